@@ -1,0 +1,29 @@
+"""The Alert: what every receiver produces, whoever sent it."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Alert:
+    """One alert in one state, as its sender tells it.
+
+    `key` is its identity across time and BigPanda's `incident_identifier`: the same on firing and resolved, for
+    ever. `severity` is the sender's word, "" when missing. Times are epoch seconds; `ends_at` is None while firing.
+    `at` is the sender's own time of this state where the sender's times put states in order (`ordered`): then an
+    older state never replaces a newer one. Alertmanager's do not: a stale peer and a genuine re-fire look alike.
+    """
+
+    receiver: str
+    source: str
+    key: str
+    name: str
+    firing: bool
+    severity: str = ""
+    labels: Mapping[str, str] = field(default_factory=dict)
+    annotations: Mapping[str, str] = field(default_factory=dict)
+    links: Mapping[str, str] = field(default_factory=dict)
+    starts_at: float
+    ends_at: float | None = None
+    at: float | None = None
+    ordered: bool = False

@@ -1,0 +1,1 @@
+"""One module per sender: its settings, and its payload turned into Alerts. Pure."""

@@ -1,0 +1,132 @@
+"""What a collector must be.
+
+A collector does no I/O. It is three pure functions over what it knows of one target:
+
+    asks(knowledge, now)              what it would like to be told, each with its reason and when it is due
+    learn(knowledge, ask, answer)     new knowledge, or `Malformed`
+    families(knowledge, now)          metrics
+
+The poller turns the crank. A vendor is a folder `exporter/collectors/<name>/` whose `config.py` holds
+`Settings` (a `TargetSettings`) and whose `collector.py` holds `Collector`, made from those settings.
+The folder's name is the value of `collector:` in exporter.yml and of the label `collector`.
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from enum import IntEnum
+from typing import Protocol, TypeVar
+
+from exporter.families import Family, Metric
+
+
+class Reason(IntEnum):
+    """Why something is asked; smaller goes first."""
+
+    STATUS = 0
+    CHANGED = 1
+    OLDEST = 2
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ask:
+    """Something to be told.
+
+    `endpoint` is the template that metrics show, such as `/monitors/{id}`. `due` is the epoch second from
+    which it is wanted, `every` how often (seconds): among asks of one reason the one that is overdue by the
+    most of its own intervals goes first.
+    """
+
+    endpoint: str
+    reason: Reason
+    due: float
+    every: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Get(Ask):
+    """A GET below the target's base URL. `params` replace those of the same name in the base URL."""
+
+    path: str = ""
+    params: tuple[tuple[str, str], ...] = ()
+    accept: str = "application/json"
+    also_answers: frozenset[int] = frozenset()
+    """Statuses beside 200 whose body is an answer, such as PacketVis' 418."""
+
+    @property
+    def identity(self) -> tuple[str, ...]:
+        """What makes two asks the same request."""
+        return (self.path, *(f"{name}={value}" for name, value in self.params))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Probe(Ask):
+    """A TLS connection to `address:port` that asks for `server_name`. Costs nothing of a vendor's budget."""
+
+    server_name: str
+    address: str
+    port: int
+
+    @property
+    def identity(self) -> tuple[str, ...]:
+        """What makes two asks the same probe."""
+        return (self.server_name, self.address, str(self.port))
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """A vendor's answer. `at`: epoch second at which it was asked for, so that an age is never understated."""
+
+    at: float
+    status: int
+    body: bytes
+    headers: Mapping[str, str] = field(default_factory=dict)
+    """Names in lower case."""
+
+
+@dataclass(frozen=True, slots=True)
+class Certificate:
+    """What a probe saw. An endpoint that cannot be reached is an answer too: times None, `problem` says why.
+
+    `valid`: would a client with the trusted roots accept it now; None when no certificate was seen.
+    Times are epoch seconds.
+    """
+
+    at: float
+    not_before: float | None
+    not_after: float | None
+    valid: bool | None
+    problem: str = ""
+
+
+class Knowledge(Protocol):
+    """What a collector knows of one target: a frozen dataclass of plain values, so that it can be stored."""
+
+    @property
+    def as_of(self) -> float | None:
+        """Since when the last whole round of statuses holds, epoch seconds; None before the first."""
+
+    @property
+    def truncated(self) -> bool:
+        """A page cap cut the last whole round."""
+
+
+K = TypeVar("K", bound=Knowledge)
+
+
+class Collector(Protocol[K]):
+    """The three functions, beside what is known of a target before it was ever asked."""
+
+    metrics: tuple[Metric, ...]
+    """Every metric that `families` may yield, in the order of the page."""
+
+    def start(self) -> K:
+        """Return what is known before the first answer: nothing."""
+
+    def asks(self, knowledge: K, now: float) -> Iterable[Ask]:
+        """Yield what is wanted, now or later. The list may be short of the least urgent, never of the most."""
+
+    def learn(self, knowledge: K, ask: Ask, answer: Answer | Certificate) -> K:
+        """Return the new knowledge; `Malformed` when the answer breaks the contract."""
+
+    def families(self, knowledge: K, now: float) -> Iterable[Family]:
+        """Yield the metrics, the most important first: `series_limit` cuts from the end."""

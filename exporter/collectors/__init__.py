@@ -1,0 +1,1 @@
+"""One folder per vendor; see `exporter.collector` for what a folder must hold."""

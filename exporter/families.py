@@ -1,0 +1,43 @@
+"""How a metric is stated.
+
+A collector states its metrics once, as constants (`Metric`), and fills them with samples (`Family`).
+The label `account` is never stated: the exposition adds it, first, to every sample of every collector.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+CACHED = "Cached from the last poll; its age: vendorwatch_poll_last_success_timestamp_seconds."
+
+Kind = Literal["gauge", "counter"]
+Sample = tuple[tuple[str, ...], float]
+"""The values of the metric's labels, in their order, and the value."""
+
+
+@dataclass(frozen=True, slots=True)
+class Metric:
+    """One metric family as it is stated: full name, type, HELP, label names beside `account`."""
+
+    name: str
+    kind: Kind
+    help: str
+    labels: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Family:
+    """A metric with its samples. No sample means: not known."""
+
+    metric: Metric
+    samples: Sequence[Sample]
+
+
+def gauge(name: str, text: str, *labels: str) -> Metric:
+    """State a gauge whose HELP says that it is cached."""
+    return Metric(name, "gauge", f"{text} {CACHED}", labels)
+
+
+def counter(name: str, text: str, *labels: str) -> Metric:
+    """State a counter (`name` ends in `_total`) whose HELP says that it is cached."""
+    return Metric(name, "counter", f"{text} {CACHED}", labels)

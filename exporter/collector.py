@@ -11,12 +11,12 @@ The poller turns the crank. A vendor is a folder `exporter/collectors/<name>/` w
 The folder's name is the value of `collector:` in exporter.yml and of the label `collector`.
 """
 
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from enum import IntEnum
 from typing import Protocol, TypeVar
 
-from exporter.families import Family, Metric
+from exporter.families import CertificateMetrics, Family, Metric
 
 
 class Reason(IntEnum):
@@ -96,6 +96,56 @@ class Certificate:
     not_after: float | None
     valid: bool | None
     problem: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Sighting:
+    """What is known of an endpoint's certificate: the last one seen, and whether the last probe saw one.
+
+    Times are epoch seconds. `seen_at`, `not_after` and `valid` outlast a failed probe.
+    """
+
+    probed_at: float
+    reached: bool
+    seen_at: float | None = None
+    not_after: float | None = None
+    valid: bool | None = None
+
+    def due(self, every: float, retry: float) -> float:
+        """Return when the endpoint is to be probed again: `retry` seconds after a failure, else `every`."""
+        return self.probed_at + (every if self.reached else retry)
+
+    def within(self, max_age: float, now: float) -> "Sighting":
+        """Return what of it may still be told: a certificate not seen for `max_age` seconds is not."""
+        if self.seen_at is None or now - self.seen_at <= max_age:
+            return self
+        return Sighting(self.probed_at, self.reached)
+
+
+def sight(known: Sighting | None, certificate: Certificate) -> Sighting:
+    """Return what is known of an endpoint after a probe."""
+    if certificate.valid is not None:
+        return Sighting(
+            certificate.at,
+            reached=True,
+            seen_at=certificate.at,
+            not_after=certificate.not_after,
+            valid=certificate.valid,
+        )
+    if known is None:
+        return Sighting(certificate.at, reached=False)
+    return replace(known, probed_at=certificate.at, reached=False)
+
+
+def certificate_families(
+    metrics: CertificateMetrics, sightings: Sequence[tuple[tuple[str, ...], Sighting]], now: float
+) -> Iterator[Family]:
+    """Yield the families of `metrics`, each sighting with the values of its labels; days are counted from `now`."""
+    dates = [(labels, seen.not_after) for labels, seen in sightings if seen.not_after is not None]
+    yield Family(metrics.days, [(labels, (not_after - now) / 86400) for labels, not_after in dates])
+    yield Family(metrics.timestamp, dates)
+    yield Family(metrics.valid, [(labels, float(seen.valid)) for labels, seen in sightings if seen.valid is not None])
+    yield Family(metrics.probe_success, [(labels, float(seen.reached)) for labels, seen in sightings])
 
 
 class Knowledge(Protocol):

@@ -1,0 +1,1 @@
+"""TLS certificates of the endpoints that the configuration lists, read by our own probe. See README.md."""

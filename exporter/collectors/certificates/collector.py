@@ -1,0 +1,93 @@
+"""Each endpoint is probed on its own clock; the round is whole once every endpoint was probed."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+from exporter.collector import (
+    Answer,
+    Ask,
+    Certificate,
+    Probe,
+    Reason,
+    Sighting,
+    certificate_families,
+    sight,
+)
+from exporter.families import Family, certificate_metrics
+
+from .config import Endpoint, Settings
+
+METRICS = certificate_metrics("tls_certificate", "tls_probe_success", "endpoint")
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """What is known of all endpoints, each by its label.
+
+    `as_of` is when the endpoint that waits longest was probed: since then all of it holds.
+    """
+
+    as_of: float | None = None
+    truncated: bool = False
+    sightings: dict[str, Sighting] = field(default_factory=dict)
+
+
+class Collector:
+    """Probes every endpoint; one that cannot be reached is an answer too."""
+
+    metrics = tuple(METRICS)
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+
+    def start(self) -> Known:
+        """Return what is known before the first probe."""
+        return Known()
+
+    def asks(self, knowledge: Known, now: float) -> Iterator[Ask]:  # noqa: ARG002  nothing depends on the time
+        """Yield one probe for each endpoint; one that was never probed is overdue since ever."""
+        for endpoint in self._settings.endpoints:
+            yield self._probe(endpoint, knowledge.sightings.get(endpoint.written))
+
+    def _probe(self, endpoint: Endpoint, known: Sighting | None) -> Probe:
+        settings = self._settings
+        return Probe(
+            endpoint="tls",
+            reason=Reason.STATUS,
+            due=known.due(settings.poll_interval, self._retry()) if known else 0.0,
+            every=settings.poll_interval,
+            server_name=endpoint.server_name,
+            address=endpoint.address,
+            port=endpoint.port,
+        )
+
+    def _retry(self) -> float:
+        return min(self._settings.retry_interval, self._settings.poll_interval)
+
+    def learn(self, knowledge: Known, ask: Ask, answer: Answer | Certificate) -> Known:
+        """Return the knowledge with what the probe saw; endpoints no longer configured are forgotten."""
+        if not isinstance(ask, Probe) or not isinstance(answer, Certificate):
+            raise TypeError("only probes are asked for here")
+        place = (ask.server_name, ask.address, ask.port)
+        sightings = {}
+        for endpoint in self._settings.endpoints:
+            known = knowledge.sightings.get(endpoint.written)
+            seen = sight(known, answer) if endpoint.place == place else known
+            if seen is not None:
+                sightings[endpoint.written] = seen
+        return Known(as_of=self._as_of(sightings) or knowledge.as_of, sightings=sightings)
+
+    def _as_of(self, sightings: dict[str, Sighting]) -> float | None:
+        if len(sightings) < len(self._settings.endpoints):
+            return None
+        return min(sighting.probed_at for sighting in sightings.values())
+
+    def families(self, knowledge: Known, now: float) -> Iterator[Family]:
+        """Yield dates and validity of every endpoint seen within `max_age`, and whether the last probe saw one."""
+        max_age = self._settings.max_age
+        told = [
+            ((endpoint.written,), known.within(max_age, now))
+            for endpoint in self._settings.endpoints
+            if (known := knowledge.sightings.get(endpoint.written)) and now - known.probed_at <= max_age
+        ]
+        yield from certificate_families(METRICS, told, now)

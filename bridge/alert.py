@@ -1,4 +1,4 @@
-"""The Alert: what every receiver produces, whoever sent it."""
+"""The Alert: what every receiver produces, whoever sent it; and the Translation of a whole webhook."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -27,3 +27,28 @@ class Alert:
     ends_at: float | None = None
     at: float | None = None
     ordered: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class SetAside:
+    """One alert of a readable body that cannot be understood: why, and its own JSON as text."""
+
+    reason: str
+    body: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Translation:
+    """What one webhook says, in our words.
+
+    `truncated` counts the alerts its sender cut off; `receiver_name` is Alertmanager's name of its receiver;
+    `heartbeat` tells that the watchdog's alert was in it, which is never one of `alerts`. `ignored` counts test
+    messages and events that mean nothing to BigPanda: they are answered 200 and not sent.
+    """
+
+    alerts: tuple[Alert, ...] = ()
+    set_aside: tuple[SetAside, ...] = ()
+    truncated: int = 0
+    receiver_name: str = ""
+    heartbeat: bool = False
+    ignored: int = 0

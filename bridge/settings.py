@@ -1,0 +1,62 @@
+"""What every receiver has in bridge.yml, whoever sends to it."""
+
+import base64
+from typing import Literal
+
+from pydantic import Field, field_validator, model_validator
+
+from bridge.notation import Duration, Secret, Section
+
+BigPandaStatus = Literal["critical", "warning", "unknown", "acknowledged", "none"]
+"""What a severity may be mapped to; `none`: not sent."""
+
+
+class ReceiverSettings(Section):
+    """One receiver. A sender's `Settings`, in its module of `bridge.receivers`, adds its own keys.
+
+    Without `app_key` its alerts go to BigPanda under the one of `bigpanda`.
+    """
+
+    receiver: str
+    source: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")
+    app_key: str | None = Field(None, min_length=1)
+    statuses: dict[str, BigPandaStatus] = Field(default_factory=dict)
+    primary_property: tuple[str, ...] = ("host", "instance", "monitor", "service", "job")
+    update_interval: Duration = Field(900.0, ge=0)
+    allow_unauthenticated: bool = False
+
+    @field_validator("statuses")
+    @classmethod
+    def _fold_severities(cls, statuses: dict[str, BigPandaStatus]) -> dict[str, BigPandaStatus]:
+        return {severity.lower(): status for severity, status in statuses.items()}
+
+    def credentials(self) -> tuple[tuple[str, str], ...]:
+        """Return the headers of which a request must carry one, as (name, whole value); none: anyone may send.
+
+        Read at every request, so that a secret that was rotated holds at once.
+        """
+        return ()
+
+
+class HttpAuthSettings(ReceiverSettings):
+    """A receiver whose sender authenticates with a bearer token, or with a user and a password."""
+
+    bearer_token: Secret | None = None
+    username: str | None = Field(None, min_length=1)
+    password: Secret | None = None
+
+    @model_validator(mode="after")
+    def _whole(self) -> "HttpAuthSettings":
+        if (self.username is None) != (self.password is None):
+            raise ValueError("username and password belong together: give both or neither")
+        return self
+
+    def credentials(self) -> tuple[tuple[str, str], ...]:
+        """Return the accepted values of `Authorization`."""
+        found = []
+        if self.bearer_token is not None:
+            found.append(("Authorization", f"Bearer {self.bearer_token.read()}"))
+        if self.username is not None and self.password is not None:
+            pair = f"{self.username}:{self.password.read()}".encode()
+            found.append(("Authorization", f"Basic {base64.b64encode(pair).decode()}"))
+        return tuple(found)

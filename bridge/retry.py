@@ -1,0 +1,73 @@
+"""What to do about a request that BigPanda did not accept.
+
+The kind of error decides, never the number of attempts: an outage of a week loses nothing, and an event that will
+never be accepted waits for nobody. Nothing here sleeps, sends or stores.
+"""
+
+from dataclasses import dataclass
+from typing import Final
+
+from bridge.errors import DeliveryError, Fault
+
+FIRST_PAUSE: Final = 1.0
+"""Seconds; the longest pause after the first failure. It doubles with each further one."""
+LONGEST_PAUSE: Final = 60.0
+SHORTEST_PAUSE: Final = 0.1
+"""Full jitter may draw zero; this keeps a failing request from being repeated at once."""
+LONGEST_RETRY_AFTER: Final = 3600.0
+"""A `Retry-After` beyond an hour is a mistake of some gateway: events are worth asking again."""
+PROBE_INTERVAL: Final = 60.0
+_MOST_DOUBLINGS: Final = 16
+
+
+@dataclass(frozen=True, slots=True)
+class Again:
+    """Send the same again, at `at` (epoch seconds) or later."""
+
+    at: float
+
+
+@dataclass(frozen=True, slots=True)
+class SetAside:
+    """This one event will never be accepted: it becomes a dead letter, for `reason`."""
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Split:
+    """One of several events spoils the request: send the halves, each by itself."""
+
+
+@dataclass(frozen=True, slots=True)
+class Stop:
+    """Nothing will be accepted until someone mends the destination; ask again at `probe_at` (epoch seconds)."""
+
+    probe_at: float
+
+
+Decision = Again | SetAside | Split | Stop
+
+
+def decide(error: DeliveryError, *, events: int, failures: int, now: float, chance: float) -> Decision:
+    """Decide about a refused request of `events` events, the `failures`th in a row to fail.
+
+    `chance` is a random number in [0, 1).
+    """
+    match error.fault:
+        case Fault.EVENT:
+            return Split() if events > 1 else SetAside(str(error))
+        case Fault.DESTINATION:
+            return Stop(now + PROBE_INTERVAL * (0.95 + 0.1 * chance))
+        case Fault.TRANSIENT:
+            return Again(now + _pause(error.retry_after, failures, chance))
+
+
+def _pause(retry_after: float | None, failures: int, chance: float) -> float:
+    wished = min(retry_after or 0.0, LONGEST_RETRY_AFTER)
+    return max(SHORTEST_PAUSE, wished, chance * ceiling(failures))
+
+
+def ceiling(failures: int) -> float:
+    """Return the longest pause, in seconds, after the `failures`th failure in a row."""
+    return float(min(LONGEST_PAUSE, FIRST_PAUSE * 2 ** min(max(failures, 1) - 1, _MOST_DOUBLINGS)))

@@ -1,0 +1,148 @@
+"""One request tells all there is: the warning, and the list of notifications."""
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from exporter.collector import Answer, Ask, Certificate, Get, Reason
+from exporter.errors import Malformed
+from exporter.families import Family, Metric, counter, gauge
+
+from .answers import Notification, read_report
+from .config import DOCUMENTED_TYPES, Settings
+
+WARNING = gauge("packetvis_warning", "Whether a matching notification was created within the warning window.")
+NOTIFICATIONS = gauge(
+    "packetvis_notifications",
+    "Notifications that PacketVis lists now, old ones included.",
+    "category",
+    "notification_type",
+    "severity",
+)
+SEEN = counter(
+    "packetvis_notifications_seen_total",
+    "Distinct notifications seen, by their id.",
+    "notification_type",
+    "severity",
+)
+LATEST = gauge(
+    "packetvis_latest_notification_timestamp_seconds",
+    "When the newest notification was created, in seconds since the epoch.",
+)
+
+OTHER = "other"
+MOST_KINDS = 500
+"""Kinds that get label values of their own; the vendor's documented types make 60."""
+REMEMBERED_IDS = 10_000
+"""Ids kept beyond those listed now, so that one that comes back is not counted twice."""
+
+Kind = tuple[str, str, str]
+"""Category, type, severity."""
+
+
+@dataclass(frozen=True, slots=True)
+class Knowledge:
+    """What one account has told. `listed` holds every kind ever listed, with how many are listed now."""
+
+    as_of: float | None = None
+    warning: bool = False
+    latest: float | None = None
+    listed: tuple[tuple[str, str, str, int], ...] = ()
+    seen: tuple[tuple[str, str, int], ...] = ()
+    ids: tuple[str, ...] = ()
+
+    @property
+    def truncated(self) -> bool:
+        """The answer has no pages."""
+        return False
+
+
+class Collector:
+    """Asks the wizard's URL, and nothing else."""
+
+    metrics: tuple[Metric, ...] = (WARNING, LATEST, SEEN, NOTIFICATIONS)
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+
+    def start(self) -> Knowledge:
+        """Return what is known before the first answer."""
+        return Knowledge()
+
+    def asks(self, knowledge: Knowledge, now: float) -> Iterator[Ask]:  # noqa: ARG002  the contract's signature
+        """Yield the one ask there is. 418 is an answer: a pasted URL may hold `status=true`."""
+        every = self._settings.poll_interval
+        due = 0.0 if knowledge.as_of is None else knowledge.as_of + every
+        yield Get(
+            endpoint="/notifications",
+            reason=Reason.STATUS,
+            due=due,
+            every=every,
+            params=self._settings.params(),
+            also_answers=frozenset({418}),
+        )
+
+    def learn(self, knowledge: Knowledge, ask: Ask, answer: Answer | Certificate) -> Knowledge:  # noqa: ARG002  one ask
+        """Return the knowledge after an answer; `Malformed` when the warning or the list is missing."""
+        if isinstance(answer, Certificate):
+            raise Malformed("a certificate was not asked for")
+        report = read_report(answer.body, answer.status)
+        distinct = {notification.id: notification for notification in report.notifications}
+        kinds = self._kinds(knowledge, list(distinct.values()))
+        created = [each.created for each in distinct.values() if each.created is not None]
+        return Knowledge(
+            as_of=answer.at,
+            warning=report.warning,
+            latest=max(created, default=knowledge.latest),
+            listed=_listed(knowledge, list(kinds.values())),
+            seen=_seen(knowledge, kinds),
+            ids=_remembered(knowledge.ids, tuple(distinct)),
+        )
+
+    def _kinds(self, knowledge: Knowledge, notifications: Sequence[Notification]) -> dict[str, Kind]:
+        """Return the kind of each id; beyond the bound a new kind is `other`, so that labels stay few."""
+        known = {kind[:3] for kind in knowledge.listed}
+        kinds = {}
+        for each in notifications:
+            kind = (each.category, self._type(each.type), each.severity)
+            if kind not in known and len(known) >= MOST_KINDS:
+                kind = (OTHER, OTHER, each.severity)
+            known.add(kind)
+            kinds[each.id] = kind
+        return kinds
+
+    def _type(self, name: str) -> str:
+        kept = name in DOCUMENTED_TYPES or self._settings.unknown_types == "keep"
+        return name if kept else OTHER
+
+    def families(self, knowledge: Knowledge, now: float) -> Iterator[Family]:  # noqa: ARG002  the contract's signature
+        """Yield the four families, the warning first."""
+        if knowledge.as_of is None:
+            return
+        yield Family(WARNING, [((), float(knowledge.warning))])
+        if knowledge.latest is not None:
+            yield Family(LATEST, [((), knowledge.latest)])
+        yield Family(SEEN, [((kind, severity), float(count)) for kind, severity, count in knowledge.seen])
+        yield Family(NOTIFICATIONS, [(kind[:3], float(kind[3])) for kind in knowledge.listed])
+
+
+def _listed(knowledge: Knowledge, kinds: Sequence[Kind]) -> tuple[tuple[str, str, str, int], ...]:
+    """Count the kinds listed now; 0 for those listed before."""
+    counts = Counter(kinds)
+    every = sorted({kind[:3] for kind in knowledge.listed} | set(counts))
+    return tuple((*kind, counts[kind]) for kind in every)
+
+
+def _seen(knowledge: Knowledge, kinds: dict[str, Kind]) -> tuple[tuple[str, str, int], ...]:
+    """Add the ids that were never seen to what was counted before."""
+    old = set(knowledge.ids)
+    counts = Counter({(kind, severity): count for kind, severity, count in knowledge.seen})
+    counts.update((kind, severity) for each, (_, kind, severity) in kinds.items() if each not in old)
+    return tuple((*key, count) for key, count in sorted(counts.items()))
+
+
+def _remembered(old: tuple[str, ...], listed: tuple[str, ...]) -> tuple[str, ...]:
+    """Return the ids listed now, then those gone most recently."""
+    now = set(listed)
+    gone = [each for each in old if each not in now]
+    return (*listed, *gone[:REMEMBERED_IDS])

@@ -15,7 +15,7 @@ from bridge.errors import DeliveryError, Overloaded, Rejected, Stopped, Unreache
 from bridge.notation import Secret
 
 URL = "https://api.bigpanda.test/data/v2/alerts"
-EVENTS = [{"incident_identifier": "prod:2", "timestamp": 20}, {"incident_identifier": "prod:1", "timestamp": 10}]
+EVENTS = ['{"timestamp":20, "incident_identifier":"prod:ü"}', '{"timestamp":10,"incident_identifier":"prod:1"}']
 
 
 @pytest.fixture
@@ -33,14 +33,14 @@ def test_a_request_is_one_batch_with_the_token(bigpanda):
     request = call.calls[0].request
     assert request.headers["Authorization"] == "Bearer tok-7c1"
     assert request.headers["Content-Type"] == "application/json"
-    assert json.loads(request.body) == {"app_key": "my-app", "alerts": [EVENTS[1], EVENTS[0]]}
+    assert json.loads(request.body) == {"app_key": "my-app", "alerts": [json.loads(EVENTS[1]), json.loads(EVENTS[0])]}
     assert b"tok-7c1" not in request.body
 
 
 def test_the_same_events_are_the_same_bytes():
-    """A repeated request is the same to the byte, so that BigPanda sees the duplicate."""
-    again = json.loads(json.dumps(EVENTS))
-    assert body(EVENTS, "a") == body(again, "a")
+    """Each event goes in to the byte as it was frozen, so that BigPanda sees the duplicate of a repeated one."""
+    assert body(EVENTS, 'a"b') == f'{{"app_key":"a\\"b","alerts":[{EVENTS[1]},{EVENTS[0]}]}}'.encode()
+    assert body([], "a") == b'{"app_key":"a","alerts":[]}'
 
 
 @responses.activate

@@ -1,0 +1,64 @@
+"""How fast events may go out: a bucket with a small burst, and never more in any minute than allowed."""
+
+import math
+from collections import deque
+from typing import Final
+
+_WINDOW: Final = 60.0
+_BURST: Final = 0.25
+"""Seconds' worth of events that may go at once after a rest: a storm goes out in about four requests a second."""
+
+
+class Pace:
+    """The share of BigPanda's limit that this process has: `per_minute` events.
+
+    A rest earns no more than the burst. The time a request is under way earns all it takes, so that a slow BigPanda
+    is sent larger requests, not fewer events; the last minute's sum holds the limit even then.
+    """
+
+    def __init__(self, per_minute: float, now: float) -> None:
+        self.per_minute = per_minute
+        self._burst = max(1.0, per_minute / _WINDOW * _BURST)
+        self._rate = max(per_minute - self._burst, per_minute / 2) / _WINDOW
+        self._tokens = self._burst
+        self._at = now
+        self._sent: deque[tuple[float, int]] = deque()
+
+    def wait(self, now: float, events: int | None = None) -> float:
+        """Return the seconds until `events` may go, or as many as a burst holds."""
+        self._refill(now)
+        wanted = math.floor(self._burst) if events is None else min(events, math.floor(self._burst))
+        lacking = max(0.0, (wanted - self._tokens) / self._rate)
+        return max(lacking, self._crowded(now, events or 1))
+
+    def allowance(self) -> int:
+        """Return how many events may go now; at least one."""
+        left = self.per_minute - sum(count for _, count in self._sent)
+        return max(1, math.floor(min(self._tokens, left)))
+
+    def sent(self, events: int, began: float, now: float) -> None:
+        """Note a request of `events` events, under way from `began` to `now`."""
+        self._tokens += max(0.0, now - began) * self._rate - events
+        self._at = now
+        self._sent.append((now, events))
+
+    def _refill(self, now: float) -> None:
+        if now < self._at:  # the clock was set back
+            self._sent.clear()
+        elapsed = max(0.0, now - self._at)
+        if self._tokens < self._burst:
+            self._tokens = min(self._burst, self._tokens + elapsed * self._rate)
+        self._at = now
+        while self._sent and self._sent[0][0] <= now - _WINDOW:
+            self._sent.popleft()
+
+    def _crowded(self, now: float, events: int) -> float:
+        """Return the seconds until the last minute's sum leaves room for `events`."""
+        total, most = sum(count for _, count in self._sent), max(self.per_minute, events) - events
+        for at, count in self._sent:
+            if total <= most:
+                break
+            total -= count
+            if total <= most:
+                return max(0.0, at + _WINDOW - now)
+        return 0.0

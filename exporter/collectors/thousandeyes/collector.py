@@ -1,0 +1,144 @@
+"""What to ask ThousandEyes, in which order, and what its answers mean."""
+
+from collections.abc import Iterator
+from dataclasses import replace
+from urllib.parse import quote, unquote
+
+from exporter.collector import Answer, Ask, Certificate, Get, Reason
+from exporter.errors import Malformed
+from exporter.families import Family, Metric
+
+from . import pages
+from .answers import read_alerts, read_results, read_rules, read_tests
+from .config import Settings
+from .knowledge import Group, Knowledge, Result, with_page
+
+ACCEPT = "application/hal+json, application/json, application/problem+json"
+ALERTS, RULES, TESTS, RESULTS = "/alerts", "/alerts/rules", "/tests", "/test-results/{id}/http-server"
+LOOKUP_EVERY = 3600.0
+"""Seconds between two lookups of names."""
+LOOKUP_AGAIN = 300.0
+"""Seconds after which names are looked up again because an alert names an id that the last lookup did not have."""
+RESULTS_EVERY = 300.0
+"""Seconds: the shortest time between two readings of one test's results."""
+MISSED_RESULTS = 3
+"""Results are withdrawn when so many readings in a row were missed, and `max_age` has passed."""
+
+
+class Collector:
+    """Alerts first, then names that are missing, then results and lookups in rotation."""
+
+    metrics: tuple[Metric, ...] = pages.METRICS
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+
+    def start(self) -> Knowledge:
+        """Return what is known before the first answer."""
+        return Knowledge()
+
+    def asks(self, knowledge: Knowledge, now: float) -> Iterator[Ask]:
+        """Yield, for each account group: its alerts, the names of rules and tests, the results of its tests."""
+        groups = self._groups(knowledge)
+        for aid, group in groups.items():
+            yield self._ask_alerts(aid, group, now)
+        for aid, group in groups.items():
+            yield _ask_names(RULES, aid, group.rules_at, missing=group.names_unknown_rule())
+            yield _ask_names(TESTS, aid, group.tests_at, missing=group.names_unknown_test())
+        for aid, group in groups.items():
+            for test, every in self._measured(group).items():
+                yield _ask_results(aid, test, group.results.get(test), every)
+
+    def _groups(self, knowledge: Knowledge) -> dict[str, Group]:
+        return {aid: knowledge.groups.get(aid, Group()) for aid in self._settings.groups()}
+
+    def _ask_alerts(self, aid: str, group: Group, now: float) -> Get:
+        """Go on with a listing, or begin one. One that drags on past `max_age` is given up, cursor and all."""
+        every, listing = self._settings.poll_interval, group.unfinished
+        if listing is not None and now - listing.began <= self._settings.max_age:
+            more = ("cursor", listing.cursors[-1])
+            return _get(ALERTS, aid, Reason.STATUS, listing.began, every, ("state", "trigger"), more)
+        due = 0.0 if group.as_of is None else group.as_of + every
+        return _get(ALERTS, aid, Reason.STATUS, due, every, ("state", "trigger"))
+
+    def _measured(self, group: Group) -> dict[str, float]:
+        """Return the tests whose results are wanted, each with its interval in seconds.
+
+        With several account groups a configured id belongs to the one that lists it; with one it is asked anyway.
+        """
+        wanted = self._settings.test_results
+        intervals = {test.id: max(test.interval, RESULTS_EVERY) for test in group.tests.values()}
+        if wanted == "all":
+            return {test.id: intervals[test.id] for test in group.tests.values() if test.measured}
+        alone = len(self._settings.groups()) == 1
+        return {test: intervals.get(test, RESULTS_EVERY) for test in wanted if alone or test in intervals}
+
+    def learn(self, knowledge: Knowledge, ask: Ask, answer: Answer | Certificate) -> Knowledge:
+        """Return the knowledge after an answer; `Malformed` when it lacks the list it was asked for."""
+        if isinstance(answer, Certificate) or not isinstance(ask, Get):
+            raise Malformed("a certificate was not asked for")
+        aid = dict(ask.params).get("aid", "")
+        groups = self._groups(knowledge)
+        if aid not in groups:
+            return knowledge
+        return Knowledge({**groups, aid: self._learned(groups[aid], ask, answer)})
+
+    def _learned(self, group: Group, ask: Get, answer: Answer) -> Group:
+        if ask.endpoint == ALERTS:
+            cursor, limit = dict(ask.params).get("cursor"), self._settings.max_pages
+            return with_page(group, read_alerts(answer.body), at=answer.at, cursor=cursor, max_pages=limit)
+        if ask.endpoint == RULES:
+            return replace(group, rules_at=answer.at, rules=read_rules(answer.body))
+        if ask.endpoint == TESTS:
+            return self._with_tests(group, answer)
+        test = unquote(ask.path.split("/")[2])
+        result = Result(answer.at, read_results(answer.body))
+        return replace(group, results={**group.results, test: result})
+
+    def _with_tests(self, group: Group, answer: Answer) -> Group:
+        """Return the group after a lookup of its tests; results that are no longer wanted go."""
+        tests = {test.id: test for test in read_tests(answer.body)}
+        learned = replace(group, tests_at=answer.at, tests=tests)
+        wanted = self._measured(learned)
+        return replace(learned, results={test: group.results[test] for test in wanted if test in group.results})
+
+    def families(self, knowledge: Knowledge, now: float) -> Iterator[Family]:
+        """Yield counts first, then results that are not too old, then one series for each alert."""
+        groups = self._groups(knowledge)
+        fresh = {aid: self._fresh(group, now) for aid, group in groups.items()}
+        yield from pages.families({aid: group for aid, group in groups.items() if group.as_of is not None}, fresh, now)
+
+    def _fresh(self, group: Group, now: float) -> dict[str, Result]:
+        longest = {
+            test: max(self._settings.max_age, MISSED_RESULTS * every) for test, every in self._measured(group).items()
+        }
+        return {test: result for test, result in group.results.items() if now - result.at <= longest.get(test, -1.0)}
+
+
+def _get(  # noqa: PLR0913  an ask is what its members say
+    endpoint: str, aid: str, reason: Reason, due: float, every: float, *params: tuple[str, str], path: str = ""
+) -> Get:
+    group = (("aid", aid),) if aid else ()
+    return Get(
+        endpoint=endpoint,
+        reason=reason,
+        due=due,
+        every=every,
+        path=path or endpoint,
+        params=(*group, *params),
+        accept=ACCEPT,
+    )
+
+
+def _ask_names(endpoint: str, aid: str, at: float | None, *, missing: bool) -> Get:
+    if at is None:
+        return _get(endpoint, aid, Reason.CHANGED, 0.0, LOOKUP_EVERY)
+    if missing:
+        return _get(endpoint, aid, Reason.CHANGED, at + LOOKUP_AGAIN, LOOKUP_AGAIN)
+    return _get(endpoint, aid, Reason.OLDEST, at + LOOKUP_EVERY, LOOKUP_EVERY)
+
+
+def _ask_results(aid: str, test: str, result: Result | None, every: float) -> Get:
+    due = 0.0 if result is None else result.at + every
+    path = f"/test-results/{quote(test, safe='')}/http-server"
+    return _get(RESULTS, aid, Reason.OLDEST, due, every, ("expand", "certificate"), path=path)

@@ -1,0 +1,39 @@
+"""What a ThousandEyes target has in exporter.yml."""
+
+from typing import Annotated, Any, ClassVar, Literal
+
+from pydantic import BeforeValidator, Field, field_validator
+
+from exporter.notation import Duration
+from exporter.settings import ApiSettings
+
+
+def _as_text(value: Any) -> Any:
+    return str(value) if isinstance(value, int) and not isinstance(value, bool) else value
+
+
+Id = Annotated[str, BeforeValidator(_as_text), Field(pattern=r"^[A-Za-z0-9_-]+$")]
+"""An id of the vendor; YAML reads an unquoted one as a number."""
+
+
+class Settings(ApiSettings):
+    """One organisation of ThousandEyes, seen by one user's token."""
+
+    most_requests_per_minute: ClassVar[float] = 240.0
+
+    base_url: str = Field("https://api.thousandeyes.com/v7", pattern=r"^https?://")
+    poll_interval: Duration = Field(60.0, gt=0)
+    account_groups: tuple[Id, ...] = ()
+    test_results: Literal["all"] | tuple[Id, ...] = ()
+    max_pages: int = Field(50, gt=0)
+
+    @field_validator("account_groups", "test_results")
+    @classmethod
+    def _once(cls, value: Any) -> Any:
+        if isinstance(value, tuple) and len(set(value)) < len(value):
+            raise ValueError("an id is given twice")
+        return value
+
+    def groups(self) -> tuple[str, ...]:
+        """Return the account groups to ask for; "" is the token's own."""
+        return self.account_groups or ("",)

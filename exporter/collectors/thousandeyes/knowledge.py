@@ -1,0 +1,94 @@
+"""What is known of each account group, and how a page of its alerts changes that."""
+
+from dataclasses import dataclass, field, replace
+
+from .answers import Alert, AlertPage, Measured, Test
+
+
+@dataclass(frozen=True, slots=True)
+class Listing:
+    """A listing of alerts that is not whole yet: when it began, the cursors followed, the last of them next."""
+
+    began: float
+    cursors: tuple[str, ...] = ()
+    alerts: tuple[Alert, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """What a test measured, as of `at`."""
+
+    at: float
+    measured: Measured
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """One account group. `types` holds every alert type seen; lookups and results are by id."""
+
+    as_of: float | None = None
+    truncated: bool = False
+    alerts: tuple[Alert, ...] = ()
+    types: tuple[str, ...] = ()
+    unfinished: Listing | None = None
+    rules_at: float | None = None
+    rules: dict[str, str] = field(default_factory=dict)
+    tests_at: float | None = None
+    tests: dict[str, Test] = field(default_factory=dict)
+    results: dict[str, Result] = field(default_factory=dict)
+
+    def rule(self, alert: Alert) -> str:
+        """Return the name of the alert's rule, its id while the name is not known."""
+        return self.rules.get(alert.rule_id, alert.rule_id)
+
+    def test(self, alert: Alert) -> str:
+        """Return the name of the alert's test, its id while the name is not known."""
+        found = self.tests.get(alert.test_id)
+        return (found.name if found else "") or alert.test_id
+
+    def names_unknown_rule(self) -> bool:
+        """Say whether an active alert names a rule that the last lookup did not have."""
+        return any(alert.rule_id and alert.rule_id not in self.rules for alert in self.alerts)
+
+    def names_unknown_test(self) -> bool:
+        """Say whether an active alert names a test that the last lookup did not have."""
+        return any(alert.test_id and alert.test_id not in self.tests for alert in self.alerts)
+
+
+@dataclass(frozen=True, slots=True)
+class Knowledge:
+    """What is known of all account groups, by id."""
+
+    groups: dict[str, Group] = field(default_factory=dict)
+
+    @property
+    def as_of(self) -> float | None:
+        """The oldest of the groups' last whole listings; None while one of them has none."""
+        rounds = [group.as_of for group in self.groups.values()]
+        known = [each for each in rounds if each is not None]
+        return min(known) if known and len(known) == len(rounds) else None
+
+    @property
+    def truncated(self) -> bool:
+        """A listing had more pages than `max_pages`."""
+        return any(group.truncated for group in self.groups.values())
+
+
+def with_page(group: Group, page: AlertPage, *, at: float, cursor: str | None, max_pages: int) -> Group:
+    """Return the group after a page of alerts; the listing replaces the old one only when it is whole."""
+    listing = Listing(at) if cursor is None else group.unfinished
+    if listing is None or (cursor is not None and listing.cursors[-1:] != (cursor,)):
+        return group  # a page of a listing that was given up
+    grown = replace(listing, alerts=(*listing.alerts, *page.alerts))
+    more = page.cursor is not None and page.cursor not in listing.cursors
+    if page.cursor is not None and more and len(listing.cursors) + 1 < max_pages:
+        return replace(group, unfinished=replace(grown, cursors=(*listing.cursors, page.cursor)))
+    return _with_whole(group, grown, truncated=more)
+
+
+def _with_whole(group: Group, listing: Listing, *, truncated: bool) -> Group:
+    """Return the group with a new listing; an alert that moved between pages counts once, as it was told last."""
+    told = {alert.id or f"unnamed {place}": alert for place, alert in enumerate(listing.alerts)}
+    alerts = tuple(alert for alert in told.values() if alert.active)
+    types = tuple(sorted({*group.types, *(alert.type for alert in alerts)}))
+    return replace(group, as_of=listing.began, truncated=truncated, alerts=alerts, types=types, unfinished=None)

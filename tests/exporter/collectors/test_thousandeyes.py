@@ -1,0 +1,271 @@
+import json
+
+import pytest
+from pydantic import TypeAdapter, ValidationError
+
+from exporter.collector import Answer, Certificate, Reason
+from exporter.collectors.thousandeyes import answers
+from exporter.collectors.thousandeyes.collector import (
+    ALERTS,
+    LOOKUP_AGAIN,
+    LOOKUP_EVERY,
+    RESULTS,
+    RULES,
+    TESTS,
+    Collector,
+)
+from exporter.collectors.thousandeyes.config import Settings
+from exporter.collectors.thousandeyes.knowledge import Knowledge
+from exporter.errors import Malformed
+
+START = 1_795_176_000.0
+
+
+def settings(**given):
+    return Settings(**{"collector": "thousandeyes", "account": "corp", "token": "tell-nobody"} | given)
+
+
+def alert(identity, **members):
+    told = {"id": identity, "alertType": "bgp", "alertState": "trigger", "alertSeverity": "major", "alertRuleId": "7"}
+    return told | members
+
+
+def page(*alerts, cursor=None):
+    links = {"next": {"href": f"https://elsewhere.example.com/?cursor={cursor}"}} if cursor else {}
+    return {"alerts": alerts, "_links": links}
+
+
+def ask_for(collector, knowledge, endpoint, now, aid=""):
+    return next(
+        ask
+        for ask in collector.asks(knowledge, now)
+        if ask.endpoint == endpoint and dict(ask.params).get("aid", "") == aid
+    )
+
+
+def told(collector, knowledge, endpoint, document, *, at=START, aid=""):  # noqa: PLR0913  one step of a story, told in a line
+    ask = ask_for(collector, knowledge, endpoint, at, aid)
+    return collector.learn(knowledge, ask, Answer(at, 200, json.dumps(document).encode()))
+
+
+def samples(collector, knowledge, name, now=START):
+    families = {family.metric.name: dict(family.samples) for family in collector.families(knowledge, now)}
+    return families[name]
+
+
+def test_follows_every_page_before_it_replaces_the_old_listing():
+    """The first page's time is the listing's age; until the last page is here the old listing stands."""
+    collector = Collector(settings())
+    whole = told(collector, collector.start(), ALERTS, page(alert("old")))
+    half = told(collector, whole, ALERTS, page(alert("a"), cursor="x"), at=START + 60)
+    ask = ask_for(collector, half, ALERTS, START + 61)
+
+    assert ask.params == (("state", "trigger"), ("cursor", "x"))
+    assert ask.due == START + 60
+    assert half.as_of == START
+    assert [each.id for each in half.groups[""].alerts] == ["old"]
+
+    done = told(collector, half, ALERTS, page(alert("b")), at=START + 62)
+    assert done.as_of == START + 60
+    assert [each.id for each in done.groups[""].alerts] == ["a", "b"]
+    assert ask_for(collector, done, ALERTS, START + 63).due == START + 120
+
+
+def test_an_alert_that_moves_between_pages_counts_once():
+    """Told on two pages, the later telling holds: here it was cleared in between."""
+    collector = Collector(settings())
+    half = told(collector, collector.start(), ALERTS, page(alert("a"), alert("b"), cursor="x"))
+    done = told(collector, half, ALERTS, page(alert("a", alertState="clear"), alert("b")))
+
+    assert [each.id for each in done.groups[""].alerts] == ["b"]
+
+
+def test_a_page_cap_says_truncated():
+    """With more pages than allowed the listing ends there, and says so until a whole one follows."""
+    collector = Collector(settings(max_pages=2))
+    half = told(collector, collector.start(), ALERTS, page(alert("a"), cursor="x"))
+    cut = told(collector, half, ALERTS, page(alert("b"), cursor="y"))
+
+    assert cut.truncated
+    assert len(cut.groups[""].alerts) == 2
+    assert not told(collector, cut, ALERTS, page(), at=START + 60).truncated
+
+
+def test_a_cursor_that_repeats_ends_the_listing():
+    """A vendor that points back to a page already read cannot hold the poll for ever."""
+    collector = Collector(settings())
+    first = told(collector, collector.start(), ALERTS, page(alert("a"), cursor="x"))
+    second = told(collector, first, ALERTS, page(alert("b"), cursor="y"))
+    done = told(collector, second, ALERTS, page(alert("c"), cursor="x"))
+
+    assert not done.truncated
+    assert len(done.groups[""].alerts) == 3
+
+
+def test_a_listing_that_drags_on_begins_anew():
+    """A cursor older than `max_age` is given up: the vendor may not know it any more."""
+    collector = Collector(settings(max_age="5m"))
+    half = told(collector, collector.start(), ALERTS, page(alert("a"), cursor="x"))
+    late = ask_for(collector, half, ALERTS, START + 60)
+
+    again = ask_for(collector, half, ALERTS, START + 301)
+    assert again.params == (("state", "trigger"),)
+    fresh = told(collector, half, ALERTS, page(alert("b")), at=START + 301)
+    assert collector.learn(fresh, late, Answer(START + 302, 200, json.dumps(page(alert("c"))).encode())) == fresh
+
+
+def test_a_group_without_a_listing_keeps_the_age_unknown():
+    """The target is as old as its oldest group, and no success before all have answered."""
+    collector = Collector(settings(account_groups=["1", "2"]))
+    one = told(collector, collector.start(), ALERTS, page(alert("a")), aid="1")
+    both = told(collector, one, ALERTS, page(alert("b")), aid="2", at=START + 5)
+
+    assert one.as_of is None
+    assert both.as_of == START
+    assert samples(collector, both, "thousandeyes_active_alerts")[("2", "bgp", "major")] == 1.0
+
+
+def test_unknown_names_are_looked_up_soon_but_not_always():
+    """An alert with an unknown rule moves the lookup forward, at most to five minutes after the last."""
+    collector = Collector(settings())
+    knowledge = told(collector, collector.start(), RULES, {"alertRules": [{"ruleId": "7", "ruleName": "seven"}]})
+    hourly = ask_for(collector, told(collector, knowledge, ALERTS, page(alert("a"))), RULES, START)
+    soon = ask_for(collector, told(collector, knowledge, ALERTS, page(alert("a", alertRuleId="8"))), RULES, START)
+
+    assert (hourly.reason, hourly.due) == (Reason.OLDEST, START + LOOKUP_EVERY)
+    assert (soon.reason, soon.due) == (Reason.CHANGED, START + LOOKUP_AGAIN)
+
+
+def test_names_follow_a_lookup():
+    """Rule and test are shown by name once known, by id before; a test without a name keeps its id."""
+    collector = Collector(settings())
+    link = {"_links": {"test": {"href": "https://api.thousandeyes.com/v7/tests/99"}}}
+    listed = told(collector, collector.start(), ALERTS, page(alert("a", **link)))
+    named = told(collector, listed, RULES, {"alertRules": [{"ruleId": 7, "ruleName": "seven"}]})
+    tested = told(collector, named, TESTS, {"tests": [{"testId": "99"}, {"testName": "nameless"}]})
+
+    (before,) = samples(collector, listed, "thousandeyes_alert_active")
+    (after,) = samples(collector, tested, "thousandeyes_alert_active")
+    assert before[2:4] == ("7", "99")
+    assert after[2:4] == ("seven", "99")
+
+
+def test_the_gravest_alerts_come_first():
+    """A series limit cuts from the end: the info alerts go before the critical ones."""
+    collector = Collector(settings())
+    graded = [
+        alert(f"{number}", alertSeverity=grade) for number, grade in enumerate(["info", "x", "critical", "minor"])
+    ]
+    knowledge = told(collector, collector.start(), ALERTS, page(*graded))
+
+    order = [labels[-1] for labels in samples(collector, knowledge, "thousandeyes_alert_active")]
+    assert order == ["critical", "minor", "info", "unknown"]
+
+
+@pytest.mark.parametrize(
+    ("wanted", "asked"),
+    [
+        ([], {}),
+        ("all", {"1": 300.0, "4": 900.0}),
+        (["2", "77"], {"2": 600.0, "77": 300.0}),
+    ],
+)
+def test_asks_for_results_of_the_wanted_tests(wanted, asked):
+    """`all` means enabled http-server tests that are no saved events; ids are asked for as they are configured."""
+    collector = Collector(settings(test_results=wanted))
+    tests = [
+        {"testId": "1", "type": "http-server", "interval": 60, "enabled": True},
+        {"testId": "2", "type": "page-load", "interval": 600},
+        {"testId": "3", "type": "http-server", "enabled": False},
+        {"testId": "4", "type": "http-server", "interval": 900},
+        {"testId": "5", "type": "http-server", "savedEvent": True},
+    ]
+    knowledge = told(collector, collector.start(), TESTS, {"tests": tests})
+
+    found = {ask.path.split("/")[2]: ask.every for ask in collector.asks(knowledge, START) if ask.endpoint == RESULTS}
+    assert found == asked
+
+
+def test_old_results_are_withdrawn():
+    """Results stand while they are read as planned, and go when three readings were missed."""
+    collector = Collector(settings(test_results=["1"]))
+    knowledge = told(collector, collector.start(), RESULTS, {"results": [{"errorType": "None"}]})
+
+    name = "thousandeyes_test_availability_ratio"
+    assert samples(collector, knowledge, name, START + 900) == {("", "1"): 1.0}
+    assert samples(collector, knowledge, name, START + 901) == {}
+
+
+@pytest.mark.parametrize(
+    ("rows", "availability", "expires"),
+    [
+        ([], None, None),
+        ([{}], None, None),
+        ([{"errorType": "None"}, {"errorType": "Connect"}, {"errorType": "none"}, {}], 2 / 3, None),
+        ([{"roundId": 1, "errorType": "Connect"}, {"roundId": 2, "errorType": "None"}], 1.0, None),
+        ([{"startTime": 5, "errorType": "Connect"}, {"startTime": 4, "errorType": "None"}], 0.0, None),
+        (
+            [
+                {"sslCertificates": [{"validBefore": "2026-12-04T00:00:00Z"}, {"validBefore": "2026-11-21T00:00:00Z"}]},
+                {"sslCertificates": [{"validBefore": "2026-12-01T00:00:00Z", "validAfter": "2026-01-01T00:00:00Z"}]},
+                {"sslCertificates": [{"validBefore": "never"}]},
+                {"sslCertificates": []},
+            ],
+            None,
+            1_796_083_200.0,
+        ),
+    ],
+)
+def test_reads_the_latest_round(rows, availability, expires):
+    """Availability is the share of agents that say how it went; the soonest server certificate counts."""
+    found = answers.read_results(json.dumps({"results": rows}).encode())
+
+    assert (found.availability, found.expires) == (availability, expires)
+
+
+def test_refuses_what_was_not_asked():
+    """A certificate is no answer here, and an account group that is no longer configured changes nothing."""
+    old = Collector(settings(account_groups=["1"]))
+    (ask, *_) = old.asks(old.start(), START)
+    collector = Collector(settings())
+
+    with pytest.raises(Malformed):
+        collector.learn(collector.start(), ask, Certificate(START, None, None, None))
+    assert collector.learn(Knowledge(), ask, Answer(START, 200, b"{}")) == Knowledge()
+
+
+def test_knowledge_survives_a_restart():
+    """A half listing, names and results come back from JSON as they were."""
+    collector = Collector(settings(test_results=["1"]))
+    knowledge = told(collector, collector.start(), ALERTS, page(alert("a", startDate="2026-11-20T11:00:00Z")))
+    knowledge = told(collector, knowledge, ALERTS, page(alert("b"), cursor="x"), at=START + 60)
+    knowledge = told(collector, knowledge, RULES, {"alertRules": [{"ruleId": "7", "ruleName": "seven"}]})
+    knowledge = told(collector, knowledge, RESULTS, {"results": [{"errorType": "None"}]})
+
+    adapter = TypeAdapter(Knowledge)
+    assert adapter.validate_json(adapter.dump_json(knowledge)) == knowledge
+
+
+@pytest.mark.parametrize(
+    ("given", "place", "message"),
+    [
+        ({"account_groups": ["1", 1]}, ("account_groups",), "an id is given twice"),
+        ({"account_groups": ["a/b"]}, ("account_groups", 0), "match pattern"),
+        ({"max_pages": 0}, ("max_pages",), "greater than 0"),
+        ({"base_url": "api.thousandeyes.com"}, ("base_url",), "match pattern"),
+    ],
+)
+def test_refuses_bad_settings(given, place, message):
+    """Each problem names its key."""
+    with pytest.raises(ValidationError) as caught:
+        settings(**given)
+
+    (problem,) = caught.value.errors()
+    assert problem["loc"] == place
+    assert message in problem["msg"]
+
+
+def test_warns_beyond_the_organisations_limit():
+    """The documented limit may be exceeded, where it was raised, with a warning."""
+    assert settings().warnings() == []
+    assert settings(requests_per_minute=241).warnings() == ["requests_per_minute: the vendor allows 240"]

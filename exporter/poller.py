@@ -1,13 +1,39 @@
-"""One loop per target: pick, ask, learn, publish, count the outcome."""
+"""One loop per target: pick, ask, learn, publish, count the outcome.
 
+Every decision is `target`'s; here are the threads that wait, and the lock under which one moment follows another.
+One thread sends the target's requests, one at a time. Probes run beside it, so that an endpoint that hangs never
+delays a request.
+"""
+
+import logging
+import random
 import threading
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, replace
+from typing import Any, Final
 
-from exporter.collector import Collector
+from exporter import certificate
+from exporter.budget import Budget
+from exporter.collector import Answer, Certificate, Collector, Get, Probe
+from exporter.errors import PollError, Refused
 from exporter.families import Family
+from exporter.session import Session
 from exporter.settings import TargetSettings
+from exporter.storage import Storage
+from exporter.target import Target, Turn, begin, decide, hear, kinds, mistake, stumbled
+
+SAVE_EVERY: Final = 10.0
+"""Seconds between two writes of what is known."""
+CREDENTIALS_EVERY: Final = 2.0
+"""Seconds between two looks for new credentials while the vendor refuses the old ones."""
+START_WITHIN: Final = 1.0
+"""Seconds over which the targets' first requests are spread."""
+SHORTEST_REST: Final = 0.001
+"""Seconds; less is rounding."""
+AFTER_MISTAKE: Final = 5.0
+"""Seconds until a collector that could not say what it wants is asked again."""
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,40 +64,218 @@ class Health:
 
 
 class Poller:
-    """Polls one target in its own threads and holds what is known of it. All methods are safe from any thread."""
+    """Polls one target in its own threads and holds what is known of it. All methods are safe from any thread.
 
-    settings: TargetSettings
-    collector: Collector[Any]
+    `on_change` is called, in one of those threads, after whatever may change the metrics or the health.
+    """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913, PLR0917  the wiring names each part once
         self,
         settings: TargetSettings,
         collector: Collector[Any],
-        session: Any,
+        session: Session,
         clock: Callable[[], float],
         on_change: Callable[["Poller"], None],
-        storage: Any = None,
+        storage: Storage | None = None,
+        *,
+        probe: Callable[[Probe, float, float, str | None], Certificate] = certificate.probe,
     ) -> None:
         self.settings = settings
         self.collector = collector
-        self._stop = threading.Event()
+        self._session = session
+        self._clock = clock
+        self._on_change = on_change
+        self._storage = storage
+        self._probe = probe
+        self._name = f"{settings.collector} {settings.account}"
+        self._target = self._saved = self._remembered()
+        self._saved_at = clock()
+        self._changed = threading.Condition(threading.RLock())
+        self._woken = False
+        self._stopped = False
+        self._turn: Turn | None = None
+        self._series = (0, False)
+        self._credentials = ""
+        self._thread = threading.Thread(target=self._run, name=f"poll {self._name}", daemon=True)
 
     def families(self, now: float) -> list[Family]:
         """Return the metrics, cut to `series_limit`; none before the first round or past `max_age`."""
-        raise NotImplementedError
+        expires = self.expires()
+        if expires is None or now > expires:
+            return []
+        try:
+            found, cut = cut_to(self.settings.series_limit, self.collector.families(self._target.knowledge, now))
+        except Exception as error:  # noqa: BLE001  a collector's mistake must not end the serving
+            self._stumbled("families", error)
+            found, cut = [], False
+        self._series = (sum(len(family.samples) for family in found), cut)
+        return found
 
     def expires(self) -> float | None:
-        """Return the epoch second from which `families` is empty by age; None while nothing is known."""
-        raise NotImplementedError
+        """Return the epoch second after which `families` is empty by age; None while nothing is known."""
+        as_of = self._target.knowledge.as_of
+        return None if as_of is None else as_of + self.settings.max_age
 
     def health(self) -> Health:
         """Return how the polling goes."""
-        raise NotImplementedError
+        now, target, turn, expires = self._clock(), self._target, self._turn, self.expires()
+        fresh = expires is not None and now <= expires
+        series, cut = self._series if fresh else (0, False)
+        return Health(
+            collector=self.settings.collector,
+            account=self.settings.account,
+            success=target.success,
+            last_success=target.knowledge.as_of,
+            duration=target.duration,
+            truncated=target.knowledge.truncated or cut,
+            series=series,
+            requests=target.requests,
+            rate_limit_remaining=target.budget.remaining,
+            budget_used_ratio=target.budget.used_ratio(now),
+            oldest_value=turn.oldest if turn else target.knowledge.as_of,
+            first_poll_ended=target.polled or fresh,
+            last_error=target.last_error,
+            last_error_at=target.last_error_at,
+            next_poll=turn.next_get if turn else None,
+            paused_until=target.budget.paused_until(now),
+            paused_reason=target.budget.paused_reason(now),
+        )
 
     def start(self) -> None:
         """Start the loop; returns at once."""
-        raise NotImplementedError
+        self._thread.start()
 
     def stop(self, timeout: float) -> None:
         """End the loop, waiting at most `timeout` seconds, and store what is known."""
-        raise NotImplementedError
+        with self._changed:
+            self._stopped = True
+            self._changed.notify_all()
+        self._session.close()
+        if self._thread.is_alive():
+            self._thread.join(timeout)
+        self._save()
+
+    def _remembered(self) -> Target[Any]:
+        """Return the target as it was stored, or as nothing is known of it."""
+        now, rate = self._clock(), self.settings.requests_per_minute
+        stored = self._storage.load(self.settings, kinds(self.collector)) if self._storage else {}
+        if not stored:
+            return Target(knowledge=self.collector.start(), budget=Budget.start(rate, now))
+        knowledge = stored["knowledge"]
+        success = None if knowledge.as_of is None else stored["success"]
+        return Target(knowledge=knowledge, budget=stored["budget"].at_rate(rate), success=success)
+
+    def _run(self) -> None:
+        self._rest(random.uniform(0.0, min(START_WITHIN, self.settings.poll_interval / 10)))  # noqa: S311  no secret
+        while not self._stopped:
+            try:
+                self._step()
+            except Exception as error:  # noqa: BLE001  this loop ends only when it is told to
+                _log.error("%s: %s", self._name, mistake(error))
+                self._rest(AFTER_MISTAKE)
+
+    def _step(self) -> None:
+        """Start a probe that is due, send a request that is due, or wait for the next event."""
+        if self._clock() - self._saved_at >= SAVE_EVERY:
+            self._save()
+        self._look_for_credentials()
+        turn = self._take()
+        if turn.probe:
+            self._probe_beside(turn.probe)
+        if turn.get:
+            self._credentials = self._session.credentials()
+            self._carry_out(turn.get)
+        elif not turn.probe:
+            self._rest(turn.wait)
+
+    def _take(self, *, getting: bool = True) -> Turn:
+        """Decide what to do now and mark it as being done."""
+        now = self._clock()
+        with self._changed:
+            self._woken = self._woken and not getting
+            try:
+                turn = decide(self.collector, self._target, now, getting=getting)
+            except Exception as error:  # noqa: BLE001  a collector's mistake must not end the polling
+                self._stumbled("asks", error)
+                return Turn(None, None, AFTER_MISTAKE, None, None)
+            for ask in (turn.get, turn.probe):
+                self._target = begin(self._target, ask, now) if ask else self._target
+            self._turn = turn
+            return turn
+
+    def _probe_beside(self, ask: Probe) -> None:
+        threading.Thread(target=self._probe_on, args=(ask,), name=f"probe {self._name}", daemon=True).start()
+
+    def _probe_on(self, ask: Probe | None) -> None:
+        """Carry out `ask` and then what else is due, having called another thread in when there is more."""
+        while ask:
+            beside = self._take(getting=False).probe
+            if beside:
+                self._probe_beside(beside)
+            self._carry_out(ask)
+            ask = None if self._stopped else self._take(getting=False).probe
+
+    def _carry_out(self, ask: Get | Probe) -> None:
+        told = self._told(ask)
+        with self._changed:
+            if self._stopped:
+                return
+            before, heard = self._target, hear(self.collector, self._target, ask, told, self._clock())
+            self._target = heard.target
+            self._woken = True
+            self._changed.notify_all()
+        if heard.news:
+            _log.log(logging.INFO if heard.learned else logging.WARNING, "%s: %s", self._name, heard.news)
+        if not heard.learned or heard.target.knowledge is not before.knowledge:
+            self._on_change(self)
+
+    def _told(self, ask: Get | Probe) -> Answer | Certificate | PollError:
+        try:
+            if isinstance(ask, Get):
+                return self._session.get(ask)
+            return self._probe(ask, self._clock(), self.settings.timeout, self.settings.ca_file)
+        except PollError as error:
+            return error
+        except Exception as error:  # noqa: BLE001  an ask that is never heard of would be busy for ever
+            return mistake(error)
+
+    def _look_for_credentials(self) -> None:
+        """End the pause after a refusal once the credentials are others."""
+        refused = self._target.budget.paused_reason(self._clock()) == Refused.reason
+        if refused and self._session.credentials() != self._credentials:
+            with self._changed:
+                self._target = replace(self._target, budget=self._target.budget.trusted_anew())
+
+    def _rest(self, seconds: float) -> None:
+        """Wait until something happened, but not longer than `seconds`."""
+        refused = self._target.budget.paused_reason(self._clock()) == Refused.reason
+        most = min(seconds, CREDENTIALS_EVERY) if refused else seconds
+        with self._changed:
+            self._changed.wait_for(lambda: self._woken or self._stopped, max(most, SHORTEST_REST))
+
+    def _stumbled(self, where: str, error: Exception) -> None:
+        """Count and tell that the collector raised in `where`, once for as long as it is the same."""
+        said = f"{where}: {mistake(error)}"
+        with self._changed:
+            is_new, self._target = said != self._target.last_error, stumbled(self._target, where, said, self._clock())
+        if is_new:
+            _log.warning("%s: %s", self._name, said)
+
+    def _save(self) -> None:
+        target, self._saved_at = self._target, self._clock()
+        if self._storage and (target.knowledge, target.budget) != (self._saved.knowledge, self._saved.budget):
+            parts = {"knowledge": target.knowledge, "budget": target.budget, "success": bool(target.success)}
+            self._storage.save(self.settings, parts)
+            self._saved = target
+
+
+def cut_to(most: int, families: Iterable[Family]) -> tuple[list[Family], bool]:
+    """Return the families with at most `most` samples, cut from the end, and whether anything was cut."""
+    kept: list[Family] = []
+    cut = False
+    for family in families:
+        samples = family.samples[:most]
+        cut = cut or len(samples) < len(family.samples)
+        most -= len(samples)
+        kept.append(Family(family.metric, samples))
+    return kept, cut

@@ -1,0 +1,205 @@
+"""How many requests may be spent now: a bucket, what the vendor's headers said, and pauses. Pure.
+
+Never more than `rate` requests in any 60 s, so that a share that is below the vendor's limit stays below it,
+however the vendor draws its minutes. The bucket spreads them: a burst is a twentieth of a minute's worth.
+"""
+
+import re
+from bisect import bisect_right
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from email.utils import parsedate_to_datetime
+from typing import Final
+
+from exporter.errors import ConnectFailed, PollError, RateLimited, Refused, ServerError, TimedOut, TlsFailed
+
+MINUTE: Final = 60.0
+RESERVE: Final = 0.1
+"""Share of the vendor's limit that is left to others who use the token."""
+REFUSED: Final = (300.0, 900.0)
+"""Seconds to wait after a refusal, growing: 100 refusals a minute make ThousandEyes block the address."""
+LIMITED: Final = (60.0, 900.0)
+"""Seconds to wait after a 429 that does not say how long, growing."""
+ILL: Final = (1.0, 30.0)
+"""Seconds to wait when request after request finds the vendor down, growing from the third on."""
+LONGEST: Final = 86400.0
+"""Seconds; whatever a vendor asks for, it is asked again after a day."""
+
+_FAMILIES = ("x-organization-rate-limit-", "x-ratelimit-", "x-rate-limit-", "ratelimit-")
+_NUMBER = re.compile(r"\s*(\d+(?:\.\d+)?)")
+_EPOCH = 1e9  # a reset above is an epoch second, one below is seconds from now
+_EPOCH_MS = 1e12
+
+
+@dataclass(frozen=True, slots=True)
+class Pause:
+    """Nothing is asked from `since` until `until` (epoch seconds). `reason` is the outcome that led to it."""
+
+    since: float
+    until: float
+    reason: str
+
+    def holds(self, now: float) -> bool:
+        """Tell whether the pause is on; not when the clock was set back to before it began."""
+        return self.since <= now < self.until
+
+
+@dataclass(frozen=True, slots=True)
+class Budget:
+    """Requests of one target. Every method that spends or learns returns a new Budget. Times are epoch seconds."""
+
+    rate: float
+    """Requests per minute."""
+    tokens: float
+    updated: float
+    sent: tuple[float, ...] = ()
+    """When the requests of the last minute were sent."""
+    limit: float | None = None
+    remaining: float | None = None
+    """What the vendor's last answer said is left of its own limit; None when it does not say."""
+    reset: float | None = None
+    pause: Pause | None = None
+    streak: int = 0
+    """Failures since the last usable answer, as far as they are about the vendor and not about one request."""
+
+    @classmethod
+    def start(cls, rate: float, now: float) -> "Budget":
+        """Return a budget of `rate` requests per minute that holds one request: a restart earns no burst."""
+        return cls(rate=rate, tokens=1.0, updated=now)
+
+    def at_rate(self, rate: float) -> "Budget":
+        """Return the same budget after a restart, perhaps at another rate.
+
+        A refusal is forgotten: a restart is how an operator says that the credentials are mended.
+        """
+        pause = self.pause if self.pause and self.pause.reason != Refused.reason else None
+        return replace(self, rate=rate, tokens=min(self.tokens, _burst(rate)), pause=pause, streak=0)
+
+    def wait(self, now: float) -> float:
+        """Return the seconds until a request may be sent; 0.0 when now."""
+        if self.paused_until(now) is not None and self.pause:
+            return self.pause.until - now
+        return max(self._refill(now), self._window(now))
+
+    def spend(self, now: float) -> "Budget":
+        """Take one request out. Called when it is sent, whatever comes of it."""
+        recent = self.sent[bisect_right(self.sent, now - MINUTE) :]
+        sent = (*(at for at in recent if at <= now), now)
+        return replace(self, tokens=max(0.0, self._tokens(now) - 1.0), updated=now, sent=sent)
+
+    def answered(self, headers: Mapping[str, str], now: float) -> "Budget":
+        """Return the budget after a usable answer: failures are forgotten, the reserve is kept."""
+        heard = replace(self._heard(headers, now), streak=0, pause=None)
+        if heard.remaining is None or heard.remaining >= heard._reserve():  # noqa: SLF001  it is another self
+            return heard
+        until = heard.reset if heard.reset is not None else now + heard._oldest_leaves(now)  # noqa: SLF001  see above
+        return replace(heard, pause=Pause(now, until, "reserve"))
+
+    def failed(self, error: PollError, now: float, headers: Mapping[str, str] | None = None) -> "Budget":
+        """Return the budget after a failure. What is the fault of one request alone leaves it as it is."""
+        heard = self._heard(headers or {}, now)
+        seconds = _seconds(error, heard, now)
+        if seconds is None:
+            return heard
+        pause = Pause(now, now + min(seconds, LONGEST), error.reason) if seconds > 0 else None
+        return replace(heard, streak=self.streak + 1, pause=pause)
+
+    def trusted_anew(self) -> "Budget":
+        """Return the budget after the credentials changed: a refusal of the old ones means nothing now."""
+        refused = self.pause is not None and self.pause.reason == Refused.reason
+        return replace(self, pause=None, streak=0) if refused else self
+
+    def paused_until(self, now: float) -> float | None:
+        """Return the epoch second at which the pause ends; None when there is none."""
+        return self.pause.until if self.pause and self.pause.holds(now) else None
+
+    def paused_reason(self, now: float) -> str:
+        """Return why nothing is asked: `auth`, `rate_limited`, `reserve`, …; empty when there is no pause."""
+        return self.pause.reason if self.pause and self.pause.holds(now) else ""
+
+    def used_ratio(self, now: float) -> float:
+        """Return the requests of the last 60 s as a share of the rate."""
+        return sum(now - MINUTE < at <= now for at in self.sent) / self.rate
+
+    def _tokens(self, now: float) -> float:
+        refilled = self.tokens + max(0.0, now - self.updated) * self.rate / MINUTE
+        return min(_burst(self.rate), refilled)
+
+    def _refill(self, now: float) -> float:
+        missing = 1.0 - self._tokens(now)
+        return missing * MINUTE / self.rate if missing > 1e-9 else 0.0  # noqa: PLR2004  less is rounding
+
+    def _window(self, now: float) -> float:
+        most = max(1, int(self.rate))
+        if len(self.sent) < most:
+            return 0.0
+        first = self.sent[-most]
+        return max(0.0, first + MINUTE - now) if first <= now else 0.0
+
+    def _oldest_leaves(self, now: float) -> float:
+        return max(1.0, self.sent[0] + MINUTE - now) if self.sent and self.sent[0] <= now else MINUTE
+
+    def _reserve(self) -> float:
+        """Return what must stay. A rate that leaves room by itself is not cut a second time."""
+        if self.limit is None:
+            return 1.0
+        return max(1.0, min(self.limit * RESERVE, self.limit - self.rate))
+
+    def _heard(self, headers: Mapping[str, str], now: float) -> "Budget":
+        prefix = next((name for name in _FAMILIES if f"{name}remaining" in headers), None)
+        if prefix is None:
+            return self
+        return replace(
+            self,
+            limit=_number(headers.get(f"{prefix}limit", "")),
+            remaining=_number(headers[f"{prefix}remaining"]),
+            reset=_moment(headers.get(f"{prefix}reset", ""), now),
+        )
+
+
+def _burst(rate: float) -> float:
+    return max(1.0, float(int(rate * 0.05)))
+
+
+def _seconds(error: PollError, budget: Budget, now: float) -> float | None:
+    """Return how long nothing is asked after `error`; None when the error is about one request alone."""
+    if isinstance(error, Refused):
+        return _growing(REFUSED, budget.streak)
+    if isinstance(error, RateLimited):
+        said = error.retry_after
+        if said is None and budget.reset is not None:
+            said = budget.reset - now
+        return _growing(LIMITED, budget.streak) if said is None else max(said, _growing(ILL, budget.streak))
+    if isinstance(error, TimedOut | ConnectFailed | TlsFailed | ServerError):
+        return _growing(ILL, budget.streak - 2) if budget.streak >= 2 else 0.0  # noqa: PLR2004  two may be chance
+    return None
+
+
+def _growing(bounds: tuple[float, float], streak: int) -> float:
+    first, most = bounds
+    return float(min(most, first * 2 ** min(streak, 30)))
+
+
+def _number(text: str) -> float | None:
+    match = _NUMBER.match(text)
+    return float(match[1]) if match else None
+
+
+def _moment(text: str, now: float) -> float | None:
+    """Read a reset: epoch seconds, epoch milliseconds, seconds from now, or a date. None for what is past or none."""
+    number = _number(text)
+    if number is None:
+        number = _date(text)
+    if number is None:
+        return None
+    if number >= _EPOCH_MS:
+        number /= 1000
+    moment = number if number >= _EPOCH else now + number
+    return min(moment, now + LONGEST) if moment > now else None
+
+
+def _date(text: str) -> float | None:
+    try:
+        return parsedate_to_datetime(text).timestamp()
+    except ValueError:
+        return None

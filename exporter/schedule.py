@@ -1,0 +1,93 @@
+"""Which ask comes next: status first, then what changed, then the rest, the longest overdue first. Pure.
+
+An ask that failed is put off for itself alone, longer each time: a deleted monitor's 404 never stops the rotation.
+"""
+
+from collections.abc import Iterable, Mapping
+from collections.abc import Set as AbstractSet
+from dataclasses import dataclass
+from typing import Final, Generic, TypeVar
+
+from exporter.collector import Get, Probe, Reason
+from exporter.errors import ClientError, Malformed, PollError, RateLimited, Refused
+
+Identity = tuple[str, ...]
+Request = TypeVar("Request", Get, Probe)
+
+FIRST: Final = 5.0
+"""Seconds for which an ask is put off after its first failure."""
+ILL: Final = 300.0
+"""Seconds; the most while the vendor is down, so that everything is fresh soon after it recovers."""
+WRONG: Final = 3600.0
+"""Seconds; the most when it is the ask itself that fails."""
+
+
+@dataclass(frozen=True, slots=True)
+class Deferral:
+    """An ask that failed `failures` times in a row is not asked before `not_before` (epoch seconds)."""
+
+    not_before: float
+    failures: int
+    endpoint: str
+    reason: str
+    """The last error's."""
+
+
+@dataclass(frozen=True, slots=True)
+class Choice(Generic[Request]):
+    """What to ask now, or when the next ask is due (epoch seconds; None: nothing is wanted)."""
+
+    ask: Request | None
+    next_due: float | None
+
+
+def choose(
+    asks: Iterable[Request], now: float, busy: AbstractSet[Identity], deferred: Mapping[Identity, Deferral]
+) -> Choice[Request]:
+    """Return the most urgent ask that is due, neither `busy` (in flight) nor `deferred` (failed lately)."""
+    best: Request | None = None
+    urgency: tuple[int, float] = (len(Reason), 0.0)
+    next_due: float | None = None
+    for ask in asks:
+        start = _start(ask, busy, deferred)
+        if start is None:
+            continue
+        if start > now:
+            next_due = start if next_due is None else min(next_due, start)
+            continue
+        candidate = (ask.reason, (ask.due - now) / ask.every)
+        if candidate < urgency:
+            best, urgency = ask, candidate
+    return Choice(best, now if best else next_due)
+
+
+def _start(ask: Get | Probe, busy: AbstractSet[Identity], deferred: Mapping[Identity, Deferral]) -> float | None:
+    """Return from when `ask` may be asked, None while it is in flight."""
+    if not busy and not deferred:
+        return ask.due
+    identity = ask.identity
+    if identity in busy:
+        return None
+    deferral = deferred.get(identity)
+    return ask.due if deferral is None else max(ask.due, deferral.not_before)
+
+
+def defer(earlier: Deferral | None, ask: Get | Probe, error: PollError, now: float) -> Deferral:
+    """Return until when `ask` is put off after `error`, given how it was put off before."""
+    failures = earlier.failures + 1 if earlier else 1
+    seconds = min(_most(ask, error), FIRST * 2 ** min(failures - 1, 20))
+    return Deferral(now + seconds, failures, ask.endpoint, error.reason)
+
+
+def _most(ask: Get | Probe, error: PollError) -> float:
+    """Return the most seconds for which `ask` is put off. Refusals and limits pause the whole target instead."""
+    if isinstance(error, RateLimited) or (isinstance(error, Refused) and ask.reason is Reason.STATUS):
+        return 0.0
+    if ask.reason is Reason.STATUS:
+        return ask.every
+    return WRONG if isinstance(error, ClientError | Malformed | Refused) else min(ask.every, ILL)
+
+
+def settle(deferred: Mapping[Identity, Deferral], now: float) -> dict[Identity, Deferral]:
+    """Return the deferrals without those of asks that have not come back for an hour: they are wanted no more."""
+    return {identity: deferral for identity, deferral in deferred.items() if deferral.not_before > now - WRONG}

@@ -6,11 +6,14 @@ written. All times are epoch seconds and are passed in, but leases run on the da
 
 from collections.abc import Callable, Sequence
 
+from bridge import deadletters, dispatch, schema, standing
+from bridge.database import Database
 from bridge.deadletters import DeadLetter, Quarantined, Requeued
 from bridge.dispatch import Claimed
+from bridge.errors import Unavailable
 from bridge.event import Mapping
-from bridge.intake import Notification, Outcome
-from bridge.standing import Counts, Gate, Heartbeat, OpenKey
+from bridge.intake import Intake, Notification, Outcome
+from bridge.standing import Counts, Gate, Heartbeat, OpenKey, Recent
 
 __all__ = [
     "Claimed",
@@ -23,6 +26,7 @@ __all__ = [
     "Outbox",
     "Outcome",
     "Quarantined",
+    "Recent",
     "Requeued",
 ]
 
@@ -30,97 +34,145 @@ __all__ = [
 class Outbox:
     """One database, opened. Threads may share it."""
 
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
     @classmethod
     def open(cls, url: str) -> "Outbox":
         """Open the database, bring its schema up to date. ConfigError when it must not be used, Unavailable."""
-        raise NotImplementedError
+        return cls(Database(url))
 
     def close(self) -> None:
         """Close every connection."""
-        raise NotImplementedError
+        self._database.close()
 
     def accept(self, batch: Sequence[Notification], now: float) -> list[Outcome]:
         """Commit several webhooks at once: what the ledger decides of each alert, and what was set aside."""
-        raise NotImplementedError
+        with self._database.write() as connection:
+            return Intake(self._database, connection, now).accept(batch)
 
     def quarantine(self, receiver: str, source: str, reason: str, body: str, now: float) -> None:
         """Keep a body that can never be read, with its reason."""
-        raise NotImplementedError
+        with self._database.write() as connection:
+            deadletters.keep(connection, receiver, source, reason, body, now)
 
     def claim(self, limit: int, owner: str, now: float, lease: float) -> list[Claimed]:
-        """Take up to `limit` due events, the first of its key each, all of one app_key, for `lease` seconds."""
-        raise NotImplementedError
+        """Take up to `limit` due events, the first of its key each, all of one app_key, for `lease` seconds.
 
-    def record(self, *, accepted: Sequence[Claimed] = (), duplicate: Sequence[Claimed] = (), now: float) -> None:
-        """Note what BigPanda has: 2xx (`accepted`), or 204 (`duplicate`)."""
-        raise NotImplementedError
+        Critical first, then resolutions, then the rest, the oldest first within each.
+        """
+        with self._database.write() as connection:
+            return dispatch.claim(self._database, connection, limit=limit, owner=owner, now=now, lease=lease)
+
+    def record(self, *, accepted: Sequence[Claimed] = (), duplicate: Sequence[Claimed] = (), now: float) -> int:
+        """Note what BigPanda has: 2xx (`accepted`), or 204 (`duplicate`). Returns for how many our lease counted."""
+        with self._database.write() as connection:
+            return dispatch.record(connection, accepted, "accepted", now) + dispatch.record(
+                connection, duplicate, "duplicate", now
+            )
 
     def postpone(self, claimed: Sequence[Claimed], not_before: float, reason: str) -> None:
-        """Give back what was tried and not accepted, to be tried again at `not_before`; counts an attempt."""
-        raise NotImplementedError
+        """Give back what was tried and not accepted, to be tried again at `not_before`."""
+        with self._database.write() as connection:
+            dispatch.postpone(connection, claimed, not_before, reason)
 
     def release(self, claimed: Sequence[Claimed]) -> None:
-        """Give back what was not tried at all."""
-        raise NotImplementedError
+        """Give back what was not tried at all: it does not count as an attempt."""
+        with self._database.write() as connection:
+            dispatch.release(connection, claimed)
 
     def bury(self, claimed: Claimed, reason: str, now: float) -> None:
         """Make an event that will never be accepted a dead letter; its key goes on."""
-        raise NotImplementedError
+        with self._database.write() as connection:
+            dispatch.bury(connection, claimed, reason, now)
 
     def next_due(self, now: float) -> float | None:
         """Return when the next event is due (at most `now` when one is), None when nothing waits."""
-        raise NotImplementedError
+        with self._database.read() as connection:
+            return dispatch.next_due(self._database, connection, now)
 
     def dead_letters(self, limit: int = 1000) -> list[DeadLetter]:
         """Return the dead letters, the oldest first."""
-        raise NotImplementedError
+        with self._database.read() as connection:
+            return deadletters.dead_letters(connection, limit)
 
     def requeue(
         self, ids: Sequence[int] | None, mapping_of: Callable[[str, str], Mapping | None], now: float
     ) -> Requeued:
         """Map dead letters anew (None: all of them) and send them again. `mapping_of(receiver, source)`."""
-        raise NotImplementedError
+        with self._database.write() as connection:
+            return deadletters.requeue(connection, ids, mapping_of, now)
 
-    def discard(self, ids: Sequence[int]) -> int:
+    def discard(self, ids: Sequence[int], now: float) -> int:
         """Give dead letters up; returns how many there were."""
-        raise NotImplementedError
+        with self._database.write() as connection:
+            return deadletters.discard(connection, ids, now)
 
     def quarantined(self, limit: int = 1000) -> list[Quarantined]:
         """Return what could not be read, the oldest first."""
-        raise NotImplementedError
+        with self._database.read() as connection:
+            return deadletters.in_quarantine(connection, limit)
 
-    def counts(self) -> Counts:
+    def discard_quarantined(self, ids: Sequence[int]) -> int:
+        """Delete what could not be read; returns how many there were."""
+        with self._database.write() as connection:
+            return deadletters.discard_quarantined(connection, ids)
+
+    def counts(self, now: float) -> Counts:
         """Return what waits, is held and is dead, and the open alerts."""
-        raise NotImplementedError
+        with self._database.read() as connection:
+            return standing.counts(connection, now)
 
     def open_keys(self, source: str) -> list[OpenKey]:
         """Return the keys of a source that BigPanda has, or will have, as open."""
-        raise NotImplementedError
+        with self._database.read() as connection:
+            return standing.open_keys(connection, source)
+
+    def recent(self, limit: int) -> list[Recent]:
+        """Return what was sent, replaced or given up last, the newest first."""
+        with self._database.read() as connection:
+            return standing.recent(connection, limit)
 
     def receiver_names(self, source: str) -> frozenset[str]:
         """Return Alertmanager's names of its receivers that have sent to this source."""
-        raise NotImplementedError
+        with self._database.read() as connection:
+            return standing.receiver_names(connection, source)
 
     def heartbeats(self) -> list[Heartbeat]:
         """Return when each watchdog was last heard."""
-        raise NotImplementedError
+        with self._database.read() as connection:
+            return standing.all_heartbeats(connection)
 
     def gate(self, destination: str) -> Gate:
         """Return whether a destination may be tried, and since when not."""
-        raise NotImplementedError
+        with self._database.read() as connection:
+            return standing.gate(connection, destination)
 
     def set_gate(self, destination: str, gate: Gate) -> None:
         """Note how a destination stands."""
-        raise NotImplementedError
+        with self._database.write() as connection:
+            standing.set_gate(self._database, connection, destination, gate)
 
-    def lead(self, role: str, owner: str, lease: float) -> bool:
+    def lead(self, role: str, owner: str, now: float, lease: float) -> bool:
         """Take, or keep, a role that only one of the replicas may have, for `lease` seconds."""
-        raise NotImplementedError
+        with self._database.write() as connection:
+            return standing.lead(self._database, connection, role, owner, now, lease)
+
+    def yield_role(self, role: str, owner: str) -> None:
+        """Give a role up."""
+        with self._database.write() as connection:
+            standing.yield_role(connection, role, owner)
 
     def writable(self) -> bool:
-        """Tell whether the database can be written now."""
-        raise NotImplementedError
+        """Tell whether the database can be written now, by writing."""
+        try:
+            with self._database.write() as connection:
+                schema.touch(connection)
+        except Unavailable:
+            return False
+        return True
 
     def prune(self, before: float, limit: int) -> int:
         """Delete up to `limit` rows of history older than `before`; returns how many."""
-        raise NotImplementedError
+        with self._database.write() as connection:
+            return standing.prune(connection, before, limit)

@@ -1,0 +1,220 @@
+"""One Alert as one BigPanda event: identity, status, and BigPanda's limits. Pure.
+
+Whatever the labels hold, the event is one that BigPanda takes: limits of its Alerts API and of its tags.
+"""
+
+import hashlib
+import json
+import re
+import unicodedata
+from collections import abc
+from dataclasses import dataclass
+from enum import StrEnum
+from functools import lru_cache
+from typing import Any
+
+from bridge.alert import Alert
+from bridge.settings import ReceiverSettings
+
+LONGEST_NAME = 64
+LONGEST_VALUE = 512
+LONGEST_DESCRIPTION = 2048
+MEMBERS = frozenset(
+    {
+        "alerts",
+        "app_key",
+        "check",
+        "description",
+        "incident_identifier",
+        "incident_key",
+        "primary_property",
+        "secondary_property",
+        "status",
+        "timestamp",
+        "vendorwatch_key",
+        "generator_url",
+        "alertmanager_url",
+        "runbook_url",
+        "dashboard_url",
+        "permalink",
+    }
+)
+"""Names that mean something to BigPanda or to us: no label may take them."""
+_ROVING = ("generator_url", "alertmanager_url")
+"""Links that differ between replicas of the sender: a change of them alone is no news."""
+_TOLD = frozenset({"description", "runbook_url", "dashboard_url"})
+"""Annotations that have a member of their own."""
+_UNFIT = re.compile(r"[^a-z0-9_-]")
+
+
+class Status(StrEnum):
+    """BigPanda's words for how an alert stands."""
+
+    OK = "ok"
+    CRITICAL = "critical"
+    WARNING = "warning"
+    UNKNOWN = "unknown"
+    ACKNOWLEDGED = "acknowledged"
+
+
+NONE = "none"
+"""What a severity maps to when its alerts are not sent."""
+_DEFAULTS: dict[str, str] = {
+    **dict.fromkeys(("critical", "page", "emergency", "fatal", "error", "disaster"), Status.CRITICAL),
+    **dict.fromkeys(("warning", "warn", "major", "minor", "average", "info", "information", "notice"), Status.WARNING),
+    NONE: NONE,
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Mapping:
+    """How a receiver's alerts become events: under which app key, with which statuses, by which property.
+
+    `statuses` maps a severity in lower case to a status or to `NONE`.
+    """
+
+    app_key: str
+    statuses: abc.Mapping[str, str]
+    primary_property: tuple[str, ...]
+
+
+def mapping_of(settings: ReceiverSettings, app_key: str) -> Mapping:
+    """Return how the alerts of a receiver become events; `app_key` holds where the receiver has none."""
+    return Mapping(
+        app_key=settings.app_key or app_key,
+        statuses=_DEFAULTS | settings.statuses,
+        primary_property=settings.primary_property,
+    )
+
+
+def status_of(alert: Alert, mapping: Mapping) -> tuple[Status | None, bool]:
+    """Return what BigPanda shall show, None for a severity that is not sent, and whether the severity was known."""
+    found = mapping.statuses.get(alert.severity.strip().lower())
+    if found == NONE:
+        return None, True
+    if not alert.firing:
+        return Status.OK, True
+    return (Status.WARNING, False) if found is None else (Status(found), True)
+
+
+@dataclass(frozen=True, slots=True)
+class Draft:
+    """An event whose time is not fixed yet. `content` is the hash of what BigPanda would show of it."""
+
+    status: Status
+    text: str
+    content: str
+
+    def freeze(self, timestamp: int) -> str:
+        """Return the event as the JSON that is sent, the same bytes at every attempt."""
+        return f'{{"timestamp":{timestamp},{self.text[1:]}'
+
+
+def draft(alert: Alert, status: Status, mapping: Mapping) -> Draft:
+    """Return the event without its timestamp."""
+    members = dict(_members(alert, status, mapping))
+    text = _json(members)
+    shown = members if alert.links.keys().isdisjoint(_ROVING) else _without(members, _ROVING)
+    seen = text if shown is members else _json(shown)
+    return Draft(status, text, hashlib.blake2b(seen.encode(), digest_size=16).hexdigest())
+
+
+def build(alert: Alert, status: Status, timestamp: int, mapping: Mapping) -> dict[str, Any]:
+    """Return the whole event, as BigPanda reads it."""
+    return {"timestamp": timestamp} | dict(_members(alert, status, mapping))
+
+
+def _json(members: abc.Mapping[str, Any]) -> str:
+    return json.dumps(members, ensure_ascii=False, separators=(",", ":"), sort_keys=True)
+
+
+def _without(members: abc.Mapping[str, Any], names: tuple[str, ...]) -> dict[str, Any]:
+    return {name: value for name, value in members.items() if name not in names}
+
+
+def _members(alert: Alert, status: Status, mapping: Mapping) -> abc.Iterator[tuple[str, Any]]:
+    primary = _primary(alert, mapping)
+    taken = MEMBERS if primary else MEMBERS | {"service"}
+    tags, names = _tags(alert, taken)
+    yield from tags.items()
+    yield "incident_identifier", alert.key
+    yield "vendorwatch_key", alert.key[:LONGEST_VALUE]
+    yield "status", status.value
+    yield "primary_property", names[primary] if primary else "service"
+    if not primary:
+        yield "service", alert.source
+    if alert.name:
+        yield "secondary_property", "check"
+        yield "check", _value(alert.name)
+    yield "description", _description(alert)
+    yield from ((name, _value(url)) for name, url in alert.links.items() if url)
+
+
+def _primary(alert: Alert, mapping: Mapping) -> str:
+    """Return the first configured label that is present, "" when none is."""
+    return next((name for name in mapping.primary_property if alert.labels.get(name, "").strip()), "")
+
+
+def _description(alert: Alert) -> str:
+    found = (alert.annotations.get(name, "") for name in ("description", "summary", "message"))
+    text = next((text for text in found if text.strip()), alert.name or alert.key)
+    return _clean(text)[:LONGEST_DESCRIPTION]
+
+
+def _tags(alert: Alert, taken: frozenset[str]) -> tuple[dict[str, str], dict[str, str]]:
+    """Return the tags, and each label's name as a tag. Names that fall together are kept apart by a hash."""
+    tags: dict[str, str] = {}
+    names: dict[str, str] = {}
+    for name in sorted(alert.labels, key=_rank):
+        names[name] = free = _free(_fold(name, "label_"), name, "label_", taken, tags)
+        tags[free] = _value(alert.labels[name])
+    for name in sorted(alert.annotations, key=_rank):
+        if name not in _TOLD:
+            tags[_free(_fold(name, "annotation_"), name, "annotation_", taken, tags)] = _value(alert.annotations[name])
+    return tags, names
+
+
+def _rank(name: str) -> tuple[bool, str]:
+    return (_fold(name, "label_") != name, name)
+
+
+def _free(folded: str, name: str, prefix: str, taken: frozenset[str], tags: abc.Mapping[str, str]) -> str:
+    """Return a name that is not taken: as it is, with its prefix, with a hash of the original name."""
+    if folded not in taken and folded not in tags:
+        return folded
+    if folded in taken or prefix == "annotation_":
+        folded = _shortened(prefix + folded, name)
+    salt = name
+    while folded in taken or folded in tags:
+        folded = _hashed(folded, salt)
+        salt += "+"
+    return folded
+
+
+@lru_cache(maxsize=8192)
+def _fold(name: str, prefix: str) -> str:
+    """Return the name in BigPanda's alphabet: accents dropped, `prefix` before what starts with no letter."""
+    plain = unicodedata.normalize("NFKD", name)
+    folded = _UNFIT.sub("_", "".join(letter for letter in plain if not unicodedata.combining(letter)).lower())
+    started = folded if folded[:1].isalpha() else prefix + folded
+    return _shortened(started, name)
+
+
+def _shortened(folded: str, name: str) -> str:
+    return folded if len(folded) <= LONGEST_NAME else _hashed(folded, name)
+
+
+def _hashed(folded: str, name: str) -> str:
+    mark = hashlib.blake2b(name.encode("utf-8", "replace"), digest_size=4).hexdigest()
+    return f"{folded[: LONGEST_NAME - 9]}_{mark}"
+
+
+def _value(text: str) -> str:
+    return _clean(text)[:LONGEST_VALUE]
+
+
+def _clean(text: str) -> str:
+    """Return the text without what no JSON reader or database takes: lone surrogates and NUL."""
+    if text.isascii() and "\0" not in text:
+        return text
+    return text.replace("\0", "\N{REPLACEMENT CHARACTER}").encode("utf-8", "replace").decode()

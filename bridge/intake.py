@@ -1,0 +1,317 @@
+"""What webhooks change in the store: key states and the events to send, decided and written in one transaction."""
+
+import json
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, fields
+from typing import Any
+
+from sqlalchemy import Connection, insert, select, update
+
+from bridge.alert import Alert, SetAside
+from bridge.database import Database
+from bridge.event import NONE, Draft, Status, draft, status_of
+from bridge.event import Mapping as EventMapping
+from bridge.ledger import Action, Decision, Kind, Known, Reason, Waiting, decide
+from bridge.schema import events, heartbeats, keys, quarantine, senders, waiting
+
+LARGEST_BODY = 1_000_000
+"""Characters of a body that are kept in quarantine."""
+_AT_ONCE = 500
+"""Keys that one SELECT names."""
+_MEMBERS = tuple(member.name for member in fields(Alert))
+_BLANK = {
+    "receiver": "", "source": "", "status": "", "content": "", "timestamp": 0, "seq": 0, "told_at": 0.0,
+    "starts_at": 0.0, "ended_at": None, "at": None, "doubtful": False, "alert": "", "updated_at": 0.0,
+}  # fmt: skip
+PRIORITY = {Status.CRITICAL: 0, Status.OK: 1}
+"""Who goes first across keys; 2 for every other status."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Notification:
+    """One webhook to be made durable. `update_interval`: seconds between two events that differ only in content."""
+
+    receiver: str
+    source: str
+    alerts: Sequence[Alert]
+    mapping: EventMapping
+    update_interval: float = 0.0
+    set_aside: Sequence[SetAside] = ()
+    receiver_name: str = ""
+    heartbeat: bool = False
+
+
+@dataclass(slots=True)
+class Outcome:
+    """What became of one notification, counted. `statuses` and `reasons` count its alerts."""
+
+    queued: int = 0
+    unchanged: int = 0
+    superseded: int = 0
+    skipped: int = 0
+    quarantined: int = 0
+    unmapped: int = 0
+    statuses: Counter[str] = field(default_factory=Counter)
+    reasons: Counter[str] = field(default_factory=Counter)
+
+
+class _Line:
+    """One key while a batch is decided: what is known, and what is still to be written of it."""
+
+    __slots__ = ("known", "row", "seq", "tail")
+
+    def __init__(self, known: Known | None, seq: int, tail: dict[str, Any] | None) -> None:
+        self.known = known
+        self.seq = seq
+        self.tail = tail
+        self.row: dict[str, Any] | None = None
+
+
+class Intake:
+    """One batch of notifications on its way into the store."""
+
+    def __init__(self, database: Database, connection: Connection, now: float) -> None:
+        self._database = database
+        self._connection = connection
+        self._now = now
+        self._lines: dict[str, _Line] = {}
+        self._new: list[dict[str, Any]] = []
+        self._replaced: list[int] = []
+
+    def accept(self, batch: Sequence[Notification]) -> list[Outcome]:
+        """Decide about every alert, in the order given, and write what follows."""
+        self._load({alert.key for notification in batch for alert in notification.alerts})
+        outcomes = [self._decide(notification) for notification in batch]
+        self._write()
+        self._set_aside(batch)
+        self._note_senders(batch)
+        return outcomes
+
+    def _load(self, names: set[str]) -> None:
+        wanted = sorted(names)
+        found = {row.key: row for row in self._known(wanted)}
+        if self._database.postgresql and (missing := [key for key in wanted if key not in found]):
+            found |= self._reserve(missing)
+        tails = self._tails(sorted(found)) if found else {}
+        for key in wanted:
+            row, tail = found.get(key), tails.get(key)
+            self._lines[key] = _Line(_known(row, tail), row.seq if row else 0, tail)
+
+    def _known(self, wanted: Sequence[str]) -> Iterator[Any]:
+        for part in _parts(wanted):
+            query = select(keys).where(keys.c.key.in_(part)).order_by(keys.c.key).with_for_update()
+            yield from self._connection.execute(query)
+
+    def _reserve(self, missing: Sequence[str]) -> dict[str, Any]:
+        """Lock keys that are not there yet: insert them empty, so that two replicas cannot both be the first."""
+        rows = [_BLANK | {"key": key} for key in missing]
+        self._connection.execute(self._database.insert(keys).on_conflict_do_nothing(), rows)
+        return {row.key: row for row in self._known(missing)}
+
+    def _tails(self, found: Sequence[str]) -> dict[str, dict[str, Any]]:
+        """Return the newest event of each key where it waits and was never tried."""
+        columns = (events.c.id, events.c.key, events.c.kind, events.c.timestamp, events.c.not_before,
+                   events.c.replaces, events.c.queued_at)  # fmt: skip
+        return {
+            row.key: row._asdict()
+            for part in _parts(found)
+            for row in self._connection.execute(
+                select(*columns)
+                .join(keys, (keys.c.key == events.c.key) & (keys.c.seq == events.c.seq))
+                .where(waiting, events.c.attempts == 0, events.c.key.in_(part))
+            )
+        }
+
+    def _decide(self, notification: Notification) -> Outcome:
+        outcome = Outcome(quarantined=len(notification.set_aside))
+        for alert in notification.alerts:
+            status, mapped = status_of(alert, notification.mapping)
+            made = draft(alert, status or Status.OK, notification.mapping)
+            line = self._lines[alert.key]
+            decision = decide(line.known, alert, status, made.content, self._now, notification.update_interval)
+            self._apply(line, alert, decision, made, notification.mapping.app_key)
+            _count(outcome, decision, status, mapped=mapped)
+        return outcome
+
+    def _apply(self, line: _Line, alert: Alert, decision: Decision, made: Draft, app_key: str) -> None:
+        given_way = self._withdraw(line) if decision.withdraw else None
+        if decision.reason is Reason.REVERTED:
+            self._keep(line, alert, decision, made)
+        if decision.kind is None:
+            return
+        line.seq += 1
+        event = self._event(line, alert, decision, made, app_key)
+        event["replaces"] = given_way["replaces"] if given_way else _shown(line.known)
+        if given_way and decision.heir:
+            event["queued_at"] = given_way["queued_at"]
+        self._new.append(event)
+        line.tail = event
+        self._keep(line, alert, decision, made)
+
+    def _withdraw(self, line: _Line) -> dict[str, Any] | None:
+        tail, line.tail = line.tail, None
+        if tail is None:
+            return None
+        if "id" in tail:
+            self._replaced.append(tail["id"])
+        else:
+            tail |= {"state": "superseded", "closed_at": self._now}
+        return tail
+
+    def _event(self, line: _Line, alert: Alert, decision: Decision, made: Draft, app_key: str) -> dict[str, Any]:
+        return {
+            "key": alert.key,
+            "seq": line.seq,
+            "receiver": alert.receiver,
+            "source": alert.source,
+            "app_key": app_key,
+            "kind": decision.kind,
+            "status": decision.status,
+            "priority": PRIORITY.get(decision.status, 2),
+            "timestamp": decision.timestamp,
+            "body": made.freeze(decision.timestamp),
+            "content": made.content,
+            "alert": written(alert),
+            "state": "waiting",
+            "reason": decision.reason,
+            "attempts": 0,
+            "accepted_at": self._now,
+            "queued_at": self._now,
+            "not_before": decision.not_before,
+            "closed_at": None,
+            "lease_token": "",
+            "lease_until": 0.0,
+        }
+
+    def _keep(self, line: _Line, alert: Alert, decision: Decision, made: Draft) -> None:
+        """Let the key say what BigPanda will show once everything that waits was sent."""
+        known = line.known
+        follows = known is not None and (decision.kind is None or decision.heir)
+        line.known = after = Known(
+            status=made.status,
+            content=made.content,
+            timestamp=known.timestamp if known and decision.kind is None else decision.timestamp,
+            told_at=known.told_at if known and follows else self._now,
+            ended_at=_ended_at(known, alert, made.status, self._now),
+            at=known.at if known and alert.at is None else alert.at,
+            waiting=_waiting(line.tail),
+        )
+        line.row = {
+            "key": alert.key,
+            "receiver": alert.receiver,
+            "source": alert.source,
+            "status": after.status,
+            "content": after.content,
+            "timestamp": after.timestamp,
+            "seq": line.seq,
+            "told_at": after.told_at,
+            "starts_at": alert.starts_at,
+            "ended_at": after.ended_at,
+            "at": after.at,
+            "doubtful": decision.doubtful,
+            "alert": line.tail["alert"] if line.tail else written(alert),
+            "updated_at": self._now,
+        }
+
+    def _write(self) -> None:
+        for part in _parts(self._replaced):
+            changes = {"state": "superseded", "closed_at": self._now}
+            self._connection.execute(update(events).where(events.c.id.in_(part)).values(changes))
+        if self._new:
+            self._connection.execute(insert(events), self._new)
+        rows = [line.row for line in self._lines.values() if line.row]
+        if rows:
+            upsert = self._database.insert(keys)
+            changed = {column.name: upsert.excluded[column.name] for column in keys.c if column.name != "key"}
+            self._connection.execute(upsert.on_conflict_do_update(index_elements=["key"], set_=changed), rows)
+
+    def _set_aside(self, batch: Sequence[Notification]) -> None:
+        rows = [
+            quarantined(notification.receiver, notification.source, item.reason, item.body, self._now)
+            for notification in batch
+            for item in notification.set_aside
+        ]
+        if rows:
+            self._connection.execute(insert(quarantine), rows)
+
+    def _note_senders(self, batch: Sequence[Notification]) -> None:
+        beats = sorted({(item.receiver, item.source) for item in batch if item.heartbeat})
+        if beats:
+            upsert = self._database.insert(heartbeats)
+            upsert = upsert.on_conflict_do_update(
+                index_elements=["receiver", "source"], set_={"heard_at": upsert.excluded.heard_at}
+            )
+            rows = [{"receiver": receiver, "source": source, "heard_at": self._now} for receiver, source in beats]
+            self._connection.execute(upsert, rows)
+        names = sorted({(item.receiver, item.source, item.receiver_name) for item in batch if item.receiver_name})
+        if names:
+            rows = [{"receiver": receiver, "source": source, "name": name} for receiver, source, name in names]
+            self._connection.execute(self._database.insert(senders).on_conflict_do_nothing(), rows)
+
+
+def _known(row: Any, tail: Mapping[str, Any] | None) -> Known | None:
+    """Return what a row of `keys` tells; one that was only reserved tells nothing."""
+    if row is None or not row.status:
+        return None
+    return Known(
+        status=Status(row.status),
+        content=row.content,
+        timestamp=row.timestamp,
+        told_at=row.told_at,
+        ended_at=row.ended_at,
+        at=row.at,
+        waiting=_waiting(tail),
+    )
+
+
+def _waiting(tail: Mapping[str, Any] | None) -> Waiting | None:
+    if tail is None:
+        return None
+    return Waiting(
+        kind=Kind(tail["kind"]),
+        timestamp=tail["timestamp"],
+        not_before=tail["not_before"],
+        replaces=tail["replaces"],
+    )
+
+
+def _shown(known: Known | None) -> str:
+    return known.content if known and known.open else ""
+
+
+def _ended_at(known: Known | None, alert: Alert, status: Status, now: float) -> float | None:
+    if status is not Status.OK:
+        return known.ended_at if known else None
+    return now if alert.ends_at is None else alert.ends_at
+
+
+def _count(outcome: Outcome, decision: Decision, status: Status | None, *, mapped: bool) -> None:
+    outcome.statuses[status or NONE] += 1
+    outcome.reasons[decision.reason] += 1
+    outcome.unmapped += not mapped
+    outcome.superseded += decision.withdraw
+    outcome.queued += decision.action in (Action.QUEUE, Action.HOLD)
+    outcome.unchanged += decision.action is Action.UNCHANGED
+    outcome.skipped += decision.action is Action.SKIP
+
+
+def quarantined(receiver: str, source: str, reason: str, body: str, now: float) -> dict[str, Any]:
+    """Return the row that keeps what could not be read."""
+    text = body[:LARGEST_BODY].replace("\0", "\N{REPLACEMENT CHARACTER}").encode("utf-8", "replace").decode()
+    return {"receiver": receiver, "source": source, "reason": reason, "body": text, "received_at": now}
+
+
+def written(alert: Alert) -> str:
+    """Return an alert as JSON."""
+    return json.dumps({name: getattr(alert, name) for name in _MEMBERS}, separators=(",", ":"))
+
+
+def read(text: str) -> Alert:
+    """Return the alert that `written` wrote."""
+    return Alert(**json.loads(text))
+
+
+def _parts(items: Sequence[Any]) -> Iterator[Sequence[Any]]:
+    for start in range(0, len(items), _AT_ONCE):
+        yield items[start : start + _AT_ONCE]

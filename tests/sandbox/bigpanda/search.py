@@ -1,0 +1,48 @@
+"""The incidents that a search means: folder, time, order, page. Pure."""
+
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+from tests.sandbox.bigpanda.records import Incident, rank
+
+FOLDERS = ("active", "shared", "snoozed", "resolved", "unhandled", "maintenance")
+LAST_RESULT = 10_000
+_LARGEST_PAGE = 100
+_LARGEST_EXPANDED_PAGE = 10
+_ORDERS: Mapping[str, Callable[[Incident], Any]] = {
+    "last_change": lambda incident: incident.changed,
+    "status": lambda incident: rank(incident.status),
+    "start": lambda incident: incident.started,
+    "alerts": lambda incident: len(incident.alerts),
+}
+
+
+def page(query: Mapping[str, str], incidents: Iterable[Incident], now: float) -> tuple[int, list[Incident]]:
+    """How many there are, and one page of them. Nothing is shown past the 10,000th. Raises ValueError."""
+    number, size = _size(query)
+    if len(query.get("query", "")) > 2000:
+        raise ValueError("'query' must not be longer than 2000 characters")
+    order = query.get("sort_by", "last_change")
+    if order not in _ORDERS:
+        raise ValueError(f"'sort_by' must be one of {', '.join(_ORDERS)}")
+    found = [incident for incident in incidents if _meant(incident, query, now)]
+    found.sort(key=_ORDERS[order], reverse=True)
+    return len(found), found[:LAST_RESULT][(number - 1) * size : number * size]
+
+
+def _size(query: Mapping[str, str]) -> tuple[int, int]:
+    number, size = int(query.get("page", "1")), int(query.get("page_size", "10"))
+    if number < 1 or size < 1:
+        raise ValueError("'page' and 'page_size' must be positive")
+    if query.get("expand") == "alerts" and size > _LARGEST_EXPANDED_PAGE:
+        raise ValueError(f"'page_size' must be at most {_LARGEST_EXPANDED_PAGE} with expand=alerts")
+    return number, min(size, _LARGEST_PAGE)
+
+
+def _meant(incident: Incident, query: Mapping[str, str], now: float) -> bool:
+    folder = query.get("folder")
+    if folder is not None and folder not in FOLDERS:
+        raise ValueError(f"'folder' must be one of {', '.join(FOLDERS)}")
+    since, until = float(query.get("from", "-inf")), float(query.get("to", now))
+    ended = float("inf") if incident.ended is None else incident.ended
+    return (folder is None or folder in incident.folders(now)) and incident.started <= until and ended >= since

@@ -1,0 +1,1 @@
+"""ThousandEyes API v7 and its classic webhooks."""

@@ -1,0 +1,1 @@
+"""Vigilmon: monitors, their incidents and webhooks."""

@@ -17,7 +17,7 @@
 A step `- at: …, nothing: get` (or `probe`) states that nothing of that kind is due then.
 VENDORWATCH_REWRITE_PAGES=1 writes the pages anew: read the difference before you commit it.
 
-Beside the page, each step checks what every collector owes: knowledge survives a trip through JSON, and no body,
+Beside the page, each step is held to what every collector owes: knowledge survives a trip through JSON, and no body,
 however wrong, raises anything but `Malformed`.
 """
 
@@ -26,9 +26,11 @@ import json
 import os
 import random
 from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
 from datetime import datetime
+from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import pytest
 import yaml
@@ -145,86 +147,124 @@ def replaced(document: Any, place: tuple[Any, ...], wrong: Any) -> Any:
     return whole
 
 
-def survives(collector: Any, knowledge: Any, ask: Ask, answer: Answer) -> None:
-    for body in wrong_bodies(answer.body):
-        try:
-            learned = collector.learn(knowledge, ask, Answer(answer.at, answer.status, body, answer.headers))
-        except Malformed:
-            continue
-        page(collector.families(learned, answer.at), "any")
-        list(collector.asks(through_json(learned), answer.at))
+class Turn(NamedTuple):
+    """One step as it was played."""
+
+    step: dict[str, Any]
+    ask: Ask
+    answer: Answer | Certificate
+    before: Any
+    after: Any
 
 
-def played(collector: Any, case: Path, steps: list[dict[str, Any]]) -> Any:
-    """Return what the collector knows after all steps, each of which must be what it wants most."""
-    knowledge = collector.start()
-    for place, step in enumerate(steps):
-        kind = "probe" if "probe" in step or step.get("nothing") == "probe" else "get"
-        ask = most_urgent(
-            collector.asks(knowledge, epoch(step["at"])), Probe if kind == "probe" else Get, epoch(step["at"])
-        )
-        assert spelled(ask) == step.get(kind, "nothing"), f"step {place}: {step}"
-        if ask is not None:
-            knowledge = told(collector, knowledge, ask, step, case)
-    return knowledge
+@dataclass(frozen=True)
+class Case:
+    """A recorded case, ready to be played by a fresh collector."""
+
+    folder: Path
+
+    @cached_property
+    def settings(self) -> Any:
+        return settings_of(self.folder.parent.parent.name, self.folder)
+
+    @cached_property
+    def collector(self) -> Any:
+        return collector_of(self.folder.parent.parent.name, self.settings)
+
+    @cached_property
+    def script(self) -> dict[str, Any]:
+        script: dict[str, Any] = yaml.safe_load((self.folder / "steps.yml").read_text(encoding="utf-8"))
+        return script
+
+    @property
+    def now(self) -> float:
+        return epoch(self.script["now"])
+
+    def turns(self) -> Iterator[Turn]:
+        """Play the steps, each of which must be what the collector wants most then."""
+        knowledge = self.collector.start()
+        for place, step in enumerate(self.script["steps"]):
+            kind = "probe" if "probe" in step or step.get("nothing") == "probe" else "get"
+            now = epoch(step["at"])
+            ask = most_urgent(self.collector.asks(knowledge, now), Probe if kind == "probe" else Get, now)
+            assert spelled(ask) == step.get(kind, "nothing"), f"step {place}: {step}"
+            if ask is None:
+                continue
+            answer = answer_of(step, self.folder)
+            learned = knowledge if "malformed" in step else self.collector.learn(knowledge, ask, answer)
+            yield Turn(step, ask, answer, knowledge, learned)
+            knowledge = learned
+
+    def families(self) -> list[Family]:
+        """Return what is told after the last step."""
+        *_, last = self.turns()
+        return list(self.collector.families(last.after, self.now))
 
 
-def told(collector: Any, knowledge: Any, ask: Ask, step: dict[str, Any], case: Path) -> Any:
-    answer = answer_of(step, case)
-    if "malformed" in step:
-        with pytest.raises(Malformed) as caught:
-            collector.learn(knowledge, ask, answer)
-        assert str(caught.value) == step["malformed"]
-        return knowledge
-    if isinstance(answer, Answer):
-        survives(collector, knowledge, ask, answer)
-    learned = collector.learn(knowledge, ask, answer)
-    assert through_json(learned) == learned
-    return learned
+@pytest.fixture(params=CASES, ids=named)
+def case(request):
+    return Case(request.param)
 
 
-@pytest.mark.parametrize("case", CASES, ids=named)
 def test_gives_the_recorded_page(case):
     """What the vendor answered gives this page, and the most urgent ask is the expected one at every step."""
-    vendor = case.parent.parent.name
-    settings = settings_of(vendor, case)
-    collector = collector_of(vendor, settings)
-    script = yaml.safe_load((case / "steps.yml").read_text(encoding="utf-8"))
+    shown = page(case.families(), case.settings.account)
 
-    knowledge = played(collector, case, script["steps"])
-    shown = page(collector.families(knowledge, epoch(script["now"])), settings.account)
-
+    recorded = case.folder / "page.prom"
     if os.environ.get("VENDORWATCH_REWRITE_PAGES"):
-        (case / "page.prom").write_text(shown, encoding="utf-8")
-    assert shown == (case / "page.prom").read_text(encoding="utf-8")
+        recorded.write_text(shown, encoding="utf-8")
+    assert shown == recorded.read_text(encoding="utf-8")
 
 
-@pytest.mark.parametrize("case", CASES, ids=named)
 def test_states_only_its_own_metrics(case):
     """Families come in the order in which they are stated, each once, with a value for each label."""
-    vendor = case.parent.parent.name
-    collector = collector_of(vendor, settings_of(vendor, case))
-    script = yaml.safe_load((case / "steps.yml").read_text(encoding="utf-8"))
-
-    families = list(collector.families(played(collector, case, script["steps"]), epoch(script["now"])))
+    families = case.families()
 
     stated = [family.metric for family in families]
-    assert stated == [metric for metric in collector.metrics if metric in stated]
+    assert stated == [metric for metric in case.collector.metrics if metric in stated]
     assert all(len(values) == len(family.metric.labels) for family in families for values, _ in family.samples)
     assert all(len({values for values, _ in family.samples}) == len(family.samples) for family in families)
 
 
-@pytest.mark.parametrize("case", CASES, ids=named)
+def test_refuses_what_the_contract_does_not_promise(case):
+    """A recorded answer that is malformed names the member that is wrong."""
+    for turn in case.turns():
+        if "malformed" in turn.step:
+            with pytest.raises(Malformed) as caught:
+                case.collector.learn(turn.before, turn.ask, turn.answer)
+            assert str(caught.value) == turn.step["malformed"]
+
+
+def test_survives_every_wrong_body(case):
+    """Whatever a body holds, the worst that happens is `Malformed`; what was learned can be told and stored."""
+    for turn in case.turns():
+        if not isinstance(turn.answer, Answer) or "malformed" in turn.step:
+            continue
+        for body in wrong_bodies(turn.answer.body):
+            try:
+                learned = case.collector.learn(turn.before, turn.ask, replace(turn.answer, body=body))
+            except Malformed:
+                continue
+            page(case.collector.families(learned, turn.answer.at), "any")
+            list(case.collector.asks(learned, turn.answer.at))
+
+
+def test_knowledge_survives_a_restart(case):
+    """After each answer the knowledge comes back from JSON as it was, and in the same order."""
+    for turn in case.turns():
+        restored = through_json(turn.after)
+        assert restored == turn.after
+        assert repr(restored) == repr(turn.after)
+
+
 def test_knows_nothing_at_first_and_asks(case):
     """Before the first answer nothing is told, nothing is a success, and something is due."""
-    vendor = case.parent.parent.name
-    collector = collector_of(vendor, settings_of(vendor, case))
-    knowledge = collector.start()
+    knowledge = case.collector.start()
 
-    assert page(collector.families(knowledge, 1e9), "any") == ""
+    assert page(case.collector.families(knowledge, 1e9), "any") == ""
     assert knowledge.as_of is None
     assert knowledge.truncated is False
-    assert any(ask.due <= 1e9 for ask in collector.asks(knowledge, 1e9))
+    assert any(ask.due <= 1e9 for ask in case.collector.asks(knowledge, 1e9))
     assert through_json(knowledge) == knowledge
 
 
@@ -245,5 +285,5 @@ def test_names_its_metrics_after_the_conventions(vendor):
     for metric in metrics:
         assert metric.name == metric.name.lower()
         assert metric.name.endswith("_total") == (metric.kind == "counter")
-        assert metric.help[0].isupper()
+        assert not metric.help[0].islower()
         assert "account" not in metric.labels

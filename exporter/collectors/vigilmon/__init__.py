@@ -1,0 +1,1 @@
+"""Vigilmon: its monitors over its REST API, their certificates by our own probe. See README.md."""

@@ -1,0 +1,120 @@
+"""Statuses in rounds, uptimes and incidents in rotation, certificates by our own probe."""
+
+from collections.abc import Iterator
+from urllib.parse import unquote
+
+from exporter.collector import Answer, Ask, Certificate, Get, Probe, certificate_families
+from exporter.families import Family, Sample, certificate_metrics, gauge
+
+from .answers import Monitor, read_incidents, read_monitors, read_uptime
+from .config import Settings
+from .knowledge import Incidents, Known, place, unsettled, with_certificate, with_incidents, with_page, with_uptime
+from .rotation import DETAIL, LISTING, gets, probes, rotation, trouble_every
+
+UP = gauge("vigilmon_monitor_up", "Whether the monitor is up; absent while it is paused or not known.", "monitor_id")
+ACTIVE = gauge("vigilmon_monitor_active", "Whether the monitor is checked at all: 0 while it is paused.", "monitor_id")
+ONGOING = gauge("vigilmon_monitor_ongoing_incidents", "Incidents of the monitor that are not resolved.", "monitor_id")
+INFO = gauge(
+    "vigilmon_monitor_info",
+    "Always 1; the URL is without credentials and query.",
+    "monitor_id",
+    "monitor",
+    "url",
+    "method",
+)
+CERTIFICATE = certificate_metrics("vigilmon_certificate", "vigilmon_certificate_probe_success", "monitor_id")
+UPTIME = gauge(
+    "vigilmon_monitor_uptime_percent",
+    "Uptime over the window, 0 to 100, as Vigilmon counts it.",
+    "monitor_id",
+    "window",
+)
+RECORDED = gauge("vigilmon_monitor_incidents", "Incidents of the monitor that Vigilmon has on record.", "monitor_id")
+CHECKED = gauge(
+    "vigilmon_monitor_last_check_timestamp_seconds", "When Vigilmon last checked the monitor.", "monitor_id"
+)
+
+TURNS = 3
+"""An uptime, a certificate or the incidents of a monitor that is down may miss this many turns."""
+
+
+class Collector:
+    """Asks for statuses every `poll_interval` and spends what the budget has left on the monitors one by one."""
+
+    metrics = (UP, ACTIVE, ONGOING, INFO, *CERTIFICATE, UPTIME, RECORDED, CHECKED)
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+
+    def start(self) -> Known:
+        """Return what is known before the first answer."""
+        return Known()
+
+    def asks(self, knowledge: Known, now: float) -> Iterator[Ask]:
+        """Yield the most urgent requests and probes of each kind, and so the earliest that is due."""
+        yield from gets(self._settings, knowledge, now)
+        if self._settings.certificates:
+            yield from probes(self._settings, knowledge)
+
+    def learn(self, knowledge: Known, ask: Ask, answer: Answer | Certificate) -> Known:
+        """Return the knowledge with what the answer tells."""
+        if isinstance(ask, Probe) and isinstance(answer, Certificate):
+            return with_certificate(knowledge, f"{ask.address}:{ask.port}", answer)
+        if not isinstance(ask, Get) or not isinstance(answer, Answer):
+            raise TypeError("a Get is answered by an Answer, a Probe by a Certificate")
+        if ask.endpoint == LISTING:
+            number = int(dict(ask.params).get(self._settings.page_parameter, "1"))
+            page = read_monitors(answer.body)
+            return with_page(knowledge, number, answer.at, page, self._settings.max_pages)
+        return self._learn_monitor(knowledge, ask, answer)
+
+    def _learn_monitor(self, knowledge: Known, ask: Get, answer: Answer) -> Known:
+        identity = unquote(ask.path.split("/")[2])
+        gone = answer.status != 200  # noqa: PLR2004  the other statuses asked for say that there is no such monitor
+        if ask.endpoint == DETAIL:
+            return with_uptime(knowledge, identity, answer.at, {} if gone else read_uptime(answer.body))
+        ongoing, recorded = (None, None) if gone else read_incidents(answer.body)
+        return with_incidents(knowledge, identity, answer.at, ongoing, recorded)
+
+    def families(self, knowledge: Known, now: float) -> Iterator[Family]:
+        """Yield what is known and not too old, statuses first."""
+        monitors = self._fresh_monitors(knowledge, now)
+        yield Family(UP, [((one.id,), float(one.up)) for one in monitors if one.up is not None])
+        yield Family(ACTIVE, [((one.id,), float(one.active)) for one in monitors if one.active is not None])
+        incidents = [(one.id, told) for one in monitors if (told := self._valid(knowledge, one, now))]
+        yield Family(ONGOING, [((key,), float(told.ongoing)) for key, told in incidents if told.ongoing is not None])
+        yield Family(INFO, [((one.id, one.name, one.url, one.method), 1.0) for one in monitors])
+        yield from self._certificates(knowledge, now)
+        yield Family(UPTIME, list(self._uptimes(knowledge, now)))
+        yield Family(RECORDED, [((key,), float(told.recorded)) for key, told in incidents if told.recorded is not None])
+        yield Family(CHECKED, [((one.id,), one.checked_at) for one in monitors if one.checked_at is not None])
+
+    def _fresh_monitors(self, knowledge: Known, now: float) -> list[Monitor]:
+        fresh = knowledge.as_of is not None and now - knowledge.as_of <= self._settings.max_age
+        return list(knowledge.monitors.values()) if fresh else []
+
+    def _valid(self, knowledge: Known, monitor: Monitor, now: float) -> Incidents | None:
+        """Return the incidents of a monitor while its status confirms them; those of one that is down grow old."""
+        told = knowledge.incidents.get(monitor.id)
+        if told is None or not told.answered or unsettled(knowledge, monitor.id)[0]:
+            return None
+        if monitor.up is not False and not told.ongoing:
+            return told
+        every = trouble_every(self._settings, len(knowledge.troubled))
+        return told if now - told.at <= max(self._settings.max_age, TURNS * every) else None
+
+    def _uptimes(self, knowledge: Known, now: float) -> Iterator[Sample]:
+        oldest = max(self._settings.max_age, TURNS * rotation(self._settings, knowledge))
+        for identity in knowledge.monitors:
+            told = knowledge.uptimes[identity]
+            if now - told.at <= oldest:
+                yield from (((identity, window), percent) for window, percent in told.windows.items())
+
+    def _certificates(self, knowledge: Known, now: float) -> Iterator[Family]:
+        max_age = max(self._settings.max_age, TURNS * self._settings.certificate_interval)
+        told = [
+            ((one.id,), seen.within(max_age, now))
+            for one in knowledge.monitors.values()
+            if (seen := knowledge.sightings.get(place(one))) and now - seen.probed_at <= max_age
+        ]
+        yield from certificate_families(CERTIFICATE, told, now)

@@ -1,0 +1,126 @@
+"""What to ask next, and how old an uptime may get: the arithmetic of README.md."""
+
+from collections.abc import Iterator
+from heapq import nsmallest
+from itertools import islice
+from urllib.parse import quote
+
+from exporter.collector import Get, Probe, Reason
+
+from .config import Settings
+from .knowledge import Incidents, Known, Uptime, unsettled
+
+LISTING = "/monitors"
+DETAIL = "/monitors/{id}"
+INCIDENTS = "/monitors/{id}/incidents"
+
+MOST = 50
+"""How many of a kind are wanted at a time: more than will ever be put off at once because they fail."""
+STATUS_SHARE = 0.75
+"""At most this share of the budget goes into statuses, or a large account would never hear of its uptimes."""
+TROUBLED_SHARE = 0.25
+"""At most this share goes into the incidents of monitors that stay down."""
+SOON = 10.0
+"""Seconds within which the incidents of a monitor that changed are wanted."""
+NEXT = 1.0
+"""Seconds within which those are wanted that interrupt a round."""
+
+
+def round_every(settings: Settings, pages: int) -> float:
+    """Return the seconds between two rounds of statuses of `pages` requests each."""
+    return max(settings.poll_interval, pages * 60.0 / (settings.requests_per_minute * STATUS_SHARE))
+
+
+def rotation(settings: Settings, known: Known) -> float:
+    """Return the seconds between two uptimes of one monitor: what the budget allows, beside the statuses."""
+    left = settings.requests_per_minute - known.pages * 60.0 / round_every(settings, known.pages)
+    return max(settings.uptime_interval, len(known.monitors) * 60.0 / left)
+
+
+def trouble_every(settings: Settings, troubled: int) -> float:
+    """Return the seconds between two askings for the incidents of a monitor that is down, of `troubled` in all."""
+    return max(settings.down_interval, troubled * 60.0 / (settings.requests_per_minute * TROUBLED_SHARE))
+
+
+def gets(settings: Settings, known: Known, now: float) -> Iterator[Get]:
+    """Yield the most urgent requests of each kind, due or not."""
+    for identity, at in known.urgent.items():
+        yield _incidents(identity, Reason.STATUS, at, NEXT)
+    yield _page(settings, known, now)
+    yield from _changed(settings, known)
+    yield from _troubled(settings, known)
+    for identity, told in islice(known.uptimes.items(), MOST):
+        yield _detail(identity, Reason.OLDEST, _due(told, settings.uptime_interval), settings.uptime_interval)
+    for identity, counted in islice(known.incidents.items(), MOST):
+        every = settings.incidents_interval
+        yield _incidents(identity, Reason.OLDEST, _due(counted, every), every)
+
+
+def probes(settings: Settings, known: Known) -> Iterator[Probe]:
+    """Yield the most urgent probes, one for all monitors of the same host and port."""
+    every, retry = settings.certificate_interval, settings.certificate_retry_interval
+    for where, found in islice(known.unprobed.items(), MOST):
+        yield _probe(where, found, every)
+    due = ((seen.due(every, min(retry, every)), where) for where, seen in known.sightings.items())
+    for at, where in nsmallest(MOST, due):
+        yield _probe(where, at, every)
+
+
+def _page(settings: Settings, known: Known, now: float) -> Get:
+    """Return the ask for the next page. A listing that stalled for `max_age` is begun anew."""
+    every = round_every(settings, known.pages)
+    listing = known.listing
+    if listing and now - listing.told_at <= settings.max_age:
+        number, due = len(listing.pages) + 1, listing.told_at
+    else:
+        number, due = 1, 0.0 if known.as_of is None else known.as_of + every
+    params = () if number == 1 else ((settings.page_parameter, str(number)),)
+    return Get(endpoint=LISTING, reason=Reason.STATUS, due=due, every=every, path=LISTING, params=params)
+
+
+def _changed(settings: Settings, known: Known) -> Iterator[Get]:
+    """Yield incidents first, then uptimes, of monitors that changed."""
+    pending = [(at, identity, unsettled(known, identity)) for identity, at in known.changed.items()]
+    for at, identity in nsmallest(MOST, ((at, identity) for at, identity, (incidents, _) in pending if incidents)):
+        yield _incidents(identity, Reason.CHANGED, at, SOON)
+    for at, identity in nsmallest(MOST, ((at, identity) for at, identity, (_, uptime) in pending if uptime)):
+        yield _detail(identity, Reason.CHANGED, at, settings.uptime_interval)
+
+
+def _troubled(settings: Settings, known: Known) -> Iterator[Get]:
+    every = trouble_every(settings, len(known.troubled))
+    told = ((known.incidents[identity], identity) for identity in known.troubled)
+    due = ((one.at + every, identity) for one, identity in told if one.answered)
+    for at, identity in nsmallest(MOST, due):
+        yield _incidents(identity, Reason.CHANGED, at, every)
+
+
+def _due(told: Uptime | Incidents, every: float) -> float:
+    return told.at + every if told.answered else told.at
+
+
+def _detail(identity: str, reason: Reason, due: float, every: float) -> Get:
+    return _of_monitor(DETAIL, identity, reason, due, every)
+
+
+def _incidents(identity: str, reason: Reason, due: float, every: float) -> Get:
+    return _of_monitor(INCIDENTS, identity, reason, due, every)
+
+
+def _of_monitor(endpoint: str, identity: str, reason: Reason, due: float, every: float) -> Get:
+    """Return an ask about one monitor. That it is gone, or not ours, is an answer: it must not stop the rotation."""
+    path = endpoint.replace("{id}", quote(identity, safe=""))
+    return Get(endpoint=endpoint, reason=reason, due=due, every=every, path=path, also_answers=frozenset({403, 404}))
+
+
+def _probe(where: str, due: float, every: float) -> Probe:
+    host, _, port = where.rpartition(":")
+    return Probe(
+        endpoint="tls",
+        reason=Reason.OLDEST,
+        due=due,
+        every=every,
+        server_name=host,
+        address=host,
+        port=int(port),
+    )

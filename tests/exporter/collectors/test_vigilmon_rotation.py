@@ -1,0 +1,177 @@
+"""Vigilmon accounts of all sizes, hours at a time, without a socket: requests at the budget's pace."""
+
+import json
+import math
+from dataclasses import dataclass, field
+from itertools import pairwise
+
+import pytest
+
+from exporter.collector import Answer, Ask, Get
+from exporter.collectors.vigilmon.collector import Collector
+from exporter.collectors.vigilmon.config import Settings
+from exporter.schedule import choose
+
+PER_PAGE = 20
+
+
+@dataclass
+class Account:
+    """A Vigilmon account of `size` monitors and a collector that polls it, one request every 60/`budget` seconds."""
+
+    size: int
+    budget: float
+    down: set = field(default_factory=set)
+    log: list = field(default_factory=list)
+    now: float = 1000.0
+
+    def __post_init__(self):
+        self.collector = Collector(
+            Settings(
+                collector="vigilmon",
+                account="any",
+                token="t",
+                requests_per_minute=self.budget,
+                certificates=False,
+                max_age=3600.0,
+            )
+        )
+        self.known = self.collector.start()
+
+    def run(self, seconds):
+        until = self.now + seconds
+        while self.now < until:
+            self.step()
+        return self
+
+    def step(self):
+        choice = choose(self.collector.asks(self.known, self.now), self.now, frozenset(), {})
+        if choice.ask is None:
+            self.now = max(choice.next_due, self.now)
+            return
+        answer = Answer(self.now, 200, json.dumps(self.answer(choice.ask)).encode())
+        self.known = self.collector.learn(self.known, choice.ask, answer)
+        self.log.append((self.now, choice.ask))
+        self.now += 60.0 / self.budget
+
+    def answer(self, ask: Ask):
+        assert isinstance(ask, Get)
+        if ask.path == "/monitors":
+            return self.page(int(dict(ask.params).get("page", "1")))
+        identity = int(ask.path.split("/")[2])
+        if ask.path.endswith("/incidents"):
+            ongoing = [{"id": 1, "status": "ongoing", "resolved_at": None}] if identity in self.down else []
+            return {"data": ongoing, "meta": {"total": len(ongoing)}}
+        return {"data": {"id": identity, "uptime": {"24h": 100.0, "7d": 100.0, "30d": 100.0}}}
+
+    def page(self, number):
+        listed = range((number - 1) * PER_PAGE + 1, min(number * PER_PAGE, self.size) + 1)
+        monitors = [{"id": one, "current_status": "down" if one in self.down else "up"} for one in listed]
+        return {"data": monitors, "meta": {"current_page": number, "total": self.size}}
+
+    def told(self, name):
+        (family,) = [one for one in self.collector.families(self.known, self.now) if one.metric.name == name]
+        return dict(family.samples)
+
+    def ages(self):
+        return [self.now - told.at for told in self.known.uptimes.values() if told.answered]
+
+    def times(self, path):
+        return [at for at, ask in self.log if ask.path == path]
+
+    def rounds(self):
+        """Return the seconds that each round of statuses took, up to the answer of its last page."""
+        pages = [(at, ask.params) for at, ask in self.log if ask.path == "/monitors"]
+        starts = [place for place, (_, params) in enumerate(pages) if not params]
+        return [pages[end - 1][0] - pages[start][0] for start, end in pairwise(starts)]
+
+
+def test_forty_five_monitors_are_all_known_within_a_minute():
+    """At 55 requests a minute every status and every uptime is told within the first minute, down ones included."""
+    account = Account(45, 55.0, down={7, 31}).run(59.0)
+
+    assert len(account.told("vigilmon_monitor_up")) == 45
+    assert len(account.told("vigilmon_monitor_uptime_percent")) == 3 * 45
+    assert account.told("vigilmon_monitor_ongoing_incidents")[("31",)] == 1
+
+
+def test_small_account_learns_all_incidents_soon_and_then_rests():
+    """All incident counts come within three minutes; then nothing is asked before it is wanted."""
+    account = Account(45, 55.0).run(180.0)
+    assert len(account.told("vigilmon_monitor_incidents")) == 45
+
+    seen = len(account.log)
+    account.run(3600.0)
+    spent = len(account.log) - seen
+    assert spent <= 60 * 3 + 12.5 * 45
+    assert min(b - a for a, b in pairwise(account.times("/monitors/7"))) >= 300
+
+
+def test_rounds_of_five_hundred_monitors_are_never_held_up():
+    """A round takes its pages' share of the budget and at most five seconds more, even when fifty go down at once."""
+    account = Account(500, 55.0).run(600.0)
+    account.down = set(range(1, 500, 10))
+    account.run(3000.0)
+
+    assert max(account.rounds()) <= math.ceil(500 / PER_PAGE) / 55 * 60 + 5
+    starts = [at for at, ask in account.log if ask.path == "/monitors" and not ask.params]
+    assert max(b - a for a, b in pairwise(starts)) <= 62
+
+
+def test_uptimes_of_five_hundred_monitors_are_as_fresh_as_the_budget_allows():
+    """The mean age stays within 1.1 of the bound, every request that is left goes into it, and in even turns."""
+    account = Account(500, 55.0).run(3600.0)
+    rotation = 500 / (55 - 25) * 60
+    means = []
+    for _ in range(20):
+        account.run(60.0)
+        means.append(sum(account.ages()) / 500)
+
+    assert sum(means) / len(means) <= 1.1 * rotation / 2
+    assert max(account.ages()) <= 1.1 * rotation
+    hour = [ask for at, ask in account.log if at >= 1000.0 + 1200.0]
+    assert {ask.endpoint for ask in hour} == {"/monitors", "/monitors/{id}"}
+
+
+@pytest.mark.parametrize("victim", [1, 20, 21, 250, 481, 500])
+def test_incidents_follow_within_two_requests(victim):
+    """Wherever in the list a monitor goes down, its incidents are asked right after the page that tells it."""
+    account = Account(500, 55.0).run(900.0)
+    account.down = {victim}
+    seen = len(account.log)
+    account.run(120.0)
+
+    asked = [(ask.path, dict(ask.params).get("page", "1")) for _, ask in account.log[seen:]]
+    page = str((victim - 1) // PER_PAGE + 1)
+    told = next(place for place, (at, ask) in enumerate(account.log[seen:]) if asked[place] == ("/monitors", page))
+    assert asked[told + 1 : told + 3].count((f"/monitors/{victim}/incidents", "1")) == 1
+    assert account.told("vigilmon_monitor_ongoing_incidents")[(str(victim),)] == 1
+
+
+def test_uptimes_go_on_while_everything_is_down():
+    """When all monitors are down, incidents leave most of the budget to statuses and uptimes."""
+    account = Account(500, 55.0).run(60.0)
+    account.down = set(range(1, 501))
+    account.run(2 * 3600.0)
+
+    late = [ask.endpoint for at, ask in account.log if at > 1000.0 + 3600.0]
+    assert late.count("/monitors/{id}") >= 0.2 * len(late)
+    assert late.count("/monitors/{id}/incidents") <= 0.3 * len(late)
+    assert len(account.told("vigilmon_monitor_ongoing_incidents")) == 500
+
+
+def test_large_account_still_hears_of_its_uptimes():
+    """Statuses take at most three quarters of the budget, however many pages they need."""
+    account = Account(3000, 50.0).run(3 * 3600.0)
+    statuses = sum(ask.path == "/monitors" for _, ask in account.log)
+
+    assert statuses <= 0.78 * len(account.log)
+    assert len(account.told("vigilmon_monitor_up")) == 3000
+    assert len(account.ages()) > 1500
+
+
+def test_asking_is_cheap_for_ten_thousand_monitors():
+    """What is wanted is a short list, however many monitors there are."""
+    account = Account(10_000, 600.0).run(120.0)
+    assert len(account.known.monitors) == 10_000
+    assert sum(1 for _ in account.collector.asks(account.known, account.now)) <= 250

@@ -52,3 +52,10 @@ class Translation:
     receiver_name: str = ""
     heartbeat: bool = False
     ignored: int = 0
+
+
+def clean(text: str) -> str:
+    """Return the text without what no database and no strict JSON reader takes: NUL and lone surrogates."""
+    if text.isascii() and "\0" not in text:
+        return text
+    return text.replace("\0", "\N{REPLACEMENT CHARACTER}").encode("utf-8", "replace").decode()

@@ -13,7 +13,7 @@ from enum import StrEnum
 from functools import lru_cache
 from typing import Any
 
-from bridge.alert import Alert
+from bridge.alert import Alert, clean
 from bridge.settings import ReceiverSettings
 
 LONGEST_NAME = 64
@@ -44,6 +44,7 @@ _ROVING = ("generator_url", "alertmanager_url")
 """Links that differ between replicas of the sender: a change of them alone is no news."""
 _TOLD = frozenset({"description", "runbook_url", "dashboard_url"})
 """Annotations that have a member of their own."""
+_json = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), sort_keys=True).encode
 _UNFIT = re.compile(r"[^a-z0-9_-]")
 
 
@@ -112,24 +113,16 @@ class Draft:
 
 def draft(alert: Alert, status: Status, mapping: Mapping) -> Draft:
     """Return the event without its timestamp."""
-    members = dict(_members(alert, status, mapping))
-    text = _json(members)
-    shown = members if alert.links.keys().isdisjoint(_ROVING) else _without(members, _ROVING)
-    seen = text if shown is members else _json(shown)
-    return Draft(status, text, hashlib.blake2b(seen.encode(), digest_size=16).hexdigest())
+    shown = _json(dict(_members(alert, status, mapping)))
+    roving = {name: _value(url) for name, url in alert.links.items() if name in _ROVING}
+    text = f"{shown[:-1]},{_json(roving)[1:]}" if roving else shown
+    return Draft(status, text, hashlib.blake2b(shown.encode(), digest_size=16).hexdigest())
 
 
 def build(alert: Alert, status: Status, timestamp: int, mapping: Mapping) -> dict[str, Any]:
     """Return the whole event, as BigPanda reads it."""
-    return {"timestamp": timestamp} | dict(_members(alert, status, mapping))
-
-
-def _json(members: abc.Mapping[str, Any]) -> str:
-    return json.dumps(members, ensure_ascii=False, separators=(",", ":"), sort_keys=True)
-
-
-def _without(members: abc.Mapping[str, Any], names: tuple[str, ...]) -> dict[str, Any]:
-    return {name: value for name, value in members.items() if name not in names}
+    event: dict[str, Any] = json.loads(draft(alert, status, mapping).freeze(timestamp))
+    return event
 
 
 def _members(alert: Alert, status: Status, mapping: Mapping) -> abc.Iterator[tuple[str, Any]]:
@@ -147,7 +140,7 @@ def _members(alert: Alert, status: Status, mapping: Mapping) -> abc.Iterator[tup
         yield "secondary_property", "check"
         yield "check", _value(alert.name)
     yield "description", _description(alert)
-    yield from ((name, _value(url)) for name, url in alert.links.items() if url)
+    yield from ((name, _value(url)) for name, url in alert.links.items() if name not in _ROVING)
 
 
 def _primary(alert: Alert, mapping: Mapping) -> str:
@@ -158,7 +151,7 @@ def _primary(alert: Alert, mapping: Mapping) -> str:
 def _description(alert: Alert) -> str:
     found = (alert.annotations.get(name, "") for name in ("description", "summary", "message"))
     text = next((text for text in found if text.strip()), alert.name or alert.key)
-    return _clean(text)[:LONGEST_DESCRIPTION]
+    return clean(text)[:LONGEST_DESCRIPTION]
 
 
 def _tags(alert: Alert, taken: frozenset[str]) -> tuple[dict[str, str], dict[str, str]]:
@@ -210,11 +203,4 @@ def _hashed(folded: str, name: str) -> str:
 
 
 def _value(text: str) -> str:
-    return _clean(text)[:LONGEST_VALUE]
-
-
-def _clean(text: str) -> str:
-    """Return the text without what no JSON reader or database takes: lone surrogates and NUL."""
-    if text.isascii() and "\0" not in text:
-        return text
-    return text.replace("\0", "\N{REPLACEMENT CHARACTER}").encode("utf-8", "replace").decode()
+    return clean(text)[:LONGEST_VALUE]

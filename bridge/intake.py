@@ -8,7 +8,7 @@ from typing import Any
 
 from sqlalchemy import Connection, insert, select, update
 
-from bridge.alert import Alert, SetAside
+from bridge.alert import Alert, SetAside, clean
 from bridge.database import Database
 from bridge.event import NONE, Draft, Status, draft, status_of
 from bridge.event import Mapping as EventMapping
@@ -19,6 +19,7 @@ LARGEST_BODY = 1_000_000
 """Characters of a body that are kept in quarantine."""
 _AT_ONCE = 500
 """Keys that one SELECT names."""
+_json = json.JSONEncoder(separators=(",", ":")).encode
 _MEMBERS = tuple(member.name for member in fields(Alert))
 _BLANK = {
     "receiver": "", "source": "", "status": "", "content": "", "timestamp": 0, "seq": 0, "told_at": 0.0,
@@ -298,13 +299,13 @@ def _count(outcome: Outcome, decision: Decision, status: Status | None, *, mappe
 
 def quarantined(receiver: str, source: str, reason: str, body: str, now: float) -> dict[str, Any]:
     """Return the row that keeps what could not be read."""
-    text = body[:LARGEST_BODY].replace("\0", "\N{REPLACEMENT CHARACTER}").encode("utf-8", "replace").decode()
+    text = clean(body[:LARGEST_BODY])
     return {"receiver": receiver, "source": source, "reason": reason, "body": text, "received_at": now}
 
 
 def written(alert: Alert) -> str:
     """Return an alert as JSON."""
-    return json.dumps({name: getattr(alert, name) for name in _MEMBERS}, separators=(",", ":"))
+    return _json({name: getattr(alert, name) for name in _MEMBERS})
 
 
 def read(text: str) -> Alert:

@@ -1,14 +1,37 @@
 """What every receiver has in bridge.yml, whoever sends to it."""
 
 import base64
-from typing import Literal
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, field_validator, model_validator
 
-from bridge.notation import Duration, Secret, Section
+from bridge.notation import Duration, Secret, Section, fold_files
 
 BigPandaStatus = Literal["critical", "warning", "unknown", "acknowledged", "none"]
 """What a severity may be mapped to; `none`: not sent."""
+
+
+def header_value(secret: Secret) -> Secret:
+    """See that a secret can stand in a header."""
+    value = secret.read()
+    if not value:
+        raise ValueError("is empty")
+    if not (value.isascii() and value.isprintable()):
+        raise ValueError("cannot stand in a header: printable ASCII only")
+    return secret
+
+
+def _fold_headers(value: Any) -> Any:
+    if not isinstance(value, Mapping):
+        return value
+    return fold_files(value, {str(name).removesuffix("_file") for name in value})
+
+
+HeaderSecret = Annotated[Secret, AfterValidator(header_value)]
+"""A secret that a request carries in a header."""
+Headers = Annotated[dict[str, HeaderSecret], BeforeValidator(_fold_headers)]
+"""Header names with the secrets a request must carry; `NAME_file: PATH` reads one from a file."""
 
 
 class ReceiverSettings(Section):
@@ -41,7 +64,7 @@ class ReceiverSettings(Section):
 class HttpAuthSettings(ReceiverSettings):
     """A receiver whose sender authenticates with a bearer token, or with a user and a password."""
 
-    bearer_token: Secret | None = None
+    bearer_token: HeaderSecret | None = None
     username: str | None = Field(None, min_length=1)
     password: Secret | None = None
 

@@ -12,7 +12,7 @@ from typing import Any
 
 from pydantic import Field, field_validator
 
-from bridge.alert import Alert, SetAside, Translation
+from bridge.alert import Alert, SetAside, Translation, clean
 from bridge.errors import Unreadable
 from bridge.notation import Duration, Section
 from bridge.settings import HttpAuthSettings
@@ -123,7 +123,7 @@ def _strings(entry: Mapping[str, Any], member: str) -> dict[str, str]:
     for value in found.values():
         if not isinstance(value, str):
             raise Unreadable(f"{member}: a value is not a string")
-    return {_clean(name): _clean(value) for name, value in found.items()}
+    return {clean(name): clean(value) for name, value in found.items()}
 
 
 def _time(entry: Mapping[str, Any], member: str) -> float | None:
@@ -169,11 +169,4 @@ def _count(value: Any) -> int:
 
 
 def _text(value: Any) -> str:
-    return _clean(value) if isinstance(value, str) else ""
-
-
-def _clean(text: str) -> str:
-    """Return the text without what no database takes: NUL and lone surrogates."""
-    if text.isascii() and "\0" not in text:
-        return text
-    return text.replace("\0", "\N{REPLACEMENT CHARACTER}").encode("utf-8", "replace").decode()
+    return clean(value) if isinstance(value, str) else ""

@@ -1,0 +1,129 @@
+"""Group commit: what many webhooks bring while the disk is busy becomes durable in one transaction.
+
+The threads of the door wait for their own notification to be durable; one thread writes. So a flush of the disk is
+paid once for all that wait, and the door is told only what is committed.
+"""
+
+import logging
+import queue
+import threading
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future
+from typing import Protocol
+
+from bridge.errors import Unavailable
+from bridge.outbox import Notification, Outcome
+
+_log = logging.getLogger(__name__)
+
+
+class Store(Protocol):
+    """What commits are made in."""
+
+    def accept(self, batch: Sequence[Notification], now: float) -> list[Outcome]:
+        """Make a batch durable, all or nothing."""
+
+
+class _Pending:
+    """One notification on its way, and the promise its sender waits for."""
+
+    __slots__ = ("notification", "now", "outcome")
+
+    def __init__(self, notification: Notification, now: float) -> None:
+        self.notification = notification
+        self.now = now
+        self.outcome: Future[Outcome] = Future()
+
+
+class Commits:
+    """The one thread that writes what webhooks bring. `wake` is called after each commit that queued something."""
+
+    def __init__(
+        self,
+        store: Store,
+        *,
+        wake: Callable[[], object] = lambda: None,
+        most_alerts: int = 2000,
+        most_waiting: int = 1000,
+    ) -> None:
+        self._store = store
+        self._wake = wake
+        self._most_alerts = most_alerts
+        self._waiting: queue.Queue[_Pending | None] = queue.Queue(maxsize=most_waiting)
+        self._gate = threading.Lock()
+        self._stopping = False
+        self._thread = threading.Thread(target=self._run, name="commits", daemon=True)
+
+    def start(self) -> None:
+        """Begin to write."""
+        self._thread.start()
+
+    def accept(self, notification: Notification, now: float) -> Outcome:
+        """Return once the notification is durable. Unavailable when it cannot be now: nothing of it is kept then."""
+        pending = _Pending(notification, now)
+        with self._gate:
+            if self._stopping:
+                raise Unavailable("shutting down")
+            try:
+                self._waiting.put_nowait(pending)
+            except queue.Full:
+                raise Unavailable("too many webhooks wait for the database") from None
+        return pending.outcome.result()
+
+    def stop(self) -> None:
+        """Take no more, make durable what waits, and end."""
+        with self._gate:
+            if self._stopping:
+                return
+            self._stopping = True
+        self._waiting.put(None)
+        if self._thread.ident is not None:
+            self._thread.join()
+
+    def _run(self) -> None:
+        going = True
+        while going:
+            batch, going = self._collect()
+            if batch:
+                self._commit(batch)
+
+    def _collect(self) -> tuple[list[_Pending], bool]:
+        """Wait for one, then take what waits beside it, within bounds; and whether to go on."""
+        batch: list[_Pending] = []
+        alerts = 0
+        found = self._waiting.get()
+        while found is not None:
+            batch.append(found)
+            alerts += len(found.notification.alerts)
+            if alerts >= self._most_alerts:
+                return batch, True
+            try:
+                found = self._waiting.get_nowait()
+            except queue.Empty:
+                return batch, True
+        return batch, False
+
+    def _commit(self, batch: list[_Pending]) -> None:
+        try:
+            outcomes = self._store.accept([one.notification for one in batch], max(one.now for one in batch))
+        except Unavailable as error:
+            for one in batch:
+                one.outcome.set_exception(Unavailable(str(error)))
+            return
+        except Exception as error:  # noqa: BLE001  whatever it is, the thread goes on and the senders are told
+            self._separately(batch, error)
+            return
+        for one, outcome in zip(batch, outcomes, strict=True):
+            one.outcome.set_result(outcome)
+        if any(outcome.queued for outcome in outcomes):
+            self._wake()
+
+    def _separately(self, batch: list[_Pending], error: Exception) -> None:
+        """Write each alone, so that only the one that cannot be written fails."""
+        if len(batch) > 1:
+            for one in batch:
+                self._commit([one])
+            return
+        source = f"{batch[0].notification.receiver}/{batch[0].notification.source}"
+        _log.error("A webhook for %s cannot be made durable: %s", source, type(error).__name__)
+        batch[0].outcome.set_exception(Unavailable("this webhook cannot be made durable"))

@@ -1,0 +1,171 @@
+"""bridge.yml → frozen models, every problem of the file at once.
+
+The receivers are the modules of `bridge.receivers`: one that is put there is known without a line here.
+"""
+
+import ipaddress
+import pkgutil
+from collections.abc import Iterable, Iterator, Mapping
+from importlib import import_module
+from pathlib import Path
+from types import ModuleType
+from typing import Annotated, Any, get_args
+
+from pydantic import AfterValidator, Field, ValidationError, field_validator
+
+import bridge.receivers
+from bridge.errors import ConfigError
+from bridge.notation import Duration, Secret, Section, Size, load_yaml, problems
+from bridge.settings import ReceiverSettings, header_value
+
+_FORMS = ("sqlite:///", "postgresql://", "postgresql+psycopg://")
+
+
+def _database(secret: Secret) -> Secret:
+    """See that it is a URL of a kind we know; what it says is a secret, for it may hold a password."""
+    url = secret.read()
+    if not url.startswith(_FORMS):
+        raise ValueError("not a database we know: write sqlite:////path/to/bridge.db or postgresql://…")
+    if url.startswith(_FORMS[0]) and url.removeprefix(_FORMS[0]) in ("", ":memory:"):
+        raise ValueError("name a file: what is kept in memory is lost with the process")
+    return secret
+
+
+class BigPanda(Section):
+    """Where events go, and how fast. `timeout`: seconds for one request."""
+
+    url: str = Field("https://api.bigpanda.io/data/v2/alerts", pattern=r"^https?://")
+    app_key: str = Field(min_length=1)
+    token: Secret
+    events_per_minute: float = Field(300.0, gt=0)
+    batch_size: int = Field(100, gt=0, le=1000)
+    timeout: Duration = Field(10.0, gt=0)
+
+    @field_validator("token")
+    @classmethod
+    def _sendable(cls, token: Secret) -> Secret:
+        return header_value(token)
+
+
+class _Ground(Section):
+    """What bridge.yml says beside its receivers."""
+
+    database: Annotated[Secret, AfterValidator(_database)]
+    retention: Duration = Field(30 * 86400.0, gt=0)
+    max_body: Size = Field(64_000_000, gt=0)
+    bigpanda: BigPanda
+
+
+class Config(_Ground):
+    """What bridge.yml says. `retention`: seconds of history; `max_body`: bytes of a webhook."""
+
+    receivers: tuple[ReceiverSettings, ...] = ()
+
+
+def known() -> list[str]:
+    """Return the names of the receivers there are, sorted."""
+    return sorted(module.name for module in pkgutil.iter_modules(bridge.receivers.__path__))
+
+
+def module(name: str) -> ModuleType:
+    """Return a receiver's module: its `Settings`, and `translate(body, settings, now) -> Translation`."""
+    return import_module(f"bridge.receivers.{name}")
+
+
+def load(path: Path) -> Config:
+    """Read and check bridge.yml. ConfigError with one line for each problem: its path in the file, what is wrong."""
+    try:
+        return read(load_yaml(path))
+    except ValueError as error:
+        raise ConfigError([f"file: {error}"]) from error
+
+
+def read(content: object) -> Config:
+    """Check what bridge.yml holds. ConfigError with one line for each problem."""
+    if not isinstance(content, Mapping):
+        raise ConfigError(["file: not a mapping: it begins with database:"])
+    ground = {key: value for key, value in content.items() if key != "receivers"}
+    receivers, found = _receivers(content.get("receivers"))
+    try:
+        checked = _Ground.model_validate(ground)
+    except ValidationError as error:
+        raise ConfigError([*problems(error, _secrets(_Ground) | _secrets(BigPanda)), *found]) from None
+    if found:
+        raise ConfigError(found)
+    return Config.model_construct(**dict(checked), receivers=tuple(receivers))
+
+
+def unauthenticated(config: Config, addresses: Iterable[str]) -> list[str]:
+    """Return why the bridge must not start: receivers that anyone who reaches one of the addresses may write to.
+
+    `addresses` are hosts or HOST:PORT, as they are listened on.
+    """
+    exposed = [address for address in addresses if not _loopback(address)]
+    if not exposed:
+        return []
+    return [
+        f"receivers[{index}]: {receiver.receiver}/{receiver.source} has no credentials and {exposed[0]} is not loopback: "
+        "give it credentials, or say allow_unauthenticated: true"
+        for index, receiver in enumerate(config.receivers)
+        if not receiver.allow_unauthenticated and not receiver.credentials()
+    ]
+
+
+def _loopback(address: str) -> bool:
+    host = address.rpartition(":")[0] if address.count(":") == 1 or "]" in address else address
+    host = host.strip("[]")
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+def _receivers(listed: object) -> tuple[list[ReceiverSettings], list[str]]:
+    if not isinstance(listed, list) or not listed:
+        return [], ["receivers: missing" if listed is None else "receivers: give a list of at least one receiver"]
+    receivers: list[ReceiverSettings] = []
+    found: list[str] = []
+    for index, item in enumerate(listed):
+        read_one = _receiver(item)
+        if isinstance(read_one, ReceiverSettings):
+            receivers.append(read_one)
+        else:
+            found += [f"receivers[{index}]{line}" for line in read_one]
+    return receivers, [*found, *_duplicates(listed)]
+
+
+def _receiver(item: object) -> ReceiverSettings | list[str]:
+    if not isinstance(item, Mapping):
+        return [": not a mapping"]
+    name = item.get("receiver")
+    if name not in known():
+        there_are = f"there are {', '.join(known())}"
+        return [f".receiver: missing: {there_are}" if name is None else f".receiver: no such receiver: {there_are}"]
+    settings: type[ReceiverSettings] = module(str(name)).Settings
+    try:
+        return settings.model_validate(dict(item))
+    except ValidationError as error:
+        return [_inside(line) for line in problems(error, _secrets(settings))]
+
+
+def _secrets(section: type[Section]) -> frozenset[str]:
+    return frozenset(name for name, field in section.model_fields.items() if _is_secret(field.annotation))
+
+
+def _is_secret(annotation: Any) -> bool:
+    return annotation is Secret or Secret in get_args(annotation)
+
+
+def _inside(line: str) -> str:
+    """Return a receiver's problem as a suffix of the receiver's own path; `file` is the receiver itself."""
+    return line.removeprefix("file") if line.startswith("file: ") else f".{line}"
+
+
+def _duplicates(listed: list[object]) -> Iterator[str]:
+    first: dict[tuple[object, object], int] = {}
+    for index, item in enumerate(listed):
+        if not isinstance(item, Mapping) or None in (item.get("receiver"), item.get("source")):
+            continue
+        named = (str(item["receiver"]), str(item["source"]))
+        if first.setdefault(named, index) != index:
+            yield f"receivers[{index}].source: receivers[{first[named]}] has this receiver and source already"

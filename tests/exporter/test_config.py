@@ -1,0 +1,65 @@
+"""exporter.yml: what is read, every problem by its exact line, vendors as folders."""
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+import exporter.collectors
+from exporter import config
+from exporter.errors import ConfigError
+
+BAD = sorted((Path(__file__).parent / "badconfigs").glob("*.yml"))
+EDGE = {"collector": "certificates", "account": "edge", "endpoints": ["example.com:443"]}
+
+
+@pytest.mark.parametrize("file", BAD, ids=lambda file: file.stem)
+def test_each_bad_file_is_told_by_exactly_its_problems(file):
+    """Every problem of a file is told at once, one line each, with its path in the file."""
+    lines = file.read_text().splitlines()
+    expected = [line.removeprefix("# expected: ") for line in lines if line.startswith("# expected: ")]
+    with pytest.raises(ConfigError) as raised:
+        config.load(file)
+    assert list(raised.value.problems) == [line.replace("{known}", ", ".join(config.known())) for line in expected]
+
+
+def test_a_file_that_is_not_there_is_one_problem(tmp_path):
+    """A missing file is told with the system's reason."""
+    with pytest.raises(ConfigError) as raised:
+        config.load(tmp_path / "exporter.yml")
+    assert raised.value.problems == ("cannot read: No such file or directory",)
+
+
+def test_a_good_file_becomes_the_settings_of_its_targets(tmp_path):
+    """Targets keep their order, and their durations are seconds."""
+    file = tmp_path / "exporter.yml"
+    file.write_text("targets: [{collector: certificates, account: edge, endpoints: ['a.example:443'], timeout: 1m}]")
+    (target,) = config.load(file).targets
+    assert (config.identity(target), target.timeout) == (("certificates", "edge"), 60.0)
+
+
+def test_no_secret_stands_in_a_problem():
+    """A value that was given in the wrong place is not repeated."""
+    with pytest.raises(ConfigError) as raised:
+        config.read({"targets": [EDGE | {"tokn": "s3cr3t", "proxy_url": ["s3cr3t"]}]})
+    assert "s3cr3t" not in str(raised.value)
+
+
+def test_a_value_beyond_the_vendors_advice_is_a_warning():
+    """What the vendor advises against is said, with its place, and allowed."""
+    (target,) = config.read({"targets": [EDGE]}).targets
+    hasty = type("Hasty", (type(target),), {"shortest_poll_interval": 1e6})
+    read = config.Config((target, hasty.model_validate(EDGE)))
+    assert read.warnings() == ["targets[1].poll_interval: the vendor advises 1e+06 s or more"]
+
+
+def test_a_new_folder_is_a_new_vendor(tmp_path, monkeypatch):
+    """A collector's folder copied under another name is known and made, without another line changed."""
+    original = Path(exporter.collectors.__path__[0]) / "certificates"
+    shutil.copytree(original, tmp_path / "copied_vendor")
+    monkeypatch.setattr(exporter.collectors, "__path__", [*exporter.collectors.__path__, str(tmp_path)])
+    (target,) = config.read({"targets": [EDGE | {"collector": "copied_vendor"}]}).targets
+    made = config.collector(target)
+    assert "copied_vendor" in config.known()
+    assert type(made).__module__ == "exporter.collectors.copied_vendor.collector"
+    assert made.metrics

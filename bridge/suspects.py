@@ -25,9 +25,9 @@ class Suspects:
     alone: frozenset[int] = frozenset()
     strikes: Mapping[int, int] = field(default_factory=dict)
 
-    def failed(self, ids: Sequence[int]) -> "Suspects":
-        """Learn from a request that failed."""
-        alone = self.alone | set(ids) if len(ids) == 1 else self.alone
+    def failed(self, ids: Sequence[int], *, blamed: bool = True) -> "Suspects":
+        """Learn from a request that failed. Not `blamed`: it looks like an outage, which says nothing of an event."""
+        alone = self.alone | set(ids) if blamed and len(ids) == 1 else self.alone
         return replace(self, width=max(1, len(ids) // 2), alone=alone)
 
     def passed(self, ids: Sequence[int]) -> "Suspects":

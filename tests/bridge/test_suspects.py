@@ -43,3 +43,10 @@ def test_what_is_accepted_is_forgotten():
     """An event that BigPanda took in the end leaves no trace."""
     suspects = Suspects(most=10, width=1).failed([7]).passed([8]).passed([7])
     assert suspects.strikes == {}
+
+
+def test_an_outage_blames_no_event():
+    """What looks like an outage narrows the next request, and the most urgent event stays the first to be tried."""
+    suspects = Suspects(most=10, width=4).failed([7, 8], blamed=False).failed([7], blamed=False)
+    assert suspects.width == 1
+    assert suspects.arrange([7, 8], 1) == ([[7]], [8])

@@ -1,0 +1,164 @@
+"""What the bridge tells about itself: every family of `/metrics`, in a registry of its own."""
+
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from importlib.metadata import PackageNotFoundError, version
+from typing import Final
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, disable_created_metrics
+from prometheus_client.core import GaugeMetricFamily, Metric
+from prometheus_client.gc_collector import GCCollector
+from prometheus_client.platform_collector import PlatformCollector
+from prometheus_client.process_collector import ProcessCollector
+from prometheus_client.registry import Collector
+
+PREFIX: Final = "vendorwatch_bridge_"
+NOTIFICATIONS: Final = ("accepted", "unreadable", "unauthorized", "too_large", "unsupported", "unavailable")
+EVENTS: Final = ("queued", "unchanged", "superseded", "skipped", "quarantined")
+DELIVERIES: Final = ("accepted", "duplicate", "rejected", "retry", "destination_down")
+_LATENCIES: Final = (0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0, 900.0, 3600.0, 21600.0, 86400.0)
+_FRESH: Final = 1.0
+"""Seconds for which counts from the database are served again: a scrape costs it next to nothing."""
+
+
+@dataclass(frozen=True, slots=True)
+class Stock:
+    """What lies in the database at one moment."""
+
+    events: Mapping[str, int] = field(default_factory=dict)
+    """Waiting events by state."""
+    oldest: float | None = None
+    """Epoch seconds at which the oldest waiting event was accepted; None when nothing waits."""
+    dead_letters: int = 0
+    dead_resolutions: int = 0
+    """Resolutions among the dead letters: what they would close stays open in BigPanda."""
+    open_alerts: Mapping[tuple[str, str], int] = field(default_factory=dict)
+    """By source and BigPanda status."""
+
+
+class StockCollector(Collector):
+    """Serves what `look` finds in the database, at most a second old, and nothing while it cannot be read."""
+
+    def __init__(self, look: Callable[[], Stock], clock: Callable[[], float] = time.monotonic) -> None:
+        self._look = look
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._seen: tuple[float, Stock | None] | None = None
+
+    def describe(self) -> Iterable[Metric]:
+        """Return the families without asking the database."""
+        return _stock_families(Stock())
+
+    def collect(self) -> Iterable[Metric]:
+        """Return the families as they are now."""
+        stock = self._stock()
+        return [] if stock is None else _stock_families(stock)
+
+    def _stock(self) -> Stock | None:
+        with self._lock:
+            now = self._clock()
+            if self._seen is None or now - self._seen[0] >= _FRESH:
+                self._seen = (now, self._read())
+            return self._seen[1]
+
+    def _read(self) -> Stock | None:
+        try:
+            return self._look()
+        except Exception:  # noqa: BLE001  a scrape must tell of everything else whatever the database does
+            return None
+
+
+def _stock_families(stock: Stock) -> list[Metric]:
+    events = GaugeMetricFamily(f"{PREFIX}outbox_events", "Events that wait for BigPanda, by state.", labels=["state"])
+    for state, count in stock.events.items():
+        events.add_metric([state], count)
+    oldest = GaugeMetricFamily(
+        f"{PREFIX}outbox_oldest_event_timestamp_seconds",
+        "When the oldest event that still waits was accepted; absent when nothing waits.",
+    )
+    if stock.oldest is not None:
+        oldest.add_metric([], stock.oldest)
+    dead = GaugeMetricFamily(
+        f"{PREFIX}dead_letters", "Events set aside because BigPanda refuses them.", value=stock.dead_letters
+    )
+    stuck = GaugeMetricFamily(
+        f"{PREFIX}dead_letter_resolutions", "Resolutions among the dead letters.", value=stock.dead_resolutions
+    )
+    alerts = GaugeMetricFamily(
+        f"{PREFIX}open_alerts", "Alerts that are open, by the status BigPanda was told.", labels=["source", "status"]
+    )
+    for (source, status), count in sorted(stock.open_alerts.items()):
+        alerts.add_metric([source, status], count)
+    return [events, oldest, dead, stuck, alerts]
+
+
+class Metrics:
+    """Every family that the bridge counts itself, each a member of the same name."""
+
+    def __init__(self) -> None:
+        disable_created_metrics()  # type: ignore[no-untyped-call]
+        self.registry = CollectorRegistry()
+        for collector in (ProcessCollector, PlatformCollector, GCCollector):
+            collector(registry=self.registry)
+        self.notifications = self._counter("notifications", "Webhooks by answer.", "receiver", "source", "outcome")
+        self.alerts = self._counter("alerts", "Alerts in accepted webhooks.", "receiver", "source", "status")
+        self.events = self._counter("events", "What became of each alert.", "source", "outcome")
+        self.deliveries = self._counter("deliveries", "Events by how their sending ended.", "outcome")
+        for outcome in DELIVERIES:
+            self.deliveries.labels(outcome)
+        self.unmapped = self._counter("unmapped_severities", "Alerts of an unknown severity.", "source")
+        self.truncated = self._counter("truncated_alerts", "Alerts that max_alerts cut off.", "source")
+        self.reconciled = self._counter("reconciled_alerts", "Corrections by the reconciler.", "source", "action")
+        self.latency = Histogram(
+            f"{PREFIX}delivery_latency_seconds",
+            "From accepting a webhook to BigPanda accepting its event.",
+            buckets=_LATENCIES,
+            registry=self.registry,
+        )
+        self.destination_up = self._gauge("destination_up", "Whether BigPanda took the last request (1) or not (0).")
+        self.destination_up.set(1)
+        self.reload_successful = self._gauge("config_last_reload_successful", "Whether the last reload succeeded.")
+        self.reload_time = self._gauge("config_last_reload_success_timestamp_seconds", "The last successful reload.")
+        self._build()
+
+    def watch(self, look: Callable[[], Stock]) -> None:
+        """Serve the gauges of what lies in the database as well, read by `look`."""
+        self.registry.register(StockCollector(look))
+
+    def expect(self, receiver: str, source: str) -> None:
+        """Serve what one receiver counts from 0 on, so that its first increase is seen."""
+        for outcome in NOTIFICATIONS:
+            self.notifications.labels(receiver, source, outcome)
+        for status in ("firing", "resolved"):
+            self.alerts.labels(receiver, source, status)
+        for outcome in EVENTS:
+            self.events.labels(source, outcome)
+        self.unmapped.labels(source)
+        self.truncated.labels(source)
+
+    def reloaded(self, *, successful: bool, now: float) -> None:
+        """Note how reading the configuration went; `now` in epoch seconds."""
+        self.reload_successful.set(successful)
+        if successful:
+            self.reload_time.set(now)
+
+    def _counter(self, name: str, told: str, *labels: str) -> Counter:
+        return Counter(f"{PREFIX}{name}", told, labels, registry=self.registry)
+
+    def _gauge(self, name: str, told: str) -> Gauge:
+        return Gauge(f"{PREFIX}{name}", told, registry=self.registry)
+
+    def _build(self) -> None:
+        build = Gauge(f"{PREFIX}build_info", "The program's version.", ("version", "python"), registry=self.registry)
+        build.labels(release(), f"{sys.version_info.major}.{sys.version_info.minor}.{sys.version_info.micro}").set(1)
+
+
+def release() -> str:
+    """Return this program's version."""
+    try:
+        return version("vendorwatch")
+    except PackageNotFoundError:
+        return "unknown"

@@ -1,0 +1,1 @@
+"""BigPanda: how many incidents each environment holds, by folder, status and severity."""

@@ -1,0 +1,158 @@
+"""What to ask BigPanda, in which order, and what its answers mean."""
+
+from collections.abc import Callable, Iterator
+from urllib.parse import quote, unquote
+
+from exporter.collector import Answer, Ask, Certificate, Get, Reason
+from exporter.errors import Malformed
+from exporter.families import Family, Metric, Sample, gauge
+
+from .answers import Place, read_environments, read_search, read_total
+from .config import Settings
+from .knowledge import PAGE_SIZE, Environment, Knowledge, with_environment, with_environments, with_page, with_total
+
+INCIDENTS = gauge(
+    "bigpanda_incidents",
+    "Incidents in a folder of the environment.",
+    "bigpanda_environment",
+    "folder",
+)
+ACTIVE = gauge(
+    "bigpanda_active_incidents",
+    "Active incidents by current status and by the worst status they ever had.",
+    "bigpanda_environment",
+    "status",
+    "severity",
+)
+OLDEST = gauge(
+    "bigpanda_oldest_active_incident_timestamp_seconds",
+    "When the oldest active incident started, in seconds since the epoch; absent without one.",
+    "bigpanda_environment",
+)
+
+ENVIRONMENTS = "/resources/v2.0/environments"
+SEARCH = "/resources/v2.0/environments/{id}/incidents"
+FOLDERS = ("unhandled", "shared", "snoozed", "maintenance")
+"""Counted by a search of one row each; `active` is listed whole, and counted by that."""
+LIST_EVERY = 3600.0
+"""Seconds between two readings of which environments there are."""
+
+
+class Collector:
+    """Which environments there are; then, of each, the totals of its folders and its active incidents."""
+
+    metrics: tuple[Metric, ...] = (INCIDENTS, ACTIVE, OLDEST)
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+
+    def start(self) -> Knowledge:
+        """Return what is known before the first answer."""
+        return Knowledge()
+
+    def asks(self, knowledge: Knowledge, now: float) -> Iterator[Ask]:
+        """Yield the list of environments and what is wanted of each; one that is left behind goes last."""
+        yield self._ask_list(knowledge)
+        for environment in knowledge.environments:
+            reason = Reason.OLDEST if knowledge.is_behind(environment) else Reason.STATUS
+            yield self._ask_active(environment, reason, now)
+            for folder in FOLDERS:
+                total = environment.folders.get(folder)
+                due = 0.0 if total is None else total.at + self._settings.poll_interval
+                yield self._search(environment, reason, due, folder, page_size="1")
+
+    def _ask_list(self, knowledge: Knowledge) -> Get:
+        every = LIST_EVERY if knowledge.environments else self._settings.poll_interval
+        due = 0.0 if knowledge.listed_at is None else knowledge.listed_at + every
+        return Get(endpoint=ENVIRONMENTS, reason=Reason.STATUS, due=due, every=every, path=ENVIRONMENTS)
+
+    def _ask_active(self, environment: Environment, reason: Reason, now: float) -> Get:
+        """Go on with a listing, or begin one. One that drags on past `max_age` is given up.
+
+        Sorted by start, which never changes, so that incidents do not move between pages while they are read.
+        """
+        listing, active = environment.unfinished, environment.active
+        if listing is not None and now - listing.began <= self._settings.max_age:
+            due, page = listing.began, listing.pages + 1
+        else:
+            due, page = 0.0 if active is None else active.at + self._settings.poll_interval, 1
+        members = {"sort_by": "start", "page_size": str(PAGE_SIZE), "page": str(page)}
+        return self._search(environment, reason, due, "active", **members)
+
+    def _search(self, environment: Environment, reason: Reason, due: float, folder: str, **params: str) -> Get:
+        return Get(
+            endpoint=SEARCH,
+            reason=reason,
+            due=due,
+            every=self._settings.poll_interval,
+            path=f"{ENVIRONMENTS}/{quote(environment.id, safe='')}/incidents",
+            params=(("folder", folder), *params.items()),
+        )
+
+    def learn(self, knowledge: Knowledge, ask: Ask, answer: Answer | Certificate) -> Knowledge:
+        """Return the knowledge after an answer; `Malformed` when it holds neither a total nor incidents."""
+        if isinstance(answer, Certificate) or not isinstance(ask, Get):
+            raise Malformed("a certificate was not asked for")
+        if ask.endpoint == ENVIRONMENTS:
+            return with_environments(knowledge, self._chosen(read_environments(answer.body)), answer.at)
+        identity = unquote(ask.path.split("/")[4])
+        environment = next((each for each in knowledge.environments if each.id == identity), None)
+        if environment is None:
+            return knowledge
+        changed = self._changed(environment, dict(ask.params), answer)
+        return with_environment(knowledge, changed, len(FOLDERS), answer.at)
+
+    def _changed(self, environment: Environment, params: dict[str, str], answer: Answer) -> Environment:
+        if params["folder"] == "active":
+            found, page = read_search(answer.body), int(params["page"])
+            return with_page(environment, found, page, answer.at, self._settings.max_pages)
+        return with_total(environment, params["folder"], read_total(answer.body, int(params["page_size"])), answer.at)
+
+    def _chosen(self, places: tuple[Place, ...]) -> tuple[Place, ...]:
+        """Return the environments to ask for, with names that are unique.
+
+        A configured one is found by its id or its name; one that the list does not have is asked for as it is.
+        """
+        wanted = self._settings.environments
+        if wanted != "all":
+            by_name = {place.name: place for place in places} | {place.id: place for place in places}
+            chosen = [by_name.get(each, Place(each, each)) for each in wanted]
+            places = tuple({place.id: place for place in chosen}.values())
+        names = [place.name for place in places]
+        return tuple(
+            place if names.count(place.name) == 1 else Place(place.id, f"{place.name} ({place.id})") for place in places
+        )
+
+    def families(self, knowledge: Knowledge, now: float) -> Iterator[Family]:
+        """Yield totals first, then counts and ages of the active incidents; each part while it is fresh."""
+        oldest_shown = now - self._settings.max_age
+        for metric, samples in ((INCIDENTS, _totals), (ACTIVE, _counts), (OLDEST, _oldest)):
+            yield Family(metric, _all(knowledge, samples, oldest_shown))
+
+
+def _all(
+    knowledge: Knowledge, samples: Callable[[Environment, float], Iterator[Sample]], oldest_shown: float
+) -> list[Sample]:
+    return [sample for environment in knowledge.environments for sample in samples(environment, oldest_shown)]
+
+
+def _totals(environment: Environment, oldest_shown: float) -> Iterator[Sample]:
+    active = environment.active
+    if active is not None and active.total is not None and active.at >= oldest_shown:
+        yield (environment.name, "active"), float(active.total)
+    for folder in FOLDERS:
+        total = environment.folders.get(folder)
+        if total is not None and total.at >= oldest_shown:
+            yield (environment.name, folder), float(total.incidents)
+
+
+def _counts(environment: Environment, oldest_shown: float) -> Iterator[Sample]:
+    active = environment.active
+    if active is not None and active.at >= oldest_shown:
+        yield from (((environment.name, status, severity), float(count)) for status, severity, count in active.counts)
+
+
+def _oldest(environment: Environment, oldest_shown: float) -> Iterator[Sample]:
+    active = environment.active
+    if active is not None and active.oldest is not None and active.at >= oldest_shown:
+        yield (environment.name,), active.oldest

@@ -1,0 +1,163 @@
+"""What is known of each environment, and how answers change it.
+
+A round is whole when every environment's folders and active incidents were read anew. An environment that the
+others have overtaken by several rounds is failing (BigPanda answers 500 for some): it is left behind, so that
+the age of the target is that of the environments that do answer.
+"""
+
+from collections import Counter
+from dataclasses import dataclass, field, replace
+
+from .answers import Found, Incident, Place, oldest
+
+PAGE_SIZE = 100
+LAST_INCIDENT = 10_000
+"""The vendor shows no incident beyond."""
+ROUNDS_BEHIND = 2
+"""By so many rounds an environment is overtaken only if it fails: what waits longest is asked first."""
+
+
+@dataclass(frozen=True, slots=True)
+class Total:
+    """How many incidents a folder holds, as of `at`."""
+
+    at: float
+    incidents: int
+
+
+@dataclass(frozen=True, slots=True)
+class Listing:
+    """A listing of active incidents that is not whole yet: when it began, pages read, rows on them."""
+
+    began: float
+    pages: int = 0
+    rows: int = 0
+    incidents: tuple[Incident, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Active:
+    """The last whole listing: active incidents by status and severity. Every combination ever seen is in it."""
+
+    at: float
+    total: int | None
+    counts: tuple[tuple[str, str, int], ...]
+    oldest: float | None
+    truncated: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Environment:
+    """One environment. `as_of`: its last whole round, which ended at `round_ended`; `rounds`: how many it had."""
+
+    id: str
+    name: str
+    folders: dict[str, Total] = field(default_factory=dict)
+    active: Active | None = None
+    unfinished: Listing | None = None
+    as_of: float | None = None
+    round_ended: float = 0.0
+    rounds: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Knowledge:
+    """What is known of all environments, and of which they are. `round_ended`: when the last whole round did."""
+
+    as_of: float | None = None
+    listed_at: float | None = None
+    environments: tuple[Environment, ...] = ()
+    round_ended: float = 0.0
+
+    @property
+    def truncated(self) -> bool:
+        """The active incidents of an environment were cut by a page cap or by the vendor's last result."""
+        return any(environment.active is not None and environment.active.truncated for environment in self.environments)
+
+    def rounds(self) -> int:
+        """Return how many rounds the environment that is furthest ahead has ended."""
+        return max((environment.rounds for environment in self.environments), default=0)
+
+    def is_behind(self, environment: Environment) -> bool:
+        """Say whether the others went on without this one, which they do only while it fails."""
+        return self.rounds() - environment.rounds >= ROUNDS_BEHIND
+
+
+def with_environments(knowledge: Knowledge, places: tuple[Place, ...], at: float) -> Knowledge:
+    """Return the knowledge after the list of environments. Without any, the list itself is all there is to know."""
+    known = {environment.id: environment for environment in knowledge.environments}
+    rounds = knowledge.rounds()
+    environments = tuple(
+        replace(known.get(place.id, Environment(place.id, place.name, rounds=rounds)), name=place.name)
+        for place in places
+    )
+    as_of = knowledge.as_of if places else at
+    return replace(knowledge, listed_at=at, environments=environments, as_of=as_of)
+
+
+def with_total(environment: Environment, folder: str, incidents: int, at: float) -> Environment:
+    """Return the environment after the total of one folder."""
+    return replace(environment, folders={**environment.folders, folder: Total(at, incidents)})
+
+
+def with_page(environment: Environment, found: Found, page: int, at: float, max_pages: int) -> Environment:
+    """Return the environment after a page of active incidents; only a whole listing replaces the old one."""
+    listing = Listing(at) if page == 1 else environment.unfinished
+    if listing is None or page != listing.pages + 1:
+        return environment  # a page of a listing that was given up
+    grown = Listing(listing.began, page, listing.rows + len(found.incidents), (*listing.incidents, *found.incidents))
+    more = _more(found, grown.rows)
+    if more and page < max_pages and grown.rows < LAST_INCIDENT:
+        return replace(environment, unfinished=grown)
+    missing = found.total is not None and found.total > grown.rows
+    return replace(
+        environment, unfinished=None, active=_whole(environment.active, grown, found.total, truncated=more or missing)
+    )
+
+
+def _more(found: Found, rows: int) -> bool:
+    """Say whether a further page holds anything: by the total, or because this page is full."""
+    if not found.incidents:
+        return False
+    return len(found.incidents) >= PAGE_SIZE if found.total is None else rows < found.total
+
+
+def _whole(before: Active | None, listing: Listing, total: int | None, *, truncated: bool) -> Active:
+    """Count an incident that moved between pages once, as it was told last; 0 for combinations seen before."""
+    told = {incident.id or f"unnamed {place}": incident for place, incident in enumerate(listing.incidents)}
+    active = [incident for incident in told.values() if incident.active]
+    counts = Counter({(status, severity): 0 for status, severity, _ in before.counts} if before else {})
+    counts.update((incident.status, incident.severity) for incident in active)
+    return Active(
+        at=listing.began,
+        total=total if total is not None or truncated else len(active),
+        counts=tuple((*key, count) for key, count in sorted(counts.items())),
+        oldest=oldest(active),
+        truncated=truncated,
+    )
+
+
+def with_environment(knowledge: Knowledge, changed: Environment, folders: int, at: float) -> Knowledge:
+    """Return the knowledge with an environment changed by an answer, with its round and the target's if they ended.
+
+    `folders`: how many folders are counted by a request of their own.
+    """
+    current = _after_round(knowledge, changed, folders, at)
+    environments = tuple(current if each.id == changed.id else each for each in knowledge.environments)
+    after = replace(knowledge, environments=environments)
+    rounds = [environment.as_of for environment in environments if not after.is_behind(environment)]
+    known = [each for each in rounds if each is not None]
+    if len(known) < len(rounds) or min(known) <= knowledge.round_ended:
+        return after
+    return replace(after, as_of=min(known), round_ended=at)
+
+
+def _after_round(knowledge: Knowledge, environment: Environment, folders: int, at: float) -> Environment:
+    """Return the environment with its round, if all its parts were read anew since the last one ended."""
+    if environment.active is None or len(environment.folders) < folders:
+        return environment
+    oldest_part = min([environment.active.at, *(total.at for total in environment.folders.values())])
+    if oldest_part <= environment.round_ended:
+        return environment
+    rounds = max(environment.rounds + 1, knowledge.rounds())
+    return replace(environment, as_of=oldest_part, round_ended=at, rounds=rounds)

@@ -1,0 +1,286 @@
+import json
+
+import pytest
+from pydantic import TypeAdapter, ValidationError
+
+from exporter.collector import Answer, Certificate, Reason
+from exporter.collectors.bigpanda.answers import Place, read_environments, read_search
+from exporter.collectors.bigpanda.collector import ENVIRONMENTS, FOLDERS, SEARCH, Collector
+from exporter.collectors.bigpanda.config import Settings
+from exporter.collectors.bigpanda.knowledge import Knowledge
+from exporter.errors import Malformed
+
+START = 1_795_176_000.0
+
+
+def settings(**given):
+    return Settings(**{"collector": "bigpanda", "account": "main", "token": "tell-nobody"} | given)
+
+
+def incident(identity, status="critical", severity="critical", start=START - 60):
+    return {"id": str(identity), "status": status, "severity": severity, "start": start, "active": True}
+
+
+def answer(document, at=START):
+    return Answer(at, 200, json.dumps(document).encode())
+
+
+def knowing(collector, *names):
+    """Return knowledge of environments, each with its name as id."""
+    (ask,) = collector.asks(collector.start(), START)
+    return collector.learn(collector.start(), ask, answer([{"id": name, "name": name} for name in names]))
+
+
+def ask_for(collector, knowledge, name, folder, now=START):
+    return next(
+        ask
+        for ask in collector.asks(knowledge, now)
+        if ask.endpoint == SEARCH and ask.path.split("/")[4] == name and dict(ask.params)["folder"] == folder
+    )
+
+
+def after_round(collector, knowledge, name, at, found=()):
+    """Return the knowledge after every folder of one environment was read, a second each."""
+    for second, folder in enumerate(("active", *FOLDERS)):
+        ask = ask_for(collector, knowledge, name, folder, at)
+        document = {"total": len(found), "items": list(found)}
+        knowledge = collector.learn(knowledge, ask, answer(document, at + second))
+    return knowledge
+
+
+def samples(collector, knowledge, name, now=START):
+    families = {family.metric.name: dict(family.samples) for family in collector.families(knowledge, now)}
+    return families[name]
+
+
+def test_a_round_is_whole_with_every_folder_of_every_environment():
+    """The target's age is the oldest part of the round, and it moves on once for each round."""
+    collector = Collector(settings())
+    knowledge = after_round(collector, knowing(collector, "a", "b"), "a", START)
+    assert knowledge.as_of is None
+
+    knowledge = after_round(collector, knowledge, "b", START + 10)
+    assert knowledge.as_of == START
+
+    knowledge = after_round(collector, knowledge, "a", START + 60)
+    assert knowledge.as_of == START
+    assert after_round(collector, knowledge, "b", START + 70).as_of == START + 60
+
+
+def test_a_failing_environment_does_not_stop_the_others():
+    """One that never answers is left behind: asked last, and without a say in the age of the target."""
+    collector = Collector(settings())
+    knowledge = knowing(collector, "a", "ill")
+    for rounds in range(2):
+        assert knowledge.as_of is None
+        assert ask_for(collector, knowledge, "ill", "active").reason is Reason.STATUS
+        knowledge = after_round(collector, knowledge, "a", START + 60 * rounds, [incident(1)])
+
+    assert knowledge.as_of == START + 60
+    assert ask_for(collector, knowledge, "ill", "active").reason is Reason.OLDEST
+    assert ask_for(collector, knowledge, "a", "active").reason is Reason.STATUS
+    assert samples(collector, knowledge, "bigpanda_active_incidents") == {("a", "critical", "critical"): 1.0}
+
+
+def test_an_environment_that_recovers_counts_again():
+    """Its next whole round brings it back among the others."""
+    collector = Collector(settings())
+    knowledge = knowing(collector, "a", "ill")
+    for rounds in range(5):
+        knowledge = after_round(collector, knowledge, "a", START + 60 * rounds)
+    knowledge = after_round(collector, knowledge, "ill", START + 250)
+
+    assert ask_for(collector, knowledge, "ill", "active").reason is Reason.STATUS
+    assert after_round(collector, knowledge, "a", START + 300).as_of == START + 250
+
+
+def test_the_series_of_a_failing_environment_are_withdrawn():
+    """Past `max_age` they are gone, never repeated, while those of the others stay."""
+    collector = Collector(settings(max_age="2m"))
+    knowledge = after_round(collector, knowing(collector, "a", "ill"), "ill", START, [incident(1)])
+    knowledge = after_round(collector, knowledge, "a", START + 120, [incident(2)])
+
+    name = "bigpanda_oldest_active_incident_timestamp_seconds"
+    assert set(samples(collector, knowledge, name, START + 120)) == {("a",), ("ill",)}
+    assert set(samples(collector, knowledge, name, START + 121)) == {("a",)}
+
+
+def listed(collector, pages, **document):
+    """Return the knowledge after pages of active incidents, and the last ask."""
+    knowledge = knowing(collector, "a")
+    for at, rows in enumerate(pages):
+        ask = ask_for(collector, knowledge, "a", "active", START + at)
+        knowledge = collector.learn(knowledge, ask, answer(document | {"items": rows}, START + at))
+    return knowledge
+
+
+@pytest.mark.parametrize(
+    ("total", "page", "more"),
+    [
+        (3, 2, True),
+        (2, 2, False),
+        (100, 100, False),
+        (None, 100, True),
+        (None, 99, False),
+        (5, 0, False),
+    ],
+)
+def test_asks_for_the_next_page_while_there_is_one(total, page, more):
+    """The total decides, whatever size the vendor gives its pages; without one a full page has a successor."""
+    collector = Collector(settings())
+    document = {} if total is None else {"total": total}
+    knowledge = listed(collector, [[incident(number) for number in range(page)]], **document)
+
+    ask = ask_for(collector, knowledge, "a", "active", START + 1)
+    assert dict(ask.params)["page"] == ("2" if more else "1")
+    assert (knowledge.environments[0].active is None) is more
+
+
+@pytest.mark.parametrize(
+    ("cap", "pages", "total", "truncated"),
+    [
+        (2, [[incident(1)], [incident(2)]], 3, True),
+        (2, [[incident(1)], [incident(2)]], 2, False),
+        (9, [[incident(1)], []], 3, True),
+        (100, [[incident(number) for number in range(10_000)]], 10_001, True),
+    ],
+)
+def test_says_when_incidents_are_missing(cap, pages, total, truncated):
+    """A page cap, the vendor's last result or a listing that ends early cuts the counts, never the total."""
+    collector = Collector(settings(max_pages=cap))
+    knowledge = listed(collector, pages, total=total)
+
+    assert knowledge.truncated is truncated
+    assert samples(collector, knowledge, "bigpanda_incidents") == {("a", "active"): float(total)}
+
+
+def test_a_total_is_not_made_up():
+    """Where the listing was cut and the vendor tells no total, the folder has no value."""
+    collector = Collector(settings(max_pages=1))
+    knowledge = listed(collector, [[incident(number) for number in range(100)]])
+
+    assert knowledge.truncated
+    assert samples(collector, knowledge, "bigpanda_incidents") == {}
+
+
+def test_a_listing_that_drags_on_begins_anew():
+    """Pages read too long ago are dropped, and a late page of that listing changes nothing."""
+    collector = Collector(settings(max_age="5m"))
+    half = listed(collector, [[incident(1)]], total=2)
+    late = ask_for(collector, half, "a", "active", START + 60)
+
+    again = ask_for(collector, half, "a", "active", START + 301)
+    assert dict(again.params)["page"] == "1"
+    whole = collector.learn(half, again, answer([], START + 301))
+    assert collector.learn(whole, late, answer([incident(2)], START + 302)) == whole
+
+
+def test_environments_come_and_go():
+    """A list read anew keeps what is known of those that stay; without any, the list is all there is to know."""
+    collector = Collector(settings())
+    knowledge = after_round(collector, knowing(collector, "a", "b"), "a", START, [incident(1)])
+    (ask, *_) = collector.asks(knowledge, START)
+
+    renamed = collector.learn(knowledge, ask, answer([{"id": "a", "name": "A"}, {"id": "c", "name": "C"}]))
+    assert [each.name for each in renamed.environments] == ["A", "C"]
+    assert samples(collector, renamed, "bigpanda_incidents")[("A", "active")] == 1.0
+
+    none = collector.learn(knowledge, ask, answer([], START + 5))
+    (again,) = collector.asks(none, START)
+    assert none.as_of == START + 5
+    assert (again.endpoint, again.due) == (ENVIRONMENTS, START + 65)
+
+
+@pytest.mark.parametrize(
+    ("wanted", "labels"),
+    [
+        ("all", ["Prod (1)", "Prod (2)", "Lab"]),
+        (["2", "Lab", "77"], ["Prod", "Lab", "77"]),
+        (["Lab", "3"], ["Lab"]),
+    ],
+)
+def test_labels_are_names_that_are_unique(wanted, labels):
+    """The label is the environment's name; with its id where two share one, the id where there is none."""
+    collector = Collector(settings(environments=wanted))
+    rows = [{"id": "1", "name": "Prod"}, {"id": "2", "name": "Prod"}, {"id": "3", "name": "Lab"}]
+    (ask,) = collector.asks(collector.start(), START)
+    knowledge = collector.learn(collector.start(), ask, answer(rows))
+
+    assert [each.name for each in knowledge.environments] == labels
+
+
+@pytest.mark.parametrize(
+    "document",
+    [
+        [{"id": 7, "name": "Prod"}, {"id": "7", "name": "Prod"}, {"description": "of no use"}],
+        {"items": [{"id": "7", "name": "Prod"}]},
+        {"environments": [{"id": "7", "name": " Prod "}]},
+    ],
+)
+def test_reads_environments_however_wrapped(document):
+    """A bare list or a wrapped one; each environment once."""
+    assert read_environments(json.dumps(document).encode()) == (Place("7", "Prod"),)
+
+
+@pytest.mark.parametrize(
+    ("body", "message"),
+    [
+        (b"<html>", "body: not JSON"),
+        (b"5", "body: neither an object nor a list"),
+        (b'{"items": 5}', "items: not a list"),
+        (b'{"items": [5]}', "items[0]: not an object"),
+        (b'{"total": -1}', "items: missing"),
+    ],
+)
+def test_refuses_what_no_form_explains(body, message):
+    """The message names the member."""
+    with pytest.raises(Malformed) as caught:
+        read_search(body)
+
+    assert str(caught.value) == message
+
+
+def test_refuses_what_was_not_asked():
+    """A certificate is no answer here, and an environment that is gone changes nothing."""
+    collector = Collector(settings())
+    knowledge = knowing(collector, "a")
+    ask = ask_for(collector, knowledge, "a", "shared")
+
+    with pytest.raises(Malformed):
+        collector.learn(knowledge, ask, Certificate(START, None, None, None))
+    assert collector.learn(Knowledge(), ask, answer({"total": 1})) == Knowledge()
+
+
+def test_knowledge_survives_a_restart():
+    """Totals, counts and a half listing come back from JSON as they were."""
+    collector = Collector(settings())
+    knowledge = after_round(collector, knowing(collector, "a", "b"), "a", START, [incident(1)])
+    ask = ask_for(collector, knowledge, "a", "active")
+    knowledge = collector.learn(knowledge, ask, answer({"total": 2, "items": [incident(1)]}, START + 60))
+
+    adapter = TypeAdapter(Knowledge)
+    assert adapter.validate_json(adapter.dump_json(knowledge)) == knowledge
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({"environments": []}, "give at least one environment, or all"),
+        ({"environments": ["a", "a"]}, "an environment is given twice"),
+        ({"max_pages": 0}, "greater than 0"),
+        ({"base_url": "bigpanda"}, "match pattern"),
+    ],
+)
+def test_refuses_bad_settings(given, message):
+    """Each problem says what to mend."""
+    with pytest.raises(ValidationError) as caught:
+        settings(**given)
+
+    (problem,) = caught.value.errors()
+    assert message in problem["msg"]
+
+
+def test_warns_beyond_the_vendors_limit():
+    """The documented limit may be exceeded, where it was raised, with a warning."""
+    assert settings().warnings() == []
+    assert settings(requests_per_minute=301).warnings() == ["requests_per_minute: the vendor allows 300"]

@@ -77,7 +77,7 @@ def load(path: Path) -> Config:
     try:
         return read(load_yaml(path))
     except ValueError as error:
-        raise ConfigError([f"file: {error}"]) from error
+        raise ConfigError([str(error)]) from error
 
 
 def read(content: object) -> Config:
@@ -104,8 +104,8 @@ def unauthenticated(config: Config, addresses: Iterable[str]) -> list[str]:
     if not exposed:
         return []
     return [
-        f"receivers[{index}]: {receiver.receiver}/{receiver.source} has no credentials and {exposed[0]} is not loopback: "
-        "give it credentials, or say allow_unauthenticated: true"
+        f"receivers[{index}]: {receiver.receiver}/{receiver.source} has no credentials and {exposed[0]} is not "
+        "loopback: give it credentials, or say allow_unauthenticated: true"
         for index, receiver in enumerate(config.receivers)
         if not receiver.allow_unauthenticated and not receiver.credentials()
     ]

@@ -1,12 +1,13 @@
 """What could not be sent or read: to be seen, mended and sent again, or given up."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from sqlalchemy import Connection, Row, delete, insert, select, update
 
-from bridge.event import Mapping, Status, draft, status_of
-from bridge.intake import PRIORITY, quarantined, read
+from bridge.event import Mapping as EventMapping
+from bridge.event import Status, draft, status_of
+from bridge.intake import PRIORITY, read
 from bridge.ledger import Kind
 from bridge.schema import dead, events, keys, quarantine
 
@@ -64,7 +65,7 @@ def dead_letters(connection: Connection, limit: int) -> list[DeadLetter]:
 
 
 def requeue(
-    connection: Connection, ids: Sequence[int] | None, mapping_of: Callable[[str, str], Mapping | None], now: float
+    connection: Connection, ids: Sequence[int] | None, mapping_of: Callable[[str, str], EventMapping | None], now: float
 ) -> Requeued:
     """Map dead letters anew and let them wait again, at their old place in their key and with their old time."""
     chosen = dead if ids is None else dead & events.c.id.in_(ids)
@@ -75,7 +76,7 @@ def requeue(
     return Requeued(**{fate: tuple(found) for fate, found in fates.items()})
 
 
-def _revive(connection: Connection, row: Row[tuple[object, ...]], mapping: Mapping | None, now: float) -> str:
+def _revive(connection: Connection, row: Row[tuple[object, ...]], mapping: EventMapping | None, now: float) -> str:
     if mapping is None:
         return "unknown"
     alert = read(row.alert)
@@ -114,9 +115,9 @@ def discard(connection: Connection, ids: Sequence[int], now: float) -> int:
     return connection.execute(statement).rowcount
 
 
-def keep(connection: Connection, receiver: str, source: str, reason: str, body: str, now: float) -> None:
+def keep(connection: Connection, row: Mapping[str, object]) -> None:
     """Put a body that can never be read into quarantine."""
-    connection.execute(insert(quarantine).values(quarantined(receiver, source, reason, body, now)))
+    connection.execute(insert(quarantine).values(**row))
 
 
 def in_quarantine(connection: Connection, limit: int) -> list[Quarantined]:

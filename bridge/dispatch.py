@@ -54,12 +54,16 @@ _first = ~exists().where(
 _ORDER = (events.c.priority, events.c.queued_at, events.c.id)
 
 
-def claim(
+def _due(now: float, clock: float) -> tuple[ColumnElement[bool], ...]:
+    return waiting, events.c.not_before <= now, events.c.lease_until <= clock, _first
+
+
+def claim(  # noqa: PLR0913  how many, for whom, when and for how long
     database: Database, connection: Connection, *, limit: int, owner: str, now: float, lease: float
 ) -> list[Claimed]:
     """Take the most urgent due events, the first of its key each, all of the first one's app_key."""
     clock = database.clock(connection, now)
-    due = (waiting, events.c.not_before <= now, events.c.lease_until <= clock, _first)
+    due = _due(now, clock)
     app_key = connection.execute(select(events.c.app_key).where(*due).order_by(*_ORDER).limit(1)).scalar()
     if app_key is None:
         return []
@@ -105,6 +109,8 @@ def bury(connection: Connection, claimed: Claimed, reason: str, now: float) -> i
 def next_due(database: Database, connection: Connection, now: float) -> float | None:
     """Return when the next event may be taken: its own time, or the end of the lease on it."""
     clock = database.clock(connection, now)
+    if connection.execute(select(events.c.id).where(*_due(now, clock)).limit(1)).first():
+        return now
     leased = events.c.lease_until - clock + now
     found = connection.execute(select(func.min(_later(events.c.not_before, leased))).where(waiting, _first)).scalar()
     return None if found is None else float(found)

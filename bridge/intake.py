@@ -130,7 +130,9 @@ class Intake:
             status, mapped = status_of(alert, notification.mapping)
             made = draft(alert, status or Status.OK, notification.mapping)
             line = self._lines[alert.key]
-            decision = decide(line.known, alert, status, made.content, self._now, notification.update_interval)
+            decision = decide(
+                line.known, alert, status, made.content, now=self._now, update_interval=notification.update_interval
+            )
             self._apply(line, alert, decision, made, notification.mapping.app_key)
             _count(outcome, decision, status, mapped=mapped)
         return outcome

@@ -102,16 +102,18 @@ class Decision:
 _REVERTED = Decision(action=Action.UNCHANGED, reason=Reason.REVERTED, withdraw=True)
 
 
-def decide(
+def decide(  # noqa: PLR0913  six facts decide, and none belongs to another
     known: Known | None,
     alert: Alert,
     status: Status | None,
     content: str,
+    *,
     now: float,
     update_interval: float,
 ) -> Decision:
-    """Decide about one alert. `status` None: its severity is not sent. `content` hashes what BigPanda would show, its status included.
+    """Decide about one alert.
 
+    `status` None: its severity is not sent. `content` hashes what BigPanda would show, its status included.
     `update_interval`: seconds between two events of which only the content differs.
     """
     if known is not None and _older(known, alert):

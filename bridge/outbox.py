@@ -12,7 +12,7 @@ from bridge.deadletters import DeadLetter, Quarantined, Requeued
 from bridge.dispatch import Claimed
 from bridge.errors import Unavailable
 from bridge.event import Mapping
-from bridge.intake import Intake, Notification, Outcome
+from bridge.intake import Intake, Notification, Outcome, quarantined
 from bridge.standing import Counts, Gate, Heartbeat, OpenKey, Recent
 
 __all__ = [
@@ -54,7 +54,7 @@ class Outbox:
     def quarantine(self, receiver: str, source: str, reason: str, body: str, now: float) -> None:
         """Keep a body that can never be read, with its reason."""
         with self._database.write() as connection:
-            deadletters.keep(connection, receiver, source, reason, body, now)
+            deadletters.keep(connection, quarantined(receiver, source, reason, body, now))
 
     def claim(self, limit: int, owner: str, now: float, lease: float) -> list[Claimed]:
         """Take up to `limit` due events, the first of its key each, all of one app_key, for `lease` seconds.
@@ -156,7 +156,7 @@ class Outbox:
     def lead(self, role: str, owner: str, now: float, lease: float) -> bool:
         """Take, or keep, a role that only one of the replicas may have, for `lease` seconds."""
         with self._database.write() as connection:
-            return standing.lead(self._database, connection, role, owner, now, lease)
+            return standing.lead(self._database, connection, role=role, owner=owner, now=now, lease=lease)
 
     def yield_role(self, role: str, owner: str) -> None:
         """Give a role up."""

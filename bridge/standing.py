@@ -134,7 +134,9 @@ def set_gate(database: Database, connection: Connection, destination: str, gate:
     connection.execute(statement.on_conflict_do_update(index_elements=["name"], set_=values))
 
 
-def lead(database: Database, connection: Connection, role: str, owner: str, now: float, lease: float) -> bool:
+def lead(  # noqa: PLR0913  who, what, when and for how long
+    database: Database, connection: Connection, *, role: str, owner: str, now: float, lease: float
+) -> bool:
     """Take or keep a role, unless another's lease on it still runs."""
     clock = database.clock(connection, now)
     values = {"owner": owner, "until": clock + lease}

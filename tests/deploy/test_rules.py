@@ -2,6 +2,7 @@ import importlib
 import re
 import shutil
 import subprocess
+from functools import cache
 from itertools import chain
 from pathlib import Path
 
@@ -38,6 +39,7 @@ EXPORTER_ITSELF = {
 """Section 4 of the interface; a system test holds the served page to the same names."""
 
 
+@cache
 def rules(path):
     return [rule for group in yaml.safe_load(path.read_text())["groups"] for rule in group["rules"]]
 
@@ -132,6 +134,7 @@ def about(test, name, severity):
     ]
 
 
+@cache
 def all_tests():
     return [test for path in TESTS for test in yaml.safe_load(path.read_text())["tests"]]
 

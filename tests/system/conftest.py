@@ -1,0 +1,61 @@
+"""Fixtures that start real programs. Their logs are shown when a test fails."""
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.system.running import Program, missing
+from tests.system.way import Way
+
+NEEDED = ("prometheus", "prometheus-alertmanager")
+_started = pytest.StashKey[list[Program]]()
+
+
+@pytest.hookimpl(hookwrapper=True)
+def pytest_runtest_makereport(item, call):
+    """Put the end of every program's log beside the failure."""
+    outcome = yield
+    report = outcome.get_result()
+    if report.failed:
+        report.sections += [(f"log of {program.name}", program.tail()) for program in item.stash.get(_started, [])]
+
+
+@pytest.fixture
+def started(request) -> Iterator[Callable[[Program], Program]]:
+    """Start a program that is ended with the test: `started(program)`."""
+    programs: list[Program] = request.node.stash.setdefault(_started, [])
+
+    def start(program: Program) -> Program:
+        programs.append(program)
+        return program.start()
+
+    yield start
+    for program in reversed(programs):
+        program.stop()
+
+
+@pytest.fixture
+def make_way(request, tmp_path: Path) -> Iterator[Callable[..., Way]]:
+    """Make a way with settings of the test's own: `make_way(group_interval="5s").start()`; ended with the test."""
+    absent = missing(*NEEDED)
+    if absent:
+        pytest.skip(f"not installed: {', '.join(absent)} (tests/system/programs installs them)")
+    ways: list[Way] = []
+
+    def make(**settings) -> Way:
+        folder = tmp_path / f"way{len(ways)}"
+        folder.mkdir()
+        ways.append(Way(folder, **settings))
+        request.node.stash.setdefault(_started, []).extend(ways[-1].programs)
+        return ways[-1]
+
+    yield make
+    for way in ways:
+        way.stop()
+
+
+@pytest.fixture
+def way(make_way) -> Way:
+    """Start the whole way, with an empty world."""
+    return make_way().start()

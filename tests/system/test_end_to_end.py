@@ -1,0 +1,110 @@
+"""Vendors, exporter, Prometheus, Alertmanager, bridge, BigPanda: all real but the vendors, which are the sandbox."""
+
+import time
+from itertools import pairwise
+
+import pytest
+
+from tests.system.running import until
+from tests.system.way import ACCOUNTS
+
+pytestmark = pytest.mark.system
+
+QUIET = 8.0
+"""Seconds in which nothing more may arrive: several group intervals."""
+
+
+def populate(way, monitors):
+    """Fill the world with monitors that are up and wait until Prometheus has them all."""
+    numbers = {name: way.change("vigilmon/add", name=name, url=f"http://{name}.example.com/") for name in monitors}
+    until("all monitors are up in Prometheus", lambda: len(way.query("vigilmon_monitor_up == 1")) == len(monitors))
+    return numbers
+
+
+def statuses(way, name, check="VigilmonMonitorDown"):
+    return [event["status"] for event in way.accepted(monitor=name, check=check)]
+
+
+def arrives(way, name, expected):
+    until(f"{name}: {expected}", lambda: statuses(way, name) == expected)
+
+
+def test_one_event_for_each_change(way):
+    """Four monitors of one group fall and rise, one of them twice: the group repeats, BigPanda hears a change once."""
+    number = populate(way, ["shop", "login", "mail", "vpn", "docs"])
+    before = way.duplicates()
+    for name in ("shop", "login", "mail"):
+        way.change("vigilmon/down", id=number[name])
+        arrives(way, name, ["critical"])
+    way.change("vigilmon/up", id=number["login"])
+    arrives(way, "login", ["critical", "ok"])
+    way.change("vigilmon/down", id=number["vpn"])
+    arrives(way, "vpn", ["critical"])
+    way.change("vigilmon/down", id=number["login"])
+    arrives(way, "login", ["critical", "ok", "critical"])
+    known = {alert["labels"]["monitor"]: alert["fingerprint"] for alert in way.notified("VigilmonMonitorDown")}
+    for name in ("login", "shop", "mail", "vpn"):
+        way.change("vigilmon/up", id=number[name])
+    for name in ("shop", "mail", "vpn"):
+        arrives(way, name, ["critical", "ok"])
+    arrives(way, "login", ["critical", "ok", "critical", "ok"])
+    time.sleep(QUIET)
+
+    assert {name: statuses(way, name) for name in number} == {
+        "shop": ["critical", "ok"],
+        "login": ["critical", "ok", "critical", "ok"],
+        "mail": ["critical", "ok"],
+        "vpn": ["critical", "ok"],
+        "docs": [],
+    }
+    assert way.duplicates() == before
+    for name, fingerprint in known.items():
+        assert {event["incident_identifier"] for event in way.accepted(monitor=name)} == {f"prod:{fingerprint}"}
+        times = [event["timestamp"] for event in way.accepted(monitor=name)]
+        assert all(earlier < later for earlier, later in pairwise(times))
+        assert times[-1] <= time.time()
+    told = way.counted("vendorwatch_bridge_alerts_total", receiver="alertmanager")
+    assert told > len(way.accepted()) + 5, "the groups were to repeat"
+
+
+def test_every_vendor_arrives_and_ends(make_way):
+    """A hijack, a ThousandEyes alert, a certificate and a refused token each become one event and one resolution."""
+    way = make_way()
+    way.configure()
+    way.sandbox.start()
+    endpoint = way.change("certificates/open", kind="good", days=90)
+    root = way.folder / "root.pem"
+    root.write_bytes(way.sandbox.get("/control/certificates/root.pem").content)
+    way.endpoints = [endpoint["endpoint"]]
+    way.targets = {"certificates": {"ca_file": str(root)}}
+    way.change("packetvis/notify", type="newprefix", severity=1, summary="old", age=86400)
+    rule = way.change("thousandeyes/add_rule", name="Slow page", severity="critical")
+    test = way.change("thousandeyes/add_test", name="checkout-http")
+    way.start()
+    until("every vendor is polled", lambda: len(way.query("vendorwatch_poll_success == 1")) == len(ACCOUNTS))
+    until("the certificate is seen", lambda: way.query("tls_certificate_valid == 1"))
+
+    hijack = way.change("packetvis/notify", type="hijack", severity=4)
+    alert = way.change("thousandeyes/trigger", rule=rule, test=test)
+    way.change("certificates/renew", port=endpoint["port"], days=2)
+    expected = {
+        "PacketVisCriticalNotification": {"service": "bgp", "notification_type": "hijack"},
+        "ThousandEyesAlerts": {"service": "thousandeyes http-server", "account_group": "1234"},
+        "CertificateExpiring": {"host": endpoint["endpoint"], "vendor": "certificates"},
+    }
+    for name, members in expected.items():
+        (event,) = until(name, lambda name=name, members=members: way.accepted(check=name, **members))
+        assert event["status"] == "critical"
+        assert event["runbook_url"].endswith(f"#{name.lower()}")
+    assert "Slow page on checkout-http" in way.accepted(check="ThousandEyesAlerts")[0]["description"]
+
+    way.change("packetvis/withdraw", id=hijack)
+    way.change("thousandeyes/clear", id=alert)
+    way.change("certificates/renew", port=endpoint["port"], days=90)
+    for name in expected:
+        until(f"{name} ends", lambda name=name: [event["status"] for event in way.accepted(check=name)][-1] == "ok")
+    time.sleep(QUIET)
+    for name in expected:
+        assert [event["status"] for event in way.accepted(check=name)] == ["critical", "ok"]
+    assert way.accepted(check="Watchdog") == []
+    assert way.accepted(vendor="bigpanda") == []

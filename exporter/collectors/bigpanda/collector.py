@@ -114,7 +114,7 @@ class Collector:
         A configured one is found by its id or its name; one that the list does not have is asked for as it is.
         """
         wanted = self._settings.environments
-        if wanted != "all":
+        if wanted is not None:
             by_name = {place.name: place for place in places} | {place.id: place for place in places}
             chosen = [by_name.get(each, Place(each, each)) for each in wanted]
             places = tuple({place.id: place for place in chosen}.values())

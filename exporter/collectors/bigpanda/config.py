@@ -1,11 +1,18 @@
 """What a BigPanda target has in exporter.yml."""
 
-from typing import Annotated, ClassVar, Literal
+from typing import Annotated, Any, ClassVar
 
-from pydantic import Field, field_validator
+from pydantic import BeforeValidator, Field, field_validator
 
 from exporter.notation import Duration
 from exporter.settings import ApiSettings
+
+
+def _all_or_listed(value: Any) -> Any:
+    """Return None for `all`: a union of the two would tell each mistake twice."""
+    if value != "all" and not isinstance(value, list | tuple):
+        raise ValueError("give a list of environments, or all")
+    return None if value == "all" else value
 
 
 class Settings(ApiSettings):
@@ -16,14 +23,19 @@ class Settings(ApiSettings):
 
     base_url: str = Field("https://api.bigpanda.io", pattern=r"^https?://")
     poll_interval: Duration = Field(60.0, gt=0)
-    environments: Literal["all"] | tuple[Annotated[str, Field(min_length=1)], ...] = "all"
+    environments: Annotated[tuple[Annotated[str, Field(min_length=1)], ...] | None, BeforeValidator(_all_or_listed)] = (
+        None
+    )
+    """None: all."""
     max_pages: int = Field(100, gt=0)
 
     @field_validator("environments")
     @classmethod
-    def _some_and_once(cls, value: Literal["all"] | tuple[str, ...]) -> Literal["all"] | tuple[str, ...]:
-        if isinstance(value, tuple) and len(set(value)) < len(value):
-            raise ValueError("an environment is given twice")
+    def _some_and_once(cls, value: tuple[str, ...] | None) -> tuple[str, ...] | None:
+        if value is None:
+            return None
         if not value:
             raise ValueError("give at least one environment, or all")
+        if len(set(value)) < len(value):
+            raise ValueError("an environment is given twice")
         return value

@@ -68,7 +68,7 @@ class Collector:
         """
         wanted = self._settings.test_results
         intervals = {test.id: max(test.interval, RESULTS_EVERY) for test in group.tests.values()}
-        if wanted == "all":
+        if wanted is None:
             return {test.id: intervals[test.id] for test in group.tests.values() if test.measured}
         alone = len(self._settings.groups()) == 1
         return {test: intervals.get(test, RESULTS_EVERY) for test in wanted if alone or test in intervals}

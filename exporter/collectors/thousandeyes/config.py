@@ -1,6 +1,6 @@
 """What a ThousandEyes target has in exporter.yml."""
 
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar
 
 from pydantic import BeforeValidator, Field, field_validator
 
@@ -16,6 +16,13 @@ Id = Annotated[str, BeforeValidator(_as_text), Field(pattern=r"^[A-Za-z0-9_-]+$"
 """An id of the vendor; YAML reads an unquoted one as a number."""
 
 
+def _all_or_listed(value: Any) -> Any:
+    """Return None for `all`: a union of the two would tell each mistake twice."""
+    if value != "all" and not isinstance(value, list | tuple):
+        raise ValueError("give a list of test ids, or all")
+    return None if value == "all" else value
+
+
 class Settings(ApiSettings):
     """One organisation of ThousandEyes, seen by one user's token."""
 
@@ -24,7 +31,8 @@ class Settings(ApiSettings):
     base_url: str = Field("https://api.thousandeyes.com/v7", pattern=r"^https?://")
     poll_interval: Duration = Field(60.0, gt=0)
     account_groups: tuple[Id, ...] = ()
-    test_results: Literal["all"] | tuple[Id, ...] = ()
+    test_results: Annotated[tuple[Id, ...] | None, BeforeValidator(_all_or_listed)] = ()
+    """None: all."""
     max_pages: int = Field(50, gt=0)
 
     @field_validator("account_groups", "test_results")

@@ -266,6 +266,9 @@ def test_knowledge_survives_a_restart():
     ("given", "message"),
     [
         ({"environments": []}, "give at least one environment, or all"),
+        ({"environments": "Production"}, "give a list of environments, or all"),
+        ({"environments": None}, "give a list of environments, or all"),
+        ({"environments": ["a", ""]}, "at least 1 character"),
         ({"environments": ["a", "a"]}, "an environment is given twice"),
         ({"max_pages": 0}, "greater than 0"),
         ({"base_url": "bigpanda"}, "match pattern"),

@@ -251,6 +251,9 @@ def test_knowledge_survives_a_restart():
     [
         ({"account_groups": ["1", 1]}, ("account_groups",), "an id is given twice"),
         ({"account_groups": ["a/b"]}, ("account_groups", 0), "match pattern"),
+        ({"test_results": "some"}, ("test_results",), "give a list of test ids, or all"),
+        ({"test_results": ["1", "a b"]}, ("test_results", 1), "match pattern"),
+        ({"test_results": [1, "1"]}, ("test_results",), "an id is given twice"),
         ({"max_pages": 0}, ("max_pages",), "greater than 0"),
         ({"base_url": "api.thousandeyes.com"}, ("base_url",), "match pattern"),
     ],

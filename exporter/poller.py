@@ -200,7 +200,7 @@ class Poller:
                 return Turn(None, None, AFTER_MISTAKE, None, None)
             for ask in (turn.get, turn.probe):
                 self._target = begin(self._target, ask, now) if ask else self._target
-            self._turn = turn
+            self._turn = turn if turn.oldest or not self._turn else replace(turn, oldest=self._turn.oldest)
             return turn
 
     def _probe_beside(self, ask: Probe) -> None:

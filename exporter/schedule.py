@@ -16,8 +16,10 @@ Request = TypeVar("Request", Get, Probe)
 
 FIRST: Final = 5.0
 """Seconds for which an ask is put off after its first failure."""
+STATUS: Final = 60.0
+"""Seconds; the most for a status, which is how a recovery is noticed."""
 ILL: Final = 300.0
-"""Seconds; the most while the vendor is down, so that everything is fresh soon after it recovers."""
+"""Seconds; the most for anything else while the vendor is down, so that everything is fresh soon after it recovers."""
 WRONG: Final = 3600.0
 """Seconds; the most when it is the ask itself that fails."""
 
@@ -84,7 +86,7 @@ def _most(ask: Get | Probe, error: PollError) -> float:
     if isinstance(error, RateLimited) or (isinstance(error, Refused) and ask.reason is Reason.STATUS):
         return 0.0
     if ask.reason is Reason.STATUS:
-        return ask.every
+        return min(STATUS, max(FIRST, ask.every))
     return WRONG if isinstance(error, ClientError | Malformed | Refused) else min(ask.every, ILL)
 
 

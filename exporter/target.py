@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Final, Generic, TypeVar
 
 from exporter.budget import Budget
-from exporter.collector import Answer, Ask, Certificate, Collector, Get, Knowledge, Probe, Reason
+from exporter.collector import Answer, Certificate, Collector, Get, Knowledge, Probe, Reason
 from exporter.errors import Malformed, PollError, Refused
 from exporter.outcome import check
 from exporter.schedule import Deferral, Identity, choose, defer, settle
@@ -18,6 +18,10 @@ K = TypeVar("K", bound=Knowledge)
 PROBES_AT_ONCE: Final = 8
 LONGEST_WAIT: Final = 60.0
 """Seconds after which a target looks again, even when it knows of nothing to do."""
+BREATH: Final = 2.0
+"""Seconds; so short a wait for the budget is just waited."""
+FORGOTTEN: Final = 2 * 86400.0
+"""Seconds; no rotation is slower."""
 FORBIDDEN: Final = 403
 _UNREACHED = frozenset({"timeout", "tls"})
 
@@ -35,6 +39,8 @@ class Target(Generic[K]):
     requests: Mapping[tuple[str, str], int] = field(default_factory=dict)
     """By endpoint and outcome."""
     success: bool | None = None
+    told: Mapping[Identity, float] = field(default_factory=dict)
+    """When each ask of the rotation was last answered."""
     polled: bool = False
     """A first round ended, well or not."""
     round_began: float | None = None
@@ -53,7 +59,7 @@ class Turn:
     next_get: float | None
     """When the next request is sent, epoch seconds, as far as it is known now."""
     oldest: float | None
-    """As of when the value holds that waits longest for its turn in the rotation."""
+    """As of when the oldest value holds; None when it was not looked for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +72,13 @@ class Heard(Generic[K]):
 
 
 def decide(collector: Collector[K], target: Target[K], now: float, *, getting: bool = True) -> Turn:
-    """Return what to do at `now`. `getting` False asks for a probe alone, while a request is in flight."""
+    """Return what to do at `now`. `getting` False asks for a probe alone, while a request is in flight.
+
+    Between two requests of a busy target the collector is not even asked: a probe can wait for as long.
+    """
+    pause = target.budget.wait(now)
+    if getting and 0 < pause <= BREATH:
+        return Turn(None, None, pause, now + pause, None)
     gets: list[Get] = []
     probes: list[Probe] = []
     for ask in collector.asks(target.knowledge, now):
@@ -74,7 +86,6 @@ def decide(collector: Collector[K], target: Target[K], now: float, *, getting: b
             gets.append(ask)
         elif isinstance(ask, Probe):
             probes.append(ask)
-    pause = target.budget.wait(now)
     get = choose(gets, now, target.busy, target.deferred)
     probe = choose(probes, now, target.busy, target.deferred)
     free = target.probing < PROBES_AT_ONCE
@@ -84,7 +95,7 @@ def decide(collector: Collector[K], target: Target[K], now: float, *, getting: b
         probe=probe.ask if free else None,
         wait=_until((next_get, probe.next_due if free else None), now),
         next_get=next_get,
-        oldest=_oldest((*gets, *probes), target.knowledge.as_of),
+        oldest=_oldest((*gets, *probes), target),
     )
 
 
@@ -92,11 +103,12 @@ def _until(moments: Iterable[float | None], now: float) -> float:
     return min([LONGEST_WAIT, *(max(0.0, moment - now) for moment in moments if moment is not None)])
 
 
-def _oldest(asks: Iterable[Ask], as_of: float | None) -> float | None:
-    """Return the oldest moment of which a value is known: what is due every n seconds was told n seconds before."""
+def _oldest(asks: Iterable[Get | Probe], target: Target[K]) -> float | None:
+    """Return as of when the oldest value holds, of the statuses and of what the rotation has told."""
+    as_of = target.knowledge.as_of
     if as_of is None:
         return None
-    told = (ask.due - ask.every for ask in asks if ask.reason is Reason.OLDEST and ask.due > ask.every)
+    told = (target.told.get(ask.identity, as_of) for ask in asks if ask.reason is Reason.OLDEST)
     return min(as_of, min(told, default=as_of))
 
 
@@ -160,9 +172,17 @@ def _learned(target: Target[K], ask: Get | Probe, told: Answer | Certificate, kn
         polled=target.polled or whole,
         duration=max(0.0, now - began) if whole else target.duration,
         round_began=None if whole else target.round_began,
+        told=_noted(target.told, ask, told.at, forget=whole),
     )
     news = f"{ask.endpoint}: answered again" if recovered else ""
     return Heard(after, learned=True, news=news)
+
+
+def _noted(told: Mapping[Identity, float], ask: Get | Probe, at: float, *, forget: bool) -> Mapping[Identity, float]:
+    """Return when the asks of the rotation were answered; those that were not for days are wanted no more."""
+    if forget and told and min(told.values()) < at - FORGOTTEN:
+        told = {identity: answered for identity, answered in told.items() if answered >= at - FORGOTTEN}
+    return told if ask.reason is Reason.STATUS else {**told, ask.identity: at}
 
 
 def _healed(deferred: Mapping[Identity, Deferral], ask: Get | Probe) -> tuple[Mapping[Identity, Deferral], bool]:

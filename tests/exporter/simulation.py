@@ -1,0 +1,67 @@
+"""Polling without sockets, threads or waiting: an hour passes as fast as the decisions are made."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+from exporter.budget import Budget
+from exporter.collector import Answer, Ask, Certificate, Collector, Get, Probe
+from exporter.errors import PollError
+from exporter.settings import TargetSettings
+from exporter.target import Target, begin, decide, hear
+
+START = 1_800_000_000.0
+
+Vendor = Callable[[Ask, float], Answer | Certificate | PollError]
+"""(ask, when it arrives) → what the vendor says."""
+
+
+@dataclass
+class Run:
+    """What happened: every request with its time and outcome, and the target at the end."""
+
+    target: Target[Any]
+    now: float
+    sent: list[tuple[float, Ask]] = field(default_factory=list)
+
+    def outcomes(self):
+        """Return how often each outcome was."""
+        counts = {}
+        for (_, outcome), count in self.target.requests.items():
+            counts[outcome] = counts.get(outcome, 0) + count
+        return counts
+
+
+def simulate(
+    collector: Collector[Any],
+    settings: TargetSettings,
+    vendor: Vendor,
+    seconds: float,
+    *,
+    latency: float = 0.1,
+    observe: Callable[[Target[Any], float], None] = lambda _target, _now: None,
+    resume: Run | None = None,
+) -> Run:
+    """Poll `vendor` for `seconds`; each request takes `latency` seconds. `observe` sees every moment after a change."""
+    begun = resume.now if resume else START
+    run = resume or Run(
+        Target(knowledge=collector.start(), budget=Budget.start(settings.requests_per_minute, START)), START
+    )
+    while run.now < begun + seconds:
+        turn = decide(collector, run.target, run.now)
+        if turn.probe:
+            _carry_out(collector, run, vendor, turn.probe, 0.0)
+        elif turn.get:
+            _carry_out(collector, run, vendor, turn.get, latency)
+        else:
+            run.now += max(turn.wait, 0.001)
+        observe(run.target, run.now)
+    return run
+
+
+def _carry_out(collector: Collector[Any], run: Run, vendor: Vendor, ask: Get | Probe, latency: float) -> None:
+    run.sent.append((run.now, ask))
+    run.target = begin(run.target, ask, run.now)
+    told = vendor(ask, run.now)
+    run.now += latency
+    run.target = hear(collector, run.target, ask, told, run.now).target

@@ -1,0 +1,158 @@
+"""The sockets: many clients, mute ones, TLS, limits, and the end."""
+
+import contextlib
+import http.client
+import socket
+import ssl
+import threading
+import time
+
+import pytest
+import trustme
+
+from exporter.access import Access
+from exporter.listen import Listener
+
+LARGE = [bytes(128 * 1024)] * 64
+
+
+def application(environ, start_response):
+    body = {"/large": LARGE, "/": [b"hello"]}.get(environ["PATH_INFO"], [environ["wsgi.input"].read()])
+    start_response("200 OK", [("Content-Length", str(sum(map(len, body))))])
+    return body
+
+
+@pytest.fixture
+def listen():
+    """Start listeners, and stop them in the end."""
+    started = []
+
+    def start(access=None, addresses=(("127.0.0.1", 0),), **more):
+        listener = Listener(application, list(addresses), access or Access(None), **more)
+        listener.start()
+        started.append(listener)
+        return listener
+
+    yield start
+    for listener in started:
+        listener.stop()
+
+
+@pytest.fixture
+def secure(tmp_path):
+    """Return a web config with TLS that asks for a client's certificate, and such a client's context."""
+    authority = trustme.CA()
+    authority.issue_cert("127.0.0.1").private_key_and_cert_chain_pem.write_to_path(tmp_path / "both.pem")
+    authority.cert_pem.write_to_path(tmp_path / "ca.pem")
+    (tmp_path / "web.yml").write_text(
+        "tls_server_config: {cert_file: both.pem, key_file: both.pem, client_ca_file: ca.pem, "
+        "client_auth_type: RequireAndVerifyClientCert}"
+    )
+    context = ssl.create_default_context(cafile=str(tmp_path / "ca.pem"))
+    authority.issue_cert("client").configure_cert(context)
+    return Access(tmp_path / "web.yml"), context
+
+
+def get(address, path="/", context=None, method="GET", body=None):
+    """Return the status and the body of one request on its own connection."""
+    if context:
+        client = http.client.HTTPSConnection(*address, timeout=30, context=context)
+    else:
+        client = http.client.HTTPConnection(*address, timeout=30)
+    with contextlib.closing(client):
+        client.request(method, path, body)
+        answer = client.getresponse()
+        return answer.status, answer.read()
+
+
+def test_every_address_is_served(listen):
+    """The same application on each, IPv6 in its brackets too."""
+    wanted = [("127.0.0.1", 0), ("127.0.0.1", 0)]
+    if socket.has_ipv6:
+        wanted.append(("::1", 0))
+    listener = listen(addresses=wanted)
+    assert len(set(listener.addresses)) == len(wanted)
+    assert {get(address) for address in listener.addresses} == {(200, b"hello")}
+
+
+def test_an_address_in_use_is_an_error_and_nothing_stays_open(listen):
+    """The addresses before it are let go again."""
+    taken = listen().addresses[0]
+    with socket.create_server(("127.0.0.1", 0)) as probe:
+        free = probe.getsockname()
+    with pytest.raises(OSError, match="in use"):
+        listen(addresses=[free, taken])
+    with socket.create_server(free):
+        pass
+
+
+def test_a_large_page_arrives_whole(listen):
+    """In blobs, on plain connections."""
+    assert get(listen().addresses[0], "/large") == (200, b"".join(LARGE))
+
+
+def test_a_connection_serves_many_requests(listen):
+    """Kept alive, with answers in their order."""
+    client = http.client.HTTPConnection(*listen().addresses[0], timeout=30)
+    with contextlib.closing(client):
+        for number in range(5):
+            client.request("POST", "/echo", str(number))
+            assert client.getresponse().read() == str(number).encode()
+
+
+def test_a_body_over_the_limit_is_refused(listen):
+    """413 without reading it."""
+    address = listen(body_limit=1000).addresses[0]
+    assert get(address, "/echo", method="POST", body=b"x" * 1000) == (200, b"x" * 1000)
+    assert get(address, "/echo", method="POST", body=b"x" * 1001)[0] == 413
+
+
+def test_mute_clients_hold_nobody_up(listen):
+    """A hundred connections that say nothing cost no thread."""
+    address = listen().addresses[0]
+    with contextlib.ExitStack() as mute:
+        for _ in range(100):
+            mute.enter_context(socket.create_connection(address, 30))
+        assert get(address) == (200, b"hello")
+
+
+def test_mute_tls_clients_hold_nobody_up(listen, secure):
+    """Neither before the handshake, nor in the middle of it."""
+    access, context = secure
+    address = listen(access).addresses[0]
+    with contextlib.ExitStack() as mute:
+        for number in range(24):
+            client = mute.enter_context(socket.create_connection(address, 30))
+            client.sendall(b"\x16\x03\x01" * (number % 2))
+        assert get(address, context=context) == (200, b"hello")
+        assert get(address, "/large", context=context) == (200, b"".join(LARGE))
+
+
+def test_a_client_without_a_certificate_is_refused(listen, secure, tmp_path, capfd):
+    """Where the web config asks for one; and nothing is printed about it."""
+    access, context = secure
+    address = listen(access).addresses[0]
+    stranger = ssl.create_default_context(cafile=str(tmp_path / "ca.pem"))
+    with pytest.raises(OSError, match=r"(?i)certificate.required|reset|EOF|closed"):
+        get(address, context=stranger)
+    with pytest.raises((OSError, http.client.HTTPException)):
+        get(address)
+    assert get(address, context=context) == (200, b"hello")
+    assert capfd.readouterr().err == ""
+
+
+def test_stopping_lets_a_request_end_and_breaks_a_reader_that_stalls(listen):
+    """Within seconds, whoever holds on; no thread is left."""
+    before = set(threading.enumerate())
+    listener = listen()
+    with socket.socket() as stalled, socket.create_connection(listener.addresses[0], 30):
+        stalled.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        stalled.connect(listener.addresses[0])
+        stalled.sendall(b"GET /large HTTP/1.1\r\nHost: x\r\n\r\n")
+        assert stalled.recv(10)
+        began = time.monotonic()
+        listener.stop(grace=0.5)
+        assert time.monotonic() - began < 30
+    assert set(threading.enumerate()) == before
+    with pytest.raises(OSError, match="refused"):
+        get(listener.addresses[0])

@@ -71,6 +71,7 @@ class Delivery:
         self._outbox, self._metrics, self._owner = outbox, metrics, uuid4().hex
         self._clock, self._chance = clock, chance
         self._suspects = Suspects(most=route.batch_size, width=route.batch_size)
+        self._pace = Pace(route.events_per_minute, clock())
         self._use(route)
         self._changed: Route | None = None
         self._work: deque[list[Claimed]] = deque()
@@ -194,7 +195,7 @@ class Delivery:
         failures = first.attempts if apart else gate.failures + 1
         match decide(error, events=len(request), failures=failures, now=now, chance=self._chance()):
             case Split():
-                self._work.extendleft(reversed(halves(request)))
+                self._work.extendleft((request[len(request) // 2 :], request[: len(request) // 2]))
                 self._open(gate)
             case SetAside(reason):
                 self._bury(first, reason, now)
@@ -259,7 +260,8 @@ class Delivery:
 
     def _use(self, route: Route) -> None:
         self._route = route
-        self._pace = Pace(route.events_per_minute, self._clock())
+        if self._pace.per_minute != route.events_per_minute:
+            self._pace = Pace(route.events_per_minute, self._clock())
         self._suspects = Suspects(most=route.batch_size, width=route.batch_size)
 
     def _tell(self, level: int, words: str) -> None:
@@ -273,12 +275,6 @@ def closed_for(gate: Gate, now: float) -> float:
     """Return the seconds for which a destination is left alone; a time that no decision sets means a changed clock."""
     rest = gate.not_before - now
     return rest if 0 < rest <= LONGEST_RETRY_AFTER else 0.0
-
-
-def halves(request: list[Claimed]) -> list[list[Claimed]]:
-    """Return a request's two halves."""
-    middle = len(request) // 2
-    return [request[:middle], request[middle:]]
 
 
 def packed(events: Iterable[Claimed], most: int = MOST_BYTES) -> list[list[Claimed]]:

@@ -35,6 +35,7 @@ class Stock:
     dead_letters: int = 0
     dead_resolutions: int = 0
     """Resolutions among the dead letters: what they would close stays open in BigPanda."""
+    quarantined: int = 0
     open_alerts: Mapping[tuple[str, str], int] = field(default_factory=dict)
     """By source and BigPanda status."""
 
@@ -87,12 +88,15 @@ def _stock_families(stock: Stock) -> list[Metric]:
     stuck = GaugeMetricFamily(
         f"{PREFIX}dead_letter_resolutions", "Resolutions among the dead letters.", value=stock.dead_resolutions
     )
+    quarantined = GaugeMetricFamily(
+        f"{PREFIX}quarantined_bodies", "Webhooks and alerts kept because they cannot be read.", value=stock.quarantined
+    )
     alerts = GaugeMetricFamily(
         f"{PREFIX}open_alerts", "Alerts that are open, by the status BigPanda was told.", labels=["source", "status"]
     )
     for (source, status), count in sorted(stock.open_alerts.items()):
         alerts.add_metric([source, status], count)
-    return [events, oldest, dead, stuck, alerts]
+    return [events, oldest, dead, stuck, quarantined, alerts]
 
 
 class Metrics:

@@ -1,0 +1,148 @@
+"""The command line: flags, sub-commands, signals, exit statuses."""
+
+import argparse
+import os
+import signal
+import sys
+import threading
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from queue import SimpleQueue
+from typing import Final
+
+from bridge import commands, flags, logs
+from bridge.access import Access
+from bridge.config import load
+from bridge.errors import ConfigError, Unavailable
+from bridge.program import Program, Start, checked
+
+DEFAULT_ADDRESS: Final = ("127.0.0.1", 9789)
+_LAST_MOMENT: Final = 4.5
+"""Seconds after a signal when the process ends in any case: whatever was answered 200 is on disk."""
+_DESCRIPTION: Final = """A durable bridge from Alertmanager and vendors' webhooks to BigPanda.
+
+Commands: serve (the default) · check · send-test [--source NAME] ·
+dead-letters list | show ID | requeue ID… | requeue --all | discard ID…"""
+_WITH_IDS: Final = ("show", "requeue", "discard")
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run a command; return the exit status: 0, 1 when it failed, 2 when the flags are wrong."""
+    parser = _parser()
+    given = parser.parse_intermixed_args(arguments)
+    command = _command(parser, given)
+    addresses = tuple(flags.addresses(given.listen, DEFAULT_ADDRESS))
+    try:
+        return _run(given, command, addresses)
+    except ConfigError as error:
+        for problem in error.problems:
+            sys.stderr.write(f"{given.config_file}: {problem}\n")
+    except Unavailable as error:
+        sys.stderr.write(f"{error}\n")
+    return 1
+
+
+def _parser() -> flags.Parser:
+    parser = flags.Parser(prog="vendorwatch-bridge", description=_DESCRIPTION)
+    flags.declare(parser, DEFAULT_ADDRESS)
+    parser.add_argument("command", nargs="*", metavar="COMMAND", help="what to do; serve when nothing is said")
+    parser.add_argument("--source", metavar="NAME", help="send-test: the receiver whose mapping is used")
+    parser.add_argument("--all", action="store_true", help="dead-letters requeue: every one of them")
+    parser.add_argument("--format", choices=["text", "json"], default="text", help="dead-letters: how they are told")
+    return parser
+
+
+Command = Callable[[commands.Desk], int]
+
+
+def _command(parser: flags.Parser, given: argparse.Namespace) -> Command | None:
+    """Return what is to be run, None for serve. Ends the program when the words make no sense."""
+    match given.command:
+        case [] | ["serve"]:
+            return None
+        case ["check"]:
+            return commands.check
+        case ["send-test"]:
+            return lambda desk: commands.send_test(desk, given.source)
+        case ["dead-letters", *words]:
+            return _dead_letters(parser, given, words)
+        case words:
+            return parser.error(f"no such command: {' '.join(words)}")
+
+
+def _dead_letters(parser: flags.Parser, given: argparse.Namespace, words: Sequence[str]) -> Command:
+    match words:
+        case ["list"]:
+            return lambda desk: commands.list_dead_letters(desk, given.format)
+        case ["requeue"] if given.all:
+            return lambda desk: commands.requeue(desk, None, given.format)
+        case [action, *ids] if action in _WITH_IDS and ids and not given.all:
+            return _with_ids(action, _ids(parser, ids), given.format)
+    return parser.error("dead-letters: say list, show ID, requeue ID…, requeue --all or discard ID…")
+
+
+def _with_ids(action: str, ids: Sequence[int], form: str) -> Command:
+    run = {"show": commands.show_dead_letter, "requeue": commands.requeue, "discard": commands.discard}[action]
+    return lambda desk: run(desk, ids, form)
+
+
+def _ids(parser: flags.Parser, words: Sequence[str]) -> list[int]:
+    if wrong := [word for word in words if not (word.isascii() and word.isdecimal())]:
+        parser.error(f"not the number of a dead letter: {wrong[0]}")
+    return [int(word) for word in words]
+
+
+def _run(given: argparse.Namespace, command: Command | None, addresses: tuple[flags.Address, ...]) -> int:
+    if given.config_check:
+        checked(given.config_file, addresses)
+        _access(given.web_config)
+        sys.stdout.write(f"{given.config_file}: ok\n")
+        return 0
+    if command is not None:
+        return command(commands.Desk(config=load(given.config_file), out=sys.stdout))
+    logs.start(given.log_level, given.log_format)
+    config = checked(given.config_file, addresses)
+    start = Start(
+        config_file=given.config_file,
+        addresses=addresses,
+        access=_access(given.web_config),
+        lifecycle=given.lifecycle,
+    )
+    return _serve(Program(start, config))
+
+
+def _access(file: Path | None) -> Access:
+    try:
+        return Access(file)
+    except ConfigError as error:
+        raise ConfigError([f"{file}: {problem}" for problem in error.problems]) from error
+
+
+def _serve(program: Program) -> int:
+    signals: SimpleQueue[int] = SimpleQueue()
+    for one in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+        signal.signal(one, lambda number, _frame: signals.put(number))
+    try:
+        program.start()
+    except OSError as error:
+        program.stop()
+        sys.stderr.write(f"cannot listen: {error.strerror or error}\n")
+        return 1
+    while signals.get() == signal.SIGHUP:
+        _reload(program)
+    end = threading.Timer(_LAST_MOMENT, os._exit, [0])
+    end.daemon = True
+    end.start()
+    program.stop()
+    return 0
+
+
+def _reload(program: Program) -> None:
+    try:
+        program.reload()
+    except ConfigError:
+        return
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,210 @@
+"""The wiring: flags, configuration, poll loops, server, signals."""
+
+import argparse
+import contextlib
+import logging
+import os
+import queue
+import signal
+import sys
+import threading
+import time
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+from exporter import flags, logs
+from exporter.access import Access
+from exporter.config import Config, Identity, collector, identity, load
+from exporter.errors import ConfigError
+from exporter.exposition import Exposition
+from exporter.health import Running
+from exporter.listen import Listener
+from exporter.poller import Poller
+from exporter.session import Session
+from exporter.storage import Storage
+from exporter.web import Web
+
+PROGRAM = "vendorwatch-exporter"
+DEFAULT = ("127.0.0.1", 9788)
+SWITCH = 0.001
+"""Seconds after which a thread that renders or learns lets one that answers a scrape go on."""
+PATIENCE = 2.0
+"""Seconds for poll loops to end."""
+_log = logging.getLogger("exporter")
+
+
+class Targets:
+    """The poll loops that run, by target."""
+
+    def __init__(self, exposition: Exposition, storage: Storage | None) -> None:
+        self._exposition = exposition
+        self._storage = storage
+        self._pollers: dict[Identity, Poller] = {}
+
+    def follow(self, config: Config) -> None:
+        """Let exactly the targets of the configuration run; those that did not change are not disturbed."""
+        wanted = {identity(settings): settings for settings in config.targets}
+        kept = {name: poller for name, poller in self._pollers.items() if wanted.get(name) == poller.settings}
+        collectors = {name: collector(settings) for name, settings in wanted.items() if name not in kept}
+        stop(poller for name, poller in self._pollers.items() if name not in kept)
+        come = {
+            name: Poller(
+                wanted[name],
+                made,
+                Session(wanted[name], time.time),
+                time.time,
+                self._exposition.changed,
+                self._storage,
+            )
+            for name, made in collectors.items()
+        }
+        self._pollers = {name: kept.get(name) or come[name] for name in wanted}
+        self._exposition.serve(list(self._pollers.values()))
+        for poller in come.values():
+            poller.start()
+
+    def stop(self) -> None:
+        """End all poll loops."""
+        stop(self._pollers.values())
+
+
+def stop(pollers: Iterable[Poller]) -> None:
+    """End some poll loops, all at the same time."""
+    stopping = [threading.Thread(target=poller.stop, args=(PATIENCE,), daemon=True) for poller in pollers]
+    for thread in stopping:
+        thread.start()
+    deadline = time.monotonic() + PATIENCE
+    for thread in stopping:
+        thread.join(max(0.0, deadline - time.monotonic()))
+
+
+class Reload:
+    """Reads the configuration again when it is called; a bad one changes nothing."""
+
+    def __init__(self, file: Path, targets: Targets, running: Running) -> None:
+        self._file, self._targets, self._running = file, targets, running
+        self._one_at_a_time = threading.Lock()
+
+    def __call__(self) -> None:
+        """Read and follow the file. ConfigError with every problem of it."""
+        with self._one_at_a_time:
+            try:
+                config = load(self._file)
+            except ConfigError as error:
+                self._running.failed()
+                for problem in error.problems:
+                    _log.error("%s: %s", self._file, problem)
+                raise
+            self.follow(config)
+
+    def follow(self, config: Config) -> None:
+        """Follow a configuration that was read already."""
+        for warning in config.warnings():
+            _log.warning("%s: %s", self._file, warning)
+        self._targets.follow(config)
+        self._running.succeeded(time.time())
+        _log.info("%s: %d targets", self._file, len(config.targets))
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the exporter; return the exit status. Bad flags end the process with status 2."""
+    options = _parser().parse_args(argv)
+    read = _read(options)
+    if read is None:
+        return 1
+    config, access = read
+    if options.config_check:
+        for warning in config.warnings():
+            _tell(f"{options.config_file}: warning: {warning}")
+        sys.stdout.write(f"{options.config_file}: ok, {len(config.targets)} targets\n")
+        return 0
+    logs.start(options.log_level, options.log_format)
+    sys.setswitchinterval(SWITCH)
+    return _run(options, config, access)
+
+
+def _parser() -> flags.Parser:
+    parser = flags.Parser(
+        prog=PROGRAM, description="Prometheus exporter for PacketVis, ThousandEyes, Vigilmon, BigPanda"
+    )
+    flags.declare(parser, DEFAULT)
+    parser.add_argument("--storage.path", dest="storage", type=Path, metavar="DIR", help="keep answers over restarts")
+    return parser
+
+
+def _read(options: argparse.Namespace) -> tuple[Config, Access] | None:
+    """Read both files; None, when every problem of both has been told."""
+    config: Config | None = None
+    access: Access | None = None
+    try:
+        config = load(options.config_file)
+    except ConfigError as error:
+        _complain(options.config_file, error)
+    try:
+        access = Access(options.web_config)
+    except ConfigError as error:
+        _complain(options.web_config, error)
+    return (config, access) if config and access else None
+
+
+def _complain(file: Path, error: ConfigError) -> None:
+    for problem in error.problems:
+        _tell(f"{file}: {problem}")
+
+
+def _tell(line: str) -> None:
+    sys.stderr.write(f"{line}\n")
+
+
+def _run(options: argparse.Namespace, config: Config, access: Access) -> int:
+    orders = _orders()
+    running = Running(flags.release())
+    exposition = Exposition(time.time, running)
+    try:
+        targets = Targets(exposition, Storage(options.storage) if options.storage else None)
+    except OSError as error:
+        _tell(f"{PROGRAM}: cannot use --storage.path {options.storage}: {error.strerror}")
+        return 1
+    reload = Reload(options.config_file, targets, running)
+    web = Web(exposition, reload if options.lifecycle else None)
+    listener = Listener(web, flags.addresses(options.listen, DEFAULT), access)
+    try:
+        listener.start()
+    except OSError as error:
+        _tell(f"{PROGRAM}: cannot listen: {error}")
+        return 1
+    for host, port in listener.addresses:
+        _log.info("listening on %s port %d", host, port)
+    exposition.start()
+    reload.follow(config)
+    for _ in iter(orders.get, "stop"):
+        with contextlib.suppress(ConfigError):  # its problems are in the log, and the old configuration stays
+            reload()
+    _log.info("stopping")
+    _end(listener, targets, exposition)
+    return 0
+
+
+def _orders() -> queue.SimpleQueue[str]:
+    """Return the queue into which signals are turned: `stop` and `reload`."""
+    orders: queue.SimpleQueue[str] = queue.SimpleQueue()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: orders.put("stop"))
+    signal.signal(signal.SIGHUP, lambda *_: orders.put("reload"))
+    return orders
+
+
+def _end(listener: Listener, targets: Targets, exposition: Exposition) -> None:
+    polling = threading.Thread(target=targets.stop, daemon=True)
+    polling.start()
+    listener.stop()
+    polling.join(PATIENCE)
+    exposition.stop(0.5)
+    if any(thread is not threading.current_thread() and not thread.daemon for thread in threading.enumerate()):
+        logging.shutdown()
+        sys.stdout.flush()
+        os._exit(0)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

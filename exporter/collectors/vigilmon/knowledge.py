@@ -56,8 +56,8 @@ class Listing:
 class Known:
     """All that is known. Times are epoch seconds; dictionaries are by monitor id unless they say otherwise.
 
-    `changed` holds when a monitor was seen to change until its incidents and uptime were asked since, `urgent`
-    those whose incidents are asked before the next page. `troubled` are down or have ongoing incidents.
+    `changed` holds when a monitor was seen to change until its incidents and uptime were asked since, `urgent` those
+    whose incidents are tried once before the next page of the round. `troubled` are down or have ongoing incidents.
     `unprobed` and `sightings` are by `host:port`.
     """
 
@@ -95,7 +95,7 @@ def with_page(known: Known, number: int, at: float, page: Page, most: int) -> Kn
         known,
         listing=listing,
         changed={**known.changed, **dict.fromkeys([*moved, *fallen], at)},
-        urgent={**known.urgent, **dict.fromkeys(hurried, at)},
+        urgent=dict.fromkeys(hurried, at),
     )
     expected = _expected(listing, page)
     if expected is not None and number >= expected:
@@ -190,7 +190,7 @@ def _whole(known: Known, listing: Listing, *, truncated: bool) -> Known:
         uptimes=_kept(known.uptimes, monitors, Uptime(listing.at)),
         incidents=_kept(known.incidents, monitors, Incidents(listing.at)),
         changed={identity: at for identity, at in known.changed.items() if identity in monitors},
-        urgent={identity: at for identity, at in known.urgent.items() if identity in monitors},
+        urgent={},
         troubled=tuple(one.id for one in monitors.values() if one.up is False or _open(known, one)),
         unprobed={where: known.unprobed.get(where, at) for where, at in places.items() if where not in known.sightings},
         sightings={where: seen for where, seen in known.sightings.items() if where in places},

@@ -20,10 +20,6 @@ STATUS_SHARE = 0.75
 """At most this share of the budget goes into statuses, or a large account would never hear of its uptimes."""
 TROUBLED_SHARE = 0.25
 """At most this share goes into the incidents of monitors that stay down."""
-SOON = 10.0
-"""Seconds within which the incidents of a monitor that changed are wanted."""
-NEXT = 1.0
-"""Seconds within which those are wanted that interrupt a round."""
 
 
 def round_every(settings: Settings, pages: int) -> float:
@@ -45,7 +41,7 @@ def trouble_every(settings: Settings, troubled: int) -> float:
 def gets(settings: Settings, known: Known, now: float) -> Iterator[Get]:
     """Yield the most urgent requests of each kind, due or not."""
     for identity, at in known.urgent.items():
-        yield _incidents(identity, Reason.STATUS, at, NEXT)
+        yield _incidents(identity, Reason.STATUS, *_at_once(at, settings.poll_interval))
     yield _page(settings, known, now)
     yield from _changed(settings, known)
     yield from _troubled(settings, known)
@@ -82,7 +78,7 @@ def _changed(settings: Settings, known: Known) -> Iterator[Get]:
     """Yield incidents first, then uptimes, of monitors that changed."""
     pending = [(at, identity, unsettled(known, identity)) for identity, at in known.changed.items()]
     for at, identity in nsmallest(MOST, ((at, identity) for at, identity, (incidents, _) in pending if incidents)):
-        yield _incidents(identity, Reason.CHANGED, at, SOON)
+        yield _incidents(identity, Reason.CHANGED, *_at_once(at, trouble_every(settings, len(pending))))
     for at, identity in nsmallest(MOST, ((at, identity) for at, identity, (_, uptime) in pending if uptime)):
         yield _detail(identity, Reason.CHANGED, at, settings.uptime_interval)
 
@@ -93,6 +89,11 @@ def _troubled(settings: Settings, known: Known) -> Iterator[Get]:
     due = ((one.at + every, identity) for one, identity in told if one.answered)
     for at, identity in nsmallest(MOST, due):
         yield _incidents(identity, Reason.CHANGED, at, every)
+
+
+def _at_once(at: float, every: float) -> tuple[float, float]:
+    """Return due and interval of what counts as overdue by a whole turn: it goes before what merely comes round."""
+    return at - every, every
 
 
 def _due(told: Uptime | Incidents, every: float) -> float:

@@ -10,7 +10,8 @@ import pytest
 from exporter.collector import Answer, Ask, Get
 from exporter.collectors.vigilmon.collector import Collector
 from exporter.collectors.vigilmon.config import Settings
-from exporter.schedule import choose
+from exporter.errors import ServerError
+from exporter.schedule import choose, defer
 
 PER_PAGE = 20
 
@@ -22,7 +23,9 @@ class Account:
     size: int
     budget: float
     down: set = field(default_factory=set)
+    failing: str = "nothing"
     log: list = field(default_factory=list)
+    deferred: dict = field(default_factory=dict)
     now: float = 1000.0
 
     def __post_init__(self):
@@ -45,13 +48,17 @@ class Account:
         return self
 
     def step(self):
-        choice = choose(self.collector.asks(self.known, self.now), self.now, frozenset(), {})
+        choice = choose(self.collector.asks(self.known, self.now), self.now, frozenset(), self.deferred)
         if choice.ask is None:
             self.now = max(choice.next_due, self.now)
             return
-        answer = Answer(self.now, 200, json.dumps(self.answer(choice.ask)).encode())
-        self.known = self.collector.learn(self.known, choice.ask, answer)
         self.log.append((self.now, choice.ask))
+        earlier = self.deferred.pop(choice.ask.identity, None)
+        if choice.ask.endpoint == self.failing:
+            self.deferred[choice.ask.identity] = defer(earlier, choice.ask, ServerError("ill"), self.now)
+        else:
+            answer = Answer(self.now, 200, json.dumps(self.answer(choice.ask)).encode())
+            self.known = self.collector.learn(self.known, choice.ask, answer)
         self.now += 60.0 / self.budget
 
     def answer(self, ask: Ask):
@@ -158,6 +165,30 @@ def test_uptimes_go_on_while_everything_is_down():
     assert late.count("/monitors/{id}") >= 0.2 * len(late)
     assert late.count("/monitors/{id}/incidents") <= 0.3 * len(late)
     assert len(account.told("vigilmon_monitor_ongoing_incidents")) == 500
+
+
+def test_incidents_that_cannot_be_had_stop_nothing_else():
+    """While every call for incidents fails, statuses keep their pace and uptimes go on."""
+    account = Account(500, 55.0, failing="/monitors/{id}/incidents").run(60.0)
+    account.down = set(range(1, 101))
+    account.run(3600.0)
+
+    assert max(account.rounds()) <= math.ceil(500 / PER_PAGE) / 55 * 60 + 5
+    assert len(account.told("vigilmon_monitor_up")) == 500
+    late = [ask.endpoint for at, ask in account.log if at > 1000.0 + 1200.0]
+    assert late.count("/monitors/{id}") >= 0.25 * len(late)
+    assert account.told("vigilmon_monitor_ongoing_incidents") == {}
+
+
+def test_fresh_outage_goes_before_those_that_last():
+    """With thirty monitors down for long, the one that goes down now is still asked about within two requests."""
+    account = Account(500, 55.0, down=set(range(100, 130))).run(900.0)
+    account.down = account.down | {490}
+    seen = len(account.log)
+    account.run(120.0)
+    asked = [(ask.path, dict(ask.params).get("page")) for _, ask in account.log[seen:]]
+
+    assert "/monitors/490/incidents" in [path for path, _ in asked[asked.index(("/monitors", "25")) + 1 :][:2]]
 
 
 def test_large_account_still_hears_of_its_uptimes():

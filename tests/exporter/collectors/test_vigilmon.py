@@ -1,0 +1,322 @@
+import json
+
+import pytest
+from pydantic import TypeAdapter, ValidationError
+
+from exporter.collector import Answer, Certificate, Get, Probe, Reason
+from exporter.collectors.vigilmon.answers import read_incidents, read_monitors
+from exporter.collectors.vigilmon.collector import Collector
+from exporter.collectors.vigilmon.config import Settings
+from exporter.collectors.vigilmon.knowledge import Known
+from exporter.collectors.vigilmon.rotation import MOST
+from exporter.notation import problems
+
+
+def settings(**others):
+    return Settings(collector="vigilmon", account="prod", token="vtk_secret", **others)
+
+
+def monitor(identity, status="up", **others):
+    return {"id": identity, "current_status": status, **others}
+
+
+def listed(*monitors, **meta):
+    return {"data": list(monitors), "meta": meta}
+
+
+def next_get(collector, known, now):
+    due = [ask for ask in collector.asks(known, now) if isinstance(ask, Get) and ask.due <= now]
+    return min(due, key=lambda ask: (ask.reason, (ask.due - now) / ask.every), default=None)
+
+
+def told(collector, known, at, document):
+    """Answer whatever is most urgent at `at`."""
+    ask = next_get(collector, known, at)
+    return collector.learn(known, ask, Answer(at, 200, json.dumps(document).encode()))
+
+
+def samples(collector, known, now, name):
+    (family,) = [one for one in collector.families(known, now) if one.metric.name == name]
+    return dict(family.samples)
+
+
+@pytest.mark.parametrize(
+    ("url", "shown"),
+    [
+        ("https://shop.example.com/health", "https://shop.example.com/health"),
+        ("https://shop.example.com/health?token=secret#top", "https://shop.example.com/health"),
+        ("https://user:secret@shop.example.com/", "https://shop.example.com/"),
+        ("https://user:se@cret@shop.example.com:8443/a@b", "https://shop.example.com:8443/a@b"),
+        ("user:secret@db.example.com:5432", "db.example.com:5432"),
+        ("https://shop.example.com?user=me@example.com", "https://shop.example.com"),
+        ("192.0.2.1", "192.0.2.1"),
+        ("", ""),
+    ],
+)
+def test_shows_no_secret_of_a_url(url, shown):
+    """Credentials, query and fragment are dropped as the answer is read, so that they are not even stored."""
+    (one,) = read_monitors(json.dumps(listed(monitor(1, url=url))).encode()).monitors
+    assert one.url == shown
+
+
+@pytest.mark.parametrize(
+    ("url", "place"),
+    [
+        ("https://shop.example.com/health", ("shop.example.com", 443)),
+        ("HTTPS://Shop.Example.com:8443", ("shop.example.com", 8443)),
+        ("https://[2001:db8::1]/", ("2001:db8::1", 443)),
+        ("http://shop.example.com", ("", 0)),
+        ("https://", ("", 0)),
+        ("https://shop.example.com:port/", ("", 0)),
+        ("https://shop.example.com:70000/", ("", 0)),
+        ("https://[broken/", ("", 0)),
+    ],
+)
+def test_finds_where_the_certificate_is(url, place):
+    """Only an https URL with a host and a possible port has a certificate to probe."""
+    (one,) = read_monitors(json.dumps(listed(monitor(1, url=url))).encode()).monitors
+    assert (one.host, one.port) == place
+
+
+@pytest.mark.parametrize(
+    ("status", "active", "up"),
+    [
+        ("up", True, True),
+        ("UP", None, True),
+        ("down", True, False),
+        ("down", False, None),
+        ("up", False, None),
+        ("pending", True, None),
+        ("", True, None),
+        (None, True, None),
+    ],
+)
+def test_is_up_only_when_it_is_known(status, active, up):
+    """Paused, pending and undocumented states are not known, never down."""
+    (one,) = read_monitors(json.dumps(listed(monitor(1, status, is_active=active))).encode()).monitors
+    assert one.up is up
+
+
+@pytest.mark.parametrize(
+    ("incident", "ongoing"),
+    [
+        ({"status": "ongoing", "resolved_at": None}, 1),
+        ({"status": "resolved", "resolved_at": "2026-11-20T12:00:00+00:00"}, 0),
+        ({"status": "resolved", "resolved_at": None}, 0),
+        ({"resolved_at": None}, 1),
+        ({"resolved_at": "2026-11-20T12:00:00Z"}, 0),
+    ],
+)
+def test_counts_ongoing_incidents(incident, ongoing):
+    """The status decides; without one, an incident that was not resolved is ongoing."""
+    assert read_incidents(json.dumps({"data": [incident]}).encode()) == (ongoing, None)
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "rounds"),
+    [
+        (listed(monitor(1), monitor(2), total=4), listed(monitor(3), monitor(4), total=4), (4, False)),
+        (listed(monitor(1), total=2, per_page=1), listed(monitor(2), total=2, per_page=1), (2, False)),
+        (listed(monitor(1), last_page=2), listed(monitor(2), last_page=2), (2, False)),
+        (listed(monitor(1), monitor(2), total=4), listed(total=4), (2, False)),
+        (listed(monitor(1), monitor(2)), listed(), (2, False)),
+        (listed(monitor(1), monitor(2), total=4), listed(monitor(1), monitor(2), total=4), (2, True)),
+        (listed(monitor(1)), listed(monitor(1)), (1, False)),
+        (listed(monitor(1), monitor(2), total=4), listed(monitor(2, "down"), monitor(3), total=3), (3, False)),
+    ],
+    ids=["total", "per_page", "last_page", "shrank", "no meta", "pages ignored", "pages ignored, no meta", "shifted"],
+)
+def test_a_round_ends_with_its_last_page(first, second, rounds):
+    """The end is told by whatever the vendor says, else by an empty or a repeated page; what cannot end is cut."""
+    collector = Collector(settings())
+    known = told(collector, collector.start(), 100.0, first)
+    assert known.as_of is None
+    assert not known.monitors
+
+    known = told(collector, known, 101.0, second)
+    assert (len(known.monitors), known.truncated) == rounds
+    assert known.as_of == 100.0
+
+
+def test_page_cap_is_told():
+    """A list longer than `max_pages` is cut and says so, and the next whole one says that it is not."""
+    collector = Collector(settings(max_pages=1))
+    known = told(collector, collector.start(), 100.0, listed(monitor(1), total=2))
+    assert known.truncated
+    assert list(known.monitors) == ["1"]
+    assert not told(collector, known, 160.0, listed(monitor(1), total=1)).truncated
+
+
+def test_old_list_stays_until_the_new_one_is_whole():
+    """Half a round changes no status; its age is that of its first page."""
+    collector = Collector(settings())
+    known = told(collector, collector.start(), 100.0, listed(monitor(1), total=1))
+    known = told(collector, known, 160.0, listed(monitor(1, "down"), total=2))
+    assert samples(collector, known, 161.0, "vigilmon_monitor_up") == {("1",): 1.0}
+    known = told(collector, known, 161.0, {"data": [], "meta": {"total": 0}})
+    assert next_get(collector, known, 162.0).params == (("page", "2"),)
+    known = told(collector, known, 162.0, listed(monitor(2), total=2))
+    assert samples(collector, known, 163.0, "vigilmon_monitor_up") == {("1",): 0.0, ("2",): 1.0}
+    assert known.as_of == 160.0
+
+
+def test_stalled_round_begins_anew():
+    """Pages older than `max_age` would be withdrawn on arrival: the round starts over instead of going on."""
+    collector = Collector(settings(max_age=300.0))
+    known = told(collector, collector.start(), 100.0, listed(monitor(1), total=2))
+    assert next_get(collector, known, 400.0).params == (("page", "2"),)
+    assert next_get(collector, known, 400.5).params == ()
+
+
+def test_page_parameter_can_be_named():
+    """The first page is asked for without it: a wrong name costs the other pages, never all."""
+    collector = Collector(settings(page_parameter="p"))
+    ask = next_get(collector, collector.start(), 0.0)
+    assert (ask.path, ask.params) == ("/monitors", ())
+    known = told(collector, collector.start(), 0.0, listed(monitor(1), total=2))
+    assert next_get(collector, known, 1.0).params == (("p", "2"),)
+
+
+def test_incidents_are_not_told_from_before_a_change():
+    """From a change of status until the incidents were asked anew, how many are ongoing is not known."""
+    collector = Collector(settings())
+    known = told(collector, collector.start(), 100.0, listed(monitor(1), total=1))
+    known = told(collector, known, 101.0, {"data": {"uptime": None}})
+    known = told(collector, known, 102.0, {"data": [], "meta": {"total": 3}})
+    assert samples(collector, known, 103.0, "vigilmon_monitor_ongoing_incidents") == {("1",): 0.0}
+
+    known = told(collector, known, 160.0, listed(monitor(1, "down"), total=1))
+    assert samples(collector, known, 160.0, "vigilmon_monitor_ongoing_incidents") == {}
+    assert samples(collector, known, 160.0, "vigilmon_monitor_incidents") == {}
+    known = told(collector, known, 161.0, {"data": [{"status": "ongoing"}], "meta": {"total": 4}})
+    assert samples(collector, known, 161.0, "vigilmon_monitor_ongoing_incidents") == {("1",): 1.0}
+    assert samples(collector, known, 161.0, "vigilmon_monitor_incidents") == {("1",): 4.0}
+
+
+def test_statuses_confirm_incidents_for_hours():
+    """An unchanged monitor's incidents hold as long as its status is confirmed, and no longer than that status."""
+    collector = Collector(settings(incidents_interval=86400.0, uptime_interval=86400.0))
+    known = told(collector, collector.start(), 0.0, listed(monitor(1), total=1))
+    known = told(collector, known, 1.0, {"data": {"uptime": None}})
+    known = told(collector, known, 2.0, {"data": [], "meta": {"total": 0}})
+    for minute in range(1, 200):
+        known = told(collector, known, minute * 60.0, listed(monitor(1), total=1))
+
+    assert samples(collector, known, 12000.0, "vigilmon_monitor_ongoing_incidents") == {("1",): 0.0}
+    assert samples(collector, known, 11940.0 + 301, "vigilmon_monitor_ongoing_incidents") == {}
+
+
+def test_incident_that_outlasts_its_outage_is_asked_again():
+    """A monitor that is up with an ongoing incident is asked about every few minutes until the incident is over."""
+    collector = Collector(settings())
+    known = told(collector, collector.start(), 0.0, listed(monitor(1), total=1))
+    known = told(collector, known, 1.0, {"data": {"uptime": None}})
+    known = told(collector, known, 2.0, {"data": [{"status": "ongoing"}], "meta": {"total": 1}})
+    for minute in (1, 2, 3):
+        known = told(collector, known, minute * 60.0, listed(monitor(1), total=1))
+
+    ask = next_get(collector, known, 183.0)
+    assert (ask.path, ask.reason) == ("/monitors/1/incidents", Reason.CHANGED)
+
+
+def test_old_uptimes_are_withdrawn():
+    """An uptime may miss three turns of the rotation; then it is not told any more, while statuses go on."""
+    collector = Collector(settings(uptime_interval=300.0, max_age=60.0))
+    known = told(collector, collector.start(), 0.0, listed(monitor(1), total=1))
+    known = told(collector, known, 1.0, {"data": {"uptime": {"24h": 99.5}}})
+
+    assert samples(collector, known, 901.0, "vigilmon_monitor_uptime_percent") == {("1", "24h"): 99.5}
+    assert samples(collector, known, 901.5, "vigilmon_monitor_uptime_percent") == {}
+
+
+def test_one_probe_serves_all_monitors_of_a_host():
+    """Monitors of the same host and port share a probe and its result; hourly, sooner after a failure."""
+    collector = Collector(settings())
+    urls = ["https://shop.example.com/a", "https://shop.example.com:443/b", "http://shop.example.com/"]
+    document = listed(*(monitor(n, url=url) for n, url in enumerate(urls)), total=3)
+    known = told(collector, collector.start(), 100.0, document)
+    (probe,) = [ask for ask in collector.asks(known, 100.0) if isinstance(ask, Probe)]
+    assert (probe.server_name, probe.address, probe.port, probe.due) == (
+        "shop.example.com",
+        "shop.example.com",
+        443,
+        100.0,
+    )
+
+    known = collector.learn(known, probe, Certificate(101.0, None, None, valid=None, problem="timeout"))
+    (probe,) = [ask for ask in collector.asks(known, 101.0) if isinstance(ask, Probe)]
+    assert probe.due == 401.0
+    known = collector.learn(known, probe, Certificate(401.0, 0.0, 401.0 + 86400, valid=True))
+    (probe,) = [ask for ask in collector.asks(known, 401.0) if isinstance(ask, Probe)]
+    assert probe.due == 4001.0
+    assert samples(collector, known, 401.0, "vigilmon_certificate_expiry_days") == {("0",): 1.0, ("1",): 1.0}
+    assert samples(collector, known, 401.0 + 3 * 3600 + 1, "vigilmon_certificate_expiry_days") == {}
+
+
+def test_certificates_can_be_left_out():
+    """With `certificates: false` nothing is probed."""
+    collector = Collector(settings(certificates=False))
+    known = told(collector, collector.start(), 0.0, listed(monitor(1, url="https://a.example"), total=1))
+    assert not [ask for ask in collector.asks(known, 0.0) if isinstance(ask, Probe)]
+
+
+def test_asks_are_few_but_hold_the_next_that_is_due():
+    """Of thousands of monitors only the most urgent are asked for, among them the one that is due first."""
+    collector = Collector(settings())
+    known = told(collector, collector.start(), 0.0, listed(*map(monitor, range(1000)), total=1000))
+    asks = list(collector.asks(known, 0.0))
+    assert len(asks) <= 4 * MOST + 1
+    assert min(ask.due for ask in asks if isinstance(ask, Get)) == 0.0
+
+
+def test_stale_answer_of_another_page_changes_nothing():
+    """A page that does not follow the last one is not put in its place."""
+    collector = Collector(settings())
+    known = told(collector, collector.start(), 0.0, listed(monitor(1), total=9))
+    third = Get(
+        endpoint="/monitors", reason=Reason.STATUS, due=0.0, every=1.0, path="/monitors", params=(("page", "3"),)
+    )
+    answer = Answer(1.0, 200, json.dumps(listed(monitor(3), total=9)).encode())
+    assert collector.learn(known, third, answer) is known
+
+
+def test_knowledge_survives_json_in_the_middle_of_a_round():
+    """A restart between two pages goes on with the second."""
+    collector = Collector(settings())
+    known = told(collector, collector.start(), 0.0, listed(monitor(1, "down"), monitor("x"), total=4))
+    adapter = TypeAdapter(Known)
+    restored = adapter.validate_json(adapter.dump_json(known))
+    assert restored == known
+    assert list(collector.asks(restored, 1.0)) == list(collector.asks(known, 1.0))
+
+
+@pytest.mark.parametrize(
+    ("target", "lines"),
+    [
+        ({}, ["account: missing", "token: missing"]),
+        ({"account": "", "token": "t"}, ["account: String should have at least 1 character"]),
+        (
+            {"account": "prod", "token": "t", "base_url": "vigilmon.online", "uptime_interval": "soon"},
+            [
+                "base_url: String should match pattern '^https?://'",
+                "uptime_interval: not a duration: write it like 30s, 5m or 1h30m",
+            ],
+        ),
+        ({"account": "prod", "token": "t", "pages": 3}, ["pages: unknown key"]),
+        (
+            {"account": "prod", "token": "t", "requests_per_minute": 0},
+            ["requests_per_minute: Input should be greater than 0"],
+        ),
+    ],
+)
+def test_names_what_is_wrong_with_the_settings(target, lines):
+    """All problems of a target are told at once, a line each."""
+    with pytest.raises(ValidationError) as caught:
+        Settings(collector="vigilmon", **target)
+    assert problems(caught.value) == lines
+
+
+def test_warns_beyond_the_documented_limit():
+    """More than 60 requests a minute is allowed, for sandboxes and negotiated limits, with a warning."""
+    assert settings().warnings() == []
+    assert settings(requests_per_minute=61).warnings() == ["requests_per_minute: the vendor allows 60"]

@@ -18,19 +18,19 @@ class Control:
 
     def __init__(self, sandbox: "Sandbox") -> None:
         self._sandbox = sandbox
-        self._changes = {**_world_changes(sandbox), **_sandbox_changes(sandbox)}
-        self._reads = _reads(sandbox)
+        self.changes = {**_world_changes(sandbox), **_sandbox_changes(sandbox)}
+        self.reads = _reads(sandbox)
 
     def answer(self, request: Request) -> Reply:
         """400 for what cannot be done, with the reason."""
         name = request.path.strip("/")
-        if request.method == "GET" and name in self._reads:
-            found = self._reads[name](request.query)
+        if request.method == "GET" and name in self.reads:
+            found = self.reads[name](request.query)
             return found if isinstance(found, Reply) else answer(200, found)
         if request.method == "DELETE" and name == "faults":
             return answer(200, {"cleared": self._sandbox.faults.clear(request.query.get("vendor"))})
-        if request.method == "POST" and name in self._changes:
-            return self._change(self._changes[name], request)
+        if request.method == "POST" and name in self.changes:
+            return self._change(self.changes[name], request)
         return answer(404, {"error": f"no such call: {request.method} /control/{name}"})
 
     def _change(self, change: Callable[..., Any], request: Request) -> Reply:

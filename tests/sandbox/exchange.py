@@ -4,7 +4,7 @@ import json
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Protocol
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +52,23 @@ def answer(status: int, content: Any, *, content_type: str = "application/json",
 
 
 Answerer = Callable[..., Reply]
+
+
+class Api(Protocol):
+    """A vendor's API."""
+
+    @property
+    def base_path(self) -> str:
+        """What a client is configured with, after the host."""
+
+    def template(self, path: str) -> str:
+        """Give the path with its ids left out."""
+
+    def unauthorized(self) -> Reply:
+        """Refuse credentials in the vendor's words."""
+
+    def answer(self, request: Request) -> Reply:
+        """Answer as the vendor does."""
 
 
 class Routes:

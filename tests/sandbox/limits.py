@@ -49,7 +49,7 @@ class SlidingWindow:
         return Verdict(allowed, self._limit, self._limit - len(self._taken), reset)
 
 
-_KINDS = {"fixed": FixedWindow, "sliding": SlidingWindow}
+_KINDS: dict[str, type[FixedWindow] | type[SlidingWindow]] = {"fixed": FixedWindow, "sliding": SlidingWindow}
 
 
 class Limits:

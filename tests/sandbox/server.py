@@ -14,7 +14,7 @@ from tests.sandbox import wire
 from tests.sandbox.bigpanda.api import BigPandaApi
 from tests.sandbox.certificates import Certificates
 from tests.sandbox.control import Control
-from tests.sandbox.exchange import Reply, Request, answer
+from tests.sandbox.exchange import Api, Reply, Request, answer
 from tests.sandbox.faults import Faults
 from tests.sandbox.limits import Limits
 from tests.sandbox.packetvis import PacketVisApi
@@ -49,7 +49,7 @@ class Sandbox:
         self.limits = Limits()
         self.certificates = Certificates(clock)
         self.stopping = threading.Event()
-        self.apis = {
+        self.apis: dict[str, Api] = {
             "vigilmon": VigilmonApi(self.world.vigilmon, self.settings.vigilmon, self.limits, clock),
             "thousandeyes": ThousandEyesApi(self.world.thousandeyes, self.settings.thousandeyes, self.limits, clock),
             "packetvis": PacketVisApi(self.world.packetvis, self.settings.packetvis, self.limits, clock),

@@ -3,7 +3,8 @@
 import socket
 import struct
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Protocol
+from io import BufferedIOBase
+from typing import TYPE_CHECKING, BinaryIO, Protocol
 
 from tests.sandbox.exchange import Reply, answer
 from tests.sandbox.faults import Fault
@@ -19,7 +20,9 @@ class Line(Protocol):
     """The connection that a fault is carried out on."""
 
     close_connection: bool
-    wfile: "socket.SocketIO"
+
+    @property
+    def wfile(self) -> BinaryIO | BufferedIOBase: ...
 
     def send(self, reply: Reply) -> None: ...
     def head(self, reply: Reply, length: int) -> bytes: ...

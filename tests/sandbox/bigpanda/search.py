@@ -1,6 +1,6 @@
 """The incidents that a search means: folder, time, order, page. Pure."""
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import Any
 
 from tests.sandbox.bigpanda.records import Incident, rank
@@ -22,9 +22,8 @@ def page(query: Mapping[str, str], incidents: Iterable[Incident], now: float) ->
     number, size = _size(query)
     if len(query.get("query", "")) > 2000:
         raise ValueError("'query' must not be longer than 2000 characters")
-    order = query.get("sort_by", "last_change")
-    if order not in _ORDERS:
-        raise ValueError(f"'sort_by' must be one of {', '.join(_ORDERS)}")
+    order = _one_of(query, "sort_by", _ORDERS) or "last_change"
+    _one_of(query, "folder", FOLDERS)
     found = [incident for incident in incidents if _meant(incident, query, now)]
     found.sort(key=_ORDERS[order], reverse=True)
     return len(found), found[:LAST_RESULT][(number - 1) * size : number * size]
@@ -39,10 +38,15 @@ def _size(query: Mapping[str, str]) -> tuple[int, int]:
     return number, min(size, _LARGEST_PAGE)
 
 
+def _one_of(query: Mapping[str, str], name: str, allowed: Collection[str]) -> str | None:
+    value = query.get(name)
+    if value is not None and value not in allowed:
+        raise ValueError(f"'{name}' must be one of {', '.join(allowed)}")
+    return value
+
+
 def _meant(incident: Incident, query: Mapping[str, str], now: float) -> bool:
     folder = query.get("folder")
-    if folder is not None and folder not in FOLDERS:
-        raise ValueError(f"'folder' must be one of {', '.join(FOLDERS)}")
     since, until = float(query.get("from", "-inf")), float(query.get("to", now))
     ended = float("inf") if incident.ended is None else incident.ended
     return (folder is None or folder in incident.folders(now)) and incident.started <= until and ended >= since

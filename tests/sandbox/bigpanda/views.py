@@ -64,7 +64,7 @@ def _properties(alert: Alert) -> dict[str, Any]:
 
 def _alert(alert: Alert, capitalised: bool) -> dict[str, Any]:  # noqa: FBT001  private
     ended = None if alert.ended is None else int(alert.ended)
-    said = {"alert_id": alert.id, "id": alert.id, "status": _case(alert.status, capitalised)}
+    said: dict[str, Any] = {"alert_id": alert.id, "id": alert.id, "status": _case(alert.status, capitalised)}
     said |= {"active": alert.status != "ok", "start": int(alert.started), "end": ended}
     return {**said, "changed_at": int(alert.changed), "updated_at": int(alert.changed), **_properties(alert)}
 
@@ -98,5 +98,5 @@ def _times_v1(started: float, changed: float, updated: float, ended: float | Non
 
 
 def _alert_v1(alert: Alert, capitalised: bool) -> dict[str, Any]:  # noqa: FBT001  private
-    said = {"id": alert.id, "status": _case(alert.status, capitalised), "active": alert.status != "ok"}
+    said: dict[str, Any] = {"id": alert.id, "status": _case(alert.status, capitalised), "active": alert.status != "ok"}
     return {**said, **_times_v1(alert.started, alert.changed, alert.changed, alert.ended), **_properties(alert)}

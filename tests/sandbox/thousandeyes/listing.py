@@ -68,7 +68,7 @@ def _meant(alert: Alert, want: Wanted, now: float) -> bool:
 
 
 def page(found: list[Alert], cursor: str | None, size: int) -> tuple[list[Alert], str | None]:
-    """Cut out a page, with the cursor of the next: it names the last alert, so a page does not shift. Raises Refused."""
+    """Cut a page, with the cursor of the next: it names the last alert, so a page does not shift. Raises Refused."""
     rest = found if cursor is None else _after(found, cursor)
     shown = rest[:size]
     if len(rest) <= size:

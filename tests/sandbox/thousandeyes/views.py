@@ -125,7 +125,7 @@ def _http_result(of: VendorTest, now: float, place: int, *, certificates: bool) 
 
 def network_results(of: VendorTest, now: float) -> list[dict[str, Any]]:
     """Loss in percent, times in milliseconds."""
-    measured = {"loss": 0.0, "avgLatency": 41.5, "minLatency": 40.0, "maxLatency": 47.2, "jitter": 1.3}
+    measured: dict[str, Any] = {"loss": 0.0, "avgLatency": 41.5, "minLatency": 40.0, "maxLatency": 47.2, "jitter": 1.3}
     measured |= {"direction": "to-target", "healthScore": 1.0, "server": "checkout.example.com:443"}
     return [{**_round(of, now), "agent": _agent(place), **measured} for place in range(len(_AGENTS))]
 

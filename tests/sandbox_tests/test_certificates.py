@@ -1,0 +1,75 @@
+import contextlib
+import socket
+import ssl
+import time
+
+import pytest
+from cryptography import x509
+
+DAY = 86400
+
+
+@pytest.fixture
+def certificates(sandbox, clock):
+    clock.now = time.time()
+    return sandbox.certificates
+
+
+def handshake(endpoint, root=None, timeout=30):
+    """Connect and give the certificate; verified when there is a root."""
+    context = ssl.create_default_context()
+    if root:
+        context.load_verify_locations(cadata=root.decode())
+    else:
+        context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    with (
+        socket.create_connection(("127.0.0.1", endpoint.port), timeout) as plain,
+        context.wrap_socket(plain, server_hostname="localhost") as secured,
+    ):
+        return x509.load_der_x509_certificate(secured.getpeercert(binary_form=True))
+
+
+@pytest.mark.parametrize(
+    ("kind", "days", "code"),
+    [
+        ("good", 60, None),
+        ("near_expiry", 3, None),
+        ("expired", -2, 10),
+        ("not_yet_valid", 91, 9),
+        ("self_signed", 60, 18),
+        ("wrong_name", 60, 62),
+    ],
+)
+def test_each_kind_of_certificate(certificates, kind, days, code):
+    """A client that trusts the root is refused with the code of that trouble; the date can be read all the same."""
+    endpoint = certificates.open(kind)
+    refused = pytest.raises(ssl.SSLCertVerificationError) if code else contextlib.nullcontext()
+    with refused as caught:
+        handshake(endpoint, certificates.root_pem)
+    assert caught is None or caught.value.verify_code == code
+    left = handshake(endpoint).not_valid_after_utc.timestamp() - time.time()
+    assert left == pytest.approx(days * DAY, abs=120)
+
+
+def test_one_that_accepts_and_never_answers(certificates):
+    """The connection stands and nothing comes."""
+    endpoint = certificates.open("silent")
+    with pytest.raises(TimeoutError):
+        handshake(endpoint, timeout=0.3)
+    assert endpoint.connections == 1
+
+
+def test_one_that_speaks_no_tls(certificates):
+    """The handshake fails at once."""
+    with pytest.raises(ssl.SSLError):
+        handshake(certificates.open("plain"))
+
+
+def test_a_certificate_nears_its_end(certificates, control):
+    """An endpoint can be given another certificate while it runs."""
+    opened = control.post("/certificates/open", json={"kind": "good"}).json()["result"]
+    assert control.post("/certificates/renew", json={"port": opened["port"], "days": 2}).status_code == 200
+    (listed,) = control.get("/certificates").json()
+    assert listed["not_after"] == pytest.approx(time.time() + 2 * DAY, abs=120)
+    assert handshake(certificates.endpoints[0]).not_valid_after_utc.timestamp() == listed["not_after"]
+    assert control.get("/certificates/root.pem").content == certificates.root_pem

@@ -1,0 +1,74 @@
+import pytest
+
+
+@pytest.fixture
+def packetvis(sandbox, client):
+    one = client("/packetvis/v1/notifications")
+    one.params = {"key": "pv-sandbox-key", "org": "sandbox"}
+    return one
+
+
+@pytest.fixture
+def state(sandbox):
+    sandbox.world.packetvis.notify("hijack", 4, age=120)
+    sandbox.world.packetvis.notify("rpki-invalid", 3, age=540)
+    sandbox.world.packetvis.notify("visibility", 2, age=86400)
+    return sandbox.world.packetvis
+
+
+@pytest.mark.parametrize(
+    ("query", "types", "warning"),
+    [
+        ({}, ["hijack", "rpki-invalid", "visibility"], True),
+        ({"warning": "1"}, ["hijack", "rpki-invalid", "visibility"], False),
+        ({"severity": "4"}, ["hijack"], True),
+        ({"types": "rpki-invalid,visibility"}, ["rpki-invalid", "visibility"], True),
+        ({"types": "visibility"}, ["visibility"], False),
+        ({"severity": "3", "types": "visibility"}, [], False),
+    ],
+)
+def test_filters_govern_the_warning_and_not_the_age_of_the_list(state, packetvis, query, types, warning):
+    """The warning reflects only what matches; old notifications stay listed whatever the window."""
+    answer = packetvis.get("", params=query)
+    listed = answer.json()["data"]
+    assert [notification["type"] for notification in listed["notifications"]] == types
+    assert (answer.status_code, listed["warning"]) == (200, warning)
+
+
+def test_a_teapot_has_the_same_body(state, packetvis):
+    """With status=true a warning is 418; the body differs only in saying so."""
+    plain, teapot = packetvis.get(""), packetvis.get("", params={"status": "true"})
+    assert (plain.status_code, teapot.status_code) == (200, 418)
+    assert plain.json()["data"] == teapot.json()["data"]
+    assert teapot.json()["metadata"] == {"useStatusCode": True, "warningMinutes": 10}
+
+
+def test_a_warning_ends_by_itself(state, packetvis, clock):
+    """The window moves on while the list stays."""
+    clock.now += 600
+    answer = packetvis.get("", params={"status": "true"})
+    assert (answer.status_code, answer.json()["data"]["warning"]) == (200, False)
+    assert len(answer.json()["data"]["notifications"]) == 3
+
+
+def test_what_a_notification_says(state, packetvis):
+    """Times are UTC with milliseconds, the id is its links' last part but one."""
+    said = packetvis.get("").json()["data"]["notifications"][0]
+    assert said["createdAt"] == "2026-11-20T11:58:00.000Z"
+    assert said["id"] in said["url"]
+    assert said["data"].endswith(said["id"])
+    assert (said["service"], said["severity"], said["dispatched"]) == ("bgp", 4, True)
+
+
+@pytest.mark.parametrize(
+    ("query", "status"), [({"key": "x"}, 401), ({"org": "x"}, 401), ({"severity": "5"}, 400), ({"warning": "0"}, 400)]
+)
+def test_refusals(packetvis, query, status):
+    """A bad key, an organization that is not ours and bad parameters."""
+    assert packetvis.get("", params=query).status_code == status
+
+
+def test_the_whole_url_is_the_credential(sandbox, client):
+    """What a client is configured with needs nothing added, and the key is counted as a hash only."""
+    assert client("").get(sandbox.base_url("packetvis").removeprefix(sandbox.url)).status_code == 200
+    assert "pv-sandbox-key" not in str(sandbox.traffic.described())

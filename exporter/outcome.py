@@ -48,6 +48,7 @@ KINDS: Final[tuple[tuple[type[Exception], type[PollError], str], ...]] = (
     (exceptions.UnrewindableBodyError, ClientError, "the request cannot be sent"),
     (exceptions.HTTPError, ConnectFailed, "no usable answer"),
     (exceptions.RequestException, ConnectFailed, "no usable answer"),
+    (urllib3.NewConnectionError, ConnectFailed, "no connection"),
     (urllib3.TimeoutError, TimedOut, "no whole answer in time"),
     (urllib3.SSLError, TlsFailed, "the vendor's certificate is not to be trusted"),
     (urllib3.LocationValueError, ClientError, "the URL cannot be used"),
@@ -65,7 +66,7 @@ KINDS: Final[tuple[tuple[type[Exception], type[PollError], str], ...]] = (
 def translated(error: Exception) -> PollError:
     """Return what `error`, of requests, urllib3 or the socket below, means here. Its own message is not repeated."""
     for cause in _causes(error):
-        if isinstance(cause, urllib3.TimeoutError | TimeoutError) and not isinstance(error, exceptions.ProxyError):
+        if isinstance(cause, urllib3.TimeoutError | TimeoutError) and not isinstance(cause, urllib3.NewConnectionError):
             return TimedOut("no whole answer in time")
         if isinstance(cause, ssl.SSLCertVerificationError):
             return TlsFailed(f"the vendor's certificate is not to be trusted: {cause.verify_message}")

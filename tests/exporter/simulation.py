@@ -32,7 +32,7 @@ class Run:
         return counts
 
 
-def simulate(
+def simulate(  # noqa: PLR0913  what is simulated is named once
     collector: Collector[Any],
     settings: TargetSettings,
     vendor: Vendor,

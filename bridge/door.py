@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from flask import Blueprint, Response, request
-from werkzeug.exceptions import HTTPException
+from werkzeug.exceptions import ClientDisconnected, HTTPException
 
 from bridge.alert import Translation
 from bridge.errors import Unavailable, Unreadable
@@ -144,6 +144,8 @@ def _content(most: int) -> bytes:
         content += piece
         if len(content) > most:
             raise Refusal(413, "too_large", f"larger than {most} bytes")
+    if len(content) < (request.content_length or 0):
+        raise ClientDisconnected
     return bytes(content)
 
 

@@ -1,0 +1,106 @@
+import shutil
+import subprocess
+
+import pytest
+from prometheus_client import generate_latest
+
+from bridge.metrics import Metrics, Stock, StockCollector
+
+STOCK = Stock(
+    events={"waiting": 3, "held": 1},
+    oldest=1_800_000_000.0,
+    dead_letters=2,
+    dead_resolutions=1,
+    quarantined=4,
+    open_alerts={("prod", "critical"): 5},
+)
+
+
+def page(metrics):
+    return generate_latest(metrics.registry).decode()
+
+
+def test_every_family_of_the_interface_is_served():
+    """The names and labels that users rely on are there from the first scrape."""
+    metrics = Metrics()
+    metrics.watch(lambda: STOCK)
+    metrics.expect("alertmanager", "prod")
+    metrics.reconciled.labels("prod", "closed").inc()
+    served = page(metrics)
+    for sample in (
+        'notifications_total{outcome="accepted",receiver="alertmanager",source="prod"} 0.0',
+        'alerts_total{receiver="alertmanager",source="prod",status="firing"} 0.0',
+        'events_total{outcome="superseded",source="prod"} 0.0',
+        'deliveries_total{outcome="destination_down"} 0.0',
+        "delivery_latency_seconds_count 0.0",
+        'outbox_events{state="waiting"} 3.0',
+        "outbox_oldest_event_timestamp_seconds 1.8e+09",
+        "dead_letters 2.0",
+        "dead_letter_resolutions 1.0",
+        "quarantined_bodies 4.0",
+        'open_alerts{source="prod",status="critical"} 5.0',
+        'unmapped_severities_total{source="prod"} 0.0',
+        'truncated_alerts_total{source="prod"} 0.0',
+        'reconciled_alerts_total{action="closed",source="prod"} 1.0',
+        "destination_up 1.0",
+    ):
+        assert f"vendorwatch_bridge_{sample}\n" in served
+    assert "process_cpu_seconds_total" in served
+    assert "python_info" in served
+    assert "_created" not in served
+
+
+@pytest.mark.skipif(not shutil.which("promtool"), reason="promtool is not installed")
+def test_promtool_finds_nothing():
+    """The page is as Prometheus's own linter wants it."""
+    metrics = Metrics()
+    metrics.watch(lambda: STOCK)
+    metrics.expect("alertmanager", "prod")
+    found = subprocess.run(
+        ["promtool", "check", "metrics"], input=page(metrics).encode(), capture_output=True, check=False
+    )
+    assert (found.returncode, found.stdout, found.stderr) == (0, b"", b"")
+
+
+def test_the_database_is_asked_at_most_once_a_second():
+    """However many scrape, the database is counted once; after a second it is counted anew."""
+    now, looks = [0.0], []
+
+    def look():
+        looks.append(now[0])
+        return STOCK
+
+    collector = StockCollector(look, lambda: now[0])
+    for now[0] in (0.0, 0.5, 0.9, 1.0, 1.5, 2.1):
+        assert list(collector.collect())
+    assert looks == [0.0, 1.0, 2.1]
+
+
+def test_nothing_is_told_of_a_database_that_cannot_be_read():
+    """A value that is not known is absent, and the rest of the page is served."""
+
+    def look():
+        raise OSError("gone")
+
+    metrics = Metrics()
+    metrics.watch(look)
+    served = page(metrics)
+    assert "outbox_events" not in served
+    assert "destination_up" in served
+
+
+def test_an_empty_outbox_has_no_oldest_event():
+    """When nothing waits there is no oldest time, not a zero."""
+    metrics = Metrics()
+    metrics.watch(Stock)
+    assert "vendorwatch_bridge_outbox_oldest_event_timestamp_seconds 0" not in page(metrics)
+
+
+def test_a_failed_reload_keeps_the_time_of_the_last_good_one():
+    """What fails says 0 and leaves the time of the success."""
+    metrics = Metrics()
+    metrics.reloaded(successful=True, now=5.0)
+    metrics.reloaded(successful=False, now=9.0)
+    assert metrics.registry.get_sample_value("vendorwatch_bridge_config_last_reload_successful") == 0
+    name = "vendorwatch_bridge_config_last_reload_success_timestamp_seconds"
+    assert metrics.registry.get_sample_value(name) == 5.0

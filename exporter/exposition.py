@@ -56,6 +56,7 @@ class _Own:
     text: Body
     openmetrics: Body
     at: float
+    changes: tuple[int, int]
 
 
 class Exposition:
@@ -67,6 +68,7 @@ class Exposition:
         self._slots: list[_Slot] = []
         self._pages: dict[str, Page] = {}
         self._own: _Own | None = None
+        self._changes = 0
         self._stopping = False
         self._wake = threading.Condition()
         self._thread = threading.Thread(target=self._run, name="exposition", daemon=True)
@@ -92,13 +94,13 @@ class Exposition:
             for slot in self._slots:
                 slot.group = group[slot.poller.settings.collector]
             self._pages = {name: self._composed(name, self._clock()) for name in sorted(set(group.values()))}
-            self._own = None
+            self._changes += 1
             self._wake.notify_all()
 
     def changed(self, poller: Poller) -> None:
         """Note that a target has something new to tell."""
         with self._wake:
-            self._own = None
+            self._changes += 1
             for slot in self._slots:
                 if slot.poller is poller:
                     slot.dirty = True
@@ -137,13 +139,13 @@ class Exposition:
         return compose(targets, min(expiries, default=None))
 
     def _own_body(self) -> _Own:
-        own, at = self._own, time.monotonic()
-        if own is None or at - own.at > _OWN_AGE:
+        own, at, changes = self._own, time.monotonic(), (self._changes, self._running.changes)
+        if own is None or own.changes != changes or at - own.at > _OWN_AGE:
             healths = [poller.health() for poller in self.pollers()]
             page = compose([("", render(own_families(healths, self._running.families())))])
             text = page.text.extended(python_lines(openmetrics=False))
             openmetrics = page.openmetrics.extended(python_lines(openmetrics=True))
-            own = self._own = _Own(text, openmetrics, at)
+            own = self._own = _Own(text, openmetrics, at, changes)
         return own
 
     def _run(self) -> None:

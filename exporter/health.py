@@ -60,16 +60,19 @@ class Running:
 
     def __init__(self, release: str) -> None:
         self._build = Family(BUILD, [((release, platform.python_version()), 1.0)])
+        self.changes = 0
         self._successful = False
         self._at: float | None = None
 
     def succeeded(self, now: float) -> None:
         """Note that the configuration was loaded."""
         self._successful, self._at = True, now
+        self.changes += 1
 
     def failed(self) -> None:
         """Note that a reload failed: the configuration before it stays in force."""
         self._successful = False
+        self.changes += 1
 
     def families(self) -> list[Family]:
         """Return it as metrics."""

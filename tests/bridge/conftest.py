@@ -25,7 +25,7 @@ def _as_postgres(*command):
 
 @pytest.fixture(scope="session")
 def postgresql_cluster():
-    """A throwaway PostgreSQL; the URL of its first database. Not in tmp_path: another user must enter it."""
+    """Start a throwaway PostgreSQL; give the URL of its first database. Not in tmp_path: another user must enter it."""
     if not BINARIES:
         pytest.skip("PostgreSQL is not installed")
     if os.geteuid() == 0 and not any(user.pw_name == "postgres" for user in pwd.getpwall()):
@@ -47,7 +47,7 @@ def postgresql_cluster():
 
 @pytest.fixture
 def postgresql_url(postgresql_cluster, request):
-    """A database of its own for one test."""
+    """Give a database of its own for one test."""
     name = f"t{abs(hash(request.node.nodeid))}_{os.getpid()}"
     engine = create_engine(
         postgresql_cluster.replace("postgresql:", "postgresql+psycopg:"), isolation_level="AUTOCOMMIT"
@@ -62,7 +62,7 @@ def postgresql_url(postgresql_cluster, request):
 
 @pytest.fixture(params=DATABASES)
 def database_url(request, tmp_path):
-    """An empty database, of each kind."""
+    """Give an empty database, of each kind."""
     if request.param == "sqlite":
         return f"sqlite:///{tmp_path}/bridge.db"
     return request.getfixturevalue("postgresql_url")
@@ -70,7 +70,7 @@ def database_url(request, tmp_path):
 
 @pytest.fixture
 def outbox(database_url):
-    """An empty outbox, on each kind of database."""
+    """Give an empty outbox, on each kind of database."""
     opened = Outbox.open(database_url)
     yield opened
     opened.close()

@@ -364,7 +364,7 @@ def test_nothing_is_taken_while_the_database_is_busy(tmp_path, monkeypatch):
     engine = create_engine(f"sqlite:///{tmp_path}/bridge.db")
     with engine.connect() as connection:
         connection.exec_driver_sql("BEGIN IMMEDIATE")
-        with pytest.raises(Unavailable, match="^database: busy$"):
+        with pytest.raises(Unavailable, match=r"^database: busy$"):
             accept(outbox, alert())
         assert not outbox.writable()
         connection.rollback()

@@ -1,0 +1,128 @@
+"""bridge.yml: what is read, every problem by its exact line, receivers as modules, who may go without credentials."""
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+import bridge.receivers
+from bridge import config
+from bridge.errors import ConfigError
+from bridge.settings import Headers, ReceiverSettings
+
+BAD = sorted((Path(__file__).parent / "badconfigs").glob("*.yml"))
+GOOD = """
+database: postgresql://user:hunter2@db/bridge
+bigpanda: {app_key: app, token_file: %(token)s}
+receivers:
+  - receiver: alertmanager
+    source: prod
+    bearer_token_file: %(token)s
+    statuses: {Page: critical}
+    reconcile: {urls: ["http://am-1:9093/", "http://am-2:9093"], receiver: bigpanda}
+    watchdog: {alertname: Watchdog, max_silence: 1m}
+  - {receiver: alertmanager, source: lab, update_interval: 0s, primary_property: [host]}
+"""
+
+
+@pytest.fixture
+def file(tmp_path):
+    token = tmp_path / "token"
+    token.write_text("s3cret\n")
+    written = tmp_path / "bridge.yml"
+    written.write_text(GOOD % {"token": token})
+    return written
+
+
+@pytest.mark.parametrize("file", BAD, ids=lambda file: file.stem)
+def test_each_bad_file_is_told_by_exactly_its_problems(file):
+    """Every problem of a file is told at once, one line each, with its path in the file."""
+    lines = file.read_text().splitlines()
+    expected = [line.removeprefix("# expected: ") for line in lines if line.startswith("# expected: ")]
+    with pytest.raises(ConfigError) as raised:
+        config.load(file)
+    assert list(raised.value.problems) == [line.replace("{known}", ", ".join(config.known())) for line in expected]
+    assert "geheim" not in str(raised.value)
+
+
+def test_a_file_that_is_not_there_is_one_problem(tmp_path):
+    """A missing file is told with the system's reason."""
+    with pytest.raises(ConfigError) as raised:
+        config.load(tmp_path / "bridge.yml")
+    assert raised.value.problems == ("cannot read: No such file or directory",)
+
+
+def test_a_good_file_is_read_with_its_defaults(file):
+    """Durations are seconds, sizes bytes; what is not said has the documented default."""
+    found = config.load(file)
+    assert (found.retention, found.max_body) == (30 * 86400.0, 64_000_000)
+    panda = found.bigpanda
+    assert (panda.url, panda.events_per_minute, panda.batch_size, panda.timeout) == (
+        "https://api.bigpanda.io/data/v2/alerts",
+        300.0,
+        100,
+        10.0,
+    )
+    prod, lab = found.receivers
+    assert (prod.update_interval, prod.statuses, prod.reconcile.urls) == (
+        900.0,
+        {"page": "critical"},
+        ("http://am-1:9093", "http://am-2:9093"),
+    )
+    assert (prod.reconcile.interval, prod.reconcile.min_uptime, prod.watchdog.max_silence) == (60.0, 300.0, 60.0)
+    assert (lab.update_interval, lab.primary_property, lab.reconcile) == (0.0, ("host",), None)
+
+
+def test_no_secret_is_in_what_a_config_says_of_itself(file):
+    """Not the tokens, and not the database's password."""
+    found = config.load(file)
+    assert found.bigpanda.token.read() == "s3cret"
+    assert found.database.read().startswith("postgresql://")
+    assert not {"s3cret", "hunter2"} & set(repr(found).replace("@", " ").replace(":", " ").split())
+
+
+@pytest.mark.parametrize(
+    ("addresses", "problems"),
+    [
+        (["127.0.0.1:9789"], 0),
+        (["localhost:9789", "[::1]:9789"], 0),
+        (["0.0.0.0:9789"], 1),
+        (["127.0.0.1:9789", "[::]:9789"], 1),
+        ([":9789"], 1),
+        (["bridge.example.com:9789"], 1),
+    ],
+)
+def test_a_receiver_without_credentials_is_for_loopback_only(file, addresses, problems):
+    """Anyone could resolve every alert otherwise."""
+    found = config.unauthenticated(config.load(file), addresses)
+    assert len(found) == problems
+    assert all(line.startswith("receivers[1]: alertmanager/lab has no credentials") for line in found)
+
+
+def test_a_receiver_may_be_opened_on_purpose(file):
+    """allow_unauthenticated: true overrides."""
+    file.write_text(file.read_text().replace("source: lab,", "source: lab, allow_unauthenticated: true,"))
+    assert config.unauthenticated(config.load(file), ["0.0.0.0:9789"]) == []
+
+
+def test_headers_are_secrets_too(tmp_path):
+    """`NAME_file: PATH` reads a header's value from a file."""
+    (tmp_path / "key").write_text("k3y")
+
+    class Settings(ReceiverSettings):
+        headers: Headers
+
+    written = {"x-api-key_file": str(tmp_path / "key"), "x-more": "m"}
+    found = Settings(receiver="r", source="s", headers=written).headers
+    assert {name: secret.read() for name, secret in found.items()} == {"x-api-key": "k3y", "x-more": "m"}
+
+
+def test_a_receiver_is_one_module(file, tmp_path, monkeypatch):
+    """A module that appears in the folder is a receiver, with no line changed elsewhere."""
+    folder = tmp_path / "more"
+    folder.mkdir()
+    shutil.copy(Path(bridge.receivers.__path__[0]) / "alertmanager.py", folder / "copied.py")
+    monkeypatch.setattr(bridge.receivers, "__path__", [*bridge.receivers.__path__, str(folder)])
+    file.write_text(file.read_text().replace("{receiver: alertmanager", "{receiver: copied"))
+    assert config.load(file).receivers[1].receiver == "copied"
+    assert config.module("copied").translate({"alerts": []}, config.load(file).receivers[1], 0.0).alerts == ()

@@ -25,13 +25,19 @@ class Control:
         """400 for what cannot be done, with the reason."""
         name = request.path.strip("/")
         if request.method == "GET" and name in self.reads:
-            found = self.reads[name](request.query)
-            return found if isinstance(found, Reply) else answer(200, found)
+            return self._read(self.reads[name], request)
         if request.method == "DELETE" and name == "faults":
             return answer(200, {"cleared": self._sandbox.faults.clear(request.query.get("vendor"))})
         if request.method == "POST" and name in self.changes:
             return self._change(self.changes[name], request)
         return answer(404, {"error": f"no such call: {request.method} /control/{name}"})
+
+    def _read(self, read: Callable[[Mapping[str, str]], Any], request: Request) -> Reply:
+        try:
+            found = read(request.query)
+        except ValueError as wrong:
+            return answer(400, {"error": str(wrong)})
+        return found if isinstance(found, Reply) else answer(200, found)
 
     def _change(self, change: Callable[..., Any], request: Request) -> Reply:
         try:

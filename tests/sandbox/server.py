@@ -1,6 +1,7 @@
 """The one HTTP server: a thread per connection, so a hung one holds up nobody else."""
 
 import contextlib
+import sys
 import threading
 import time
 from collections.abc import Callable
@@ -134,7 +135,9 @@ class _Server(ThreadingHTTPServer):
                 self._open.pop(request, None)
 
     def handle_error(self, request: Any, client_address: Any) -> None:
-        """Say nothing: a client that goes away in the middle is what this server is for."""
+        """Say nothing of a client that goes away in the middle: that is what this server is for."""
+        if not isinstance(sys.exception(), OSError):
+            super().handle_error(request, client_address)
 
     def abort(self, connection: Any) -> None:
         """Close with RST instead of FIN."""

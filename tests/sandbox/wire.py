@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from tests.sandbox.server import Sandbox
 
 _PIECES = 40
+_GLANCE = 0.2
 _GARBAGE = b"<html><body><h1>Bad gateway</h1></body>"
 
 
@@ -20,6 +21,7 @@ class Line(Protocol):
     """The connection that a fault is carried out on."""
 
     close_connection: bool
+    connection: socket.socket
 
     @property
     def wfile(self) -> BinaryIO | BufferedIOBase: ...
@@ -32,6 +34,16 @@ class Line(Protocol):
 def linger_none(connection: socket.socket) -> None:
     """Make close() send RST."""
     connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+
+
+def gone(connection: socket.socket) -> bool:
+    """Whether the other side has hung up."""
+    try:
+        return connection.recv(1, socket.MSG_PEEK | socket.MSG_DONTWAIT) == b""
+    except BlockingIOError:
+        return False
+    except OSError:
+        return True
 
 
 def hang_up(connection: socket.socket) -> None:
@@ -69,11 +81,12 @@ def _send(line: Line, reply: Reply) -> int:
 
 
 def _hang(line: Line, fault: Fault, act: Callable[[], Reply], sandbox: "Sandbox") -> int | None:
-    """Without `seconds` until the fault is taken away; the connection is then closed without an answer."""
+    """Wait; without `seconds` until the client or the fault is gone, and then close without an answer."""
     if fault.seconds is not None:
         return _send(line, act()) if not sandbox.stopping.wait(fault.seconds) else None
-    while sandbox.faults.standing(fault.id) and not sandbox.stopping.wait(0.2):
-        pass
+    while sandbox.faults.standing(fault.id) and not gone(line.connection):
+        if sandbox.stopping.wait(_GLANCE):
+            break
     line.close_connection = True
     return None
 

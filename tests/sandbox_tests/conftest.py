@@ -62,7 +62,7 @@ def sandbox(clock) -> Iterator[Sandbox]:
 
 @pytest.fixture
 def client(sandbox) -> Iterator[Callable[..., Client]]:
-    """Makes a client: `client("/vigilmon/api/v1", "token")`."""
+    """Make a client: `client("/vigilmon/api/v1", "token")`."""
     made: list[Client] = []
 
     def make(path: str, token: str = "") -> Client:

@@ -83,6 +83,16 @@ def test_a_callback_needs_all_three(state, one, callback, missing):
     assert callback.post("", json={**call, "incident_id": "unknown"}).status_code == 404
 
 
+def test_sharing_by_itself(sandbox, state, receiver):
+    """With automatic sharing a new incident is POSTed at once, and again when its alert ends."""
+    sandbox.settings.bigpanda.share_automatically = True
+    state.outbound.configure(receiver.url, form="v2")
+    state.send_event(host="h2", status="critical")
+    state.send_event(host="h2", status="ok")
+    receiver.wait_for(2)
+    assert [json.loads(body)["event"] for _, body in receiver.got] == ["incident#new", "incident#closed"]
+
+
 def test_no_header_value_is_shown(state, one, control):
     """What was configured can be read, without its secrets."""
     state.share(one)

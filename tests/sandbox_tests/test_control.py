@@ -81,6 +81,11 @@ def test_requests_are_counted(sandbox, control, client):
     assert "vtk_sandbox" not in str(counted)
 
 
+def test_a_bad_query_is_said(control):
+    """A number that is none is refused."""
+    assert control.get("/bigpanda/events?after=x").status_code == 400
+
+
 def test_reset(sandbox, control):
     """Everything is as it was at the start: no faults, no counts, an empty world, the first settings."""
     control.post("/populate", json={"monitors": 3})

@@ -90,6 +90,14 @@ def test_a_hung_connection_holds_up_nobody(sandbox, vigilmon, client):
     assert len(ended) == 50
 
 
+def test_a_client_that_gives_up(sandbox, vigilmon):
+    """Its own deadline ends the wait, and the connection is not held any longer."""
+    sandbox.faults.set("vigilmon", "hang")
+    with pytest.raises(requests.ReadTimeout):
+        vigilmon.get("/monitors", timeout=0.3)
+    until(lambda: sandbox.traffic.described()["vigilmon"]["open_now"] == 0)
+
+
 def test_a_hang_of_some_seconds_ends_with_the_answer(sandbox, vigilmon):
     """Late, but as usual."""
     sandbox.faults.set("vigilmon", "hang", seconds=0.3, count=1)

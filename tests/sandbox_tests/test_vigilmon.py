@@ -17,7 +17,7 @@ def test_monitors_come_in_pages_of_twenty(sandbox, vigilmon):
     assert [len(page["data"]) for page in pages] == [20, 20, 5, 0]
     assert pages[1]["meta"] == {"current_page": 2, "total": 45}
     assert sorted(pages[0]["data"][0]) == sorted(
-        "id name url method check_interval_seconds is_active current_status last_checked_at".split()
+        ["id", "name", "url", "method", "check_interval_seconds", "is_active", "current_status", "last_checked_at"]
     )
 
 
@@ -42,7 +42,7 @@ def test_uptime_is_in_the_detail_only(sandbox, vigilmon):
         ({"current_status": "paused", "is_active": False}, "paused", False, True),
     ],
 )
-def test_statuses(sandbox, vigilmon, change, status, active, checked):
+def test_statuses(sandbox, vigilmon, change, status, active, checked):  # noqa: PLR0913, PLR0917  a row of the table
     """A monitor that was never checked has no status or "pending", and no time of a check."""
     number = sandbox.world.vigilmon.add("svc1", "https://svc1.example.com")
     sandbox.world.vigilmon.change(number, **change)

@@ -7,8 +7,8 @@ from sqlalchemy import Connection, Row, delete, insert, select, update
 
 from bridge.event import Mapping as EventMapping
 from bridge.event import Status, draft, status_of
-from bridge.intake import PRIORITY, read
 from bridge.ledger import Kind
+from bridge.rows import PRIORITY, read
 from bridge.schema import dead, events, keys, quarantine
 
 _COLUMNS = (

@@ -1,32 +1,22 @@
 """What webhooks change in the store: key states and the events to send, decided and written in one transaction."""
 
-import json
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, fields
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 from sqlalchemy import Connection, insert, select, update
 
-from bridge.alert import Alert, SetAside, clean
+from bridge.alert import Alert, SetAside
 from bridge.database import Database
 from bridge.event import NONE, Draft, Status, draft, status_of
 from bridge.event import Mapping as EventMapping
-from bridge.ledger import Action, Decision, Kind, Known, Reason, Waiting, decide
+from bridge.ledger import Action, Decision, Known, Reason, decide
+from bridge.rows import BLANK, PRIORITY, known, quarantined, waiting_event, written
 from bridge.schema import events, heartbeats, keys, quarantine, senders, waiting
 
-LARGEST_BODY = 1_000_000
-"""Characters of a body that are kept in quarantine."""
 _AT_ONCE = 500
 """Keys that one SELECT names."""
-_json = json.JSONEncoder(separators=(",", ":")).encode
-_MEMBERS = tuple(member.name for member in fields(Alert))
-_BLANK = {
-    "receiver": "", "source": "", "status": "", "content": "", "timestamp": 0, "seq": 0, "told_at": 0.0,
-    "starts_at": 0.0, "ended_at": None, "at": None, "doubtful": False, "alert": "", "updated_at": 0.0,
-}  # fmt: skip
-PRIORITY = {Status.CRITICAL: 0, Status.OK: 1}
-"""Who goes first across keys; 2 for every other status."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -97,7 +87,7 @@ class Intake:
         tails = self._tails(sorted(found)) if found else {}
         for key in wanted:
             row, tail = found.get(key), tails.get(key)
-            self._lines[key] = _Line(_known(row, tail), row.seq if row else 0, tail)
+            self._lines[key] = _Line(known(row, tail), row.seq if row else 0, tail)
 
     def _known(self, wanted: Sequence[str]) -> Iterator[Any]:
         for part in _parts(wanted):
@@ -106,7 +96,7 @@ class Intake:
 
     def _reserve(self, missing: Sequence[str]) -> dict[str, Any]:
         """Lock keys that are not there yet: insert them empty, so that two replicas cannot both be the first."""
-        rows = [_BLANK | {"key": key} for key in missing]
+        rows = [BLANK | {"key": key} for key in missing]
         self._connection.execute(self._database.insert(keys).on_conflict_do_nothing(), rows)
         return {row.key: row for row in self._known(missing)}
 
@@ -198,7 +188,7 @@ class Intake:
             told_at=known.told_at if known and follows else self._now,
             ended_at=_ended_at(known, alert, made.status, self._now),
             at=known.at if known and alert.at is None else alert.at,
-            waiting=_waiting(line.tail),
+            waiting=waiting_event(line.tail),
         )
         line.row = {
             "key": alert.key,
@@ -253,32 +243,6 @@ class Intake:
             self._connection.execute(self._database.insert(senders).on_conflict_do_nothing(), rows)
 
 
-def _known(row: Any, tail: Mapping[str, Any] | None) -> Known | None:
-    """Return what a row of `keys` tells; one that was only reserved tells nothing."""
-    if row is None or not row.status:
-        return None
-    return Known(
-        status=Status(row.status),
-        content=row.content,
-        timestamp=row.timestamp,
-        told_at=row.told_at,
-        ended_at=row.ended_at,
-        at=row.at,
-        waiting=_waiting(tail),
-    )
-
-
-def _waiting(tail: Mapping[str, Any] | None) -> Waiting | None:
-    if tail is None:
-        return None
-    return Waiting(
-        kind=Kind(tail["kind"]),
-        timestamp=tail["timestamp"],
-        not_before=tail["not_before"],
-        replaces=tail["replaces"],
-    )
-
-
 def _shown(known: Known | None) -> str:
     return known.content if known and known.open else ""
 
@@ -297,22 +261,6 @@ def _count(outcome: Outcome, decision: Decision, status: Status | None, *, mappe
     outcome.queued += decision.action in (Action.QUEUE, Action.HOLD)
     outcome.unchanged += decision.action is Action.UNCHANGED
     outcome.skipped += decision.action is Action.SKIP
-
-
-def quarantined(receiver: str, source: str, reason: str, body: str, now: float) -> dict[str, Any]:
-    """Return the row that keeps what could not be read."""
-    text = clean(body[:LARGEST_BODY])
-    return {"receiver": receiver, "source": source, "reason": reason, "body": text, "received_at": now}
-
-
-def written(alert: Alert) -> str:
-    """Return an alert as JSON."""
-    return _json({name: getattr(alert, name) for name in _MEMBERS})
-
-
-def read(text: str) -> Alert:
-    """Return the alert that `written` wrote."""
-    return Alert(**json.loads(text))
 
 
 def _parts(items: Sequence[Any]) -> Iterator[Sequence[Any]]:

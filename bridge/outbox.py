@@ -12,7 +12,8 @@ from bridge.deadletters import DeadLetter, Quarantined, Requeued
 from bridge.dispatch import Claimed
 from bridge.errors import Unavailable
 from bridge.event import Mapping
-from bridge.intake import Intake, Notification, Outcome, quarantined
+from bridge.intake import Intake, Notification, Outcome
+from bridge.rows import quarantined
 from bridge.standing import Counts, Gate, Heartbeat, OpenKey, Recent
 
 __all__ = [
@@ -85,6 +86,13 @@ class Outbox:
         """Make an event that will never be accepted a dead letter; its key goes on."""
         with self._database.write() as connection:
             dispatch.bury(connection, claimed, reason, now)
+
+    def reclaim(self) -> int:
+        """Free what a process that is gone had claimed, where no other can be at work; returns how many events."""
+        if self._database.postgresql:
+            return 0
+        with self._database.write() as connection:
+            return dispatch.reclaim(connection)
 
     def next_due(self, now: float) -> float | None:
         """Return when the next event is due (at most `now` when one is), None when nothing waits."""

@@ -8,8 +8,8 @@ from sqlalchemy import Column, ColumnElement, Connection, and_, case, delete, fu
 
 from bridge.alert import Alert
 from bridge.database import Database
-from bridge.intake import read
 from bridge.ledger import Kind
+from bridge.rows import read
 from bridge.schema import closed, dead, destinations, events, heartbeats, keys, quarantine, roles, senders, waiting
 
 _open = keys.c.status.not_in((literal_column("'ok'"), literal_column("''")))

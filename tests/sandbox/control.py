@@ -51,6 +51,7 @@ class Control:
 def _world_changes(sandbox: "Sandbox") -> dict[str, Callable[..., Any]]:
     world = sandbox.world
     changes: dict[str, Callable[..., Any]] = {"populate": world.populate, "webhooks": world.send_webhooks}
+    changes["webhooks/send"] = world.send_webhook
     for vendor, methods in (
         ("vigilmon", "add remove change pause resume down up escalate certificate_expires"),
         ("thousandeyes", "add_test change_test remove_test add_rule trigger clear suppress send_test_webhook"),

@@ -66,6 +66,16 @@ def test_what_cannot_be_done_is_said(control, call, body, status):
     assert (answer.status_code, "error" in answer.json()) == (status, True)
 
 
+def test_any_body_can_be_sent_as_a_webhook(control, receiver):
+    """Payloads that the world does not make by itself reach the receiver all the same."""
+    send = {"vendor": "thousandeyes", "body": {"eventType": "AGENT_ALERT_NOTIFICATION_TRIGGER"}}
+    assert control.post("/webhooks/send", json=send).status_code == 400
+    control.post("/webhooks", json={"vendor": "thousandeyes", "url": receiver.url, "bearer": "t"})
+    assert control.post("/webhooks/send", json=send).status_code == 200
+    receiver.wait_for(1)
+    assert receiver.got[0][0]["Authorization"] == "Bearer t"
+
+
 def test_requests_are_counted(sandbox, control, client):
     """Per vendor: how many, to which templates, with which methods and whose credentials, as a hash."""
     vigilmon = client("/vigilmon/api/v1", "vtk_sandbox")

@@ -126,7 +126,12 @@ def _http_result(of: VendorTest, now: float, place: int, *, certificates: bool) 
 def network_results(of: VendorTest, now: float) -> list[dict[str, Any]]:
     """Loss in percent, times in milliseconds."""
     measured: dict[str, Any] = {"loss": 0.0, "avgLatency": 41.5, "minLatency": 40.0, "maxLatency": 47.2, "jitter": 1.3}
-    measured |= {"direction": "to-target", "healthScore": 1.0, "server": "checkout.example.com:443"}
+    measured |= {
+        "direction": "to-target",
+        "healthScore": 1.0,
+        "server": "checkout.example.com:443",
+        "serverIp": "192.0.2.10",
+    }
     return [{**_round(of, now), "agent": _agent(place), **measured} for place in range(len(_AGENTS))]
 
 
@@ -144,7 +149,9 @@ def _agent(place: int) -> dict[str, str]:
 
 def _round(of: VendorTest, now: float) -> dict[str, Any]:
     start = int(now // of.interval * of.interval)
-    return {"date": zulu(start + 5), "roundId": start, "startTime": start, "endTime": start + of.interval}
+    page = {"appLink": {"href": f"https://app.thousandeyes.com/view/tests?__a={of.aid}&testId={of.id}"}}
+    times = {"roundId": start, "startTime": start, "endTime": start + of.interval}
+    return {"date": zulu(start + 5), **times, "_links": page}
 
 
 def _certificate(of: VendorTest, days: float, now: float) -> dict[str, Any]:

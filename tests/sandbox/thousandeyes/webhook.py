@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 from tests.sandbox.moments import spaced
 
 if TYPE_CHECKING:
-    from tests.sandbox.thousandeyes.state import Alert
+    from tests.sandbox.thousandeyes.state import Alert, VendorTest
 
 _DISPLAY = {
     "http-server": "HTTP Server",
@@ -41,11 +41,12 @@ def notification(alert: "Alert", active: int) -> dict[str, Any]:
         "ruleId": int(alert.rule.id),
         "permalink": permalink(alert),
     }
-    if alert.alert_type != "bgp":
+    if alert.alert_type == "bgp":
+        said["monitors"] = [_monitor(alert, active)]
+    else:
         said["agents"] = [_agent(alert, number, name, active) for number, name in alert.agents]
     if alert.test:
-        said |= {"testId": int(alert.test.id), "testName": alert.test.name, "testLabels": []}
-        said["testTargetsDescription"] = [alert.test.target]
+        said |= _test(alert.test)
     if alert.cleared is not None:
         said |= {"dateEnd": spaced(alert.cleared), "dateEndZoned": f"{spaced(alert.cleared)} UTC"}
     return {"eventId": f"{uuid.uuid4()}--{alert.id}", "eventType": event, "alert": said}
@@ -54,6 +55,24 @@ def notification(alert: "Alert", active: int) -> dict[str, Any]:
 def permalink(alert: "Alert") -> str:
     """Give the alert's page."""
     return f"https://app.thousandeyes.com/alerts/list/?__a={alert.aid}&alertId={alert.id}"
+
+
+def _test(test: "VendorTest") -> dict[str, Any]:
+    """Describe the test; the links still point to API version 4."""
+    return {
+        "testId": int(test.id),
+        "testName": test.name,
+        "testLabels": [{"id": 562949953465712, "name": "web"}],
+        "testTargetsDescription": [test.target],
+        "apiLinks": [{"rel": "related", "href": f"https://api.thousandeyes.com/v4/tests/{test.id}"}],
+    }
+
+
+def _monitor(alert: "Alert", active: int) -> dict[str, Any]:
+    seen = {"monitorId": 53, "monitorName": "Helsinki, Finland", "prefixId": 610088, "prefix": "192.0.2.0/24"}
+    metrics = {"metricsAtStart": "Reachability: 99.8%", "metricsAtEnd": "" if active == 1 else "Reachability: 100%"}
+    seen |= {"network": "Example (AS 64500)", "permalink": f"{permalink(alert)}&monitorId=53"}
+    return {"dateStart": spaced(alert.started), "active": int(active == 1), **seen, **metrics}
 
 
 def _agent(alert: "Alert", number: str, name: str, active: int) -> dict[str, Any]:

@@ -93,7 +93,8 @@ class Delivery:
         """Stop after the request under way, or after `patience` seconds without it: its lease will end."""
         self._stopping.set()
         self._awake.set()
-        self._thread.join(patience)
+        if self._thread.ident is not None:
+            self._thread.join(patience)
 
     def change(self, route: Route) -> None:
         """Send by another route from the next request on; what stood in the way of the old one is forgotten."""

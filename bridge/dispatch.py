@@ -106,6 +106,12 @@ def bury(connection: Connection, claimed: Claimed, reason: str, now: float) -> i
     return _settle(connection, [claimed], state="dead", reason=reason, closed_at=now)
 
 
+def reclaim(connection: Connection) -> int:
+    """End every lease; returns how many there were."""
+    leased = update(events).where(waiting, events.c.lease_token != "").values(lease_token="", lease_until=0.0)
+    return connection.execute(leased).rowcount
+
+
 def next_due(database: Database, connection: Connection, now: float) -> float | None:
     """Return when the next event may be taken: its own time, or the end of the lease on it."""
     clock = database.clock(connection, now)

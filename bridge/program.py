@@ -27,7 +27,8 @@ _DRAINED: Final = 64_000_000
 _PRUNE_INTERVAL: Final = 60.0
 _PRUNE_ROWS: Final = 500
 _PRUNE_PAUSE: Final = 0.05
-_GRACE: Final = 2.0
+_GRACE: Final = 1.5
+"""Seconds for webhooks under way when the program stops, and then for a request to BigPanda."""
 _log = logging.getLogger(__name__)
 
 
@@ -75,9 +76,11 @@ class Program:
         return self._listener.addresses
 
     def start(self) -> None:
-        """Open the sockets and begin. OSError when an address cannot be used."""
-        self._commits.start()
+        """Open the sockets and begin. OSError when an address cannot be used, Unavailable when the database cannot."""
         self._listener.start()
+        self._commits.start()
+        if reclaimed := self._outbox.reclaim():
+            _log.info("%d events that were under way when the last process ended are due again", reclaimed)
         self._delivery.start()
         self._pruning.start()
         for host, port in self.addresses:

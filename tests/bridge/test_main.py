@@ -1,0 +1,260 @@
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+import requests
+
+from bridge.__main__ import main
+from tests.bridge.panda import Panda
+
+SECRETS = ("bp-token", "am-token")
+HEADERS = {"Authorization": "Bearer am-token"}
+LISTENING = re.compile(r"Listening on 127\.0\.0\.1:(\d+)")
+
+
+@pytest.fixture
+def panda():
+    running = Panda()
+    yield running
+    running.close()
+
+
+@pytest.fixture
+def config(tmp_path, panda):
+    """Write a configuration; return its path."""
+    (tmp_path / "bp").write_text("bp-token")
+    file = tmp_path / "bridge.yml"
+    file.write_text(
+        f"database: sqlite:///{tmp_path}/bridge.db\n"
+        f"bigpanda: {{url: '{panda.url}', app_key: app, token_file: {tmp_path}/bp, timeout: 2s, "
+        "events_per_minute: 6000}\n"
+        "receivers:\n"
+        "  - {receiver: alertmanager, source: prod, bearer_token: am-token}\n"
+    )
+    return file
+
+
+class Running:
+    """The bridge as a process."""
+
+    def __init__(self, config, *more):
+        self.log = config.with_name("log")
+        with self.log.open("ab") as log:
+            began = log.tell()
+            self.process = subprocess.Popen(
+                [sys.executable, "-m", "bridge", f"--config.file={config}", "--web.listen-address=127.0.0.1:0", *more],
+                stderr=log,
+            )
+        eventually(lambda: LISTENING.search(self.log.read_text()[began:]) or self.process.poll() is not None)
+        self.url = f"http://127.0.0.1:{LISTENING.search(self.log.read_text()[began:])[1]}"
+
+    def post(self, *names, firing=True, at=1):
+        moment = f"2026-11-20T20:{at:02}:00Z"
+        alerts = [
+            {
+                "status": "firing" if firing else "resolved",
+                "labels": {"alertname": "Down", "severity": "critical", "host": name},
+                "annotations": {},
+                "startsAt": "2026-11-20T20:00:00Z",
+                "endsAt": "0001-01-01T00:00:00Z" if firing else moment,
+                "fingerprint": name,
+            }
+            for name in names
+        ]
+        body = {"version": "4", "alerts": alerts}
+        return requests.post(f"{self.url}/webhooks/alertmanager/prod", json=body, headers=HEADERS, timeout=30)
+
+    def metric(self, name):
+        page = requests.get(f"{self.url}/metrics", timeout=30).text
+        return float(re.search(rf"^vendorwatch_bridge_{re.escape(name)} (\S+)$", page, re.MULTILINE)[1])
+
+    def stop(self, number=signal.SIGTERM):
+        self.process.send_signal(number)
+        return self.process.wait(60)
+
+
+@pytest.fixture
+def start(config):
+    """Start bridges; all end with the test."""
+    started = []
+
+    def begin(*more):
+        started.append(Running(config, *more))
+        return started[-1]
+
+    yield begin
+    for one in started:
+        if one.process.poll() is None:
+            one.process.kill()
+        one.process.wait()
+
+
+def eventually(condition, patience=30.0):
+    end = time.monotonic() + patience
+    while not (found := condition()):
+        assert time.monotonic() < end, "it did not happen"
+        time.sleep(0.05)
+    return found
+
+
+def test_an_alert_and_its_end_arrive(start, panda):
+    """What is answered 200 arrives at BigPanda, and no secret is in the log or on a page."""
+    bridge = start("--log.level=debug")
+    assert bridge.post("a").status_code == 200
+    eventually(lambda: panda.statuses("prod:a") == ["critical"])
+    assert bridge.post("a").status_code == 200
+    assert bridge.post("a", firing=False).status_code == 200
+    eventually(lambda: panda.statuses("prod:a") == ["critical", "ok"])
+    assert requests.get(f"{bridge.url}/-/ready", timeout=30).status_code == 200
+    page = requests.get(f"{bridge.url}/metrics", timeout=30).text
+    assert bridge.stop() == 0
+    assert not [secret for secret in SECRETS if secret in page + bridge.log.read_text()]
+
+
+def test_nothing_is_lost_when_bigpanda_hangs_and_the_bridge_is_killed(start, panda):
+    """BigPanda hangs, webhooks are answered all the same; after SIGKILL and a restart all arrives, in order."""
+    panda.flowing.clear()
+    bridge = start()
+    for names, firing in ((("a", "b"), True), (("a",), False), (("c", "d", "e"), True), (("b",), False)):
+        assert bridge.post(*names, firing=firing).status_code == 200
+    eventually(lambda: bridge.metric('outbox_events{state="waiting"}') == 7)
+    bridge.stop(signal.SIGKILL)
+    bridge = start()
+    assert bridge.post("f").status_code == 200
+    panda.flowing.set()
+    eventually(lambda: len({json.dumps(event) for event in panda.events}) == 8, 90)
+    assert panda.statuses("prod:a") == ["critical", "ok"]
+    assert panda.statuses("prod:b") == ["critical", "ok"]
+    eventually(lambda: bridge.metric('outbox_events{state="waiting"}') == 0)
+    assert bridge.metric("destination_up") == 1
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_ends_it_while_bigpanda_hangs(start, panda, number):
+    """Status 0, and the event is sent after the next start."""
+    panda.flowing.clear()
+    bridge = start()
+    bridge.post("a")
+    assert bridge.stop(number) == 0
+    panda.flowing.set()
+    start()
+    eventually(lambda: panda.statuses("prod:a") == ["critical"])
+
+
+def test_reload_takes_a_good_file_and_keeps_out_a_bad_one(start, config, panda):
+    """SIGHUP and POST /-/reload read the file again; a bad one is told and changes nothing."""
+    bridge = start("--web.enable-lifecycle")
+    good = config.read_text()
+    config.write_text(good.replace("app_key: app", "app_key: other"))
+    assert requests.post(f"{bridge.url}/-/reload", timeout=30).status_code == 200
+    bridge.post("a")
+    eventually(lambda: panda.requests)
+    assert panda.requests[0]["app_key"] == "other"
+    config.write_text(good.replace("app_key: app", "app_kee: app"))
+    answer = requests.post(f"{bridge.url}/-/reload", timeout=30)
+    assert answer.status_code == 500
+    assert "bigpanda.app_kee: unknown key" in answer.text
+    assert bridge.metric("config_last_reload_successful") == 0
+    assert bridge.post("b").status_code == 200
+    config.write_text(good.replace("source: prod", "source: new"))
+    bridge.process.send_signal(signal.SIGHUP)
+    eventually(lambda: bridge.post("c").status_code == 404)
+    assert bridge.metric("config_last_reload_successful") == 1
+
+
+def test_a_mended_token_is_used_after_a_reload(start, config, panda):
+    """Refused credentials stop the destination; a reload with the right ones tries at once."""
+    config.with_name("bp").write_text("wrong")
+    bridge = start()
+    bridge.post("a")
+    eventually(lambda: bridge.metric("destination_up") == 0)
+    assert requests.get(f"{bridge.url}/-/ready", timeout=30).status_code == 200
+    config.with_name("bp").write_text("bp-token")
+    bridge.process.send_signal(signal.SIGHUP)
+    eventually(lambda: panda.statuses("prod:a") == ["critical"])
+    assert bridge.metric("dead_letters") == 0
+
+
+def test_the_configuration_can_be_checked_alone(config, capsys):
+    """--config.check tells ok, or each problem with its place, and starts nothing."""
+    assert main([f"--config.file={config}", "--config.check"]) == 0
+    assert capsys.readouterr().out == f"{config}: ok\n"
+    config.write_text("database: mysql://x\nreceivers: []\n")
+    assert main([f"--config.file={config}", "--config.check"]) == 1
+    told = capsys.readouterr().err.splitlines()
+    assert len(told) == 3
+    assert all(line.startswith(f"{config}: ") for line in told)
+    assert not config.with_name("bridge.db").exists()
+
+
+@pytest.mark.parametrize("command", [[], ["serve"], ["check"], ["send-test"], ["dead-letters", "list"]])
+def test_a_bad_configuration_ends_every_command(config, capsys, command):
+    """Status 1, a line for each problem, no traceback, no secret."""
+    config.write_text(config.read_text().replace("app_key: app, ", "").replace("source: prod", "source: '!'"))
+    assert main([*command, "--config.file", str(config)]) == 1
+    told = capsys.readouterr()
+    assert f"{config}: bigpanda.app_key: missing\n" in told.err
+    assert "receivers[0].source" in told.err
+    assert not [secret for secret in SECRETS if secret in told.err + told.out]
+
+
+def test_an_open_door_is_refused(config, capsys):
+    """A receiver that anyone may write to is served on loopback only."""
+    config.write_text(config.read_text().replace(", bearer_token: am-token", ""))
+    assert main([f"--config.file={config}", "--web.listen-address=0.0.0.0:0"]) == 1
+    assert "has no credentials and 0.0.0.0 is not loopback" in capsys.readouterr().err
+    config.write_text(config.read_text().replace("source: prod", "source: prod, allow_unauthenticated: true"))
+    assert main([f"--config.file={config}", "--web.listen-address=0.0.0.0:0", "--config.check"]) == 0
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["--nonsense"],
+        ["nonsense"],
+        ["serve", "now"],
+        ["dead-letters"],
+        ["dead-letters", "show"],
+        ["dead-letters", "list", "3"],
+        ["dead-letters", "requeue"],
+        ["dead-letters", "requeue", "--all", "3"],
+        ["dead-letters", "discard", "x"],
+        ["dead-letters", "list", "--format=xml"],
+        ["--web.listen-address=nowhere"],
+        ["--log.level=loud"],
+    ],
+)
+def test_bad_flags_end_with_2(capsys, arguments):
+    """One line says what is wrong."""
+    with pytest.raises(SystemExit) as ended:
+        main(arguments)
+    assert ended.value.code == 2
+    assert capsys.readouterr().err.count("\n") == 1
+
+
+def test_the_version_is_told(capsys):
+    """--version prints it and ends with 0."""
+    with pytest.raises(SystemExit) as ended:
+        main(["--version"])
+    assert ended.value.code == 0
+    assert capsys.readouterr().out.startswith("vendorwatch-bridge, version ")
+
+
+def test_a_taken_address_is_told(start, config, tmp_path):
+    """Status 1 and one line, no traceback."""
+    bridge = start()
+    other = tmp_path / "other.yml"
+    other.write_text(config.read_text().replace("bridge.db", "other.db"))
+    address = bridge.url.removeprefix("http://")
+    ended = subprocess.run(
+        [sys.executable, "-m", "bridge", f"--config.file={other}", f"--web.listen-address={address}"],
+        capture_output=True, text=True, check=False, env=os.environ, timeout=60,
+    )  # fmt: skip
+    assert ended.returncode == 1
+    assert "cannot listen: " in ended.stderr
+    assert "Traceback" not in ended.stderr

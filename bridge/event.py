@@ -45,6 +45,9 @@ _ROVING = ("generator_url", "alertmanager_url")
 _TOLD = frozenset({"description", "runbook_url", "dashboard_url"})
 """Annotations that have a member of their own."""
 _json = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), sort_keys=True).encode
+_UNLABELLED = MEMBERS | {"service"}
+_REMEMBERED = 2000
+"""Characters of names, up to which they are remembered."""
 _UNFIT = re.compile(r"[^a-z0-9_-]")
 
 
@@ -127,13 +130,14 @@ def build(alert: Alert, status: Status, timestamp: int, mapping: Mapping) -> dic
 
 def _members(alert: Alert, status: Status, mapping: Mapping) -> abc.Iterator[tuple[str, Any]]:
     primary = _primary(alert, mapping)
-    taken = MEMBERS if primary else MEMBERS | {"service"}
-    tags, names = _tags(alert, taken)
-    yield from tags.items()
+    names = _names(tuple(alert.labels), tuple(alert.annotations), labelled=bool(primary))
+    for name, value in zip(names, (*alert.labels.values(), *alert.annotations.values()), strict=True):
+        if name:
+            yield name, _value(value)
     yield "incident_identifier", alert.key
     yield "vendorwatch_key", alert.key[:LONGEST_VALUE]
     yield "status", status.value
-    yield "primary_property", names[primary] if primary else "service"
+    yield "primary_property", names[list(alert.labels).index(primary)] if primary else "service"
     if not primary:
         yield "service", alert.source
     if alert.name:
@@ -154,37 +158,44 @@ def _description(alert: Alert) -> str:
     return clean(text)[:LONGEST_DESCRIPTION]
 
 
-def _tags(alert: Alert, taken: frozenset[str]) -> tuple[dict[str, str], dict[str, str]]:
-    """Return the tags, and each label's name as a tag. Names that fall together are kept apart by a hash."""
-    tags: dict[str, str] = {}
-    names: dict[str, str] = {}
-    for name in sorted(alert.labels, key=_rank):
-        names[name] = free = _free(_fold(name, "label_"), name, "label_", taken, tags)
-        tags[free] = _value(alert.labels[name])
-    for name in sorted(alert.annotations, key=_rank):
-        if name not in _TOLD:
-            tags[_free(_fold(name, "annotation_"), name, "annotation_", taken, tags)] = _value(alert.annotations[name])
-    return tags, names
+def _names(labels: tuple[str, ...], annotations: tuple[str, ...], *, labelled: bool) -> tuple[str, ...]:
+    """Return each label's and each annotation's name as a tag, "" for what has a member of its own.
+
+    `labelled`: a label is the primary property; without one `service` is a member. Alerts of one rule share their
+    names, so they are remembered, but for names so long that remembering them would cost.
+    """
+    known = _tag_names if sum(map(len, labels + annotations)) < _REMEMBERED else _tag_names.__wrapped__
+    return known(labels, annotations, MEMBERS if labelled else _UNLABELLED)
+
+
+@lru_cache(maxsize=4096)
+def _tag_names(labels: tuple[str, ...], annotations: tuple[str, ...], taken: frozenset[str]) -> tuple[str, ...]:
+    used: set[str] = set(taken)
+    tags = {}
+    for name in sorted(labels, key=_rank):
+        tags[name, "label_"] = _free(name, "label_", taken, used)
+    for name in sorted(set(annotations) - _TOLD, key=_rank):
+        tags[name, "annotation_"] = _free(name, "annotation_", taken, used)
+    return tuple(tags[name, "label_"] for name in labels) + tuple(
+        tags.get((name, "annotation_"), "") for name in annotations
+    )
 
 
 def _rank(name: str) -> tuple[bool, str]:
     return (_fold(name, "label_") != name, name)
 
 
-def _free(folded: str, name: str, prefix: str, taken: frozenset[str], tags: abc.Mapping[str, str]) -> str:
-    """Return a name that is not taken: as it is, with its prefix, with a hash of the original name."""
-    if folded not in taken and folded not in tags:
-        return folded
-    if folded in taken or prefix == "annotation_":
+def _free(name: str, prefix: str, taken: frozenset[str], used: set[str]) -> str:
+    """Take a name that is not used: as it is, with its prefix, with a hash of the original name."""
+    folded, salt = _fold(name, prefix), name
+    if folded in taken or (folded in used and prefix == "annotation_"):
         folded = _shortened(prefix + folded, name)
-    salt = name
-    while folded in taken or folded in tags:
-        folded = _hashed(folded, salt)
-        salt += "+"
+    while folded in used:
+        folded, salt = _hashed(folded, salt), salt + "+"
+    used.add(folded)
     return folded
 
 
-@lru_cache(maxsize=8192)
 def _fold(name: str, prefix: str) -> str:
     """Return the name in BigPanda's alphabet: accents dropped, `prefix` before what starts with no letter."""
     plain = unicodedata.normalize("NFKD", name)

@@ -15,6 +15,7 @@ from bridge.ledger import Action, Decision, Known, Reason, decide
 from bridge.rows import BLANK, PRIORITY, known, quarantined, waiting_event, written
 from bridge.schema import events, heartbeats, keys, quarantine, senders, waiting
 
+_KNOWN = [keys.c[name] for name in ("key", "status", "content", "timestamp", "seq", "told_at", "ended_at", "at")]
 _AT_ONCE = 500
 """Keys that one SELECT names."""
 
@@ -91,7 +92,7 @@ class Intake:
 
     def _known(self, wanted: Sequence[str]) -> Iterator[Any]:
         for part in _parts(wanted):
-            query = select(keys).where(keys.c.key.in_(part)).order_by(keys.c.key).with_for_update()
+            query = select(*_KNOWN).where(keys.c.key.in_(part)).order_by(keys.c.key).with_for_update()
             yield from self._connection.execute(query)
 
     def _reserve(self, missing: Sequence[str]) -> dict[str, Any]:

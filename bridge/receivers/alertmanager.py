@@ -120,9 +120,12 @@ def _strings(entry: Mapping[str, Any], member: str) -> dict[str, str]:
     found = entry.get(member)
     if not isinstance(found, dict):
         raise Unreadable(f"{member}: not an object")
-    for value in found.values():
-        if not isinstance(value, str):
-            raise Unreadable(f"{member}: a value is not a string")
+    try:
+        text = "".join((*found, *found.values()))
+    except TypeError as error:
+        raise Unreadable(f"{member}: a value is not a string") from error
+    if text.isascii() and "\0" not in text:
+        return found
     return {clean(name): clean(value) for name, value in found.items()}
 
 

@@ -10,7 +10,8 @@ import responses
 import urllib3
 from requests import exceptions as broken
 
-from bridge.bigpanda import UNREACHED, Answer, BigPanda, body, judge, words
+from bridge.bigpanda import Answer, BigPanda, body, judge, words
+from bridge.connection import UNREACHED
 from bridge.errors import DeliveryError, Overloaded, Rejected, Stopped, Unreached
 from bridge.notation import Secret
 

@@ -24,6 +24,8 @@ ILL: Final = (1.0, 30.0)
 """Seconds to wait when request after request finds the vendor down, growing from the third on."""
 LONGEST: Final = 86400.0
 """Seconds; whatever a vendor asks for, it is asked again after a day."""
+SET_BACK: Final = 1.0
+"""Seconds by which the clock may step back before what is noted counts as of another time."""
 
 _FAMILIES = ("x-organization-rate-limit-", "x-ratelimit-", "x-rate-limit-", "ratelimit-")
 _NUMBER = re.compile(r"\s*(\d+(?:\.\d+)?)")
@@ -122,6 +124,8 @@ class Budget:
         return sum(now - MINUTE < at <= now for at in self.sent) / self.rate
 
     def _tokens(self, now: float) -> float:
+        if now < self.updated - SET_BACK:
+            return 1.0
         refilled = self.tokens + max(0.0, now - self.updated) * self.rate / MINUTE
         return min(_burst(self.rate), refilled)
 

@@ -20,7 +20,7 @@ from exporter.families import Family
 from exporter.session import Session
 from exporter.settings import TargetSettings
 from exporter.storage import Storage
-from exporter.target import Target, Turn, begin, decide, hear, kinds, mistake, stumbled
+from exporter.target import Target, Turn, begin, decide, hear, kinds, mistake, plausible, stumbled
 
 SAVE_EVERY: Final = 10.0
 """Seconds between two writes of what is known."""
@@ -194,6 +194,7 @@ class Poller:
         with self._changed:
             self._woken = self._woken and not getting
             try:
+                self._target = plausible(self.collector, self._target, now)
                 turn = decide(self.collector, self._target, now, getting=getting)
             except Exception as error:  # noqa: BLE001  a collector's mistake must not end the polling
                 self._stumbled("asks", error)

@@ -22,6 +22,8 @@ BREATH: Final = 2.0
 """Seconds; so short a wait for the budget is just waited."""
 FORGOTTEN: Final = 2 * 86400.0
 """Seconds; no rotation is slower."""
+FUTURE: Final = 60.0
+"""Seconds by which clocks may be corrected without anybody noticing."""
 FORBIDDEN: Final = 403
 _UNREACHED = frozenset({"timeout", "tls"})
 
@@ -69,6 +71,17 @@ class Heard(Generic[K]):
     target: Target[K]
     learned: bool
     news: str = ""
+
+
+def plausible(collector: Collector[K], target: Target[K], now: float) -> Target[K]:
+    """Return the target, without its knowledge when that is of the future: the clock was set back.
+
+    What was told in the future would look fresh, and be due again, only once that time has come.
+    """
+    as_of = target.knowledge.as_of
+    if as_of is None or as_of <= now + FUTURE:
+        return target
+    return replace(target, knowledge=collector.start(), deferred={}, told={}, round_began=None)
 
 
 def decide(collector: Collector[K], target: Target[K], now: float, *, getting: bool = True) -> Turn:

@@ -5,7 +5,7 @@ import pytest
 from exporter.budget import Budget
 from exporter.collector import Answer, Certificate, Get, Probe, Reason
 from exporter.errors import TimedOut
-from exporter.target import LONGEST_WAIT, PROBES_AT_ONCE, Target, begin, decide, hear
+from exporter.target import LONGEST_WAIT, PROBES_AT_ONCE, Target, begin, decide, hear, plausible
 
 NOW = 1_800_000_000.0
 
@@ -159,3 +159,10 @@ def test_the_oldest_value_is_that_of_the_rotation():
     after = heard(target(knowledge=known), DETAIL, ok(NOW - 90)).target
     assert decide(collector, replace(after, budget=Budget.start(60, NOW)), NOW).oldest == NOW - 90
     assert decide(Collector(STATUS), replace(after, budget=Budget.start(60, NOW)), NOW).oldest == NOW - 5
+
+
+@pytest.mark.parametrize(("ahead", "kept"), [(-9999, True), (0, True), (60, True), (61, False)])
+def test_knowledge_of_the_future_is_forgotten(ahead, kept):
+    """After the clock was set back it would look fresh, and never be due, for as long."""
+    known = target(knowledge=Known(as_of=NOW + ahead))
+    assert (plausible(Collector(), known, NOW).knowledge.as_of is not None) is kept

@@ -124,9 +124,10 @@ def _serve(program: Program) -> int:
         signal.signal(one, lambda number, _frame: signals.put(number))
     try:
         program.start()
-    except OSError as error:
+    except (OSError, Unavailable) as error:
         program.stop()
-        sys.stderr.write(f"cannot listen: {error.strerror or error}\n")
+        told = f"cannot listen: {error.strerror or error}" if isinstance(error, OSError) else str(error)
+        sys.stderr.write(f"{told}\n")
         return 1
     while signals.get() == signal.SIGHUP:
         _reload(program)

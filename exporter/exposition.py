@@ -5,6 +5,7 @@ somebody asks, at most once a second while nothing changes. Targets whose collec
 form one group: its HELP and TYPE are told once.
 """
 
+import ctypes
 import logging
 import threading
 import time
@@ -18,6 +19,7 @@ from exporter.rendering import Body, Page, Rendered, compose, joined, pack, rend
 REST = 10
 """After a render the target rests for so many times what it took: a big page costs at most a tenth of one core."""
 _OWN_AGE = 1.0
+_LARGE = 0.05
 _EOF = pack(b"# EOF\n")
 _log = logging.getLogger(__name__)
 
@@ -181,5 +183,14 @@ class Exposition:
             slot.rendered = rendered
             if slot in self._slots:
                 self._pages[slot.group] = self._composed(slot.group, now)
-        ended = time.monotonic()
-        slot.rests_until = ended + REST * (ended - began)
+        took = time.monotonic() - began
+        slot.rests_until = began + (1 + REST) * took
+        if took > _LARGE:
+            _give_back()
+
+
+def _give_back() -> None:
+    """Return what a large render has freed to the system: glibc would keep it for itself."""
+    trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
+    if trim:
+        trim(0)

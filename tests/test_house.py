@@ -1,0 +1,106 @@
+"""The house holds: what lies where, what it may be called, who may know whom."""
+
+import ast
+import re
+import subprocess
+import sys
+from fnmatch import fnmatch
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+PROGRAMS = ("exporter", "bridge")
+TWINS = ("access", "flags", "listen", "logs", "notation")
+TOP_LEVEL = {
+    ".ci",
+    ".gitignore",
+    "CHANGELOG.md",
+    "LICENSE",
+    "Makefile",
+    "README.md",
+    "bridge",
+    "deploy",
+    "exporter",
+    "grafana",
+    "pyproject.toml",
+    "requirements-dev.lock",
+    "requirements.lock",
+    "tests",
+}
+NO_NAMES = re.compile(r"manager|helpers?|utils?|common|base|misc|services?|processors?|data|info")
+OPENS_SOCKETS = {"socket", "ssl", "requests", "urllib3", "http", "asyncio", "subprocess", "threading"}
+LONGEST = 300
+SOURCES = sorted(path for program in PROGRAMS for path in (ROOT / program).rglob("*.py"))
+COLLECTORS = [path for path in SOURCES if "collectors" in path.parts]
+
+
+def named(path):
+    return str(path.relative_to(ROOT))
+
+
+def imported(path):
+    """Return the modules that a file imports, by their whole names."""
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            yield node.module
+
+
+def test_the_top_level_is_what_the_design_says():
+    """A new entry is a decision, not an accident. What .gitignore names does not count."""
+    ignored = [line.rstrip("/") for line in (ROOT / ".gitignore").read_text().split()] + [".git"]
+    there = {path.name for path in ROOT.iterdir() if not any(fnmatch(path.name, pattern) for pattern in ignored)}
+    assert there == TOP_LEVEL
+
+
+@pytest.mark.parametrize("name", TWINS)
+def test_what_both_programs_need_is_the_same_in_both(name):
+    """Two programs with no shared wall: such a file exists twice, and only the program's name differs."""
+    exporters, bridges = ((ROOT / program / f"{name}.py").read_text() for program in PROGRAMS)
+    assert exporters.replace("exporter", "bridge") == bridges
+
+
+@pytest.mark.parametrize("path", [path for path in SOURCES if path.name == "__init__.py"], ids=named)
+def test_a_package_holds_only_a_docstring(path):
+    """Imports there are where import rings come from."""
+    (docstring,) = ast.parse(path.read_text(encoding="utf-8")).body
+    assert isinstance(docstring, ast.Expr)
+    assert isinstance(docstring.value, ast.Constant)
+
+
+def test_nothing_has_a_name_that_says_nothing():
+    """A module is named for its job."""
+    modules = [*SOURCES, *(ROOT / "tests").rglob("*.py")]
+    assert [named(path) for path in modules if any(NO_NAMES.fullmatch(word) for word in path.stem.split("_"))] == []
+
+
+def test_no_file_is_longer_than_one_job():
+    """What grows beyond 300 lines does two things."""
+    assert [named(path) for path in SOURCES if len(path.read_text(encoding="utf-8").splitlines()) > LONGEST] == []
+
+
+@pytest.mark.parametrize("path", COLLECTORS, ids=named)
+def test_a_collector_opens_no_socket(path):
+    """What is asked goes out in one place; a vendor's folder says only what, and what the answers mean."""
+    assert OPENS_SOCKETS.isdisjoint(module.split(".")[0] for module in imported(path))
+
+
+def test_flask_stays_at_the_bridges_edge():
+    """Only the pages and the door know how a request looks."""
+    users = {named(path) for path in SOURCES if any(module.split(".")[0] == "flask" for module in imported(path))}
+    assert users <= {"bridge/app.py", "bridge/door.py", "bridge/console.py"}
+
+
+def test_the_arrows_point_down():
+    """import-linter finds every module in its layer, and nobody who knows one above."""
+    linted = subprocess.run(
+        [Path(sys.executable).with_name("lint-imports"), "--no-cache"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert linted.returncode == 0, linted.stdout

@@ -12,10 +12,10 @@ from tests.system.running import ROOT
 DEPLOY = ROOT / "deploy"
 
 
-def prometheus(folder: Path, exporter: str, bridge: str, alertmanagers: Sequence[str], *, fast: bool = True) -> Path:
+def prometheus(folder: Path, exporter: str, bridge: str, alertmanagers: Sequence[str], *, wait: str = "1s") -> Path:
     """Write prometheus.yml with these addresses (host:port) and an interval of one second; return its path.
 
-    `fast`: the rules are a copy whose `for` is at most a second, so that a test need not wait for minutes.
+    `wait`: the rules are a copy in which every `for` is this, so that nobody waits for minutes; "": as shipped.
     """
     config = yaml.safe_load((DEPLOY / "prometheus/prometheus.yml").read_text())
     config["global"] |= {"scrape_interval": "1s", "evaluation_interval": "1s"}
@@ -23,17 +23,17 @@ def prometheus(folder: Path, exporter: str, bridge: str, alertmanagers: Sequence
     addresses = {"vendorwatch-exporter": exporter, "vendorwatch-bridge": bridge}
     for job in config["scrape_configs"]:
         job["static_configs"] = [{"targets": [addresses[job["job_name"]]]}]
-    rules = fast_rules(folder) if fast else DEPLOY / "prometheus/rules"
+    rules = quick_rules(folder, wait) if wait else DEPLOY / "prometheus/rules"
     config["rule_files"] = [f"{rules}/*.yml"]
     return _write(folder / "prometheus.yml", config)
 
 
-def fast_rules(folder: Path) -> Path:
-    """Copy the rules with every `for` cut to a second; expressions, labels and texts stay. Return the copy's folder."""
+def quick_rules(folder: Path, wait: str) -> Path:
+    """Copy the rules with every `for` replaced; expressions, labels and texts stay. Return the copy's folder."""
     copies = folder / "rules"
     copies.mkdir(exist_ok=True)
     for path in (DEPLOY / "prometheus/rules").glob("*.yml"):
-        (copies / path.name).write_text(re.sub(r"(?m)^(\s+for:) \S+$", r"\1 1s", path.read_text()))
+        (copies / path.name).write_text(re.sub(r"(?m)^(\s+for:) \S+$", rf"\1 {wait}", path.read_text()))
     return copies
 
 

@@ -36,6 +36,15 @@ def free_port() -> int:
         return int(listener.getsockname()[1])
 
 
+def is_free(port: int) -> bool:
+    """Return whether one could listen on this port of loopback now."""
+    try:
+        socket.create_server(("127.0.0.1", port)).close()
+    except OSError:
+        return False
+    return True
+
+
 def until(told: str, ask: Callable[[], T], patience: float = PATIENCE, pause: float = 0.1) -> T:
     """Ask until the answer is true and return it; NotInTime after `patience` seconds. A failed connection is no."""
     end = time.monotonic() + patience

@@ -70,13 +70,12 @@ def test_one_event_for_each_change(way):
 def test_every_vendor_arrives_and_ends(make_way):
     """A hijack, a ThousandEyes alert, a certificate and a refused token each become one event and one resolution."""
     way = make_way()
-    way.configure()
-    way.sandbox.start()
+    way.start_sandbox()
     endpoint = way.change("certificates/open", kind="good", days=90)
     root = way.folder / "root.pem"
     root.write_bytes(way.sandbox.get("/control/certificates/root.pem").content)
     way.endpoints = [endpoint["endpoint"]]
-    way.targets = {"certificates": {"ca_file": str(root)}}
+    way.targets = {"certificates": {"ca_file": str(root)}, "thousandeyes": {"account_groups": ["1234"]}}
     way.change("packetvis/notify", type="newprefix", severity=1, summary="old", age=86400)
     rule = way.change("thousandeyes/add_rule", name="Slow page", severity="critical")
     test = way.change("thousandeyes/add_test", name="checkout-http")

@@ -11,12 +11,13 @@ import yaml
 
 from tests.sandbox.settings import Settings
 from tests.system import deployed
-from tests.system.running import Program, free_port, python
+from tests.system.running import Program, free_port, is_free, python
 
 CREDENTIALS = Settings()
 TOKEN = "am-token-of-the-system-test"
 APP_KEY = "vendorwatch"
 QUICK = {"poll_interval": "1s"}
+UNLIMITED = {"per_minute": 1_000_000}
 SLOWER = ("bigpanda", "certificates")
 """BigPanda allows five requests a second; probes are not requests."""
 ACCOUNTS = {"vigilmon": "prod", "packetvis": "noc", "thousandeyes": "corp", "bigpanda": "main", "certificates": "edge"}
@@ -33,6 +34,11 @@ class Addresses:
     alertmanager: str
 
     @classmethod
+    def usual(cls) -> Self:
+        """Return the ports one would guess, where nobody uses them."""
+        return cls(*(f"127.0.0.1:{port if is_free(port) else free_port()}" for port in (9700, 9788, 9789, 9090, 9093)))
+
+    @classmethod
     def free(cls) -> Self:
         """Return ports that nobody uses now."""
         return cls(*(f"127.0.0.1:{free_port()}" for _ in range(5)))
@@ -42,7 +48,7 @@ class Addresses:
 class Way:
     """All programs of one way, in the order in which they start. `with Way(folder) as way:` ends them in reverse.
 
-    `targets` and `bridge_settings` are laid over the defaults of exporter.yml and bridge.yml; `fast` shortens the `for`
+    `targets` and `bridge_settings` are laid over the defaults of exporter.yml and bridge.yml; `wait` replaces the `for`
     of the rules (`deployed.prometheus`). Nothing is started before `start` or `with`.
     """
 
@@ -52,7 +58,7 @@ class Way:
     bridge_settings: Mapping[str, Any] = field(default_factory=dict)
     receiver_settings: Mapping[str, Any] = field(default_factory=dict)
     endpoints: Sequence[str] = ()
-    fast: bool = True
+    wait: str = "1s"
     group_interval: str = "2s"
 
     def __post_init__(self) -> None:
@@ -76,7 +82,7 @@ class Way:
         bridge_url = f"http://{self.addresses.bridge}"
         deployed.alertmanager(self.folder, bridge_url, token, group_interval=self.group_interval)
         addresses = self.addresses
-        deployed.prometheus(self.folder, addresses.exporter, addresses.bridge, [addresses.alertmanager], fast=self.fast)
+        deployed.prometheus(self.folder, addresses.exporter, addresses.bridge, [addresses.alertmanager], wait=self.wait)
 
     def _targets(self) -> Iterator[dict[str, Any]]:
         base = f"http://{self.addresses.sandbox}"
@@ -111,12 +117,22 @@ class Way:
         self.configure()
         try:
             for program in self.programs:
-                if not program.running:
-                    program.start()
+                self._start(program)
         except BaseException:
             self.stop()
             raise
         return self
+
+    def _start(self, program: Program) -> None:
+        if program.running:
+            return
+        program.start()
+        if program is self.sandbox:
+            self.change("settings", vigilmon=UNLIMITED, thousandeyes=UNLIMITED)
+
+    def start_sandbox(self) -> None:
+        """Start the vendors alone, so that their world can be filled before anybody looks; their limits are lifted."""
+        self._start(self.sandbox)
 
     def stop(self) -> None:
         """End every program, the last one first."""

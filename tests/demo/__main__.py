@@ -1,0 +1,163 @@
+"""`python -m tests.demo [--stay]`: an outage walks from the vendors' APIs to BigPanda, and back to health.
+
+Ends with status 0 only if every event and its resolution arrived at the sandbox's BigPanda.
+"""
+
+import argparse
+import shutil
+import signal
+import sys
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from tests.demo.journey import Journey, Station, counter_of_queued, follow, last_status, outage, recovery
+from tests.demo.screen import Screen, Style
+from tests.demo.world import Trouble, fill, troubles
+from tests.system.running import ROOT, NotInTime, missing, until
+from tests.system.way import ACCOUNTS, Addresses, Way
+
+FOLDER = ROOT / ".demo"
+NEEDED = ("prometheus", "prometheus-alertmanager")
+
+
+@dataclass(frozen=True, slots=True)
+class Leg:
+    """There or back: its heading, what happens at the vendors, and the stations after that."""
+
+    title: str
+    happen: Callable[[Trouble], object]
+    stations: Callable[[Way, Trouble, Callable[[], bool]], Journey]
+    style: Style
+
+
+OUTAGE = Leg("The outage", lambda trouble: trouble.breaks(), outage, "bad")
+RECOVERY = Leg("The recovery", lambda trouble: trouble.mends(), recovery, "good")
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the demo; 0: everything arrived, 1: not, or Prometheus or Alertmanager are missing."""
+    parser = argparse.ArgumentParser(prog="python -m tests.demo", description=__doc__)
+    parser.add_argument("--stay", action="store_true", help="keep all running until Ctrl-C")
+    flags = parser.parse_args(arguments)
+    absent = missing(*NEEDED)
+    if absent:
+        print(f"demo skipped: not installed and could not be: {', '.join(absent)}", file=sys.stderr)
+        return 1
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    screen = Screen()
+    shutil.rmtree(FOLDER, ignore_errors=True)
+    FOLDER.mkdir()
+    way = Way(FOLDER, addresses=Addresses.usual(), wait="3s", targets={"bigpanda": {"poll_interval": "5s"}})
+    try:
+        return show(way, screen, stay=flags.stay)
+    except KeyboardInterrupt:
+        screen.say("\nstopped")
+        return 130
+    except (NotInTime, RuntimeError) as error:
+        screen.say(f"\n{error}\nlogs: {FOLDER}", "bad")
+        return 1
+    finally:
+        way.stop()
+
+
+def show(way: Way, screen: Screen, *, stay: bool) -> int:
+    """Start everything, break it, mend it, and say how it went."""
+    screen.say("vendorwatch: vendors → exporter → Prometheus → Alertmanager → bridge → BigPanda", "bold")
+    screen.say(
+        "Only the vendors are a sandbox; rules and routing are those of deploy/. To save time every `for` is 3 s,\n"
+        "vendors are polled every second, and their limits are lifted."
+    )
+    wrong = start(way, screen)
+    out = walk(way, screen, wrong, OUTAGE)
+    back = walk(way, screen, wrong, RECOVERY)
+    tell_times(screen, "Seconds from the vendor to each station", out)
+    tell_times(screen, "Seconds back to health", back)
+    status = tell_result(way, screen, wrong)
+    tell_addresses(way, screen)
+    if stay:
+        screen.say("\nAll of it keeps running; Ctrl-C ends it.", "bold")
+        while True:
+            time.sleep(3600)
+    return status
+
+
+def start(way: Way, screen: Screen) -> list[Trouble]:
+    """Start every program, fill the world, and wait until Prometheus has seen it all."""
+    screen.begin("Starting")
+    way.start_sandbox()
+    world = fill(way)
+    root = way.folder / "root.pem"
+    root.write_bytes(way.sandbox.get("/control/certificates/root.pem").content)
+    way.endpoints = [world.endpoint["endpoint"]]
+    way.targets = {**way.targets, "certificates": {"ca_file": str(root)}}
+    way.configure()
+    screen.step("sandbox", f"{len(world.monitors)} monitors, tests, routes, incidents, a certificate")
+    for program in way.programs[1:]:
+        program.start()
+        screen.step(program.name, program.url)
+    until("every vendor is polled", lambda: len(way.query("vendorwatch_poll_success == 1")) == len(ACCOUNTS))
+    until("every monitor is up", lambda: len(way.query("vigilmon_monitor_up == 1")) == len(world.monitors) - 1)
+    until("the certificate is seen", lambda: way.query("tls_certificate_valid == 1"))
+    until("Alertmanager has the Watchdog", lambda: way.notified("Watchdog"))
+    screen.step("Prometheus", "has every vendor; all is well", "good")
+    return troubles(way, world)
+
+
+def walk(way: Way, screen: Screen, wrong: Sequence[Trouble], leg: Leg) -> list[Journey]:
+    """Let all of it happen, and follow it to BigPanda."""
+    queued = counter_of_queued(way)
+    journeys = [leg.stations(way, trouble, queued) for trouble in wrong]
+    screen.begin(leg.title)
+    for trouble in wrong:
+        leg.happen(trouble)
+        screen.step(trouble.title, "at the vendor")
+
+    def passed(journey: Journey, station: Station) -> None:
+        screen.step(journey.title, station.told, leg.style if station is journey.stations[-1] else "")
+
+    follow(journeys, passed)
+    return journeys
+
+
+def tell_times(screen: Screen, title: str, journeys: Sequence[Journey]) -> None:
+    """Print the table of stations."""
+    screen.begin(title)
+    head = ["", *(station.short for station in journeys[0].stations)]
+    screen.table(head, [[journey.title, *(f"{at:.1f}" for at in journey.passed)] for journey in journeys])
+
+
+def tell_result(way: Way, screen: Screen, wrong: Sequence[Trouble]) -> int:
+    """Say what BigPanda got, and return the status to end with."""
+    screen.begin("What BigPanda got")
+    rows, good = [], True
+    for trouble in wrong:
+        events = way.accepted(check=trouble.alertname, **trouble.alert_labels)
+        told = [str(event["status"]) for event in events]
+        good = good and told == ["critical", "ok"] and last_status(way, trouble) == "ok"
+        rows.append([trouble.title, " → ".join(told), str(events[0]["incident_identifier"])])
+    screen.table(["", "events", "incident_identifier"], rows)
+    screen.say(
+        "  one event for each change, every one resolved" if good else "  NOT what was expected",
+        "good" if good else "bad",
+    )
+    return 0 if good else 1
+
+
+def tell_addresses(way: Way, screen: Screen) -> None:
+    """Say where to look."""
+    screen.begin("To open while it runs (make demo STAY=1)")
+    base = way.prometheus.url
+    for name, url in (
+        ("exporter", f"{way.exporter.url}/"),
+        ("Prometheus's alerts", f"{base}/alerts"),
+        ("Alertmanager", f"{way.alertmanager.url}/"),
+        ("bridge", f"{way.bridge.url}/"),
+        ("BigPanda's events", f"{way.sandbox.url}/control/bigpanda/events"),
+        ("configuration, logs", str(way.folder)),
+    ):
+        screen.say(f"  {name:<22} {url}")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -116,9 +116,9 @@ class Draft:
 
 def draft(alert: Alert, status: Status, mapping: Mapping) -> Draft:
     """Return the event without its timestamp."""
-    shown = _json(dict(_members(alert, status, mapping)))
-    roving = {name: _value(url) for name, url in alert.links.items() if name in _ROVING}
-    text = f"{shown[:-1]},{_json(roving)[1:]}" if roving else shown
+    shown = _json(_members(alert, status, mapping))
+    roving = tuple((name, alert.links[name]) for name in _ROVING if name in alert.links)
+    text = f"{shown[:-1]},{_roving(roving)}" if roving else shown
     return Draft(status, text, hashlib.blake2b(shown.encode(), digest_size=16).hexdigest())
 
 
@@ -128,23 +128,29 @@ def build(alert: Alert, status: Status, timestamp: int, mapping: Mapping) -> dic
     return event
 
 
-def _members(alert: Alert, status: Status, mapping: Mapping) -> abc.Iterator[tuple[str, Any]]:
+@lru_cache(maxsize=256)
+def _roving(links: tuple[tuple[str, str], ...]) -> str:
+    return _json({name: _value(url) for name, url in links})[1:]
+
+
+def _members(alert: Alert, status: Status, mapping: Mapping) -> dict[str, str]:
+    """Return all that BigPanda shows."""
     primary = _primary(alert, mapping)
     names = _names(tuple(alert.labels), tuple(alert.annotations), labelled=bool(primary))
-    for name, value in zip(names, (*alert.labels.values(), *alert.annotations.values()), strict=True):
-        if name:
-            yield name, _value(value)
-    yield "incident_identifier", alert.key
-    yield "vendorwatch_key", alert.key[:LONGEST_VALUE]
-    yield "status", status.value
-    yield "primary_property", names[list(alert.labels).index(primary)] if primary else "service"
+    values = map(_value, (*alert.labels.values(), *alert.annotations.values()))
+    members = dict(zip(names, values, strict=True))
+    members.pop("", None)
+    members["incident_identifier"] = alert.key
+    members["vendorwatch_key"] = alert.key[:LONGEST_VALUE]
+    members["status"] = status.value
+    members["description"] = _description(alert)
+    members["primary_property"] = names[list(alert.labels).index(primary)] if primary else "service"
     if not primary:
-        yield "service", alert.source
+        members["service"] = alert.source
     if alert.name:
-        yield "secondary_property", "check"
-        yield "check", _value(alert.name)
-    yield "description", _description(alert)
-    yield from ((name, _value(url)) for name, url in alert.links.items() if name not in _ROVING)
+        members |= {"secondary_property": "check", "check": _value(alert.name)}
+    members |= {name: _value(url) for name, url in alert.links.items() if name not in _ROVING}
+    return members
 
 
 def _primary(alert: Alert, mapping: Mapping) -> str:

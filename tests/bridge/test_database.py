@@ -1,0 +1,177 @@
+"""The way into the database: where it may be, what makes it durable, what its errors mean."""
+
+import sqlite3
+from pathlib import Path
+
+import pytest
+from sqlalchemy.exc import IntegrityError
+
+from bridge.database import Database, filesystem, journal_mode, location
+from bridge.errors import ConfigError, Unavailable
+from bridge.schema import touch
+
+MOUNTS = """\
+/dev/vda / ext4 rw 0 0
+proc /proc proc rw 0 0
+server:/export /srv/share nfs4 rw 0 0
+//nas/x /srv/my\\040files cifs rw 0 0
+tmpfs /srv/share/tmp tmpfs rw 0 0
+"""
+
+
+@pytest.mark.parametrize(
+    ("path", "kind"),
+    [
+        ("/var/lib/bridge.db", "ext4"),
+        ("/srv/share/bridge.db", "nfs4"),
+        ("/srv/shared/bridge.db", "ext4"),
+        ("/srv/my files/bridge.db", "cifs"),
+        ("/srv/share/tmp/bridge.db", "tmpfs"),
+    ],
+)
+def test_the_deepest_mount_tells_the_file_system(path, kind):
+    """Names that only begin alike are other places."""
+    assert filesystem(Path(path), MOUNTS) == kind
+
+
+def test_an_unknown_place_has_no_file_system():
+    """Then nothing is refused."""
+    assert filesystem(Path("/x"), "") == ""
+
+
+@pytest.mark.parametrize(
+    ("version", "mode"),
+    [
+        ((3, 40, 1), "DELETE"),
+        ((3, 44, 5), "DELETE"),
+        ((3, 44, 6), "WAL"),
+        ((3, 45, 0), "DELETE"),
+        ((3, 50, 7), "WAL"),
+        ((3, 51, 2), "DELETE"),
+        ((3, 51, 3), "WAL"),
+        ((3, 60, 0), "WAL"),
+    ],
+)
+def test_a_write_ahead_log_only_where_it_is_sound(version, mode):
+    """Older libraries may damage it when it is reset."""
+    assert journal_mode(version) == mode
+
+
+@pytest.mark.parametrize(
+    ("url", "problem"),
+    [
+        ("nonsense", "database: not a URL: write it like sqlite:////var/lib/vendorwatch/bridge.db"),
+        ("mysql://u:geheim@h/d", "database: mysql is not supported: use sqlite or postgresql"),
+        ("sqlite://", "database: name a file: sqlite:////var/lib/vendorwatch/bridge.db"),
+        ("sqlite:///:memory:", "database: name a file: sqlite:////var/lib/vendorwatch/bridge.db"),
+    ],
+)
+def test_a_place_that_cannot_be_used_is_told(url, problem):
+    """In one line, without its password."""
+    with pytest.raises(ConfigError) as raised:
+        location(url)
+    assert raised.value.problems == (problem,)
+
+
+def test_postgresql_is_reached_by_psycopg():
+    """Whichever way the operator writes it."""
+    assert location("postgresql://h/d").drivername == location("postgresql+psycopg://h/d").drivername
+
+
+def test_a_folder_that_is_not_there_is_told(tmp_path):
+    """SQLite would only say that it cannot open the file."""
+    with pytest.raises(ConfigError, match="is not a directory"):
+        Database(f"sqlite:///{tmp_path}/nowhere/bridge.db")
+
+
+def test_a_network_file_system_is_refused(tmp_path, monkeypatch):
+    """SQLite's locks do not hold there."""
+    monkeypatch.setattr("bridge.database.filesystem", lambda *_: "nfs4")
+    with pytest.raises(ConfigError, match=r"is on a network file system \(nfs4\), where SQLite loses data"):
+        Database(f"sqlite:///{tmp_path}/bridge.db")
+
+
+def test_what_is_no_database_is_damaged(tmp_path):
+    """Told as unavailable: the file may be put back."""
+    (tmp_path / "bridge.db").write_text("not a database, but long enough to be read as one" * 30)
+    with pytest.raises(Unavailable, match=r"^database: damaged$"):
+        Database(f"sqlite:///{tmp_path}/bridge.db")
+
+
+def test_every_commit_waits_for_the_disk(database_url):
+    """synchronous=FULL, and PostgreSQL's synchronous_commit=on."""
+    database = Database(database_url)
+    with database.write() as connection:
+        if database.postgresql:
+            assert connection.exec_driver_sql("SHOW synchronous_commit").scalar() == "on"
+        else:
+            assert connection.exec_driver_sql("PRAGMA synchronous").scalar() == 2
+    database.close()
+
+
+def write_twice(database):
+    with database.write() as connection:
+        connection.exec_driver_sql("INSERT INTO roles VALUES ('r', 'o', 1.0)")
+        connection.exec_driver_sql("INSERT INTO roles VALUES ('r', 'o', 1.0)")
+
+
+def test_a_failed_transaction_leaves_nothing(database_url):
+    """All or nothing, whatever broke it."""
+    database = Database(database_url)
+    with pytest.raises(IntegrityError):
+        write_twice(database)
+    with database.read() as connection:
+        assert connection.exec_driver_sql("SELECT count(*) FROM roles").scalar() == 0
+    database.close()
+
+
+def test_a_full_disk_is_unavailable_until_there_is_room(tmp_path):
+    """Nothing half-written, no crash, and as before once there is room."""
+    database = Database(f"sqlite:///{tmp_path}/bridge.db")
+    with database.write() as connection:
+        pages = connection.exec_driver_sql("PRAGMA page_count").scalar()
+        connection.exec_driver_sql(f"PRAGMA max_page_count={pages}")
+    fill = "INSERT INTO roles VALUES (?, ?, 1.0)"
+    with pytest.raises(Unavailable, match=r"^database: disk full$"), database.write() as connection:
+        connection.exec_driver_sql(fill, ("r", "x" * 100_000))
+    with database.write() as connection:
+        connection.exec_driver_sql(f"PRAGMA max_page_count={pages + 1000}")
+        connection.exec_driver_sql(fill, ("r", "x" * 100_000))
+    database.close()
+
+
+def test_a_read_only_database_is_unavailable(tmp_path, monkeypatch):
+    """Told as what it is."""
+    database = Database(f"sqlite:///{tmp_path}/bridge.db")
+    with database.write() as connection:
+        connection.exec_driver_sql("PRAGMA query_only=ON")
+    with pytest.raises(Unavailable, match=r"^database: read-only$"), database.write() as connection:
+        touch(connection)
+    database.close()
+
+
+def test_the_file_is_a_plain_sqlite_database(tmp_path):
+    """An operator can read it with the tools there are; one journal, no lock left behind."""
+    Database(f"sqlite:///{tmp_path}/bridge.db").close()
+    assert [file.name for file in tmp_path.iterdir()] == ["bridge.db"]
+    connection = sqlite3.connect(tmp_path / "bridge.db")
+    assert connection.execute("SELECT version FROM schema_version").fetchall() == [(1,)]
+    connection.close()
+
+
+@pytest.mark.system
+def test_a_postgresql_that_goes_away_is_unavailable_and_comes_back(postgresql_url):
+    """A restart of the server costs one 503, not the bridge."""
+    database = Database(postgresql_url)
+    with pytest.raises(Unavailable, match=r"^database: not reached$"), database.write() as connection:
+        connection.exec_driver_sql("SELECT pg_terminate_backend(pg_backend_pid())")
+    with database.write() as connection:
+        touch(connection)
+    database.close()
+
+
+@pytest.mark.system
+def test_a_postgresql_that_is_not_there_is_unavailable():
+    """At the start as later."""
+    with pytest.raises(Unavailable, match=r"^database: not reached$"):
+        Database("postgresql://nobody@127.0.0.1:1/nothing")

@@ -4,6 +4,7 @@
     ├── ConfigError             bridge.yml or a flag cannot be used; carries every problem found
     ├── Unreadable              a webhook's body, or one alert in it, that can never be understood
     ├── Unavailable             the outbox cannot take or give anything now: busy, full, read-only, gone
+    ├── Unanswered              an Alertmanager gave no answer that counts; `url` names it
     └── DeliveryError           BigPanda did not accept; `fault` says whose fault it is, `reason` is the log's word
         ├── Unreached           transient     no connection, no answer in time, or it broke
         ├── Overloaded          transient     408, 425, 429, 5xx; `retry_after` when BigPanda says it
@@ -44,6 +45,14 @@ class Unreadable(BridgeError):
 
 class Unavailable(BridgeError):
     """The outbox cannot be used now; the same request may succeed later."""
+
+
+class Unanswered(BridgeError):
+    """The Alertmanager at `url` gave no answer that counts; the message says why."""
+
+    def __init__(self, url: str, message: str) -> None:
+        super().__init__(message)
+        self.url = url
 
 
 class DeliveryError(BridgeError):

@@ -2,7 +2,7 @@
 
 import base64
 from collections.abc import Mapping
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, BeforeValidator, Field, field_validator, model_validator
 
@@ -61,15 +61,15 @@ class ReceiverSettings(Section):
         return ()
 
 
-class HttpAuthSettings(ReceiverSettings):
-    """A receiver whose sender authenticates with a bearer token, or with a user and a password."""
+class HttpCredentials(Section):
+    """A bearer token, or a user and a password, as `Authorization` carries them."""
 
     bearer_token: HeaderSecret | None = None
     username: str | None = Field(None, min_length=1)
     password: Secret | None = None
 
     @model_validator(mode="after")
-    def _whole(self) -> "HttpAuthSettings":
+    def _whole(self) -> Self:
         if (self.username is None) != (self.password is None):
             raise ValueError("username and password belong together: give both or neither")
         return self
@@ -83,3 +83,7 @@ class HttpAuthSettings(ReceiverSettings):
             pair = f"{self.username}:{self.password.read()}".encode()
             found.append(("Authorization", f"Basic {base64.b64encode(pair).decode()}"))
         return tuple(found)
+
+
+class HttpAuthSettings(HttpCredentials, ReceiverSettings):
+    """A receiver whose sender authenticates with a bearer token, or with a user and a password."""

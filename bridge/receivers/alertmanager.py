@@ -6,16 +6,19 @@ strange. Read by hand: it is the hot path, and one bad alert is set aside alone.
 
 import json
 import math
+import ssl
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
-from typing import Any
+from pathlib import Path
+from typing import Any, Self
+from urllib.parse import urlsplit
 
-from pydantic import Field, field_validator
+from pydantic import Field, field_validator, model_validator
 
 from bridge.alert import Alert, SetAside, Translation, clean
 from bridge.errors import Unreadable
 from bridge.notation import Duration, Section
-from bridge.settings import HttpAuthSettings
+from bridge.settings import HttpAuthSettings, HttpCredentials
 
 _LONGEST_FINGERPRINT = 128
 _ANNOTATED_LINKS = ("runbook_url", "dashboard_url")
@@ -23,20 +26,43 @@ _FNV_OFFSET = 14695981039346656037
 _FNV_PRIME = 1099511628211
 
 
-class Reconcile(Section):
-    """Which Alertmanagers, together one, are asked what still fires, and how carefully they are believed."""
+class Reconcile(HttpCredentials):
+    """Which Alertmanagers, together one, are asked what still fires, and how carefully they are believed.
+
+    `receiver`: Alertmanager's name of the receiver that sends to us; learned from its webhooks when not given.
+    `min_uptime`: seconds; one that runs shorter may not know all yet. `ca_file`: PEM, instead of the system's roots.
+    """
 
     urls: tuple[str, ...] = Field(min_length=1)
     interval: Duration = Field(60.0, gt=0)
     receiver: str | None = Field(None, min_length=1)
     min_uptime: Duration = Field(300.0, ge=0)
+    ca_file: Path | None = None
 
     @field_validator("urls")
     @classmethod
     def _http(cls, urls: tuple[str, ...]) -> tuple[str, ...]:
         if not all(url.startswith(("http://", "https://")) for url in urls):
             raise ValueError("must be http:// or https:// URLs")
+        if any("@" in urlsplit(url).netloc for url in urls):
+            raise ValueError("credentials do not belong in a URL: give username and password")
         return tuple(url.rstrip("/") for url in urls)
+
+    @model_validator(mode="after")
+    def _one(self) -> Self:
+        if len(self.model_fields_set & {"bearer_token", "username"}) > 1:
+            raise ValueError("give bearer_token or username and password, not both")
+        return self
+
+    @field_validator("ca_file")
+    @classmethod
+    def _roots(cls, file: Path | None) -> Path | None:
+        if file is not None:
+            try:
+                ssl.create_default_context(cafile=file)
+            except OSError as error:
+                raise ValueError(f"cannot use {file}: {error.strerror or 'not PEM certificates'}") from error
+        return file
 
 
 class Watchdog(Section):
@@ -89,7 +115,7 @@ def read(entry: Any, settings: Settings, external_url: str, now: float) -> Alert
     labels = _strings(entry, "labels")
     annotations = _strings(entry, "annotations") if entry.get("annotations") is not None else {}
     firing = _firing(entry)
-    starts_at = _time(entry, "startsAt")
+    starts_at = time_of(entry, "startsAt")
     return Alert(
         receiver=settings.receiver,
         source=settings.source,
@@ -101,7 +127,7 @@ def read(entry: Any, settings: Settings, external_url: str, now: float) -> Alert
         annotations=annotations,
         links=_links(entry, annotations, external_url),
         starts_at=now if starts_at is None else starts_at,
-        ends_at=None if firing else _time(entry, "endsAt"),
+        ends_at=None if firing else time_of(entry, "endsAt"),
     )
 
 
@@ -129,7 +155,7 @@ def _strings(entry: Mapping[str, Any], member: str) -> dict[str, str]:
     return {clean(name): clean(value) for name, value in found.items()}
 
 
-def _time(entry: Mapping[str, Any], member: str) -> float | None:
+def time_of(entry: Mapping[str, Any], member: str) -> float | None:
     """Return epoch seconds, None when missing or Go's zero time, which is how "not ended" is written."""
     text = entry.get(member)
     if text is None:

@@ -33,12 +33,21 @@ def main(arguments: Sequence[str] | None = None) -> int:
     command = _command(parser, given)
     addresses = tuple(flags.addresses(given.listen, DEFAULT_ADDRESS))
     try:
-        return _run(given, command, addresses)
+        access = Access(given.web_config)
     except ConfigError as error:
-        for problem in error.problems:
-            sys.stderr.write(f"{given.config_file}: {problem}\n")
+        return _told(given.web_config, error)
+    try:
+        return _run(given, command, addresses, access)
+    except ConfigError as error:
+        return _told(given.config_file, error)
     except Unavailable as error:
         sys.stderr.write(f"{error}\n")
+        return 1
+
+
+def _told(file: Path, error: ConfigError) -> int:
+    for problem in error.problems:
+        sys.stderr.write(f"{file}: {problem}\n")
     return 1
 
 
@@ -92,30 +101,19 @@ def _ids(parser: flags.Parser, words: Sequence[str]) -> list[int]:
     return [int(word) for word in words]
 
 
-def _run(given: argparse.Namespace, command: Command | None, addresses: tuple[flags.Address, ...]) -> int:
+def _run(
+    given: argparse.Namespace, command: Command | None, addresses: tuple[flags.Address, ...], access: Access
+) -> int:
     if given.config_check:
         checked(given.config_file, addresses)
-        _access(given.web_config)
         sys.stdout.write(f"{given.config_file}: ok\n")
         return 0
     if command is not None:
         return command(commands.Desk(config=load(given.config_file), out=sys.stdout))
     logs.start(given.log_level, given.log_format)
     config = checked(given.config_file, addresses)
-    start = Start(
-        config_file=given.config_file,
-        addresses=addresses,
-        access=_access(given.web_config),
-        lifecycle=given.lifecycle,
-    )
+    start = Start(config_file=given.config_file, addresses=addresses, access=access, lifecycle=given.lifecycle)
     return _serve(Program(start, config))
-
-
-def _access(file: Path | None) -> Access:
-    try:
-        return Access(file)
-    except ConfigError as error:
-        raise ConfigError([f"{file}: {problem}" for problem in error.problems]) from error
 
 
 def _serve(program: Program) -> int:

@@ -1,5 +1,6 @@
 """The running bridge: its parts, wired; started, reloaded and stopped together."""
 
+import hashlib
 import logging
 import threading
 import time
@@ -172,7 +173,7 @@ def route(config: Config) -> Route:
     """Return where events go, and how fast."""
     found = config.bigpanda
     return Route(
-        name=found.url,
+        name=hashlib.blake2b(found.url.encode(), digest_size=8).hexdigest(),  # a URL may hold a token
         destination=BigPanda(found.url, found.token, found.timeout),
         events_per_minute=found.events_per_minute,
         batch_size=found.batch_size,

@@ -192,6 +192,14 @@ def test_the_configuration_can_be_checked_alone(config, capsys):
     assert not config.with_name("bridge.db").exists()
 
 
+def test_a_bad_web_config_is_told_with_its_own_name(config, tmp_path, capsys):
+    """The problem is in the file that --web.config.file names."""
+    web = tmp_path / "web.yml"
+    web.write_text("tls_server_config: {cert_file: x}\n")
+    assert main([f"--config.file={config}", f"--web.config.file={web}", "--config.check"]) == 1
+    assert capsys.readouterr().err == f"{web}: tls_server_config.key_file: missing\n"
+
+
 @pytest.mark.parametrize("command", [[], ["serve"], ["check"], ["send-test"], ["dead-letters", "list"]])
 def test_a_bad_configuration_ends_every_command(config, capsys, command):
     """Status 1, a line for each problem, no traceback, no secret."""

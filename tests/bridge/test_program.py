@@ -1,0 +1,89 @@
+import pytest
+import requests
+
+from bridge.access import Access
+from bridge.alert import Alert
+from bridge.config import load
+from bridge.errors import ConfigError
+from bridge.event import Mapping
+from bridge.outbox import Notification, Outbox
+from bridge.program import Program, Start, checked, entrances, route
+
+LOOPBACK = (("127.0.0.1", 0),)
+SETTINGS = """
+database: sqlite:///{folder}/bridge.db
+retention: 1h
+bigpanda: {{url: "http://127.0.0.1:1/alerts?access_token=hidden", app_key: app, token: bp-token}}
+receivers:
+  - {{receiver: alertmanager, source: prod, bearer_token: t}}
+  - {{receiver: alertmanager, source: lab, bearer_token: t, app_key: lab-key}}
+"""
+
+
+@pytest.fixture
+def file(tmp_path):
+    path = tmp_path / "bridge.yml"
+    path.write_text(SETTINGS.format(folder=tmp_path))
+    return path
+
+
+@pytest.fixture
+def start(file):
+    return Start(config_file=file, addresses=LOOPBACK, access=Access(None))
+
+
+def test_each_receiver_has_its_place(file):
+    """Its own app key where it has one, the destination's otherwise."""
+    places = entrances(load(file))
+    assert {key: place.mapping.app_key for key, place in places.items()} == {
+        ("alertmanager", "prod"): "app",
+        ("alertmanager", "lab"): "lab-key",
+    }
+
+
+def test_a_destination_is_named_without_its_url(file):
+    """What is kept of a destination in the database tells no token that its URL may hold."""
+    found = route(load(file))
+    assert "hidden" not in found.name
+    assert found.name == route(load(file)).name
+    found.destination.close()
+
+
+def test_an_open_door_must_be_meant(file):
+    """Without credentials a receiver is served on loopback only."""
+    file.write_text(file.read_text().replace(", bearer_token: t", "", 1))
+    assert checked(file, LOOPBACK)
+    with pytest.raises(ConfigError, match="receivers\\[0\\]: alertmanager/prod has no credentials"):
+        checked(file, (("192.0.2.1", 9789),))
+
+
+def test_it_starts_answers_and_stops(start, file):
+    """Once started it answers; once stopped the port is free, and a second stop would find nothing to do."""
+    program = Program(start, load(file))
+    program.start()
+    (host, port), *_ = program.addresses
+    assert requests.get(f"http://{host}:{port}/-/ready", timeout=30).status_code == 200
+    program.stop()
+    with pytest.raises(requests.ConnectionError):
+        requests.get(f"http://{host}:{port}/-/ready", timeout=30)
+
+
+def test_old_history_goes_and_what_waits_stays(start, file, monkeypatch):
+    """What was sent longer ago than `retention` is deleted, in batches; what waits is kept however old."""
+    outbox = Outbox.open(load(file).database.read())
+    mapping = Mapping(app_key="app", statuses={}, primary_property=())
+    alerts = [
+        Alert(receiver="alertmanager", source="prod", key=f"prod:{number}", name="Down", firing=True, starts_at=1000.0)
+        for number in range(30)
+    ]
+    outbox.accept([Notification(receiver="alertmanager", source="prod", alerts=alerts, mapping=mapping)], 1000.0)
+    outbox.record(accepted=outbox.claim(20, "me", 1001.0, 60.0), now=1002.0)
+    monkeypatch.setattr("bridge.program._PRUNE_ROWS", 7)
+    program = Program(start, load(file), clock=lambda: 10_000.0)
+    rests = iter([False] * 4 + [True])
+    monkeypatch.setattr(program._stopping, "wait", lambda _seconds: next(rests))
+    program._prune()
+    assert outbox.recent(100) == []
+    assert outbox.counts(10_000.0).waiting == 10
+    outbox.close()
+    program.stop()

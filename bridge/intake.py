@@ -1,8 +1,8 @@
 """What webhooks change in the store: key states and the events to send, decided and written in one transaction."""
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from sqlalchemy import Connection, insert, select, update
@@ -15,14 +15,18 @@ from bridge.ledger import Action, Decision, Known, Reason, decide
 from bridge.rows import BLANK, PRIORITY, known, quarantined, waiting_event, written
 from bridge.schema import events, heartbeats, keys, quarantine, senders, waiting
 
-_KNOWN = [keys.c[name] for name in ("key", "status", "content", "timestamp", "seq", "told_at", "ended_at", "at")]
+_KNOWN = [column for column in keys.c if column.name not in ("receiver", "source", "alert")]
 _AT_ONCE = 500
 """Keys that one SELECT names."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Notification:
-    """One webhook to be made durable. `update_interval`: seconds between two events that differ only in content."""
+    """One webhook to be made durable. `update_interval`: seconds between two events that differ only in content.
+
+    `seen` makes it a correction that any webhook overtakes: an alert counts only while its key was last touched when
+    `seen` says (None: the key is not known).
+    """
 
     receiver: str
     source: str
@@ -32,6 +36,7 @@ class Notification:
     set_aside: Sequence[SetAside] = ()
     receiver_name: str = ""
     heartbeat: bool = False
+    seen: Mapping[str, float | None] | None = None
 
 
 @dataclass(slots=True)
@@ -51,13 +56,15 @@ class Outcome:
 class _Line:
     """One key while a batch is decided: what is known, and what is still to be written of it."""
 
-    __slots__ = ("known", "row", "seq", "tail")
+    __slots__ = ("known", "row", "seq", "starts_at", "tail", "touched_at")
 
-    def __init__(self, known: Known | None, seq: int, tail: dict[str, Any] | None) -> None:
-        self.known = known
-        self.seq = seq
+    def __init__(self, row: Any, tail: dict[str, Any] | None) -> None:
+        self.known = known(row, tail)
+        self.seq: int = row.seq if row else 0
         self.tail = tail
         self.row: dict[str, Any] | None = None
+        self.starts_at: float | None = row.starts_at if self.known else None
+        self.touched_at: float | None = row.updated_at if self.known else None
 
 
 class Intake:
@@ -70,6 +77,7 @@ class Intake:
         self._lines: dict[str, _Line] = {}
         self._new: list[dict[str, Any]] = []
         self._replaced: list[int] = []
+        self._touched: dict[str, dict[str, Any]] = {}
 
     def accept(self, batch: Sequence[Notification]) -> list[Outcome]:
         """Decide about every alert, in the order given, and write what follows."""
@@ -87,8 +95,7 @@ class Intake:
             found |= self._reserve(missing)
         tails = self._tails(sorted(found)) if found else {}
         for key in wanted:
-            row, tail = found.get(key), tails.get(key)
-            self._lines[key] = _Line(known(row, tail), row.seq if row else 0, tail)
+            self._lines[key] = _Line(found.get(key), tails.get(key))
 
     def _known(self, wanted: Sequence[str]) -> Iterator[Any]:
         for part in _parts(wanted):
@@ -118,9 +125,13 @@ class Intake:
     def _decide(self, notification: Notification) -> Outcome:
         outcome = Outcome(quarantined=len(notification.set_aside))
         for alert in notification.alerts:
+            line = self._lines[alert.key]
+            if notification.seen is not None and notification.seen.get(alert.key) != line.touched_at:
+                outcome.unchanged += 1
+                outcome.reasons[Reason.OVERTAKEN] += 1
+                continue
             status, mapped = status_of(alert, notification.mapping)
             made = draft(alert, status or Status.OK, notification.mapping)
-            line = self._lines[alert.key]
             decision = decide(
                 line.known, alert, status, made.content, now=self._now, update_interval=notification.update_interval
             )
@@ -132,6 +143,8 @@ class Intake:
         given_way = self._withdraw(line) if decision.withdraw else None
         if decision.reason is Reason.REVERTED:
             self._keep(line, alert, decision, made)
+        if decision.reason is Reason.REPEAT:
+            self._touch(line, alert)
         if decision.kind is None:
             return
         line.seq += 1
@@ -142,6 +155,19 @@ class Intake:
         self._new.append(event)
         line.tail = event
         self._keep(line, alert, decision, made)
+
+    def _touch(self, line: _Line, alert: Alert) -> None:
+        """Let the key show that a repeat told of another episode: what was judged by the one before is overtaken."""
+        if alert.firing and alert.starts_at != line.starts_at:
+            times: dict[str, Any] = {"starts_at": alert.starts_at}
+        elif line.known and not alert.firing and alert.ends_at not in (None, line.known.ended_at):
+            times = {"ended_at": alert.ends_at}
+            line.known = replace(line.known, ended_at=alert.ends_at)
+        else:
+            return
+        line.starts_at, line.touched_at = alert.starts_at, self._now
+        row = self._touched.setdefault(alert.key, {}) if line.row is None else line.row
+        row |= times | {"updated_at": self._now}
 
     def _withdraw(self, line: _Line) -> dict[str, Any] | None:
         tail, line.tail = line.tail, None
@@ -191,6 +217,7 @@ class Intake:
             at=known.at if known and alert.at is None else alert.at,
             waiting=waiting_event(line.tail),
         )
+        line.starts_at, line.touched_at = alert.starts_at, self._now
         line.row = {
             "key": alert.key,
             "receiver": alert.receiver,
@@ -214,6 +241,8 @@ class Intake:
             self._connection.execute(update(events).where(events.c.id.in_(part)).values(changes))
         if self._new:
             self._connection.execute(insert(events), self._new)
+        for key, times in self._touched.items():
+            self._connection.execute(update(keys).where(keys.c.key == key).values(times))
         rows = [line.row for line in self._lines.values() if line.row]
         if rows:
             upsert = self._database.insert(keys)

@@ -42,6 +42,7 @@ class Reason(StrEnum):
     REPEAT = "repeat"
     REVERTED = "reverted"
     OLDER = "older"
+    OVERTAKEN = "overtaken"
     SEVERITY_NONE = "severity_none"
 
 

@@ -136,6 +136,11 @@ class Outbox:
         with self._database.read() as connection:
             return standing.open_keys(connection, source)
 
+    def touched(self, names: Sequence[str]) -> dict[str, tuple[str, float]]:
+        """Return, for each of these keys that is known, its status and when it was last touched."""
+        with self._database.read() as connection:
+            return standing.touched(connection, names)
+
     def recent(self, limit: int) -> list[Recent]:
         """Return what was sent, replaced or given up last, the newest first."""
         with self._database.read() as connection:

@@ -1,6 +1,6 @@
 """How things stand: what waits and since when, what is open, who was heard, which destination is up."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -14,6 +14,8 @@ from bridge.schema import closed, dead, destinations, events, heartbeats, keys, 
 
 _open = keys.c.status.not_in((literal_column("'ok'"), literal_column("''")))
 _HISTORY = ("sent", "superseded", "discarded")
+_AT_ONCE = 500
+"""Keys that one SELECT names."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -101,6 +103,17 @@ def open_keys(connection: Connection, source: str) -> list[OpenKey]:
     columns = (keys.c.key, keys.c.status, keys.c.doubtful, keys.c.updated_at, keys.c.alert)
     rows = connection.execute(select(*columns).where(_open, keys.c.source == source).order_by(keys.c.key))
     return [OpenKey(**(row._asdict() | {"alert": read(row.alert)})) for row in rows]
+
+
+def touched(connection: Connection, names: Sequence[str]) -> dict[str, tuple[str, float]]:
+    """Return, for each key that is known, its status and when it was last touched."""
+    columns = (keys.c.key, keys.c.status, keys.c.updated_at)
+    found: dict[str, tuple[str, float]] = {}
+    for start in range(0, len(names), _AT_ONCE):
+        part = names[start : start + _AT_ONCE]
+        query = select(*columns).where(keys.c.key.in_(part), keys.c.status != "")
+        found |= {key: (status, at) for key, status, at in connection.execute(query)}
+    return found
 
 
 def recent(connection: Connection, limit: int) -> list[Recent]:

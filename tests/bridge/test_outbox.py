@@ -376,3 +376,44 @@ def test_nothing_is_taken_while_the_database_is_busy(tmp_path, monkeypatch):
 def test_the_mapping_is_a_value():
     """It can be compared, and changed into another."""
     assert Mapping(app_key="a", statuses={}, primary_property=()) != MAPPING
+
+
+@pytest.mark.parametrize(
+    ("between", "counts"),
+    [
+        ([], True),
+        ([alert()], True),
+        ([alert(at=T0 + 50)], False),
+        ([alert(firing=False, at=T0 + 50)], False),
+        ([alert(severity="warning")], False),
+        ([alert(firing=False, at=T0 + 50), alert(at=T0 + 55)], False),
+        ([alert("b")], True),
+    ],
+    ids=["nothing", "a repeat", "another episode", "its end", "another status", "its end and a new start", "others"],
+)
+def test_a_webhook_overtakes_a_correction(outbox, between, counts):
+    """A correction counts only while nobody has told anything of its key since what it was judged by."""
+    accept(outbox, alert())
+    ((_, at),) = outbox.touched(["prod:a", "prod:z"]).values()
+    for told in between:
+        accept(outbox, told, now=T0 + 60)
+    outcome = accept(outbox, alert(firing=False, at=T0 + 70), now=T0 + 70, seen={"prod:a": at})
+    assert (outcome.queued, outcome.unchanged) == ((1, 0) if counts else (0, 1))
+    assert outcome.reasons["overtaken"] == (not counts)
+
+
+def test_a_resolution_overtakes_a_correction_that_would_open(outbox):
+    """Neither an alert unknown before, nor one that was resolved before, is opened after its end was told."""
+    accept(outbox, alert("known"))
+    accept(outbox, alert("known", firing=False, at=T0 + 10), now=T0 + 10)
+    seen = {"prod:new": None, "prod:known": outbox.touched(["prod:known"])["prod:known"][1]}
+    accept(outbox, alert("new", firing=False, at=T0 + 20), alert("known", firing=False, at=T0 + 20), now=T0 + 20)
+    outcome = accept(outbox, alert("new"), alert("known"), now=T0 + 30, seen=seen)
+    assert (outcome.queued, outcome.unchanged) == (0, 2)
+    assert {status for status, _ in outbox.touched(["prod:new", "prod:known"]).values()} == {"ok"}
+
+
+def test_a_correction_of_what_nobody_knew_opens_it(outbox):
+    """None in `seen` says that the key is not known, and is right as long as it is not."""
+    assert accept(outbox, alert("new"), seen={"prod:new": None}).queued == 1
+    assert accept(outbox, alert("new", firing=False), now=T0 + 5, seen={"prod:new": None}).queued == 0

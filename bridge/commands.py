@@ -116,12 +116,16 @@ def _check_database(desk: Desk) -> int:
 
 
 def _check_bigpanda(desk: Desk) -> int:
-    """Send a batch of no events: credentials are looked at before what a batch holds, and nothing can become of it."""
+    """Send a batch of no events: credentials are looked at before what a batch holds, and nothing can become of it.
+
+    What BigPanda says to it is told, for it may be about the app key.
+    """
     client = desk.client()
+    said = ""
     try:
         client.send([], desk.config.bigpanda.app_key)
-    except Rejected:
-        pass
+    except Rejected as error:
+        said = f"; {error}"
     except Stopped as error:
         whose = "the credentials are refused" if error.status in _REFUSED else "this is not the Alerts API: see the URL"
         desk.say(f"bigpanda: {whose}: {error}")
@@ -131,7 +135,7 @@ def _check_bigpanda(desk: Desk) -> int:
         return 1
     finally:
         client.close()
-    desk.say("bigpanda: ok, the credentials are accepted (asked with a batch of no events)")
+    desk.say(f"bigpanda: ok, the credentials are accepted (asked with a batch of no events{said})")
     return 0
 
 

@@ -104,7 +104,12 @@ def test_a_test_alert_needs_a_receiver(run):
 @pytest.mark.parametrize(
     ("token", "answer", "told"),
     [
-        ("bp-token", None, "ok, the credentials are accepted"),
+        (
+            "bp-token",
+            None,
+            "ok, the credentials are accepted (asked with a batch of no events; BigPanda answered 400: ",
+        ),
+        ("bp-token", 201, "ok, the credentials are accepted (asked with a batch of no events)"),
         ("other", None, "the credentials are refused"),
         ("bp-token", 404, "this is not the Alerts API"),
         ("bp-token", 503, "no answer to rely on"),

@@ -232,16 +232,20 @@ def test_a_refused_event_does_not_hold_its_key(scene):
     assert [(key, status) for _, key, status in scene.panda.accepted] == [("prod:a", "ok")]
 
 
-def test_an_event_that_bigpanda_stumbles_over_holds_up_nobody(scene):
-    """One event makes every request with it a 500: the others pass within a minute, it is tried for ever, alone."""
-    poison = refuse(
-        Overloaded("500", status=500),
-        lambda events: any(event["incident_identifier"] == "prod:bad" for event in events),
-    )
-    scene.panda.mood = poison
+@pytest.mark.parametrize(
+    ("error", "seconds"),
+    [
+        (Overloaded("500", status=500), 60),
+        (Overloaded("503", status=503), 180),  # looks like an outage: that is waited for before an event is blamed
+        (Unreached("reset"), 180),
+    ],
+)
+def test_an_event_that_bigpanda_stumbles_over_holds_up_nobody(scene, error, seconds):
+    """One event spoils every request with it: the others pass before long, it is tried for ever, alone."""
+    scene.panda.mood = refuse(error, lambda events: any(event["incident_identifier"] == "prod:bad" for event in events))
     scene.accept("bad", severity="critical")
     scene.accept(*range(200))
-    scene.live(60)
+    scene.live(seconds)
     assert len(scene.panda.accepted) == 200
     scene.accept("late")
     scene.live(5)

@@ -4,12 +4,14 @@ Ends with status 0 only if every event and its resolution arrived at the sandbox
 """
 
 import argparse
+import contextlib
 import shutil
 import signal
 import sys
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from tests.demo.journey import Journey, Station, counter_of_queued, follow, last_status, outage, recovery
 from tests.demo.screen import Screen, Style
@@ -17,7 +19,6 @@ from tests.demo.world import Trouble, fill, troubles
 from tests.system.running import ROOT, NotInTime, missing, until
 from tests.system.way import ACCOUNTS, Addresses, Way
 
-FOLDER = ROOT / ".demo"
 NEEDED = ("prometheus", "prometheus-alertmanager")
 
 
@@ -39,6 +40,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run the demo; 0: everything arrived, 1: not, or Prometheus or Alertmanager are missing."""
     parser = argparse.ArgumentParser(prog="python -m tests.demo", description=__doc__)
     parser.add_argument("--stay", action="store_true", help="keep all running until Ctrl-C")
+    parser.add_argument(
+        "--folder", type=Path, default=ROOT / ".demo", help="for configuration, data and logs; emptied first"
+    )
     flags = parser.parse_args(arguments)
     absent = missing(*NEEDED)
     if absent:
@@ -46,16 +50,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 1
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     screen = Screen()
-    shutil.rmtree(FOLDER, ignore_errors=True)
-    FOLDER.mkdir()
-    way = Way(FOLDER, addresses=Addresses.usual(), wait="3s", targets={"bigpanda": {"poll_interval": "5s"}})
+    shutil.rmtree(flags.folder, ignore_errors=True)
+    flags.folder.mkdir()
+    way = Way(flags.folder, addresses=Addresses.usual(), wait="3s", targets={"bigpanda": {"poll_interval": "5s"}})
     try:
         return show(way, screen, stay=flags.stay)
     except KeyboardInterrupt:
         screen.say("\nstopped")
         return 130
     except (NotInTime, RuntimeError) as error:
-        screen.say(f"\n{error}\nlogs: {FOLDER}", "bad")
+        screen.say(f"\n{error}\nlogs: {flags.folder}", "bad")
         return 1
     finally:
         way.stop()
@@ -76,10 +80,16 @@ def show(way: Way, screen: Screen, *, stay: bool) -> int:
     status = tell_result(way, screen, wrong)
     tell_addresses(way, screen)
     if stay:
-        screen.say("\nAll of it keeps running; Ctrl-C ends it.", "bold")
+        wait_for_the_end(screen)
+    return status
+
+
+def wait_for_the_end(screen: Screen) -> None:
+    """Keep all running until Ctrl-C or SIGTERM."""
+    screen.say("\nAll of it keeps running; Ctrl-C ends it.", "bold")
+    with contextlib.suppress(KeyboardInterrupt):
         while True:
             time.sleep(3600)
-    return status
 
 
 def start(way: Way, screen: Screen) -> list[Trouble]:
@@ -96,10 +106,10 @@ def start(way: Way, screen: Screen) -> list[Trouble]:
     for program in way.programs[1:]:
         program.start()
         screen.step(program.name, program.url)
+    way.start()
     until("every vendor is polled", lambda: len(way.query("vendorwatch_poll_success == 1")) == len(ACCOUNTS))
     until("every monitor is up", lambda: len(way.query("vigilmon_monitor_up == 1")) == len(world.monitors) - 1)
     until("the certificate is seen", lambda: way.query("tls_certificate_valid == 1"))
-    until("Alertmanager has the Watchdog", lambda: way.notified("Watchdog"))
     screen.step("Prometheus", "has every vendor; all is well", "good")
     return troubles(way, world)
 

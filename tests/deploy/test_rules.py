@@ -1,80 +1,25 @@
-import importlib
 import re
 import shutil
 import subprocess
-from functools import cache
 from itertools import chain
-from pathlib import Path
 
 import pytest
 import yaml
 
-from bridge.metrics import Metrics
-
-DEPLOY = Path(__file__).parents[2] / "deploy"
-RULES = sorted((DEPLOY / "prometheus/rules").glob("*.yml"))
-TESTS = sorted((DEPLOY / "prometheus/tests").glob("*.yml"))
-COLLECTORS = sorted(
-    path.parent.name
-    for path in (Path(__file__).parents[2] / "exporter/collectors").glob("*/collector.py")
-    if (path.parent / "__init__.py").exists()
+from tests.deploy.shipped import (
+    DEPLOY,
+    GROUPING,
+    RULE_TESTS,
+    RULES,
+    SELECTOR,
+    metrics_in,
+    recordings_in,
+    rule_tests,
+    rules,
+    stated,
 )
-OURS = re.compile(r"\b(?:vigilmon|packetvis|thousandeyes|bigpanda|tls|vendorwatch)_[a-z0-9_]+")
-RECORDED = re.compile(r"\b\w+:\w+:\w+")
-SELECTOR = re.compile(r"\b([a-z][a-z0-9_:]*)\{([^{}]*)\}")
-GROUPING = re.compile(r"\b(?:by|on|group_left|without)\s*\(([^()]*)\)")
-SERIES = re.compile(r'ALERTS\{alertname="(?P<name>\w+)".*?severity="(?P<severity>\w+)"')
 
-EXPORTER_ITSELF = {
-    "vendorwatch_poll_success": {"collector", "account"},
-    "vendorwatch_poll_last_success_timestamp_seconds": {"collector", "account"},
-    "vendorwatch_poll_duration_seconds": {"collector", "account"},
-    "vendorwatch_poll_truncated": {"collector", "account"},
-    "vendorwatch_api_requests_total": {"collector", "account", "endpoint", "outcome"},
-    "vendorwatch_api_rate_limit_remaining": {"collector", "account"},
-    "vendorwatch_target_series": {"collector", "account"},
-    "vendorwatch_config_last_reload_successful": set(),
-    "vendorwatch_config_last_reload_success_timestamp_seconds": set(),
-}
-"""Section 4 of the interface; a system test holds the served page to the same names."""
-
-
-@cache
-def rules(path):
-    return [rule for group in yaml.safe_load(path.read_text())["groups"] for rule in group["rules"]]
-
-
-def stated():
-    """Return every metric that the programs state, with its labels, those of the scrape included."""
-    found = dict(EXPORTER_ITSELF)
-    for name in COLLECTORS:
-        metrics = importlib.import_module(f"exporter.collectors.{name}.collector").Collector.metrics
-        found |= {metric.name: {"account", *metric.labels} for metric in metrics}
-    for family in Metrics().registry.collect():
-        found |= {name: labels_of(family) for name in served_names(family)}
-    found |= STOCK
-    return {name: labels | {"instance", "job"} for name, labels in found.items()} | {"up": {"instance", "job"}}
-
-
-STOCK = {
-    "vendorwatch_bridge_outbox_events": {"state"},
-    "vendorwatch_bridge_outbox_oldest_event_timestamp_seconds": set(),
-    "vendorwatch_bridge_dead_letters": {"kind"},
-    "vendorwatch_bridge_open_alerts": {"source", "status"},
-}
-"""What the bridge reads from its database, and therefore states only while it runs."""
-BRIDGE_LABELS = {"receiver", "source", "outcome", "status", "action", "le"}
-
-
-def served_names(family):
-    endings = {"counter": ("_total",), "histogram": ("_bucket", "_sum", "_count")}.get(family.type, ("",))
-    return [family.name + ending for ending in endings]
-
-
-def labels_of(family):
-    return set(chain.from_iterable(sample.labels for sample in family.samples)) or BRIDGE_LABELS
-
-
+ASKED = re.compile(r'ALERTS\{alertname="(?P<name>\w+)"(?:.*?severity="(?P<severity>\w+)")?')
 ALERTS = [(path, rule) for path in RULES for rule in rules(path) if "alert" in rule]
 by_name = pytest.mark.parametrize(
     ("path", "rule"), ALERTS, ids=[f"{rule['alert']}-{rule['labels']['severity']}" for _, rule in ALERTS]
@@ -108,60 +53,39 @@ def anchors(page):
 
 @by_name
 def test_an_alert_is_seen_to_fire_and_to_end(path, rule):
-    """Some rule test asks for the alert before it fires, while it fires, and after it ended."""
-    samples = [bool(asked.get("exp_samples")) for asked in asked_for(rule["alert"], rule["labels"]["severity"])]
-    assert True in samples
-    assert rule["alert"] == "Watchdog" or [False, True, False] in asked_in_order(rule)
+    """Some rule test asks for the alert before it fires, while it fires, and after it; the Watchdog never ends."""
+    seen = [fired_in(test, rule) for test in rule_tests()]
+    assert ([True] if rule["alert"] == "Watchdog" else [False, True, False]) in seen
 
 
-def asked_in_order(rule):
-    """Return for each rule test whether the alert fired, repeats joined."""
-    found = []
-    for test in all_tests():
-        fired = [bool(asked.get("exp_samples")) for asked in about(test, rule["alert"], rule["labels"]["severity"])]
-        found.append([now for now, before in zip(fired, [None, *fired], strict=False) if now != before])
-    return found
+def fired_in(test, rule):
+    """Return whether the alert fires each time that the rule test asks, repeats joined."""
+    fired = [bool(asked.get("exp_samples")) for asked in test["promql_expr_test"] if is_about(asked["expr"], rule)]
+    return [now for now, before in zip(fired, [None, *fired], strict=False) if now != before]
 
 
-def asked_for(name, severity):
-    return [asked for test in all_tests() for asked in about(test, name, severity)]
+def is_about(expr, rule):
+    match = ASKED.match(expr)
+    return match and match["name"] == rule["alert"] and match["severity"] in {None, rule["labels"]["severity"]}
 
 
-def about(test, name, severity):
-    matches = [(SERIES.match(asked["expr"]), asked) for asked in test["promql_expr_test"]]
-    return [asked for match, asked in matches if match and (match["name"], match["severity"]) == (name, severity)] or [
-        asked for match, asked in matches if match is None and f'"{name}"' in asked["expr"] and severity == "none"
-    ]
-
-
-@cache
-def all_tests():
-    return [test for path in TESTS for test in yaml.safe_load(path.read_text())["tests"]]
-
-
-def test_every_name_in_the_rules_is_one_that_is_served():
+def test_every_name_in_the_rules_is_one_that_is_stated():
     """Metrics are stated by the programs or recorded here."""
-    known = set(stated())
     recorded = {rule["record"] for path in RULES for rule in rules(path) if "record" in rule}
     for path in RULES:
         for rule in rules(path):
-            expr = GROUPING.sub("", re.sub(r'"[^"]*"', "", rule["expr"]))
-            assert set(RECORDED.findall(expr)) <= recorded, path.name
-            assert set(OURS.findall(RECORDED.sub("", expr))) <= known, path.name
-            asked_in_text = {name for name, _ in SELECTOR.findall(rule.get("annotations", {}).get("description", ""))}
-            assert asked_in_text <= known, path.name
+            assert metrics_in(rule) <= set(stated()), path.name
+            assert recordings_in(rule) <= recorded, path.name
 
 
 def test_every_label_in_the_rules_is_one_of_its_metric():
     """Selectors name labels of their own metric; groupings name labels that some metric has, or that a rule adds."""
-    known = stated()
-    added = {"host", "vendor", "monitor", "url", "le"}
-    everywhere = set(chain.from_iterable(known.values())) | added
+    everywhere = set(chain.from_iterable(stated().values())) | {"host", "vendor"}
     for path in RULES:
         for rule in rules(path):
             for metric, selector in SELECTOR.findall(rule["expr"]):
                 labels = set(re.findall(r"(\w+)\s*(?:=~|!~|!=|=)", selector))
-                assert labels <= known.get(metric, everywhere), (path.name, rule["expr"])
+                assert labels <= stated().get(metric, everywhere), (path.name, rule["expr"])
             grouped = {label.strip() for group in GROUPING.findall(rule["expr"]) for label in group.split(",")}
             assert grouped <= everywhere, (path.name, grouped - everywhere)
 
@@ -178,7 +102,7 @@ def test_promtool_accepts_the_rules():
     run("promtool", "check", "rules", "--lint-fatal", *map(str, RULES))
 
 
-@pytest.mark.parametrize("path", TESTS, ids=lambda path: path.stem)
+@pytest.mark.parametrize("path", RULE_TESTS, ids=lambda path: path.stem)
 def test_promtool_runs_the_rule_tests(path):
     """What the rule tests expect is what Prometheus computes."""
     run("promtool", "test", "rules", str(path))

@@ -11,7 +11,7 @@ import yaml
 
 from tests.sandbox.settings import Settings
 from tests.system import deployed
-from tests.system.running import Program, free_port, is_free, python
+from tests.system.running import Program, free_port, is_free, python, until
 
 CREDENTIALS = Settings()
 TOKEN = "am-token-of-the-system-test"
@@ -118,10 +118,15 @@ class Way:
         try:
             for program in self.programs:
                 self._start(program)
+            until("Prometheus has found Alertmanager", self._found)
         except BaseException:
             self.stop()
             raise
         return self
+
+    def _found(self) -> bool:
+        """Return whether Prometheus knows where to send: an alert that fires before that waits for the resend delay."""
+        return bool(self.prometheus.get("/api/v1/alertmanagers").json()["data"]["activeAlertmanagers"])
 
     def _start(self, program: Program) -> None:
         if program.running:
@@ -218,6 +223,7 @@ def prometheus(folder: Path, address: str, name: str = "prometheus") -> Program:
         f"--storage.tsdb.path={folder / name}",
         f"--web.listen-address={address}",
         "--storage.tsdb.retention.time=1d",
+        "--rules.alert.resend-delay=15s",
         "--web.enable-lifecycle",
     ]
     return Program(name, command, folder / f"{name}.log", f"http://{address}")

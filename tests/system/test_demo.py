@@ -1,0 +1,32 @@
+import subprocess
+
+import pytest
+
+from tests.system.conftest import NEEDED
+from tests.system.running import ROOT, missing, python
+
+pytestmark = pytest.mark.system
+
+
+def test_the_demo_arrives(tmp_path):
+    """It ends with status 0, shows every station of four alerts there and back, and writes no colours into a pipe."""
+    if missing(*NEEDED):
+        pytest.skip(f"not installed: {', '.join(missing(*NEEDED))}")
+    done = subprocess.run(
+        python("tests.demo", "--folder", str(tmp_path / "demo")), cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert done.stdout.count("BigPanda accepted: critical") == 4
+    assert done.stdout.count("BigPanda accepted: ok") == 4
+    assert "one event for each change, every one resolved" in done.stdout
+    assert "\033" not in done.stdout
+    assert not done.stderr
+
+
+def test_without_prometheus_the_demo_says_so_and_fails():
+    """It cannot prove its point without them: one line, status 1."""
+    done = subprocess.run(
+        python("tests.demo"), cwd=ROOT, capture_output=True, text=True, check=False, env={"PATH": "/nonexistent"}
+    )
+    assert done.returncode == 1
+    assert done.stderr.splitlines() == [f"demo skipped: not installed and could not be: {', '.join(NEEDED)}"]

@@ -1,6 +1,6 @@
 """The outbox against a model in memory: whatever happens in whatever order, BigPanda ends with the truth."""
 
-from itertools import count
+from itertools import count, pairwise
 
 import pytest
 from hypothesis import HealthCheck, settings
@@ -116,7 +116,7 @@ class Machine(RuleBasedStateMachine):
         }
 
     def teardown(self):
-        """Once all is delivered, BigPanda knows the last of each key, and every resolution came."""
+        """Once all is delivered, BigPanda knows the last of each key, and every resolution came after its firing."""
         self.bigpanda_is_away(0.0)
         self.now += 10_000
         while taken := self.outbox.claim(100, "one", self.now, 60.0):
@@ -125,6 +125,7 @@ class Machine(RuleBasedStateMachine):
         for key, (status, note) in self.told.items():
             last = self.heard[key][-1]
             assert (last["status"], last.get("summary", "")) == (status, note)
+            assert all(pair != ("ok", "ok") for pair in pairwise(event["status"] for event in self.heard[key]))
             assert sum(event["status"] == "ok" for event in self.heard[key]) == self.resolutions.get(key, 0)
         assert self.outbox.counts(self.now).waiting == 0
         self.outbox.close()

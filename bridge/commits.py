@@ -9,11 +9,14 @@ import queue
 import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
+from time import monotonic
 from typing import Protocol
 
 from bridge.errors import Unavailable
 from bridge.outbox import Notification, Outcome
 
+_LINGER = 0.002
+"""Seconds; less than a flush of most disks takes."""
 _log = logging.getLogger(__name__)
 
 
@@ -52,6 +55,7 @@ class Commits:
         self._waiting: queue.Queue[_Pending | None] = queue.Queue(maxsize=most_waiting)
         self._gate = threading.Lock()
         self._stopping = False
+        self._usual = 0
         self._thread = threading.Thread(target=self._run, name="commits", daemon=True)
 
     def start(self) -> None:
@@ -88,20 +92,26 @@ class Commits:
                 self._commit(batch)
 
     def _collect(self) -> tuple[list[_Pending], bool]:
-        """Wait for one, then take what waits beside it, within bounds; and whether to go on."""
+        """Wait for one, then take what waits beside it, within bounds; and whether to go on.
+
+        Senders that were answered together come back together: as many as last time are waited for, a moment long.
+        """
         batch: list[_Pending] = []
         alerts = 0
         found = self._waiting.get()
+        until = monotonic() + _LINGER
         while found is not None:
             batch.append(found)
             alerts += len(found.notification.alerts)
             if alerts >= self._most_alerts:
-                return batch, True
+                break
             try:
-                found = self._waiting.get_nowait()
+                linger = until - monotonic() if len(batch) < self._usual else 0.0
+                found = self._waiting.get(block=linger > 0, timeout=max(linger, 0.0))
             except queue.Empty:
-                return batch, True
-        return batch, False
+                break
+        self._usual = len(batch)
+        return batch, found is not None
 
     def _commit(self, batch: list[_Pending]) -> None:
         try:

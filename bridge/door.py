@@ -179,6 +179,7 @@ def _count(metrics: Metrics, settings: ReceiverSettings, translation: Translatio
         metrics.alerts.labels(receiver, source, "firing" if alert.firing else "resolved").inc()
     for word in EVENTS:
         metrics.events.labels(source, word).inc(getattr(outcome, word))
+    metrics.events.labels(source, "skipped").inc(translation.ignored)
     metrics.unmapped.labels(source).inc(outcome.unmapped)
     metrics.truncated.labels(source).inc(translation.truncated)
 

@@ -11,7 +11,7 @@ from bridge.alert import Alert, SetAside
 from bridge.database import Database
 from bridge.event import NONE, Draft, Status, draft, status_of
 from bridge.event import Mapping as EventMapping
-from bridge.ledger import Action, Decision, Known, Reason, decide
+from bridge.ledger import Action, Decision, Known, Reason, decide, later
 from bridge.rows import BLANK, PRIORITY, known, quarantined, waiting_event, written
 from bridge.schema import events, heartbeats, keys, quarantine, senders, waiting
 
@@ -157,14 +157,15 @@ class Intake:
         self._keep(line, alert, decision, made)
 
     def _touch(self, line: _Line, alert: Alert) -> None:
-        """Let the key show that a repeat told of another episode: what was judged by the one before is overtaken."""
-        if alert.firing and alert.starts_at != line.starts_at:
-            times: dict[str, Any] = {"starts_at": alert.starts_at}
-        elif line.known and not alert.firing and alert.ends_at not in (None, line.known.ended_at):
-            times = {"ended_at": alert.ends_at}
-            line.known = replace(line.known, ended_at=alert.ends_at)
-        else:
+        """Let the key show what a repeat tells of times: of another episode, or that it holds at a later time.
+
+        What was judged by the episode before is overtaken; what is older than the repeat comes too late.
+        """
+        times: dict[str, Any] = dict(later(line.known, line.starts_at, alert))
+        if not times:
             return
+        if line.known:
+            line.known = replace(line.known, **{name: time for name, time in times.items() if name != "starts_at"})
         line.starts_at, line.touched_at = alert.starts_at, self._now
         row = self._touched.setdefault(alert.key, {}) if line.row is None else line.row
         row |= times | {"updated_at": self._now}

@@ -5,6 +5,7 @@ time, and none a time that lies ahead when it is sent: BigPanda shows what bears
 """
 
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -226,3 +227,16 @@ def _time(known: Known | None, wanted: float, now: float) -> tuple[int, float]:
     if known is not None:
         timestamp = max(timestamp, known.timestamp + 1)
     return timestamp, float(timestamp) if timestamp > now else 0.0
+
+
+def later(known: Known | None, starts_at: float | None, alert: Alert) -> Iterator[tuple[str, float | None]]:
+    """Give the times that a repeat moves: of another episode, or that what is known held at a later time too.
+
+    `starts_at`: of the episode that is known.
+    """
+    if alert.firing and alert.starts_at != starts_at:
+        yield "starts_at", alert.starts_at
+    if known and not alert.firing and alert.ends_at not in (None, known.ended_at):
+        yield "ended_at", alert.ends_at
+    if known and alert.ordered and alert.at is not None and (known.at is None or alert.at > known.at):
+        yield "at", alert.at

@@ -2,12 +2,14 @@ import base64
 import json
 import socket
 import threading
+from dataclasses import replace
 from types import SimpleNamespace
 
 import pytest
 import requests
 
 from bridge.access import Access
+from bridge.alert import Translation
 from bridge.app import Works, create_app
 from bridge.door import Entrance, Threshold, blueprint, parsed
 from bridge.errors import Unavailable, Unreadable
@@ -98,6 +100,16 @@ def test_200_follows_the_commit(front):
     assert front.value("events_total", outcome="queued", source="prod") == 1
     assert front.value("truncated_alerts_total", source="prod") == 2
     assert front.value("unmapped_severities_total", source="prod") == 1
+
+
+def test_what_means_nothing_to_bigpanda_is_counted(front):
+    """A watchdog's alert, a test message, an event nobody knows: answered 200, not sent, counted as skipped."""
+    entrance = front.threshold.entrances()["alertmanager", "prod"]
+    quiet = replace(entrance, translate=lambda body, settings, now: Translation(ignored=3))
+    door = replace(front.threshold, entrances=lambda: {("alertmanager", "prod"): quiet})
+    app = create_app(Works(metrics=front.metrics, ready=lambda: True), [blueprint(door)])
+    assert app.test_client().post(PATH, json={}, headers=BEARER).status_code == 200
+    assert front.metrics.events.labels("prod", "skipped")._value.get() == 3
 
 
 def test_one_bad_alert_is_set_aside_alone(front):

@@ -76,6 +76,19 @@ def test_a_repeat_changes_nothing(outbox):
     assert deliver(outbox, T0 + 120) == []
 
 
+@pytest.mark.parametrize("firing", [True, False])
+def test_a_repeat_moves_the_time_of_an_ordered_state_on(outbox, firing):
+    """What is older than the repeat comes too late, in the same batch and in another."""
+
+    def told(at, *, firing):
+        return replace(alert(firing=firing, at=T0), at=at, ordered=True)
+
+    accept(outbox, told(10.0, firing=firing))
+    assert accept(outbox, told(30.0, firing=firing), told(20.0, firing=not firing)).reasons == {"repeat": 1, "older": 1}
+    assert accept(outbox, told(25.0, firing=not firing)).reasons == {"older": 1}
+    assert accept(outbox, told(31.0, firing=not firing)).queued == 1
+
+
 def test_one_batch_may_tell_a_key_several_times(outbox):
     """The order within a batch is the order of the events; what was never sent gives way to what is newer."""
     outcomes = outbox.accept(

@@ -12,7 +12,8 @@ from bridge.ledger import Kind
 from bridge.rows import read
 from bridge.schema import closed, dead, destinations, events, heartbeats, keys, quarantine, roles, senders, waiting
 
-_open = keys.c.status.not_in((literal_column("'ok'"), literal_column("''")))
+_open = (keys.c.status != literal_column("'ok'")) & (keys.c.status != literal_column("''"))
+"""Written as the partial index has it; an empty status was only reserved."""
 _HISTORY = ("sent", "superseded", "discarded")
 _AT_ONCE = 500
 """Keys that one SELECT names."""
@@ -169,7 +170,7 @@ def prune(connection: Connection, before: float, limit: int) -> int:
     done = closed & (events.c.closed_at < before) & events.c.state.in_(_HISTORY)
     deleted = _prune(connection, events.c.id, done, limit)
     left = select(events.c.id).where(events.c.key == keys.c.key, waiting | dead).exists()
-    forgotten = (keys.c.status == "ok") & (keys.c.updated_at < before) & ~left
+    forgotten = keys.c.status.in_(("ok", "")) & (keys.c.updated_at < before) & ~left
     deleted += _prune(connection, keys.c.key, forgotten, limit - deleted)
     return deleted + _prune(connection, quarantine.c.id, quarantine.c.received_at < before, limit - deleted)
 

@@ -57,7 +57,10 @@ def _stretch(template: str, samples: Sequence[Sample]) -> str:
     text = "".join(chain.from_iterable([labels for labels, _ in samples]))
     if "\\" in text or '"' in text or "\n" in text:
         samples = [(tuple(map(escaped, labels)), value) for labels, value in samples]
-    return "".join([template % (*labels, number(value)) for labels, value in samples])
+    told = {value: number(value) for value in {value for _, value in samples}}
+    told.pop(0.0, None)  # 0.0 equals -0.0
+    rows = [(*labels, told.get(value) or number(value)) for labels, value in samples]
+    return template * len(samples) % tuple(chain.from_iterable(rows))
 
 
 @dataclass(frozen=True, slots=True)

@@ -47,6 +47,14 @@ def test_any_value_is_written_as_client_python_writes_it(value):
     assert number(value) == floatToGoString(value)
 
 
+def test_equal_values_are_written_each_as_itself():
+    """Zero and minus zero are equal, and so are one and True; nothing equals not-a-number."""
+    values = [0.0, -0.0, 1.0, True, 0, math.nan, math.nan, float("nan"), -0.0]
+    page = compose([("", render([Family(SEEN, [((str(i),), value) for i, value in enumerate(values)])]))])
+    written = [line.rpartition(" ")[2] for line in whole(page).splitlines() if not line.startswith("#")]
+    assert written == [floatToGoString(value) for value in values]
+
+
 @pytest.mark.parametrize(("openmetrics", "parse"), [(False, text_families), (True, openmetrics_families)])
 @pytest.mark.parametrize("packed", [False, True])
 def test_hostile_labels_and_values_survive(openmetrics, parse, packed):

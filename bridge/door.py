@@ -64,13 +64,17 @@ class Refusal(Exception):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Threshold:
-    """Everything that the door needs. `entrances` and `max_body` are asked at each request: a reload changes them."""
+    """Everything that the door needs. `entrances` and `max_body` are asked at each request: a reload changes them.
+
+    `cut_off` is told the source of an Alertmanager's webhook that left alerts out.
+    """
 
     entrances: Callable[[], Mapping[tuple[str, str], Entrance]]
     max_body: Callable[[], int]
     accept: Callable[[Notification, float], Outcome]
     quarantine: Callable[[str, str, str, str, float], None]
     metrics: Metrics
+    cut_off: Callable[[str], None] = lambda _source: None
     clock: Callable[[], float] = time.time
 
 
@@ -112,6 +116,8 @@ def _take(threshold: Threshold, entrance: Entrance, turnstile: threading.Lock) -
     del content
     outcome = threshold.accept(entrance.notification(translation), now)
     _count(threshold.metrics, entrance.settings, translation, outcome)
+    if translation.truncated:
+        threshold.cut_off(entrance.settings.source)
     return _told(200, "accepted")
 
 

@@ -19,6 +19,7 @@ PREFIX: Final = "vendorwatch_bridge_"
 NOTIFICATIONS: Final = ("accepted", "unreadable", "unauthorized", "too_large", "unsupported", "unavailable")
 EVENTS: Final = ("queued", "unchanged", "superseded", "skipped", "quarantined")
 DELIVERIES: Final = ("accepted", "duplicate", "rejected", "retry", "destination_down")
+CORRECTIONS: Final = ("closed", "opened")
 _LATENCIES: Final = (0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0, 900.0, 3600.0, 21600.0, 86400.0)
 _FRESH: Final = 1.0
 """Seconds for which counts from the database are served again: a scrape costs it next to nothing."""
@@ -116,6 +117,21 @@ class Metrics:
         self.unmapped = self._counter("unmapped_severities", "Alerts of an unknown severity.", "source")
         self.truncated = self._counter("truncated_alerts", "Alerts that max_alerts cut off.", "source")
         self.reconciled = self._counter("reconciled_alerts", "Corrections by the reconciler.", "source", "action")
+        self.reconcile_success = Gauge(
+            f"{PREFIX}reconcile_last_success_timestamp_seconds",
+            "When all Alertmanagers last answered the reconciler.",
+            ["source"],
+            registry=self.registry,
+        )
+        self.reconcile_failures = self._counter(
+            "reconcile_failures", "Questions of the reconciler that an Alertmanager did not answer.", "source"
+        )
+        self.watchdog_silent = Gauge(
+            f"{PREFIX}watchdog_silent",
+            "Whether the watchdog's alert is silent for longer than max_silence (1) or not (0).",
+            ["source"],
+            registry=self.registry,
+        )
         self.latency = Histogram(
             f"{PREFIX}delivery_latency_seconds",
             "From accepting a webhook to BigPanda accepting its event.",
@@ -142,6 +158,12 @@ class Metrics:
             self.events.labels(source, outcome)
         self.unmapped.labels(source)
         self.truncated.labels(source)
+
+    def expect_reconciled(self, source: str) -> None:
+        """Serve what the reconciler of one source counts from 0 on."""
+        for action in CORRECTIONS:
+            self.reconciled.labels(source, action)
+        self.reconcile_failures.labels(source)
 
     def reloaded(self, *, successful: bool, now: float) -> None:
         """Note how reading the configuration went; `now` in epoch seconds."""

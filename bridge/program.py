@@ -22,6 +22,9 @@ from bridge.event import mapping_of
 from bridge.listen import Address, Listener
 from bridge.metrics import Metrics, Stock
 from bridge.outbox import Outbox
+from bridge.receivers.alertmanager import Settings as AlertmanagerSettings
+from bridge.reconciler import Reconciler
+from bridge.watchdog import Watchdog, Watched
 
 _DRAINED: Final = 64_000_000
 """Bytes beyond `max_body` that are read and thrown away, so that the sender sees the 413."""
@@ -65,6 +68,8 @@ class Program:
         self._metrics.watch(self._stock)
         self._delivery = Delivery(self._outbox, route(config), self._metrics)
         self._commits = Commits(self._outbox, wake=self._delivery.wake)
+        self._watchdog = Watchdog(self._outbox, watched(config), self._metrics, wake=self._delivery.wake)
+        self._reconcilers: Mapping[str, Reconciler] = {}
         self._pruning = threading.Thread(target=self._prune, name="pruning", daemon=True)
         self._listener = Listener(
             self._application(), start.addresses, start.access, body_limit=config.max_body + _DRAINED
@@ -84,12 +89,16 @@ class Program:
             _log.info("%d events that were under way when the last process ended are due again", reclaimed)
         self._delivery.start()
         self._pruning.start()
+        self._watchdog.start()
+        for reconciler in self._reconcilers.values():
+            reconciler.start()
         for host, port in self.addresses:
             _log.info("Listening on %s:%d", host, port)
 
     def stop(self) -> None:
         """Take no more, answer what was begun, and end; a BigPanda that hangs is not waited for."""
         self._stopping.set()
+        self._dismiss()
         delivery = threading.Thread(target=self._delivery.stop, daemon=True)
         delivery.start()
         self._listener.stop(_GRACE)
@@ -97,6 +106,9 @@ class Program:
         commits.start()
         commits.join(_GRACE)
         delivery.join(_GRACE)
+        self._watchdog.stop()
+        for reconciler in self._reconcilers.values():
+            reconciler.stop()
         self._outbox.close()
 
     def reload(self) -> None:
@@ -110,15 +122,35 @@ class Program:
                 raise
             if config.database.read() != self._config.database.read():
                 _log.warning("database: what has changed takes effect with a restart")
+            self._dismiss()
             self._adopt(config)
             self._delivery.change(route(config))
+            self._watchdog.change(watched(config))
+            for reconciler in self._reconcilers.values():
+                reconciler.start()
             _log.info("Read %s again", self._start.config_file)
 
     def _adopt(self, config: Config) -> None:
         for settings in config.receivers:
             self._metrics.expect(settings.receiver, settings.source)
         self._config, self._entrances = config, entrances(config)
+        self._reconcilers = {
+            one.settings.source: Reconciler(
+                self._outbox, one.settings, one.mapping, self._metrics, wake=self._delivery.wake
+            )
+            for one in watched(config)
+            if one.settings.reconcile
+        }
         self._metrics.reloaded(successful=True, now=self._clock())
+
+    def _dismiss(self) -> None:
+        """Let the reconcilers end; what they ask now is not waited for."""
+        for reconciler in self._reconcilers.values():
+            reconciler.stop(0)
+
+    def _cut_off(self, source: str) -> None:
+        if reconciler := self._reconcilers.get(source):
+            reconciler.hint()
 
     def _application(self) -> WSGIApplication:
         works = Works(
@@ -132,6 +164,7 @@ class Program:
             accept=self._commits.accept,
             quarantine=self._outbox.quarantine,
             metrics=self._metrics,
+            cut_off=self._cut_off,
             clock=self._clock,
         )
         return create_app(works, [blueprint(threshold)])
@@ -167,6 +200,15 @@ def entrances(config: Config) -> Mapping[tuple[str, str], Entrance]:
         )
         for one in config.receivers
     }
+
+
+def watched(config: Config) -> list[Watched]:
+    """Return the receivers of Alertmanagers."""
+    return [
+        Watched(one, mapping_of(one, config.bigpanda.app_key))
+        for one in config.receivers
+        if isinstance(one, AlertmanagerSettings)
+    ]
 
 
 def route(config: Config) -> Route:

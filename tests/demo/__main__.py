@@ -62,6 +62,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         screen.say(f"\n{error}\nlogs: {flags.folder}", "bad")
         return 1
     finally:
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, signal.SIG_IGN)
         way.stop()
 
 

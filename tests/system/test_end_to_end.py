@@ -107,3 +107,27 @@ def test_every_vendor_arrives_and_ends(make_way):
         assert [event["status"] for event in way.accepted(check=name)] == ["critical", "ok"]
     assert way.accepted(check="Watchdog") == []
     assert way.accepted(vendor="bigpanda") == []
+
+
+def test_an_outage_is_not_over_because_nobody_can_look(make_way):
+    """Vigilmon fails while a monitor is down: its series are withdrawn, the alert stays until it is seen up."""
+    way = make_way(targets={"vigilmon": {"max_age": "3s"}}).start()
+    number = populate(way, ["shop", "login"])
+    way.change("vigilmon/down", id=number["shop"])
+    arrives(way, "shop", ["critical"])
+    way.change("faults", vendor="vigilmon", kind="status", code=503)
+    until("the series are withdrawn", lambda: not way.query("vigilmon_monitor_up"))
+    until("the failure is told", lambda: way.accepted(check="VendorwatchTargetFailing", account="prod"))
+    time.sleep(QUIET)
+    assert statuses(way, "shop") == ["critical"]
+    assert way.query('ALERTS{alertname="VigilmonMonitorDown",monitor="shop",alertstate="firing"}')
+
+    way.change("vigilmon/up", id=number["shop"])
+    way.change("faults/clear")
+    arrives(way, "shop", ["critical", "ok"])
+    assert statuses(way, "login") == []
+    failing = way.accepted(check="VendorwatchTargetFailing", account="prod")
+    until(
+        "the failure ends", lambda: way.accepted(check="VendorwatchTargetFailing", account="prod")[-1]["status"] == "ok"
+    )
+    assert failing[0]["status"] == "warning"

@@ -1,0 +1,40 @@
+import shutil
+import subprocess
+
+import pytest
+
+from tests.deploy.shipped import RULES, metrics_in, rules
+from tests.system.running import until
+
+pytestmark = pytest.mark.system
+
+
+def findings(page):
+    """Return what promtool says about a page, by metric."""
+    if shutil.which("promtool") is None:
+        pytest.skip("promtool is not installed")
+    done = subprocess.run(["promtool", "check", "metrics"], input=page, capture_output=True, text=True, check=False)
+    assert "error while linting" not in done.stderr
+    return [line.split(" ", 1)[0] for line in done.stderr.splitlines()]
+
+
+def test_pages_are_clean_and_hold_what_the_rules_ask_for(make_way):
+    """Promtool questions nothing but `…_days`; every metric of a rule is on a page once each vendor has told it."""
+    way = make_way()
+    way.start_sandbox()
+    endpoint = way.change("certificates/open", kind="good", days=90)
+    way.change("populate", monitors=4, endpoints=[endpoint["url"]])
+    root = way.folder / "root.pem"
+    root.write_bytes(way.sandbox.get("/control/certificates/root.pem").content)
+    way.endpoints = [endpoint["endpoint"]]
+    way.targets = {"thousandeyes": {"test_results": "all"}, "vigilmon": {"ca_file": str(root)}}
+    way.start()
+    wanted = set().union(*(metrics_in(rule) for path in RULES for rule in rules(path)))
+
+    def missing():
+        text = way.exporter.get("/metrics").text + way.bridge.get("/metrics").text
+        return sorted(name for name in wanted if f"\n{name}" not in text and f" {name} " not in text)
+
+    until("every metric of a rule is served", lambda: not missing())
+    questioned = {name for page in (way.exporter, way.bridge) for name in findings(page.get("/metrics").text)}
+    assert questioned == {name for name in questioned if name.endswith("_days")}

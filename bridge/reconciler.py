@@ -158,11 +158,11 @@ class Reconciler:
 
     def turn(self) -> None:
         """Take one poll and make good what it and the one before show. Another replica's turn: do nothing."""
+        before, self._before = self._before, None
         if not self._store.lead(self._role, self._owner, self._clock(), self._lease):
-            self._before = self._size = None
+            self._size = None
             return
-        before, ground = self._before, self._ground()
-        self._before = None
+        ground = self._ground()
         latest = self._poll(ground)
         self._before = latest
         verdict = correct(before, latest, min_uptime=self._reconcile.min_uptime)

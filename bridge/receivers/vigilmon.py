@@ -1,0 +1,227 @@
+"""Vigilmon's webhooks as Alerts: monitors that are down and up again, and certificates that expire.
+
+The vendor's own times put its messages in order, whatever arrives first. An escalation bears the time at which its
+incident began: it never outlives an `up` seen since, however its minutes were rounded, and never holds one up. A
+certificate is put in order by its date: one whose date moved out is newer, and so is one with fewer days left.
+Its documentation leaves out much (test messages, values that may be null), so only what identifies is required.
+"""
+
+import math
+from collections.abc import Mapping
+from dataclasses import replace
+from datetime import UTC, datetime
+from typing import Any
+from urllib.parse import SplitResult, urlsplit
+
+from pydantic import Field
+
+from bridge.alert import Alert, Translation, clean
+from bridge.errors import Unreadable
+from bridge.notation import Duration
+from bridge.settings import HeaderSecret, ReceiverSettings
+
+_DAY = 86400.0
+_UP_AFTER = 0.5
+"""Seconds: what bears the same second as an `up` came before it."""
+_PER_MINUTE = 1e-5
+_PER_DAY = 1e-4
+"""Seconds by which a longer incident, or a day less, is newer: too little to reach another second."""
+_MOST = 10_000
+_LONGEST_ID = 128
+_TLS_PORT = 443
+_MONITORED = ("monitor_down", "monitor_up", "monitor_escalation")
+_CERTIFICATE = "ssl.expiring"
+_ABOUT = frozenset({"monitor", "monitor_url"})
+
+
+class Settings(ReceiverSettings):
+    """One Vigilmon account. `secret`: what it sends as `X-Vigilmon-Secret`.
+
+    `certificate_critical_days`: a certificate with so many days left, or fewer, is critical.
+    `certificate_resolve_after`: seconds of silence after which an alert about a certificate ends; 0: never.
+    """
+
+    secret: HeaderSecret | None = None
+    certificate_critical_days: int = Field(7, ge=0)
+    certificate_resolve_after: Duration = Field(0.0, ge=0)
+
+    def credentials(self) -> tuple[tuple[str, str], ...]:
+        """Return the header that proves the sender."""
+        return () if self.secret is None else (("X-Vigilmon-Secret", self.secret.read()),)
+
+
+def translate(body: Any, settings: Settings, now: float) -> Translation:
+    """Return what one webhook says; test messages and unknown events are ignored. Unreadable names what is wrong."""
+    if not isinstance(body, dict):
+        raise Unreadable("the body is not an object")
+    event = body.get("event")
+    if event is None and (not body or not _ABOUT.isdisjoint(body)):
+        raise Unreadable("event: missing")
+    if event is not None and not isinstance(event, str):
+        raise Unreadable("event: not a string")
+    if body.get("test") is True:
+        return Translation(ignored=1)
+    if event in _MONITORED:
+        return Translation(alerts=(_monitored(body, event, settings, now),))
+    if event == _CERTIFICATE:
+        return Translation(alerts=(_expiring(body, settings, now),))
+    return Translation(ignored=1)
+
+
+def lapsed(alert: Alert, told_at: float, settings: Settings, now: float) -> Alert | None:
+    """Return the end of an open alert that was last told at `told_at`, None while it goes on.
+
+    The vendor tells of no renewed certificate: it falls silent. Monitors are never resolved by silence.
+    """
+    after = settings.certificate_resolve_after
+    if not after or alert.name != "certificate" or now - told_at < after:
+        return None
+    return replace(alert, firing=False, ends_at=now, at=None, ordered=False)
+
+
+def _monitored(body: Mapping[str, Any], event: str, settings: Settings, now: float) -> Alert:
+    monitor = body.get("monitor")
+    if not isinstance(monitor, dict):
+        raise Unreadable("monitor: not an object" if "monitor" in body else "monitor: missing")
+    number = _id(monitor.get("id"))
+    url = _split(_text(monitor.get("url")))
+    name = _text(monitor.get("name")) or (url.hostname if url and url.hostname else f"monitor {number}")
+    minutes = _whole(body.get("down_minutes")) if event == "monitor_escalation" else None
+    time = _time(body, "incident_started_at" if event == "monitor_escalation" else "checked_at")
+    firing = event != "monitor_up"
+    tags = {
+        "host": name,
+        "monitor_id": number,
+        "severity": "critical",
+        "region": _regions(body.get("region")),
+        "error": _text(body.get("error")),
+        "down_minutes": "" if minutes is None else str(minutes),
+    }
+    return Alert(
+        receiver=settings.receiver,
+        source=settings.source,
+        key=f"{settings.source}:monitor:{number}",
+        name="uptime",
+        firing=firing,
+        severity="critical",
+        labels={tag: value for tag, value in tags.items() if value},
+        annotations={"description": _described(name, tags["error"], minutes, firing=firing)},
+        links={"url": _page(url)} if url else {},
+        starts_at=now if time is None else time,
+        ends_at=None if firing else time,
+        at=None if time is None else time + (_PER_MINUTE * _bounded(minutes or 0) if firing else _UP_AFTER),
+        ordered=time is not None,
+    )
+
+
+def _described(name: str, error: str, minutes: int | None, *, firing: bool) -> str:
+    if not firing:
+        return f"{name} is up"
+    lasting = "is down" if minutes is None else f"has been down for {minutes} minutes"
+    return f"{name} {lasting}: {error}" if error else f"{name} {lasting}"
+
+
+def _expiring(body: Mapping[str, Any], settings: Settings, now: float) -> Alert:
+    url = _split(_text(body.get("monitor_url")))
+    if url is None or not url.hostname:
+        raise Unreadable("monitor_url: not a URL" if body.get("monitor_url") is not None else "monitor_url: missing")
+    host, port = _host(url), url.port or _TLS_PORT
+    expires_at, days = _time(body, "expires_at"), _whole(body.get("days_remaining"))
+    if days is None:
+        days = _days(body, expires_at, now)
+    severity = "critical" if days <= settings.certificate_critical_days else "warning"
+    tags = {
+        "host": host,
+        "port": str(port),
+        "severity": severity,
+        "days_remaining": str(days),
+        "expires_at": _text(body.get("expires_at")),
+    }
+    return Alert(
+        receiver=settings.receiver,
+        source=settings.source,
+        key=f"{settings.source}:certificate:{host}:{port}",
+        name="certificate",
+        firing=True,
+        severity=severity,
+        labels={tag: value for tag, value in tags.items() if value},
+        annotations={"description": _dated(f"{host}:{port}", days, tags["expires_at"])},
+        links={"url": _page(url._replace(path=""))},
+        starts_at=now,
+        at=None if expires_at is None else expires_at - _PER_DAY * _bounded(days),
+        ordered=expires_at is not None,
+    )
+
+
+def _days(body: Mapping[str, Any], expires_at: float | None, now: float) -> int:
+    """Return the days left by our own clock, where the vendor does not say them."""
+    if body.get("days_remaining") is not None:
+        raise Unreadable("days_remaining: not a number")
+    if expires_at is None:
+        raise Unreadable("days_remaining: missing")
+    return math.floor((expires_at - now) / _DAY)
+
+
+def _dated(endpoint: str, days: int, date: str) -> str:
+    when = f"expires in {days} days" if days >= 0 else "has expired"
+    return f"The certificate of {endpoint} {when}" + (f": {date}" if date else "")
+
+
+def _id(value: Any) -> str:
+    """Return a monitor's id: it is a number, and as text the same."""
+    if isinstance(value, int) and not isinstance(value, bool):
+        return str(value)
+    if isinstance(value, str) and 0 < len(value.strip()) <= _LONGEST_ID and value.isascii() and value.isprintable():
+        return value.strip()
+    raise Unreadable("monitor.id: missing" if value is None else "monitor.id: not an id")
+
+
+def _time(body: Mapping[str, Any], member: str) -> float | None:
+    """Return epoch seconds, None when it is missing: then the message counts as it arrives."""
+    text = body.get(member)
+    if text is None:
+        return None
+    try:
+        moment = datetime.fromisoformat(text)
+    except (TypeError, ValueError) as error:
+        raise Unreadable(f"{member}: not a time") from error
+    return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
+
+
+def _whole(value: Any) -> int | None:
+    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+        return None
+    return math.floor(value)
+
+
+def _bounded(count: int) -> int:
+    return max(-_MOST, min(count, _MOST))
+
+
+def _regions(value: Any) -> str:
+    return ",".join(filter(None, map(_text, value))) if isinstance(value, list) else _text(value)
+
+
+def _split(text: str) -> SplitResult | None:
+    """Return the parts of a URL, which may lack its scheme; None when it is none."""
+    try:
+        url = urlsplit(text if "://" in text else f"https://{text}")
+        _ = url.port
+    except ValueError:
+        return None
+    return url if url.scheme in {"http", "https"} and url.hostname else None
+
+
+def _host(url: SplitResult) -> str:
+    host = url.hostname or ""
+    return f"[{host}]" if ":" in host else host
+
+
+def _page(url: SplitResult) -> str:
+    """Return a URL that may be shown: without its user, query and fragment, where secrets are found."""
+    port = "" if url.port is None else f":{url.port}"
+    return f"{url.scheme}://{_host(url)}{port}{url.path}"
+
+
+def _text(value: Any) -> str:
+    return clean(value).strip() if isinstance(value, str) else ""

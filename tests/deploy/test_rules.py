@@ -136,6 +136,29 @@ def test_alerts_go_where_they_are_useful(labels, receivers):
     )  # fmt: skip
 
 
+def test_what_explains_what_names_alerts_that_exist():
+    """Each side of an inhibition matches alerts that are shipped, and no alert is on both sides of one."""
+    shipped = {rule["alert"] for _, rule in ALERTS}
+    config = yaml.safe_load((DEPLOY / "alertmanager/alertmanager.yml").read_text())
+    for inhibition in config["inhibit_rules"]:
+        sources, targets = (
+            alerts_matched(inhibition[side], shipped) for side in ("source_matchers", "target_matchers")
+        )
+        assert sources
+        assert targets
+        assert not sources & targets
+
+
+def alerts_matched(matchers, shipped):
+    """Return the alerts whose names satisfy every matcher of `alertname`."""
+    for matcher in matchers:
+        match = re.fullmatch(r'alertname(=~|!=|=)"(.*)"', matcher)
+        if match:
+            wanted = match[1] != "!="
+            shipped = {name for name in shipped if bool(re.fullmatch(match[2], name)) == wanted}
+    return shipped
+
+
 def test_the_bridge_hears_everything():
     """Resolutions are sent, nothing is cut off, and the token is a file's."""
     config = yaml.safe_load((DEPLOY / "alertmanager/alertmanager.yml").read_text())

@@ -131,3 +131,22 @@ def test_an_outage_is_not_over_because_nobody_can_look(make_way):
         "the failure ends", lambda: way.accepted(check="VendorwatchTargetFailing", account="prod")[-1]["status"] == "ok"
     )
     assert failing[0]["status"] == "warning"
+
+
+def test_two_alertmanagers_are_one_voice(make_way):
+    """Both peers of a cluster get every alert; BigPanda hears each change once, also when one of them is killed."""
+    way = make_way(peers=1).start()
+    number = populate(way, ["shop", "login"])
+    before = way.duplicates()
+    way.change("vigilmon/down", id=number["shop"])
+    arrives(way, "shop", ["critical"])
+    way.alertmanager.kill()
+    way.change("vigilmon/down", id=number["login"])
+    arrives(way, "login", ["critical"])
+    way.change("vigilmon/up", id=number["shop"])
+    way.change("vigilmon/up", id=number["login"])
+    for name in number:
+        arrives(way, name, ["critical", "ok"])
+    time.sleep(QUIET)
+    assert [statuses(way, name) for name in number] == [["critical", "ok"]] * 2
+    assert way.duplicates() == before

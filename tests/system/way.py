@@ -11,7 +11,8 @@ import yaml
 
 from tests.sandbox.settings import Settings
 from tests.system import deployed
-from tests.system.running import Program, free_port, is_free, python, until
+from tests.system.commands import alertmanagers, bridge, exporter, prometheus, sandbox
+from tests.system.running import Program, free_port, is_free, until
 
 CREDENTIALS = Settings()
 TOKEN = "am-token-of-the-system-test"
@@ -60,18 +61,21 @@ class Way:
     endpoints: Sequence[str] = ()
     wait: str = "1s"
     group_interval: str = "2s"
+    peers: int = 0
+    """Alertmanagers beside the first one, in a cluster with it."""
 
     def __post_init__(self) -> None:
         self.sandbox = sandbox(self.folder, self.addresses.sandbox)
         self.exporter = exporter(self.folder, self.addresses.exporter)
         self.bridge = bridge(self.folder, self.addresses.bridge)
-        self.alertmanager = alertmanager(self.folder, self.addresses.alertmanager)
+        self.alertmanagers = alertmanagers(self.folder, self.addresses.alertmanager, self.peers)
+        self.alertmanager = self.alertmanagers[0]
         self.prometheus = prometheus(self.folder, self.addresses.prometheus)
 
     @property
     def programs(self) -> tuple[Program, ...]:
         """In the order in which they start."""
-        return (self.sandbox, self.exporter, self.bridge, self.alertmanager, self.prometheus)
+        return (self.sandbox, self.exporter, self.bridge, *self.alertmanagers, self.prometheus)
 
     def configure(self) -> None:
         """Write every configuration file."""
@@ -82,7 +86,8 @@ class Way:
         bridge_url = f"http://{self.addresses.bridge}"
         deployed.alertmanager(self.folder, bridge_url, token, group_interval=self.group_interval)
         addresses = self.addresses
-        deployed.prometheus(self.folder, addresses.exporter, addresses.bridge, [addresses.alertmanager], wait=self.wait)
+        listed = [each.url.removeprefix("http://") for each in self.alertmanagers]
+        deployed.prometheus(self.folder, addresses.exporter, addresses.bridge, listed, wait=self.wait)
 
     def _targets(self) -> Iterator[dict[str, Any]]:
         base = f"http://{self.addresses.sandbox}"
@@ -126,7 +131,8 @@ class Way:
 
     def _found(self) -> bool:
         """Return whether Prometheus knows where to send: an alert that fires before that waits for the resend delay."""
-        return bool(self.prometheus.get("/api/v1/alertmanagers").json()["data"]["activeAlertmanagers"])
+        found = self.prometheus.get("/api/v1/alertmanagers").json()["data"]["activeAlertmanagers"]
+        return len(found) == len(self.alertmanagers)
 
     def _start(self, program: Program) -> None:
         if program.running:
@@ -195,54 +201,6 @@ def wizard_path() -> str:
     """Return the path of the URL that PacketVis' wizard would print for the sandbox."""
     own = CREDENTIALS.packetvis
     return f"/packetvis/v1/notifications?key={own.key}&org={own.org}"
-
-
-def sandbox(folder: Path, address: str) -> Program:
-    """Make the vendors' APIs, with an empty world."""
-    command = python("tests.sandbox", "--empty", "--listen", address)
-    return Program("sandbox", command, folder / "sandbox.log", f"http://{address}", ready="/control/")
-
-
-def exporter(folder: Path, address: str) -> Program:
-    """Make the exporter, with the folder's exporter.yml. Ready once it listens: its targets may be ill."""
-    flags = (f"--config.file={folder / 'exporter.yml'}", f"--web.listen-address={address}")
-    return Program("exporter", python("exporter", *flags), folder / "exporter.log", f"http://{address}", "/-/healthy")
-
-
-def bridge(folder: Path, address: str) -> Program:
-    """Make the bridge, with the folder's bridge.yml."""
-    flags = (f"--config.file={folder / 'bridge.yml'}", f"--web.listen-address={address}")
-    return Program("bridge", python("bridge", *flags), folder / "bridge.log", f"http://{address}")
-
-
-def prometheus(folder: Path, address: str, name: str = "prometheus") -> Program:
-    """Make Debian's Prometheus, with the folder's prometheus.yml."""
-    command = [
-        "prometheus",
-        f"--config.file={folder / 'prometheus.yml'}",
-        f"--storage.tsdb.path={folder / name}",
-        f"--web.listen-address={address}",
-        "--storage.tsdb.retention.time=1d",
-        "--rules.alert.resend-delay=15s",
-        "--web.enable-lifecycle",
-    ]
-    return Program(name, command, folder / f"{name}.log", f"http://{address}")
-
-
-def alertmanager(folder: Path, address: str, name: str = "alertmanager", cluster: Sequence[str] = ()) -> Program:
-    """Make Debian's Alertmanager, with the folder's alertmanager.yml.
-
-    `cluster`: the address its peers reach it at, then theirs; empty: alone.
-    """
-    command = [
-        "prometheus-alertmanager",
-        f"--config.file={folder / 'alertmanager.yml'}",
-        f"--storage.path={folder / name}",
-        f"--web.listen-address={address}",
-        f"--cluster.listen-address={cluster[0] if cluster else ''}",
-        *(f"--cluster.peer={peer}" for peer in cluster[1:]),
-    ]
-    return Program(name, command, folder / f"{name}.log", f"http://{address}")
 
 
 def _write(path: Path, content: object) -> None:

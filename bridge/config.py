@@ -9,13 +9,13 @@ from collections.abc import Iterable, Iterator, Mapping
 from importlib import import_module
 from pathlib import Path
 from types import ModuleType
-from typing import Annotated, Any, get_args
+from typing import Annotated
 
 from pydantic import AfterValidator, Field, ValidationError, field_validator
 
 import bridge.receivers
 from bridge.errors import ConfigError
-from bridge.notation import Duration, Secret, Section, Size, load_yaml, problems
+from bridge.notation import Duration, Secret, Section, Size, load_yaml, problems, secret_keys
 from bridge.settings import ReceiverSettings, header_value
 
 _FORMS = ("sqlite:///", "postgresql://", "postgresql+psycopg://")
@@ -89,7 +89,7 @@ def read(content: object) -> Config:
     try:
         checked = _Ground.model_validate(ground)
     except ValidationError as error:
-        raise ConfigError([*problems(error, _secrets(_Ground) | _secrets(BigPanda)), *found]) from None
+        raise ConfigError([*problems(error, secret_keys(_Ground) | secret_keys(BigPanda)), *found]) from None
     if found:
         raise ConfigError(found)
     return Config.model_construct(**dict(checked), receivers=tuple(receivers))
@@ -145,15 +145,7 @@ def _receiver(item: object) -> ReceiverSettings | list[str]:
     try:
         return settings.model_validate(dict(item))
     except ValidationError as error:
-        return [_inside(line) for line in problems(error, _secrets(settings))]
-
-
-def _secrets(section: type[Section]) -> frozenset[str]:
-    return frozenset(name for name, field in section.model_fields.items() if _is_secret(field.annotation))
-
-
-def _is_secret(annotation: Any) -> bool:
-    return annotation is Secret or Secret in get_args(annotation)
+        return [_inside(line) for line in problems(error, secret_keys(settings))]
 
 
 def _inside(line: str) -> str:

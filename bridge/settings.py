@@ -25,7 +25,7 @@ def header_value(secret: Secret) -> Secret:
 def _fold_headers(value: Any) -> Any:
     if not isinstance(value, Mapping):
         return value
-    return fold_files(value, {str(name).removesuffix("_file") for name in value})
+    return fold_files(value, frozenset(str(name).removesuffix("_file") for name in value))
 
 
 HeaderSecret = Annotated[Secret, AfterValidator(header_value)]

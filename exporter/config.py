@@ -8,14 +8,14 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any
 
 from pydantic import ValidationError
 
 import exporter.collectors
 from exporter.collector import Collector
 from exporter.errors import ConfigError
-from exporter.notation import Secret, load_yaml, problems
+from exporter.notation import load_yaml, problems, secret_keys
 from exporter.settings import TargetSettings
 
 Identity = tuple[str, str]
@@ -96,12 +96,7 @@ def _target(item: object) -> TargetSettings | list[str]:
     try:
         return settings.model_validate(dict(item))
     except ValidationError as error:
-        return [_inside(line) for line in problems(error, _secrets(settings))]
-
-
-def _secrets(settings: type[TargetSettings]) -> frozenset[str]:
-    fields = settings.model_fields.items()
-    return frozenset(name for name, field in fields if Secret in (field.annotation, *get_args(field.annotation)))
+        return [_inside(line) for line in problems(error, secret_keys(settings))]
 
 
 def _inside(line: str) -> str:

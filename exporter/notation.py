@@ -8,7 +8,8 @@ import re
 import threading
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Annotated, Any, get_args
+from types import UnionType
+from typing import Annotated, Any, Union, get_args, get_origin
 
 import yaml
 from pydantic import (
@@ -137,14 +138,19 @@ class Section(BaseModel):
     def _fold_files(cls, values: Any) -> Any:
         if not isinstance(values, dict):
             return values
-        names = {name for name, field in cls.model_fields.items() if _holds_secret(field.annotation)}
-        return fold_files(values, names)
+        return fold_files(values, secret_keys(cls))
 
 
-def fold_files(values: Mapping[str, Any], names: set[str]) -> dict[str, Any]:
+def secret_keys(section: type[Section]) -> frozenset[str]:
+    """Return the keys of a section that hold a secret, as they are written in the file."""
+    fields = section.model_fields.items()
+    return frozenset(field.alias or name for name, field in fields if _is_secret(field.annotation))
+
+
+def fold_files(values: Mapping[str, Any], names: frozenset[str]) -> dict[str, Any]:
     """Replace each `X_file: PATH` of a secret X by the secret itself."""
     folded = dict(values)
-    for name in names & {key.removesuffix("_file") for key in values if str(key).endswith("_file")}:
+    for name in names & {str(key).removesuffix("_file") for key in values if str(key).endswith("_file")}:
         path = folded.pop(f"{name}_file")
         if folded.get(name) is not None:
             raise ValueError(f"give {name} or {name}_file, not both")
@@ -152,8 +158,9 @@ def fold_files(values: Mapping[str, Any], names: set[str]) -> dict[str, Any]:
     return folded
 
 
-def _holds_secret(annotation: Any) -> bool:
-    return annotation is Secret or any(_holds_secret(part) for part in get_args(annotation))
+def _is_secret(annotation: Any) -> bool:
+    optional = get_origin(annotation) in (Annotated, Union, UnionType)
+    return annotation is Secret or (optional and any(_is_secret(part) for part in get_args(annotation)))
 
 
 def problems(error: ValidationError, secrets: frozenset[str] = frozenset()) -> list[str]:

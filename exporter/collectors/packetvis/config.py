@@ -1,10 +1,10 @@
 """What a PacketVis target has in exporter.yml."""
 
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Annotated, ClassVar, Literal
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import Field, field_validator
 
-from exporter.notation import Duration, Secret, fold_files
+from exporter.notation import Duration, Secret
 from exporter.settings import TargetSettings
 
 DOCUMENTED_TYPES = frozenset(
@@ -40,11 +40,6 @@ class Settings(TargetSettings):
     types: tuple[Annotated[str, Field(pattern=r"^[^,\s]+$")], ...] = ()
     warning_minutes: int | None = Field(None, gt=0)
     unknown_types: Literal["keep", "other"] = "keep"
-
-    @model_validator(mode="before")
-    @classmethod
-    def _fold_url(cls, values: Any) -> Any:
-        return fold_files(values, {"url"}) if isinstance(values, dict) else values
 
     @field_validator("address")
     @classmethod

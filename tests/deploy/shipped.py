@@ -41,13 +41,18 @@ def rule_tests() -> list[dict]:
 def metrics_in(rule: dict) -> set[str]:
     """Return the programs' metrics that a rule asks for, its description's queries included."""
     expr = GROUPING.sub("", re.sub(r'"[^"]*"', "", rule["expr"]))
-    in_text = {name for name, _ in SELECTOR.findall(rule.get("annotations", {}).get("description", ""))}
-    return set(OURS.findall(RECORDED.sub("", expr))) | in_text
+    return set(OURS.findall(RECORDED.sub("", expr))) | {name for name in _in_text(rule) if ":" not in name}
 
 
 def recordings_in(rule: dict) -> set[str]:
     """Return the recorded series that a rule asks for."""
-    return set(RECORDED.findall(re.sub(r'"[^"]*"', "", rule["expr"])))
+    return set(RECORDED.findall(re.sub(r'"[^"]*"', "", rule["expr"]))) | {
+        name for name in _in_text(rule) if ":" in name
+    }
+
+
+def _in_text(rule: dict) -> set[str]:
+    return {name for name, _ in SELECTOR.findall(rule.get("annotations", {}).get("description", ""))}
 
 
 @cache

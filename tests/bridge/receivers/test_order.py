@@ -1,0 +1,138 @@
+"""Vendors' messages in any order, repeated, by clocks that are hours off: the newest by the vendor's own time holds."""
+
+from datetime import UTC, datetime
+from itertools import count
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from bridge.config import module
+from bridge.event import mapping_of
+from bridge.outbox import Notification, Outbox
+
+NOW = 1_795_200_000.0
+NUMBERS = count(1)
+patient = settings(deadline=None, max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
+skews = st.sampled_from([0, -10_800, 10_800, -86_400, 86_400])
+
+
+@pytest.fixture(scope="module")
+def outbox(tmp_path_factory):
+    opened = Outbox.open(f"sqlite:///{tmp_path_factory.mktemp('order')}/bridge.db")
+    yield opened
+    opened.close()
+
+
+class Sender:
+    """One vendor that sends to one outbox, a minute between two messages."""
+
+    def __init__(self, outbox, receiver):
+        self.outbox, self.now, self.key = outbox, NOW, ""
+        self.module = module(receiver)
+        self.settings = self.module.Settings(receiver=receiver, source="s")
+        self.mapping = mapping_of(self.settings, "app")
+
+    def send(self, body):
+        """Return how many events follow."""
+        self.now += 60.0
+        (alert,) = self.module.translate(body, self.settings, self.now).alerts
+        notification = Notification(receiver="r", source="s", alerts=(alert,), mapping=self.mapping)
+        self.key = alert.key
+        (outcome,) = self.outbox.accept([notification], self.now)
+        return outcome.queued
+
+    def shown(self):
+        """Deliver all, and return what BigPanda shows in the end; events come in order, none from the future."""
+        events = []
+        while claimed := self.outbox.claim(100, "me", self.now, 60.0):
+            events += [one.event for one in claimed if one.event["incident_identifier"] == self.key]
+            self.outbox.record(accepted=claimed, now=self.now)
+        stamps = [event["timestamp"] for event in events]
+        assert stamps == sorted(set(stamps))
+        assert max(stamps) <= self.now
+        return events[-1]
+
+
+def written(moment):
+    return datetime.fromtimestamp(moment, UTC).isoformat()
+
+
+def told(number, kind, minute, skew):
+    """Return what Vigilmon says of a monitor; an escalation's own time is the beginning of its incident."""
+    moment = written(NOW - 86_400 + 60 * minute + skew)
+    body = {"event": f"monitor_{kind}", "monitor": {"id": number, "name": "svc"}, "region": f"r{minute}"}
+    if kind == "escalation":
+        return body | {"incident_started_at": moment, "down_minutes": 30}
+    return body | {"checked_at": moment, "error": None}
+
+
+states = st.lists(st.tuples(st.sampled_from(["down", "up", "escalation"]), st.integers(0, 12)), min_size=1, max_size=12)
+
+
+@patient
+@given(states=states, skew=skews)
+def test_the_newest_state_of_a_monitor_holds(outbox, states, skew):
+    """Whatever the order of down, up and escalation; an up outdoes what bears its own second."""
+    sender, number = Sender(outbox, "vigilmon"), next(NUMBERS)
+    messages = [told(number, kind, minute, skew) for kind, minute in states]
+    for message in messages:
+        sender.send(message)
+    firing, up = (max((m for kind, m in states if (kind == "up") is wanted), default=-1) for wanted in (False, True))
+    assert sender.shown()["status"] == ("critical" if firing > up else "ok")
+    assert [sender.send(message) for message in messages] == [0] * len(messages)
+
+
+@patient
+@given(states=states, tries=st.integers(2, 4))
+def test_the_vendors_own_retries_make_no_event(outbox, states, tries):
+    """Each message in order, each several times: as many events as without the repeats."""
+    once, often, number = Sender(outbox, "vigilmon"), Sender(outbox, "vigilmon"), next(NUMBERS)
+    other = next(NUMBERS)
+    for kind, minute in states:
+        alone = once.send(told(number, kind, minute, 0))
+        assert [often.send(told(other, kind, minute, 0)) for _ in range(tries)] == [alone] + [0] * (tries - 1)
+
+
+@patient
+@given(states=st.lists(st.tuples(st.integers(0, 3), st.integers(-1, 30)), min_size=1, max_size=8), skew=skews)
+def test_the_newest_date_of_a_certificate_holds(outbox, states, skew):
+    """A date that moved out is newer; of one date, the fewest days left."""
+    sender, number = Sender(outbox, "vigilmon"), next(NUMBERS)
+    messages = [
+        {
+            "event": "ssl.expiring",
+            "monitor_url": f"https://host{number}.example.com",
+            "days_remaining": days,
+            "expires_at": written(NOW + renewed * 86_400 + skew),
+        }
+        for renewed, days in states
+    ]
+    for message in messages:
+        sender.send(message)
+    _, fewest = max((renewed, -days) for renewed, days in states)
+    shown = sender.shown()
+    assert (shown["days_remaining"], shown["status"]) == (str(-fewest), "critical" if -fewest <= 7 else "warning")
+    assert [sender.send(message) for message in messages] == [0] * len(messages)
+
+
+def occurrence(number, *, firing, minute, skew):
+    """Return what ThousandEyes says of an alert that began ten minutes before it ended."""
+    start = NOW - 86_400 + 600 * minute + skew
+    alert = {"alertId": f"id-{number}", "ruleName": "r", "testName": f"t{minute}", "dateStart": written(start)[:19]}
+    event = "TRIGGER" if firing else "CLEAR"
+    ended = {} if firing else {"dateEnd": written(start + 300)[:19]}
+    return {"eventType": f"ALERT_NOTIFICATION_{event}", "eventId": str(number), "alert": alert | ended}
+
+
+@patient
+@given(states=st.lists(st.tuples(st.booleans(), st.integers(0, 5)), min_size=1, max_size=8), skew=skews)
+def test_the_newest_state_of_an_occurrence_holds(outbox, states, skew):
+    """A trigger that comes after its own clear opens nothing; a later one does."""
+    sender, number = Sender(outbox, "thousandeyes"), next(NUMBERS)
+    messages = [occurrence(number, firing=firing, minute=minute, skew=skew) for firing, minute in states]
+    for message in messages:
+        sender.send(message)
+    last = max((minute, not firing) for firing, minute in states)
+    assert sender.shown()["status"] == ("ok" if last[1] else "warning")
+    assert [sender.send(message) for message in messages] == [0] * len(messages)

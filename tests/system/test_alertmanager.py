@@ -1,0 +1,157 @@
+"""Real Alertmanagers keep silent about the end of alerts in many ways: no stuck alert, no duplicate, no false close."""
+
+import time
+
+import pytest
+
+from tests.sandbox.server import Sandbox
+from tests.system.alerting import Alerting
+from tests.system.running import missing, until
+
+pytestmark = pytest.mark.system
+
+OPEN, CLOSED = ["critical"], ["critical", "ok"]
+
+
+@pytest.fixture
+def alerting(tmp_path, started):
+    """Make a bridge and its Alertmanagers, with settings of the test's own, and start them."""
+    if absent := missing("prometheus-alertmanager"):
+        pytest.skip(f"not installed: {', '.join(absent)} (tests/system/programs installs it)")
+    with Sandbox() as sandbox:
+        yield lambda **settings: Alerting(tmp_path, started, sandbox, **settings).begin()
+
+
+def test_the_end_under_a_silence(alerting):
+    """Alertmanager never tells it. A silenced alert that still fires stays open, and nothing is told of it."""
+    site = alerting()
+    site.push("Ends", "Fires")
+    site.arrives(Ends=OPEN, Fires=OPEN)
+    site.silence("Ends")
+    site.silence("Fires")
+    site.polled()
+    site.stays(Ends=OPEN, Fires=OPEN)
+    site.resolve("Ends")
+    site.arrives(Ends=CLOSED)
+    site.stays(Ends=CLOSED, Fires=OPEN)
+    assert site.counted("reconciled_alerts_total", action="closed") == 1
+    assert site.counted("reconciled_alerts_total", action="opened") == 0
+
+
+def test_the_end_under_an_inhibition(alerting):
+    """The effect ends while its cause inhibits it; the cause fires on."""
+    site = alerting()
+    site.push("Effect")
+    site.arrives(Effect=OPEN)
+    site.push("Cause")
+    site.suppressed("Effect")
+    site.arrives(Cause=OPEN)
+    site.polled()
+    site.stays(Effect=OPEN, Cause=OPEN)
+    site.resolve("Effect")
+    site.arrives(Effect=CLOSED)
+    site.stays(Effect=CLOSED, Cause=OPEN)
+
+
+def test_a_restart_between_the_end_and_its_notification(alerting):
+    """What Alertmanager forgets, the reconciler closes; what it only learns again later is not taken for ended."""
+    site = alerting(route={"group_interval": "1m"}, reconcile={"min_uptime": "6s"})
+    site.push("Ends", "Fires")
+    site.arrives(Ends=OPEN, Fires=OPEN)
+    site.resolve("Ends")
+    site.alertmanagers[0].restart()
+    until("nothing is known", lambda: site.state(site.alertmanagers[0], "Fires") == "")
+    time.sleep(2)
+    site.push("Fires")
+    site.arrives(Ends=CLOSED)
+    site.stays(Ends=CLOSED, Fires=OPEN)
+
+
+def test_an_alertmanager_that_is_killed(alerting):
+    """Its notification log is lost as well: it tells what fires once more, BigPanda does not hear it twice."""
+    site = alerting(reconcile={"min_uptime": "5s"})
+    site.push("Ends", "Fires")
+    site.arrives(Ends=OPEN, Fires=OPEN)
+    site.alertmanagers[0].kill()
+    until("the reconciler notices", lambda: site.counted("reconcile_failures_total") >= 2)
+    assert site.heard("Ends") == OPEN
+    site.alertmanagers[0].start()
+    time.sleep(2)
+    told = site.counted("notifications_total", outcome="accepted")
+    site.push("Fires")
+    until("Fires is told again", lambda: site.counted("notifications_total", outcome="accepted") > told)
+    site.arrives(Ends=CLOSED)
+    site.stays(Ends=CLOSED, Fires=OPEN)
+
+
+def test_what_max_alerts_cuts_off(alerting):
+    """One of three alerts is in the webhook: the others are fetched at once, and closed though their end is cut off."""
+    site = alerting(webhook={"max_alerts": 1}, reconcile={"interval": "2s"})
+    names = {"Cut": ["critical"] * 3}
+    for instance in ("a", "b", "c"):
+        site.push("Cut", instance=instance)
+    site.arrives(**names)
+    assert site.counted("truncated_alerts_total", source="prod") > 0
+    assert "a webhook was cut off" in site.bridge.tail()
+    for instance in ("a", "b", "c"):
+        site.resolve("Cut", instance=instance)
+    until("all are closed", lambda: sorted(site.heard("Cut")) == ["critical"] * 3 + ["ok"] * 3)
+    site.stays(Cut=site.heard("Cut"))
+
+
+def test_a_change_of_group_by(alerting):
+    """New groups know nothing of what the old ones told: ends are lost, and what fires is told once more."""
+    site = alerting(route={"group_interval": "1m"})
+    site.push("Ends", "Fires")
+    site.arrives(Ends=OPEN, Fires=OPEN)
+    told = site.counted("notifications_total", outcome="accepted")
+    site.resolve("Ends")
+    site.configure(group_by=["alertname", "instance"])
+    site.reload()
+    until("Fires is told again", lambda: site.counted("notifications_total", outcome="accepted") > told)
+    site.arrives(Ends=CLOSED)
+    site.stays(Ends=CLOSED, Fires=OPEN)
+
+
+def test_two_alertmanagers_that_both_deliver(alerting):
+    """A cluster counts as one: no event twice, nothing closed while a peer is gone, nothing stuck when it is back."""
+    site = alerting(peers=2, reconcile={"min_uptime": "1s"})
+    for program in site.alertmanagers:
+        until("settled", lambda program=program: program.get("/api/v2/status").json()["cluster"]["status"] == "ready")
+    site.push("Told", "Ends", "Fires")
+    site.arrives(Told=OPEN, Ends=OPEN, Fires=OPEN)
+    until("both deliver", lambda: site.counted("events_total", outcome="unchanged") >= 2)
+    site.resolve("Told")
+    site.arrives(Told=CLOSED)
+    site.silence("Ends")
+    site.polled()
+    first, second = site.alertmanagers
+    second.stop()
+    site.resolve("Ends")
+    until("it has ended", lambda: site.state(first, "Ends") == "")
+    failures = site.counted("reconcile_failures_total")
+    until("the reconciler cannot know", lambda: site.counted("reconcile_failures_total") > failures + 3)
+    site.stays(Told=CLOSED, Ends=OPEN, Fires=OPEN)
+    second.start()
+    site.push("Fires")
+    site.arrives(Ends=CLOSED)
+    site.stays(Told=CLOSED, Ends=CLOSED, Fires=OPEN)
+
+
+def test_a_watchdog_that_falls_silent(alerting):
+    """It is never sent on; its silence is an alert of its own, which ends when it comes back."""
+    site = alerting(
+        route={"repeat_interval": "1s"}, receiver={"watchdog": {"alertname": "Watchdog", "max_silence": "5s"}}
+    )
+    site.push("Watchdog")
+    site.push("Other")
+    site.arrives(Other=OPEN)
+    time.sleep(7)
+    assert site.heard("Watchdog") == []
+    site.bridge.restart()
+    site.stays(Watchdog=[], Other=OPEN)
+    site.resolve("Watchdog")
+    site.arrives(Watchdog=OPEN)
+    site.push("Watchdog")
+    site.arrives(Watchdog=CLOSED)
+    site.stays(Watchdog=CLOSED, Other=OPEN)

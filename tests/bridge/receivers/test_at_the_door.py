@@ -1,0 +1,132 @@
+"""Vendors' webhooks at the real door, before a real outbox: who may come in, what is answered, what is never logged."""
+
+import base64
+import json
+import logging
+from pathlib import Path
+
+import pytest
+
+from bridge.app import Works, create_app
+from bridge.config import module
+from bridge.door import Entrance, Threshold, blueprint
+from bridge.event import mapping_of
+from bridge.metrics import Metrics
+from bridge.outbox import Outbox
+
+TESTDATA = Path(__file__).parent / "testdata"
+NOW = 1_795_200_000.0
+SECRETS = {
+    "vigilmon": {"secret": "vigil-s3cret"},
+    "thousandeyes": {"username": "te", "password": "te-s3cret", "bearer_token": "te-t0ken"},
+}
+BASIC = "Basic " + base64.b64encode(b"te:te-s3cret").decode()
+
+
+class Front:
+    """A door with one receiver for each vendor, all with the source `s`."""
+
+    def __init__(self, outbox):
+        self.outbox, self.metrics = outbox, Metrics()
+        self.threshold = Threshold(
+            entrances=lambda: {(name, "s"): self.entrance(name) for name in SECRETS},
+            max_body=lambda: 64_000_000,
+            accept=lambda notification, now: outbox.accept([notification], now)[0],
+            quarantine=outbox.quarantine,
+            metrics=self.metrics,
+            clock=lambda: NOW,
+        )
+        works = Works(metrics=self.metrics, ready=lambda: True)
+        self.client = create_app(works, [blueprint(self.threshold)]).test_client()
+
+    @staticmethod
+    def entrance(name):
+        settings = module(name).Settings(receiver=name, source="s", **SECRETS[name])
+        return Entrance(settings, module(name).translate, mapping_of(settings, "app"))
+
+    def post(self, receiver, body, headers):
+        body = (TESTDATA / body).read_text() if isinstance(body, str) else json.dumps(body)
+        return self.client.post(f"/webhooks/{receiver}/s", data=body, content_type="application/json", headers=headers)
+
+    def events(self):
+        return [one.event for one in self.outbox.claim(100, "me", NOW, 60.0)]
+
+
+@pytest.fixture
+def front(tmp_path):
+    outbox = Outbox.open(f"sqlite:///{tmp_path}/bridge.db")
+    yield Front(outbox)
+    outbox.close()
+
+
+@pytest.mark.parametrize(
+    ("receiver", "body", "headers", "status"),
+    [
+        ("vigilmon", "vigilmon_down.json", {"X-Vigilmon-Secret": "vigil-s3cret"}, 200),
+        ("vigilmon", "vigilmon_down.json", {"X-Vigilmon-Secret": "vigil-s3cre"}, 401),
+        ("vigilmon", "vigilmon_down.json", {"X-Vigilmon-Secret": "vïgil"}, 401),
+        ("vigilmon", "vigilmon_down.json", {"Authorization": "Bearer vigil-s3cret"}, 401),
+        ("vigilmon", "vigilmon_down.json", {}, 401),
+        ("thousandeyes", "thousandeyes_trigger.json", {"Authorization": BASIC}, 200),
+        ("thousandeyes", "thousandeyes_trigger.json", {"Authorization": "Bearer te-t0ken"}, 200),
+        ("thousandeyes", "thousandeyes_trigger.json", {"Authorization": "Bearer te-s3cret"}, 401),
+        ("thousandeyes", "thousandeyes_trigger.json", {}, 401),
+    ],
+)
+def test_a_vendor_proves_itself(front, caplog, receiver, body, headers, status):  # noqa: PLR0913, PLR0917  a table
+    """By its own secret; and neither that nor the body is logged."""
+    caplog.set_level(logging.DEBUG)
+    assert front.post(receiver, body, headers).status_code == status
+    assert len(front.events()) == (status == 200)
+    assert not any(word in caplog.text for word in ("s3cret", "t0ken", "svc2", "checkout"))
+
+
+@pytest.mark.parametrize(
+    ("receiver", "body"),
+    [("vigilmon", {"event": "test"}), ("thousandeyes", "thousandeyes_test.json")],
+)
+def test_a_test_message_is_answered_counted_and_not_sent(front, receiver, body):
+    """200, and skipped."""
+    headers = {"X-Vigilmon-Secret": "vigil-s3cret", "Authorization": BASIC}
+    assert front.post(receiver, body, headers).status_code == 200
+    assert front.events() == []
+    assert front.metrics.events.labels("s", "skipped")._value.get() == 1
+
+
+def test_repeats_of_the_vendor_make_one_event(front):
+    """ThousandEyes sends again every five minutes for an hour until it hears 200."""
+    for _ in range(13):
+        assert front.post("thousandeyes", "thousandeyes_trigger.json", {"Authorization": BASIC}).status_code == 200
+    assert len(front.events()) == 1
+    assert front.metrics.unmapped.labels("s")._value.get() == 0
+
+
+def test_an_unreadable_webhook_is_kept_and_its_content_is_not_told(front, caplog):
+    """400 names the member; the quarantine has the body; the log has not."""
+    body = {"event": "monitor_down", "monitor": {"id": None, "url": "https://u:hunter2@x.example.com"}}
+    answer = front.post("vigilmon", body, {"X-Vigilmon-Secret": "vigil-s3cret"})
+    assert (answer.status_code, answer.text.strip()) == (400, "monitor.id: missing")
+    assert "hunter2" not in caplog.text
+    assert [kept.reason for kept in front.outbox.quarantined()] == ["monitor.id: missing"]
+
+
+def test_a_huge_webhook_becomes_an_event_of_the_usual_size(front):
+    """Fifty thousand agents are cut to what a tag holds."""
+    body = json.loads((TESTDATA / "thousandeyes_trigger.json").read_text())
+    body["alert"]["agents"] = [{"agentName": f"agent {n}", "metricsAtStart": f"Loss: {n}%"} for n in range(50_000)]
+    assert front.post("thousandeyes", body, {"Authorization": BASIC}).status_code == 200
+    (event,) = front.events()
+    assert (len(event["agents"]), len(json.dumps(event)) < 5_000) == (512, True)
+
+
+def test_a_users_own_severities_hold():
+    """`statuses` is added to what is known of the vendor's words."""
+    settings = module("thousandeyes").Settings(receiver="thousandeyes", source="s", statuses={"Minor": "none"})
+    statuses = mapping_of(settings, "app").statuses
+    assert (statuses["minor"], statuses["major"], statuses["critical"]) == ("none", "critical", "critical")
+
+
+@pytest.mark.parametrize("receiver", SECRETS)
+def test_a_receiver_without_credentials_says_so(receiver):
+    """So that the bridge refuses to open it beyond loopback."""
+    assert module(receiver).Settings(receiver=receiver, source="s").credentials() == ()

@@ -112,6 +112,18 @@ def test_what_means_nothing_to_bigpanda_is_counted(front):
     assert front.metrics.events.labels("prod", "skipped")._value.get() == 3
 
 
+@pytest.mark.parametrize(("cut", "told"), [(2, ["prod"]), (0, [])])
+def test_what_was_cut_off_is_said_once_it_is_durable(front, cut, told):
+    """The reconciler hears at once that alerts are missing, and nothing when the webhook was not taken."""
+    heard = []
+    door = replace(front.threshold, cut_off=heard.append)
+    client = create_app(Works(metrics=front.metrics, ready=lambda: True), [blueprint(door)]).test_client()
+    assert client.post(PATH, json=GOOD | {"truncatedAlerts": cut}, headers=BEARER).status_code == 200
+    front.failure = Unavailable("database: busy")
+    assert client.post(PATH, json=GOOD | {"truncatedAlerts": cut}, headers=BEARER).status_code == 503
+    assert heard == told
+
+
 def test_one_bad_alert_is_set_aside_alone(front):
     """What can be read of a body is accepted; the rest is kept and counted."""
     assert front.post(GOOD | {"alerts": [ALERT, {"status": "odd"}, 7]}).status_code == 200

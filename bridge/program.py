@@ -19,6 +19,7 @@ from bridge.delivery import Delivery, Route
 from bridge.door import Entrance, Threshold, blueprint
 from bridge.errors import ConfigError, Unavailable
 from bridge.event import mapping_of
+from bridge.lapses import Falling, Lapses
 from bridge.listen import Address, Listener
 from bridge.metrics import Metrics, Stock
 from bridge.outbox import Outbox
@@ -69,6 +70,7 @@ class Program:
         self._delivery = Delivery(self._outbox, route(config), self._metrics)
         self._commits = Commits(self._outbox, wake=self._delivery.wake)
         self._watchdog = Watchdog(self._outbox, watched(config), self._metrics, wake=self._delivery.wake)
+        self._lapses = Lapses(self._outbox, falling(config), wake=self._delivery.wake)
         self._reconcilers: Mapping[str, Reconciler] = {}
         self._pruning = threading.Thread(target=self._prune, name="pruning", daemon=True)
         self._listener = Listener(
@@ -90,6 +92,7 @@ class Program:
         self._delivery.start()
         self._pruning.start()
         self._watchdog.start()
+        self._lapses.start()
         for reconciler in self._reconcilers.values():
             reconciler.start()
         for host, port in self.addresses:
@@ -107,6 +110,7 @@ class Program:
         commits.join(_GRACE)
         delivery.join(_GRACE)
         self._watchdog.stop()
+        self._lapses.stop()
         for reconciler in self._reconcilers.values():
             reconciler.stop()
         self._outbox.close()
@@ -126,6 +130,7 @@ class Program:
             self._adopt(config)
             self._delivery.change(route(config))
             self._watchdog.change(watched(config))
+            self._lapses.change(falling(config))
             for reconciler in self._reconcilers.values():
                 reconciler.start()
             _log.info("Read %s again", self._start.config_file)
@@ -209,6 +214,11 @@ def watched(config: Config) -> list[Watched]:
         for one in config.receivers
         if isinstance(one, AlertmanagerSettings)
     ]
+
+
+def falling(config: Config) -> list[Falling]:
+    """Return every receiver, with how its alerts become events."""
+    return [Falling(one, mapping_of(one, config.bigpanda.app_key)) for one in config.receivers]
 
 
 def route(config: Config) -> Route:

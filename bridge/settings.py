@@ -53,6 +53,11 @@ class ReceiverSettings(Section):
     def _fold_severities(cls, statuses: dict[str, BigPandaStatus]) -> dict[str, BigPandaStatus]:
         return {severity.lower(): status for severity, status in statuses.items()}
 
+    @property
+    def lapses(self) -> Mapping[str, float]:
+        """Seconds of silence after which alerts end, by their name; for what a sender does not tell the end of."""
+        return {}
+
     def credentials(self) -> tuple[tuple[str, str], ...]:
         """Return the headers of which a request must carry one, as (name, whole value); none: anyone may send.
 

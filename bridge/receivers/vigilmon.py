@@ -8,7 +8,6 @@ Its documentation leaves out much (test messages, values that may be null), so o
 
 import math
 from collections.abc import Mapping
-from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import SplitResult, urlsplit
@@ -45,6 +44,12 @@ class Settings(ReceiverSettings):
     certificate_critical_days: int = Field(7, ge=0)
     certificate_resolve_after: Duration = Field(0.0, ge=0)
 
+    @property
+    def lapses(self) -> Mapping[str, float]:
+        """Certificates only: of a monitor that is up again the vendor tells."""
+        after = self.certificate_resolve_after
+        return {"certificate": after} if after else {}
+
     def credentials(self) -> tuple[tuple[str, str], ...]:
         """Return the header that proves the sender."""
         return () if self.secret is None else (("X-Vigilmon-Secret", self.secret.read()),)
@@ -66,17 +71,6 @@ def translate(body: Any, settings: Settings, now: float) -> Translation:
     if event == _CERTIFICATE:
         return Translation(alerts=(_expiring(body, settings, now),))
     return Translation(ignored=1)
-
-
-def lapsed(alert: Alert, told_at: float, settings: Settings, now: float) -> Alert | None:
-    """Return the end of an open alert that was last told at `told_at`, None while it goes on.
-
-    The vendor tells of no renewed certificate: it falls silent. Monitors are never resolved by silence.
-    """
-    after = settings.certificate_resolve_after
-    if not after or alert.name != "certificate" or now - told_at < after:
-        return None
-    return replace(alert, firing=False, ends_at=now, at=None, ordered=False)
 
 
 def _monitored(body: Mapping[str, Any], event: str, settings: Settings, now: float) -> Alert:

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from exporter.families import Family
 from exporter.health import Running, own_families, python_lines
 from exporter.poller import Poller
-from exporter.rendering import Body, Page, Rendered, compose, joined, pack, render
+from exporter.rendering import Body, Page, Rendered, compose, pack, render
 
 REST = 10
 """After a render the target rests for so many times what it took: a big page costs at most a tenth of one core."""
@@ -122,7 +122,7 @@ class Exposition:
         blobs = [blob for body in chosen for blob in (body.packed if packed else body.plain)]
         if openmetrics:
             blobs.append(_EOF.packed if packed else _EOF.plain)
-        return list(joined(blobs))
+        return blobs
 
     def _fresh(self, group: str, now: float) -> Page:
         """Return a group's page without what has expired: its thread may hang, and ours may be late."""

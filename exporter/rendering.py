@@ -16,6 +16,8 @@ SAMPLES = 1500
 """Samples rendered at a stretch: about a millisecond, so that nobody waits long for the interpreter."""
 SMALL = 64 * 1024
 """Bytes; smaller pieces are put together before they are compressed."""
+LARGE = 1024 * 1024
+"""Bytes that are handed to a socket at once."""
 _GO_EXPONENT_FROM = 6
 
 
@@ -86,7 +88,7 @@ class Body:
     def extended(self, plain: bytes) -> "Body":
         """Return the body with some more lines at its end."""
         piece = pack(plain)
-        return Body((*self.plain, piece.plain), (*self.packed, piece.packed))
+        return Body(tuple(joined((*self.plain, piece.plain))), tuple(joined((*self.packed, piece.packed))))
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,7 +153,8 @@ class _Join:
 
     def body(self) -> Body:
         return Body(
-            tuple(joined(piece.plain for piece in self._pieces)), tuple(joined(piece.packed for piece in self._pieces))
+            tuple(joined(piece.plain for piece in self._pieces)),
+            tuple(joined((piece.packed for piece in self._pieces), LARGE)),
         )
 
 
@@ -191,12 +194,12 @@ class _Shared:
         self._openmetrics.add(piece)
 
 
-def joined(blobs: Iterable[bytes]) -> Iterator[bytes]:
-    """Put small blobs together: sockets like few writes, and none of megabytes."""
+def joined(blobs: Iterable[bytes], most: int = 2 * SMALL) -> Iterator[bytes]:
+    """Put small blobs together, to at most `most` bytes: sockets like few writes; a large blob is never copied."""
     waiting: list[bytes] = []
     size = 0
     for blob in blobs:
-        if waiting and size + len(blob) > 2 * SMALL:
+        if waiting and size + len(blob) > most:
             yield b"".join(waiting)
             waiting, size = [], 0
         waiting.append(blob)

@@ -7,6 +7,7 @@ import logging
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from http import HTTPStatus
 from wsgiref.types import StartResponse, WSGIEnvironment
 
@@ -54,6 +55,7 @@ def _offer(part: str) -> Offer:
     return name.lower(), parameters, quality
 
 
+@lru_cache(maxsize=16)
 def wants_openmetrics(accept: str) -> bool:
     """Whether OpenMetrics is the best of what a client accepts; text, if nothing that we have is accepted."""
     for name, parameters, quality in offers(accept):
@@ -67,6 +69,7 @@ def wants_openmetrics(accept: str) -> bool:
     return False
 
 
+@lru_cache(maxsize=16)
 def wants_gzip(accept_encoding: str) -> bool:
     """Whether a client accepts gzip, and does not like the plain page better."""
     qualities = {name: quality for name, _, quality in offers(accept_encoding)}

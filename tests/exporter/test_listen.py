@@ -100,6 +100,61 @@ def test_a_connection_serves_many_requests(listen):
             assert client.getresponse().read() == str(number).encode()
 
 
+def received(sock, end):
+    """Return what arrives up to and with `end`."""
+    got = b""
+    while not got.endswith(end):
+        piece = sock.recv(65536)
+        assert piece, got
+        got += piece
+    return got
+
+
+def test_requests_sent_at_once_are_answered_in_their_order(listen):
+    """Pipelined: what was read beyond one request is the beginning of the next."""
+    request = b"POST /echo HTTP/1.1\r\nHost: x\r\nContent-Length: 1\r\n\r\n"
+    with socket.create_connection(listen().addresses[0], 30) as sock:
+        sock.sendall(b"".join(request + digit for digit in (b"1", b"2", b"3")))
+        for digit in (b"1", b"2", b"3"):
+            assert received(sock, b"\r\n\r\n" + digit).count(b"HTTP/1.1 200") == 1
+
+
+def test_a_client_that_waits_for_leave_to_send_gets_it_at_once(listen):
+    """`Expect: 100-continue` is answered before the body is there, and the answer after it."""
+    with socket.create_connection(listen().addresses[0], 30) as sock:
+        sock.sendall(b"POST /echo HTTP/1.1\r\nHost: x\r\nContent-Length: 4\r\nExpect: 100-continue\r\n\r\n")
+        assert received(sock, b"\r\n\r\n").startswith(b"HTTP/1.1 100")
+        sock.sendall(b"body")
+        assert received(sock, b"\r\n\r\nbody").startswith(b"HTTP/1.1 200")
+
+
+def test_an_answer_without_a_body_is_sent_at_once(listen):
+    """Its head waits for nothing: a client that says HEAD or POSTs nothing hears at once."""
+    with socket.create_connection(listen().addresses[0], 30) as sock:
+        sock.sendall(b"POST /echo HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\n\r\n")
+        assert received(sock, b"\r\n\r\n").startswith(b"HTTP/1.1 200")
+
+
+def test_a_client_that_never_pauses_does_not_keep_the_listener_from_stopping(listen):
+    """Its thread looks up between two requests."""
+    listener = listen()
+    stopped = threading.Event()
+
+    def ask():
+        client = http.client.HTTPConnection(*listener.addresses[0], timeout=30)
+        with contextlib.closing(client), contextlib.suppress(OSError, http.client.HTTPException):
+            while True:
+                client.request("GET", "/")
+                client.getresponse().read()
+        stopped.set()
+
+    asking = threading.Thread(target=ask)
+    asking.start()
+    listener.stop()
+    assert stopped.wait(30)
+    asking.join()
+
+
 def test_a_body_over_the_limit_is_refused(listen):
     """413 without reading it."""
     address = listen(body_limit=1000).addresses[0]

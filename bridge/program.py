@@ -111,8 +111,7 @@ class Program:
         delivery.join(_GRACE)
         self._watchdog.stop()
         self._lapses.stop()
-        for reconciler in self._reconcilers.values():
-            reconciler.stop()
+        self._dismiss(_GRACE)
         self._outbox.close()
 
     def reload(self) -> None:
@@ -126,7 +125,7 @@ class Program:
                 raise
             if config.database.read() != self._config.database.read():
                 _log.warning("database: what has changed takes effect with a restart")
-            self._dismiss()
+            self._dismiss(_GRACE)
             self._adopt(config)
             self._delivery.change(route(config))
             self._watchdog.change(watched(config))
@@ -148,10 +147,10 @@ class Program:
         }
         self._metrics.reloaded(successful=True, now=self._clock())
 
-    def _dismiss(self) -> None:
-        """Let the reconcilers end; what they ask now is not waited for."""
+    def _dismiss(self, patience: float = 0.0) -> None:
+        """Let the reconcilers end, and wait for each that is asking now for `patience` seconds."""
         for reconciler in self._reconcilers.values():
-            reconciler.stop(0)
+            reconciler.stop(patience)
 
     def _cut_off(self, source: str) -> None:
         if reconciler := self._reconcilers.get(source):

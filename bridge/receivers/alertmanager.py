@@ -29,6 +29,8 @@ _FNV_PRIME = 1099511628211
 class Reconcile(HttpCredentials):
     """Which Alertmanagers, together one, are asked what still fires, and how carefully they are believed.
 
+    `interval`: seconds. Two of them are best not shorter than Alertmanager's group_interval: else what waits there for
+    its group is told before the group is, and counted as a correction.
     `receiver`: Alertmanager's name of the receiver that sends to us; learned from its webhooks when not given.
     `min_uptime`: seconds; one that runs shorter may not know all yet. `ca_file`: PEM, instead of the system's roots.
     """

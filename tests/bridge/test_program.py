@@ -1,3 +1,8 @@
+import json
+import threading
+import time
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
 import pytest
 import requests
 
@@ -87,3 +92,57 @@ def test_old_history_goes_and_what_waits_stays(start, file, monkeypatch):
     assert outbox.counts(10_000.0).waiting == 10
     outbox.close()
     program.stop()
+
+
+class _Alertmanager(BaseHTTPRequestHandler):
+    """An Alertmanager that knows one alert."""
+
+    def do_GET(self):
+        answer = [ACTIVE] if "/alerts" in self.path else {"uptime": "2020-01-01T00:00:00Z"}
+        content = json.dumps(answer).encode()
+        self.send_response(200)
+        self.send_header("Content-Length", str(len(content)))
+        self.end_headers()
+        self.wfile.write(content)
+
+    def log_message(self, *_):
+        pass
+
+
+ACTIVE = {
+    "labels": {"alertname": "Lost"},
+    "fingerprint": "00ff",
+    "startsAt": "2023-11-14T22:00:00Z",
+    "receivers": [{"name": "bigpanda"}],
+    "status": {"state": "active"},
+}
+
+
+@pytest.fixture
+def alertmanager():
+    with ThreadingHTTPServer(("127.0.0.1", 0), _Alertmanager) as server:
+        thread = threading.Thread(target=server.serve_forever, args=(0.05,))
+        thread.start()
+        yield f"http://127.0.0.1:{server.server_address[1]}"
+        server.shutdown()
+        thread.join()
+
+
+def test_a_reload_begins_and_ends_to_reconcile(start, file, alertmanager, tmp_path):
+    """The Alertmanagers of the new file are asked from then on, and no longer once they are gone from it."""
+    program = Program(start, load(file))
+    program.start()
+    plain = file.read_text()
+    asks = f"reconcile: {{urls: ['{alertmanager}'], interval: 100ms, receiver: bigpanda}}"
+    file.write_text(plain.replace("source: prod, ", f"source: prod, {asks}, ", 1))
+    program.reload()
+    outbox = Outbox.open(f"sqlite:///{tmp_path}/bridge.db")
+    end = time.monotonic() + 30
+    while not outbox.open_keys("prod") and time.monotonic() < end:
+        time.sleep(0.05)
+    assert [found.key for found in outbox.open_keys("prod")] == ["prod:00ff"]
+    file.write_text(plain)
+    program.reload()
+    assert not [thread for thread in threading.enumerate() if thread.name.startswith("reconciler")]
+    program.stop()
+    outbox.close()

@@ -1,4 +1,4 @@
-"""The reconciler against a real outbox and Alertmanagers that say what a test wants."""
+"""The reconciler against a real outbox, on both databases, and Alertmanagers that say what a test wants."""
 
 import logging
 import threading
@@ -11,7 +11,7 @@ from bridge.alertmanager_api import Listed, Peer
 from bridge.errors import Unanswered, Unavailable
 from bridge.event import mapping_of
 from bridge.metrics import Metrics
-from bridge.outbox import Notification, Outbox
+from bridge.outbox import Notification
 from bridge.receivers.alertmanager import Settings
 from bridge.reconciler import Reconciler, unquoted
 
@@ -123,10 +123,8 @@ class Bench:
 
 
 @pytest.fixture
-def bench(tmp_path):
-    outbox = Outbox.open(f"sqlite:///{tmp_path}/bridge.db")
-    yield Bench(outbox)
-    outbox.close()
+def bench(outbox):
+    return Bench(outbox)
 
 
 def test_what_no_alertmanager_knows_is_closed_after_two_polls(bench, caplog):
@@ -320,7 +318,7 @@ def test_only_one_replica_asks(bench):
     second.turn()
     second.turn()
     assert (bench.alertmanagers.questions, bench.open()) == (1, ["prod:a"])
-    bench.now += 3600
+    bench.outbox.yield_role("reconciler prod", first._owner)
     second.turn()
     first.turn()
     assert bench.open() == ["prod:a"]

@@ -8,6 +8,7 @@ between such repeats (the id of the event) becomes part of the alert.
 import html
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
+from itertools import islice
 from typing import Any
 
 from pydantic import Field, field_validator
@@ -35,6 +36,9 @@ _MILLISECONDS = 1e11
 _LATEST = 1e14
 _LONGEST_ID = 128
 _MOST_METRICS = 5
+_MOST_ADDED = 64
+_LONGEST = 2048
+"""Characters of a text that are kept: no member of an event holds more."""
 _TAGS = {
     "testId": "test_id",
     "ruleId": "rule_id",
@@ -165,7 +169,7 @@ def _tags(told: Mapping[str, Any]) -> dict[str, str]:
         del found["account_group"]
     for member, part, tag in _LISTS:
         if names := list(dict.fromkeys(_each(told.get(member), part))):
-            found[tag] = ", ".join(names)
+            found[tag] = _text(", ".join(names))
     if host := _host(told, found):
         found["host"] = host
     return found
@@ -180,11 +184,9 @@ def _host(told: Mapping[str, Any], tags: Mapping[str, str]) -> str:
 def _added(told: Mapping[str, Any], tags: Mapping[str, str]) -> dict[str, str]:
     """Return the fields that the user added to the rule, none in the place of ours."""
     known = _OTHERWISE | _TAGS.keys() | {member for member, _, _ in _LISTS} | {"apiLinks"}
-    return {
-        f"label_{name}" if name in tags else name: text
-        for name, text in ((clean(name), _text(value)) for name, value in told.items() if name not in known)
-        if name and text
-    }
+    added = ((_text(name), _text(value)) for name, value in told.items() if name not in known)
+    named = ((f"label_{name}" if name in tags else name, text) for name, text in added if name and text)
+    return dict(islice(named, _MOST_ADDED))
 
 
 def _described(told: Mapping[str, Any], tags: Mapping[str, str]) -> str:
@@ -253,5 +255,5 @@ def _text(value: Any) -> str:
     if isinstance(value, bool):
         return str(value).lower()
     if isinstance(value, int | float):
-        return str(value)
-    return clean(value).strip() if isinstance(value, str) else ""
+        return str(value)[:_LONGEST]
+    return clean(value[:_LONGEST]).strip() if isinstance(value, str) else ""

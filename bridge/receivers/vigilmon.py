@@ -26,7 +26,10 @@ _PER_MINUTE = 1e-5
 _PER_DAY = 1e-4
 """Seconds by which a longer incident, or a day less, is newer: too little to reach another second."""
 _MOST = 10_000
+_LONGEST = 2048
+"""Characters of a text that are kept: no member of an event holds more."""
 _LONGEST_ID = 128
+_LONGEST_HOST = 253
 _TLS_PORT = 443
 _MONITORED = ("monitor_down", "monitor_up", "monitor_escalation")
 _CERTIFICATE = "ssl.expiring"
@@ -103,7 +106,7 @@ def _monitored(body: Mapping[str, Any], event: str, settings: Settings, now: flo
         links={"url": _page(url)} if url else {},
         starts_at=now if time is None else time,
         ends_at=None if firing else time,
-        at=None if time is None else time + (_PER_MINUTE * _bounded(minutes or 0) if firing else _UP_AFTER),
+        at=None if time is None else time + (_PER_MINUTE * (minutes or 0) if firing else _UP_AFTER),
         ordered=time is not None,
     )
 
@@ -117,7 +120,7 @@ def _described(name: str, error: str, minutes: int | None, *, firing: bool) -> s
 
 def _expiring(body: Mapping[str, Any], settings: Settings, now: float) -> Alert:
     url = _split(_text(body.get("monitor_url")))
-    if url is None or not url.hostname:
+    if url is None:
         raise Unreadable("monitor_url: not a URL" if body.get("monitor_url") is not None else "monitor_url: missing")
     host, port = _host(url), url.port or _TLS_PORT
     expires_at, days = _time(body, "expires_at"), _whole(body.get("days_remaining"))
@@ -142,7 +145,7 @@ def _expiring(body: Mapping[str, Any], settings: Settings, now: float) -> Alert:
         annotations={"description": _dated(f"{host}:{port}", days, tags["expires_at"])},
         links={"url": _page(url._replace(path=""))},
         starts_at=now,
-        at=None if expires_at is None else expires_at - _PER_DAY * _bounded(days),
+        at=None if expires_at is None else expires_at - _PER_DAY * days,
         ordered=expires_at is not None,
     )
 
@@ -153,7 +156,7 @@ def _days(body: Mapping[str, Any], expires_at: float | None, now: float) -> int:
         raise Unreadable("days_remaining: not a number")
     if expires_at is None:
         raise Unreadable("days_remaining: missing")
-    return math.floor((expires_at - now) / _DAY)
+    return _bounded(math.floor((expires_at - now) / _DAY))
 
 
 def _dated(endpoint: str, days: int, date: str) -> str:
@@ -183,9 +186,9 @@ def _time(body: Mapping[str, Any], member: str) -> float | None:
 
 
 def _whole(value: Any) -> int | None:
-    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+    if isinstance(value, bool) or not isinstance(value, int | float) or not abs(value) < math.inf:
         return None
-    return math.floor(value)
+    return _bounded(math.floor(value))
 
 
 def _bounded(count: int) -> int:
@@ -193,7 +196,7 @@ def _bounded(count: int) -> int:
 
 
 def _regions(value: Any) -> str:
-    return ",".join(filter(None, map(_text, value))) if isinstance(value, list) else _text(value)
+    return _text(",".join(filter(None, map(_text, value)))) if isinstance(value, list) else _text(value)
 
 
 def _split(text: str) -> SplitResult | None:
@@ -203,7 +206,9 @@ def _split(text: str) -> SplitResult | None:
         _ = url.port
     except ValueError:
         return None
-    return url if url.scheme in {"http", "https"} and url.hostname else None
+    host = url.hostname or ""
+    named = 0 < len(host) <= _LONGEST_HOST and host.isprintable() and " " not in host
+    return url if named and url.scheme in {"http", "https"} else None
 
 
 def _host(url: SplitResult) -> str:
@@ -218,4 +223,4 @@ def _page(url: SplitResult) -> str:
 
 
 def _text(value: Any) -> str:
-    return clean(value).strip() if isinstance(value, str) else ""
+    return clean(value[:_LONGEST]).strip() if isinstance(value, str) else ""

@@ -1,0 +1,108 @@
+"""Whatever stands in a vendor's webhook: it is understood or told to be unreadable, and no event is out of bounds."""
+
+import copy
+import json
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from bridge.alert import Alert
+from bridge.config import module
+from bridge.errors import Unreadable
+from bridge.event import build, mapping_of, status_of
+from bridge.rows import read, written
+
+TESTDATA = Path(__file__).parent / "testdata"
+NOW = 1_795_200_000.0
+SAMPLES = [
+    (path.name.partition("_")[0], json.loads(path.read_text()))
+    for path in sorted(TESTDATA.glob("*.json"))
+]  # fmt: skip
+HOSTILE = [
+    None, True, False, 0, -1, 2.5, 10**400, 1e308, -1e308, float("nan"), float("inf"), "", " ", "\0", "\ud800",
+    "x" * 5000, "a b", "9" * 30, "https://[", "http://a:b", "0001-01-01T00:00:00+14:00", "9999-12-31T23:59:59-14:00",
+    [], [[]], {}, [None], {"id": {}}, [{"agentName": {}}], ["\ud800"],
+]  # fmt: skip
+values = st.one_of(
+    st.sampled_from(HOSTILE),
+    st.recursive(
+        st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
+        lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3),
+        max_leaves=5,
+    ),
+)
+
+
+def paths(body, way=()):
+    """Give the way to every member of a body, and to one that is not there."""
+    for name, value in body.items():
+        yield (*way, name)
+        if isinstance(value, dict):
+            yield from paths(value, (*way, name))
+    yield (*way, "tomorrow")
+
+
+PLACES = [(receiver, body, path) for receiver, body in SAMPLES for path in paths(body)]
+
+
+def understood(receiver, body):
+    """Return the events of a webhook; every one within BigPanda's bounds, every alert one that the outbox can keep."""
+    chosen = module(receiver).Settings(receiver=receiver, source="s")
+    mapping = mapping_of(chosen, "app")
+    try:
+        alerts = module(receiver).translate(body, chosen, NOW).alerts
+    except Unreadable as error:
+        assert len(str(error)) < 100  # noqa: PT017  it names a member, and quotes nothing
+        return []
+    assert all(isinstance(alert, Alert) for alert in alerts)
+    assert all(read(written(alert)) == alert for alert in alerts)
+    events = [build(alert, status_of(alert, mapping)[0], 1, mapping) for alert in alerts]
+    for event in events:
+        assert max(len(value) for value in event.values() if isinstance(value, str)) <= 2048
+        assert len(json.dumps(event, allow_nan=False).encode()) < 200_000
+    return events
+
+
+@pytest.mark.parametrize(("receiver", "body", "path"), PLACES)
+def test_any_member_may_be_anything(receiver, body, path):
+    """Each in turn, at its own place."""
+    for value in HOSTILE:
+        changed = copy.deepcopy(body)
+        *way, last = path
+        place = changed
+        for step in way:
+            place = place[step]
+        place[last] = value
+        understood(receiver, changed)
+
+
+@settings(deadline=None, max_examples=200)
+@given(data=st.data(), place=st.sampled_from(PLACES))
+def test_any_two_members_may_be_anything(data, place):
+    """Together with another of the same alert."""
+    receiver, body, (*way, last) = place
+    changed = copy.deepcopy(body)
+    inner = changed
+    for step in way:
+        inner = inner[step]
+    for name in (last, data.draw(st.sampled_from([*inner, "new"]))):
+        inner[name] = data.draw(values)
+    understood(receiver, changed)
+
+
+@pytest.mark.parametrize("receiver", ["vigilmon", "thousandeyes"])
+@given(body=values)
+@settings(deadline=None)
+def test_the_whole_may_be_anything(receiver, body):
+    """It makes no event, and no other mistake than that it is unreadable."""
+    assert understood(receiver, body) == []
+
+
+def test_as_many_fields_as_a_user_adds_make_an_event_of_bounded_size():
+    """A hundred thousand fields are not tags."""
+    body = copy.deepcopy(next(body for receiver, body in SAMPLES if body.get("alert", {}).get("active") == 1))
+    body["alert"] |= {f"field{number}": "x" * 600 for number in range(100_000)}
+    (event,) = understood("thousandeyes", body)
+    assert len(event) < 100

@@ -37,6 +37,10 @@ GRACE = 2.0
 """Seconds for requests in flight when the program stops."""
 MOMENT = 1
 """Milliseconds for which a thread stays with a client that may ask again at once: two threads less to wake."""
+SMALL = 64 * 1024
+"""Bytes of an answer that are not worth a packet of their own."""
+FEW = 16
+"""Small pieces that may wait for what follows."""
 HEADER_LIMIT = 64 * 1024
 CONNECTIONS = 10_000
 """Connections that may wait; far above what file descriptors allow."""
@@ -92,55 +96,49 @@ class _Reader(io.BufferedReader):
 
 
 class _Writer:
-    """Hands bytes to the socket as they are; an answer's head goes out with the first of its body."""
+    """Hands bytes to the socket as they are. While a request is `answered`, what is small goes with what follows."""
 
     bytes_written = 0
 
     def __init__(self, sock: socket) -> None:
         self._socket = sock
-        self._head = b""
-        self.holds = False
+        self._small: list[bytes] = []
+        self.answered = False
 
     def write(self, piece: bytes) -> int:
-        if self.holds:
-            self._head += piece
-        elif self._head:
-            self._send_both(piece)
+        if self.answered and len(piece) < SMALL and len(self._small) < FEW:
+            self._small.append(piece)
         else:
-            self._socket.sendall(piece)
+            self._send(piece)
         return len(piece)
 
-    def _send_both(self, piece: bytes) -> None:
-        head, self._head = self._head, b""
+    def flush(self) -> None:
+        """Send what is left."""
+        if self._small:
+            self._send(b"")
+
+    def _send(self, piece: bytes) -> None:
+        head, self._small = b"".join(self._small), []
         sent = self._socket.sendmsg([head, piece])
         for rest in (head[sent:], memoryview(piece)[max(0, sent - len(head)) :]):
             if rest:
                 self._socket.sendall(rest)
 
-    def flush(self) -> None:
-        """Send a head that has no body."""
-        if self._head:
-            self._send_both(b"")
-
 
 class _Request(HTTPRequest):
-    """A request whose answer goes out in as few pieces as it has."""
-
-    def send_headers(self) -> None:
-        writer = self.conn.wfile
-        if not isinstance(writer, _Writer):
-            super().send_headers()
-            return
-        writer.holds = True
-        try:
-            super().send_headers()
-        finally:
-            writer.holds = False
+    """A request whose answer goes out in few pieces."""
 
     def respond(self) -> None:
-        super().respond()
-        if isinstance(self.conn.wfile, _Writer):
-            self.conn.wfile.flush()
+        writer = self.conn.wfile
+        if not isinstance(writer, _Writer):
+            super().respond()
+            return
+        writer.answered = True
+        try:
+            super().respond()
+        finally:
+            writer.answered = False
+            writer.flush()
 
 
 class _Connection(HTTPConnection):

@@ -81,14 +81,20 @@ class Alerting:
         """Tell that alerts have ended."""
         self.push(*names, ends_in=0, **labels)
 
-    def silence(self, name: str) -> None:
-        """Silence one alert, by the first Alertmanager, and wait until all that run know."""
+    def silence(self, name: str) -> str:
+        """Silence an alert by the first Alertmanager, now or once it fires; return the silence's id."""
         now = time.time()
         matcher = {"name": "alertname", "value": name, "isRegex": False, "isEqual": True}
         silence = {"matchers": [matcher], "createdBy": "test", "comment": "test"}
         times = {"startsAt": _moment(now), "endsAt": _moment(now + HOUR)}
-        self.alertmanagers[0].post("/api/v2/silences", silence | times).raise_for_status()
-        self.suppressed(name)
+        answer = self.alertmanagers[0].post("/api/v2/silences", silence | times)
+        answer.raise_for_status()
+        return str(answer.json()["silenceID"])
+
+    def unsilence(self, silence: str) -> None:
+        """End a silence."""
+        url = f"{self.alertmanagers[0].url}/api/v2/silence/{silence}"
+        requests.delete(url, timeout=10).raise_for_status()
 
     def suppressed(self, name: str) -> None:
         """Wait until every Alertmanager that runs shows an alert as suppressed."""

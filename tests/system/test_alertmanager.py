@@ -5,7 +5,7 @@ import time
 import pytest
 
 from tests.sandbox.server import Sandbox
-from tests.system.alerting import Alerting
+from tests.system.alerting import RECEIVER, Alerting
 from tests.system.running import missing, until
 
 pytestmark = pytest.mark.system
@@ -27,8 +27,9 @@ def test_the_end_under_a_silence(alerting):
     site = alerting()
     site.push("Ends", "Fires")
     site.arrives(Ends=OPEN, Fires=OPEN)
-    site.silence("Ends")
-    site.silence("Fires")
+    for name in ("Ends", "Fires"):
+        site.silence(name)
+        site.suppressed(name)
     site.polled()
     site.stays(Ends=OPEN, Fires=OPEN)
     site.resolve("Ends")
@@ -36,6 +37,37 @@ def test_the_end_under_a_silence(alerting):
     site.stays(Ends=CLOSED, Fires=OPEN)
     assert site.counted("reconciled_alerts_total", action="closed") == 1
     assert site.counted("reconciled_alerts_total", action="opened") == 0
+
+
+def test_a_silence_from_the_beginning(alerting):
+    """What Alertmanager must not tell is not told by a way round; when the silence ends it is told, once."""
+    site = alerting()
+    silence = site.silence("Quiet")
+    site.push("Quiet", "Loud")
+    site.arrives(Loud=OPEN)
+    site.suppressed("Quiet")
+    site.polled()
+    site.stays(Loud=OPEN, Quiet=[])
+    site.unsilence(silence)
+    site.arrives(Quiet=OPEN)
+    site.stays(Loud=OPEN, Quiet=OPEN)
+
+
+def test_a_bridge_that_lost_its_database(alerting):
+    """Alertmanager, which has told everything, tells nothing again: what fires is asked for, and so its end is seen."""
+    site = alerting(reconcile={"receiver": RECEIVER})
+    site.push("Ends", "Fires")
+    site.arrives(Ends=OPEN, Fires=OPEN)
+    site.bridge.stop()
+    for file in site.folder.glob("bridge.db*"):
+        file.unlink()
+    site.bridge.start()
+    until("both are open again", lambda: site.counted("open_alerts", status="critical") == 2)
+    site.silence("Ends")
+    site.suppressed("Ends")
+    site.resolve("Ends")
+    until("Ends is closed", lambda: site.heard("Ends")[-1] == "ok")
+    assert site.heard("Fires")[-1] == "critical"
 
 
 def test_the_end_under_an_inhibition(alerting):
@@ -124,6 +156,7 @@ def test_two_alertmanagers_that_both_deliver(alerting):
     site.resolve("Told")
     site.arrives(Told=CLOSED)
     site.silence("Ends")
+    site.suppressed("Ends")
     site.polled()
     first, second = site.alertmanagers
     second.stop()

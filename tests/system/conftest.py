@@ -2,9 +2,14 @@
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from tests import postgresql
+from tests.postgresql import Cluster
+from tests.sandbox.bigpanda import alerts_api
+from tests.system.bridging import Station
 from tests.system.running import Program, missing
 from tests.system.way import Way
 
@@ -59,3 +64,39 @@ def make_way(request, tmp_path: Path) -> Iterator[Callable[..., Way]]:
 def way(make_way) -> Way:
     """Start the whole way, with an empty world."""
     return make_way().start()
+
+
+@pytest.fixture
+def station(tmp_path: Path) -> Iterator[Station]:
+    """Give a BigPanda that runs; its bridges are configured and started by the test."""
+    made = Station(tmp_path)
+    with made.sandbox:
+        yield made
+
+
+@pytest.fixture(scope="session")
+def _cluster() -> Iterator[Cluster]:
+    postgresql.needed()
+    cluster = Cluster()
+    cluster.start()
+    yield cluster
+    cluster.stop()
+    cluster.remove()
+
+
+@pytest.fixture
+def postgresql_cluster(_cluster: Cluster) -> Cluster:
+    """Give a PostgreSQL that runs."""
+    return _cluster
+
+
+@pytest.fixture
+def picky(monkeypatch) -> None:
+    """Let BigPanda refuse the status `unknown`, with its own words."""
+    usual = alerts_api.errors_of
+
+    def errors_of(found: Any, place: int) -> list[str]:
+        odd = [f"alert {place}: 'status' unknown is not for us"] if found.get("status") == "unknown" else []
+        return [*usual(found, place), *odd]
+
+    monkeypatch.setattr(alerts_api, "errors_of", errors_of)

@@ -1,0 +1,82 @@
+"""A throwaway PostgreSQL, where Debian's is installed."""
+
+import os
+import pwd
+import shutil
+import socket
+import subprocess
+import tempfile
+from itertools import count
+from pathlib import Path
+
+import pytest
+from sqlalchemy import create_engine, text
+
+BINARIES = sorted(Path("/usr/lib/postgresql").glob("*/bin"))
+
+
+class Cluster:
+    """One server on loopback, its files in a folder of their own. It can be stopped and started again."""
+
+    def __init__(self) -> None:
+        self._home = Path(tempfile.mkdtemp(prefix="vendorwatch-pg-"))  # not in tmp_path: another user must enter it
+        if os.geteuid() == 0:
+            shutil.chown(self._home, "postgres")
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            self._port = probe.getsockname()[1]
+        self._numbers = count(1)
+        self._run("initdb", "-D", self._data, "-U", "vendorwatch", "-A", "trust", "--no-sync")
+
+    @property
+    def _data(self) -> Path:
+        return self._home / "cluster"
+
+    @property
+    def url(self) -> str:
+        """Of its first database."""
+        return f"postgresql://vendorwatch@127.0.0.1:{self._port}/postgres"
+
+    def start(self) -> None:
+        """Start the server, and wait until it answers."""
+        settings = f"-p {self._port} -k {self._home} -c listen_addresses=127.0.0.1 -c fsync=off"
+        self._run("pg_ctl", "-D", self._data, "-l", self._home / "log", "-w", "-t", "60", "-o", settings, "start")
+
+    def stop(self) -> None:
+        """Stop it at once: every connection breaks."""
+        self._run("pg_ctl", "-D", self._data, "-m", "immediate", "-w", "stop")
+
+    def remove(self) -> None:
+        """Delete its files."""
+        shutil.rmtree(self._home)
+
+    def database(self) -> str:
+        """Make an empty database and give its URL."""
+        name = f"d{next(self._numbers)}"
+        self.execute(f"CREATE DATABASE {name}")
+        return self.url.replace("/postgres", f"/{name}")
+
+    def execute(self, statement: str) -> None:
+        """Run a statement outside any transaction."""
+        url = self.url.replace("postgresql:", "postgresql+psycopg:")
+        engine = create_engine(url, isolation_level="AUTOCOMMIT")
+        try:
+            with engine.connect() as connection:
+                connection.execute(text(statement))
+        finally:
+            engine.dispose()
+
+    @staticmethod
+    def _run(program: str, *arguments: object) -> None:
+        """PostgreSQL refuses to run as root."""
+        prefix = ["runuser", "-u", "postgres", "--"] if os.geteuid() == 0 else []
+        command = [*prefix, str(BINARIES[-1] / program), *map(str, arguments)]
+        subprocess.run(command, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+
+
+def needed() -> None:
+    """Skip where it cannot be run."""
+    if not BINARIES:
+        pytest.skip("PostgreSQL is not installed")
+    if os.geteuid() == 0 and not any(user.pw_name == "postgres" for user in pwd.getpwall()):
+        pytest.skip("there is no user postgres to run PostgreSQL as")

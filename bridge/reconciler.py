@@ -15,7 +15,7 @@ from typing import Final, Protocol
 from uuid import uuid4
 
 from bridge.alert import Alert
-from bridge.alertmanager_api import TIMEOUT, AlertmanagerApi, Peer
+from bridge.alertmanager_api import AlertmanagerApi, Peer
 from bridge.corrections import Action, Correction, Doubt, Poll, Verdict, correct
 from bridge.errors import Unanswered, Unavailable
 from bridge.event import Mapping as EventMapping
@@ -31,6 +31,8 @@ _BATCH: Final = 500
 """Corrections in one transaction."""
 _BREATH: Final = 1.0
 """Seconds between two looks for what was cut off, however many webhooks say so."""
+_LATE: Final = 5.0
+"""Seconds by which a turn may be late before another replica takes over."""
 _QUOTED: Final = re.compile(r"\\(.)", re.DOTALL)
 _CUT_OFF: Final = "a webhook was cut off, and it is active in Alertmanager"
 _REASONS: Final = {
@@ -101,7 +103,7 @@ class Reconciler:
         self._mapping, self._metrics, self._wake, self._clock = mapping, metrics, wake, clock
         self._api: Api = api or AlertmanagerApi(settings)
         self._role, self._owner = f"reconciler {settings.source}", uuid4().hex
-        self._lease = 2 * self._reconcile.interval + 4 * TIMEOUT * len(self._reconcile.urls)
+        self._lease = 2 * self._reconcile.interval + _LATE
         self._before: Poll | None = None
         self._size: int | None = None
         self._told: dict[str, str] = {}

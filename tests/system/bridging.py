@@ -185,10 +185,20 @@ def together(calls: Sequence[Callable[[], object]]) -> None:
 
 
 class Load:
-    """Senders at work in threads of their own, each with some alerts: `with Load(…):` waits until all is told."""
+    """Senders at work in threads of their own, each with some alerts: `with Load(…):` waits until all is told.
 
-    def __init__(
-        self, urls: Sequence[str], ledger: Ledger, *, threads: int = 4, alerts: int = 5, seed: int = 1
+    `pause`: the most seconds between two webhooks of a sender.
+    """
+
+    def __init__(  # noqa: PLR0913  how much of what
+        self,
+        urls: Sequence[str],
+        ledger: Ledger,
+        *,
+        threads: int = 4,
+        alerts: int = 5,
+        seed: int = 1,
+        pause: float = 0.0,
     ) -> None:
         self.senders = [Sender(urls, ledger) for _ in range(threads)]
         self._alerts, self._seed, self._pause = alerts, seed, pause

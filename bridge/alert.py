@@ -3,6 +3,8 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from bridge.incident import Incident
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Alert:
@@ -43,7 +45,8 @@ class Translation:
 
     `truncated` counts the alerts its sender cut off; `receiver_name` is Alertmanager's name of its receiver;
     `heartbeat` tells that the watchdog's alert was in it, which is never one of `alerts`. `ignored` counts test
-    messages and events that mean nothing to BigPanda: they are answered 200 and not sent.
+    messages and events that mean nothing to BigPanda: they are answered 200 and not sent. `incidents` are what
+    BigPanda tells of its own; `confirm`: it waits to hear that a new share has arrived.
     """
 
     alerts: tuple[Alert, ...] = ()
@@ -52,6 +55,8 @@ class Translation:
     receiver_name: str = ""
     heartbeat: bool = False
     ignored: int = 0
+    incidents: tuple[Incident, ...] = ()
+    confirm: bool = False
 
 
 def clean(text: str) -> str:

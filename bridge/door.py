@@ -50,6 +50,8 @@ class Entrance:
             set_aside=translation.set_aside,
             receiver_name=translation.receiver_name,
             heartbeat=translation.heartbeat,
+            incidents=translation.incidents,
+            confirm=translation.confirm,
         )
 
 
@@ -66,7 +68,8 @@ class Refusal(Exception):
 class Threshold:
     """Everything that the door needs. `entrances` and `max_body` are asked at each request: a reload changes them.
 
-    `cut_off` is told the source of an Alertmanager's webhook that left alerts out.
+    `cut_off` is told the source of an Alertmanager's webhook that left alerts out, `shared` the source of one that
+    brought incidents.
     """
 
     entrances: Callable[[], Mapping[tuple[str, str], Entrance]]
@@ -75,6 +78,7 @@ class Threshold:
     quarantine: Callable[[str, str, str, str, float], None]
     metrics: Metrics
     cut_off: Callable[[str], None] = lambda _source: None
+    shared: Callable[[str], None] = lambda _source: None
     clock: Callable[[], float] = time.time
 
 
@@ -118,14 +122,17 @@ def _take(threshold: Threshold, entrance: Entrance, turnstile: threading.Lock) -
     _count(threshold.metrics, entrance.settings, translation, outcome)
     if translation.truncated:
         threshold.cut_off(entrance.settings.source)
+    if translation.incidents:
+        threshold.shared(entrance.settings.source)
     return _told(200, "accepted")
 
 
 def admit(settings: ReceiverSettings, header: Callable[[str, str], str]) -> None:
-    """Let a request pass that carries one of the receiver's credentials, or any when it has none. Raises Refusal."""
+    """Let a request pass that carries the receiver's credentials, or any when it has none. Raises Refusal."""
     wanted = settings.credentials()
     matches = [_equal(_scheme(header(name, "")), _scheme(value)) for name, value in wanted]
-    if wanted and not any(matches):
+    admitted = all(matches) if settings.needs_all else any(matches)
+    if wanted and not admitted:
         raise Refusal(401, "unauthorized", "missing or wrong credentials")
 
 
@@ -188,6 +195,12 @@ def _count(metrics: Metrics, settings: ReceiverSettings, translation: Translatio
     metrics.events.labels(source, "skipped").inc(translation.ignored)
     metrics.unmapped.labels(source).inc(outcome.unmapped)
     metrics.truncated.labels(source).inc(translation.truncated)
+    for seconds in outcome.acknowledged:
+        metrics.time_to_acknowledge.observe(seconds)
+    for seconds in outcome.resolved:
+        metrics.time_to_resolve.observe(seconds)
+    for of, count in outcome.by_hand.items():
+        metrics.resolved_by_hand.labels(of).inc(count)
 
 
 def _refused(threshold: Threshold, entrance: Entrance, refusal: Refusal) -> Response:

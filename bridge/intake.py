@@ -1,56 +1,24 @@
 """What webhooks change in the store: key states and the events to send, decided and written in one transaction."""
 
-from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from typing import Any
 
 from sqlalchemy import Connection, insert, select, update
 
-from bridge.alert import Alert, SetAside
+from bridge.alert import Alert
 from bridge.database import Database
 from bridge.event import NONE, Draft, Status, draft, status_of
-from bridge.event import Mapping as EventMapping
-from bridge.ledger import Action, Decision, Known, Reason, decide, later
+from bridge.ledger import Action, Decision, Known, Reason, decide, later, resend
+from bridge.notification import Notification, Outcome
 from bridge.rows import BLANK, PRIORITY, known, quarantined, waiting_event, written
 from bridge.schema import events, heartbeats, keys, quarantine, senders, waiting
+
+__all__ = ["Intake", "Notification", "Outcome"]
 
 _KNOWN = [column for column in keys.c if column.name not in ("receiver", "source", "alert")]
 _AT_ONCE = 500
 """Keys that one SELECT names."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Notification:
-    """One webhook to be made durable. `update_interval`: seconds between two events that differ only in content.
-
-    `seen` makes it a correction that any webhook overtakes: an alert counts only while its key was last touched when
-    `seen` says (None: the key is not known).
-    """
-
-    receiver: str
-    source: str
-    alerts: Sequence[Alert]
-    mapping: EventMapping
-    update_interval: float = 0.0
-    set_aside: Sequence[SetAside] = ()
-    receiver_name: str = ""
-    heartbeat: bool = False
-    seen: Mapping[str, float | None] | None = None
-
-
-@dataclass(slots=True)
-class Outcome:
-    """What became of one notification, counted. `statuses` and `reasons` count its alerts."""
-
-    queued: int = 0
-    unchanged: int = 0
-    superseded: int = 0
-    skipped: int = 0
-    quarantined: int = 0
-    unmapped: int = 0
-    statuses: Counter[str] = field(default_factory=Counter)
-    reasons: Counter[str] = field(default_factory=Counter)
 
 
 class _Line:
@@ -131,10 +99,15 @@ class Intake:
                 outcome.reasons[Reason.OVERTAKEN] += 1
                 continue
             status, mapped = status_of(alert, notification.mapping)
+            if notification.resend and line.known:
+                status = line.known.status
             made = draft(alert, status or Status.OK, notification.mapping)
-            decision = decide(
-                line.known, alert, status, made.content, now=self._now, update_interval=notification.update_interval
-            )
+            if notification.resend:
+                decision = resend(line.known, now=self._now)
+            else:
+                decision = decide(
+                    line.known, alert, status, made.content, now=self._now, update_interval=notification.update_interval
+                )
             self._apply(line, alert, decision, made, notification.mapping.app_key)
             _count(outcome, decision, status, mapped=mapped)
         return outcome

@@ -45,6 +45,7 @@ class Reason(StrEnum):
     OLDER = "older"
     OVERTAKEN = "overtaken"
     SEVERITY_NONE = "severity_none"
+    SENT_ANEW = "sent_anew"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -129,6 +130,22 @@ def decide(  # noqa: PLR0913  six facts decide, and none belongs to another
     if known.status is not status:
         return _restate(known, status, content, now, Reason.STATUS)
     return _update(known, content, now, update_interval)
+
+
+def resend(known: Known | None, *, now: float) -> Decision:
+    """State anew what still fires. Nothing to do where it does not, or where its firing waits to be sent anyway."""
+    if known is None or not known.open or (known.waiting and known.waiting.kind is Kind.OPEN):
+        return Decision(action=Action.UNCHANGED, reason=Reason.REPEAT)
+    timestamp, not_before = _time(known, now, now)
+    return Decision(
+        action=Action.QUEUE,
+        reason=Reason.SENT_ANEW,
+        kind=Kind.OPEN,
+        status=known.status,
+        timestamp=timestamp,
+        not_before=not_before,
+        withdraw=known.waiting is not None,
+    )
 
 
 def _older(known: Known, alert: Alert) -> bool:

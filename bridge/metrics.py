@@ -21,6 +21,10 @@ EVENTS: Final = ("queued", "unchanged", "superseded", "skipped", "quarantined")
 DELIVERIES: Final = ("accepted", "duplicate", "rejected", "retry", "destination_down")
 CORRECTIONS: Final = ("closed", "opened")
 _LATENCIES: Final = (0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0, 900.0, 3600.0, 21600.0, 86400.0)
+_ATTENDED: Final = (60.0, 300.0, 900.0, 1800.0, 3600.0, 7200.0, 14400.0, 28800.0, 86400.0, 259200.0, 604800.0)
+"""What people take is minutes to days."""
+CALLBACKS: Final = ("accepted", "rejected", "retry")
+SILENCES: Final = ("created", "updated", "expired")
 _FRESH: Final = 1.0
 """Seconds for which counts from the database are served again: a scrape costs it next to nothing."""
 
@@ -39,6 +43,8 @@ class Stock:
     quarantined: int = 0
     open_alerts: Mapping[tuple[str, str], int] = field(default_factory=dict)
     """By source and BigPanda status."""
+    incidents: Mapping[tuple[str, str], int] = field(default_factory=dict)
+    """By BigPanda's environment and status."""
 
 
 class StockCollector(Collector):
@@ -97,7 +103,14 @@ def _stock_families(stock: Stock) -> list[Metric]:
     )
     for (source, status), count in sorted(stock.open_alerts.items()):
         alerts.add_metric([source, status], count)
-    return [events, oldest, dead, stuck, quarantined, alerts]
+    incidents = GaugeMetricFamily(
+        f"{PREFIX}incidents",
+        "BigPanda's incidents as its webhooks told of them last; ok: resolved, within the retention.",
+        labels=["bigpanda_environment", "status"],
+    )
+    for (environment, status), count in sorted(stock.incidents.items()):
+        incidents.add_metric([environment, status], count)
+    return [events, oldest, dead, stuck, quarantined, alerts, incidents]
 
 
 class Metrics:
@@ -138,6 +151,19 @@ class Metrics:
             buckets=_LATENCIES,
             registry=self.registry,
         )
+        self.time_to_acknowledge = self._attended("acknowledge", "an assignment, an acknowledgement or a snooze of it")
+        self.time_to_resolve = self._attended("resolve", "its end")
+        self.resolved_by_hand = self._counter(
+            "resolved_by_hand", "Alerts that still fired when their incident was closed in BigPanda.", "source"
+        )
+        self.callbacks = self._counter("callbacks", "Calls of BigPanda's callback service.", "source", "outcome")
+        self.silences = self._counter("silences", "Silences in Alertmanager for snoozed incidents.", "source", "action")
+        self.silence_failures = self._counter(
+            "silence_failures", "Requests about silences that Alertmanager did not accept.", "source"
+        )
+        self.sent_anew = self._counter(
+            "sent_anew", "Alerts sent anew because they outlasted their closed incident.", "source"
+        )
         self.destination_up = self._gauge("destination_up", "Whether BigPanda took the last request (1) or not (0).")
         self.destination_up.set(1)
         self.reload_successful = self._gauge("config_last_reload_successful", "Whether the last reload succeeded.")
@@ -158,6 +184,16 @@ class Metrics:
             self.events.labels(source, outcome)
         self.unmapped.labels(source)
         self.truncated.labels(source)
+        self.resolved_by_hand.labels(source)
+
+    def expect_incidents(self, source: str) -> None:
+        """Serve what the incidents of one source lead to from 0 on."""
+        for outcome in CALLBACKS:
+            self.callbacks.labels(source, outcome)
+        for action in SILENCES:
+            self.silences.labels(source, action)
+        self.silence_failures.labels(source)
+        self.sent_anew.labels(source)
 
     def expect_reconciled(self, source: str) -> None:
         """Serve what the reconciler of one source counts from 0 on."""
@@ -176,6 +212,14 @@ class Metrics:
 
     def _gauge(self, name: str, told: str) -> Gauge:
         return Gauge(f"{PREFIX}{name}", told, registry=self.registry)
+
+    def _attended(self, what: str, until: str) -> Histogram:
+        return Histogram(
+            f"{PREFIX}incident_time_to_{what}_seconds",
+            f"From the beginning of an incident to {until}, as BigPanda's webhooks told.",
+            buckets=_ATTENDED,
+            registry=self.registry,
+        )
 
     def _build(self) -> None:
         build = Gauge(f"{PREFIX}build_info", "The program's version.", ("version", "python"), registry=self.registry)

@@ -6,22 +6,26 @@ written. All times are epoch seconds and are passed in, but leases run on the da
 
 from collections.abc import Callable, Sequence
 
-from bridge import deadletters, dispatch, schema, standing
+from bridge import deadletters, dispatch, schema, shares, standing
 from bridge.database import Database
 from bridge.deadletters import DeadLetter, Quarantined, Requeued
 from bridge.dispatch import Claimed
 from bridge.errors import Unavailable
 from bridge.event import Mapping
+from bridge.incident import Kept
 from bridge.intake import Intake, Notification, Outcome
 from bridge.rows import quarantined
+from bridge.shares import DueCallback, Told
 from bridge.standing import Counts, Gate, Heartbeat, OpenKey, Recent
 
 __all__ = [
     "Claimed",
     "Counts",
     "DeadLetter",
+    "DueCallback",
     "Gate",
     "Heartbeat",
+    "Kept",
     "Notification",
     "OpenKey",
     "Outbox",
@@ -29,6 +33,7 @@ __all__ = [
     "Quarantined",
     "Recent",
     "Requeued",
+    "Told",
 ]
 
 
@@ -48,9 +53,11 @@ class Outbox:
         self._database.close()
 
     def accept(self, batch: Sequence[Notification], now: float) -> list[Outcome]:
-        """Commit several webhooks at once: what the ledger decides of each alert, and what was set aside."""
+        """Commit several webhooks at once: what the ledger decides of each alert, what was set aside, incidents."""
         with self._database.write() as connection:
-            return Intake(self._database, connection, now).accept(batch)
+            outcomes = Intake(self._database, connection, now).accept(batch)
+            shares.keep(self._database, connection, batch, outcomes, now)
+            return outcomes
 
     def quarantine(self, receiver: str, source: str, reason: str, body: str, now: float) -> None:
         """Keep a body that can never be read, with its reason."""
@@ -156,6 +163,36 @@ class Outbox:
         with self._database.read() as connection:
             return standing.all_heartbeats(connection)
 
+    def incidents(self, source: str | None = None) -> list[Kept]:
+        """Return BigPanda's incidents as last told, of one source or of all, the newest first."""
+        with self._database.read() as connection:
+            return shares.incidents_heard(connection, source)
+
+    def incident_counts(self) -> dict[tuple[str, str], int]:
+        """Count incidents by environment and status."""
+        with self._database.read() as connection:
+            return shares.counts(connection)
+
+    def told(self, names: Sequence[str]) -> dict[str, Told]:
+        """Return, for each of these keys that is known, its last alert, whether it is open, and when it was touched."""
+        with self._database.read() as connection:
+            return shares.told(connection, names)
+
+    def due_callbacks(self, source: str, now: float, limit: int = 50) -> list[DueCallback]:
+        """Return the new shares that BigPanda waits to hear of, the oldest first."""
+        with self._database.read() as connection:
+            return shares.due_callbacks(connection, source, now, limit)
+
+    def settle_callback(self, callback: DueCallback, state: str, reason: str, *, now: float, not_before: float) -> None:
+        """Note what became of a callback: `done`, `dead`, or `waiting` until `not_before`."""
+        with self._database.write() as connection:
+            shares.settle(connection, callback, state, reason, now=now, not_before=not_before)
+
+    def identity(self) -> str:
+        """Return the name of this database, made when it is first asked for."""
+        with self._database.write() as connection:
+            return shares.identity(self._database, connection)
+
     def gate(self, destination: str) -> Gate:
         """Return whether a destination may be tried, and since when not."""
         with self._database.read() as connection:
@@ -188,4 +225,5 @@ class Outbox:
     def prune(self, before: float, limit: int) -> int:
         """Delete up to `limit` rows of history older than `before`; returns how many."""
         with self._database.write() as connection:
-            return standing.prune(connection, before, limit)
+            deleted = standing.prune(connection, before, limit)
+            return deleted + shares.prune(connection, before, limit - deleted)

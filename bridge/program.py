@@ -19,11 +19,13 @@ from bridge.delivery import Delivery, Route
 from bridge.door import Entrance, Threshold, blueprint
 from bridge.errors import ConfigError, Unavailable
 from bridge.event import mapping_of
+from bridge.incidents import Followed, Incidents
 from bridge.lapses import Falling, Lapses
 from bridge.listen import Address, Listener
 from bridge.metrics import Metrics, Stock
 from bridge.outbox import Outbox
 from bridge.receivers.alertmanager import Settings as AlertmanagerSettings
+from bridge.receivers.bigpanda import Settings as BigPandaSettings
 from bridge.reconciler import Reconciler
 from bridge.watchdog import Watchdog, Watched
 
@@ -72,6 +74,7 @@ class Program:
         self._watchdog = Watchdog(self._outbox, watched(config), self._metrics, wake=self._delivery.wake)
         self._lapses = Lapses(self._outbox, falling(config), wake=self._delivery.wake)
         self._reconcilers: Mapping[str, Reconciler] = {}
+        self._incidents: Mapping[str, Incidents] = {}
         self._pruning = threading.Thread(target=self._prune, name="pruning", daemon=True)
         self._listener = Listener(
             self._application(), start.addresses, start.access, body_limit=config.max_body + _DRAINED
@@ -93,8 +96,8 @@ class Program:
         self._pruning.start()
         self._watchdog.start()
         self._lapses.start()
-        for reconciler in self._reconcilers.values():
-            reconciler.start()
+        for looking in self._looking():
+            looking.start()
         for host, port in self.addresses:
             _log.info("Listening on %s:%d", host, port)
 
@@ -130,8 +133,8 @@ class Program:
             self._delivery.change(route(config))
             self._watchdog.change(watched(config))
             self._lapses.change(falling(config))
-            for reconciler in self._reconcilers.values():
-                reconciler.start()
+            for looking in self._looking():
+                looking.start()
             _log.info("Read %s again", self._start.config_file)
 
     def _adopt(self, config: Config) -> None:
@@ -145,16 +148,27 @@ class Program:
             for one in watched(config)
             if one.settings.reconcile
         }
+        self._incidents = {
+            one.settings.source: Incidents(self._outbox, one, self._metrics, wake=self._delivery.wake)
+            for one in followed(config)
+        }
         self._metrics.reloaded(successful=True, now=self._clock())
 
     def _dismiss(self, patience: float = 0.0) -> None:
-        """Let the reconcilers end, and wait for each that is asking now for `patience` seconds."""
-        for reconciler in self._reconcilers.values():
-            reconciler.stop(patience)
+        """Let those end that look after one receiver, and wait for each that is asking now for `patience` seconds."""
+        for looking in self._looking():
+            looking.stop(patience)
+
+    def _looking(self) -> list[Reconciler | Incidents]:
+        return [*self._reconcilers.values(), *self._incidents.values()]
 
     def _cut_off(self, source: str) -> None:
         if reconciler := self._reconcilers.get(source):
             reconciler.hint()
+
+    def _shared(self, source: str) -> None:
+        if incidents := self._incidents.get(source):
+            incidents.hint()
 
     def _application(self) -> WSGIApplication:
         works = Works(
@@ -169,6 +183,7 @@ class Program:
             quarantine=self._outbox.quarantine,
             metrics=self._metrics,
             cut_off=self._cut_off,
+            shared=self._shared,
             clock=self._clock,
         )
         return create_app(works, [blueprint(threshold)])
@@ -182,6 +197,7 @@ class Program:
             dead_resolutions=counts.dead_resolutions,
             quarantined=counts.quarantined,
             open_alerts=counts.open_alerts,
+            incidents=self._outbox.incident_counts(),
         )
 
     def _prune(self) -> None:
@@ -218,6 +234,16 @@ def watched(config: Config) -> list[Watched]:
 def falling(config: Config) -> list[Falling]:
     """Return every receiver, with how its alerts become events."""
     return [Falling(one, mapping_of(one, config.bigpanda.app_key)) for one in config.receivers]
+
+
+def followed(config: Config) -> list[Followed]:
+    """Return the BigPanda receivers of which anything follows."""
+    mappings = {(one.receiver, one.source): mapping_of(one, config.bigpanda.app_key) for one in config.receivers}
+    return [
+        Followed(one, mappings)
+        for one in config.receivers
+        if isinstance(one, BigPandaSettings) and (one.callback or one.silences or one.reopen_after)
+    ]
 
 
 def route(config: Config) -> Route:

@@ -135,7 +135,75 @@ roles = Table(
     Column("until", Double, nullable=False),
 )
 
-MIGRATIONS: tuple[Callable[[Connection], None], ...] = ()
+incidents = Table(
+    "incidents",
+    metadata,
+    Column("source", Text, nullable=False),
+    Column("id", Text, nullable=False),
+    Column("status", Text, nullable=False),
+    Column("severity", Text, nullable=False),
+    Column("active", Boolean, nullable=False),
+    Column("environment", Text, nullable=False),
+    Column("started_at", Double),
+    Column("updated_at", Double, nullable=False, comment="by BigPanda's clock"),
+    Column("ended_at", Double),
+    Column("snoozed", Boolean, nullable=False),
+    Column("snoozed_until", Double),
+    Column("alerts", Text, nullable=False, comment="keys of our alerts in it, as JSON"),
+    Column("who", Text, nullable=False),
+    Column("link", Text, nullable=False),
+    Column("by_hand", Text, nullable=False, comment="what still fired when it was closed, as JSON"),
+    Column("closed_at", Double),
+    Column("acknowledged_at", Double),
+    Column("first_heard_at", Double, nullable=False),
+    Column("heard_at", Double, nullable=False, comment="0: it was only reserved"),
+    Column("seen", Text, nullable=False, comment="digests of what was heard of this updated_at, as JSON"),
+    PrimaryKeyConstraint("source", "id"),
+)
+
+callbacks = Table(
+    "callbacks",
+    metadata,
+    Column("source", Text, nullable=False),
+    Column("incident", Text, nullable=False),
+    Column("state", Text, nullable=False, comment="waiting, done, dead"),
+    Column("reason", Text, nullable=False),
+    Column("attempts", Integer, nullable=False),
+    Column("asked_at", Double, nullable=False),
+    Column("not_before", Double, nullable=False),
+    Column("closed_at", Double),
+    PrimaryKeyConstraint("source", "incident"),
+)
+
+identity = Table(
+    "identity",
+    metadata,
+    Column("one", Integer, primary_key=True, autoincrement=False),
+    Column("name", Text, nullable=False, comment="this database's own: tells our silences from another bridge's"),
+)
+
+_INCIDENTS = (
+    """CREATE TABLE incidents (
+        source TEXT NOT NULL, id TEXT NOT NULL, status TEXT NOT NULL, severity TEXT NOT NULL, active BOOLEAN NOT NULL,
+        environment TEXT NOT NULL, started_at DOUBLE PRECISION, updated_at DOUBLE PRECISION NOT NULL,
+        ended_at DOUBLE PRECISION, snoozed BOOLEAN NOT NULL, snoozed_until DOUBLE PRECISION, alerts TEXT NOT NULL,
+        who TEXT NOT NULL, link TEXT NOT NULL, by_hand TEXT NOT NULL, closed_at DOUBLE PRECISION,
+        acknowledged_at DOUBLE PRECISION, first_heard_at DOUBLE PRECISION NOT NULL, heard_at DOUBLE PRECISION NOT NULL,
+        seen TEXT NOT NULL, PRIMARY KEY (source, id))""",
+    """CREATE TABLE callbacks (
+        source TEXT NOT NULL, incident TEXT NOT NULL, state TEXT NOT NULL, reason TEXT NOT NULL,
+        attempts INTEGER NOT NULL, asked_at DOUBLE PRECISION NOT NULL, not_before DOUBLE PRECISION NOT NULL,
+        closed_at DOUBLE PRECISION, PRIMARY KEY (source, incident))""",
+    "CREATE TABLE identity (one INTEGER NOT NULL PRIMARY KEY, name TEXT NOT NULL)",
+)
+
+
+def _add_incidents(connection: Connection) -> None:
+    for statement in _INCIDENTS:
+        connection.execute(text(statement))
+
+
+MIGRATIONS: tuple[Callable[[Connection], None], ...] = (_add_incidents,)
 """MIGRATIONS[n] takes a database from version n + 1 to n + 2. What was released never changes."""
 VERSION = 1 + len(MIGRATIONS)
 _LOCK = 7_246_501_187

@@ -2,7 +2,7 @@
 
 import base64
 from collections.abc import Mapping
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import AfterValidator, BeforeValidator, Field, field_validator, model_validator
 
@@ -40,6 +40,9 @@ class ReceiverSettings(Section):
     Without `app_key` its alerts go to BigPanda under the one of `bigpanda`.
     """
 
+    needs_all: ClassVar[bool] = False
+    """Whether a request must carry every credential instead of one of them."""
+
     receiver: str
     source: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")
     app_key: str | None = Field(None, min_length=1)
@@ -59,9 +62,9 @@ class ReceiverSettings(Section):
         return {}
 
     def credentials(self) -> tuple[tuple[str, str], ...]:
-        """Return the headers of which a request must carry one, as (name, whole value); none: anyone may send.
+        """Return the headers of which a request must carry one (`needs_all`: each), as (name, whole value).
 
-        Read at every request, so that a secret that was rotated holds at once.
+        None: anyone may send. Read at every request, so that a secret that was rotated holds at once.
         """
         return ()
 

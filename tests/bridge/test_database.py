@@ -8,7 +8,7 @@ from sqlalchemy.exc import IntegrityError
 
 from bridge.database import Database, filesystem, journal_mode, location
 from bridge.errors import ConfigError, Unavailable
-from bridge.schema import touch
+from bridge.schema import VERSION, touch
 
 MOUNTS = """\
 /dev/vda / ext4 rw 0 0
@@ -155,7 +155,7 @@ def test_the_file_is_a_plain_sqlite_database(tmp_path):
     Database(f"sqlite:///{tmp_path}/bridge.db").close()
     assert [file.name for file in tmp_path.iterdir()] == ["bridge.db"]
     connection = sqlite3.connect(tmp_path / "bridge.db")
-    assert connection.execute("SELECT version FROM schema_version").fetchall() == [(1,)]
+    assert connection.execute("SELECT version FROM schema_version").fetchall() == [(VERSION,)]
     connection.close()
 
 

@@ -352,7 +352,7 @@ def test_a_newer_schema_is_refused(database_url, outbox):
     with engine.begin() as connection:
         connection.execute(text("UPDATE schema_version SET version = 99"))
     engine.dispose()
-    with pytest.raises(ConfigError, match="schema is version 99, this program knows 1"):
+    with pytest.raises(ConfigError, match="schema is version 99, this program knows 2"):
         Outbox.open(database_url)
 
 

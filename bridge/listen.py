@@ -221,12 +221,20 @@ class _Server(Server):
 
 
 class Listener:
-    """Serves an application on some addresses. `body_limit` in bytes: larger requests are answered 413."""
+    """Serves an application on some addresses. `body_limit` in bytes: larger requests are answered 413.
+
+    `excepted` tells of a path whether the web config's users are not asked for there.
+    """
 
     def __init__(
-        self, application: WSGIApplication, addresses: Sequence[Address], access: Access, body_limit: int = 1024 * 1024
+        self,
+        application: WSGIApplication,
+        addresses: Sequence[Address],
+        access: Access,
+        body_limit: int = 1024 * 1024,
+        excepted: Callable[[str], bool] = lambda _path: False,
     ) -> None:
-        gate = Gate(application, access)
+        gate = Gate(application, access, excepted)
         self._servers = [_Server(address, gate, access, body_limit) for address in addresses]
 
     @property

@@ -12,7 +12,7 @@ import re
 import ssl
 import threading
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Annotated, Literal
 from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
@@ -176,11 +176,14 @@ class Gate:
     """Lets a request through to the application when its basic auth is right, or when none is asked for.
 
     A pair that was right is remembered by a hash of it; a name that nobody has costs what a wrong password costs.
+    The application finds the name as `REMOTE_USER`. `excepted` tells which paths ask for credentials of their own: a
+    request carries one `Authorization` only, so it cannot have both.
     """
 
-    def __init__(self, application: WSGIApplication, access: Access) -> None:
+    def __init__(self, application: WSGIApplication, access: Access, excepted: Callable[[str], bool]) -> None:
         self._application = application
         self._access = access
+        self._excepted = excepted
         self._right: set[bytes] = set()
         self._one_at_a_time = threading.Lock()
 
@@ -189,7 +192,7 @@ class Gate:
         self._access.refresh()
         config = self._access.config
         more = list(config.http_server_config.headers.items())
-        if config.basic_auth_users and not self._passes(environ.get("HTTP_AUTHORIZATION", ""), config.basic_auth_users):
+        if not self._enters(environ, config.basic_auth_users):
             start_response(
                 "401 Unauthorized",
                 [("WWW-Authenticate", "Basic"), ("Content-Type", "text/plain"), ("Content-Length", "13"), *more],
@@ -200,6 +203,16 @@ class Gate:
         return self._application(
             environ, lambda status, headers, exc_info=None: start_response(status, [*headers, *more], exc_info)
         )
+
+    def _enters(self, environ: WSGIEnvironment, users: dict[str, Secret]) -> bool:
+        environ.pop("REMOTE_USER", None)
+        if not users or self._excepted(environ["PATH_INFO"]):
+            return True
+        header = environ.get("HTTP_AUTHORIZATION", "")
+        if not self._passes(header, users):
+            return False
+        environ["REMOTE_USER"] = _credentials(header)[0]
+        return True
 
     def _passes(self, header: str, users: dict[str, Secret]) -> bool:
         name, password = _credentials(header)

@@ -36,9 +36,9 @@ def certificate(tmp_path):
     return authority
 
 
-def ask(gate, credentials=None, scheme="Basic"):
+def ask(gate, credentials=None, scheme="Basic", path="/"):
     """Return the status and the headers that a request gets."""
-    environ, got = {}, []
+    environ, got = {"PATH_INFO": path, "REMOTE_USER": "forged"}, []
     setup_testing_defaults(environ)
     if credentials is not None:
         environ["HTTP_AUTHORIZATION"] = f"{scheme} {base64.b64encode(credentials.encode()).decode()}"
@@ -49,6 +49,10 @@ def ask(gate, credentials=None, scheme="Basic"):
 def application(_environ, start_response):
     start_response("200 OK", [("Content-Type", "text/plain")])
     return [b"in"]
+
+
+def gate_of(allowed, inside=application, excepted=lambda _path: False):
+    return access.Gate(inside, allowed, excepted)
 
 
 @pytest.mark.parametrize(
@@ -84,7 +88,7 @@ def test_without_a_file_everybody_comes_in():
     """Neither TLS nor basic auth."""
     open_to_all = access.Access(None)
     assert open_to_all.tls is None
-    assert ask(access.Gate(application, open_to_all))[0] == "200"
+    assert ask(gate_of(open_to_all))[0] == "200"
 
 
 @pytest.mark.parametrize(
@@ -104,13 +108,13 @@ def test_without_a_file_everybody_comes_in():
 )
 def test_basic_auth_lets_in_whoever_has_the_password(web_config, credentials, status):
     """By bcrypt, again and again."""
-    gate = access.Gate(application, access.Access(web_config(f"basic_auth_users: {{ann: {HASH}, bob: {OTHER}}}")))
+    gate = gate_of(access.Access(web_config(f"basic_auth_users: {{ann: {HASH}, bob: {OTHER}}}")))
     assert [ask(gate, credentials)[0] for _ in range(2)] == [status, status]
 
 
 def test_another_scheme_and_broken_base64_are_refused(web_config):
     """401 with the challenge, never an error."""
-    gate = access.Gate(application, access.Access(web_config(f"basic_auth_users: {{ann: {HASH}}}")))
+    gate = gate_of(access.Access(web_config(f"basic_auth_users: {{ann: {HASH}}}")))
     status, headers = ask(gate, "ann:open sesame", scheme="Bearer")
     assert (status, headers["WWW-Authenticate"]) == ("401", "Basic")
     assert ask(gate, "ann:open sesame", scheme="Basic ?")[0] == "401"
@@ -118,7 +122,7 @@ def test_another_scheme_and_broken_base64_are_refused(web_config):
 
 def test_a_right_pair_is_verified_once_and_an_unknown_name_costs_the_same(web_config, monkeypatch):
     """What was right is remembered by a hash; what was wrong is computed each time, whoever it names."""
-    gate = access.Gate(application, access.Access(web_config(f"basic_auth_users: {{ann: {HASH}}}")))
+    gate = gate_of(access.Access(web_config(f"basic_auth_users: {{ann: {HASH}}}")))
     costs = []
     check = bcrypt.checkpw
     monkeypatch.setattr(bcrypt, "checkpw", lambda password, hashed: costs.append(hashed) or check(password, hashed))
@@ -127,10 +131,31 @@ def test_a_right_pair_is_verified_once_and_an_unknown_name_costs_the_same(web_co
     assert costs == [HASH.encode()] * 4
 
 
+def test_the_application_learns_who_came_in(web_config):
+    """The name whose password was right, and never one that came otherwise."""
+    names = []
+
+    def inside(environ, start_response):
+        names.append(environ.get("REMOTE_USER"))
+        return application(environ, start_response)
+
+    guarded = access.Access(web_config(f"basic_auth_users: {{ann: {HASH}}}"))
+    ask(gate_of(guarded, inside), "ann:open sesame")
+    ask(gate_of(guarded, inside, lambda _path: True), "ann:open sesame")
+    ask(gate_of(access.Access(None), inside), "ann:open sesame")
+    assert names == ["ann", None, None]
+
+
+def test_a_path_with_credentials_of_its_own_is_passed(web_config):
+    """Its `Authorization` is its own, so the file's users are not asked for there, and everywhere else they are."""
+    gate = gate_of(access.Access(web_config(f"basic_auth_users: {{ann: {HASH}}}")), excepted="/own".__eq__)
+    assert [ask(gate, path=path)[0] for path in ("/own", "/own/", "/", "/other")] == ["200", "401", "401", "401"]
+
+
 def test_headers_of_the_file_go_onto_every_answer(web_config):
     """`http_server_config.headers`; `http2` is accepted and without effect."""
     text = "http_server_config: {http2: false, headers: {X-Frame-Options: deny}}"
-    assert ask(access.Gate(application, access.Access(web_config(text))))[1]["X-Frame-Options"] == "deny"
+    assert ask(gate_of(access.Access(web_config(text))))[1]["X-Frame-Options"] == "deny"
 
 
 def later(file, text):
@@ -141,7 +166,7 @@ def later(file, text):
 def test_a_change_is_followed_and_a_bad_one_is_not(web_config, caplog):
     """Users come and go without a restart; what cannot be read changes nothing and is logged once."""
     file = web_config(f"basic_auth_users: {{ann: {HASH}}}")
-    gate = access.Gate(application, access.Access(file))
+    gate = gate_of(access.Access(file))
     assert ask(gate, "ann:open sesame")[0] == "200"
     later(file, f"basic_auth_users: {{bob: {OTHER}}}")
     assert [ask(gate, pair)[0] for pair in ("ann:open sesame", "bob:other")] == ["401", "200"]

@@ -110,9 +110,13 @@ def filesystem(path: Path, mounts: str) -> str:
 
 
 def journal_mode(version: tuple[int, ...]) -> str:
-    """Return WAL only where the library does not lose a WAL that is reset while another connection writes."""
+    """Return WAL only where the library does not lose a WAL that is reset while another connection writes.
+
+    Elsewhere a journal that stays: in DELETE mode a commit may be undone by a power cut, for the directory is not
+    flushed, and every commit makes a file anew.
+    """
     mended = version >= (3, 51, 3) or (3, 50, 7) <= version < (3, 51) or (3, 44, 6) <= version < (3, 45)
-    return "WAL" if mended else "DELETE"
+    return "WAL" if mended else "PERSIST"
 
 
 def _sqlite(url: URL, *, writes: bool) -> Engine:

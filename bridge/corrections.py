@@ -5,11 +5,12 @@ that its alerts may not all be back, no cluster still settling, the list not sud
 one of them shows as active in two polls running fires.
 """
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 
 from bridge.alert import Alert
+from bridge.alertmanager_api import Peer
 
 
 class Action(StrEnum):
@@ -106,3 +107,21 @@ def _opened(before: Poll, latest: Poll) -> Iterator[Correction]:
         missed = key in before.active and key not in before.held and key not in latest.held
         if missed and before.touched.get(key) == latest.touched.get(key):
             yield Correction(Action.OPENED, key, latest.touched.get(key))
+
+
+def read_poll(at: float, peers: Sequence[Peer], asked: int, ours: Callable[[Alert, frozenset[str]], bool]) -> Poll:
+    """Return what those that answered, of so many `asked`, say together. What one suppresses is not active."""
+    listed = [found for peer in peers for found in peer.listed]
+    suppressed = {found.alert.key for found in listed if found.suppressed}
+    return Poll(
+        at=at,
+        whole=len(peers) == asked,
+        started=max((peer.started for peer in peers), default=at),
+        settling=any(peer.settling for peer in peers),
+        listed=frozenset(found.alert.key for found in listed),
+        active={
+            found.alert.key: found.alert
+            for found in listed
+            if found.active and found.alert.key not in suppressed and ours(found.alert, found.receivers)
+        },
+    )

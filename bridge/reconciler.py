@@ -9,21 +9,20 @@ import logging
 import re
 import threading
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Final, Protocol
 from uuid import uuid4
 
 from bridge.alert import Alert
 from bridge.alertmanager_api import AlertmanagerApi, Peer
-from bridge.corrections import Action, Correction, Doubt, Poll, Verdict, correct
+from bridge.corrections import Action, Correction, Doubt, Poll, Verdict, correct, read_poll
 from bridge.errors import Unanswered, Unavailable
 from bridge.event import Mapping as EventMapping
 from bridge.event import status_of
-from bridge.intake import Notification, Outcome
 from bridge.metrics import Metrics
+from bridge.outbox import Notification, OpenKey, Outbox
 from bridge.receivers.alertmanager import Settings
-from bridge.standing import OpenKey
 
 WATCHDOG: Final = "watchdog"
 """What a watchdog's own key ends with: no Alertmanager knows that alert."""
@@ -42,33 +41,14 @@ _REASONS: Final = {
 _log = logging.getLogger(__name__)
 
 
-class Store(Protocol):
-    """What the reconciler needs of the outbox."""
-
-    def accept(self, batch: Sequence[Notification], now: float) -> list[Outcome]:
-        """Make a batch durable."""
-
-    def open_keys(self, source: str) -> list[OpenKey]:
-        """Return what is open of a source."""
-
-    def touched(self, names: Sequence[str]) -> dict[str, tuple[str, float]]:
-        """Return the status of each known key, and when it was last touched."""
-
-    def receiver_names(self, source: str) -> frozenset[str]:
-        """Return the learned names of Alertmanager's receivers."""
-
-    def lead(self, role: str, owner: str, now: float, lease: float) -> bool:
-        """Take or keep a role."""
-
-    def yield_role(self, role: str, owner: str) -> None:
-        """Give a role up."""
-
-
 class Api(Protocol):
     """The Alertmanagers of one receiver."""
 
     def ask(self, now: float) -> list[Peer | Unanswered]:
         """Return what each says."""
+
+    def muted(self, names: Collection[str], now: float) -> frozenset[str]:
+        """Return the keys that time intervals mute. Raises Unanswered."""
 
     def close(self) -> None:
         """Close all connections."""
@@ -87,7 +67,7 @@ class Reconciler:
 
     def __init__(  # noqa: PLR0913  the parts it is wired to; each is replaced alone in tests
         self,
-        store: Store,
+        outbox: Outbox,
         settings: Settings,
         mapping: EventMapping,
         metrics: Metrics,
@@ -99,7 +79,7 @@ class Reconciler:
         """Take a receiver's settings, which must have `reconcile`. `wake`: called when something was queued."""
         if settings.reconcile is None:
             raise ValueError("this receiver reconciles nothing")
-        self._store, self._settings, self._reconcile = store, settings, settings.reconcile
+        self._outbox, self._settings, self._reconcile = outbox, settings, settings.reconcile
         self._mapping, self._metrics, self._wake, self._clock = mapping, metrics, wake, clock
         self._api: Api = api or AlertmanagerApi(settings)
         self._role, self._owner = f"reconciler {settings.source}", uuid4().hex
@@ -131,7 +111,7 @@ class Reconciler:
         while not self._stopping.is_set():
             self._guarded(self.turn)
             self._rest(time.monotonic() + self._reconcile.interval)
-        self._guarded(lambda: self._store.yield_role(self._role, self._owner))
+        self._guarded(lambda: self._outbox.yield_role(self._role, self._owner))
         self._api.close()
 
     def _rest(self, until: float) -> None:
@@ -161,7 +141,7 @@ class Reconciler:
     def turn(self) -> None:
         """Take one poll and make good what it and the one before show. Another replica's turn: do nothing."""
         before, self._before = self._before, None
-        if not self._store.lead(self._role, self._owner, self._clock(), self._lease):
+        if not self._outbox.lead(self._role, self._owner, self._clock(), self._lease):
             self._size = None
             return
         ground = self._ground()
@@ -169,7 +149,8 @@ class Reconciler:
         self._before = latest
         verdict = correct(before, latest, min_uptime=self._reconcile.min_uptime)
         self._tell_doubt(verdict)
-        self._apply(verdict.corrections, _alerts(ground, latest, self._clock()), _REASONS)
+        corrections = self._audible(verdict.corrections, ground.names)
+        self._apply(corrections, _alerts(ground, latest, self._clock()), _REASONS)
 
     def fetch(self) -> None:
         """Open at once what two polls in a row, right now, show as active and the ledger does not hold."""
@@ -178,22 +159,24 @@ class Reconciler:
         second = self._poll(ground)
         verdict = correct(first, second, min_uptime=self._reconcile.min_uptime)
         opened = [found for found in verdict.corrections if found.action is Action.OPENED]
-        self._apply(opened, second.active, {Action.OPENED: _CUT_OFF})
+        self._apply(self._audible(opened, ground.names), second.active, {Action.OPENED: _CUT_OFF})
 
     def _ground(self) -> Ground:
         source, receiver = self._settings.source, self._settings.receiver
         held = {
             found.key: found
-            for found in self._store.open_keys(source)
+            for found in self._outbox.open_keys(source)
             if found.alert.receiver == receiver and found.key != f"{source}:{WATCHDOG}"
         }
         return Ground(held, self._names())
 
     def _names(self) -> frozenset[str]:
         """Return Alertmanager's names of the receivers that send to us. Webhooks bear them quoted for a pattern."""
+        if not self._reconcile.open_missed:
+            return frozenset()
         if self._reconcile.receiver is not None:
             return frozenset({self._reconcile.receiver})
-        return frozenset(unquoted(name) for name in self._store.receiver_names(self._settings.source))
+        return frozenset(unquoted(name) for name in self._outbox.receiver_names(self._settings.source))
 
     def _poll(self, ground: Ground) -> Poll:
         at = self._clock()
@@ -201,7 +184,7 @@ class Reconciler:
         self._note_health(answers)
         peers = [answer for answer in answers if isinstance(answer, Peer)]
         poll = read_poll(at, peers, len(answers), lambda alert, names: self._ours(alert, names & ground.names))
-        known = self._store.touched([key for key in poll.active if key not in ground.held])
+        known = self._outbox.touched([key for key in poll.active if key not in ground.held])
         emptied = poll.whole and not poll.listed and bool(self._size)
         if poll.whole:
             self._size = len(poll.listed)
@@ -218,13 +201,26 @@ class Reconciler:
         heartbeat = watchdog is not None and alert.name == watchdog.alertname
         return bool(names) and not heartbeat and status_of(alert, self._mapping)[0] is not None
 
+    def _audible(self, corrections: Sequence[Correction], names: frozenset[str]) -> Sequence[Correction]:
+        """Leave out what would open an alert that a time interval mutes; all that opens, while that is not known."""
+        if not any(found.action is Action.OPENED for found in corrections):
+            return corrections
+        try:
+            muted: Collection[str] = self._api.muted(names, self._clock())
+        except Unanswered as error:
+            self._say("groups", f"Nothing of {self._settings.source} is opened now: {error.url}: {error}")
+            muted = [found.key for found in corrections]
+        else:
+            self._say("groups", "")
+        return [found for found in corrections if found.action is Action.CLOSED or found.key not in muted]
+
     def _apply(
         self, corrections: Sequence[Correction], alerts: Mapping[str, Alert], reasons: Mapping[Action, str]
     ) -> None:
         for start in range(0, len(corrections), _BATCH):
             part = corrections[start : start + _BATCH]
             batch = [self._notification(alerts[found.key], found) for found in part]
-            outcomes = self._store.accept(batch, self._clock())
+            outcomes = self._outbox.accept(batch, self._clock())
             done = [found for found, outcome in zip(part, outcomes, strict=True) if outcome.queued]
             for found in done:
                 self._metrics.reconciled.labels(self._settings.source, found.action).inc()
@@ -269,24 +265,6 @@ class Reconciler:
 def unquoted(name: str) -> str:
     """Undo Go's regexp.QuoteMeta, as which webhooks bear the receiver's name."""
     return _QUOTED.sub(r"\1", name)
-
-
-def read_poll(at: float, peers: Sequence[Peer], asked: int, ours: Callable[[Alert, frozenset[str]], bool]) -> Poll:
-    """Return what those that answered, of so many `asked`, say together. What one suppresses is not active."""
-    listed = [found for peer in peers for found in peer.listed]
-    suppressed = {found.alert.key for found in listed if found.suppressed}
-    return Poll(
-        at=at,
-        whole=len(peers) == asked,
-        started=max((peer.started for peer in peers), default=at),
-        settling=any(peer.settling for peer in peers),
-        listed=frozenset(found.alert.key for found in listed),
-        active={
-            found.alert.key: found.alert
-            for found in listed
-            if found.active and found.alert.key not in suppressed and ours(found.alert, found.receivers)
-        },
-    )
 
 
 def _alerts(ground: Ground, latest: Poll, now: float) -> Mapping[str, Alert]:

@@ -8,20 +8,19 @@ import logging
 import math
 import threading
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from enum import StrEnum
-from typing import Final, Protocol
+from typing import Final
 from uuid import uuid4
 
 from bridge.alert import Alert
 from bridge.errors import Unavailable
 from bridge.event import Mapping, Status
-from bridge.intake import Notification, Outcome
 from bridge.metrics import Metrics
+from bridge.outbox import Notification, Outbox
 from bridge.receivers.alertmanager import Settings
 from bridge.receivers.alertmanager import Watchdog as WatchdogSettings
-from bridge.standing import Heartbeat
 
 _ROLE: Final = "watchdog"
 _LONGEST_TICK: Final = 5.0
@@ -65,31 +64,12 @@ class Watched:
     mapping: Mapping
 
 
-class Store(Protocol):
-    """What the watchdog needs of the outbox."""
-
-    def accept(self, batch: Sequence[Notification], now: float) -> list[Outcome]:
-        """Make a batch durable."""
-
-    def heartbeats(self) -> list[Heartbeat]:
-        """Return when each watchdog was last heard."""
-
-    def touched(self, names: Sequence[str]) -> dict[str, tuple[str, float]]:
-        """Return the status of each known key, and when it was last touched."""
-
-    def lead(self, role: str, owner: str, now: float, lease: float) -> bool:
-        """Take or keep a role."""
-
-    def yield_role(self, role: str, owner: str) -> None:
-        """Give a role up."""
-
-
 class Watchdog:
     """Looks after every watchdog, in one thread: `start`, `change` with new settings, `stop`."""
 
     def __init__(  # noqa: PLR0913  the parts it is wired to; each is replaced alone in tests
         self,
-        store: Store,
+        outbox: Outbox,
         watched: Iterable[Watched],
         metrics: Metrics,
         *,
@@ -101,7 +81,7 @@ class Watchdog:
 
         `wake`: called when something was queued.
         """
-        self._store, self._metrics, self._wake = store, metrics, wake
+        self._outbox, self._metrics, self._wake = outbox, metrics, wake
         self._clock, self._steady, self._owner = clock, steady, uuid4().hex
         self._since: dict[str, float] = {}
         self._looked_at = steady()
@@ -129,7 +109,7 @@ class Watchdog:
         while not self._stopping.is_set():
             self._guarded(self.turn)
             self._stopping.wait(self.tick)
-        self._guarded(lambda: self._store.yield_role(_ROLE, self._owner))
+        self._guarded(lambda: self._outbox.yield_role(_ROLE, self._owner))
 
     @property
     def tick(self) -> float:
@@ -161,8 +141,8 @@ class Watchdog:
         if steady - self._looked_at > _MISSED * self.tick:
             self._since.clear()
         if watched := self._watched:
-            heard = {(found.receiver, found.source): found.heard_at for found in self._store.heartbeats()}
-            known = self._store.touched([key_of(source) for source in watched])
+            heard = {(found.receiver, found.source): found.heard_at for found in self._outbox.heartbeats()}
+            known = self._outbox.touched([key_of(source) for source in watched])
             for source, found in watched.items():
                 awake = steady - self._since.setdefault(source, steady)
                 heard_at = heard.get((found.settings.receiver, source))
@@ -180,7 +160,7 @@ class Watchdog:
             change = judge(heard_at, now=now, awake=awake, max_silence=settings.max_silence, alarmed=alarmed)
             silent = change is Change.ALARM or (alarmed and change is None)
             self._metrics.watchdog_silent.labels(watched.settings.source).set(silent)
-        if change is not None and self._store.lead(_ROLE, self._owner, now, _LEASE):
+        if change is not None and self._outbox.lead(_ROLE, self._owner, now, _LEASE):
             self._tell(watched.settings, watched.mapping, change, touched, now)
 
     def _tell(self, settings: Settings, mapping: Mapping, change: Change, touched: float | None, now: float) -> None:
@@ -192,7 +172,7 @@ class Watchdog:
             mapping=replace(mapping, statuses={"critical": Status.CRITICAL}),
             seen={firing.key: touched},
         )
-        (outcome,) = self._store.accept([notification], now)
+        (outcome,) = self._outbox.accept([notification], now)
         if outcome.queued:
             _log.warning("The watchdog %s of %s %s", firing.name, settings.source, change)
             self._wake()

@@ -33,12 +33,14 @@ class Reconcile(HttpCredentials):
     its group is told before the group is, and counted as a correction.
     `receiver`: Alertmanager's name of the receiver that sends to us; learned from its webhooks when not given.
     `min_uptime`: seconds; one that runs shorter may not know all yet. `ca_file`: PEM, instead of the system's roots.
+    `open_missed`: false where Alertmanager is older than 0.28, which does not show what its time intervals mute.
     """
 
     urls: tuple[str, ...] = Field(min_length=1)
     interval: Duration = Field(60.0, gt=0)
     receiver: str | None = Field(None, min_length=1)
     min_uptime: Duration = Field(300.0, ge=0)
+    open_missed: bool = True
     ca_file: Path | None = None
 
     @field_validator("urls")

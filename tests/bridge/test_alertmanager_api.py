@@ -6,7 +6,7 @@ import pytest
 import requests
 import responses
 
-from bridge.alertmanager_api import AlertmanagerApi, Peer, listed
+from bridge.alertmanager_api import AlertmanagerApi, Peer, listed, muted
 from bridge.errors import Unanswered, Unreadable
 from bridge.receivers.alertmanager import Settings
 
@@ -162,6 +162,53 @@ def test_credentials(ask, credentials, header):
     given()
     ask(**credentials)
     assert [call.request.headers.get("Authorization") for call in responses.calls] == [header] * 2
+
+
+MUTED = ENTRY | {"status": {"state": "suppressed", "mutedBy": ["nights"]}}
+OURS, OTHERS = {"receiver": {"name": "big.panda"}}, {"receiver": {"name": "other"}}
+
+
+@pytest.mark.parametrize(
+    ("groups", "expected"),
+    [
+        ([OURS | {"alerts": [MUTED]}], {"prod:00aa"}),
+        ([OURS | {"alerts": [ENTRY]}], set()),
+        ([OTHERS | {"alerts": [MUTED]}, OURS | {"alerts": [ENTRY]}], set()),
+        ([OURS | {"alerts": [MUTED]}, OTHERS | {"alerts": [ENTRY]}], {"prod:00aa"}),
+        ([OURS | {"alerts": [MUTED]}, OURS | {"alerts": [ENTRY]}], set()),
+        ([ENTRY, None, {}], set()),
+        ({}, set()),
+    ],
+)
+def test_what_time_intervals_mute(groups, expected):
+    """A group that goes to us counts; what another group of ours tells is not muted."""
+    assert muted(groups, {"big.panda"}, settings(), NOW) == expected
+
+
+@responses.activate
+@pytest.mark.parametrize(
+    ("first", "second", "expected"),
+    [
+        ({"json": [OURS | {"alerts": [MUTED]}]}, {"json": []}, {"prod:00aa"}),
+        ({"json": [OURS | {"alerts": [MUTED]}]}, {"status": 503}, {"prod:00aa"}),
+        ({"status": 404}, {"status": 404}, set()),
+        ({"status": 404}, {"status": 503}, set()),
+        ({"status": 503}, {"status": 500}, "answered 503"),
+    ],
+)
+def test_one_of_them_says_what_is_muted(first, second, expected):
+    """One without groups mutes nothing; when none of them answers, it is not known."""
+    urls = [URL, "http://am-2:9093"]
+    for url, answer in zip(urls, (first, second), strict=True):
+        responses.get(f"{url}/api/v2/alerts/groups", **answer)
+    api = AlertmanagerApi(settings(urls=urls))
+    try:
+        found = api.muted({"big.panda"}, NOW)
+    except Unanswered as error:
+        found = str(error)
+    finally:
+        api.close()
+    assert found == expected
 
 
 @pytest.mark.parametrize(

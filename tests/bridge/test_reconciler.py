@@ -65,12 +65,19 @@ class Alertmanagers:
         self.says = [peer(), peer()]
         self.asked = lambda: None
         self.questions = 0
+        self.mutes = frozenset()
 
     def ask(self, now):
         del now
         self.questions += 1
         self.asked()
         return self.says
+
+    def muted(self, names, now):
+        del names, now
+        if isinstance(self.mutes, Unanswered):
+            raise self.mutes
+        return self.mutes
 
     def close(self):
         self.says = []
@@ -271,6 +278,30 @@ def test_what_was_never_told_is_opened_after_two_polls(bench, caplog):
     assert [(found.key, found.status) for found in bench.outbox.open_keys("prod")] == [("prod:x", "warning")]
     assert (bench.counted("opened"), bench.woken) == (1, 1)
     assert "opened prod:x (x): active in Alertmanager in two polls running, and never told of" in caplog.text
+
+
+def test_what_a_time_interval_mutes_is_not_opened(bench, caplog):
+    """Nor is anything while an Alertmanager does not say what it mutes; what has ended is closed all the same."""
+    bench.alertmanagers.says = [peer(listed("x"), listed("y")), peer()]
+    bench.alertmanagers.mutes = Unanswered("http://am-1", "answered 503")
+    bench.webhook(alert("gone"))
+    bench.turn(3)
+    assert (bench.open(), bench.counted("closed")) == ([], 1)
+    assert caplog.text.count("Nothing of prod is opened now: http://am-1: answered 503") == 1
+    bench.alertmanagers.mutes = frozenset({"prod:y"})
+    bench.reconciler.fetch()
+    bench.turn(2)
+    assert bench.open() == ["prod:x"]
+
+
+def test_opening_can_be_left_to_alertmanager(bench):
+    """Where it does not show what its time intervals mute, the reconciler closes and never opens."""
+    bench.reconciler = bench.make(settings(open_missed=False))
+    bench.webhook(alert("gone"))
+    bench.alertmanagers.says = [peer(listed("x")), peer()]
+    bench.turn(2)
+    bench.reconciler.fetch()
+    assert bench.open() == []
 
 
 def test_what_was_closed_wrongly_is_opened_again(bench):

@@ -1,0 +1,126 @@
+"""BigPanda's own incidents: how many, how bad, how old, and whether somebody has them."""
+
+from typing import Final
+
+from grafana_foundation_sdk.models.dashboard import Dashboard
+
+from grafana import palette
+from grafana.board import Board, Section
+from grafana.panels import Column, Look, Panel, Size, Text, lines, query, stat_of, table_of
+from grafana.queries import ACCOUNT, EXPORTER, age, zero_while_polled
+from grafana.variables import chained
+
+COUNT: Final = Look("short", decimals=0)
+NONE: Final = palette.words({"0": ("✓ none", palette.GOOD)})
+OLD: Final = ((3600, palette.WARN), (86400, palette.BAD))
+FOLDERS: Final = ("active", "unhandled", "shared", "snoozed", "maintenance")
+
+
+def dashboard() -> Dashboard:
+    """Return the dashboard of BigPanda's incidents."""
+    return Board(
+        name="bigpanda",
+        title="BigPanda incidents",
+        told="Incidents in BigPanda's environments. An incident may be in several environments: counts do not add up.",
+        metrics=[EXPORTER],
+        runbook="bigpanda.md",
+        chained=[chained("account", "vendorwatch_poll_success", 'collector="bigpanda"')],
+        sections=[
+            Section("", _now()),
+            Section("Environments", [_environments()]),
+            Section("Over time", [_severities(), _unhandled(), _oldest()]),
+        ],
+    ).build()
+
+
+def _folder(name: str, by: str = "account, bigpanda_environment") -> str:
+    incidents = ACCOUNT("bigpanda_incidents", f'folder="{name}"')
+    return f"max by ({by}) ({incidents})"
+
+
+def _now() -> list[Panel]:
+    oldest = f"time() - min({ACCOUNT('bigpanda_oldest_active_incident_timestamp_seconds')})"
+    size = Size(4, 4)
+    stats = [
+        stat_of(
+            Text(title, told),
+            f"max({_folder(folder)})",
+            Look(above=above, lowest=lowest, words=NONE),
+            size,
+        )
+        for title, folder, told, above, lowest in (
+            ("Active", "active", "Incidents in BigPanda's active folder.", palette.HIGH_IS_ODD, palette.GOOD),
+            ("Unhandled", "unhandled", "Incidents nobody took, shared or snoozed.", palette.HIGH_IS_BAD, palette.GOOD),
+            ("Snoozed", "snoozed", "Incidents that are snoozed.", (), palette.QUIET),
+            ("In maintenance", "maintenance", "Incidents of planned work.", (), palette.QUIET),
+        )
+    ]
+    return [
+        *stats,
+        stat_of(
+            Text("Oldest active", "How long ago the oldest active incident began."),
+            zero_while_polled(oldest, "bigpanda"),
+            Look("s", OLD, words=NONE, decimals=0),
+            size,
+        ),
+        stat_of(
+            Text("Age", "How long ago BigPanda last answered for the account whose values are the oldest."),
+            age("bigpanda"),
+            Look("s", palette.AGE, decimals=0, link="exporter"),
+            size,
+        ),
+    ]
+
+
+def _environments() -> Panel:
+    began = f"min by (account, bigpanda_environment) ({ACCOUNT('bigpanda_oldest_active_incident_timestamp_seconds')})"
+    queries = {folder: _folder(folder) for folder in FOLDERS} | {"oldest": f"time() - {began}"}
+    columns = [
+        Column("bigpanda_environment", "Environment"),
+        Column("Value #active", "Active", Look("none", palette.HIGH_IS_ODD), 110),
+        Column("Value #unhandled", "Unhandled", Look("none", palette.HIGH_IS_BAD), 110),
+        Column("Value #oldest", "Oldest active", Look("s", OLD, decimals=0), 140),
+        Column("Value #shared", "Shared", Look("none"), 110),
+        Column("Value #snoozed", "Snoozed", Look("none"), 110),
+        Column("Value #maintenance", "Maintenance", Look("none"), 110),
+        Column("account", "Account"),
+    ]
+    text = Text("Environments", "Incidents in each folder of each environment; the same incident may be in several.")
+    return table_of(text, queries, columns, Size(24, 9), "-Unhandled")
+
+
+def _severities() -> Panel:
+    each = "max by (account, bigpanda_environment, status, severity)"
+    expr = f"sum by (bigpanda_environment, severity) ({each} ({ACCOUNT('bigpanda_active_incidents')}))"
+    return lines(
+        Text(
+            "Active, by severity", "Active incidents by environment and severity, stacked.", "✓ No incident was active."
+        ),
+        [query(expr, "{{bigpanda_environment}}: {{severity}}")],
+        COUNT,
+        Size(12, 9),
+        stacked=True,
+    )
+
+
+def _unhandled() -> Panel:
+    return lines(
+        Text("Unhandled", "Incidents that nobody took, shared or snoozed, by environment."),
+        [query(_folder("unhandled"), "{{bigpanda_environment}}")],
+        COUNT,
+        Size(12, 9),
+    )
+
+
+def _oldest() -> Panel:
+    began = f"min by (account, bigpanda_environment) ({ACCOUNT('bigpanda_oldest_active_incident_timestamp_seconds')})"
+    return lines(
+        Text(
+            "Age of the oldest active incident",
+            "By environment; beyond a day, see the runbook.",
+            "✓ No incident was active.",
+        ),
+        [query(f"time() - {began}", "{{bigpanda_environment}}")],
+        Look("s", ((86400, palette.BAD),)),
+        Size(24, 8),
+    )

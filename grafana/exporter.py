@@ -1,0 +1,194 @@
+"""The exporter: how fresh each target is, what its requests cost and how they end."""
+
+from typing import Final
+
+from grafana_foundation_sdk.models.dashboard import Dashboard
+
+from grafana import palette
+from grafana.board import Board, Section
+from grafana.panels import Column, Look, Panel, Size, Text, lines, query, stat_of, table_of, timeline
+from grafana.queries import ALL, EXPORTER, TARGET
+from grafana.variables import chained
+
+NONE: Final = palette.words({"0": ("✓ none", palette.GOOD)})
+HALF: Final = Size(12, 9)
+NAME: Final = "{{collector}}/{{account}}"
+
+
+def dashboard() -> Dashboard:
+    """Return the dashboard of the exporter itself."""
+    return Board(
+        name="exporter",
+        title="Exporter",
+        told="How fresh what the exporter serves is, target by target, and what it spends of each vendor's limit.",
+        metrics=[EXPORTER],
+        runbook="exporter.md",
+        chained=[
+            chained("collector", "vendorwatch_poll_success"),
+            chained("account", "vendorwatch_poll_success", 'collector=~"$collector"'),
+        ],
+        sections=[
+            Section("", _now()),
+            Section("Targets", [_targets(), _polls()]),
+            Section("Freshness", [_age(), _durations()]),
+            Section("Requests", [_by_outcome(), _failures(), _budget(), _remaining()]),
+            Section("The program", [_series(), _memory()]),
+        ],
+    ).build()
+
+
+def _of(metric: str, by: str = "max") -> str:
+    return f"{by} by (collector, account) ({TARGET(metric)})"
+
+
+def _since(metric: str) -> str:
+    return f"time() - {_of(metric)}"
+
+
+def _now() -> list[Panel]:
+    polls, age = _of("vendorwatch_poll_success"), _since("vendorwatch_poll_last_success_timestamp_seconds")
+    failed = TARGET("vendorwatch_api_requests_total", 'outcome!="ok"')
+    size = Size(4, 4)
+    return [
+        stat_of(
+            Text("Targets", "Targets that the exporter polls."), f"count({polls})", Look(lowest=palette.CALM), size
+        ),
+        stat_of(
+            Text("Failing", "Targets whose last round of polls did not succeed."),
+            f"sum({polls} == bool 0)",
+            Look(above=palette.HIGH_IS_BAD, words=NONE),
+            size,
+        ),
+        stat_of(
+            Text(
+                "Oldest", "The age of the target that has not succeeded for the longest time; stale from 30 minutes on."
+            ),
+            f"max({age})",
+            Look("s", palette.AGE, decimals=0),
+            size,
+        ),
+        stat_of(
+            Text("Failed requests", "Requests within the dashboard's time range that did not end well."),
+            f"round(sum(increase({failed}[$__range])) or 0 * sum({polls}))",
+            Look(above=palette.HIGH_IS_ODD, words=NONE),
+            size,
+        ),
+        stat_of(
+            Text("Budget", "The target that spends the most of its share of requests, within the last minute."),
+            f"max({_of('vendorwatch_budget_used_ratio')})",
+            Look("percentunit", ((0.9, palette.WARN),), decimals=0),
+            size,
+        ),
+        stat_of(
+            Text("Configuration", "Whether the last reload succeeded on every exporter."),
+            f"min({ALL('vendorwatch_config_last_reload_successful')})",
+            Look(words=palette.words({"1": ("✓ in force", palette.GOOD), "0": ("✗ OLD ONE", palette.WARN)})),
+            size,
+        ),
+    ]
+
+
+def _targets() -> Panel:
+    queries = {
+        "success": _of("vendorwatch_poll_success"),
+        "age": _since("vendorwatch_poll_last_success_timestamp_seconds"),
+        "oldest": f"time() - {_of('vendorwatch_oldest_value_timestamp_seconds', 'min')}",
+        "duration": _of("vendorwatch_poll_duration_seconds"),
+        "series": _of("vendorwatch_target_series"),
+        "cut": _of("vendorwatch_poll_truncated"),
+        "budget": _of("vendorwatch_budget_used_ratio"),
+    }
+    columns = [
+        Column("collector", "Collector"),
+        Column("account", "Account"),
+        Column("Value #success", "Last poll", Look(words=palette.ANSWERS), 120),
+        Column("Value #age", "Age", Look("s", palette.AGE, decimals=0), 110),
+        Column("Value #oldest", "Oldest value", Look("s", decimals=0), 120),
+        Column("Value #duration", "Poll takes", Look("s"), 110),
+        Column("Value #series", "Series", Look("none"), 90),
+        Column("Value #cut", "Answer", Look(words=palette.CUT), 110),
+        Column("Value #budget", "Budget used", Look("percentunit", ((0.9, palette.WARN),), decimals=0), 120),
+    ]
+    told = (
+        "Age: since when the target's series hold. Oldest value: of what is asked for in rotation. Budget: last minute."
+    )
+    return table_of(Text("Targets", told), queries, columns, Size(24, 8), "-Age")
+
+
+def _polls() -> Panel:
+    told = "Whether each target's last round of polls succeeded. A gap is a time in which the exporter did not run."
+    return timeline(Text("Polls", told), _of("vendorwatch_poll_success"), NAME, palette.ANSWERS, Size(24, 8))
+
+
+def _age() -> Panel:
+    return lines(
+        Text("Age", "How old each target's values are; a saw's teeth are as high as its poll interval."),
+        [query(_since("vendorwatch_poll_last_success_timestamp_seconds"), NAME)],
+        Look("s", ((1800, palette.BAD),)),
+        HALF,
+    )
+
+
+def _durations() -> Panel:
+    text = Text("Duration of a poll", "How long the last whole round of polls of each target took.")
+    return lines(text, [query(_of("vendorwatch_poll_duration_seconds"), NAME)], Look("s"), HALF)
+
+
+def _rate(by: str, *more: str) -> str:
+    return f"60 * sum by ({by}) (rate({TARGET('vendorwatch_api_requests_total', *more)}[$__rate_interval]))"
+
+
+def _by_outcome() -> Panel:
+    text = Text("Requests, by outcome", "Requests per minute to all vendors, stacked.")
+    return lines(text, [query(_rate("outcome"), "{{outcome}}")], Look("reqpm"), HALF, stacked=True)
+
+
+def _failures() -> Panel:
+    expr = _rate("collector, account, endpoint, outcome", 'outcome!="ok"')
+    return lines(
+        Text(
+            "Requests that fail",
+            "Requests per minute by target, endpoint and outcome, without those that end well.",
+            "✓ Every request ended well.",
+        ),
+        [query(expr, NAME + " {{endpoint}}: {{outcome}}")],
+        Look("reqpm"),
+        HALF,
+    )
+
+
+def _budget() -> Panel:
+    return lines(
+        Text("Budget used", "The part of requests_per_minute that each target spends. At 100 % values grow older."),
+        [query(_of("vendorwatch_budget_used_ratio"), NAME)],
+        Look("percentunit", ((0.9, palette.WARN),)),
+        HALF,
+    )
+
+
+def _remaining() -> Panel:
+    return lines(
+        Text(
+            "Requests left, as the vendor says",
+            "What is left of the vendor's own window, whoever else spends from it. 0: the vendor answers 429.",
+            "No vendor tells what is left.",
+        ),
+        [query(_of("vendorwatch_api_rate_limit_remaining", "min"), NAME)],
+        Look("short"),
+        HALF,
+    )
+
+
+def _series() -> Panel:
+    text = Text("Series", "How many series each target has on the page; series_limit bounds them.")
+    return lines(text, [query(_of("vendorwatch_target_series"), NAME)], Look("short"), HALF)
+
+
+def _memory() -> Panel:
+    running = f"on (job, instance) group_left () max by (job, instance) ({ALL('vendorwatch_build_info')})"
+    return lines(
+        Text("Memory", "Resident memory of each exporter."),
+        [query(f"{ALL('process_resident_memory_bytes')} * {running}", "{{instance}}")],
+        Look("bytes"),
+        HALF,
+    )

@@ -1,0 +1,119 @@
+"""PacketVis: whether something new happened to our routes, what it lists now, and what came when."""
+
+from typing import Final
+
+from grafana_foundation_sdk.models.dashboard import Dashboard
+
+from grafana import palette
+from grafana.board import Board, Section
+from grafana.panels import Column, Look, Panel, Size, Text, lines, query, stat_of, table_of, timeline
+from grafana.queries import ACCOUNT, EXPORTER, age, zero_while_polled
+from grafana.variables import chained
+
+COUNT: Final = Look("short", decimals=0)
+
+
+def dashboard() -> Dashboard:
+    """Return the dashboard of PacketVis' notifications."""
+    return Board(
+        name="packetvis",
+        title="PacketVis",
+        told="BGP and RPKI as PacketVis sees them. Its list keeps old notifications: its length is not health.",
+        metrics=[EXPORTER],
+        runbook="packetvis.md",
+        chained=[chained("account", "vendorwatch_poll_success", 'collector="packetvis"')],
+        sections=[
+            Section("", _now()),
+            Section("Over time", [_warning(), _new(), _by_type()]),
+            Section("Listed now", [_listed()]),
+        ],
+    ).build()
+
+
+def _now() -> list[Panel]:
+    listed = "max by (account, category, notification_type, severity)"
+    every = f"sum({listed} ({ACCOUNT('packetvis_notifications')}))"
+    severe = ACCOUNT("packetvis_notifications", 'severity="critical"')
+    critical = f"sum({listed} ({severe}))"
+    latest = ACCOUNT("packetvis_latest_notification_timestamp_seconds")
+    size = Size(5, 4)
+    return [
+        stat_of(
+            Text("Warning", "Whether a notification was created within the configured window."),
+            f"max({ACCOUNT('packetvis_warning')})",
+            Look(words=palette.QUIET_OR_NOT),
+            size,
+        ),
+        stat_of(
+            Text(
+                "Latest notification", "When PacketVis created the newest notification that it lists.", "✓ none listed"
+            ),
+            f"1000 * max({latest})",
+            Look("dateTimeFromNow", lowest=palette.CALM),
+            size,
+        ),
+        stat_of(
+            Text("Listed, critical", "Critical notifications on PacketVis' list, old ones included."),
+            zero_while_polled(critical, "packetvis"),
+            Look(above=palette.HIGH_IS_ODD, words=palette.words({"0": ("✓ none", palette.GOOD)})),
+            size,
+        ),
+        stat_of(
+            Text("Listed", "All notifications on PacketVis' list, old ones included."),
+            zero_while_polled(every, "packetvis"),
+            Look(lowest=palette.CALM),
+            size,
+        ),
+        stat_of(
+            Text("Age", "How long ago PacketVis last answered for the account whose values are the oldest."),
+            age("packetvis"),
+            Look("s", palette.AGE, decimals=0, link="exporter"),
+            Size(4, 4),
+        ),
+    ]
+
+
+def _warning() -> Panel:
+    told = "When there was something new, by account. A gap is a time in which nobody could ask."
+    warned = f"max by (account) ({ACCOUNT('packetvis_warning')})"
+    return timeline(Text("Warning", told), warned, "{{account}}", palette.QUIET_OR_NOT, Size(24, 5))
+
+
+def _new() -> Panel:
+    counted = f"increase({ACCOUNT('packetvis_notifications_seen_total')}[$__rate_interval])"
+    each = f"max by (account, notification_type, severity) ({counted})"
+    return lines(
+        Text(
+            "New notifications",
+            "Distinct notifications seen for the first time, by type, within each step of the graph.",
+            "Nothing was listed since the exporter began to count.",
+        ),
+        [query(f"sum by (notification_type) ({each})", "{{notification_type}}")],
+        COUNT,
+        Size(12, 9),
+        stacked=True,
+    )
+
+
+def _by_type() -> Panel:
+    each = f"max by (account, category, notification_type, severity) ({ACCOUNT('packetvis_notifications')})"
+    return lines(
+        Text("Listed, by type", "How many notifications of each type were on the list.", "✓ Nothing has been listed."),
+        [query(f"sum by (notification_type) ({each})", "{{notification_type}}")],
+        COUNT,
+        Size(12, 9),
+        stacked=True,
+    )
+
+
+def _listed() -> Panel:
+    each = f"max by (account, category, notification_type, severity) ({ACCOUNT('packetvis_notifications')}) > 0"
+    columns = [
+        Column("severity", "Severity", Look("string", words=palette.SEVERITY), 130),
+        Column("notification_type", "Type"),
+        Column("category", "Category"),
+        Column("Value", "Listed", Look("none"), 100),
+        Column("account", "Account"),
+    ]
+    text = Text("Listed now", "What PacketVis lists now, old notifications included.", "✓ PacketVis lists nothing.")
+    return table_of(text, {"A": each}, columns, Size(24, 9), "-Listed")

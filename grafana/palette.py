@@ -1,0 +1,91 @@
+"""Colours that colour-blind people can tell apart, and words that say the same without any colour.
+
+The colours are those of Okabe and Ito (https://jfly.uni-koeln.de/color/).
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Final
+
+from grafana_foundation_sdk.builders.dashboard import ThresholdsConfig
+from grafana_foundation_sdk.models.dashboard import (
+    DashboardSpecialValueMapOptions,
+    SpecialValueMap,
+    SpecialValueMatch,
+    Threshold,
+    ThresholdsMode,
+    ValueMap,
+    ValueMapping,
+    ValueMappingResult,
+)
+
+GOOD: Final = "#0072B2"
+WARN: Final = "#E69F00"
+BAD: Final = "#D55E00"
+CALM: Final = "#56B4E9"
+QUIET: Final = "#8E8E8E"
+
+Step = tuple[float, str]
+"""From this value on, this colour."""
+
+HIGH_IS_BAD: Final[Sequence[Step]] = ((1, BAD),)
+"""For counts of what is broken."""
+HIGH_IS_ODD: Final[Sequence[Step]] = ((1, WARN),)
+"""For counts of what somebody should look at."""
+DAYS_LEFT: Final[Sequence[Step]] = ((3, WARN), (14, GOOD))
+"""For certificates; the lowest colour is BAD. The days are those of the rules."""
+AGE: Final[Sequence[Step]] = ((600, WARN), (1800, BAD))
+"""Seconds since a target's values held; the rules call 1800 stale."""
+
+
+def steps(above: Sequence[Step], lowest: str = GOOD) -> ThresholdsConfig:
+    """Return thresholds: `lowest` up to the first step."""
+    return (
+        ThresholdsConfig()
+        .mode(ThresholdsMode.ABSOLUTE)
+        .steps(
+            [Threshold(value=None, color=lowest), *(Threshold(value=value, color=colour) for value, colour in above)]
+        )
+    )
+
+
+def words(said: Mapping[str, tuple[str, str]]) -> list[ValueMapping]:
+    """Return the mapping from values to (text, colour)."""
+    return [
+        ValueMap(
+            {
+                value: ValueMappingResult(text=text, color=colour, index=place)
+                for place, (value, (text, colour)) in enumerate(said.items())
+            }
+        )
+    ]
+
+
+def unknown(text: str) -> ValueMapping:
+    """Return the text for a value that is not there."""
+    return SpecialValueMap(
+        DashboardSpecialValueMapOptions(SpecialValueMatch.NULL_AND_NAN, ValueMappingResult(text=text, color=QUIET))
+    )
+
+
+UP: Final = words({"1": ("✓ up", GOOD), "0": ("✗ DOWN", BAD)})
+ANSWERS: Final = words({"1": ("✓ answers", GOOD), "0": ("✗ FAILS", BAD)})
+ACCEPTED: Final = words({"1": ("✓ accepted", GOOD), "0": ("✗ REFUSED", BAD)})
+SEEN: Final = words({"1": ("✓ seen", GOOD), "0": ("✗ no TLS", WARN)})
+CUT: Final = words({"0": ("✓ whole", GOOD), "1": ("▲ cut off", WARN)})
+QUIET_OR_NOT: Final = words({"0": ("✓ nothing new", GOOD), "1": ("▲ WARNING", BAD)})
+HEARD: Final = words({"0": ("✓ heard", GOOD), "1": ("✗ SILENT", BAD)})
+ACTIVE: Final = words({"1": ("✓ checked", GOOD), "0": ("⏸ paused", QUIET)})
+LEVEL: Final = words({"critical": ("✗ critical", BAD), "warning": ("▲ warning", WARN)})
+SEVERITY: Final = words(
+    {
+        "critical": ("✗ critical", BAD),
+        "major": ("✗ major", BAD),
+        "high": ("▲ high", WARN),
+        "warning": ("▲ warning", WARN),
+        "medium": ("▲ medium", WARN),
+        "minor": ("▲ minor", WARN),
+        "low": ("● low", CALM),
+        "info": ("● info", CALM),
+        "unknown": ("? unknown", QUIET),
+    }
+)

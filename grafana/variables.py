@@ -1,0 +1,54 @@
+"""The variables of every dashboard, and those chained after them."""
+
+from collections.abc import Sequence
+from typing import Final
+
+from grafana_foundation_sdk.builders.dashboard import DatasourceVariable, QueryVariable
+from grafana_foundation_sdk.models.dashboard import DataSourceRef, VariableOption, VariableRefresh, VariableSort
+
+from grafana.queries import EVERYWHERE
+
+PROMETHEUS: Final = DataSourceRef(type_val="prometheus", uid="${datasource}")
+
+
+def datasource() -> DatasourceVariable:
+    """Return the choice of the Prometheus to ask."""
+    chosen = VariableOption(selected=True, text="default", value="default")
+    return DatasourceVariable("datasource").label("Data source").type("prometheus").current(chosen)
+
+
+def job(metrics: Sequence[str]) -> QueryVariable:
+    """Return the choice of the jobs whose programs serve one of these metrics."""
+    return _query("job", "Job", f"label_values({_any(metrics)}, job)")
+
+
+def instance(metrics: Sequence[str]) -> QueryVariable:
+    """Return the choice of the programs among those jobs."""
+    chosen = _any(metrics, 'job=~"$job"')
+    return _query("instance", "Instance", f"label_values({chosen}, instance)")
+
+
+def _any(metrics: Sequence[str], *matchers: str) -> str:
+    names = "|".join(metrics)
+    return "{" + ", ".join((f'__name__=~"{names}"', *matchers)) + "}"
+
+
+def chained(name: str, metric: str, *matchers: str) -> QueryVariable:
+    """Return the choice of a label's values, after job and instance and whatever the matchers name."""
+    selector = ", ".join((EVERYWHERE, *matchers))
+    return _query(name, name.capitalize(), f"label_values({metric}{{{selector}}}, {name})")
+
+
+def _query(name: str, label: str, query: str) -> QueryVariable:
+    return (
+        QueryVariable(name)
+        .label(label)
+        .datasource(PROMETHEUS)
+        .query(query)
+        .refresh(VariableRefresh.ON_TIME_RANGE_CHANGED)
+        .sort(VariableSort.ALPHABETICAL_ASC)
+        .multi(multi=True)
+        .include_all(include_all=True)
+        .all_value(".+")
+        .current(VariableOption(selected=True, text=["All"], value=["$__all"]))
+    )

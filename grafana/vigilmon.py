@@ -1,0 +1,164 @@
+"""Vigilmon: what is down now, how the day went, and what each monitor's record is."""
+
+from typing import Final
+
+from grafana_foundation_sdk.models.dashboard import Dashboard
+
+from grafana import palette
+from grafana.board import Board, Section
+from grafana.panels import Column, Look, Panel, Size, Text, lines, query, stat_of, table_of, timeline
+from grafana.queries import ACCOUNT, EXPORTER, age, monitors, per_monitor
+from grafana.variables import chained
+
+UPTIME: Final = Look("percent", ((99.0, palette.WARN), (99.9, palette.GOOD)), palette.BAD, decimals=2)
+DAYS: Final = Look("d", palette.DAYS_LEFT, palette.BAD, decimals=1)
+STATE: Final = Look(words=palette.UP)
+WIDE: Final = Size(24, 9)
+
+
+def dashboard() -> Dashboard:
+    """Return the dashboard of Vigilmon's monitors."""
+    return Board(
+        name="vigilmon",
+        title="Vigilmon",
+        told="Sites and services as Vigilmon sees them: states, uptime, incidents, certificates.",
+        metrics=[EXPORTER],
+        runbook="vigilmon.md",
+        chained=[chained("account", "vendorwatch_poll_success", 'collector="vigilmon"')],
+        sections=[
+            Section("", _now()),
+            Section("States", [_states(), _down()]),
+            Section("Each monitor", [_uptimes()]),
+            Section("Incidents", [_incidents(), _open_incidents()]),
+            Section("Certificates", [_certificates()]),
+        ],
+    ).build()
+
+
+def _each(metric: str, *more: str) -> str:
+    return f"min by (account, monitor_id) ({ACCOUNT(metric, *more)})"
+
+
+def _now() -> list[Panel]:
+    states, active = _each("vigilmon_monitor_up"), _each("vigilmon_monitor_active")
+    ongoing, days = _each("vigilmon_monitor_ongoing_incidents"), _each("vigilmon_certificate_expiry_days")
+    week = _each("vigilmon_monitor_uptime_percent", 'window="7d"')
+    return [
+        stat_of(
+            Text("Down", "Monitors that Vigilmon finds down now."),
+            f"sum({states} == bool 0)",
+            Look(above=palette.HIGH_IS_BAD, words=palette.words({"0": ("✓ none", palette.GOOD)})),
+        ),
+        stat_of(Text("Up", "Monitors that Vigilmon finds up now."), f"sum({states} == bool 1)", Look()),
+        stat_of(
+            Text("Paused", "Monitors that are not checked because somebody paused them."),
+            f"sum({active} == bool 0)",
+            Look(lowest=palette.QUIET),
+        ),
+        stat_of(
+            Text("Without a state", "Active monitors that Vigilmon has not said up or down of yet: new ones, mostly."),
+            f"sum({active}) - count({states})",
+            Look(above=palette.HIGH_IS_ODD),
+        ),
+        stat_of(
+            Text("Open incidents", "Incidents that are not resolved, of all monitors."),
+            f"sum({ongoing})",
+            Look(above=palette.HIGH_IS_BAD, words=palette.words({"0": ("✓ none", palette.GOOD)})),
+        ),
+        stat_of(Text("Lowest uptime, 7 days", "The monitor with the worst week."), f"min({week})", UPTIME),
+        stat_of(
+            Text("Certificate that ends first", "Days until the first certificate of an https monitor expires."),
+            f"min({days})",
+            Look("d", palette.DAYS_LEFT, palette.BAD, decimals=1, link="certificates"),
+        ),
+        stat_of(
+            Text("Age", "How long ago Vigilmon last answered for the account whose values are the oldest."),
+            age("vigilmon"),
+            Look("s", palette.AGE, decimals=0, link="exporter"),
+        ),
+    ]
+
+
+def _states() -> Panel:
+    told = "Each monitor's states, 20 to a page. A gap is a time in which the monitor was paused or nobody could ask."
+    named = per_monitor(ACCOUNT, "vigilmon_monitor_up")
+    return timeline(Text("States", told), named, "{{monitor}}", palette.UP, Size(24, 13))
+
+
+def _down() -> Panel:
+    return lines(
+        Text("Monitors down", "How many monitors were down at the same time, by account."),
+        [query(f"sum by (account) ({_each('vigilmon_monitor_up')} == bool 0)", "{{account}}")],
+        Look("short", decimals=0),
+        Size(24, 6),
+    )
+
+
+def _uptimes() -> Panel:
+    queries = {
+        "state": per_monitor(ACCOUNT, "vigilmon_monitor_up"),
+        "active": per_monitor(ACCOUNT, "vigilmon_monitor_active"),
+        "day": per_monitor(ACCOUNT, "vigilmon_monitor_uptime_percent", 'window="24h"'),
+        "week": per_monitor(ACCOUNT, "vigilmon_monitor_uptime_percent", 'window="7d"'),
+        "month": per_monitor(ACCOUNT, "vigilmon_monitor_uptime_percent", 'window="30d"'),
+        "recorded": per_monitor(ACCOUNT, "vigilmon_monitor_incidents"),
+        "checked": per_monitor(ACCOUNT, "vigilmon_monitor_last_check_timestamp_seconds", by="1000 * max"),
+    }
+    columns = [
+        Column("monitor", "Monitor", url="${__data.fields.URL}", hint="Open the site"),
+        Column("Value #state", "State", STATE, 90),
+        Column("Value #active", "Checks", Look(words=palette.ACTIVE), 100),
+        Column("Value #day", "24 hours", UPTIME, 100),
+        Column("Value #week", "7 days", UPTIME, 100),
+        Column("Value #month", "30 days", UPTIME, 100),
+        Column("Value #recorded", "Incidents", Look("none"), 90),
+        Column("Value #checked", "Last check", Look("dateTimeFromNow"), 130),
+        Column("url", "URL"),
+        Column("monitor_id", "Number", width=90),
+        Column("account", "Account", width=110),
+    ]
+    told = "Uptime as Vigilmon counts it: below 99.9 % orange, below 99 % red. Incidents: all that it has on record."
+    return table_of(Text("Uptime", told), queries, columns, Size(24, 14), "7 days")
+
+
+def _incidents() -> Panel:
+    return lines(
+        Text("Open incidents", "Incidents that were not resolved yet, by account."),
+        [query(f"sum by (account) ({_each('vigilmon_monitor_ongoing_incidents')})", "{{account}}")],
+        Look("short", decimals=0),
+        Size(12, 8),
+    )
+
+
+def _open_incidents() -> Panel:
+    text = Text("Open now", "The monitors with an incident that is not resolved.", "✓ No incident is open.")
+    columns = [
+        Column("monitor", "Monitor", url="${__data.fields.URL}", hint="Open the site"),
+        Column("Value", "Incidents", Look("none"), 100),
+        Column("url", "URL"),
+        Column("account", "Account", width=110),
+    ]
+    expr = monitors(ACCOUNT, f"({_each('vigilmon_monitor_ongoing_incidents')} > 0)")
+    return table_of(text, {"A": expr}, columns, Size(12, 8), "-Incidents")
+
+
+def _certificates() -> Panel:
+    queries = {
+        "days": per_monitor(ACCOUNT, "vigilmon_certificate_expiry_days"),
+        "valid": per_monitor(ACCOUNT, "vigilmon_certificate_valid"),
+        "probe": per_monitor(ACCOUNT, "vigilmon_certificate_probe_success"),
+    }
+    columns = [
+        Column("monitor", "Monitor", url="${__data.fields.URL}", hint="Open the site"),
+        Column("Value #days", "Days left", DAYS, 110),
+        Column("Value #valid", "Clients", Look(words=palette.ACCEPTED), 120),
+        Column("Value #probe", "Last look", Look(words=palette.SEEN), 120),
+        Column("url", "URL"),
+        Column("account", "Account", width=110),
+    ]
+    text = Text(
+        "Certificates of https monitors",
+        "Read by the exporter's own TLS connection. Clients: would one with the usual roots accept it now?",
+        "No https monitor shows a certificate.",
+    )
+    return table_of(text, queries, columns, WIDE, "Days left")

@@ -1,0 +1,134 @@
+"""Everything that can be wrong, each as a query whose rows all have the same labels.
+
+level (`critical` or `warning`), source (who says so), account, subject, wrong (what it is), board (the dashboard
+that tells more) and runbook (its page and section). A query without rows is good news.
+"""
+
+from typing import Final
+
+from grafana.queries import ALL, BRIDGE, EXPORTER, certificates, labelled, monitors
+
+LABELS: Final = ("level", "source", "account", "subject", "wrong", "board", "runbook")
+DAYS: Final = 14
+"""Certificates with fewer days left are told; those with fewer than three are critical. As in the rules."""
+
+
+def _row(expr: str, **labels: str) -> str:
+    """Give the series these labels, and no others but those of a row."""
+    return f"max by ({', '.join(LABELS)}) ({labelled(expr, **labels)})"
+
+
+def _vendor(source: str, section: str) -> dict[str, str]:
+    name = source.lower()
+    return {"source": source, "board": name, "runbook": f"{name}.md#{section}"}
+
+
+def _ours(board: str, section: str) -> dict[str, str]:
+    return {"source": "vendorwatch", "board": board, "runbook": f"{board}.md#{section}"}
+
+
+def _monitors_down() -> str:
+    down = monitors(ALL, f"(min by (account, monitor_id) ({ALL('vigilmon_monitor_up')}) == 0)")
+    described = _vendor("Vigilmon", "vigilmonmonitordown")
+    return _row(f"{down} + 1", level="critical", subject="$monitor", wrong="monitor is down", **described)
+
+
+def _packetvis() -> str:
+    warned = f"max by (account) ({ALL('packetvis_warning')}) == 1"
+    told = "something new about your routes"
+    return _row(warned, level="warning", subject="routes", wrong=told, **_vendor("PacketVis", "packetviswarning"))
+
+
+def _thousandeyes(level: str, severities: str) -> str:
+    active = ALL("thousandeyes_alert_active", f"severity{severities}")
+    described = _vendor("ThousandEyes", "thousandeyesalerts")
+    return _row(active, level=level, subject="$test", wrong="$rule", **described)
+
+
+def _bigpanda() -> str:
+    folder = ALL("bigpanda_incidents", 'folder="unhandled"')
+    described = _vendor("BigPanda", "bigpandaincidentsunhandled")
+    return _row(
+        f"{folder} > 0", level="warning", subject="$bigpanda_environment", wrong="incidents nobody handles", **described
+    )
+
+
+def _certificates(level: str, condition: str, wrong: str, section: str, ending: str = "_expiry_days") -> str:
+    found = f"({certificates(ALL, ending)}) {condition}"
+    more = {"board": "certificates", "runbook": f"certificates.md#{section}"}
+    return _row(found, level=level, source="$seen_by", subject="$host", wrong=wrong, **more)
+
+
+def _target(level: str, expr: str, wrong: str, section: str) -> str:
+    return _row(expr, level=level, subject="target $collector", wrong=wrong, **_ours("exporter", section))
+
+
+def _bridge(level: str, expr: str, wrong: str, section: str) -> str:
+    return _row(expr, level=level, subject="bridge", wrong=wrong, **_ours("bridge", section))
+
+
+def _programs_down() -> str:
+    """Tell of programs that served one of our metrics within a day."""
+    ours = " or ".join(f"last_over_time({ALL(metric)}[1d])" for metric in (EXPORTER, BRIDGE))
+    down = f"({ALL('up')} == 0 and on (job, instance) ({ours})) + 1"
+    described = _ours("exporter", "vendorwatchexporterdown")
+    return _row(down, level="critical", subject="$instance", wrong="Prometheus cannot scrape it", **described)
+
+
+WRONG: Final[dict[str, str]] = {
+    "monitors": _monitors_down(),
+    "routes": _packetvis(),
+    "tests": _thousandeyes("critical", '=~"critical|major"'),
+    "lesser tests": _thousandeyes("warning", '!~"critical|major"'),
+    "incidents": _bigpanda(),
+    "expired": _certificates("critical", "<= 0", "certificate has expired", "certificateexpired"),
+    "ending": _certificates("critical", "< 3 > 0", "certificate ends within 3 days", "certificateexpiring"),
+    "ending later": _certificates(
+        "warning", f"< {DAYS} >= 3", f"certificate ends within {DAYS} days", "certificateexpiring"
+    ),
+    "refused": _certificates("critical", "== 0", "clients refuse the certificate", "certificateinvalid", "_valid"),
+    "failing": _target(
+        "warning",
+        f"max by (collector, account) ({ALL('vendorwatch_poll_success')}) == 0",
+        "polls fail",
+        "vendorwatchtargetfailing",
+    ),
+    "stale": _target(
+        "critical",
+        f"time() - max by (collector, account) ({ALL('vendorwatch_poll_last_success_timestamp_seconds')}) > 1800",
+        "nothing new for half an hour",
+        "vendorwatchtargetstale",
+    ),
+    "programs": _programs_down(),
+    "destination": _bridge(
+        "critical",
+        f"({ALL('vendorwatch_bridge_destination_up')} == 0) + 1",
+        "BigPanda takes nothing",
+        "vendorwatchbridgedestinationdown",
+    ),
+    "waiting": _bridge(
+        "warning",
+        f"time() - min({ALL('vendorwatch_bridge_outbox_oldest_event_timestamp_seconds')}) > 300",
+        "events wait for more than five minutes",
+        "vendorwatchbridgeoutboxold",
+    ),
+    "dead letters": _bridge(
+        "warning",
+        f"max({ALL('vendorwatch_bridge_dead_letters')}) > 0",
+        "dead letters",
+        "vendorwatchbridgedeadletters",
+    ),
+    "quarantine": _bridge(
+        "warning",
+        f"max({ALL('vendorwatch_bridge_quarantined_bodies')}) > 0",
+        "webhooks that cannot be read",
+        "vendorwatchbridgequarantine",
+    ),
+    "watchdog": _bridge(
+        "critical",
+        f"{ALL('vendorwatch_bridge_watchdog_silent')} == 1",
+        "the watchdog is silent",
+        "watchdog",
+    ),
+}
+"""By the name of the query."""

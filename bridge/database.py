@@ -43,6 +43,7 @@ class Database:
         self._writer = _postgresql(found) if self.postgresql else _sqlite(found, writes=True)
         self._reader = self._writer if self.postgresql else _sqlite(found, writes=False)
         self._turn = threading.Lock()
+        self._upserts: dict[str, Any] = {}
         try:
             with self.write() as connection:
                 schema.migrate(connection)
@@ -81,6 +82,14 @@ class Database:
     def insert(self, table: Any) -> Any:
         """Return an INSERT that knows `on_conflict_do_update`."""
         return postgresql.insert(table) if self.postgresql else sqlite.insert(table)
+
+    def upsert(self, table: Any, *index: str) -> Any:
+        """Return an INSERT that replaces the row with the same `index`. Made once: that takes longer than to use it."""
+        if table.name not in self._upserts:
+            made = self.insert(table)
+            replaced = {column.name: made.excluded[column.name] for column in table.c if column.name not in index}
+            self._upserts[table.name] = made.on_conflict_do_update(index_elements=index, set_=replaced)
+        return self._upserts[table.name]
 
 
 def location(url: str) -> URL:

@@ -219,9 +219,7 @@ class Intake:
             self._connection.execute(update(keys).where(keys.c.key == key).values(times))
         rows = [line.row for line in self._lines.values() if line.row]
         if rows:
-            upsert = self._database.insert(keys)
-            changed = {column.name: upsert.excluded[column.name] for column in keys.c if column.name != "key"}
-            self._connection.execute(upsert.on_conflict_do_update(index_elements=["key"], set_=changed), rows)
+            self._connection.execute(self._database.upsert(keys, "key"), rows)
 
     def _set_aside(self, batch: Sequence[Notification]) -> None:
         rows = [
@@ -235,12 +233,8 @@ class Intake:
     def _note_senders(self, batch: Sequence[Notification]) -> None:
         beats = sorted({(item.receiver, item.source) for item in batch if item.heartbeat})
         if beats:
-            upsert = self._database.insert(heartbeats)
-            upsert = upsert.on_conflict_do_update(
-                index_elements=["receiver", "source"], set_={"heard_at": upsert.excluded.heard_at}
-            )
             rows = [{"receiver": receiver, "source": source, "heard_at": self._now} for receiver, source in beats]
-            self._connection.execute(upsert, rows)
+            self._connection.execute(self._database.upsert(heartbeats, "receiver", "source"), rows)
         names = sorted({(item.receiver, item.source, item.receiver_name) for item in batch if item.receiver_name})
         if names:
             rows = [{"receiver": receiver, "source": source, "name": name} for receiver, source, name in names]

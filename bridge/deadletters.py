@@ -115,6 +115,12 @@ def discard(connection: Connection, ids: Sequence[int], now: float) -> int:
     return connection.execute(statement).rowcount
 
 
+def discard_until(connection: Connection, last: int, now: float) -> int:
+    """Give up all that someone has seen; what came since stays."""
+    statement = update(events).where(dead, events.c.id <= last).values(state="discarded", closed_at=now)
+    return connection.execute(statement).rowcount
+
+
 def keep(connection: Connection, row: Mapping[str, object]) -> None:
     """Put a body that can never be read into quarantine."""
     connection.execute(insert(quarantine).values(**row))
@@ -129,3 +135,8 @@ def in_quarantine(connection: Connection, limit: int) -> list[Quarantined]:
 def discard_quarantined(connection: Connection, ids: Sequence[int]) -> int:
     """Delete from quarantine."""
     return connection.execute(delete(quarantine).where(quarantine.c.id.in_(ids))).rowcount
+
+
+def discard_quarantined_until(connection: Connection, last: int) -> int:
+    """Delete from quarantine all that someone has seen."""
+    return connection.execute(delete(quarantine).where(quarantine.c.id <= last)).rowcount

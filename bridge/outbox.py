@@ -6,7 +6,7 @@ written. All times are epoch seconds and are passed in, but leases run on the da
 
 from collections.abc import Callable, Sequence
 
-from bridge import deadletters, dispatch, schema, shares, standing
+from bridge import deadletters, dispatch, schema, shares, standing, survey
 from bridge.database import Database
 from bridge.deadletters import DeadLetter, Quarantined, Requeued
 from bridge.dispatch import Claimed
@@ -17,6 +17,7 @@ from bridge.intake import Intake, Notification, Outcome
 from bridge.rows import quarantined
 from bridge.shares import DueCallback, Told
 from bridge.standing import Counts, Gate, Heartbeat, OpenKey, Recent
+from bridge.survey import Page, Slice, Standing, Step, Story
 
 __all__ = [
     "Claimed",
@@ -30,9 +31,14 @@ __all__ = [
     "OpenKey",
     "Outbox",
     "Outcome",
+    "Page",
     "Quarantined",
     "Recent",
     "Requeued",
+    "Slice",
+    "Standing",
+    "Step",
+    "Story",
     "Told",
 ]
 
@@ -123,6 +129,11 @@ class Outbox:
         with self._database.write() as connection:
             return deadletters.discard(connection, ids, now)
 
+    def discard_until(self, last: int, now: float) -> int:
+        """Give up every dead letter up to the one of this id; returns how many there were."""
+        with self._database.write() as connection:
+            return deadletters.discard_until(connection, last, now)
+
     def quarantined(self, limit: int = 1000) -> list[Quarantined]:
         """Return what could not be read, the oldest first."""
         with self._database.read() as connection:
@@ -132,6 +143,41 @@ class Outbox:
         """Delete what could not be read; returns how many there were."""
         with self._database.write() as connection:
             return deadletters.discard_quarantined(connection, ids)
+
+    def discard_quarantined_until(self, last: int) -> int:
+        """Delete what could not be read up to the one of this id; returns how many there were."""
+        with self._database.write() as connection:
+            return deadletters.discard_quarantined_until(connection, last)
+
+    def open_alerts(self, words: Sequence[str], part: Slice) -> Page[Standing]:
+        """Return what is open and has every one of `words` in its key, name or labels; the most urgent first."""
+        with self._database.read() as connection:
+            return survey.open_alerts(connection, words, part)
+
+    def queue(self, part: Slice, now: float) -> Page[Step]:
+        """Return what waits, in the order in which it goes out."""
+        with self._database.read() as connection:
+            return survey.queue(self._database, connection, part, now)
+
+    def over(self, part: Slice, now: float) -> Page[Step]:
+        """Return what was sent, replaced or given up, the newest first; its total tells only whether more follows."""
+        with self._database.read() as connection:
+            return survey.over(self._database, connection, part, now)
+
+    def letters(self, part: Slice) -> Page[DeadLetter]:
+        """Return a page of dead letters, the oldest first, their bodies cut."""
+        with self._database.read() as connection:
+            return survey.letters(connection, part)
+
+    def unread(self, part: Slice) -> Page[Quarantined]:
+        """Return a page of what could not be read, the oldest first, the bodies cut."""
+        with self._database.read() as connection:
+            return survey.unread(connection, part)
+
+    def story(self, key: str, now: float) -> Story:
+        """Return what is known of a key, and its newest events."""
+        with self._database.read() as connection:
+            return survey.story(self._database, connection, key, now)
 
     def counts(self, now: float) -> Counts:
         """Return what waits, is held and is dead, and the open alerts."""

@@ -49,6 +49,8 @@ keys = Table(
     Column("alert", Text, nullable=False, comment="the last alert, as JSON"),
     Column("updated_at", Double, nullable=False),
 )
+opened = (keys.c.status != literal_column("'ok'")) & (keys.c.status != literal_column("''"))
+"""Written as the partial index has it; an empty status was only reserved."""
 Index("keys_open", keys.c.source, keys.c.status, sqlite_where=keys.c.status != literal_column("'ok'"),
       postgresql_where=keys.c.status != literal_column("'ok'"))  # fmt: skip
 
@@ -87,6 +89,7 @@ dead = events.c.state == literal_column("'dead'")
 Index("events_dead", events.c.id, sqlite_where=dead, postgresql_where=dead)
 closed = events.c.closed_at.is_not(None)
 Index("events_closed", events.c.closed_at, sqlite_where=closed, postgresql_where=closed)
+_of_key = Index("events_key", events.c.key, events.c.seq)
 
 quarantine = Table(
     "quarantine",
@@ -203,7 +206,11 @@ def _add_incidents(connection: Connection) -> None:
         connection.execute(text(statement))
 
 
-MIGRATIONS: tuple[Callable[[Connection], None], ...] = (_add_incidents,)
+def _index_keys(connection: Connection) -> None:
+    _of_key.create(connection)
+
+
+MIGRATIONS: tuple[Callable[[Connection], None], ...] = (_add_incidents, _index_keys)
 """MIGRATIONS[n] takes a database from version n + 1 to n + 2. What was released never changes."""
 VERSION = 1 + len(MIGRATIONS)
 _LOCK = 7_246_501_187

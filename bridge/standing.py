@@ -4,16 +4,26 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from sqlalchemy import Column, ColumnElement, Connection, and_, case, delete, func, literal_column, select, update
+from sqlalchemy import Column, ColumnElement, Connection, and_, case, delete, func, select, update
 
 from bridge.alert import Alert
 from bridge.database import Database
 from bridge.ledger import Kind
 from bridge.rows import read
-from bridge.schema import closed, dead, destinations, events, heartbeats, keys, quarantine, roles, senders, waiting
+from bridge.schema import (
+    closed,
+    dead,
+    destinations,
+    events,
+    heartbeats,
+    keys,
+    opened,
+    quarantine,
+    roles,
+    senders,
+    waiting,
+)
 
-_open = (keys.c.status != literal_column("'ok'")) & (keys.c.status != literal_column("''"))
-"""Written as the partial index has it; an empty status was only reserved."""
 _HISTORY = ("sent", "superseded", "discarded")
 _AT_ONCE = 500
 """Keys that one SELECT names."""
@@ -87,7 +97,7 @@ def counts(connection: Connection, now: float) -> Counts:
     queue = connection.execute(select(func.count(), all_held, oldest).where(waiting)).one()
     resolutions = func.coalesce(func.sum(case((events.c.kind == Kind.RESOLVE, 1), else_=0)), 0)
     letters = connection.execute(select(func.count(), resolutions).where(dead)).one()
-    by_status = select(keys.c.source, keys.c.status, func.count()).where(_open).group_by(keys.c.source, keys.c.status)
+    by_status = select(keys.c.source, keys.c.status, func.count()).where(opened).group_by(keys.c.source, keys.c.status)
     return Counts(
         waiting=queue[0] - queue[1],
         held=queue[1],
@@ -102,7 +112,7 @@ def counts(connection: Connection, now: float) -> Counts:
 def open_keys(connection: Connection, source: str) -> list[OpenKey]:
     """Return what is open of a source."""
     columns = (keys.c.key, keys.c.status, keys.c.doubtful, keys.c.updated_at, keys.c.alert)
-    rows = connection.execute(select(*columns).where(_open, keys.c.source == source).order_by(keys.c.key))
+    rows = connection.execute(select(*columns).where(opened, keys.c.source == source).order_by(keys.c.key))
     return [OpenKey(**(row._asdict() | {"alert": read(row.alert)})) for row in rows]
 
 

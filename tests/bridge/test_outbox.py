@@ -12,6 +12,7 @@ from bridge.errors import ConfigError, Unavailable
 from bridge.event import Mapping, mapping_of
 from bridge.outbox import Gate, Notification, Outbox
 from bridge.receivers.alertmanager import Settings
+from bridge.schema import VERSION
 
 T0 = 1_700_000_000.0
 MAPPING = mapping_of(Settings(receiver="alertmanager", source="prod"), "app")
@@ -352,7 +353,7 @@ def test_a_newer_schema_is_refused(database_url, outbox):
     with engine.begin() as connection:
         connection.execute(text("UPDATE schema_version SET version = 99"))
     engine.dispose()
-    with pytest.raises(ConfigError, match="schema is version 99, this program knows 2"):
+    with pytest.raises(ConfigError, match=f"schema is version 99, this program knows {VERSION}"):
         Outbox.open(database_url)
 
 

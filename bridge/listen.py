@@ -239,17 +239,23 @@ class Listener:
 
     @property
     def addresses(self) -> list[Address]:
-        """Where it listens: after `start` with the ports that the system chose."""
+        """Where it listens: after `open` with the ports that the system chose."""
         return [server.bind_addr for server in self._servers]
 
-    def start(self) -> None:
-        """Open every socket and serve. OSError when one cannot be opened; then none is."""
+    def open(self) -> None:
+        """Open every socket; clients wait until `start`. OSError when one cannot be opened; then none is."""
         for server in self._servers:
             try:
                 server.prepare()
             except OSError:
                 self.stop()
                 raise
+
+    def start(self) -> None:
+        """Serve, once every socket is open. OSError as `open`, for sockets that are not open yet."""
+        if not all(server.ready for server in self._servers):
+            self.open()
+        for server in self._servers:
             threading.Thread(target=server.serve, name="listener").start()
 
     def stop(self, grace: float = GRACE) -> None:

@@ -180,14 +180,15 @@ def _run(options: argparse.Namespace, config: Config, access: Access) -> int:
     web = Web(exposition, reload if options.lifecycle else None)
     listener = Listener(web, flags.addresses(options.listen, DEFAULT), access)
     try:
-        listener.start()
+        listener.open()
     except OSError as error:
         _tell(f"{PROGRAM}: cannot listen: {error}")
         return 1
+    reload.follow(config)
+    exposition.start()
+    listener.start()
     for host, port in listener.addresses:
         _log.info("listening on %s port %d", host, port)
-    exposition.start()
-    reload.follow(config)
     for _ in iter(orders.get, "stop"):
         with contextlib.suppress(ConfigError):  # its problems are in the log, and the old configuration stays
             reload()

@@ -77,7 +77,9 @@ class Exposition:
         self._thread = threading.Thread(target=self._run, name="exposition", daemon=True)
 
     def start(self) -> None:
-        """Start rendering."""
+        """Render what is known already, which after a restart is what was stored; then go on beside the caller."""
+        for slot in list(self._slots):
+            self._attempt(slot)
         self._thread.start()
 
     def stop(self, timeout: float) -> None:
@@ -160,11 +162,14 @@ class Exposition:
                     slot = self._next()
                 if self._stopping or slot is None:
                     return
-                slot.dirty = False
-            try:
-                self._render(slot)
-            except Exception:  # noqa: BLE001  a collector that fails to state its metrics stops no other
-                _log.exception("cannot render %s %s", slot.poller.settings.collector, slot.poller.settings.account)
+            self._attempt(slot)
+
+    def _attempt(self, slot: _Slot) -> None:
+        slot.dirty = False
+        try:
+            self._render(slot)
+        except Exception:  # noqa: BLE001  a collector that fails to state its metrics stops no other
+            _log.exception("cannot render %s %s", slot.poller.settings.collector, slot.poller.settings.account)
 
     def _next(self) -> _Slot | None:
         at = time.monotonic()

@@ -145,6 +145,18 @@ def test_a_signal_stops_it_cleanly(config_file, run, number):
     assert "Traceback" not in program.log.read_text()
 
 
+def test_the_first_scrape_after_a_restart_has_what_was_stored(config_file, run, tmp_path):
+    """No page without the targets: Prometheus would take every series for ended."""
+    flags = (f"--config.file={config_file(target('edge'))}", f"--storage.path={tmp_path / 'stored'}")
+    before = run(*flags)
+    assert 'vendorwatch_target_series{collector="certificates",account="edge"}' in before.get()
+    before.eventually(lambda: "tls_probe_success{" in before.get())
+    assert before.end()[0] == 0
+    page = run(*flags).get()
+    assert "tls_probe_success{" in page
+    assert "\nvendorwatch_config_last_reload_successful 1.0\n" in page
+
+
 def test_hangup_follows_the_file_and_disturbs_no_other_target(config_file, run):
     """Targets come, go and change; what is known of the others stays."""
     file = config_file(target("stays"), target("goes"), target("changes"))

@@ -97,7 +97,7 @@ def _severities() -> Panel:
             "Active, by severity", "Active incidents by environment and severity, stacked.", "✓ No incident was active."
         ),
         [query(expr, "{{bigpanda_environment}}: {{severity}}")],
-        COUNT,
+        Look("short", decimals=0, named=("critical", "major", "warning", "minor", "unknown")),
         Size(12, 9),
         stacked=True,
     )

@@ -11,6 +11,7 @@ from grafana.queries import ALL, BRIDGE, SOURCE
 from grafana.variables import chained
 
 PREFIX: Final = "vendorwatch_bridge_"
+DELIVERIES: Final = ("accepted", "duplicate", "retry", "rejected", "destination_down")
 NONE: Final = palette.words({"0": ("✓ none", palette.GOOD)})
 HALF: Final = Size(12, 9)
 UP: Final = f"max({ALL(PREFIX + 'destination_up')})"
@@ -98,13 +99,13 @@ def _notifications() -> Panel:
         "Webhooks, by answer", "Webhooks per minute. Only `accepted` is a 200; senders try again after `unavailable`."
     )
     asked = query(_rate("notifications_total", "receiver, source, outcome"), "{{source}}: {{outcome}}")
-    return lines(text, [asked], Look("reqpm"), HALF)
+    return lines(text, [asked], Look("reqpm", named=("accepted", "unreadable", "unauthorized", "unavailable")), HALF)
 
 
 def _alerts() -> Panel:
     text = Text("Alerts in", "Alerts per minute within accepted webhooks; Alertmanager repeats a group's alerts.")
     asked = query(_rate("alerts_total", "receiver, source, status"), "{{source}}: {{status}}")
-    return lines(text, [asked], Look("cpm"), HALF, stacked=True)
+    return lines(text, [asked], Look("cpm", named=("firing", "resolved")), HALF, stacked=True)
 
 
 def _events() -> Panel:
@@ -112,7 +113,7 @@ def _events() -> Panel:
     return lines(
         Text("What became of them", told),
         [query(_rate("events_total", "outcome"), "{{outcome}}")],
-        Look("cpm"),
+        Look("cpm", named=("queued", "unchanged", "superseded", "skipped", "quarantined")),
         HALF,
         stacked=True,
     )
@@ -123,7 +124,9 @@ def _open() -> Panel:
     text = Text(
         "Open alerts", "Alerts that are open, by source and the status BigPanda was told.", "✓ No alert was open."
     )
-    return lines(text, [query(expr, "{{source}}: {{status}}")], Look("short"), HALF, stacked=True)
+    return lines(
+        text, [query(expr, "{{source}}: {{status}}")], Look("short", named=("critical", "warning")), HALF, stacked=True
+    )
 
 
 def _waiting() -> Panel:
@@ -144,7 +147,7 @@ def _deliveries() -> Panel:
         "Events per minute by how their sending ended. `duplicate`: BigPanda had it. `retry`: again later, by itself."
     )
     asked = query(_rate("deliveries_total", "outcome"), "{{outcome}}")
-    return lines(Text("Alerts out, by outcome", told), [asked], Look("epm"), HALF, stacked=True)
+    return lines(Text("Alerts out, by outcome", told), [asked], Look("epm", named=DELIVERIES), HALF, stacked=True)
 
 
 def _quantiles() -> Panel:
@@ -156,7 +159,7 @@ def _quantiles() -> Panel:
             query(f"histogram_quantile(0.5, {rate})", "half", "A"),
             query(f"histogram_quantile(0.99, {rate})", "99 %", "B"),
         ],
-        Look("s"),
+        Look("s", named=("half", "99 %")),
         HALF,
     )
 
@@ -204,7 +207,7 @@ def _corrections() -> Panel:
             "No receiver has a reconciler.",
         ),
         [query(expr, "{{source}}: {{action}}")],
-        Look("short"),
+        Look("short", named=("closed", "opened")),
         HALF,
         stacked=True,
     )

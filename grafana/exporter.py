@@ -12,6 +12,7 @@ from grafana.variables import chained
 
 NONE: Final = palette.words({"0": ("✓ none", palette.GOOD)})
 HALF: Final = Size(12, 9)
+OUTCOMES: Final = ("ok", "timeout", "auth", "rate_limited", "client_error", "server_error")
 NAME: Final = "{{collector}}/{{account}}"
 
 
@@ -140,7 +141,7 @@ def _rate(by: str, *more: str) -> str:
 
 def _by_outcome() -> Panel:
     text = Text("Requests, by outcome", "Requests per minute to all vendors, stacked.")
-    return lines(text, [query(_rate("outcome"), "{{outcome}}")], Look("reqpm"), HALF, stacked=True)
+    return lines(text, [query(_rate("outcome"), "{{outcome}}")], Look("reqpm", named=OUTCOMES), HALF, stacked=True)
 
 
 def _failures() -> Panel:
@@ -152,7 +153,7 @@ def _failures() -> Panel:
             "✓ Every request ended well.",
         ),
         [query(expr, NAME + " {{endpoint}}: {{outcome}}")],
-        Look("reqpm"),
+        Look("reqpm", named=OUTCOMES[1:]),
         HALF,
     )
 

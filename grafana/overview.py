@@ -11,10 +11,11 @@ from grafana.queries import ALL, BRIDGE, EXPORTER, certificates, zero_while_poll
 from grafana.wrong import DAYS, WRONG
 
 PREFIX: Final = "vendorwatch_bridge_"
+DELIVERIES: Final = ("accepted", "duplicate", "retry", "rejected", "destination_down")
 NONE: Final = palette.words({"0": ("✓ none", palette.GOOD)})
 BOARDS: Final = palette.words(
     {
-        name: (f"{title} →", palette.CALM)
+        name: (f"{title} →", palette.LINK)
         for name, title in (
             ("vigilmon", "Vigilmon"),
             ("thousandeyes", "ThousandEyes"),
@@ -58,7 +59,7 @@ def _counts() -> list[Panel]:
             Look(above=bad, words=NONE, link="vigilmon"),
         ),
         stat_of(
-            Text("ThousandEyes alerts", "Alerts of ThousandEyes that are active now, suppressed ones included."),
+            Text("ThousandEyes", "Alerts of ThousandEyes that are active now, suppressed ones included."),
             zero_while_polled(active, "thousandeyes", ALL),
             Look(above=odd, words=NONE, link="thousandeyes"),
         ),
@@ -68,7 +69,7 @@ def _counts() -> list[Panel]:
             Look(words=palette.QUIET_OR_NOT, link="packetvis"),
         ),
         stat_of(
-            Text("Unhandled incidents", "Incidents of the BigPanda environment that has the most nobody handles."),
+            Text("Unhandled", "Incidents of the BigPanda environment that has the most nobody handles."),
             f"max({unhandled})",
             Look(above=odd, words=NONE, link="bigpanda"),
         ),
@@ -85,7 +86,7 @@ def _counts() -> list[Panel]:
             Look(above=bad, words=NONE, link="exporter"),
         ),
         stat_of(
-            Text("Wait for BigPanda", "How long the oldest event has been waiting in the bridge.", "no bridge"),
+            Text("Waiting since", "How long the oldest event has been waiting in the bridge.", "no bridge"),
             f"{waits} or 0 * max({ALL(PREFIX + 'destination_up')})",
             Look("s", ((300, palette.WARN), (1800, palette.BAD)), words=NONE, decimals=0, link="bridge"),
         ),
@@ -109,10 +110,17 @@ def _wrong() -> Panel:
             "Dashboard",
             Look("string", words=BOARDS),
             150,
-            url=href("${__data.fields.Dashboard.raw}"),
+            url=href("${__value.raw}"),
             hint="Open the dashboard",
         ),
-        Column("runbook", "Runbook", url=f"{RUNBOOKS}/${{__data.fields.Runbook}}", hint="What to do"),
+        Column(
+            "runbook",
+            "Runbook",
+            Look("string", words=palette.anything("What to do →", palette.LINK)),
+            150,
+            url=f"{RUNBOOKS}/${{__value.raw}}",
+            hint="What to do",
+        ),
     ]
     text = Text(
         "Wrong now",
@@ -139,13 +147,15 @@ def _trouble() -> Panel:
         for place, (source, names) in enumerate(counted)
     ]
     text = Text("Wrong, by source", "How many things were wrong at the same time.", "✓ Nothing was wrong.")
-    return lines(text, queries, Look("short", decimals=0), Size(12, 9), stacked=True)
+    return lines(
+        text, queries, Look("short", decimals=0, named=[source for source, _ in counted]), Size(12, 9), stacked=True
+    )
 
 
 def _sent() -> Panel:
     rate = f"60 * sum by (outcome) (rate({ALL(PREFIX + 'deliveries_total')}[$__rate_interval]))"
     text = Text("Sent to BigPanda", "Events per minute, by how BigPanda answered.", "no bridge")
-    return lines(text, [query(rate, "{{outcome}}")], Look("epm"), Size(12, 9), stacked=True)
+    return lines(text, [query(rate, "{{outcome}}")], Look("epm", named=DELIVERIES), Size(12, 9), stacked=True)
 
 
 def _targets() -> Panel:

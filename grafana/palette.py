@@ -1,6 +1,7 @@
 """Colours that colour-blind people can tell apart, and words that say the same without any colour.
 
-The colours are those of Okabe and Ito (https://jfly.uni-koeln.de/color/).
+The colours are those of Okabe and Ito (https://jfly.uni-koeln.de/color/), some of them lighter or darker, so that
+they can be read as text on a dark page and as the ground of white or black text.
 """
 
 from collections.abc import Mapping, Sequence
@@ -8,9 +9,8 @@ from typing import Final
 
 from grafana_foundation_sdk.builders.dashboard import ThresholdsConfig
 from grafana_foundation_sdk.models.dashboard import (
-    DashboardSpecialValueMapOptions,
-    SpecialValueMap,
-    SpecialValueMatch,
+    DashboardRegexMapOptions,
+    RegexMap,
     Threshold,
     ThresholdsMode,
     ValueMap,
@@ -18,11 +18,25 @@ from grafana_foundation_sdk.models.dashboard import (
     ValueMappingResult,
 )
 
-GOOD: Final = "#0072B2"
-WARN: Final = "#E69F00"
+GOOD: Final = "#2F8FD0"
+WARN: Final = "#F2B134"
 BAD: Final = "#D55E00"
-CALM: Final = "#56B4E9"
+CALM: Final = "#4C6A85"
 QUIET: Final = "#8E8E8E"
+LINK: Final = "#56B4E9"
+GREEN: Final = "#009E73"
+PURPLE: Final = "#CC79A7"
+
+SERIES: Final = {
+    **dict.fromkeys(("accepted", "ok", "queued", "closed", "half", "active"), GOOD),
+    **dict.fromkeys(("duplicate", "unchanged", "resolved", "opened", "Certificates", "sending"), LINK),
+    **dict.fromkeys(("retry", "warning", "superseded", "major", "rate_limited", "waiting", "BigPanda"), WARN),
+    **dict.fromkeys(("rejected", "critical", "quarantined", "firing", "auth", "99 %", "Vigilmon"), BAD),
+    **dict.fromkeys(("destination_down", "server_error", "unauthorized", "vendorwatch", "high"), PURPLE),
+    **dict.fromkeys(("skipped", "unknown", "low", "info", "unreadable", "client_error", "PacketVis"), QUIET),
+    **dict.fromkeys(("timeout", "minor", "medium", "unavailable", "ThousandEyes"), GREEN),
+}
+"""The colour of a series whose name is this, or ends in it after a colon; the others have Grafana's."""
 
 Step = tuple[float, str]
 """From this value on, this colour."""
@@ -60,11 +74,9 @@ def words(said: Mapping[str, tuple[str, str]]) -> list[ValueMapping]:
     ]
 
 
-def unknown(text: str) -> ValueMapping:
-    """Return the text for a value that is not there."""
-    return SpecialValueMap(
-        DashboardSpecialValueMapOptions(SpecialValueMatch.NULL_AND_NAN, ValueMappingResult(text=text, color=QUIET))
-    )
+def anything(text: str, colour: str) -> list[ValueMapping]:
+    """Return the mapping from every value to one text: what is behind it is for the link."""
+    return [RegexMap(DashboardRegexMapOptions(pattern=".+", result=ValueMappingResult(text=text, color=colour)))]
 
 
 UP: Final = words({"1": ("✓ up", GOOD), "0": ("✗ DOWN", BAD)})
@@ -84,8 +96,8 @@ SEVERITY: Final = words(
         "warning": ("▲ warning", WARN),
         "medium": ("▲ medium", WARN),
         "minor": ("▲ minor", WARN),
-        "low": ("● low", CALM),
-        "info": ("● info", CALM),
+        "low": ("● low", LINK),
+        "info": ("● info", LINK),
         "unknown": ("? unknown", QUIET),
     }
 )

@@ -21,7 +21,7 @@ from grafana_foundation_sdk.models import common, dashboard, prometheus
 from grafana_foundation_sdk.models import heatmap as heatmap_model
 from grafana_foundation_sdk.models.dashboard import DataTransformerConfig, DynamicConfigValue, ValueMapping
 
-from grafana.palette import GOOD, Step, steps
+from grafana.palette import GOOD, SERIES, Step, steps
 from grafana.variables import PROMETHEUS
 
 Panel = Builder[dashboard.Panel]
@@ -73,6 +73,8 @@ class Look:
     lowest: str = GOOD
     words: Sequence[ValueMapping] = ()
     decimals: int | None = None
+    named: Sequence[str] = ()
+    """Series that have a colour of their own in the palette."""
     link: str = ""
     """The name of the dashboard that tells more."""
 
@@ -124,8 +126,11 @@ def lines(text: Text, queries: Sequence[Dataquery], look: Look, size: Size, *, s
     """Return values over time, as lines or, where they add up, as stacked bars."""
     panel = _dress(timeseries.Panel(), text, queries, size, look.unit)
     panel.min(0).thresholds(steps(look.above, look.lowest))
-    panel.color_scheme(FieldColor().mode(dashboard.FieldColorModeId.PALETTE_CLASSIC_BY_NAME))
+    panel.color_scheme(FieldColor().mode(dashboard.FieldColorModeId.PALETTE_CLASSIC))
     panel.legend(_legend()).tooltip(_tooltip())
+    for name in look.named:
+        fixed = {"mode": "fixed", "fixedColor": SERIES[name]}
+        panel.override_by_regexp(f"/(^|: ){name}$/", [DynamicConfigValue("color", fixed)])
     panel.show_points(common.VisibilityMode.AUTO).line_width(2).fill_opacity(60 if stacked else 10)
     if stacked:
         panel.stacking(StackingConfig().mode(common.StackingMode.NORMAL)).draw_style(common.GraphDrawStyle.BARS)

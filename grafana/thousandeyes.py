@@ -128,7 +128,7 @@ def _by_severity() -> Panel:
     return lines(
         Text("By severity", "Active alerts of each severity, stacked.", "✓ No alert has been active."),
         [query(_counted("thousandeyes_active_alerts", "severity"), "{{severity}}")],
-        COUNT,
+        Look("short", decimals=0, named=("critical", "major", "minor", "info", "unknown")),
         Size(12, 9),
         stacked=True,
     )

@@ -65,9 +65,9 @@ def _now() -> list[Panel]:
             f"sum({ongoing})",
             Look(above=palette.HIGH_IS_BAD, words=palette.words({"0": ("✓ none", palette.GOOD)})),
         ),
-        stat_of(Text("Lowest uptime, 7 days", "The monitor with the worst week."), f"min({week})", UPTIME),
+        stat_of(Text("Worst 7 days", "Uptime of the monitor with the worst week."), f"min({week})", UPTIME),
         stat_of(
-            Text("Certificate that ends first", "Days until the first certificate of an https monitor expires."),
+            Text("First to end", "Days until the first certificate of an https monitor expires."),
             f"min({days})",
             Look("d", palette.DAYS_LEFT, palette.BAD, decimals=1, link="certificates"),
         ),

@@ -86,7 +86,13 @@ WRONG: Final[dict[str, str]] = {
     "ending later": _certificates(
         "warning", f"< {DAYS} >= 3", f"certificate ends within {DAYS} days", "certificateexpiring"
     ),
-    "refused": _certificates("critical", "== 0", "clients refuse the certificate", "certificateinvalid", "_valid"),
+    "refused": _certificates(
+        "critical",
+        f"== 0 unless ({certificates(ALL, '_expiry_days')}) <= 0",
+        "clients refuse the certificate",
+        "certificateinvalid",
+        "_valid",
+    ),
     "failing": _target(
         "warning",
         f"max by (collector, account) ({ALL('vendorwatch_poll_success')}) == 0",

@@ -23,6 +23,8 @@ from exporter.notation import Secret
 from exporter.outcome import translated
 from exporter.settings import TargetSettings
 
+BACKSTOP = 1.0
+"""Seconds after the deadline at which the thread of a request gives up by itself, should nothing have cut it."""
 MOST_BYTES: Final = 64_000_000
 """An answer that is longer is not read to its end."""
 CHUNK: Final = 65536
@@ -93,7 +95,7 @@ class Session:
             outcome.set_exception(translated(error))
 
     def _exchange(self, line: Line, url: str, headers: dict[str, str], at: float) -> Answer:
-        timeout = self._settings.timeout
+        timeout = self._settings.timeout + BACKSTOP
         use(line)
         with self._http.get(url, headers=headers, timeout=timeout, stream=True, allow_redirects=False) as response:
             body = bytearray()

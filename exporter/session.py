@@ -23,7 +23,7 @@ from exporter.notation import Secret
 from exporter.outcome import translated
 from exporter.settings import TargetSettings
 
-BACKSTOP = 1.0
+BACKSTOP: Final = 1.0
 """Seconds after the deadline at which the thread of a request gives up by itself, should nothing have cut it."""
 MOST_BYTES: Final = 64_000_000
 """An answer that is longer is not read to its end."""

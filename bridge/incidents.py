@@ -27,7 +27,7 @@ from bridge.snoozes import Alertmanager, Snoozes
 
 _TICK: Final = 5.0
 """Seconds between two looks at the store: another replica's webhook wakes nobody here."""
-_LEASE: Final = 60.0
+_LEASE: Final = 20.0
 """Seconds for which one replica alone acts."""
 _POINTLESS: Final = 86400.0
 """Seconds after which a share is not confirmed any more: BigPanda has stopped to wait long before."""

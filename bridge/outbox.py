@@ -105,6 +105,7 @@ class Outbox:
         if self._database.postgresql:
             return 0
         with self._database.write() as connection:
+            standing.free_roles(connection)
             return dispatch.reclaim(connection)
 
     def next_due(self, now: float) -> float | None:

@@ -127,7 +127,9 @@ def marked(created_by: str, told: str, owner: str) -> str | None:
 def plan(should: Mapping[str, Wanted], ours: Iterable[Silence]) -> Iterator[Step]:
     """Give the steps from the silences there are to those there should be; none when all is as it should be."""
     held: dict[str, Silence] = {}
-    for silence in sorted(ours, key=lambda one: (one.ends_at, one.id)):
+    for silence in sorted(
+        ours, key=lambda one: (bool(one.key in should and _difference(one, should[one.key])), one.id)
+    ):
         if silence.key not in should:
             told = "its alert is in no snoozed incident any more"
             yield Step(verb=Verb.EXPIRE, key=silence.key, reason=told, silence=silence)

@@ -175,6 +175,11 @@ def yield_role(connection: Connection, role: str, owner: str) -> None:
     connection.execute(update(roles).where(roles.c.role == role, roles.c.owner == owner).values(until=0.0))
 
 
+def free_roles(connection: Connection) -> None:
+    """End every lease on a role."""
+    connection.execute(update(roles).values(until=0.0))
+
+
 def prune(connection: Connection, before: float, limit: int) -> int:
     """Delete a batch of history: closed events, keys long resolved of which nothing is left, old quarantine."""
     done = closed & (events.c.closed_at < before) & events.c.state.in_(_HISTORY)

@@ -1,0 +1,233 @@
+"""BigPanda's Notifications Webhook: whatever form it has, the incident in it is understood or not said."""
+
+import copy
+import json
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from pydantic import ValidationError
+
+from bridge.config import read
+from bridge.errors import ConfigError, Unreadable
+from bridge.incident import Incident
+from bridge.receivers.bigpanda import STATUSES, Settings, translate
+from tests.bridge.receivers.test_hostile import HOSTILE, paths, values
+
+TESTDATA = Path(__file__).parent / "testdata/bigpanda"
+NOW = 1_795_200_000.0
+SETTINGS = Settings(receiver="bigpanda", source="panda")
+BARE = {
+    "id": "5f1",
+    "status": "critical",
+    "severity": "critical",
+    "active": True,
+    "snooze": {"snoozed": True, "end_time": 1_795_203_600, "autoCancel": False},
+    "startedOn": 1_795_190_000,
+    "changedOn": 1_795_190_001,
+    "updatedOn": 1_795_190_002,
+    "endedOn": None,
+    "alerts": [{"id": "a1", "tags": [{"name": "host", "value": "h"}, {"name": "vendorwatch_key", "value": "prod:1"}]}],
+}
+SAID = Incident(
+    id="5f1",
+    status="critical",
+    severity="critical",
+    active=True,
+    started_at=1_795_190_000.0,
+    updated_at=1_795_190_002.0,
+    snoozed=True,
+    snoozed_until=1_795_203_600.0,
+    keys=("prod:1",),
+)
+
+
+def told(body, settings=SETTINGS):
+    (incident,) = translate(body, settings, NOW).incidents
+    return incident
+
+
+def without_digest(incident):
+    return {name: getattr(incident, name) for name in Incident.__slots__ if name != "digest"}
+
+
+def sample(name):
+    return json.loads((TESTDATA / name).read_text())
+
+
+@pytest.mark.parametrize("body", [BARE, {"incident": BARE}, {"incident": BARE, "tomorrow": [{}]}])
+def test_an_incident_is_the_same_bare_and_wrapped(body):
+    """And whatever stands beside it."""
+    assert without_digest(told(body)) == without_digest(SAID)
+
+
+def test_the_documented_sample_is_understood():
+    """Its statuses are capitalised, its snooze has no end, and none of its alerts is ours."""
+    found = told(sample("v1.json"))
+    assert (found.id, found.status, found.severity, found.active) == (
+        "5555370aabc20a001145d6g9",
+        "critical",
+        "critical",
+        True,
+    )
+    assert (found.snoozed, found.snoozed_until, found.keys) == (False, None, ())
+    assert (found.started_at, found.updated_at, found.ended_at) == (1649576282.0, 1652897578.0, None)
+    assert (found.environment, found.who, found.link) == ("All", "Engineer", "http://bigp.io/9ad55554d5c116e4")
+
+
+def test_our_v2_body_is_understood():
+    """A template makes a string of everything, and names the primary alert alone."""
+    found = told(sample("v2.json"))
+    assert without_digest(found) == without_digest(
+        Incident(
+            id="5f1",
+            status="warning",
+            severity="critical",
+            active=True,
+            environment="All",
+            started_at=1_795_190_000.0,
+            updated_at=1_795_190_060.0,
+            snoozed=True,
+            snoozed_until=1_795_203_600.0,
+            keys=("prod:1",),
+            acknowledged=True,
+            who="ann",
+            link="https://a.bigpanda.io/#/app/5f1",
+            event="incident#snoozed",
+        )
+    )
+
+
+def test_the_shipped_template_fills_what_is_read():
+    """Each placeholder of deploy/bigpanda/webhook-v2.json stands where the receiver looks for it."""
+    shipped = json.loads((Path(__file__).parents[3] / "deploy/bigpanda/webhook-v2.json").read_text())
+    for event in shipped["workflow_config"]["events"]:
+        assert event["method"] == "POST"
+        assert without_digest(told({**event["body"], "incident": {**event["body"]["incident"], "id": "5f1"}})) == (
+            without_digest(Incident(id="5f1", event=event["body"]["event"]))
+        ), "an unfilled placeholder says nothing"
+    filled = sample("v2.json")
+    assert set(filled) == set(shipped["workflow_config"]["events"][0]["body"])
+    assert set(filled["incident"]) == set(shipped["workflow_config"]["events"][0]["body"]["incident"])
+
+
+@pytest.mark.parametrize(
+    ("members", "said"),
+    [
+        ({"status": "Warning"}, {"status": "warning"}),
+        ({"status": "purple"}, {"status": None}),
+        ({"active": "false"}, {"active": False}),
+        ({"active": 1}, {"active": None}),
+        ({"updatedOn": "1795190002"}, {"updated_at": 1_795_190_002.0}),
+        ({"updatedOn": 1_795_190_002_500}, {"updated_at": 1_795_190_002.5}),
+        ({"updatedOn": "2026-11-20T20:00:02Z"}, {"updated_at": 1_795_204_802.0}),
+        ({"updatedOn": None, "updated_at": 7}, {"updated_at": 7.0}),
+        ({"updatedOn": -5}, {"updated_at": None}),
+        ({"updatedOn": "{{incident.updated_at}}"}, {"updated_at": None}),
+        ({"snooze": None}, {"snoozed": None, "snoozed_until": None}),
+        ({"snooze": {"snoozed": True, "wake": 9}}, {"snoozed": True, "snoozed_until": 9.0}),
+        ({"snooze": False}, {"snoozed": False, "snoozed_until": None}),
+        ({"alerts": None}, {"keys": None}),
+        ({"alerts": []}, {"keys": ()}),
+        ({"alerts": [None, {"tags": {"vendorwatch_key": "prod:2"}}]}, {"keys": ("prod:2",)}),
+        ({"alerts": [{"tags": [{"name": "vendorwatch_key", "value": ["a", "b", "a"]}]}]}, {"keys": ("a", "b")}),
+        ({"alerts": "{{x}}", "vendorwatch_key": "prod:3"}, {"keys": ("prod:3",)}),
+        ({"assignee": {"username": "ann"}}, {"acknowledged": True, "who": "ann"}),
+        ({"id": 7}, {"id": "7"}),
+    ],
+)
+def test_a_member_says_what_it_says(members, said):
+    """Strange ones say nothing, which leaves what was known."""
+    found = told({**copy.deepcopy(BARE), **members})
+    assert {name: getattr(found, name) for name in said} == said
+
+
+@pytest.mark.parametrize(
+    ("body", "reason"),
+    [
+        ([], "the body is not an object"),
+        ({}, "incident: id: missing"),
+        ({"incident": []}, "incident: not an object"),
+        ({"incident": {"id": None}}, "incident: id: missing"),
+        ({"incident": {"id": "{{incident.id}}"}}, "incident: id: missing"),
+    ],
+)
+def test_a_body_without_an_incident_is_unreadable(body, reason):
+    """And kept in quarantine by the door."""
+    with pytest.raises(Unreadable, match=reason):
+        told(body)
+
+
+PLACES = [(body, way) for body in (BARE, sample("v1.json"), sample("v2.json")) for way in paths(body)]
+
+
+@given(place=st.sampled_from(PLACES), value=values | st.sampled_from(HOSTILE))
+def test_whatever_stands_anywhere_is_understood_or_unreadable(place, value):
+    """No type of value in any place is an error of ours, and what is understood can be stored."""
+    body, way = copy.deepcopy(place[0]), place[1]
+    at = body
+    for name in way[:-1]:
+        at = at[name]
+    at[way[-1]] = value
+    try:
+        found = told(body)
+    except Unreadable:
+        return
+    assert found.status is None or found.status in STATUSES
+    for text in (found.id, found.severity, found.environment, found.who, found.link, found.event, *(found.keys or ())):
+        assert text is None or (len(text.encode()) <= 4 * 512 and "\0" not in text)
+    for time in (found.started_at, found.updated_at, found.ended_at, found.snoozed_until):
+        assert time is None or -1e14 < time < 1e14
+
+
+def test_a_share_is_confirmed_only_where_a_callback_is_configured():
+    """The door hands it on with the incident."""
+    callback = {"api_key": "k3y", "app_key": "out"}
+    assert translate(BARE, SETTINGS, NOW).confirm is False
+    assert translate(BARE, Settings(receiver="bigpanda", source="p", callback=callback), NOW).confirm is True
+
+
+def test_every_configured_header_is_asked_for(tmp_path):
+    """Literal or from a file that is read again."""
+    (tmp_path / "key").write_text("from-file")
+    settings = Settings(receiver="bigpanda", source="p", headers={"x-api-key_file": f"{tmp_path}/key", "x-b": "b"})
+    assert sorted(settings.credentials()) == [("x-api-key", "from-file"), ("x-b", "b")]
+    assert settings.needs_all
+    (tmp_path / "key").write_text("rotated")
+    assert ("x-api-key", "rotated") in settings.credentials()
+    assert "from-file" not in repr(settings)
+
+
+@pytest.mark.parametrize(
+    ("settings", "problem"),
+    [
+        ({"callback": {"app_key": "a"}}, "callback.api_key: missing"),
+        ({"callback": {"api_key": "k", "app_key": "a", "url": "ftp://x"}}, "callback.url"),
+        ({"silences": {}}, "silences.alertmanager: missing"),
+        ({"silences": {"alertmanager": "http://u:s3cret@am"}}, "credentials do not belong in a URL"),
+        ({"silences": {"alertmanager": "http://am", "ca_file": "/nowhere"}}, "cannot use /nowhere"),
+        ({"headers": {"x": ""}}, "is empty"),
+        ({"reopen_after": "soon"}, "not a duration"),
+    ],
+)
+def test_a_setting_that_cannot_be_used_is_told(settings, problem):
+    """By its path in the file, without a secret."""
+    with pytest.raises(ConfigError) as raised:
+        read(
+            {
+                "database": "sqlite:////x/y.db",
+                "bigpanda": {"app_key": "a", "token": "t"},
+                "receivers": [{"receiver": "bigpanda", "source": "p", **settings}],
+            }
+        )
+    assert problem in str(raised.value)
+    assert "s3cret" not in str(raised.value)
+
+
+def test_reopening_is_off_unless_it_is_asked_for():
+    """0s says so as well; a negative time cannot be written."""
+    assert SETTINGS.reopen_after == 0
+    assert Settings(receiver="bigpanda", source="p", reopen_after="0s").reopen_after == 0
+    with pytest.raises(ValidationError):
+        Settings(receiver="bigpanda", source="p", reopen_after=-1.0)

@@ -1,0 +1,163 @@
+"""There and back: what an operator does to an incident in BigPanda reaches a real Alertmanager, and ends there."""
+
+import signal
+
+import pytest
+
+from tests.system.running import until
+from tests.system.way import CREDENTIALS, TOKEN
+
+pytestmark = pytest.mark.system
+
+HEADER = "header-of-the-round-trip"
+OUTBOUND = "outbound-app-key"
+DOWN = "VigilmonMonitorDown"
+
+
+class Trip:
+    """One way, whose BigPanda tells the bridge of its incidents."""
+
+    def __init__(self, make_way):
+        self.way = make_way()
+        addresses = self.way.addresses
+        self.way.bridge_settings = {
+            "receivers": [
+                {"receiver": "alertmanager", "source": "prod", "bearer_token": TOKEN},
+                {
+                    "receiver": "bigpanda",
+                    "source": "panda",
+                    "headers": {"x-api-key": HEADER},
+                    "callback": {
+                        "url": f"http://{addresses.sandbox}/bigpanda/resources/v2.1/outbound/callback",
+                        "api_key": CREDENTIALS.bigpanda.user_key,
+                        "app_key": OUTBOUND,
+                    },
+                    "silences": {"alertmanager": f"http://{addresses.alertmanager}"},
+                },
+            ]
+        }
+        self.way.start()
+        self.way.change(
+            "bigpanda/webhook",
+            url=f"http://{addresses.bridge}/webhooks/bigpanda/panda",
+            headers={"x-api-key": HEADER},
+            expects_callbacks=True,
+            app_key=OUTBOUND,
+        )
+
+    def incident(self):
+        """Return the incident of the monitor, once there is one."""
+        return until("an incident", lambda: next(self._incidents(), None))
+
+    def _incidents(self):
+        for incident in self.way.sandbox.get("/control/bigpanda/incidents").json():
+            if any({"name": "monitor", "value": "shop"} in alert["tags"] for alert in incident["alerts"]):
+                yield incident
+
+    def webhooks(self):
+        """Return how BigPanda's webhooks were answered."""
+        sent = self.way.sandbox.get("/control/deliveries").json()
+        return [one["tries"] for one in sent if "/webhooks/bigpanda/" in one["url"]]
+
+    def callbacks(self):
+        found = self.way.sandbox.get("/control/bigpanda/webhook").json()["callbacks"]
+        return [{name: one[name] for name in ("event_type", "incident_id", "app_key")} for one in found]
+
+    def silences(self, *, over=False):
+        """Return Alertmanager's silences that are active, or over."""
+        found = self.way.alertmanager.get("/api/v2/silences").json()
+        return [one for one in found if (one["status"]["state"] == "expired") == over]
+
+    def state(self):
+        """Return how Alertmanager sees each alert that fires, by its monitor."""
+        return {one["labels"]["monitor"]: one["status"]["state"] for one in self.way.notified(DOWN)}
+
+    def settled(self, statuses):
+        """Return whether the bridge counts the incidents so."""
+        return all(
+            self.way.counted("vendorwatch_bridge_incidents", status=status) == count
+            for status, count in statuses.items()
+        )
+
+
+@pytest.fixture
+def trip(make_way):
+    return Trip(make_way)
+
+
+def test_down_shared_snoozed_woken_up(trip):
+    """Every step is heard on the other side, with the bridge killed while a snooze is on its way to Alertmanager."""
+    way = trip.way
+    shop = way.change("vigilmon/add", name="shop", url="http://shop.example.com/")
+    until("the monitor is up in Prometheus", lambda: len(way.query("vigilmon_monitor_up == 1")) == 1)
+    way.change("vigilmon/down", id=shop)
+    until("BigPanda has the event", lambda: way.accepted(monitor="shop", status="critical"))
+    incident = trip.incident()
+
+    way.change("bigpanda/share", incident=incident["id"])
+    until("the share is confirmed", trip.callbacks)
+    until("the incident is counted", lambda: trip.settled({"critical": 1}))
+
+    way.alertmanager.send(signal.SIGSTOP)
+    way.change("bigpanda/snooze", incident=incident["id"], seconds=3600)
+    until("the snooze was answered", lambda: trip.webhooks()[1:] == [[200]])
+    way.bridge.kill()
+    way.alertmanager.send(signal.SIGCONT)
+    assert trip.silences() == []
+    way.bridge.start()
+    until("the alert is suppressed", lambda: trip.state() == {"shop": "suppressed"})
+    (silence,) = trip.silences()
+    assert f"incident {incident['id']}" in silence["comment"]
+    assert {one["name"]: one["value"] for one in silence["matchers"]} == way.notified(DOWN)[0]["labels"]
+    assert not any(one["isRegex"] for one in silence["matchers"])
+
+    way.change("bigpanda/snooze", incident=incident["id"], seconds=7200)
+    until("the silence lasts longer", lambda: [one["endsAt"] for one in trip.silences()] > [silence["endsAt"]])
+    assert len(trip.silences()) == 1
+
+    way.change("bigpanda/unsnooze", incident=incident["id"])
+    until("the silence is gone", lambda: not trip.silences())
+    until("the alert is told again", lambda: trip.state() == {"shop": "active"})
+
+    way.change("vigilmon/up", id=shop)
+    until("BigPanda has the resolution", lambda: way.accepted(monitor="shop", status="ok"))
+    until("the incident is closed", lambda: trip.settled({"critical": 0, "ok": 1}))
+    assert trip.callbacks() == [{"event_type": "incident#new", "incident_id": incident["id"], "app_key": OUTBOUND}]
+    assert way.counted("vendorwatch_bridge_resolved_by_hand_total") == 0
+    assert "\nvendorwatch_bridge_incident_time_to_resolve_seconds_count 1.0\n" in way.bridge.get("/metrics").text
+    log = way.bridge.log.read_text()
+    assert not [secret for secret in (HEADER, CREDENTIALS.bigpanda.user_key) if secret in log]
+
+
+def test_a_silence_that_alertmanager_forgot_is_made_again_and_others_are_left_alone(trip):
+    """Alertmanager restarts without its memory while an incident is snoozed; an operator's own silence stays."""
+    way = trip.way
+    shop = way.change("vigilmon/add", name="shop", url="http://shop.example.com/")
+    until("the monitor is up in Prometheus", lambda: len(way.query("vigilmon_monitor_up == 1")) == 1)
+    way.change("vigilmon/down", id=shop)
+    until("BigPanda has the event", lambda: way.accepted(monitor="shop", status="critical"))
+    incident = trip.incident()
+    way.change("bigpanda/share", incident=incident["id"])
+    way.change("bigpanda/snooze", incident=incident["id"], seconds=3600)
+    until("there is a silence", trip.silences)
+
+    way.alertmanager.kill()
+    for file in (way.folder / "alertmanager").iterdir():
+        file.unlink()
+    way.alertmanager.start()
+    own = {**trip_silence(), "comment": "by an operator"}
+    way.alertmanager.post("/api/v2/silences", own).raise_for_status()
+    until("it is made again", lambda: len(trip.silences()) == 2)
+    way.change("bigpanda/resolve", incident=incident["id"])
+    until("only the operator's is left", lambda: [one["comment"] for one in trip.silences()] == ["by an operator"])
+    until("it is counted", lambda: way.counted("vendorwatch_bridge_resolved_by_hand_total", source="prod") == 1)
+    assert len(way.accepted(monitor="shop")) == 1
+
+
+def trip_silence():
+    return {
+        "matchers": [{"name": "alertname", "value": "Nothing", "isRegex": False}],
+        "startsAt": "2020-01-01T00:00:00Z",
+        "endsAt": "2100-01-01T00:00:00Z",
+        "createdBy": "vendorwatch-bridge",
+    }

@@ -64,8 +64,18 @@ class Database:
                 with self._writer.begin() as connection:
                     yield connection
             else:
-                with self._turn, self._writer.begin() as connection:
+                with self._a_turn(), self._writer.begin() as connection:
                     yield connection
+
+    @contextmanager
+    def _a_turn(self) -> Iterator[None]:
+        """Wait for our own writers no longer than for others': behind a locked database they would queue for ever."""
+        if not self._turn.acquire(timeout=BUSY_TIMEOUT):
+            raise Unavailable("database: busy")
+        try:
+            yield
+        finally:
+            self._turn.release()
 
     @contextmanager
     def read(self) -> Iterator[Connection]:

@@ -1,6 +1,7 @@
 """The way into the database: where it may be, what makes it durable, what its errors mean."""
 
 import sqlite3
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -175,3 +176,19 @@ def test_a_postgresql_that_is_not_there_is_unavailable():
     """At the start as later."""
     with pytest.raises(Unavailable, match=r"^database: not reached$"):
         Database("postgresql://nobody@127.0.0.1:1/nothing")
+
+
+def test_nobody_waits_for_ever_behind_a_writer_who_waits(tmp_path, monkeypatch):
+    """While one transaction takes long, the next is refused in time instead of queueing without a bound."""
+    monkeypatch.setattr("bridge.database.BUSY_TIMEOUT", 0.05)
+    database = Database(f"sqlite:///{tmp_path}/bridge.db")
+    with ThreadPoolExecutor(4) as threads, database.write():
+        waiting = [threads.submit(_write, database) for _ in range(4)]
+        assert {str(one.exception()) for one in waiting} == {"database: busy"}
+    _write(database)
+    database.close()
+
+
+def _write(database):
+    with database.write() as connection:
+        touch(connection)

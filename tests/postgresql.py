@@ -66,6 +66,12 @@ class Cluster:
         finally:
             engine.dispose()
 
+    def hang_up(self, database: str) -> None:
+        """End every connection to a database."""
+        self.execute(
+            f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '{database}'"  # noqa: S608  ours
+        )
+
     @staticmethod
     def _run(program: str, *arguments: object) -> None:
         """PostgreSQL refuses to run as root."""

@@ -1,0 +1,164 @@
+"""The disk is full, the database locked, read-only, gone or not ours: 503 until it is back, and nothing is lost."""
+
+import contextlib
+import sqlite3
+import subprocess
+import sys
+from collections.abc import Collection
+from itertools import count
+from pathlib import Path
+
+import pytest
+import requests
+
+from tests.system.bridging import Load, Sender, Station, alert, post, tool, webhook
+from tests.system.private import alone, fill, filler, inside, needs_mounts, small_disk
+from tests.system.running import PATIENCE, ROOT, Program, python, until
+
+pytestmark = pytest.mark.system
+
+IMPATIENT = """
+import sys
+from bridge import __main__, database
+database.BUSY_TIMEOUT = 0.5
+sys.exit(__main__.main())
+"""
+
+
+def refused(station: Station, bridge: Program, ready: Collection[int]) -> None:
+    """See that webhooks are answered 503 and nothing else, and that the rest of the program stands."""
+    names = (f"bulky{number}" for number in count())
+
+    def status() -> int:
+        found = alert(next(names), "critical", **{f"label{n}": "x" * 1000 for n in range(50)})
+        answer = post(bridge.url, webhook([found]))
+        if answer.status == 200:
+            station.ledger.note(f"prod:{found['fingerprint']}", "critical")
+        return answer.status
+
+    until("a webhook is refused", lambda: status() == 503)
+    assert {status() for _ in range(3)} == {503}
+    assert see(bridge, "/-/healthy") == 200
+    assert see(bridge, "/-/ready") in ready
+    assert see(bridge, "/metrics") == 200
+
+
+def see(bridge: Program, path: str) -> int:
+    return requests.get(bridge.url + path, timeout=PATIENCE).status_code
+
+
+def suffer(station: Station, bridge: Program, begin, end, ready: Collection[int] = (503,)) -> None:
+    """Tell stories while a fault begins and ends; the process stays the same, and all arrives."""
+    Sender([bridge.url], station.ledger).tell("early", "critical")
+    pid = bridge.pid
+    with Load([bridge.url], station.ledger, threads=3, alerts=3, pause=0.2):
+        begin()
+        try:
+            refused(station, bridge, ready)
+        finally:
+            end()
+    Sender([bridge.url], station.ledger).tell("early", "ok")
+    station.settle()
+    assert (bridge.pid, bridge.running) == (pid, True)
+    assert "Traceback" not in bridge.log.read_text()
+    assert bridge.get("/-/ready").status_code == 200
+    station.fresh(bridge.url)
+
+
+@pytest.fixture
+def disk(station, started, tmp_path):
+    """Start a bridge whose database is on a small disk of its own; give both."""
+    folder = tmp_path / "disk"
+    folder.mkdir()
+    command = small_disk(folder)
+    station.database = f"sqlite:///{folder}/bridge.db"
+    station.configure()
+    bridge = started(station.bridge(command=command))
+    return bridge, inside(bridge, folder)
+
+
+def whole(database: Path, copy: Path) -> bool:
+    """Tell whether a copy, taken while nothing is written, holds together."""
+    copy.write_bytes(database.read_bytes())
+    with contextlib.closing(sqlite3.connect(copy)) as connection:
+        return connection.execute("PRAGMA integrity_check").fetchone() == ("ok",)
+
+
+def test_disk_full(station, disk):
+    """No room for one page more: 503 until there is, and the database is whole. A page that is there can be written."""
+    bridge, folder = disk
+    suffer(station, bridge, lambda: fill(folder), lambda: filler(folder).unlink(), ready=(200, 503))
+    until("the database is whole", lambda: whole(folder / "bridge.db", station.folder / "copy.db"))
+
+
+def test_database_is_locked(station, started, tmp_path):
+    """Another process holds the database, a backup for example: 503 once it was waited for, then all goes on."""
+    station.configure()
+    bridge = started(station.bridge(command=[sys.executable, "-c", IMPATIENT]))
+    with contextlib.closing(sqlite3.connect(tmp_path / "bridge.db", timeout=30, isolation_level=None)) as other:
+        suffer(station, bridge, lambda: other.execute("BEGIN EXCLUSIVE"), lambda: other.execute("ROLLBACK"))
+
+
+def test_postgresql_stops_and_starts(station, started, postgresql_cluster):
+    """The server is killed and started again: 503 in between, and the connections mend themselves."""
+    station.database = postgresql_cluster.database()
+    station.configure()
+    bridge = started(station.bridge())
+    suffer(station, bridge, postgresql_cluster.stop, postgresql_cluster.start)
+
+
+def test_postgresql_is_read_only(station, started, postgresql_cluster):
+    """The server became a standby, or an operator said so: 503 until it can be written."""
+    station.database = postgresql_cluster.database()
+    name = station.database.rpartition("/")[2]
+
+    def change(value):
+        postgresql_cluster.execute(f"ALTER DATABASE {name} SET default_transaction_read_only = {value}")
+        postgresql_cluster.hang_up(name)
+
+    station.configure()
+    bridge = started(station.bridge())
+    suffer(station, bridge, lambda: change("on"), lambda: change("off"))
+
+
+def refuses_to_start(station: Station, command: list[str]) -> str:
+    """See that a bridge ends with status 1 before it listens; return its one line."""
+    flags = (f"--config.file={station.config_file}", "--web.listen-address=127.0.0.1:0")
+    done = subprocess.run([*command, *flags], cwd=ROOT, capture_output=True, text=True, check=False, timeout=PATIENCE)
+    assert done.returncode == 1, done.stderr
+    (line,) = done.stderr.splitlines()
+    return line
+
+
+def test_a_newer_schema(station, tmp_path):
+    """A database that a newer program has changed is not touched."""
+    station.configure()
+    tool(station, "dead-letters", "list")
+    with contextlib.closing(sqlite3.connect(tmp_path / "bridge.db")) as connection:
+        connection.execute("UPDATE schema_version SET version = 99")
+        connection.commit()
+    line = refuses_to_start(station, python("bridge"))
+    assert "database: its schema is version 99, this program knows" in line
+
+
+def test_a_network_file_system(station, tmp_path):
+    """SQLite loses data where locks are a promise of another machine."""
+    mounts = tmp_path / "mounts"
+    mounts.write_text(f"server:/export {tmp_path} nfs4 rw 0 0\n")
+    prepare = 'mount --bind "$0" /proc/$$/mounts'
+    needs_mounts(mounts, prepare)
+    station.configure()
+    line = refuses_to_start(station, alone(prepare, mounts, *python("bridge")))
+    assert line.endswith(f"database: {tmp_path}/bridge.db is on a network file system (nfs4), where SQLite loses data")
+
+
+def test_a_read_only_file_system(station, tmp_path):
+    """A database that cannot be written when the bridge starts is told in one line."""
+    folder = tmp_path / "disk"
+    folder.mkdir()
+    station.database = f"sqlite:///{folder}/bridge.db"
+    station.configure()
+    tool(station, "dead-letters", "list")
+    prepare = 'mount --bind "$0" "$0" && mount -o remount,bind,ro "$0"'
+    needs_mounts(folder, prepare)
+    assert "database: read-only" in refuses_to_start(station, alone(prepare, folder, *python("bridge")))

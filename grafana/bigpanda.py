@@ -91,12 +91,15 @@ def _environments() -> Panel:
 
 def _severities() -> Panel:
     each = "max by (account, bigpanda_environment, status, severity)"
-    expr = f"sum by (bigpanda_environment, severity) ({each} ({ACCOUNT('bigpanda_active_incidents')}))"
+    every = f"sum by (bigpanda_environment, severity) ({each} ({ACCOUNT('bigpanda_active_incidents')}))"
+    expr = f"max by (severity) ({every})"
     return lines(
         Text(
-            "Active, by severity", "Active incidents by environment and severity, stacked.", "✓ No incident was active."
+            "Active, by severity",
+            "Active incidents of each severity, in the environment that has the most of them, stacked.",
+            "✓ No incident is known to have been active.",
         ),
-        [query(expr, "{{bigpanda_environment}}: {{severity}}")],
+        [query(expr, "{{severity}}")],
         Look("short", decimals=0, named=("critical", "major", "warning", "minor", "unknown")),
         Size(12, 9),
         stacked=True,
@@ -118,7 +121,7 @@ def _oldest() -> Panel:
         Text(
             "Age of the oldest active incident",
             "By environment; beyond a day, see the runbook.",
-            "✓ No incident was active.",
+            "✓ No incident is known to have been active.",
         ),
         [query(f"time() - {began}", "{{bigpanda_environment}}")],
         Look("s", ((86400, palette.BAD),)),

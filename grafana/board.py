@@ -49,6 +49,7 @@ class Board:
             .timezone("browser")
             .links([_others(), self._runbook()])
         )
+        board.with_variable(variables.datasource())
         for variable in (variables.job(self.metrics), variables.instance(self.metrics), *self.chained):
             board.with_variable(variable)
         for section in self.sections:

@@ -7,7 +7,7 @@ from grafana_foundation_sdk.models.dashboard import Dashboard
 from grafana import palette
 from grafana.board import Board, Section
 from grafana.panels import Look, Panel, Size, Text, latencies, lines, query, stat_of
-from grafana.queries import ALL, BRIDGE, SOURCE
+from grafana.queries import ALL, BRIDGE, SOURCE, Scope
 from grafana.variables import chained
 
 PREFIX: Final = "vendorwatch_bridge_"
@@ -42,8 +42,7 @@ def _stock(name: str) -> str:
     return f"max({ALL(PREFIX + name)})"
 
 
-def _rate(name: str, by: str) -> str:
-    scope = ALL if "source" not in by else SOURCE
+def _rate(name: str, by: str, scope: Scope = ALL) -> str:
     return f"60 * sum by ({by}) (rate({scope(PREFIX + name)}[$__rate_interval]))"
 
 
@@ -98,13 +97,13 @@ def _notifications() -> Panel:
     text = Text(
         "Webhooks, by answer", "Webhooks per minute. Only `accepted` is a 200; senders try again after `unavailable`."
     )
-    asked = query(_rate("notifications_total", "receiver, source, outcome"), "{{source}}: {{outcome}}")
+    asked = query(_rate("notifications_total", "outcome", SOURCE), "{{outcome}}")
     return lines(text, [asked], Look("reqpm", named=("accepted", "unreadable", "unauthorized", "unavailable")), HALF)
 
 
 def _alerts() -> Panel:
     text = Text("Alerts in", "Alerts per minute within accepted webhooks; Alertmanager repeats a group's alerts.")
-    asked = query(_rate("alerts_total", "receiver, source, status"), "{{source}}: {{status}}")
+    asked = query(_rate("alerts_total", "status", SOURCE), "{{status}}")
     return lines(text, [asked], Look("cpm", named=("firing", "resolved")), HALF, stacked=True)
 
 
@@ -112,7 +111,7 @@ def _events() -> Panel:
     told = "Alerts per minute by what became of them. `unchanged`: BigPanda has it. `superseded`: a newer one waits."
     return lines(
         Text("What became of them", told),
-        [query(_rate("events_total", "outcome"), "{{outcome}}")],
+        [query(_rate("events_total", "outcome", SOURCE), "{{outcome}}")],
         Look("cpm", named=("queued", "unchanged", "superseded", "skipped", "quarantined")),
         HALF,
         stacked=True,
@@ -120,13 +119,9 @@ def _events() -> Panel:
 
 
 def _open() -> Panel:
-    expr = f"max by (source, status) ({SOURCE(PREFIX + 'open_alerts')})"
-    text = Text(
-        "Open alerts", "Alerts that are open, by source and the status BigPanda was told.", "✓ No alert was open."
-    )
-    return lines(
-        text, [query(expr, "{{source}}: {{status}}")], Look("short", named=("critical", "warning")), HALF, stacked=True
-    )
+    expr = f"sum by (status) (max by (source, status) ({SOURCE(PREFIX + 'open_alerts')}))"
+    text = Text("Open alerts", "Alerts that are open, by the status BigPanda was told.", "✓ No open alert is known.")
+    return lines(text, [query(expr, "{{status}}")], Look("short", named=("critical", "warning")), HALF, stacked=True)
 
 
 def _waiting() -> Panel:
@@ -190,8 +185,8 @@ def _doubts() -> Panel:
             "Per minute: alerts of a severity that is not known (sent as warning), and alerts that max_alerts cut off.",
         ),
         [
-            query(_rate("unmapped_severities_total", "source"), "{{source}}: unknown severity", "A"),
-            query(_rate("truncated_alerts_total", "source"), "{{source}}: cut off", "B"),
+            query(_rate("unmapped_severities_total", "source", SOURCE), "{{source}}: unknown severity", "A"),
+            query(_rate("truncated_alerts_total", "source", SOURCE), "{{source}}: cut off", "B"),
         ],
         Look("cpm"),
         HALF,

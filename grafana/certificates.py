@@ -13,7 +13,7 @@ from grafana.variables import chained
 LEFT: Final = certificates(ACCOUNT, "_expiry_days")
 VALID: Final = certificates(ACCOUNT, "_valid")
 PROBED: Final = certificates(ACCOUNT, "probe_success")
-DAYS: Final = Look("d", palette.DAYS_LEFT, palette.BAD, decimals=1)
+DAYS: Final = Look("none", palette.DAYS_LEFT, palette.BAD, decimals=1)
 NONE: Final = palette.words({"0": ("✓ none", palette.GOOD)})
 WHERE: Final = (Column("seen_by", "Seen by", width=130), Column("account", "Account", width=130))
 
@@ -40,7 +40,7 @@ def _now() -> list[Panel]:
     size = Size(4, 4)
     return [
         stat_of(Text("Known", "Certificates whose end is known."), f"count({LEFT})", Look(lowest=palette.CALM), size),
-        stat_of(Text("First to end", "Days until the first of them expires."), f"min({LEFT})", DAYS, size),
+        stat_of(Text("Least days left", "Days until the first of them expires."), f"min({LEFT})", DAYS, size),
         stat_of(
             Text("Within 14 days", "Certificates that expire within 14 days, or have expired."),
             f"sum(({LEFT}) < bool 14)",
@@ -77,8 +77,9 @@ def _all() -> Panel:
         *WHERE,
     ]
     told = "The first to end on top. ThousandEyes tells the end alone: whether clients accept it is not known there."
+    probed = f"({PROBED}) and on (account, host, seen_by) ({LEFT})"
     return table_of(
-        Text("Days left", told), {"days": LEFT, "valid": VALID, "probe": PROBED}, columns, Size(24, 14), "Days left"
+        Text("Days left", told), {"days": LEFT, "valid": VALID, "probe": probed}, columns, Size(24, 14), "Days left"
     )
 
 
@@ -86,7 +87,7 @@ def _refused() -> Panel:
     text = Text(
         "Refused by clients",
         "Expired, of another name, self-signed, without its intermediate, or not valid yet.",
-        "✓ Clients accept every certificate.",
+        "✓ No certificate is known that clients refuse.",
     )
     columns = [Column("host", "Host"), Column("Value", "Days left", DAYS, 120), *WHERE]
     refused = f"({VALID}) == 0"
@@ -99,7 +100,7 @@ def _unseen() -> Panel:
     text = Text(
         "Without TLS",
         "Endpoints that showed no certificate when the exporter last connected: down, filtered, or not TLS.",
-        "✓ Every endpoint shows a certificate.",
+        "✓ No endpoint is known to be without TLS.",
     )
     columns = [Column("host", "Host"), Column("Value", "Last look", Look(words=palette.SEEN), 120), *WHERE]
     return table_of(text, {"A": f"({PROBED}) == 0"}, columns, Size(12, 9), "Host")
@@ -107,8 +108,8 @@ def _unseen() -> Panel:
 
 def _first() -> Panel:
     return lines(
-        Text("The ten that end first", "Days left; a line that jumps up was renewed."),
+        Text("Days left, the ten that end first", "A line that jumps up was renewed."),
         [query(f"bottomk(10, {LEFT})", "{{host}}")],
-        Look("d", ((0, palette.BAD), (3, palette.WARN), (14, palette.GOOD)), palette.BAD),
+        Look("none", ((0, palette.BAD), (3, palette.WARN), (14, palette.GOOD)), palette.BAD),
         Size(24, 9),
     )

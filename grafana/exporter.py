@@ -150,7 +150,7 @@ def _failures() -> Panel:
         Text(
             "Requests that fail",
             "Requests per minute by target, endpoint and outcome, without those that end well.",
-            "✓ Every request ended well.",
+            "✓ No failed request is known.",
         ),
         [query(expr, NAME + " {{endpoint}}: {{outcome}}")],
         Look("reqpm", named=OUTCOMES[1:]),

@@ -80,7 +80,7 @@ def _counts() -> list[Panel]:
         ),
         stat_of(
             Text(
-                "Targets that fail", "Accounts and lists that the exporter cannot ask: silence from them means nothing."
+                "Failing targets", "Accounts and lists that the exporter cannot ask: silence from them means nothing."
             ),
             f"sum({polls} == bool 0)",
             Look(above=bad, words=NONE, link="exporter"),
@@ -125,7 +125,7 @@ def _wrong() -> Panel:
     text = Text(
         "Wrong now",
         "One row for each thing that is wrong. It is read from what the exporter knows: see below how old that is.",
-        "✓ Nothing is wrong, as far as is known.",
+        "✓ Nothing is known to be wrong. How far that can be trusted stands below.",
     )
     return table_of(text, WRONG, columns, Size(24, 13), "Level")
 
@@ -146,7 +146,7 @@ def _trouble() -> Panel:
         query(f"count({' or '.join(WRONG[name] for name in names)})", source, chr(ord("A") + place))
         for place, (source, names) in enumerate(counted)
     ]
-    text = Text("Wrong, by source", "How many things were wrong at the same time.", "✓ Nothing was wrong.")
+    text = Text("Wrong, by source", "How many things were wrong at the same time.", "✓ Nothing was known to be wrong.")
     return lines(
         text, queries, Look("short", decimals=0, named=[source for source, _ in counted]), Size(12, 9), stacked=True
     )

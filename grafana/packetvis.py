@@ -46,10 +46,12 @@ def _now() -> list[Panel]:
         ),
         stat_of(
             Text(
-                "Latest notification", "When PacketVis created the newest notification that it lists.", "✓ none listed"
+                "Latest notification",
+                "How long ago PacketVis created the newest notification that it lists.",
+                "✓ none listed",
             ),
-            f"1000 * max({latest})",
-            Look("dateTimeFromNow", lowest=palette.CALM),
+            f"time() - max({latest})",
+            Look("s", lowest=palette.CALM, decimals=0),
             size,
         ),
         stat_of(
@@ -98,7 +100,7 @@ def _new() -> Panel:
 def _by_type() -> Panel:
     each = f"max by (account, category, notification_type, severity) ({ACCOUNT('packetvis_notifications')})"
     return lines(
-        Text("Listed, by type", "How many notifications of each type were on the list.", "✓ Nothing has been listed."),
+        Text("Listed, by type", "How many notifications of each type were on the list.", "✓ No notification is known."),
         [query(f"sum by (notification_type) ({each})", "{{notification_type}}")],
         COUNT,
         Size(12, 9),
@@ -115,5 +117,5 @@ def _listed() -> Panel:
         Column("Value", "Listed", Look("none"), 100),
         Column("account", "Account"),
     ]
-    text = Text("Listed now", "What PacketVis lists now, old notifications included.", "✓ PacketVis lists nothing.")
+    text = Text("Listed now", "What PacketVis lists now, old notifications included.", "✓ No notification is known.")
     return table_of(text, {"A": each}, columns, Size(24, 9), "-Listed")

@@ -10,7 +10,10 @@ from typing import Final
 from grafana_foundation_sdk.builders.dashboard import ThresholdsConfig
 from grafana_foundation_sdk.models.dashboard import (
     DashboardRegexMapOptions,
+    DashboardSpecialValueMapOptions,
     RegexMap,
+    SpecialValueMap,
+    SpecialValueMatch,
     Threshold,
     ThresholdsMode,
     ValueMap,
@@ -74,6 +77,12 @@ def words(said: Mapping[str, tuple[str, str]]) -> list[ValueMapping]:
     ]
 
 
+def unknown(text: str) -> ValueMapping:
+    """Return the text for a value that is not there, in no colour that judges."""
+    absent = DashboardSpecialValueMapOptions(SpecialValueMatch.NULL_AND_NAN, ValueMappingResult(text=text, color=QUIET))
+    return SpecialValueMap(absent)
+
+
 def anything(text: str, colour: str) -> list[ValueMapping]:
     """Return the mapping from every value to one text: what is behind it is for the link."""
     return [RegexMap(DashboardRegexMapOptions(pattern=".+", result=ValueMappingResult(text=text, color=colour)))]
@@ -84,7 +93,7 @@ ANSWERS: Final = words({"1": ("✓ answers", GOOD), "0": ("✗ FAILS", BAD)})
 ACCEPTED: Final = words({"1": ("✓ accepted", GOOD), "0": ("✗ REFUSED", BAD)})
 SEEN: Final = words({"1": ("✓ seen", GOOD), "0": ("✗ no TLS", WARN)})
 CUT: Final = words({"0": ("✓ whole", GOOD), "1": ("▲ cut off", WARN)})
-QUIET_OR_NOT: Final = words({"0": ("✓ nothing new", GOOD), "1": ("▲ WARNING", BAD)})
+QUIET_OR_NOT: Final = words({"0": ("✓ quiet", GOOD), "1": ("▲ NEW", BAD)})
 HEARD: Final = words({"0": ("✓ heard", GOOD), "1": ("✗ SILENT", BAD)})
 ACTIVE: Final = words({"1": ("✓ checked", GOOD), "0": ("⏸ paused", QUIET)})
 LEVEL: Final = words({"critical": ("✗ critical", BAD), "warning": ("▲ warning", WARN)})

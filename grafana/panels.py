@@ -4,9 +4,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final, Protocol, Self, TypeVar
 
-from grafana_foundation_sdk.builders import bargauge, heatmap, stat, statetimeline, table, timeseries
+from grafana_foundation_sdk.builders import heatmap, stat, statetimeline, table, timeseries
 from grafana_foundation_sdk.builders.common import (
     GraphThresholdsStyleConfig,
+    HideSeriesConfig,
     ReduceDataOptions,
     StackingConfig,
     TableSortByFieldState,
@@ -21,11 +22,13 @@ from grafana_foundation_sdk.models import common, dashboard, prometheus
 from grafana_foundation_sdk.models import heatmap as heatmap_model
 from grafana_foundation_sdk.models.dashboard import DataTransformerConfig, DynamicConfigValue, ValueMapping
 
-from grafana.palette import GOOD, SERIES, Step, steps
+from grafana.palette import GOOD, SERIES, Step, steps, unknown
 from grafana.variables import PROMETHEUS
 
 Panel = Builder[dashboard.Panel]
 UNKNOWN: Final = "not known: no data"
+NOTHING: Final = "-"
+COUNTS: Final = ("short", "cpm", "epm", "reqpm")
 
 
 class _Dressed(Protocol):
@@ -90,6 +93,8 @@ class Column:
     title: str
     look: Look = PLAIN
     width: int = 0
+    bar: bool = False
+    """Whether a bar of the value's length stands beside it."""
     url: str = ""
     """Where a cell leads; its row's cells are `${__data.fields.TITLE}`."""
     hint: str = ""
@@ -131,22 +136,16 @@ def lines(text: Text, queries: Sequence[Dataquery], look: Look, size: Size, *, s
     for name in look.named:
         fixed = {"mode": "fixed", "fixedColor": SERIES[name]}
         panel.override_by_regexp(f"/(^|: ){name}$/", [DynamicConfigValue("color", fixed)])
-    panel.show_points(common.VisibilityMode.AUTO).line_width(2).fill_opacity(60 if stacked else 10)
+    panel.show_points(common.VisibilityMode.AUTO).line_width(2).fill_opacity(60 if stacked else 0)
     if stacked:
         panel.stacking(StackingConfig().mode(common.StackingMode.NORMAL)).draw_style(common.GraphDrawStyle.BARS)
     if look.above:
         panel.thresholds_style(_dashes())
+    if look.unit in COUNTS:
+        panel.axis_soft_max(1)
     if look.decimals is not None:
         panel.decimals(look.decimals)
     return panel
-
-
-def bars(text: Text, expr: str, legend: str, look: Look, size: Size) -> Panel:
-    """Return one horizontal bar for each series, with its name and number."""
-    panel = _dress(bargauge.Panel(), text, [query(expr, legend, now=True)], size, look.unit)
-    panel.min(0).thresholds(steps(look.above, look.lowest)).mappings(list(look.words))
-    panel.orientation(common.VizOrientation.HORIZONTAL).display_mode(common.BarGaugeDisplayMode.BASIC)
-    return panel.reduce_options(ReduceDataOptions().calcs(["lastNotNull"]))
 
 
 def timeline(text: Text, expr: str, legend: str, words: Sequence[ValueMapping], size: Size) -> Panel:
@@ -164,6 +163,7 @@ def latencies(text: Text, expr: str, size: Size) -> Panel:
     colours = HeatmapColorOptions().mode(heatmap_model.HeatmapColorMode.SCHEME).scheme("Blues").steps(64)
     panel.color(colours.reverse(reverse=False).exponent(0.5).fill(GOOD))
     panel.y_axis(YAxisConfig().unit("s").axis_placement(common.AxisPlacement.LEFT))
+    panel.hide_from(HideSeriesConfig().tooltip(tooltip=False).legend(legend=False).viz(viz=False))
     return panel.calculate(calculate=False).cell_gap(1).show_legend()
 
 
@@ -220,11 +220,15 @@ def _cells(column: Column) -> Iterator[DynamicConfigValue]:
     """Yield what makes a column's cells differ from the others."""
     look = column.look
     yield DynamicConfigValue("unit", look.unit)
+    yield DynamicConfigValue("noValue", NOTHING)
     if look.above:
         yield DynamicConfigValue("thresholds", steps(look.above, look.lowest).build())
-    if look.words:
-        yield DynamicConfigValue("mappings", list(look.words))
-    if look.above or look.words:
+    if look.words or look.above:
+        yield DynamicConfigValue("mappings", [*look.words, unknown(NOTHING)])
+    if column.bar:
+        yield DynamicConfigValue("min", 0)
+        yield DynamicConfigValue("custom.cellOptions", {"type": "gauge", "mode": "basic", "valueDisplayMode": "text"})
+    elif look.above or look.words:
         yield DynamicConfigValue("custom.cellOptions", {"type": "color-text"})
     if look.decimals is not None:
         yield DynamicConfigValue("decimals", look.decimals)

@@ -6,12 +6,12 @@ from grafana_foundation_sdk.models.dashboard import Dashboard
 
 from grafana import palette
 from grafana.board import Board, Section
-from grafana.panels import Column, Look, Panel, Size, Text, bars, lines, query, stat_of, table_of
+from grafana.panels import Column, Look, Panel, Size, Text, lines, query, stat_of, table_of
 from grafana.queries import ACCOUNT, EXPORTER, age, zero_while_polled
 from grafana.variables import chained
 
 COUNT: Final = Look("short", decimals=0)
-NONE: Final = "✓ No alert is active."
+NONE: Final = "✓ No active alert is known."
 RATIO: Final = Look("percentunit", ((0.9, palette.WARN), (0.99, palette.GOOD)), palette.BAD, decimals=1)
 
 
@@ -111,22 +111,24 @@ def _active() -> Panel:
 
 
 def _by_rule() -> Panel:
-    text = Text(
-        "By rule", "Active alerts of each alert rule: a rule that stands out is the outage, or wrongly set.", NONE
-    )
-    return bars(text, f"sort_desc(count by (rule) ({_each()}))", "{{rule}}", COUNT, Size(12, 8))
+    told = "Active alerts of each alert rule: a rule that stands out is the outage, or wrongly set."
+    return _ranked(Text("By rule", told, NONE), Column("rule", "Rule"))
 
 
 def _by_test() -> Panel:
-    text = Text(
-        "By test", "Active alerts of each test: many rules on one test mean that its target is in trouble.", NONE
-    )
-    return bars(text, f"sort_desc(count by (test) ({_each()}))", "{{test}}", COUNT, Size(12, 8))
+    told = "Active alerts of each test: many rules on one test mean that its target is in trouble."
+    return _ranked(Text("By test", told, NONE), Column("test", "Test"))
+
+
+def _ranked(text: Text, label: Column) -> Panel:
+    counted = f"count by ({label.name}) ({_each()})"
+    columns = [label, Column("Value", "Alerts", Look("none"), bar=True)]
+    return table_of(text, {"A": counted}, columns, Size(12, 8), "-Alerts")
 
 
 def _by_severity() -> Panel:
     return lines(
-        Text("By severity", "Active alerts of each severity, stacked.", "✓ No alert has been active."),
+        Text("By severity", "Active alerts of each severity, stacked.", "✓ No alert is known to have been active."),
         [query(_counted("thousandeyes_active_alerts", "severity"), "{{severity}}")],
         Look("short", decimals=0, named=("critical", "major", "minor", "info", "unknown")),
         Size(12, 9),
@@ -136,7 +138,7 @@ def _by_severity() -> Panel:
 
 def _by_type() -> Panel:
     return lines(
-        Text("By type", "Active alerts of each type of test, stacked.", "✓ No alert has been active."),
+        Text("By type", "Active alerts of each type of test, stacked.", "✓ No alert is known to have been active."),
         [query(_counted("thousandeyes_active_alerts", "alert_type"), "{{alert_type}}")],
         COUNT,
         Size(12, 9),
@@ -145,10 +147,11 @@ def _by_type() -> Panel:
 
 
 def _availability() -> Panel:
-    expr = f"min by (account, account_group, test_id) ({ACCOUNT('thousandeyes_test_availability_ratio')})"
+    each = f"min by (account, account_group, test_id) ({ACCOUNT('thousandeyes_test_availability_ratio')})"
+    expr = f"bottomk(10, {each})"
     return lines(
         Text(
-            "Availability",
+            "Availability, the ten lowest",
             "Part of the agents that reach the target, by test; only of tests whose results are read (`test_results`).",
             "No test's results are read: see test_results in exporter.yml.",
         ),
@@ -167,7 +170,7 @@ def _certificates() -> Panel:
     )
     columns = [
         Column("test_id", "Test", width=140),
-        Column("Value", "Days left", Look("d", palette.DAYS_LEFT, palette.BAD, decimals=1), 110),
+        Column("Value", "Days left", Look("none", palette.DAYS_LEFT, palette.BAD, decimals=1), 110),
         Column("account_group", "Account group"),
         Column("account", "Account"),
     ]

@@ -11,7 +11,7 @@ from grafana.queries import ACCOUNT, EXPORTER, age, monitors, per_monitor
 from grafana.variables import chained
 
 UPTIME: Final = Look("percent", ((99.0, palette.WARN), (99.9, palette.GOOD)), palette.BAD, decimals=2)
-DAYS: Final = Look("d", palette.DAYS_LEFT, palette.BAD, decimals=1)
+DAYS: Final = Look("none", palette.DAYS_LEFT, palette.BAD, decimals=1)
 STATE: Final = Look(words=palette.UP)
 WIDE: Final = Size(24, 9)
 
@@ -67,9 +67,9 @@ def _now() -> list[Panel]:
         ),
         stat_of(Text("Worst 7 days", "Uptime of the monitor with the worst week."), f"min({week})", UPTIME),
         stat_of(
-            Text("First to end", "Days until the first certificate of an https monitor expires."),
+            Text("Least days left", "Days until the first certificate of an https monitor expires."),
             f"min({days})",
-            Look("d", palette.DAYS_LEFT, palette.BAD, decimals=1, link="certificates"),
+            Look("none", palette.DAYS_LEFT, palette.BAD, decimals=1, link="certificates"),
         ),
         stat_of(
             Text("Age", "How long ago Vigilmon last answered for the account whose values are the oldest."),
@@ -131,7 +131,7 @@ def _incidents() -> Panel:
 
 
 def _open_incidents() -> Panel:
-    text = Text("Open now", "The monitors with an incident that is not resolved.", "✓ No incident is open.")
+    text = Text("Open now", "The monitors with an incident that is not resolved.", "✓ No open incident is known.")
     columns = [
         Column("monitor", "Monitor", url="${__data.fields.URL}", hint="Open the site"),
         Column("Value", "Incidents", Look("none"), 100),
@@ -143,10 +143,11 @@ def _open_incidents() -> Panel:
 
 
 def _certificates() -> Panel:
+    known = f"and on (account, monitor_id) {_each('vigilmon_certificate_expiry_days')}"
     queries = {
         "days": per_monitor(ACCOUNT, "vigilmon_certificate_expiry_days"),
         "valid": per_monitor(ACCOUNT, "vigilmon_certificate_valid"),
-        "probe": per_monitor(ACCOUNT, "vigilmon_certificate_probe_success"),
+        "probe": f"{per_monitor(ACCOUNT, 'vigilmon_certificate_probe_success')} {known}",
     }
     columns = [
         Column("monitor", "Monitor", url="${__data.fields.URL}", hint="Open the site"),

@@ -64,7 +64,7 @@ def _target(level: str, expr: str, wrong: str, section: str) -> str:
 
 
 def _bridge(level: str, expr: str, wrong: str, section: str) -> str:
-    return _row(expr, level=level, subject="bridge", wrong=wrong, **_ours("bridge", section))
+    return _row(expr, level=level, account="", subject="bridge", wrong=wrong, **_ours("bridge", section))
 
 
 def _programs_down() -> str:
@@ -72,7 +72,9 @@ def _programs_down() -> str:
     ours = " or ".join(f"last_over_time({ALL(metric)}[1d])" for metric in (EXPORTER, BRIDGE))
     down = f"({ALL('up')} == 0 and on (job, instance) ({ours})) + 1"
     described = _ours("exporter", "vendorwatchexporterdown")
-    return _row(down, level="critical", subject="$instance", wrong="Prometheus cannot scrape it", **described)
+    return _row(
+        down, level="critical", account="", subject="$instance", wrong="Prometheus cannot scrape it", **described
+    )
 
 
 WRONG: Final[dict[str, str]] = {

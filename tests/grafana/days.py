@@ -1,0 +1,179 @@
+"""Two days of a way: one on which nothing is wrong, and one on which all is wrong that a dashboard can show."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from threading import Thread
+from time import time
+from typing import Any
+
+import requests
+import yaml
+
+from tests.sandbox.settings import Settings
+from tests.system.running import until
+from tests.system.way import TOKEN, Way
+
+KINDS = ("good", "near_expiry", "expired", "self_signed", "silent")
+SITES = ("www", "shop", "api", "login", "mail", "docs")
+OLD = """\
+vendorwatch_config_last_reload_successful 1
+vendorwatch_poll_success{{collector="thousandeyes",account="old"}} 0
+vendorwatch_poll_last_success_timestamp_seconds{{collector="thousandeyes",account="old"}} {then}
+vendorwatch_bridge_outbox_oldest_event_timestamp_seconds {then}
+"""
+"""What takes half an hour to come about is told by a page in place of a program."""
+
+
+class OldPage:
+    """A program that says that nothing new came for an hour; `close` it, and it is one that is down."""
+
+    def __init__(self) -> None:
+        page = OLD.format(then=time() - 3600).encode()
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_GET(self) -> None:
+                self.send_response(200)
+                self.send_header("Content-Type", "text/plain; version=0.0.4")
+                self.end_headers()
+                self.wfile.write(page)
+
+            def log_message(self, *_: Any) -> None: ...
+
+        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.address = f"127.0.0.1:{self._server.server_address[1]}"
+        self._thread = Thread(target=self._server.serve_forever)
+        self._thread.start()
+
+    def close(self) -> None:
+        """Answer no more; may be called twice."""
+        if self._thread.is_alive():
+            self._server.shutdown()
+            self._thread.join()
+            self._server.server_close()
+
+
+@dataclass
+class Day(Way):
+    """A way with TLS endpoints of these kinds, a reconciler, a watchdog, and perhaps one more page to scrape."""
+
+    kinds: Sequence[str] = ("good",)
+    also: Sequence[str] = ()
+    """Further addresses, scraped as `vendorwatch-old`."""
+    hosts: list[dict[str, Any]] = field(default_factory=list)
+
+    def prepare(self) -> None:
+        """Start the vendors with their TLS endpoints; the world is empty."""
+        self.start_sandbox()
+        self.hosts = [self.change("certificates/open", kind=kind) for kind in self.kinds]
+        self.endpoints = [host["endpoint"] for host in self.hosts]
+        root = self.folder / "root.pem"
+        root.write_bytes(self.sandbox.get("/control/certificates/root.pem").content)
+        trusting = {"ca_file": str(root)}
+        self.targets = {
+            "thousandeyes": {"test_results": "all"},
+            "vigilmon": trusting,
+            "certificates": trusting,
+            **self.targets,
+        }
+        self.change("bigpanda/add_environment", name="Network", id="network", tag="team", value="network")
+
+    def configure(self) -> None:
+        """Write every configuration file."""
+        alertmanager = {"receiver": "alertmanager", "bearer_token": TOKEN}
+        reconcile = {"urls": [self.alertmanager.url], "interval": "2s", "min_uptime": "0s"}
+        prod = {**alertmanager, "source": "prod", "reconcile": reconcile, "watchdog": {"max_silence": "5m"}}
+        self.bridge_settings = {"receivers": [prod, {**alertmanager, "source": "dark", **self.receiver_settings}]}
+        super().configure()
+        path = self.folder / "prometheus.yml"
+        content = yaml.safe_load(path.read_text())
+        if self.also:
+            content["scrape_configs"].append(
+                {"job_name": "vendorwatch-old", "static_configs": [{"targets": list(self.also)}]}
+            )
+        path.write_text(yaml.safe_dump(content))
+
+    def post(self, body: bytes | dict[str, Any], source: str = "dark") -> int:
+        """Send the bridge a webhook as an Alertmanager would; return the status of its answer."""
+        headers = {"Authorization": f"Bearer {TOKEN}", "Content-Type": "application/json"}
+        whole = {"data": body} if isinstance(body, bytes) else {"json": body}
+        url = f"{self.bridge.url}/webhooks/alertmanager/{source}"
+        return requests.post(url, headers=headers, timeout=10, **whole).status_code
+
+
+def healthy(folder: Path) -> Day:
+    """Start a day on which all is well: monitors that are up, good certificates, an empty BigPanda."""
+    day = Day(folder)
+    day.prepare()
+    for site in SITES:
+        day.change("vigilmon/add", name=site, url=f"http://{site}.example.com/")
+        day.change("thousandeyes/add_test", name=f"{site}-http")
+    day.change("vigilmon/add", name="secure", url=day.hosts[0]["url"])
+    day.change("thousandeyes/add_rule", name="HTTP response code", severity="critical")
+    day.change("packetvis/notify", type="newprefix", severity=1, age=2 * 86400)
+    return day.start()
+
+
+def outage(folder: Path, old: OldPage) -> Day:
+    """Start a day on which everything is wrong that a dashboard can show."""
+    day = Day(folder, kinds=KINDS, also=[old.address], receiver_settings={"watchdog": {"max_silence": "3s"}})
+    day.prepare()
+    day.change("populate", monitors=30, endpoints=[host["url"] for host in day.hosts])
+    day.start()
+    until(
+        "the exporter has asked everybody",
+        lambda: day.query("vendorwatch_api_rate_limit_remaining") and day.query("bigpanda_incidents"),
+    )
+    day.change("packetvis/notify", type="hijack", severity=4)
+    day.change("faults", vendor="packetvis", kind="status", code=500, count=2)
+    _at_the_door(day)
+    _at_bigpanda(day)
+    return day
+
+
+def alert(name: str, **labels: str) -> dict[str, Any]:
+    """Return an alert within a webhook, firing since a minute ago."""
+    return {
+        "status": "firing",
+        "labels": {"alertname": name, "severity": "critical", "host": "db1", **labels},
+        "annotations": {"summary": name},
+        "startsAt": "2026-01-01T00:00:00Z",
+        "endsAt": "0001-01-01T00:00:00Z",
+        "fingerprint": f"{abs(hash(name)):016x}"[:16],
+        "generatorURL": "",
+    }
+
+
+def webhook(*alerts: dict[str, Any], truncated: int = 0) -> dict[str, Any]:
+    """Return a webhook of Alertmanager with these alerts."""
+    return {
+        "version": "4",
+        "groupKey": "{}:{}",
+        "truncatedAlerts": truncated,
+        "status": "firing",
+        "receiver": "bigpanda",
+        "groupLabels": {},
+        "commonLabels": {},
+        "commonAnnotations": {},
+        "externalURL": "http://alertmanager",
+        "alerts": list(alerts),
+    }
+
+
+def _at_the_door(day: Day) -> None:
+    """Send what cannot be read, what is not understood, and what was cut off."""
+    assert day.post(b"not json") == 400
+    assert day.post(webhook(alert("Odd", severity="odd"), truncated=3)) == 200
+
+
+def _at_bigpanda(day: Day) -> None:
+    """Let BigPanda refuse one event, and then be away."""
+    path = Settings().bigpanda and "/data/v2/alerts"
+    until("events have been accepted", lambda: day.counted("vendorwatch_bridge_deliveries_total", outcome="accepted"))
+    fault = day.change("faults", vendor="bigpanda", kind="status", path=path, code=400)
+    day.post(webhook(alert("Refused")))
+    until("an event is set aside", lambda: "vendorwatch_bridge_dead_letters 0.0" not in day.bridge.get("/metrics").text)
+    day.change("faults/clear", number=fault)
+    day.change("faults", vendor="bigpanda", kind="status", path=path, code=503)
+    day.post(webhook(alert("Waits")))

@@ -1,0 +1,151 @@
+"""The rules of Grafana's dashboard-linter, each as a test of every dashboard, without exclusion."""
+
+import promql_parser
+import pytest
+
+from tests.grafana.boards import BUILT_IN, LABEL_VALUES, PATHS, load, panels, variables
+from tests.grafana.promql import is_call, matchers, nodes, parse, selectors
+
+BOARDS = {path.stem: load(path) for path in PATHS}
+PANELS = [(name, panel) for name, board in BOARDS.items() for panel in panels(board)]
+TARGETS = [(name, panel, target) for name, panel in PANELS for target in panel["targets"]]
+UNITS = {
+    "none", "short", "string", "s", "percent", "percentunit", "bytes", "cpm", "epm", "reqpm", "dateTimeFromNow"
+}  # fmt: skip
+"""Of Grafana's units, those in use; each is one that dashboard-linter accepts."""
+
+every_board = pytest.mark.parametrize("board", BOARDS.values(), ids=BOARDS)
+every_panel = pytest.mark.parametrize(
+    "panel", [panel for _, panel in PANELS], ids=[f"{n}-{p['title']}" for n, p in PANELS]
+)
+every_target = pytest.mark.parametrize(
+    "expr", [target["expr"] for *_, target in TARGETS], ids=[f"{n}-{p['title']}-{t['refId']}" for n, p, t in TARGETS]
+)
+
+
+def without_ranges(expr):
+    """Return the query with the variables that stand for a time replaced, the others as they are."""
+    for name, value in BUILT_IN.items():
+        expr = expr.replace(f"${name}", value)
+    return expr
+
+
+@every_board
+def test_template_datasource_rule(board):
+    """One choice of the data source, named `datasource` and labelled "Data source"."""
+    (source,) = variables(board, "datasource").values()
+    assert (source["name"], source["label"], source["query"]) == ("datasource", "Data source", "prometheus")
+
+
+@every_board
+@pytest.mark.parametrize(("name", "label"), [("job", "Job"), ("instance", "Instance")])
+def test_template_job_and_instance_rules(board, name, label):
+    """`job` and `instance` are queries with a label, several may be chosen, and all means any."""
+    variable = variables(board)[name]
+    assert variable["label"] == label
+    assert variable["datasource"] == {"type": "prometheus", "uid": "${datasource}"}
+    assert variable["multi"] is True
+    assert variable["includeAll"] is True
+    assert variable["allValue"] == ".+"
+
+
+@every_board
+def test_template_label_promql_rule(board):
+    """Every variable's query is `label_values(selector, label)`, and the selector is PromQL."""
+    for variable in variables(board).values():
+        found = LABEL_VALUES.fullmatch(variable["query"])
+        assert found, variable["query"]
+        parse(found["selector"])
+
+
+@every_board
+def test_template_on_time_change_reload_rule(board):
+    """A query variable is asked again when the time changes."""
+    assert {variable["refresh"] for variable in variables(board).values()} == {2}
+
+
+@every_board
+def test_variables_are_chained(board):
+    """After job come instance and then those of the dashboard, each among what is chosen before it."""
+    names = list(variables(board))
+    assert names[:2] == ["job", "instance"]
+    assert 'job=~"$job"' in variables(board)["instance"]["query"]
+    for name in names[2:]:
+        assert 'job=~"$job", instance=~"$instance"' in variables(board)[name]["query"]
+
+
+@every_board
+def test_uneditable_dashboard(board):
+    """Changes are made in the code."""
+    assert board["editable"] is False
+
+
+@every_panel
+def test_panel_datasource_rule(panel):
+    """Every panel and every query asks the chosen data source."""
+    for asked in [panel, *panel["targets"]]:
+        assert asked["datasource"] == {"type": "prometheus", "uid": "${datasource}"}
+
+
+@every_panel
+def test_panel_title_description_rule(panel):
+    """Every panel has a title and says what it shows."""
+    assert panel["title"]
+    assert len(panel["description"]) > 20
+    assert panel["description"].rstrip("?").endswith(".") or panel["description"].endswith("?")
+
+
+@every_panel
+def test_panel_units_rule(panel):
+    """Every panel has a unit that Grafana knows, and so has every column."""
+    config = panel["fieldConfig"]
+    told = [value["value"] for each in config["overrides"] for value in each["properties"] if value["id"] == "unit"]
+    assert {config["defaults"]["unit"], *told} <= UNITS
+
+
+@every_panel
+def test_panel_no_targets_rule(panel):
+    """Every panel asks something."""
+    assert panel["targets"]
+    assert all(target["expr"] for target in panel["targets"])
+    names = [target["refId"] for target in panel["targets"]]
+    assert len(names) == len(set(names))
+
+
+@every_panel
+def test_an_empty_panel_says_why(panel):
+    """Instead of Grafana's "No data" there is a text."""
+    assert panel["fieldConfig"]["defaults"]["noValue"]
+
+
+@every_target
+def test_target_promql_rule(expr):
+    """Every query is PromQL."""
+    parse(without_ranges(expr))
+
+
+@every_target
+def test_target_job_and_instance_rules(expr):
+    """Every selector carries job and instance."""
+    for selector, _ in selectors(parse(without_ranges(expr))):
+        asked = matchers(selector)
+        assert (asked["job"], asked["instance"]) == ("=~$job", "=~$instance"), selector
+
+
+@every_target
+def test_target_rate_interval_rule(expr):
+    """`rate` and `irate` are taken over $__rate_interval; any other range stands within a function call."""
+    marked = expr.replace("$__rate_interval", "77s").replace("$__range", "10m")
+    for node, above in nodes(parse(marked)):
+        if isinstance(node, promql_parser.MatrixSelector | promql_parser.SubqueryExpr):
+            assert isinstance(above[0], promql_parser.Call), expr
+        if is_call(node, "rate", "irate"):
+            assert node.args[0].range.total_seconds() == 77, expr
+
+
+@every_target
+def test_target_counter_agg_rule(expr):
+    """A counter stands within rate, irate or increase."""
+    for selector, above in selectors(parse(without_ranges(expr))):
+        if (selector.name or "").endswith("_total"):
+            assert any(is_call(node, "rate", "irate", "increase") for node in above), expr

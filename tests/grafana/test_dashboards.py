@@ -1,0 +1,142 @@
+import json
+import re
+from itertools import combinations
+
+import pytest
+import yaml
+from grafana_foundation_sdk.cog.encoder import JSONEncoder
+from grafana_foundation_sdk.cog.plugins import register_default_plugins
+from grafana_foundation_sdk.models.dashboard import Dashboard
+
+from grafana.__main__ import main
+from grafana.board import RUNBOOKS
+from grafana.every import DASHBOARDS, text
+from grafana.wrong import WRONG
+from tests.deploy.shipped import DEPLOY, RULES
+from tests.grafana.boards import FOLDER, PATHS, load, panels
+from tests.system.running import ROOT
+
+KINDS = {"stat", "timeseries", "table", "state-timeline", "heatmap"}
+COLUMNS = 24
+every_board = pytest.mark.parametrize("path", PATHS, ids=lambda path: path.stem)
+
+
+def test_the_files_are_what_the_code_says(tmp_path):
+    """Whoever changes the code runs `python -m grafana`, and whoever changes the files changes the code."""
+    assert main([str(tmp_path)]) == 0
+    assert [path.name for path in PATHS] == sorted(path.name for path in tmp_path.iterdir())
+    for path in PATHS:
+        assert path.read_text(encoding="utf-8") == (tmp_path / path.name).read_text(encoding="utf-8"), (
+            "python -m grafana"
+        )
+
+
+@every_board
+def test_grafanas_own_types_hold_all_of_it(path):
+    """Read into the types made from Grafana's schema and written again, nothing is lost, changed or refused."""
+    register_default_plugins()
+    board = load(path)
+    again = json.loads(json.dumps(Dashboard.from_json(board), cls=JSONEncoder))
+    assert again == board
+
+
+@every_board
+def test_a_dashboard_has_an_identity_that_stays(path):
+    """The address is the file's name; nothing of the machine it was made on is in it."""
+    board = load(path)
+    assert board["uid"] == path.stem
+    assert board["title"].startswith("vendorwatch / ")
+    assert board["description"]
+    assert board["tags"] == ["vendorwatch"]
+    assert board["schemaVersion"] >= 41
+    assert board["timezone"] == "browser"
+    assert board["graphTooltip"] == 1
+    assert "id" not in board
+    assert "__inputs" not in board
+    assert {each["name"]: each["current"]["value"] for each in board["templating"]["list"]} == {
+        each["name"]: "default" if each["type"] == "datasource" else ["$__all"] for each in board["templating"]["list"]
+    }
+
+
+@every_board
+def test_a_dashboard_leads_to_the_others_and_to_its_runbook(path):
+    """One menu of the set, one link to a page of deploy/runbooks."""
+    others, runbook = load(path)["links"]
+    assert (others["type"], others["tags"], others["keepTime"]) == ("dashboards", ["vendorwatch"], True)
+    page = runbook["url"].removeprefix(RUNBOOKS + "/")
+    assert (DEPLOY / "runbooks" / page).exists()
+
+
+def test_links_go_where_the_rules_lead_to():
+    """One address of runbooks for all that is shipped."""
+    urls = {url for path in RULES for url in re.findall(r"runbook_url: (.*)/\w+\.md#", path.read_text())}
+    assert urls == {RUNBOOKS}
+
+
+@pytest.mark.parametrize("name", WRONG)
+def test_what_is_wrong_leads_to_a_dashboard_and_a_section_that_exist(name):
+    """Each row of the overview names both."""
+    given = dict(re.findall(r'"(level|source|board|runbook)", "([^"]+)", "", ""', WRONG[name]))
+    assert given["level"] in {"critical", "warning"}
+    assert FOLDER / f"vendorwatch-{given['board']}.json" in PATHS
+    page, anchor = given["runbook"].split("#")
+    headings = (DEPLOY / "runbooks" / page).read_text(encoding="utf-8").splitlines()
+    assert anchor in {line.removeprefix("## ").lower() for line in headings if line.startswith("## ")}
+
+
+@every_board
+def test_data_links_lead_somewhere(path):
+    """A link within the set names a dashboard of it, unless the row does."""
+    for url in re.findall(r'"url": "/d/([^?"]+)', path.read_text(encoding="utf-8")):
+        assert url == "vendorwatch-${__value.raw}" or FOLDER / f"{url}.json" in PATHS
+
+
+@every_board
+def test_panels_are_of_kinds_that_stay_and_do_not_overlap(path):
+    """No panel of a kind that Grafana gave up; each has a number and a place of its own on the grid."""
+    board = load(path)
+    assert {panel["type"] for panel in panels(board)} <= KINDS
+    assert sorted(panel["id"] for panel in board["panels"]) == list(range(1, len(board["panels"]) + 1))
+    assert all(panel["gridPos"]["x"] + panel["gridPos"]["w"] <= COLUMNS for panel in board["panels"])
+    for one, other in combinations(board["panels"], 2):
+        assert not overlap(one["gridPos"], other["gridPos"]), (one["title"], other["title"])
+
+
+def overlap(one, other):
+    across = one["x"] < other["x"] + other["w"] and other["x"] < one["x"] + one["w"]
+    return across and one["y"] < other["y"] + other["h"] and other["y"] < one["y"] + one["h"]
+
+
+@every_board
+def test_a_colour_never_speaks_alone(path):
+    """What is green or red elsewhere has a word here, and no colour that colour-blind people mistake."""
+    board = load(path)
+    for panel in panels(board):
+        for mapping in mappings(panel):
+            assert all(result["text"] for result in mapping), panel["title"]
+    assert not re.search(
+        r'"(color|fixedColor)": "(green|red|dark-red|semi-dark-green)"', path.read_text(encoding="utf-8")
+    )
+
+
+def mappings(panel):
+    """Yield the results of each mapping of a panel, its overrides' included."""
+    config = panel["fieldConfig"]
+    stated = [*config["defaults"].get("mappings", [])]
+    for override in config["overrides"]:
+        stated += [each for one in override["properties"] if one["id"] == "mappings" for each in one["value"]]
+    for mapping in stated:
+        options = mapping["options"]
+        yield list(options.values()) if mapping["type"] == "value" else [options["result"]]
+
+
+def test_every_dashboard_is_in_the_documents_and_provisioned():
+    """The README names each; the provider reads the folder that compose.yml mounts."""
+    readme = (ROOT / "grafana/README.md").read_text(encoding="utf-8")
+    for dashboard in DASHBOARDS:
+        assert f"| {dashboard.title.removeprefix('vendorwatch / ')} |" in readme
+        assert text(dashboard).endswith("}\n")
+    provider = yaml.safe_load((ROOT / "grafana/provisioning/dashboards/vendorwatch.yml").read_text())["providers"][0]
+    assert f"../grafana/dashboards:{provider['options']['path']}:ro" in (DEPLOY / "compose.yml").read_text()
+    sources = yaml.safe_load((ROOT / "grafana/provisioning/datasources/prometheus.yml").read_text())["datasources"]
+    assert [(source["type"], source["isDefault"]) for source in sources] == [("prometheus", True)]

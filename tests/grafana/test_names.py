@@ -1,0 +1,64 @@
+import re
+
+import pytest
+
+from tests.grafana.boards import LABEL_VALUES, PATHS, filled, load, panels, queries, variables
+from tests.grafana.promql import asked_labels, labels, matchers, names, parse, selectors, served
+
+VALUE = re.compile(r"Value(?: #(?P<query>.+))?")
+every_query = pytest.mark.parametrize("query", list(queries()), ids=lambda query: query.id)
+TABLES = [(path.stem, panel) for path in PATHS for panel in panels(load(path)) if panel["type"] == "table"]
+
+
+def holds(tree):
+    """See that a query names metrics that are served, and labels that they have."""
+    for selector, _ in selectors(tree):
+        for name in names(selector):
+            assert name in served(), name
+            assert set(matchers(selector)) - {"__name__"} <= served()[name], (name, matchers(selector))
+    assert asked_labels(tree) <= labels(tree)
+
+
+@every_query
+def test_a_query_names_what_the_programs_serve(query):
+    """Every metric is stated by a program; a label in a selector is its own, any other that of a metric asked."""
+    holds(parse(query.filled))
+
+
+@pytest.mark.parametrize("path", PATHS, ids=lambda path: path.stem)
+def test_a_variable_names_what_the_programs_serve(path):
+    """A choice that no series has would be empty, and all panels with it."""
+    for name, variable in variables(load(path)).items():
+        asked = LABEL_VALUES.fullmatch(filled(variable["query"]))
+        tree = parse(asked["selector"])
+        holds(tree)
+        assert asked["label"] == name
+        assert name in labels(tree)
+
+
+@pytest.mark.parametrize("path", PATHS, ids=lambda path: path.stem)
+def test_a_legend_names_labels_that_the_query_has(path):
+    """A label that is not there would be an empty name."""
+    for panel in panels(load(path)):
+        for target in panel["targets"]:
+            told = set(re.findall(r"\{\{(\w+)\}\}", target["legendFormat"]))
+            assert told <= labels(parse(filled(target["expr"]))), panel["title"]
+
+
+@pytest.mark.parametrize(
+    "panel", [panel for _, panel in TABLES], ids=[f"{name}-{panel['title']}" for name, panel in TABLES]
+)
+def test_a_table_has_its_columns(panel):
+    """Each column is a label of a query or the value of one, and each has its own title and look."""
+    trees = {target["refId"]: parse(filled(target["expr"])) for target in panel["targets"]}
+    organize = next(each for each in panel["transformations"] if each["id"] == "organize")["options"]
+    for column in organize["indexByName"]:
+        value = VALUE.fullmatch(column)
+        if value is None:
+            assert any(column in labels(tree) for tree in trees.values()), column
+        else:
+            assert (value["query"] in trees) if len(trees) > 1 else value["query"] is None
+    titles = sorted(organize["renameByName"].values())
+    assert titles == sorted(override["matcher"]["options"] for override in panel["fieldConfig"]["overrides"])
+    sorted_by = [each["displayName"] for each in panel["options"].get("sortBy", [])]
+    assert set(sorted_by) <= set(titles)

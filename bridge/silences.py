@@ -107,10 +107,11 @@ def _end(kept: Kept, now: float) -> float:
 
 
 def comment(kept: Kept) -> str:
-    """Return what an operator reads beside the silence: which incident, and who."""
+    """Return what an operator reads beside the silence: which incident, and who. No name in it can look like a mark."""
     who = f"; {kept.who[:_LONGEST_NAME]}" if kept.who else "; BigPanda does not say by whom"
     link = f"; {kept.link}" if kept.link else ""
-    return f"Snoozed in BigPanda: incident {kept.id}{who}{link}. Wake it there to end this silence."
+    told = f"Snoozed in BigPanda: incident {kept.id}{who}{link}. Wake it there to end this silence."
+    return told.replace("[", "(").replace("]", ")")
 
 
 def mark(owner: str, key: str) -> str:

@@ -4,7 +4,7 @@ import pytest
 
 from bridge.alert import Alert
 from bridge.event import Status
-from bridge.ledger import Action, Kind, Known, Reason, Waiting, decide
+from bridge.ledger import Action, Kind, Known, Reason, Waiting, decide, resend
 
 NOW = 10_000.5
 CRITICAL, WARNING, OK = Status.CRITICAL, Status.WARNING, Status.OK
@@ -124,3 +124,23 @@ def test_a_firing_that_began_before_the_last_end_is_doubtful(starts_at, doubtful
     """A stale peer and a genuine re-fire look alike: it is sent, and marked."""
     decision = decided(known(OK, ended_at=9_400.0), alert(starts_at=starts_at), CRITICAL)
     assert (decision.action, decision.doubtful) == (Action.QUEUE, doubtful)
+
+
+@pytest.mark.parametrize(
+    ("before", "action", "withdraw"),
+    [
+        (None, Action.UNCHANGED, False),
+        (known(OK), Action.UNCHANGED, False),
+        (known(waiting=waiting(Kind.OPEN)), Action.UNCHANGED, False),
+        (known(), Action.QUEUE, False),
+        (known(waiting=waiting(Kind.UPDATE)), Action.QUEUE, True),
+    ],
+    ids=["unknown", "over", "its firing waits", "it fires", "an update waits"],
+)
+def test_what_still_fires_is_sent_anew_and_nothing_else(before, action, withdraw):
+    """It states its status once more, later than the last time; an update that waits gives way to it."""
+    decision = resend(before, now=NOW)
+    assert (decision.action, decision.withdraw) == (action, withdraw)
+    if action is Action.QUEUE:
+        told = (decision.kind, decision.status, decision.timestamp, decision.reason)
+        assert told == (Kind.OPEN, before.status, 10_000, Reason.SENT_ANEW)

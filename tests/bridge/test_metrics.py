@@ -13,6 +13,7 @@ STOCK = Stock(
     dead_resolutions=1,
     quarantined=4,
     open_alerts={("prod", "critical"): 5},
+    incidents={("All", "warning"): 6},
 )
 
 
@@ -25,6 +26,7 @@ def test_every_family_of_the_interface_is_served():
     metrics = Metrics()
     metrics.watch(lambda: STOCK)
     metrics.expect("alertmanager", "prod")
+    metrics.expect_incidents("panda")
     metrics.reconciled.labels("prod", "closed").inc()
     served = page(metrics)
     for sample in (
@@ -43,6 +45,14 @@ def test_every_family_of_the_interface_is_served():
         'truncated_alerts_total{source="prod"} 0.0',
         'reconciled_alerts_total{action="closed",source="prod"} 1.0',
         "destination_up 1.0",
+        'incidents{bigpanda_environment="All",status="warning"} 6.0',
+        "incident_time_to_acknowledge_seconds_count 0.0",
+        'incident_time_to_resolve_seconds_bucket{le="604800.0"} 0.0',
+        'resolved_by_hand_total{source="prod"} 0.0',
+        'callbacks_total{outcome="retry",source="panda"} 0.0',
+        'silences_total{action="created",source="panda"} 0.0',
+        'silence_failures_total{source="panda"} 0.0',
+        'sent_anew_total{source="panda"} 0.0',
     ):
         assert f"vendorwatch_bridge_{sample}\n" in served
     assert "process_cpu_seconds_total" in served
@@ -56,6 +66,7 @@ def test_promtool_finds_nothing():
     metrics = Metrics()
     metrics.watch(lambda: STOCK)
     metrics.expect("alertmanager", "prod")
+    metrics.expect_incidents("panda")
     found = subprocess.run(
         ["promtool", "check", "metrics"], input=page(metrics).encode(), capture_output=True, check=False
     )

@@ -115,6 +115,15 @@ def test_a_silence_is_ours_by_its_author_and_its_mark(created_by, comment, key):
     assert marked(created_by, comment, OWNER) == key
 
 
+@pytest.mark.parametrize(
+    "said", [{"who": mark("x/y", "k")}, {"number": mark(OWNER, "prod:9")}, {"link": "http://[::1]/"}]
+)
+def test_no_name_in_bigpanda_can_pass_for_a_mark(said):
+    """Else the silence would not be known again, or taken for another's."""
+    one = should(incident(**said))["prod:1"]
+    assert marked(CREATED_BY, one.comment, OWNER) == "prod:1"
+
+
 def test_what_is_as_it_should_be_is_left_alone():
     """Alertmanager writes milliseconds."""
     want = should(incident())

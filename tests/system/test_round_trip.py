@@ -17,7 +17,7 @@ DOWN = "VigilmonMonitorDown"
 class Trip:
     """One way, whose BigPanda tells the bridge of its incidents."""
 
-    def __init__(self, make_way):
+    def __init__(self, make_way, form):
         self.way = make_way()
         addresses = self.way.addresses
         self.way.bridge_settings = {
@@ -43,6 +43,7 @@ class Trip:
             headers={"x-api-key": HEADER},
             expects_callbacks=True,
             app_key=OUTBOUND,
+            form=form,
         )
 
     def incident(self):
@@ -81,10 +82,11 @@ class Trip:
 
 
 @pytest.fixture
-def trip(make_way):
-    return Trip(make_way)
+def trip(make_way, request):
+    return Trip(make_way, request.param)
 
 
+@pytest.mark.parametrize("trip", ["v1"], indirect=True)
 def test_down_shared_snoozed_woken_up(trip):
     """Every step is heard on the other side, with the bridge killed while a snooze is on its way to Alertmanager."""
     way = trip.way
@@ -129,6 +131,7 @@ def test_down_shared_snoozed_woken_up(trip):
     assert not [secret for secret in (HEADER, CREDENTIALS.bigpanda.user_key) if secret in log]
 
 
+@pytest.mark.parametrize("trip", ["v2"], indirect=True)
 def test_a_silence_that_alertmanager_forgot_is_made_again_and_others_are_left_alone(trip):
     """Alertmanager restarts without its memory while an incident is snoozed; an operator's own silence stays."""
     way = trip.way

@@ -2,16 +2,23 @@
 
 import copy
 import json
+import logging
 from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from prometheus_client import generate_latest
 from pydantic import ValidationError
 
+from bridge.app import Works, create_app
 from bridge.config import read
+from bridge.door import Entrance, Threshold, blueprint
 from bridge.errors import ConfigError, Unreadable
+from bridge.event import mapping_of
 from bridge.incident import Incident
+from bridge.metrics import Metrics
+from bridge.outbox import Outbox
 from bridge.receivers.bigpanda import STATUSES, Settings, translate
 from tests.bridge.receivers.test_hostile import HOSTILE, paths, values
 
@@ -223,6 +230,93 @@ def test_a_setting_that_cannot_be_used_is_told(settings, problem):
         )
     assert problem in str(raised.value)
     assert "s3cret" not in str(raised.value)
+
+
+class Front:
+    """A door with one BigPanda receiver, before a real outbox."""
+
+    def __init__(self, outbox):
+        self.outbox, self.metrics, self.heard = outbox, Metrics(), []
+        headers = {"x-api-key": "panda-s3cret", "x-second": "second-s3cret"}
+        settings = Settings(receiver="bigpanda", source="panda", headers=headers)
+        entrance = Entrance(settings, translate, mapping_of(settings, "app"))
+        threshold = Threshold(
+            entrances=lambda: {("bigpanda", "panda"): entrance},
+            max_body=lambda: 10_000_000,
+            accept=lambda notification, now: outbox.accept([notification], now)[0],
+            quarantine=outbox.quarantine,
+            metrics=self.metrics,
+            shared=self.heard.append,
+            clock=lambda: NOW,
+        )
+        works = Works(metrics=self.metrics, ready=lambda: True)
+        self.client = create_app(works, [blueprint(threshold)]).test_client()
+
+    def post(self, body, headers):
+        content = body if isinstance(body, str) else json.dumps(body)
+        answer = self.client.post(
+            "/webhooks/bigpanda/panda", data=content, content_type="application/json", headers=headers
+        )
+        return answer.status_code
+
+
+BOTH = {"X-Api-Key": "panda-s3cret", "x-second": "second-s3cret"}
+
+
+@pytest.fixture
+def front(tmp_path):
+    outbox = Outbox.open(f"sqlite:///{tmp_path}/bridge.db")
+    yield Front(outbox)
+    outbox.close()
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {},
+        {"x-api-key": "panda-s3cret"},
+        {"x-second": "second-s3cret"},
+        {**BOTH, "x-second": "wrong"},
+        {**BOTH, "X-Api-Key": ""},
+    ],
+)
+def test_without_every_header_nothing_is_taken(front, headers, caplog):
+    """One right header of two is a guess."""
+    caplog.set_level(logging.DEBUG)
+    assert front.post(BARE, headers) == 401
+    assert (front.outbox.incidents(), front.heard) == ([], [])
+    assert "s3cret" not in caplog.text
+
+
+def test_with_them_the_incident_is_kept_and_the_loop_is_told(front, caplog):
+    """200 once it is durable; a replay is answered alike and changes nothing; times are observed once."""
+    caplog.set_level(logging.DEBUG)
+    assert [front.post({"incident": BARE}, BOTH) for _ in range(3)] == [200, 200, 200]
+    (kept,) = front.outbox.incidents("panda")
+    assert (kept.id, kept.keys, kept.snoozed) == ("5f1", ("prod:1",), True)
+    assert front.heard == ["panda"] * 3
+    page = generate_latest(front.metrics.registry).decode()
+    assert "vendorwatch_bridge_incident_time_to_acknowledge_seconds_sum 10000.0" in page
+    assert "vendorwatch_bridge_incident_time_to_acknowledge_seconds_count 1.0" in page
+    assert "s3cret" not in caplog.text + page
+
+
+@pytest.mark.parametrize("body", ["{", "[]", '{"incident": {"token": "b0dy-s3cret"}}', "[" * 100_000])
+def test_what_names_no_incident_is_kept_in_quarantine(front, body, caplog):
+    """400, with its reason; the body is in no log."""
+    caplog.set_level(logging.DEBUG)
+    assert front.post(body, BOTH) == 400
+    assert [one.body for one in front.outbox.quarantined()] == [body]
+    assert "s3cret" not in caplog.text
+
+
+def test_a_large_incident_is_taken(front):
+    """BigPanda's limit is 300 alerts; ours is the size of a body."""
+    alerts = [
+        {"id": f"a{number}", "tags": {"vendorwatch_key": f"prod:{number}", "x": "y" * 512}} for number in range(5000)
+    ]
+    assert front.post({**BARE, "alerts": alerts}, BOTH) == 200
+    assert len(front.outbox.incidents()[0].keys) == 5000
 
 
 def test_reopening_is_off_unless_it_is_asked_for():

@@ -1,6 +1,8 @@
 """Which ask comes next: status first, then what changed, then the rest, the longest overdue first. Pure.
 
 An ask that failed is put off for itself alone, longer each time: a deleted monitor's 404 never stops the rotation.
+It is overdue from then on: what was never told, such as the parts of an environment that always fails, cannot come
+first each time and leave no turn to the others.
 """
 
 from collections.abc import Iterable, Mapping
@@ -57,7 +59,7 @@ def choose(
         if start > now:
             next_due = start if next_due is None else min(next_due, start)
             continue
-        candidate = (ask.reason, (ask.due - now) / ask.every)
+        candidate = (ask.reason, (start - now) / ask.every)
         if candidate < urgency:
             best, urgency = ask, candidate
     return Choice(best, now if best else next_due)

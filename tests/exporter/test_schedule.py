@@ -38,6 +38,14 @@ def test_what_is_in_flight_or_put_off_is_passed_over():
     assert choose(asks, NOW, {("flying",)}, put_off).ask.path == "well"
 
 
+def test_what_failed_is_overdue_only_from_when_it_was_put_off_to():
+    """What was never told would come first for ever, and what fails always would leave no turn to the others."""
+    asks = [ask("fails", Reason.STATUS, due=0.0), ask("never", Reason.STATUS, due=0.0), ask("well", Reason.STATUS)]
+    put_off = {("fails",): Deferral(NOW - 5, 3, "/x", "server_error")}
+    assert choose(asks, NOW, frozenset(), put_off).ask.path == "never"
+    assert choose([asks[0], asks[2]], NOW, frozenset(), put_off).ask.path == "well"
+
+
 @pytest.mark.parametrize(
     ("asks", "next_due"),
     [

@@ -3,6 +3,7 @@
 The two programs share no code, so each has this file; a test holds them equal.
 """
 
+import math
 import os
 import re
 import threading
@@ -45,7 +46,11 @@ def size(value: object) -> int:
     return int(match[1]) * _BYTES[match[2]]
 
 
-Duration = Annotated[float, BeforeValidator(lambda value: value if isinstance(value, float) else seconds(value))]
+def _duration(value: object) -> float:
+    return value if isinstance(value, float) and math.isfinite(value) else seconds(value)
+
+
+Duration = Annotated[float, BeforeValidator(_duration)]
 """Seconds; a float passes as it is, so that defaults are written as numbers."""
 Size = Annotated[int, BeforeValidator(size)]
 """Bytes."""
@@ -108,6 +113,8 @@ def _secret(value: object) -> Secret:
         return _readable(value)
     if not isinstance(value, str):
         raise ValueError("must be a string")  # noqa: TRY004  pydantic turns only ValueError into a problem
+    if not value.strip():
+        raise ValueError("is empty")
     return Secret(_ENVIRONMENT.sub(_environment, value))
 
 

@@ -1,11 +1,13 @@
 import contextlib
 import gzip
+import shutil
 import socket
 import ssl
 import threading
 import time
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 
 import pytest
 import requests
@@ -272,7 +274,9 @@ def test_an_untrusted_vendor_is_not_told_the_token(tmp_path):
             error = failure(session, ask())
             assert type(error) is TlsFailed
             assert "not to be trusted" in str(error)
-        with opened(url, token=Secret(TOKEN), ca_file=str(tmp_path / "none.pem")) as session:
+        gone = Path(shutil.copy(tmp_path / "ca.pem", tmp_path / "gone.pem"))
+        with opened(url, token=Secret(TOKEN), ca_file=str(gone)) as session:
+            gone.unlink()
             assert str(failure(session, ask())) == "ca_file cannot be read"
         assert server.seen == []
         with opened(url, token=Secret(TOKEN), ca_file=str(tmp_path / "ca.pem")) as session:

@@ -73,7 +73,7 @@ def test_targets_do_not_share_a_file(tmp_path):
     [
         ({}, False),
         ({"token": "rotated"}, False),
-        ({"poll_interval": "90s", "max_age": "1h", "requests_per_minute": 5, "ca_file": "/x"}, False),
+        ({"poll_interval": "90s", "max_age": "1h", "requests_per_minute": 5, "proxy_url": "http://p"}, False),
         ({"base_url": "http://v/2"}, True),
         ({"groups": ["1"]}, True),
         ({"account": "other"}, True),

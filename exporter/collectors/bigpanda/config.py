@@ -21,7 +21,7 @@ class Settings(ApiSettings):
     most_requests_per_minute: ClassVar[float] = 300.0
     """5 per second and endpoint; nearly all requests go to one."""
 
-    base_url: str = Field("https://api.bigpanda.io", pattern=r"^https?://")
+    base_url: str = "https://api.bigpanda.io"
     poll_interval: Duration = Field(60.0, gt=0)
     environments: Annotated[tuple[Annotated[str, Field(min_length=1)], ...] | None, BeforeValidator(_all_or_listed)] = (
         None

@@ -5,7 +5,7 @@ from typing import Annotated, ClassVar, Literal
 from pydantic import Field, field_validator
 
 from exporter.notation import Duration, Secret
-from exporter.settings import TargetSettings
+from exporter.settings import TargetSettings, is_url
 
 DOCUMENTED_TYPES = frozenset(
     {
@@ -44,7 +44,7 @@ class Settings(TargetSettings):
     @field_validator("address")
     @classmethod
     def _is_url(cls, value: Secret) -> Secret:
-        if not value.read().startswith(("https://", "http://")):
+        if not is_url(value.read()):
             raise ValueError("must be the whole URL of the API wizard, with https://")
         return value
 

@@ -28,7 +28,7 @@ class Settings(ApiSettings):
 
     most_requests_per_minute: ClassVar[float] = 240.0
 
-    base_url: str = Field("https://api.thousandeyes.com/v7", pattern=r"^https?://")
+    base_url: str = "https://api.thousandeyes.com/v7"
     poll_interval: Duration = Field(60.0, gt=0)
     account_groups: tuple[Id, ...] = ()
     test_results: Annotated[tuple[Id, ...] | None, BeforeValidator(_all_or_listed)] = ()

@@ -271,7 +271,7 @@ def test_knowledge_survives_a_restart():
         ({"environments": ["a", ""]}, "at least 1 character"),
         ({"environments": ["a", "a"]}, "an environment is given twice"),
         ({"max_pages": 0}, "greater than 0"),
-        ({"base_url": "bigpanda"}, "match pattern"),
+        ({"base_url": "bigpanda"}, "not a URL"),
     ],
 )
 def test_refuses_bad_settings(given, message):

@@ -255,7 +255,7 @@ def test_knowledge_survives_a_restart():
         ({"test_results": ["1", "a b"]}, ("test_results", 1), "match pattern"),
         ({"test_results": [1, "1"]}, ("test_results",), "an id is given twice"),
         ({"max_pages": 0}, ("max_pages",), "greater than 0"),
-        ({"base_url": "api.thousandeyes.com"}, ("base_url",), "match pattern"),
+        ({"base_url": "api.thousandeyes.com"}, ("base_url",), "not a URL"),
     ],
 )
 def test_refuses_bad_settings(given, place, message):

@@ -13,8 +13,8 @@ class Settings(ApiSettings):
 
     most_requests_per_minute: ClassVar[float] = 60.0
 
-    base_url: str = Field("https://vigilmon.online/api/v1", pattern=r"^https?://")
-    requests_per_minute: float = Field(50.0, gt=0)
+    base_url: str = "https://vigilmon.online/api/v1"
+    requests_per_minute: float = Field(50.0, gt=0, allow_inf_nan=False)
     page_parameter: str = Field("page", min_length=1)
     """The vendor documents pages but not the parameter's name."""
     max_pages: int = Field(500, gt=0)

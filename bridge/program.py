@@ -1,6 +1,5 @@
 """The running bridge: its parts, wired; started, reloaded and stopped together."""
 
-import hashlib
 import logging
 import threading
 import time
@@ -12,22 +11,24 @@ from wsgiref.types import WSGIApplication
 
 from bridge.access import Access
 from bridge.app import Works, create_app
-from bridge.bigpanda import BigPanda
 from bridge.commits import Commits
-from bridge.config import Config, load, module, unauthenticated
-from bridge.delivery import Delivery, Route
+from bridge.config import Config, load, unauthenticated
+from bridge.console import Insight
+from bridge.console import blueprint as console
+from bridge.delivery import Delivery
 from bridge.door import Entrance, Threshold, blueprint
 from bridge.errors import ConfigError, Unavailable
-from bridge.event import mapping_of
-from bridge.incidents import Followed, Incidents
-from bridge.lapses import Falling, Lapses
+from bridge.event import Mapping as EventMapping
+from bridge.incidents import Incidents
+from bridge.intake import Notification, Outcome
+from bridge.lapses import Lapses
 from bridge.listen import Address, Listener
 from bridge.metrics import Metrics, Stock
 from bridge.outbox import Outbox
-from bridge.receivers.alertmanager import Settings as AlertmanagerSettings
-from bridge.receivers.bigpanda import Settings as BigPandaSettings
+from bridge.plan import destination, entrances, falling, followed, route, watched
 from bridge.reconciler import Reconciler
-from bridge.watchdog import Watchdog, Watched
+from bridge.trend import Trend
+from bridge.watchdog import Watchdog
 
 _DRAINED: Final = 64_000_000
 """Bytes beyond `max_body` that are read and thrown away, so that the sender sees the 413."""
@@ -75,9 +76,15 @@ class Program:
         self._lapses = Lapses(self._outbox, falling(config), wake=self._delivery.wake)
         self._reconcilers: Mapping[str, Reconciler] = {}
         self._incidents: Mapping[str, Incidents] = {}
+        self._heard: dict[tuple[str, str], float] = {}
+        self._trend = Trend(self._queue, clock)
         self._pruning = threading.Thread(target=self._prune, name="pruning", daemon=True)
         self._listener = Listener(
-            self._application(), start.addresses, start.access, body_limit=config.max_body + _DRAINED
+            self._application(),
+            start.addresses,
+            start.access,
+            body_limit=config.max_body + _DRAINED,
+            excepted=self._asks_itself,
         )
         self._adopt(config)
 
@@ -94,6 +101,7 @@ class Program:
             _log.info("%d events that were under way when the last process ended are due again", reclaimed)
         self._delivery.start()
         self._pruning.start()
+        self._trend.start()
         self._watchdog.start()
         self._lapses.start()
         for looking in self._looking():
@@ -114,6 +122,7 @@ class Program:
         delivery.join(_GRACE)
         self._watchdog.stop()
         self._lapses.stop()
+        self._trend.stop()
         self._dismiss(_GRACE)
         self._outbox.close()
 
@@ -179,14 +188,51 @@ class Program:
         threshold = Threshold(
             entrances=lambda: self._entrances,
             max_body=lambda: self._config.max_body,
-            accept=self._commits.accept,
+            accept=self._accept,
             quarantine=self._outbox.quarantine,
             metrics=self._metrics,
             cut_off=self._cut_off,
             shared=self._shared,
             clock=self._clock,
         )
-        return create_app(works, [blueprint(threshold)])
+        insight = Insight(
+            outbox=self._outbox,
+            metrics=self._metrics,
+            trend=self._trend,
+            config=lambda: self._config,
+            destination=lambda: destination(self._config),
+            mapping_of=self._mapping_of,
+            heard=lambda: self._heard,
+            secret_of=self._secret_of,
+            wake=self._delivery.wake,
+            clock=self._clock,
+        )
+        return create_app(works, [blueprint(threshold), console(insight)])
+
+    def _accept(self, notification: Notification, now: float) -> Outcome:
+        outcome = self._commits.accept(notification, now)
+        self._heard[notification.receiver, notification.source] = now
+        return outcome
+
+    def _asks_itself(self, path: str) -> bool:
+        """Tell whether a path is that of a receiver with credentials of its own."""
+        match path.split("/"):
+            case ["", "webhooks", receiver, source]:
+                entrance = self._entrances.get((receiver, source))
+                return entrance is not None and bool(entrance.settings.credentials())
+        return False
+
+    def _mapping_of(self, receiver: str, source: str) -> EventMapping | None:
+        entrance = self._entrances.get((receiver, source))
+        return entrance.mapping if entrance else None
+
+    def _secret_of(self, user: str) -> str | None:
+        hashed = self._start.access.config.basic_auth_users.get(user)
+        return hashed.read() if hashed else None
+
+    def _queue(self) -> tuple[int, bool]:
+        counts = self._outbox.counts(self._clock())
+        return counts.waiting + counts.held, self._outbox.gate(destination(self._config)).up
 
     def _stock(self) -> Stock:
         counts = self._outbox.counts(self._clock())
@@ -210,49 +256,3 @@ class Program:
             except Unavailable as error:
                 _log.warning("Old history stays for now: %s", error)
                 pause = _PRUNE_INTERVAL
-
-
-def entrances(config: Config) -> Mapping[tuple[str, str], Entrance]:
-    """Return the place of each configured receiver."""
-    return {
-        (one.receiver, one.source): Entrance(
-            one, module(one.receiver).translate, mapping_of(one, config.bigpanda.app_key)
-        )
-        for one in config.receivers
-    }
-
-
-def watched(config: Config) -> list[Watched]:
-    """Return the receivers of Alertmanagers."""
-    return [
-        Watched(one, mapping_of(one, config.bigpanda.app_key))
-        for one in config.receivers
-        if isinstance(one, AlertmanagerSettings)
-    ]
-
-
-def falling(config: Config) -> list[Falling]:
-    """Return every receiver, with how its alerts become events."""
-    return [Falling(one, mapping_of(one, config.bigpanda.app_key)) for one in config.receivers]
-
-
-def followed(config: Config) -> list[Followed]:
-    """Return the BigPanda receivers of which anything follows."""
-    mappings = {(one.receiver, one.source): mapping_of(one, config.bigpanda.app_key) for one in config.receivers}
-    return [
-        Followed(one, mappings)
-        for one in config.receivers
-        if isinstance(one, BigPandaSettings) and (one.callback or one.silences or one.reopen_after)
-    ]
-
-
-def route(config: Config) -> Route:
-    """Return where events go, and how fast."""
-    found = config.bigpanda
-    return Route(
-        name=hashlib.blake2b(found.url.encode(), digest_size=8).hexdigest(),  # a URL may hold a token
-        destination=BigPanda(found.url, found.token, found.timeout),
-        events_per_minute=found.events_per_minute,
-        batch_size=found.batch_size,
-        timeout=found.timeout,
-    )

@@ -1,8 +1,10 @@
 import json
 import threading
 import time
+from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
+import bcrypt
 import pytest
 import requests
 
@@ -12,7 +14,8 @@ from bridge.config import load
 from bridge.errors import ConfigError
 from bridge.event import Mapping
 from bridge.outbox import Notification, Outbox
-from bridge.program import Program, Start, checked, entrances, route
+from bridge.plan import entrances, route
+from bridge.program import Program, Start, checked
 
 LOOPBACK = (("127.0.0.1", 0),)
 SETTINGS = """
@@ -146,3 +149,31 @@ def test_a_reload_begins_and_ends_to_reconcile(start, file, alertmanager, tmp_pa
     assert not [thread for thread in threading.enumerate() if thread.name.startswith("reconciler")]
     program.stop()
     outbox.close()
+
+
+def test_a_receiver_with_credentials_needs_none_of_the_web_configs_users(start, file, tmp_path):
+    """A sender has one `Authorization`: its own passes there, and opens nothing else."""
+    web = tmp_path / "web.yml"
+    hashed = bcrypt.hashpw(b"sesame", bcrypt.gensalt(4)).decode()
+    web.write_text(f"basic_auth_users: {{ann: '{hashed}'}}")
+    file.write_text(f"{file.read_text()}  - {{receiver: alertmanager, source: bare}}\n")
+    program = Program(replace(start, access=Access(web)), load(file))
+    program.start()
+    host, port = program.addresses[0]
+    url, bearer, ann = f"http://{host}:{port}", {"Authorization": "Bearer t"}, ("ann", "sesame")
+
+    def status(path, **more):
+        return requests.post(f"{url}/webhooks/alertmanager/{path}", json={"alerts": []}, timeout=30, **more).status_code
+
+    assert status("prod", headers=bearer) == 200
+    assert [status("prod"), status("prod", auth=ann)] == [401, 401]
+    assert [status("bare"), status("bare", headers=bearer), status("bare", auth=ann)] == [401, 401, 200]
+    assert [status("nobody"), status("nobody", auth=ann)] == [401, 404]
+    assert status("../../dead-letters/requeue", headers=bearer) == 401
+    for path in ("/", "/metrics", "/-/ready"):
+        assert requests.get(url + path, headers=bearer, timeout=30).status_code == 401
+        assert requests.get(url + path, auth=ann, timeout=30).status_code == 200
+    page = requests.get(url, auth=ann, timeout=30).text
+    assert "Signed in as ann" in page
+    assert page.count("none yet") == 1
+    program.stop()

@@ -1,0 +1,282 @@
+"""The operator's page: what is open, what waits and why, dead letters, quarantine, deliveries, receivers.
+
+Reading needs no script. Changing needs one of the web config's users and a token that only a page made for that user
+holds, so that no other site can make a browser press a button. What others wrote is shown escaped, and cut.
+"""
+
+import base64
+import hashlib
+import hmac
+import logging
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+from urllib.parse import urlsplit
+
+from flask import Blueprint, Response, render_template, request
+from markupsafe import Markup
+
+from bridge import glance
+from bridge.config import Config
+from bridge.errors import Unavailable
+from bridge.event import Mapping as EventMapping
+from bridge.metrics import Metrics, release
+from bridge.outbox import Gate, Outbox, Slice
+from bridge.senders import senders
+from bridge.trend import Trend
+
+_FEW: Final = Slice(10)
+_FEWER: Final = Slice(5)
+"""What the first page shows of each kind; of what takes much room, fewer."""
+_MANY: Final = 100
+_LAST_PAGE: Final = 1000
+_REFRESH: Final = 15
+"""Seconds after which a page that was asked to follow loads itself again."""
+_FORM: Final = 100_000
+_STYLE: Final = Path(__file__).with_name("templates").joinpath("console.css").read_text(encoding="utf-8")
+_STYLE_HASH: Final = base64.b64encode(hashlib.sha256(_STYLE.encode()).digest()).decode()
+_HEADERS: Final = {
+    "Content-Security-Policy": (
+        f"default-src 'none'; style-src 'sha256-{_STYLE_HASH}'; form-action 'self'; base-uri 'none'; "
+        "frame-ancestors 'none'"
+    ),
+    "X-Frame-Options": "DENY",
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "same-origin",
+    "Cache-Control": "no-store",
+}
+_DONE: Final = {
+    "queued": "queued again",
+    "superseded": "pointless by now: a newer event of the alert exists, or its severity is not sent any more",
+    "unknown": "kept: the receiver is not configured any more",
+    "discarded": "discarded",
+    "deleted": "deleted",
+}
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Insight:
+    """What the page is told from. `config` and the like are asked at each request: a reload changes them.
+
+    `secret_of(user)`: what the tokens in the pages of a user are made with, None for somebody who is none.
+    `destination`: the name under which the outbox keeps how BigPanda stands.
+    """
+
+    outbox: Outbox
+    metrics: Metrics
+    trend: Trend
+    config: Callable[[], Config]
+    destination: Callable[[], str]
+    mapping_of: Callable[[str, str], EventMapping | None]
+    heard: Callable[[], Mapping[tuple[str, str], float]]
+    secret_of: Callable[[str], str | None]
+    wake: Callable[[], object]
+    clock: Callable[[], float] = time.time
+
+
+class Refused(Exception):
+    """A button is not for whoever pressed it; the message says why."""
+
+
+def blueprint(insight: Insight) -> Blueprint:
+    """Return the routes."""
+    console = Blueprint("console", __name__, template_folder="templates")
+    _reading(console, insight)
+    _changing(console, insight)
+
+    @console.errorhandler(Unavailable)
+    def unavailable(error: Unavailable) -> Response:
+        return _answer("refusal.html", 503, title="The database cannot be used now", told=str(error))
+
+    @console.errorhandler(Refused)
+    def refused(error: Refused) -> Response:
+        _log.warning("A change was refused: %s", error)
+        return _answer("refusal.html", 403, title="Nothing was changed", told=str(error))
+
+    return console
+
+
+def _reading(console: Blueprint, insight: Insight) -> None:
+    @console.get("/")
+    def overview() -> Response:
+        now, outbox = insight.clock(), insight.outbox
+        return _page(
+            insight,
+            "overview",
+            now,
+            line=glance.line(insight.trend.samples),
+            senders=senders(insight.config(), insight.metrics, outbox.heartbeats(), insight.heard()),
+            alerts=outbox.open_alerts(_words(), _FEW),
+            waiting=outbox.queue(_FEW, now),
+            letters=outbox.letters(_FEWER),
+            unread=outbox.unread(_FEWER),
+            over=outbox.over(_FEW, now),
+        )
+
+    @console.get("/alerts")
+    def alerts() -> Response:
+        return _page(insight, "alerts", rows=insight.outbox.open_alerts(_words(), _slice()))
+
+    @console.get("/waiting")
+    def waiting() -> Response:
+        now = insight.clock()
+        return _page(insight, "waiting", now, rows=insight.outbox.queue(_slice(), now))
+
+    @console.get("/dead-letters")
+    def dead_letters() -> Response:
+        return _page(insight, "dead-letters", rows=insight.outbox.letters(_slice()))
+
+    @console.get("/quarantine")
+    def quarantine() -> Response:
+        return _page(insight, "quarantine", rows=insight.outbox.unread(_slice()))
+
+    @console.get("/deliveries")
+    def deliveries() -> Response:
+        now = insight.clock()
+        return _page(insight, "deliveries", now, rows=insight.outbox.over(_slice(), now))
+
+    @console.get("/alert")
+    def alert() -> Response:
+        now, key = insight.clock(), request.args.get("key", "")
+        story = insight.outbox.story(key, now)
+        if story.standing is None and not story.steps:
+            return _answer("refusal.html", 404, title="No such alert", told=f"Nothing is known of {key or 'no key'}.")
+        return _page(insight, "alert", now, key=key, story=story)
+
+
+def _changing(console: Blueprint, insight: Insight) -> None:
+    @console.post("/dead-letters/requeue")
+    def requeue() -> Response:
+        user, ids, everything = _wanted(insight)
+        done = insight.outbox.requeue(None if everything else ids, insight.mapping_of, insight.clock())
+        insight.wake()
+        counts = {name: len(getattr(done, name)) for name in ("queued", "superseded", "unknown")}
+        return _done("../dead-letters", user, counts)
+
+    @console.post("/dead-letters/discard")
+    def discard() -> Response:
+        user, ids, last = _wanted(insight)
+        outbox, now = insight.outbox, insight.clock()
+        count = outbox.discard_until(last, now) if last else outbox.discard(ids, now)
+        return _done("../dead-letters", user, {"discarded": count})
+
+    @console.post("/quarantine/discard")
+    def delete() -> Response:
+        user, ids, last = _wanted(insight)
+        outbox = insight.outbox
+        count = outbox.discard_quarantined_until(last) if last else outbox.discard_quarantined(ids)
+        return _done("../quarantine", user, {"deleted": count})
+
+
+def _page(insight: Insight, name: str, now: float | None = None, **what: Any) -> Response:
+    """Render a page with what every page shows: how much there is of each kind, and who looks."""
+    now = insight.clock() if now is None else now
+    token = _token(insight, user) if (user := _user()) else None
+    number = _number()
+    following = request.args.get("follow") == "1"
+    asked = {key: value for key, value in request.args.items() if key in {"q", "page", "key"}}
+    answer = _answer(
+        f"{name}.html",
+        200,
+        here=name,
+        now=now,
+        counts=insight.outbox.counts(now),
+        gate=_gate(insight),
+        down_since=insight.trend.down_since,
+        user=user,
+        token=token,
+        number=number,
+        many=_MANY,
+        q=request.args.get("q", ""),
+        asked=asked,
+        following=following,
+        refresh=_REFRESH,
+        done=_told(),
+        version=release(),
+        **what,
+    )
+    if following:
+        answer.headers["Refresh"] = str(_REFRESH)
+    return answer
+
+
+def _answer(template: str, status: int, **what: Any) -> Response:
+    style = Markup(_STYLE)  # noqa: S704  our own file
+    answer = Response(render_template(template, style=style, glance=glance, **what), status, mimetype="text/html")
+    answer.headers.update(_HEADERS)
+    return answer
+
+
+def _gate(insight: Insight) -> Gate:
+    return insight.outbox.gate(insight.destination())
+
+
+def _words() -> Sequence[str]:
+    return request.args.get("q", "")[:200].split()
+
+
+def _number() -> int:
+    number = request.args.get("page", "1")
+    return min(max(int(number), 1), _LAST_PAGE) if number.isascii() and number.isdecimal() else 1
+
+
+def _slice() -> Slice:
+    return Slice(_MANY, (_number() - 1) * _MANY)
+
+
+def _told() -> list[str]:
+    """Return what a button did, from the address that it led to: numbers and our own words only."""
+    found = {name: request.args.get(name, "") for name in _DONE}
+    return [f"{found[name]} {words}" for name, words in _DONE.items() if _is_id(found[name])]
+
+
+def _user() -> str | None:
+    """Return which of the web config's users asks; None: nobody who has shown credentials."""
+    user = request.environ.get("REMOTE_USER")
+    return str(user) if user else None
+
+
+def _token(insight: Insight, user: str) -> str | None:
+    """Return what a form of this user must hold. The same in every replica, and another once the password changes."""
+    secret = insight.secret_of(user)
+    return hmac.new(secret.encode(), f"console\0{user}".encode(), "sha256").hexdigest() if secret else None
+
+
+def _wanted(insight: Insight) -> tuple[str, list[int], int]:
+    """Return who wants a change, of which ids, or of all up to which. Raises Refused."""
+    user = _user()
+    token = _token(insight, user) if user else None
+    if user is None or token is None:
+        raise Refused("changing something here needs a user of basic_auth_users in --web.config.file")
+    if not _from_here():
+        raise Refused("the form was sent from another site")
+    request.max_content_length = _FORM
+    if not hmac.compare_digest(request.form.get("token", "").encode(), token.encode()):
+        raise Refused("the form is older than the password, or not of this page: load the page again")
+    last = request.form.get("all", "")
+    ids = [int(one) for one in request.form.getlist("id") if _is_id(one)]
+    return user, ids, int(last) if _is_id(last) else 0
+
+
+def _is_id(word: str) -> bool:
+    return word.isascii() and word.isdecimal() and len(word) < 19  # noqa: PLR2004  what a column holds
+
+
+def _from_here() -> bool:
+    """Tell whether a browser says that a page of this site sent the form; what is no browser says nothing."""
+    site = request.headers.get("Sec-Fetch-Site")
+    if site is not None:
+        return site in {"same-origin", "none"}
+    origin = request.headers.get("Origin")
+    return origin is None or urlsplit(origin).netloc == request.host
+
+
+def _done(where: str, user: str, counts: Mapping[str, int]) -> Response:
+    """Note who changed what, and lead back to the list."""
+    done = {name: count for name, count in counts.items() if count} or dict(list(counts.items())[:1])
+    _log.info("%s by %s: %s", request.path, user, ", ".join(f"{count} {name}" for name, count in done.items()))
+    numbers = "&".join(f"{name}={count}" for name, count in done.items())
+    return Response(status=303, headers={"Location": f"{where}?{numbers}", **_HEADERS})

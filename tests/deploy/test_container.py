@@ -5,6 +5,7 @@ import importlib.util
 import json
 import re
 import shutil
+import ssl
 import subprocess
 import threading
 from collections.abc import Iterator
@@ -14,6 +15,7 @@ from pathlib import Path
 
 import pytest
 import requests
+import trustme
 import yaml
 
 import bridge.__main__
@@ -93,6 +95,12 @@ def test_the_health_check_asks_the_program(status, expected):
         assert health_check(f"{url}/-/healthy") == expected
 
 
+def test_tls_with_any_certificate_is_healthy():
+    """A program that speaks TLS under its public name answers here too."""
+    with serving(200, trustme.CA().issue_cert("vendorwatch.example.com")) as url:
+        assert health_check(f"{url}/-/healthy") == 0
+
+
 def test_nobody_there_is_not_healthy():
     """A program that does not listen is not healthy."""
     assert health_check(f"http://127.0.0.1:{free_port()}/-/healthy") == 1
@@ -106,7 +114,7 @@ def health_check(url: str) -> int:
 
 
 @contextlib.contextmanager
-def serving(status: int) -> Iterator[str]:
+def serving(status: int, certificate: trustme.LeafCert | None = None) -> Iterator[str]:
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self):
             self.send_response(status)
@@ -116,9 +124,13 @@ def serving(status: int) -> Iterator[str]:
             pass
 
     with HTTPServer(("127.0.0.1", 0), Handler) as server:
+        if certificate:
+            context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+            certificate.configure_cert(context)
+            server.socket = context.wrap_socket(server.socket, server_side=True)
         thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
         thread.start()
-        yield f"http://127.0.0.1:{server.server_port}"
+        yield f"{'https' if certificate else 'http'}://127.0.0.1:{server.server_port}"
         server.shutdown()
         thread.join()
 

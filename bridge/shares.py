@@ -65,6 +65,8 @@ def keep(
             after = _judged(connection, before, after, outcome, now)
             _write(connection, after)
             known[place] = after
+            if after.active:
+                known |= {(one.source, one.id): one for one in _absorbed(connection, after, now)}
             if notification.confirm and is_new_share(before, told):
                 _ask(database, connection, place, now)
 
@@ -99,6 +101,25 @@ def _judged(connection: Connection, before: Kept | None, after: Kept, outcome: O
     }
     outcome.by_hand.update(one.alert.source for one in still.values())
     return replace(after, by_hand={key: one.touched_at for key, one in still.items()})
+
+
+def _absorbed(connection: Connection, by: Kept, now: float) -> list[Kept]:
+    """Close the incidents of which every alert is in this one now: BigPanda does not tell of what was merged away.
+
+    What another replica writes at this moment is left to it.
+    """
+    mine = set(by.keys)
+    others = (incidents.c.source == by.source) & (incidents.c.id != by.id) & incidents.c.active
+    older = others & (incidents.c.heard_at > 0) & (incidents.c.updated_at <= by.updated_at)
+    found = [_kept(row) for row in connection.execute(select(incidents).where(older).with_for_update(skip_locked=True))]
+    merged = [
+        replace(one, active=False, snoozed=False, snoozed_until=None, closed_at=now)
+        for one in found
+        if one.keys and mine.issuperset(one.keys)
+    ]
+    for one in merged:
+        _write(connection, one)
+    return merged
 
 
 def _elsewhere(connection: Connection, closed: Kept) -> set[str]:

@@ -10,10 +10,10 @@ import ssl
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, ClassVar, Final
+from typing import Any, ClassVar, Final, Self
 from urllib.parse import urlsplit
 
-from pydantic import Field, field_validator
+from pydantic import Field, field_validator, model_validator
 
 from bridge.alert import Translation, clean
 from bridge.errors import Unreadable
@@ -29,6 +29,7 @@ _LATEST: Final = 1e14
 _LONGEST: Final = 512
 _PLACEHOLDER: Final = "{{"
 _NOTHING: Final = frozenset({"", "null", "none", "undefined"})
+_TRIGGERS: Final = {"incident#closed": False, "incident#reopen": True}
 _BOOLEANS: Final = {"true": True, "false": False, "1": True, "0": False}
 
 
@@ -55,6 +56,12 @@ class Silences(HttpCredentials):
     sources: tuple[str, ...] | None = Field(None, min_length=1)
     ca_file: Path | None = None
     timeout: Duration = Field(10.0, gt=0)
+
+    @model_validator(mode="after")
+    def _one(self) -> Self:
+        if len(self.model_fields_set & {"bearer_token", "username"}) > 1:
+            raise ValueError("give bearer_token or username and password, not both")
+        return self
 
     @field_validator("alertmanager")
     @classmethod
@@ -111,11 +118,12 @@ def _incident(number: str, told: Mapping[str, Any], body: Mapping[str, Any]) -> 
     metadata = {**_object(body.get("metadata")), **_object(told.get("metadata"))}
     snoozed, until = _snooze(told.get("snooze"))
     status = _word(told.get("status"))
+    event = _text(body.get("event")) or _text(told.get("event")) or ""
     return Incident(
         id=number,
         status=status if status in STATUSES else None,
         severity=_word(told.get("severity")),
-        active=_flag(told.get("active")),
+        active=_active(told, event),
         environment=_text(metadata.get("environment")) or _text(told.get("environment")),
         started_at=_first_time(told, "startedOn", "started_at", "start"),
         updated_at=_first_time(told, "updatedOn", "updated_at"),
@@ -126,9 +134,15 @@ def _incident(number: str, told: Mapping[str, Any], body: Mapping[str, Any]) -> 
         acknowledged=status == "acknowledged" or bool(_person(_either(body, told, metadata, "assignee"))),
         who=_who(body, told, metadata),
         link=_link(_either(body, told, metadata, "links")),
-        event=_text(body.get("event")) or _text(told.get("event")) or "",
+        event=event,
         digest=_digest(body),
     )
+
+
+def _active(told: Mapping[str, Any], event: str) -> bool | None:
+    """Return whether it is open, by what triggered the webhook where the body does not say."""
+    said = _flag(told.get("active"))
+    return _TRIGGERS.get(event) if said is None else said
 
 
 def _digest(body: Mapping[str, Any]) -> str:

@@ -81,8 +81,8 @@ def test_an_older_update_and_a_replay_change_nothing(outbox):
 
 def test_incidents_are_counted_by_environment_and_status(outbox):
     """What is closed is ok, whatever its alerts say."""
-    heard(outbox, incident(environment="All"), incident(number="j"), closed(number="k", environment="All"))
-    heard(outbox, replace(incident(number="l"), active=False))
+    heard(outbox, incident(environment="All"), incident(number="j", keys=("prod:b",)))
+    heard(outbox, closed(number="k", environment="All"), replace(incident(number="l"), active=False))
     assert outbox.incident_counts() == {("All", "critical"): 1, ("", "critical"): 1, ("All", "ok"): 1, ("", "ok"): 1}
 
 
@@ -143,6 +143,19 @@ def test_what_lives_on_in_another_incident_was_not_closed(outbox):
     webhook(outbox, alert())
     heard(outbox, incident(), incident(number="target"))
     assert not heard(outbox, closed(), now=T0 + 50).by_hand
+
+
+def test_what_was_merged_away_is_closed(outbox):
+    """BigPanda does not tell of it: every alert of it is in another incident that changed later."""
+    heard(outbox, incident(keys=("prod:a",), snoozed=True), incident(number="j", keys=("prod:b", "prod:c")))
+    outcome = heard(outbox, incident(T0 + 5, number="target", keys=("prod:a", "prod:b")), now=T0 + 5)
+    kept = {one.id: (one.active, one.snoozed, one.closed_at) for one in outbox.incidents()}
+    assert kept == {"i": (False, False, T0 + 5), "j": (True, False, None), "target": (True, False, None)}
+    assert (outcome.resolved, outcome.by_hand) == ([], {})
+    heard(outbox, incident(T0 + 9, keys=("prod:a",)), now=T0 + 9)
+    assert {one.id: one.active for one in outbox.incidents()} == {"i": True, "j": True, "target": True}
+    heard(outbox, incident(T0 + 1, number="late", keys=("prod:a",)), now=T0 + 10)
+    assert {one.id for one in outbox.incidents() if one.active} == {"i", "j", "target", "late"}
 
 
 def test_what_is_sent_anew_is_sent_once(outbox):

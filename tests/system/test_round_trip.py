@@ -32,6 +32,7 @@ class Trip:
                         "api_key": CREDENTIALS.bigpanda.user_key,
                         "app_key": OUTBOUND,
                     },
+                    "reopen_after": "5s",
                     "silences": {"alertmanager": f"http://{addresses.alertmanager}"},
                 },
             ]
@@ -133,7 +134,10 @@ def test_down_shared_snoozed_woken_up(trip):
 
 @pytest.mark.parametrize("trip", ["v2"], indirect=True)
 def test_a_silence_that_alertmanager_forgot_is_made_again_and_others_are_left_alone(trip):
-    """Alertmanager restarts without its memory while an incident is snoozed; an operator's own silence stays."""
+    """Alertmanager restarts without its memory while an incident is snoozed; an operator's own silence stays.
+
+    Then the incident is resolved by hand: what fires still opens it again after `reopen_after`, and not before.
+    """
     way = trip.way
     shop = way.change("vigilmon/add", name="shop", url="http://shop.example.com/")
     until("the monitor is up in Prometheus", lambda: len(way.query("vigilmon_monitor_up == 1")) == 1)
@@ -151,10 +155,14 @@ def test_a_silence_that_alertmanager_forgot_is_made_again_and_others_are_left_al
     own = {**trip_silence(), "comment": "by an operator"}
     way.alertmanager.post("/api/v2/silences", own).raise_for_status()
     until("it is made again", lambda: len(trip.silences()) == 2)
-    way.change("bigpanda/resolve", incident=incident["id"])
+    way.change("bigpanda/unsnooze", incident=incident["id"])
     until("only the operator's is left", lambda: [one["comment"] for one in trip.silences()] == ["by an operator"])
+
+    way.change("bigpanda/resolve", incident=incident["id"])
     until("it is counted", lambda: way.counted("vendorwatch_bridge_resolved_by_hand_total", source="prod") == 1)
     assert len(way.accepted(monitor="shop")) == 1
+    until("it is sent anew", lambda: len(way.accepted(monitor="shop", status="critical")) == 2)
+    until("the incident is open again", lambda: trip.settled({"critical": 1, "ok": 0}))
 
 
 def trip_silence():

@@ -24,6 +24,7 @@ from tests.bridge.receivers.test_hostile import HOSTILE, paths, values
 
 TESTDATA = Path(__file__).parent / "testdata/bigpanda"
 NOW = 1_795_200_000.0
+TRIGGERS = {"incident#closed": False, "incident#reopen": True}
 SETTINGS = Settings(receiver="bigpanda", source="panda")
 BARE = {
     "id": "5f1",
@@ -112,7 +113,9 @@ def test_the_shipped_template_fills_what_is_read():
     for event in shipped["workflow_config"]["events"]:
         assert event["method"] == "POST"
         assert without_digest(told({**event["body"], "incident": {**event["body"]["incident"], "id": "5f1"}})) == (
-            without_digest(Incident(id="5f1", event=event["body"]["event"]))
+            without_digest(
+                Incident(id="5f1", event=event["body"]["event"], active=TRIGGERS.get(event["body"]["event"]))
+            )
         ), "an unfilled placeholder says nothing"
     filled = sample("v2.json")
     assert set(filled) == set(shipped["workflow_config"]["events"][0]["body"])
@@ -126,6 +129,9 @@ def test_the_shipped_template_fills_what_is_read():
         ({"status": "purple"}, {"status": None}),
         ({"active": "false"}, {"active": False}),
         ({"active": 1}, {"active": None}),
+        ({"active": "{{incident.active}}", "event": "incident#closed"}, {"active": False}),
+        ({"active": None, "event": "incident#reopen"}, {"active": True}),
+        ({"active": True, "event": "incident#closed"}, {"active": True}),
         ({"updatedOn": "1795190002"}, {"updated_at": 1_795_190_002.0}),
         ({"updatedOn": 1_795_190_002_500}, {"updated_at": 1_795_190_002.5}),
         ({"updatedOn": "2026-11-20T20:00:02Z"}, {"updated_at": 1_795_204_802.0}),
@@ -214,6 +220,10 @@ def test_every_configured_header_is_asked_for(tmp_path):
         ({"silences": {}}, "silences.alertmanager: missing"),
         ({"silences": {"alertmanager": "http://u:s3cret@am"}}, "credentials do not belong in a URL"),
         ({"silences": {"alertmanager": "http://am", "ca_file": "/nowhere"}}, "cannot use /nowhere"),
+        (
+            {"silences": {"alertmanager": "http://am", "bearer_token": "t", "username": "u", "password": "p"}},
+            "not both",
+        ),
         ({"headers": {"x": ""}}, "is empty"),
         ({"reopen_after": "soon"}, "not a duration"),
     ],

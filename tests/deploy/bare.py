@@ -15,7 +15,7 @@ import time
 from collections.abc import Mapping
 from pathlib import Path
 
-PLACES = ("/opt/vendorwatch", "/etc/vendorwatch", "/etc/systemd", "/etc/sysusers.d", "/var/lib")
+PLACES = ("/opt/vendorwatch", "/etc/vendorwatch", "/etc/prometheus", "/etc/systemd", "/etc/sysusers.d", "/var/lib")
 _PLACE = re.compile(rf"(?:{'|'.join(map(re.escape, PLACES))})(?=[/\s'\"]|-|$)")
 _STAND_INS = {
     "systemctl": 'exec {python} {here} {root} "$@"',
@@ -107,11 +107,10 @@ def systemctl(root: Path, words: list[str]) -> int:
     status = 0
     action, *units = [word for word in words if not word.startswith("--")]
     for name in units:
-        unit = Unit(root, name)
         if action == "enable" and "--now" in words:
-            unit.start()
+            Unit(root, name).start()
         elif action == "reload":
-            status |= unit.reload()
+            status |= Unit(root, name).reload()
     return status
 
 

@@ -22,9 +22,9 @@ def section(title: str) -> str:
     return GUIDE.split(f"\n## {title}\n")[1].split("\n## ")[0]
 
 
-def commands() -> list[str]:
-    """Return the blocks of the section on systemd that are to be run, in their order."""
-    return re.findall(r"^```sh\n(.*?)^```$", section("systemd"), re.MULTILINE | re.DOTALL)
+def commands(title: str) -> list[str]:
+    """Return the blocks of a section that are to be run, in their order."""
+    return re.findall(r"^```sh\n(.*?)^```$", section(title), re.MULTILINE | re.DOTALL)
 
 
 def test_every_link_leads_somewhere():
@@ -81,7 +81,7 @@ def machine(tmp_path, vendors, ports) -> Iterator[Bare]:
 @pytest.mark.skipif(bool(missing("curl", "openssl")), reason="not installed: curl, openssl")
 def test_a_newcomer_gets_a_running_pair(machine, ports, vendors):
     """The guide's commands, one after the other, end with both programs well and a test alert at BigPanda."""
-    install, units, secrets, configuration, start, reload = commands()
+    install, units, secrets, configuration, start, reload = commands("systemd")
     machine.run(install)
     machine.run(units)
     machine.run(secrets)
@@ -114,3 +114,20 @@ def backed_up(machine: Bare) -> None:
         assert copy.execute("PRAGMA integrity_check").fetchone() == ("ok",)
         assert copy.execute("SELECT count(*) FROM schema_version").fetchone() == (1,)
     copy.close()
+
+
+@pytest.mark.system
+@pytest.mark.skipif(bool(missing("promtool", "amtool")), reason="not installed: promtool, amtool")
+def test_prometheus_and_alertmanager_take_what_the_guide_installs(machine):
+    """The guide's commands end with files that both programs' own tools accept, and no rule is lost."""
+    (machine.root / "etc/vendorwatch").mkdir()
+    (machine.root / "etc/vendorwatch/am.token").write_text("a-token\n")
+    shipped = machine.checkout / "deploy/alertmanager/alertmanager.yml"
+    shipped.write_text(machine.here(shipped.read_text()))
+    (block,) = commands("Prometheus, Alertmanager, Grafana")
+    told = machine.run(block)
+    rules = list((DEPLOY / "prometheus/rules").glob("*.yml"))
+    assert told.count("rules found") == len(rules) > 0
+    sent = (machine.root / "etc/prometheus/alertmanager.yml").read_text()
+    (named,) = re.findall(r"credentials_file: (\S+)", sent)
+    assert Path(named).read_text() == "a-token\n"

@@ -2,10 +2,13 @@
 
 import logging
 import threading
+import time
 
 import pytest
 
+from bridge.access import Access
 from bridge.alert import Alert
+from bridge.config import load
 from bridge.errors import Overloaded, Rejected, Stopped, Unavailable, Unreached
 from bridge.event import mapping_of
 from bridge.incident import NEW, Incident
@@ -13,6 +16,7 @@ from bridge.incidents import Followed, Incidents
 from bridge.metrics import Metrics
 from bridge.notification import Notification
 from bridge.outbox import Outbox
+from bridge.program import Program, Start
 from bridge.receivers.alertmanager import Settings as AlertmanagerSettings
 from bridge.receivers.bigpanda import Settings
 from bridge.silences import Silence, Verb, marked
@@ -409,3 +413,31 @@ def test_the_loop_outlives_what_it_did_not_foresee(bench, caplog, monkeypatch):
     bench.incidents.stop(30)
     assert "Cannot act on the incidents of panda now: database: busy" in caplog.text
     assert "Acting on the incidents of panda failed unexpectedly" in caplog.text
+
+
+def looking():
+    return [thread.name for thread in threading.enumerate() if thread.name.startswith("incidents ")]
+
+
+def test_a_reload_follows_what_is_new_and_leaves_what_is_gone(tmp_path):
+    """Only receivers of which something follows have a thread."""
+    file = tmp_path / "bridge.yml"
+    ground = (
+        f"database: sqlite:///{tmp_path}/bridge.db\nbigpanda: {{url: 'http://127.0.0.1:1', app_key: a, token: t}}\n"
+    )
+    without = f"{ground}receivers:\n  - {{receiver: bigpanda, source: plain, headers: {{x: y}}}}\n"
+    file.write_text(without)
+    start = Start(config_file=file, addresses=(("127.0.0.1", 0),), access=Access(None))
+    program = Program(start, load(file))
+    program.start()
+    assert looking() == []
+    file.write_text(f"{without}  - {{receiver: bigpanda, source: panda, headers: {{x: y}}, reopen_after: 1h}}\n")
+    program.reload()
+    assert looking() == ["incidents panda"]
+    file.write_text(without)
+    program.reload()
+    until = time.monotonic() + 30
+    while looking() and time.monotonic() < until:
+        time.sleep(0.02)
+    assert looking() == []
+    program.stop()

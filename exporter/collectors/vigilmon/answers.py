@@ -1,9 +1,14 @@
-"""Vigilmon's JSON, read into records: what the contract promises must be right, what it leaves open may be missing."""
+"""Vigilmon's JSON, read into records.
 
+What no number could be true without must be right: lists, ids, totals, percentages. Any other member that cannot be
+read counts as not told, so that one odd monitor does not blind its account.
+"""
+
+import json
 import re
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Annotated, TypeVar
+from typing import Annotated, Any, TypeVar
 from urllib.parse import urlsplit
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
@@ -57,13 +62,38 @@ def _identity(value: object) -> str:
     return str(value)
 
 
+def _number(value: object) -> object:
+    """Return a decimal written as text, as databases hand them out, as the number it is."""
+    try:
+        return float(value) if isinstance(value, str) else value
+    except ValueError:
+        return value
+
+
+def _text(value: object) -> str:
+    return value.encode("utf-8", "replace").decode() if isinstance(value, str) else ""
+
+
+def _flag(value: object) -> bool | None:
+    return bool(value) if value in (0, 1) else None
+
+
+def _moment(value: object) -> float | None:
+    try:
+        moment = datetime.fromisoformat(value) if isinstance(value, str) else None
+        return _epoch(moment)
+    except (ValueError, OverflowError):
+        return None
+
+
 class _Lenient(BaseModel):
     model_config = ConfigDict(strict=True, extra="ignore", hide_input_in_errors=True)
 
 
 _Identity = Annotated[str, BeforeValidator(_identity)]
 _Count = Annotated[int, Field(ge=0, le=2**53)]
-_Percent = Annotated[float, Field(ge=0, le=100)]
+_Percent = Annotated[float, BeforeValidator(_number), Field(ge=0, le=100)]
+_Text = Annotated[str, BeforeValidator(_text)]
 
 
 class _Meta(_Lenient):
@@ -74,12 +104,12 @@ class _Meta(_Lenient):
 
 class _Monitor(_Lenient):
     id: _Identity
-    name: str | None = None
-    url: str | None = None
-    method: str | None = None
-    is_active: bool | None = None
-    current_status: str | None = None
-    last_checked_at: datetime | None = None
+    name: _Text = ""
+    url: _Text = ""
+    method: _Text = ""
+    is_active: Annotated[bool | None, BeforeValidator(_flag)] = None
+    current_status: _Text = ""
+    last_checked_at: Annotated[float | None, BeforeValidator(_moment)] = None
 
 
 class _Monitors(_Lenient):
@@ -97,8 +127,8 @@ class _Monitored(_Lenient):
 
 
 class _Incident(_Lenient):
-    status: str | None = None
-    resolved_at: datetime | None = None
+    status: _Text = ""
+    resolved_at: Any = None
 
 
 class _Incidents(_Lenient):
@@ -133,33 +163,31 @@ def read_incidents(body: bytes) -> tuple[int, int | None]:
 
 def _read(model: type[Read], body: bytes) -> Read:
     try:
-        return model.model_validate_json(body)
+        return model.model_validate(json.loads(body.decode("utf-8-sig", "replace")))
     except ValidationError as error:
-        if any(problem["type"] == "json_invalid" for problem in error.errors(include_input=False)):
-            raise Malformed("the body is not JSON") from None
         raise Malformed(problems(error)[0]) from None
+    except (ValueError, RecursionError):
+        raise Malformed("the body is not JSON") from None
 
 
 def _monitor(read: _Monitor) -> Monitor:
-    url = _public(read.url or "")
+    url = _public(read.url)
     host, port = _tls(url)
     return Monitor(
         id=read.id,
-        name=read.name or "",
+        name=read.name,
         url=url,
-        method=read.method or "",
+        method=read.method,
         active=read.is_active,
-        status=(read.current_status or "").lower(),
-        checked_at=_epoch(read.last_checked_at),
+        status=read.current_status.lower(),
+        checked_at=read.last_checked_at,
         host=host,
         port=port,
     )
 
 
 def _ongoing(incident: _Incident) -> bool:
-    if incident.status is None:
-        return incident.resolved_at is None
-    return incident.status.lower() == "ongoing"
+    return incident.status.lower() == "ongoing" if incident.status else incident.resolved_at is None
 
 
 def _public(url: str) -> str:

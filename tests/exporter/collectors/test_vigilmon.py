@@ -4,7 +4,7 @@ import pytest
 from pydantic import TypeAdapter, ValidationError
 
 from exporter.collector import Answer, Certificate, Get, Probe, Reason
-from exporter.collectors.vigilmon.answers import read_incidents, read_monitors
+from exporter.collectors.vigilmon.answers import read_incidents, read_monitors, read_uptime
 from exporter.collectors.vigilmon.collector import Collector
 from exporter.collectors.vigilmon.config import Settings
 from exporter.collectors.vigilmon.knowledge import Known
@@ -57,6 +57,38 @@ def test_shows_no_secret_of_a_url(url, shown):
     """Credentials, query and fragment are dropped as the answer is read, so that they are not even stored."""
     (one,) = read_monitors(json.dumps(listed(monitor(1, url=url))).encode()).monitors
     assert one.url == shown
+
+
+@pytest.mark.parametrize(
+    ("odd", "read"),
+    [
+        ({"last_checked_at": "never"}, {"checked_at": None}),
+        ({"last_checked_at": 1763640000}, {"checked_at": None}),
+        ({"last_checked_at": "2026-11-20 12:00:00"}, {"checked_at": 1795176000.0}),
+        ({"is_active": 0}, {"active": False}),
+        ({"is_active": "no"}, {"active": None}),
+        ({"current_status": 5}, {"status": "", "up": None}),
+        ({"name": ["a"], "url": 7, "method": {}}, {"name": "", "url": "", "method": ""}),
+        ({"name": "\ud800"}, {"name": "?"}),
+    ],
+)
+def test_one_odd_monitor_does_not_blind_the_account(odd, read):
+    """What of it cannot be read counts as not told; the rest of it, and the others, are there."""
+    first, second = read_monitors(json.dumps(listed(monitor(1) | odd, monitor(2))).encode()).monitors
+    assert {name: getattr(first, name) for name in read} == read
+    assert (first.id, second.id, second.up) == ("1", "2", True)
+
+
+def test_bytes_that_are_no_text_cost_their_letters_alone():
+    """Not the whole answer; nor does a byte order mark."""
+    body = b"\xef\xbb\xbf" + json.dumps(listed(monitor(1, name="caf-"))).encode().replace(b"caf-", b"caf\xe9")
+    assert [one.name for one in read_monitors(body).monitors] == ["caf\ufffd"]
+
+
+@pytest.mark.parametrize(("told", "read"), [("99.98", 99.98), (100, 100.0), (0, 0.0), ("0", 0.0)])
+def test_percentages_may_be_decimals_written_as_text(told, read):
+    """Databases hand them out so."""
+    assert read_uptime(json.dumps({"data": {"uptime": {"24h": told, "7d": None}}}).encode()) == {"24h": read}
 
 
 @pytest.mark.parametrize(

@@ -172,7 +172,7 @@ def table_of(text: Text, queries: Mapping[str, str], columns: Sequence[Column], 
     asked = [query(expr, name=name, now=True, rows=True) for name, expr in queries.items()]
     panel = _dress(table.Panel(), text, asked, size, "string")
     panel.transformations(_arranged(columns))
-    panel.thresholds(steps(())).filterable(filterable=True)
+    panel.thresholds(steps(())).filterable(filterable=True).cell_options(common.TableAutoCellOptions())
     for column in columns:
         panel.override_by_name(column.title, list(_cells(column)))
     if sort:

@@ -1,12 +1,14 @@
 import json
 import re
 from itertools import combinations
+from pathlib import Path
 
 import pytest
 import yaml
 from grafana_foundation_sdk.cog.encoder import JSONEncoder
 from grafana_foundation_sdk.cog.plugins import register_default_plugins
 from grafana_foundation_sdk.models.dashboard import Dashboard
+from jsonschema import Draft7Validator
 
 from grafana.__main__ import main
 from grafana.board import RUNBOOKS
@@ -18,6 +20,8 @@ from tests.system.running import ROOT
 
 KINDS = {"stat", "timeseries", "table", "state-timeline", "heatmap"}
 COLUMNS = 24
+SCHEMAS = json.loads(Path(__file__).with_name("schemas.json").read_text(encoding="utf-8"))
+VALIDATORS = {kind: Draft7Validator(schema) for kind, schema in SCHEMAS.items()}
 every_board = pytest.mark.parametrize("path", PATHS, ids=lambda path: path.stem)
 
 
@@ -38,6 +42,31 @@ def test_grafanas_own_types_hold_all_of_it(path):
     board = load(path)
     again = json.loads(json.dumps(Dashboard.from_json(board), cls=JSONEncoder))
     assert again == board
+
+
+@every_board
+def test_grafanas_schema_accepts_it(path):
+    """The dashboard, and the options of every panel by its kind; `tests/grafana/schemas` wrote the schemas."""
+    board = load(path)
+    assert list(problems("dashboard", board)) == []
+    for panel in panels(board):
+        assert list(problems(f"{panel['type']} options", panel.get("options", {}))) == [], panel["title"]
+        custom = panel["fieldConfig"]["defaults"].get("custom")
+        assert custom is None or list(problems(f"{panel['type']} custom", custom)) == [], panel["title"]
+
+
+def test_grafanas_schema_refuses_what_grafana_would_not_draw():
+    """A word that is none of an option's, or a panel's place that is no number, does not pass."""
+    board = load(PATHS[0])
+    board["panels"][0]["gridPos"]["x"] = "left"
+    assert list(problems("dashboard", board)) != []
+    assert list(problems("stat options", board["panels"][0]["options"] | {"colorMode": "rainbow"})) != []
+
+
+def problems(kind, part):
+    """Yield what the schema of this name says of a part of a dashboard."""
+    for error in VALIDATORS[kind].iter_errors(part):
+        yield f"{error.json_path}: {error.message:.200}"
 
 
 @every_board

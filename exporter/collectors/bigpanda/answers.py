@@ -70,14 +70,12 @@ def read_search(body: bytes) -> Found:
     return Found(total, _incidents(document.get("items", [])))
 
 
-def read_total(body: bytes, page_size: int) -> int:
-    """Read how many incidents a search finds. Without `total` it is known only from a page that is not full."""
+def read_total(body: bytes, page_size: int) -> int | None:
+    """Read how many incidents a search finds; None where there is no `total` and the page is full: more may follow."""
     found = read_search(body)
     if found.total is not None:
         return found.total
-    if len(found.incidents) >= page_size:
-        raise Malformed("total: missing")
-    return len(found.incidents)
+    return None if len(found.incidents) == page_size else len(found.incidents)
 
 
 def _parsed(body: bytes) -> Any:

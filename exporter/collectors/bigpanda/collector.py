@@ -56,10 +56,11 @@ class Collector:
         for environment in knowledge.environments:
             reason = Reason.OLDEST if knowledge.is_behind(environment) else Reason.STATUS
             yield self._ask_active(environment, reason, now)
+            rows = PAGE_SIZE if environment.listed else 1
             for folder in FOLDERS:
                 total = environment.folders.get(folder)
                 due = 0.0 if total is None else total.at + self._settings.poll_interval
-                yield self._search(environment, reason, due, folder, page_size="1")
+                yield self._search(environment, reason, due, folder, page_size=str(rows))
 
     def _ask_list(self, knowledge: Knowledge) -> Get:
         every = LIST_EVERY if knowledge.environments else self._settings.poll_interval
@@ -106,7 +107,11 @@ class Collector:
         if params["folder"] == "active":
             found, page = read_search(answer.body), int(params["page"])
             return with_page(environment, found, page, answer.at, self._settings.max_pages)
-        return with_total(environment, params["folder"], read_total(answer.body, int(params["page_size"])), answer.at)
+        rows = int(params["page_size"])
+        total = read_total(answer.body, rows)
+        if total is None and rows == PAGE_SIZE:
+            raise Malformed("total: missing")
+        return with_total(environment, params["folder"], total, answer.at)
 
     def _chosen(self, places: tuple[Place, ...]) -> tuple[Place, ...]:
         """Return the environments to ask for, with names that are unique.

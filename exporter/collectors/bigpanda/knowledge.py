@@ -48,7 +48,10 @@ class Active:
 
 @dataclass(frozen=True, slots=True)
 class Environment:
-    """One environment. `as_of`: its last whole round, which ended at `round_ended`; `rounds`: how many it had."""
+    """One environment. `as_of`: its last whole round, which ended at `round_ended`; `rounds`: how many it had.
+
+    `listed`: its searches tell no total, so that a folder is counted by listing it.
+    """
 
     id: str
     name: str
@@ -58,6 +61,7 @@ class Environment:
     as_of: float | None = None
     round_ended: float = 0.0
     rounds: int = 0
+    listed: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,8 +99,10 @@ def with_environments(knowledge: Knowledge, places: tuple[Place, ...], at: float
     return replace(knowledge, listed_at=at, environments=environments, as_of=as_of)
 
 
-def with_total(environment: Environment, folder: str, incidents: int, at: float) -> Environment:
-    """Return the environment after the total of one folder."""
+def with_total(environment: Environment, folder: str, incidents: int | None, at: float) -> Environment:
+    """Return the environment after the total of one folder; None: the vendor does not tell it."""
+    if incidents is None:
+        return replace(environment, listed=True)
     return replace(environment, folders={**environment.folders, folder: Total(at, incidents)})
 
 
@@ -106,7 +112,7 @@ def with_page(environment: Environment, found: Found, page: int, at: float, max_
     if listing is None or page != listing.pages + 1:
         return environment  # a page of a listing that was given up
     grown = Listing(listing.began, page, listing.rows + len(found.incidents), (*listing.incidents, *found.incidents))
-    more = _more(found, grown.rows)
+    more = _more(found, grown.rows) and _goes_on(listing, found)
     if more and page < max_pages and grown.rows < LAST_INCIDENT:
         return replace(environment, unfinished=grown)
     missing = found.total is not None and found.total > grown.rows
@@ -120,6 +126,12 @@ def _more(found: Found, rows: int) -> bool:
     if not found.incidents:
         return False
     return len(found.incidents) >= PAGE_SIZE if found.total is None else rows < found.total
+
+
+def _goes_on(listing: Listing, found: Found) -> bool:
+    """Say whether a page holds anything that those before it did not: else the vendor tells the same page again."""
+    seen = {incident.id for incident in listing.incidents if incident.id}
+    return any(incident.id not in seen for incident in found.incidents)
 
 
 def _whole(before: Active | None, listing: Listing, total: int | None, *, truncated: bool) -> Active:

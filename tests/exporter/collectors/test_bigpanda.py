@@ -222,6 +222,41 @@ def test_reads_environments_however_wrapped(document):
     assert read_environments(json.dumps(document).encode()) == (Place("7", "Prod"),)
 
 
+@pytest.mark.parametrize("found", [0, 1, 3, 99])
+def test_a_folder_is_listed_where_the_search_tells_no_total(found):
+    """One row of a bare list may be all or the first of many."""
+    collector = Collector(settings())
+    knowledge = knowing(collector, "a")
+    rows = [incident(number) for number in range(found)]
+    for _ in range(2):
+        ask = ask_for(collector, knowledge, "a", "shared")
+        knowledge = collector.learn(knowledge, ask, answer(rows[: int(dict(ask.params)["page_size"])]))
+
+    assert samples(collector, knowledge, "bigpanda_incidents") == {("a", "shared"): float(found)}
+
+
+def test_a_total_is_not_guessed_from_a_full_list():
+    """Beyond one page nobody knows."""
+    collector = Collector(settings())
+    knowledge = knowing(collector, "a")
+    rows = [incident(number) for number in range(100)]
+    knowledge = collector.learn(knowledge, ask_for(collector, knowledge, "a", "shared"), answer(rows[:1]))
+    with pytest.raises(Malformed, match="total: missing"):
+        collector.learn(knowledge, ask_for(collector, knowledge, "a", "shared"), answer(rows))
+
+
+def test_a_page_that_is_told_again_ends_the_listing():
+    """A vendor that ignores the page number is not asked for page after page."""
+    collector = Collector(settings())
+    document = {"total": 1000, "items": [incident(1)]}
+    knowledge = knowing(collector, "a")
+    for _ in range(2):
+        knowledge = collector.learn(knowledge, ask_for(collector, knowledge, "a", "active"), answer(document))
+
+    assert dict(ask_for(collector, knowledge, "a", "active").params)["page"] == "1"
+    assert knowledge.truncated
+
+
 @pytest.mark.parametrize(
     ("body", "message"),
     [

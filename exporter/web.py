@@ -13,6 +13,7 @@ from wsgiref.types import StartResponse, WSGIEnvironment
 
 from exporter.errors import ConfigError
 from exporter.exposition import Exposition
+from exporter.landing import CONTENT_POLICY
 from exporter.landing import page as landing_page
 
 TEXT = "text/plain; version=0.0.4; charset=utf-8"
@@ -123,7 +124,8 @@ class Web:
         healths = [poller.health() for poller in self._exposition.pollers()]
         headers = (
             ("Content-Type", "text/html; charset=utf-8"),
-            ("Content-Security-Policy", "default-src 'none'; style-src 'unsafe-inline'"),
+            ("Content-Security-Policy", CONTENT_POLICY),
+            ("X-Frame-Options", "DENY"),
         )
         return Answer(HTTPStatus.OK, [landing_page(healths, self._clock()).encode("utf-8", "replace")], headers)
 

@@ -88,7 +88,7 @@ def fate(step: Step) -> str:
     told = _FATES.get((step.state, step.reason)) or _FATES.get(step.state)
     if told:
         return told
-    return f"given up: {step.reason}" if step.state == "discarded" else f"refused: {step.reason}"
+    return f"given up: {step.reason}" if step.state == "discarded" else f"dead letter: {step.reason}"
 
 
 def cause(step: Step) -> str:

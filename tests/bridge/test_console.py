@@ -220,7 +220,7 @@ def test_deliveries_tell_bigpandas_answer(world):
     world.outbox.record(duplicate=world.outbox.claim(1, "me", NOW - 90, 10), now=NOW - 50)
     world.bury("c", "422: no")
     page = world.page("/deliveries")
-    for told in ("BigPanda accepted it", "BigPanda had it already", "refused: 422: no", ">40s<"):
+    for told in ("BigPanda accepted it", "BigPanda had it already", "dead letter: 422: no", ">40s<"):
         assert told in page
 
 

@@ -62,7 +62,7 @@ def test_why_an_event_waits(waits, gate, why, until):
         ("sent", "accepted", "BigPanda accepted it"),
         ("sent", "duplicate", "BigPanda had it already"),
         ("superseded", "content_changed", "a newer event of the alert took its place before it was sent"),
-        ("dead", "400: no", "refused: 400: no"),
+        ("dead", "400: no", "dead letter: 400: no"),
         ("discarded", "400: no", "given up: 400: no"),
     ],
 )

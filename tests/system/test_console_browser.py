@@ -1,0 +1,217 @@
+"""The pages for people, in a real browser: what an operator does, what a stranger cannot, what axe-core says."""
+
+import re
+import shutil
+import signal
+import threading
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+
+import bcrypt
+import pytest
+import requests
+
+from exporter.landing import page as landing_page
+from exporter.poller import Health
+from tests.system.bridging import ODD, RECEIVER, alert, dead_letters, post, webhook
+from tests.system.browsing import NARROW, WIDE, Browser, axe_core
+from tests.system.running import python, until
+
+pytestmark = pytest.mark.system
+
+HOSTILE = "</td><script>document.title='taken'</script><img src=x onerror=\"document.title='taken'\">"
+LOOKS = [(WIDE, False), (WIDE, True), (NARROW, False), (NARROW, True)]
+
+
+@pytest.fixture(scope="module")
+def browser():
+    if shutil.which("chromium") is None or shutil.which("chromedriver") is None:
+        pytest.skip("Chromium or its driver is not installed (tests/system/programs installs them)")
+    opened = Browser()
+    yield opened
+    opened.close()
+
+
+@pytest.fixture(scope="module")
+def axe(tmp_path_factory):
+    script = axe_core(tmp_path_factory.mktemp("axe"))
+    if not script:
+        pytest.skip("axe-core cannot be fetched: npm, or its registry, is not there")
+    return script
+
+
+class Desk:
+    """A bridge with a dead letter, and how its page is reached: by ann, and by who does not know her password."""
+
+    def __init__(self, station, started, *, guarded=True):
+        self.station = station
+        station.configure(receivers=[ODD])
+        web = station.folder / "web.yml"
+        hashed = bcrypt.hashpw(b"sesame", bcrypt.gensalt(4)).decode()
+        web.write_text(f"basic_auth_users: {{ann: '{hashed}'}}" if guarded else "{}")
+        self.bridge = station.bridge(command=python("bridge", f"--web.config.file={web}"))
+        self.open = self.bridge.url
+        self.url = self.bridge.url = self.bridge.url.replace("://", "://ann:sesame@") if guarded else self.open
+        started(self.bridge)
+        told = [alert("web-1", "odd", note=HOSTILE), alert(HOSTILE, "warning"), alert("web-2", "critical")]
+        assert post(self.open, webhook(told)).status == 200
+        requests.post(f"{self.open}/webhooks/alertmanager/prod", data="{", headers={
+            "Authorization": f"Bearer {RECEIVER['bearer_token']}", "Content-Type": "application/json"
+        }, timeout=30)  # fmt: skip
+        until("BigPanda has refused it", lambda: "prod:web-1" in dead_letters(station))
+        until("BigPanda has the others", lambda: len(station.events) == 2)
+
+    def mend(self):
+        """Let the bridge map what BigPanda refused to a status that it takes."""
+        self.station.configure(receivers=[RECEIVER | {"statuses": {"odd": "warning"}}])
+        before = self.reloads()
+        self.bridge.send(signal.SIGHUP)
+        until("the bridge has read its file again", lambda: self.reloads() != before)
+
+    def reloads(self):
+        name = "vendorwatch_bridge_config_last_reload_success_timestamp_seconds"
+        return re.search(rf"^{name} (.+)$", self.bridge.get("/metrics").text, re.MULTILINE)[1]
+
+
+@pytest.fixture
+def desk(station, picky, started):
+    return Desk(station, started)
+
+
+def test_a_dead_letter_is_found_read_requeued_and_arrives(browser, desk):
+    """By hand, from the overview to BigPanda: no script runs, least of all one that an alert brought."""
+    browser.look(desk.url)
+    assert "Dead letters 1" in browser.text
+    browser.fill("q", "host-that-is-not-there")
+    assert "No open alert matches" in browser.text
+    browser.look(desk.url)
+    browser.fill("q", "instance=web-1")
+    assert "prod:web-1" in browser.text
+    assert "prod:web-2" not in browser.text
+    browser.press("Down")
+    assert "dead letter: BigPanda answered 400" in browser.text
+    browser.look(f"{desk.url}/dead-letters")
+    assert "'status' unknown is not for us" in browser.text
+    assert "incident_identifier" not in browser.text
+    browser.press("Body of dead letter")
+    assert '"incident_identifier": "prod:web-1"' in browser.text
+    desk.mend()
+    browser.press("Requeue")
+    assert "1 queued again" in browser.text
+    assert "No dead letters" in browser.text
+    until("the alert is in BigPanda", lambda: len(desk.station.events) == 3)
+    assert desk.station.events[-1]["incident_identifier"] == "prod:web-1"
+
+    def story():
+        browser.look(f"{desk.url}/alert?key=prod:web-1")
+        return browser.text
+
+    until("the bridge has noted it", lambda: "BigPanda accepted it" in story())
+    assert not browser.all("script, img")
+
+
+def test_a_dead_letter_is_discarded_only_after_a_second_look(browser, desk):
+    """The grave button is folded away; what was given up is told in the alert's story."""
+    browser.look(f"{desk.url}/dead-letters")
+    assert "BigPanda will never hear of it" not in browser.text
+    browser.press("Discard dead letter")
+    browser.press("BigPanda will never hear of it")
+    assert "1 discarded" in browser.text
+    assert dead_letters(desk.station) == {}
+    browser.look(f"{desk.url}/alert?key=prod:web-1")
+    assert "given up: BigPanda answered 400" in browser.text
+
+
+def test_without_credentials_nothing_changes(browser, desk):
+    """Neither without a password, nor with a wrong one, nor with a right one but no token."""
+    for path in ("/dead-letters/requeue", "/dead-letters/discard", "/quarantine/discard"):
+        for form in ({"id": "1"}, {"all": "99"}, {"id": "1", "token": "0" * 64}):
+            assert requests.post(desk.open + path, data=form, timeout=30).status_code == 401
+            wrong = requests.post(desk.open + path, data=form, auth=("ann", "guess"), timeout=30)
+            assert wrong.status_code == 401
+            assert requests.post(desk.url + path, data=form, timeout=30).status_code == 403
+    assert list(dead_letters(desk.station)) == ["prod:web-1"]
+
+
+def test_a_bridge_without_users_shows_and_changes_nothing(browser, station, picky, started):
+    """There is no button, and what a button would send is refused."""
+    desk = Desk(station, started, guarded=False)
+    browser.look(f"{desk.url}/dead-letters")
+    assert "'status' unknown is not for us" in browser.text
+    assert "basic_auth_users" in browser.text
+    assert not browser.all("main button")
+    assert requests.post(f"{desk.url}/dead-letters/discard", data={"all": "99"}, timeout=30).status_code == 403
+    assert list(dead_letters(station)) == ["prod:web-1"]
+
+
+@pytest.fixture
+def elsewhere(tmp_path):
+    """Serve a folder as another site."""
+    folder = tmp_path / "elsewhere"
+    folder.mkdir()
+    handler = type("Quiet", (SimpleHTTPRequestHandler,), {"log_message": lambda *_: None})
+    with ThreadingHTTPServer(("127.0.0.1", 0), partial(handler, directory=str(folder))) as server:
+        thread = threading.Thread(target=server.serve_forever, args=(0.05,))
+        thread.start()
+        yield folder, f"http://localhost:{server.server_address[1]}"
+        server.shutdown()
+        thread.join()
+
+
+def test_another_site_cannot_press_a_button(browser, desk, elsewhere):
+    """Not even with a browser that is signed in and a token that was somehow learned."""
+    folder, url = elsewhere
+    browser.look(f"{desk.url}/dead-letters")
+    token = browser.all("input[name=token]")[0].get_attribute("value")
+    (folder / "index.html").write_text(
+        f'<form method="post" action="{desk.open}/dead-letters/discard"><input name="all" value="99">'
+        f'<input name="token" value="{token}"><button>You have won</button></form>'
+    )
+    browser.look(url)
+    browser.press("You have won")
+    assert "Nothing was changed" in browser.text
+    assert "another site" in browser.text
+    assert list(dead_letters(desk.station)) == ["prod:web-1"]
+
+
+@pytest.mark.parametrize(("width", "dark"), LOOKS)
+def test_everyone_can_read_the_operators_page(browser, axe, desk, width, dark):
+    """Nothing for axe-core to find, folded or not; nothing beside the window."""
+    paths = (
+        "/",
+        "/alerts",
+        "/waiting",
+        "/dead-letters",
+        "/quarantine",
+        "/deliveries",
+        "/alert?key=prod:web-1",
+        "/alert",
+    )
+    for path in paths:
+        browser.look(desk.url + path, width, dark=dark)
+        browser.unfold()
+        assert (path, browser.audit(axe), browser.overhang) == (path, [], 0)
+
+
+def health(**changes):
+    usual = {
+        "collector": "vigilmon", "account": "prod", "success": True, "last_success": 900.0, "duration": 1.0,
+        "truncated": False, "series": 12, "requests": {}, "rate_limit_remaining": 30.0, "budget_used_ratio": 0.25,
+        "oldest_value": 890.0, "first_poll_ended": True, "last_error": "", "last_error_at": None, "next_poll": 1010.0,
+        "paused_until": None, "paused_reason": "",
+    }  # fmt: skip
+    return Health(**(usual | changes))
+
+
+@pytest.mark.parametrize(("width", "dark"), LOOKS)
+def test_everyone_can_read_the_exporters_page(browser, axe, tmp_path, width, dark):
+    """As the operator's page."""
+    healths = [
+        health(),
+        health(account=HOSTILE, success=False, last_error=f"timeout: {'long-word' * 30}", last_error_at=990.0),
+        health(account="edge", paused_until=1060.0, paused_reason="rate_limited", truncated=True, last_success=None),
+        health(account="new", success=None, next_poll=None),
+    ]
+    (tmp_path / "page.html").write_text(landing_page(healths, 1000.0))
+    browser.look(f"file://{tmp_path}/page.html", width, dark=dark)
+    assert (browser.audit(axe), browser.overhang) == ([], 0)

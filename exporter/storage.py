@@ -10,9 +10,12 @@ import logging
 import os
 import re
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import fields, is_dataclass
+from functools import cache
+from itertools import islice
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, get_type_hints
 
 from pydantic import TypeAdapter, ValidationError
 
@@ -21,6 +24,8 @@ from exporter.settings import TargetSettings
 
 FORMAT: Final = 1
 """Of the file; the shape of the knowledge in it is the collector's."""
+PIECE: Final = 500
+"""Entries of a mapping that are written at a stretch: about a millisecond."""
 
 _log = logging.getLogger(__name__)
 _UNSAFE = re.compile(r"[^A-Za-z0-9._-]+")
@@ -56,9 +61,7 @@ class Storage:
         """Keep `parts`. A failure is logged once until it works again."""
         path = self._path(settings)
         try:
-            kept = {name: TypeAdapter(type(part)).dump_python(part, mode="json") for name, part in parts.items()}
-            document = {"format": FORMAT, "target": fingerprint(settings), "parts": kept}
-            _replace(path, json.dumps(document).encode())
+            _replace(path, _document(settings, parts))
         except (OSError, ValueError, TypeError) as error:
             if not self._failing:
                 told = error.strerror if isinstance(error, OSError) else type(error).__name__
@@ -93,11 +96,58 @@ def _host(url: str | Secret | None) -> str:
         return ""
 
 
-def _replace(path: Path, content: bytes) -> None:
+def _document(settings: TargetSettings, parts: Mapping[str, object]) -> Iterator[bytes]:
+    """Yield the file in pieces: to write a large one at once would keep every scrape waiting."""
+    yield f'{{"format": {FORMAT}, "target": "{fingerprint(settings)}", "parts": {{'.encode()
+    for place, (name, part) in enumerate(parts.items()):
+        yield f"{',' if place else ''}{json.dumps(name)}:".encode()
+        yield from _record(part) if is_dataclass(part) else (_json(type(part), part),)
+    yield b"}}"
+
+
+def _record(part: Any) -> Iterator[bytes]:
+    own: Any = type(part)
+    kinds = _kinds(own)
+    for place, (name, kind) in enumerate(kinds.items()):
+        yield f'{", " if place else "{"}"{name}": '.encode()
+        value = getattr(part, name)
+        if isinstance(value, dict) and len(value) > PIECE:
+            yield from _mapping(kind, value)
+        else:
+            yield _json(kind, value)
+    yield b"}" if kinds else b"{}"
+
+
+def _mapping(kind: Any, value: Mapping[Any, Any]) -> Iterator[bytes]:
+    left = iter(value.items())
+    separator = b"{"
+    while some := dict(islice(left, PIECE)):
+        yield separator + _json(kind, some)[1:-1]
+        separator = b", "
+    yield b"}"
+
+
+def _json(kind: Any, value: object) -> bytes:
+    return json.dumps(_adapter(kind).dump_python(value, mode="json")).encode()
+
+
+@cache
+def _kinds(kind: Any) -> dict[str, Any]:
+    """Return the fields of a dataclass with their types."""
+    hints = get_type_hints(kind)
+    return {field.name: hints[field.name] for field in fields(kind)}
+
+
+@cache
+def _adapter(kind: Any) -> TypeAdapter[Any]:
+    return TypeAdapter(kind)
+
+
+def _replace(path: Path, content: Iterable[bytes]) -> None:
     descriptor, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
     try:
         with os.fdopen(descriptor, "wb") as file:
-            file.write(content)
+            file.writelines(content)
             file.flush()
             os.fsync(file.fileno())
         Path(name).replace(path)

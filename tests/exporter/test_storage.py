@@ -8,7 +8,7 @@ import pytest
 from exporter.budget import Budget
 from exporter.notation import Secret
 from exporter.settings import ApiSettings, TargetSettings
-from exporter.storage import Storage, fingerprint
+from exporter.storage import PIECE, Storage, fingerprint
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +34,7 @@ PARTS = {
     "budget": Budget.start(55, 1000.0).spend(1001.0),
     "success": True,
 }
+MANY = PARTS | {"knowledge": Known(monitors={str(number): Monitor("m", up=True) for number in range(2 * PIECE + 1)})}
 
 
 class Group(ApiSettings):
@@ -49,11 +50,12 @@ def only_file(directory):
     return path
 
 
-def test_what_was_saved_comes_back_as_it_was(tmp_path):
-    """Records, tuples, sets, infinities: equal, in their own types; nobody else may read the file."""
+@pytest.mark.parametrize("parts", [PARTS, MANY, PARTS | {"knowledge": Known()}])
+def test_what_was_saved_comes_back_as_it_was(tmp_path, parts):
+    """Records, tuples, sets, infinities, thousands of them, in their own types; nobody else may read the file."""
     directory = tmp_path / "made" / "here"
-    Storage(directory).save(settings(), PARTS)
-    assert Storage(directory).load(settings(), KINDS) == PARTS
+    Storage(directory).save(settings(), parts)
+    assert Storage(directory).load(settings(), KINDS) == parts
     assert stat.S_IMODE(only_file(directory).stat().st_mode) == 0o600
     assert stat.S_IMODE(directory.stat().st_mode) == 0o700
 

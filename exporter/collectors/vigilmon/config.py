@@ -24,6 +24,8 @@ class Settings(ApiSettings):
     """How often the incidents of a monitor are wanted that neither changed nor is down."""
     down_interval: Duration = Field(180.0, gt=0)
     """How often the incidents of a monitor are wanted that is down."""
+    status_share: float = Field(0.75, gt=0, le=0.95)
+    """At most this share of the budget goes into statuses, or a large account would never hear of its uptimes."""
     certificates: bool = True
     certificate_interval: Duration = Field(3600.0, gt=0)
     certificate_retry_interval: Duration = Field(300.0, gt=0)

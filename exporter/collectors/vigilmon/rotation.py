@@ -16,15 +16,13 @@ INCIDENTS = "/monitors/{id}/incidents"
 
 MOST = 50
 """How many of a kind are wanted at a time: more than will ever be put off at once because they fail."""
-STATUS_SHARE = 0.75
-"""At most this share of the budget goes into statuses, or a large account would never hear of its uptimes."""
 TROUBLED_SHARE = 0.25
 """At most this share goes into the incidents of monitors that stay down."""
 
 
 def round_every(settings: Settings, pages: int) -> float:
     """Return the seconds between two rounds of statuses of `pages` requests each."""
-    return max(settings.poll_interval, pages * 60.0 / (settings.requests_per_minute * STATUS_SHARE))
+    return max(settings.poll_interval, pages * 60.0 / (settings.requests_per_minute * settings.status_share))
 
 
 def rotation(settings: Settings, known: Known) -> float:

@@ -161,7 +161,9 @@ def _quantiles() -> Panel:
 
 def _heatmap() -> Panel:
     expr = f"sum by (le) (increase({ALL(PREFIX + 'delivery_latency_seconds_bucket')}[$__rate_interval]))"
-    told = "How many events took how long from webhook to acceptance; darker means more. A high band is a backlog."
+    told = (
+        "How many events took how long; the stronger the colour, the more. A band high up is a backlog that went out."
+    )
     return latencies(Text("Time to BigPanda, all events", told, "Nothing was delivered."), expr, Size(24, 9))
 
 

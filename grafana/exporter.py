@@ -69,7 +69,10 @@ def _now() -> list[Panel]:
             size,
         ),
         stat_of(
-            Text("Failed requests", "Requests within the dashboard's time range that did not end well."),
+            Text(
+                "Failed requests",
+                "Requests within the time range that did not end well, from the second of each kind on.",
+            ),
             f"round(sum(increase({failed}[$__range])) or 0 * sum({polls}))",
             Look(above=palette.HIGH_IS_ODD, words=NONE),
             size,

@@ -82,19 +82,31 @@ def _warning() -> Panel:
 
 
 def _new() -> Panel:
-    counted = f"increase({ACCOUNT('packetvis_notifications_seen_total')}[$__rate_interval])"
-    each = f"max by (account, notification_type, severity) ({counted})"
     return lines(
         Text(
             "New notifications",
-            "Distinct notifications seen for the first time, by type, within each step of the graph.",
+            "Notifications seen for the first time, by type, within each step of the graph. When the exporter starts "
+            "without its storage while something is new, all that is listed counts once.",
             "Nothing was listed since the exporter began to count.",
         ),
-        [query(f"sum by (notification_type) ({each})", "{{notification_type}}")],
+        [query(f"sum by (notification_type) ({_arrived()})", "{{notification_type}}")],
         COUNT,
         Size(12, 9),
         stacked=True,
     )
+
+
+def _arrived() -> str:
+    """Return what is new by type and severity; `increase` alone never sees the first of a kind."""
+    by = "account, notification_type, severity"
+    counted = f"max by ({by}) (increase({ACCOUNT('packetvis_notifications_seen_total')}[$__rate_interval]))"
+    listed = ACCOUNT("packetvis_notifications")
+    latest = f"max by (account) ({ACCOUNT('packetvis_latest_notification_timestamp_seconds')})"
+    first = (
+        f"(max by ({by}) ({listed}) unless max by ({by}) ({listed} offset $__rate_interval)"
+        f" and on (account) time() - {latest} < 1800)"
+    )
+    return f"({counted} + {first}) or {counted} or {first}"
 
 
 def _by_type() -> Panel:

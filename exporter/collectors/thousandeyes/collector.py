@@ -40,8 +40,10 @@ class Collector:
     def asks(self, knowledge: Knowledge, now: float) -> Iterator[Ask]:
         """Yield, for each account group: its alerts, the names of rules and tests, the results of its tests."""
         groups = self._groups(knowledge)
+        known = Knowledge(groups)
         for aid, group in groups.items():
-            yield self._ask_alerts(aid, group, now)
+            reason = Reason.OLDEST if known.is_behind(aid) else Reason.STATUS
+            yield self._ask_alerts(aid, group, reason, now)
         for aid, group in groups.items():
             yield _ask_names(RULES, aid, group.rules_at, missing=group.names_unknown_rule())
             yield _ask_names(TESTS, aid, group.tests_at, missing=group.names_unknown_test())
@@ -52,14 +54,14 @@ class Collector:
     def _groups(self, knowledge: Knowledge) -> dict[str, Group]:
         return {aid: knowledge.groups.get(aid, Group()) for aid in self._settings.groups()}
 
-    def _ask_alerts(self, aid: str, group: Group, now: float) -> Get:
+    def _ask_alerts(self, aid: str, group: Group, reason: Reason, now: float) -> Get:
         """Go on with a listing, or begin one. One that drags on past `max_age` is given up, cursor and all."""
         every, listing = self._settings.poll_interval, group.unfinished
         if listing is not None and now - listing.began <= self._settings.max_age:
             more = ("cursor", listing.cursors[-1])
-            return _get(ALERTS, aid, Reason.STATUS, listing.began, every, ("state", "trigger"), more)
+            return _get(ALERTS, aid, reason, listing.began, every, ("state", "trigger"), more)
         due = 0.0 if group.as_of is None else group.as_of + every
-        return _get(ALERTS, aid, Reason.STATUS, due, every, ("state", "trigger"))
+        return _get(ALERTS, aid, reason, due, every, ("state", "trigger"))
 
     def _measured(self, group: Group) -> dict[str, float]:
         """Return the tests whose results are wanted, each with its interval in seconds.
@@ -81,7 +83,7 @@ class Collector:
         groups = self._groups(knowledge)
         if aid not in groups:
             return knowledge
-        return Knowledge({**groups, aid: self._learned(groups[aid], ask, answer)})
+        return Knowledge(groups).told(aid, self._learned(groups[aid], ask, answer))
 
     def _learned(self, group: Group, ask: Get, answer: Answer) -> Group:
         if ask.endpoint == ALERTS:
@@ -104,9 +106,11 @@ class Collector:
 
     def families(self, knowledge: Knowledge, now: float) -> Iterator[Family]:
         """Yield counts first, then results that are not too old, then one series for each alert."""
+        oldest_shown = now - self._settings.max_age
         groups = self._groups(knowledge)
         fresh = {aid: self._fresh(group, now) for aid, group in groups.items()}
-        yield from pages.families({aid: group for aid, group in groups.items() if group.as_of is not None}, fresh, now)
+        shown = {aid: each for aid, each in groups.items() if each.as_of is not None and each.as_of >= oldest_shown}
+        yield from pages.families(shown, fresh, now)
 
     def _fresh(self, group: Group, now: float) -> dict[str, Result]:
         longest = {

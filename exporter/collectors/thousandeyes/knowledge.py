@@ -1,8 +1,15 @@
-"""What is known of each account group, and how a page of its alerts changes that."""
+"""What is known of each account group, and how a page of its alerts changes that.
+
+A group that the others have overtaken by several listings is failing: it is left behind, so that the age of the
+target is that of the groups that do answer.
+"""
 
 from dataclasses import dataclass, field, replace
 
 from .answers import Alert, AlertPage, Measured, Test
+
+ROUNDS_BEHIND = 2
+"""By so many listings a group is overtaken only if it fails: what waits longest is asked first."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,7 +31,10 @@ class Result:
 
 @dataclass(frozen=True, slots=True)
 class Group:
-    """One account group. `types` holds every alert type seen; lookups and results are by id."""
+    """One account group. `types` holds every alert type seen; lookups and results are by id.
+
+    `rounds`: how many whole listings it has had, as far as the others.
+    """
 
     as_of: float | None = None
     truncated: bool = False
@@ -36,6 +46,7 @@ class Group:
     tests_at: float | None = None
     tests: dict[str, Test] = field(default_factory=dict)
     results: dict[str, Result] = field(default_factory=dict)
+    rounds: int = 0
 
     def rule(self, alert: Alert) -> str:
         """Return the name of the alert's rule, its id while the name is not known."""
@@ -63,10 +74,25 @@ class Knowledge:
 
     @property
     def as_of(self) -> float | None:
-        """The oldest of the groups' last whole listings; None while one of them has none."""
-        rounds = [group.as_of for group in self.groups.values()]
+        """The oldest of the groups' last whole listings; None while one has none that is not left behind."""
+        rounds = [group.as_of for aid, group in self.groups.items() if not self.is_behind(aid)]
         known = [each for each in rounds if each is not None]
         return min(known) if known and len(known) == len(rounds) else None
+
+    def is_behind(self, aid: str) -> bool:
+        """Say whether the other groups went on without this one, which they do only while it fails."""
+        return self.rounds() - self.groups[aid].rounds >= ROUNDS_BEHIND
+
+    def rounds(self) -> int:
+        """Return how many whole listings the group that is furthest ahead has had."""
+        return max((group.rounds for group in self.groups.values()), default=0)
+
+    def told(self, aid: str, group: Group) -> "Knowledge":
+        """Return the knowledge with one group changed by an answer; a whole listing brings it level with the others."""
+        before = self.groups[aid]
+        if group.as_of != before.as_of:
+            group = replace(group, rounds=max(before.rounds + 1, self.rounds()))
+        return Knowledge({**self.groups, aid: group})
 
     @property
     def truncated(self) -> bool:

@@ -125,6 +125,35 @@ def test_a_group_without_a_listing_keeps_the_age_unknown():
     assert samples(collector, both, "thousandeyes_active_alerts")[("2", "bgp", "major")] == 1.0
 
 
+def test_a_failing_group_does_not_stop_the_others():
+    """One that never answers is left behind: asked last, without a say in the age, and level again once it answers."""
+    collector = Collector(settings(account_groups=["1", "2"]))
+    knowledge = collector.start()
+    for at in (START, START + 60):
+        assert knowledge.as_of is None
+        assert ask_for(collector, knowledge, ALERTS, at, "2").reason is Reason.STATUS
+        knowledge = told(collector, knowledge, ALERTS, page(alert("a")), at=at, aid="1")
+    assert knowledge.as_of == START + 60
+    assert ask_for(collector, knowledge, ALERTS, START + 60, "2").reason is Reason.OLDEST
+
+    knowledge = told(collector, knowledge, ALERTS, page(), at=START + 70, aid="2")
+    assert knowledge.as_of == START + 60
+    assert ask_for(collector, knowledge, ALERTS, START + 70, "2").reason is Reason.STATUS
+    assert told(collector, knowledge, ALERTS, page(), at=START + 120, aid="1").as_of == START + 70
+
+
+def test_the_alerts_of_a_failing_group_are_withdrawn():
+    """Past `max_age` they are not repeated; the others' are there."""
+    collector = Collector(settings(account_groups=["1", "2"], max_age="5m"))
+    knowledge = collector.start()
+    for aid in ("1", "2"):
+        knowledge = told(collector, knowledge, ALERTS, page(alert(f"of {aid}")), aid=aid)
+    for minute in range(1, 7):
+        knowledge = told(collector, knowledge, ALERTS, page(alert("of 1")), at=START + 60 * minute, aid="1")
+    labels = samples(collector, knowledge, "thousandeyes_alert_active", START + 360)
+    assert [values[0] for values in labels] == ["1"]
+
+
 def test_unknown_names_are_looked_up_soon_but_not_always():
     """An alert with an unknown rule moves the lookup forward, at most to five minutes after the last."""
     collector = Collector(settings())

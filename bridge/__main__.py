@@ -1,6 +1,7 @@
 """The command line: flags, sub-commands, signals, exit statuses."""
 
 import argparse
+import logging
 import os
 import signal
 import sys
@@ -23,6 +24,7 @@ _DESCRIPTION: Final = """A durable bridge from Alertmanager and vendors' webhook
 
 Commands: serve (the default) · check · send-test [--source NAME] ·
 dead-letters list | show ID | requeue ID… | requeue --all | discard ID…"""
+_log = logging.getLogger(__name__)
 _WITH_IDS: Final = ("show", "requeue", "discard")
 
 
@@ -127,6 +129,9 @@ def _serve(program: Program) -> int:
         told = f"cannot listen: {error.strerror or error}" if isinstance(error, OSError) else str(error)
         sys.stderr.write(f"{told}\n")
         return 1
+    except BaseException:
+        program.stop()  # or the sockets that are open would go on answering, with nobody behind them
+        raise
     while signals.get() == signal.SIGHUP:
         _reload(program)
     end = threading.Timer(_LAST_MOMENT, os._exit, [0])
@@ -141,6 +146,8 @@ def _reload(program: Program) -> None:
         program.reload()
     except ConfigError:
         return
+    except Exception:  # noqa: BLE001  the loop must live to hear SIGTERM
+        _log.exception("Reading the configuration again failed unexpectedly")
 
 
 if __name__ == "__main__":

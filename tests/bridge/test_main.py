@@ -42,12 +42,12 @@ def config(tmp_path, panda):
 class Running:
     """The bridge as a process."""
 
-    def __init__(self, config, *more):
+    def __init__(self, config, *more, command=(sys.executable, "-m", "bridge")):
         self.log = config.with_name("log")
         with self.log.open("ab") as log:
             began = log.tell()
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "bridge", f"--config.file={config}", "--web.listen-address=127.0.0.1:0", *more],
+                [*command, f"--config.file={config}", "--web.listen-address=127.0.0.1:0", *more],
                 stderr=log,
             )
         eventually(lambda: LISTENING.search(self.log.read_text()[began:]) or self.process.poll() is not None)
@@ -83,8 +83,8 @@ def start(config):
     """Start bridges; all end with the test."""
     started = []
 
-    def begin(*more):
-        started.append(Running(config, *more))
+    def begin(*more, **how):
+        started.append(Running(config, *more, **how))
         return started[-1]
 
     yield begin
@@ -266,3 +266,32 @@ def test_a_taken_address_is_told(start, config, tmp_path):
     assert ended.returncode == 1
     assert "cannot listen: " in ended.stderr
     assert "Traceback" not in ended.stderr
+
+
+FLAWED = """
+import sys
+from bridge import __main__, {module}
+{module}.{name} = lambda self: 1 / 0
+sys.exit(__main__.main())
+"""
+
+
+def test_what_nobody_foresaw_at_the_start_ends_it(config):
+    """Half started, it would answer webhooks that nobody delivers: it ends, so that whoever started it sees that."""
+    flawed = FLAWED.format(module="delivery", name="Delivery.start")
+    flags = [f"--config.file={config}", "--web.listen-address=127.0.0.1:0"]
+    ended = subprocess.run(
+        [sys.executable, "-c", flawed, *flags], capture_output=True, text=True, check=False, timeout=60
+    )
+    assert ended.returncode == 1
+    assert "ZeroDivisionError" in ended.stderr
+
+
+def test_what_nobody_foresaw_at_a_reload_leaves_it_running(start, config):
+    """It goes on as it was, says so in the log, and still hears SIGTERM."""
+    flawed = FLAWED.format(module="program", name="Program.reload")
+    bridge = start(command=[sys.executable, "-c", flawed])
+    bridge.process.send_signal(signal.SIGHUP)
+    eventually(lambda: "failed unexpectedly" in bridge.log.read_text())
+    bridge.post("a")
+    assert bridge.stop() == 0

@@ -76,7 +76,7 @@ def outlook(step: Step, gate: Gate, now: float) -> Outlook:
     if step.not_before > now and step.held:
         return Outlook("a changed text is held for the receiver's update_interval", step.not_before)
     if step.not_before > now:
-        return Outlook(f"tried {times(step.attempts)}, tried again later: {step.reason}", step.not_before)
+        return Outlook(f"tried {times(step.attempts)}: {step.reason}", step.not_before)
     if not gate.up:
         return Outlook("BigPanda takes nothing now", gate.not_before)
     tried = f", tried {times(step.attempts)}" if step.attempts else ""

@@ -34,9 +34,9 @@ table, .card { background: var(--card); border: 1px solid var(--line); border-ra
 .card { padding: .8rem 1rem }
 table { border-collapse: separate; border-spacing: 0; width: 100%; margin: .6rem 0 }
 caption { text-align: left; color: var(--soft); padding-bottom: .4rem }
-th, td { text-align: left; vertical-align: top; padding: .5rem .8rem; border-top: 1px solid var(--line);
-  overflow-wrap: anywhere }
-thead th { border: 0; color: var(--soft); white-space: nowrap }
+th, td { text-align: left; vertical-align: top; padding: .5rem .8rem; border-top: 1px solid var(--line) }
+thead th { border: 0; color: var(--soft) } thead th, td { white-space: nowrap }
+tbody th { min-width: 12rem } tbody th, td:last-child { white-space: normal; overflow-wrap: anywhere }
 small { color: var(--soft); font-size: .875rem }
 .state { border: 1px solid; border-radius: 1rem; padding: .05rem .6rem; font-size: .875rem; font-weight: 600;
   white-space: nowrap }
@@ -45,7 +45,8 @@ small { color: var(--soft); font-size: .875rem }
   thead { position: absolute; clip-path: inset(50%); width: 1px; height: 1px; overflow: hidden }
   table, tbody, caption { display: block } caption { padding: .5rem .8rem }
   tr { display: block; padding: .6rem .8rem; border-top: 1px solid var(--line) }
-  tr > * { display: flex; gap: .8rem; border: 0; padding: .1rem 0 } tr > * > div { flex: 1; min-width: 0 }
+  tr > * { display: flex; gap: .8rem; border: 0; padding: .1rem 0; white-space: normal }
+  tr > * > div { flex: 1; min-width: 0; overflow-wrap: anywhere }
   tr > ::before { content: attr(data-name); flex: 0 0 6.5rem; color: var(--soft); font-weight: normal }
 }
 """

@@ -42,7 +42,7 @@ def test_a_moment_is_told_in_utc(epoch, told):
         (step(under_way=True), DOWN, "is being sent now", None),
         (step(behind=True), DOWN, "waits for an earlier event of the same alert", None),
         (step(kind="update", not_before=NOW + 9), UP, "a changed text is held for the receiver's update_interval", 9),
-        (step(attempts=2, reason="429", not_before=NOW + 9), UP, "tried twice, tried again later: 429", 9),
+        (step(attempts=2, reason="429", not_before=NOW + 9), UP, "tried twice: 429", 9),
         (step(), DOWN, "BigPanda takes nothing now", 60),
         (step(), UP, "due, in its turn", None),
         (step(attempts=3, not_before=NOW - 1), UP, "due, in its turn, tried 3 times", None),

@@ -136,7 +136,7 @@ class Poller:
             first_poll_ended=target.polled or fresh,
             last_error=target.last_error,
             last_error_at=target.last_error_at,
-            next_poll=turn.next_get if turn else None,
+            next_poll=turn.next_poll if turn else None,
             paused_until=target.budget.paused_until(now),
             paused_reason=target.budget.paused_reason(now),
         )

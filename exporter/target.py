@@ -58,8 +58,8 @@ class Turn:
     get: Get | None
     probe: Probe | None
     wait: float
-    next_get: float | None
-    """When the next request is sent, epoch seconds, as far as it is known now."""
+    next_poll: float | None
+    """When the next request is sent, or the next probe where nothing is requested; epoch seconds, as known now."""
     oldest: float | None
     """As of when the oldest value holds; None when it was not looked for."""
 
@@ -107,7 +107,7 @@ def decide(collector: Collector[K], target: Target[K], now: float, *, getting: b
         get=get.ask if getting and pause <= 0 else None,
         probe=probe.ask if free else None,
         wait=_until((next_get, probe.next_due if free else None), now),
-        next_get=next_get,
+        next_poll=next_get if gets else probe.next_due,
         oldest=_oldest((*gets, *probes), target),
     )
 

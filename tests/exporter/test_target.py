@@ -86,6 +86,19 @@ def test_what_to_do_follows_from_what_is_wanted_and_allowed(wanted, more, turn):
     assert (decided.get, decided.probe, decided.wait) == (*turn[:2], pytest.approx(turn[2]))
 
 
+@pytest.mark.parametrize(
+    ("wanted", "next_poll"),
+    [
+        ([], None),
+        ([get("a", due=NOW + 7), probe("p", due=NOW + 5)], NOW + 7),
+        ([probe("p", due=NOW + 5), probe("q", due=NOW + 9)], NOW + 5),
+    ],
+)
+def test_the_next_poll_is_a_request_or_else_a_probe(wanted, next_poll):
+    """A target that only opens TLS connections has a next poll too."""
+    assert decide(Collector(*wanted), target(), NOW).next_poll == next_poll
+
+
 def test_a_round_is_a_success_once_it_is_whole():
     """Duration counts from its first request; a failure on the way is the end of success at once."""
     first = heard(target(), STATUS, ok()).target

@@ -8,6 +8,7 @@ import subprocess
 import tempfile
 from itertools import count
 from pathlib import Path
+from typing import Self
 
 import pytest
 from sqlalchemy import create_engine, text
@@ -46,8 +47,12 @@ class Cluster:
         """Stop it at once: every connection breaks."""
         self._run("pg_ctl", "-D", self._data, "-m", "immediate", "-w", "stop")
 
-    def remove(self) -> None:
-        """Delete its files."""
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(self, kind: object, error: object, trace: object) -> None:
+        self.stop()
         shutil.rmtree(self._home)
 
     def database(self) -> str:
@@ -55,6 +60,10 @@ class Cluster:
         name = f"d{next(self._numbers)}"
         self.execute(f"CREATE DATABASE {name}")
         return self.url.replace("/postgres", f"/{name}")
+
+    def drop(self, url: str) -> None:
+        """Delete a database, whoever still uses it."""
+        self.execute(f"DROP DATABASE {url.rpartition('/')[2]} WITH (FORCE)")
 
     def execute(self, statement: str) -> None:
         """Run a statement outside any transaction."""

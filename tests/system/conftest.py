@@ -77,11 +77,8 @@ def station(tmp_path: Path) -> Iterator[Station]:
 @pytest.fixture(scope="session")
 def _cluster() -> Iterator[Cluster]:
     postgresql.needed()
-    cluster = Cluster()
-    cluster.start()
-    yield cluster
-    cluster.stop()
-    cluster.remove()
+    with Cluster() as cluster:
+        yield cluster
 
 
 @pytest.fixture

@@ -1,6 +1,7 @@
 """Two and three bridges on one PostgreSQL, killed at random: nothing lost, nothing overtaken, nothing twice."""
 
 import random
+import signal
 import time
 from functools import partial
 
@@ -73,15 +74,23 @@ def test_crossing_webhooks_do_not_lock_each_other_out(station, replicas):
     station.settle()
 
 
-def test_the_living_take_over(station, started, replicas):
-    """A bridge dies with a request under way: another brings what it held once its lease ends, then what came since."""
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGSTOP])
+def test_the_living_take_over(station, started, replicas, number):
+    """A bridge dies, or freezes, with a request under way: another brings what it held once its lease ends.
+
+    The frozen one wakes up later, finds that its lease counts no more, and spoils nothing.
+    """
     (first,) = replicas(1)
     second = station.bridge("other")
     station.sandbox.faults.set("bigpanda", "hang", seconds=4)
     Sender([first.url], station.ledger).tell("taken", "critical")
     until("a request is under way", lambda: station.sandbox.traffic.described().get("bigpanda", {}).get("open_now"))
-    first.kill()
+    first.send(number)
     started(second)
     station.sandbox.faults.clear("bigpanda")
     Sender([second.url], station.ledger).tell("taken", "ok")
     station.settle()
+    if number is signal.SIGSTOP:
+        first.send(signal.SIGCONT)
+        station.fresh(first.url)
+        station.fresh(second.url)

@@ -10,6 +10,7 @@ import pytest
 from tests.bench import figures, freshness
 from tests.bench.account import SERIES, families, settings
 from tests.bench.figures import Promise, Table
+from tests.bench.soak import grown
 
 ROOT = Path(__file__).parents[1]
 
@@ -38,6 +39,16 @@ def test_with_a_larger_share_each_status_is_asked_as_often_as_the_budget_allows(
     found = freshness.hour(chosen, 500, 0.25)
     assert found.asked_every <= 25 * 60 / 55 + 5
     assert found.refused == 0
+
+
+@pytest.mark.parametrize(
+    ("after", "wrong"),
+    [((80.0, 70, 12), []), ((95.0, 70, 12), ["memory"]), ((80.0, 100, 40), ["threads", "descriptors"])],
+)
+def test_a_soak_finds_what_grows(after, wrong):
+    """What the first third fills up does not count; noise does not either."""
+    seen = [(50.0, 10, 5)] * 10 + [(80.0, 70, 12)] * 10 + [after] * 10
+    assert [line.split()[0] for line in grown(seen)] == wrong
 
 
 def test_a_promise_tells_whether_it_holds():

@@ -54,8 +54,8 @@ def markdown(tables: Sequence[Table], machine: Mapping[str, str], took: float) -
     parts = [
         "# What was measured",
         (
-            "Written by `make bench`; every ratio is of two figures of the same run. Where the time goes, and how to read "
-            "the tables: [README.md](README.md)."
+            "Written by `make bench`; every ratio is of two figures of the same run. Where the time goes, and how to "
+            "read the tables: [README.md](README.md)."
         ),
         "\n".join(f"- {name}: {value}" for name, value in machine.items()) + f"\n- the run took {took:.0f} s",
         "## Promises\n\n" + _promises([promise for table in tables for promise in table.promises]),

@@ -13,6 +13,8 @@ from bridge.silences import Silence, Step, Wanted, plan, wanted
 
 _LOOK: Final = 15.0
 """Seconds between two looks at Alertmanager when nothing has changed here: it may have lost what we made."""
+_IDLE: Final = 300.0
+"""The same while nothing is snoozed and nothing of ours is there."""
 _log = logging.getLogger(__name__)
 
 
@@ -62,20 +64,24 @@ class Snoozes:
         if rests and (self._failures or should == self._shown):
             return
         try:
-            self._carry_out(should, now, stopping)
+            found = self._carry_out(should, now, stopping)
         except DeliveryError as error:
             self._failed(error, now)
         else:
-            self._shown, self._look_at, self._failures = should, now + _LOOK, 0
+            self._shown, self._failures = should, 0
+            self._look_at = now + (_LOOK if should or found else _IDLE)
             self._say("")
 
-    def _carry_out(self, should: Mapping[str, Wanted], now: float, stopping: Callable[[], bool]) -> None:
+    def _carry_out(self, should: Mapping[str, Wanted], now: float, stopping: Callable[[], bool]) -> int:
+        """Take the steps; return how many silences of ours there were."""
+        ours = self._alertmanager.ours()
         self._refused = {key: one for key, one in self._refused.items() if should.get(key) == one}
-        for step in plan(should, self._alertmanager.ours()):
+        for step in plan(should, ours):
             if stopping():
-                return
+                break
             if step.wanted is None or self._refused.get(step.key) != step.wanted:
                 self._do(step, now)
+        return len(ours)
 
     def _do(self, step: Step, now: float) -> None:
         try:

@@ -80,6 +80,17 @@ def test_alertmanager_is_looked_at_when_something_changed_and_now_and_then(follo
     assert alertmanager.looks == 3
 
 
+def test_alertmanager_is_left_alone_while_nothing_is_snoozed(follow):
+    """A list of silences may be long; a snooze is followed at once all the same."""
+    alertmanager = Alertmanager()
+    snoozes = follow(alertmanager)
+    for seconds, looks in ((0, 1), (60, 1), (299, 1), (300, 2)):
+        snoozes.turn([], T0 + seconds)
+        assert alertmanager.looks == looks
+    snoozes.turn([incident("prod:a")], T0 + 301)
+    assert alertmanager.done == ["prod:a"]
+
+
 @pytest.mark.parametrize("back", [60.0, 7 * 3600.0])
 def test_a_clock_that_is_set_back_delays_nothing_for_long(follow, back):
     """A pause that no decision sets means a changed clock."""

@@ -8,9 +8,12 @@ from pathlib import Path
 from typing import Any
 
 from selenium import webdriver
+from selenium.common.exceptions import WebDriverException
 from selenium.webdriver.chrome.service import Service
 from selenium.webdriver.common.by import By
 from selenium.webdriver.remote.webelement import WebElement
+
+from tests.system.running import until
 
 WIDE, NARROW = 1280, 390
 """Pixels: a desk, a phone."""
@@ -44,6 +47,17 @@ class Browser:
     def text(self) -> str:
         """What a reader sees."""
         return self._driver.find_element(By.TAG_NAME, "body").text
+
+    def shows(self, words: str) -> bool:
+        """Wait until a reader sees these words: what was pressed may lead to another page."""
+        until(f"the page shows {words!r}", lambda: self._has(words))
+        return True
+
+    def _has(self, words: str) -> bool:
+        try:
+            return words in self.text
+        except WebDriverException:
+            return False
 
     @property
     def overhang(self) -> int:

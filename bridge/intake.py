@@ -18,8 +18,11 @@ __all__ = ["Intake", "Notification", "Outcome"]
 
 _KNOWN = [column for column in keys.c if column.name not in ("receiver", "source", "alert")]
 _NAMED = keys.c.key.in_(bindparam("names", expanding=True))
-_KNOWN_ROWS = select(*_KNOWN).where(_NAMED).order_by(keys.c.key).with_for_update()
+_KNOWN_ROWS = select(*_KNOWN).where(_NAMED)
 """Stated once: to state it takes as long as to run it."""
+_LOCKED_ROWS = _KNOWN_ROWS.order_by(keys.c.key.collate("C")).with_for_update()
+"""In the order of Python's `sorted`, by which the names are parted: every replica locks in one order."""
+_THERE = select(keys.c.key).where(_NAMED)
 _AT_ONCE = 500
 """Keys that one SELECT names."""
 
@@ -61,22 +64,27 @@ class Intake:
 
     def _load(self, names: set[str]) -> None:
         wanted = sorted(names)
+        if self._database.postgresql:
+            self._reserve(wanted)
         found = {row.key: row for row in self._known(wanted)}
-        if self._database.postgresql and (missing := [key for key in wanted if key not in found]):
-            found |= self._reserve(missing)
         tails = self._tails(sorted(found)) if found else {}
         for key in wanted:
             self._lines[key] = _Line(found.get(key), tails.get(key))
 
     def _known(self, wanted: Sequence[str]) -> Iterator[Any]:
+        rows = _LOCKED_ROWS if self._database.postgresql else _KNOWN_ROWS
         for part in _parts(wanted):
-            yield from self._connection.execute(_KNOWN_ROWS, {"names": part})
+            yield from self._connection.execute(rows, {"names": part})
 
-    def _reserve(self, missing: Sequence[str]) -> dict[str, Any]:
-        """Lock keys that are not there yet: insert them empty, so that two replicas cannot both be the first."""
-        rows = [BLANK | {"key": key} for key in missing]
-        self._connection.execute(self._database.insert(keys).on_conflict_do_nothing(), rows)
-        return {row.key: row for row in self._known(missing)}
+    def _reserve(self, wanted: Sequence[str]) -> None:
+        """Insert keys that are not there yet empty, so that two replicas cannot both be the first.
+
+        Before any row is locked, and in one order: a replica that inserts while it holds locks may wait for one that
+        waits for it.
+        """
+        there = {key for part in _parts(wanted) for key in self._connection.scalars(_THERE, {"names": part})}
+        if rows := [BLANK | {"key": key} for key in wanted if key not in there]:
+            self._connection.execute(self._database.insert(keys).on_conflict_do_nothing(), rows)
 
     def _tails(self, found: Sequence[str]) -> dict[str, dict[str, Any]]:
         """Return the newest event of each key where it waits and was never tried."""

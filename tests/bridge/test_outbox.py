@@ -1,7 +1,9 @@
 """The outbox, on both databases: what is accepted is claimed in order, once, and survives."""
 
 import json
+import random
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
 import pytest
@@ -431,3 +433,21 @@ def test_a_correction_of_what_nobody_knew_opens_it(outbox):
     """None in `seen` says that the key is not known, and is right as long as it is not."""
     assert accept(outbox, alert("new"), seen={"prod:new": None}).queued == 1
     assert accept(outbox, alert("new", firing=False), now=T0 + 5, seen={"prod:new": None}).queued == 0
+
+
+@pytest.mark.system
+def test_replicas_wait_for_each_other_in_one_order(postgresql_url):
+    """Writers whose alerts overlap, new ones and known ones, in other orders: none is refused, none deadlocked."""
+    outboxes = [Outbox.open(postgresql_url) for _ in range(4)]
+
+    def write(number):
+        chance = random.Random(number)
+        for turn in range(20):
+            accept(outboxes[number], *(alert(f"{turn}-{n}") for n in chance.sample(range(60), 30)), now=T0 + turn)
+
+    with ThreadPoolExecutor(len(outboxes)) as threads:
+        for done in [threads.submit(write, number) for number in range(len(outboxes))]:
+            done.result()
+    assert len(claim(outboxes[0], T0 + 100, limit=10_000)) > 20 * 50
+    for one in outboxes:
+        one.close()

@@ -8,7 +8,6 @@ import sys
 import threading
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from queue import SimpleQueue
 from typing import Final
 
 from bridge import commands, flags, logs
@@ -18,6 +17,8 @@ from bridge.errors import ConfigError, Unavailable
 from bridge.program import Program, Start, checked
 
 DEFAULT_ADDRESS: Final = ("127.0.0.1", 9789)
+_SIGNALS: Final = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
+"""Blocked in every thread and waited for in the main one: a handler could be run late, by a main thread that sleeps."""
 _LAST_MOMENT: Final = 4.5
 """Seconds after a signal when the process ends in any case: whatever was answered 200 is on disk."""
 _DESCRIPTION: Final = """A durable bridge from Alertmanager and vendors' webhooks to BigPanda.
@@ -119,9 +120,7 @@ def _run(
 
 
 def _serve(program: Program) -> int:
-    signals: SimpleQueue[int] = SimpleQueue()
-    for one in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
-        signal.signal(one, lambda number, _frame: signals.put(number))
+    signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS)
     try:
         program.start()
     except (OSError, Unavailable) as error:
@@ -132,7 +131,7 @@ def _serve(program: Program) -> int:
     except BaseException:
         program.stop()  # or the sockets that are open would go on answering, with nobody behind them
         raise
-    while signals.get() == signal.SIGHUP:
+    while signal.sigwait(_SIGNALS) == signal.SIGHUP:
         _reload(program)
     end = threading.Timer(_LAST_MOMENT, os._exit, [0])
     end.daemon = True

@@ -5,7 +5,6 @@ import contextlib
 import gc
 import logging
 import os
-import queue
 import signal
 import sys
 import threading
@@ -29,6 +28,8 @@ PROGRAM = "vendorwatch-exporter"
 DEFAULT = ("127.0.0.1", 9788)
 SWITCH = 0.001
 """Seconds after which a thread that renders or learns lets one that answers a scrape go on."""
+SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
+"""Blocked in every thread and waited for in the main one: a handler could be run late, by a main thread that sleeps."""
 PATIENCE = 2.0
 """Seconds for poll loops to end."""
 _log = logging.getLogger("exporter")
@@ -168,7 +169,7 @@ def _tell(line: str) -> None:
 
 
 def _run(options: argparse.Namespace, config: Config, access: Access) -> int:
-    orders = _orders()
+    signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
     running = Running(flags.release())
     exposition = Exposition(time.time, running)
     try:
@@ -189,21 +190,12 @@ def _run(options: argparse.Namespace, config: Config, access: Access) -> int:
     listener.start()
     for host, port in listener.addresses:
         _log.info("listening on %s port %d", host, port)
-    for _ in iter(orders.get, "stop"):
+    while signal.sigwait(SIGNALS) == signal.SIGHUP:
         with contextlib.suppress(ConfigError):  # its problems are in the log, and the old configuration stays
             reload()
     _log.info("stopping")
     _end(listener, targets, exposition)
     return 0
-
-
-def _orders() -> queue.SimpleQueue[str]:
-    """Return the queue into which signals are turned: `stop` and `reload`."""
-    orders: queue.SimpleQueue[str] = queue.SimpleQueue()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: orders.put("stop"))
-    signal.signal(signal.SIGHUP, lambda *_: orders.put("reload"))
-    return orders
 
 
 def _end(listener: Listener, targets: Targets, exposition: Exposition) -> None:

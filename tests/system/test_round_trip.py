@@ -119,6 +119,8 @@ def test_down_shared_snoozed_woken_up(trip):
     assert len(trip.silences()) == 1
 
     way.change("bigpanda/unsnooze", incident=incident["id"])
+    until("the waking was told", lambda: len(trip.webhooks()) == 4 and all(trip.webhooks()))
+    assert trip.webhooks() == [[200]] * 4
     until("the silence is gone", lambda: not trip.silences())
     until("the alert is told again", lambda: trip.state() == {"shop": "active"})
 

@@ -15,12 +15,24 @@ from typing import Any, Final
 from exporter import certificate
 from exporter.budget import Budget
 from exporter.collector import Answer, Certificate, Collector, Get, Probe
-from exporter.errors import PollError, Refused
+from exporter.errors import PollError
 from exporter.families import Family
 from exporter.session import Session
 from exporter.settings import TargetSettings
 from exporter.storage import Storage
-from exporter.target import Target, Turn, begin, decide, hear, kinds, mistake, plausible, stumbled
+from exporter.target import (
+    Target,
+    Turn,
+    begin,
+    decide,
+    hear,
+    kinds,
+    mistake,
+    plausible,
+    refused,
+    stumbled,
+    trusted_anew,
+)
 
 SAVE_EVERY: Final = 10.0
 """Seconds between two writes of what is known."""
@@ -241,16 +253,14 @@ class Poller:
             return mistake(error)
 
     def _look_for_credentials(self) -> None:
-        """End the pause after a refusal once the credentials are others."""
-        refused = self._target.budget.paused_reason(self._clock()) == Refused.reason
-        if refused and self._session.credentials() != self._credentials:
+        """Ask again what was refused once the credentials are others."""
+        if refused(self._target, self._clock()) and self._session.credentials() != self._credentials:
             with self._changed:
-                self._target = replace(self._target, budget=self._target.budget.trusted_anew())
+                self._target = trusted_anew(self._target)
 
     def _rest(self, seconds: float) -> None:
         """Wait until something happened, but not longer than `seconds`."""
-        refused = self._target.budget.paused_reason(self._clock()) == Refused.reason
-        most = min(seconds, CREDENTIALS_EVERY) if refused else seconds
+        most = min(seconds, CREDENTIALS_EVERY) if refused(self._target, self._clock()) else seconds
         with self._changed:
             self._changed.wait_for(lambda: self._woken or self._stopped, max(most, SHORTEST_REST))
 

@@ -18,6 +18,9 @@ Request = TypeVar("Request", Get, Probe)
 
 FIRST: Final = 5.0
 """Seconds for which an ask is put off after its first failure."""
+REFUSED: Final = (300.0, 900.0)
+"""Seconds for which an ask is put off after its first refusal, and the most: 100 refusals a minute make ThousandEyes
+block the address."""
 STATUS: Final = 60.0
 """Seconds; the most for a status, which is how a recovery is noticed."""
 ILL: Final = 300.0
@@ -79,17 +82,30 @@ def _start(ask: Get | Probe, busy: AbstractSet[Identity], deferred: Mapping[Iden
 def defer(earlier: Deferral | None, ask: Get | Probe, error: PollError, now: float) -> Deferral:
     """Return until when `ask` is put off after `error`, given how it was put off before."""
     failures = earlier.failures + 1 if earlier else 1
-    seconds = min(_most(ask, error), FIRST * 2 ** min(failures - 1, 20))
+    least = REFUSED[0] if isinstance(error, Refused) else FIRST
+    seconds = min(_most(ask, error), least * 2 ** min(failures - 1, 20))
     return Deferral(now + seconds, failures, ask.endpoint, error.reason)
 
 
 def _most(ask: Get | Probe, error: PollError) -> float:
-    """Return the most seconds for which `ask` is put off. Refusals and limits pause the whole target instead."""
-    if isinstance(error, RateLimited) or (isinstance(error, Refused) and ask.reason is Reason.STATUS):
+    """Return the most seconds for which `ask` is put off. A limit pauses the whole target instead."""
+    if isinstance(error, RateLimited):
         return 0.0
+    if isinstance(error, Refused):
+        return REFUSED[1]
     if ask.reason is Reason.STATUS:
         return min(STATUS, max(FIRST, ask.every))
-    return WRONG if isinstance(error, ClientError | Malformed | Refused) else min(ask.every, ILL)
+    return WRONG if isinstance(error, ClientError | Malformed) else min(ask.every, ILL)
+
+
+def refused(deferred: Mapping[Identity, Deferral]) -> bool:
+    """Tell whether something is put off because the vendor refused it."""
+    return any(deferral.reason == Refused.reason for deferral in deferred.values())
+
+
+def trusted_anew(deferred: Mapping[Identity, Deferral]) -> dict[Identity, Deferral]:
+    """Return the deferrals after the credentials changed: what the old ones were refused may be asked again."""
+    return {identity: deferral for identity, deferral in deferred.items() if deferral.reason != Refused.reason}
 
 
 def settle(deferred: Mapping[Identity, Deferral], now: float) -> dict[Identity, Deferral]:

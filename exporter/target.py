@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Final, Generic, TypeVar
 
+from exporter import schedule
 from exporter.budget import Budget
 from exporter.collector import Answer, Certificate, Collector, Get, Knowledge, Probe, Reason
 from exporter.errors import Malformed, PollError, Refused
@@ -165,6 +166,16 @@ def mistake(error: Exception) -> Malformed:
     return Malformed(f"unforeseen {type(error).__name__}{place}")
 
 
+def refused(target: Target[K], now: float) -> bool:
+    """Tell whether the credentials are refused, at all or for some of what is asked."""
+    return target.budget.paused_reason(now) == Refused.reason or schedule.refused(target.deferred)
+
+
+def trusted_anew(target: Target[K]) -> Target[K]:
+    """Return the target after its credentials changed: refusals of the old ones mean nothing now."""
+    return replace(target, budget=target.budget.trusted_anew(), deferred=schedule.trusted_anew(target.deferred))
+
+
 def stumbled(target: Target[K], where: str, said: str, now: float) -> Target[K]:
     """Return the target after its collector raised in `where`, which is not about any one ask."""
     requests = counted(target.requests, where, Malformed.reason)
@@ -230,13 +241,11 @@ def _failed(
 def _charged(
     budget: Budget, ask: Get | Probe, error: PollError, now: float, told: Answer | Certificate | None
 ) -> Budget:
-    """Return the budget after a failure. A 403 outside the status round is about that one thing, not the token."""
-    if isinstance(ask, Probe):
+    """Return the budget after a failure. A 403 is about that one thing, such as an environment, not the token."""
+    forbidden = isinstance(error, Refused) and isinstance(told, Answer) and told.status == FORBIDDEN
+    if isinstance(ask, Probe) or forbidden:
         return budget
-    headers = told.headers if isinstance(told, Answer) else {}
-    if isinstance(error, Refused) and isinstance(told, Answer) and told.status == FORBIDDEN:
-        return budget.failed(error, now, headers) if ask.reason is Reason.STATUS else budget
-    return budget.failed(error, now, headers)
+    return budget.failed(error, now, told.headers if isinstance(told, Answer) else {})
 
 
 def _outcome(told: Answer | Certificate) -> str:

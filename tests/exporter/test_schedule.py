@@ -67,17 +67,17 @@ def test_the_next_due_moment_is_told(asks, next_due):
     [
         (Reason.OLDEST, 300, ClientError("404"), [5, 10, 20, 40, 80, 160, 320, 640, 1280, 2560, 3600, 3600]),
         (Reason.OLDEST, 300, Malformed("no"), [5, 10, 20, 40, 80, 160, 320]),
-        (Reason.OLDEST, 300, Refused("403"), [5, 10, 20]),
+        (Reason.OLDEST, 300, Refused("403"), [300, 600, 900, 900]),
         (Reason.OLDEST, 30, ServerError("503"), [5, 10, 20, 30, 30]),
         (Reason.OLDEST, 9000, TimedOut("late"), [5, 10, 20, 40, 80, 160, 300, 300]),
         (Reason.STATUS, 300, ServerError("503"), [5, 10, 20, 40, 60, 60]),
         (Reason.STATUS, 1, ClientError("404"), [5, 5, 5]),
-        (Reason.STATUS, 60, Refused("401"), [0, 0]),  # the whole target is paused instead
-        (Reason.OLDEST, 60, RateLimited("429"), [0, 0]),
+        (Reason.STATUS, 60, Refused("403"), [300, 600, 900, 900]),  # one environment that the token may not see
+        (Reason.OLDEST, 60, RateLimited("429"), [0, 0]),  # the whole target is paused instead
     ],
 )
 def test_an_ask_that_fails_is_put_off_for_longer_each_time(reason, every, error, seconds):
-    """A status for a minute at most, what is wrong by itself up to an hour."""
+    """A status for a minute at most, what is refused for minutes, what is wrong by itself up to an hour."""
     deferral, waits = None, []
     for _ in seconds:
         deferral = defer(deferral, ask("a", reason, every=every), error, NOW)

@@ -5,7 +5,7 @@ import pytest
 from exporter.budget import Budget
 from exporter.collector import Answer, Certificate, Get, Probe, Reason
 from exporter.errors import TimedOut
-from exporter.target import LONGEST_WAIT, PROBES_AT_ONCE, Target, begin, decide, hear, plausible
+from exporter.target import LONGEST_WAIT, PROBES_AT_ONCE, Target, begin, decide, hear, plausible, refused, trusted_anew
 
 NOW = 1_800_000_000.0
 
@@ -113,7 +113,7 @@ def test_a_round_is_a_success_once_it_is_whole():
     ("ask", "told", "success", "paused"),
     [
         (STATUS, ok(status=401), False, "auth"),
-        (STATUS, ok(status=403), False, "auth"),
+        (STATUS, ok(status=403), False, ""),
         (STATUS, ok(status=429), False, "rate_limited"),
         (STATUS, ok(status=404), False, ""),
         (DETAIL, ok(status=401), True, "auth"),
@@ -129,6 +129,18 @@ def test_a_failure_touches_what_it_is_about(ask, told, success, paused):
     assert (after.success, after.budget.paused_reason(NOW)) == (success, paused)
     assert (after.busy, after.probing) == (frozenset(), 0)
     assert after.knowledge == Known()
+
+
+def test_what_is_forbidden_waits_for_new_credentials_and_holds_nothing_else_up():
+    """A 403 is put off for minutes by itself; once the credentials are others it is asked again at once."""
+    after = heard(target(), STATUS, ok(status=403)).target
+    both = Collector(STATUS, DETAIL)
+    assert decide(both, after, NOW + 60).get == DETAIL
+    assert refused(after, NOW + 60)
+
+    anew = trusted_anew(after)
+    assert not refused(anew, NOW + 60)
+    assert decide(both, anew, NOW + 60).get == STATUS
 
 
 @pytest.mark.parametrize(

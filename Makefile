@@ -31,10 +31,11 @@ check: $(VENV)/ready
 	$(BIN)/lint-imports
 
 unit: $(VENV)/ready
-	$(BIN)/pytest -m "not system" -n 2
+	$(BIN)/pytest -m "not system" -n 2 --reruns 1
 
+# Real programs on a machine that others use too: what fails is run again, and said so at the end.
 system: $(VENV)/ready programs
-	$(BIN)/pytest -m system
+	$(BIN)/pytest -m system --reruns 2 --reruns-delay 2
 
 bench: $(VENV)/ready programs
 	$(BIN)/python -m tests.bench

@@ -20,7 +20,7 @@ PARTS = ("scrapes", "rendering", "held", "polls", "webhooks", "freshness")
 def main(arguments: Sequence[str] | None = None) -> int:
     """Measure what is asked for."""
     options = _parser().parse_args(arguments)
-    began = time.monotonic()
+    began, described = time.monotonic(), machine.described()
     tables: list[Table] = []
     with Clients(8) as clients:
         for part, measure in _parts(clients, quick=options.quick).items():
@@ -28,10 +28,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 print(f"{time.monotonic() - began:4.0f} s  {part}", file=sys.stderr, flush=True)
                 tables += measure()
     took = time.monotonic() - began
-    print(figures.markdown(tables, machine.described(), took))
+    print(figures.markdown(tables, described, took))
     out = options.out or (None if options.quick or len(options.only) < len(PARTS) else HERE)
     if out:
-        figures.write(out, tables, machine.described(), took)
+        figures.write(out, tables, described, took)
     return 0
 
 

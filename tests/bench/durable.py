@@ -7,7 +7,7 @@ from pathlib import Path
 import psycopg
 from sqlalchemy import create_engine
 
-from bridge import schema
+from bridge.store import schema
 
 _AT = 1_800_000_000.0
 _TEXT = "x" * 200

@@ -21,6 +21,7 @@ def described() -> dict[str, str]:
         "kernel": f"{platform.system()} {kernel}",
         "Python": platform.python_version(),
         "SQLite": sqlite3.sqlite_version,
+        "busy with other things as it began": f"{os.getloadavg()[0]:.1f} processes",
         "a flush of the disk": f"{1000 * flush():.2g} ms (median)",
     }
 

@@ -106,7 +106,7 @@ def held(size: int, seconds: float) -> Table:
         folder = Path(name)
         monitors = -(-size // SERIES)
         with vendor(folder, monitors) as api:
-            busy = servers.quiet("large", base_url=api.url, requests_per_minute=6000, uptime_interval="1s",
+            busy = servers.quiet("large", base_url=api.url, requests_per_minute=600, uptime_interval="1s",
                                  certificates=True)  # fmt: skip
             with (
                 servers.exporter(folder, [(busy, monitors)]) as ours,

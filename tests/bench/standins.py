@@ -17,10 +17,10 @@ from bridge.access import Access
 from bridge.app import Works, create_app
 from bridge.door import Entrance, Threshold, blueprint
 from bridge.event import mapping_of
-from bridge.intake import Outcome
 from bridge.listen import Listener
 from bridge.metrics import Metrics
 from bridge.receivers import alertmanager
+from bridge.store.intake import Outcome
 
 
 def destination(port: str, seconds: str) -> None:

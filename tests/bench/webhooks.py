@@ -10,7 +10,7 @@ from pathlib import Path
 import requests
 import yaml
 
-from bridge.database import journal_mode
+from bridge.store.database import journal_mode
 from tests.bench import cluster, durable
 from tests.bench.client import Clients, Heard, Load, post, quantile
 from tests.bench.figures import Promise, Table

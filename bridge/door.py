@@ -19,9 +19,9 @@ from werkzeug.exceptions import ClientDisconnected, HTTPException
 from bridge.alert import Translation
 from bridge.errors import Unavailable, Unreadable
 from bridge.event import Mapping as EventMapping
-from bridge.intake import Notification, Outcome
 from bridge.metrics import EVENTS, Metrics
 from bridge.settings import ReceiverSettings
+from bridge.store.intake import Notification, Outcome
 
 _PIECE: Final = 65_536
 _LARGE: Final = 4_000_000

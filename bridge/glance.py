@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Final
 
-from bridge.standing import Gate
-from bridge.survey import SHOWN, Step
+from bridge.store.standing import Gate
+from bridge.store.survey import SHOWN, Step
 
 WIDTH: Final = 600
 HEIGHT: Final = 60

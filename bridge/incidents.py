@@ -17,13 +17,13 @@ from bridge.callback import CallbackService
 from bridge.errors import DeliveryError, Unavailable
 from bridge.event import Mapping as EventMapping
 from bridge.incident import Kept
-from bridge.intake import Notification, Outcome
 from bridge.metrics import Metrics
 from bridge.receivers.bigpanda import Settings
 from bridge.retry import Again, Stop, decide
-from bridge.shares import DueCallback, Told
 from bridge.silence_api import SilenceApi
 from bridge.snoozes import Alertmanager, Snoozes
+from bridge.store.intake import Notification, Outcome
+from bridge.store.shares import DueCallback, Told
 
 _TICK: Final = 5.0
 """Seconds between two looks at the store: another replica's webhook wakes nobody here."""

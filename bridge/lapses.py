@@ -13,9 +13,9 @@ from typing import Final, Protocol
 from bridge.alert import Alert
 from bridge.errors import Unavailable
 from bridge.event import Mapping
-from bridge.intake import Notification, Outcome
 from bridge.settings import ReceiverSettings
-from bridge.standing import OpenKey
+from bridge.store.intake import Notification, Outcome
+from bridge.store.standing import OpenKey
 
 _LONGEST_TICK: Final = 60.0
 """Seconds between two looks."""

@@ -6,18 +6,18 @@ written. All times are epoch seconds and are passed in, but leases run on the da
 
 from collections.abc import Callable, Sequence
 
-from bridge import deadletters, dispatch, schema, shares, standing, survey
-from bridge.database import Database
-from bridge.deadletters import DeadLetter, Quarantined, Requeued
-from bridge.dispatch import Claimed
 from bridge.errors import Unavailable
 from bridge.event import Mapping
 from bridge.incident import Kept
-from bridge.intake import Intake, Notification, Outcome
-from bridge.rows import quarantined
-from bridge.shares import DueCallback, Told
-from bridge.standing import Counts, Gate, Heartbeat, OpenKey, Recent
-from bridge.survey import Page, Slice, Standing, Step, Story
+from bridge.store import deadletters, dispatch, schema, shares, standing, survey
+from bridge.store.database import Database
+from bridge.store.deadletters import DeadLetter, Quarantined, Requeued
+from bridge.store.dispatch import Claimed
+from bridge.store.intake import Intake, Notification, Outcome
+from bridge.store.rows import quarantined
+from bridge.store.shares import DueCallback, Told
+from bridge.store.standing import Counts, Gate, Heartbeat, OpenKey, Recent
+from bridge.store.survey import Page, Slice, Standing, Step, Story
 
 __all__ = [
     "Claimed",

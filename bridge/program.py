@@ -20,13 +20,13 @@ from bridge.door import Entrance, Threshold, blueprint
 from bridge.errors import ConfigError, Unavailable
 from bridge.event import Mapping as EventMapping
 from bridge.incidents import Incidents
-from bridge.intake import Notification, Outcome
 from bridge.lapses import Lapses
 from bridge.listen import Address, Listener
 from bridge.metrics import Metrics, Stock
 from bridge.outbox import Outbox
 from bridge.plan import destination, entrances, falling, followed, route, watched
 from bridge.reconciler import Reconciler
+from bridge.store.intake import Notification, Outcome
 from bridge.trend import Trend
 from bridge.watchdog import Watchdog
 

@@ -8,7 +8,7 @@ from prometheus_client import Counter, Gauge
 from bridge.config import Config
 from bridge.metrics import Metrics
 from bridge.receivers.alertmanager import Settings
-from bridge.standing import Heartbeat
+from bridge.store.standing import Heartbeat
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

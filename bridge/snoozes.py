@@ -8,8 +8,8 @@ from bridge.errors import DeliveryError
 from bridge.incident import Kept
 from bridge.metrics import Metrics
 from bridge.retry import LONGEST_RETRY_AFTER, Again, SetAside, decide
-from bridge.shares import Told
 from bridge.silences import Silence, Step, Wanted, plan, wanted
+from bridge.store.shares import Told
 
 _LOOK: Final = 15.0
 """Seconds between two looks at Alertmanager when nothing has changed here: it may have lost what we made."""

@@ -93,6 +93,12 @@ def test_flask_stays_at_the_bridges_edge():
     assert users <= {"bridge/app.py", "bridge/door.py", "bridge/console.py"}
 
 
+def test_sql_stays_in_the_store():
+    """Everyone else speaks to the outbox."""
+    users = [path for path in SOURCES if any(module.split(".")[0] == "sqlalchemy" for module in imported(path))]
+    assert {path.parent.name for path in users} == {"store"}
+
+
 def test_the_arrows_point_down():
     """import-linter finds every module in its layer, and nobody who knows one above."""
     linted = subprocess.run(

@@ -4,7 +4,7 @@ import pytest
 
 from bridge.glance import Line, cause, fate, line, moment, outlook, shown, span, times
 from bridge.outbox import Gate, Step
-from bridge.survey import SHOWN
+from bridge.store.survey import SHOWN
 
 NOW = 1_700_000_000.0
 UP = Gate()

@@ -14,7 +14,7 @@ from bridge.errors import ConfigError, Unavailable
 from bridge.event import Mapping, mapping_of
 from bridge.outbox import Gate, Notification, Outbox
 from bridge.receivers.alertmanager import Settings
-from bridge.schema import VERSION
+from bridge.store.schema import VERSION
 
 T0 = 1_700_000_000.0
 MAPPING = mapping_of(Settings(receiver="alertmanager", source="prod"), "app")
@@ -375,7 +375,7 @@ def test_a_database_that_is_ready_can_be_written(outbox):
 
 def test_nothing_is_taken_while_the_database_is_busy(tmp_path, monkeypatch):
     """Another writer that does not end: Unavailable, and as before once it has ended."""
-    monkeypatch.setattr("bridge.database.BUSY_TIMEOUT", 0.1)
+    monkeypatch.setattr("bridge.store.database.BUSY_TIMEOUT", 0.1)
     outbox = Outbox.open(f"sqlite:///{tmp_path}/bridge.db")
     engine = create_engine(f"sqlite:///{tmp_path}/bridge.db")
     with engine.connect() as connection:

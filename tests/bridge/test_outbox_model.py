@@ -8,11 +8,11 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule, run_state_machine_as_test
 from sqlalchemy import create_engine
 
-from bridge import schema
 from bridge.alert import Alert
 from bridge.event import mapping_of
 from bridge.outbox import Notification, Outbox
 from bridge.receivers.alertmanager import Settings
+from bridge.store import schema
 
 MAPPING = mapping_of(Settings(receiver="alertmanager", source="prod"), "app")
 KEYS = st.sampled_from(["prod:a", "prod:b", "prod:c"])

@@ -6,8 +6,8 @@ from bridge.alert import Alert
 from bridge.errors import Rejected, Unreached
 from bridge.incident import Kept
 from bridge.metrics import Metrics
-from bridge.shares import Told
 from bridge.snoozes import Snoozes
+from bridge.store.shares import Told
 
 T0 = 1_795_200_000.0
 

@@ -10,8 +10,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from bridge import bigpanda, intake, outbox, program, standing
+from bridge import bigpanda, outbox, program
 from bridge.__main__ import main
+from bridge.store import intake, standing
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,7 +19,8 @@ pytestmark = pytest.mark.system
 
 IMPATIENT = """
 import sys
-from bridge import __main__, database
+from bridge import __main__
+from bridge.store import database
 database.BUSY_TIMEOUT = 0.5
 sys.exit(__main__.main())
 """

@@ -12,7 +12,7 @@ from bridge.alert import Alert
 from bridge.config import module
 from bridge.errors import Unreadable
 from bridge.event import build, mapping_of, status_of
-from bridge.rows import read, written
+from bridge.store.rows import read, written
 
 TESTDATA = Path(__file__).parent / "testdata"
 NOW = 1_795_200_000.0

@@ -7,12 +7,12 @@ from typing import Any
 from sqlalchemy import Connection, bindparam, insert, select, update
 
 from bridge.alert import Alert
-from bridge.database import Database
 from bridge.event import NONE, Draft, Status, draft, status_of
 from bridge.ledger import Action, Decision, Known, Reason, decide, later, resend
 from bridge.notification import Notification, Outcome
-from bridge.rows import BLANK, PRIORITY, known, quarantined, waiting_event, written
-from bridge.schema import events, heartbeats, keys, quarantine, senders, waiting
+from bridge.store.database import Database
+from bridge.store.rows import BLANK, PRIORITY, known, quarantined, waiting_event, written
+from bridge.store.schema import events, heartbeats, keys, quarantine, senders, waiting
 
 __all__ = ["Intake", "Notification", "Outcome"]
 

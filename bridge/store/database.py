@@ -12,8 +12,8 @@ from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import ArgumentError, DatabaseError, DataError, IntegrityError, InterfaceError, ProgrammingError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
-from bridge import schema
 from bridge.errors import ConfigError, Unavailable
+from bridge.store import schema
 
 BUSY_TIMEOUT = 5.0
 """Seconds to wait for another writer."""

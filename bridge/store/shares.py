@@ -12,13 +12,13 @@ from uuid import uuid4
 from sqlalchemy import ColumnElement, Connection, Row, case, delete, func, literal, select, tuple_, update
 
 from bridge.alert import Alert
-from bridge.database import Database
 from bridge.event import Status
 from bridge.incident import Kept, fires_still, fold, is_new_share, lasted
 from bridge.notification import Notification, Outcome
-from bridge.rows import read
-from bridge.schema import callbacks, incidents, keys
-from bridge.schema import identity as identities
+from bridge.store.database import Database
+from bridge.store.rows import read
+from bridge.store.schema import callbacks, incidents, keys
+from bridge.store.schema import identity as identities
 
 _AS_JSON = ("alerts", "by_hand", "seen")
 _MEMBERS = tuple(member.name for member in fields(Kept) if member.name != "keys")

@@ -7,10 +7,10 @@ from typing import Any
 from sqlalchemy import Column, ColumnElement, Connection, and_, case, delete, func, select, update
 
 from bridge.alert import Alert
-from bridge.database import Database
 from bridge.ledger import Kind
-from bridge.rows import read
-from bridge.schema import (
+from bridge.store.database import Database
+from bridge.store.rows import read
+from bridge.store.schema import (
     closed,
     dead,
     destinations,

@@ -13,8 +13,8 @@ from uuid import uuid4
 
 from sqlalchemy import ColumnElement, Connection, case, exists, func, select, update
 
-from bridge.database import Database
-from bridge.schema import events, keys, waiting
+from bridge.store.database import Database
+from bridge.store.schema import events, keys, waiting
 
 _COLUMNS = (
     "id", "key", "kind", "status", "receiver", "source", "app_key", "timestamp", "body", "attempts", "accepted_at",

@@ -11,12 +11,12 @@ from typing import Any, Final, Generic, TypeVar
 from sqlalchemy import ColumnElement, Connection, Table, case, exists, func, select
 
 from bridge.alert import Alert
-from bridge.database import Database
-from bridge.deadletters import DeadLetter, Quarantined
 from bridge.event import Status
 from bridge.ledger import Kind
-from bridge.rows import read
-from bridge.schema import closed, dead, events, keys, opened, quarantine, waiting
+from bridge.store.database import Database
+from bridge.store.deadletters import DeadLetter, Quarantined
+from bridge.store.rows import read
+from bridge.store.schema import closed, dead, events, keys, opened, quarantine, waiting
 
 T = TypeVar("T")
 

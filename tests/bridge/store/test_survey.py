@@ -5,7 +5,7 @@ import pytest
 from bridge.alert import Alert, SetAside
 from bridge.event import Mapping, Status
 from bridge.outbox import Notification, Slice
-from bridge.survey import SHOWN, Standing, matches
+from bridge.store.survey import SHOWN, Standing, matches
 
 T0 = 1_700_000_000.0
 MAPPING = Mapping(app_key="app", statuses={"critical": Status.CRITICAL, "warning": Status.WARNING}, primary_property=())

@@ -8,8 +8,8 @@ from sqlalchemy import Connection, Row, delete, insert, select, update
 from bridge.event import Mapping as EventMapping
 from bridge.event import Status, draft, status_of
 from bridge.ledger import Kind
-from bridge.rows import PRIORITY, read
-from bridge.schema import dead, events, keys, quarantine
+from bridge.store.rows import PRIORITY, read
+from bridge.store.schema import dead, events, keys, quarantine
 
 _COLUMNS = (
     "id", "key", "receiver", "source", "kind", "status", "reason", "body", "attempts", "accepted_at", "closed_at",

@@ -10,7 +10,7 @@ from bridge.event import mapping_of
 from bridge.incident import NEW, Incident
 from bridge.outbox import Notification, Outbox
 from bridge.receivers.alertmanager import Settings
-from bridge.schema import VERSION
+from bridge.store.schema import VERSION
 
 T0 = 1_795_200_000.0
 MAPPING = mapping_of(Settings(receiver="alertmanager", source="prod"), "app")

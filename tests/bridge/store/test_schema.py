@@ -3,7 +3,7 @@
 from sqlalchemy import create_engine, inspect, text
 
 from bridge.outbox import Outbox
-from bridge.schema import VERSION
+from bridge.store.schema import VERSION
 
 
 def shape(connection):

@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 from sqlalchemy.exc import IntegrityError
 
-from bridge.database import Database, filesystem, journal_mode, location
 from bridge.errors import ConfigError, Unavailable
-from bridge.schema import VERSION, touch
+from bridge.store.database import Database, filesystem, journal_mode, location
+from bridge.store.schema import VERSION, touch
 
 MOUNTS = """\
 /dev/vda / ext4 rw 0 0
@@ -87,7 +87,7 @@ def test_a_folder_that_is_not_there_is_told(tmp_path):
 
 def test_a_network_file_system_is_refused(tmp_path, monkeypatch):
     """SQLite's locks do not hold there."""
-    monkeypatch.setattr("bridge.database.filesystem", lambda *_: "nfs4")
+    monkeypatch.setattr("bridge.store.database.filesystem", lambda *_: "nfs4")
     with pytest.raises(ConfigError, match=r"is on a network file system \(nfs4\), where SQLite loses data"):
         Database(f"sqlite:///{tmp_path}/bridge.db")
 
@@ -180,7 +180,7 @@ def test_a_postgresql_that_is_not_there_is_unavailable():
 
 def test_nobody_waits_for_ever_behind_a_writer_who_waits(tmp_path, monkeypatch):
     """While one transaction takes long, the next is refused in time instead of queueing without a bound."""
-    monkeypatch.setattr("bridge.database.BUSY_TIMEOUT", 0.05)
+    monkeypatch.setattr("bridge.store.database.BUSY_TIMEOUT", 0.05)
     database = Database(f"sqlite:///{tmp_path}/bridge.db")
     with ThreadPoolExecutor(4) as threads, database.write():
         waiting = [threads.submit(_write, database) for _ in range(4)]

@@ -130,7 +130,7 @@ def test_amtool_accepts_the_routing():
     ],
 )
 def test_alerts_go_where_they_are_useful(labels, receivers):
-    """BigPanda's own incidents never return to it; the bridge's alerts take a second way, what it tells itself only that."""
+    """BigPanda's own incidents never return to it; the bridge's alerts take a second way, which is enough for some."""
     run(
         "amtool", "config", "routes", "test",
         "--config.file=alertmanager/alertmanager.yml", f"--verify.receivers={receivers}", *labels,

@@ -112,6 +112,7 @@ class Reconciler:
             self._guarded(self.turn)
             self._rest(time.monotonic() + self._reconcile.interval)
         self._guarded(lambda: self._outbox.yield_role(self._role, self._owner))
+        self._metrics.reconcile_success.remove(self._settings.source)
         self._api.close()
 
     def _rest(self, until: float) -> None:

@@ -83,6 +83,7 @@ class Watchdog:
         """
         self._outbox, self._metrics, self._wake = outbox, metrics, wake
         self._clock, self._steady, self._owner = clock, steady, uuid4().hex
+        self._watched: dict[str, Watched] = {}
         self._since: dict[str, float] = {}
         self._looked_at = steady()
         self._told = ""
@@ -91,8 +92,11 @@ class Watchdog:
         self.change(watched)
 
     def change(self, watched: Iterable[Watched]) -> None:
-        """Look after these from now on."""
-        self._watched = {found.settings.source: found for found in watched}
+        """Look after these from now on; of others the metric says nothing any more."""
+        before, self._watched = self._watched, {found.settings.source: found for found in watched}
+        kept = {source for source, found in self._watched.items() if found.settings.watchdog}
+        for source in before.keys() - kept:
+            self._metrics.watchdog_silent.remove(source)
 
     def start(self) -> None:
         """Begin to look."""

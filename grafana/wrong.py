@@ -120,6 +120,12 @@ WRONG: Final[dict[str, str]] = {
         "events wait for more than five minutes",
         "vendorwatchbridgeoutboxold",
     ),
+    "dead resolutions": _bridge(
+        "critical",
+        f"max({ALL('vendorwatch_bridge_dead_letter_resolutions')}) > 0",
+        "resolutions among the dead letters",
+        "vendorwatchbridgedeadresolutions",
+    ),
     "dead letters": _bridge(
         "warning",
         f"max({ALL('vendorwatch_bridge_dead_letters')}) > 0",
@@ -136,7 +142,7 @@ WRONG: Final[dict[str, str]] = {
         "critical",
         f"{ALL('vendorwatch_bridge_watchdog_silent')} == 1",
         "the watchdog is silent",
-        "watchdog",
+        "vendorwatchbridgewatchdogsilent",
     ),
 }
 """By the name of the query."""

@@ -375,6 +375,15 @@ def test_its_own_health_is_a_metric(bench):
     assert value("vendorwatch_bridge_reconcile_last_success_timestamp_seconds", {"source": "prod"}) == asked_at
 
 
+def test_a_reconciler_that_ended_is_not_late(bench):
+    """When it last asked is not served any more: what left the configuration must not look stale for ever."""
+    bench.turn()
+    bench.reconciler.stop()
+    bench.reconciler.run()
+    value = bench.metrics.registry.get_sample_value
+    assert value("vendorwatch_bridge_reconcile_last_success_timestamp_seconds", {"source": "prod"}) is None
+
+
 def test_the_loop_outlives_everything_and_stops(bench, caplog):
     """What nobody foresaw is logged, and the next turn comes; a hint shortens the wait; the role is given up."""
     bench.reconciler = bench.make(settings(interval="200ms"))

@@ -1,6 +1,7 @@
 """The watchdog's silence becomes one event, its return another, and our own rest neither."""
 
 import time
+from functools import partial
 
 import pytest
 
@@ -207,9 +208,12 @@ def test_an_alarm_ends_when_nobody_watches_any_more(bench):
     bench.wait(310)
     assert [event["status"] for event in bench.events()] == ["critical"]
     unwatched = SETTINGS.model_copy(update={"watchdog": None})
+    silent = partial(bench.metrics.registry.get_sample_value, "vendorwatch_bridge_watchdog_silent", {"source": "prod"})
+    assert silent() == 1
     bench.watchdog.change([Watched(unwatched, mapping_of(unwatched, "app"))])
     bench.wait(60)
     assert [event["status"] for event in bench.events()] == ["ok"]
+    assert silent() is None
     bench.watchdog.change([])
     bench.wait(60)
     assert bench.events() == []

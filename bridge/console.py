@@ -1,4 +1,4 @@
-"""The operator's page: what is open, what waits and why, dead letters, quarantine, deliveries, receivers.
+"""The operator's page: what is open, waits, is dead or done, BigPanda's incidents, receivers.
 
 Reading needs no script. Changing needs one of the web config's users and a token that only a page made for that user
 holds, so that no other site can make a browser press a button. What others wrote is shown escaped, and cut.
@@ -6,19 +6,17 @@ holds, so that no other site can make a browser press a button. What others wrot
 
 import base64
 import hashlib
-import hmac
 import logging
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
-from urllib.parse import urlsplit
 
 from flask import Blueprint, Response, render_template, request
 from markupsafe import Markup
 
-from bridge import glance
+from bridge import forms, glance
 from bridge.config import Config
 from bridge.errors import Unavailable
 from bridge.event import Mapping as EventMapping
@@ -34,7 +32,6 @@ _MANY: Final = 100
 _LAST_PAGE: Final = 1000
 _REFRESH: Final = 15
 """Seconds after which a page that was asked to follow loads itself again."""
-_FORM: Final = 100_000
 _STYLE: Final = Path(__file__).with_name("templates").joinpath("console.css").read_text(encoding="utf-8")
 _STYLE_HASH: Final = base64.b64encode(hashlib.sha256(_STYLE.encode()).digest()).decode()
 _HEADERS: Final = {
@@ -46,13 +43,6 @@ _HEADERS: Final = {
     "X-Content-Type-Options": "nosniff",
     "Referrer-Policy": "same-origin",
     "Cache-Control": "no-store",
-}
-_DONE: Final = {
-    "queued": "queued again",
-    "superseded": "pointless by now: a newer event of the alert exists, or its severity is not sent any more",
-    "unknown": "kept: the receiver is not configured any more",
-    "discarded": "discarded",
-    "deleted": "deleted",
 }
 _log = logging.getLogger(__name__)
 
@@ -77,10 +67,6 @@ class Insight:
     clock: Callable[[], float] = time.time
 
 
-class Refused(Exception):
-    """A button is not for whoever pressed it; the message says why."""
-
-
 def blueprint(insight: Insight) -> Blueprint:
     """Return the routes."""
     console = Blueprint("console", __name__, template_folder="templates")
@@ -91,8 +77,8 @@ def blueprint(insight: Insight) -> Blueprint:
     def unavailable(error: Unavailable) -> Response:
         return _answer("refusal.html", 503, title="The database cannot be used now", told=str(error))
 
-    @console.errorhandler(Refused)
-    def refused(error: Refused) -> Response:
+    @console.errorhandler(forms.Refused)
+    def refused(error: forms.Refused) -> Response:
         _log.warning("A change was refused: %s", error)
         return _answer("refusal.html", 403, title="Nothing was changed", told=str(error))
 
@@ -110,6 +96,7 @@ def _reading(console: Blueprint, insight: Insight) -> None:
             line=glance.line(insight.trend.samples),
             senders=senders(insight.config(), insight.metrics, outbox.heartbeats(), insight.heard()),
             alerts=outbox.open_alerts(_words(), _FEW),
+            **_incidents(outbox, _FEW),
             waiting=outbox.queue(_FEW, now),
             letters=outbox.letters(_FEWER),
             unread=outbox.unread(_FEWER),
@@ -119,6 +106,10 @@ def _reading(console: Blueprint, insight: Insight) -> None:
     @console.get("/alerts")
     def alerts() -> Response:
         return _page(insight, "alerts", rows=insight.outbox.open_alerts(_words(), _slice()))
+
+    @console.get("/incidents")
+    def incidents() -> Response:
+        return _page(insight, "incidents", **_incidents(insight.outbox, _slice()))
 
     @console.get("/waiting")
     def waiting() -> Response:
@@ -150,31 +141,32 @@ def _reading(console: Blueprint, insight: Insight) -> None:
 def _changing(console: Blueprint, insight: Insight) -> None:
     @console.post("/dead-letters/requeue")
     def requeue() -> Response:
-        user, ids, everything = _wanted(insight)
+        user, ids, everything = forms.wanted(insight.secret_of)
         done = insight.outbox.requeue(None if everything else ids, insight.mapping_of, insight.clock())
         insight.wake()
         counts = {name: len(getattr(done, name)) for name in ("queued", "superseded", "unknown")}
-        return _done("../dead-letters", user, counts)
+        return _back("../dead-letters", user, counts)
 
     @console.post("/dead-letters/discard")
     def discard() -> Response:
-        user, ids, last = _wanted(insight)
+        user, ids, last = forms.wanted(insight.secret_of)
         outbox, now = insight.outbox, insight.clock()
         count = outbox.discard_until(last, now) if last else outbox.discard(ids, now)
-        return _done("../dead-letters", user, {"discarded": count})
+        return _back("../dead-letters", user, {"discarded": count})
 
     @console.post("/quarantine/discard")
     def delete() -> Response:
-        user, ids, last = _wanted(insight)
+        user, ids, last = forms.wanted(insight.secret_of)
         outbox = insight.outbox
         count = outbox.discard_quarantined_until(last) if last else outbox.discard_quarantined(ids)
-        return _done("../quarantine", user, {"deleted": count})
+        return _back("../quarantine", user, {"deleted": count})
 
 
 def _page(insight: Insight, name: str, now: float | None = None, **what: Any) -> Response:
     """Render a page with what every page shows: how much there is of each kind, and who looks."""
     now = insight.clock() if now is None else now
-    token = _token(insight, user) if (user := _user()) else None
+    user = forms.user()
+    token = forms.token(insight.secret_of, user) if user else None
     number = _number()
     following = request.args.get("follow") == "1"
     asked = {key: value for key, value in request.args.items() if key in {"q", "page", "key"}}
@@ -194,7 +186,7 @@ def _page(insight: Insight, name: str, now: float | None = None, **what: Any) ->
         asked=asked,
         following=following,
         refresh=_REFRESH,
-        done=_told(),
+        done=forms.told(),
         version=release(),
         **what,
     )
@@ -208,6 +200,13 @@ def _answer(template: str, status: int, **what: Any) -> Response:
     answer = Response(render_template(template, style=style, glance=glance, **what), status, mimetype="text/html")
     answer.headers.update(_HEADERS)
     return answer
+
+
+def _incidents(outbox: Outbox, part: Slice) -> dict[str, Any]:
+    """Return incidents, and which alerts of those resolved by hand fire to this day."""
+    found = outbox.incident_page(part)
+    told = outbox.told(sorted({key for one in found.rows for key in one.by_hand}))
+    return {"incidents": found, "firing": {key for key, known in told.items() if known.open}}
 
 
 def _gate(insight: Insight) -> Gate:
@@ -227,56 +226,6 @@ def _slice() -> Slice:
     return Slice(_MANY, (_number() - 1) * _MANY)
 
 
-def _told() -> list[str]:
-    """Return what a button did, from the address that it led to: numbers and our own words only."""
-    found = {name: request.args.get(name, "") for name in _DONE}
-    return [f"{found[name]} {words}" for name, words in _DONE.items() if _is_id(found[name])]
-
-
-def _user() -> str | None:
-    """Return which of the web config's users asks; None: nobody who has shown credentials."""
-    user = request.environ.get("REMOTE_USER")
-    return str(user) if user else None
-
-
-def _token(insight: Insight, user: str) -> str | None:
-    """Return what a form of this user must hold. The same in every replica, and another once the password changes."""
-    secret = insight.secret_of(user)
-    return hmac.new(secret.encode(), f"console\0{user}".encode(), "sha256").hexdigest() if secret else None
-
-
-def _wanted(insight: Insight) -> tuple[str, list[int], int]:
-    """Return who wants a change, of which ids, or of all up to which. Raises Refused."""
-    user = _user()
-    token = _token(insight, user) if user else None
-    if user is None or token is None:
-        raise Refused("changing something here needs a user of basic_auth_users in --web.config.file")
-    if not _from_here():
-        raise Refused("the form was sent from another site")
-    request.max_content_length = _FORM
-    if not hmac.compare_digest(request.form.get("token", "").encode(), token.encode()):
-        raise Refused("the form is older than the password, or not of this page: load the page again")
-    last = request.form.get("all", "")
-    ids = [int(one) for one in request.form.getlist("id") if _is_id(one)]
-    return user, ids, int(last) if _is_id(last) else 0
-
-
-def _is_id(word: str) -> bool:
-    return word.isascii() and word.isdecimal() and len(word) < 19  # noqa: PLR2004  what a column holds
-
-
-def _from_here() -> bool:
-    """Tell whether a browser says that a page of this site sent the form; what is no browser says nothing."""
-    site = request.headers.get("Sec-Fetch-Site")
-    if site is not None:
-        return site in {"same-origin", "none"}
-    origin = request.headers.get("Origin")
-    return origin is None or urlsplit(origin).netloc == request.host
-
-
-def _done(where: str, user: str, counts: Mapping[str, int]) -> Response:
-    """Note who changed what, and lead back to the list."""
-    done = {name: count for name, count in counts.items() if count} or dict(list(counts.items())[:1])
-    _log.info("%s by %s: %s", request.path, user, ", ".join(f"{count} {name}" for name, count in done.items()))
-    numbers = "&".join(f"{name}={count}" for name, count in done.items())
-    return Response(status=303, headers={"Location": f"{where}?{numbers}", **_HEADERS})
+def _back(where: str, user: str, counts: Mapping[str, int]) -> Response:
+    """Lead back to the list, which tells what was done."""
+    return Response(status=303, headers={"Location": f"{where}?{forms.done(user, counts)}", **_HEADERS})

@@ -215,6 +215,11 @@ class Outbox:
         with self._database.read() as connection:
             return shares.incidents_heard(connection, source)
 
+    def incident_page(self, part: Slice) -> Page[Kept]:
+        """Return BigPanda's incidents as last told, what is open first, then the newest."""
+        with self._database.read() as connection:
+            return Page(*shares.page(connection, part.limit, part.offset))
+
     def incident_counts(self) -> dict[tuple[str, str], int]:
         """Count incidents by environment and status."""
         with self._database.read() as connection:

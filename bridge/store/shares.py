@@ -165,6 +165,14 @@ def incidents_heard(connection: Connection, source: str | None) -> list[Kept]:
     return [_kept(row) for row in connection.execute(query)]
 
 
+def page(connection: Connection, limit: int, offset: int) -> tuple[list[Kept], int]:
+    """Return some of the incidents, what is open first and then what was heard last, and how many there are in all."""
+    heard = incidents.c.heard_at > 0
+    order = (incidents.c.active.desc(), incidents.c.heard_at.desc(), incidents.c.source, incidents.c.id)
+    rows = connection.execute(select(incidents).where(heard).order_by(*order).limit(limit).offset(offset))
+    return [_kept(row) for row in rows], connection.execute(select(func.count()).where(heard)).scalar_one()
+
+
 def counts(connection: Connection) -> dict[tuple[str, str], int]:
     """Count by environment and status; what is closed is ok, whatever its alerts say."""
     status: ColumnElement[str] = case((incidents.c.active, incidents.c.status), else_=literal(Status.OK.value))

@@ -21,6 +21,7 @@ pytestmark = pytest.mark.system
 
 HOSTILE = "</td><script>document.title='taken'</script><img src=x onerror=\"document.title='taken'\">"
 LOOKS = [(width, dark) for width in (browsing.WIDE, browsing.NARROW) for dark in (False, True)]
+PANDA = {"receiver": "bigpanda", "source": "panda", "headers": {"x-api-key": "header-of-the-page"}}
 
 
 @pytest.fixture(scope="module")
@@ -45,7 +46,7 @@ class Desk:
 
     def __init__(self, station, started, *, guarded=True):
         self.station = station
-        station.configure(receivers=[ODD])
+        station.configure(receivers=[ODD, PANDA])
         web = station.folder / "web.yml"
         hashed = bcrypt.hashpw(b"sesame", bcrypt.gensalt(4)).decode()
         web.write_text(f"basic_auth_users: {{ann: '{hashed}'}}" if guarded else "{}")
@@ -58,12 +59,24 @@ class Desk:
         requests.post(f"{self.open}/webhooks/alertmanager/prod", data="{", headers={
             "Authorization": f"Bearer {RECEIVER['bearer_token']}", "Content-Type": "application/json"
         }, timeout=30)  # fmt: skip
+        for number in ("i-1", HOSTILE):
+            told = {
+                "id": number,
+                "status": "critical",
+                "snooze": {"snoozed": True, "end_time": 4e9},
+                "assignee": HOSTILE,
+            }
+            told |= {"updatedOn": 1_700_000_000, "links": "https://bigpanda.example/i", "vendorwatch_key": "prod:web-1"}
+            asked = requests.post(
+                f"{self.open}/webhooks/bigpanda/panda", json=told, headers=PANDA["headers"], timeout=30
+            )
+            assert asked.status_code == 200
         until("BigPanda has refused it", lambda: "prod:web-1" in dead_letters(station))
         until("BigPanda has the others", lambda: len(station.events) == 2)
 
     def mend(self):
         """Let the bridge map what BigPanda refused to a status that it takes."""
-        self.station.configure(receivers=[RECEIVER | {"statuses": {"odd": "warning"}}])
+        self.station.configure(receivers=[RECEIVER | {"statuses": {"odd": "warning"}}, PANDA])
         before = self.reloads()
         self.bridge.send(signal.SIGHUP)
         until("the bridge has read its file again", lambda: self.reloads() != before)
@@ -182,6 +195,7 @@ def test_everyone_can_read_the_operators_page(browser, axe, desk, width, dark):
     paths = (
         "/",
         "/alerts",
+        "/incidents",
         "/waiting",
         "/dead-letters",
         "/quarantine",

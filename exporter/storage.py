@@ -17,7 +17,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any, Final, get_type_hints
 
-from pydantic import TypeAdapter, ValidationError
+from pydantic import BaseModel, TypeAdapter, ValidationError, create_model
 
 from exporter.notation import Secret
 from exporter.settings import TargetSettings
@@ -30,6 +30,13 @@ PIECE: Final = 500
 _log = logging.getLogger(__name__)
 _UNSAFE = re.compile(r"[^A-Za-z0-9._-]+")
 _NO_MATTER = frozenset(TargetSettings.model_fields) - {"collector", "account"}
+
+
+class _Head(BaseModel):
+    """What a file says of itself before its parts are of interest."""
+
+    format: Any
+    target: Any
 
 
 class Storage:
@@ -45,12 +52,11 @@ class Storage:
         """Return the parts that were saved for this target, each as its type in `kinds`; none when there are none."""
         path = self._path(settings)
         try:
-            document = json.loads(path.read_bytes())
-            if document["format"] != FORMAT or document["target"] != fingerprint(settings):
+            content = path.read_bytes()
+            if _Head.model_validate_json(content) != _Head(format=FORMAT, target=fingerprint(settings)):
                 _log.info("%s: of another target or format, not used", path.name)
                 return {}
-            parts = document["parts"]
-            return {name: TypeAdapter(kind).validate_python(parts[name]) for name, kind in kinds.items()}
+            return _parts(content, kinds)
         except FileNotFoundError:
             return {}
         except (OSError, ValueError, LookupError, TypeError, ValidationError, RecursionError) as error:
@@ -74,6 +80,13 @@ class Storage:
         name = f"{settings.collector}-{settings.account}"
         unique = hashlib.sha256(f"{settings.collector}\0{settings.account}".encode()).hexdigest()[:8]
         return self._directory / f"{_UNSAFE.sub('_', name)[:100]}-{unique}.json"
+
+
+def _parts(content: bytes, kinds: Mapping[str, type]) -> dict[str, Any]:
+    """Return a file's parts, without objects of Python's in between: a large account's would leave megabytes behind."""
+    wanted: dict[str, Any] = {name: (kind, ...) for name, kind in kinds.items()}
+    document = create_model("Document", parts=(create_model("Parts", **wanted), ...))
+    return dict(dict(document.model_validate_json(content))["parts"])
 
 
 def fingerprint(settings: TargetSettings) -> str:

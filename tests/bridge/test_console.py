@@ -12,7 +12,6 @@ from bridge.console import Insight, blueprint
 from bridge.errors import Unavailable
 from bridge.event import mapping_of
 from bridge.incident import Incident
-from bridge.incident import Incident
 from bridge.metrics import Metrics
 from bridge.outbox import Gate, Notification, Outbox
 from bridge.trend import Trend
@@ -104,12 +103,6 @@ class World:
         )
         self.outbox.accept([notification], now)
 
-    def share(self, number, *, now=NOW - 100, **more):
-        told = {"active": True, "status": "critical", "keys": ("prod:a",), "updated_at": now, "started_at": NOW - 450}
-        told |= {"link": f"https://bigpanda.example/{number}", "digest": f"{now}"}
-        incident = Incident(id=number, **(told | more))
-        self.outbox.accept([Notification(receiver="bigpanda", source="panda", alerts=(), incidents=(incident,))], now)
-
     def get(self, path="/", user=None):
         return self.client.get(path, environ_overrides={"REMOTE_USER": user} if user else {})
 
@@ -193,64 +186,6 @@ def test_long_lists_come_in_pages(world):
     assert "Page before" in second
     for odd in ("0", "-1", "x", "²", "99999999999999999999"):
         assert world.get(f"/alerts?page={odd}").status_code == 200
-
-
-def test_incidents_tell_who_snoozed_them_and_until_when(world):
-    """What is open comes first, with its alerts; a snooze says its end, or that it has none, or that it is over."""
-    world.share("closed", active=False)
-    world.share("plain", now=NOW - 60)
-    world.share("slept", now=NOW - 70, snoozed=True, snoozed_until=NOW + 3600, who="ann", environment="edge")
-    world.share("endless", now=NOW - 80, snoozed=True)
-    world.share("woken", now=NOW - 90, snoozed=True, snoozed_until=NOW - 60)
-    page = world.page("/incidents")
-    assert re.findall(r">(closed|plain|slept|endless|woken)</a>", page) == [
-        "plain", "slept", "endless", "woken", "closed",
-    ]  # fmt: skip
-    for told in (
-        "5 as BigPanda told of them last",
-        'href="https://bigpanda.example/slept"',
-        "<small>panda, edge</small>",
-        "for 1h 0m",
-        "until <time",
-        "without an end",
-        "over <small>since",
-        "<div>ann</div>",
-        'href="alert?key=prod%3Aa"',
-    ):
-        assert told in page
-    assert "Incidents</h2>" in world.page("/")
-
-
-def test_an_incident_that_was_resolved_while_its_alert_fires_says_so(world):
-    """As long as it fires; afterwards only that it was so."""
-    world.tell("a", now=NOW - 500)
-    world.share("1", now=NOW - 400)
-    world.share("1", now=NOW - 300, active=False)
-    assert "resolved by hand while 1 of its alerts still fires" in world.page("/incidents")
-    world.tell("a", now=NOW - 50, firing=False, ends_at=NOW - 50)
-    page = world.page("/incidents")
-    assert "still fires" not in page
-    assert "resolved by hand before its alerts were over" in page
-
-
-def test_incidents_come_in_pages(world):
-    """A hundred at once, as everything else."""
-    for number in range(105):
-        world.share(f"n{number:03}")
-    first, second = world.page("/incidents"), world.page("/incidents?page=2")
-    assert (first.count('<th role="rowheader"'), second.count('<th role="rowheader"')) == (100, 5)
-    assert "Next page" in first
-    assert ">All incidents<" in world.page("/")
-
-
-def test_what_bigpanda_says_of_an_incident_is_shown_and_not_run(world):
-    """Whoever may name an incident or a person there runs nothing here; a link leads nowhere but to a site."""
-    world.share(HOSTILE, who=HOSTILE, environment=HOSTILE, keys=(HOSTILE,), link="javascript:alert(1)", snoozed=True)
-    page = world.page("/incidents")
-    assert "<script" not in page
-    assert "<img" not in page
-    assert "javascript:" not in page
-    assert page.count("&lt;script&gt;alert(1)") >= 4
 
 
 def test_incidents_tell_who_snoozed_them_and_until_when(world):

@@ -1,7 +1,9 @@
 """BigPanda's incident: what one webhook says of it, and what is kept of all that were heard. Pure.
 
 BigPanda's own time of the last change puts webhooks in order, whichever way they arrive; it has whole seconds, so of
-two that bear the same one the later arrival counts, unless it is a replay of one that was heard already.
+two that bear the same one the later arrival counts, unless it is a replay of one that was heard already. A body that
+was heard before the snooze of the same second may be the snooze's end or a replay. It is taken as the end: a silence
+that ends too early tells too much, one that stays tells nothing.
 """
 
 from collections.abc import Mapping
@@ -77,9 +79,10 @@ def fold(known: Kept | None, told: Incident, source: str, now: float) -> Kept | 
     """
     before = known or Kept(source=source, id=told.id, first_heard_at=now, heard_at=now)
     updated_at = before.updated_at if told.updated_at is None else told.updated_at
-    if updated_at < before.updated_at or (updated_at == before.updated_at and told.digest in before.seen):
-        return None
     active = _active(before, told)
+    replayed = told.digest in before.seen and not _wakes(before, told, active=active)
+    if updated_at < before.updated_at or (updated_at == before.updated_at and replayed):
+        return None
     snoozed = before.snoozed if told.snoozed is None else told.snoozed
     earlier = before.seen if updated_at == before.updated_at else ()
     return replace(
@@ -108,6 +111,10 @@ def _active(before: Kept, told: Incident) -> bool:
     if told.active is not None:
         return told.active and told.status != "ok"
     return before.active if told.status is None else told.status != "ok"
+
+
+def _wakes(before: Kept, told: Incident, *, active: bool) -> bool:
+    return before.snoozed and told.snoozed is False and active
 
 
 def _until(before: Kept, told: Incident) -> float | None:

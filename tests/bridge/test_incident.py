@@ -62,6 +62,16 @@ def test_of_one_second_the_later_arrival_counts_but_no_replay():
     assert fold(after(snoozed, woken), snoozed, "panda", T0 + 200) is None
 
 
+def test_a_snooze_that_ends_within_its_second_ends_though_the_same_was_told_before_it():
+    """The body of the waking is that of the share, to the letter; a replay of the snooze still changes nothing."""
+    shared = told(status="critical", active=True, snoozed=False)
+    snoozed = told(status="critical", active=True, snoozed=True, snoozed_until=T0 + 900)
+    woken = after(shared, snoozed, shared)
+    assert not woken.snoozed
+    assert fold(woken, shared, "panda", T0 + 200) is None
+    assert fold(woken, snoozed, "panda", T0 + 200) is None
+
+
 @pytest.mark.parametrize("skew", [-6 * 3600.0, 6 * 3600.0])
 def test_a_clock_that_is_hours_off_changes_nothing(skew):
     """Only BigPanda's own times are compared with one another."""

@@ -8,9 +8,9 @@ import ipaddress
 import socket
 import ssl
 import time
-from typing import Final
-
-from cryptography import x509
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any, Final
 
 from exporter.collector import Certificate, Probe
 
@@ -43,10 +43,9 @@ def probe(ask: Probe, now: float, timeout: float, ca_file: str | None) -> Certif
     except Exception as error:  # noqa: BLE001  whatever happens to a probe is its answer
         return _unseen(now, _word(error))
     try:
-        seen = _read(_shown(ask, _lenient(), deadline), now)
+        return _unverified(ask, now, deadline, problem)
     except Exception as error:  # noqa: BLE001  see above
         return _unseen(now, _word(error))
-    return Certificate(now, seen.not_before, seen.not_after, valid=False, problem=problem)
 
 
 def _verified(ask: Probe, now: float, deadline: float, ca_file: str | None) -> Certificate:
@@ -54,22 +53,32 @@ def _verified(ask: Probe, now: float, deadline: float, ca_file: str | None) -> C
         context = ssl.create_default_context(cafile=ca_file)
     except OSError:
         return _unseen(now, "roots")
-    return _read(_shown(ask, context, deadline), now)
+    with _shaken(ask, context, deadline) as secure:
+        told: Mapping[str, Any] = secure.getpeercert() or {}
+    begins, ends = (float(ssl.cert_time_to_seconds(told[moment])) for moment in ("notBefore", "notAfter"))
+    return Certificate(now, begins, ends, valid=True)
 
 
-def _lenient() -> ssl.SSLContext:
+def _unverified(ask: Probe, now: float, deadline: float, problem: str) -> Certificate:
+    """Return the dates of a certificate that ssl, which trusts none of it, shows as bytes only."""
+    from cryptography import x509  # noqa: PLC0415  8 MB, which an exporter that meets valid certificates does not need
+
     context = ssl.create_default_context()
     context.check_hostname = False
     context.verify_mode = ssl.CERT_NONE
-    return context
+    with _shaken(ask, context, deadline) as secure:
+        seen = x509.load_der_x509_certificate(secure.getpeercert(binary_form=True) or b"")
+    begins, ends = seen.not_valid_before_utc.timestamp(), seen.not_valid_after_utc.timestamp()
+    return Certificate(now, begins, ends, valid=False, problem=problem)
 
 
-def _shown(ask: Probe, context: ssl.SSLContext, deadline: float) -> bytes:
-    """Return the server's own certificate, in DER."""
+@contextmanager
+def _shaken(ask: Probe, context: ssl.SSLContext, deadline: float) -> Iterator[ssl.SSLSocket]:
+    """Yield a connection after its handshake."""
     with _connected(ask, deadline) as plain:
         plain.settimeout(_left(deadline))
         with context.wrap_socket(plain, server_hostname=ask.server_name) as secure:
-            return secure.getpeercert(binary_form=True) or b""
+            yield secure
 
 
 def _connected(ask: Probe, deadline: float) -> socket.socket:
@@ -105,12 +114,6 @@ def _left(deadline: float) -> float:
     if left <= 0:
         raise TimeoutError
     return left
-
-
-def _read(der: bytes, now: float) -> Certificate:
-    certificate = x509.load_der_x509_certificate(der)
-    begins, ends = certificate.not_valid_before_utc.timestamp(), certificate.not_valid_after_utc.timestamp()
-    return Certificate(now, begins, ends, valid=True)
 
 
 def _unseen(now: float, problem: str) -> Certificate:

@@ -1,9 +1,12 @@
 import datetime as dt
 import socket
 import ssl
+import subprocess
+import sys
 import threading
 import time
 from contextlib import contextmanager
+from pathlib import Path
 
 import pytest
 import trustme
@@ -173,3 +176,13 @@ def test_roots_that_cannot_be_read_leave_validity_open(tmp_path):
     with serving(showing(issued())) as port:
         seen = probe(asked(port), NOW, 30.0, str(tmp_path / "gone.pem"))
     assert (seen.valid, seen.problem) == (None, "roots")
+
+
+def test_an_exporter_that_meets_valid_certificates_does_without_what_reads_the_others():
+    """Loading cryptography costs as much memory as a page of 100,000 series."""
+    program = "import sys, exporter.__main__; print('cryptography' in sys.modules)"
+    root = Path(__file__).parents[2]
+    ended = subprocess.run(
+        [sys.executable, "-c", program], cwd=root, capture_output=True, text=True, timeout=60, check=True
+    )
+    assert ended.stdout == "False\n"

@@ -153,13 +153,21 @@ def _content(most: int) -> bytes:
     if not (request.mimetype == "application/json" or request.mimetype.endswith("+json")):
         raise Refusal(415, "unsupported", "not application/json")
     content = bytearray()
-    while piece := request.stream.read(_PIECE):
+    while piece := _piece():
         content += piece
         if len(content) > most:
             raise Refusal(413, "too_large", f"larger than {most} bytes")
     if len(content) < (request.content_length or 0):
         raise ClientDisconnected
     return bytes(content)
+
+
+def _piece() -> bytes:
+    """Read on. Raises ClientDisconnected when the sender stalls, goes away, or sends chunks that are none."""
+    try:
+        return request.stream.read(_PIECE)
+    except (OSError, ValueError) as error:
+        raise ClientDisconnected from error
 
 
 def _understood(threshold: Threshold, entrance: Entrance, content: bytes, now: float) -> Translation:
@@ -218,9 +226,9 @@ def _discard(most: int) -> None:
     """Read what the sender still sends, up to `most` bytes: one whose connection breaks does not see our answer."""
     left = most
     try:
-        while left > 0 and (piece := request.stream.read(_PIECE)):
+        while left > 0 and (piece := _piece()):
             left -= len(piece)
-    except (OSError, HTTPException):
+    except HTTPException:
         return
 
 

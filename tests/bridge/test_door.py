@@ -315,6 +315,24 @@ def test_a_body_that_breaks_off_changes_nothing(served):
     assert not served.front.quarantined
 
 
+@pytest.mark.parametrize(
+    ("path", "token", "status"),
+    [(PATH, "am-token", b"503"), (PATH, "wrong", b"401"), ("/webhooks/alertmanager/elsewhere", "am-token", b"404")],
+)
+@pytest.mark.parametrize("piece", [b"zz\r\n{}\r\n0\r\n\r\n", b"5\r\n{", b"2\r\n{}??"])
+def test_chunks_that_are_none_are_never_our_failure(served, path, token, status, piece):
+    """Broken framing is answered as a body that broke off, to anyone: never 500."""
+    request = f"POST {path} HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {token}\r\n"
+    with socket.create_connection(served.address, timeout=30) as connection:
+        connection.sendall(
+            request.encode() + b"Content-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\n" + piece
+        )
+        connection.shutdown(socket.SHUT_WR)
+        assert connection.recv(65_536).split()[1] == status
+    assert not served.front.accepted
+    assert not served.front.quarantined
+
+
 def test_a_slow_sender_holds_up_nobody(served):
     """While one body dribbles in, others are answered."""
     head = f"POST {PATH} HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer am-token\r\nContent-Type: application/json\r\n"

@@ -9,12 +9,13 @@ from dataclasses import dataclass, fields, replace
 from typing import Any
 from uuid import uuid4
 
-from sqlalchemy import ColumnElement, Connection, Row, case, delete, func, literal, select, tuple_, update
+from sqlalchemy import ColumnElement, Connection, Row, case, func, literal, select, update
 
 from bridge.alert import Alert
 from bridge.event import Status
 from bridge.incident import Kept, fires_still, fold, is_new_share, lasted
 from bridge.notification import Notification, Outcome
+from bridge.store import pruning
 from bridge.store.database import Database
 from bridge.store.rows import read
 from bridge.store.schema import callbacks, incidents, keys
@@ -228,11 +229,12 @@ def identity(database: Database, connection: Connection) -> str:
 
 
 def prune(connection: Connection, before: float, limit: int) -> int:
-    """Delete incidents that were not heard of for long, and callbacks long made."""
-    if limit <= 0:
-        return 0
-    places = tuple_(incidents.c.source, incidents.c.id)
-    chosen = select(incidents.c.source, incidents.c.id).where(incidents.c.heard_at < before).limit(limit)
-    deleted = connection.execute(delete(incidents).where(places.in_(chosen))).rowcount
-    done = callbacks.c.closed_at < before
-    return deleted + connection.execute(delete(callbacks).where(done)).rowcount
+    """Delete incidents that were not heard of for long, and callbacks long asked for or made.
+
+    What is snoozed stays as long as its snooze: BigPanda does not tell of it meanwhile, and its silence must last.
+    """
+    lasting = incidents.c.snoozed & (incidents.c.snoozed_until.is_(None) | (incidents.c.snoozed_until >= before))
+    forgotten = (incidents.c.heard_at < before) & ~lasting
+    deleted = pruning.prune(connection, (incidents.c.source, incidents.c.id), forgotten, limit)
+    done = (callbacks.c.closed_at < before) | (callbacks.c.asked_at < before)
+    return deleted + pruning.prune(connection, (callbacks.c.source, callbacks.c.incident), done, limit - deleted)

@@ -2,12 +2,12 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
-from sqlalchemy import Column, ColumnElement, Connection, and_, case, delete, func, select, update
+from sqlalchemy import Connection, and_, case, func, select, update
 
 from bridge.alert import Alert
 from bridge.ledger import Kind
+from bridge.store import pruning
 from bridge.store.database import Database
 from bridge.store.rows import read
 from bridge.store.schema import (
@@ -183,15 +183,9 @@ def free_roles(connection: Connection) -> None:
 def prune(connection: Connection, before: float, limit: int) -> int:
     """Delete a batch of history: closed events, keys long resolved of which nothing is left, old quarantine."""
     done = closed & (events.c.closed_at < before) & events.c.state.in_(_HISTORY)
-    deleted = _prune(connection, events.c.id, done, limit)
+    deleted = pruning.prune(connection, (events.c.id,), done, limit)
     left = select(events.c.id).where(events.c.key == keys.c.key, waiting | dead).exists()
     forgotten = keys.c.status.in_(("ok", "")) & (keys.c.updated_at < before) & ~left
-    deleted += _prune(connection, keys.c.key, forgotten, limit - deleted)
-    return deleted + _prune(connection, quarantine.c.id, quarantine.c.received_at < before, limit - deleted)
-
-
-def _prune(connection: Connection, column: Column[Any], condition: ColumnElement[bool], limit: int) -> int:
-    if limit <= 0:
-        return 0
-    chosen = select(column).where(condition).limit(limit)
-    return connection.execute(delete(column.table).where(column.in_(chosen))).rowcount
+    deleted += pruning.prune(connection, (keys.c.key,), forgotten, limit - deleted)
+    old = quarantine.c.received_at < before
+    return deleted + pruning.prune(connection, (quarantine.c.id,), old, limit - deleted)

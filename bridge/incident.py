@@ -3,7 +3,8 @@
 BigPanda's own time of the last change puts webhooks in order, whichever way they arrive; it has whole seconds, so of
 two that bear the same one the later arrival counts, unless it is a replay of one that was heard already. A body that
 was heard before the snooze of the same second may be the snooze's end or a replay. It is taken as the end: a silence
-that ends too early tells too much, one that stays tells nothing.
+that ends too early tells too much, one that stays tells nothing. Bodies without a time count as they arrive: only what
+was heard last is a replay then.
 """
 
 from collections.abc import Mapping
@@ -80,7 +81,8 @@ def fold(known: Kept | None, told: Incident, source: str, now: float) -> Kept | 
     before = known or Kept(source=source, id=told.id, first_heard_at=now, heard_at=now)
     updated_at = before.updated_at if told.updated_at is None else told.updated_at
     active = _active(before, told)
-    replayed = told.digest in before.seen and not _wakes(before, told, active=active)
+    heard = before.seen[-1:] if told.updated_at is None else before.seen
+    replayed = told.digest in heard and not _wakes(before, told, active=active)
     if updated_at < before.updated_at or (updated_at == before.updated_at and replayed):
         return None
     snoozed = before.snoozed if told.snoozed is None else told.snoozed

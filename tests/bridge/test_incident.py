@@ -72,6 +72,14 @@ def test_a_snooze_that_ends_within_its_second_ends_though_the_same_was_told_befo
     assert fold(woken, snoozed, "panda", T0 + 200) is None
 
 
+def test_bodies_without_a_time_count_as_they_arrive():
+    """A template may leave the time out: what closed, opened and closed again is closed, though it was told before."""
+    opened, closed = told(None, status="critical"), told(None, status="ok")
+    assert not after(opened, closed, opened, closed).active
+    assert after(opened, closed, opened).active
+    assert fold(after(opened, closed), closed, "panda", T0 + 200) is None
+
+
 @pytest.mark.parametrize("skew", [-6 * 3600.0, 6 * 3600.0])
 def test_a_clock_that_is_hours_off_changes_nothing(skew):
     """Only BigPanda's own times are compared with one another."""

@@ -6,7 +6,6 @@ store and Alertmanager hold, so a process that dies at any moment is continued b
 
 import logging
 import random
-import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -14,12 +13,13 @@ from typing import Final, Protocol
 from uuid import uuid4
 
 from bridge.callback import CallbackService
-from bridge.errors import DeliveryError, Unavailable
+from bridge.errors import DeliveryError
 from bridge.event import Mapping as EventMapping
 from bridge.incident import Kept
 from bridge.metrics import Metrics
 from bridge.receivers.bigpanda import Settings
 from bridge.retry import Again, Stop, decide
+from bridge.rounds import Rounds
 from bridge.silence_api import SilenceApi
 from bridge.snoozes import Alertmanager, Snoozes
 from bridge.store.intake import Notification, Outcome
@@ -106,49 +106,30 @@ class Incidents:
         self._snoozes: Snoozes | None = None
         self._source = settings.source
         self._role, self._owner = f"incidents {settings.source}", uuid4().hex
-        self._told: dict[str, str] = {}
-        self._hinted, self._stopping = threading.Event(), threading.Event()
-        self._thread = threading.Thread(target=self.run, name=self._role, daemon=True)
+        self._rounds = Rounds(self._role, f"Acting on the incidents of {settings.source}", self.run)
         metrics.expect_incidents(settings.source)
 
     def start(self) -> None:
         """Begin to act."""
-        self._thread.start()
+        self._rounds.start()
 
     def hint(self) -> None:
         """Look at once: a webhook has come."""
-        self._hinted.set()
+        self._rounds.hint()
 
     def stop(self, patience: float = 1.0) -> None:
         """End after the request under way, or after `patience` seconds without it."""
-        self._stopping.set()
-        self._hinted.set()
-        if self._thread.ident is not None:
-            self._thread.join(patience)
+        self._rounds.stop(patience)
 
     def run(self) -> None:
         """Act until stopped."""
-        while not self._stopping.is_set():
-            self._guarded(self.turn)
-            self._hinted.wait(_TICK)
-            self._hinted.clear()
-        self._guarded(lambda: self._store.yield_role(self._role, self._owner))
+        while not self._rounds.ended:
+            self._rounds.guarded(self.turn)
+            self._rounds.rest(_TICK)
+        self._rounds.guarded(lambda: self._store.yield_role(self._role, self._owner))
         for way in (self._callbacks, self._snoozes):
             if way is not None:
                 way.close()
-
-    def _guarded(self, act: Callable[[], object]) -> None:
-        """Act. The loop outlives whatever it did not foresee."""
-        try:
-            act()
-        except Unavailable as error:
-            if not self._stopping.is_set():
-                self._say("database", f"Cannot act on the incidents of {self._source} now: {error}")
-        except Exception:  # noqa: BLE001  see above
-            if not self._stopping.is_set():
-                _log.exception("Acting on the incidents of %s failed unexpectedly", self._source)
-        else:
-            self._say("database", "")
 
     def turn(self) -> None:
         """Do what is due. Another replica's turn: do nothing. Unavailable when the database cannot be used."""
@@ -156,7 +137,7 @@ class Incidents:
             return
         incidents = self._store.incidents(self._source)
         if self._settings.silences:
-            self._follow().turn(incidents, self._clock(), self._stopping.is_set)
+            self._follow().turn(incidents, self._clock(), lambda: self._rounds.ended)
         if self._callbacks:
             self._confirm(self._callbacks)
         if self._settings.reopen_after:
@@ -185,7 +166,7 @@ class Incidents:
 
     def _confirm(self, callbacks: Callbacks) -> None:
         for due in self._store.due_callbacks(self._source, self._clock()):
-            if self._stopping.is_set() or not self._confirmed(callbacks, due):
+            if self._rounds.ended or not self._confirmed(callbacks, due):
                 return
 
     def _confirmed(self, callbacks: Callbacks, due: DueCallback) -> bool:
@@ -200,14 +181,14 @@ class Incidents:
             match decide(error, events=1, failures=due.attempts + 1, now=self._clock(), chance=self._chance()):
                 case Again(at) | Stop(at):
                     self._settle(due, "waiting", str(error), "retry", at)
-                    self._say("callback", f"Shares of {self._source} cannot be confirmed now: {error}")
+                    self._rounds.say("callback", f"Shares of {self._source} cannot be confirmed now: {error}")
                     return False
                 case _:
                     self._settle(due, "dead", str(error), "rejected")
                     _log.warning("The share of incident %s is not confirmed: %s", due.incident, error)
                     return True
         self._settle(due, "done", "accepted", "accepted")
-        self._say("callback", "")
+        self._rounds.say("callback", "")
         return True
 
     def _settle(self, due: DueCallback, state: str, reason: str, outcome: str, not_before: float = 0.0) -> None:
@@ -244,9 +225,3 @@ class Incidents:
             self._metrics.sent_anew.labels(self._source).inc()
             _log.warning("Sent anew, for it still fires though its incident was closed: %s", key)
             self._wake()
-
-    def _say(self, about: str, told: str) -> None:
-        """Log what is new about something; "": all is well."""
-        if told and self._told.get(about) != told:
-            _log.warning("%s", told)
-        self._told[about] = told

@@ -4,15 +4,14 @@ Whatever the sender tells meanwhile overtakes it: the end counts only while its 
 """
 
 import logging
-import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Final, Protocol
 
 from bridge.alert import Alert
-from bridge.errors import Unavailable
 from bridge.event import Mapping
+from bridge.rounds import Rounds
 from bridge.settings import ReceiverSettings
 from bridge.store.intake import Notification, Outcome
 from bridge.store.standing import OpenKey
@@ -64,37 +63,27 @@ class Lapses:
     ) -> None:
         """Take every receiver. `wake`: called when something was queued."""
         self._store, self._wake, self._clock = store, wake, clock
-        self._stopping, self._changed = threading.Event(), threading.Event()
-        self._thread = threading.Thread(target=self.run, name="lapses", daemon=True)
+        self._rounds = Rounds("lapses", "Looking for alerts that lapsed", self.run)
         self.change(falling)
 
     def change(self, falling: Iterable[Falling]) -> None:
         """Look after these from now on."""
         self._falling = [one for one in falling if one.settings.lapses]
-        self._changed.set()
+        self._rounds.hint()
 
     def start(self) -> None:
         """Begin to look."""
-        self._thread.start()
+        self._rounds.start()
 
     def stop(self, patience: float = 1.0) -> None:
         """End."""
-        self._stopping.set()
-        self._changed.set()
-        if self._thread.ident is not None:
-            self._thread.join(patience)
+        self._rounds.stop(patience)
 
     def run(self) -> None:
-        """Look until stopped. The loop outlives whatever it did not foresee."""
-        while not self._stopping.is_set():
-            try:
-                self.turn()
-            except Unavailable as error:
-                _log.warning("Cannot look for alerts that lapsed now: %s", error)
-            except Exception:  # noqa: BLE001  see above
-                _log.exception("Looking for alerts that lapsed failed unexpectedly")
-            self._changed.wait(self.tick)
-            self._changed.clear()
+        """Look until stopped."""
+        while not self._rounds.ended:
+            self._rounds.guarded(self.turn)
+            self._rounds.rest(self.tick)
 
     @property
     def tick(self) -> float | None:

@@ -7,7 +7,6 @@ webhook that came since the first of the two polls overtakes it.
 
 import logging
 import re
-import threading
 import time
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -17,12 +16,13 @@ from uuid import uuid4
 from bridge.alert import Alert
 from bridge.alertmanager_api import AlertmanagerApi, Peer
 from bridge.corrections import Action, Correction, Doubt, Poll, Verdict, correct, read_poll
-from bridge.errors import Unanswered, Unavailable
+from bridge.errors import Unanswered
 from bridge.event import Mapping as EventMapping
 from bridge.event import status_of
 from bridge.metrics import Metrics
 from bridge.outbox import Notification, OpenKey, Outbox
 from bridge.receivers.alertmanager import Settings
+from bridge.rounds import Rounds
 
 WATCHDOG: Final = "watchdog"
 """What a watchdog's own key ends with: no Alertmanager knows that alert."""
@@ -86,58 +86,37 @@ class Reconciler:
         self._lease = 2 * self._reconcile.interval + _LATE
         self._before: Poll | None = None
         self._size: int | None = None
-        self._told: dict[str, str] = {}
-        self._hinted, self._stopping = threading.Event(), threading.Event()
-        self._thread = threading.Thread(target=self.run, name=self._role, daemon=True)
+        self._rounds = Rounds(self._role, f"Reconciling {settings.source}", self.run)
         metrics.expect_reconciled(settings.source)
 
     def start(self) -> None:
         """Begin to ask."""
-        self._thread.start()
+        self._rounds.start()
 
     def hint(self) -> None:
         """Look at once for alerts that a webhook left out."""
-        self._hinted.set()
+        self._rounds.hint()
 
     def stop(self, patience: float = 1.0) -> None:
         """End after the question under way, or after `patience` seconds without it."""
-        self._stopping.set()
-        self._hinted.set()
-        if self._thread.ident is not None:
-            self._thread.join(patience)
+        self._rounds.stop(patience)
 
     def run(self) -> None:
         """Ask until stopped."""
-        while not self._stopping.is_set():
-            self._guarded(self.turn)
+        while not self._rounds.ended:
+            self._rounds.guarded(self.turn)
             self._rest(time.monotonic() + self._reconcile.interval)
-        self._guarded(lambda: self._outbox.yield_role(self._role, self._owner))
+        self._rounds.guarded(lambda: self._outbox.yield_role(self._role, self._owner))
         self._metrics.reconcile_success.remove(self._settings.source)
         self._api.close()
 
     def _rest(self, until: float) -> None:
         """Wait for the next turn; meanwhile fetch what webhooks left out."""
-        while (left := until - time.monotonic()) > 0 and not self._stopping.is_set():
-            if self._hinted.wait(left) and not self._stopping.is_set():
-                self._hinted.clear()
-                if not self._guarded(self.fetch):
-                    self._hinted.set()
-                self._stopping.wait(min(_BREATH, self._reconcile.interval))
-
-    def _guarded(self, act: Callable[[], object]) -> bool:
-        """Act; tell whether that went well. The loop outlives whatever it did not foresee."""
-        try:
-            act()
-        except Unavailable as error:
-            if not self._stopping.is_set():
-                self._say("database", f"Cannot reconcile {self._settings.source} now: {error}")
-        except Exception:  # noqa: BLE001  see above
-            if not self._stopping.is_set():
-                _log.exception("Reconciling %s failed unexpectedly", self._settings.source)
-        else:
-            self._say("database", "")
-            return True
-        return False
+        while (left := until - time.monotonic()) > 0 and not self._rounds.ended:
+            if self._rounds.rest(left):
+                if not self._rounds.guarded(self.fetch):
+                    self._rounds.hint()
+                self._rounds.pause(min(_BREATH, self._reconcile.interval))
 
     def turn(self) -> None:
         """Take one poll and make good what it and the one before show. Another replica's turn: do nothing."""
@@ -209,10 +188,10 @@ class Reconciler:
         try:
             muted: Collection[str] = self._api.muted(names, self._clock())
         except Unanswered as error:
-            self._say("groups", f"Nothing of {self._settings.source} is opened now: {error.url}: {error}")
+            self._rounds.say("groups", f"Nothing of {self._settings.source} is opened now: {error.url}: {error}")
             muted = [found.key for found in corrections]
         else:
-            self._say("groups", "")
+            self._rounds.say("groups", "")
         return [found for found in corrections if found.action is Action.CLOSED or found.key not in muted]
 
     def _apply(
@@ -249,18 +228,12 @@ class Reconciler:
             self._metrics.reconcile_success.labels(source).set(self._clock())
         for url in self._reconcile.urls:
             told = f"Alertmanager {url} does not help to reconcile {source}: {failed[url]}" if url in failed else ""
-            self._say(url, told)
+            self._rounds.say(url, told)
 
     def _tell_doubt(self, verdict: Verdict) -> None:
         doubt = verdict.doubt if verdict.doubt is not Doubt.FIRST else None
         told = f"Of {self._settings.source}, what no Alertmanager lists stays open: {doubt}" if doubt else ""
-        self._say("doubt", told)
-
-    def _say(self, about: str, told: str) -> None:
-        """Log what is new about something; "": all is well."""
-        if told and self._told.get(about) != told:
-            _log.warning("%s", told)
-        self._told[about] = told
+        self._rounds.say("doubt", told)
 
 
 def unquoted(name: str) -> str:

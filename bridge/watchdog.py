@@ -6,7 +6,6 @@ every receiver's; when it was last heard is in the outbox, so a restart neither 
 
 import logging
 import math
-import threading
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
@@ -15,12 +14,12 @@ from typing import Final
 from uuid import uuid4
 
 from bridge.alert import Alert
-from bridge.errors import Unavailable
 from bridge.event import Mapping, Status
 from bridge.metrics import Metrics
 from bridge.outbox import Notification, Outbox
 from bridge.receivers.alertmanager import Settings
 from bridge.receivers.alertmanager import Watchdog as WatchdogSettings
+from bridge.rounds import Rounds
 
 _ROLE: Final = "watchdog"
 _LONGEST_TICK: Final = 5.0
@@ -86,9 +85,7 @@ class Watchdog:
         self._watched: dict[str, Watched] = {}
         self._since: dict[str, float] = {}
         self._looked_at = steady()
-        self._told = ""
-        self._stopping = threading.Event()
-        self._thread = threading.Thread(target=self.run, name="watchdog", daemon=True)
+        self._rounds = Rounds("watchdog", "Looking after the watchdog", self.run)
         self.change(watched)
 
     def change(self, watched: Iterable[Watched]) -> None:
@@ -100,44 +97,24 @@ class Watchdog:
 
     def start(self) -> None:
         """Begin to look."""
-        self._thread.start()
+        self._rounds.start()
 
     def stop(self, patience: float = 1.0) -> None:
         """End."""
-        self._stopping.set()
-        if self._thread.ident is not None:
-            self._thread.join(patience)
+        self._rounds.stop(patience)
 
     def run(self) -> None:
         """Look until stopped."""
-        while not self._stopping.is_set():
-            self._guarded(self.turn)
-            self._stopping.wait(self.tick)
-        self._guarded(lambda: self._outbox.yield_role(_ROLE, self._owner))
+        while not self._rounds.ended:
+            self._rounds.guarded(self.turn)
+            self._rounds.pause(self.tick)
+        self._rounds.guarded(lambda: self._outbox.yield_role(_ROLE, self._owner))
 
     @property
     def tick(self) -> float:
         """Seconds between two looks."""
         silences = [found.settings.watchdog.max_silence for found in self._watched.values() if found.settings.watchdog]
         return min(max(min(silences, default=math.inf) / _LOOKS, _SHORTEST_TICK), _LONGEST_TICK)
-
-    def _guarded(self, act: Callable[[], object]) -> None:
-        """Act. The loop outlives whatever it did not foresee."""
-        try:
-            act()
-        except Unavailable as error:
-            if not self._stopping.is_set():
-                self._say(f"Cannot look after the watchdog now: {error}")
-        except Exception:  # noqa: BLE001  see above
-            if not self._stopping.is_set():
-                _log.exception("Looking after the watchdog failed unexpectedly")
-        else:
-            self._say("")
-
-    def _say(self, told: str) -> None:
-        if told and told != self._told:
-            _log.warning("%s", told)
-        self._told = told
 
     def turn(self) -> None:
         """Look once. Unavailable when the database cannot be used."""

@@ -411,7 +411,7 @@ def test_the_loop_outlives_what_it_did_not_foresee(bench, caplog, monkeypatch):
         bench.incidents.hint()
         acted.wait(0.05)
     bench.incidents.stop(30)
-    assert "Cannot act on the incidents of panda now: database: busy" in caplog.text
+    assert "Acting on the incidents of panda must wait: database: busy" in caplog.text
     assert "Acting on the incidents of panda failed unexpectedly" in caplog.text
 
 

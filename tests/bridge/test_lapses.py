@@ -120,4 +120,4 @@ def test_the_loop_outlives_its_failures_and_hears_of_new_settings(outbox, caplog
     assert bench.open() == []
     assert "busy" in caplog.text
     assert "failed unexpectedly" in caplog.text
-    assert not lapses._thread.is_alive()
+    assert not lapses._rounds.running

@@ -261,5 +261,5 @@ def test_the_loop_outlives_everything_and_stops(tmp_path, caplog, monkeypatch):
     assert [key.status for key in outbox.open_keys("prod")] == ["critical"]
     outbox.close()
     messages = [record.message for record in caplog.records]
-    assert messages.count("Cannot look after the watchdog now: database: busy") == 1
+    assert messages.count("Looking after the watchdog must wait: database: busy") == 1
     assert messages.count("Looking after the watchdog failed unexpectedly") == 1

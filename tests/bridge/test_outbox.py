@@ -369,8 +369,23 @@ def test_hostile_text_is_stored_and_sent(outbox):
 
 
 def test_a_database_that_is_ready_can_be_written(outbox):
-    """Readiness is tried, not guessed."""
+    """Readiness is tried, not guessed, and leaves no trace."""
     assert outbox.writable()
+    assert outbox.writable()
+    assert accept(outbox, alert()).queued == 1
+
+
+def test_a_database_whose_file_is_gone_is_not_ready(tmp_path):
+    """What webhooks would be answered 503 for, readiness tells as well, until the file is back."""
+    file = tmp_path / "bridge.db"
+    outbox = Outbox.open(f"sqlite:///{file}")
+    assert accept(outbox, alert()).queued == 1
+    away = file.rename(tmp_path / "away.db")
+    (tmp_path / "bridge.db-journal").unlink(missing_ok=True)
+    assert not outbox.writable()
+    away.rename(file)
+    assert outbox.writable()
+    outbox.close()
 
 
 def test_nothing_is_taken_while_the_database_is_busy(tmp_path, monkeypatch):

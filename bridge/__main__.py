@@ -27,6 +27,8 @@ Commands: serve (the default) · check · send-test [--source NAME] ·
 dead-letters list | show ID | requeue ID… | requeue --all | discard ID…"""
 _log = logging.getLogger(__name__)
 _WITH_IDS: Final = ("show", "requeue", "discard")
+_DIGITS: Final = 18
+"""Of a dead letter's number: what a database can look up."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -99,7 +101,7 @@ def _with_ids(action: str, ids: Sequence[int], form: str) -> Command:
 
 
 def _ids(parser: flags.Parser, words: Sequence[str]) -> list[int]:
-    if wrong := [word for word in words if not (word.isascii() and word.isdecimal())]:
+    if wrong := [word for word in words if not (word.isascii() and word.isdecimal() and len(word) <= _DIGITS)]:
         parser.error(f"not the number of a dead letter: {wrong[0]}")
     return [int(word) for word in words]
 

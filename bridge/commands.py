@@ -2,6 +2,7 @@
 
 import json
 import math
+import sys
 import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass, field
@@ -22,10 +23,14 @@ _REFUSED: Final = frozenset({401, 403})
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Desk:
-    """What a command works with: the configuration, and where it writes; `clock` in epoch seconds."""
+    """What a command works with: the configuration, and where it writes; `clock` in epoch seconds.
+
+    `err` takes what is wrong with the numbers that were given, so that `out` stays JSON when that is asked for.
+    """
 
     config: Config
     out: TextIO
+    err: TextIO = field(default_factory=lambda: sys.stderr)
     clock: Callable[[], float] = field(default=time.time)
     sleep: Callable[[float], None] = field(default=time.sleep)
 
@@ -224,7 +229,7 @@ def _letters(desk: Desk) -> list[DeadLetter]:
 def _missing(desk: Desk, wanted: Iterable[int], found: Iterable[int]) -> int:
     missing = sorted(set(wanted) - set(found))
     for one in missing:
-        desk.say(f"{one}: no such dead letter")
+        desk.err.write(f"{one}: no such dead letter\n")
     return 1 if missing else 0
 
 

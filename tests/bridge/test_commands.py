@@ -44,7 +44,7 @@ def run(config):
 
     def one(command, *arguments):
         out = io.StringIO()
-        desk = Desk(config=load(config), out=out, clock=lambda: moment[0], sleep=sleep)
+        desk = Desk(config=load(config), out=out, err=out, clock=lambda: moment[0], sleep=sleep)
         return command(desk, *arguments), out.getvalue()
 
     return one
@@ -167,3 +167,13 @@ def test_dead_letters_are_given_up(run, letters, config):
     status, told = run(commands.discard, [letters[0], 99], "text")
     assert (status, told) == (1, f"{letters[0]}: discarded\n99: no such dead letter\n")
     assert dead(config) == (letters[1:], 0)
+
+
+@pytest.mark.parametrize("command", [commands.show_dead_letter, commands.requeue, commands.discard])
+def test_json_is_json_when_a_number_is_wrong_too(config, letters, command):
+    """What is wrong is said beside it, so that a script can read what was done."""
+    out, err = io.StringIO(), io.StringIO()
+    desk = Desk(config=load(config), out=out, err=err)
+    assert command(desk, [letters[0], 99], "json") == 1
+    assert json.loads(out.getvalue())
+    assert err.getvalue() == "99: no such dead letter\n"

@@ -232,6 +232,7 @@ def test_an_open_door_is_refused(config, capsys):
         ["dead-letters", "requeue"],
         ["dead-letters", "requeue", "--all", "3"],
         ["dead-letters", "discard", "x"],
+        ["dead-letters", "requeue", "9" * 19],
         ["dead-letters", "list", "--format=xml"],
         ["--web.listen-address=nowhere"],
         ["--log.level=loud"],

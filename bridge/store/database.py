@@ -106,7 +106,7 @@ def location(url: str) -> URL:
     """Return where the database is. ConfigError when this program cannot, or must not, use it."""
     try:
         found = make_url(url)
-    except ArgumentError:
+    except (ArgumentError, ValueError):
         raise ConfigError(["database: not a URL: write it like sqlite:////var/lib/vendorwatch/bridge.db"]) from None
     if found.drivername in ("postgresql", "postgresql+psycopg"):
         return found.set(drivername="postgresql+psycopg")

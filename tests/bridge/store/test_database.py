@@ -74,6 +74,13 @@ def test_a_place_that_cannot_be_used_is_told(url, problem):
     assert raised.value.problems == (problem,)
 
 
+def test_a_port_that_is_none_is_told_without_what_stands_there():
+    """What follows an unescaped sign in a password is read as a port: it is not repeated."""
+    with pytest.raises(ConfigError) as caught:
+        location("postgresql://bridge:pass@word:secret/bridge")
+    assert caught.value.problems == ("database: not a URL: write it like sqlite:////var/lib/vendorwatch/bridge.db",)
+
+
 def test_postgresql_is_reached_by_psycopg():
     """Whichever way the operator writes it."""
     assert location("postgresql://h/d").drivername == location("postgresql+psycopg://h/d").drivername

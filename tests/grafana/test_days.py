@@ -12,8 +12,8 @@ from tests.system.running import ROOT, missing, until
 pytestmark = pytest.mark.system
 DOWN = "vendorwatch-overview / Wrong now / programs"
 """The query that the page in place of a program fills by going away."""
-STAYS = {("vendorwatch-exporter", "Requests that fail")}
-"""A counter that has begun to count stays, at a rate of nought: one request that failed at the start is enough."""
+STAYS = {("vendorwatch-exporter", "Requests that fail"), ("vendorwatch-bigpanda", "Active, by severity")}
+"""What failed, or was an incident, while all started: a series that has begun stays, at nought."""
 LOOK_BACK, STEP = 60, 5
 TITLES = {load(path)["title"].removeprefix("vendorwatch / "): path.stem for path in PATHS}
 

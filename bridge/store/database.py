@@ -188,7 +188,7 @@ def _set_pragmas(connection: sqlite3.Connection, *, writes: bool) -> None:
 def _postgresql(url: URL) -> Engine:
     settings = "-c synchronous_commit=on -c lock_timeout=5s -c statement_timeout=30s"
     try:
-        return create_engine(
+        engine = create_engine(
             url,
             hide_parameters=True,
             pool_pre_ping=True,
@@ -198,6 +198,12 @@ def _postgresql(url: URL) -> Engine:
         )
     except ImportError:
         raise ConfigError(["database: PostgreSQL needs the extra: pip install 'vendorwatch[postgresql]'"]) from None
+    driver: Any = engine.dialect.dbapi
+    try:
+        driver.conninfo.make_conninfo(**url.query)
+    except driver.Error as error:
+        raise ConfigError([f"database: {str(error).splitlines()[0]}"]) from None
+    return engine
 
 
 @contextmanager

@@ -74,6 +74,13 @@ def test_a_place_that_cannot_be_used_is_told(url, problem):
     assert raised.value.problems == (problem,)
 
 
+def test_an_option_that_postgresql_does_not_know_is_told():
+    """In one line, before any connection, without the password."""
+    with pytest.raises(ConfigError) as raised:
+        Database("postgresql://bridge:geheim@127.0.0.1:1/bridge?foo=bar")
+    assert raised.value.problems == ('database: invalid connection option "foo"',)
+
+
 def test_a_port_that_is_none_is_told_without_what_stands_there():
     """What follows an unescaped sign in a password is read as a port: it is not repeated."""
     with pytest.raises(ConfigError) as caught:

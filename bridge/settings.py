@@ -1,7 +1,9 @@
 """What every receiver has in bridge.yml, whoever sends to it."""
 
 import base64
+import ssl
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import AfterValidator, BeforeValidator, Field, field_validator, model_validator
@@ -20,6 +22,20 @@ def header_value(secret: Secret) -> Secret:
     if not (value.isascii() and value.isprintable()):
         raise ValueError("cannot stand in a header: printable ASCII only")
     return secret
+
+
+def _roots(file: Path) -> Path:
+    try:
+        ssl.create_default_context(cafile=file)
+    except ssl.SSLError as error:
+        raise ValueError(f"cannot use {file}: not PEM certificates") from error
+    except OSError as error:
+        raise ValueError(f"cannot use {file}: {error.strerror}") from error
+    return file
+
+
+Roots = Annotated[Path, AfterValidator(_roots)]
+"""A file of the certificates to trust."""
 
 
 def _fold_headers(value: Any) -> Any:

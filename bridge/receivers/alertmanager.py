@@ -6,10 +6,8 @@ strange. Read by hand: it is the hot path, and one bad alert is set aside alone.
 
 import json
 import math
-import ssl
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any, Self
 from urllib.parse import urlsplit
 
@@ -18,7 +16,7 @@ from pydantic import Field, field_validator, model_validator
 from bridge.alert import Alert, SetAside, Translation, clean
 from bridge.errors import Unreadable
 from bridge.notation import Duration, Section
-from bridge.settings import HttpAuthSettings, HttpCredentials
+from bridge.settings import HttpAuthSettings, HttpCredentials, Roots
 
 _LONGEST_FINGERPRINT = 128
 _ANNOTATED_LINKS = ("runbook_url", "dashboard_url")
@@ -41,7 +39,7 @@ class Reconcile(HttpCredentials):
     receiver: str | None = Field(None, min_length=1)
     min_uptime: Duration = Field(300.0, ge=0)
     open_missed: bool = True
-    ca_file: Path | None = None
+    ca_file: Roots | None = None
 
     @field_validator("urls")
     @classmethod
@@ -57,16 +55,6 @@ class Reconcile(HttpCredentials):
         if len(self.model_fields_set & {"bearer_token", "username"}) > 1:
             raise ValueError("give bearer_token or username and password, not both")
         return self
-
-    @field_validator("ca_file")
-    @classmethod
-    def _roots(cls, file: Path | None) -> Path | None:
-        if file is not None:
-            try:
-                ssl.create_default_context(cafile=file)
-            except OSError as error:
-                raise ValueError(f"cannot use {file}: {error.strerror or 'not PEM certificates'}") from error
-        return file
 
 
 class Watchdog(Section):

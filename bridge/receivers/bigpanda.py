@@ -6,10 +6,8 @@ strange or an unfilled placeholder counts as not said, and only a body without a
 
 import hashlib
 import json
-import ssl
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any, ClassVar, Final, Self
 from urllib.parse import urlsplit
 
@@ -19,7 +17,7 @@ from bridge.alert import Translation, clean
 from bridge.errors import Unreadable
 from bridge.incident import Incident
 from bridge.notation import Duration, Section
-from bridge.settings import Headers, HeaderSecret, HttpCredentials, ReceiverSettings
+from bridge.settings import Headers, HeaderSecret, HttpCredentials, ReceiverSettings, Roots
 
 KEY_TAG: Final = "vendorwatch_key"
 STATUSES: Final = frozenset({"critical", "warning", "unknown", "ok", "acknowledged"})
@@ -54,7 +52,7 @@ class Silences(HttpCredentials):
 
     alertmanager: str = Field(pattern=r"^https?://")
     sources: tuple[str, ...] | None = Field(None, min_length=1)
-    ca_file: Path | None = None
+    ca_file: Roots | None = None
     timeout: Duration = Field(10.0, gt=0)
 
     @model_validator(mode="after")
@@ -69,16 +67,6 @@ class Silences(HttpCredentials):
         if "@" in urlsplit(url).netloc:
             raise ValueError("credentials do not belong in a URL: give username and password")
         return url.rstrip("/")
-
-    @field_validator("ca_file")
-    @classmethod
-    def _roots(cls, file: Path | None) -> Path | None:
-        if file is not None:
-            try:
-                ssl.create_default_context(cafile=file)
-            except OSError as error:
-                raise ValueError(f"cannot use {file}: {error.strerror or 'not PEM certificates'}") from error
-        return file
 
 
 class Settings(ReceiverSettings):

@@ -9,19 +9,19 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 from exporter import flags, logs
 from exporter.access import Access
-from exporter.config import Config, Identity, collector, identity, load
+from exporter.config import Config, load
 from exporter.errors import ConfigError
 from exporter.exposition import Exposition
 from exporter.health import Running
 from exporter.listen import Listener
-from exporter.poller import Poller
-from exporter.session import Session
+from exporter.shard import ALONE, Shard, shard
 from exporter.storage import Storage
+from exporter.targets import PATIENCE, Targets
 from exporter.web import Web
 
 PROGRAM = "vendorwatch-exporter"
@@ -30,61 +30,14 @@ SWITCH = 0.001
 """Seconds after which a thread that renders or learns lets one that answers a scrape go on."""
 SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 """Blocked in every thread and waited for in the main one: a handler could be run late, by a main thread that sleeps."""
-PATIENCE = 2.0
-"""Seconds for poll loops to end."""
 _log = logging.getLogger("exporter")
-
-
-class Targets:
-    """The poll loops that run, by target."""
-
-    def __init__(self, exposition: Exposition, storage: Storage | None) -> None:
-        self._exposition = exposition
-        self._storage = storage
-        self._pollers: dict[Identity, Poller] = {}
-
-    def follow(self, config: Config) -> None:
-        """Let exactly the targets of the configuration run; those that did not change are not disturbed."""
-        wanted = {identity(settings): settings for settings in config.targets}
-        kept = {name: poller for name, poller in self._pollers.items() if wanted.get(name) == poller.settings}
-        collectors = {name: collector(settings) for name, settings in wanted.items() if name not in kept}
-        stop(poller for name, poller in self._pollers.items() if name not in kept)
-        come = {
-            name: Poller(
-                wanted[name],
-                made,
-                Session(wanted[name], time.time),
-                time.time,
-                self._exposition.changed,
-                self._storage,
-            )
-            for name, made in collectors.items()
-        }
-        self._pollers = {name: kept.get(name) or come[name] for name in wanted}
-        self._exposition.serve(list(self._pollers.values()))
-        for poller in come.values():
-            poller.start()
-
-    def stop(self) -> None:
-        """End all poll loops."""
-        stop(self._pollers.values())
-
-
-def stop(pollers: Iterable[Poller]) -> None:
-    """End some poll loops, all at the same time."""
-    stopping = [threading.Thread(target=poller.stop, args=(PATIENCE,), daemon=True) for poller in pollers]
-    for thread in stopping:
-        thread.start()
-    deadline = time.monotonic() + PATIENCE
-    for thread in stopping:
-        thread.join(max(0.0, deadline - time.monotonic()))
 
 
 class Reload:
     """Reads the configuration again when it is called; a bad one changes nothing."""
 
-    def __init__(self, file: Path, targets: Targets, running: Running) -> None:
-        self._file, self._targets, self._running = file, targets, running
+    def __init__(self, file: Path, shard: Shard, targets: Targets, running: Running) -> None:
+        self._file, self._shard, self._targets, self._running = file, shard, targets, running
         self._one_at_a_time = threading.Lock()
 
     def __call__(self) -> None:
@@ -101,11 +54,16 @@ class Reload:
 
     def follow(self, config: Config) -> None:
         """Follow a configuration that was read already."""
-        for warning in config.warnings():
+        for warning in config.warnings(self._shard):
             _log.warning("%s: %s", self._file, warning)
-        self._targets.follow(config)
+        self._targets.follow(config.part(self._shard))
         self._running.succeeded(time.time())
-        _log.info("%s: %d targets", self._file, len(config.targets))
+        _log.info("%s: %s", self._file, _counted(config, self._shard))
+
+
+def _counted(config: Config, shard: Shard) -> str:
+    told = f"{len(config.targets)} targets"
+    return told if shard.count == 1 else f"{told}, {len(config.part(shard))} of them on shard {shard}"
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -116,9 +74,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 1
     config, access = read
     if options.config_check:
-        for warning in config.warnings():
+        for warning in config.warnings(options.shard):
             _tell(f"{options.config_file}: warning: {warning}")
-        sys.stdout.write(f"{options.config_file}: ok, {len(config.targets)} targets\n")
+        sys.stdout.write(f"{options.config_file}: ok, {_counted(config, options.shard)}\n")
         return 0
     logs.start(options.log_level, options.log_format)
     _wait_for_nobody()
@@ -141,7 +99,21 @@ def _parser() -> flags.Parser:
     )
     flags.declare(parser, DEFAULT)
     parser.add_argument("--storage.path", dest="storage", type=Path, metavar="DIR", help="keep answers over restarts")
+    parser.add_argument(
+        "--shard",
+        type=_shard,
+        metavar="K/N",
+        default=ALONE,
+        help="be one of several exporters that divide the same configuration, such as 1/3",
+    )
     return parser
+
+
+def _shard(text: str) -> Shard:
+    try:
+        return shard(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from error
 
 
 def _read(options: argparse.Namespace) -> tuple[Config, Access] | None:
@@ -170,15 +142,15 @@ def _tell(line: str) -> None:
 
 def _run(options: argparse.Namespace, config: Config, access: Access) -> int:
     signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
-    running = Running(flags.release())
+    running = Running(flags.release(), options.shard)
     exposition = Exposition(time.time, running)
     try:
-        targets = Targets(exposition, Storage(options.storage) if options.storage else None)
+        targets = Targets(exposition, Storage(_directory(options)) if options.storage else None)
     except OSError as error:
         _tell(f"{PROGRAM}: cannot use --storage.path {options.storage}: {error.strerror}")
         return 1
-    reload = Reload(options.config_file, targets, running)
-    web = Web(exposition, reload if options.lifecycle else None)
+    reload = Reload(options.config_file, options.shard, targets, running)
+    web = Web(exposition, reload if options.lifecycle else None, roles=running.roles)
     listener = Listener(web, flags.addresses(options.listen, DEFAULT), access)
     try:
         listener.open()
@@ -196,6 +168,13 @@ def _run(options: argparse.Namespace, config: Config, access: Access) -> int:
     _log.info("stopping")
     _end(listener, targets, exposition)
     return 0
+
+
+def _directory(options: argparse.Namespace) -> Path:
+    """Return where to store: shards may share a path, and what others stored is not theirs."""
+    path: Path = options.storage
+    shard: Shard = options.shard
+    return path if shard.count == 1 else path / f"shard-{shard.number}-of-{shard.count}"
 
 
 def _end(listener: Listener, targets: Targets, exposition: Exposition) -> None:

@@ -17,6 +17,7 @@ from exporter.collector import Collector
 from exporter.errors import ConfigError
 from exporter.notation import load_yaml, problems, secret_keys
 from exporter.settings import TargetSettings
+from exporter.shard import Shard
 
 Identity = tuple[str, str]
 """A target's collector and account: no two targets share both."""
@@ -28,13 +29,17 @@ class Config:
 
     targets: tuple[TargetSettings, ...]
 
-    def warnings(self) -> list[str]:
+    def warnings(self, shard: Shard) -> list[str]:
         """Return what goes against a vendor's advice or limits, one line each."""
         return [
             f"targets[{index}].{line}"
             for index, target in enumerate(self.targets)
-            for line in sorted(target.warnings())
+            for line in sorted({*target.warnings(), *(target.part(shard) or target).warnings()})
         ]
+
+    def part(self, shard: Shard) -> tuple[TargetSettings, ...]:
+        """Return what one of several exporters polls of it, each target as it is to be polled there."""
+        return tuple(part for target in self.targets if (part := target.part(shard)) is not None)
 
 
 def known() -> list[str]:

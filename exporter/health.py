@@ -8,6 +8,7 @@ from prometheus_client.openmetrics import exposition as openmetrics_text
 
 from exporter.families import Family, Metric, Sample
 from exporter.poller import Health
+from exporter.shard import ALONE, Shard
 
 
 def _stated(name: str, text: str, *more: str) -> Metric:
@@ -24,6 +25,9 @@ BUILD = Metric("vendorwatch_build_info", "gauge", "What is running; always 1.", 
 RELOADED = Metric("vendorwatch_config_last_reload_successful", "gauge", "Whether the last reload succeeded.")
 RELOADED_AT = Metric(
     "vendorwatch_config_last_reload_success_timestamp_seconds", "gauge", "When the configuration was last loaded."
+)
+SHARD = Metric(
+    "vendorwatch_shard_info", "gauge", "Which of several exporters this is, and of how many; 1.", ("shard", "shards")
 )
 _OF_TARGETS: tuple[tuple[Metric, Callable[[Health], float | None]], ...] = (
     (_stated("poll_success", "Whether the last round of polls succeeded."), lambda health: health.success),
@@ -58,8 +62,9 @@ _OF_TARGETS: tuple[tuple[Metric, Callable[[Health], float | None]], ...] = (
 class Running:
     """What runs, whether the last reload succeeded, and when one last did (epoch seconds)."""
 
-    def __init__(self, release: str) -> None:
+    def __init__(self, release: str, shard: Shard = ALONE) -> None:
         self._build = Family(BUILD, [((release, platform.python_version()), 1.0)])
+        self._shard = shard
         self.changes = 0
         self._successful = False
         self._at: float | None = None
@@ -77,7 +82,20 @@ class Running:
     def families(self) -> list[Family]:
         """Return it as metrics."""
         at: list[Sample] = [] if self._at is None else [((), self._at)]
-        return [self._build, Family(RELOADED, [((), float(self._successful))]), Family(RELOADED_AT, at)]
+        return [
+            self._build,
+            Family(SHARD, [((str(self._shard.number), str(self._shard.count)), 1.0)] if self._is_sharded else []),
+            Family(RELOADED, [((), float(self._successful))]),
+            Family(RELOADED_AT, at),
+        ]
+
+    def roles(self) -> list[str]:
+        """Return what this exporter is among others, in words for people."""
+        return [f"shard {self._shard.number} of {self._shard.count}"] if self._is_sharded else []
+
+    @property
+    def _is_sharded(self) -> bool:
+        return self._shard.count > 1
 
 
 def own_families(healths: Sequence[Health], more: Iterable[Family]) -> list[Family]:

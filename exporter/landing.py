@@ -57,8 +57,11 @@ _COLUMNS = ("Target", "State", "Age", "Next poll", "Series", "Budget used", "Las
 _MINUTE, _HOUR, _DAY = 60, 3600, 86400
 
 
-def page(healths: Sequence[Health], now: float) -> str:
-    """Return the page as of `now`, epoch seconds. Roles are written out: a table laid out as blocks loses its own."""
+def page(healths: Sequence[Health], now: float, roles: Sequence[str] = ()) -> str:
+    """Return the page as of `now`, epoch seconds; `roles` say what this exporter is among others.
+
+    The roles of ARIA are written out: a table laid out as blocks loses its own.
+    """
     return f"""<!doctype html>
 <html lang="en">
 <head>
@@ -75,7 +78,7 @@ def page(healths: Sequence[Health], now: float) -> str:
 </header>
 <main>
 <h1>Targets</h1>
-{_table(healths, now)}
+{_among_others(roles)}{_table(healths, now, alone=not roles)}
 </main>
 <footer>As of {datetime.fromtimestamp(now, UTC):%Y-%m-%d %H:%M:%SZ}.</footer>
 </body>
@@ -83,9 +86,13 @@ def page(healths: Sequence[Health], now: float) -> str:
 """
 
 
-def _table(healths: Sequence[Health], now: float) -> str:
+def _among_others(roles: Sequence[str]) -> str:
+    return f"<p>This exporter: {escape(', '.join(roles))}.</p>\n" if roles else ""
+
+
+def _table(healths: Sequence[Health], now: float, *, alone: bool) -> str:
     if not healths:
-        return '<p class="card">No target is configured.</p>'
+        return f'<p class="card">No target is {"configured" if alone else "for this exporter: others have them"}.</p>'
     head = "".join(f'<th role="columnheader" scope="col">{name}</th>' for name in _COLUMNS)
     rows = "\n".join(_row(health, now) for health in healths)
     return f"""<table role="table">

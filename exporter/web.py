@@ -82,12 +82,17 @@ class Web:
     """The WSGI application. `reload` reads the configuration again, ConfigError when it cannot be used."""
 
     def __init__(
-        self, exposition: Exposition, reload: Callable[[], None] | None, clock: Callable[[], float] = time.time
+        self,
+        exposition: Exposition,
+        reload: Callable[[], None] | None,
+        clock: Callable[[], float] = time.time,
+        roles: Callable[[], Sequence[str]] = tuple,
     ) -> None:
-        """`reload` is None where nobody may ask for it over HTTP."""
+        """`reload` is None where nobody may ask for it over HTTP; `roles` tell what this is among other exporters."""
         self._exposition = exposition
         self._reload = reload
         self._clock = clock
+        self._roles = roles
         reading, changing = ("GET", "HEAD"), ("POST", "PUT")
         self._routes: dict[str, tuple[tuple[str, ...], Callable[[WSGIEnvironment], Answer]]] = {
             "/": (reading, self._landing),
@@ -127,7 +132,8 @@ class Web:
             ("Content-Security-Policy", CONTENT_POLICY),
             ("X-Frame-Options", "DENY"),
         )
-        return Answer(HTTPStatus.OK, [landing_page(healths, self._clock()).encode("utf-8", "replace")], headers)
+        page = landing_page(healths, self._clock(), self._roles())
+        return Answer(HTTPStatus.OK, [page.encode("utf-8", "replace")], headers)
 
     def _healthy(self, _environ: WSGIEnvironment) -> Answer:
         return told(HTTPStatus.OK, "vendorwatch-exporter is healthy.")
@@ -135,7 +141,7 @@ class Web:
     def _ready(self, _environ: WSGIEnvironment) -> Answer:
         healths = [poller.health() for poller in self._exposition.pollers()]
         waiting = [f"{health.collector} {health.account}" for health in healths if not health.first_poll_ended]
-        if waiting or not healths:
+        if waiting:
             return told(HTTPStatus.SERVICE_UNAVAILABLE, f"Not ready, first poll not ended: {', '.join(waiting)}")
         return told(HTTPStatus.OK, "vendorwatch-exporter is ready.")
 

@@ -4,6 +4,7 @@ from dataclasses import replace
 
 from exporter.health import Running, own_families, python_lines
 from exporter.poller import Health
+from exporter.shard import Shard
 
 HEALTH = Health(
     collector="demo",
@@ -63,6 +64,15 @@ def test_a_failed_reload_keeps_the_time_of_the_last_good_one():
     assert families["vendorwatch_config_last_reload_successful"] == {(): 0.0}
     assert families["vendorwatch_config_last_reload_success_timestamp_seconds"] == {(): 1000.0}
     assert [labels[0] for labels in families["vendorwatch_build_info"]] == ["1.2.3"]
+
+
+def test_one_of_several_exporters_says_which():
+    """One that is alone says nothing."""
+    assert stated(Running("1.2.3").families())["vendorwatch_shard_info"] == {}
+    assert Running("1.2.3").roles() == []
+    running = Running("1.2.3", Shard(2, 3))
+    assert stated(running.families())["vendorwatch_shard_info"] == {("2", "3"): 1.0}
+    assert running.roles() == ["shard 2 of 3"]
 
 
 def test_the_process_tells_of_itself_without_an_end_mark():

@@ -76,3 +76,10 @@ def test_no_target_is_no_empty_table():
     shown = page([], 1000.0)
     assert "No target is configured" in shown
     assert "<table" not in shown
+
+
+def test_one_of_several_exporters_says_so():
+    """Also when there is no target for it, which is no mistake of the configuration."""
+    assert "<p>This exporter: shard 2 of 3.</p>" in page([HEALTH], 1000.0, ["shard 2 of 3"])
+    assert "This exporter" not in page([HEALTH], 1000.0)
+    assert "No target is for this exporter: others have them." in page([], 1000.0, ["shard 2 of 3"])

@@ -16,6 +16,7 @@ import requests
 from prometheus_client.openmetrics.parser import text_string_to_metric_families
 
 from exporter.__main__ import main
+from exporter.shard import Shard
 
 ROOT = Path(__file__).parents[2]
 SECRETS = ("t0ken-of-vigilmon", "s3cret-of-packetvis", "p4ss-of-proxy")
@@ -94,6 +95,39 @@ def test_config_check_says_ok_and_starts_nothing(config_file, capsys):
     file = config_file(target("edge"), target("core"))
     assert main([f"--config.file={file}", "--config.check"]) == 0
     assert capsys.readouterr() == (f"{file}: ok, 2 targets\n", "")
+
+
+def test_config_check_says_what_a_shard_has(config_file, capsys):
+    """Each target is told on some of the shards, or on all where it is split."""
+    file = config_file(target("edge"), target("core", endpoints=[f"127.0.0.1:{port}" for port in range(1, 40)]))
+    told = []
+    for number in (1, 2, 3):
+        assert main([f"--config.file={file}", "--config.check", f"--shard={number}/3"]) == 0
+        told.append(capsys.readouterr().out)
+    ok = [f"{file}: ok, 2 targets, {own} of them on shard {{}}/3\n" for own in (1, 2)]
+    assert sorted(line == ok[1].format(number) for number, line in enumerate(told, 1)) == [False, False, True]
+    assert all(line in {ok[0].format(number), ok[1].format(number)} for number, line in enumerate(told, 1))
+
+
+@pytest.mark.parametrize("written", ["0/3", "4/3", "a/b", "1/0"])
+def test_a_bad_shard_ends_with_status_2(config_file, capsys, written):
+    """One line, before any socket opens."""
+    with pytest.raises(SystemExit) as ended:
+        main([f"--config.file={config_file(target('edge'))}", f"--shard={written}"])
+    assert ended.value.code == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith(f"vendorwatch-exporter: argument --shard: {written}: ")
+
+
+def test_a_shard_without_targets_serves_all_the_same(config_file, run):
+    """Ready, with the families of the exporter itself, and the page for people says why there are no others."""
+    file = config_file(target("edge"))
+    without = next(number for number in (1, 2) if not Shard(number, 2).owns("certificates", "edge", "127.0.0.1:9"))
+    program = run(f"--config.file={file}", f"--shard={without}/2")
+    program.eventually(lambda: requests.get(f"{program.url}/-/ready", timeout=30).status_code == 200)
+    assert f'vendorwatch_shard_info{{shard="{without}",shards="2"}} 1' in program.get()
+    assert "No target is for this exporter" in program.get("/")
+    assert f"1 targets, 0 of them on shard {without}/2" in program.log.read_text()
 
 
 @pytest.mark.parametrize("check", [["--config.check"], []])

@@ -4,12 +4,13 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from ipaddress import IPv6Address
-from typing import Annotated
+from typing import Annotated, Self
 
 from pydantic import AfterValidator, BeforeValidator, Field
 
 from exporter.notation import Duration
 from exporter.settings import TargetSettings
+from exporter.shard import Shard
 
 _ENDPOINT = re.compile(r"(?:([^@:/\[\]\s]+)@)?(?:\[([^@/\[\]\s]+)\]|([^@:/\[\]\s]+)):([0-9]+)")
 _EXAMPLES = "www.example.com:443, www.example.com@192.0.2.1:443 or [2001:db8::1]:443"
@@ -80,3 +81,8 @@ class Settings(TargetSettings):
     poll_interval: Duration = Field(300.0, gt=0)
     retry_interval: Duration = Field(60.0, gt=0)
     max_age: Duration = Field(1800.0, gt=0)
+
+    def part(self, shard: Shard) -> Self | None:
+        """Return the target with this exporter's endpoints alone, None when it has none."""
+        own = tuple(one for one in self.endpoints if shard.owns(self.collector, self.account, one.written))
+        return self.model_copy(update={"endpoints": own}) if own else None

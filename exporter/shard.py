@@ -1,0 +1,45 @@
+"""Which part of the work one of several exporters does (`--shard=K/N`). Pure.
+
+Every key belongs to exactly one of the N: the one whose number, hashed with the key, gives the most (rendezvous
+hashing). So all of them agree without a word, over restarts and releases of Python, and one exporter more takes only
+its own part from each of the others.
+"""
+
+import hashlib
+import re
+from dataclasses import dataclass
+
+_WRITTEN = re.compile(r"([0-9]{1,4})/([0-9]{1,4})")
+
+
+@dataclass(frozen=True, slots=True)
+class Shard:
+    """Exporter `number`, from 1, of `count`. The only one owns everything."""
+
+    number: int = 1
+    count: int = 1
+
+    def __str__(self) -> str:
+        return f"{self.number}/{self.count}"
+
+    def owns(self, *key: str) -> bool:
+        """Tell whether `key` is this exporter's, such as a collector, an account and an id that it lists."""
+        return self.count == 1 or max(range(1, self.count + 1), key=lambda number: _weight(number, key)) == self.number
+
+
+ALONE = Shard()
+
+
+def _weight(number: int, key: tuple[str, ...]) -> bytes:
+    return hashlib.blake2b("\0".join((str(number), *key)).encode("utf-8", "surrogatepass"), digest_size=8).digest()
+
+
+def shard(text: str) -> Shard:
+    """Read `K/N`, such as `1/3`. ValueError says how it is written."""
+    match = _WRITTEN.fullmatch(text)
+    if match is None:
+        raise ValueError(f"{text}: write it like 1/3: which one, of how many")
+    number, count = int(match[1]), int(match[2])
+    if not 1 <= number <= count:
+        raise ValueError(f"{text}: the first number goes from 1 to the second")
+    return Shard(number, count)

@@ -14,7 +14,7 @@ The folder's name is the value of `collector:` in exporter.yml and of the label 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from enum import IntEnum
-from typing import Protocol, TypeVar
+from typing import Protocol, TypeVar, runtime_checkable
 
 from exporter.families import CertificateMetrics, Family, Metric
 
@@ -153,11 +153,20 @@ class Knowledge(Protocol):
 
     @property
     def as_of(self) -> float | None:
-        """Since when the last whole round of statuses holds, epoch seconds; None before the first."""
+        """As of when the oldest status that is shown holds, epoch seconds; None before the first whole round."""
 
     @property
     def truncated(self) -> bool:
         """A page cap cut the last whole round."""
+
+
+@runtime_checkable
+class Rolling(Knowledge, Protocol):
+    """Knowledge whose statuses take effect page by page: `as_of` moves while a round is on its way."""
+
+    @property
+    def round_at(self) -> float | None:
+        """When the last whole round began, epoch seconds; None before the first."""
 
 
 K = TypeVar("K", bound=Knowledge)

@@ -9,7 +9,7 @@ from typing import Any, Final, Generic, TypeVar
 
 from exporter import schedule
 from exporter.budget import Budget
-from exporter.collector import Answer, Certificate, Collector, Get, Knowledge, Probe, Reason
+from exporter.collector import Answer, Certificate, Collector, Get, Knowledge, Probe, Reason, Rolling
 from exporter.errors import Malformed, PollError, Refused
 from exporter.outcome import check
 from exporter.schedule import Deferral, Identity, choose, defer, settle
@@ -183,7 +183,7 @@ def stumbled(target: Target[K], where: str, said: str, now: float) -> Target[K]:
 
 
 def _learned(target: Target[K], ask: Get | Probe, told: Answer | Certificate, knowledge: K, now: float) -> Heard[K]:
-    whole = knowledge.as_of is not None and knowledge.as_of != target.knowledge.as_of
+    whole = _round(knowledge) not in {None, _round(target.knowledge)}
     began = now if target.round_began is None else target.round_began
     deferred, recovered = _healed(target.deferred, ask)
     after = replace(
@@ -200,6 +200,11 @@ def _learned(target: Target[K], ask: Get | Probe, told: Answer | Certificate, kn
     )
     news = f"{ask.endpoint}: answered again" if recovered else ""
     return Heard(after, learned=True, news=news)
+
+
+def _round(knowledge: Knowledge) -> float | None:
+    """Return what changes as a round of statuses ends."""
+    return knowledge.round_at if isinstance(knowledge, Rolling) else knowledge.as_of
 
 
 def _noted(told: Mapping[Identity, float], ask: Get | Probe, at: float, *, forget: bool) -> Mapping[Identity, float]:
@@ -260,6 +265,6 @@ def counted(requests: Mapping[tuple[str, str], int], endpoint: str, outcome: str
     return {**requests, key: requests.get(key, 0) + 1}
 
 
-def kinds(collector: Collector[Any]) -> dict[str, type]:
+def kinds(collector: Collector[Any]) -> dict[str, Any]:
     """Return what of a target survives a restart, by name, with its type."""
-    return {"knowledge": type(collector.start()), "budget": Budget, "success": bool}
+    return {"knowledge": type(collector.start()), "budget": Budget, "success": bool | None}

@@ -11,7 +11,8 @@ from exporter.collector import Answer, Ask, Certificate, Probe, Sighting
 from exporter.collectors.vigilmon.answers import read_monitors
 from exporter.collectors.vigilmon.collector import Collector
 from exporter.collectors.vigilmon.config import Settings
-from exporter.collectors.vigilmon.knowledge import Incidents, Known, Uptime, place, with_page
+from exporter.collectors.vigilmon.knowledge import Incidents, Known, Uptime, place
+from exporter.collectors.vigilmon.rounds import with_page
 from exporter.families import Family
 from exporter.storage import Storage
 

@@ -99,6 +99,29 @@ def test_the_next_poll_is_a_request_or_else_a_probe(wanted, next_poll):
     assert decide(Collector(*wanted), target(), NOW).next_poll == next_poll
 
 
+@dataclass(frozen=True, slots=True)
+class Rolled(Known):
+    round_at: float | None = None
+
+
+class Rolling(Collector):
+    """A collector whose pages take effect one by one; every second one ends a round."""
+
+    def learn(self, knowledge, ask, answer):
+        after = super().learn(knowledge, ask, answer)
+        whole = len(after.answers) % 2 == 0
+        return replace(after, as_of=answer.at, round_at=answer.at if whole else knowledge.round_at)
+
+
+def test_a_round_that_takes_effect_page_by_page_ends_with_its_last():
+    """The age moves with every page; success and duration are the whole round's."""
+    before, seen = target(knowledge=Rolled(as_of=NOW - 60)), []
+    for at in (NOW, NOW + 3, NOW + 6):
+        before = hear(Rolling(), begin(before, STATUS, at), STATUS, ok(at), at + 1).target
+        seen.append((before.knowledge.as_of, before.success, before.duration))
+    assert seen == [(NOW, None, None), (NOW + 3, True, 4), (NOW + 6, True, 4)]
+
+
 def test_a_round_is_a_success_once_it_is_whole():
     """Duration counts from its first request; a failure on the way is the end of success at once."""
     first = heard(target(), STATUS, ok()).target

@@ -8,8 +8,9 @@ from exporter.families import Family, Sample, certificate_metrics, gauge
 
 from .answers import Monitor, read_incidents, read_monitors, read_uptime
 from .config import Settings
-from .knowledge import Incidents, Known, place, unsettled, with_certificate, with_incidents, with_page, with_uptime
+from .knowledge import Incidents, Known, place, unsettled, with_certificate, with_incidents, with_uptime
 from .rotation import DETAIL, LISTING, gets, probes, rotation, trouble_every
+from .rounds import with_page, without
 
 UP = gauge("vigilmon_monitor_up", "Whether the monitor is up; absent while it is paused or not known.", "monitor_id")
 ACTIVE = gauge("vigilmon_monitor_active", "Whether the monitor is checked at all: 0 while it is paused.", "monitor_id")
@@ -39,7 +40,7 @@ TURNS = 3
 
 
 class Collector:
-    """Asks for statuses every `poll_interval` and spends what the budget has left on the monitors one by one."""
+    """Asks for each page of statuses in turn, again and again, and spends what is left on the monitors one by one."""
 
     metrics = (UP, ACTIVE, ONGOING, INFO, *CERTIFICATE, UPTIME, RECORDED, CHECKED)
 
@@ -71,6 +72,8 @@ class Collector:
     def _learn_monitor(self, knowledge: Known, ask: Get, answer: Answer) -> Known:
         identity = unquote(ask.path.split("/")[2])
         gone = answer.status != 200  # noqa: PLR2004  the other statuses asked for say that there is no such monitor
+        if gone and identity in knowledge.missing:
+            return without(knowledge, (identity,))
         if ask.endpoint == DETAIL:
             return with_uptime(knowledge, identity, answer.at, {} if gone else read_uptime(answer.body))
         ongoing, recorded = (None, None) if gone else read_incidents(answer.body)
@@ -100,7 +103,7 @@ class Collector:
             return None
         if monitor.up is not False and not told.ongoing:
             return told
-        every = trouble_every(self._settings, len(knowledge.troubled))
+        every = trouble_every(self._settings, knowledge, len(knowledge.troubled))
         return told if now - told.at <= max(self._settings.max_age, TURNS * every) else None
 
     def _uptimes(self, knowledge: Known, now: float) -> Iterator[Sample]:

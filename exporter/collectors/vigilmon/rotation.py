@@ -8,7 +8,7 @@ from urllib.parse import quote
 from exporter.collector import Get, Probe, Reason
 
 from .config import Settings
-from .knowledge import Incidents, Known, Uptime, unsettled
+from .knowledge import Incidents, Known, Uptime, unasked, unsettled
 
 LISTING = "/monitors"
 DETAIL = "/monitors/{id}"
@@ -16,24 +16,28 @@ INCIDENTS = "/monitors/{id}/incidents"
 
 MOST = 50
 """How many of a kind are wanted at a time: more than will ever be put off at once because they fail."""
-TROUBLED_SHARE = 0.25
-"""At most this share goes into the incidents of monitors that stay down."""
+TROUBLED_SHARE = 0.5
+"""At most this share of what statuses leave goes into the incidents of monitors that stay down."""
 
 
 def round_every(settings: Settings, pages: int) -> float:
-    """Return the seconds between two rounds of statuses of `pages` requests each."""
+    """Return the seconds between two askings for the same page of statuses, of `pages` in all."""
     return max(settings.poll_interval, pages * 60.0 / (settings.requests_per_minute * settings.status_share))
+
+
+def left(settings: Settings, known: Known) -> float:
+    """Return how many requests a minute the statuses leave to the rest."""
+    return settings.requests_per_minute - known.pages * 60.0 / round_every(settings, known.pages)
 
 
 def rotation(settings: Settings, known: Known) -> float:
     """Return the seconds between two uptimes of one monitor: what the budget allows, beside the statuses."""
-    left = settings.requests_per_minute - known.pages * 60.0 / round_every(settings, known.pages)
-    return max(settings.uptime_interval, len(known.monitors) * 60.0 / left)
+    return max(settings.uptime_interval, len(known.monitors) * 60.0 / left(settings, known))
 
 
-def trouble_every(settings: Settings, troubled: int) -> float:
+def trouble_every(settings: Settings, known: Known, troubled: int) -> float:
     """Return the seconds between two askings for the incidents of a monitor that is down, of `troubled` in all."""
-    return max(settings.down_interval, troubled * 60.0 / (settings.requests_per_minute * TROUBLED_SHARE))
+    return max(settings.down_interval, troubled * 60.0 / (left(settings, known) * TROUBLED_SHARE))
 
 
 def gets(settings: Settings, known: Known, now: float) -> Iterator[Get]:
@@ -42,6 +46,8 @@ def gets(settings: Settings, known: Known, now: float) -> Iterator[Get]:
         yield _incidents(identity, Reason.STATUS, *_at_once(at, settings.poll_interval))
     yield _page(settings, known, now)
     yield from _changed(settings, known)
+    for identity, at in islice(unasked(known), MOST):
+        yield _detail(identity, Reason.CHANGED, at, settings.uptime_interval)
     yield from _troubled(settings, known)
     for identity, told in islice(known.uptimes.items(), MOST):
         yield _detail(identity, Reason.OLDEST, _due(told, settings.uptime_interval), settings.uptime_interval)
@@ -61,13 +67,13 @@ def probes(settings: Settings, known: Known) -> Iterator[Probe]:
 
 
 def _page(settings: Settings, known: Known, now: float) -> Get:
-    """Return the ask for the next page. A listing that stalled for `max_age` is begun anew."""
+    """Return the ask for the next page. A round that stalled for `max_age` is begun anew."""
     every = round_every(settings, known.pages)
     listing = known.listing
     if listing and now - listing.told_at <= settings.max_age:
-        number, due = len(listing.pages) + 1, listing.told_at
+        number, due = len(listing.firsts) + 1, listing.told_at
     else:
-        number, due = 1, 0.0 if known.as_of is None else known.as_of + every
+        number, due = 1, 0.0 if known.round_at is None else known.round_at + every
     params = () if number == 1 else ((settings.page_parameter, str(number)),)
     return Get(endpoint=LISTING, reason=Reason.STATUS, due=due, every=every, path=LISTING, params=params)
 
@@ -75,14 +81,15 @@ def _page(settings: Settings, known: Known, now: float) -> Get:
 def _changed(settings: Settings, known: Known) -> Iterator[Get]:
     """Yield incidents first, then uptimes, of monitors that changed."""
     pending = [(at, identity, unsettled(known, identity)) for identity, at in known.changed.items()]
+    every = trouble_every(settings, known, len(pending))
     for at, identity in nsmallest(MOST, ((at, identity) for at, identity, (incidents, _) in pending if incidents)):
-        yield _incidents(identity, Reason.CHANGED, *_at_once(at, trouble_every(settings, len(pending))))
+        yield _incidents(identity, Reason.CHANGED, *_at_once(at, every))
     for at, identity in nsmallest(MOST, ((at, identity) for at, identity, (_, uptime) in pending if uptime)):
-        yield _detail(identity, Reason.CHANGED, at, settings.uptime_interval)
+        yield _detail(identity, Reason.CHANGED, at, every)
 
 
 def _troubled(settings: Settings, known: Known) -> Iterator[Get]:
-    every = trouble_every(settings, len(known.troubled))
+    every = trouble_every(settings, known, len(known.troubled))
     told = ((known.incidents[identity], identity) for identity in known.troubled)
     due = ((one.at + every, identity) for one, identity in told if one.answered)
     for at, identity in nsmallest(MOST, due):

@@ -144,62 +144,6 @@ def test_counts_ongoing_incidents(incident, ongoing):
     assert read_incidents(json.dumps({"data": [incident]}).encode()) == (ongoing, None)
 
 
-@pytest.mark.parametrize(
-    ("first", "second", "rounds"),
-    [
-        (listed(monitor(1), monitor(2), total=4), listed(monitor(3), monitor(4), total=4), (4, False)),
-        (listed(monitor(1), total=2, per_page=1), listed(monitor(2), total=2, per_page=1), (2, False)),
-        (listed(monitor(1), last_page=2), listed(monitor(2), last_page=2), (2, False)),
-        (listed(monitor(1), monitor(2), total=4), listed(total=4), (2, False)),
-        (listed(monitor(1), monitor(2)), listed(), (2, False)),
-        (listed(monitor(1), monitor(2), total=4), listed(monitor(1), monitor(2), total=4), (2, True)),
-        (listed(monitor(1)), listed(monitor(1)), (1, False)),
-        (listed(monitor(1), monitor(2), total=4), listed(monitor(2, "down"), monitor(3), total=3), (3, False)),
-    ],
-    ids=["total", "per_page", "last_page", "shrank", "no meta", "pages ignored", "pages ignored, no meta", "shifted"],
-)
-def test_a_round_ends_with_its_last_page(first, second, rounds):
-    """The end is told by whatever the vendor says, else by an empty or a repeated page; what cannot end is cut."""
-    collector = Collector(settings())
-    known = told(collector, collector.start(), 100.0, first)
-    assert known.as_of is None
-    assert not known.monitors
-
-    known = told(collector, known, 101.0, second)
-    assert (len(known.monitors), known.truncated) == rounds
-    assert known.as_of == 100.0
-
-
-def test_page_cap_is_told():
-    """A list longer than `max_pages` is cut and says so, and the next whole one says that it is not."""
-    collector = Collector(settings(max_pages=1))
-    known = told(collector, collector.start(), 100.0, listed(monitor(1), total=2))
-    assert known.truncated
-    assert list(known.monitors) == ["1"]
-    assert not told(collector, known, 160.0, listed(monitor(1), total=1)).truncated
-
-
-def test_old_list_stays_until_the_new_one_is_whole():
-    """Half a round changes no status; its age is that of its first page."""
-    collector = Collector(settings())
-    known = told(collector, collector.start(), 100.0, listed(monitor(1), total=1))
-    known = told(collector, known, 160.0, listed(monitor(1, "down"), total=2))
-    assert samples(collector, known, 161.0, "vigilmon_monitor_up") == {("1",): 1.0}
-    known = told(collector, known, 161.0, {"data": [], "meta": {"total": 0}})
-    assert next_get(collector, known, 162.0).params == (("page", "2"),)
-    known = told(collector, known, 162.0, listed(monitor(2), total=2))
-    assert samples(collector, known, 163.0, "vigilmon_monitor_up") == {("1",): 0.0, ("2",): 1.0}
-    assert known.as_of == 160.0
-
-
-def test_stalled_round_begins_anew():
-    """Pages older than `max_age` would be withdrawn on arrival: the round starts over instead of going on."""
-    collector = Collector(settings(max_age=300.0))
-    known = told(collector, collector.start(), 100.0, listed(monitor(1), total=2))
-    assert next_get(collector, known, 400.0).params == (("page", "2"),)
-    assert next_get(collector, known, 400.5).params == ()
-
-
 def test_page_parameter_can_be_named():
     """The first page is asked for without it: a wrong name costs the other pages, never all."""
     collector = Collector(settings(page_parameter="p"))
@@ -299,17 +243,6 @@ def test_asks_are_few_but_hold_the_next_that_is_due():
     asks = list(collector.asks(known, 0.0))
     assert len(asks) <= 4 * MOST + 1
     assert min(ask.due for ask in asks if isinstance(ask, Get)) == 0.0
-
-
-def test_stale_answer_of_another_page_changes_nothing():
-    """A page that does not follow the last one is not put in its place."""
-    collector = Collector(settings())
-    known = told(collector, collector.start(), 0.0, listed(monitor(1), total=9))
-    third = Get(
-        endpoint="/monitors", reason=Reason.STATUS, due=0.0, every=1.0, path="/monitors", params=(("page", "3"),)
-    )
-    answer = Answer(1.0, 200, json.dumps(listed(monitor(3), total=9)).encode())
-    assert collector.learn(known, third, answer) is known
 
 
 def test_knowledge_survives_json_in_the_middle_of_a_round():

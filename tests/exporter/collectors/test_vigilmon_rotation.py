@@ -24,6 +24,7 @@ class Account:
     budget: float
     down: set = field(default_factory=set)
     failing: str = "nothing"
+    poll_interval: float = 30.0
     log: list = field(default_factory=list)
     deferred: dict = field(default_factory=dict)
     now: float = 1000.0
@@ -35,6 +36,7 @@ class Account:
                 account="any",
                 token="t",
                 requests_per_minute=self.budget,
+                poll_interval=self.poll_interval,
                 certificates=False,
                 max_age=3600.0,
             )
@@ -110,7 +112,7 @@ def test_small_account_learns_all_incidents_soon_and_then_rests():
     seen = len(account.log)
     account.run(3600.0)
     spent = len(account.log) - seen
-    assert spent <= 60 * 3 + 12.5 * 45
+    assert spent <= 120 * 3 + 12.5 * 45
     assert min(b - a for a, b in pairwise(account.times("/monitors/7"))) >= 300
 
 
@@ -122,13 +124,13 @@ def test_rounds_of_five_hundred_monitors_are_never_held_up():
 
     assert max(account.rounds()) <= math.ceil(500 / PER_PAGE) / 55 * 60 + 5
     starts = [at for at, ask in account.log if ask.path == "/monitors" and not ask.params]
-    assert max(b - a for a, b in pairwise(starts)) <= 62
+    assert max(b - a for a, b in pairwise(starts)) <= 32
 
 
 def test_uptimes_of_five_hundred_monitors_are_as_fresh_as_the_budget_allows():
     """The mean age stays within 1.1 of the bound, every request that is left goes into it, and in even turns."""
-    account = Account(500, 55.0).run(3600.0)
-    rotation = 500 / (55 - 25) * 60
+    rotation = 500 / (55 * 0.1) * 60
+    account = Account(500, 55.0).run(1.5 * rotation)
     means = []
     for _ in range(20):
         account.run(60.0)
@@ -136,7 +138,7 @@ def test_uptimes_of_five_hundred_monitors_are_as_fresh_as_the_budget_allows():
 
     assert sum(means) / len(means) <= 1.1 * rotation / 2
     assert max(account.ages()) <= 1.1 * rotation
-    hour = [ask for at, ask in account.log if at >= 1000.0 + 1200.0]
+    hour = [ask for at, ask in account.log if at >= 1000.0 + 1.1 * rotation]
     assert {ask.endpoint for ask in hour} == {"/monitors", "/monitors/{id}"}
 
 
@@ -156,19 +158,19 @@ def test_incidents_follow_within_two_requests(victim):
 
 
 def test_uptimes_go_on_while_everything_is_down():
-    """When all monitors are down, incidents leave most of the budget to statuses and uptimes."""
+    """When all monitors are down, incidents take half of what statuses leave."""
     account = Account(500, 55.0).run(60.0)
     account.down = set(range(1, 501))
     account.run(2 * 3600.0)
 
     late = [ask.endpoint for at, ask in account.log if at > 1000.0 + 3600.0]
-    assert late.count("/monitors/{id}") >= 0.2 * len(late)
-    assert late.count("/monitors/{id}/incidents") <= 0.3 * len(late)
+    assert late.count("/monitors/{id}") >= 0.04 * len(late)
+    assert late.count("/monitors/{id}/incidents") <= 0.06 * len(late)
     assert len(account.told("vigilmon_monitor_ongoing_incidents")) == 500
 
 
 def test_incidents_that_cannot_be_had_stop_nothing_else():
-    """While every call for incidents fails, statuses keep their pace and uptimes go on."""
+    """While every call for incidents fails, statuses keep their pace and uptimes go on, if slowly."""
     account = Account(500, 55.0, failing="/monitors/{id}/incidents").run(60.0)
     account.down = set(range(1, 101))
     account.run(3600.0)
@@ -176,7 +178,7 @@ def test_incidents_that_cannot_be_had_stop_nothing_else():
     assert max(account.rounds()) <= math.ceil(500 / PER_PAGE) / 55 * 60 + 5
     assert len(account.told("vigilmon_monitor_up")) == 500
     late = [ask.endpoint for at, ask in account.log if at > 1000.0 + 1200.0]
-    assert late.count("/monitors/{id}") >= 0.25 * len(late)
+    assert late.count("/monitors/{id}") > 0
     assert account.told("vigilmon_monitor_ongoing_incidents") == {}
 
 
@@ -192,13 +194,20 @@ def test_fresh_outage_goes_before_those_that_last():
 
 
 def test_large_account_still_hears_of_its_uptimes():
-    """Statuses take at most three quarters of the budget, however many pages they need."""
+    """Statuses take at most nine tenths of the budget, however many pages they need."""
     account = Account(3000, 50.0).run(3 * 3600.0)
     statuses = sum(ask.path == "/monitors" for _, ask in account.log)
 
-    assert statuses <= 0.78 * len(account.log)
+    assert statuses <= 0.91 * len(account.log)
     assert len(account.told("vigilmon_monitor_up")) == 3000
-    assert len(account.ages()) > 1500
+    assert len(account.ages()) > 800
+
+
+def test_an_operator_may_give_uptimes_more_than_statuses():
+    """With a round a minute 500 uptimes come round in a quarter of an hour."""
+    account = Account(500, 55.0, poll_interval=60.0).run(1200.0)
+    assert max(account.ages()) <= 1.1 * 500 / (55 - 25) * 60
+    assert len(account.ages()) == 500
 
 
 def test_asking_is_cheap_for_ten_thousand_monitors():

@@ -1,0 +1,160 @@
+"""What a page of the listing changes, and what the end of a round.
+
+A row takes effect as soon as it is read. That a monitor is gone takes more: rows shift between pages while a round is
+read, so one that a round of several pages ended without is asked for itself, and forgotten when the vendor says that
+there is none, or when the next round ends without it too.
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+from itertools import takewhile
+
+from .answers import Monitor, Page
+from .knowledge import Found, Incidents, Known, Listing, Uptime, less, place
+
+URGENT_PER_PAGE = 2
+URGENT_PER_ROUND = 4
+"""How many monitors that went down may have their incidents asked before the round goes on: it is late by that."""
+_PER_PAGE = 20
+
+
+def with_page(known: Known, number: int, at: float, page: Page, most: int) -> Known:
+    """Return the knowledge after page `number` (from 1) of the listing, of at most `most` pages."""
+    listing = Listing(at, at) if number == 1 else known.listing
+    if listing is None or number != len(listing.firsts) + 1:
+        return known
+    alone = number == 1
+    if not page.monitors or page.monitors[0].id in listing.firsts:
+        return _whole(known, listing, alone=alone, truncated=bool(page.monitors) and _short(known, listing, page))
+    known, listing = _read(known, listing, max(at, listing.told_at), page)
+    expected = _expected(listing, page)
+    if expected is not None and number >= expected:
+        return _whole(known, listing, alone=alone, truncated=False)
+    return _whole(known, listing, alone=alone, truncated=True) if number >= most else known
+
+
+def without(known: Known, identities: Iterable[str]) -> Known:
+    """Return the knowledge without monitors that are gone."""
+    gone = frozenset(identities)
+    if not gone:
+        return known
+    seen = less(known.seen, gone)
+    return replace(
+        known,
+        as_of=_oldest(known, seen),
+        monitors=less(known.monitors, gone),
+        seen=seen,
+        missing=less(known.missing, gone),
+        uptimes=less(known.uptimes, gone),
+        incidents=less(known.incidents, gone),
+        changed=less(known.changed, gone),
+        urgent=less(known.urgent, gone),
+        troubled=tuple(identity for identity in known.troubled if identity not in gone),
+    )
+
+
+def _read(known: Known, listing: Listing, at: float, page: Page) -> tuple[Known, Listing]:
+    """Return the knowledge with the rows of `page` in effect, and the round with it."""
+    rows = {one.id: one for one in page.monitors}
+    fallen = [one.id for one in rows.values() if one.up is False and _was(known, one) is not False]
+    moved = [one.id for one in rows.values() if _moved(known.monitors.get(one.id), one)]
+    hurried = fallen[: min(URGENT_PER_PAGE, URGENT_PER_ROUND - listing.urgent)]
+    listing = Listing(
+        listing.at,
+        at,
+        firsts=(*listing.firsts, page.monitors[0].id),
+        rows=listing.rows or len(page.monitors),
+        urgent=listing.urgent + len(hurried),
+    )
+    seen = {**less(_seen(known), rows), **dict.fromkeys(rows, at)}
+    known = replace(
+        _with_found(known, rows, at),
+        as_of=_oldest(known, seen),
+        listing=listing,
+        monitors={**known.monitors, **rows},
+        seen=seen,
+        missing=less(known.missing, rows),
+        changed={**known.changed, **dict.fromkeys([*moved, *fallen], at)},
+        urgent=dict.fromkeys(hurried, at),
+    )
+    return known, listing
+
+
+def _with_found(known: Known, rows: Mapping[str, Monitor], at: float) -> Known:
+    """Return the knowledge with what is now to be asked about the monitors that were not known, and their hosts."""
+    new = [identity for identity in rows if identity not in known.uptimes]
+    places = dict.fromkeys(where for one in rows.values() if (where := place(one)) and where not in known.sightings)
+    if not new and places.keys() <= known.unprobed.keys():
+        return known
+    return replace(
+        known,
+        uptimes=_waiting(known.uptimes, dict.fromkeys(new, Uptime(at))),
+        incidents=_waiting(known.incidents, dict.fromkeys(new, Incidents(at))),
+        unprobed={**known.unprobed, **{where: at for where in places if where not in known.unprobed}},
+    )
+
+
+def _whole(known: Known, listing: Listing, *, alone: bool, truncated: bool) -> Known:
+    """Return the knowledge as a round ends. One of a page, read `alone`, cannot have missed a monitor."""
+    unlisted = [identity for identity, _ in takewhile(lambda told: told[1] < listing.at, _seen(known).items())]
+    sure = alone or known.round_at is None
+    known = without(known, unlisted if sure else (one for one in unlisted if one in known.missing))
+    places = {place(one) for one in known.monitors.values()}
+    known = replace(
+        known,
+        round_at=listing.at,
+        truncated=truncated,
+        pages=max(1, len(listing.firsts)),
+        listing=None,
+        missing={one: listing.told_at for one in unlisted if one in known.monitors},
+        troubled=tuple(one.id for one in known.monitors.values() if one.up is False or _open(known, one)),
+        unprobed={where: at for where, at in known.unprobed.items() if where in places},
+        sightings={where: told for where, told in known.sightings.items() if where in places},
+    )
+    return replace(known, as_of=next(iter(known.seen.values()), listing.at))
+
+
+def _seen(known: Known) -> Mapping[str, float]:
+    """Return when each status was told, the oldest first; of knowledge that does not say, all of them at once."""
+    if len(known.seen) == len(known.monitors):
+        return known.seen
+    return {**dict.fromkeys(known.monitors, known.as_of or 0.0), **known.seen}
+
+
+def _oldest(known: Known, seen: Mapping[str, float]) -> float | None:
+    """Return as of when the oldest of `seen` holds; None before the first whole round, which shows nothing."""
+    return None if known.as_of is None else next(iter(seen.values()), known.as_of)
+
+
+def _was(known: Known, monitor: Monitor) -> bool | None:
+    before = known.monitors.get(monitor.id)
+    return before.up if before else None
+
+
+def _moved(before: Monitor | None, after: Monitor) -> bool:
+    return before is not None and (before.status, before.active) != (after.status, after.active)
+
+
+def _short(known: Known, listing: Listing, page: Page) -> bool:
+    """Tell whether the round has read fewer monitors than the vendor says that there are."""
+    return page.total is not None and sum(at >= listing.at for at in known.seen.values()) < page.total
+
+
+def _expected(listing: Listing, page: Page) -> int | None:
+    """Return how many pages there are; None when only an empty or a repeated page will tell."""
+    if page.last_page:
+        return page.last_page
+    if page.total is None:
+        return None
+    return -(-page.total // (page.per_page or listing.rows or _PER_PAGE))
+
+
+def _open(known: Known, monitor: Monitor) -> bool:
+    told = known.incidents.get(monitor.id)
+    return told is not None and bool(told.ongoing)
+
+
+def _waiting(known: Mapping[str, Found], new: Mapping[str, Found]) -> dict[str, Found]:
+    """Return `known` with what was found just now, after all that waits for its first answer and before the rest."""
+    waiting = dict(takewhile(lambda told: not told[1].answered, known.items()))
+    return {**waiting, **new, **known}

@@ -1,0 +1,264 @@
+"""What each page of Vigilmon's listing changes, and which monitors are forgotten when."""
+
+import json
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from pydantic import TypeAdapter
+
+from exporter.collector import Answer, Get, Reason
+from exporter.collectors.vigilmon.answers import Monitor, Page
+from exporter.collectors.vigilmon.collector import Collector
+from exporter.collectors.vigilmon.config import Settings
+from exporter.collectors.vigilmon.knowledge import Known, unasked, with_uptime
+from exporter.collectors.vigilmon.rounds import with_page, without
+
+MOST = 500
+
+
+def monitor(identity, status="up", host=""):
+    return Monitor(str(identity), "", "", "", active=True, status=status, checked_at=None, host=host, port=443)
+
+
+def page(*rows, total=None, per_page=None, last_page=None):
+    monitors = tuple(one if isinstance(one, Monitor) else monitor(one) for one in rows)
+    return Page(monitors, total, per_page, last_page)
+
+
+def read(known, at, *pages):
+    """Read pages of a new round, one a second."""
+    for number, one in enumerate(pages, 1):
+        known = with_page(known, number, at + number - 1, one, MOST)
+    return known
+
+
+def listed():
+    """Return what is known after a first round of three pages at 100, 101 and 102."""
+    return read(Known(), 100.0, page(1, 2, total=6), page(3, 4, total=6), page(5, 6, total=6))
+
+
+def next_get(known, now, **others):
+    chosen = Settings(collector="vigilmon", account="prod", token="vtk_secret", **others)
+    due = [ask for ask in Collector(chosen).asks(known, now) if isinstance(ask, Get) and ask.due <= now]
+    return min(due, key=lambda ask: (ask.reason, (ask.due - now) / ask.every), default=None)
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "found"),
+    [
+        (page(1, 2, total=4), page(3, 4, total=4), (4, False)),
+        (page(1, total=2, per_page=1), page(2, total=2, per_page=1), (2, False)),
+        (page(1, last_page=2), page(2, last_page=2), (2, False)),
+        (page(1, 2, total=4), page(total=4), (2, False)),
+        (page(1, 2), page(), (2, False)),
+        (page(1, 2, total=4), page(1, 2, total=4), (2, True)),
+        (page(1), page(1), (1, False)),
+        (page(1, 2, total=4), page(2, 3, total=3), (3, False)),
+    ],
+    ids=["total", "per_page", "last_page", "shrank", "no meta", "pages ignored", "pages ignored, no meta", "shifted"],
+)
+def test_a_round_ends_with_its_last_page(first, second, found):
+    """The end is told by whatever the vendor says, else by an empty or a repeated page; what cannot end is cut."""
+    known = with_page(Known(), 1, 100.0, first, MOST)
+    assert known.as_of is None
+    known = with_page(known, 2, 101.0, second, MOST)
+    assert (len(known.monitors), known.truncated) == found
+    assert (known.as_of, known.round_at, known.listing) == (100.0, 100.0, None)
+
+
+def test_a_list_longer_than_the_cap_is_cut_and_says_so():
+    """What is beyond it is not known; the next whole round says that it is not cut any more."""
+    known = with_page(Known(), 1, 100.0, page(1, total=2), 1)
+    assert (known.truncated, list(known.monitors)) == (True, ["1"])
+    assert not with_page(known, 1, 130.0, page(1, total=1), 1).truncated
+
+
+def test_a_page_takes_effect_as_soon_as_it_is_read():
+    """A status changes, a new monitor is there and will be asked about, while the round goes on."""
+    known = with_page(listed(), 1, 130.0, page(1, monitor(2, "down"), total=7), MOST)
+    assert [known.monitors[one].up for one in "126"] == [True, False, True]
+    assert (known.changed, known.urgent) == ({"2": 130.0}, {"2": 130.0})
+    assert next_get(known, 130.0).path == "/monitors/2/incidents"
+
+    known = with_page(known, 2, 131.0, page(3, monitor(7, host="new.example.com"), total=7), MOST)
+    assert known.urgent == {}
+    assert next(iter(known.uptimes)) in "1234567"
+    assert not known.uptimes["7"].answered
+    assert known.unprobed == {"new.example.com:443": 131.0}
+
+
+def test_the_age_is_that_of_the_oldest_status_shown_and_moves_page_by_page():
+    """With every page the next one becomes the oldest; the round is asked again from when it began."""
+    known, moments = listed(), []
+    for number, at in ((1, 130.0), (2, 131.0), (3, 132.0), (1, 160.0)):
+        known = with_page(known, number, at, page(2 * number - 1, 2 * number, total=6), MOST)
+        moments.append((known.as_of, known.round_at))
+    assert moments == [(101.0, 100.0), (102.0, 100.0), (130.0, 130.0), (131.0, 130.0)]
+
+
+def test_nothing_is_shown_before_the_first_round_has_ended():
+    """Half a list would look like a whole one."""
+    known = with_page(Known(), 1, 100.0, page(1, 2, total=4), MOST)
+    assert known.as_of is None
+    chosen = Settings(collector="vigilmon", account="prod", token="vtk_secret")
+    assert not [family for family in Collector(chosen).families(known, 100.0) if family.samples]
+
+
+def test_the_next_page_follows_at_once_and_the_next_round_in_its_turn():
+    """Every page is asked again after as long as every other."""
+    known = with_page(listed(), 1, 130.0, page(1, 2, total=6), MOST)
+    assert (next_get(known, 130.5).params, next_get(known, 130.5).due) == ((("page", "2"),), 130.0)
+    known = read(known, 130.0, page(1, 2, total=6), page(3, 4, total=6), page(5, 6, total=6))
+    first = [ask for ask in _asks(known, 140.0) if ask.path == "/monitors"]
+    assert [(ask.params, ask.due, ask.every) for ask in first] == [((), 160.0, 30.0)]
+
+
+def _asks(known, now):
+    return list(Collector(Settings(collector="vigilmon", account="prod", token="vtk_secret")).asks(known, now))
+
+
+def test_a_stalled_round_begins_anew():
+    """Pages older than `max_age` would be withdrawn on arrival: the round starts over instead of going on."""
+    known = with_page(Known(), 1, 100.0, page(1, total=2), MOST)
+    assert next_get(known, 400.0, max_age=300.0).params == (("page", "2"),)
+    assert next_get(known, 400.5, max_age=300.0).params == ()
+
+
+def test_a_page_that_always_fails_leaves_the_age_where_it_is():
+    """The pages before it are read again and again; what it held grows old, until `max_age` withdraws all."""
+    known = listed()
+    for at in (130.0, 500.0, 900.0):
+        known = read(known, at, page(1, 2, total=6), page(3, 4, total=6))
+    assert known.as_of == 102.0
+    assert list(known.monitors) == list("123456")
+
+
+@pytest.mark.parametrize("number", [1, 3, 4])
+def test_an_answer_of_another_page_changes_nothing(number):
+    """A page that does not follow the last one is not put in its place; a first one begins a round."""
+    known = with_page(listed(), 1, 130.0, page(1, 2, total=6), MOST)
+    after = with_page(known, number, 131.0, page(9, total=6), MOST)
+    assert (after is known) == (number != 1)
+
+
+def test_a_clock_set_back_in_a_round_costs_no_monitor():
+    """Pages of one round count as read one after the other."""
+    known = listed()
+    known = with_page(known, 1, 130.0, page(1, 2, total=6), MOST)
+    known = with_page(known, 2, 110.0, page(3, 4, total=6), MOST)
+    known = with_page(known, 3, 111.0, page(5, 6, total=6), MOST)
+    assert (known.missing, known.as_of) == ({}, 130.0)
+
+
+def test_a_list_of_one_page_forgets_at_once():
+    """One answer cannot have missed a monitor."""
+    known = read(Known(), 100.0, page(1, 2, 3, total=3))
+    known = read(known, 130.0, page(2, total=1))
+    assert list(known.monitors) == list(known.seen) == list(known.uptimes) == list(known.incidents) == ["2"]
+
+
+def test_a_monitor_that_a_round_ended_without_is_asked_for_itself():
+    """It may have shifted between two pages. It stays, and so does its age, until its answer or the next round."""
+    known = read(listed(), 130.0, page(1, 2, total=5), page(4, 5, total=5), page(6, total=5))
+    assert (list(known.monitors), known.as_of) == (list("123456"), 101.0)
+    ask = next_get(known, 133.0)
+    assert (ask.path, ask.reason) == ("/monitors/3", Reason.CHANGED)
+
+    collector = Collector(Settings(collector="vigilmon", account="prod", token="vtk_secret"))
+    gone = collector.learn(known, ask, Answer(134.0, 404, b"{}"))
+    assert (list(gone.monitors), list(gone.uptimes), gone.as_of) == (list("12456"), list("12456"), 130.0)
+
+    there = collector.learn(known, ask, Answer(134.0, 200, json.dumps({"data": {"uptime": None}}).encode()))
+    assert list(there.monitors) == list("123456")
+    assert unasked(there) == []
+    again = read(there, 160.0, page(1, 2, total=6), page(3, 4, total=6), page(5, 6, total=6))
+    assert (again.missing, again.as_of) == ({}, 160.0)
+    without_it = read(there, 160.0, page(1, 2, total=5), page(4, 5, total=5), page(6, total=5))
+    assert list(without_it.monitors) == list("12456")
+
+
+def test_what_is_forgotten_is_forgotten_everywhere():
+    """Nothing is asked about it any more, nor about its certificate."""
+    known = read(Known(), 100.0, page(monitor(1, "down", "a.example.com"), total=1))
+    assert (known.troubled, list(known.unprobed), list(known.urgent)) == (("1",), ["a.example.com:443"], ["1"])
+    known = read(known, 130.0, page(2, total=1))
+    assert (known.troubled, known.unprobed, known.urgent, known.changed) == ((), {}, {}, {})
+
+
+def test_monitors_down_are_hurried_for_a_few_at_a_time():
+    """Two a page and four a round: the round is late by that, and no more."""
+    down = [page(*(monitor(2 * n + one, "down") for one in (1, 2)), total=6) for n in range(3)]
+    known, hurried = listed(), []
+    for number, one in enumerate(down, 1):
+        known = with_page(known, number, 130.0 + number, one, MOST)
+        hurried.append(list(known.urgent))
+    assert hurried == [["1", "2"], ["3", "4"], []]
+    assert list(known.changed) == list(known.troubled) == list("123456")
+
+
+OLDER = {
+    "as_of": 100.0, "truncated": False, "pages": 2, "urgent": {}, "changed": {}, "troubled": [],
+    "listing": {"at": 120.0, "told_at": 120.0, "pages": [[]], "urgent": 0},
+    "monitors": {one: {"id": one, "name": "", "url": "", "method": "", "active": True, "status": "up",
+                       "checked_at": None, "host": "", "port": 0} for one in ("1", "2", "9")},
+    "uptimes": {one: {"at": 100.0, "answered": True, "windows": {}} for one in ("1", "2", "9")},
+    "incidents": {one: {"at": 100.0, "answered": True, "ongoing": 0, "recorded": 0} for one in ("1", "2", "9")},
+}  # fmt: skip
+
+
+def test_knowledge_of_a_version_that_showed_whole_rounds_alone_is_taken_over():
+    """Its statuses keep the age that they had; a new round begins at once and settles which monitors there are."""
+    known = TypeAdapter(Known).validate_json(json.dumps(OLDER))
+    assert next_get(known, 130.0).params == ()
+    known = with_page(known, 1, 130.0, page(1, total=2), MOST)
+    assert (known.as_of, list(known.monitors)) == (100.0, ["1", "2", "9"])
+    known = with_page(known, 2, 131.0, page(2, total=2), MOST)
+    assert (known.as_of, list(known.monitors), known.missing) == (130.0, ["1", "2"], {})
+
+
+PER_PAGE = 3
+EDITS = st.lists(st.lists(st.tuples(st.booleans(), st.integers(0, 50)), max_size=3), min_size=1, max_size=12)
+
+
+def edit(present, edits, fresh):
+    for insert, place in edits:
+        if insert or not present:
+            present.insert(place % (len(present) + 1), next(fresh))
+        else:
+            present.pop(place % len(present))
+
+
+def whole_round(known, present, at, edits=(), fresh=None):
+    """Read a round of whatever is there while each page is asked for; after each page some of `edits` happen."""
+    shown, left, number = known, iter(edits), 1
+    while True:
+        rows = present[(number - 1) * PER_PAGE : number * PER_PAGE]
+        shown = with_page(shown, number, at + number, page(*rows, total=len(present)), MOST)
+        edit(present, next(left, ()), fresh)
+        assert {str(one) for one in present} & known.monitors.keys() <= shown.monitors.keys()
+        if shown.listing is None:
+            return shown
+        number += 1
+
+
+def answered(known, present, at):
+    """Answer what is asked about monitors that the round ended without."""
+    for identity, _ in unasked(known):
+        there = int(identity) in present
+        known = with_uptime(known, identity, at, {}) if there else without(known, (identity,))
+    return known
+
+
+@given(st.integers(0, 14), st.lists(EDITS, min_size=1, max_size=4))
+@settings(deadline=None)
+def test_no_monitor_flickers_however_the_list_shifts_while_it_is_read(count, rounds):
+    """One that is there never vanishes; after the next calm round exactly those are known that there are."""
+    fresh = iter(range(count, 10_000))
+    present = list(range(count))
+    known = whole_round(Known(), present, 100.0)
+    for turn, edits in enumerate(rounds, 1):
+        at = 100.0 + turn * 1000
+        known = answered(whole_round(known, present, at, edits, fresh), present, at + 300)
+        known = answered(whole_round(known, present, at + 500), present, at + 800)
+        assert known.monitors.keys() == known.seen.keys() == known.uptimes.keys() == {str(one) for one in present}

@@ -1,29 +1,28 @@
-"""The sockets: addresses, TLS handshakes where they hurt nobody, and a stop that ends in time.
+"""The sockets: addresses, clients that are slow and hurt nobody, and a stop that ends in time.
 
 The two programs share no code, so each has this file; a test holds them equal.
 """
 
 import contextlib
-import io
 import logging
 import select
 import ssl
 import threading
 import time
 from collections.abc import Callable, Sequence
-from socket import SHUT_RDWR, SocketIO, socket
-from typing import Any
+from socket import SHUT_RDWR, socket
 from weakref import WeakSet
 from wsgiref.types import WSGIApplication
 
 from cheroot.connections import ConnectionManager
 from cheroot.errors import FatalSSLAlert
-from cheroot.makefile import MakeFile
-from cheroot.server import HTTPConnection, HTTPRequest
+from cheroot.server import HTTPConnection
 from cheroot.ssl import Adapter
 from cheroot.wsgi import Server
 
 from bridge.access import Access, Gate
+from bridge.heads import Gateway, Heads, Request
+from bridge.wire import HEAD_LIMIT, Arrival, Reader, Writer
 
 Address = tuple[str, int]
 
@@ -31,17 +30,14 @@ THREADS = 64
 """Requests answered at once: a client that reads slowly occupies one."""
 IDLE = 90
 """Seconds for which an idle connection is kept: longer than most scrape intervals."""
-STALLED = 10
-"""Seconds that one read or write may take."""
+ARRIVAL = 10
+"""Seconds within which a request must be there, from its first byte to its last."""
+ARRIVING = 64 * 1024 * 1024
+"""Bytes of requests that are not whole yet, all connections together."""
 GRACE = 2.0
 """Seconds for requests in flight when the program stops."""
 MOMENT = 1
 """Milliseconds for which a thread stays with a client that may ask again at once: two threads less to wake."""
-SMALL = 64 * 1024
-"""Bytes of an answer that are not worth a packet of their own."""
-FEW = 16
-"""Small pieces that may wait for what follows."""
-HEADER_LIMIT = 64 * 1024
 CONNECTIONS = 10_000
 """Connections that may wait; far above what file descriptors allow."""
 _log = logging.getLogger(__name__)
@@ -70,103 +66,45 @@ class _Tls(Adapter):
     def get_environ(self) -> dict[str, str]:
         return {"wsgi.url_scheme": "https", "HTTPS": "on"}
 
-    def makefile(self, sock: socket, mode: str = "r", bufsize: int = -1) -> Any:
-        return MakeFile(sock, mode, bufsize)
-
-
-class _Reader(io.BufferedReader):
-    """Reads from a socket; what cheroot has for it is written in Python, and is most of what a request costs."""
-
-    bytes_read = 0
-
-    def __init__(self, sock: socket) -> None:
-        super().__init__(SocketIO(sock, "rb"))
-        self._socket = sock
-
-    def has_data(self) -> bool:
-        """Whether something was sent already; a connection that broke has something to tell too."""
-        try:
-            self._socket.settimeout(0.0)
-            return bool(self.peek(1))
-        except (OSError, ValueError):
-            return True
-        finally:
-            with contextlib.suppress(OSError):
-                self._socket.settimeout(STALLED)
-
-
-class _Writer:
-    """Hands bytes to the socket as they are. While a request is `answered`, what is small goes with what follows."""
-
-    bytes_written = 0
-
-    def __init__(self, sock: socket) -> None:
-        self._socket = sock
-        self._small: list[bytes] = []
-        self.answered = False
-
-    def write(self, piece: bytes) -> int:
-        if self.answered and len(piece) < SMALL and len(self._small) < FEW:
-            self._small.append(piece)
-        else:
-            self._send(piece)
-        return len(piece)
-
-    def flush(self) -> None:
-        """Send what is left."""
-        if self._small:
-            self._send(b"")
-
-    def _send(self, piece: bytes) -> None:
-        head, self._small = b"".join(self._small), []
-        sent = self._socket.sendmsg([head, piece])
-        for rest in (head[sent:], memoryview(piece)[max(0, sent - len(head)) :]):
-            if rest:
-                self._socket.sendall(rest)
-
-
-class _Request(HTTPRequest):
-    """A request whose answer goes out in few pieces."""
-
-    def respond(self) -> None:
-        writer = self.conn.wfile
-        if not isinstance(writer, _Writer):
-            super().respond()
-            return
-        writer.answered = True
-        try:
-            super().respond()
-        finally:
-            writer.answered = False
-            writer.flush()
+    def makefile(self, sock: socket, mode: str = "r", bufsize: int = -1) -> None:
+        """Make nothing: a connection reads and writes by itself."""
 
 
 class _Connection(HTTPConnection):
-    """A connection that waits without a thread until its first byte, and keeps it while one request follows another."""
+    """A connection that waits without a thread until a request is whole, and keeps it while one follows another."""
 
-    fresh = True
-    RequestHandlerClass = _Request
+    RequestHandlerClass = Request
 
-    def __init__(self, server: "_Server", sock: socket, makefile: Callable[..., Any] = MakeFile) -> None:
-        super().__init__(server, sock, makefile)
-        if makefile is MakeFile:
-            self.rfile, self.wfile = _Reader(sock), _Writer(sock)
-        sock.settimeout(STALLED)
+    def __init__(self, server: "_Server", sock: socket, _makefile: object = None) -> None:
+        super().__init__(server, sock, lambda *_: None)
+        sock.settimeout(0.0)
+        self.rfile, self.wfile = Reader(sock, server.max_request_body_size), Writer(sock)
+        self._soon = select.poll()
+        self._soon.register(sock, select.POLLIN)
         server.open.add(self)
+
+    @property
+    def last_used(self) -> float:
+        """When its idle time began: earlier for one whose request is late, so that it ends in time."""
+        return self._last_used if self.rfile.since is None else self.rfile.since + ARRIVAL - IDLE
+
+    @last_used.setter
+    def last_used(self, moment: float) -> None:
+        self._last_used = moment
 
     def communicate(self) -> bool:
         while super().communicate():  # type: ignore[no-untyped-call]
-            if not self._goes_on():
-                return True
+            arrival = self._next()
+            if arrival is not Arrival.WHOLE:
+                return arrival is Arrival.PART
         return False
 
-    def _goes_on(self) -> bool:
-        """Whether the next request is there within a moment, and nobody waits for this thread."""
-        if not self.server.ready or self.server.requests.qsize or not isinstance(self.rfile, _Reader):
-            return False
-        poll = select.poll()
-        poll.register(self.socket, select.POLLIN)
-        return bool(poll.poll(MOMENT))
+    def _next(self) -> Arrival:
+        """Look whether the next request is there within a moment, unless somebody waits for this thread."""
+        if not self.server.ready or self.server.requests.qsize or not self._soon.poll(MOMENT):
+            return Arrival.PART
+        arrival: Arrival = self.rfile.receive()
+        return arrival
 
 
 class _Server(Server):
@@ -174,7 +112,7 @@ class _Server(Server):
 
     ConnectionClass = _Connection
     keep_alive_conn_limit = CONNECTIONS
-    max_request_header_size = HEADER_LIMIT
+    max_request_header_size = HEAD_LIMIT
     _connections: ConnectionManager
 
     def __init__(self, address: Address, application: WSGIApplication, access: Access, body_limit: int) -> None:
@@ -187,6 +125,8 @@ class _Server(Server):
             timeout=IDLE,
             server_name="vendorwatch",
         )
+        self.gateway = Gateway
+        self.heads = Heads()
         self.open: WeakSet[_Connection] = WeakSet()
         self.max_request_body_size = body_limit
         self.ssl_adapter = _Tls(access) if access.tls else None
@@ -202,12 +142,19 @@ class _Server(Server):
         return socket_
 
     def process_conn(self, conn: _Connection) -> None:
-        """Give a connection to a thread once it has something to read."""
-        fresh, conn.fresh = conn.fresh, False
-        if fresh and not (isinstance(conn.rfile, _Reader) and conn.rfile.has_data()):
-            self._connections.put(conn)
-        else:
+        """Give a connection to a thread once its request is whole; let the others wait for theirs."""
+        arrival = conn.rfile.receive()
+        if arrival is Arrival.WHOLE:
             super().process_conn(conn)
+        elif arrival is Arrival.GONE or self._crowded(conn):
+            conn.close()
+        else:
+            self._connections.put(conn)
+
+    def _crowded(self, conn: _Connection) -> bool:
+        """Whether a large request that is not whole yet has no room."""
+        waiting: int = conn.rfile.waiting()
+        return waiting > HEAD_LIMIT and sum(one.rfile.waiting() for one in list(self.open)) > ARRIVING
 
     def error_log(self, msg: str = "", level: int = logging.INFO, traceback: bool = False) -> None:  # noqa: FBT001, FBT002  cheroot's signature
         """Note what went wrong with a client; that is the client's business."""

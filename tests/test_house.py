@@ -11,7 +11,7 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 PROGRAMS = ("exporter", "bridge")
-TWINS = ("access", "flags", "listen", "logs", "notation")
+TWINS = ("access", "flags", "heads", "listen", "logs", "notation", "wire")
 TOP_LEVEL = {
     ".ci",
     ".gitignore",

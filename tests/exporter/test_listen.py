@@ -2,6 +2,7 @@
 
 import contextlib
 import http.client
+import select
 import socket
 import ssl
 import threading
@@ -171,12 +172,69 @@ def test_mute_clients_hold_nobody_up(listen):
         assert get(address) == (200, b"hello")
 
 
+@pytest.mark.parametrize(
+    "begun",
+    [
+        b"GET /ec",
+        b"GET / HTTP/1.1\r\nHost: x\r\nAcc",
+        b"POST /echo HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\nhalf",
+        b"POST /echo HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\nExpect: 100-continue\r\n\r\n",
+        b"POST /echo HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n9\r\nhalf",
+    ],
+    ids=["half a request line", "half a header", "half a body", "no body after leave for it", "half a chunk"],
+)
+def test_clients_that_never_come_to_an_end_hold_nobody_up(listen, begun, monkeypatch):
+    """Three times as many as there are threads: what is not whole waits without one."""
+    monkeypatch.setattr("exporter.listen.ARRIVAL", 1000)
+    address = listen().addresses[0]
+    with contextlib.ExitStack() as slow:
+        clients = [slow.enter_context(socket.create_connection(address, 30)) for _ in range(200)]
+        for client in clients:
+            client.sendall(begun)
+        for _ in range(3):
+            assert get(address) == (200, b"hello")
+            assert get(address, "/echo", method="POST", body=b"x" * 200_000) == (200, b"x" * 200_000)
+
+
+def test_a_request_that_is_not_whole_in_time_ends(listen, monkeypatch):
+    """However many bytes come meanwhile; an idle connection stays."""
+    monkeypatch.setattr("exporter.listen.ARRIVAL", 1)
+    address = listen().addresses[0]
+    with socket.create_connection(address, 30) as idle, socket.create_connection(address, 30) as slow:
+        with contextlib.suppress(ConnectionError):
+            for _ in range(300):
+                slow.sendall(b"G")
+                slow.settimeout(0.1)
+                with contextlib.suppress(TimeoutError):
+                    assert slow.recv(1) == b""
+                    break
+            else:
+                pytest.fail("still open")
+        idle.sendall(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+        assert received(idle, b"hello").startswith(b"HTTP/1.1 200")
+
+
+def test_large_requests_that_are_not_whole_have_little_room(listen, monkeypatch):
+    """All of them together; small ones find room nevertheless."""
+    monkeypatch.setattr("exporter.listen.ARRIVING", 300_000)
+    address = listen().addresses[0]
+    begun = b"POST /echo HTTP/1.1\r\nHost: x\r\nContent-Length: 200001\r\n\r\n" + bytes(200_000)
+    with contextlib.ExitStack() as slow:
+        clients = [slow.enter_context(socket.create_connection(address, 30)) for _ in range(3)]
+        with contextlib.suppress(ConnectionError):
+            for client in clients:
+                client.sendall(begun)
+        assert select.select(clients, [], [], 30)[0], "none was closed"
+        assert get(address) == (200, b"hello")
+        assert get(address, "/echo", method="POST", body=b"small") == (200, b"small")
+
+
 def test_mute_tls_clients_hold_nobody_up(listen, secure):
     """Neither before the handshake, nor in the middle of it."""
     access, context = secure
     address = listen(access).addresses[0]
     with contextlib.ExitStack() as mute:
-        for number in range(24):
+        for number in range(200):
             client = mute.enter_context(socket.create_connection(address, 30))
             client.sendall(b"\x16\x03\x01" * (number % 2))
         assert get(address, context=context) == (200, b"hello")

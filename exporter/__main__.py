@@ -18,9 +18,10 @@ from exporter.config import Config, load
 from exporter.errors import ConfigError
 from exporter.exposition import Exposition
 from exporter.health import Running
+from exporter.leadership import Leadership, claimed, shared
 from exporter.listen import Listener
 from exporter.shard import ALONE, Shard, shard
-from exporter.storage import Storage
+from exporter.storage import ALONE_EVERY, SHARED_EVERY, Storage
 from exporter.targets import PATIENCE, Targets
 from exporter.web import Web
 
@@ -68,7 +69,10 @@ def _counted(config: Config, shard: Shard) -> str:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the exporter; return the exit status. Bad flags end the process with status 2."""
-    options = _parser().parse_args(argv)
+    parser = _parser()
+    options = parser.parse_args(argv)
+    if options.share and options.storage is None:
+        parser.error("argument --storage.share: needs --storage.path")
     read = _read(options)
     if read is None:
         return 1
@@ -99,6 +103,12 @@ def _parser() -> flags.Parser:
     )
     flags.declare(parser, DEFAULT)
     parser.add_argument("--storage.path", dest="storage", type=Path, metavar="DIR", help="keep answers over restarts")
+    parser.add_argument(
+        "--storage.share",
+        dest="share",
+        action="store_true",
+        help="share the path with another exporter: one polls, the other serves what it stores, and takes over",
+    )
     parser.add_argument(
         "--shard",
         type=_shard,
@@ -142,13 +152,23 @@ def _tell(line: str) -> None:
 
 def _run(options: argparse.Namespace, config: Config, access: Access) -> int:
     signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
-    running = Running(flags.release(), options.shard)
-    exposition = Exposition(time.time, running)
     try:
-        targets = Targets(exposition, Storage(_directory(options)) if options.storage else None)
-    except OSError as error:
-        _tell(f"{PROGRAM}: cannot use --storage.path {options.storage}: {error.strerror}")
+        storage, leadership = _stored(options)
+    except ConfigError as error:
+        _tell(f"{PROGRAM}: {error}")
         return 1
+    try:
+        return _serve(options, config, access, storage, leadership)
+    finally:
+        leadership.stop()
+
+
+def _serve(
+    options: argparse.Namespace, config: Config, access: Access, storage: Storage | None, leadership: Leadership
+) -> int:
+    running = Running(flags.release(), options.shard, leadership.leads if options.share else None)
+    exposition = Exposition(time.time, running)
+    targets = Targets(exposition, storage, leadership.leads)
     reload = Reload(options.config_file, options.shard, targets, running)
     web = Web(exposition, reload if options.lifecycle else None, roles=running.roles)
     listener = Listener(web, flags.addresses(options.listen, DEFAULT), access)
@@ -157,6 +177,7 @@ def _run(options: argparse.Namespace, config: Config, access: Access) -> int:
     except OSError as error:
         _tell(f"{PROGRAM}: cannot listen: {error}")
         return 1
+    leadership.start()
     reload.follow(config)
     exposition.start()
     listener.start()
@@ -170,10 +191,20 @@ def _run(options: argparse.Namespace, config: Config, access: Access) -> int:
     return 0
 
 
-def _directory(options: argparse.Namespace) -> Path:
+def _stored(options: argparse.Namespace) -> tuple[Storage | None, Leadership]:
+    """Open the storage, and find this exporter's part in it. ConfigError when it cannot be used."""
+    if options.storage is None:
+        return None, Leadership()
+    directory = _directory(options.storage, options.shard)
+    try:
+        storage = Storage(directory, SHARED_EVERY if options.share else ALONE_EVERY)
+    except OSError as error:
+        raise ConfigError([f"cannot use --storage.path {options.storage}: {error.strerror}"]) from error
+    return storage, shared(directory) if options.share else claimed(directory)
+
+
+def _directory(path: Path, shard: Shard) -> Path:
     """Return where to store: shards may share a path, and what others stored is not theirs."""
-    path: Path = options.storage
-    shard: Shard = options.shard
     return path if shard.count == 1 else path / f"shard-{shard.number}-of-{shard.count}"
 
 

@@ -9,6 +9,7 @@ from bisect import bisect_right
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from email.utils import parsedate_to_datetime
+from math import ceil
 from typing import Final
 
 from exporter.errors import ConnectFailed, PollError, RateLimited, Refused, ServerError, TimedOut, TlsFailed
@@ -76,6 +77,15 @@ class Budget:
         """
         pause = self.pause if self.pause and self.pause.reason != Refused.reason else None
         return replace(self, rate=rate, tokens=min(self.tokens, _burst(rate)), pause=pause, streak=0)
+
+    def inherited(self, now: float, unseen: float) -> "Budget":
+        """Return the budget once the one that spent from it is gone and may not have told of its last `unseen` seconds.
+
+        As many requests as it may have sent then count as sent now.
+        """
+        untold = min(unseen, max(0.0, now - self.updated))
+        most = ceil(_burst(self.rate) + untold * self.rate / MINUTE)
+        return replace(self, tokens=0.0, updated=now, sent=(*(at for at in self.sent if at <= now), *[now] * most))
 
     def wait(self, now: float) -> float:
         """Return the seconds until a request may be sent; 0.0 when now."""

@@ -29,6 +29,7 @@ RELOADED_AT = Metric(
 SHARD = Metric(
     "vendorwatch_shard_info", "gauge", "Which of several exporters this is, and of how many; 1.", ("shard", "shards")
 )
+LEADER = Metric("vendorwatch_leader", "gauge", "Whether this exporter polls, 1, or serves what another one stores, 0.")
 _OF_TARGETS: tuple[tuple[Metric, Callable[[Health], float | None]], ...] = (
     (_stated("poll_success", "Whether the last round of polls succeeded."), lambda health: health.success),
     (
@@ -62,7 +63,9 @@ _OF_TARGETS: tuple[tuple[Metric, Callable[[Health], float | None]], ...] = (
 class Running:
     """What runs, whether the last reload succeeded, and when one last did (epoch seconds)."""
 
-    def __init__(self, release: str, shard: Shard = ALONE) -> None:
+    def __init__(self, release: str, shard: Shard = ALONE, leads: Callable[[], bool] | None = None) -> None:
+        """`leads` is None where nobody shares the storage."""
+        self._leads = leads
         self._build = Family(BUILD, [((release, platform.python_version()), 1.0)])
         self._shard = shard
         self.changes = 0
@@ -85,13 +88,17 @@ class Running:
         return [
             self._build,
             Family(SHARD, [((str(self._shard.number), str(self._shard.count)), 1.0)] if self._is_sharded else []),
+            Family(LEADER, [((), float(self._leads()))] if self._leads else []),
             Family(RELOADED, [((), float(self._successful))]),
             Family(RELOADED_AT, at),
         ]
 
     def roles(self) -> list[str]:
         """Return what this exporter is among others, in words for people."""
-        return [f"shard {self._shard.number} of {self._shard.count}"] if self._is_sharded else []
+        shard = [f"shard {self._shard.number} of {self._shard.count}"] if self._is_sharded else []
+        if self._leads is None:
+            return shard
+        return [*shard, "leading" if self._leads() else "following: what is here was stored by the one that leads"]
 
     @property
     def _is_sharded(self) -> bool:

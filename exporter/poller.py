@@ -13,20 +13,18 @@ from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from exporter import certificate
-from exporter.budget import Budget
 from exporter.collector import Answer, Certificate, Collector, Get, Probe
 from exporter.errors import PollError
 from exporter.families import Family
+from exporter.record import Record
 from exporter.session import Session
 from exporter.settings import TargetSettings
 from exporter.storage import Storage
 from exporter.target import (
-    Target,
     Turn,
     begin,
     decide,
     hear,
-    kinds,
     mistake,
     plausible,
     refused,
@@ -34,8 +32,6 @@ from exporter.target import (
     trusted_anew,
 )
 
-SAVE_EVERY: Final = 10.0
-"""Seconds between two writes of what is known."""
 CREDENTIALS_EVERY: Final = 2.0
 """Seconds between two looks for new credentials while the vendor refuses the old ones."""
 START_WITHIN: Final = 1.0
@@ -57,7 +53,7 @@ class Health:
     success: bool | None
     """True after a whole round of statuses, False when the last status ask failed, None before the first ended."""
     last_success: float | None
-    """As of when the last whole round holds."""
+    """As of when the oldest status that is shown holds."""
     duration: float | None
     """Seconds that the last whole round took."""
     truncated: bool
@@ -78,7 +74,8 @@ class Health:
 class Poller:
     """Polls one target in its own threads and holds what is known of it. All methods are safe from any thread.
 
-    `on_change` is called, in one of those threads, after whatever may change the metrics or the health.
+    `on_change` is called, in one of those threads, after whatever may change the metrics or the health. Until it
+    `leads` it asks nobody, and knows what the exporter that leads has stored.
     """
 
     def __init__(  # noqa: PLR0913, PLR0917  the wiring names each part once
@@ -90,6 +87,7 @@ class Poller:
         on_change: Callable[["Poller"], None],
         storage: Storage | None = None,
         *,
+        leads: Callable[[], bool] = lambda: True,
         probe: Callable[[Probe, float, float, str | None], Certificate] = certificate.probe,
     ) -> None:
         self.settings = settings
@@ -97,11 +95,12 @@ class Poller:
         self._session = session
         self._clock = clock
         self._on_change = on_change
-        self._storage = storage
         self._probe = probe
+        self._leads = leads
+        self._leading = leads()
         self._name = f"{settings.collector} {settings.account}"
-        self._target = self._saved = self._remembered()
-        self._saved_at = clock()
+        self._record = Record(storage, settings, collector)
+        self._target = self._record.read(clock())
         self._changed = threading.Condition(threading.RLock())
         self._woken = False
         self._stopped = False
@@ -165,31 +164,39 @@ class Poller:
         self._session.close()
         if self._thread.is_alive():
             self._thread.join(timeout)
-        self._save()
-
-    def _remembered(self) -> Target[Any]:
-        """Return the target as it was stored, or as nothing is known of it."""
-        now, rate = self._clock(), self.settings.requests_per_minute
-        stored = self._storage.load(self.settings, kinds(self.collector)) if self._storage else {}
-        if not stored:
-            return Target(knowledge=self.collector.start(), budget=Budget.start(rate, now))
-        knowledge = stored["knowledge"]
-        success = None if knowledge.as_of is None else stored["success"]
-        return Target(knowledge=knowledge, budget=stored["budget"].at_rate(rate), success=success)
+        if self._leading:
+            self._record.write(self._target, self._clock())
 
     def _run(self) -> None:
         self._rest(random.uniform(0.0, min(START_WITHIN, self.settings.poll_interval / 10)))  # noqa: S311  no secret
         while not self._stopped:
             try:
-                self._step()
+                self._step() if self._leading else self._follow()
             except Exception as error:  # noqa: BLE001  this loop ends only when it is told to
                 _log.error("%s: %s", self._name, mistake(error))
                 self._rest(AFTER_MISTAKE)
 
+    def _follow(self) -> None:
+        """Take what was stored since, then rest; or lead from there, once the exporter that led has ended."""
+        leads, now = self._leads(), self._clock()  # in this order: what is read then is the last that was stored
+        stored = self._record.news(now)
+        if stored:
+            known, polled = self._target.knowledge, stored.success is not None
+            with self._changed:
+                self._target = replace(stored, polled=polled or self._target.polled)
+            if stored.knowledge != known:
+                self._on_change(self)
+        if leads:
+            with self._changed:
+                self._target = replace(self._target, budget=self._target.budget.inherited(now, 2 * self._record.rest))
+                self._leading = True
+        else:
+            self._rest(self._record.rest)
+
     def _step(self) -> None:
         """Start a probe that is due, send a request that is due, or wait for the next event."""
-        if self._clock() - self._saved_at >= SAVE_EVERY:
-            self._save()
+        if self._record.wait(self._target, self._clock()) <= 0:
+            self._record.write(self._target, self._clock())
         self._look_for_credentials()
         turn = self._take()
         if turn.probe:
@@ -198,7 +205,7 @@ class Poller:
             self._credentials = self._session.credentials()
             self._carry_out(turn.get)
         elif not turn.probe:
-            self._rest(turn.wait)
+            self._rest(min(turn.wait, self._record.wait(self._target, self._clock())))
 
     def _take(self, *, getting: bool = True) -> Turn:
         """Decide what to do now and mark it as being done."""
@@ -271,13 +278,6 @@ class Poller:
             is_new, self._target = said != self._target.last_error, stumbled(self._target, where, said, self._clock())
         if is_new:
             _log.warning("%s: %s", self._name, said)
-
-    def _save(self) -> None:
-        target, self._saved_at = self._target, self._clock()
-        if self._storage and (target.knowledge, target.budget) != (self._saved.knowledge, self._saved.budget):
-            parts = {"knowledge": target.knowledge, "budget": target.budget, "success": bool(target.success)}
-            self._storage.save(self.settings, parts)
-            self._saved = target
 
 
 def cut_to(most: int, families: Iterable[Family]) -> tuple[list[Family], bool]:

@@ -24,8 +24,15 @@ from exporter.settings import TargetSettings
 
 FORMAT: Final = 1
 """Of the file; the shape of the knowledge in it is the collector's."""
+ALONE_EVERY: Final = 10.0
+"""Seconds between two writes of what is known: what a kill may lose."""
+SHARED_EVERY: Final = 1.0
+"""The same where another exporter serves what is stored: what it may be late."""
 PIECE: Final = 500
 """Entries of a mapping that are written at a stretch: about a millisecond."""
+
+Stamp = tuple[int, int, int]
+"""What is another for each file that was written: when, which, how large."""
 
 _log = logging.getLogger(__name__)
 _UNSAFE = re.compile(r"[^A-Za-z0-9._-]+")
@@ -42,26 +49,44 @@ class _Head(BaseModel):
 class Storage:
     """A directory with one file per target. Neither `load` nor `save` raises: storage is a convenience."""
 
-    def __init__(self, directory: Path) -> None:
-        """Use `directory`, which is created when missing. OSError when that cannot be done."""
+    def __init__(self, directory: Path, every: float = ALONE_EVERY) -> None:
+        """Use `directory`, which is created when missing; write every so many seconds. OSError when that cannot be."""
         directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self.every = every
         self._directory = directory
         self._failing = False
+        self._unused: dict[Path, str] = {}
 
-    def load(self, settings: TargetSettings, kinds: Mapping[str, type]) -> dict[str, Any]:
+    def stamp(self, settings: TargetSettings) -> Stamp | None:
+        """Return what changes whenever the target is saved; None when nothing is saved of it."""
+        try:
+            found = self._path(settings).stat()
+        except OSError:
+            return None
+        return found.st_mtime_ns, found.st_ino, found.st_size
+
+    def load(self, settings: TargetSettings, kinds: Mapping[str, Any]) -> dict[str, Any]:
         """Return the parts that were saved for this target, each as its type in `kinds`; none when there are none."""
         path = self._path(settings)
         try:
             content = path.read_bytes()
             if _Head.model_validate_json(content) != _Head(format=FORMAT, target=fingerprint(settings)):
-                _log.info("%s: of another target or format, not used", path.name)
+                self._leave(path, logging.INFO, "of another target or format, not used")
                 return {}
-            return _parts(content, kinds)
+            parts = _parts(content, kinds)
         except FileNotFoundError:
             return {}
         except (OSError, ValueError, LookupError, TypeError, ValidationError, RecursionError) as error:
-            _log.warning("%s: cannot be used, starting anew (%s)", path.name, type(error).__name__)
+            self._leave(path, logging.WARNING, f"cannot be used, starting anew ({type(error).__name__})")
             return {}
+        self._unused.pop(path, None)
+        return parts
+
+    def _leave(self, path: Path, level: int, why: str) -> None:
+        """Tell why a file is left aside, once for as long as it is the same."""
+        if self._unused.get(path) != why:
+            _log.log(level, "%s: %s", path.name, why)
+        self._unused[path] = why
 
     def save(self, settings: TargetSettings, parts: Mapping[str, object]) -> None:
         """Keep `parts`. A failure is logged once until it works again."""
@@ -82,7 +107,7 @@ class Storage:
         return self._directory / f"{_UNSAFE.sub('_', name)[:100]}-{unique}.json"
 
 
-def _parts(content: bytes, kinds: Mapping[str, type]) -> dict[str, Any]:
+def _parts(content: bytes, kinds: Mapping[str, Any]) -> dict[str, Any]:
     """Return a file's parts, without objects of Python's in between: a large account's would leave megabytes behind."""
     wanted: dict[str, Any] = {name: (kind, ...) for name, kind in kinds.items()}
     document = create_model("Document", parts=(create_model("Parts", **wanted), ...))

@@ -2,7 +2,7 @@
 
 import threading
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 from exporter.config import Identity, collector, identity
 from exporter.exposition import Exposition
@@ -18,9 +18,13 @@ PATIENCE = 2.0
 class Targets:
     """The poll loops that run, by target."""
 
-    def __init__(self, exposition: Exposition, storage: Storage | None) -> None:
+    def __init__(
+        self, exposition: Exposition, storage: Storage | None, leads: Callable[[], bool] = lambda: True
+    ) -> None:
+        """`leads` tells whether to poll, or to serve what another exporter stores."""
         self._exposition = exposition
         self._storage = storage
+        self._leads = leads
         self._pollers: dict[Identity, Poller] = {}
 
     def follow(self, targets: Sequence[TargetSettings]) -> None:
@@ -37,6 +41,7 @@ class Targets:
                 time.time,
                 self._exposition.changed,
                 self._storage,
+                leads=self._leads,
             )
             for name, made in collectors.items()
         }

@@ -1,4 +1,5 @@
 from bisect import bisect_right
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
@@ -149,6 +150,27 @@ def test_a_restart_at_a_lower_rate_keeps_what_was_spent():
     for second in range(10):
         budget = budget.spend(NOW + second)
     assert budget.at_rate(5).wait(NOW + 20) == pytest.approx(45)
+
+
+@pytest.mark.parametrize(("rate", "unseen"), [(55.0, 2.0), (55 / 3, 2.0), (2.75, 2.0), (55.0, 20.0)])
+def test_who_takes_over_counts_what_was_not_told_as_sent(rate, unseen):
+    """However the one before ended: with what it sent unseen, no 60 s hold more than the rate."""
+    budget, now, sent = Budget.start(rate, NOW), NOW, []
+    while now < NOW + 70:
+        now += max(budget.wait(now), 0.001)
+        if budget.wait(now) <= 0:
+            budget = budget.spend(now)
+            sent.append(now)
+    told = replace(budget, sent=tuple(at for at in sent if at <= now - unseen)[-60:], updated=now - unseen)
+    heir, ended = told.inherited(now, unseen), now
+    assert heir.wait(now) > 0
+    while now < ended + 120:
+        now += max(heir.wait(now), 0.001)
+        if heir.wait(now) <= 0:
+            heir = heir.spend(now)
+            sent.append(now)
+    assert max(sum(at - 60 < other <= at for other in sent) for at in sent) <= max(1, int(rate))
+    assert len([at for at in sent if at > ended]) >= int(rate)
 
 
 @pytest.mark.parametrize(

@@ -75,6 +75,18 @@ def test_one_of_several_exporters_says_which():
     assert running.roles() == ["shard 2 of 3"]
 
 
+def test_one_that_shares_its_storage_says_whether_it_leads():
+    """As it is at that moment."""
+    assert stated(Running("1.2.3").families())["vendorwatch_leader"] == {}
+    leading = []
+    running = Running("1.2.3", Shard(1, 2), lambda: bool(leading))
+    assert stated(running.families())["vendorwatch_leader"] == {(): 0.0}
+    assert running.roles() == ["shard 1 of 2", "following: what is here was stored by the one that leads"]
+    leading.append(True)
+    assert stated(running.families())["vendorwatch_leader"] == {(): 1.0}
+    assert running.roles() == ["shard 1 of 2", "leading"]
+
+
 def test_the_process_tells_of_itself_without_an_end_mark():
     """client_python's families in both formats, so that more can follow."""
     assert b"process_resident_memory_bytes" in python_lines(openmetrics=False)

@@ -84,8 +84,8 @@ def run(tmp_path):
     """Start the program, and end it with the test."""
     with contextlib.ExitStack() as stack:
 
-        def start(*flags, **more):
-            return stack.enter_context(contextlib.closing(Running(tmp_path, *flags, **more)))
+        def start(*flags, folder=tmp_path, **more):
+            return stack.enter_context(contextlib.closing(Running(folder, *flags, **more)))
 
         yield start
 
@@ -163,6 +163,64 @@ def test_an_address_in_use_ends_with_status_1(config_file):
     (line,) = ended.stderr.splitlines()
     assert line.startswith("vendorwatch-exporter: cannot listen: ")
     assert "in use" in line
+
+
+def test_sharing_needs_something_to_share(config_file, capsys):
+    """Status 2, and one line that names both flags."""
+    with pytest.raises(SystemExit) as ended:
+        main([f"--config.file={config_file(target('edge'))}", "--storage.share"])
+    assert ended.value.code == 2
+    told = "vendorwatch-exporter: argument --storage.share: needs --storage.path\n"
+    assert capsys.readouterr().err == told
+
+
+def test_a_directory_that_another_exporter_uses_ends_with_status_1(config_file, run, tmp_path):
+    """Before anything is polled, whether that one shares it or not; a shard has a place of its own below it."""
+    flags = (f"--config.file={config_file(target('edge'))}", f"--storage.path={tmp_path / 'stored'}")
+    run(*flags, "--storage.share")
+    command = [sys.executable, "-m", "exporter", *flags, "--web.listen-address=127.0.0.1:0"]
+    ended = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60, check=False)
+    assert ended.returncode == 1
+    (line,) = ended.stderr.splitlines()
+    assert line.startswith(f"vendorwatch-exporter: another exporter uses --storage.path {tmp_path / 'stored'}: ")
+    assert "--storage.share" in line
+    (tmp_path / "other").mkdir()
+    assert "vendorwatch_shard_info" in run(*flags, "--shard=1/2", folder=tmp_path / "other").get()
+
+
+def test_a_path_that_cannot_be_used_ends_with_status_1(config_file, tmp_path):
+    """One line that names it."""
+    (tmp_path / "file").write_text("")
+    flags = (f"--config.file={config_file(target('edge'))}", f"--storage.path={tmp_path / 'file'}")
+    ended = subprocess.run(
+        [sys.executable, "-m", "exporter", *flags], cwd=ROOT, capture_output=True, text=True, timeout=60, check=False
+    )
+    assert ended.returncode == 1
+    assert ended.stderr == f"vendorwatch-exporter: cannot use --storage.path {tmp_path / 'file'}: File exists\n"
+
+
+@pytest.mark.parametrize("end", [signal.SIGTERM, signal.SIGKILL])
+def test_of_a_pair_one_leads_and_the_other_takes_over(config_file, run, tmp_path, end):
+    """However the leader ends; until then the follower is ready and serves the same, and both say what they are."""
+    flags = (f"--config.file={config_file(target('edge'))}", f"--storage.path={tmp_path / 'stored'}", "--storage.share")
+    leader = run(*flags)
+    leader.eventually(lambda: requests.get(f"{leader.url}/-/ready", timeout=30).status_code == 200)
+    (tmp_path / "other").mkdir()
+    follower = run(*flags, folder=tmp_path / "other")
+    follower.eventually(lambda: requests.get(f"{follower.url}/-/ready", timeout=30).status_code == 200)
+    assert "\nvendorwatch_leader 1.0\n" in leader.get()
+    assert "leading" in leader.get("/")
+    assert "\nvendorwatch_leader 0.0\n" in follower.get()
+    assert "following" in follower.get("/")
+    told = [line for line in leader.get().splitlines() if line.startswith("tls_")]
+    follower.eventually(lambda: [line for line in follower.get().splitlines() if line.startswith("tls_")] == told)
+    assert "vendorwatch_api_requests_total{" not in follower.get()
+    leader.process.send_signal(end)
+    leader.process.wait(60)
+    follower.eventually(lambda: "\nvendorwatch_leader 1.0\n" in follower.get())
+    assert [line for line in follower.get().splitlines() if line.startswith("tls_")] == told
+    assert follower.end()[0] == 0
+    assert "Traceback" not in follower.log.read_text()
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])

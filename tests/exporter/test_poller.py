@@ -127,9 +127,25 @@ def started():
     """Return what makes and starts a poller; all are stopped in the end."""
     pollers = []
 
-    def start(collector=None, vendor=None, *, probe=told, on_change=lambda _poller: None, storage=None, **more):
+    def start(  # noqa: PLR0913  each part of a poller is named once
+        collector=None,
+        vendor=None,
+        *,
+        probe=told,
+        on_change=lambda _poller: None,
+        storage=None,
+        leads=lambda: True,
+        **more,
+    ):
         made = Poller(
-            settings(**more), collector or Collector(), vendor or Vendor(), time.time, on_change, storage, probe=probe
+            settings(**more),
+            collector or Collector(),
+            vendor or Vendor(),
+            time.time,
+            on_change,
+            storage,
+            leads=leads,
+            probe=probe,
         )
         pollers.append(made)
         made.start()
@@ -359,11 +375,79 @@ def test_the_state_survives_a_restart_with_its_age(started, tmp_path):
     assert later.health().first_poll_ended is False
 
 
-def test_what_is_known_is_stored_while_it_runs(started, tmp_path, monkeypatch):
+def test_what_is_known_is_stored_while_it_runs(started, tmp_path):
     """Not only at a clean end: a kill loses seconds."""
-    monkeypatch.setattr("exporter.poller.SAVE_EVERY", 0.05)
-    started(storage=Storage(tmp_path))
+    started(storage=Storage(tmp_path, every=0.05))
     eventually(lambda: any(b'"as_of": 1' in file.read_bytes() for file in tmp_path.glob("*.json")))
+
+
+def test_a_follower_asks_nobody_and_serves_what_the_leader_stores(started, tmp_path):
+    """With its age, its success and its budget; the requests are the leader's."""
+    leader = started(Collector(details=("d",)), storage=Storage(tmp_path, every=0.05))
+    vendor, changes = Vendor(), []
+    follower = started(
+        Collector(details=("d",)),
+        vendor,
+        storage=Storage(tmp_path, every=0.05),
+        leads=lambda: False,
+        on_change=changes.append,
+    )
+    eventually(lambda: {"status", "d"} <= set(value(follower)))
+    seen = follower.expires()
+    eventually(lambda: follower.expires() > seen)
+    health = follower.health()
+    assert (health.success, health.first_poll_ended, dict(health.requests)) == (True, True, {})
+    assert health.last_success <= leader.health().last_success
+    assert health.rate_limit_remaining == 50
+    assert set(changes) == {follower}
+    assert vendor.asked == []
+
+
+def test_a_follower_is_ready_and_failing_as_the_leader_is(started, tmp_path):
+    """Though nothing was ever known: that the polls fail is what there is to tell."""
+    vendor = Vendor()
+    vendor.steady = 404
+    started(vendor=vendor, storage=Storage(tmp_path, every=0.05))
+    follower = started(storage=Storage(tmp_path, every=0.05), leads=lambda: False)
+    eventually(lambda: follower.health().first_poll_ended)
+    assert follower.health().success is False
+
+
+def test_a_follower_leads_from_where_the_leader_ended(started, tmp_path):
+    """Its knowledge, and its budget: what was spent is spent, with what it may not have told of."""
+    leading = []
+    leader = started(Collector(every=300.0), storage=Storage(tmp_path, every=0.05), requests_per_minute=2.0)
+    vendor = Vendor()
+    follower = started(
+        Collector(every=0.05),
+        vendor,
+        storage=Storage(tmp_path, every=0.05),
+        leads=lambda: bool(leading),
+        requests_per_minute=2.0,
+    )
+    eventually(lambda: value(leader))
+    leader.stop(30)
+    written = {file: file.stat().st_mtime_ns for file in tmp_path.iterdir()}
+    eventually(lambda: value(follower) == value(leader))
+    leading.append(True)
+    eventually(lambda: follower.health().next_poll is not None)
+    assert value(follower) == value(leader)
+    assert vendor.asked == []
+    assert follower.health().next_poll > time.time() + 20
+    assert follower.health().budget_used_ratio >= 1
+    eventually(lambda: {file: file.stat().st_mtime_ns for file in tmp_path.iterdir()} != written)
+
+
+def test_a_follower_that_ends_stores_nothing(started, tmp_path):
+    """What it knows is older than what the leader stores."""
+    leader = started(storage=Storage(tmp_path, every=1000.0))
+    eventually(lambda: value(leader))
+    leader.stop(30)
+    written = {file: file.stat().st_mtime_ns for file in tmp_path.iterdir()}
+    follower = started(storage=Storage(tmp_path, every=0.05), leads=lambda: False)
+    eventually(lambda: value(follower))
+    follower.stop(30)
+    assert {file: file.stat().st_mtime_ns for file in tmp_path.iterdir()} == written
 
 
 def test_no_secret_is_in_a_repr():

@@ -130,6 +130,29 @@ def test_a_broken_file_is_set_aside_with_one_warning(tmp_path, caplog, broken):
     assert storage.load(settings(), KINDS) == PARTS
 
 
+def test_a_file_that_is_left_aside_again_and_again_is_told_once(tmp_path, caplog):
+    """One that follows looks every second; once it was used, it is told anew."""
+    storage = Storage(tmp_path)
+    for _ in range(2):
+        storage.save(settings(), PARTS)
+        assert storage.load(settings(), KINDS) == PARTS
+        only_file(tmp_path).write_bytes(b"{")
+        assert [storage.load(settings(), KINDS) for _ in range(3)] == [{}] * 3
+    assert len(caplog.records) == 2
+
+
+def test_each_write_has_a_stamp_of_its_own(tmp_path):
+    """Nothing that was stored is missed, and nothing is read twice."""
+    storage = Storage(tmp_path)
+    stamps = [storage.stamp(settings())]
+    for _ in range(3):
+        storage.save(settings(), PARTS)
+        assert storage.stamp(settings()) == storage.stamp(settings())
+        stamps.append(storage.stamp(settings()))
+    assert stamps[0] is None
+    assert len(set(stamps)) == 4
+
+
 def test_another_format_is_not_used(tmp_path, caplog):
     """A newer program's file is left aside without a warning: it is not broken."""
     storage = Storage(tmp_path)

@@ -66,7 +66,7 @@ class Collector:
         if ask.endpoint == LISTING:
             number = int(dict(ask.params).get(self._settings.page_parameter, "1"))
             page = read_monitors(answer.body)
-            return with_page(knowledge, number, answer.at, page, self._settings.max_pages)
+            return with_page(knowledge, number, answer.at, page, self._settings.max_pages, self._settings.owns)
         return self._learn_monitor(knowledge, ask, answer)
 
     def _learn_monitor(self, knowledge: Known, ask: Get, answer: Answer) -> Known:

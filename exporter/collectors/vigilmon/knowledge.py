@@ -41,14 +41,15 @@ Found = TypeVar("Found", Uptime, Incidents)
 class Listing:
     """A round of the listing on its way. `at`: when its first page was asked for; `told_at`: its last one so far.
 
-    `firsts` are the ids that its pages began with, `rows` how many monitors the first one held, `urgent` how many
-    monitors went down and had their incidents asked before the next page.
+    `firsts` are the ids that its pages began with, `rows` how many monitors the first one held, `told` how many all of
+    them, `urgent` how many monitors went down and had their incidents asked before the next page.
     """
 
     at: float
     told_at: float
     firsts: tuple[str, ...] = ()
     rows: int = 0
+    told: int = 0
     urgent: int = 0
 
 

@@ -3,9 +3,11 @@
 A row takes effect as soon as it is read. That a monitor is gone takes more: rows shift between pages while a round is
 read, so one that a round of several pages ended without is asked for itself, and forgotten when the vendor says that
 there is none, or when the next round ends without it too.
+
+Of several exporters each reads all pages, for only they tell which monitors there are, and keeps the monitors it owns.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from itertools import takewhile
 
@@ -18,15 +20,17 @@ URGENT_PER_ROUND = 4
 _PER_PAGE = 20
 
 
-def with_page(known: Known, number: int, at: float, page: Page, most: int) -> Known:
+def with_page(  # noqa: PLR0913, PLR0917  what a page changes depends on all of it
+    known: Known, number: int, at: float, page: Page, most: int, owns: Callable[[str], bool] = lambda _: True
+) -> Known:
     """Return the knowledge after page `number` (from 1) of the listing, of at most `most` pages."""
     listing = Listing(at, at) if number == 1 else known.listing
     if listing is None or number != len(listing.firsts) + 1:
         return known
     alone = number == 1
     if not page.monitors or page.monitors[0].id in listing.firsts:
-        return _whole(known, listing, alone=alone, truncated=bool(page.monitors) and _short(known, listing, page))
-    known, listing = _read(known, listing, max(at, listing.told_at), page)
+        return _whole(known, listing, alone=alone, truncated=bool(page.monitors) and _short(listing, page))
+    known, listing = _read(known, listing, max(at, listing.told_at), page, owns)
     expected = _expected(listing, page)
     if expected is not None and number >= expected:
         return _whole(known, listing, alone=alone, truncated=False)
@@ -53,9 +57,9 @@ def without(known: Known, identities: Iterable[str]) -> Known:
     )
 
 
-def _read(known: Known, listing: Listing, at: float, page: Page) -> tuple[Known, Listing]:
-    """Return the knowledge with the rows of `page` in effect, and the round with it."""
-    rows = {one.id: one for one in page.monitors}
+def _read(known: Known, listing: Listing, at: float, page: Page, owns: Callable[[str], bool]) -> tuple[Known, Listing]:
+    """Return the knowledge with the rows of `page` that are ours in effect, and the round with it."""
+    rows = {one.id: one for one in page.monitors if owns(one.id)}
     fallen = [one.id for one in rows.values() if one.up is False and _was(known, one) is not False]
     moved = [one.id for one in rows.values() if _moved(known.monitors.get(one.id), one)]
     hurried = fallen[: min(URGENT_PER_PAGE, URGENT_PER_ROUND - listing.urgent)]
@@ -64,6 +68,7 @@ def _read(known: Known, listing: Listing, at: float, page: Page) -> tuple[Known,
         at,
         firsts=(*listing.firsts, page.monitors[0].id),
         rows=listing.rows or len(page.monitors),
+        told=listing.told + len(page.monitors),
         urgent=listing.urgent + len(hurried),
     )
     seen = {**less(_seen(known), rows), **dict.fromkeys(rows, at)}
@@ -135,9 +140,9 @@ def _moved(before: Monitor | None, after: Monitor) -> bool:
     return before is not None and (before.status, before.active) != (after.status, after.active)
 
 
-def _short(known: Known, listing: Listing, page: Page) -> bool:
+def _short(listing: Listing, page: Page) -> bool:
     """Tell whether the round has read fewer monitors than the vendor says that there are."""
-    return page.total is not None and sum(at >= listing.at for at in known.seen.values()) < page.total
+    return page.total is not None and listing.told < page.total
 
 
 def _expected(listing: Listing, page: Page) -> int | None:

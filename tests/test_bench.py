@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.bench import figures, freshness
+from tests.bench import figures, fleet, freshness
 from tests.bench.account import SERIES, families, settings
 from tests.bench.figures import Promise, Table
 from tests.bench.soak import grown
@@ -23,7 +23,7 @@ def test_a_quick_run_measures_every_part_and_writes_what_it_found(tmp_path):
         stdout=subprocess.DEVNULL,
     )  # fmt: skip
     tables = {table["name"] for table in json.loads((tmp_path / "RESULTS.json").read_text())["tables"]}
-    assert tables == {"scrapes", "memory", "rendering", "held", "polls", "webhooks", "waits", "freshness"}
+    assert tables == {"scrapes", "memory", "rendering", "held", "polls", "webhooks", "waits", "freshness", "fleet"}
     assert {plot.stem for plot in (tmp_path / "plots").glob("*.svg")} == tables
     assert all(f"plots/{table}.svg" in (tmp_path / "RESULTS.md").read_text() for table in tables)
 
@@ -33,12 +33,18 @@ def test_an_account_has_as_many_series_as_it_is_said_to_have():
     assert sum(len(family.samples) for family in families(50, 1e9)) == 50 * SERIES
 
 
-def test_with_a_larger_share_each_status_is_asked_as_often_as_the_budget_allows():
-    """500 monitors, 55 requests a minute: a round of 25 pages in at most 25/55 min and 5 s, still no 429."""
-    chosen = settings(rate=55.0, poll_interval="30s", status_share=0.9)
-    found = freshness.hour(chosen, 500, 0.25)
-    assert found.asked_every <= 25 * 60 / 55 + 5
-    assert found.refused == 0
+def test_an_hour_is_watched_as_a_scrape_would_see_it():
+    """The oldest status is older than the pause between two askings, and younger than two of them."""
+    found = freshness.hour(settings(rate=55.0), 100, 0.2, outages=True)
+    assert 30 < found.oldest_status <= 30 + 5
+    assert (found.refused, found.until_incidents) == (0, 1)
+
+
+@pytest.mark.parametrize(("rate", "refused"), [(25.0, False), (40.0, True)])
+def test_programs_that_share_a_token_are_counted_together(rate, refused):
+    """Each within its part, none is refused; each with most of it, some are."""
+    found = fleet.simulated(fleet.Fleet(1, 500, 3, rate=rate, programs=2))
+    assert (found["answered 429"] > 0) == refused
 
 
 @pytest.mark.parametrize(

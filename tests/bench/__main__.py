@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from tests.bench import figures, freshness, machine, polls, scrapes, webhooks
+from tests.bench import figures, fleet, freshness, machine, polls, scrapes, webhooks
 from tests.bench.client import Clients
 from tests.bench.figures import Table
 
@@ -44,7 +44,7 @@ def _parts(clients: Clients, *, quick: bool) -> dict[str, Callable[[], list[Tabl
         "held": lambda: [polls.held(large, 2 * seconds)],
         "polls": lambda: [polls.cost(500, 4 * seconds)],
         "webhooks": lambda: webhooks.tables(clients, seconds),
-        "freshness": lambda: freshness.tables(quick=quick),
+        "freshness": lambda: [freshness.table(quick=quick), fleet.table(quick=quick)],
     }
 
 

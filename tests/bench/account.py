@@ -3,6 +3,8 @@
 import json
 import time
 from collections.abc import Iterable
+from datetime import UTC, datetime
+from functools import cache
 from pathlib import Path
 from random import Random
 
@@ -81,6 +83,24 @@ class Account:
         numbers = range((page - 1) * PAGE + 1, min(page * PAGE, self.count) + 1)
         meta = {"current_page": page, "last_page": pages, "per_page": PAGE, "total": self.count}
         return {"data": [self._monitor(number) for number in numbers], "meta": meta}
+
+
+class Checked(Account):
+    """An account whose monitors were all checked just now: the status shown says itself how old it is."""
+
+    now = 0.0
+
+    def __call__(self, ask: Ask, now: float) -> Answer | Certificate:
+        self.now = now
+        return super().__call__(ask, now)
+
+    def _monitor(self, number: int) -> dict[str, object]:
+        checked = datetime.fromtimestamp(self.now, UTC).isoformat()
+        status = "down" if number in self.down else "up"
+        return {**_remembered(number), "current_status": status, "last_checked_at": checked}
+
+
+_remembered = cache(monitor)
 
 
 def knowledge(count: int, now: float) -> Known:

@@ -48,15 +48,20 @@ def simulate(  # noqa: PLR0913  what is simulated is named once
         Target(knowledge=collector.start(), budget=Budget.start(settings.requests_per_minute, START)), START
     )
     while run.now < begun + seconds:
-        turn = decide(collector, run.target, run.now)
-        if turn.probe:
-            _carry_out(collector, run, vendor, turn.probe, 0.0)
-        elif turn.get:
-            _carry_out(collector, run, vendor, turn.get, latency)
-        else:
-            run.now += max(turn.wait, 0.001)
+        step(collector, run, vendor, latency)
         observe(run.target, run.now)
     return run
+
+
+def step(collector: Collector[Any], run: Run, vendor: Vendor, latency: float) -> None:
+    """Do what is to be done now: a probe, a request that takes `latency` seconds, or wait."""
+    turn = decide(collector, run.target, run.now)
+    if turn.probe:
+        _carry_out(collector, run, vendor, turn.probe, 0.0)
+    elif turn.get:
+        _carry_out(collector, run, vendor, turn.get, latency)
+    else:
+        run.now += max(turn.wait, 0.001)
 
 
 def _carry_out(collector: Collector[Any], run: Run, vendor: Vendor, ask: Get | Probe, latency: float) -> None:

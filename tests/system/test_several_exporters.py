@@ -1,0 +1,108 @@
+"""Several exporters on the same accounts: shards that divide them, a pair of which one asks."""
+
+from collections.abc import Callable, Iterator
+
+import pytest
+import yaml
+
+from tests.sandbox.server import Sandbox
+from tests.system.running import Program, free_port, python, until
+
+pytestmark = pytest.mark.system
+
+MONITORS = 45
+Series = dict[str, float]
+
+
+@pytest.fixture
+def sandbox() -> Iterator[Sandbox]:
+    with Sandbox() as made:
+        made.world.populate(monitors=MONITORS)
+        yield made
+
+
+@pytest.fixture
+def exporter(sandbox, started, tmp_path) -> Callable[..., Program]:
+    """Start an exporter with these flags; all have the same exporter.yml, and Vigilmon its own limit."""
+    file = tmp_path / "exporter.yml"
+    vigilmon = {
+        "collector": "vigilmon",
+        "account": "prod",
+        "base_url": sandbox.base_url("vigilmon"),
+        "token": sandbox.settings.vigilmon.token,
+        "requests_per_minute": 55,
+        "certificates": False,
+    }
+    packetvis = {"collector": "packetvis", "account": "noc", "url": sandbox.base_url("packetvis")}
+    file.write_text(yaml.safe_dump({"targets": [vigilmon, packetvis]}))
+
+    def start(name: str, *flags: str) -> Program:
+        address = f"127.0.0.1:{free_port()}"
+        command = python("exporter", f"--config.file={file}", f"--web.listen-address={address}", *flags)
+        return started(Program(name, command, tmp_path / f"{name}.log", f"http://{address}"))
+
+    return start
+
+
+def series(program: Program, prefix: str) -> Series:
+    """Return the series of the page that begin so."""
+    lines = [line.rpartition(" ") for line in program.get("/metrics").text.splitlines() if line.startswith(prefix)]
+    return {name: float(value) for name, _, value in lines}
+
+
+def asked(sandbox: Sandbox, vendor: str = "vigilmon") -> dict:
+    return sandbox.traffic.described()[vendor]
+
+
+def spent(program: Program) -> float:
+    """Return how many requests the exporter says that it has sent to Vigilmon."""
+    return sum(series(program, 'vendorwatch_api_requests_total{collector="vigilmon"').values())
+
+
+def test_three_shards_divide_what_one_exporter_would_poll(exporter, sandbox, tmp_path):
+    """Each monitor is on one page, PacketVis on one page, and the token's limit holds for all of them together."""
+    flags = [(f"--shard={number}/3", f"--storage.path={tmp_path / 'state'}") for number in (1, 2, 3)]
+    shards = [exporter(f"shard{number}", *flags[number - 1]) for number in (1, 2, 3)]
+    pages = [series(shard, "vigilmon_monitor_active{") for shard in shards]
+    assert all(pages)
+    assert sum(map(len, pages)) == len(set().union(*pages)) == MONITORS
+    assert sorted(len(series(shard, "packetvis_warning{")) for shard in shards) == [0, 0, 1]
+    for number, shard in enumerate(shards, 1):
+        assert f'vendorwatch_shard_info{{shard="{number}",shards="3"}} 1.0' in shard.get("/metrics").text
+        assert f"shard {number} of 3" in shard.get("/").text
+    until("details are asked", lambda: asked(sandbox)["paths"].get("/api/v1/monitors/{id}", 0) >= 3)
+    seen = asked(sandbox)
+    assert (seen["rate_limited"], seen["peak_per_minute"] <= 55) == (0, True)
+
+
+@pytest.mark.parametrize("end", [Program.kill, Program.stop])
+def test_a_pair_asks_once_and_goes_on_when_the_leader_ends(exporter, sandbox, tmp_path, end):
+    """The follower costs the vendor nothing and serves the same; then it asks, within what the leader left."""
+    flags = (f"--storage.path={tmp_path / 'state'}", "--storage.share")
+    leader, follower = exporter("leader", *flags), exporter("follower", *flags)
+    assert (series(leader, "vendorwatch_leader"), series(follower, "vendorwatch_leader")) == (
+        {"vendorwatch_leader": 1.0},
+        {"vendorwatch_leader": 0.0},
+    )
+    until("uptimes are told", lambda: series(leader, "vigilmon_monitor_uptime"))
+    for prefix in ("vigilmon_monitor_", "packetvis_", "vendorwatch_poll_success"):
+        until(
+            "both tell the same", lambda prefix=prefix: series(leader, prefix).keys() == series(follower, prefix).keys()
+        )
+    until("all requests are the leader's", lambda: spent(leader) == asked(sandbox)["count"])
+    assert spent(follower) == 0
+    known, before = series(follower, "vigilmon_monitor_active{").keys(), asked(sandbox)["count"]
+    end(leader)
+
+    def leads() -> bool:
+        assert series(follower, "vigilmon_monitor_active{").keys() == known
+        return series(follower, "vendorwatch_leader") == {"vendorwatch_leader": 1.0}
+
+    until("the follower leads", leads, 30)
+    until("the follower asks", lambda: leads() and asked(sandbox)["count"] > before + 2)
+    assert spent(follower) >= 2
+    seen = asked(sandbox)
+    assert (seen["rate_limited"], seen["peak_per_minute"] <= 60) == (0, True)
+    again = exporter("again", *flags)
+    assert series(again, "vendorwatch_leader") == {"vendorwatch_leader": 0.0}
+    assert series(again, "vigilmon_monitor_active{").keys() == known

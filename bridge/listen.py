@@ -10,6 +10,7 @@ import ssl
 import threading
 import time
 from collections.abc import Callable, Sequence
+from queue import Queue
 from socket import SHUT_RDWR, socket
 from weakref import WeakSet
 from wsgiref.types import WSGIApplication
@@ -18,6 +19,7 @@ from cheroot.connections import ConnectionManager
 from cheroot.errors import FatalSSLAlert
 from cheroot.server import HTTPConnection
 from cheroot.ssl import Adapter
+from cheroot.workers.threadpool import ThreadPool
 from cheroot.wsgi import Server
 
 from bridge.access import Access, Gate
@@ -28,6 +30,8 @@ Address = tuple[str, int]
 
 THREADS = 64
 """Requests answered at once: a client that reads slowly occupies one."""
+AT_FIRST = 2
+"""Threads before there is a need for more."""
 IDLE = 90
 """Seconds for which an idle connection is kept: longer than most scrape intervals."""
 ARRIVAL = 10
@@ -107,6 +111,39 @@ class _Connection(HTTPConnection):
         return arrival
 
 
+class _Threads(ThreadPool):
+    """Has few threads until more are busy at once: each one that has answered keeps some memory."""
+
+    _queue: Queue[object]
+    _threads: list[threading.Thread]
+    _spawn_worker: Callable[[], threading.Thread]
+
+    def __init__(self, server: "_Server") -> None:
+        super().__init__(server, min=AT_FIRST, max=THREADS)
+        self._counting = threading.Lock()
+        self._free = 0
+        self.get = self._taken
+
+    def put(self, obj: object) -> None:
+        """Queue a connection, for a thread that is free or a new one."""
+        with self._counting:
+            self._free -= 1
+            if self._free < 0 and AT_FIRST <= len(self._threads) < self.max:
+                self._threads.append(self._spawn_worker())
+        super().put(obj)
+
+    def stop(self, timeout: int = 5) -> None:
+        """End all threads, and let none begin."""
+        with self._counting:
+            self.max = 0
+        super().stop(timeout)
+
+    def _taken(self) -> object:
+        with self._counting:
+            self._free += 1
+        return self._queue.get()
+
+
 class _Server(Server):
     """One address. Speaks to the log, never to standard error."""
 
@@ -116,15 +153,8 @@ class _Server(Server):
     _connections: ConnectionManager
 
     def __init__(self, address: Address, application: WSGIApplication, access: Access, body_limit: int) -> None:
-        super().__init__(
-            address,
-            application,
-            numthreads=THREADS,
-            max=THREADS,
-            request_queue_size=128,
-            timeout=IDLE,
-            server_name="vendorwatch",
-        )
+        super().__init__(address, application, request_queue_size=128, timeout=IDLE, server_name="vendorwatch")
+        self.requests = _Threads(self)
         self.gateway = Gateway
         self.heads = Heads()
         self.open: WeakSet[_Connection] = WeakSet()

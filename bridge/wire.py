@@ -57,6 +57,7 @@ class Reader:
     """Keeps what a client sends until a request is whole, which is then read as a file. Never waits."""
 
     bytes_read = 0
+    closed = False
     read: Callable[..., bytes]
     readline: Callable[..., bytes]
 
@@ -98,6 +99,7 @@ class Reader:
 
     def close(self) -> None:
         """Let go of all bytes."""
+        self.closed = True
         self._came.clear()
 
     def _whole(self) -> bool:

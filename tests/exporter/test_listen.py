@@ -7,12 +7,13 @@ import socket
 import ssl
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 import trustme
 
 from exporter.access import Access
-from exporter.listen import Listener
+from exporter.listen import AT_FIRST, Listener
 
 LARGE = [bytes(128 * 1024)] * 64
 
@@ -28,7 +29,7 @@ def listen():
     """Start listeners, and stop them in the end."""
     started = []
 
-    def start(access=None, addresses=(("127.0.0.1", 0),), **more):
+    def start(access=None, addresses=(("127.0.0.1", 0),), application=application, **more):
         listener = Listener(application, list(addresses), access or Access(None), **more)
         listener.start()
         started.append(listener)
@@ -161,6 +162,25 @@ def test_a_body_over_the_limit_is_refused(listen):
     address = listen(body_limit=1000).addresses[0]
     assert get(address, "/echo", method="POST", body=b"x" * 1000) == (200, b"x" * 1000)
     assert get(address, "/echo", method="POST", body=b"x" * 1001)[0] == 413
+
+
+def test_there_are_as_many_threads_as_were_busy_at_once(listen, monkeypatch):
+    """Few at first; more for as long as requests last; at most the limit, and then requests wait for their turn."""
+    monkeypatch.setattr("exporter.listen.THREADS", 20)
+    together = threading.Barrier(20)
+
+    def meeting(_environ, start_response):
+        together.wait(60)
+        start_response("200 OK", [("Content-Length", "3")])
+        return [b"met"]
+
+    before = threading.active_count()
+    address = listen(application=meeting).addresses[0]
+    few = threading.active_count() - before
+    with ThreadPoolExecutor(60) as clients:
+        assert list(clients.map(get, [address] * 60)) == [(200, b"met")] * 60
+    assert few < 5
+    assert threading.active_count() - before == few + 20 - AT_FIRST
 
 
 def test_mute_clients_hold_nobody_up(listen):

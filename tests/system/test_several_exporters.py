@@ -23,7 +23,7 @@ def sandbox() -> Iterator[Sandbox]:
 
 @pytest.fixture
 def exporter(sandbox, started, tmp_path) -> Callable[..., Program]:
-    """Start an exporter with these flags; all have the same exporter.yml, and Vigilmon its own limit."""
+    """Start an exporter with these flags; all have the same exporter.yml, and Vigilmon its limit."""
     file = tmp_path / "exporter.yml"
     vigilmon = {
         "collector": "vigilmon",

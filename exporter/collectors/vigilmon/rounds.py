@@ -30,7 +30,7 @@ def with_page(  # noqa: PLR0913, PLR0917  what a page changes depends on all of 
     alone = number == 1
     if not page.monitors or page.monitors[0].id in listing.firsts:
         return _whole(known, listing, alone=alone, truncated=bool(page.monitors) and _short(listing, page))
-    known, listing = _read(known, listing, max(at, listing.told_at), page, owns)
+    known, listing = _read(known, listing, at, page, owns)
     expected = _expected(listing, page)
     if expected is not None and number >= expected:
         return _whole(known, listing, alone=alone, truncated=False)
@@ -121,9 +121,7 @@ def _whole(known: Known, listing: Listing, *, alone: bool, truncated: bool) -> K
 
 def _seen(known: Known) -> Mapping[str, float]:
     """Return when each status was told, the oldest first; of knowledge that does not say, all of them at once."""
-    if len(known.seen) == len(known.monitors):
-        return known.seen
-    return {**dict.fromkeys(known.monitors, known.as_of or 0.0), **known.seen}
+    return known.seen or dict.fromkeys(known.monitors, known.as_of or 0.0)
 
 
 def _oldest(known: Known, seen: Mapping[str, float]) -> float | None:

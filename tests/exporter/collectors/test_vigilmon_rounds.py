@@ -143,7 +143,7 @@ def test_an_answer_of_another_page_changes_nothing(number):
 
 
 def test_a_clock_set_back_in_a_round_costs_no_monitor():
-    """Pages of one round count as read one after the other."""
+    """A page that seems to be read before the first one of its round is of that round all the same."""
     known = listed()
     known = with_page(known, 1, 130.0, page(1, 2, total=6), MOST)
     known = with_page(known, 2, 110.0, page(3, 4, total=6), MOST)
@@ -176,6 +176,16 @@ def test_a_monitor_that_a_round_ended_without_is_asked_for_itself():
     assert (again.missing, again.as_of) == ({}, 160.0)
     without_it = read(there, 160.0, page(1, 2, total=5), page(4, 5, total=5), page(6, total=5))
     assert list(without_it.monitors) == list("12456")
+
+
+def test_only_an_answer_after_the_round_tells_of_a_missing_monitor():
+    """What was told while the round was read may be older than the monitor's end; being listed again is an answer."""
+    known = read(listed(), 130.0, page(1, 2, total=5), page(4, 5, total=5))
+    known = with_uptime(known, "3", 131.5, {})
+    known = with_page(known, 3, 132.0, page(6, total=5), MOST)
+    assert unasked(known) == [("3", 132.0)]
+    known = with_page(known, 1, 160.0, page(1, 3, total=5), MOST)
+    assert (unasked(known), known.as_of) == ([], 130.0)
 
 
 def test_what_is_forgotten_is_forgotten_everywhere():

@@ -9,10 +9,9 @@ import ctypes
 import logging
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from exporter.families import Family
 from exporter.health import Running, own_families, python_lines
 from exporter.poller import Poller
 from exporter.rendering import Body, Page, Rendered, compose, pack, render
@@ -184,7 +183,8 @@ class Exposition:
     def _render(self, slot: _Slot) -> None:
         began = time.monotonic()
         now = self._clock()
-        rendered = render(_consumed(slot.poller.families(now)), slot.poller.settings.account)
+        account = slot.poller.settings.account
+        rendered = slot.poller.stated(now, lambda families: render(families, account))
         with self._wake:
             slot.rendered = rendered
             if slot in self._slots:
@@ -193,13 +193,6 @@ class Exposition:
         slot.rests_until = began + (1 + REST) * took
         if took > _LARGE:
             _give_back()
-
-
-def _consumed(families: Iterable[Family]) -> Iterator[Family]:
-    """Yield each family and let go of it: its samples are as large as its bytes."""
-    waiting = list(families)[::-1]
-    while waiting:
-        yield waiting.pop()
 
 
 def _give_back() -> None:

@@ -8,9 +8,9 @@ delays a request.
 import logging
 import random
 import threading
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 from exporter import certificate
 from exporter.collector import Answer, Certificate, Collector, Get, Probe
@@ -41,6 +41,7 @@ SHORTEST_REST: Final = 0.001
 AFTER_MISTAKE: Final = 5.0
 """Seconds until a collector that could not say what it wants is asked again."""
 
+T = TypeVar("T")
 _log = logging.getLogger(__name__)
 
 
@@ -109,21 +110,25 @@ class Poller:
         self._credentials = ""
         self._thread = threading.Thread(target=self._run, name=f"poll {self._name}", daemon=True)
 
-    def families(self, now: float) -> list[Family]:
-        """Return the metrics, cut to `series_limit`; none before the first round or past `max_age`."""
+    def stated(self, now: float, form: Callable[[Iterable[Family]], T]) -> T:
+        """Return what `form` makes of the metrics, one family at a time: all at once are larger than their page.
+
+        They are cut to `series_limit`; there are none before the first round or past `max_age`.
+        """
         expires = self.expires()
         if expires is None or now > expires:
-            return []
+            return form(())
+        limited = Limited(self.settings.series_limit)
         try:
-            found, cut = cut_to(self.settings.series_limit, self.collector.families(self._target.knowledge, now))
+            found = form(limited(self.collector.families(self._target.knowledge, now)))
         except Exception as error:  # noqa: BLE001  a collector's mistake must not end the serving
             self._stumbled("families", error)
-            found, cut = [], False
-        self._series = (sum(len(family.samples) for family in found), cut)
+            limited, found = Limited(0), form(())
+        self._series = (limited.series, limited.cut)
         return found
 
     def expires(self) -> float | None:
-        """Return the epoch second after which `families` is empty by age; None while nothing is known."""
+        """Return the epoch second after which `stated` tells nothing by age; None while nothing is known."""
         as_of = self._target.knowledge.as_of
         return None if as_of is None else as_of + self.settings.max_age
 
@@ -280,13 +285,16 @@ class Poller:
             _log.warning("%s: %s", self._name, said)
 
 
-def cut_to(most: int, families: Iterable[Family]) -> tuple[list[Family], bool]:
-    """Return the families with at most `most` samples, cut from the end, and whether anything was cut."""
-    kept: list[Family] = []
-    cut = False
-    for family in families:
-        samples = family.samples[:most]
-        cut = cut or len(samples) < len(family.samples)
-        most -= len(samples)
-        kept.append(Family(family.metric, samples))
-    return kept, cut
+class Limited:
+    """Lets at most `most` samples through, cut from the end; `series` were let through, `cut`: not all of them."""
+
+    def __init__(self, most: int) -> None:
+        self._most, self.series, self.cut = most, 0, False
+
+    def __call__(self, families: Iterable[Family]) -> Iterator[Family]:
+        """Yield every family with the samples that are left to it."""
+        for family in families:
+            samples = family.samples[: self._most - self.series]
+            self.series += len(samples)
+            self.cut = self.cut or len(samples) < len(family.samples)
+            yield Family(family.metric, samples)

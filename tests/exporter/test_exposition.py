@@ -53,9 +53,9 @@ class Told(Poller):
         self.until = None
         self.asked = 0
 
-    def families(self, now):
+    def stated(self, now, form):
         self.asked += 1
-        return self.told if self.until is None or now < self.until else []
+        return form(self.told if self.until is None or now < self.until else [])
 
     def expires(self):
         return self.until
@@ -166,7 +166,7 @@ def test_targets_come_and_go_without_disturbing_the_others(exposition):
 def test_a_collector_that_cannot_state_its_metrics_stops_no_other(exposition, caplog):
     """The mistake is logged, the rest is served."""
     broken, well = Told("broken"), Told("well")
-    broken.families = lambda _now: 1 / 0
+    broken.stated = lambda _now, _form: 1 / 0
     exposition.serve([broken, well])
     tell(exposition, well, Family(UP, [(("a",), 1.0)]))
     eventually(lambda: 'account="well",host="a"' in text(exposition))
@@ -178,12 +178,12 @@ def test_a_large_page_rests_between_two_renders(exposition):
     poller = Told()
     slow = threading.Event()
 
-    def families(_now):
+    def stated(_now, form):
         poller.asked += 1
         slow.wait(0.2)
-        return [Family(UP, [((str(poller.asked),), 1.0)])]
+        return form([Family(UP, [((str(poller.asked),), 1.0)])])
 
-    poller.families = families
+    poller.stated = stated
     exposition.serve([poller])
     began = time.monotonic()
     while poller.asked < 2:

@@ -10,7 +10,7 @@ from exporter.collector import Answer, Certificate, Get, Probe, Reason
 from exporter.errors import ConnectFailed, Malformed, TimedOut
 from exporter.families import Family, gauge
 from exporter.notation import Secret
-from exporter.poller import Poller, cut_to
+from exporter.poller import Limited, Poller
 from exporter.settings import ApiSettings
 from exporter.storage import Storage
 
@@ -70,6 +70,7 @@ class Collector:
     def families(self, knowledge, now):
         self.fail("families")
         yield Family(VALUE, [((name,), at) for name, at in knowledge.told.items()])
+        self.fail("the second family")
         yield Family(DAYS, [((name,), at) for name, at in knowledge.probed.items()])
 
     def fail(self, where):
@@ -157,14 +158,14 @@ def started():
 
 
 def value(poller):
-    return {labels[0]: number for family in poller.families(time.time()) for labels, number in family.samples}
+    return {labels[0]: number for family in poller.stated(time.time(), list) for labels, number in family.samples}
 
 
 def test_nothing_is_known_before_the_first_round():
     """No series, no age, no success; the landing page has something to show all the same."""
     poller = Poller(settings(), Collector(), Vendor(), lambda: 1000.0, lambda _poller: None)
     health = poller.health()
-    assert poller.families(1000.0) == []
+    assert poller.stated(1000.0, list) == []
     assert poller.expires() is None
     assert (health.success, health.last_success, health.first_poll_ended, health.series) == (None, None, False, 0)
     assert (health.collector, health.account, dict(health.requests)) == ("c", "a", {})
@@ -213,7 +214,7 @@ def test_a_failed_status_is_told(started, caplog, say, outcome):
     assert changes[0].last_error_at is not None
     eventually(lambda: "c a: /status:" in caplog.text)
     assert "s3cret" not in caplog.text + changes[0].last_error
-    assert poller.families(time.time()) == []
+    assert poller.stated(time.time(), list) == []
 
 
 def test_a_lasting_failure_is_logged_once_and_its_end_once(started, caplog, monkeypatch):
@@ -239,7 +240,7 @@ def test_a_hung_vendor_holds_its_own_thread_alone(started):
     vendor.script.append(hung)
     eventually(lambda: not vendor.script)
     assert poller.health().collector == "c"
-    eventually(lambda: poller.families(time.time()) == [])
+    eventually(lambda: poller.stated(time.time(), list) == [])
     assert poller.health().series == 0
     before = other.health().last_success
     eventually(lambda: other.health().last_success > before)
@@ -255,8 +256,8 @@ def test_withdrawal_is_exact():
     poller = Poller(settings(max_age=300.0), collector, Vendor(), lambda: 1000.0, lambda _poller: None)
     poller._target = replace(poller._target, knowledge=Known(as_of=1000.0, told={"x": 1.0}))
     assert poller.expires() == 1300.0
-    assert poller.families(1300.0) != []
-    assert poller.families(1300.1) == []
+    assert poller.stated(1300.0, list) != []
+    assert poller.stated(1300.1, list) == []
 
 
 def test_probes_run_beside_the_requests(started):
@@ -281,7 +282,7 @@ def test_probes_run_beside_the_requests(started):
     assert max(most) == 8
 
 
-@pytest.mark.parametrize("where", ["asks", "learn", "families"])
+@pytest.mark.parametrize("where", ["asks", "learn", "families", "the second family"])
 def test_a_collectors_mistake_does_not_end_the_polling(started, caplog, monkeypatch, where):
     """It is counted as malformed and logged with its place, without its message; then all goes on."""
     monkeypatch.setattr("exporter.poller.AFTER_MISTAKE", 0.01)
@@ -290,7 +291,8 @@ def test_a_collectors_mistake_does_not_end_the_polling(started, caplog, monkeypa
     poller = started(collector)
     eventually(lambda: value(poller))
     collector.broken = where
-    eventually(lambda: (poller.families(time.time()), "malformed" in {one for _, one in poller.health().requests})[1])
+    eventually(lambda: poller.stated(time.time(), list) == [] or "famil" not in where)
+    eventually(lambda: "malformed" in {outcome for _, outcome in poller.health().requests})
     collector.broken = ""
     eventually(lambda: value(poller) and poller.health().success)
     assert "unforeseen KeyError" in caplog.text
@@ -328,8 +330,9 @@ def test_a_monitor_that_is_not_ours_does_not_pause_the_target(started):
 def test_the_series_limit_cuts_from_the_end(most, left, cut):
     """The most important families stay; that something was cut is told."""
     families = [Family(VALUE, [(("a",), 1.0), (("b",), 2.0)]), Family(DAYS, [(("a",), 1.0)])]
-    kept, is_cut = cut_to(most, families)
-    assert ([len(family.samples) for family in kept], is_cut) == (left, cut)
+    limited = Limited(most)
+    assert [len(family.samples) for family in limited(families)] == left
+    assert (limited.series, limited.cut) == (sum(left), cut)
 
 
 def test_a_cut_page_says_so(started):
@@ -363,7 +366,7 @@ def test_the_state_survives_a_restart_with_its_age(started, tmp_path):
         settings(requests_per_minute=2.0), Collector(every=300.0), vendor, time.time, lambda _poller: None,
         Storage(tmp_path),
     )  # fmt: skip
-    assert again.families(time.time()) == first.families(time.time())
+    assert again.stated(time.time(), list) == first.stated(time.time(), list)
     assert again.expires() == first.expires()
     health = again.health()
     assert (health.success, health.first_poll_ended) == (True, True)
@@ -371,7 +374,7 @@ def test_the_state_survives_a_restart_with_its_age(started, tmp_path):
     later = Poller(
         settings(), Collector(), vendor, lambda: time.time() + 3600, lambda _poller: None, Storage(tmp_path)
     )  # fmt: skip
-    assert later.families(time.time() + 3600) == []
+    assert later.stated(time.time() + 3600, list) == []
     assert later.health().first_poll_ended is False
 
 

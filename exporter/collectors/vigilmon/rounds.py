@@ -100,7 +100,10 @@ def _with_found(known: Known, rows: Mapping[str, Monitor], at: float) -> Known:
 
 
 def _whole(known: Known, listing: Listing, *, alone: bool, truncated: bool) -> Known:
-    """Return the knowledge as a round ends. One of a page, read `alone`, cannot have missed a monitor."""
+    """Return the knowledge as a round ends. One of a page, read `alone`, cannot have missed a monitor.
+
+    Nothing is urgent any more: no page of this round would go before what changed.
+    """
     unlisted = [identity for identity, _ in takewhile(lambda told: told[1] < listing.at, _seen(known).items())]
     sure = alone or known.round_at is None
     known = without(known, unlisted if sure else (one for one in unlisted if one in known.missing))
@@ -111,6 +114,7 @@ def _whole(known: Known, listing: Listing, *, alone: bool, truncated: bool) -> K
         truncated=truncated,
         pages=max(1, len(listing.firsts)),
         listing=None,
+        urgent={},
         missing={one: listing.told_at for one in unlisted if one in known.monitors},
         troubled=tuple(one.id for one in known.monitors.values() if one.up is False or _open(known, one)),
         unprobed={where: at for where, at in known.unprobed.items() if where in places},

@@ -191,9 +191,16 @@ def test_only_an_answer_after_the_round_tells_of_a_missing_monitor():
 def test_what_is_forgotten_is_forgotten_everywhere():
     """Nothing is asked about it any more, nor about its certificate."""
     known = read(Known(), 100.0, page(monitor(1, "down", "a.example.com"), total=1))
-    assert (known.troubled, list(known.unprobed), list(known.urgent)) == (("1",), ["a.example.com:443"], ["1"])
+    assert (known.troubled, list(known.unprobed), list(known.changed)) == (("1",), ["a.example.com:443"], ["1"])
     known = read(known, 130.0, page(2, total=1))
-    assert (known.troubled, known.unprobed, known.urgent, known.changed) == ((), {}, {}, {})
+    assert (known.troubled, known.unprobed, known.changed) == ((), {}, {})
+
+
+def test_after_the_last_page_nothing_is_urgent():
+    """What went down on it is asked about next all the same, but is no part of a round: its duration would grow."""
+    known = read(listed(), 130.0, page(1, 2, total=6), page(3, 4, total=6), page(5, monitor(6, "down"), total=6))
+    ask = next_get(known, 133.0)
+    assert (ask.path, ask.reason) == ("/monitors/6/incidents", Reason.CHANGED)
 
 
 def test_monitors_down_are_hurried_for_a_few_at_a_time():

@@ -20,8 +20,9 @@ def told(path, folder):
     for test in content["tests"]:
         fired = [asked for asked in test.pop("promql_expr_test") if asked.get("exp_samples")]
         test["alert_rule_test"] = [
-            {"eval_time": asked["eval_time"], "alertname": re.search(r'alertname="(\w+)"', asked["expr"])[1]}
+            {"eval_time": asked["eval_time"], "alertname": named[1]}
             for asked in fired
+            if (named := re.search(r'alertname="(\w+)"', asked["expr"]))
         ]
     unexpecting = folder / path.name
     unexpecting.write_text(yaml.safe_dump(content))

@@ -71,7 +71,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run the exporter; return the exit status. Bad flags end the process with status 2."""
     parser = _parser()
     options = parser.parse_args(argv)
-    if options.share and options.storage is None:
+    if options.share and options.storage is None and not options.config_check:
         parser.error("argument --storage.share: needs --storage.path")
     read = _read(options)
     if read is None:

@@ -15,6 +15,7 @@ from exporter.collector import Get
 from exporter.collectors.vigilmon.collector import Collector
 from exporter.collectors.vigilmon.config import Settings
 from exporter.collectors.vigilmon.rotation import round_every
+from exporter.shard import Shard
 from exporter.target import Target
 from tests.bench.account import PAGE, settings
 from tests.bench.figures import Promise, Table
@@ -28,17 +29,22 @@ START_WITHIN = 1.0
 
 @dataclass(frozen=True, slots=True)
 class Fleet:
-    """Accounts of one size. `programs` share each token, and `rate` (requests a minute) is what each of them has."""
+    """Accounts of one size. `programs` share each token, and `rate` (requests a minute) is what each of them has.
+
+    With `shards` they divide the rate and the monitors (`--shard`), as they do themselves.
+    """
 
     accounts: int
     monitors: int
     minutes: float
     rate: float = 55.0
     programs: int = 1
+    shards: bool = False
 
-    def chosen(self) -> Settings:
-        """Return the settings of one account."""
-        return settings(rate=self.rate, max_age="1h", certificates=False)
+    def chosen(self, number: int = 1) -> Settings:
+        """Return the settings of one account, as program `number` polls it."""
+        whole = settings(rate=self.rate, max_age="1h", certificates=False)
+        return whole.split(Shard(number, self.programs)) if self.shards else whole
 
     def every(self) -> float:
         """Return the seconds after which each status is asked for again, by arithmetic."""
@@ -46,12 +52,14 @@ class Fleet:
 
 
 class Member:
-    """One account as one program polls it."""
+    """One account as one program, `number` from 1, polls it."""
 
-    def __init__(self, fleet: Fleet, vendor: Strict, begins: float) -> None:
-        self._collector = Collector(fleet.chosen())
+    def __init__(self, fleet: Fleet, number: int, vendor: Strict, begins: float) -> None:
+        chosen = fleet.chosen(number)
+        self._collector = Collector(chosen)
         self._vendor = vendor
-        self.run = Run(Target(knowledge=self._collector.start(), budget=Budget.start(fleet.rate, begins)), begins)
+        budget = Budget.start(chosen.requests_per_minute, begins)
+        self.run = Run(Target(knowledge=self._collector.start(), budget=budget), begins)
         self.watch = Watch(START + 2.2 * fleet.every())
 
     def step(self) -> float:
@@ -75,7 +83,13 @@ def simulated(fleet: Fleet) -> dict[str, float]:
     vendors = [Strict(fleet.monitors) for _ in range(fleet.accounts)]
     count = fleet.accounts * fleet.programs
     members = [
-        Member(fleet, vendors[place % fleet.accounts], START + START_WITHIN * place / count) for place in range(count)
+        Member(
+            fleet,
+            1 + place // fleet.accounts,
+            vendors[place % fleet.accounts],
+            START + START_WITHIN * place / count,
+        )
+        for place in range(count)
     ]
     began = members[0].watch.since
     together(members, began + 60 * fleet.minutes)
@@ -95,6 +109,8 @@ CASES: Mapping[str, Fleet] = {
     "20 accounts of 2,000": Fleet(20, 2_000, 2),
     "5 accounts of 10,000": Fleet(5, 10_000, 2),
     "2 programs on one token, 25 a minute each, 500 monitors": Fleet(1, 500, 10, rate=25.0, programs=2),
+    "3 shards of one token, 500 monitors": Fleet(1, 500, 20, programs=3, shards=True),
+    "3 shards of one token, 2,000 monitors": Fleet(1, 2_000, 20, programs=3, shards=True),
 }
 
 

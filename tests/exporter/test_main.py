@@ -166,7 +166,9 @@ def test_an_address_in_use_ends_with_status_1(config_file):
 
 
 def test_sharing_needs_something_to_share(config_file, capsys):
-    """Status 2, and one line that names both flags."""
+    """Status 2, and one line that names both flags; a check of the configuration stores nothing, and may do without."""
+    assert main([f"--config.file={config_file(target('edge'))}", "--config.check", "--storage.share"]) == 0
+    capsys.readouterr()
     with pytest.raises(SystemExit) as ended:
         main([f"--config.file={config_file(target('edge'))}", "--storage.share"])
     assert ended.value.code == 2

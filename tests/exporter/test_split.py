@@ -11,6 +11,7 @@ from exporter.collector import Answer, Certificate, Get, Probe
 from exporter.shard import ALONE, Shard
 from exporter.target import Target
 from tests.exporter.simulation import START, Run, simulate
+from tests.exporter.test_collectors import CASES, named, settings_of
 from tests.exporter.test_simulation import Limiter, fullest
 
 PAGE = 20
@@ -96,6 +97,15 @@ def test_together_they_tell_what_one_would(target):
     assert set(counted.values()) == {1}
     assert {name for page in pages for name in page} == series(alone).keys()
     assert {name: value for page in pages for name, value in page.items()} == pytest.approx(series(alone), abs=0.1)
+
+
+@pytest.mark.parametrize("case", CASES, ids=named)
+def test_every_vendor_is_whole_on_one_exporter_or_divided_among_them(case):
+    """Whatever vendor comes: nothing is left out, nothing is there twice, and one that is alone has it as it is."""
+    whole = settings_of(case.parent.parent.name, case)
+    held = [part for number in range(1, 4) if (part := whole.part(Shard(number, 3))) is not None]
+    assert held == [whole] or (len(held) > 1 and whole not in held)
+    assert whole.part(ALONE) == whole
 
 
 def test_an_hour_of_three_exporters_on_one_strict_token():

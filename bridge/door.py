@@ -10,9 +10,11 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, Final
 
+import msgspec
 from flask import Blueprint, Response, request
 from werkzeug.exceptions import ClientDisconnected, HTTPException
 
@@ -183,6 +185,8 @@ def _understood(threshold: Threshold, entrance: Entrance, content: bytes, now: f
 
 def parsed(content: bytes) -> Any:
     """Return the JSON that `content` holds. Raises Unreadable."""
+    with suppress(ValueError, RecursionError):  # what it does not take, such as a lone surrogate, json may
+        return msgspec.json.decode(content)
     try:
         return json.loads(content)
     except UnicodeDecodeError:
@@ -196,8 +200,9 @@ def parsed(content: bytes) -> Any:
 def _count(metrics: Metrics, settings: ReceiverSettings, translation: Translation, outcome: Outcome) -> None:
     receiver, source = settings.receiver, settings.source
     metrics.notifications.labels(receiver, source, "accepted").inc()
-    for alert in translation.alerts:
-        metrics.alerts.labels(receiver, source, "firing" if alert.firing else "resolved").inc()
+    firing = sum(alert.firing for alert in translation.alerts)
+    metrics.alerts.labels(receiver, source, "firing").inc(firing)
+    metrics.alerts.labels(receiver, source, "resolved").inc(len(translation.alerts) - firing)
     for word in EVENTS:
         metrics.events.labels(source, word).inc(getattr(outcome, word))
     metrics.events.labels(source, "skipped").inc(translation.ignored)

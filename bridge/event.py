@@ -4,7 +4,6 @@ Whatever the labels hold, the event is one that BigPanda takes: limits of its Al
 """
 
 import hashlib
-import json
 import re
 import unicodedata
 from collections import abc
@@ -12,6 +11,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 from functools import lru_cache
 from typing import Any
+
+import msgspec
 
 from bridge.alert import Alert, clean
 from bridge.settings import ReceiverSettings
@@ -44,7 +45,7 @@ _ROVING = ("generator_url", "alertmanager_url")
 """Links that differ between replicas of the sender: a change of them alone is no news."""
 _TOLD = frozenset({"description", "runbook_url", "dashboard_url"})
 """Annotations that have a member of their own."""
-_json = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), sort_keys=True).encode
+_json = msgspec.json.Encoder(order="sorted").encode
 _UNLABELLED = MEMBERS | {"service"}
 _REMEMBERED = 2000
 """Characters of names, up to which they are remembered."""
@@ -118,18 +119,18 @@ def draft(alert: Alert, status: Status, mapping: Mapping) -> Draft:
     """Return the event without its timestamp."""
     shown = _json(_members(alert, status, mapping))
     roving = tuple((name, alert.links[name]) for name in _ROVING if name in alert.links)
-    text = f"{shown[:-1]},{_roving(roving)}" if roving else shown
-    return Draft(status, text, hashlib.blake2b(shown.encode(), digest_size=16).hexdigest())
+    text = b"%s,%s" % (shown[:-1], _roving(roving)) if roving else shown
+    return Draft(status, text.decode(), hashlib.blake2b(shown, digest_size=16).hexdigest())
 
 
 def build(alert: Alert, status: Status, timestamp: int, mapping: Mapping) -> dict[str, Any]:
     """Return the whole event, as BigPanda reads it."""
-    event: dict[str, Any] = json.loads(draft(alert, status, mapping).freeze(timestamp))
+    event: dict[str, Any] = msgspec.json.decode(draft(alert, status, mapping).freeze(timestamp))
     return event
 
 
 @lru_cache(maxsize=256)
-def _roving(links: tuple[tuple[str, str], ...]) -> str:
+def _roving(links: tuple[tuple[str, str], ...]) -> bytes:
     return _json({name: _value(url) for name, url in links})[1:]
 
 
@@ -137,8 +138,7 @@ def _members(alert: Alert, status: Status, mapping: Mapping) -> dict[str, str]:
     """Return all that BigPanda shows."""
     primary = _primary(alert, mapping)
     names = _names(tuple(alert.labels), tuple(alert.annotations), labelled=bool(primary))
-    values = map(_value, (*alert.labels.values(), *alert.annotations.values()))
-    members = dict(zip(names, values, strict=True))
+    members = dict(zip(names, _values(alert), strict=True))
     members.pop("", None)
     members["incident_identifier"] = alert.key
     members["vendorwatch_key"] = alert.key[:LONGEST_VALUE]
@@ -151,6 +151,13 @@ def _members(alert: Alert, status: Status, mapping: Mapping) -> dict[str, str]:
         members |= {"secondary_property": "check", "check": _value(alert.name)}
     members |= {name: _value(url) for name, url in alert.links.items() if name not in _ROVING}
     return members
+
+
+def _values(alert: Alert) -> abc.Iterable[str]:
+    """Return each label's and each annotation's value, looking at all of them at once where that is enough."""
+    told = (*alert.labels.values(), *alert.annotations.values())
+    together = "".join(told)
+    return told if len(together) <= LONGEST_VALUE and together == clean(together) else map(_value, told)
 
 
 def _primary(alert: Alert, mapping: Mapping) -> str:

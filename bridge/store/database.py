@@ -1,26 +1,39 @@
 """The way into the database: engines, the settings that make a commit durable, and what its errors mean."""
 
-import sqlite3
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
-from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url, text
+import msgspec
+from sqlalchemy import (
+    URL,
+    ColumnElement,
+    Connection,
+    Dialect,
+    Engine,
+    Text,
+    any_,
+    bindparam,
+    create_engine,
+    func,
+    make_url,
+    select,
+    text,
+)
 from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.exc import ArgumentError, DatabaseError, DataError, IntegrityError, InterfaceError, ProgrammingError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
 from bridge.errors import ConfigError, Unavailable
-from bridge.store import schema
+from bridge.store import schema, sqlite_engine
+
+P = TypeVar("P")
 
 BUSY_TIMEOUT = 5.0
 """Seconds to wait for another writer."""
-_NETWORK = frozenset(
-    {"9p", "afs", "ceph", "cifs", "fuse.glusterfs", "fuse.s3fs", "fuse.sshfs", "glusterfs", "lustre", "ncpfs", "nfs",
-     "nfs4", "smb3", "smbfs", "vboxsf"}
-)  # fmt: skip
 _SQLITE_WORDS = (
     ("locked", "busy"),
     ("busy", "busy"),
@@ -40,13 +53,18 @@ class Database:
     def __init__(self, url: str) -> None:
         found = location(url)
         self.postgresql = found.get_backend_name() == "postgresql"
-        self._writer = _postgresql(found) if self.postgresql else _sqlite(found, writes=True)
-        self._reader = self._writer if self.postgresql else _sqlite(found, writes=False)
+        if self.postgresql:
+            self._writer = self._reader = _postgresql(found)
+        else:
+            self._writer = sqlite_engine.engine(found, writes=True, patience=BUSY_TIMEOUT)
+            self._reader = sqlite_engine.engine(found, writes=False, patience=BUSY_TIMEOUT)
         self._turn = threading.Lock()
-        self._upserts: dict[str, Any] = {}
+        self._prepared: dict[Any, Any] = {}
+        self._file: sqlite_engine.File | None = None
         try:
             with self.write() as connection:
                 schema.migrate(connection)
+            self._file = None if self.postgresql else sqlite_engine.File(Path(found.database or "").absolute())
         except BaseException:
             self.close()
             raise
@@ -59,12 +77,14 @@ class Database:
     @contextmanager
     def write(self) -> Iterator[Connection]:
         """Give one transaction that is durable once this ends. Unavailable when that cannot be now."""
-        with _meanings():
+        with self._meanings():
             if self.postgresql:
                 with self._writer.begin() as connection:
                     yield connection
             else:
                 with self._a_turn(), self._writer.begin() as connection:
+                    if self._file and not self._file.there():
+                        raise Unavailable("database: gone")
                     yield connection
 
     @contextmanager
@@ -80,8 +100,25 @@ class Database:
     @contextmanager
     def read(self) -> Iterator[Connection]:
         """Give one consistent view."""
-        with _meanings(), self._reader.begin() as connection:
+        with self._meanings(), self._reader.begin() as connection:
             yield connection
+
+    @contextmanager
+    def _meanings(self) -> Iterator[None]:
+        """Turn what the database says into `Unavailable`, but for what would be wrong again the next time."""
+        driver: Any = self._writer.dialect.dbapi
+        try:
+            yield
+        except (IntegrityError, DataError, ProgrammingError):
+            raise
+        except (driver.IntegrityError, driver.DataError, driver.ProgrammingError):
+            raise
+        except (DatabaseError, InterfaceError) as error:
+            raise Unavailable(f"database: {_word(error.orig)}") from error
+        except PoolTimeoutError as error:
+            raise Unavailable("database: busy") from error
+        except driver.Error as error:
+            raise Unavailable(f"database: {_word(error)}") from error
 
     def clock(self, connection: Connection, now: float) -> float:
         """Return the time by which leases run: the database's own where several machines share it."""
@@ -94,12 +131,27 @@ class Database:
         return postgresql.insert(table) if self.postgresql else sqlite.insert(table)
 
     def upsert(self, table: Any, *index: str) -> Any:
-        """Return an INSERT that replaces the row with the same `index`. Made once: that takes longer than to use it."""
-        if table.name not in self._upserts:
-            made = self.insert(table)
-            replaced = {column.name: made.excluded[column.name] for column in table.c if column.name not in index}
-            self._upserts[table.name] = made.on_conflict_do_update(index_elements=index, set_=replaced)
-        return self._upserts[table.name]
+        """Return an INSERT that replaces the row with the same `index`."""
+        made = self.insert(table)
+        replaced = {column.name: made.excluded[column.name] for column in table.c if column.name not in index}
+        return made.on_conflict_do_update(index_elements=index, set_=replaced)
+
+    def prepared(self, prepare: Callable[["Database", Dialect], P]) -> P:
+        """Return what `prepare` makes for this database, made when it is first asked for."""
+        if prepare not in self._prepared:
+            self._prepared[prepare] = prepare(self, self._writer.dialect)
+        made: P = self._prepared[prepare]
+        return made
+
+    def among(self, column: ColumnElement[str]) -> ColumnElement[bool]:
+        """Return the condition that a column is one of the bound `names`: one parameter, however many they are."""
+        if self.postgresql:
+            return column == any_(bindparam("names", type_=ARRAY(Text)))
+        return column.in_(select(func.json_each(bindparam("names")).table_valued("value").c.value))
+
+    def names(self, names: Sequence[str]) -> object:
+        """Return what to bind as the `names` of `among`."""
+        return list(names) if self.postgresql else msgspec.json.encode(names).decode()
 
 
 def location(url: str) -> URL:
@@ -115,74 +167,6 @@ def location(url: str) -> URL:
     if not found.database or found.database == ":memory:" or found.host:
         raise ConfigError(["database: name a file: sqlite:////var/lib/vendorwatch/bridge.db"])
     return found
-
-
-def filesystem(path: Path, mounts: str) -> str:
-    """Return the type of the file system that holds `path`, from the text of /proc/mounts; "" when unknown."""
-    found, depth = "", -1
-    for line in mounts.splitlines():
-        _device, mount, kind, *_ = [*line.split(" "), "", "", ""]
-        point = Path(mount.replace("\\040", " "))
-        if path.is_relative_to(point) and len(point.parts) >= depth:
-            found, depth = kind, len(point.parts)
-    return found
-
-
-def journal_mode(version: tuple[int, ...]) -> str:
-    """Return WAL only where the library does not lose a WAL that is reset while another connection writes.
-
-    Elsewhere a journal that stays: in DELETE mode a commit may be undone by a power cut, for the directory is not
-    flushed, and every commit makes a file anew.
-    """
-    mended = version >= (3, 51, 3) or (3, 50, 7) <= version < (3, 51) or (3, 44, 6) <= version < (3, 45)
-    return "WAL" if mended else "PERSIST"
-
-
-def _sqlite(url: URL, *, writes: bool) -> Engine:
-    path = Path(url.database or "").absolute()
-    if not path.parent.is_dir():
-        raise ConfigError([f"database: {path.parent} is not a directory"])
-    _refuse_network(path)
-    engine = create_engine(
-        url,
-        hide_parameters=True,
-        connect_args={"timeout": BUSY_TIMEOUT, "check_same_thread": False},
-        pool_size=1 if writes else 4,
-        max_overflow=0,
-    )
-
-    @event.listens_for(engine, "connect")
-    def _prepare(connection: sqlite3.Connection, _record: object) -> None:
-        connection.isolation_level = None
-        _set_pragmas(connection, writes=writes)
-
-    @event.listens_for(engine, "begin")
-    def _begin(connection: Connection) -> None:
-        connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
-
-    return engine
-
-
-def _refuse_network(path: Path) -> None:
-    try:
-        mounts = Path("/proc/self/mounts").read_text(encoding="utf-8", errors="replace")
-    except OSError:
-        return
-    if (kind := filesystem(path.resolve(), mounts)) in _NETWORK:
-        raise ConfigError([f"database: {path} is on a network file system ({kind}), where SQLite loses data"])
-
-
-def _set_pragmas(connection: sqlite3.Connection, *, writes: bool) -> None:
-    """Make a commit wait for the disk, and see that SQLite agreed."""
-    if not writes:
-        connection.execute("PRAGMA query_only=ON")
-        return
-    mode = journal_mode(sqlite3.sqlite_version_info)
-    (found,) = connection.execute(f"PRAGMA journal_mode={mode}").fetchone()
-    connection.execute("PRAGMA synchronous=FULL")
-    (level,) = connection.execute("PRAGMA synchronous").fetchone()
-    if (found.upper(), level) != (mode, 2):
-        raise sqlite3.OperationalError(f"unable to open with journal_mode={mode}, synchronous=FULL")
 
 
 def _postgresql(url: URL) -> Engine:
@@ -206,22 +190,7 @@ def _postgresql(url: URL) -> Engine:
     return engine
 
 
-@contextmanager
-def _meanings() -> Iterator[None]:
-    """Turn what the database says into `Unavailable`, but for what would be wrong again the next time."""
-    try:
-        yield
-    except (IntegrityError, DataError, ProgrammingError):
-        raise
-    except (DatabaseError, InterfaceError) as error:
-        raise Unavailable(f"database: {_word(error.orig)}") from error
-    except PoolTimeoutError as error:
-        raise Unavailable("database: busy") from error
-    except sqlite3.Error as error:
-        raise Unavailable(f"database: {_word(error)}") from error
-
-
 def _word(error: BaseException | None) -> str:
-    if isinstance(error, sqlite3.Error):
+    if isinstance(error, sqlite_engine.sqlite3.Error):
         return next((word for part, word in _SQLITE_WORDS if part in str(error)), "failed")
     return _POSTGRESQL_WORDS.get(getattr(error, "sqlstate", None) or "", "not reached")

@@ -4,41 +4,76 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import Any
 
-from sqlalchemy import Connection, bindparam, insert, select, update
+from sqlalchemy import Connection, Dialect, insert, literal_column, select, update
 
 from bridge.alert import Alert
 from bridge.event import NONE, Draft, Status, draft, status_of
 from bridge.ledger import Action, Decision, Known, Reason, decide, later, resend
 from bridge.notification import Notification, Outcome
 from bridge.store.database import Database
-from bridge.store.rows import BLANK, PRIORITY, known, quarantined, waiting_event, written
+from bridge.store.prepared import Query, Rows
+from bridge.store.rows import BLANK, PRIORITY, KeyRow, TailRow, known, quarantined, waiting_event, written
 from bridge.store.schema import events, heartbeats, keys, quarantine, senders, waiting
 
 __all__ = ["Intake", "Notification", "Outcome"]
 
-_KNOWN = [column for column in keys.c if column.name not in ("receiver", "source", "alert")]
-_NAMED = keys.c.key.in_(bindparam("names", expanding=True))
-_KNOWN_ROWS = select(*_KNOWN).where(_NAMED)
-"""Stated once: to state it takes as long as to run it."""
-_LOCKED_ROWS = _KNOWN_ROWS.order_by(keys.c.key.collate("C")).with_for_update()
-"""In the order of Python's `sorted`, by which the names are parted: every replica locks in one order."""
-_THERE = select(keys.c.key).where(_NAMED)
+_EVENT = [column.name for column in events.c if column is not events.c.id]
+_KNOWN = ("content", "timestamp", "told_at", "ended_at", "at")
 _AT_ONCE = 500
-"""Keys that one SELECT names."""
+"""Events that one UPDATE names."""
+
+
+class _Statements:
+    """What is asked and written for every batch, prepared for one database."""
+
+    def __init__(self, database: Database, dialect: Dialect) -> None:
+        named = database.among(keys.c.key)
+        known = select(*(keys.c[name] for name in KeyRow._fields)).where(named)
+        in_one_order = known.order_by(keys.c.key.collate("C")).with_for_update()  # every replica locks in this one
+        tails = (
+            select(*(events.c[name] for name in TailRow._fields))
+            .join(keys, (keys.c.key == events.c.key) & (keys.c.seq == events.c.seq))
+            .where(waiting, events.c.attempts == literal_column("0"), database.among(events.c.key))
+        )
+        self.there = Query(select(keys.c.key).where(named), str, dialect)
+        self.known = Query(in_one_order if database.postgresql else known, KeyRow, dialect)
+        self.tails = Query(tails, TailRow, dialect)
+        self.events = Rows(insert(events), _EVENT, dialect)
+        self.keys = Rows(database.upsert(keys, "key"), keys.c.keys(), dialect)
+        self.senders = Rows(database.insert(senders).on_conflict_do_nothing(), senders.c.keys(), dialect)
 
 
 class _Line:
     """One key while a batch is decided: what is known, and what is still to be written of it."""
 
-    __slots__ = ("known", "row", "seq", "starts_at", "tail", "touched_at")
+    __slots__ = ("_known", "row", "seq", "starts_at", "tail", "touched_at")
 
-    def __init__(self, row: Any, tail: dict[str, Any] | None) -> None:
-        self.known = known(row, tail)
+    def __init__(self, row: KeyRow | None, tail: dict[str, Any] | None) -> None:
+        self._known = known(row, tail)
         self.seq: int = row.seq if row else 0
         self.tail = tail
         self.row: dict[str, Any] | None = None
-        self.starts_at: float | None = row.starts_at if self.known else None
-        self.touched_at: float | None = row.updated_at if self.known else None
+        self.starts_at: float | None = row.starts_at if row and self._known else None
+        self.touched_at: float | None = row.updated_at if row and self._known else None
+
+    @property
+    def known(self) -> Known | None:
+        """What is known, as the next alert of this key in the batch finds it."""
+        if self._known is None and self.row:
+            told = {name: self.row[name] for name in _KNOWN}
+            self._known = Known(status=Status(self.row["status"]), **told, waiting=waiting_event(self.tail))
+        return self._known
+
+    def keep(self, row: dict[str, Any]) -> None:
+        """Let `row` be what is written, and known from now on."""
+        self.row, self._known = row, None
+        self.starts_at, self.touched_at = row["starts_at"], row["updated_at"]
+
+    def amend(self, times: dict[str, Any], alert: Alert, now: float) -> None:
+        """Let some of the times be known from now on."""
+        if known := self.known:
+            self._known = replace(known, **{name: time for name, time in times.items() if name != "starts_at"})
+        self.starts_at, self.touched_at = alert.starts_at, now
 
 
 class Intake:
@@ -48,6 +83,7 @@ class Intake:
         self._database = database
         self._connection = connection
         self._now = now
+        self._statements = database.prepared(_Statements)
         self._lines: dict[str, _Line] = {}
         self._new: list[dict[str, Any]] = []
         self._replaced: list[int] = []
@@ -67,14 +103,12 @@ class Intake:
         if self._database.postgresql:
             self._reserve(wanted)
         found = {row.key: row for row in self._known(wanted)}
-        tails = self._tails(sorted(found)) if found else {}
+        tails = self._tails(list(found)) if found else {}
         for key in wanted:
             self._lines[key] = _Line(found.get(key), tails.get(key))
 
-    def _known(self, wanted: Sequence[str]) -> Iterator[Any]:
-        rows = _LOCKED_ROWS if self._database.postgresql else _KNOWN_ROWS
-        for part in _parts(wanted):
-            yield from self._connection.execute(rows, {"names": part})
+    def _known(self, wanted: Sequence[str]) -> list[KeyRow]:
+        return self._statements.known.read(self._connection, names=self._database.names(wanted))
 
     def _reserve(self, wanted: Sequence[str]) -> None:
         """Insert keys that are not there yet empty, so that two replicas cannot both be the first.
@@ -82,23 +116,14 @@ class Intake:
         Before any row is locked, and in one order: a replica that inserts while it holds locks may wait for one that
         waits for it.
         """
-        there = {key for part in _parts(wanted) for key in self._connection.scalars(_THERE, {"names": part})}
+        there = set(self._statements.there.read(self._connection, names=self._database.names(wanted)))
         if rows := [BLANK | {"key": key} for key in wanted if key not in there]:
             self._connection.execute(self._database.insert(keys).on_conflict_do_nothing(), rows)
 
     def _tails(self, found: Sequence[str]) -> dict[str, dict[str, Any]]:
         """Return the newest event of each key where it waits and was never tried."""
-        columns = (events.c.id, events.c.key, events.c.kind, events.c.timestamp, events.c.not_before,
-                   events.c.replaces, events.c.queued_at)  # fmt: skip
-        return {
-            row.key: row._asdict()
-            for part in _parts(found)
-            for row in self._connection.execute(
-                select(*columns)
-                .join(keys, (keys.c.key == events.c.key) & (keys.c.seq == events.c.seq))
-                .where(waiting, events.c.attempts == 0, events.c.key.in_(part))
-            )
-        }
+        rows = self._statements.tails.read(self._connection, names=self._database.names(found))
+        return {row.key: row._asdict() for row in rows}
 
     def _decide(self, notification: Notification) -> Outcome:
         outcome = Outcome(quarantined=len(notification.set_aside))
@@ -147,9 +172,7 @@ class Intake:
         times: dict[str, Any] = dict(later(line.known, line.starts_at, alert))
         if not times:
             return
-        if line.known:
-            line.known = replace(line.known, **{name: time for name, time in times.items() if name != "starts_at"})
-        line.starts_at, line.touched_at = alert.starts_at, self._now
+        line.amend(times, alert, self._now)
         row = self._touched.setdefault(alert.key, {}) if line.row is None else line.row
         row |= times | {"updated_at": self._now}
 
@@ -164,21 +187,22 @@ class Intake:
         return tail
 
     def _event(self, line: _Line, alert: Alert, decision: Decision, made: Draft, app_key: str) -> dict[str, Any]:
+        """Return the row. Its words are plain strings: over an enumeration's the driver takes as long as over a row."""
         return {
             "key": alert.key,
             "seq": line.seq,
             "receiver": alert.receiver,
             "source": alert.source,
             "app_key": app_key,
-            "kind": decision.kind,
-            "status": decision.status,
+            "kind": decision.kind.value if decision.kind else "",
+            "status": decision.status.value,
             "priority": PRIORITY.get(decision.status, 2),
             "timestamp": decision.timestamp,
             "body": made.freeze(decision.timestamp),
             "content": made.content,
             "alert": written(alert),
             "state": "waiting",
-            "reason": decision.reason,
+            "reason": decision.reason.value,
             "attempts": 0,
             "accepted_at": self._now,
             "queued_at": self._now,
@@ -192,44 +216,36 @@ class Intake:
         """Let the key say what BigPanda will show once everything that waits was sent."""
         known = line.known
         follows = known is not None and (decision.kind is None or decision.heir)
-        line.known = after = Known(
-            status=made.status,
-            content=made.content,
-            timestamp=known.timestamp if known and decision.kind is None else decision.timestamp,
-            told_at=known.told_at if known and follows else self._now,
-            ended_at=_ended_at(known, alert, made.status, self._now),
-            at=known.at if known and alert.at is None else alert.at,
-            waiting=waiting_event(line.tail),
+        line.keep(
+            {
+                "key": alert.key,
+                "receiver": alert.receiver,
+                "source": alert.source,
+                "status": made.status.value,
+                "content": made.content,
+                "timestamp": known.timestamp if known and decision.kind is None else decision.timestamp,
+                "seq": line.seq,
+                "told_at": known.told_at if known and follows else self._now,
+                "starts_at": alert.starts_at,
+                "ended_at": _ended_at(known, alert, made.status, self._now),
+                "at": known.at if known and alert.at is None else alert.at,
+                "doubtful": decision.doubtful,
+                "alert": line.tail["alert"] if line.tail else written(alert),
+                "updated_at": self._now,
+            }
         )
-        line.starts_at, line.touched_at = alert.starts_at, self._now
-        line.row = {
-            "key": alert.key,
-            "receiver": alert.receiver,
-            "source": alert.source,
-            "status": after.status,
-            "content": after.content,
-            "timestamp": after.timestamp,
-            "seq": line.seq,
-            "told_at": after.told_at,
-            "starts_at": alert.starts_at,
-            "ended_at": after.ended_at,
-            "at": after.at,
-            "doubtful": decision.doubtful,
-            "alert": line.tail["alert"] if line.tail else written(alert),
-            "updated_at": self._now,
-        }
 
     def _write(self) -> None:
         for part in _parts(self._replaced):
             changes = {"state": "superseded", "closed_at": self._now}
             self._connection.execute(update(events).where(events.c.id.in_(part)).values(changes))
         if self._new:
-            self._connection.execute(insert(events), self._new)
+            self._statements.events.write(self._connection, self._new)
         for key, times in self._touched.items():
             self._connection.execute(update(keys).where(keys.c.key == key).values(times))
         rows = [line.row for line in self._lines.values() if line.row]
         if rows:
-            self._connection.execute(self._database.upsert(keys, "key"), rows)
+            self._statements.keys.write(self._connection, rows)
 
     def _set_aside(self, batch: Sequence[Notification]) -> None:
         rows = [
@@ -248,7 +264,7 @@ class Intake:
         names = sorted({(item.receiver, item.source, item.receiver_name) for item in batch if item.receiver_name})
         if names:
             rows = [{"receiver": receiver, "source": source, "name": name} for receiver, source, name in names]
-            self._connection.execute(self._database.insert(senders).on_conflict_do_nothing(), rows)
+            self._statements.senders.write(self._connection, rows)
 
 
 def _shown(known: Known | None) -> str:

@@ -2,8 +2,10 @@
 
 import json
 from collections.abc import Mapping
-from dataclasses import fields
-from typing import Any
+from dataclasses import asdict
+from typing import Any, NamedTuple
+
+import msgspec
 
 from bridge.alert import Alert, clean
 from bridge.event import Status
@@ -18,11 +20,37 @@ BLANK = {
     "starts_at": 0.0, "ended_at": None, "at": None, "doubtful": False, "alert": "", "updated_at": 0.0,
 }  # fmt: skip
 """A key of which nothing is known yet."""
-_json = json.JSONEncoder(separators=(",", ":")).encode
-_MEMBERS = tuple(member.name for member in fields(Alert))
+_json = msgspec.json.Encoder(enc_hook=dict).encode
 
 
-def known(row: Any, tail: Mapping[str, Any] | None) -> Known | None:
+class KeyRow(NamedTuple):
+    """What a decision takes from a row of `keys`."""
+
+    key: str
+    status: str
+    content: str
+    timestamp: int
+    seq: int
+    told_at: float
+    starts_at: float
+    ended_at: float | None
+    at: float | None
+    updated_at: float
+
+
+class TailRow(NamedTuple):
+    """What a decision takes from the newest event of a key while it waits and was never tried."""
+
+    id: int
+    key: str
+    kind: str
+    timestamp: int
+    not_before: float
+    replaces: str
+    queued_at: float
+
+
+def known(row: KeyRow | None, tail: Mapping[str, Any] | None) -> Known | None:
     """Return what a row of `keys` tells; one that was only reserved tells nothing."""
     if row is None or not row.status:
         return None
@@ -57,7 +85,10 @@ def quarantined(receiver: str, source: str, reason: str, body: str, now: float) 
 
 def written(alert: Alert) -> str:
     """Return an alert as JSON."""
-    return _json({name: getattr(alert, name) for name in _MEMBERS})
+    try:
+        return _json(alert).decode()
+    except UnicodeEncodeError:  # a lone surrogate, which only the standard library writes
+        return json.dumps(asdict(alert))
 
 
 def read(text: str) -> Alert:

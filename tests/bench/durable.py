@@ -1,13 +1,13 @@
 """The raw limit: a loop that does nothing but write the rows of a webhook durably, into the bridge's own tables."""
 
-import sqlite3
 import time
 from pathlib import Path
 
 import psycopg
-from sqlalchemy import create_engine
 
 from bridge.store import schema
+from bridge.store.sqlite_engine import sqlite3
+from tests.database import engine_of
 
 _AT = 1_800_000_000.0
 _TEXT = "x" * 200
@@ -27,7 +27,7 @@ _KEY = {
 def sqlite_alerts(folder: Path, alerts: int, seconds: float, journal: str) -> float:
     """Return alerts per second: one transaction of so many alerts after the other, each on the disk before the next."""
     path = folder / f"raw-{journal}-{alerts}.db"
-    engine = create_engine(f"sqlite:///{path}")
+    engine = engine_of(f"sqlite:///{path}")
     with engine.begin() as connection:
         schema.migrate(connection)
     engine.dispose()
@@ -50,7 +50,7 @@ def sqlite_alerts(folder: Path, alerts: int, seconds: float, journal: str) -> fl
 
 def postgresql_alerts(url: str, alerts: int, seconds: float) -> float:
     """Return the same of PostgreSQL, over one connection."""
-    engine = create_engine(url.replace("postgresql:", "postgresql+psycopg:"))
+    engine = engine_of(url)
     with engine.begin() as connection:
         schema.migrate(connection)
     engine.dispose()

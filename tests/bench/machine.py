@@ -2,11 +2,12 @@
 
 import os
 import platform
-import sqlite3
 import tempfile
 import time
 from pathlib import Path
 from statistics import median
+
+from bridge.store.sqlite_engine import sqlite3
 
 _TICKS = os.sysconf("SC_CLK_TCK")
 

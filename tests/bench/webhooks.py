@@ -10,7 +10,7 @@ from pathlib import Path
 import requests
 import yaml
 
-from bridge.store.database import journal_mode
+from bridge.store.sqlite_engine import journal_mode, sqlite3
 from tests.bench import cluster, durable
 from tests.bench.client import Clients, Heard, Load, post, quantile
 from tests.bench.figures import Promise, Table
@@ -82,7 +82,7 @@ def _measured(
 ) -> tuple[dict[str, float], dict[str, float]]:
     rates, waits = {}, {}
     folder, memory = folders
-    mode = journal_mode(_sqlite_version())
+    mode = journal_mode(sqlite3.sqlite_version_info)
     rates[_RAW] = durable.sqlite_alerts(folder, alerts, seconds / 2, mode)
     rates[_RAW_QUICK] = durable.sqlite_alerts(memory, alerts, seconds / 2, mode)
     if database:
@@ -95,12 +95,6 @@ def _measured(
         rates[name] = per_second(heard) * alerts
         waits[name] = 1000 * quantile([each for one in heard for each in one.times], 0.99)
     return rates, waits
-
-
-def _sqlite_version() -> tuple[int, ...]:
-    import sqlite3  # noqa: PLC0415  the version is all that is wanted of it
-
-    return sqlite3.sqlite_version_info
 
 
 def per_second(heard: Sequence[Heard]) -> float:

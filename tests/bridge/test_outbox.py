@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
 import pytest
-from sqlalchemy import create_engine, text
+from sqlalchemy import text
 
 from bridge.alert import Alert, SetAside
 from bridge.errors import ConfigError, Unavailable
@@ -15,6 +15,7 @@ from bridge.event import Mapping, mapping_of
 from bridge.outbox import Gate, Notification, Outbox
 from bridge.receivers.alertmanager import Settings
 from bridge.store.schema import VERSION
+from tests.database import engine_of
 
 T0 = 1_700_000_000.0
 MAPPING = mapping_of(Settings(receiver="alertmanager", source="prod"), "app")
@@ -351,7 +352,7 @@ def test_two_bridges_on_one_database_never_take_the_same_key(database_url, outbo
 
 def test_a_newer_schema_is_refused(database_url, outbox):
     """An older program would spoil it."""
-    engine = create_engine(database_url.replace("postgresql:", "postgresql+psycopg:"))
+    engine = engine_of(database_url)
     with engine.begin() as connection:
         connection.execute(text("UPDATE schema_version SET version = 99"))
     engine.dispose()
@@ -392,7 +393,7 @@ def test_nothing_is_taken_while_the_database_is_busy(tmp_path, monkeypatch):
     """Another writer that does not end: Unavailable, and as before once it has ended."""
     monkeypatch.setattr("bridge.store.database.BUSY_TIMEOUT", 0.1)
     outbox = Outbox.open(f"sqlite:///{tmp_path}/bridge.db")
-    engine = create_engine(f"sqlite:///{tmp_path}/bridge.db")
+    engine = engine_of(f"sqlite:///{tmp_path}/bridge.db")
     with engine.connect() as connection:
         connection.exec_driver_sql("BEGIN IMMEDIATE")
         with pytest.raises(Unavailable, match=r"^database: busy$"):

@@ -6,13 +6,13 @@ import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule, run_state_machine_as_test
-from sqlalchemy import create_engine
 
 from bridge.alert import Alert
 from bridge.event import mapping_of
 from bridge.outbox import Notification, Outbox
 from bridge.receivers.alertmanager import Settings
 from bridge.store import schema
+from tests.database import engine_of
 
 MAPPING = mapping_of(Settings(receiver="alertmanager", source="prod"), "app")
 KEYS = st.sampled_from(["prod:a", "prod:b", "prod:c"])
@@ -139,7 +139,7 @@ def fresh(database_url, tmp_path):
     def made():
         if database_url.startswith("sqlite"):
             return f"sqlite:///{tmp_path}/{next(number)}.db"
-        engine = create_engine(database_url.replace("postgresql:", "postgresql+psycopg:"))
+        engine = engine_of(database_url)
         schema.metadata.drop_all(engine)
         engine.dispose()
         return database_url

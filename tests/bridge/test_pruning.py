@@ -1,11 +1,12 @@
 """What is old is deleted, without standing in anybody's way; what still means something stays."""
 
 import pytest
-from sqlalchemy import create_engine, text
+from sqlalchemy import text
 
 from bridge.incident import Incident
 from bridge.outbox import Notification
 from tests.bridge.test_outbox import MAPPING, T0, accept, alert, deliver
+from tests.database import engine_of
 
 LATER = T0 + 30 * 86400
 
@@ -21,7 +22,7 @@ def share(outbox, number, now=T0, **more):
 @pytest.fixture
 def held(postgresql_url):
     """Give a connection that holds rows as another replica does."""
-    engine = create_engine(postgresql_url.replace("postgresql:", "postgresql+psycopg:"))
+    engine = engine_of(postgresql_url)
     with engine.connect() as connection:
         yield connection
     engine.dispose()

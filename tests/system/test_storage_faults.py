@@ -1,7 +1,6 @@
 """The disk is full, the database locked, read-only, gone or not ours: 503 until it is back, and nothing is lost."""
 
 import contextlib
-import sqlite3
 import subprocess
 import sys
 from collections.abc import Collection
@@ -11,6 +10,7 @@ from pathlib import Path
 import pytest
 import requests
 
+from bridge.store.sqlite_engine import sqlite3
 from tests.system.bridging import Load, Sender, Station, alert, post, tool, webhook
 from tests.system.private import alone, fill, filler, inside, needs_mounts, small_disk
 from tests.system.running import PATIENCE, ROOT, Program, python, until

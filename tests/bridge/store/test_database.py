@@ -1,6 +1,5 @@
 """The way into the database: where it may be, what makes it durable, what its errors mean."""
 
-import sqlite3
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -8,8 +7,9 @@ import pytest
 from sqlalchemy.exc import IntegrityError
 
 from bridge.errors import ConfigError, Unavailable
-from bridge.store.database import Database, filesystem, journal_mode, location
+from bridge.store.database import Database, location
 from bridge.store.schema import VERSION, touch
+from bridge.store.sqlite_engine import filesystem, journal_mode, sqlite3
 
 MOUNTS = """\
 /dev/vda / ext4 rw 0 0
@@ -101,7 +101,7 @@ def test_a_folder_that_is_not_there_is_told(tmp_path):
 
 def test_a_network_file_system_is_refused(tmp_path, monkeypatch):
     """SQLite's locks do not hold there."""
-    monkeypatch.setattr("bridge.store.database.filesystem", lambda *_: "nfs4")
+    monkeypatch.setattr("bridge.store.sqlite_engine.filesystem", lambda *_: "nfs4")
     with pytest.raises(ConfigError, match=r"is on a network file system \(nfs4\), where SQLite loses data"):
         Database(f"sqlite:///{tmp_path}/bridge.db")
 
@@ -206,3 +206,14 @@ def test_nobody_waits_for_ever_behind_a_writer_who_waits(tmp_path, monkeypatch):
 def _write(database):
     with database.write() as connection:
         touch(connection)
+
+
+def test_a_file_that_was_replaced_is_not_written_on(tmp_path):
+    """SQLite would write on to a file that no path leads to: what was answered 200 would be lost with the process."""
+    first, other = tmp_path / "bridge.db", tmp_path / "other.db"
+    database = Database(f"sqlite:///{first}")
+    Database(f"sqlite:///{other}").close()
+    other.replace(first)
+    with pytest.raises(Unavailable, match=r"^database: gone$"), database.write():
+        pytest.fail("it was written")
+    database.close()

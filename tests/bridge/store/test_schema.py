@@ -1,9 +1,10 @@
 """An older database becomes the newest."""
 
-from sqlalchemy import create_engine, inspect, text
+from sqlalchemy import inspect, text
 
 from bridge.outbox import Outbox
 from bridge.store.schema import VERSION
+from tests.database import engine_of
 
 
 def shape(connection):
@@ -20,7 +21,7 @@ def shape(connection):
 
 def test_the_first_database_becomes_the_newest(database_url, outbox):
     """What the steps make of it is what a new one is made as."""
-    engine = create_engine(database_url.replace("postgresql:", "postgresql+psycopg:"))
+    engine = engine_of(database_url)
     with engine.begin() as connection:
         new = shape(connection)
         for statement in (

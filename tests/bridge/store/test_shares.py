@@ -3,7 +3,7 @@
 import threading
 from dataclasses import replace
 
-from sqlalchemy import create_engine, inspect, text
+from sqlalchemy import inspect, text
 
 from bridge.alert import Alert
 from bridge.event import mapping_of
@@ -11,6 +11,7 @@ from bridge.incident import NEW, Incident
 from bridge.outbox import Notification, Outbox
 from bridge.receivers.alertmanager import Settings
 from bridge.store.schema import VERSION
+from tests.database import engine_of
 
 T0 = 1_795_200_000.0
 MAPPING = mapping_of(Settings(receiver="alertmanager", source="prod"), "app")
@@ -235,7 +236,7 @@ def layout(engine):
 def test_a_database_of_version_1_becomes_one_of_today(database_url, outbox):
     """The same tables as in a new one, and what was kept is kept."""
     webhook(outbox, alert())
-    engine = create_engine(database_url.replace("postgresql:", "postgresql+psycopg:"))
+    engine = engine_of(database_url)
     new = layout(engine)
     with engine.begin() as connection:
         for table in new:

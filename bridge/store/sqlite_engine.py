@@ -1,0 +1,119 @@
+"""SQLite: which library, where its file may be, and the settings that make a commit durable."""
+
+import os
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import URL, Connection, Engine, create_engine, event
+
+from bridge.errors import ConfigError, Unavailable
+
+try:
+    from pysqlite3 import dbapi2 as found  # type: ignore[import-untyped]
+except ImportError:
+    import sqlite3 as found
+
+sqlite3: Any = found
+"""The library that we bring along, and the host's where there is no build of ours. That of many hosts may damage a
+write-ahead log that is reset while another connection writes, so that there only a journal is sound: four flushes of
+the disk for a commit instead of one."""
+_NETWORK = frozenset(
+    {"9p", "afs", "ceph", "cifs", "fuse.glusterfs", "fuse.s3fs", "fuse.sshfs", "glusterfs", "lustre", "ncpfs", "nfs",
+     "nfs4", "smb3", "smbfs", "vboxsf"}
+)  # fmt: skip
+
+
+class File:
+    """The file that was opened. With a write-ahead log SQLite goes on writing to one that was deleted or replaced."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._was = self._is()
+
+    def there(self) -> bool:
+        """Tell whether it is still what its path names."""
+        try:
+            return self._is() == self._was
+        except OSError:
+            return False
+
+    def _is(self) -> tuple[int, int]:
+        found = self._path.stat()
+        return found.st_dev, found.st_ino
+
+
+def filesystem(path: Path, mounts: str) -> str:
+    """Return the type of the file system that holds `path`, from the text of /proc/mounts; "" when unknown."""
+    found, depth = "", -1
+    for line in mounts.splitlines():
+        _device, mount, kind, *_ = [*line.split(" "), "", "", ""]
+        point = Path(mount.replace("\\040", " "))
+        if path.is_relative_to(point) and len(point.parts) >= depth:
+            found, depth = kind, len(point.parts)
+    return found
+
+
+def journal_mode(version: tuple[int, ...]) -> str:
+    """Return WAL only where the library does not lose a WAL that is reset while another connection writes.
+
+    Elsewhere a journal that stays: in DELETE mode a commit may be undone by a power cut, for the directory is not
+    flushed, and every commit makes a file anew.
+    """
+    mended = version >= (3, 51, 3) or (3, 50, 7) <= version < (3, 51) or (3, 44, 6) <= version < (3, 45)
+    return "WAL" if mended else "PERSIST"
+
+
+def engine(url: URL, *, writes: bool, patience: float) -> Engine:
+    """Return the way into a file: one connection that writes, or a few that read. ConfigError, Unavailable.
+
+    `patience`: seconds to wait for another writer.
+    """
+    path = Path(url.database or "").absolute()
+    if not path.parent.is_dir():
+        raise ConfigError([f"database: {path.parent} is not a directory"])
+    _refuse_network(path)
+    if os.statvfs(path.parent).f_flag & os.ST_RDONLY:
+        raise Unavailable("database: read-only")
+    made = create_engine(
+        url,
+        module=sqlite3,
+        hide_parameters=True,
+        connect_args={"timeout": patience, "check_same_thread": False},
+        pool_size=1 if writes else 4,
+        max_overflow=0,
+    )
+
+    @event.listens_for(made, "connect")
+    def _prepare(connection: sqlite3.Connection, _record: object) -> None:
+        connection.isolation_level = None
+        _set_pragmas(connection, writes=writes)
+
+    @event.listens_for(made, "begin")
+    def _begin(connection: Connection) -> None:
+        """Say it to the driver itself: through SQLAlchemy it takes longer than anything that follows."""
+        driver: Any = connection.connection.dbapi_connection
+        driver.execute("BEGIN IMMEDIATE" if writes else "BEGIN")
+
+    return made
+
+
+def _refuse_network(path: Path) -> None:
+    try:
+        mounts = Path("/proc/self/mounts").read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return
+    if (kind := filesystem(path.resolve(), mounts)) in _NETWORK:
+        raise ConfigError([f"database: {path} is on a network file system ({kind}), where SQLite loses data"])
+
+
+def _set_pragmas(connection: sqlite3.Connection, *, writes: bool) -> None:
+    """Make a commit wait for the disk, and see that SQLite agreed."""
+    if not writes:
+        connection.execute("PRAGMA query_only=ON")
+        return
+    mode = journal_mode(sqlite3.sqlite_version_info)
+    (found,) = connection.execute(f"PRAGMA journal_mode={mode}").fetchone()
+    connection.execute("PRAGMA synchronous=FULL")
+    (level,) = connection.execute("PRAGMA synchronous").fetchone()
+    if (found.upper(), level) != (mode, 2):
+        raise sqlite3.OperationalError(f"unable to open with journal_mode={mode}, synchronous=FULL")

@@ -1,6 +1,7 @@
 """The command line: flags, sub-commands, signals, exit statuses."""
 
 import argparse
+import gc
 import logging
 import os
 import signal
@@ -133,6 +134,7 @@ def _serve(program: Program) -> int:
     except BaseException:
         program.stop()  # or the sockets that are open would go on answering, with nobody behind them
         raise
+    _seldom_look_for_garbage()
     while signal.sigwait(_SIGNALS) == signal.SIGHUP:
         _reload(program)
     end = threading.Timer(_LAST_MOMENT, os._exit, [0])
@@ -140,6 +142,12 @@ def _serve(program: Program) -> int:
     end.start()
     program.stop()
     return 0
+
+
+def _seldom_look_for_garbage() -> None:
+    """Leave what the start made alone, and look seldom: a webhook of many alerts makes thousands of objects."""
+    gc.freeze()
+    gc.set_threshold(20_000, 20, 20)
 
 
 def _reload(program: Program) -> None:

@@ -8,7 +8,6 @@ import logging
 import queue
 import threading
 from collections.abc import Callable, Sequence
-from concurrent.futures import Future
 from time import monotonic
 from typing import Protocol
 
@@ -17,6 +16,8 @@ from bridge.outbox import Notification, Outcome
 
 _LINGER = 0.002
 """Seconds; less than a flush of most disks takes."""
+_WORTH = 50
+"""Alerts; what a transaction costs by itself is little beside so many."""
 _log = logging.getLogger(__name__)
 
 
@@ -28,14 +29,28 @@ class Store(Protocol):
 
 
 class _Pending:
-    """One notification on its way, and the promise its sender waits for."""
+    """One notification on its way. Its sender waits at a bare lock: a Future takes longer than to write a row."""
 
-    __slots__ = ("notification", "now", "outcome")
+    __slots__ = ("_settled", "_told", "notification", "now")
 
     def __init__(self, notification: Notification, now: float) -> None:
         self.notification = notification
         self.now = now
-        self.outcome: Future[Outcome] = Future()
+        self._told: Outcome | Unavailable = Unavailable("not settled")
+        self._settled = threading.Lock()
+        self._settled.acquire()
+
+    def settle(self, told: Outcome | Unavailable) -> None:
+        """Let the sender go on."""
+        self._told = told
+        self._settled.release()
+
+    def outcome(self) -> Outcome:
+        """Wait until it is settled. Unavailable when nothing of it was kept."""
+        with self._settled:
+            if isinstance(self._told, Unavailable):
+                raise self._told
+            return self._told
 
 
 class Commits:
@@ -52,7 +67,8 @@ class Commits:
         self._store = store
         self._wake = wake
         self._most_alerts = most_alerts
-        self._waiting: queue.Queue[_Pending | None] = queue.Queue(maxsize=most_waiting)
+        self._most_waiting = most_waiting
+        self._waiting: queue.SimpleQueue[_Pending | None] = queue.SimpleQueue()
         self._gate = threading.Lock()
         self._stopping = False
         self._usual = 0
@@ -68,11 +84,10 @@ class Commits:
         with self._gate:
             if self._stopping:
                 raise Unavailable("shutting down")
-            try:
-                self._waiting.put_nowait(pending)
-            except queue.Full:
-                raise Unavailable("too many webhooks wait for the database") from None
-        return pending.outcome.result()
+            if self._waiting.qsize() >= self._most_waiting:
+                raise Unavailable("too many webhooks wait for the database")
+            self._waiting.put(pending)
+        return pending.outcome()
 
     def stop(self) -> None:
         """Take no more, make durable what waits, and end."""
@@ -106,7 +121,8 @@ class Commits:
             if alerts >= self._most_alerts:
                 break
             try:
-                linger = until - monotonic() if len(batch) < self._usual else 0.0
+                alone = len(batch) < self._usual and alerts < _WORTH
+                linger = until - monotonic() if alone else 0.0
                 found = self._waiting.get(block=linger > 0, timeout=max(linger, 0.0))
             except queue.Empty:
                 break
@@ -118,13 +134,13 @@ class Commits:
             outcomes = self._store.accept([one.notification for one in batch], max(one.now for one in batch))
         except Unavailable as error:
             for one in batch:
-                one.outcome.set_exception(Unavailable(str(error)))
+                one.settle(Unavailable(str(error)))
             return
         except Exception as error:  # noqa: BLE001  whatever it is, the thread goes on and the senders are told
             self._separately(batch, error)
             return
         for one, outcome in zip(batch, outcomes, strict=True):
-            one.outcome.set_result(outcome)
+            one.settle(outcome)
         if any(outcome.queued for outcome in outcomes):
             self._wake()
 
@@ -136,4 +152,4 @@ class Commits:
             return
         source = f"{batch[0].notification.receiver}/{batch[0].notification.source}"
         _log.error("A webhook for %s cannot be made durable: %s", source, type(error).__name__)
-        batch[0].outcome.set_exception(Unavailable("this webhook cannot be made durable"))
+        batch[0].settle(Unavailable("this webhook cannot be made durable"))

@@ -135,12 +135,12 @@ class Delivery:
 
     def _turn(self) -> float:
         now = self._clock()
+        if rest := self._pace.wait(now, len(self._work[0]) if self._work else None):
+            return rest
         gate = self._outbox.gate(self._route.name)
         if rest := closed_for(gate, now):
             self._metrics.destination_up.set(0)
             self._give_back()
-            return rest
-        if rest := self._pace.wait(now, len(self._work[0]) if self._work else None):
             return rest
         if now + self._route.timeout > self._lease_ends:
             self._give_back()

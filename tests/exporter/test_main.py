@@ -165,6 +165,21 @@ def test_an_address_in_use_ends_with_status_1(config_file):
     assert "in use" in line
 
 
+def test_both_of_a_pair_follow_a_new_configuration(config_file, run, tmp_path):
+    """The follower has the new target once the leader has it, and asks nobody for it."""
+    flags = (f"--config.file={config_file(target('edge'))}", f"--storage.path={tmp_path / 'stored'}", "--storage.share")
+    leader = run(*flags)
+    (tmp_path / "other").mkdir()
+    follower = run(*flags, folder=tmp_path / "other")
+    config_file(target("edge"), target("core", endpoints=["127.0.0.1:10"]))
+    for program in (follower, leader):
+        program.process.send_signal(signal.SIGHUP)
+    for program in (follower, leader):
+        program.eventually(lambda program=program: 'tls_probe_success{account="core"' in program.get())
+        program.eventually(lambda program=program: 'tls_probe_success{account="edge"' in program.get())
+    assert "vendorwatch_api_requests_total{" not in follower.get()
+
+
 def test_sharing_needs_something_to_share(config_file, capsys):
     """Status 2, and one line that names both flags; a check of the configuration stores nothing, and may do without."""
     assert main([f"--config.file={config_file(target('edge'))}", "--config.check", "--storage.share"]) == 0

@@ -57,20 +57,20 @@ def certificates():
     return {"collector": "certificates", "account": "edge", "endpoints": endpoints}
 
 
-def run_together(target, vendor, count, seconds):
+def run_together(target, vendor, count, seconds, begins=START):
     """Poll as `count` exporters do, request by request in the order of time; return what is told, shard by shard."""
     read = config.read({"targets": [target]})
     parts = [part for number in range(1, count + 1) for part in read.part(Shard(number, count))]
     collectors = [config.collector(part) for part in parts]
     runs = [
-        Run(Target(knowledge=one.start(), budget=Budget.start(part.requests_per_minute, START)), START)
+        Run(Target(knowledge=one.start(), budget=Budget.start(part.requests_per_minute, begins)), begins)
         for one, part in zip(collectors, parts, strict=True)
     ]
     while (place := min(range(len(runs)), key=lambda place: runs[place].now)) is not None:
-        if runs[place].now >= START + seconds:
+        if runs[place].now >= begins + seconds:
             break
         simulate(collectors[place], parts[place], vendor, MOMENT, resume=runs[place])
-    now = START + seconds
+    now = begins + seconds
     told = [list(one.families(run.target.knowledge, now)) for one, run in zip(collectors, runs, strict=True)]
     return runs, told
 
@@ -127,6 +127,24 @@ def test_an_hour_of_three_exporters_on_one_strict_token():
     ]
     assert asked == monitors
     assert not any(run.target.knowledge.truncated for run in runs)
+
+
+def test_one_exporter_more_begins_without_a_burst():
+    """Four that know nothing go on where three ended, within the limit; what moved is on its new page alone."""
+    vendor = Vigilmon(60)
+    before, _ = run_together(vigilmon(), vendor, 3, 600)
+    after, told = run_together(vigilmon(), vendor, 4, 600, begins=START + 600)
+    assert [set(run.outcomes()) for run in after] == [{"ok"}] * 4
+    assert fullest(vendor.sent) <= 55 + 4
+    owners = Counter(
+        labels for families in told for metric, labels in series(families) if metric == "vigilmon_monitor_up"
+    )
+    assert owners == {(str(number),): 1 for number in range(1, 61)}
+    stayed = [
+        old.target.knowledge.monitors.keys() - new.target.knowledge.monitors
+        for old, new in zip(before, after[:3], strict=True)
+    ]
+    assert set().union(*stayed) == set(after[3].target.knowledge.monitors)
 
 
 def test_an_account_may_stay_whole():

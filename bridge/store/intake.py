@@ -4,43 +4,22 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import Any
 
-from sqlalchemy import Connection, Dialect, insert, literal_column, select, update
+from sqlalchemy import Connection, insert, update
 
 from bridge.alert import Alert
 from bridge.event import NONE, Draft, Status, draft, status_of
 from bridge.ledger import Action, Decision, Known, Reason, decide, later, resend
 from bridge.notification import Notification, Outcome
 from bridge.store.database import Database
-from bridge.store.prepared import Query, Rows
-from bridge.store.rows import BLANK, PRIORITY, KeyRow, TailRow, known, quarantined, waiting_event, written
-from bridge.store.schema import events, heartbeats, keys, quarantine, senders, waiting
+from bridge.store.rows import PRIORITY, KeyRow, known, quarantined, waiting_event, written
+from bridge.store.schema import events, heartbeats, keys, quarantine
+from bridge.store.statements import Statements
 
 __all__ = ["Intake", "Notification", "Outcome"]
 
-_EVENT = [column.name for column in events.c if column is not events.c.id]
 _KNOWN = ("content", "timestamp", "told_at", "ended_at", "at")
 _AT_ONCE = 500
 """Events that one UPDATE names."""
-
-
-class _Statements:
-    """What is asked and written for every batch, prepared for one database."""
-
-    def __init__(self, database: Database, dialect: Dialect) -> None:
-        named = database.among(keys.c.key)
-        known = select(*(keys.c[name] for name in KeyRow._fields)).where(named)
-        in_one_order = known.order_by(keys.c.key.collate("C")).with_for_update()  # every replica locks in this one
-        tails = (
-            select(*(events.c[name] for name in TailRow._fields))
-            .join(keys, (keys.c.key == events.c.key) & (keys.c.seq == events.c.seq))
-            .where(waiting, events.c.attempts == literal_column("0"), database.among(events.c.key))
-        )
-        self.there = Query(select(keys.c.key).where(named), str, dialect)
-        self.known = Query(in_one_order if database.postgresql else known, KeyRow, dialect)
-        self.tails = Query(tails, TailRow, dialect)
-        self.events = Rows(insert(events), _EVENT, dialect)
-        self.keys = Rows(database.upsert(keys, "key"), keys.c.keys(), dialect)
-        self.senders = Rows(database.insert(senders).on_conflict_do_nothing(), senders.c.keys(), dialect)
 
 
 class _Line:
@@ -83,7 +62,7 @@ class Intake:
         self._database = database
         self._connection = connection
         self._now = now
-        self._statements = database.prepared(_Statements)
+        self._statements = database.prepared(Statements)
         self._lines: dict[str, _Line] = {}
         self._new: list[dict[str, Any]] = []
         self._replaced: list[int] = []
@@ -100,25 +79,14 @@ class Intake:
 
     def _load(self, names: set[str]) -> None:
         wanted = sorted(names)
-        if self._database.postgresql:
-            self._reserve(wanted)
-        found = {row.key: row for row in self._known(wanted)}
-        tails = self._tails(list(found)) if found else {}
+        bound = self._database.names(wanted)
+        if self._statements.reserve:
+            self._statements.reserve.run(self._connection, names=bound)
+        found = {row.key: row for row in self._statements.known.read(self._connection, names=bound)}
+        told = [key for key, row in found.items() if row.status]
+        tails = self._tails(told) if told else {}
         for key in wanted:
             self._lines[key] = _Line(found.get(key), tails.get(key))
-
-    def _known(self, wanted: Sequence[str]) -> list[KeyRow]:
-        return self._statements.known.read(self._connection, names=self._database.names(wanted))
-
-    def _reserve(self, wanted: Sequence[str]) -> None:
-        """Insert keys that are not there yet empty, so that two replicas cannot both be the first.
-
-        Before any row is locked, and in one order: a replica that inserts while it holds locks may wait for one that
-        waits for it.
-        """
-        there = set(self._statements.there.read(self._connection, names=self._database.names(wanted)))
-        if rows := [BLANK | {"key": key} for key in wanted if key not in there]:
-            self._connection.execute(self._database.insert(keys).on_conflict_do_nothing(), rows)
 
     def _tails(self, found: Sequence[str]) -> dict[str, dict[str, Any]]:
         """Return the newest event of each key where it waits and was never tried."""

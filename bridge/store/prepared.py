@@ -27,20 +27,33 @@ class Rows:
         _cursor(connection).executemany(self._sql, list(map(self._values, rows)))
 
 
-class Query(Generic[R]):
-    """A SELECT with bound values, each row of which is made one of ours by `row`, column by column."""
+class Command:
+    """A statement with bound values."""
 
-    def __init__(self, statement: Select[Any], row: Callable[..., R], dialect: Dialect) -> None:
+    def __init__(self, statement: Insert | Select[Any], dialect: Dialect) -> None:
         compiled = statement.compile(dialect=_positional(dialect))
         self._sql = str(compiled)
         self._places = _places(compiled)
+        self._constants = compiled.params
+
+    def run(self, connection: Connection, **values: Any) -> Any:
+        """Run it with `values`, by the names of the bound ones; return the driver's cursor."""
+        bound = {**self._constants, **values}
+        cursor = _cursor(connection)
+        cursor.execute(self._sql, [bound[name] for name in self._places])
+        return cursor
+
+
+class Query(Command, Generic[R]):
+    """A SELECT, each row of which is made one of ours by `row`, column by column."""
+
+    def __init__(self, statement: Select[Any], row: Callable[..., R], dialect: Dialect) -> None:
+        super().__init__(statement, dialect)
         self._row = row
 
     def read(self, connection: Connection, **values: Any) -> list[R]:
-        """Return the rows that it finds; `values` by the names of the bound ones."""
-        cursor = _cursor(connection)
-        cursor.execute(self._sql, tuple(values[name] for name in self._places))
-        return list(starmap(self._row, cursor.fetchall()))
+        """Return the rows that it finds."""
+        return list(starmap(self._row, self.run(connection, **values).fetchall()))
 
 
 def _cursor(connection: Connection) -> Any:

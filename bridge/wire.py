@@ -6,11 +6,11 @@ The two programs share no code, so each has this file; a test holds them equal.
 import contextlib
 import io
 import re
+import socket
 import ssl
 import time
 from collections.abc import Callable
 from enum import Enum, auto
-from socket import socket
 
 STALLED = 10
 """Seconds that one write may take."""
@@ -27,6 +27,14 @@ _LENGTH = re.compile(rb"\r\nContent-Length[ \t]*:[ \t]*(\d{1,15})[ \t]*(?=\r\n)"
 _CHUNKED = re.compile(rb"\r\nTransfer-Encoding[ \t]*:[^\r]*chunked", re.IGNORECASE)
 _EXPECTS = re.compile(rb"\r\nExpect[ \t]*:[ \t]*100-continue", re.IGNORECASE)
 _CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
+
+
+def unpaced(sock: socket.socket) -> None:
+    """Let a connection of loopback go as fast as it can: BBR, where it is the system's choice, paces it with timers."""
+    with contextlib.suppress(OSError):
+        host = sock.getpeername()[0]
+        if hasattr(socket, "TCP_CONGESTION") and (host.startswith("127.") or host == "::1"):
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_CONGESTION, b"reno")
 
 
 class Arrival(Enum):
@@ -61,7 +69,7 @@ class Reader:
     read: Callable[..., bytes]
     readline: Callable[..., bytes]
 
-    def __init__(self, sock: socket, body_limit: int) -> None:
+    def __init__(self, sock: socket.socket, body_limit: int) -> None:
         """`sock` does not block; larger bodies than `body_limit` bytes are not waited for."""
         self._socket = sock
         self._body_limit = body_limit
@@ -141,7 +149,7 @@ class Writer:
 
     bytes_written = 0
 
-    def __init__(self, sock: socket) -> None:
+    def __init__(self, sock: socket.socket) -> None:
         """`sock` does not block."""
         self._socket = sock
         self._small: list[bytes] = []

@@ -24,7 +24,7 @@ from cheroot.wsgi import Server
 
 from exporter.access import Access, Gate
 from exporter.heads import Gateway, Heads, Request
-from exporter.wire import HEAD_LIMIT, Arrival, Reader, Writer
+from exporter.wire import HEAD_LIMIT, Arrival, Reader, Writer, unpaced
 
 Address = tuple[str, int]
 
@@ -82,6 +82,7 @@ class _Connection(HTTPConnection):
     def __init__(self, server: "_Server", sock: socket, _makefile: object = None) -> None:
         super().__init__(server, sock, lambda *_: None)
         sock.settimeout(0.0)
+        unpaced(sock)
         self.rfile, self.wfile = Reader(sock, server.max_request_body_size), Writer(sock)
         self._soon = select.poll()
         self._soon.register(sock, select.POLLIN)

@@ -56,7 +56,6 @@ def _offer(part: str) -> Offer:
     return name.lower(), parameters, quality
 
 
-@lru_cache(maxsize=16)
 def wants_openmetrics(accept: str) -> bool:
     """Whether OpenMetrics is the best of what a client accepts; text, if nothing that we have is accepted."""
     for name, parameters, quality in offers(accept):
@@ -70,12 +69,21 @@ def wants_openmetrics(accept: str) -> bool:
     return False
 
 
-@lru_cache(maxsize=16)
 def wants_gzip(accept_encoding: str) -> bool:
     """Whether a client accepts gzip, and does not like the plain page better."""
     qualities = {name: quality for name, _, quality in offers(accept_encoding)}
     packed = qualities.get("gzip", qualities.get("x-gzip", qualities.get("*", 0.0)))
     return packed > 0 and packed >= qualities.get("identity", 0.0)
+
+
+@lru_cache(maxsize=16)
+def form(accept: str, accept_encoding: str) -> tuple[bool, bool, tuple[tuple[str, str], ...]]:
+    """Return whether a client gets OpenMetrics, whether gzip, and the headers that say so."""
+    openmetrics, packed = wants_openmetrics(accept), wants_gzip(accept_encoding)
+    headers = [("Content-Type", OPENMETRICS if openmetrics else TEXT), ("Vary", "Accept, Accept-Encoding")]
+    if packed:
+        headers.append(("Content-Encoding", "gzip"))
+    return openmetrics, packed, tuple(headers)
 
 
 class Web:
@@ -118,12 +126,8 @@ class Web:
         return answer(environ)
 
     def _metrics(self, environ: WSGIEnvironment) -> Answer:
-        openmetrics = wants_openmetrics(environ.get("HTTP_ACCEPT", ""))
-        packed = wants_gzip(environ.get("HTTP_ACCEPT_ENCODING", ""))
-        headers = [("Content-Type", OPENMETRICS if openmetrics else TEXT), ("Vary", "Accept, Accept-Encoding")]
-        if packed:
-            headers.append(("Content-Encoding", "gzip"))
-        return Answer(HTTPStatus.OK, self._exposition.page(openmetrics=openmetrics, packed=packed), tuple(headers))
+        openmetrics, packed, headers = form(environ.get("HTTP_ACCEPT", ""), environ.get("HTTP_ACCEPT_ENCODING", ""))
+        return Answer(HTTPStatus.OK, self._exposition.page(openmetrics=openmetrics, packed=packed), headers)
 
     def _landing(self, _environ: WSGIEnvironment) -> Answer:
         healths = [poller.health() for poller in self._exposition.pollers()]

@@ -5,7 +5,7 @@ import threading
 
 import pytest
 
-from exporter.wire import HEAD_LIMIT, Arrival, Reader, Writer, size
+from exporter.wire import HEAD_LIMIT, Arrival, Reader, Writer, size, unpaced
 
 GET = b"GET / HTTP/1.1\r\nHost: x\r\n\r\n"
 LIMIT = 100
@@ -41,6 +41,15 @@ def test_a_request_is_whole_with_its_body_or_when_it_is_too_large(came, found):
     """By the last Content-Length, as cheroot reads it; what will be refused is not waited for."""
     assert size(came, LIMIT) == found
     assert size(bytearray(came), LIMIT) == found
+
+
+@pytest.mark.skipif(not hasattr(socket, "TCP_CONGESTION"), reason="only Linux lets a connection choose")
+def test_a_connection_of_loopback_is_not_paced():
+    """Whatever the system paces others with; a socket of another kind stays as it is."""
+    with socket.create_server(("127.0.0.1", 0)) as listener, socket.create_connection(listener.getsockname()) as one:
+        unpaced(one)
+        assert one.getsockopt(socket.IPPROTO_TCP, socket.TCP_CONGESTION, 16).rstrip(b"\0") == b"reno"
+    unpaced(one)
 
 
 @pytest.fixture

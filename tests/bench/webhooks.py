@@ -59,11 +59,29 @@ def tables(clients: Clients, seconds: float) -> list[Table]:
         ),
         Promise("p99 with BigPanda hanging times that with it healthy", slow[_HANGING] / slow[_HEALTHY], 1.2),
         Promise(
-            "answers/s times a synchronous relay, destination 200 ms", one[_HEALTHY] / one[_RELAY], 100, least=True
+            "answers/s times a synchronous relay with one worker, destination 200 ms",
+            one[_HEALTHY] / one[_RELAY_1],
+            100,
+            least=True,
+        ),
+        Promise(
+            "answers/s times a synchronous relay with 8 threads, destination 200 ms",
+            one[_HEALTHY] / one[_RELAY],
+            100,
+            least=True,
         ),
     ]
     notes = [f"Alerts per second. {SENDERS} senders, each on its own connection; no alert is ever sent twice."]
-    if not cluster.THERE:
+    if cluster.THERE:
+        promises.append(
+            Promise(
+                "8 senders, 100 alerts, PostgreSQL: alerts/s times the raw durable loop",
+                many[_POSTGRESQL] / many[_RAW_PG],
+                0.4,
+                least=True,
+            )
+        )
+    else:
         notes.append("Not measured, for it is not installed: PostgreSQL.")
     return [
         Table("webhooks", "Webhooks made durable", "alerts/s", rates, notes, promises),

@@ -130,7 +130,8 @@ class _Threads(ThreadPool):
         with self._counting:
             self._free -= 1
             if self._free < 0 and AT_FIRST <= len(self._threads) < self.max:
-                self._threads.append(self._spawn_worker())
+                with contextlib.suppress(RuntimeError):
+                    self._threads.append(self._spawn_worker())
         super().put(obj)
 
     def stop(self, timeout: int = 5) -> None:

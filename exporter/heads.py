@@ -19,7 +19,8 @@ REMEMBERED = 64
 """Heads remembered; when there are more, all are forgotten."""
 LONGEST = 2048
 """Bytes of a head that is remembered."""
-_SECRET = (b"Authorization", b"Proxy-Authorization", b"Cookie")
+_NEVER = (b"Authorization", b"Proxy-Authorization", b"Cookie", b"Content-Length")
+"""Headers of requests that are not remembered: they may hold secrets, or announce a body."""
 _PARSED = (
     "authority", "close_connection", "inheaders", "method", "path", "qs", "request_protocol", "response_protocol",
     "scheme", "started_request", "uri",
@@ -49,7 +50,7 @@ class Heads:
     def keep(self, request: bytes, understood: "Request") -> None:
         """Remember a request, if it may be."""
         parsed = vars(understood)
-        if len(request) > LONGEST or any(name in parsed["inheaders"] for name in _SECRET):
+        if len(request) > LONGEST or any(name in parsed["inheaders"] for name in _NEVER):
             return
         if len(self._known) >= REMEMBERED:
             self._known.clear()

@@ -126,6 +126,7 @@ def test_few_heads_are_remembered(server):
         b"Content-Length:\r\n 30",
         b"Content-Length: +30",
         b"Content-Length: 3_0",
+        b"Content-Length: -30",
     ],
 )
 def test_a_body_whose_length_is_hidden_is_never_taken_for_a_request(server, application, hidden):
@@ -137,6 +138,7 @@ def test_a_body_whose_length_is_hidden_is_never_taken_for_a_request(server, appl
             while sock.recv(65536):
                 pass
     assert [environ["PATH_INFO"] for environ in application.environs] in (["/"], [])
+    assert known(server) == []
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,9 @@ from collections.abc import Callable
 from enum import Enum, auto
 
 STALLED = 10
-"""Seconds that one write may take."""
+"""Seconds that one piece of an answer may take."""
+IMPATIENT = 1
+"""Seconds without a byte after which a client has to go while others wait for its thread."""
 ROOM = 32 * 1024
 """Bytes read at a time: more than a record of TLS, so that none is left half read."""
 HEAD_LIMIT = 64 * 1024
@@ -149,9 +151,10 @@ class Writer:
 
     bytes_written = 0
 
-    def __init__(self, sock: socket.socket) -> None:
-        """`sock` does not block."""
+    def __init__(self, sock: socket.socket, wanted: Callable[[], bool] = lambda: False) -> None:
+        """`sock` does not block; `wanted` tells whether others wait for this thread."""
         self._socket = sock
+        self._wanted = wanted
         self._small: list[bytes] = []
         self.answered = False
 
@@ -184,9 +187,20 @@ class Writer:
             return 0
 
     def _patiently(self, *rest: bytes | memoryview) -> None:
-        self._socket.settimeout(STALLED)
+        self._socket.settimeout(IMPATIENT)
         try:
             for piece in filter(len, rest):
-                self._socket.sendall(piece)
+                self._wait_for(memoryview(piece))
         finally:
             self._socket.settimeout(0.0)
+
+    def _wait_for(self, piece: memoryview) -> None:
+        until = time.monotonic() + STALLED
+        while piece:
+            try:
+                piece = piece[self._socket.send(piece) :]
+            except TimeoutError:
+                if self._wanted():
+                    raise
+            if piece and time.monotonic() > until:
+                raise TimeoutError("timed out")

@@ -249,6 +249,42 @@ def test_large_requests_that_are_not_whole_have_little_room(listen, monkeypatch)
         assert get(address, "/echo", method="POST", body=b"small") == (200, b"small")
 
 
+def test_clients_that_do_not_read_hold_nobody_up_for_long(listen, monkeypatch):
+    """Five times as many as there are threads: while others wait, a second without a byte is the end."""
+    monkeypatch.setattr("exporter.listen.THREADS", 4)
+    monkeypatch.setattr("exporter.wire.STALLED", 1000)
+    address = listen().addresses[0]
+    with contextlib.ExitStack() as stalled:
+        for _ in range(20):
+            client = stalled.enter_context(socket.socket())
+            client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+            client.connect(address)
+            client.sendall(b"GET /large HTTP/1.1\r\nHost: x\r\n\r\n")
+        assert get(address) == (200, b"hello")
+
+
+def test_a_client_that_does_not_read_ends_in_time_though_nobody_waits(listen, monkeypatch):
+    """The rest of its answer is never sent."""
+    monkeypatch.setattr("exporter.wire.STALLED", 0)
+    monkeypatch.setattr("exporter.wire.IMPATIENT", 0.1)
+    listener = listen()
+    (server,) = listener._servers
+    with socket.socket() as client:
+        client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        client.settimeout(30)
+        client.connect(listener.addresses[0])
+        client.sendall(b"GET /large HTTP/1.1\r\nHost: x\r\n\r\n")
+        got = len(client.recv(10))
+        end = time.monotonic() + 30
+        while server.requests.idle < AT_FIRST:
+            assert time.monotonic() < end, "a thread waits for it"
+            time.sleep(0.05)
+        with contextlib.suppress(ConnectionError):
+            while piece := client.recv(1 << 20):
+                got += len(piece)
+    assert got < sum(map(len, LARGE))
+
+
 def test_mute_tls_clients_hold_nobody_up(listen, secure):
     """Neither before the handshake, nor in the middle of it."""
     access, context = secure

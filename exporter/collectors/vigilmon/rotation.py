@@ -18,6 +18,10 @@ MOST = 50
 """How many of a kind are wanted at a time: more than will ever be put off at once because they fail."""
 TROUBLED_SHARE = 0.5
 """At most this share of what statuses leave goes into the incidents of monitors that stay down."""
+STALLED = 2.0
+"""Turns of the statuses after which a round that finds no next page begins anew: the pages before it grow old too."""
+CORRECTED = 60.0
+"""Seconds by which the clock may be set back in a round."""
 
 
 def round_every(settings: Settings, pages: int) -> float:
@@ -67,10 +71,10 @@ def probes(settings: Settings, known: Known) -> Iterator[Probe]:
 
 
 def _page(settings: Settings, known: Known, now: float) -> Get:
-    """Return the ask for the next page. A round that stalled for `max_age` is begun anew."""
+    """Return the ask for the next page. A round that stalled, or is of the future, is begun anew."""
     every = round_every(settings, known.pages)
     listing = known.listing
-    if listing and now - listing.told_at <= settings.max_age:
+    if listing and -CORRECTED <= now - listing.told_at <= min(settings.max_age, STALLED * every):
         number, due = len(listing.firsts) + 1, listing.told_at
     else:
         number, due = 1, 0.0 if known.round_at is None else known.round_at + every

@@ -27,14 +27,12 @@ def with_page(  # noqa: PLR0913, PLR0917  what a page changes depends on all of 
     listing = Listing(at, at) if number == 1 else known.listing
     if listing is None or number != len(listing.firsts) + 1:
         return known
-    alone = number == 1
     if not page.monitors or page.monitors[0].id in listing.firsts:
-        return _whole(known, listing, alone=alone, truncated=bool(page.monitors) and _short(listing, page))
+        short = _short(listing, page)
+        return _whole(known, listing, alone=number == 1 and not short, truncated=bool(page.monitors) and short)
     known, listing = _read(known, listing, at, page, owns)
-    expected = _expected(listing, page)
-    if expected is not None and number >= expected:
-        return _whole(known, listing, alone=alone, truncated=False)
-    return _whole(known, listing, alone=alone, truncated=True) if number >= most else known
+    ended = _is_last(listing, page)
+    return _whole(known, listing, alone=number == 1, truncated=not ended) if ended or number >= most else known
 
 
 def without(known: Known, identities: Iterable[str]) -> Known:
@@ -145,6 +143,13 @@ def _moved(before: Monitor | None, after: Monitor) -> bool:
 def _short(listing: Listing, page: Page) -> bool:
     """Tell whether the round has read fewer monitors than the vendor says that there are."""
     return page.total is not None and listing.told < page.total
+
+
+def _is_last(listing: Listing, page: Page) -> bool:
+    """Tell whether `page`, read just now, ends the list: not a full one, when its total is not what was read."""
+    expected = _expected(listing, page)
+    contradicted = page.total not in {None, listing.told} and len(page.monitors) >= listing.rows
+    return expected is not None and len(listing.firsts) >= expected and not contradicted
 
 
 def _expected(listing: Listing, page: Page) -> int | None:

@@ -54,7 +54,7 @@ def next_get(known, now, **others):
         (page(1, 2), page(), (2, False)),
         (page(1, 2, total=4), page(1, 2, total=4), (2, True)),
         (page(1), page(1), (1, False)),
-        (page(1, 2, total=4), page(2, 3, total=3), (3, False)),
+        (page(1, 2, total=3), page(2, 3, total=4), (3, False)),
     ],
     ids=["total", "per_page", "last_page", "shrank", "no meta", "pages ignored", "pages ignored, no meta", "shifted"],
 )
@@ -65,6 +65,39 @@ def test_a_round_ends_with_its_last_page(first, second, found):
     known = with_page(known, 2, 101.0, second, MOST)
     assert (len(known.monitors), known.truncated) == found
     assert (known.as_of, known.round_at, known.listing) == (100.0, 100.0, None)
+
+
+@pytest.mark.parametrize(
+    ("pages", "asked"),
+    [
+        ([page(1, 2, total=2)], 1),
+        ([page(1, 2, total=4), page(3, 4, total=4)], 2),
+        ([page(1, 2, total=3), page(3, total=3)], 2),
+        ([page(1, 2, total=1), page(3, 4, total=1), page(5, total=1)], 3),
+        ([page(1, 2, total=0), page(total=0)], 2),
+        ([page(1, 2, total=3), page(3, 4, total=3), page(5, total=3)], 3),
+        ([page(1, 2, total=3, last_page=1), page(3, total=3, last_page=1)], 2),
+        ([page(1, 2, total=3, per_page=100), page(3, total=3, per_page=100)], 2),
+        ([page(1, 2, total=6), page(3, total=6), page(total=6)], 3),
+        ([page(1, 2, total=2), page(3, total=3)], 1),
+    ],
+)
+def test_rows_count_for_more_than_totals(pages, asked):
+    """Where they agree no page is asked in vain; a full page that they cannot agree on is not the last one."""
+    known, number = Known(), 0
+    while known.round_at is None:
+        known = with_page(known, number + 1, 100.0 + number, pages[number], MOST)
+        number += 1
+    assert (number, known.truncated) == (asked, False)
+    assert len(known.monitors) == sum(len(one.monitors) for one in pages[:asked])
+
+
+def test_an_empty_list_that_has_monitors_by_its_total_takes_two_rounds_to_be_believed():
+    """One odd answer must not take all that is known, and every alert on it, away."""
+    known = with_page(listed(), 1, 130.0, page(total=6), MOST)
+    assert (len(known.monitors), len(known.missing)) == (6, 6)
+    assert with_page(known, 1, 160.0, page(total=6), MOST).monitors == {}
+    assert with_page(listed(), 1, 130.0, page(total=0), MOST).monitors == {}
 
 
 def test_a_list_longer_than_the_cap_is_cut_and_says_so():
@@ -118,11 +151,21 @@ def _asks(known, now):
     return list(Collector(Settings(collector="vigilmon", account="prod", token="vtk_secret")).asks(known, now))
 
 
-def test_a_stalled_round_begins_anew():
-    """Pages older than `max_age` would be withdrawn on arrival: the round starts over instead of going on."""
+@pytest.mark.parametrize(
+    ("others", "now", "page_asked"),
+    [
+        ({}, 160.0, (("page", "2"),)),
+        ({}, 160.5, ()),
+        ({"max_age": 40.0}, 140.5, ()),
+        ({"poll_interval": 120.0}, 340.0, (("page", "2"),)),
+        ({}, 39.0, ()),
+    ],
+    ids=["goes on", "two turns", "max_age", "slow", "clock set back"],
+)
+def test_a_stalled_round_begins_anew(others, now, page_asked):
+    """A page that fails keeps no other from being asked for longer than a turn; nor does a clock that was wrong."""
     known = with_page(Known(), 1, 100.0, page(1, total=2), MOST)
-    assert next_get(known, 400.0, max_age=300.0).params == (("page", "2"),)
-    assert next_get(known, 400.5, max_age=300.0).params == ()
+    assert next_get(known, now, **others).params == page_asked
 
 
 def test_a_page_that_always_fails_leaves_the_age_where_it_is():

@@ -278,4 +278,6 @@ class Outbox:
         """Delete up to `limit` rows of history older than `before`; returns how many."""
         with self._database.write() as connection:
             deleted = standing.prune(connection, before, limit)
-            return deleted + shares.prune(connection, before, limit - deleted)
+            deleted += shares.prune(connection, before, limit - deleted)
+        self._database.shorten_log()
+        return deleted

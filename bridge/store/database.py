@@ -34,6 +34,8 @@ P = TypeVar("P")
 
 BUSY_TIMEOUT = 5.0
 """Seconds to wait for another writer."""
+_FOR_READERS = 1.0
+"""Seconds that webhooks may wait because the log is emptied."""
 _SQLITE_WORDS = (
     ("locked", "busy"),
     ("busy", "busy"),
@@ -83,7 +85,7 @@ class Database:
                     yield connection
             else:
                 with self._a_turn(), self._writer.begin() as connection:
-                    if self._file and not self._file.there():
+                    if self._file and not (self._file.there() and sqlite_engine.intact(connection)):
                         raise Unavailable("database: gone")
                     yield connection
 
@@ -102,6 +104,18 @@ class Database:
         """Give one consistent view."""
         with self._meanings(), self._reader.begin() as connection:
             yield connection
+
+    def shorten_log(self) -> None:
+        """Let SQLite's write-ahead log not grow for ever. Unavailable."""
+        path = self._writer.url.database
+        if self.postgresql or not path:
+            return
+        with self._meanings(), self._a_turn():
+            raw = self._writer.raw_connection()
+            try:
+                sqlite_engine.shorten_log(raw.driver_connection, Path(path).absolute(), patience=_FOR_READERS)
+            finally:
+                raw.close()
 
     @contextmanager
     def _meanings(self) -> Iterator[None]:

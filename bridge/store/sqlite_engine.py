@@ -17,6 +17,9 @@ sqlite3: Any = found
 """The library that we bring along, and the host's where there is no build of ours. That of many hosts may damage a
 write-ahead log that is reset while another connection writes, so that there only a journal is sound: four flushes of
 the disk for a commit instead of one."""
+LONGEST_LOG = 16_000_000
+"""Bytes; some four times what it has when no reader is in its way."""
+_LOG = "log"
 _NETWORK = frozenset(
     {"9p", "afs", "ceph", "cifs", "fuse.glusterfs", "fuse.s3fs", "fuse.sshfs", "glusterfs", "lustre", "ncpfs", "nfs",
      "nfs4", "smb3", "smbfs", "vboxsf"}
@@ -24,7 +27,7 @@ _NETWORK = frozenset(
 
 
 class File:
-    """The file that was opened. With a write-ahead log SQLite goes on writing to one that was deleted or replaced."""
+    """A file that was opened: the database or its log. SQLite goes on writing to one that was deleted or replaced."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
@@ -84,9 +87,13 @@ def engine(url: URL, *, writes: bool, patience: float) -> Engine:
     )
 
     @event.listens_for(made, "connect")
-    def _prepare(connection: sqlite3.Connection, _record: object) -> None:
+    def _prepare(connection: sqlite3.Connection, record: Any) -> None:
         connection.isolation_level = None
         _set_pragmas(connection, writes=writes)
+        if writes:
+            connection.execute("PRAGMA user_version").fetchone()  # a log is there once something was read
+            log = _log(path)
+            record.info[_LOG] = File(log) if log.exists() else None
 
     @event.listens_for(made, "begin")
     def _begin(connection: Connection) -> None:
@@ -95,6 +102,34 @@ def engine(url: URL, *, writes: bool, patience: float) -> Engine:
         driver.execute("BEGIN IMMEDIATE" if writes else "BEGIN")
 
     return made
+
+
+def intact(connection: Connection) -> bool:
+    """Tell whether the log that a connection writes to is still there. SQLite keeps it while a connection is open."""
+    log: File | None = connection.info[_LOG]
+    return log is None or log.there()
+
+
+def shorten_log(driver: sqlite3.Connection, path: Path, *, patience: float) -> None:
+    """Empty the write-ahead log where it has grown: readers that overlap never let a commit begin it anew.
+
+    `patience`: seconds to wait for readers; nothing is written meanwhile.
+    """
+    try:
+        grown = _log(path).stat().st_size > LONGEST_LOG
+    except OSError:
+        return
+    if grown:
+        (usual,) = driver.execute("PRAGMA busy_timeout").fetchone()
+        driver.execute(f"PRAGMA busy_timeout={round(patience * 1000)}").close()
+        try:
+            driver.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+        finally:
+            driver.execute(f"PRAGMA busy_timeout={usual}").close()
+
+
+def _log(path: Path) -> Path:
+    return path.with_name(f"{path.name}-wal")
 
 
 def _refuse_network(path: Path) -> None:

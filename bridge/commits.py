@@ -98,13 +98,25 @@ class Commits:
         self._waiting.put(None)
         if self._thread.ident is not None:
             self._thread.join()
+        self._turn_away()
 
     def _run(self) -> None:
-        going = True
-        while going:
-            batch, going = self._collect()
-            if batch:
-                self._commit(batch)
+        try:
+            going = True
+            while going:
+                batch, going = self._collect()
+                if batch:
+                    self._commit(batch)
+        finally:
+            self._turn_away()
+
+    def _turn_away(self) -> None:
+        """Let nobody wait for a thread that is gone, or was never started."""
+        with self._gate:
+            self._stopping = True
+            while not self._waiting.empty():
+                if pending := self._waiting.get():
+                    pending.settle(Unavailable("shutting down"))
 
     def _collect(self) -> tuple[list[_Pending], bool]:
         """Wait for one, then take what waits beside it, within bounds; and whether to go on.
@@ -136,7 +148,7 @@ class Commits:
             for one in batch:
                 one.settle(Unavailable(str(error)))
             return
-        except Exception as error:  # noqa: BLE001  whatever it is, the thread goes on and the senders are told
+        except BaseException as error:  # noqa: BLE001  whatever it is, the thread goes on and the senders are told
             self._separately(batch, error)
             return
         for one, outcome in zip(batch, outcomes, strict=True):
@@ -144,7 +156,7 @@ class Commits:
         if any(outcome.queued for outcome in outcomes):
             self._wake()
 
-    def _separately(self, batch: list[_Pending], error: Exception) -> None:
+    def _separately(self, batch: list[_Pending], error: BaseException) -> None:
         """Write each alone, so that only the one that cannot be written fails."""
         if len(batch) > 1:
             for one in batch:

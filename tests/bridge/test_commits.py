@@ -104,6 +104,46 @@ def test_one_that_cannot_be_written_fails_alone(running):
             rest[1].result(30)
 
 
+@pytest.mark.parametrize("error", [SystemExit(1), KeyboardInterrupt(), GeneratorExit(), MemoryError()])
+def test_whatever_breaks_the_store_nobody_waits_for_ever(running, error):
+    """The sender is told, and the next webhook is written."""
+    store = Store(error)
+    commits = running(store)
+    with pytest.raises(Unavailable, match="cannot be made durable"):
+        commits.accept(notification("poison"), 0.0)
+    assert commits.accept(notification("prod"), 0.0).queued == 1
+
+
+def test_who_came_before_it_began_is_turned_away_when_it_stops():
+    """The sockets open before the thread starts, and something else may keep it from starting."""
+    commits = Commits(Store())
+    with ThreadPoolExecutor(1) as pool:
+        early = pool.submit(commits.accept, notification(), 0.0)
+        assert waiting_for(commits, 1)
+        commits.stop()
+        with pytest.raises(Unavailable, match="shutting down"):
+            early.result(30)
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
+def test_nobody_waits_for_a_thread_that_ended_unexpectedly(running):
+    """What its wake raises is no reason to keep senders: 503, now and later."""
+
+    def wake():
+        assert waiting_for(commits, 1)
+        raise RuntimeError("wake")
+
+    store = Store()
+    commits = running(store, wake=wake, most_alerts=0)
+    with ThreadPoolExecutor(2) as pool:
+        told = [pool.submit(commits.accept, notification(), 0.0) for _ in range(2)]
+        outcomes = [one.exception(30) for one in told]
+    commits._thread.join(30)
+    assert sorted(map(str, outcomes)) == ["None", "shutting down"]
+    with pytest.raises(Unavailable, match="shutting down"):
+        commits.accept(notification(), 0.0)
+
+
 def test_a_batch_has_a_bound(running):
     """No webhook waits for an endless transaction."""
     store = Store()

@@ -149,11 +149,13 @@ def _scheme(value: str) -> str:
 
 
 def _content(most: int) -> bytes:
-    """Read the whole body. Raises Refusal when it is no JSON or longer than `most` bytes."""
+    """Read the whole body. Raises Refusal when it is no JSON, packed, or longer than `most` bytes."""
     if (request.content_length or 0) > most:
         raise Refusal(413, "too_large", f"larger than {most} bytes")
     if not (request.mimetype == "application/json" or request.mimetype.endswith("+json")):
         raise Refusal(415, "unsupported", "not application/json")
+    if request.headers.get("Content-Encoding", "").strip().lower() not in ("", "identity"):
+        raise Refusal(415, "unsupported", "send it as it is, without Content-Encoding")
     content = bytearray()
     while piece := _piece():
         content += piece

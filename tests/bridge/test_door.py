@@ -1,4 +1,5 @@
 import base64
+import gzip
 import json
 import socket
 import threading
@@ -208,6 +209,20 @@ def test_only_post(front, method):
 def test_only_json(front, kind, status):
     """The content type says JSON in one of its spellings, or the answer is 415."""
     assert front.post(GOOD, kind=kind).status_code == status
+
+
+@pytest.mark.parametrize(
+    ("encoding", "status"), [("identity", 200), ("", 200), ("gzip", 415), ("GZIP", 415), ("zstd, gzip", 415)]
+)
+def test_a_packed_body_is_not_taken(front, encoding, status):
+    """415 in a clear line, counted, and not kept: nobody could read it in quarantine."""
+    body = gzip.compress(json.dumps(GOOD).encode()) if status == 415 else GOOD
+    answer = front.post(body, BEARER | {"Content-Encoding": encoding})
+    assert answer.status_code == status
+    assert not front.quarantined
+    if status == 415:
+        assert answer.data == b"send it as it is, without Content-Encoding\n"
+        assert front.value("notifications_total", outcome="unsupported", receiver="alertmanager", source="prod") == 1
 
 
 @pytest.mark.parametrize(

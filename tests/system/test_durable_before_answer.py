@@ -59,7 +59,7 @@ def first(calls, after, names, *words):
 
 
 def test_synced_before_the_answer(station, started, strace):
-    """Between reading the request and writing 200 the alert is written to the database, and that is synced."""
+    """Between reading the request and writing 200 the alert is written to a file of the database, and that is synced."""
     command, trace = strace
     station.configure()
     station.sandbox.faults.set("bigpanda", "status", code=503)
@@ -72,7 +72,8 @@ def test_synced_before_the_answer(station, started, strace):
 
     read = first(calls, -1, ("read", "recvfrom", "recvmsg"), MARK)
     written = first(calls, read, ("write", "pwrite64"), f"{SOURCE}:{MARK}", "bridge.db")
-    synced = first(calls, written, ("fsync", "fdatasync"), "bridge.db", "= 0")
+    [file] = re.findall(r"bridge\.db[-a-z]*>", calls[written][1])[:1]
+    synced = first(calls, written, ("fsync", "fdatasync"), file, "= 0")
     journal = first(calls, read, ("fsync", "fdatasync"), "bridge.db", "= 0")
     answered = first(calls, read, ("write", "sendto", "sendmsg"), "HTTP/1.1 200", "accepted")
     assert read < written < synced < answered

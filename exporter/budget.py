@@ -27,6 +27,7 @@ LONGEST: Final = 86400.0
 """Seconds; whatever a vendor asks for, it is asked again after a day."""
 SET_BACK: Final = 1.0
 """Seconds by which the clock may step back before what is noted counts as of another time."""
+ROUNDING: Final = 1e-9
 
 _FAMILIES = ("x-organization-rate-limit-", "x-ratelimit-", "x-rate-limit-", "ratelimit-")
 _NUMBER = re.compile(r"\s*(\d+(?:\.\d+)?)")
@@ -64,11 +65,13 @@ class Budget:
     pause: Pause | None = None
     streak: int = 0
     """Failures since the last usable answer, as far as they are about the vendor and not about one request."""
+    settled: bool = False
+    """Nothing more will be spent by whoever spent from it: it ended in order, or never began."""
 
     @classmethod
     def start(cls, rate: float, now: float) -> "Budget":
         """Return a budget of `rate` requests per minute that holds one request: a restart earns no burst."""
-        return cls(rate=rate, tokens=1.0, updated=now)
+        return cls(rate=rate, tokens=1.0, updated=now, settled=True)
 
     def at_rate(self, rate: float) -> "Budget":
         """Return the same budget after a restart, perhaps at another rate.
@@ -81,11 +84,16 @@ class Budget:
     def inherited(self, now: float, unseen: float) -> "Budget":
         """Return the budget once the one that spent from it is gone and may not have told of its last `unseen` seconds.
 
-        As many requests as it may have sent then count as sent now.
+        As many requests as it may have sent then count as sent now; none, when it ended in order or when what is told
+        is older than a minute: after so long a rest the first request is told of at once.
         """
-        untold = min(unseen, max(0.0, now - self.updated))
-        most = ceil(_burst(self.rate) + untold * self.rate / MINUTE)
-        return replace(self, tokens=0.0, updated=now, sent=(*(at for at in self.sent if at <= now), *[now] * most))
+        since = max(0.0, now - self.updated)
+        if self.settled or since > MINUTE:
+            return replace(self, settled=False)
+        rate = self.rate / MINUTE
+        most = ceil(min(self.tokens + since * rate, _burst(self.rate) + min(unseen, since) * rate) - ROUNDING)
+        sent = (*(at for at in self.sent if at <= now), *[now] * most)
+        return replace(self, tokens=0.0, updated=now, sent=sent, settled=False)
 
     def wait(self, now: float) -> float:
         """Return the seconds until a request may be sent; 0.0 when now."""
@@ -97,7 +105,7 @@ class Budget:
         """Take one request out. Called when it is sent, whatever comes of it."""
         recent = self.sent[bisect_right(self.sent, now - MINUTE) :]
         sent = (*(at for at in recent if at <= now), now)
-        return replace(self, tokens=max(0.0, self._tokens(now) - 1.0), updated=now, sent=sent)
+        return replace(self, tokens=max(0.0, self._tokens(now) - 1.0), updated=now, sent=sent, settled=False)
 
     def answered(self, headers: Mapping[str, str], now: float) -> "Budget":
         """Return the budget after a usable answer: failures are forgotten, the reserve is kept."""
@@ -141,7 +149,7 @@ class Budget:
 
     def _refill(self, now: float) -> float:
         missing = 1.0 - self._tokens(now)
-        return missing * MINUTE / self.rate if missing > 1e-9 else 0.0  # noqa: PLR2004  less is rounding
+        return missing * MINUTE / self.rate if missing > ROUNDING else 0.0
 
     def _window(self, now: float) -> float:
         most = max(1, int(self.rate))

@@ -101,7 +101,8 @@ class Poller:
         self._leading = leads()
         self._name = f"{settings.collector} {settings.account}"
         self._record = Record(storage, settings, collector)
-        self._target = self._record.read(clock())
+        found = self._record.read(clock())
+        self._target = self._record.resumed(found, clock()) if self._leading else found
         self._changed = threading.Condition(threading.RLock())
         self._woken = False
         self._stopped = False
@@ -170,7 +171,7 @@ class Poller:
         if self._thread.is_alive():
             self._thread.join(timeout)
         if self._leading:
-            self._record.write(self._target, self._clock())
+            self._record.end(self._target, self._clock())
 
     def _run(self) -> None:
         self._rest(random.uniform(0.0, min(START_WITHIN, self.settings.poll_interval / 10)))  # noqa: S311  no secret
@@ -193,8 +194,7 @@ class Poller:
                 self._on_change(self)
         if leads:
             with self._changed:
-                self._target = replace(self._target, budget=self._target.budget.inherited(now, 2 * self._record.rest))
-                self._leading = True
+                self._target, self._leading = self._record.resumed(self._target, now), True
         else:
             self._rest(self._record.rest)
 

@@ -4,6 +4,7 @@ Who leads writes it every few seconds while something changes; who follows looks
 """
 
 import time
+from dataclasses import replace
 from math import inf
 from typing import Any, Final
 
@@ -15,6 +16,8 @@ from exporter.target import Target, kinds, plausible
 
 REST: Final = 10
 """After a write or a read the record rests for so many times what it took: a big one costs a tenth of one core."""
+UNTOLD: Final = 2.0
+"""Seconds; at least so long a time may have gone by untold when an exporter is killed."""
 
 
 class Record:
@@ -35,8 +38,7 @@ class Record:
         return max(self._storage.every if self._storage else 0.0, REST * self._took)
 
     def read(self, now: float) -> Target[Any]:
-        """Return the target as it was stored, or as nothing is known of it."""
-        self._saved_at = now
+        """Return the target as it was stored, or as nothing is known of it. The first change is due to be written."""
         rate = self._settings.requests_per_minute
         return self.news(now) or Target(knowledge=self._collector.start(), budget=Budget.start(rate, now))
 
@@ -56,11 +58,19 @@ class Record:
         self._saved = plausible(self._collector, Target(**stored), now)
         return self._saved
 
+    def resumed(self, target: Target[Any], now: float) -> Target[Any]:
+        """Return the target as this exporter polls it from now on. That it does is to be written before it asks."""
+        return replace(target, budget=target.budget.inherited(now, max(UNTOLD, self.rest)))
+
     def wait(self, target: Target[Any], now: float) -> float:
         """Return the seconds until `target` is to be written; infinity when it is what was written last."""
         if self._storage is None or _same(target, self._saved):
             return inf
         return max(0.0, self._saved_at + self.rest - now) if self._saved_at <= now else 0.0
+
+    def end(self, target: Target[Any], now: float) -> None:
+        """Store `target` for good: nothing will be spent any more that this does not tell."""
+        self.write(replace(target, budget=replace(target.budget, settled=True)), now)
 
     def write(self, target: Target[Any], now: float) -> None:
         """Store `target`, unless it is what was written last."""

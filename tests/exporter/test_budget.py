@@ -156,12 +156,13 @@ def test_a_restart_at_a_lower_rate_keeps_what_was_spent():
 def test_who_takes_over_counts_what_was_not_told_as_sent(rate, unseen):
     """However the one before ended: with what it sent unseen, no 60 s hold more than the rate."""
     budget, now, sent = Budget.start(rate, NOW), NOW, []
+    told = budget
     while now < NOW + 70:
         now += max(budget.wait(now), 0.001)
         if budget.wait(now) <= 0:
             budget = budget.spend(now)
+            told = budget if now <= NOW + 70 - unseen else told
             sent.append(now)
-    told = replace(budget, sent=tuple(at for at in sent if at <= now - unseen)[-60:], updated=now - unseen)
     heir, ended = told.inherited(now, unseen), now
     assert heir.wait(now) > 0
     while now < ended + 120:
@@ -171,6 +172,16 @@ def test_who_takes_over_counts_what_was_not_told_as_sent(rate, unseen):
             sent.append(now)
     assert max(sum(at - 60 < other <= at for other in sent) for at in sent) <= max(1, int(rate))
     assert len([at for at in sent if at > ended]) >= int(rate)
+
+
+def test_who_ended_in_order_or_long_ago_leaves_nothing_untold():
+    """A restart by an operator is not slowed down; from then on all is untold again until it is told."""
+    spent = Budget.start(60, NOW).spend(NOW)
+    settled = replace(spent, settled=True)
+    assert settled.inherited(NOW + 1, 10.0) == spent
+    assert spent.inherited(NOW + 60.5, 10.0) == spent
+    assert spent.inherited(NOW + 1, 10.0).wait(NOW + 1) == pytest.approx(1.0)
+    assert not Budget.start(60, NOW).inherited(NOW, 10.0).settled
 
 
 @pytest.mark.parametrize(

@@ -5,9 +5,11 @@ from math import inf
 
 import pytest
 
+from exporter.collector import Answer, Get, Reason
 from exporter.record import REST, Record
 from exporter.settings import ApiSettings
 from exporter.storage import Storage
+from tests.exporter.simulation import START, Run, step
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,9 +43,11 @@ def test_without_storage_nothing_is_written_or_read():
 
 
 def test_a_change_is_due_so_many_seconds_after_the_last_write(tmp_path):
-    """Nothing is due while nothing changed; a clock that was set back does not put it off."""
+    """The first is due at once. Nothing is while nothing changed; a clock that was set back does not put it off."""
     kept = record(tmp_path)
     target = kept.read(1000.0)
+    assert kept.wait(target, 1000.0) == 0.0
+    kept.write(target, 1000.0)
     changed = told(target, 1001.0)
     assert kept.wait(changed, 1004.0) == pytest.approx(6.0)
     assert kept.wait(changed, 1011.0) == 0.0
@@ -82,3 +86,68 @@ def test_what_is_of_the_future_is_not_believed(tmp_path):
     leader, follower = record(tmp_path), record(tmp_path)
     leader.write(told(leader.read(5000.0), 5000.0), 5000.0)
     assert follower.read(1000.0).knowledge == Known()
+
+
+class Memory:
+    """A storage that survives every process."""
+
+    every = 10.0
+
+    def __init__(self):
+        self.parts, self.saved = None, 0
+
+    def stamp(self, _settings):
+        return self.saved
+
+    def load(self, _settings, _kinds):
+        return dict(self.parts or {})
+
+    def save(self, _settings, parts):
+        self.parts, self.saved = parts, self.saved + 1
+
+
+class Wanting(Collector):
+    """Wants one thing after another, and never has enough; what it is told makes it no wiser."""
+
+    def asks(self, _knowledge, now):
+        yield Get(endpoint="/x", reason=Reason.STATUS, due=now, every=1.0, path="/x")
+
+    def learn(self, knowledge, _ask, _answer):
+        return knowledge
+
+
+def lives(ages, *, clean=False, pause=0.5, rate=55.0):
+    """Return when requests were sent by processes that were killed, or ended in order, at these ages one by one."""
+    storage, sent, now, collector = Memory(), [], START, Wanting()
+    settings = SETTINGS.model_copy(update={"requests_per_minute": rate})
+    for age in ages:
+        kept, end = Record(storage, settings, collector), now + age
+        run = Run(kept.resumed(kept.read(now), now), now)
+        while True:
+            if kept.wait(run.target, run.now) <= 0:
+                kept.write(run.target, run.now)
+            step(collector, run, lambda _, at: Answer(at, 200, b""), 0.05)
+            if run.now >= end:
+                break
+        sent += [at for at, _ in run.sent]
+        now = max(end, run.now) + pause
+        if clean:
+            kept.end(run.target, run.now)
+    return sent
+
+
+@pytest.mark.parametrize("age", [0.04, 0.5, 1.5, 3.0, 7.3, 9.9, 10.1, 14.0, 59.0, 61.0, 75.5])
+@pytest.mark.parametrize("before", [0.0, 90.0, 94.7, 99.9])
+def test_whenever_it_is_killed_no_minute_holds_more_than_the_rate(before, age):
+    """Killed once after a while, then again and again: what no file told of counts as sent."""
+    sent = lives([before, *[age] * 30, 120.0])
+    assert max(sum(at - 60 < other <= at for other in sent) for at in sent) <= 55
+    assert len([at for at in sent if at > sent[-1] - 60]) >= 54
+
+
+@pytest.mark.parametrize("rate", [1.0, 55.0])
+def test_a_restart_in_order_costs_no_wait(rate):
+    """Nor does the first start: only who was killed left something untold."""
+    straight, restarted = lives([200.0], rate=rate), lives([100.0, 99.5], clean=True, rate=rate)
+    assert straight[0] == restarted[0] == START
+    assert abs(len(straight) - len(restarted)) <= 1

@@ -279,5 +279,6 @@ class Outbox:
         with self._database.write() as connection:
             deleted = standing.prune(connection, before, limit)
             deleted += shares.prune(connection, before, limit - deleted)
-        self._database.shorten_log()
+        if deleted < limit:
+            self._database.shorten_log()
         return deleted

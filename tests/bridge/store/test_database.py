@@ -186,6 +186,33 @@ def test_a_postgresql_that_goes_away_is_unavailable_and_comes_back(postgresql_ur
 
 
 @pytest.mark.system
+@pytest.mark.parametrize(
+    ("state", "word"),
+    [
+        ("40P01", "busy"),
+        ("40001", "busy"),
+        ("55P03", "busy"),
+        ("57014", "busy"),
+        ("25006", "read-only"),
+        ("53100", "disk full"),
+        ("53300", "not reached"),
+        ("57P01", "not reached"),
+        ("XX001", "failed"),
+    ],
+)
+def test_what_postgresql_says_has_a_word(postgresql_url, state, word):
+    """Said to the driver itself as to SQLAlchemy; the next transaction knows nothing of it."""
+    database = Database(postgresql_url)
+    failing = f"DO $$ BEGIN RAISE EXCEPTION 'x' USING ERRCODE='{state}'; END $$"
+    with pytest.raises(Unavailable, match=rf"^database: {word}$"), database.write() as connection:
+        connection.connection.dbapi_connection.execute(failing)
+    with pytest.raises(Unavailable, match=rf"^database: {word}$"), database.write() as connection:
+        connection.exec_driver_sql(failing)
+    _write(database)
+    database.close()
+
+
+@pytest.mark.system
 def test_a_postgresql_that_is_not_there_is_unavailable():
     """At the start as later."""
     with pytest.raises(Unavailable, match=r"^database: not reached$"):
@@ -217,67 +244,3 @@ def test_a_file_that_was_replaced_is_not_written_on(tmp_path):
     with pytest.raises(Unavailable, match=r"^database: gone$"), database.write():
         pytest.fail("it was written")
     database.close()
-
-
-@pytest.fixture(name="wal")
-def fixture_wal(tmp_path):
-    """Give a database with a write-ahead log, and the log's path."""
-    database = Database(f"sqlite:///{tmp_path}/bridge.db")
-    log = tmp_path / "bridge.db-wal"
-    if not log.exists():
-        pytest.skip("this SQLite keeps a journal")
-    yield database, log
-    database.close()
-
-
-def test_a_log_that_was_removed_is_not_written_on(wal):
-    """What was answered 200 would be lost with the process; what was committed before is kept when it ends."""
-    database, log = wal
-    with database.write() as connection:
-        connection.exec_driver_sql("INSERT INTO roles VALUES ('r', 'o', 1.0)")
-    log.unlink()
-    with pytest.raises(Unavailable, match=r"^database: gone$"), database.write():
-        pytest.fail("it was written")
-    database.close()
-    again = Database(f"sqlite:///{log.with_name('bridge.db')}")
-    with again.read() as connection:
-        assert connection.exec_driver_sql("SELECT count(*) FROM roles").scalar() == 1
-    again.close()
-
-
-def test_the_log_of_a_new_file_is_watched_too(wal):
-    """Before anything but the schema was written."""
-    database, log = wal
-    log.rename(log.with_name("moved"))
-    with pytest.raises(Unavailable, match=r"^database: gone$"), database.write():
-        pytest.fail("it was written")
-
-
-def test_a_log_that_readers_let_grow_is_emptied(wal, monkeypatch):
-    """A reader always holds a part of it while it grows; once that one is done, not a page more is needed."""
-    monkeypatch.setattr("bridge.store.sqlite_engine.LONGEST_LOG", 100_000)
-    database, log = wal
-    for _ in range(2):
-        with database.read() as connection:
-            connection.exec_driver_sql("SELECT count(*) FROM roles").scalar()
-            with database.write() as other:
-                other.exec_driver_sql("INSERT INTO roles VALUES (hex(randomblob(8)), hex(randomblob(100000)), 1.0)")
-    assert log.stat().st_size > 100_000
-    database.shorten_log()
-    assert log.stat().st_size == 0
-    with database.write() as connection:
-        assert connection.exec_driver_sql("SELECT count(*) FROM roles").scalar() == 2
-        assert connection.exec_driver_sql("PRAGMA busy_timeout").scalar() == 5000
-
-
-def test_a_reader_that_stays_is_not_waited_for_long(wal, monkeypatch):
-    """The log stays as it is, and webhooks go on."""
-    monkeypatch.setattr("bridge.store.sqlite_engine.LONGEST_LOG", 0)
-    monkeypatch.setattr("bridge.store.database._FOR_READERS", 0.01)
-    database, log = wal
-    with database.read() as connection:
-        connection.exec_driver_sql("SELECT count(*) FROM roles").scalar()
-        _write(database)
-        database.shorten_log()
-        _write(database)
-        assert log.stat().st_size > 0

@@ -1,0 +1,125 @@
+"""Which SQLite there is, ours or that of the host; and its write-ahead log while it is written to."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from bridge.errors import Unavailable
+from bridge.store.database import Database
+from bridge.store.schema import touch
+from bridge.store.sqlite_engine import journal_mode
+
+ROOT = Path(__file__).parents[3]
+WITHOUT_OURS = """
+import sys
+sys.modules["pysqlite3"] = None
+from bridge.alert import Alert
+from bridge.errors import Unavailable
+from bridge.event import Mapping
+from bridge.outbox import Notification, Outbox
+from bridge.store.database import Database
+from bridge.store.sqlite_engine import sqlite3
+
+url, key = sys.argv[1:]
+alert = Alert(receiver="alertmanager", source="prod", key=key, name="Down", firing=True, starts_at=1.0)
+mapping = Mapping(app_key="app", statuses={}, primary_property=())
+outbox = Outbox.open(url)
+told = [
+    outbox.accept([Notification(receiver="alertmanager", source="prod", alerts=(alert,), mapping=mapping)], now)[0]
+    for now in (2.0, 3.0)
+]
+outbox.prune(0.0, 10)
+database = Database(url)
+with database.write() as connection:
+    mode = connection.exec_driver_sql("PRAGMA journal_mode").scalar()
+    events = connection.exec_driver_sql("SELECT count(*) FROM events").scalar()
+database.close()
+outbox.close()
+print(sqlite3.__name__, sqlite3.sqlite_version, mode.upper(), [one.queued for one in told], events)
+"""
+
+
+def run_without_ours(folder, key):
+    """Run a process that has no library but the host's; return its words."""
+    command = [sys.executable, "-W", "error", "-c", WITHOUT_OURS, f"sqlite:///{folder}/bridge.db", key]
+    return subprocess.run(command, cwd=ROOT, check=True, capture_output=True, text=True).stdout.split(maxsplit=3)
+
+
+def test_the_hosts_library_will_do(tmp_path):
+    """Where there is no build of ours the host's keeps what came, in the mode in which it is sound."""
+    for number, key in enumerate(("prod:a", "prod:b"), start=1):
+        module, version, mode, rest = run_without_ours(tmp_path, key)
+        assert module == "sqlite3"
+        assert mode == journal_mode(tuple(map(int, version.split("."))))
+        assert rest.strip() == f"[1, 0] {number}"
+
+
+@pytest.fixture(name="wal")
+def fixture_wal(tmp_path):
+    """Give a database with a write-ahead log, and the log's path."""
+    database = Database(f"sqlite:///{tmp_path}/bridge.db")
+    log = tmp_path / "bridge.db-wal"
+    if not log.exists():
+        pytest.skip("this SQLite keeps a journal")
+    yield database, log
+    database.close()
+
+
+def write(database):
+    with database.write() as connection:
+        touch(connection)
+
+
+def test_a_log_that_was_removed_is_not_written_on(wal):
+    """What was answered 200 would be lost with the process; what was committed before is kept when it ends."""
+    database, log = wal
+    with database.write() as connection:
+        connection.exec_driver_sql("INSERT INTO roles VALUES ('r', 'o', 1.0)")
+    log.unlink()
+    with pytest.raises(Unavailable, match=r"^database: gone$"), database.write():
+        pytest.fail("it was written")
+    database.close()
+    again = Database(f"sqlite:///{log.with_name('bridge.db')}")
+    with again.read() as connection:
+        assert connection.exec_driver_sql("SELECT count(*) FROM roles").scalar() == 1
+    again.close()
+
+
+def test_the_log_of_a_new_file_is_watched_too(wal):
+    """Before anything but the schema was written."""
+    database, log = wal
+    log.rename(log.with_name("moved"))
+    with pytest.raises(Unavailable, match=r"^database: gone$"), database.write():
+        pytest.fail("it was written")
+
+
+def test_a_log_that_readers_let_grow_is_emptied(wal, monkeypatch):
+    """A reader always holds a part of it while it grows; once that one is done, not a page more is needed."""
+    monkeypatch.setattr("bridge.store.sqlite_engine.LONGEST_LOG", 100_000)
+    database, log = wal
+    for _ in range(2):
+        with database.read() as connection:
+            connection.exec_driver_sql("SELECT count(*) FROM roles").scalar()
+            with database.write() as other:
+                other.exec_driver_sql("INSERT INTO roles VALUES (hex(randomblob(8)), hex(randomblob(100000)), 1.0)")
+    assert log.stat().st_size > 100_000
+    database.shorten_log()
+    assert log.stat().st_size == 0
+    with database.write() as connection:
+        assert connection.exec_driver_sql("SELECT count(*) FROM roles").scalar() == 2
+        assert connection.exec_driver_sql("PRAGMA busy_timeout").scalar() == 5000
+
+
+def test_a_reader_that_stays_is_not_waited_for_long(wal, monkeypatch):
+    """The log stays as it is, and webhooks go on."""
+    monkeypatch.setattr("bridge.store.sqlite_engine.LONGEST_LOG", 0)
+    monkeypatch.setattr("bridge.store.database._FOR_READERS", 0.01)
+    database, log = wal
+    with database.read() as connection:
+        connection.exec_driver_sql("SELECT count(*) FROM roles").scalar()
+        write(database)
+        database.shorten_log()
+        write(database)
+        assert log.stat().st_size > 0

@@ -46,7 +46,11 @@ _SQLITE_WORDS = (
     ("malformed", "damaged"),
     ("not a database", "damaged"),
 )
-_POSTGRESQL_WORDS = {"53100": "disk full", "55P03": "busy", "40P01": "busy", "57014": "busy", "25006": "read-only"}
+_POSTGRESQL_WORDS = {
+    "53100": "disk full", "55P03": "busy", "40P01": "busy", "40001": "busy", "57014": "busy", "25006": "read-only",
+}  # fmt: skip
+_CONNECTION = ("", "08", "53", "57")
+"""Classes of PostgreSQL's errors that mean it cannot be reached, or has no place for one more connection."""
 
 
 class Database:
@@ -207,4 +211,5 @@ def _postgresql(url: URL) -> Engine:
 def _word(error: BaseException | None) -> str:
     if isinstance(error, sqlite_engine.sqlite3.Error):
         return next((word for part, word in _SQLITE_WORDS if part in str(error)), "failed")
-    return _POSTGRESQL_WORDS.get(getattr(error, "sqlstate", None) or "", "not reached")
+    state = getattr(error, "sqlstate", None) or ""
+    return _POSTGRESQL_WORDS.get(state, "not reached" if state[:2] in _CONNECTION else "failed")

@@ -7,12 +7,13 @@ from grafana_foundation_sdk.models.dashboard import Dashboard
 from grafana import palette
 from grafana.board import Board, Section
 from grafana.panels import Column, Look, Panel, Size, Text, lines, query, stat_of, table_of, timeline
-from grafana.queries import ALL, EXPORTER, TARGET
+from grafana.queries import ALL, EXPORTER, TARGET, per_target
 from grafana.variables import chained
 
 NONE: Final = palette.words({"0": ("✓ none", palette.GOOD)})
 HALF: Final = Size(12, 9)
 OUTCOMES: Final = ("ok", "timeout", "auth", "rate_limited", "client_error", "server_error")
+POLLS: Final = per_target("vendorwatch_poll_success", scope=TARGET)
 NAME: Final = "{{collector}}/{{account}}"
 
 
@@ -38,25 +39,29 @@ def dashboard() -> Dashboard:
     ).build()
 
 
-def _of(metric: str, by: str = "max") -> str:
-    return f"{by} by (collector, account) ({TARGET(metric)})"
+def _most(metric: str) -> str:
+    return f"max by (collector, account) ({TARGET(metric)})"
+
+
+def _least(metric: str) -> str:
+    return f"min by (collector, account) ({TARGET(metric)})"
 
 
 def _since(metric: str) -> str:
-    return f"time() - {_of(metric)}"
+    return f"time() - {per_target(metric, scope=TARGET)}"
 
 
 def _now() -> list[Panel]:
-    polls, age = _of("vendorwatch_poll_success"), _since("vendorwatch_poll_last_success_timestamp_seconds")
+    age = _since("vendorwatch_poll_last_success_timestamp_seconds")
     failed = TARGET("vendorwatch_api_requests_total", 'outcome!="ok"')
     size = Size(4, 4)
     return [
         stat_of(
-            Text("Targets", "Targets that the exporter polls."), f"count({polls})", Look(lowest=palette.CALM), size
+            Text("Targets", "Targets that the exporter polls."), f"count({POLLS})", Look(lowest=palette.CALM), size
         ),
         stat_of(
             Text("Failing", "Targets whose last round of polls did not succeed."),
-            f"sum({polls} == bool 0)",
+            f"sum({POLLS} == bool 0)",
             Look(above=palette.HIGH_IS_BAD, words=NONE),
             size,
         ),
@@ -73,13 +78,13 @@ def _now() -> list[Panel]:
                 "Failed requests",
                 "Requests within the time range that did not end well, from the second of each kind on.",
             ),
-            f"round(sum(increase({failed}[$__range])) or 0 * sum({polls}))",
+            f"round(sum(increase({failed}[$__range])) or 0 * sum({POLLS}))",
             Look(above=palette.HIGH_IS_ODD, words=NONE),
             size,
         ),
         stat_of(
             Text("Budget", "The target that spends the most of its share of requests, within the last minute."),
-            f"max({_of('vendorwatch_budget_used_ratio')})",
+            f"max({_most('vendorwatch_budget_used_ratio')})",
             Look("percentunit", ((0.9, palette.WARN),), decimals=0),
             size,
         ),
@@ -94,13 +99,13 @@ def _now() -> list[Panel]:
 
 def _targets() -> Panel:
     queries = {
-        "success": _of("vendorwatch_poll_success"),
+        "success": POLLS,
         "age": _since("vendorwatch_poll_last_success_timestamp_seconds"),
-        "oldest": f"time() - {_of('vendorwatch_oldest_value_timestamp_seconds', 'min')}",
-        "duration": _of("vendorwatch_poll_duration_seconds"),
-        "series": _of("vendorwatch_target_series"),
-        "cut": _of("vendorwatch_poll_truncated"),
-        "budget": _of("vendorwatch_budget_used_ratio"),
+        "oldest": f"time() - {_least('vendorwatch_oldest_value_timestamp_seconds')}",
+        "duration": _most("vendorwatch_poll_duration_seconds"),
+        "series": per_target("vendorwatch_target_series", "sum", TARGET),
+        "cut": _most("vendorwatch_poll_truncated"),
+        "budget": _most("vendorwatch_budget_used_ratio"),
     }
     columns = [
         Column("collector", "Collector"),
@@ -121,7 +126,7 @@ def _targets() -> Panel:
 
 def _polls() -> Panel:
     told = "Whether each target's last round of polls succeeded. A gap is a time in which the exporter did not run."
-    return timeline(Text("Polls", told), _of("vendorwatch_poll_success"), NAME, palette.ANSWERS, Size(24, 8))
+    return timeline(Text("Polls", told), POLLS, NAME, palette.ANSWERS, Size(24, 8))
 
 
 def _age() -> Panel:
@@ -135,7 +140,7 @@ def _age() -> Panel:
 
 def _durations() -> Panel:
     text = Text("Duration of a poll", "How long the last whole round of polls of each target took.")
-    return lines(text, [query(_of("vendorwatch_poll_duration_seconds"), NAME)], Look("s"), HALF)
+    return lines(text, [query(_most("vendorwatch_poll_duration_seconds"), NAME)], Look("s"), HALF)
 
 
 def _rate(by: str, *more: str) -> str:
@@ -164,7 +169,7 @@ def _failures() -> Panel:
 def _budget() -> Panel:
     return lines(
         Text("Budget used", "The part of requests_per_minute that each target spends. At 100 % values grow older."),
-        [query(_of("vendorwatch_budget_used_ratio"), NAME)],
+        [query(_most("vendorwatch_budget_used_ratio"), NAME)],
         Look("percentunit", ((0.9, palette.WARN),)),
         HALF,
     )
@@ -177,7 +182,7 @@ def _remaining() -> Panel:
             "What is left of the vendor's own window, whoever else spends from it. 0: the vendor answers 429.",
             "No vendor tells what is left.",
         ),
-        [query(_of("vendorwatch_api_rate_limit_remaining", "min"), NAME)],
+        [query(_least("vendorwatch_api_rate_limit_remaining"), NAME)],
         Look("short"),
         HALF,
     )
@@ -185,7 +190,7 @@ def _remaining() -> Panel:
 
 def _series() -> Panel:
     text = Text("Series", "How many series each target has on the page; series_limit bounds them.")
-    return lines(text, [query(_of("vendorwatch_target_series"), NAME)], Look("short"), HALF)
+    return lines(text, [query(per_target("vendorwatch_target_series", "sum", TARGET), NAME)], Look("short"), HALF)
 
 
 def _memory() -> Panel:

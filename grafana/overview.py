@@ -7,7 +7,7 @@ from grafana_foundation_sdk.models.dashboard import Dashboard
 from grafana import palette
 from grafana.board import RUNBOOKS, Board, Section
 from grafana.panels import Column, Look, Panel, Size, Text, href, lines, query, stat_of, table_of
-from grafana.queries import ALL, BRIDGE, EXPORTER, certificates, zero_while_polled
+from grafana.queries import ALL, BRIDGE, EXPORTER, certificates, per_target, zero_while_polled
 from grafana.wrong import DAYS, WRONG
 
 PREFIX: Final = "vendorwatch_bridge_"
@@ -49,7 +49,7 @@ def _counts() -> list[Panel]:
     up = f"min by (account, monitor_id) ({ALL('vigilmon_monitor_up')})"
     active = f"sum(max by (account, account_group, alert_type, severity) ({ALL('thousandeyes_active_alerts')}))"
     unhandled = ALL("bigpanda_incidents", 'folder="unhandled"')
-    polls = f"max by (collector, account) ({ALL('vendorwatch_poll_success')})"
+    polls = per_target("vendorwatch_poll_success")
     waits = f"time() - min({ALL(PREFIX + 'outbox_oldest_event_timestamp_seconds')})"
     bad, odd = palette.HIGH_IS_BAD, palette.HIGH_IS_ODD
     return [
@@ -159,8 +159,8 @@ def _sent() -> Panel:
 
 
 def _targets() -> Panel:
-    polled = f"max by (collector, account) ({ALL('vendorwatch_poll_success')})"
-    succeeded = f"max by (collector, account) ({ALL('vendorwatch_poll_last_success_timestamp_seconds')})"
+    polled = per_target("vendorwatch_poll_success")
+    succeeded = per_target("vendorwatch_poll_last_success_timestamp_seconds")
     columns = [
         Column("collector", "Collector"),
         Column("account", "Account"),

@@ -48,16 +48,24 @@ def labelled(expr: str, **labels: str) -> str:
     return expr
 
 
+def per_target(metric: str, across: str = "min", scope: Scope = ALL) -> str:
+    """Return a metric of targets, one series for each: the best of a pair, and of shards their `across`.
+
+    `shard` is a label that the scrape gives to exporters that divide their targets: one that fails must not hide.
+    """
+    return f"{across} by (collector, account) (max by (collector, account, shard) ({scope(metric)}))"
+
+
 def zero_while_polled(expr: str, collector: str, scope: Scope = ACCOUNT) -> str:
     """Return the expression, or 0 where it is empty because there is nothing, not because nobody could ask."""
     polled = scope("vendorwatch_poll_success", f'collector="{collector}"')
-    return f"{expr} or 0 * (max({polled}) == 1)"
+    return f"{expr} or 0 * (max(min by (account) (max by (account, shard) ({polled}))) == 1)"
 
 
 def age(collector: str, scope: Scope = ACCOUNT) -> str:
     """Return the age in seconds of the account whose values are the oldest."""
     succeeded = scope("vendorwatch_poll_last_success_timestamp_seconds", f'collector="{collector}"')
-    return f"time() - min(max by (account) ({succeeded}))"
+    return f"time() - min(max by (account, shard) ({succeeded}))"
 
 
 CERTIFICATES: Final = (

@@ -6,7 +6,7 @@ that tells more) and runbook (its page and section). A query without rows is goo
 
 from typing import Final
 
-from grafana.queries import ALL, BRIDGE, EXPORTER, certificates, labelled, monitors
+from grafana.queries import ALL, BRIDGE, EXPORTER, certificates, labelled, monitors, per_target
 
 LABELS: Final = ("level", "source", "account", "subject", "wrong", "board", "runbook")
 DAYS: Final = 14
@@ -97,13 +97,13 @@ WRONG: Final[dict[str, str]] = {
     ),
     "failing": _target(
         "warning",
-        f"max by (collector, account) ({ALL('vendorwatch_poll_success')}) == 0",
+        f"{per_target('vendorwatch_poll_success')} == 0",
         "polls fail",
         "vendorwatchtargetfailing",
     ),
     "stale": _target(
         "critical",
-        f"time() - max by (collector, account) ({ALL('vendorwatch_poll_last_success_timestamp_seconds')}) > 1800",
+        f"time() - {per_target('vendorwatch_poll_last_success_timestamp_seconds')} > 1800",
         "nothing new for half an hour",
         "vendorwatchtargetstale",
     ),

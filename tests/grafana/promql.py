@@ -9,6 +9,8 @@ from tests.deploy.shipped import stated
 
 CLIENT = {"process_resident_memory_bytes": {"job", "instance"}}
 """Metrics of client_python that the dashboards show."""
+SHARD = {"shard"}
+"""What the scrape adds to the series of exporters that divide their targets."""
 
 
 def parse(expr: str) -> Any:

@@ -3,7 +3,7 @@ import re
 import pytest
 
 from tests.grafana.boards import LABEL_VALUES, PATHS, filled, load, panels, queries, variables
-from tests.grafana.promql import asked_labels, labels, matchers, names, parse, selectors, served
+from tests.grafana.promql import SHARD, asked_labels, labels, matchers, names, parse, selectors, served
 
 VALUE = re.compile(r"Value(?: #(?P<query>.+))?")
 every_query = pytest.mark.parametrize("query", list(queries()), ids=lambda query: query.id)
@@ -16,7 +16,19 @@ def holds(tree):
         for name in names(selector):
             assert name in served(), name
             assert set(matchers(selector)) - {"__name__"} <= served()[name], (name, matchers(selector))
-    assert asked_labels(tree) <= labels(tree)
+    assert asked_labels(tree) <= labels(tree) | SHARD
+
+
+OF_POLLS = {"vendorwatch_poll_success", "vendorwatch_poll_last_success_timestamp_seconds"}
+
+
+@every_query
+def test_a_shard_that_fails_does_not_hide_behind_the_others(query):
+    """Of a pair the best counts and of shards the worst, so how polls go is first told shard by shard."""
+    for selector, above in selectors(parse(query.filled)):
+        if OF_POLLS & set(names(selector)):
+            grouped = next(node.modifier for node in above if getattr(node, "modifier", None))
+            assert set(grouped.labels) >= SHARD
 
 
 @every_query

@@ -59,18 +59,17 @@ class Database:
     def __init__(self, url: str) -> None:
         found = location(url)
         self.postgresql = found.get_backend_name() == "postgresql"
+        self._files = sqlite_engine.Files(Path(found.database or "").absolute())
         if self.postgresql:
             self._writer = self._reader = _postgresql(found)
         else:
-            self._writer = sqlite_engine.engine(found, writes=True, patience=BUSY_TIMEOUT)
-            self._reader = sqlite_engine.engine(found, writes=False, patience=BUSY_TIMEOUT)
+            self._writer = sqlite_engine.engine(found, self._files, writes=True, patience=BUSY_TIMEOUT)
+            self._reader = sqlite_engine.engine(found, self._files, writes=False, patience=BUSY_TIMEOUT)
         self._turn = threading.Lock()
         self._prepared: dict[Any, Any] = {}
-        self._file: sqlite_engine.File | None = None
         try:
             with self.write() as connection:
                 schema.migrate(connection)
-            self._file = None if self.postgresql else sqlite_engine.File(Path(found.database or "").absolute())
         except BaseException:
             self.close()
             raise
@@ -89,8 +88,7 @@ class Database:
                     yield connection
             else:
                 with self._a_turn(), self._writer.begin() as connection:
-                    if self._file and not (self._file.there() and sqlite_engine.intact(connection)):
-                        raise Unavailable("database: gone")
+                    self._see_files()
                     yield connection
 
     @contextmanager
@@ -106,18 +104,22 @@ class Database:
     @contextmanager
     def read(self) -> Iterator[Connection]:
         """Give one consistent view."""
+        self._see_files()
         with self._meanings(), self._reader.begin() as connection:
             yield connection
 
+    def _see_files(self) -> None:
+        if not (self.postgresql or self._files.there()):
+            raise Unavailable("database: gone")
+
     def shorten_log(self) -> None:
         """Let SQLite's write-ahead log not grow for ever. Unavailable."""
-        path = self._writer.url.database
-        if self.postgresql or not path:
+        if self.postgresql:
             return
         with self._meanings(), self._a_turn():
             raw = self._writer.raw_connection()
             try:
-                sqlite_engine.shorten_log(raw.driver_connection, Path(path).absolute(), patience=_FOR_READERS)
+                sqlite_engine.shorten_log(raw.driver_connection, self._files.log, patience=_FOR_READERS)
             finally:
                 raw.close()
 

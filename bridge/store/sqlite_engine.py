@@ -19,30 +19,42 @@ write-ahead log that is reset while another connection writes, so that there onl
 the disk for a commit instead of one."""
 LONGEST_LOG = 16_000_000
 """Bytes; some four times what it has when no reader is in its way."""
-_LOG = "log"
 _NETWORK = frozenset(
     {"9p", "afs", "ceph", "cifs", "fuse.glusterfs", "fuse.s3fs", "fuse.sshfs", "glusterfs", "lustre", "ncpfs", "nfs",
      "nfs4", "smb3", "smbfs", "vboxsf"}
 )  # fmt: skip
 
 
-class File:
-    """A file that was opened: the database or its log. SQLite goes on writing to one that was deleted or replaced."""
+class Files:
+    """The database and its log, as they were opened. SQLite goes on writing to one that was deleted or replaced.
+
+    And it makes a new one for whoever comes next, who would read from another file than we write to.
+    """
 
     def __init__(self, path: Path) -> None:
-        self._path = path
-        self._was = self._is()
+        self.path = path
+        file = path.resolve()  # SQLite follows a link too
+        self.log = file.with_name(f"{file.name}-wal")
+        self._database: tuple[int, int] | None = None
+        self._log: tuple[int, int] | None = None
+
+    def opened(self) -> None:
+        """Note what is there, once the connection that writes is open: SQLite keeps the log for as long."""
+        self._database = self._database or _identity(self.path)
+        self._log = _identity(self.log)
 
     def there(self) -> bool:
-        """Tell whether it is still what its path names."""
-        try:
-            return self._is() == self._was
-        except OSError:
-            return False
+        """Tell whether they are still what their paths name."""
+        log = self._log is None or _identity(self.log) == self._log
+        return log and (self._database is None or _identity(self.path) == self._database)
 
-    def _is(self) -> tuple[int, int]:
-        found = self._path.stat()
-        return found.st_dev, found.st_ino
+
+def _identity(path: Path) -> tuple[int, int] | None:
+    try:
+        found = path.stat()
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino
 
 
 def filesystem(path: Path, mounts: str) -> str:
@@ -66,12 +78,12 @@ def journal_mode(version: tuple[int, ...]) -> str:
     return "WAL" if mended else "PERSIST"
 
 
-def engine(url: URL, *, writes: bool, patience: float) -> Engine:
+def engine(url: URL, files: Files, *, writes: bool, patience: float) -> Engine:
     """Return the way into a file: one connection that writes, or a few that read. ConfigError, Unavailable.
 
     `patience`: seconds to wait for another writer.
     """
-    path = Path(url.database or "").absolute()
+    path = files.path
     if not path.parent.is_dir():
         raise ConfigError([f"database: {path.parent} is not a directory"])
     _refuse_network(path)
@@ -87,13 +99,12 @@ def engine(url: URL, *, writes: bool, patience: float) -> Engine:
     )
 
     @event.listens_for(made, "connect")
-    def _prepare(connection: sqlite3.Connection, record: Any) -> None:
+    def _prepare(connection: sqlite3.Connection, _record: object) -> None:
         connection.isolation_level = None
         _set_pragmas(connection, writes=writes)
         if writes:
             connection.execute("PRAGMA user_version").fetchone()  # a log is there once something was read
-            log = _log(path)
-            record.info[_LOG] = File(log) if log.exists() else None
+            files.opened()
 
     @event.listens_for(made, "begin")
     def _begin(connection: Connection) -> None:
@@ -104,19 +115,13 @@ def engine(url: URL, *, writes: bool, patience: float) -> Engine:
     return made
 
 
-def intact(connection: Connection) -> bool:
-    """Tell whether the log that a connection writes to is still there. SQLite keeps it while a connection is open."""
-    log: File | None = connection.info[_LOG]
-    return log is None or log.there()
-
-
-def shorten_log(driver: sqlite3.Connection, path: Path, *, patience: float) -> None:
+def shorten_log(driver: sqlite3.Connection, log: Path, *, patience: float) -> None:
     """Empty the write-ahead log where it has grown: readers that overlap never let a commit begin it anew.
 
     `patience`: seconds to wait for readers; nothing is written meanwhile.
     """
     try:
-        grown = _log(path).stat().st_size > LONGEST_LOG
+        grown = log.stat().st_size > LONGEST_LOG
     except OSError:
         return
     if grown:
@@ -126,10 +131,6 @@ def shorten_log(driver: sqlite3.Connection, path: Path, *, patience: float) -> N
             driver.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
         finally:
             driver.execute(f"PRAGMA busy_timeout={usual}").close()
-
-
-def _log(path: Path) -> Path:
-    return path.with_name(f"{path.name}-wal")
 
 
 def _refuse_network(path: Path) -> None:

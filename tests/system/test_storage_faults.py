@@ -100,6 +100,18 @@ def test_database_is_locked(station, started, tmp_path):
         suffer(station, bridge, lambda: other.execute("BEGIN EXCLUSIVE"), lambda: other.execute("ROLLBACK"))
 
 
+@pytest.mark.parametrize("name", ["bridge.db", "bridge.db-wal"])
+def test_a_file_of_the_database_is_moved_away(station, started, tmp_path, name):
+    """503 until it is back: what went on being written would be lost with the process."""
+    station.configure()
+    bridge = started(station.bridge())
+    file, away = tmp_path / name, tmp_path / "away"
+    if not file.exists():
+        pytest.skip("this SQLite keeps a journal")
+    suffer(station, bridge, lambda: file.rename(away), lambda: away.rename(file))
+    assert "database: gone" in bridge.log.read_text()
+
+
 def test_postgresql_stops_and_starts(station, started, postgresql_cluster):
     """The server is killed and started again: 503 in between, and the connections mend themselves."""
     station.database = postgresql_cluster.database()

@@ -95,6 +95,35 @@ def test_the_log_of_a_new_file_is_watched_too(wal):
         pytest.fail("it was written")
 
 
+def test_nothing_is_read_from_a_new_file_while_the_old_one_is_away(wal):
+    """SQLite would make one, and read on from it once the old one is back."""
+    database, log = wal
+    for file in (log, log.with_name("bridge.db")):
+        away = file.rename(file.with_name("moved"))
+        with pytest.raises(Unavailable, match=r"^database: gone$"), database.read():
+            pytest.fail("it was read")
+        assert not file.exists()
+        away.rename(file)
+        write(database)
+        with database.read() as connection:
+            assert connection.exec_driver_sql("PRAGMA quick_check").scalar() == "ok"
+
+
+def test_a_link_is_followed(tmp_path):
+    """The log lies beside the file, not beside the link."""
+    (tmp_path / "disk").mkdir()
+    link = tmp_path / "bridge.db"
+    link.symlink_to(tmp_path / "disk" / "real.db")
+    database = Database(f"sqlite:///{link}")
+    write(database)
+    log = tmp_path / "disk" / "real.db-wal"
+    if log.exists():
+        log.rename(tmp_path / "moved")
+        with pytest.raises(Unavailable, match=r"^database: gone$"):
+            write(database)
+    database.close()
+
+
 def test_a_log_that_readers_let_grow_is_emptied(wal, monkeypatch):
     """A reader always holds a part of it while it grows; once that one is done, not a page more is needed."""
     monkeypatch.setattr("bridge.store.sqlite_engine.LONGEST_LOG", 100_000)

@@ -8,15 +8,18 @@ import fcntl
 import logging
 import os
 import threading
+from os.path import samestat
 from pathlib import Path
 from typing import Final
 
 from exporter.errors import ConfigError
 
 FILE: Final = "leader.lock"
-"""Below the directory. It stays there: what counts is the lock on it."""
+"""Below the directory. It stays there: what counts is the lock on it. Who holds the lock puts it back when it is gone."""
 TRY_EVERY: Final = 1.0
-"""Seconds between two tries of one that follows."""
+"""Seconds between two tries of one that follows, or two looks of one that leads."""
+GONE: Final = 5
+"""Tries that find no file before one that follows makes it: who leads would have put it back."""
 _log = logging.getLogger(__name__)
 
 
@@ -27,9 +30,13 @@ class Lock:
         self._path = path
         self._descriptor: int | None = None
 
-    def take(self) -> bool:
-        """Take the lock unless another process has it; tell whether it is ours. OSError: there is no locking here."""
-        descriptor = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    def take(self, *, make: bool = True) -> bool:
+        """Take the lock unless another process has it; tell whether it is ours. OSError: there is no locking here.
+
+        FileNotFoundError: there is no file, and `make` is False.
+        """
+        made = os.O_CREAT if make else 0
+        descriptor = os.open(self._path, os.O_RDWR | made | os.O_CLOEXEC, 0o600)
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
@@ -38,8 +45,16 @@ class Lock:
         except OSError:
             os.close(descriptor)
             raise
+        self.release()
         self._descriptor = descriptor
         return True
+
+    def is_in_place(self) -> bool:
+        """Tell whether the file with our lock is the one that others find."""
+        try:
+            return self._descriptor is not None and samestat(os.fstat(self._descriptor), self._path.stat())
+        except FileNotFoundError:
+            return False
 
     def release(self) -> None:
         """Give the lock back, if it is ours."""
@@ -54,6 +69,8 @@ class Leadership:
     def __init__(self, lock: Lock | None = None, *, leading: bool = True) -> None:
         self._lock = lock
         self._leading = leading
+        self._missed = 0
+        self._told = ""
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, name="leadership", daemon=True)
 
@@ -62,8 +79,8 @@ class Leadership:
         return self._leading
 
     def start(self) -> None:
-        """Try for the lock until it is ours; returns at once."""
-        if not self._leading:
+        """Try for the lock until it is ours, and see to it that it stays where others look; returns at once."""
+        if self._lock:
             self._thread.start()
 
     def stop(self) -> None:
@@ -75,13 +92,36 @@ class Leadership:
             self._lock.release()
 
     def _run(self) -> None:
-        while self._lock and not self._leading and not self._stopping.wait(TRY_EVERY):
+        while self._lock and not self._stopping.wait(TRY_EVERY):
             try:
-                self._leading = self._lock.take()
+                self._keep(self._lock) if self._leading else self._try(self._lock)
             except OSError as error:
-                _log.warning("cannot try to lead: %s", error.strerror)
+                doing = f"make {FILE} anew" if self._leading else "try to lead"
+                self._tell(logging.WARNING, f"cannot {doing}: {error.strerror}")
+
+    def _try(self, lock: Lock) -> None:
+        try:
+            self._leading = lock.take(make=self._missed >= GONE)
+            self._missed = 0
+        except FileNotFoundError:
+            self._missed += 1
         if self._leading:
-            _log.info("leading: the exporter that led has ended")
+            self._tell(logging.INFO, "leading: the exporter that led has ended")
+
+    def _keep(self, lock: Lock) -> None:
+        """Lock the file anew that somebody deleted, or it would keep nobody from leading too."""
+        if lock.is_in_place():
+            self._told = ""
+        elif lock.take():
+            self._tell(logging.WARNING, f"{FILE} was deleted: it is there again")
+        else:
+            self._tell(logging.ERROR, f"two exporters poll: {FILE} was deleted while one led; restart one of them")
+
+    def _tell(self, level: int, what: str) -> None:
+        """Log it, once for as long as it is the same."""
+        if what != self._told:
+            _log.log(level, "%s", what)
+        self._told = what
 
 
 def shared(directory: Path) -> Leadership:

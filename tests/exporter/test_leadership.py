@@ -147,6 +147,63 @@ def test_a_lock_that_cannot_be_tried_is_told_and_tried_again(tmp_path, monkeypat
     second.stop()
 
 
+@pytest.mark.parametrize("begin", [shared, claimed])
+def test_a_lock_that_somebody_deletes_is_put_back(tmp_path, caplog, begin):
+    """Somebody takes it for a stale one. Nobody leads beside who leads; afterwards one does."""
+    leader = begin(tmp_path)
+    leader.start()
+    follower = Leadership(Lock(tmp_path / FILE), leading=False)
+    follower.start()
+    for _ in range(3):
+        before = (tmp_path / FILE).stat().st_ino
+        (tmp_path / "aside").touch()
+        (tmp_path / FILE).rename(tmp_path / "aside")
+        eventually((tmp_path / FILE).exists)
+        assert (tmp_path / FILE).stat().st_ino != before
+    assert not follower.leads()
+    eventually(lambda: f"{FILE} was deleted: it is there again" in caplog.text)
+    leader.stop()
+    eventually(follower.leads)
+    follower.stop()
+
+
+def test_a_lock_that_nobody_puts_back_is_made(tmp_path):
+    """Who led has ended, and then the file was deleted."""
+    leader, follower = shared(tmp_path), shared(tmp_path)
+    (tmp_path / FILE).unlink()
+    leader.stop()
+    follower.start()
+    eventually(follower.leads)
+    assert not Lock(tmp_path / FILE).take()
+    follower.stop()
+
+
+def test_two_that_lead_are_told(tmp_path, caplog):
+    """One that starts between the deletion and the next look leads too; the log says what to do."""
+    first = shared(tmp_path)
+    (tmp_path / FILE).unlink()
+    second = shared(tmp_path)
+    first.start()
+    eventually(lambda: "two exporters poll" in caplog.text)
+    assert (first.leads(), second.leads()) == (True, True)
+    first.stop()
+    second.stop()
+
+
+def test_a_directory_that_was_deleted_is_told(tmp_path, caplog):
+    """Once, and polling goes on."""
+    leader = shared(tmp_path)
+    (tmp_path / FILE).unlink()
+    tmp_path.rmdir()
+    leader.start()
+    eventually(lambda: caplog.text)
+    time.sleep(0.1)
+    assert [record.message for record in caplog.records] == [f"cannot make {FILE} anew: No such file or directory"]
+    assert leader.leads()
+    leader.stop()
+    tmp_path.mkdir()
+
+
 def test_without_a_directory_an_exporter_leads():
     """It has nothing to share."""
     alone = Leadership()

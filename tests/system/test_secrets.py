@@ -6,8 +6,10 @@ import signal
 import time
 from pathlib import Path
 
+import bcrypt
 import pytest
 import requests
+import trustme
 import yaml
 
 import bridge.__main__
@@ -40,9 +42,9 @@ def mark(name: str) -> str:
     return f"{MARK}-{name}"
 
 
-def leaks(texts: dict[str, str]) -> list[str]:
-    """Return where a secret shows, in clear or as basic auth carries it, with the line."""
-    shown = re.compile(f".*(?:{MARK}|{re.escape(PAIR)}).*")
+def leaks(texts: dict[str, str], *more: str) -> list[str]:
+    """Return where a secret shows, in clear or as basic auth carries it, or `more` that is secret, with the line."""
+    shown = re.compile(f".*(?:{'|'.join(map(re.escape, (MARK, PAIR, *more)))}).*")
     return [f"{place}: {found[0]}" for place, text in texts.items() for found in shown.finditer(text)]
 
 
@@ -259,6 +261,91 @@ def test_the_exporter_keeps_its_secrets(station, started, tmp_path):
     program.stop()
     assert leaks(found | files(tmp_path, ".yml")) == []
     assert list(state.iterdir())
+
+
+def web_config(folder: Path) -> dict:
+    """Write a certificate for loopback with its key, and return a web.yml with one user, whose password is marked."""
+    authority = trustme.CA()
+    authority.cert_pem.write_to_path(folder / "ca.crt")
+    issued = authority.issue_cert("127.0.0.1")
+    issued.private_key_pem.write_to_path(folder / "key.secret")
+    (folder / "web.crt").write_bytes(issued.cert_chain_pems[0].bytes())
+    key = issued.private_key_pem.bytes().decode().splitlines()[1]
+    (folder / "broken.secret").write_text(f"-----BEGIN PRIVATE KEY-----\n{mark('key')}\n{key}\n")
+    hashed = bcrypt.hashpw(mark("web").encode(), bcrypt.gensalt(4)).decode()
+    return {
+        "tls_server_config": {"cert_file": "web.crt", "key_file": "key.secret"},
+        "basic_auth_users": {"user": hashed},
+    }
+
+
+def hidden(folder: Path, web: dict) -> tuple[str, ...]:
+    """Return what of these must not show: salt and hash, and a line of the key."""
+    (hashed,) = web["basic_auth_users"].values()
+    return hashed[7:29], hashed[29:], (folder / "key.secret").read_text().splitlines()[1]
+
+
+def spoilt(web: dict) -> list[dict]:
+    """Return the same with mistakes of each kind beside what is secret, or in it."""
+    (hashed,) = web["basic_auth_users"].values()
+    return [
+        web | {"basic_auth_users": {"user": mark("clear")}},
+        web | {"basic_auth_users": {"user": f"{hashed}="}},
+        web | {"basic_auth_users": {"user": [hashed]}},
+        web | {"basic_auth_users": hashed},
+        web | {"basic_auth_user": {"user": hashed}},
+        web | {"tls_server_config": {"cert_file": "key.secret", "key_file": "key.secret"}},
+        web | {"tls_server_config": {"cert_file": "web.crt", "key_file": "broken.secret"}},
+        web | {"tls_server_config": {"cert_file": "web.crt", "key_file": "gone"}},
+    ]
+
+
+@pytest.mark.parametrize("name", ["bridge", "exporter"])
+def test_who_may_come_in_is_kept_secret(station, started, tmp_path, monkeypatch, name):
+    """Hashes, passwords and keys of --web.config.file: right and wrong ones, while it is good and while it is not."""
+    monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(tmp_path / "ca.crt"))
+    web, file, address = web_config(tmp_path), tmp_path / "web.yml", f"127.0.0.1:{free_port()}"
+    file.write_text(yaml.safe_dump(web))
+    config = station.config_file
+    if name == "exporter":
+        config = tmp_path / "exporter.yml"
+        config.write_text(yaml.safe_dump(exporter_settings(tmp_path, station.sandbox.url, "127.0.0.1:1")))
+    else:
+        station.configure()
+    flags = [f"--config.file={config}", f"--web.config.file={file}"]
+    user = f"https://user:{mark('web')}@{address}"
+    program = Program(
+        name,
+        python(name, *flags, f"--web.listen-address={address}", "--log.level=debug"),
+        tmp_path / "program.log",
+        user,
+        environment={"VENDORWATCH_TEST_TE": mark("te")},
+    )
+    found = {}
+    started(program)
+    for number, content in enumerate([web, *spoilt(web)]):
+        file.write_text(yaml.safe_dump(content))
+        program.send(signal.SIGHUP)
+        time.sleep(1.1)
+        for auth in (("user", mark("web")), ("user", mark("wrong")), (mark("nobody"), "x"), None):
+            answer = requests.get(f"https://{address}/metrics", auth=auth, timeout=PATIENCE)
+            found[f"{number} {auth is None}"] = f"{answer.headers}\n{answer.text}"
+            assert answer.status_code == (200 if auth == ("user", mark("web")) else 401)
+    program.stop()
+    assert program.log.read_text().count("web config stays as it was") >= len(spoilt(web)) - 1
+    assert leaks(found | files(tmp_path, ".yml", ".db"), *hidden(tmp_path, web)) == []
+
+
+@pytest.mark.parametrize("program", [bridge.__main__, exporter.__main__])
+def test_a_bad_web_config_keeps_its_secrets(tmp_path, capsys, program):
+    """The problems of who may come in are told by their place too."""
+    web, file = web_config(tmp_path), tmp_path / "web.yml"
+    for content in spoilt(web):
+        file.write_text(yaml.safe_dump(content))
+        assert program.main([f"--config.file={tmp_path}/gone.yml", f"--web.config.file={file}", "--config.check"]) == 1
+        told = capsys.readouterr()
+        assert "web.yml" in told.err
+        assert leaks({"stdout": told.out, "stderr": told.err}, *hidden(tmp_path, web)) == []
 
 
 GROUND = {"app_key": "app", "token": mark("token")}

@@ -15,7 +15,7 @@ from typing import Final
 from exporter.errors import ConfigError
 
 FILE: Final = "leader.lock"
-"""Below the directory. It stays there: what counts is the lock on it. Who holds the lock puts it back when it is gone."""
+"""Below the directory. It stays there: what counts is the lock on it. Who holds the lock puts it back when it goes."""
 TRY_EVERY: Final = 1.0
 """Seconds between two tries of one that follows, or two looks of one that leads."""
 GONE: Final = 5

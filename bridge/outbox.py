@@ -278,7 +278,4 @@ class Outbox:
         """Delete up to `limit` rows of history older than `before`; returns how many."""
         with self._database.write() as connection:
             deleted = standing.prune(connection, before, limit)
-            deleted += shares.prune(connection, before, limit - deleted)
-        if deleted < limit:
-            self._database.shorten_log()
-        return deleted
+            return deleted + shares.prune(connection, before, limit - deleted)

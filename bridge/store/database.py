@@ -2,7 +2,7 @@
 
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -24,7 +24,15 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.dialects.postgresql import ARRAY
-from sqlalchemy.exc import ArgumentError, DatabaseError, DataError, IntegrityError, InterfaceError, ProgrammingError
+from sqlalchemy.exc import (
+    ArgumentError,
+    DatabaseError,
+    DataError,
+    IntegrityError,
+    InterfaceError,
+    ProgrammingError,
+    SQLAlchemyError,
+)
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
 from bridge.errors import ConfigError, Unavailable
@@ -60,6 +68,7 @@ class Database:
         found = location(url)
         self.postgresql = found.get_backend_name() == "postgresql"
         self._files = sqlite_engine.Files(Path(found.database or "").absolute())
+        self._log = sqlite_engine.Log(self._files.log)
         if self.postgresql:
             self._writer = self._reader = _postgresql(found)
         else:
@@ -87,9 +96,12 @@ class Database:
                 with self._writer.begin() as connection:
                     yield connection
             else:
-                with self._a_turn(), self._writer.begin() as connection:
-                    self._see_files()
-                    yield connection
+                with self._a_turn():
+                    with self._writer.begin() as connection:
+                        self._see_files()
+                        yield connection
+                    if self._log.grown():
+                        self._empty_log()
 
     @contextmanager
     def _a_turn(self) -> Iterator[None]:
@@ -112,16 +124,13 @@ class Database:
         if not (self.postgresql or self._files.there()):
             raise Unavailable("database: gone")
 
-    def shorten_log(self) -> None:
-        """Let SQLite's write-ahead log not grow for ever. Unavailable."""
-        if self.postgresql:
-            return
-        with self._meanings(), self._a_turn():
-            raw = self._writer.raw_connection()
-            try:
-                sqlite_engine.shorten_log(raw.driver_connection, self._files.log, patience=_FOR_READERS)
-            finally:
-                raw.close()
+    def _empty_log(self) -> None:
+        """Try to; what was committed stays committed, whatever becomes of it."""
+        with (
+            suppress(SQLAlchemyError, sqlite_engine.sqlite3.Error),
+            closing(self._writer.raw_connection()) as connection,
+        ):
+            self._log.empty(connection.driver_connection, patience=_FOR_READERS)
 
     @contextmanager
     def _meanings(self) -> Iterator[None]:

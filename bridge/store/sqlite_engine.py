@@ -17,8 +17,8 @@ sqlite3: Any = found
 """The library that we bring along, and the host's where there is no build of ours. That of many hosts may damage a
 write-ahead log that is reset while another connection writes, so that there only a journal is sound: four flushes of
 the disk for a commit instead of one."""
-LONGEST_LOG = 16_000_000
-"""Bytes; some four times what it has when no reader is in its way."""
+LONGEST_LOG = 32_000_000
+"""Bytes; some eight times what it has when no reader is in its way."""
 _NETWORK = frozenset(
     {"9p", "afs", "ceph", "cifs", "fuse.glusterfs", "fuse.s3fs", "fuse.sshfs", "glusterfs", "lustre", "ncpfs", "nfs",
      "nfs4", "smb3", "smbfs", "vboxsf"}
@@ -115,22 +115,35 @@ def engine(url: URL, files: Files, *, writes: bool, patience: float) -> Engine:
     return made
 
 
-def shorten_log(driver: sqlite3.Connection, log: Path, *, patience: float) -> None:
-    """Empty the write-ahead log where it has grown: readers that overlap never let a commit begin it anew.
+class Log:
+    """The write-ahead log. Readers that overlap never let a commit begin it anew: in a storm it grows by 10 MB/s."""
 
-    `patience`: seconds to wait for readers; nothing is written meanwhile.
-    """
-    try:
-        grown = log.stat().st_size > LONGEST_LOG
-    except OSError:
-        return
-    if grown:
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._bearable = LONGEST_LOG
+
+    def grown(self) -> bool:
+        """Tell whether it is time to empty it."""
+        return self._size() > self._bearable
+
+    def empty(self, driver: sqlite3.Connection, *, patience: float) -> None:
+        """Bring it into the database, waiting up to `patience` seconds for readers while nothing is written.
+
+        Where one stays it is time again when the log has doubled; SQLite cuts it by itself once the reader is gone.
+        """
         (usual,) = driver.execute("PRAGMA busy_timeout").fetchone()
         driver.execute(f"PRAGMA busy_timeout={round(patience * 1000)}").close()
         try:
             driver.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
         finally:
             driver.execute(f"PRAGMA busy_timeout={usual}").close()
+            self._bearable = max(LONGEST_LOG, 2 * self._size())
+
+    def _size(self) -> int:
+        try:
+            return self._path.stat().st_size
+        except OSError:
+            return 0
 
 
 def _refuse_network(path: Path) -> None:
@@ -150,6 +163,7 @@ def _set_pragmas(connection: sqlite3.Connection, *, writes: bool) -> None:
     mode = journal_mode(sqlite3.sqlite_version_info)
     (found,) = connection.execute(f"PRAGMA journal_mode={mode}").fetchone()
     connection.execute("PRAGMA synchronous=FULL")
+    connection.execute(f"PRAGMA journal_size_limit={LONGEST_LOG}").fetchone()
     (level,) = connection.execute("PRAGMA synchronous").fetchone()
     if (found.upper(), level) != (mode, 2):
         raise sqlite3.OperationalError(f"unable to open with journal_mode={mode}, synchronous=FULL")

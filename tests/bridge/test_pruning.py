@@ -80,14 +80,3 @@ def test_a_share_that_nobody_confirms_is_forgotten_in_the_end(outbox):
     assert len(outbox.due_callbacks("panda", LATER)) == 1
     outbox.prune(LATER, 100)
     assert outbox.due_callbacks("panda", LATER) == []
-
-
-@pytest.mark.parametrize(("limit", "emptied"), [(1, 0), (100, 1)])
-def test_the_databases_log_is_emptied_once_nothing_is_left_to_delete(outbox, monkeypatch, limit, emptied):
-    """Between the batches of a large deletion webhooks would wait for it each time."""
-    share(outbox, "a")
-    share(outbox, "a", status="ok", now=T0 + 5)
-    calls = []
-    monkeypatch.setattr("bridge.store.database.Database.shorten_log", lambda _database: calls.append(1))
-    assert outbox.prune(LATER, limit)
-    assert len(calls) == emptied

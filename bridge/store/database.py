@@ -143,9 +143,13 @@ class Database:
         except (driver.IntegrityError, driver.DataError, driver.ProgrammingError):
             raise
         except (DatabaseError, InterfaceError) as error:
+            if isinstance(error.orig, sqlite_engine.sqlite3.InterfaceError):  # of a value, never of the connection
+                raise
             raise Unavailable(f"database: {_word(error.orig)}") from error
         except PoolTimeoutError as error:
             raise Unavailable("database: busy") from error
+        except sqlite_engine.sqlite3.InterfaceError:
+            raise
         except driver.Error as error:
             raise Unavailable(f"database: {_word(error)}") from error
 

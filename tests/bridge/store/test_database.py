@@ -140,6 +140,26 @@ def test_a_failed_transaction_leaves_nothing(database_url):
     database.close()
 
 
+def put(database, value, *, plain):
+    statement = "INSERT INTO roles VALUES ('r', ?, 1.0)".replace("?", "%s" if database.postgresql else "?")
+    with database.write() as connection:
+        if plain:
+            connection.connection.dbapi_connection.execute(statement, (value,))
+        else:
+            connection.exec_driver_sql(statement, (value,))
+
+
+@pytest.mark.parametrize("plain", [True, False], ids=["driver", "sqlalchemy"])
+def test_a_value_that_can_never_be_written_is_told_apart(database_url, plain):
+    """No reason to try the same again: only so the one webhook is found that cannot be made durable."""
+    database = Database(database_url)
+    with pytest.raises(Exception, match=r"adapt|binding") as caught:
+        put(database, object(), plain=plain)
+    assert not isinstance(caught.value, Unavailable)
+    put(database, "o", plain=plain)
+    database.close()
+
+
 def test_a_full_disk_is_unavailable_until_there_is_room(tmp_path):
     """Nothing half-written, no crash, and as before once there is room."""
     database = Database(f"sqlite:///{tmp_path}/bridge.db")

@@ -31,6 +31,8 @@ class TargetSettings(Section):
     """Seconds; the vendor asks not to poll faster."""
     most_requests_per_minute: ClassVar[float] = float("inf")
     """The vendor's documented limit."""
+    paces: ClassVar[frozenset[str]] = frozenset()
+    """Keys of the vendor's own that say how often or how much is asked, not what: what is stored outlives a change."""
 
     collector: str
     account: str = Field(min_length=1)

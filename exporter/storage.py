@@ -119,7 +119,7 @@ def fingerprint(settings: TargetSettings) -> str:
     chosen = {
         name: repr(getattr(settings, name))
         for name in sorted(type(settings).model_fields)
-        if name not in _NO_MATTER and not isinstance(getattr(settings, name), Secret)
+        if name not in _NO_MATTER | settings.paces and not isinstance(getattr(settings, name), Secret)
     }
     return hashlib.sha256(json.dumps([chosen, _host(settings.url())]).encode()).hexdigest()[:32]
 

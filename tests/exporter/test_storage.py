@@ -2,10 +2,12 @@ import json
 import logging
 import stat
 from dataclasses import dataclass, field
+from importlib import import_module
 
 import pytest
 
 from exporter.budget import Budget
+from exporter.config import known
 from exporter.notation import Secret
 from exporter.settings import ApiSettings, TargetSettings
 from exporter.storage import PIECE, Storage, fingerprint
@@ -85,6 +87,20 @@ def test_what_is_known_of_another_target_is_forgotten(tmp_path, changed, forgott
     """Another base URL or selection is another target; other credentials and intervals are not."""
     Storage(tmp_path).save(settings(), PARTS)
     assert (Storage(tmp_path).load(settings(**changed), KINDS) == {}) is forgotten
+
+
+@pytest.mark.parametrize("vendor", known())
+def test_what_is_stored_outlives_a_change_of_pace(vendor):
+    """A longer interval is no other target: its statuses, uptimes and certificates stay on the page."""
+    settings = import_module(f"exporter.collectors.{vendor}.config").Settings
+    assert settings.paces <= settings.model_fields.keys()
+    given = {"account": "a", "token": Secret("t"), "url": "http://v", "endpoints": ()}
+    plain = settings.model_construct(collector=vendor, **given)
+    for name in (*settings.paces, "poll_interval", "requests_per_minute", "series_limit"):
+        assert fingerprint(plain.model_copy(update={name: 7})) == fingerprint(plain)
+    assert fingerprint(plain.model_copy(update={"account": "b"})) != fingerprint(plain)
+    paced = {name for name in settings.model_fields if name.endswith("_interval") or name.startswith("max_")}
+    assert paced - TargetSettings.model_fields.keys() <= settings.paces
 
 
 class Hidden(TargetSettings):

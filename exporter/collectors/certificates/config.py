@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from ipaddress import IPv6Address
-from typing import Annotated, Self
+from typing import Annotated, ClassVar, Self
 
 from pydantic import AfterValidator, BeforeValidator, Field
 
@@ -73,6 +73,8 @@ class Settings(TargetSettings):
     A probe costs its host one or two handshakes, and five minutes is how long a renewal, or a certificate that
     was swapped for a wrong one, may stay unnoticed. `max_age` bridges several failed probes.
     """
+
+    paces: ClassVar[frozenset[str]] = frozenset({"retry_interval"})
 
     endpoints: Annotated[
         tuple[Annotated[Endpoint, BeforeValidator(endpoint)], ...],

@@ -4,12 +4,14 @@ A file is replaced in one step, so that it is whole after a crash. What cannot b
 base URL changed) or of an older format is left aside: the next poll brings everything anew.
 """
 
+import contextlib
 import hashlib
 import json
 import logging
 import os
 import re
 import tempfile
+import time
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import fields, is_dataclass
 from functools import cache
@@ -30,6 +32,9 @@ SHARED_EVERY: Final = 1.0
 """The same where another exporter serves what is stored: what it may be late."""
 PIECE: Final = 500
 """Entries of a mapping that are written at a stretch: about a millisecond."""
+
+LEFT: Final = 60.0
+"""Seconds since a file on its way was written to, after which nobody writes it any more."""
 
 Stamp = tuple[int, int, int]
 """What is another for each file that was written: when, which, how large."""
@@ -182,6 +187,7 @@ def _adapter(kind: Any) -> TypeAdapter[Any]:
 
 
 def _replace(path: Path, content: Iterable[bytes]) -> None:
+    _sweep(path)
     descriptor, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
     try:
         with os.fdopen(descriptor, "wb") as file:
@@ -192,3 +198,11 @@ def _replace(path: Path, content: Iterable[bytes]) -> None:
     except BaseException:
         Path(name).unlink(missing_ok=True)
         raise
+
+
+def _sweep(path: Path) -> None:
+    """Remove what writes of this file left that were killed: one after the other would fill the disk."""
+    for left in path.parent.glob(f".{path.name}.*"):
+        with contextlib.suppress(OSError):
+            if abs(time.time() - left.stat().st_mtime) > LEFT:
+                left.unlink()

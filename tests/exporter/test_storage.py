@@ -1,5 +1,6 @@
 import json
 import logging
+import os
 import stat
 from dataclasses import dataclass, field
 from importlib import import_module
@@ -87,6 +88,21 @@ def test_what_is_known_of_another_target_is_forgotten(tmp_path, changed, forgott
     """Another base URL or selection is another target; other credentials and intervals are not."""
     Storage(tmp_path).save(settings(), PARTS)
     assert (Storage(tmp_path).load(settings(**changed), KINDS) == {}) is forgotten
+
+
+def test_what_killed_writes_left_is_removed(tmp_path):
+    """A crash loop would fill the disk; what is being written, and what is of another target, stays."""
+    storage = Storage(tmp_path)
+    storage.save(settings(), PARTS)
+    (saved,) = tmp_path.iterdir()
+    old, new = (tmp_path / f".{saved.name}.{end}" for end in ("old12345", "new12345"))
+    other = tmp_path / ".other.json.old12345"
+    for each in (old, new, other):
+        each.write_bytes(b"{")
+    for each in (old, other):
+        os.utime(each, (1000.0, 1000.0))
+    storage.save(settings(), MANY)
+    assert set(tmp_path.iterdir()) == {saved, new, other}
 
 
 @pytest.mark.parametrize("vendor", known())

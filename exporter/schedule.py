@@ -31,13 +31,17 @@ WRONG: Final = 3600.0
 
 @dataclass(frozen=True, slots=True)
 class Deferral:
-    """An ask that failed `failures` times in a row is not asked before `not_before` (epoch seconds)."""
+    """An ask that failed `failures` times in a row is not asked from `since` until `not_before` (epoch seconds).
+
+    A clock that was set back to before `since` ends it: it might be set back by hours, as at boot.
+    """
 
     not_before: float
     failures: int
     endpoint: str
     reason: str
     """The last error's."""
+    since: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +60,7 @@ def choose(
     urgency: tuple[int, float] = (len(Reason), 0.0)
     next_due: float | None = None
     for ask in asks:
-        start = _start(ask, busy, deferred)
+        start = _start(ask, now, busy, deferred)
         if start is None:
             continue
         if start > now:
@@ -68,7 +72,9 @@ def choose(
     return Choice(best, now if best else next_due)
 
 
-def _start(ask: Get | Probe, busy: AbstractSet[Identity], deferred: Mapping[Identity, Deferral]) -> float | None:
+def _start(
+    ask: Get | Probe, now: float, busy: AbstractSet[Identity], deferred: Mapping[Identity, Deferral]
+) -> float | None:
     """Return from when `ask` may be asked, None while it is in flight."""
     if not busy and not deferred:
         return ask.due
@@ -76,7 +82,7 @@ def _start(ask: Get | Probe, busy: AbstractSet[Identity], deferred: Mapping[Iden
     if identity in busy:
         return None
     deferral = deferred.get(identity)
-    return ask.due if deferral is None else max(ask.due, deferral.not_before)
+    return ask.due if deferral is None or now < deferral.since else max(ask.due, deferral.not_before)
 
 
 def defer(earlier: Deferral | None, ask: Get | Probe, error: PollError, now: float) -> Deferral:
@@ -84,7 +90,7 @@ def defer(earlier: Deferral | None, ask: Get | Probe, error: PollError, now: flo
     failures = earlier.failures + 1 if earlier else 1
     least = REFUSED[0] if isinstance(error, Refused) else FIRST
     seconds = min(_most(ask, error), least * 2 ** min(failures - 1, 20))
-    return Deferral(now + seconds, failures, ask.endpoint, error.reason)
+    return Deferral(now + seconds, failures, ask.endpoint, error.reason, now)
 
 
 def _most(ask: Get | Probe, error: PollError) -> float:

@@ -6,10 +6,12 @@ from datetime import UTC, datetime
 
 import pytest
 
+from exporter.budget import Budget
 from exporter.collector import Answer, Certificate, Get, Probe, Reason
 from exporter.collectors.vigilmon.collector import Collector
 from exporter.collectors.vigilmon.config import Settings
 from exporter.collectors.vigilmon.rotation import rotation
+from exporter.errors import ServerError
 from exporter.settings import ApiSettings
 from tests.exporter.simulation import START, simulate
 
@@ -141,6 +143,28 @@ def test_an_outage_is_waited_out_politely_and_its_end_is_noticed_within_a_minute
     assert len(during) <= 120
     run = simulate(Listing(), settings(), limited(Limiter(), answer), 120, resume=run)
     assert run.target.success is True
+
+
+@pytest.mark.parametrize("failing", [(), ("1",), ("2",)])
+def test_a_clock_set_back_by_hours_in_the_first_round_holds_up_nothing(failing):
+    """A machine boots with a wrong clock and no network: once both are right the first round is whole."""
+    chosen = Settings(collector="vigilmon", account="a", token="t", certificates=False)
+    day = Day()
+    right = START + 10
+
+    def vendor(ask, now):
+        if now > right and dict(ask.params).get("page", "1") in failing:
+            return ServerError("503")
+        return day(ask, now)
+
+    run = simulate(Collector(chosen), chosen, vendor, 0.0)
+    run.now = right + 3 * 3600
+    run.target = replace(run.target, budget=Budget.start(50, run.now))
+    run = simulate(Collector(chosen), chosen, vendor, 20.0, resume=run)
+    assert run.target.knowledge.round_at is None
+    run.now = right - 5
+    run = simulate(Collector(chosen), chosen, day, 60.0, resume=run)
+    assert run.target.knowledge.round_at is not None
 
 
 def test_a_restart_costs_no_burst():

@@ -104,6 +104,8 @@ def engine(url: URL, files: Files, *, writes: bool, patience: float) -> Engine:
         _set_pragmas(connection, writes=writes)
         if writes:
             connection.execute("PRAGMA user_version").fetchone()  # a log is there once something was read
+            if not os.access(path, os.W_OK):  # SQLite would open it all the same, and never again otherwise
+                raise sqlite3.OperationalError("attempt to write a readonly database")
             files.opened()
 
     @event.listens_for(made, "begin")

@@ -111,6 +111,17 @@ def test_nothing_is_read_from_a_new_file_while_the_old_one_is_away(wal):
             assert connection.exec_driver_sql("PRAGMA quick_check").scalar() == "ok"
 
 
+def test_a_file_that_may_not_be_written_is_told_at_the_start(tmp_path, monkeypatch):
+    """And nothing is kept open that could never write: it goes on once its mode is mended."""
+    url = f"sqlite:///{tmp_path}/bridge.db"
+    Database(url).close()
+    with monkeypatch.context() as patch:
+        patch.setattr("os.access", lambda path, mode: Path(path).name != "bridge.db")  # root may write whatever it is
+        with pytest.raises(Unavailable, match=r"^database: read-only$"):
+            Database(url)
+    Database(url).close()
+
+
 def test_a_link_is_followed(tmp_path):
     """The log lies beside the file, not beside the link."""
     (tmp_path / "disk").mkdir()

@@ -59,7 +59,7 @@ def first(calls, after, names, *words):
 
 
 def test_synced_before_the_answer(station, started, strace):
-    """Between reading the request and writing 200 the alert is written to a file of the database, and that is synced."""
+    """Between reading the request and writing 200 the alert is written to a database file, and that file is synced."""
     command, trace = strace
     station.configure()
     station.sandbox.faults.set("bigpanda", "status", code=503)

@@ -43,6 +43,8 @@ MEMBERS = frozenset(
 """Names that mean something to BigPanda or to us: no label may take them."""
 _ROVING = ("generator_url", "alertmanager_url")
 """Links that differ between replicas of the sender: a change of them alone is no news."""
+_DESCRIBING = ("description", "summary", "message")
+"""Annotations that describe an alert, the first that says something."""
 _TOLD = frozenset({"description", "runbook_url", "dashboard_url"})
 """Annotations that have a member of their own."""
 _json = msgspec.json.Encoder(order="sorted").encode
@@ -62,6 +64,7 @@ class Status(StrEnum):
     ACKNOWLEDGED = "acknowledged"
 
 
+_STATUSES = {status.value: status for status in Status}
 NONE = "none"
 """What a severity maps to when its alerts are not sent."""
 _DEFAULTS: dict[str, str] = {
@@ -99,7 +102,7 @@ def status_of(alert: Alert, mapping: Mapping) -> tuple[Status | None, bool]:
         return None, True
     if not alert.firing:
         return Status.OK, True
-    return (Status.WARNING, False) if found is None else (Status(found), True)
+    return (Status.WARNING, False) if found is None else (_STATUSES[found], True)
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,8 +151,10 @@ def _members(alert: Alert, status: Status, mapping: Mapping) -> dict[str, str]:
     if not primary:
         members["service"] = alert.source
     if alert.name:
-        members |= {"secondary_property": "check", "check": _value(alert.name)}
-    members |= {name: _value(url) for name, url in alert.links.items() if name not in _ROVING}
+        members["secondary_property"], members["check"] = "check", _value(alert.name)
+    for name, url in alert.links.items():
+        if name not in _ROVING:
+            members[name] = _value(url)
     return members
 
 
@@ -162,13 +167,17 @@ def _values(alert: Alert) -> abc.Iterable[str]:
 
 def _primary(alert: Alert, mapping: Mapping) -> str:
     """Return the first configured label that is present, "" when none is."""
-    return next((name for name in mapping.primary_property if alert.labels.get(name, "").strip()), "")
+    for name in mapping.primary_property:
+        if (value := alert.labels.get(name)) and not value.isspace():
+            return name
+    return ""
 
 
 def _description(alert: Alert) -> str:
-    found = (alert.annotations.get(name, "") for name in ("description", "summary", "message"))
-    text = next((text for text in found if text.strip()), alert.name or alert.key)
-    return clean(text)[:LONGEST_DESCRIPTION]
+    for name in _DESCRIBING:
+        if (text := alert.annotations.get(name)) and not text.isspace():
+            return clean(text)[:LONGEST_DESCRIPTION]
+    return clean(alert.name or alert.key)[:LONGEST_DESCRIPTION]
 
 
 def _names(labels: tuple[str, ...], annotations: tuple[str, ...], *, labelled: bool) -> tuple[str, ...]:

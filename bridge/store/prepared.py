@@ -5,12 +5,14 @@ run in SQLAlchemy's transaction; what they raise is the driver's.
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from itertools import starmap
+from itertools import chain, starmap
 from operator import itemgetter
 from typing import Any, Generic, TypeVar
 
-from sqlalchemy import Connection, Dialect, Insert, Select
+from sqlalchemy import Connection, Dialect, Insert, Select, bindparam
 
+TOGETHER = 50
+"""Rows in one statement: at each statement the driver lets another thread have the interpreter, and waits for it."""
 R = TypeVar("R")
 
 
@@ -18,13 +20,21 @@ class Rows:
     """An INSERT of whole rows: of the `columns` that it is given."""
 
     def __init__(self, statement: Insert, columns: Sequence[str], dialect: Dialect) -> None:
-        compiled = statement.inline().compile(dialect=_positional(dialect), column_keys=list(columns))
-        self._sql = str(compiled)
-        self._values = itemgetter(*_places(compiled))
+        one = statement.inline().compile(dialect=_positional(dialect), column_keys=list(columns))
+        places = _places(one)
+        many: list[dict[str, Any]] = [{name: bindparam(f"{name}_{row}") for name in places} for row in range(TOGETHER)]
+        self._one = str(one)
+        self._many = str(statement.inline().values(many).compile(dialect=_positional(dialect)))
+        self._values = itemgetter(*places)
 
     def write(self, connection: Connection, rows: Sequence[Mapping[str, Any]]) -> None:
         """Write rows that have, at least, these columns."""
-        _cursor(connection).executemany(self._sql, list(map(self._values, rows)))
+        cursor, values = _cursor(connection), list(map(self._values, rows))
+        whole = len(values) - len(values) % TOGETHER
+        for start in range(0, whole, TOGETHER):
+            cursor.execute(self._many, tuple(chain.from_iterable(values[start : start + TOGETHER])))
+        if whole < len(values):
+            cursor.executemany(self._one, values[whole:])
 
 
 class Command:

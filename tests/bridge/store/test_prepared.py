@@ -3,7 +3,7 @@
 import pytest
 from sqlalchemy import Column, Integer, MetaData, Table, Text, bindparam, insert, select
 
-from bridge.store.prepared import Query, Rows
+from bridge.store.prepared import TOGETHER, Query, Rows
 from tests.database import engine_of
 
 TABLE = Table(
@@ -29,6 +29,17 @@ def test_rows_are_written_by_the_names_of_their_columns(connection):
         (1, "up", 2),
         (2, "per%cent", 8),
     ]
+
+
+@pytest.mark.parametrize("many", [TOGETHER - 1, TOGETHER, 2 * TOGETHER + 1])
+def test_many_rows_arrive_in_their_order(connection, many):
+    """However many go into one statement, and whatever is left over."""
+    words = [f"word {number}" for number in range(many)]
+    Rows(insert(TABLE), ["size", "word"], connection.dialect).write(
+        connection, [{"word": word, "size": size} for size, word in enumerate(words)]
+    )
+    found = connection.execute(select(TABLE.c.word, TABLE.c.size).order_by(TABLE.c.id))
+    assert [tuple(row) for row in found] == [(word, size) for size, word in enumerate(words)]
 
 
 def test_a_query_takes_its_values_by_name_and_makes_the_rows_wanted(connection):

@@ -12,7 +12,7 @@ from bridge.ledger import Action, Decision, Known, Reason, decide, later, resend
 from bridge.notification import Notification, Outcome
 from bridge.store.database import Database
 from bridge.store.rows import PRIORITY, KeyRow, known, quarantined, waiting_event, written
-from bridge.store.schema import events, heartbeats, keys, quarantine
+from bridge.store.schema import events, keys, quarantine
 from bridge.store.statements import Statements
 
 __all__ = ["Intake", "Notification", "Outcome"]
@@ -228,7 +228,7 @@ class Intake:
         beats = sorted({(item.receiver, item.source) for item in batch if item.heartbeat})
         if beats:
             rows = [{"receiver": receiver, "source": source, "heard_at": self._now} for receiver, source in beats]
-            self._connection.execute(self._database.upsert(heartbeats, "receiver", "source"), rows)
+            self._statements.heartbeats.write(self._connection, rows)
         names = sorted({(item.receiver, item.source, item.receiver_name) for item in batch if item.receiver_name})
         if names:
             rows = [{"receiver": receiver, "source": source, "name": name} for receiver, source, name in names]

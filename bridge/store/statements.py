@@ -9,7 +9,7 @@ from sqlalchemy.dialects.postgresql import ARRAY
 from bridge.store.database import Database
 from bridge.store.prepared import Command, Query, Rows
 from bridge.store.rows import BLANK, KeyRow, TailRow
-from bridge.store.schema import events, keys, senders, waiting
+from bridge.store.schema import events, heartbeats, keys, senders, waiting
 
 _EVENT = [column.name for column in events.c if column is not events.c.id]
 
@@ -31,6 +31,7 @@ class Statements:
         self.tails = Query(tails, TailRow, dialect)
         self.events = Rows(insert(events), _EVENT, dialect)
         self.keys = Rows(database.upsert(keys, "key"), keys.c.keys(), dialect)
+        self.heartbeats = Rows(database.upsert(heartbeats, "receiver", "source"), heartbeats.c.keys(), dialect)
         self.senders = Rows(database.insert(senders).on_conflict_do_nothing(), senders.c.keys(), dialect)
 
 

@@ -24,15 +24,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.dialects.postgresql import ARRAY
-from sqlalchemy.exc import (
-    ArgumentError,
-    DatabaseError,
-    DataError,
-    IntegrityError,
-    InterfaceError,
-    ProgrammingError,
-    SQLAlchemyError,
-)
+from sqlalchemy.exc import ArgumentError, DBAPIError, SQLAlchemyError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
 from bridge.errors import ConfigError, Unavailable
@@ -134,24 +126,23 @@ class Database:
 
     @contextmanager
     def _meanings(self) -> Iterator[None]:
-        """Turn what the database says into `Unavailable`, but for what would be wrong again the next time."""
+        """Turn what the database says into `Unavailable`, but for what would be wrong again the next time.
+
+        The driver says it itself, or SQLAlchemy for it.
+        """
         driver: Any = self._writer.dialect.dbapi
+        wrong_again = [driver.IntegrityError, driver.DataError, driver.ProgrammingError]
+        if not self.postgresql:
+            wrong_again.append(driver.InterfaceError)  # of a value, never of the connection
         try:
             yield
-        except (IntegrityError, DataError, ProgrammingError):
-            raise
-        except (driver.IntegrityError, driver.DataError, driver.ProgrammingError):
-            raise
-        except (DatabaseError, InterfaceError) as error:
-            if isinstance(error.orig, sqlite_engine.sqlite3.InterfaceError):  # of a value, never of the connection
-                raise
-            raise Unavailable(f"database: {_word(error.orig)}") from error
         except PoolTimeoutError as error:
             raise Unavailable("database: busy") from error
-        except sqlite_engine.sqlite3.InterfaceError:
-            raise
-        except driver.Error as error:
-            raise Unavailable(f"database: {_word(error)}") from error
+        except (DBAPIError, driver.Error) as error:
+            said = error.orig if isinstance(error, DBAPIError) else error
+            if isinstance(said, tuple(wrong_again)):
+                raise
+            raise Unavailable(f"database: {_word(said)}") from error
 
     def clock(self, connection: Connection, now: float) -> float:
         """Return the time by which leases run: the database's own where several machines share it."""

@@ -11,11 +11,13 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Final
 
-from bridge import commands, flags, logs
-from bridge.access import Access
+from bridge import commands
+from bridge.app import Program, Start, checked
 from bridge.config import load
-from bridge.errors import ConfigError, Unavailable
-from bridge.program import Program, Start, checked
+from bridge.errors import Unavailable
+from exporter.toolkit import flags, logs
+from exporter.toolkit.config_types import ConfigError
+from exporter.toolkit.web_config import Access
 
 DEFAULT_ADDRESS: Final = ("127.0.0.1", 9789)
 _SIGNALS: Final = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
@@ -59,7 +61,7 @@ def _told(file: Path, error: ConfigError) -> int:
 
 def _parser() -> flags.Parser:
     parser = flags.Parser(prog="vendorwatch-bridge", description=_DESCRIPTION)
-    flags.declare(parser, DEFAULT_ADDRESS)
+    flags.declare(parser, DEFAULT_ADDRESS, "bridge.yml")
     parser.add_argument("command", nargs="*", metavar="COMMAND", help="what to do; serve when nothing is said")
     parser.add_argument("--source", metavar="NAME", help="send-test: the receiver whose mapping is used")
     parser.add_argument("--all", action="store_true", help="dead-letters requeue: every one of them")
@@ -116,7 +118,7 @@ def _run(
         return 0
     if command is not None:
         return command(commands.Desk(config=load(given.config_file), out=sys.stdout))
-    logs.start(given.log_level, given.log_format)
+    logs.start("bridge", given.log_level, given.log_format)
     config = checked(given.config_file, addresses)
     start = Start(config_file=given.config_file, addresses=addresses, access=access, lifecycle=given.lifecycle)
     return _serve(Program(start, config))

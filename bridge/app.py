@@ -1,111 +1,259 @@
-"""The application: the door, `/metrics`, health, and error pages that tell nothing they should not."""
+"""The running bridge: its parts, wired; started, reloaded and stopped together."""
 
-import gzip
 import logging
-from collections.abc import Callable, Sequence
+import threading
+import time
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+from wsgiref.types import WSGIApplication
 
-from flask import Blueprint, Flask, Response, request
-from prometheus_client import exposition as text
-from prometheus_client.openmetrics import exposition as openmetrics
-from werkzeug.datastructures import MIMEAccept
-from werkzeug.exceptions import HTTPException
-from werkzeug.http import parse_options_header
+from bridge.config import Config, load, unauthenticated
+from bridge.delivery.worker import Delivery
+from bridge.domain.event import Mapping as EventMapping
+from bridge.errors import Unavailable
+from bridge.incidents.follow_up import Incidents
+from bridge.listen import Address, Listener
+from bridge.metrics import Metrics, Stock
+from bridge.outbox.group_commit import Commits
+from bridge.outbox.ingest import Notification, Outcome
+from bridge.outbox.outbox import Outbox
+from bridge.reconcile.expiry import Lapses
+from bridge.reconcile.reconciler import Reconciler
+from bridge.reconcile.watchdog import Watchdog
+from bridge.web.application import Works, create_app
+from bridge.web.operator_page import Insight
+from bridge.web.operator_page import blueprint as console
+from bridge.web.queue_history import Trend
+from bridge.web.webhooks import Entrance, Threshold, blueprint
+from bridge.wiring import destination, entrances, falling, followed, route, watched
+from exporter.toolkit.config_types import ConfigError
+from exporter.toolkit.web_config import Access
 
-from bridge.errors import ConfigError
-from bridge.metrics import Metrics
-
+_DRAINED: Final = 64_000_000
+"""Bytes beyond `max_body` that are read and thrown away, so that the sender sees the 413."""
+_PRUNE_INTERVAL: Final = 60.0
+_PRUNE_ROWS: Final = 500
+_PRUNE_PAUSE: Final = 0.05
+_GRACE: Final = 1.5
+"""Seconds for webhooks under way when the program stops, and then for a request to BigPanda."""
 _log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Works:
-    """What the application asks of the rest. `reload` is None when reloading over HTTP is not enabled."""
+class Start:
+    """How the program was started: what the flags say."""
 
-    metrics: Metrics
-    ready: Callable[[], bool]
-    reload: Callable[[], None] | None = None
-
-
-def create_app(works: Works, blueprints: Sequence[Blueprint] = ()) -> Flask:
-    """Return the application. `blueprints` bring what is not the same in every program: the door, the console."""
-    app = Flask(__name__)
-    app.register_blueprint(_health(works))
-    app.register_error_handler(HTTPException, _plain)
-    app.register_error_handler(Exception, _unexpected)
-    for blueprint in blueprints:
-        app.register_blueprint(blueprint)
-    if not any(rule.rule == "/" for rule in app.url_map.iter_rules()):
-        app.add_url_rule("/", "index", _index)
-    return app
+    config_file: Path
+    addresses: tuple[Address, ...]
+    access: Access
+    lifecycle: bool = False
 
 
-def _health(works: Works) -> Blueprint:
-    health = Blueprint("health", __name__)
-
-    @health.get("/metrics")
-    def metrics() -> Response:
-        if wants_openmetrics(request.accept_mimetypes):
-            page = openmetrics.generate_latest(works.metrics.registry)  # type: ignore[no-untyped-call]
-            kind = openmetrics.CONTENT_TYPE_LATEST
-        else:
-            page, kind = text.generate_latest(works.metrics.registry), text.CONTENT_TYPE_PLAIN_0_0_4
-        packed = request.accept_encodings["gzip"] > 0
-        headers = {"Vary": "Accept, Accept-Encoding"} | ({"Content-Encoding": "gzip"} if packed else {})
-        return Response(gzip.compress(page, 1) if packed else page, headers=headers, content_type=kind)
-
-    @health.get("/-/healthy")
-    def healthy() -> Response:
-        return _text(200, "healthy")
-
-    @health.get("/-/ready")
-    def ready() -> Response:
-        return _text(200, "ready") if works.ready() else _text(503, "the database cannot be written")
-
-    @health.route("/-/reload", methods=["POST", "PUT"])
-    def reload() -> Response:
-        if works.reload is None:
-            return _text(403, "needs --web.enable-lifecycle")
-        try:
-            works.reload()
-        except ConfigError as error:
-            return _text(500, "the configuration stays as it was:\n" + "\n".join(error.problems))
-        return _text(200, "reloaded")
-
-    return health
+def checked(file: Path, addresses: tuple[Address, ...]) -> Config:
+    """Read bridge.yml for these addresses. ConfigError with every problem."""
+    config = load(file)
+    if found := unauthenticated(config, [host for host, _ in addresses]):
+        raise ConfigError(found)
+    return config
 
 
-def wants_openmetrics(accepted: MIMEAccept) -> bool:
-    """Tell whether OpenMetrics 1.0.0 is what a client likes best of the two formats that we have."""
-    for value, quality in accepted:
-        kind, options = parse_options_header(value)
-        if quality > 0 and kind == "application/openmetrics-text" and options.get("version", "1.0.0") == "1.0.0":
-            return True
-        if kind in {"*/*", "text/*"} or (kind == "text/plain" and options.get("version", "0.0.4") == "0.0.4"):
-            return False
-    return False
+class Program:
+    """Everything that runs. Opening it opens the database, starting it the sockets."""
 
+    def __init__(self, start: Start, config: Config, clock: Callable[[], float] = time.time) -> None:
+        """Wire the parts. ConfigError or Unavailable when the database cannot be used."""
+        self._start, self._config, self._clock = start, config, clock
+        self._reloading = threading.Lock()
+        self._stopping = threading.Event()
+        self._entrances: Mapping[tuple[str, str], Entrance] = {}
+        self._outbox = Outbox.open(config.database.read())
+        self._metrics = Metrics()
+        self._metrics.watch(self._stock)
+        self._delivery = Delivery(self._outbox, route(config), self._metrics)
+        self._commits = Commits(self._outbox, wake=self._delivery.wake)
+        self._watchdog = Watchdog(self._outbox, watched(config), self._metrics, wake=self._delivery.wake)
+        self._lapses = Lapses(self._outbox, falling(config), wake=self._delivery.wake)
+        self._reconcilers: Mapping[str, Reconciler] = {}
+        self._incidents: Mapping[str, Incidents] = {}
+        self._heard: dict[tuple[str, str], float] = {}
+        self._trend = Trend(self._queue, clock)
+        self._pruning = threading.Thread(target=self._prune, name="pruning", daemon=True)
+        self._listener = Listener(
+            self._application(),
+            start.addresses,
+            start.access,
+            body_limit=config.max_body + _DRAINED,
+            excepted=self._asks_itself,
+        )
+        self._adopt(config)
 
-def _index() -> Response:
-    links = "".join(f'<li><a href="{path}">{path}</a></li>' for path in ("metrics", "-/healthy", "-/ready"))
-    return Response(
-        f"<!doctype html><title>vendorwatch bridge</title><h1>vendorwatch bridge</h1><ul>{links}</ul>",
-        mimetype="text/html",
-    )
+    @property
+    def addresses(self) -> list[Address]:
+        """Where it listens, once started."""
+        return self._listener.addresses
 
+    def start(self) -> None:
+        """Open the sockets and begin. OSError when an address cannot be used, Unavailable when the database cannot."""
+        self._listener.start()
+        self._commits.start()
+        if reclaimed := self._outbox.reclaim():
+            _log.info("%d events that were under way when the last process ended are due again", reclaimed)
+        self._delivery.start()
+        self._pruning.start()
+        self._trend.start()
+        self._watchdog.start()
+        self._lapses.start()
+        for looking in self._looking():
+            looking.start()
+        for host, port in self.addresses:
+            _log.info("Listening on %s:%d", host, port)
 
-def _plain(error: HTTPException) -> Response:
-    answer = _text(error.code or 500, error.name)
-    for name, value in error.get_headers():
-        if name.lower() in {"allow", "location", "www-authenticate"}:
-            answer.headers.add(name, value)
-    return answer
+    def stop(self) -> None:
+        """Take no more, answer what was begun, and end; a BigPanda that hangs is not waited for."""
+        self._stopping.set()
+        self._dismiss()
+        delivery = threading.Thread(target=self._delivery.stop, daemon=True)
+        delivery.start()
+        self._listener.stop(_GRACE)
+        commits = threading.Thread(target=self._commits.stop, daemon=True)
+        commits.start()
+        commits.join(_GRACE)
+        delivery.join(_GRACE)
+        self._watchdog.stop()
+        self._lapses.stop()
+        self._trend.stop()
+        self._dismiss(_GRACE)
+        self._outbox.close()
 
+    def reload(self) -> None:
+        """Read bridge.yml again. ConfigError when it cannot be used; then everything stays as it was."""
+        with self._reloading:
+            try:
+                config = checked(self._start.config_file, self._start.addresses)
+            except ConfigError as error:
+                self._metrics.reloaded(successful=False, now=self._clock())
+                _log.error("The configuration stays as it was: %s", "; ".join(error.problems))
+                raise
+            if config.database.read() != self._config.database.read():
+                _log.warning("database: what has changed takes effect with a restart")
+            self._dismiss(_GRACE)
+            self._adopt(config)
+            self._delivery.change(route(config))
+            self._watchdog.change(watched(config))
+            self._lapses.change(falling(config))
+            for looking in self._looking():
+                looking.start()
+            _log.info("Read %s again", self._start.config_file)
 
-def _unexpected(error: Exception) -> Response:
-    _log.error("Request failed unexpectedly: %s %s", request.method, request.path, exc_info=error)
-    return _text(503, "not now; try again")
+    def _adopt(self, config: Config) -> None:
+        for settings in config.receivers:
+            self._metrics.expect(settings.receiver, settings.source)
+        self._config, self._entrances = config, entrances(config)
+        self._reconcilers = {
+            one.settings.source: Reconciler(
+                self._outbox, one.settings, one.mapping, self._metrics, wake=self._delivery.wake
+            )
+            for one in watched(config)
+            if one.settings.reconcile
+        }
+        self._incidents = {
+            one.settings.source: Incidents(self._outbox, one, self._metrics, wake=self._delivery.wake)
+            for one in followed(config)
+        }
+        self._metrics.reloaded(successful=True, now=self._clock())
 
+    def _dismiss(self, patience: float = 0.0) -> None:
+        """Let those end that look after one receiver, and wait for each that is asking now for `patience` seconds."""
+        for looking in self._looking():
+            looking.stop(patience)
 
-def _text(status: int, words: str) -> Response:
-    return Response(f"{words}\n", status, mimetype="text/plain")
+    def _looking(self) -> list[Reconciler | Incidents]:
+        return [*self._reconcilers.values(), *self._incidents.values()]
+
+    def _cut_off(self, source: str) -> None:
+        if reconciler := self._reconcilers.get(source):
+            reconciler.hint()
+
+    def _shared(self, source: str) -> None:
+        if incidents := self._incidents.get(source):
+            incidents.hint()
+
+    def _application(self) -> WSGIApplication:
+        works = Works(
+            metrics=self._metrics,
+            ready=self._outbox.writable,
+            reload=self.reload if self._start.lifecycle else None,
+        )
+        threshold = Threshold(
+            entrances=lambda: self._entrances,
+            max_body=lambda: self._config.max_body,
+            accept=self._accept,
+            quarantine=self._outbox.quarantine,
+            metrics=self._metrics,
+            cut_off=self._cut_off,
+            shared=self._shared,
+            clock=self._clock,
+        )
+        insight = Insight(
+            outbox=self._outbox,
+            metrics=self._metrics,
+            trend=self._trend,
+            config=lambda: self._config,
+            destination=lambda: destination(self._config),
+            mapping_of=self._mapping_of,
+            heard=lambda: self._heard,
+            secret_of=self._secret_of,
+            wake=self._delivery.wake,
+            clock=self._clock,
+        )
+        return create_app(works, [blueprint(threshold), console(insight)])
+
+    def _accept(self, notification: Notification, now: float) -> Outcome:
+        outcome = self._commits.accept(notification, now)
+        self._heard[notification.receiver, notification.source] = now
+        return outcome
+
+    def _asks_itself(self, path: str) -> bool:
+        """Tell whether a path is that of a receiver with credentials of its own."""
+        match path.split("/"):
+            case ["", "webhooks", receiver, source]:
+                entrance = self._entrances.get((receiver, source))
+                return entrance is not None and bool(entrance.settings.credentials())
+        return False
+
+    def _mapping_of(self, receiver: str, source: str) -> EventMapping | None:
+        entrance = self._entrances.get((receiver, source))
+        return entrance.mapping if entrance else None
+
+    def _secret_of(self, user: str) -> str | None:
+        hashed = self._start.access.config.basic_auth_users.get(user)
+        return hashed.read() if hashed else None
+
+    def _queue(self) -> tuple[int, bool]:
+        counts = self._outbox.counts(self._clock())
+        return counts.waiting + counts.held, self._outbox.gate(destination(self._config)).up
+
+    def _stock(self) -> Stock:
+        counts = self._outbox.counts(self._clock())
+        return Stock(
+            events={"waiting": counts.waiting, "held": counts.held},
+            oldest=counts.oldest,
+            dead_letters=counts.dead,
+            dead_resolutions=counts.dead_resolutions,
+            quarantined=counts.quarantined,
+            open_alerts=counts.open_alerts,
+            incidents=self._outbox.incident_counts(),
+        )
+
+    def _prune(self) -> None:
+        """Delete old history in batches too small to be felt."""
+        pause = _PRUNE_INTERVAL
+        while not self._stopping.wait(pause):
+            try:
+                deleted = self._outbox.prune(self._clock() - self._config.retention, _PRUNE_ROWS)
+                pause = _PRUNE_PAUSE if deleted >= _PRUNE_ROWS else _PRUNE_INTERVAL
+            except Unavailable as error:
+                _log.warning("Old history stays for now: %s", error)
+                pause = _PRUNE_INTERVAL

@@ -9,13 +9,13 @@ from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from typing import Any, Final, TextIO
 
-from bridge.alert import Alert
-from bridge.bigpanda import BigPanda
 from bridge.config import Config
+from bridge.delivery.bigpanda_client import BigPanda
+from bridge.domain.alert import Alert
+from bridge.domain.event import Mapping, Status, draft, mapping_of, status_of
 from bridge.errors import DeliveryError, Rejected, Stopped
-from bridge.event import Mapping, Status, draft, mapping_of, status_of
-from bridge.outbox import DeadLetter, Outbox
-from bridge.settings import ReceiverSettings
+from bridge.outbox.outbox import DeadLetter, Outbox
+from bridge.receivers.settings import ReceiverSettings
 
 _MOST: Final = 1_000_000
 _REFUSED: Final = frozenset({401, 403})

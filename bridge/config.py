@@ -14,10 +14,11 @@ from typing import Annotated
 from pydantic import AfterValidator, Field, ValidationError, field_validator
 
 import bridge.receivers
-from bridge.errors import ConfigError
-from bridge.notation import Duration, Secret, Section, Size, load_yaml, problems, secret_keys
-from bridge.settings import ReceiverSettings, header_value
+from bridge.receivers.settings import ReceiverSettings, header_value
+from exporter.toolkit.config_types import ConfigError, Duration, Secret, Section, Size, load_yaml, problems, secret_keys
 
+_NOT_SENDERS = {"contract", "settings"}
+"""Modules of `bridge.receivers` that every sender stands on."""
 _FORMS = ("sqlite:///", "postgresql://", "postgresql+psycopg://")
 
 
@@ -64,7 +65,8 @@ class Config(_Ground):
 
 def known() -> list[str]:
     """Return the names of the receivers there are, sorted."""
-    return sorted(module.name for module in pkgutil.iter_modules(bridge.receivers.__path__))
+    modules = {module.name for module in pkgutil.iter_modules(bridge.receivers.__path__)}
+    return sorted(modules - _NOT_SENDERS)
 
 
 def module(name: str) -> ModuleType:

@@ -1,7 +1,6 @@
 """Everything that can go wrong, by kind.
 
     BridgeError
-    ├── ConfigError             bridge.yml or a flag cannot be used; carries every problem found
     ├── Unreadable              a webhook's body, or one alert in it, that can never be understood
     ├── Unavailable             the outbox cannot take or give anything now: busy, full, read-only, gone
     ├── Unanswered              an Alertmanager gave no answer that counts; `url` names it
@@ -14,7 +13,6 @@
 A message never holds a token, a header or a body.
 """
 
-from collections.abc import Sequence
 from enum import StrEnum
 from typing import ClassVar
 
@@ -29,14 +27,6 @@ class Fault(StrEnum):
 
 class BridgeError(Exception):
     """Root of all errors that this program raises on purpose."""
-
-
-class ConfigError(BridgeError):
-    """The configuration cannot be used; `problems` holds one line for each thing to mend."""
-
-    def __init__(self, problems: Sequence[str]) -> None:
-        super().__init__("\n".join(problems))
-        self.problems = tuple(problems)
 
 
 class Unreadable(BridgeError):

@@ -22,9 +22,9 @@ from cheroot.ssl import Adapter
 from cheroot.workers.threadpool import ThreadPool
 from cheroot.wsgi import Server
 
-from bridge.access import Access, Gate
 from bridge.heads import Gateway, Heads, Request
 from bridge.wire import HEAD_LIMIT, Arrival, Reader, Writer, unpaced
+from exporter.toolkit.web_config import Access, Gate
 
 Address = tuple[str, int]
 

@@ -12,18 +12,18 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from exporter import flags, logs
-from exporter.access import Access
+from exporter.collectors.sharding import ALONE, Shard, shard
 from exporter.config import Config, load
-from exporter.errors import ConfigError
-from exporter.exposition import Exposition
-from exporter.health import Running
-from exporter.leadership import Leadership, claimed, shared
 from exporter.listen import Listener
-from exporter.shard import ALONE, Shard, shard
-from exporter.storage import ALONE_EVERY, SHARED_EVERY, Storage
-from exporter.targets import PATIENCE, Targets
-from exporter.web import Web
+from exporter.metrics.exporter_metrics import Running
+from exporter.metrics.page_cache import Exposition
+from exporter.polling.leader_lock import Leadership, claimed, shared
+from exporter.polling.snapshot_store import ALONE_EVERY, SHARED_EVERY, Storage
+from exporter.polling.targets import PATIENCE, Targets
+from exporter.toolkit import flags, logs
+from exporter.toolkit.config_types import ConfigError
+from exporter.toolkit.web_config import Access
+from exporter.web.pages import Web
 
 PROGRAM = "vendorwatch-exporter"
 DEFAULT = ("127.0.0.1", 9788)
@@ -82,7 +82,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             _tell(f"{options.config_file}: warning: {warning}")
         sys.stdout.write(f"{options.config_file}: ok, {_counted(config, options.shard)}\n")
         return 0
-    logs.start(options.log_level, options.log_format)
+    logs.start("exporter", options.log_level, options.log_format)
     _wait_for_nobody()
     return _run(options, config, access)
 
@@ -101,7 +101,7 @@ def _parser() -> flags.Parser:
     parser = flags.Parser(
         prog=PROGRAM, description="Prometheus exporter for PacketVis, ThousandEyes, Vigilmon, BigPanda"
     )
-    flags.declare(parser, DEFAULT)
+    flags.declare(parser, DEFAULT, "exporter.yml")
     parser.add_argument("--storage.path", dest="storage", type=Path, metavar="DIR", help="keep answers over restarts")
     parser.add_argument(
         "--storage.share",

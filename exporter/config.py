@@ -13,11 +13,10 @@ from typing import Any
 from pydantic import ValidationError
 
 import exporter.collectors
-from exporter.collector import Collector
-from exporter.errors import ConfigError
-from exporter.notation import load_yaml, problems, secret_keys
-from exporter.settings import TargetSettings
-from exporter.shard import Shard
+from exporter.collectors.contract import Collector
+from exporter.collectors.settings import TargetSettings
+from exporter.collectors.sharding import Shard
+from exporter.toolkit.config_types import ConfigError, load_yaml, problems, secret_keys
 
 Identity = tuple[str, str]
 """A target's collector and account: no two targets share both."""

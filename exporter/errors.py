@@ -1,7 +1,6 @@
 """Everything that can go wrong, by kind.
 
     ExporterError
-    ├── ConfigError             exporter.yml or a flag cannot be used; carries every problem found
     └── PollError               we asked, and got no usable answer; `reason` is the `outcome` label
         ├── TimedOut            timeout        no whole answer within the target's `timeout`
         ├── ConnectFailed       connect        no connection, or it broke
@@ -15,20 +14,11 @@
 A message never holds a URL's query, a header or a body: those are where secrets live.
 """
 
-from collections.abc import Sequence
 from typing import ClassVar
 
 
 class ExporterError(Exception):
     """Root of all errors that this program raises on purpose."""
-
-
-class ConfigError(ExporterError):
-    """The configuration cannot be used; `problems` holds one line for each thing to mend."""
-
-    def __init__(self, problems: Sequence[str]) -> None:
-        super().__init__("\n".join(problems))
-        self.problems = tuple(problems)
 
 
 class PollError(ExporterError):

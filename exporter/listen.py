@@ -22,8 +22,8 @@ from cheroot.ssl import Adapter
 from cheroot.workers.threadpool import ThreadPool
 from cheroot.wsgi import Server
 
-from exporter.access import Access, Gate
 from exporter.heads import Gateway, Heads, Request
+from exporter.toolkit.web_config import Access, Gate
 from exporter.wire import HEAD_LIMIT, Arrival, Reader, Writer, unpaced
 
 Address = tuple[str, int]

@@ -2,7 +2,7 @@
 
 from sqlalchemy import Engine, create_engine
 
-from bridge.store.sqlite_engine import sqlite3
+from bridge.outbox.sqlite_engine import sqlite3
 
 
 def engine_of(url: str) -> Engine:

@@ -13,10 +13,10 @@ from urllib.parse import urlsplit
 
 from pydantic import Field, field_validator, model_validator
 
-from bridge.alert import Alert, SetAside, Translation, clean
+from bridge.domain.alert import Alert, SetAside, Translation, clean
 from bridge.errors import Unreadable
-from bridge.notation import Duration, Section
-from bridge.settings import HttpAuthSettings, HttpCredentials, Roots
+from bridge.receivers.settings import HttpAuthSettings, HttpCredentials, Roots
+from exporter.toolkit.config_types import Duration, Section
 
 _LONGEST_FINGERPRINT = 128
 _ANNOTATED_LINKS = ("runbook_url", "dashboard_url")

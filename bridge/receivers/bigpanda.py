@@ -13,11 +13,11 @@ from urllib.parse import urlsplit
 
 from pydantic import Field, field_validator, model_validator
 
-from bridge.alert import Translation, clean
+from bridge.domain.alert import Translation, clean
+from bridge.domain.incident import Incident
 from bridge.errors import Unreadable
-from bridge.incident import Incident
-from bridge.notation import Duration, Section
-from bridge.settings import Headers, HeaderSecret, HttpCredentials, ReceiverSettings, Roots
+from bridge.receivers.settings import Headers, HeaderSecret, HttpCredentials, ReceiverSettings, Roots
+from exporter.toolkit.config_types import Duration, Section
 
 KEY_TAG: Final = "vendorwatch_key"
 STATUSES: Final = frozenset({"critical", "warning", "unknown", "ok", "acknowledged"})

@@ -13,9 +13,9 @@ from typing import Any
 
 from pydantic import Field, field_validator
 
-from bridge.alert import Alert, Translation, clean
+from bridge.domain.alert import Alert, Translation, clean
 from bridge.errors import Unreadable
-from bridge.settings import BigPandaStatus, HttpAuthSettings
+from bridge.receivers.settings import BigPandaStatus, HttpAuthSettings
 
 SCHEMA = "te-alert/1"
 _SEVERITIES: dict[str, BigPandaStatus] = {

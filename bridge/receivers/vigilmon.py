@@ -14,10 +14,10 @@ from urllib.parse import SplitResult, urlsplit
 
 from pydantic import Field
 
-from bridge.alert import Alert, Translation, clean
+from bridge.domain.alert import Alert, Translation, clean
 from bridge.errors import Unreadable
-from bridge.notation import Duration
-from bridge.settings import HeaderSecret, ReceiverSettings
+from bridge.receivers.settings import HeaderSecret, ReceiverSettings
+from exporter.toolkit.config_types import Duration
 
 _DAY = 86400.0
 _UP_AFTER = 0.5

@@ -1,1 +1,1 @@
-"""One folder per vendor; see `exporter.collector` for what a folder must hold."""
+"""One folder per vendor; see `exporter.collectors.contract` for what a folder must hold."""

@@ -8,15 +8,15 @@ from functools import cache
 from pathlib import Path
 from random import Random
 
-from exporter.budget import Budget
-from exporter.collector import Answer, Ask, Certificate, Probe, Sighting
+from exporter.collectors.contract import Answer, Ask, Certificate, Probe, Sighting
 from exporter.collectors.vigilmon.answers import read_monitors
 from exporter.collectors.vigilmon.collector import Collector
 from exporter.collectors.vigilmon.config import Settings
 from exporter.collectors.vigilmon.knowledge import Incidents, Known, Uptime, place
 from exporter.collectors.vigilmon.rounds import with_page
-from exporter.families import Family
-from exporter.storage import Storage
+from exporter.metrics.families import Family
+from exporter.polling.rate_budget import Budget
+from exporter.polling.snapshot_store import Storage
 
 PAGE = 20
 SERIES = 13

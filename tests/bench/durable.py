@@ -5,8 +5,8 @@ from pathlib import Path
 
 import psycopg
 
-from bridge.store import schema
-from bridge.store.sqlite_engine import sqlite3
+from bridge.outbox import schema
+from bridge.outbox.sqlite_engine import sqlite3
 from tests.database import engine_of
 
 _AT = 1_800_000_000.0

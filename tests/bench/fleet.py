@@ -10,13 +10,13 @@ from dataclasses import dataclass
 from math import ceil
 from typing import Any
 
-from exporter.budget import Budget
-from exporter.collector import Get
+from exporter.collectors.contract import Get
+from exporter.collectors.sharding import Shard
 from exporter.collectors.vigilmon.collector import Collector
 from exporter.collectors.vigilmon.config import Settings
 from exporter.collectors.vigilmon.rotation import round_every
-from exporter.shard import Shard
-from exporter.target import Target
+from exporter.polling.rate_budget import Budget
+from exporter.polling.target_state import Target
 from tests.bench.account import PAGE, settings
 from tests.bench.figures import Promise, Table
 from tests.bench.freshness import Strict, Watch

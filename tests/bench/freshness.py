@@ -10,12 +10,12 @@ from dataclasses import dataclass, field
 from math import ceil
 from typing import Any
 
-from exporter.collector import Answer, Ask, Get
+from exporter.collectors.contract import Answer, Ask, Get
 from exporter.collectors.vigilmon.collector import Collector
 from exporter.collectors.vigilmon.config import Settings
 from exporter.collectors.vigilmon.knowledge import Known
 from exporter.collectors.vigilmon.rotation import round_every
-from exporter.target import Target
+from exporter.polling.target_state import Target
 from tests.bench.account import PAGE, Checked, settings
 from tests.bench.figures import Promise, Table
 from tests.exporter.simulation import START, Run, simulate

@@ -7,7 +7,7 @@ import time
 from pathlib import Path
 from statistics import median
 
-from bridge.store.sqlite_engine import sqlite3
+from bridge.outbox.sqlite_engine import sqlite3
 
 _TICKS = os.sysconf("SC_CLK_TCK")
 

@@ -13,14 +13,14 @@ from collections.abc import Callable
 import requests
 from cheroot.wsgi import Server
 
-from bridge.access import Access
-from bridge.app import Works, create_app
-from bridge.door import Entrance, Threshold, blueprint
-from bridge.event import mapping_of
+from bridge.domain.event import mapping_of
 from bridge.listen import Listener
 from bridge.metrics import Metrics
+from bridge.outbox.ingest import Outcome
 from bridge.receivers import alertmanager
-from bridge.store.intake import Outcome
+from bridge.web.application import Works, create_app
+from bridge.web.webhooks import Entrance, Threshold, blueprint
+from exporter.toolkit.web_config import Access
 
 
 def destination(port: str, seconds: str) -> None:
@@ -37,7 +37,7 @@ def destination(port: str, seconds: str) -> None:
 
 
 def unstored(port: str) -> None:
-    """Serve the door itself, as `bridge.program` wires it, with an outbox that forgets."""
+    """Serve the door itself, as `bridge.app` wires it, with an outbox that forgets."""
     settings = alertmanager.Settings.model_validate({"receiver": "alertmanager", "source": "prod"})
     entrance = Entrance(settings, alertmanager.translate, mapping_of(settings, "app"))
     metrics = Metrics()

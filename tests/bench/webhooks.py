@@ -10,7 +10,7 @@ from pathlib import Path
 import requests
 import yaml
 
-from bridge.store.sqlite_engine import journal_mode, sqlite3
+from bridge.outbox.sqlite_engine import journal_mode, sqlite3
 from tests.bench import cluster, durable
 from tests.bench.client import Clients, Heard, Load, post, quantile
 from tests.bench.figures import Promise, Table

@@ -2,7 +2,7 @@
 
 import pytest
 
-from bridge.outbox import Outbox
+from bridge.outbox.outbox import Outbox
 from tests import postgresql
 from tests.postgresql import Cluster
 

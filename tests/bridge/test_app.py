@@ -1,106 +1,179 @@
-import gzip
+import json
+import threading
+import time
+from dataclasses import replace
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
+import bcrypt
 import pytest
+import requests
 
-from bridge.app import Works, create_app
-from bridge.errors import ConfigError
-from bridge.metrics import Metrics
+from bridge.app import Program, Start, checked
+from bridge.config import load
+from bridge.domain.alert import Alert
+from bridge.domain.event import Mapping
+from bridge.outbox.outbox import Notification, Outbox
+from bridge.wiring import entrances, route
+from exporter.toolkit.config_types import ConfigError
+from exporter.toolkit.web_config import Access
+
+LOOPBACK = (("127.0.0.1", 0),)
+SETTINGS = """
+database: sqlite:///{folder}/bridge.db
+retention: 1h
+bigpanda: {{url: "http://127.0.0.1:1/alerts?access_token=hidden", app_key: app, token: bp-token}}
+receivers:
+  - {{receiver: alertmanager, source: prod, bearer_token: t}}
+  - {{receiver: alertmanager, source: lab, bearer_token: t, app_key: lab-key}}
+"""
 
 
 @pytest.fixture
-def state():
-    return {"ready": True, "reload": None}
+def file(tmp_path):
+    path = tmp_path / "bridge.yml"
+    path.write_text(SETTINGS.format(folder=tmp_path))
+    return path
 
 
 @pytest.fixture
-def client(state):
-    def reload():
-        if state["reload"]:
-            raise state["reload"]
-
-    app = create_app(Works(metrics=Metrics(), ready=lambda: state["ready"], reload=reload))
-
-    @app.get("/broken")
-    def broken():
-        raise RuntimeError("the token is tok-1")
-
-    return app.test_client()
+def start(file):
+    return Start(config_file=file, addresses=LOOPBACK, access=Access(None))
 
 
-TEXT = "text/plain; version=0.0.4; charset=utf-8"
-OPENMETRICS = "application/openmetrics-text; version=1.0.0; charset=utf-8"
+def test_each_receiver_has_its_place(file):
+    """Its own app key where it has one, the destination's otherwise."""
+    places = entrances(load(file))
+    assert {key: place.mapping.app_key for key, place in places.items()} == {
+        ("alertmanager", "prod"): "app",
+        ("alertmanager", "lab"): "lab-key",
+    }
 
 
-@pytest.mark.parametrize(
-    ("accept", "kind"),
-    [
-        (None, TEXT),
-        ("*/*", TEXT),
-        ("text/plain", TEXT),
-        ("application/openmetrics-text", OPENMETRICS),
-        ("application/openmetrics-text;version=1.0.0;q=0.5,text/plain;version=0.0.4;q=0.4", OPENMETRICS),
-        ("application/openmetrics-text;version=1.0.0;q=0.3,text/plain;version=0.0.4;q=0.4", TEXT),
-        ("application/openmetrics-text;version=2.0.0,text/plain;q=0.1", TEXT),
-        ("application/openmetrics-text;q=0", TEXT),
-        ("application/json", TEXT),
-    ],
-)
-def test_metrics_are_served_in_the_format_that_is_asked_for(client, accept, kind):
-    """Text or OpenMetrics, by the quality the client gives each."""
-    answer = client.get("/metrics", headers={"Accept": accept} if accept else {})
-    assert answer.content_type == kind
-    assert answer.data.endswith(b"# EOF\n") == (kind == OPENMETRICS)
+def test_a_destination_is_named_without_its_url(file):
+    """What is kept of a destination in the database tells no token that its URL may hold."""
+    found = route(load(file))
+    assert "hidden" not in found.name
+    assert found.name == route(load(file)).name
+    found.destination.close()
 
 
-def test_metrics_are_packed_for_who_wants_it(client):
-    """Packed when it is asked for, plain otherwise; HEAD has no body."""
-    packed = client.get("/metrics", headers={"Accept-Encoding": "gzip"})
-    assert b"vendorwatch_bridge_destination_up" in gzip.decompress(packed.data)
-    assert "Content-Encoding" not in client.get("/metrics").headers
-    assert client.head("/metrics").data == b""
+def test_an_open_door_must_be_meant(file):
+    """Without credentials a receiver is served on loopback only."""
+    file.write_text(file.read_text().replace(", bearer_token: t", "", 1))
+    assert checked(file, LOOPBACK)
+    with pytest.raises(ConfigError, match="receivers\\[0\\]: alertmanager/prod has no credentials"):
+        checked(file, (("192.0.2.1", 9789),))
 
 
-def test_ready_follows_the_database(client, state):
-    """200 while the database can be written, 503 while not; alive all the time."""
-    assert client.get("/-/ready").status_code == 200
-    state["ready"] = False
-    assert client.get("/-/ready").status_code == 503
-    assert client.get("/-/healthy").status_code == 200
+def test_it_starts_answers_and_stops(start, file):
+    """Once started it answers; once stopped the port is free, and a second stop would find nothing to do."""
+    program = Program(start, load(file))
+    program.start()
+    (host, port), *_ = program.addresses
+    assert requests.get(f"http://{host}:{port}/-/ready", timeout=30).status_code == 200
+    program.stop()
+    with pytest.raises(requests.ConnectionError):
+        requests.get(f"http://{host}:{port}/-/ready", timeout=30)
 
 
-@pytest.mark.parametrize("method", ["post", "put"])
-def test_reload_over_http(client, state, method):
-    """A good file is taken, a bad one is told with each problem, and stays out."""
-    assert getattr(client, method)("/-/reload").status_code == 200
-    state["reload"] = ConfigError(["bigpanda.url: missing", "receivers: missing"])
-    answer = getattr(client, method)("/-/reload")
-    assert answer.status_code == 500
-    assert b"bigpanda.url: missing\nreceivers: missing\n" in answer.data
+def test_old_history_goes_and_what_waits_stays(start, file, monkeypatch):
+    """What was sent longer ago than `retention` is deleted, in batches; what waits is kept however old."""
+    outbox = Outbox.open(load(file).database.read())
+    mapping = Mapping(app_key="app", statuses={}, primary_property=())
+    alerts = [
+        Alert(receiver="alertmanager", source="prod", key=f"prod:{number}", name="Down", firing=True, starts_at=1000.0)
+        for number in range(30)
+    ]
+    outbox.accept([Notification(receiver="alertmanager", source="prod", alerts=alerts, mapping=mapping)], 1000.0)
+    outbox.record(accepted=outbox.claim(20, "me", 1001.0, 60.0), now=1002.0)
+    monkeypatch.setattr("bridge.app._PRUNE_ROWS", 7)
+    program = Program(start, load(file), clock=lambda: 10_000.0)
+    rests = iter([False] * 4 + [True])
+    monkeypatch.setattr(program._stopping, "wait", lambda _seconds: next(rests))
+    program._prune()
+    assert outbox.recent(100) == []
+    assert outbox.counts(10_000.0).waiting == 10
+    outbox.close()
+    program.stop()
 
 
-def test_reload_must_be_enabled():
-    """Without --web.enable-lifecycle nobody reloads over HTTP."""
-    client = create_app(Works(metrics=Metrics(), ready=lambda: True)).test_client()
-    assert client.post("/-/reload").status_code == 403
+class _Alertmanager(BaseHTTPRequestHandler):
+    """An Alertmanager that knows one alert."""
+
+    def do_GET(self):
+        answer = [ACTIVE] if "/alerts" in self.path else {"uptime": "2020-01-01T00:00:00Z"}
+        content = json.dumps(answer).encode()
+        self.send_response(200)
+        self.send_header("Content-Length", str(len(content)))
+        self.end_headers()
+        self.wfile.write(content)
+
+    def log_message(self, *_):
+        pass
 
 
-@pytest.mark.parametrize(
-    ("method", "path", "status"),
-    [
-        ("get", "/nothing", 404),
-        ("post", "/metrics", 405),
-        ("get", "/-/reload", 405),
-        ("get", "/", 200),
-        ("delete", "/", 405),
-        ("get", "/broken", 503),
-    ],
-)
-def test_everything_else_is_refused_plainly(client, method, path, status):
-    """Errors are one line of text; what failed inside is never told."""
-    answer = getattr(client, method)(path)
-    assert answer.status_code == status
-    assert b"tok-1" not in answer.data
-    if status != 200:
-        assert answer.mimetype == "text/plain"
-    if status == 405:
-        assert answer.headers["Allow"]
+ACTIVE = {
+    "labels": {"alertname": "Lost"},
+    "fingerprint": "00ff",
+    "startsAt": "2023-11-14T22:00:00Z",
+    "receivers": [{"name": "bigpanda"}],
+    "status": {"state": "active"},
+}
+
+
+@pytest.fixture
+def alertmanager():
+    with ThreadingHTTPServer(("127.0.0.1", 0), _Alertmanager) as server:
+        thread = threading.Thread(target=server.serve_forever, args=(0.05,))
+        thread.start()
+        yield f"http://127.0.0.1:{server.server_address[1]}"
+        server.shutdown()
+        thread.join()
+
+
+def test_a_reload_begins_and_ends_to_reconcile(start, file, alertmanager, tmp_path):
+    """The Alertmanagers of the new file are asked from then on, and no longer once they are gone from it."""
+    program = Program(start, load(file))
+    program.start()
+    plain = file.read_text()
+    asks = f"reconcile: {{urls: ['{alertmanager}'], interval: 100ms, receiver: bigpanda}}"
+    file.write_text(plain.replace("source: prod, ", f"source: prod, {asks}, ", 1))
+    program.reload()
+    outbox = Outbox.open(f"sqlite:///{tmp_path}/bridge.db")
+    end = time.monotonic() + 30
+    while not outbox.open_keys("prod") and time.monotonic() < end:
+        time.sleep(0.05)
+    assert [found.key for found in outbox.open_keys("prod")] == ["prod:00ff"]
+    file.write_text(plain)
+    program.reload()
+    assert not [thread for thread in threading.enumerate() if thread.name.startswith("reconciler")]
+    program.stop()
+    outbox.close()
+
+
+def test_a_receiver_with_credentials_needs_none_of_the_web_configs_users(start, file, tmp_path):
+    """A sender has one `Authorization`: its own passes there, and opens nothing else."""
+    web = tmp_path / "web.yml"
+    hashed = bcrypt.hashpw(b"sesame", bcrypt.gensalt(4)).decode()
+    web.write_text(f"basic_auth_users: {{ann: '{hashed}'}}")
+    file.write_text(f"{file.read_text()}  - {{receiver: alertmanager, source: bare}}\n")
+    program = Program(replace(start, access=Access(web)), load(file))
+    program.start()
+    host, port = program.addresses[0]
+    url, bearer, ann = f"http://{host}:{port}", {"Authorization": "Bearer t"}, ("ann", "sesame")
+
+    def status(path, **more):
+        return requests.post(f"{url}/webhooks/alertmanager/{path}", json={"alerts": []}, timeout=30, **more).status_code
+
+    assert status("prod", headers=bearer) == 200
+    assert [status("prod"), status("prod", auth=ann)] == [401, 401]
+    assert [status("bare"), status("bare", headers=bearer), status("bare", auth=ann)] == [401, 401, 200]
+    assert [status("nobody"), status("nobody", auth=ann)] == [401, 404]
+    assert status("../../dead-letters/requeue", headers=bearer) == 401
+    for path in ("/", "/metrics", "/-/ready"):
+        assert requests.get(url + path, headers=bearer, timeout=30).status_code == 401
+        assert requests.get(url + path, auth=ann, timeout=30).status_code == 200
+    page = requests.get(url, auth=ann, timeout=30).text
+    assert "Signed in as ann" in page
+    assert page.count("none yet") == 1
+    program.stop()

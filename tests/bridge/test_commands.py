@@ -4,10 +4,10 @@ import json
 import pytest
 
 from bridge import commands
-from bridge.alert import Alert
 from bridge.commands import Desk
 from bridge.config import load
-from bridge.outbox import Notification, Outbox
+from bridge.domain.alert import Alert
+from bridge.outbox.outbox import Notification, Outbox
 from tests.bridge.panda import Panda
 
 NOW = 1_800_000_000.0

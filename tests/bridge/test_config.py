@@ -7,8 +7,8 @@ import pytest
 
 import bridge.receivers
 from bridge import config
-from bridge.errors import ConfigError
-from bridge.settings import Headers, ReceiverSettings
+from bridge.receivers.settings import Headers, ReceiverSettings
+from exporter.toolkit.config_types import ConfigError
 
 BAD = sorted((Path(__file__).parent / "badconfigs").glob("*.yml"))
 GOOD = """

@@ -271,15 +271,16 @@ def test_a_taken_address_is_told(start, config, tmp_path):
 
 FLAWED = """
 import sys
-from bridge import __main__, {module}
-{module}.{name} = lambda self: 1 / 0
+from bridge import __main__
+from {module} import {name}
+{name}.{method} = lambda self: 1 / 0
 sys.exit(__main__.main())
 """
 
 
 def test_what_nobody_foresaw_at_the_start_ends_it(config):
     """Half started, it would answer webhooks that nobody delivers: it ends, so that whoever started it sees that."""
-    flawed = FLAWED.format(module="delivery", name="Delivery.start")
+    flawed = FLAWED.format(module="bridge.delivery.worker", name="Delivery", method="start")
     flags = [f"--config.file={config}", "--web.listen-address=127.0.0.1:0"]
     ended = subprocess.run(
         [sys.executable, "-c", flawed, *flags], capture_output=True, text=True, check=False, timeout=60
@@ -290,7 +291,7 @@ def test_what_nobody_foresaw_at_the_start_ends_it(config):
 
 def test_what_nobody_foresaw_at_a_reload_leaves_it_running(start, config):
     """It goes on as it was, says so in the log, and still hears SIGTERM."""
-    flawed = FLAWED.format(module="program", name="Program.reload")
+    flawed = FLAWED.format(module="bridge.app", name="Program", method="reload")
     bridge = start(command=[sys.executable, "-c", flawed])
     bridge.process.send_signal(signal.SIGHUP)
     eventually(lambda: "failed unexpectedly" in bridge.log.read_text())

@@ -9,10 +9,10 @@ from pathlib import Path
 
 from prometheus_client.metrics import MetricWrapperBase
 
-import exporter.health
+import exporter.metrics.exporter_metrics
 from bridge.metrics import Metrics, Stock, StockCollector
 from exporter.config import known
-from exporter.families import CACHED, Metric
+from exporter.metrics.families import CACHED, Metric
 
 DEPLOY = Path(__file__).parents[2] / "deploy"
 Row = tuple[str, str, tuple[str, ...], str]
@@ -37,7 +37,7 @@ def metrics_reference() -> str:
     sections = [
         HEAD,
         *(_section(f"Exporter: {TITLES.get(name, name)}", _stated(_of_collector(name))) for name in known()),
-        _section("Exporter: itself", _stated(_among(vars(exporter.health).values()))),
+        _section("Exporter: itself", _stated(_among(vars(exporter.metrics.exporter_metrics).values()))),
         _section("Bridge", sorted(_of_bridge())),
     ]
     return "\n".join(sections)

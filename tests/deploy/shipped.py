@@ -9,10 +9,10 @@ from pathlib import Path
 import yaml
 from prometheus_client.metrics import MetricWrapperBase
 
-import exporter.health
+import exporter.metrics.exporter_metrics
 from bridge.metrics import Metrics, Stock, StockCollector
 from exporter.config import known
-from exporter.families import Metric
+from exporter.metrics.families import Metric
 
 ROOT = Path(__file__).parents[2]
 DEPLOY = ROOT / "deploy"
@@ -62,7 +62,7 @@ def stated() -> dict[str, set[str]]:
     for collector in known():
         metrics = importlib.import_module(f"exporter.collectors.{collector}.collector").Collector.metrics
         found |= {metric.name: {"account", *metric.labels} for metric in metrics}
-    found |= {metric.name: set(metric.labels) for metric in _among(vars(exporter.health).values())}
+    found |= {metric.name: set(metric.labels) for metric in _among(vars(exporter.metrics.exporter_metrics).values())}
     found |= dict(_bridge())
     return {name: labels | SCRAPED for name, labels in found.items()}
 

@@ -13,12 +13,11 @@ from pydantic import BaseModel
 
 import bridge.__main__
 import bridge.config
-import bridge.notation
 import exporter.__main__
 import exporter.config
-import exporter.notation
-from bridge.access import WebConfig
-from bridge.settings import ReceiverSettings
+import exporter.toolkit.config_types
+from bridge.receivers.settings import ReceiverSettings
+from exporter.toolkit.web_config import WebConfig
 
 EXAMPLES = Path(__file__).parents[2] / "deploy/examples"
 OFF = re.compile(r"^(\s*)#(?=[a-z][a-z0-9_-]*:)", re.MULTILINE)
@@ -90,7 +89,7 @@ def _models(annotation: Any) -> Iterator[type[BaseModel]]:
 def is_secret(annotation: Any) -> bool:
     if get_origin(annotation) in (Annotated, Union, UnionType):
         return any(is_secret(part) for part in get_args(annotation))
-    return annotation in (bridge.notation.Secret, exporter.notation.Secret)
+    return annotation in (exporter.toolkit.config_types.Secret, exporter.toolkit.config_types.Secret)
 
 
 def keys(model: type[BaseModel]) -> set[str]:

@@ -4,11 +4,11 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-from exporter.budget import Budget
-from exporter.collector import Answer, Ask, Certificate, Collector, Get, Probe
+from exporter.collectors.contract import Answer, Ask, Certificate, Collector, Get, Probe
+from exporter.collectors.settings import TargetSettings
 from exporter.errors import PollError
-from exporter.settings import TargetSettings
-from exporter.target import Target, begin, decide, hear
+from exporter.polling.rate_budget import Budget
+from exporter.polling.target_state import Target, begin, decide, hear
 
 START = 1_800_000_000.0
 

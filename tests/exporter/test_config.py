@@ -7,8 +7,8 @@ import pytest
 
 import exporter.collectors
 from exporter import config
-from exporter.errors import ConfigError
-from exporter.shard import ALONE, Shard
+from exporter.collectors.sharding import ALONE, Shard
+from exporter.toolkit.config_types import ConfigError
 
 BAD = sorted((Path(__file__).parent / "badconfigs").glob("*.yml"))
 EDGE = {"collector": "certificates", "account": "edge", "endpoints": ["example.com:443"]}

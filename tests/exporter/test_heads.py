@@ -5,9 +5,9 @@ import socket
 
 import pytest
 
-from exporter.access import Access
 from exporter.heads import LONGEST, REMEMBERED, opening
 from exporter.listen import Listener
+from exporter.toolkit.web_config import Access
 
 
 class Application:

@@ -12,8 +12,8 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 import trustme
 
-from exporter.access import Access
 from exporter.listen import AT_FIRST, Listener
+from exporter.toolkit.web_config import Access
 
 LARGE = [bytes(128 * 1024)] * 64
 

@@ -10,9 +10,12 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from bridge import bigpanda, outbox, program
+from bridge import app as program
 from bridge.__main__ import main
-from bridge.store import intake, standing
+from bridge.delivery import bigpanda_client as bigpanda
+from bridge.outbox import ingest as intake
+from bridge.outbox import outbox
+from bridge.outbox import status as standing
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,8 +11,8 @@ import bcrypt
 import pytest
 import requests
 
-from exporter.landing import page as landing_page
-from exporter.poller import Health
+from exporter.polling.poller import Health
+from exporter.web.status_page import page as landing_page
 from tests.system.bridging import ODD, RECEIVER, alert, dead_letters, post, webhook
 from tests.system.running import python, until
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import requests
 
-from bridge.store.sqlite_engine import sqlite3
+from bridge.outbox.sqlite_engine import sqlite3
 from tests.system.bridging import Load, Sender, Station, alert, post, tool, webhook
 from tests.system.private import alone, fill, filler, inside, needs_mounts, small_disk
 from tests.system.running import PATIENCE, ROOT, Program, python, until
@@ -20,7 +20,7 @@ pytestmark = pytest.mark.system
 IMPATIENT = """
 import sys
 from bridge import __main__
-from bridge.store import database
+from bridge.outbox import database
 database.BUSY_TIMEOUT = 0.5
 sys.exit(__main__.main())
 """

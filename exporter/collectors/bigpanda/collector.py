@@ -3,9 +3,9 @@
 from collections.abc import Callable, Iterator
 from urllib.parse import quote, unquote
 
-from exporter.collector import Answer, Ask, Certificate, Get, Reason
+from exporter.collectors.contract import Answer, Ask, Certificate, Get, Reason
 from exporter.errors import Malformed
-from exporter.families import Family, Metric, Sample, gauge
+from exporter.metrics.families import Family, Metric, Sample, gauge
 
 from .answers import Place, read_environments, read_search, read_total
 from .config import Settings

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from exporter.collector import (
+from exporter.collectors.contract import (
     Answer,
     Ask,
     Certificate,
@@ -13,7 +13,7 @@ from exporter.collector import (
     certificate_families,
     sight,
 )
-from exporter.families import Family, certificate_metrics
+from exporter.metrics.families import Family, certificate_metrics
 
 from .config import Endpoint, Settings
 

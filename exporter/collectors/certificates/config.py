@@ -8,9 +8,9 @@ from typing import Annotated, ClassVar, Self
 
 from pydantic import AfterValidator, BeforeValidator, Field
 
-from exporter.notation import Duration
-from exporter.settings import TargetSettings
-from exporter.shard import Shard
+from exporter.collectors.settings import TargetSettings
+from exporter.collectors.sharding import Shard
+from exporter.toolkit.config_types import Duration
 
 _ENDPOINT = re.compile(r"(?:([^@:/\[\]\s]+)@)?(?:\[([^@/\[\]\s]+)\]|([^@:/\[\]\s]+)):([0-9]+)")
 _EXAMPLES = "www.example.com:443, www.example.com@192.0.2.1:443 or [2001:db8::1]:443"

@@ -4,9 +4,9 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from exporter.collector import Answer, Ask, Certificate, Get, Reason
+from exporter.collectors.contract import Answer, Ask, Certificate, Get, Reason
 from exporter.errors import Malformed
-from exporter.families import Family, Metric, counter, gauge
+from exporter.metrics.families import Family, Metric, counter, gauge
 
 from .answers import Notification, read_report
 from .config import DOCUMENTED_TYPES, Settings

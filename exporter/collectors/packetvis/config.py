@@ -4,8 +4,8 @@ from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field, field_validator
 
-from exporter.notation import Duration, Secret
-from exporter.settings import TargetSettings, is_url
+from exporter.collectors.settings import TargetSettings, is_url
+from exporter.toolkit.config_types import Duration, Secret
 
 DOCUMENTED_TYPES = frozenset(
     {

@@ -4,9 +4,9 @@ from collections.abc import Iterator
 from dataclasses import replace
 from urllib.parse import quote, unquote
 
-from exporter.collector import Answer, Ask, Certificate, Get, Reason
+from exporter.collectors.contract import Answer, Ask, Certificate, Get, Reason
 from exporter.errors import Malformed
-from exporter.families import Family, Metric
+from exporter.metrics.families import Family, Metric
 
 from . import pages
 from .answers import read_alerts, read_results, read_rules, read_tests

@@ -4,8 +4,8 @@ from typing import Annotated, Any, ClassVar
 
 from pydantic import BeforeValidator, Field, field_validator
 
-from exporter.notation import Duration
-from exporter.settings import ApiSettings
+from exporter.collectors.settings import ApiSettings
+from exporter.toolkit.config_types import Duration
 
 
 def _as_text(value: Any) -> Any:

@@ -3,7 +3,7 @@
 from collections import Counter
 from collections.abc import Iterator, Mapping
 
-from exporter.families import Family, Sample, gauge
+from exporter.metrics.families import Family, Sample, gauge
 
 from .answers import SEVERITIES, UNKNOWN, Alert
 from .knowledge import Group, Result

@@ -3,8 +3,8 @@
 from collections.abc import Iterator
 from urllib.parse import unquote
 
-from exporter.collector import Answer, Ask, Certificate, Get, Probe, certificate_families
-from exporter.families import Family, Sample, certificate_metrics, gauge
+from exporter.collectors.contract import Answer, Ask, Certificate, Get, Probe, certificate_families
+from exporter.metrics.families import Family, Sample, certificate_metrics, gauge
 
 from .answers import Monitor, read_incidents, read_monitors, read_uptime
 from .config import Settings

@@ -4,9 +4,9 @@ from typing import ClassVar, Self
 
 from pydantic import Field
 
-from exporter.notation import Duration
-from exporter.settings import ApiSettings
-from exporter.shard import Shard
+from exporter.collectors.settings import ApiSettings
+from exporter.collectors.sharding import Shard
+from exporter.toolkit.config_types import Duration
 
 
 class Settings(ApiSettings):

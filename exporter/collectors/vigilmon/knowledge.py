@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import TypeVar
 
-from exporter.collector import Certificate, Sighting, sight
+from exporter.collectors.contract import Certificate, Sighting, sight
 
 from .answers import Monitor
 

@@ -5,7 +5,7 @@ from heapq import nsmallest
 from itertools import islice
 from urllib.parse import quote
 
-from exporter.collector import Get, Probe, Reason
+from exporter.collectors.contract import Get, Probe, Reason
 
 from .config import Settings
 from .knowledge import Incidents, Known, Uptime, unasked, unsettled

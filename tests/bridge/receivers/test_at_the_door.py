@@ -7,12 +7,12 @@ from pathlib import Path
 
 import pytest
 
-from bridge.app import Works, create_app
 from bridge.config import module
-from bridge.door import Entrance, Threshold, blueprint
-from bridge.event import mapping_of
+from bridge.domain.event import mapping_of
 from bridge.metrics import Metrics
-from bridge.outbox import Outbox
+from bridge.outbox.outbox import Outbox
+from bridge.web.application import Works, create_app
+from bridge.web.webhooks import Entrance, Threshold, blueprint
 
 TESTDATA = Path(__file__).parent / "testdata"
 NOW = 1_795_200_000.0

@@ -11,15 +11,16 @@ from hypothesis import strategies as st
 from prometheus_client import generate_latest
 from pydantic import ValidationError
 
-from bridge.app import Works, create_app
 from bridge.config import read
-from bridge.door import Entrance, Threshold, blueprint
-from bridge.errors import ConfigError, Unreadable
-from bridge.event import mapping_of
-from bridge.incident import Incident
+from bridge.domain.event import mapping_of
+from bridge.domain.incident import Incident
+from bridge.errors import Unreadable
 from bridge.metrics import Metrics
-from bridge.outbox import Outbox
+from bridge.outbox.outbox import Outbox
 from bridge.receivers.bigpanda import STATUSES, Settings, translate
+from bridge.web.application import Works, create_app
+from bridge.web.webhooks import Entrance, Threshold, blueprint
+from exporter.toolkit.config_types import ConfigError
 from tests.bridge.receivers.test_hostile import HOSTILE, paths, values
 
 TESTDATA = Path(__file__).parent / "testdata/bigpanda"

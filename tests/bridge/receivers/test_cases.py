@@ -8,9 +8,9 @@ import pytest
 import yaml
 
 from bridge.config import module
+from bridge.domain.dedup import decide
+from bridge.domain.event import build, mapping_of, status_of
 from bridge.errors import Unreadable
-from bridge.event import build, mapping_of, status_of
-from bridge.ledger import decide
 
 TESTDATA = Path(__file__).parent / "testdata"
 NOW = 1_795_200_000.0

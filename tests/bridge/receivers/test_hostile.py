@@ -8,11 +8,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bridge.alert import Alert
 from bridge.config import module
+from bridge.domain.alert import Alert
+from bridge.domain.event import build, mapping_of, status_of
 from bridge.errors import Unreadable
-from bridge.event import build, mapping_of, status_of
-from bridge.store.rows import read, written
+from bridge.outbox.rows import read, written
 
 TESTDATA = Path(__file__).parent / "testdata"
 NOW = 1_795_200_000.0

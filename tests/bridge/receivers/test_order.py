@@ -8,8 +8,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from bridge.config import module
-from bridge.event import mapping_of
-from bridge.outbox import Notification, Outbox
+from bridge.domain.event import mapping_of
+from bridge.outbox.outbox import Notification, Outbox
 
 NOW = 1_795_200_000.0
 NUMBERS = count(1)

@@ -3,11 +3,11 @@ import json
 import pytest
 from pydantic import TypeAdapter, ValidationError
 
-from exporter.collector import Answer, Certificate, Reason
 from exporter.collectors.bigpanda.answers import Place, read_environments, read_search
 from exporter.collectors.bigpanda.collector import ENVIRONMENTS, FOLDERS, SEARCH, Collector
 from exporter.collectors.bigpanda.config import Settings
 from exporter.collectors.bigpanda.knowledge import Knowledge
+from exporter.collectors.contract import Answer, Certificate, Reason
 from exporter.errors import Malformed
 
 START = 1_795_176_000.0

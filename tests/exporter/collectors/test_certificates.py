@@ -1,10 +1,10 @@
 import pytest
 from pydantic import TypeAdapter, ValidationError
 
-from exporter.collector import Certificate, Sighting, sight
 from exporter.collectors.certificates.collector import Collector, Known
 from exporter.collectors.certificates.config import Endpoint, Settings, endpoint
-from exporter.notation import problems
+from exporter.collectors.contract import Certificate, Sighting, sight
+from exporter.toolkit.config_types import problems
 
 HOW = "write it like www.example.com:443, www.example.com@192.0.2.1:443 or [2001:db8::1]:443"
 

@@ -3,13 +3,13 @@ import json
 import pytest
 from pydantic import TypeAdapter, ValidationError
 
-from exporter.collector import Answer, Certificate
+from exporter.collectors.contract import Answer, Certificate
 from exporter.collectors.packetvis import collector as under_test
 from exporter.collectors.packetvis.answers import read_report
 from exporter.collectors.packetvis.collector import Collector, Knowledge
 from exporter.collectors.packetvis.config import Settings
 from exporter.errors import Malformed
-from exporter.notation import Secret
+from exporter.toolkit.config_types import Secret
 
 URL = "https://api.packetvis.com/v1/any?key=tell-nobody"
 

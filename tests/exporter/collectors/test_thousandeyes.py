@@ -3,7 +3,7 @@ import json
 import pytest
 from pydantic import TypeAdapter, ValidationError
 
-from exporter.collector import Answer, Certificate, Reason
+from exporter.collectors.contract import Answer, Certificate, Reason
 from exporter.collectors.thousandeyes import answers
 from exporter.collectors.thousandeyes.collector import (
     ALERTS,

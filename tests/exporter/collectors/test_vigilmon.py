@@ -3,13 +3,13 @@ import json
 import pytest
 from pydantic import TypeAdapter, ValidationError
 
-from exporter.collector import Answer, Certificate, Get, Probe, Reason
+from exporter.collectors.contract import Answer, Certificate, Get, Probe, Reason
 from exporter.collectors.vigilmon.answers import read_incidents, read_monitors, read_uptime
 from exporter.collectors.vigilmon.collector import Collector
 from exporter.collectors.vigilmon.config import Settings
 from exporter.collectors.vigilmon.knowledge import Known
 from exporter.collectors.vigilmon.rotation import MOST
-from exporter.notation import problems
+from exporter.toolkit.config_types import problems
 
 
 def settings(**others):

@@ -7,11 +7,11 @@ from itertools import pairwise
 
 import pytest
 
-from exporter.collector import Answer, Ask, Get
+from exporter.collectors.contract import Answer, Ask, Get
 from exporter.collectors.vigilmon.collector import Collector
 from exporter.collectors.vigilmon.config import Settings
 from exporter.errors import ServerError
-from exporter.schedule import choose, defer
+from exporter.polling.scheduler import choose, defer
 
 PER_PAGE = 20
 

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import TypeAdapter
 
-from exporter.collector import Answer, Get, Reason
+from exporter.collectors.contract import Answer, Get, Reason
 from exporter.collectors.vigilmon.answers import Monitor, Page
 from exporter.collectors.vigilmon.collector import Collector
 from exporter.collectors.vigilmon.config import Settings

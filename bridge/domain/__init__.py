@@ -1,0 +1,1 @@
+"""Alerts, events, deduplication, incidents. Pure; knows no other room."""

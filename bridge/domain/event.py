@@ -1,0 +1,239 @@
+"""One Alert as one BigPanda event: identity, status, and BigPanda's limits. Pure.
+
+Whatever the labels hold, the event is one that BigPanda takes: limits of its Alerts API and of its tags.
+"""
+
+import hashlib
+import re
+import unicodedata
+from collections import abc
+from dataclasses import dataclass
+from enum import StrEnum
+from functools import lru_cache
+from typing import Any
+
+import msgspec
+
+from bridge.domain.alert import Alert, clean
+from bridge.receivers.settings import ReceiverSettings
+
+LONGEST_NAME = 64
+LONGEST_VALUE = 512
+LONGEST_DESCRIPTION = 2048
+MEMBERS = frozenset(
+    {
+        "alerts",
+        "app_key",
+        "check",
+        "description",
+        "incident_identifier",
+        "incident_key",
+        "primary_property",
+        "secondary_property",
+        "status",
+        "timestamp",
+        "vendorwatch_key",
+        "generator_url",
+        "alertmanager_url",
+        "runbook_url",
+        "dashboard_url",
+        "permalink",
+    }
+)
+"""Names that mean something to BigPanda or to us: no label may take them."""
+_ROVING = ("generator_url", "alertmanager_url")
+"""Links that differ between replicas of the sender: a change of them alone is no news."""
+_DESCRIBING = ("description", "summary", "message")
+"""Annotations that describe an alert, the first that says something."""
+_TOLD = frozenset({"description", "runbook_url", "dashboard_url"})
+"""Annotations that have a member of their own."""
+_json = msgspec.json.Encoder(order="sorted").encode
+_UNLABELLED = MEMBERS | {"service"}
+_REMEMBERED = 2000
+"""Characters of names, up to which they are remembered."""
+_UNFIT = re.compile(r"[^a-z0-9_-]")
+
+
+class Status(StrEnum):
+    """BigPanda's words for how an alert stands."""
+
+    OK = "ok"
+    CRITICAL = "critical"
+    WARNING = "warning"
+    UNKNOWN = "unknown"
+    ACKNOWLEDGED = "acknowledged"
+
+
+_STATUSES = {status.value: status for status in Status}
+NONE = "none"
+"""What a severity maps to when its alerts are not sent."""
+_DEFAULTS: dict[str, str] = {
+    **dict.fromkeys(("critical", "page", "emergency", "fatal", "error", "disaster"), Status.CRITICAL),
+    **dict.fromkeys(("warning", "warn", "major", "minor", "average", "info", "information", "notice"), Status.WARNING),
+    NONE: NONE,
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Mapping:
+    """How a receiver's alerts become events: under which app key, with which statuses, by which property.
+
+    `statuses` maps a severity in lower case to a status or to `NONE`.
+    """
+
+    app_key: str
+    statuses: abc.Mapping[str, str]
+    primary_property: tuple[str, ...]
+
+
+def mapping_of(settings: ReceiverSettings, app_key: str) -> Mapping:
+    """Return how the alerts of a receiver become events; `app_key` holds where the receiver has none."""
+    return Mapping(
+        app_key=settings.app_key or app_key,
+        statuses=_DEFAULTS | settings.statuses,
+        primary_property=settings.primary_property,
+    )
+
+
+def status_of(alert: Alert, mapping: Mapping) -> tuple[Status | None, bool]:
+    """Return what BigPanda shall show, None for a severity that is not sent, and whether the severity was known."""
+    found = mapping.statuses.get(alert.severity.strip().lower())
+    if found == NONE:
+        return None, True
+    if not alert.firing:
+        return Status.OK, True
+    return (Status.WARNING, False) if found is None else (_STATUSES[found], True)
+
+
+@dataclass(frozen=True, slots=True)
+class Draft:
+    """An event whose time is not fixed yet. `content` is the hash of what BigPanda would show of it."""
+
+    status: Status
+    text: str
+    content: str
+
+    def freeze(self, timestamp: int) -> str:
+        """Return the event as the JSON that is sent, the same bytes at every attempt."""
+        return f'{{"timestamp":{timestamp},{self.text[1:]}'
+
+
+def draft(alert: Alert, status: Status, mapping: Mapping) -> Draft:
+    """Return the event without its timestamp."""
+    shown = _json(_members(alert, status, mapping))
+    roving = tuple((name, alert.links[name]) for name in _ROVING if name in alert.links)
+    text = b"%s,%s" % (shown[:-1], _roving(roving)) if roving else shown
+    return Draft(status, text.decode(), hashlib.blake2b(shown, digest_size=16).hexdigest())
+
+
+def build(alert: Alert, status: Status, timestamp: int, mapping: Mapping) -> dict[str, Any]:
+    """Return the whole event, as BigPanda reads it."""
+    event: dict[str, Any] = msgspec.json.decode(draft(alert, status, mapping).freeze(timestamp))
+    return event
+
+
+@lru_cache(maxsize=256)
+def _roving(links: tuple[tuple[str, str], ...]) -> bytes:
+    return _json({name: _value(url) for name, url in links})[1:]
+
+
+def _members(alert: Alert, status: Status, mapping: Mapping) -> dict[str, str]:
+    """Return all that BigPanda shows."""
+    primary = _primary(alert, mapping)
+    names = _names(tuple(alert.labels), tuple(alert.annotations), labelled=bool(primary))
+    members = dict(zip(names, _values(alert), strict=True))
+    members.pop("", None)
+    members["incident_identifier"] = alert.key
+    members["vendorwatch_key"] = alert.key[:LONGEST_VALUE]
+    members["status"] = status.value
+    members["description"] = _description(alert)
+    members["primary_property"] = names[list(alert.labels).index(primary)] if primary else "service"
+    if not primary:
+        members["service"] = alert.source
+    if alert.name:
+        members["secondary_property"], members["check"] = "check", _value(alert.name)
+    for name, url in alert.links.items():
+        if name not in _ROVING:
+            members[name] = _value(url)
+    return members
+
+
+def _values(alert: Alert) -> abc.Iterable[str]:
+    """Return each label's and each annotation's value, looking at all of them at once where that is enough."""
+    told = (*alert.labels.values(), *alert.annotations.values())
+    together = "".join(told)
+    return told if len(together) <= LONGEST_VALUE and together == clean(together) else map(_value, told)
+
+
+def _primary(alert: Alert, mapping: Mapping) -> str:
+    """Return the first configured label that is present, "" when none is."""
+    for name in mapping.primary_property:
+        if (value := alert.labels.get(name)) and not value.isspace():
+            return name
+    return ""
+
+
+def _description(alert: Alert) -> str:
+    for name in _DESCRIBING:
+        if (text := alert.annotations.get(name)) and not text.isspace():
+            return clean(text)[:LONGEST_DESCRIPTION]
+    return clean(alert.name or alert.key)[:LONGEST_DESCRIPTION]
+
+
+def _names(labels: tuple[str, ...], annotations: tuple[str, ...], *, labelled: bool) -> tuple[str, ...]:
+    """Return each label's and each annotation's name as a tag, "" for what has a member of its own.
+
+    `labelled`: a label is the primary property; without one `service` is a member. Alerts of one rule share their
+    names, so they are remembered, but for names so long that remembering them would cost.
+    """
+    known = _tag_names if sum(map(len, labels + annotations)) < _REMEMBERED else _tag_names.__wrapped__
+    return known(labels, annotations, MEMBERS if labelled else _UNLABELLED)
+
+
+@lru_cache(maxsize=4096)
+def _tag_names(labels: tuple[str, ...], annotations: tuple[str, ...], taken: frozenset[str]) -> tuple[str, ...]:
+    used: set[str] = set(taken)
+    tags = {}
+    for name in sorted(labels, key=_rank):
+        tags[name, "label_"] = _free(name, "label_", taken, used)
+    for name in sorted(set(annotations) - _TOLD, key=_rank):
+        tags[name, "annotation_"] = _free(name, "annotation_", taken, used)
+    return tuple(tags[name, "label_"] for name in labels) + tuple(
+        tags.get((name, "annotation_"), "") for name in annotations
+    )
+
+
+def _rank(name: str) -> tuple[bool, str]:
+    return (_fold(name, "label_") != name, name)
+
+
+def _free(name: str, prefix: str, taken: frozenset[str], used: set[str]) -> str:
+    """Take a name that is not used: as it is, with its prefix, with a hash of the original name."""
+    folded, salt = _fold(name, prefix), name
+    if folded in taken or (folded in used and prefix == "annotation_"):
+        folded = _shortened(prefix + folded, name)
+    while folded in used:
+        folded, salt = _hashed(folded, salt), salt + "+"
+    used.add(folded)
+    return folded
+
+
+def _fold(name: str, prefix: str) -> str:
+    """Return the name in BigPanda's alphabet: accents dropped, `prefix` before what starts with no letter."""
+    plain = unicodedata.normalize("NFKD", name)
+    folded = _UNFIT.sub("_", "".join(letter for letter in plain if not unicodedata.combining(letter)).lower())
+    started = folded if folded[:1].isalpha() else prefix + folded
+    return _shortened(started, name)
+
+
+def _shortened(folded: str, name: str) -> str:
+    return folded if len(folded) <= LONGEST_NAME else _hashed(folded, name)
+
+
+def _hashed(folded: str, name: str) -> str:
+    mark = hashlib.blake2b(name.encode("utf-8", "replace"), digest_size=4).hexdigest()
+    return f"{folded[: LONGEST_NAME - 9]}_{mark}"
+
+
+def _value(text: str) -> str:
+    return clean(text)[:LONGEST_VALUE]

@@ -1,0 +1,1 @@
+"""BigPanda's incidents: callbacks, snoozes as silences, what outlasts its incident."""

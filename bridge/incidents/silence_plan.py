@@ -1,0 +1,153 @@
+"""Which silences there should be, and what to change so that there are: (incidents, what we made, now) → steps. Pure.
+
+What we made is what Alertmanager lists as ours: a mark in the comment says of which database and which alert. So
+nothing is forgotten or doubled, whoever restarts at whatever moment, and nobody else's silence is touched.
+"""
+
+import math
+import re
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Final
+
+from bridge.domain.alert import Alert
+from bridge.domain.incident import Kept
+
+CREATED_BY: Final = "vendorwatch-bridge"
+_MARK: Final = re.compile(r"\[vendorwatch (\S+) (.+)\]$")
+_HOUR: Final = 3600.0
+_SAME: Final = 1.0
+"""Seconds that two ends may differ and be the same: Alertmanager and BigPanda do not write them alike."""
+_LONGEST_NAME: Final = 128
+
+
+class Verb(StrEnum):
+    """What a step does; the metric's label."""
+
+    CREATE = "created"
+    UPDATE = "updated"
+    EXPIRE = "expired"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wanted:
+    """One silence that there should be: for exactly one alert, until `ends_at` (epoch seconds).
+
+    `matchers` are the alert's labels, each to be equal.
+    """
+
+    key: str
+    matchers: tuple[tuple[str, str], ...]
+    ends_at: float
+    comment: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Silence:
+    """One silence of ours that Alertmanager has, active or pending. `starts_at`: as Alertmanager writes it.
+
+    `matchers` None: not of the kind we make.
+    """
+
+    id: str
+    key: str
+    matchers: tuple[tuple[str, str], ...] | None
+    starts_at: str
+    ends_at: float
+    comment: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Step:
+    """One thing to do, and why. `silence`: what is changed or ended; `wanted`: what is made or what it becomes."""
+
+    verb: Verb
+    key: str
+    reason: str
+    wanted: Wanted | None = None
+    silence: Silence | None = None
+
+
+def wanted(
+    incidents: Iterable[Kept], alerts: Mapping[str, Alert], now: float, owner: str, sources: Collection[str] | None
+) -> dict[str, Wanted]:
+    """Return the silence of each alert whose incident is snoozed now, by the alert's key.
+
+    `alerts`: what the ledger knows of the keys in them; only those of Alertmanagers, of these `sources` (None: all),
+    are silenced there. An alert is in one incident only: the active one that BigPanda changed last.
+    """
+    found = {}
+    for key, kept in _homes(incidents).items():
+        alert = alerts.get(key)
+        if alert is None or alert.receiver != "alertmanager" or not _snoozed(kept, now):
+            continue
+        matchers = tuple(sorted((name, value) for name, value in alert.labels.items() if value))
+        if matchers and (sources is None or alert.source in sources):
+            told = f"{comment(kept)} {mark(owner, key)}"
+            found[key] = Wanted(key=key, matchers=matchers, ends_at=_end(kept, now), comment=told)
+    return found
+
+
+def _homes(incidents: Iterable[Kept]) -> dict[str, Kept]:
+    """Return the incident that each alert is in: what was merged into another is not told of by itself."""
+    homes: dict[str, Kept] = {}
+    for kept in sorted(incidents, key=lambda one: (one.active, one.updated_at, one.heard_at)):
+        homes |= dict.fromkeys(kept.keys, kept)
+    return homes
+
+
+def _snoozed(kept: Kept, now: float) -> bool:
+    return kept.active and kept.snoozed and (kept.snoozed_until is None or kept.snoozed_until > now)
+
+
+def _end(kept: Kept, now: float) -> float:
+    """Return when a snooze ends. One without an end is silenced for one to two hours, and again while it lasts."""
+    return (math.floor(now / _HOUR) + 2) * _HOUR if kept.snoozed_until is None else kept.snoozed_until
+
+
+def comment(kept: Kept) -> str:
+    """Return what an operator reads beside the silence: which incident, and who. No name in it can look like a mark."""
+    who = f"; {kept.who[:_LONGEST_NAME]}" if kept.who else "; BigPanda does not say by whom"
+    link = f"; {kept.link}" if kept.link else ""
+    told = f"Snoozed in BigPanda: incident {kept.id}{who}{link}. Wake it there to end this silence."
+    return told.replace("[", "(").replace("]", ")")
+
+
+def mark(owner: str, key: str) -> str:
+    """Return what tells our silence for an alert from everyone else's."""
+    return f"[vendorwatch {owner} {key}]"
+
+
+def marked(created_by: str, told: str, owner: str) -> str | None:
+    """Return the key of the alert that a silence of ours is for; None for a silence that is not ours."""
+    found = _MARK.search(told) if created_by == CREATED_BY else None
+    return found[2] if found and found[1] == owner else None
+
+
+def plan(should: Mapping[str, Wanted], ours: Iterable[Silence]) -> Iterator[Step]:
+    """Give the steps from the silences there are to those there should be; none when all is as it should be."""
+    held: dict[str, Silence] = {}
+    for silence in sorted(
+        ours, key=lambda one: (bool(one.key in should and _difference(one, should[one.key])), one.id)
+    ):
+        if silence.key not in should:
+            told = "its alert is in no snoozed incident any more"
+            yield Step(verb=Verb.EXPIRE, key=silence.key, reason=told, silence=silence)
+        elif silence.key in held:
+            yield Step(verb=Verb.EXPIRE, key=silence.key, reason="its alert has another one", silence=silence)
+        else:
+            held[silence.key] = silence
+    for key, one in should.items():
+        if key not in held:
+            yield Step(verb=Verb.CREATE, key=key, reason="its incident is snoozed", wanted=one)
+        elif found := _difference(held[key], one):
+            yield Step(verb=Verb.UPDATE, key=key, reason=found, wanted=one, silence=held[key])
+
+
+def _difference(silence: Silence, one: Wanted) -> str:
+    if silence.matchers != one.matchers:
+        return "it does not match its alert"
+    if abs(silence.ends_at - one.ends_at) >= _SAME:
+        return "the snooze ends at another time"
+    return "" if silence.comment == one.comment else "the incident is another, or told otherwise"

@@ -1,0 +1,222 @@
+"""The way into the database: engines, the settings that make a commit durable, and what its errors mean."""
+
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing, contextmanager, suppress
+from pathlib import Path
+from typing import Any, TypeVar
+
+import msgspec
+from sqlalchemy import (
+    URL,
+    ColumnElement,
+    Connection,
+    Dialect,
+    Engine,
+    Text,
+    any_,
+    bindparam,
+    create_engine,
+    func,
+    make_url,
+    select,
+    text,
+)
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.dialects.postgresql import ARRAY
+from sqlalchemy.exc import ArgumentError, DBAPIError, SQLAlchemyError
+from sqlalchemy.exc import TimeoutError as PoolTimeoutError
+
+from bridge.errors import Unavailable
+from bridge.outbox import schema, sqlite_engine
+from exporter.toolkit.config_types import ConfigError
+
+P = TypeVar("P")
+
+BUSY_TIMEOUT = 5.0
+"""Seconds to wait for another writer."""
+_FOR_READERS = 1.0
+"""Seconds that webhooks may wait because the log is emptied."""
+_SQLITE_WORDS = (
+    ("locked", "busy"),
+    ("busy", "busy"),
+    ("readonly", "read-only"),
+    ("full", "disk full"),
+    ("unable to open", "cannot be opened"),
+    ("no such table", "gone"),
+    ("malformed", "damaged"),
+    ("not a database", "damaged"),
+)
+_POSTGRESQL_WORDS = {
+    "53100": "disk full", "55P03": "busy", "40P01": "busy", "40001": "busy", "57014": "busy", "25006": "read-only",
+}  # fmt: skip
+_CONNECTION = ("", "08", "53", "57")
+"""Classes of PostgreSQL's errors that mean it cannot be reached, or has no place for one more connection."""
+
+
+class Database:
+    """One database and its connections. SQLite has one writer at a time, who never starts as a reader."""
+
+    def __init__(self, url: str) -> None:
+        found = location(url)
+        self.postgresql = found.get_backend_name() == "postgresql"
+        self._files = sqlite_engine.Files(Path(found.database or "").absolute())
+        self._log = sqlite_engine.Log(self._files.log)
+        if self.postgresql:
+            self._writer = self._reader = _postgresql(found)
+        else:
+            self._writer = sqlite_engine.engine(found, self._files, writes=True, patience=BUSY_TIMEOUT)
+            self._reader = sqlite_engine.engine(found, self._files, writes=False, patience=BUSY_TIMEOUT)
+        self._turn = threading.Lock()
+        self._prepared: dict[Any, Any] = {}
+        try:
+            with self.write() as connection:
+                schema.migrate(connection)
+        except BaseException:
+            self.close()
+            raise
+
+    def close(self) -> None:
+        """Close every connection."""
+        self._writer.dispose()
+        self._reader.dispose()
+
+    @contextmanager
+    def write(self) -> Iterator[Connection]:
+        """Give one transaction that is durable once this ends. Unavailable when that cannot be now."""
+        with self._meanings():
+            if self.postgresql:
+                with self._writer.begin() as connection:
+                    yield connection
+            else:
+                with self._a_turn():
+                    with self._writer.begin() as connection:
+                        self._see_files()
+                        yield connection
+                    if self._log.grown():
+                        self._empty_log()
+
+    @contextmanager
+    def _a_turn(self) -> Iterator[None]:
+        """Wait for our own writers no longer than for others': behind a locked database they would queue for ever."""
+        if not self._turn.acquire(timeout=BUSY_TIMEOUT):
+            raise Unavailable("database: busy")
+        try:
+            yield
+        finally:
+            self._turn.release()
+
+    @contextmanager
+    def read(self) -> Iterator[Connection]:
+        """Give one consistent view."""
+        self._see_files()
+        with self._meanings(), self._reader.begin() as connection:
+            yield connection
+
+    def _see_files(self) -> None:
+        if not (self.postgresql or self._files.there()):
+            raise Unavailable("database: gone")
+
+    def _empty_log(self) -> None:
+        """Try to; what was committed stays committed, whatever becomes of it."""
+        with (
+            suppress(SQLAlchemyError, sqlite_engine.sqlite3.Error),
+            closing(self._writer.raw_connection()) as connection,
+        ):
+            self._log.empty(connection.driver_connection, patience=_FOR_READERS)
+
+    @contextmanager
+    def _meanings(self) -> Iterator[None]:
+        """Turn what the database says into `Unavailable`, but for what would be wrong again the next time.
+
+        The driver says it itself, or SQLAlchemy for it.
+        """
+        driver: Any = self._writer.dialect.dbapi
+        wrong_again = [driver.IntegrityError, driver.DataError, driver.ProgrammingError]
+        if not self.postgresql:
+            wrong_again.append(driver.InterfaceError)  # of a value, never of the connection
+        try:
+            yield
+        except PoolTimeoutError as error:
+            raise Unavailable("database: busy") from error
+        except (DBAPIError, driver.Error) as error:
+            said = error.orig if isinstance(error, DBAPIError) else error
+            if isinstance(said, tuple(wrong_again)):
+                raise
+            raise Unavailable(f"database: {_word(said)}") from error
+
+    def clock(self, connection: Connection, now: float) -> float:
+        """Return the time by which leases run: the database's own where several machines share it."""
+        if not self.postgresql:
+            return now
+        return float(connection.execute(text("SELECT extract(epoch FROM clock_timestamp())")).scalar_one())
+
+    def insert(self, table: Any) -> Any:
+        """Return an INSERT that knows `on_conflict_do_update`."""
+        return postgresql.insert(table) if self.postgresql else sqlite.insert(table)
+
+    def upsert(self, table: Any, *index: str) -> Any:
+        """Return an INSERT that replaces the row with the same `index`."""
+        made = self.insert(table)
+        replaced = {column.name: made.excluded[column.name] for column in table.c if column.name not in index}
+        return made.on_conflict_do_update(index_elements=index, set_=replaced)
+
+    def prepared(self, prepare: Callable[["Database", Dialect], P]) -> P:
+        """Return what `prepare` makes for this database, made when it is first asked for."""
+        if prepare not in self._prepared:
+            self._prepared[prepare] = prepare(self, self._writer.dialect)
+        made: P = self._prepared[prepare]
+        return made
+
+    def among(self, column: ColumnElement[str]) -> ColumnElement[bool]:
+        """Return the condition that a column is one of the bound `names`: one parameter, however many they are."""
+        if self.postgresql:
+            return column == any_(bindparam("names", type_=ARRAY(Text)))
+        return column.in_(select(func.json_each(bindparam("names")).table_valued("value").c.value))
+
+    def names(self, names: Sequence[str]) -> object:
+        """Return what to bind as the `names` of `among`."""
+        return list(names) if self.postgresql else msgspec.json.encode(names).decode()
+
+
+def location(url: str) -> URL:
+    """Return where the database is. ConfigError when this program cannot, or must not, use it."""
+    try:
+        found = make_url(url)
+    except (ArgumentError, ValueError):
+        raise ConfigError(["database: not a URL: write it like sqlite:////var/lib/vendorwatch/bridge.db"]) from None
+    if found.drivername in ("postgresql", "postgresql+psycopg"):
+        return found.set(drivername="postgresql+psycopg")
+    if found.drivername != "sqlite":
+        raise ConfigError([f"database: {found.drivername} is not supported: use sqlite or postgresql"])
+    if not found.database or found.database == ":memory:" or found.host:
+        raise ConfigError(["database: name a file: sqlite:////var/lib/vendorwatch/bridge.db"])
+    return found
+
+
+def _postgresql(url: URL) -> Engine:
+    settings = "-c synchronous_commit=on -c lock_timeout=5s -c statement_timeout=30s"
+    try:
+        engine = create_engine(
+            url,
+            hide_parameters=True,
+            pool_pre_ping=True,
+            pool_timeout=BUSY_TIMEOUT,
+            isolation_level="READ COMMITTED",
+            connect_args={"connect_timeout": 5, "options": settings, "tcp_user_timeout": 10_000},
+        )
+    except ImportError:
+        raise ConfigError(["database: PostgreSQL needs the extra: pip install 'vendorwatch[postgresql]'"]) from None
+    driver: Any = engine.dialect.dbapi
+    try:
+        driver.conninfo.make_conninfo(**url.query)
+    except driver.Error as error:
+        raise ConfigError([f"database: {str(error).splitlines()[0]}"]) from None
+    return engine
+
+
+def _word(error: BaseException | None) -> str:
+    if isinstance(error, sqlite_engine.sqlite3.Error):
+        return next((word for part, word in _SQLITE_WORDS if part in str(error)), "failed")
+    state = getattr(error, "sqlstate", None) or ""
+    return _POSTGRESQL_WORDS.get(state, "not reached" if state[:2] in _CONNECTION else "failed")

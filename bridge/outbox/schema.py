@@ -1,0 +1,240 @@
+"""The tables, one schema for SQLite and PostgreSQL, and how an older database becomes the newest."""
+
+from collections.abc import Callable
+
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    Column,
+    Connection,
+    Double,
+    Index,
+    Integer,
+    MetaData,
+    PrimaryKeyConstraint,
+    Table,
+    Text,
+    func,
+    insert,
+    inspect,
+    literal_column,
+    select,
+    text,
+    update,
+)
+
+from exporter.toolkit.config_types import ConfigError
+
+metadata = MetaData()
+
+_Id = BigInteger().with_variant(Integer, "sqlite")
+
+versions = Table("schema_version", metadata, Column("version", Integer, nullable=False))
+
+keys = Table(
+    "keys",
+    metadata,
+    Column("key", Text, primary_key=True),
+    Column("receiver", Text, nullable=False),
+    Column("source", Text, nullable=False),
+    Column("status", Text, nullable=False, comment="as BigPanda shows it, or will; empty: nothing is known yet"),
+    Column("content", Text, nullable=False, comment="hash of what BigPanda shows, or will"),
+    Column("timestamp", BigInteger, nullable=False, comment="of the newest event"),
+    Column("seq", Integer, nullable=False, comment="of the newest event"),
+    Column("told_at", Double, nullable=False),
+    Column("starts_at", Double, nullable=False),
+    Column("ended_at", Double),
+    Column("at", Double),
+    Column("doubtful", Boolean, nullable=False, comment="fired before the last resolution"),
+    Column("alert", Text, nullable=False, comment="the last alert, as JSON"),
+    Column("updated_at", Double, nullable=False),
+)
+opened = (keys.c.status != literal_column("'ok'")) & (keys.c.status != literal_column("''"))
+"""Written as the partial index has it; an empty status was only reserved."""
+Index("keys_open", keys.c.source, keys.c.status, sqlite_where=keys.c.status != literal_column("'ok'"),
+      postgresql_where=keys.c.status != literal_column("'ok'"))  # fmt: skip
+
+events = Table(
+    "events",
+    metadata,
+    Column("id", _Id, primary_key=True),
+    Column("key", Text, nullable=False),
+    Column("seq", Integer, nullable=False, comment="order within the key"),
+    Column("receiver", Text, nullable=False),
+    Column("source", Text, nullable=False),
+    Column("app_key", Text, nullable=False),
+    Column("kind", Text, nullable=False),
+    Column("status", Text, nullable=False),
+    Column("priority", Integer, nullable=False, comment="0 critical, 1 a resolution, 2 the rest"),
+    Column("timestamp", BigInteger, nullable=False),
+    Column("body", Text, nullable=False, comment="the JSON that is sent, never changed"),
+    Column("content", Text, nullable=False),
+    Column("replaces", Text, nullable=False, comment="the content that BigPanda shows without this event"),
+    Column("alert", Text, nullable=False, comment="what it was made from, as JSON: it can be mapped anew"),
+    Column("state", Text, nullable=False, comment="waiting, sent, superseded, dead, discarded"),
+    Column("reason", Text, nullable=False),
+    Column("attempts", Integer, nullable=False),
+    Column("accepted_at", Double, nullable=False, comment="when its webhook came"),
+    Column("queued_at", Double, nullable=False, comment="its place in the queue"),
+    Column("not_before", Double, nullable=False),
+    Column("closed_at", Double, comment="when it was sent, given up or replaced"),
+    Column("lease_token", Text, nullable=False),
+    Column("lease_until", Double, nullable=False),
+)
+waiting = events.c.state == literal_column("'waiting'")
+"""Written out, not bound: SQLite uses a partial index only then."""
+Index("events_queue", events.c.priority, events.c.queued_at, sqlite_where=waiting, postgresql_where=waiting)
+Index("events_line", events.c.key, events.c.seq, unique=True, sqlite_where=waiting, postgresql_where=waiting)
+dead = events.c.state == literal_column("'dead'")
+Index("events_dead", events.c.id, sqlite_where=dead, postgresql_where=dead)
+closed = events.c.closed_at.is_not(None)
+Index("events_closed", events.c.closed_at, sqlite_where=closed, postgresql_where=closed)
+_of_key = Index("events_key", events.c.key, events.c.seq)
+
+quarantine = Table(
+    "quarantine",
+    metadata,
+    Column("id", _Id, primary_key=True),
+    Column("receiver", Text, nullable=False),
+    Column("source", Text, nullable=False),
+    Column("reason", Text, nullable=False),
+    Column("body", Text, nullable=False),
+    Column("received_at", Double, nullable=False),
+)
+
+heartbeats = Table(
+    "heartbeats",
+    metadata,
+    Column("receiver", Text, nullable=False),
+    Column("source", Text, nullable=False),
+    Column("heard_at", Double, nullable=False),
+    PrimaryKeyConstraint("receiver", "source"),
+)
+
+senders = Table(
+    "senders",
+    metadata,
+    Column("receiver", Text, nullable=False),
+    Column("source", Text, nullable=False),
+    Column("name", Text, nullable=False, comment="Alertmanager's own name of its receiver"),
+    PrimaryKeyConstraint("receiver", "source", "name"),
+)
+
+destinations = Table(
+    "destinations",
+    metadata,
+    Column("name", Text, primary_key=True),
+    Column("up", Boolean, nullable=False),
+    Column("failures", Integer, nullable=False),
+    Column("not_before", Double, nullable=False),
+    Column("reason", Text, nullable=False),
+)
+
+roles = Table(
+    "roles",
+    metadata,
+    Column("role", Text, primary_key=True),
+    Column("owner", Text, nullable=False),
+    Column("until", Double, nullable=False),
+)
+
+incidents = Table(
+    "incidents",
+    metadata,
+    Column("source", Text, nullable=False),
+    Column("id", Text, nullable=False),
+    Column("status", Text, nullable=False),
+    Column("severity", Text, nullable=False),
+    Column("active", Boolean, nullable=False),
+    Column("environment", Text, nullable=False),
+    Column("started_at", Double),
+    Column("updated_at", Double, nullable=False, comment="by BigPanda's clock"),
+    Column("ended_at", Double),
+    Column("snoozed", Boolean, nullable=False),
+    Column("snoozed_until", Double),
+    Column("alerts", Text, nullable=False, comment="keys of our alerts in it, as JSON"),
+    Column("who", Text, nullable=False),
+    Column("link", Text, nullable=False),
+    Column("by_hand", Text, nullable=False, comment="what still fired when it was closed, as JSON"),
+    Column("closed_at", Double),
+    Column("acknowledged_at", Double),
+    Column("first_heard_at", Double, nullable=False),
+    Column("heard_at", Double, nullable=False, comment="0: it was only reserved"),
+    Column("seen", Text, nullable=False, comment="digests of what was heard of this updated_at, as JSON"),
+    PrimaryKeyConstraint("source", "id"),
+)
+
+callbacks = Table(
+    "callbacks",
+    metadata,
+    Column("source", Text, nullable=False),
+    Column("incident", Text, nullable=False),
+    Column("state", Text, nullable=False, comment="waiting, done, dead"),
+    Column("reason", Text, nullable=False),
+    Column("attempts", Integer, nullable=False),
+    Column("asked_at", Double, nullable=False),
+    Column("not_before", Double, nullable=False),
+    Column("closed_at", Double),
+    PrimaryKeyConstraint("source", "incident"),
+)
+
+identity = Table(
+    "identity",
+    metadata,
+    Column("one", Integer, primary_key=True, autoincrement=False),
+    Column("name", Text, nullable=False, comment="this database's own: tells our silences from another bridge's"),
+)
+
+_INCIDENTS = (
+    """CREATE TABLE incidents (
+        source TEXT NOT NULL, id TEXT NOT NULL, status TEXT NOT NULL, severity TEXT NOT NULL, active BOOLEAN NOT NULL,
+        environment TEXT NOT NULL, started_at DOUBLE PRECISION, updated_at DOUBLE PRECISION NOT NULL,
+        ended_at DOUBLE PRECISION, snoozed BOOLEAN NOT NULL, snoozed_until DOUBLE PRECISION, alerts TEXT NOT NULL,
+        who TEXT NOT NULL, link TEXT NOT NULL, by_hand TEXT NOT NULL, closed_at DOUBLE PRECISION,
+        acknowledged_at DOUBLE PRECISION, first_heard_at DOUBLE PRECISION NOT NULL, heard_at DOUBLE PRECISION NOT NULL,
+        seen TEXT NOT NULL, PRIMARY KEY (source, id))""",
+    """CREATE TABLE callbacks (
+        source TEXT NOT NULL, incident TEXT NOT NULL, state TEXT NOT NULL, reason TEXT NOT NULL,
+        attempts INTEGER NOT NULL, asked_at DOUBLE PRECISION NOT NULL, not_before DOUBLE PRECISION NOT NULL,
+        closed_at DOUBLE PRECISION, PRIMARY KEY (source, incident))""",
+    "CREATE TABLE identity (one INTEGER NOT NULL PRIMARY KEY, name TEXT NOT NULL)",
+)
+
+
+def _add_incidents(connection: Connection) -> None:
+    for statement in _INCIDENTS:
+        connection.execute(text(statement))
+
+
+def _index_keys(connection: Connection) -> None:
+    _of_key.create(connection)
+
+
+MIGRATIONS: tuple[Callable[[Connection], None], ...] = (_add_incidents, _index_keys)
+"""MIGRATIONS[n] takes a database from version n + 1 to n + 2. What was released never changes."""
+VERSION = 1 + len(MIGRATIONS)
+_LOCK = 7_246_501_187
+"""Any number: which advisory lock keeps two replicas from migrating at once."""
+
+
+def migrate(connection: Connection) -> None:
+    """Bring the database to `VERSION`. ConfigError when it is newer than this program."""
+    if connection.dialect.name == "postgresql":
+        connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": _LOCK})
+    if not inspect(connection).has_table(versions.name):
+        metadata.create_all(connection)
+        connection.execute(insert(versions).values(version=VERSION))
+        return
+    found = connection.execute(select(func.max(versions.c.version))).scalar() or 0
+    if found > VERSION:
+        raise ConfigError([f"database: its schema is version {found}, this program knows {VERSION}: use a newer one"])
+    for step in MIGRATIONS[found - 1 :]:
+        step(connection)
+    if found < VERSION:
+        connection.execute(update(versions).values(version=VERSION))
+
+
+def touch(connection: Connection) -> None:
+    """Write what changes nothing, there and back: SQLite writes no page for a value that it has already."""
+    for change in (1, -1):
+        connection.execute(update(versions).values(version=versions.c.version + change))

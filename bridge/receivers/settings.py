@@ -1,0 +1,113 @@
+"""What every receiver has in bridge.yml, whoever sends to it."""
+
+import base64
+import ssl
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, ClassVar, Literal, Self
+
+from pydantic import AfterValidator, BeforeValidator, Field, field_validator, model_validator
+
+from exporter.toolkit.config_types import Duration, Secret, Section, fold_files
+
+BigPandaStatus = Literal["critical", "warning", "unknown", "acknowledged", "none"]
+"""What a severity may be mapped to; `none`: not sent."""
+
+
+def header_value(secret: Secret) -> Secret:
+    """See that a secret can stand in a header."""
+    value = secret.read()
+    if not value:
+        raise ValueError("is empty")
+    if not (value.isascii() and value.isprintable()):
+        raise ValueError("cannot stand in a header: printable ASCII only")
+    return secret
+
+
+def _roots(file: Path) -> Path:
+    try:
+        ssl.create_default_context(cafile=file)
+    except ssl.SSLError as error:
+        raise ValueError(f"cannot use {file}: not PEM certificates") from error
+    except OSError as error:
+        raise ValueError(f"cannot use {file}: {error.strerror}") from error
+    return file
+
+
+Roots = Annotated[Path, AfterValidator(_roots)]
+"""A file of the certificates to trust."""
+
+
+def _fold_headers(value: Any) -> Any:
+    if not isinstance(value, Mapping):
+        return value
+    return fold_files(value, frozenset(str(name).removesuffix("_file") for name in value))
+
+
+HeaderSecret = Annotated[Secret, AfterValidator(header_value)]
+"""A secret that a request carries in a header."""
+Headers = Annotated[dict[str, HeaderSecret], BeforeValidator(_fold_headers)]
+"""Header names with the secrets a request must carry; `NAME_file: PATH` reads one from a file."""
+
+
+class ReceiverSettings(Section):
+    """One receiver. A sender's `Settings`, in its module of `bridge.receivers`, adds its own keys.
+
+    Without `app_key` its alerts go to BigPanda under the one of `bigpanda`.
+    """
+
+    needs_all: ClassVar[bool] = False
+    """Whether a request must carry every credential instead of one of them."""
+
+    receiver: str
+    source: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")
+    app_key: str | None = Field(None, min_length=1)
+    statuses: dict[str, BigPandaStatus] = Field(default_factory=dict)
+    primary_property: tuple[str, ...] = ("host", "instance", "monitor", "service", "job")
+    update_interval: Duration = Field(900.0, ge=0)
+    allow_unauthenticated: bool = False
+
+    @field_validator("statuses")
+    @classmethod
+    def _fold_severities(cls, statuses: dict[str, BigPandaStatus]) -> dict[str, BigPandaStatus]:
+        return {severity.lower(): status for severity, status in statuses.items()}
+
+    @property
+    def lapses(self) -> Mapping[str, float]:
+        """Seconds of silence after which alerts end, by their name; for what a sender does not tell the end of."""
+        return {}
+
+    def credentials(self) -> tuple[tuple[str, str], ...]:
+        """Return the headers of which a request must carry one (`needs_all`: each), as (name, whole value).
+
+        None: anyone may send. Read at every request, so that a secret that was rotated holds at once.
+        """
+        return ()
+
+
+class HttpCredentials(Section):
+    """A bearer token, or a user and a password, as `Authorization` carries them."""
+
+    bearer_token: HeaderSecret | None = None
+    username: str | None = Field(None, min_length=1)
+    password: Secret | None = None
+
+    @model_validator(mode="after")
+    def _whole(self) -> Self:
+        if (self.username is None) != (self.password is None):
+            raise ValueError("username and password belong together: give both or neither")
+        return self
+
+    def credentials(self) -> tuple[tuple[str, str], ...]:
+        """Return the accepted values of `Authorization`."""
+        found = []
+        if self.bearer_token is not None:
+            found.append(("Authorization", f"Bearer {self.bearer_token.read()}"))
+        if self.username is not None and self.password is not None:
+            pair = f"{self.username}:{self.password.read()}".encode()
+            found.append(("Authorization", f"Basic {base64.b64encode(pair).decode()}"))
+        return tuple(found)
+
+
+class HttpAuthSettings(HttpCredentials, ReceiverSettings):
+    """A receiver whose sender authenticates with a bearer token, or with a user and a password."""

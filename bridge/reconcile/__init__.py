@@ -1,0 +1,1 @@
+"""What nobody tells: missed ends and beginnings, silent watchdogs, alerts that expire."""

@@ -1,0 +1,1 @@
+"""Flask: webhook views, the operator's page and its forms, health."""

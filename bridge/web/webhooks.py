@@ -1,0 +1,243 @@
+"""`POST /webhooks/<receiver>/<source>`: 200 only after everything in the body is durable.
+
+Alertmanager tries again after a 5xx alone; after a 4xx it gives up until the group's next interval. So whatever may
+pass later is 503, never 429 and never 500, and 400 is for a body that can never be read, which is kept all the same.
+"""
+
+import hmac
+import json
+import logging
+import threading
+import time
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Any, Final
+
+import msgspec
+from flask import Blueprint, Response, request
+from werkzeug.exceptions import ClientDisconnected, HTTPException
+
+from bridge.domain.alert import Translation
+from bridge.domain.event import Mapping as EventMapping
+from bridge.errors import Unavailable, Unreadable
+from bridge.metrics import EVENTS, Metrics
+from bridge.outbox.ingest import Notification, Outcome
+from bridge.receivers.settings import ReceiverSettings
+
+_PIECE: Final = 65_536
+_LARGE: Final = 4_000_000
+"""Bytes; bodies above are parsed one at a time, so that the memory they take has a bound."""
+_KEPT: Final = 1_000_000
+"""Bytes of an unreadable body that are kept."""
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Entrance:
+    """One receiver's place: who may come in, how what is brought is understood, and what events it becomes."""
+
+    settings: ReceiverSettings
+    translate: Callable[[Any, Any, float], Translation]
+    mapping: EventMapping
+
+    def notification(self, translation: Translation) -> Notification:
+        """Return a translated body as the outbox takes it."""
+        return Notification(
+            receiver=self.settings.receiver,
+            source=self.settings.source,
+            alerts=translation.alerts,
+            mapping=self.mapping,
+            update_interval=self.settings.update_interval,
+            set_aside=translation.set_aside,
+            receiver_name=translation.receiver_name,
+            heartbeat=translation.heartbeat,
+            incidents=translation.incidents,
+            confirm=translation.confirm,
+        )
+
+
+class Refusal(Exception):
+    """A webhook is not taken: the status, the word for the metric, and what the sender is told."""
+
+    def __init__(self, status: int, outcome: str, told: str) -> None:
+        super().__init__(told)
+        self.status = status
+        self.outcome = outcome
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Threshold:
+    """Everything that the door needs. `entrances` and `max_body` are asked at each request: a reload changes them.
+
+    `cut_off` is told the source of an Alertmanager's webhook that left alerts out, `shared` the source of one that
+    brought incidents.
+    """
+
+    entrances: Callable[[], Mapping[tuple[str, str], Entrance]]
+    max_body: Callable[[], int]
+    accept: Callable[[Notification, float], Outcome]
+    quarantine: Callable[[str, str, str, str, float], None]
+    metrics: Metrics
+    cut_off: Callable[[str], None] = lambda _source: None
+    shared: Callable[[str], None] = lambda _source: None
+    clock: Callable[[], float] = time.time
+
+
+def blueprint(threshold: Threshold) -> Blueprint:
+    """Return the routes."""
+    door = Blueprint("door", __name__)
+    turnstile = threading.Lock()
+
+    @door.post("/webhooks/<receiver>/<source>")
+    def webhook(receiver: str, source: str) -> Response:
+        entrance = threshold.entrances().get((receiver, source))
+        if entrance is None:
+            _discard(threshold.max_body())
+            return _told(404, "no such receiver")
+        try:
+            return _take(threshold, entrance, turnstile)
+        except Refusal as refusal:
+            return _refused(threshold, entrance, refusal)
+        except Unavailable as error:
+            _log.warning("Webhook for %s/%s is not taken now: %s", receiver, source, error)
+        except HTTPException:
+            _log.info("Webhook for %s/%s broke off", receiver, source)
+        except Exception:  # noqa: BLE001  the sender must hear 503 whatever went wrong
+            _log.exception("Webhook for %s/%s failed unexpectedly", receiver, source)
+        return _refused(threshold, entrance, Refusal(503, "unavailable", "not now; try again"))
+
+    return door
+
+
+def _take(threshold: Threshold, entrance: Entrance, turnstile: threading.Lock) -> Response:
+    admit(entrance.settings, request.headers.get)
+    content = _content(threshold.max_body())
+    now = threshold.clock()
+    if len(content) > _LARGE:
+        with turnstile:
+            translation = _understood(threshold, entrance, content, now)
+    else:
+        translation = _understood(threshold, entrance, content, now)
+    del content
+    outcome = threshold.accept(entrance.notification(translation), now)
+    _count(threshold.metrics, entrance.settings, translation, outcome)
+    if translation.truncated:
+        threshold.cut_off(entrance.settings.source)
+    if translation.incidents:
+        threshold.shared(entrance.settings.source)
+    return _told(200, "accepted")
+
+
+def admit(settings: ReceiverSettings, header: Callable[[str, str], str]) -> None:
+    """Let a request pass that carries the receiver's credentials, or any when it has none. Raises Refusal."""
+    wanted = settings.credentials()
+    matches = [_equal(_scheme(header(name, "")), _scheme(value)) for name, value in wanted]
+    admitted = all(matches) if settings.needs_all else any(matches)
+    if wanted and not admitted:
+        raise Refusal(401, "unauthorized", "missing or wrong credentials")
+
+
+def _equal(given: str, wanted: str) -> bool:
+    return hmac.compare_digest(given.encode("utf-8", "replace"), wanted.encode("utf-8", "replace"))
+
+
+def _scheme(value: str) -> str:
+    """Return a header's value with the name of its scheme, if it has one, in lower case: `bearer` is `Bearer`."""
+    scheme, space, rest = value.partition(" ")
+    return f"{scheme.lower()} {rest.strip()}" if space else value
+
+
+def _content(most: int) -> bytes:
+    """Read the whole body. Raises Refusal when it is no JSON, packed, or longer than `most` bytes."""
+    if (request.content_length or 0) > most:
+        raise Refusal(413, "too_large", f"larger than {most} bytes")
+    if not (request.mimetype == "application/json" or request.mimetype.endswith("+json")):
+        raise Refusal(415, "unsupported", "not application/json")
+    if request.headers.get("Content-Encoding", "").strip().lower() not in ("", "identity"):
+        raise Refusal(415, "unsupported", "send it as it is, without Content-Encoding")
+    content = bytearray()
+    while piece := _piece():
+        content += piece
+        if len(content) > most:
+            raise Refusal(413, "too_large", f"larger than {most} bytes")
+    if len(content) < (request.content_length or 0):
+        raise ClientDisconnected
+    return bytes(content)
+
+
+def _piece() -> bytes:
+    """Read on. Raises ClientDisconnected when the sender stalls, goes away, or sends chunks that are none."""
+    try:
+        return request.stream.read(_PIECE)
+    except (OSError, ValueError) as error:
+        raise ClientDisconnected from error
+
+
+def _understood(threshold: Threshold, entrance: Entrance, content: bytes, now: float) -> Translation:
+    try:
+        return entrance.translate(parsed(content), entrance.settings, now)
+    except Unreadable as error:
+        settings, reason = entrance.settings, str(error)
+        text = content[:_KEPT].decode("utf-8", "replace")
+        threshold.quarantine(settings.receiver, settings.source, reason, text, now)
+        _log.warning("Webhook for %s/%s is unreadable and kept: %s", settings.receiver, settings.source, reason)
+        raise Refusal(400, "unreadable", reason) from None
+
+
+def parsed(content: bytes) -> Any:
+    """Return the JSON that `content` holds. Raises Unreadable."""
+    with suppress(ValueError, RecursionError):  # what it does not take, such as a lone surrogate, json may
+        return msgspec.json.decode(content)
+    try:
+        return json.loads(content)
+    except UnicodeDecodeError:
+        raise Unreadable("the body is not UTF-8") from None
+    except json.JSONDecodeError as error:
+        raise Unreadable(f"the body is not JSON: {error.msg} at character {error.pos}") from None
+    except (ValueError, RecursionError):
+        raise Unreadable("the body is not JSON that can be read") from None
+
+
+def _count(metrics: Metrics, settings: ReceiverSettings, translation: Translation, outcome: Outcome) -> None:
+    receiver, source = settings.receiver, settings.source
+    metrics.notifications.labels(receiver, source, "accepted").inc()
+    firing = sum(alert.firing for alert in translation.alerts)
+    metrics.alerts.labels(receiver, source, "firing").inc(firing)
+    metrics.alerts.labels(receiver, source, "resolved").inc(len(translation.alerts) - firing)
+    for word in EVENTS:
+        metrics.events.labels(source, word).inc(getattr(outcome, word))
+    metrics.events.labels(source, "skipped").inc(translation.ignored)
+    metrics.unmapped.labels(source).inc(outcome.unmapped)
+    metrics.truncated.labels(source).inc(translation.truncated)
+    for seconds in outcome.acknowledged:
+        metrics.time_to_acknowledge.observe(seconds)
+    for seconds in outcome.resolved:
+        metrics.time_to_resolve.observe(seconds)
+    for of, count in outcome.by_hand.items():
+        metrics.resolved_by_hand.labels(of).inc(count)
+
+
+def _refused(threshold: Threshold, entrance: Entrance, refusal: Refusal) -> Response:
+    settings = entrance.settings
+    threshold.metrics.notifications.labels(settings.receiver, settings.source, refusal.outcome).inc()
+    _discard(threshold.max_body())
+    answer = _told(refusal.status, str(refusal))
+    if refusal.status == 401:  # noqa: PLR2004  Unauthorized
+        for scheme in ("Bearer", "Basic"):
+            answer.headers.add("WWW-Authenticate", f'{scheme} realm="webhooks"')
+    return answer
+
+
+def _discard(most: int) -> None:
+    """Read what the sender still sends, up to `most` bytes: one whose connection breaks does not see our answer."""
+    left = most
+    try:
+        while left > 0 and (piece := _piece()):
+            left -= len(piece)
+    except HTTPException:
+        return
+
+
+def _told(status: int, words: str) -> Response:
+    return Response(f"{words}\n", status, mimetype="text/plain")

@@ -1,0 +1,192 @@
+"""What a collector must be.
+
+A collector does no I/O. It is three pure functions over what it knows of one target:
+
+    asks(knowledge, now)              what it would like to be told, each with its reason and when it is due
+    learn(knowledge, ask, answer)     new knowledge, or `Malformed`
+    families(knowledge, now)          metrics
+
+The poller turns the crank. A vendor is a folder `exporter/collectors/<name>/` whose `config.py` holds
+`Settings` (a `TargetSettings`) and whose `collector.py` holds `Collector`, made from those settings.
+The folder's name is the value of `collector:` in exporter.yml and of the label `collector`.
+Of several exporters (`--shard`) one has the whole target, unless its `Settings` says by `part` how it is divided.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from enum import IntEnum
+from typing import Protocol, TypeVar, runtime_checkable
+
+from exporter.metrics.families import CertificateMetrics, Family, Metric
+
+
+class Reason(IntEnum):
+    """Why something is asked; smaller goes first."""
+
+    STATUS = 0
+    CHANGED = 1
+    OLDEST = 2
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ask:
+    """Something to be told.
+
+    `endpoint` is the template that metrics show, such as `/monitors/{id}`. `due` is the epoch second from
+    which it is wanted, `every` how often (seconds): among asks of one reason the one that is overdue by the
+    most of its own intervals goes first.
+    """
+
+    endpoint: str
+    reason: Reason
+    due: float
+    every: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Get(Ask):
+    """A GET below the target's base URL. `params` replace those of the same name in the base URL."""
+
+    path: str = ""
+    params: tuple[tuple[str, str], ...] = ()
+    accept: str = "application/json"
+    also_answers: frozenset[int] = frozenset()
+    """Statuses beside 200 whose body is an answer, such as PacketVis' 418."""
+
+    @property
+    def identity(self) -> tuple[str, ...]:
+        """What makes two asks the same request."""
+        return (self.path, *(f"{name}={value}" for name, value in self.params))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Probe(Ask):
+    """A TLS connection to `address:port` that asks for `server_name`. Costs nothing of a vendor's budget."""
+
+    server_name: str
+    address: str
+    port: int
+
+    @property
+    def identity(self) -> tuple[str, ...]:
+        """What makes two asks the same probe."""
+        return (self.server_name, self.address, str(self.port))
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """A vendor's answer. `at`: epoch second at which it was asked for, so that an age is never understated."""
+
+    at: float
+    status: int
+    body: bytes
+    headers: Mapping[str, str] = field(default_factory=dict)
+    """Names in lower case."""
+
+
+@dataclass(frozen=True, slots=True)
+class Certificate:
+    """What a probe saw. An endpoint that cannot be reached is an answer too: times None, `problem` says why.
+
+    `valid`: would a client with the trusted roots accept it now; None when no certificate was seen.
+    Times are epoch seconds.
+    """
+
+    at: float
+    not_before: float | None
+    not_after: float | None
+    valid: bool | None
+    problem: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Sighting:
+    """What is known of an endpoint's certificate: the last one seen, and whether the last probe saw one.
+
+    Times are epoch seconds. `seen_at`, `not_after` and `valid` outlast a failed probe.
+    """
+
+    probed_at: float
+    reached: bool
+    seen_at: float | None = None
+    not_after: float | None = None
+    valid: bool | None = None
+
+    def due(self, every: float, retry: float) -> float:
+        """Return when the endpoint is to be probed again: `retry` seconds after a failure, else `every`."""
+        return self.probed_at + (every if self.reached else retry)
+
+    def within(self, max_age: float, now: float) -> "Sighting":
+        """Return what of it may still be told: a certificate not seen for `max_age` seconds is not."""
+        if self.seen_at is None or now - self.seen_at <= max_age:
+            return self
+        return Sighting(self.probed_at, self.reached)
+
+
+def sight(known: Sighting | None, certificate: Certificate) -> Sighting:
+    """Return what is known of an endpoint after a probe."""
+    if certificate.valid is not None:
+        return Sighting(
+            certificate.at,
+            reached=True,
+            seen_at=certificate.at,
+            not_after=certificate.not_after,
+            valid=certificate.valid,
+        )
+    if known is None:
+        return Sighting(certificate.at, reached=False)
+    return replace(known, probed_at=certificate.at, reached=False)
+
+
+def certificate_families(
+    metrics: CertificateMetrics, sightings: Sequence[tuple[tuple[str, ...], Sighting]], now: float
+) -> Iterator[Family]:
+    """Yield the families of `metrics`, each sighting with the values of its labels; days are counted from `now`."""
+    dates = [(labels, seen.not_after) for labels, seen in sightings if seen.not_after is not None]
+    yield Family(metrics.days, [(labels, (not_after - now) / 86400) for labels, not_after in dates])
+    yield Family(metrics.timestamp, dates)
+    yield Family(metrics.valid, [(labels, float(seen.valid)) for labels, seen in sightings if seen.valid is not None])
+    yield Family(metrics.probe_success, [(labels, float(seen.reached)) for labels, seen in sightings])
+
+
+class Knowledge(Protocol):
+    """What a collector knows of one target: a frozen dataclass of plain values, so that it can be stored."""
+
+    @property
+    def as_of(self) -> float | None:
+        """As of when the oldest status that is shown holds, epoch seconds; None before the first whole round."""
+
+    @property
+    def truncated(self) -> bool:
+        """A page cap cut the last whole round."""
+
+
+@runtime_checkable
+class Rolling(Knowledge, Protocol):
+    """Knowledge whose statuses take effect page by page: `as_of` moves while a round is on its way."""
+
+    @property
+    def round_at(self) -> float | None:
+        """When the last whole round began, epoch seconds; None before the first."""
+
+
+K = TypeVar("K", bound=Knowledge)
+
+
+class Collector(Protocol[K]):
+    """The three functions, beside what is known of a target before it was ever asked."""
+
+    metrics: tuple[Metric, ...]
+    """Every metric that `families` may yield, in the order of the page."""
+
+    def start(self) -> K:
+        """Return what is known before the first answer: nothing."""
+
+    def asks(self, knowledge: K, now: float) -> Iterable[Ask]:
+        """Yield what is wanted, now or later. The list may be short of the least urgent, never of the most."""
+
+    def learn(self, knowledge: K, ask: Ask, answer: Answer | Certificate) -> K:
+        """Return the new knowledge; `Malformed` when the answer breaks the contract."""
+
+    def families(self, knowledge: K, now: float) -> Iterable[Family]:
+        """Yield the metrics, the most important first: `series_limit` cuts from the end."""

@@ -1,0 +1,128 @@
+"""What every target has in exporter.yml, whatever its vendor."""
+
+import re
+import ssl
+from typing import ClassVar, Self
+from urllib.parse import urlsplit
+
+from pydantic import Field, PrivateAttr, field_validator
+
+from exporter.collectors.sharding import ALONE, Shard
+from exporter.toolkit.config_types import Duration, Secret, Section
+
+_URL = re.compile(r"https?://[^\s]+", re.IGNORECASE)
+
+
+def is_url(text: str) -> bool:
+    """Tell whether `text` is an http or https URL with a host and, if any, a port that there is."""
+    try:
+        return bool(_URL.fullmatch(text) and urlsplit(text).hostname and urlsplit(text).port != 0)
+    except ValueError:
+        return False
+
+
+class TargetSettings(Section):
+    """One target. A vendor's `Settings` adds its own keys and sets the defaults, in its folder's `config.py`.
+
+    The `ClassVar`s are the vendor's advice and documented limits: going beyond them is allowed, with a warning.
+    """
+
+    shortest_poll_interval: ClassVar[float] = 0.0
+    """Seconds; the vendor asks not to poll faster."""
+    most_requests_per_minute: ClassVar[float] = float("inf")
+    """The vendor's documented limit."""
+    paces: ClassVar[frozenset[str]] = frozenset()
+    """Keys of the vendor's own that say how often or how much is asked, not what: what is stored outlives a change."""
+
+    collector: str
+    account: str = Field(min_length=1)
+    poll_interval: Duration = Field(60.0, gt=0)
+    timeout: Duration = Field(10.0, gt=0)
+    max_age: Duration = Field(300.0, gt=0)
+    requests_per_minute: float = Field(60.0, gt=0, allow_inf_nan=False)
+    series_limit: int = Field(100_000, gt=0)
+    ca_file: str | None = None
+    proxy_url: Secret | None = None
+    _shard: Shard = PrivateAttr(ALONE)
+
+    @field_validator("ca_file")
+    @classmethod
+    def _holds_authorities(cls, value: str | None) -> str | None:
+        if value is None:
+            return None
+        try:
+            ssl.create_default_context(cafile=value)
+        except ssl.SSLError as error:
+            raise ValueError(f"{value} holds no certificate in PEM form") from error
+        except OSError as error:
+            raise ValueError(f"cannot read {value}: {error.strerror}") from error
+        return value
+
+    def url(self) -> str | Secret | None:
+        """Return the base URL of the vendor's API: a `Secret` where it is one, None where nothing is got."""
+        return None
+
+    def bearer(self) -> Secret | None:
+        """Return what goes into `Authorization: Bearer …`, if anything does."""
+        return None
+
+    def part(self, shard: Shard) -> Self | None:
+        """Return what of the target one of several exporters polls, None when nothing.
+
+        The whole target belongs to one of them. A vendor whose list can be split says so by overriding this.
+        """
+        return self if shard.owns(self.collector, self.account) else None
+
+    def split(self, shard: Shard) -> Self:
+        """Return the target as each of several exporters polls it: at its part of the rate, for the ids it owns."""
+        split = self.model_copy(update={"requests_per_minute": self.requests_per_minute / shard.count})
+        split._shard = shard  # noqa: SLF001  it is another self
+        return split
+
+    def owns(self, key: str) -> bool:
+        """Tell whether this exporter tells of `key`, an id of what the target lists."""
+        return self._shard.owns(self.collector, self.account, key)
+
+    def warnings(self) -> list[str]:
+        """Return what goes against the vendor's advice or limits, a line each, naming the key."""
+        found = []
+        if self.poll_interval < self.shortest_poll_interval:
+            found.append(f"poll_interval: the vendor advises {self.shortest_poll_interval:g} s or more")
+        if self.requests_per_minute > self.most_requests_per_minute:
+            found.append(f"requests_per_minute: the vendor allows {self.most_requests_per_minute:g}")
+        if self._shard.count > 1 and self.requests_per_minute < 1:
+            found.append(
+                f"requests_per_minute: less than 1 for each of {self._shard.count} exporters: they may exceed it"
+            )
+        return found
+
+
+class ApiSettings(TargetSettings):
+    """A target with a base URL and a bearer token."""
+
+    base_url: str
+    token: Secret
+
+    @field_validator("base_url")
+    @classmethod
+    def _leads_somewhere(cls, value: str) -> str:
+        if not is_url(value):
+            raise ValueError("not a URL: it begins with https:// and a host")
+        if "@" in urlsplit(value).netloc:
+            raise ValueError("give no user name or password: the token is what is sent")
+        return value
+
+    @field_validator("token")
+    @classmethod
+    def _fits_into_a_header(cls, value: Secret) -> Secret:
+        if not value.read().isascii() or not value.read().isprintable():
+            raise ValueError("holds a character that no token has: letters, digits and punctuation of ASCII only")
+        return value
+
+    def url(self) -> str:
+        """Return the configured base URL."""
+        return self.base_url
+
+    def bearer(self) -> Secret:
+        """Return the configured token."""
+        return self.token

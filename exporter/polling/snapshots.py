@@ -1,0 +1,89 @@
+"""The stored record of one target: what is read from it, and when it is written next.
+
+Who leads writes it every few seconds while something changes; who follows looks as often for what is new.
+"""
+
+import time
+from dataclasses import replace
+from math import inf
+from typing import Any, Final
+
+from exporter.collectors.contract import Collector
+from exporter.collectors.settings import TargetSettings
+from exporter.polling.rate_budget import Budget
+from exporter.polling.snapshot_store import Stamp, Storage
+from exporter.polling.target_state import Target, kinds, plausible
+
+REST: Final = 10
+"""After a write or a read the record rests for so many times what it took: a big one costs a tenth of one core."""
+UNTOLD: Final = 2.0
+"""Seconds; at least so long a time may have gone by untold when an exporter is killed."""
+
+
+class Record:
+    """What is stored of one target; nothing, without a `storage`. To be used by one thread at a time."""
+
+    def __init__(self, storage: Storage | None, settings: TargetSettings, collector: Collector[Any]) -> None:
+        self._storage = storage
+        self._settings = settings
+        self._collector = collector
+        self._took = 0.0
+        self._stamp: Stamp | None = None
+        self._saved: Target[Any] | None = None
+        self._saved_at = 0.0
+
+    @property
+    def rest(self) -> float:
+        """Return the seconds between two writes, or two looks for what is new."""
+        return max(self._storage.every if self._storage else 0.0, REST * self._took)
+
+    def read(self, now: float) -> Target[Any]:
+        """Return the target as it was stored, or as nothing is known of it. The first change is due to be written."""
+        rate = self._settings.requests_per_minute
+        return self.news(now) or Target(knowledge=self._collector.start(), budget=Budget.start(rate, now))
+
+    def news(self, now: float) -> Target[Any] | None:
+        """Return the target as it was stored since it was read last, None when it was not."""
+        if self._storage is None:
+            return None
+        began, stamp = time.monotonic(), self._storage.stamp(self._settings)
+        if stamp == self._stamp:
+            return None
+        self._stamp = stamp
+        stored = self._storage.load(self._settings, kinds(self._collector))
+        self._took = time.monotonic() - began
+        if not stored:
+            return None
+        stored["budget"] = stored["budget"].at_rate(self._settings.requests_per_minute)
+        self._saved = plausible(self._collector, Target(**stored), now)
+        return self._saved
+
+    def resumed(self, target: Target[Any], now: float) -> Target[Any]:
+        """Return the target as this exporter polls it from now on. That it does is to be written before it asks."""
+        return replace(target, budget=target.budget.inherited(now, max(UNTOLD, self.rest)))
+
+    def wait(self, target: Target[Any], now: float) -> float:
+        """Return the seconds until `target` is to be written; infinity when it is what was written last."""
+        if self._storage is None or _same(target, self._saved):
+            return inf
+        return max(0.0, self._saved_at + self.rest - now) if self._saved_at <= now else 0.0
+
+    def end(self, target: Target[Any], now: float) -> None:
+        """Store `target` for good: nothing will be spent any more that this does not tell."""
+        self.write(replace(target, budget=replace(target.budget, settled=True)), now)
+
+    def write(self, target: Target[Any], now: float) -> None:
+        """Store `target`, unless it is what was written last."""
+        if self._storage is None or self.wait(target, now) == inf:
+            return
+        began = time.monotonic()
+        parts = {"knowledge": target.knowledge, "budget": target.budget, "success": target.success}
+        self._storage.save(self._settings, parts)
+        self._saved, self._saved_at, self._took = target, now, time.monotonic() - began
+
+
+def _same(one: Target[Any], other: Target[Any] | None) -> bool:
+    """Tell whether of two targets the same is stored. Their parts never change: which they are is enough to see."""
+    if other is None:
+        return False
+    return one.knowledge is other.knowledge and one.budget is other.budget and one.success is other.success

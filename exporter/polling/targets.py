@@ -1,0 +1,65 @@
+"""The targets that run: their poll loops come, go and change with the configuration."""
+
+import threading
+import time
+from collections.abc import Callable, Iterable, Sequence
+
+from exporter.collectors.settings import TargetSettings
+from exporter.config import Identity, collector, identity
+from exporter.fetch.session import Session
+from exporter.metrics.page_cache import Exposition
+from exporter.polling.poller import Poller
+from exporter.polling.snapshot_store import Storage
+
+PATIENCE = 2.0
+"""Seconds for poll loops to end."""
+
+
+class Targets:
+    """The poll loops that run, by target."""
+
+    def __init__(
+        self, exposition: Exposition, storage: Storage | None, leads: Callable[[], bool] = lambda: True
+    ) -> None:
+        """`leads` tells whether to poll, or to serve what another exporter stores."""
+        self._exposition = exposition
+        self._storage = storage
+        self._leads = leads
+        self._pollers: dict[Identity, Poller] = {}
+
+    def follow(self, targets: Sequence[TargetSettings]) -> None:
+        """Let exactly these targets run; those that did not change are not disturbed."""
+        wanted = {identity(settings): settings for settings in targets}
+        kept = {name: poller for name, poller in self._pollers.items() if wanted.get(name) == poller.settings}
+        collectors = {name: collector(settings) for name, settings in wanted.items() if name not in kept}
+        stop(poller for name, poller in self._pollers.items() if name not in kept)
+        come = {
+            name: Poller(
+                wanted[name],
+                made,
+                Session(wanted[name], time.time),
+                time.time,
+                self._exposition.changed,
+                self._storage,
+                leads=self._leads,
+            )
+            for name, made in collectors.items()
+        }
+        self._pollers = {name: kept.get(name) or come[name] for name in wanted}
+        self._exposition.serve(list(self._pollers.values()))
+        for poller in come.values():
+            poller.start()
+
+    def stop(self) -> None:
+        """End all poll loops."""
+        stop(self._pollers.values())
+
+
+def stop(pollers: Iterable[Poller]) -> None:
+    """End some poll loops, all at the same time."""
+    stopping = [threading.Thread(target=poller.stop, args=(PATIENCE,), daemon=True) for poller in pollers]
+    for thread in stopping:
+        thread.start()
+    deadline = time.monotonic() + PATIENCE
+    for thread in stopping:
+        thread.join(max(0.0, deadline - time.monotonic()))

@@ -1,0 +1,1 @@
+"""What any program needs that serves metrics; it knows nothing of vendors or alerts."""

@@ -1,0 +1,214 @@
+"""How values are written in a configuration file: durations, sizes, secrets; and how its problems are told."""
+
+import math
+import os
+import re
+import threading
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from types import UnionType
+from typing import Annotated, Any, Union, get_args, get_origin
+
+import yaml
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    GetCoreSchemaHandler,
+    ValidationError,
+    model_validator,
+)
+from pydantic_core import CoreSchema, core_schema
+
+_DURATION = re.compile(r"(?:(\d+)d)?(?:(\d+)h)?(?:(\d+)m)?(?:(\d+(?:\.\d+)?)s)?(?:(\d+)ms)?")
+_SECONDS = (86400.0, 3600.0, 60.0, 1.0, 0.001)
+_SIZE = re.compile(r"(\d+)\s*(B|kB|KB|MB|GB)?")
+_BYTES = {None: 1, "B": 1, "kB": 1000, "KB": 1000, "MB": 1000**2, "GB": 1000**3}
+_ENVIRONMENT = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
+
+
+class ConfigError(Exception):
+    """The configuration cannot be used; `problems` holds one line for each thing to mend."""
+
+    def __init__(self, problems: Sequence[str]) -> None:
+        super().__init__("\n".join(problems))
+        self.problems = tuple(problems)
+
+
+def seconds(value: object) -> float:
+    """Read a duration such as `30s`, `5m` or `1h30m`."""
+    match = _DURATION.fullmatch(value) if isinstance(value, str) else None
+    if not value or match is None:
+        raise ValueError("not a duration: write it like 30s, 5m or 1h30m")
+    return sum(float(count) * unit for count, unit in zip(match.groups(), _SECONDS, strict=True) if count)
+
+
+def size(value: object) -> int:
+    """Read a size in bytes such as `64MB`."""
+    match = _SIZE.fullmatch(str(value)) if isinstance(value, str | int) else None
+    if match is None:
+        raise ValueError("not a size: write it like 64MB")
+    return int(match[1]) * _BYTES[match[2]]
+
+
+def _duration(value: object) -> float:
+    return value if isinstance(value, float) and math.isfinite(value) else seconds(value)
+
+
+Duration = Annotated[float, BeforeValidator(_duration)]
+"""Seconds; a float passes as it is, so that defaults are written as numbers."""
+Size = Annotated[int, BeforeValidator(size)]
+"""Bytes."""
+
+
+class Secret:
+    """A value that nobody may see, from the configuration, the environment or a file.
+
+    A file is read again when it has changed. When it cannot be read any more the last value stays in force:
+    a rotation that replaces the file must not break the moment between.
+    """
+
+    def __init__(self, value: str = "", *, file: Path | None = None) -> None:
+        self.file = file
+        self._value = value
+        self._seen: tuple[int, int, int] | None = None
+        self._lock = threading.Lock()
+
+    def read(self) -> str:
+        """Return the value as it is now. OSError when its file was never readable, ValueError when empty."""
+        if self.file is None:
+            return self._value
+        with self._lock:
+            try:
+                self._refresh(self.file)
+            except (OSError, ValueError):
+                if self._seen is None:
+                    raise
+            return self._value
+
+    def _refresh(self, file: Path) -> None:
+        stat = file.stat()
+        seen = (stat.st_mtime_ns, stat.st_ino, stat.st_size)
+        if seen == self._seen:
+            return
+        value = file.read_text(encoding="utf-8").strip()
+        if not value:
+            raise ValueError(f"{file} is empty")
+        self._value, self._seen = value, seen
+
+    def __repr__(self) -> str:
+        return "Secret(…)"
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Secret) and self._origin() == other._origin()
+
+    def __hash__(self) -> int:
+        return hash(self._origin())
+
+    def _origin(self) -> tuple[Path | None, str]:
+        return (self.file, "" if self.file else self._value)
+
+    @classmethod
+    def __get_pydantic_core_schema__(cls, _source: Any, _handler: GetCoreSchemaHandler) -> CoreSchema:
+        return core_schema.no_info_plain_validator_function(_secret)
+
+
+def _secret(value: object) -> Secret:
+    if isinstance(value, Secret):
+        return _readable(value)
+    if not isinstance(value, str):
+        raise ValueError("must be a string")  # noqa: TRY004  pydantic turns only ValueError into a problem
+    if not value.strip():
+        raise ValueError("is empty")
+    return Secret(_ENVIRONMENT.sub(_environment, value))
+
+
+def _environment(match: re.Match[str]) -> str:
+    value = os.environ.get(match[1], "")
+    if not value:
+        raise ValueError(f"the environment has no {match[1]}")
+    return value
+
+
+def _readable(secret: Secret) -> Secret:
+    try:
+        secret.read()
+    except UnicodeDecodeError as error:
+        raise ValueError(f"cannot read {secret.file}: not UTF-8 text") from error
+    except OSError as error:
+        raise ValueError(f"cannot read {secret.file}: {error.strerror}") from error
+    return secret
+
+
+class Section(BaseModel):
+    """A part of the configuration. Unknown keys are problems; `X_file: PATH` gives the secret `X`."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True, arbitrary_types_allowed=True)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _fold_files(cls, values: Any) -> Any:
+        if not isinstance(values, dict):
+            return values
+        return fold_files(values, secret_keys(cls))
+
+
+def secret_keys(section: type[Section]) -> frozenset[str]:
+    """Return the keys of a section that hold a secret, as they are written in the file."""
+    fields = section.model_fields.items()
+    return frozenset(field.alias or name for name, field in fields if _is_secret(field.annotation))
+
+
+def fold_files(values: Mapping[str, Any], names: frozenset[str]) -> dict[str, Any]:
+    """Replace each `X_file: PATH` of a secret X by the secret itself."""
+    folded = dict(values)
+    for name in names & {str(key).removesuffix("_file") for key in values if str(key).endswith("_file")}:
+        path = folded.pop(f"{name}_file")
+        if folded.get(name) is not None:
+            raise ValueError(f"give {name} or {name}_file, not both")
+        folded[name] = Secret(file=Path(path)) if isinstance(path, str) else path
+    return folded
+
+
+def _is_secret(annotation: Any) -> bool:
+    optional = get_origin(annotation) in (Annotated, Union, UnionType)
+    return annotation is Secret or (optional and any(_is_secret(part) for part in get_args(annotation)))
+
+
+def problems(error: ValidationError, secrets: frozenset[str] = frozenset()) -> list[str]:
+    """Return one line for each problem: its path in the file, then what is wrong."""
+    return [
+        f"{_path(item['loc'])}: {_told(item, secrets)}" for item in error.errors(include_input=False, include_url=False)
+    ]
+
+
+def _path(location: tuple[int | str, ...]) -> str:
+    return "".join(_steps(location)).lstrip(".") or "file"
+
+
+def _steps(location: tuple[int | str, ...]) -> Iterator[str]:
+    for step in location:
+        yield f"[{step}]" if isinstance(step, int) else f".{step}"
+
+
+def _told(item: Any, secrets: frozenset[str]) -> str:
+    if item["type"] == "missing":
+        name = str(item["loc"][-1])
+        return f"missing: give {name} or {name}_file" if name in secrets else "missing"
+    if item["type"] == "extra_forbidden":
+        return "unknown key"
+    return str(item["msg"]).removeprefix("Value error, ")
+
+
+def load_yaml(path: Path) -> Any:
+    """Read a YAML file. ValueError with one line that says what is wrong and where, without quoting the file."""
+    try:
+        return yaml.safe_load(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ValueError(f"cannot read: {error.strerror}") from error
+    except UnicodeDecodeError as error:
+        raise ValueError("not UTF-8 text") from error
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        place = f"line {mark.line + 1}, column {mark.column + 1}: " if mark else ""
+        raise ValueError(f"{place}not YAML: {getattr(error, 'problem', None) or 'unreadable'}") from error

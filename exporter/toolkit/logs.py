@@ -1,0 +1,60 @@
+"""The log on standard error: one line per record, as logfmt or JSON."""
+
+import json
+import logging
+import re
+from datetime import UTC, datetime
+from typing import Literal
+
+LEVELS = {"debug": logging.DEBUG, "info": logging.INFO, "warn": logging.WARNING, "error": logging.ERROR}
+_WORDS = {logging.DEBUG: "debug", logging.INFO: "info", logging.WARNING: "warn"}
+_BARE = re.compile(r"[^\s\"=\\]+")
+
+
+def start(program: str, level: str, form: Literal["logfmt", "json"]) -> None:
+    """Log to standard error from now on: `program` and the toolkit from `level` up, libraries from warnings up.
+
+    What urllib3 says names URLs, and a URL can hold a secret: it stays silent.
+    """
+    handler = logging.StreamHandler()
+    handler.setFormatter(Json() if form == "json" else Logfmt())
+    root = logging.getLogger()
+    root.handlers[:] = [handler]
+    root.setLevel(logging.WARNING)
+    for own in (program, "exporter.toolkit"):
+        logging.getLogger(own).setLevel(LEVELS[level])
+    logging.getLogger("urllib3").setLevel(logging.CRITICAL + 1)
+    logging.captureWarnings(capture=True)
+
+
+class Json(logging.Formatter):
+    """One JSON object per line."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Return the record as a line."""
+        return json.dumps(_fields(record), ensure_ascii=False)
+
+
+class Logfmt(logging.Formatter):
+    """`key=value` pairs; a value that is not one bare word is quoted."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Return the record as a line."""
+        return " ".join(f"{key}={_quoted(value)}" for key, value in _fields(record).items())
+
+
+def _fields(record: logging.LogRecord) -> dict[str, str]:
+    at = datetime.fromtimestamp(record.created, UTC)
+    fields = {
+        "time": at.isoformat(timespec="milliseconds").replace("+00:00", "Z"),
+        "level": _WORDS.get(record.levelno, "error"),
+        "logger": record.name,
+        "msg": record.getMessage(),
+    }
+    if record.exc_info:
+        fields["exception"] = logging.Formatter().formatException(record.exc_info)
+    return fields
+
+
+def _quoted(value: str) -> str:
+    return value if _BARE.fullmatch(value) else json.dumps(value, ensure_ascii=False)

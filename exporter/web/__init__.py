@@ -1,0 +1,1 @@
+"""What is served over HTTP; nothing here asks a vendor."""

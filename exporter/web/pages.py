@@ -1,0 +1,159 @@
+"""What is served over HTTP: the page for Prometheus, a page for people, health and reload. Bare WSGI.
+
+No answer waits for a vendor: all of them come from what is known.
+"""
+
+import logging
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from http import HTTPStatus
+from wsgiref.types import StartResponse, WSGIEnvironment
+
+from exporter.metrics.page_cache import Exposition
+from exporter.toolkit.config_types import ConfigError
+from exporter.web.status_page import CONTENT_POLICY
+from exporter.web.status_page import page as landing_page
+
+TEXT = "text/plain; version=0.0.4; charset=utf-8"
+OPENMETRICS = "application/openmetrics-text; version=1.0.0; charset=utf-8"
+_PLAIN = "text/plain; charset=utf-8"
+_SAFE = [("X-Content-Type-Options", "nosniff"), ("Cache-Control", "no-store")]
+_log = logging.getLogger(__name__)
+
+Offer = tuple[str, Mapping[str, str], float]
+"""A media type or coding that a client accepts, its parameters, its quality."""
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What goes back: `body` in blobs, in their order."""
+
+    status: HTTPStatus
+    body: Sequence[bytes]
+    headers: tuple[tuple[str, str], ...] = (("Content-Type", _PLAIN),)
+
+
+def told(status: HTTPStatus, text: str, *headers: tuple[str, str]) -> Answer:
+    """Return an answer of one line for people."""
+    return Answer(status, [f"{text}\n".encode()], (("Content-Type", _PLAIN), *headers))
+
+
+def offers(header: str) -> list[Offer]:
+    """Return what an Accept or Accept-Encoding header asks for, best first, equals in their order."""
+    found = [_offer(part) for part in header.split(",") if part.strip()]
+    return sorted(found, key=lambda offer: -offer[2])
+
+
+def _offer(part: str) -> Offer:
+    name, *rest = (item.strip() for item in part.split(";"))
+    parameters = {key.strip().lower(): value.strip(' "') for key, _, value in (item.partition("=") for item in rest)}
+    try:
+        quality = float(parameters.pop("q", "1"))
+    except ValueError:
+        quality = 0.0
+    return name.lower(), parameters, quality
+
+
+def wants_openmetrics(accept: str) -> bool:
+    """Whether OpenMetrics is the best of what a client accepts; text, if nothing that we have is accepted."""
+    for name, parameters, quality in offers(accept):
+        form = parameters.get("version", "")
+        if quality <= 0:
+            break
+        if name == "application/openmetrics-text" and form in {"", "1.0.0"}:
+            return True
+        if (name == "text/plain" and form in {"", "0.0.4"}) or name in {"text/*", "*/*"}:
+            return False
+    return False
+
+
+def wants_gzip(accept_encoding: str) -> bool:
+    """Whether a client accepts gzip, and does not like the plain page better."""
+    qualities = {name: quality for name, _, quality in offers(accept_encoding)}
+    packed = qualities.get("gzip", qualities.get("x-gzip", qualities.get("*", 0.0)))
+    return packed > 0 and packed >= qualities.get("identity", 0.0)
+
+
+@lru_cache(maxsize=16)
+def form(accept: str, accept_encoding: str) -> tuple[bool, bool, tuple[tuple[str, str], ...]]:
+    """Return whether a client gets OpenMetrics, whether gzip, and the headers that say so."""
+    openmetrics, packed = wants_openmetrics(accept), wants_gzip(accept_encoding)
+    headers = [("Content-Type", OPENMETRICS if openmetrics else TEXT), ("Vary", "Accept, Accept-Encoding")]
+    if packed:
+        headers.append(("Content-Encoding", "gzip"))
+    return openmetrics, packed, tuple(headers)
+
+
+class Web:
+    """The WSGI application. `reload` reads the configuration again, ConfigError when it cannot be used."""
+
+    def __init__(
+        self,
+        exposition: Exposition,
+        reload: Callable[[], None] | None,
+        clock: Callable[[], float] = time.time,
+        roles: Callable[[], Sequence[str]] = tuple,
+    ) -> None:
+        """`reload` is None where nobody may ask for it over HTTP; `roles` tell what this is among other exporters."""
+        self._exposition = exposition
+        self._reload = reload
+        self._clock = clock
+        self._roles = roles
+        reading, changing = ("GET", "HEAD"), ("POST", "PUT")
+        self._routes: dict[str, tuple[tuple[str, ...], Callable[[WSGIEnvironment], Answer]]] = {
+            "/": (reading, self._landing),
+            "/metrics": (reading, self._metrics),
+            "/-/healthy": (reading, self._healthy),
+            "/-/ready": (reading, self._ready),
+            "/-/reload": (changing, self._reloaded),
+        }
+
+    def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+        """Answer one request."""
+        answer = self._answer(environ)
+        length = ("Content-Length", str(sum(map(len, answer.body))))
+        start_response(f"{answer.status.value} {answer.status.phrase}", [*answer.headers, *_SAFE, length])
+        return () if environ["REQUEST_METHOD"] == "HEAD" else answer.body
+
+    def _answer(self, environ: WSGIEnvironment) -> Answer:
+        methods, answer = self._routes.get(environ["PATH_INFO"], ((), None))
+        if answer is None:
+            return told(HTTPStatus.NOT_FOUND, "Not found")
+        if environ["REQUEST_METHOD"] not in methods:
+            return told(HTTPStatus.METHOD_NOT_ALLOWED, "Method not allowed", ("Allow", ", ".join(methods)))
+        return answer(environ)
+
+    def _metrics(self, environ: WSGIEnvironment) -> Answer:
+        openmetrics, packed, headers = form(environ.get("HTTP_ACCEPT", ""), environ.get("HTTP_ACCEPT_ENCODING", ""))
+        return Answer(HTTPStatus.OK, self._exposition.page(openmetrics=openmetrics, packed=packed), headers)
+
+    def _landing(self, _environ: WSGIEnvironment) -> Answer:
+        healths = [poller.health() for poller in self._exposition.pollers()]
+        headers = (
+            ("Content-Type", "text/html; charset=utf-8"),
+            ("Content-Security-Policy", CONTENT_POLICY),
+            ("X-Frame-Options", "DENY"),
+        )
+        page = landing_page(healths, self._clock(), self._roles())
+        return Answer(HTTPStatus.OK, [page.encode("utf-8", "replace")], headers)
+
+    def _healthy(self, _environ: WSGIEnvironment) -> Answer:
+        return told(HTTPStatus.OK, "vendorwatch-exporter is healthy.")
+
+    def _ready(self, _environ: WSGIEnvironment) -> Answer:
+        healths = [poller.health() for poller in self._exposition.pollers()]
+        waiting = [f"{health.collector} {health.account}" for health in healths if not health.first_poll_ended]
+        if waiting:
+            return told(HTTPStatus.SERVICE_UNAVAILABLE, f"Not ready, first poll not ended: {', '.join(waiting)}")
+        return told(HTTPStatus.OK, "vendorwatch-exporter is ready.")
+
+    def _reloaded(self, _environ: WSGIEnvironment) -> Answer:
+        if self._reload is None:
+            return told(HTTPStatus.FORBIDDEN, "Lifecycle API is not enabled.")
+        try:
+            self._reload()
+        except ConfigError as error:
+            return told(HTTPStatus.INTERNAL_SERVER_ERROR, f"failed to reload config: {error}")
+        return told(HTTPStatus.OK, "Reloaded.")

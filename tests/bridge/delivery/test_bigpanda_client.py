@@ -1,0 +1,251 @@
+import inspect
+import json
+import socket
+import threading
+import time
+
+import pytest
+import requests
+import responses
+import urllib3
+from requests import exceptions as broken
+
+from bridge.delivery.bigpanda_client import Answer, BigPanda, body, judge, words
+from bridge.delivery.connection import UNREACHED
+from bridge.errors import DeliveryError, Overloaded, Rejected, Stopped, Unreached
+from exporter.toolkit.config_types import Secret
+
+URL = "https://api.bigpanda.test/data/v2/alerts"
+EVENTS = ['{"timestamp":20, "incident_identifier":"prod:ü"}', '{"timestamp":10,"incident_identifier":"prod:1"}']
+
+
+@pytest.fixture
+def bigpanda():
+    client = BigPanda(URL, Secret("tok-7c1"), timeout=2.0)
+    yield client
+    client.close()
+
+
+@responses.activate
+def test_a_request_is_one_batch_with_the_token(bigpanda):
+    """The app key stands once beside the alerts, which ascend by timestamp; the token is in the header alone."""
+    call = responses.post(URL, status=201, body="created")
+    assert bigpanda.send(EVENTS, "my-app") is Answer.ACCEPTED
+    request = call.calls[0].request
+    assert request.headers["Authorization"] == "Bearer tok-7c1"
+    assert request.headers["Content-Type"] == "application/json"
+    assert json.loads(request.body) == {"app_key": "my-app", "alerts": [json.loads(EVENTS[1]), json.loads(EVENTS[0])]}
+    assert b"tok-7c1" not in request.body
+
+
+def test_the_same_events_are_the_same_bytes():
+    """Each event goes in to the byte as it was frozen, so that BigPanda sees the duplicate of a repeated one."""
+    assert body(EVENTS, 'a"b') == f'{{"app_key":"a\\"b","alerts":[{EVENTS[1]},{EVENTS[0]}]}}'.encode()
+    assert body([], "a") == b'{"app_key":"a","alerts":[]}'
+
+
+@responses.activate
+@pytest.mark.parametrize("status", [200, 201, 202, 299])
+def test_any_2xx_is_success(bigpanda, status):
+    """BigPanda documents 201 here and 200 and 202 elsewhere: all mean accepted, whatever the body says."""
+    responses.post(URL, status=status, body="{not json")
+    assert bigpanda.send(EVENTS, "a") is Answer.ACCEPTED
+
+
+@responses.activate
+def test_204_is_a_duplicate(bigpanda):
+    """204 tells that BigPanda has this event already: success."""
+    responses.post(URL, status=204)
+    assert bigpanda.send(EVENTS, "a") is Answer.DUPLICATE
+
+
+@responses.activate
+@pytest.mark.parametrize(
+    ("status", "kind"),
+    [
+        (302, Stopped),
+        (400, Rejected),
+        (401, Stopped),
+        (403, Stopped),
+        (404, Stopped),
+        (405, Stopped),
+        (407, Stopped),
+        (408, Overloaded),
+        (409, Rejected),
+        (410, Stopped),
+        (413, Rejected),
+        (422, Rejected),
+        (425, Overloaded),
+        (429, Overloaded),
+        (500, Overloaded),
+        (501, Overloaded),
+        (502, Overloaded),
+        (503, Overloaded),
+        (504, Overloaded),
+        (599, Overloaded),
+    ],
+)
+def test_a_refusal_says_whose_fault_it_is(bigpanda, status, kind):
+    """Every status that is no success is one kind of error and carries its status."""
+    call = responses.post(URL, status=status, headers={"Location": "https://elsewhere.test/"})
+    with pytest.raises(DeliveryError) as raised:
+        bigpanda.send(EVENTS, "a")
+    assert type(raised.value) is kind
+    assert raised.value.status == status
+    assert call.call_count == 1
+    assert "tok-7c1" not in str(raised.value)
+
+
+@pytest.mark.parametrize(
+    ("header", "wanted"),
+    [
+        (None, None),
+        ("", None),
+        ("17", 17.0),
+        ("soon", None),
+        ("-5", None),
+        ("Thu, 01 Jan 1970 00:20:00 GMT", 200.0),  # 1200 - 1000
+        ("Thu, 01 Jan 1970 00:00:00 GMT", 0.0),  # past: at once
+    ],
+)
+def test_retry_after_is_seconds_or_a_date(header, wanted):
+    """Both forms of HTTP are read; what is neither is as if it were missing."""
+    with pytest.raises(Overloaded) as raised:
+        judge(429, header, "", 1000.0)
+    assert raised.value.retry_after == wanted
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        (
+            '{"status": 400, "errors": ["alert 1: bad status", "alert 3: no host"]}',
+            "alert 1: bad status; alert 3: no host",
+        ),
+        ('{"error": "no app_key"}', "no app_key"),
+        ('{"message": "bad"}', "bad"),
+        ('{"errors": [{"field": "status"}]}', '{"field": "status"}'),
+        ('{"errors": "bad"}', "bad"),
+        ('{"status": 400}', ""),
+        ("[1, 2]", ""),
+        ("<html>", ""),
+        ("", ""),
+    ],
+)
+def test_bigpandas_words_are_kept(text, said):
+    """The reason of a refusal is BigPanda's own, in whichever member it stands."""
+    assert words(text) == said
+
+
+def test_words_are_cut():
+    """A refusal that quotes a whole event does not flood log and page."""
+    assert len(words(json.dumps({"error": "x" * 5000}))) == 500
+
+
+def test_every_exception_below_http_has_its_words():
+    """Whatever requests or urllib3 can raise is named by the table, not by its last resort."""
+    named = {kind for kind, _ in UNREACHED}
+    raised = {
+        kind
+        for _, kind in inspect.getmembers(broken, inspect.isclass)
+        if issubclass(kind, requests.RequestException) and kind is not broken.JSONDecodeError
+    }
+    assert {kind for kind in raised if not any(issubclass(kind, one) for one in named - {broken.RequestException})} <= {
+        broken.RequestException
+    }
+    assert urllib3.exceptions.HTTPError in named
+    order = [kind for kind, _ in UNREACHED]
+    assert not [
+        (early, late)
+        for at, early in enumerate(order)
+        for late in order[at + 1 :]
+        if issubclass(late, early) and late is not early
+    ]
+
+
+@responses.activate
+@pytest.mark.parametrize("kind", [kind for kind, _ in UNREACHED])
+def test_whatever_breaks_below_http_is_transient(bigpanda, kind):
+    """No exception of the HTTP client leaves the client as it is, and none tells a URL or a token."""
+    responses.post(URL, body=kind("https://x.test/?token=tok-7c1"))
+    with pytest.raises(Unreached) as raised:
+        bigpanda.send(EVENTS, "a")
+    assert "tok-7c1" not in str(raised.value)
+    assert raised.value.__cause__ is None
+
+
+@responses.activate
+def test_a_new_token_is_used_at_once(tmp_path):
+    """A token file that was replaced holds for the next request."""
+    file = tmp_path / "token"
+    file.write_text("old")
+    call = responses.post(URL, status=201)
+    client = BigPanda(URL, Secret(file=file), timeout=2.0)
+    client.send(EVENTS, "a")
+    file.write_text("newer")
+    client.send(EVENTS, "a")
+    client.close()
+    assert [one.request.headers["Authorization"] for one in call.calls] == ["Bearer old", "Bearer newer"]
+
+
+def test_an_unreadable_token_is_no_crash(tmp_path):
+    """A token file that is missing is told, and the event waits."""
+    client = BigPanda(URL, Secret(file=tmp_path / "none"), timeout=2.0)
+    with pytest.raises(Unreached, match="the token cannot be read"):
+        client.send(EVENTS, "a")
+    client.close()
+
+
+@pytest.fixture
+def dripping():
+    """Yield the URL of a server that sends its answer a byte every 100 ms, from `first` on."""
+    server = socket.create_server(("127.0.0.1", 0))
+    done = threading.Event()
+    answer = b"HTTP/1.1 201 Created\r\nContent-Length: 500\r\n\r\n" + b"x" * 500
+
+    def serve(at_once):
+        connection, _ = server.accept()
+        with connection:
+            connection.recv(65536)
+            connection.sendall(answer[:at_once])
+            for byte in answer[at_once:]:
+                try:
+                    connection.sendall(bytes([byte]))
+                except OSError:
+                    return
+                if done.wait(0.1):
+                    return
+
+    threads = []
+
+    def start(at_once):
+        threads.append(threading.Thread(target=serve, args=[at_once]))
+        threads[0].start()
+        return f"http://127.0.0.1:{server.getsockname()[1]}/"
+
+    yield start
+    done.set()
+    for thread in threads:
+        thread.join(30)
+    server.close()
+
+
+@pytest.mark.parametrize("at_once", [5, 50])
+def test_a_dripping_answer_ends_at_the_deadline(dripping, at_once):
+    """Bytes that keep trickling, in the head or in the body, do not hold the client beyond its timeout."""
+    client = BigPanda(dripping(at_once), Secret("t"), timeout=0.5)
+    began = time.monotonic()
+    with pytest.raises(Unreached):
+        client.send(EVENTS, "a")
+    client.close()
+    assert time.monotonic() - began < 30  # 45 bytes of head would take 4.5 s, the body 50 s
+
+
+def test_a_refused_connection_is_transient():
+    """Nobody listens: try again later."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+    client = BigPanda(f"http://127.0.0.1:{port}/", Secret("t"), timeout=1.0)
+    with pytest.raises(Unreached, match="connection failed"):
+        client.send(EVENTS, "a")
+    client.close()

@@ -1,0 +1,366 @@
+import json
+import threading
+
+import pytest
+
+from bridge.delivery.bigpanda_client import Answer
+from bridge.delivery.worker import Delivery, Route, closed_for, packed
+from bridge.domain.alert import Alert
+from bridge.domain.event import Mapping
+from bridge.errors import Overloaded, Rejected, Stopped, Unavailable, Unreached
+from bridge.metrics import Metrics
+from bridge.outbox.outbox import Gate, Notification, Outbox
+
+MAPPING = Mapping(app_key="app", statuses={"critical": "critical", "warning": "warning"}, primary_property=("host",))
+
+
+class Panda:
+    """A BigPanda in memory: `mood` answers each request, by raising what it refuses with."""
+
+    def __init__(self, clock):
+        self.clock = clock
+        self.took = 0.0
+        self.requests = []
+        self.accepted = []
+        self.mood = lambda events: Answer.ACCEPTED
+
+    def send(self, events, app_key):
+        self.clock.now += self.took
+        read = [json.loads(event) for event in events]
+        self.requests.append((self.clock.now, [event["incident_identifier"] for event in read]))
+        answer = self.mood(read)
+        self.accepted += [(self.clock.now, event["incident_identifier"], event["status"]) for event in read]
+        return answer
+
+    def close(self):
+        pass
+
+    def names(self):
+        return [key for _, key, _ in self.accepted]
+
+
+class Clock:
+    def __init__(self):
+        self.now = 1_800_000_000.0
+
+    def __call__(self):
+        return self.now
+
+
+class Scene:
+    """An outbox in a file, a delivery and its BigPanda, under one clock."""
+
+    def __init__(self, folder, per_minute=6000, batch_size=100):
+        self.clock = Clock()
+        self.panda = Panda(self.clock)
+        self.metrics = Metrics()
+        self.outbox = Outbox.open(f"sqlite:///{folder}/bridge.db")
+        self.route = Route(
+            name="main",
+            destination=self.panda,
+            events_per_minute=per_minute,
+            batch_size=batch_size,
+            timeout=10.0,
+        )
+        self.delivery = self.restarted()
+
+    def restarted(self):
+        return Delivery(self.outbox, self.route, self.metrics, clock=self.clock, chance=lambda: 0.5)
+
+    def accept(self, *names, firing=True, severity="warning"):
+        now = self.clock.now
+        alerts = [
+            Alert(
+                receiver="alertmanager",
+                source="prod",
+                key=f"prod:{name}",
+                name="Down",
+                firing=firing,
+                severity=severity,
+                labels={"host": str(name)},
+                starts_at=now - 10,
+                ends_at=None if firing else now - 1,
+            )
+            for name in names
+        ]
+        self.outbox.accept([Notification(receiver="alertmanager", source="prod", alerts=alerts, mapping=MAPPING)], now)
+
+    def live(self, seconds):
+        """Let the loop run for so long, by the clock."""
+        end = self.clock.now + seconds
+        while self.clock.now < end:
+            rest = self.delivery.turn()
+            self.clock.now += min(rest, end - self.clock.now) if rest else 0.0
+            self.clock.now += 1e-4
+
+    def count(self, outcome):
+        return self.metrics.registry.get_sample_value("vendorwatch_bridge_deliveries_total", {"outcome": outcome})
+
+    def up(self):
+        return self.metrics.registry.get_sample_value("vendorwatch_bridge_destination_up")
+
+
+@pytest.fixture
+def scene(tmp_path):
+    made = Scene(tmp_path)
+    yield made
+    made.outbox.close()
+
+
+def refuse(error, when=lambda events: True):
+    def mood(events):
+        if when(events):
+            raise error
+        return Answer.ACCEPTED
+
+    return mood
+
+
+def test_what_waits_is_sent_once_and_noted(scene):
+    """Each event arrives, in one request, and then nothing waits."""
+    scene.accept("a", "b", "c")
+    scene.live(5)
+    assert [keys for _, keys in scene.panda.requests] == [["prod:a", "prod:b", "prod:c"]]
+    assert scene.outbox.counts(scene.clock.now).waiting == 0
+    assert scene.count("accepted") == 3
+    assert scene.metrics.registry.get_sample_value("vendorwatch_bridge_delivery_latency_seconds_count") == 3
+
+
+def test_a_duplicate_is_success(scene):
+    """204 is counted apart, and the event is done."""
+    scene.panda.mood = lambda events: Answer.DUPLICATE
+    scene.accept("a")
+    scene.live(3)
+    assert scene.count("duplicate") == 1
+    assert scene.outbox.counts(scene.clock.now).waiting == 0
+
+
+def test_critical_goes_first_then_resolutions(scene):
+    """After an outage critical events overtake everything, resolutions the rest; each key keeps its order."""
+    scene.accept("old")
+    scene.live(2)
+    scene.panda.accepted.clear()
+    scene.panda.mood = refuse(Unreached("hung"))
+    scene.accept(*(f"w{number}" for number in range(40)))
+    scene.live(1)
+    scene.accept("old", firing=False)
+    scene.accept("c1", "c2", severity="critical")
+    scene.live(20)
+    assert not scene.panda.accepted
+    scene.panda.mood = lambda events: Answer.ACCEPTED
+    scene.live(70)
+    keys = scene.panda.names()
+    assert set(keys[:2]) == {"prod:c1", "prod:c2"}
+    assert keys[2] == "prod:old"
+    assert len(keys) == 43
+
+
+def test_a_key_keeps_its_order(scene):
+    """Firing, resolved, firing again arrive in that order, however the first attempts fail."""
+    scene.panda.mood = refuse(Overloaded("503", status=503))
+    for firing in (True, False, True, False):
+        scene.accept("a", firing=firing)
+        scene.live(3)
+    scene.panda.mood = lambda events: Answer.ACCEPTED
+    scene.live(70)
+    assert [status for *_, status in scene.panda.accepted] == ["warning", "ok", "warning", "ok"]
+
+
+def test_an_hour_of_refused_credentials_costs_nothing(scene):
+    """About one attempt a minute, no dead letter, and all is delivered when the credentials are right again."""
+    scene.panda.mood = refuse(Stopped("BigPanda answered 401", status=401))
+    scene.accept(*range(80))
+    scene.live(3600)
+    assert 55 <= len(scene.panda.requests) <= 66
+    assert scene.up() == 0
+    counts = scene.outbox.counts(scene.clock.now)
+    assert (counts.waiting, counts.dead) == (80, 0)
+    scene.panda.mood = lambda events: Answer.ACCEPTED
+    scene.live(75)
+    assert len(scene.panda.accepted) == 80
+    assert scene.up() == 1
+    assert scene.count("destination_down") >= 55
+
+
+def test_a_closed_gate_survives_a_restart(scene):
+    """A restart during an outage does not start hammering again."""
+    scene.panda.mood = refuse(Stopped("BigPanda answered 403", status=403))
+    scene.accept("a")
+    scene.live(2)
+    assert len(scene.panda.requests) == 1
+    scene.delivery = scene.restarted()
+    scene.live(30)
+    assert len(scene.panda.requests) == 1
+    assert scene.up() == 0
+    scene.live(60)
+    assert len(scene.panda.requests) == 2
+
+
+def test_retry_after_is_obeyed(scene):
+    """BigPanda asks for 40 seconds: it gets them, also for what is accepted meanwhile."""
+    scene.panda.mood = refuse(Overloaded("429", status=429, retry_after=40.0))
+    scene.accept("a")
+    scene.live(1)
+    scene.panda.mood = lambda events: Answer.ACCEPTED
+    scene.accept("b", severity="critical")
+    began = scene.panda.requests[0][0]
+    scene.live(60)
+    assert scene.panda.accepted[0][0] >= began + 40
+    assert scene.panda.names() == ["prod:b", "prod:a"]
+
+
+def test_one_bad_event_of_eighty_is_set_aside(scene):
+    """A refused batch is halved until the bad event stands alone; it becomes a dead letter with BigPanda's words."""
+    bad = Rejected("BigPanda answered 400: alert 1: no status", status=400)
+    scene.panda.mood = refuse(bad, lambda events: any(event["incident_identifier"] == "prod:37" for event in events))
+    scene.accept(*range(80))
+    scene.live(60)
+    assert len(scene.panda.accepted) == 79
+    [letter] = scene.outbox.dead_letters()
+    assert (letter.key, letter.reason) == ("prod:37", "BigPanda answered 400: alert 1: no status")
+    assert scene.count("rejected") == 1
+    assert scene.up() == 1
+    assert len(scene.panda.requests) < 30
+
+
+def test_a_refused_event_does_not_hold_its_key(scene):
+    """After a dead letter the key's next state is sent."""
+    scene.panda.mood = refuse(Rejected("400", status=400), lambda events: events[0]["status"] != "ok")
+    scene.accept("a")
+    scene.accept("a", firing=False)
+    scene.live(10)
+    assert [(key, status) for _, key, status in scene.panda.accepted] == [("prod:a", "ok")]
+
+
+@pytest.mark.parametrize(
+    ("error", "seconds"),
+    [
+        (Overloaded("500", status=500), 60),
+        (Overloaded("503", status=503), 180),  # looks like an outage: that is waited for before an event is blamed
+        (Unreached("reset"), 180),
+    ],
+)
+def test_an_event_that_bigpanda_stumbles_over_holds_up_nobody(scene, error, seconds):
+    """One event spoils every request with it: the others pass before long, it is tried for ever, alone."""
+    scene.panda.mood = refuse(error, lambda events: any(event["incident_identifier"] == "prod:bad" for event in events))
+    scene.accept("bad", severity="critical")
+    scene.accept(*range(200))
+    scene.live(seconds)
+    assert len(scene.panda.accepted) == 200
+    scene.accept("late")
+    scene.live(5)
+    assert "prod:late" in scene.panda.names()
+    assert scene.outbox.counts(scene.clock.now).dead == 0
+    before = len(scene.panda.requests)
+    scene.live(600)
+    assert before + 5 <= len(scene.panda.requests) <= before + 60
+    scene.panda.mood = lambda events: Answer.ACCEPTED
+    scene.live(120)
+    assert "prod:bad" in scene.panda.names()
+
+
+def test_a_storm_keeps_the_pace(tmp_path):
+    """3,000 alerts at 6,000 a minute: critical ones within 2 seconds, all within the bound, no minute above."""
+    scene = Scene(tmp_path)
+    scene.panda.took = 0.01
+    scene.accept(*range(2970))
+    scene.accept(*(f"c{number}" for number in range(30)), severity="critical")
+    began = scene.clock.now
+    scene.live(40)
+    times = [at for at, *_ in scene.panda.accepted]
+    assert len(times) == 3000
+    assert max(at for at, key, _ in scene.panda.accepted if key.startswith("prod:c")) <= began + 2
+    assert times[-1] <= began + 33  # 3000 / 6000 * 60 * 1.1
+    scene.outbox.close()
+
+
+def test_an_accepted_event_is_not_sent_again_when_it_cannot_be_noted(scene, monkeypatch):
+    """The database fails between send and record: it is recorded later, not sent again."""
+    scene.accept("a")
+    record, failures = scene.outbox.record, iter(range(3))
+
+    def failing(**arguments):
+        if next(failures, None) is not None:
+            raise Unavailable("database: busy")
+        return record(**arguments)
+
+    monkeypatch.setattr(scene.outbox, "record", failing)
+    scene.live(10)
+    assert len(scene.panda.requests) == 1
+    assert scene.outbox.counts(scene.clock.now).waiting == 0
+
+
+def test_a_crash_between_send_and_record_repeats_the_same_bytes(scene):
+    """What was sent and never noted is sent again when its lease ends, to the byte as before."""
+    bodies = []
+
+    def crash(events):
+        bodies.append(events)
+        if len(bodies) == 1:
+            raise RuntimeError("crash")
+        return Answer.DUPLICATE
+
+    scene.panda.mood = crash
+    scene.accept("a")
+    with pytest.raises(RuntimeError):
+        scene.live(3)
+    scene.delivery = scene.restarted()
+    scene.live(90)
+    assert len(bodies) == 2
+    assert bodies[0] == bodies[1]
+
+
+def test_the_loop_outlives_what_it_did_not_foresee(scene, caplog):
+    """A fault in the loop itself is logged, and the loop goes on."""
+    scene.panda.mood = lambda events: 1 / 0
+    scene.accept("a")
+    assert scene.delivery._guarded_turn() == 1.0
+    assert "unexpectedly" in caplog.text
+
+
+def test_a_changed_route_holds_from_the_next_request(scene):
+    """New credentials after a reload are tried at once, whatever stood in the way of the old ones."""
+    scene.panda.mood = refuse(Stopped("401", status=401))
+    scene.accept("a")
+    scene.live(2)
+    other = Panda(scene.clock)
+    scene.delivery.change(Route(name="main", destination=other, events_per_minute=60, batch_size=1, timeout=1.0))
+    scene.live(2)
+    assert other.names() == ["prod:a"]
+
+
+def test_stop_does_not_wait_for_a_hanging_bigpanda(scene):
+    """The loop is told to stop while a request hangs: stop returns, and the event still waits."""
+    hangs, let_go = threading.Event(), threading.Event()
+
+    def hang(events):
+        hangs.set()
+        let_go.wait(60)
+        raise Unreached("hung")
+
+    scene.panda.mood = hang
+    scene.accept("a")
+    scene.delivery.start()
+    assert hangs.wait(30)
+    scene.delivery.stop(patience=0.1)
+    assert scene.outbox.counts(scene.clock.now).waiting == 1
+    let_go.set()
+    scene.delivery._thread.join(30)
+
+
+@pytest.mark.parametrize(
+    ("not_before", "rest"),
+    [(0.0, 0.0), (999.0, 0.0), (1000.0, 0.0), (1007.5, 7.5), (4600.0, 3600.0), (99999.0, 0.0)],
+)
+def test_a_gate_is_closed_until_its_time(not_before, rest):
+    """A gate opens at its time; one further ahead than any decision sets it comes from a changed clock."""
+    assert closed_for(Gate(up=False, not_before=not_before), 1000.0) == rest
+
+
+def test_requests_stay_under_a_megabyte(scene):
+    """A claim that is too large for one request becomes several; one event that is too large goes alone."""
+    scene.accept("a", "b", "c")
+    claimed = scene.outbox.claim(10, "me", scene.clock.now, 60)
+    weight = len(claimed[0].body) + 1
+    assert [len(request) for request in packed(claimed, weight * 2)] == [2, 1]
+    assert [len(request) for request in packed(claimed, 10)] == [1, 1, 1]

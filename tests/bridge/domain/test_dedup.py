@@ -1,0 +1,146 @@
+"""What an alert changes, as a table: one event per change, in order, none too early."""
+
+import pytest
+
+from bridge.domain.alert import Alert
+from bridge.domain.dedup import Action, Kind, Known, Reason, Waiting, decide, resend
+from bridge.domain.event import Status
+
+NOW = 10_000.5
+CRITICAL, WARNING, OK = Status.CRITICAL, Status.WARNING, Status.OK
+
+
+def alert(*, firing=True, starts_at=9_000.9, ends_at=None, **more):
+    return Alert(
+        receiver="r", source="s", key="s:k", name="n", firing=firing, starts_at=starts_at, ends_at=ends_at, **more
+    )
+
+
+def known(status=CRITICAL, **more):
+    return Known(**{"status": status, "content": "old", "timestamp": 9_500, "told_at": 9_500.0} | more)
+
+
+def waiting(kind, **more):
+    return Waiting(**{"kind": kind, "timestamp": 9_500, "not_before": 0.0, "replaces": ""} | more)
+
+
+RESOLVED = alert(firing=False, ends_at=9_900.7)
+
+
+def decided(before, told, status, content="new", *, now=NOW, update_interval=900.0):  # noqa: PLR0913  as decide
+    return decide(before, told, status, content, now=now, update_interval=update_interval)
+
+
+@pytest.mark.parametrize(
+    ("before", "told", "status", "content", "action", "reason", "kind"),
+    [
+        (None, alert(), CRITICAL, "new", Action.QUEUE, Reason.FIRST, Kind.OPEN),
+        (None, alert(), None, "new", Action.SKIP, Reason.SEVERITY_NONE, None),
+        (None, RESOLVED, OK, "new", Action.QUEUE, Reason.UNKNOWN_RESOLVED, Kind.RESOLVE),
+        (None, RESOLVED, None, "new", Action.SKIP, Reason.SEVERITY_NONE, None),
+        (known(), alert(), CRITICAL, "old", Action.UNCHANGED, Reason.REPEAT, None),
+        (known(), alert(), CRITICAL, "new", Action.HOLD, Reason.CONTENT, Kind.UPDATE),
+        (known(told_at=9_000.0), alert(), CRITICAL, "new", Action.QUEUE, Reason.CONTENT, Kind.UPDATE),
+        (known(WARNING), alert(), CRITICAL, "new", Action.QUEUE, Reason.STATUS, Kind.OPEN),
+        (known(), RESOLVED, OK, "new", Action.QUEUE, Reason.RESOLVED, Kind.RESOLVE),
+        (known(), alert(), None, "new", Action.QUEUE, Reason.MUTED, Kind.RESOLVE),
+        (known(OK), RESOLVED, OK, "new", Action.UNCHANGED, Reason.REPEAT, None),
+        (known(OK), alert(), CRITICAL, "old", Action.QUEUE, Reason.FIRED_AGAIN, Kind.OPEN),
+        (known(OK), alert(), None, "new", Action.SKIP, Reason.SEVERITY_NONE, None),
+        (known(at=50.0), alert(at=49.0, ordered=True), WARNING, "new", Action.UNCHANGED, Reason.OLDER, None),
+        (known(at=50.0), alert(at=49.0), WARNING, "new", Action.QUEUE, Reason.STATUS, Kind.OPEN),
+        (known(at=50.0), alert(at=50.0, ordered=True), WARNING, "new", Action.QUEUE, Reason.STATUS, Kind.OPEN),
+    ],
+)
+def test_what_an_alert_changes(before, told, status, content, action, reason, kind):  # noqa: PLR0913, PLR0917  a table
+    """One row for each thing that can happen to a key of which nothing waits."""
+    decision = decided(before, told, status, content)
+    assert (decision.action, decision.reason, decision.kind, decision.withdraw) == (action, reason, kind, False)
+
+
+@pytest.mark.parametrize(
+    ("tail", "told", "status", "content", "reason", "withdraw", "heir"),
+    [
+        (waiting(Kind.OPEN), alert(), WARNING, "new", Reason.STATUS, True, True),
+        (waiting(Kind.OPEN), alert(), CRITICAL, "new", Reason.CONTENT, True, True),
+        (waiting(Kind.OPEN), RESOLVED, OK, "new", Reason.RESOLVED, False, False),
+        (waiting(Kind.OPEN, replaces="was"), alert(), WARNING, "was", Reason.REVERTED, True, False),
+        (waiting(Kind.UPDATE, replaces="was"), alert(), CRITICAL, "new", Reason.CONTENT, True, True),
+        (waiting(Kind.UPDATE, replaces="was"), alert(), CRITICAL, "was", Reason.REVERTED, True, False),
+        (waiting(Kind.UPDATE, replaces="was"), alert(), WARNING, "new", Reason.STATUS, True, False),
+        (waiting(Kind.UPDATE, replaces="was"), RESOLVED, OK, "new", Reason.RESOLVED, True, False),
+    ],
+)
+def test_what_waits_and_was_never_sent_gives_way(tail, told, status, content, reason, withdraw, heir):  # noqa: PLR0913, PLR0917  a table
+    """A firing to a newer firing, an update to anything; a firing never to its resolution."""
+    decision = decided(known(waiting=tail), told, status, content)
+    assert (decision.reason, decision.withdraw, decision.heir) == (reason, withdraw, heir)
+
+
+def test_a_resolution_that_waits_gives_way_to_nothing():
+    """The firing that follows waits behind it."""
+    assert not decided(known(OK, waiting=waiting(Kind.RESOLVE)), alert(), CRITICAL).withdraw
+
+
+@pytest.mark.parametrize(
+    ("before", "told", "status", "timestamp", "not_before"),
+    [
+        (None, alert(), CRITICAL, 9_000, 0.0),
+        (None, alert(starts_at=99_999.0), CRITICAL, 10_000, 0.0),
+        (None, alert(starts_at=0.0), CRITICAL, 10_000, 0.0),
+        (None, alert(starts_at=-62135596800.0), CRITICAL, 10_000, 0.0),
+        (known(WARNING), alert(), CRITICAL, 10_000, 0.0),
+        (known(), RESOLVED, OK, 9_900, 0.0),
+        (known(), alert(firing=False, ends_at=9_100.0), OK, 9_501, 0.0),
+        (known(), alert(firing=False, ends_at=99_999.0), OK, 10_000, 0.0),
+        (known(), alert(firing=False), OK, 10_000, 0.0),
+        (known(timestamp=10_000), RESOLVED, OK, 10_001, 10_001.0),
+        (known(OK, ended_at=9_400.0), alert(starts_at=9_600.0), CRITICAL, 9_600, 0.0),
+        (known(OK, ended_at=9_400.0), alert(starts_at=9_300.0), CRITICAL, 10_000, 0.0),
+    ],
+)
+def test_the_time_of_an_event(before, told, status, timestamp, not_before):
+    """startsAt, arrival or endsAt; later than the last one; what must lie ahead is not sent before."""
+    decision = decided(before, told, status)
+    assert (decision.timestamp, decision.not_before) == (timestamp, not_before)
+
+
+def test_an_update_is_due_one_interval_after_the_last_telling():
+    """And one that replaces a held one keeps its time and its turn."""
+    held = decided(known(), alert(), CRITICAL)
+    assert (held.action, held.not_before, held.timestamp) == (Action.HOLD, 10_400.0, 10_000)
+    tail = waiting(Kind.UPDATE, not_before=10_400.0, timestamp=10_000)
+    after = decided(known(waiting=tail, timestamp=10_000), alert(), CRITICAL, "newer", now=10_300.0)
+    assert (after.action, after.not_before, after.timestamp) == (Action.HOLD, 10_400.0, 10_000)
+
+
+def test_no_interval_sends_every_change_at_once():
+    """update_interval: 0s."""
+    assert decided(known(), alert(), CRITICAL, update_interval=0.0).action is Action.QUEUE
+
+
+@pytest.mark.parametrize(("starts_at", "doubtful"), [(9_300.0, True), (9_400.0, True), (9_400.1, False)])
+def test_a_firing_that_began_before_the_last_end_is_doubtful(starts_at, doubtful):
+    """A stale peer and a genuine re-fire look alike: it is sent, and marked."""
+    decision = decided(known(OK, ended_at=9_400.0), alert(starts_at=starts_at), CRITICAL)
+    assert (decision.action, decision.doubtful) == (Action.QUEUE, doubtful)
+
+
+@pytest.mark.parametrize(
+    ("before", "action", "withdraw"),
+    [
+        (None, Action.UNCHANGED, False),
+        (known(OK), Action.UNCHANGED, False),
+        (known(waiting=waiting(Kind.OPEN)), Action.UNCHANGED, False),
+        (known(), Action.QUEUE, False),
+        (known(waiting=waiting(Kind.UPDATE)), Action.QUEUE, True),
+    ],
+    ids=["unknown", "over", "its firing waits", "it fires", "an update waits"],
+)
+def test_what_still_fires_is_sent_anew_and_nothing_else(before, action, withdraw):
+    """It states its status once more, later than the last time; an update that waits gives way to it."""
+    decision = resend(before, now=NOW)
+    assert (decision.action, decision.withdraw) == (action, withdraw)
+    if action is Action.QUEUE:
+        told = (decision.kind, decision.status, decision.timestamp, decision.reason)
+        assert told == (Kind.OPEN, before.status, 10_000, Reason.SENT_ANEW)

@@ -1,0 +1,200 @@
+"""Alert → BigPanda event: identity, status, limits; valid whatever the labels hold."""
+
+import json
+import re
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from bridge.domain.alert import Alert
+from bridge.domain.event import MEMBERS, Status, build, draft, mapping_of, status_of
+from bridge.receivers.settings import ReceiverSettings
+
+SETTINGS = ReceiverSettings(receiver="alertmanager", source="prod")
+MAPPING = mapping_of(SETTINGS, "app")
+NAME = re.compile(r"[a-z][a-z0-9_-]{0,63}")
+
+
+def alert(labels=None, annotations=None, **more):
+    given_up = {"receiver": "alertmanager", "source": "prod", "key": "prod:f1", "name": "Down", "firing": True}
+    return Alert(**given_up | {"labels": labels or {}, "annotations": annotations or {}, "starts_at": 1.0} | more)
+
+
+def made(labels=None, annotations=None, **more):
+    return build(alert(labels, annotations, **more), Status.CRITICAL, 1_700_000_000, MAPPING)
+
+
+def test_an_event_says_what_bigpanda_needs():
+    """Identity, status, time, both properties and the description are members of their own."""
+    event = made({"alertname": "Down", "host": "web-1", "team": "net"}, {"summary": "It is down"})
+    assert event == {
+        "incident_identifier": "prod:f1",
+        "vendorwatch_key": "prod:f1",
+        "status": "critical",
+        "timestamp": 1_700_000_000,
+        "primary_property": "host",
+        "host": "web-1",
+        "secondary_property": "check",
+        "check": "Down",
+        "description": "It is down",
+        "alertname": "Down",
+        "team": "net",
+        "summary": "It is down",
+    }
+
+
+@pytest.mark.parametrize(
+    ("labels", "name", "value"),
+    [
+        ({"host": "h", "instance": "i"}, "host", "h"),
+        ({"job": "j", "instance": "i"}, "instance", "i"),
+        ({"host": "  ", "job": "j"}, "job", "j"),
+        ({"team": "t"}, "service", "prod"),
+        ({"service": "s"}, "service", "s"),
+    ],
+)
+def test_the_first_configured_label_that_is_present_is_the_primary_property(labels, name, value):
+    """No such label: the source, as a service."""
+    event = made(labels)
+    assert (event["primary_property"], event[name]) == (name, value)
+
+
+def test_a_reserved_primary_label_goes_by_its_safe_name():
+    """Even a configured property cannot replace a member."""
+    settings = ReceiverSettings(receiver="x", source="prod", primary_property=("status",))
+    event = build(alert({"status": "up"}), Status.OK, 1, mapping_of(settings, "app"))
+    assert (event["status"], event["primary_property"], event["label_status"]) == ("ok", "label_status", "up")
+
+
+@pytest.mark.parametrize("name", sorted(MEMBERS))
+def test_a_label_named_as_a_member_cannot_change_the_event(name):
+    """It goes in as label_<name>."""
+    event = made({name: "evil", "host": "h"})
+    assert event[f"label_{name}"] == "evil"
+    assert event.get(name) == made({"host": "h"}).get(name)
+
+
+@pytest.mark.parametrize(
+    ("name", "folded"),
+    [
+        ("Team", "team"),
+        ("ünïcode", "unicode"),
+        ("a.b c", "a_b_c"),
+        ("_hidden", "label__hidden"),
+        ("9lives", "label_9lives"),
+        ("STATUS", "label_status"),
+        ("x" * 64, "x" * 64),
+    ],
+)
+def test_names_are_folded_to_what_bigpanda_can_query(name, folded):
+    """Lower case, no accents, a letter first, at most 64."""
+    assert made({name: "v"})[folded] == "v"
+
+
+def test_names_that_fall_together_are_kept_apart():
+    """The exact name keeps it; the others bear a hash of the original, whatever order the sender chose."""
+    one = made({"team": "a", "Team": "b", "TEAM": "c"})
+    assert one == made({"TEAM": "c", "Team": "b", "team": "a"})
+    assert one["team"] == "a"
+    assert {value for name, value in one.items() if name.startswith("team")} == {"a", "b", "c"}
+    long = made({"x" * 100: "1", "x" * 101: "2"})
+    assert sorted(value for name, value in long.items() if name.startswith("xx")) == ["1", "2"]
+
+
+def test_an_annotation_gives_way_to_a_label_of_its_name():
+    """Both are told."""
+    event = made({"team": "label"}, {"team": "note", "status": "s", "check": "c"})
+    assert (event["team"], event["annotation_team"]) == ("label", "note")
+    assert (event["annotation_status"], event["annotation_check"]) == ("s", "c")
+
+
+@pytest.mark.parametrize(
+    ("annotations", "description"),
+    [
+        ({"description": "d", "summary": "s"}, "d"),
+        ({"description": " ", "summary": "s", "message": "m"}, "s"),
+        ({"message": "m"}, "m"),
+        ({}, "Down"),
+    ],
+)
+def test_the_description_is_the_first_that_says_something(annotations, description):
+    """Annotations description, summary, message; else the alert's name."""
+    assert made({}, annotations)["description"] == description
+
+
+def test_values_are_cut_to_bigpandas_limits():
+    """512 characters a tag, 2048 the description."""
+    event = made({"v": "é" * 5000}, {"description": "d" * 5000})
+    assert (len(event["v"]), len(event["description"])) == (512, 2048)
+
+
+@pytest.mark.parametrize(
+    ("severity", "status", "mapped"),
+    [
+        ("critical", Status.CRITICAL, True),
+        ("PAGE", Status.CRITICAL, True),
+        (" disaster ", Status.CRITICAL, True),
+        ("Major", Status.WARNING, True),
+        ("info", Status.WARNING, True),
+        ("none", None, True),
+        ("purple", Status.WARNING, False),
+        ("", Status.WARNING, False),
+    ],
+)
+def test_a_firing_alert_takes_its_status_from_its_severity(severity, status, mapped):
+    """Case does not matter; what is not known is a warning, and counted."""
+    assert status_of(alert(severity=severity), MAPPING) == (status, mapped)
+
+
+def test_a_resolved_alert_is_ok_whatever_its_severity():
+    """But a severity that is never sent is not sent resolved either."""
+    assert status_of(alert(severity="purple", firing=False), MAPPING) == (Status.OK, True)
+    assert status_of(alert(severity="none", firing=False), MAPPING) == (None, True)
+
+
+def test_configured_statuses_are_added_to_the_defaults():
+    """In any case, over the defaults too."""
+    settings = ReceiverSettings(receiver="x", source="s", app_key="own", statuses={"P1": "critical", "info": "none"})
+    mapping = mapping_of(settings, "app")
+    assert mapping.app_key == "own"
+    assert [status_of(alert(severity=word), mapping)[0] for word in ("p1", "INFO", "page")] == [
+        Status.CRITICAL,
+        None,
+        Status.CRITICAL,
+    ]
+
+
+def test_links_that_differ_between_replicas_are_no_change():
+    """They are sent, but do not count as content."""
+    one = draft(alert(links={"alertmanager_url": "http://a", "runbook_url": "http://r"}), Status.OK, MAPPING)
+    two = draft(alert(links={"alertmanager_url": "http://b", "runbook_url": "http://r"}), Status.OK, MAPPING)
+    three = draft(alert(links={"alertmanager_url": "http://b", "runbook_url": "http://x"}), Status.OK, MAPPING)
+    assert one.content == two.content != three.content
+    assert json.loads(two.freeze(1))["alertmanager_url"] == "http://b"
+
+
+def test_the_frozen_bytes_do_not_depend_on_the_senders_order():
+    """The same alert is the same event."""
+    one = draft(alert({"a": "1", "b": "2"}), Status.OK, MAPPING)
+    assert one.freeze(5) == draft(alert({"b": "2", "a": "1"}), Status.OK, MAPPING).freeze(5)
+
+
+@given(
+    st.dictionaries(st.text() | st.sampled_from(sorted(MEMBERS)), st.text(), max_size=12),
+    st.dictionaries(st.text() | st.sampled_from(sorted(MEMBERS)), st.text(), max_size=12),
+    st.text(max_size=3000),
+    st.sampled_from(list(Status)),
+)
+def test_every_event_is_valid_whatever_the_labels(labels, annotations, name, status):
+    """Names, lengths, types and the properties hold for any text; no label and no annotation is lost."""
+    event = build(alert(labels, annotations, name=name), status, 1_700_000_000, MAPPING)
+    assert (event["status"], event["timestamp"], event["incident_identifier"]) == (status, 1_700_000_000, "prod:f1")
+    assert event[event["primary_property"]].strip()
+    assert all(NAME.fullmatch(member) for member in event)
+    own = event.pop("description")
+    assert 0 < len(own) <= 2048
+    assert all(isinstance(value, str) and len(value) <= 512 for value in event.values() if value != 1_700_000_000)
+    told = len(labels) + len(set(annotations) - {"description", "runbook_url", "dashboard_url"})
+    assert len(event) >= told
+    json.dumps(event, ensure_ascii=False).encode()

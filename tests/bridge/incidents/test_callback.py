@@ -1,0 +1,55 @@
+"""BigPanda's callback service: what it is told, and what its answers mean."""
+
+import json
+
+import pytest
+import requests
+import responses
+
+from bridge.errors import Overloaded, Rejected, Stopped, Unreached
+from bridge.incidents.callback import CallbackService
+from bridge.receivers.bigpanda import Callback
+
+URL = "https://api.bigpanda.io/resources/v2.1/outbound/callback"
+
+
+@pytest.fixture
+def service(tmp_path):
+    (tmp_path / "key").write_text("us3r-key\n")
+    made = CallbackService(Callback(api_key_file=f"{tmp_path}/key", app_key="out"))
+    yield made
+    made.close()
+
+
+@pytest.mark.parametrize("status", [200, 201, 202, 204])
+@responses.activate
+def test_a_share_is_confirmed(service, status):
+    """With the three members it wants and the user's key; any 2xx will do, whatever is in it."""
+    call = responses.post(URL, status=status, body="" if status == 204 else "?")
+    service.confirm("i1")
+    request = call.calls[0].request
+    assert json.loads(request.body) == {"event_type": "incident#new", "incident_id": "i1", "app_key": "out"}
+    assert request.headers["Authorization"] == "Bearer us3r-key"
+
+
+@pytest.mark.parametrize(
+    ("answer", "error", "retry_after"),
+    [
+        ({"status": 400, "json": {"errors": ["no such incident"]}}, Rejected, None),
+        ({"status": 401}, Stopped, None),
+        ({"status": 404}, Stopped, None),
+        ({"status": 429, "headers": {"Retry-After": "7"}}, Overloaded, 7.0),
+        ({"status": 500}, Overloaded, None),
+        ({"status": 302, "headers": {"Location": "http://elsewhere"}}, Stopped, None),
+        ({"body": requests.ConnectTimeout()}, Unreached, None),
+    ],
+)
+@responses.activate
+def test_each_refusal_says_whose_fault_it_is(service, answer, error, retry_after):
+    """As with the Alerts API; the key is in no message, and goes to no other address."""
+    responses.post(URL, **answer)
+    with pytest.raises(error) as raised:
+        service.confirm("i1")
+    assert raised.value.retry_after == retry_after
+    assert "us3r-key" not in str(raised.value)
+    assert len(responses.calls) == 1

@@ -1,0 +1,171 @@
+"""Which silences there should be, and the steps from those there are."""
+
+from dataclasses import replace
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from bridge.domain.alert import Alert
+from bridge.domain.incident import Kept
+from bridge.incidents.silence_plan import CREATED_BY, Silence, Verb, mark, marked, plan, wanted
+
+T0 = 1_795_200_000.0
+OWNER = "0a1b/panda"
+
+
+def incident(number="i", keys=("prod:1",), **said):
+    known = {"active": True, "snoozed": True, "snoozed_until": T0 + 900, "updated_at": T0}
+    return Kept(source="panda", id=number, first_heard_at=T0, heard_at=T0, **{**known, "keys": keys, **said})
+
+
+def alert(key="prod:1", receiver="alertmanager", **labels):
+    source = key.partition(":")[0]
+    return Alert(
+        receiver=receiver,
+        source=source,
+        key=key,
+        name="Down",
+        firing=True,
+        starts_at=T0,
+        labels={"alertname": "Down", "host": "a.b|c", **labels},
+    )
+
+
+ALERTS = {key: alert(key) for key in ("prod:1", "prod:2", "lab:1")} | {"up:1": alert("up:1", receiver="vigilmon")}
+
+
+def should(*incidents, now=T0, sources=None):
+    return wanted(incidents, ALERTS, now, OWNER, sources)
+
+
+def made(one, number="s1", **other):
+    silence = Silence(
+        id=number, key=one.key, matchers=one.matchers, starts_at="then", ends_at=one.ends_at, comment=one.comment
+    )
+    return replace(silence, **other)
+
+
+def steps(want, ours):
+    return [(step.verb, step.key, step.silence.id if step.silence else None) for step in plan(want, ours)]
+
+
+def test_a_snooze_silences_exactly_the_alerts_of_ours_in_it():
+    """One silence for each, that matches its whole label set; the comment says which incident and who."""
+    found = should(incident(keys=("prod:1", "prod:2", "unknown:1", "up:1"), who="ann", link="https://x/i"))
+    assert sorted(found) == ["prod:1", "prod:2"]
+    one = found["prod:1"]
+    assert one.matchers == (("alertname", "Down"), ("host", "a.b|c"))
+    assert one.ends_at == T0 + 900
+    assert "incident i; ann; https://x/i" in one.comment
+    assert marked(CREATED_BY, one.comment, OWNER) == "prod:1"
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        {"snoozed": False},
+        {"active": False},
+        {"snoozed_until": T0},
+        {"snoozed_until": T0 - 7200},
+        {"keys": ()},
+        {"keys": ("unknown:1",)},
+    ],
+)
+def test_what_is_not_snoozed_now_is_not_silenced(said):
+    """Woken, closed, over, empty, or nothing of ours."""
+    assert should(incident(**said)) == {}
+
+
+def test_a_snooze_without_an_end_is_silenced_while_it_lasts():
+    """For an hour at least, and longer each hour; between, nothing changes."""
+    (first,) = should(incident(snoozed_until=None)).values()
+    assert T0 + 3600 <= first.ends_at <= T0 + 7200
+    assert should(incident(snoozed_until=None), now=T0 + 1)["prod:1"] == first
+    assert should(incident(snoozed_until=None), now=T0 + 3600)["prod:1"].ends_at == first.ends_at + 3600
+
+
+def test_only_the_sources_of_this_alertmanager_are_silenced_there():
+    """Two Alertmanagers may have alerts of the same labels."""
+    assert sorted(should(incident(keys=("prod:1", "lab:1")), sources=["lab"])) == ["lab:1"]
+
+
+def test_an_alert_that_was_merged_away_is_in_the_other_incident():
+    """BigPanda does not tell of the incident that was merged; a closed one never counts against an active one."""
+    merged = incident("target", updated_at=T0 + 5, snoozed=False)
+    assert should(incident("merged"), merged) == {}
+    later = incident("target", updated_at=T0 + 5, snoozed_until=T0 + 60)
+    assert should(incident("merged"), later)["prod:1"].ends_at == T0 + 60
+    assert should(incident("closed", active=False, updated_at=T0 + 9), incident())["prod:1"].ends_at == T0 + 900
+
+
+@pytest.mark.parametrize(
+    ("created_by", "comment", "key"),
+    [
+        (CREATED_BY, f"x {mark(OWNER, 'prod:1')}", "prod:1"),
+        (CREATED_BY, f"x {mark(OWNER, 'prod:a b]c')}", "prod:a b]c"),
+        ("ann", f"x {mark(OWNER, 'prod:1')}", None),
+        (CREATED_BY, f"x {mark('ffff/panda', 'prod:1')}", None),
+        (CREATED_BY, "by an operator", None),
+        (CREATED_BY, f"{mark(OWNER, 'prod:1')} and more", None),
+    ],
+)
+def test_a_silence_is_ours_by_its_author_and_its_mark(created_by, comment, key):
+    """That of another bridge is not, nor one that an operator wrote anew."""
+    assert marked(created_by, comment, OWNER) == key
+
+
+@pytest.mark.parametrize(
+    "said", [{"who": mark("x/y", "k")}, {"number": mark(OWNER, "prod:9")}, {"link": "http://[::1]/"}]
+)
+def test_no_name_in_bigpanda_can_pass_for_a_mark(said):
+    """Else the silence would not be known again, or taken for another's."""
+    one = should(incident(**said))["prod:1"]
+    assert marked(CREATED_BY, one.comment, OWNER) == "prod:1"
+
+
+def test_what_is_as_it_should_be_is_left_alone():
+    """Alertmanager writes milliseconds."""
+    want = should(incident())
+    assert steps(want, [made(want["prod:1"], ends_at=T0 + 900.4)]) == []
+
+
+@pytest.mark.parametrize(
+    "other",
+    [{"ends_at": T0 + 60}, {"matchers": None}, {"matchers": (("alertname", "Down"),)}, {"comment": "another incident"}],
+)
+def test_what_differs_is_changed(other):
+    """A later end, somebody's change of its matchers, another incident."""
+    want = should(incident())
+    assert steps(want, [made(want["prod:1"], **other)]) == [(Verb.UPDATE, "prod:1", "s1")]
+
+
+def test_what_is_missing_is_made_and_what_should_not_be_ends():
+    """Also of two for one alert the one that is not as it should be: two leaders may have made them."""
+    want = should(incident(keys=("prod:1", "prod:2")))
+    gone = made(want["prod:1"], "s9", key="prod:9")
+    double = made(want["prod:1"], "s0", ends_at=T0 + 60)
+    found = steps(want, [made(want["prod:1"]), double, gone])
+    assert sorted(found) == [
+        (Verb.CREATE, "prod:2", None),
+        (Verb.EXPIRE, "prod:1", "s0"),
+        (Verb.EXPIRE, "prod:9", "s9"),
+    ]
+
+
+@given(st.lists(st.tuples(st.sampled_from(["prod:1", "prod:2", "prod:9"]), st.integers(-100, 2000)), max_size=6))
+def test_after_its_steps_nothing_is_left_to_do(there):
+    """Whatever there was."""
+    want = should(incident(keys=("prod:1", "prod:2")))
+    template = want["prod:1"]
+    ours = {
+        f"s{number}": made(want.get(key, template), f"s{number}", key=key, ends_at=T0 + end)
+        for number, (key, end) in enumerate(there)
+    }
+    for step in list(plan(want, list(ours.values()))):
+        if step.silence:
+            del ours[step.silence.id]
+        if step.wanted:
+            ours[f"new {step.key}"] = made(step.wanted, f"new {step.key}")
+    assert sorted(one.key for one in ours.values()) == ["prod:1", "prod:2"]
+    assert steps(want, ours.values()) == []

@@ -1,0 +1,267 @@
+"""The way into the database: where it may be, what makes it durable, what its errors mean."""
+
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+from sqlalchemy.exc import IntegrityError
+
+from bridge.errors import Unavailable
+from bridge.outbox.database import Database, location
+from bridge.outbox.schema import VERSION, touch
+from bridge.outbox.sqlite_engine import filesystem, journal_mode, sqlite3
+from exporter.toolkit.config_types import ConfigError
+
+MOUNTS = """\
+/dev/vda / ext4 rw 0 0
+proc /proc proc rw 0 0
+server:/export /srv/share nfs4 rw 0 0
+//nas/x /srv/my\\040files cifs rw 0 0
+tmpfs /srv/share/tmp tmpfs rw 0 0
+"""
+
+
+@pytest.mark.parametrize(
+    ("path", "kind"),
+    [
+        ("/var/lib/bridge.db", "ext4"),
+        ("/srv/share/bridge.db", "nfs4"),
+        ("/srv/shared/bridge.db", "ext4"),
+        ("/srv/my files/bridge.db", "cifs"),
+        ("/srv/share/tmp/bridge.db", "tmpfs"),
+    ],
+)
+def test_the_deepest_mount_tells_the_file_system(path, kind):
+    """Names that only begin alike are other places."""
+    assert filesystem(Path(path), MOUNTS) == kind
+
+
+def test_an_unknown_place_has_no_file_system():
+    """Then nothing is refused."""
+    assert filesystem(Path("/x"), "") == ""
+
+
+@pytest.mark.parametrize(
+    ("version", "mode"),
+    [
+        ((3, 40, 1), "PERSIST"),
+        ((3, 44, 5), "PERSIST"),
+        ((3, 44, 6), "WAL"),
+        ((3, 45, 0), "PERSIST"),
+        ((3, 50, 7), "WAL"),
+        ((3, 51, 2), "PERSIST"),
+        ((3, 51, 3), "WAL"),
+        ((3, 60, 0), "WAL"),
+    ],
+)
+def test_a_write_ahead_log_only_where_it_is_sound(version, mode):
+    """Older libraries may damage it when it is reset."""
+    assert journal_mode(version) == mode
+
+
+@pytest.mark.parametrize(
+    ("url", "problem"),
+    [
+        ("nonsense", "database: not a URL: write it like sqlite:////var/lib/vendorwatch/bridge.db"),
+        ("mysql://u:geheim@h/d", "database: mysql is not supported: use sqlite or postgresql"),
+        ("sqlite://", "database: name a file: sqlite:////var/lib/vendorwatch/bridge.db"),
+        ("sqlite:///:memory:", "database: name a file: sqlite:////var/lib/vendorwatch/bridge.db"),
+    ],
+)
+def test_a_place_that_cannot_be_used_is_told(url, problem):
+    """In one line, without its password."""
+    with pytest.raises(ConfigError) as raised:
+        location(url)
+    assert raised.value.problems == (problem,)
+
+
+def test_an_option_that_postgresql_does_not_know_is_told():
+    """In one line, before any connection, without the password."""
+    with pytest.raises(ConfigError) as raised:
+        Database("postgresql://bridge:geheim@127.0.0.1:1/bridge?foo=bar")
+    assert raised.value.problems == ('database: invalid connection option "foo"',)
+
+
+def test_a_port_that_is_none_is_told_without_what_stands_there():
+    """What follows an unescaped sign in a password is read as a port: it is not repeated."""
+    with pytest.raises(ConfigError) as caught:
+        location("postgresql://bridge:pass@word:secret/bridge")
+    assert caught.value.problems == ("database: not a URL: write it like sqlite:////var/lib/vendorwatch/bridge.db",)
+
+
+def test_postgresql_is_reached_by_psycopg():
+    """Whichever way the operator writes it."""
+    assert location("postgresql://h/d").drivername == location("postgresql+psycopg://h/d").drivername
+
+
+def test_a_folder_that_is_not_there_is_told(tmp_path):
+    """SQLite would only say that it cannot open the file."""
+    with pytest.raises(ConfigError, match="is not a directory"):
+        Database(f"sqlite:///{tmp_path}/nowhere/bridge.db")
+
+
+def test_a_network_file_system_is_refused(tmp_path, monkeypatch):
+    """SQLite's locks do not hold there."""
+    monkeypatch.setattr("bridge.outbox.sqlite_engine.filesystem", lambda *_: "nfs4")
+    with pytest.raises(ConfigError, match=r"is on a network file system \(nfs4\), where SQLite loses data"):
+        Database(f"sqlite:///{tmp_path}/bridge.db")
+
+
+def test_what_is_no_database_is_damaged(tmp_path):
+    """Told as unavailable: the file may be put back."""
+    (tmp_path / "bridge.db").write_text("not a database, but long enough to be read as one" * 30)
+    with pytest.raises(Unavailable, match=r"^database: damaged$"):
+        Database(f"sqlite:///{tmp_path}/bridge.db")
+
+
+def test_every_commit_waits_for_the_disk(database_url):
+    """synchronous=FULL, and PostgreSQL's synchronous_commit=on."""
+    database = Database(database_url)
+    with database.write() as connection:
+        if database.postgresql:
+            assert connection.exec_driver_sql("SHOW synchronous_commit").scalar() == "on"
+        else:
+            assert connection.exec_driver_sql("PRAGMA synchronous").scalar() == 2
+    database.close()
+
+
+def write_twice(database):
+    with database.write() as connection:
+        connection.exec_driver_sql("INSERT INTO roles VALUES ('r', 'o', 1.0)")
+        connection.exec_driver_sql("INSERT INTO roles VALUES ('r', 'o', 1.0)")
+
+
+def test_a_failed_transaction_leaves_nothing(database_url):
+    """All or nothing, whatever broke it."""
+    database = Database(database_url)
+    with pytest.raises(IntegrityError):
+        write_twice(database)
+    with database.read() as connection:
+        assert connection.exec_driver_sql("SELECT count(*) FROM roles").scalar() == 0
+    database.close()
+
+
+def put(database, value, *, plain):
+    statement = "INSERT INTO roles VALUES ('r', ?, 1.0)".replace("?", "%s" if database.postgresql else "?")
+    with database.write() as connection:
+        if plain:
+            connection.connection.dbapi_connection.execute(statement, (value,))
+        else:
+            connection.exec_driver_sql(statement, (value,))
+
+
+@pytest.mark.parametrize("plain", [True, False], ids=["driver", "sqlalchemy"])
+def test_a_value_that_can_never_be_written_is_told_apart(database_url, plain):
+    """No reason to try the same again: only so the one webhook is found that cannot be made durable."""
+    database = Database(database_url)
+    with pytest.raises(Exception, match=r"adapt|binding") as caught:
+        put(database, object(), plain=plain)
+    assert not isinstance(caught.value, Unavailable)
+    put(database, "o", plain=plain)
+    database.close()
+
+
+def test_a_full_disk_is_unavailable_until_there_is_room(tmp_path):
+    """Nothing half-written, no crash, and as before once there is room."""
+    database = Database(f"sqlite:///{tmp_path}/bridge.db")
+    with database.write() as connection:
+        pages = connection.exec_driver_sql("PRAGMA page_count").scalar()
+        connection.exec_driver_sql(f"PRAGMA max_page_count={pages}")
+    fill = "INSERT INTO roles VALUES (?, ?, 1.0)"
+    with pytest.raises(Unavailable, match=r"^database: disk full$"), database.write() as connection:
+        connection.exec_driver_sql(fill, ("r", "x" * 100_000))
+    with database.write() as connection:
+        connection.exec_driver_sql(f"PRAGMA max_page_count={pages + 1000}")
+        connection.exec_driver_sql(fill, ("r", "x" * 100_000))
+    database.close()
+
+
+def test_a_read_only_database_is_unavailable(tmp_path, monkeypatch):
+    """Told as what it is."""
+    database = Database(f"sqlite:///{tmp_path}/bridge.db")
+    with database.write() as connection:
+        connection.exec_driver_sql("PRAGMA query_only=ON")
+    with pytest.raises(Unavailable, match=r"^database: read-only$"), database.write() as connection:
+        touch(connection)
+    database.close()
+
+
+def test_the_file_is_a_plain_sqlite_database(tmp_path):
+    """An operator can read it with the tools there are; no lock is left behind, and of a journal only the empty one."""
+    Database(f"sqlite:///{tmp_path}/bridge.db").close()
+    assert {file.name for file in tmp_path.iterdir()} <= {"bridge.db", "bridge.db-journal"}
+    connection = sqlite3.connect(tmp_path / "bridge.db")
+    assert connection.execute("SELECT version FROM schema_version").fetchall() == [(VERSION,)]
+    connection.close()
+
+
+@pytest.mark.system
+def test_a_postgresql_that_goes_away_is_unavailable_and_comes_back(postgresql_url):
+    """A restart of the server costs one 503, not the bridge."""
+    database = Database(postgresql_url)
+    with pytest.raises(Unavailable, match=r"^database: not reached$"), database.write() as connection:
+        connection.exec_driver_sql("SELECT pg_terminate_backend(pg_backend_pid())")
+    with database.write() as connection:
+        touch(connection)
+    database.close()
+
+
+@pytest.mark.system
+@pytest.mark.parametrize(
+    ("state", "word"),
+    [
+        ("40P01", "busy"),
+        ("40001", "busy"),
+        ("55P03", "busy"),
+        ("57014", "busy"),
+        ("25006", "read-only"),
+        ("53100", "disk full"),
+        ("53300", "not reached"),
+        ("57P01", "not reached"),
+        ("XX001", "failed"),
+    ],
+)
+def test_what_postgresql_says_has_a_word(postgresql_url, state, word):
+    """Said to the driver itself as to SQLAlchemy; the next transaction knows nothing of it."""
+    database = Database(postgresql_url)
+    failing = f"DO $$ BEGIN RAISE EXCEPTION 'x' USING ERRCODE='{state}'; END $$"
+    with pytest.raises(Unavailable, match=rf"^database: {word}$"), database.write() as connection:
+        connection.connection.dbapi_connection.execute(failing)
+    with pytest.raises(Unavailable, match=rf"^database: {word}$"), database.write() as connection:
+        connection.exec_driver_sql(failing)
+    _write(database)
+    database.close()
+
+
+@pytest.mark.system
+def test_a_postgresql_that_is_not_there_is_unavailable():
+    """At the start as later."""
+    with pytest.raises(Unavailable, match=r"^database: not reached$"):
+        Database("postgresql://nobody@127.0.0.1:1/nothing")
+
+
+def test_nobody_waits_for_ever_behind_a_writer_who_waits(tmp_path, monkeypatch):
+    """While one transaction takes long, the next is refused in time instead of queueing without a bound."""
+    monkeypatch.setattr("bridge.outbox.database.BUSY_TIMEOUT", 0.05)
+    database = Database(f"sqlite:///{tmp_path}/bridge.db")
+    with ThreadPoolExecutor(4) as threads, database.write():
+        waiting = [threads.submit(_write, database) for _ in range(4)]
+        assert {str(one.exception()) for one in waiting} == {"database: busy"}
+    _write(database)
+    database.close()
+
+
+def _write(database):
+    with database.write() as connection:
+        touch(connection)
+
+
+def test_a_file_that_was_replaced_is_not_written_on(tmp_path):
+    """SQLite would write on to a file that no path leads to: what was answered 200 would be lost with the process."""
+    first, other = tmp_path / "bridge.db", tmp_path / "other.db"
+    database = Database(f"sqlite:///{first}")
+    Database(f"sqlite:///{other}").close()
+    other.replace(first)
+    with pytest.raises(Unavailable, match=r"^database: gone$"), database.write():
+        pytest.fail("it was written")
+    database.close()

@@ -1,0 +1,197 @@
+"""Group commit: everyone is told what became of their own, after it is durable."""
+
+import threading
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+from bridge.domain.event import Mapping
+from bridge.errors import Unavailable
+from bridge.outbox.group_commit import Commits
+from bridge.outbox.outbox import Notification, Outcome
+
+MAPPING = Mapping(app_key="app", statuses={}, primary_property=())
+
+
+def notification(source="prod"):
+    return Notification(receiver="alertmanager", source=source, alerts=(), mapping=MAPPING)
+
+
+class Store:
+    """Stands in for the outbox: remembers its batches, waits while `open` is not set, fails as it is told."""
+
+    def __init__(self, error=None):
+        self.open = threading.Event()
+        self.open.set()
+        self.entered = threading.Event()
+        self.batches = []
+        self.error = error
+
+    def accept(self, batch, now):
+        self.entered.set()
+        assert self.open.wait(30)
+        self.batches.append([one.source for one in batch])
+        if self.error and (isinstance(self.error, Unavailable) or "poison" in self.batches[-1]):
+            raise self.error
+        return [Outcome(queued=1, reasons={one.source: 1}) for one in batch]
+
+
+@pytest.fixture
+def running():
+    """Start commits on a store, and stop them."""
+    started = []
+
+    def start(store, **more):
+        commits = Commits(store, **more)
+        commits.start()
+        started.append((store, commits))
+        return commits
+
+    yield start
+    for store, commits in started:
+        store.open.set()
+        commits.stop()
+
+
+def waiting_for(commits, count):
+    """Poll until so many wait."""
+    pause = threading.Event()
+    return any(commits._waiting.qsize() >= count or pause.wait(0.01) for _ in range(3000))
+
+
+def test_what_waits_while_the_disk_is_busy_is_one_transaction(running):
+    """One flush for all; each is told its own outcome; delivery is woken."""
+    store, woken = Store(), threading.Event()
+    commits = running(store, wake=woken.set)
+    store.open.clear()
+    with ThreadPoolExecutor(6) as pool:
+        first = pool.submit(commits.accept, notification("first"), 0.0)
+        assert store.entered.wait(30)
+        rest = {name: pool.submit(commits.accept, notification(name), 0.0) for name in "abcde"}
+        assert waiting_for(commits, 5)
+        assert not first.done()
+        store.open.set()
+        assert first.result(30).queued == 1
+        assert {name: list(told.result(30).reasons) for name, told in rest.items()} == {name: [name] for name in rest}
+    assert [sorted(batch) for batch in store.batches] == [["first"], list("abcde")]
+    assert woken.wait(30)
+
+
+def test_a_database_that_is_away_is_told_to_all(running):
+    """Unavailable, for a 503; the next one is tried again."""
+    store = Store(Unavailable("database: busy"))
+    commits = running(store)
+    with pytest.raises(Unavailable, match=r"^database: busy$"):
+        commits.accept(notification(), 0.0)
+    store.error = None
+    assert commits.accept(notification(), 0.0).queued == 1
+
+
+def test_one_that_cannot_be_written_fails_alone(running):
+    """Its neighbours are written one by one; its sender may try again."""
+    store = Store(ValueError("a bug"))
+    commits = running(store)
+    store.open.clear()
+    with ThreadPoolExecutor(4) as pool:
+        first = pool.submit(commits.accept, notification("first"), 0.0)
+        assert store.entered.wait(30)
+        rest = [pool.submit(commits.accept, notification(name), 0.0) for name in ("a", "poison", "b")]
+        assert waiting_for(commits, 3)
+        store.open.set()
+        assert first.result(30).queued == 1
+        assert rest[0].result(30).queued == rest[2].result(30).queued == 1
+        with pytest.raises(Unavailable, match="cannot be made durable"):
+            rest[1].result(30)
+
+
+@pytest.mark.parametrize("error", [SystemExit(1), KeyboardInterrupt(), GeneratorExit(), MemoryError()])
+def test_whatever_breaks_the_store_nobody_waits_for_ever(running, error):
+    """The sender is told, and the next webhook is written."""
+    store = Store(error)
+    commits = running(store)
+    with pytest.raises(Unavailable, match="cannot be made durable"):
+        commits.accept(notification("poison"), 0.0)
+    assert commits.accept(notification("prod"), 0.0).queued == 1
+
+
+def test_who_came_before_it_began_is_turned_away_when_it_stops():
+    """The sockets open before the thread starts, and something else may keep it from starting."""
+    commits = Commits(Store())
+    with ThreadPoolExecutor(1) as pool:
+        early = pool.submit(commits.accept, notification(), 0.0)
+        assert waiting_for(commits, 1)
+        commits.stop()
+        with pytest.raises(Unavailable, match="shutting down"):
+            early.result(30)
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
+def test_nobody_waits_for_a_thread_that_ended_unexpectedly(running):
+    """What its wake raises is no reason to keep senders: 503, now and later."""
+
+    def wake():
+        assert waiting_for(commits, 1)
+        raise RuntimeError("wake")
+
+    store = Store()
+    commits = running(store, wake=wake, most_alerts=0)
+    with ThreadPoolExecutor(2) as pool:
+        told = [pool.submit(commits.accept, notification(), 0.0) for _ in range(2)]
+        outcomes = [one.exception(30) for one in told]
+    commits._thread.join(30)
+    assert sorted(map(str, outcomes)) == ["None", "shutting down"]
+    with pytest.raises(Unavailable, match="shutting down"):
+        commits.accept(notification(), 0.0)
+
+
+def test_a_batch_has_a_bound(running):
+    """No webhook waits for an endless transaction."""
+    store = Store()
+    commits = running(store, most_alerts=0)
+    store.open.clear()
+    with ThreadPoolExecutor(3) as pool:
+        told = [pool.submit(commits.accept, notification(), 0.0) for _ in range(3)]
+        store.open.set()
+        assert [one.result(30).queued for one in told] == [1, 1, 1]
+    assert [len(batch) for batch in store.batches] == [1, 1, 1]
+
+
+def test_more_than_can_wait_is_refused_at_once(running):
+    """The sender tries again; memory has a bound."""
+    store = Store()
+    commits = running(store, most_waiting=1)
+    store.open.clear()
+    with ThreadPoolExecutor(2) as pool:
+        told = [pool.submit(commits.accept, notification(), 0.0)]
+        assert store.entered.wait(30)
+        told.append(pool.submit(commits.accept, notification(), 0.0))
+        assert waiting_for(commits, 1)
+        with pytest.raises(Unavailable, match="too many webhooks wait"):
+            commits.accept(notification(), 0.0)
+        store.open.set()
+        assert [one.result(30).queued for one in told] == [1, 1]
+
+
+def test_what_waits_when_it_stops_is_still_written(running):
+    """A clean stop loses nothing that might yet be answered, and takes nothing more."""
+    store = Store()
+    commits = running(store)
+    store.open.clear()
+    with ThreadPoolExecutor(3) as pool:
+        first = pool.submit(commits.accept, notification("first"), 0.0)
+        assert store.entered.wait(30)
+        second = pool.submit(commits.accept, notification("second"), 0.0)
+        assert waiting_for(commits, 1)
+        stopping = pool.submit(commits.stop)
+        store.open.set()
+        stopping.result(30)
+        assert first.result(30).queued == second.result(30).queued == 1
+    with pytest.raises(Unavailable, match="shutting down"):
+        commits.accept(notification(), 0.0)
+
+
+def test_stopping_twice_or_before_the_start_is_harmless():
+    """The wiring may stop what it never started."""
+    commits = Commits(Store())
+    commits.stop()
+    commits.stop()

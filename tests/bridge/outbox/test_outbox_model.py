@@ -1,0 +1,157 @@
+"""The outbox against a model in memory: whatever happens in whatever order, BigPanda ends with the truth."""
+
+from itertools import count, pairwise
+
+import pytest
+from hypothesis import HealthCheck, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, invariant, rule, run_state_machine_as_test
+
+from bridge.domain.alert import Alert
+from bridge.domain.event import mapping_of
+from bridge.outbox import schema
+from bridge.outbox.outbox import Notification, Outbox
+from bridge.receivers.alertmanager import Settings
+from tests.database import engine_of
+
+MAPPING = mapping_of(Settings(receiver="alertmanager", source="prod"), "app")
+KEYS = st.sampled_from(["prod:a", "prod:b", "prod:c"])
+FIRING = st.sampled_from(["critical", "warning"])
+NOTES = st.sampled_from(["", "one", "two"])
+
+
+class Machine(RuleBasedStateMachine):
+    """Alertmanager, BigPanda and an unlucky delivery around one outbox."""
+
+    def __init__(self, url):
+        super().__init__()
+        self.url = url
+        self.outbox = Outbox.open(url)
+        self.now = 1_700_000_000.0
+        self.told = {}
+        self.resolutions = {}
+        self.heard = {}
+        self.held = []
+        self.seen = set()
+
+    def tell(self, key, **state):
+        alert = Alert(receiver="alertmanager", source="prod", key=key, name="n", starts_at=self.now - 30, **state)
+        told = Notification(
+            receiver="alertmanager", source="prod", alerts=(alert,), mapping=MAPPING, update_interval=300.0
+        )
+        self.outbox.accept([told], self.now)
+
+    @rule(key=KEYS, severity=FIRING, note=NOTES)
+    def fires(self, key, severity, note):
+        self.tell(key, firing=True, severity=severity, annotations={"summary": note} if note else {})
+        self.told[key] = (severity, note)
+
+    @rule(key=KEYS, back=st.integers(0, 90))
+    def resolves(self, key, back):
+        self.tell(key, firing=False, ends_at=self.now - back)
+        if self.told.get(key) != ("ok", ""):
+            self.resolutions[key] = self.resolutions.get(key, 0) + 1
+        self.told[key] = ("ok", "")
+
+    @rule(seconds=st.sampled_from([0.3, 1.0, 40.0, 400.0]))
+    def time_passes(self, seconds):
+        self.now += seconds
+
+    @rule(limit=st.integers(1, 3))
+    def claims(self, limit):
+        taken = self.outbox.claim(limit, "one", self.now, 10_000_000.0)
+        assert not {one.key for one in taken} & {one.key for one in self.held}
+        self.held += taken
+
+    @rule()
+    def bigpanda_accepts(self):
+        for one in self.held:
+            self.arrives(one)
+        assert self.outbox.record(accepted=self.held, now=self.now) == len(self.held)
+        self.held = []
+
+    @rule(after=st.sampled_from([0.0, 5.0]))
+    def bigpanda_is_away(self, after):
+        self.outbox.postpone(self.held, self.now + after, "503")
+        self.held = []
+
+    @rule()
+    def bigpanda_accepts_and_the_answer_is_lost(self):
+        for one in self.held:
+            self.arrives(one)
+        self.outbox.postpone(self.held, self.now, "timed out")
+        self.held = []
+
+    @rule()
+    def delivery_gives_back(self):
+        self.outbox.release(self.held)
+        self.held = []
+
+    @rule()
+    def bridge_restarts(self):
+        self.outbox.release(self.held)
+        self.held = []
+        self.outbox.close()
+        self.outbox = Outbox.open(self.url)
+
+    @rule()
+    def history_is_pruned(self):
+        self.outbox.prune(self.now - 3000, 2)
+
+    def arrives(self, one):
+        """BigPanda drops what it has already, byte by byte."""
+        if (one.key, one.body) in self.seen:
+            return
+        self.seen.add((one.key, one.body))
+        before = self.heard.get(one.key, [])
+        assert all(event["timestamp"] < one.timestamp for event in before)
+        assert one.timestamp <= self.now
+        self.heard[one.key] = [*before, one.event]
+
+    @invariant()
+    def what_is_open_is_what_was_told(self):
+        """Compare the store's open alerts with Alertmanager's, at every moment."""
+        assert {found.key: found.status for found in self.outbox.open_keys("prod")} == {
+            key: status for key, (status, _) in self.told.items() if status != "ok"
+        }
+
+    def teardown(self):
+        """Once all is delivered, BigPanda knows the last of each key, and every resolution came after its firing."""
+        self.bigpanda_is_away(0.0)
+        self.now += 10_000
+        while taken := self.outbox.claim(100, "one", self.now, 60.0):
+            self.held = taken
+            self.bigpanda_accepts()
+        for key, (status, note) in self.told.items():
+            last = self.heard[key][-1]
+            assert (last["status"], last.get("summary", "")) == (status, note)
+            assert all(pair != ("ok", "ok") for pair in pairwise(event["status"] for event in self.heard[key]))
+            assert sum(event["status"] == "ok" for event in self.heard[key]) == self.resolutions.get(key, 0)
+        assert self.outbox.counts(self.now).waiting == 0
+        self.outbox.close()
+
+
+@pytest.fixture
+def fresh(database_url, tmp_path):
+    """Give the URL of an empty database, as often as it is asked for."""
+    number = count()
+
+    def made():
+        if database_url.startswith("sqlite"):
+            return f"sqlite:///{tmp_path}/{next(number)}.db"
+        engine = engine_of(database_url)
+        schema.metadata.drop_all(engine)
+        engine.dispose()
+        return database_url
+
+    return made
+
+
+def test_bigpanda_ends_with_the_truth_whatever_happens(fresh):
+    """Lost answers, restarts, outages and flapping: in order, nothing lost, nothing too early."""
+    run_state_machine_as_test(
+        lambda: Machine(fresh()),
+        settings=settings(
+            max_examples=40, stateful_step_count=30, deadline=None, suppress_health_check=list(HealthCheck)
+        ),
+    )

@@ -1,0 +1,82 @@
+"""What is old is deleted, without standing in anybody's way; what still means something stays."""
+
+import pytest
+from sqlalchemy import text
+
+from bridge.domain.incident import Incident
+from bridge.outbox.outbox import Notification
+from tests.bridge.outbox.test_outbox import MAPPING, T0, accept, alert, deliver
+from tests.database import engine_of
+
+LATER = T0 + 30 * 86400
+
+
+def share(outbox, number, now=T0, **more):
+    incident = Incident(id=number, digest=number, **({"status": "critical", "updated_at": now} | more))
+    told = Notification(
+        receiver="bigpanda", source="panda", alerts=(), mapping=MAPPING, incidents=(incident,), confirm=True
+    )
+    outbox.accept([told], now)
+
+
+@pytest.fixture
+def held(postgresql_url):
+    """Give a connection that holds rows as another replica does."""
+    engine = engine_of(postgresql_url)
+    with engine.connect() as connection:
+        yield connection
+    engine.dispose()
+
+
+@pytest.mark.parametrize("database_url", [pytest.param("postgresql", marks=pytest.mark.system)], indirect=True)
+def test_what_a_webhook_holds_is_left_for_the_next_time(outbox, held):
+    """Whichever rows they are: to wait for them is how two transactions come to wait for each other."""
+    for name in "abc":
+        accept(outbox, alert(name))
+        accept(outbox, alert(name, firing=False, at=T0 + 5), now=T0 + 5)
+        share(outbox, name)
+    deliver(outbox, T0 + 10)
+    for statement in (
+        "SELECT 1 FROM events WHERE key = 'prod:b' FOR UPDATE",
+        "SELECT 1 FROM keys WHERE key = 'prod:b' FOR UPDATE",
+        "SELECT 1 FROM incidents WHERE id = 'b' FOR UPDATE",
+        "SELECT 1 FROM callbacks WHERE incident = 'b' FOR UPDATE",
+    ):
+        held.execute(text(statement))
+    one_key = 2 + 1
+    one_incident = 1 + 1
+    assert outbox.prune(LATER, 100) == 2 * (one_key + one_incident)
+    held.rollback()
+    assert outbox.prune(LATER, 100) == one_key + one_incident
+    assert outbox.incidents() == []
+
+
+def test_a_batch_is_never_larger_than_asked(outbox):
+    """Whatever it is made of."""
+    accept(outbox, alert())
+    accept(outbox, alert(firing=False, at=T0 + 5), now=T0 + 5)
+    deliver(outbox, T0 + 10)
+    for number in range(3):
+        share(outbox, str(number))
+        outbox.quarantine("alertmanager", "prod", "no", "{", T0)
+    assert [outbox.prune(LATER, 5) for _ in range(4)] == [5, 5, 2, 0]
+
+
+def test_a_snooze_is_remembered_as_long_as_it_lasts(outbox):
+    """BigPanda tells nothing while it lasts; what was forgotten would lose its silence."""
+    share(outbox, "plain")
+    share(outbox, "over", snoozed=True, snoozed_until=T0 + 60)
+    share(outbox, "long", snoozed=True, snoozed_until=LATER + 60)
+    share(outbox, "endless", snoozed=True)
+    outbox.prune(LATER, 100)
+    assert {one.id for one in outbox.incidents()} == {"long", "endless"}
+    outbox.prune(LATER + 90, 100)
+    assert {one.id for one in outbox.incidents()} == {"endless"}
+
+
+def test_a_share_that_nobody_confirms_is_forgotten_in_the_end(outbox):
+    """Its receiver may have gone from the configuration, with whoever would have given it up."""
+    share(outbox, "a")
+    assert len(outbox.due_callbacks("panda", LATER)) == 1
+    outbox.prune(LATER, 100)
+    assert outbox.due_callbacks("panda", LATER) == []

@@ -1,0 +1,203 @@
+"""Which SQLite there is, ours or that of the host; and its write-ahead log while it is written to."""
+
+import subprocess
+import sys
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+
+from bridge.errors import Unavailable
+from bridge.outbox.database import Database
+from bridge.outbox.schema import touch
+from bridge.outbox.sqlite_engine import Log, journal_mode, sqlite3
+
+ROOT = Path(__file__).parents[3]
+WITHOUT_OURS = """
+import sys
+sys.modules["pysqlite3"] = None
+from bridge.domain.alert import Alert
+from bridge.errors import Unavailable
+from bridge.domain.event import Mapping
+from bridge.outbox.outbox import Notification, Outbox
+from bridge.outbox.database import Database
+from bridge.outbox.sqlite_engine import sqlite3
+
+url, key = sys.argv[1:]
+alert = Alert(receiver="alertmanager", source="prod", key=key, name="Down", firing=True, starts_at=1.0)
+mapping = Mapping(app_key="app", statuses={}, primary_property=())
+outbox = Outbox.open(url)
+told = [
+    outbox.accept([Notification(receiver="alertmanager", source="prod", alerts=(alert,), mapping=mapping)], now)[0]
+    for now in (2.0, 3.0)
+]
+outbox.prune(0.0, 10)
+database = Database(url)
+with database.write() as connection:
+    mode = connection.exec_driver_sql("PRAGMA journal_mode").scalar()
+    events = connection.exec_driver_sql("SELECT count(*) FROM events").scalar()
+database.close()
+outbox.close()
+print(sqlite3.__name__, sqlite3.sqlite_version, mode.upper(), [one.queued for one in told], events)
+"""
+
+
+def run_without_ours(folder, key):
+    """Run a process that has no library but the host's; return its words."""
+    command = [sys.executable, "-W", "error", "-c", WITHOUT_OURS, f"sqlite:///{folder}/bridge.db", key]
+    return subprocess.run(command, cwd=ROOT, check=True, capture_output=True, text=True).stdout.split(maxsplit=3)
+
+
+def test_the_hosts_library_will_do(tmp_path):
+    """Where there is no build of ours the host's keeps what came, in the mode in which it is sound."""
+    for number, key in enumerate(("prod:a", "prod:b"), start=1):
+        module, version, mode, rest = run_without_ours(tmp_path, key)
+        assert module == "sqlite3"
+        assert mode == journal_mode(tuple(map(int, version.split("."))))
+        assert rest.strip() == f"[1, 0] {number}"
+
+
+@pytest.fixture(name="wal")
+def fixture_wal(tmp_path):
+    """Give a database with a write-ahead log, and the log's path."""
+    database = Database(f"sqlite:///{tmp_path}/bridge.db")
+    log = tmp_path / "bridge.db-wal"
+    if not log.exists():
+        pytest.skip("this SQLite keeps a journal")
+    yield database, log
+    database.close()
+
+
+def write(database):
+    with database.write() as connection:
+        touch(connection)
+
+
+def test_a_log_that_was_removed_is_not_written_on(wal):
+    """What was answered 200 would be lost with the process; what was committed before is kept when it ends."""
+    database, log = wal
+    with database.write() as connection:
+        connection.exec_driver_sql("INSERT INTO roles VALUES ('r', 'o', 1.0)")
+    log.unlink()
+    with pytest.raises(Unavailable, match=r"^database: gone$"), database.write():
+        pytest.fail("it was written")
+    database.close()
+    again = Database(f"sqlite:///{log.with_name('bridge.db')}")
+    with again.read() as connection:
+        assert connection.exec_driver_sql("SELECT count(*) FROM roles").scalar() == 1
+    again.close()
+
+
+def test_the_log_of_a_new_file_is_watched_too(wal):
+    """Before anything but the schema was written."""
+    database, log = wal
+    log.rename(log.with_name("moved"))
+    with pytest.raises(Unavailable, match=r"^database: gone$"), database.write():
+        pytest.fail("it was written")
+
+
+def test_nothing_is_read_from_a_new_file_while_the_old_one_is_away(wal):
+    """SQLite would make one, and read on from it once the old one is back."""
+    database, log = wal
+    for file in (log, log.with_name("bridge.db")):
+        away = file.rename(file.with_name("moved"))
+        with pytest.raises(Unavailable, match=r"^database: gone$"), database.read():
+            pytest.fail("it was read")
+        assert not file.exists()
+        away.rename(file)
+        write(database)
+        with database.read() as connection:
+            assert connection.exec_driver_sql("PRAGMA quick_check").scalar() == "ok"
+
+
+def test_a_file_that_may_not_be_written_is_told_at_the_start(tmp_path, monkeypatch):
+    """And nothing is kept open that could never write: it goes on once its mode is mended."""
+    url = f"sqlite:///{tmp_path}/bridge.db"
+    Database(url).close()
+    with monkeypatch.context() as patch:
+        patch.setattr("os.access", lambda path, mode: Path(path).name != "bridge.db")  # root may write whatever it is
+        with pytest.raises(Unavailable, match=r"^database: read-only$"):
+            Database(url)
+    Database(url).close()
+
+
+def test_a_link_is_followed(tmp_path):
+    """The log lies beside the file, not beside the link."""
+    (tmp_path / "disk").mkdir()
+    link = tmp_path / "bridge.db"
+    link.symlink_to(tmp_path / "disk" / "real.db")
+    database = Database(f"sqlite:///{link}")
+    write(database)
+    log = tmp_path / "disk" / "real.db-wal"
+    if log.exists():
+        log.rename(tmp_path / "moved")
+        with pytest.raises(Unavailable, match=r"^database: gone$"):
+            write(database)
+    database.close()
+
+
+def grow(database):
+    with database.write() as connection:
+        connection.exec_driver_sql("INSERT INTO roles VALUES (hex(randomblob(8)), hex(randomblob(50000)), 1.0)")
+
+
+def test_a_log_that_readers_let_grow_is_emptied(wal, monkeypatch):
+    """By the first commit that finds it long and no reader in its way; every commit is kept, and patience is as before.
+
+    A reader that stays is not waited for at each commit.
+    """
+    monkeypatch.setattr("bridge.outbox.database._FOR_READERS", 0.01)
+    database, log = wal
+    database._log._bearable = 250_000
+    monkeypatch.setattr("bridge.outbox.sqlite_engine.LONGEST_LOG", 250_000)
+    tries = []
+    empty = Log.empty
+    monkeypatch.setattr(Log, "empty", lambda *given, **named: (tries.append(1), empty(*given, **named)))
+    with database.read() as connection:
+        connection.exec_driver_sql("SELECT count(*) FROM roles").scalar()
+        for _ in range(20):
+            grow(database)
+        assert log.stat().st_size > 2_000_000
+        assert 1 <= len(tries) <= 4
+    database._log._bearable = 250_000
+    write(database)
+    assert log.stat().st_size == 0
+    with database.write() as connection:
+        assert connection.exec_driver_sql("SELECT count(*) FROM roles").scalar() == 20
+        assert connection.exec_driver_sql("PRAGMA busy_timeout").scalar() == 5000
+
+
+def test_readers_that_overlap_do_not_let_the_log_grow_without_a_bound(wal, monkeypatch):
+    """There is hardly a moment without one, and no checkpoint of SQLite's own comes to an end."""
+    database, log = wal
+    database._log._bearable = 250_000
+    monkeypatch.setattr("bridge.outbox.sqlite_engine.LONGEST_LOG", 250_000)
+    over = threading.Event()
+
+    def look():
+        while not over.is_set():
+            with database.read() as connection:
+                connection.exec_driver_sql("SELECT count(*) FROM roles").scalar()
+                over.wait(0.01)
+
+    with ThreadPoolExecutor(3) as readers:
+        looking = [readers.submit(look) for _ in range(3)]
+        try:
+            sizes = [(grow(database), log.stat().st_size)[1] for _ in range(60)]
+        finally:
+            over.set()
+        assert [one.result(30) for one in looking] == [None] * 3
+    assert max(sizes) < 3_000_000
+
+
+def test_a_log_that_cannot_be_emptied_changes_nothing_of_a_commit(wal, monkeypatch):
+    """The disk is full, for example: what was committed is answered 200."""
+
+    def fail(*_given, **_named):
+        raise sqlite3.OperationalError("database or disk is full")
+
+    database, _ = wal
+    database._log._bearable = 0
+    monkeypatch.setattr(Log, "empty", fail)
+    write(database)

@@ -1,0 +1,21 @@
+"""What every receiver has in bridge.yml."""
+
+import pytest
+from pydantic import ValidationError
+
+from bridge.receivers.alertmanager import Reconcile
+from bridge.receivers.bigpanda import Silences
+from exporter.toolkit.config_types import problems
+
+
+@pytest.mark.parametrize(
+    ("section", "rest"), [(Reconcile, {"urls": ["http://am:9093"]}), (Silences, {"alertmanager": "http://am:9093"})]
+)
+def test_certificates_that_cannot_be_trusted_are_a_problem(section, rest, tmp_path):
+    """A file that is not there and one that holds none, wherever an Alertmanager is asked over TLS."""
+    empty = tmp_path / "empty.pem"
+    empty.write_text("")
+    for file, why in [(tmp_path / "none.pem", "No such file or directory"), (empty, "not PEM certificates")]:
+        with pytest.raises(ValidationError) as caught:
+            section.model_validate({**rest, "ca_file": str(file)})
+        assert problems(caught.value) == [f"ca_file: cannot use {file}: {why}"]

@@ -1,0 +1,125 @@
+"""Any mix of lost webhooks, silences, restarts and outages: nothing that fires is closed, and all comes right."""
+
+from dataclasses import dataclass, field
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from bridge.domain.alert import Alert
+from bridge.reconcile.diff import Action, Poll, correct
+
+INTERVAL, MIN_UPTIME = 60.0, 300.0
+RESEND = 4 * INTERVAL
+"""Seconds after which an Alertmanager that started anew knows all that fires: less than `MIN_UPTIME`."""
+KEYS = st.sampled_from(["a", "b", "c"])
+PEERS = st.integers(0, 1)
+STEPS = st.one_of(
+    st.tuples(st.sampled_from(["fire", "end"]), KEYS, st.booleans()),
+    st.tuples(st.sampled_from(["silence", "unsilence"]), KEYS),
+    st.tuples(st.sampled_from(["restart", "stop", "start"]), PEERS),
+    st.tuples(st.just("turn"), st.integers(1, 3)),
+)
+
+
+@dataclass
+class Peer:
+    """An Alertmanager, which learns again what fires `RESEND` seconds after its start, never what is kept from it."""
+
+    kept_from: str = ""
+    started: float = -1e6
+    up: bool = True
+
+    def knows(self, firing, now):
+        """Return what it lists: nothing that began before its start until it was sent anew."""
+        told = {key: since for key, since in firing.items() if key != self.kept_from}
+        return {key for key, since in told.items() if since >= self.started or now - self.started >= RESEND}
+
+
+@dataclass
+class World:
+    """What fires in truth, two Alertmanagers, and a ledger that some webhooks do not reach."""
+
+    now: float = 0.0
+    firing: dict[str, float] = field(default_factory=dict)
+    silenced: set[str] = field(default_factory=set)
+    peers: tuple[Peer, Peer] = field(default_factory=lambda: (Peer("a"), Peer("b")))
+    ledger: dict[str, tuple[bool, float]] = field(default_factory=dict)
+    size: int | None = None
+    before: Poll | None = None
+
+    def fire(self, key, arrives):
+        self.firing.setdefault(key, self.now)
+        if arrives and key not in self.silenced:
+            self.ledger[key] = (True, self.now)
+
+    def end(self, key, arrives):
+        self.firing.pop(key, None)
+        if arrives and key not in self.silenced and key in self.ledger:
+            self.ledger[key] = (False, self.now)
+
+    def silence(self, key):
+        self.silenced.add(key)
+
+    def unsilence(self, key):
+        self.silenced.discard(key)
+
+    def restart(self, number):
+        self.peers[number].started, self.peers[number].up = self.now, True
+
+    def stop(self, number):
+        self.peers[number].up = False
+
+    def start(self, number):
+        if not self.peers[number].up:
+            self.restart(number)
+
+    def open(self):
+        return {key for key, (is_open, _) in self.ledger.items() if is_open}
+
+    def turn(self, times=1):
+        for _ in range(times):
+            self.now += INTERVAL
+            self._poll()
+
+    def _poll(self):
+        up = [peer for peer in self.peers if peer.up]
+        listed = set().union(*(peer.knows(self.firing, self.now) for peer in up))
+        whole = len(up) == len(self.peers)
+        active = {key: alert(key) for key in listed - self.silenced}
+        latest = Poll(
+            at=self.now,
+            whole=whole,
+            started=max((peer.started for peer in up), default=self.now),
+            emptied=whole and not listed and bool(self.size),
+            listed=listed,
+            active=active,
+            held={key: self.ledger[key][1] for key in self.open()},
+            touched={key: at for key, (is_open, at) in self.ledger.items() if not is_open and key in active},
+        )
+        self.size = len(listed) if whole else self.size
+        verdict = correct(self.before, latest, min_uptime=MIN_UPTIME)
+        self.before = latest
+        for found in verdict.corrections:
+            opens = found.action is Action.OPENED
+            assert opens == (found.key in self.firing), f"{found} though it is not so"
+            assert not (opens and found.key in self.silenced), f"{found} though it is silenced"
+            assert self.ledger.get(found.key, (False, None))[1] == found.touched
+            self.ledger[found.key] = (opens, self.now)
+
+
+def alert(key):
+    return Alert(receiver="alertmanager", source="prod", key=key, name=key, firing=True, starts_at=0.0)
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.lists(STEPS, min_size=20, max_size=60))
+def test_every_correction_is_true_and_in_the_end_all_is(steps):
+    """No correction contradicts the truth; once the faults stop, what is open is what fires, but for silences."""
+    world = World()
+    for name, *arguments in steps:
+        getattr(world, name)(*arguments)
+    for number in range(2):
+        world.start(number)
+    world.turn(12)
+    firing = set(world.firing)
+    assert firing - world.silenced <= world.open() <= firing

@@ -1,0 +1,123 @@
+"""Alerts that end by silence, because their sender does not tell of the end."""
+
+import time
+
+import pytest
+
+from bridge.domain.event import mapping_of
+from bridge.errors import Unavailable
+from bridge.outbox.outbox import Notification, Outbox
+from bridge.receivers.vigilmon import Settings, translate
+from bridge.reconcile.expiry import Falling, Lapses
+
+T0 = 1_795_200_000.0
+DAY = 86_400.0
+DOWN = {"event": "monitor_down", "monitor": {"id": 2, "name": "svc"}, "checked_at": "2026-11-20T11:38:00+00:00"}
+
+
+def expiring(days, host="svc2.example.com"):
+    date = "2026-12-04T23:59:59+00:00"
+    return {"event": "ssl.expiring", "monitor_url": f"https://{host}", "days_remaining": days, "expires_at": date}
+
+
+class Bench:
+    """An outbox that Vigilmon sends to, and the loop that looks after it, by a clock of the test's."""
+
+    def __init__(self, outbox, after=3 * DAY):
+        self.outbox, self.now, self.woken = outbox, T0, 0
+        self.settings = Settings(receiver="vigilmon", source="s", certificate_resolve_after=after)
+        self.mapping = mapping_of(self.settings, "app")
+        falling = [Falling(self.settings, self.mapping)]
+        self.lapses = Lapses(outbox, falling, wake=self.wake, clock=lambda: self.now)
+
+    def wake(self):
+        self.woken += 1
+
+    def send(self, body, receiver="vigilmon"):
+        alerts = translate(body, self.settings.model_copy(update={"receiver": receiver}), self.now).alerts
+        notification = Notification(receiver=receiver, source="s", alerts=alerts, mapping=self.mapping)
+        return self.outbox.accept([notification], self.now)[0].queued
+
+    def open(self):
+        return [one.key for one in self.outbox.open_keys("s")]
+
+
+@pytest.fixture
+def outbox(tmp_path):
+    opened = Outbox.open(f"sqlite:///{tmp_path}/bridge.db")
+    yield opened
+    opened.close()
+
+
+def test_a_certificate_of_which_nothing_is_heard_is_resolved(outbox):
+    """After the silence, not before; a monitor stays down, and what another receiver told stays as well."""
+    bench = Bench(outbox)
+    bench.send(DOWN)
+    bench.send(expiring(14))
+    bench.send(expiring(14, "other.example.com"), receiver="another")
+    bench.now = T0 + 3 * DAY - 1
+    bench.lapses.turn()
+    assert (len(bench.open()), bench.woken) == (3, 0)
+    bench.now = T0 + 3 * DAY
+    bench.lapses.turn()
+    assert bench.open() == ["s:certificate:other.example.com:443", "s:monitor:2"]
+    assert bench.woken == 1
+    assert [one.event["status"] for one in outbox.claim(9, "me", bench.now, 60.0)][:2] == ["critical", "warning"]
+
+
+def test_what_is_heard_again_goes_on(outbox):
+    """A repeat, and a day less, break the silence; what is older than the last word opens nothing again."""
+    bench = Bench(outbox)
+    bench.send(expiring(14))
+    for day, days in ((2, 14), (4, 10)):
+        bench.now = T0 + day * DAY
+        bench.send(expiring(days))
+        bench.lapses.turn()
+        assert len(bench.open()) == 1
+    bench.now = T0 + 7 * DAY
+    bench.lapses.turn()
+    assert bench.open() == []
+    assert [bench.send(expiring(days)) for days in (11, 10, 9)] == [0, 1, 1]
+
+
+def test_never_by_silence_unless_said(outbox):
+    """0s is the default: there is nothing to look for, and no database is asked."""
+    bench = Bench(outbox, after=0.0)
+    bench.send(expiring(14))
+    bench.now = T0 + 400 * DAY
+    bench.lapses.turn()
+    assert (len(bench.open()), bench.lapses.tick) == (1, None)
+
+
+@pytest.mark.parametrize(("after", "tick"), [(3 * DAY, 60.0), (80.0, 10.0), (0.1, 0.25)])
+def test_it_looks_often_enough(outbox, after, tick):
+    """Some times within the silence, never without a pause."""
+    assert Bench(outbox, after).lapses.tick == tick
+
+
+def test_the_loop_outlives_its_failures_and_hears_of_new_settings(outbox, caplog):
+    """A database that is busy, and a mistake, are told; a reload takes effect at once; it stops when told."""
+    bench = Bench(outbox)
+    bench.send(expiring(14))
+    failures = [Unavailable("busy"), ZeroDivisionError("no"), None]
+
+    class Store:
+        accept = staticmethod(outbox.accept)
+
+        @staticmethod
+        def open_keys(source):
+            if failures and (failure := failures.pop(0)):
+                raise failure
+            return outbox.open_keys(source)
+
+    lapses = Lapses(Store(), [], clock=lambda: T0 + 3 * DAY)
+    lapses.start()
+    deadline = time.monotonic() + 30
+    while bench.open() and time.monotonic() < deadline:
+        lapses.change([Falling(bench.settings, bench.mapping)])
+        time.sleep(0.01)
+    lapses.stop(30)
+    assert bench.open() == []
+    assert "busy" in caplog.text
+    assert "failed unexpectedly" in caplog.text
+    assert not lapses._rounds.running

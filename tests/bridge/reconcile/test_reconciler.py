@@ -1,0 +1,414 @@
+"""The reconciler against a real outbox, on both databases, and Alertmanagers that say what a test wants."""
+
+import logging
+import threading
+import time
+
+import pytest
+
+from bridge.domain.alert import Alert
+from bridge.domain.event import mapping_of
+from bridge.errors import Unanswered, Unavailable
+from bridge.metrics import Metrics
+from bridge.outbox.outbox import Notification
+from bridge.receivers.alertmanager import Settings
+from bridge.reconcile.alertmanager_client import Listed, Peer
+from bridge.reconcile.reconciler import Reconciler, unquoted
+
+T0 = 1_700_000_000.0
+
+
+def settings(**reconcile):
+    return Settings(
+        receiver="alertmanager",
+        source="prod",
+        watchdog={"alertname": "Watchdog"},
+        reconcile={"urls": ["http://am-1", "http://am-2"], "receiver": "bigpanda", **reconcile},
+    )
+
+
+SETTINGS = settings()
+MAPPING = mapping_of(SETTINGS, "app")
+
+
+def alert(name="a", *, firing=True, severity="critical", at=T0, receiver="alertmanager"):
+    return Alert(
+        receiver=receiver,
+        source="prod",
+        key=f"prod:{name}",
+        name=name,
+        firing=firing,
+        severity=severity,
+        labels={"alertname": name},
+        starts_at=at,
+        ends_at=None if firing else at,
+    )
+
+
+def listed(name, state="active", receivers=("bigpanda",), **more):
+    return Listed(
+        alert=alert(name, **more),
+        active=state == "active",
+        suppressed=state == "suppressed",
+        receivers=frozenset(receivers),
+    )
+
+
+def peer(*found, started=T0 - 3600, settling=False):
+    return Peer(started=started, settling=settling, listed=found)
+
+
+class Alertmanagers:
+    """Say the same until told otherwise; `asked` is called at each question."""
+
+    def __init__(self):
+        self.says = [peer(), peer()]
+        self.asked = lambda: None
+        self.questions = 0
+        self.mutes = frozenset()
+
+    def ask(self, now):
+        del now
+        self.questions += 1
+        self.asked()
+        return self.says
+
+    def muted(self, names, now):
+        del names, now
+        if isinstance(self.mutes, Unanswered):
+            raise self.mutes
+        return self.mutes
+
+    def close(self):
+        self.says = []
+
+
+class Bench:
+    """A reconciler, its outbox, its Alertmanagers and its clock."""
+
+    def __init__(self, outbox):
+        self.outbox = outbox
+        self.now = T0 + 100
+        self.alertmanagers = Alertmanagers()
+        self.metrics = Metrics()
+        self.woken = 0
+        self.reconciler = self.make(SETTINGS)
+
+    def make(self, with_settings):
+        return Reconciler(
+            self.outbox,
+            with_settings,
+            MAPPING,
+            self.metrics,
+            wake=self.wake,
+            api=self.alertmanagers,
+            clock=lambda: self.now,
+        )
+
+    def wake(self):
+        self.woken += 1
+
+    def webhook(self, *alerts, name=""):
+        batch = [
+            Notification(receiver=found.receiver, source="prod", alerts=(found,), mapping=MAPPING, receiver_name=name)
+            for found in alerts
+        ]
+        return self.outbox.accept(batch, self.now)
+
+    def turn(self, times=1):
+        for _ in range(times):
+            self.now += 60
+            self.reconciler.turn()
+
+    def open(self):
+        return sorted(found.key for found in self.outbox.open_keys("prod"))
+
+    def counted(self, action):
+        return self.metrics.registry.get_sample_value(
+            "vendorwatch_bridge_reconciled_alerts_total", {"source": "prod", "action": action}
+        )
+
+
+@pytest.fixture
+def bench(outbox):
+    return Bench(outbox)
+
+
+def test_what_no_alertmanager_knows_is_closed_after_two_polls(bench, caplog):
+    """The stored alert is resolved as of now, under the same identifier; counted, logged with its reason."""
+    bench.webhook(alert("gone"), alert("there"))
+    bench.alertmanagers.says = [peer(listed("there")), peer(listed("there"))]
+    bench.turn()
+    assert bench.open() == ["prod:gone", "prod:there"]
+    bench.turn()
+    assert bench.open() == ["prod:there"]
+    assert (bench.counted("closed"), bench.counted("opened"), bench.woken) == (1, 0, 1)
+    assert "closed prod:gone (gone): no Alertmanager knows it, in two polls running" in caplog.text
+    claimed = bench.outbox.claim(10, "me", bench.now, 60)
+    bench.outbox.record(accepted=claimed, now=bench.now)
+    (event,) = [claim.event for claim in bench.outbox.claim(10, "me", bench.now, 60)]
+    assert event["incident_identifier"] == "prod:gone"
+    assert (event["status"], event["timestamp"]) == ("ok", int(bench.now))
+    bench.turn(3)
+    assert bench.counted("closed") == 1
+
+
+def test_one_peer_that_knows_it_keeps_it_open(bench):
+    """A set of Alertmanagers counts as one; what one of them suppresses is not resolved."""
+    bench.webhook(alert("a"), alert("b"))
+    bench.alertmanagers.says = [peer(listed("a", "suppressed")), peer(listed("b", receivers=["other"]))]
+    bench.turn(4)
+    assert bench.open() == ["prod:a", "prod:b"]
+
+
+@pytest.mark.parametrize(
+    "says",
+    [
+        [peer(listed("x")), Unanswered("http://am-2", "answered 503")],
+        [peer(listed("x")), peer(started=T0 + 300)],
+        [peer(listed("x"), settling=True), peer()],
+    ],
+    ids=["unanswered", "young", "settling"],
+)
+def test_a_doubt_keeps_everything_open_and_is_said_once(bench, says, caplog):
+    """Nothing is closed while an Alertmanager may not know all; the log says why, and not at every poll."""
+    bench.webhook(alert("a"))
+    bench.alertmanagers.says = says
+    bench.turn(4)
+    assert bench.open() == ["prod:a", "prod:x"]
+    assert caplog.text.count("what no Alertmanager lists stays open") == 1
+
+
+def test_a_list_that_is_suddenly_empty_must_stay_so(bench):
+    """The first empty list after one that was not is not believed; the next two are."""
+    bench.webhook(alert("a"))
+    bench.alertmanagers.says = [peer(listed("a")), peer()]
+    bench.turn()
+    bench.alertmanagers.says = [peer(), peer()]
+    bench.turn(2)
+    assert bench.open() == ["prod:a"]
+    bench.turn()
+    assert bench.open() == []
+
+
+def test_a_poll_that_fails_starts_the_count_anew(bench):
+    """Two polls running means with none between that does not count."""
+    bench.webhook(alert("a"))
+    whole = [peer(listed("x", receivers=["other"])), peer()]
+    for says in (whole, [whole[0], Unanswered("http://am-2", "no answer in time")], whole):
+        bench.alertmanagers.says = says
+        bench.turn()
+    assert bench.open() == ["prod:a"]
+    bench.turn()
+    assert bench.open() == []
+
+
+def test_a_database_that_fails_between_starts_the_count_anew(bench, monkeypatch):
+    """What was seen before an interruption is forgotten."""
+    bench.webhook(alert("a"))
+    bench.turn()
+
+    def busy(_source):
+        raise Unavailable("database: busy")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(bench.outbox, "open_keys", busy)
+        with pytest.raises(Unavailable):
+            bench.turn()
+    bench.turn()
+    assert bench.open() == ["prod:a"]
+    bench.turn()
+    assert bench.open() == []
+
+
+@pytest.mark.parametrize(
+    ("told", "left"),
+    [(alert("a", at=T0 + 150), ["prod:a"]), (alert("a", firing=False, at=T0 + 150), [])],
+    ids=["fires again", "resolved"],
+)
+def test_a_webhook_between_asking_and_closing_wins(bench, told, left):
+    """An alert that starts anew while the Alertmanagers are asked is not closed by what they said before."""
+    bench.webhook(alert("a"))
+    bench.turn()
+    bench.alertmanagers.asked = lambda: bench.webhook(told)
+    bench.turn()
+    assert bench.open() == left
+    assert bench.counted("closed") == 0
+
+
+def test_only_this_receivers_alerts_are_closed(bench):
+    """Another sender under the same source, and the watchdog's own alert, are nobody's but theirs."""
+    bench.webhook(alert("monitor:5", receiver="vigilmon"), alert("watchdog"), alert("a"))
+    bench.turn(3)
+    assert bench.open() == ["prod:monitor:5", "prod:watchdog"]
+
+
+@pytest.mark.parametrize(
+    "found",
+    [
+        listed("x", "suppressed"),
+        listed("x", "unprocessed"),
+        listed("x", receivers=["other"]),
+        listed("x", receivers=[]),
+        listed("Watchdog"),
+        listed("x", severity="none"),
+    ],
+    ids=["suppressed", "unprocessed", "another's", "nobody's", "the heartbeat", "not sent"],
+)
+def test_what_is_not_ours_to_tell_is_not_opened(bench, found):
+    """Only what fires, unsuppressed, routed to us, and of a severity that is sent."""
+    bench.alertmanagers.says = [peer(found), peer()]
+    bench.turn(3)
+    assert (bench.open(), bench.counted("opened")) == ([], 0)
+
+
+def test_what_one_peer_suppresses_is_not_opened(bench):
+    """A silence that has not reached every peer holds for all of them."""
+    bench.alertmanagers.says = [peer(listed("x")), peer(listed("x", "suppressed"))]
+    bench.turn(3)
+    assert bench.open() == []
+
+
+def test_what_was_never_told_is_opened_after_two_polls(bench, caplog):
+    """Labels, severity and time come from the API; counted, logged with its reason, once."""
+    bench.alertmanagers.says = [peer(listed("x", severity="warning")), Unanswered("http://am-2", "answered 503")]
+    bench.turn()
+    assert bench.open() == []
+    bench.turn(3)
+    assert [(found.key, found.status) for found in bench.outbox.open_keys("prod")] == [("prod:x", "warning")]
+    assert (bench.counted("opened"), bench.woken) == (1, 1)
+    assert "opened prod:x (x): active in Alertmanager in two polls running, and never told of" in caplog.text
+
+
+def test_what_a_time_interval_mutes_is_not_opened(bench, caplog):
+    """Nor is anything while an Alertmanager does not say what it mutes; what has ended is closed all the same."""
+    bench.alertmanagers.says = [peer(listed("x"), listed("y")), peer()]
+    bench.alertmanagers.mutes = Unanswered("http://am-1", "answered 503")
+    bench.webhook(alert("gone"))
+    bench.turn(3)
+    assert (bench.open(), bench.counted("closed")) == ([], 1)
+    assert caplog.text.count("Nothing of prod is opened now: http://am-1: answered 503") == 1
+    bench.alertmanagers.mutes = frozenset({"prod:y"})
+    bench.reconciler.fetch()
+    bench.turn(2)
+    assert bench.open() == ["prod:x"]
+
+
+def test_opening_can_be_left_to_alertmanager(bench):
+    """Where it does not show what its time intervals mute, the reconciler closes and never opens."""
+    bench.reconciler = bench.make(settings(open_missed=False))
+    bench.webhook(alert("gone"))
+    bench.alertmanagers.says = [peer(listed("x")), peer()]
+    bench.turn(2)
+    bench.reconciler.fetch()
+    assert bench.open() == []
+
+
+def test_what_was_closed_wrongly_is_opened_again(bench):
+    """An alert that the ledger holds as resolved and Alertmanager as active fires."""
+    bench.webhook(alert("x"))
+    bench.webhook(alert("x", firing=False))
+    bench.alertmanagers.says = [peer(listed("x")), peer(listed("x"))]
+    bench.turn(2)
+    assert bench.open() == ["prod:x"]
+
+
+@pytest.mark.parametrize(("name", "opened"), [("", []), (r"big\.panda", ["prod:x"]), ("other", [])])
+def test_the_receivers_name_is_learned(bench, name, opened):
+    """Webhooks bear it quoted as a pattern; before the first of them nothing is opened, yet closed all the same."""
+    bench.reconciler = bench.make(settings(receiver=None))
+    bench.webhook(alert("gone"), name=name)
+    bench.alertmanagers.says = [peer(listed("x", receivers=["big.panda"])), peer()]
+    bench.turn(2)
+    assert bench.open() == opened
+
+
+def test_a_quoted_name_is_read_as_it_was_written():
+    r"""Go's regexp.QuoteMeta puts a backslash before each of \.+*?()|[]{}^$."""
+    assert unquoted(r"a\.b\\c\+\(d\)") == r"a.b\c+(d)"
+    assert unquoted("plain-name_1") == "plain-name_1"
+
+
+def test_what_was_cut_off_is_fetched_at_once(bench, caplog):
+    """After a hint two looks in a row are enough to open, and never close anything."""
+    bench.webhook(alert("gone"))
+    bench.alertmanagers.says = [peer(listed("x")), peer(listed("y"))]
+    bench.reconciler.fetch()
+    assert bench.open() == ["prod:gone", "prod:x", "prod:y"]
+    assert bench.alertmanagers.questions == 2
+    assert "opened prod:x (x): a webhook was cut off, and it is active in Alertmanager" in caplog.text
+    bench.reconciler.fetch()
+    assert (bench.counted("opened"), bench.counted("closed")) == (2, 0)
+
+
+def test_only_one_replica_asks(bench):
+    """Another takes over when the first gives the role up, and starts its count anew."""
+    first, second = bench.reconciler, bench.make(SETTINGS)
+    bench.webhook(alert("a"))
+    first.turn()
+    second.turn()
+    second.turn()
+    assert (bench.alertmanagers.questions, bench.open()) == (1, ["prod:a"])
+    bench.outbox.yield_role("reconciler prod", first._owner)
+    second.turn()
+    first.turn()
+    assert bench.open() == ["prod:a"]
+    second.turn()
+    assert bench.open() == []
+
+
+def test_many_corrections_are_made_in_parts(bench):
+    """A whole lost storm is made good in one turn."""
+    bench.alertmanagers.says = [peer(*(listed(f"x{number}") for number in range(1203))), peer()]
+    bench.turn(2)
+    assert (len(bench.open()), bench.counted("opened"), bench.woken) == (1203, 1203, 3)
+
+
+def test_its_own_health_is_a_metric(bench):
+    """When all answered last, and how many questions were not answered."""
+    value = bench.metrics.registry.get_sample_value
+    bench.turn()
+    asked_at = bench.now
+    bench.alertmanagers.says = [Unanswered("http://am-1", "answered 503"), Unanswered("http://am-2", "answered 503")]
+    bench.turn(2)
+    assert value("vendorwatch_bridge_reconcile_failures_total", {"source": "prod"}) == 4
+    assert value("vendorwatch_bridge_reconcile_last_success_timestamp_seconds", {"source": "prod"}) == asked_at
+
+
+def test_a_reconciler_that_ended_is_not_late(bench):
+    """When it last asked is not served any more: what left the configuration must not look stale for ever."""
+    bench.turn()
+    bench.reconciler.stop()
+    bench.reconciler.run()
+    value = bench.metrics.registry.get_sample_value
+    assert value("vendorwatch_bridge_reconcile_last_success_timestamp_seconds", {"source": "prod"}) is None
+
+
+def test_the_loop_outlives_everything_and_stops(bench, caplog):
+    """What nobody foresaw is logged, and the next turn comes; a hint shortens the wait; the role is given up."""
+    bench.reconciler = bench.make(settings(interval="200ms"))
+    failed = threading.Event()
+
+    def fail():
+        failed.set()
+        raise RuntimeError("unforeseen")
+
+    bench.alertmanagers.asked = fail
+    bench.reconciler.start()
+    assert failed.wait(30)
+    bench.alertmanagers.says = [peer(listed("x")), peer()]
+    bench.alertmanagers.asked = lambda: None
+    bench.reconciler.hint()
+    end = time.monotonic() + 30
+    while not bench.open() and time.monotonic() < end:
+        time.sleep(0.02)
+    bench.reconciler.stop(30)
+    assert bench.open() == ["prod:x"]
+    assert [record.levelno for record in caplog.records if "unexpectedly" in record.message] == [logging.ERROR]
+    assert bench.outbox.lead("reconciler prod", "another", bench.now, 1)
+
+
+def test_a_receiver_without_reconcile_has_no_reconciler(bench):
+    """That is a mistake of the wiring."""
+    with pytest.raises(ValueError, match="reconciles nothing"):
+        bench.make(Settings(receiver="alertmanager", source="prod"))

@@ -1,0 +1,265 @@
+"""The watchdog's silence becomes one event, its return another, and our own rest neither."""
+
+import time
+from functools import partial
+
+import pytest
+
+from bridge.domain.event import mapping_of
+from bridge.errors import Unavailable
+from bridge.metrics import Metrics
+from bridge.outbox.outbox import Notification, Outbox
+from bridge.receivers.alertmanager import Settings
+from bridge.reconcile.watchdog import Change, Watchdog, Watched, judge
+
+T0 = 1_700_000_000.0
+SETTINGS = Settings(
+    receiver="alertmanager",
+    source="prod",
+    statuses={"critical": "none"},
+    watchdog={"alertname": "Heartbeat", "max_silence": "5m"},
+)
+
+
+@pytest.mark.parametrize(
+    ("heard_ago", "awake", "alarmed", "change"),
+    [
+        (0, 3600, False, None),
+        (300, 3600, False, None),
+        (301, 3600, False, Change.ALARM),
+        (301, 3600, True, None),
+        (301, 300, False, None),
+        (86400, 300, False, None),
+        (86400, 301, False, Change.ALARM),
+        (None, 300, False, None),
+        (None, 301, False, Change.ALARM),
+        (None, 3600, True, None),
+        (0, 3600, True, Change.RECOVERED),
+        (0, 0, True, Change.RECOVERED),
+        (-100, 3600, True, Change.RECOVERED),
+        (-86400, 3600, False, Change.ALARM),
+        (-86400, 3600, True, None),
+    ],
+)
+def test_when_silence_is_an_alarm(heard_ago, awake, alarmed, change):
+    """More than max_silence since it was heard, and since we could hear it; a time far ahead of us is not believed."""
+    heard_at = None if heard_ago is None else T0 - heard_ago
+    assert judge(heard_at, now=T0, awake=awake, max_silence=300, alarmed=alarmed) == change
+
+
+class Bench:
+    """A watchdog, its outbox and its clock; the clock of the wall may be set apart."""
+
+    def __init__(self, outbox):
+        self.outbox = outbox
+        self.now = T0
+        self.metrics = Metrics()
+        self.woken = 0
+        self.watchdog = self.make()
+
+    def make(self, settings=SETTINGS):
+        return Watchdog(
+            self.outbox,
+            [Watched(settings, mapping_of(settings, "app"))],
+            self.metrics,
+            wake=self.wake,
+            clock=lambda: self.now,
+            steady=lambda: self.now,
+        )
+
+    def wake(self):
+        self.woken += 1
+
+    def beat(self):
+        found = Notification(
+            receiver="alertmanager", source="prod", alerts=(), mapping=mapping_of(SETTINGS, "app"), heartbeat=True
+        )
+        self.outbox.accept([found], self.now)
+
+    def wait(self, seconds, every=5):
+        """Let time pass, looking all the while."""
+        for _ in range(int(seconds / every)):
+            self.now += every
+            self.watchdog.turn()
+
+    def events(self):
+        found = []
+        while claimed := self.outbox.claim(10, "me", self.now, 60):
+            found += [one.event for one in claimed]
+            self.outbox.record(accepted=claimed, now=self.now)
+        return found
+
+    @property
+    def silent(self):
+        return self.metrics.registry.get_sample_value("vendorwatch_bridge_watchdog_silent", {"source": "prod"})
+
+
+@pytest.fixture
+def bench(tmp_path):
+    outbox = Outbox.open(f"sqlite:///{tmp_path}/bridge.db")
+    yield Bench(outbox)
+    outbox.close()
+
+
+def test_silence_is_one_critical_event_and_its_end_a_resolution(bench, caplog):
+    """Under an identifier of its own, whatever the receiver makes of "critical"; said once, however long it lasts."""
+    bench.watchdog.turn()
+    for _ in range(20):
+        bench.beat()
+        bench.wait(60)
+    assert (bench.events(), bench.silent) == ([], 0)
+    bench.wait(235)
+    assert bench.events() == []
+    bench.wait(10)
+    (event,) = bench.events()
+    assert {name: event[name] for name in ("incident_identifier", "status", "check", "service", "timestamp")} == {
+        "incident_identifier": "prod:watchdog",
+        "status": "critical",
+        "check": "Heartbeat",
+        "service": "prod",
+        "timestamp": int(bench.now),
+    }
+    assert "has not come from Alertmanager (prod) for longer than 300 seconds" in event["description"]
+    assert bench.silent == 1
+    bench.wait(3600)
+    assert (bench.events(), bench.silent, bench.woken) == ([], 1, 1)
+    bench.beat()
+    bench.wait(60)
+    (event,) = bench.events()
+    assert (event["incident_identifier"], event["status"], event["timestamp"]) == (
+        "prod:watchdog", "ok", int(bench.now - 55),
+    )  # fmt: skip
+    assert (bench.silent, bench.woken) == (0, 2)
+    assert [record.message for record in caplog.records] == [
+        "The watchdog Heartbeat of prod is silent",
+        "The watchdog Heartbeat of prod is heard again",
+    ]
+    bench.wait(600)
+    assert [event["status"] for event in bench.events()] == ["critical"]
+
+
+def test_never_heard_since_the_start_is_silence_too(bench):
+    """An Alertmanager that was never set up to send it is found out."""
+    bench.watchdog.turn()
+    bench.wait(300)
+    assert bench.events() == []
+    bench.wait(5)
+    assert [event["status"] for event in bench.events()] == ["critical"]
+
+
+def test_a_restart_gives_the_sender_all_its_time(bench):
+    """What came while we did not run is no silence; an alarm from before stays until the sender is heard."""
+    bench.watchdog.turn()
+    bench.beat()
+    bench.now += 86400
+    bench.watchdog = bench.make()
+    bench.watchdog.turn()
+    bench.wait(295)
+    assert bench.events() == []
+    bench.wait(10)
+    assert [event["status"] for event in bench.events()] == ["critical"]
+    bench.now += 86400
+    bench.watchdog = bench.make()
+    bench.watchdog.turn()
+    bench.wait(600)
+    assert (bench.events(), bench.silent) == ([], 1)
+    bench.beat()
+    bench.watchdog.turn()
+    assert [event["status"] for event in bench.events()] == ["ok"]
+
+
+def test_a_rest_of_our_own_is_no_silence(bench, monkeypatch):
+    """While the database is gone, or the machine sleeps, heartbeats are refused or not received."""
+    bench.watchdog.turn()
+    bench.beat()
+
+    def gone():
+        raise Unavailable("database: not reached")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(bench.outbox, "heartbeats", gone)
+        for _ in range(200):
+            bench.now += 5
+            with pytest.raises(Unavailable):
+                bench.watchdog.turn()
+    bench.wait(300)
+    assert bench.events() == []
+    bench.now += 7200
+    bench.watchdog.turn()
+    bench.wait(295)
+    assert bench.events() == []
+    bench.wait(10)
+    assert [event["status"] for event in bench.events()] == ["critical"]
+
+
+def test_of_two_replicas_one_tells(bench):
+    """Both see the silence, BigPanda hears it once."""
+    first, second = bench.watchdog, bench.make()
+    for _ in range(100):
+        bench.now += 5
+        first.turn()
+        second.turn()
+    assert len(bench.events()) == 1
+
+
+def test_an_alarm_ends_when_nobody_watches_any_more(bench):
+    """A watchdog that was taken out of the configuration leaves nothing open."""
+    bench.watchdog.turn()
+    bench.wait(310)
+    assert [event["status"] for event in bench.events()] == ["critical"]
+    unwatched = SETTINGS.model_copy(update={"watchdog": None})
+    silent = partial(bench.metrics.registry.get_sample_value, "vendorwatch_bridge_watchdog_silent", {"source": "prod"})
+    assert silent() == 1
+    bench.watchdog.change([Watched(unwatched, mapping_of(unwatched, "app"))])
+    bench.wait(60)
+    assert [event["status"] for event in bench.events()] == ["ok"]
+    assert silent() is None
+    bench.watchdog.change([])
+    bench.wait(60)
+    assert bench.events() == []
+
+
+def test_a_longer_patience_ends_the_alarm_with_the_next_beat(bench):
+    """Settings change while it runs."""
+    bench.watchdog.turn()
+    bench.wait(250)
+    patient = SETTINGS.model_copy(update={"watchdog": SETTINGS.watchdog.model_copy(update={"max_silence": 600.0})})
+    bench.watchdog.change([Watched(patient, mapping_of(patient, "app"))])
+    bench.wait(300)
+    assert bench.events() == []
+
+
+@pytest.mark.parametrize(("max_silence", "tick"), [(0.01, 0.1), (2.0, 0.25), (300.0, 5.0), (86400.0, 5.0)])
+def test_it_looks_often_enough(bench, max_silence, tick):
+    """Several looks within the silence that is allowed, and no more than the database deserves."""
+    watched = SETTINGS.watchdog.model_copy(update={"max_silence": max_silence})
+    settings = SETTINGS.model_copy(update={"watchdog": watched})
+    assert bench.make(settings).tick == tick
+
+
+def test_the_loop_outlives_everything_and_stops(tmp_path, caplog, monkeypatch):
+    """A database that is gone and an error that nobody foresaw are logged once each; then it goes on."""
+    outbox = Outbox.open(f"sqlite:///{tmp_path}/bridge.db")
+    settings = SETTINGS.model_copy(update={"watchdog": SETTINGS.watchdog.model_copy(update={"max_silence": 1.0})})
+    found = []
+    errors = [Unavailable("database: busy"), Unavailable("database: busy"), RuntimeError("unforeseen")]
+    heartbeats = outbox.heartbeats
+
+    def shaky():
+        if errors:
+            raise errors.pop(0)
+        return heartbeats()
+
+    monkeypatch.setattr(outbox, "heartbeats", shaky)
+    watched = [Watched(settings, mapping_of(settings, "app"))]
+    watchdog = Watchdog(outbox, watched, Metrics(), wake=lambda: found.append(1))
+    watchdog.start()
+    end = time.monotonic() + 30
+    while not found and time.monotonic() < end:
+        time.sleep(0.02)
+    watchdog.stop(30)
+    assert [key.status for key in outbox.open_keys("prod")] == ["critical"]
+    outbox.close()
+    messages = [record.message for record in caplog.records]
+    assert messages.count("Looking after the watchdog must wait: database: busy") == 1
+    assert messages.count("Looking after the watchdog failed unexpectedly") == 1

@@ -1,0 +1,106 @@
+import gzip
+
+import pytest
+
+from bridge.metrics import Metrics
+from bridge.web.application import Works, create_app
+from exporter.toolkit.config_types import ConfigError
+
+
+@pytest.fixture
+def state():
+    return {"ready": True, "reload": None}
+
+
+@pytest.fixture
+def client(state):
+    def reload():
+        if state["reload"]:
+            raise state["reload"]
+
+    app = create_app(Works(metrics=Metrics(), ready=lambda: state["ready"], reload=reload))
+
+    @app.get("/broken")
+    def broken():
+        raise RuntimeError("the token is tok-1")
+
+    return app.test_client()
+
+
+TEXT = "text/plain; version=0.0.4; charset=utf-8"
+OPENMETRICS = "application/openmetrics-text; version=1.0.0; charset=utf-8"
+
+
+@pytest.mark.parametrize(
+    ("accept", "kind"),
+    [
+        (None, TEXT),
+        ("*/*", TEXT),
+        ("text/plain", TEXT),
+        ("application/openmetrics-text", OPENMETRICS),
+        ("application/openmetrics-text;version=1.0.0;q=0.5,text/plain;version=0.0.4;q=0.4", OPENMETRICS),
+        ("application/openmetrics-text;version=1.0.0;q=0.3,text/plain;version=0.0.4;q=0.4", TEXT),
+        ("application/openmetrics-text;version=2.0.0,text/plain;q=0.1", TEXT),
+        ("application/openmetrics-text;q=0", TEXT),
+        ("application/json", TEXT),
+    ],
+)
+def test_metrics_are_served_in_the_format_that_is_asked_for(client, accept, kind):
+    """Text or OpenMetrics, by the quality the client gives each."""
+    answer = client.get("/metrics", headers={"Accept": accept} if accept else {})
+    assert answer.content_type == kind
+    assert answer.data.endswith(b"# EOF\n") == (kind == OPENMETRICS)
+
+
+def test_metrics_are_packed_for_who_wants_it(client):
+    """Packed when it is asked for, plain otherwise; HEAD has no body."""
+    packed = client.get("/metrics", headers={"Accept-Encoding": "gzip"})
+    assert b"vendorwatch_bridge_destination_up" in gzip.decompress(packed.data)
+    assert "Content-Encoding" not in client.get("/metrics").headers
+    assert client.head("/metrics").data == b""
+
+
+def test_ready_follows_the_database(client, state):
+    """200 while the database can be written, 503 while not; alive all the time."""
+    assert client.get("/-/ready").status_code == 200
+    state["ready"] = False
+    assert client.get("/-/ready").status_code == 503
+    assert client.get("/-/healthy").status_code == 200
+
+
+@pytest.mark.parametrize("method", ["post", "put"])
+def test_reload_over_http(client, state, method):
+    """A good file is taken, a bad one is told with each problem, and stays out."""
+    assert getattr(client, method)("/-/reload").status_code == 200
+    state["reload"] = ConfigError(["bigpanda.url: missing", "receivers: missing"])
+    answer = getattr(client, method)("/-/reload")
+    assert answer.status_code == 500
+    assert b"bigpanda.url: missing\nreceivers: missing\n" in answer.data
+
+
+def test_reload_must_be_enabled():
+    """Without --web.enable-lifecycle nobody reloads over HTTP."""
+    client = create_app(Works(metrics=Metrics(), ready=lambda: True)).test_client()
+    assert client.post("/-/reload").status_code == 403
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "status"),
+    [
+        ("get", "/nothing", 404),
+        ("post", "/metrics", 405),
+        ("get", "/-/reload", 405),
+        ("get", "/", 200),
+        ("delete", "/", 405),
+        ("get", "/broken", 503),
+    ],
+)
+def test_everything_else_is_refused_plainly(client, method, path, status):
+    """Errors are one line of text; what failed inside is never told."""
+    answer = getattr(client, method)(path)
+    assert answer.status_code == status
+    assert b"tok-1" not in answer.data
+    if status != 200:
+        assert answer.mimetype == "text/plain"
+    if status == 405:
+        assert answer.headers["Allow"]

@@ -1,0 +1,369 @@
+import base64
+import gzip
+import json
+import socket
+import threading
+from dataclasses import replace
+from types import SimpleNamespace
+
+import pytest
+import requests
+
+from bridge.domain.alert import Translation
+from bridge.domain.event import mapping_of
+from bridge.errors import Unavailable, Unreadable
+from bridge.listen import Listener
+from bridge.metrics import Metrics
+from bridge.outbox.outbox import Outcome
+from bridge.receivers import alertmanager
+from bridge.web.application import Works, create_app
+from bridge.web.webhooks import Entrance, Threshold, blueprint, parsed
+from exporter.toolkit.web_config import Access
+
+PATH = "/webhooks/alertmanager/prod"
+BEARER = {"Authorization": "Bearer am-token"}
+ALERT = {
+    "status": "firing",
+    "labels": {"alertname": "Down", "severity": "critical"},
+    "annotations": {},
+    "startsAt": "2026-11-20T20:54:08.9Z",
+    "endsAt": "0001-01-01T00:00:00Z",
+    "fingerprint": "59b0d025d8e99da7",
+}
+GOOD = {"version": "4", "receiver": "hook", "status": "firing", "alerts": [ALERT], "truncatedAlerts": 2}
+
+
+class Front:
+    """A door with one receiver, before a store in memory."""
+
+    def __init__(self, folder):
+        self.token = folder / "token"
+        self.token.write_text("am-token")
+        self.accepted, self.quarantined = [], []
+        self.failure = None
+        self.metrics = Metrics()
+        settings = alertmanager.Settings.model_validate(
+            {
+                "receiver": "alertmanager",
+                "source": "prod",
+                "bearer_token_file": str(self.token),
+                "username": "am",
+                "password": "pass word",
+            }
+        )
+        entrance = Entrance(settings, alertmanager.translate, mapping_of(settings, "app"))
+        self.threshold = Threshold(
+            entrances=lambda: {("alertmanager", "prod"): entrance},
+            max_body=lambda: 100_000,
+            accept=self._accept,
+            quarantine=self._quarantine,
+            metrics=self.metrics,
+            clock=lambda: 1_800_000_000.0,
+        )
+        works = Works(metrics=self.metrics, ready=lambda: True)
+        self.app = create_app(works, [blueprint(self.threshold)])
+        self.client = self.app.test_client()
+
+    def _accept(self, notification, now):
+        if self.failure:
+            raise self.failure
+        self.accepted.append(notification)
+        return Outcome(queued=len(notification.alerts), quarantined=len(notification.set_aside), unmapped=1)
+
+    def _quarantine(self, *kept):
+        if self.failure:
+            raise self.failure
+        self.quarantined.append(kept)
+
+    def post(self, body, headers=BEARER, kind="application/json", path=PATH):
+        content = body if isinstance(body, bytes) else json.dumps(body).encode()
+        return self.client.post(path, data=content, headers=headers, content_type=kind)
+
+    def value(self, name, **labels):
+        return self.metrics.registry.get_sample_value(f"vendorwatch_bridge_{name}", labels)
+
+
+@pytest.fixture
+def front(tmp_path):
+    return Front(tmp_path)
+
+
+def test_200_follows_the_commit(front):
+    """A good webhook is handed over whole, counted, and answered in a word."""
+    answer = front.post(GOOD)
+    assert (answer.status_code, answer.data) == (200, b"accepted\n")
+    [notification] = front.accepted
+    assert [alert.key for alert in notification.alerts] == ["prod:59b0d025d8e99da7"]
+    assert notification.receiver_name == "hook"
+    where = {"receiver": "alertmanager", "source": "prod"}
+    assert front.value("notifications_total", outcome="accepted", **where) == 1
+    assert front.value("alerts_total", status="firing", **where) == 1
+    assert front.value("events_total", outcome="queued", source="prod") == 1
+    assert front.value("truncated_alerts_total", source="prod") == 2
+    assert front.value("unmapped_severities_total", source="prod") == 1
+
+
+def test_what_means_nothing_to_bigpanda_is_counted(front):
+    """A watchdog's alert, a test message, an event nobody knows: answered 200, not sent, counted as skipped."""
+    entrance = front.threshold.entrances()["alertmanager", "prod"]
+    quiet = replace(entrance, translate=lambda body, settings, now: Translation(ignored=3))
+    door = replace(front.threshold, entrances=lambda: {("alertmanager", "prod"): quiet})
+    app = create_app(Works(metrics=front.metrics, ready=lambda: True), [blueprint(door)])
+    assert app.test_client().post(PATH, json={}, headers=BEARER).status_code == 200
+    assert front.metrics.events.labels("prod", "skipped")._value.get() == 3
+
+
+@pytest.mark.parametrize(("cut", "told"), [(2, ["prod"]), (0, [])])
+def test_what_was_cut_off_is_said_once_it_is_durable(front, cut, told):
+    """The reconciler hears at once that alerts are missing, and nothing when the webhook was not taken."""
+    heard = []
+    door = replace(front.threshold, cut_off=heard.append)
+    client = create_app(Works(metrics=front.metrics, ready=lambda: True), [blueprint(door)]).test_client()
+    assert client.post(PATH, json=GOOD | {"truncatedAlerts": cut}, headers=BEARER).status_code == 200
+    front.failure = Unavailable("database: busy")
+    assert client.post(PATH, json=GOOD | {"truncatedAlerts": cut}, headers=BEARER).status_code == 503
+    assert heard == told
+
+
+def test_one_bad_alert_is_set_aside_alone(front):
+    """What can be read of a body is accepted; the rest is kept and counted."""
+    assert front.post(GOOD | {"alerts": [ALERT, {"status": "odd"}, 7]}).status_code == 200
+    [notification] = front.accepted
+    assert (len(notification.alerts), len(notification.set_aside)) == (1, 2)
+    assert front.value("events_total", outcome="quarantined", source="prod") == 2
+
+
+def basic(pair):
+    return {"Authorization": f"Basic {base64.b64encode(pair.encode()).decode()}"}
+
+
+@pytest.mark.parametrize(
+    ("headers", "status"),
+    [
+        (BEARER, 200),
+        ({"Authorization": "bearer am-token"}, 200),
+        (basic("am:pass word"), 200),
+        ({}, 401),
+        ({"Authorization": ""}, 401),
+        ({"Authorization": "am-token"}, 401),
+        ({"Authorization": "Bearer wrong"}, 401),
+        ({"Authorization": "Bearer am-token2"}, 401),
+        ({"Authorization": "Bearer am-toke"}, 401),
+        ({"Authorization": "Basic am-token"}, 401),
+        ({"Authorization": "Bearer \xe9\xff"}, 401),
+        (basic("am:wrong"), 401),
+        (basic("other:pass word"), 401),
+    ],
+)
+def test_credentials_come_first(front, headers, status):
+    """Any of the receiver's credentials opens; nothing else does, and nothing else is looked at before."""
+    answer = front.post(GOOD if status == 200 else b"no json", headers)
+    assert answer.status_code == status
+    if status == 401:
+        assert [value.split()[0] for value in answer.headers.getlist("WWW-Authenticate")] == ["Bearer", "Basic"]
+        assert not front.accepted
+        assert not front.quarantined
+
+
+def test_a_rotated_token_holds_at_once(front):
+    """The token file is read again when it has changed."""
+    front.token.write_text("rotated")
+    assert front.post(GOOD).status_code == 401
+    assert front.post(GOOD, {"Authorization": "Bearer rotated"}).status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("path", "status"),
+    [
+        ("/webhooks/alertmanager/other", 404),
+        ("/webhooks/vigilmon/prod", 404),
+        ("/webhooks/alertmanager", 404),
+        ("/webhooks/alertmanager/prod/more", 404),
+    ],
+)
+def test_an_unknown_source_is_not_found(front, path, status):
+    """Only what is configured has a door."""
+    assert front.post(GOOD, path=path).status_code == status
+
+
+@pytest.mark.parametrize("method", ["get", "put", "delete", "patch"])
+def test_only_post(front, method):
+    """Another method is answered 405, and which one is allowed."""
+    answer = getattr(front.client, method)(PATH, headers=BEARER)
+    assert answer.status_code == 405
+    assert "POST" in answer.headers["Allow"]
+
+
+@pytest.mark.parametrize(
+    ("kind", "status"),
+    [
+        ("application/json", 200),
+        ("application/json; charset=utf-8", 200),
+        ("Application/JSON", 200),
+        ("application/cloudevents+json", 200),
+        ("text/plain", 415),
+        ("application/x-www-form-urlencoded", 415),
+        ("", 415),
+    ],
+)
+def test_only_json(front, kind, status):
+    """The content type says JSON in one of its spellings, or the answer is 415."""
+    assert front.post(GOOD, kind=kind).status_code == status
+
+
+@pytest.mark.parametrize(
+    ("encoding", "status"), [("identity", 200), ("", 200), ("gzip", 415), ("GZIP", 415), ("zstd, gzip", 415)]
+)
+def test_a_packed_body_is_not_taken(front, encoding, status):
+    """415 in a clear line, counted, and not kept: nobody could read it in quarantine."""
+    body = gzip.compress(json.dumps(GOOD).encode()) if status == 415 else GOOD
+    answer = front.post(body, BEARER | {"Content-Encoding": encoding})
+    assert answer.status_code == status
+    assert not front.quarantined
+    if status == 415:
+        assert answer.data == b"send it as it is, without Content-Encoding\n"
+        assert front.value("notifications_total", outcome="unsupported", receiver="alertmanager", source="prod") == 1
+
+
+@pytest.mark.parametrize(
+    ("body", "reason"),
+    [
+        (b"", "the body is not JSON: Expecting value at character 0"),
+        (b'{"alerts": [', "the body is not JSON: Expecting value at character 12"),
+        (b"\xff\xfe\xfa", "the body is not UTF-8"),
+        (b"[" * 50_000, "the body is not JSON that can be read"),
+        (b'{"alerts": ' + b"9" * 5000 + b"}", "the body is not JSON that can be read"),
+        (b"[1, 2]", "the body is not an object"),
+        (b"null", "the body is not an object"),
+        (b'"text"', "the body is not an object"),
+        (b"{}", "alerts: missing"),
+        (b'{"alerts": {}}', "alerts: not a list"),
+    ],
+)
+def test_what_can_never_be_read_is_kept_and_refused(front, body, reason):
+    """400 with the reason, and the body lies in quarantine."""
+    answer = front.post(body)
+    assert (answer.status_code, answer.data.decode()) == (400, reason + "\n")
+    [(receiver, source, told, kept, _)] = front.quarantined
+    assert (receiver, source, told) == ("alertmanager", "prod", reason)
+    assert kept == body.decode("utf-8", "replace")
+    assert front.value("notifications_total", outcome="unreadable", receiver="alertmanager", source="prod") == 1
+
+
+@pytest.mark.parametrize("failure", [Unavailable("database: busy"), RuntimeError("am-token"), OSError("disk")])
+@pytest.mark.parametrize("body", [GOOD, b"no json"])
+def test_what_may_pass_later_is_503(front, caplog, failure, body):
+    """Whatever fails inside, the sender hears 503, tries again, and learns nothing of the inside."""
+    front.failure = failure
+    answer = front.post(body)
+    assert (answer.status_code, answer.data) == (503, b"not now; try again\n")
+    assert front.value("notifications_total", outcome="unavailable", receiver="alertmanager", source="prod") == 1
+    assert len(caplog.records) == 1
+    assert "59b0d025d8e99da7" not in caplog.text
+
+
+def test_a_body_may_be_as_large_as_allowed_and_no_larger(front):
+    """The limit is a limit: to the byte, whatever is announced."""
+    content = json.dumps(GOOD).encode()
+    assert front.post(content + b" " * (100_000 - len(content))).status_code == 200
+    answer = front.post(content + b" " * (100_001 - len(content)))
+    assert (answer.status_code, answer.data) == (413, b"larger than 100000 bytes\n")
+
+
+def test_parsed_takes_what_json_allows():
+    """A byte order mark of UTF-8 and UTF-16 bodies are JSON as well."""
+    assert parsed(json.dumps({"a": "ü"}).encode("utf-16")) == {"a": "ü"}
+    assert parsed(b'\xef\xbb\xbf{"a": 1}') == {"a": 1}
+    with pytest.raises(Unreadable):
+        parsed(b"{'a': 1}")
+
+
+@pytest.fixture
+def served(front):
+    """Put the door behind real sockets."""
+    listener = Listener(front.app, [("127.0.0.1", 0)], Access(None), body_limit=10_000_000)
+    listener.start()
+    host, port = listener.addresses[0]
+    yield SimpleNamespace(front=front, url=f"http://{host}:{port}{PATH}", address=(host, port))
+    listener.stop()
+
+
+def pieces(total):
+    for _ in range(total // 10_000):
+        yield b" " * 10_000
+
+
+@pytest.mark.parametrize(
+    ("size", "headers", "status"),
+    [(5_000_000, BEARER, 413), (5_000_000, {}, 401), (50_000, {}, 401)],
+)
+@pytest.mark.parametrize("chunked", [False, True])
+def test_a_refused_sender_hears_why(served, size, headers, status, chunked):
+    """The answer reaches a sender that is still sending, announced length or chunks."""
+    body = pieces(size) if chunked else b" " * size
+    answer = requests.post(served.url, data=body, headers=headers | {"Content-Type": "application/json"}, timeout=30)
+    assert answer.status_code == status
+
+
+def test_chunks_are_a_body(served):
+    """A body without an announced length is read to its end."""
+    content = json.dumps(GOOD).encode()
+    answer = requests.post(
+        served.url,
+        data=iter([content[:50], content[50:]]),
+        headers=BEARER | {"Content-Type": "application/json"},
+        timeout=30,
+    )
+    assert answer.status_code == 200
+    assert len(served.front.accepted) == 1
+
+
+def test_a_body_that_breaks_off_changes_nothing(served):
+    """A sender that vanishes in the middle leaves no trace, neither accepted nor kept."""
+    head = f"POST {PATH} HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer am-token\r\n"
+    with socket.create_connection(served.address) as connection:
+        connection.sendall(f'{head}Content-Type: application/json\r\nContent-Length: 900\r\n\r\n{{"alerts": ['.encode())
+        connection.shutdown(socket.SHUT_WR)
+        connection.settimeout(30)
+        connection.recv(1000)
+    assert not served.front.accepted
+    assert not served.front.quarantined
+
+
+@pytest.mark.parametrize(
+    ("path", "token", "status"),
+    [(PATH, "am-token", b"503"), (PATH, "wrong", b"401"), ("/webhooks/alertmanager/elsewhere", "am-token", b"404")],
+)
+@pytest.mark.parametrize("piece", [b"zz\r\n{}\r\n0\r\n\r\n", b"5\r\n{", b"2\r\n{}??"])
+def test_chunks_that_are_none_are_never_our_failure(served, path, token, status, piece):
+    """Broken framing is answered as a body that broke off, to anyone: never 500."""
+    request = f"POST {path} HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {token}\r\n"
+    with socket.create_connection(served.address, timeout=30) as connection:
+        connection.sendall(
+            request.encode() + b"Content-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\n" + piece
+        )
+        connection.shutdown(socket.SHUT_WR)
+        assert connection.recv(65_536).split()[1] == status
+    assert not served.front.accepted
+    assert not served.front.quarantined
+
+
+def test_a_slow_sender_holds_up_nobody(served):
+    """While one body dribbles in, others are answered."""
+    head = f"POST {PATH} HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer am-token\r\nContent-Type: application/json\r\n"
+    with socket.create_connection(served.address) as slow:
+        slow.sendall(f"{head}Content-Length: 90000\r\n\r\n".encode())
+        answers = []
+        threads = [
+            threading.Thread(
+                target=lambda: answers.append(
+                    requests.post(served.url, json=GOOD, headers=BEARER, timeout=30).status_code
+                )
+            )
+            for _ in range(8)
+        ]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join(30)
+        assert answers == [200] * 8

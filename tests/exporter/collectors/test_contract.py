@@ -1,0 +1,289 @@
+"""Every collector against what its `testdata/<case>/` records; a case needs no code.
+
+    settings.yml    a target as in exporter.yml, without `collector`
+    steps.yml       now:    when the page is rendered
+                    steps:  what the vendor answers, in order:
+                      - at: 2026-11-20T12:00:00Z        or epoch seconds
+                        get: /monitors?page=2           the path and params that must be the most urgent GET then
+                        body: monitors-2.json           a file of the case, byte for byte as the vendor sends it
+                        status: 200                     the default
+                        headers: {x-rate: "1"}          names in lower case
+                        malformed: "data: missing"      instead of learning: the message this answer must raise
+                      - at: 2026-11-20T12:00:01Z
+                        probe: www.example.com@192.0.2.1:443   the most urgent probe: server name, address and port
+                        certificate: {not_before: …, not_after: …, valid: true, problem: ""}    all optional
+    page.prom       the page that must come out: text format 0.0.4, with the label `account`
+
+A step `- at: …, nothing: get` (or `probe`) states that nothing of that kind is due then.
+VENDORWATCH_REWRITE_PAGES=1 writes the pages anew: read the difference before you commit it.
+
+Beside the page, each step is held to what every collector owes: knowledge survives a trip through JSON, and no body,
+however wrong, raises anything but `Malformed`.
+"""
+
+import importlib
+import json
+import os
+import random
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
+from datetime import datetime
+from functools import cached_property
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pytest
+import yaml
+from pydantic import TypeAdapter
+
+import exporter.collectors
+from exporter.collectors.contract import Answer, Ask, Certificate, Get, Probe
+from exporter.errors import Malformed
+from exporter.metrics.families import Family, Metric
+
+COLLECTORS = Path(exporter.collectors.__file__).parent
+VENDORS = sorted(folder.parent.name for folder in COLLECTORS.glob("*/collector.py"))
+CASES = sorted(steps.parent for steps in COLLECTORS.glob("*/testdata/*/steps.yml"))
+WRONG = [None, True, -1, 1e300, "", "no such thing", [], [[]], [5], {}, {"": None}]
+HOSTILE = [b"", b"\xff\xfe", b"{", b"null", b"[]", b"5", b'"text"', b"NaN", b"{}", b'{"data": 5}', b"[" * 100_000]
+
+
+def named(case: Path) -> str:
+    return f"{case.parent.parent.name}-{case.name}"
+
+
+def collector_of(vendor: str, settings: Any) -> Any:
+    return importlib.import_module(f"exporter.collectors.{vendor}.collector").Collector(settings)
+
+
+def settings_of(vendor: str, case: Path) -> Any:
+    target = yaml.safe_load((case / "settings.yml").read_text(encoding="utf-8"))
+    return importlib.import_module(f"exporter.collectors.{vendor}.config").Settings(collector=vendor, **target)
+
+
+def epoch(moment: float | datetime) -> float:
+    return moment.timestamp() if isinstance(moment, datetime) else float(moment)
+
+
+def most_urgent(asks: Iterable[Ask], kind: type[Ask], now: float) -> Ask | None:
+    """Return the ask that goes next: by reason, then by how many of its own intervals it is overdue."""
+    due = [ask for ask in asks if isinstance(ask, kind) and ask.due <= now]
+    return min(due, key=lambda ask: (ask.reason, (ask.due - now) / ask.every), default=None)
+
+
+def spelled(ask: Ask | None) -> str:
+    """Return an ask as steps.yml writes it."""
+    if isinstance(ask, Get):
+        query = "&".join(f"{name}={value}" for name, value in ask.params)
+        return f"{ask.path}?{query}" if query else ask.path
+    if isinstance(ask, Probe):
+        place = f"[{ask.address}]" if ":" in ask.address else ask.address
+        name = "" if ask.server_name == ask.address else f"{ask.server_name}@"
+        return f"{name}{place}:{ask.port}"
+    return "nothing"
+
+
+def answer_of(step: dict[str, Any], case: Path) -> Answer | Certificate:
+    if "probe" not in step:
+        body = (case / step["body"]).read_bytes()
+        return Answer(epoch(step["at"]), step.get("status", 200), body, step.get("headers", {}))
+    told = step["certificate"]
+    before, after = (None if told.get(name) is None else epoch(told[name]) for name in ("not_before", "not_after"))
+    return Certificate(epoch(step["at"]), before, after, told.get("valid"), told.get("problem", ""))
+
+
+def page(families: Iterable[Family], account: str) -> str:
+    return "".join(line for family in families if family.samples for line in lines(family, account))
+
+
+def lines(family: Family, account: str) -> Iterator[str]:
+    metric = family.metric
+    yield f"# HELP {metric.name} {escaped(metric.help)}\n"
+    yield f"# TYPE {metric.name} {metric.kind}\n"
+    for values, value in family.samples:
+        pairs = zip(("account", *metric.labels), (account, *values), strict=True)
+        labels = ",".join(f'{name}="{quoted(text)}"' for name, text in pairs)
+        yield f"{metric.name}{{{labels}}} {number(value)}\n"
+
+
+def escaped(text: str) -> str:
+    return text.replace("\\", r"\\").replace("\n", r"\n")
+
+
+def quoted(text: str) -> str:
+    return escaped(text).replace('"', r"\"")
+
+
+def number(value: float) -> str:
+    return str(int(value)) if float(value).is_integer() else repr(float(value))
+
+
+def through_json(knowledge: Any) -> Any:
+    adapter = TypeAdapter(type(knowledge))
+    return adapter.validate_json(adapter.dump_json(knowledge))
+
+
+def wrong_bodies(body: bytes) -> Iterator[bytes]:
+    """Yield bodies that no contract promises: not JSON, other JSON, and this one with single members gone bad."""
+    yield from HOSTILE
+    document = json.loads(body)
+    places = list(places_in(document))
+    chosen = random.Random(len(body)).sample(places, min(len(places), 40))
+    yield from (json.dumps(replaced(document, place, wrong)).encode() for place in chosen for wrong in WRONG)
+
+
+def places_in(document: Any, above: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
+    inside = document.items() if isinstance(document, dict) else enumerate(document)
+    for name, value in inside:
+        yield (*above, name)
+        if isinstance(value, dict | list):
+            yield from places_in(value, (*above, name))
+
+
+def replaced(document: Any, place: tuple[Any, ...], wrong: Any) -> Any:
+    name, *below = place
+    whole = dict(document) if isinstance(document, dict) else list(document)
+    whole[name] = replaced(document[name], tuple(below), wrong) if below else wrong
+    return whole
+
+
+class Turn(NamedTuple):
+    """One step as it was played."""
+
+    step: dict[str, Any]
+    ask: Ask
+    answer: Answer | Certificate
+    before: Any
+    after: Any
+
+
+@dataclass(frozen=True)
+class Case:
+    """A recorded case, ready to be played by a fresh collector."""
+
+    folder: Path
+
+    @cached_property
+    def settings(self) -> Any:
+        return settings_of(self.folder.parent.parent.name, self.folder)
+
+    @cached_property
+    def collector(self) -> Any:
+        return collector_of(self.folder.parent.parent.name, self.settings)
+
+    @cached_property
+    def script(self) -> dict[str, Any]:
+        script: dict[str, Any] = yaml.safe_load((self.folder / "steps.yml").read_text(encoding="utf-8"))
+        return script
+
+    @property
+    def now(self) -> float:
+        return epoch(self.script["now"])
+
+    def turns(self) -> Iterator[Turn]:
+        """Play the steps, each of which must be what the collector wants most then."""
+        knowledge = self.collector.start()
+        for place, step in enumerate(self.script["steps"]):
+            kind = "probe" if "probe" in step or step.get("nothing") == "probe" else "get"
+            now = epoch(step["at"])
+            ask = most_urgent(self.collector.asks(knowledge, now), Probe if kind == "probe" else Get, now)
+            assert spelled(ask) == step.get(kind, "nothing"), f"step {place}: {step}"
+            if ask is None:
+                continue
+            answer = answer_of(step, self.folder)
+            learned = knowledge if "malformed" in step else self.collector.learn(knowledge, ask, answer)
+            yield Turn(step, ask, answer, knowledge, learned)
+            knowledge = learned
+
+    def families(self) -> list[Family]:
+        """Return what is told after the last step."""
+        *_, last = self.turns()
+        return list(self.collector.families(last.after, self.now))
+
+
+@pytest.fixture(params=CASES, ids=named)
+def case(request):
+    return Case(request.param)
+
+
+def test_gives_the_recorded_page(case):
+    """What the vendor answered gives this page, and the most urgent ask is the expected one at every step."""
+    shown = page(case.families(), case.settings.account)
+
+    recorded = case.folder / "page.prom"
+    if os.environ.get("VENDORWATCH_REWRITE_PAGES"):
+        recorded.write_text(shown, encoding="utf-8")
+    assert shown == recorded.read_text(encoding="utf-8")
+
+
+def test_states_only_its_own_metrics(case):
+    """Families come in the order in which they are stated, each once, with a value for each label."""
+    families = case.families()
+
+    stated = [family.metric for family in families]
+    assert stated == [metric for metric in case.collector.metrics if metric in stated]
+    assert all(len(values) == len(family.metric.labels) for family in families for values, _ in family.samples)
+    assert all(len({values for values, _ in family.samples}) == len(family.samples) for family in families)
+
+
+def test_refuses_what_the_contract_does_not_promise(case):
+    """A recorded answer that is malformed names the member that is wrong."""
+    for turn in case.turns():
+        if "malformed" in turn.step:
+            with pytest.raises(Malformed) as caught:
+                case.collector.learn(turn.before, turn.ask, turn.answer)
+            assert str(caught.value) == turn.step["malformed"]
+
+
+def test_survives_every_wrong_body(case):
+    """Whatever a body holds, the worst that happens is `Malformed`; what was learned can be told and stored."""
+    for turn in case.turns():
+        if not isinstance(turn.answer, Answer) or "malformed" in turn.step:
+            continue
+        for body in wrong_bodies(turn.answer.body):
+            try:
+                learned = case.collector.learn(turn.before, turn.ask, replace(turn.answer, body=body))
+            except Malformed:
+                continue
+            page(case.collector.families(learned, turn.answer.at), "any")
+            list(case.collector.asks(learned, turn.answer.at))
+
+
+def test_knowledge_survives_a_restart(case):
+    """After each answer the knowledge comes back from JSON as it was, and in the same order."""
+    for turn in case.turns():
+        restored = through_json(turn.after)
+        assert restored == turn.after
+        assert repr(restored) == repr(turn.after)
+
+
+def test_knows_nothing_at_first_and_asks(case):
+    """Before the first answer nothing is told, nothing is a success, and something is due."""
+    knowledge = case.collector.start()
+
+    assert page(case.collector.families(knowledge, 1e9), "any") == ""
+    assert knowledge.as_of is None
+    assert knowledge.truncated is False
+    assert any(ask.due <= 1e9 for ask in case.collector.asks(knowledge, 1e9))
+    assert through_json(knowledge) == knowledge
+
+
+@pytest.mark.parametrize("vendor", VENDORS)
+def test_is_whole(vendor):
+    """A collector's folder explains itself and has at least one recorded case."""
+    assert (COLLECTORS / vendor / "README.md").is_file()
+    assert [case for case in CASES if case.parent.parent.name == vendor]
+
+
+@pytest.mark.parametrize("vendor", VENDORS)
+def test_names_its_metrics_after_the_conventions(vendor):
+    """Names are snake case, counters alone end in `_total`, and every HELP is a sentence."""
+    module = importlib.import_module(f"exporter.collectors.{vendor}.collector")
+    metrics: tuple[Metric, ...] = module.Collector.metrics
+
+    assert len({metric.name for metric in metrics}) == len(metrics)
+    for metric in metrics:
+        assert metric.name == metric.name.lower()
+        assert metric.name.endswith("_total") == (metric.kind == "counter")
+        assert not metric.help[0].islower()
+        assert "account" not in metric.labels

@@ -1,0 +1,94 @@
+"""The exporter's own families."""
+
+from dataclasses import replace
+
+from exporter.collectors.sharding import Shard
+from exporter.metrics.exporter_metrics import Running, own_families, python_lines
+from exporter.polling.poller import Health
+
+HEALTH = Health(
+    collector="demo",
+    account="prod",
+    success=True,
+    last_success=1000.0,
+    duration=0.5,
+    truncated=True,
+    series=7,
+    requests={("/monitors", "ok"): 3, ("/monitors", "timeout"): 1},
+    rate_limit_remaining=None,
+    budget_used_ratio=0.25,
+    oldest_value=900.0,
+    first_poll_ended=True,
+    last_error="",
+    last_error_at=None,
+    next_poll=1010.0,
+    paused_until=None,
+    paused_reason="",
+)
+OF = ("demo", "prod")
+
+
+def stated(families):
+    return {family.metric.name: dict(family.samples) for family in families}
+
+
+def test_each_target_has_its_health_on_the_page():
+    """Labelled by collector and account; requests also by endpoint and outcome."""
+    assert stated(own_families([HEALTH], [])) == {
+        "vendorwatch_poll_success": {OF: True},
+        "vendorwatch_poll_last_success_timestamp_seconds": {OF: 1000.0},
+        "vendorwatch_poll_duration_seconds": {OF: 0.5},
+        "vendorwatch_poll_truncated": {OF: True},
+        "vendorwatch_api_rate_limit_remaining": {},
+        "vendorwatch_target_series": {OF: 7},
+        "vendorwatch_budget_used_ratio": {OF: 0.25},
+        "vendorwatch_oldest_value_timestamp_seconds": {OF: 900.0},
+        "vendorwatch_api_requests_total": {(*OF, "/monitors", "ok"): 3, (*OF, "/monitors", "timeout"): 1},
+    }
+
+
+def test_what_is_not_known_is_absent():
+    """Before the first poll there is no success, no age and no duration: not even 0."""
+    families = stated(own_families([replace(HEALTH, success=None, last_success=None, duration=None)], []))
+    assert families["vendorwatch_poll_success"] == {}
+    assert families["vendorwatch_poll_last_success_timestamp_seconds"] == {}
+    assert families["vendorwatch_poll_duration_seconds"] == {}
+
+
+def test_a_failed_reload_keeps_the_time_of_the_last_good_one():
+    """Success and its time are two metrics, so that an alert can tell how long the file has been bad."""
+    running = Running("1.2.3")
+    running.succeeded(1000.0)
+    running.failed()
+    families = stated(running.families())
+    assert families["vendorwatch_config_last_reload_successful"] == {(): 0.0}
+    assert families["vendorwatch_config_last_reload_success_timestamp_seconds"] == {(): 1000.0}
+    assert [labels[0] for labels in families["vendorwatch_build_info"]] == ["1.2.3"]
+
+
+def test_one_of_several_exporters_says_which():
+    """One that is alone says nothing."""
+    assert stated(Running("1.2.3").families())["vendorwatch_shard_info"] == {}
+    assert Running("1.2.3").roles() == []
+    running = Running("1.2.3", Shard(2, 3))
+    assert stated(running.families())["vendorwatch_shard_info"] == {("2", "3"): 1.0}
+    assert running.roles() == ["shard 2 of 3"]
+
+
+def test_one_that_shares_its_storage_says_whether_it_leads():
+    """As it is at that moment."""
+    assert stated(Running("1.2.3").families())["vendorwatch_leader"] == {}
+    leading = []
+    running = Running("1.2.3", Shard(1, 2), lambda: bool(leading))
+    assert stated(running.families())["vendorwatch_leader"] == {(): 0.0}
+    assert running.roles() == ["shard 1 of 2", "following: what is here was stored by the one that leads"]
+    leading.append(True)
+    assert stated(running.families())["vendorwatch_leader"] == {(): 1.0}
+    assert running.roles() == ["shard 1 of 2", "leading"]
+
+
+def test_the_process_tells_of_itself_without_an_end_mark():
+    """client_python's families in both formats, so that more can follow."""
+    assert b"process_resident_memory_bytes" in python_lines(openmetrics=False)
+    assert b"# TYPE process_cpu_seconds counter" in python_lines(openmetrics=True)
+    assert b"# EOF" not in python_lines(openmetrics=True)

@@ -1,0 +1,212 @@
+"""The page of all targets: what is on it, since when, and until when."""
+
+import gzip
+import threading
+import time
+
+import pytest
+from prometheus_client.openmetrics.parser import text_string_to_metric_families as openmetrics_families
+from prometheus_client.parser import text_string_to_metric_families as text_families
+
+from exporter.collectors.contract import Collector
+from exporter.collectors.settings import TargetSettings
+from exporter.metrics.exporter_metrics import Running
+from exporter.metrics.families import Family, Metric
+from exporter.metrics.page_cache import Exposition, groups
+from exporter.polling.poller import Health, Poller
+
+UP = Metric("demo_up", "gauge", "Whether it is up.", ("host",))
+SEEN = Metric("demo_seen_total", "counter", "Seen.", ())
+NEVER = Health(
+    collector="demo",
+    account="prod",
+    success=None,
+    last_success=None,
+    duration=None,
+    truncated=False,
+    series=0,
+    requests={},
+    rate_limit_remaining=None,
+    budget_used_ratio=0.0,
+    oldest_value=None,
+    first_poll_ended=False,
+    last_error="",
+    last_error_at=None,
+    next_poll=None,
+    paused_until=None,
+    paused_reason="",
+)
+
+
+class Stating(Collector):
+    metrics = (UP, SEEN)
+
+
+class Told(Poller):
+    """A target whose state the test tells."""
+
+    def __init__(self, account="prod", collector="demo", metrics=(UP, SEEN)):
+        self.settings = TargetSettings(collector=collector, account=account)
+        self.collector = Stating()
+        self.collector.metrics = metrics
+        self.told = []
+        self.until = None
+        self.asked = 0
+
+    def stated(self, now, form):
+        self.asked += 1
+        return form(self.told if self.until is None or now < self.until else [])
+
+    def expires(self):
+        return self.until
+
+    def health(self):
+        return NEVER
+
+
+@pytest.fixture
+def now():
+    return [1000.0]
+
+
+@pytest.fixture
+def exposition(now):
+    made = Exposition(lambda: now[0], Running("1.2.3"))
+    made.start()
+    yield made
+    made.stop(30)
+
+
+def text(exposition, *, openmetrics=False):
+    plain = b"".join(exposition.page(openmetrics=openmetrics, packed=False)).decode()
+    packed = gzip.decompress(b"".join(exposition.page(openmetrics=openmetrics, packed=True))).decode()
+    assert [line.split(" ")[0] for line in plain.splitlines()] == [line.split(" ")[0] for line in packed.splitlines()]
+    return plain
+
+
+def eventually(condition):
+    deadline = time.monotonic() + 30
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.002)
+
+
+def tell(exposition, poller, *families):
+    poller.told = list(families)
+    exposition.changed(poller)
+
+
+def test_what_a_target_tells_is_on_the_page_in_both_formats(exposition):
+    """Rendered in the background, and readable by both parsers beside the exporter's own families."""
+    poller = Told()
+    exposition.serve([poller])
+    tell(exposition, poller, Family(UP, [(("a",), 1.0)]), Family(SEEN, [((), 2.0)]))
+    eventually(lambda: 'demo_up{account="prod",host="a"} 1.0\n' in text(exposition))
+    names = {family.name for family in text_families(text(exposition))}
+    assert {"demo_up", "demo_seen", "vendorwatch_target_series", "process_cpu_seconds", "python_info"} <= names
+    assert names == {family.name for family in openmetrics_families(text(exposition, openmetrics=True))}
+
+
+def test_a_target_is_rendered_once_per_change(exposition):
+    """Scrapes only hand out bytes, and share them."""
+    poller = Told()
+    exposition.serve([poller])
+    tell(exposition, poller, Family(UP, [((f"{i:05}" * 20,), 1.0) for i in range(5000)]))
+    eventually(lambda: "demo_up{" in text(exposition))
+    asked = poller.asked
+    large = [{id(blob) for blob in exposition.page(openmetrics=False, packed=False)} for _ in range(50)]
+    assert len(set.intersection(*large)) >= 3
+    assert poller.asked == asked
+
+
+def test_what_has_expired_is_gone_at_that_moment(exposition, now):
+    """Nobody has to say so: the target's thread may hang. Other targets of its group stay."""
+    old, young = Told("old"), Told("young")
+    old.until, young.until = 2000.0, 3000.0
+    exposition.serve([old, young])
+    for poller in (old, young):
+        tell(exposition, poller, Family(UP, [(("a",), 1.0)]))
+    eventually(lambda: text(exposition).count("demo_up{") == 2)
+    now[0] = 1999.9
+    assert text(exposition).count("demo_up{") == 2
+    now[0] = 2000.0
+    assert 'demo_up{account="young",host="a"}' in text(exposition)
+    assert 'account="old",host' not in text(exposition)
+    old.until = 4000.0
+    tell(exposition, old, Family(UP, [(("b",), 1.0)]))
+    eventually(lambda: 'demo_up{account="old",host="b"}' in text(exposition))
+
+
+def test_collectors_that_state_the_same_families_share_one_help(exposition):
+    """Two folders copied from one give one valid page: each family once, its samples together."""
+    first, second = Told(collector="demo"), Told("corp", collector="copy")
+    exposition.serve([first, second])
+    for poller in (first, second):
+        tell(exposition, poller, Family(UP, [(("a",), 1.0)]), Family(SEEN, [((), 1.0)]))
+    eventually(lambda: text(exposition).count("demo_up{") == 2)
+    assert text(exposition).count("# TYPE demo_up ") == 1
+    assert len({family.name for family in openmetrics_families(text(exposition, openmetrics=True))}) > 2
+
+
+def test_targets_come_and_go_without_disturbing_the_others(exposition):
+    """What is rendered of a target that stays is kept; what goes is gone at once."""
+    stays, goes, comes = Told("stays"), Told("goes"), Told("comes")
+    exposition.serve([stays, goes])
+    for poller in (stays, goes):
+        tell(exposition, poller, Family(UP, [(("a",), 1.0)]))
+    eventually(lambda: text(exposition).count("demo_up{") == 2)
+    asked = stays.asked
+    exposition.serve([comes, stays])
+    assert exposition.pollers() == [comes, stays]
+    assert 'account="stays",host="a"' in text(exposition)
+    assert 'account="goes",host' not in text(exposition)
+    assert stays.asked == asked
+
+
+def test_a_collector_that_cannot_state_its_metrics_stops_no_other(exposition, caplog):
+    """The mistake is logged, the rest is served."""
+    broken, well = Told("broken"), Told("well")
+    broken.stated = lambda _now, _form: 1 / 0
+    exposition.serve([broken, well])
+    tell(exposition, well, Family(UP, [(("a",), 1.0)]))
+    eventually(lambda: 'account="well",host="a"' in text(exposition))
+    assert "cannot render demo broken" in caplog.text
+
+
+def test_a_large_page_rests_between_two_renders(exposition):
+    """Changes that come while it rests are told together: rendering takes a tenth of a core at most."""
+    poller = Told()
+    slow = threading.Event()
+
+    def stated(_now, form):
+        poller.asked += 1
+        slow.wait(0.2)
+        return form([Family(UP, [((str(poller.asked),), 1.0)])])
+
+    poller.stated = stated
+    exposition.serve([poller])
+    began = time.monotonic()
+    while poller.asked < 2:
+        exposition.changed(poller)
+        time.sleep(0.01)
+        assert time.monotonic() < began + 60
+    assert time.monotonic() - began >= 2.0
+    slow.set()
+
+
+@pytest.mark.parametrize(
+    ("stated", "expected"),
+    [
+        ({}, []),
+        ({"a": {"x"}, "b": {"y"}}, [{"a"}, {"b"}]),
+        ({"a": {"x"}, "b": {"y"}, "c": {"x"}}, [{"a", "c"}, {"b"}]),
+        ({"a": {"x"}, "b": {"y"}, "c": {"x", "y"}}, [{"a", "b", "c"}]),
+        ({"a": {"x"}, "b": {"y"}, "c": {"x", "y"}, "d": {"z"}, "e": {"y", "z"}}, [{"a", "b", "c", "d", "e"}]),
+    ],
+)
+def test_groups_join_whoever_shares_a_family(stated, expected):
+    """Directly or through a third."""
+    found = groups(stated)
+    assert found.keys() == stated.keys()
+    members = [{name for name in found if found[name] == group} for group in dict.fromkeys(found.values())]
+    assert sorted(map(sorted, members)) == sorted(map(sorted, expected))

@@ -1,0 +1,171 @@
+"""Families → bytes: both formats, plain and gzip, read back by prometheus_client's parsers."""
+
+import gzip
+import math
+import time
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from prometheus_client import CollectorRegistry, generate_latest
+from prometheus_client.core import GaugeMetricFamily
+from prometheus_client.openmetrics.parser import text_string_to_metric_families as openmetrics_families
+from prometheus_client.parser import text_string_to_metric_families as text_families
+from prometheus_client.utils import floatToGoString
+
+from exporter.metrics.families import Family, Metric
+from exporter.metrics.text_format import SAMPLES, compose, head, joined, number, render
+
+UP = Metric("demo_up", "gauge", "Whether it is up.", ("host", "path"))
+SEEN = Metric("demo_seen_total", "counter", 'Seen: a "quote", a \\ and a\nbreak.', ("kind",))
+HOSTILE = ["", " ", '"', "\\", "\n", "\\n", '\\"', "a\r\nb", "%s %d %%", "{}", "é", "\U0001f600", "a,b=c", "#", "\0"]
+
+
+def whole(page, *, openmetrics=False, packed=False):
+    """Return the bytes that a scrape of this one group gets, unpacked."""
+    body = page.openmetrics if openmetrics else page.text
+    sent = b"".join(body.packed if packed else body.plain)
+    return (gzip.decompress(sent) if packed else sent).decode() + ("# EOF\n" if openmetrics else "")
+
+
+def samples(text, parse):
+    return {(s.name, tuple(sorted(s.labels.items()))): s.value for family in parse(text) for s in family.samples}
+
+
+@pytest.mark.parametrize(
+    "value",
+    [0, 1, True, -0.0, 0.1, 1e5, 1e6, 1763679586.123, 2**53, 1e15, 1e16, 1e-7, -1e6, math.nan, math.inf, -math.inf],
+)
+def test_a_value_is_written_as_client_python_writes_it(value):
+    """Go's float formatting, as Prometheus' own libraries have it."""
+    assert number(value) == floatToGoString(value)
+
+
+@given(st.floats())
+def test_any_value_is_written_as_client_python_writes_it(value):
+    """The same for every float."""
+    assert number(value) == floatToGoString(value)
+
+
+def test_equal_values_are_written_each_as_itself():
+    """Zero and minus zero are equal, and so are one and True; nothing equals not-a-number."""
+    values = [0.0, -0.0, 1.0, True, 0, math.nan, math.nan, float("nan"), -0.0]
+    page = compose([("", render([Family(SEEN, [((str(i),), value) for i, value in enumerate(values)])]))])
+    written = [line.rpartition(" ")[2] for line in whole(page).splitlines() if not line.startswith("#")]
+    assert written == [floatToGoString(value) for value in values]
+
+
+@pytest.mark.parametrize(("openmetrics", "parse"), [(False, text_families), (True, openmetrics_families)])
+@pytest.mark.parametrize("packed", [False, True])
+def test_hostile_labels_and_values_survive(openmetrics, parse, packed):
+    """What the parsers read is what was stated, whatever the labels and the account hold."""
+    values = [1.0, math.inf, -math.inf, 2.0**60, -1e-9]
+    stated = [((label, str(i)), values[i % len(values)]) for i, label in enumerate(HOSTILE)]
+    for account in HOSTILE:
+        page = compose([(account, render([Family(UP, stated)], account))])
+        read = samples(whole(page, openmetrics=openmetrics, packed=packed), parse)
+        assert read == {
+            ("demo_up", (("account", account), ("host", host), ("path", path))): value for (host, path), value in stated
+        }
+
+
+@given(st.text(), st.text())
+def test_any_label_survives_in_openmetrics(host, path):
+    """Whatever Unicode a vendor sends is read back; what is no Unicode becomes a question mark."""
+    page = compose([("a", render([Family(UP, [((host, path), 1.0)])], "a"))])
+    assert ("demo_up", (("account", "a"), ("host", host), ("path", path))) in samples(
+        whole(page, openmetrics=True), openmetrics_families
+    )
+
+
+def test_what_is_no_unicode_does_not_spoil_the_page():
+    """A lone surrogate, which JSON can carry, becomes a question mark."""
+    page = compose([("a", render([Family(UP, [(("\ud800x", "/"), math.nan)])], "a"))])
+    assert 'host="?x",path="/"} NaN\n' in whole(page)
+
+
+def test_account_stands_before_all_other_labels():
+    """Every sample of a collector carries it, first."""
+    page = compose([("prod", render([Family(SEEN, [(("x",), 3.0)])], "prod"))])
+    assert 'demo_seen_total{account="prod",kind="x"} 3.0\n' in whole(page)
+
+
+def test_openmetrics_names_a_counter_without_its_suffix_and_escapes_quotes():
+    """HELP and TYPE are all in which the two formats differ."""
+    assert head(SEEN, openmetrics=False).decode() == (
+        '# HELP demo_seen_total Seen: a "quote", a \\\\ and a\\nbreak.\n# TYPE demo_seen_total counter\n'
+    )
+    assert head(SEEN, openmetrics=True).decode() == (
+        '# HELP demo_seen Seen: a \\"quote\\", a \\\\ and a\\nbreak.\n# TYPE demo_seen counter\n'
+    )
+
+
+def test_a_family_is_told_once_with_its_samples_together():
+    """Two targets of one group share HELP and TYPE, in order of the families."""
+    first = render([Family(UP, [(("a", "/"), 1.0)]), Family(SEEN, [(("x",), 1.0)])], "one")
+    second = render([Family(SEEN, [(("x",), 2.0)]), Family(UP, [(("a", "/"), 0.0)])], "two")
+    lines = whole(compose([("one", first), ("two", second)])).splitlines()
+    assert [line.split("{")[0] if line[0] != "#" else line[:15] for line in lines] == [
+        "# HELP demo_up ",
+        "# TYPE demo_up ",
+        "demo_up",
+        "demo_up",
+        "# HELP demo_see",
+        "# TYPE demo_see",
+        "demo_seen_total",
+        "demo_seen_total",
+    ]
+
+
+def test_a_series_that_two_collectors_state_appears_once():
+    """The first collector's value counts; what only the second has is kept."""
+    first = render([Family(UP, [(("a", "/"), 1.0)])], "same")
+    second = render([Family(UP, [(("a", "/"), 0.0), (("b", "/"), 0.0)])], "same")
+    text = whole(compose([("same", first), ("same", second)]))
+    assert [line for line in text.splitlines() if line[0] != "#"] == [
+        'demo_up{account="same",host="a",path="/"} 1.0',
+        'demo_up{account="same",host="b",path="/"} 0.0',
+    ]
+
+
+def test_a_family_without_samples_is_not_on_the_page():
+    """What is not known is absent, its HELP too."""
+    assert whole(compose([("a", render([Family(UP, [])], "a"))])) == ""
+
+
+def test_large_pages_share_their_bytes_between_the_formats():
+    """The samples are held once for text and OpenMetrics, plain and packed, in blobs that sockets like."""
+    many = [((f"host-{i:06}.example.com", "/some/path"), float(i % 2)) for i in range(20 * SAMPLES)]
+    page = compose([("a", render([Family(SEEN, [(("x",), 1.0)]), Family(UP, many)], "a"))])
+    shared = {id(blob) for blob in page.text.plain} & {id(blob) for blob in page.openmetrics.plain}
+    assert len(shared) >= 19
+    assert max(map(len, page.text.plain)) < 512 * 1024
+    assert whole(page, packed=True) == whole(page)
+    assert whole(page, openmetrics=True, packed=True) == whole(page, openmetrics=True)
+
+
+def test_blobs_are_put_together_up_to_a_limit():
+    """Small ones become few, large ones are not copied."""
+    large = bytes(300_000)
+    found = list(joined([b"a", b"b", large, b"c"]))
+    assert found == [b"ab", large, b"c"]
+    assert found[1] is large
+
+
+def test_rendering_costs_at_most_a_fifth_of_client_python():
+    """The same families, the same process; the best of a few rounds of each."""
+    many = [((f"host-{i:06}.example.com", "/some/path"), float(i % 2)) for i in range(10_000)]
+    theirs = GaugeMetricFamily("demo_up", "Whether it is up.", labels=["account", *UP.labels])
+    for labels, value in many:
+        theirs.add_metric(["prod", *labels], value)
+    registry = CollectorRegistry()
+    registry.register(type("Fixed", (), {"collect": lambda _self: [theirs]})())
+    own = min(_took(lambda: render([Family(UP, many)], "prod")) for _ in range(7))
+    stock = min(_took(lambda: gzip.compress(generate_latest(registry), mtime=0)) for _ in range(3))
+    assert own <= 0.2 * stock
+
+
+def _took(work):
+    began = time.thread_time()
+    work()
+    return time.thread_time() - began

@@ -1,0 +1,459 @@
+import logging
+import threading
+import time
+from collections import deque
+from dataclasses import dataclass, field, replace
+
+import pytest
+
+from exporter.collectors.contract import Answer, Certificate, Get, Probe, Reason
+from exporter.collectors.settings import ApiSettings
+from exporter.errors import ConnectFailed, Malformed, TimedOut
+from exporter.metrics.families import Family, gauge
+from exporter.polling.poller import Limited, Poller
+from exporter.polling.snapshot_store import Storage
+from exporter.toolkit.config_types import Secret
+
+VALUE = gauge("c_value", "A value.", "name")
+DAYS = gauge("c_days", "Days.", "name")
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    as_of: float | None = None
+    truncated: bool = False
+    told: dict[str, float] = field(default_factory=dict)
+    probed: dict[str, float] = field(default_factory=dict)
+
+
+class Collector:
+    """A status each `every` seconds, details and probes once."""
+
+    metrics = (VALUE, DAYS)
+
+    def __init__(self, *, every=0.05, details=(), endpoints=()):
+        self.every, self.details, self.endpoints = every, details, endpoints
+        self.broken = ""
+
+    def start(self):
+        return Known()
+
+    def asks(self, knowledge, now):
+        self.fail("asks")
+        due = 0.0 if knowledge.as_of is None else knowledge.as_of + self.every
+        yield Get(endpoint="/status", reason=Reason.STATUS, due=due, every=self.every, path="/status")
+        for name in self.details:
+            if name not in knowledge.told:
+                yield Get(endpoint="/{id}", reason=Reason.OLDEST, due=0.0, every=60.0, path=name)
+        for name in self.endpoints:
+            if name not in knowledge.probed:
+                yield Probe(
+                    endpoint="tls",
+                    reason=Reason.OLDEST,
+                    due=0.0,
+                    every=60.0,
+                    server_name=name,
+                    address=name,
+                    port=443,
+                )
+
+    def learn(self, knowledge, ask, answer):
+        self.fail("learn")
+        if isinstance(answer, Certificate):
+            return replace(knowledge, probed={**knowledge.probed, ask.server_name: answer.at})
+        if answer.body == b"broken":
+            raise Malformed("data: missing")
+        if ask.reason is Reason.STATUS:
+            return replace(knowledge, as_of=answer.at, told={**knowledge.told, "status": answer.at})
+        return replace(knowledge, told={**knowledge.told, ask.path: answer.at})
+
+    def families(self, knowledge, now):
+        self.fail("families")
+        yield Family(VALUE, [((name,), at) for name, at in knowledge.told.items()])
+        self.fail("the second family")
+        yield Family(DAYS, [((name,), at) for name, at in knowledge.probed.items()])
+
+    def fail(self, where):
+        if self.broken == where:
+            raise KeyError("s3cret")
+
+
+class Vendor:
+    """Answers 200 unless `script` holds something else: a status, an error, or an event to wait for."""
+
+    def __init__(self, clock=time.time):
+        self.clock, self.script, self.asked = clock, deque(), []
+        self.steady = 200
+        self.token = "one"
+        self.closed = threading.Event()
+
+    def get(self, ask):
+        self.asked.append(ask.path)
+        say = self.script.popleft() if self.script else self.steady
+        if isinstance(say, threading.Event):
+            while not (say.wait(0.01) or self.closed.is_set()):
+                pass
+            raise TimedOut("no whole answer within 1 s")
+        if isinstance(say, Exception):
+            raise say
+        if isinstance(say, bytes):
+            return Answer(self.clock(), 200, say)
+        return Answer(self.clock(), say, b"{}", {"x-ratelimit-remaining": "50"})
+
+    def credentials(self):
+        return self.token
+
+    def close(self):
+        self.closed.set()
+
+
+def settings(**more):
+    told = {"collector": "c", "account": "a", "base_url": "http://v", "token": "t", "requests_per_minute": 60_000.0}
+    return ApiSettings(**{**told, "poll_interval": 0.05, **more})
+
+
+def eventually(condition):
+    end = time.monotonic() + 30
+    while not condition():
+        assert time.monotonic() < end, "it never came true"
+        time.sleep(0.005)
+
+
+def told(ask, now, _timeout, _ca_file):
+    return Certificate(now, now, now, valid=True)
+
+
+@pytest.fixture
+def started():
+    """Return what makes and starts a poller; all are stopped in the end."""
+    pollers = []
+
+    def start(  # noqa: PLR0913  each part of a poller is named once
+        collector=None,
+        vendor=None,
+        *,
+        probe=told,
+        on_change=lambda _poller: None,
+        storage=None,
+        leads=lambda: True,
+        **more,
+    ):
+        made = Poller(
+            settings(**more),
+            collector or Collector(),
+            vendor or Vendor(),
+            time.time,
+            on_change,
+            storage,
+            leads=leads,
+            probe=probe,
+        )
+        pollers.append(made)
+        made.start()
+        return made
+
+    yield start
+    for poller in pollers:
+        poller.stop(30)
+
+
+def value(poller):
+    return {labels[0]: number for family in poller.stated(time.time(), list) for labels, number in family.samples}
+
+
+def test_nothing_is_known_before_the_first_round():
+    """No series, no age, no success; the landing page has something to show all the same."""
+    poller = Poller(settings(), Collector(), Vendor(), lambda: 1000.0, lambda _poller: None)
+    health = poller.health()
+    assert poller.stated(1000.0, list) == []
+    assert poller.expires() is None
+    assert (health.success, health.last_success, health.first_poll_ended, health.series) == (None, None, False, 0)
+    assert (health.collector, health.account, dict(health.requests)) == ("c", "a", {})
+
+
+def test_a_target_is_polled_and_its_metrics_served(started):
+    """Status and details arrive, are counted by endpoint and outcome, and each change is announced."""
+    changes = []
+    poller = started(Collector(details=("d",)), on_change=changes.append)
+    eventually(lambda: {"status", "d"} <= set(value(poller)))
+    eventually(lambda: poller.health().requests.get(("/status", "ok"), 0) >= 3)
+    health = poller.health()
+    assert health.requests["/{id}", "ok"] == 1
+    assert (health.success, health.first_poll_ended, health.series, health.truncated) == (True, True, 2, False)
+    assert health.duration >= 0
+    assert health.rate_limit_remaining == 50
+    assert health.budget_used_ratio > 0
+    assert health.oldest_value <= health.last_success
+    assert poller.expires() >= health.last_success + poller.settings.max_age
+    assert changes[:3] == [poller] * 3
+
+
+@pytest.mark.parametrize(
+    ("say", "outcome"),
+    [
+        (404, "client_error"),
+        (503, "server_error"),
+        (429, "rate_limited"),
+        (401, "auth"),
+        (b"broken", "malformed"),
+        (ConnectFailed("connection refused"), "connect"),
+        (TimedOut("no whole answer within 1 s"), "timeout"),
+        (RuntimeError("s3cret"), "malformed"),
+    ],
+)
+def test_a_failed_status_is_told(started, caplog, say, outcome):
+    """Success is False, the first poll has ended, the outcome is counted and logged without a secret."""
+    vendor = Vendor()
+    vendor.script.append(say)
+    changes = []
+    poller = started(vendor=vendor, on_change=lambda poller: changes.append(poller.health()))
+    eventually(lambda: changes)
+    assert (changes[0].success, changes[0].first_poll_ended) == (False, True)
+    assert changes[0].requests == {("/status", outcome): 1}
+    assert changes[0].last_error.startswith(f"/status: {outcome}: ")
+    assert changes[0].last_error_at is not None
+    eventually(lambda: "c a: /status:" in caplog.text)
+    assert "s3cret" not in caplog.text + changes[0].last_error
+    assert poller.stated(time.time(), list) == []
+
+
+def test_a_lasting_failure_is_logged_once_and_its_end_once(started, caplog, monkeypatch):
+    """Not a line for each attempt, nor for each of many asks that fail alike."""
+    monkeypatch.setattr("exporter.polling.scheduler.FIRST", 0.01)
+    caplog.set_level(logging.INFO)
+    vendor = Vendor()
+    vendor.steady = 503
+    started(vendor=vendor)
+    eventually(lambda: len(vendor.asked) >= 3)
+    vendor.steady = 200
+    eventually(lambda: "answered again" in caplog.text)
+    lines = [record.getMessage() for record in caplog.records]
+    assert lines == ["c a: /status: server_error: 503", "c a: /status: answered again"]
+
+
+def test_a_hung_vendor_holds_its_own_thread_alone(started):
+    """Health, age and withdrawal go on; another target is polled; it recovers without a restart."""
+    vendor, hung = Vendor(), threading.Event()
+    poller = started(vendor=vendor, max_age=0.4)
+    other = started()
+    eventually(lambda: value(poller) and value(other))
+    vendor.script.append(hung)
+    eventually(lambda: not vendor.script)
+    assert poller.health().collector == "c"
+    eventually(lambda: poller.stated(time.time(), list) == [])
+    assert poller.health().series == 0
+    before = other.health().last_success
+    eventually(lambda: other.health().last_success > before)
+    assert not hung.is_set()
+    hung.set()
+    eventually(lambda: poller.health().success is False)
+    eventually(lambda: value(poller))
+
+
+def test_withdrawal_is_exact():
+    """At `expires` the series are still there, after it they are gone."""
+    collector = Collector()
+    poller = Poller(settings(max_age=300.0), collector, Vendor(), lambda: 1000.0, lambda _poller: None)
+    poller._target = replace(poller._target, knowledge=Known(as_of=1000.0, told={"x": 1.0}))
+    assert poller.expires() == 1300.0
+    assert poller.stated(1300.0, list) != []
+    assert poller.stated(1300.1, list) == []
+
+
+def test_probes_run_beside_the_requests(started):
+    """Endpoints that hang delay no status; at most eight are probed at once, and all in the end."""
+    release, running, most = threading.Event(), [], []
+
+    def hanging(ask, now, _timeout, _ca_file):
+        running.append(ask)
+        most.append(len(running))
+        release.wait(30)
+        running.remove(ask)
+        return Certificate(now, None, None, None, "timeout" if ask.server_name == "h0" else "refused")
+
+    names = tuple(f"h{number}" for number in range(20))
+    poller = started(Collector(endpoints=names), probe=hanging)
+    eventually(lambda: len(running) == 8)
+    before = poller.health().last_success or 0.0
+    eventually(lambda: (poller.health().last_success or 0.0) > before)
+    release.set()
+    eventually(lambda: poller.health().requests.get(("tls", "connect")) == 19)
+    assert poller.health().requests["tls", "timeout"] == 1
+    assert max(most) == 8
+
+
+@pytest.mark.parametrize("where", ["asks", "learn", "families", "the second family"])
+def test_a_collectors_mistake_does_not_end_the_polling(started, caplog, monkeypatch, where):
+    """It is counted as malformed and logged with its place, without its message; then all goes on."""
+    monkeypatch.setattr("exporter.polling.poller.AFTER_MISTAKE", 0.01)
+    monkeypatch.setattr("exporter.polling.scheduler.FIRST", 0.01)
+    collector = Collector()
+    poller = started(collector)
+    eventually(lambda: value(poller))
+    collector.broken = where
+    eventually(lambda: poller.stated(time.time(), list) == [] or "famil" not in where)
+    eventually(lambda: "malformed" in {outcome for _, outcome in poller.health().requests})
+    collector.broken = ""
+    eventually(lambda: value(poller) and poller.health().success)
+    assert "unforeseen KeyError" in caplog.text
+    assert "s3cret" not in caplog.text
+
+
+def test_new_credentials_end_a_refusal_at_once(started, monkeypatch):
+    """The pause after a 401 is minutes, but not for a token that has changed."""
+    monkeypatch.setattr("exporter.polling.poller.CREDENTIALS_EVERY", 0.01)
+    vendor = Vendor()
+    vendor.steady = 401
+    poller = started(vendor=vendor)
+    eventually(lambda: poller.health().paused_reason == "auth")
+    assert poller.health().paused_until > time.time() + 200
+    time.sleep(0.1)
+    assert len(vendor.asked) == 1
+    vendor.steady, vendor.token = 200, "two"
+    eventually(lambda: poller.health().success)
+    assert poller.health().paused_reason == ""
+
+
+def test_a_monitor_that_is_not_ours_does_not_pause_the_target(started):
+    """A 403 outside the statuses is about that one thing."""
+    vendor = Vendor()
+    vendor.script.extend([200, 403])
+    poller = started(Collector(every=0.3, details=("theirs", "ours")), vendor)
+    eventually(lambda: "ours" in value(poller))
+    assert poller.health().requests["/{id}", "auth"] == 1
+    assert poller.health().success is True
+
+
+@pytest.mark.parametrize(
+    ("most", "left", "cut"), [(9, [2, 1], False), (3, [2, 1], False), (2, [2, 0], True), (1, [1, 0], True)]
+)  # fmt: skip
+def test_the_series_limit_cuts_from_the_end(most, left, cut):
+    """The most important families stay; that something was cut is told."""
+    families = [Family(VALUE, [(("a",), 1.0), (("b",), 2.0)]), Family(DAYS, [(("a",), 1.0)])]
+    limited = Limited(most)
+    assert [len(family.samples) for family in limited(families)] == left
+    assert (limited.series, limited.cut) == (sum(left), cut)
+
+
+def test_a_cut_page_says_so(started):
+    """`truncated` and the number of series go by what is served."""
+    poller = started(Collector(details=("d",)), series_limit=1)
+    eventually(lambda: len(value(poller)) == 1 and poller.health().truncated)
+    assert poller.health().series == 1
+
+
+def test_a_stop_is_quick_and_ends_all_threads(started):
+    """Also while the vendor hangs; what the cut request came to is not taken for the vendor's fault."""
+    vendor = Vendor()
+    poller = started(vendor=vendor)
+    eventually(lambda: value(poller))
+    vendor.script.append(threading.Event())
+    eventually(lambda: not vendor.script)
+    began = time.monotonic()
+    poller.stop(30)
+    assert time.monotonic() - began < 20
+    assert not poller._thread.is_alive()
+    assert poller.health().success is True
+
+
+def test_the_state_survives_a_restart_with_its_age(started, tmp_path):
+    """The last good answers are served at once, ready and successful, and the budget remembers what was spent."""
+    first = started(Collector(every=300.0), storage=Storage(tmp_path), requests_per_minute=2.0)
+    eventually(lambda: value(first))
+    first.stop(30)
+    vendor = Vendor()
+    again = Poller(
+        settings(requests_per_minute=2.0), Collector(every=300.0), vendor, time.time, lambda _poller: None,
+        Storage(tmp_path),
+    )  # fmt: skip
+    assert again.stated(time.time(), list) == first.stated(time.time(), list)
+    assert again.expires() == first.expires()
+    health = again.health()
+    assert (health.success, health.first_poll_ended) == (True, True)
+    assert health.budget_used_ratio == pytest.approx(0.5)
+    later = Poller(
+        settings(), Collector(), vendor, lambda: time.time() + 3600, lambda _poller: None, Storage(tmp_path)
+    )  # fmt: skip
+    assert later.stated(time.time() + 3600, list) == []
+    assert later.health().first_poll_ended is False
+
+
+def test_what_is_known_is_stored_while_it_runs(started, tmp_path):
+    """Not only at a clean end: a kill loses seconds."""
+    started(storage=Storage(tmp_path, every=0.05))
+    eventually(lambda: any(b'"as_of": 1' in file.read_bytes() for file in tmp_path.glob("*.json")))
+
+
+def test_a_follower_asks_nobody_and_serves_what_the_leader_stores(started, tmp_path):
+    """With its age, its success and its budget; the requests are the leader's."""
+    leader = started(Collector(details=("d",)), storage=Storage(tmp_path, every=0.05))
+    vendor, changes = Vendor(), []
+    follower = started(
+        Collector(details=("d",)),
+        vendor,
+        storage=Storage(tmp_path, every=0.05),
+        leads=lambda: False,
+        on_change=changes.append,
+    )
+    eventually(lambda: {"status", "d"} <= set(value(follower)))
+    seen = follower.expires()
+    eventually(lambda: follower.expires() > seen)
+    health = follower.health()
+    assert (health.success, health.first_poll_ended, dict(health.requests)) == (True, True, {})
+    assert health.last_success <= leader.health().last_success
+    assert health.rate_limit_remaining == 50
+    assert set(changes) == {follower}
+    assert vendor.asked == []
+
+
+def test_a_follower_is_ready_and_failing_as_the_leader_is(started, tmp_path):
+    """Though nothing was ever known: that the polls fail is what there is to tell."""
+    vendor = Vendor()
+    vendor.steady = 404
+    started(vendor=vendor, storage=Storage(tmp_path, every=0.05))
+    follower = started(storage=Storage(tmp_path, every=0.05), leads=lambda: False)
+    eventually(lambda: follower.health().first_poll_ended)
+    assert follower.health().success is False
+
+
+def test_a_follower_leads_from_where_the_leader_ended(started, tmp_path):
+    """Its knowledge, and its budget: what was spent is spent; nothing else, for it ended in order."""
+    leading = []
+    leader = started(Collector(every=300.0), storage=Storage(tmp_path, every=0.05), requests_per_minute=2.0)
+    vendor = Vendor()
+    follower = started(
+        Collector(every=0.05),
+        vendor,
+        storage=Storage(tmp_path, every=0.05),
+        leads=lambda: bool(leading),
+        requests_per_minute=2.0,
+    )
+    eventually(lambda: value(leader))
+    leader.stop(30)
+    written = {file: file.stat().st_mtime_ns for file in tmp_path.iterdir()}
+    eventually(lambda: value(follower) == value(leader))
+    leading.append(True)
+    eventually(lambda: follower.health().next_poll is not None)
+    assert value(follower) == value(leader)
+    assert vendor.asked == []
+    assert follower.health().next_poll > time.time() + 20
+    assert follower.health().budget_used_ratio == 0.5
+    eventually(lambda: {file: file.stat().st_mtime_ns for file in tmp_path.iterdir()} != written)
+
+
+def test_a_follower_that_ends_stores_nothing(started, tmp_path):
+    """What it knows is older than what the leader stores."""
+    leader = started(storage=Storage(tmp_path, every=1000.0))
+    eventually(lambda: value(leader))
+    leader.stop(30)
+    written = {file: file.stat().st_mtime_ns for file in tmp_path.iterdir()}
+    follower = started(storage=Storage(tmp_path, every=0.05), leads=lambda: False)
+    eventually(lambda: value(follower))
+    follower.stop(30)
+    assert {file: file.stat().st_mtime_ns for file in tmp_path.iterdir()} == written
+
+
+def test_no_secret_is_in_a_repr():
+    """Neither of the poller nor of its health."""
+    poller = Poller(settings(token=Secret("s3cret")), Collector(), Vendor(), time.time, lambda _poller: None)
+    assert "s3cret" not in f"{poller!r}{poller.health()!r}{poller.settings!r}"

@@ -1,0 +1,211 @@
+from bisect import bisect_right
+from dataclasses import replace
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from exporter.errors import (
+    ClientError,
+    ConnectFailed,
+    Malformed,
+    RateLimited,
+    Refused,
+    ServerError,
+    TimedOut,
+    TlsFailed,
+)
+from exporter.polling.rate_budget import LONGEST, Budget
+
+NOW = 1_800_000_000.0
+
+
+def greedy(rate, seconds, lag=0.0):
+    """Spend whatever may be spent, each request `lag` seconds after it was allowed; return the times."""
+    budget, now, times = Budget.start(rate, NOW), NOW, []
+    while now < NOW + seconds:
+        wait = budget.wait(now)
+        if wait > 0:
+            now += max(wait, 0.001)
+            continue
+        budget = budget.spend(now)
+        times.append(now)
+        now += lag
+    return times
+
+
+@given(
+    rate=st.floats(0.5, 300),
+    gaps=st.lists(st.floats(0, 30), min_size=1, max_size=150),
+)
+def test_no_minute_ever_holds_more_than_the_rate(rate, gaps):
+    """However the requests come, any 60 s hold at most `rate` of them (at least one)."""
+    budget, now, times = Budget.start(rate, NOW), NOW, []
+    for gap in gaps:
+        now += gap
+        if budget.wait(now) <= 0:
+            budget = budget.spend(now)
+            times.append(now)
+    fullest = max((place + 1 - bisect_right(times, at - 60) for place, at in enumerate(times)), default=0)
+    assert fullest <= max(1, int(rate))
+
+
+@pytest.mark.parametrize("rate", [1.0, 5.0, 55.0, 240.0])
+def test_the_rate_is_spent_to_the_last_request(rate):
+    """Who always wants more gets the whole rate over ten minutes, also when each request takes a while."""
+    assert len(greedy(rate, 600)) >= rate * 10
+    assert len(greedy(rate, 600, lag=0.5 * 60 / rate)) >= rate * 10 - 1
+
+
+def test_a_start_earns_no_burst():
+    """A fresh budget holds one request; the second waits its turn."""
+    budget = Budget.start(60, NOW)
+    assert budget.wait(NOW) == 0.0
+    assert budget.spend(NOW).wait(NOW) == pytest.approx(1.0)
+
+
+def test_an_idle_budget_saves_a_small_burst():
+    """After an idle hour 55 a minute allow two requests at once, and no more."""
+    budget = Budget.start(55, NOW)
+    later = NOW + 3600
+    spent = budget.spend(later).spend(later)
+    assert budget.spend(later).wait(later) == 0.0
+    assert spent.wait(later) > 1
+
+
+def test_a_clock_that_is_set_back_does_not_stop_the_polling():
+    """An hour back: neither the bucket, nor the window, nor a pause lasts longer than it should."""
+    budget, back = Budget.start(1, NOW).spend(NOW).failed(RateLimited("429", 600), NOW), NOW - 3600
+    assert budget.wait(back) == 0
+    assert budget.spend(back).wait(back) == pytest.approx(60)
+    assert budget.spend(back).wait(back + 60) == 0
+
+
+def test_used_ratio_is_the_last_minutes_share_of_the_rate():
+    """Requests older than a minute do not count."""
+    budget = Budget.start(10, NOW).spend(NOW).spend(NOW + 30).spend(NOW + 50)
+    assert budget.used_ratio(NOW + 50) == pytest.approx(0.3)
+    assert budget.used_ratio(NOW + 70) == pytest.approx(0.2)
+    assert budget.used_ratio(NOW + 500) == 0
+
+
+@pytest.mark.parametrize(
+    ("error", "headers", "failures", "pause"),
+    [
+        (RateLimited("429", 17), {}, 1, 17),
+        (RateLimited("429", 17), {"x-ratelimit-remaining": "0", "x-ratelimit-reset": "40"}, 1, 17),
+        (RateLimited("429", 0), {}, 1, 1),  # not a loop, whatever the vendor says
+        (RateLimited("429", 1e9), {}, 1, LONGEST),
+        (RateLimited("429"), {"x-ratelimit-remaining": "0", "x-ratelimit-reset": "40"}, 1, 40),
+        (RateLimited("429"), {"x-organization-rate-limit-remaining": "0",
+                              "x-organization-rate-limit-reset": str(int(NOW) + 25)}, 1, 25),
+        (RateLimited("429"), {}, 1, 60),
+        (RateLimited("429"), {}, 2, 120),
+        (RateLimited("429"), {}, 9, 900),
+        (Refused("401"), {}, 1, 300),
+        (Refused("401"), {}, 2, 600),
+        (Refused("401"), {}, 3, 900),
+        (Refused("401"), {}, 50, 900),
+        (ServerError("503"), {}, 1, 0),
+        (ServerError("503"), {}, 2, 0),
+        (TimedOut("late"), {}, 3, 1),
+        (ConnectFailed("gone"), {}, 4, 2),
+        (TlsFailed("expired"), {}, 20, 30),
+        (ClientError("404"), {}, 20, 0),
+        (Malformed("no JSON"), {}, 20, 0),
+    ],
+)  # fmt: skip
+def test_a_failure_pauses_by_its_kind(error, headers, failures, pause):
+    """Retry-After, else the reset, else a time that grows; what is one request's own fault pauses nothing."""
+    budget = Budget.start(60, NOW)
+    for _ in range(failures):
+        budget = budget.failed(error, NOW, headers)
+    paused_until = budget.paused_until(NOW)
+    assert (paused_until or NOW) - NOW == pytest.approx(pause)
+    assert budget.paused_reason(NOW) == (error.reason if pause else "")
+    assert budget.paused_until(NOW + pause) is None
+    if pause:
+        assert budget.wait(NOW) == pytest.approx(pause)
+
+
+def test_an_answer_ends_the_growth():
+    """After a usable answer the next 429 starts at 60 s again."""
+    budget = Budget.start(60, NOW).failed(RateLimited("429"), NOW).failed(RateLimited("429"), NOW)
+    budget = budget.answered({}, NOW).failed(RateLimited("429"), NOW)
+    assert budget.paused_until(NOW) == NOW + 60
+
+
+@pytest.mark.parametrize("again", [Budget.trusted_anew, lambda budget: budget.at_rate(60)])
+def test_new_credentials_and_a_restart_end_the_pause_after_a_refusal(again):
+    """A refusal of the old credentials says nothing of the new ones; a 429 stays in force."""
+    refused = Budget.start(60, NOW).failed(Refused("401"), NOW)
+    limited = Budget.start(60, NOW).failed(RateLimited("429"), NOW)
+    assert again(refused).paused_until(NOW) is None
+    assert again(limited).paused_until(NOW) == NOW + 60
+
+
+def test_a_restart_at_a_lower_rate_keeps_what_was_spent():
+    """The requests of the last minute still count."""
+    budget = Budget.start(60, NOW)
+    for second in range(10):
+        budget = budget.spend(NOW + second)
+    assert budget.at_rate(5).wait(NOW + 20) == pytest.approx(45)
+
+
+@pytest.mark.parametrize(("rate", "unseen"), [(55.0, 2.0), (55 / 3, 2.0), (2.75, 2.0), (55.0, 20.0)])
+def test_who_takes_over_counts_what_was_not_told_as_sent(rate, unseen):
+    """However the one before ended: with what it sent unseen, no 60 s hold more than the rate."""
+    budget, now, sent = Budget.start(rate, NOW), NOW, []
+    told = budget
+    while now < NOW + 70:
+        now += max(budget.wait(now), 0.001)
+        if budget.wait(now) <= 0:
+            budget = budget.spend(now)
+            told = budget if now <= NOW + 70 - unseen else told
+            sent.append(now)
+    heir, ended = told.inherited(now, unseen), now
+    assert heir.wait(now) > 0
+    while now < ended + 120:
+        now += max(heir.wait(now), 0.001)
+        if heir.wait(now) <= 0:
+            heir = heir.spend(now)
+            sent.append(now)
+    assert max(sum(at - 60 < other <= at for other in sent) for at in sent) <= max(1, int(rate))
+    assert len([at for at in sent if at > ended]) >= int(rate)
+
+
+def test_who_ended_in_order_or_long_ago_leaves_nothing_untold():
+    """A restart by an operator is not slowed down; from then on all is untold again until it is told."""
+    spent = Budget.start(60, NOW).spend(NOW)
+    settled = replace(spent, settled=True)
+    assert settled.inherited(NOW + 1, 10.0) == spent
+    assert spent.inherited(NOW + 60.5, 10.0) == spent
+    assert spent.inherited(NOW + 1, 10.0).wait(NOW + 1) == pytest.approx(1.0)
+    assert not Budget.start(60, NOW).inherited(NOW, 10.0).settled
+
+
+@pytest.mark.parametrize(
+    ("headers", "remaining", "limit", "paused_for"),
+    [
+        ({}, None, None, None),
+        ({"x-organization-rate-limit-limit": "240", "x-organization-rate-limit-remaining": "100",
+          "x-organization-rate-limit-reset": str(int(NOW) + 30)}, 100, 240, None),
+        ({"x-organization-rate-limit-limit": "240", "x-organization-rate-limit-remaining": "23",
+          "x-organization-rate-limit-reset": str(int(NOW) + 30)}, 23, 240, 30),
+        ({"x-ratelimit-limit": "60", "x-ratelimit-remaining": "5"}, 5, 60, None),  # 55 of 60 leave 5 by themselves
+        ({"x-ratelimit-limit": "60", "x-ratelimit-remaining": "4"}, 4, 60, 60),
+        ({"x-ratelimit-limit": "60", "x-ratelimit-remaining": "0", "x-ratelimit-reset": "12"}, 0, 60, 12),
+        ({"ratelimit-limit": "100, 100;w=60", "ratelimit-remaining": "9", "ratelimit-reset": "7"}, 9, 100, 7),
+        ({"x-rate-limit-remaining": "0", "x-rate-limit-reset": str(int(NOW + 8) * 1000)}, 0, None, 8),
+        ({"x-rate-limit-remaining": "0", "x-rate-limit-reset": "Fri, 15 Jan 2027 08:00:09 GMT"}, 0, None, 9),
+        ({"x-ratelimit-remaining": "many", "x-ratelimit-limit": ""}, None, None, None),
+        ({"x-ratelimit-remaining": "0", "x-ratelimit-reset": "soon"}, 0, None, 60),
+        ({"x-ratelimit-remaining": "-1"}, None, None, None),
+    ],
+)  # fmt: skip
+def test_rate_headers_are_read_leniently(headers, remaining, limit, paused_for):
+    """Epoch seconds, milliseconds, seconds from now, a date or nothing; a reserve is left to others."""
+    budget = Budget.start(55, NOW).answered(headers, NOW)
+    assert (budget.remaining, budget.limit) == (remaining, limit)
+    assert budget.paused_until(NOW) == (None if paused_for is None else pytest.approx(NOW + paused_for))
+    assert budget.paused_reason(NOW) == ("" if paused_for is None else "reserve")

@@ -1,0 +1,274 @@
+import json
+from bisect import bisect_right
+from collections import deque
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+
+import pytest
+
+from exporter.collectors.contract import Answer, Certificate, Get, Probe, Reason
+from exporter.collectors.settings import ApiSettings
+from exporter.collectors.vigilmon.collector import Collector
+from exporter.collectors.vigilmon.config import Settings
+from exporter.collectors.vigilmon.rotation import rotation
+from exporter.errors import ServerError
+from exporter.polling.rate_budget import Budget
+from tests.exporter.simulation import START, simulate
+
+MONITORS = 500
+PAGE = 20
+PAGES = MONITORS // PAGE
+
+
+class Limiter:
+    """The vendor's limit of 60 requests a minute: both as a sliding window and as minutes of the clock."""
+
+    def __init__(self, limit=60):
+        self.limit = limit
+        self.window = deque()
+        self.minutes = {}
+
+    def allows(self, now):
+        while self.window and self.window[0] <= now - 60:
+            self.window.popleft()
+        self.window.append(now)
+        self.minutes[now // 60] = self.minutes.get(now // 60, 0) + 1
+        return len(self.window) <= self.limit and self.minutes[now // 60] <= self.limit
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    as_of: float | None = None
+    truncated: bool = False
+    round: tuple[float, ...] = ()
+    status_at: tuple[float, ...] = ()
+    uptime_at: dict[str, float] = field(default_factory=dict)
+
+
+class Listing:
+    """A stand-in with Vigilmon's shape: statuses by page, one uptime per request."""
+
+    metrics = ()
+
+    def start(self):
+        return Known()
+
+    def asks(self, knowledge, now):
+        due = knowledge.round[0] if knowledge.round else (knowledge.as_of or 0.0) + 60
+        yield Get(
+            endpoint="/monitors",
+            reason=Reason.STATUS,
+            due=due,
+            every=60.0,
+            path="/monitors",
+            params=(("page", str(len(knowledge.round) + 1)),),
+        )
+        for number in range(MONITORS):
+            told = knowledge.uptime_at.get(str(number), 0.0)
+            yield Get(
+                endpoint="/monitors/{id}",
+                reason=Reason.OLDEST,
+                due=told + 300,
+                every=300.0,
+                path=f"/monitors/{number}",
+            )
+
+    def learn(self, knowledge, ask, answer):
+        if ask.endpoint == "/monitors/{id}":
+            return replace(knowledge, uptime_at={**knowledge.uptime_at, ask.path.rpartition("/")[2]: answer.at})
+        times = (*knowledge.round, answer.at)
+        if len(times) < PAGES:
+            return replace(knowledge, round=times)
+        return replace(knowledge, as_of=times[0], round=(), status_at=times)
+
+    def families(self, knowledge, now):
+        return ()
+
+
+def settings(rate=55.0):
+    return ApiSettings(collector="listing", account="a", base_url="http://vendor", token="t", requests_per_minute=rate)
+
+
+def limited(limiter, answer=lambda ask, now: Answer(now, 200, b"{}")):
+    """Return a vendor that answers within its limit and 429 beyond it."""
+    return lambda ask, now: answer(ask, now) if isinstance(ask, Probe) or limiter.allows(now) else Answer(now, 429, b"")
+
+
+def fullest(times):
+    """Return the most requests that any 60 s hold."""
+    return max(position + 1 - bisect_right(times, at - 60) for position, at in enumerate(times))
+
+
+@pytest.mark.parametrize("latency", [0.01, 0.5, 3.0])
+def test_an_hour_of_500_monitors_stays_within_the_limit_and_fresh(latency):
+    """3,300 requests under a strict 60 a minute: no 429, statuses each minute, every uptime in its turn."""
+    ages = []
+    run = simulate(
+        Listing(),
+        settings(),
+        limited(Limiter()),
+        3600,
+        latency=latency,
+        observe=lambda target, now: ages.append(now - (target.knowledge.as_of or now)),
+    )
+    per_minute = min(55.0, 60 / latency)
+    assert run.outcomes() == {"ok": len(run.sent)}
+    assert len(run.sent) >= 0.98 * per_minute * 60
+    assert fullest([at for at, _ in run.sent]) <= 55
+    assert max(ages) <= 60 + 2 * PAGES * 60 / per_minute + 5
+    if latency < 1:
+        assert min(run.target.knowledge.uptime_at.values()) > run.now - 1.2 * MONITORS * 60 / (55 - PAGES)
+
+
+def test_a_deleted_monitor_does_not_stop_the_rotation():
+    """A 404 is asked again ever more rarely; all others get their turn."""
+
+    def answer(ask, now):
+        return Answer(now, 404 if ask.path == "/monitors/7" else 200, b"{}")
+
+    run = simulate(Listing(), settings(), limited(Limiter(), answer), 3600)
+    asked = [ask.path for _, ask in run.sent]
+    assert 2 <= asked.count("/monitors/7") <= 12
+    assert len(run.target.knowledge.uptime_at) == MONITORS - 1
+
+
+def test_an_outage_is_waited_out_politely_and_its_end_is_noticed_within_a_minute():
+    """While everything fails few requests are sent; afterwards the next round is whole at once."""
+
+    def answer(ask, now):
+        return Answer(now, 503 if START + 600 <= now < START + 1800 else 200, b"{}")
+
+    run = simulate(Listing(), settings(), limited(Limiter(), answer), 1800)
+    during = [at for at, _ in run.sent if at >= START + 600]
+    assert len(during) <= 120
+    run = simulate(Listing(), settings(), limited(Limiter(), answer), 120, resume=run)
+    assert run.target.success is True
+
+
+@pytest.mark.parametrize("failing", [(), ("1",), ("2",)])
+def test_a_clock_set_back_by_hours_in_the_first_round_holds_up_nothing(failing):
+    """A machine boots with a wrong clock and no network: once both are right the first round is whole."""
+    chosen = Settings(collector="vigilmon", account="a", token="t", certificates=False)
+    day = Day()
+    right = START + 10
+
+    def vendor(ask, now):
+        if now > right and dict(ask.params).get("page", "1") in failing:
+            return ServerError("503")
+        return day(ask, now)
+
+    run = simulate(Collector(chosen), chosen, vendor, 0.0)
+    run.now = right + 3 * 3600
+    run.target = replace(run.target, budget=Budget.start(50, run.now))
+    run = simulate(Collector(chosen), chosen, vendor, 20.0, resume=run)
+    assert run.target.knowledge.round_at is None
+    run.now = right - 5
+    run = simulate(Collector(chosen), chosen, day, 60.0, resume=run)
+    assert run.target.knowledge.round_at is not None
+
+
+def test_a_restart_costs_no_burst():
+    """A process that restarts every 10 s with nothing stored sends one request more per start, not a burst."""
+    sent = []
+    run = None
+    for _ in range(6):
+        run = simulate(Listing(), settings(), limited(Limiter()), 10)
+        sent += run.sent
+    assert len(sent) <= 6 * (10 * 55 / 60 + 2)
+
+
+class Day:
+    """A Vigilmon account of 500 monitors. Every five minutes another one goes down, and the last one comes up."""
+
+    def __init__(self):
+        self.limiter = Limiter()
+        self.down = None
+
+    def __call__(self, ask, now):
+        if isinstance(ask, Probe):
+            return Certificate(now, now - 1e6, now + 1e6, valid=True)
+        if not self.limiter.allows(now):
+            return Answer(now, 429, b"")
+        self.down = 1 + int(now // 300) * 37 % MONITORS if now > START + 300 else None
+        return Answer(now, 200, json.dumps(self.body(ask, now)).encode())
+
+    def body(self, ask, now):
+        page = int(dict(ask.params).get("page", "1"))
+        meta = {"current_page": page, "last_page": PAGES, "per_page": PAGE, "total": MONITORS}
+        if ask.path == "/monitors":
+            numbers = range((page - 1) * PAGE + 1, page * PAGE + 1)
+            return {"data": [monitor(number, now, up=number != self.down) for number in numbers], "meta": meta}
+        number = int(ask.path.split("/")[2])
+        if ask.path.endswith("/incidents"):
+            ongoing = [{"id": 1, "status": "ongoing", "resolved_at": None}] if number == self.down else []
+            return {"data": ongoing, "meta": {"total": len(ongoing)}}
+        return {"data": {**monitor(number, now), "uptime": UPTIME}}
+
+
+def monitor(number, now, *, up=True):
+    """Return a monitor as a listing shows it, checked just now."""
+    return {
+        "id": number,
+        "name": f"svc{number}",
+        "url": f"https://svc{number}.example.com/health",
+        "method": "GET",
+        "check_interval_seconds": 60,
+        "is_active": True,
+        "current_status": "up" if up else "down",
+        "last_checked_at": datetime.fromtimestamp(now, UTC).isoformat(),
+    }
+
+
+@pytest.fixture(scope="module")
+def day():
+    """Two hours of the real Vigilmon collector: the run, how old its statuses and uptimes were, and its settings."""
+    chosen = Settings(collector="vigilmon", account="a", base_url="http://vendor", token="t", requests_per_minute=55)
+    statuses, uptimes, shown = [], [], []
+
+    def observe(target, now):
+        """Note what a scrape would have seen just before the last answer came."""
+        if shown and shown[-1].as_of is not None and now > START + 60:
+            statuses.append((now - min(one.checked_at for one in shown[-1].monitors.values()), now - shown[-1].as_of))
+            uptimes.append((now, sum(now - one.at for one in shown[-1].uptimes.values()) / MONITORS))
+        shown[:] = [target.knowledge]
+
+    run = simulate(Collector(chosen), chosen, Day(), 7200, observe=observe)
+    return run, statuses, uptimes, chosen
+
+
+def test_every_status_of_500_monitors_is_young_at_every_moment(day):
+    """A round of 25 pages and five seconds more, as Vigilmon's own times tell, while monitors go down and come up."""
+    _, statuses, _, _ = day
+    assert max(age for age, _ in statuses) <= PAGES * 60 / 55 + 5
+    assert all(abs(told - age) < 1e-3 for age, told in statuses)
+
+
+def test_two_hours_of_500_monitors_spend_the_budget_and_never_more(day):
+    """No answer is 429, whichever way the minutes are drawn."""
+    run, _, _, _ = day
+    sent = [at for at, ask in run.sent if isinstance(ask, Get)]
+    assert run.outcomes() == {"ok": len(run.sent)}
+    assert fullest(sent) <= 55
+    assert len(sent) >= 0.98 * 55 * 120
+
+
+def test_uptimes_of_500_monitors_are_as_young_as_the_rest_of_the_budget_allows(day):
+    """Half a turn on average, and a tenth of that for what goes down meanwhile."""
+    run, _, uptimes, chosen = day
+    turn = rotation(chosen, run.target.knowledge)
+    late = [age for now, age in uptimes if now >= START + 1.1 * turn]
+    assert sum(late) / len(late) <= 1.1 * turn / 2
+
+
+def test_incidents_follow_within_two_requests_of_the_page_that_tells(day):
+    """Each monitor that went down in these two hours, wherever in the list it is."""
+    run, _, _, _ = day
+    asked = [(at, ask.path, dict(ask.params).get("page", "1")) for at, ask in run.sent if isinstance(ask, Get)]
+    for begins in range(int(START) + 600, int(START) + 7200, 300):
+        down = 1 + begins // 300 * 37 % MONITORS
+        page = str(-(-down // PAGE))
+        told = next(n for n, (at, *what) in enumerate(asked) if at >= begins and what == ["/monitors", page])
+        assert f"/monitors/{down}/incidents" in [path for _, path, _ in asked[told + 1 : told + 3]]
+
+
+UPTIME = {"24h": 100.0, "7d": 99.9, "30d": 99.5}

@@ -1,0 +1,153 @@
+"""What is read and written of one target, and when."""
+
+from dataclasses import dataclass, replace
+from math import inf
+
+import pytest
+
+from exporter.collectors.contract import Answer, Get, Reason
+from exporter.collectors.settings import ApiSettings
+from exporter.polling.snapshot_store import Storage
+from exporter.polling.snapshots import REST, Record
+from tests.exporter.simulation import START, Run, step
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    as_of: float | None = None
+    truncated: bool = False
+
+
+class Collector:
+    def start(self):
+        return Known()
+
+
+SETTINGS = ApiSettings(collector="c", account="a", base_url="http://v", token="t", requests_per_minute=30.0)
+
+
+def record(directory=None, every=10.0):
+    return Record(Storage(directory, every) if directory else None, SETTINGS, Collector())
+
+
+def told(target, at):
+    return replace(target, knowledge=Known(at), budget=target.budget.spend(at), success=True)
+
+
+def test_without_storage_nothing_is_written_or_read():
+    """And there is nothing to wait for."""
+    kept = record()
+    target = told(kept.read(1000.0), 1001.0)
+    kept.write(target, 1002.0)
+    assert (kept.wait(target, 1002.0), kept.news(1003.0)) == (inf, None)
+
+
+def test_a_change_is_due_so_many_seconds_after_the_last_write(tmp_path):
+    """The first is due at once. Nothing is while nothing changed; a clock that was set back does not put it off."""
+    kept = record(tmp_path)
+    target = kept.read(1000.0)
+    assert kept.wait(target, 1000.0) == 0.0
+    kept.write(target, 1000.0)
+    changed = told(target, 1001.0)
+    assert kept.wait(changed, 1004.0) == pytest.approx(6.0)
+    assert kept.wait(changed, 1011.0) == 0.0
+    assert kept.wait(changed, 900.0) == 0.0
+    kept.write(changed, 1011.0)
+    assert kept.wait(changed, 2000.0) == inf
+    assert kept.wait(replace(changed, success=False), 1012.0) > 0
+
+
+def test_what_takes_long_is_written_and_read_seldom(tmp_path, monkeypatch):
+    """A tenth of one core is the most that a large account may take for it."""
+    kept, moments = record(tmp_path, every=1.0), iter([0.0, 0.7])
+    target = told(kept.read(1000.0), 1001.0)
+    assert kept.rest == 1.0
+    monkeypatch.setattr("time.monotonic", lambda: next(moments))
+    kept.write(target, 1002.0)
+    assert kept.rest == pytest.approx(REST * 0.7)
+    assert kept.wait(told(target, 1003.0), 1003.0) == pytest.approx(REST * 0.7 - 1.0)
+
+
+def test_another_reads_what_is_new_and_nothing_twice(tmp_path):
+    """As it was: knowledge, budget and whether it went well."""
+    leader, follower = record(tmp_path), record(tmp_path)
+    first = leader.read(1000.0)
+    assert follower.read(1000.0).knowledge == Known()
+    for success in (None, False, True):
+        target = replace(told(first, 1001.0), success=success)
+        leader.write(target, 1002.0)
+        read = follower.news(1002.0)
+        assert (read.knowledge, read.budget, read.success) == (target.knowledge, target.budget, success)
+        assert follower.news(1002.0) is None
+
+
+def test_what_is_of_the_future_is_not_believed(tmp_path):
+    """It would look fresh until that time has come."""
+    leader, follower = record(tmp_path), record(tmp_path)
+    leader.write(told(leader.read(5000.0), 5000.0), 5000.0)
+    assert follower.read(1000.0).knowledge == Known()
+
+
+class Memory:
+    """A storage that survives every process."""
+
+    every = 10.0
+
+    def __init__(self):
+        self.parts, self.saved = None, 0
+
+    def stamp(self, _settings):
+        return self.saved
+
+    def load(self, _settings, _kinds):
+        return dict(self.parts or {})
+
+    def save(self, _settings, parts):
+        self.parts, self.saved = parts, self.saved + 1
+
+
+class Wanting(Collector):
+    """Wants one thing after another, and never has enough; what it is told makes it no wiser."""
+
+    def asks(self, _knowledge, now):
+        yield Get(endpoint="/x", reason=Reason.STATUS, due=now, every=1.0, path="/x")
+
+    def learn(self, knowledge, _ask, _answer):
+        return knowledge
+
+
+def lives(ages, *, clean=False, pause=0.5, rate=55.0):
+    """Return when requests were sent by processes that were killed, or ended in order, at these ages one by one."""
+    storage, sent, now, collector = Memory(), [], START, Wanting()
+    settings = SETTINGS.model_copy(update={"requests_per_minute": rate})
+    for age in ages:
+        kept, end = Record(storage, settings, collector), now + age
+        run = Run(kept.resumed(kept.read(now), now), now)
+        while True:
+            if kept.wait(run.target, run.now) <= 0:
+                kept.write(run.target, run.now)
+            step(collector, run, lambda _, at: Answer(at, 200, b""), 0.05)
+            if run.now >= end:
+                break
+        sent += [at for at, _ in run.sent]
+        now = max(end, run.now) + pause
+        if clean:
+            kept.end(run.target, run.now)
+    return sent
+
+
+@pytest.mark.parametrize("age", [0.04, 0.5, 1.5, 3.0, 7.3, 9.9, 10.1, 14.0, 59.0, 61.0, 75.5])
+@pytest.mark.parametrize("before", [0.0, 90.0, 94.7, 99.9])
+def test_whenever_it_is_killed_no_minute_holds_more_than_the_rate(before, age):
+    """Killed once after a while, then again and again: what no file told of counts as sent."""
+    sent = lives([before, *[age] * 30, 120.0])
+    assert max(sum(at - 60 < other <= at for other in sent) for at in sent) <= 55
+    assert len([at for at in sent if at > sent[-1] - 60]) >= 54
+
+
+@pytest.mark.parametrize("rate", [1.0, 55.0])
+def test_a_restart_in_order_costs_no_wait(rate):
+    """Nor does the first start: only who was killed left something untold."""
+    straight, restarted = lives([200.0], rate=rate), lives([100.0, 99.5], clean=True, rate=rate)
+    assert straight[0] == restarted[0] == START
+    assert abs(len(straight) - len(restarted)) <= 1

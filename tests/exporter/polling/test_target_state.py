@@ -1,0 +1,226 @@
+from dataclasses import dataclass, field, replace
+
+import pytest
+
+from exporter.collectors.contract import Answer, Certificate, Get, Probe, Reason
+from exporter.errors import TimedOut
+from exporter.polling.rate_budget import Budget
+from exporter.polling.target_state import (
+    LONGEST_WAIT,
+    PROBES_AT_ONCE,
+    Target,
+    begin,
+    decide,
+    hear,
+    plausible,
+    refused,
+    trusted_anew,
+)
+
+NOW = 1_800_000_000.0
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    as_of: float | None = None
+    truncated: bool = False
+    answers: tuple[str, ...] = field(default=())
+
+
+def get(path, reason=Reason.OLDEST, due=NOW - 1):
+    return Get(endpoint=f"/{{{path}}}", reason=reason, due=due, every=60.0, path=path)
+
+
+def probe(name, due=NOW - 1):
+    return Probe(endpoint="tls", reason=Reason.OLDEST, due=due, every=60.0, server_name=name, address=name, port=443)
+
+
+STATUS = get("status", Reason.STATUS)
+DETAIL = get("detail")
+
+
+class Collector:
+    """Wants what it is made with; a status is a round of two pages."""
+
+    metrics = ()
+
+    def __init__(self, *wanted):
+        self.wanted = wanted
+
+    def start(self):
+        return Known()
+
+    def asks(self, knowledge, now):
+        return self.wanted
+
+    def learn(self, knowledge, ask, answer):
+        if ask.reason is not Reason.STATUS:
+            return knowledge
+        answers = (*knowledge.answers, ask.path)
+        whole = len(answers) % 2 == 0
+        return replace(knowledge, answers=answers, as_of=answer.at if whole else knowledge.as_of)
+
+    def families(self, knowledge, now):
+        return ()
+
+
+def target(**more):
+    return Target(**{"knowledge": Known(), "budget": Budget.start(60, NOW - 60), **more})
+
+
+def heard(before, ask, told, now=NOW):
+    return hear(Collector(), begin(before, ask, now), ask, told, now)
+
+
+def ok(now=NOW, status=200):
+    return Answer(now, status, b"{}", {})
+
+
+@pytest.mark.parametrize(
+    ("wanted", "more", "turn"),
+    [
+        ([], {}, (None, None, LONGEST_WAIT)),
+        ([get("a", due=NOW + 7)], {}, (None, None, 7)),
+        ([get("a", due=NOW + 7), probe("p", due=NOW + 5)], {}, (None, None, 5)),
+        ([DETAIL, STATUS, probe("p")], {}, (STATUS, probe("p"), 0)),
+        ([DETAIL, STATUS], {"busy": frozenset({("status",)})}, (DETAIL, None, 0)),
+        ([probe("p")], {"probing": PROBES_AT_ONCE}, (None, None, LONGEST_WAIT)),
+        ([STATUS, probe("p")], {"budget": Budget.start(6, NOW).spend(NOW)}, (None, probe("p"), 0)),
+        ([STATUS], {"budget": Budget.start(6, NOW).spend(NOW)}, (None, None, 10)),
+        ([STATUS, probe("p")], {"budget": Budget.start(60, NOW).spend(NOW)}, (None, None, 1)),  # a breath, just waited
+    ],
+)
+def test_what_to_do_follows_from_what_is_wanted_and_allowed(wanted, more, turn):
+    """The budget holds back requests, never probes for long; nothing to do means to wait for the next due."""
+    decided = decide(Collector(*wanted), target(**more), NOW)
+    assert (decided.get, decided.probe, decided.wait) == (*turn[:2], pytest.approx(turn[2]))
+
+
+@pytest.mark.parametrize(
+    ("wanted", "next_poll"),
+    [
+        ([], None),
+        ([get("a", due=NOW + 7), probe("p", due=NOW + 5)], NOW + 7),
+        ([probe("p", due=NOW + 5), probe("q", due=NOW + 9)], NOW + 5),
+    ],
+)
+def test_the_next_poll_is_a_request_or_else_a_probe(wanted, next_poll):
+    """A target that only opens TLS connections has a next poll too."""
+    assert decide(Collector(*wanted), target(), NOW).next_poll == next_poll
+
+
+@dataclass(frozen=True, slots=True)
+class Rolled(Known):
+    round_at: float | None = None
+
+
+class Rolling(Collector):
+    """A collector whose pages take effect one by one; every second one ends a round."""
+
+    def learn(self, knowledge, ask, answer):
+        after = super().learn(knowledge, ask, answer)
+        whole = len(after.answers) % 2 == 0
+        return replace(after, as_of=answer.at, round_at=answer.at if whole else knowledge.round_at)
+
+
+def test_a_round_that_takes_effect_page_by_page_ends_with_its_last():
+    """The age moves with every page; success and duration are the whole round's."""
+    before, seen = target(knowledge=Rolled(as_of=NOW - 60)), []
+    for at in (NOW, NOW + 3, NOW + 6):
+        before = hear(Rolling(), begin(before, STATUS, at), STATUS, ok(at), at + 1).target
+        seen.append((before.knowledge.as_of, before.success, before.duration))
+    assert seen == [(NOW, None, None), (NOW + 3, True, 4), (NOW + 6, True, 4)]
+
+
+def test_a_round_is_a_success_once_it_is_whole():
+    """Duration counts from its first request; a failure on the way is the end of success at once."""
+    first = heard(target(), STATUS, ok()).target
+    assert (first.success, first.polled, first.duration) == (None, False, None)
+    whole = hear(Collector(), begin(first, STATUS, NOW + 3), STATUS, ok(NOW + 3), NOW + 4).target
+    assert (whole.success, whole.polled, whole.duration) == (True, True, 4)
+    failed = heard(whole, STATUS, TimedOut("late"), NOW + 9).target
+    assert (failed.success, failed.duration, failed.last_error) == (False, 4, "/{status}: timeout: late")
+
+
+@pytest.mark.parametrize(
+    ("ask", "told", "success", "paused"),
+    [
+        (STATUS, ok(status=401), False, "auth"),
+        (STATUS, ok(status=403), False, ""),
+        (STATUS, ok(status=429), False, "rate_limited"),
+        (STATUS, ok(status=404), False, ""),
+        (DETAIL, ok(status=401), True, "auth"),
+        (DETAIL, ok(status=403), True, ""),
+        (DETAIL, ok(status=404), True, ""),
+        (DETAIL, TimedOut("late"), True, ""),
+        (probe("p"), Certificate(NOW, None, None, None, "refused"), True, ""),
+    ],
+)
+def test_a_failure_touches_what_it_is_about(ask, told, success, paused):
+    """Statuses decide success; a refusal or limit pauses the target, but for a 403 about one thing alone."""
+    after = heard(target(success=True), ask, told).target
+    assert (after.success, after.budget.paused_reason(NOW)) == (success, paused)
+    assert (after.busy, after.probing) == (frozenset(), 0)
+    assert after.knowledge == Known()
+
+
+def test_what_is_forbidden_waits_for_new_credentials_and_holds_nothing_else_up():
+    """A 403 is put off for minutes by itself; once the credentials are others it is asked again at once."""
+    after = heard(target(), STATUS, ok(status=403)).target
+    both = Collector(STATUS, DETAIL)
+    assert decide(both, after, NOW + 60).get == DETAIL
+    assert refused(after, NOW + 60)
+
+    anew = trusted_anew(after)
+    assert not refused(anew, NOW + 60)
+    assert decide(both, anew, NOW + 60).get == STATUS
+
+
+@pytest.mark.parametrize(
+    ("told", "outcome"),
+    [
+        (Certificate(NOW, NOW, NOW, valid=True), "ok"),
+        (Certificate(NOW, NOW, NOW, valid=False, problem="expired"), "ok"),
+        (Certificate(NOW, None, None, None, "timeout"), "timeout"),
+        (Certificate(NOW, None, None, None, "tls"), "tls"),
+        (Certificate(NOW, None, None, None, "refused"), "connect"),
+        (Certificate(NOW, None, None, None, "resolve"), "connect"),
+    ],
+)
+def test_a_probe_is_counted_by_what_it_came_to(told, outcome):
+    """A certificate that was seen is `ok`, whatever is wrong with it."""
+    assert heard(target(), probe("p"), told).target.requests == {("tls", outcome): 1}
+
+
+def test_news_is_told_once_for_all_that_fail_alike():
+    """By endpoint and reason; the end is told when the last of them answers."""
+    one, other = get("detail"), replace(get("other"), endpoint=DETAIL.endpoint)
+    first = heard(target(), one, TimedOut("late"))
+    second = heard(first.target, other, TimedOut("late"))
+    third = heard(second.target, other, ok(status=404))
+    assert (first.news, second.news, third.news) == (
+        "/{detail}: timeout: late",
+        "",
+        "/{detail}: client_error: 404",
+    )
+    fourth = heard(third.target, one, ok())
+    fifth = heard(fourth.target, other, ok())
+    assert (fourth.news, fifth.news) == ("", "/{detail}: answered again")
+
+
+def test_the_oldest_value_is_that_of_the_rotation():
+    """Of what is still wanted and was told; before the first round nothing is."""
+    known = Known(as_of=NOW - 5)
+    collector = Collector(STATUS, DETAIL, get("never told"))
+    assert decide(collector, target(), NOW).oldest is None
+    assert decide(collector, target(knowledge=known), NOW).oldest == NOW - 5
+    after = heard(target(knowledge=known), DETAIL, ok(NOW - 90)).target
+    assert decide(collector, replace(after, budget=Budget.start(60, NOW)), NOW).oldest == NOW - 90
+    assert decide(Collector(STATUS), replace(after, budget=Budget.start(60, NOW)), NOW).oldest == NOW - 5
+
+
+@pytest.mark.parametrize(("ahead", "kept"), [(-9999, True), (0, True), (60, True), (61, False)])
+def test_knowledge_of_the_future_is_forgotten(ahead, kept):
+    """After the clock was set back it would look fresh, and never be due, for as long."""
+    known = target(knowledge=Known(as_of=NOW + ahead))
+    assert (plausible(Collector(), known, NOW).knowledge.as_of is not None) is kept

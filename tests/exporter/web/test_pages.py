@@ -1,0 +1,235 @@
+"""What is served over HTTP, as a WSGI application."""
+
+import gzip
+from dataclasses import replace
+from wsgiref.util import setup_testing_defaults
+from wsgiref.validate import validator
+
+import pytest
+
+from exporter.metrics.exporter_metrics import Running
+from exporter.metrics.page_cache import Exposition
+from exporter.polling.poller import Health
+from exporter.toolkit.config_types import ConfigError
+from exporter.web.pages import OPENMETRICS, TEXT, Web, wants_gzip, wants_openmetrics
+
+PROMETHEUS = (
+    "application/openmetrics-text;version=1.0.0;escaping=allow-utf-8;q=0.6,"
+    "application/openmetrics-text;version=0.0.1;q=0.5,text/plain;version=1.0.0;escaping=allow-utf-8;q=0.4,"
+    "text/plain;version=0.0.4;q=0.3,*/*;q=0.2"
+)
+HEALTH = Health(
+    collector="demo",
+    account="prod",
+    success=True,
+    last_success=900.0,
+    duration=0.5,
+    truncated=False,
+    series=7,
+    requests={},
+    rate_limit_remaining=None,
+    budget_used_ratio=0.25,
+    oldest_value=900.0,
+    first_poll_ended=True,
+    last_error="",
+    last_error_at=None,
+    next_poll=1010.0,
+    paused_until=None,
+    paused_reason="",
+)
+
+
+class Target:
+    def __init__(self, health):
+        self.health = lambda: health
+
+
+class Served(Exposition):
+    """An exposition whose targets are only their health."""
+
+    def __init__(self, *healths):
+        super().__init__(lambda: 1000.0, Running("1.2.3"))
+        self.targets = [Target(health) for health in healths]
+
+    def pollers(self):
+        return self.targets
+
+
+def ask(web, path="/metrics", method="GET", **headers):
+    """Return the status, the headers and the body of an answer, held to WSGI's rules."""
+    environ, got = {}, []
+    setup_testing_defaults(environ)
+    environ |= {"PATH_INFO": path, "REQUEST_METHOD": method, "QUERY_STRING": ""}
+    environ |= {f"HTTP_{name.upper()}": value for name, value in headers.items()}
+    answer = validator(web)(environ, lambda status, headers, exc_info=None: got.append((status, dict(headers))))
+    try:
+        body = b"".join(answer)
+    finally:
+        answer.close()
+    return got[0][0], got[0][1], body
+
+
+@pytest.mark.parametrize(
+    ("accept", "openmetrics"),
+    [
+        ("", False),
+        ("*/*", False),
+        ("text/html,application/xhtml+xml,*/*;q=0.8", False),
+        ("text/plain", False),
+        ("text/plain;version=0.0.4", False),
+        (PROMETHEUS, True),
+        ("application/openmetrics-text", True),
+        ("application/openmetrics-text; version=1.0.0; charset=utf-8", True),
+        ("application/openmetrics-text;version=0.0.1", False),
+        ("application/openmetrics-text;version=2.0.0", False),
+        ("application/openmetrics-text;q=0.3,text/plain;q=0.5", False),
+        ("application/openmetrics-text;q=0.5,text/plain;q=0.3", True),
+        ("text/plain;q=0.3,application/openmetrics-text;q=0.5", True),
+        ("application/openmetrics-text,text/plain", True),
+        ("text/plain,application/openmetrics-text", False),
+        ("application/openmetrics-text;q=0,text/plain;q=0.1", False),
+        ("application/openmetrics-text;q=0", False),
+        ("application/openmetrics-text;q=high", False),
+        ('Application/OpenMetrics-Text; Version="1.0.0"; Q=1', True),
+        ("image/png", False),
+        (",;,=;q", False),
+    ],
+)
+def test_the_format_is_the_best_that_is_accepted(accept, openmetrics):
+    """By q value, equals in their order; text when nothing that we have is accepted."""
+    assert wants_openmetrics(accept) is openmetrics
+
+
+@pytest.mark.parametrize(
+    ("accept_encoding", "packed"),
+    [
+        ("", False),
+        ("gzip", True),
+        ("deflate, gzip;q=0.5", True),
+        ("gzip;q=0", False),
+        ("*", True),
+        ("*;q=0", False),
+        ("*, gzip;q=0", False),
+        ("identity", False),
+        ("identity, gzip;q=0.5", False),
+        ("identity;q=0.5, gzip", True),
+        ("br", False),
+        ("GZIP", True),
+        ("x-gzip", True),
+    ],
+)
+def test_gzip_is_used_when_asked_for(accept_encoding, packed):
+    """Unless the client likes the plain page better."""
+    assert wants_gzip(accept_encoding) is packed
+
+
+@pytest.mark.parametrize(("accept", "content_type"), [("", TEXT), (PROMETHEUS, OPENMETRICS)])
+def test_the_page_comes_in_the_form_that_was_asked_for(accept, content_type):
+    """With its content type, its length, and what it varies by; the same packed."""
+    web = Web(Served(HEALTH), None)
+    status, headers, plain = ask(web, accept=accept)
+    assert (status, headers["Content-Type"], headers["Content-Length"]) == ("200 OK", content_type, str(len(plain)))
+    assert headers["Vary"] == "Accept, Accept-Encoding"
+    _, headers, packed = ask(web, accept=accept, accept_encoding="gzip")
+    assert headers["Content-Encoding"] == "gzip"
+    assert gzip.decompress(packed).startswith(b"# HELP vendorwatch_poll_success ")
+    assert plain.endswith(b"# EOF\n") == (content_type == OPENMETRICS)
+
+
+@pytest.mark.parametrize("path", ["/metrics", "/", "/-/healthy", "/-/ready"])
+def test_head_tells_what_get_would(path):
+    """The same headers, and no body."""
+    web = Web(Served(HEALTH), None)
+    status, headers, body = ask(web, path, "GET")
+    assert int(headers["Content-Length"]) == len(body) > 0
+    assert ask(web, path, "HEAD") == (status, headers, b"")
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "status", "allow"),
+    [
+        ("GET", "/nothing", "404 Not Found", None),
+        ("POST", "/nothing", "404 Not Found", None),
+        ("GET", "/metrics/", "404 Not Found", None),
+        ("POST", "/metrics", "405 Method Not Allowed", "GET, HEAD"),
+        ("DELETE", "/", "405 Method Not Allowed", "GET, HEAD"),
+        ("PUT", "/-/healthy", "405 Method Not Allowed", "GET, HEAD"),
+        ("GET", "/-/reload", "405 Method Not Allowed", "POST, PUT"),
+    ],
+)
+def test_anything_else_is_404_or_405(method, path, status, allow):
+    """405 names the methods there are."""
+    got, headers, _ = ask(Web(Served(HEALTH), None), path, method)
+    assert (got, headers.get("Allow")) == (status, allow)
+
+
+@pytest.mark.parametrize(
+    ("healths", "status", "told"),
+    [
+        ([HEALTH], "200 OK", b"vendorwatch-exporter is ready.\n"),
+        ([], "200 OK", b"vendorwatch-exporter is ready.\n"),
+        (
+            [HEALTH, replace(HEALTH, account="corp", first_poll_ended=False)],
+            "503 Service Unavailable",
+            b"Not ready, first poll not ended: demo corp\n",
+        ),
+    ],
+)
+def test_ready_once_every_first_poll_has_ended(healths, status, told):
+    """Before, it names the targets that are waited for, which may be none; healthy it is all the while."""
+    web = Web(Served(*healths), None)
+    assert ask(web, "/-/ready")[::2] == (status, told)
+    assert ask(web, "/-/healthy")[0] == "200 OK"
+
+
+@pytest.mark.parametrize("method", ["POST", "PUT"])
+def test_reload_answers_when_it_is_done(method):
+    """200 once the new configuration is followed."""
+    reloaded = []
+    assert ask(Web(Served(), lambda: reloaded.append(1)), "/-/reload", method)[0] == "200 OK"
+    assert reloaded == [1]
+
+
+def test_a_bad_file_is_500_with_the_reason():
+    """Every problem, for whoever asked."""
+
+    def reload():
+        raise ConfigError(["targets: missing", "a: unknown key"])
+
+    status, _, body = ask(Web(Served(), reload), "/-/reload", "POST")
+    assert (status, body) == (
+        "500 Internal Server Error",
+        b"failed to reload config: targets: missing\na: unknown key\n",
+    )
+
+
+def test_reload_is_forbidden_unless_it_is_enabled():
+    """As Prometheus answers."""
+    status, _, body = ask(Web(Served(), None), "/-/reload", "POST")
+    assert (status, body) == ("403 Forbidden", b"Lifecycle API is not enabled.\n")
+
+
+def test_the_landing_page_shows_each_target():
+    """Its state, age, last error, next poll and budget; as HTML that holds no script."""
+    failing = replace(HEALTH, account="corp", success=False, last_error="timeout: no answer", last_error_at=990.0)
+    paused = replace(HEALTH, account="edge", paused_until=1060.0, paused_reason="rate_limited", truncated=True)
+    fresh = replace(HEALTH, account="new", success=None, last_success=None, next_poll=None)
+    web = Web(Served(HEALTH, failing, paused, fresh), None, clock=lambda: 1000.0)
+    _, headers, body = ask(web, "/")
+    page = body.decode()
+    assert headers["Content-Type"] == "text/html; charset=utf-8"
+    assert "default-src 'none'" in headers["Content-Security-Policy"]
+    for shown in ("demo prod", "up to date", "1m 40s", "in 10s", "25%", "failing", "timeout: no answer", "10s ago"):
+        assert shown in page
+    for shown in ("paused", "rate_limited", "(cut)", "not yet polled", "unknown"):
+        assert shown in page
+    assert "<script" not in page
+
+
+def test_the_landing_page_escapes_what_others_wrote():
+    """An account or an error is text, whatever it holds."""
+    hostile = replace(HEALTH, account="<script>alert(1)</script>", last_error='<img src="x">&', last_error_at=1.0)
+    page = ask(Web(Served(hostile), None), "/")[2].decode()
+    assert "<script" not in page
+    assert "<img" not in page
+    assert "&lt;script&gt;" in page

@@ -1,0 +1,144 @@
+"""Durations, sizes, secrets, and how problems are told."""
+
+import os
+from pathlib import Path
+
+import pytest
+from pydantic import Field, ValidationError
+
+from exporter.toolkit.config_types import Duration, Secret, Section, Size, load_yaml, problems
+
+
+class Example(Section):
+    token: Secret
+    wait: Duration = 30.0
+    body: Size = 64
+    inner: "Inner | None" = None
+
+
+class Inner(Section):
+    headers: list[str] = Field(default_factory=list)
+    password: Secret | None = None
+
+
+def told(**values: object) -> list[str]:
+    with pytest.raises(ValidationError) as caught:
+        Example.model_validate(values)
+    return problems(caught.value, frozenset({"token"}))
+
+
+@pytest.mark.parametrize(
+    ("written", "expected"),
+    [("30s", 30.0), ("5m", 300.0), ("1h30m", 5400.0), ("30d", 2_592_000.0), ("0s", 0.0), ("1.5s", 1.5), ("200ms", 0.2)],
+)
+def test_durations_are_read_in_seconds(written, expected):
+    """Every unit, alone and combined."""
+    assert Example(token="t", wait=written).wait == expected
+
+
+@pytest.mark.parametrize("written", ["", "5 minutes", "30", 30, None, "m", "-5s", "s5", True])
+def test_what_is_no_duration_is_told_with_the_way_to_write_it(written):
+    """A bare number has no unit, so it is refused rather than guessed."""
+    assert told(token="t", wait=written) == ["wait: not a duration: write it like 30s, 5m or 1h30m"]
+
+
+@pytest.mark.parametrize(("written", "expected"), [("64MB", 64_000_000), ("1 kB", 1000), (12, 12), ("3GB", 3 * 10**9)])
+def test_sizes_are_read_in_bytes(written, expected):
+    """Decimal units, and a bare number of bytes."""
+    assert Example(token="t", body=written).body == expected
+
+
+def test_all_problems_are_told_at_once_with_their_places():
+    """One line each; the value itself is never shown."""
+    found = told(wait="soon", body="big", colour="red", inner={"headers": [1], "password": 5})
+
+    assert found == [
+        "token: missing: give token or token_file",
+        "wait: not a duration: write it like 30s, 5m or 1h30m",
+        "body: not a size: write it like 64MB",
+        "inner.headers[0]: Input should be a valid string",
+        "inner.password: must be a string",
+        "colour: unknown key",
+    ]
+
+
+def test_a_secret_comes_from_the_environment(monkeypatch):
+    """`${NAME}` is replaced; a name the environment lacks is a problem, not an empty secret."""
+    monkeypatch.setenv("EXAMPLE_TOKEN", "hidden")
+
+    assert Example(token="${EXAMPLE_TOKEN}").token.read() == "hidden"
+    assert told(token="${EXAMPLE_NOT_SET}") == ["token: the environment has no EXAMPLE_NOT_SET"]
+
+
+def test_a_secret_file_is_read_again_when_it_changed(tmp_path):
+    """Rotation needs no restart, and a file that is gone for a moment changes nothing."""
+    file = tmp_path / "token"
+    file.write_text("first\n", encoding="utf-8")
+    token = Example.model_validate({"token_file": str(file)}).token
+    assert token.read() == "first"
+
+    file.write_text("second one\n", encoding="utf-8")
+    assert token.read() == "second one"
+
+    file.unlink()
+    assert token.read() == "second one"
+
+    file.write_text("  \n", encoding="utf-8")
+    assert token.read() == "second one"
+
+
+def test_an_unreadable_secret_file_is_a_problem_that_names_the_file(tmp_path):
+    """Missing, empty, and given beside a literal."""
+    missing, empty = tmp_path / "missing", tmp_path / "empty"
+    empty.write_text("\n", encoding="utf-8")
+
+    assert told(token_file=str(missing)) == [f"token: cannot read {missing}: No such file or directory"]
+    assert told(token_file=str(empty)) == [f"token: {empty} is empty"]
+    assert told(token="x", token_file=str(empty)) == ["file: give token or token_file, not both"]
+
+
+def test_a_secret_never_shows_itself(tmp_path):
+    """Neither in repr nor str nor a format, nor in the model that holds it."""
+    settings = Example(token="hidden")
+
+    assert "hidden" not in f"{settings!r} {settings} {settings.token} {settings.token!r} {settings.model_dump()}"
+
+
+def test_secrets_are_equal_by_where_they_come_from(tmp_path):
+    """A reload compares settings; a rotated file is not a changed setting."""
+    file = tmp_path / "token"
+    file.write_text("first", encoding="utf-8")
+    before, after = Secret(file=file), Secret(file=file)
+    before.read()
+    file.write_text("second", encoding="utf-8")
+    after.read()
+
+    assert before == after
+    assert hash(before) == hash(after)
+    assert Secret("a") != Secret("b")
+
+
+@pytest.mark.parametrize(
+    ("content", "expected"),
+    [
+        (b"a: [1", "line 1, column 6: not YAML: expected ',' or ']', but got '<stream end>'"),
+        (b"a: \xff\xfe", "not UTF-8 text"),
+        (b"token: !!python/object:os.system x", "line 1, column 8: not YAML: could not determine a constructor"),
+    ],
+)
+def test_a_file_that_is_not_yaml_is_told_by_place_without_quoting_it(tmp_path, content, expected):
+    """The file may hold secrets, so the message holds none of its text beyond the parser's word."""
+    file = tmp_path / "x.yml"
+    file.write_bytes(content)
+
+    with pytest.raises(ValueError) as caught:  # noqa: PT011  the message is compared whole below
+        load_yaml(file)
+
+    assert str(caught.value).startswith(expected)
+
+
+def test_a_file_that_cannot_be_opened_says_why(tmp_path):
+    """A missing file, and a folder in its place."""
+    for path, reason in [(tmp_path / "none.yml", os.strerror(2)), (Path(tmp_path), os.strerror(21))]:
+        with pytest.raises(ValueError, match=f"cannot read: {reason}"):
+            load_yaml(path)

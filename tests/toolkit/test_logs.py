@@ -1,0 +1,79 @@
+"""Log lines, as logfmt and JSON."""
+
+import json
+import logging
+import sys
+
+import pytest
+
+from exporter.toolkit import logs
+
+
+def record(message, *arguments, level=logging.INFO, exc_info=None):
+    made = logging.LogRecord("exporter.polling.poller", level, "poller.py", 1, message, arguments, exc_info)
+    made.created = 1_750_000_000.5
+    return made
+
+
+@pytest.fixture
+def quiet():
+    """Put the process's logging back as it was."""
+    root, ours, theirs = logging.getLogger(), logging.getLogger("exporter"), logging.getLogger("urllib3")
+    before = root.handlers[:], root.level, ours.level, theirs.level
+    yield
+    logging.captureWarnings(capture=False)
+    root.handlers[:] = before[0]
+    for logger, level in zip((root, ours, theirs), before[1:], strict=True):
+        logger.setLevel(level)
+
+
+@pytest.mark.parametrize(
+    ("message", "written"),
+    [
+        ("started", "started"),
+        ("two words", '"two words"'),
+        ('a "quote"', r'"a \"quote\""'),
+        ("a=b", '"a=b"'),
+        ("line\nbreak", r'"line\nbreak"'),
+        ("", '""'),
+        ("é", "é"),
+    ],
+)
+def test_logfmt_quotes_what_is_not_one_word(message, written):
+    """A record is one line whatever its message holds."""
+    line = logs.Logfmt().format(record(message))
+    assert line == f"time=2025-06-15T15:06:40.500Z level=info logger=exporter.polling.poller msg={written}"
+
+
+def test_json_is_one_object_per_line():
+    """The same members as in logfmt."""
+    line = logs.Json().format(record("%s\n%d", "two", 2, level=logging.WARNING))
+    assert json.loads(line) == {
+        "time": "2025-06-15T15:06:40.500Z",
+        "level": "warn",
+        "logger": "exporter.polling.poller",
+        "msg": "two\n2",
+    }
+    assert "\n" not in line
+
+
+@pytest.mark.parametrize("formatter", [logs.Json(), logs.Logfmt()])
+def test_a_traceback_stays_on_the_line(formatter):
+    """An exception is a member of its record."""
+    try:
+        {}["x"]
+    except KeyError:
+        line = formatter.format(record("broke", exc_info=sys.exc_info()))
+    assert "KeyError" in line
+    assert "\n" not in line
+
+
+def test_libraries_say_little_and_urllib3_nothing(quiet, capsys):
+    """At debug only this program speaks at length: urllib3 would tell URLs, and a URL can be a secret."""
+    logs.start("exporter", "debug", "logfmt")
+    logging.getLogger("exporter.polling.poller").debug("ours")
+    logging.getLogger("cheroot").info("theirs")
+    logging.getLogger("urllib3.connectionpool").error("/data?token=s3cr3t")
+    error = capsys.readouterr().err
+    assert "msg=ours" in error
+    assert error.count("\n") == 1

@@ -13,6 +13,8 @@ from exporter.collectors.vigilmon.config import Settings
 from exporter.errors import ServerError
 from exporter.polling.scheduler import choose, defer
 
+pytestmark = pytest.mark.slow
+
 PER_PAGE = 20
 
 

@@ -2,9 +2,9 @@
 
 import pytest
 
-from bridge.outbox.outbox import Outbox
 from tests import postgresql
 from tests.postgresql import Cluster
+from tests.store import Store
 
 DATABASES = ["sqlite", pytest.param("postgresql", marks=pytest.mark.system)]
 
@@ -36,6 +36,6 @@ def database_url(request, tmp_path):
 @pytest.fixture
 def outbox(database_url):
     """Give an empty outbox, on each kind of database."""
-    opened = Outbox.open(database_url)
+    opened = Store(database_url)
     yield opened
     opened.close()

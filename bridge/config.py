@@ -4,21 +4,16 @@ The receivers are the modules of `bridge.receivers`: one that is put there is kn
 """
 
 import ipaddress
-import pkgutil
 from collections.abc import Iterable, Iterator, Mapping
-from importlib import import_module
 from pathlib import Path
-from types import ModuleType
 from typing import Annotated
 
 from pydantic import AfterValidator, Field, ValidationError, field_validator
 
-import bridge.receivers
+from bridge.receivers.contract import sender, senders
 from bridge.receivers.settings import ReceiverSettings, header_value
 from exporter.toolkit.config_types import ConfigError, Duration, Secret, Section, Size, load_yaml, problems, secret_keys
 
-_NOT_SENDERS = {"contract", "settings"}
-"""Modules of `bridge.receivers` that every sender stands on."""
 _FORMS = ("sqlite:///", "postgresql://", "postgresql+psycopg://")
 
 
@@ -63,17 +58,6 @@ class Config(_Ground):
     receivers: tuple[ReceiverSettings, ...] = ()
 
 
-def known() -> list[str]:
-    """Return the names of the receivers there are, sorted."""
-    modules = {module.name for module in pkgutil.iter_modules(bridge.receivers.__path__)}
-    return sorted(modules - _NOT_SENDERS)
-
-
-def module(name: str) -> ModuleType:
-    """Return a receiver's module: its `Settings`, and `translate(body, settings, now) -> Translation`."""
-    return import_module(f"bridge.receivers.{name}")
-
-
 def load(path: Path) -> Config:
     """Read and check bridge.yml. ConfigError with one line for each problem: its path in the file, what is wrong."""
     try:
@@ -94,7 +78,9 @@ def read(content: object) -> Config:
         raise ConfigError([*problems(error, secret_keys(_Ground) | secret_keys(BigPanda)), *found]) from None
     if found:
         raise ConfigError(found)
-    return Config.model_construct(**dict(checked), receivers=tuple(receivers))
+    default = {"app_key": checked.bigpanda.app_key}
+    whole = (one if one.app_key else one.model_copy(update=default) for one in receivers)
+    return Config.model_construct(**dict(checked), receivers=tuple(whole))
 
 
 def unauthenticated(config: Config, addresses: Iterable[str]) -> list[str]:
@@ -140,10 +126,10 @@ def _receiver(item: object) -> ReceiverSettings | list[str]:
     if not isinstance(item, Mapping):
         return [": not a mapping"]
     name = item.get("receiver")
-    if name not in known():
-        there_are = f"there are {', '.join(known())}"
+    if name not in senders():
+        there_are = f"there are {', '.join(senders())}"
         return [f".receiver: missing: {there_are}" if name is None else f".receiver: no such receiver: {there_are}"]
-    settings: type[ReceiverSettings] = module(str(name)).Settings
+    settings = sender(str(name)).Settings
     try:
         return settings.model_validate(dict(item))
     except ValidationError as error:

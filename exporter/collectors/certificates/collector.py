@@ -4,14 +4,14 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from exporter.collectors.contract import (
-    Answer,
-    Ask,
     Certificate,
+    CertificateObservation,
     Probe,
     Reason,
-    Sighting,
+    Request,
+    Response,
     certificate_families,
-    sight,
+    observe,
 )
 from exporter.metrics.families import Family, certificate_metrics
 
@@ -29,7 +29,7 @@ class Known:
 
     as_of: float | None = None
     truncated: bool = False
-    sightings: dict[str, Sighting] = field(default_factory=dict)
+    observations: dict[str, CertificateObservation] = field(default_factory=dict)
 
 
 class Collector:
@@ -44,12 +44,12 @@ class Collector:
         """Return what is known before the first probe."""
         return Known()
 
-    def asks(self, knowledge: Known, now: float) -> Iterator[Ask]:  # noqa: ARG002  nothing depends on the time
+    def requests(self, knowledge: Known, now: float) -> Iterator[Request]:  # noqa: ARG002  nothing depends on the time
         """Yield one probe for each endpoint; one that was never probed is overdue since ever."""
         for endpoint in self._settings.endpoints:
-            yield self._probe(endpoint, knowledge.sightings.get(endpoint.written))
+            yield self._probe(endpoint, knowledge.observations.get(endpoint.written))
 
-    def _probe(self, endpoint: Endpoint, known: Sighting | None) -> Probe:
+    def _probe(self, endpoint: Endpoint, known: CertificateObservation | None) -> Probe:
         settings = self._settings
         return Probe(
             endpoint="tls",
@@ -64,23 +64,23 @@ class Collector:
     def _retry(self) -> float:
         return min(self._settings.retry_interval, self._settings.poll_interval)
 
-    def learn(self, knowledge: Known, ask: Ask, answer: Answer | Certificate) -> Known:
+    def update(self, knowledge: Known, request: Request, response: Response | Certificate) -> Known:
         """Return the knowledge with what the probe saw; endpoints no longer configured are forgotten."""
-        if not isinstance(ask, Probe) or not isinstance(answer, Certificate):
+        if not isinstance(request, Probe) or not isinstance(response, Certificate):
             raise TypeError("only probes are asked for here")
-        place = (ask.server_name, ask.address, ask.port)
-        sightings = {}
+        place = (request.server_name, request.address, request.port)
+        observations = {}
         for endpoint in self._settings.endpoints:
-            known = knowledge.sightings.get(endpoint.written)
-            seen = sight(known, answer) if endpoint.place == place else known
+            known = knowledge.observations.get(endpoint.written)
+            seen = observe(known, response) if endpoint.place == place else known
             if seen is not None:
-                sightings[endpoint.written] = seen
-        return Known(as_of=self._as_of(sightings) or knowledge.as_of, sightings=sightings)
+                observations[endpoint.written] = seen
+        return Known(as_of=self._as_of(observations) or knowledge.as_of, observations=observations)
 
-    def _as_of(self, sightings: dict[str, Sighting]) -> float | None:
-        if len(sightings) < len(self._settings.endpoints):
+    def _as_of(self, observations: dict[str, CertificateObservation]) -> float | None:
+        if len(observations) < len(self._settings.endpoints):
             return None
-        return min(sighting.probed_at for sighting in sightings.values())
+        return min(observation.probed_at for observation in observations.values())
 
     def families(self, knowledge: Known, now: float) -> Iterator[Family]:
         """Yield dates and validity of every endpoint seen within `max_age`, and whether the last probe saw one."""
@@ -88,6 +88,6 @@ class Collector:
         told = [
             ((endpoint.written,), known.within(max_age, now))
             for endpoint in self._settings.endpoints
-            if (known := knowledge.sightings.get(endpoint.written)) and now - known.probed_at <= max_age
+            if (known := knowledge.observations.get(endpoint.written)) and now - known.probed_at <= max_age
         ]
         yield from certificate_families(METRICS, told, now)

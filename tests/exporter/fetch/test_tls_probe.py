@@ -144,12 +144,12 @@ def closed_port():
 
 def test_an_endpoint_that_cannot_be_reached_is_an_answer(roots):
     """Nothing is raised; no dates, no verdict, one word."""
-    for ask, problem in [
+    for request, problem in [
         (asked(closed_port()), "refused"),
         (asked(443, address="nowhere.invalid"), "resolve"),
         (asked(443, address="a" * 70 + ".invalid"), "resolve"),
     ]:
-        assert probe(ask, NOW, 30.0, roots) == certificate.Certificate(NOW, None, None, None, problem)
+        assert probe(request, NOW, 30.0, roots) == certificate.Certificate(NOW, None, None, None, problem)
 
 
 @pytest.mark.parametrize(

@@ -14,6 +14,8 @@ from tests.exporter.collectors.test_contract import CASES, named, settings_of
 from tests.exporter.polling.test_simulation import Limiter, fullest
 from tests.exporter.simulation import START, Run, simulate
 
+pytestmark = pytest.mark.slow
+
 PAGE = 20
 MOMENT = 1e-6
 """Seconds; a simulation of so long takes one decision."""

@@ -6,11 +6,11 @@ from dataclasses import dataclass
 from ipaddress import IPv6Address
 from typing import Annotated, ClassVar, Self
 
-from pydantic import AfterValidator, BeforeValidator, Field
+from pydantic import AfterValidator, BeforeValidator, Field, field_validator
 
 from exporter.collectors.settings import TargetSettings
 from exporter.collectors.sharding import Shard
-from exporter.toolkit.config_types import Duration
+from exporter.toolkit.config_types import Duration, Secret
 
 _ENDPOINT = re.compile(r"(?:([^@:/\[\]\s]+)@)?(?:\[([^@/\[\]\s]+)\]|([^@:/\[\]\s]+)):([0-9]+)")
 _EXAMPLES = "www.example.com:443, www.example.com@192.0.2.1:443 or [2001:db8::1]:443"
@@ -83,6 +83,11 @@ class Settings(TargetSettings):
     poll_interval: Duration = Field(300.0, gt=0)
     retry_interval: Duration = Field(60.0, gt=0)
     max_age: Duration = Field(1800.0, gt=0)
+
+    @field_validator("proxy_url")
+    @classmethod
+    def _connects_directly(cls, _value: Secret | None) -> None:
+        raise ValueError("probes connect directly: remove it")
 
     def part(self, shard: Shard) -> Self | None:
         """Return the target with this exporter's endpoints alone, None when it has none."""

@@ -66,11 +66,15 @@ class Probe(Ask):
     server_name: str
     address: str
     port: int
+    starttls: str = ""
+    """The protocol whose dialogue comes before TLS, such as `smtp`."""
+    client_certificate: tuple[str, str] | None = None
+    """Paths of the certificate and the key to present."""
 
     @property
     def identity(self) -> tuple[str, ...]:
         """What makes two asks the same probe."""
-        return (self.server_name, self.address, str(self.port))
+        return (self.server_name, self.address, str(self.port), self.starttls)
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,6 +101,10 @@ class Certificate:
     not_after: float | None
     valid: bool | None
     problem: str = ""
+    detail: str = ""
+    chain_not_after: float | None = None
+    issuer: str = ""
+    serial: str = ""
 
 
 @dataclass(frozen=True, slots=True)

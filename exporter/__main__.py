@@ -16,9 +16,9 @@ from exporter.collectors.sharding import ALONE, Shard, shard
 from exporter.config import Config, load
 from exporter.listen import Listener
 from exporter.metrics.exporter_metrics import Running
-from exporter.metrics.page_cache import Exposition
-from exporter.polling.leader_lock import Leadership, claimed, shared
-from exporter.polling.snapshot_store import ALONE_EVERY, SHARED_EVERY, Storage
+from exporter.metrics.page_cache import PageCache
+from exporter.polling.leader_lock import LeaderLock, claimed, shared
+from exporter.polling.snapshot_store import ALONE_EVERY, SHARED_EVERY, SnapshotStore
 from exporter.polling.targets import PATIENCE, Targets
 from exporter.toolkit import flags, logs
 from exporter.toolkit.config_types import ConfigError
@@ -164,13 +164,13 @@ def _run(options: argparse.Namespace, config: Config, access: Access) -> int:
 
 
 def _serve(
-    options: argparse.Namespace, config: Config, access: Access, storage: Storage | None, leadership: Leadership
+    options: argparse.Namespace, config: Config, access: Access, storage: SnapshotStore | None, leadership: LeaderLock
 ) -> int:
     running = Running(flags.release(), options.shard, leadership.leads if options.share else None)
-    exposition = Exposition(time.time, running)
-    targets = Targets(exposition, storage, leadership.leads)
+    page_cache = PageCache(time.time, running)
+    targets = Targets(page_cache, storage, leadership.leads)
     reload = Reload(options.config_file, options.shard, targets, running)
-    web = Web(exposition, reload if options.lifecycle else None, roles=running.roles)
+    web = Web(page_cache, reload if options.lifecycle else None, roles=running.roles)
     listener = Listener(web, flags.addresses(options.listen, DEFAULT), access)
     try:
         listener.open()
@@ -179,7 +179,7 @@ def _serve(
         return 1
     leadership.start()
     reload.follow(config)
-    exposition.start()
+    page_cache.start()
     listener.start()
     for host, port in listener.addresses:
         _log.info("listening on %s port %d", host, port)
@@ -187,17 +187,17 @@ def _serve(
         with contextlib.suppress(ConfigError):  # its problems are in the log, and the old configuration stays
             reload()
     _log.info("stopping")
-    _end(listener, targets, exposition)
+    _end(listener, targets, page_cache)
     return 0
 
 
-def _stored(options: argparse.Namespace) -> tuple[Storage | None, Leadership]:
+def _stored(options: argparse.Namespace) -> tuple[SnapshotStore | None, LeaderLock]:
     """Open the storage, and find this exporter's part in it. ConfigError when it cannot be used."""
     if options.storage is None:
-        return None, Leadership()
+        return None, LeaderLock()
     directory = _directory(options.storage, options.shard)
     try:
-        storage = Storage(directory, SHARED_EVERY if options.share else ALONE_EVERY)
+        storage = SnapshotStore(directory, SHARED_EVERY if options.share else ALONE_EVERY)
     except OSError as error:
         raise ConfigError([f"cannot use --storage.path {options.storage}: {error.strerror}"]) from error
     return storage, shared(directory) if options.share else claimed(directory)
@@ -208,12 +208,12 @@ def _directory(path: Path, shard: Shard) -> Path:
     return path if shard.count == 1 else path / f"shard-{shard.number}-of-{shard.count}"
 
 
-def _end(listener: Listener, targets: Targets, exposition: Exposition) -> None:
+def _end(listener: Listener, targets: Targets, page_cache: PageCache) -> None:
     polling = threading.Thread(target=targets.stop, daemon=True)
     polling.start()
     listener.stop()
     polling.join(PATIENCE)
-    exposition.stop(0.5)
+    page_cache.stop(0.5)
     if any(thread is not threading.current_thread() and not thread.daemon for thread in threading.enumerate()):
         logging.shutdown()
         sys.stdout.flush()

@@ -21,6 +21,19 @@ def is_url(text: str) -> bool:
         return False
 
 
+def check_key_pair(cert_file: str, key_file: str) -> None:
+    """Raise ValueError unless the files hold a certificate and its key, in PEM form and unencrypted."""
+    try:
+        # Without a password of ours OpenSSL would ask on the terminal.
+        ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_cert_chain(cert_file, key_file, password="")
+    except ssl.SSLError as error:
+        raise ValueError(
+            f"{cert_file} and {key_file} hold no certificate and its unencrypted key in PEM form"
+        ) from error
+    except OSError as error:
+        raise ValueError(f"cannot read {cert_file} or {key_file}: {error.strerror}") from error
+
+
 class TargetSettings(Section):
     """One target. A vendor's `Settings` adds its own keys and sets the defaults, in its folder's `config.py`.
 

@@ -12,7 +12,7 @@ from typing import Any, Final
 from requests import exceptions
 from urllib3 import exceptions as urllib3
 
-from exporter.collectors.contract import Answer, Get
+from exporter.collectors.contract import Get, Response
 from exporter.errors import (
     ClientError,
     ConnectFailed,
@@ -92,10 +92,10 @@ def _causes(error: BaseException) -> Iterator[BaseException]:
             waiting += [*cause.args, getattr(cause, "reason", None), cause.__cause__, cause.__context__]
 
 
-def check(ask: Get, answer: Answer) -> None:
-    """Raise the PollError that the answer's status means; 200 and `ask.also_answers` are answers."""
+def check(ask: Get, answer: Response) -> None:
+    """Raise the PollError that the answer's status means; 200 and `ask.expected_statuses` are answers."""
     status = answer.status
-    if status == 200 or status in ask.also_answers:  # noqa: PLR2004  the status everybody knows
+    if status == 200 or status in ask.expected_statuses:  # noqa: PLR2004  the status everybody knows
         return
     if status in (401, 403):
         raise Refused(f"{status}: the vendor does not accept the credentials")
@@ -110,7 +110,7 @@ def check(ask: Get, answer: Answer) -> None:
     raise Malformed(f"status {status}")
 
 
-def _retry_after(answer: Answer) -> float | None:
+def _retry_after(answer: Response) -> float | None:
     text = answer.headers.get("retry-after", "").strip()
     try:
         return float(text) if text[:1].isdigit() else max(0.0, parsedate_to_datetime(text).timestamp() - answer.at)

@@ -16,7 +16,7 @@ from urllib.parse import unquote_plus, urlencode, urlsplit, urlunsplit
 
 import requests
 
-from exporter.collectors.contract import Answer, Get
+from exporter.collectors.contract import Get, Response
 from exporter.collectors.settings import TargetSettings
 from exporter.errors import ClientError, Malformed, PollError, Refused, TimedOut
 from exporter.fetch.cancellable_socket import Adapter, Line, use
@@ -49,7 +49,7 @@ class Session:
         self._http = _http(settings)
         self._line = Line()
 
-    def get(self, ask: Get) -> Answer:
+    def get(self, ask: Get) -> Response:
         """Return the vendor's answer, whatever its status; `outcome.check` says what that means.
 
         TimedOut when it is not whole within the target's `timeout`, name resolution and connecting included;
@@ -58,7 +58,7 @@ class Session:
         at = self._clock()
         url, headers = self._address(ask), self._headers(ask)
         self._line = line = Line()
-        outcome: Future[Answer] = Future()
+        outcome: Future[Response] = Future()
         threading.Thread(target=self._carry, args=(line, url, headers, at, outcome), daemon=True).start()
         try:
             return outcome.result(self._settings.timeout)
@@ -86,7 +86,7 @@ class Session:
         self._http, left = _http(self._settings), self._http
         left.close()
 
-    def _carry(self, line: Line, url: str, headers: dict[str, str], at: float, outcome: Future[Answer]) -> None:
+    def _carry(self, line: Line, url: str, headers: dict[str, str], at: float, outcome: Future[Response]) -> None:
         try:
             outcome.set_result(self._exchange(line, url, headers, at))
         except PollError as error:
@@ -94,7 +94,7 @@ class Session:
         except Exception as error:  # noqa: BLE001  whatever it is, the one who waits is told its kind
             outcome.set_exception(translated(error))
 
-    def _exchange(self, line: Line, url: str, headers: dict[str, str], at: float) -> Answer:
+    def _exchange(self, line: Line, url: str, headers: dict[str, str], at: float) -> Response:
         timeout = self._settings.timeout + BACKSTOP
         use(line)
         with self._http.get(url, headers=headers, timeout=timeout, stream=True, allow_redirects=False) as response:
@@ -104,7 +104,7 @@ class Session:
                 if len(body) > MOST_BYTES:
                     raise Malformed(f"an answer of more than {MOST_BYTES:,} bytes")
             named = {name.lower(): value for name, value in response.headers.items()}
-            return Answer(at, response.status_code, bytes(body), named)
+            return Response(at, response.status_code, bytes(body), named)
 
     def _address(self, ask: Get) -> str:
         base = self._settings.url()

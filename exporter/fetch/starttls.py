@@ -10,6 +10,8 @@ from collections.abc import Callable, Mapping
 from typing import Final
 from xml.sax.saxutils import quoteattr
 
+from exporter.collectors.contract import StartTls
+
 MOST_BYTES: Final = 65_536
 """A server that says more before TLS is not one that offers it."""
 
@@ -73,7 +75,7 @@ def remaining(deadline: float) -> float:
     return seconds
 
 
-def start_tls(protocol: str, plain: socket.socket, server_name: str, deadline: float) -> None:
+def start_tls(protocol: StartTls, plain: socket.socket, server_name: str, deadline: float) -> None:
     """Bring the server to expect a TLS handshake on `plain`; `protocol` is one of `PROTOCOLS`."""
     dialogue = Dialogue(plain, server_name, deadline)
     PROTOCOLS[protocol](dialogue)
@@ -159,7 +161,7 @@ def _expect(said: bytes, begins: bytes) -> None:
         raise StartTlsRefused(f"the server answered {answer!r} instead of agreeing to TLS")
 
 
-PROTOCOLS: Final[Mapping[str, Callable[[Dialogue], None]]] = {
+PROTOCOLS: Final[Mapping[StartTls, Callable[[Dialogue], None]]] = {
     "smtp": _smtp,
     "imap": _imap,
     "pop3": _pop3,

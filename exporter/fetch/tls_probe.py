@@ -15,51 +15,51 @@ from exporter.fetch.name_resolution import resolve, to_ascii
 from exporter.fetch.starttls import remaining, start_tls
 
 
-def probe(ask: Probe, now: float, timeout: float, ca_file: str | None) -> Certificate:
-    """Return what `ask.address:port` shows for `ask.server_name`, within `timeout` seconds. Never raises."""
+def probe(request: Probe, now: float, timeout: float, ca_file: str | None) -> Certificate:
+    """Return what `request.address:port` shows for `request.server_name`, within `timeout` seconds. Never raises."""
     from exporter.fetch.tls_handshake import Trust, shake_hands  # noqa: PLC0415  see above
     from exporter.fetch.tls_verdict import judge, unreached  # noqa: PLC0415  see above
 
     deadline = time.monotonic() + timeout
-    trust = Trust(ca_file, ask.client_certificate)
+    trust = Trust(ca_file, request.client_certificate)
     try:
-        name = _server_name(ask)
-        with _connected(ask, deadline) as plain:
+        name = _server_name(request)
+        with _connected(request, deadline) as plain:
             shown = shake_hands(plain, name, trust, deadline, old=False)
         if shown.chain or not shown.error:
-            return judge(shown, ask.server_name, now)
+            return judge(shown, request.server_name, now)
         # Nothing in common with a client of today: ask as one of yesterday, for the date.
-        with contextlib.suppress(Exception), _connected(ask, deadline) as plain:
+        with contextlib.suppress(Exception), _connected(request, deadline) as plain:
             older = shake_hands(plain, name, trust, deadline, old=True)
             if older.chain:
-                return judge(older, ask.server_name, now, old=True)
+                return judge(older, request.server_name, now, old=True)
         return unreached(now, shown.error)
     except Exception as error:  # noqa: BLE001  whatever happens to a probe is its answer
         return unreached(now, error)
 
 
-def _server_name(ask: Probe) -> str:
+def _server_name(request: Probe) -> str:
     """Return the name to ask for: in ASCII, without the dot at its end (RFC 6066); none for an address."""
     try:
-        ipaddress.ip_address(ask.server_name)
+        ipaddress.ip_address(request.server_name)
     except ValueError:
-        return to_ascii(ask.server_name).removesuffix(".")
+        return to_ascii(request.server_name).removesuffix(".")
     return ""
 
 
 @contextlib.contextmanager
-def _connected(ask: Probe, deadline: float) -> Iterator[socket.socket]:
+def _connected(request: Probe, deadline: float) -> Iterator[socket.socket]:
     """Yield a connection on which TLS can begin."""
-    with _connect(ask, deadline) as plain:
-        if ask.starttls:
-            start_tls(ask.starttls, plain, ask.server_name, deadline)
+    with _connect(request, deadline) as plain:
+        if request.starttls:
+            start_tls(request.starttls, plain, request.server_name, deadline)
         yield plain
 
 
-def _connect(ask: Probe, deadline: float) -> socket.socket:
+def _connect(request: Probe, deadline: float) -> socket.socket:
     """Connect to the first address that answers, all of them within the deadline."""
     last: OSError = socket.gaierror("no address")
-    addresses = resolve(ask.address, ask.port, deadline)
+    addresses = resolve(request.address, request.port, deadline)
     for position, (family, kind, protocol, address) in enumerate(addresses):
         plain = socket.socket(family, kind, protocol)
         try:

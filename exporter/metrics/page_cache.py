@@ -61,7 +61,7 @@ class _Own:
     changes: tuple[int, int]
 
 
-class Exposition:
+class PageCache:
     """The page of all targets. `clock` tells epoch seconds. All methods are safe from any thread."""
 
     def __init__(self, clock: Callable[[], float], running: Running) -> None:

@@ -63,7 +63,7 @@ class Lock:
             self._descriptor = None
 
 
-class Leadership:
+class LeaderLock:
     """Whether this exporter leads. Without a lock it always does. All methods are safe from any thread."""
 
     def __init__(self, lock: Lock | None = None, *, leading: bool = True) -> None:
@@ -124,7 +124,7 @@ class Leadership:
         self._told = what
 
 
-def shared(directory: Path) -> Leadership:
+def shared(directory: Path) -> LeaderLock:
     """Return this exporter's part among those that share `directory`. ConfigError where nothing can be locked."""
     lock = Lock(directory / FILE)
     try:
@@ -133,10 +133,10 @@ def shared(directory: Path) -> Leadership:
         told = f"cannot lock --storage.path {directory} ({error.strerror})"
         raise ConfigError([f"{told}: --storage.share needs a file system that can"]) from error
     _log.info("leading: polls, and stores for others" if leading else "following: serves what another exporter stores")
-    return Leadership(lock, leading=leading)
+    return LeaderLock(lock, leading=leading)
 
 
-def claimed(directory: Path) -> Leadership:
+def claimed(directory: Path) -> LeaderLock:
     """Keep `directory` for this exporter alone. ConfigError when another uses it: both would ask the same vendors.
 
     Where nothing can be locked, that is only told: storage is a convenience.
@@ -146,8 +146,8 @@ def claimed(directory: Path) -> Leadership:
         free = lock.take()
     except OSError as error:
         _log.warning("cannot lock %s (%s): see to it that no other exporter uses it", directory, error.strerror)
-        return Leadership()
+        return LeaderLock()
     if not free:
         told = f"another exporter uses --storage.path {directory}"
         raise ConfigError([f"{told}: give each its own, or both --storage.share, so that one follows the other"])
-    return Leadership(lock)
+    return LeaderLock(lock)

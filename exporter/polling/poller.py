@@ -12,25 +12,16 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Final, TypeVar
 
-from exporter.collectors.contract import Answer, Certificate, Collector, Get, Probe
+from exporter.collectors.contract import Certificate, Collector, Get, Probe, Response
 from exporter.collectors.settings import TargetSettings
 from exporter.errors import PollError
 from exporter.fetch import tls_probe as certificate
 from exporter.fetch.session import Session
 from exporter.metrics.families import Family
-from exporter.polling.snapshot_store import Storage
-from exporter.polling.snapshots import Record
-from exporter.polling.target_state import (
-    Turn,
-    begin,
-    decide,
-    hear,
-    mistake,
-    plausible,
-    refused,
-    stumbled,
-    trusted_anew,
-)
+from exporter.polling import target_state
+from exporter.polling.snapshot_store import SnapshotStore
+from exporter.polling.snapshots import Snapshot
+from exporter.polling.target_state import NextAction
 
 CREDENTIALS_EVERY: Final = 2.0
 """Seconds between two looks for new credentials while the vendor refuses the old ones."""
@@ -52,7 +43,7 @@ class Health:
     collector: str
     account: str
     success: bool | None
-    """True after a whole round of statuses, False when the last status ask failed, None before the first ended."""
+    """True after a whole round of statuses, False when the last status request failed, None before the first ended."""
     last_success: float | None
     """As of when the oldest status that is shown holds."""
     duration: float | None
@@ -86,7 +77,7 @@ class Poller:
         session: Session,
         clock: Callable[[], float],
         on_change: Callable[["Poller"], None],
-        storage: Storage | None = None,
+        storage: SnapshotStore | None = None,
         *,
         leads: Callable[[], bool] = lambda: True,
         probe: Callable[[Probe, float, float, str | None], Certificate] = certificate.probe,
@@ -100,13 +91,13 @@ class Poller:
         self._leads = leads
         self._leading = leads()
         self._name = f"{settings.collector} {settings.account}"
-        self._record = Record(storage, settings, collector)
+        self._record = Snapshot(storage, settings, collector)
         found = self._record.read(clock())
         self._target = self._record.resumed(found, clock()) if self._leading else found
         self._changed = threading.Condition(threading.RLock())
         self._woken = False
         self._stopped = False
-        self._turn: Turn | None = None
+        self._action: NextAction | None = None
         self._series = (0, False)
         self._credentials = ""
         self._thread = threading.Thread(target=self._run, name=f"poll {self._name}", daemon=True)
@@ -123,7 +114,7 @@ class Poller:
         try:
             found = form(limited(self.collector.families(self._target.knowledge, now)))
         except Exception as error:  # noqa: BLE001  a collector's mistake must not end the serving
-            self._stumbled("families", error)
+            self._collector_failed("families", error)
             limited, found = Limited(0), form(())
         self._series = (limited.series, limited.cut)
         return found
@@ -135,7 +126,7 @@ class Poller:
 
     def health(self) -> Health:
         """Return how the polling goes."""
-        now, target, turn, expires = self._clock(), self._target, self._turn, self.expires()
+        now, target, action, expires = self._clock(), self._target, self._action, self.expires()
         fresh = expires is not None and now <= expires
         series, cut = self._series if fresh else (0, False)
         return Health(
@@ -149,11 +140,11 @@ class Poller:
             requests=target.requests,
             rate_limit_remaining=target.budget.remaining,
             budget_used_ratio=target.budget.used_ratio(now),
-            oldest_value=turn.oldest if turn else target.knowledge.as_of,
+            oldest_value=action.oldest if action else target.knowledge.as_of,
             first_poll_ended=target.polled or fresh,
             last_error=target.last_error,
             last_error_at=target.last_error_at,
-            next_poll=turn.next_poll if turn else None,
+            next_poll=action.next_poll if action else None,
             paused_until=target.budget.paused_until(now),
             paused_reason=target.budget.paused_reason(now),
         )
@@ -179,7 +170,7 @@ class Poller:
             try:
                 self._step() if self._leading else self._follow()
             except Exception as error:  # noqa: BLE001  this loop ends only when it is told to
-                _log.error("%s: %s", self._name, mistake(error))
+                _log.error("%s: %s", self._name, target_state.unforeseen(error))
                 self._rest(AFTER_MISTAKE)
 
     def _follow(self) -> None:
@@ -203,84 +194,90 @@ class Poller:
         if self._record.wait(self._target, self._clock()) <= 0:
             self._record.write(self._target, self._clock())
         self._look_for_credentials()
-        turn = self._take()
-        if turn.probe:
-            self._probe_beside(turn.probe)
-        if turn.get:
+        action = self._take()
+        if action.probe:
+            self._probe_beside(action.probe)
+        if action.get:
             self._credentials = self._session.credentials()
-            self._carry_out(turn.get)
-        elif not turn.probe:
-            self._rest(min(turn.wait, self._record.wait(self._target, self._clock())))
+            self._carry_out(action.get)
+        elif not action.probe:
+            self._rest(min(action.wait, self._record.wait(self._target, self._clock())))
 
-    def _take(self, *, getting: bool = True) -> Turn:
+    def _take(self, *, getting: bool = True) -> NextAction:
         """Decide what to do now and mark it as being done."""
         now = self._clock()
         with self._changed:
             self._woken = self._woken and not getting
             try:
-                self._target = plausible(self.collector, self._target, now)
-                turn = decide(self.collector, self._target, now, getting=getting)
+                self._target = target_state.drop_future_state(self.collector, self._target, now)
+                action = target_state.next_action(self.collector, self._target, now, getting=getting)
             except Exception as error:  # noqa: BLE001  a collector's mistake must not end the polling
-                self._stumbled("asks", error)
-                return Turn(None, None, AFTER_MISTAKE, None, None)
-            for ask in (turn.get, turn.probe):
-                self._target = begin(self._target, ask, now) if ask else self._target
-            self._turn = turn if turn.oldest or not self._turn else replace(turn, oldest=self._turn.oldest)
-            return turn
+                self._collector_failed("requests", error)
+                return NextAction(None, None, AFTER_MISTAKE, None, None)
+            for request in (action.get, action.probe):
+                self._target = target_state.begin(self._target, request, now) if request else self._target
+            self._action = action if action.oldest or not self._action else replace(action, oldest=self._action.oldest)
+            return action
 
-    def _probe_beside(self, ask: Probe) -> None:
-        threading.Thread(target=self._probe_on, args=(ask,), name=f"probe {self._name}", daemon=True).start()
+    def _probe_beside(self, request: Probe) -> None:
+        threading.Thread(target=self._probe_on, args=(request,), name=f"probe {self._name}", daemon=True).start()
 
-    def _probe_on(self, ask: Probe | None) -> None:
-        """Carry out `ask` and then what else is due, having called another thread in when there is more."""
-        while ask:
+    def _probe_on(self, request: Probe | None) -> None:
+        """Carry out `request` and then what else is due, having called another thread in when there is more."""
+        while request:
             beside = self._take(getting=False).probe
             if beside:
                 self._probe_beside(beside)
-            self._carry_out(ask)
-            ask = None if self._stopped else self._take(getting=False).probe
+            self._carry_out(request)
+            request = None if self._stopped else self._take(getting=False).probe
 
-    def _carry_out(self, ask: Get | Probe) -> None:
-        told = self._told(ask)
+    def _carry_out(self, request: Get | Probe) -> None:
+        told = self._told(request)
         with self._changed:
             if self._stopped:
                 return
-            before, heard = self._target, hear(self.collector, self._target, ask, told, self._clock())
-            self._target = heard.target
+            before, outcome = (
+                self._target,
+                target_state.update(self.collector, self._target, request, told, self._clock()),
+            )
+            self._target = outcome.target
             self._woken = True
             self._changed.notify_all()
-        if heard.news:
-            _log.log(logging.INFO if heard.learned else logging.WARNING, "%s: %s", self._name, heard.news)
-        if not heard.learned or heard.target.knowledge is not before.knowledge:
+        if outcome.news:
+            _log.log(logging.INFO if outcome.succeeded else logging.WARNING, "%s: %s", self._name, outcome.news)
+        if not outcome.succeeded or outcome.target.knowledge is not before.knowledge:
             self._on_change(self)
 
-    def _told(self, ask: Get | Probe) -> Answer | Certificate | PollError:
+    def _told(self, request: Get | Probe) -> Response | Certificate | PollError:
         try:
-            if isinstance(ask, Get):
-                return self._session.get(ask)
-            return self._probe(ask, self._clock(), self.settings.timeout, self.settings.ca_file)
+            if isinstance(request, Get):
+                return self._session.get(request)
+            return self._probe(request, self._clock(), self.settings.timeout, self.settings.ca_file)
         except PollError as error:
             return error
-        except Exception as error:  # noqa: BLE001  an ask that is never heard of would be busy for ever
-            return mistake(error)
+        except Exception as error:  # noqa: BLE001  a request that is never heard of would be busy for ever
+            return target_state.unforeseen(error)
 
     def _look_for_credentials(self) -> None:
         """Ask again what was refused once the credentials are others."""
-        if refused(self._target, self._clock()) and self._session.credentials() != self._credentials:
+        if target_state.refused(self._target, self._clock()) and self._session.credentials() != self._credentials:
             with self._changed:
-                self._target = trusted_anew(self._target)
+                self._target = target_state.credentials_changed(self._target)
 
     def _rest(self, seconds: float) -> None:
         """Wait until something happened, but not longer than `seconds`."""
-        most = min(seconds, CREDENTIALS_EVERY) if refused(self._target, self._clock()) else seconds
+        most = min(seconds, CREDENTIALS_EVERY) if target_state.refused(self._target, self._clock()) else seconds
         with self._changed:
             self._changed.wait_for(lambda: self._woken or self._stopped, max(most, SHORTEST_REST))
 
-    def _stumbled(self, where: str, error: Exception) -> None:
+    def _collector_failed(self, where: str, error: Exception) -> None:
         """Count and tell that the collector raised in `where`, once for as long as it is the same."""
-        said = f"{where}: {mistake(error)}"
+        said = f"{where}: {target_state.unforeseen(error)}"
         with self._changed:
-            is_new, self._target = said != self._target.last_error, stumbled(self._target, where, said, self._clock())
+            is_new, self._target = (
+                said != self._target.last_error,
+                target_state.collector_failed(self._target, where, said, self._clock()),
+            )
         if is_new:
             _log.warning("%s: %s", self._name, said)
 

@@ -21,7 +21,7 @@ REFUSED: Final = (300.0, 900.0)
 """Seconds to wait after a refusal, growing: 100 refusals a minute make ThousandEyes block the address."""
 LIMITED: Final = (60.0, 900.0)
 """Seconds to wait after a 429 that does not say how long, growing."""
-ILL: Final = (1.0, 30.0)
+VENDOR_DOWN: Final = (1.0, 30.0)
 """Seconds to wait when request after request finds the vendor down, growing from the third on."""
 LONGEST: Final = 86400.0
 """Seconds; whatever a vendor asks for, it is asked again after a day."""
@@ -124,7 +124,7 @@ class Budget:
         pause = Pause(now, now + min(seconds, LONGEST), error.reason) if seconds > 0 else None
         return replace(heard, streak=self.streak + 1, pause=pause)
 
-    def trusted_anew(self) -> "Budget":
+    def credentials_changed(self) -> "Budget":
         """Return the budget after the credentials changed: a refusal of the old ones means nothing now."""
         refused = self.pause is not None and self.pause.reason == Refused.reason
         return replace(self, pause=None, streak=0) if refused else self
@@ -191,9 +191,9 @@ def _seconds(error: PollError, budget: Budget, now: float) -> float | None:
         said = error.retry_after
         if said is None and budget.reset is not None:
             said = budget.reset - now
-        return _growing(LIMITED, budget.streak) if said is None else max(said, _growing(ILL, budget.streak))
+        return _growing(LIMITED, budget.streak) if said is None else max(said, _growing(VENDOR_DOWN, budget.streak))
     if isinstance(error, TimedOut | ConnectFailed | TlsFailed | ServerError):
-        return _growing(ILL, budget.streak - 2) if budget.streak >= 2 else 0.0  # noqa: PLR2004  two may be chance
+        return _growing(VENDOR_DOWN, budget.streak - 2) if budget.streak >= 2 else 0.0  # noqa: PLR2004  two may be chance
     return None
 
 

@@ -51,7 +51,7 @@ class _Head(BaseModel):
     target: Any
 
 
-class Storage:
+class SnapshotStore:
     """A directory with one file per target. Neither `load` nor `save` raises: storage is a convenience."""
 
     def __init__(self, directory: Path, every: float = ALONE_EVERY) -> None:

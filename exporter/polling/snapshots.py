@@ -11,8 +11,8 @@ from typing import Any, Final
 from exporter.collectors.contract import Collector
 from exporter.collectors.settings import TargetSettings
 from exporter.polling.rate_budget import Budget
-from exporter.polling.snapshot_store import Stamp, Storage
-from exporter.polling.target_state import Target, kinds, plausible
+from exporter.polling.snapshot_store import SnapshotStore, Stamp
+from exporter.polling.target_state import Target, drop_future_state, kinds
 
 REST: Final = 10
 """After a write or a read the record rests for so many times what it took: a big one costs a tenth of one core."""
@@ -20,10 +20,10 @@ UNTOLD: Final = 2.0
 """Seconds; at least so long a time may have gone by untold when an exporter is killed."""
 
 
-class Record:
+class Snapshot:
     """What is stored of one target; nothing, without a `storage`. To be used by one thread at a time."""
 
-    def __init__(self, storage: Storage | None, settings: TargetSettings, collector: Collector[Any]) -> None:
+    def __init__(self, storage: SnapshotStore | None, settings: TargetSettings, collector: Collector[Any]) -> None:
         self._storage = storage
         self._settings = settings
         self._collector = collector
@@ -55,7 +55,7 @@ class Record:
         if not stored:
             return None
         stored["budget"] = stored["budget"].at_rate(self._settings.requests_per_minute)
-        self._saved = plausible(self._collector, Target(**stored), now)
+        self._saved = drop_future_state(self._collector, Target(**stored), now)
         return self._saved
 
     def resumed(self, target: Target[Any], now: float) -> Target[Any]:

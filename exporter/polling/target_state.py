@@ -7,19 +7,19 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Final, Generic, TypeVar
 
-from exporter.collectors.contract import Answer, Certificate, Collector, Get, Knowledge, Probe, Reason, Rolling
+from exporter.collectors.contract import Certificate, Collector, Get, Knowledge, Probe, Reason, Response, Rolling
 from exporter.errors import Malformed, PollError, Refused
 from exporter.fetch.error_mapping import check
 from exporter.polling import scheduler as schedule
 from exporter.polling.rate_budget import Budget
-from exporter.polling.scheduler import Deferral, Identity, choose, defer, settle
+from exporter.polling.scheduler import Backoff, Identity, back_off, choose, without_expired
 
 K = TypeVar("K", bound=Knowledge)
 
 PROBES_AT_ONCE: Final = 8
 LONGEST_WAIT: Final = 60.0
 """Seconds after which a target looks again, even when it knows of nothing to do."""
-BREATH: Final = 2.0
+SHORT_WAIT: Final = 2.0
 """Seconds; so short a wait for the budget is just waited."""
 FORGOTTEN: Final = 2 * 86400.0
 """Seconds; no rotation is slower."""
@@ -38,7 +38,7 @@ class Target(Generic[K]):
     busy: frozenset[Identity] = frozenset()
     """What is in flight."""
     probing: int = 0
-    deferred: Mapping[Identity, Deferral] = field(default_factory=dict)
+    backoffs: Mapping[Identity, Backoff] = field(default_factory=dict)
     requests: Mapping[tuple[str, str], int] = field(default_factory=dict)
     """By endpoint and outcome."""
     success: bool | None = None
@@ -53,7 +53,7 @@ class Target(Generic[K]):
 
 
 @dataclass(frozen=True, slots=True)
-class Turn:
+class NextAction:
     """What to do now, and for how many seconds nothing else is to be done unless something happens."""
 
     get: Get | None
@@ -66,15 +66,15 @@ class Turn:
 
 
 @dataclass(frozen=True, slots=True)
-class Heard(Generic[K]):
+class Update(Generic[K]):
     """The target after an answer or a failure, and what of it is worth a line in the log."""
 
     target: Target[K]
-    learned: bool
+    succeeded: bool
     news: str = ""
 
 
-def plausible(collector: Collector[K], target: Target[K], now: float) -> Target[K]:
+def drop_future_state(collector: Collector[K], target: Target[K], now: float) -> Target[K]:
     """Return the target, without its knowledge when that is of the future: the clock was set back.
 
     What was told in the future would look fresh, and be due again, only once that time has come.
@@ -82,31 +82,31 @@ def plausible(collector: Collector[K], target: Target[K], now: float) -> Target[
     as_of = target.knowledge.as_of
     if as_of is None or as_of <= now + FUTURE:
         return target
-    return replace(target, knowledge=collector.start(), deferred={}, told={}, round_began=None)
+    return replace(target, knowledge=collector.start(), backoffs={}, told={}, round_began=None)
 
 
-def decide(collector: Collector[K], target: Target[K], now: float, *, getting: bool = True) -> Turn:
+def next_action(collector: Collector[K], target: Target[K], now: float, *, getting: bool = True) -> NextAction:
     """Return what to do at `now`. `getting` False asks for a probe alone, while a request is in flight.
 
     Between two requests of a busy target the collector is not even asked: a probe can wait for as long.
     """
     pause = target.budget.wait(now)
-    if getting and 0 < pause <= BREATH:
-        return Turn(None, None, pause, now + pause, None)
+    if getting and 0 < pause <= SHORT_WAIT:
+        return NextAction(None, None, pause, now + pause, None)
     gets: list[Get] = []
     probes: list[Probe] = []
-    for ask in collector.asks(target.knowledge, now):
-        if isinstance(ask, Get):
-            gets.append(ask)
-        elif isinstance(ask, Probe):
-            probes.append(ask)
-    get = choose(gets, now, target.busy, target.deferred)
-    probe = choose(probes, now, target.busy, target.deferred)
+    for request in collector.requests(target.knowledge, now):
+        if isinstance(request, Get):
+            gets.append(request)
+        elif isinstance(request, Probe):
+            probes.append(request)
+    get = choose(gets, now, target.busy, target.backoffs)
+    probe = choose(probes, now, target.busy, target.backoffs)
     free = target.probing < PROBES_AT_ONCE
     next_get = None if get.next_due is None else max(get.next_due, now + pause)
-    return Turn(
-        get=get.ask if getting and pause <= 0 else None,
-        probe=probe.ask if free else None,
+    return NextAction(
+        get=get.request if getting and pause <= 0 else None,
+        probe=probe.request if free else None,
         wait=_until((next_get, probe.next_due if free else None), now),
         next_poll=next_get if gets else probe.next_due,
         oldest=_oldest((*gets, *probes), target),
@@ -117,47 +117,53 @@ def _until(moments: Iterable[float | None], now: float) -> float:
     return min([LONGEST_WAIT, *(max(0.0, moment - now) for moment in moments if moment is not None)])
 
 
-def _oldest(asks: Iterable[Get | Probe], target: Target[K]) -> float | None:
+def _oldest(requests: Iterable[Get | Probe], target: Target[K]) -> float | None:
     """Return as of when the oldest value holds, of the statuses and of what the rotation has told."""
     as_of = target.knowledge.as_of
     if as_of is None:
         return None
-    told = (target.told.get(ask.identity, as_of) for ask in asks if ask.reason is Reason.OLDEST)
+    told = (target.told.get(request.identity, as_of) for request in requests if request.reason is Reason.OLDEST)
     return min(as_of, min(told, default=as_of))
 
 
-def begin(target: Target[K], ask: Get | Probe, now: float) -> Target[K]:
-    """Return the target once `ask` is on its way."""
-    is_get = isinstance(ask, Get)
-    begins_round = ask.reason is Reason.STATUS and target.round_began is None
+def begin(target: Target[K], request: Get | Probe, now: float) -> Target[K]:
+    """Return the target once `request` is on its way."""
+    is_get = isinstance(request, Get)
+    begins_round = request.reason is Reason.STATUS and target.round_began is None
     return replace(
         target,
-        busy=target.busy | {ask.identity},
+        busy=target.busy | {request.identity},
         probing=target.probing + (not is_get),
         budget=target.budget.spend(now) if is_get else target.budget,
         round_began=now if begins_round else target.round_began,
     )
 
 
-def hear(
-    collector: Collector[K], target: Target[K], ask: Get | Probe, told: Answer | Certificate | PollError, now: float
-) -> Heard[K]:
-    """Return the target after what came of `ask`; whatever a collector raises counts as `Malformed`."""
-    arrived = replace(target, busy=target.busy - {ask.identity}, probing=target.probing - isinstance(ask, Probe))
+def update(
+    collector: Collector[K],
+    target: Target[K],
+    request: Get | Probe,
+    told: Response | Certificate | PollError,
+    now: float,
+) -> Update[K]:
+    """Return the target after what came of `request`; whatever a collector raises counts as `Malformed`."""
+    arrived = replace(
+        target, busy=target.busy - {request.identity}, probing=target.probing - isinstance(request, Probe)
+    )
     if isinstance(told, PollError):
-        return _failed(arrived, ask, told, now, None)
+        return _failed(arrived, request, told, now, None)
     try:
-        if isinstance(ask, Get) and isinstance(told, Answer):
-            check(ask, told)
-        knowledge = collector.learn(target.knowledge, ask, told)
+        if isinstance(request, Get) and isinstance(told, Response):
+            check(request, told)
+        knowledge = collector.update(target.knowledge, request, told)
     except PollError as error:
-        return _failed(arrived, ask, error, now, told)
+        return _failed(arrived, request, error, now, told)
     except Exception as error:  # noqa: BLE001  a collector's mistake must not end the polling
-        return _failed(arrived, ask, mistake(error), now, told)
-    return _learned(arrived, ask, told, knowledge, now)
+        return _failed(arrived, request, unforeseen(error), now, told)
+    return _succeeded(arrived, request, told, knowledge, now)
 
 
-def mistake(error: Exception) -> Malformed:
+def unforeseen(error: Exception) -> Malformed:
     """Return what an unforeseen exception of a collector counts as; its place is told, its message may be secret."""
     trace = error.__traceback__
     while trace is not None and trace.tb_next is not None:
@@ -168,38 +174,42 @@ def mistake(error: Exception) -> Malformed:
 
 def refused(target: Target[K], now: float) -> bool:
     """Tell whether the credentials are refused, at all or for some of what is asked."""
-    return target.budget.paused_reason(now) == Refused.reason or schedule.refused(target.deferred)
+    return target.budget.paused_reason(now) == Refused.reason or schedule.refused(target.backoffs)
 
 
-def trusted_anew(target: Target[K]) -> Target[K]:
+def credentials_changed(target: Target[K]) -> Target[K]:
     """Return the target after its credentials changed: refusals of the old ones mean nothing now."""
-    return replace(target, budget=target.budget.trusted_anew(), deferred=schedule.trusted_anew(target.deferred))
+    return replace(
+        target, budget=target.budget.credentials_changed(), backoffs=schedule.credentials_changed(target.backoffs)
+    )
 
 
-def stumbled(target: Target[K], where: str, said: str, now: float) -> Target[K]:
-    """Return the target after its collector raised in `where`, which is not about any one ask."""
+def collector_failed(target: Target[K], where: str, said: str, now: float) -> Target[K]:
+    """Return the target after its collector raised in `where`, which is not about any one request."""
     requests = counted(target.requests, where, Malformed.reason)
     return replace(target, requests=requests, success=False, polled=True, last_error=said, last_error_at=now)
 
 
-def _learned(target: Target[K], ask: Get | Probe, told: Answer | Certificate, knowledge: K, now: float) -> Heard[K]:
+def _succeeded(
+    target: Target[K], request: Get | Probe, told: Response | Certificate, knowledge: K, now: float
+) -> Update[K]:
     whole = _round(knowledge) not in {None, _round(target.knowledge)}
     began = now if target.round_began is None else target.round_began
-    deferred, recovered = _healed(target.deferred, ask)
+    backoffs, recovered = _healed(target.backoffs, request)
     after = replace(
         target,
         knowledge=knowledge,
-        budget=target.budget.answered(told.headers, now) if isinstance(told, Answer) else target.budget,
-        deferred=deferred,
-        requests=counted(target.requests, ask.endpoint, _outcome(told)),
+        budget=target.budget.answered(told.headers, now) if isinstance(told, Response) else target.budget,
+        backoffs=backoffs,
+        requests=counted(target.requests, request.endpoint, _outcome(told)),
         success=True if whole else target.success,
         polled=target.polled or whole,
         duration=max(0.0, now - began) if whole else target.duration,
         round_began=None if whole else target.round_began,
-        told=_noted(target.told, ask, told.at, forget=whole),
+        told=_noted(target.told, request, told.at, forget=whole),
     )
-    news = f"{ask.endpoint}: answered again" if recovered else ""
-    return Heard(after, learned=True, news=news)
+    news = f"{request.endpoint}: answered again" if recovered else ""
+    return Update(after, succeeded=True, news=news)
 
 
 def _round(knowledge: Knowledge) -> float | None:
@@ -207,54 +217,58 @@ def _round(knowledge: Knowledge) -> float | None:
     return knowledge.round_at if isinstance(knowledge, Rolling) else knowledge.as_of
 
 
-def _noted(told: Mapping[Identity, float], ask: Get | Probe, at: float, *, forget: bool) -> Mapping[Identity, float]:
-    """Return when the asks of the rotation were answered; those that were not for days are wanted no more."""
+def _noted(
+    told: Mapping[Identity, float], request: Get | Probe, at: float, *, forget: bool
+) -> Mapping[Identity, float]:
+    """Return when the requests of the rotation were answered; those that were not for days are wanted no more."""
     if forget and told and min(told.values()) < at - FORGOTTEN:
         told = {identity: answered for identity, answered in told.items() if answered >= at - FORGOTTEN}
-    return told if ask.reason is Reason.STATUS else {**told, ask.identity: at}
+    return told if request.reason is Reason.STATUS else {**told, request.identity: at}
 
 
-def _healed(deferred: Mapping[Identity, Deferral], ask: Get | Probe) -> tuple[Mapping[Identity, Deferral], bool]:
-    """Return the deferrals without `ask`'s, and whether that was the last one of its endpoint."""
-    if ask.identity not in deferred:
-        return deferred, False
-    left = {identity: deferral for identity, deferral in deferred.items() if identity != ask.identity}
-    return left, all(deferral.endpoint != ask.endpoint for deferral in left.values())
+def _healed(backoffs: Mapping[Identity, Backoff], request: Get | Probe) -> tuple[Mapping[Identity, Backoff], bool]:
+    """Return the backoffs without `request`'s, and whether that was the last one of its endpoint."""
+    if request.identity not in backoffs:
+        return backoffs, False
+    left = {identity: backoff for identity, backoff in backoffs.items() if identity != request.identity}
+    return left, all(backoff.endpoint != request.endpoint for backoff in left.values())
 
 
 def _failed(
-    target: Target[K], ask: Get | Probe, error: PollError, now: float, told: Answer | Certificate | None
-) -> Heard[K]:
-    alike = any((known.endpoint, known.reason) == (ask.endpoint, error.reason) for known in target.deferred.values())
-    deferral = defer(target.deferred.get(ask.identity), ask, error, now)
-    message = f"{ask.endpoint}: {error.reason}: {error}"
-    status = ask.reason is Reason.STATUS
+    target: Target[K], request: Get | Probe, error: PollError, now: float, told: Response | Certificate | None
+) -> Update[K]:
+    alike = any(
+        (known.endpoint, known.reason) == (request.endpoint, error.reason) for known in target.backoffs.values()
+    )
+    backoff = back_off(target.backoffs.get(request.identity), request, error, now)
+    message = f"{request.endpoint}: {error.reason}: {error}"
+    status = request.reason is Reason.STATUS
     after = replace(
         target,
-        budget=_charged(target.budget, ask, error, now, told),
-        deferred={**settle(target.deferred, now), ask.identity: deferral},
-        requests=counted(target.requests, ask.endpoint, error.reason),
+        budget=_charged(target.budget, request, error, now, told),
+        backoffs={**without_expired(target.backoffs, now), request.identity: backoff},
+        requests=counted(target.requests, request.endpoint, error.reason),
         success=False if status else target.success,
         polled=target.polled or status,
         round_began=None if status else target.round_began,
         last_error=message,
         last_error_at=now,
     )
-    return Heard(after, learned=False, news="" if alike else message)
+    return Update(after, succeeded=False, news="" if alike else message)
 
 
 def _charged(
-    budget: Budget, ask: Get | Probe, error: PollError, now: float, told: Answer | Certificate | None
+    budget: Budget, request: Get | Probe, error: PollError, now: float, told: Response | Certificate | None
 ) -> Budget:
     """Return the budget after a failure. A 403 is about that one thing, such as an environment, not the token."""
-    forbidden = isinstance(error, Refused) and isinstance(told, Answer) and told.status == FORBIDDEN
-    if isinstance(ask, Probe) or forbidden:
+    forbidden = isinstance(error, Refused) and isinstance(told, Response) and told.status == FORBIDDEN
+    if isinstance(request, Probe) or forbidden:
         return budget
-    return budget.failed(error, now, told.headers if isinstance(told, Answer) else {})
+    return budget.failed(error, now, told.headers if isinstance(told, Response) else {})
 
 
-def _outcome(told: Answer | Certificate) -> str:
-    if isinstance(told, Answer) or told.valid is not None:
+def _outcome(told: Response | Certificate) -> str:
+    if isinstance(told, Response) or told.valid is not None:
         return "ok"
     return told.problem if told.problem in _UNREACHED else "connect"
 

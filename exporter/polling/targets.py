@@ -7,9 +7,9 @@ from collections.abc import Callable, Iterable, Sequence
 from exporter.collectors.settings import TargetSettings
 from exporter.config import Identity, collector, identity
 from exporter.fetch.session import Session
-from exporter.metrics.page_cache import Exposition
+from exporter.metrics.page_cache import PageCache
 from exporter.polling.poller import Poller
-from exporter.polling.snapshot_store import Storage
+from exporter.polling.snapshot_store import SnapshotStore
 
 PATIENCE = 2.0
 """Seconds for poll loops to end."""
@@ -19,10 +19,10 @@ class Targets:
     """The poll loops that run, by target."""
 
     def __init__(
-        self, exposition: Exposition, storage: Storage | None, leads: Callable[[], bool] = lambda: True
+        self, page_cache: PageCache, storage: SnapshotStore | None, leads: Callable[[], bool] = lambda: True
     ) -> None:
         """`leads` tells whether to poll, or to serve what another exporter stores."""
-        self._exposition = exposition
+        self._page_cache = page_cache
         self._storage = storage
         self._leads = leads
         self._pollers: dict[Identity, Poller] = {}
@@ -39,14 +39,14 @@ class Targets:
                 made,
                 Session(wanted[name], time.time),
                 time.time,
-                self._exposition.changed,
+                self._page_cache.changed,
                 self._storage,
                 leads=self._leads,
             )
             for name, made in collectors.items()
         }
         self._pollers = {name: kept.get(name) or come[name] for name in wanted}
-        self._exposition.serve(list(self._pollers.values()))
+        self._page_cache.serve(list(self._pollers.values()))
         for poller in come.values():
             poller.start()
 

@@ -11,7 +11,7 @@ from functools import lru_cache
 from http import HTTPStatus
 from wsgiref.types import StartResponse, WSGIEnvironment
 
-from exporter.metrics.page_cache import Exposition
+from exporter.metrics.page_cache import PageCache
 from exporter.toolkit.config_types import ConfigError
 from exporter.web.status_page import CONTENT_POLICY
 from exporter.web.status_page import page as landing_page
@@ -27,7 +27,7 @@ Offer = tuple[str, Mapping[str, str], float]
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class Response:
     """What goes back: `body` in blobs, in their order."""
 
     status: HTTPStatus
@@ -35,9 +35,9 @@ class Answer:
     headers: tuple[tuple[str, str], ...] = (("Content-Type", _PLAIN),)
 
 
-def told(status: HTTPStatus, text: str, *headers: tuple[str, str]) -> Answer:
+def told(status: HTTPStatus, text: str, *headers: tuple[str, str]) -> Response:
     """Return an answer of one line for people."""
-    return Answer(status, [f"{text}\n".encode()], (("Content-Type", _PLAIN), *headers))
+    return Response(status, [f"{text}\n".encode()], (("Content-Type", _PLAIN), *headers))
 
 
 def offers(header: str) -> list[Offer]:
@@ -91,18 +91,18 @@ class Web:
 
     def __init__(
         self,
-        exposition: Exposition,
+        page_cache: PageCache,
         reload: Callable[[], None] | None,
         clock: Callable[[], float] = time.time,
         roles: Callable[[], Sequence[str]] = tuple,
     ) -> None:
         """`reload` is None where nobody may ask for it over HTTP; `roles` tell what this is among other exporters."""
-        self._exposition = exposition
+        self._page_cache = page_cache
         self._reload = reload
         self._clock = clock
         self._roles = roles
         reading, changing = ("GET", "HEAD"), ("POST", "PUT")
-        self._routes: dict[str, tuple[tuple[str, ...], Callable[[WSGIEnvironment], Answer]]] = {
+        self._routes: dict[str, tuple[tuple[str, ...], Callable[[WSGIEnvironment], Response]]] = {
             "/": (reading, self._landing),
             "/metrics": (reading, self._metrics),
             "/-/healthy": (reading, self._healthy),
@@ -112,44 +112,44 @@ class Web:
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         """Answer one request."""
-        answer = self._answer(environ)
-        length = ("Content-Length", str(sum(map(len, answer.body))))
-        start_response(f"{answer.status.value} {answer.status.phrase}", [*answer.headers, *_SAFE, length])
-        return () if environ["REQUEST_METHOD"] == "HEAD" else answer.body
+        response = self._answer(environ)
+        length = ("Content-Length", str(sum(map(len, response.body))))
+        start_response(f"{response.status.value} {response.status.phrase}", [*response.headers, *_SAFE, length])
+        return () if environ["REQUEST_METHOD"] == "HEAD" else response.body
 
-    def _answer(self, environ: WSGIEnvironment) -> Answer:
-        methods, answer = self._routes.get(environ["PATH_INFO"], ((), None))
-        if answer is None:
+    def _answer(self, environ: WSGIEnvironment) -> Response:
+        methods, response = self._routes.get(environ["PATH_INFO"], ((), None))
+        if response is None:
             return told(HTTPStatus.NOT_FOUND, "Not found")
         if environ["REQUEST_METHOD"] not in methods:
             return told(HTTPStatus.METHOD_NOT_ALLOWED, "Method not allowed", ("Allow", ", ".join(methods)))
-        return answer(environ)
+        return response(environ)
 
-    def _metrics(self, environ: WSGIEnvironment) -> Answer:
+    def _metrics(self, environ: WSGIEnvironment) -> Response:
         openmetrics, packed, headers = form(environ.get("HTTP_ACCEPT", ""), environ.get("HTTP_ACCEPT_ENCODING", ""))
-        return Answer(HTTPStatus.OK, self._exposition.page(openmetrics=openmetrics, packed=packed), headers)
+        return Response(HTTPStatus.OK, self._page_cache.page(openmetrics=openmetrics, packed=packed), headers)
 
-    def _landing(self, _environ: WSGIEnvironment) -> Answer:
-        healths = [poller.health() for poller in self._exposition.pollers()]
+    def _landing(self, _environ: WSGIEnvironment) -> Response:
+        healths = [poller.health() for poller in self._page_cache.pollers()]
         headers = (
             ("Content-Type", "text/html; charset=utf-8"),
             ("Content-Security-Policy", CONTENT_POLICY),
             ("X-Frame-Options", "DENY"),
         )
         page = landing_page(healths, self._clock(), self._roles())
-        return Answer(HTTPStatus.OK, [page.encode("utf-8", "replace")], headers)
+        return Response(HTTPStatus.OK, [page.encode("utf-8", "replace")], headers)
 
-    def _healthy(self, _environ: WSGIEnvironment) -> Answer:
+    def _healthy(self, _environ: WSGIEnvironment) -> Response:
         return told(HTTPStatus.OK, "vendorwatch-exporter is healthy.")
 
-    def _ready(self, _environ: WSGIEnvironment) -> Answer:
-        healths = [poller.health() for poller in self._exposition.pollers()]
+    def _ready(self, _environ: WSGIEnvironment) -> Response:
+        healths = [poller.health() for poller in self._page_cache.pollers()]
         waiting = [f"{health.collector} {health.account}" for health in healths if not health.first_poll_ended]
         if waiting:
             return told(HTTPStatus.SERVICE_UNAVAILABLE, f"Not ready, first poll not ended: {', '.join(waiting)}")
         return told(HTTPStatus.OK, "vendorwatch-exporter is ready.")
 
-    def _reloaded(self, _environ: WSGIEnvironment) -> Answer:
+    def _reloaded(self, _environ: WSGIEnvironment) -> Response:
         if self._reload is None:
             return told(HTTPStatus.FORBIDDEN, "Lifecycle API is not enabled.")
         try:

@@ -8,7 +8,8 @@ from functools import cache
 from pathlib import Path
 from random import Random
 
-from exporter.collectors.contract import Answer, Ask, Certificate, Probe, Sighting
+from exporter.collectors.certificate_observations import CertificateObservation
+from exporter.collectors.contract import Certificate, Probe, Request, Response
 from exporter.collectors.vigilmon.answers import read_monitors
 from exporter.collectors.vigilmon.collector import Collector
 from exporter.collectors.vigilmon.config import Settings
@@ -16,7 +17,7 @@ from exporter.collectors.vigilmon.knowledge import Incidents, Known, Uptime, pla
 from exporter.collectors.vigilmon.rounds import with_page
 from exporter.metrics.families import Family
 from exporter.polling.rate_budget import Budget
-from exporter.polling.snapshot_store import Storage
+from exporter.polling.snapshot_store import SnapshotStore
 
 PAGE = 20
 SERIES = 13
@@ -69,11 +70,11 @@ class Account:
         number = int(path.rpartition("/")[2])
         return json.dumps({"data": {**self._monitor(number), "uptime": uptime(number)}}).encode()
 
-    def __call__(self, ask: Ask, now: float) -> Answer | Certificate:
-        """Answer an Ask of the simulation."""
-        if isinstance(ask, Probe):
+    def __call__(self, request: Request, now: float) -> Response | Certificate:
+        """Response a Request of the simulation."""
+        if isinstance(request, Probe):
             return Certificate(now, now - 1e6, now + 5e6, valid=True)
-        return Answer(now, 200, self.body(ask.path, int(dict(ask.params).get("page", "1"))))
+        return Response(now, 200, self.body(request.path, int(dict(request.params).get("page", "1"))))
 
     def _monitor(self, number: int) -> dict[str, object]:
         return monitor(number, up=number not in self.down)
@@ -90,9 +91,9 @@ class Checked(Account):
 
     now = 0.0
 
-    def __call__(self, ask: Ask, now: float) -> Answer | Certificate:
+    def __call__(self, request: Request, now: float) -> Response | Certificate:
         self.now = now
-        return super().__call__(ask, now)
+        return super().__call__(request, now)
 
     def _monitor(self, number: int) -> dict[str, object]:
         checked = datetime.fromtimestamp(self.now, UTC).isoformat()
@@ -115,7 +116,9 @@ def knowledge(count: int, now: float) -> Known:
         known.incidents[identity] = Incidents(moment, answered=True, ongoing=0, recorded=3)
         known.unprobed.pop(place(one), None)
         ends = now + Random(identity).randrange(86_400, 90 * 86_400)
-        known.sightings[place(one)] = Sighting(moment, reached=True, seen_at=moment, not_after=ends, valid=True)
+        known.observations[place(one)] = CertificateObservation(
+            moment, reached=True, seen_at=moment, not_after=ends, valid=True
+        )
     return known
 
 
@@ -127,7 +130,7 @@ def families(count: int, now: float, account: str = "a") -> list[Family]:
 def remember(folder: Path, chosen: Iterable[tuple[Settings, int]]) -> None:
     """Write what `--storage.path` brings back: targets of which everything is known."""
     now = time.time()
-    storage = Storage(folder)
+    storage = SnapshotStore(folder)
     for target, count in chosen:
         budget = Budget.start(target.requests_per_minute, now)
         storage.save(target, {"knowledge": knowledge(count, now), "budget": budget, "success": True})

@@ -93,7 +93,7 @@ def simulated(fleet: Fleet) -> dict[str, float]:
     ]
     began = members[0].watch.since
     together(members, began + 60 * fleet.minutes)
-    requests = sum(isinstance(ask, Get) and at >= began for member in members for at, ask in member.run.sent)
+    requests = sum(isinstance(request, Get) and at >= began for member in members for at, request in member.run.sent)
     return {
         "requests a minute": requests / fleet.minutes,
         "answered 429": sum(vendor.refused for vendor in vendors),

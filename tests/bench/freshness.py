@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from math import ceil
 from typing import Any
 
-from exporter.collectors.contract import Answer, Ask, Get
+from exporter.collectors.contract import Get, Request, Response
 from exporter.collectors.vigilmon.collector import Collector
 from exporter.collectors.vigilmon.config import Settings
 from exporter.collectors.vigilmon.knowledge import Known
@@ -37,13 +37,13 @@ class Strict:
         self._minutes: dict[int, int] = {}
         self.refused = 0
 
-    def __call__(self, ask: Ask, now: float) -> Any:
-        if isinstance(ask, Get):
+    def __call__(self, request: Request, now: float) -> Any:
+        if isinstance(request, Get):
             if not self._allows(now):
                 self.refused += 1
-                return Answer(now, 429, b"")
+                return Response(now, 429, b"")
             self._account.down = {self.victim(now)} if self._outages else set()
-        return self._account(ask, now)
+        return self._account(request, now)
 
     def victim(self, now: float) -> int:
         """Return the monitor that is down at `now`: all over the list, in no order."""
@@ -89,7 +89,7 @@ class Freshness:
     requests: int
     refused: int
     oldest_status: float
-    turn: float
+    action: float
     """In which the budget can ask for every uptime once, beside as many rounds of statuses as there were."""
     mean_uptime: float | None
     """The mean age of the uptimes; None where no turn was waited for."""
@@ -100,31 +100,31 @@ class Freshness:
 def hour(chosen: Settings, monitors: int, hours: float = 1.0, *, outages: bool = False) -> Freshness:
     """Simulate a first turn of the uptimes, or half an hour of one that takes longer than two, then `hours`."""
     vendor = Strict(monitors, outages=outages)
-    whole = 1.1 * turn(chosen, monitors, 60 / round_every(chosen, ceil(monitors / PAGE))) + 120
+    whole = 1.1 * action(chosen, monitors, 60 / round_every(chosen, ceil(monitors / PAGE))) + 120
     warm = whole if whole < LONGEST else 1800.0
     watch = Watch(START + warm)
     run = simulate(Collector(chosen), chosen, vendor, warm + 3600 * hours, observe=watch)
-    asked = [(at, place(ask)) for at, ask in run.sent if isinstance(ask, Get) and at >= START + warm]
+    asked = [(at, place(request)) for at, request in run.sent if isinstance(request, Get) and at >= START + warm]
     rounds = sum(what == ("/monitors", "1") for _, what in asked) / (60 * hours)
     return Freshness(
         requests=len(asked),
         refused=vendor.refused,
         oldest_status=watch.oldest_status,
-        turn=turn(chosen, monitors, rounds),
+        action=action(chosen, monitors, rounds),
         mean_uptime=sum(watch.uptimes) / len(watch.uptimes) if warm == whole else None,
         until_incidents=max(_until_incidents(vendor, asked, run)) if outages else 0,
     )
 
 
-def turn(chosen: Settings, monitors: int, rounds: float) -> float:
+def action(chosen: Settings, monitors: int, rounds: float) -> float:
     """Return the seconds in which a budget can ask for every uptime once, beside so many rounds a minute."""
     left = chosen.requests_per_minute - ceil(monitors / PAGE) * rounds
     return max(chosen.uptime_interval, 60 * monitors / left)
 
 
-def place(ask: Get) -> tuple[str, str]:
+def place(request: Get) -> tuple[str, str]:
     """Return the path of a request, and the page."""
-    return ask.path, dict(ask.params).get("page", "1")
+    return request.path, dict(request.params).get("page", "1")
 
 
 def _until_incidents(vendor: Strict, asked: Sequence[tuple[float, tuple[str, str]]], run: Run) -> list[int]:
@@ -162,7 +162,7 @@ def table(*, quick: bool = False) -> Table:
             "requests": one.requests,
             "answered 429": one.refused,
             "oldest status ever shown": one.oldest_status,
-            "a turn of the uptimes, by arithmetic": one.turn,
+            "a turn of the uptimes, by arithmetic": one.action,
         }
         if one.mean_uptime is not None:
             rows[name]["uptimes, mean age"] = one.mean_uptime
@@ -178,7 +178,7 @@ def _promised(found: Mapping[str, Freshness]) -> list[Promise]:
         Promise("the same while monitors go down", eventful.oldest_status, allowed, "s"),
         Promise(
             "500 monitors: mean age of the uptimes times the arithmetic bound, half a turn",
-            (calm.mean_uptime or 0.0) / (calm.turn / 2),
+            (calm.mean_uptime or 0.0) / (calm.action / 2),
             1.1,
         ),
         Promise("500 monitors: answers 429 in an hour", calm.refused + eventful.refused, 0, ""),

@@ -4,15 +4,15 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-from exporter.collectors.contract import Answer, Ask, Certificate, Collector, Get, Probe
+from exporter.collectors.contract import Certificate, Collector, Get, Probe, Request, Response
 from exporter.collectors.settings import TargetSettings
 from exporter.errors import PollError
 from exporter.polling.rate_budget import Budget
-from exporter.polling.target_state import Target, begin, decide, hear
+from exporter.polling.target_state import Target, begin, next_action, update
 
 START = 1_800_000_000.0
 
-Vendor = Callable[[Ask, float], Answer | Certificate | PollError]
+Vendor = Callable[[Request, float], Response | Certificate | PollError]
 """(ask, when it arrives) → what the vendor says."""
 
 
@@ -22,7 +22,7 @@ class Run:
 
     target: Target[Any]
     now: float
-    sent: list[tuple[float, Ask]] = field(default_factory=list)
+    sent: list[tuple[float, Request]] = field(default_factory=list)
 
     def outcomes(self):
         """Return how often each outcome was."""
@@ -55,18 +55,18 @@ def simulate(  # noqa: PLR0913  what is simulated is named once
 
 def step(collector: Collector[Any], run: Run, vendor: Vendor, latency: float) -> None:
     """Do what is to be done now: a probe, a request that takes `latency` seconds, or wait."""
-    turn = decide(collector, run.target, run.now)
-    if turn.probe:
-        _carry_out(collector, run, vendor, turn.probe, 0.0)
-    elif turn.get:
-        _carry_out(collector, run, vendor, turn.get, latency)
+    action = next_action(collector, run.target, run.now)
+    if action.probe:
+        _carry_out(collector, run, vendor, action.probe, 0.0)
+    elif action.get:
+        _carry_out(collector, run, vendor, action.get, latency)
     else:
-        run.now += max(turn.wait, 0.001)
+        run.now += max(action.wait, 0.001)
 
 
-def _carry_out(collector: Collector[Any], run: Run, vendor: Vendor, ask: Get | Probe, latency: float) -> None:
-    run.sent.append((run.now, ask))
-    run.target = begin(run.target, ask, run.now)
-    told = vendor(ask, run.now)
+def _carry_out(collector: Collector[Any], run: Run, vendor: Vendor, request: Get | Probe, latency: float) -> None:
+    run.sent.append((run.now, request))
+    run.target = begin(run.target, request, run.now)
+    told = vendor(request, run.now)
     run.now += latency
-    run.target = hear(collector, run.target, ask, told, run.now).target
+    run.target = update(collector, run.target, request, told, run.now).target

@@ -296,8 +296,8 @@ def test_reload_over_http_with_a_bad_file_changes_nothing(config_file, run):
     program = run(f"--config.file={file}", "--web.enable-lifecycle")
     program.eventually(lambda: "tls_probe_success{" in program.get())
     config_file()
-    answer = requests.post(f"{program.url}/-/reload", timeout=30)
-    assert (answer.status_code, answer.text) == (
+    response = requests.post(f"{program.url}/-/reload", timeout=30)
+    assert (response.status_code, response.text) == (
         500,
         "failed to reload config: targets: give a list of at least one target\n",
     )

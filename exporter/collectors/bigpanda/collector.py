@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator
 from urllib.parse import quote, unquote
 
-from exporter.collectors.contract import Answer, Ask, Certificate, Get, Reason
+from exporter.collectors.contract import Certificate, Get, Reason, Request, Response
 from exporter.errors import Malformed
 from exporter.metrics.families import Family, Metric, Sample, gauge
 
@@ -50,24 +50,24 @@ class Collector:
         """Return what is known before the first answer."""
         return Knowledge()
 
-    def asks(self, knowledge: Knowledge, now: float) -> Iterator[Ask]:
+    def requests(self, knowledge: Knowledge, now: float) -> Iterator[Request]:
         """Yield the list of environments and what is wanted of each; one that is left behind goes last."""
-        yield self._ask_list(knowledge)
+        yield self._list_request(knowledge)
         for environment in knowledge.environments:
             reason = Reason.OLDEST if knowledge.is_behind(environment) else Reason.STATUS
-            yield self._ask_active(environment, reason, now)
+            yield self._active_request(environment, reason, now)
             rows = PAGE_SIZE if environment.listed else 1
             for folder in FOLDERS:
                 total = environment.folders.get(folder)
                 due = 0.0 if total is None else total.at + self._settings.poll_interval
                 yield self._search(environment, reason, due, folder, page_size=str(rows))
 
-    def _ask_list(self, knowledge: Knowledge) -> Get:
+    def _list_request(self, knowledge: Knowledge) -> Get:
         every = LIST_EVERY if knowledge.environments else self._settings.poll_interval
         due = 0.0 if knowledge.listed_at is None else knowledge.listed_at + every
         return Get(endpoint=ENVIRONMENTS, reason=Reason.STATUS, due=due, every=every, path=ENVIRONMENTS)
 
-    def _ask_active(self, environment: Environment, reason: Reason, now: float) -> Get:
+    def _active_request(self, environment: Environment, reason: Reason, now: float) -> Get:
         """Go on with a listing, or begin one. One that drags on past `max_age` is given up.
 
         Sorted by start, which never changes, so that incidents do not move between pages while they are read.
@@ -90,28 +90,28 @@ class Collector:
             params=(("folder", folder), *params.items()),
         )
 
-    def learn(self, knowledge: Knowledge, ask: Ask, answer: Answer | Certificate) -> Knowledge:
+    def update(self, knowledge: Knowledge, request: Request, response: Response | Certificate) -> Knowledge:
         """Return the knowledge after an answer; `Malformed` when it holds neither a total nor incidents."""
-        if isinstance(answer, Certificate) or not isinstance(ask, Get):
+        if isinstance(response, Certificate) or not isinstance(request, Get):
             raise Malformed("a certificate was not asked for")
-        if ask.endpoint == ENVIRONMENTS:
-            return with_environments(knowledge, self._chosen(read_environments(answer.body)), answer.at)
-        identity = unquote(ask.path.split("/")[4])
+        if request.endpoint == ENVIRONMENTS:
+            return with_environments(knowledge, self._chosen(read_environments(response.body)), response.at)
+        identity = unquote(request.path.split("/")[4])
         environment = next((each for each in knowledge.environments if each.id == identity), None)
         if environment is None:
             return knowledge
-        changed = self._changed(environment, dict(ask.params), answer)
-        return with_environment(knowledge, changed, len(FOLDERS), answer.at)
+        changed = self._changed(environment, dict(request.params), response)
+        return with_environment(knowledge, changed, len(FOLDERS), response.at)
 
-    def _changed(self, environment: Environment, params: dict[str, str], answer: Answer) -> Environment:
+    def _changed(self, environment: Environment, params: dict[str, str], response: Response) -> Environment:
         if params["folder"] == "active":
-            found, page = read_search(answer.body), int(params["page"])
-            return with_page(environment, found, page, answer.at, self._settings.max_pages)
+            found, page = read_search(response.body), int(params["page"])
+            return with_page(environment, found, page, response.at, self._settings.max_pages)
         rows = int(params["page_size"])
-        total = read_total(answer.body, rows)
+        total = read_total(response.body, rows)
         if total is None and rows == PAGE_SIZE:
             raise Malformed("total: missing")
-        return with_total(environment, params["folder"], total, answer.at)
+        return with_total(environment, params["folder"], total, response.at)
 
     def _chosen(self, places: tuple[Place, ...]) -> tuple[Place, ...]:
         """Return the environments to ask for, with names that are unique.

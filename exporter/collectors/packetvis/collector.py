@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from exporter.collectors.contract import Answer, Ask, Certificate, Get, Reason
+from exporter.collectors.contract import Certificate, Get, Reason, Request, Response
 from exporter.errors import Malformed
 from exporter.metrics.families import Family, Metric, counter, gauge
 
@@ -69,8 +69,8 @@ class Collector:
         """Return what is known before the first answer."""
         return Knowledge()
 
-    def asks(self, knowledge: Knowledge, now: float) -> Iterator[Ask]:  # noqa: ARG002  the contract's signature
-        """Yield the one ask there is. 418 is an answer: a pasted URL may hold `status=true`."""
+    def requests(self, knowledge: Knowledge, now: float) -> Iterator[Request]:  # noqa: ARG002  the contract's signature
+        """Yield the one request there is. 418 is an answer: a pasted URL may hold `status=true`."""
         every = self._settings.poll_interval
         due = 0.0 if knowledge.as_of is None else knowledge.as_of + every
         yield Get(
@@ -79,19 +79,19 @@ class Collector:
             due=due,
             every=every,
             params=self._settings.params(),
-            also_answers=frozenset({418}),
+            expected_statuses=frozenset({418}),
         )
 
-    def learn(self, knowledge: Knowledge, ask: Ask, answer: Answer | Certificate) -> Knowledge:  # noqa: ARG002  one ask
+    def update(self, knowledge: Knowledge, request: Request, response: Response | Certificate) -> Knowledge:  # noqa: ARG002  there is one request
         """Return the knowledge after an answer; `Malformed` when the warning or the list is missing."""
-        if isinstance(answer, Certificate):
+        if isinstance(response, Certificate):
             raise Malformed("a certificate was not asked for")
-        report = read_report(answer.body, answer.status)
+        report = read_report(response.body, response.status)
         distinct = {notification.id: notification for notification in report.notifications}
         kinds = self._kinds(knowledge, list(distinct.values()))
         created = [each.created for each in distinct.values() if each.created is not None]
         return Knowledge(
-            as_of=answer.at,
+            as_of=response.at,
             warning=report.warning,
             latest=max(created, default=knowledge.latest),
             listed=_listed(knowledge, list(kinds.values())),

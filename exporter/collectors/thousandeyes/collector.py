@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from urllib.parse import quote, unquote
 
-from exporter.collectors.contract import Answer, Ask, Certificate, Get, Reason
+from exporter.collectors.contract import Certificate, Get, Reason, Request, Response
 from exporter.errors import Malformed
 from exporter.metrics.families import Family, Metric
 
@@ -37,24 +37,24 @@ class Collector:
         """Return what is known before the first answer."""
         return Knowledge()
 
-    def asks(self, knowledge: Knowledge, now: float) -> Iterator[Ask]:
+    def requests(self, knowledge: Knowledge, now: float) -> Iterator[Request]:
         """Yield, for each account group: its alerts, the names of rules and tests, the results of its tests."""
         groups = self._groups(knowledge)
         known = Knowledge(groups)
         for aid, group in groups.items():
             reason = Reason.OLDEST if known.is_behind(aid) else Reason.STATUS
-            yield self._ask_alerts(aid, group, reason, now)
+            yield self._alerts_request(aid, group, reason, now)
         for aid, group in groups.items():
-            yield _ask_names(RULES, aid, group.rules_at, missing=group.names_unknown_rule())
-            yield _ask_names(TESTS, aid, group.tests_at, missing=group.names_unknown_test())
+            yield _names_request(RULES, aid, group.rules_at, missing=group.names_unknown_rule())
+            yield _names_request(TESTS, aid, group.tests_at, missing=group.names_unknown_test())
         for aid, group in groups.items():
             for test, every in self._measured(group).items():
-                yield _ask_results(aid, test, group.results.get(test), every)
+                yield _results_request(aid, test, group.results.get(test), every)
 
     def _groups(self, knowledge: Knowledge) -> dict[str, Group]:
         return {aid: knowledge.groups.get(aid, Group()) for aid in self._settings.groups()}
 
-    def _ask_alerts(self, aid: str, group: Group, reason: Reason, now: float) -> Get:
+    def _alerts_request(self, aid: str, group: Group, reason: Reason, now: float) -> Get:
         """Go on with a listing, or begin one. One that drags on past `max_age` is given up, cursor and all."""
         every, listing = self._settings.poll_interval, group.unfinished
         if listing is not None and now - listing.began <= self._settings.max_age:
@@ -75,32 +75,32 @@ class Collector:
         alone = len(self._settings.groups()) == 1
         return {test: intervals.get(test, RESULTS_EVERY) for test in wanted if alone or test in intervals}
 
-    def learn(self, knowledge: Knowledge, ask: Ask, answer: Answer | Certificate) -> Knowledge:
+    def update(self, knowledge: Knowledge, request: Request, response: Response | Certificate) -> Knowledge:
         """Return the knowledge after an answer; `Malformed` when it lacks the list it was asked for."""
-        if isinstance(answer, Certificate) or not isinstance(ask, Get):
+        if isinstance(response, Certificate) or not isinstance(request, Get):
             raise Malformed("a certificate was not asked for")
-        aid = dict(ask.params).get("aid", "")
+        aid = dict(request.params).get("aid", "")
         groups = self._groups(knowledge)
         if aid not in groups:
             return knowledge
-        return Knowledge(groups).told(aid, self._learned(groups[aid], ask, answer))
+        return Knowledge(groups).told(aid, self._updated(groups[aid], request, response))
 
-    def _learned(self, group: Group, ask: Get, answer: Answer) -> Group:
-        if ask.endpoint == ALERTS:
-            cursor, limit = dict(ask.params).get("cursor"), self._settings.max_pages
-            return with_page(group, read_alerts(answer.body), at=answer.at, cursor=cursor, max_pages=limit)
-        if ask.endpoint == RULES:
-            return replace(group, rules_at=answer.at, rules=read_rules(answer.body))
-        if ask.endpoint == TESTS:
-            return self._with_tests(group, answer)
-        test = unquote(ask.path.split("/")[2])
-        result = Result(answer.at, read_results(answer.body))
+    def _updated(self, group: Group, request: Get, response: Response) -> Group:
+        if request.endpoint == ALERTS:
+            cursor, limit = dict(request.params).get("cursor"), self._settings.max_pages
+            return with_page(group, read_alerts(response.body), at=response.at, cursor=cursor, max_pages=limit)
+        if request.endpoint == RULES:
+            return replace(group, rules_at=response.at, rules=read_rules(response.body))
+        if request.endpoint == TESTS:
+            return self._with_tests(group, response)
+        test = unquote(request.path.split("/")[2])
+        result = Result(response.at, read_results(response.body))
         return replace(group, results={**group.results, test: result})
 
-    def _with_tests(self, group: Group, answer: Answer) -> Group:
+    def _with_tests(self, group: Group, response: Response) -> Group:
         """Return the group after a lookup of its tests; results that are no longer wanted go."""
-        tests = {test.id: test for test in read_tests(answer.body)}
-        learned = replace(group, tests_at=answer.at, tests=tests)
+        tests = {test.id: test for test in read_tests(response.body)}
+        learned = replace(group, tests_at=response.at, tests=tests)
         wanted = self._measured(learned)
         return replace(learned, results={test: group.results[test] for test in wanted if test in group.results})
 
@@ -119,7 +119,7 @@ class Collector:
         return {test: result for test, result in group.results.items() if now - result.at <= longest.get(test, -1.0)}
 
 
-def _get(  # noqa: PLR0913  an ask is what its members say
+def _get(  # noqa: PLR0913  a request is what its members say
     endpoint: str, aid: str, reason: Reason, due: float, every: float, *params: tuple[str, str], path: str = ""
 ) -> Get:
     group = (("aid", aid),) if aid else ()
@@ -134,7 +134,7 @@ def _get(  # noqa: PLR0913  an ask is what its members say
     )
 
 
-def _ask_names(endpoint: str, aid: str, at: float | None, *, missing: bool) -> Get:
+def _names_request(endpoint: str, aid: str, at: float | None, *, missing: bool) -> Get:
     if at is None:
         return _get(endpoint, aid, Reason.CHANGED, 0.0, LOOKUP_EVERY)
     if missing:
@@ -142,7 +142,7 @@ def _ask_names(endpoint: str, aid: str, at: float | None, *, missing: bool) -> G
     return _get(endpoint, aid, Reason.OLDEST, at + LOOKUP_EVERY, LOOKUP_EVERY)
 
 
-def _ask_results(aid: str, test: str, result: Result | None, every: float) -> Get:
+def _results_request(aid: str, test: str, result: Result | None, every: float) -> Get:
     due = 0.0 if result is None else result.at + every
     path = f"/test-results/{quote(test, safe='')}/http-server"
     return _get(RESULTS, aid, Reason.OLDEST, due, every, ("expand", "certificate"), path=path)

@@ -3,8 +3,9 @@
 from collections.abc import Iterator
 from urllib.parse import unquote
 
-from exporter.collectors.contract import Answer, Ask, Certificate, Get, Probe, certificate_families
-from exporter.metrics.families import Family, Sample, certificate_metrics, gauge
+from exporter.collectors.certificate_observations import certificate_families, certificate_metrics
+from exporter.collectors.contract import Certificate, Get, Probe, Request, Response
+from exporter.metrics.families import Family, Sample, gauge
 
 from .answers import Monitor, read_incidents, read_monitors, read_uptime
 from .config import Settings
@@ -23,7 +24,9 @@ INFO = gauge(
     "url",
     "method",
 )
-CERTIFICATE = certificate_metrics("vigilmon_certificate", "vigilmon_certificate_probe_success", "monitor_id")
+CERTIFICATE = certificate_metrics(
+    "vigilmon_certificate", "vigilmon_certificate_probe_success", "vigilmon_tls_probe_failure", "monitor_id"
+)
 UPTIME = gauge(
     "vigilmon_monitor_uptime_percent",
     "Uptime over the window, 0 to 100, as Vigilmon counts it.",
@@ -51,33 +54,33 @@ class Collector:
         """Return what is known before the first answer."""
         return Known()
 
-    def asks(self, knowledge: Known, now: float) -> Iterator[Ask]:
+    def requests(self, knowledge: Known, now: float) -> Iterator[Request]:
         """Yield the most urgent requests and probes of each kind, and so the earliest that is due."""
         yield from gets(self._settings, knowledge, now)
         if self._settings.certificates:
             yield from probes(self._settings, knowledge)
 
-    def learn(self, knowledge: Known, ask: Ask, answer: Answer | Certificate) -> Known:
+    def update(self, knowledge: Known, request: Request, response: Response | Certificate) -> Known:
         """Return the knowledge with what the answer tells."""
-        if isinstance(ask, Probe) and isinstance(answer, Certificate):
-            return with_certificate(knowledge, f"{ask.address}:{ask.port}", answer)
-        if not isinstance(ask, Get) or not isinstance(answer, Answer):
-            raise TypeError("a Get is answered by an Answer, a Probe by a Certificate")
-        if ask.endpoint == LISTING:
-            number = int(dict(ask.params).get(self._settings.page_parameter, "1"))
-            page = read_monitors(answer.body)
-            return with_page(knowledge, number, answer.at, page, self._settings.max_pages, self._settings.owns)
-        return self._learn_monitor(knowledge, ask, answer)
+        if isinstance(request, Probe) and isinstance(response, Certificate):
+            return with_certificate(knowledge, f"{request.address}:{request.port}", response)
+        if not isinstance(request, Get) or not isinstance(response, Response):
+            raise TypeError("a Get is answered by a Response, a Probe by a Certificate")
+        if request.endpoint == LISTING:
+            number = int(dict(request.params).get(self._settings.page_parameter, "1"))
+            page = read_monitors(response.body)
+            return with_page(knowledge, number, response.at, page, self._settings.max_pages, self._settings.owns)
+        return self._update_monitor(knowledge, request, response)
 
-    def _learn_monitor(self, knowledge: Known, ask: Get, answer: Answer) -> Known:
-        identity = unquote(ask.path.split("/")[2])
-        gone = answer.status != 200  # noqa: PLR2004  the other statuses asked for say that there is no such monitor
+    def _update_monitor(self, knowledge: Known, request: Get, response: Response) -> Known:
+        identity = unquote(request.path.split("/")[2])
+        gone = response.status != 200  # noqa: PLR2004  the other statuses asked for say that there is no such monitor
         if gone and identity in knowledge.missing:
             return without(knowledge, (identity,))
-        if ask.endpoint == DETAIL:
-            return with_uptime(knowledge, identity, answer.at, {} if gone else read_uptime(answer.body))
-        ongoing, recorded = (None, None) if gone else read_incidents(answer.body)
-        return with_incidents(knowledge, identity, answer.at, ongoing, recorded)
+        if request.endpoint == DETAIL:
+            return with_uptime(knowledge, identity, response.at, {} if gone else read_uptime(response.body))
+        ongoing, recorded = (None, None) if gone else read_incidents(response.body)
+        return with_incidents(knowledge, identity, response.at, ongoing, recorded)
 
     def families(self, knowledge: Known, now: float) -> Iterator[Family]:
         """Yield what is known and not too old, statuses first."""
@@ -118,6 +121,6 @@ class Collector:
         told = [
             ((one.id,), seen.within(max_age, now))
             for one in knowledge.monitors.values()
-            if (seen := knowledge.sightings.get(place(one))) and now - seen.probed_at <= max_age
+            if (seen := knowledge.observations.get(place(one))) and now - seen.probed_at <= max_age
         ]
         yield from certificate_families(CERTIFICATE, told, now)

@@ -8,7 +8,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import TypeVar
 
-from exporter.collectors.contract import Certificate, Sighting, sight
+from exporter.collectors.certificate_observations import CertificateObservation, observe
+from exporter.collectors.contract import Certificate
 
 from .answers import Monitor
 
@@ -79,7 +80,7 @@ class Known:
     urgent: dict[str, float] = field(default_factory=dict)
     troubled: tuple[str, ...] = ()
     unprobed: dict[str, float] = field(default_factory=dict)
-    sightings: dict[str, Sighting] = field(default_factory=dict)
+    observations: dict[str, CertificateObservation] = field(default_factory=dict)
 
 
 def place(monitor: Monitor) -> str:
@@ -108,8 +109,8 @@ def with_incidents(known: Known, identity: str, at: float, ongoing: int | None, 
 
 def with_certificate(known: Known, where: str, certificate: Certificate) -> Known:
     """Return the knowledge after a probe of `where`, `host:port`."""
-    seen = sight(known.sightings.get(where), certificate)
-    return replace(known, unprobed=less(known.unprobed, (where,)), sightings=_last(known.sightings, where, seen))
+    seen = observe(known.observations.get(where), certificate)
+    return replace(known, unprobed=less(known.unprobed, (where,)), observations=_last(known.observations, where, seen))
 
 
 def unsettled(known: Known, identity: str) -> tuple[bool, bool]:

@@ -65,13 +65,13 @@ def probes(settings: Settings, known: Known) -> Iterator[Probe]:
     every, retry = settings.certificate_interval, settings.certificate_retry_interval
     for where, found in islice(known.unprobed.items(), MOST):
         yield _probe(where, found, every)
-    due = ((seen.due(every, min(retry, every)), where) for where, seen in known.sightings.items())
+    due = ((seen.due(every, min(retry, every)), where) for where, seen in known.observations.items())
     for at, where in nsmallest(MOST, due):
         yield _probe(where, at, every)
 
 
 def _page(settings: Settings, known: Known, now: float) -> Get:
-    """Return the ask for the next page. A round that stalled, or is of the future, is begun anew."""
+    """Return the request for the next page. A round that stalled, or is of the future, is begun anew."""
     every = round_every(settings, known.pages)
     listing = known.listing
     if listing and -CORRECTED <= now - listing.told_at <= min(settings.max_age, STALLED * every):
@@ -118,9 +118,11 @@ def _incidents(identity: str, reason: Reason, due: float, every: float) -> Get:
 
 
 def _of_monitor(endpoint: str, identity: str, reason: Reason, due: float, every: float) -> Get:
-    """Return an ask about one monitor. That it is gone, or not ours, is an answer: it must not stop the rotation."""
+    """Return a request about one monitor. That it is gone, or not ours, is an answer: it must not stop the rotation."""
     path = endpoint.replace("{id}", quote(identity, safe=""))
-    return Get(endpoint=endpoint, reason=reason, due=due, every=every, path=path, also_answers=frozenset({403, 404}))
+    return Get(
+        endpoint=endpoint, reason=reason, due=due, every=every, path=path, expected_statuses=frozenset({403, 404})
+    )
 
 
 def _probe(where: str, due: float, every: float) -> Probe:

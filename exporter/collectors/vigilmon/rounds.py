@@ -86,7 +86,7 @@ def _read(known: Known, listing: Listing, at: float, page: Page, owns: Callable[
 def _with_found(known: Known, rows: Mapping[str, Monitor], at: float) -> Known:
     """Return the knowledge with what is now to be asked about the monitors that were not known, and their hosts."""
     new = [identity for identity in rows if identity not in known.uptimes]
-    places = dict.fromkeys(where for one in rows.values() if (where := place(one)) and where not in known.sightings)
+    places = dict.fromkeys(where for one in rows.values() if (where := place(one)) and where not in known.observations)
     if not new and places.keys() <= known.unprobed.keys():
         return known
     return replace(
@@ -116,7 +116,7 @@ def _whole(known: Known, listing: Listing, *, alone: bool, truncated: bool) -> K
         missing={one: listing.told_at for one in unlisted if one in known.monitors},
         troubled=tuple(one.id for one in known.monitors.values() if one.up is False or _open(known, one)),
         unprobed={where: at for where, at in known.unprobed.items() if where in places},
-        sightings={where: told for where, told in known.sightings.items() if where in places},
+        observations={where: told for where, told in known.observations.items() if where in places},
     )
     return replace(known, as_of=next(iter(known.seen.values()), listing.at))
 

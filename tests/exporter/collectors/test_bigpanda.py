@@ -7,7 +7,7 @@ from exporter.collectors.bigpanda.answers import Place, read_environments, read_
 from exporter.collectors.bigpanda.collector import ENVIRONMENTS, FOLDERS, SEARCH, Collector
 from exporter.collectors.bigpanda.config import Settings
 from exporter.collectors.bigpanda.knowledge import Knowledge
-from exporter.collectors.contract import Answer, Certificate, Reason
+from exporter.collectors.contract import Certificate, Reason, Response
 from exporter.errors import Malformed
 
 START = 1_795_176_000.0
@@ -21,30 +21,32 @@ def incident(identity, status="critical", severity="critical", start=START - 60)
     return {"id": str(identity), "status": status, "severity": severity, "start": start, "active": True}
 
 
-def answer(document, at=START):
-    return Answer(at, 200, json.dumps(document).encode())
+def response(document, at=START):
+    return Response(at, 200, json.dumps(document).encode())
 
 
 def knowing(collector, *names):
     """Return knowledge of environments, each with its name as id."""
-    (ask,) = collector.asks(collector.start(), START)
-    return collector.learn(collector.start(), ask, answer([{"id": name, "name": name} for name in names]))
+    (request,) = collector.requests(collector.start(), START)
+    return collector.update(collector.start(), request, response([{"id": name, "name": name} for name in names]))
 
 
 def ask_for(collector, knowledge, name, folder, now=START):
     return next(
-        ask
-        for ask in collector.asks(knowledge, now)
-        if ask.endpoint == SEARCH and ask.path.split("/")[4] == name and dict(ask.params)["folder"] == folder
+        request
+        for request in collector.requests(knowledge, now)
+        if request.endpoint == SEARCH
+        and request.path.split("/")[4] == name
+        and dict(request.params)["folder"] == folder
     )
 
 
 def after_round(collector, knowledge, name, at, found=()):
     """Return the knowledge after every folder of one environment was read, a second each."""
     for second, folder in enumerate(("active", *FOLDERS)):
-        ask = ask_for(collector, knowledge, name, folder, at)
+        request = ask_for(collector, knowledge, name, folder, at)
         document = {"total": len(found), "items": list(found)}
-        knowledge = collector.learn(knowledge, ask, answer(document, at + second))
+        knowledge = collector.update(knowledge, request, response(document, at + second))
     return knowledge
 
 
@@ -109,8 +111,8 @@ def listed(collector, pages, **document):
     """Return the knowledge after pages of active incidents, and the last ask."""
     knowledge = knowing(collector, "a")
     for at, rows in enumerate(pages):
-        ask = ask_for(collector, knowledge, "a", "active", START + at)
-        knowledge = collector.learn(knowledge, ask, answer(document | {"items": rows}, START + at))
+        request = ask_for(collector, knowledge, "a", "active", START + at)
+        knowledge = collector.update(knowledge, request, response(document | {"items": rows}, START + at))
     return knowledge
 
 
@@ -131,8 +133,8 @@ def test_asks_for_the_next_page_while_there_is_one(total, page, more):
     document = {} if total is None else {"total": total}
     knowledge = listed(collector, [[incident(number) for number in range(page)]], **document)
 
-    ask = ask_for(collector, knowledge, "a", "active", START + 1)
-    assert dict(ask.params)["page"] == ("2" if more else "1")
+    request = ask_for(collector, knowledge, "a", "active", START + 1)
+    assert dict(request.params)["page"] == ("2" if more else "1")
     assert (knowledge.environments[0].active is None) is more
 
 
@@ -171,22 +173,22 @@ def test_a_listing_that_drags_on_begins_anew():
 
     again = ask_for(collector, half, "a", "active", START + 301)
     assert dict(again.params)["page"] == "1"
-    whole = collector.learn(half, again, answer([], START + 301))
-    assert collector.learn(whole, late, answer([incident(2)], START + 302)) == whole
+    whole = collector.update(half, again, response([], START + 301))
+    assert collector.update(whole, late, response([incident(2)], START + 302)) == whole
 
 
 def test_environments_come_and_go():
     """A list read anew keeps what is known of those that stay; without any, the list is all there is to know."""
     collector = Collector(settings())
     knowledge = after_round(collector, knowing(collector, "a", "b"), "a", START, [incident(1)])
-    (ask, *_) = collector.asks(knowledge, START)
+    (request, *_) = collector.requests(knowledge, START)
 
-    renamed = collector.learn(knowledge, ask, answer([{"id": "a", "name": "A"}, {"id": "c", "name": "C"}]))
+    renamed = collector.update(knowledge, request, response([{"id": "a", "name": "A"}, {"id": "c", "name": "C"}]))
     assert [each.name for each in renamed.environments] == ["A", "C"]
     assert samples(collector, renamed, "bigpanda_incidents")[("A", "active")] == 1.0
 
-    none = collector.learn(knowledge, ask, answer([], START + 5))
-    (again,) = collector.asks(none, START)
+    none = collector.update(knowledge, request, response([], START + 5))
+    (again,) = collector.requests(none, START)
     assert none.as_of == START + 5
     assert (again.endpoint, again.due) == (ENVIRONMENTS, START + 65)
 
@@ -203,8 +205,8 @@ def test_labels_are_names_that_are_unique(wanted, labels):
     """The label is the environment's name; with its id where two share one, the id where there is none."""
     collector = Collector(settings(environments=wanted))
     rows = [{"id": "1", "name": "Prod"}, {"id": "2", "name": "Prod"}, {"id": "3", "name": "Lab"}]
-    (ask,) = collector.asks(collector.start(), START)
-    knowledge = collector.learn(collector.start(), ask, answer(rows))
+    (request,) = collector.requests(collector.start(), START)
+    knowledge = collector.update(collector.start(), request, response(rows))
 
     assert [each.name for each in knowledge.environments] == labels
 
@@ -229,8 +231,8 @@ def test_a_folder_is_listed_where_the_search_tells_no_total(found):
     knowledge = knowing(collector, "a")
     rows = [incident(number) for number in range(found)]
     for _ in range(2):
-        ask = ask_for(collector, knowledge, "a", "shared")
-        knowledge = collector.learn(knowledge, ask, answer(rows[: int(dict(ask.params)["page_size"])]))
+        request = ask_for(collector, knowledge, "a", "shared")
+        knowledge = collector.update(knowledge, request, response(rows[: int(dict(request.params)["page_size"])]))
 
     assert samples(collector, knowledge, "bigpanda_incidents") == {("a", "shared"): float(found)}
 
@@ -240,9 +242,9 @@ def test_a_total_is_not_guessed_from_a_full_list():
     collector = Collector(settings())
     knowledge = knowing(collector, "a")
     rows = [incident(number) for number in range(100)]
-    knowledge = collector.learn(knowledge, ask_for(collector, knowledge, "a", "shared"), answer(rows[:1]))
+    knowledge = collector.update(knowledge, ask_for(collector, knowledge, "a", "shared"), response(rows[:1]))
     with pytest.raises(Malformed, match="total: missing"):
-        collector.learn(knowledge, ask_for(collector, knowledge, "a", "shared"), answer(rows))
+        collector.update(knowledge, ask_for(collector, knowledge, "a", "shared"), response(rows))
 
 
 def test_a_page_that_is_told_again_ends_the_listing():
@@ -251,7 +253,7 @@ def test_a_page_that_is_told_again_ends_the_listing():
     document = {"total": 1000, "items": [incident(1)]}
     knowledge = knowing(collector, "a")
     for _ in range(2):
-        knowledge = collector.learn(knowledge, ask_for(collector, knowledge, "a", "active"), answer(document))
+        knowledge = collector.update(knowledge, ask_for(collector, knowledge, "a", "active"), response(document))
 
     assert dict(ask_for(collector, knowledge, "a", "active").params)["page"] == "1"
     assert knowledge.truncated
@@ -279,19 +281,19 @@ def test_refuses_what_was_not_asked():
     """A certificate is no answer here, and an environment that is gone changes nothing."""
     collector = Collector(settings())
     knowledge = knowing(collector, "a")
-    ask = ask_for(collector, knowledge, "a", "shared")
+    request = ask_for(collector, knowledge, "a", "shared")
 
     with pytest.raises(Malformed):
-        collector.learn(knowledge, ask, Certificate(START, None, None, None))
-    assert collector.learn(Knowledge(), ask, answer({"total": 1})) == Knowledge()
+        collector.update(knowledge, request, Certificate(START, None, None, None))
+    assert collector.update(Knowledge(), request, response({"total": 1})) == Knowledge()
 
 
 def test_knowledge_survives_a_restart():
     """Totals, counts and a half listing come back from JSON as they were."""
     collector = Collector(settings())
     knowledge = after_round(collector, knowing(collector, "a", "b"), "a", START, [incident(1)])
-    ask = ask_for(collector, knowledge, "a", "active")
-    knowledge = collector.learn(knowledge, ask, answer({"total": 2, "items": [incident(1)]}, START + 60))
+    request = ask_for(collector, knowledge, "a", "active")
+    knowledge = collector.update(knowledge, request, response({"total": 2, "items": [incident(1)]}, START + 60))
 
     adapter = TypeAdapter(Knowledge)
     assert adapter.validate_json(adapter.dump_json(knowledge)) == knowledge

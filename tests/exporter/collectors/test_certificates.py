@@ -2,8 +2,10 @@ import pytest
 from pydantic import TypeAdapter, ValidationError
 
 from exporter.collectors.certificates.collector import Collector, Known
-from exporter.collectors.certificates.config import Endpoint, Settings, endpoint
-from exporter.collectors.contract import Certificate, Sighting, sight
+from exporter.collectors.certificates.config import Settings
+from exporter.collectors.certificates.endpoints import Endpoint, endpoint
+from exporter.collectors.certificate_observations import CertificateObservation, observe
+from exporter.collectors.contract import Certificate
 from exporter.toolkit.config_types import problems
 
 HOW = "write it like www.example.com:443, www.example.com@192.0.2.1:443 or [2001:db8::1]:443"
@@ -66,25 +68,28 @@ def test_round_is_whole_once_every_endpoint_was_probed():
     """Success waits for all endpoints, reached or not, and is as old as the probe that is longest ago."""
     collector = Collector(settings("a.example:443", "b.example:443"))
     knowledge = collector.start()
-    first, second = collector.asks(knowledge, 100.0)
+    first, second = collector.requests(knowledge, 100.0)
 
-    knowledge = collector.learn(knowledge, first, Certificate(100.0, 0.0, 9e9, valid=True))
+    knowledge = collector.update(knowledge, first, Certificate(100.0, 0.0, 9e9, valid=True))
     assert knowledge.as_of is None
-    knowledge = collector.learn(knowledge, second, Certificate(130.0, None, None, valid=None, problem="refused"))
+    knowledge = collector.update(knowledge, second, Certificate(130.0, None, None, valid=None, problem="connect"))
     assert knowledge.as_of == 100.0
-    knowledge = collector.learn(knowledge, first, Certificate(400.0, 0.0, 9e9, valid=True))
+    knowledge = collector.update(knowledge, first, Certificate(400.0, 0.0, 9e9, valid=True))
     assert knowledge.as_of == 130.0
 
 
 def test_forgets_endpoints_that_left_the_configuration():
     """Knowledge that outlived a reload tells nothing of endpoints that are no longer listed."""
-    old = Known(as_of=50.0, sightings={"old.example:443": Sighting(50.0, reached=True, not_after=9e9, seen_at=50.0)})
+    old = Known(
+        as_of=50.0,
+        observations={"old.example:443": CertificateObservation(50.0, reached=True, not_after=9e9, seen_at=50.0)},
+    )
     collector = Collector(settings("new.example:443"))
 
     assert not any(family.samples for family in collector.families(old, 60.0))
-    (ask,) = collector.asks(old, 60.0)
-    learned = collector.learn(old, ask, Certificate(60.0, 0.0, 9e9, valid=True))
-    assert set(learned.sightings) == {"new.example:443"}
+    (request,) = collector.requests(old, 60.0)
+    learned = collector.update(old, request, Certificate(60.0, 0.0, 9e9, valid=True))
+    assert set(learned.observations) == {"new.example:443"}
     assert learned.as_of == 60.0
 
 
@@ -92,17 +97,17 @@ def test_tries_a_silent_endpoint_again_sooner():
     """A failure is retried after `retry_interval`, but never later than a success would be."""
     for every, retry, expected in [(300.0, 60.0, 160.0), (30.0, 60.0, 130.0)]:
         collector = Collector(settings("a.example:443", poll_interval=every, retry_interval=retry))
-        (ask,) = collector.asks(collector.start(), 100.0)
-        knowledge = collector.learn(collector.start(), ask, Certificate(100.0, None, None, valid=None))
-        (again,) = collector.asks(knowledge, 100.0)
+        (request,) = collector.requests(collector.start(), 100.0)
+        knowledge = collector.update(collector.start(), request, Certificate(100.0, None, None, valid=None))
+        (again,) = collector.requests(knowledge, 100.0)
         assert again.due == expected
 
 
 def test_counts_days_when_asked():
     """The days are those left at rendering, not at the probe."""
     collector = Collector(settings("a.example:443", max_age=10 * 86400.0))
-    (ask,) = collector.asks(collector.start(), 0.0)
-    knowledge = collector.learn(collector.start(), ask, Certificate(0.0, -1.0, 10 * 86400.0, valid=True))
+    (request,) = collector.requests(collector.start(), 0.0)
+    knowledge = collector.update(collector.start(), request, Certificate(0.0, -1.0, 10 * 86400.0, valid=True))
 
     for now, days in [(0.0, 10.0), (86400.0, 9.0), (9.5 * 86400, 0.5)]:
         assert next(collector.families(knowledge, now)).samples == [(("a.example:443",), days)]
@@ -111,8 +116,8 @@ def test_counts_days_when_asked():
 def test_stale_probes_tell_nothing():
     """When nothing was probed for `max_age`, not even the failure is told as if it were of today."""
     collector = Collector(settings("a.example:443", max_age=100.0))
-    (ask,) = collector.asks(collector.start(), 0.0)
-    knowledge = collector.learn(collector.start(), ask, Certificate(0.0, 0.0, 9e9, valid=True))
+    (request,) = collector.requests(collector.start(), 0.0)
+    knowledge = collector.update(collector.start(), request, Certificate(0.0, 0.0, 9e9, valid=True))
 
     assert any(family.samples for family in collector.families(knowledge, 100.0))
     assert not any(family.samples for family in collector.families(knowledge, 100.5))
@@ -120,6 +125,6 @@ def test_stale_probes_tell_nothing():
 
 def test_knowledge_survives_json():
     """What is stored over a restart comes back equal."""
-    known = Known(as_of=1.5, sightings={"[::1]:443": sight(None, Certificate(1.5, None, None, valid=None))})
+    known = Known(as_of=1.5, observations={"[::1]:443": observe(None, Certificate(1.5, None, None, valid=None))})
     adapter = TypeAdapter(Known)
     assert adapter.validate_json(adapter.dump_json(known)) == known

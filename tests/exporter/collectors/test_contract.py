@@ -11,7 +11,8 @@
                         malformed: "data: missing"      instead of learning: the message this answer must raise
                       - at: 2026-11-20T12:00:01Z
                         probe: www.example.com@192.0.2.1:443   the most urgent probe: server name, address and port
-                        certificate: {not_before: …, not_after: …, valid: true, problem: ""}    all optional
+                        certificate: {not_before: …, not_after: …, valid: true, problem: "", chain_not_after: …,
+                                      issuer: "", serial: ""}    all optional
     page.prom       the page that must come out: text format 0.0.4, with the label `account`
 
 A step `- at: …, nothing: get` (or `probe`) states that nothing of that kind is due then.
@@ -37,14 +38,14 @@ import yaml
 from pydantic import TypeAdapter
 
 import exporter.collectors
-from exporter.collectors.contract import Answer, Ask, Certificate, Get, Probe
+from exporter.collectors.contract import Certificate, Get, Probe, Request, Response
 from exporter.errors import Malformed
 from exporter.metrics.families import Family, Metric
 
 COLLECTORS = Path(exporter.collectors.__file__).parent
 VENDORS = sorted(folder.parent.name for folder in COLLECTORS.glob("*/collector.py"))
 CASES = sorted(steps.parent for steps in COLLECTORS.glob("*/testdata/*/steps.yml"))
-WRONG = [None, True, -1, 1e300, "", "no such thing", [], [[]], [5], {}, {"": None}]
+BAD_REQUEST = [None, True, -1, 1e300, "", "no such thing", [], [[]], [5], {}, {"": None}]
 HOSTILE = [b"", b"\xff\xfe", b"{", b"null", b"[]", b"5", b'"text"', b"NaN", b"{}", b'{"data": 5}', b"[" * 100_000]
 
 
@@ -65,31 +66,33 @@ def epoch(moment: float | datetime) -> float:
     return moment.timestamp() if isinstance(moment, datetime) else float(moment)
 
 
-def most_urgent(asks: Iterable[Ask], kind: type[Ask], now: float) -> Ask | None:
+def most_urgent(requests: Iterable[Request], kind: type[Request], now: float) -> Request | None:
     """Return the ask that goes next: by reason, then by how many of its own intervals it is overdue."""
-    due = [ask for ask in asks if isinstance(ask, kind) and ask.due <= now]
-    return min(due, key=lambda ask: (ask.reason, (ask.due - now) / ask.every), default=None)
+    due = [request for request in requests if isinstance(request, kind) and request.due <= now]
+    return min(due, key=lambda request: (request.reason, (request.due - now) / request.every), default=None)
 
 
-def spelled(ask: Ask | None) -> str:
+def spelled(request: Request | None) -> str:
     """Return an ask as steps.yml writes it."""
-    if isinstance(ask, Get):
-        query = "&".join(f"{name}={value}" for name, value in ask.params)
-        return f"{ask.path}?{query}" if query else ask.path
-    if isinstance(ask, Probe):
-        place = f"[{ask.address}]" if ":" in ask.address else ask.address
-        name = "" if ask.server_name == ask.address else f"{ask.server_name}@"
-        return f"{name}{place}:{ask.port}"
+    if isinstance(request, Get):
+        query = "&".join(f"{name}={value}" for name, value in request.params)
+        return f"{request.path}?{query}" if query else request.path
+    if isinstance(request, Probe):
+        return request.place
     return "nothing"
 
 
-def answer_of(step: dict[str, Any], case: Path) -> Answer | Certificate:
+def answer_of(step: dict[str, Any], case: Path) -> Response | Certificate:
     if "probe" not in step:
         body = (case / step["body"]).read_bytes()
-        return Answer(epoch(step["at"]), step.get("status", 200), body, step.get("headers", {}))
+        return Response(epoch(step["at"]), step.get("status", 200), body, step.get("headers", {}))
     told = step["certificate"]
-    before, after = (None if told.get(name) is None else epoch(told[name]) for name in ("not_before", "not_after"))
-    return Certificate(epoch(step["at"]), before, after, told.get("valid"), told.get("problem", ""))
+    moments = {
+        name: None if told.get(name) is None else epoch(told[name])
+        for name in ("not_before", "not_after", "chain_not_after")
+    }
+    words = {name: told.get(name, "") for name in ("problem", "issuer", "serial")}
+    return Certificate(at=epoch(step["at"]), valid=told.get("valid"), **moments, **words)
 
 
 def page(families: Iterable[Family], account: str) -> str:
@@ -129,7 +132,7 @@ def wrong_bodies(body: bytes) -> Iterator[bytes]:
     document = json.loads(body)
     places = list(places_in(document))
     chosen = random.Random(len(body)).sample(places, min(len(places), 40))
-    yield from (json.dumps(replaced(document, place, wrong)).encode() for place in chosen for wrong in WRONG)
+    yield from (json.dumps(replaced(document, place, wrong)).encode() for place in chosen for wrong in BAD_REQUEST)
 
 
 def places_in(document: Any, above: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
@@ -147,12 +150,12 @@ def replaced(document: Any, place: tuple[Any, ...], wrong: Any) -> Any:
     return whole
 
 
-class Turn(NamedTuple):
+class NextAction(NamedTuple):
     """One step as it was played."""
 
     step: dict[str, Any]
-    ask: Ask
-    answer: Answer | Certificate
+    request: Request
+    response: Response | Certificate
     before: Any
     after: Any
 
@@ -180,19 +183,19 @@ class Case:
     def now(self) -> float:
         return epoch(self.script["now"])
 
-    def turns(self) -> Iterator[Turn]:
+    def turns(self) -> Iterator[NextAction]:
         """Play the steps, each of which must be what the collector wants most then."""
         knowledge = self.collector.start()
         for place, step in enumerate(self.script["steps"]):
             kind = "probe" if "probe" in step or step.get("nothing") == "probe" else "get"
             now = epoch(step["at"])
-            ask = most_urgent(self.collector.asks(knowledge, now), Probe if kind == "probe" else Get, now)
-            assert spelled(ask) == step.get(kind, "nothing"), f"step {place}: {step}"
-            if ask is None:
+            request = most_urgent(self.collector.requests(knowledge, now), Probe if kind == "probe" else Get, now)
+            assert spelled(request) == step.get(kind, "nothing"), f"step {place}: {step}"
+            if request is None:
                 continue
-            answer = answer_of(step, self.folder)
-            learned = knowledge if "malformed" in step else self.collector.learn(knowledge, ask, answer)
-            yield Turn(step, ask, answer, knowledge, learned)
+            response = answer_of(step, self.folder)
+            learned = knowledge if "malformed" in step else self.collector.update(knowledge, request, response)
+            yield NextAction(step, request, response, knowledge, learned)
             knowledge = learned
 
     def families(self) -> list[Family]:
@@ -228,33 +231,33 @@ def test_states_only_its_own_metrics(case):
 
 def test_refuses_what_the_contract_does_not_promise(case):
     """A recorded answer that is malformed names the member that is wrong."""
-    for turn in case.turns():
-        if "malformed" in turn.step:
+    for action in case.turns():
+        if "malformed" in action.step:
             with pytest.raises(Malformed) as caught:
-                case.collector.learn(turn.before, turn.ask, turn.answer)
-            assert str(caught.value) == turn.step["malformed"]
+                case.collector.update(action.before, action.request, action.response)
+            assert str(caught.value) == action.step["malformed"]
 
 
 def test_survives_every_wrong_body(case):
     """Whatever a body holds, the worst that happens is `Malformed`; what was learned can be told and stored."""
-    for turn in case.turns():
-        if not isinstance(turn.answer, Answer) or "malformed" in turn.step:
+    for action in case.turns():
+        if not isinstance(action.response, Response) or "malformed" in action.step:
             continue
-        for body in wrong_bodies(turn.answer.body):
+        for body in wrong_bodies(action.response.body):
             try:
-                learned = case.collector.learn(turn.before, turn.ask, replace(turn.answer, body=body))
+                learned = case.collector.update(action.before, action.request, replace(action.response, body=body))
             except Malformed:
                 continue
-            page(case.collector.families(learned, turn.answer.at), "any")
-            list(case.collector.asks(learned, turn.answer.at))
+            page(case.collector.families(learned, action.response.at), "any")
+            list(case.collector.requests(learned, action.response.at))
 
 
 def test_knowledge_survives_a_restart(case):
     """After each answer the knowledge comes back from JSON as it was, and in the same order."""
-    for turn in case.turns():
-        restored = through_json(turn.after)
-        assert restored == turn.after
-        assert repr(restored) == repr(turn.after)
+    for action in case.turns():
+        restored = through_json(action.after)
+        assert restored == action.after
+        assert repr(restored) == repr(action.after)
 
 
 def test_knows_nothing_at_first_and_asks(case):
@@ -264,7 +267,7 @@ def test_knows_nothing_at_first_and_asks(case):
     assert page(case.collector.families(knowledge, 1e9), "any") == ""
     assert knowledge.as_of is None
     assert knowledge.truncated is False
-    assert any(ask.due <= 1e9 for ask in case.collector.asks(knowledge, 1e9))
+    assert any(request.due <= 1e9 for request in case.collector.requests(knowledge, 1e9))
     assert through_json(knowledge) == knowledge
 
 

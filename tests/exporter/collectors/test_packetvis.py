@@ -3,7 +3,7 @@ import json
 import pytest
 from pydantic import TypeAdapter, ValidationError
 
-from exporter.collectors.contract import Answer, Certificate
+from exporter.collectors.contract import Certificate, Response
 from exporter.collectors.packetvis import collector as under_test
 from exporter.collectors.packetvis.answers import read_report
 from exporter.collectors.packetvis.collector import Collector, Knowledge
@@ -31,8 +31,8 @@ def learned(polls, **given):
     collector = Collector(settings(**given))
     knowledge = collector.start()
     for at, notifications in enumerate(polls):
-        (ask,) = collector.asks(knowledge, at)
-        knowledge = collector.learn(knowledge, ask, Answer(at, 200, body(*notifications)))
+        (request,) = collector.requests(knowledge, at)
+        knowledge = collector.update(knowledge, request, Response(at, 200, body(*notifications)))
     return collector, knowledge
 
 
@@ -116,9 +116,9 @@ def test_label_values_are_printable_and_short():
 def test_refuses_a_certificate():
     """Nothing was probed."""
     collector = Collector(settings())
-    (ask,) = collector.asks(collector.start(), 0.0)
+    (request,) = collector.requests(collector.start(), 0.0)
     with pytest.raises(Malformed):
-        collector.learn(collector.start(), ask, Certificate(0.0, None, None, None))
+        collector.update(collector.start(), request, Certificate(0.0, None, None, None))
 
 
 def test_sends_only_what_is_configured():

@@ -3,7 +3,7 @@ import json
 import pytest
 from pydantic import TypeAdapter, ValidationError
 
-from exporter.collectors.contract import Answer, Certificate, Reason
+from exporter.collectors.contract import Certificate, Reason, Response
 from exporter.collectors.thousandeyes import answers
 from exporter.collectors.thousandeyes.collector import (
     ALERTS,
@@ -37,15 +37,15 @@ def page(*alerts, cursor=None):
 
 def ask_for(collector, knowledge, endpoint, now, aid=""):
     return next(
-        ask
-        for ask in collector.asks(knowledge, now)
-        if ask.endpoint == endpoint and dict(ask.params).get("aid", "") == aid
+        request
+        for request in collector.requests(knowledge, now)
+        if request.endpoint == endpoint and dict(request.params).get("aid", "") == aid
     )
 
 
 def told(collector, knowledge, endpoint, document, *, at=START, aid=""):  # noqa: PLR0913  one step of a story, told in a line
-    ask = ask_for(collector, knowledge, endpoint, at, aid)
-    return collector.learn(knowledge, ask, Answer(at, 200, json.dumps(document).encode()))
+    request = ask_for(collector, knowledge, endpoint, at, aid)
+    return collector.update(knowledge, request, Response(at, 200, json.dumps(document).encode()))
 
 
 def samples(collector, knowledge, name, now=START):
@@ -58,10 +58,10 @@ def test_follows_every_page_before_it_replaces_the_old_listing():
     collector = Collector(settings())
     whole = told(collector, collector.start(), ALERTS, page(alert("old")))
     half = told(collector, whole, ALERTS, page(alert("a"), cursor="x"), at=START + 60)
-    ask = ask_for(collector, half, ALERTS, START + 61)
+    request = ask_for(collector, half, ALERTS, START + 61)
 
-    assert ask.params == (("state", "trigger"), ("cursor", "x"))
-    assert ask.due == START + 60
+    assert request.params == (("state", "trigger"), ("cursor", "x"))
+    assert request.due == START + 60
     assert half.as_of == START
     assert [each.id for each in half.groups[""].alerts] == ["old"]
 
@@ -111,7 +111,7 @@ def test_a_listing_that_drags_on_begins_anew():
     again = ask_for(collector, half, ALERTS, START + 301)
     assert again.params == (("state", "trigger"),)
     fresh = told(collector, half, ALERTS, page(alert("b")), at=START + 301)
-    assert collector.learn(fresh, late, Answer(START + 302, 200, json.dumps(page(alert("c"))).encode())) == fresh
+    assert collector.update(fresh, late, Response(START + 302, 200, json.dumps(page(alert("c"))).encode())) == fresh
 
 
 def test_a_group_without_a_listing_keeps_the_age_unknown():
@@ -211,7 +211,11 @@ def test_asks_for_results_of_the_wanted_tests(wanted, asked):
     ]
     knowledge = told(collector, collector.start(), TESTS, {"tests": tests})
 
-    found = {ask.path.split("/")[2]: ask.every for ask in collector.asks(knowledge, START) if ask.endpoint == RESULTS}
+    found = {
+        request.path.split("/")[2]: request.every
+        for request in collector.requests(knowledge, START)
+        if request.endpoint == RESULTS
+    }
     assert found == asked
 
 
@@ -255,12 +259,12 @@ def test_reads_the_latest_round(rows, availability, expires):
 def test_refuses_what_was_not_asked():
     """A certificate is no answer here, and an account group that is no longer configured changes nothing."""
     old = Collector(settings(account_groups=["1"]))
-    (ask, *_) = old.asks(old.start(), START)
+    (request, *_) = old.requests(old.start(), START)
     collector = Collector(settings())
 
     with pytest.raises(Malformed):
-        collector.learn(collector.start(), ask, Certificate(START, None, None, None))
-    assert collector.learn(Knowledge(), ask, Answer(START, 200, b"{}")) == Knowledge()
+        collector.update(collector.start(), request, Certificate(START, None, None, None))
+    assert collector.update(Knowledge(), request, Response(START, 200, b"{}")) == Knowledge()
 
 
 def test_knowledge_survives_a_restart():

@@ -3,7 +3,7 @@ import json
 import pytest
 from pydantic import TypeAdapter, ValidationError
 
-from exporter.collectors.contract import Answer, Certificate, Get, Probe, Reason
+from exporter.collectors.contract import Certificate, Get, Probe, Reason, Response
 from exporter.collectors.vigilmon.answers import read_incidents, read_monitors, read_uptime
 from exporter.collectors.vigilmon.collector import Collector
 from exporter.collectors.vigilmon.config import Settings
@@ -25,14 +25,14 @@ def listed(*monitors, **meta):
 
 
 def next_get(collector, known, now):
-    due = [ask for ask in collector.asks(known, now) if isinstance(ask, Get) and ask.due <= now]
-    return min(due, key=lambda ask: (ask.reason, (ask.due - now) / ask.every), default=None)
+    due = [request for request in collector.requests(known, now) if isinstance(request, Get) and request.due <= now]
+    return min(due, key=lambda request: (request.reason, (request.due - now) / request.every), default=None)
 
 
 def told(collector, known, at, document):
     """Answer whatever is most urgent at `at`."""
-    ask = next_get(collector, known, at)
-    return collector.learn(known, ask, Answer(at, 200, json.dumps(document).encode()))
+    request = next_get(collector, known, at)
+    return collector.update(known, request, Response(at, 200, json.dumps(document).encode()))
 
 
 def samples(collector, known, now, name):
@@ -147,8 +147,8 @@ def test_counts_ongoing_incidents(incident, ongoing):
 def test_page_parameter_can_be_named():
     """The first page is asked for without it: a wrong name costs the other pages, never all."""
     collector = Collector(settings(page_parameter="p"))
-    ask = next_get(collector, collector.start(), 0.0)
-    assert (ask.path, ask.params) == ("/monitors", ())
+    request = next_get(collector, collector.start(), 0.0)
+    assert (request.path, request.params) == ("/monitors", ())
     known = told(collector, collector.start(), 0.0, listed(monitor(1), total=2))
     assert next_get(collector, known, 1.0).params == (("p", "2"),)
 
@@ -191,8 +191,8 @@ def test_incident_that_outlasts_its_outage_is_asked_again():
     for minute in (1, 2, 3):
         known = told(collector, known, minute * 60.0, listed(monitor(1), total=1))
 
-    ask = next_get(collector, known, 183.0)
-    assert (ask.path, ask.reason) == ("/monitors/1/incidents", Reason.CHANGED)
+    request = next_get(collector, known, 183.0)
+    assert (request.path, request.reason) == ("/monitors/1/incidents", Reason.CHANGED)
 
 
 def test_old_uptimes_are_withdrawn():
@@ -211,7 +211,7 @@ def test_one_probe_serves_all_monitors_of_a_host():
     urls = ["https://shop.example.com/a", "https://shop.example.com:443/b", "http://shop.example.com/"]
     document = listed(*(monitor(n, url=url) for n, url in enumerate(urls)), total=3)
     known = told(collector, collector.start(), 100.0, document)
-    (probe,) = [ask for ask in collector.asks(known, 100.0) if isinstance(ask, Probe)]
+    (probe,) = [request for request in collector.requests(known, 100.0) if isinstance(request, Probe)]
     assert (probe.server_name, probe.address, probe.port, probe.due) == (
         "shop.example.com",
         "shop.example.com",
@@ -219,11 +219,11 @@ def test_one_probe_serves_all_monitors_of_a_host():
         100.0,
     )
 
-    known = collector.learn(known, probe, Certificate(101.0, None, None, valid=None, problem="timeout"))
-    (probe,) = [ask for ask in collector.asks(known, 101.0) if isinstance(ask, Probe)]
+    known = collector.update(known, probe, Certificate(101.0, None, None, valid=None, problem="timeout"))
+    (probe,) = [request for request in collector.requests(known, 101.0) if isinstance(request, Probe)]
     assert probe.due == 401.0
-    known = collector.learn(known, probe, Certificate(401.0, 0.0, 401.0 + 86400, valid=True))
-    (probe,) = [ask for ask in collector.asks(known, 401.0) if isinstance(ask, Probe)]
+    known = collector.update(known, probe, Certificate(401.0, 0.0, 401.0 + 86400, valid=True))
+    (probe,) = [request for request in collector.requests(known, 401.0) if isinstance(request, Probe)]
     assert probe.due == 4001.0
     assert samples(collector, known, 401.0, "vigilmon_certificate_expiry_days") == {("0",): 1.0, ("1",): 1.0}
     assert samples(collector, known, 401.0 + 3 * 3600 + 1, "vigilmon_certificate_expiry_days") == {}
@@ -233,16 +233,16 @@ def test_certificates_can_be_left_out():
     """With `certificates: false` nothing is probed."""
     collector = Collector(settings(certificates=False))
     known = told(collector, collector.start(), 0.0, listed(monitor(1, url="https://a.example"), total=1))
-    assert not [ask for ask in collector.asks(known, 0.0) if isinstance(ask, Probe)]
+    assert not [request for request in collector.requests(known, 0.0) if isinstance(request, Probe)]
 
 
 def test_asks_are_few_but_hold_the_next_that_is_due():
     """Of thousands of monitors only the most urgent are asked for, among them the one that is due first."""
     collector = Collector(settings())
     known = told(collector, collector.start(), 0.0, listed(*map(monitor, range(1000)), total=1000))
-    asks = list(collector.asks(known, 0.0))
-    assert len(asks) <= 4 * MOST + 1
-    assert min(ask.due for ask in asks if isinstance(ask, Get)) == 0.0
+    requests = list(collector.requests(known, 0.0))
+    assert len(requests) <= 4 * MOST + 1
+    assert min(request.due for request in requests if isinstance(request, Get)) == 0.0
 
 
 def test_knowledge_survives_json_in_the_middle_of_a_round():
@@ -252,7 +252,7 @@ def test_knowledge_survives_json_in_the_middle_of_a_round():
     adapter = TypeAdapter(Known)
     restored = adapter.validate_json(adapter.dump_json(known))
     assert restored == known
-    assert list(collector.asks(restored, 1.0)) == list(collector.asks(known, 1.0))
+    assert list(collector.requests(restored, 1.0)) == list(collector.requests(known, 1.0))
 
 
 @pytest.mark.parametrize(

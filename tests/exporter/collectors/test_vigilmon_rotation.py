@@ -7,11 +7,11 @@ from itertools import pairwise
 
 import pytest
 
-from exporter.collectors.contract import Answer, Ask, Get
+from exporter.collectors.contract import Get, Request, Response
 from exporter.collectors.vigilmon.collector import Collector
 from exporter.collectors.vigilmon.config import Settings
 from exporter.errors import ServerError
-from exporter.polling.scheduler import choose, defer
+from exporter.polling.scheduler import back_off, choose
 
 PER_PAGE = 20
 
@@ -26,7 +26,7 @@ class Account:
     failing: str = "nothing"
     poll_interval: float = 30.0
     log: list = field(default_factory=list)
-    deferred: dict = field(default_factory=dict)
+    backoffs: dict = field(default_factory=dict)
     now: float = 1000.0
 
     def __post_init__(self):
@@ -50,25 +50,25 @@ class Account:
         return self
 
     def step(self):
-        choice = choose(self.collector.asks(self.known, self.now), self.now, frozenset(), self.deferred)
-        if choice.ask is None:
+        choice = choose(self.collector.requests(self.known, self.now), self.now, frozenset(), self.backoffs)
+        if choice.request is None:
             self.now = max(choice.next_due, self.now)
             return
-        self.log.append((self.now, choice.ask))
-        earlier = self.deferred.pop(choice.ask.identity, None)
-        if choice.ask.endpoint == self.failing:
-            self.deferred[choice.ask.identity] = defer(earlier, choice.ask, ServerError("ill"), self.now)
+        self.log.append((self.now, choice.request))
+        earlier = self.backoffs.pop(choice.request.identity, None)
+        if choice.request.endpoint == self.failing:
+            self.backoffs[choice.request.identity] = back_off(earlier, choice.request, ServerError("ill"), self.now)
         else:
-            answer = Answer(self.now, 200, json.dumps(self.answer(choice.ask)).encode())
-            self.known = self.collector.learn(self.known, choice.ask, answer)
+            response = Response(self.now, 200, json.dumps(self.response(choice.request)).encode())
+            self.known = self.collector.update(self.known, choice.request, response)
         self.now += 60.0 / self.budget
 
-    def answer(self, ask: Ask):
-        assert isinstance(ask, Get)
-        if ask.path == "/monitors":
-            return self.page(int(dict(ask.params).get("page", "1")))
-        identity = int(ask.path.split("/")[2])
-        if ask.path.endswith("/incidents"):
+    def response(self, request: Request):
+        assert isinstance(request, Get)
+        if request.path == "/monitors":
+            return self.page(int(dict(request.params).get("page", "1")))
+        identity = int(request.path.split("/")[2])
+        if request.path.endswith("/incidents"):
             ongoing = [{"id": 1, "status": "ongoing", "resolved_at": None}] if identity in self.down else []
             return {"data": ongoing, "meta": {"total": len(ongoing)}}
         return {"data": {"id": identity, "uptime": {"24h": 100.0, "7d": 100.0, "30d": 100.0}}}
@@ -86,11 +86,11 @@ class Account:
         return [self.now - told.at for told in self.known.uptimes.values() if told.answered]
 
     def times(self, path):
-        return [at for at, ask in self.log if ask.path == path]
+        return [at for at, request in self.log if request.path == path]
 
     def rounds(self):
         """Return the seconds that each round of statuses took, up to the answer of its last page."""
-        pages = [(at, ask.params) for at, ask in self.log if ask.path == "/monitors"]
+        pages = [(at, request.params) for at, request in self.log if request.path == "/monitors"]
         starts = [place for place, (_, params) in enumerate(pages) if not params]
         return [pages[end - 1][0] - pages[start][0] for start, end in pairwise(starts)]
 
@@ -123,7 +123,7 @@ def test_rounds_of_five_hundred_monitors_are_never_held_up():
     account.run(3000.0)
 
     assert max(account.rounds()) <= math.ceil(500 / PER_PAGE) / 55 * 60 + 5
-    starts = [at for at, ask in account.log if ask.path == "/monitors" and not ask.params]
+    starts = [at for at, request in account.log if request.path == "/monitors" and not request.params]
     assert max(b - a for a, b in pairwise(starts)) <= 32
 
 
@@ -138,8 +138,8 @@ def test_uptimes_of_five_hundred_monitors_are_as_fresh_as_the_budget_allows():
 
     assert sum(means) / len(means) <= 1.1 * rotation / 2
     assert max(account.ages()) <= 1.1 * rotation
-    hour = [ask for at, ask in account.log if at >= 1000.0 + 1.1 * rotation]
-    assert {ask.endpoint for ask in hour} == {"/monitors", "/monitors/{id}"}
+    hour = [request for at, request in account.log if at >= 1000.0 + 1.1 * rotation]
+    assert {request.endpoint for request in hour} == {"/monitors", "/monitors/{id}"}
 
 
 @pytest.mark.parametrize("victim", [1, 20, 21, 250, 481, 500])
@@ -150,9 +150,9 @@ def test_incidents_follow_within_two_requests(victim):
     seen = len(account.log)
     account.run(120.0)
 
-    asked = [(ask.path, dict(ask.params).get("page", "1")) for _, ask in account.log[seen:]]
+    asked = [(request.path, dict(request.params).get("page", "1")) for _, request in account.log[seen:]]
     page = str((victim - 1) // PER_PAGE + 1)
-    told = next(place for place, (at, ask) in enumerate(account.log[seen:]) if asked[place] == ("/monitors", page))
+    told = next(place for place, (at, request) in enumerate(account.log[seen:]) if asked[place] == ("/monitors", page))
     assert asked[told + 1 : told + 3].count((f"/monitors/{victim}/incidents", "1")) == 1
     assert account.told("vigilmon_monitor_ongoing_incidents")[(str(victim),)] == 1
 
@@ -163,7 +163,7 @@ def test_uptimes_go_on_while_everything_is_down():
     account.down = set(range(1, 501))
     account.run(2 * 3600.0)
 
-    late = [ask.endpoint for at, ask in account.log if at > 1000.0 + 3600.0]
+    late = [request.endpoint for at, request in account.log if at > 1000.0 + 3600.0]
     assert late.count("/monitors/{id}") >= 0.04 * len(late)
     assert late.count("/monitors/{id}/incidents") <= 0.06 * len(late)
     assert len(account.told("vigilmon_monitor_ongoing_incidents")) == 500
@@ -177,7 +177,7 @@ def test_incidents_that_cannot_be_had_stop_nothing_else():
 
     assert max(account.rounds()) <= math.ceil(500 / PER_PAGE) / 55 * 60 + 5
     assert len(account.told("vigilmon_monitor_up")) == 500
-    late = [ask.endpoint for at, ask in account.log if at > 1000.0 + 1200.0]
+    late = [request.endpoint for at, request in account.log if at > 1000.0 + 1200.0]
     assert late.count("/monitors/{id}") > 0
     assert account.told("vigilmon_monitor_ongoing_incidents") == {}
 
@@ -188,7 +188,7 @@ def test_fresh_outage_goes_before_those_that_last():
     account.down = account.down | {490}
     seen = len(account.log)
     account.run(120.0)
-    asked = [(ask.path, dict(ask.params).get("page")) for _, ask in account.log[seen:]]
+    asked = [(request.path, dict(request.params).get("page")) for _, request in account.log[seen:]]
 
     assert "/monitors/490/incidents" in [path for path, _ in asked[asked.index(("/monitors", "25")) + 1 :][:2]]
 
@@ -196,7 +196,7 @@ def test_fresh_outage_goes_before_those_that_last():
 def test_large_account_still_hears_of_its_uptimes():
     """Statuses take at most nine tenths of the budget, however many pages they need."""
     account = Account(3000, 50.0).run(3 * 3600.0)
-    statuses = sum(ask.path == "/monitors" for _, ask in account.log)
+    statuses = sum(request.path == "/monitors" for _, request in account.log)
 
     assert statuses <= 0.91 * len(account.log)
     assert len(account.told("vigilmon_monitor_up")) == 3000
@@ -214,4 +214,4 @@ def test_asking_is_cheap_for_ten_thousand_monitors():
     """What is wanted is a short list, however many monitors there are."""
     account = Account(10_000, 600.0).run(120.0)
     assert len(account.known.monitors) == 10_000
-    assert sum(1 for _ in account.collector.asks(account.known, account.now)) <= 250
+    assert sum(1 for _ in account.collector.requests(account.known, account.now)) <= 250

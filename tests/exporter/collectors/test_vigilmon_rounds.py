@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import TypeAdapter
 
-from exporter.collectors.contract import Answer, Get, Reason
+from exporter.collectors.contract import Get, Reason, Response
 from exporter.collectors.vigilmon.answers import Monitor, Page
 from exporter.collectors.vigilmon.collector import Collector
 from exporter.collectors.vigilmon.config import Settings
@@ -40,8 +40,10 @@ def listed():
 
 def next_get(known, now, **others):
     chosen = Settings(collector="vigilmon", account="prod", token="vtk_secret", **others)
-    due = [ask for ask in Collector(chosen).asks(known, now) if isinstance(ask, Get) and ask.due <= now]
-    return min(due, key=lambda ask: (ask.reason, (ask.due - now) / ask.every), default=None)
+    due = [
+        request for request in Collector(chosen).requests(known, now) if isinstance(request, Get) and request.due <= now
+    ]
+    return min(due, key=lambda request: (request.reason, (request.due - now) / request.every), default=None)
 
 
 @pytest.mark.parametrize(
@@ -143,12 +145,12 @@ def test_the_next_page_follows_at_once_and_the_next_round_in_its_turn():
     known = with_page(listed(), 1, 130.0, page(1, 2, total=6), MOST)
     assert (next_get(known, 130.5).params, next_get(known, 130.5).due) == ((("page", "2"),), 130.0)
     known = read(known, 130.0, page(1, 2, total=6), page(3, 4, total=6), page(5, 6, total=6))
-    first = [ask for ask in _asks(known, 140.0) if ask.path == "/monitors"]
-    assert [(ask.params, ask.due, ask.every) for ask in first] == [((), 160.0, 30.0)]
+    first = [request for request in _asks(known, 140.0) if request.path == "/monitors"]
+    assert [(request.params, request.due, request.every) for request in first] == [((), 160.0, 30.0)]
 
 
 def _asks(known, now):
-    return list(Collector(Settings(collector="vigilmon", account="prod", token="vtk_secret")).asks(known, now))
+    return list(Collector(Settings(collector="vigilmon", account="prod", token="vtk_secret")).requests(known, now))
 
 
 @pytest.mark.parametrize(
@@ -205,14 +207,14 @@ def test_a_monitor_that_a_round_ended_without_is_asked_for_itself():
     """It may have shifted between two pages. It stays, and so does its age, until its answer or the next round."""
     known = read(listed(), 130.0, page(1, 2, total=5), page(4, 5, total=5), page(6, total=5))
     assert (list(known.monitors), known.as_of) == (list("123456"), 101.0)
-    ask = next_get(known, 133.0)
-    assert (ask.path, ask.reason) == ("/monitors/3", Reason.CHANGED)
+    request = next_get(known, 133.0)
+    assert (request.path, request.reason) == ("/monitors/3", Reason.CHANGED)
 
     collector = Collector(Settings(collector="vigilmon", account="prod", token="vtk_secret"))
-    gone = collector.learn(known, ask, Answer(134.0, 404, b"{}"))
+    gone = collector.update(known, request, Response(134.0, 404, b"{}"))
     assert (list(gone.monitors), list(gone.uptimes), gone.as_of) == (list("12456"), list("12456"), 130.0)
 
-    there = collector.learn(known, ask, Answer(134.0, 200, json.dumps({"data": {"uptime": None}}).encode()))
+    there = collector.update(known, request, Response(134.0, 200, json.dumps({"data": {"uptime": None}}).encode()))
     assert list(there.monitors) == list("123456")
     assert unasked(there) == []
     again = read(there, 160.0, page(1, 2, total=6), page(3, 4, total=6), page(5, 6, total=6))
@@ -242,8 +244,8 @@ def test_what_is_forgotten_is_forgotten_everywhere():
 def test_after_the_last_page_nothing_is_urgent():
     """What went down on it is asked about next all the same, but is no part of a round: its duration would grow."""
     known = read(listed(), 130.0, page(1, 2, total=6), page(3, 4, total=6), page(5, monitor(6, "down"), total=6))
-    ask = next_get(known, 133.0)
-    assert (ask.path, ask.reason) == ("/monitors/6/incidents", Reason.CHANGED)
+    request = next_get(known, 133.0)
+    assert (request.path, request.reason) == ("/monitors/6/incidents", Reason.CHANGED)
 
 
 def test_monitors_down_are_hurried_for_a_few_at_a_time():
@@ -317,8 +319,8 @@ def test_no_monitor_flickers_however_the_list_shifts_while_it_is_read(count, rou
     fresh = iter(range(count, 10_000))
     present = list(range(count))
     known = whole_round(Known(), present, 100.0)
-    for turn, edits in enumerate(rounds, 1):
-        at = 100.0 + turn * 1000
+    for action, edits in enumerate(rounds, 1):
+        at = 100.0 + action * 1000
         known = answered(whole_round(known, present, at, edits, fresh), present, at + 300)
         known = answered(whole_round(known, present, at + 500), present, at + 800)
         assert known.monitors.keys() == known.seen.keys() == known.uptimes.keys() == {str(one) for one in present}

@@ -15,7 +15,7 @@ import trustme
 import urllib3
 from requests import exceptions
 
-from exporter.collectors.contract import Answer, Get, Reason
+from exporter.collectors.contract import Get, Reason, Response
 from exporter.collectors.settings import TargetSettings
 from exporter.errors import (
     ClientError,
@@ -47,7 +47,7 @@ class Settings(TargetSettings):
         return self.token
 
 
-def ask(path="/x", params=(), **more):
+def request(path="/x", params=(), **more):
     return Get(endpoint="/x", reason=Reason.STATUS, due=0.0, every=60.0, path=path, params=params, **more)
 
 
@@ -57,9 +57,9 @@ class Vendor(BaseHTTPRequestHandler):
 
     def do_GET(self):
         self.seen.append((self.path, {name.lower(): value for name, value in self.headers.items()}))
-        getattr(self, "answer_" + self.path.lstrip("/").partition("?")[0], self.answer)()
+        getattr(self, "answer_" + self.path.lstrip("/").partition("?")[0], self.response)()
 
-    def answer(self, body=b"{}", status=200, **headers):
+    def response(self, body=b"{}", status=200, **headers):
         self.send_response(status)
         for name, value in {"Content-Length": str(len(body)), **headers}.items():
             self.send_header(name, value)
@@ -67,16 +67,16 @@ class Vendor(BaseHTTPRequestHandler):
         self.wfile.write(body)
 
     def answer_elsewhere(self):
-        self.answer(b"moved", 302, Location="/x", Set_Cookie="a=b", **{"Set-Cookie": "a=b"})
+        self.response(b"moved", 302, Location="/x", Set_Cookie="a=b", **{"Set-Cookie": "a=b"})
 
     def answer_packed(self):
-        self.answer(gzip.compress(b"[1]"), **{"Content-Encoding": "gzip"})
+        self.response(gzip.compress(b"[1]"), **{"Content-Encoding": "gzip"})
 
     def answer_badly_packed(self):
-        self.answer(b"no gzip", **{"Content-Encoding": "gzip"})
+        self.response(b"no gzip", **{"Content-Encoding": "gzip"})
 
     def answer_cut(self):
-        self.answer(b"half", **{"Content-Length": "9"})
+        self.response(b"half", **{"Content-Length": "9"})
         self.close_connection = True
 
     def answer_mute(self):
@@ -146,9 +146,9 @@ def failure(session, asked):
 def test_an_answer_carries_its_time_status_body_and_headers(vendor):
     """The time is when it was asked for, names of headers are in lower case, the body is unpacked."""
     with opened(vendor.url) as session:
-        answer = session.get(ask("/packed"))
-    assert (answer.at, answer.status, answer.body) == (1000.0, 200, b"[1]")
-    assert answer.headers["content-encoding"] == "gzip"
+        response = session.get(request("/packed"))
+    assert (response.at, response.status, response.body) == (1000.0, 200, b"[1]")
+    assert response.headers["content-encoding"] == "gzip"
 
 
 def test_a_request_says_who_asks_and_carries_the_token_as_it_is_now(vendor, tmp_path):
@@ -156,10 +156,10 @@ def test_a_request_says_who_asks_and_carries_the_token_as_it_is_now(vendor, tmp_
     file = tmp_path / "token"
     file.write_text(TOKEN)
     with opened(vendor.url, token=Secret(file=file)) as session:
-        session.get(ask(accept="application/hal+json"))
+        session.get(request(accept="application/hal+json"))
         first = session.credentials()
         file.write_text("renewed")
-        session.get(ask())
+        session.get(request())
         assert session.credentials() not in {first, "", "renewed"}
     headers = [headers for _, headers in vendor.seen]
     assert headers[0]["user-agent"].startswith("vendorwatch")
@@ -170,13 +170,13 @@ def test_a_request_says_who_asks_and_carries_the_token_as_it_is_now(vendor, tmp_
 def test_a_redirect_is_not_followed_and_no_cookie_kept(vendor):
     """It would carry the token away."""
     with opened(vendor.url, token=Secret(TOKEN)) as session:
-        answer = session.get(ask("/elsewhere"))
-        session.get(ask())
-    assert answer.status == 302
+        response = session.get(request("/elsewhere"))
+        session.get(request())
+    assert response.status == 302
     assert [path for path, _ in vendor.seen] == ["/elsewhere", "/x"]
     assert "cookie" not in vendor.seen[1][1]
     with pytest.raises(ClientError, match="302: redirects are not followed"):
-        check(ask(), answer)
+        check(request(), response)
 
 
 def test_the_environment_changes_nothing(vendor, monkeypatch, tmp_path):
@@ -186,7 +186,7 @@ def test_the_environment_changes_nothing(vendor, monkeypatch, tmp_path):
     monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:1")
     monkeypatch.setenv("REQUESTS_CA_BUNDLE", "/nowhere")
     with opened(vendor.url) as session:
-        assert session.get(ask()).status == 200
+        assert session.get(request()).status == 200
     assert "authorization" not in vendor.seen[0][1]
 
 
@@ -195,7 +195,7 @@ def answered_within(session, seconds):
     give_up = time.monotonic() + seconds
     while time.monotonic() < give_up:
         with contextlib.suppress(TimedOut):
-            return session.get(ask()).status == 200
+            return session.get(request()).status == 200
     return False
 
 
@@ -204,7 +204,7 @@ def test_a_vendor_that_never_ends_is_cut_off(vendor, path):
     """The deadline counts for the whole answer; the connection is shut, and the next request works."""
     with opened(vendor.url, timeout=0.5) as session:
         began = time.monotonic()
-        error = failure(session, ask(path))
+        error = failure(session, request(path))
         took = time.monotonic() - began
         assert isinstance(error, TimedOut)
         assert str(error) == "no whole answer within 0.5 s"
@@ -218,7 +218,7 @@ def test_closing_cuts_what_is_under_way(vendor):
     """A stop need not wait for a vendor."""
     with opened(vendor.url, timeout=60.0) as session:
         caught = []
-        waiting = threading.Thread(target=lambda: caught.append(failure(session, ask("/mute"))))
+        waiting = threading.Thread(target=lambda: caught.append(failure(session, request("/mute"))))
         waiting.start()
         while not vendor.seen:
             time.sleep(0.01)
@@ -232,7 +232,7 @@ def test_an_answer_that_is_too_long_is_not_read_to_its_end(vendor, monkeypatch):
     """It cannot fill the memory."""
     monkeypatch.setattr(session_module, "MOST_BYTES", 1)
     with opened(vendor.url) as session:
-        assert str(failure(session, ask())) == "an answer of more than 1 bytes"
+        assert str(failure(session, request())) == "an answer of more than 1 bytes"
 
 
 @pytest.mark.parametrize(
@@ -241,7 +241,7 @@ def test_an_answer_that_is_too_long_is_not_read_to_its_end(vendor, monkeypatch):
 def test_a_broken_body_is_an_error(vendor, path, kind):
     """Half an answer is never taken for a whole one."""
     with opened(vendor.url) as session:
-        assert type(failure(session, ask(path))) is kind
+        assert type(failure(session, request(path))) is kind
 
 
 def test_no_connection_has_a_plain_reason():
@@ -257,7 +257,7 @@ def test_no_connection_has_a_plain_reason():
         ("http://vendor.invalid", {"proxy_url": Secret(closed)}, ConnectFailed, None),
     ]:
         with opened(address, **more) as session:
-            error = failure(session, ask())
+            error = failure(session, request())
             assert type(error) is kind
             assert message in {None, str(error)}
 
@@ -271,16 +271,16 @@ def test_an_untrusted_vendor_is_not_told_the_token(tmp_path):
     with serving(context) as server:
         url = f"https://127.0.0.1:{server.server_port}"
         with opened(url, token=Secret(TOKEN)) as session:
-            error = failure(session, ask())
+            error = failure(session, request())
             assert type(error) is TlsFailed
             assert "not to be trusted" in str(error)
         gone = Path(shutil.copy(tmp_path / "ca.pem", tmp_path / "gone.pem"))
         with opened(url, token=Secret(TOKEN), ca_file=str(gone)) as session:
             gone.unlink()
-            assert str(failure(session, ask())) == "ca_file cannot be read"
+            assert str(failure(session, request())) == "ca_file cannot be read"
         assert server.seen == []
         with opened(url, token=Secret(TOKEN), ca_file=str(tmp_path / "ca.pem")) as session:
-            assert session.get(ask()).status == 200
+            assert session.get(request()).status == 200
 
 
 @pytest.mark.parametrize(
@@ -294,7 +294,7 @@ def test_a_secret_that_cannot_be_read_is_a_refusal(tmp_path, secret, failing):
         **{"address": "http://x", "token": None, name: Secret(file=tmp_path / "gone")},
     )  # fmt: skip
     session = Session(unreadable, lambda: 0.0)
-    error = failure(session, ask())
+    error = failure(session, request())
     session.close()
     assert isinstance(error, Refused)
     assert failing in str(error)
@@ -307,10 +307,10 @@ def test_no_message_holds_a_secret(vendor, tmp_path):
     for base in (f"{vendor.url}/mute?key=qs3cret", "http://127.0.0.1:1/?key=qs3cret", "nonsense://x?key=qs3cret",
                  "http://nowhere.invalid/?key=qs3cret", "http://[qs3cret"):  # fmt: skip
         with opened(Secret(base), token=Secret(TOKEN), timeout=0.5) as session:
-            error = failure(session, ask(""))
+            error = failure(session, request(""))
             assert not any(secret in str(error) + repr(error) for secret in secrets)
     with opened(vendor.url, token=Secret(TOKEN + "\nX: y")) as session:
-        error = failure(session, ask())
+        error = failure(session, request())
         assert type(error) is ClientError
         assert TOKEN not in str(error)
 
@@ -329,7 +329,7 @@ def test_no_message_holds_a_secret(vendor, tmp_path):
 )
 def test_an_ask_is_located_below_the_base_url(base, path, params, url):
     """The base's own query stays to the letter, except for what the ask's params replace."""
-    assert located(base, ask(path, params)) == url
+    assert located(base, request(path, params)) == url
 
 
 @pytest.mark.parametrize(
@@ -356,7 +356,7 @@ def test_an_ask_is_located_below_the_base_url(base, path, params, url):
 def test_a_status_means_one_kind_of_error(status, headers, kind, retry_after):
     """Retry-After is read as seconds or as a date, from the moment of asking."""
     with pytest.raises(PollError) as caught:
-        check(ask(), Answer(1000.0, status, b"", headers))
+        check(request(), Response(1000.0, status, b"", headers))
     assert type(caught.value) is kind
     assert getattr(caught.value, "retry_after", None) == retry_after
 
@@ -364,7 +364,7 @@ def test_a_status_means_one_kind_of_error(status, headers, kind, retry_after):
 @pytest.mark.parametrize("status", [200, 418])
 def test_200_and_what_the_ask_names_are_answers(status):
     """PacketVis answers 418 with a body."""
-    check(ask(also_answers=frozenset({418})), Answer(0.0, status, b""))
+    check(request(expected_statuses=frozenset({418})), Response(0.0, status, b""))
 
 
 def every_exception():

@@ -12,7 +12,7 @@ from exporter.collectors.contract import Collector
 from exporter.collectors.settings import TargetSettings
 from exporter.metrics.exporter_metrics import Running
 from exporter.metrics.families import Family, Metric
-from exporter.metrics.page_cache import Exposition, groups
+from exporter.metrics.page_cache import PageCache, groups
 from exporter.polling.poller import Health, Poller
 
 UP = Metric("demo_up", "gauge", "Whether it is up.", ("host",))
@@ -70,16 +70,16 @@ def now():
 
 
 @pytest.fixture
-def exposition(now):
-    made = Exposition(lambda: now[0], Running("1.2.3"))
+def page_cache(now):
+    made = PageCache(lambda: now[0], Running("1.2.3"))
     made.start()
     yield made
     made.stop(30)
 
 
-def text(exposition, *, openmetrics=False):
-    plain = b"".join(exposition.page(openmetrics=openmetrics, packed=False)).decode()
-    packed = gzip.decompress(b"".join(exposition.page(openmetrics=openmetrics, packed=True))).decode()
+def text(page_cache, *, openmetrics=False):
+    plain = b"".join(page_cache.page(openmetrics=openmetrics, packed=False)).decode()
+    packed = gzip.decompress(b"".join(page_cache.page(openmetrics=openmetrics, packed=True))).decode()
     assert [line.split(" ")[0] for line in plain.splitlines()] == [line.split(" ")[0] for line in packed.splitlines()]
     return plain
 
@@ -91,89 +91,89 @@ def eventually(condition):
         time.sleep(0.002)
 
 
-def tell(exposition, poller, *families):
+def tell(page_cache, poller, *families):
     poller.told = list(families)
-    exposition.changed(poller)
+    page_cache.changed(poller)
 
 
-def test_what_a_target_tells_is_on_the_page_in_both_formats(exposition):
+def test_what_a_target_tells_is_on_the_page_in_both_formats(page_cache):
     """Rendered in the background, and readable by both parsers beside the exporter's own families."""
     poller = Told()
-    exposition.serve([poller])
-    tell(exposition, poller, Family(UP, [(("a",), 1.0)]), Family(SEEN, [((), 2.0)]))
-    eventually(lambda: 'demo_up{account="prod",host="a"} 1.0\n' in text(exposition))
-    names = {family.name for family in text_families(text(exposition))}
+    page_cache.serve([poller])
+    tell(page_cache, poller, Family(UP, [(("a",), 1.0)]), Family(SEEN, [((), 2.0)]))
+    eventually(lambda: 'demo_up{account="prod",host="a"} 1.0\n' in text(page_cache))
+    names = {family.name for family in text_families(text(page_cache))}
     assert {"demo_up", "demo_seen", "vendorwatch_target_series", "process_cpu_seconds", "python_info"} <= names
-    assert names == {family.name for family in openmetrics_families(text(exposition, openmetrics=True))}
+    assert names == {family.name for family in openmetrics_families(text(page_cache, openmetrics=True))}
 
 
-def test_a_target_is_rendered_once_per_change(exposition):
+def test_a_target_is_rendered_once_per_change(page_cache):
     """Scrapes only hand out bytes, and share them."""
     poller = Told()
-    exposition.serve([poller])
-    tell(exposition, poller, Family(UP, [((f"{i:05}" * 20,), 1.0) for i in range(5000)]))
-    eventually(lambda: "demo_up{" in text(exposition))
+    page_cache.serve([poller])
+    tell(page_cache, poller, Family(UP, [((f"{i:05}" * 20,), 1.0) for i in range(5000)]))
+    eventually(lambda: "demo_up{" in text(page_cache))
     asked = poller.asked
-    large = [{id(blob) for blob in exposition.page(openmetrics=False, packed=False)} for _ in range(50)]
+    large = [{id(blob) for blob in page_cache.page(openmetrics=False, packed=False)} for _ in range(50)]
     assert len(set.intersection(*large)) >= 3
     assert poller.asked == asked
 
 
-def test_what_has_expired_is_gone_at_that_moment(exposition, now):
+def test_what_has_expired_is_gone_at_that_moment(page_cache, now):
     """Nobody has to say so: the target's thread may hang. Other targets of its group stay."""
     old, young = Told("old"), Told("young")
     old.until, young.until = 2000.0, 3000.0
-    exposition.serve([old, young])
+    page_cache.serve([old, young])
     for poller in (old, young):
-        tell(exposition, poller, Family(UP, [(("a",), 1.0)]))
-    eventually(lambda: text(exposition).count("demo_up{") == 2)
+        tell(page_cache, poller, Family(UP, [(("a",), 1.0)]))
+    eventually(lambda: text(page_cache).count("demo_up{") == 2)
     now[0] = 1999.9
-    assert text(exposition).count("demo_up{") == 2
+    assert text(page_cache).count("demo_up{") == 2
     now[0] = 2000.0
-    assert 'demo_up{account="young",host="a"}' in text(exposition)
-    assert 'account="old",host' not in text(exposition)
+    assert 'demo_up{account="young",host="a"}' in text(page_cache)
+    assert 'account="old",host' not in text(page_cache)
     old.until = 4000.0
-    tell(exposition, old, Family(UP, [(("b",), 1.0)]))
-    eventually(lambda: 'demo_up{account="old",host="b"}' in text(exposition))
+    tell(page_cache, old, Family(UP, [(("b",), 1.0)]))
+    eventually(lambda: 'demo_up{account="old",host="b"}' in text(page_cache))
 
 
-def test_collectors_that_state_the_same_families_share_one_help(exposition):
+def test_collectors_that_state_the_same_families_share_one_help(page_cache):
     """Two folders copied from one give one valid page: each family once, its samples together."""
     first, second = Told(collector="demo"), Told("corp", collector="copy")
-    exposition.serve([first, second])
+    page_cache.serve([first, second])
     for poller in (first, second):
-        tell(exposition, poller, Family(UP, [(("a",), 1.0)]), Family(SEEN, [((), 1.0)]))
-    eventually(lambda: text(exposition).count("demo_up{") == 2)
-    assert text(exposition).count("# TYPE demo_up ") == 1
-    assert len({family.name for family in openmetrics_families(text(exposition, openmetrics=True))}) > 2
+        tell(page_cache, poller, Family(UP, [(("a",), 1.0)]), Family(SEEN, [((), 1.0)]))
+    eventually(lambda: text(page_cache).count("demo_up{") == 2)
+    assert text(page_cache).count("# TYPE demo_up ") == 1
+    assert len({family.name for family in openmetrics_families(text(page_cache, openmetrics=True))}) > 2
 
 
-def test_targets_come_and_go_without_disturbing_the_others(exposition):
+def test_targets_come_and_go_without_disturbing_the_others(page_cache):
     """What is rendered of a target that stays is kept; what goes is gone at once."""
     stays, goes, comes = Told("stays"), Told("goes"), Told("comes")
-    exposition.serve([stays, goes])
+    page_cache.serve([stays, goes])
     for poller in (stays, goes):
-        tell(exposition, poller, Family(UP, [(("a",), 1.0)]))
-    eventually(lambda: text(exposition).count("demo_up{") == 2)
+        tell(page_cache, poller, Family(UP, [(("a",), 1.0)]))
+    eventually(lambda: text(page_cache).count("demo_up{") == 2)
     asked = stays.asked
-    exposition.serve([comes, stays])
-    assert exposition.pollers() == [comes, stays]
-    assert 'account="stays",host="a"' in text(exposition)
-    assert 'account="goes",host' not in text(exposition)
+    page_cache.serve([comes, stays])
+    assert page_cache.pollers() == [comes, stays]
+    assert 'account="stays",host="a"' in text(page_cache)
+    assert 'account="goes",host' not in text(page_cache)
     assert stays.asked == asked
 
 
-def test_a_collector_that_cannot_state_its_metrics_stops_no_other(exposition, caplog):
+def test_a_collector_that_cannot_state_its_metrics_stops_no_other(page_cache, caplog):
     """The mistake is logged, the rest is served."""
     broken, well = Told("broken"), Told("well")
     broken.stated = lambda _now, _form: 1 / 0
-    exposition.serve([broken, well])
-    tell(exposition, well, Family(UP, [(("a",), 1.0)]))
-    eventually(lambda: 'account="well",host="a"' in text(exposition))
+    page_cache.serve([broken, well])
+    tell(page_cache, well, Family(UP, [(("a",), 1.0)]))
+    eventually(lambda: 'account="well",host="a"' in text(page_cache))
     assert "cannot render demo broken" in caplog.text
 
 
-def test_a_large_page_rests_between_two_renders(exposition):
+def test_a_large_page_rests_between_two_renders(page_cache):
     """Changes that come while it rests are told together: rendering takes a tenth of a core at most."""
     poller = Told()
     slow = threading.Event()
@@ -184,10 +184,10 @@ def test_a_large_page_rests_between_two_renders(exposition):
         return form([Family(UP, [((str(poller.asked),), 1.0)])])
 
     poller.stated = stated
-    exposition.serve([poller])
+    page_cache.serve([poller])
     began = time.monotonic()
     while poller.asked < 2:
-        exposition.changed(poller)
+        page_cache.changed(poller)
         time.sleep(0.01)
         assert time.monotonic() < began + 60
     assert time.monotonic() - began >= 2.0

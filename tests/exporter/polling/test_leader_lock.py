@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from exporter.polling import leader_lock as leadership
-from exporter.polling.leader_lock import FILE, Leadership, Lock, claimed, shared
+from exporter.polling.leader_lock import FILE, LeaderLock, Lock, claimed, shared
 from exporter.toolkit.config_types import ConfigError
 
 HOLD = """
@@ -152,7 +152,7 @@ def test_a_lock_that_somebody_deletes_is_put_back(tmp_path, caplog, begin):
     """Somebody takes it for a stale one. Nobody leads beside who leads; afterwards one does."""
     leader = begin(tmp_path)
     leader.start()
-    follower = Leadership(Lock(tmp_path / FILE), leading=False)
+    follower = LeaderLock(Lock(tmp_path / FILE), leading=False)
     follower.start()
     for _ in range(3):
         before = (tmp_path / FILE).stat().st_ino
@@ -206,7 +206,7 @@ def test_a_directory_that_was_deleted_is_told(tmp_path, caplog):
 
 def test_without_a_directory_an_exporter_leads():
     """It has nothing to share."""
-    alone = Leadership()
+    alone = LeaderLock()
     alone.start()
     assert alone.leads()
     alone.stop()

@@ -6,12 +6,12 @@ from dataclasses import dataclass, field, replace
 
 import pytest
 
-from exporter.collectors.contract import Answer, Certificate, Get, Probe, Reason
+from exporter.collectors.contract import Certificate, Get, Probe, Reason, Response
 from exporter.collectors.settings import ApiSettings
 from exporter.errors import ConnectFailed, Malformed, TimedOut
 from exporter.metrics.families import Family, gauge
 from exporter.polling.poller import Limited, Poller
-from exporter.polling.snapshot_store import Storage
+from exporter.polling.snapshot_store import SnapshotStore
 from exporter.toolkit.config_types import Secret
 
 VALUE = gauge("c_value", "A value.", "name")
@@ -38,8 +38,8 @@ class Collector:
     def start(self):
         return Known()
 
-    def asks(self, knowledge, now):
-        self.fail("asks")
+    def requests(self, knowledge, now):
+        self.fail("requests")
         due = 0.0 if knowledge.as_of is None else knowledge.as_of + self.every
         yield Get(endpoint="/status", reason=Reason.STATUS, due=due, every=self.every, path="/status")
         for name in self.details:
@@ -57,15 +57,15 @@ class Collector:
                     port=443,
                 )
 
-    def learn(self, knowledge, ask, answer):
-        self.fail("learn")
-        if isinstance(answer, Certificate):
-            return replace(knowledge, probed={**knowledge.probed, ask.server_name: answer.at})
-        if answer.body == b"broken":
+    def update(self, knowledge, request, response):
+        self.fail("update")
+        if isinstance(response, Certificate):
+            return replace(knowledge, probed={**knowledge.probed, request.server_name: response.at})
+        if response.body == b"broken":
             raise Malformed("data: missing")
-        if ask.reason is Reason.STATUS:
-            return replace(knowledge, as_of=answer.at, told={**knowledge.told, "status": answer.at})
-        return replace(knowledge, told={**knowledge.told, ask.path: answer.at})
+        if request.reason is Reason.STATUS:
+            return replace(knowledge, as_of=response.at, told={**knowledge.told, "status": response.at})
+        return replace(knowledge, told={**knowledge.told, request.path: response.at})
 
     def families(self, knowledge, now):
         self.fail("families")
@@ -87,8 +87,8 @@ class Vendor:
         self.token = "one"
         self.closed = threading.Event()
 
-    def get(self, ask):
-        self.asked.append(ask.path)
+    def get(self, request):
+        self.asked.append(request.path)
         say = self.script.popleft() if self.script else self.steady
         if isinstance(say, threading.Event):
             while not (say.wait(0.01) or self.closed.is_set()):
@@ -97,8 +97,8 @@ class Vendor:
         if isinstance(say, Exception):
             raise say
         if isinstance(say, bytes):
-            return Answer(self.clock(), 200, say)
-        return Answer(self.clock(), say, b"{}", {"x-ratelimit-remaining": "50"})
+            return Response(self.clock(), 200, say)
+        return Response(self.clock(), say, b"{}", {"x-ratelimit-remaining": "50"})
 
     def credentials(self):
         return self.token
@@ -119,7 +119,7 @@ def eventually(condition):
         time.sleep(0.005)
 
 
-def told(ask, now, _timeout, _ca_file):
+def told(request, now, _timeout, _ca_file):
     return Certificate(now, now, now, valid=True)
 
 
@@ -264,12 +264,12 @@ def test_probes_run_beside_the_requests(started):
     """Endpoints that hang delay no status; at most eight are probed at once, and all in the end."""
     release, running, most = threading.Event(), [], []
 
-    def hanging(ask, now, _timeout, _ca_file):
-        running.append(ask)
+    def hanging(request, now, _timeout, _ca_file):
+        running.append(request)
         most.append(len(running))
         release.wait(30)
-        running.remove(ask)
-        return Certificate(now, None, None, None, "timeout" if ask.server_name == "h0" else "refused")
+        running.remove(request)
+        return Certificate(now, None, None, None, "timeout" if request.server_name == "h0" else "refused")
 
     names = tuple(f"h{number}" for number in range(20))
     poller = started(Collector(endpoints=names), probe=hanging)
@@ -282,7 +282,7 @@ def test_probes_run_beside_the_requests(started):
     assert max(most) == 8
 
 
-@pytest.mark.parametrize("where", ["asks", "learn", "families", "the second family"])
+@pytest.mark.parametrize("where", ["requests", "update", "families", "the second family"])
 def test_a_collectors_mistake_does_not_end_the_polling(started, caplog, monkeypatch, where):
     """It is counted as malformed and logged with its place, without its message; then all goes on."""
     monkeypatch.setattr("exporter.polling.poller.AFTER_MISTAKE", 0.01)
@@ -358,13 +358,13 @@ def test_a_stop_is_quick_and_ends_all_threads(started):
 
 def test_the_state_survives_a_restart_with_its_age(started, tmp_path):
     """The last good answers are served at once, ready and successful, and the budget remembers what was spent."""
-    first = started(Collector(every=300.0), storage=Storage(tmp_path), requests_per_minute=2.0)
+    first = started(Collector(every=300.0), storage=SnapshotStore(tmp_path), requests_per_minute=2.0)
     eventually(lambda: value(first))
     first.stop(30)
     vendor = Vendor()
     again = Poller(
         settings(requests_per_minute=2.0), Collector(every=300.0), vendor, time.time, lambda _poller: None,
-        Storage(tmp_path),
+        SnapshotStore(tmp_path),
     )  # fmt: skip
     assert again.stated(time.time(), list) == first.stated(time.time(), list)
     assert again.expires() == first.expires()
@@ -372,7 +372,7 @@ def test_the_state_survives_a_restart_with_its_age(started, tmp_path):
     assert (health.success, health.first_poll_ended) == (True, True)
     assert health.budget_used_ratio == pytest.approx(0.5)
     later = Poller(
-        settings(), Collector(), vendor, lambda: time.time() + 3600, lambda _poller: None, Storage(tmp_path)
+        settings(), Collector(), vendor, lambda: time.time() + 3600, lambda _poller: None, SnapshotStore(tmp_path)
     )  # fmt: skip
     assert later.stated(time.time() + 3600, list) == []
     assert later.health().first_poll_ended is False
@@ -380,18 +380,18 @@ def test_the_state_survives_a_restart_with_its_age(started, tmp_path):
 
 def test_what_is_known_is_stored_while_it_runs(started, tmp_path):
     """Not only at a clean end: a kill loses seconds."""
-    started(storage=Storage(tmp_path, every=0.05))
+    started(storage=SnapshotStore(tmp_path, every=0.05))
     eventually(lambda: any(b'"as_of": 1' in file.read_bytes() for file in tmp_path.glob("*.json")))
 
 
 def test_a_follower_asks_nobody_and_serves_what_the_leader_stores(started, tmp_path):
     """With its age, its success and its budget; the requests are the leader's."""
-    leader = started(Collector(details=("d",)), storage=Storage(tmp_path, every=0.05))
+    leader = started(Collector(details=("d",)), storage=SnapshotStore(tmp_path, every=0.05))
     vendor, changes = Vendor(), []
     follower = started(
         Collector(details=("d",)),
         vendor,
-        storage=Storage(tmp_path, every=0.05),
+        storage=SnapshotStore(tmp_path, every=0.05),
         leads=lambda: False,
         on_change=changes.append,
     )
@@ -410,8 +410,8 @@ def test_a_follower_is_ready_and_failing_as_the_leader_is(started, tmp_path):
     """Though nothing was ever known: that the polls fail is what there is to tell."""
     vendor = Vendor()
     vendor.steady = 404
-    started(vendor=vendor, storage=Storage(tmp_path, every=0.05))
-    follower = started(storage=Storage(tmp_path, every=0.05), leads=lambda: False)
+    started(vendor=vendor, storage=SnapshotStore(tmp_path, every=0.05))
+    follower = started(storage=SnapshotStore(tmp_path, every=0.05), leads=lambda: False)
     eventually(lambda: follower.health().first_poll_ended)
     assert follower.health().success is False
 
@@ -419,12 +419,12 @@ def test_a_follower_is_ready_and_failing_as_the_leader_is(started, tmp_path):
 def test_a_follower_leads_from_where_the_leader_ended(started, tmp_path):
     """Its knowledge, and its budget: what was spent is spent; nothing else, for it ended in order."""
     leading = []
-    leader = started(Collector(every=300.0), storage=Storage(tmp_path, every=0.05), requests_per_minute=2.0)
+    leader = started(Collector(every=300.0), storage=SnapshotStore(tmp_path, every=0.05), requests_per_minute=2.0)
     vendor = Vendor()
     follower = started(
         Collector(every=0.05),
         vendor,
-        storage=Storage(tmp_path, every=0.05),
+        storage=SnapshotStore(tmp_path, every=0.05),
         leads=lambda: bool(leading),
         requests_per_minute=2.0,
     )
@@ -443,11 +443,11 @@ def test_a_follower_leads_from_where_the_leader_ended(started, tmp_path):
 
 def test_a_follower_that_ends_stores_nothing(started, tmp_path):
     """What it knows is older than what the leader stores."""
-    leader = started(storage=Storage(tmp_path, every=1000.0))
+    leader = started(storage=SnapshotStore(tmp_path, every=1000.0))
     eventually(lambda: value(leader))
     leader.stop(30)
     written = {file: file.stat().st_mtime_ns for file in tmp_path.iterdir()}
-    follower = started(storage=Storage(tmp_path, every=0.05), leads=lambda: False)
+    follower = started(storage=SnapshotStore(tmp_path, every=0.05), leads=lambda: False)
     eventually(lambda: value(follower))
     follower.stop(30)
     assert {file: file.stat().st_mtime_ns for file in tmp_path.iterdir()} == written

@@ -135,7 +135,7 @@ def test_an_answer_ends_the_growth():
     assert budget.paused_until(NOW) == NOW + 60
 
 
-@pytest.mark.parametrize("again", [Budget.trusted_anew, lambda budget: budget.at_rate(60)])
+@pytest.mark.parametrize("again", [Budget.credentials_changed, lambda budget: budget.at_rate(60)])
 def test_new_credentials_and_a_restart_end_the_pause_after_a_refusal(again):
     """A refusal of the old credentials says nothing of the new ones; a 429 stays in force."""
     refused = Budget.start(60, NOW).failed(Refused("401"), NOW)

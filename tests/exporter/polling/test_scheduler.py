@@ -2,64 +2,74 @@ import pytest
 
 from exporter.collectors.contract import Get, Reason
 from exporter.errors import ClientError, Malformed, RateLimited, Refused, ServerError, TimedOut
-from exporter.polling.scheduler import Deferral, choose, defer, settle
+from exporter.polling.scheduler import Backoff, back_off, choose, without_expired
 
 NOW = 1_800_000_000.0
 
 
-def ask(name, reason=Reason.OLDEST, due=NOW - 10, every=60.0):
+def request(name, reason=Reason.OLDEST, due=NOW - 10, every=60.0):
     return Get(endpoint="/x", reason=reason, due=due, every=every, path=name)
 
 
 @pytest.mark.parametrize(
-    ("asks", "chosen"),
+    ("requests", "chosen"),
     [
         ([], None),
-        ([ask("a", due=NOW + 1)], None),
-        ([ask("a", due=NOW)], "a"),
-        ([ask("old", due=0.0), ask("changed", Reason.CHANGED), ask("status", Reason.STATUS, due=NOW)], "status"),
-        ([ask("old", due=0.0), ask("changed", Reason.CHANGED)], "changed"),
-        ([ask("old"), ask("status", Reason.STATUS, due=NOW + 1)], "old"),
-        ([ask("a", due=NOW - 10), ask("b", due=NOW - 11)], "b"),
-        ([ask("slow", due=NOW - 60, every=600), ask("fast", due=NOW - 20, every=60)], "fast"),  # 0.1 and 0.33 intervals
-        ([ask("first"), ask("second")], "first"),
+        ([request("a", due=NOW + 1)], None),
+        ([request("a", due=NOW)], "a"),
+        (
+            [request("old", due=0.0), request("changed", Reason.CHANGED), request("status", Reason.STATUS, due=NOW)],
+            "status",
+        ),
+        ([request("old", due=0.0), request("changed", Reason.CHANGED)], "changed"),
+        ([request("old"), request("status", Reason.STATUS, due=NOW + 1)], "old"),
+        ([request("a", due=NOW - 10), request("b", due=NOW - 11)], "b"),
+        (
+            [request("slow", due=NOW - 60, every=600), request("fast", due=NOW - 20, every=60)],
+            "fast",
+        ),  # 0.1 and 0.33 intervals
+        ([request("first"), request("second")], "first"),
     ],
 )
-def test_the_most_urgent_is_chosen(asks, chosen):
+def test_the_most_urgent_is_chosen(requests, chosen):
     """By reason, then by how many of its own intervals it is overdue, then as listed."""
-    choice = choose(asks, NOW, frozenset(), {})
-    assert (choice.ask.path if choice.ask else None) == chosen
+    choice = choose(requests, NOW, frozenset(), {})
+    assert (choice.request.path if choice.request else None) == chosen
 
 
 def test_what_is_in_flight_or_put_off_is_passed_over():
     """The rotation goes on beside them."""
-    asks = [ask("flying"), ask("failed"), ask("well", due=NOW)]
-    put_off = {("failed",): Deferral(NOW + 30, 1, "/x", "timeout")}
-    assert choose(asks, NOW, {("flying",)}, put_off).ask.path == "well"
+    requests = [request("flying"), request("failed"), request("well", due=NOW)]
+    put_off = {("failed",): Backoff(NOW + 30, 1, "/x", "timeout")}
+    assert choose(requests, NOW, {("flying",)}, put_off).request.path == "well"
 
 
 def test_what_failed_is_overdue_only_from_when_it_was_put_off_to():
     """What was never told would come first for ever, and what fails always would leave no turn to the others."""
-    asks = [ask("fails", Reason.STATUS, due=0.0), ask("never", Reason.STATUS, due=0.0), ask("well", Reason.STATUS)]
-    put_off = {("fails",): Deferral(NOW - 5, 3, "/x", "server_error")}
-    assert choose(asks, NOW, frozenset(), put_off).ask.path == "never"
-    assert choose([asks[0], asks[2]], NOW, frozenset(), put_off).ask.path == "well"
+    requests = [
+        request("fails", Reason.STATUS, due=0.0),
+        request("never", Reason.STATUS, due=0.0),
+        request("well", Reason.STATUS),
+    ]
+    put_off = {("fails",): Backoff(NOW - 5, 3, "/x", "server_error")}
+    assert choose(requests, NOW, frozenset(), put_off).request.path == "never"
+    assert choose([requests[0], requests[2]], NOW, frozenset(), put_off).request.path == "well"
 
 
 @pytest.mark.parametrize(
-    ("asks", "next_due"),
+    ("requests", "next_due"),
     [
         ([], None),
-        ([ask("a", due=NOW + 5), ask("b", due=NOW + 3)], NOW + 3),
-        ([ask("failed"), ask("b", due=NOW + 99)], NOW + 30),
-        ([ask("flying")], None),
-        ([ask("a", due=NOW + 5), ask("now")], NOW),
+        ([request("a", due=NOW + 5), request("b", due=NOW + 3)], NOW + 3),
+        ([request("failed"), request("b", due=NOW + 99)], NOW + 30),
+        ([request("flying")], None),
+        ([request("a", due=NOW + 5), request("now")], NOW),
     ],
 )
-def test_the_next_due_moment_is_told(asks, next_due):
+def test_the_next_due_moment_is_told(requests, next_due):
     """Deferrals count, what is in flight does not: its end is an event of its own."""
-    put_off = {("failed",): Deferral(NOW + 30, 1, "/x", "timeout")}
-    assert choose(asks, NOW, {("flying",)}, put_off).next_due == next_due
+    put_off = {("failed",): Backoff(NOW + 30, 1, "/x", "timeout")}
+    assert choose(requests, NOW, {("flying",)}, put_off).next_due == next_due
 
 
 @pytest.mark.parametrize(
@@ -78,15 +88,15 @@ def test_the_next_due_moment_is_told(asks, next_due):
 )
 def test_an_ask_that_fails_is_put_off_for_longer_each_time(reason, every, error, seconds):
     """A status for a minute at most, what is refused for minutes, what is wrong by itself up to an hour."""
-    deferral, waits = None, []
+    backoff, waits = None, []
     for _ in seconds:
-        deferral = defer(deferral, ask("a", reason, every=every), error, NOW)
-        waits.append(deferral.not_before - NOW)
+        backoff = back_off(backoff, request("a", reason, every=every), error, NOW)
+        waits.append(backoff.not_before - NOW)
     assert waits == seconds
-    assert (deferral.failures, deferral.reason) == (len(seconds), error.reason)
+    assert (backoff.failures, backoff.reason) == (len(seconds), error.reason)
 
 
 def test_deferrals_of_what_is_wanted_no_more_are_forgotten():
     """An hour after it might have been asked again."""
-    kept, gone = Deferral(NOW - 10, 1, "/x", "timeout"), Deferral(NOW - 3601, 1, "/x", "timeout")
-    assert settle({("kept",): kept, ("gone",): gone}, NOW) == {("kept",): kept}
+    kept, gone = Backoff(NOW - 10, 1, "/x", "timeout"), Backoff(NOW - 3601, 1, "/x", "timeout")
+    assert without_expired({("kept",): kept, ("gone",): gone}, NOW) == {("kept",): kept}

@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from exporter.collectors.contract import Answer, Certificate, Get, Probe, Reason
+from exporter.collectors.contract import Certificate, Get, Probe, Reason, Response
 from exporter.collectors.settings import ApiSettings
 from exporter.collectors.vigilmon.collector import Collector
 from exporter.collectors.vigilmon.config import Settings
@@ -53,7 +53,7 @@ class Listing:
     def start(self):
         return Known()
 
-    def asks(self, knowledge, now):
+    def requests(self, knowledge, now):
         due = knowledge.round[0] if knowledge.round else (knowledge.as_of or 0.0) + 60
         yield Get(
             endpoint="/monitors",
@@ -73,10 +73,10 @@ class Listing:
                 path=f"/monitors/{number}",
             )
 
-    def learn(self, knowledge, ask, answer):
-        if ask.endpoint == "/monitors/{id}":
-            return replace(knowledge, uptime_at={**knowledge.uptime_at, ask.path.rpartition("/")[2]: answer.at})
-        times = (*knowledge.round, answer.at)
+    def update(self, knowledge, request, response):
+        if request.endpoint == "/monitors/{id}":
+            return replace(knowledge, uptime_at={**knowledge.uptime_at, request.path.rpartition("/")[2]: response.at})
+        times = (*knowledge.round, response.at)
         if len(times) < PAGES:
             return replace(knowledge, round=times)
         return replace(knowledge, as_of=times[0], round=(), status_at=times)
@@ -89,9 +89,11 @@ def settings(rate=55.0):
     return ApiSettings(collector="listing", account="a", base_url="http://vendor", token="t", requests_per_minute=rate)
 
 
-def limited(limiter, answer=lambda ask, now: Answer(now, 200, b"{}")):
+def limited(limiter, response=lambda request, now: Response(now, 200, b"{}")):
     """Return a vendor that answers within its limit and 429 beyond it."""
-    return lambda ask, now: answer(ask, now) if isinstance(ask, Probe) or limiter.allows(now) else Answer(now, 429, b"")
+    return lambda request, now: (
+        response(request, now) if isinstance(request, Probe) or limiter.allows(now) else Response(now, 429, b"")
+    )
 
 
 def fullest(times):
@@ -123,11 +125,11 @@ def test_an_hour_of_500_monitors_stays_within_the_limit_and_fresh(latency):
 def test_a_deleted_monitor_does_not_stop_the_rotation():
     """A 404 is asked again ever more rarely; all others get their turn."""
 
-    def answer(ask, now):
-        return Answer(now, 404 if ask.path == "/monitors/7" else 200, b"{}")
+    def response(request, now):
+        return Response(now, 404 if request.path == "/monitors/7" else 200, b"{}")
 
-    run = simulate(Listing(), settings(), limited(Limiter(), answer), 3600)
-    asked = [ask.path for _, ask in run.sent]
+    run = simulate(Listing(), settings(), limited(Limiter(), response), 3600)
+    asked = [request.path for _, request in run.sent]
     assert 2 <= asked.count("/monitors/7") <= 12
     assert len(run.target.knowledge.uptime_at) == MONITORS - 1
 
@@ -135,13 +137,13 @@ def test_a_deleted_monitor_does_not_stop_the_rotation():
 def test_an_outage_is_waited_out_politely_and_its_end_is_noticed_within_a_minute():
     """While everything fails few requests are sent; afterwards the next round is whole at once."""
 
-    def answer(ask, now):
-        return Answer(now, 503 if START + 600 <= now < START + 1800 else 200, b"{}")
+    def response(request, now):
+        return Response(now, 503 if START + 600 <= now < START + 1800 else 200, b"{}")
 
-    run = simulate(Listing(), settings(), limited(Limiter(), answer), 1800)
+    run = simulate(Listing(), settings(), limited(Limiter(), response), 1800)
     during = [at for at, _ in run.sent if at >= START + 600]
     assert len(during) <= 120
-    run = simulate(Listing(), settings(), limited(Limiter(), answer), 120, resume=run)
+    run = simulate(Listing(), settings(), limited(Limiter(), response), 120, resume=run)
     assert run.target.success is True
 
 
@@ -152,10 +154,10 @@ def test_a_clock_set_back_by_hours_in_the_first_round_holds_up_nothing(failing):
     day = Day()
     right = START + 10
 
-    def vendor(ask, now):
-        if now > right and dict(ask.params).get("page", "1") in failing:
+    def vendor(request, now):
+        if now > right and dict(request.params).get("page", "1") in failing:
             return ServerError("503")
-        return day(ask, now)
+        return day(request, now)
 
     run = simulate(Collector(chosen), chosen, vendor, 0.0)
     run.now = right + 3 * 3600
@@ -184,22 +186,22 @@ class Day:
         self.limiter = Limiter()
         self.down = None
 
-    def __call__(self, ask, now):
-        if isinstance(ask, Probe):
+    def __call__(self, request, now):
+        if isinstance(request, Probe):
             return Certificate(now, now - 1e6, now + 1e6, valid=True)
         if not self.limiter.allows(now):
-            return Answer(now, 429, b"")
+            return Response(now, 429, b"")
         self.down = 1 + int(now // 300) * 37 % MONITORS if now > START + 300 else None
-        return Answer(now, 200, json.dumps(self.body(ask, now)).encode())
+        return Response(now, 200, json.dumps(self.body(request, now)).encode())
 
-    def body(self, ask, now):
-        page = int(dict(ask.params).get("page", "1"))
+    def body(self, request, now):
+        page = int(dict(request.params).get("page", "1"))
         meta = {"current_page": page, "last_page": PAGES, "per_page": PAGE, "total": MONITORS}
-        if ask.path == "/monitors":
+        if request.path == "/monitors":
             numbers = range((page - 1) * PAGE + 1, page * PAGE + 1)
             return {"data": [monitor(number, now, up=number != self.down) for number in numbers], "meta": meta}
-        number = int(ask.path.split("/")[2])
-        if ask.path.endswith("/incidents"):
+        number = int(request.path.split("/")[2])
+        if request.path.endswith("/incidents"):
             ongoing = [{"id": 1, "status": "ongoing", "resolved_at": None}] if number == self.down else []
             return {"data": ongoing, "meta": {"total": len(ongoing)}}
         return {"data": {**monitor(number, now), "uptime": UPTIME}}
@@ -246,7 +248,7 @@ def test_every_status_of_500_monitors_is_young_at_every_moment(day):
 def test_two_hours_of_500_monitors_spend_the_budget_and_never_more(day):
     """No answer is 429, whichever way the minutes are drawn."""
     run, _, _, _ = day
-    sent = [at for at, ask in run.sent if isinstance(ask, Get)]
+    sent = [at for at, request in run.sent if isinstance(request, Get)]
     assert run.outcomes() == {"ok": len(run.sent)}
     assert fullest(sent) <= 55
     assert len(sent) >= 0.98 * 55 * 120
@@ -255,15 +257,19 @@ def test_two_hours_of_500_monitors_spend_the_budget_and_never_more(day):
 def test_uptimes_of_500_monitors_are_as_young_as_the_rest_of_the_budget_allows(day):
     """Half a turn on average, and a tenth of that for what goes down meanwhile."""
     run, _, uptimes, chosen = day
-    turn = rotation(chosen, run.target.knowledge)
-    late = [age for now, age in uptimes if now >= START + 1.1 * turn]
-    assert sum(late) / len(late) <= 1.1 * turn / 2
+    action = rotation(chosen, run.target.knowledge)
+    late = [age for now, age in uptimes if now >= START + 1.1 * action]
+    assert sum(late) / len(late) <= 1.1 * action / 2
 
 
 def test_incidents_follow_within_two_requests_of_the_page_that_tells(day):
     """Each monitor that went down in these two hours, wherever in the list it is."""
     run, _, _, _ = day
-    asked = [(at, ask.path, dict(ask.params).get("page", "1")) for at, ask in run.sent if isinstance(ask, Get)]
+    asked = [
+        (at, request.path, dict(request.params).get("page", "1"))
+        for at, request in run.sent
+        if isinstance(request, Get)
+    ]
     for begins in range(int(START) + 600, int(START) + 7200, 300):
         down = 1 + begins // 300 * 37 % MONITORS
         page = str(-(-down // PAGE))

@@ -5,10 +5,10 @@ from math import inf
 
 import pytest
 
-from exporter.collectors.contract import Answer, Get, Reason
+from exporter.collectors.contract import Get, Reason, Response
 from exporter.collectors.settings import ApiSettings
-from exporter.polling.snapshot_store import Storage
-from exporter.polling.snapshots import REST, Record
+from exporter.polling.snapshot_store import SnapshotStore
+from exporter.polling.snapshots import REST, Snapshot
 from tests.exporter.simulation import START, Run, step
 
 
@@ -27,7 +27,7 @@ SETTINGS = ApiSettings(collector="c", account="a", base_url="http://v", token="t
 
 
 def record(directory=None, every=10.0):
-    return Record(Storage(directory, every) if directory else None, SETTINGS, Collector())
+    return Snapshot(SnapshotStore(directory, every) if directory else None, SETTINGS, Collector())
 
 
 def told(target, at):
@@ -109,10 +109,10 @@ class Memory:
 class Wanting(Collector):
     """Wants one thing after another, and never has enough; what it is told makes it no wiser."""
 
-    def asks(self, _knowledge, now):
+    def requests(self, _knowledge, now):
         yield Get(endpoint="/x", reason=Reason.STATUS, due=now, every=1.0, path="/x")
 
-    def learn(self, knowledge, _ask, _answer):
+    def update(self, knowledge, _ask, _answer):
         return knowledge
 
 
@@ -121,12 +121,12 @@ def lives(ages, *, clean=False, pause=0.5, rate=55.0):
     storage, sent, now, collector = Memory(), [], START, Wanting()
     settings = SETTINGS.model_copy(update={"requests_per_minute": rate})
     for age in ages:
-        kept, end = Record(storage, settings, collector), now + age
+        kept, end = Snapshot(storage, settings, collector), now + age
         run = Run(kept.resumed(kept.read(now), now), now)
         while True:
             if kept.wait(run.target, run.now) <= 0:
                 kept.write(run.target, run.now)
-            step(collector, run, lambda _, at: Answer(at, 200, b""), 0.05)
+            step(collector, run, lambda _, at: Response(at, 200, b""), 0.05)
             if run.now >= end:
                 break
         sent += [at for at, _ in run.sent]

@@ -6,7 +6,7 @@ from collections import Counter
 import pytest
 
 from exporter import config
-from exporter.collectors.contract import Answer, Certificate, Get, Probe
+from exporter.collectors.contract import Certificate, Get, Probe, Response
 from exporter.collectors.sharding import ALONE, Shard
 from exporter.polling.rate_budget import Budget
 from exporter.polling.target_state import Target
@@ -25,20 +25,20 @@ class Vigilmon:
     def __init__(self, count, down=7):
         self.count, self.down, self.limiter, self.sent = count, down, Limiter(), []
 
-    def __call__(self, ask, now):
-        if isinstance(ask, Probe):
+    def __call__(self, request, now):
+        if isinstance(request, Probe):
             return Certificate(now, START - 1e6, START + 1e6, valid=True)
         self.sent.append(now)
         allowed = self.limiter.allows(now)
-        return Answer(now, 200 if allowed else 429, json.dumps(self.body(ask)).encode())
+        return Response(now, 200 if allowed else 429, json.dumps(self.body(request)).encode())
 
-    def body(self, ask):
-        if ask.path == "/monitors":
-            page = int(dict(ask.params).get("page", "1"))
+    def body(self, request):
+        if request.path == "/monitors":
+            page = int(dict(request.params).get("page", "1"))
             numbers = range((page - 1) * PAGE + 1, min(page * PAGE, self.count) + 1)
             return {"data": list(map(self.monitor, numbers)), "meta": {"per_page": PAGE, "total": self.count}}
-        number = int(ask.path.split("/")[2])
-        if ask.path.endswith("/incidents"):
+        number = int(request.path.split("/")[2])
+        if request.path.endswith("/incidents"):
             return {"data": [{"status": "ongoing"}] * (number % self.down == 0), "meta": {"total": 1 + number % 3}}
         return {"data": {"id": number, "uptime": {"24h": number % 100, "7d": 99.0, "30d": 98.0}}}
 
@@ -122,7 +122,11 @@ def test_an_hour_of_three_exporters_on_one_strict_token():
         counted = Counter(labels[0] for families in told for metric, labels in series(families) if metric == name)
         assert counted == dict.fromkeys(map(str, range(1, 501)), each)
     asked = [
-        {ask.path.split("/")[2] for _, ask in run.sent if isinstance(ask, Get) and ask.path != "/monitors"}
+        {
+            request.path.split("/")[2]
+            for _, request in run.sent
+            if isinstance(request, Get) and request.path != "/monitors"
+        }
         for run in runs
     ]
     assert asked == monitors

@@ -2,7 +2,7 @@ from dataclasses import dataclass, field, replace
 
 import pytest
 
-from exporter.collectors.contract import Answer, Certificate, Get, Probe, Reason
+from exporter.collectors.contract import Certificate, Get, Probe, Reason, Response
 from exporter.errors import TimedOut
 from exporter.polling.rate_budget import Budget
 from exporter.polling.target_state import (
@@ -10,11 +10,11 @@ from exporter.polling.target_state import (
     PROBES_AT_ONCE,
     Target,
     begin,
-    decide,
-    hear,
-    plausible,
+    credentials_changed,
+    drop_future_state,
+    next_action,
     refused,
-    trusted_anew,
+    update,
 )
 
 NOW = 1_800_000_000.0
@@ -50,15 +50,15 @@ class Collector:
     def start(self):
         return Known()
 
-    def asks(self, knowledge, now):
+    def requests(self, knowledge, now):
         return self.wanted
 
-    def learn(self, knowledge, ask, answer):
-        if ask.reason is not Reason.STATUS:
+    def update(self, knowledge, request, response):
+        if request.reason is not Reason.STATUS:
             return knowledge
-        answers = (*knowledge.answers, ask.path)
+        answers = (*knowledge.answers, request.path)
         whole = len(answers) % 2 == 0
-        return replace(knowledge, answers=answers, as_of=answer.at if whole else knowledge.as_of)
+        return replace(knowledge, answers=answers, as_of=response.at if whole else knowledge.as_of)
 
     def families(self, knowledge, now):
         return ()
@@ -68,16 +68,16 @@ def target(**more):
     return Target(**{"knowledge": Known(), "budget": Budget.start(60, NOW - 60), **more})
 
 
-def heard(before, ask, told, now=NOW):
-    return hear(Collector(), begin(before, ask, now), ask, told, now)
+def heard(before, request, told, now=NOW):
+    return update(Collector(), begin(before, request, now), request, told, now)
 
 
 def ok(now=NOW, status=200):
-    return Answer(now, status, b"{}", {})
+    return Response(now, status, b"{}", {})
 
 
 @pytest.mark.parametrize(
-    ("wanted", "more", "turn"),
+    ("wanted", "more", "action"),
     [
         ([], {}, (None, None, LONGEST_WAIT)),
         ([get("a", due=NOW + 7)], {}, (None, None, 7)),
@@ -90,10 +90,10 @@ def ok(now=NOW, status=200):
         ([STATUS, probe("p")], {"budget": Budget.start(60, NOW).spend(NOW)}, (None, None, 1)),  # a breath, just waited
     ],
 )
-def test_what_to_do_follows_from_what_is_wanted_and_allowed(wanted, more, turn):
+def test_what_to_do_follows_from_what_is_wanted_and_allowed(wanted, more, action):
     """The budget holds back requests, never probes for long; nothing to do means to wait for the next due."""
-    decided = decide(Collector(*wanted), target(**more), NOW)
-    assert (decided.get, decided.probe, decided.wait) == (*turn[:2], pytest.approx(turn[2]))
+    decided = next_action(Collector(*wanted), target(**more), NOW)
+    assert (decided.get, decided.probe, decided.wait) == (*action[:2], pytest.approx(action[2]))
 
 
 @pytest.mark.parametrize(
@@ -106,7 +106,7 @@ def test_what_to_do_follows_from_what_is_wanted_and_allowed(wanted, more, turn):
 )
 def test_the_next_poll_is_a_request_or_else_a_probe(wanted, next_poll):
     """A target that only opens TLS connections has a next poll too."""
-    assert decide(Collector(*wanted), target(), NOW).next_poll == next_poll
+    assert next_action(Collector(*wanted), target(), NOW).next_poll == next_poll
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,17 +117,17 @@ class Rolled(Known):
 class Rolling(Collector):
     """A collector whose pages take effect one by one; every second one ends a round."""
 
-    def learn(self, knowledge, ask, answer):
-        after = super().learn(knowledge, ask, answer)
+    def update(self, knowledge, request, response):
+        after = super().update(knowledge, request, response)
         whole = len(after.answers) % 2 == 0
-        return replace(after, as_of=answer.at, round_at=answer.at if whole else knowledge.round_at)
+        return replace(after, as_of=response.at, round_at=response.at if whole else knowledge.round_at)
 
 
 def test_a_round_that_takes_effect_page_by_page_ends_with_its_last():
     """The age moves with every page; success and duration are the whole round's."""
     before, seen = target(knowledge=Rolled(as_of=NOW - 60)), []
     for at in (NOW, NOW + 3, NOW + 6):
-        before = hear(Rolling(), begin(before, STATUS, at), STATUS, ok(at), at + 1).target
+        before = update(Rolling(), begin(before, STATUS, at), STATUS, ok(at), at + 1).target
         seen.append((before.knowledge.as_of, before.success, before.duration))
     assert seen == [(NOW, None, None), (NOW + 3, True, 4), (NOW + 6, True, 4)]
 
@@ -136,14 +136,14 @@ def test_a_round_is_a_success_once_it_is_whole():
     """Duration counts from its first request; a failure on the way is the end of success at once."""
     first = heard(target(), STATUS, ok()).target
     assert (first.success, first.polled, first.duration) == (None, False, None)
-    whole = hear(Collector(), begin(first, STATUS, NOW + 3), STATUS, ok(NOW + 3), NOW + 4).target
+    whole = update(Collector(), begin(first, STATUS, NOW + 3), STATUS, ok(NOW + 3), NOW + 4).target
     assert (whole.success, whole.polled, whole.duration) == (True, True, 4)
     failed = heard(whole, STATUS, TimedOut("late"), NOW + 9).target
     assert (failed.success, failed.duration, failed.last_error) == (False, 4, "/{status}: timeout: late")
 
 
 @pytest.mark.parametrize(
-    ("ask", "told", "success", "paused"),
+    ("wanted", "told", "success", "paused"),
     [
         (STATUS, ok(status=401), False, "auth"),
         (STATUS, ok(status=403), False, ""),
@@ -156,9 +156,9 @@ def test_a_round_is_a_success_once_it_is_whole():
         (probe("p"), Certificate(NOW, None, None, None, "refused"), True, ""),
     ],
 )
-def test_a_failure_touches_what_it_is_about(ask, told, success, paused):
+def test_a_failure_touches_what_it_is_about(wanted, told, success, paused):
     """Statuses decide success; a refusal or limit pauses the target, but for a 403 about one thing alone."""
-    after = heard(target(success=True), ask, told).target
+    after = heard(target(success=True), wanted, told).target
     assert (after.success, after.budget.paused_reason(NOW)) == (success, paused)
     assert (after.busy, after.probing) == (frozenset(), 0)
     assert after.knowledge == Known()
@@ -168,12 +168,12 @@ def test_what_is_forbidden_waits_for_new_credentials_and_holds_nothing_else_up()
     """A 403 is put off for minutes by itself; once the credentials are others it is asked again at once."""
     after = heard(target(), STATUS, ok(status=403)).target
     both = Collector(STATUS, DETAIL)
-    assert decide(both, after, NOW + 60).get == DETAIL
+    assert next_action(both, after, NOW + 60).get == DETAIL
     assert refused(after, NOW + 60)
 
-    anew = trusted_anew(after)
+    anew = credentials_changed(after)
     assert not refused(anew, NOW + 60)
-    assert decide(both, anew, NOW + 60).get == STATUS
+    assert next_action(both, anew, NOW + 60).get == STATUS
 
 
 @pytest.mark.parametrize(
@@ -212,15 +212,15 @@ def test_the_oldest_value_is_that_of_the_rotation():
     """Of what is still wanted and was told; before the first round nothing is."""
     known = Known(as_of=NOW - 5)
     collector = Collector(STATUS, DETAIL, get("never told"))
-    assert decide(collector, target(), NOW).oldest is None
-    assert decide(collector, target(knowledge=known), NOW).oldest == NOW - 5
+    assert next_action(collector, target(), NOW).oldest is None
+    assert next_action(collector, target(knowledge=known), NOW).oldest == NOW - 5
     after = heard(target(knowledge=known), DETAIL, ok(NOW - 90)).target
-    assert decide(collector, replace(after, budget=Budget.start(60, NOW)), NOW).oldest == NOW - 90
-    assert decide(Collector(STATUS), replace(after, budget=Budget.start(60, NOW)), NOW).oldest == NOW - 5
+    assert next_action(collector, replace(after, budget=Budget.start(60, NOW)), NOW).oldest == NOW - 90
+    assert next_action(Collector(STATUS), replace(after, budget=Budget.start(60, NOW)), NOW).oldest == NOW - 5
 
 
 @pytest.mark.parametrize(("ahead", "kept"), [(-9999, True), (0, True), (60, True), (61, False)])
 def test_knowledge_of_the_future_is_forgotten(ahead, kept):
     """After the clock was set back it would look fresh, and never be due, for as long."""
     known = target(knowledge=Known(as_of=NOW + ahead))
-    assert (plausible(Collector(), known, NOW).knowledge.as_of is not None) is kept
+    assert (drop_future_state(Collector(), known, NOW).knowledge.as_of is not None) is kept

@@ -8,7 +8,7 @@ from wsgiref.validate import validator
 import pytest
 
 from exporter.metrics.exporter_metrics import Running
-from exporter.metrics.page_cache import Exposition
+from exporter.metrics.page_cache import PageCache
 from exporter.polling.poller import Health
 from exporter.toolkit.config_types import ConfigError
 from exporter.web.pages import OPENMETRICS, TEXT, Web, wants_gzip, wants_openmetrics
@@ -44,7 +44,7 @@ class Target:
         self.health = lambda: health
 
 
-class Served(Exposition):
+class Served(PageCache):
     """An exposition whose targets are only their health."""
 
     def __init__(self, *healths):
@@ -55,17 +55,17 @@ class Served(Exposition):
         return self.targets
 
 
-def ask(web, path="/metrics", method="GET", **headers):
+def request(web, path="/metrics", method="GET", **headers):
     """Return the status, the headers and the body of an answer, held to WSGI's rules."""
     environ, got = {}, []
     setup_testing_defaults(environ)
     environ |= {"PATH_INFO": path, "REQUEST_METHOD": method, "QUERY_STRING": ""}
     environ |= {f"HTTP_{name.upper()}": value for name, value in headers.items()}
-    answer = validator(web)(environ, lambda status, headers, exc_info=None: got.append((status, dict(headers))))
+    response = validator(web)(environ, lambda status, headers, exc_info=None: got.append((status, dict(headers))))
     try:
-        body = b"".join(answer)
+        body = b"".join(response)
     finally:
-        answer.close()
+        response.close()
     return got[0][0], got[0][1], body
 
 
@@ -127,10 +127,10 @@ def test_gzip_is_used_when_asked_for(accept_encoding, packed):
 def test_the_page_comes_in_the_form_that_was_asked_for(accept, content_type):
     """With its content type, its length, and what it varies by; the same packed."""
     web = Web(Served(HEALTH), None)
-    status, headers, plain = ask(web, accept=accept)
+    status, headers, plain = request(web, accept=accept)
     assert (status, headers["Content-Type"], headers["Content-Length"]) == ("200 OK", content_type, str(len(plain)))
     assert headers["Vary"] == "Accept, Accept-Encoding"
-    _, headers, packed = ask(web, accept=accept, accept_encoding="gzip")
+    _, headers, packed = request(web, accept=accept, accept_encoding="gzip")
     assert headers["Content-Encoding"] == "gzip"
     assert gzip.decompress(packed).startswith(b"# HELP vendorwatch_poll_success ")
     assert plain.endswith(b"# EOF\n") == (content_type == OPENMETRICS)
@@ -140,9 +140,9 @@ def test_the_page_comes_in_the_form_that_was_asked_for(accept, content_type):
 def test_head_tells_what_get_would(path):
     """The same headers, and no body."""
     web = Web(Served(HEALTH), None)
-    status, headers, body = ask(web, path, "GET")
+    status, headers, body = request(web, path, "GET")
     assert int(headers["Content-Length"]) == len(body) > 0
-    assert ask(web, path, "HEAD") == (status, headers, b"")
+    assert request(web, path, "HEAD") == (status, headers, b"")
 
 
 @pytest.mark.parametrize(
@@ -159,7 +159,7 @@ def test_head_tells_what_get_would(path):
 )
 def test_anything_else_is_404_or_405(method, path, status, allow):
     """405 names the methods there are."""
-    got, headers, _ = ask(Web(Served(HEALTH), None), path, method)
+    got, headers, _ = request(Web(Served(HEALTH), None), path, method)
     assert (got, headers.get("Allow")) == (status, allow)
 
 
@@ -178,15 +178,15 @@ def test_anything_else_is_404_or_405(method, path, status, allow):
 def test_ready_once_every_first_poll_has_ended(healths, status, told):
     """Before, it names the targets that are waited for, which may be none; healthy it is all the while."""
     web = Web(Served(*healths), None)
-    assert ask(web, "/-/ready")[::2] == (status, told)
-    assert ask(web, "/-/healthy")[0] == "200 OK"
+    assert request(web, "/-/ready")[::2] == (status, told)
+    assert request(web, "/-/healthy")[0] == "200 OK"
 
 
 @pytest.mark.parametrize("method", ["POST", "PUT"])
 def test_reload_answers_when_it_is_done(method):
     """200 once the new configuration is followed."""
     reloaded = []
-    assert ask(Web(Served(), lambda: reloaded.append(1)), "/-/reload", method)[0] == "200 OK"
+    assert request(Web(Served(), lambda: reloaded.append(1)), "/-/reload", method)[0] == "200 OK"
     assert reloaded == [1]
 
 
@@ -196,7 +196,7 @@ def test_a_bad_file_is_500_with_the_reason():
     def reload():
         raise ConfigError(["targets: missing", "a: unknown key"])
 
-    status, _, body = ask(Web(Served(), reload), "/-/reload", "POST")
+    status, _, body = request(Web(Served(), reload), "/-/reload", "POST")
     assert (status, body) == (
         "500 Internal Server Error",
         b"failed to reload config: targets: missing\na: unknown key\n",
@@ -205,7 +205,7 @@ def test_a_bad_file_is_500_with_the_reason():
 
 def test_reload_is_forbidden_unless_it_is_enabled():
     """As Prometheus answers."""
-    status, _, body = ask(Web(Served(), None), "/-/reload", "POST")
+    status, _, body = request(Web(Served(), None), "/-/reload", "POST")
     assert (status, body) == ("403 Forbidden", b"Lifecycle API is not enabled.\n")
 
 
@@ -215,7 +215,7 @@ def test_the_landing_page_shows_each_target():
     paused = replace(HEALTH, account="edge", paused_until=1060.0, paused_reason="rate_limited", truncated=True)
     fresh = replace(HEALTH, account="new", success=None, last_success=None, next_poll=None)
     web = Web(Served(HEALTH, failing, paused, fresh), None, clock=lambda: 1000.0)
-    _, headers, body = ask(web, "/")
+    _, headers, body = request(web, "/")
     page = body.decode()
     assert headers["Content-Type"] == "text/html; charset=utf-8"
     assert "default-src 'none'" in headers["Content-Security-Policy"]
@@ -229,7 +229,7 @@ def test_the_landing_page_shows_each_target():
 def test_the_landing_page_escapes_what_others_wrote():
     """An account or an error is text, whatever it holds."""
     hostile = replace(HEALTH, account="<script>alert(1)</script>", last_error='<img src="x">&', last_error_at=1.0)
-    page = ask(Web(Served(hostile), None), "/")[2].decode()
+    page = request(Web(Served(hostile), None), "/")[2].decode()
     assert "<script" not in page
     assert "<img" not in page
     assert "&lt;script&gt;" in page

@@ -4,12 +4,11 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from ipaddress import IPv6Address
-from typing import Annotated, ClassVar, Self
+from typing import Annotated, ClassVar
 
 from pydantic import AfterValidator, BeforeValidator, Field
 
 from exporter.collectors.settings import TargetSettings
-from exporter.collectors.sharding import Shard
 from exporter.toolkit.config_types import Duration
 
 _ENDPOINT = re.compile(r"(?:([^@:/\[\]\s]+)@)?(?:\[([^@/\[\]\s]+)\]|([^@:/\[\]\s]+)):([0-9]+)")
@@ -83,8 +82,3 @@ class Settings(TargetSettings):
     poll_interval: Duration = Field(300.0, gt=0)
     retry_interval: Duration = Field(60.0, gt=0)
     max_age: Duration = Field(1800.0, gt=0)
-
-    def part(self, shard: Shard) -> Self | None:
-        """Return the target with this exporter's endpoints alone, None when it has none."""
-        own = tuple(one for one in self.endpoints if shard.owns(self.collector, self.account, one.written))
-        return self.model_copy(update={"endpoints": own}) if own else None

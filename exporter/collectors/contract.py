@@ -9,7 +9,6 @@ A collector does no I/O. It is three pure functions over what it knows of one ta
 The poller turns the crank. A vendor is a folder `exporter/collectors/<name>/` whose `config.py` holds
 `Settings` (a `TargetSettings`) and whose `collector.py` holds `Collector`, made from those settings.
 The folder's name is the value of `collector:` in exporter.yml and of the label `collector`.
-Of several exporters (`--shard`) one has the whole target, unless its `Settings` says by `part` how it is divided.
 """
 
 from collections.abc import Iterable, Mapping

@@ -2,12 +2,11 @@
 
 import re
 import ssl
-from typing import ClassVar, Self
+from typing import ClassVar
 from urllib.parse import urlsplit
 
-from pydantic import Field, PrivateAttr, field_validator
+from pydantic import Field, field_validator
 
-from exporter.collectors.sharding import ALONE, Shard
 from exporter.toolkit.config_types import Duration, Secret, Section
 
 _URL = re.compile(r"https?://[^\s]+", re.IGNORECASE)
@@ -56,7 +55,6 @@ class TargetSettings(Section):
     series_limit: int = Field(100_000, gt=0)
     ca_file: str | None = None
     proxy_url: Secret | None = None
-    _shard: Shard = PrivateAttr(ALONE)
 
     @field_validator("ca_file")
     @classmethod
@@ -79,23 +77,6 @@ class TargetSettings(Section):
         """Return what goes into `Authorization: Bearer …`, if anything does."""
         return None
 
-    def part(self, shard: Shard) -> Self | None:
-        """Return what of the target one of several exporters polls, None when nothing.
-
-        The whole target belongs to one of them. A vendor whose list can be split says so by overriding this.
-        """
-        return self if shard.owns(self.collector, self.account) else None
-
-    def split(self, shard: Shard) -> Self:
-        """Return the target as each of several exporters polls it: at its part of the rate, for the ids it owns."""
-        split = self.model_copy(update={"requests_per_minute": self.requests_per_minute / shard.count})
-        split._shard = shard  # noqa: SLF001  it is another self
-        return split
-
-    def owns(self, key: str) -> bool:
-        """Tell whether this exporter tells of `key`, an id of what the target lists."""
-        return self._shard.owns(self.collector, self.account, key)
-
     def warnings(self) -> list[str]:
         """Return what goes against the vendor's advice or limits, a line each, naming the key."""
         found = []
@@ -103,10 +84,6 @@ class TargetSettings(Section):
             found.append(f"poll_interval: the vendor advises {self.shortest_poll_interval:g} s or more")
         if self.requests_per_minute > self.most_requests_per_minute:
             found.append(f"requests_per_minute: the vendor allows {self.most_requests_per_minute:g}")
-        if self._shard.count > 1 and self.requests_per_minute < 1:
-            found.append(
-                f"requests_per_minute: less than 1 for each of {self._shard.count} exporters: they may exceed it"
-            )
         return found
 
 

@@ -7,7 +7,6 @@ from pydantic import BeforeValidator, Field, field_validator, model_validator
 
 from exporter.collectors.contract import StartTls
 from exporter.collectors.settings import TargetSettings, check_key_pair
-from exporter.collectors.sharding import Shard
 from exporter.toolkit.config_types import Duration, Secret
 
 from .endpoints import Endpoint, EndpointsFile, endpoint
@@ -66,18 +65,13 @@ class Settings(TargetSettings):
         return (self.client_cert_file, self.client_key_file or self.client_cert_file) if self.client_cert_file else None
 
     def listed(self) -> dict[tuple[str, str, int], Endpoint]:
-        """Return the endpoints as of now, by place: those of the file follow it. Of several exporters, this one's."""
+        """Return the endpoints as of now, by place; those of `endpoints_file` follow the file."""
         found = self.endpoints_file.read().endpoints if self.endpoints_file else ()
-        return {one.place: one for one in (*self.endpoints, *found) if self.owns(one.written)}
+        return {one.place: one for one in (*self.endpoints, *found)}
 
     def skips(self) -> bool:
         """Tell whether a line of `endpoints_file` cannot be read."""
         return bool(self.endpoints_file and self.endpoints_file.read().problems)
-
-    def part(self, shard: Shard) -> Self | None:
-        """Return the target with this exporter's endpoints alone, None when it has none, nor a file that may grow."""
-        own = self.split(shard)
-        return own if own.endpoints_file or own.listed() else None
 
 
 def _repeated(endpoints: Iterable[Endpoint]) -> Iterable[str]:

@@ -69,7 +69,7 @@ class Collector:
         if request.endpoint == LISTING:
             number = int(dict(request.params).get(self._settings.page_parameter, "1"))
             page = read_monitors(response.body)
-            return with_page(knowledge, number, response.at, page, self._settings.max_pages, self._settings.owns)
+            return with_page(knowledge, number, response.at, page, self._settings.max_pages)
         return self._update_monitor(knowledge, request, response)
 
     def _update_monitor(self, knowledge: Known, request: Get, response: Response) -> Known:

@@ -1,4 +1,4 @@
-"""What is known of the certificates that our own probe reads, and the metrics that follow, for every collector. Pure."""
+"""What is known of the certificates that our own probe reads, and the metrics that follow. Pure."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace

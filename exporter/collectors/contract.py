@@ -18,7 +18,6 @@ from typing import Final, Literal, Protocol, TypeVar, runtime_checkable
 
 from exporter.metrics.families import Family, Metric
 
-
 PROBE_FAILURES: Final = (
     "dns",
     "connect",

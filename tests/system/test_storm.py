@@ -11,7 +11,7 @@ from tests.system.bridging import ODD, RECEIVER, SOURCE, Sender, alert, dead_let
 from tests.system.oracle import Ledger
 from tests.system.running import until
 
-pytestmark = pytest.mark.system
+pytestmark = [pytest.mark.system, pytest.mark.slow]
 
 PER_MINUTE = 6000
 ALERTS, IN_ONE, CRITICAL = 3000, 100, 30

@@ -238,6 +238,7 @@ def test_refuses_what_the_contract_does_not_promise(case):
             assert str(caught.value) == action.step["malformed"]
 
 
+@pytest.mark.slow
 def test_survives_every_wrong_body(case):
     """Whatever a body holds, the worst that happens is `Malformed`; what was learned can be told and stored."""
     for action in case.turns():

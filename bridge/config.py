@@ -4,16 +4,13 @@ The receivers are the modules of `bridge.receivers`: one that is put there is kn
 """
 
 import ipaddress
-import pkgutil
 from collections.abc import Iterable, Mapping
-from importlib import import_module
 from pathlib import Path
-from types import ModuleType
 from typing import Annotated
 
 from pydantic import AfterValidator, Field, ValidationError, field_validator
 
-import bridge.receivers
+from bridge.receivers.contract import sender, senders
 from bridge.receivers.settings import ReceiverSettings, header_value
 from exporter.toolkit import yaml_file
 from exporter.toolkit.config_sections import SectionList
@@ -21,8 +18,6 @@ from exporter.toolkit.config_types import ConfigError, Duration, Secret, Section
 from exporter.toolkit.http_settings import HttpClientSettings, HttpUrl
 
 _HERE = Path()
-_NOT_SENDERS = {"contract", "settings"}
-"""Modules of `bridge.receivers` that every sender stands on."""
 _FORMS = ("sqlite:///", "postgresql://", "postgresql+psycopg://")
 
 
@@ -67,17 +62,6 @@ class Config(_Ground):
     receivers: tuple[ReceiverSettings, ...] = ()
 
 
-def known() -> list[str]:
-    """Return the names of the receivers there are, sorted."""
-    modules = {module.name for module in pkgutil.iter_modules(bridge.receivers.__path__)}
-    return sorted(modules - _NOT_SENDERS)
-
-
-def module(name: str) -> ModuleType:
-    """Return a receiver's module: its `Settings`, and `translate(body, settings, now) -> Translation`."""
-    return import_module(f"bridge.receivers.{name}")
-
-
 def load(path: Path) -> Config:
     """Read and check bridge.yml. ConfigError with one line for each problem: its path in the file, what is wrong."""
     return yaml_file.load(path, read)
@@ -88,7 +72,7 @@ def read(content: object, folder: Path = _HERE) -> Config:
     if not isinstance(content, Mapping):
         raise ConfigError(["file: not a mapping: it begins with database:"])
     ground = {key: value for key, value in content.items() if key != "receivers"}
-    listed = SectionList("receivers", "receiver", "source", known(), _settings)
+    listed = SectionList("receivers", "receiver", "source", senders(), _settings)
     receivers, found = listed.read(content.get("receivers"), folder)
     try:
         checked = _Ground.model_validate(ground, context={"folder": folder})
@@ -96,12 +80,13 @@ def read(content: object, folder: Path = _HERE) -> Config:
         raise ConfigError([*problems(error, secret_keys(_Ground) | secret_keys(BigPanda)), *found]) from None
     if found:
         raise ConfigError(found)
-    return Config.model_construct(**dict(checked), receivers=tuple(receivers))
+    default = {"app_key": checked.bigpanda.app_key}
+    whole = (one if one.app_key else one.model_copy(update=default) for one in receivers)
+    return Config.model_construct(**dict(checked), receivers=tuple(whole))
 
 
 def _settings(name: str) -> type[ReceiverSettings]:
-    settings: type[ReceiverSettings] = module(name).Settings
-    return settings
+    return sender(name).Settings
 
 
 def unauthenticated(config: Config, addresses: Iterable[str]) -> list[str]:

@@ -30,17 +30,13 @@ class Config:
 
     targets: tuple[TargetSettings, ...]
 
-    def warnings(self, shard: Shard) -> list[str]:
+    def warnings(self) -> list[str]:
         """Return what goes against a vendor's advice or limits, one line each."""
-        return [
-            f"targets[{index}].{line}"
-            for index, target in enumerate(self.targets)
-            for line in sorted({*target.warnings(), *(target.part(shard) or target).warnings()})
-        ]
+        return [f"targets[{index}].{line}" for index, target in enumerate(self.targets) for line in target.warnings()]
 
     def part(self, shard: Shard) -> tuple[TargetSettings, ...]:
-        """Return what one of several exporters polls of it, each target as it is to be polled there."""
-        return tuple(part for target in self.targets if (part := target.part(shard)) is not None)
+        """Return the targets that one of several exporters polls: each target is polled whole by one of them."""
+        return tuple(target for target in self.targets if shard.owns(target.collector, target.account))
 
 
 def known() -> list[str]:

@@ -12,7 +12,8 @@ from typing import Any, Self
 
 from pydantic import Field, field_validator, model_validator
 
-from bridge.domain.alert import Alert, SetAside, Translation, clean
+from bridge.domain.alert import Alert, UnreadableAlert, clean
+from bridge.domain.notification import Notification
 from bridge.errors import Unreadable
 from bridge.receivers.settings import HttpAuthSettings, HttpCredentials
 from exporter.toolkit.config_types import Duration, Section, Size
@@ -68,7 +69,7 @@ class Settings(HttpAuthSettings):
     watchdog: Watchdog | None = None
 
 
-def translate(body: Any, settings: Settings, now: float) -> Translation:
+def translate(body: Any, settings: Settings, now: float) -> Notification:
     """Return what one webhook says. `body` is its parsed JSON. Unreadable when it holds no list of alerts."""
     if not isinstance(body, dict):
         raise Unreadable("the body is not an object")
@@ -78,9 +79,9 @@ def translate(body: Any, settings: Settings, now: float) -> Translation:
     read = list(_each(entries, settings, _text(body.get("externalURL")), now))
     alerts = [found for found in read if isinstance(found, Alert)]
     sent_on = [alert for alert in alerts if not _heartbeat(alert, settings)]
-    return Translation(
+    return settings.notification(
         alerts=tuple(sent_on),
-        set_aside=tuple(found for found in read if isinstance(found, SetAside)),
+        unreadable=tuple(found for found in read if isinstance(found, UnreadableAlert)),
         truncated=_count(body.get("truncatedAlerts")),
         receiver_name=_text(body.get("receiver")),
         heartbeat=any(alert.firing for alert in alerts if _heartbeat(alert, settings)),
@@ -88,12 +89,12 @@ def translate(body: Any, settings: Settings, now: float) -> Translation:
     )
 
 
-def _each(entries: list[Any], settings: Settings, external_url: str, now: float) -> Iterator[Alert | SetAside]:
+def _each(entries: list[Any], settings: Settings, external_url: str, now: float) -> Iterator[Alert | UnreadableAlert]:
     for entry in entries:
         try:
             yield read(entry, settings, external_url, now)
         except Unreadable as error:
-            yield SetAside(str(error), json.dumps(entry))
+            yield UnreadableAlert(str(error), json.dumps(entry))
 
 
 def read(entry: Any, settings: Settings, external_url: str, now: float) -> Alert:

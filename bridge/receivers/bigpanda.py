@@ -12,8 +12,9 @@ from typing import Any, ClassVar, Final, Self
 
 from pydantic import Field, field_validator, model_validator
 
-from bridge.domain.alert import Translation, clean
+from bridge.domain.alert import clean
 from bridge.domain.incident import Incident
+from bridge.domain.notification import Notification
 from bridge.errors import Unreadable
 from bridge.receivers.settings import Headers, HeaderSecret, HttpCredentials, ReceiverSettings
 from exporter.toolkit.config_types import Duration, Size
@@ -85,7 +86,7 @@ class Settings(ReceiverSettings):
         return tuple((name, secret.read()) for name, secret in self.headers.items())
 
 
-def translate(body: Any, settings: Settings, now: float) -> Translation:
+def translate(body: Any, settings: Settings, now: float) -> Notification:
     """Return the incident that one webhook tells of. Unreadable when the body names none."""
     del now
     if not isinstance(body, dict):
@@ -96,7 +97,7 @@ def translate(body: Any, settings: Settings, now: float) -> Translation:
     number = _text(told.get("id")) or _text(told.get("incident_id"))
     if number is None:
         raise Unreadable("incident: id: missing")
-    return Translation(incidents=(_incident(number, told, body),), confirm=settings.callback is not None)
+    return settings.notification(incidents=(_incident(number, told, body),), confirm=settings.callback is not None)
 
 
 def _incident(number: str, told: Mapping[str, Any], body: Mapping[str, Any]) -> Incident:

@@ -7,6 +7,7 @@ import pytest
 
 import bridge.receivers
 from bridge import config
+from bridge.receivers.contract import sender, senders
 from bridge.receivers.settings import Headers, ReceiverSettings
 from exporter.toolkit.config_types import ConfigError
 
@@ -41,7 +42,7 @@ def test_each_bad_file_is_told_by_exactly_its_problems(file):
     expected = [line.removeprefix("# expected: ") for line in lines if line.startswith("# expected: ")]
     with pytest.raises(ConfigError) as raised:
         config.load(file)
-    assert list(raised.value.problems) == [line.replace("{known}", ", ".join(config.known())) for line in expected]
+    assert list(raised.value.problems) == [line.replace("{known}", ", ".join(senders())) for line in expected]
     assert "geheim" not in str(raised.value)
 
 
@@ -125,7 +126,7 @@ def test_a_receiver_is_one_module(file, tmp_path, monkeypatch):
     monkeypatch.setattr(bridge.receivers, "__path__", [*bridge.receivers.__path__, str(folder)])
     file.write_text(file.read_text().replace("{receiver: alertmanager", "{receiver: copied"))
     assert config.load(file).receivers[1].receiver == "copied"
-    assert config.module("copied").translate({"alerts": []}, config.load(file).receivers[1], 0.0).alerts == ()
+    assert sender("copied").translate({"alerts": []}, config.load(file).receivers[1], 0.0).alerts == ()
 
 
 def test_a_file_is_named_relative_to_bridge_yml(tmp_path, monkeypatch):

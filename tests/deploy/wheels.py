@@ -22,8 +22,8 @@ GLIBC, MUSL = 36, 2
 MACHINES = {"x86-64": "x86_64", "arm64": "aarch64"}
 HEAD = """# Wheels
 
-Which dependency of `requirements.lock` can be installed without a compiler: by Python 3.11 to 3.14, on x86-64 and arm64,
-with glibc (Debian, Ubuntu, Red Hat) and with musl (Alpine). This page is written by `python -m tests.deploy.wheels`.
+Which dependency of `requirements.lock` can be installed without a compiler: Python 3.11 to 3.14, x86-64 and arm64,
+glibc (Debian, Ubuntu, Red Hat) and musl (Alpine). This page is written by `python -m tests.deploy.wheels`.
 
 """
 

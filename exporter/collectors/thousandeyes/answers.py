@@ -139,7 +139,8 @@ def _test(row: dict[str, Any]) -> Test:
     kind = text_of(row.get("type"))
     links = row.get("_links")
     listed = links.get("testResults") if isinstance(links, dict) else None
-    named = {last_segment(text_of(each.get("href"))) for each in listed or () if isinstance(each, dict)}
+    listed = listed if isinstance(listed, list) else []
+    named = {last_segment(text_of(each.get("href"))) for each in listed if isinstance(each, dict)}
     return Test(
         id=text_of(row.get("testId")),
         name=text_of(row.get("testName")),

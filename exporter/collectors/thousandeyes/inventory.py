@@ -35,7 +35,8 @@ class Usage:
 def read_agents(body: bytes) -> tuple[Agent, ...]:
     """Read `/agents`; cloud agents are the vendor's to look after, and an agent without an id is of no use."""
     rows = read_rows(read_document(body), "agents")
-    return tuple(agent for row in rows if row.get("agentType") != "cloud" and (agent := _agent(row)).id)
+    agents = [_agent(row) for row in rows if row.get("agentType") != "cloud"]
+    return tuple({agent.id: agent for agent in agents if agent.id}.values())
 
 
 def _agent(row: dict[str, Any]) -> Agent:

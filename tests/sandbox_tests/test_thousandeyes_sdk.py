@@ -87,7 +87,7 @@ def test_agents_and_their_local_problems(sandbox, sdk, clock):
     kinds = [CloudEnterpriseAgentType.ENTERPRISE, CloudEnterpriseAgentType.ENTERPRISE_MINUS_CLUSTER]
     api = CloudAndEnterpriseAgentsApi(sdk)
     assert [each.actual_instance.agent_name for each in api.get_agents(agent_types=kinds).agents] == ["Prague", "Oslo"]
-    # Of its two models for a listed agent the SDK takes the first that fits, the cloud's: the enterprise's is asked for.
+    # Of its two models for a listed agent the SDK takes the first that fits, the cloud's.
     raw = json.loads(api.get_agents_without_preload_content(agent_types=kinds).data)["agents"][0]
     first = EnterpriseAgent.from_dict(raw)
     assert (first.agent_id, first.agent_state.value, len(first.error_details)) == (agent, "offline", 1)

@@ -2,7 +2,7 @@
 
 import pytest
 
-from bridge.outbox.outbox import Outbox
+from tests.store import Store
 
 ON_POSTGRESQL = [pytest.mark.system, pytest.mark.xdist_group("postgresql")]
 DATABASES = ["sqlite", pytest.param("postgresql", marks=ON_POSTGRESQL)]
@@ -27,6 +27,6 @@ def database_url(request, tmp_path):
 @pytest.fixture
 def outbox(database_url):
     """Give an empty outbox, on each kind of database."""
-    opened = Outbox.open(database_url)
+    opened = Store(database_url)
     yield opened
     opened.close()

@@ -5,8 +5,9 @@ from urllib.parse import parse_qsl, urlsplit
 
 from pydantic import Field, field_validator
 
-from exporter.collectors.settings import TargetSettings, is_url
+from exporter.collectors.settings import TargetSettings
 from exporter.toolkit.config_types import Duration, Secret
+from exporter.toolkit.http_settings import is_url
 
 DOCUMENTED_TYPES = frozenset(
     {

@@ -7,7 +7,7 @@ from pydantic import BeforeValidator, Field, field_validator, model_validator
 
 from exporter.collectors.contract import StartTls
 from exporter.collectors.settings import TargetSettings, check_key_pair
-from exporter.toolkit.config_types import Duration, Secret
+from exporter.toolkit.config_types import Duration, FilePath, Secret
 
 from .endpoints import Endpoint, EndpointsFile, endpoint
 
@@ -24,8 +24,8 @@ class Settings(TargetSettings):
     endpoints: tuple[Annotated[Endpoint, BeforeValidator(endpoint)], ...] = ()
     endpoints_file: EndpointsFile | None = None
     starttls: StartTls | None = None
-    client_cert_file: str | None = None
-    client_key_file: str | None = None
+    client_cert_file: FilePath | None = None
+    client_key_file: FilePath | None = None
     poll_interval: Duration = Field(300.0, gt=0)
     retry_interval: Duration = Field(60.0, gt=0)
     max_age: Duration = Field(1800.0, gt=0)
@@ -34,7 +34,7 @@ class Settings(TargetSettings):
     @classmethod
     def _is_not_for_probes(cls, value: Secret | None) -> Secret | None:
         if value is not None:
-            raise ValueError("a probe connects to its endpoint directly: leave it out")
+            raise ValueError("probes connect directly: remove it")
         return value
 
     @field_validator("endpoints")
@@ -62,7 +62,9 @@ class Settings(TargetSettings):
     @property
     def client_certificate(self) -> tuple[str, str] | None:
         """Return the files of the certificate to present and of its key, which may be the same."""
-        return (self.client_cert_file, self.client_key_file or self.client_cert_file) if self.client_cert_file else None
+        if self.client_cert_file is None:
+            return None
+        return str(self.client_cert_file), str(self.client_key_file or self.client_cert_file)
 
     def listed(self) -> dict[tuple[str, str, int], Endpoint]:
         """Return the endpoints as of now, by place; those of `endpoints_file` follow the file."""

@@ -278,7 +278,7 @@ def test_a_file_with_a_wrong_line_is_refused_at_the_start(tmp_path):
 def test_a_proxy_is_refused_since_no_probe_goes_through_it():
     """A key that would be ignored is a mistake that is better found at the start (E15)."""
     assert refused_target(endpoints=["a.example:443"], proxy_url="http://proxy.example:3128") == [
-        "proxy_url: a probe connects to its endpoint directly: leave it out"
+        "proxy_url: probes connect directly: remove it"
     ]
 
 

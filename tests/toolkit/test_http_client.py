@@ -117,7 +117,7 @@ def dying_when_reused(end):
     [
         (lambda connection, _: reset(connection), LONG),
         (lambda connection, _: connection.close(), LONG),
-        (lambda _, server: server.over.wait(60), 2.0),
+        pytest.param(lambda _, server: server.over.wait(60), 2.0, marks=pytest.mark.slow),
     ],
     ids=["reset", "closed", "silent"],
 )
@@ -148,6 +148,7 @@ def test_a_fresh_connection_that_breaks_is_not_tried_again():
         assert len(server.requests) == 1
 
 
+@pytest.mark.slow
 def test_a_slow_answer_on_a_kept_connection_is_still_taken():
     """Half of the time is gone, a second request is on its way, and the first is answered."""
 
@@ -250,6 +251,7 @@ def swallowing():
         yield listening.getsockname()
 
 
+@pytest.mark.slow
 def test_the_deadline_is_shared_among_the_addresses_of_a_name(monkeypatch):
     """The first swallows everything, the second answers."""
     with serving(answering(answer())) as server, swallowing() as dead, client(4.0) as one:

@@ -46,7 +46,7 @@ class Settings(TargetSettings):
     @field_validator("address")
     @classmethod
     def _is_url(cls, value: Secret) -> Secret:
-        if not is_url(value.read()):
+        if not is_url(value.read()) or "@" in urlsplit(value.read()).netloc:
             raise ValueError("must be the whole URL of the API wizard, with https://")
         return value
 

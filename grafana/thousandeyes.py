@@ -197,7 +197,7 @@ def _network() -> list[Panel]:
             Text(
                 f"{title}, the ten highest", f"{told} by test, mean over its agents (`result_types: [network]`).", empty
             ),
-            [query(_worst(metric, "mean"), "{{test}}"), query(_worst(metric, "max"), "{{test}}, worst agent")],
+            [query(_worst(metric, "mean"), "{{test}}"), query(_worst(metric, "max"), "{{test}}, worst agent", "B")],
             Look(unit, decimals=1),
             Size(8, 8),
         )
@@ -291,7 +291,7 @@ def _units() -> Panel:
             "Used in the current period, and included in it.",
             "Usage is not read: see usage in exporter.yml.",
         ),
-        [query(f"max({used})", "used"), query(f"max({included})", "included")],
+        [query(f"max({used})", "used"), query(f"max({included})", "included", "B")],
         COUNT,
         Size(8, 8),
     )

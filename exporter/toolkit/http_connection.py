@@ -54,7 +54,10 @@ class Attempt:
 
     def start(self, exchange: Callable[["Attempt"], HttpResponse]) -> None:
         """Carry the exchange out in a thread, which ends by itself when the attempt is cut."""
-        threading.Thread(target=self._run, args=(exchange,), daemon=True).start()
+        try:
+            threading.Thread(target=self._run, args=(exchange,), daemon=True).start()
+        except RuntimeError:
+            self.outcome.set_exception(ConnectionFailed("the system gives no more threads"))
 
     def _run(self, exchange: Callable[["Attempt"], HttpResponse]) -> None:
         CURRENT.set(self)

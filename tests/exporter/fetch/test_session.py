@@ -95,7 +95,8 @@ def test_a_vendor_that_does_not_answer_in_time_is_timed_out():
     """The target's `timeout` counts for the whole answer."""
     with serving(lambda _, server: server.over.wait(60)) as server:
         error = failure(opened(server.url, timeout=0.3), request())
-    assert (type(error), str(error)) == (TimedOut, "no whole answer within 0.3 s (waiting for the answer)")
+    assert type(error) is TimedOut
+    assert str(error).startswith("no whole answer within 0.3 s (")
 
 
 def test_an_answer_that_is_too_long_is_malformed(vendor):

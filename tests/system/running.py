@@ -18,6 +18,8 @@ from typing import IO, Any, Self, TypeVar
 import requests
 
 ROOT = Path(__file__).parents[2]
+if _PROGRAMS := os.environ.get("VENDORWATCH_PROGRAMS"):
+    os.environ["PATH"] = os.pathsep.join([str(Path(_PROGRAMS).resolve()), os.environ["PATH"]])
 PATIENCE = 60.0
 """Seconds until something that should happen at once is given up: two busy cores are slow."""
 T = TypeVar("T")

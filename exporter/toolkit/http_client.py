@@ -79,6 +79,7 @@ class HttpClient:
             return self._first_answer(first.deadline)
         finally:
             self._cut()
+            self._attempts = []  # or the last answer would be kept until the next
 
     def close(self) -> None:
         """Cut the request that is under way, if any, and let the connections go, for good."""

@@ -22,7 +22,7 @@ from requests.adapters import HTTPAdapter
 from urllib3 import HTTPConnectionPool, HTTPSConnectionPool
 from urllib3.connection import HTTPConnection, HTTPSConnection
 
-from exporter.toolkit.http_errors import ConnectionFailed, HttpError, translated
+from exporter.toolkit.http_errors import ConnectionFailed, HttpError, TlsFailed, translated
 
 KEEP_IDLE: Final = 15.0
 """Seconds an idle connection is used again. Load balancers and NATs forget one after a minute or more, in silence."""
@@ -71,7 +71,8 @@ class Attempt:
     def is_dead(self, patience: float) -> bool:
         """Tell whether a kept connection broke, or said nothing within `patience` seconds."""
         try:
-            broken = isinstance(self.outcome.exception(patience), ConnectionFailed)
+            # OpenSSL has words of its own for a connection that is gone while it writes.
+            broken = isinstance(self.outcome.exception(patience), ConnectionFailed | TlsFailed)
         except NotInTime:
             broken = True
         return broken and self.kept and not self.answered

@@ -129,6 +129,18 @@ def test_a_dead_idle_connection_is_replaced(end, timeout):
     assert server.connections >= 2
 
 
+@pytest.mark.parametrize("end", [reset, ssl.SSLSocket.unwrap, ssl.SSLSocket.close], ids=["reset", "unwrap", "close"])
+def test_a_dead_idle_tls_connection_is_replaced_too(authority, ca_file, end):
+    """Reset, closed as TLS wants it, and just gone."""
+    with (
+        serving(dying_when_reused(lambda secure, _: end(secure)), context=tls(authority, "127.0.0.1")) as server,
+        client(ca_file=str(ca_file)) as one,
+    ):
+        for _ in range(4):
+            assert one.request("GET", server.url.replace("http:", "https:")).body == b"ok"
+    assert server.connections == 4
+
+
 def test_a_post_is_sent_once_unless_the_caller_says_that_twice_does_no_harm():
     """A POST that broke may have been carried out."""
     with serving(dying_when_reused(lambda connection, _: reset(connection))) as server, client() as one:

@@ -41,7 +41,6 @@ class IncidentsApi:
             ("POST", _ENVIRONMENTS + "/{environment}/batch-resolve/alerts", self._batch_resolve),
             ("GET", "/resources/v2.0/incidents/{incident}/activities", self._activities),
             ("GET", "/resources/v2.0/ordered-maintenance-plans", self._plans),
-            ("GET", "/resources/v2.0/troubleshooting/logs", self._logs),
             ("POST", "/resources/v2.1/outbound/callback", self._callback),
         ):
             routes.add(method, template, self._guarded(answerer))
@@ -161,9 +160,6 @@ class IncidentsApi:
             raise ValueError("status must be planned, running or done")
         found = [plan for plan in self._state.plans if _status(plan, self._clock()) == status]
         return answer(200, [{"status": status, **plan} for plan in found])
-
-    def _logs(self, _request: Request) -> Reply:
-        return answer(200, {"logs": self._state.logs[-100:], "total": len(self._state.logs)})
 
     def _callback(self, request: Request) -> Reply:
         body = request.json()

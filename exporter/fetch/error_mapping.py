@@ -3,6 +3,7 @@
 No message repeats a URL, a header or a body: that is where secrets live.
 """
 
+import contextlib
 import socket
 import ssl
 from collections.abc import Iterator
@@ -63,6 +64,10 @@ KINDS: Final[tuple[tuple[type[Exception], type[PollError], str], ...]] = (
 """Foreign exceptions → ours, and what to say. The first that fits counts, so the narrow ones stand first."""
 
 
+UNCERTAIN: Final = 60.0
+"""Seconds; the most that is waited for a date that cannot be compared with the vendor's own clock."""
+
+
 def translated(error: Exception) -> PollError:
     """Return what `error`, of requests, urllib3 or the socket below, means here. Its own message is not repeated."""
     for cause in _causes(error):
@@ -111,8 +116,22 @@ def check(ask: Get, answer: Response) -> None:
 
 
 def _retry_after(answer: Response) -> float | None:
+    """Return the seconds that the vendor asks for. A date is of its clock, and compared with its own `Date`."""
     text = answer.headers.get("retry-after", "").strip()
+    if text[:1].isdigit():
+        with contextlib.suppress(ValueError):
+            return float(text)
+    moment, vendors_now = _date(text), _date(answer.headers.get("date", ""))
+    if moment is None:
+        return None
+    if vendors_now is None:
+        # Only our own clock to compare with: whichever of them is wrong, limits are per minute.
+        return min(max(0.0, moment - answer.at), UNCERTAIN)
+    return max(0.0, moment - vendors_now)
+
+
+def _date(text: str) -> float | None:
     try:
-        return float(text) if text[:1].isdigit() else max(0.0, parsedate_to_datetime(text).timestamp() - answer.at)
-    except ValueError:
+        return parsedate_to_datetime(text).timestamp()
+    except (ValueError, OverflowError):
         return None

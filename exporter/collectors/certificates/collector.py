@@ -1,4 +1,4 @@
-"""Each endpoint is probed on its own clock; the round is whole once every endpoint was probed."""
+"""Each endpoint is probed on its own clock, and shown as it is probed; the round is whole once every one was."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -13,7 +13,9 @@ from exporter.collectors.contract import (
     certificate_families,
     observe,
 )
+from exporter.collectors.figures import certificate_figures, counted
 from exporter.metrics.families import Family, certificate_metrics
+from exporter.metrics.health import Figure
 
 from .config import Endpoint, Settings
 
@@ -24,10 +26,12 @@ METRICS = certificate_metrics("tls_certificate", "tls_probe_success", "endpoint"
 class Known:
     """What is known of all endpoints, each by its label.
 
-    `as_of` is when the endpoint that waits longest was probed: since then all of it holds.
+    `as_of` is when the endpoint that waits longest was probed, of those that were: since then all of it holds.
+    `round_at` is the same once every endpoint was probed, None before.
     """
 
     as_of: float | None = None
+    round_at: float | None = None
     truncated: bool = False
     observations: dict[str, CertificateObservation] = field(default_factory=dict)
 
@@ -75,12 +79,9 @@ class Collector:
             seen = observe(known, response) if endpoint.place == place else known
             if seen is not None:
                 observations[endpoint.written] = seen
-        return Known(as_of=self._as_of(observations) or knowledge.as_of, observations=observations)
-
-    def _as_of(self, observations: dict[str, CertificateObservation]) -> float | None:
-        if len(observations) < len(self._settings.endpoints):
-            return None
-        return min(observation.probed_at for observation in observations.values())
+        as_of = min((observation.probed_at for observation in observations.values()), default=None)
+        is_whole = len(observations) == len(self._settings.endpoints)
+        return Known(as_of=as_of, round_at=as_of if is_whole else knowledge.round_at, observations=observations)
 
     def families(self, knowledge: Known, now: float) -> Iterator[Family]:
         """Yield dates and validity of every endpoint seen within `max_age`, and whether the last probe saw one."""
@@ -91,3 +92,15 @@ class Collector:
             if (known := knowledge.observations.get(endpoint.written)) and now - known.probed_at <= max_age
         ]
         yield from certificate_families(METRICS, told, now)
+
+    def figures(self, knowledge: Known, now: float) -> Iterator[Figure]:
+        """Yield how many endpoints there are, and those whose certificate is refused, missing or about to end."""
+        yield Figure(counted(len(self._settings.endpoints), "endpoint"))
+        yield from certificate_figures(
+            [
+                (endpoint.written, known)
+                for endpoint in self._settings.endpoints
+                if (known := knowledge.observations.get(endpoint.written))
+            ],
+            now,
+        )

@@ -73,7 +73,7 @@ class Settings(TargetSettings):
     was swapped for a wrong one, may stay unnoticed. `max_age` bridges several failed probes.
     """
 
-    paces: ClassVar[frozenset[str]] = frozenset({"retry_interval"})
+    shortest_max_age: ClassVar[float] = 1800.0
 
     endpoints: Annotated[
         tuple[Annotated[Endpoint, BeforeValidator(endpoint)], ...],
@@ -81,4 +81,3 @@ class Settings(TargetSettings):
     ]
     poll_interval: Duration = Field(300.0, gt=0)
     retry_interval: Duration = Field(60.0, gt=0)
-    max_age: Duration = Field(1800.0, gt=0)

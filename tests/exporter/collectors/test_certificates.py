@@ -63,15 +63,15 @@ def test_tells_all_bad_endpoints_at_once():
 
 
 def test_round_is_whole_once_every_endpoint_was_probed():
-    """Success waits for all endpoints, reached or not, and is as old as the probe that is longest ago."""
+    """Each endpoint is shown as it is probed; success waits for all, reached or not. The oldest probe is the age."""
     collector = Collector(settings("a.example:443", "b.example:443"))
     knowledge = collector.start()
     first, second = collector.requests(knowledge, 100.0)
 
     knowledge = collector.update(knowledge, first, Certificate(100.0, 0.0, 9e9, valid=True))
-    assert knowledge.as_of is None
+    assert (knowledge.as_of, knowledge.round_at) == (100.0, None)
     knowledge = collector.update(knowledge, second, Certificate(130.0, None, None, valid=None, problem="refused"))
-    assert knowledge.as_of == 100.0
+    assert (knowledge.as_of, knowledge.round_at) == (100.0, 100.0)
     knowledge = collector.update(knowledge, first, Certificate(400.0, 0.0, 9e9, valid=True))
     assert knowledge.as_of == 130.0
 
@@ -113,7 +113,7 @@ def test_counts_days_when_asked():
 
 def test_stale_probes_tell_nothing():
     """When nothing was probed for `max_age`, not even the failure is told as if it were of today."""
-    collector = Collector(settings("a.example:443", max_age=100.0))
+    collector = Collector(settings("a.example:443", poll_interval=30.0, max_age=100.0))
     (request,) = collector.requests(collector.start(), 0.0)
     knowledge = collector.update(collector.start(), request, Certificate(0.0, 0.0, 9e9, valid=True))
 

@@ -44,7 +44,7 @@ from exporter.metrics.families import Family, Metric
 COLLECTORS = Path(exporter.collectors.__file__).parent
 VENDORS = sorted(folder.parent.name for folder in COLLECTORS.glob("*/collector.py"))
 CASES = sorted(steps.parent for steps in COLLECTORS.glob("*/testdata/*/steps.yml"))
-BAD_REQUEST = [None, True, -1, 1e300, "", "no such thing", [], [[]], [5], {}, {"": None}]
+WRONG = [None, True, -1, 1e300, "", "no such thing", [], [[]], [5], {}, {"": None}]
 HOSTILE = [b"", b"\xff\xfe", b"{", b"null", b"[]", b"5", b'"text"', b"NaN", b"{}", b'{"data": 5}', b"[" * 100_000]
 
 
@@ -129,7 +129,7 @@ def wrong_bodies(body: bytes) -> Iterator[bytes]:
     document = json.loads(body)
     places = list(places_in(document))
     chosen = random.Random(len(body)).sample(places, min(len(places), 40))
-    yield from (json.dumps(replaced(document, place, wrong)).encode() for place in chosen for wrong in BAD_REQUEST)
+    yield from (json.dumps(replaced(document, place, wrong)).encode() for place in chosen for wrong in WRONG)
 
 
 def places_in(document: Any, above: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
@@ -147,7 +147,7 @@ def replaced(document: Any, place: tuple[Any, ...], wrong: Any) -> Any:
     return whole
 
 
-class NextAction(NamedTuple):
+class Played(NamedTuple):
     """One step as it was played."""
 
     step: dict[str, Any]
@@ -180,7 +180,7 @@ class Case:
     def now(self) -> float:
         return epoch(self.script["now"])
 
-    def turns(self) -> Iterator[NextAction]:
+    def turns(self) -> Iterator[Played]:
         """Play the steps, each of which must be what the collector wants most then."""
         knowledge = self.collector.start()
         for place, step in enumerate(self.script["steps"]):
@@ -192,7 +192,7 @@ class Case:
                 continue
             response = answer_of(step, self.folder)
             learned = knowledge if "malformed" in step else self.collector.update(knowledge, request, response)
-            yield NextAction(step, request, response, knowledge, learned)
+            yield Played(step, request, response, knowledge, learned)
             knowledge = learned
 
     def families(self) -> list[Family]:

@@ -11,14 +11,21 @@ from wsgiref.types import WSGIApplication
 
 from bridge.config import Config, load, unauthenticated
 from bridge.delivery.worker import Delivery
-from bridge.domain.event import Mapping as EventMapping
+from bridge.domain.event import EventMapping
+from bridge.domain.notification import Notification, Outcome
 from bridge.errors import Unavailable
 from bridge.incidents.follow_up import Incidents
 from bridge.listen import Address, Listener
 from bridge.metrics import Metrics, Stock
-from bridge.outbox.group_commit import Commits
-from bridge.outbox.ingest import Notification, Outcome
-from bridge.outbox.outbox import Outbox
+from bridge.outbox.database import Database
+from bridge.outbox.group_commit import GroupCommit
+from bridge.outbox.incidents import Incidents as IncidentRecords
+from bridge.outbox.ingest import Ingest
+from bridge.outbox.quarantine import Quarantine
+from bridge.outbox.queue import Queue
+from bridge.outbox.retention import Retention
+from bridge.outbox.status import OutboxStatus
+from bridge.receivers.contract import Receiver
 from bridge.reconcile.expiry import Lapses
 from bridge.reconcile.reconciler import Reconciler
 from bridge.reconcile.watchdog import Watchdog
@@ -26,8 +33,8 @@ from bridge.web.application import Works, create_app
 from bridge.web.operator_page import Insight
 from bridge.web.operator_page import blueprint as console
 from bridge.web.queue_history import Trend
-from bridge.web.webhooks import Entrance, Threshold, blueprint
-from bridge.wiring import destination, entrances, falling, followed, route, watched
+from bridge.web.webhooks import Threshold, blueprint
+from bridge.wiring import alertmanagers, destination, followed, receivers, route
 from exporter.toolkit.config_types import ConfigError
 from exporter.toolkit.web_config import Access
 
@@ -67,14 +74,15 @@ class Program:
         self._start, self._config, self._clock = start, config, clock
         self._reloading = threading.Lock()
         self._stopping = threading.Event()
-        self._entrances: Mapping[tuple[str, str], Entrance] = {}
-        self._outbox = Outbox.open(config.database.read())
+        self._receivers: Mapping[tuple[str, str], Receiver] = {}
+        self._database = Database(config.database.read())
+        self._status = OutboxStatus(self._database)
         self._metrics = Metrics()
         self._metrics.watch(self._stock)
-        self._delivery = Delivery(self._outbox, route(config), self._metrics)
-        self._commits = Commits(self._outbox, wake=self._delivery.wake)
-        self._watchdog = Watchdog(self._outbox, watched(config), self._metrics, wake=self._delivery.wake)
-        self._lapses = Lapses(self._outbox, falling(config), wake=self._delivery.wake)
+        self._delivery = Delivery(self._database, route(config), self._metrics)
+        self._commits = GroupCommit(Ingest(self._database), wake=self._delivery.wake)
+        self._watchdog = Watchdog(self._database, alertmanagers(config), self._metrics, wake=self._delivery.wake)
+        self._lapses = Lapses(self._database, config.receivers, wake=self._delivery.wake)
         self._reconcilers: Mapping[str, Reconciler] = {}
         self._incidents: Mapping[str, Incidents] = {}
         self._heard: dict[tuple[str, str], float] = {}
@@ -98,7 +106,7 @@ class Program:
         """Open the sockets and begin. OSError when an address cannot be used, Unavailable when the database cannot."""
         self._listener.start()
         self._commits.start()
-        if reclaimed := self._outbox.reclaim():
+        if reclaimed := Queue(self._database).reclaim():
             _log.info("%d events that were under way when the last process ended are due again", reclaimed)
         self._delivery.start()
         self._pruning.start()
@@ -125,7 +133,7 @@ class Program:
         self._lapses.stop()
         self._trend.stop()
         self._dismiss(_GRACE)
-        self._outbox.close()
+        self._database.close()
 
     def reload(self) -> None:
         """Read bridge.yml again. ConfigError when it cannot be used; then everything stays as it was."""
@@ -141,8 +149,8 @@ class Program:
             self._dismiss(_GRACE)
             self._adopt(config)
             self._delivery.change(route(config))
-            self._watchdog.change(watched(config))
-            self._lapses.change(falling(config))
+            self._watchdog.change(alertmanagers(config))
+            self._lapses.change(config.receivers)
             for looking in self._looking():
                 looking.start()
             _log.info("Read %s again", self._start.config_file)
@@ -150,16 +158,14 @@ class Program:
     def _adopt(self, config: Config) -> None:
         for settings in config.receivers:
             self._metrics.expect(settings.receiver, settings.source)
-        self._config, self._entrances = config, entrances(config)
+        self._config, self._receivers = config, receivers(config)
         self._reconcilers = {
-            one.settings.source: Reconciler(
-                self._outbox, one.settings, one.mapping, self._metrics, wake=self._delivery.wake
-            )
-            for one in watched(config)
-            if one.settings.reconcile
+            one.source: Reconciler(self._database, one, self._metrics, wake=self._delivery.wake)
+            for one in alertmanagers(config)
+            if one.reconcile
         }
         self._incidents = {
-            one.settings.source: Incidents(self._outbox, one, self._metrics, wake=self._delivery.wake)
+            one.settings.source: Incidents(self._database, one, self._metrics, wake=self._delivery.wake)
             for one in followed(config)
         }
         self._metrics.reloaded(successful=True, now=self._clock())
@@ -183,21 +189,21 @@ class Program:
     def _application(self) -> WSGIApplication:
         works = Works(
             metrics=self._metrics,
-            ready=self._outbox.writable,
+            ready=self._status.writable,
             reload=self.reload if self._start.lifecycle else None,
         )
         threshold = Threshold(
-            entrances=lambda: self._entrances,
+            receivers=lambda: self._receivers,
             max_body=lambda: self._config.max_body,
             accept=self._accept,
-            quarantine=self._outbox.quarantine,
+            quarantine=Quarantine(self._database).add,
             metrics=self._metrics,
             cut_off=self._cut_off,
             shared=self._shared,
             clock=self._clock,
         )
         insight = Insight(
-            outbox=self._outbox,
+            database=self._database,
             metrics=self._metrics,
             trend=self._trend,
             config=lambda: self._config,
@@ -219,24 +225,24 @@ class Program:
         """Tell whether a path is that of a receiver with credentials of its own."""
         match path.split("/"):
             case ["", "webhooks", receiver, source]:
-                entrance = self._entrances.get((receiver, source))
-                return entrance is not None and bool(entrance.settings.credentials())
+                found = self._receivers.get((receiver, source))
+                return found is not None and bool(found.settings.credentials())
         return False
 
     def _mapping_of(self, receiver: str, source: str) -> EventMapping | None:
-        entrance = self._entrances.get((receiver, source))
-        return entrance.mapping if entrance else None
+        found = self._receivers.get((receiver, source))
+        return found.settings.mapping if found else None
 
     def _secret_of(self, user: str) -> str | None:
         hashed = self._start.access.config.basic_auth_users.get(user)
         return hashed.read() if hashed else None
 
     def _queue(self) -> tuple[int, bool]:
-        counts = self._outbox.counts(self._clock())
-        return counts.waiting + counts.held, self._outbox.gate(destination(self._config)).up
+        counts = self._status.counts(self._clock())
+        return counts.waiting + counts.held, self._status.circuit(destination(self._config)).up
 
     def _stock(self) -> Stock:
-        counts = self._outbox.counts(self._clock())
+        counts = self._status.counts(self._clock())
         return Stock(
             events={"waiting": counts.waiting, "held": counts.held},
             oldest=counts.oldest,
@@ -244,15 +250,15 @@ class Program:
             dead_resolutions=counts.dead_resolutions,
             quarantined=counts.quarantined,
             open_alerts=counts.open_alerts,
-            incidents=self._outbox.incident_counts(),
+            incidents=IncidentRecords(self._database).counts(),
         )
 
     def _prune(self) -> None:
         """Delete old history in batches too small to be felt."""
-        pause = _PRUNE_INTERVAL
+        retention, pause = Retention(self._database), _PRUNE_INTERVAL
         while not self._stopping.wait(pause):
             try:
-                deleted = self._outbox.prune(self._clock() - self._config.retention, _PRUNE_ROWS)
+                deleted = retention.prune(self._clock() - self._config.retention, _PRUNE_ROWS)
                 pause = _PRUNE_PAUSE if deleted >= _PRUNE_ROWS else _PRUNE_INTERVAL
             except Unavailable as error:
                 _log.warning("Old history stays for now: %s", error)

@@ -4,7 +4,8 @@ import json
 import math
 import sys
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import closing, contextmanager
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from typing import Any, Final, TextIO
@@ -12,9 +13,11 @@ from typing import Any, Final, TextIO
 from bridge.config import Config
 from bridge.delivery.bigpanda_client import BigPanda
 from bridge.domain.alert import Alert
-from bridge.domain.event import Mapping, Status, draft, mapping_of, status_of
+from bridge.domain.event import EventMapping, Status, draft, status_of
 from bridge.errors import DeliveryError, Rejected, Stopped
-from bridge.outbox.outbox import DeadLetter, Outbox
+from bridge.outbox.database import Database
+from bridge.outbox.dead_letters import DeadLetter, DeadLetters
+from bridge.outbox.status import OutboxStatus
 from bridge.receivers.settings import ReceiverSettings
 
 _MOST: Final = 1_000_000
@@ -44,21 +47,16 @@ class Desk:
         found = self.config.bigpanda
         return BigPanda(found.url, found.token, found.timeout)
 
-    def outbox(self) -> Outbox:
+    @contextmanager
+    def database(self) -> Iterator[Database]:
         """Open the configured database. ConfigError, Unavailable."""
-        return Outbox.open(self.config.database.read())
+        with closing(Database(self.config.database.read())) as opened:
+            yield opened
 
-    def mapping_of(self, receiver: str, source: str) -> Mapping | None:
+    def mapping_of(self, receiver: str, source: str) -> EventMapping | None:
         """Return how the alerts of a receiver become events now; None when it is not configured any more."""
-        found = self.config.bigpanda.app_key
-        return next(
-            (
-                mapping_of(one, found)
-                for one in self.config.receivers
-                if (one.receiver, one.source) == (receiver, source)
-            ),
-            None,
-        )
+        found = (one for one in self.config.receivers if (one.receiver, one.source) == (receiver, source))
+        return next((one.mapping for one in found), None)
 
 
 def send_test(desk: Desk, source: str | None) -> int:
@@ -67,7 +65,7 @@ def send_test(desk: Desk, source: str | None) -> int:
     if settings is None:
         desk.say(f"send-test: no receiver has the source {source}")
         return 1
-    mapping = mapping_of(settings, desk.config.bigpanda.app_key)
+    mapping = settings.mapping
     began = math.floor(desk.clock())
     client = desk.client()
     try:
@@ -82,7 +80,7 @@ def send_test(desk: Desk, source: str | None) -> int:
     return 0
 
 
-def _send(desk: Desk, client: BigPanda, alert: Alert, mapping: Mapping, timestamp: int) -> None:
+def _send(desk: Desk, client: BigPanda, alert: Alert, mapping: EventMapping, timestamp: int) -> None:
     status = status_of(alert, mapping)[0] or Status.WARNING
     answer = client.send([draft(alert, status, mapping).freeze(timestamp)], mapping.app_key)
     desk.say(f"{alert.key} {status.value}: {answer.value} by BigPanda")
@@ -110,11 +108,9 @@ def check(desk: Desk) -> int:
 
 
 def _check_database(desk: Desk) -> int:
-    outbox = desk.outbox()
-    try:
-        writable, counts = outbox.writable(), outbox.counts(desk.clock())
-    finally:
-        outbox.close()
+    with desk.database() as database:
+        status = OutboxStatus(database)
+        writable, counts = status.writable(), status.counts(desk.clock())
     waits = f"{counts.waiting} events wait, {counts.dead} dead letters, {counts.quarantined} in quarantine"
     desk.say(f"database: ok, {waits}" if writable else "database: cannot be written")
     return 0 if writable else 1
@@ -183,11 +179,8 @@ def show_dead_letter(desk: Desk, ids: Sequence[int], form: str) -> int:
 
 def requeue(desk: Desk, ids: Sequence[int] | None, form: str) -> int:
     """Send dead letters again (None: all), mapped anew, so that a mended mapping helps."""
-    outbox = desk.outbox()
-    try:
-        done = outbox.requeue(ids, desk.mapping_of, desk.clock())
-    finally:
-        outbox.close()
+    with desk.database() as database:
+        done = DeadLetters(database).requeue(ids, desk.mapping_of, desk.clock())
     if form == "json":
         _json(desk, asdict(done))
     else:
@@ -205,11 +198,8 @@ def requeue(desk: Desk, ids: Sequence[int] | None, form: str) -> int:
 def discard(desk: Desk, ids: Sequence[int], form: str) -> int:
     """Give dead letters up."""
     there = [letter.id for letter in _letters(desk) if letter.id in ids]
-    outbox = desk.outbox()
-    try:
-        outbox.discard(there, desk.clock())
-    finally:
-        outbox.close()
+    with desk.database() as database:
+        DeadLetters(database).discard(there, desk.clock())
     if form == "json":
         _json(desk, {"discarded": there})
     else:
@@ -219,11 +209,8 @@ def discard(desk: Desk, ids: Sequence[int], form: str) -> int:
 
 
 def _letters(desk: Desk) -> list[DeadLetter]:
-    outbox = desk.outbox()
-    try:
-        return outbox.dead_letters(_MOST)
-    finally:
-        outbox.close()
+    with desk.database() as database:
+        return DeadLetters(database).oldest(_MOST)
 
 
 def _missing(desk: Desk, wanted: Iterable[int], found: Iterable[int]) -> int:

@@ -3,47 +3,30 @@
 import hashlib
 from collections.abc import Mapping
 
-from bridge.config import Config, module
+from bridge.config import Config
 from bridge.delivery.bigpanda_client import BigPanda
 from bridge.delivery.worker import Route
-from bridge.domain.event import mapping_of
 from bridge.incidents.follow_up import Followed
 from bridge.receivers.alertmanager import Settings as AlertmanagerSettings
 from bridge.receivers.bigpanda import Settings as BigPandaSettings
-from bridge.reconcile.expiry import Falling
-from bridge.reconcile.watchdog import Watched
-from bridge.web.webhooks import Entrance
+from bridge.receivers.contract import Receiver, receiver
 
 
-def entrances(config: Config) -> Mapping[tuple[str, str], Entrance]:
-    """Return the place of each configured receiver."""
-    return {
-        (one.receiver, one.source): Entrance(
-            one, module(one.receiver).translate, mapping_of(one, config.bigpanda.app_key)
-        )
-        for one in config.receivers
-    }
+def receivers(config: Config) -> Mapping[tuple[str, str], Receiver]:
+    """Return each configured receiver, by the parts of its path."""
+    return {(one.receiver, one.source): receiver(one) for one in config.receivers}
 
 
-def watched(config: Config) -> list[Watched]:
+def alertmanagers(config: Config) -> list[AlertmanagerSettings]:
     """Return the receivers of Alertmanagers."""
-    return [
-        Watched(one, mapping_of(one, config.bigpanda.app_key))
-        for one in config.receivers
-        if isinstance(one, AlertmanagerSettings)
-    ]
-
-
-def falling(config: Config) -> list[Falling]:
-    """Return every receiver, with how its alerts become events."""
-    return [Falling(one, mapping_of(one, config.bigpanda.app_key)) for one in config.receivers]
+    return [one for one in config.receivers if isinstance(one, AlertmanagerSettings)]
 
 
 def followed(config: Config) -> list[Followed]:
     """Return the BigPanda receivers of which anything follows."""
-    mappings = {(one.receiver, one.source): mapping_of(one, config.bigpanda.app_key) for one in config.receivers}
+    everyone = {(one.receiver, one.source): one for one in config.receivers}
     return [
-        Followed(one, mappings)
+        Followed(one, everyone)
         for one in config.receivers
         if isinstance(one, BigPandaSettings) and (one.callback or one.silences or one.reopen_after)
     ]

@@ -24,6 +24,7 @@ def dashboard() -> Dashboard:
         chained=[chained("account", "vendorwatch_poll_success", 'collector="packetvis"')],
         sections=[
             Section("", _now()),
+            Section("New now", [_recent()]),
             Section("Over time", [_warning(), _new(), _by_type()]),
             Section("Listed now", [_listed()]),
         ],
@@ -118,6 +119,21 @@ def _by_type() -> Panel:
         Size(12, 9),
         stacked=True,
     )
+
+
+def _recent() -> Panel:
+    by = "account, severity, notification_type, summary, url"
+    each = f"time() - max by ({by}) ({ACCOUNT('packetvis_notification_timestamp_seconds')})"
+    columns = [
+        Column("severity", "Severity", Look("string", words=palette.SEVERITY), 110),
+        Column("notification_type", "Type", width=140),
+        Column("summary", "What happened"),
+        Column("url", "Page", width=90, url="${__data.fields.Page}", hint="Open at PacketVis"),
+        Column("Value", "Ago", Look("s", decimals=0), 100),
+        Column("account", "Account", width=110),
+    ]
+    text = Text("New now", "The newest within the warning window: prefix, page, age.", "✓ Nothing new.")
+    return table_of(text, {"A": each}, columns, Size(24, 7), "Ago")
 
 
 def _listed() -> Panel:

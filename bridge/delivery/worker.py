@@ -20,7 +20,9 @@ from bridge.delivery.rate_limiter import Pace
 from bridge.delivery.retry_policy import LONGEST_RETRY_AFTER, Again, SetAside, Split, Stop, decide
 from bridge.errors import DeliveryError, Unavailable
 from bridge.metrics import Metrics
-from bridge.outbox.outbox import Claimed, Gate, Outbox
+from bridge.outbox.database import Database
+from bridge.outbox.queue import ClaimedEvent, Queue
+from bridge.outbox.status import Circuit, OutboxStatus
 
 _IDLE: Final = 1.0
 """Seconds between looks at an empty outbox: another replica's webhook wakes nobody here."""
@@ -61,20 +63,21 @@ class Delivery:
 
     def __init__(
         self,
-        outbox: Outbox,
+        database: Database,
         route: Route,
         metrics: Metrics,
         *,
         clock: Callable[[], float] = time.time,
         chance: Callable[[], float] = random.random,
     ) -> None:
-        self._outbox, self._metrics, self._owner = outbox, metrics, uuid4().hex
+        self._queue, self._status = Queue(database), OutboxStatus(database)
+        self._metrics, self._owner = metrics, uuid4().hex
         self._clock, self._chance = clock, chance
         self._suspects = Suspects(most=route.batch_size, width=route.batch_size)
         self._pace = Pace(route.events_per_minute, clock())
         self._use(route)
         self._changed: Route | None = None
-        self._work: deque[list[Claimed]] = deque()
+        self._work: deque[list[ClaimedEvent]] = deque()
         self._lease_ends = 0.0
         self._owed: deque[Callable[[], object]] = deque()
         self._awake, self._stopping = threading.Event(), threading.Event()
@@ -137,8 +140,8 @@ class Delivery:
         now = self._clock()
         if rest := self._pace.wait(now, len(self._work[0]) if self._work else None):
             return rest
-        gate = self._outbox.gate(self._route.name)
-        if rest := closed_for(gate, now):
+        circuit = self._status.circuit(self._route.name)
+        if rest := closed_for(circuit, now):
             self._metrics.destination_up.set(0)
             self._give_back()
             return rest
@@ -146,40 +149,40 @@ class Delivery:
             self._give_back()
         if not self._work and (rest := self._claim(now)):
             return rest
-        self._attempt(self._work.popleft(), gate)
+        self._attempt(self._work.popleft(), circuit)
         return 0.0
 
     def _claim(self, now: float) -> float:
         """Claim the next requests; without any, return the seconds to rest."""
-        due = self._outbox.next_due(now)
+        due = self._queue.next_due(now)
         if due is None or due > now:
             return _IDLE if due is None else min(_IDLE, due - now)
         lease = self._route.timeout * _LEASES
         allowance = self._pace.allowance()
-        claimed = {one.id: one for one in self._outbox.claim(self._suspects.wanted(allowance), self._owner, now, lease)}
+        claimed = {one.id: one for one in self._queue.claim(self._suspects.wanted(allowance), self._owner, now, lease)}
         requests, left = self._suspects.arrange(list(claimed), allowance)
         if left:
-            self._outbox.release([claimed[one] for one in left])
+            self._queue.release([claimed[one] for one in left])
         self._lease_ends = now + lease
         for request in requests:
             self._work.extend(packed([claimed[one] for one in request]))
         return 0.0 if self._work else _IDLE
 
-    def _attempt(self, request: list[Claimed], gate: Gate) -> None:
+    def _attempt(self, request: list[ClaimedEvent], circuit: Circuit) -> None:
         began = self._clock()
         try:
             answer = self._route.destination.send([one.body for one in request], request[0].app_key)
         except DeliveryError as error:
             self._pace.sent(len(request), began, self._clock())
-            self._refused(request, error, gate)
+            self._refused(request, error, circuit)
         else:
             self._pace.sent(len(request), began, self._clock())
-            self._accepted(request, answer, gate)
+            self._accepted(request, answer, circuit)
         self._settle()
 
-    def _accepted(self, request: list[Claimed], answer: Answer, gate: Gate) -> None:
+    def _accepted(self, request: list[ClaimedEvent], answer: Answer, circuit: Circuit) -> None:
         now = self._clock()
-        record = self._outbox.record
+        record = self._queue.record
         if answer is Answer.DUPLICATE:
             self._owed.append(lambda: record(duplicate=request, now=now))
         else:
@@ -188,19 +191,19 @@ class Delivery:
         for one in request:
             self._metrics.latency.observe(max(0.0, now - one.accepted_at))
         self._suspects = self._suspects.passed(_ids(request))
-        self._open(gate)
+        self._open(circuit)
 
-    def _refused(self, request: list[Claimed], error: DeliveryError, gate: Gate) -> None:
+    def _refused(self, request: list[ClaimedEvent], error: DeliveryError, circuit: Circuit) -> None:
         now, first = self._clock(), request[0]
         apart = len(request) == 1 and self._suspects.proven(first.id)
-        failures = first.attempts if apart else gate.failures + 1
+        failures = first.attempts if apart else circuit.failures + 1
         match decide(error, events=len(request), failures=failures, now=now, chance=self._chance()):
             case Split():
                 self._work.extendleft((request[len(request) // 2 :], request[: len(request) // 2]))
-                self._open(gate)
+                self._open(circuit)
             case SetAside(reason):
                 self._bury(first, reason, now)
-                self._open(gate)
+                self._open(circuit)
             case Again(at) if apart:
                 self._put_off(request, at, error, "retry")
             case Again(at):
@@ -208,32 +211,32 @@ class Delivery:
                     blamed = error.status == _STUMBLED or failures > _PATIENCE
                     self._suspects = self._suspects.failed(_ids(request), blamed=blamed)
                 self._put_off(request, now, error, "retry")
-                self._shut(Gate(up=False, failures=failures, not_before=at, reason=str(error)), logging.WARNING)
+                self._shut(Circuit(up=False, failures=failures, not_before=at, reason=str(error)), logging.WARNING)
             case Stop(at):
                 self._suspects = replace(self._suspects, width=1)
                 self._put_off(request, now, error, "destination_down")
-                self._shut(Gate(up=False, failures=failures, not_before=at, reason=str(error)), logging.ERROR)
+                self._shut(Circuit(up=False, failures=failures, not_before=at, reason=str(error)), logging.ERROR)
 
-    def _bury(self, claimed: Claimed, reason: str, now: float) -> None:
+    def _bury(self, claimed: ClaimedEvent, reason: str, now: float) -> None:
         _log.warning("Set aside %s event of %s: %s", claimed.status, claimed.key, reason)
-        self._owed.append(lambda: self._outbox.bury(claimed, reason, now))
+        self._owed.append(lambda: self._queue.bury(claimed, reason, now))
         self._metrics.deliveries.labels("rejected").inc()
         self._suspects = self._suspects.passed([claimed.id])
 
-    def _put_off(self, request: list[Claimed], not_before: float, error: DeliveryError, outcome: str) -> None:
-        self._owed.append(lambda: self._outbox.postpone(request, not_before, str(error)))
+    def _put_off(self, request: list[ClaimedEvent], not_before: float, error: DeliveryError, outcome: str) -> None:
+        self._owed.append(lambda: self._queue.postpone(request, not_before, str(error)))
         self._metrics.deliveries.labels(outcome).inc(len(request))
 
-    def _shut(self, gate: Gate, level: int) -> None:
+    def _shut(self, circuit: Circuit, level: int) -> None:
         self._metrics.destination_up.set(0)
-        self._tell(level, f"BigPanda does not take events, they wait: {gate.reason}")
-        self._owed.append(lambda: self._outbox.set_gate(self._route.name, gate))
+        self._tell(level, f"BigPanda does not take events, they wait: {circuit.reason}")
+        self._owed.append(lambda: self._status.set_circuit(self._route.name, circuit))
         self._owed.append(self._give_back)
 
-    def _open(self, gate: Gate) -> None:
+    def _open(self, circuit: Circuit) -> None:
         self._metrics.destination_up.set(1)
-        if not gate.up:
-            self._owed.append(lambda: self._outbox.set_gate(self._route.name, Gate()))
+        if not circuit.up:
+            self._owed.append(lambda: self._status.set_circuit(self._route.name, Circuit()))
         if self._told:
             self._told = ""
             _log.info("Events are delivered again")
@@ -241,7 +244,7 @@ class Delivery:
     def _give_back(self) -> None:
         """Release what was claimed and not tried."""
         while self._work:
-            self._outbox.release(self._work[0])
+            self._queue.release(self._work[0])
             self._work.popleft()
 
     def _settle(self) -> None:
@@ -257,7 +260,7 @@ class Delivery:
         self._give_back()
         self._route.destination.close()
         self._use(route)
-        self._outbox.set_gate(route.name, Gate())
+        self._status.set_circuit(route.name, Circuit())
 
     def _use(self, route: Route) -> None:
         self._route = route
@@ -272,15 +275,15 @@ class Delivery:
             _log.log(level, "%s", words)
 
 
-def closed_for(gate: Gate, now: float) -> float:
+def closed_for(circuit: Circuit, now: float) -> float:
     """Return the seconds for which a destination is left alone; a time that no decision sets means a changed clock."""
-    rest = gate.not_before - now
+    rest = circuit.not_before - now
     return rest if 0 < rest <= LONGEST_RETRY_AFTER else 0.0
 
 
-def packed(events: Iterable[Claimed], most: int = MOST_BYTES) -> list[list[Claimed]]:
+def packed(events: Iterable[ClaimedEvent], most: int = MOST_BYTES) -> list[list[ClaimedEvent]]:
     """Return requests of at most `most` bytes, or of one event that is larger by itself."""
-    requests: list[list[Claimed]] = []
+    requests: list[list[ClaimedEvent]] = []
     room = 0
     for event in events:
         weight = len(event.body.encode()) + 1
@@ -292,5 +295,5 @@ def packed(events: Iterable[Claimed], most: int = MOST_BYTES) -> list[list[Claim
     return requests
 
 
-def _ids(request: Iterable[Claimed]) -> list[int]:
+def _ids(request: Iterable[ClaimedEvent]) -> list[int]:
     return [one.id for one in request]

@@ -1,15 +1,16 @@
-"""What an alert changes: (what is known of its key, the alert, now) → queue, hold, unchanged or skip, and why. Pure.
+"""What an alert changes: (its state, what its sender says now) → queue, hold, unchanged or skip, and why. Pure.
 
-BigPanda hears one event per change. Two events of a key never bear the same second, the later one never the older
+BigPanda hears one event per change. Two events of an alert never bear the same second, the later one never the older
 time, and none a time that lies ahead when it is sent: BigPanda shows what bears the newest time.
 """
 
 import math
-from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
+from typing import Any
 
 from bridge.domain.alert import Alert
+from bridge.domain.alert_state import AlertState, Kind, PendingEvent
 from bridge.domain.event import Status
 
 
@@ -22,16 +23,8 @@ class Action(StrEnum):
     SKIP = "skip"
 
 
-class Kind(StrEnum):
-    """What an event does to its key: OPEN states a firing status, UPDATE only what is shown of it."""
-
-    OPEN = "open"
-    UPDATE = "update"
-    RESOLVE = "resolve"
-
-
 class Reason(StrEnum):
-    """Why: the closed set of causes."""
+    """Why: the closed set of causes. The words are stored with the event."""
 
     FIRST = "first"
     FIRED_AGAIN = "fired_again"
@@ -45,50 +38,15 @@ class Reason(StrEnum):
     OLDER = "older"
     OVERTAKEN = "overtaken"
     SEVERITY_NONE = "severity_none"
-    SENT_ANEW = "sent_anew"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Waiting:
-    """The newest event of a key, while it waits and was never sent: what a newer one may replace.
-
-    `replaces` is the content that BigPanda shows, or will show, without it; "" when it shows nothing open.
-    """
-
-    kind: Kind
-    timestamp: int
-    not_before: float
-    replaces: str
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Known:
-    """What is known of a key: how it was last told to BigPanda, or will be by what waits.
-
-    `timestamp` is the newest that any of its events bears, `told_at` when what is shown was last queued,
-    `ended_at` the end of its last episode, `at` the sender's time of the state, where that puts states in order.
-    """
-
-    status: Status
-    content: str
-    timestamp: int
-    told_at: float
-    ended_at: float | None = None
-    at: float | None = None
-    waiting: Waiting | None = None
-
-    @property
-    def open(self) -> bool:
-        """Tell whether BigPanda has, or will have, an open alert."""
-        return self.status is not Status.OK
+    RESENT = "sent_anew"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Decision:
     """What to do. `kind`, `status`, `timestamp` and `not_before` belong to the event of QUEUE and HOLD.
 
-    `withdraw`: the waiting event gives way. `heir`: the new event takes its place in the queue as well.
-    `doubtful`: it began before the last resolution; a stale peer and a genuine re-fire look alike.
+    `supersede`: the pending event is not sent any more. `keeps_position`: the new event takes its place in the queue.
+    `possibly_stale`: it began before the last resolution; a stale peer and a genuine re-fire look alike.
     """
 
     action: Action
@@ -97,110 +55,98 @@ class Decision:
     status: Status = Status.OK
     timestamp: int = 0
     not_before: float = 0.0
-    withdraw: bool = False
-    heir: bool = False
-    doubtful: bool = False
+    supersede: bool = False
+    keeps_position: bool = False
+    possibly_stale: bool = False
 
 
-_REVERTED = Decision(action=Action.UNCHANGED, reason=Reason.REVERTED, withdraw=True)
-
-
-def decide(  # noqa: PLR0913  six facts decide, and none belongs to another
-    known: Known | None,
+def decide(  # noqa: PLR0911, PLR0913  one return for each outcome; six facts decide, and none belongs to another
+    state: AlertState | None,
     alert: Alert,
     status: Status | None,
-    content: str,
+    content_hash: str,
     *,
     now: float,
     update_interval: float,
 ) -> Decision:
-    """Decide about one alert.
+    """Return what one alert changes.
 
-    `status` None: its severity is not sent. `content` hashes what BigPanda would show, its status included.
+    `status` None: its severity is not sent. `content_hash` is of what BigPanda would show, its status included.
     `update_interval`: seconds between two events of which only the content differs.
     """
-    if known is not None and _older(known, alert):
+    if state and alert.ordered and alert.at is not None and state.at is not None and alert.at < state.at:
+        # A late or repeated webhook of a sender whose own times tell the order: the newer state stays.
         return Decision(action=Action.UNCHANGED, reason=Reason.OLDER)
     if status is None:
-        return _mute(known, now)
+        if state is None or not state.open:
+            return Decision(action=Action.SKIP, reason=Reason.SEVERITY_NONE)
+        # It was open before its severity became one that is not sent: nobody would ever close it.
+        return _close(state, now, now, Reason.MUTED)
     if status is Status.OK:
-        return _resolve(known, alert, now)
-    if known is None or not known.open:
-        return _open(known, alert, status, now)
-    if known.status is not status:
-        return _restate(known, status, content, now, Reason.STATUS)
-    return _update(known, content, now, update_interval)
+        if state and not state.open:
+            return Decision(action=Action.UNCHANGED, reason=Reason.REPEAT)
+        # Of an unknown alert too: after a lost database this is what closes BigPanda's side.
+        reason = Reason.RESOLVED if state else Reason.UNKNOWN_RESOLVED
+        return _close(state, now if alert.ends_at is None else alert.ends_at, now, reason)
+    if state is None or not state.open:
+        return _open(state, alert, status, now)
+    if state.status is not status:
+        return _restate(state, status, content_hash, now, Reason.STATUS)
+    return _update(state, content_hash, now, update_interval)
 
 
-def resend(known: Known | None, *, now: float) -> Decision:
-    """State anew what still fires. Nothing to do where it does not, or where its firing waits to be sent anyway."""
-    if known is None or not known.open or (known.waiting and known.waiting.kind is Kind.OPEN):
+def resend(state: AlertState | None, *, now: float) -> Decision:
+    """Queue what still fires once more. Nothing to do where it does not, or where its firing is queued anyway."""
+    if state is None or not state.open or (state.pending and state.pending.kind is Kind.OPEN):
         return Decision(action=Action.UNCHANGED, reason=Reason.REPEAT)
-    timestamp, not_before = _time(known, now, now)
+    timestamp, not_before = _time(state, now, now)
     return Decision(
         action=Action.QUEUE,
-        reason=Reason.SENT_ANEW,
+        reason=Reason.RESENT,
         kind=Kind.OPEN,
-        status=known.status,
+        status=state.status,
         timestamp=timestamp,
         not_before=not_before,
-        withdraw=known.waiting is not None,
+        supersede=state.pending is not None,
     )
 
 
-def _older(known: Known, alert: Alert) -> bool:
-    return alert.ordered and alert.at is not None and known.at is not None and alert.at < known.at
-
-
-def _mute(known: Known | None, now: float) -> Decision:
-    """Close what was open before its severity became one that is not sent."""
-    if known is None or not known.open:
-        return Decision(action=Action.SKIP, reason=Reason.SEVERITY_NONE)
-    return _close(known, now, now, Reason.MUTED)
-
-
-def _resolve(known: Known | None, alert: Alert, now: float) -> Decision:
-    if known is not None and not known.open:
-        return Decision(action=Action.UNCHANGED, reason=Reason.REPEAT)
-    reason = Reason.RESOLVED if known else Reason.UNKNOWN_RESOLVED
-    return _close(known, now if alert.ends_at is None else alert.ends_at, now, reason)
-
-
-def _close(known: Known | None, ended_at: float, now: float, reason: Reason) -> Decision:
-    """Resolve. An update that waits is pointless now; a firing that waits goes first all the same."""
-    waiting = known.waiting if known else None
-    timestamp, not_before = _time(known, ended_at, now)
+def _close(state: AlertState | None, ended_at: float, now: float, reason: Reason) -> Decision:
+    """Resolve. A pending update is pointless now; a pending firing goes first all the same."""
+    pending = state.pending if state else None
+    timestamp, not_before = _time(state, ended_at, now)
     return Decision(
         action=Action.QUEUE,
         reason=reason,
         kind=Kind.RESOLVE,
         timestamp=timestamp,
         not_before=not_before,
-        withdraw=waiting is not None and waiting.kind is Kind.UPDATE,
+        supersede=pending is not None and pending.kind is Kind.UPDATE,
     )
 
 
-def _open(known: Known | None, alert: Alert, status: Status, now: float) -> Decision:
-    doubtful = known is not None and known.ended_at is not None and alert.starts_at <= known.ended_at
-    timestamp, not_before = _time(known, now if doubtful else alert.starts_at, now)
+def _open(state: AlertState | None, alert: Alert, status: Status, now: float) -> Decision:
+    # A firing that began before the last end is accepted, and left to the reconciler to confirm.
+    stale = state is not None and state.ended_at is not None and alert.starts_at <= state.ended_at
+    timestamp, not_before = _time(state, now if stale else alert.starts_at, now)
     return Decision(
         action=Action.QUEUE,
-        reason=Reason.FIRED_AGAIN if known else Reason.FIRST,
+        reason=Reason.FIRED_AGAIN if state else Reason.FIRST,
         kind=Kind.OPEN,
         status=status,
         timestamp=timestamp,
         not_before=not_before,
-        doubtful=doubtful,
+        possibly_stale=stale,
     )
 
 
-def _restate(known: Known, status: Status, content: str, now: float, reason: Reason) -> Decision:
-    """State a firing anew. A firing that was never sent gives way, and leaves its time and its place."""
-    waiting = known.waiting
-    if waiting and content == waiting.replaces:
-        return _REVERTED
-    heir = waiting is not None and waiting.kind is Kind.OPEN
-    timestamp, not_before = (waiting.timestamp, waiting.not_before) if waiting and heir else _time(known, now, now)
+def _restate(state: AlertState, status: Status, content_hash: str, now: float, reason: Reason) -> Decision:
+    """State a firing again. A firing that was never sent is superseded, and leaves its time and its position."""
+    pending = state.pending
+    if pending and content_hash == pending.replaces:
+        return _reverted(status)
+    inherits = pending is not None and pending.kind is Kind.OPEN
+    timestamp, not_before = (pending.timestamp, pending.not_before) if pending and inherits else _time(state, now, now)
     return Decision(
         action=Action.QUEUE,
         reason=reason,
@@ -208,52 +154,100 @@ def _restate(known: Known, status: Status, content: str, now: float, reason: Rea
         status=status,
         timestamp=timestamp,
         not_before=not_before,
-        withdraw=waiting is not None and waiting.kind is not Kind.RESOLVE,
-        heir=heir,
+        # A pending resolution is never coalesced away: a lost `ok` stays open for weeks.
+        supersede=pending is not None and pending.kind is not Kind.RESOLVE,
+        keeps_position=inherits,
     )
 
 
-def _update(known: Known, content: str, now: float, update_interval: float) -> Decision:
+def _update(state: AlertState, content_hash: str, now: float, update_interval: float) -> Decision:
     """Show what changed beside the status, at most every `update_interval`."""
-    waiting = known.waiting
-    if content == known.content:
+    pending = state.pending
+    if content_hash == state.content_hash:
         return Decision(action=Action.UNCHANGED, reason=Reason.REPEAT)
-    if waiting and waiting.kind is Kind.OPEN:
-        return _restate(known, known.status, content, now, Reason.CONTENT)
-    held = waiting if waiting and waiting.kind is Kind.UPDATE else None
-    if held and content == held.replaces:
-        return _REVERTED
-    timestamp, not_before = (held.timestamp, held.not_before) if held else _time(known, now, now)
-    due = max(not_before, 0.0 if held else known.told_at + update_interval)
+    if pending and pending.kind is Kind.OPEN:
+        return _restate(state, state.status, content_hash, now, Reason.CONTENT)
+    held = pending if pending and pending.kind is Kind.UPDATE else None
+    if held and content_hash == held.replaces:
+        return _reverted(state.status)
+    timestamp, not_before = (held.timestamp, held.not_before) if held else _time(state, now, now)
+    # One that replaces a held update keeps its due time, or a text that changes often would never be sent.
+    due = max(not_before, 0.0 if held else state.queued_at + update_interval)
     return Decision(
         action=Action.HOLD if due > now else Action.QUEUE,
         reason=Reason.CONTENT,
         kind=Kind.UPDATE,
-        status=known.status,
+        status=state.status,
         timestamp=timestamp,
         not_before=due,
-        withdraw=held is not None,
-        heir=held is not None,
+        supersede=held is not None,
+        keeps_position=held is not None,
     )
 
 
-def _time(known: Known | None, wanted: float, now: float) -> tuple[int, float]:
-    """Return whole seconds as near to `wanted` as the key's past and the present allow, and when to send them."""
+def _time(state: AlertState | None, wanted: float, now: float) -> tuple[int, float]:
+    """Return whole seconds as near to `wanted` as the last event and the present allow, and when to send them."""
     present = math.floor(now)
     timestamp = math.floor(wanted) if 0 < wanted <= now else present
-    if known is not None:
-        timestamp = max(timestamp, known.timestamp + 1)
+    if state is not None:
+        timestamp = max(timestamp, state.timestamp + 1)
     return timestamp, float(timestamp) if timestamp > now else 0.0
 
 
-def later(known: Known | None, starts_at: float | None, alert: Alert) -> Iterator[tuple[str, float | None]]:
-    """Give the times that a repeat moves: of another episode, or that what is known held at a later time too.
+def _reverted(status: Status) -> Decision:
+    """Send nothing: there and back before anything was sent, BigPanda shows it like this already."""
+    return Decision(action=Action.UNCHANGED, reason=Reason.REVERTED, status=status, supersede=True)
 
-    `starts_at`: of the episode that is known.
-    """
-    if alert.firing and alert.starts_at != starts_at:
-        yield "starts_at", alert.starts_at
-    if known and not alert.firing and alert.ends_at not in (None, known.ended_at):
-        yield "ended_at", alert.ends_at
-    if known and alert.ordered and alert.at is not None and (known.at is None or alert.at > known.at):
-        yield "at", alert.at
+
+def next_state(
+    state: AlertState | None, alert: Alert, decision: Decision, content_hash: str, now: float
+) -> AlertState | None:
+    """Return what is known of an alert after a decision about it; the same object where nothing changes."""
+    if state and decision.reason is Reason.REPEAT:
+        # What was judged by the episode before is overtaken; what is older than the repeat comes too late.
+        times = _moved_times(state, alert)
+        return replace(state, **times, updated_at=now) if times else state
+    if decision.kind is None and decision.reason is not Reason.REVERTED:
+        return state
+    event = _pending(state, decision, now)
+    resolved_at = now if alert.ends_at is None else alert.ends_at
+    return AlertState(
+        alert=alert,
+        status=decision.status,
+        content_hash=content_hash,
+        timestamp=state.timestamp if state and event is None else decision.timestamp,
+        seq=(state.seq if state else 0) + (event is not None),
+        queued_at=state.queued_at if state and (event is None or decision.keeps_position) else now,
+        starts_at=alert.starts_at,
+        ended_at=resolved_at if decision.status is Status.OK else state.ended_at if state else None,
+        at=state.at if state and alert.at is None else alert.at,
+        possibly_stale=decision.possibly_stale,
+        updated_at=now,
+        pending=event,
+    )
+
+
+def _pending(state: AlertState | None, decision: Decision, now: float) -> PendingEvent | None:
+    if decision.kind is None:
+        return None
+    superseded = state.pending if state and decision.supersede else None
+    shown = state.content_hash if state and state.open else ""
+    return PendingEvent(
+        kind=decision.kind,
+        timestamp=decision.timestamp,
+        not_before=decision.not_before,
+        replaces=superseded.replaces if superseded else shown,
+        queued_at=superseded.queued_at if superseded and decision.keeps_position else now,
+    )
+
+
+def _moved_times(state: AlertState, alert: Alert) -> dict[str, Any]:
+    """Return the times that a repeat moves: of another episode, or that the state held at a later time too."""
+    times: dict[str, Any] = {}
+    if alert.firing and alert.starts_at != state.starts_at:
+        times["starts_at"] = alert.starts_at
+    if not alert.firing and alert.ends_at not in (None, state.ended_at):
+        times["ended_at"] = alert.ends_at
+    if alert.ordered and alert.at is not None and (state.at is None or alert.at > state.at):
+        times["at"] = alert.at
+    return times

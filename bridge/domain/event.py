@@ -15,7 +15,6 @@ from typing import Any
 import msgspec
 
 from bridge.domain.alert import Alert, clean
-from bridge.receivers.settings import ReceiverSettings
 
 LONGEST_NAME = 64
 LONGEST_VALUE = 512
@@ -41,11 +40,11 @@ MEMBERS = frozenset(
     }
 )
 """Names that mean something to BigPanda or to us: no label may take them."""
-_ROVING = ("generator_url", "alertmanager_url")
+_REPLICA_LINKS = ("generator_url", "alertmanager_url")
 """Links that differ between replicas of the sender: a change of them alone is no news."""
 _DESCRIBING = ("description", "summary", "message")
 """Annotations that describe an alert, the first that says something."""
-_TOLD = frozenset({"description", "runbook_url", "dashboard_url"})
+_OWN_MEMBER = frozenset({"description", "runbook_url", "dashboard_url"})
 """Annotations that have a member of their own."""
 _json = msgspec.json.Encoder(order="sorted").encode
 _UNLABELLED = MEMBERS | {"service"}
@@ -67,7 +66,7 @@ class Status(StrEnum):
 _STATUSES = {status.value: status for status in Status}
 NONE = "none"
 """What a severity maps to when its alerts are not sent."""
-_DEFAULTS: dict[str, str] = {
+DEFAULT_STATUSES: dict[str, str] = {
     **dict.fromkeys(("critical", "page", "emergency", "fatal", "error", "disaster"), Status.CRITICAL),
     **dict.fromkeys(("warning", "warn", "major", "minor", "average", "info", "information", "notice"), Status.WARNING),
     NONE: NONE,
@@ -75,7 +74,7 @@ _DEFAULTS: dict[str, str] = {
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Mapping:
+class EventMapping:
     """How a receiver's alerts become events: under which app key, with which statuses, by which property.
 
     `statuses` maps a severity in lower case to a status or to `NONE`.
@@ -86,16 +85,7 @@ class Mapping:
     primary_property: tuple[str, ...]
 
 
-def mapping_of(settings: ReceiverSettings, app_key: str) -> Mapping:
-    """Return how the alerts of a receiver become events; `app_key` holds where the receiver has none."""
-    return Mapping(
-        app_key=settings.app_key or app_key,
-        statuses=_DEFAULTS | settings.statuses,
-        primary_property=settings.primary_property,
-    )
-
-
-def status_of(alert: Alert, mapping: Mapping) -> tuple[Status | None, bool]:
+def status_of(alert: Alert, mapping: EventMapping) -> tuple[Status | None, bool]:
     """Return what BigPanda shall show, None for a severity that is not sent, and whether the severity was known."""
     found = mapping.statuses.get(alert.severity.strip().lower())
     if found == NONE:
@@ -107,37 +97,37 @@ def status_of(alert: Alert, mapping: Mapping) -> tuple[Status | None, bool]:
 
 @dataclass(frozen=True, slots=True)
 class Draft:
-    """An event whose time is not fixed yet. `content` is the hash of what BigPanda would show of it."""
+    """An event whose time is not fixed yet. `content_hash` is of what BigPanda would show of it."""
 
     status: Status
     text: str
-    content: str
+    content_hash: str
 
     def freeze(self, timestamp: int) -> str:
         """Return the event as the JSON that is sent, the same bytes at every attempt."""
         return f'{{"timestamp":{timestamp},{self.text[1:]}'
 
 
-def draft(alert: Alert, status: Status, mapping: Mapping) -> Draft:
+def draft(alert: Alert, status: Status, mapping: EventMapping) -> Draft:
     """Return the event without its timestamp."""
     shown = _json(_members(alert, status, mapping))
-    roving = tuple((name, alert.links[name]) for name in _ROVING if name in alert.links)
-    text = b"%s,%s" % (shown[:-1], _roving(roving)) if roving else shown
+    roving = tuple((name, alert.links[name]) for name in _REPLICA_LINKS if name in alert.links)
+    text = b"%s,%s" % (shown[:-1], _replica_links(roving)) if roving else shown
     return Draft(status, text.decode(), hashlib.blake2b(shown, digest_size=16).hexdigest())
 
 
-def build(alert: Alert, status: Status, timestamp: int, mapping: Mapping) -> dict[str, Any]:
+def build(alert: Alert, status: Status, timestamp: int, mapping: EventMapping) -> dict[str, Any]:
     """Return the whole event, as BigPanda reads it."""
     event: dict[str, Any] = msgspec.json.decode(draft(alert, status, mapping).freeze(timestamp))
     return event
 
 
 @lru_cache(maxsize=256)
-def _roving(links: tuple[tuple[str, str], ...]) -> bytes:
+def _replica_links(links: tuple[tuple[str, str], ...]) -> bytes:
     return _json({name: _value(url) for name, url in links})[1:]
 
 
-def _members(alert: Alert, status: Status, mapping: Mapping) -> dict[str, str]:
+def _members(alert: Alert, status: Status, mapping: EventMapping) -> dict[str, str]:
     """Return all that BigPanda shows."""
     primary = _primary(alert, mapping)
     names = _names(tuple(alert.labels), tuple(alert.annotations), labelled=bool(primary))
@@ -153,7 +143,7 @@ def _members(alert: Alert, status: Status, mapping: Mapping) -> dict[str, str]:
     if alert.name:
         members["secondary_property"], members["check"] = "check", _value(alert.name)
     for name, url in alert.links.items():
-        if name not in _ROVING:
+        if name not in _REPLICA_LINKS:
             members[name] = _value(url)
     return members
 
@@ -165,7 +155,7 @@ def _values(alert: Alert) -> abc.Iterable[str]:
     return told if len(together) <= LONGEST_VALUE and together == clean(together) else map(_value, told)
 
 
-def _primary(alert: Alert, mapping: Mapping) -> str:
+def _primary(alert: Alert, mapping: EventMapping) -> str:
     """Return the first configured label that is present, "" when none is."""
     for name in mapping.primary_property:
         if (value := alert.labels.get(name)) and not value.isspace():
@@ -196,7 +186,7 @@ def _tag_names(labels: tuple[str, ...], annotations: tuple[str, ...], taken: fro
     tags = {}
     for name in sorted(labels, key=_rank):
         tags[name, "label_"] = _free(name, "label_", taken, used)
-    for name in sorted(set(annotations) - _TOLD, key=_rank):
+    for name in sorted(set(annotations) - _OWN_MEMBER, key=_rank):
         tags[name, "annotation_"] = _free(name, "annotation_", taken, used)
     return tuple(tags[name, "label_"] for name in labels) + tuple(
         tags.get((name, "annotation_"), "") for name in annotations

@@ -43,12 +43,12 @@ class Incident:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Kept:
+class IncidentRecord:
     """An incident as the newest webhook left it.
 
-    `first_heard_at`, `heard_at`, `closed_at` and `acknowledged_at` are by our clock. `by_hand`: the alerts of ours that
-    still fired when it was closed, each with when its key was last touched. `seen`: digests of what was heard with
-    this `updated_at`.
+    `first_heard_at`, `heard_at`, `closed_at` and `acknowledged_at` are by our clock. `closed_manually`: the alerts of
+    ours that still fired when it was closed, each with when its state was last updated. `seen`: digests of what was
+    heard with this `updated_at`.
     """
 
     source: str
@@ -65,7 +65,7 @@ class Kept:
     keys: tuple[str, ...] = ()
     who: str = ""
     link: str = ""
-    by_hand: Mapping[str, float] = field(default_factory=dict)
+    closed_manually: Mapping[str, float] = field(default_factory=dict)
     closed_at: float | None = None
     acknowledged_at: float | None = None
     first_heard_at: float
@@ -73,12 +73,12 @@ class Kept:
     seen: tuple[str, ...] = ()
 
 
-def fold(known: Kept | None, told: Incident, source: str, now: float) -> Kept | None:
+def merge(known: IncidentRecord | None, told: Incident, source: str, now: float) -> IncidentRecord | None:
     """Return what is known after a webhook that arrived at `now`; None when it brings nothing new.
 
     What the body does not say stays as it was known.
     """
-    before = known or Kept(source=source, id=told.id, first_heard_at=now, heard_at=now)
+    before = known or IncidentRecord(source=source, id=told.id, first_heard_at=now, heard_at=now)
     updated_at = before.updated_at if told.updated_at is None else told.updated_at
     active = _active(before, told)
     heard = before.seen[-1:] if told.updated_at is None else before.seen
@@ -101,7 +101,7 @@ def fold(known: Kept | None, told: Incident, source: str, now: float) -> Kept | 
         keys=before.keys if told.keys is None else told.keys,
         who=before.who if told.who is None else told.who,
         link=before.link if told.link is None else told.link,
-        by_hand={} if active else before.by_hand,
+        closed_manually={} if active else before.closed_manually,
         closed_at=None if active else before.closed_at or now,
         acknowledged_at=before.acknowledged_at or (now if told.acknowledged or snoozed else None),
         heard_at=now,
@@ -109,26 +109,26 @@ def fold(known: Kept | None, told: Incident, source: str, now: float) -> Kept | 
     )
 
 
-def _active(before: Kept, told: Incident) -> bool:
+def _active(before: IncidentRecord, told: Incident) -> bool:
     if told.active is not None:
         return told.active and told.status != "ok"
     return before.active if told.status is None else told.status != "ok"
 
 
-def _wakes(before: Kept, told: Incident, *, active: bool) -> bool:
+def _wakes(before: IncidentRecord, told: Incident, *, active: bool) -> bool:
     return before.snoozed and told.snoozed is False and active
 
 
-def _until(before: Kept, told: Incident) -> float | None:
+def _until(before: IncidentRecord, told: Incident) -> float | None:
     return told.snoozed_until if told.snoozed is not None else before.snoozed_until
 
 
-def is_new_share(known: Kept | None, told: Incident) -> bool:
+def is_new_share(known: IncidentRecord | None, told: Incident) -> bool:
     """Tell whether a webhook that brings news is the first of a share, for which BigPanda may wait to be called."""
     return known is None or told.event == NEW
 
 
-def fires_still(told_at: float, ended_at: float | None, kept: Kept, now: float) -> bool:
+def fires_still(told_at: float, ended_at: float | None, kept: IncidentRecord, now: float) -> bool:
     """Tell whether an alert that the ledger holds open was open all the while, when its incident is closed.
 
     One that ended while the incident lasted may be what closed it, and may have fired anew since: only what has been
@@ -142,7 +142,7 @@ _SETTLED = 60.0
 """Seconds within which BigPanda tells what an event of ours has changed."""
 
 
-def lasted(kept: Kept, since: float | None) -> float | None:
+def lasted(kept: IncidentRecord, since: float | None) -> float | None:
     """Return the seconds from the beginning of an incident to a moment of our clock; None when one is not known."""
     if since is None or kept.started_at is None:
         return None

@@ -1,44 +1,51 @@
-"""What is handed to the store, one webhook or one correction at a time, and what the store made of it."""
+"""The Notification: one webhook as its receiver translated it, on its way into the store; and what became of it."""
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from bridge.domain.alert import Alert, SetAside
-from bridge.domain.event import Mapping as EventMapping
+from bridge.domain.alert import Alert, UnreadableAlert
+from bridge.domain.event import EventMapping
 from bridge.domain.incident import Incident
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Notification:
-    """One webhook to be made durable. `update_interval`: seconds between two events that differ only in content.
+    """One webhook, or one correction of our own, to be made durable.
 
-    `incidents` are what BigPanda tells of its own; `confirm`: it is to be told that new shares have arrived. `resend`:
-    what still fires is sent anew, though nothing has changed.
-    `seen` makes it a correction that any webhook overtakes: an alert counts only while its key was last touched when
-    `seen` says (None: the key is not known).
+    `update_interval`: seconds between two events that differ only in content. `unreadable`: alerts of a readable body
+    that cannot be understood. `truncated` counts the alerts that the sender cut off, `ignored` test messages and
+    events that mean nothing to BigPanda: they are answered 200 and not sent. `receiver_name` is Alertmanager's own
+    name of its receiver. `heartbeat`: the watchdog's alert was in it, which is never one of `alerts`. `incidents` are
+    BigPanda's own; `confirm`: it waits for a callback when a new share has arrived.
+
+    Corrections only: `resend` queues what still fires again, though nothing has changed. `if_unmodified` gives way to
+    any webhook that came first: an alert counts only while its state was last updated at the time that this holds for
+    its key (None: while the key is unknown).
     """
 
     receiver: str
     source: str
-    alerts: Sequence[Alert]
     mapping: EventMapping
     update_interval: float = 0.0
-    set_aside: Sequence[SetAside] = ()
+    alerts: Sequence[Alert] = ()
+    unreadable: Sequence[UnreadableAlert] = ()
+    truncated: int = 0
+    ignored: int = 0
     receiver_name: str = ""
     heartbeat: bool = False
     incidents: Sequence[Incident] = ()
     confirm: bool = False
     resend: bool = False
-    seen: Mapping[str, float | None] | None = None
+    if_unmodified: Mapping[str, float | None] | None = None
 
 
 @dataclass(slots=True)
 class Outcome:
     """What became of one notification, counted. `statuses` and `reasons` count its alerts.
 
-    `acknowledged`, `resolved`: for each incident that just was, the seconds since it began. `by_hand` counts the alerts
-    that still fire though their incident was closed, by their source.
+    `acknowledged`, `resolved`: for each incident that just was, the seconds since it began. `closed_manually` counts
+    the alerts that still fire though their incident was closed, by their source.
     """
 
     queued: int = 0
@@ -51,4 +58,4 @@ class Outcome:
     reasons: Counter[str] = field(default_factory=Counter)
     acknowledged: list[float] = field(default_factory=list)
     resolved: list[float] = field(default_factory=list)
-    by_hand: Counter[str] = field(default_factory=Counter)
+    closed_manually: Counter[str] = field(default_factory=Counter)

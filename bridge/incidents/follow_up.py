@@ -13,17 +13,22 @@ from typing import Final, Protocol
 from uuid import uuid4
 
 from bridge.delivery.retry_policy import Again, Stop, decide
-from bridge.domain.event import Mapping as EventMapping
-from bridge.domain.incident import Kept
+from bridge.domain.alert_state import AlertState
+from bridge.domain.incident import IncidentRecord
 from bridge.errors import DeliveryError
 from bridge.incidents.callback import CallbackService
 from bridge.incidents.silence_client import SilenceApi
 from bridge.incidents.silence_sync import Alertmanager, Snoozes
 from bridge.metrics import Metrics
-from bridge.outbox.incidents import DueCallback, Told
-from bridge.outbox.ingest import Notification, Outcome
+from bridge.outbox.alerts import Alerts
+from bridge.outbox.database import Database
+from bridge.outbox.incidents import DueCallback
+from bridge.outbox.incidents import Incidents as Records
+from bridge.outbox.ingest import Ingest
+from bridge.outbox.status import OutboxStatus
 from bridge.periodic import Rounds
 from bridge.receivers.bigpanda import Settings
+from bridge.receivers.settings import ReceiverSettings
 
 _TICK: Final = 5.0
 """Seconds between two looks at the store: another replica's webhook wakes nobody here."""
@@ -32,34 +37,6 @@ _LEASE: Final = 20.0
 _POINTLESS: Final = 86400.0
 """Seconds after which a share is not confirmed any more: BigPanda has stopped to wait long before."""
 _log = logging.getLogger(__name__)
-
-
-class Store(Protocol):
-    """What is needed of the outbox."""
-
-    def accept(self, batch: Sequence[Notification], now: float) -> list[Outcome]:
-        """Make a batch durable."""
-
-    def incidents(self, source: str | None = None) -> list[Kept]:
-        """Return the incidents of a source."""
-
-    def told(self, names: Sequence[str]) -> dict[str, Told]:
-        """Return what the ledger knows of these keys."""
-
-    def due_callbacks(self, source: str, now: float, limit: int = 50) -> list[DueCallback]:
-        """Return the shares to confirm."""
-
-    def settle_callback(self, callback: DueCallback, state: str, reason: str, *, now: float, not_before: float) -> None:
-        """Note what became of a callback."""
-
-    def identity(self) -> str:
-        """Return the name of this database."""
-
-    def lead(self, role: str, owner: str, now: float, lease: float) -> bool:
-        """Take or keep a role."""
-
-    def yield_role(self, role: str, owner: str) -> None:
-        """Give a role up."""
 
 
 class Callbacks(Protocol):
@@ -74,10 +51,10 @@ class Callbacks(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Followed:
-    """One BigPanda receiver, and how the alerts of each (receiver, source) become events."""
+    """One BigPanda receiver, and every receiver by (receiver, source)."""
 
     settings: Settings
-    mappings: Mapping[tuple[str, str], EventMapping]
+    receivers: Mapping[tuple[str, str], ReceiverSettings]
 
 
 class Incidents:
@@ -85,7 +62,7 @@ class Incidents:
 
     def __init__(  # noqa: PLR0913  the parts it is wired to; each is replaced alone in tests
         self,
-        store: Store,
+        database: Database,
         followed: Followed,
         metrics: Metrics,
         *,
@@ -97,7 +74,9 @@ class Incidents:
     ) -> None:
         """`wake`: called when something was queued. `silences` makes the way to Alertmanager, given our mark."""
         settings = followed.settings
-        self._store, self._settings, self._mappings, self._metrics = store, settings, followed.mappings, metrics
+        self._records, self._alerts, self._ingest = Records(database), Alerts(database), Ingest(database)
+        self._status, self._settings, self._receivers = OutboxStatus(database), settings, followed.receivers
+        self._metrics = metrics
         self._wake, self._clock, self._chance = wake, clock, chance
         self._callbacks: Callbacks | None = callbacks or (
             CallbackService(settings.callback) if settings.callback else None
@@ -126,16 +105,16 @@ class Incidents:
         while not self._rounds.ended:
             self._rounds.guarded(self.turn)
             self._rounds.rest(_TICK)
-        self._rounds.guarded(lambda: self._store.yield_role(self._role, self._owner))
+        self._rounds.guarded(lambda: self._status.yield_role(self._role, self._owner))
         for way in (self._callbacks, self._snoozes):
             if way is not None:
                 way.close()
 
     def turn(self) -> None:
         """Do what is due. Another replica's turn: do nothing. Unavailable when the database cannot be used."""
-        if not self._store.lead(self._role, self._owner, self._clock(), _LEASE):
+        if not self._status.lead(self._role, self._owner, self._clock(), _LEASE):
             return
-        incidents = self._store.incidents(self._source)
+        incidents = self._records.records(self._source)
         if self._settings.silences:
             self._follow().turn(incidents, self._clock(), lambda: self._rounds.ended)
         if self._callbacks:
@@ -146,11 +125,11 @@ class Incidents:
     def _follow(self) -> Snoozes:
         """Return what follows the snoozes; our mark is in the database, which need not be there at first."""
         if self._snoozes is None:
-            owner = f"{self._store.identity()}/{self._source}"
+            owner = f"{self._status.database_id()}/{self._source}"
             silences = self._settings.silences
             self._snoozes = Snoozes(
                 self._make_silences(owner),
-                self._store.told,
+                self._alerts.states,
                 self._metrics,
                 owner=owner,
                 source=self._source,
@@ -165,7 +144,7 @@ class Incidents:
         return SilenceApi(self._settings.silences, owner)
 
     def _confirm(self, callbacks: Callbacks) -> None:
-        for due in self._store.due_callbacks(self._source, self._clock()):
+        for due in self._records.due_callbacks(self._source, self._clock()):
             if self._rounds.ended or not self._confirmed(callbacks, due):
                 return
 
@@ -193,9 +172,9 @@ class Incidents:
 
     def _settle(self, due: DueCallback, state: str, reason: str, outcome: str, not_before: float = 0.0) -> None:
         self._metrics.callbacks.labels(self._source, outcome).inc()
-        self._store.settle_callback(due, state, reason, now=self._clock(), not_before=not_before)
+        self._records.settle_callback(due, state, reason, now=self._clock(), not_before=not_before)
 
-    def _send_anew(self, incidents: Sequence[Kept]) -> None:
+    def _send_anew(self, incidents: Sequence[IncidentRecord]) -> None:
         """Send once more what still fires as it did when its incident was closed by hand, long enough ago."""
         now = self._clock()
         elsewhere = {key for one in incidents if one.active for key in one.keys}
@@ -203,25 +182,20 @@ class Incidents:
             key: touched
             for one in incidents
             if one.closed_at is not None and now - one.closed_at >= self._settings.reopen_after
-            for key, touched in one.by_hand.items()
+            for key, touched in one.closed_manually.items()
             if key not in elsewhere
         }
-        for key, known in self._store.told(sorted(due)).items():
-            mapping = self._mappings.get((known.alert.receiver, known.alert.source))
-            if mapping and known.open and known.touched_at == due[key]:
-                self._again(key, known, mapping, now)
+        for key, known in self._alerts.states(sorted(due)).items():
+            receiver = self._receivers.get((known.alert.receiver, known.alert.source))
+            if receiver and known.open and known.updated_at == due[key]:
+                self._again(known, receiver, now)
 
-    def _again(self, key: str, known: Told, mapping: EventMapping, now: float) -> None:
-        notification = Notification(
-            receiver=known.alert.receiver,
-            source=known.alert.source,
-            alerts=(known.alert,),
-            mapping=mapping,
-            resend=True,
-            seen={key: known.touched_at},
+    def _again(self, known: AlertState, receiver: ReceiverSettings, now: float) -> None:
+        notification = receiver.notification(
+            alerts=(known.alert,), resend=True, if_unmodified={known.key: known.updated_at}
         )
-        (outcome,) = self._store.accept([notification], now)
+        (outcome,) = self._ingest.accept([notification], now)
         if outcome.queued:
             self._metrics.sent_anew.labels(self._source).inc()
-            _log.warning("Sent anew, for it still fires though its incident was closed: %s", key)
+            _log.warning("Sent anew, for it still fires though its incident was closed: %s", known.key)
             self._wake()

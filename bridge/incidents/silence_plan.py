@@ -12,7 +12,7 @@ from enum import StrEnum
 from typing import Final
 
 from bridge.domain.alert import Alert
-from bridge.domain.incident import Kept
+from bridge.domain.incident import IncidentRecord
 
 CREATED_BY: Final = "vendorwatch-bridge"
 _MARK: Final = re.compile(r"\[vendorwatch (\S+) (.+)\]$")
@@ -70,7 +70,11 @@ class Step:
 
 
 def wanted(
-    incidents: Iterable[Kept], alerts: Mapping[str, Alert], now: float, owner: str, sources: Collection[str] | None
+    incidents: Iterable[IncidentRecord],
+    alerts: Mapping[str, Alert],
+    now: float,
+    owner: str,
+    sources: Collection[str] | None,
 ) -> dict[str, Wanted]:
     """Return the silence of each alert whose incident is snoozed now, by the alert's key.
 
@@ -89,24 +93,24 @@ def wanted(
     return found
 
 
-def _homes(incidents: Iterable[Kept]) -> dict[str, Kept]:
+def _homes(incidents: Iterable[IncidentRecord]) -> dict[str, IncidentRecord]:
     """Return the incident that each alert is in: what was merged into another is not told of by itself."""
-    homes: dict[str, Kept] = {}
+    homes: dict[str, IncidentRecord] = {}
     for kept in sorted(incidents, key=lambda one: (one.active, one.updated_at, one.heard_at)):
         homes |= dict.fromkeys(kept.keys, kept)
     return homes
 
 
-def _snoozed(kept: Kept, now: float) -> bool:
+def _snoozed(kept: IncidentRecord, now: float) -> bool:
     return kept.active and kept.snoozed and (kept.snoozed_until is None or kept.snoozed_until > now)
 
 
-def _end(kept: Kept, now: float) -> float:
+def _end(kept: IncidentRecord, now: float) -> float:
     """Return when a snooze ends. One without an end is silenced for one to two hours, and again while it lasts."""
     return (math.floor(now / _HOUR) + 2) * _HOUR if kept.snoozed_until is None else kept.snoozed_until
 
 
-def comment(kept: Kept) -> str:
+def comment(kept: IncidentRecord) -> str:
     """Return what an operator reads beside the silence: which incident, and who. No name in it can look like a mark."""
     who = f"; {kept.who[:_LONGEST_NAME]}" if kept.who else "; BigPanda does not say by whom"
     link = f"; {kept.link}" if kept.link else ""

@@ -5,11 +5,11 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Final, Protocol
 
 from bridge.delivery.retry_policy import LONGEST_RETRY_AFTER, Again, SetAside, decide
-from bridge.domain.incident import Kept
+from bridge.domain.alert_state import AlertState
+from bridge.domain.incident import IncidentRecord
 from bridge.errors import DeliveryError
 from bridge.incidents.silence_plan import Silence, Step, Wanted, plan, wanted
 from bridge.metrics import Metrics
-from bridge.outbox.incidents import Told
 
 _LOOK: Final = 15.0
 """Seconds between two looks at Alertmanager when nothing has changed here: it may have lost what we made."""
@@ -37,7 +37,7 @@ class Snoozes:
     def __init__(  # noqa: PLR0913  the parts it is wired to; each is replaced alone in tests
         self,
         alertmanager: Alertmanager,
-        told: Callable[[Sequence[str]], Mapping[str, Told]],
+        told: Callable[[Sequence[str]], Mapping[str, AlertState]],
         metrics: Metrics,
         *,
         owner: str,
@@ -55,7 +55,9 @@ class Snoozes:
         """Close all connections."""
         self._alertmanager.close()
 
-    def turn(self, incidents: Sequence[Kept], now: float, stopping: Callable[[], bool] = lambda: False) -> None:
+    def turn(
+        self, incidents: Sequence[IncidentRecord], now: float, stopping: Callable[[], bool] = lambda: False
+    ) -> None:
         """Do what is to be done now. What Alertmanager does not take is tried again later."""
         keys = sorted({key for one in incidents if one.snoozed for key in one.keys})
         alerts = {key: one.alert for key, one in self._told(keys).items()}

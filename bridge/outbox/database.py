@@ -1,17 +1,17 @@
 """The way into the database: engines, the settings that make a commit durable, and what its errors mean."""
 
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager, suppress
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import msgspec
 from sqlalchemy import (
     URL,
+    BindParameter,
     ColumnElement,
     Connection,
-    Dialect,
     Engine,
     Text,
     any_,
@@ -30,8 +30,6 @@ from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from bridge.errors import Unavailable
 from bridge.outbox import schema, sqlite_engine
 from exporter.toolkit.config_types import ConfigError
-
-P = TypeVar("P")
 
 BUSY_TIMEOUT = 5.0
 """Seconds to wait for another writer."""
@@ -68,7 +66,6 @@ class Database:
             self._writer = sqlite_engine.engine(found, self._files, writes=True, patience=BUSY_TIMEOUT)
             self._reader = sqlite_engine.engine(found, self._files, writes=False, patience=BUSY_TIMEOUT)
         self._turn = threading.Lock()
-        self._prepared: dict[Any, Any] = {}
         try:
             with self.write() as connection:
                 schema.migrate(connection)
@@ -161,22 +158,12 @@ class Database:
         replaced = {column.name: made.excluded[column.name] for column in table.c if column.name not in index}
         return made.on_conflict_do_update(index_elements=index, set_=replaced)
 
-    def prepared(self, prepare: Callable[["Database", Dialect], P]) -> P:
-        """Return what `prepare` makes for this database, made when it is first asked for."""
-        if prepare not in self._prepared:
-            self._prepared[prepare] = prepare(self, self._writer.dialect)
-        made: P = self._prepared[prepare]
-        return made
-
-    def among(self, column: ColumnElement[str]) -> ColumnElement[bool]:
-        """Return the condition that a column is one of the bound `names`: one parameter, however many they are."""
+    def among(self, column: ColumnElement[str], values: Sequence[str]) -> ColumnElement[bool]:
+        """Return the condition that a column is one of `values`: one parameter, however many they are."""
         if self.postgresql:
-            return column == any_(bindparam("names", type_=ARRAY(Text)))
-        return column.in_(select(func.json_each(bindparam("names")).table_valued("value").c.value))
-
-    def names(self, names: Sequence[str]) -> object:
-        """Return what to bind as the `names` of `among`."""
-        return list(names) if self.postgresql else msgspec.json.encode(names).decode()
+            return column == any_(bindparam(None, list(values), type_=ARRAY(Text)))
+        listed: BindParameter[str] = bindparam(None, msgspec.json.encode(values).decode())
+        return column.in_(select(func.json_each(listed).table_valued("value").c.value))
 
 
 def location(url: str) -> URL:

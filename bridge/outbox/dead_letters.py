@@ -1,15 +1,16 @@
-"""What could not be sent or read: to be seen, mended and sent again, or given up."""
+"""Dead letters: events that BigPanda refuses. To be looked at, mapped again and requeued, or discarded."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from sqlalchemy import Connection, Row, delete, insert, select, update
+from sqlalchemy import ColumnElement, Connection, Row, func, select, update
 
-from bridge.domain.dedup import Kind
-from bridge.domain.event import Mapping as EventMapping
-from bridge.domain.event import Status, draft, status_of
-from bridge.outbox.rows import PRIORITY, read
-from bridge.outbox.schema import dead, events, keys, quarantine
+from bridge.domain.alert_state import Kind
+from bridge.domain.event import EventMapping, Status, draft, status_of
+from bridge.outbox.database import Database
+from bridge.outbox.pages import SHOWN, Page, PageRequest
+from bridge.outbox.rows import PRIORITY, alert_of
+from bridge.outbox.schema import alert_states, dead, events
 
 _COLUMNS = (
     "id", "key", "receiver", "source", "kind", "status", "reason", "body", "attempts", "accepted_at", "closed_at",
@@ -33,24 +34,12 @@ class DeadLetter:
     closed_at: float
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Quarantined:
-    """A body, or one alert of a body, that could not be read."""
-
-    id: int
-    receiver: str
-    source: str
-    reason: str
-    body: str
-    received_at: float
-
-
 @dataclass(frozen=True, slots=True)
 class Requeued:
     """What became of dead letters, by id.
 
-    `queued` wait again; `superseded` were made pointless by a newer event of their key, or by a mapping that sends
-    them no more; `unknown` stay dead: their receiver is configured no longer.
+    `queued` are queued again; `superseded` were made pointless by a newer event of their alert, or by a mapping that
+    does not send them any more; `unknown` stay dead: their receiver is not configured any more.
     """
 
     queued: tuple[int, ...] = ()
@@ -58,33 +47,71 @@ class Requeued:
     unknown: tuple[int, ...] = ()
 
 
-def dead_letters(connection: Connection, limit: int) -> list[DeadLetter]:
-    """Return the oldest dead letters."""
-    query = select(*(events.c[name] for name in _COLUMNS)).where(dead).order_by(events.c.id).limit(limit)
-    return [DeadLetter(**row._asdict()) for row in connection.execute(query)]
+class DeadLetters:
+    """Events that were set aside."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def oldest(self, limit: int = 1000) -> list[DeadLetter]:
+        """Return dead letters, the oldest first."""
+        query = select(*(events.c[name] for name in _COLUMNS)).where(dead).order_by(events.c.id).limit(limit)
+        with self._database.read() as connection:
+            return [DeadLetter(**row._asdict()) for row in connection.execute(query)]
+
+    def page(self, request: PageRequest) -> Page[DeadLetter]:
+        """Return a page of dead letters, the oldest first, their bodies cut."""
+        body = func.substr(events.c.body, 1, SHOWN).label("body")
+        columns = [body if name == "body" else events.c[name] for name in _COLUMNS]
+        query = select(*columns).where(dead).order_by(events.c.id).limit(request.limit).offset(request.offset)
+        with self._database.read() as connection:
+            rows = [DeadLetter(**row._asdict()) for row in connection.execute(query)]
+            return Page(rows, connection.execute(select(func.count()).where(dead)).scalar_one())
+
+    def requeue(
+        self, ids: Sequence[int] | None, mapping_of: Callable[[str, str], EventMapping | None], now: float
+    ) -> Requeued:
+        """Map dead letters again (None: all of them) and queue them, in their old order and with their old time.
+
+        `mapping_of(receiver, source)`: None when that receiver is not configured any more.
+        """
+        chosen = dead if ids is None else dead & events.c.id.in_(ids)
+        query = (
+            select(events, alert_states.c.seq.label("newest"))
+            .join(alert_states, alert_states.c.key == events.c.key)
+            .where(chosen)
+            .order_by(events.c.key, events.c.seq)
+            .with_for_update(of=alert_states)
+        )
+        fates: dict[str, list[int]] = {"queued": [], "superseded": [], "unknown": []}
+        with self._database.write() as connection:
+            for row in connection.execute(query).all():
+                fates[_requeue(connection, row, mapping_of(row.receiver, row.source), now)].append(row.id)
+        return Requeued(**{fate: tuple(found) for fate, found in fates.items()})
+
+    def discard(self, ids: Sequence[int], now: float) -> int:
+        """Give dead letters up; they stay in the history. Returns how many there were."""
+        return self._discard(events.c.id.in_(ids), now)
+
+    def discard_until(self, last: int, now: float) -> int:
+        """Give up every dead letter up to the one of this id, as someone saw it; returns how many there were."""
+        return self._discard(events.c.id <= last, now)
+
+    def _discard(self, chosen: ColumnElement[bool], now: float) -> int:
+        statement = update(events).where(dead, chosen).values(state="discarded", closed_at=now)
+        with self._database.write() as connection:
+            return connection.execute(statement).rowcount
 
 
-def requeue(
-    connection: Connection, ids: Sequence[int] | None, mapping_of: Callable[[str, str], EventMapping | None], now: float
-) -> Requeued:
-    """Map dead letters anew and let them wait again, at their old place in their key and with their old time."""
-    chosen = dead if ids is None else dead & events.c.id.in_(ids)
-    query = select(events, keys.c.seq.label("newest")).join(keys, keys.c.key == events.c.key).where(chosen)
-    fates: dict[str, list[int]] = {"queued": [], "superseded": [], "unknown": []}
-    for row in connection.execute(query.order_by(events.c.key, events.c.seq).with_for_update(of=keys)).all():
-        fates[_revive(connection, row, mapping_of(row.receiver, row.source), now)].append(row.id)
-    return Requeued(**{fate: tuple(found) for fate, found in fates.items()})
-
-
-def _revive(connection: Connection, row: Row[tuple[object, ...]], mapping: EventMapping | None, now: float) -> str:
+def _requeue(connection: Connection, row: Row[tuple[object, ...]], mapping: EventMapping | None, now: float) -> str:
     if mapping is None:
         return "unknown"
-    alert = read(row.alert)
+    alert = alert_of(row.alert)
     status = Status.OK if row.kind == Kind.RESOLVE else status_of(alert, mapping)[0]
     if status is None or row.newest != row.seq:
         _change(connection, row.id, state="superseded", closed_at=now)
         return "superseded"
-    made = draft(alert, status, mapping)
+    event = draft(alert, status, mapping)
     _change(
         connection,
         row.id,
@@ -93,50 +120,17 @@ def _revive(connection: Connection, row: Row[tuple[object, ...]], mapping: Event
         status=status,
         app_key=mapping.app_key,
         priority=PRIORITY.get(status, 2),
-        body=made.freeze(row.timestamp),
-        content=made.content,
+        body=event.freeze(row.timestamp),
+        content=event.content_hash,
         attempts=0,
         queued_at=now,
         not_before=0.0,
         closed_at=None,
     )
-    told = {"status": status, "content": made.content, "told_at": now, "updated_at": now}
-    connection.execute(update(keys).where(keys.c.key == row.key).values(told))
+    state = {"status": status, "content": event.content_hash, "told_at": now, "updated_at": now}
+    connection.execute(update(alert_states).where(alert_states.c.key == row.key).values(state))
     return "queued"
 
 
 def _change(connection: Connection, event: int, **changes: object) -> None:
     connection.execute(update(events).where(events.c.id == event).values(changes))
-
-
-def discard(connection: Connection, ids: Sequence[int], now: float) -> int:
-    """Give dead letters up; they stay in the history."""
-    statement = update(events).where(dead, events.c.id.in_(ids)).values(state="discarded", closed_at=now)
-    return connection.execute(statement).rowcount
-
-
-def discard_until(connection: Connection, last: int, now: float) -> int:
-    """Give up all that someone has seen; what came since stays."""
-    statement = update(events).where(dead, events.c.id <= last).values(state="discarded", closed_at=now)
-    return connection.execute(statement).rowcount
-
-
-def keep(connection: Connection, row: Mapping[str, object]) -> None:
-    """Put a body that can never be read into quarantine."""
-    connection.execute(insert(quarantine).values(**row))
-
-
-def in_quarantine(connection: Connection, limit: int) -> list[Quarantined]:
-    """Return what has been in quarantine longest."""
-    query = select(quarantine).order_by(quarantine.c.id).limit(limit)
-    return [Quarantined(**row._asdict()) for row in connection.execute(query)]
-
-
-def discard_quarantined(connection: Connection, ids: Sequence[int]) -> int:
-    """Delete from quarantine."""
-    return connection.execute(delete(quarantine).where(quarantine.c.id.in_(ids))).rowcount
-
-
-def discard_quarantined_until(connection: Connection, last: int) -> int:
-    """Delete from quarantine all that someone has seen."""
-    return connection.execute(delete(quarantine).where(quarantine.c.id <= last)).rowcount

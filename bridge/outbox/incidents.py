@@ -1,4 +1,4 @@
-"""BigPanda's incidents in the store: what webhooks tell of them, and what BigPanda waits to hear.
+"""BigPanda's incidents in the store: what webhooks say of them, and which callbacks BigPanda waits for.
 
 An incident and the callback that follows from it are written in the transaction that its webhook is answered for.
 """
@@ -7,38 +7,20 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
 from typing import Any
-from uuid import uuid4
 
 from sqlalchemy import ColumnElement, Connection, Row, case, func, literal, select, update
 
-from bridge.domain.alert import Alert
 from bridge.domain.event import Status
-from bridge.domain.incident import Kept, fires_still, fold, is_new_share, lasted
+from bridge.domain.incident import IncidentRecord, fires_still, is_new_share, lasted, merge
 from bridge.domain.notification import Notification, Outcome
-from bridge.outbox import retention as pruning
+from bridge.outbox.alerts import states
 from bridge.outbox.database import Database
-from bridge.outbox.rows import read
-from bridge.outbox.schema import callbacks, incidents, keys
-from bridge.outbox.schema import identity as identities
+from bridge.outbox.pages import Page, PageRequest
+from bridge.outbox.schema import callbacks, incidents
 
-_AS_JSON = ("alerts", "by_hand", "seen")
-_MEMBERS = tuple(member.name for member in fields(Kept) if member.name != "keys")
-_AT_ONCE = 500
-"""Keys that one SELECT names."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Told:
-    """A key as the ledger knows it: its last alert, whether BigPanda has it as open, and since when.
-
-    `told_at`: when it was last told; `ended_at`: the end of its last episode; `touched_at`: when it last changed.
-    """
-
-    alert: Alert
-    open: bool
-    told_at: float
-    ended_at: float | None
-    touched_at: float
+_COLUMN_OF = {"keys": "alerts", "closed_manually": "by_hand"}
+_AS_JSON = ("keys", "closed_manually", "seen")
+_MEMBERS = tuple(member.name for member in fields(IncidentRecord))
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +33,59 @@ class DueCallback:
     asked_at: float
 
 
-def keep(
+class Incidents:
+    """Incidents as BigPanda's webhooks described them last, and the callbacks that are due."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def records(self, source: str | None = None) -> list[IncidentRecord]:
+        """Return the incidents of one source, or of all, the newest first."""
+        query = select(incidents).where(incidents.c.heard_at > 0).order_by(incidents.c.heard_at.desc(), incidents.c.id)
+        if source is not None:
+            query = query.where(incidents.c.source == source)
+        with self._database.read() as connection:
+            return [_record(row) for row in connection.execute(query)]
+
+    def page(self, request: PageRequest) -> Page[IncidentRecord]:
+        """Return a page of incidents: open ones first, then what was heard last."""
+        heard = incidents.c.heard_at > 0
+        order = (incidents.c.active.desc(), incidents.c.heard_at.desc(), incidents.c.source, incidents.c.id)
+        query = select(incidents).where(heard).order_by(*order).limit(request.limit).offset(request.offset)
+        with self._database.read() as connection:
+            rows = [_record(row) for row in connection.execute(query)]
+            return Page(rows, connection.execute(select(func.count()).where(heard)).scalar_one())
+
+    def counts(self) -> dict[tuple[str, str], int]:
+        """Count by environment and status; what is closed is ok, whatever its alerts say."""
+        status: ColumnElement[str] = case((incidents.c.active, incidents.c.status), else_=literal(Status.OK.value))
+        query = select(incidents.c.environment, status, func.count()).where(incidents.c.heard_at > 0)
+        with self._database.read() as connection:
+            rows = connection.execute(query.group_by(incidents.c.environment, status))
+            return {(environment, found): number for environment, found, number in rows}
+
+    def due_callbacks(self, source: str, now: float, limit: int = 50) -> list[DueCallback]:
+        """Return the new shares that BigPanda waits to hear of, the oldest first."""
+        columns = (callbacks.c.source, callbacks.c.incident, callbacks.c.attempts, callbacks.c.asked_at)
+        due = (callbacks.c.source == source, callbacks.c.state == "waiting", callbacks.c.not_before <= now)
+        query = select(*columns).where(*due).order_by(callbacks.c.asked_at, callbacks.c.incident).limit(limit)
+        with self._database.read() as connection:
+            return [DueCallback(*row) for row in connection.execute(query)]
+
+    def settle_callback(self, callback: DueCallback, state: str, reason: str, *, now: float, not_before: float) -> None:
+        """Note what became of a callback (`done`, `dead`, or `waiting` until `not_before`), unless asked again."""
+        same = (
+            (callbacks.c.source == callback.source)
+            & (callbacks.c.incident == callback.incident)
+            & (callbacks.c.asked_at == callback.asked_at)
+        )
+        changes = {"state": state, "reason": reason, "attempts": callback.attempts + 1, "not_before": not_before}
+        closed_at = None if state == "waiting" else now
+        with self._database.write() as connection:
+            connection.execute(update(callbacks).where(same).values(**changes, closed_at=closed_at))
+
+
+def merge_heard(
     database: Database, connection: Connection, batch: Sequence[Notification], outcomes: Sequence[Outcome], now: float
 ) -> None:
     """Fold in what each notification tells of incidents, in the order given."""
@@ -60,7 +94,7 @@ def keep(
         for told in notification.incidents:
             place = (notification.source, told.id)
             before = known[place]
-            after = fold(before, told, notification.source, now)
+            after = merge(before, told, notification.source, now)
             if after is None:
                 continue
             after = _judged(connection, before, after, outcome, now)
@@ -74,19 +108,21 @@ def keep(
 
 def _load(
     database: Database, connection: Connection, places: set[tuple[str, str]], now: float
-) -> dict[tuple[str, str], Kept | None]:
+) -> dict[tuple[str, str], IncidentRecord | None]:
     """Lock each incident, also one that is not there yet, so that two replicas cannot both be the first."""
-    found: dict[tuple[str, str], Kept | None] = {}
+    found: dict[tuple[str, str], IncidentRecord | None] = {}
     for source, number in sorted(places):
-        blank = _row(Kept(source=source, id=number, first_heard_at=now, heard_at=0.0))
+        blank = _row(IncidentRecord(source=source, id=number, first_heard_at=now, heard_at=0.0))
         connection.execute(database.insert(incidents).values(blank).on_conflict_do_nothing())
         here = (incidents.c.source == source) & (incidents.c.id == number)
         row = connection.execute(select(incidents).where(here).with_for_update()).one()
-        found[source, number] = _kept(row) if row.heard_at else None
+        found[source, number] = _record(row) if row.heard_at else None
     return found
 
 
-def _judged(connection: Connection, before: Kept | None, after: Kept, outcome: Outcome, now: float) -> Kept:
+def _judged(
+    connection: Connection, before: IncidentRecord | None, after: IncidentRecord, outcome: Outcome, now: float
+) -> IncidentRecord:
     """Count what this webhook brought about; note what still fires in an incident that it closed."""
     if not (before and before.acknowledged_at) and (seconds := lasted(after, after.acknowledged_at)) is not None:
         outcome.acknowledged.append(seconds)
@@ -97,14 +133,14 @@ def _judged(connection: Connection, before: Kept | None, after: Kept, outcome: O
     elsewhere = _elsewhere(connection, after)
     still = {
         key: one
-        for key, one in told(connection, after.keys).items()
-        if one.open and key not in elsewhere and fires_still(one.told_at, one.ended_at, after, now)
+        for key, one in states(connection, after.keys).items()
+        if one.open and key not in elsewhere and fires_still(one.queued_at, one.ended_at, after, now)
     }
-    outcome.by_hand.update(one.alert.source for one in still.values())
-    return replace(after, by_hand={key: one.touched_at for key, one in still.items()})
+    outcome.closed_manually.update(one.alert.source for one in still.values())
+    return replace(after, closed_manually={key: one.updated_at for key, one in still.items()})
 
 
-def _absorbed(connection: Connection, by: Kept, now: float) -> list[Kept]:
+def _absorbed(connection: Connection, by: IncidentRecord, now: float) -> list[IncidentRecord]:
     """Close the incidents of which every alert is in this one now: BigPanda does not tell of what was merged away.
 
     What another replica writes at this moment is left to it.
@@ -112,7 +148,9 @@ def _absorbed(connection: Connection, by: Kept, now: float) -> list[Kept]:
     mine = set(by.keys)
     others = (incidents.c.source == by.source) & (incidents.c.id != by.id) & incidents.c.active
     older = others & (incidents.c.heard_at > 0) & (incidents.c.updated_at <= by.updated_at)
-    found = [_kept(row) for row in connection.execute(select(incidents).where(older).with_for_update(skip_locked=True))]
+    found = [
+        _record(row) for row in connection.execute(select(incidents).where(older).with_for_update(skip_locked=True))
+    ]
     merged = [
         replace(one, active=False, snoozed=False, snoozed_until=None, closed_at=now)
         for one in found
@@ -123,21 +161,21 @@ def _absorbed(connection: Connection, by: Kept, now: float) -> list[Kept]:
     return merged
 
 
-def _elsewhere(connection: Connection, closed: Kept) -> set[str]:
+def _elsewhere(connection: Connection, closed: IncidentRecord) -> set[str]:
     """Return the keys in other open incidents: what was merged away was not closed."""
     others = (incidents.c.source == closed.source) & (incidents.c.id != closed.id) & incidents.c.active
     found = connection.execute(select(incidents.c.alerts).where(others, incidents.c.heard_at > 0)).scalars()
     return {key for listed in found for key in json.loads(listed)}
 
 
-def _took(after: Kept) -> float | None:
+def _took(after: IncidentRecord) -> float | None:
     """Return how long an incident lasted: by BigPanda's clock, by ours where it does not tell the end."""
     return lasted(after, after.closed_at if after.ended_at is None else after.ended_at)
 
 
-def _write(connection: Connection, kept: Kept) -> None:
-    here = (incidents.c.source == kept.source) & (incidents.c.id == kept.id)
-    connection.execute(update(incidents).where(here).values(_row(kept)))
+def _write(connection: Connection, record: IncidentRecord) -> None:
+    here = (incidents.c.source == record.source) & (incidents.c.id == record.id)
+    connection.execute(update(incidents).where(here).values(_row(record)))
 
 
 def _ask(database: Database, connection: Connection, place: tuple[str, str], now: float) -> None:
@@ -147,94 +185,13 @@ def _ask(database: Database, connection: Connection, place: tuple[str, str], now
     connection.execute(statement.on_conflict_do_update(index_elements=["source", "incident"], set_=fresh))
 
 
-def _kept(row: Row[Any]) -> Kept:
-    found = row._asdict() | {name: json.loads(getattr(row, name)) for name in _AS_JSON}
-    keys_in, seen = tuple(found.pop("alerts")), tuple(found.pop("seen"))
-    return Kept(**found, keys=keys_in, seen=seen)
+def _record(row: Row[Any]) -> IncidentRecord:
+    found = {name: getattr(row, _COLUMN_OF.get(name, name)) for name in _MEMBERS}
+    found |= {name: json.loads(found[name]) for name in _AS_JSON}
+    return IncidentRecord(**(found | {"keys": tuple(found["keys"]), "seen": tuple(found["seen"])}))
 
 
-def _row(kept: Kept) -> dict[str, Any]:
-    found = {name: getattr(kept, name) for name in _MEMBERS} | {"alerts": kept.keys}
-    return found | {name: json.dumps(found[name]) for name in _AS_JSON}
-
-
-def incidents_heard(connection: Connection, source: str | None) -> list[Kept]:
-    """Return every incident."""
-    query = select(incidents).where(incidents.c.heard_at > 0).order_by(incidents.c.heard_at.desc(), incidents.c.id)
-    if source is not None:
-        query = query.where(incidents.c.source == source)
-    return [_kept(row) for row in connection.execute(query)]
-
-
-def page(connection: Connection, limit: int, offset: int) -> tuple[list[Kept], int]:
-    """Return some of the incidents, what is open first and then what was heard last, and how many there are in all."""
-    heard = incidents.c.heard_at > 0
-    order = (incidents.c.active.desc(), incidents.c.heard_at.desc(), incidents.c.source, incidents.c.id)
-    rows = connection.execute(select(incidents).where(heard).order_by(*order).limit(limit).offset(offset))
-    return [_kept(row) for row in rows], connection.execute(select(func.count()).where(heard)).scalar_one()
-
-
-def counts(connection: Connection) -> dict[tuple[str, str], int]:
-    """Count by environment and status; what is closed is ok, whatever its alerts say."""
-    status: ColumnElement[str] = case((incidents.c.active, incidents.c.status), else_=literal(Status.OK.value))
-    query = select(incidents.c.environment, status, func.count()).where(incidents.c.heard_at > 0)
-    rows = connection.execute(query.group_by(incidents.c.environment, status))
-    return {(environment, found): number for environment, found, number in rows}
-
-
-def told(connection: Connection, names: Sequence[str]) -> dict[str, Told]:
-    """Return what the ledger knows of these keys."""
-    columns = (keys.c.key, keys.c.status, keys.c.told_at, keys.c.ended_at, keys.c.updated_at, keys.c.alert)
-    found: dict[str, Told] = {}
-    for start in range(0, len(names), _AT_ONCE):
-        part = names[start : start + _AT_ONCE]
-        for row in connection.execute(select(*columns).where(keys.c.key.in_(part), keys.c.status != "")):
-            found[row.key] = Told(
-                alert=read(row.alert),
-                open=row.status != Status.OK,
-                told_at=row.told_at,
-                ended_at=row.ended_at,
-                touched_at=row.updated_at,
-            )
-    return found
-
-
-def due_callbacks(connection: Connection, source: str, now: float, limit: int) -> list[DueCallback]:
-    """Return what is due."""
-    columns = (callbacks.c.source, callbacks.c.incident, callbacks.c.attempts, callbacks.c.asked_at)
-    due = (callbacks.c.source == source, callbacks.c.state == "waiting", callbacks.c.not_before <= now)
-    query = select(*columns).where(*due).order_by(callbacks.c.asked_at, callbacks.c.incident).limit(limit)
-    return [DueCallback(*row) for row in connection.execute(query)]
-
-
-def settle(  # noqa: PLR0913  what became of it, why and when
-    connection: Connection, callback: DueCallback, state: str, reason: str, *, now: float, not_before: float
-) -> None:
-    """Note what became of a callback, unless a later share asks anew."""
-    same = (
-        (callbacks.c.source == callback.source)
-        & (callbacks.c.incident == callback.incident)
-        & (callbacks.c.asked_at == callback.asked_at)
-    )
-    changes = {"state": state, "reason": reason, "attempts": callback.attempts + 1, "not_before": not_before}
-    closed_at = None if state == "waiting" else now
-    connection.execute(update(callbacks).where(same).values(**changes, closed_at=closed_at))
-
-
-def identity(database: Database, connection: Connection) -> str:
-    """Return the name of this database; it is given one when it has none."""
-    statement = database.insert(identities).values(one=1, name=uuid4().hex[:12])
-    connection.execute(statement.on_conflict_do_nothing())
-    return str(connection.execute(select(identities.c.name)).scalar_one())
-
-
-def prune(connection: Connection, before: float, limit: int) -> int:
-    """Delete incidents that were not heard of for long, and callbacks long asked for or made.
-
-    What is snoozed stays as long as its snooze: BigPanda does not tell of it meanwhile, and its silence must last.
-    """
-    lasting = incidents.c.snoozed & (incidents.c.snoozed_until.is_(None) | (incidents.c.snoozed_until >= before))
-    forgotten = (incidents.c.heard_at < before) & ~lasting
-    deleted = pruning.prune(connection, (incidents.c.source, incidents.c.id), forgotten, limit)
-    done = (callbacks.c.closed_at < before) | (callbacks.c.asked_at < before)
-    return deleted + pruning.prune(connection, (callbacks.c.source, callbacks.c.incident), done, limit - deleted)
+def _row(record: IncidentRecord) -> dict[str, Any]:
+    found = {name: getattr(record, name) for name in _MEMBERS}
+    found |= {name: json.dumps(found[name]) for name in _AS_JSON}
+    return {_COLUMN_OF.get(name, name): value for name, value in found.items()}

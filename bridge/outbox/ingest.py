@@ -1,260 +1,198 @@
-"""What webhooks change in the store: key states and the events to send, decided and written in one transaction."""
+"""What webhooks change in the store: alert states and the events to send, decided and written in one transaction."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
-from sqlalchemy import Connection, insert, update
+from sqlalchemy import Connection, bindparam, insert, select, update
 
 from bridge.domain.alert import Alert
-from bridge.domain.dedup import Action, Decision, Known, Reason, decide, later, resend
+from bridge.domain.alert_state import AlertState
+from bridge.domain.dedup import Action, Decision, Reason, decide, next_state, resend
 from bridge.domain.event import NONE, Draft, Status, draft, status_of
 from bridge.domain.notification import Notification, Outcome
+from bridge.outbox import incidents
 from bridge.outbox.database import Database
-from bridge.outbox.rows import PRIORITY, KeyRow, known, quarantined, waiting_event, written
-from bridge.outbox.schema import events, keys, quarantine
-from bridge.outbox.statements import Statements
+from bridge.outbox.quarantine import quarantine_row
+from bridge.outbox.rows import PRIORITY, alert_json, pending_of, state_of, state_row
+from bridge.outbox.schema import alert_states, events, heartbeats, quarantine, senders, waiting
 
-__all__ = ["Intake", "Notification", "Outcome"]
-
-_KNOWN = ("content", "timestamp", "told_at", "ended_at", "at")
-_AT_ONCE = 500
-"""Events that one UPDATE names."""
-
-
-class _Line:
-    """One key while a batch is decided: what is known, and what is still to be written of it."""
-
-    __slots__ = ("_known", "row", "seq", "starts_at", "tail", "touched_at")
-
-    def __init__(self, row: KeyRow | None, tail: dict[str, Any] | None) -> None:
-        self._known = known(row, tail)
-        self.seq: int = row.seq if row else 0
-        self.tail = tail
-        self.row: dict[str, Any] | None = None
-        self.starts_at: float | None = row.starts_at if row and self._known else None
-        self.touched_at: float | None = row.updated_at if row and self._known else None
-
-    @property
-    def known(self) -> Known | None:
-        """What is known, as the next alert of this key in the batch finds it."""
-        if self._known is None and self.row:
-            told = {name: self.row[name] for name in _KNOWN}
-            self._known = Known(status=Status(self.row["status"]), **told, waiting=waiting_event(self.tail))
-        return self._known
-
-    def keep(self, row: dict[str, Any]) -> None:
-        """Let `row` be what is written, and known from now on."""
-        self.row, self._known = row, None
-        self.starts_at, self.touched_at = row["starts_at"], row["updated_at"]
-
-    def amend(self, times: dict[str, Any], alert: Alert, now: float) -> None:
-        """Let some of the times be known from now on."""
-        if known := self.known:
-            self._known = replace(known, **{name: time for name, time in times.items() if name != "starts_at"})
-        self.starts_at, self.touched_at = alert.starts_at, now
+_BLANK = {
+    "receiver": "", "source": "", "status": "", "content": "", "timestamp": 0, "seq": 0, "told_at": 0.0,
+    "starts_at": 0.0, "ended_at": None, "at": None, "doubtful": False, "alert": "", "updated_at": 0.0,
+}  # fmt: skip
+"""The row of an alert of which nothing is known yet."""
 
 
-class Intake:
-    """One batch of notifications on its way into the store."""
+class Ingest:
+    """Takes notifications in: what they say is durable once `accept` returns."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def accept(self, batch: Sequence[Notification], now: float) -> list[Outcome]:
+        """Commit several notifications at once, all or nothing. Unavailable when the database cannot be used now."""
+        with self._database.write() as connection:
+            return Batch(self._database, connection, now).accept(batch)
+
+
+class Batch:
+    """One batch of notifications on its way into the store, in one transaction."""
 
     def __init__(self, database: Database, connection: Connection, now: float) -> None:
-        self._database = database
-        self._connection = connection
-        self._now = now
-        self._statements = database.prepared(Statements)
-        self._lines: dict[str, _Line] = {}
-        self._new: list[dict[str, Any]] = []
-        self._replaced: list[int] = []
-        self._touched: dict[str, dict[str, Any]] = {}
+        self._database, self._connection, self._now = database, connection, now
+        self._states: dict[str, AlertState] = {}
+        self._changed: set[str] = set()
+        self._events: dict[tuple[str, int], dict[str, Any]] = {}
+        self._superseded: list[tuple[str, int]] = []
 
     def accept(self, batch: Sequence[Notification]) -> list[Outcome]:
         """Decide about every alert, in the order given, and write what follows."""
-        self._load({alert.key for notification in batch for alert in notification.alerts})
-        outcomes = [self._decide(notification) for notification in batch]
+        self._load(sorted({alert.key for notification in batch for alert in notification.alerts}))
+        outcomes = [self._ingest(notification) for notification in batch]
         self._write()
-        self._set_aside(batch)
-        self._note_senders(batch)
+        self._write_unreadable(batch)
+        self._write_senders(batch)
+        incidents.merge_heard(self._database, self._connection, batch, outcomes, self._now)
         return outcomes
 
-    def _load(self, names: set[str]) -> None:
-        wanted = sorted(names)
-        bound = self._database.names(wanted)
-        if self._statements.reserve:
-            self._statements.reserve.run(self._connection, names=bound)
-        found = {row.key: row for row in self._statements.known.read(self._connection, names=bound)}
-        told = [key for key, row in found.items() if row.status]
-        tails = self._tails(told) if told else {}
-        for key in wanted:
-            self._lines[key] = _Line(found.get(key), tails.get(key))
+    def _load(self, keys: list[str]) -> None:
+        if self._database.postgresql:
+            self._reserve(keys)
+        wanted = select(alert_states).where(self._database.among(alert_states.c.key, keys))
+        if self._database.postgresql:
+            wanted = wanted.order_by(alert_states.c.key.collate("C")).with_for_update()  # all replicas in one order
+        for row in self._connection.execute(wanted):
+            if row.status:
+                self._states[row.key] = state_of(row)
+        # After the rows are locked: what another replica sent in the meantime is not pending any more.
+        pending = (
+            select(events)
+            .join(alert_states, (alert_states.c.key == events.c.key) & (alert_states.c.seq == events.c.seq))
+            .where(waiting, events.c.attempts == 0, self._database.among(events.c.key, list(self._states)))
+        )
+        for row in self._connection.execute(pending):
+            self._states[row.key] = replace(self._states[row.key], pending=pending_of(row))
 
-    def _tails(self, found: Sequence[str]) -> dict[str, dict[str, Any]]:
-        """Return the newest event of each key where it waits and was never tried."""
-        rows = self._statements.tails.read(self._connection, names=self._database.names(found))
-        return {row.key: row._asdict() for row in rows}
+    def _reserve(self, keys: list[str]) -> None:
+        """Insert unknown keys blank, so that two replicas cannot both be the first.
 
-    def _decide(self, notification: Notification) -> Outcome:
-        outcome = Outcome(quarantined=len(notification.set_aside))
+        Before any row is locked, and in one order: a replica that inserts while it holds locks may wait for one that
+        waits for it.
+        """
+        found = select(alert_states.c.key).where(self._database.among(alert_states.c.key, keys))
+        new = sorted(set(keys).difference(self._connection.execute(found).scalars()))
+        if new:
+            blank = self._database.insert(alert_states).on_conflict_do_nothing()
+            self._connection.execute(blank, [{"key": key, **_BLANK} for key in new])
+
+    def _ingest(self, notification: Notification) -> Outcome:
+        outcome = Outcome(quarantined=len(notification.unreadable))
         for alert in notification.alerts:
-            line = self._lines[alert.key]
-            if notification.seen is not None and notification.seen.get(alert.key) != line.touched_at:
+            state = self._states.get(alert.key)
+            expected = notification.if_unmodified
+            if expected is not None and expected.get(alert.key) != (state.updated_at if state else None):
                 outcome.unchanged += 1
                 outcome.reasons[Reason.OVERTAKEN] += 1
                 continue
             status, mapped = status_of(alert, notification.mapping)
-            if notification.resend and line.known:
-                status = line.known.status
-            made = draft(alert, status or Status.OK, notification.mapping)
+            if notification.resend and state:
+                status = state.status
+            event = draft(alert, status or Status.OK, notification.mapping)
             if notification.resend:
-                decision = resend(line.known, now=self._now)
+                decision = resend(state, now=self._now)
             else:
                 decision = decide(
-                    line.known, alert, status, made.content, now=self._now, update_interval=notification.update_interval
+                    state,
+                    alert,
+                    status,
+                    event.content_hash,
+                    now=self._now,
+                    update_interval=notification.update_interval,
                 )
-            self._apply(line, alert, decision, made, notification.mapping.app_key)
+            self._apply(alert, state, decision, event, notification.mapping.app_key)
             _count(outcome, decision, status, mapped=mapped)
         return outcome
 
-    def _apply(self, line: _Line, alert: Alert, decision: Decision, made: Draft, app_key: str) -> None:
-        given_way = self._withdraw(line) if decision.withdraw else None
-        if decision.reason is Reason.REVERTED:
-            self._keep(line, alert, decision, made)
-        if decision.reason is Reason.REPEAT:
-            self._touch(line, alert)
-        if decision.kind is None:
+    def _apply(self, alert: Alert, state: AlertState | None, decision: Decision, event: Draft, app_key: str) -> None:
+        if state and decision.supersede:
+            self._supersede(state)
+        after = next_state(state, alert, decision, event.content_hash, self._now)
+        if after is None or after is state:
             return
-        line.seq += 1
-        event = self._event(line, alert, decision, made, app_key)
-        event["replaces"] = given_way["replaces"] if given_way else _shown(line.known)
-        if given_way and decision.heir:
-            event["queued_at"] = given_way["queued_at"]
-        self._new.append(event)
-        line.tail = event
-        self._keep(line, alert, decision, made)
+        self._states[alert.key] = after
+        self._changed.add(alert.key)
+        if decision.kind:
+            self._events[alert.key, after.seq] = self._event_row(after, decision, event, app_key)
 
-    def _touch(self, line: _Line, alert: Alert) -> None:
-        """Let the key show what a repeat tells of times: of another episode, or that it holds at a later time.
-
-        What was judged by the episode before is overtaken; what is older than the repeat comes too late.
-        """
-        times: dict[str, Any] = dict(later(line.known, line.starts_at, alert))
-        if not times:
-            return
-        line.amend(times, alert, self._now)
-        row = self._touched.setdefault(alert.key, {}) if line.row is None else line.row
-        row |= times | {"updated_at": self._now}
-
-    def _withdraw(self, line: _Line) -> dict[str, Any] | None:
-        tail, line.tail = line.tail, None
-        if tail is None:
-            return None
-        if "id" in tail:
-            self._replaced.append(tail["id"])
+    def _supersede(self, state: AlertState) -> None:
+        if new := self._events.get((state.key, state.seq)):
+            new |= {"state": "superseded", "closed_at": self._now}
         else:
-            tail |= {"state": "superseded", "closed_at": self._now}
-        return tail
+            self._superseded.append((state.key, state.seq))
 
-    def _event(self, line: _Line, alert: Alert, decision: Decision, made: Draft, app_key: str) -> dict[str, Any]:
-        """Return the row. Its words are plain strings: over an enumeration's the driver takes as long as over a row."""
+    def _event_row(self, state: AlertState, decision: Decision, event: Draft, app_key: str) -> dict[str, Any]:
+        pending = state.pending
+        assert pending  # noqa: S101  a decision with a kind leaves one
         return {
-            "key": alert.key,
-            "seq": line.seq,
-            "receiver": alert.receiver,
-            "source": alert.source,
+            "key": state.key,
+            "seq": state.seq,
+            "receiver": state.alert.receiver,
+            "source": state.alert.source,
             "app_key": app_key,
-            "kind": decision.kind.value if decision.kind else "",
+            "kind": pending.kind.value,
             "status": decision.status.value,
             "priority": PRIORITY.get(decision.status, 2),
-            "timestamp": decision.timestamp,
-            "body": made.freeze(decision.timestamp),
-            "content": made.content,
-            "alert": written(alert),
+            "timestamp": pending.timestamp,
+            "body": event.freeze(pending.timestamp),
+            "content": event.content_hash,
+            "replaces": pending.replaces,
+            "alert": alert_json(state.alert),
             "state": "waiting",
             "reason": decision.reason.value,
             "attempts": 0,
             "accepted_at": self._now,
-            "queued_at": self._now,
-            "not_before": decision.not_before,
+            "queued_at": pending.queued_at,
+            "not_before": pending.not_before,
             "closed_at": None,
             "lease_token": "",
             "lease_until": 0.0,
         }
 
-    def _keep(self, line: _Line, alert: Alert, decision: Decision, made: Draft) -> None:
-        """Let the key say what BigPanda will show once everything that waits was sent."""
-        known = line.known
-        follows = known is not None and (decision.kind is None or decision.heir)
-        line.keep(
-            {
-                "key": alert.key,
-                "receiver": alert.receiver,
-                "source": alert.source,
-                "status": made.status.value,
-                "content": made.content,
-                "timestamp": known.timestamp if known and decision.kind is None else decision.timestamp,
-                "seq": line.seq,
-                "told_at": known.told_at if known and follows else self._now,
-                "starts_at": alert.starts_at,
-                "ended_at": _ended_at(known, alert, made.status, self._now),
-                "at": known.at if known and alert.at is None else alert.at,
-                "doubtful": decision.doubtful,
-                "alert": line.tail["alert"] if line.tail else written(alert),
-                "updated_at": self._now,
-            }
-        )
-
     def _write(self) -> None:
-        for part in _parts(self._replaced):
-            changes = {"state": "superseded", "closed_at": self._now}
-            self._connection.execute(update(events).where(events.c.id.in_(part)).values(changes))
-        if self._new:
-            self._statements.events.write(self._connection, self._new)
-        for key, times in self._touched.items():
-            self._connection.execute(update(keys).where(keys.c.key == key).values(times))
-        rows = [line.row for line in self._lines.values() if line.row]
-        if rows:
-            self._statements.keys.write(self._connection, rows)
+        if self._superseded:
+            one = (events.c.key == bindparam("of"), events.c.seq == bindparam("number"), waiting)
+            changes = update(events).where(*one).values(state="superseded", closed_at=self._now)
+            self._connection.execute(changes, [{"of": key, "number": seq} for key, seq in self._superseded])
+        if self._events:
+            self._connection.execute(insert(events), list(self._events.values()))
+        if self._changed:
+            rows = [state_row(self._states[key]) for key in sorted(self._changed)]
+            self._connection.execute(self._database.upsert(alert_states, "key"), rows)
 
-    def _set_aside(self, batch: Sequence[Notification]) -> None:
+    def _write_unreadable(self, batch: Sequence[Notification]) -> None:
         rows = [
-            quarantined(notification.receiver, notification.source, item.reason, item.body, self._now)
+            quarantine_row(notification.receiver, notification.source, item.reason, item.body, self._now)
             for notification in batch
-            for item in notification.set_aside
+            for item in notification.unreadable
         ]
         if rows:
             self._connection.execute(insert(quarantine), rows)
 
-    def _note_senders(self, batch: Sequence[Notification]) -> None:
-        beats = sorted({(item.receiver, item.source) for item in batch if item.heartbeat})
-        if beats:
-            rows = [{"receiver": receiver, "source": source, "heard_at": self._now} for receiver, source in beats]
-            self._statements.heartbeats.write(self._connection, rows)
-        names = sorted({(item.receiver, item.source, item.receiver_name) for item in batch if item.receiver_name})
-        if names:
+    def _write_senders(self, batch: Sequence[Notification]) -> None:
+        if heard := sorted({(one.receiver, one.source) for one in batch if one.heartbeat}):
+            beats = [{"receiver": receiver, "source": source, "heard_at": self._now} for receiver, source in heard]
+            self._connection.execute(self._database.upsert(heartbeats, "receiver", "source"), beats)
+        if names := sorted({(one.receiver, one.source, one.receiver_name) for one in batch if one.receiver_name}):
             rows = [{"receiver": receiver, "source": source, "name": name} for receiver, source, name in names]
-            self._statements.senders.write(self._connection, rows)
-
-
-def _shown(known: Known | None) -> str:
-    return known.content if known and known.open else ""
-
-
-def _ended_at(known: Known | None, alert: Alert, status: Status, now: float) -> float | None:
-    if status is not Status.OK:
-        return known.ended_at if known else None
-    return now if alert.ends_at is None else alert.ends_at
+            self._connection.execute(self._database.insert(senders).on_conflict_do_nothing(), rows)
 
 
 def _count(outcome: Outcome, decision: Decision, status: Status | None, *, mapped: bool) -> None:
     outcome.statuses[status or NONE] += 1
     outcome.reasons[decision.reason] += 1
     outcome.unmapped += not mapped
-    outcome.superseded += decision.withdraw
+    outcome.superseded += decision.supersede
     outcome.queued += decision.action in (Action.QUEUE, Action.HOLD)
     outcome.unchanged += decision.action is Action.UNCHANGED
     outcome.skipped += decision.action is Action.SKIP
-
-
-def _parts(items: Sequence[Any]) -> Iterator[Sequence[Any]]:
-    for start in range(0, len(items), _AT_ONCE):
-        yield items[start : start + _AT_ONCE]

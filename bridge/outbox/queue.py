@@ -1,12 +1,12 @@
-"""What delivery takes from the store, and what it gives back.
+"""The queue: what delivery takes from the store, and what it gives back.
 
-A key's events go out one at a time and in order: only the first that waits may be taken, and taking it locks the key.
-A lease ends by itself, so that nothing is lost with the process that held it; its token keeps a late answer of that
-process from counting.
+An alert's events go out one at a time and in order: only its first queued event may be claimed, and claiming it locks
+the alert. A claim is a lease that ends by itself, so that nothing is lost with the process that held it; its token
+keeps a late answer of that process from counting.
 """
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 from uuid import uuid4
@@ -14,7 +14,7 @@ from uuid import uuid4
 from sqlalchemy import ColumnElement, Connection, case, exists, func, select, update
 
 from bridge.outbox.database import Database
-from bridge.outbox.schema import events, keys, waiting
+from bridge.outbox.schema import alert_states, events, roles, waiting
 
 _COLUMNS = (
     "id", "key", "kind", "status", "receiver", "source", "app_key", "timestamp", "body", "attempts", "accepted_at",
@@ -22,7 +22,7 @@ _COLUMNS = (
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Claimed:
+class ClaimedEvent:
     """One event that is ours to send until its lease ends. `attempts` counts this one too."""
 
     id: int
@@ -54,90 +54,96 @@ _first = ~exists().where(
 _ORDER = (events.c.priority, events.c.queued_at, events.c.id)
 
 
+class Queue:
+    """Queued events. Every method is one transaction, and raises Unavailable when the database cannot be used now."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def claim(self, limit: int, owner: str, now: float, lease: float) -> list[ClaimedEvent]:
+        """Take up to `limit` due events, the first of its alert each, all of one app_key, for `lease` seconds.
+
+        Critical first, then resolutions, then the rest, the oldest first within each.
+        """
+        with self._database.write() as connection:
+            clock = self._database.clock(connection, now)
+            due = _due(now, clock)
+            app_key = connection.execute(select(events.c.app_key).where(*due).order_by(*_ORDER).limit(1)).scalar()
+            if app_key is None:
+                return []
+            query = (
+                select(*(events.c[name] for name in _COLUMNS))
+                .join(alert_states, alert_states.c.key == events.c.key)
+                .where(*due, events.c.app_key == app_key)
+                .order_by(*_ORDER)
+                .limit(limit)
+                .with_for_update(of=[alert_states, events], skip_locked=True)
+            )
+            rows = connection.execute(query).all()
+            token = f"{owner}/{uuid4().hex}"
+            connection.execute(
+                update(events)
+                .where(events.c.id.in_([row.id for row in rows]))
+                .values(attempts=events.c.attempts + 1, lease_token=token, lease_until=clock + lease)
+            )
+        return [ClaimedEvent(**(row._asdict() | {"attempts": row.attempts + 1}), token=token) for row in rows]
+
+    def record(
+        self, *, accepted: Sequence[ClaimedEvent] = (), duplicate: Sequence[ClaimedEvent] = (), now: float
+    ) -> int:
+        """Note what BigPanda has: 2xx (`accepted`), or 204 (`duplicate`). Returns for how many our lease counted."""
+        with self._database.write() as connection:
+            return sum(
+                _settle(connection, claimed, state="sent", reason=outcome, closed_at=now)
+                for claimed, outcome in ((accepted, "accepted"), (duplicate, "duplicate"))
+            )
+
+    def postpone(self, claimed: Sequence[ClaimedEvent], not_before: float, reason: str) -> None:
+        """Give back what was tried and not accepted, to be tried again at `not_before`."""
+        with self._database.write() as connection:
+            _settle(connection, claimed, not_before=not_before, reason=reason)
+
+    def release(self, claimed: Sequence[ClaimedEvent]) -> None:
+        """Give back what was not tried at all: it does not count as an attempt."""
+        with self._database.write() as connection:
+            _settle(connection, claimed, attempts=events.c.attempts - 1)
+
+    def bury(self, claimed: ClaimedEvent, reason: str, now: float) -> None:
+        """Make an event that will never be accepted a dead letter; its alert goes on."""
+        with self._database.write() as connection:
+            _settle(connection, [claimed], state="dead", reason=reason, closed_at=now)
+
+    def reclaim(self) -> int:
+        """Free what a process that is gone had claimed, where no other can be at work; returns how many events."""
+        if self._database.postgresql:
+            return 0
+        with self._database.write() as connection:
+            connection.execute(update(roles).values(until=0.0))
+            leased = update(events).where(waiting, events.c.lease_token != "")
+            return connection.execute(leased.values(lease_token="", lease_until=0.0)).rowcount
+
+    def next_due(self, now: float) -> float | None:
+        """Return when the next event may be claimed: now, at its own time or its lease's end; None: none is."""
+        with self._database.read() as connection:
+            clock = self._database.clock(connection, now)
+            if connection.execute(select(events.c.id).where(*_due(now, clock)).limit(1)).first():
+                return now
+            leased = events.c.lease_until - clock + now
+            earliest = case((events.c.not_before >= leased, events.c.not_before), else_=leased)
+            found = connection.execute(select(func.min(earliest)).where(waiting, _first)).scalar()
+            return None if found is None else float(found)
+
+
 def _due(now: float, clock: float) -> tuple[ColumnElement[bool], ...]:
     return waiting, events.c.not_before <= now, events.c.lease_until <= clock, _first
 
 
-def claim(  # noqa: PLR0913  how many, for whom, when and for how long
-    database: Database, connection: Connection, *, limit: int, owner: str, now: float, lease: float
-) -> list[Claimed]:
-    """Take the most urgent due events, the first of its key each, all of the first one's app_key."""
-    clock = database.clock(connection, now)
-    due = _due(now, clock)
-    app_key = connection.execute(select(events.c.app_key).where(*due).order_by(*_ORDER).limit(1)).scalar()
-    if app_key is None:
-        return []
-    columns = [events.c[name] for name in _COLUMNS]
-    query = (
-        select(*columns)
-        .join(keys, keys.c.key == events.c.key)
-        .where(*due, events.c.app_key == app_key)
-        .order_by(*_ORDER)
-        .limit(limit)
-        .with_for_update(of=[keys, events], skip_locked=True)
-    )
-    rows = connection.execute(query).all()
-    token = f"{owner}/{uuid4().hex}"
-    connection.execute(
-        update(events)
-        .where(events.c.id.in_([row.id for row in rows]))
-        .values(attempts=events.c.attempts + 1, lease_token=token, lease_until=clock + lease)
-    )
-    return [Claimed(**(row._asdict() | {"attempts": row.attempts + 1}), token=token) for row in rows]
-
-
-def record(connection: Connection, claimed: Sequence[Claimed], outcome: str, now: float) -> int:
-    """Note that BigPanda has these events; returns for how many our lease still counted."""
-    return _settle(connection, claimed, state="sent", reason=outcome, closed_at=now)
-
-
-def postpone(connection: Connection, claimed: Sequence[Claimed], not_before: float, reason: str) -> int:
-    """Give back what was tried."""
-    return _settle(connection, claimed, not_before=not_before, reason=reason)
-
-
-def release(connection: Connection, claimed: Sequence[Claimed]) -> int:
-    """Give back what was not tried."""
-    return _settle(connection, claimed, attempts=events.c.attempts - 1)
-
-
-def bury(connection: Connection, claimed: Claimed, reason: str, now: float) -> int:
-    """Make an event a dead letter."""
-    return _settle(connection, [claimed], state="dead", reason=reason, closed_at=now)
-
-
-def reclaim(connection: Connection) -> int:
-    """End every lease; returns how many there were."""
-    leased = update(events).where(waiting, events.c.lease_token != "").values(lease_token="", lease_until=0.0)
-    return connection.execute(leased).rowcount
-
-
-def next_due(database: Database, connection: Connection, now: float) -> float | None:
-    """Return when the next event may be taken: its own time, or the end of the lease on it."""
-    clock = database.clock(connection, now)
-    if connection.execute(select(events.c.id).where(*_due(now, clock)).limit(1)).first():
-        return now
-    leased = events.c.lease_until - clock + now
-    found = connection.execute(select(func.min(_later(events.c.not_before, leased))).where(waiting, _first)).scalar()
-    return None if found is None else float(found)
-
-
-def _later(one: ColumnElement[float], other: ColumnElement[float]) -> ColumnElement[float]:
-    return case((one >= other, one), else_=other)
-
-
-def _settle(connection: Connection, claimed: Sequence[Claimed], **changes: Any) -> int:
-    """Change events that are still ours, and end the lease."""
+def _settle(connection: Connection, claimed: Sequence[ClaimedEvent], **changes: Any) -> int:
+    """Change events that are still ours, and end the lease; return how many there were."""
     settled = 0
-    for token, ids in _by_token(claimed):
+    for token in {one.token for one in claimed}:
+        ids = [one.id for one in claimed if one.token == token]
         ours = (events.c.id.in_(ids), events.c.lease_token == token, waiting)
         statement = update(events).where(*ours).values(lease_token="", lease_until=0.0, **changes)
         settled += connection.execute(statement).rowcount
     return settled
-
-
-def _by_token(claimed: Iterable[Claimed]) -> Iterable[tuple[str, list[int]]]:
-    groups: dict[str, list[int]] = {}
-    for item in claimed:
-        groups.setdefault(item.token, []).append(item.id)
-    return groups.items()

@@ -31,7 +31,7 @@ _Id = BigInteger().with_variant(Integer, "sqlite")
 
 versions = Table("schema_version", metadata, Column("version", Integer, nullable=False))
 
-keys = Table(
+alert_states = Table(
     "keys",
     metadata,
     Column("key", Text, primary_key=True),
@@ -49,10 +49,10 @@ keys = Table(
     Column("alert", Text, nullable=False, comment="the last alert, as JSON"),
     Column("updated_at", Double, nullable=False),
 )
-opened = (keys.c.status != literal_column("'ok'")) & (keys.c.status != literal_column("''"))
+opened = (alert_states.c.status != literal_column("'ok'")) & (alert_states.c.status != literal_column("''"))
 """Written as the partial index has it; an empty status was only reserved."""
-Index("keys_open", keys.c.source, keys.c.status, sqlite_where=keys.c.status != literal_column("'ok'"),
-      postgresql_where=keys.c.status != literal_column("'ok'"))  # fmt: skip
+_not_ok = alert_states.c.status != literal_column("'ok'")
+Index("keys_open", alert_states.c.source, alert_states.c.status, sqlite_where=_not_ok, postgresql_where=_not_ok)
 
 events = Table(
     "events",

@@ -1,37 +1,22 @@
-"""How things stand: what waits and since when, what is open, who was heard, which destination is up."""
+"""The state of the outbox itself: what is in it, which destination is up, who was heard, which replica leads."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
+from uuid import uuid4
 
-from sqlalchemy import Connection, and_, case, func, select, update
+from sqlalchemy import and_, case, func, select, update
 
-from bridge.domain.alert import Alert
-from bridge.domain.dedup import Kind
-from bridge.outbox import retention as pruning
+from bridge.domain.alert_state import Kind
+from bridge.errors import Unavailable
+from bridge.outbox import quarantine, schema
 from bridge.outbox.database import Database
-from bridge.outbox.rows import read
-from bridge.outbox.schema import (
-    closed,
-    dead,
-    destinations,
-    events,
-    heartbeats,
-    keys,
-    opened,
-    quarantine,
-    roles,
-    senders,
-    waiting,
-)
-
-_HISTORY = ("sent", "superseded", "discarded")
-_AT_ONCE = 500
-"""Keys that one SELECT names."""
+from bridge.outbox.schema import alert_states, dead, destinations, events, heartbeats, opened, roles, senders, waiting
+from bridge.outbox.schema import identity as identities
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Counts:
-    """What is in the store. `oldest`: when the oldest waiting event was accepted, None when none waits.
+    """What is in the store. `oldest`: when the oldest queued event was accepted, None when none is queued.
 
     `held` are updates that wait for their interval only; `open_alerts` counts by (source, status).
     """
@@ -45,31 +30,6 @@ class Counts:
     open_alerts: Mapping[tuple[str, str], int] = field(default_factory=dict)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class OpenKey:
-    """A key that BigPanda has, or will have, as open. `doubtful`: it fired before its last resolution."""
-
-    key: str
-    status: str
-    doubtful: bool
-    updated_at: float
-    alert: Alert
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Recent:
-    """An event that was sent, replaced or given up."""
-
-    id: int
-    key: str
-    status: str
-    state: str
-    reason: str
-    attempts: int
-    accepted_at: float
-    closed_at: float
-
-
 @dataclass(frozen=True, slots=True)
 class Heartbeat:
     """When a watchdog's alert was last heard."""
@@ -80,8 +40,8 @@ class Heartbeat:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Gate:
-    """How a destination stands: whether it is up, how often it failed in a row, when it may be tried again, and why."""
+class Circuit:
+    """The circuit breaker of a destination: is it up, failures in a row, when to try again, and why it is down."""
 
     up: bool = True
     failures: int = 0
@@ -89,103 +49,87 @@ class Gate:
     reason: str = ""
 
 
-def counts(connection: Connection, now: float) -> Counts:
-    """Count."""
-    held = and_(events.c.kind == Kind.UPDATE, events.c.attempts == 0, events.c.not_before > now)
-    all_held = func.coalesce(func.sum(case((held, 1), else_=0)), 0)
-    oldest = func.min(case((~held, events.c.accepted_at)))
-    queue = connection.execute(select(func.count(), all_held, oldest).where(waiting)).one()
-    resolutions = func.coalesce(func.sum(case((events.c.kind == Kind.RESOLVE, 1), else_=0)), 0)
-    letters = connection.execute(select(func.count(), resolutions).where(dead)).one()
-    by_status = select(keys.c.source, keys.c.status, func.count()).where(opened).group_by(keys.c.source, keys.c.status)
-    return Counts(
-        waiting=queue[0] - queue[1],
-        held=queue[1],
-        oldest=queue[2],
-        dead=letters[0],
-        dead_resolutions=letters[1],
-        quarantined=connection.execute(select(func.count()).select_from(quarantine)).scalar_one(),
-        open_alerts={(source, status): number for source, status, number in connection.execute(by_status)},
-    )
+class OutboxStatus:
+    """The outbox as a whole. Every method is one transaction; Unavailable when the database cannot be used now."""
 
+    def __init__(self, database: Database) -> None:
+        self._database = database
 
-def open_keys(connection: Connection, source: str) -> list[OpenKey]:
-    """Return what is open of a source."""
-    columns = (keys.c.key, keys.c.status, keys.c.doubtful, keys.c.updated_at, keys.c.alert)
-    rows = connection.execute(select(*columns).where(opened, keys.c.source == source).order_by(keys.c.key))
-    return [OpenKey(**(row._asdict() | {"alert": read(row.alert)})) for row in rows]
+    def counts(self, now: float) -> Counts:
+        """Return what is queued, held and dead, and the open alerts."""
+        held = and_(events.c.kind == Kind.UPDATE, events.c.attempts == 0, events.c.not_before > now)
+        all_held = func.coalesce(func.sum(case((held, 1), else_=0)), 0)
+        oldest = func.min(case((~held, events.c.accepted_at)))
+        resolutions = func.coalesce(func.sum(case((events.c.kind == Kind.RESOLVE, 1), else_=0)), 0)
+        of = (alert_states.c.source, alert_states.c.status)
+        with self._database.read() as connection:
+            queue = connection.execute(select(func.count(), all_held, oldest).where(waiting)).one()
+            letters = connection.execute(select(func.count(), resolutions).where(dead)).one()
+            open_alerts = connection.execute(select(*of, func.count()).where(opened).group_by(*of)).all()
+            return Counts(
+                waiting=queue[0] - queue[1],
+                held=queue[1],
+                oldest=queue[2],
+                dead=letters[0],
+                dead_resolutions=letters[1],
+                quarantined=quarantine.count(connection),
+                open_alerts={(source, status): number for source, status, number in open_alerts},
+            )
 
+    def writable(self) -> bool:
+        """Tell whether the database can be written now, by writing."""
+        try:
+            with self._database.write() as connection:
+                schema.touch(connection)
+        except Unavailable:
+            return False
+        return True
 
-def touched(connection: Connection, names: Sequence[str]) -> dict[str, tuple[str, float]]:
-    """Return, for each key that is known, its status and when it was last touched."""
-    columns = (keys.c.key, keys.c.status, keys.c.updated_at)
-    found: dict[str, tuple[str, float]] = {}
-    for start in range(0, len(names), _AT_ONCE):
-        part = names[start : start + _AT_ONCE]
-        query = select(*columns).where(keys.c.key.in_(part), keys.c.status != "")
-        found |= {key: (status, at) for key, status, at in connection.execute(query)}
-    return found
+    def database_id(self) -> str:
+        """Return the name of this database, made when it is first asked for."""
+        statement = self._database.insert(identities).values(one=1, name=uuid4().hex[:12])
+        with self._database.write() as connection:
+            connection.execute(statement.on_conflict_do_nothing())
+            return str(connection.execute(select(identities.c.name)).scalar_one())
 
+    def circuit(self, destination: str) -> Circuit:
+        """Return a destination's circuit breaker; one never heard of is up."""
+        with self._database.read() as connection:
+            row = connection.execute(select(destinations).where(destinations.c.name == destination)).one_or_none()
+        if row is None:
+            return Circuit()
+        return Circuit(up=row.up, failures=row.failures, not_before=row.not_before, reason=row.reason)
 
-def recent(connection: Connection, limit: int) -> list[Recent]:
-    """Return what was closed last, the newest first."""
-    columns = [events.c[name] for name in Recent.__slots__]
-    query = select(*columns).where(closed).order_by(events.c.closed_at.desc()).limit(limit)
-    return [Recent(**row._asdict()) for row in connection.execute(query)]
+    def set_circuit(self, destination: str, circuit: Circuit) -> None:
+        """Note the state of a destination."""
+        values = {name: getattr(circuit, name) for name in Circuit.__slots__}
+        statement = self._database.insert(destinations).values(name=destination, **values)
+        with self._database.write() as connection:
+            connection.execute(statement.on_conflict_do_update(index_elements=["name"], set_=values))
 
+    def receiver_names(self, source: str) -> frozenset[str]:
+        """Return Alertmanager's names of its receivers that have sent to this source."""
+        with self._database.read() as connection:
+            return frozenset(connection.execute(select(senders.c.name).where(senders.c.source == source)).scalars())
 
-def receiver_names(connection: Connection, source: str) -> frozenset[str]:
-    """Return the learned names."""
-    return frozenset(connection.execute(select(senders.c.name).where(senders.c.source == source)).scalars())
+    def heartbeats(self) -> list[Heartbeat]:
+        """Return when each watchdog's alert was last heard."""
+        query = select(heartbeats.c.receiver, heartbeats.c.source, heartbeats.c.heard_at)
+        with self._database.read() as connection:
+            return [Heartbeat(*row) for row in connection.execute(query)]
 
+    def lead(self, role: str, owner: str, now: float, lease: float) -> bool:
+        """Take, or keep, a role that only one of the replicas may have, for `lease` seconds; tell if it is ours."""
+        with self._database.write() as connection:
+            clock = self._database.clock(connection, now)
+            values = {"owner": owner, "until": clock + lease}
+            statement = self._database.insert(roles).values(role=role, **values)
+            free = (roles.c.owner == owner) | (roles.c.until <= clock)
+            connection.execute(statement.on_conflict_do_update(index_elements=["role"], set_=values, where=free))
+            return connection.execute(select(roles.c.owner).where(roles.c.role == role)).scalar() == owner
 
-def all_heartbeats(connection: Connection) -> list[Heartbeat]:
-    """Return every watchdog's last sign."""
-    rows = connection.execute(select(heartbeats.c.receiver, heartbeats.c.source, heartbeats.c.heard_at))
-    return [Heartbeat(*row) for row in rows]
-
-
-def gate(connection: Connection, destination: str) -> Gate:
-    """Return how a destination stands; one never heard of is up."""
-    row = connection.execute(select(destinations).where(destinations.c.name == destination)).one_or_none()
-    return Gate(up=row.up, failures=row.failures, not_before=row.not_before, reason=row.reason) if row else Gate()
-
-
-def set_gate(database: Database, connection: Connection, destination: str, gate: Gate) -> None:
-    """Note how a destination stands."""
-    values = {"up": gate.up, "failures": gate.failures, "not_before": gate.not_before, "reason": gate.reason}
-    statement = database.insert(destinations).values(name=destination, **values)
-    connection.execute(statement.on_conflict_do_update(index_elements=["name"], set_=values))
-
-
-def lead(  # noqa: PLR0913  who, what, when and for how long
-    database: Database, connection: Connection, *, role: str, owner: str, now: float, lease: float
-) -> bool:
-    """Take or keep a role, unless another's lease on it still runs."""
-    clock = database.clock(connection, now)
-    values = {"owner": owner, "until": clock + lease}
-    statement = database.insert(roles).values(role=role, **values)
-    free = (roles.c.owner == owner) | (roles.c.until <= clock)
-    connection.execute(statement.on_conflict_do_update(index_elements=["role"], set_=values, where=free))
-    return connection.execute(select(roles.c.owner).where(roles.c.role == role)).scalar() == owner
-
-
-def yield_role(connection: Connection, role: str, owner: str) -> None:
-    """Give a role up, so that another need not wait for the end of the lease."""
-    connection.execute(update(roles).where(roles.c.role == role, roles.c.owner == owner).values(until=0.0))
-
-
-def free_roles(connection: Connection) -> None:
-    """End every lease on a role."""
-    connection.execute(update(roles).values(until=0.0))
-
-
-def prune(connection: Connection, before: float, limit: int) -> int:
-    """Delete a batch of history: closed events, keys long resolved of which nothing is left, old quarantine."""
-    done = closed & (events.c.closed_at < before) & events.c.state.in_(_HISTORY)
-    deleted = pruning.prune(connection, (events.c.id,), done, limit)
-    left = select(events.c.id).where(events.c.key == keys.c.key, waiting | dead).exists()
-    forgotten = keys.c.status.in_(("ok", "")) & (keys.c.updated_at < before) & ~left
-    deleted += pruning.prune(connection, (keys.c.key,), forgotten, limit - deleted)
-    old = quarantine.c.received_at < before
-    return deleted + pruning.prune(connection, (quarantine.c.id,), old, limit - deleted)
+    def yield_role(self, role: str, owner: str) -> None:
+        """Give a role up, so that another replica need not wait for the end of the lease."""
+        ours = (roles.c.role == role, roles.c.owner == owner)
+        with self._database.write() as connection:
+            connection.execute(update(roles).where(*ours).values(until=0.0))

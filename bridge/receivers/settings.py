@@ -1,13 +1,13 @@
 """What every receiver has in bridge.yml, whoever sends to it."""
 
 import base64
-import ssl
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal, Self
 
-from pydantic import AfterValidator, BeforeValidator, Field, field_validator, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, ValidationInfo, field_validator, model_validator
 
+from bridge.domain.event import DEFAULT_STATUSES, EventMapping
+from bridge.domain.notification import Notification
 from exporter.toolkit.config_types import Duration, Secret, Section, fold_files
 
 BigPandaStatus = Literal["critical", "warning", "unknown", "acknowledged", "none"]
@@ -24,24 +24,10 @@ def header_value(secret: Secret) -> Secret:
     return secret
 
 
-def _roots(file: Path) -> Path:
-    try:
-        ssl.create_default_context(cafile=file)
-    except ssl.SSLError as error:
-        raise ValueError(f"cannot use {file}: not PEM certificates") from error
-    except OSError as error:
-        raise ValueError(f"cannot use {file}: {error.strerror}") from error
-    return file
-
-
-Roots = Annotated[Path, AfterValidator(_roots)]
-"""A file of the certificates to trust."""
-
-
-def _fold_headers(value: Any) -> Any:
+def _fold_headers(value: Any, info: ValidationInfo) -> Any:
     if not isinstance(value, Mapping):
         return value
-    return fold_files(value, frozenset(str(name).removesuffix("_file") for name in value))
+    return fold_files(value, frozenset(str(name).removesuffix("_file") for name in value), info)
 
 
 HeaderSecret = Annotated[Secret, AfterValidator(header_value)]
@@ -53,7 +39,7 @@ Headers = Annotated[dict[str, HeaderSecret], BeforeValidator(_fold_headers)]
 class ReceiverSettings(Section):
     """One receiver. A sender's `Settings`, in its module of `bridge.receivers`, adds its own keys.
 
-    Without `app_key` its alerts go to BigPanda under the one of `bigpanda`.
+    Without `app_key` in the file it is the one of `bigpanda`.
     """
 
     needs_all: ClassVar[bool] = False
@@ -71,6 +57,25 @@ class ReceiverSettings(Section):
     @classmethod
     def _fold_severities(cls, statuses: dict[str, BigPandaStatus]) -> dict[str, BigPandaStatus]:
         return {severity.lower(): status for severity, status in statuses.items()}
+
+    @property
+    def mapping(self) -> EventMapping:
+        """Return how its alerts become events."""
+        return EventMapping(
+            app_key=self.app_key or "",
+            statuses=DEFAULT_STATUSES | self.statuses,
+            primary_property=self.primary_property,
+        )
+
+    def notification(self, **parts: Any) -> Notification:
+        """Return a notification of this receiver: what `translate` makes of a webhook, or a correction of our own."""
+        return Notification(
+            receiver=self.receiver,
+            source=self.source,
+            mapping=self.mapping,
+            update_interval=self.update_interval,
+            **parts,
+        )
 
     @property
     def lapses(self) -> Mapping[str, float]:

@@ -13,7 +13,8 @@ from typing import Any
 
 from pydantic import Field, field_validator
 
-from bridge.domain.alert import Alert, Translation, clean
+from bridge.domain.alert import Alert, clean
+from bridge.domain.notification import Notification
 from bridge.errors import Unreadable
 from bridge.receivers.settings import BigPandaStatus, HttpAuthSettings
 
@@ -80,7 +81,7 @@ class Settings(HttpAuthSettings):
         return _SEVERITIES | statuses
 
 
-def translate(body: Any, settings: Settings, now: float) -> Translation:
+def translate(body: Any, settings: Settings, now: float) -> Notification:
     """Return what one webhook says; test messages and unknown events are ignored. Unreadable names what is wrong."""
     if not isinstance(body, dict):
         raise Unreadable("the body is not an object")
@@ -88,10 +89,10 @@ def translate(body: Any, settings: Settings, now: float) -> Translation:
         raise Unreadable(f"schema: not {SCHEMA}")
     event = _event(body)
     if not event.endswith(("_TRIGGER", "_CLEAR")):
-        return Translation(ignored=1)
+        return settings.notification(ignored=1)
     told = _told(body)
     firing = event.endswith("_TRIGGER") and _text(told.get("active")) not in _ENDED
-    return Translation(alerts=(_alert(told, settings, now, firing=firing),))
+    return settings.notification(alerts=(_alert(told, settings, now, firing=firing),))
 
 
 def _event(body: Mapping[str, Any]) -> str:

@@ -14,7 +14,8 @@ from urllib.parse import SplitResult, urlsplit
 
 from pydantic import Field
 
-from bridge.domain.alert import Alert, Translation, clean
+from bridge.domain.alert import Alert, clean
+from bridge.domain.notification import Notification
 from bridge.errors import Unreadable
 from bridge.receivers.settings import HeaderSecret, ReceiverSettings
 from exporter.toolkit.config_types import Duration
@@ -58,7 +59,7 @@ class Settings(ReceiverSettings):
         return () if self.secret is None else (("X-Vigilmon-Secret", self.secret.read()),)
 
 
-def translate(body: Any, settings: Settings, now: float) -> Translation:
+def translate(body: Any, settings: Settings, now: float) -> Notification:
     """Return what one webhook says; test messages and unknown events are ignored. Unreadable names what is wrong."""
     if not isinstance(body, dict):
         raise Unreadable("the body is not an object")
@@ -68,12 +69,12 @@ def translate(body: Any, settings: Settings, now: float) -> Translation:
     if event is not None and not isinstance(event, str):
         raise Unreadable("event: not a string")
     if body.get("test") is True:
-        return Translation(ignored=1)
+        return settings.notification(ignored=1)
     if event in _MONITORED:
-        return Translation(alerts=(_monitored(body, event, settings, now),))
+        return settings.notification(alerts=(_monitored(body, event, settings, now),))
     if event == _CERTIFICATE:
-        return Translation(alerts=(_expiring(body, settings, now),))
-    return Translation(ignored=1)
+        return settings.notification(alerts=(_expiring(body, settings, now),))
+    return settings.notification(ignored=1)
 
 
 def _monitored(body: Mapping[str, Any], event: str, settings: Settings, now: float) -> Alert:

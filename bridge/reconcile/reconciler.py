@@ -14,11 +14,15 @@ from typing import Final, Protocol
 from uuid import uuid4
 
 from bridge.domain.alert import Alert
-from bridge.domain.event import Mapping as EventMapping
+from bridge.domain.alert_state import AlertState
 from bridge.domain.event import status_of
+from bridge.domain.notification import Notification
 from bridge.errors import Unanswered
 from bridge.metrics import Metrics
-from bridge.outbox.outbox import Notification, OpenKey, Outbox
+from bridge.outbox.alerts import Alerts
+from bridge.outbox.database import Database
+from bridge.outbox.ingest import Ingest
+from bridge.outbox.status import OutboxStatus
 from bridge.periodic import Rounds
 from bridge.receivers.alertmanager import Settings
 from bridge.reconcile.alertmanager_client import AlertmanagerApi, Peer
@@ -58,7 +62,7 @@ class Api(Protocol):
 class Ground:
     """What is known before a round of questions: what the ledger holds open, and how Alertmanager names us."""
 
-    held: Mapping[str, OpenKey]
+    held: Mapping[str, AlertState]
     names: frozenset[str]
 
 
@@ -67,9 +71,8 @@ class Reconciler:
 
     def __init__(  # noqa: PLR0913  the parts it is wired to; each is replaced alone in tests
         self,
-        outbox: Outbox,
+        database: Database,
         settings: Settings,
-        mapping: EventMapping,
         metrics: Metrics,
         *,
         wake: Callable[[], object] = lambda: None,
@@ -79,8 +82,9 @@ class Reconciler:
         """Take a receiver's settings, which must have `reconcile`. `wake`: called when something was queued."""
         if settings.reconcile is None:
             raise ValueError("this receiver reconciles nothing")
-        self._outbox, self._settings, self._reconcile = outbox, settings, settings.reconcile
-        self._mapping, self._metrics, self._wake, self._clock = mapping, metrics, wake, clock
+        self._alerts, self._ingest, self._status = Alerts(database), Ingest(database), OutboxStatus(database)
+        self._settings, self._reconcile = settings, settings.reconcile
+        self._metrics, self._wake, self._clock = metrics, wake, clock
         self._api: Api = api or AlertmanagerApi(settings)
         self._role, self._owner = f"reconciler {settings.source}", uuid4().hex
         self._lease = 2 * self._reconcile.interval + _LATE
@@ -106,7 +110,7 @@ class Reconciler:
         while not self._rounds.ended:
             self._rounds.guarded(self.turn)
             self._rest(time.monotonic() + self._reconcile.interval)
-        self._rounds.guarded(lambda: self._outbox.yield_role(self._role, self._owner))
+        self._rounds.guarded(lambda: self._status.yield_role(self._role, self._owner))
         self._metrics.reconcile_success.remove(self._settings.source)
         self._api.close()
 
@@ -121,7 +125,7 @@ class Reconciler:
     def turn(self) -> None:
         """Take one poll and make good what it and the one before show. Another replica's turn: do nothing."""
         before, self._before = self._before, None
-        if not self._outbox.lead(self._role, self._owner, self._clock(), self._lease):
+        if not self._status.lead(self._role, self._owner, self._clock(), self._lease):
             self._size = None
             return
         ground = self._ground()
@@ -145,7 +149,7 @@ class Reconciler:
         source, receiver = self._settings.source, self._settings.receiver
         held = {
             found.key: found
-            for found in self._outbox.open_keys(source)
+            for found in self._alerts.open_alerts(source)
             if found.alert.receiver == receiver and found.key != f"{source}:{WATCHDOG}"
         }
         return Ground(held, self._names())
@@ -156,7 +160,7 @@ class Reconciler:
             return frozenset()
         if self._reconcile.receiver is not None:
             return frozenset({self._reconcile.receiver})
-        return frozenset(unquoted(name) for name in self._outbox.receiver_names(self._settings.source))
+        return frozenset(unquoted(name) for name in self._status.receiver_names(self._settings.source))
 
     def _poll(self, ground: Ground) -> Poll:
         at = self._clock()
@@ -164,7 +168,7 @@ class Reconciler:
         self._note_health(answers)
         peers = [answer for answer in answers if isinstance(answer, Peer)]
         poll = read_poll(at, peers, len(answers), lambda alert, names: self._ours(alert, names & ground.names))
-        known = self._outbox.touched([key for key in poll.active if key not in ground.held])
+        known = self._alerts.states([key for key in poll.active if key not in ground.held])
         emptied = poll.whole and not poll.listed and bool(self._size)
         if poll.whole:
             self._size = len(poll.listed)
@@ -172,14 +176,14 @@ class Reconciler:
             poll,
             emptied=emptied,
             held={key: found.updated_at for key, found in ground.held.items()},
-            touched={key: at for key, (_, at) in known.items()},
+            touched={key: state.updated_at for key, state in known.items()},
         )
 
     def _ours(self, alert: Alert, names: frozenset[str]) -> bool:
         """Tell whether an alert is routed to us, and one that is sent on."""
         watchdog = self._settings.watchdog
         heartbeat = watchdog is not None and alert.name == watchdog.alertname
-        return bool(names) and not heartbeat and status_of(alert, self._mapping)[0] is not None
+        return bool(names) and not heartbeat and status_of(alert, self._settings.mapping)[0] is not None
 
     def _audible(self, corrections: Sequence[Correction], names: frozenset[str]) -> Sequence[Correction]:
         """Leave out what would open an alert that a time interval mutes; all that opens, while that is not known."""
@@ -200,7 +204,7 @@ class Reconciler:
         for start in range(0, len(corrections), _BATCH):
             part = corrections[start : start + _BATCH]
             batch = [self._notification(alerts[found.key], found) for found in part]
-            outcomes = self._outbox.accept(batch, self._clock())
+            outcomes = self._ingest.accept(batch, self._clock())
             done = [found for found, outcome in zip(part, outcomes, strict=True) if outcome.queued]
             for found in done:
                 self._metrics.reconciled.labels(self._settings.source, found.action).inc()
@@ -210,14 +214,7 @@ class Reconciler:
                 self._wake()
 
     def _notification(self, alert: Alert, correction: Correction) -> Notification:
-        return Notification(
-            receiver=self._settings.receiver,
-            source=self._settings.source,
-            alerts=(alert,),
-            mapping=self._mapping,
-            update_interval=self._settings.update_interval,
-            seen={correction.key: correction.touched},
-        )
+        return self._settings.notification(alerts=(alert,), if_unmodified={correction.key: correction.touched})
 
     def _note_health(self, answers: Iterable[Peer | Unanswered]) -> None:
         source = self._settings.source

@@ -8,15 +8,20 @@ import logging
 import math
 import time
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from enum import StrEnum
 from typing import Final
 from uuid import uuid4
 
 from bridge.domain.alert import Alert
-from bridge.domain.event import Mapping, Status
+from bridge.domain.alert_state import AlertState
+from bridge.domain.event import Status
+from bridge.domain.notification import Notification
 from bridge.metrics import Metrics
-from bridge.outbox.outbox import Notification, Outbox
+from bridge.outbox.alerts import Alerts
+from bridge.outbox.database import Database
+from bridge.outbox.ingest import Ingest
+from bridge.outbox.status import OutboxStatus
 from bridge.periodic import Rounds
 from bridge.receivers.alertmanager import Settings
 from bridge.receivers.alertmanager import Watchdog as WatchdogSettings
@@ -55,21 +60,13 @@ def judge(heard_at: float | None, *, now: float, awake: float, max_silence: floa
     return Change.ALARM if min(quiet, awake) > max_silence else None
 
 
-@dataclass(frozen=True, slots=True)
-class Watched:
-    """One receiver with a watchdog, and how its alerts become events."""
-
-    settings: Settings
-    mapping: Mapping
-
-
 class Watchdog:
     """Looks after every watchdog, in one thread: `start`, `change` with new settings, `stop`."""
 
     def __init__(  # noqa: PLR0913  the parts it is wired to; each is replaced alone in tests
         self,
-        outbox: Outbox,
-        watched: Iterable[Watched],
+        database: Database,
+        watched: Iterable[Settings],
         metrics: Metrics,
         *,
         wake: Callable[[], object] = lambda: None,
@@ -80,18 +77,19 @@ class Watchdog:
 
         `wake`: called when something was queued.
         """
-        self._outbox, self._metrics, self._wake = outbox, metrics, wake
+        self._alerts, self._ingest, self._status = Alerts(database), Ingest(database), OutboxStatus(database)
+        self._metrics, self._wake = metrics, wake
         self._clock, self._steady, self._owner = clock, steady, uuid4().hex
-        self._watched: dict[str, Watched] = {}
+        self._watched: dict[str, Settings] = {}
         self._since: dict[str, float] = {}
         self._looked_at = steady()
         self._rounds = Rounds("watchdog", "Looking after the watchdog", self.run)
         self.change(watched)
 
-    def change(self, watched: Iterable[Watched]) -> None:
+    def change(self, watched: Iterable[Settings]) -> None:
         """Look after these from now on; of others the metric says nothing any more."""
-        before, self._watched = self._watched, {found.settings.source: found for found in watched}
-        kept = {source for source, found in self._watched.items() if found.settings.watchdog}
+        before, self._watched = self._watched, {found.source: found for found in watched}
+        kept = {source for source, found in self._watched.items() if found.watchdog}
         for source in before.keys() - kept:
             self._metrics.watchdog_silent.remove(source)
 
@@ -108,12 +106,12 @@ class Watchdog:
         while not self._rounds.ended:
             self._rounds.guarded(self.turn)
             self._rounds.pause(self.tick)
-        self._rounds.guarded(lambda: self._outbox.yield_role(_ROLE, self._owner))
+        self._rounds.guarded(lambda: self._status.yield_role(_ROLE, self._owner))
 
     @property
     def tick(self) -> float:
         """Seconds between two looks."""
-        silences = [found.settings.watchdog.max_silence for found in self._watched.values() if found.settings.watchdog]
+        silences = [found.watchdog.max_silence for found in self._watched.values() if found.watchdog]
         return min(max(min(silences, default=math.inf) / _LOOKS, _SHORTEST_TICK), _LONGEST_TICK)
 
     def turn(self) -> None:
@@ -122,38 +120,37 @@ class Watchdog:
         if steady - self._looked_at > _MISSED * self.tick:
             self._since.clear()
         if watched := self._watched:
-            heard = {(found.receiver, found.source): found.heard_at for found in self._outbox.heartbeats()}
-            known = self._outbox.touched([key_of(source) for source in watched])
+            heard = {(found.receiver, found.source): found.heard_at for found in self._status.heartbeats()}
+            known = self._alerts.states([key_of(source) for source in watched])
             for source, found in watched.items():
                 awake = steady - self._since.setdefault(source, steady)
-                heard_at = heard.get((found.settings.receiver, source))
+                heard_at = heard.get((found.receiver, source))
                 self._look(found, heard_at, known.get(key_of(source)), now, awake)
         self._looked_at = steady
 
     def _look(
-        self, watched: Watched, heard_at: float | None, known: tuple[str, float] | None, now: float, awake: float
+        self, watched: Settings, heard_at: float | None, known: AlertState | None, now: float, awake: float
     ) -> None:
-        status, touched = known or (Status.OK, None)
-        settings, alarmed = watched.settings.watchdog, status != Status.OK
+        settings, alarmed = watched.watchdog, known is not None and known.open
         if settings is None:
             change = Change.UNWATCHED if alarmed else None
         else:
             change = judge(heard_at, now=now, awake=awake, max_silence=settings.max_silence, alarmed=alarmed)
             silent = change is Change.ALARM or (alarmed and change is None)
-            self._metrics.watchdog_silent.labels(watched.settings.source).set(silent)
-        if change is not None and self._outbox.lead(_ROLE, self._owner, now, _LEASE):
-            self._tell(watched.settings, watched.mapping, change, touched, now)
+            self._metrics.watchdog_silent.labels(watched.source).set(silent)
+        if change is not None and self._status.lead(_ROLE, self._owner, now, _LEASE):
+            self._tell(watched, change, known, now)
 
-    def _tell(self, settings: Settings, mapping: Mapping, change: Change, touched: float | None, now: float) -> None:
+    def _tell(self, settings: Settings, change: Change, known: AlertState | None, now: float) -> None:
         firing = alarm(settings, settings.watchdog or WatchdogSettings(), now)
         notification = Notification(
             receiver=settings.receiver,
             source=settings.source,
             alerts=(firing if change is Change.ALARM else replace(firing, firing=False, ends_at=now),),
-            mapping=replace(mapping, statuses={"critical": Status.CRITICAL}),
-            seen={firing.key: touched},
+            mapping=replace(settings.mapping, statuses={"critical": Status.CRITICAL}),
+            if_unmodified={firing.key: known.updated_at if known else None},
         )
-        (outcome,) = self._outbox.accept([notification], now)
+        (outcome,) = self._ingest.accept([notification], now)
         if outcome.queued:
             _log.warning("The watchdog %s of %s %s", firing.name, settings.source, change)
             self._wake()

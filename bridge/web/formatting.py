@@ -6,8 +6,9 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Final
 
-from bridge.outbox.console_queries import SHOWN, Step
-from bridge.outbox.status import Gate
+from bridge.outbox.event_log import EventRow
+from bridge.outbox.pages import SHOWN
+from bridge.outbox.status import Circuit
 
 WIDTH: Final = 600
 HEIGHT: Final = 60
@@ -67,33 +68,33 @@ def moment(epoch: float) -> str:
         return f"{epoch:g}"
 
 
-def outlook(step: Step, gate: Gate, now: float) -> Outlook:
-    """Tell why an event waits; `gate`: how BigPanda stands."""
-    if step.under_way:
+def outlook(event: EventRow, circuit: Circuit, now: float) -> Outlook:
+    """Tell why an event waits; `circuit`: how BigPanda stands."""
+    if event.in_flight:
         return Outlook("is being sent now")
-    if step.behind:
+    if event.behind:
         return Outlook("waits for an earlier event of the same alert")
-    if step.not_before > now and step.held:
-        return Outlook("a changed text is held for the receiver's update_interval", step.not_before)
-    if step.not_before > now:
-        return Outlook(f"tried {times(step.attempts)}: {step.reason}", step.not_before)
-    if not gate.up:
-        return Outlook("BigPanda takes nothing now", gate.not_before)
-    tried = f", tried {times(step.attempts)}" if step.attempts else ""
+    if event.not_before > now and event.held:
+        return Outlook("a changed text is held for the receiver's update_interval", event.not_before)
+    if event.not_before > now:
+        return Outlook(f"tried {times(event.attempts)}: {event.reason}", event.not_before)
+    if not circuit.up:
+        return Outlook("BigPanda takes nothing now", circuit.not_before)
+    tried = f", tried {times(event.attempts)}" if event.attempts else ""
     return Outlook(f"due, in its turn{tried}")
 
 
-def fate(step: Step) -> str:
+def fate(event: EventRow) -> str:
     """Tell what became of an event that does not wait any more."""
-    told = _FATES.get((step.state, step.reason)) or _FATES.get(step.state)
+    told = _FATES.get((event.state, event.reason)) or _FATES.get(event.state)
     if told:
         return told
-    return f"given up: {step.reason}" if step.state == "discarded" else f"dead letter: {step.reason}"
+    return f"given up: {event.reason}" if event.state == "discarded" else f"dead letter: {event.reason}"
 
 
-def cause(step: Step) -> str:
+def cause(event: EventRow) -> str:
     """Tell why an event that was never tried was made."""
-    return _CAUSES.get(step.reason, "")
+    return _CAUSES.get(event.reason, "")
 
 
 def times(number: int) -> str:

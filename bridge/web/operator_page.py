@@ -17,17 +17,24 @@ from flask import Blueprint, Response, render_template, request
 from markupsafe import Markup
 
 from bridge.config import Config
-from bridge.domain.event import Mapping as EventMapping
+from bridge.domain.event import EventMapping
 from bridge.errors import Unavailable
 from bridge.metrics import Metrics, release
-from bridge.outbox.outbox import Gate, Outbox, Slice
+from bridge.outbox.alerts import Alerts
+from bridge.outbox.database import Database
+from bridge.outbox.dead_letters import DeadLetters
+from bridge.outbox.event_log import EventLog
+from bridge.outbox.incidents import Incidents
+from bridge.outbox.pages import PageRequest
+from bridge.outbox.quarantine import Quarantine
+from bridge.outbox.status import Circuit, OutboxStatus
 from bridge.web import formatting as glance
 from bridge.web import forms
 from bridge.web.queue_history import Trend
 from bridge.web.receiver_status import senders
 
-_FEW: Final = Slice(10)
-_FEWER: Final = Slice(5)
+_FEW: Final = PageRequest(10)
+_FEWER: Final = PageRequest(5)
 """What the first page shows of each kind; of what takes much room, fewer."""
 _MANY: Final = 100
 _LAST_PAGE: Final = 1000
@@ -56,7 +63,7 @@ class Insight:
     `destination`: the name under which the outbox keeps how BigPanda stands.
     """
 
-    outbox: Outbox
+    database: Database
     metrics: Metrics
     trend: Trend
     config: Callable[[], Config]
@@ -89,61 +96,61 @@ def blueprint(insight: Insight) -> Blueprint:
 def _reading(console: Blueprint, insight: Insight) -> None:
     @console.get("/")
     def overview() -> Response:
-        now, outbox = insight.clock(), insight.outbox
+        now, database = insight.clock(), insight.database
         return _page(
             insight,
             "overview",
             now,
             line=glance.line(insight.trend.samples),
-            senders=senders(insight.config(), insight.metrics, outbox.heartbeats(), insight.heard()),
-            alerts=outbox.open_alerts(_words(), _FEW),
-            **_incidents(outbox, _FEW),
-            waiting=outbox.queue(_FEW, now),
-            letters=outbox.letters(_FEWER),
-            unread=outbox.unread(_FEWER),
-            over=outbox.over(_FEW, now),
+            senders=senders(insight.config(), insight.metrics, OutboxStatus(database).heartbeats(), insight.heard()),
+            alerts=Alerts(database).page(_words(), _FEW),
+            **_incidents(database, _FEW),
+            waiting=EventLog(database).queued(_FEW, now),
+            letters=DeadLetters(database).page(_FEWER),
+            unread=Quarantine(database).page(_FEWER),
+            over=EventLog(database).closed(_FEW, now),
         )
 
     @console.get("/alerts")
     def alerts() -> Response:
-        return _page(insight, "alerts", rows=insight.outbox.open_alerts(_words(), _slice()))
+        return _page(insight, "alerts", rows=Alerts(insight.database).page(_words(), _request()))
 
     @console.get("/incidents")
     def incidents() -> Response:
-        return _page(insight, "incidents", **_incidents(insight.outbox, _slice()))
+        return _page(insight, "incidents", **_incidents(insight.database, _request()))
 
     @console.get("/waiting")
     def waiting() -> Response:
         now = insight.clock()
-        return _page(insight, "waiting", now, rows=insight.outbox.queue(_slice(), now))
+        return _page(insight, "waiting", now, rows=EventLog(insight.database).queued(_request(), now))
 
     @console.get("/dead-letters")
     def dead_letters() -> Response:
-        return _page(insight, "dead-letters", rows=insight.outbox.letters(_slice()))
+        return _page(insight, "dead-letters", rows=DeadLetters(insight.database).page(_request()))
 
     @console.get("/quarantine")
     def quarantine() -> Response:
-        return _page(insight, "quarantine", rows=insight.outbox.unread(_slice()))
+        return _page(insight, "quarantine", rows=Quarantine(insight.database).page(_request()))
 
     @console.get("/deliveries")
     def deliveries() -> Response:
         now = insight.clock()
-        return _page(insight, "deliveries", now, rows=insight.outbox.over(_slice(), now))
+        return _page(insight, "deliveries", now, rows=EventLog(insight.database).closed(_request(), now))
 
     @console.get("/alert")
     def alert() -> Response:
         now, key = insight.clock(), request.args.get("key", "")
-        story = insight.outbox.story(key, now)
-        if story.standing is None and not story.steps:
+        state, events = Alerts(insight.database).state(key), EventLog(insight.database).of_alert(key, now)
+        if state is None and not events.rows:
             return _answer("refusal.html", 404, title="No such alert", told=f"Nothing is known of {key or 'no key'}.")
-        return _page(insight, "alert", now, key=key, story=story)
+        return _page(insight, "alert", now, key=key, state=state, events=events)
 
 
 def _changing(console: Blueprint, insight: Insight) -> None:
     @console.post("/dead-letters/requeue")
     def requeue() -> Response:
         user, ids, everything = forms.wanted(insight.secret_of)
-        done = insight.outbox.requeue(None if everything else ids, insight.mapping_of, insight.clock())
+        done = DeadLetters(insight.database).requeue(None if everything else ids, insight.mapping_of, insight.clock())
         insight.wake()
         counts = {name: len(getattr(done, name)) for name in ("queued", "superseded", "unknown")}
         return _back("../dead-letters", user, counts)
@@ -151,15 +158,15 @@ def _changing(console: Blueprint, insight: Insight) -> None:
     @console.post("/dead-letters/discard")
     def discard() -> Response:
         user, ids, last = forms.wanted(insight.secret_of)
-        outbox, now = insight.outbox, insight.clock()
-        count = outbox.discard_until(last, now) if last else outbox.discard(ids, now)
+        letters, now = DeadLetters(insight.database), insight.clock()
+        count = letters.discard_until(last, now) if last else letters.discard(ids, now)
         return _back("../dead-letters", user, {"discarded": count})
 
     @console.post("/quarantine/discard")
     def delete() -> Response:
         user, ids, last = forms.wanted(insight.secret_of)
-        outbox = insight.outbox
-        count = outbox.discard_quarantined_until(last) if last else outbox.discard_quarantined(ids)
+        quarantine = Quarantine(insight.database)
+        count = quarantine.discard_until(last) if last else quarantine.discard(ids)
         return _back("../quarantine", user, {"deleted": count})
 
 
@@ -176,8 +183,8 @@ def _page(insight: Insight, name: str, now: float | None = None, **what: Any) ->
         200,
         here=name,
         now=now,
-        counts=insight.outbox.counts(now),
-        gate=_gate(insight),
+        counts=OutboxStatus(insight.database).counts(now),
+        circuit=_circuit(insight),
         down_since=insight.trend.down_since,
         user=user,
         token=token,
@@ -203,15 +210,15 @@ def _answer(template: str, status: int, **what: Any) -> Response:
     return answer
 
 
-def _incidents(outbox: Outbox, part: Slice) -> dict[str, Any]:
+def _incidents(database: Database, wanted: PageRequest) -> dict[str, Any]:
     """Return incidents, and which alerts of those resolved by hand fire to this day."""
-    found = outbox.incident_page(part)
-    told = outbox.told(sorted({key for one in found.rows for key in one.by_hand}))
-    return {"incidents": found, "firing": {key for key, known in told.items() if known.open}}
+    found = Incidents(database).page(wanted)
+    states = Alerts(database).states(sorted({key for one in found.rows for key in one.closed_manually}))
+    return {"incidents": found, "firing": {key for key, state in states.items() if state.open}}
 
 
-def _gate(insight: Insight) -> Gate:
-    return insight.outbox.gate(insight.destination())
+def _circuit(insight: Insight) -> Circuit:
+    return OutboxStatus(insight.database).circuit(insight.destination())
 
 
 def _words() -> Sequence[str]:
@@ -223,8 +230,8 @@ def _number() -> int:
     return min(max(int(number), 1), _LAST_PAGE) if number.isascii() and number.isdecimal() else 1
 
 
-def _slice() -> Slice:
-    return Slice(_MANY, (_number() - 1) * _MANY)
+def _request() -> PageRequest:
+    return PageRequest(_MANY, (_number() - 1) * _MANY)
 
 
 def _back(where: str, user: str, counts: Mapping[str, int]) -> Response:

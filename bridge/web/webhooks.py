@@ -18,11 +18,10 @@ import msgspec
 from flask import Blueprint, Response, request
 from werkzeug.exceptions import ClientDisconnected, HTTPException
 
-from bridge.domain.alert import Translation
-from bridge.domain.event import Mapping as EventMapping
+from bridge.domain.notification import Notification, Outcome
 from bridge.errors import Unavailable, Unreadable
 from bridge.metrics import EVENTS, Metrics
-from bridge.outbox.ingest import Notification, Outcome
+from bridge.receivers.contract import Receiver
 from bridge.receivers.settings import ReceiverSettings
 
 _PIECE: Final = 65_536
@@ -31,30 +30,6 @@ _LARGE: Final = 4_000_000
 _KEPT: Final = 1_000_000
 """Bytes of an unreadable body that are kept."""
 _log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True, slots=True)
-class Entrance:
-    """One receiver's place: who may come in, how what is brought is understood, and what events it becomes."""
-
-    settings: ReceiverSettings
-    translate: Callable[[Any, Any, float], Translation]
-    mapping: EventMapping
-
-    def notification(self, translation: Translation) -> Notification:
-        """Return a translated body as the outbox takes it."""
-        return Notification(
-            receiver=self.settings.receiver,
-            source=self.settings.source,
-            alerts=translation.alerts,
-            mapping=self.mapping,
-            update_interval=self.settings.update_interval,
-            set_aside=translation.set_aside,
-            receiver_name=translation.receiver_name,
-            heartbeat=translation.heartbeat,
-            incidents=translation.incidents,
-            confirm=translation.confirm,
-        )
 
 
 class Refusal(Exception):
@@ -68,13 +43,13 @@ class Refusal(Exception):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Threshold:
-    """Everything that the door needs. `entrances` and `max_body` are asked at each request: a reload changes them.
+    """Everything that the door needs. `receivers` and `max_body` are asked at each request: a reload changes them.
 
     `cut_off` is told the source of an Alertmanager's webhook that left alerts out, `shared` the source of one that
     brought incidents.
     """
 
-    entrances: Callable[[], Mapping[tuple[str, str], Entrance]]
+    receivers: Callable[[], Mapping[tuple[str, str], Receiver]]
     max_body: Callable[[], int]
     accept: Callable[[Notification, float], Outcome]
     quarantine: Callable[[str, str, str, str, float], None]
@@ -91,41 +66,41 @@ def blueprint(threshold: Threshold) -> Blueprint:
 
     @door.post("/webhooks/<receiver>/<source>")
     def webhook(receiver: str, source: str) -> Response:
-        entrance = threshold.entrances().get((receiver, source))
-        if entrance is None:
+        found = threshold.receivers().get((receiver, source))
+        if found is None:
             _discard(threshold.max_body())
             return _told(404, "no such receiver")
         try:
-            return _take(threshold, entrance, turnstile)
+            return _take(threshold, found, turnstile)
         except Refusal as refusal:
-            return _refused(threshold, entrance, refusal)
+            return _refused(threshold, found, refusal)
         except Unavailable as error:
             _log.warning("Webhook for %s/%s is not taken now: %s", receiver, source, error)
         except HTTPException:
             _log.info("Webhook for %s/%s broke off", receiver, source)
         except Exception:  # noqa: BLE001  the sender must hear 503 whatever went wrong
             _log.exception("Webhook for %s/%s failed unexpectedly", receiver, source)
-        return _refused(threshold, entrance, Refusal(503, "unavailable", "not now; try again"))
+        return _refused(threshold, found, Refusal(503, "unavailable", "not now; try again"))
 
     return door
 
 
-def _take(threshold: Threshold, entrance: Entrance, turnstile: threading.Lock) -> Response:
-    admit(entrance.settings, request.headers.get)
+def _take(threshold: Threshold, receiver: Receiver, turnstile: threading.Lock) -> Response:
+    admit(receiver.settings, request.headers.get)
     content = _content(threshold.max_body())
     now = threshold.clock()
     if len(content) > _LARGE:
         with turnstile:
-            translation = _understood(threshold, entrance, content, now)
+            notification = _understood(threshold, receiver, content, now)
     else:
-        translation = _understood(threshold, entrance, content, now)
+        notification = _understood(threshold, receiver, content, now)
     del content
-    outcome = threshold.accept(entrance.notification(translation), now)
-    _count(threshold.metrics, entrance.settings, translation, outcome)
-    if translation.truncated:
-        threshold.cut_off(entrance.settings.source)
-    if translation.incidents:
-        threshold.shared(entrance.settings.source)
+    outcome = threshold.accept(notification, now)
+    _count(threshold.metrics, receiver.settings, notification, outcome)
+    if notification.truncated:
+        threshold.cut_off(receiver.settings.source)
+    if notification.incidents:
+        threshold.shared(receiver.settings.source)
     return _told(200, "accepted")
 
 
@@ -174,11 +149,11 @@ def _piece() -> bytes:
         raise ClientDisconnected from error
 
 
-def _understood(threshold: Threshold, entrance: Entrance, content: bytes, now: float) -> Translation:
+def _understood(threshold: Threshold, receiver: Receiver, content: bytes, now: float) -> Notification:
     try:
-        return entrance.translate(parsed(content), entrance.settings, now)
+        return receiver.translate(parsed(content), now)
     except Unreadable as error:
-        settings, reason = entrance.settings, str(error)
+        settings, reason = receiver.settings, str(error)
         text = content[:_KEPT].decode("utf-8", "replace")
         threshold.quarantine(settings.receiver, settings.source, reason, text, now)
         _log.warning("Webhook for %s/%s is unreadable and kept: %s", settings.receiver, settings.source, reason)
@@ -199,27 +174,27 @@ def parsed(content: bytes) -> Any:
         raise Unreadable("the body is not JSON that can be read") from None
 
 
-def _count(metrics: Metrics, settings: ReceiverSettings, translation: Translation, outcome: Outcome) -> None:
+def _count(metrics: Metrics, settings: ReceiverSettings, notification: Notification, outcome: Outcome) -> None:
     receiver, source = settings.receiver, settings.source
     metrics.notifications.labels(receiver, source, "accepted").inc()
-    firing = sum(alert.firing for alert in translation.alerts)
+    firing = sum(alert.firing for alert in notification.alerts)
     metrics.alerts.labels(receiver, source, "firing").inc(firing)
-    metrics.alerts.labels(receiver, source, "resolved").inc(len(translation.alerts) - firing)
+    metrics.alerts.labels(receiver, source, "resolved").inc(len(notification.alerts) - firing)
     for word in EVENTS:
         metrics.events.labels(source, word).inc(getattr(outcome, word))
-    metrics.events.labels(source, "skipped").inc(translation.ignored)
+    metrics.events.labels(source, "skipped").inc(notification.ignored)
     metrics.unmapped.labels(source).inc(outcome.unmapped)
-    metrics.truncated.labels(source).inc(translation.truncated)
+    metrics.truncated.labels(source).inc(notification.truncated)
     for seconds in outcome.acknowledged:
         metrics.time_to_acknowledge.observe(seconds)
     for seconds in outcome.resolved:
         metrics.time_to_resolve.observe(seconds)
-    for of, count in outcome.by_hand.items():
+    for of, count in outcome.closed_manually.items():
         metrics.resolved_by_hand.labels(of).inc(count)
 
 
-def _refused(threshold: Threshold, entrance: Entrance, refusal: Refusal) -> Response:
-    settings = entrance.settings
+def _refused(threshold: Threshold, receiver: Receiver, refusal: Refusal) -> Response:
+    settings = receiver.settings
     threshold.metrics.notifications.labels(settings.receiver, settings.source, refusal.outcome).inc()
     _discard(threshold.max_body())
     answer = _told(refusal.status, str(refusal))

@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Sequence
 from typing import Final
 
-from exporter.collectors.contract import CertificateObservation
+from exporter.collectors.certificate_observations import CertificateObservation
 from exporter.metrics.health import Figure
 
 SOON: Final = 14 * 86400.0

@@ -1,29 +1,32 @@
 """What every target has in exporter.yml, whatever its vendor."""
 
 import math
-import re
 import ssl
 from typing import ClassVar, Final
-from urllib.parse import urlsplit
 
 from pydantic import Field, ValidationInfo, field_validator
 
-from exporter.toolkit.config_types import Duration, Secret, Section
+from exporter.toolkit.config_types import Duration, Secret
+from exporter.toolkit.http_settings import HttpClientSettings, HttpUrl
 
 POLLS_MISSED: Final = 3
 """So many polls in a row may fail before series are withdrawn, unless `max_age` is configured."""
-_URL = re.compile(r"https?://[^\s]+", re.IGNORECASE)
 
 
-def is_url(text: str) -> bool:
-    """Tell whether `text` is an http or https URL with a host and, if any, a port that there is."""
+def check_key_pair(cert_file: str, key_file: str) -> None:
+    """Raise ValueError unless the files hold a certificate and its key, in PEM form and unencrypted."""
     try:
-        return bool(_URL.fullmatch(text) and urlsplit(text).hostname and urlsplit(text).port != 0)
-    except ValueError:
-        return False
+        # Without a password of ours OpenSSL would ask on the terminal.
+        ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_cert_chain(cert_file, key_file, password="")
+    except ssl.SSLError as error:
+        raise ValueError(
+            f"{cert_file} and {key_file} hold no certificate and its unencrypted key in PEM form"
+        ) from error
+    except OSError as error:
+        raise ValueError(f"cannot read {cert_file} or {key_file}: {error.strerror}") from error
 
 
-class TargetSettings(Section):
+class TargetSettings(HttpClientSettings):
     """One target. A vendor's `Settings` adds its own keys and sets the defaults, in its folder's `config.py`.
 
     The `ClassVar`s are the vendor's advice and documented limits: going beyond them is allowed, with a warning.
@@ -44,8 +47,6 @@ class TargetSettings(Section):
     """Unless configured `shortest_max_age`, or three polls where the interval is longer."""
     requests_per_minute: float = Field(60.0, gt=0, allow_inf_nan=False)
     series_limit: int = Field(100_000, gt=0)
-    ca_file: str | None = None
-    proxy_url: Secret | None = None
 
     @field_validator("max_age", mode="before")
     @classmethod
@@ -59,19 +60,6 @@ class TargetSettings(Section):
     def _outlives_the_interval(cls, value: float, info: ValidationInfo) -> float:
         if value <= info.data.get("poll_interval", 0.0):
             raise ValueError("must be longer than poll_interval: series would be withdrawn between two polls")
-        return value
-
-    @field_validator("ca_file")
-    @classmethod
-    def _holds_authorities(cls, value: str | None) -> str | None:
-        if value is None:
-            return None
-        try:
-            ssl.create_default_context(cafile=value)
-        except ssl.SSLError as error:
-            raise ValueError(f"{value} holds no certificate in PEM form") from error
-        except OSError as error:
-            raise ValueError(f"cannot read {value}: {error.strerror}") from error
         return value
 
     def url(self) -> str | Secret | None:
@@ -97,17 +85,8 @@ class TargetSettings(Section):
 class ApiSettings(TargetSettings):
     """A target with a base URL and a bearer token."""
 
-    base_url: str
+    base_url: HttpUrl
     token: Secret
-
-    @field_validator("base_url")
-    @classmethod
-    def _leads_somewhere(cls, value: str) -> str:
-        if not is_url(value):
-            raise ValueError("not a URL: it begins with https:// and a host")
-        if "@" in urlsplit(value).netloc:
-            raise ValueError("give no user name or password: the token is what is sent")
-        return value
 
     @field_validator("token")
     @classmethod

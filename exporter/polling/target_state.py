@@ -272,7 +272,7 @@ def _failed(
 def _outcome(result: Response | Certificate) -> str:
     if isinstance(result, Response) or result.valid is not None:
         return "ok"
-    return result.problem if result.problem in {"timeout", "tls"} else "connect"
+    return {"timeout": "timeout", "tls": "tls", "protocol": "tls"}.get(result.problem, "connect")
 
 
 def counted(requests: Mapping[tuple[str, str], int], endpoint: str, outcome: str) -> dict[tuple[str, str], int]:

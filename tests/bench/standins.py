@@ -13,13 +13,13 @@ from collections.abc import Callable
 import requests
 from cheroot.wsgi import Server
 
-from bridge.domain.event import mapping_of
+from bridge.domain.notification import Outcome
 from bridge.listen import Listener
 from bridge.metrics import Metrics
-from bridge.outbox.ingest import Outcome
 from bridge.receivers import alertmanager
+from bridge.receivers.contract import receiver
 from bridge.web.application import Works, create_app
-from bridge.web.webhooks import Entrance, Threshold, blueprint
+from bridge.web.webhooks import Threshold, blueprint
 from exporter.toolkit.web_config import Access
 
 
@@ -39,10 +39,9 @@ def destination(port: str, seconds: str) -> None:
 def unstored(port: str) -> None:
     """Serve the door itself, as `bridge.app` wires it, with an outbox that forgets."""
     settings = alertmanager.Settings.model_validate({"receiver": "alertmanager", "source": "prod"})
-    entrance = Entrance(settings, alertmanager.translate, mapping_of(settings, "app"))
     metrics = Metrics()
     threshold = Threshold(
-        entrances=lambda: {("alertmanager", "prod"): entrance},
+        receivers=lambda: {("alertmanager", "prod"): receiver(settings)},
         max_body=lambda: 64_000_000,
         accept=lambda notification, now: Outcome(queued=len(notification.alerts)),
         quarantine=lambda *_: None,

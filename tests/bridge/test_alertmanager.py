@@ -95,13 +95,13 @@ def test_one_bad_alert_is_set_aside_alone(change, reason):
     """With its reason and its own JSON; its neighbours go on."""
     found = translate(body(REAL, REAL | change, REAL), SETTINGS, NOW)
     assert len(found.alerts) == 2
-    assert [(item.reason, json.loads(item.body)) for item in found.set_aside] == [(reason, REAL | change)]
+    assert [(item.reason, json.loads(item.body)) for item in found.unreadable] == [(reason, REAL | change)]
 
 
 @pytest.mark.parametrize("entry", [None, 7, "x", [], True])
 def test_an_entry_that_is_no_alert_is_set_aside(entry):
     """Whatever stands there."""
-    (item,) = translate(body(entry), SETTINGS, NOW).set_aside
+    (item,) = translate(body(entry), SETTINGS, NOW).unreadable
     assert (item.reason, json.loads(item.body)) == ("the alert is not an object", entry)
 
 

@@ -11,11 +11,13 @@ import requests
 from bridge.app import Program, Start, checked
 from bridge.config import load
 from bridge.domain.alert import Alert
-from bridge.domain.event import Mapping
-from bridge.outbox.outbox import Notification, Outbox
-from bridge.wiring import entrances, route
+from bridge.domain.event import EventMapping
+from bridge.domain.notification import Notification
+from bridge.outbox.pages import PageRequest
+from bridge.wiring import receivers, route
 from exporter.toolkit.config_types import ConfigError
 from exporter.toolkit.web_config import Access
+from tests.store import Store
 
 LOOPBACK = (("127.0.0.1", 0),)
 SETTINGS = """
@@ -42,8 +44,8 @@ def start(file):
 
 def test_each_receiver_has_its_place(file):
     """Its own app key where it has one, the destination's otherwise."""
-    places = entrances(load(file))
-    assert {key: place.mapping.app_key for key, place in places.items()} == {
+    places = receivers(load(file))
+    assert {key: place.settings.mapping.app_key for key, place in places.items()} == {
         ("alertmanager", "prod"): "app",
         ("alertmanager", "lab"): "lab-key",
     }
@@ -78,21 +80,21 @@ def test_it_starts_answers_and_stops(start, file):
 
 def test_old_history_goes_and_what_waits_stays(start, file, monkeypatch):
     """What was sent longer ago than `retention` is deleted, in batches; what waits is kept however old."""
-    outbox = Outbox.open(load(file).database.read())
-    mapping = Mapping(app_key="app", statuses={}, primary_property=())
+    outbox = Store(load(file).database.read())
+    mapping = EventMapping(app_key="app", statuses={}, primary_property=())
     alerts = [
         Alert(receiver="alertmanager", source="prod", key=f"prod:{number}", name="Down", firing=True, starts_at=1000.0)
         for number in range(30)
     ]
-    outbox.accept([Notification(receiver="alertmanager", source="prod", alerts=alerts, mapping=mapping)], 1000.0)
-    outbox.record(accepted=outbox.claim(20, "me", 1001.0, 60.0), now=1002.0)
+    outbox.ingest.accept([Notification(receiver="alertmanager", source="prod", alerts=alerts, mapping=mapping)], 1000.0)
+    outbox.queue.record(accepted=outbox.queue.claim(20, "me", 1001.0, 60.0), now=1002.0)
     monkeypatch.setattr("bridge.app._PRUNE_ROWS", 7)
     program = Program(start, load(file), clock=lambda: 10_000.0)
     rests = iter([False] * 4 + [True])
     monkeypatch.setattr(program._stopping, "wait", lambda _seconds: next(rests))
     program._prune()
-    assert outbox.recent(100) == []
-    assert outbox.counts(10_000.0).waiting == 10
+    assert outbox.events.closed(PageRequest(100), 0.0).rows == []
+    assert outbox.status.counts(10_000.0).waiting == 10
     outbox.close()
     program.stop()
 
@@ -139,11 +141,11 @@ def test_a_reload_begins_and_ends_to_reconcile(start, file, alertmanager, tmp_pa
     asks = f"reconcile: {{urls: ['{alertmanager}'], interval: 100ms, receiver: bigpanda}}"
     file.write_text(plain.replace("source: prod, ", f"source: prod, {asks}, ", 1))
     program.reload()
-    outbox = Outbox.open(f"sqlite:///{tmp_path}/bridge.db")
+    outbox = Store(f"sqlite:///{tmp_path}/bridge.db")
     end = time.monotonic() + 30
-    while not outbox.open_keys("prod") and time.monotonic() < end:
+    while not outbox.alerts.open_alerts("prod") and time.monotonic() < end:
         time.sleep(0.05)
-    assert [found.key for found in outbox.open_keys("prod")] == ["prod:00ff"]
+    assert [found.key for found in outbox.alerts.open_alerts("prod")] == ["prod:00ff"]
     file.write_text(plain)
     program.reload()
     assert not [thread for thread in threading.enumerate() if thread.name.startswith("reconciler")]

@@ -7,8 +7,9 @@ from bridge import commands
 from bridge.commands import Desk
 from bridge.config import load
 from bridge.domain.alert import Alert
-from bridge.outbox.outbox import Notification, Outbox
+from bridge.domain.notification import Notification
 from tests.bridge.panda import Panda
+from tests.store import Store
 
 NOW = 1_800_000_000.0
 
@@ -54,24 +55,24 @@ def run(config):
 def letters(config):
     """Three dead letters; return their numbers."""
     desk = Desk(config=load(config), out=io.StringIO())
-    outbox = desk.outbox()
+    outbox = Store(load(config).database.read())
     alerts = [
         Alert(receiver="alertmanager", source="prod", key=f"prod:{name}", name="Down", firing=True, starts_at=NOW - 9)
         for name in "abc"
     ]
     mapping = desk.mapping_of("alertmanager", "prod")
-    outbox.accept([Notification(receiver="alertmanager", source="prod", alerts=alerts, mapping=mapping)], NOW)
-    claimed = outbox.claim(9, "me", NOW, 60)
+    outbox.ingest.accept([Notification(receiver="alertmanager", source="prod", alerts=alerts, mapping=mapping)], NOW)
+    claimed = outbox.queue.claim(9, "me", NOW, 60)
     for one in claimed:
-        outbox.bury(one, "BigPanda answered 400: no\nhost \x1b[31m", NOW + 5)
+        outbox.queue.bury(one, "BigPanda answered 400: no\nhost \x1b[31m", NOW + 5)
     outbox.close()
     return [one.id for one in claimed]
 
 
 def dead(config):
-    outbox = Outbox.open(load(config).database.read())
+    outbox = Store(load(config).database.read())
     try:
-        return [letter.id for letter in outbox.dead_letters()], outbox.counts(NOW + 100).waiting
+        return [letter.id for letter in outbox.dead_letters.oldest()], outbox.status.counts(NOW + 100).waiting
     finally:
         outbox.close()
 

@@ -16,6 +16,7 @@ import bridge.config
 import exporter.__main__
 import exporter.config
 import exporter.toolkit.config_types
+from bridge.receivers.contract import sender, senders
 from bridge.receivers.settings import ReceiverSettings
 from exporter.toolkit.web_config import WebConfig
 
@@ -65,7 +66,7 @@ def sections() -> Iterator[Any]:
 
 def settings(config: Any, item: dict[str, Any]) -> type[BaseModel]:
     if config is bridge.config:
-        found: type[ReceiverSettings] = bridge.config.module(item["receiver"]).Settings
+        found: type[ReceiverSettings] = sender(item["receiver"]).Settings
         return found
     name = f"exporter.collectors.{item['collector']}.config"
     return __import__(name, fromlist=["Settings"]).Settings
@@ -111,7 +112,7 @@ def test_every_collector_and_receiver_has_an_example():
     """What can be configured is shown, top-level keys included."""
     exporter_yml, bridge_yml = (whole((EXAMPLES / f"{name}.yml").read_text()) for name in ("exporter", "bridge"))
     assert {target["collector"] for target in exporter_yml["targets"]} == set(exporter.config.known())
-    assert {one["receiver"] for one in bridge_yml["receivers"]} == set(bridge.config.known())
+    assert {one["receiver"] for one in bridge_yml["receivers"]} == set(senders())
     assert set(exporter_yml) == {"targets"}
 
 

@@ -60,7 +60,9 @@ def test_an_alert_is_seen_to_fire_and_to_end(path, rule):
 
 def fired_in(test, rule):
     """Return whether the alert fires each time that the rule test asks, repeats joined."""
-    fired = [bool(asked.get("exp_samples")) for asked in test["promql_expr_test"] if is_about(asked["expr"], rule)]
+    fired = [
+        bool(asked.get("exp_samples")) for asked in test.get("promql_expr_test", ()) if is_about(asked["expr"], rule)
+    ]
     return [now for now, before in zip(fired, [None, *fired], strict=False) if now != before]
 
 

@@ -4,6 +4,7 @@ import shutil
 from pathlib import Path
 
 import pytest
+import trustme
 
 import exporter.collectors
 from exporter import config
@@ -76,3 +77,19 @@ def test_a_new_folder_is_a_new_vendor(tmp_path, monkeypatch):
     assert "copied_vendor" in config.known()
     assert type(made).__module__ == "exporter.collectors.copied_vendor.collector"
     assert made.metrics
+
+
+def test_a_file_is_named_relative_to_exporter_yml(tmp_path, monkeypatch):
+    """Wherever the exporter was started, as with Prometheus."""
+    (tmp_path / "conf").mkdir()
+    for name in ("token", "proxy"):
+        (tmp_path / "conf" / name).write_text("http://proxy:3128\n")
+    trustme.CA().cert_pem.write_to_path(tmp_path / "conf" / "ca.pem")
+    (tmp_path / "conf" / "exporter.yml").write_text(
+        "targets: [{collector: vigilmon, account: a, token_file: token, proxy_url_file: proxy, ca_file: ca.pem}]"
+    )
+    monkeypatch.chdir(tmp_path)
+    (target,) = config.load(Path("conf/exporter.yml")).targets
+    monkeypatch.chdir("/")
+    assert target.token.read() == "http://proxy:3128"
+    assert target.ca_file == str(tmp_path / "conf" / "ca.pem")

@@ -19,6 +19,8 @@ from prometheus_client.openmetrics.parser import text_string_to_metric_families
 from exporter.__main__ import main
 from exporter.collectors.sharding import Shard
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).parents[2]
 SECRETS = ("t0ken-of-vigilmon", "s3cret-of-packetvis", "p4ss-of-proxy")
 

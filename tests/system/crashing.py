@@ -13,9 +13,7 @@ from typing import Any
 from bridge import app as program
 from bridge.__main__ import main
 from bridge.delivery import bigpanda_client as bigpanda
-from bridge.outbox import ingest as intake
-from bridge.outbox import outbox
-from bridge.outbox import status as standing
+from bridge.outbox import ingest, queue, retention
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,14 +30,14 @@ class Point:
 
 
 POINTS: Mapping[str, Point] = {
-    "before-commit": Point(intake.Intake, "accept", visit=5),
-    "after-commit": Point(outbox.Outbox, "accept", visit=5),
-    "claimed": Point(outbox.Outbox, "claim", visit=2),
+    "before-commit": Point(ingest.Batch, "accept", visit=5),
+    "after-commit": Point(ingest.Ingest, "accept", visit=5),
+    "claimed": Point(queue.Queue, "claim", visit=2),
     "before-send": Point(bigpanda.BigPanda, "send", before=True, visit=3),
     "sent": Point(bigpanda.BigPanda, "send", visit=3),
-    "recorded": Point(outbox.Outbox, "record", visit=2),
-    "pruning": Point(standing, "prune"),
-    "pruned": Point(outbox.Outbox, "prune"),
+    "recorded": Point(queue.Queue, "record", visit=2),
+    "pruning": Point(retention, "prune_rows"),
+    "pruned": Point(retention.Retention, "prune"),
 }
 
 

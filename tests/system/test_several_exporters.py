@@ -8,7 +8,7 @@ import yaml
 from tests.sandbox.server import Sandbox
 from tests.system.running import Program, free_port, python, until
 
-pytestmark = pytest.mark.system
+pytestmark = [pytest.mark.system, pytest.mark.slow]
 
 MONITORS = 45
 ACCOUNTS = ("noc", "noc-2", "noc-3", "noc-4")

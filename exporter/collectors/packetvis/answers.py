@@ -4,6 +4,7 @@ The vendor publishes no schema: what is documented by example is read leniently,
 be true without (`warning`, the list of notifications) is demanded.
 """
 
+import hashlib
 import json
 import math
 from collections.abc import Mapping
@@ -16,26 +17,37 @@ from exporter.errors import Malformed
 SEVERITIES = {1: "low", 2: "medium", 3: "high", 4: "critical"}
 UNKNOWN = "unknown"
 LONGEST_LABEL = 64
+LONGEST_TEXT = 256
+LONGEST_URL = 512
+"""Characters of a summary and of a page's address; the vendor's are shorter than half of that."""
 _BOOLEANS = {"true": True, "1": True, "false": False, "0": False}
 
 
 @dataclass(frozen=True, slots=True)
 class Notification:
-    """One notification as it is listed. `created`: epoch seconds, None when it cannot be read."""
+    """One notification as it is listed. `created`: epoch seconds, None when it cannot be read.
+
+    `summary` names the prefix, `url` is the vendor's page of it; "" where the vendor says nothing. `dispatched` is
+    "true", "false", or "" when it is not told.
+    """
 
     id: str
     category: str
     type: str
     severity: str
     created: float | None
+    summary: str = ""
+    url: str = ""
+    dispatched: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """One answer: does the vendor warn now, and what it lists."""
+    """One answer: does the vendor warn now, and what it lists. `window`: seconds for which a notification warns."""
 
     warning: bool
     notifications: tuple[Notification, ...]
+    window: float | None = None
 
 
 def read_report(body: bytes, status: int = 200) -> Report:
@@ -48,7 +60,18 @@ def read_report(body: bytes, status: int = 200) -> Report:
     if not isinstance(rows, list):
         raise Malformed("data.notifications: not a list")
     notifications = tuple(_notification(row, f"data.notifications[{place}]") for place, row in enumerate(rows))
-    return Report(warning or status == 418, notifications)  # noqa: PLR2004  the vendor's teapot
+    return Report(warning or status == 418, notifications, _window(document))  # noqa: PLR2004  the vendor's teapot
+
+
+def _window(document: Mapping[str, Any]) -> float | None:
+    """Return the warning window that `metadata` tells, in seconds; None when it tells none that can be one."""
+    metadata = document.get("metadata")
+    minutes = metadata.get("warningMinutes") if isinstance(metadata, dict) else None
+    try:
+        window = 60.0 * float(minutes)  # type: ignore[arg-type]  # what is no number is an error here
+    except (TypeError, ValueError, OverflowError):
+        return None
+    return window if math.isfinite(window) and window > 0 else None
 
 
 def _parsed(body: bytes) -> Any:
@@ -82,15 +105,43 @@ def _notification(row: Any, where: str) -> Notification:
     row = _object(row, where)
     category, kind = _label(row.get("service")), _label(row.get("type"))
     identity = row.get("id") or row.get("data") or f"{category}/{kind}/{row.get('createdAt')}"
-    return Notification(str(identity), category, kind, _severity(row.get("severity")), _time(row.get("createdAt")))
+    dispatched = row.get("dispatched")
+    return Notification(
+        id=_identity(str(identity)),
+        category=category,
+        type=kind,
+        severity=_severity(row.get("severity")),
+        created=_time(row.get("createdAt")),
+        summary=_text(row.get("summary"), LONGEST_TEXT),
+        url=_page(row.get("url")),
+        dispatched=str(dispatched).lower() if isinstance(dispatched, bool) else "",
+    )
+
+
+def _identity(told: str) -> str:
+    """Return an id as it is when it can be a label's value as it is; two that differ never become one."""
+    if told == _text(told, LONGEST_TEXT):
+        return told
+    return hashlib.blake2b(told.encode("utf-8", "surrogatepass"), digest_size=16).hexdigest()
+
+
+def _text(value: Any, most: int) -> str:
+    """Return one line of printable text, of bounded length; "" for what is no text."""
+    if not isinstance(value, str):
+        return ""
+    printable = "".join(letter if letter.isprintable() else " " for letter in value[: 4 * most])
+    return " ".join(printable.split())[:most]
+
+
+def _page(value: Any) -> str:
+    """Return the vendor's page of a notification; "" for what an operator should not be sent to, or would be cut."""
+    url = _text(value, LONGEST_URL + 1)
+    return url if url.startswith(("https://", "http://")) and len(url) <= LONGEST_URL and " " not in url else ""
 
 
 def _label(value: Any) -> str:
     """Return what may stand as a label value: printable, without blanks, of bounded length."""
-    if not isinstance(value, str):
-        return UNKNOWN
-    printable = "".join(letter if letter.isprintable() else " " for letter in value[: 4 * LONGEST_LABEL])
-    return "-".join(printable.split())[:LONGEST_LABEL] or UNKNOWN
+    return _text(value, LONGEST_LABEL).replace(" ", "-") or UNKNOWN
 
 
 def _severity(value: Any) -> str:

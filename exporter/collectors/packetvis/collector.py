@@ -11,7 +11,7 @@ from exporter.metrics.families import Family, Metric, counter, gauge
 from exporter.metrics.health import Figure
 
 from .answers import Notification, read_report
-from .config import DOCUMENTED_TYPES, Settings
+from .config import DEFAULT_WARNING_MINUTES, DOCUMENTED_TYPES, Settings
 
 WARNING = gauge("packetvis_warning", "Whether a matching notification was created within the warning window.")
 NOTIFICATIONS = gauge(
@@ -32,7 +32,21 @@ LATEST = gauge(
     "When the newest notification was created, in seconds since the epoch.",
 )
 
+RECENT = gauge(
+    "packetvis_notification_timestamp_seconds",
+    "When each of the newest notifications within the warning window was created, in seconds since the epoch.",
+    "notification_id",
+    "notification_type",
+    "severity",
+    "category",
+    "summary",
+    "url",
+    "dispatched",
+)
+
 OTHER = "other"
+MOST_RECENT = 20
+"""Notifications that get a series of their own."""
 MOST_KINDS = 500
 """Kinds that get label values of their own; the vendor's documented types make 60."""
 REMEMBERED_IDS = 10_000
@@ -46,6 +60,7 @@ Kind = tuple[str, str, str]
 class Knowledge:
     """What one account has listed. `listed` holds every kind ever listed, with how many are listed now.
 
+    `recent`: the newest notifications, each with its time and the values of its labels; `window` in seconds.
     `filters` are the parameters of the request that brought it; `emptied_at` is when the list was empty all of a
     sudden, until that is confirmed.
     """
@@ -56,6 +71,8 @@ class Knowledge:
     listed: tuple[tuple[str, str, str, int], ...] = ()
     seen: tuple[tuple[str, str, int], ...] = ()
     ids: tuple[str, ...] = ()
+    recent: tuple[tuple[float, tuple[str, ...]], ...] = ()
+    window: float = 60.0 * DEFAULT_WARNING_MINUTES
     filters: tuple[tuple[str, str], ...] = ()
     emptied_at: float | None = None
 
@@ -73,7 +90,7 @@ class Knowledge:
 class Collector:
     """Asks the wizard's URL, and nothing else."""
 
-    metrics: tuple[Metric, ...] = (WARNING, LATEST, SEEN, NOTIFICATIONS)
+    metrics: tuple[Metric, ...] = (WARNING, LATEST, RECENT, SEEN, NOTIFICATIONS)
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
@@ -121,6 +138,8 @@ class Collector:
             seen=_seen(knowledge, kinds),
             ids=_remembered(knowledge.ids, tuple(distinct)),
             filters=filters,
+            recent=_recent(distinct, kinds),
+            window=report.window or self._settings.window(),
         )
 
     def _kinds(self, knowledge: Knowledge, notifications: Sequence[Notification]) -> dict[str, Kind]:
@@ -139,13 +158,15 @@ class Collector:
         kept = name in DOCUMENTED_TYPES or self._settings.unknown_types == "keep"
         return name if kept else OTHER
 
-    def families(self, knowledge: Knowledge, now: float) -> Iterator[Family]:  # noqa: ARG002  the contract's signature
-        """Yield the four families, the warning first."""
+    def families(self, knowledge: Knowledge, now: float) -> Iterator[Family]:
+        """Yield the families, the warning first."""
         if knowledge.as_of is None:
             return
         yield Family(WARNING, [((), float(knowledge.warning))])
         if knowledge.latest is not None:
             yield Family(LATEST, [((), knowledge.latest)])
+        oldest_shown = now - knowledge.window
+        yield Family(RECENT, [(labels, created) for created, labels in knowledge.recent if created >= oldest_shown])
         yield Family(SEEN, [((kind, severity), float(count)) for kind, severity, count in knowledge.seen])
         yield Family(NOTIFICATIONS, [(kind[:3], float(kind[3])) for kind in knowledge.listed])
 
@@ -164,6 +185,17 @@ def _listed(knowledge: Knowledge, kinds: Sequence[Kind]) -> tuple[tuple[str, str
     counts = Counter(kinds)
     every = sorted({kind[:3] for kind in knowledge.listed} | set(counts))
     return tuple((*kind, counts[kind]) for kind in every)
+
+
+def _recent(distinct: dict[str, Notification], kinds: dict[str, Kind]) -> tuple[tuple[float, tuple[str, ...]], ...]:
+    """Return the newest notifications whose time is known, the newest first, under the kinds they are counted as."""
+    dated = [(each.created, each) for each in distinct.values() if each.created is not None]
+    newest = sorted(dated, key=lambda pair: (-pair[0], pair[1].id))[:MOST_RECENT]
+    found = []
+    for created, each in newest:
+        category, kind, severity = kinds[each.id]
+        found.append((created, (each.id, kind, severity, category, each.summary, each.url, each.dispatched)))
+    return tuple(found)
 
 
 def _seen(knowledge: Knowledge, kinds: dict[str, Kind]) -> tuple[tuple[str, str, int], ...]:

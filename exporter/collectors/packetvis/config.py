@@ -1,11 +1,13 @@
 """What a PacketVis target has in exporter.yml."""
 
 from typing import Annotated, ClassVar, Literal
+from urllib.parse import parse_qsl, urlsplit
 
 from pydantic import Field, field_validator
 
-from exporter.collectors.settings import TargetSettings, is_url
+from exporter.collectors.settings import TargetSettings
 from exporter.toolkit.config_types import Duration, Secret
+from exporter.toolkit.http_settings import is_url
 
 DOCUMENTED_TYPES = frozenset(
     {
@@ -44,7 +46,7 @@ class Settings(TargetSettings):
     @field_validator("address")
     @classmethod
     def _is_url(cls, value: Secret) -> Secret:
-        if not is_url(value.read()):
+        if not is_url(value.read()) or "@" in urlsplit(value.read()).netloc:
             raise ValueError("must be the whole URL of the API wizard, with https://")
         return value
 
@@ -61,15 +63,32 @@ class Settings(TargetSettings):
         }
         return tuple((name, str(value)) for name, value in given.items() if value is not None)
 
+    def window(self) -> float:
+        """Return for how long a notification keeps the warning on, in seconds, as far as we can know it beforehand."""
+        given = self._of_url().get("warning", "")
+        of_url = int(given) if given.isascii() and given.isdecimal() and int(given) > 0 else DEFAULT_WARNING_MINUTES
+        return 60.0 * (self.warning_minutes or of_url)
+
     def warnings(self) -> list[str]:
-        """Return what goes against the vendor's advice, or would let a warning pass unseen."""
+        """Return what goes against the vendor's advice, would let a warning pass unseen, or contradicts the URL."""
         found = super().warnings()
-        window = 60.0 * (self.warning_minutes or DEFAULT_WARNING_MINUTES)
-        if self.poll_interval >= window:
-            found.append(f"poll_interval: a warning lasts {window:g} s and can begin and end between two polls")
+        if self.poll_interval >= self.window():
+            found.append(f"poll_interval: a warning lasts {self.window():g} s and can begin and end between two polls")
+        of_url = self._of_url()
+        found += [
+            f"{key}: replaces the other {name}= of the URL"
+            for name, key in (("severity", "severity"), ("types", "types"), ("warning", "warning_minutes"))
+            if name in of_url and of_url[name] != dict(self.params()).get(name, of_url[name])
+        ]
+        if of_url.get("status", "").lower() == "true":
+            found.append("url: holds status=true: PacketVis answers 418 while it warns, which proxies may spoil")
         found += [
             f"types: {name} is none of the vendor's documented types"
             for name in self.types
             if name not in DOCUMENTED_TYPES
         ]
         return found
+
+    def _of_url(self) -> dict[str, str]:
+        """Return the parameters of the wizard's URL. Among them are secrets: only the documented four may be shown."""
+        return dict(parse_qsl(urlsplit(self.address.read()).query))

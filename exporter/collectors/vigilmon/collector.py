@@ -3,17 +3,14 @@
 from collections.abc import Iterator
 from urllib.parse import unquote
 
-from exporter.collectors.contract import (
-    Certificate,
+from exporter.collectors.certificate_observations import (
     CertificateObservation,
-    Get,
-    Probe,
-    Request,
-    Response,
     certificate_families,
+    certificate_metrics,
 )
+from exporter.collectors.contract import Certificate, Get, Probe, Request, Response
 from exporter.collectors.figures import certificate_figures, counted, named
-from exporter.metrics.families import Family, Sample, certificate_metrics, gauge
+from exporter.metrics.families import Family, Sample, gauge
 from exporter.metrics.health import Figure
 
 from .answers import Monitor, read_incidents, read_monitors, read_uptime
@@ -33,7 +30,9 @@ INFO = gauge(
     "url",
     "method",
 )
-CERTIFICATE = certificate_metrics("vigilmon_certificate", "vigilmon_certificate_probe_success", "monitor_id")
+CERTIFICATE = certificate_metrics(
+    "vigilmon_certificate", "vigilmon_certificate_probe_success", "vigilmon_tls_probe_failure", "monitor_id"
+)
 UPTIME = gauge(
     "vigilmon_monitor_uptime_percent",
     "Uptime over the window, 0 to 100, as Vigilmon counts it.",

@@ -6,13 +6,14 @@ from pydantic import Field
 
 from exporter.collectors.settings import ApiSettings
 from exporter.toolkit.config_types import Duration
+from exporter.toolkit.http_settings import HttpUrl
 
 
 class Settings(ApiSettings):
     """One API token. The vendor allows 60 requests a minute per token; ten of them are left to others by default."""
 
     most_requests_per_minute: ClassVar[float] = 60.0
-    base_url: str = "https://vigilmon.online/api/v1"
+    base_url: HttpUrl = "https://vigilmon.online/api/v1"
     poll_interval: Duration = Field(30.0, gt=0)
     """How often each page of statuses is asked for, as long as `status_share` allows it."""
     requests_per_minute: float = Field(50.0, gt=0, allow_inf_nan=False)

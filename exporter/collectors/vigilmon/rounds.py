@@ -128,7 +128,7 @@ def _seen(known: Known) -> Mapping[str, float]:
 
 
 def _oldest(known: Known, seen: Mapping[str, float]) -> float | None:
-    """Return as of when the oldest of `seen` holds; None in the first round: half a list would look like a whole one."""
+    """Return as of when the oldest of `seen` holds; None in the first round: half a list looks like a whole one."""
     return None if known.as_of is None else next(iter(seen.values()), known.as_of)
 
 

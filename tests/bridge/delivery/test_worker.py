@@ -6,12 +6,17 @@ import pytest
 from bridge.delivery.bigpanda_client import Answer
 from bridge.delivery.worker import Delivery, Route, closed_for, packed
 from bridge.domain.alert import Alert
-from bridge.domain.event import Mapping
+from bridge.domain.event import EventMapping
+from bridge.domain.notification import Notification
 from bridge.errors import Overloaded, Rejected, Stopped, Unavailable, Unreached
 from bridge.metrics import Metrics
-from bridge.outbox.outbox import Gate, Notification, Outbox
+from bridge.outbox.queue import Queue
+from bridge.outbox.status import Circuit
+from tests.store import Store
 
-MAPPING = Mapping(app_key="app", statuses={"critical": "critical", "warning": "warning"}, primary_property=("host",))
+MAPPING = EventMapping(
+    app_key="app", statuses={"critical": "critical", "warning": "warning"}, primary_property=("host",)
+)
 
 
 class Panda:
@@ -54,7 +59,7 @@ class Scene:
         self.clock = Clock()
         self.panda = Panda(self.clock)
         self.metrics = Metrics()
-        self.outbox = Outbox.open(f"sqlite:///{folder}/bridge.db")
+        self.outbox = Store(f"sqlite:///{folder}/bridge.db")
         self.route = Route(
             name="main",
             destination=self.panda,
@@ -65,7 +70,7 @@ class Scene:
         self.delivery = self.restarted()
 
     def restarted(self):
-        return Delivery(self.outbox, self.route, self.metrics, clock=self.clock, chance=lambda: 0.5)
+        return Delivery(self.outbox.database, self.route, self.metrics, clock=self.clock, chance=lambda: 0.5)
 
     def accept(self, *names, firing=True, severity="warning"):
         now = self.clock.now
@@ -83,7 +88,9 @@ class Scene:
             )
             for name in names
         ]
-        self.outbox.accept([Notification(receiver="alertmanager", source="prod", alerts=alerts, mapping=MAPPING)], now)
+        self.outbox.ingest.accept(
+            [Notification(receiver="alertmanager", source="prod", alerts=alerts, mapping=MAPPING)], now
+        )
 
     def live(self, seconds):
         """Let the loop run for so long, by the clock."""
@@ -121,7 +128,7 @@ def test_what_waits_is_sent_once_and_noted(scene):
     scene.accept("a", "b", "c")
     scene.live(5)
     assert [keys for _, keys in scene.panda.requests] == [["prod:a", "prod:b", "prod:c"]]
-    assert scene.outbox.counts(scene.clock.now).waiting == 0
+    assert scene.outbox.status.counts(scene.clock.now).waiting == 0
     assert scene.count("accepted") == 3
     assert scene.metrics.registry.get_sample_value("vendorwatch_bridge_delivery_latency_seconds_count") == 3
 
@@ -132,7 +139,7 @@ def test_a_duplicate_is_success(scene):
     scene.accept("a")
     scene.live(3)
     assert scene.count("duplicate") == 1
-    assert scene.outbox.counts(scene.clock.now).waiting == 0
+    assert scene.outbox.status.counts(scene.clock.now).waiting == 0
 
 
 def test_critical_goes_first_then_resolutions(scene):
@@ -173,7 +180,7 @@ def test_an_hour_of_refused_credentials_costs_nothing(scene):
     scene.live(3600)
     assert 55 <= len(scene.panda.requests) <= 66
     assert scene.up() == 0
-    counts = scene.outbox.counts(scene.clock.now)
+    counts = scene.outbox.status.counts(scene.clock.now)
     assert (counts.waiting, counts.dead) == (80, 0)
     scene.panda.mood = lambda events: Answer.ACCEPTED
     scene.live(75)
@@ -216,7 +223,7 @@ def test_one_bad_event_of_eighty_is_set_aside(scene):
     scene.accept(*range(80))
     scene.live(60)
     assert len(scene.panda.accepted) == 79
-    [letter] = scene.outbox.dead_letters()
+    [letter] = scene.outbox.dead_letters.oldest()
     assert (letter.key, letter.reason) == ("prod:37", "BigPanda answered 400: alert 1: no status")
     assert scene.count("rejected") == 1
     assert scene.up() == 1
@@ -232,6 +239,7 @@ def test_a_refused_event_does_not_hold_its_key(scene):
     assert [(key, status) for _, key, status in scene.panda.accepted] == [("prod:a", "ok")]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("error", "seconds"),
     [
@@ -250,7 +258,7 @@ def test_an_event_that_bigpanda_stumbles_over_holds_up_nobody(scene, error, seco
     scene.accept("late")
     scene.live(5)
     assert "prod:late" in scene.panda.names()
-    assert scene.outbox.counts(scene.clock.now).dead == 0
+    assert scene.outbox.status.counts(scene.clock.now).dead == 0
     before = len(scene.panda.requests)
     scene.live(600)
     assert before + 5 <= len(scene.panda.requests) <= before + 60
@@ -259,6 +267,7 @@ def test_an_event_that_bigpanda_stumbles_over_holds_up_nobody(scene, error, seco
     assert "prod:bad" in scene.panda.names()
 
 
+@pytest.mark.slow
 def test_a_storm_keeps_the_pace(tmp_path):
     """3,000 alerts at 6,000 a minute: critical ones within 2 seconds, all within the bound, no minute above."""
     scene = Scene(tmp_path)
@@ -277,17 +286,17 @@ def test_a_storm_keeps_the_pace(tmp_path):
 def test_an_accepted_event_is_not_sent_again_when_it_cannot_be_noted(scene, monkeypatch):
     """The database fails between send and record: it is recorded later, not sent again."""
     scene.accept("a")
-    record, failures = scene.outbox.record, iter(range(3))
+    record, failures = Queue.record, iter(range(3))
 
-    def failing(**arguments):
+    def failing(queue, **arguments):
         if next(failures, None) is not None:
             raise Unavailable("database: busy")
-        return record(**arguments)
+        return record(queue, **arguments)
 
-    monkeypatch.setattr(scene.outbox, "record", failing)
+    monkeypatch.setattr(Queue, "record", failing)
     scene.live(10)
     assert len(scene.panda.requests) == 1
-    assert scene.outbox.counts(scene.clock.now).waiting == 0
+    assert scene.outbox.status.counts(scene.clock.now).waiting == 0
 
 
 def test_a_crash_between_send_and_record_repeats_the_same_bytes(scene):
@@ -343,7 +352,7 @@ def test_stop_does_not_wait_for_a_hanging_bigpanda(scene):
     scene.delivery.start()
     assert hangs.wait(30)
     scene.delivery.stop(patience=0.1)
-    assert scene.outbox.counts(scene.clock.now).waiting == 1
+    assert scene.outbox.status.counts(scene.clock.now).waiting == 1
     let_go.set()
     scene.delivery._thread.join(30)
 
@@ -354,13 +363,13 @@ def test_stop_does_not_wait_for_a_hanging_bigpanda(scene):
 )
 def test_a_gate_is_closed_until_its_time(not_before, rest):
     """A gate opens at its time; one further ahead than any decision sets it comes from a changed clock."""
-    assert closed_for(Gate(up=False, not_before=not_before), 1000.0) == rest
+    assert closed_for(Circuit(up=False, not_before=not_before), 1000.0) == rest
 
 
 def test_requests_stay_under_a_megabyte(scene):
     """A claim that is too large for one request becomes several; one event that is too large goes alone."""
     scene.accept("a", "b", "c")
-    claimed = scene.outbox.claim(10, "me", scene.clock.now, 60)
+    claimed = scene.outbox.queue.claim(10, "me", scene.clock.now, 60)
     weight = len(claimed[0].body) + 1
     assert [len(request) for request in packed(claimed, weight * 2)] == [2, 1]
     assert [len(request) for request in packed(claimed, 10)] == [1, 1, 1]

@@ -3,7 +3,8 @@
 import pytest
 
 from bridge.domain.alert import Alert
-from bridge.domain.dedup import Action, Kind, Known, Reason, Waiting, decide, resend
+from bridge.domain.alert_state import AlertState, Kind, PendingEvent
+from bridge.domain.dedup import Action, Reason, decide, resend
 from bridge.domain.event import Status
 
 NOW = 10_000.5
@@ -17,11 +18,13 @@ def alert(*, firing=True, starts_at=9_000.9, ends_at=None, **more):
 
 
 def known(status=CRITICAL, **more):
-    return Known(**{"status": status, "content": "old", "timestamp": 9_500, "told_at": 9_500.0} | more)
+    return AlertState(
+        **{"alert": alert(), "status": status, "content_hash": "old", "timestamp": 9_500, "queued_at": 9_500.0} | more
+    )
 
 
 def waiting(kind, **more):
-    return Waiting(**{"kind": kind, "timestamp": 9_500, "not_before": 0.0, "replaces": ""} | more)
+    return PendingEvent(**{"kind": kind, "timestamp": 9_500, "not_before": 0.0, "replaces": ""} | more)
 
 
 RESOLVED = alert(firing=False, ends_at=9_900.7)
@@ -40,7 +43,7 @@ def decided(before, told, status, content="new", *, now=NOW, update_interval=900
         (None, RESOLVED, None, "new", Action.SKIP, Reason.SEVERITY_NONE, None),
         (known(), alert(), CRITICAL, "old", Action.UNCHANGED, Reason.REPEAT, None),
         (known(), alert(), CRITICAL, "new", Action.HOLD, Reason.CONTENT, Kind.UPDATE),
-        (known(told_at=9_000.0), alert(), CRITICAL, "new", Action.QUEUE, Reason.CONTENT, Kind.UPDATE),
+        (known(queued_at=9_000.0), alert(), CRITICAL, "new", Action.QUEUE, Reason.CONTENT, Kind.UPDATE),
         (known(WARNING), alert(), CRITICAL, "new", Action.QUEUE, Reason.STATUS, Kind.OPEN),
         (known(), RESOLVED, OK, "new", Action.QUEUE, Reason.RESOLVED, Kind.RESOLVE),
         (known(), alert(), None, "new", Action.QUEUE, Reason.MUTED, Kind.RESOLVE),
@@ -55,11 +58,11 @@ def decided(before, told, status, content="new", *, now=NOW, update_interval=900
 def test_what_an_alert_changes(before, told, status, content, action, reason, kind):  # noqa: PLR0913, PLR0917  a table
     """One row for each thing that can happen to a key of which nothing waits."""
     decision = decided(before, told, status, content)
-    assert (decision.action, decision.reason, decision.kind, decision.withdraw) == (action, reason, kind, False)
+    assert (decision.action, decision.reason, decision.kind, decision.supersede) == (action, reason, kind, False)
 
 
 @pytest.mark.parametrize(
-    ("tail", "told", "status", "content", "reason", "withdraw", "heir"),
+    ("tail", "told", "status", "content", "reason", "supersede", "keeps_position"),
     [
         (waiting(Kind.OPEN), alert(), WARNING, "new", Reason.STATUS, True, True),
         (waiting(Kind.OPEN), alert(), CRITICAL, "new", Reason.CONTENT, True, True),
@@ -71,15 +74,15 @@ def test_what_an_alert_changes(before, told, status, content, action, reason, ki
         (waiting(Kind.UPDATE, replaces="was"), RESOLVED, OK, "new", Reason.RESOLVED, True, False),
     ],
 )
-def test_what_waits_and_was_never_sent_gives_way(tail, told, status, content, reason, withdraw, heir):  # noqa: PLR0913, PLR0917  a table
+def test_what_waits_and_was_never_sent_gives_way(tail, told, status, content, reason, supersede, keeps_position):  # noqa: PLR0913, PLR0917  a table
     """A firing to a newer firing, an update to anything; a firing never to its resolution."""
-    decision = decided(known(waiting=tail), told, status, content)
-    assert (decision.reason, decision.withdraw, decision.heir) == (reason, withdraw, heir)
+    decision = decided(known(pending=tail), told, status, content)
+    assert (decision.reason, decision.supersede, decision.keeps_position) == (reason, supersede, keeps_position)
 
 
 def test_a_resolution_that_waits_gives_way_to_nothing():
     """The firing that follows waits behind it."""
-    assert not decided(known(OK, waiting=waiting(Kind.RESOLVE)), alert(), CRITICAL).withdraw
+    assert not decided(known(OK, pending=waiting(Kind.RESOLVE)), alert(), CRITICAL).supersede
 
 
 @pytest.mark.parametrize(
@@ -110,7 +113,7 @@ def test_an_update_is_due_one_interval_after_the_last_telling():
     held = decided(known(), alert(), CRITICAL)
     assert (held.action, held.not_before, held.timestamp) == (Action.HOLD, 10_400.0, 10_000)
     tail = waiting(Kind.UPDATE, not_before=10_400.0, timestamp=10_000)
-    after = decided(known(waiting=tail, timestamp=10_000), alert(), CRITICAL, "newer", now=10_300.0)
+    after = decided(known(pending=tail, timestamp=10_000), alert(), CRITICAL, "newer", now=10_300.0)
     assert (after.action, after.not_before, after.timestamp) == (Action.HOLD, 10_400.0, 10_000)
 
 
@@ -119,28 +122,28 @@ def test_no_interval_sends_every_change_at_once():
     assert decided(known(), alert(), CRITICAL, update_interval=0.0).action is Action.QUEUE
 
 
-@pytest.mark.parametrize(("starts_at", "doubtful"), [(9_300.0, True), (9_400.0, True), (9_400.1, False)])
-def test_a_firing_that_began_before_the_last_end_is_doubtful(starts_at, doubtful):
+@pytest.mark.parametrize(("starts_at", "possibly_stale"), [(9_300.0, True), (9_400.0, True), (9_400.1, False)])
+def test_a_firing_that_began_before_the_last_end_is_doubtful(starts_at, possibly_stale):
     """A stale peer and a genuine re-fire look alike: it is sent, and marked."""
     decision = decided(known(OK, ended_at=9_400.0), alert(starts_at=starts_at), CRITICAL)
-    assert (decision.action, decision.doubtful) == (Action.QUEUE, doubtful)
+    assert (decision.action, decision.possibly_stale) == (Action.QUEUE, possibly_stale)
 
 
 @pytest.mark.parametrize(
-    ("before", "action", "withdraw"),
+    ("before", "action", "supersede"),
     [
         (None, Action.UNCHANGED, False),
         (known(OK), Action.UNCHANGED, False),
-        (known(waiting=waiting(Kind.OPEN)), Action.UNCHANGED, False),
+        (known(pending=waiting(Kind.OPEN)), Action.UNCHANGED, False),
         (known(), Action.QUEUE, False),
-        (known(waiting=waiting(Kind.UPDATE)), Action.QUEUE, True),
+        (known(pending=waiting(Kind.UPDATE)), Action.QUEUE, True),
     ],
     ids=["unknown", "over", "its firing waits", "it fires", "an update waits"],
 )
-def test_what_still_fires_is_sent_anew_and_nothing_else(before, action, withdraw):
+def test_what_still_fires_is_sent_anew_and_nothing_else(before, action, supersede):
     """It states its status once more, later than the last time; an update that waits gives way to it."""
     decision = resend(before, now=NOW)
-    assert (decision.action, decision.withdraw) == (action, withdraw)
+    assert (decision.action, decision.supersede) == (action, supersede)
     if action is Action.QUEUE:
         told = (decision.kind, decision.status, decision.timestamp, decision.reason)
-        assert told == (Kind.OPEN, before.status, 10_000, Reason.SENT_ANEW)
+        assert told == (Kind.OPEN, before.status, 10_000, Reason.RESENT)

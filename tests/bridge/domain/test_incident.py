@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bridge.domain.incident import NEW, Incident, Kept, fires_still, fold, is_new_share, lasted
+from bridge.domain.incident import NEW, Incident, IncidentRecord, fires_still, is_new_share, lasted, merge
 
 T0 = 1_795_200_000.0
 
@@ -17,7 +17,7 @@ def told(at=T0, digest="", **said):
 
 def after(*webhooks, known=None):
     for number, webhook in enumerate(webhooks):
-        known = fold(known, webhook, "panda", T0 + 100 + number) or known
+        known = merge(known, webhook, "panda", T0 + 100 + number) or known
     return known
 
 
@@ -59,7 +59,7 @@ def test_of_one_second_the_later_arrival_counts_but_no_replay():
     snoozed = told(status="critical", snoozed=True, snoozed_until=T0 + 900)
     woken = told(status="critical", snoozed=False)
     assert not after(snoozed, woken).snoozed
-    assert fold(after(snoozed, woken), snoozed, "panda", T0 + 200) is None
+    assert merge(after(snoozed, woken), snoozed, "panda", T0 + 200) is None
 
 
 def test_a_snooze_that_ends_within_its_second_ends_though_the_same_was_told_before_it():
@@ -68,8 +68,8 @@ def test_a_snooze_that_ends_within_its_second_ends_though_the_same_was_told_befo
     snoozed = told(status="critical", active=True, snoozed=True, snoozed_until=T0 + 900)
     woken = after(shared, snoozed, shared)
     assert not woken.snoozed
-    assert fold(woken, shared, "panda", T0 + 200) is None
-    assert fold(woken, snoozed, "panda", T0 + 200) is None
+    assert merge(woken, shared, "panda", T0 + 200) is None
+    assert merge(woken, snoozed, "panda", T0 + 200) is None
 
 
 def test_bodies_without_a_time_count_as_they_arrive():
@@ -77,7 +77,7 @@ def test_bodies_without_a_time_count_as_they_arrive():
     opened, closed = told(None, status="critical"), told(None, status="ok")
     assert not after(opened, closed, opened, closed).active
     assert after(opened, closed, opened).active
-    assert fold(after(opened, closed), closed, "panda", T0 + 200) is None
+    assert merge(after(opened, closed), closed, "panda", T0 + 200) is None
 
 
 @pytest.mark.parametrize("skew", [-6 * 3600.0, 6 * 3600.0])
@@ -114,7 +114,7 @@ def test_what_is_closed_is_not_snoozed_and_what_reopens_begins_anew():
     assert (closed.snoozed, closed.snoozed_until, closed.ended_at) == (False, None, T0 + 1)
     assert closed.closed_at == after(told(T0 + 2, link="http://x"), known=closed).closed_at
     again = after(told(T0 + 3, status="critical", active=True), known=closed)
-    assert (again.closed_at, again.ended_at, again.by_hand) == (None, None, {})
+    assert (again.closed_at, again.ended_at, again.closed_manually) == (None, None, {})
 
 
 @pytest.mark.parametrize(
@@ -123,7 +123,7 @@ def test_what_is_closed_is_not_snoozed_and_what_reopens_begins_anew():
 )
 def test_the_first_of_a_share_is_confirmed(known, event, new):
     """v1 names no event: what was never heard of is new. v2 tells of a second share of the same incident."""
-    kept = Kept(source="panda", id="i", first_heard_at=T0, heard_at=T0) if known else None
+    kept = IncidentRecord(source="panda", id="i", first_heard_at=T0, heard_at=T0) if known else None
     assert is_new_share(kept, told(event=event)) is new
 
 
@@ -140,11 +140,11 @@ def test_the_first_of_a_share_is_confirmed(known, event, new):
 )
 def test_what_outlasts_its_incident_was_open_all_the_while(told_at, ended_at, fires):
     """An alert that ended, closed the incident and fired anew was not resolved by hand."""
-    kept = Kept(source="panda", id="i", started_at=T0, first_heard_at=T0 + 5, heard_at=T0 + 100)
+    kept = IncidentRecord(source="panda", id="i", started_at=T0, first_heard_at=T0 + 5, heard_at=T0 + 100)
     assert fires_still(told_at, ended_at, kept, T0 + 100) is fires
 
 
 def test_how_long_it_took_is_never_negative():
     """Clocks differ."""
-    kept = Kept(source="panda", id="i", started_at=T0, first_heard_at=T0, heard_at=T0)
+    kept = IncidentRecord(source="panda", id="i", started_at=T0, first_heard_at=T0, heard_at=T0)
     assert (lasted(kept, T0 + 5), lasted(kept, T0 - 5), lasted(kept, None)) == (5.0, 0.0, None)

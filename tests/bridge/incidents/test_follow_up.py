@@ -9,20 +9,20 @@ import pytest
 from bridge.app import Program, Start
 from bridge.config import load
 from bridge.domain.alert import Alert
-from bridge.domain.event import mapping_of
 from bridge.domain.incident import NEW, Incident
 from bridge.domain.notification import Notification
 from bridge.errors import Overloaded, Rejected, Stopped, Unavailable, Unreached
 from bridge.incidents.follow_up import Followed, Incidents
 from bridge.incidents.silence_plan import Silence, Verb, marked
 from bridge.metrics import Metrics
-from bridge.outbox.outbox import Outbox
+from bridge.outbox.status import OutboxStatus
 from bridge.receivers.alertmanager import Settings as AlertmanagerSettings
 from bridge.receivers.bigpanda import Settings
 from exporter.toolkit.web_config import Access
 
 T0 = 1_795_200_000.0
-MAPPING = mapping_of(AlertmanagerSettings(receiver="alertmanager", source="prod"), "app")
+RECEIVER = AlertmanagerSettings(receiver="alertmanager", source="prod", app_key="app")
+MAPPING = RECEIVER.mapping
 
 
 def settings(**more):
@@ -104,9 +104,9 @@ class Bench:
         self.incidents = self.make()
 
     def make(self, **more):
-        followed = Followed(settings(**more), {("alertmanager", "prod"): MAPPING})
+        followed = Followed(settings(**more), {("alertmanager", "prod"): RECEIVER})
         return Incidents(
-            self.outbox,
+            self.outbox.database,
             followed,
             self.metrics,
             wake=self.wake,
@@ -121,7 +121,7 @@ class Bench:
 
     def restart(self):
         """Begin again with nothing but what is stored; the lease of the process before has ended."""
-        self.outbox.yield_role(self.incidents._role, self.incidents._owner)
+        self.outbox.status.yield_role(self.incidents._role, self.incidents._owner)
         self.now += 60
         self.incidents = self.make()
 
@@ -141,7 +141,7 @@ class Bench:
             for name in names
         ]
         notification = Notification(receiver="alertmanager", source="prod", alerts=alerts, mapping=MAPPING)
-        return self.outbox.accept([notification], self.now)[0]
+        return self.outbox.ingest.accept([notification], self.now)[0]
 
     def hears(self, number="i", keys=("prod:a",), **said):
         said = {"status": "critical", "active": True, "snoozed": False, **said}
@@ -149,7 +149,7 @@ class Bench:
         notification = Notification(
             receiver="bigpanda", source="panda", alerts=(), mapping=MAPPING, incidents=(told,), confirm=True
         )
-        return self.outbox.accept([notification], self.now)[0]
+        return self.outbox.ingest.accept([notification], self.now)[0]
 
     def snoozes(self, seconds=3600, **said):
         return self.hears(snoozed=True, snoozed_until=T0 + seconds, **said)
@@ -162,8 +162,8 @@ class Bench:
         return self.metrics.registry.get_sample_value(f"vendorwatch_bridge_{name}", {"source": "panda", **labels})
 
     def deliver(self):
-        claimed = self.outbox.claim(100, "me", self.now, 60.0)
-        self.outbox.record(accepted=claimed, now=self.now)
+        claimed = self.outbox.queue.claim(100, "me", self.now, 60.0)
+        self.outbox.queue.record(accepted=claimed, now=self.now)
         return [(one.key, one.status) for one in claimed]
 
 
@@ -226,7 +226,7 @@ def test_nobody_is_told_after_a_day(bench):
     bench.turn()
     bench.turn(86400)
     assert bench.panda.heard == ["i"]
-    assert bench.outbox.due_callbacks("panda", bench.now + 1e6) == []
+    assert bench.outbox.incidents.due_callbacks("panda", bench.now + 1e6) == []
 
 
 def test_a_snooze_silences_until_it_ends(bench):
@@ -349,7 +349,7 @@ def test_what_was_resolved_by_hand_reopens_nothing_by_itself(bench):
     assert len(bench.deliver()) == 2
     bench.hears(keys=("prod:a", "prod:b"))
     bench.now += 60
-    assert bench.hears(active=False, keys=("prod:a", "prod:b")).by_hand == {"prod": 2}
+    assert bench.hears(active=False, keys=("prod:a", "prod:b")).closed_manually == {"prod": 2}
     bench.turn(599)
     assert bench.deliver() == []
     bench.fires("b", firing=False)
@@ -397,7 +397,7 @@ def test_the_loop_outlives_what_it_did_not_foresee(bench, caplog, monkeypatch):
     caplog.set_level(logging.WARNING)
     errors = [Unavailable("database: busy"), RuntimeError("odd")]
     acted = threading.Event()
-    lead = Outbox.lead
+    lead = OutboxStatus.lead
 
     def fail_first(*arguments, **more):
         if errors:
@@ -405,7 +405,7 @@ def test_the_loop_outlives_what_it_did_not_foresee(bench, caplog, monkeypatch):
         acted.set()
         return lead(*arguments, **more)
 
-    monkeypatch.setattr(Outbox, "lead", fail_first)
+    monkeypatch.setattr(OutboxStatus, "lead", fail_first)
     bench.incidents.start()
     while not acted.is_set():
         bench.incidents.hint()

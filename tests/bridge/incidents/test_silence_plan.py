@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bridge.domain.alert import Alert
-from bridge.domain.incident import Kept
+from bridge.domain.incident import IncidentRecord
 from bridge.incidents.silence_plan import CREATED_BY, Silence, Verb, mark, marked, plan, wanted
 
 T0 = 1_795_200_000.0
@@ -16,7 +16,7 @@ OWNER = "0a1b/panda"
 
 def incident(number="i", keys=("prod:1",), **said):
     known = {"active": True, "snoozed": True, "snoozed_until": T0 + 900, "updated_at": T0}
-    return Kept(source="panda", id=number, first_heard_at=T0, heard_at=T0, **{**known, "keys": keys, **said})
+    return IncidentRecord(source="panda", id=number, first_heard_at=T0, heard_at=T0, **{**known, "keys": keys, **said})
 
 
 def alert(key="prod:1", receiver="alertmanager", **labels):

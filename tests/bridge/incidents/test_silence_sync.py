@@ -3,24 +3,25 @@
 import pytest
 
 from bridge.domain.alert import Alert
-from bridge.domain.incident import Kept
+from bridge.domain.alert_state import AlertState
+from bridge.domain.event import Status
+from bridge.domain.incident import IncidentRecord
 from bridge.errors import Rejected, Unreached
 from bridge.incidents.silence_sync import Snoozes
 from bridge.metrics import Metrics
-from bridge.outbox.incidents import Told
 
 T0 = 1_795_200_000.0
 
 
 def incident(*keys, until=T0 + 3600):
-    return Kept(
+    return IncidentRecord(
         source="panda", id="i", snoozed=True, snoozed_until=until, keys=keys, first_heard_at=T0, heard_at=T0
     )  # fmt: skip
 
 
 def told(names):
     return {
-        key: Told(
+        key: AlertState(
             alert=Alert(
                 receiver="alertmanager",
                 source=key.partition(":")[0],
@@ -30,10 +31,7 @@ def told(names):
                 labels={"alertname": key},
                 starts_at=T0,
             ),
-            open=True,
-            told_at=T0,
-            ended_at=None,
-            touched_at=T0,
+            status=Status.CRITICAL,
         )
         for key in names
     }

@@ -5,12 +5,12 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from bridge.domain.event import Mapping
+from bridge.domain.event import EventMapping
+from bridge.domain.notification import Notification, Outcome
 from bridge.errors import Unavailable
-from bridge.outbox.group_commit import Commits
-from bridge.outbox.outbox import Notification, Outcome
+from bridge.outbox.group_commit import GroupCommit
 
-MAPPING = Mapping(app_key="app", statuses={}, primary_property=())
+MAPPING = EventMapping(app_key="app", statuses={}, primary_property=())
 
 
 def notification(source="prod"):
@@ -42,7 +42,7 @@ def running():
     started = []
 
     def start(store, **more):
-        commits = Commits(store, **more)
+        commits = GroupCommit(store, **more)
         commits.start()
         started.append((store, commits))
         return commits
@@ -100,7 +100,7 @@ def test_one_that_cannot_be_written_fails_alone(running):
         store.open.set()
         assert first.result(30).queued == 1
         assert rest[0].result(30).queued == rest[2].result(30).queued == 1
-        with pytest.raises(Unavailable, match="cannot be made durable"):
+        with pytest.raises(Unavailable, match="cannot be stored"):
             rest[1].result(30)
 
 
@@ -109,14 +109,14 @@ def test_whatever_breaks_the_store_nobody_waits_for_ever(running, error):
     """The sender is told, and the next webhook is written."""
     store = Store(error)
     commits = running(store)
-    with pytest.raises(Unavailable, match="cannot be made durable"):
+    with pytest.raises(Unavailable, match="cannot be stored"):
         commits.accept(notification("poison"), 0.0)
     assert commits.accept(notification("prod"), 0.0).queued == 1
 
 
 def test_who_came_before_it_began_is_turned_away_when_it_stops():
     """The sockets open before the thread starts, and something else may keep it from starting."""
-    commits = Commits(Store())
+    commits = GroupCommit(Store())
     with ThreadPoolExecutor(1) as pool:
         early = pool.submit(commits.accept, notification(), 0.0)
         assert waiting_for(commits, 1)
@@ -192,6 +192,6 @@ def test_what_waits_when_it_stops_is_still_written(running):
 
 def test_stopping_twice_or_before_the_start_is_harmless():
     """The wiring may stop what it never started."""
-    commits = Commits(Store())
+    commits = GroupCommit(Store())
     commits.stop()
     commits.stop()

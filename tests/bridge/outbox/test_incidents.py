@@ -3,18 +3,14 @@
 import threading
 from dataclasses import replace
 
-from sqlalchemy import inspect, text
-
 from bridge.domain.alert import Alert
-from bridge.domain.event import mapping_of
 from bridge.domain.incident import NEW, Incident
-from bridge.outbox.outbox import Notification, Outbox
-from bridge.outbox.schema import VERSION
+from bridge.domain.notification import Notification
 from bridge.receivers.alertmanager import Settings
-from tests.database import engine_of
+from tests.store import Store
 
 T0 = 1_795_200_000.0
-MAPPING = mapping_of(Settings(receiver="alertmanager", source="prod"), "app")
+MAPPING = Settings(receiver="alertmanager", source="prod", app_key="app").mapping
 
 
 def incident(at=T0, number="i", **said):
@@ -48,17 +44,17 @@ def alert(name="a", *, firing=True, at=T0 - 60):
 
 def webhook(outbox, *alerts, now=T0, **more):
     notification = Notification(receiver="alertmanager", source="prod", alerts=alerts, mapping=MAPPING, **more)
-    return outbox.accept([notification], now)[0]
+    return outbox.ingest.accept([notification], now)[0]
 
 
 def heard(outbox, *incidents, now=T0, **more):
-    return outbox.accept([shared(*incidents, **more)], now)[0]
+    return outbox.ingest.accept([shared(*incidents, **more)], now)[0]
 
 
 def test_what_was_told_is_kept_as_it_was(outbox):
     """Every member, over a restart."""
     heard(outbox, incident(snoozed=True, snoozed_until=T0 + 900, who="ann", link="https://x", environment="All"))
-    (kept,) = outbox.incidents("panda")
+    (kept,) = outbox.incidents.records("panda")
     assert (kept.id, kept.status, kept.active, kept.snoozed, kept.snoozed_until) == (
         "i",
         "critical",
@@ -68,23 +64,23 @@ def test_what_was_told_is_kept_as_it_was(outbox):
     )
     assert (kept.keys, kept.who, kept.link, kept.environment) == (("prod:a",), "ann", "https://x", "All")
     assert (kept.started_at, kept.updated_at, kept.heard_at) == (T0 - 60, T0, T0)
-    assert outbox.incidents("other") == []
-    assert outbox.incidents() == [kept]
+    assert outbox.incidents.records("other") == []
+    assert outbox.incidents.records() == [kept]
 
 
 def test_an_older_update_and_a_replay_change_nothing(outbox):
     """Whatever the order, in one commit or in several."""
-    outbox.accept([shared(incident(T0 + 1, snoozed=True)), shared(incident(T0))], T0)
-    before = outbox.incidents()
+    outbox.ingest.accept([shared(incident(T0 + 1, snoozed=True)), shared(incident(T0))], T0)
+    before = outbox.incidents.records()
     heard(outbox, incident(T0), incident(T0 + 1, snoozed=True), now=T0 + 9)
-    assert outbox.incidents() == before
+    assert outbox.incidents.records() == before
 
 
 def test_incidents_are_counted_by_environment_and_status(outbox):
     """What is closed is ok, whatever its alerts say."""
     heard(outbox, incident(environment="All"), incident(number="j", keys=("prod:b",)))
     heard(outbox, closed(number="k", environment="All"), replace(incident(number="l"), active=False))
-    assert outbox.incident_counts() == {("All", "critical"): 1, ("", "critical"): 1, ("All", "ok"): 1, ("", "ok"): 1}
+    assert outbox.incidents.counts() == {("All", "critical"): 1, ("", "critical"): 1, ("All", "ok"): 1, ("", "ok"): 1}
 
 
 def test_how_long_people_took_is_told_once(outbox):
@@ -100,30 +96,30 @@ def test_a_new_share_is_confirmed_once(outbox):
     """Whatever is repeated; a second share of the same incident again."""
     heard(outbox, incident(), incident(number="j"))
     heard(outbox, incident(), incident(T0 + 1), now=T0 + 1)
-    due = outbox.due_callbacks("panda", T0 + 2)
+    due = outbox.incidents.due_callbacks("panda", T0 + 2)
     assert [(one.incident, one.attempts, one.asked_at) for one in due] == [("i", 0, T0), ("j", 0, T0)]
-    assert outbox.due_callbacks("other", T0 + 2) == []
-    outbox.settle_callback(due[0], "done", "accepted", now=T0 + 2, not_before=0.0)
-    outbox.settle_callback(due[1], "waiting", "answered 503", now=T0 + 2, not_before=T0 + 9)
-    assert outbox.due_callbacks("panda", T0 + 8) == []
-    assert [(one.incident, one.attempts) for one in outbox.due_callbacks("panda", T0 + 9)] == [("j", 1)]
+    assert outbox.incidents.due_callbacks("other", T0 + 2) == []
+    outbox.incidents.settle_callback(due[0], "done", "accepted", now=T0 + 2, not_before=0.0)
+    outbox.incidents.settle_callback(due[1], "waiting", "answered 503", now=T0 + 2, not_before=T0 + 9)
+    assert outbox.incidents.due_callbacks("panda", T0 + 8) == []
+    assert [(one.incident, one.attempts) for one in outbox.incidents.due_callbacks("panda", T0 + 9)] == [("j", 1)]
     heard(outbox, incident(T0 + 20, event=NEW), now=T0 + 20)
-    assert [one.incident for one in outbox.due_callbacks("panda", T0 + 20)] == ["j", "i"]
+    assert [one.incident for one in outbox.incidents.due_callbacks("panda", T0 + 20)] == ["j", "i"]
 
 
 def test_what_a_later_share_asks_is_not_settled_by_an_earlier_answer(outbox):
     """The answer came while BigPanda shared anew."""
     heard(outbox, incident())
-    (first,) = outbox.due_callbacks("panda", T0)
+    (first,) = outbox.incidents.due_callbacks("panda", T0)
     heard(outbox, incident(T0 + 1, event=NEW), now=T0 + 1)
-    outbox.settle_callback(first, "done", "accepted", now=T0 + 2, not_before=0.0)
-    assert [one.asked_at for one in outbox.due_callbacks("panda", T0 + 2)] == [T0 + 1]
+    outbox.incidents.settle_callback(first, "done", "accepted", now=T0 + 2, not_before=0.0)
+    assert [one.asked_at for one in outbox.incidents.due_callbacks("panda", T0 + 2)] == [T0 + 1]
 
 
 def test_without_a_callback_nothing_waits(outbox):
     """The service is optional."""
     heard(outbox, incident(), confirm=False)
-    assert outbox.due_callbacks("panda", T0 + 1) == []
+    assert outbox.incidents.due_callbacks("panda", T0 + 1) == []
 
 
 def test_what_still_fires_when_its_incident_is_closed_is_counted_and_noted(outbox):
@@ -131,45 +127,45 @@ def test_what_still_fires_when_its_incident_is_closed_is_counted_and_noted(outbo
     webhook(outbox, alert("a"), alert("b"), alert("c"))
     webhook(outbox, alert("b", firing=False, at=T0 + 30), now=T0 + 30)
     heard(outbox, incident(keys=("prod:a", "prod:b", "else:1")))
-    assert heard(outbox, closed(keys=("prod:a", "prod:b", "else:1")), now=T0 + 50).by_hand == {"prod": 1}
-    assert not heard(outbox, closed(T0 + 51, keys=("prod:a",)), now=T0 + 51).by_hand
-    (kept,) = outbox.incidents()
-    assert kept.by_hand == {"prod:a": outbox.touched(["prod:a"])["prod:a"][1]}
+    assert heard(outbox, closed(keys=("prod:a", "prod:b", "else:1")), now=T0 + 50).closed_manually == {"prod": 1}
+    assert not heard(outbox, closed(T0 + 51, keys=("prod:a",)), now=T0 + 51).closed_manually
+    (kept,) = outbox.incidents.records()
+    assert kept.closed_manually == {"prod:a": outbox.alerts.states(["prod:a"])["prod:a"].updated_at}
     heard(outbox, incident(T0 + 60), now=T0 + 60)
-    assert outbox.incidents()[0].by_hand == {}
+    assert outbox.incidents.records()[0].closed_manually == {}
 
 
 def test_what_lives_on_in_another_incident_was_not_closed(outbox):
     """Incidents are merged, and the emptied one is closed."""
     webhook(outbox, alert())
     heard(outbox, incident(), incident(number="target"))
-    assert not heard(outbox, closed(), now=T0 + 50).by_hand
+    assert not heard(outbox, closed(), now=T0 + 50).closed_manually
 
 
 def test_what_was_merged_away_is_closed(outbox):
     """BigPanda does not tell of it: every alert of it is in another incident that changed later."""
     heard(outbox, incident(keys=("prod:a",), snoozed=True), incident(number="j", keys=("prod:b", "prod:c")))
     outcome = heard(outbox, incident(T0 + 5, number="target", keys=("prod:a", "prod:b")), now=T0 + 5)
-    kept = {one.id: (one.active, one.snoozed, one.closed_at) for one in outbox.incidents()}
+    kept = {one.id: (one.active, one.snoozed, one.closed_at) for one in outbox.incidents.records()}
     assert kept == {"i": (False, False, T0 + 5), "j": (True, False, None), "target": (True, False, None)}
-    assert (outcome.resolved, outcome.by_hand) == ([], {})
+    assert (outcome.resolved, outcome.closed_manually) == ([], {})
     heard(outbox, incident(T0 + 9, keys=("prod:a",)), now=T0 + 9)
-    assert {one.id: one.active for one in outbox.incidents()} == {"i": True, "j": True, "target": True}
+    assert {one.id: one.active for one in outbox.incidents.records()} == {"i": True, "j": True, "target": True}
     heard(outbox, incident(T0 + 1, number="late", keys=("prod:a",)), now=T0 + 10)
-    assert {one.id for one in outbox.incidents() if one.active} == {"i", "j", "target", "late"}
+    assert {one.id for one in outbox.incidents.records() if one.active} == {"i", "j", "target", "late"}
 
 
 def test_what_is_sent_anew_is_sent_once(outbox):
     """A new event with a later time, unless anything was told of its key since."""
     webhook(outbox, alert())
-    sent = outbox.claim(10, "me", T0, 60.0)
-    outbox.record(accepted=sent, now=T0)
-    told = outbox.told(["prod:a", "prod:unknown"])
+    sent = outbox.queue.claim(10, "me", T0, 60.0)
+    outbox.queue.record(accepted=sent, now=T0)
+    told = outbox.alerts.states(["prod:a", "prod:unknown"])
     assert list(told) == ["prod:a"]
-    again = {"resend": True, "seen": {"prod:a": told["prod:a"].touched_at}}
+    again = {"resend": True, "if_unmodified": {"prod:a": told["prod:a"].updated_at}}
     assert webhook(outbox, told["prod:a"].alert, now=T0 + 100, **again).queued == 1
     assert webhook(outbox, told["prod:a"].alert, now=T0 + 101, **again).queued == 0
-    (anew,) = outbox.claim(10, "me", T0 + 102, 60.0)
+    (anew,) = outbox.queue.claim(10, "me", T0 + 102, 60.0)
     assert anew.status == "critical"
     assert anew.timestamp > sent[0].timestamp
     assert {**anew.event, "timestamp": 0} == {**sent[0].event, "timestamp": 0}
@@ -185,7 +181,7 @@ def test_what_waits_or_is_over_is_not_sent_anew(outbox):
 
 def test_two_replicas_that_hear_the_same_ask_once(database_url):
     """Whoever is first, one incident and one callback are kept."""
-    outboxes = [Outbox.open(database_url) for _ in range(2)]
+    outboxes = [Store(database_url) for _ in range(2)]
     barrier = threading.Barrier(2)
 
     def hear(outbox):
@@ -198,8 +194,8 @@ def test_two_replicas_that_hear_the_same_ask_once(database_url):
         thread.start()
     for thread in threads:
         thread.join()
-    assert [kept.updated_at for kept in sorted(outboxes[0].incidents(), key=lambda one: one.id)] == [T0 + 4, T0]
-    assert len(outboxes[1].due_callbacks("panda", T0 + 9)) == 2
+    assert [kept.updated_at for kept in sorted(outboxes[0].incidents.records(), key=lambda one: one.id)] == [T0 + 4, T0]
+    assert len(outboxes[1].incidents.due_callbacks("panda", T0 + 9)) == 2
     for outbox in outboxes:
         outbox.close()
 
@@ -207,53 +203,15 @@ def test_two_replicas_that_hear_the_same_ask_once(database_url):
 def test_what_was_not_heard_of_for_long_is_forgotten(outbox):
     """With its callback."""
     heard(outbox, incident(), incident(number="j"))
-    for due in outbox.due_callbacks("panda", T0):
-        outbox.settle_callback(due, "done", "accepted", now=T0, not_before=0.0)
+    for due in outbox.incidents.due_callbacks("panda", T0):
+        outbox.incidents.settle_callback(due, "done", "accepted", now=T0, not_before=0.0)
     heard(outbox, incident(T0 + 100), now=T0 + 100)
-    assert outbox.prune(T0 + 50, 100) == 3
-    assert [kept.id for kept in outbox.incidents()] == ["i"]
+    assert outbox.retention.prune(T0 + 50, 100) == 3
+    assert [kept.id for kept in outbox.incidents.records()] == ["i"]
 
 
 def test_a_database_has_one_name(database_url, outbox):
     """The same for every replica and after every restart."""
-    again = Outbox.open(database_url)
-    assert outbox.identity() == again.identity() == outbox.identity() != ""
+    again = Store(database_url)
+    assert outbox.status.database_id() == again.status.database_id() == outbox.status.database_id() != ""
     again.close()
-
-
-def layout(engine):
-    """Return each table's columns and keys, by their kinds."""
-    found = inspect(engine)
-    return {
-        table: (
-            {one["name"]: (type(one["type"]).__name__, one["nullable"]) for one in found.get_columns(table)},
-            found.get_pk_constraint(table)["constrained_columns"],
-        )
-        for table in ("incidents", "callbacks", "identity")
-    }
-
-
-def test_a_database_of_version_1_becomes_one_of_today(database_url, outbox):
-    """The same tables as in a new one, and what was kept is kept."""
-    webhook(outbox, alert())
-    engine = engine_of(database_url)
-    new = layout(engine)
-    with engine.begin() as connection:
-        for table in new:
-            connection.execute(text(f"DROP TABLE {table}"))
-        connection.execute(text("DROP INDEX events_key"))
-        connection.execute(text("UPDATE schema_version SET version = 1"))
-    migrated = Outbox.open(database_url)
-    old = layout(engine)
-    kinds = {"REAL" if database_url.startswith("sqlite") else "DOUBLE_PRECISION": "DOUBLE"}
-    for table, (columns, key) in old.items():
-        same = {name: (kinds.get(kind, kind), null) for name, (kind, null) in new[table][0].items()}
-        assert {name: (kinds.get(kind, kind), null) for name, (kind, null) in columns.items()} == same
-        assert key == new[table][1]
-    with engine.connect() as connection:
-        assert connection.execute(text("SELECT version FROM schema_version")).scalars().all() == [VERSION]
-    engine.dispose()
-    heard(migrated, incident(snoozed=True))
-    assert [kept.snoozed for kept in migrated.incidents()] == [True]
-    assert [found.key for found in migrated.open_keys("prod")] == ["prod:a"]
-    migrated.close()

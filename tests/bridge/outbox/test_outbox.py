@@ -9,17 +9,19 @@ from dataclasses import replace
 import pytest
 from sqlalchemy import text
 
-from bridge.domain.alert import Alert, SetAside
-from bridge.domain.event import Mapping, mapping_of
+from bridge.domain.alert import Alert, UnreadableAlert
+from bridge.domain.event import EventMapping
+from bridge.domain.notification import Notification
 from bridge.errors import Unavailable
-from bridge.outbox.outbox import Gate, Notification, Outbox
 from bridge.outbox.schema import VERSION
+from bridge.outbox.status import Circuit
 from bridge.receivers.alertmanager import Settings
 from exporter.toolkit.config_types import ConfigError
 from tests.database import engine_of
+from tests.store import Store
 
 T0 = 1_700_000_000.0
-MAPPING = mapping_of(Settings(receiver="alertmanager", source="prod"), "app")
+MAPPING = Settings(receiver="alertmanager", source="prod", app_key="app").mapping
 
 
 def alert(name="a", *, firing=True, severity="critical", at=T0, note=""):
@@ -44,11 +46,11 @@ def notification(*alerts, mapping=MAPPING, **more):
 
 
 def accept(outbox, *alerts, now=T0, **more):
-    return outbox.accept([notification(*alerts, **more)], now)[0]
+    return outbox.ingest.accept([notification(*alerts, **more)], now)[0]
 
 
 def claim(outbox, now=T0, limit=100, owner="one", lease=60.0):
-    return outbox.claim(limit, owner, now, lease)
+    return outbox.queue.claim(limit, owner, now, lease)
 
 
 def deliver(outbox, now=T0):
@@ -56,7 +58,7 @@ def deliver(outbox, now=T0):
     sent = []
     while claimed := claim(outbox, now):
         sent += [one.event for one in claimed]
-        outbox.record(accepted=claimed, now=now)
+        outbox.queue.record(accepted=claimed, now=now)
     return [(event["incident_identifier"].removeprefix("prod:"), event["status"]) for event in sent]
 
 
@@ -67,9 +69,9 @@ def test_a_firing_and_its_resolution_both_arrive_in_order(outbox):
     first = claim(outbox, T0 + 10)
     assert [one.status for one in first] == ["critical"]
     assert claim(outbox, T0 + 10) == []
-    assert outbox.record(accepted=first, now=T0 + 10) == 1
+    assert outbox.queue.record(accepted=first, now=T0 + 10) == 1
     assert deliver(outbox, T0 + 10) == [("a", "ok")]
-    assert outbox.counts(T0 + 10).waiting == 0
+    assert outbox.status.counts(T0 + 10).waiting == 0
 
 
 def test_a_repeat_changes_nothing(outbox):
@@ -96,7 +98,7 @@ def test_a_repeat_moves_the_time_of_an_ordered_state_on(outbox, firing):
 
 def test_one_batch_may_tell_a_key_several_times(outbox):
     """The order within a batch is the order of the events; what was never sent gives way to what is newer."""
-    outcomes = outbox.accept(
+    outcomes = outbox.ingest.accept(
         [
             notification(alert(severity="warning")),
             notification(alert(severity="critical")),
@@ -119,7 +121,7 @@ def test_a_waiting_firing_gives_way_to_a_newer_one_and_leaves_its_time(outbox):
 def test_what_was_tried_never_gives_way(outbox):
     """BigPanda may have it, even when no answer came."""
     accept(outbox, alert(severity="warning"))
-    outbox.postpone(claim(outbox), T0 + 10, "timed out")
+    outbox.queue.postpone(claim(outbox), T0 + 10, "timed out")
     assert accept(outbox, alert(severity="critical"), now=T0 + 5).superseded == 0
     assert deliver(outbox, T0 + 5) == []
     assert deliver(outbox, T0 + 10) == [("a", "warning"), ("a", "critical")]
@@ -128,7 +130,7 @@ def test_what_was_tried_never_gives_way(outbox):
 def test_what_was_released_untried_may_still_give_way(outbox):
     """A destination that is down does not fix the queue's past."""
     accept(outbox, alert(severity="warning"))
-    outbox.release(claim(outbox))
+    outbox.queue.release(claim(outbox))
     assert accept(outbox, alert(severity="critical"), now=T0 + 5).superseded == 1
 
 
@@ -138,9 +140,9 @@ def test_a_change_of_annotations_is_held_for_its_interval(outbox):
     deliver(outbox)
     accept(outbox, alert(note="2 %"), now=T0 + 60)
     assert accept(outbox, alert(note="3 %"), now=T0 + 120).superseded == 1
-    assert (outbox.counts(T0 + 120).waiting, outbox.counts(T0 + 120).held) == (0, 1)
+    assert (outbox.status.counts(T0 + 120).waiting, outbox.status.counts(T0 + 120).held) == (0, 1)
     assert claim(outbox, T0 + 120) == []
-    assert outbox.next_due(T0 + 120) == T0 + 900
+    assert outbox.queue.next_due(T0 + 120) == T0 + 900
     (claimed,) = claim(outbox, T0 + 900)
     assert claimed.event["summary"] == "3 %"
 
@@ -195,8 +197,8 @@ def test_a_lease_ends_by_itself_and_a_late_answer_does_not_count(database_url, o
 
     assert until(again)
     assert claimed[0].attempts == 2
-    assert outbox.record(accepted=late, now=T0 + 1) == 0
-    assert outbox.record(accepted=claimed, now=T0 + 1) == 1
+    assert outbox.queue.record(accepted=late, now=T0 + 1) == 0
+    assert outbox.queue.record(accepted=claimed, now=T0 + 1) == 1
 
 
 def until(condition):
@@ -208,60 +210,64 @@ def until(condition):
 def test_a_dead_letter_lets_its_key_go_on(outbox):
     """One event that BigPanda will never take does not hold back what follows."""
     accept(outbox, alert())
-    outbox.bury(claim(outbox)[0], "'host' must exist", T0)
+    outbox.queue.bury(claim(outbox)[0], "'host' must exist", T0)
     accept(outbox, alert(firing=False, at=T0 + 5), now=T0 + 5)
     assert deliver(outbox, T0 + 5) == [("a", "ok")]
-    (letter,) = outbox.dead_letters()
-    assert (letter.key, letter.reason, outbox.counts(T0).dead) == ("prod:a", "'host' must exist", 1)
-    assert outbox.requeue(None, lambda *_: MAPPING, T0 + 6).superseded == (letter.id,)
-    assert outbox.dead_letters() == []
+    (letter,) = outbox.dead_letters.oldest()
+    assert (letter.key, letter.reason, outbox.status.counts(T0).dead) == ("prod:a", "'host' must exist", 1)
+    assert outbox.dead_letters.requeue(None, lambda *_: MAPPING, T0 + 6).superseded == (letter.id,)
+    assert outbox.dead_letters.oldest() == []
 
 
 def test_a_requeued_dead_letter_is_mapped_anew(outbox):
     """A mended mapping helps what it had spoiled."""
     accept(outbox, alert(severity="odd"))
     (claimed,) = claim(outbox)
-    outbox.bury(claimed, "no", T0)
+    outbox.queue.bury(claimed, "no", T0)
     mended = replace(MAPPING, app_key="mended", statuses={"odd": "critical"})
-    assert outbox.requeue(None, lambda *_: None, T0 + 9).unknown == (claimed.id,)
-    assert outbox.requeue([claimed.id], lambda *_: mended, T0 + 9).queued == (claimed.id,)
+    assert outbox.dead_letters.requeue(None, lambda *_: None, T0 + 9).unknown == (claimed.id,)
+    assert outbox.dead_letters.requeue([claimed.id], lambda *_: mended, T0 + 9).queued == (claimed.id,)
     (again,) = claim(outbox, T0 + 9)
     assert (again.status, again.app_key, again.timestamp) == ("critical", "mended", claimed.timestamp)
-    assert outbox.counts(T0).open_alerts == {("prod", "critical"): 1}
+    assert outbox.status.counts(T0).open_alerts == {("prod", "critical"): 1}
 
 
 def test_a_dead_letter_can_be_given_up(outbox):
     """It is a dead letter no more, and nothing is sent."""
     accept(outbox, alert(firing=False))
-    outbox.bury(claim(outbox)[0], "no", T0)
-    assert outbox.counts(T0).dead_resolutions == 1
-    ids = [letter.id for letter in outbox.dead_letters()]
-    assert (outbox.discard(ids, T0), outbox.discard(ids, T0), outbox.dead_letters()) == (1, 0, [])
+    outbox.queue.bury(claim(outbox)[0], "no", T0)
+    assert outbox.status.counts(T0).dead_resolutions == 1
+    ids = [letter.id for letter in outbox.dead_letters.oldest()]
+    assert (
+        outbox.dead_letters.discard(ids, T0),
+        outbox.dead_letters.discard(ids, T0),
+        outbox.dead_letters.oldest(),
+    ) == (1, 0, [])
 
 
 def test_what_cannot_be_read_is_kept_with_its_reason(outbox):
     """Whole bodies and single alerts, whatever is in them; only so much of each."""
-    outbox.quarantine("alertmanager", "prod", "not JSON", "\0\ud800" + "x" * 2_000_000, T0)
-    outcome = accept(outbox, alert(), set_aside=(SetAside("status: neither", "{}"),))
+    outbox.quarantine.add("alertmanager", "prod", "not JSON", "\0\ud800" + "x" * 2_000_000, T0)
+    outcome = accept(outbox, alert(), unreadable=(UnreadableAlert("status: neither", "{}"),))
     assert (outcome.quarantined, outcome.queued) == (1, 1)
-    first, second = outbox.quarantined()
+    first, second = outbox.quarantine.oldest()
     assert (first.reason, len(first.body), second.reason, second.body) == (
         "not JSON",
         1_000_000,
         "status: neither",
         "{}",
     )
-    assert outbox.discard_quarantined([first.id, second.id]) == 2
+    assert outbox.quarantine.discard([first.id, second.id]) == 2
 
 
 def test_open_keys_tell_what_fires_with_its_labels(outbox):
     """What the reconciler compares with Alertmanager."""
     accept(outbox, alert("a"), alert("b"), receiver_name="hook")
     accept(outbox, alert("a", firing=False, at=T0 + 5), now=T0 + 5, receiver_name="hook2")
-    (found,) = outbox.open_keys("prod")
-    assert (found.key, found.alert.labels["host"], found.doubtful) == ("prod:b", "web-1", False)
-    assert outbox.open_keys("other") == []
-    assert outbox.receiver_names("prod") == {"hook", "hook2"}
+    (found,) = outbox.alerts.open_alerts("prod")
+    assert (found.key, found.alert.labels["host"], found.possibly_stale) == ("prod:b", "web-1", False)
+    assert outbox.alerts.open_alerts("other") == []
+    assert outbox.status.receiver_names("prod") == {"hook", "hook2"}
 
 
 def test_a_firing_older_than_the_last_resolution_is_doubtful(outbox):
@@ -269,7 +275,7 @@ def test_a_firing_older_than_the_last_resolution_is_doubtful(outbox):
     accept(outbox, alert("a"))
     accept(outbox, alert("a", firing=False, at=T0 + 50), now=T0 + 50)
     accept(outbox, alert("a"), now=T0 + 60)
-    assert [found.doubtful for found in outbox.open_keys("prod")] == [True]
+    assert [found.possibly_stale for found in outbox.alerts.open_alerts("prod")] == [True]
     assert deliver(outbox, T0 + 60) == [("a", "critical"), ("a", "ok"), ("a", "critical")]
 
 
@@ -277,25 +283,25 @@ def test_heartbeats_are_remembered(outbox):
     """The last one of each source."""
     accept(outbox, heartbeat=True)
     accept(outbox, now=T0 + 60, heartbeat=True)
-    assert [(beat.source, beat.heard_at) for beat in outbox.heartbeats()] == [("prod", T0 + 60)]
+    assert [(beat.source, beat.heard_at) for beat in outbox.status.heartbeats()] == [("prod", T0 + 60)]
 
 
 def test_a_destination_is_up_until_told_otherwise(outbox):
     """How it stands survives a restart."""
-    assert outbox.gate("bigpanda") == Gate()
-    down = Gate(up=False, failures=3, not_before=T0 + 60, reason="401")
-    outbox.set_gate("bigpanda", down)
-    outbox.set_gate("bigpanda", down)
-    assert outbox.gate("bigpanda") == down
+    assert outbox.status.circuit("bigpanda") == Circuit()
+    down = Circuit(up=False, failures=3, not_before=T0 + 60, reason="401")
+    outbox.status.set_circuit("bigpanda", down)
+    outbox.status.set_circuit("bigpanda", down)
+    assert outbox.status.circuit("bigpanda") == down
 
 
 def test_a_role_has_one_owner_at_a_time(outbox):
     """The owner may renew, another must wait for the lease's end or its yielding."""
-    assert outbox.lead("reconciler", "one", T0, 60.0)
-    assert outbox.lead("reconciler", "one", T0 + 1, 60.0)
-    assert not outbox.lead("reconciler", "two", T0 + 2, 60.0)
-    outbox.yield_role("reconciler", "one")
-    assert outbox.lead("reconciler", "two", T0 + 3, 60.0)
+    assert outbox.status.lead("reconciler", "one", T0, 60.0)
+    assert outbox.status.lead("reconciler", "one", T0 + 1, 60.0)
+    assert not outbox.status.lead("reconciler", "two", T0 + 2, 60.0)
+    outbox.status.yield_role("reconciler", "one")
+    assert outbox.status.lead("reconciler", "two", T0 + 3, 60.0)
 
 
 def test_history_is_pruned_in_batches_and_nothing_that_matters(outbox):
@@ -305,18 +311,22 @@ def test_history_is_pruned_in_batches_and_nothing_that_matters(outbox):
         accept(outbox, alert(name, firing=False, at=T0 + 5), now=T0 + 5)
     deliver(outbox, T0 + 10)
     accept(outbox, alert("open"), alert("dead"), now=T0 + 10)
-    outbox.bury(claim(outbox, T0 + 10, limit=1)[0], "no", T0 + 10)
-    assert outbox.prune(T0, 100) == 0
-    assert [outbox.prune(T0 + 1000, 4) for _ in range(4)] == [4, 4, 1, 0]
-    assert (outbox.counts(T0).dead, outbox.counts(T0 + 99).waiting, len(outbox.open_keys("prod"))) == (1, 1, 2)
+    outbox.queue.bury(claim(outbox, T0 + 10, limit=1)[0], "no", T0 + 10)
+    assert outbox.retention.prune(T0, 100) == 0
+    assert [outbox.retention.prune(T0 + 1000, 4) for _ in range(4)] == [4, 4, 1, 0]
+    assert (
+        outbox.status.counts(T0).dead,
+        outbox.status.counts(T0 + 99).waiting,
+        len(outbox.alerts.open_alerts("prod")),
+    ) == (1, 1, 2)
 
 
 def test_what_was_accepted_survives_a_restart(database_url, outbox):
     """The same bytes, still to be sent."""
     accept(outbox, alert())
     (claimed,) = claim(outbox)
-    outbox.postpone([claimed], T0, "503")
-    again = Outbox.open(database_url)
+    outbox.queue.postpone([claimed], T0, "503")
+    again = Store(database_url)
     (same,) = claim(again)
     assert (same.body, same.attempts) == (claimed.body, 2)
     again.close()
@@ -324,7 +334,7 @@ def test_what_was_accepted_survives_a_restart(database_url, outbox):
 
 def test_two_bridges_on_one_database_never_take_the_same_key(database_url, outbox):
     """Every event once, in order per key, while both accept and both claim."""
-    second, names = Outbox.open(database_url), [f"k{number}" for number in range(30)]
+    second, names = Store(database_url), [f"k{number}" for number in range(30)]
     seen, lock = [], threading.Lock()
 
     def run(box, owner):
@@ -333,7 +343,7 @@ def test_two_bridges_on_one_database_never_take_the_same_key(database_url, outbo
             for one in claim(box, T0 + 100, 7, owner):
                 with lock:
                     seen.append((one.key, one.timestamp, one.id))
-                box.record(accepted=[one], now=T0 + 100)
+                box.queue.record(accepted=[one], now=T0 + 100)
 
     threads = [threading.Thread(target=run, args=pair) for pair in ((outbox, "one"), (second, "two"))]
     for thread in threads:
@@ -342,7 +352,7 @@ def test_two_bridges_on_one_database_never_take_the_same_key(database_url, outbo
         thread.join()
     while claimed := claim(outbox, T0 + 200):
         seen += [(one.key, one.timestamp, one.id) for one in claimed]
-        outbox.record(accepted=claimed, now=T0 + 200)
+        outbox.queue.record(accepted=claimed, now=T0 + 200)
     second.close()
     assert len({event for *_, event in seen}) == len(seen)
     for name in names:
@@ -358,7 +368,7 @@ def test_a_newer_schema_is_refused(database_url, outbox):
         connection.execute(text("UPDATE schema_version SET version = 99"))
     engine.dispose()
     with pytest.raises(ConfigError, match=f"schema is version 99, this program knows {VERSION}"):
-        Outbox.open(database_url)
+        Store(database_url)
 
 
 def test_hostile_text_is_stored_and_sent(outbox):
@@ -372,34 +382,34 @@ def test_hostile_text_is_stored_and_sent(outbox):
 
 def test_a_database_that_is_ready_can_be_written(outbox):
     """Readiness is tried, not guessed, and leaves no trace."""
-    assert outbox.writable()
-    assert outbox.writable()
+    assert outbox.status.writable()
+    assert outbox.status.writable()
     assert accept(outbox, alert()).queued == 1
 
 
 def test_a_database_whose_file_is_gone_is_not_ready(tmp_path):
     """What webhooks would be answered 503 for, readiness tells as well, until the file is back."""
     file = tmp_path / "bridge.db"
-    outbox = Outbox.open(f"sqlite:///{file}")
+    outbox = Store(f"sqlite:///{file}")
     assert accept(outbox, alert()).queued == 1
     away = file.rename(tmp_path / "away.db")
     (tmp_path / "bridge.db-journal").unlink(missing_ok=True)
-    assert not outbox.writable()
+    assert not outbox.status.writable()
     away.rename(file)
-    assert outbox.writable()
+    assert outbox.status.writable()
     outbox.close()
 
 
 def test_nothing_is_taken_while_the_database_is_busy(tmp_path, monkeypatch):
     """Another writer that does not end: Unavailable, and as before once it has ended."""
     monkeypatch.setattr("bridge.outbox.database.BUSY_TIMEOUT", 0.1)
-    outbox = Outbox.open(f"sqlite:///{tmp_path}/bridge.db")
+    outbox = Store(f"sqlite:///{tmp_path}/bridge.db")
     engine = engine_of(f"sqlite:///{tmp_path}/bridge.db")
     with engine.connect() as connection:
         connection.exec_driver_sql("BEGIN IMMEDIATE")
         with pytest.raises(Unavailable, match=r"^database: busy$"):
             accept(outbox, alert())
-        assert not outbox.writable()
+        assert not outbox.status.writable()
         connection.rollback()
     engine.dispose()
     assert accept(outbox, alert()).queued == 1
@@ -408,7 +418,7 @@ def test_nothing_is_taken_while_the_database_is_busy(tmp_path, monkeypatch):
 
 def test_the_mapping_is_a_value():
     """It can be compared, and changed into another."""
-    assert Mapping(app_key="a", statuses={}, primary_property=()) != MAPPING
+    assert EventMapping(app_key="a", statuses={}, primary_property=()) != MAPPING
 
 
 @pytest.mark.parametrize(
@@ -427,10 +437,10 @@ def test_the_mapping_is_a_value():
 def test_a_webhook_overtakes_a_correction(outbox, between, counts):
     """A correction counts only while nobody has told anything of its key since what it was judged by."""
     accept(outbox, alert())
-    ((_, at),) = outbox.touched(["prod:a", "prod:z"]).values()
+    (state,) = outbox.alerts.states(["prod:a", "prod:z"]).values()
     for told in between:
         accept(outbox, told, now=T0 + 60)
-    outcome = accept(outbox, alert(firing=False, at=T0 + 70), now=T0 + 70, seen={"prod:a": at})
+    outcome = accept(outbox, alert(firing=False, at=T0 + 70), now=T0 + 70, if_unmodified={"prod:a": state.updated_at})
     assert (outcome.queued, outcome.unchanged) == ((1, 0) if counts else (0, 1))
     assert outcome.reasons["overtaken"] == (not counts)
 
@@ -439,23 +449,23 @@ def test_a_resolution_overtakes_a_correction_that_would_open(outbox):
     """Neither an alert unknown before, nor one that was resolved before, is opened after its end was told."""
     accept(outbox, alert("known"))
     accept(outbox, alert("known", firing=False, at=T0 + 10), now=T0 + 10)
-    seen = {"prod:new": None, "prod:known": outbox.touched(["prod:known"])["prod:known"][1]}
+    judged_by = {"prod:new": None, "prod:known": outbox.alerts.state("prod:known").updated_at}
     accept(outbox, alert("new", firing=False, at=T0 + 20), alert("known", firing=False, at=T0 + 20), now=T0 + 20)
-    outcome = accept(outbox, alert("new"), alert("known"), now=T0 + 30, seen=seen)
+    outcome = accept(outbox, alert("new"), alert("known"), now=T0 + 30, if_unmodified=judged_by)
     assert (outcome.queued, outcome.unchanged) == (0, 2)
-    assert {status for status, _ in outbox.touched(["prod:new", "prod:known"]).values()} == {"ok"}
+    assert {state.status for state in outbox.alerts.states(["prod:new", "prod:known"]).values()} == {"ok"}
 
 
 def test_a_correction_of_what_nobody_knew_opens_it(outbox):
-    """None in `seen` says that the key is not known, and is right as long as it is not."""
-    assert accept(outbox, alert("new"), seen={"prod:new": None}).queued == 1
-    assert accept(outbox, alert("new", firing=False), now=T0 + 5, seen={"prod:new": None}).queued == 0
+    """None in `if_unmodified` says that the key is not known, and is right as long as it is not."""
+    assert accept(outbox, alert("new"), if_unmodified={"prod:new": None}).queued == 1
+    assert accept(outbox, alert("new", firing=False), now=T0 + 5, if_unmodified={"prod:new": None}).queued == 0
 
 
 @pytest.mark.system
 def test_replicas_wait_for_each_other_in_one_order(postgresql_url):
     """Writers whose alerts overlap, new ones and known ones, in other orders: none is refused, none deadlocked."""
-    outboxes = [Outbox.open(postgresql_url) for _ in range(4)]
+    outboxes = [Store(postgresql_url) for _ in range(4)]
 
     def write(number):
         chance = random.Random(number)

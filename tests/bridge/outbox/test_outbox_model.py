@@ -8,13 +8,13 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule, run_state_machine_as_test
 
 from bridge.domain.alert import Alert
-from bridge.domain.event import mapping_of
+from bridge.domain.notification import Notification
 from bridge.outbox import schema
-from bridge.outbox.outbox import Notification, Outbox
 from bridge.receivers.alertmanager import Settings
 from tests.database import engine_of
+from tests.store import Store
 
-MAPPING = mapping_of(Settings(receiver="alertmanager", source="prod"), "app")
+MAPPING = Settings(receiver="alertmanager", source="prod", app_key="app").mapping
 KEYS = st.sampled_from(["prod:a", "prod:b", "prod:c"])
 FIRING = st.sampled_from(["critical", "warning"])
 NOTES = st.sampled_from(["", "one", "two"])
@@ -26,7 +26,7 @@ class Machine(RuleBasedStateMachine):
     def __init__(self, url):
         super().__init__()
         self.url = url
-        self.outbox = Outbox.open(url)
+        self.outbox = Store(url)
         self.now = 1_700_000_000.0
         self.told = {}
         self.resolutions = {}
@@ -39,7 +39,7 @@ class Machine(RuleBasedStateMachine):
         told = Notification(
             receiver="alertmanager", source="prod", alerts=(alert,), mapping=MAPPING, update_interval=300.0
         )
-        self.outbox.accept([told], self.now)
+        self.outbox.ingest.accept([told], self.now)
 
     @rule(key=KEYS, severity=FIRING, note=NOTES)
     def fires(self, key, severity, note):
@@ -59,7 +59,7 @@ class Machine(RuleBasedStateMachine):
 
     @rule(limit=st.integers(1, 3))
     def claims(self, limit):
-        taken = self.outbox.claim(limit, "one", self.now, 10_000_000.0)
+        taken = self.outbox.queue.claim(limit, "one", self.now, 10_000_000.0)
         assert not {one.key for one in taken} & {one.key for one in self.held}
         self.held += taken
 
@@ -67,36 +67,36 @@ class Machine(RuleBasedStateMachine):
     def bigpanda_accepts(self):
         for one in self.held:
             self.arrives(one)
-        assert self.outbox.record(accepted=self.held, now=self.now) == len(self.held)
+        assert self.outbox.queue.record(accepted=self.held, now=self.now) == len(self.held)
         self.held = []
 
     @rule(after=st.sampled_from([0.0, 5.0]))
     def bigpanda_is_away(self, after):
-        self.outbox.postpone(self.held, self.now + after, "503")
+        self.outbox.queue.postpone(self.held, self.now + after, "503")
         self.held = []
 
     @rule()
     def bigpanda_accepts_and_the_answer_is_lost(self):
         for one in self.held:
             self.arrives(one)
-        self.outbox.postpone(self.held, self.now, "timed out")
+        self.outbox.queue.postpone(self.held, self.now, "timed out")
         self.held = []
 
     @rule()
     def delivery_gives_back(self):
-        self.outbox.release(self.held)
+        self.outbox.queue.release(self.held)
         self.held = []
 
     @rule()
     def bridge_restarts(self):
-        self.outbox.release(self.held)
+        self.outbox.queue.release(self.held)
         self.held = []
         self.outbox.close()
-        self.outbox = Outbox.open(self.url)
+        self.outbox = Store(self.url)
 
     @rule()
     def history_is_pruned(self):
-        self.outbox.prune(self.now - 3000, 2)
+        self.outbox.retention.prune(self.now - 3000, 2)
 
     def arrives(self, one):
         """BigPanda drops what it has already, byte by byte."""
@@ -111,7 +111,7 @@ class Machine(RuleBasedStateMachine):
     @invariant()
     def what_is_open_is_what_was_told(self):
         """Compare the store's open alerts with Alertmanager's, at every moment."""
-        assert {found.key: found.status for found in self.outbox.open_keys("prod")} == {
+        assert {found.key: found.status for found in self.outbox.alerts.open_alerts("prod")} == {
             key: status for key, (status, _) in self.told.items() if status != "ok"
         }
 
@@ -119,7 +119,7 @@ class Machine(RuleBasedStateMachine):
         """Once all is delivered, BigPanda knows the last of each key, and every resolution came after its firing."""
         self.bigpanda_is_away(0.0)
         self.now += 10_000
-        while taken := self.outbox.claim(100, "one", self.now, 60.0):
+        while taken := self.outbox.queue.claim(100, "one", self.now, 60.0):
             self.held = taken
             self.bigpanda_accepts()
         for key, (status, note) in self.told.items():
@@ -127,7 +127,7 @@ class Machine(RuleBasedStateMachine):
             assert (last["status"], last.get("summary", "")) == (status, note)
             assert all(pair != ("ok", "ok") for pair in pairwise(event["status"] for event in self.heard[key]))
             assert sum(event["status"] == "ok" for event in self.heard[key]) == self.resolutions.get(key, 0)
-        assert self.outbox.counts(self.now).waiting == 0
+        assert self.outbox.status.counts(self.now).waiting == 0
         self.outbox.close()
 
 
@@ -147,6 +147,7 @@ def fresh(database_url, tmp_path):
     return made
 
 
+@pytest.mark.slow
 def test_bigpanda_ends_with_the_truth_whatever_happens(fresh):
     """Lost answers, restarts, outages and flapping: in order, nothing lost, nothing too early."""
     run_state_machine_as_test(

@@ -4,7 +4,7 @@ import pytest
 from sqlalchemy import text
 
 from bridge.domain.incident import Incident
-from bridge.outbox.outbox import Notification
+from bridge.domain.notification import Notification
 from tests.bridge.outbox.test_outbox import MAPPING, T0, accept, alert, deliver
 from tests.database import engine_of
 
@@ -16,7 +16,7 @@ def share(outbox, number, now=T0, **more):
     told = Notification(
         receiver="bigpanda", source="panda", alerts=(), mapping=MAPPING, incidents=(incident,), confirm=True
     )
-    outbox.accept([told], now)
+    outbox.ingest.accept([told], now)
 
 
 @pytest.fixture
@@ -45,10 +45,10 @@ def test_what_a_webhook_holds_is_left_for_the_next_time(outbox, held):
         held.execute(text(statement))
     one_key = 2 + 1
     one_incident = 1 + 1
-    assert outbox.prune(LATER, 100) == 2 * (one_key + one_incident)
+    assert outbox.retention.prune(LATER, 100) == 2 * (one_key + one_incident)
     held.rollback()
-    assert outbox.prune(LATER, 100) == one_key + one_incident
-    assert outbox.incidents() == []
+    assert outbox.retention.prune(LATER, 100) == one_key + one_incident
+    assert outbox.incidents.records() == []
 
 
 def test_a_batch_is_never_larger_than_asked(outbox):
@@ -58,8 +58,8 @@ def test_a_batch_is_never_larger_than_asked(outbox):
     deliver(outbox, T0 + 10)
     for number in range(3):
         share(outbox, str(number))
-        outbox.quarantine("alertmanager", "prod", "no", "{", T0)
-    assert [outbox.prune(LATER, 5) for _ in range(4)] == [5, 5, 2, 0]
+        outbox.quarantine.add("alertmanager", "prod", "no", "{", T0)
+    assert [outbox.retention.prune(LATER, 5) for _ in range(4)] == [5, 5, 2, 0]
 
 
 def test_a_snooze_is_remembered_as_long_as_it_lasts(outbox):
@@ -68,15 +68,15 @@ def test_a_snooze_is_remembered_as_long_as_it_lasts(outbox):
     share(outbox, "over", snoozed=True, snoozed_until=T0 + 60)
     share(outbox, "long", snoozed=True, snoozed_until=LATER + 60)
     share(outbox, "endless", snoozed=True)
-    outbox.prune(LATER, 100)
-    assert {one.id for one in outbox.incidents()} == {"long", "endless"}
-    outbox.prune(LATER + 90, 100)
-    assert {one.id for one in outbox.incidents()} == {"endless"}
+    outbox.retention.prune(LATER, 100)
+    assert {one.id for one in outbox.incidents.records()} == {"long", "endless"}
+    outbox.retention.prune(LATER + 90, 100)
+    assert {one.id for one in outbox.incidents.records()} == {"endless"}
 
 
 def test_a_share_that_nobody_confirms_is_forgotten_in_the_end(outbox):
     """Its receiver may have gone from the configuration, with whoever would have given it up."""
     share(outbox, "a")
-    assert len(outbox.due_callbacks("panda", LATER)) == 1
-    outbox.prune(LATER, 100)
-    assert outbox.due_callbacks("panda", LATER) == []
+    assert len(outbox.incidents.due_callbacks("panda", LATER)) == 1
+    outbox.retention.prune(LATER, 100)
+    assert outbox.incidents.due_callbacks("panda", LATER) == []

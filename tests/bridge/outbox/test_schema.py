@@ -2,9 +2,9 @@
 
 from sqlalchemy import inspect, text
 
-from bridge.outbox.outbox import Outbox
 from bridge.outbox.schema import VERSION
 from tests.database import engine_of
+from tests.store import Store
 
 
 def shape(connection):
@@ -33,7 +33,7 @@ def test_the_first_database_becomes_the_newest(database_url, outbox):
         ):
             connection.execute(text(statement))
     outbox.close()
-    Outbox.open(database_url).close()
+    Store(database_url).close()
     with engine.connect() as connection:
         assert shape(connection) == new
         assert connection.execute(text("SELECT version FROM schema_version")).scalars().all() == [VERSION]

@@ -19,20 +19,19 @@ import sys
 sys.modules["pysqlite3"] = None
 from bridge.domain.alert import Alert
 from bridge.errors import Unavailable
-from bridge.domain.event import Mapping
-from bridge.outbox.outbox import Notification, Outbox
+from bridge.domain.event import EventMapping
+from bridge.domain.notification import Notification
+from tests.store import Store
 from bridge.outbox.database import Database
 from bridge.outbox.sqlite_engine import sqlite3
 
 url, key = sys.argv[1:]
 alert = Alert(receiver="alertmanager", source="prod", key=key, name="Down", firing=True, starts_at=1.0)
-mapping = Mapping(app_key="app", statuses={}, primary_property=())
-outbox = Outbox.open(url)
-told = [
-    outbox.accept([Notification(receiver="alertmanager", source="prod", alerts=(alert,), mapping=mapping)], now)[0]
-    for now in (2.0, 3.0)
-]
-outbox.prune(0.0, 10)
+mapping = EventMapping(app_key="app", statuses={}, primary_property=())
+outbox = Store(url)
+notification = Notification(receiver="alertmanager", source="prod", alerts=(alert,), mapping=mapping)
+told = [outbox.ingest.accept([notification], now)[0] for now in (2.0, 3.0)]
+outbox.retention.prune(0.0, 10)
 database = Database(url)
 with database.write() as connection:
     mode = connection.exec_driver_sql("PRAGMA journal_mode").scalar()
@@ -168,6 +167,7 @@ def test_a_log_that_readers_let_grow_is_emptied(wal, monkeypatch):
         assert connection.exec_driver_sql("PRAGMA busy_timeout").scalar() == 5000
 
 
+@pytest.mark.slow
 def test_readers_that_overlap_do_not_let_the_log_grow_without_a_bound(wal, monkeypatch):
     """There is hardly a moment without one, and no checkpoint of SQLite's own comes to an end."""
     database, log = wal

@@ -7,12 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from bridge.config import module
-from bridge.domain.event import mapping_of
 from bridge.metrics import Metrics
-from bridge.outbox.outbox import Outbox
+from bridge.receivers.contract import receiver, sender
 from bridge.web.application import Works, create_app
-from bridge.web.webhooks import Entrance, Threshold, blueprint
+from bridge.web.webhooks import Threshold, blueprint
+from tests.store import Store
 
 TESTDATA = Path(__file__).parent / "testdata"
 NOW = 1_795_200_000.0
@@ -29,10 +28,10 @@ class Front:
     def __init__(self, outbox):
         self.outbox, self.metrics = outbox, Metrics()
         self.threshold = Threshold(
-            entrances=lambda: {(name, "s"): self.entrance(name) for name in SECRETS},
+            receivers=lambda: {(name, "s"): self.receiver(name) for name in SECRETS},
             max_body=lambda: 64_000_000,
-            accept=lambda notification, now: outbox.accept([notification], now)[0],
-            quarantine=outbox.quarantine,
+            accept=lambda notification, now: outbox.ingest.accept([notification], now)[0],
+            quarantine=outbox.quarantine.add,
             metrics=self.metrics,
             clock=lambda: NOW,
         )
@@ -40,21 +39,20 @@ class Front:
         self.client = create_app(works, [blueprint(self.threshold)]).test_client()
 
     @staticmethod
-    def entrance(name):
-        settings = module(name).Settings(receiver=name, source="s", **SECRETS[name])
-        return Entrance(settings, module(name).translate, mapping_of(settings, "app"))
+    def receiver(name):
+        return receiver(sender(name).Settings(receiver=name, source="s", app_key="app", **SECRETS[name]))
 
     def post(self, receiver, body, headers):
         body = (TESTDATA / body).read_text() if isinstance(body, str) else json.dumps(body)
         return self.client.post(f"/webhooks/{receiver}/s", data=body, content_type="application/json", headers=headers)
 
     def events(self):
-        return [one.event for one in self.outbox.claim(100, "me", NOW, 60.0)]
+        return [one.event for one in self.outbox.queue.claim(100, "me", NOW, 60.0)]
 
 
 @pytest.fixture
 def front(tmp_path):
-    outbox = Outbox.open(f"sqlite:///{tmp_path}/bridge.db")
+    outbox = Store(f"sqlite:///{tmp_path}/bridge.db")
     yield Front(outbox)
     outbox.close()
 
@@ -107,7 +105,7 @@ def test_an_unreadable_webhook_is_kept_and_its_content_is_not_told(front, caplog
     answer = front.post("vigilmon", body, {"X-Vigilmon-Secret": "vigil-s3cret"})
     assert (answer.status_code, answer.text.strip()) == (400, "monitor.id: missing")
     assert "hunter2" not in caplog.text
-    assert [kept.reason for kept in front.outbox.quarantined()] == ["monitor.id: missing"]
+    assert [kept.reason for kept in front.outbox.quarantine.oldest()] == ["monitor.id: missing"]
 
 
 def test_a_huge_webhook_becomes_an_event_of_the_usual_size(front):
@@ -121,12 +119,12 @@ def test_a_huge_webhook_becomes_an_event_of_the_usual_size(front):
 
 def test_a_users_own_severities_hold():
     """`statuses` is added to what is known of the vendor's words."""
-    settings = module("thousandeyes").Settings(receiver="thousandeyes", source="s", statuses={"Minor": "none"})
-    statuses = mapping_of(settings, "app").statuses
+    settings = sender("thousandeyes").Settings(receiver="thousandeyes", source="s", statuses={"Minor": "none"})
+    statuses = settings.mapping.statuses
     assert (statuses["minor"], statuses["major"], statuses["critical"]) == ("none", "critical", "critical")
 
 
 @pytest.mark.parametrize("receiver", SECRETS)
 def test_a_receiver_without_credentials_says_so(receiver):
     """So that the bridge refuses to open it beyond loopback."""
-    assert module(receiver).Settings(receiver=receiver, source="s").credentials() == ()
+    assert sender(receiver).Settings(receiver=receiver, source="s").credentials() == ()

@@ -12,16 +12,16 @@ from prometheus_client import generate_latest
 from pydantic import ValidationError
 
 from bridge.config import read
-from bridge.domain.event import mapping_of
 from bridge.domain.incident import Incident
 from bridge.errors import Unreadable
 from bridge.metrics import Metrics
-from bridge.outbox.outbox import Outbox
 from bridge.receivers.bigpanda import STATUSES, Settings, translate
+from bridge.receivers.contract import receiver
 from bridge.web.application import Works, create_app
-from bridge.web.webhooks import Entrance, Threshold, blueprint
+from bridge.web.webhooks import Threshold, blueprint
 from exporter.toolkit.config_types import ConfigError
 from tests.bridge.receivers.test_hostile import HOSTILE, paths, values
+from tests.store import Store
 
 TESTDATA = Path(__file__).parent / "testdata/bigpanda"
 NOW = 1_795_200_000.0
@@ -250,12 +250,11 @@ class Front:
         self.outbox, self.metrics, self.heard = outbox, Metrics(), []
         headers = {"x-api-key": "panda-s3cret", "x-second": "second-s3cret"}
         settings = Settings(receiver="bigpanda", source="panda", headers=headers)
-        entrance = Entrance(settings, translate, mapping_of(settings, "app"))
         threshold = Threshold(
-            entrances=lambda: {("bigpanda", "panda"): entrance},
+            receivers=lambda: {("bigpanda", "panda"): receiver(settings)},
             max_body=lambda: 10_000_000,
-            accept=lambda notification, now: outbox.accept([notification], now)[0],
-            quarantine=outbox.quarantine,
+            accept=lambda notification, now: outbox.ingest.accept([notification], now)[0],
+            quarantine=outbox.quarantine.add,
             metrics=self.metrics,
             shared=self.heard.append,
             clock=lambda: NOW,
@@ -276,7 +275,7 @@ BOTH = {"X-Api-Key": "panda-s3cret", "x-second": "second-s3cret"}
 
 @pytest.fixture
 def front(tmp_path):
-    outbox = Outbox.open(f"sqlite:///{tmp_path}/bridge.db")
+    outbox = Store(f"sqlite:///{tmp_path}/bridge.db")
     yield Front(outbox)
     outbox.close()
 
@@ -295,7 +294,7 @@ def test_without_every_header_nothing_is_taken(front, headers, caplog):
     """One right header of two is a guess."""
     caplog.set_level(logging.DEBUG)
     assert front.post(BARE, headers) == 401
-    assert (front.outbox.incidents(), front.heard) == ([], [])
+    assert (front.outbox.incidents.records(), front.heard) == ([], [])
     assert "s3cret" not in caplog.text
 
 
@@ -303,7 +302,7 @@ def test_with_them_the_incident_is_kept_and_the_loop_is_told(front, caplog):
     """200 once it is durable; a replay is answered alike and changes nothing; times are observed once."""
     caplog.set_level(logging.DEBUG)
     assert [front.post({"incident": BARE}, BOTH) for _ in range(3)] == [200, 200, 200]
-    (kept,) = front.outbox.incidents("panda")
+    (kept,) = front.outbox.incidents.records("panda")
     assert (kept.id, kept.keys, kept.snoozed) == ("5f1", ("prod:1",), True)
     assert front.heard == ["panda"] * 3
     page = generate_latest(front.metrics.registry).decode()
@@ -317,7 +316,7 @@ def test_what_names_no_incident_is_kept_in_quarantine(front, body, caplog):
     """400, with its reason; the body is in no log."""
     caplog.set_level(logging.DEBUG)
     assert front.post(body, BOTH) == 400
-    assert [one.body for one in front.outbox.quarantined()] == [body]
+    assert [one.body for one in front.outbox.quarantine.oldest()] == [body]
     assert "s3cret" not in caplog.text
 
 
@@ -327,7 +326,7 @@ def test_a_large_incident_is_taken(front):
         {"id": f"a{number}", "tags": {"vendorwatch_key": f"prod:{number}", "x": "y" * 512}} for number in range(5000)
     ]
     assert front.post({**BARE, "alerts": alerts}, BOTH) == 200
-    assert len(front.outbox.incidents()[0].keys) == 5000
+    assert len(front.outbox.incidents.records()[0].keys) == 5000
 
 
 def test_reopening_is_off_unless_it_is_asked_for():

@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 import yaml
 
-from bridge.config import module
 from bridge.domain.dedup import decide
-from bridge.domain.event import build, mapping_of, status_of
+from bridge.domain.event import build, status_of
 from bridge.errors import Unreadable
+from bridge.receivers.contract import sender
 
 TESTDATA = Path(__file__).parent / "testdata"
 NOW = 1_795_200_000.0
@@ -35,8 +35,8 @@ def body_of(case):
 
 
 def translated(receiver, body):
-    settings = module(receiver).Settings(receiver=receiver, source=SOURCES[receiver])
-    return module(receiver).translate(body, settings, NOW), mapping_of(settings, "app")
+    settings = sender(receiver).Settings(receiver=receiver, source=SOURCES[receiver], app_key="app")
+    return sender(receiver).translate(body, settings, NOW), settings.mapping
 
 
 @pytest.mark.parametrize(("receiver", "case"), CASES)
@@ -70,9 +70,11 @@ def test_a_repeat_of_a_webhook_is_the_same_event(receiver, case):
     """What the vendor sends again differs in nothing that BigPanda would show, whenever it comes."""
     if "event" not in case or case.get("change", {}).get("days_remaining", 0) is None:
         return
-    (first, mapping), settings = translated(receiver, body_of(case)), module(receiver).Settings
-    later = module(receiver).translate(
-        body_of(case) | {"eventId": "another"}, settings(receiver=receiver, source=SOURCES[receiver]), NOW + 300
+    (first, mapping), settings = translated(receiver, body_of(case)), sender(receiver).Settings
+    later = sender(receiver).translate(
+        body_of(case) | {"eventId": "another"},
+        settings(receiver=receiver, source=SOURCES[receiver], app_key="app"),
+        NOW + 300,
     )
     events = [build(one.alerts[0], status_of(one.alerts[0], mapping)[0], 0, mapping) for one in (first, later)]
     assert events[0] == events[1]

@@ -7,9 +7,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from bridge.config import module
-from bridge.domain.event import mapping_of
-from bridge.outbox.outbox import Notification, Outbox
+from bridge.domain.notification import Notification
+from bridge.receivers.contract import sender
+from tests.store import Store
 
 NOW = 1_795_200_000.0
 NUMBERS = count(1)
@@ -19,7 +19,7 @@ skews = st.sampled_from([0, -10_800, 10_800, -86_400, 86_400])
 
 @pytest.fixture(scope="module")
 def outbox(tmp_path_factory):
-    opened = Outbox.open(f"sqlite:///{tmp_path_factory.mktemp('order')}/bridge.db")
+    opened = Store(f"sqlite:///{tmp_path_factory.mktemp('order')}/bridge.db")
     yield opened
     opened.close()
 
@@ -29,9 +29,9 @@ class Sender:
 
     def __init__(self, outbox, receiver):
         self.outbox, self.now, self.key = outbox, NOW, ""
-        self.module = module(receiver)
-        self.settings = self.module.Settings(receiver=receiver, source="s")
-        self.mapping = mapping_of(self.settings, "app")
+        self.module = sender(receiver)
+        self.settings = self.module.Settings(receiver=receiver, source="s", app_key="app")
+        self.mapping = self.settings.mapping
 
     def send(self, body):
         """Return how many events follow."""
@@ -39,15 +39,15 @@ class Sender:
         (alert,) = self.module.translate(body, self.settings, self.now).alerts
         notification = Notification(receiver="r", source="s", alerts=(alert,), mapping=self.mapping)
         self.key = alert.key
-        (outcome,) = self.outbox.accept([notification], self.now)
+        (outcome,) = self.outbox.ingest.accept([notification], self.now)
         return outcome.queued
 
     def shown(self):
         """Deliver all, and return what BigPanda shows in the end; events come in order, none from the future."""
         events = []
-        while claimed := self.outbox.claim(100, "me", self.now, 60.0):
+        while claimed := self.outbox.queue.claim(100, "me", self.now, 60.0):
             events += [one.event for one in claimed if one.event["incident_identifier"] == self.key]
-            self.outbox.record(accepted=claimed, now=self.now)
+            self.outbox.queue.record(accepted=claimed, now=self.now)
         stamps = [event["timestamp"] for event in events]
         assert stamps == sorted(set(stamps))
         assert max(stamps) <= self.now
@@ -70,6 +70,7 @@ def told(number, kind, minute, skew):
 states = st.lists(st.tuples(st.sampled_from(["down", "up", "escalation"]), st.integers(0, 12)), min_size=1, max_size=12)
 
 
+@pytest.mark.slow
 @patient
 @given(states=states, skew=skews)
 def test_the_newest_state_of_a_monitor_holds(outbox, states, skew):

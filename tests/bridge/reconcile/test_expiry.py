@@ -1,14 +1,16 @@
 """Alerts that end by silence, because their sender does not tell of the end."""
 
+import threading
 import time
 
 import pytest
 
-from bridge.domain.event import mapping_of
+from bridge.domain.notification import Notification
 from bridge.errors import Unavailable
-from bridge.outbox.outbox import Notification, Outbox
+from bridge.outbox.alerts import Alerts
 from bridge.receivers.vigilmon import Settings, translate
-from bridge.reconcile.expiry import Falling, Lapses
+from bridge.reconcile.expiry import Lapses
+from tests.store import Store
 
 T0 = 1_795_200_000.0
 DAY = 86_400.0
@@ -26,9 +28,9 @@ class Bench:
     def __init__(self, outbox, after=3 * DAY):
         self.outbox, self.now, self.woken = outbox, T0, 0
         self.settings = Settings(receiver="vigilmon", source="s", certificate_resolve_after=after)
-        self.mapping = mapping_of(self.settings, "app")
-        falling = [Falling(self.settings, self.mapping)]
-        self.lapses = Lapses(outbox, falling, wake=self.wake, clock=lambda: self.now)
+        self.mapping = self.settings.mapping
+        falling = [self.settings]
+        self.lapses = Lapses(outbox.database, falling, wake=self.wake, clock=lambda: self.now)
 
     def wake(self):
         self.woken += 1
@@ -36,15 +38,15 @@ class Bench:
     def send(self, body, receiver="vigilmon"):
         alerts = translate(body, self.settings.model_copy(update={"receiver": receiver}), self.now).alerts
         notification = Notification(receiver=receiver, source="s", alerts=alerts, mapping=self.mapping)
-        return self.outbox.accept([notification], self.now)[0].queued
+        return self.outbox.ingest.accept([notification], self.now)[0].queued
 
     def open(self):
-        return [one.key for one in self.outbox.open_keys("s")]
+        return [one.key for one in self.outbox.alerts.open_alerts("s")]
 
 
 @pytest.fixture
 def outbox(tmp_path):
-    opened = Outbox.open(f"sqlite:///{tmp_path}/bridge.db")
+    opened = Store(f"sqlite:///{tmp_path}/bridge.db")
     yield opened
     opened.close()
 
@@ -62,7 +64,7 @@ def test_a_certificate_of_which_nothing_is_heard_is_resolved(outbox):
     bench.lapses.turn()
     assert bench.open() == ["s:certificate:other.example.com:443", "s:monitor:2"]
     assert bench.woken == 1
-    assert [one.event["status"] for one in outbox.claim(9, "me", bench.now, 60.0)][:2] == ["critical", "warning"]
+    assert [one.event["status"] for one in outbox.queue.claim(9, "me", bench.now, 60.0)][:2] == ["critical", "warning"]
 
 
 def test_what_is_heard_again_goes_on(outbox):
@@ -95,26 +97,25 @@ def test_it_looks_often_enough(outbox, after, tick):
     assert Bench(outbox, after).lapses.tick == tick
 
 
-def test_the_loop_outlives_its_failures_and_hears_of_new_settings(outbox, caplog):
+def test_the_loop_outlives_its_failures_and_hears_of_new_settings(outbox, caplog, monkeypatch):
     """A database that is busy, and a mistake, are told; a reload takes effect at once; it stops when told."""
     bench = Bench(outbox)
     bench.send(expiring(14))
     failures = [Unavailable("busy"), ZeroDivisionError("no"), None]
 
-    class Store:
-        accept = staticmethod(outbox.accept)
+    open_alerts = Alerts.open_alerts
 
-        @staticmethod
-        def open_keys(source):
-            if failures and (failure := failures.pop(0)):
-                raise failure
-            return outbox.open_keys(source)
+    def shaky(alerts, source):
+        if threading.current_thread().name == "lapses" and failures and (failure := failures.pop(0)):
+            raise failure
+        return open_alerts(alerts, source)
 
-    lapses = Lapses(Store(), [], clock=lambda: T0 + 3 * DAY)
+    monkeypatch.setattr(Alerts, "open_alerts", shaky)
+    lapses = Lapses(outbox.database, [], clock=lambda: T0 + 3 * DAY)
     lapses.start()
     deadline = time.monotonic() + 30
     while bench.open() and time.monotonic() < deadline:
-        lapses.change([Falling(bench.settings, bench.mapping)])
+        lapses.change([bench.settings])
         time.sleep(0.01)
     lapses.stop(30)
     assert bench.open() == []

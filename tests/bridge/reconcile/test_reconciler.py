@@ -7,10 +7,10 @@ import time
 import pytest
 
 from bridge.domain.alert import Alert
-from bridge.domain.event import mapping_of
+from bridge.domain.notification import Notification
 from bridge.errors import Unanswered, Unavailable
 from bridge.metrics import Metrics
-from bridge.outbox.outbox import Notification
+from bridge.outbox.alerts import Alerts
 from bridge.receivers.alertmanager import Settings
 from bridge.reconcile.alertmanager_client import Listed, Peer
 from bridge.reconcile.reconciler import Reconciler, unquoted
@@ -28,7 +28,7 @@ def settings(**reconcile):
 
 
 SETTINGS = settings()
-MAPPING = mapping_of(SETTINGS, "app")
+MAPPING = SETTINGS.mapping
 
 
 def alert(name="a", *, firing=True, severity="critical", at=T0, receiver="alertmanager"):
@@ -96,9 +96,8 @@ class Bench:
 
     def make(self, with_settings):
         return Reconciler(
-            self.outbox,
+            self.outbox.database,
             with_settings,
-            MAPPING,
             self.metrics,
             wake=self.wake,
             api=self.alertmanagers,
@@ -113,7 +112,7 @@ class Bench:
             Notification(receiver=found.receiver, source="prod", alerts=(found,), mapping=MAPPING, receiver_name=name)
             for found in alerts
         ]
-        return self.outbox.accept(batch, self.now)
+        return self.outbox.ingest.accept(batch, self.now)
 
     def turn(self, times=1):
         for _ in range(times):
@@ -121,7 +120,7 @@ class Bench:
             self.reconciler.turn()
 
     def open(self):
-        return sorted(found.key for found in self.outbox.open_keys("prod"))
+        return sorted(found.key for found in self.outbox.alerts.open_alerts("prod"))
 
     def counted(self, action):
         return self.metrics.registry.get_sample_value(
@@ -144,9 +143,9 @@ def test_what_no_alertmanager_knows_is_closed_after_two_polls(bench, caplog):
     assert bench.open() == ["prod:there"]
     assert (bench.counted("closed"), bench.counted("opened"), bench.woken) == (1, 0, 1)
     assert "closed prod:gone (gone): no Alertmanager knows it, in two polls running" in caplog.text
-    claimed = bench.outbox.claim(10, "me", bench.now, 60)
-    bench.outbox.record(accepted=claimed, now=bench.now)
-    (event,) = [claim.event for claim in bench.outbox.claim(10, "me", bench.now, 60)]
+    claimed = bench.outbox.queue.claim(10, "me", bench.now, 60)
+    bench.outbox.queue.record(accepted=claimed, now=bench.now)
+    (event,) = [claim.event for claim in bench.outbox.queue.claim(10, "me", bench.now, 60)]
     assert event["incident_identifier"] == "prod:gone"
     assert (event["status"], event["timestamp"]) == ("ok", int(bench.now))
     bench.turn(3)
@@ -208,11 +207,11 @@ def test_a_database_that_fails_between_starts_the_count_anew(bench, monkeypatch)
     bench.webhook(alert("a"))
     bench.turn()
 
-    def busy(_source):
+    def busy(_alerts, _source):
         raise Unavailable("database: busy")
 
     with monkeypatch.context() as patched:
-        patched.setattr(bench.outbox, "open_keys", busy)
+        patched.setattr(Alerts, "open_alerts", busy)
         with pytest.raises(Unavailable):
             bench.turn()
     bench.turn()
@@ -275,7 +274,7 @@ def test_what_was_never_told_is_opened_after_two_polls(bench, caplog):
     bench.turn()
     assert bench.open() == []
     bench.turn(3)
-    assert [(found.key, found.status) for found in bench.outbox.open_keys("prod")] == [("prod:x", "warning")]
+    assert [(found.key, found.status) for found in bench.outbox.alerts.open_alerts("prod")] == [("prod:x", "warning")]
     assert (bench.counted("opened"), bench.woken) == (1, 1)
     assert "opened prod:x (x): active in Alertmanager in two polls running, and never told of" in caplog.text
 
@@ -349,7 +348,7 @@ def test_only_one_replica_asks(bench):
     second.turn()
     second.turn()
     assert (bench.alertmanagers.questions, bench.open()) == (1, ["prod:a"])
-    bench.outbox.yield_role("reconciler prod", first._owner)
+    bench.outbox.status.yield_role("reconciler prod", first._owner)
     second.turn()
     first.turn()
     assert bench.open() == ["prod:a"]
@@ -405,10 +404,10 @@ def test_the_loop_outlives_everything_and_stops(bench, caplog):
     bench.reconciler.stop(30)
     assert bench.open() == ["prod:x"]
     assert [record.levelno for record in caplog.records if "unexpectedly" in record.message] == [logging.ERROR]
-    assert bench.outbox.lead("reconciler prod", "another", bench.now, 1)
+    assert bench.outbox.status.lead("reconciler prod", "another", bench.now, 1)
 
 
 def test_a_receiver_without_reconcile_has_no_reconciler(bench):
     """That is a mistake of the wiring."""
     with pytest.raises(ValueError, match="reconciles nothing"):
-        bench.make(Settings(receiver="alertmanager", source="prod"))
+        bench.make(Settings(receiver="alertmanager", source="prod", app_key="app"))

@@ -5,12 +5,13 @@ from functools import partial
 
 import pytest
 
-from bridge.domain.event import mapping_of
+from bridge.domain.notification import Notification
 from bridge.errors import Unavailable
 from bridge.metrics import Metrics
-from bridge.outbox.outbox import Notification, Outbox
+from bridge.outbox.status import OutboxStatus
 from bridge.receivers.alertmanager import Settings
-from bridge.reconcile.watchdog import Change, Watchdog, Watched, judge
+from bridge.reconcile.watchdog import Change, Watchdog, judge
+from tests.store import Store
 
 T0 = 1_700_000_000.0
 SETTINGS = Settings(
@@ -59,8 +60,8 @@ class Bench:
 
     def make(self, settings=SETTINGS):
         return Watchdog(
-            self.outbox,
-            [Watched(settings, mapping_of(settings, "app"))],
+            self.outbox.database,
+            [settings],
             self.metrics,
             wake=self.wake,
             clock=lambda: self.now,
@@ -72,9 +73,9 @@ class Bench:
 
     def beat(self):
         found = Notification(
-            receiver="alertmanager", source="prod", alerts=(), mapping=mapping_of(SETTINGS, "app"), heartbeat=True
+            receiver="alertmanager", source="prod", alerts=(), mapping=SETTINGS.mapping, heartbeat=True
         )
-        self.outbox.accept([found], self.now)
+        self.outbox.ingest.accept([found], self.now)
 
     def wait(self, seconds, every=5):
         """Let time pass, looking all the while."""
@@ -84,9 +85,9 @@ class Bench:
 
     def events(self):
         found = []
-        while claimed := self.outbox.claim(10, "me", self.now, 60):
+        while claimed := self.outbox.queue.claim(10, "me", self.now, 60):
             found += [one.event for one in claimed]
-            self.outbox.record(accepted=claimed, now=self.now)
+            self.outbox.queue.record(accepted=claimed, now=self.now)
         return found
 
     @property
@@ -96,7 +97,7 @@ class Bench:
 
 @pytest.fixture
 def bench(tmp_path):
-    outbox = Outbox.open(f"sqlite:///{tmp_path}/bridge.db")
+    outbox = Store(f"sqlite:///{tmp_path}/bridge.db")
     yield Bench(outbox)
     outbox.close()
 
@@ -173,11 +174,11 @@ def test_a_rest_of_our_own_is_no_silence(bench, monkeypatch):
     bench.watchdog.turn()
     bench.beat()
 
-    def gone():
+    def gone(_status):
         raise Unavailable("database: not reached")
 
     with monkeypatch.context() as patched:
-        patched.setattr(bench.outbox, "heartbeats", gone)
+        patched.setattr(OutboxStatus, "heartbeats", gone)
         for _ in range(200):
             bench.now += 5
             with pytest.raises(Unavailable):
@@ -210,7 +211,7 @@ def test_an_alarm_ends_when_nobody_watches_any_more(bench):
     unwatched = SETTINGS.model_copy(update={"watchdog": None})
     silent = partial(bench.metrics.registry.get_sample_value, "vendorwatch_bridge_watchdog_silent", {"source": "prod"})
     assert silent() == 1
-    bench.watchdog.change([Watched(unwatched, mapping_of(unwatched, "app"))])
+    bench.watchdog.change([unwatched])
     bench.wait(60)
     assert [event["status"] for event in bench.events()] == ["ok"]
     assert silent() is None
@@ -224,7 +225,7 @@ def test_a_longer_patience_ends_the_alarm_with_the_next_beat(bench):
     bench.watchdog.turn()
     bench.wait(250)
     patient = SETTINGS.model_copy(update={"watchdog": SETTINGS.watchdog.model_copy(update={"max_silence": 600.0})})
-    bench.watchdog.change([Watched(patient, mapping_of(patient, "app"))])
+    bench.watchdog.change([patient])
     bench.wait(300)
     assert bench.events() == []
 
@@ -239,26 +240,26 @@ def test_it_looks_often_enough(bench, max_silence, tick):
 
 def test_the_loop_outlives_everything_and_stops(tmp_path, caplog, monkeypatch):
     """A database that is gone and an error that nobody foresaw are logged once each; then it goes on."""
-    outbox = Outbox.open(f"sqlite:///{tmp_path}/bridge.db")
+    outbox = Store(f"sqlite:///{tmp_path}/bridge.db")
     settings = SETTINGS.model_copy(update={"watchdog": SETTINGS.watchdog.model_copy(update={"max_silence": 1.0})})
     found = []
     errors = [Unavailable("database: busy"), Unavailable("database: busy"), RuntimeError("unforeseen")]
-    heartbeats = outbox.heartbeats
+    heartbeats = OutboxStatus.heartbeats
 
-    def shaky():
+    def shaky(status):
         if errors:
             raise errors.pop(0)
-        return heartbeats()
+        return heartbeats(status)
 
-    monkeypatch.setattr(outbox, "heartbeats", shaky)
-    watched = [Watched(settings, mapping_of(settings, "app"))]
-    watchdog = Watchdog(outbox, watched, Metrics(), wake=lambda: found.append(1))
+    monkeypatch.setattr(OutboxStatus, "heartbeats", shaky)
+    watched = [settings]
+    watchdog = Watchdog(outbox.database, watched, Metrics(), wake=lambda: found.append(1))
     watchdog.start()
     end = time.monotonic() + 30
     while not found and time.monotonic() < end:
         time.sleep(0.02)
     watchdog.stop(30)
-    assert [key.status for key in outbox.open_keys("prod")] == ["critical"]
+    assert [key.status for key in outbox.alerts.open_alerts("prod")] == ["critical"]
     outbox.close()
     messages = [record.message for record in caplog.records]
     assert messages.count("Looking after the watchdog must wait: database: busy") == 1

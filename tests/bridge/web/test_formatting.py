@@ -2,13 +2,14 @@
 
 import pytest
 
-from bridge.outbox.console_queries import SHOWN
-from bridge.outbox.outbox import Gate, Step
+from bridge.outbox.event_log import EventRow
+from bridge.outbox.pages import SHOWN
+from bridge.outbox.status import Circuit
 from bridge.web.formatting import Line, cause, fate, line, moment, outlook, shown, span, times
 
 NOW = 1_700_000_000.0
-UP = Gate()
-DOWN = Gate(up=False, failures=2, not_before=NOW + 60, reason="503")
+UP = Circuit()
+DOWN = Circuit(up=False, failures=2, not_before=NOW + 60, reason="503")
 
 
 def step(**changes):
@@ -16,7 +17,7 @@ def step(**changes):
         "id": 1, "key": "k", "kind": "open", "status": "critical", "state": "waiting", "reason": "first", "attempts": 0,
         "accepted_at": NOW - 5, "not_before": 0.0, "closed_at": None, "body": "{}",
     }  # fmt: skip
-    return Step(**(usual | changes))
+    return EventRow(**(usual | changes))
 
 
 @pytest.mark.parametrize(
@@ -39,7 +40,7 @@ def test_a_moment_is_told_in_utc(epoch, told):
 @pytest.mark.parametrize(
     ("waits", "gate", "why", "until"),
     [
-        (step(under_way=True), DOWN, "is being sent now", None),
+        (step(in_flight=True), DOWN, "is being sent now", None),
         (step(behind=True), DOWN, "waits for an earlier event of the same alert", None),
         (step(kind="update", not_before=NOW + 9), UP, "a changed text is held for the receiver's update_interval", 9),
         (step(attempts=2, reason="429", not_before=NOW + 9), UP, "tried twice: 429", 9),

@@ -7,14 +7,15 @@ import pytest
 
 from bridge.config import read
 from bridge.domain.alert import Alert
-from bridge.domain.event import mapping_of
 from bridge.domain.incident import Incident
+from bridge.domain.notification import Notification
 from bridge.errors import Unavailable
 from bridge.metrics import Metrics
-from bridge.outbox.outbox import Gate, Notification, Outbox
+from bridge.outbox.status import Circuit, OutboxStatus
 from bridge.web.application import Works, create_app
 from bridge.web.operator_page import Insight, blueprint
 from bridge.web.queue_history import Trend
+from tests.store import Store
 
 NOW = 1_700_000_000.0
 TOKEN = "bp-token-1"
@@ -39,14 +40,14 @@ class World:
     """An outbox, what is told of it, and who has which secret."""
 
     def __init__(self, folder):
-        self.outbox = Outbox.open(f"sqlite:///{folder}/bridge.db")
+        self.outbox = Store(f"sqlite:///{folder}/bridge.db")
         self.config = read(CONFIG)
         self.metrics = Metrics()
         self.heard, self.secrets, self.woken = {}, {"ann": "hash-of-ann", "bob": "hash-of-bob"}, []
         self.down = False
         self.trend = Trend(lambda: (3, not self.down), lambda: NOW)
         insight = Insight(
-            outbox=self.outbox,
+            database=self.outbox.database,
             metrics=self.metrics,
             trend=self.trend,
             config=lambda: self.config,
@@ -59,7 +60,7 @@ class World:
         )
         app = create_app(Works(metrics=self.metrics, ready=lambda: True), [blueprint(insight)])
         self.client = app.test_client()
-        self.mapping = mapping_of(self.config.receivers[0], "app")
+        self.mapping = self.config.receivers[0].mapping
 
     def tell(self, name="a", /, *, now=NOW - 100, interval=0.0, source="prod", **more):
         alert = Alert(
@@ -75,7 +76,7 @@ class World:
             }
             | more
         )
-        self.outbox.accept(
+        self.outbox.ingest.accept(
             [
                 Notification(
                     receiver="alertmanager",
@@ -90,8 +91,8 @@ class World:
 
     def bury(self, name="a", reason="400: no", /, **more):
         self.tell(name, **more)
-        (claimed,) = [one for one in self.outbox.claim(100, "me", NOW - 90, 0.0) if one.key.endswith(f":{name}")]
-        self.outbox.bury(claimed, reason, NOW - 80)
+        (claimed,) = [one for one in self.outbox.queue.claim(100, "me", NOW - 90, 0.0) if one.key.endswith(f":{name}")]
+        self.outbox.queue.bury(claimed, reason, NOW - 80)
         return claimed.id
 
     def share(self, number, *, now=NOW - 100, **more):
@@ -101,7 +102,7 @@ class World:
         notification = Notification(
             receiver="bigpanda", source="panda", alerts=(), mapping=self.mapping, incidents=(incident,)
         )
-        self.outbox.accept([notification], now)
+        self.outbox.ingest.accept([notification], now)
 
     def get(self, path="/", user=None):
         return self.client.get(path, environ_overrides={"REMOTE_USER": user} if user else {})
@@ -119,7 +120,7 @@ class World:
         return self.client.post(path, data=form, environ_overrides=environ, headers=headers or {})
 
     def dead(self):
-        return [letter.id for letter in self.outbox.dead_letters()]
+        return [letter.id for letter in self.outbox.dead_letters.oldest()]
 
 
 @pytest.fixture
@@ -172,7 +173,7 @@ def test_a_doubtful_alert_is_marked(world):
     world.tell("a", now=NOW - 100)
     world.tell("a", now=NOW - 50, firing=False, starts_at=NOW - 100, ends_at=NOW - 50)
     world.tell("a", now=NOW - 40, starts_at=NOW - 100)
-    assert "doubtful" in world.page("/alerts")
+    assert "possibly stale" in world.page("/alerts")
 
 
 def test_long_lists_come_in_pages(world):
@@ -249,13 +250,13 @@ def test_what_bigpanda_says_of_an_incident_is_shown_and_not_run(world):
 def test_why_each_event_waits_is_told(world):
     """Under way, behind an earlier one, held, tried before, in its turn."""
     world.tell("sent")
-    world.outbox.record(accepted=world.outbox.claim(1, "me", NOW - 90, 10), now=NOW - 90)
+    world.outbox.queue.record(accepted=world.outbox.queue.claim(1, "me", NOW - 90, 10), now=NOW - 90)
     world.tell("sent", annotations={"summary": "new"}, interval=900.0)
     world.tell("tried")
-    world.outbox.postpone(world.outbox.claim(1, "me", NOW - 90, 10), NOW + 60, "503: busy")
+    world.outbox.queue.postpone(world.outbox.queue.claim(1, "me", NOW - 90, 10), NOW + 60, "503: busy")
     world.tell("tried", now=NOW - 20, firing=False, ends_at=NOW - 20)
     world.tell("going")
-    world.outbox.claim(1, "me", NOW, 1000)
+    world.outbox.queue.claim(1, "me", NOW, 1000)
     world.tell("due")
     page = world.page("/waiting")
     for told in (
@@ -271,7 +272,7 @@ def test_why_each_event_waits_is_told(world):
 def test_a_closed_gate_is_told_first(world):
     """Why, since when, when it is tried again; and each event says that it waits for that."""
     world.tell("a")
-    world.outbox.set_gate("bp", Gate(up=False, failures=3, not_before=NOW + 75, reason="401: <who>"))
+    world.outbox.status.set_circuit("bp", Circuit(up=False, failures=3, not_before=NOW + 75, reason="401: <who>"))
     world.down = True
     world.trend.turn()
     page = world.page("/")
@@ -283,9 +284,9 @@ def test_a_closed_gate_is_told_first(world):
 def test_deliveries_tell_bigpandas_answer(world):
     """Accepted, known already, replaced, refused; and how long it took."""
     world.tell("a")
-    world.outbox.record(accepted=world.outbox.claim(1, "me", NOW - 90, 10), now=NOW - 60)
+    world.outbox.queue.record(accepted=world.outbox.queue.claim(1, "me", NOW - 90, 10), now=NOW - 60)
     world.tell("b")
-    world.outbox.record(duplicate=world.outbox.claim(1, "me", NOW - 90, 10), now=NOW - 50)
+    world.outbox.queue.record(duplicate=world.outbox.queue.claim(1, "me", NOW - 90, 10), now=NOW - 50)
     world.bury("c", "422: no")
     page = world.page("/deliveries")
     for told in ("BigPanda accepted it", "BigPanda had it already", "dead letter: 422: no", ">40s<"):
@@ -296,7 +297,7 @@ def test_the_page_of_one_alert_tells_its_story(world):
     """From the webhook to BigPanda's answer, each event with its body; what nobody knows is 404."""
     links = {"generator_url": "http://prom.example.com/g", "odd_url": "javascript:alert(1)"}
     world.tell("a", links=links)
-    world.outbox.record(accepted=world.outbox.claim(1, "me", NOW - 90, 10), now=NOW - 60)
+    world.outbox.queue.record(accepted=world.outbox.queue.claim(1, "me", NOW - 90, 10), now=NOW - 60)
     world.tell("a", now=NOW - 30, firing=False, ends_at=NOW - 30, links=links)
     page = world.page("/alert?key=prod:a")
     for told in (
@@ -323,7 +324,7 @@ def test_receivers_tell_when_they_were_heard_and_how_their_care_goes(world):
     world.heard["alertmanager", "prod"] = NOW - 5
     world.metrics.reconcile_success.labels("prod").set(NOW - 10)
     world.metrics.reconciled.labels("prod", "closed").inc(2)
-    world.outbox.accept(
+    world.outbox.ingest.accept(
         [Notification(receiver="alertmanager", source="prod", alerts=(), mapping=world.mapping, heartbeat=True)],
         NOW - 7,
     )
@@ -367,7 +368,7 @@ def test_what_others_wrote_is_never_markup(world, path):
         HOSTILE, name=HOSTILE, labels={HOSTILE: HOSTILE}, annotations={HOSTILE: HOSTILE}, links={HOSTILE: HOSTILE}
     )
     world.bury("dead", HOSTILE, labels={HOSTILE: HOSTILE})
-    world.outbox.quarantine("vigilmon", "uptime", HOSTILE, HOSTILE, NOW)
+    world.outbox.quarantine.add("vigilmon", "uptime", HOSTILE, HOSTILE, NOW)
     named = {"KEY": f"prod:{HOSTILE}", "QUERY": HOSTILE}
     where, _, word = path.partition("=")
     answer = world.client.get(
@@ -383,7 +384,7 @@ def test_what_others_wrote_is_never_markup(world, path):
 
 def test_bodies_are_cut(world):
     """A megabyte of nonsense does not make the page unusable."""
-    world.outbox.quarantine("vigilmon", "uptime", "odd", "x" * 900_000, NOW)
+    world.outbox.quarantine.add("vigilmon", "uptime", "odd", "x" * 900_000, NOW)
     page = world.page("/quarantine")
     assert len(page) < 50_000
     assert "cut here" in page
@@ -431,14 +432,14 @@ ACTS = ("/dead-letters/requeue", "/dead-letters/discard", "/quarantine/discard")
 def test_a_stranger_changes_nothing(world, path, user, token, headers):
     """403, whatever is missing: credentials, the token of this user, a form of this site."""
     letter = world.bury("a")
-    world.outbox.quarantine("vigilmon", "uptime", "odd", "{}", NOW)
+    world.outbox.quarantine.add("vigilmon", "uptime", "odd", "{}", NOW)
     token = world.token(token.removesuffix("'s")) if token.endswith("'s") else token
     for what in ({"id": str(letter)}, {"all": "9999"}):
         answer = world.press(path, user, headers, token=token, **what)
         assert answer.status_code == 403
         assert "Nothing was changed" in answer.text
     assert world.dead() == [letter]
-    assert len(world.outbox.quarantined()) == 1
+    assert len(world.outbox.quarantine.oldest()) == 1
     assert not world.woken
 
 
@@ -494,12 +495,12 @@ def test_dead_letters_are_discarded_alone_or_up_to_what_was_seen(world, caplog):
 def test_quarantine_is_emptied_alone_or_up_to_what_was_seen(world):
     """As dead letters are."""
     for _ in range(3):
-        world.outbox.quarantine("vigilmon", "uptime", "odd", "{}", NOW)
+        world.outbox.quarantine.add("vigilmon", "uptime", "odd", "{}", NOW)
     token = re.search('value="([0-9a-f]{64})"', world.page("/quarantine", "ann"))[1]
     world.press("/quarantine/discard", token=token, id="1")
-    assert [one.id for one in world.outbox.quarantined()] == [2, 3]
+    assert [one.id for one in world.outbox.quarantine.oldest()] == [2, 3]
     assert world.press("/quarantine/discard", token=token, all="2").headers["Location"] == "../quarantine?deleted=1"
-    assert [one.id for one in world.outbox.quarantined()] == [3]
+    assert [one.id for one in world.outbox.quarantine.oldest()] == [3]
 
 
 @pytest.mark.parametrize("odd", ["x", "-1", "1; DROP TABLE events", "9" * 40, ""])
@@ -533,7 +534,7 @@ def test_a_database_that_cannot_be_read_is_told(world, monkeypatch):
     def gone(*_):
         raise Unavailable("the database is locked")
 
-    monkeypatch.setattr(world.outbox, "counts", gone)
+    monkeypatch.setattr(OutboxStatus, "counts", gone)
     answer = world.get("/")
     assert answer.status_code == 503
     assert "the database is locked" in answer.text

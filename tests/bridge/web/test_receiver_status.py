@@ -4,7 +4,7 @@ import pytest
 
 from bridge.config import read
 from bridge.metrics import Metrics
-from bridge.outbox.outbox import Heartbeat
+from bridge.outbox.status import Heartbeat
 from bridge.web.receiver_status import Reconciling, Sender, Watching, senders
 
 CONFIG = {

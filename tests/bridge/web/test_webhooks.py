@@ -9,15 +9,14 @@ from types import SimpleNamespace
 import pytest
 import requests
 
-from bridge.domain.alert import Translation
-from bridge.domain.event import mapping_of
+from bridge.domain.notification import Outcome
 from bridge.errors import Unavailable, Unreadable
 from bridge.listen import Listener
 from bridge.metrics import Metrics
-from bridge.outbox.outbox import Outcome
 from bridge.receivers import alertmanager
+from bridge.receivers.contract import Receiver, receiver
 from bridge.web.application import Works, create_app
-from bridge.web.webhooks import Entrance, Threshold, blueprint, parsed
+from bridge.web.webhooks import Threshold, blueprint, parsed
 from exporter.toolkit.web_config import Access
 
 PATH = "/webhooks/alertmanager/prod"
@@ -46,14 +45,14 @@ class Front:
             {
                 "receiver": "alertmanager",
                 "source": "prod",
+                "app_key": "app",
                 "bearer_token_file": str(self.token),
                 "username": "am",
                 "password": "pass word",
             }
         )
-        entrance = Entrance(settings, alertmanager.translate, mapping_of(settings, "app"))
         self.threshold = Threshold(
-            entrances=lambda: {("alertmanager", "prod"): entrance},
+            receivers=lambda: {("alertmanager", "prod"): receiver(settings)},
             max_body=lambda: 100_000,
             accept=self._accept,
             quarantine=self._quarantine,
@@ -68,7 +67,7 @@ class Front:
         if self.failure:
             raise self.failure
         self.accepted.append(notification)
-        return Outcome(queued=len(notification.alerts), quarantined=len(notification.set_aside), unmapped=1)
+        return Outcome(queued=len(notification.alerts), quarantined=len(notification.unreadable), unmapped=1)
 
     def _quarantine(self, *kept):
         if self.failure:
@@ -105,9 +104,9 @@ def test_200_follows_the_commit(front):
 
 def test_what_means_nothing_to_bigpanda_is_counted(front):
     """A watchdog's alert, a test message, an event nobody knows: answered 200, not sent, counted as skipped."""
-    entrance = front.threshold.entrances()["alertmanager", "prod"]
-    quiet = replace(entrance, translate=lambda body, settings, now: Translation(ignored=3))
-    door = replace(front.threshold, entrances=lambda: {("alertmanager", "prod"): quiet})
+    settings = front.threshold.receivers()["alertmanager", "prod"].settings
+    quiet = SimpleNamespace(translate=lambda _body, settings, _now: settings.notification(ignored=3))
+    door = replace(front.threshold, receivers=lambda: {("alertmanager", "prod"): Receiver(settings, quiet)})
     app = create_app(Works(metrics=front.metrics, ready=lambda: True), [blueprint(door)])
     assert app.test_client().post(PATH, json={}, headers=BEARER).status_code == 200
     assert front.metrics.events.labels("prod", "skipped")._value.get() == 3
@@ -129,7 +128,7 @@ def test_one_bad_alert_is_set_aside_alone(front):
     """What can be read of a body is accepted; the rest is kept and counted."""
     assert front.post(GOOD | {"alerts": [ALERT, {"status": "odd"}, 7]}).status_code == 200
     [notification] = front.accepted
-    assert (len(notification.alerts), len(notification.set_aside)) == (1, 2)
+    assert (len(notification.alerts), len(notification.unreadable)) == (1, 2)
     assert front.value("events_total", outcome="quarantined", source="prod") == 2
 
 

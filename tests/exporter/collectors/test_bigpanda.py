@@ -56,7 +56,7 @@ def samples(collector, knowledge, name, now=START):
 
 
 def test_a_round_is_whole_with_every_folder_of_every_environment():
-    """What an environment brings is shown as it arrives, as old as its oldest part; the round ends with the last one."""
+    """What an environment brings is shown as it arrives, as old as its oldest part; the last one ends the round."""
     collector = Collector(settings())
     knowledge = after_round(collector, knowing(collector, "a", "b"), "a", START)
     assert (knowledge.as_of, knowledge.round_at) == (START, None)

@@ -186,3 +186,57 @@ def test_a_missing_url_is_called_by_its_key():
 def test_warns_against_the_vendors_advice(given, warnings):
     """What is allowed but unwise is said, a line each."""
     assert settings(**given).warnings() == warnings
+
+
+def test_the_newest_notifications_name_prefix_and_page_while_they_are_new():
+    """Twenty at most, the newest first; what is older than the vendor's window has no series, a blink later neither."""
+    rows = [
+        notification(n) | {"createdAt": f"2026-11-20T12:00:{n:02}Z", "summary": f"prefix {n}", "url": f"https://p/{n}"}
+        for n in range(30)
+    ]
+    collector = Collector(settings())
+    (request,) = collector.requests(collector.start(), 0)
+    told = json.dumps({"data": {"notifications": rows, "warning": True}, "metadata": {"warningMinutes": 2}}).encode()
+    knowledge = collector.update(collector.start(), request, Response(T_NOON + 60, 200, told))
+
+    shown = recent(collector, knowledge, T_NOON + 60)
+    assert shown[0] == (("29", "hijack", "critical", "bgp", "prefix 29", "https://p/29", ""), T_NOON + 29)
+    assert [labels[0] for labels, _ in shown] == [str(n) for n in range(29, 9, -1)]
+    assert [labels[0] for labels, _ in recent(collector, knowledge, T_NOON + 120 + 28)] == ["29", "28"]
+
+
+def recent(collector, knowledge, now):
+    """Return the samples of the newest notifications."""
+    return next(list(family.samples) for family in collector.families(knowledge, now) if family.metric.name == RECENT)
+
+
+T_NOON = 1795176000.0
+RECENT = "packetvis_notification_timestamp_seconds"
+
+
+@pytest.mark.parametrize("url", ["javascript:alert(1)", "https://p/" + "x" * 600, "https://p/ q", None, 7])
+def test_an_address_that_is_none_is_left_out(url):
+    """An operator follows it at night: it is whole and of the web, or it is not told."""
+    report = read_report(body(notification(1) | {"url": url}))
+    assert report.notifications[0].url == ""
+
+
+def test_long_ids_that_differ_in_their_end_stay_two():
+    """Cut to one label value they would be two equal series, and Prometheus would refuse the page."""
+    ids = {each.id for each in read_report(body(*(notification("x" * 5000 + end) for end in "ab"))).notifications}
+    assert len(ids) == 2
+    assert all(len(each) < 300 for each in ids)
+
+
+@pytest.mark.parametrize(
+    ("query", "given", "expected"),
+    [
+        ("warning=5&key=s", {"warning_minutes": 10}, ["warning_minutes: replaces the other warning= of the URL"]),
+        ("severity=1&types=hijack", {"severity": 1, "types": ["hijack"]}, []),
+        ("status=true", {}, ["url: holds status=true: PacketVis answers 418 while it warns, which proxies may spoil"]),
+        ("warning=1", {}, ["poll_interval: a warning lasts 60 s and can begin and end between two polls"]),
+    ],
+)
+def test_a_url_that_contradicts_the_configuration_is_told_at_start(query, given, expected):
+    """The wizard's URL carries parameters too; nothing else of it is shown."""
+    assert settings(url=f"https://api.packetvis.com/v1/any?{query}", **given).warnings() == expected

@@ -92,7 +92,7 @@ def test_a_page_cap_says_truncated():
 
 
 def test_alerts_that_are_all_gone_at_once_are_gone_when_it_is_said_twice():
-    """One stray empty answer would end every alert; it is asked again soon. A listed, cleared alert is no such answer."""
+    """One stray empty answer would end every alert; it is asked again soon. A cleared alert is no such answer."""
     collector = Collector(settings())
     one = told(collector, collector.start(), ALERTS, page(alert("a")))
     doubted = told(collector, one, ALERTS, page(), at=START + 60)

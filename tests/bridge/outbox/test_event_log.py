@@ -2,14 +2,18 @@
 
 import pytest
 
-from bridge.domain.alert import Alert, SetAside
-from bridge.domain.event import Mapping, Status
-from bridge.outbox.console_queries import SHOWN, Standing, matches
-from bridge.outbox.outbox import Notification, Slice
+from bridge.domain.alert import Alert, UnreadableAlert
+from bridge.domain.alert_state import AlertState
+from bridge.domain.event import EventMapping, Status
+from bridge.domain.notification import Notification
+from bridge.outbox.alerts import matches
+from bridge.outbox.pages import SHOWN, PageRequest
 
 T0 = 1_700_000_000.0
-MAPPING = Mapping(app_key="app", statuses={"critical": Status.CRITICAL, "warning": Status.WARNING}, primary_property=())
-ALL = Slice(100)
+MAPPING = EventMapping(
+    app_key="app", statuses={"critical": Status.CRITICAL, "warning": Status.WARNING}, primary_property=()
+)
+ALL = PageRequest(100)
 
 
 def alert(name, *, firing=True, severity="warning", starts_at=T0, text="", **labels):
@@ -27,8 +31,8 @@ def alert(name, *, firing=True, severity="warning", starts_at=T0, text="", **lab
     )
 
 
-def tell(outbox, *alerts, now=T0, interval=0.0, set_aside=()):
-    outbox.accept(
+def tell(outbox, *alerts, now=T0, interval=0.0, unreadable=()):
+    outbox.ingest.accept(
         [
             Notification(
                 receiver="alertmanager",
@@ -36,7 +40,7 @@ def tell(outbox, *alerts, now=T0, interval=0.0, set_aside=()):
                 alerts=alerts,
                 mapping=MAPPING,
                 update_interval=interval,
-                set_aside=set_aside,
+                unreadable=unreadable,
             )
         ],
         now,
@@ -56,11 +60,11 @@ def test_open_alerts_come_in_pages_the_most_urgent_first(outbox):
         alert("bad", severity="critical"),
         alert("over", firing=False),
     )
-    page = outbox.open_alerts([], ALL)
+    page = outbox.alerts.page([], ALL)
     assert (keys_of(page), page.total) == (["bad", "new", "old"], 3)
-    part = outbox.open_alerts([], Slice(1, 1))
+    part = outbox.alerts.page([], PageRequest(1, 1))
     assert (keys_of(part), part.total) == (["new"], 3)
-    assert [row.since for row in part.rows] == [T0 + 5]
+    assert [row.starts_at for row in part.rows] == [T0 + 5]
 
 
 @pytest.mark.parametrize(
@@ -88,20 +92,20 @@ def test_open_alerts_are_found_by_key_name_and_labels(outbox, words, found):
         alert("b", team="über", text="secret-text"),
         alert("c", say='"hi"', load="100%", path="back\\slash"),
     )
-    page = outbox.open_alerts(words, ALL)
+    page = outbox.alerts.page(words, ALL)
     assert (keys_of(page), page.total) == (found, len(found))
 
 
 def test_a_search_comes_in_pages_too(outbox):
     """With how many there are in all."""
     tell(outbox, *(alert(f"n{number}", instance=f"web-{number % 2}") for number in range(10)))
-    page = outbox.open_alerts(["web-1"], Slice(2, 2))
+    page = outbox.alerts.page(["web-1"], PageRequest(2, 2))
     assert (keys_of(page), page.total) == (["n5", "n7"], 5)
 
 
 def test_words_match_what_the_database_cannot_tell_apart():
     """The structure of what is stored is no hit."""
-    one = Standing(key="k", status="warning", doubtful=False, since=T0, updated_at=T0, alert=alert("x", a="b"))
+    one = AlertState(alert=alert("x", a="b"), status=Status.WARNING)
     assert matches(one, ["a=b"])
     assert not matches(one, ["a=bc"])
     assert not matches(one, ["starts_at"])
@@ -110,24 +114,24 @@ def test_words_match_what_the_database_cannot_tell_apart():
 def test_the_queue_tells_why_each_event_waits(outbox):
     """In the order of sending: under way, behind an earlier one of its key, held, put off."""
     tell(outbox, alert("a", severity="critical"), alert("b"))
-    outbox.claim(1, "me", T0, 1e9)
+    outbox.queue.claim(1, "me", T0, 1e9)
     tell(outbox, alert("a", firing=False), now=T0 + 1)
-    rows = {(row.key, row.kind): row for row in outbox.queue(ALL, T0 + 2).rows}
+    rows = {(row.key, row.kind): row for row in outbox.events.queued(ALL, T0 + 2).rows}
     assert list(rows) == [("prod:a", "open"), ("prod:a", "resolve"), ("prod:b", "open")]
     first, second, third = rows.values()
-    assert (first.under_way, first.behind) == (True, False)
-    assert (second.under_way, second.behind) == (False, True)
-    assert (third.under_way, third.behind, third.held) == (False, False, False)
-    page = outbox.queue(Slice(1, 1), T0 + 2)
+    assert (first.in_flight, first.behind) == (True, False)
+    assert (second.in_flight, second.behind) == (False, True)
+    assert (third.in_flight, third.behind, third.held) == (False, False, False)
+    page = outbox.events.queued(PageRequest(1, 1), T0 + 2)
     assert ([row.kind for row in page.rows], page.total) == (["resolve"], 3)
 
 
 def test_an_update_that_was_never_tried_is_held(outbox):
     """Until its interval is over."""
     tell(outbox, alert("a"))
-    outbox.record(accepted=outbox.claim(1, "me", T0, 10), now=T0)
+    outbox.queue.record(accepted=outbox.queue.claim(1, "me", T0, 10), now=T0)
     tell(outbox, alert("a", text="changed"), now=T0 + 10, interval=900.0)
-    (held,) = outbox.queue(ALL, T0 + 11).rows
+    (held,) = outbox.events.queued(ALL, T0 + 11).rows
     assert held.held
     assert held.not_before > T0 + 11
 
@@ -136,52 +140,54 @@ def test_what_is_over_comes_newest_first(outbox):
     """And tells whether more follows, without counting a month of history."""
     tell(outbox, *(alert(f"n{number}") for number in range(3)))
     for number in range(3):
-        outbox.record(accepted=outbox.claim(1, "me", T0, 10), now=T0 + number)
-    page = outbox.over(Slice(2), T0)
+        outbox.queue.record(accepted=outbox.queue.claim(1, "me", T0, 10), now=T0 + number)
+    page = outbox.events.closed(PageRequest(2), T0)
     assert (keys_of(page), page.total) == (["n2", "n1"], 3)
-    assert keys_of(outbox.over(Slice(2, 2), T0)) == ["n0"]
+    assert keys_of(outbox.events.closed(PageRequest(2, 2), T0)) == ["n0"]
     assert {row.reason for row in page.rows} == {"accepted"}
 
 
 def test_dead_letters_come_in_pages_and_all_that_was_seen_can_be_given_up(outbox):
     """What came since the page was made stays."""
     tell(outbox, *(alert(f"n{number}", text="x" * 100_000) for number in range(3)))
-    for one in outbox.claim(3, "me", T0, 10)[:2]:
-        outbox.bury(one, "400: no", T0 + 1)
-    page = outbox.letters(ALL)
+    for one in outbox.queue.claim(3, "me", T0, 10)[:2]:
+        outbox.queue.bury(one, "400: no", T0 + 1)
+    page = outbox.dead_letters.page(ALL)
     assert (keys_of(page), page.total) == (["n0", "n1"], 2)
-    assert keys_of(outbox.letters(Slice(1, 1))) == ["n1"]
+    assert keys_of(outbox.dead_letters.page(PageRequest(1, 1))) == ["n1"]
     assert all(len(row.body) <= SHOWN for row in page.rows)
-    assert outbox.discard_until(page.rows[0].id, T0 + 2) == 1
-    assert keys_of(outbox.letters(ALL)) == ["n1"]
+    assert outbox.dead_letters.discard_until(page.rows[0].id, T0 + 2) == 1
+    assert keys_of(outbox.dead_letters.page(ALL)) == ["n1"]
 
 
 def test_quarantine_comes_in_pages_and_all_that_was_seen_can_be_deleted(outbox):
     """Its bodies are cut as well."""
     for reason in ("first", "second", "third"):
-        outbox.quarantine("alertmanager", "prod", reason, "x" * 50_000, T0)
-    page = outbox.unread(Slice(2))
+        outbox.quarantine.add("alertmanager", "prod", reason, "x" * 50_000, T0)
+    page = outbox.quarantine.page(PageRequest(2))
     assert ([row.reason for row in page.rows], page.total) == (["first", "second"], 3)
     assert {len(row.body) for row in page.rows} == {SHOWN}
-    assert outbox.discard_quarantined_until(page.rows[-1].id) == 2
-    assert [row.reason for row in outbox.unread(ALL).rows] == ["third"]
+    assert outbox.quarantine.discard_until(page.rows[-1].id) == 2
+    assert [row.reason for row in outbox.quarantine.page(ALL).rows] == ["third"]
 
 
 def test_the_story_of_a_key(outbox):
     """How it stands, and its events with BigPanda's answers, the newest first."""
-    tell(outbox, alert("a"), alert("other"), set_aside=(SetAside("odd", "{}"),))
-    outbox.record(accepted=[one for one in outbox.claim(2, "me", T0, 10) if one.key == "prod:a"], now=T0 + 1)
+    tell(outbox, alert("a"), alert("other"), unreadable=(UnreadableAlert("odd", "{}"),))
+    outbox.queue.record(
+        accepted=[one for one in outbox.queue.claim(2, "me", T0, 10) if one.key == "prod:a"], now=T0 + 1
+    )
     tell(outbox, alert("a", firing=False), now=T0 + 60)
-    story = outbox.story("prod:a", T0 + 61)
-    assert story.standing.status == "ok"
-    assert [(step.kind, step.state, step.reason) for step in story.steps] == [
+    events = outbox.events.of_alert("prod:a", T0 + 61)
+    assert outbox.alerts.state("prod:a").status == "ok"
+    assert [(event.kind, event.state, event.reason) for event in events.rows] == [
         ("resolve", "waiting", "resolved"),
         ("open", "sent", "accepted"),
     ]
-    assert story.total == 2
+    assert events.total == 2
 
 
-def test_a_key_that_nobody_knows_has_no_story(outbox):
-    """Nothing stands, nothing was sent."""
-    story = outbox.story("prod:nobody", T0)
-    assert (story.standing, list(story.steps), story.total) == (None, [], 0)
+def test_an_unknown_alert_has_no_state_and_no_events(outbox):
+    """Nothing is known, nothing was sent."""
+    events = outbox.events.of_alert("prod:nobody", T0)
+    assert (outbox.alerts.state("prod:nobody"), list(events.rows), events.total) == (None, [], 0)

@@ -1,0 +1,64 @@
+"""The state of one alert: what BigPanda shows of it, or will once everything that is queued was sent."""
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from bridge.domain.alert import Alert
+from bridge.domain.event import Status
+
+
+class Kind(StrEnum):
+    """What an event does to its alert: OPEN states a firing status, UPDATE only what is shown of it."""
+
+    OPEN = "open"
+    UPDATE = "update"
+    RESOLVE = "resolve"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PendingEvent:
+    """The newest event of an alert while it is queued and was never sent: a newer one may still supersede it.
+
+    `replaces` is the content hash that BigPanda shows, or will show, without it; "" when it shows nothing open.
+    `queued_at` is its position in the queue.
+    """
+
+    kind: Kind
+    timestamp: int
+    not_before: float
+    replaces: str
+    queued_at: float = 0.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AlertState:
+    """What is known of one alert. Times in epoch seconds.
+
+    `seq` and `timestamp` are its newest event's. `queued_at`: when what BigPanda shows was last queued. `starts_at`:
+    of the newest episode, `ended_at`: of the last one that ended. `at`: the sender's time of the state, where that
+    puts states in order. `possibly_stale`: it fired before its last resolution, and a stale sender and a genuine
+    re-fire look alike. `updated_at`: when anything here last changed. `pending` is known to ingest only.
+    """
+
+    alert: Alert
+    status: Status
+    content_hash: str = ""
+    timestamp: int = 0
+    seq: int = 0
+    queued_at: float = 0.0
+    starts_at: float = 0.0
+    ended_at: float | None = None
+    at: float | None = None
+    possibly_stale: bool = False
+    updated_at: float = 0.0
+    pending: PendingEvent | None = None
+
+    @property
+    def key(self) -> str:
+        """Return the alert's identity."""
+        return self.alert.key
+
+    @property
+    def open(self) -> bool:
+        """Tell whether BigPanda has, or will have, an open alert."""
+        return self.status is not Status.OK

@@ -1,0 +1,93 @@
+"""The state of every alert: what is open, what is known of given keys, the operator's list and search."""
+
+import re
+from collections.abc import Sequence
+from typing import Any, Final
+
+from sqlalchemy import Connection, Select, case, func, select
+
+from bridge.domain.alert_state import AlertState
+from bridge.domain.event import Status
+from bridge.outbox.database import Database
+from bridge.outbox.pages import Page, PageRequest
+from bridge.outbox.rows import state_of
+from bridge.outbox.schema import alert_states, opened
+
+_STREAMED: Final = 500
+_AT_ONCE: Final = 500
+"""Keys that one SELECT names."""
+_AS_IT_IS: Final = re.compile(r"[^\x00-\x1f\x7f-\U0010ffff\"\\]+")
+"""What JSON does not escape, so that the database can look for it."""
+_URGENCY: Final = case(
+    (alert_states.c.status == Status.CRITICAL, 0), (alert_states.c.status == Status.WARNING, 1), else_=2
+)
+_known = alert_states.c.status != ""
+
+
+class Alerts:
+    """Reads alert states."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def open_alerts(self, source: str) -> list[AlertState]:
+        """Return what BigPanda has, or will have, as open of a source, by key."""
+        query = select(alert_states).where(opened, alert_states.c.source == source).order_by(alert_states.c.key)
+        with self._database.read() as connection:
+            return [state_of(row) for row in connection.execute(query)]
+
+    def states(self, keys: Sequence[str]) -> dict[str, AlertState]:
+        """Return the state of each of these keys that is known."""
+        with self._database.read() as connection:
+            return states(connection, keys)
+
+    def state(self, key: str) -> AlertState | None:
+        """Return the state of one key, None when it is not known."""
+        return self.states([key]).get(key)
+
+    def page(self, words: Sequence[str], request: PageRequest) -> Page[AlertState]:
+        """Return open alerts that have each of `words` in key, name or labels; most urgent, then youngest first."""
+        query = select(alert_states).where(opened)
+        query = query.order_by(_URGENCY, alert_states.c.starts_at.desc(), alert_states.c.key)
+        with self._database.read() as connection:
+            if words:
+                return _search(connection, query, [word.casefold() for word in words], request)
+            total = connection.execute(select(func.count()).where(opened)).scalar_one()
+            rows = connection.execute(query.limit(request.limit).offset(request.offset))
+            return Page([state_of(row) for row in rows], total)
+
+
+def states(connection: Connection, keys: Sequence[str]) -> dict[str, AlertState]:
+    """Return the state of each of these keys that is known."""
+    found: dict[str, AlertState] = {}
+    for start in range(0, len(keys), _AT_ONCE):
+        wanted = alert_states.c.key.in_(keys[start : start + _AT_ONCE])
+        rows = connection.execute(select(alert_states).where(wanted, _known))
+        found |= {row.key: state_of(row) for row in rows}
+    return found
+
+
+def _search(
+    connection: Connection, query: Select[tuple[Any, ...]], words: Sequence[str], request: PageRequest
+) -> Page[AlertState]:
+    for piece in (piece for word in words for piece in word.split("=")):
+        if _AS_IT_IS.fullmatch(piece):
+            query = query.where(func.lower(alert_states.c.alert).contains(piece, autoescape=True))
+    found: list[AlertState] = []
+    total = 0
+    for row in connection.execution_options(yield_per=_STREAMED).execute(query):
+        state = state_of(row)
+        if not matches(state, words):
+            continue
+        if request.offset <= total < request.offset + request.limit:
+            found.append(state)
+        total += 1
+    return Page(found, total)
+
+
+def matches(state: AlertState, words: Sequence[str]) -> bool:
+    """Tell whether each of the words, case-folded, is in the key, the name, or a label written `name=value`."""
+    alert = state.alert
+    labels = (f"{name}={value}" for name, value in alert.labels.items())
+    text = "\n".join((state.key, alert.name, *labels)).casefold()
+    return all(word in text for word in words)

@@ -1,0 +1,98 @@
+"""Events as the operator's page shows them: what is queued, what was sent or given up, and all events of one alert."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+from sqlalchemy import ColumnElement, Connection, Row, exists, func, select
+
+from bridge.domain.alert_state import Kind
+from bridge.outbox.database import Database
+from bridge.outbox.pages import SHOWN, Page, PageRequest
+from bridge.outbox.schema import closed, events, waiting
+
+_NEWEST: Final = 100
+"""Events of one alert that its page shows."""
+_COLUMNS: Final = (
+    "id", "key", "kind", "status", "state", "reason", "attempts", "accepted_at", "not_before", "closed_at",
+)  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EventRow:
+    """One event: what it is, its state, and why. `held`, `behind` and `in_flight` tell why it is not sent yet."""
+
+    id: int
+    key: str
+    kind: str
+    status: str
+    state: str
+    reason: str
+    attempts: int
+    accepted_at: float
+    not_before: float
+    closed_at: float | None
+    body: str
+    behind: bool = False
+    in_flight: bool = False
+
+    @property
+    def held(self) -> bool:
+        """Whether it is an update that was never tried: it waits for its receiver's `update_interval`."""
+        return self.kind == Kind.UPDATE and self.attempts == 0
+
+
+class EventLog:
+    """Queries over the events of all alerts."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def queued(self, request: PageRequest, now: float) -> Page[EventRow]:
+        """Return queued events, in the order in which they go out."""
+        order = (events.c.priority, events.c.queued_at, events.c.id)
+        with self._database.read() as connection:
+            query = select(*_columns(self._database.clock(connection, now))).where(waiting).order_by(*order)
+            rows = connection.execute(query.limit(request.limit).offset(request.offset))
+            return Page([_event(row) for row in rows], _count(connection, waiting))
+
+    def closed(self, request: PageRequest, now: float) -> Page[EventRow]:
+        """Return what was sent, superseded or given up, the newest first; the total tells only if more follows."""
+        with self._database.read() as connection:
+            query = select(*_columns(self._database.clock(connection, now))).where(closed)
+            newest = query.order_by(events.c.closed_at.desc()).limit(request.limit + 1).offset(request.offset)
+            rows = [_event(row) for row in connection.execute(newest)]
+            return Page(rows[: request.limit], request.offset + len(rows))
+
+    def of_alert(self, key: str, now: float) -> Page[EventRow]:
+        """Return the newest events of one alert, the newest first."""
+        of_alert = events.c.key == key
+        with self._database.read() as connection:
+            query = select(*_columns(self._database.clock(connection, now))).where(of_alert)
+            rows: Sequence[EventRow] = [
+                _event(row) for row in connection.execute(query.order_by(events.c.seq.desc()).limit(_NEWEST))
+            ]
+            return Page(rows, _count(connection, of_alert))
+
+
+_earlier = events.alias()
+_behind = exists().where(
+    _earlier.c.key == events.c.key, _earlier.c.state == waiting.right, _earlier.c.seq < events.c.seq
+)
+
+
+def _columns(clock: float) -> tuple[ColumnElement[Any], ...]:
+    return (
+        *(events.c[name] for name in _COLUMNS),
+        func.substr(events.c.body, 1, SHOWN).label("body"),
+        (waiting & _behind).label("behind"),
+        (waiting & (events.c.lease_until > clock)).label("in_flight"),
+    )
+
+
+def _event(row: Row[Any]) -> EventRow:
+    return EventRow(**(row._asdict() | {"behind": bool(row.behind), "in_flight": bool(row.in_flight)}))
+
+
+def _count(connection: Connection, condition: ColumnElement[bool]) -> int:
+    return connection.execute(select(func.count()).where(condition)).scalar_one()

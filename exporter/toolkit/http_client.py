@@ -1,0 +1,140 @@
+"""The one way out over HTTP: a request → the whole answer, within a deadline.
+
+What leaves here is what the caller says: no redirect is followed, no cookie kept, nothing of the environment (proxies,
+`.netrc`, CA bundles) is used. What comes back is bounded, in time and in size. Errors are those of `http_errors`.
+"""
+
+import re
+import ssl
+import time
+from collections.abc import Mapping
+from concurrent.futures import TimeoutError as NotInTime
+from concurrent.futures import as_completed
+from functools import partial
+from typing import Final
+from urllib.parse import urlsplit
+
+import requests
+
+from exporter.toolkit.flags import release
+from exporter.toolkit.http_connection import Adapter, Attempt, HttpResponse
+from exporter.toolkit.http_errors import (
+    ConnectionFailed,
+    InvalidRequest,
+    InvalidResponse,
+    RequestTimedOut,
+    TlsFailed,
+)
+from exporter.toolkit.http_settings import HttpClientSettings
+
+_IDEMPOTENT: Final = frozenset({"GET", "HEAD", "PUT", "DELETE"})
+_HEADER_NAME: Final = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
+_HEADER_VALUE: Final = re.compile(r"[!-~]([ -~]*[!-~])?|")
+_CHUNK: Final = 65536
+
+
+class HttpClient:
+    """Sends requests of one purpose; keeps connections for a few seconds. For one thread at a time.
+
+    `timeout`: seconds for a whole answer, name resolution, connecting and TLS included.
+    """
+
+    def __init__(self, settings: HttpClientSettings, timeout: float) -> None:
+        self._settings = settings
+        self._timeout = timeout
+        self._adapter: Adapter | None = None
+        self._attempts: list[Attempt] = []
+
+    def request(
+        self,
+        method: str,
+        url: str,
+        *,
+        headers: Mapping[str, str] | None = None,
+        body: bytes | None = None,
+        retry_dead_connection: bool | None = None,
+    ) -> HttpResponse:
+        """Return the answer, whatever its status, or raise an HttpError.
+
+        `retry_dead_connection`: where a kept connection turns out to be dead, send once more on a fresh one, within
+        the same deadline. For requests that do no harm twice; by default those that HTTP calls idempotent.
+        """
+        prepared = _prepared(method, url, headers or {}, body)
+        adapter = self._adapter = self._adapter or _adapter(self._settings.ca_file)
+        retry = method in _IDEMPOTENT if retry_dead_connection is None else retry_dead_connection
+        first = Attempt(time.monotonic() + self._timeout)
+        self._attempts = [first]
+        try:
+            first.start(partial(self._exchange, adapter, prepared))
+            if retry and first.is_dead(self._timeout / 2):
+                adapter.close()  # other kept connections may be just as dead
+                # The first is still listened to: a server that is only slow may yet answer on the kept connection.
+                self._attempts.append(Attempt(first.deadline))
+                self._attempts[-1].start(partial(self._exchange, adapter, prepared))
+            return self._first_answer(first.deadline)
+        finally:
+            self._cut()
+
+    def close(self) -> None:
+        """Cut the request that is under way, if any, and let the connections go."""
+        self._cut()
+        if self._adapter is not None:
+            self._adapter.close()
+
+    def _cut(self) -> None:
+        for attempt in self._attempts:
+            attempt.cut()
+
+    def _first_answer(self, deadline: float) -> HttpResponse:
+        outcomes = [attempt.outcome for attempt in self._attempts]
+        try:
+            for outcome in as_completed(outcomes, max(0.0, deadline - time.monotonic())):
+                if outcome.exception() is None:
+                    break
+        except NotInTime:
+            stage = self._attempts[-1].stage
+            raise RequestTimedOut(f"no whole answer within {self._timeout:g} s ({stage})") from None
+        return outcome.result()
+
+    def _exchange(self, adapter: Adapter, request: requests.PreparedRequest, attempt: Attempt) -> HttpResponse:
+        proxy = self._settings.proxy_url
+        proxies = dict.fromkeys(("http", "https"), proxy.read()) if proxy else None
+        # The deadline cuts; should it fail to, the socket's own timeout ends the thread a second later.
+        with adapter.send(request, stream=True, timeout=attempt.left() + 1.0, proxies=proxies) as response:
+            headers = {name.lower(): value for name, value in response.headers.items()}
+            if 300 <= response.status_code < 400:  # noqa: PLR2004  3xx, whichever
+                return HttpResponse(response.status_code, headers, b"")
+            if proxy and response.status_code == requests.codes.proxy_authentication_required:
+                raise ConnectionFailed("the proxy does not accept the credentials (407)")
+            body = bytearray()
+            for chunk in response.iter_content(_CHUNK):
+                body += chunk
+                if len(body) > self._settings.max_response:
+                    raise InvalidResponse(f"an answer of more than {self._settings.max_response:,} bytes")
+            return HttpResponse(response.status_code, headers, bytes(body))
+
+
+def _adapter(ca_file: str | None) -> Adapter:
+    try:
+        return Adapter(ca_file)
+    except ssl.SSLError:
+        raise TlsFailed("ca_file holds no certificate in PEM form") from None
+    except OSError as error:
+        raise TlsFailed(f"ca_file cannot be read: {error.strerror}") from None
+
+
+def _prepared(method: str, url: str, headers: Mapping[str, str], body: bytes | None) -> requests.PreparedRequest:
+    """Return a request as it goes out. InvalidRequest where it cannot, with the header's name but not its value."""
+    for name, value in headers.items():
+        if not _HEADER_NAME.fullmatch(name):
+            raise InvalidRequest("a header's name cannot be sent")
+        if not _HEADER_VALUE.fullmatch(value):
+            raise InvalidRequest(f"the value of header {name} cannot be sent: printable ASCII only")
+    try:
+        if "@" in urlsplit(url).netloc:
+            # requests would send it in place of the token.
+            raise InvalidRequest("the URL holds a user name or password")
+        always = {"User-Agent": f"vendorwatch/{release()}", "Accept-Encoding": "gzip, deflate"}
+        return requests.Request(method, url, headers=always | dict(headers), data=body).prepare()
+    except (requests.RequestException, ValueError):
+        raise InvalidRequest("the URL cannot be used") from None

@@ -1,0 +1,132 @@
+"""What can go wrong with an outgoing HTTP request, by kind.
+
+    HttpError                 no usable answer; `reason` is one word
+    ├── RequestTimedOut       timeout     no whole answer within the deadline
+    ├── ConnectionFailed      connect     no connection, or it broke
+    ├── TlsFailed             tls         the handshake failed; the message tells OpenSSL's reason
+    ├── InvalidRequest        request     the URL, a header or the configuration cannot be used
+    └── InvalidResponse       response    too long, broken compression, not HTTP
+
+No message holds a URL, a header's value or a body: those are where secrets live.
+"""
+
+import re
+import socket
+import ssl
+from collections.abc import Iterator
+from typing import Any, ClassVar, Final
+
+from requests import exceptions
+from urllib3 import exceptions as urllib3
+
+
+class HttpError(Exception):
+    """No usable answer to an HTTP request."""
+
+    reason: ClassVar[str]
+
+
+class RequestTimedOut(HttpError):
+    """No whole answer arrived within the deadline."""
+
+    reason = "timeout"
+
+
+class ConnectionFailed(HttpError):
+    """No connection could be made, or it broke before the answer was whole."""
+
+    reason = "connect"
+
+
+class TlsFailed(HttpError):
+    """The TLS handshake failed: usually a certificate that the trusted roots do not vouch for."""
+
+    reason = "tls"
+
+
+class InvalidRequest(HttpError):
+    """The request cannot be sent as it is."""
+
+    reason = "request"
+
+
+class InvalidResponse(HttpError):
+    """The answer is not HTTP, cannot be decompressed or is longer than allowed."""
+
+    reason = "response"
+
+
+KINDS: Final[tuple[tuple[type[Exception], type[HttpError], str], ...]] = (
+    (exceptions.ConnectTimeout, RequestTimedOut, "no connection in time"),
+    (exceptions.ReadTimeout, RequestTimedOut, "no whole answer in time"),
+    (exceptions.Timeout, RequestTimedOut, "no whole answer in time"),
+    (exceptions.SSLError, TlsFailed, "TLS handshake failed"),
+    (exceptions.ProxyError, ConnectionFailed, "the proxy does not connect"),
+    (exceptions.ChunkedEncodingError, ConnectionFailed, "the connection broke before the answer was whole"),
+    (exceptions.RetryError, ConnectionFailed, "no connection"),
+    (exceptions.ConnectionError, ConnectionFailed, "no connection"),
+    (exceptions.ContentDecodingError, InvalidResponse, "the body's compression is broken"),
+    (exceptions.StreamConsumedError, InvalidResponse, "the body cannot be read"),
+    (exceptions.JSONDecodeError, InvalidResponse, "not JSON"),
+    (exceptions.InvalidJSONError, InvalidRequest, "the request's body is not JSON"),
+    (exceptions.InvalidProxyURL, InvalidRequest, "the proxy's URL cannot be used"),
+    (exceptions.InvalidURL, InvalidRequest, "the URL cannot be used"),
+    (exceptions.MissingSchema, InvalidRequest, "the URL cannot be used"),
+    (exceptions.InvalidSchema, InvalidRequest, "the URL cannot be used"),
+    (exceptions.URLRequired, InvalidRequest, "the URL cannot be used"),
+    (exceptions.InvalidHeader, InvalidRequest, "a header cannot be sent"),
+    (exceptions.TooManyRedirects, InvalidResponse, "redirected"),
+    (exceptions.UnrewindableBodyError, InvalidRequest, "the request cannot be sent"),
+    (exceptions.HTTPError, ConnectionFailed, "no usable answer"),
+    (exceptions.RequestException, ConnectionFailed, "no usable answer"),
+    (urllib3.NewConnectionError, ConnectionFailed, "no connection"),
+    (urllib3.TimeoutError, RequestTimedOut, "no whole answer in time"),
+    (urllib3.SSLError, TlsFailed, "TLS handshake failed"),
+    (urllib3.LocationValueError, InvalidRequest, "the URL cannot be used"),
+    (urllib3.DecodeError, InvalidResponse, "the body's compression is broken"),
+    (urllib3.HTTPError, ConnectionFailed, "the connection broke"),
+    (ssl.SSLError, TlsFailed, "TLS handshake failed"),
+    (TimeoutError, RequestTimedOut, "no whole answer in time"),
+    (ConnectionError, ConnectionFailed, "the connection broke"),
+    (UnicodeError, InvalidRequest, "the URL or the credentials cannot be sent"),
+    (OSError, ConnectionFailed, "no connection"),
+)
+"""Foreign exceptions → ours, and what to say. The first that fits counts, so the narrow ones stand first."""
+
+_TUNNEL: Final = re.compile(r"Tunnel connection failed: (\d{3})")
+
+
+def translated(error: Exception) -> HttpError:
+    """Return what `error`, of requests, urllib3 or the socket below, means here. Its own message is not repeated."""
+    for cause in _causes(error):
+        if isinstance(cause, urllib3.TimeoutError | TimeoutError) and not isinstance(cause, urllib3.NewConnectionError):
+            return RequestTimedOut("no whole answer in time")
+        if isinstance(cause, ssl.SSLCertVerificationError):
+            return TlsFailed(f"the server's certificate is not trusted: {cause.verify_message}")
+        if isinstance(cause, ssl.SSLError) and cause.reason:
+            return TlsFailed(f"TLS handshake failed: {cause.reason.replace('_', ' ').lower()}")
+        if isinstance(cause, OSError) and (why := _refused(cause)):
+            return ConnectionFailed(why)
+    known = (kind(message) for foreign, kind, message in KINDS if isinstance(error, foreign))
+    return next(known, ConnectionFailed(f"unexpected {type(error).__name__}"))
+
+
+def _refused(cause: OSError) -> str | None:
+    if isinstance(cause, socket.gaierror):
+        return "the name does not resolve"
+    if isinstance(cause, ConnectionRefusedError):
+        return "connection refused"
+    refusal = _TUNNEL.match(str(cause))
+    return f"the proxy refuses to connect ({refusal[1]})" if refusal else None
+
+
+def _causes(error: BaseException) -> Iterator[BaseException]:
+    """Yield `error` and what it wraps: requests and urllib3 hide the cause in `args`, `reason` or the context."""
+    seen: set[int] = set()
+    waiting: list[Any] = [error]
+    while waiting:
+        cause = waiting.pop()
+        if isinstance(cause, BaseException) and id(cause) not in seen:
+            seen.add(id(cause))
+            yield cause
+            waiting += [*cause.args, getattr(cause, "reason", None), cause.__cause__, cause.__context__]

@@ -1,0 +1,576 @@
+import base64
+import contextlib
+import gzip
+import itertools
+import re
+import shutil
+import socket
+import ssl
+import struct
+import threading
+import time
+import tracemalloc
+from pathlib import Path
+
+import pytest
+import responses
+import trustme
+import urllib3
+from requests import exceptions
+
+from exporter.toolkit import http_connection
+from exporter.toolkit.config_types import Secret
+from exporter.toolkit.http_client import HttpClient
+from exporter.toolkit.http_errors import (
+    KINDS,
+    ConnectionFailed,
+    HttpError,
+    InvalidRequest,
+    InvalidResponse,
+    RequestTimedOut,
+    TlsFailed,
+    translated,
+)
+from exporter.toolkit.http_settings import HttpClientSettings
+from tests.toolkit.talking import answer, answering, serving
+
+SECRET = "s3cret"
+LONG = 60.0
+"""Seconds that no test waits for."""
+
+
+@contextlib.contextmanager
+def client(timeout=LONG, **settings):
+    made = HttpClient(HttpClientSettings(**settings), timeout)
+    try:
+        yield made
+    finally:
+        made.close()
+
+
+def failure(one, url, **more):
+    with pytest.raises(HttpError) as caught:
+        one.request("GET", url, **more)
+    return caught.value
+
+
+def reset(connection):
+    """End a connection with RST."""
+    connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    connection.close()
+
+
+def test_an_answer_has_status_headers_and_body():
+    """Whatever the status; names of headers are in lower case; the body is unpacked."""
+    packed = answer(gzip.compress(b"gone"), "404 Not Found", "Content-Encoding: gzip", "X-One: 1")
+    with serving(answering(packed)) as server, client() as one:
+        got = one.request("GET", f"{server.url}/a?b=c%20d", headers={"Authorization": "Bearer t"})
+    assert (got.status, got.body, got.headers["x-one"]) == (404, b"gone", "1")
+    (request,) = server.requests
+    assert request.startswith(b"GET /a?b=c%20d HTTP/1.1\r\n")
+    assert b"\r\nAuthorization: Bearer t\r\n" in request
+    assert b"\r\nUser-Agent: vendorwatch/" in request
+
+
+def test_a_body_is_sent_as_it_is():
+    """The bytes of a POST are the caller's."""
+    with serving(answering(answer(b"", "204 No Content"))) as server, client() as one:
+        assert (
+            one.request("POST", server.url, body=b'{"a": 1}', headers={"Content-Type": "application/json"}).status
+            == 204
+        )
+    assert server.requests[0].endswith(b'\r\n\r\n{"a": 1}')
+
+
+def test_requests_share_a_connection():
+    """A connection is kept for the next request of the next seconds."""
+    with serving(answering(answer())) as server, client() as one:
+        for _ in range(3):
+            one.request("GET", server.url)
+    assert (server.connections, len(server.requests)) == (1, 3)
+
+
+def test_an_idle_connection_is_not_kept_for_long(monkeypatch):
+    """Load balancers and NATs forget idle connections without a word."""
+    monkeypatch.setattr(http_connection, "KEEP_IDLE", 0.0)
+    with serving(answering(answer())) as server, client() as one:
+        for _ in range(2):
+            one.request("GET", server.url)
+    assert server.connections == 2
+
+
+def dying_when_reused(end):
+    """Return what answers the first request of each connection and ends at the second."""
+
+    def act(connection, server):
+        for count, _ in enumerate(server.heads(connection)):
+            if count:
+                end(connection, server)
+                return
+            connection.sendall(answer())
+
+    return act
+
+
+@pytest.mark.parametrize(
+    ("end", "timeout"),
+    [
+        (lambda connection, _: reset(connection), LONG),
+        (lambda connection, _: connection.close(), LONG),
+        pytest.param(lambda _, server: server.over.wait(60), 2.0, marks=pytest.mark.slow),
+    ],
+    ids=["reset", "closed", "silent"],
+)
+def test_a_dead_idle_connection_is_replaced(end, timeout):
+    """A server or a NAT that dropped the kept connection costs no answer, within the same deadline."""
+    with serving(dying_when_reused(end)) as server, client(timeout) as one:
+        for _ in range(4):
+            assert one.request("GET", server.url).body == b"ok"
+    assert server.connections >= 2
+
+
+def test_a_post_is_sent_once_unless_the_caller_says_that_twice_does_no_harm():
+    """A POST that broke may have been carried out."""
+    with serving(dying_when_reused(lambda connection, _: reset(connection))) as server, client() as one:
+        one.request("POST", server.url, body=b"1")
+        with pytest.raises(ConnectionFailed):
+            one.request("POST", server.url, body=b"2")
+        one.request("POST", server.url, body=b"3")
+        assert one.request("POST", server.url, body=b"4", retry_dead_connection=True).status == 200
+    assert [request[-1:] for request in server.requests] == [b"1", b"2", b"3", b"4", b"4"]
+
+
+def test_a_fresh_connection_that_breaks_is_not_tried_again():
+    """The server is down, and says so at once."""
+    with serving(lambda connection, server: next(server.heads(connection)) and reset(connection)) as server:
+        with client() as one:
+            assert isinstance(failure(one, server.url), ConnectionFailed)
+        assert len(server.requests) == 1
+
+
+@pytest.mark.slow
+def test_a_slow_answer_on_a_kept_connection_is_still_taken():
+    """Half of the time is gone, a second request is on its way, and the first is answered."""
+
+    def act(connection, server):
+        for count, _ in enumerate(server.heads(connection)):
+            if server.connections > 1:
+                server.over.wait(60)  # the second connection never answers
+            elif count:
+                deadline = time.monotonic() + 60
+                while server.connections < 2 and time.monotonic() < deadline:
+                    time.sleep(0.01)
+            connection.sendall(answer())
+
+    with serving(act) as server, client(4.0) as one:
+        for _ in range(2):
+            assert one.request("GET", server.url).body == b"ok"
+
+
+def dripping(start, piece):
+    def act(connection, server):
+        next(server.heads(connection))
+        connection.sendall(start)
+        while not server.over.wait(0.05):
+            connection.sendall(piece)
+
+    return act
+
+
+@pytest.mark.parametrize(
+    "act",
+    [
+        lambda _connection, server: server.over.wait(60),
+        dripping(b"", b"H"),
+        dripping(b"HTTP/1.1 200 OK\r\n", b"X: y\r\n"),
+        dripping(b"HTTP/1.1 200 OK\r\n\r\n", b"x"),
+        dripping(b"", b"HTTP/1.1 103 Early Hints\r\n\r\n"),
+    ],
+    ids=["mute", "head", "headers", "body", "early hints"],
+)
+def test_an_answer_that_never_ends_is_cut_at_the_deadline(act):
+    """However often a byte comes; and the thread that reads ends too."""
+    before = threading.active_count()
+    with serving(act) as server, client(0.5) as one:
+        error = failure(one, server.url)
+        assert isinstance(error, RequestTimedOut)
+        assert str(error) == "no whole answer within 0.5 s (waiting for the answer)"
+    ended(before)
+
+
+def ended(before):
+    deadline = time.monotonic() + 30
+    while threading.active_count() > before:
+        assert time.monotonic() < deadline, threading.enumerate()
+        time.sleep(0.02)
+
+
+def test_a_tls_handshake_that_drips_is_cut_at_the_deadline():
+    """A socket's own timeout counts anew with each byte."""
+
+    def act(connection, server):
+        connection.recv(1)
+        connection.sendall(b"\x16\x03\x03\x40\x00")  # a record of 16 kB is to come
+        while not server.over.wait(0.05):
+            connection.sendall(b"\x00")
+
+    before = threading.active_count()
+    with serving(act) as server, client(0.5) as one:
+        error = failure(one, server.url.replace("http:", "https:"))
+        assert str(error) == "no whole answer within 0.5 s (TLS handshake)"
+    ended(before)
+
+
+def test_the_deadline_covers_name_resolution(monkeypatch):
+    """A resolver that does not answer holds nobody longer than the deadline."""
+    over = threading.Event()
+    monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: over.wait(60))
+    with client(0.3) as one:
+        began = time.monotonic()
+        assert str(failure(one, "http://vendor.example")) == "no whole answer within 0.3 s (resolving the name)"
+        assert time.monotonic() - began < 30
+    over.set()
+
+
+def resolving(monkeypatch, *addresses):
+    found = [(socket.AF_INET, socket.SOCK_STREAM, 6, "", address) for address in addresses]
+    monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: found)
+
+
+@contextlib.contextmanager
+def swallowing():
+    """Yield the address of a listener whose queue is full: the kernel answers no more SYNs."""
+    with socket.socket() as listening, contextlib.ExitStack() as stack:
+        listening.bind(("127.0.0.1", 0))
+        listening.listen(0)
+        for _ in range(4):
+            filling = stack.enter_context(socket.socket())
+            filling.settimeout(0)
+            filling.connect_ex(listening.getsockname())
+        time.sleep(0.1)
+        yield listening.getsockname()
+
+
+@pytest.mark.slow
+def test_the_deadline_is_shared_among_the_addresses_of_a_name(monkeypatch):
+    """The first swallows everything, the second answers."""
+    with serving(answering(answer())) as server, swallowing() as dead, client(4.0) as one:
+        resolving(monkeypatch, dead, ("127.0.0.1", server.port))
+        assert one.request("GET", "http://vendor.example").body == b"ok"
+        assert b"\r\nHost: vendor.example\r\n" in server.requests[0]
+
+
+def test_a_name_of_dead_addresses_only_is_given_up_at_the_deadline(monkeypatch):
+    """None of them is waited for beyond it."""
+    with swallowing() as dead, client(0.5) as one:
+        resolving(monkeypatch, dead, dead)
+        assert isinstance(failure(one, "http://vendor.example"), RequestTimedOut)
+
+
+def test_closing_cuts_what_is_under_way():
+    """A stop need not wait for an answer."""
+    with serving(lambda connection, server: next(server.heads(connection)) and server.over.wait(60)) as server:
+        one = HttpClient(HttpClientSettings(), LONG)
+        caught = []
+        waiting = threading.Thread(target=lambda: caught.append(failure(one, server.url)))
+        waiting.start()
+        while not server.requests:
+            time.sleep(0.01)
+        one.close()
+        waiting.join(30)
+    assert [type(error) for error in caught] == [ConnectionFailed]
+
+
+def test_an_answer_of_the_size_allowed_is_whole_and_one_byte_more_is_refused():
+    """By default 8 MB; counted after unpacking."""
+    with serving(answering(answer(b"x" * 10), answer(b"x" * 11))) as server, client(max_response=10) as one:
+        assert one.request("GET", server.url).body == b"x" * 10
+        error = failure(one, server.url)
+    assert isinstance(error, InvalidResponse)
+    assert str(error) == "an answer of more than 10 bytes"
+    assert HttpClientSettings().max_response == 8_000_000
+
+
+def test_a_gzip_bomb_is_refused_before_it_fills_the_memory():
+    """400 kB that would be 400 MB."""
+    packer = gzip.zlib.compressobj(9, wbits=31)
+    bomb = b"".join([*(packer.compress(bytes(1_000_000)) for _ in range(400)), packer.flush()])
+    with serving(answering(answer(bomb, "200 OK", "Content-Encoding: gzip"))) as server, client() as one:
+        tracemalloc.start()
+        try:
+            assert isinstance(failure(one, server.url), InvalidResponse)
+            assert tracemalloc.get_traced_memory()[1] < 40_000_000
+        finally:
+            tracemalloc.stop()
+
+
+@pytest.mark.parametrize("status", ["301 Moved", "302 Found", "307 Temporary", "300 Choices"])
+def test_a_redirect_is_not_followed_and_its_body_not_read(status):
+    """It would carry the token away, and its body could be endless."""
+    sent = []
+
+    def act(connection, server):
+        next(server.heads(connection))
+        connection.sendall(f"HTTP/1.1 {status}\r\nLocation: /x\r\nSet-Cookie: a=b\r\n\r\n".encode())
+        with contextlib.suppress(OSError):
+            for _ in range(100_000):
+                connection.sendall(b"x" * 100_000)
+                sent.append(1)
+
+    with serving(act) as server, client() as one:
+        got = one.request("GET", server.url)
+        assert (got.status, got.body, got.headers["location"]) == (int(status[:3]), b"", "/x")
+        with contextlib.suppress(HttpError):
+            one.request("GET", server.url)
+    assert len(sent) < 1000
+    assert b"cookie" not in server.requests[-1].lower()
+
+
+@pytest.mark.parametrize("early", [b"HTTP/1.1 103 Early Hints\r\nLink: </x>\r\n\r\n", b"HTTP/1.1 100 Continue\r\n\r\n"])
+def test_what_comes_before_the_answer_is_passed_over(early):
+    """1xx, once and several times; the connection is of use afterwards."""
+    with serving(answering(early * 3 + answer())) as server, client() as one:
+        for _ in range(2):
+            got = one.request("GET", server.url)
+            assert (got.status, got.body) == (200, b"ok")
+            assert "link" not in got.headers
+    assert server.connections == 1
+
+
+@pytest.mark.parametrize(
+    ("sent", "kind", "message"),
+    [
+        (b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nhalf", ConnectionFailed,
+         "the connection broke before the answer was whole"),
+        (b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nab", ConnectionFailed,
+         "the connection broke before the answer was whole"),
+        (answer(b"no gzip", "200 OK", "Content-Encoding: gzip"), InvalidResponse, "the body's compression is broken"),
+        (b"SSH-2.0-OpenSSH_9.6\r\n", ConnectionFailed, "no connection"),
+        (b"", ConnectionFailed, "no connection"),
+    ],
+)  # fmt: skip
+def test_a_broken_answer_is_an_error(sent, kind, message):
+    """Half an answer is never taken for a whole one."""
+
+    def act(connection, server):
+        next(server.heads(connection))
+        connection.sendall(sent)
+
+    with serving(act) as server, client() as one:
+        error = failure(one, server.url)
+    assert (type(error), str(error)) == (kind, message)
+
+
+def test_the_environment_changes_nothing(monkeypatch, tmp_path):
+    """Neither a proxy nor a netrc nor a CA bundle of the environment is used."""
+    (tmp_path / "netrc").write_text("machine 127.0.0.1 login me password pw")
+    monkeypatch.setenv("NETRC", str(tmp_path / "netrc"))
+    for name in ("HTTP_PROXY", "http_proxy", "ALL_PROXY"):
+        monkeypatch.setenv(name, "http://127.0.0.1:1")
+    monkeypatch.setenv("REQUESTS_CA_BUNDLE", "/nowhere")
+    with serving(answering(answer())) as server, client() as one:
+        assert one.request("GET", server.url).status == 200
+    assert b"authorization" not in server.requests[0].lower()
+
+
+@pytest.fixture(scope="module")
+def authority():
+    return trustme.CA()
+
+
+@pytest.fixture
+def ca_file(authority, tmp_path):
+    authority.cert_pem.write_to_path(tmp_path / "ca.pem")
+    return tmp_path / "ca.pem"
+
+
+def tls(authority, *names):
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    authority.issue_cert(*names).configure_cert(context)
+    return context
+
+
+def test_a_certificate_is_trusted_by_ca_file_alone(authority, ca_file):
+    """Before anything is sent; the message has OpenSSL's reason."""
+    with serving(answering(answer()), context=tls(authority, "127.0.0.1")) as server:
+        url = server.url.replace("http:", "https:")
+        with client() as one:
+            error = failure(one, url)
+            assert isinstance(error, TlsFailed)
+            assert str(error) == "the server's certificate is not trusted: unable to get local issuer certificate"
+        with client(ca_file=str(ca_file)) as one:
+            assert one.request("GET", url).body == b"ok"
+            assert str(failure(one, url.replace("127.0.0.1", "localhost"))).startswith(
+                "the server's certificate is not trusted: Hostname mismatch"
+            )
+    assert len(server.requests) == 1
+
+
+def test_without_ca_file_the_systems_roots_are_trusted(authority, ca_file, monkeypatch):
+    """One trust store: what OpenSSL finds on this machine, and not a list that a package brings along."""
+    monkeypatch.setenv("SSL_CERT_FILE", str(ca_file))
+    with serving(answering(answer()), context=tls(authority, "127.0.0.1")) as server, client() as one:
+        assert one.request("GET", server.url.replace("http:", "https:")).body == b"ok"
+
+
+def test_a_server_that_speaks_no_tls_is_a_tls_failure():
+    """An https URL of a port that serves plain HTTP: OpenSSL's own words."""
+
+    def act(connection, _server):
+        connection.recv(1000)
+        connection.sendall(b"HTTP/1.1 400 Bad Request\r\n\r\n")
+
+    with serving(act) as server, client() as one:
+        error = failure(one, server.url.replace("http:", "https:"))
+    assert isinstance(error, TlsFailed)
+    assert re.fullmatch("TLS handshake failed: (wrong version number|record layer failure)", str(error))
+
+
+def test_a_ca_file_that_is_gone_is_named(ca_file):
+    """It was there when the configuration was read."""
+    gone = Path(shutil.copy(ca_file, ca_file.with_name("gone.pem")))
+    with client(ca_file=str(gone)) as one:
+        gone.unlink()
+        assert str(failure(one, "https://vendor.example")) == "ca_file cannot be read: No such file or directory"
+
+
+def proxy(act):
+    """Return what connects through to a port, or forwards, when the right credentials come along."""
+    right = b"Basic " + base64.b64encode(f"me:{SECRET}".encode())
+
+    def proxying(connection, server):
+        head = next(server.heads(connection))
+        if right not in head:
+            connection.sendall(answer(b"", "407 Proxy Authentication Required"))
+        elif head.startswith(b"CONNECT"):
+            connection.sendall(b"HTTP/1.1 200 Connected\r\n\r\n")
+            act(connection, head)
+        else:
+            connection.sendall(answer(b"forwarded"))
+
+    return proxying
+
+
+def test_http_goes_through_a_proxy_with_its_credentials():
+    """The proxy gets the whole URL; the credentials are those of proxy_url."""
+    with serving(proxy(None)) as server:
+        with client(proxy_url=Secret(f"http://me:{SECRET}@127.0.0.1:{server.port}")) as one:
+            assert one.request("GET", "http://vendor.invalid/x").body == b"forwarded"
+        assert server.requests[0].startswith(b"GET http://vendor.invalid/x HTTP/1.1\r\n")
+        with client(proxy_url=Secret(server.url)) as one:
+            error = failure(one, "http://vendor.invalid/x")
+            assert str(error) == "the proxy does not accept the credentials (407)"
+
+
+def test_https_goes_through_a_proxy_by_connect(authority, ca_file):
+    """The proxy sees the name alone, the server's certificate is checked for that name; a refusal says its status."""
+    context = tls(authority, "vendor.invalid")
+
+    def act(connection, _head):
+        with context.wrap_socket(connection, server_side=True) as secure:
+            while secure.recv(65536):
+                secure.sendall(answer(b"tunnelled"))
+
+    with serving(proxy(act)) as server:
+        url = "https://vendor.invalid/x"
+        with client(proxy_url=Secret(f"http://me:{SECRET}@127.0.0.1:{server.port}"), ca_file=str(ca_file)) as one:
+            for _ in range(2):
+                assert one.request("GET", url).body == b"tunnelled"
+        (request,) = server.requests
+        assert request.startswith(b"CONNECT vendor.invalid:443 ")
+        with client(proxy_url=Secret(server.url), ca_file=str(ca_file)) as one:
+            assert str(failure(one, url)) == "the proxy refuses to connect (407)"
+
+
+def test_a_proxy_may_speak_tls_itself(authority, ca_file):
+    """Its certificate is checked like any."""
+    context = tls(authority, "127.0.0.1")
+    with serving(proxy(None), context=context) as server:
+        address = f"https://me:{SECRET}@127.0.0.1:{server.port}"
+        with client(proxy_url=Secret(address), ca_file=str(ca_file)) as one:
+            assert one.request("GET", "http://vendor.invalid/x").body == b"forwarded"
+        with client(proxy_url=Secret(address)) as one:
+            assert isinstance(failure(one, "http://vendor.invalid/x"), TlsFailed)
+
+
+def test_no_connection_has_a_plain_reason():
+    """Refused, unresolvable, a proxy that is not there."""
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        closed = f"http://127.0.0.1:{listening.getsockname()[1]}"
+    for url, settings, message in [
+        (closed, {}, "connection refused"),
+        ("http://nowhere.invalid", {}, "the name does not resolve"),
+        ("http://vendor.invalid", {"proxy_url": Secret(closed)}, "connection refused"),
+    ]:
+        with client(**settings) as one:
+            error = failure(one, url)
+            assert (type(error), str(error)) == (ConnectionFailed, message)
+
+
+@pytest.mark.parametrize(
+    ("url", "headers", "message"),
+    [
+        ("", {}, "the URL cannot be used"),
+        ("nonsense", {}, "the URL cannot be used"),
+        ("http://[::1", {}, "the URL cannot be used"),
+        ("http://vendor:99999", {}, "the URL cannot be used"),
+        ("ftp://vendor/", {}, "the URL cannot be used"),
+        (f"http://me:{SECRET}@vendor/", {}, "the URL holds a user name or password"),
+        ("http://vendor/", {"A": f"{SECRET}\r\nB: c"}, "the value of header A cannot be sent: printable ASCII only"),
+        ("http://vendor/", {"A": f"{SECRET}é"}, "the value of header A cannot be sent: printable ASCII only"),
+        ("http://vendor/", {"A": f" {SECRET}"}, "the value of header A cannot be sent: printable ASCII only"),
+        ("http://vendor/", {f"A {SECRET}": "x"}, "a header's name cannot be sent"),
+        ("http://" + "a" * 70 + ".invalid/", {}, "the URL or the credentials cannot be sent"),
+    ],
+)
+def test_a_request_that_cannot_be_sent_is_refused_without_its_secrets(url, headers, message):
+    """In particular user names in URLs, which requests would send in place of the token."""
+    with client() as one:
+        error = failure(one, url, headers=headers)
+    assert (type(error), str(error)) == (InvalidRequest, message)
+
+
+def test_no_error_holds_a_secret():
+    """Neither itself nor any cause of it that a traceback would show."""
+    with serving(lambda connection, server: next(server.heads(connection)) and connection.close()) as server:
+        for base in (server.url, "http://127.0.0.1:1", "http://nowhere.invalid"):
+            with client(2.0, proxy_url=None) as one:
+                error = failure(one, f"{base}/{SECRET}?key={SECRET}", headers={"Authorization": SECRET})
+                chain = itertools.takewhile(bool, (error, error.__cause__, error.__context__))
+                assert not any(SECRET in repr(link) for link in chain)
+
+
+@responses.activate
+def test_what_is_mocked_for_requests_is_mocked_here():
+    """Tests of vendors' clients need no server."""
+    responses.get("https://vendor.example/x", json={"a": 1})
+    with client() as one:
+        assert one.request("GET", "https://vendor.example/x").body == b'{"a": 1}'
+
+
+def every_exception():
+    found = [one for one in vars(exceptions).values() if isinstance(one, type) and issubclass(one, Exception)]
+    return [one for one in found if one.__module__.startswith("requests") and not issubclass(one, Warning)]
+
+
+@pytest.mark.parametrize("foreign", every_exception())
+def test_every_exception_of_requests_has_its_kind(foreign):
+    """Each is in the table by itself, behind none that would take it first."""
+    first = next(row for row in KINDS if issubclass(foreign, row[0]))
+    assert first[0] is foreign
+
+
+@pytest.mark.parametrize(
+    ("error", "kind"),
+    [
+        (exceptions.ConnectionError(urllib3.exceptions.ReadTimeoutError(None, "", "read timed out")), RequestTimedOut),
+        (exceptions.ConnectionError(urllib3.exceptions.ProtocolError("", ConnectionResetError())), ConnectionFailed),
+        (urllib3.exceptions.LocationParseError("x"), InvalidRequest),
+        (UnicodeEncodeError("latin-1", "€", 0, 1, "no"), InvalidRequest),
+        (RuntimeError(SECRET), ConnectionFailed),
+    ],
+)
+def test_causes_that_are_wrapped_are_found(error, kind):
+    """Requests reports a timeout while reading a body as a ConnectionError."""
+    assert type(translated(error)) is kind
+    assert SECRET not in str(translated(error))

@@ -58,6 +58,8 @@ def failing(target: Target[Any], max_age: float, now: float) -> str:
         return f"requests are paused ({pause.reason}) for longer than max_age: series are withdrawn meanwhile"
     if expires is not None and now > expires:
         return f"no status was read for {max_age:g} s (max_age): series are withdrawn"
-    # A request of the rotation may fail for a while; once that lasts longer than max_age, values are missing.
-    lasting = (each.message for each in target.backoffs.values() if now - each.failing_since > max_age)
-    return next(lasting, "")
+    # One monitor or environment may fail for long without spoiling the others; an endpoint that answers nobody may not.
+    for each in target.backoffs.values():
+        if now - target.endpoints.get(each.endpoint, each.failing_since) > max_age:
+            return each.message
+    return ""

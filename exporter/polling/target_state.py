@@ -45,6 +45,8 @@ class Target(Generic[K]):
     """True after a whole round of statuses, False when the last status request failed."""
     answered_at: Mapping[Identity, float] = field(default_factory=dict)
     """When each request of the rotation was last answered."""
+    endpoints: Mapping[str, float] = field(default_factory=dict)
+    """When each endpoint last answered, whatever was requested of it."""
     polled: bool = False
     """A first round ended, well or not."""
     round_began: float | None = None
@@ -223,6 +225,7 @@ def _succeeded(
         duration=max(0.0, now - began) if whole else target.duration,
         round_began=None if whole else target.round_began,
         answered_at=_noted(target.answered_at, request, result.at, forget=whole),
+        endpoints={**target.endpoints, request.endpoint: now},
     )
     return Update(after, warning=problem if problem != known_problem else "", notice=notice)
 

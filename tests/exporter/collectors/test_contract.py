@@ -250,6 +250,7 @@ def test_survives_every_wrong_body(case):
             except Malformed:
                 continue
             page(case.collector.families(learned, action.response.at), "any")
+            list(case.collector.figures(learned, action.response.at))
             list(case.collector.requests(learned, action.response.at))
 
 
@@ -270,6 +271,25 @@ def test_knows_nothing_at_first_and_asks(case):
     assert knowledge.truncated is False
     assert any(request.due <= 1e9 for request in case.collector.requests(knowledge, 1e9))
     assert through_json(knowledge) == knowledge
+
+
+def test_says_in_words_what_the_vendor_says_now(case):
+    """For the status page: something at any moment, short, and each thing once."""
+    for action in case.turns():
+        figures = list(case.collector.figures(action.after, action.response.at))
+        assert figures
+        assert len({figure.text for figure in figures}) == len(figures)
+        assert all(figure.text and len(figure.text) < 500 for figure in figures)
+
+
+def test_no_two_vendors_state_the_same_metric():
+    """A family on the page is one vendor's: its samples stand together, and no series is there twice."""
+    names = [
+        metric.name
+        for vendor in VENDORS
+        for metric in importlib.import_module(f"exporter.collectors.{vendor}.collector").Collector.metrics
+    ]
+    assert len(set(names)) == len(names)
 
 
 @pytest.mark.parametrize("vendor", VENDORS)

@@ -10,6 +10,7 @@ from exporter.polling.target_state import (
     PROBES_AT_ONCE,
     Target,
     begin,
+    carried_over,
     credentials_changed,
     drop_future_state,
     next_action,
@@ -214,6 +215,35 @@ def test_the_oldest_value_is_that_of_the_rotation():
     after = heard(target(knowledge=known), DETAIL, ok(NOW - 90)).target
     assert next_action(collector, replace(after, budget=Budget.start(60, NOW)), NOW).oldest == NOW - 90
     assert next_action(Collector(STATUS), replace(after, budget=Budget.start(60, NOW)), NOW).oldest == NOW - 5
+
+
+def test_what_a_probe_finds_wrong_is_told_once_per_change():
+    """Though an endpoint that cannot be reached is an answer: by endpoint and reason, and when it is well again."""
+    problems = ["expired", "expired", "timeout", "", ""]
+    before, told = target(), []
+    for problem in problems:
+        outcome = heard(before, probe("a.example"), Certificate(NOW, None, None, None, problem))
+        before = outcome.target
+        told.append(outcome.warning or outcome.notice)
+    assert told == ["tls a.example:443: expired", "", "tls a.example:443: timeout", "tls a.example:443: well again", ""]
+
+
+def test_what_is_known_is_carried_over_a_change_of_settings():
+    """With its counts and its budget; what was in flight is not, and what failed is tried again at once."""
+    before = heard(target(), STATUS, ok()).target
+    before = begin(heard(before, DETAIL, TimedOut("late")).target, probe("p"), NOW)
+    after = carried_over(before, 30.0)
+    assert (after.knowledge, after.requests, after.budget.rate) == (before.knowledge, before.requests, 30.0)
+    assert (after.in_flight, after.probing, dict(after.backoffs)) == (frozenset(), 0, {})
+
+
+def test_a_clock_set_back_ends_what_was_noted_later():
+    """Also where the oldest value is older than that: the others would not be due again for as long."""
+    later = begin(target(knowledge=Known(as_of=NOW - 30)), STATUS, NOW + 3600)
+    assert drop_future_state(Collector(), later, NOW + 3590) is later
+    dropped = drop_future_state(Collector(), later, NOW)
+    assert dropped.knowledge == Known()
+    assert drop_future_state(Collector(), dropped, NOW) is dropped
 
 
 @pytest.mark.parametrize(("ahead", "kept"), [(-9999, True), (0, True), (60, True), (61, False)])

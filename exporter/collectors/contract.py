@@ -7,6 +7,10 @@ A collector does no I/O. It is four pure functions over what it knows of one tar
     families(knowledge, now)                the metrics
     figures(knowledge, now)                 what the vendor says now, in words, for the status page
 
+A fifth is optional:
+
+    endpoints(knowledge, now)               what somebody else may want to probe as well, for service discovery
+
 The poller turns the crank. A vendor is a folder `exporter/collectors/<name>/` whose `config.py` holds
 `Settings` (a `TargetSettings`) and whose `collector.py` holds `Collector`, made from those settings.
 The folder's name is the value of `collector:` in exporter.yml and of the label `collector`.
@@ -15,7 +19,7 @@ The folder's name is the value of `collector:` in exporter.yml and of the label 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from enum import IntEnum
-from typing import Final, Literal, Protocol, TypeVar
+from typing import Final, Literal, Protocol, TypeVar, runtime_checkable
 
 from exporter.metrics.families import Family, Metric
 from exporter.metrics.health import Figure
@@ -148,6 +152,17 @@ class Certificate:
         return self.not_after is not None
 
 
+@dataclass(frozen=True, slots=True)
+class Endpoint:
+    """What blackbox_exporter and its like may probe: a URL or an address, and what is known of it.
+
+    `labels` are names without `__meta_<collector>_`, and their values; the account need not be among them.
+    """
+
+    address: str
+    labels: tuple[tuple[str, str], ...] = ()
+
+
 class Knowledge(Protocol):
     """What a collector knows of one target: a frozen dataclass of plain values, so that it can be stored.
 
@@ -172,6 +187,7 @@ class Knowledge(Protocol):
 
 
 K = TypeVar("K", bound=Knowledge)
+K_contra = TypeVar("K_contra", bound=Knowledge, contravariant=True)
 
 
 class Collector(Protocol[K]):
@@ -194,3 +210,11 @@ class Collector(Protocol[K]):
 
     def figures(self, knowledge: K, now: float) -> Iterable[Figure]:
         """Yield what the vendor says now, as a person would ask for it, the most important first."""
+
+
+@runtime_checkable
+class Discovering(Protocol[K_contra]):
+    """A collector that knows what somebody else may want to probe."""
+
+    def endpoints(self, knowledge: K_contra, now: float) -> Iterable[Endpoint]:
+        """Yield what there is to probe, as of the last poll."""

@@ -69,7 +69,10 @@ def test_shows_no_secret_of_a_url(url, shown):
         ({"is_active": "no"}, {"active": None}),
         ({"current_status": 5}, {"status": "", "up": None}),
         ({"name": ["a"], "url": 7, "method": {}}, {"name": "", "url": "", "method": ""}),
-        ({"name": "\ud800"}, {"name": "?"}),
+        ({"name": "\ud800\0"}, {"name": "\ufffd\ufffd"}),
+        ({"check_interval_seconds": "60"}, {"check_interval": 60.0}),
+        ({"check_interval_seconds": 0}, {"check_interval": None}),
+        ({"check_interval_seconds": {}}, {"check_interval": None}),
     ],
 )
 def test_one_odd_monitor_does_not_blind_the_account(odd, read):
@@ -141,7 +144,8 @@ def test_is_up_only_when_it_is_known(status, active, up):
 )
 def test_counts_ongoing_incidents(incident, ongoing):
     """The status decides; without one, an incident that was not resolved is ongoing."""
-    assert read_incidents(json.dumps({"data": [incident]}).encode()) == (ongoing, None)
+    history = read_incidents(json.dumps({"data": [incident]}).encode())
+    assert (history.ongoing, history.recorded) == (ongoing, None)
 
 
 def test_page_parameter_can_be_named():

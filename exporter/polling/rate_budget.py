@@ -116,7 +116,7 @@ class Budget:
         after = replace(self._with_headers(headers, now), streak=0, refusals=0, pause=None)
         if after.remaining is None or after.remaining >= after._reserve():  # noqa: SLF001  it is another self
             return after
-        # What is left is for others who use the token: wait for the vendor's reset, or for our oldest request to age out.
+        # The rest is for others who use the token: wait for the vendor's reset, or until our oldest request ages out.
         until = after.reset if after.reset is not None else now + after._oldest_leaves(now)  # noqa: SLF001  see above
         return replace(after, pause=Pause(now, until, "reserve"))
 

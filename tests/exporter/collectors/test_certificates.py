@@ -1,7 +1,9 @@
 import pytest
 import trustme
+import yaml
 from pydantic import TypeAdapter, ValidationError
 
+from exporter import config
 from exporter.collectors.certificate_observations import CertificateObservation, observe
 from exporter.collectors.certificates.collector import Collector, Known
 from exporter.collectors.certificates.config import Settings
@@ -273,6 +275,22 @@ def test_a_file_with_a_wrong_line_is_refused_at_the_start(tmp_path):
         "endpoints_file: in endpoints already: a.example:443"
     ]
     assert refused_target(endpoints_file=5) == ["endpoints_file: must be the path of a file"]
+
+
+def test_paths_are_relative_to_the_file_that_names_them(tmp_path):
+    """As Prometheus does it: where the exporter was started does not matter (E14)."""
+    (tmp_path / "endpoints").write_text("a.example:443\n")
+    trustme.CA().issue_cert("prober@example.com").private_key_and_cert_chain_pem.write_to_path(tmp_path / "both.pem")
+    target = {
+        "collector": "certificates",
+        "account": "edge",
+        "endpoints_file": "endpoints",
+        "client_cert_file": "both.pem",
+    }
+    (tmp_path / "exporter.yml").write_text(yaml.safe_dump({"targets": [target]}))
+    (read,) = config.load(tmp_path / "exporter.yml").targets
+    assert list(read.listed()) == [("a.example", "a.example", 443)]
+    assert read.client_certificate == (str(tmp_path / "both.pem"), str(tmp_path / "both.pem"))
 
 
 def test_a_proxy_is_refused_since_no_probe_goes_through_it():

@@ -2,10 +2,11 @@ import socket
 import threading
 import time
 from contextlib import contextmanager
+from typing import get_args
 
 import pytest
 
-from exporter.collectors.contract import Probe, Reason
+from exporter.collectors.contract import Probe, Reason, StartTls
 from exporter.fetch.starttls import MOST_BYTES, PROTOCOLS
 from exporter.fetch.tls_probe import probe
 from tests.sandbox.certificates import Certificates
@@ -63,7 +64,7 @@ def probed(port, starttls, timeout=30.0, ca_file=None):
 
 def test_the_sandbox_speaks_every_protocol_that_is_offered():
     """No protocol is offered that no test has spoken."""
-    assert set(GREETINGS) == set(PROTOCOLS)
+    assert set(GREETINGS) == set(PROTOCOLS) == set(get_args(StartTls))
 
 
 @pytest.mark.parametrize("protocol", PROTOCOLS)

@@ -16,10 +16,10 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
-from exporter.collectors.contract import Certificate, Probe, Reason
+from exporter.collectors.contract import PROBE_FAILURES, Certificate, Probe, Reason
 from exporter.fetch.tls_handshake import Handshake
 from exporter.fetch.tls_probe import probe
-from exporter.fetch.tls_verdict import covers, judge, names_of
+from exporter.fetch.tls_verdict import BROKEN, KINDS, OBJECTIONS, TEXTS, covers, judge, names_of
 from tests.sandbox.certificates import Certificates
 
 NOW = 1_800_000_000.0
@@ -306,6 +306,41 @@ def test_roots_that_cannot_be_read_leave_validity_open(tmp_path):
         seen = probe(asked(port), NOW, 30.0, str(tmp_path / "gone.pem"))
     assert (seen.valid, seen.problem, seen.detail) == (None, "untrusted", "cannot read ca_file")
     assert seen.not_after is not None
+
+
+def test_a_server_that_drips_holds_nothing_longer_than_the_deadline(roots):
+    """The deadline counts for the whole probe, not from the last byte."""
+
+    def drip(connection, over):
+        connection.sendall(b"\x16\x03\x03\x40\x00")
+        while not over.wait(0.02):
+            connection.sendall(b"\x02")
+
+    with serving(drip) as port:
+        assert probe(asked(port), NOW, 0.3, roots).problem == "timeout"
+
+
+@pytest.mark.parametrize(
+    ("error", "asks", "valid", "reason"),
+    [
+        (TimeoutError(), True, None, "timeout"),
+        (TimeoutError(), False, None, "timeout"),
+        (EOFError(), False, None, "tls"),
+        (EOFError(), True, True, "client_certificate"),
+        (ConnectionResetError(104, "Connection reset by peer"), False, None, "connect"),
+    ],
+)
+def test_a_handshake_that_breaks_after_the_certificate_tells_its_date(error, asks, valid, reason):
+    """Who did not prove that a certificate is its own is neither trusted nor distrusted for it."""
+    leaf = x509.load_pem_x509_certificate(issued().cert_chain_pems[0].bytes())
+    seen = judge(Handshake(chain=(leaf,), asks_for_certificate=asks, error=error), "www.example.com", NOW)
+    assert (seen.valid, seen.problem, seen.seen) == (valid, reason, True)
+
+
+def test_every_reason_is_one_of_the_closed_set():
+    """Rules and dashboards have a word for each."""
+    told = {*OBJECTIONS.values(), *(reason for _, reason, _ in KINDS), *BROKEN, *TEXTS}
+    assert told | {"untrusted", "name"} == set(PROBE_FAILURES)
 
 
 def test_the_deadline_covers_a_resolver_that_does_not_answer(roots, monkeypatch):

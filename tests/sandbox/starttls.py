@@ -29,7 +29,7 @@ def _imap(connection: socket.socket) -> None:
     connection.sendall(b"* OK [CAPABILITY IMAP4rev1 STARTTLS] ready\r\n")
     while True:
         tag, command = _line(connection).split()[:2]
-        connection.sendall(b"* CAPABILITY IMAP4rev1 STARTTLS\r\n" + tag + b" OK\r\n")
+        connection.sendall(b"* CAPABILITY IMAP4rev1 STARTTLS\r\n" + tag + b" OK done\r\n")
         if command.upper() == b"STARTTLS":
             return
 

@@ -17,8 +17,10 @@ from exporter.errors import ConnectFailed, PollError, RateLimited, Refused, Serv
 MINUTE: Final = 60.0
 RESERVE: Final = 0.1
 """Share of the vendor's limit that is left to others who use the token."""
+FIRST_REFUSAL: Final = 30.0
+"""Seconds to wait after a first refusal: a stray 401 is over by then."""
 REFUSED: Final = (300.0, 900.0)
-"""Seconds to wait after a refusal, growing: 100 refusals a minute make ThousandEyes block the address."""
+"""Seconds to wait after the refusals that follow, growing: 100 a minute make ThousandEyes block the address."""
 LIMITED: Final = (60.0, 900.0)
 """Seconds to wait after a 429 that does not say how long, growing."""
 VENDOR_DOWN: Final = (1.0, 30.0)
@@ -65,6 +67,8 @@ class Budget:
     pause: Pause | None = None
     streak: int = 0
     """Failures since the last usable answer, as far as they are about the vendor and not about one request."""
+    refusals: int = 0
+    """Refusals since the last usable answer."""
     settled: bool = False
     """Nothing more will be spent by whoever spent from it: it ended in order, or never began."""
 
@@ -79,7 +83,7 @@ class Budget:
         A refusal is forgotten: a restart is how an operator says that the credentials are mended.
         """
         pause = self.pause if self.pause and self.pause.reason != Refused.reason else None
-        return replace(self, rate=rate, tokens=min(self.tokens, _burst(rate)), pause=pause, streak=0)
+        return replace(self, rate=rate, tokens=min(self.tokens, _burst(rate)), pause=pause, streak=0, refusals=0)
 
     def inherited(self, now: float, unseen: float) -> "Budget":
         """Return the budget once the one that spent from it is gone and may not have told of its last `unseen` seconds.
@@ -109,7 +113,7 @@ class Budget:
 
     def answered(self, headers: Mapping[str, str], now: float) -> "Budget":
         """Return the budget after a usable answer: failures are forgotten, the reserve is kept."""
-        heard = replace(self._heard(headers, now), streak=0, pause=None)
+        heard = replace(self._heard(headers, now), streak=0, refusals=0, pause=None)
         if heard.remaining is None or heard.remaining >= heard._reserve():  # noqa: SLF001  it is another self
             return heard
         until = heard.reset if heard.reset is not None else now + heard._oldest_leaves(now)  # noqa: SLF001  see above
@@ -122,12 +126,13 @@ class Budget:
         if seconds is None:
             return heard
         pause = Pause(now, now + min(seconds, LONGEST), error.reason) if seconds > 0 else None
-        return replace(heard, streak=self.streak + 1, pause=pause)
+        refusals = self.refusals + isinstance(error, Refused)
+        return replace(heard, streak=self.streak + 1, refusals=refusals, pause=pause)
 
     def credentials_changed(self) -> "Budget":
         """Return the budget after the credentials changed: a refusal of the old ones means nothing now."""
         refused = self.pause is not None and self.pause.reason == Refused.reason
-        return replace(self, pause=None, streak=0) if refused else self
+        return replace(self, pause=None, streak=0, refusals=0) if refused else self
 
     def paused_until(self, now: float) -> float | None:
         """Return the epoch second at which the pause ends; None when there is none."""
@@ -171,11 +176,12 @@ class Budget:
         prefix = next((name for name in _FAMILIES if f"{name}remaining" in headers), None)
         if prefix is None:
             return self
+        vendors_now = _date(headers.get("date", ""))
         return replace(
             self,
             limit=_number(headers.get(f"{prefix}limit", "")),
             remaining=_number(headers[f"{prefix}remaining"]),
-            reset=_moment(headers.get(f"{prefix}reset", ""), now),
+            reset=_reset(headers.get(f"{prefix}reset", ""), now, now if vendors_now is None else vendors_now),
         )
 
 
@@ -186,7 +192,7 @@ def _burst(rate: float) -> float:
 def _seconds(error: PollError, budget: Budget, now: float) -> float | None:
     """Return how long nothing is asked after `error`; None when the error is about one request alone."""
     if isinstance(error, Refused):
-        return _growing(REFUSED, budget.streak)
+        return _growing(REFUSED, budget.refusals - 1) if budget.refusals else FIRST_REFUSAL
     if isinstance(error, RateLimited):
         said = error.retry_after
         if said is None and budget.reset is not None:
@@ -207,21 +213,23 @@ def _number(text: str) -> float | None:
     return float(match[1]) if match else None
 
 
-def _moment(text: str, now: float) -> float | None:
-    """Read a reset: epoch seconds, epoch milliseconds, seconds from now, or a date. None for what is past or none."""
+def _reset(text: str, now: float, vendors_now: float) -> float | None:
+    """Read a reset: epoch seconds, epoch milliseconds, seconds from now, or a date. None for what is past or none.
+
+    A moment of the vendor's clock says something only against that clock, which its `Date` header shows; and since
+    limits are per minute, no more than a minute is waited for it.
+    """
     number = _number(text)
-    if number is None:
-        number = _date(text)
-    if number is None:
+    if number is not None and number < _EPOCH:
+        return now + min(number, LONGEST) if number > 0 else None
+    moment = _date(text) if number is None else number / 1000 if number >= _EPOCH_MS else number
+    if moment is None or moment <= vendors_now:
         return None
-    if number >= _EPOCH_MS:
-        number /= 1000
-    moment = number if number >= _EPOCH else now + number
-    return min(moment, now + LONGEST) if moment > now else None
+    return now + min(moment - vendors_now, MINUTE)
 
 
 def _date(text: str) -> float | None:
     try:
         return parsedate_to_datetime(text).timestamp()
-    except ValueError:
+    except (ValueError, OverflowError):
         return None

@@ -1,17 +1,20 @@
 """What to ask ThousandEyes, in which order, and what its answers mean."""
 
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import replace
 from urllib.parse import quote, unquote
 
-from exporter.collectors.contract import Certificate, Get, Reason, Request, Response
+from exporter.collectors.contract import CONFIRM_AFTER, Certificate, Get, Reason, Request, Response
+from exporter.collectors.figures import counted
 from exporter.errors import Malformed
 from exporter.metrics.families import Family, Metric
+from exporter.metrics.health import Figure
 
 from . import pages
-from .answers import read_alerts, read_results, read_rules, read_tests
+from .answers import SEVERITIES, read_alerts, read_results, read_rules, read_tests
 from .config import Settings
-from .knowledge import Group, Knowledge, Result, with_page
+from .knowledge import ROUNDS_BEHIND, Group, Knowledge, Result, with_page
 
 ACCEPT = "application/hal+json, application/json, application/problem+json"
 ALERTS, RULES, TESTS, RESULTS = "/alerts", "/alerts/rules", "/tests", "/test-results/{id}/http-server"
@@ -52,7 +55,9 @@ class Collector:
                 yield _results_request(aid, test, group.results.get(test), every)
 
     def _groups(self, knowledge: Knowledge) -> dict[str, Group]:
-        return {aid: knowledge.groups.get(aid, Group()) for aid in self._settings.groups()}
+        """Return the configured groups; one that comes to others, which have listings, begins behind them."""
+        new = Group(rounds=knowledge.rounds() - ROUNDS_BEHIND)
+        return {aid: knowledge.groups.get(aid, new) for aid in self._settings.groups()}
 
     def _alerts_request(self, aid: str, group: Group, reason: Reason, now: float) -> Get:
         """Go on with a listing, or begin one. One that drags on past `max_age` is given up, cursor and all."""
@@ -61,6 +66,8 @@ class Collector:
             more = ("cursor", listing.cursors[-1])
             return _get(ALERTS, aid, reason, listing.began, every, ("state", "trigger"), more)
         due = 0.0 if group.as_of is None else group.as_of + every
+        if group.emptied_at is not None:
+            due = group.emptied_at + min(CONFIRM_AFTER, every)
         return _get(ALERTS, aid, reason, due, every, ("state", "trigger"))
 
     def _measured(self, group: Group) -> dict[str, float]:
@@ -111,6 +118,20 @@ class Collector:
         fresh = {aid: self._fresh(group, now) for aid, group in groups.items()}
         shown = {aid: each for aid, each in groups.items() if each.as_of is not None and each.as_of >= oldest_shown}
         yield from pages.families(shown, fresh, now)
+
+    def figures(self, knowledge: Knowledge, now: float) -> Iterator[Figure]:
+        """Yield the active alerts by severity, and the tests that are not wholly available."""
+        groups = {aid: each for aid, each in self._groups(knowledge).items() if each.as_of is not None}
+        severities = Counter(alert.severity for group in groups.values() for alert in group.alerts)
+        told = ", ".join(f"{severities[each]} {each}" for each in (*SEVERITIES, "unknown") if severities[each])
+        alerts = counted(severities.total(), "active alert")
+        yield Figure(f"{alerts}: {told}" if told else alerts, bad=bool(severities["critical"] + severities["major"]))
+        results = [result for group in groups.values() for result in self._fresh(group, now).values()]
+        failing = sum(
+            1 for each in results if each.measured.availability is not None and each.measured.availability < 1
+        )
+        if results:
+            yield Figure(f"{counted(len(results), 'test')} measured, {failing} with errors", bad=failing > 0)
 
     def _fresh(self, group: Group, now: float) -> dict[str, Result]:
         longest = {

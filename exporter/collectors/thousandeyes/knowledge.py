@@ -33,7 +33,8 @@ class Result:
 class Group:
     """One account group. `types` holds every alert type seen; lookups and results are by id.
 
-    `rounds`: how many whole listings it has had, as far as the others.
+    `rounds`: how many whole listings it has had, as far as the others. `emptied_at`: when its alerts were all gone at
+    once, until that is confirmed.
     """
 
     as_of: float | None = None
@@ -47,6 +48,7 @@ class Group:
     tests: dict[str, Test] = field(default_factory=dict)
     results: dict[str, Result] = field(default_factory=dict)
     rounds: int = 0
+    emptied_at: float | None = None
 
     def rule(self, alert: Alert) -> str:
         """Return the name of the alert's rule, its id while the name is not known."""
@@ -74,10 +76,19 @@ class Knowledge:
 
     @property
     def as_of(self) -> float | None:
-        """The oldest of the groups' last whole listings; None while one has none that is not left behind."""
-        rounds = [group.as_of for aid, group in self.groups.items() if not self.is_behind(aid)]
-        known = [each for each in rounds if each is not None]
-        return min(known) if known and len(known) == len(rounds) else None
+        """The oldest of the groups' last whole listings, of those that have one and are not left behind."""
+        return min(self._listings(), default=None)
+
+    @property
+    def round_at(self) -> float | None:
+        """The same once every group has a listing, apart from those that are left behind."""
+        wanted = sum(not self.is_behind(aid) for aid in self.groups)
+        return self.as_of if len(self._listings()) == wanted else None
+
+    def _listings(self) -> list[float]:
+        return [
+            group.as_of for aid, group in self.groups.items() if group.as_of is not None and not self.is_behind(aid)
+        ]
 
     def is_behind(self, aid: str) -> bool:
         """Say whether the other groups went on without this one, which they do only while it fails."""
@@ -116,5 +127,16 @@ def _with_whole(group: Group, listing: Listing, *, truncated: bool) -> Group:
     """Return the group with a new listing; an alert that moved between pages counts once, as it was told last."""
     told = {alert.id or f"unnamed {place}": alert for place, alert in enumerate(listing.alerts)}
     alerts = tuple(alert for alert in told.values() if alert.active)
+    if group.alerts and not listing.alerts and group.emptied_at is None:
+        # That nothing is listed any more is believed when it is said twice: one stray answer would end every alert.
+        return replace(group, emptied_at=listing.began, unfinished=None)
     types = tuple(sorted({*group.types, *(alert.type for alert in alerts)}))
-    return replace(group, as_of=listing.began, truncated=truncated, alerts=alerts, types=types, unfinished=None)
+    return replace(
+        group,
+        as_of=listing.began,
+        truncated=truncated,
+        alerts=alerts,
+        types=types,
+        unfinished=None,
+        emptied_at=None,
+    )

@@ -54,7 +54,7 @@ def judge(shown: Handshake, server_name: str, now: float, *, old: bool = False) 
         leaf.not_valid_before_utc.timestamp(),
         leaf.not_valid_after_utc.timestamp(),
         valid=None if is_open else reason in {"", "client_certificate"},
-        problem=reason,
+        reason=reason,
         detail=detail,
         chain_not_after=min(sent.not_valid_after_utc for sent in shown.chain).timestamp(),
         issuer=_issuer(leaf),

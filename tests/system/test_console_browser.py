@@ -224,8 +224,13 @@ def test_everyone_can_read_the_exporters_page(browser, axe, tmp_path, width, dar
     """As the operator's page."""
     healths = [
         health(),
-        health(account=HOSTILE, success=False, last_error=f"timeout: {'long-word' * 30}", last_error_at=990.0,
-               problems=(f"/x: timeout: {'long-word' * 30}",)),
+        health(
+            account=HOSTILE,
+            success=False,
+            last_error=f"timeout: {'long-word' * 30}",
+            last_error_at=990.0,
+            problems=(f"/x: timeout: {'long-word' * 30}",),
+        ),
         health(account="edge", paused_until=1060.0, paused_reason="rate_limited", truncated=True, last_success=None),
         health(account="new", success=None, next_poll=None),
     ]

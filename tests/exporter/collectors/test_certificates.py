@@ -91,7 +91,7 @@ def test_each_endpoint_is_told_as_it_is_probed():
     knowledge = collector.update(knowledge, first, Certificate(100.0, 0.0, 9e9, valid=True))
     assert (knowledge.as_of, knowledge.round_at) == (100.0, None)
     assert next(collector.families(knowledge, 101.0)).samples == [(("a.example:443",), (9e9 - 101.0) / 86400)]
-    knowledge = collector.update(knowledge, second, Certificate(130.0, None, None, valid=None, problem="connect"))
+    knowledge = collector.update(knowledge, second, Certificate(130.0, None, None, valid=None, reason="connect"))
     assert (knowledge.as_of, knowledge.round_at) == (100.0, 100.0)
     knowledge = collector.update(knowledge, first, Certificate(400.0, 0.0, 9e9, valid=True))
     assert (knowledge.as_of, knowledge.round_at) == (130.0, 130.0)
@@ -116,7 +116,7 @@ def test_tells_why_a_probe_failed_when_the_chain_ends_and_who_issued_it():
     collector = Collector(settings("a.example:443", max_age=1000.0))
     (request,) = collector.requests(collector.start(), 0.0)
     seen = Certificate(
-        0.0, 0.0, 9e9, valid=False, problem="name", chain_not_after=8e9, issuer="CN=An Authority", serial="1A2B"
+        0.0, 0.0, 9e9, valid=False, reason="name", chain_not_after=8e9, issuer="CN=An Authority", serial="1A2B"
     )
     knowledge = collector.update(collector.start(), request, seen)
     told = samples(collector, knowledge, 1.0)
@@ -124,7 +124,7 @@ def test_tells_why_a_probe_failed_when_the_chain_ends_and_who_issued_it():
     assert told["tls_certificate_chain_expiry_timestamp_seconds"] == [(("a.example:443",), 8e9)]
     assert told["tls_certificate_info"] == [(("a.example:443", "CN=An Authority", "1A2B"), 1.0)]
 
-    knowledge = collector.update(knowledge, request, Certificate(900.0, None, None, valid=None, problem="timeout"))
+    knowledge = collector.update(knowledge, request, Certificate(900.0, None, None, valid=None, reason="timeout"))
     told = samples(collector, knowledge, 950.0)
     assert told["tls_probe_failure"] == [(("a.example:443", "timeout"), 1.0)]
     assert told["tls_certificate_info"] == [(("a.example:443", "CN=An Authority", "1A2B"), 1.0)]

@@ -7,7 +7,7 @@ import hashlib
 from collections.abc import Callable
 from urllib.parse import unquote_plus, urlencode, urlsplit, urlunsplit
 
-from exporter.collectors.contract import Get, Response
+from exporter.collectors.contract import Get, ReadingPost, Response
 from exporter.collectors.settings import TargetSettings
 from exporter.errors import ClientError, Refused
 from exporter.fetch.error_mapping import poll_error
@@ -41,8 +41,9 @@ class Session:
         A PollError when it is not whole within the target's `timeout`, or broken. Text in it is valid.
         """
         at = self._clock()
+        method, content = ("POST", request.content) if isinstance(request, ReadingPost) else ("GET", b"")
         try:
-            found = self._client.request("GET", self._url(request), headers=self._headers(request))
+            found = self._client.request(method, self._url(request), headers=self._headers(request), body=content)
         except HttpError as error:
             raise poll_error(error) from None
         return Response(at, found.status, valid_json(found.body), found.headers)
@@ -75,4 +76,5 @@ class Session:
             token = {"Authorization": f"Bearer {bearer.read()}"} if bearer else {}
         except (OSError, ValueError) as error:
             raise Refused("the file that holds the token cannot be read") from error
-        return {"Accept": request.accept, **token}
+        kind = {"Content-Type": "application/json"} if isinstance(request, ReadingPost) else {}
+        return {"Accept": request.accept, **kind, **token}

@@ -60,6 +60,6 @@ def failing(target: Target[Any], max_age: float, now: float) -> str:
         return f"no status was read for {max_age:g} s (max_age): series are withdrawn"
     # One monitor or environment may fail for long without spoiling the others; an endpoint that answers nobody may not.
     for each in target.backoffs.values():
-        if now - target.endpoints.get(each.endpoint, each.failing_since) > max_age:
+        if now - max(each.failing_since, target.endpoints.get(each.endpoint, 0.0)) > max_age:
             return each.message
     return ""

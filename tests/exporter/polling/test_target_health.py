@@ -45,7 +45,8 @@ def backoff(reason, since, message="/x: it fails"):
         (target(backoffs=[backoff("server_error", NOW - 299)]), ""),
         (target(backoffs=[backoff("server_error", NOW - 301)]), "/x: it fails"),
         (target(backoffs=[backoff("server_error", NOW - 999)], endpoints={"/x": NOW - 299}), ""),
-        (target(backoffs=[backoff("server_error", NOW - 5)], endpoints={"/x": NOW - 301}), "/x: it fails"),
+        (target(backoffs=[backoff("server_error", NOW - 999)], endpoints={"/x": NOW - 301}), "/x: it fails"),
+        (target(backoffs=[backoff("server_error", NOW - 5)], endpoints={"/x": NOW - 3600}), ""),
         (target(pause=Pause(NOW - 5, NOW + 60, "rate_limited")), ""),
         (
             target(pause=Pause(NOW - 5, NOW + 900, "rate_limited")),
@@ -67,6 +68,7 @@ def backoff(reason, since, message="/x: it fails"):
         "the rotation fails for longer than max_age",
         "one of the rotation fails, others are answered",
         "an endpoint answers nobody any more",
+        "what is asked every hour fails for the first time",
         "a short pause",
         "a pause that outlives max_age",
         "a pause that is over",

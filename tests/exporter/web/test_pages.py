@@ -143,7 +143,11 @@ def test_head_tells_what_get_would(path):
     web = Web(Served(HEALTH), None)
     status, headers, body = request(web, path, "GET")
     assert int(headers["Content-Length"]) == len(body) > 0
-    assert request(web, path, "HEAD") == (status, headers, b"")
+    without_body = request(web, path, "HEAD")
+    if path == "/metrics":  # figures of the process move between two requests, and with them the length
+        headers.pop("Content-Length")
+        assert int(without_body[1].pop("Content-Length")) > 0
+    assert without_body == (status, headers, b"")
 
 
 @pytest.mark.parametrize(

@@ -27,6 +27,11 @@ def certificate_figures(observations: Sequence[tuple[str, CertificateObservation
     ends = sorted((each.not_after, name) for name, each in observations if each.not_after is not None)
     found = {
         "not accepted": [_with_reason(name, each) for name, each in observations if each.valid is False],
+        "seen by a probe that failed": [
+            _with_reason(name, each)
+            for name, each in observations
+            if each.reached and each.reason and each.valid is not False
+        ],
         "not seen": [_with_reason(name, each) for name, each in observations if not each.reached],
         "expiring within 14 days": [name for at, name in ends if now < at <= now + SOON],
     }

@@ -22,10 +22,10 @@ BROKEN: Final = frozenset({"timeout", "tls", "connect"})
 LONGEST: Final = 200
 """Characters of the names that stand in a detail."""
 TEXTS: Final = {
-    "expired": "the certificate, or one that it hangs on, has expired",
-    "not_yet_valid": "the certificate, or one that it hangs on, is not valid yet",
+    "expired": "the certificate, or another of its chain, has expired",
+    "not_yet_valid": "the certificate, or another of its chain, is not valid yet",
     "self_signed": "the certificate is self-signed",
-    "client_certificate": "the server wants a client certificate",
+    "client_certificate": "the server demands a client certificate",
     "protocol": "the server speaks nothing newer than TLS 1.1, or only ciphers that no client of today accepts",
 }
 KINDS: Final[tuple[tuple[Kinds, str, str], ...]] = (

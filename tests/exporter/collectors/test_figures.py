@@ -28,11 +28,13 @@ def test_certificates_that_need_somebody_are_named():
         ("good", seen(80)),
         ("soon", seen(3)),
         ("bad", seen(40, valid=False, reason="name")),
+        ("asks", seen(70, reason="client_certificate")),
         ("gone", CertificateObservation(NOW, reached=False, reason="dns")),
     ]
     told = [(figure.text, figure.bad) for figure in certificate_figures(observations, NOW)]
     assert told == [
         ("1 certificate not accepted: bad (name)", True),
+        ("1 certificate seen by a probe that failed: asks (client_certificate)", True),
         ("1 certificate not seen: gone (dns)", True),
         ("1 certificate expiring within 14 days: soon", True),
         ("first certificate to expire: soon, in 3 days", False),

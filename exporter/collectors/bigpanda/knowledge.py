@@ -82,8 +82,19 @@ class Environment:
 
 
 @dataclass(frozen=True, slots=True)
+class Plans:
+    """How many maintenance plans there are, as of `at`; None where the API key may not see them."""
+
+    at: float
+    count: int | None
+
+
+@dataclass(frozen=True, slots=True)
 class Knowledge:
-    """What is known of all environments, and of which they are. `round_ended`: when the last whole round did."""
+    """What is known of all environments, and of which they are. `round_ended`: when the last whole round did.
+
+    `plans`: maintenance plans by status.
+    """
 
     as_of: float | None = None
     listed_at: float | None = None
@@ -95,6 +106,7 @@ class Knowledge:
     """What was configured when the environments were listed."""
     emptied_at: float | None = None
     """When no environment was listed all of a sudden, until that is confirmed."""
+    plans: dict[str, Plans] = field(default_factory=dict)
 
     @property
     def truncated(self) -> bool:

@@ -9,7 +9,6 @@ from typing import Any
 import msgspec
 from sqlalchemy import (
     URL,
-    BindParameter,
     ColumnElement,
     Connection,
     Engine,
@@ -158,12 +157,15 @@ class Database:
         replaced = {column.name: made.excluded[column.name] for column in table.c if column.name not in index}
         return made.on_conflict_do_update(index_elements=index, set_=replaced)
 
-    def among(self, column: ColumnElement[str], values: Sequence[str]) -> ColumnElement[bool]:
-        """Return the condition that a column is one of `values`: one parameter, however many they are."""
+    def among(self, column: ColumnElement[str]) -> ColumnElement[bool]:
+        """Return the condition that a column is one of the bound `names`: one parameter, however many they are."""
         if self.postgresql:
-            return column == any_(bindparam(None, list(values), type_=ARRAY(Text)))
-        listed: BindParameter[str] = bindparam(None, msgspec.json.encode(values).decode())
-        return column.in_(select(func.json_each(listed).table_valued("value").c.value))
+            return column == any_(bindparam("names", type_=ARRAY(Text)))
+        return column.in_(select(func.json_each(bindparam("names")).table_valued("value").c.value))
+
+    def names(self, names: Sequence[str]) -> dict[str, object]:
+        """Return the parameters of a statement with `among`."""
+        return {"names": list(names) if self.postgresql else msgspec.json.encode(names).decode()}
 
 
 def location(url: str) -> URL:

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
-from sqlalchemy import Connection, bindparam, insert, select, update
+from sqlalchemy import Connection, bindparam, insert, literal_column, select, update
 
 from bridge.domain.alert import Alert
 from bridge.domain.alert_state import AlertState
@@ -28,19 +28,42 @@ class Ingest:
     """Takes notifications in: what they say is durable once `accept` returns."""
 
     def __init__(self, database: Database) -> None:
-        self._database = database
+        self._database, self._statements = database, Statements(database)
 
     def accept(self, batch: Sequence[Notification], now: float) -> list[Outcome]:
         """Commit several notifications at once, all or nothing. Unavailable when the database cannot be used now."""
         with self._database.write() as connection:
-            return Batch(self._database, connection, now).accept(batch)
+            return Batch(self._database, self._statements, connection, now).accept(batch)
+
+
+class Statements:
+    """The statements of every batch, stated once: to state one takes SQLAlchemy longer than SQLite takes to run it."""
+
+    def __init__(self, database: Database) -> None:
+        this_alert = database.among(alert_states.c.key)
+        known = select(alert_states).where(this_alert)
+        in_one_order = known.order_by(alert_states.c.key.collate("C")).with_for_update()  # every replica locks in it
+        self.known = in_one_order if database.postgresql else known
+        self.names = select(alert_states.c.key).where(this_alert)
+        self.reserve = database.insert(alert_states).on_conflict_do_nothing()
+        self.pending = (
+            select(*(events.c[name] for name in ("key", "kind", "timestamp", "not_before", "replaces", "queued_at")))
+            .join(alert_states, (alert_states.c.key == events.c.key) & (alert_states.c.seq == events.c.seq))
+            .where(waiting, events.c.attempts == literal_column("0"), database.among(events.c.key))
+        )
+        superseded = (events.c.key == bindparam("of"), events.c.seq == bindparam("number"), waiting)
+        self.supersede = update(events).where(*superseded).values(state="superseded", closed_at=bindparam("at"))
+        self.queue = insert(events)
+        self.keep = database.upsert(alert_states, "key")
+        self.heartbeat = database.upsert(heartbeats, "receiver", "source")
+        self.sender = database.insert(senders).on_conflict_do_nothing()
 
 
 class Batch:
     """One batch of notifications on its way into the store, in one transaction."""
 
-    def __init__(self, database: Database, connection: Connection, now: float) -> None:
-        self._database, self._connection, self._now = database, connection, now
+    def __init__(self, database: Database, statements: Statements, connection: Connection, now: float) -> None:
+        self._database, self._statements, self._connection, self._now = database, statements, connection, now
         self._states: dict[str, AlertState] = {}
         self._changed: set[str] = set()
         self._events: dict[tuple[str, int], dict[str, Any]] = {}
@@ -59,19 +82,14 @@ class Batch:
     def _load(self, keys: list[str]) -> None:
         if self._database.postgresql:
             self._reserve(keys)
-        wanted = select(alert_states).where(self._database.among(alert_states.c.key, keys))
-        if self._database.postgresql:
-            wanted = wanted.order_by(alert_states.c.key.collate("C")).with_for_update()  # all replicas in one order
-        for row in self._connection.execute(wanted):
+        for row in self._connection.execute(self._statements.known, self._database.names(keys)):
             if row.status:
                 self._states[row.key] = state_of(row)
-        # After the rows are locked: what another replica sent in the meantime is not pending any more.
-        pending = (
-            select(events)
-            .join(alert_states, (alert_states.c.key == events.c.key) & (alert_states.c.seq == events.c.seq))
-            .where(waiting, events.c.attempts == 0, self._database.among(events.c.key, list(self._states)))
-        )
-        for row in self._connection.execute(pending):
+        if not self._states:
+            return
+        # After the rows are locked: what another replica claimed in the meantime is not pending any more.
+        known = self._database.names(list(self._states))
+        for row in self._connection.execute(self._statements.pending, known):
             self._states[row.key] = replace(self._states[row.key], pending=pending_of(row))
 
     def _reserve(self, keys: list[str]) -> None:
@@ -80,11 +98,9 @@ class Batch:
         Before any row is locked, and in one order: a replica that inserts while it holds locks may wait for one that
         waits for it.
         """
-        found = select(alert_states.c.key).where(self._database.among(alert_states.c.key, keys))
-        new = sorted(set(keys).difference(self._connection.execute(found).scalars()))
-        if new:
-            blank = self._database.insert(alert_states).on_conflict_do_nothing()
-            self._connection.execute(blank, [{"key": key, **_BLANK} for key in new])
+        found = self._connection.execute(self._statements.names, self._database.names(keys)).scalars()
+        if new := sorted(set(keys).difference(found)):
+            self._connection.execute(self._statements.reserve, [{"key": key, **_BLANK} for key in new])
 
     def _ingest(self, notification: Notification) -> Outcome:
         outcome = Outcome(quarantined=len(notification.unreadable))
@@ -161,14 +177,13 @@ class Batch:
 
     def _write(self) -> None:
         if self._superseded:
-            one = (events.c.key == bindparam("of"), events.c.seq == bindparam("number"), waiting)
-            changes = update(events).where(*one).values(state="superseded", closed_at=self._now)
-            self._connection.execute(changes, [{"of": key, "number": seq} for key, seq in self._superseded])
+            these = [{"of": key, "number": seq, "at": self._now} for key, seq in self._superseded]
+            self._connection.execute(self._statements.supersede, these)
         if self._events:
-            self._connection.execute(insert(events), list(self._events.values()))
+            self._connection.execute(self._statements.queue, list(self._events.values()))
         if self._changed:
             rows = [state_row(self._states[key]) for key in sorted(self._changed)]
-            self._connection.execute(self._database.upsert(alert_states, "key"), rows)
+            self._connection.execute(self._statements.keep, rows)
 
     def _write_unreadable(self, batch: Sequence[Notification]) -> None:
         rows = [
@@ -182,10 +197,10 @@ class Batch:
     def _write_senders(self, batch: Sequence[Notification]) -> None:
         if heard := sorted({(one.receiver, one.source) for one in batch if one.heartbeat}):
             beats = [{"receiver": receiver, "source": source, "heard_at": self._now} for receiver, source in heard]
-            self._connection.execute(self._database.upsert(heartbeats, "receiver", "source"), beats)
+            self._connection.execute(self._statements.heartbeat, beats)
         if names := sorted({(one.receiver, one.source, one.receiver_name) for one in batch if one.receiver_name}):
             rows = [{"receiver": receiver, "source": source, "name": name} for receiver, source, name in names]
-            self._connection.execute(self._database.insert(senders).on_conflict_do_nothing(), rows)
+            self._connection.execute(self._statements.sender, rows)
 
 
 def _count(outcome: Outcome, decision: Decision, status: Status | None, *, mapped: bool) -> None:

@@ -1,14 +1,17 @@
 # make demo   the whole way on this machine: vendors, metrics, rules, Alertmanager, bridge, BigPanda
+# make quick  in about a minute: lint, types, and the unit tests of both programs that are not slow
 # make test   everything CI checks
-# Both set up what they need: a virtual environment from the lock file, Debian's Prometheus and Alertmanager.
+# All set up what they need: a virtual environment from the lock file, Debian's Prometheus and Alertmanager.
 
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+# tests/conftest.py says in which order, and what stays together.
+PYTEST := $(BIN)/pytest --dist loadgroup --no-loadscope-reorder
 STAY ?=
 
 .DEFAULT_GOAL := test
-.PHONY: demo test check unit system bench lock programs clean
+.PHONY: demo quick test check unit system bench lock programs clean
 
 $(VENV)/ready: requirements-dev.lock pyproject.toml
 	$(PYTHON) -m venv $(VENV)
@@ -22,7 +25,12 @@ programs:
 demo: $(VENV)/ready programs
 	$(BIN)/python -m tests.demo $(if $(STAY),--stay)
 
-test: check unit system
+quick: check
+	$(PYTEST) -n 2 -m "not system and not slow" tests/exporter tests/bridge tests/toolkit tests/test_house.py
+
+# Real programs mostly wait: six at a time keep two cores busy.
+test: check programs
+	$(PYTEST) -n 6
 
 check: $(VENV)/ready
 	$(BIN)/ruff format --check .
@@ -31,11 +39,10 @@ check: $(VENV)/ready
 	$(BIN)/lint-imports
 
 unit: $(VENV)/ready
-	$(BIN)/pytest -m "not system" -n 2 --reruns 1
+	$(PYTEST) -n 2 -m "not system"
 
-# Real programs on a machine that others use too: what fails is run again, and said so at the end.
 system: $(VENV)/ready programs
-	$(BIN)/pytest -m system --reruns 2 --reruns-delay 2
+	$(PYTEST) -n 4 -m system
 
 bench: $(VENV)/ready programs
 	$(BIN)/python -m tests.bench

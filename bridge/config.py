@@ -4,7 +4,7 @@ The receivers are the modules of `bridge.receivers`: one that is put there is kn
 """
 
 import ipaddress
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Annotated
 
@@ -12,8 +12,12 @@ from pydantic import AfterValidator, Field, ValidationError, field_validator
 
 from bridge.receivers.contract import sender, senders
 from bridge.receivers.settings import ReceiverSettings, header_value
-from exporter.toolkit.config_types import ConfigError, Duration, Secret, Section, Size, load_yaml, problems, secret_keys
+from exporter.toolkit import yaml_file
+from exporter.toolkit.config_sections import SectionList
+from exporter.toolkit.config_types import ConfigError, Duration, Secret, Section, Size, problems, secret_keys
+from exporter.toolkit.http_settings import HttpClientSettings, HttpUrl
 
+_HERE = Path()
 _FORMS = ("sqlite:///", "postgresql://", "postgresql+psycopg://")
 
 
@@ -27,10 +31,10 @@ def _database(secret: Secret) -> Secret:
     return secret
 
 
-class BigPanda(Section):
+class BigPanda(HttpClientSettings):
     """Where events go, and how fast. `timeout`: seconds for one request."""
 
-    url: str = Field("https://api.bigpanda.io/data/v2/alerts", pattern=r"^https?://")
+    url: HttpUrl = "https://api.bigpanda.io/data/v2/alerts"
     app_key: str = Field(min_length=1)
     token: Secret
     events_per_minute: float = Field(300.0, gt=0)
@@ -60,20 +64,18 @@ class Config(_Ground):
 
 def load(path: Path) -> Config:
     """Read and check bridge.yml. ConfigError with one line for each problem: its path in the file, what is wrong."""
-    try:
-        return read(load_yaml(path))
-    except ValueError as error:
-        raise ConfigError([str(error)]) from error
+    return yaml_file.load(path, read)
 
 
-def read(content: object) -> Config:
-    """Check what bridge.yml holds. ConfigError with one line for each problem."""
+def read(content: object, folder: Path = _HERE) -> Config:
+    """Check what bridge.yml, which lies in `folder`, holds. ConfigError with one line for each problem."""
     if not isinstance(content, Mapping):
         raise ConfigError(["file: not a mapping: it begins with database:"])
     ground = {key: value for key, value in content.items() if key != "receivers"}
-    receivers, found = _receivers(content.get("receivers"))
+    listed = SectionList("receivers", "receiver", "source", senders(), _settings)
+    receivers, found = listed.read(content.get("receivers"), folder)
     try:
-        checked = _Ground.model_validate(ground)
+        checked = _Ground.model_validate(ground, context={"folder": folder})
     except ValidationError as error:
         raise ConfigError([*problems(error, secret_keys(_Ground) | secret_keys(BigPanda)), *found]) from None
     if found:
@@ -81,6 +83,10 @@ def read(content: object) -> Config:
     default = {"app_key": checked.bigpanda.app_key}
     whole = (one if one.app_key else one.model_copy(update=default) for one in receivers)
     return Config.model_construct(**dict(checked), receivers=tuple(whole))
+
+
+def _settings(name: str) -> type[ReceiverSettings]:
+    return sender(name).Settings
 
 
 def unauthenticated(config: Config, addresses: Iterable[str]) -> list[str]:
@@ -106,46 +112,3 @@ def _loopback(address: str) -> bool:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:
         return host == "localhost"
-
-
-def _receivers(listed: object) -> tuple[list[ReceiverSettings], list[str]]:
-    if not isinstance(listed, list) or not listed:
-        return [], ["receivers: missing" if listed is None else "receivers: give a list of at least one receiver"]
-    receivers: list[ReceiverSettings] = []
-    found: list[str] = []
-    for index, item in enumerate(listed):
-        read_one = _receiver(item)
-        if isinstance(read_one, ReceiverSettings):
-            receivers.append(read_one)
-        else:
-            found += [f"receivers[{index}]{line}" for line in read_one]
-    return receivers, [*found, *_duplicates(listed)]
-
-
-def _receiver(item: object) -> ReceiverSettings | list[str]:
-    if not isinstance(item, Mapping):
-        return [": not a mapping"]
-    name = item.get("receiver")
-    if name not in senders():
-        there_are = f"there are {', '.join(senders())}"
-        return [f".receiver: missing: {there_are}" if name is None else f".receiver: no such receiver: {there_are}"]
-    settings = sender(str(name)).Settings
-    try:
-        return settings.model_validate(dict(item))
-    except ValidationError as error:
-        return [_inside(line) for line in problems(error, secret_keys(settings))]
-
-
-def _inside(line: str) -> str:
-    """Return a receiver's problem as a suffix of the receiver's own path; `file` is the receiver itself."""
-    return line.removeprefix("file") if line.startswith("file: ") else f".{line}"
-
-
-def _duplicates(listed: list[object]) -> Iterator[str]:
-    first: dict[tuple[object, object], int] = {}
-    for index, item in enumerate(listed):
-        if not isinstance(item, Mapping) or None in (item.get("receiver"), item.get("source")):
-            continue
-        named = (str(item["receiver"]), str(item["source"]))
-        if first.setdefault(named, index) != index:
-            yield f"receivers[{index}].source: receivers[{first[named]}] has this receiver and source already"

@@ -55,7 +55,7 @@ class Reload:
 
     def follow(self, config: Config) -> None:
         """Follow a configuration that was read already."""
-        for warning in config.warnings(self._shard):
+        for warning in config.warnings():
             _log.warning("%s: %s", self._file, warning)
         self._targets.follow(config.part(self._shard))
         self._running.succeeded(time.time())
@@ -78,7 +78,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 1
     config, access = read
     if options.config_check:
-        for warning in config.warnings(options.shard):
+        for warning in config.warnings():
             _tell(f"{options.config_file}: warning: {warning}")
         sys.stdout.write(f"{options.config_file}: ok, {_counted(config, options.shard)}\n")
         return 0

@@ -4,19 +4,21 @@ The collectors are the folders under `exporter/collectors/`: one that is put the
 """
 
 import pkgutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-from pydantic import ValidationError
-
 import exporter.collectors
 from exporter.collectors.contract import Collector
 from exporter.collectors.settings import TargetSettings
 from exporter.collectors.sharding import Shard
-from exporter.toolkit.config_types import ConfigError, load_yaml, problems, secret_keys
+from exporter.toolkit import yaml_file
+from exporter.toolkit.config_sections import SectionList
+from exporter.toolkit.config_types import ConfigError
+
+_HERE = Path()
 
 Identity = tuple[str, str]
 """A target's collector and account: no two targets share both."""
@@ -28,17 +30,13 @@ class Config:
 
     targets: tuple[TargetSettings, ...]
 
-    def warnings(self, shard: Shard) -> list[str]:
+    def warnings(self) -> list[str]:
         """Return what goes against a vendor's advice or limits, one line each."""
-        return [
-            f"targets[{index}].{line}"
-            for index, target in enumerate(self.targets)
-            for line in sorted({*target.warnings(), *(target.part(shard) or target).warnings()})
-        ]
+        return [f"targets[{index}].{line}" for index, target in enumerate(self.targets) for line in target.warnings()]
 
     def part(self, shard: Shard) -> tuple[TargetSettings, ...]:
-        """Return what one of several exporters polls of it, each target as it is to be polled there."""
-        return tuple(part for target in self.targets if (part := target.part(shard)) is not None)
+        """Return the targets that one of several exporters polls: each target is polled whole by one of them."""
+        return tuple(target for target in self.targets if shard.owns(target.collector, target.account))
 
 
 def known() -> list[str]:
@@ -60,61 +58,21 @@ def collector(settings: TargetSettings) -> Collector[Any]:
 
 def load(path: Path) -> Config:
     """Read and check exporter.yml. ConfigError with one line for each problem: its path in the file, what is wrong."""
-    try:
-        return read(load_yaml(path))
-    except ValueError as error:
-        raise ConfigError([str(error)]) from error
+    return yaml_file.load(path, read)
 
 
-def read(content: object) -> Config:
-    """Check what exporter.yml holds. ConfigError with one line for each problem."""
+def read(content: object, folder: Path = _HERE) -> Config:
+    """Check what exporter.yml, which lies in `folder`, holds. ConfigError with one line for each problem."""
     if not isinstance(content, Mapping):
         raise ConfigError(["file: not a mapping: it begins with targets:"])
-    found = [f"{key}: unknown key" for key in content if key != "targets"]
-    if "targets" not in content:
-        raise ConfigError([*found, "targets: missing"])
-    listed = content["targets"]
-    if not isinstance(listed, list) or not listed:
-        raise ConfigError([*found, "targets: give a list of at least one target"])
-    targets: list[TargetSettings] = []
-    for index, item in enumerate(listed):
-        read_one = _target(item)
-        if isinstance(read_one, TargetSettings):
-            targets.append(read_one)
-        else:
-            found += [f"targets[{index}]{line}" for line in read_one]
-    found += _duplicates(listed)
-    if found:
-        raise ConfigError(found)
+    unknown = [f"{key}: unknown key" for key in content if key != "targets"]
+    listed = SectionList("targets", "collector", "account", known(), _settings)
+    targets, found = listed.read(content.get("targets"), folder)
+    if unknown or found:
+        raise ConfigError([*unknown, *found])
     return Config(tuple(targets))
 
 
-def _target(item: object) -> TargetSettings | list[str]:
-    if not isinstance(item, Mapping):
-        return [": not a mapping"]
-    name = item.get("collector")
-    if name not in known():
-        there_are = f"there are {', '.join(known())}"
-        return [f".collector: missing: {there_are}" if name is None else f".collector: no such collector: {there_are}"]
+def _settings(name: str) -> type[TargetSettings]:
     settings: type[TargetSettings] = import_module(f"exporter.collectors.{name}.config").Settings
-    try:
-        return settings.model_validate(dict(item))
-    except ValidationError as error:
-        return [_inside(line) for line in problems(error, secret_keys(settings))]
-
-
-def _inside(line: str) -> str:
-    """Return a target's problem as a suffix of the target's own path; `file` is the target itself."""
-    return line.removeprefix("file") if line.startswith("file: ") else f".{line}"
-
-
-def _duplicates(listed: list[object]) -> Iterator[str]:
-    first: dict[tuple[str, str], int] = {}
-    for index, item in enumerate(listed):
-        if not isinstance(item, Mapping):
-            continue
-        named = (str(item.get("collector")), str(item.get("account")))
-        if None in (item.get("collector"), item.get("account")):
-            continue
-        if first.setdefault(named, index) != index:
-            yield f"targets[{index}].account: targets[{first[named]}] has this collector and account already"
+    return settings

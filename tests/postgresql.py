@@ -3,7 +3,6 @@
 import os
 import pwd
 import shutil
-import socket
 import subprocess
 import tempfile
 from itertools import count
@@ -12,6 +11,8 @@ from typing import Self
 
 import pytest
 from sqlalchemy import create_engine, text
+
+from tests.system.running import free_port
 
 BINARIES = sorted(Path("/usr/lib/postgresql").glob("*/bin"))
 
@@ -23,9 +24,7 @@ class Cluster:
         self._home = Path(tempfile.mkdtemp(prefix="vendorwatch-pg-"))  # not in tmp_path: another user must enter it
         if os.geteuid() == 0:
             shutil.chown(self._home, "postgres")
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            self._port = probe.getsockname()[1]
+        self._port = free_port()
         self._numbers = count(1)
         self._run("initdb", "-D", self._data, "-U", "vendorwatch", "-A", "trust", "--no-sync")
 

@@ -15,6 +15,7 @@ from tests.bench.soak import grown
 ROOT = Path(__file__).parents[1]
 
 
+@pytest.mark.slow
 @pytest.mark.system
 def test_a_quick_run_measures_every_part_and_writes_what_it_found(tmp_path):
     """Markdown and JSON with every table, and a plot for each."""

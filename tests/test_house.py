@@ -9,13 +9,18 @@ from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).parents[1]
-PROGRAMS = ("exporter", "bridge")
-TWINS = ("heads", "wire")
+from tests.house import PROGRAMS, ROOT, copies, figures, sources, table
+
+TWINS = {"heads", "wire", "listen"}
+"""The old servers, until the new one has taken their place."""
+MODULES = {"exporter": 8, "bridge": 12}
+SIDE_BY_SIDE = {"exporter": 10, "bridge": 16}
+"""The most modules, and the most modules and packages, that lie directly in a program's folder."""
 TOP_LEVEL = {
     ".ci",
     ".gitignore",
     "CHANGELOG.md",
+    "CONTRIBUTING.md",
     "LICENSE",
     "Makefile",
     "README.md",
@@ -31,7 +36,9 @@ TOP_LEVEL = {
 NO_NAMES = re.compile(r"manager|helpers?|utils?|common|base|misc|services?|processors?|data|info")
 OPENS_SOCKETS = {"socket", "ssl", "requests", "urllib3", "http", "asyncio", "subprocess", "threading"}
 LONGEST = 300
-SOURCES = sorted(path for program in PROGRAMS for path in (ROOT / program).rglob("*.py"))
+MEDIAN, P90, SINGLE_USE = (5, 9), 30, 0.33
+"""Of a function's lines, and of private functions that are named once: see tests/house.py."""
+SOURCES = [path for program in PROGRAMS for path in sources(ROOT / program)]
 COLLECTORS = [path for path in SOURCES if path.parts[-3:-2] == ("collectors",) or path.name == "contract.py"]
 
 
@@ -55,13 +62,6 @@ def test_the_top_level_is_what_the_design_says():
     assert there == TOP_LEVEL
 
 
-@pytest.mark.parametrize("name", TWINS)
-def test_what_both_programs_need_is_the_same_in_both(name):
-    """Two programs with no shared wall: such a file exists twice, and only the program's name differs."""
-    exporters, bridges = ((ROOT / program / f"{name}.py").read_text() for program in PROGRAMS)
-    assert exporters.replace("exporter", "bridge") == bridges
-
-
 @pytest.mark.parametrize("path", [path for path in SOURCES if path.name == "__init__.py"], ids=named)
 def test_a_package_holds_only_a_docstring(path):
     """Imports there are where import rings come from."""
@@ -79,6 +79,31 @@ def test_nothing_has_a_name_that_says_nothing():
 def test_no_file_is_longer_than_one_job():
     """What grows beyond 300 lines does two things."""
     assert [named(path) for path in SOURCES if len(path.read_text(encoding="utf-8").splitlines()) > LONGEST] == []
+
+
+@pytest.mark.parametrize("program", PROGRAMS)
+def test_a_programs_folder_is_read_at_a_glance(program):
+    """What does not fit belongs into a room."""
+    there = {path for path in (ROOT / program).iterdir() if path.stem not in TWINS}
+    modules = {path for path in there if path.suffix == ".py"}
+    packages = {path for path in there if (path / "__init__.py").exists()}
+    assert len(modules) <= MODULES[program]
+    assert len({path for path in modules if path.name != "__init__.py"} | packages) <= SIDE_BY_SIDE[program]
+
+
+def test_nothing_stands_in_both_programs():
+    """What both need lies in exporter/toolkit, once."""
+    assert [pair for pair in copies() if not any(Path(place.split(":")[0]).stem in TWINS for place in pair)] == []
+
+
+@pytest.mark.parametrize("program", PROGRAMS)
+def test_functions_read_from_top_to_bottom(program):
+    """Neither so short that a reader hops, nor so long that it is lost; `python -m tests.house` says where."""
+    print("\n".join(table()))
+    found = figures(sources(ROOT / program))
+    assert MEDIAN[0] <= found.median <= MEDIAN[1]
+    assert found.p90 < P90
+    assert found.single_use <= SINGLE_USE
 
 
 @pytest.mark.parametrize("path", COLLECTORS, ids=named)

@@ -9,15 +9,15 @@ import math
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from typing import Any, Self
-from urllib.parse import urlsplit
 
 from pydantic import Field, field_validator, model_validator
 
 from bridge.domain.alert import Alert, UnreadableAlert, clean
 from bridge.domain.notification import Notification
 from bridge.errors import Unreadable
-from bridge.receivers.settings import HttpAuthSettings, HttpCredentials, Roots
-from exporter.toolkit.config_types import Duration, Section
+from bridge.receivers.settings import HttpAuthSettings, HttpCredentials
+from exporter.toolkit.config_types import Duration, Section, Size
+from exporter.toolkit.http_settings import HttpClientSettings, http_url
 
 _LONGEST_FINGERPRINT = 128
 _ANNOTATED_LINKS = ("runbook_url", "dashboard_url")
@@ -25,13 +25,13 @@ _FNV_OFFSET = 14695981039346656037
 _FNV_PRIME = 1099511628211
 
 
-class Reconcile(HttpCredentials):
+class Reconcile(HttpCredentials, HttpClientSettings):
     """Which Alertmanagers, together one, are asked what still fires, and how carefully they are believed.
 
     `interval`: seconds. Two of them are best not shorter than Alertmanager's group_interval: else what waits there for
     its group is told before the group is, and counted as a correction.
     `receiver`: Alertmanager's name of the receiver that sends to us; learned from its webhooks when not given.
-    `min_uptime`: seconds; one that runs shorter may not know all yet. `ca_file`: PEM, instead of the system's roots.
+    `min_uptime`: seconds; one that runs shorter may not know all yet.
     `open_missed`: false where Alertmanager is older than 0.28, which does not show what its time intervals mute.
     """
 
@@ -40,16 +40,12 @@ class Reconcile(HttpCredentials):
     receiver: str | None = Field(None, min_length=1)
     min_uptime: Duration = Field(300.0, ge=0)
     open_missed: bool = True
-    ca_file: Roots | None = None
+    max_response: Size = Field(64_000_000, gt=0)
 
     @field_validator("urls")
     @classmethod
     def _http(cls, urls: tuple[str, ...]) -> tuple[str, ...]:
-        if not all(url.startswith(("http://", "https://")) for url in urls):
-            raise ValueError("must be http:// or https:// URLs")
-        if any("@" in urlsplit(url).netloc for url in urls):
-            raise ValueError("credentials do not belong in a URL: give username and password")
-        return tuple(url.rstrip("/") for url in urls)
+        return tuple(http_url(url).rstrip("/") for url in urls)
 
     @model_validator(mode="after")
     def _one(self) -> Self:

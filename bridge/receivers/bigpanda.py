@@ -9,7 +9,6 @@ import json
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from typing import Any, ClassVar, Final, Self
-from urllib.parse import urlsplit
 
 from pydantic import Field, field_validator, model_validator
 
@@ -17,8 +16,9 @@ from bridge.domain.alert import clean
 from bridge.domain.incident import Incident
 from bridge.domain.notification import Notification
 from bridge.errors import Unreadable
-from bridge.receivers.settings import Headers, HeaderSecret, HttpCredentials, ReceiverSettings, Roots
-from exporter.toolkit.config_types import Duration, Section
+from bridge.receivers.settings import Headers, HeaderSecret, HttpCredentials, ReceiverSettings
+from exporter.toolkit.config_types import Duration, Size
+from exporter.toolkit.http_settings import HttpClientSettings, HttpUrl
 
 KEY_TAG: Final = "vendorwatch_key"
 STATUSES: Final = frozenset({"critical", "warning", "unknown", "ok", "acknowledged"})
@@ -32,28 +32,27 @@ _TRIGGERS: Final = {"incident#closed": False, "incident#reopen": True}
 _BOOLEANS: Final = {"true": True, "false": False, "1": True, "0": False}
 
 
-class Callback(Section):
+class Callback(HttpClientSettings):
     """BigPanda's callback service, which waits to hear that a new share has arrived.
 
     `api_key` is a user API key, `app_key` the outbound integration's. `timeout`: seconds for one call.
     """
 
-    url: str = Field("https://api.bigpanda.io/resources/v2.1/outbound/callback", pattern=r"^https?://")
+    url: HttpUrl = "https://api.bigpanda.io/resources/v2.1/outbound/callback"
     api_key: HeaderSecret
     app_key: str = Field(min_length=1)
     timeout: Duration = Field(10.0, gt=0)
 
 
-class Silences(HttpCredentials):
+class Silences(HttpCredentials, HttpClientSettings):
     """The Alertmanager that is silenced while BigPanda snoozes; its peers hear of it from one another.
 
-    `sources`: whose alerts it knows; every Alertmanager receiver's when not given. `ca_file`: PEM, instead of the
-    system's roots. `timeout`: seconds for one request.
+    `sources`: whose alerts it knows; every Alertmanager receiver's when not given. `timeout`: seconds for one request.
     """
 
-    alertmanager: str = Field(pattern=r"^https?://")
+    alertmanager: HttpUrl
     sources: tuple[str, ...] | None = Field(None, min_length=1)
-    ca_file: Roots | None = None
+    max_response: Size = Field(64_000_000, gt=0)
     timeout: Duration = Field(10.0, gt=0)
 
     @model_validator(mode="after")
@@ -64,9 +63,7 @@ class Silences(HttpCredentials):
 
     @field_validator("alertmanager")
     @classmethod
-    def _bare(cls, url: str) -> str:
-        if "@" in urlsplit(url).netloc:
-            raise ValueError("credentials do not belong in a URL: give username and password")
+    def _without_slash(cls, url: str) -> str:
         return url.rstrip("/")
 
 

@@ -1,12 +1,10 @@
 """What every receiver has in bridge.yml, whoever sends to it."""
 
 import base64
-import ssl
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal, Self
 
-from pydantic import AfterValidator, BeforeValidator, Field, field_validator, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, ValidationInfo, field_validator, model_validator
 
 from bridge.domain.event import DEFAULT_STATUSES, EventMapping
 from bridge.domain.notification import Notification
@@ -26,24 +24,10 @@ def header_value(secret: Secret) -> Secret:
     return secret
 
 
-def _roots(file: Path) -> Path:
-    try:
-        ssl.create_default_context(cafile=file)
-    except ssl.SSLError as error:
-        raise ValueError(f"cannot use {file}: not PEM certificates") from error
-    except OSError as error:
-        raise ValueError(f"cannot use {file}: {error.strerror}") from error
-    return file
-
-
-Roots = Annotated[Path, AfterValidator(_roots)]
-"""A file of the certificates to trust."""
-
-
-def _fold_headers(value: Any) -> Any:
+def _fold_headers(value: Any, info: ValidationInfo) -> Any:
     if not isinstance(value, Mapping):
         return value
-    return fold_files(value, frozenset(str(name).removesuffix("_file") for name in value))
+    return fold_files(value, frozenset(str(name).removesuffix("_file") for name in value), info)
 
 
 HeaderSecret = Annotated[Secret, AfterValidator(header_value)]

@@ -9,15 +9,31 @@ A collector does no I/O. It is three pure functions over what it knows of one ta
 The poller turns the crank. A vendor is a folder `exporter/collectors/<name>/` whose `config.py` holds
 `Settings` (a `TargetSettings`) and whose `collector.py` holds `Collector`, made from those settings.
 The folder's name is the value of `collector:` in exporter.yml and of the label `collector`.
-Of several exporters (`--shard`) one has the whole target, unless its `Settings` says by `part` how it is divided.
 """
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 from enum import IntEnum
-from typing import Protocol, TypeVar, runtime_checkable
+from typing import Final, Literal, Protocol, TypeVar, runtime_checkable
 
-from exporter.metrics.families import CertificateMetrics, Family, Metric
+from exporter.metrics.families import Family, Metric
+
+PROBE_FAILURES: Final = (
+    "dns",
+    "connect",
+    "timeout",
+    "tls",
+    "protocol",
+    "name",
+    "expired",
+    "not_yet_valid",
+    "untrusted",
+    "self_signed",
+    "client_certificate",
+)
+"""Why a probe saw no certificate, or one that a client would not accept."""
+StartTls = Literal["smtp", "imap", "pop3", "ftp", "postgres", "ldap", "xmpp"]
+"""Protocols in which a probe can ask for TLS."""
 
 
 class Reason(IntEnum):
@@ -66,11 +82,23 @@ class Probe(Request):
     server_name: str
     address: str
     port: int
+    starttls: StartTls | None = None
+    """The protocol whose dialogue comes before TLS."""
+    client_certificate: tuple[str, str] | None = None
+    """Paths of the certificate and the key to present."""
 
     @property
     def identity(self) -> tuple[str, ...]:
         """What makes two probes the same."""
-        return (self.server_name, self.address, str(self.port))
+        return (self.server_name, self.address, str(self.port), self.starttls or "")
+
+    @property
+    def place(self) -> str:
+        """The endpoint as people write it: `smtp://name@address:port`."""
+        name = "" if self.server_name == self.address else f"{self.server_name}@"
+        address = f"[{self.address}]" if ":" in self.address else self.address
+        protocol = f"{self.starttls}://" if self.starttls else ""
+        return f"{protocol}{name}{address}:{self.port}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,8 +116,8 @@ class Response:
 class Certificate:
     """What a probe saw. An endpoint that cannot be reached is an answer too: times None, `problem` says why.
 
-    `valid`: would a client with the trusted roots accept it now; None when no certificate was seen.
-    Times are epoch seconds.
+    `valid`: would a client with the trusted roots accept it now; None when nobody can tell. `problem` is one of
+    `PROBE_FAILURES`, "" when all is well, `detail` says it for people. Times are epoch seconds.
     """
 
     at: float
@@ -97,58 +125,16 @@ class Certificate:
     not_after: float | None
     valid: bool | None
     problem: str = ""
+    detail: str = ""
+    chain_not_after: float | None = None
+    """When the first certificate ends of those the server sent, its own among them."""
+    issuer: str = ""
+    serial: str = ""
 
-
-@dataclass(frozen=True, slots=True)
-class CertificateObservation:
-    """What is known of an endpoint's certificate: the last one seen, and whether the last probe saw one.
-
-    Times are epoch seconds. `seen_at`, `not_after` and `valid` outlast a failed probe.
-    """
-
-    probed_at: float
-    reached: bool
-    seen_at: float | None = None
-    not_after: float | None = None
-    valid: bool | None = None
-
-    def due(self, every: float, retry: float) -> float:
-        """Return when the endpoint is to be probed again: `retry` seconds after a failure, else `every`."""
-        return self.probed_at + (every if self.reached else retry)
-
-    def within(self, max_age: float, now: float) -> "CertificateObservation":
-        """Return what of it may still be told: a certificate not seen for `max_age` seconds is not."""
-        if self.seen_at is None or now - self.seen_at <= max_age:
-            return self
-        return CertificateObservation(self.probed_at, self.reached)
-
-
-def observe(known: CertificateObservation | None, certificate: Certificate) -> CertificateObservation:
-    """Return what is known of an endpoint after a probe."""
-    if certificate.valid is not None:
-        return CertificateObservation(
-            certificate.at,
-            reached=True,
-            seen_at=certificate.at,
-            not_after=certificate.not_after,
-            valid=certificate.valid,
-        )
-    if known is None:
-        return CertificateObservation(certificate.at, reached=False)
-    return replace(known, probed_at=certificate.at, reached=False)
-
-
-def certificate_families(
-    metrics: CertificateMetrics, observations: Sequence[tuple[tuple[str, ...], CertificateObservation]], now: float
-) -> Iterator[Family]:
-    """Yield the families of `metrics`, each sighting with the values of its labels; days are counted from `now`."""
-    dates = [(labels, seen.not_after) for labels, seen in observations if seen.not_after is not None]
-    yield Family(metrics.days, [(labels, (not_after - now) / 86400) for labels, not_after in dates])
-    yield Family(metrics.timestamp, dates)
-    yield Family(
-        metrics.valid, [(labels, float(seen.valid)) for labels, seen in observations if seen.valid is not None]
-    )
-    yield Family(metrics.probe_success, [(labels, float(seen.reached)) for labels, seen in observations])
+    @property
+    def seen(self) -> bool:
+        """Whether the server showed a certificate, valid or not."""
+        return self.not_after is not None
 
 
 class Knowledge(Protocol):

@@ -1,27 +1,28 @@
 """What every target has in exporter.yml, whatever its vendor."""
 
-import re
 import ssl
-from typing import ClassVar, Self
-from urllib.parse import urlsplit
+from typing import ClassVar
 
-from pydantic import Field, PrivateAttr, field_validator
+from pydantic import Field, field_validator
 
-from exporter.collectors.sharding import ALONE, Shard
-from exporter.toolkit.config_types import Duration, Secret, Section
-
-_URL = re.compile(r"https?://[^\s]+", re.IGNORECASE)
+from exporter.toolkit.config_types import Duration, Secret
+from exporter.toolkit.http_settings import HttpClientSettings, HttpUrl
 
 
-def is_url(text: str) -> bool:
-    """Tell whether `text` is an http or https URL with a host and, if any, a port that there is."""
+def check_key_pair(cert_file: str, key_file: str) -> None:
+    """Raise ValueError unless the files hold a certificate and its key, in PEM form and unencrypted."""
     try:
-        return bool(_URL.fullmatch(text) and urlsplit(text).hostname and urlsplit(text).port != 0)
-    except ValueError:
-        return False
+        # Without a password of ours OpenSSL would ask on the terminal.
+        ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_cert_chain(cert_file, key_file, password="")
+    except ssl.SSLError as error:
+        raise ValueError(
+            f"{cert_file} and {key_file} hold no certificate and its unencrypted key in PEM form"
+        ) from error
+    except OSError as error:
+        raise ValueError(f"cannot read {cert_file} or {key_file}: {error.strerror}") from error
 
 
-class TargetSettings(Section):
+class TargetSettings(HttpClientSettings):
     """One target. A vendor's `Settings` adds its own keys and sets the defaults, in its folder's `config.py`.
 
     The `ClassVar`s are the vendor's advice and documented limits: going beyond them is allowed, with a warning.
@@ -41,22 +42,6 @@ class TargetSettings(Section):
     max_age: Duration = Field(300.0, gt=0)
     requests_per_minute: float = Field(60.0, gt=0, allow_inf_nan=False)
     series_limit: int = Field(100_000, gt=0)
-    ca_file: str | None = None
-    proxy_url: Secret | None = None
-    _shard: Shard = PrivateAttr(ALONE)
-
-    @field_validator("ca_file")
-    @classmethod
-    def _holds_authorities(cls, value: str | None) -> str | None:
-        if value is None:
-            return None
-        try:
-            ssl.create_default_context(cafile=value)
-        except ssl.SSLError as error:
-            raise ValueError(f"{value} holds no certificate in PEM form") from error
-        except OSError as error:
-            raise ValueError(f"cannot read {value}: {error.strerror}") from error
-        return value
 
     def url(self) -> str | Secret | None:
         """Return the base URL of the vendor's API: a `Secret` where it is one, None where nothing is got."""
@@ -66,23 +51,6 @@ class TargetSettings(Section):
         """Return what goes into `Authorization: Bearer …`, if anything does."""
         return None
 
-    def part(self, shard: Shard) -> Self | None:
-        """Return what of the target one of several exporters polls, None when nothing.
-
-        The whole target belongs to one of them. A vendor whose list can be split says so by overriding this.
-        """
-        return self if shard.owns(self.collector, self.account) else None
-
-    def split(self, shard: Shard) -> Self:
-        """Return the target as each of several exporters polls it: at its part of the rate, for the ids it owns."""
-        split = self.model_copy(update={"requests_per_minute": self.requests_per_minute / shard.count})
-        split._shard = shard  # noqa: SLF001  it is another self
-        return split
-
-    def owns(self, key: str) -> bool:
-        """Tell whether this exporter tells of `key`, an id of what the target lists."""
-        return self._shard.owns(self.collector, self.account, key)
-
     def warnings(self) -> list[str]:
         """Return what goes against the vendor's advice or limits, a line each, naming the key."""
         found = []
@@ -90,27 +58,14 @@ class TargetSettings(Section):
             found.append(f"poll_interval: the vendor advises {self.shortest_poll_interval:g} s or more")
         if self.requests_per_minute > self.most_requests_per_minute:
             found.append(f"requests_per_minute: the vendor allows {self.most_requests_per_minute:g}")
-        if self._shard.count > 1 and self.requests_per_minute < 1:
-            found.append(
-                f"requests_per_minute: less than 1 for each of {self._shard.count} exporters: they may exceed it"
-            )
         return found
 
 
 class ApiSettings(TargetSettings):
     """A target with a base URL and a bearer token."""
 
-    base_url: str
+    base_url: HttpUrl
     token: Secret
-
-    @field_validator("base_url")
-    @classmethod
-    def _leads_somewhere(cls, value: str) -> str:
-        if not is_url(value):
-            raise ValueError("not a URL: it begins with https:// and a host")
-        if "@" in urlsplit(value).netloc:
-            raise ValueError("give no user name or password: the token is what is sent")
-        return value
 
     @field_validator("token")
     @classmethod

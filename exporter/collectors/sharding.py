@@ -23,7 +23,7 @@ class Shard:
         return f"{self.number}/{self.count}"
 
     def owns(self, *key: str) -> bool:
-        """Tell whether `key` is this exporter's, such as a collector, an account and an id that it lists."""
+        """Return whether `key`, such as a collector and an account, is this exporter's."""
         return self.count == 1 or max(range(1, self.count + 1), key=lambda number: _weight(number, key)) == self.number
 
 

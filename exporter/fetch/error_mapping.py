@@ -1,16 +1,8 @@
-"""What an attempt to ask came to: a foreign exception or a status → the kind of error it is. Pure.
+"""What an attempt to ask came to: an error of HTTP's transport or a status → the kind of error it is. Pure."""
 
-No message repeats a URL, a header or a body: that is where secrets live.
-"""
-
-import socket
-import ssl
-from collections.abc import Iterator
+from collections.abc import Mapping
 from email.utils import parsedate_to_datetime
-from typing import Any, Final
-
-from requests import exceptions
-from urllib3 import exceptions as urllib3
+from typing import Final
 
 from exporter.collectors.contract import Get, Response
 from exporter.errors import (
@@ -24,83 +16,32 @@ from exporter.errors import (
     TimedOut,
     TlsFailed,
 )
+from exporter.toolkit import http_errors
+from exporter.toolkit.http_errors import HttpError
 
-KINDS: Final[tuple[tuple[type[Exception], type[PollError], str], ...]] = (
-    (exceptions.ConnectTimeout, TimedOut, "no connection in time"),
-    (exceptions.ReadTimeout, TimedOut, "no whole answer in time"),
-    (exceptions.Timeout, TimedOut, "no whole answer in time"),
-    (exceptions.SSLError, TlsFailed, "the vendor's certificate is not to be trusted"),
-    (exceptions.ProxyError, ConnectFailed, "the proxy does not connect"),
-    (exceptions.ChunkedEncodingError, ConnectFailed, "the connection broke before the answer was whole"),
-    (exceptions.RetryError, ConnectFailed, "no connection"),
-    (exceptions.ConnectionError, ConnectFailed, "no connection"),
-    (exceptions.ContentDecodingError, Malformed, "the body's compression is broken"),
-    (exceptions.StreamConsumedError, Malformed, "the body cannot be read"),
-    (exceptions.JSONDecodeError, Malformed, "not JSON"),
-    (exceptions.InvalidJSONError, Malformed, "not JSON"),
-    (exceptions.InvalidProxyURL, ClientError, "the proxy's URL cannot be used"),
-    (exceptions.InvalidURL, ClientError, "the URL cannot be used"),
-    (exceptions.MissingSchema, ClientError, "the URL cannot be used"),
-    (exceptions.InvalidSchema, ClientError, "the URL cannot be used"),
-    (exceptions.URLRequired, ClientError, "the URL cannot be used"),
-    (exceptions.InvalidHeader, ClientError, "the credentials cannot be put in a header"),
-    (exceptions.TooManyRedirects, ClientError, "redirected"),
-    (exceptions.UnrewindableBodyError, ClientError, "the request cannot be sent"),
-    (exceptions.HTTPError, ConnectFailed, "no usable answer"),
-    (exceptions.RequestException, ConnectFailed, "no usable answer"),
-    (urllib3.NewConnectionError, ConnectFailed, "no connection"),
-    (urllib3.TimeoutError, TimedOut, "no whole answer in time"),
-    (urllib3.SSLError, TlsFailed, "the vendor's certificate is not to be trusted"),
-    (urllib3.LocationValueError, ClientError, "the URL cannot be used"),
-    (urllib3.DecodeError, Malformed, "the body's compression is broken"),
-    (urllib3.HTTPError, ConnectFailed, "the connection broke"),
-    (ssl.SSLError, TlsFailed, "TLS failed, or ca_file cannot be read"),
-    (TimeoutError, TimedOut, "no whole answer in time"),
-    (ConnectionError, ConnectFailed, "the connection broke"),
-    (UnicodeError, ClientError, "the URL or the credentials cannot be sent"),
-    (OSError, TlsFailed, "ca_file cannot be read"),
-)
-"""Foreign exceptions → ours, and what to say. The first that fits counts, so the narrow ones stand first."""
+KINDS: Final[Mapping[type[HttpError], type[PollError]]] = {
+    http_errors.RequestTimedOut: TimedOut,
+    http_errors.ConnectionFailed: ConnectFailed,
+    http_errors.TlsFailed: TlsFailed,
+    http_errors.InvalidRequest: ClientError,
+    http_errors.InvalidResponse: Malformed,
+}
 
 
-def translated(error: Exception) -> PollError:
-    """Return what `error`, of requests, urllib3 or the socket below, means here. Its own message is not repeated."""
-    for cause in _causes(error):
-        if isinstance(cause, urllib3.TimeoutError | TimeoutError) and not isinstance(cause, urllib3.NewConnectionError):
-            return TimedOut("no whole answer in time")
-        if isinstance(cause, ssl.SSLCertVerificationError):
-            return TlsFailed(f"the vendor's certificate is not to be trusted: {cause.verify_message}")
-        if isinstance(cause, socket.gaierror):
-            return ConnectFailed("the name does not resolve")
-        if isinstance(cause, ConnectionRefusedError):
-            return ConnectFailed("connection refused")
-    for foreign, kind, message in KINDS:
-        if isinstance(error, foreign):
-            return kind(message)
-    return ConnectFailed(f"unexpected {type(error).__name__}")
+def poll_error(error: HttpError) -> PollError:
+    """Return what an error below HTTP means for a poll, in the same words."""
+    return KINDS[type(error)](str(error))
 
 
-def _causes(error: BaseException) -> Iterator[BaseException]:
-    """Yield `error` and what it wraps: requests and urllib3 hide the cause in `args`, `reason` or the context."""
-    seen: set[int] = set()
-    waiting: list[Any] = [error]
-    while waiting:
-        cause = waiting.pop()
-        if isinstance(cause, BaseException) and id(cause) not in seen:
-            seen.add(id(cause))
-            yield cause
-            waiting += [*cause.args, getattr(cause, "reason", None), cause.__cause__, cause.__context__]
-
-
-def check(ask: Get, answer: Response) -> None:
-    """Raise the PollError that the answer's status means; 200 and `ask.expected_statuses` are answers."""
-    status = answer.status
-    if status == 200 or status in ask.expected_statuses:  # noqa: PLR2004  the status everybody knows
+def check(request: Get, response: Response) -> None:
+    """Raise the PollError that the response's status means; 200 and `request.expected_statuses` are answers."""
+    status = response.status
+    if status == 200 or status in request.expected_statuses:  # noqa: PLR2004  the status everybody knows
         return
     if status in (401, 403):
         raise Refused(f"{status}: the vendor does not accept the credentials")
     if status == 429:  # noqa: PLR2004  see above
-        raise RateLimited("429: too many requests", _retry_after(answer))
+        raise RateLimited("429: too many requests", _retry_after(response))
     if 500 <= status <= 599:  # noqa: PLR2004  see above
         raise ServerError(f"{status}")
     if 300 <= status <= 399:  # noqa: PLR2004  see above
@@ -110,9 +51,9 @@ def check(ask: Get, answer: Response) -> None:
     raise Malformed(f"status {status}")
 
 
-def _retry_after(answer: Response) -> float | None:
-    text = answer.headers.get("retry-after", "").strip()
+def _retry_after(response: Response) -> float | None:
+    text = response.headers.get("retry-after", "").strip()
     try:
-        return float(text) if text[:1].isdigit() else max(0.0, parsedate_to_datetime(text).timestamp() - answer.at)
+        return float(text) if text[:1].isdigit() else max(0.0, parsedate_to_datetime(text).timestamp() - response.at)
     except ValueError:
         return None

@@ -6,7 +6,7 @@ The label `account` is never stated: the exposition adds it, first, to every sam
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal, NamedTuple
+from typing import Literal
 
 CACHED = "Cached from the last poll; its age: vendorwatch_poll_last_success_timestamp_seconds."
 
@@ -41,24 +41,3 @@ def gauge(name: str, text: str, *labels: str) -> Metric:
 def counter(name: str, text: str, *labels: str) -> Metric:
     """State a counter (`name` ends in `_total`) whose HELP says that it is cached."""
     return Metric(name, "counter", f"{text} {CACHED}", labels)
-
-
-class CertificateMetrics(NamedTuple):
-    """What is told of the certificate of an endpoint that we probe."""
-
-    days: Metric
-    timestamp: Metric
-    valid: Metric
-    probe_success: Metric
-
-
-def certificate_metrics(prefix: str, probe_success: str, *labels: str) -> CertificateMetrics:
-    """State the metrics of probed certificates: `prefix` as in `tls_certificate`, `probe_success` in full."""
-    return CertificateMetrics(
-        gauge(
-            f"{prefix}_expiry_days", "Days until the server's own certificate expires, negative once it has.", *labels
-        ),
-        gauge(f"{prefix}_expiry_timestamp_seconds", "When the server's own certificate expires.", *labels),
-        gauge(f"{prefix}_valid", "Whether a client with the trusted roots would accept the certificate now.", *labels),
-        gauge(probe_success, "Whether the last TLS probe saw a certificate, valid or not.", *labels),
-    )

@@ -1,7 +1,6 @@
-"""How values are written in a configuration file: durations, sizes, secrets; and how its problems are told."""
+"""How values are written in a configuration file: durations, sizes, secrets, paths; how its problems are told."""
 
 import math
-import os
 import re
 import threading
 from collections.abc import Iterator, Mapping, Sequence
@@ -9,13 +8,13 @@ from pathlib import Path
 from types import UnionType
 from typing import Annotated, Any, Union, get_args, get_origin
 
-import yaml
 from pydantic import (
     BaseModel,
     BeforeValidator,
     ConfigDict,
     GetCoreSchemaHandler,
     ValidationError,
+    ValidationInfo,
     model_validator,
 )
 from pydantic_core import CoreSchema, core_schema
@@ -24,7 +23,6 @@ _DURATION = re.compile(r"(?:(\d+)d)?(?:(\d+)h)?(?:(\d+)m)?(?:(\d+(?:\.\d+)?)s)?(
 _SECONDS = (86400.0, 3600.0, 60.0, 1.0, 0.001)
 _SIZE = re.compile(r"(\d+)\s*(B|kB|KB|MB|GB)?")
 _BYTES = {None: 1, "B": 1, "kB": 1000, "KB": 1000, "MB": 1000**2, "GB": 1000**3}
-_ENVIRONMENT = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
 
 
 class ConfigError(Exception):
@@ -62,7 +60,7 @@ Size = Annotated[int, BeforeValidator(size)]
 
 
 class Secret:
-    """A value that nobody may see, from the configuration, the environment or a file.
+    """A value that nobody may see, from the configuration or a file of its own, without the space around it.
 
     A file is read again when it has changed. When it cannot be read any more the last value stays in force:
     a rotation that replaces the file must not break the moment between.
@@ -120,14 +118,7 @@ def _secret(value: object) -> Secret:
         raise ValueError("must be a string")  # noqa: TRY004  pydantic turns only ValueError into a problem
     if not value.strip():
         raise ValueError("is empty")
-    return Secret(_ENVIRONMENT.sub(_environment, value))
-
-
-def _environment(match: re.Match[str]) -> str:
-    value = os.environ.get(match[1], "")
-    if not value:
-        raise ValueError(f"the environment has no {match[1]}")
-    return value
+    return Secret(value.strip())
 
 
 def _readable(secret: Secret) -> Secret:
@@ -141,16 +132,19 @@ def _readable(secret: Secret) -> Secret:
 
 
 class Section(BaseModel):
-    """A part of the configuration. Unknown keys are problems; `X_file: PATH` gives the secret `X`."""
+    """A part of the configuration. Unknown keys are problems; `X_file: PATH` gives the secret `X`.
+
+    Paths are relative to the validation context's `folder`, which is that of the file.
+    """
 
     model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True, arbitrary_types_allowed=True)
 
     @model_validator(mode="before")
     @classmethod
-    def _fold_files(cls, values: Any) -> Any:
+    def _fold_files(cls, values: Any, info: ValidationInfo) -> Any:
         if not isinstance(values, dict):
             return values
-        return fold_files(values, secret_keys(cls))
+        return fold_files(values, secret_keys(cls), info)
 
 
 def secret_keys(section: type[Section]) -> frozenset[str]:
@@ -159,15 +153,29 @@ def secret_keys(section: type[Section]) -> frozenset[str]:
     return frozenset(field.alias or name for name, field in fields if _is_secret(field.annotation))
 
 
-def fold_files(values: Mapping[str, Any], names: frozenset[str]) -> dict[str, Any]:
+def fold_files(values: Mapping[str, Any], names: frozenset[str], info: ValidationInfo) -> dict[str, Any]:
     """Replace each `X_file: PATH` of a secret X by the secret itself."""
     folded = dict(values)
     for name in names & {str(key).removesuffix("_file") for key in values if str(key).endswith("_file")}:
         path = folded.pop(f"{name}_file")
         if folded.get(name) is not None:
             raise ValueError(f"give {name} or {name}_file, not both")
-        folded[name] = Secret(file=Path(path)) if isinstance(path, str) else path
+        folded[name] = Secret(file=located(path, info)) if isinstance(path, str) else path
     return folded
+
+
+def located(path: str, info: ValidationInfo) -> Path:
+    """Return a path as it is meant: relative to the file that names it."""
+    folder: Path = (info.context or {}).get("folder", Path())
+    return folder / path
+
+
+def _path_in_file(value: object, info: ValidationInfo) -> object:
+    return located(value, info) if isinstance(value, str) and value else value
+
+
+FilePath = Annotated[Path, BeforeValidator(_path_in_file)]
+"""A path, relative to the file that names it."""
 
 
 def _is_secret(annotation: Any) -> bool:
@@ -198,17 +206,3 @@ def _told(item: Any, secrets: frozenset[str]) -> str:
     if item["type"] == "extra_forbidden":
         return "unknown key"
     return str(item["msg"]).removeprefix("Value error, ")
-
-
-def load_yaml(path: Path) -> Any:
-    """Read a YAML file. ValueError with one line that says what is wrong and where, without quoting the file."""
-    try:
-        return yaml.safe_load(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise ValueError(f"cannot read: {error.strerror}") from error
-    except UnicodeDecodeError as error:
-        raise ValueError("not UTF-8 text") from error
-    except yaml.YAMLError as error:
-        mark = getattr(error, "problem_mark", None)
-        place = f"line {mark.line + 1}, column {mark.column + 1}: " if mark else ""
-        raise ValueError(f"{place}not YAML: {getattr(error, 'problem', None) or 'unreadable'}") from error

@@ -11,7 +11,6 @@ from collections.abc import Mapping
 from concurrent.futures import TimeoutError as NotInTime
 from concurrent.futures import as_completed
 from functools import partial
-from pathlib import Path
 from typing import Final
 from urllib.parse import urlsplit
 
@@ -115,7 +114,7 @@ class HttpClient:
             return HttpResponse(response.status_code, headers, bytes(body))
 
 
-def _adapter(ca_file: Path | None) -> Adapter:
+def _adapter(ca_file: str | None) -> Adapter:
     try:
         return Adapter(ca_file)
     except ssl.SSLError:

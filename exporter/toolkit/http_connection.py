@@ -15,7 +15,6 @@ from concurrent.futures import Future
 from concurrent.futures import TimeoutError as NotInTime
 from contextvars import ContextVar
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, Final
 
 import truststore
@@ -191,7 +190,7 @@ def _handshaken(secure: ssl.SSLSocket) -> ssl.SSLSocket:
     return secure
 
 
-def _context(ca_file: Path | None) -> ssl.SSLContext:
+def _context(ca_file: str | None) -> ssl.SSLContext:
     if ca_file is None:
         return _SystemContext(ssl.PROTOCOL_TLS_CLIENT)
     context = _FileContext(ssl.PROTOCOL_TLS_CLIENT)
@@ -202,7 +201,7 @@ def _context(ca_file: Path | None) -> ssl.SSLContext:
 class Adapter(HTTPAdapter):
     """What carries requests out: no retries, connections as above, certificates by `ca_file` or the system's roots."""
 
-    def __init__(self, ca_file: Path | None) -> None:
+    def __init__(self, ca_file: str | None) -> None:
         """Load the roots. OSError when `ca_file` cannot be read."""
         self._context = _context(ca_file)
         super().__init__(max_retries=0)

@@ -2,13 +2,12 @@
 
 import re
 import ssl
-from pathlib import Path
 from typing import Annotated, Final
 from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, Field
+from pydantic import AfterValidator, Field, ValidationInfo
 
-from exporter.toolkit.config_types import Secret, Section, Size
+from exporter.toolkit.config_types import Secret, Section, Size, located
 
 _HTTP: Final = re.compile(r"https?://[^\s\x00-\x20\x7f]+", re.IGNORECASE)
 
@@ -21,11 +20,12 @@ def is_url(text: str) -> bool:
         return False
 
 
-def _url(value: str) -> str:
+def http_url(value: str) -> str:
+    """Return the URL, if it is one of http or https without user name and password. ValueError says what is wrong."""
     if not is_url(value):
         raise ValueError("not a URL: it begins with http:// or https:// and a host")
     if "@" in urlsplit(value).netloc:
-        raise ValueError("credentials do not belong in a URL: give them by their own keys")
+        raise ValueError("credentials do not belong in a URL: they have keys of their own")
     return value
 
 
@@ -37,21 +37,22 @@ def _proxy(secret: Secret) -> Secret:
     return secret
 
 
-def _authorities(file: Path) -> Path:
+def _authorities(file: str, info: ValidationInfo) -> str:
+    path = located(file, info)
     try:
-        ssl.create_default_context(cafile=file)
+        ssl.create_default_context(cafile=path)
     except ssl.SSLError as error:
-        raise ValueError(f"cannot use {file}: not PEM certificates") from error
+        raise ValueError(f"cannot use {path}: no certificates in PEM form") from error
     except OSError as error:
-        raise ValueError(f"cannot use {file}: {error.strerror}") from error
-    return file
+        raise ValueError(f"cannot use {path}: {error.strerror}") from error
+    return str(path)
 
 
-HttpUrl = Annotated[str, AfterValidator(_url)]
+HttpUrl = Annotated[str, AfterValidator(http_url)]
 """An http or https URL without user name and password, which requests would send in place of the token."""
 ProxyUrl = Annotated[Secret, AfterValidator(_proxy)]
 """An http or https proxy. Its user name and password, if any, are a secret, so the whole is."""
-CaFile = Annotated[Path, AfterValidator(_authorities)]
+CaFile = Annotated[str, AfterValidator(_authorities)]
 """A file of the certificates to trust, in PEM form."""
 
 

@@ -1,10 +1,12 @@
-"""The log on standard error: one line per record, as logfmt or JSON."""
+"""The log on standard error: one line per record, as logfmt or JSON. Nothing in it moves a terminal's cursor."""
 
 import json
 import logging
 import re
 from datetime import UTC, datetime
 from typing import Literal
+
+from exporter.toolkit.text import escaped
 
 LEVELS = {"debug": logging.DEBUG, "info": logging.INFO, "warn": logging.WARNING, "error": logging.ERROR}
 _WORDS = {logging.DEBUG: "debug", logging.INFO: "info", logging.WARNING: "warn"}
@@ -32,7 +34,7 @@ class Json(logging.Formatter):
 
     def format(self, record: logging.LogRecord) -> str:
         """Return the record as a line."""
-        return json.dumps(_fields(record), ensure_ascii=False)
+        return escaped(json.dumps(_fields(record), ensure_ascii=False))
 
 
 class Logfmt(logging.Formatter):
@@ -57,4 +59,4 @@ def _fields(record: logging.LogRecord) -> dict[str, str]:
 
 
 def _quoted(value: str) -> str:
-    return value if _BARE.fullmatch(value) else json.dumps(value, ensure_ascii=False)
+    return value if _BARE.fullmatch(value) and value.isprintable() else escaped(json.dumps(value, ensure_ascii=False))

@@ -20,7 +20,8 @@ from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
 import bcrypt
 from pydantic import AfterValidator, Field, ValidationError, model_validator
 
-from exporter.toolkit.config_types import ConfigError, Secret, Section, load_yaml, problems
+from exporter.toolkit.config_types import ConfigError, Secret, Section, problems
+from exporter.toolkit.yaml_file import load_yaml
 
 Stamps = tuple[tuple[int, int, int] | None, ...]
 """When each file was changed, which file it is, and its size."""

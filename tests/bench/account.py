@@ -8,7 +8,8 @@ from functools import cache
 from pathlib import Path
 from random import Random
 
-from exporter.collectors.contract import Certificate, CertificateObservation, Probe, Request, Response
+from exporter.collectors.certificate_observations import CertificateObservation
+from exporter.collectors.contract import Certificate, Probe, Request, Response
 from exporter.collectors.vigilmon.answers import read_monitors
 from exporter.collectors.vigilmon.collector import Collector
 from exporter.collectors.vigilmon.config import Settings

@@ -11,7 +11,6 @@ from math import ceil
 from typing import Any
 
 from exporter.collectors.contract import Get
-from exporter.collectors.sharding import Shard
 from exporter.collectors.vigilmon.collector import Collector
 from exporter.collectors.vigilmon.config import Settings
 from exporter.collectors.vigilmon.rotation import round_every
@@ -29,22 +28,17 @@ START_WITHIN = 1.0
 
 @dataclass(frozen=True, slots=True)
 class Fleet:
-    """Accounts of one size. `programs` share each token, and `rate` (requests a minute) is what each of them has.
-
-    With `shards` they divide the rate and the monitors (`--shard`), as they do themselves.
-    """
+    """Accounts of one size. `programs` share each token, and `rate` (requests a minute) is what each of them has."""
 
     accounts: int
     monitors: int
     minutes: float
     rate: float = 55.0
     programs: int = 1
-    shards: bool = False
 
-    def chosen(self, number: int = 1) -> Settings:
-        """Return the settings of one account, as program `number` polls it."""
-        whole = settings(rate=self.rate, max_age="1h", certificates=False)
-        return whole.split(Shard(number, self.programs)) if self.shards else whole
+    def chosen(self) -> Settings:
+        """Return the settings of one account."""
+        return settings(rate=self.rate, max_age="1h", certificates=False)
 
     def every(self) -> float:
         """Return the seconds after which each status is asked for again, by arithmetic."""
@@ -52,10 +46,10 @@ class Fleet:
 
 
 class Member:
-    """One account as one program, `number` from 1, polls it."""
+    """One account as one program polls it."""
 
-    def __init__(self, fleet: Fleet, number: int, vendor: Strict, begins: float) -> None:
-        chosen = fleet.chosen(number)
+    def __init__(self, fleet: Fleet, vendor: Strict, begins: float) -> None:
+        chosen = fleet.chosen()
         self._collector = Collector(chosen)
         self._vendor = vendor
         budget = Budget.start(chosen.requests_per_minute, begins)
@@ -85,7 +79,6 @@ def simulated(fleet: Fleet) -> dict[str, float]:
     members = [
         Member(
             fleet,
-            1 + place // fleet.accounts,
             vendors[place % fleet.accounts],
             START + START_WITHIN * place / count,
         )
@@ -109,8 +102,6 @@ CASES: Mapping[str, Fleet] = {
     "20 accounts of 2,000": Fleet(20, 2_000, 2),
     "5 accounts of 10,000": Fleet(5, 10_000, 2),
     "2 programs on one token, 25 a minute each, 500 monitors": Fleet(1, 500, 10, rate=25.0, programs=2),
-    "3 shards of one token, 500 monitors": Fleet(1, 500, 20, programs=3, shards=True),
-    "3 shards of one token, 2,000 monitors": Fleet(1, 2_000, 20, programs=3, shards=True),
 }
 
 

@@ -2,19 +2,10 @@
 
 import pytest
 
-from tests import postgresql
-from tests.postgresql import Cluster
 from tests.store import Store
 
-DATABASES = ["sqlite", pytest.param("postgresql", marks=pytest.mark.system)]
-
-
-@pytest.fixture(scope="session")
-def postgresql_cluster():
-    """Start a throwaway PostgreSQL."""
-    postgresql.needed()
-    with Cluster() as cluster:
-        yield cluster
+ON_POSTGRESQL = [pytest.mark.system, pytest.mark.xdist_group("postgresql")]
+DATABASES = ["sqlite", pytest.param("postgresql", marks=ON_POSTGRESQL)]
 
 
 @pytest.fixture

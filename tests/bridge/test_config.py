@@ -127,3 +127,31 @@ def test_a_receiver_is_one_module(file, tmp_path, monkeypatch):
     file.write_text(file.read_text().replace("{receiver: alertmanager", "{receiver: copied"))
     assert config.load(file).receivers[1].receiver == "copied"
     assert sender("copied").translate({"alerts": []}, config.load(file).receivers[1], 0.0).alerts == ()
+
+
+def test_a_file_is_named_relative_to_bridge_yml(tmp_path, monkeypatch):
+    """At the top, in a receiver, among its headers and below, wherever the bridge was started."""
+    (tmp_path / "s3cret").write_text("k3y\n")
+    (tmp_path / "bridge.yml").write_text(
+        "database: sqlite:////var/lib/vendorwatch/bridge.db\n"
+        "bigpanda: {app_key: app, token_file: s3cret}\n"
+        "receivers:\n"
+        "  - receiver: bigpanda\n"
+        "    source: panda\n"
+        "    headers: {x-api-key_file: s3cret}\n"
+        "    callback: {api_key_file: s3cret, app_key: a}\n"
+    )
+    monkeypatch.chdir("/")
+    found = config.load(tmp_path / "bridge.yml")
+    (panda,) = found.receivers
+    secrets = [found.bigpanda.token, panda.headers["x-api-key"], panda.callback.api_key]
+    assert [secret.read() for secret in secrets] == ["k3y"] * 3
+
+
+def test_where_something_is_asked_the_way_out_can_be_told(file):
+    """ca_file, proxy_url and max_response stand beside every URL; Alertmanager's lists are longer."""
+    file.write_text(file.read_text().replace("app_key: app,", "app_key: app, proxy_url: 'http://me:p3ss@proxy:3128',"))
+    found = config.load(file)
+    assert (found.bigpanda.proxy_url.read(), found.bigpanda.max_response) == ("http://me:p3ss@proxy:3128", 8_000_000)
+    assert found.receivers[0].reconcile.max_response == 64_000_000
+    assert "p3ss" not in repr(found)

@@ -12,6 +12,8 @@ import requests
 from bridge.__main__ import main
 from tests.bridge.panda import Panda
 
+pytestmark = pytest.mark.slow
+
 SECRETS = ("bp-token", "am-token")
 HEADERS = {"Authorization": "Bearer am-token"}
 LISTENING = re.compile(r"Listening on 127\.0\.0\.1:(\d+)")

@@ -77,6 +77,7 @@ def machine(tmp_path, vendors, ports) -> Iterator[Bare]:
     made.stop()
 
 
+@pytest.mark.slow
 @pytest.mark.system
 @pytest.mark.skipif(bool(missing("curl", "openssl")), reason="not installed: curl, openssl")
 def test_a_newcomer_gets_a_running_pair(machine, ports, vendors):

@@ -18,7 +18,7 @@ def told(path, folder):
     content = yaml.safe_load(path.read_text())
     content["rule_files"] = [str((path.parent / name).resolve()) for name in content["rule_files"]]
     for test in content["tests"]:
-        fired = [asked for asked in test.pop("promql_expr_test") if asked.get("exp_samples")]
+        fired = [asked for asked in test.pop("promql_expr_test", []) if asked.get("exp_samples")]
         test["alert_rule_test"] = [
             {"eval_time": asked["eval_time"], "alertname": named[1]}
             for asked in fired

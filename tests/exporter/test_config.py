@@ -4,6 +4,7 @@ import shutil
 from pathlib import Path
 
 import pytest
+import trustme
 
 import exporter.collectors
 from exporter import config
@@ -51,11 +52,11 @@ def test_a_value_beyond_the_vendors_advice_is_a_warning():
     (target,) = config.read({"targets": [EDGE]}).targets
     hasty = type("Hasty", (type(target),), {"shortest_poll_interval": 1e6})
     read = config.Config((target, hasty.model_validate(EDGE)))
-    assert read.warnings(ALONE) == ["targets[1].poll_interval: the vendor advises 1e+06 s or more"]
+    assert read.warnings() == ["targets[1].poll_interval: the vendor advises 1e+06 s or more"]
 
 
-def test_a_target_that_cannot_be_split_belongs_to_one_of_several_exporters():
-    """All of it, as it is; another account may belong to another one."""
+def test_each_target_belongs_to_one_of_several_exporters():
+    """Whole, with all of its rate; every exporter has some of many, and one that is alone has all."""
     url = "https://packetvis.com/api?auth=k3y"
     targets = [{"collector": "packetvis", "account": f"noc{number}", "url": url} for number in range(12)]
     read = config.read({"targets": targets})
@@ -64,32 +65,6 @@ def test_a_target_that_cannot_be_split_belongs_to_one_of_several_exporters():
     assert all(one in read.targets for part in parts for one in part)
     assert all(parts)
     assert read.part(ALONE) == read.targets
-
-
-def test_a_list_of_endpoints_is_split_among_the_exporters():
-    """Each probes its own; one without any does not have the target."""
-    endpoints = [f"www{number}.example.com:443" for number in range(30)]
-    (target,) = config.read({"targets": [EDGE | {"endpoints": endpoints}]}).targets
-    parts = [target.part(Shard(number, 3)) for number in (1, 2, 3)]
-    assert sorted(one.written for part in parts for one in part.endpoints) == sorted(endpoints)
-    (lonely,) = config.read({"targets": [EDGE]}).targets
-    assert [lonely.part(Shard(number, 3)) is None for number in (1, 2, 3)].count(True) == 2
-
-
-def test_a_split_target_has_its_part_of_the_rate():
-    """All exporters together ask what one would; less than one request a minute for each is told."""
-    (target,) = config.read({"targets": [EDGE | {"requests_per_minute": 55.0}]}).targets
-    split = target.split(Shard(2, 3))
-    assert (split.requests_per_minute, target.requests_per_minute) == (pytest.approx(55 / 3), 55.0)
-    assert [split.owns(str(one)) for one in range(50)] == [
-        Shard(2, 3).owns("certificates", "edge", str(one)) for one in range(50)
-    ]
-    assert split == target.split(Shard(2, 3)) != target.split(Shard(1, 3))
-    assert target.owns("anything")
-    assert split.warnings() == []
-    assert target.split(Shard(1, 56)).warnings() == [
-        "requests_per_minute: less than 1 for each of 56 exporters: they may exceed it"
-    ]
 
 
 def test_a_new_folder_is_a_new_vendor(tmp_path, monkeypatch):
@@ -102,3 +77,19 @@ def test_a_new_folder_is_a_new_vendor(tmp_path, monkeypatch):
     assert "copied_vendor" in config.known()
     assert type(made).__module__ == "exporter.collectors.copied_vendor.collector"
     assert made.metrics
+
+
+def test_a_file_is_named_relative_to_exporter_yml(tmp_path, monkeypatch):
+    """Wherever the exporter was started, as with Prometheus."""
+    (tmp_path / "conf").mkdir()
+    for name in ("token", "proxy"):
+        (tmp_path / "conf" / name).write_text("http://proxy:3128\n")
+    trustme.CA().cert_pem.write_to_path(tmp_path / "conf" / "ca.pem")
+    (tmp_path / "conf" / "exporter.yml").write_text(
+        "targets: [{collector: vigilmon, account: a, token_file: token, proxy_url_file: proxy, ca_file: ca.pem}]"
+    )
+    monkeypatch.chdir(tmp_path)
+    (target,) = config.load(Path("conf/exporter.yml")).targets
+    monkeypatch.chdir("/")
+    assert target.token.read() == "http://proxy:3128"
+    assert target.ca_file == str(tmp_path / "conf" / "ca.pem")

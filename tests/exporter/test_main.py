@@ -3,6 +3,7 @@
 import contextlib
 import json
 import os
+import re
 import shutil
 import signal
 import socket
@@ -17,6 +18,8 @@ from prometheus_client.openmetrics.parser import text_string_to_metric_families
 
 from exporter.__main__ import main
 from exporter.collectors.sharding import Shard
+
+pytestmark = pytest.mark.slow
 
 ROOT = Path(__file__).parents[2]
 SECRETS = ("t0ken-of-vigilmon", "s3cret-of-packetvis", "p4ss-of-proxy")
@@ -98,15 +101,15 @@ def test_config_check_says_ok_and_starts_nothing(config_file, capsys):
 
 
 def test_config_check_says_what_a_shard_has(config_file, capsys):
-    """Each target is told on some of the shards, or on all where it is split."""
-    file = config_file(target("edge"), target("core", endpoints=[f"127.0.0.1:{port}" for port in range(1, 40)]))
+    """Each target is on one of the shards."""
+    file = config_file(target("edge"), target("core"))
     told = []
     for number in (1, 2, 3):
         assert main([f"--config.file={file}", "--config.check", f"--shard={number}/3"]) == 0
-        told.append(capsys.readouterr().out)
-    ok = [f"{file}: ok, 2 targets, {own} of them on shard {{}}/3\n" for own in (1, 2)]
-    assert sorted(line == ok[1].format(number) for number, line in enumerate(told, 1)) == [False, False, True]
-    assert all(line in {ok[0].format(number), ok[1].format(number)} for number, line in enumerate(told, 1))
+        told.append(
+            re.fullmatch(rf"{file}: ok, 2 targets, (\d) of them on shard {number}/3\n", capsys.readouterr().out)
+        )
+    assert sum(int(line[1]) for line in told) == 2
 
 
 @pytest.mark.parametrize("written", ["0/3", "4/3", "a/b", "1/0"])
@@ -122,7 +125,7 @@ def test_a_bad_shard_ends_with_status_2(config_file, capsys, written):
 def test_a_shard_without_targets_serves_all_the_same(config_file, run):
     """Ready, with the families of the exporter itself, and the page for people says why there are no others."""
     file = config_file(target("edge"))
-    without = next(number for number in (1, 2) if not Shard(number, 2).owns("certificates", "edge", "127.0.0.1:9"))
+    without = next(number for number in (1, 2) if not Shard(number, 2).owns("certificates", "edge"))
     program = run(f"--config.file={file}", f"--shard={without}/2")
     program.eventually(lambda: requests.get(f"{program.url}/-/ready", timeout=30).status_code == 200)
     assert f'vendorwatch_shard_info{{shard="{without}",shards="2"}} 1' in program.get()

@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -42,6 +42,28 @@ def filled(text: str) -> str:
     return VARIABLE.sub(lambda found: BUILT_IN.get(found[1], ".+"), text)
 
 
+def every(subjects: Iterable[tuple[str, Any]]) -> Callable[[Callable[[Any], None]], Callable[[], None]]:
+    """Make one test of a rule that holds for all `subjects`: it names each place where the rule fails, and why."""
+    places = list(subjects)
+
+    def of(rule: Callable[[Any], None]) -> Callable[[], None]:
+        def test() -> None:
+            failures = []
+            for place, subject in places:
+                try:
+                    rule(subject)
+                except Exception as error:  # noqa: BLE001  a query that cannot be parsed is told with its place, too
+                    failures.append(f"{place}: {error!r}" if type(error) is not AssertionError else f"{place}: {error}")
+            assert places
+            assert not failures, "\n".join(failures)
+
+        # Not functools.wraps: pytest would take the rule's parameter for a fixture.
+        test.__name__, test.__doc__, test.__module__ = rule.__name__, rule.__doc__, rule.__module__
+        return test
+
+    return of
+
+
 def load(path: Path) -> dict[str, Any]:
     """Return a dashboard."""
     return json.loads(path.read_text(encoding="utf-8"))
@@ -64,3 +86,11 @@ def queries() -> Iterator[Query]:
         for panel in panels(board):
             for target in panel["targets"]:
                 yield Query(board["uid"], panel["title"], target["refId"], target["expr"], bool(target.get("instant")))
+
+
+BOARDS = {path.stem: load(path) for path in PATHS}
+PANELS = [(f"{name} / {panel['title']}", panel) for name, board in BOARDS.items() for panel in panels(board)]
+QUERIES = [(query.id, query) for query in queries()]
+every_board = every(BOARDS.items())
+every_panel = every(PANELS)
+every_query = every(QUERIES)

@@ -1,6 +1,7 @@
 """What a query consists of: its nodes with those above them, its selectors, and the labels its series can have."""
 
 from collections.abc import Iterator
+from functools import cache
 from typing import Any
 
 import promql_parser
@@ -13,6 +14,7 @@ SHARD = {"shard"}
 """What the scrape adds to the series of exporters that divide their targets."""
 
 
+@cache
 def parse(expr: str) -> Any:
     """Return a query's tree; ValueError when it is not PromQL."""
     return promql_parser.parse(expr)
@@ -43,6 +45,7 @@ def names(selector: Any) -> list[str]:
     return [selector.name] if selector.name else matchers(selector)["__name__"].removeprefix("=~").split("|")
 
 
+@cache
 def served() -> dict[str, set[str]]:
     """Return every metric that the programs serve, with its labels."""
     return stated() | CLIENT

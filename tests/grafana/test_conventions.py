@@ -1,26 +1,14 @@
 """The rules of Grafana's dashboard-linter, each as a test of every dashboard, without exclusion."""
 
 import promql_parser
-import pytest
 
-from tests.grafana.boards import BUILT_IN, LABEL_VALUES, PATHS, load, panels, variables
+from tests.grafana.boards import BUILT_IN, LABEL_VALUES, every_board, every_panel, every_query, variables
 from tests.grafana.promql import is_call, matchers, nodes, parse, selectors
 
-BOARDS = {path.stem: load(path) for path in PATHS}
-PANELS = [(name, panel) for name, board in BOARDS.items() for panel in panels(board)]
-TARGETS = [(name, panel, target) for name, panel in PANELS for target in panel["targets"]]
 UNITS = {
     "none", "short", "string", "s", "percent", "percentunit", "bytes", "cpm", "epm", "reqpm", "dateTimeFromNow"
 }  # fmt: skip
 """Of Grafana's units, those in use; each is one that dashboard-linter accepts."""
-
-every_board = pytest.mark.parametrize("board", BOARDS.values(), ids=BOARDS)
-every_panel = pytest.mark.parametrize(
-    "panel", [panel for _, panel in PANELS], ids=[f"{n}-{p['title']}" for n, p in PANELS]
-)
-every_target = pytest.mark.parametrize(
-    "expr", [target["expr"] for *_, target in TARGETS], ids=[f"{n}-{p['title']}-{t['refId']}" for n, p, t in TARGETS]
-)
 
 
 def without_ranges(expr):
@@ -38,15 +26,15 @@ def test_template_datasource_rule(board):
 
 
 @every_board
-@pytest.mark.parametrize(("name", "label"), [("job", "Job"), ("instance", "Instance")])
-def test_template_job_and_instance_rules(board, name, label):
+def test_template_job_and_instance_rules(board):
     """`job` and `instance` are queries with a label, several may be chosen, and all means any."""
-    variable = variables(board)[name]
-    assert variable["label"] == label
-    assert variable["datasource"] == {"type": "prometheus", "uid": "${datasource}"}
-    assert variable["multi"] is True
-    assert variable["includeAll"] is True
-    assert variable["allValue"] == ".+"
+    for name, label in (("job", "Job"), ("instance", "Instance")):
+        variable = variables(board)[name]
+        assert variable["label"] == label
+        assert variable["datasource"] == {"type": "prometheus", "uid": "${datasource}"}
+        assert variable["multi"] is True
+        assert variable["includeAll"] is True
+        assert variable["allValue"] == ".+"
 
 
 @every_board
@@ -118,34 +106,34 @@ def test_an_empty_panel_says_why(panel):
     assert panel["fieldConfig"]["defaults"]["noValue"]
 
 
-@every_target
-def test_target_promql_rule(expr):
+@every_query
+def test_target_promql_rule(query):
     """Every query is PromQL."""
-    parse(without_ranges(expr))
+    parse(without_ranges(query.expr))
 
 
-@every_target
-def test_target_job_and_instance_rules(expr):
+@every_query
+def test_target_job_and_instance_rules(query):
     """Every selector carries job and instance."""
-    for selector, _ in selectors(parse(without_ranges(expr))):
+    for selector, _ in selectors(parse(without_ranges(query.expr))):
         asked = matchers(selector)
         assert (asked["job"], asked["instance"]) == ("=~$job", "=~$instance"), selector
 
 
-@every_target
-def test_target_rate_interval_rule(expr):
+@every_query
+def test_target_rate_interval_rule(query):
     """`rate` and `irate` are taken over $__rate_interval; any other range stands within a function call."""
-    marked = expr.replace("$__rate_interval", "77s").replace("$__range", "10m")
+    marked = query.expr.replace("$__rate_interval", "77s").replace("$__range", "10m")
     for node, above in nodes(parse(marked)):
         if isinstance(node, promql_parser.MatrixSelector | promql_parser.SubqueryExpr):
-            assert isinstance(above[0], promql_parser.Call), expr
+            assert isinstance(above[0], promql_parser.Call), query.expr
         if is_call(node, "rate", "irate"):
-            assert node.args[0].range.total_seconds() == 77, expr
+            assert node.args[0].range.total_seconds() == 77, query.expr
 
 
-@every_target
-def test_target_counter_agg_rule(expr):
+@every_query
+def test_target_counter_agg_rule(query):
     """A counter stands within rate, irate or increase."""
-    for selector, above in selectors(parse(without_ranges(expr))):
+    for selector, above in selectors(parse(without_ranges(query.expr))):
         if (selector.name or "").endswith("_total"):
-            assert any(is_call(node, "rate", "irate", "increase") for node in above), expr
+            assert any(is_call(node, "rate", "irate", "increase") for node in above), query.expr

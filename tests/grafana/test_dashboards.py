@@ -3,7 +3,6 @@ import re
 from itertools import combinations
 from pathlib import Path
 
-import pytest
 import yaml
 from grafana_foundation_sdk.cog.encoder import JSONEncoder
 from grafana_foundation_sdk.cog.plugins import register_default_plugins
@@ -15,14 +14,18 @@ from grafana.board import RUNBOOKS
 from grafana.every import DASHBOARDS, text
 from grafana.wrong import WRONG
 from tests.deploy.shipped import DEPLOY, RULES
-from tests.grafana.boards import FOLDER, PATHS, load, panels
+from tests.grafana.boards import BOARDS, FOLDER, PATHS, every, every_board, load, panels
 from tests.system.running import ROOT
 
 KINDS = {"stat", "timeseries", "table", "state-timeline", "heatmap"}
 COLUMNS = 24
-SCHEMAS = json.loads(Path(__file__).with_name("schemas.json").read_text(encoding="utf-8"))
-VALIDATORS = {kind: Draft7Validator(schema) for kind, schema in SCHEMAS.items()}
-every_board = pytest.mark.parametrize("path", PATHS, ids=lambda path: path.stem)
+GRAFANAS = {
+    path.stem.removeprefix("schemas-"): {
+        kind: Draft7Validator(schema) for kind, schema in json.loads(path.read_text(encoding="utf-8")).items()
+    }
+    for path in sorted(Path(__file__).parent.glob("schemas-*.json"))
+}
+"""By the version of Grafana: the validator of a dashboard, and of each kind of panel."""
 
 
 def test_the_files_are_what_the_code_says(tmp_path):
@@ -36,44 +39,47 @@ def test_the_files_are_what_the_code_says(tmp_path):
 
 
 @every_board
-def test_grafanas_own_types_hold_all_of_it(path):
+def test_grafanas_own_types_hold_all_of_it(board):
     """Read into the types made from Grafana's schema and written again, nothing is lost, changed or refused."""
     register_default_plugins()
-    board = load(path)
     again = json.loads(json.dumps(Dashboard.from_json(board), cls=JSONEncoder))
     assert again == board
 
 
-@every_board
-def test_grafanas_schema_accepts_it(path):
+@every((f"{version} / {name}", (version, board)) for version in GRAFANAS for name, board in BOARDS.items())
+def test_grafanas_schema_accepts_it(subject):
     """The dashboard, and the options of every panel by its kind; `tests/grafana/schemas` wrote the schemas."""
-    board = load(path)
-    assert list(problems("dashboard", board)) == []
+    version, board = subject
+    assert problems(version, "dashboard", board) == []
     for panel in panels(board):
-        assert list(problems(f"{panel['type']} options", panel.get("options", {}))) == [], panel["title"]
+        assert problems(version, f"{panel['type']} options", panel.get("options", {})) == [], panel["title"]
         custom = panel["fieldConfig"]["defaults"].get("custom")
-        assert custom is None or list(problems(f"{panel['type']} custom", custom)) == [], panel["title"]
+        assert custom is None or problems(version, f"{panel['type']} custom", custom) == [], panel["title"]
 
 
 def test_grafanas_schema_refuses_what_grafana_would_not_draw():
     """A word that is none of an option's, or a panel's place that is no number, does not pass."""
-    board = load(PATHS[0])
-    board["panels"][0]["gridPos"]["x"] = "left"
-    assert list(problems("dashboard", board)) != []
-    assert list(problems("stat options", board["panels"][0]["options"] | {"colorMode": "rainbow"})) != []
+    for version in GRAFANAS:
+        board = load(PATHS[0])
+        board["panels"][0]["gridPos"]["x"] = "left"
+        assert problems(version, "dashboard", board) != []
+        assert problems(version, "stat options", board["panels"][0]["options"] | {"colorMode": "rainbow"}) != []
 
 
-def problems(kind, part):
-    """Yield what the schema of this name says of a part of a dashboard."""
-    for error in VALIDATORS[kind].iter_errors(part):
-        yield f"{error.json_path}: {error.message:.200}"
+def test_the_dashboards_are_checked_against_every_grafana_that_is_supported():
+    """The oldest is the one whose types the dashboards are built with."""
+    assert [version.split(".")[0] for version in GRAFANAS] == ["11", "12", "13"]
+
+
+def problems(version, kind, part):
+    """Return what the schema of this name says of a part of a dashboard."""
+    return [f"{error.json_path}: {error.message:.200}" for error in GRAFANAS[version][kind].iter_errors(part)]
 
 
 @every_board
-def test_a_dashboard_has_an_identity_that_stays(path):
+def test_a_dashboard_has_an_identity_that_stays(board):
     """The address is the file's name; nothing of the machine it was made on is in it."""
-    board = load(path)
-    assert board["uid"] == path.stem
+    assert load(FOLDER / f"{board['uid']}.json") == board
     assert board["title"].startswith("vendorwatch / ")
     assert board["description"]
     assert board["tags"] == ["vendorwatch"]
@@ -88,9 +94,9 @@ def test_a_dashboard_has_an_identity_that_stays(path):
 
 
 @every_board
-def test_a_dashboard_leads_to_the_others_and_to_its_runbook(path):
+def test_a_dashboard_leads_to_the_others_and_to_its_runbook(board):
     """One menu of the set, one link to a page of deploy/runbooks."""
-    others, runbook = load(path)["links"]
+    others, runbook = board["links"]
     assert (others["type"], others["tags"], others["keepTime"]) == ("dashboards", ["vendorwatch"], True)
     page = runbook["url"].removeprefix(RUNBOOKS + "/")
     assert (DEPLOY / "runbooks" / page).exists()
@@ -102,10 +108,10 @@ def test_links_go_where_the_rules_lead_to():
     assert urls == {RUNBOOKS}
 
 
-@pytest.mark.parametrize("name", WRONG)
-def test_what_is_wrong_leads_to_a_dashboard_and_a_section_that_exist(name):
+@every(WRONG.items())
+def test_what_is_wrong_leads_to_a_dashboard_and_a_section_that_exist(expr):
     """Each row of the overview names both."""
-    given = dict(re.findall(r'"(level|source|board|runbook)", "([^"]+)", "", ""', WRONG[name]))
+    given = dict(re.findall(r'"(level|source|board|runbook)", "([^"]+)", "", ""', expr))
     assert given["level"] in {"critical", "warning"}
     assert FOLDER / f"vendorwatch-{given['board']}.json" in PATHS
     page, anchor = given["runbook"].split("#")
@@ -114,16 +120,15 @@ def test_what_is_wrong_leads_to_a_dashboard_and_a_section_that_exist(name):
 
 
 @every_board
-def test_data_links_lead_somewhere(path):
+def test_data_links_lead_somewhere(board):
     """A link within the set names a dashboard of it, unless the row does."""
-    for url in re.findall(r'"url": "/d/([^?"]+)', path.read_text(encoding="utf-8")):
+    for url in re.findall(r'"url": "/d/([^?"]+)', json.dumps(board)):
         assert url == "vendorwatch-${__value.raw}" or FOLDER / f"{url}.json" in PATHS
 
 
 @every_board
-def test_panels_are_of_kinds_that_stay_and_do_not_overlap(path):
+def test_panels_are_of_kinds_that_stay_and_do_not_overlap(board):
     """No panel of a kind that Grafana gave up; each has a number and a place of its own on the grid."""
-    board = load(path)
     assert {panel["type"] for panel in panels(board)} <= KINDS
     assert sorted(panel["id"] for panel in board["panels"]) == list(range(1, len(board["panels"]) + 1))
     assert all(panel["gridPos"]["x"] + panel["gridPos"]["w"] <= COLUMNS for panel in board["panels"])
@@ -137,15 +142,12 @@ def overlap(one, other):
 
 
 @every_board
-def test_a_colour_never_speaks_alone(path):
+def test_a_colour_never_speaks_alone(board):
     """What is green or red elsewhere has a word here, and no colour that colour-blind people mistake."""
-    board = load(path)
     for panel in panels(board):
         for mapping in mappings(panel):
             assert all(result["text"] for result in mapping), panel["title"]
-    assert not re.search(
-        r'"(color|fixedColor)": "(green|red|dark-red|semi-dark-green)"', path.read_text(encoding="utf-8")
-    )
+    assert not re.search(r'"(color|fixedColor)": "(green|red|dark-red|semi-dark-green)"', json.dumps(board))
 
 
 def mappings(panel):

@@ -9,7 +9,7 @@ from tests.grafana.boards import LABEL_VALUES, PATHS, filled, load, panels, quer
 from tests.grafana.days import Day, OldPage, healthy, outage
 from tests.system.running import ROOT, missing, until
 
-pytestmark = pytest.mark.system
+pytestmark = [pytest.mark.system, pytest.mark.slow]
 DOWN = "vendorwatch-overview / Wrong now / programs"
 """The query that the page in place of a program fills by going away."""
 STAYS = {("vendorwatch-exporter", "Requests that fail"), ("vendorwatch-bigpanda", "Active, by severity")}

@@ -1,13 +1,10 @@
 import re
 
-import pytest
-
-from tests.grafana.boards import LABEL_VALUES, PATHS, filled, load, panels, queries, variables
+from tests.grafana.boards import LABEL_VALUES, PANELS, every, every_board, every_panel, every_query, filled, variables
 from tests.grafana.promql import SHARD, asked_labels, labels, matchers, names, parse, selectors, served
 
 VALUE = re.compile(r"Value(?: #(?P<query>.+))?")
-every_query = pytest.mark.parametrize("query", list(queries()), ids=lambda query: query.id)
-TABLES = [(path.stem, panel) for path in PATHS for panel in panels(load(path)) if panel["type"] == "table"]
+TABLES = [(place, panel) for place, panel in PANELS if panel["type"] == "table"]
 
 
 def holds(tree):
@@ -37,10 +34,10 @@ def test_a_query_names_what_the_programs_serve(query):
     holds(parse(query.filled))
 
 
-@pytest.mark.parametrize("path", PATHS, ids=lambda path: path.stem)
-def test_a_variable_names_what_the_programs_serve(path):
+@every_board
+def test_a_variable_names_what_the_programs_serve(board):
     """A choice that no series has would be empty, and all panels with it."""
-    for name, variable in variables(load(path)).items():
+    for name, variable in variables(board).items():
         asked = LABEL_VALUES.fullmatch(filled(variable["query"]))
         tree = parse(asked["selector"])
         holds(tree)
@@ -48,18 +45,15 @@ def test_a_variable_names_what_the_programs_serve(path):
         assert name in labels(tree)
 
 
-@pytest.mark.parametrize("path", PATHS, ids=lambda path: path.stem)
-def test_a_legend_names_labels_that_the_query_has(path):
+@every_panel
+def test_a_legend_names_labels_that_the_query_has(panel):
     """A label that is not there would be an empty name."""
-    for panel in panels(load(path)):
-        for target in panel["targets"]:
-            told = set(re.findall(r"\{\{(\w+)\}\}", target["legendFormat"]))
-            assert told <= labels(parse(filled(target["expr"]))), panel["title"]
+    for target in panel["targets"]:
+        told = set(re.findall(r"\{\{(\w+)\}\}", target["legendFormat"]))
+        assert told <= labels(parse(filled(target["expr"])))
 
 
-@pytest.mark.parametrize(
-    "panel", [panel for _, panel in TABLES], ids=[f"{name}-{panel['title']}" for name, panel in TABLES]
-)
+@every(TABLES)
 def test_a_table_has_its_columns(panel):
     """Each column is a label of a query or the value of one, and each has its own title and look."""
     trees = {target["refId"]: parse(filled(target["expr"])) for target in panel["targets"]}

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from typing import Any
 
 from tests.sandbox.issuer import DAYS, NAME, Issuer
+from tests.sandbox.starttls import GREETINGS
 
 _PAGE = b"HTTP/1.1 200 OK\r\nContent-Length: 3\r\nConnection: close\r\n\r\nok\n"
 _HANDSHAKE = 30
@@ -15,10 +16,15 @@ KINDS = (*DAYS, "silent", "plain")
 
 
 class Endpoint:
-    """One listener. `silent` accepts and never answers, `plain` speaks HTTP without TLS."""
+    """One listener. `silent` accepts and never answers, `plain` speaks HTTP without TLS.
 
-    def __init__(self, kind: str, not_after: float | None, context: ssl.SSLContext | None) -> None:
-        self.kind, self.not_after, self.context = kind, not_after, context
+    `starttls`: it speaks that protocol until the client asks for TLS.
+    """
+
+    def __init__(
+        self, kind: str, not_after: float | None, context: ssl.SSLContext | None, starttls: str | None = None
+    ) -> None:
+        self.kind, self.not_after, self.context, self.starttls = kind, not_after, context, starttls
         self.connections = 0
         self._lock = threading.Lock()
         self._open: set[socket.socket] = set()
@@ -35,7 +41,8 @@ class Endpoint:
 
     def described(self) -> dict[str, Any]:
         """Tell what `GET /control/certificates` answers of it."""
-        said = {"kind": self.kind, "port": self.port, "url": self.url, "endpoint": f"{NAME}:{self.port}"}
+        endpoint = f"{self.starttls}://{NAME}:{self.port}" if self.starttls else f"{NAME}:{self.port}"
+        said = {"kind": self.kind, "port": self.port, "url": self.url, "endpoint": endpoint}
         return {**said, "not_after": self.not_after, "connections": self.connections}
 
     def close(self) -> None:
@@ -86,6 +93,8 @@ class Endpoint:
             connection.recv(4096)
             connection.sendall(_PAGE)
         else:
+            if self.starttls:
+                GREETINGS[self.starttls](connection)
             with self.context.wrap_socket(connection.dup(), server_side=True) as secured:
                 if secured.recv(4096):
                     secured.sendall(_PAGE)
@@ -106,22 +115,38 @@ class Certificates:
         with self._lock:
             return self._made_issuer().pem
 
-    def open(self, kind: str = "good", days: float | None = None) -> Endpoint:
-        """Open an endpoint whose certificate has `days` left (its kind's default unless given)."""
+    def client_pem(self, days: float = 60.0) -> bytes:
+        """Return a client certificate that the `client_certificate` kinds accept, with its key."""
+        with self._lock:
+            return self._made_issuer().client_pem(days)
+
+    def open(
+        self,
+        kind: str = "good",
+        days: float | None = None,
+        chain_days: float | None = None,
+        starttls: str | None = None,
+    ) -> Endpoint:
+        """Open an endpoint whose certificate has `days` left (its kind's default unless given).
+
+        `chain_days`: those left of the intermediate that signed it.
+        """
         if kind not in KINDS:
             raise ValueError(f"no such kind: {kind}; there are {', '.join(KINDS)}")
+        if starttls and starttls not in GREETINGS:
+            raise ValueError(f"no such protocol: {starttls}; there are {', '.join(GREETINGS)}")
         with self._lock:
-            endpoint = Endpoint(kind, *self._certificate(kind, days))
+            endpoint = Endpoint(kind, *self._certificate(kind, days, chain_days), starttls)
             self.endpoints.append(endpoint)
         return endpoint
 
-    def renew(self, port: int, days: float, kind: str = "good") -> None:
+    def renew(self, port: int, days: float, kind: str = "good", chain_days: float | None = None) -> None:
         """Give the endpoint at `port` another certificate; days may be few or negative."""
         with self._lock:
             endpoint = next((endpoint for endpoint in self.endpoints if endpoint.port == port), None)
             if endpoint is None or endpoint.context is None:
                 raise LookupError(f"no certificate at port {port}")
-            endpoint.not_after, endpoint.context = self._certificate(kind, days)
+            endpoint.not_after, endpoint.context = self._certificate(kind, days, chain_days)
             endpoint.kind = kind
 
     def close(self) -> None:
@@ -130,11 +155,15 @@ class Certificates:
             while self.endpoints:
                 self.endpoints.pop().close()
 
-    def _certificate(self, kind: str, days: float | None) -> tuple[float | None, ssl.SSLContext | None]:
+    def _certificate(
+        self, kind: str, days: float | None, chain_days: float | None
+    ) -> tuple[float | None, ssl.SSLContext | None]:
         if kind not in DAYS:
             return None, None
-        not_after = float(int(self._clock() + (DAYS[kind] if days is None else days) * 86400))
-        return not_after, self._made_issuer().context(kind, not_after)
+        now = self._clock()
+        not_after = float(int(now + (DAYS[kind] if days is None else days) * 86400))
+        chain_not_after = None if chain_days is None else float(int(now + chain_days * 86400))
+        return not_after, self._made_issuer().context(kind, not_after, chain_not_after)
 
     def _made_issuer(self) -> Issuer:
         if self._issuer is None:

@@ -67,8 +67,13 @@ def _sandbox_changes(sandbox: "Sandbox") -> dict[str, Callable[..., Any]]:
     def settings(**changes: Any) -> None:
         sandbox.settings.change(changes)
 
-    def open_endpoint(kind: str = "good", days: float | None = None) -> dict[str, Any]:
-        return sandbox.certificates.open(kind, days).described()
+    def open_endpoint(
+        kind: str = "good",
+        days: float | None = None,
+        chain_days: float | None = None,
+        starttls: str | None = None,
+    ) -> dict[str, Any]:
+        return sandbox.certificates.open(kind, days, chain_days, starttls).described()
 
     return {
         "settings": settings,

@@ -6,8 +6,6 @@ from typing import Any
 
 import pytest
 
-from tests import postgresql
-from tests.postgresql import Cluster
 from tests.sandbox.bigpanda import alerts_api
 from tests.system.bridging import Station
 from tests.system.running import Program, missing
@@ -72,19 +70,6 @@ def station(tmp_path: Path) -> Iterator[Station]:
     made = Station(tmp_path)
     with made.sandbox:
         yield made
-
-
-@pytest.fixture(scope="session")
-def _cluster() -> Iterator[Cluster]:
-    postgresql.needed()
-    with Cluster() as cluster:
-        yield cluster
-
-
-@pytest.fixture
-def postgresql_cluster(_cluster: Cluster) -> Cluster:
-    """Give a PostgreSQL that runs."""
-    return _cluster
 
 
 @pytest.fixture

@@ -1,6 +1,7 @@
 """Real programs as subprocesses: started on loopback, waited for with a bound, ended by their own pid."""
 
 import os
+import random
 import shutil
 import signal
 import socket
@@ -9,6 +10,7 @@ import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import count
 from pathlib import Path
 from types import TracebackType
 from typing import IO, Any, Self, TypeVar
@@ -16,6 +18,8 @@ from typing import IO, Any, Self, TypeVar
 import requests
 
 ROOT = Path(__file__).parents[2]
+if _PROGRAMS := os.environ.get("VENDORWATCH_PROGRAMS"):
+    os.environ["PATH"] = os.pathsep.join([str(Path(_PROGRAMS).resolve()), os.environ["PATH"]])
 PATIENCE = 60.0
 """Seconds until something that should happen at once is given up: two busy cores are slow."""
 T = TypeVar("T")
@@ -30,10 +34,18 @@ def missing(*programs: str) -> list[str]:
     return [program for program in programs if shutil.which(program) is None]
 
 
+_WORKER = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
+_PORTS = range(10_000 + _WORKER % 10 * 2000, 12_000 + _WORKER % 10 * 2000)
+_places = count(random.randrange(len(_PORTS)))
+
+
 def free_port() -> int:
-    """Return a TCP port of loopback that nobody listens on now."""
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        return int(listener.getsockname()[1])
+    """Return a TCP port of loopback that nobody listens on now.
+
+    Each worker has a range of its own, below the ports that the kernel gives to connections: so nobody else takes it
+    until the program that it is meant for has started.
+    """
+    return next(port for place in _places if is_free(port := _PORTS[place % len(_PORTS)]))
 
 
 def is_free(port: int) -> bool:

@@ -8,7 +8,7 @@ from tests.sandbox.server import Sandbox
 from tests.system.alerting import RECEIVER, Alerting
 from tests.system.running import missing, until
 
-pytestmark = pytest.mark.system
+pytestmark = [pytest.mark.system, pytest.mark.slow]
 
 OPEN, CLOSED = ["critical"], ["critical", "ok"]
 

@@ -5,7 +5,7 @@ import pytest
 from tests.system.conftest import NEEDED
 from tests.system.running import ROOT, missing, python
 
-pytestmark = pytest.mark.system
+pytestmark = [pytest.mark.system, pytest.mark.slow]
 
 
 def test_the_demo_arrives(tmp_path):

@@ -8,7 +8,7 @@ import pytest
 from tests.system.running import until
 from tests.system.way import ACCOUNTS
 
-pytestmark = pytest.mark.system
+pytestmark = [pytest.mark.system, pytest.mark.slow]
 
 QUIET = 8.0
 """Seconds in which nothing more may arrive: several group intervals."""

@@ -10,7 +10,7 @@ from tests.system.bridging import ODD, RECEIVER, Load, Sender, Station, alert, d
 from tests.system.oracle import Ledger
 from tests.system.running import until
 
-pytestmark = pytest.mark.system
+pytestmark = [pytest.mark.system, pytest.mark.slow]
 
 FAULTS = [
     {"kind": "hang", "seconds": 2.5},

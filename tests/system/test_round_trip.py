@@ -7,7 +7,7 @@ import pytest
 from tests.system.running import until
 from tests.system.way import CREDENTIALS, TOKEN
 
-pytestmark = pytest.mark.system
+pytestmark = [pytest.mark.system, pytest.mark.slow]
 
 HEADER = "header-of-the-round-trip"
 OUTBOUND = "outbound-app-key"

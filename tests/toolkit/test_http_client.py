@@ -117,7 +117,7 @@ def dying_when_reused(end):
     [
         (lambda connection, _: reset(connection), LONG),
         (lambda connection, _: connection.close(), LONG),
-        (lambda _, server: server.over.wait(60), 2.0),
+        pytest.param(lambda _, server: server.over.wait(60), 2.0, marks=pytest.mark.slow),
     ],
     ids=["reset", "closed", "silent"],
 )
@@ -148,6 +148,7 @@ def test_a_fresh_connection_that_breaks_is_not_tried_again():
         assert len(server.requests) == 1
 
 
+@pytest.mark.slow
 def test_a_slow_answer_on_a_kept_connection_is_still_taken():
     """Half of the time is gone, a second request is on its way, and the first is answered."""
 
@@ -250,6 +251,7 @@ def swallowing():
         yield listening.getsockname()
 
 
+@pytest.mark.slow
 def test_the_deadline_is_shared_among_the_addresses_of_a_name(monkeypatch):
     """The first swallows everything, the second answers."""
     with serving(answering(answer())) as server, swallowing() as dead, client(4.0) as one:
@@ -396,7 +398,7 @@ def test_a_certificate_is_trusted_by_ca_file_alone(authority, ca_file):
             error = failure(one, url)
             assert isinstance(error, TlsFailed)
             assert str(error) == "the server's certificate is not trusted: unable to get local issuer certificate"
-        with client(ca_file=ca_file) as one:
+        with client(ca_file=str(ca_file)) as one:
             assert one.request("GET", url).body == b"ok"
             assert str(failure(one, url.replace("127.0.0.1", "localhost"))).startswith(
                 "the server's certificate is not trusted: Hostname mismatch"
@@ -427,7 +429,7 @@ def test_a_server_that_speaks_no_tls_is_a_tls_failure():
 def test_a_ca_file_that_is_gone_is_named(ca_file):
     """It was there when the configuration was read."""
     gone = Path(shutil.copy(ca_file, ca_file.with_name("gone.pem")))
-    with client(ca_file=gone) as one:
+    with client(ca_file=str(gone)) as one:
         gone.unlink()
         assert str(failure(one, "https://vendor.example")) == "ca_file cannot be read: No such file or directory"
 
@@ -471,12 +473,12 @@ def test_https_goes_through_a_proxy_by_connect(authority, ca_file):
 
     with serving(proxy(act)) as server:
         url = "https://vendor.invalid/x"
-        with client(proxy_url=Secret(f"http://me:{SECRET}@127.0.0.1:{server.port}"), ca_file=ca_file) as one:
+        with client(proxy_url=Secret(f"http://me:{SECRET}@127.0.0.1:{server.port}"), ca_file=str(ca_file)) as one:
             for _ in range(2):
                 assert one.request("GET", url).body == b"tunnelled"
         (request,) = server.requests
         assert request.startswith(b"CONNECT vendor.invalid:443 ")
-        with client(proxy_url=Secret(server.url), ca_file=ca_file) as one:
+        with client(proxy_url=Secret(server.url), ca_file=str(ca_file)) as one:
             assert str(failure(one, url)) == "the proxy refuses to connect (407)"
 
 
@@ -485,7 +487,7 @@ def test_a_proxy_may_speak_tls_itself(authority, ca_file):
     context = tls(authority, "127.0.0.1")
     with serving(proxy(None), context=context) as server:
         address = f"https://me:{SECRET}@127.0.0.1:{server.port}"
-        with client(proxy_url=Secret(address), ca_file=ca_file) as one:
+        with client(proxy_url=Secret(address), ca_file=str(ca_file)) as one:
             assert one.request("GET", "http://vendor.invalid/x").body == b"forwarded"
         with client(proxy_url=Secret(address)) as one:
             assert isinstance(failure(one, "http://vendor.invalid/x"), TlsFailed)

@@ -57,6 +57,17 @@ def test_json_is_one_object_per_line():
     assert "\n" not in line
 
 
+@pytest.mark.parametrize("sign", ["\x00", "\x1b", "\x7f", "\x9b", "\u202e", "\u2066", "\u2028", "\ud83d", "\U000e0041"])
+def test_what_would_move_the_cursor_or_turn_the_text_is_escaped(sign):
+    """Control and bidi characters come from vendors' and senders' names; the line is ASCII there, and still JSON."""
+    for formatter in (logs.Json(), logs.Logfmt()):
+        line = formatter.format(record(f"a{sign}é"))
+        assert line.isprintable()
+        assert line.endswith(("é", 'é"', 'é"}'))
+    found = json.loads(logs.Json().format(record(f"a{sign}é")))["msg"]
+    assert found == f"a{sign}é"
+
+
 @pytest.mark.parametrize("formatter", [logs.Json(), logs.Logfmt()])
 def test_a_traceback_stays_on_the_line(formatter):
     """An exception is a member of its record."""

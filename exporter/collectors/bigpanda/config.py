@@ -6,6 +6,7 @@ from pydantic import BeforeValidator, Field, field_validator
 
 from exporter.collectors.settings import ApiSettings
 from exporter.toolkit.config_types import Duration
+from exporter.toolkit.http_settings import HttpUrl
 
 
 def _all_or_listed(value: Any) -> Any:
@@ -22,7 +23,7 @@ class Settings(ApiSettings):
     paces: ClassVar[frozenset[str]] = frozenset({"max_pages"})
     """5 per second and endpoint; nearly all requests go to one."""
 
-    base_url: str = "https://api.bigpanda.io"
+    base_url: HttpUrl = "https://api.bigpanda.io"
     poll_interval: Duration = Field(60.0, gt=0)
     environments: Annotated[tuple[Annotated[str, Field(min_length=1)], ...] | None, BeforeValidator(_all_or_listed)] = (
         None

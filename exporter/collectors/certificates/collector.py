@@ -1,33 +1,32 @@
-"""Each endpoint is probed on its own clock; the round is whole once every endpoint was probed."""
+"""Each endpoint is probed, and told of, on its own clock; the round is whole once every endpoint was probed."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from exporter.collectors.contract import (
-    Certificate,
+from exporter.collectors.certificate_observations import (
     CertificateObservation,
-    Probe,
-    Reason,
-    Request,
-    Response,
     certificate_families,
+    certificate_metrics,
     observe,
 )
-from exporter.metrics.families import Family, certificate_metrics
+from exporter.collectors.contract import Certificate, Probe, Reason, Request, Response
+from exporter.metrics.families import Family
 
-from .config import Endpoint, Settings
+from .config import Settings
+from .endpoints import Endpoint
 
-METRICS = certificate_metrics("tls_certificate", "tls_probe_success", "endpoint")
+METRICS = certificate_metrics("tls_certificate", "tls_probe_success", "tls_probe_failure", "endpoint")
 
 
 @dataclass(frozen=True, slots=True)
 class Known:
     """What is known of all endpoints, each by its label.
 
-    `as_of` is when the endpoint that waits longest was probed: since then all of it holds.
+    `as_of` is when the endpoint was probed that waits longest of those told of; `round_at` the same of all endpoints.
     """
 
     as_of: float | None = None
+    round_at: float | None = None
     truncated: bool = False
     observations: dict[str, CertificateObservation] = field(default_factory=dict)
 
@@ -46,48 +45,49 @@ class Collector:
 
     def requests(self, knowledge: Known, now: float) -> Iterator[Request]:  # noqa: ARG002  nothing depends on the time
         """Yield one probe for each endpoint; one that was never probed is overdue since ever."""
-        for endpoint in self._settings.endpoints:
+        for endpoint in self._settings.listed().values():
             yield self._probe(endpoint, knowledge.observations.get(endpoint.written))
 
     def _probe(self, endpoint: Endpoint, known: CertificateObservation | None) -> Probe:
         settings = self._settings
+        every, retry = settings.poll_interval, min(settings.retry_interval, settings.poll_interval)
         return Probe(
             endpoint="tls",
             reason=Reason.STATUS,
-            due=known.due(settings.poll_interval, self._retry()) if known else 0.0,
-            every=settings.poll_interval,
+            due=known.due(every, retry) if known else 0.0,
+            every=every,
             server_name=endpoint.server_name,
             address=endpoint.address,
             port=endpoint.port,
+            starttls=endpoint.starttls or settings.starttls,
+            client_certificate=settings.client_certificate,
         )
-
-    def _retry(self) -> float:
-        return min(self._settings.retry_interval, self._settings.poll_interval)
 
     def update(self, knowledge: Known, request: Request, response: Response | Certificate) -> Known:
         """Return the knowledge with what the probe saw; endpoints no longer configured are forgotten."""
         if not isinstance(request, Probe) or not isinstance(response, Certificate):
             raise TypeError("only probes are asked for here")
-        place = (request.server_name, request.address, request.port)
-        observations = {}
-        for endpoint in self._settings.endpoints:
-            known = knowledge.observations.get(endpoint.written)
-            seen = observe(known, response) if endpoint.place == place else known
-            if seen is not None:
-                observations[endpoint.written] = seen
-        return Known(as_of=self._as_of(observations) or knowledge.as_of, observations=observations)
-
-    def _as_of(self, observations: dict[str, CertificateObservation]) -> float | None:
-        if len(observations) < len(self._settings.endpoints):
-            return None
-        return min(observation.probed_at for observation in observations.values())
+        listed = self._settings.listed()
+        known = {one.written: knowledge.observations.get(one.written) for one in listed.values()}
+        probed = listed.get((request.server_name, request.address, request.port))
+        if probed:
+            known[probed.written] = observe(known[probed.written], response)
+        observations = {written: observation for written, observation in known.items() if observation}
+        fresh = response.at - self._settings.max_age
+        told = [observation.probed_at for observation in observations.values() if observation.probed_at >= fresh]
+        return Known(
+            as_of=min(told, default=knowledge.as_of),
+            round_at=min(told) if told and len(told) == len(listed) else knowledge.round_at,
+            truncated=self._settings.skips(),
+            observations=observations,
+        )
 
     def families(self, knowledge: Known, now: float) -> Iterator[Family]:
-        """Yield dates and validity of every endpoint seen within `max_age`, and whether the last probe saw one."""
+        """Yield dates and validity of every endpoint seen within `max_age`, and how the last probe ended."""
         max_age = self._settings.max_age
         told = [
             ((endpoint.written,), known.within(max_age, now))
-            for endpoint in self._settings.endpoints
+            for endpoint in self._settings.listed().values()
             if (known := knowledge.observations.get(endpoint.written)) and now - known.probed_at <= max_age
         ]
         yield from certificate_families(METRICS, told, now)

@@ -1,62 +1,77 @@
 """What a target of `collector: certificates` has in exporter.yml."""
 
-import re
 from collections.abc import Iterable
-from dataclasses import dataclass
-from ipaddress import IPv6Address
 from typing import Annotated, ClassVar, Self
 
-from pydantic import AfterValidator, BeforeValidator, Field
+from pydantic import BeforeValidator, Field, field_validator, model_validator
 
-from exporter.collectors.settings import TargetSettings
-from exporter.collectors.sharding import Shard
-from exporter.toolkit.config_types import Duration
+from exporter.collectors.contract import StartTls
+from exporter.collectors.settings import TargetSettings, check_key_pair
+from exporter.toolkit.config_types import Duration, Secret
 
-_ENDPOINT = re.compile(r"(?:([^@:/\[\]\s]+)@)?(?:\[([^@/\[\]\s]+)\]|([^@:/\[\]\s]+)):([0-9]+)")
-_EXAMPLES = "www.example.com:443, www.example.com@192.0.2.1:443 or [2001:db8::1]:443"
+from .endpoints import Endpoint, EndpointsFile, endpoint
 
 
-@dataclass(frozen=True, slots=True)
-class Endpoint:
-    """Where to connect, and whose certificate to expect there. `written` is the label."""
+class Settings(TargetSettings):
+    """One list of endpoints.
 
-    written: str
-    server_name: str
-    address: str
-    port: int
+    A probe costs its host one handshake, and five minutes is how long a renewal, or a certificate that was swapped
+    for a wrong one, may stay unnoticed. `max_age` bridges several failed probes.
+    """
+
+    paces: ClassVar[frozenset[str]] = frozenset({"retry_interval", "endpoints", "endpoints_file"})
+
+    endpoints: tuple[Annotated[Endpoint, BeforeValidator(endpoint)], ...] = ()
+    endpoints_file: EndpointsFile | None = None
+    starttls: StartTls | None = None
+    client_cert_file: str | None = None
+    client_key_file: str | None = None
+    poll_interval: Duration = Field(300.0, gt=0)
+    retry_interval: Duration = Field(60.0, gt=0)
+    max_age: Duration = Field(1800.0, gt=0)
+
+    @field_validator("proxy_url")
+    @classmethod
+    def _is_not_for_probes(cls, value: Secret | None) -> Secret | None:
+        if value is not None:
+            raise ValueError("a probe connects to its endpoint directly: leave it out")
+        return value
+
+    @field_validator("endpoints")
+    @classmethod
+    def _are_distinct(cls, value: tuple[Endpoint, ...]) -> tuple[Endpoint, ...]:
+        twice = sorted(set(_repeated(value)))
+        if twice:
+            raise ValueError(f"listed more than once: {', '.join(twice)}")
+        return value
+
+    @model_validator(mode="after")
+    def _agree(self) -> Self:
+        found = self.endpoints_file.read().endpoints if self.endpoints_file else ()
+        if not self.endpoints and not found:
+            raise ValueError("give endpoints or endpoints_file, with at least one endpoint")
+        twice = sorted(set(_repeated((*self.endpoints, *found))))
+        if twice:
+            raise ValueError(f"listed in endpoints and in endpoints_file: {', '.join(twice)}")
+        if self.client_key_file and not self.client_cert_file:
+            raise ValueError("client_key_file: give client_cert_file too")
+        if self.client_certificate:
+            check_key_pair(*self.client_certificate)
+        return self
 
     @property
-    def place(self) -> tuple[str, str, int]:
-        """What makes two endpoints the same."""
-        return (self.server_name, self.address, self.port)
+    def client_certificate(self) -> tuple[str, str] | None:
+        """Return the files of the certificate to present and of its key, which may be the same."""
+        return (self.client_cert_file, self.client_key_file or self.client_cert_file) if self.client_cert_file else None
 
+    def listed(self) -> dict[tuple[str, str, int], Endpoint]:
+        """Return the endpoints as of now, by place; those of `endpoints_file` follow the file."""
+        found = self.endpoints_file.read().endpoints if self.endpoints_file else ()
+        return {one.place: one for one in (*self.endpoints, *found)}
 
-def endpoint(text: object) -> Endpoint:
-    """Read `host:port` or `name@address:port`, an IPv6 address in brackets. ValueError says how it is written."""
-    match = _ENDPOINT.fullmatch(text) if isinstance(text, str) else None
-    if match is None:
-        raise ValueError(f"not an endpoint: write it like {_EXAMPLES}")
-    name, bracketed, host, port = match.groups()
-    if not 1 <= int(port) <= 65535:  # noqa: PLR2004  the range of TCP ports
-        raise ValueError("the port must be between 1 and 65535")
-    address = host or _v6(bracketed)
-    return Endpoint(match[0], name or address, address, int(port))
-
-
-def _v6(text: str) -> str:
-    try:
-        return str(IPv6Address(text))
-    except ValueError as error:
-        raise ValueError("no IPv6 address between the brackets") from error
-
-
-def _distinct(endpoints: tuple[Endpoint, ...]) -> tuple[Endpoint, ...]:
-    if not endpoints:
-        raise ValueError("list at least one endpoint")
-    twice = sorted(set(_repeated(endpoints)))
-    if twice:
-        raise ValueError(f"listed more than once: {', '.join(twice)}")
-    return endpoints
+    def skips(self) -> bool:
+        """Tell whether a line of `endpoints_file` cannot be read."""
+        return bool(self.endpoints_file and self.endpoints_file.read().problems)
 
 
 def _repeated(endpoints: Iterable[Endpoint]) -> Iterable[str]:
@@ -65,26 +80,3 @@ def _repeated(endpoints: Iterable[Endpoint]) -> Iterable[str]:
         if one.place in seen:
             yield one.written
         seen.add(one.place)
-
-
-class Settings(TargetSettings):
-    """One list of endpoints.
-
-    A probe costs its host one or two handshakes, and five minutes is how long a renewal, or a certificate that
-    was swapped for a wrong one, may stay unnoticed. `max_age` bridges several failed probes.
-    """
-
-    paces: ClassVar[frozenset[str]] = frozenset({"retry_interval"})
-
-    endpoints: Annotated[
-        tuple[Annotated[Endpoint, BeforeValidator(endpoint)], ...],
-        AfterValidator(_distinct),
-    ]
-    poll_interval: Duration = Field(300.0, gt=0)
-    retry_interval: Duration = Field(60.0, gt=0)
-    max_age: Duration = Field(1800.0, gt=0)
-
-    def part(self, shard: Shard) -> Self | None:
-        """Return the target with this exporter's endpoints alone, None when it has none."""
-        own = tuple(one for one in self.endpoints if shard.owns(self.collector, self.account, one.written))
-        return self.model_copy(update={"endpoints": own}) if own else None

@@ -5,8 +5,9 @@ from urllib.parse import parse_qsl, urlsplit
 
 from pydantic import Field, field_validator
 
-from exporter.collectors.settings import TargetSettings, is_url
+from exporter.collectors.settings import TargetSettings
 from exporter.toolkit.config_types import Duration, Secret
+from exporter.toolkit.http_settings import is_url
 
 DOCUMENTED_TYPES = frozenset(
     {
@@ -45,7 +46,7 @@ class Settings(TargetSettings):
     @field_validator("address")
     @classmethod
     def _is_url(cls, value: Secret) -> Secret:
-        if not is_url(value.read()):
+        if not is_url(value.read()) or "@" in urlsplit(value.read()).netloc:
             raise ValueError("must be the whole URL of the API wizard, with https://")
         return value
 

@@ -6,6 +6,7 @@ from pydantic import BeforeValidator, Field, field_validator
 
 from exporter.collectors.settings import ApiSettings
 from exporter.toolkit.config_types import Duration
+from exporter.toolkit.http_settings import HttpUrl
 
 
 def _as_text(value: Any) -> Any:
@@ -29,7 +30,7 @@ class Settings(ApiSettings):
     most_requests_per_minute: ClassVar[float] = 240.0
     paces: ClassVar[frozenset[str]] = frozenset({"max_pages"})
 
-    base_url: str = "https://api.thousandeyes.com/v7"
+    base_url: HttpUrl = "https://api.thousandeyes.com/v7"
     poll_interval: Duration = Field(60.0, gt=0)
     account_groups: tuple[Id, ...] = ()
     test_results: Annotated[tuple[Id, ...] | None, BeforeValidator(_all_or_listed)] = ()

@@ -3,8 +3,9 @@
 from collections.abc import Iterator
 from urllib.parse import unquote
 
-from exporter.collectors.contract import Certificate, Get, Probe, Request, Response, certificate_families
-from exporter.metrics.families import Family, Sample, certificate_metrics, gauge
+from exporter.collectors.certificate_observations import certificate_families, certificate_metrics
+from exporter.collectors.contract import Certificate, Get, Probe, Request, Response
+from exporter.metrics.families import Family, Sample, gauge
 
 from .answers import Monitor, read_incidents, read_monitors, read_uptime
 from .config import Settings
@@ -23,7 +24,9 @@ INFO = gauge(
     "url",
     "method",
 )
-CERTIFICATE = certificate_metrics("vigilmon_certificate", "vigilmon_certificate_probe_success", "monitor_id")
+CERTIFICATE = certificate_metrics(
+    "vigilmon_certificate", "vigilmon_certificate_probe_success", "vigilmon_tls_probe_failure", "monitor_id"
+)
 UPTIME = gauge(
     "vigilmon_monitor_uptime_percent",
     "Uptime over the window, 0 to 100, as Vigilmon counts it.",
@@ -66,7 +69,7 @@ class Collector:
         if request.endpoint == LISTING:
             number = int(dict(request.params).get(self._settings.page_parameter, "1"))
             page = read_monitors(response.body)
-            return with_page(knowledge, number, response.at, page, self._settings.max_pages, self._settings.owns)
+            return with_page(knowledge, number, response.at, page, self._settings.max_pages)
         return self._update_monitor(knowledge, request, response)
 
     def _update_monitor(self, knowledge: Known, request: Get, response: Response) -> Known:

@@ -1,12 +1,12 @@
 """What a target of `collector: vigilmon` has in exporter.yml."""
 
-from typing import ClassVar, Self
+from typing import ClassVar
 
 from pydantic import Field
 
 from exporter.collectors.settings import ApiSettings
-from exporter.collectors.sharding import Shard
 from exporter.toolkit.config_types import Duration
+from exporter.toolkit.http_settings import HttpUrl
 
 
 class Settings(ApiSettings):
@@ -25,15 +25,13 @@ class Settings(ApiSettings):
         }
     )
 
-    base_url: str = "https://vigilmon.online/api/v1"
+    base_url: HttpUrl = "https://vigilmon.online/api/v1"
     poll_interval: Duration = Field(30.0, gt=0)
     """How often each page of statuses is asked for, as long as `status_share` allows it."""
     requests_per_minute: float = Field(50.0, gt=0, allow_inf_nan=False)
     page_parameter: str = Field("page", min_length=1)
     """The vendor documents pages but not the parameter's name."""
     max_pages: int = Field(500, gt=0)
-    split_by_monitor: bool = True
-    """Whether several exporters divide the account (`--shard`), or one of them has all of it."""
     uptime_interval: Duration = Field(300.0, gt=0)
     """How often a monitor's uptime is wanted; uptime moves slowly."""
     incidents_interval: Duration = Field(6 * 3600.0, gt=0)
@@ -45,7 +43,3 @@ class Settings(ApiSettings):
     certificates: bool = True
     certificate_interval: Duration = Field(3600.0, gt=0)
     certificate_retry_interval: Duration = Field(300.0, gt=0)
-
-    def part(self, shard: Shard) -> Self | None:
-        """Return the account for this exporter's monitors, or as it is on one exporter alone."""
-        return self.split(shard) if self.split_by_monitor else super().part(shard)

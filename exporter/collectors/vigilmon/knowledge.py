@@ -8,7 +8,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import TypeVar
 
-from exporter.collectors.contract import Certificate, CertificateObservation, observe
+from exporter.collectors.certificate_observations import CertificateObservation, observe
+from exporter.collectors.contract import Certificate
 
 from .answers import Monitor
 

@@ -3,11 +3,9 @@
 A row takes effect as soon as it is read. That a monitor is gone takes more: rows shift between pages while a round is
 read, so one that a round of several pages ended without is asked for itself, and forgotten when the vendor says that
 there is none, or when the next round ends without it too.
-
-Of several exporters each reads all pages, for only they tell which monitors there are, and keeps the monitors it owns.
 """
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from itertools import takewhile
 
@@ -20,9 +18,7 @@ URGENT_PER_ROUND = 4
 _PER_PAGE = 20
 
 
-def with_page(  # noqa: PLR0913, PLR0917  what a page changes depends on all of it
-    known: Known, number: int, at: float, page: Page, most: int, owns: Callable[[str], bool] = lambda _: True
-) -> Known:
+def with_page(known: Known, number: int, at: float, page: Page, most: int) -> Known:
     """Return the knowledge after page `number` (from 1) of the listing, of at most `most` pages."""
     listing = Listing(at, at) if number == 1 else known.listing
     if listing is None or number != len(listing.firsts) + 1:
@@ -30,7 +26,7 @@ def with_page(  # noqa: PLR0913, PLR0917  what a page changes depends on all of 
     if not page.monitors or page.monitors[0].id in listing.firsts:
         short = _short(listing, page)
         return _whole(known, listing, alone=number == 1 and not short, truncated=bool(page.monitors) and short)
-    known, listing = _read(known, listing, at, page, owns)
+    known, listing = _read(known, listing, at, page)
     ended = _is_last(listing, page)
     return _whole(known, listing, alone=number == 1, truncated=not ended) if ended or number >= most else known
 
@@ -55,9 +51,9 @@ def without(known: Known, identities: Iterable[str]) -> Known:
     )
 
 
-def _read(known: Known, listing: Listing, at: float, page: Page, owns: Callable[[str], bool]) -> tuple[Known, Listing]:
-    """Return the knowledge with the rows of `page` that are ours in effect, and the round with it."""
-    rows = {one.id: one for one in page.monitors if owns(one.id)}
+def _read(known: Known, listing: Listing, at: float, page: Page) -> tuple[Known, Listing]:
+    """Return the knowledge with the rows of `page` in effect, and the round with it."""
+    rows = {one.id: one for one in page.monitors}
     fallen = [one.id for one in rows.values() if one.up is False and _was(known, one) is not False]
     moved = [one.id for one in rows.values() if _moved(known.monitors.get(one.id), one)]
     hurried = fallen[: min(URGENT_PER_PAGE, URGENT_PER_ROUND - listing.urgent)]

@@ -239,6 +239,7 @@ def test_a_refused_event_does_not_hold_its_key(scene):
     assert [(key, status) for _, key, status in scene.panda.accepted] == [("prod:a", "ok")]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("error", "seconds"),
     [
@@ -266,6 +267,7 @@ def test_an_event_that_bigpanda_stumbles_over_holds_up_nobody(scene, error, seco
     assert "prod:bad" in scene.panda.names()
 
 
+@pytest.mark.slow
 def test_a_storm_keeps_the_pace(tmp_path):
     """3,000 alerts at 6,000 a minute: critical ones within 2 seconds, all within the bound, no minute above."""
     scene = Scene(tmp_path)

@@ -147,6 +147,7 @@ def fresh(database_url, tmp_path):
     return made
 
 
+@pytest.mark.slow
 def test_bigpanda_ends_with_the_truth_whatever_happens(fresh):
     """Lost answers, restarts, outages and flapping: in order, nothing lost, nothing too early."""
     run_state_machine_as_test(

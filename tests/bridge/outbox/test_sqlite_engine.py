@@ -167,6 +167,7 @@ def test_a_log_that_readers_let_grow_is_emptied(wal, monkeypatch):
         assert connection.exec_driver_sql("PRAGMA busy_timeout").scalar() == 5000
 
 
+@pytest.mark.slow
 def test_readers_that_overlap_do_not_let_the_log_grow_without_a_bound(wal, monkeypatch):
     """There is hardly a moment without one, and no checkpoint of SQLite's own comes to an end."""
     database, log = wal

@@ -78,6 +78,7 @@ def test_any_member_may_be_anything(receiver, body, path):
         understood(receiver, changed)
 
 
+@pytest.mark.slow
 @settings(deadline=None, max_examples=200)
 @given(data=st.data(), place=st.sampled_from(PLACES))
 def test_any_two_members_may_be_anything(data, place):

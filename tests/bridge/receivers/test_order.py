@@ -70,6 +70,7 @@ def told(number, kind, minute, skew):
 states = st.lists(st.tuples(st.sampled_from(["down", "up", "escalation"]), st.integers(0, 12)), min_size=1, max_size=12)
 
 
+@pytest.mark.slow
 @patient
 @given(states=states, skew=skews)
 def test_the_newest_state_of_a_monitor_holds(outbox, states, skew):

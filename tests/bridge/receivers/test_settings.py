@@ -15,7 +15,7 @@ def test_certificates_that_cannot_be_trusted_are_a_problem(section, rest, tmp_pa
     """A file that is not there and one that holds none, wherever an Alertmanager is asked over TLS."""
     empty = tmp_path / "empty.pem"
     empty.write_text("")
-    for file, why in [(tmp_path / "none.pem", "No such file or directory"), (empty, "not PEM certificates")]:
+    for file, why in [(tmp_path / "none.pem", "No such file or directory"), (empty, "no certificates in PEM form")]:
         with pytest.raises(ValidationError) as caught:
             section.model_validate({**rest, "ca_file": str(file)})
         assert problems(caught.value) == [f"ca_file: cannot use {file}: {why}"]

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, field
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -111,6 +112,7 @@ def alert(key):
     return Alert(receiver="alertmanager", source="prod", key=key, name=key, firing=True, starts_at=0.0)
 
 
+@pytest.mark.slow
 @settings(max_examples=300, deadline=None)
 @given(st.lists(STEPS, min_size=20, max_size=60))
 def test_every_correction_is_true_and_in_the_end_all_is(steps):

@@ -1,12 +1,17 @@
 import pytest
+import trustme
 from pydantic import TypeAdapter, ValidationError
 
+from exporter.collectors.certificate_observations import CertificateObservation, observe
 from exporter.collectors.certificates.collector import Collector, Known
-from exporter.collectors.certificates.config import Endpoint, Settings, endpoint
-from exporter.collectors.contract import Certificate, CertificateObservation, observe
+from exporter.collectors.certificates.config import Settings
+from exporter.collectors.certificates.endpoints import Endpoint, endpoint
+from exporter.collectors.contract import Certificate
 from exporter.toolkit.config_types import problems
 
-HOW = "write it like www.example.com:443, www.example.com@192.0.2.1:443 or [2001:db8::1]:443"
+HOW = (
+    "write it like www.example.com:443, www.example.com@192.0.2.1:443, [2001:db8::1]:443 or smtp://mail.example.com:25"
+)
 
 
 def settings(*endpoints, **others):
@@ -27,11 +32,22 @@ def refused(endpoints):
         ("www.example.com@192.0.2.1:443", "www.example.com", "192.0.2.1", 443),
         ("[2001:DB8::1]:443", "2001:db8::1", "2001:db8::1", 443),
         ("www.example.com@[2001:db8::1]:65535", "www.example.com", "2001:db8::1", 65535),
+        ("www.example.com.:443", "www.example.com.", "www.example.com.", 443),
     ],
 )
 def test_reads_an_endpoint(text, server_name, address, port):
     """The part before @ is whose certificate is expected, the rest where to connect; the label is as written."""
     assert endpoint(text) == Endpoint(text, server_name, address, port)
+
+
+def test_reads_the_protocol_before_tls():
+    """Each endpoint may name its own; the target's `starttls` is for those that name none."""
+    assert endpoint("smtp://mail.example.com:25") == Endpoint(
+        "smtp://mail.example.com:25", "mail.example.com", "mail.example.com", 25, "smtp"
+    )
+    chosen = settings("a.example:389", "postgres://b.example@192.0.2.1:5432", starttls="ldap")
+    collector = Collector(chosen)
+    assert [request.starttls for request in collector.requests(collector.start(), 0.0)] == ["ldap", "postgres"]
 
 
 @pytest.mark.parametrize(
@@ -49,7 +65,9 @@ def test_reads_an_endpoint(text, server_name, address, port):
             ["a.example:443", "b.example:443", "a.example@a.example:443"],
             "endpoints: listed more than once: a.example@a.example:443",
         ),
-        ([], "endpoints: list at least one endpoint"),
+        (["gopher://www.example.com:70"], f"endpoints[0]: not an endpoint: {HOW}"),
+        (["smtp://a.example:25", "a.example:25"], "endpoints: listed more than once: a.example:25"),
+        ([], "file: give endpoints or endpoints_file, with at least one endpoint"),
     ],
 )
 def test_names_what_is_wrong_with_an_endpoint(endpoints, told):
@@ -62,18 +80,58 @@ def test_tells_all_bad_endpoints_at_once():
     assert len(refused(["one", "two", "three:443"])) == 2
 
 
-def test_round_is_whole_once_every_endpoint_was_probed():
-    """Success waits for all endpoints, reached or not, and is as old as the probe that is longest ago."""
+def test_each_endpoint_is_told_as_it_is_probed():
+    """One that hangs withholds none of the others (E5); the round is whole once every endpoint was probed."""
     collector = Collector(settings("a.example:443", "b.example:443"))
     knowledge = collector.start()
     first, second = collector.requests(knowledge, 100.0)
 
     knowledge = collector.update(knowledge, first, Certificate(100.0, 0.0, 9e9, valid=True))
-    assert knowledge.as_of is None
-    knowledge = collector.update(knowledge, second, Certificate(130.0, None, None, valid=None, problem="refused"))
-    assert knowledge.as_of == 100.0
+    assert (knowledge.as_of, knowledge.round_at) == (100.0, None)
+    assert next(collector.families(knowledge, 101.0)).samples == [(("a.example:443",), (9e9 - 101.0) / 86400)]
+    knowledge = collector.update(knowledge, second, Certificate(130.0, None, None, valid=None, problem="connect"))
+    assert (knowledge.as_of, knowledge.round_at) == (100.0, 100.0)
     knowledge = collector.update(knowledge, first, Certificate(400.0, 0.0, 9e9, valid=True))
-    assert knowledge.as_of == 130.0
+    assert (knowledge.as_of, knowledge.round_at) == (130.0, 130.0)
+
+
+def test_what_was_stored_long_ago_withholds_nothing_that_was_probed_since():
+    """After a restart each endpoint is told as it is probed, though the others' last probe is past `max_age`."""
+    collector = Collector(settings("a.example:443", "b.example:443", max_age=1000.0))
+    knowledge = collector.start()
+    for request in collector.requests(knowledge, 0.0):
+        knowledge = collector.update(knowledge, request, Certificate(1.0, 0.0, 9e9, valid=True))
+    knowledge = collector.update(knowledge, request, Certificate(5000.0, 0.0, 9e9, valid=True))
+    assert knowledge.as_of == 5000.0
+
+
+def samples(collector, knowledge, now):
+    return {family.metric.name: family.samples for family in collector.families(knowledge, now)}
+
+
+def test_tells_why_a_probe_failed_when_the_chain_ends_and_who_issued_it():
+    """One reason at a time; what was seen of the certificate stays while a probe fails, for `max_age`."""
+    collector = Collector(settings("a.example:443", max_age=1000.0))
+    (request,) = collector.requests(collector.start(), 0.0)
+    seen = Certificate(
+        0.0, 0.0, 9e9, valid=False, problem="name", chain_not_after=8e9, issuer="CN=An Authority", serial="1A2B"
+    )
+    knowledge = collector.update(collector.start(), request, seen)
+    told = samples(collector, knowledge, 1.0)
+    assert told["tls_probe_failure"] == [(("a.example:443", "name"), 1.0)]
+    assert told["tls_certificate_chain_expiry_timestamp_seconds"] == [(("a.example:443",), 8e9)]
+    assert told["tls_certificate_info"] == [(("a.example:443", "CN=An Authority", "1A2B"), 1.0)]
+
+    knowledge = collector.update(knowledge, request, Certificate(900.0, None, None, valid=None, problem="timeout"))
+    told = samples(collector, knowledge, 950.0)
+    assert told["tls_probe_failure"] == [(("a.example:443", "timeout"), 1.0)]
+    assert told["tls_certificate_info"] == [(("a.example:443", "CN=An Authority", "1A2B"), 1.0)]
+    told = samples(collector, knowledge, 1001.0)
+    assert told["tls_probe_failure"] == [(("a.example:443", "timeout"), 1.0)]
+    assert told["tls_certificate_info"] == told["tls_certificate_chain_expiry_timestamp_seconds"] == []
+
+    knowledge = collector.update(knowledge, request, Certificate(1000.0, 0.0, 9e9, valid=True))
+    assert samples(collector, knowledge, 1001.0)["tls_probe_failure"] == []
 
 
 def test_forgets_endpoints_that_left_the_configuration():
@@ -126,3 +184,123 @@ def test_knowledge_survives_json():
     known = Known(as_of=1.5, observations={"[::1]:443": observe(None, Certificate(1.5, None, None, valid=None))})
     adapter = TypeAdapter(Known)
     assert adapter.validate_json(adapter.dump_json(known)) == known
+
+
+def listed(collector, knowledge, now=0.0):
+    return [f"{request.server_name}:{request.port}" for request in collector.requests(knowledge, now)]
+
+
+def test_endpoints_of_a_file_follow_it_without_a_reload(tmp_path, caplog):
+    """It is read again when it changes: new endpoints are probed, those that left are forgotten (ping_exporter 35)."""
+    file = tmp_path / "endpoints"
+    file.write_text("# the edge\na.example:443\n\n  smtp://mail.example:25   # relay\n")
+    collector = Collector(settings("own.example:443", endpoints_file=str(file)))
+    assert listed(collector, collector.start()) == ["own.example:443", "a.example:443", "mail.example:25"]
+
+    knowledge = collector.start()
+    for request in collector.requests(knowledge, 0.0):
+        knowledge = collector.update(knowledge, request, Certificate(1.0, 0.0, 9e9, valid=True))
+    assert (knowledge.round_at, knowledge.truncated) == (1.0, False)
+
+    file.write_text("b.example:443\na.example:443\n")
+    assert listed(collector, knowledge) == ["own.example:443", "b.example:443", "a.example:443"]
+    assert {labels for labels, _ in next(collector.families(knowledge, 2.0)).samples} == {
+        ("own.example:443",),
+        ("a.example:443",),
+    }
+    assert caplog.records == []
+
+
+def test_a_wrong_line_that_comes_later_is_skipped_and_told_once(tmp_path, caplog):
+    """The other endpoints go on; the log names the line, and `vendorwatch_poll_truncated` is 1 until it is mended."""
+    file = tmp_path / "endpoints"
+    file.write_text("a.example:443\n")
+    collector = Collector(settings(endpoints_file=str(file)))
+    file.write_text("a.example:443\nno port\nb.example:443\na.example@a.example:443\n")
+    (first, _second) = collector.requests(collector.start(), 0.0)
+    knowledge = collector.update(collector.start(), first, Certificate(1.0, 0.0, 9e9, valid=True))
+    assert knowledge.truncated
+    assert listed(collector, knowledge) == ["a.example:443", "b.example:443"]
+    assert [record.getMessage() for record in caplog.records] == [
+        f"Skipped a line of {file}: line 2: not an endpoint: {HOW}",
+        f"Skipped a line of {file}: line 4: listed more than once: a.example@a.example:443",
+    ]
+
+    file.write_text("a.example:443\n")
+    assert not collector.update(knowledge, first, Certificate(2.0, 0.0, 9e9, valid=True)).truncated
+
+
+def test_a_file_that_cannot_be_read_any_more_keeps_its_endpoints(tmp_path, caplog):
+    """A moment without the file, or one with half of it, must not end the probing."""
+    file = tmp_path / "endpoints"
+    file.write_text("a.example:443\n")
+    collector = Collector(settings(endpoints_file=str(file)))
+    for change in (file.unlink, lambda: file.write_bytes(b"\xff\xfe")):
+        change()
+        for _ in range(2):
+            assert listed(collector, collector.start()) == ["a.example:443"]
+    assert [record.getMessage() for record in caplog.records] == [
+        f"Cannot read {file}, keeping its 1 endpoints: No such file or directory",
+        f"Cannot read {file}, keeping its 1 endpoints: not UTF-8 text",
+    ]
+
+
+def refused_target(**target):
+    with pytest.raises(ValidationError) as caught:
+        Settings(collector="certificates", account="edge", **target)
+    return problems(caught.value)
+
+
+def test_a_file_with_a_wrong_line_is_refused_at_the_start(tmp_path):
+    """What the operator just wrote is strict: each wrong line is named; so is a file that is not there, or empty."""
+    file = tmp_path / "endpoints"
+    file.write_text("a.example:443\nwrong\na.example:443\nb.example:0\n")
+    (refusal,) = refused_target(endpoints_file=str(file))
+    assert refusal.split("; ") == [
+        f"endpoints_file: line 2: not an endpoint: {HOW}",
+        "line 3: listed more than once: a.example:443",
+        "line 4: the port must be between 1 and 65535",
+    ]
+    gone = tmp_path / "gone"
+    (refusal,) = refused_target(endpoints_file=str(gone))
+    assert refusal == f"endpoints_file: cannot read {gone}: No such file or directory"
+    file.write_text("# none yet\n")
+    assert refused_target(endpoints_file=str(file)) == [
+        "file: give endpoints or endpoints_file, with at least one endpoint"
+    ]
+    file.write_text("a.example:443\n")
+    assert refused_target(endpoints_file=str(file), endpoints=["a.example:443"]) == [
+        "file: listed in endpoints and in endpoints_file: a.example:443"
+    ]
+    assert refused_target(endpoints_file=5) == ["endpoints_file: must be the path of a file"]
+
+
+def test_a_proxy_is_refused_since_no_probe_goes_through_it():
+    """A key that would be ignored is a mistake that is better found at the start (E15)."""
+    assert refused_target(endpoints=["a.example:443"], proxy_url="http://proxy.example:3128") == [
+        "proxy_url: a probe connects to its endpoint directly: leave it out"
+    ]
+
+
+def test_a_client_certificate_is_checked_at_the_start(tmp_path):
+    """The pair must fit and be readable; a file that holds both needs no `client_key_file`."""
+    leaf = trustme.CA().issue_cert("prober@example.com")
+    both, key = tmp_path / "both.pem", tmp_path / "key.pem"
+    leaf.private_key_and_cert_chain_pem.write_to_path(both)
+    leaf.private_key_pem.write_to_path(key)
+    for files in ({"client_cert_file": str(both)}, {"client_cert_file": str(both), "client_key_file": str(key)}):
+        collector = Collector(settings("a.example:443", **files))
+        (request,) = collector.requests(collector.start(), 0.0)
+        assert request.client_certificate == (str(both), files.get("client_key_file", str(both)))
+
+    trustme.CA().issue_cert("other@example.com").private_key_pem.write_to_path(key)
+    refusal = f"file: {both} and {key} hold no certificate and its unencrypted key in PEM form"
+    pair = {"client_cert_file": str(both), "client_key_file": str(key)}
+    assert refused_target(endpoints=["a.example:443"], **pair) == [refusal]
+    assert refused_target(endpoints=["a.example:443"], client_key_file=str(key)) == [
+        "file: client_key_file: give client_cert_file too"
+    ]
+    gone = tmp_path / "gone.pem"
+    assert refused_target(endpoints=["a.example:443"], client_cert_file=str(gone)) == [
+        f"file: cannot read {gone} or {gone}: No such file or directory"
+    ]

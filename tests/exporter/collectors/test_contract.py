@@ -11,7 +11,8 @@
                         malformed: "data: missing"      instead of learning: the message this answer must raise
                       - at: 2026-11-20T12:00:01Z
                         probe: www.example.com@192.0.2.1:443   the most urgent probe: server name, address and port
-                        certificate: {not_before: …, not_after: …, valid: true, problem: ""}    all optional
+                        certificate: {not_before: …, not_after: …, valid: true, problem: "", chain_not_after: …,
+                                      issuer: "", serial: ""}    all optional
     page.prom       the page that must come out: text format 0.0.4, with the label `account`
 
 A step `- at: …, nothing: get` (or `probe`) states that nothing of that kind is due then.
@@ -77,9 +78,7 @@ def spelled(request: Request | None) -> str:
         query = "&".join(f"{name}={value}" for name, value in request.params)
         return f"{request.path}?{query}" if query else request.path
     if isinstance(request, Probe):
-        place = f"[{request.address}]" if ":" in request.address else request.address
-        name = "" if request.server_name == request.address else f"{request.server_name}@"
-        return f"{name}{place}:{request.port}"
+        return request.place
     return "nothing"
 
 
@@ -88,8 +87,12 @@ def answer_of(step: dict[str, Any], case: Path) -> Response | Certificate:
         body = (case / step["body"]).read_bytes()
         return Response(epoch(step["at"]), step.get("status", 200), body, step.get("headers", {}))
     told = step["certificate"]
-    before, after = (None if told.get(name) is None else epoch(told[name]) for name in ("not_before", "not_after"))
-    return Certificate(epoch(step["at"]), before, after, told.get("valid"), told.get("problem", ""))
+    moments = {
+        name: None if told.get(name) is None else epoch(told[name])
+        for name in ("not_before", "not_after", "chain_not_after")
+    }
+    words = {name: told.get(name, "") for name in ("problem", "issuer", "serial")}
+    return Certificate(at=epoch(step["at"]), valid=told.get("valid"), **moments, **words)
 
 
 def page(families: Iterable[Family], account: str) -> str:
@@ -235,6 +238,7 @@ def test_refuses_what_the_contract_does_not_promise(case):
             assert str(caught.value) == action.step["malformed"]
 
 
+@pytest.mark.slow
 def test_survives_every_wrong_body(case):
     """Whatever a body holds, the worst that happens is `Malformed`; what was learned can be told and stored."""
     for action in case.turns():

@@ -13,6 +13,8 @@ from exporter.collectors.vigilmon.config import Settings
 from exporter.errors import ServerError
 from exporter.polling.scheduler import back_off, choose
 
+pytestmark = pytest.mark.slow
+
 PER_PAGE = 20
 
 

@@ -1,4 +1,5 @@
 import datetime as dt
+import re
 import socket
 import ssl
 import subprocess
@@ -10,14 +11,20 @@ from pathlib import Path
 
 import pytest
 import trustme
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
 
-from exporter.collectors.contract import Probe, Reason
-from exporter.fetch import tls_probe as certificate
+from exporter.collectors.contract import Certificate, Probe, Reason
 from exporter.fetch.tls_probe import probe
+from exporter.fetch.tls_verdict import covers, names_of
+from tests.sandbox.certificates import Certificates
 
 NOW = 1_800_000_000.0
 AUTHORITY = trustme.CA()
 STRANGER = trustme.CA()
+DAY = 86400
 
 
 def at(days):
@@ -29,9 +36,9 @@ def issued(name="www.example.com", *, by=AUTHORITY, begins=None, ends=None):
 
 
 @contextmanager
-def serving(act):
+def serving(act, host="127.0.0.1"):
     """Serve connections, one after the other, by `act(connection)`."""
-    with socket.create_server(("127.0.0.1", 0)) as listening:
+    with socket.create_server((host, 0)) as listening:
         listening.settimeout(0.05)
         over = threading.Event()
 
@@ -70,9 +77,16 @@ def showing(leaf, names=None):
     return act
 
 
-def asked(port, name="www.example.com", address="127.0.0.1"):
+def asked(port, name="www.example.com", address="127.0.0.1", **others):
     return Probe(
-        endpoint="tls", reason=Reason.STATUS, due=0.0, every=60.0, server_name=name, address=address, port=port
+        endpoint="tls",
+        reason=Reason.STATUS,
+        due=0.0,
+        every=60.0,
+        server_name=name,
+        address=address,
+        port=port,
+        **others,
     )
 
 
@@ -83,47 +97,78 @@ def roots(tmp_path_factory):
     return str(path)
 
 
+@pytest.fixture(scope="module")
+def sandbox():
+    made = Certificates(time.time)
+    yield made
+    made.close()
+
+
+@pytest.fixture(scope="module")
+def sandbox_roots(sandbox, tmp_path_factory):
+    path = tmp_path_factory.mktemp("sandbox") / "ca.pem"
+    path.write_bytes(sandbox.root_pem)
+    return str(path)
+
+
 @pytest.mark.parametrize(
-    ("leaf", "valid", "problem"),
+    ("leaf", "valid", "reason"),
     [
         ({}, True, ""),
         ({"begins": at(-30), "ends": at(-1)}, False, "expired"),
         ({"begins": at(1), "ends": at(30)}, False, "not_yet_valid"),
-        ({"name": "other.example.com"}, False, "wrong_name"),
+        ({"name": "other.example.com"}, False, "name"),
         ({"by": STRANGER}, False, "untrusted"),
     ],
 )
-def test_a_certificate_tells_its_dates_whether_valid_or_not(roots, leaf, valid, problem):
+def test_a_certificate_tells_its_dates_whether_valid_or_not(roots, leaf, valid, reason):
     """A client with the roots of `ca_file` would refuse it, yet when it ends is known."""
     shown = issued(**leaf)
     with serving(showing(shown)) as port:
         seen = probe(asked(port), NOW, 30.0, roots)
-    assert (seen.at, seen.valid, seen.problem) == (NOW, valid, problem)
+    assert (seen.at, seen.valid, seen.problem) == (NOW, valid, reason)
+    assert bool(seen.detail) is not valid
     if "ends" in leaf:
         assert abs(seen.not_after - leaf["ends"].timestamp()) < 2
         assert abs(seen.not_before - leaf["begins"].timestamp()) < 2
     assert seen.not_before < seen.not_after
 
 
-def test_a_self_signed_certificate_is_said_to_be_one(roots, tmp_path):
-    """Self-signed is a word of its own: it is how appliances ship."""
-    alone = trustme.CA()
-    alone.private_key_pem.write_to_path(tmp_path / "key.pem")
-    alone.cert_pem.write_to_path(tmp_path / "cert.pem")
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(tmp_path / "cert.pem", tmp_path / "key.pem")
-    leaf = type("Leaf", (), {"configure_cert": lambda _self, other: other.load_cert_chain(
-        tmp_path / "cert.pem", tmp_path / "key.pem")})()  # fmt: skip
+def test_a_self_signed_certificate_is_said_to_be_one(sandbox, sandbox_roots):
+    """Self-signed is a reason of its own: it is how appliances ship."""
+    endpoint = sandbox.open("self_signed")
+    seen = probe(asked(endpoint.port, "localhost"), NOW, 30.0, sandbox_roots)
+    assert (seen.valid, seen.problem, seen.not_after) == (False, "self_signed", endpoint.not_after)
+
+
+def test_who_issued_it_and_its_serial_are_told_as_openssl_tells_them(roots):
+    """So that the operator finds the renewal that made it, and can compare with `openssl x509 -serial -issuer`."""
+    leaf = issued()
+    shown = x509.load_pem_x509_certificate(leaf.cert_chain_pems[0].bytes())
     with serving(showing(leaf)) as port:
         seen = probe(asked(port), NOW, 30.0, roots)
-    assert (seen.valid, seen.problem) == (False, "self_signed")
-    assert seen.not_after is not None
+    assert (seen.issuer, seen.serial) == (shown.issuer.rfc4514_string(), f"{shown.serial_number:X}")
 
 
-def test_without_ca_file_the_systems_roots_decide():
-    """They do not know our own authority."""
+def test_the_chain_ends_when_the_first_certificate_in_it_ends(sandbox, sandbox_roots):
+    """An intermediate that ends first ends the site, though the server's own certificate lasts."""
+    endpoint = sandbox.open("intermediate", days=60, chain_days=10)
+    seen = probe(asked(endpoint.port, "localhost"), NOW, 30.0, sandbox_roots)
+    assert (seen.valid, seen.not_after) == (True, endpoint.not_after)
+    assert seen.chain_not_after == pytest.approx(endpoint.not_after - 50 * DAY, abs=2)
+
+    sandbox.renew(endpoint.port, days=60, kind="intermediate", chain_days=-1)
+    seen = probe(asked(endpoint.port, "localhost"), NOW, 30.0, sandbox_roots)
+    assert (seen.valid, seen.problem, seen.not_after) == (False, "expired", endpoint.not_after)
+    assert seen.chain_not_after < time.time() < seen.not_after
+
+
+def test_without_ca_file_the_systems_roots_decide(monkeypatch, roots):
+    """They do not know our own authority, until it is put where OpenSSL looks: as the API client does."""
     with serving(showing(issued())) as port:
-        assert probe(asked(port), NOW, 30.0, None).valid is False
+        assert probe(asked(port), NOW, 30.0, None).problem == "untrusted"
+        monkeypatch.setenv("SSL_CERT_FILE", roots)
+        assert probe(asked(port), NOW, 30.0, None).valid is True
 
 
 def test_the_name_is_asked_for_and_an_address_too(roots):
@@ -133,8 +178,45 @@ def test_the_name_is_asked_for_and_an_address_too(roots):
         assert probe(asked(port), NOW, 30.0, roots).valid is True
     with serving(showing(issued("127.0.0.1"), names)) as port:
         assert probe(asked(port, name="127.0.0.1"), NOW, 30.0, roots).valid is True
-        assert probe(asked(port, name="127.0.0.2"), NOW, 30.0, roots).problem == "wrong_name"
-    assert names == ["www.example.com", None, None, None]
+        assert probe(asked(port, name="127.0.0.2"), NOW, 30.0, roots).problem == "name"
+    assert names == ["www.example.com", None, None]
+
+
+@pytest.mark.parametrize(
+    ("certified", "name", "valid"),
+    [
+        ("host.example.test", "host.example.test.", True),
+        ("host.example.test", "HOST.example.TEST", True),
+        ("*.example.test", "a_b.example.test", True),
+        ("*.example.test", "a.b.example.test", False),
+        ("*.example.test", "example.test", False),
+        ("xn--bcher-kva.example.test", "bücher.example.test", True),
+        ("*.example.test", "bücher.example.test", True),
+        ("::1", "::1", True),
+        ("127.0.0.1", "127.0.0.1", True),
+    ],
+)
+def test_names_are_checked_as_clients_check_them(roots, certified, name, valid):
+    """A dot at the end, an underscore under a wildcard, an international name: as curl and Go read them (E9)."""
+    names = []
+    with serving(showing(issued(certified), names)) as port:
+        seen = probe(asked(port, name=name), NOW, 30.0, roots)
+    assert (seen.valid, seen.problem) == (valid, "" if valid else "name")
+    assert names[0] is None or (names[0].isascii() and not names[0].endswith("."))
+
+
+def test_a_wildcard_for_a_part_of_a_label_covers_nothing():
+    """Browsers, curl and Go take an asterisk for a whole label only."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "www.example.test")])
+    builder = x509.CertificateBuilder().subject_name(name).issuer_name(name).public_key(key.public_key())
+    builder = builder.serial_number(1).not_valid_before(at(-1)).not_valid_after(at(1))
+    assert names_of(builder.sign(key, hashes.SHA256())) == ()  # the common name is no client's business any more
+    names = [x509.DNSName("w*.example.test"), x509.DNSName("*.example.org"), x509.DNSName("a.*.example.test")]
+    leaf = builder.add_extension(x509.SubjectAlternativeName(names), critical=False).sign(key, hashes.SHA256())
+    assert covers(names_of(leaf), "www.example.org")
+    assert not covers(names_of(leaf), "www.example.test")
+    assert not covers(names_of(leaf), "a.b.example.test")
 
 
 def closed_port():
@@ -143,46 +225,120 @@ def closed_port():
 
 
 def test_an_endpoint_that_cannot_be_reached_is_an_answer(roots):
-    """Nothing is raised; no dates, no verdict, one word."""
-    for request, problem in [
-        (asked(closed_port()), "refused"),
-        (asked(443, address="nowhere.invalid"), "resolve"),
-        (asked(443, address="a" * 70 + ".invalid"), "resolve"),
+    """Nothing is raised; no dates, no verdict, the reason and a line about it."""
+    for ask, reason, detail in [
+        (asked(closed_port()), "connect", "Connection refused"),
+        (asked(443, address="nowhere.invalid"), "dns", "the name does not resolve: .+"),
+        (asked(443, address="a" * 70 + ".invalid"), "dns", "the name does not resolve: .+"),
+        (asked(443, address="ü" * 70 + ".invalid"), "dns", "the name does not resolve: .+"),
     ]:
-        assert probe(request, NOW, 30.0, roots) == certificate.Certificate(NOW, None, None, None, problem)
+        seen = probe(ask, NOW, 30.0, roots)
+        assert seen == Certificate(NOW, None, None, None, reason, seen.detail)
+        assert re.fullmatch(detail, seen.detail)
 
 
 @pytest.mark.parametrize(
-    ("act", "problem"),
+    ("act", "reason"),
     [
         (lambda connection, _over: connection.sendall(b"HTTP/1.1 400 Bad Request\r\n\r\n"), "tls"),
+        (lambda connection, _over: connection.sendall(b"220 mail.example.com ESMTP\r\n"), "tls"),
         (lambda connection, _over: connection.recv(9999), "tls"),
         (lambda connection, over: over.wait(30), "timeout"),
     ],
 )
-def test_an_endpoint_that_speaks_no_tls_is_an_answer(roots, act, problem):
+def test_an_endpoint_that_speaks_no_tls_is_an_answer(roots, act, reason):
     """Also one that accepts and says nothing: the deadline counts for the whole probe."""
     began = time.monotonic()
     with serving(act) as port:
         seen = probe(asked(port), NOW, 0.5, roots)
         took = time.monotonic() - began
     assert (seen.not_after, seen.valid) == (None, None)
-    assert seen.problem == problem or (problem == "tls" and seen.problem == "connect")
+    assert seen.problem == reason or (reason == "tls" and seen.problem == "connect")
     assert took < 30
 
 
+def test_a_server_that_speaks_only_old_tls_tells_its_date(sandbox, sandbox_roots):
+    """No client of today connects, so it is not valid; when it ends is known all the same (E10)."""
+    endpoint = sandbox.open("old_protocol")
+    seen = probe(asked(endpoint.port, "localhost"), NOW, 30.0, sandbox_roots)
+    assert (seen.valid, seen.problem, seen.not_after) == (False, "protocol", endpoint.not_after)
+
+
+@pytest.mark.parametrize("kind", ["client_certificate", "client_certificate_late"])
+def test_a_server_that_demands_a_client_certificate_tells_its_date(sandbox, sandbox_roots, tmp_path, kind):
+    """Its own certificate was sent and is good; that ours is missing is the reason, until it is presented (E10)."""
+    endpoint = sandbox.open(kind)
+    seen = probe(asked(endpoint.port, "localhost"), NOW, 30.0, sandbox_roots)
+    assert (seen.valid, seen.problem, seen.not_after) == (True, "client_certificate", endpoint.not_after)
+
+    ours = tmp_path / "client.pem"
+    ours.write_bytes(sandbox.client_pem())
+    presenting = asked(endpoint.port, "localhost", client_certificate=(str(ours), str(ours)))
+    seen = probe(presenting, NOW, 30.0, sandbox_roots)
+    assert (seen.valid, seen.problem, seen.not_after) == (True, "", endpoint.not_after)
+
+    ours.write_bytes(sandbox.client_pem(days=-1))
+    assert probe(presenting, NOW, 30.0, sandbox_roots).problem == "client_certificate"
+
+    ours.unlink()
+    seen = probe(presenting, NOW, 30.0, sandbox_roots)
+    assert (seen.problem, seen.not_after) == ("client_certificate", endpoint.not_after)
+    assert "client_cert_file" in seen.detail
+
+
 def test_roots_that_cannot_be_read_leave_validity_open(tmp_path):
-    """A mistake in our own configuration is not the endpoint's."""
+    """A mistake in our own configuration is not the endpoint's: its date is told, and what we cannot read."""
     with serving(showing(issued())) as port:
         seen = probe(asked(port), NOW, 30.0, str(tmp_path / "gone.pem"))
-    assert (seen.valid, seen.problem) == (None, "roots")
+    assert (seen.valid, seen.problem, seen.detail) == (None, "untrusted", "cannot read ca_file")
+    assert seen.not_after is not None
 
 
-def test_an_exporter_that_meets_valid_certificates_does_without_what_reads_the_others():
-    """Loading cryptography costs as much memory as a page of 100,000 series."""
-    program = "import sys, exporter.__main__; print('cryptography' in sys.modules)"
+def test_the_deadline_covers_a_resolver_that_does_not_answer(roots, monkeypatch):
+    """The probe ends in time, and a second one does not start a second lookup of the name (E11)."""
+    hanging, lookups = threading.Event(), []
+
+    def hang(*_args, **_kwargs):
+        lookups.append(threading.current_thread())
+        hanging.wait(60)
+        raise socket.gaierror(socket.EAI_AGAIN, "late")
+
+    monkeypatch.setattr(socket, "getaddrinfo", hang)
+    try:
+        for _ in range(2):
+            seen = probe(asked(443, address="slow.example.test"), NOW, 0.2, roots)
+            assert (seen.problem, seen.detail) == ("dns", "the name does not resolve: the resolver does not answer")
+        assert len(lookups) == 1
+    finally:
+        hanging.set()
+        lookups[0].join(30)
+    assert not lookups[0].is_alive()
+
+
+def test_the_deadline_is_shared_among_the_addresses_of_a_name(roots, monkeypatch):
+    """A first address that swallows everything leaves time for the second."""
+    with socket.socket() as deaf, serving(showing(issued())) as port:
+        deaf.bind(("127.0.0.1", 0))
+        deaf.listen(0)
+        full = [socket.socket() for _ in range(3)]
+        for one in full:  # the backlog is full: further SYNs are dropped
+            one.settimeout(0)
+            one.connect_ex(deaf.getsockname())
+        found = [
+            (socket.AF_INET, socket.SOCK_STREAM, 6, "", deaf.getsockname()),
+            (socket.AF_INET, socket.SOCK_STREAM, 6, "", ("127.0.0.1", port)),
+        ]
+        monkeypatch.setattr(socket, "getaddrinfo", lambda *_args, **_kwargs: found)
+        assert probe(asked(port, address="www.example.com"), NOW, 6.0, roots).valid is True
+        for one in full:
+            one.close()
+
+
+def test_an_exporter_that_probes_nothing_does_without_what_probes():
+    """Loading pyOpenSSL and cryptography costs more memory than a page of 100,000 series."""
+    program = "import sys, exporter.__main__; print('cryptography' in sys.modules, 'OpenSSL' in sys.modules)"
     root = Path(__file__).parents[3]
     ended = subprocess.run(
         [sys.executable, "-c", program], cwd=root, capture_output=True, text=True, timeout=60, check=True
     )
-    assert ended.stdout == "False\n"
+    assert ended.stdout == "False False\n"

@@ -173,6 +173,7 @@ def test_a_collector_that_cannot_state_its_metrics_stops_no_other(page_cache, ca
     assert "cannot render demo broken" in caplog.text
 
 
+@pytest.mark.slow
 def test_a_large_page_rests_between_two_renders(page_cache):
     """Changes that come while it rests are told together: rendering takes a tenth of a core at most."""
     poller = Told()

@@ -231,6 +231,7 @@ def test_a_lasting_failure_is_logged_once_and_its_end_once(started, caplog, monk
     assert lines == ["c a: /status: server_error: 503", "c a: /status: answered again"]
 
 
+@pytest.mark.slow
 def test_a_hung_vendor_holds_its_own_thread_alone(started):
     """Health, age and withdrawal go on; another target is polled; it recovers without a restart."""
     vendor, hung = Vendor(), threading.Event()

@@ -15,6 +15,8 @@ from exporter.errors import ServerError
 from exporter.polling.rate_budget import Budget
 from tests.exporter.simulation import START, simulate
 
+pytestmark = pytest.mark.slow
+
 MONITORS = 500
 PAGE = 20
 PAGES = MONITORS // PAGE

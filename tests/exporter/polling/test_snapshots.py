@@ -136,6 +136,7 @@ def lives(ages, *, clean=False, pause=0.5, rate=55.0):
     return sent
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("age", [0.04, 0.5, 1.5, 3.0, 7.3, 9.9, 10.1, 14.0, 59.0, 61.0, 75.5])
 @pytest.mark.parametrize("before", [0.0, 90.0, 94.7, 99.9])
 def test_whenever_it_is_killed_no_minute_holds_more_than_the_rate(before, age):

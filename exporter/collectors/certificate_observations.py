@@ -1,0 +1,116 @@
+"""What is known of the certificates that our own probe reads, and the metrics that follow. Pure."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import NamedTuple
+
+from exporter.collectors.contract import Certificate
+from exporter.metrics.families import Family, Metric, gauge
+
+Labels = tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class CertificateObservation:
+    """What is known of an endpoint's certificate: the last one seen, and how the last probe ended.
+
+    Times are epoch seconds. From `seen_at` to `serial` all outlasts a failed probe.
+    """
+
+    probed_at: float
+    reached: bool
+    """The last probe saw a certificate, valid or not."""
+    reason: str = ""
+    """Why the last probe failed, of `PROBE_FAILURES`; "" when a client would connect."""
+    seen_at: float | None = None
+    not_after: float | None = None
+    valid: bool | None = None
+    chain_not_after: float | None = None
+    issuer: str = ""
+    serial: str = ""
+
+    def due(self, every: float, retry: float) -> float:
+        """Return when the endpoint is to be probed again: `retry` seconds after a failure, else `every`."""
+        return self.probed_at + (every if self.reached else retry)
+
+    def within(self, max_age: float, now: float) -> "CertificateObservation":
+        """Return what of it may still be told: a certificate not seen for `max_age` seconds is not."""
+        if self.seen_at is None or now - self.seen_at <= max_age:
+            return self
+        return CertificateObservation(self.probed_at, self.reached, self.reason)
+
+
+def observe(known: CertificateObservation | None, certificate: Certificate) -> CertificateObservation:
+    """Return what is known of an endpoint after a probe."""
+    if certificate.seen:
+        return CertificateObservation(
+            certificate.at,
+            reached=True,
+            reason=certificate.problem,
+            seen_at=certificate.at,
+            not_after=certificate.not_after,
+            valid=certificate.valid,
+            chain_not_after=certificate.chain_not_after,
+            issuer=certificate.issuer,
+            serial=certificate.serial,
+        )
+    if known is None:
+        return CertificateObservation(certificate.at, reached=False, reason=certificate.problem)
+    return replace(known, probed_at=certificate.at, reached=False, reason=certificate.problem)
+
+
+class CertificateMetrics(NamedTuple):
+    """What is told of the certificate of an endpoint that we probe."""
+
+    days: Metric
+    timestamp: Metric
+    valid: Metric
+    probe_success: Metric
+    failure: Metric
+    chain: Metric
+    info: Metric
+
+
+def certificate_metrics(prefix: str, probe_success: str, probe_failure: str, label: str) -> CertificateMetrics:
+    """State the metrics of probed certificates: `prefix` as in `tls_certificate`, the probe's in full."""
+    return CertificateMetrics(
+        gauge(f"{prefix}_expiry_days", "Days until the server's own certificate expires, negative once it has.", label),
+        gauge(f"{prefix}_expiry_timestamp_seconds", "When the server's own certificate expires.", label),
+        gauge(f"{prefix}_valid", "Whether a client with the trusted roots would accept the certificate now.", label),
+        gauge(probe_success, "Whether the last TLS probe saw a certificate, valid or not.", label),
+        gauge(
+            probe_failure,
+            "Always 1: why the last TLS probe saw no certificate, or one that a client would not accept.",
+            label,
+            "reason",
+        ),
+        gauge(
+            f"{prefix}_chain_expiry_timestamp_seconds",
+            "When the first of the certificates expires that the server sent, its own among them.",
+            label,
+        ),
+        gauge(
+            f"{prefix}_info",
+            "Always 1: who issued the server's own certificate, and its serial.",
+            label,
+            "issuer",
+            "serial",
+        ),
+    )
+
+
+def certificate_families(
+    metrics: CertificateMetrics, observations: Sequence[tuple[Labels, CertificateObservation]], now: float
+) -> Iterator[Family]:
+    """Yield the families of `metrics`, each observation with the values of its labels; days are counted from `now`."""
+    dates = [(labels, known.not_after) for labels, known in observations if known.not_after is not None]
+    yield Family(metrics.days, [(labels, (not_after - now) / 86400) for labels, not_after in dates])
+    yield Family(metrics.timestamp, dates)
+    valid = [(labels, known.valid) for labels, known in observations if known.valid is not None]
+    yield Family(metrics.valid, [(labels, float(valid)) for labels, valid in valid])
+    yield Family(metrics.probe_success, [(labels, float(known.reached)) for labels, known in observations])
+    yield Family(metrics.failure, [((*labels, known.reason), 1.0) for labels, known in observations if known.reason])
+    chains = [(labels, known.chain_not_after) for labels, known in observations if known.chain_not_after is not None]
+    yield Family(metrics.chain, chains)
+    seen = [(labels, known) for labels, known in observations if known.serial]
+    yield Family(metrics.info, [((*labels, known.issuer, known.serial), 1.0) for labels, known in seen])

@@ -1,0 +1,157 @@
+"""Endpoints, as exporter.yml and `endpoints_file` list them."""
+
+import logging
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from ipaddress import IPv6Address
+from pathlib import Path
+from typing import Any, cast, get_args
+
+from pydantic import GetCoreSchemaHandler
+from pydantic_core import CoreSchema, core_schema
+
+from exporter.collectors.contract import StartTls
+
+_ENDPOINT = re.compile(
+    rf"(?:({'|'.join(get_args(StartTls))})://)?(?:([^@:/\[\]\s]+)@)?(?:\[([^@/\[\]\s]+)\]|([^@:/\[\]\s]+)):([0-9]+)"
+)
+_EXAMPLES = "www.example.com:443, www.example.com@192.0.2.1:443, [2001:db8::1]:443 or smtp://mail.example.com:25"
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Endpoint:
+    """Where to connect, and whose certificate to expect there. `written` is the label."""
+
+    written: str
+    server_name: str
+    address: str
+    port: int
+    starttls: StartTls | None = None
+    """The protocol that is spoken before TLS, when the endpoint itself says so."""
+
+    @property
+    def place(self) -> tuple[str, str, int]:
+        """What makes two endpoints the same."""
+        return (self.server_name, self.address, self.port)
+
+
+def endpoint(text: object) -> Endpoint:
+    """Read `host:port`, `name@address:port` or `smtp://host:port`, an IPv6 address in brackets.
+
+    ValueError says how it is written.
+    """
+    match = _ENDPOINT.fullmatch(text) if isinstance(text, str) else None
+    if match is None:
+        raise ValueError(f"not an endpoint: write it like {_EXAMPLES}")
+    starttls, name, bracketed, host, port = match.groups()
+    if not 1 <= int(port) <= 65535:  # noqa: PLR2004  the range of TCP ports
+        raise ValueError("the port must be between 1 and 65535")
+    address = host or _v6(bracketed)
+    return Endpoint(match[0], name or address, address, int(port), cast(StartTls | None, starttls))
+
+
+def _v6(text: str) -> str:
+    try:
+        return str(IPv6Address(text))
+    except ValueError as error:
+        raise ValueError("no IPv6 address between the brackets") from error
+
+
+@dataclass(frozen=True, slots=True)
+class Lines:
+    """What a file of endpoints holds: those that can be read, and a problem for each line that cannot."""
+
+    endpoints: tuple[Endpoint, ...] = ()
+    problems: tuple[str, ...] = ()
+
+
+class EndpointsFile:
+    """A file with one endpoint per line, `#` before a comment, that is read again when it changes.
+
+    At the start every line must be right. Later one wrong line must not blind the rest: it is skipped and logged.
+    """
+
+    def __init__(self, file: Path) -> None:
+        self._file = file
+        self._seen: tuple[int, int, int] | None = None
+        self._lines = Lines()
+        self._unreadable = ""
+
+    def read(self) -> Lines:
+        """Return what the file holds now; what it held last while it cannot be read."""
+        try:
+            if self._changed():
+                for problem in self._lines.problems:
+                    _log.warning("Skipped a line of %s: %s", self._file, problem)
+        except (OSError, ValueError) as error:
+            told = _why(error)
+            if told != self._unreadable:
+                _log.warning(
+                    "Cannot read %s, keeping its %d endpoints: %s", self._file, len(self._lines.endpoints), told
+                )
+                self._unreadable = told
+        return self._lines
+
+    def _changed(self) -> bool:
+        """Read the file if it is another than was read last, and tell whether it was. OSError, ValueError."""
+        stat = self._file.stat()
+        seen = (stat.st_mtime_ns, stat.st_ino, stat.st_size)
+        if seen == self._seen:
+            return False
+        self._lines = _lines(self._file.read_text(encoding="utf-8"))
+        self._seen, self._unreadable = seen, ""
+        return True
+
+    def __repr__(self) -> str:
+        return f"EndpointsFile({str(self._file)!r})"
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, EndpointsFile) and self._file == other._file
+
+    def __hash__(self) -> int:
+        return hash(self._file)
+
+    @classmethod
+    def __get_pydantic_core_schema__(cls, _source: Any, _handler: GetCoreSchemaHandler) -> CoreSchema:
+        return core_schema.no_info_plain_validator_function(_endpoints_file)
+
+
+def _endpoints_file(value: object) -> EndpointsFile:
+    """Return the file named `value`. ValueError unless all of it can be read."""
+    if not isinstance(value, str) or not value:
+        raise ValueError("must be the path of a file")
+    file = EndpointsFile(Path(value))
+    try:
+        file._changed()  # noqa: SLF001  what it cannot read is told here, not logged
+    except (OSError, ValueError) as error:
+        raise ValueError(f"cannot read {value}: {_why(error)}") from error
+    if file.read().problems:
+        raise ValueError("; ".join(file.read().problems))
+    return file
+
+
+def _why(error: OSError | ValueError) -> str:
+    return (error.strerror or "unreadable") if isinstance(error, OSError) else "not UTF-8 text"
+
+
+def _lines(text: str) -> Lines:
+    found: dict[tuple[str, str, int], Endpoint] = {}
+    problems = []
+    for number, written in _written(text):
+        try:
+            read = endpoint(written)
+        except ValueError as error:
+            problems.append(f"line {number}: {error}")
+            continue
+        if found.setdefault(read.place, read) is not read:
+            problems.append(f"line {number}: listed more than once: {read.written}")
+    return Lines(tuple(found.values()), tuple(problems))
+
+
+def _written(text: str) -> Iterator[tuple[int, str]]:
+    for number, line in enumerate(text.splitlines(), 1):
+        written = line.partition("#")[0].strip()
+        if written:
+            yield number, written

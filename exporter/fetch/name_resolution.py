@@ -1,0 +1,73 @@
+"""Names to addresses, within a deadline.
+
+`getaddrinfo` cannot be interrupted: it waits for as long as resolv.conf says. Each lookup therefore has a thread of
+its own, which is left behind when the deadline passes; while it still waits, nobody starts a second one for that name.
+"""
+
+import ipaddress
+import socket
+import threading
+import time
+from concurrent.futures import Future
+from concurrent.futures import TimeoutError as FutureTimeout
+from typing import Any, Final, NamedTuple
+
+import idna
+
+
+class Address(NamedTuple):
+    """Where to connect, as `socket` wants it."""
+
+    family: int
+    kind: int
+    protocol: int
+    address: tuple[Any, ...]
+
+
+_lookups: Final[dict[tuple[str, int], "Future[list[Address]]"]] = {}
+_lock: Final = threading.Lock()
+
+
+def to_ascii(name: str) -> str:
+    """Return `name` as DNS and certificates write it. UnicodeError when no such name is possible."""
+    # Label by label: the rules for international names would refuse the underscore that others may contain.
+    return ".".join(part if part.isascii() else idna.encode(part, uts46=True).decode() for part in name.split("."))
+
+
+def resolve(host: str, port: int, deadline: float) -> list[Address]:
+    """Return the addresses of `host`, a name or an address, by `deadline` (`time.monotonic`).
+
+    socket.gaierror when there are none, or the resolver has not answered by then; UnicodeError when it is no name.
+    """
+    try:
+        ipaddress.ip_address(host)
+    except ValueError:
+        name = to_ascii(host)
+    else:
+        return _look_up(host, port, socket.AI_NUMERICHOST)
+    with _lock:
+        lookup = _lookups.get((name, port))
+        if lookup is None:
+            lookup = _lookups[name, port] = Future()
+            threading.Thread(target=_carry_out, args=(name, port, lookup), name=f"resolve {name}", daemon=True).start()
+    try:
+        return lookup.result(max(0.0, deadline - time.monotonic()))
+    except FutureTimeout:
+        raise socket.gaierror(socket.EAI_AGAIN, "the resolver does not answer") from None
+
+
+def _carry_out(name: str, port: int, lookup: "Future[list[Address]]") -> None:
+    try:
+        found = _look_up(name, port, 0)
+    except Exception as error:  # noqa: BLE001  whatever it is, the one who waits gets it
+        lookup.set_exception(error)
+    else:
+        lookup.set_result(found)
+    finally:
+        with _lock:
+            del _lookups[name, port]
+
+
+def _look_up(host: str, port: int, flags: int) -> list[Address]:
+    found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=flags)
+    return [Address(family, kind, protocol, address) for family, kind, protocol, _, address in found]

@@ -1,0 +1,172 @@
+"""The dialogues that turn a plain connection into one where TLS begins, bounded in bytes and time.
+
+Each function returns once the server is ready for the handshake; `StartTlsRefused` says what it answered instead.
+"""
+
+import ipaddress
+import socket
+import time
+from collections.abc import Callable, Mapping
+from typing import Final
+from xml.sax.saxutils import quoteattr
+
+from exporter.collectors.contract import StartTls
+
+MOST_BYTES: Final = 65_536
+"""A server that says more before TLS is not one that offers it."""
+
+
+class StartTlsRefused(Exception):
+    """The server does not begin TLS."""
+
+
+class Dialogue:
+    """What is said before TLS, by `deadline` (`time.monotonic`)."""
+
+    def __init__(self, plain: socket.socket, server_name: str, deadline: float) -> None:
+        self.plain = plain
+        self.server_name = server_name
+        self._deadline = deadline
+        self._unread = b""
+        self._received = 0
+
+    def send(self, words: bytes) -> None:
+        """Send `words`."""
+        self.plain.settimeout(remaining(self._deadline))
+        self.plain.sendall(words)
+
+    def until(self, *ends: bytes) -> bytes:
+        """Return what the server says up to and including the first of `ends`."""
+        while not (found := [self._unread.index(end) + len(end) for end in ends if end in self._unread]):
+            self._receive()
+        return self._take(min(found))
+
+    def exactly(self, count: int) -> bytes:
+        """Return the next `count` bytes."""
+        while len(self._unread) < count:
+            self._receive()
+        return self._take(count)
+
+    def end(self) -> None:
+        """Refuse what was said too early: plaintext after the server's consent would be taken for TLS, or injected."""
+        if self._unread:
+            raise StartTlsRefused("the server sent plaintext after it agreed to TLS")
+
+    def _receive(self) -> None:
+        self.plain.settimeout(remaining(self._deadline))
+        received = self.plain.recv(4096)
+        if not received:
+            raise StartTlsRefused("the server closed the connection before TLS")
+        self._unread += received
+        self._received += len(received)
+        if self._received > MOST_BYTES:
+            raise StartTlsRefused(f"the server sent more than {MOST_BYTES} bytes before TLS")
+
+    def _take(self, count: int) -> bytes:
+        taken, self._unread = self._unread[:count], self._unread[count:]
+        return taken
+
+
+def remaining(deadline: float) -> float:
+    """Return the seconds until `deadline`. TimeoutError when it has passed."""
+    seconds = deadline - time.monotonic()
+    if seconds <= 0:
+        raise TimeoutError
+    return seconds
+
+
+def start_tls(protocol: StartTls, plain: socket.socket, server_name: str, deadline: float) -> None:
+    """Bring the server to expect a TLS handshake on `plain`; `protocol` is one of `PROTOCOLS`."""
+    dialogue = Dialogue(plain, server_name, deadline)
+    PROTOCOLS[protocol](dialogue)
+    dialogue.end()
+
+
+def _smtp(dialogue: Dialogue) -> None:
+    own = ipaddress.ip_address(dialogue.plain.getsockname()[0])
+    literal = f"[IPv6:{own}]" if own.version == 6 else f"[{own}]"  # noqa: PLR2004  the version of IPv6
+    _reply(dialogue, b"220")
+    dialogue.send(f"EHLO {literal}\r\n".encode())
+    if b"STARTTLS" not in _reply(dialogue, b"250").upper():
+        raise StartTlsRefused("the server does not offer STARTTLS")
+    dialogue.send(b"STARTTLS\r\n")
+    _reply(dialogue, b"220")
+
+
+def _ftp(dialogue: Dialogue) -> None:
+    _reply(dialogue, b"220")
+    dialogue.send(b"AUTH TLS\r\n")
+    _reply(dialogue, b"234")
+
+
+def _reply(dialogue: Dialogue, code: bytes) -> bytes:
+    """Return a reply of one or more lines; only its last has no hyphen after the code."""
+    lines = [dialogue.until(b"\n")]
+    while lines[-1][3:4] == b"-" or not lines[-1][:3].isdigit():
+        lines.append(dialogue.until(b"\n"))
+    _expect(lines[-1], code)
+    return b"".join(lines)
+
+
+def _imap(dialogue: Dialogue) -> None:
+    _expect(dialogue.until(b"\n"), b"* OK")
+    dialogue.send(b"a STARTTLS\r\n")
+    while (line := dialogue.until(b"\n")).startswith(b"* "):
+        pass
+    _expect(line, b"a OK")
+
+
+def _pop3(dialogue: Dialogue) -> None:
+    _expect(dialogue.until(b"\n"), b"+OK")
+    dialogue.send(b"STLS\r\n")
+    _expect(dialogue.until(b"\n"), b"+OK")
+
+
+def _postgres(dialogue: Dialogue) -> None:
+    dialogue.send(b"\x00\x00\x00\x08\x04\xd2\x16\x2f")  # SSLRequest: its length, and the number that stands for it
+    _expect(dialogue.exactly(1), b"S")
+
+
+def _ldap(dialogue: Dialogue) -> None:
+    # ExtendedRequest (RFC 4511, 4.14): message 1, request name 1.3.6.1.4.1.1466.20037
+    dialogue.send(b"\x30\x1d\x02\x01\x01\x77\x18\x80\x16" + b"1.3.6.1.4.1.1466.20037")
+    _expect(dialogue.exactly(1), b"\x30")
+    _ber_length(dialogue)
+    _expect(dialogue.exactly(3), b"\x02\x01\x01")
+    _expect(dialogue.exactly(1), b"\x78")
+    rest = dialogue.exactly(_ber_length(dialogue))
+    _expect(rest[:3], b"\x0a\x01\x00")  # resultCode: success
+
+
+def _ber_length(dialogue: Dialogue) -> int:
+    first = dialogue.exactly(1)[0]
+    return int.from_bytes(dialogue.exactly(first & 0x7F)) if first & 0x80 else first
+
+
+def _xmpp(dialogue: Dialogue) -> None:
+    to = quoteattr(dialogue.server_name)
+    dialogue.send(
+        f"<?xml version='1.0'?><stream:stream to={to} version='1.0' xmlns='jabber:client' "
+        "xmlns:stream='http://etherx.jabber.org/streams'>".encode()
+    )
+    if b"urn:ietf:params:xml:ns:xmpp-tls" not in dialogue.until(b"</stream:features>", b"</features>", b"features/>"):
+        raise StartTlsRefused("the server does not offer STARTTLS")
+    dialogue.send(b"<starttls xmlns='urn:ietf:params:xml:ns:xmpp-tls'/>")
+    _expect(dialogue.until(b">"), b"<proceed")
+
+
+def _expect(said: bytes, begins: bytes) -> None:
+    if not said.upper().startswith(begins.upper()):
+        answer = said[:80].decode("ascii", "backslashreplace").strip()
+        raise StartTlsRefused(f"the server answered {answer!r} instead of agreeing to TLS")
+
+
+PROTOCOLS: Final[Mapping[StartTls, Callable[[Dialogue], None]]] = {
+    "smtp": _smtp,
+    "imap": _imap,
+    "pop3": _pop3,
+    "ftp": _ftp,
+    "postgres": _postgres,
+    "ldap": _ldap,
+    "xmpp": _xmpp,
+}

@@ -1,0 +1,174 @@
+"""One TLS handshake as a client would make it, that goes on whatever it thinks of the certificate.
+
+pyOpenSSL, because it is the one that shows on every Python which certificates the server sent, even when the handshake
+fails afterwards, and what OpenSSL found wrong with them, without a second connection.
+"""
+
+import socket
+import ssl
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final, TypeVar
+
+from cryptography import x509
+from cryptography.hazmat.primitives.serialization import load_pem_private_key
+from OpenSSL import SSL
+
+from exporter.fetch.starttls import remaining
+
+MOST_BYTES: Final = 1_000_000
+"""A handshake that is longer is none."""
+VERDICT: Final = 1.0
+"""Seconds to wait, under TLS 1.3, for what the server says of our certificate, or of our having none."""
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Trust:
+    """Whom to trust and what to present: paths of PEM files. Without `ca_file`, the system's roots."""
+
+    ca_file: str | None = None
+    client_certificate: tuple[str, str] | None = None
+    """Certificate and key."""
+
+
+@dataclass(slots=True)
+class Handshake:
+    """What a handshake showed. `chain` as the server sent it, its own certificate first; () when it sent none."""
+
+    chain: tuple[x509.Certificate, ...] = ()
+    verify_code: int = 0
+    """OpenSSL's first objection (X509_V_ERR_…) to the chain, the name aside; 0: none."""
+    asks_for_certificate: bool = False
+    """The server asked for a client certificate."""
+    error: Exception | None = None
+    """Why it did not end well, or what the server said right after it; None when all is well."""
+    unreadable: list[str] = field(default_factory=list)
+    """Which of our own files could not be used."""
+
+
+def shake_hands(plain: socket.socket, server_name: str, trust: Trust, deadline: float, *, old: bool) -> Handshake:
+    """Return what a handshake on `plain` shows, by `deadline`. `old` also speaks what no client of today does.
+
+    TimeoutError when it is not over by then.
+    """
+    shown = Handshake()
+    connection = SSL.Connection(_context(trust, shown, old=old))
+    if server_name:
+        connection.set_tlsext_host_name(server_name.encode("ascii"))
+    connection.set_connect_state()
+    wire = _Wire(plain, connection)
+    try:
+        wire.carry(connection.do_handshake, deadline)
+        if shown.asks_for_certificate:
+            _hear_verdict(wire, connection, deadline)
+    except (SSL.Error, OSError, EOFError) as error:
+        shown.error = error
+    shown.chain = tuple(connection.get_peer_cert_chain(as_cryptography=True) or ())
+    if isinstance(shown.error, TimeoutError) and not shown.chain:
+        raise shown.error
+    return shown
+
+
+def _hear_verdict(wire: "_Wire", connection: SSL.Connection, deadline: float) -> None:
+    """Wait for the alert that tells that no, or this, client certificate will not do. Silence means consent."""
+    try:
+        wire.carry(lambda: connection.recv(1), min(deadline, time.monotonic() + VERDICT))
+    except (TimeoutError, SSL.ZeroReturnError):
+        return
+
+
+def _context(trust: Trust, shown: Handshake, *, old: bool) -> SSL.Context:
+    context = SSL.Context(SSL.TLS_METHOD)
+    if old:
+        context.set_min_proto_version(SSL.TLS1_VERSION)
+        context.set_cipher_list(b"ALL:@SECLEVEL=0")
+        context.set_options(ssl.OP_LEGACY_SERVER_CONNECT if hasattr(ssl, "OP_LEGACY_SERVER_CONNECT") else 0x4)
+    else:
+        context.set_min_proto_version(SSL.TLS1_2_VERSION)
+    _load_roots(context, trust.ca_file, shown)
+    _load_client_certificate(context, trust.client_certificate, shown)
+
+    def object_to(_connection: SSL.Connection, _certificate: Any, code: int, _depth: int, ok: int) -> bool:
+        if not ok and not shown.verify_code:
+            shown.verify_code = code
+        return True  # a certificate that nobody accepts has dates too
+
+    def follow(connection: SSL.Connection, _where: int, _result: int) -> None:
+        if b"certificate request" in connection.get_state_string():
+            shown.asks_for_certificate = True
+
+    context.set_verify(SSL.VERIFY_PEER, object_to)
+    context.set_info_callback(follow)
+    return context
+
+
+def _load_roots(context: SSL.Context, ca_file: str | None, shown: Handshake) -> None:
+    if ca_file:
+        try:
+            context.load_verify_locations(ca_file)
+        except SSL.Error:
+            shown.unreadable.append("ca_file")
+        return
+    # Where truststore looks too, so that a probe trusts whom the API client trusts; SSL_CERT_FILE is obeyed.
+    found = ssl.get_default_verify_paths()
+    if found.cafile or found.capath:
+        context.load_verify_locations(found.cafile, found.capath)
+    else:
+        context.set_default_verify_paths()
+
+
+def _load_client_certificate(context: SSL.Context, files: tuple[str, str] | None, shown: Handshake) -> None:
+    if not files:
+        return
+    try:
+        context.use_certificate_chain_file(files[0])
+        # Not by use_privatekey_file: OpenSSL would ask on the terminal for the password of an encrypted key.
+        key: Any = load_pem_private_key(Path(files[1]).read_bytes(), None)
+        context.use_privatekey(key)
+    except (OSError, ValueError, TypeError, SSL.Error):
+        shown.unreadable.append("client_cert_file or client_key_file")
+
+
+class _Wire:
+    """Carries what OpenSSL writes to the socket and what arrives back, in the time that is left."""
+
+    def __init__(self, plain: socket.socket, connection: SSL.Connection) -> None:
+        self._plain = plain
+        self._connection = connection
+        self._received = 0
+
+    def carry(self, act: Callable[[], T], deadline: float) -> T:
+        """Return what `act` does once enough has arrived. TimeoutError, EOFError, OSError, SSL.Error."""
+        while True:
+            try:
+                done = act()
+            except SSL.WantReadError:
+                self._send(deadline)
+                self._receive(deadline)
+            except SSL.Error:
+                self._send(deadline)  # the alert
+                raise
+            else:
+                self._send(deadline)
+                return done
+
+    def _send(self, deadline: float) -> None:
+        try:
+            while written := self._connection.bio_read(65_536):
+                self._plain.settimeout(remaining(deadline))
+                self._plain.sendall(written)
+        except SSL.WantReadError:
+            return
+
+    def _receive(self, deadline: float) -> None:
+        self._plain.settimeout(remaining(deadline))
+        received = self._plain.recv(65_536)
+        self._received += len(received)
+        if not received:
+            raise EOFError
+        if self._received > MOST_BYTES:
+            raise ConnectionError(f"more than {MOST_BYTES} bytes of handshake")
+        self._connection.bio_write(received)

@@ -1,0 +1,62 @@
+"""Text from outside, made valid once where it enters; and made harmless where people read it."""
+
+import re
+from typing import Final
+from urllib.parse import urlsplit
+
+LABEL_BYTES: Final = 512
+"""Bytes of a label's value, in UTF-8. Prometheus refuses a whole scrape over one that is beyond its own limit."""
+
+_REPLACEMENT: Final = "\N{REPLACEMENT CHARACTER}"
+_SUSPECT: Final = re.compile(rb"\\u(?:[dD][89a-fA-F]|0000)")
+_PAIR: Final = rb"\\u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}"
+_ESCAPE: Final = re.compile(_PAIR + rb"|\\u([dD][89a-fA-F][0-9a-fA-F]{2}|0000)|\\.", re.DOTALL)
+
+
+def valid(text: str) -> str:
+    """Return the text with U+FFFD for what neither a database nor strict JSON takes: lone surrogates and NUL."""
+    if text.isascii() and "\0" not in text:
+        return text
+    return text.replace("\0", _REPLACEMENT).encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+
+
+def valid_json(body: bytes) -> bytes:
+    """Return the same JSON with U+FFFD for lone surrogates, NUL and what is not UTF-8: each string in it is `valid`.
+
+    What is not JSON is not made JSON by this.
+    """
+    try:
+        body.decode()
+    except UnicodeDecodeError:
+        body = body.decode("utf-8", "replace").encode()
+    # A backslash may itself be escaped, so escapes are read one after the other from the start.
+    return _ESCAPE.sub(lambda found: rb"\ufffd" if found[1] else found[0], body) if _SUSPECT.search(body) else body
+
+
+def escaped(text: str) -> str:
+    r"""Return the text with \uXXXX for what a terminal would act on or hide: control, bidi and invisible characters."""
+    if text.isprintable():
+        return text
+    return "".join(one if one.isprintable() else _escape(one) for one in text)
+
+
+def _escape(one: str) -> str:
+    units = one.encode("utf-16-be", "surrogatepass")
+    return "".join(f"\\u{units[at : at + 2].hex()}" for at in range(0, len(units), 2))
+
+
+def cut_label(text: str, most: int = LABEL_BYTES) -> str:
+    """Return a label's value of at most `most` bytes; what is cut ends in an ellipsis."""
+    if len(text) * 4 <= most or len(encoded := text.encode("utf-8", "replace")) <= most:
+        return text
+    return encoded[: most - 3].decode("utf-8", "ignore") + "…"
+
+
+def redacted(url: str) -> str:
+    """Return scheme, host and port of a URL: user name, path and query may hold secrets."""
+    try:
+        parts = urlsplit(url)
+        host, port = parts.hostname or "", parts.port
+    except ValueError:
+        return "a URL that cannot be read"
+    return f"{parts.scheme}://{f'[{host}]' if ':' in host else host}{f':{port}' if port is not None else ''}"

@@ -1,0 +1,89 @@
+"""YAML files of a configuration: a key given twice is a problem, `${NAME}` is a variable of the environment."""
+
+import os
+import re
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, Final, TypeVar
+
+import yaml
+
+from exporter.toolkit.config_types import ConfigError
+
+T = TypeVar("T")
+
+_VARIABLE: Final = re.compile(r"\$(\$\{)|\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
+_STRING: Final = "tag:yaml.org,2002:str"
+
+
+def load(path: Path, check: Callable[[Any, Path], T]) -> T:
+    """Return what `check(content, folder)` makes of a YAML file. ConfigError with one line for each problem.
+
+    `folder` is the file's: paths in it are relative to that.
+    """
+    content, found = _read(path)
+    try:
+        checked = check(content, path.absolute().parent)
+    except ConfigError as error:
+        # A variable that is missing stands there as it is written: whatever else is wrong with that is no news.
+        told = {line.partition(": ")[0] for line in found}
+        more = [line for line in error.problems if line.partition(": ")[0] not in told]
+        raise ConfigError([*found, *more]) from None
+    if found:
+        raise ConfigError(found)
+    return checked
+
+
+def load_yaml(path: Path) -> Any:
+    """Return the content of a YAML file. ConfigError with one line for each problem, without quoting the file."""
+    return load(path, lambda content, _folder: content)
+
+
+def _read(path: Path) -> tuple[Any, list[str]]:
+    """Return what a file says, and what is wrong with it although it can be read."""
+    try:
+        loader = yaml.SafeLoader(path.read_text(encoding="utf-8"))
+        root = loader.get_single_node()
+        found = list(_substituted(root, "", set())) if root else []
+        return (loader.construct_document(root) if root else None), found
+    except OSError as error:
+        raise ConfigError([f"cannot read: {error.strerror}"]) from None
+    except UnicodeDecodeError:
+        raise ConfigError(["not UTF-8 text"]) from None
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        place = f"line {mark.line + 1}, column {mark.column + 1}: " if mark else ""
+        raise ConfigError([f"{place}not YAML: {getattr(error, 'problem', None) or 'unreadable'}"]) from None
+    except (ValueError, OverflowError):
+        raise ConfigError(["not YAML: a date or a number that there is not; put it in quotes"]) from None
+    except RecursionError:
+        raise ConfigError(["not YAML: nested too deeply"]) from None
+
+
+def _substituted(node: yaml.Node, path: str, seen: set[int]) -> Iterator[str]:
+    """Put variables into the strings below `node`. Yield the problems: variables there are not, keys given twice."""
+    if id(node) in seen:  # an alias: what it stands for was seen to where it was defined
+        return
+    seen.add(id(node))
+    if isinstance(node, yaml.MappingNode):
+        lines: dict[tuple[str, str], int] = {}
+        for key, value in node.value:
+            place = f"{path}.{key.value}".lstrip(".") if isinstance(key, yaml.ScalarNode) else path
+            if isinstance(key, yaml.ScalarNode):
+                line = key.start_mark.line + 1
+                if (key.tag, key.value) in lines:
+                    yield f"{place}: given twice, in line {lines[key.tag, key.value]} and again in line {line}"
+                lines[key.tag, key.value] = line
+            yield from _substituted(value, place, seen)
+    elif isinstance(node, yaml.SequenceNode):
+        for index, item in enumerate(node.value):
+            yield from _substituted(item, f"{path}[{index}]", seen)
+    elif node.tag == _STRING and "${" in node.value:
+        missing = [name for _, name in _VARIABLE.findall(node.value) if name and not os.environ.get(name, "").strip()]
+        yield from (f"{path or 'file'}: the environment has no {name}" for name in missing)
+        node.value = _VARIABLE.sub(_replaced, node.value)
+
+
+def _replaced(match: re.Match[str]) -> str:
+    """Return a variable's value, stripped as a file's is; `$${` is a `${` that is meant."""
+    return match[1] or os.environ.get(match[2], "").strip() or match[0]

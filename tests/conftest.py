@@ -1,0 +1,43 @@
+"""In which order tests are given out, and which of them one worker keeps; a PostgreSQL for whoever needs one."""
+
+import shutil
+import subprocess
+
+import pytest
+
+from tests import postgresql
+from tests.postgresql import Cluster
+from tests.system.running import missing
+
+TOGETHER = {"postgresql_cluster": "postgresql", "browser": "browser"}
+"""What costs seconds to start, by the fixture that starts it once: its tests go to one worker."""
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items):
+    """Begin with what takes longest, so that at the end no worker still has a long way to go alone."""
+    for item in items:
+        for fixture, group in TOGETHER.items():
+            if fixture in item.fixturenames:
+                item.add_marker(pytest.mark.xdist_group(group))
+    items.sort(key=lambda item: [not item.get_closest_marker(name) for name in ("system", "slow")])
+
+
+def pytest_report_header(config):
+    """Say which programs the system tests start: `VENDORWATCH_PROGRAMS=DIR` puts others before Debian's."""
+    if hasattr(config, "workerinput") or "not system" in config.option.markexpr:
+        return []
+    return [version(program) for program in ("prometheus", "prometheus-alertmanager") if not missing(program)]
+
+
+def version(program):
+    told = subprocess.run([program, "--version"], capture_output=True, text=True, check=False)
+    return f"{shutil.which(program)}: {(told.stdout + told.stderr).partition('(')[0].strip()}"
+
+
+@pytest.fixture(scope="session")
+def postgresql_cluster():
+    """Give a PostgreSQL that runs."""
+    postgresql.needed()
+    with Cluster() as cluster:
+        yield cluster

@@ -1,0 +1,130 @@
+import socket
+import threading
+import time
+from contextlib import contextmanager
+
+import pytest
+
+from exporter.collectors.contract import Probe, Reason
+from exporter.fetch.starttls import MOST_BYTES, PROTOCOLS
+from exporter.fetch.tls_probe import probe
+from tests.sandbox.certificates import Certificates
+from tests.sandbox.starttls import GREETINGS
+
+NOW = 1_800_000_000.0
+
+
+@pytest.fixture(scope="module")
+def sandbox():
+    made = Certificates(time.time)
+    yield made
+    made.close()
+
+
+@contextmanager
+def saying(*words):
+    """Serve one connection after the other: say each of `words`, a bytes or a function of the connection."""
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+
+        def serve():
+            while True:
+                try:
+                    connection, _ = listening.accept()
+                except OSError:
+                    return
+                with connection:
+                    try:
+                        for word in words:
+                            connection.sendall(word)
+                            connection.recv(4096)
+                    except OSError:
+                        pass
+
+        thread = threading.Thread(target=serve, daemon=True)
+        thread.start()
+        yield listening.getsockname()[1]
+        listening.shutdown(socket.SHUT_RDWR)
+        thread.join(30)
+
+
+def probed(port, starttls, timeout=30.0, ca_file=None):
+    ask = Probe(
+        endpoint="tls",
+        reason=Reason.STATUS,
+        due=0.0,
+        every=60.0,
+        server_name="localhost",
+        address="127.0.0.1",
+        port=port,
+        starttls=starttls,
+    )
+    return probe(ask, NOW, timeout, ca_file)
+
+
+def test_the_sandbox_speaks_every_protocol_that_is_offered():
+    """No protocol is offered that no test has spoken."""
+    assert set(GREETINGS) == set(PROTOCOLS)
+
+
+@pytest.mark.parametrize("protocol", PROTOCOLS)
+def test_a_certificate_behind_starttls_is_read(sandbox, tmp_path, protocol):
+    """Dates and validity are those of a server that is asked for TLS in its own protocol."""
+    (tmp_path / "ca.pem").write_bytes(sandbox.root_pem)
+    endpoint = sandbox.open(starttls=protocol)
+    seen = probed(endpoint.port, protocol, ca_file=str(tmp_path / "ca.pem"))
+    assert (seen.problem, seen.valid, seen.not_after) == ("", True, endpoint.not_after)
+
+
+def test_old_protocols_and_untrusted_certificates_behind_starttls_are_read_too(sandbox, tmp_path):
+    """Asking once more, as a client of yesterday, holds the dialogue once more."""
+    (tmp_path / "ca.pem").write_bytes(sandbox.root_pem)
+    endpoint = sandbox.open("old_protocol", starttls="smtp")
+    seen = probed(endpoint.port, "smtp", ca_file=str(tmp_path / "ca.pem"))
+    assert (seen.problem, seen.valid, seen.not_after) == ("protocol", False, endpoint.not_after)
+    assert probed(sandbox.open(starttls="imap").port, "imap").problem == "untrusted"
+
+
+@pytest.mark.parametrize(
+    ("protocol", "words", "detail"),
+    [
+        ("smtp", [b"220 ready\r\n", b"250-hello\r\n250 SIZE\r\n"], "the server does not offer STARTTLS"),
+        ("smtp", [b"554 go away\r\n"], "the server answered '554 go away' instead of agreeing to TLS"),
+        (
+            "smtp",
+            [b"220 ready\r\n", b"250 STARTTLS\r\n", b"220 go\r\n250 injected\r\n"],
+            "the server sent plaintext after it agreed to TLS",
+        ),
+        ("imap", [b"* BYE\r\n"], "the server answered '* BYE' instead of agreeing to TLS"),
+        ("imap", [b"* OK\r\n", b"a NO\r\n"], "the server answered 'a NO' instead of agreeing to TLS"),
+        ("pop3", [b"+OK\r\n", b"-ERR\r\n"], "the server answered '-ERR' instead of agreeing to TLS"),
+        ("ftp", [b"220 hi\r\n", b"534 no\r\n"], "the server answered '534 no' instead of agreeing to TLS"),
+        ("postgres", [b"N"], "the server answered 'N' instead of agreeing to TLS"),
+        ("ldap", [b"0\x0c\x02\x01\x01\x78\x07\x0a\x01\x02\x04\x00\x04\x00"], "the server answered .+"),
+        ("ldap", [b"HTTP/1.1 400 Bad Request\r\n\r\n"], "the server answered 'H' instead of agreeing to TLS"),
+        ("xmpp", [b"<stream:stream><stream:features/>"], "the server does not offer STARTTLS"),
+        ("imap", [], "the server closed the connection before TLS"),
+    ],
+)
+def test_a_server_that_will_not_begin_tls_is_an_answer(protocol, words, detail):
+    """The reason is `tls`, and what the server said stands beside it."""
+    with saying(*words) as port:
+        seen = probed(port, protocol)
+    assert (seen.problem, seen.not_after, seen.valid) == ("tls", None, None)
+    assert seen.detail == detail or (detail.endswith(".+") and seen.detail.startswith(detail[:-2]))
+
+
+@pytest.mark.parametrize("protocol", ["smtp", "imap", "pop3", "ftp", "ldap", "xmpp"])
+def test_a_server_that_talks_without_end_is_cut_off(protocol):
+    """The dialogue is bounded in bytes, whatever is said."""
+    words = b"0\x84\x7f\xff\xff\xff" if protocol == "ldap" else b"* " if protocol == "imap" else b""
+    with saying(words + b"2" * (2 * MOST_BYTES)) as port:
+        seen = probed(port, protocol)
+    assert (seen.problem, seen.not_after) == ("tls", None)
+
+
+@pytest.mark.parametrize("protocol", PROTOCOLS)
+def test_a_server_that_falls_silent_holds_nothing_longer_than_the_deadline(protocol):
+    """A listener that accepts and waits, as for a protocol in which the client speaks first."""
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        seen = probed(silent.getsockname()[1], protocol, timeout=0.2)
+    assert (seen.problem, seen.detail) == ("timeout", "no answer in time")

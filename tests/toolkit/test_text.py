@@ -1,0 +1,98 @@
+"""Text from outside: valid where it enters, harmless where people read it."""
+
+import json
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from exporter.toolkit.text import cut_label, escaped, redacted, valid, valid_json
+
+ANY = st.text(st.characters(exclude_categories=[]))
+"""Lone surrogates and NUL among them."""
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("plain", "plain"),
+        ("é😀\x1b", "é😀\x1b"),
+        ("a\0b", "a\ufffdb"),
+        ("\ud83d", "\ufffd"),
+        ("\ud83dx\ude00", "\ufffdx\ufffd"),
+        ("\ud83d\ude00", "😀"),
+    ],
+)
+def test_text_is_valid_without_nul_and_lone_surrogates(text, expected):
+    """What is written in two halves by chance is whole again; all else stays."""
+    assert valid(text) == expected
+
+
+@given(ANY)
+def test_valid_text_can_be_stored_by_anything(text):
+    """It is UTF-8 without NUL, and stays as it is from then on."""
+    assert "\0" not in valid(text).encode().decode()
+    assert valid(valid(text)) == valid(text)
+
+
+@given(st.recursive(ANY, lambda inner: st.lists(inner) | st.dictionaries(ANY, inner), max_leaves=8))
+def test_each_string_of_valid_json_is_valid(value):
+    """As if each had been made valid by itself, names of members included."""
+
+    def made(one):
+        if isinstance(one, dict):
+            return {valid(name): made(inner) for name, inner in one.items()}
+        return [made(inner) for inner in one] if isinstance(one, list) else valid(one)
+
+    assert json.loads(valid_json(json.dumps(value).encode())) == made(value)
+
+
+@pytest.mark.parametrize(
+    ("body", "expected"),
+    [
+        (rb'"\\ud83d"', rb'"\\ud83d"'),
+        (rb'"\\\ud83d"', rb'"\\\ufffd"'),
+        (rb'"\uD83D\uDE00\udc00\u0000\u0041"', rb'"\uD83D\uDE00\ufffd\ufffd\u0041"'),
+        (b'"\xff"', '"\ufffd"'.encode()),
+        (b'"\xed\xa0\xbd"', '"\ufffd\ufffd\ufffd"'.encode()),
+        (b"<html>", b"<html>"),
+        (b'"\\', b'"\\'),
+        (b"", b""),
+    ],
+)
+def test_json_keeps_what_only_looks_like_an_escape(body, expected):
+    """A backslash that is itself escaped begins none; bytes that are no UTF-8 are replaced."""
+    assert valid_json(body) == expected
+
+
+@given(ANY)
+def test_escaped_text_moves_no_cursor(text):
+    """What is printable stays as it is, the rest is written as JSON writes it."""
+    assert escaped(text).isprintable()
+    whole = text.encode("utf-16", "surrogatepass").decode("utf-16", "surrogatepass")
+    assert json.loads(escaped(json.dumps(text, ensure_ascii=False))) == whole
+
+
+def test_a_label_is_cut_at_whole_characters():
+    """512 bytes, as Prometheus counts them; what fits is left alone."""
+    assert cut_label("x" * 512) == "x" * 512
+    assert cut_label("x" * 513) == "x" * 509 + "…"
+    assert cut_label("é" * 300) == "é" * 254 + "…"
+    assert len(cut_label("😀" * 300).encode()) <= 512
+    assert cut_label("\ud83d" * 600).encode()
+    assert cut_label("abcdef", 5) == "ab…"
+
+
+@pytest.mark.parametrize(
+    ("url", "expected"),
+    [
+        ("https://me:s3cret@host.example:8443/s3cret?s3cret#s3cret", "https://host.example:8443"),
+        ("http://[2001:db8::1]/s3cret", "http://[2001:db8::1]"),
+        ("https://host", "https://host"),
+        ("http://[s3cret", "a URL that cannot be read"),
+        ("http://host:s3cret/", "a URL that cannot be read"),
+    ],
+)
+def test_a_url_is_named_by_its_server_alone(url, expected):
+    """User name, path and query may hold secrets."""
+    assert redacted(url) == expected

@@ -1,25 +1,31 @@
 """What webhooks change in the store: alert states and the events to send, decided and written in one transaction."""
 
-from collections.abc import Sequence
+import logging
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
-from typing import Any
+from typing import Any, Final
 
-from sqlalchemy import Connection, bindparam, insert, literal_column, select, update
+from sqlalchemy import Connection, Row, Select, bindparam, delete, insert, literal_column, select, update
 
 from bridge.domain.alert import Alert
-from bridge.domain.alert_state import AlertState
-from bridge.domain.dedup import Action, Decision, Reason, decide, next_state, resend
+from bridge.domain.alert_state import AlertState, Member
+from bridge.domain.dedup import LONGEST_HOLD, Action, Decision, Reason, decide, next_state, resend
 from bridge.domain.event import NONE, Draft, Status, draft, status_of
+from bridge.domain.identity import identity_key, speaker, with_member
 from bridge.domain.notification import Notification, Outcome
 from bridge.outbox import incidents
 from bridge.outbox.database import Database
-from bridge.outbox.quarantine import quarantine_row
-from bridge.outbox.rows import PRIORITY, alert_json, pending_of, state_of, state_row
-from bridge.outbox.schema import alert_states, events, heartbeats, quarantine, senders, waiting
+from bridge.outbox.quarantine import put, quarantine_row
+from bridge.outbox.rows import PRIORITY, alert_json, member_of, pending_of, state_of, state_row
+from bridge.outbox.schema import alert_states, events, heartbeats, members, senders, waiting
 
+MOST_UNREADABLE: Final = 100
+"""Unreadable alerts of one webhook that are kept; the rest is only counted."""
+_log = logging.getLogger(__name__)
 _BLANK = {
     "receiver": "", "source": "", "status": "", "content": "", "timestamp": 0, "seq": 0, "told_at": 0.0,
     "starts_at": 0.0, "ended_at": None, "at": None, "doubtful": False, "alert": "", "updated_at": 0.0,
+    "destination": "", "app_key": "",
 }  # fmt: skip
 """The row of an alert of which nothing is known yet."""
 
@@ -54,6 +60,9 @@ class Statements:
         superseded = (events.c.key == bindparam("of"), events.c.seq == bindparam("number"), waiting)
         self.supersede = update(events).where(*superseded).values(state="superseded", closed_at=bindparam("at"))
         self.queue = insert(events)
+        self.owners = select(members.c.key).where(database.among(members.c.member) | database.among(members.c.key))
+        self.members = select(members).where(database.among(members.c.key))
+        self.join = database.upsert(members, "member")
         self.keep = database.upsert(alert_states, "key")
         self.heartbeat = database.upsert(heartbeats, "receiver", "source")
         self.sender = database.insert(senders).on_conflict_do_nothing()
@@ -66,12 +75,18 @@ class Batch:
         self._database, self._statements, self._connection, self._now = database, statements, connection, now
         self._states: dict[str, AlertState] = {}
         self._changed: set[str] = set()
+        self._owners: dict[str, str] = {}
+        self._groups: dict[str, dict[str, Member]] = {}
+        self._joined: dict[str, dict[str, Any]] = {}
+        self._left: set[str] = set()
         self._events: dict[tuple[str, int], dict[str, Any]] = {}
         self._superseded: list[tuple[str, int]] = []
 
     def accept(self, batch: Sequence[Notification]) -> list[Outcome]:
         """Decide about every alert, in the order given, and write what follows."""
-        self._load(sorted({alert.key for notification in batch for alert in notification.alerts}))
+        alerts = [alert for notification in batch for alert in notification.alerts]
+        identities = {alert.identity for alert in alerts if alert.identity}
+        self._load({alert.key for alert in alerts} | identities, grouped=bool(identities))
         outcomes = [self._ingest(notification) for notification in batch]
         self._write()
         self._write_unreadable(batch)
@@ -79,7 +94,9 @@ class Batch:
         incidents.merge_heard(self._database, self._connection, batch, outcomes, self._now)
         return outcomes
 
-    def _load(self, keys: list[str]) -> None:
+    def _load(self, names: set[str], *, grouped: bool) -> None:
+        shared = self._members(self._statements.owners, names)
+        keys = sorted(names | {row.key for row in shared})
         if self._database.postgresql:
             self._reserve(keys)
         for row in self._connection.execute(self._statements.known, self._database.names(keys)):
@@ -91,6 +108,15 @@ class Batch:
         known = self._database.names(list(self._states))
         for row in self._connection.execute(self._statements.pending, known):
             self._states[row.key] = replace(self._states[row.key], pending=pending_of(row))
+        if not shared and not grouped:
+            return
+        for row in self._members(self._statements.members, keys):
+            self._owners[row.member] = row.key
+            state = self._states[row.key]
+            self._states[row.key] = replace(state, members={**state.members, row.member: member_of(row)})
+
+    def _members(self, statement: Select[Any], names: Iterable[str]) -> Sequence[Row[Any]]:
+        return self._connection.execute(statement, self._database.names(sorted(names))).all()
 
     def _reserve(self, keys: list[str]) -> None:
         """Insert unknown keys blank, so that two replicas cannot both be the first.
@@ -105,7 +131,8 @@ class Batch:
     def _ingest(self, notification: Notification) -> Outcome:
         outcome = Outcome(quarantined=len(notification.unreadable))
         for alert in notification.alerts:
-            state = self._states.get(alert.key)
+            key = identity_key(alert, self._owners, self._states)
+            state = self._states.get(key)
             expected = notification.if_unmodified
             if expected is not None and expected.get(alert.key) != (state.updated_at if state else None):
                 outcome.unchanged += 1
@@ -114,6 +141,9 @@ class Batch:
             status, mapped = status_of(alert, notification.mapping)
             if notification.resend and state:
                 status = state.status
+            elif alert.identity or (state and state.members):
+                alert, status = self._shared(key, state, alert, status)  # noqa: PLW2901  who speaks for all of them
+                state = self._states.get(key)
             event = draft(alert, status or Status.OK, notification.mapping)
             if notification.resend:
                 decision = resend(state, now=self._now)
@@ -126,9 +156,47 @@ class Batch:
                     now=self._now,
                     update_interval=notification.update_interval,
                 )
+            if decision.reason is Reason.REPEAT and state and alert.at is not None and alert.at == state.at:
+                outcome.duplicates += 1
             self._apply(alert, state, decision, event, notification.mapping.app_key)
             _count(outcome, decision, status, mapped=mapped)
         return outcome
+
+    def _shared(
+        self, key: str, state: AlertState | None, alert: Alert, status: Status | None
+    ) -> tuple[Alert, Status | None]:
+        """Note what one of the alerts of an identity says; return the one that speaks for all, and its status."""
+        before = state.members if state else {}
+        if not alert.identity and alert.key not in before and not alert.firing:
+            after: dict[str, Member] = {}  # an end of the whole, by silence or by hand
+        else:
+            if state and state.open and not before:
+                # It was opened before its sender's alerts shared an identity.
+                before = {state.key: Member(state.alert, state.status)}
+            after = with_member(before, alert, status)
+        for left in before.keys() - after.keys():
+            self._owners.pop(left, None)
+            self._joined.pop(left, None)
+            self._left.add(left)
+        for member, found in after.items():
+            if before.get(member) != found or state is None or member not in state.members:
+                self._owners[member] = key
+                self._left.discard(member)
+                self._joined[member] = {
+                    "member": member,
+                    "key": key,
+                    "status": found.status.value,
+                    "alert": alert_json(found.alert),
+                }
+        if state and after != state.members:
+            # Whatever was judged by the members before is overtaken, though BigPanda may see no change.
+            self._states[key] = replace(state, members=after, updated_at=self._now)
+            self._changed.add(key)
+        self._groups[key] = after
+        if after:
+            worst = speaker(key, after)
+            return worst.alert, worst.status
+        return replace(alert, key=key, identity=""), status
 
     def _apply(self, alert: Alert, state: AlertState | None, decision: Decision, event: Draft, app_key: str) -> None:
         if state and decision.supersede:
@@ -136,10 +204,16 @@ class Batch:
         after = next_state(state, alert, decision, event.content_hash, self._now)
         if after is None or after is state:
             return
-        self._states[alert.key] = after
+        self._states[alert.key] = replace(after, members=self._groups.get(alert.key, state.members if state else {}))
         self._changed.add(alert.key)
         if decision.kind:
             self._events[alert.key, after.seq] = self._event_row(after, decision, event, app_key)
+            if decision.timestamp > self._now + LONGEST_HOLD:
+                _log.warning(
+                    "Clock stepped back: event of %s sent with a time %d seconds ahead, after its last one",
+                    alert.key,
+                    decision.timestamp - self._now,
+                )
 
     def _supersede(self, state: AlertState) -> None:
         if new := self._events.get((state.key, state.seq)):
@@ -156,6 +230,7 @@ class Batch:
             "receiver": state.alert.receiver,
             "source": state.alert.source,
             "app_key": app_key,
+            "destination": "",
             "kind": pending.kind.value,
             "status": decision.status.value,
             "priority": PRIORITY.get(decision.status, 2),
@@ -181,18 +256,24 @@ class Batch:
             self._connection.execute(self._statements.supersede, these)
         if self._events:
             self._connection.execute(self._statements.queue, list(self._events.values()))
+        if self._left:
+            self._connection.execute(delete(members).where(members.c.member.in_(sorted(self._left))))
+        if self._joined:
+            self._connection.execute(self._statements.join, list(self._joined.values()))
         if self._changed:
             rows = [state_row(self._states[key]) for key in sorted(self._changed)]
             self._connection.execute(self._statements.keep, rows)
 
     def _write_unreadable(self, batch: Sequence[Notification]) -> None:
-        rows = [
-            quarantine_row(notification.receiver, notification.source, item.reason, item.body, self._now)
-            for notification in batch
-            for item in notification.unreadable
-        ]
+        rows = []
+        for one in batch:
+            more = len(one.unreadable) - MOST_UNREADABLE
+            for number, item in enumerate(one.unreadable[:MOST_UNREADABLE], start=1):
+                last = more > 0 and number == MOST_UNREADABLE
+                reason = f"{item.reason}, and {more} more of this webhook that are not kept" if last else item.reason
+                rows.append(quarantine_row(one.receiver, one.source, reason, item.body, self._now))
         if rows:
-            self._connection.execute(insert(quarantine), rows)
+            put(self._connection, rows)
 
     def _write_senders(self, batch: Sequence[Notification]) -> None:
         if heard := sorted({(one.receiver, one.source) for one in batch if one.heartbeat}):

@@ -9,7 +9,7 @@ from tests import postgresql
 from tests.postgresql import Cluster
 from tests.system.running import missing
 
-TOGETHER = {"postgresql_cluster": "postgresql", "browser": "browser"}
+TOGETHER = {"postgresql_cluster": "postgresql", "browser": "browser", "shared_alerting": "alertmanager"}
 """What costs seconds to start, by the fixture that starts it once: its tests go to one worker."""
 
 

@@ -17,6 +17,7 @@ class Alert:
 
     `identity`: the key of the alert that it is one with in BigPanda, "" when it stands alone. `primary`, `secondary`:
     the labels that its sender names as BigPanda's properties, "" where the receiver's settings choose.
+    `silence`: who silenced it, until when and why, as tags; it is then acknowledged.
     """
 
     receiver: str
@@ -28,6 +29,7 @@ class Alert:
     labels: Mapping[str, str] = field(default_factory=dict)
     annotations: Mapping[str, str] = field(default_factory=dict)
     links: Mapping[str, str] = field(default_factory=dict)
+    silence: Mapping[str, str] = field(default_factory=dict)
     starts_at: float
     ends_at: float | None = None
     at: float | None = None

@@ -84,3 +84,11 @@ class AlertState:
         if self.members:
             return {key: member.alert for key, member in self.members.items()}
         return {self.key: self.alert} if self.open else {}
+
+    @property
+    def labels(self) -> Mapping[str, str]:
+        """Return the labels that all of its firing alerts have in common."""
+        common = dict(self.alert.labels)
+        for alert in self.firing.values():
+            common = {name: value for name, value in common.items() if alert.labels.get(name) == value}
+        return common

@@ -1,11 +1,12 @@
 """What webhooks change in the store: alert states and the events to send, decided and written in one transaction."""
 
+import json
 import logging
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from typing import Any, Final
 
-from sqlalchemy import Connection, Row, Select, bindparam, delete, insert, literal_column, select, update
+from sqlalchemy import Connection, Row, Select, delete
 
 from bridge.domain.alert import Alert
 from bridge.domain.alert_state import AlertState, Member
@@ -17,17 +18,12 @@ from bridge.outbox import incidents
 from bridge.outbox.database import Database
 from bridge.outbox.quarantine import put, quarantine_row
 from bridge.outbox.rows import PRIORITY, alert_json, member_of, pending_of, state_of, state_row
-from bridge.outbox.schema import alert_states, events, heartbeats, members, senders, waiting
+from bridge.outbox.schema import members
+from bridge.outbox.statements import BLANK, Statements
 
 MOST_UNREADABLE: Final = 100
 """Unreadable alerts of one webhook that are kept; the rest is only counted."""
 _log = logging.getLogger(__name__)
-_BLANK = {
-    "receiver": "", "source": "", "status": "", "content": "", "timestamp": 0, "seq": 0, "told_at": 0.0,
-    "starts_at": 0.0, "ended_at": None, "at": None, "doubtful": False, "alert": "", "updated_at": 0.0,
-    "destination": "", "app_key": "",
-}  # fmt: skip
-"""The row of an alert of which nothing is known yet."""
 
 
 class Ingest:
@@ -40,32 +36,6 @@ class Ingest:
         """Commit several notifications at once, all or nothing. Unavailable when the database cannot be used now."""
         with self._database.write() as connection:
             return Batch(self._database, self._statements, connection, now).accept(batch)
-
-
-class Statements:
-    """The statements of every batch, stated once: to state one takes SQLAlchemy longer than SQLite takes to run it."""
-
-    def __init__(self, database: Database) -> None:
-        this_alert = database.among(alert_states.c.key)
-        known = select(alert_states).where(this_alert)
-        in_one_order = known.order_by(alert_states.c.key.collate("C")).with_for_update()  # every replica locks in it
-        self.known = in_one_order if database.postgresql else known
-        self.names = select(alert_states.c.key).where(this_alert)
-        self.reserve = database.insert(alert_states).on_conflict_do_nothing()
-        self.pending = (
-            select(*(events.c[name] for name in ("key", "kind", "timestamp", "not_before", "replaces", "queued_at")))
-            .join(alert_states, (alert_states.c.key == events.c.key) & (alert_states.c.seq == events.c.seq))
-            .where(waiting, events.c.attempts == literal_column("0"), database.among(events.c.key))
-        )
-        superseded = (events.c.key == bindparam("of"), events.c.seq == bindparam("number"), waiting)
-        self.supersede = update(events).where(*superseded).values(state="superseded", closed_at=bindparam("at"))
-        self.queue = insert(events)
-        self.owners = select(members.c.key).where(database.among(members.c.member) | database.among(members.c.key))
-        self.members = select(members).where(database.among(members.c.key))
-        self.join = database.upsert(members, "member")
-        self.keep = database.upsert(alert_states, "key")
-        self.heartbeat = database.upsert(heartbeats, "receiver", "source")
-        self.sender = database.insert(senders).on_conflict_do_nothing()
 
 
 class Batch:
@@ -126,7 +96,7 @@ class Batch:
         """
         found = self._connection.execute(self._statements.names, self._database.names(keys)).scalars()
         if new := sorted(set(keys).difference(found)):
-            self._connection.execute(self._statements.reserve, [{"key": key, **_BLANK} for key in new])
+            self._connection.execute(self._statements.reserve, [{"key": key, **BLANK} for key in new])
 
     def _ingest(self, notification: Notification) -> Outcome:
         outcome = Outcome(quarantined=len(notification.unreadable))
@@ -276,12 +246,30 @@ class Batch:
             put(self._connection, rows)
 
     def _write_senders(self, batch: Sequence[Notification]) -> None:
-        if heard := sorted({(one.receiver, one.source) for one in batch if one.heartbeat}):
-            beats = [{"receiver": receiver, "source": source, "heard_at": self._now} for receiver, source in heard]
-            self._connection.execute(self._statements.heartbeat, beats)
+        if beats := {(one.receiver, one.source, alert.key): alert for one in batch for alert in one.heartbeats}:
+            rows = [
+                {
+                    "receiver": receiver,
+                    "source": source,
+                    "key": key,
+                    "labels": json.dumps(dict(alert.labels)),
+                    "firing": alert.firing,
+                    "heard_at": self._now,
+                }
+                for (receiver, source, key), alert in sorted(beats.items(), key=lambda item: item[0])
+            ]
+            self._connection.execute(self._statements.heartbeat, rows)
+        if heard := sorted(self._heard(batch)):
+            rows = [{"key": key, "at": self._now} for key in heard]
+            self._connection.execute(self._statements.heard, rows)
         if names := sorted({(one.receiver, one.source, one.receiver_name) for one in batch if one.receiver_name}):
             rows = [{"receiver": receiver, "source": source, "name": name} for receiver, source, name in names]
             self._connection.execute(self._statements.sender, rows)
+
+    def _heard(self, batch: Sequence[Notification]) -> set[str]:
+        """Return the alerts that were repeated, or more, where it is noted; under the key that BigPanda knows."""
+        told = (alert for one in batch if one.note_heard for alert in one.alerts if alert.firing)
+        return {identity_key(alert, self._owners, self._states) for alert in told}
 
 
 def _count(outcome: Outcome, decision: Decision, status: Status | None, *, mapped: bool) -> None:

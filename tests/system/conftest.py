@@ -39,6 +39,12 @@ def started(request) -> Iterator[Callable[[Program], Program]]:
 
 
 @pytest.fixture
+def logged(request) -> Callable[..., None]:
+    """Show the logs of programs that run for longer than the test when it fails: `logged(*programs)`."""
+    return request.node.stash.setdefault(_started, []).extend
+
+
+@pytest.fixture
 def make_way(request, tmp_path: Path) -> Iterator[Callable[..., Way]]:
     """Make a way with settings of the test's own: `make_way(group_interval="5s").start()`; ended with the test."""
     absent = missing(*NEEDED)

@@ -1,6 +1,7 @@
 """Real Alertmanagers keep silent about the end of alerts in many ways: no stuck alert, no duplicate, no false close."""
 
 import time
+from contextlib import ExitStack
 
 import pytest
 
@@ -13,44 +14,62 @@ pytestmark = [pytest.mark.system, pytest.mark.slow]
 OPEN, CLOSED = ["critical"], ["critical", "ok"]
 
 
+def needed():
+    if absent := missing("prometheus-alertmanager"):
+        pytest.skip(f"not installed: {', '.join(absent)} (tests/system/programs installs it)")
+
+
+@pytest.fixture(scope="module")
+def shared_alerting(tmp_path_factory):
+    """Start one Alertmanager with its bridge, for every test that needs nothing special of them."""
+    needed()
+    with Sandbox() as sandbox, ExitStack() as running:
+        yield Alerting(tmp_path_factory.mktemp("shared"), running.enter_context, sandbox).begin()
+
+
+@pytest.fixture
+def shared(shared_alerting, logged):
+    """Give the shared Alertmanager; a test that uses it has alerts that no other has."""
+    logged([shared_alerting.bridge, *shared_alerting.alertmanagers])
+    return shared_alerting
+
+
 @pytest.fixture
 def alerting(tmp_path, started):
     """Make a bridge and its Alertmanagers, with settings of the test's own, and start them."""
-    if absent := missing("prometheus-alertmanager"):
-        pytest.skip(f"not installed: {', '.join(absent)} (tests/system/programs installs it)")
+    needed()
     with Sandbox() as sandbox:
         yield lambda **settings: Alerting(tmp_path, started, sandbox, **settings).begin()
 
 
-def test_the_end_under_a_silence(alerting):
+def test_the_end_under_a_silence(shared):
     """Alertmanager never tells it. A silenced alert that still fires stays open, and nothing is told of it."""
-    site = alerting()
-    site.push("Ends", "Fires")
-    site.arrives(Ends=OPEN, Fires=OPEN)
+    before = [shared.counted("reconciled_alerts_total", action=action) for action in ("closed", "opened")]
+    shared.push("Ends", "Fires")
+    shared.arrives(Ends=OPEN, Fires=OPEN)
     for name in ("Ends", "Fires"):
-        site.silence(name)
-        site.suppressed(name)
-    site.polled()
-    site.stays(Ends=OPEN, Fires=OPEN)
-    site.resolve("Ends")
-    site.arrives(Ends=CLOSED)
-    site.stays(Ends=CLOSED, Fires=OPEN)
-    assert site.counted("reconciled_alerts_total", action="closed") == 1
-    assert site.counted("reconciled_alerts_total", action="opened") == 0
+        shared.silence(name)
+        shared.suppressed(name)
+    shared.polled()
+    shared.stays(Ends=OPEN, Fires=OPEN)
+    shared.resolve("Ends")
+    shared.arrives(Ends=CLOSED)
+    shared.stays(Ends=CLOSED, Fires=OPEN)
+    assert shared.counted("reconciled_alerts_total", action="closed") == before[0] + 1
+    assert shared.counted("reconciled_alerts_total", action="opened") == before[1]
 
 
-def test_a_silence_from_the_beginning(alerting):
+def test_a_silence_from_the_beginning(shared):
     """What Alertmanager must not tell is not told by a way round; when the silence ends it is told, once."""
-    site = alerting()
-    silence = site.silence("Quiet")
-    site.push("Quiet", "Loud")
-    site.arrives(Loud=OPEN)
-    site.suppressed("Quiet")
-    site.polled()
-    site.stays(Loud=OPEN, Quiet=[])
-    site.unsilence(silence)
-    site.arrives(Quiet=OPEN)
-    site.stays(Loud=OPEN, Quiet=OPEN)
+    silence = shared.silence("Quiet")
+    shared.push("Quiet", "Loud")
+    shared.arrives(Loud=OPEN)
+    shared.suppressed("Quiet")
+    shared.polled()
+    shared.stays(Loud=OPEN, Quiet=[])
+    shared.unsilence(silence)
+    shared.arrives(Quiet=OPEN)
+    shared.stays(Loud=OPEN, Quiet=OPEN)
 
 
 def test_a_bridge_that_lost_its_database(alerting):
@@ -70,19 +89,18 @@ def test_a_bridge_that_lost_its_database(alerting):
     assert site.heard("Fires")[-1] == "critical"
 
 
-def test_the_end_under_an_inhibition(alerting):
+def test_the_end_under_an_inhibition(shared):
     """The effect ends while its cause inhibits it; the cause fires on."""
-    site = alerting()
-    site.push("Effect")
-    site.arrives(Effect=OPEN)
-    site.push("Cause")
-    site.suppressed("Effect")
-    site.arrives(Cause=OPEN)
-    site.polled()
-    site.stays(Effect=OPEN, Cause=OPEN)
-    site.resolve("Effect")
-    site.arrives(Effect=CLOSED)
-    site.stays(Effect=CLOSED, Cause=OPEN)
+    shared.push("Effect")
+    shared.arrives(Effect=OPEN)
+    shared.push("Cause")
+    shared.suppressed("Effect")
+    shared.arrives(Cause=OPEN)
+    shared.polled()
+    shared.stays(Effect=OPEN, Cause=OPEN)
+    shared.resolve("Effect")
+    shared.arrives(Effect=CLOSED)
+    shared.stays(Effect=CLOSED, Cause=OPEN)
 
 
 def test_a_restart_between_the_end_and_its_notification(alerting):

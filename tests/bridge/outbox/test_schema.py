@@ -33,6 +33,12 @@ def test_the_first_release_becomes_the_newest(database_url, outbox):
             "ALTER TABLE keys DROP COLUMN app_key",
             "ALTER TABLE events DROP COLUMN destination",
             "ALTER TABLE quarantine DROP COLUMN size",
+            "DROP TABLE watchdog_heartbeats",
+            "DROP TABLE last_heard",
+            "DROP TABLE unconfirmed",
+            "DROP TABLE watermarks",
+            "ALTER TABLE destinations DROP COLUMN opened_at",
+            "CREATE TABLE heartbeats (source TEXT)",
             "UPDATE schema_version SET version = 3",
         ):
             connection.execute(text(statement))

@@ -324,3 +324,38 @@ def test_warns_beyond_the_vendors_limit():
     """The documented limit may be exceeded, where it was raised, with a warning."""
     assert settings().warnings() == []
     assert settings(requests_per_minute=301).warnings() == ["requests_per_minute: the vendor allows 300"]
+
+
+def shifting(collector, knowledge, totals, first=START):
+    """Return the knowledge after two pages of active incidents were read for each pair of totals."""
+    rows = [incident(number) for number in range(150)]
+    at = first
+    for pair in totals:
+        for total, page in zip(pair, (rows[:100], rows[100:]), strict=True):
+            request = ask_for(collector, knowledge, "a", "active", at)
+            knowledge = collector.update(knowledge, request, response({"total": total, "items": page}, at))
+            at += 1
+    return knowledge
+
+
+def test_a_listing_that_shifts_while_its_pages_are_read_is_read_again():
+    """An incident that ends between two pages moves one past the border: the total tells, and nothing is believed."""
+    collector = Collector(settings())
+    knowledge = shifting(collector, knowing(collector, "a"), [(151, 150)])
+    assert samples(collector, knowledge, "bigpanda_active_incidents") == {}
+    again = ask_for(collector, knowledge, "a", "active", START + 2)
+    assert (dict(again.params)["page"], again.due) == ("1", START + 1)
+
+    knowledge = shifting(collector, knowledge, [(150, 150)], START + 2)
+    assert samples(collector, knowledge, "bigpanda_incidents", START + 3) == {("a", "active"): 150.0}
+    assert not knowledge.truncated
+
+
+def test_a_listing_that_never_rests_counts_in_the_end_and_says_so():
+    """In a storm of incidents the total changes with every page: after three tries it is shown, as truncated."""
+    collector = Collector(settings())
+    knowledge = shifting(collector, knowing(collector, "a"), [(151, 150), (152, 151), (151, 150)])
+    assert samples(collector, knowledge, "bigpanda_active_incidents", START + 6) == {
+        ("a", "critical", "critical"): 150.0
+    }
+    assert knowledge.truncated

@@ -40,7 +40,6 @@ class IncidentsApi:
             ("POST", _INCIDENT + "/merge", self._merge),
             ("POST", _ENVIRONMENTS + "/{environment}/batch-resolve/alerts", self._batch_resolve),
             ("GET", "/resources/v2.0/incidents/{incident}/activities", self._activities),
-            ("GET", "/resources/v2.0/troubleshooting/logs", self._logs),
             ("POST", "/resources/v2.1/outbound/callback", self._callback),
         ):
             routes.add(method, template, self._guarded(answerer))
@@ -153,9 +152,6 @@ class IncidentsApi:
         found = [entry for entry in all_of_them if not kinds or entry["type"] in kinds]
         page, size = int(request.query.get("page", "1")), int(request.query.get("per_page", "20"))
         return answer(200, found[(page - 1) * size : page * size])
-
-    def _logs(self, _request: Request) -> Reply:
-        return answer(200, {"logs": self._state.logs[-100:], "total": len(self._state.logs)})
 
     def _callback(self, request: Request) -> Reply:
         body = request.json()

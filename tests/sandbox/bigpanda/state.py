@@ -20,7 +20,7 @@ class BigPandaState:
     def __init__(self, clock: Callable[[], float], settings: BigPandaSettings, post: Callable[..., object]) -> None:
         self._clock, self._settings = clock, settings
         self.outbound = Outbound(clock, settings, post)
-        self.intake = Intake(clock, settings, self._incident_changed)
+        self.intake = Intake(clock, settings, self._incident_changed, self.log)
         self.lock = self.intake.lock
         self.environments: dict[str, Environment] = {}
         self.logs: list[dict[str, Any]] = []

@@ -1,6 +1,7 @@
 """The state of every alert: what is open, what is known of given keys, the operator's list and search."""
 
 import re
+import time
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from typing import Any, Final
@@ -17,6 +18,9 @@ from bridge.outbox.rows import member_of, state_of
 from bridge.outbox.schema import alert_states, last_heard, members, opened
 
 _STREAMED: Final = 500
+MOST_WORDS: Final = 8
+MOST_SECONDS: Final = 0.25
+"""Of one search: pages are looked at by many, and webhooks come first."""
 _AT_ONCE: Final = 500
 """Keys that one SELECT names."""
 _AS_IT_IS: Final = re.compile(r"[^\x00-\x1f\x7f-\U0010ffff\"\\]+")
@@ -83,7 +87,7 @@ class Alerts:
         query = query.order_by(_URGENCY, alert_states.c.starts_at.desc(), alert_states.c.key)
         with self._database.read() as connection:
             if words:
-                return _search(connection, query, [word.casefold() for word in words], request)
+                return _search(connection, query, [word.casefold() for word in words[:MOST_WORDS]], request)
             total = connection.execute(select(func.count()).where(opened)).scalar_one()
             rows = connection.execute(query.limit(request.limit).offset(request.offset))
             return Page([state_of(row) for row in rows], total)
@@ -124,8 +128,10 @@ def _search(
         if _AS_IT_IS.fullmatch(piece):
             query = query.where(func.lower(alert_states.c.alert).contains(piece, autoescape=True))
     found: list[AlertState] = []
-    total = 0
+    total, until = 0, time.monotonic() + MOST_SECONDS
     for row in connection.execution_options(yield_per=_STREAMED).execute(query):
+        if time.monotonic() > until:
+            return Page(found, total, partial=True)
         state = state_of(row)
         if not matches(state, words):
             continue

@@ -92,6 +92,11 @@ class Database:
                     if self._log.grown():
                         self._empty_log()
 
+    def refuse_when_full(self) -> None:
+        """Raise Unavailable where the disk has no room but what is kept for delivery: what is full must still drain."""
+        if not self.postgresql and sqlite_engine.room(self._files.path) <= 0:
+            raise Unavailable("database: disk full")
+
     @contextmanager
     def _a_turn(self) -> Iterator[None]:
         """Wait for our own writers no longer than for others': behind a locked database they would queue for ever."""

@@ -34,6 +34,7 @@ class Ingest:
 
     def accept(self, batch: Sequence[Notification], now: float) -> list[Outcome]:
         """Commit several notifications at once, all or nothing. Unavailable when the database cannot be used now."""
+        self._database.refuse_when_full()
         with self._database.write() as connection:
             return Batch(self._database, self._statements, connection, now).accept(batch)
 

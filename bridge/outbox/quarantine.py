@@ -38,6 +38,7 @@ class Quarantine:
 
     def add(self, receiver: str, source: str, reason: str, body: str, now: float) -> None:
         """Keep a body that can never be read."""
+        self._database.refuse_when_full()
         with self._database.write() as connection:
             put(connection, [quarantine_row(receiver, source, reason, body, now)])
 

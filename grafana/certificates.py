@@ -7,13 +7,17 @@ from grafana_foundation_sdk.models.dashboard import Dashboard
 from grafana import palette
 from grafana.board import Board, Section
 from grafana.panels import Column, Look, Panel, Size, Text, lines, query, stat_of, table_of
-from grafana.queries import ACCOUNT, EXPORTER, certificates
+from grafana.queries import ACCOUNT, EXPORTER, certificates, described
 from grafana.variables import chained
 
 LEFT: Final = certificates(ACCOUNT, "_expiry_days")
 VALID: Final = certificates(ACCOUNT, "_valid")
 PROBED: Final = certificates(ACCOUNT, "probe_success")
+FAILED: Final = certificates(ACCOUNT, "probe_failure", "reason")
+CHAIN: Final = f"(({certificates(ACCOUNT, '_chain_expiry_timestamp_seconds')}) - time()) / 86400"
+REASON: Final = Column("reason", "Reason", Look(words=palette.REASON), 210)
 DAYS: Final = Look("none", palette.DAYS_LEFT, palette.BAD, decimals=1)
+NO_FAILURE: Final = "✓ No probe fails."
 NONE: Final = palette.words({"0": ("✓ none", palette.GOOD)})
 WHERE: Final = (Column("seen_by", "Seen by", width=130), Column("account", "Account", width=130))
 
@@ -30,7 +34,8 @@ def dashboard() -> Dashboard:
         sections=[
             Section("", _now()),
             Section("All certificates", [_all()]),
-            Section("In trouble", [_refused(), _unseen()]),
+            Section("In trouble", [_refused(), _unseen(), _chains(), _reasons()]),
+            Section("Issuers", [_issuers()]),
             Section("Over time", [_first()]),
         ],
     ).build()
@@ -86,14 +91,13 @@ def _all() -> Panel:
 def _refused() -> Panel:
     text = Text(
         "Refused by clients",
-        "Expired, of another name, self-signed, without its intermediate, or not valid yet.",
+        "Why a client with the usual roots refuses it. Expired may be another certificate of its chain.",
         "✓ No certificate is known that clients refuse.",
     )
-    columns = [Column("host", "Host"), Column("Value", "Days left", DAYS, 120), *WHERE]
-    refused = f"({VALID}) == 0"
-    return table_of(
-        text, {"A": f"({LEFT}) and on (account, host, seen_by) ({refused})"}, columns, Size(12, 9), "Days left"
-    )
+    columns = [Column("host", "Host"), REASON, Column("Value", "Days left", DAYS, 120), *WHERE]
+    refused = f"({LEFT}) and on (account, host, seen_by) (({VALID}) == 0)"
+    expr = described(ACCOUNT, refused, "probe_failure", "reason")
+    return table_of(text, {"A": expr}, columns, Size(12, 9), "Days left")
 
 
 def _unseen() -> Panel:
@@ -102,8 +106,57 @@ def _unseen() -> Panel:
         "Endpoints that showed no certificate when the exporter last connected: down, filtered, or not TLS.",
         "✓ No endpoint is known to be without TLS.",
     )
-    columns = [Column("host", "Host"), Column("Value", "Last look", Look(words=palette.SEEN), 120), *WHERE]
-    return table_of(text, {"A": f"({PROBED}) == 0"}, columns, Size(12, 9), "Host")
+    columns = [Column("host", "Host"), REASON, Column("Value", "Last look", Look(words=palette.SEEN), 120), *WHERE]
+    expr = described(ACCOUNT, f"({PROBED}) == 0", "probe_failure", "reason")
+    return table_of(text, {"A": expr}, columns, Size(12, 9), "Host")
+
+
+def _chains() -> Panel:
+    text = Text(
+        "Chain ends first",
+        "Certificates whose server sends an intermediate that ends within 30 days and before the certificate itself.",
+        "✓ No intermediate is known that ends first.",
+    )
+    columns = [
+        Column("host", "Host"),
+        Column("Value #chain", "Chain ends in days", DAYS, 150),
+        Column("Value #days", "Days left", DAYS, 120),
+        *WHERE,
+    ]
+    first = f"(({CHAIN}) < 30) < on (account, host, seen_by) ({LEFT})"
+    days = f"({LEFT}) and on (account, host, seen_by) ({first})"
+    return table_of(text, {"chain": first, "days": days}, columns, Size(12, 9), "Chain ends in days")
+
+
+def _reasons() -> Panel:
+    return lines(
+        Text(
+            "Probes that fail, by reason",
+            "How many certificates are not seen, or would be refused, and why.",
+            NO_FAILURE,
+        ),
+        [query(f"count by (reason) ({FAILED})", "{{reason}}")],
+        Look("short", decimals=0),
+        Size(12, 9),
+        stacked=True,
+    )
+
+
+def _issuers() -> Panel:
+    text = Text(
+        "Issuer and serial",
+        "Who issued it, and which one it is: a serial that changes is a renewal. The serial is openssl's.",
+        "No certificate was read by a probe.",
+    )
+    columns = [
+        Column("host", "Host"),
+        Column("issuer", "Issuer"),
+        Column("serial", "Serial", width=340),
+        Column("Value", "Days left", DAYS, 120),
+        *WHERE,
+    ]
+    expr = described(ACCOUNT, LEFT, "_info", "issuer, serial")
+    return table_of(text, {"A": expr}, columns, Size(24, 10), "Days left")
 
 
 def _first() -> Panel:

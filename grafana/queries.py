@@ -69,25 +69,41 @@ def age(collector: str, scope: Scope = ACCOUNT) -> str:
 
 
 CERTIFICATES: Final = (
-    ("vigilmon_certificate", "vigilmon_certificate_probe_success", "account, monitor_id", "Vigilmon"),
-    ("thousandeyes_certificate", "", "account, account_group, test_id", "ThousandEyes"),
-    ("tls_certificate", "tls_probe_success", "account, endpoint", "own list"),
+    (
+        "vigilmon_certificate",
+        "vigilmon_certificate_probe_success",
+        "vigilmon_tls_probe_failure",
+        "account, monitor_id",
+        "Vigilmon",
+    ),
+    ("thousandeyes_certificate", "", "", "account, account_group, test_id", "ThousandEyes"),
+    ("tls_certificate", "tls_probe_success", "tls_probe_failure", "account, endpoint", "own list"),
 )
-"""Prefix, metric of the probe ("" where the vendor looks itself), labels, and who saw it."""
+"""Prefix, metrics of the probe ("" where the vendor looks itself), labels, and who saw it."""
 
 
-def certificates(scope: Scope, ending: str) -> str:
-    """Return one kind of certificate metric from every source, with the labels `seen_by` and `host`."""
+def certificates(scope: Scope, ending: str, labels: str = "") -> str:
+    """Return one kind of certificate metric from every source, with the labels `seen_by`, `host` and these `labels`.
+
+    ThousandEyes tells when its certificates end, and nothing else of them.
+    """
+    also = f", {labels}" if labels else ""
     parts = []
-    for prefix, probe, by, seen_by in CERTIFICATES:
-        metric = probe if ending == "probe_success" else prefix + ending
-        if not metric or (prefix.startswith("thousandeyes") and ending == "_valid"):
+    for prefix, success, failure, by, seen_by in CERTIFICATES:
+        metric = {"probe_success": success, "probe_failure": failure}.get(ending, prefix + ending)
+        if not metric or (not success and ending != "_expiry_days"):
             continue
-        expr = f"min by ({by}) ({scope(metric)})"
+        expr = f"min by ({by}{also}) ({scope(metric)})"
         if seen_by == "Vigilmon":
             expr = labelled(monitors(scope, expr), host="$monitor")
         else:
             expr = labelled(expr, host="test $test_id" if "test_id" in by else "$endpoint")
-        kept = "min by (account, host, seen_by)"
+        kept = f"min by (account, host, seen_by{also})"
         parts.append(f"{kept} ({labelled(expr, seen_by=seen_by)})")
     return " or ".join(parts)
+
+
+def described(scope: Scope, expr: str, ending: str, labels: str) -> str:
+    """Give certificates the `labels` of another of their metrics, one set each: a host may have several monitors."""
+    one = f"topk by (account, host, seen_by) (1, {certificates(scope, ending, labels)})"
+    return f"({expr}) * on (account, host, seen_by) group_left ({labels}) {one}"

@@ -30,7 +30,7 @@ def dashboard() -> Dashboard:
             Section("States", [_states(), _down()]),
             Section("Each monitor", [_uptimes()]),
             Section("Incidents", [_incidents(), _open_incidents()]),
-            Section("Certificates", [_certificates()]),
+            Section("Certificates", [_certificates(), _failing_certificates()]),
         ],
     ).build()
 
@@ -148,10 +148,12 @@ def _certificates() -> Panel:
         "days": per_monitor(ACCOUNT, "vigilmon_certificate_expiry_days"),
         "valid": per_monitor(ACCOUNT, "vigilmon_certificate_valid"),
         "probe": f"{per_monitor(ACCOUNT, 'vigilmon_certificate_probe_success')} {known}",
+        "chain": f"({per_monitor(ACCOUNT, 'vigilmon_certificate_chain_expiry_timestamp_seconds')} - time()) / 86400",
     }
     columns = [
         Column("monitor", "Monitor", url="${__data.fields.URL}", hint="Open the site"),
         Column("Value #days", "Days left", DAYS, 110),
+        Column("Value #chain", "Chain, days left", DAYS, 130),
         Column("Value #valid", "Clients", Look(words=palette.ACCEPTED), 120),
         Column("Value #probe", "Last look", Look(words=palette.SEEN), 120),
         Column("url", "URL"),
@@ -163,3 +165,25 @@ def _certificates() -> Panel:
         "No https monitor shows a certificate.",
     )
     return table_of(text, queries, columns, WIDE, "Days left")
+
+
+def _failing_certificates() -> Panel:
+    text = Text(
+        "Why a certificate is refused, or not seen",
+        "What the exporter's last TLS connection to the monitor's host found, and who issued what it saw.",
+        "✓ Every certificate was seen, and a client would accept it.",
+    )
+    columns = [
+        Column("monitor", "Monitor", url="${__data.fields.URL}", hint="Open the site"),
+        Column("reason", "Reason", Look(words=palette.REASON), 220),
+        Column("issuer", "Issuer"),
+        Column("serial", "Serial", width=340),
+        Column("url", "URL"),
+        Column("account", "Account", width=110),
+    ]
+    by = "account, monitor_id"
+    failed = f"max by ({by}, reason) ({ACCOUNT('vigilmon_tls_probe_failure')})"
+    issued = f"max by ({by}, issuer, serial) ({ACCOUNT('vigilmon_certificate_info')})"
+    seen = f"{issued} and on ({by}) {failed}"
+    queries = {"reason": monitors(ACCOUNT, failed), "issuer": monitors(ACCOUNT, f"({seen})")}
+    return table_of(text, queries, columns, WIDE, "Reason")

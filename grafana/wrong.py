@@ -59,6 +59,12 @@ def _certificates(level: str, condition: str, wrong: str, section: str, ending: 
     return _row(found, level=level, source="$seen_by", subject="$host", wrong=wrong, **more)
 
 
+def _unseen() -> str:
+    unseen = f"(max by (account, endpoint) ({ALL('tls_probe_success')}) == 0) + 1"
+    more = {"board": "certificates", "runbook": "certificates.md#certificateunreadable"}
+    return _row(unseen, level="warning", source="own list", subject="$endpoint", wrong="no certificate is seen", **more)
+
+
 def _target(level: str, expr: str, wrong: str, section: str) -> str:
     return _row(expr, level=level, subject="target $collector", wrong=wrong, **_ours("exporter", section))
 
@@ -88,6 +94,14 @@ WRONG: Final[dict[str, str]] = {
     "ending later": _certificates(
         "warning", f"< {DAYS} >= 3", f"certificate ends within {DAYS} days", "certificateexpiring"
     ),
+    "chain": _certificates(
+        "warning",
+        f"< time() + {DAYS} * 86400 < on (account, host, seen_by) ({certificates(ALL, '_expiry_timestamp_seconds')})",
+        f"an intermediate ends within {DAYS} days",
+        "certificatechainexpiring",
+        "_chain_expiry_timestamp_seconds",
+    ),
+    "unseen": _unseen(),
     "refused": _certificates(
         "critical",
         f"== 0 unless ({certificates(ALL, '_expiry_days')}) <= 0",

@@ -12,12 +12,13 @@ from exporter.collectors.contract import Certificate
 from exporter.fetch.name_resolution import to_ascii
 from exporter.fetch.starttls import StartTlsRefused
 from exporter.fetch.tls_handshake import Handshake
+from exporter.toolkit.text import cut_label, valid
 
 Kinds = type[Exception] | tuple[type[Exception], ...]
 OBJECTIONS: Final = {9: "not_yet_valid", 10: "expired", 18: "self_signed"}
 """OpenSSL's verification codes (X509_V_ERR_…) → our reason. Any other code is `untrusted`."""
 LONGEST: Final = 200
-"""Characters of an issuer, or of a name that stands in a detail."""
+"""Characters of the names that stand in a detail."""
 TEXTS: Final = {
     "expired": "the certificate, or one that it hangs on, has expired",
     "not_yet_valid": "the certificate, or one that it hangs on, is not valid yet",
@@ -52,7 +53,7 @@ def judge(shown: Handshake, server_name: str, now: float, *, old: bool = False) 
         problem=reason,
         detail=detail,
         chain_not_after=min(sent.not_valid_after_utc for sent in shown.chain).timestamp(),
-        issuer=leaf.issuer.rfc4514_string()[:LONGEST],
+        issuer=_issuer(leaf),
         serial=f"{leaf.serial_number:X}",
     )
 
@@ -65,8 +66,7 @@ def _objections(shown: Handshake, server_name: str, *, old: bool) -> Iterator[tu
         yield "untrusted", "cannot read ca_file"
     if shown.verify_code:
         reason = OBJECTIONS.get(shown.verify_code, "untrusted")
-        issuer = shown.chain[-1].issuer.rfc4514_string()[:LONGEST]
-        untrusted = f"no trusted root vouches for it: issuer {issuer}, OpenSSL's error {shown.verify_code}"
+        untrusted = f"no trusted root vouches for it: issuer {_issuer(shown.chain[-1])}, OpenSSL {shown.verify_code}"
         yield reason, TEXTS.get(reason, untrusted)
     names = names_of(shown.chain[0])
     if not covers(names, server_name):
@@ -76,6 +76,13 @@ def _objections(shown: Handshake, server_name: str, *, old: bool) -> Iterator[tu
         yield "client_certificate", TEXTS["client_certificate"] + unreadable
     if shown.error:
         yield reason_of(shown.error)
+
+
+def _issuer(certificate: x509.Certificate) -> str:
+    try:
+        return cut_label(valid(certificate.issuer.rfc4514_string()))
+    except ValueError:  # a name that breaks the standard must not cost the dates
+        return "unreadable"
 
 
 def names_of(leaf: x509.Certificate) -> tuple[tuple[str, str], ...]:

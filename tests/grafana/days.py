@@ -14,7 +14,15 @@ import yaml
 from tests.system.running import until
 from tests.system.way import TOKEN, Way
 
-KINDS = (("good", 60), ("good", 10), ("near_expiry", 2), ("expired", -2), ("self_signed", 60), ("silent", None))
+KINDS = (
+    ("good", 60),
+    ("good", 10),
+    ("near_expiry", 2),
+    ("expired", -2),
+    ("self_signed", 60),
+    ("intermediate", 60),
+    ("silent", None),
+)
 """TLS endpoints of the outage, with the days that are left."""
 SITES = ("www", "shop", "api", "login", "mail", "docs")
 OLD = """\

@@ -12,6 +12,8 @@ from tests.sandbox.starttls import GREETINGS
 
 _PAGE = b"HTTP/1.1 200 OK\r\nContent-Length: 3\r\nConnection: close\r\n\r\nok\n"
 _HANDSHAKE = 30
+CHAIN_DAYS = 10.0
+"""Days that are left of an `intermediate` unless said otherwise."""
 KINDS = (*DAYS, "silent", "plain")
 
 
@@ -129,7 +131,7 @@ class Certificates:
     ) -> Endpoint:
         """Open an endpoint whose certificate has `days` left (its kind's default unless given).
 
-        `chain_days`: those left of the intermediate that signed it.
+        `chain_days`: those left of the one that signed it, of kind `intermediate`.
         """
         if kind not in KINDS:
             raise ValueError(f"no such kind: {kind}; there are {', '.join(KINDS)}")
@@ -162,7 +164,7 @@ class Certificates:
             return None, None
         now = self._clock()
         not_after = float(int(now + (DAYS[kind] if days is None else days) * 86400))
-        chain_not_after = None if chain_days is None else float(int(now + chain_days * 86400))
+        chain_not_after = float(int(now + (CHAIN_DAYS if chain_days is None else chain_days) * 86400))
         return not_after, self._made_issuer().context(kind, not_after, chain_not_after)
 
     def _made_issuer(self) -> Issuer:

@@ -47,7 +47,7 @@ class Issuer:
         leaf = self._authority.issue_cert("prober@example.com", not_before=end - _LIFE, not_after=end)
         return leaf.private_key_and_cert_chain_pem.bytes()
 
-    def context(self, kind: str, not_after: float, chain_not_after: float | None = None) -> ssl.SSLContext:
+    def context(self, kind: str, not_after: float, chain_not_after: float) -> ssl.SSLContext:
         """Tell what a server needs to show a certificate of `kind` that ends at epoch second `not_after`.
 
         `chain_not_after`: when the `intermediate` that signed it ends.
@@ -57,7 +57,7 @@ class Issuer:
         if kind == "self_signed":
             _load(context, _self_signed(end))
         elif kind == "intermediate":
-            _load(context, self._below_intermediate(end, datetime.fromtimestamp(chain_not_after or not_after, UTC)))
+            _load(context, self._below_intermediate(end, datetime.fromtimestamp(chain_not_after, UTC)))
         else:
             names = (_WRONG,) if kind == "wrong_name" else (NAME, "127.0.0.1")
             leaf = self._authority.issue_cert(*names, not_before=end - _LIFE, not_after=end)

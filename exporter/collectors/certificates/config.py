@@ -1,13 +1,14 @@
 """What a target of `collector: certificates` has in exporter.yml."""
 
 from collections.abc import Iterable
-from typing import Annotated, ClassVar, Self
+from pathlib import Path
+from typing import Annotated, ClassVar
 
-from pydantic import BeforeValidator, Field, field_validator, model_validator
+from pydantic import BeforeValidator, Field, ValidationInfo, field_validator
 
 from exporter.collectors.contract import StartTls
 from exporter.collectors.settings import TargetSettings, check_key_pair
-from exporter.toolkit.config_types import Duration, Secret
+from exporter.toolkit.config_types import Duration, FilePath, Secret
 
 from .endpoints import Endpoint, EndpointsFile, endpoint
 
@@ -22,10 +23,10 @@ class Settings(TargetSettings):
     paces: ClassVar[frozenset[str]] = frozenset({"retry_interval", "endpoints", "endpoints_file"})
 
     endpoints: tuple[Annotated[Endpoint, BeforeValidator(endpoint)], ...] = ()
-    endpoints_file: EndpointsFile | None = None
+    endpoints_file: EndpointsFile | None = Field(None, validate_default=True)
     starttls: StartTls | None = None
-    client_cert_file: str | None = None
-    client_key_file: str | None = None
+    client_cert_file: FilePath | None = None
+    client_key_file: FilePath | None = Field(None, validate_default=True)
     poll_interval: Duration = Field(300.0, gt=0)
     retry_interval: Duration = Field(60.0, gt=0)
     max_age: Duration = Field(1800.0, gt=0)
@@ -34,7 +35,7 @@ class Settings(TargetSettings):
     @classmethod
     def _is_not_for_probes(cls, value: Secret | None) -> Secret | None:
         if value is not None:
-            raise ValueError("a probe connects to its endpoint directly: leave it out")
+            raise ValueError("probes connect directly: remove it")
         return value
 
     @field_validator("endpoints")
@@ -45,24 +46,35 @@ class Settings(TargetSettings):
             raise ValueError(f"listed more than once: {', '.join(twice)}")
         return value
 
-    @model_validator(mode="after")
-    def _agree(self) -> Self:
-        found = self.endpoints_file.read().endpoints if self.endpoints_file else ()
-        if not self.endpoints and not found:
+    @field_validator("endpoints_file")
+    @classmethod
+    def _adds_to_the_list(cls, value: EndpointsFile | None, info: ValidationInfo) -> EndpointsFile | None:
+        if "endpoints" not in info.data:  # they have a problem of their own
+            return value
+        found = (*info.data["endpoints"], *(value.read().endpoints if value else ()))
+        if not found:
             raise ValueError("give endpoints or endpoints_file, with at least one endpoint")
-        twice = sorted(set(_repeated((*self.endpoints, *found))))
+        twice = sorted(set(_repeated(found)))
         if twice:
-            raise ValueError(f"listed in endpoints and in endpoints_file: {', '.join(twice)}")
-        if self.client_key_file and not self.client_cert_file:
-            raise ValueError("client_key_file: give client_cert_file too")
-        if self.client_certificate:
-            check_key_pair(*self.client_certificate)
-        return self
+            raise ValueError(f"in endpoints already: {', '.join(twice)}")
+        return value
+
+    @field_validator("client_key_file")
+    @classmethod
+    def _fits_the_certificate(cls, value: Path | None, info: ValidationInfo) -> Path | None:
+        certificate: Path | None = info.data.get("client_cert_file")
+        if value and not certificate:
+            raise ValueError("give client_cert_file too")
+        if certificate:
+            check_key_pair(str(certificate), str(value or certificate))
+        return value
 
     @property
     def client_certificate(self) -> tuple[str, str] | None:
         """Return the files of the certificate to present and of its key, which may be the same."""
-        return (self.client_cert_file, self.client_key_file or self.client_cert_file) if self.client_cert_file else None
+        if self.client_cert_file is None:
+            return None
+        return str(self.client_cert_file), str(self.client_key_file or self.client_cert_file)
 
     def listed(self) -> dict[tuple[str, str, int], Endpoint]:
         """Return the endpoints as of now, by place; those of `endpoints_file` follow the file."""

@@ -8,10 +8,11 @@ from ipaddress import IPv6Address
 from pathlib import Path
 from typing import Any, cast, get_args
 
-from pydantic import GetCoreSchemaHandler
+from pydantic import GetCoreSchemaHandler, ValidationInfo
 from pydantic_core import CoreSchema, core_schema
 
 from exporter.collectors.contract import StartTls
+from exporter.toolkit.config_types import located
 
 _ENDPOINT = re.compile(
     rf"(?:({'|'.join(get_args(StartTls))})://)?(?:([^@:/\[\]\s]+)@)?(?:\[([^@/\[\]\s]+)\]|([^@:/\[\]\s]+)):([0-9]+)"
@@ -115,18 +116,19 @@ class EndpointsFile:
 
     @classmethod
     def __get_pydantic_core_schema__(cls, _source: Any, _handler: GetCoreSchemaHandler) -> CoreSchema:
-        return core_schema.no_info_plain_validator_function(_endpoints_file)
+        return core_schema.with_info_plain_validator_function(_endpoints_file)
 
 
-def _endpoints_file(value: object) -> EndpointsFile:
+def _endpoints_file(value: object, info: ValidationInfo) -> EndpointsFile:
     """Return the file named `value`. ValueError unless all of it can be read."""
     if not isinstance(value, str) or not value:
         raise ValueError("must be the path of a file")
-    file = EndpointsFile(Path(value))
+    path = located(value, info)
+    file = EndpointsFile(path)
     try:
         file._changed()  # noqa: SLF001  what it cannot read is told here, not logged
     except (OSError, ValueError) as error:
-        raise ValueError(f"cannot read {value}: {_why(error)}") from error
+        raise ValueError(f"cannot read {path}: {_why(error)}") from error
     if file.read().problems:
         raise ValueError("; ".join(file.read().problems))
     return file

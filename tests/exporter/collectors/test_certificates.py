@@ -67,7 +67,7 @@ def test_reads_the_protocol_before_tls():
         ),
         (["gopher://www.example.com:70"], f"endpoints[0]: not an endpoint: {HOW}"),
         (["smtp://a.example:25", "a.example:25"], "endpoints: listed more than once: a.example:25"),
-        ([], "file: give endpoints or endpoints_file, with at least one endpoint"),
+        ([], "endpoints_file: give endpoints or endpoints_file, with at least one endpoint"),
     ],
 )
 def test_names_what_is_wrong_with_an_endpoint(endpoints, told):
@@ -266,11 +266,11 @@ def test_a_file_with_a_wrong_line_is_refused_at_the_start(tmp_path):
     assert refusal == f"endpoints_file: cannot read {gone}: No such file or directory"
     file.write_text("# none yet\n")
     assert refused_target(endpoints_file=str(file)) == [
-        "file: give endpoints or endpoints_file, with at least one endpoint"
+        "endpoints_file: give endpoints or endpoints_file, with at least one endpoint"
     ]
     file.write_text("a.example:443\n")
     assert refused_target(endpoints_file=str(file), endpoints=["a.example:443"]) == [
-        "file: listed in endpoints and in endpoints_file: a.example:443"
+        "endpoints_file: in endpoints already: a.example:443"
     ]
     assert refused_target(endpoints_file=5) == ["endpoints_file: must be the path of a file"]
 
@@ -278,7 +278,7 @@ def test_a_file_with_a_wrong_line_is_refused_at_the_start(tmp_path):
 def test_a_proxy_is_refused_since_no_probe_goes_through_it():
     """A key that would be ignored is a mistake that is better found at the start (E15)."""
     assert refused_target(endpoints=["a.example:443"], proxy_url="http://proxy.example:3128") == [
-        "proxy_url: a probe connects to its endpoint directly: leave it out"
+        "proxy_url: probes connect directly: remove it"
     ]
 
 
@@ -294,13 +294,13 @@ def test_a_client_certificate_is_checked_at_the_start(tmp_path):
         assert request.client_certificate == (str(both), files.get("client_key_file", str(both)))
 
     trustme.CA().issue_cert("other@example.com").private_key_pem.write_to_path(key)
-    refusal = f"file: {both} and {key} hold no certificate and its unencrypted key in PEM form"
+    refusal = f"client_key_file: {both} and {key} hold no certificate and its unencrypted key in PEM form"
     pair = {"client_cert_file": str(both), "client_key_file": str(key)}
     assert refused_target(endpoints=["a.example:443"], **pair) == [refusal]
     assert refused_target(endpoints=["a.example:443"], client_key_file=str(key)) == [
-        "file: client_key_file: give client_cert_file too"
+        "client_key_file: give client_cert_file too"
     ]
     gone = tmp_path / "gone.pem"
     assert refused_target(endpoints=["a.example:443"], client_cert_file=str(gone)) == [
-        f"file: cannot read {gone} or {gone}: No such file or directory"
+        f"client_key_file: cannot read {gone} or {gone}: No such file or directory"
     ]

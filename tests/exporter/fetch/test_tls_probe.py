@@ -17,8 +17,9 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
 from exporter.collectors.contract import Certificate, Probe, Reason
+from exporter.fetch.tls_handshake import Handshake
 from exporter.fetch.tls_probe import probe
-from exporter.fetch.tls_verdict import covers, names_of
+from exporter.fetch.tls_verdict import covers, judge, names_of
 from tests.sandbox.certificates import Certificates
 
 NOW = 1_800_000_000.0
@@ -148,6 +149,19 @@ def test_who_issued_it_and_its_serial_are_told_as_openssl_tells_them(roots):
     with serving(showing(leaf)) as port:
         seen = probe(asked(port), NOW, 30.0, roots)
     assert (seen.issuer, seen.serial) == (shown.issuer.rfc4514_string(), f"{shown.serial_number:X}")
+
+
+def test_an_issuer_of_any_length_costs_neither_the_dates_nor_the_scrape():
+    """A label is cut at its documented length (E18); what the certificate says is text of a stranger."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    units = [x509.NameAttribute(NameOID.ORGANIZATIONAL_UNIT_NAME, "\u202e\0ü" * 20) for _ in range(40)]
+    issuer = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "An Authority"), *units])
+    builder = x509.CertificateBuilder().subject_name(issuer).issuer_name(issuer).public_key(key.public_key())
+    leaf = builder.serial_number(1).not_valid_before(at(-1)).not_valid_after(at(1)).sign(key, hashes.SHA256())
+    seen = judge(Handshake(chain=(leaf,), verify_code=20), "www.example.com", NOW)
+    assert len(seen.issuer.encode()) <= 512
+    assert "\0" not in seen.issuer
+    assert seen.not_after == pytest.approx(at(1).timestamp(), abs=60)
 
 
 def test_the_chain_ends_when_the_first_certificate_in_it_ends(sandbox, sandbox_roots):

@@ -10,11 +10,12 @@ from typing import Final
 from wsgiref.types import WSGIApplication
 
 from bridge.config import Config, load, unauthenticated
+from bridge.delivery.confirmation import Confirmation
 from bridge.delivery.worker import Delivery
 from bridge.domain.event import EventMapping
 from bridge.domain.notification import Notification, Outcome
 from bridge.errors import Unavailable
-from bridge.incidents.follow_up import Incidents
+from bridge.incidents.follow_up import FollowUp
 from bridge.listen import Address, Listener
 from bridge.metrics import Metrics, Stock
 from bridge.outbox.database import Database
@@ -26,7 +27,7 @@ from bridge.outbox.queue import Queue
 from bridge.outbox.retention import Retention
 from bridge.outbox.status import OutboxStatus
 from bridge.receivers.contract import Receiver
-from bridge.reconcile.expiry import Lapses
+from bridge.reconcile.expiry import Expiry
 from bridge.reconcile.reconciler import Reconciler
 from bridge.reconcile.watchdog import Watchdog
 from bridge.web.application import Works, create_app
@@ -34,7 +35,7 @@ from bridge.web.operator_page import Insight
 from bridge.web.operator_page import blueprint as console
 from bridge.web.queue_history import Trend
 from bridge.web.webhooks import Threshold, blueprint
-from bridge.wiring import alertmanagers, destination, followed, receivers, route
+from bridge.wiring import alertmanagers, confirmation, destination, followed, receivers, route
 from exporter.toolkit.config_types import ConfigError
 from exporter.toolkit.web_config import Access
 
@@ -82,9 +83,10 @@ class Program:
         self._delivery = Delivery(self._database, route(config), self._metrics)
         self._commits = GroupCommit(Ingest(self._database), wake=self._delivery.wake)
         self._watchdog = Watchdog(self._database, alertmanagers(config), self._metrics, wake=self._delivery.wake)
-        self._lapses = Lapses(self._database, config.receivers, wake=self._delivery.wake)
+        self._expiry = Expiry(self._database, config.receivers, wake=self._delivery.wake)
         self._reconcilers: Mapping[str, Reconciler] = {}
-        self._incidents: Mapping[str, Incidents] = {}
+        self._incidents: Mapping[str, FollowUp] = {}
+        self._confirmation: Confirmation | None = None
         self._heard: dict[tuple[str, str], float] = {}
         self._trend = Trend(self._queue, clock)
         self._pruning = threading.Thread(target=self._prune, name="pruning", daemon=True)
@@ -112,7 +114,7 @@ class Program:
         self._pruning.start()
         self._trend.start()
         self._watchdog.start()
-        self._lapses.start()
+        self._expiry.start()
         for looking in self._looking():
             looking.start()
         for host, port in self.addresses:
@@ -130,7 +132,7 @@ class Program:
         commits.join(_GRACE)
         delivery.join(_GRACE)
         self._watchdog.stop()
-        self._lapses.stop()
+        self._expiry.stop()
         self._trend.stop()
         self._dismiss(_GRACE)
         self._database.close()
@@ -150,7 +152,7 @@ class Program:
             self._adopt(config)
             self._delivery.change(route(config))
             self._watchdog.change(alertmanagers(config))
-            self._lapses.change(config.receivers)
+            self._expiry.change(config.receivers)
             for looking in self._looking():
                 looking.start()
             _log.info("Read %s again", self._start.config_file)
@@ -165,9 +167,10 @@ class Program:
             if one.reconcile
         }
         self._incidents = {
-            one.settings.source: Incidents(self._database, one, self._metrics, wake=self._delivery.wake)
+            one.settings.source: FollowUp(self._database, one, self._metrics, wake=self._delivery.wake)
             for one in followed(config)
         }
+        self._confirmation = confirmation(config, self._database, self._metrics, self._delivery.wake)
         self._metrics.reloaded(successful=True, now=self._clock())
 
     def _dismiss(self, patience: float = 0.0) -> None:
@@ -175,16 +178,17 @@ class Program:
         for looking in self._looking():
             looking.stop(patience)
 
-    def _looking(self) -> list[Reconciler | Incidents]:
-        return [*self._reconcilers.values(), *self._incidents.values()]
+    def _looking(self) -> list[Reconciler | FollowUp | Confirmation]:
+        confirmation = [self._confirmation] if self._confirmation else []
+        return [*self._reconcilers.values(), *self._incidents.values(), *confirmation]
 
     def _cut_off(self, source: str) -> None:
         if reconciler := self._reconcilers.get(source):
-            reconciler.hint()
+            reconciler.wake()
 
     def _shared(self, source: str) -> None:
         if incidents := self._incidents.get(source):
-            incidents.hint()
+            incidents.wake()
 
     def _application(self) -> WSGIApplication:
         works = Works(
@@ -251,6 +255,7 @@ class Program:
             quarantined=counts.quarantined,
             open_alerts=counts.open_alerts,
             incidents=IncidentRecords(self._database).counts(),
+            unconfirmed=self._confirmation.status.unconfirmed if self._confirmation else None,
         )
 
     def _prune(self) -> None:

@@ -45,7 +45,7 @@ class Desk:
     def client(self) -> BigPanda:
         """Return the client of the configured destination."""
         found = self.config.bigpanda
-        return BigPanda(found.url, found.token, found.timeout)
+        return BigPanda(found.url, found.token, found.timeout, found)
 
     @contextmanager
     def database(self) -> Iterator[Database]:

@@ -11,7 +11,7 @@ from typing import Annotated
 from pydantic import AfterValidator, Field, ValidationError, field_validator
 
 from bridge.receivers.contract import sender, senders
-from bridge.receivers.settings import ReceiverSettings, header_value
+from bridge.receivers.settings import HeaderSecret, ReceiverSettings, header_value
 from exporter.toolkit import yaml_file
 from exporter.toolkit.config_sections import SectionList
 from exporter.toolkit.config_types import ConfigError, Duration, Secret, Section, Size, problems, secret_keys
@@ -31,6 +31,15 @@ def _database(secret: Secret) -> Secret:
     return secret
 
 
+class Confirm(HttpClientSettings):
+    """How BigPanda is asked what it took in. `url`: of its API; where events go, if not given. `api_key`: a user's."""
+
+    api_key: HeaderSecret
+    interval: Duration = Field(300.0, gt=0)
+    url: HttpUrl | None = None
+    max_response: Size = Field(64_000_000, gt=0)
+
+
 class BigPanda(HttpClientSettings):
     """Where events go, and how fast. `timeout`: seconds for one request."""
 
@@ -40,6 +49,7 @@ class BigPanda(HttpClientSettings):
     events_per_minute: float = Field(300.0, gt=0)
     batch_size: int = Field(100, gt=0, le=1000)
     timeout: Duration = Field(10.0, gt=0)
+    confirm: Confirm | None = None
 
     @field_validator("token")
     @classmethod
@@ -77,7 +87,9 @@ def read(content: object, folder: Path = _HERE) -> Config:
     try:
         checked = _Ground.model_validate(ground, context={"folder": folder})
     except ValidationError as error:
-        raise ConfigError([*problems(error, secret_keys(_Ground) | secret_keys(BigPanda)), *found]) from None
+        raise ConfigError(
+            [*problems(error, secret_keys(_Ground) | secret_keys(BigPanda) | secret_keys(Confirm)), *found]
+        ) from None
     if found:
         raise ConfigError(found)
     default = {"app_key": checked.bigpanda.app_key}

@@ -25,6 +25,7 @@ _ATTENDED: Final = (60.0, 300.0, 900.0, 1800.0, 3600.0, 7200.0, 14400.0, 28800.0
 """What people take is minutes to days."""
 CALLBACKS: Final = ("accepted", "rejected", "retry")
 SILENCES: Final = ("created", "updated", "expired")
+DIAGNOSTICS: Final = ("error", "warning", "info", "other")
 _FRESH: Final = 1.0
 """Seconds for which counts from the database are served again: a scrape costs it next to nothing."""
 
@@ -45,6 +46,8 @@ class Stock:
     """By source and BigPanda status."""
     incidents: Mapping[tuple[str, str], int] = field(default_factory=dict)
     """By BigPanda's environment and status."""
+    unconfirmed: int | None = None
+    """Events that BigPanda accepted and has not taken in; None when nobody asks it."""
 
 
 class StockCollector(Collector):
@@ -110,7 +113,13 @@ def _stock_families(stock: Stock) -> list[Metric]:
     )
     for (environment, status), count in sorted(stock.incidents.items()):
         incidents.add_metric([environment, status], count)
-    return [events, oldest, dead, stuck, quarantined, alerts, incidents]
+    unconfirmed = GaugeMetricFamily(
+        f"{PREFIX}unconfirmed_events",
+        "Events that BigPanda accepted, but had not taken in at two looks; absent without bigpanda.confirm.",
+    )
+    if stock.unconfirmed is not None:
+        unconfirmed.add_metric([], stock.unconfirmed)
+    return [events, oldest, dead, stuck, quarantined, alerts, incidents, unconfirmed]
 
 
 class Metrics:
@@ -161,6 +170,22 @@ class Metrics:
         self.silence_failures = self._counter(
             "silence_failures", "Requests about silences that Alertmanager did not accept.", "source"
         )
+        self.silence_refusals = Gauge(
+            f"{PREFIX}silence_refusals",
+            "Silences that are wished for and that Alertmanager refuses now.",
+            ["source"],
+            registry=self.registry,
+        )
+        self.silenced_alerts = Gauge(
+            f"{PREFIX}silenced_alerts",
+            "Open alerts that Alertmanager has silenced, as the reconciler last saw them.",
+            ["source"],
+            registry=self.registry,
+        )
+        self.confirmed_events = self._counter("confirmed_events", "Events that BigPanda was seen to have taken in.")
+        self.diagnostics = self._counter(
+            "diagnostics", "Entries of BigPanda's diagnostics about our app keys, by level.", "level"
+        )
         self.sent_anew = self._counter(
             "sent_anew", "Alerts sent anew because they outlasted their closed incident.", "source"
         )
@@ -193,6 +218,7 @@ class Metrics:
         for action in SILENCES:
             self.silences.labels(source, action)
         self.silence_failures.labels(source)
+        self.silence_refusals.labels(source)
         self.sent_anew.labels(source)
 
     def expect_reconciled(self, source: str) -> None:
@@ -200,6 +226,11 @@ class Metrics:
         for action in CORRECTIONS:
             self.reconciled.labels(source, action)
         self.reconcile_failures.labels(source)
+
+    def expect_confirmation(self) -> None:
+        """Serve what the confirmation counts from 0 on."""
+        for level in DIAGNOSTICS:
+            self.diagnostics.labels(level)
 
     def reloaded(self, *, successful: bool, now: float) -> None:
         """Note how reading the configuration went; `now` in epoch seconds."""

@@ -89,6 +89,7 @@ def anything(text: str, colour: str) -> list[ValueMapping]:
 
 
 UP: Final = words({"1": ("✓ up", GOOD), "0": ("✗ DOWN", BAD)})
+ONLINE: Final = words({"1": ("✓ online", GOOD), "0": ("✗ OFFLINE", BAD)})
 ANSWERS: Final = words({"1": ("✓ answers", GOOD), "0": ("✗ FAILS", BAD)})
 ACCEPTED: Final = words({"1": ("✓ accepted", GOOD), "0": ("✗ REFUSED", BAD)})
 SEEN: Final = words({"1": ("✓ seen", GOOD), "0": ("✗ no TLS", WARN)})

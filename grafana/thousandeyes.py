@@ -10,6 +10,11 @@ from grafana.panels import Column, Look, Panel, Size, Text, lines, query, stat_o
 from grafana.queries import ACCOUNT, EXPORTER, age, zero_while_polled
 from grafana.variables import chained
 
+NAMED: Final = (
+    "* on (account, account_group, test_id) group_left (test) "
+    f"max by (account, account_group, test_id, test) ({ACCOUNT('thousandeyes_test_info')})"
+)
+"""Joins the name of a test to what is told of its id."""
 COUNT: Final = Look("short", decimals=0)
 NONE: Final = "✓ No active alert is known."
 RATIO: Final = Look("percentunit", ((0.9, palette.WARN), (0.99, palette.GOOD)), palette.BAD, decimals=1)
@@ -28,7 +33,9 @@ def dashboard() -> Dashboard:
             Section("", _now()),
             Section("Active alerts", [_active(), _by_rule(), _by_test()]),
             Section("Over time", [_by_severity(), _by_type()]),
-            Section("Tests", [_availability(), _certificates()]),
+            Section("Tests", [_availability(), _certificates(), *_network(), _bgp(), _dns()]),
+            Section("Agents", [_agents()]),
+            Section("Plan and Internet", [_units(), _outages(), _cleared()]),
         ],
     ).build()
 
@@ -148,30 +155,174 @@ def _by_type() -> Panel:
 
 def _availability() -> Panel:
     each = f"min by (account, account_group, test_id) ({ACCOUNT('thousandeyes_test_availability_ratio')})"
-    expr = f"bottomk(10, {each})"
+    expr = f"bottomk(10, {each}) {NAMED}"
     return lines(
         Text(
             "Availability, the ten lowest",
             "Part of the agents that reach the target, by test; only of tests whose results are read (`test_results`).",
             "No test's results are read: see test_results in exporter.yml.",
         ),
-        [query(expr, "test {{test_id}}")],
+        [query(expr, "{{test}}")],
         Look("percentunit"),
         Size(12, 9),
     )
 
 
 def _certificates() -> Panel:
-    expr = f"min by (account, account_group, test_id) ({ACCOUNT('thousandeyes_certificate_expiry_days')})"
+    expr = f"min by (account, account_group, test_id) ({ACCOUNT('thousandeyes_certificate_expiry_days')}) {NAMED}"
     text = Text(
         "Certificates of tests",
         "Days until the certificate that the test's agents see expires.",
         "No test's results tell of a certificate: see test_results in exporter.yml.",
     )
     columns = [
-        Column("test_id", "Test", width=140),
+        Column("test", "Test"),
         Column("Value", "Days left", Look("none", palette.DAYS_LEFT, palette.BAD, decimals=1), 110),
         Column("account_group", "Account group"),
         Column("account", "Account"),
     ]
     return table_of(text, {"A": expr}, columns, Size(12, 9), "Days left")
+
+
+def _worst(metric: str, stat: str = "") -> str:
+    """Return the ten highest values of a test's metric, with the tests' names."""
+    chosen = f'stat="{stat}"' if stat else ""
+    return f"topk(10, max by (account, account_group, test_id) ({ACCOUNT(metric, chosen)})) {NAMED}"
+
+
+def _network() -> list[Panel]:
+    empty = "No test's network results are read: see result_types in exporter.yml."
+    return [
+        lines(
+            Text(
+                f"{title}, the ten highest", f"{told} by test, mean over its agents (`result_types: [network]`).", empty
+            ),
+            [query(_worst(metric, "mean"), "{{test}}"), query(_worst(metric, "max"), "{{test}}, worst agent", "B")],
+            Look(unit, decimals=1),
+            Size(8, 8),
+        )
+        for title, told, metric, unit in (
+            ("Packet loss", "Share of packets that do not arrive,", "thousandeyes_test_loss_ratio", "percentunit"),
+            ("Latency", "Average round-trip time,", "thousandeyes_test_latency_seconds", "s"),
+            ("Jitter", "Standard deviation of the round-trip time,", "thousandeyes_test_jitter_seconds", "s"),
+        )
+    ]
+
+
+def _bgp() -> Panel:
+    by = "min by (account, account_group, test_id)"
+    columns = [
+        Column("test", "Test"),
+        Column("Value #A", "Reachable", RATIO, 100),
+        Column("Value #B", "Updates", Look("none"), 90),
+        Column("Value #C", "Path changes", Look("none"), 120),
+    ]
+    return table_of(
+        Text(
+            "BGP",
+            "What BGP monitors saw of each test's prefix in the last round (`result_types: [bgp]`).",
+            "No test's BGP results are read: see result_types in exporter.yml.",
+        ),
+        {
+            "A": f"{by} ({ACCOUNT('thousandeyes_test_bgp_reachability_ratio')}) {NAMED}",
+            "B": f"{by} ({ACCOUNT('thousandeyes_test_bgp_updates')}) {NAMED}",
+            "C": f"{by} ({ACCOUNT('thousandeyes_test_bgp_path_changes')}) {NAMED}",
+        },
+        columns,
+        Size(12, 8),
+        "Reachable",
+    )
+
+
+def _dns() -> Panel:
+    each = f"min by (account, account_group, test_id) ({ACCOUNT('thousandeyes_test_dns_availability_ratio')})"
+    return lines(
+        Text(
+            "DNS, the ten lowest",
+            "Share of agents whose query was answered, by test (`result_types: [dns]`).",
+            "No test's DNS results are read: see result_types in exporter.yml.",
+        ),
+        [query(f"bottomk(10, {each}) {NAMED}", "{{test}}")],
+        Look("percentunit"),
+        Size(12, 8),
+    )
+
+
+def _agents() -> Panel:
+    by = "account, account_group, agent_id"
+    named = (
+        f"* on ({by}) group_left (agent, location, agent_type) "
+        f"max by ({by}, agent, location, agent_type) ({ACCOUNT('thousandeyes_agent_info')})"
+    )
+    seen = f"time() - max by ({by}) ({ACCOUNT('thousandeyes_agent_last_seen_timestamp_seconds')})"
+    columns = [
+        Column("agent", "Agent"),
+        Column("location", "Location"),
+        Column("Value #A", "Online", Look("none", words=palette.ONLINE), 110),
+        Column("Value #B", "Last seen", Look("s", decimals=0), 110),
+        Column("Value #C", "Busy", Look("percentunit", ((0.8, palette.WARN), (0.9, palette.BAD)), decimals=0), 90),
+        Column("Value #D", "Local problems", Look("none", ((1, palette.WARN),)), 130),
+        Column("Value #E", "Errors", Look("none", ((1, palette.WARN),)), 90),
+    ]
+    return table_of(
+        Text(
+            "Enterprise agents",
+            "From where ThousandEyes looks: what an agent that is offline, busy or ill says of a target is doubtful.",
+            "No agents are read: see agents in exporter.yml.",
+        ),
+        {
+            "A": f"max by ({by}) ({ACCOUNT('thousandeyes_agent_online')}) {named}",
+            "B": f"({seen}) {named}",
+            "C": f"max by ({by}) ({ACCOUNT('thousandeyes_agent_utilization_ratio')}) {named}",
+            "D": f"max by ({by}) ({ACCOUNT('thousandeyes_agent_local_problems')}) {named}",
+            "E": f"max by ({by}) ({ACCOUNT('thousandeyes_agent_errors')}) {named}",
+        },
+        columns,
+        Size(24, 8),
+        "Online",
+    )
+
+
+def _units() -> Panel:
+    used, included = ACCOUNT("thousandeyes_units_used"), ACCOUNT("thousandeyes_units_included")
+    return lines(
+        Text(
+            "Units of the plan",
+            "Used in the current period, and included in it.",
+            "Usage is not read: see usage in exporter.yml.",
+        ),
+        [query(f"max({used})", "used"), query(f"max({included})", "included", "B")],
+        COUNT,
+        Size(8, 8),
+    )
+
+
+def _outages() -> Panel:
+    return lines(
+        Text(
+            "Internet outages",
+            "Outages that go on and affect a test of ours, by type.",
+            "Outages are not read: see outages in exporter.yml.",
+        ),
+        [
+            query(
+                f"sum by (type) (max by (account, account_group, type) ({ACCOUNT('thousandeyes_outages')}))", "{{type}}"
+            )
+        ],
+        COUNT,
+        Size(8, 8),
+    )
+
+
+def _cleared() -> Panel:
+    return lines(
+        Text(
+            "Alerts that ended",
+            "Alerts that were cleared within `cleared_window`, by severity.",
+            "Cleared alerts are not read, or there were none: see cleared_window in exporter.yml.",
+        ),
+        [query(_counted("thousandeyes_cleared_alerts", "severity"), "{{severity}}")],
+        Look("short", decimals=0, named=("critical", "major", "minor", "info", "unknown")),
+        Size(8, 8),
+        stacked=True,
+    )

@@ -136,6 +136,11 @@ def test_sql_stays_in_the_store():
     assert {path.parent.name for path in users} == {"outbox"}
 
 
+def test_yaml_is_read_in_one_place():
+    """There a key that stands twice is a problem, and `${NAME}` a variable."""
+    assert [named(path) for path in SOURCES if "yaml" in imported(path)] == ["exporter/toolkit/yaml_file.py"]
+
+
 def test_the_arrows_point_down():
     """import-linter finds every module in its layer, and nobody who knows one above."""
     linted = subprocess.run(

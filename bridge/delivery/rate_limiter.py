@@ -1,4 +1,7 @@
-"""How fast events may go out: a bucket with a small burst, and never more in any minute than allowed."""
+"""The rate limiter: a token bucket with a small burst, and never more in any minute than allowed.
+
+Its times are seconds of a clock that nobody sets: a step of the wall clock neither blocks nor opens the flood.
+"""
 
 import math
 from collections import deque
@@ -9,7 +12,7 @@ _BURST: Final = 0.25
 """Seconds' worth of events that may go at once after a rest: a storm goes out in about four requests a second."""
 
 
-class Pace:
+class RateLimiter:
     """The share of BigPanda's limit that this process has: `per_minute` events.
 
     A rest earns no more than the burst. The time a request is under way earns all it takes, so that a slow BigPanda
@@ -38,16 +41,14 @@ class Pace:
 
     def sent(self, events: int, began: float, now: float) -> None:
         """Note a request of `events` events, under way from `began` to `now`."""
-        self._tokens += max(0.0, now - began) * self._rate - events
+        self._tokens += (now - began) * self._rate - events
         self._at = now
         self._sent.append((now, events))
 
     def _refill(self, now: float) -> None:
-        if now < self._at:  # the clock was set back
-            self._sent.clear()
-        elapsed = max(0.0, now - self._at)
+        # A request under way may have earned more than the burst: that is spent, not cut.
         if self._tokens < self._burst:
-            self._tokens = min(self._burst, self._tokens + elapsed * self._rate)
+            self._tokens = min(self._burst, self._tokens + (now - self._at) * self._rate)
         self._at = now
         while self._sent and self._sent[0][0] <= now - _WINDOW:
             self._sent.popleft()

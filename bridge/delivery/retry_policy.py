@@ -1,7 +1,7 @@
 """What to do about a request that BigPanda did not accept.
 
 The kind of error decides, never the number of attempts: an outage of a week loses nothing, and an event that will
-never be accepted waits for nobody. Nothing here sleeps, sends or stores.
+never be accepted holds up nobody. Nothing here sleeps, sends or stores.
 """
 
 from dataclasses import dataclass
@@ -21,15 +21,15 @@ _MOST_DOUBLINGS: Final = 16
 
 
 @dataclass(frozen=True, slots=True)
-class Again:
+class RetryAt:
     """Send the same again, at `at` (epoch seconds) or later."""
 
     at: float
 
 
 @dataclass(frozen=True, slots=True)
-class SetAside:
-    """This one event will never be accepted: it becomes a dead letter, for `reason`."""
+class DeadLetter:
+    """This one event will never be accepted, for `reason`."""
 
     reason: str
 
@@ -40,13 +40,13 @@ class Split:
 
 
 @dataclass(frozen=True, slots=True)
-class Stop:
-    """Nothing will be accepted until someone mends the destination; ask again at `probe_at` (epoch seconds)."""
+class Pause:
+    """Nothing will be accepted until someone mends the destination; probe it at `until` (epoch seconds)."""
 
-    probe_at: float
+    until: float
 
 
-Decision = Again | SetAside | Split | Stop
+Decision = RetryAt | DeadLetter | Split | Pause
 
 
 def decide(error: DeliveryError, *, events: int, failures: int, now: float, chance: float) -> Decision:
@@ -56,16 +56,17 @@ def decide(error: DeliveryError, *, events: int, failures: int, now: float, chan
     """
     match error.fault:
         case Fault.EVENT:
-            return Split() if events > 1 else SetAside(str(error))
+            return Split() if events > 1 else DeadLetter(str(error))
         case Fault.DESTINATION:
-            return Stop(now + PROBE_INTERVAL * (0.95 + 0.1 * chance))
+            return pause(now, chance)
         case Fault.TRANSIENT:
-            return Again(now + _pause(error.retry_after, failures, chance))
+            wished = min(error.retry_after or 0.0, LONGEST_RETRY_AFTER)
+            return RetryAt(now + max(SHORTEST_PAUSE, wished, chance * ceiling(failures)))
 
 
-def _pause(retry_after: float | None, failures: int, chance: float) -> float:
-    wished = min(retry_after or 0.0, LONGEST_RETRY_AFTER)
-    return max(SHORTEST_PAUSE, wished, chance * ceiling(failures))
+def pause(now: float, chance: float) -> Pause:
+    """Return the pause before the next probe of a destination, spread a little so that replicas do not coincide."""
+    return Pause(now + PROBE_INTERVAL * (0.95 + 0.1 * chance))
 
 
 def ceiling(failures: int) -> float:

@@ -1,12 +1,12 @@
-"""The delivery loop: what waits in the outbox goes to BigPanda, paced, in batches, until it is accepted.
+"""The delivery loop: queued events go to BigPanda, at its pace, in batches, until they are accepted.
 
-`turn` does one thing and says how long to rest; every decision is asked of `retry`, `suspects` and `pace`. Claims are
-leases: whatever happens between claim and record, the event is sent again with the same bytes.
+`tick` does one thing and says how long to rest; every decision is asked of `retry_policy`, `poison_events` and
+`rate_limiter`. Claims are leases: whatever happens between claim and record, the event is sent again with the same
+bytes.
 """
 
 import logging
 import random
-import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
@@ -14,18 +14,20 @@ from dataclasses import dataclass, replace
 from typing import Final, Protocol
 from uuid import uuid4
 
-from bridge.delivery.bigpanda_client import MOST_BYTES, Answer
-from bridge.delivery.poison_events import Suspects
-from bridge.delivery.rate_limiter import Pace
-from bridge.delivery.retry_policy import LONGEST_RETRY_AFTER, Again, SetAside, Split, Stop, decide
+from bridge.delivery.answers import Answer
+from bridge.delivery.bigpanda_client import MOST_BYTES
+from bridge.delivery.poison_events import Isolation, Refusals
+from bridge.delivery.rate_limiter import RateLimiter
+from bridge.delivery.retry_policy import LONGEST_RETRY_AFTER, DeadLetter, Pause, RetryAt, Split, decide, pause
 from bridge.errors import DeliveryError, Unavailable
 from bridge.metrics import Metrics
 from bridge.outbox.database import Database
 from bridge.outbox.queue import ClaimedEvent, Queue
 from bridge.outbox.status import Circuit, OutboxStatus
+from bridge.periodic import PeriodicThread
 
 _IDLE: Final = 1.0
-"""Seconds between looks at an empty outbox: another replica's webhook wakes nobody here."""
+"""Seconds between looks at an empty queue: another replica's webhook wakes nobody here."""
 _LEASES: Final = 6
 """A claim lasts as long as this many requests that time out."""
 _TOO_MUCH: Final = frozenset({425, 429})
@@ -59,199 +61,196 @@ class Route:
 
 
 class Delivery:
-    """Sends what waits, in one thread: `start`, `wake` when something was accepted, `stop`."""
+    """Sends what is queued, in one thread: `start`, `wake` when something was queued, `stop`."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913  the parts it is wired to; each is replaced alone in tests
         self,
         database: Database,
         route: Route,
         metrics: Metrics,
         *,
         clock: Callable[[], float] = time.time,
+        steady: Callable[[], float] = time.monotonic,
         chance: Callable[[], float] = random.random,
     ) -> None:
         self._queue, self._status = Queue(database), OutboxStatus(database)
         self._metrics, self._owner = metrics, uuid4().hex
-        self._clock, self._chance = clock, chance
-        self._suspects = Suspects(most=route.batch_size, width=route.batch_size)
-        self._pace = Pace(route.events_per_minute, clock())
+        self._clock, self._steady, self._chance = clock, steady, chance
+        self._limiter = RateLimiter(route.events_per_minute, steady())
+        self._isolation, self._refusals = Isolation(most=1, width=1), Refusals()
         self._use(route)
         self._changed: Route | None = None
-        self._work: deque[list[ClaimedEvent]] = deque()
+        self._requests: deque[list[ClaimedEvent]] = deque()
         self._lease_ends = 0.0
-        self._owed: deque[Callable[[], object]] = deque()
-        self._awake, self._stopping = threading.Event(), threading.Event()
-        self._thread = threading.Thread(target=self.run, name="delivery", daemon=True)
-        self._told = ""
+        self._pending_writes: deque[Callable[[], object]] = deque()
+        self._loop = PeriodicThread("delivery", "Delivery", self._turn, at_end=self._end, retry=_IDLE)
 
     def start(self) -> None:
         """Begin to send."""
-        self._thread.start()
+        self._loop.start()
 
     def wake(self) -> None:
-        """Look at once: something was accepted."""
-        self._awake.set()
+        """Look at once: something was queued."""
+        self._loop.wake()
 
     def stop(self, patience: float = 3.0) -> None:
         """Stop after the request under way, or after `patience` seconds without it: its lease will end."""
-        self._stopping.set()
-        self._awake.set()
-        if self._thread.ident is not None:
-            self._thread.join(patience)
+        self._loop.stop(patience)
 
     def change(self, route: Route) -> None:
         """Send by another route from the next request on; what stood in the way of the old one is forgotten."""
         self._changed = route
         self.wake()
 
-    def run(self) -> None:
-        """Take turns until stopped."""
-        while not self._stopping.is_set():
-            rest = self._guarded_turn()
-            if rest > 0:
-                self._awake.wait(min(rest, _IDLE))
-                self._awake.clear()
-        self._route.destination.close()
-        try:
-            self._give_back()
-        except Unavailable:
-            _log.warning("Could not give back what was claimed; it is due again when its lease ends")
-
-    def _guarded_turn(self) -> float:
-        try:
-            return self.turn()
-        except Exception:  # noqa: BLE001  the loop must outlive whatever it did not foresee
-            _log.exception("Delivery failed unexpectedly; what was claimed is due again when its lease ends")
-            self._owed.clear()
-            self._work.clear()
-            return _IDLE
-
-    def turn(self) -> float:
-        """Do one thing; return the seconds to rest before the next turn."""
-        try:
-            self._settle()
-            self._reroute()
-            return self._turn()
-        except Unavailable as error:
-            self._tell(logging.WARNING, f"The database is not available, events wait: {error}")
-            return _IDLE
+    def tick(self) -> float:
+        """Do one thing; return the seconds to rest before the next."""
+        return self._loop.guarded(self._turn) or 0.0
 
     def _turn(self) -> float:
-        now = self._clock()
-        if rest := self._pace.wait(now, len(self._work[0]) if self._work else None):
+        try:
+            self._flush()
+            self._reroute()
+            return self._deliver()
+        except Unavailable:
+            raise
+        except Exception:
+            # Nothing is known of what was under way: it is due again when its lease ends.
+            self._pending_writes.clear()
+            self._requests.clear()
+            raise
+
+    def _deliver(self) -> float:
+        now, steady = self._clock(), self._steady()
+        if rest := self._limiter.wait(steady, len(self._requests[0]) if self._requests else None):
             return rest
         circuit = self._status.circuit(self._route.name)
         if rest := closed_for(circuit, now):
             self._metrics.destination_up.set(0)
             self._give_back()
             return rest
-        if now + self._route.timeout > self._lease_ends:
+        if steady + self._route.timeout > self._lease_ends:
             self._give_back()
-        if not self._work and (rest := self._claim(now)):
+        if not self._requests and (rest := self._claim(now, steady, probe=not circuit.up and self._refusals.alike)):
             return rest
-        self._attempt(self._work.popleft(), circuit)
+        self._attempt(self._requests.popleft(), circuit)
         return 0.0
 
-    def _claim(self, now: float) -> float:
+    def _claim(self, now: float, steady: float, *, probe: bool) -> float:
         """Claim the next requests; without any, return the seconds to rest."""
         due = self._queue.next_due(now)
         if due is None or due > now:
             return _IDLE if due is None else min(_IDLE, due - now)
         lease = self._route.timeout * _LEASES
-        allowance = self._pace.allowance()
-        claimed = {one.id: one for one in self._queue.claim(self._suspects.wanted(allowance), self._owner, now, lease)}
-        requests, left = self._suspects.arrange(list(claimed), allowance)
+        allowance = self._limiter.allowance()
+        wanted = self._isolation.wanted(allowance, probe=probe)
+        claimed = {one.id: one for one in self._queue.claim(wanted, self._owner, now, lease)}
+        requests, left = self._isolation.arrange(list(claimed), allowance, probe=probe)
         if left:
             self._queue.release([claimed[one] for one in left])
-        self._lease_ends = now + lease
+        self._lease_ends = steady + lease
         for request in requests:
-            self._work.extend(packed([claimed[one] for one in request]))
-        return 0.0 if self._work else _IDLE
+            self._requests.extend(packed([claimed[one] for one in request]))
+        return 0.0 if self._requests else _IDLE
 
     def _attempt(self, request: list[ClaimedEvent], circuit: Circuit) -> None:
-        began = self._clock()
+        began = self._steady()
         try:
             answer = self._route.destination.send([one.body for one in request], request[0].app_key)
         except DeliveryError as error:
-            self._pace.sent(len(request), began, self._clock())
+            self._limiter.sent(len(request), began, self._steady())
             self._refused(request, error, circuit)
         else:
-            self._pace.sent(len(request), began, self._clock())
+            self._limiter.sent(len(request), began, self._steady())
             self._accepted(request, answer, circuit)
-        self._settle()
+        self._flush()
 
     def _accepted(self, request: list[ClaimedEvent], answer: Answer, circuit: Circuit) -> None:
         now = self._clock()
-        record = self._queue.record
-        if answer is Answer.DUPLICATE:
-            self._owed.append(lambda: record(duplicate=request, now=now))
-        else:
-            self._owed.append(lambda: record(accepted=request, now=now))
+        noted = {"duplicate" if answer is Answer.DUPLICATE else "accepted": request}
+        self._pending_writes.append(lambda: self._queue.record(**noted, now=now))
         self._metrics.deliveries.labels(answer.value).inc(len(request))
         for one in request:
             self._metrics.latency.observe(max(0.0, now - one.accepted_at))
-        self._suspects = self._suspects.passed(_ids(request))
-        self._open(circuit)
+        self._isolation = self._isolation.passed(_ids(request))
+        self._refusals = self._refusals.accepted(_ids(request))
+        self._up(circuit)
 
     def _refused(self, request: list[ClaimedEvent], error: DeliveryError, circuit: Circuit) -> None:
         now, first = self._clock(), request[0]
-        apart = len(request) == 1 and self._suspects.proven(first.id)
-        failures = first.attempts if apart else circuit.failures + 1
+        poison = len(request) == 1 and self._isolation.is_poison(first.id)
+        failures = first.attempts if poison else circuit.failures + 1
         match decide(error, events=len(request), failures=failures, now=now, chance=self._chance()):
             case Split():
-                self._work.extendleft((request[len(request) // 2 :], request[: len(request) // 2]))
-                self._open(circuit)
-            case SetAside(reason):
-                self._bury(first, reason, now)
-                self._open(circuit)
-            case Again(at) if apart:
-                self._put_off(request, at, error, "retry")
-            case Again(at):
+                self._refusals = self._refusals.split(_ids(request))
+                self._requests.extendleft((request[len(request) // 2 :], request[: len(request) // 2]))
+                self._up(circuit)
+            case DeadLetter(reason):
+                self._refused_alone(first, reason, error, circuit)
+            case RetryAt(at) if poison:
+                self._postpone(request, at, error, "retry")
+            case RetryAt(at):
+                # A pace that is too high, or an outage, says nothing about the event that happened to be under way.
                 if error.status not in _TOO_MUCH:
                     blamed = error.status == _STUMBLED or failures > _PATIENCE
-                    self._suspects = self._suspects.failed(_ids(request), blamed=blamed)
-                self._put_off(request, now, error, "retry")
-                self._shut(Circuit(up=False, failures=failures, not_before=at, reason=str(error)), logging.WARNING)
-            case Stop(at):
-                self._suspects = replace(self._suspects, width=1)
-                self._put_off(request, now, error, "destination_down")
-                self._shut(Circuit(up=False, failures=failures, not_before=at, reason=str(error)), logging.ERROR)
+                    self._isolation = self._isolation.failed(_ids(request), blamed=blamed)
+                self._postpone(request, now, error, "retry")
+                self._down(failures, now, at, str(error), logging.WARNING)
+            case Pause(until):
+                self._isolation = replace(self._isolation, width=1)
+                self._postpone(request, now, error, "destination_down")
+                self._down(failures, now, until, str(error), logging.ERROR)
 
-    def _bury(self, claimed: ClaimedEvent, reason: str, now: float) -> None:
-        _log.warning("Set aside %s event of %s: %s", claimed.status, claimed.key, reason)
-        self._owed.append(lambda: self._queue.bury(claimed, reason, now))
+    def _refused_alone(self, claimed: ClaimedEvent, reason: str, error: DeliveryError, circuit: Circuit) -> None:
+        """Set one event aside, unless its refusal is the destination's fault: then nothing is, and one is a probe."""
+        now = self._clock()
+        self._refusals = self._refusals.refused(claimed.id, claimed.key, reason)
+        if self._refusals.blame_destination(claimed.id, others=bool(self._requests)):
+            alike = [one for one in self._refusals.alone if one != claimed.id]
+            self._pending_writes.append(lambda: self._queue.revive(alike))
+            # Passed over by the next probe: what has not been refused yet tells more.
+            for one in self._refusals.alone:
+                self._isolation = self._isolation.failed([one])
+            self._postpone([claimed], now, error, "destination_down")
+            refusal = f"every event is refused: {reason}"
+            until = pause(now, self._chance()).until
+            self._down(circuit.failures + 1, now, until, refusal, logging.ERROR)
+            return
+        _log.warning("Dead letter: %s event of %s: %s", claimed.status, claimed.key, reason)
+        self._pending_writes.append(lambda: self._queue.bury(claimed, reason, now))
         self._metrics.deliveries.labels("rejected").inc()
-        self._suspects = self._suspects.passed([claimed.id])
+        self._isolation = self._isolation.passed([claimed.id])
+        self._refusals = self._refusals.settled(claimed.id)
+        self._up(circuit)
 
-    def _put_off(self, request: list[ClaimedEvent], not_before: float, error: DeliveryError, outcome: str) -> None:
-        self._owed.append(lambda: self._queue.postpone(request, not_before, str(error)))
+    def _postpone(self, request: list[ClaimedEvent], not_before: float, error: DeliveryError, outcome: str) -> None:
+        self._pending_writes.append(lambda: self._queue.postpone(request, not_before, str(error)))
         self._metrics.deliveries.labels(outcome).inc(len(request))
 
-    def _shut(self, circuit: Circuit, level: int) -> None:
+    def _down(self, failures: int, now: float, until: float, reason: str, level: int) -> None:
+        circuit = Circuit(up=False, failures=failures, opened_at=now, not_before=until, reason=reason)
         self._metrics.destination_up.set(0)
-        self._tell(level, f"BigPanda does not take events, they wait: {circuit.reason}")
-        self._owed.append(lambda: self._status.set_circuit(self._route.name, circuit))
-        self._owed.append(self._give_back)
+        self._loop.conditions.report("destination", f"BigPanda unavailable, queueing events: {reason}", level)
+        self._pending_writes.append(lambda: self._status.set_circuit(self._route.name, circuit))
+        self._pending_writes.append(self._give_back)
 
-    def _open(self, circuit: Circuit) -> None:
+    def _up(self, circuit: Circuit) -> None:
         self._metrics.destination_up.set(1)
         if not circuit.up:
-            self._owed.append(lambda: self._status.set_circuit(self._route.name, Circuit()))
-        if self._told:
-            self._told = ""
-            _log.info("Events are delivered again")
+            self._pending_writes.append(lambda: self._status.set_circuit(self._route.name, Circuit()))
+        if self._loop.conditions.report("destination", ""):
+            _log.info("BigPanda available again, delivering events")
 
     def _give_back(self) -> None:
         """Release what was claimed and not tried."""
-        while self._work:
-            self._queue.release(self._work[0])
-            self._work.popleft()
+        while self._requests:
+            self._queue.release(self._requests[0])
+            self._requests.popleft()
 
-    def _settle(self) -> None:
+    def _flush(self) -> None:
         """Write down what happened; it is kept and written later when the database cannot be used now."""
-        while self._owed:
-            self._owed[0]()
-            self._owed.popleft()
+        while self._pending_writes:
+            self._pending_writes[0]()
+            self._pending_writes.popleft()
 
     def _reroute(self) -> None:
         route, self._changed = self._changed, None
@@ -264,21 +263,21 @@ class Delivery:
 
     def _use(self, route: Route) -> None:
         self._route = route
-        if self._pace.per_minute != route.events_per_minute:
-            self._pace = Pace(route.events_per_minute, self._clock())
-        self._suspects = Suspects(most=route.batch_size, width=route.batch_size)
+        if self._limiter.per_minute != route.events_per_minute:
+            self._limiter = RateLimiter(route.events_per_minute, self._steady())
+        self._isolation = Isolation(most=route.batch_size, width=route.batch_size)
+        self._refusals = Refusals()
 
-    def _tell(self, level: int, words: str) -> None:
-        """Log a state once, not at every turn."""
-        if words != self._told:
-            self._told = words
-            _log.log(level, "%s", words)
+    def _end(self) -> None:
+        self._route.destination.close()
+        self._give_back()
 
 
 def closed_for(circuit: Circuit, now: float) -> float:
-    """Return the seconds for which a destination is left alone; a time that no decision sets means a changed clock."""
+    """Return the seconds for which a destination is left alone."""
     rest = circuit.not_before - now
-    return rest if 0 < rest <= LONGEST_RETRY_AFTER else 0.0
+    # A decision of the future, or a time that none sets, is of a clock that was set back since.
+    return rest if circuit.opened_at <= now and 0 < rest <= LONGEST_RETRY_AFTER else 0.0
 
 
 def packed(events: Iterable[ClaimedEvent], most: int = MOST_BYTES) -> list[list[ClaimedEvent]]:

@@ -12,6 +12,7 @@ class Alert:
     ever. `severity` is the sender's word, "" when missing. Times are epoch seconds; `ends_at` is None while firing.
     `at` is the sender's own time of this state where the sender's times put states in order (`ordered`): then an
     older state never replaces a newer one. Alertmanager's do not: a stale peer and a genuine re-fire look alike.
+    `silence`: who silenced it, until when and why, as tags; it is then acknowledged.
     """
 
     receiver: str
@@ -23,6 +24,7 @@ class Alert:
     labels: Mapping[str, str] = field(default_factory=dict)
     annotations: Mapping[str, str] = field(default_factory=dict)
     links: Mapping[str, str] = field(default_factory=dict)
+    silence: Mapping[str, str] = field(default_factory=dict)
     starts_at: float
     ends_at: float | None = None
     at: float | None = None

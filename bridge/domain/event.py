@@ -92,6 +92,8 @@ def status_of(alert: Alert, mapping: EventMapping) -> tuple[Status | None, bool]
         return None, True
     if not alert.firing:
         return Status.OK, True
+    if alert.silence:
+        return Status.ACKNOWLEDGED, True
     return (Status.WARNING, False) if found is None else (_STATUSES[found], True)
 
 
@@ -133,6 +135,7 @@ def _members(alert: Alert, status: Status, mapping: EventMapping) -> dict[str, s
     names = _names(tuple(alert.labels), tuple(alert.annotations), labelled=bool(primary))
     members = dict(zip(names, _values(alert), strict=True))
     members.pop("", None)
+    members |= {name: _value(value) for name, value in alert.silence.items()}
     members["incident_identifier"] = alert.key
     members["vendorwatch_key"] = alert.key[:LONGEST_VALUE]
     members["status"] = status.value

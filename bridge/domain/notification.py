@@ -16,8 +16,9 @@ class Notification:
     `update_interval`: seconds between two events that differ only in content. `unreadable`: alerts of a readable body
     that cannot be understood. `truncated` counts the alerts that the sender cut off, `ignored` test messages and
     events that mean nothing to BigPanda: they are answered 200 and not sent. `receiver_name` is Alertmanager's own
-    name of its receiver. `heartbeat`: the watchdog's alert was in it, which is never one of `alerts`. `incidents` are
-    BigPanda's own; `confirm`: it waits for a callback when a new share has arrived.
+    name of its receiver. `heartbeats`: the watchdog's alerts in it, which are never among `alerts`. `note_heard`: also
+    a repeat is noted, for its alert ends when it is not heard of any more. `incidents` are BigPanda's own; `confirm`:
+    it waits for a callback when a new share has arrived.
 
     Corrections only: `resend` queues what still fires again, though nothing has changed. `if_unmodified` gives way to
     any webhook that came first: an alert counts only while its state was last updated at the time that this holds for
@@ -33,7 +34,8 @@ class Notification:
     truncated: int = 0
     ignored: int = 0
     receiver_name: str = ""
-    heartbeat: bool = False
+    heartbeats: Sequence[Alert] = ()
+    note_heard: bool = False
     incidents: Sequence[Incident] = ()
     confirm: bool = False
     resend: bool = False

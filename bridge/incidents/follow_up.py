@@ -1,7 +1,7 @@
-"""What follows from BigPanda's incidents: shares are confirmed, snoozes become silences, what outlasts is sent anew.
+"""What follows from BigPanda's incidents: shares are confirmed, snoozes silenced, what outlasts its incident resent.
 
 Per BigPanda receiver, one thread of one replica. Nothing is remembered here: what is to be done follows from what the
-store and Alertmanager hold, so a process that dies at any moment is continued by the next one.
+outbox and Alertmanager hold, so a process that dies at any moment is continued by the next one.
 """
 
 import logging
@@ -12,30 +12,28 @@ from dataclasses import dataclass
 from typing import Final, Protocol
 from uuid import uuid4
 
-from bridge.delivery.retry_policy import Again, Stop, decide
-from bridge.domain.alert_state import AlertState
+from bridge.delivery.retry_policy import Pause, RetryAt, decide
 from bridge.domain.incident import IncidentRecord
 from bridge.errors import DeliveryError
 from bridge.incidents.callback import CallbackService
 from bridge.incidents.silence_client import SilenceApi
-from bridge.incidents.silence_sync import Alertmanager, Snoozes
+from bridge.incidents.silence_sync import Alertmanager, SilenceSync
 from bridge.metrics import Metrics
 from bridge.outbox.alerts import Alerts
 from bridge.outbox.database import Database
-from bridge.outbox.incidents import DueCallback
-from bridge.outbox.incidents import Incidents as Records
+from bridge.outbox.incidents import DueCallback, Incidents
 from bridge.outbox.ingest import Ingest
 from bridge.outbox.status import OutboxStatus
-from bridge.periodic import Rounds
+from bridge.periodic import PeriodicThread
 from bridge.receivers.bigpanda import Settings
 from bridge.receivers.settings import ReceiverSettings
 
 _TICK: Final = 5.0
-"""Seconds between two looks at the store: another replica's webhook wakes nobody here."""
+"""Seconds between two looks at the outbox: another replica's webhook wakes nobody here."""
 _LEASE: Final = 20.0
 """Seconds for which one replica alone acts."""
 _POINTLESS: Final = 86400.0
-"""Seconds after which a share is not confirmed any more: BigPanda has stopped to wait long before."""
+"""Seconds after which a share is not confirmed any more: BigPanda has stopped waiting long before."""
 _log = logging.getLogger(__name__)
 
 
@@ -57,8 +55,8 @@ class Followed:
     receivers: Mapping[tuple[str, str], ReceiverSettings]
 
 
-class Incidents:
-    """Acts for one receiver: `start`, `hint` when a webhook has come, `stop`."""
+class FollowUp:
+    """Acts for one receiver: `start`, `wake` when a webhook has come, `stop`."""
 
     def __init__(  # noqa: PLR0913  the parts it is wired to; each is replaced alone in tests
         self,
@@ -70,85 +68,82 @@ class Incidents:
         callbacks: Callbacks | None = None,
         silences: Callable[[str], Alertmanager] | None = None,
         clock: Callable[[], float] = time.time,
+        steady: Callable[[], float] = time.monotonic,
         chance: Callable[[], float] = random.random,
     ) -> None:
-        """`wake`: called when something was queued. `silences` makes the way to Alertmanager, given our mark."""
+        """`wake`: called when something was queued. `silences` makes the way to Alertmanager, given our owner tag."""
         settings = followed.settings
-        self._records, self._alerts, self._ingest = Records(database), Alerts(database), Ingest(database)
+        self._incidents, self._alerts, self._ingest = Incidents(database), Alerts(database), Ingest(database)
         self._status, self._settings, self._receivers = OutboxStatus(database), settings, followed.receivers
-        self._metrics = metrics
-        self._wake, self._clock, self._chance = wake, clock, chance
+        self._metrics, self._wake_delivery = metrics, wake
+        self._clock, self._steady, self._chance = clock, steady, chance
         self._callbacks: Callbacks | None = callbacks or (
             CallbackService(settings.callback) if settings.callback else None
         )
-        self._make_silences = silences or self._silence_api
-        self._snoozes: Snoozes | None = None
+        self._make_silences = silences
+        self._silences: SilenceSync | None = None
         self._source = settings.source
         self._role, self._owner = f"incidents {settings.source}", uuid4().hex
-        self._rounds = Rounds(self._role, f"Acting on the incidents of {settings.source}", self.run)
+        doing = f"Following incidents of {settings.source}"
+        self._loop = PeriodicThread(self._role, doing, self.tick, at_end=self._end)
         metrics.expect_incidents(settings.source)
+
+    @property
+    def refused_silences(self) -> Mapping[str, str]:
+        """Return why Alertmanager refuses a silence that is wished for now, by the alert's key."""
+        return self._silences.refused if self._silences else {}
 
     def start(self) -> None:
         """Begin to act."""
-        self._rounds.start()
+        self._loop.start()
 
-    def hint(self) -> None:
+    def wake(self) -> None:
         """Look at once: a webhook has come."""
-        self._rounds.hint()
+        self._loop.wake()
 
     def stop(self, patience: float = 1.0) -> None:
         """End after the request under way, or after `patience` seconds without it."""
-        self._rounds.stop(patience)
+        self._loop.stop(patience)
 
     def run(self) -> None:
         """Act until stopped."""
-        while not self._rounds.ended:
-            self._rounds.guarded(self.turn)
-            self._rounds.rest(_TICK)
-        self._rounds.guarded(lambda: self._status.yield_role(self._role, self._owner))
-        for way in (self._callbacks, self._snoozes):
-            if way is not None:
-                way.close()
+        self._loop.run()
 
-    def turn(self) -> None:
-        """Do what is due. Another replica's turn: do nothing. Unavailable when the database cannot be used."""
+    def tick(self) -> float:
+        """Do what is due; return the seconds until the next look. Another replica's turn: do nothing."""
         if not self._status.lead(self._role, self._owner, self._clock(), _LEASE):
-            return
-        incidents = self._records.records(self._source)
+            return _TICK
+        incidents = self._incidents.records(self._source)
         if self._settings.silences:
-            self._follow().turn(incidents, self._clock(), lambda: self._rounds.ended)
+            self._silence_sync().turn(incidents, self._clock(), lambda: self._loop.stopping)
         if self._callbacks:
-            self._confirm(self._callbacks)
+            for due in self._incidents.due_callbacks(self._source, self._clock()):
+                if self._loop.stopping or not self._confirm(self._callbacks, due):
+                    break
         if self._settings.reopen_after:
-            self._send_anew(incidents)
+            self._resend(incidents)
+        return _TICK
 
-    def _follow(self) -> Snoozes:
-        """Return what follows the snoozes; our mark is in the database, which need not be there at first."""
-        if self._snoozes is None:
+    def _silence_sync(self) -> SilenceSync:
+        """Return what follows the snoozes; our tag is in the database, which need not be there at first."""
+        settings = self._settings.silences
+        if self._silences is None and settings is not None:
             owner = f"{self._status.database_id()}/{self._source}"
-            silences = self._settings.silences
-            self._snoozes = Snoozes(
-                self._make_silences(owner),
+            self._silences = SilenceSync(
+                self._make_silences(owner) if self._make_silences else SilenceApi(settings, owner),
                 self._alerts.states,
                 self._metrics,
                 owner=owner,
                 source=self._source,
-                sources=silences.sources if silences else None,
+                sources=settings.sources,
                 chance=self._chance,
+                steady=self._steady,
             )
-        return self._snoozes
-
-    def _silence_api(self, owner: str) -> Alertmanager:
-        if self._settings.silences is None:
+        if self._silences is None:
             raise ValueError("this receiver silences nothing")
-        return SilenceApi(self._settings.silences, owner)
+        return self._silences
 
-    def _confirm(self, callbacks: Callbacks) -> None:
-        for due in self._records.due_callbacks(self._source, self._clock()):
-            if self._rounds.ended or not self._confirmed(callbacks, due):
-                return
-
-    def _confirmed(self, callbacks: Callbacks, due: DueCallback) -> bool:
+    def _confirm(self, callbacks: Callbacks, due: DueCallback) -> bool:
         """Confirm one share; tell whether the next may be tried now."""
         now = self._clock()
         if now - due.asked_at > _POINTLESS:
@@ -157,45 +152,50 @@ class Incidents:
         try:
             callbacks.confirm(due.incident)
         except DeliveryError as error:
-            match decide(error, events=1, failures=due.attempts + 1, now=self._clock(), chance=self._chance()):
-                case Again(at) | Stop(at):
+            match decide(error, events=1, failures=due.attempts + 1, now=now, chance=self._chance()):
+                case RetryAt(at) | Pause(at):
                     self._settle(due, "waiting", str(error), "retry", at)
-                    self._rounds.say("callback", f"Shares of {self._source} cannot be confirmed now: {error}")
+                    told = f"BigPanda's callback service unavailable, shares of {self._source} wait: {error}"
+                    self._loop.conditions.report("callback", told)
                     return False
                 case _:
                     self._settle(due, "dead", str(error), "rejected")
-                    _log.warning("The share of incident %s is not confirmed: %s", due.incident, error)
+                    _log.warning("Callback for incident %s rejected: %s", due.incident, error)
                     return True
         self._settle(due, "done", "accepted", "accepted")
-        self._rounds.say("callback", "")
+        self._loop.conditions.report("callback", "")
         return True
 
     def _settle(self, due: DueCallback, state: str, reason: str, outcome: str, not_before: float = 0.0) -> None:
         self._metrics.callbacks.labels(self._source, outcome).inc()
-        self._records.settle_callback(due, state, reason, now=self._clock(), not_before=not_before)
+        self._incidents.settle_callback(due, state, reason, now=self._clock(), not_before=not_before)
 
-    def _send_anew(self, incidents: Sequence[IncidentRecord]) -> None:
-        """Send once more what still fires as it did when its incident was closed by hand, long enough ago."""
+    def _resend(self, incidents: Sequence[IncidentRecord]) -> None:
+        """Resend what still fires as it did when its incident was closed manually, long enough ago."""
         now = self._clock()
-        elsewhere = {key for one in incidents if one.active for key in one.keys}
+        elsewhere = {key for record in incidents if record.active for key in record.keys}
         due = {
-            key: touched
-            for one in incidents
-            if one.closed_at is not None and now - one.closed_at >= self._settings.reopen_after
-            for key, touched in one.closed_manually.items()
+            key: updated_at
+            for record in incidents
+            if record.closed_at is not None and now - record.closed_at >= self._settings.reopen_after
+            for key, updated_at in record.closed_manually.items()
             if key not in elsewhere
         }
-        for key, known in self._alerts.states(sorted(due)).items():
-            receiver = self._receivers.get((known.alert.receiver, known.alert.source))
-            if receiver and known.open and known.updated_at == due[key]:
-                self._again(known, receiver, now)
+        for key, state in self._alerts.states(sorted(due)).items():
+            receiver = self._receivers.get((state.alert.receiver, state.alert.source))
+            if receiver is None or not state.open or state.updated_at != due[key]:
+                continue
+            notification = receiver.notification(
+                alerts=(state.alert,), resend=True, if_unmodified={key: state.updated_at}
+            )
+            (outcome,) = self._ingest.accept([notification], now)
+            if outcome.queued:
+                self._metrics.sent_anew.labels(self._source).inc()
+                _log.warning("Resent %s: still firing although its incident was closed", key)
+                self._wake_delivery()
 
-    def _again(self, known: AlertState, receiver: ReceiverSettings, now: float) -> None:
-        notification = receiver.notification(
-            alerts=(known.alert,), resend=True, if_unmodified={known.key: known.updated_at}
-        )
-        (outcome,) = self._ingest.accept([notification], now)
-        if outcome.queued:
-            self._metrics.sent_anew.labels(self._source).inc()
-            _log.warning("Sent anew, for it still fires though its incident was closed: %s", known.key)
-            self._wake()
+    def _end(self) -> None:
+        self._status.yield_role(self._role, self._owner)
+        for client in (self._callbacks, self._silences):
+            if client is not None:
+                client.close()

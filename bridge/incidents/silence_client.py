@@ -10,33 +10,29 @@ from datetime import UTC, datetime
 from typing import Any, Final
 from urllib.parse import quote
 
-import requests
-from urllib3 import exceptions as torn
-
-from bridge.delivery.bigpanda_client import FAULTS
-from bridge.delivery.connection import below_http, content_of, session
-from bridge.errors import Overloaded, Stopped, Unreached, Unreadable
-from bridge.incidents.silence_plan import CREATED_BY, Silence, Step, Verb, Wanted, marked
+from bridge.delivery.answers import judge
+from bridge.errors import Stopped, Unreached, Unreadable
+from bridge.incidents.silence_plan import CREATED_BY, Silence, Step, Verb, Wanted, tagged_key
 from bridge.receivers.alertmanager import time_of
 from bridge.receivers.bigpanda import Silences as Settings
+from exporter.toolkit.http_client import HttpClient
+from exporter.toolkit.http_errors import HttpError
 
-_MOST_ANSWER: Final = 64_000_000
 _EARLIER: Final = 3600.0
 """Seconds before now at which a silence is asked to begin. Alertmanager begins it at once, whatever its clock says."""
 
 
 class SilenceApi:
-    """The silences of one Alertmanager, spoken to by one thread. `owner`: what marks ours."""
+    """The silences of one Alertmanager, spoken to by one thread. `owner`: what tells ours."""
 
     def __init__(self, settings: Settings, owner: str) -> None:
         self._settings, self._owner = settings, owner
-        self._session = session()
-        if settings.ca_file is not None:
-            self._session.verify = str(settings.ca_file)
+        self._client = HttpClient(settings, settings.timeout)
 
     def ours(self) -> list[Silence]:
         """Return the silences we made that are active or pending. Raises a DeliveryError."""
-        answer = self._ask("GET", "/api/v2/silences")
+        # Since 0.34 what has expired can be left out; an older Alertmanager lists it whatever is asked.
+        answer = self._ask("GET", "/api/v2/silences?expired=false")
         try:
             return list(ours(answer, self._owner))
         except Unreadable as error:
@@ -52,43 +48,29 @@ class SilenceApi:
 
     def close(self) -> None:
         """Close all connections."""
-        self._session.close()
+        self._client.close()
 
     def _ask(self, method: str, path: str, content: Any = None, *, gone: bool = False) -> Any:
-        """Return the answer's JSON. `gone`: that what is asked for is not there any more is an answer."""
+        """Return the answer's JSON, None where it holds none. `gone`: that what is asked for is gone is an answer."""
         try:
-            status, text = self._exchange(method, path, content)
-        except (requests.RequestException, torn.HTTPError) as error:
-            raise Unreached(below_http(error)) from None
+            credentials = dict(self._settings.credentials())
         except (OSError, ValueError):
             raise Unreached("the credentials cannot be read") from None
-        if status == requests.codes.not_found and gone:
+        headers = credentials | {"Accept": "application/json", "Content-Type": "application/json"}
+        body = None if content is None else json.dumps(content).encode()
+        try:
+            answer = self._client.request(method, self._settings.alertmanager + path, headers=headers, body=body)
+        except HttpError as error:
+            raise Unreached(str(error)) from None
+        if answer.status == 404 and gone:  # noqa: PLR2004  Not Found
             return None
-        if not 200 <= status < 300:  # noqa: PLR2004  2xx, whichever
-            kind = FAULTS.get(status, Overloaded if status >= 500 else Stopped)  # noqa: PLR2004  5xx
-            raise kind(f"Alertmanager answered {status}", status=status)
-        return _parsed(text)
-
-    def _exchange(self, method: str, path: str, content: Any) -> tuple[int, bytes]:
-        deadline = time.monotonic() + self._settings.timeout
-        with self._session.request(
-            method,
-            self._settings.alertmanager + path,
-            json=content,
-            headers=dict(self._settings.credentials()) | {"Accept": "application/json"},
-            timeout=self._settings.timeout,
-            allow_redirects=False,
-            stream=True,
-        ) as response:
-            return response.status_code, content_of(response, deadline, _MOST_ANSWER)
-
-
-def _parsed(text: bytes) -> Any:
-    """Return an answer's JSON; None where it holds none, as after a DELETE."""
-    try:
-        return json.loads(text)
-    except (ValueError, RecursionError):
-        return None
+        secrets = [value.partition(" ")[2] for value in credentials.values()]
+        secrets += [self._settings.password.read()] if self._settings.password else []
+        judge(answer, time.time(), who="Alertmanager", secrets=secrets)
+        try:
+            return json.loads(answer.body)
+        except (ValueError, RecursionError):
+            return None
 
 
 def body(one: Wanted, before: Silence | None, now: float) -> dict[str, Any]:
@@ -109,14 +91,14 @@ def _written(moment: float) -> str:
 
 
 def ours(answer: Any, owner: str) -> Iterator[Silence]:
-    """Give those of a list of silences that bear our mark and are not over. Unreadable when one of ours is strange."""
+    """Give the silences of a list that bear our owner tag and are not over. Unreadable when one of ours is strange."""
     if not isinstance(answer, list):
         raise Unreadable("not a list")
     for entry in answer:
         if not isinstance(entry, dict):
             raise Unreadable("one is not an object")
         comment = entry.get("comment")
-        key = marked(str(entry.get("createdBy")), comment, owner) if isinstance(comment, str) else None
+        key = tagged_key(str(entry.get("createdBy")), comment, owner) if isinstance(comment, str) else None
         state = entry.get("status")
         if key is not None and not (isinstance(state, dict) and state.get("state") == "expired"):
             yield _silence(entry, key, str(comment))

@@ -1,6 +1,6 @@
 """Which silences there should be, and what to change so that there are: (incidents, what we made, now) → steps. Pure.
 
-What we made is what Alertmanager lists as ours: a mark in the comment says of which database and which alert. So
+What we made is what Alertmanager lists as ours: an owner tag in the comment names our database and the alert. So
 nothing is forgotten or doubled, whoever restarts at whatever moment, and nobody else's silence is touched.
 """
 
@@ -15,7 +15,7 @@ from bridge.domain.alert import Alert
 from bridge.domain.incident import IncidentRecord
 
 CREATED_BY: Final = "vendorwatch-bridge"
-_MARK: Final = re.compile(r"\[vendorwatch (\S+) (.+)\]$")
+_OWNER_TAG: Final = re.compile(r"\[vendorwatch (\S+) (.+)\]$")
 _HOUR: Final = 3600.0
 _SAME: Final = 1.0
 """Seconds that two ends may differ and be the same: Alertmanager and BigPanda do not write them alike."""
@@ -82,50 +82,50 @@ def wanted(
     are silenced there. An alert is in one incident only: the active one that BigPanda changed last.
     """
     found = {}
-    for key, kept in _homes(incidents).items():
+    for key, record in _homes(incidents).items():
         alert = alerts.get(key)
-        if alert is None or alert.receiver != "alertmanager" or not _snoozed(kept, now):
+        if alert is None or alert.receiver != "alertmanager" or not _snoozed(record, now):
             continue
         matchers = tuple(sorted((name, value) for name, value in alert.labels.items() if value))
         if matchers and (sources is None or alert.source in sources):
-            told = f"{comment(kept)} {mark(owner, key)}"
-            found[key] = Wanted(key=key, matchers=matchers, ends_at=_end(kept, now), comment=told)
+            told = f"{comment(record)} {owner_tag(owner, key)}"
+            found[key] = Wanted(key=key, matchers=matchers, ends_at=_end(record, now), comment=told)
     return found
 
 
 def _homes(incidents: Iterable[IncidentRecord]) -> dict[str, IncidentRecord]:
     """Return the incident that each alert is in: what was merged into another is not told of by itself."""
     homes: dict[str, IncidentRecord] = {}
-    for kept in sorted(incidents, key=lambda one: (one.active, one.updated_at, one.heard_at)):
-        homes |= dict.fromkeys(kept.keys, kept)
+    for record in sorted(incidents, key=lambda one: (one.active, one.updated_at, one.heard_at)):
+        homes |= dict.fromkeys(record.keys, record)
     return homes
 
 
-def _snoozed(kept: IncidentRecord, now: float) -> bool:
-    return kept.active and kept.snoozed and (kept.snoozed_until is None or kept.snoozed_until > now)
+def _snoozed(record: IncidentRecord, now: float) -> bool:
+    return record.active and record.snoozed and (record.snoozed_until is None or record.snoozed_until > now)
 
 
-def _end(kept: IncidentRecord, now: float) -> float:
+def _end(record: IncidentRecord, now: float) -> float:
     """Return when a snooze ends. One without an end is silenced for one to two hours, and again while it lasts."""
-    return (math.floor(now / _HOUR) + 2) * _HOUR if kept.snoozed_until is None else kept.snoozed_until
+    return (math.floor(now / _HOUR) + 2) * _HOUR if record.snoozed_until is None else record.snoozed_until
 
 
-def comment(kept: IncidentRecord) -> str:
-    """Return what an operator reads beside the silence: which incident, and who. No name in it can look like a mark."""
-    who = f"; {kept.who[:_LONGEST_NAME]}" if kept.who else "; BigPanda does not say by whom"
-    link = f"; {kept.link}" if kept.link else ""
-    told = f"Snoozed in BigPanda: incident {kept.id}{who}{link}. Wake it there to end this silence."
+def comment(record: IncidentRecord) -> str:
+    """Return what an operator reads beside the silence: which incident, and who. None of it looks like our tag."""
+    who = f"; {record.who[:_LONGEST_NAME]}" if record.who else "; BigPanda does not say by whom"
+    link = f"; {record.link}" if record.link else ""
+    told = f"Snoozed in BigPanda: incident {record.id}{who}{link}. Wake it there to end this silence."
     return told.replace("[", "(").replace("]", ")")
 
 
-def mark(owner: str, key: str) -> str:
-    """Return what tells our silence for an alert from everyone else's."""
+def owner_tag(owner: str, key: str) -> str:
+    """Return the tag that tells our silence for an alert from everyone else's."""
     return f"[vendorwatch {owner} {key}]"
 
 
-def marked(created_by: str, told: str, owner: str) -> str | None:
+def tagged_key(created_by: str, comment: str, owner: str) -> str | None:
     """Return the key of the alert that a silence of ours is for; None for a silence that is not ours."""
-    found = _MARK.search(told) if created_by == CREATED_BY else None
+    found = _OWNER_TAG.search(comment) if created_by == CREATED_BY else None
     return found[2] if found and found[1] == owner else None
 
 

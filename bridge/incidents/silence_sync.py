@@ -1,20 +1,27 @@
-"""Brings Alertmanager's silences in line with BigPanda's snoozes, as often as either may have changed."""
+"""The silence sync: brings Alertmanager's silences in line with BigPanda's snoozes, as often as either may change."""
 
 import logging
-from collections.abc import Callable, Collection, Mapping, Sequence
+import time
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Final, Protocol
 
-from bridge.delivery.retry_policy import LONGEST_RETRY_AFTER, Again, SetAside, decide
+from bridge.delivery.retry_policy import DeadLetter, RetryAt, decide
 from bridge.domain.alert_state import AlertState
 from bridge.domain.incident import IncidentRecord
 from bridge.errors import DeliveryError
 from bridge.incidents.silence_plan import Silence, Step, Wanted, plan, wanted
 from bridge.metrics import Metrics
+from bridge.periodic import Conditions
 
 _LOOK: Final = 15.0
 """Seconds between two looks at Alertmanager when nothing has changed here: it may have lost what we made."""
 _IDLE: Final = 300.0
 """The same while nothing is snoozed and nothing of ours is there."""
+_FIRST_RETRY: Final = 15.0
+"""Seconds after which what Alertmanager refused is tried again. They double with each further refusal."""
+_LONGEST_RETRY: Final = 900.0
+_MOST_DOUBLINGS: Final = 8
 _log = logging.getLogger(__name__)
 
 
@@ -31,25 +38,43 @@ class Alertmanager(Protocol):
         """Close all connections."""
 
 
-class Snoozes:
-    """Follows the incidents of one receiver, `source`. `owner`: our mark; `sources`: whose alerts may be silenced."""
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """What Alertmanager refuses now, in its `words`. `retry_at`: seconds of a clock that nobody sets."""
+
+    wanted: Wanted | None
+    words: str
+    failures: int
+    retry_at: float
+
+
+class SilenceSync:
+    """Follows the incidents of one receiver, `source`. `owner`: our tag; `sources`: whose alerts may be silenced."""
 
     def __init__(  # noqa: PLR0913  the parts it is wired to; each is replaced alone in tests
         self,
         alertmanager: Alertmanager,
-        told: Callable[[Sequence[str]], Mapping[str, AlertState]],
+        states: Callable[[Sequence[str]], Mapping[str, AlertState]],
         metrics: Metrics,
         *,
         owner: str,
         source: str,
         sources: Collection[str] | None,
         chance: Callable[[], float],
+        steady: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._alertmanager, self._told, self._metrics = alertmanager, told, metrics
-        self._owner, self._source, self._sources, self._chance = owner, source, sources, chance
-        self._shown: Mapping[str, Wanted] | None = None
-        self._refused: Mapping[str, Wanted] = {}
-        self._look_at, self._failures, self._said = 0.0, 0, ""
+        self._alertmanager, self._states, self._metrics = alertmanager, states, metrics
+        self._owner, self._source, self._sources = owner, source, sources
+        self._chance, self._steady = chance, steady
+        self._synced: Mapping[str, Wanted] | None = None
+        self._refused: dict[str, Refusal] = {}
+        self._look_at, self._failures = steady(), 0
+        self._conditions = Conditions(_log)
+
+    @property
+    def refused(self) -> Mapping[str, str]:
+        """Return why Alertmanager refuses a silence that is wished for now, by the alert's key."""
+        return {key: refusal.words for key, refusal in self._refused.items()}
 
     def close(self) -> None:
         """Close all connections."""
@@ -59,56 +84,64 @@ class Snoozes:
         self, incidents: Sequence[IncidentRecord], now: float, stopping: Callable[[], bool] = lambda: False
     ) -> None:
         """Do what is to be done now. What Alertmanager does not take is tried again later."""
-        keys = sorted({key for one in incidents if one.snoozed for key in one.keys})
-        alerts = {key: one.alert for key, one in self._told(keys).items()}
+        keys = sorted({key for record in incidents if record.snoozed for key in record.keys})
+        alerts = {key: state.alert for key, state in self._states(keys).items()}
         should = wanted(incidents, alerts, now, self._owner, self._sources)
-        rests = 0 < self._look_at - now <= LONGEST_RETRY_AFTER
-        if rests and (self._failures or should == self._shown):
+        if self._steady() < self._look_at and (self._failures or should == self._synced):
             return
         try:
-            found = self._carry_out(should, now, stopping)
-        except DeliveryError as error:
-            self._failed(error, now)
-        else:
-            self._shown, self._failures = should, 0
-            self._look_at = now + (_LOOK if should or found else _IDLE)
-            self._say("")
-
-    def _carry_out(self, should: Mapping[str, Wanted], now: float, stopping: Callable[[], bool]) -> int:
-        """Take the steps; return how many silences of ours there were."""
-        ours = self._alertmanager.ours()
-        self._refused = {key: one for key, one in self._refused.items() if should.get(key) == one}
-        for step in plan(should, ours):
-            if stopping():
-                break
-            if step.wanted is None or self._refused.get(step.key) != step.wanted:
+            ours = self._alertmanager.ours()
+            for step in self._due(plan(should, ours)):
+                if stopping():
+                    break
                 self._do(step, now)
-        return len(ours)
+        except DeliveryError as error:
+            self._failures += 1
+            self._metrics.silence_failures.labels(self._source).inc()
+            decision = decide(error, events=1, failures=self._failures, now=now, chance=self._chance())
+            self._look_at = self._steady() + (decision.at - now if isinstance(decision, RetryAt) else _LOOK)
+            told = f"Alertmanager unavailable, snoozes of {self._source} are not silenced: {error}"
+            self._conditions.report("alertmanager", told)
+        else:
+            self._synced, self._failures = should, 0
+            self._look_at = self._steady() + (_LOOK if should or ours else _IDLE)
+            self._conditions.report("alertmanager", "")
+        self._metrics.silence_refusals.labels(self._source).set(len(self._refused))
+
+    def _due(self, steps: Iterable[Step]) -> Iterator[Step]:
+        """Give the steps to take now; what was refused waits for its time, as long as the wish is the same."""
+        due, named = list(steps), set()
+        for step in due:
+            named.add(step.key)
+            refusal = self._refused.get(step.key)
+            if refusal is not None and refusal.wanted != step.wanted:
+                self._forget(step.key)
+            elif refusal is not None and self._steady() < refusal.retry_at:
+                continue
+            yield step
+        for key in set(self._refused) - named:
+            # There is nothing to do any more: the wish is gone, or someone else has made the silence.
+            self._forget(key)
 
     def _do(self, step: Step, now: float) -> None:
         try:
             self._alertmanager.do(step, now)
         except DeliveryError as error:
             decision = decide(error, events=1, failures=1, now=now, chance=self._chance())
-            if not isinstance(decision, SetAside):
+            if not isinstance(decision, DeadLetter):
                 raise
             self._metrics.silence_failures.labels(self._source).inc()
-            _log.warning("The silence for %s is not %s: %s", step.key, step.verb, decision.reason)
-            if step.wanted is not None:
-                self._refused = {**self._refused, step.key: step.wanted}
+            before = self._refused.get(step.key)
+            failures = before.failures + 1 if before else 1
+            pause = min(_LONGEST_RETRY, _FIRST_RETRY * 2 ** min(failures - 1, _MOST_DOUBLINGS))
+            self._refused[step.key] = Refusal(step.wanted, decision.reason, failures, self._steady() + pause)
+            told = f"Silence for {step.key} refused, not {step.verb}: {decision.reason}"
+            self._conditions.report(step.key, told)
         else:
+            self._forget(step.key)
             self._metrics.silences.labels(self._source, step.verb).inc()
-            _log.info("The silence for %s is %s: %s", step.key, step.verb, step.reason)
+            _log.info("Silence for %s %s: %s", step.key, step.verb, step.reason)
 
-    def _failed(self, error: DeliveryError, now: float) -> None:
-        self._failures += 1
-        self._metrics.silence_failures.labels(self._source).inc()
-        decision = decide(error, events=1, failures=self._failures, now=now, chance=self._chance())
-        self._look_at = decision.at if isinstance(decision, Again) else now + _LOOK
-        self._say(f"Snoozes of {self._source} do not reach Alertmanager now: {error}")
-
-    def _say(self, told: str) -> None:
-        """Log what is new; "": all is well."""
-        if told and told != self._said:
-            _log.warning("%s", told)
-        self._said = told
+    def _forget(self, key: str) -> None:
+        if self._refused.pop(key, None):
+            self._conditions.report(key, "")

@@ -11,7 +11,7 @@ from bridge.domain.event import Status
 from bridge.outbox.database import Database
 from bridge.outbox.pages import Page, PageRequest
 from bridge.outbox.rows import state_of
-from bridge.outbox.schema import alert_states, opened
+from bridge.outbox.schema import alert_states, last_heard, opened
 
 _STREAMED: Final = 500
 _AT_ONCE: Final = 500
@@ -44,6 +44,22 @@ class Alerts:
     def state(self, key: str) -> AlertState | None:
         """Return the state of one key, None when it is not known."""
         return self.states([key]).get(key)
+
+    def heard_at(self, keys: Sequence[str]) -> dict[str, float]:
+        """Return when each of these was last repeated, where that is noted."""
+        found: dict[str, float] = {}
+        with self._database.read() as connection:
+            for start in range(0, len(keys), _AT_ONCE):
+                part = last_heard.c.key.in_(keys[start : start + _AT_ONCE])
+                found |= {row.key: row.at for row in connection.execute(select(last_heard).where(part))}
+        return found
+
+    def note_heard(self, keys: Sequence[str], now: float) -> None:
+        """Note that these are still there, though no webhook said so."""
+        if keys:
+            with self._database.write() as connection:
+                rows = [{"key": key, "at": now} for key in sorted(keys)]
+                connection.execute(self._database.upsert(last_heard, "key"), rows)
 
     def page(self, words: Sequence[str], request: PageRequest) -> Page[AlertState]:
         """Return open alerts that have each of `words` in key, name or labels; most urgent, then youngest first."""

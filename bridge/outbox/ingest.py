@@ -1,5 +1,6 @@
 """What webhooks change in the store: alert states and the events to send, decided and written in one transaction."""
 
+import json
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
@@ -15,7 +16,15 @@ from bridge.outbox import incidents
 from bridge.outbox.database import Database
 from bridge.outbox.quarantine import quarantine_row
 from bridge.outbox.rows import PRIORITY, alert_json, pending_of, state_of, state_row
-from bridge.outbox.schema import alert_states, events, heartbeats, quarantine, senders, waiting
+from bridge.outbox.schema import (
+    alert_states,
+    events,
+    last_heard,
+    quarantine,
+    senders,
+    waiting,
+    watchdog_heartbeats,
+)
 
 _BLANK = {
     "receiver": "", "source": "", "status": "", "content": "", "timestamp": 0, "seq": 0, "told_at": 0.0,
@@ -180,9 +189,22 @@ class Batch:
             self._connection.execute(insert(quarantine), rows)
 
     def _write_senders(self, batch: Sequence[Notification]) -> None:
-        if heard := sorted({(one.receiver, one.source) for one in batch if one.heartbeat}):
-            beats = [{"receiver": receiver, "source": source, "heard_at": self._now} for receiver, source in heard]
-            self._connection.execute(self._database.upsert(heartbeats, "receiver", "source"), beats)
+        if beats := {(one.receiver, one.source, alert.key): alert for one in batch for alert in one.heartbeats}:
+            rows = [
+                {
+                    "receiver": receiver,
+                    "source": source,
+                    "key": key,
+                    "labels": json.dumps(dict(alert.labels)),
+                    "firing": alert.firing,
+                    "heard_at": self._now,
+                }
+                for (receiver, source, key), alert in sorted(beats.items(), key=lambda item: item[0])
+            ]
+            self._connection.execute(self._database.upsert(watchdog_heartbeats, "receiver", "source", "key"), rows)
+        if heard := sorted({alert.key for one in batch if one.note_heard for alert in one.alerts if alert.firing}):
+            rows = [{"key": key, "at": self._now} for key in heard]
+            self._connection.execute(self._database.upsert(last_heard, "key"), rows)
         if names := sorted({(one.receiver, one.source, one.receiver_name) for one in batch if one.receiver_name}):
             rows = [{"receiver": receiver, "source": source, "name": name} for receiver, source, name in names]
             self._connection.execute(self._database.insert(senders).on_conflict_do_nothing(), rows)

@@ -51,6 +51,9 @@ _first = ~exists().where(
     _earlier.c.state == waiting.right,
     _earlier.c.seq < events.c.seq,
 )
+_LONGEST_PAUSE = 3600.0
+"""Seconds; no attempt is put off for longer."""
+_LONGEST_LEASE = 7200.0
 _ORDER = (events.c.priority, events.c.queued_at, events.c.id)
 
 
@@ -113,6 +116,12 @@ class Queue:
         with self._database.write() as connection:
             _settle(connection, [claimed], state="dead", reason=reason, closed_at=now)
 
+    def revive(self, ids: Sequence[int]) -> int:
+        """Queue dead letters again as they were: what refused them was the destination. Returns how many."""
+        with self._database.write() as connection:
+            buried = update(events).where(events.c.id.in_(ids), events.c.state == "dead")
+            return connection.execute(buried.values(state="waiting", closed_at=None)).rowcount
+
     def reclaim(self) -> int:
         """Free what a process that is gone had claimed, where no other can be at work; returns how many events."""
         if self._database.postgresql:
@@ -135,7 +144,10 @@ class Queue:
 
 
 def _due(now: float, clock: float) -> tuple[ColumnElement[bool], ...]:
-    return waiting, events.c.not_before <= now, events.c.lease_until <= clock, _first
+    # What was accepted, or is to be tried again, later than it can be is of a clock that was set back since.
+    set_back = (events.c.accepted_at > now) | ((events.c.attempts > 0) & (events.c.not_before > now + _LONGEST_PAUSE))
+    free = (events.c.lease_until <= clock) | (events.c.lease_until > clock + _LONGEST_LEASE)
+    return waiting, (events.c.not_before <= now) | set_back, free, _first
 
 
 def _settle(connection: Connection, claimed: Sequence[ClaimedEvent], **changes: Any) -> int:

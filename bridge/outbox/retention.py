@@ -5,7 +5,17 @@ from typing import Any
 from sqlalchemy import Column, ColumnElement, Connection, delete, select, tuple_
 
 from bridge.outbox.database import Database
-from bridge.outbox.schema import alert_states, callbacks, closed, dead, events, incidents, quarantine, waiting
+from bridge.outbox.schema import (
+    alert_states,
+    callbacks,
+    closed,
+    dead,
+    events,
+    incidents,
+    last_heard,
+    quarantine,
+    waiting,
+)
 
 _HISTORY = ("sent", "superseded", "discarded")
 
@@ -36,6 +46,7 @@ def prune_rows(connection: Connection, before: float, limit: int) -> int:
         ),
         ((quarantine.c.id,), quarantine.c.received_at < before),
         ((incidents.c.source, incidents.c.id), (incidents.c.heard_at < before) & ~snoozed),
+        ((last_heard.c.key,), last_heard.c.at < before),
         (
             (callbacks.c.source, callbacks.c.incident),
             (callbacks.c.closed_at < before) | (callbacks.c.asked_at < before),

@@ -102,13 +102,38 @@ quarantine = Table(
     Column("received_at", Double, nullable=False),
 )
 
-heartbeats = Table(
-    "heartbeats",
+watchdog_heartbeats = Table(
+    "watchdog_heartbeats",
     metadata,
     Column("receiver", Text, nullable=False),
     Column("source", Text, nullable=False),
+    Column("key", Text, nullable=False, comment="identity of the watchdog's alert, one for each label set"),
+    Column("labels", Text, nullable=False, comment="as JSON"),
+    Column("firing", Boolean, nullable=False),
     Column("heard_at", Double, nullable=False),
-    PrimaryKeyConstraint("receiver", "source"),
+    PrimaryKeyConstraint("receiver", "source", "key"),
+)
+
+last_heard = Table(
+    "last_heard",
+    metadata,
+    Column("key", Text, primary_key=True),
+    Column("at", Double, nullable=False, comment="when its sender last repeated it; where resolve_after needs that"),
+)
+
+unconfirmed = Table(
+    "unconfirmed",
+    metadata,
+    Column("event", BigInteger, primary_key=True, autoincrement=False),
+    Column("looks", Integer, nullable=False, comment="in how many it was missed since it was sent"),
+    Column("resends", Integer, nullable=False),
+)
+
+watermarks = Table(
+    "watermarks",
+    metadata,
+    Column("name", Text, primary_key=True),
+    Column("at", Double, nullable=False, comment="until when what it is about was looked at"),
 )
 
 senders = Table(
@@ -126,6 +151,7 @@ destinations = Table(
     Column("name", Text, primary_key=True),
     Column("up", Boolean, nullable=False),
     Column("failures", Integer, nullable=False),
+    Column("opened_at", Double, nullable=False, server_default="0"),
     Column("not_before", Double, nullable=False),
     Column("reason", Text, nullable=False),
 )
@@ -210,7 +236,24 @@ def _index_keys(connection: Connection) -> None:
     _of_key.create(connection)
 
 
-MIGRATIONS: tuple[Callable[[Connection], None], ...] = (_add_incidents, _index_keys)
+_CONFIRMATIONS = (
+    """CREATE TABLE watchdog_heartbeats (
+        receiver TEXT NOT NULL, source TEXT NOT NULL, key TEXT NOT NULL, labels TEXT NOT NULL, firing BOOLEAN NOT NULL,
+        heard_at DOUBLE PRECISION NOT NULL, PRIMARY KEY (receiver, source, key))""",
+    "CREATE TABLE last_heard (key TEXT NOT NULL PRIMARY KEY, at DOUBLE PRECISION NOT NULL)",
+    "CREATE TABLE unconfirmed (event BIGINT NOT NULL PRIMARY KEY, looks INTEGER NOT NULL, resends INTEGER NOT NULL)",
+    "CREATE TABLE watermarks (name TEXT NOT NULL PRIMARY KEY, at DOUBLE PRECISION NOT NULL)",
+    "ALTER TABLE destinations ADD COLUMN opened_at DOUBLE PRECISION DEFAULT 0 NOT NULL",
+    "DROP TABLE heartbeats",
+)
+
+
+def _add_confirmations(connection: Connection) -> None:
+    for statement in _CONFIRMATIONS:
+        connection.execute(text(statement))
+
+
+MIGRATIONS: tuple[Callable[[Connection], None], ...] = (_add_incidents, _index_keys, _add_confirmations)
 """MIGRATIONS[n] takes a database from version n + 1 to n + 2. What was released never changes."""
 VERSION = 1 + len(MIGRATIONS)
 _LOCK = 7_246_501_187

@@ -1,16 +1,28 @@
 """The state of the outbox itself: what is in it, which destination is up, who was heard, which replica leads."""
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from uuid import uuid4
 
-from sqlalchemy import and_, case, func, select, update
+from sqlalchemy import and_, case, delete, func, select, update
 
 from bridge.domain.alert_state import Kind
 from bridge.errors import Unavailable
 from bridge.outbox import quarantine, schema
 from bridge.outbox.database import Database
-from bridge.outbox.schema import alert_states, dead, destinations, events, heartbeats, opened, roles, senders, waiting
+from bridge.outbox.schema import (
+    alert_states,
+    dead,
+    destinations,
+    events,
+    opened,
+    roles,
+    senders,
+    waiting,
+    watchdog_heartbeats,
+    watermarks,
+)
 from bridge.outbox.schema import identity as identities
 
 
@@ -30,21 +42,28 @@ class Counts:
     open_alerts: Mapping[tuple[str, str], int] = field(default_factory=dict)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Heartbeat:
-    """When a watchdog's alert was last heard."""
+    """A label set of a watchdog's alert: when it was last heard, and whether it fired then."""
 
     receiver: str
     source: str
+    key: str
+    labels: Mapping[str, str]
+    firing: bool
     heard_at: float
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Circuit:
-    """The circuit breaker of a destination: is it up, failures in a row, when to try again, and why it is down."""
+    """The circuit breaker of a destination: is it up, failures in a row, when to try again, and why it is down.
+
+    `opened_at`: when that was decided, so that a clock that was set back since then is noticed.
+    """
 
     up: bool = True
     failures: int = 0
+    opened_at: float = 0.0
     not_before: float = 0.0
     reason: str = ""
 
@@ -98,7 +117,7 @@ class OutboxStatus:
             row = connection.execute(select(destinations).where(destinations.c.name == destination)).one_or_none()
         if row is None:
             return Circuit()
-        return Circuit(up=row.up, failures=row.failures, not_before=row.not_before, reason=row.reason)
+        return Circuit(**{name: getattr(row, name) for name in Circuit.__slots__})
 
     def set_circuit(self, destination: str, circuit: Circuit) -> None:
         """Note the state of a destination."""
@@ -113,10 +132,28 @@ class OutboxStatus:
             return frozenset(connection.execute(select(senders.c.name).where(senders.c.source == source)).scalars())
 
     def heartbeats(self) -> list[Heartbeat]:
-        """Return when each watchdog's alert was last heard."""
-        query = select(heartbeats.c.receiver, heartbeats.c.source, heartbeats.c.heard_at)
+        """Return every label set of every watchdog's alert."""
         with self._database.read() as connection:
-            return [Heartbeat(*row) for row in connection.execute(query)]
+            rows = connection.execute(select(watchdog_heartbeats)).all()
+        return [Heartbeat(**(row._asdict() | {"labels": json.loads(row.labels)})) for row in rows]
+
+    def forget_heartbeat(self, heartbeat: Heartbeat) -> None:
+        """Forget a label set, unless it was heard meanwhile."""
+        of = watchdog_heartbeats.c
+        same = (of.receiver == heartbeat.receiver, of.source == heartbeat.source, of.key == heartbeat.key)
+        with self._database.write() as connection:
+            connection.execute(delete(watchdog_heartbeats).where(*same, of.heard_at == heartbeat.heard_at))
+
+    def watermark(self, name: str) -> float | None:
+        """Return until when something was looked at, None: never."""
+        with self._database.read() as connection:
+            at = connection.execute(select(watermarks.c.at).where(watermarks.c.name == name)).scalar()
+            return None if at is None else float(at)
+
+    def set_watermark(self, name: str, at: float) -> None:
+        """Note until when something was looked at."""
+        with self._database.write() as connection:
+            connection.execute(self._database.upsert(watermarks, "name").values(name=name, at=at))
 
     def lead(self, role: str, owner: str, now: float, lease: float) -> bool:
         """Take, or keep, a role that only one of the replicas may have, for `lease` seconds; tell if it is ours."""

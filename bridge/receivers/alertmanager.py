@@ -8,7 +8,7 @@ import json
 import math
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
-from typing import Any, Self
+from typing import Any, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
@@ -55,18 +55,38 @@ class Reconcile(HttpCredentials, HttpClientSettings):
 
 
 class Watchdog(Section):
-    """The alert that must keep coming, and for how long it may be silent."""
+    """The alert that must keep coming, each label set of it, and for how long it may be silent.
+
+    `forget_after`: seconds of silence after which a label set is looked after no more.
+    """
 
     alertname: str = Field("Watchdog", min_length=1)
     max_silence: Duration = Field(300.0, gt=0)
+    forget_after: Duration = Field(7 * 86400.0, gt=0)
+
+    @model_validator(mode="after")
+    def _silent_first(self) -> Self:
+        if self.forget_after <= self.max_silence:
+            raise ValueError("forget_after must be longer than max_silence: else no silence is ever reported")
+        return self
 
 
 class Settings(HttpAuthSettings):
-    """One Alertmanager, or one set of Alertmanagers that are peers."""
+    """One Alertmanager, or one set of Alertmanagers that are peers.
+
+    `silenced`: what BigPanda shows of an alert that Alertmanager has silenced: its status as before, or acknowledged.
+    """
 
     severity_label: str = Field("severity", min_length=1)
     reconcile: Reconcile | None = None
     watchdog: Watchdog | None = None
+    silenced: Literal["keep", "acknowledge"] = "keep"
+
+    @model_validator(mode="after")
+    def _asks(self) -> Self:
+        if self.silenced == "acknowledge" and self.reconcile is None:
+            raise ValueError("silenced: acknowledge needs reconcile, which asks Alertmanager what is silenced")
+        return self
 
 
 def translate(body: Any, settings: Settings, now: float) -> Notification:
@@ -84,7 +104,7 @@ def translate(body: Any, settings: Settings, now: float) -> Notification:
         unreadable=tuple(found for found in read if isinstance(found, UnreadableAlert)),
         truncated=_count(body.get("truncatedAlerts")),
         receiver_name=_text(body.get("receiver")),
-        heartbeat=any(alert.firing for alert in alerts if _heartbeat(alert, settings)),
+        heartbeats=tuple(alert for alert in alerts if _heartbeat(alert, settings)),
         ignored=len(alerts) - len(sent_on),
     )
 

@@ -39,7 +39,8 @@ Headers = Annotated[dict[str, HeaderSecret], BeforeValidator(_fold_headers)]
 class ReceiverSettings(Section):
     """One receiver. A sender's `Settings`, in its module of `bridge.receivers`, adds its own keys.
 
-    Without `app_key` in the file it is the one of `bigpanda`.
+    Without `app_key` in the file it is the one of `bigpanda`. `resolve_after`: seconds after which an alert that was
+    not heard of is resolved; 0: never.
     """
 
     needs_all: ClassVar[bool] = False
@@ -51,6 +52,7 @@ class ReceiverSettings(Section):
     statuses: dict[str, BigPandaStatus] = Field(default_factory=dict)
     primary_property: tuple[str, ...] = ("host", "instance", "monitor", "service", "job")
     update_interval: Duration = Field(900.0, ge=0)
+    resolve_after: Duration = Field(0.0, ge=0)
     allow_unauthenticated: bool = False
 
     @field_validator("statuses")
@@ -74,6 +76,7 @@ class ReceiverSettings(Section):
             source=self.source,
             mapping=self.mapping,
             update_interval=self.update_interval,
+            note_heard=self.resolve_after > 0,
             **parts,
         )
 

@@ -5,24 +5,33 @@ fires, so an answer counts as a whole or not at all.
 """
 
 import json
-import time
+import re
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Any, Final
+from urllib.parse import urlencode, urlsplit
 
-import requests
-from urllib3 import exceptions as torn
+import yaml
 
-from bridge.delivery.connection import below_http, content_of, session
-from bridge.domain.alert import Alert
+from bridge.domain.alert import Alert, clean
 from bridge.errors import Unanswered, Unreadable
 from bridge.receivers.alertmanager import Settings, read, time_of
+from exporter.toolkit.config_types import seconds
+from exporter.toolkit.http_client import HttpClient
+from exporter.toolkit.http_errors import HttpError
 
 TIMEOUT: Final = 10.0
 """Seconds for one whole answer."""
 _MOST_ANSWER: Final = 256_000_000
 _EVERYTHING: Final = {"active": "true", "silenced": "true", "inhibited": "true", "unprocessed": "true"}
 _MUTES: Final = ("silencedBy", "inhibitedBy", "mutedBy")
+_VERSION: Final = re.compile(r"v?(\d+)\.(\d+)")
+_SHOWS_MUTES: Final = (0, 35)
+"""From here on Alertmanager shows what a time interval mutes at once; before, only since the group's last flush."""
+_GROUP_INTERVAL: Final = 300.0
+"""Alertmanager's default."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,21 +39,44 @@ class Listed:
     """One alert that an Alertmanager knows. `receivers`: the names of those it is routed to.
 
     `active` and `suppressed` are both false before Alertmanager has looked at its silences and inhibitions.
+    `silenced_by`: the ids of its silences.
     """
 
     alert: Alert
     active: bool
     suppressed: bool
     receivers: frozenset[str]
+    silenced_by: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Silence:
+    """A silence that an Alertmanager has: who made it, and why. `until`: its end for people, `ends_at` for us."""
+
+    by: str
+    until: str
+    comment: str
+    ends_at: float
+
+    @property
+    def tags(self) -> Mapping[str, str]:
+        """Return what BigPanda shows of it."""
+        shown = {"silenced_by": self.by, "silenced_until": self.until, "silence_comment": self.comment}
+        return {name: value for name, value in shown.items() if value}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Peer:
-    """What one Alertmanager says. `started`: epoch seconds; `settling`: its cluster has not found together yet."""
+    """What one Alertmanager says.
+
+    `started`: epoch seconds, when it did, or since when we ask one that does not say. `settling`: its cluster has not
+    found together yet. `mutes_lag`: seconds for which it may not show yet that a time interval mutes an alert.
+    """
 
     started: float
     settling: bool
-    listed: tuple[Listed, ...]
+    mutes_lag: float = 0.0
+    listed: tuple[Listed, ...] = ()
 
 
 class AlertmanagerApi:
@@ -55,9 +87,8 @@ class AlertmanagerApi:
         if settings.reconcile is None:
             raise ValueError("this receiver reconciles nothing")
         self._settings, self._reconcile = settings, settings.reconcile
-        self._session = session()
-        if self._reconcile.ca_file is not None:
-            self._session.verify = str(self._reconcile.ca_file)
+        self._client = HttpClient(self._reconcile, TIMEOUT)
+        self._asked_since: dict[str, float] = {}
 
     def ask(self, now: float) -> list[Peer | Unanswered]:
         """Return what each says, or why that does not count; `now` stands in for a time that it does not tell."""
@@ -75,74 +106,119 @@ class AlertmanagerApi:
             raise next(answer for answer in answers if isinstance(answer, Unanswered))
         return frozenset().union(*known)
 
+    def silences(self) -> dict[str, Silence]:
+        """Return the silences of all that answer, by their ids. Unanswered when none of them does."""
+        found: dict[str, Silence] = {}
+        failures: list[Unanswered] = []
+        for url in self._reconcile.urls:
+            try:
+                found |= silences(self._get(url, "/api/v2/silences", {"expired": "false"}))
+            except _FAILURES as error:
+                failures.append(Unanswered(origin(url), _words(error)))
+        if len(failures) == len(self._reconcile.urls):
+            raise failures[0]
+        return found
+
+    def close(self) -> None:
+        """Close all connections."""
+        self._client.close()
+
     def _muted(self, url: str, names: Collection[str], now: float) -> set[str] | Unanswered:
         try:
-            groups = self._get(f"{url}/api/v2/alerts/groups", _EVERYTHING | {"muted": "true"})
+            groups = self._get(url, "/api/v2/alerts/groups", _EVERYTHING | {"muted": "true"})
             return muted(groups, names, self._settings, now)
         except _Missing:
             return set()
         except _FAILURES as error:
-            return Unanswered(url, _told(error))
-
-    def close(self) -> None:
-        """Close all connections."""
-        self._session.close()
+            return Unanswered(origin(url), _words(error))
 
     def _ask(self, url: str, now: float) -> Peer | Unanswered:
         try:
-            started, settling = status(self._get(f"{url}/api/v2/status", {}))
-            alerts = self._get(f"{url}/api/v2/alerts", _EVERYTHING)
-            return Peer(started=started, settling=settling, listed=tuple(listed(alerts, self._settings, now)))
+            started, settling, lag = status(self._get(url, "/api/v2/status", {}))
+            alerts = self._get(url, "/api/v2/alerts", _EVERYTHING)
+            found = tuple(listed(alerts, self._settings, now))
         except _FAILURES as error:
-            return Unanswered(url, _told(error))
+            # It may have restarted meanwhile: where it does not say since when it runs, it is young again.
+            self._asked_since.pop(url, None)
+            return Unanswered(origin(url), _words(error))
+        if started is None:
+            started = self._asked_since.setdefault(url, now)
+        return Peer(started=started, settling=settling, mutes_lag=lag, listed=found)
 
-    def _get(self, url: str, params: Mapping[str, str]) -> Any:
-        deadline = time.monotonic() + TIMEOUT
-        with self._session.get(
-            url,
-            params=params,
-            headers=dict(self._reconcile.credentials()) | {"Accept": "application/json"},
-            timeout=TIMEOUT,
-            allow_redirects=False,
-            stream=True,
-        ) as response:
-            if response.status_code != requests.codes.ok:
-                kind = _Missing if response.status_code == requests.codes.not_found else Unreadable
-                raise kind(f"answered {response.status_code}")
-            return _parsed(content_of(response, deadline, _MOST_ANSWER))
+    def _get(self, url: str, path: str, params: Mapping[str, str]) -> Any:
+        headers = dict(self._reconcile.credentials()) | {"Accept": "application/json"}
+        answer = self._client.request("GET", f"{url}{path}?{urlencode(params)}", headers=headers)
+        if answer.status != 200:  # noqa: PLR2004  OK, and nothing else
+            kind = _Missing if answer.status == 404 else Unreadable  # noqa: PLR2004  Not Found
+            raise kind(f"answered {answer.status}")
+        try:
+            return json.loads(answer.body)
+        except (ValueError, RecursionError):
+            raise Unreadable("answered with something that is not JSON") from None
 
 
 class _Missing(Unreadable):
     """The Alertmanager has no such resource."""
 
 
-_FAILURES: Final = (requests.RequestException, torn.HTTPError, Unreadable, OSError, ValueError)
+_FAILURES: Final = (HttpError, Unreadable, OSError, ValueError)
 
 
-def _told(error: Exception) -> str:
-    if isinstance(error, Unreadable):
-        return str(error)
-    if isinstance(error, (requests.RequestException, torn.HTTPError)):
-        return below_http(error)
-    return "the credentials cannot be read"
+def _words(error: Exception) -> str:
+    return str(error) if isinstance(error, HttpError | Unreadable) else "the credentials cannot be read"
 
 
-def _parsed(content: bytes) -> Any:
-    try:
-        return json.loads(content)
-    except (ValueError, RecursionError):
-        raise Unreadable("answered with something that is not JSON") from None
+def origin(url: str) -> str:
+    """Return a URL's scheme and host: its path and query may hold secrets, and are not for the log."""
+    parts = urlsplit(url)
+    return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}"
 
 
-def status(answer: Any) -> tuple[float, bool]:
-    """Return since when an Alertmanager runs (epoch seconds), and whether its cluster settles. Raises Unreadable."""
+def status(answer: Any) -> tuple[float | None, bool, float]:
+    """Return since when an Alertmanager runs, None: it does not say; whether its cluster settles; and its mutes' lag.
+
+    Raises Unreadable.
+    """
     if not isinstance(answer, dict):
         raise Unreadable("status: not an object")
-    started = time_of(answer, "uptime")
-    if started is None:
-        raise Unreadable("status: uptime: missing")
+    try:
+        started = time_of(answer, "uptime")
+    except Unreadable:
+        started = None
     cluster = answer.get("cluster")
-    return started, isinstance(cluster, dict) and cluster.get("status") == "settling"
+    settling = isinstance(cluster, dict) and cluster.get("status") == "settling"
+    return started, settling, _mutes_lag(answer.get("versionInfo"), answer.get("config"))
+
+
+def _mutes_lag(version_info: Any, config: Any) -> float:
+    told = version_info.get("version") if isinstance(version_info, dict) else None
+    version = _VERSION.match(told) if isinstance(told, str) else None
+    if version and (int(version[1]), int(version[2])) >= _SHOWS_MUTES:
+        return 0.0
+    original = config.get("original") if isinstance(config, dict) else None
+    return _longest_group_interval(original) if isinstance(original, str) else _GROUP_INTERVAL
+
+
+@lru_cache(maxsize=8)
+def _longest_group_interval(config: str) -> float:
+    """Return the longest group interval of a configuration's routes; remembered, for it may be long and is YAML."""
+    try:
+        parsed = yaml.safe_load(config)
+    except (yaml.YAMLError, ValueError, RecursionError):
+        return _GROUP_INTERVAL
+    return max(_group_intervals(parsed.get("route") if isinstance(parsed, dict) else None, _GROUP_INTERVAL))
+
+
+def _group_intervals(route: Any, inherited: float) -> Iterator[float]:
+    told = route.get("group_interval") if isinstance(route, dict) else None
+    try:
+        interval = inherited if told is None else seconds(told)
+    except ValueError:
+        interval = inherited
+    yield interval
+    children = route.get("routes") if isinstance(route, dict) else None
+    for child in children if isinstance(children, list) else ():
+        yield from _group_intervals(child, interval)
 
 
 def listed(answer: Any, settings: Settings, now: float) -> Iterator[Listed]:
@@ -155,11 +231,13 @@ def listed(answer: Any, settings: Settings, now: float) -> Iterator[Listed]:
         told = entry.get("status")
         state: Mapping[str, Any] = told if isinstance(told, dict) else {}
         suppressed = state.get("state") == "suppressed" or any(state.get(name) for name in _MUTES)
+        silenced_by = state.get("silencedBy")
         yield Listed(
             alert=read({**entry, "status": "firing"}, settings, "", now),
             active=state.get("state") == "active" and not suppressed,
             suppressed=suppressed,
             receivers=frozenset(_names(entry.get("receivers"))),
+            silenced_by=tuple(map(str, silenced_by)) if isinstance(silenced_by, list) else (),
         )
 
 
@@ -171,6 +249,21 @@ def muted(answer: Any, names: Collection[str], settings: Settings, now: float) -
             for found in listed(group.get("alerts"), settings, now):
                 by_muting[found.suppressed].add(found.alert.key)
     return by_muting[True] - by_muting[False]
+
+
+def silences(answer: Any) -> dict[str, Silence]:
+    """Return the silences of a list, by their ids; one that says too little of itself is left out."""
+    found = {}
+    for entry in answer if isinstance(answer, list) else ():
+        try:
+            ends_at = time_of(entry, "endsAt") if isinstance(entry, dict) else None
+        except Unreadable:
+            continue
+        if ends_at is not None and isinstance(entry.get("id"), str):
+            by, comment = (clean(str(entry.get(name) or "")) for name in ("createdBy", "comment"))
+            until = datetime.fromtimestamp(ends_at, UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
+            found[entry["id"]] = Silence(by=by, until=until, comment=comment, ends_at=ends_at)
+    return found
 
 
 def _names(receivers: Any) -> Iterator[str]:

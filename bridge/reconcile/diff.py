@@ -1,8 +1,8 @@
 """What to correct: (two polls of the Alertmanagers, what the ledger held open as each began) → corrections. Pure.
 
-Closing by silence is believed only of Alertmanagers that can know: all of them answered, twice running, none so young
-that its alerts may not all be back, no cluster still settling, the list not suddenly empty. Opening needs less: what
-one of them shows as active in two polls running fires.
+Closing what is not listed is believed only of Alertmanagers that can know: all of them answered, twice running, none
+so young that its alerts may not all be back, no cluster still settling, the list not suddenly empty. Opening needs
+less: what one of them shows as active in two polls running fires.
 """
 
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
@@ -20,7 +20,7 @@ class Action(StrEnum):
     OPENED = "opened"
 
 
-class Doubt(StrEnum):
+class Blocker(StrEnum):
     """Why what a poll does not list may fire all the same."""
 
     FIRST = "it was asked only once"
@@ -34,10 +34,12 @@ class Doubt(StrEnum):
 class Poll:
     """One round of questions, at `at` (epoch seconds).
 
-    `held`: when each key that the ledger held open before the round was last touched. `touched`: the same of the keys
+    `held`: when each key that the ledger held open before the round was last updated. `known`: the same of the keys
     in `active` that it did not hold. `started`: when the youngest Alertmanager did. `whole`: all of them answered.
-    `listed`: every key that any of them knows, suppressed or not. `active`: what fires, is suppressed by none, and is
-    routed to us. `emptied`: it lists nothing, though the last whole poll listed something.
+    `listed`: every key that any of them knows, suppressed or not. `unsuppressed`: what fires and none suppresses;
+    `active`: that of it which is routed to us. `since`: since when each of these is active, as far as is known.
+    `emptied`: nothing is listed, though the last whole poll listed something. `mutes_lag`: seconds for which an
+    Alertmanager may not show that it mutes.
     """
 
     at: float
@@ -45,83 +47,99 @@ class Poll:
     started: float = 0.0
     settling: bool = False
     emptied: bool = False
+    mutes_lag: float = 0.0
     listed: Collection[str] = frozenset()
+    unsuppressed: Collection[str] = frozenset()
     active: Mapping[str, Alert] = field(default_factory=dict)
+    since: Mapping[str, float] = field(default_factory=dict)
     held: Mapping[str, float] = field(default_factory=dict)
-    touched: Mapping[str, float] = field(default_factory=dict)
+    known: Mapping[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
 class Correction:
-    """One key to close or to open. It counts only while the key was last touched `touched`; None: it is not known."""
+    """One key to close or to open. It counts only while the key was last updated at `updated_at`; None: unknown."""
 
     action: Action
     key: str
-    touched: float | None
+    updated_at: float | None
 
 
 @dataclass(frozen=True, slots=True)
-class Verdict:
-    """What follows from a poll. `doubt`: why what is open and not listed stays open."""
+class Result:
+    """What follows from a poll. `blocker`: why what is open and not listed stays open."""
 
     corrections: tuple[Correction, ...] = ()
-    doubt: Doubt | None = None
+    blocker: Blocker | None = None
 
 
-def correct(before: Poll | None, latest: Poll, *, min_uptime: float) -> Verdict:
+def diff(before: Poll | None, latest: Poll, *, min_uptime: float) -> Result:
     """Compare two polls running with the ledger. `before` None: there was none."""
     opened = tuple(_opened(before, latest)) if before else ()
     missing = [key for key in latest.held if key not in latest.listed]
     if not missing:
-        return Verdict(opened)
-    if (doubt := doubted(before, latest, min_uptime)) or before is None:
-        return Verdict(opened, doubt)
-    closed = (Correction(Action.CLOSED, key, latest.held[key]) for key in missing if _absent(before, latest, key))
-    return Verdict((*closed, *opened))
+        return Result(opened)
+    if (blocker := blocked(before, latest, min_uptime)) or before is None:
+        return Result(opened, blocker)
+    closed = (
+        Correction(Action.CLOSED, key, latest.held[key])
+        for key in missing
+        # Open and unknown to all in the poll before too, and nobody has reported anything of it since.
+        if key not in before.listed and before.held.get(key) == latest.held[key]
+    )
+    return Result((*closed, *opened))
 
 
-def doubted(before: Poll | None, latest: Poll, min_uptime: float) -> Doubt | None:
+def blocked(before: Poll | None, latest: Poll, min_uptime: float) -> Blocker | None:
     """Return why nothing may be closed by what these polls do not list, None when it may."""
-    if found := _doubt(latest, min_uptime):
+    if found := _blocked(latest, min_uptime):
         return found
-    return Doubt.FIRST if before is None else _doubt(before, min_uptime)
+    return Blocker.FIRST if before is None else _blocked(before, min_uptime)
 
 
-def _doubt(poll: Poll, min_uptime: float) -> Doubt | None:
+def _blocked(poll: Poll, min_uptime: float) -> Blocker | None:
     if not poll.whole:
-        return Doubt.UNANSWERED
+        return Blocker.UNANSWERED
     if poll.at - poll.started < min_uptime:
-        return Doubt.YOUNG
+        return Blocker.YOUNG
     if poll.settling:
-        return Doubt.SETTLING
-    return Doubt.EMPTIED if poll.emptied else None
-
-
-def _absent(before: Poll, latest: Poll, key: str) -> bool:
-    """Tell whether a key was open and unknown to all in the poll before too, and nobody has told of it since."""
-    return key not in before.listed and before.held.get(key) == latest.held[key]
+        return Blocker.SETTLING
+    return Blocker.EMPTIED if poll.emptied else None
 
 
 def _opened(before: Poll, latest: Poll) -> Iterator[Correction]:
     for key in latest.active:
+        # A time interval may mute it, and an older Alertmanager shows that only once the group was flushed again.
+        if latest.at - latest.since.get(key, latest.at) < latest.mutes_lag:
+            continue
         missed = key in before.active and key not in before.held and key not in latest.held
-        if missed and before.touched.get(key) == latest.touched.get(key):
-            yield Correction(Action.OPENED, key, latest.touched.get(key))
+        if missed and before.known.get(key) == latest.known.get(key):
+            yield Correction(Action.OPENED, key, latest.known.get(key))
 
 
-def read_poll(at: float, peers: Sequence[Peer], asked: int, ours: Callable[[Alert, frozenset[str]], bool]) -> Poll:
-    """Return what those that answered, of so many `asked`, say together. What one suppresses is not active."""
+def read_poll(
+    at: float,
+    peers: Sequence[Peer],
+    asked: int,
+    ours: Callable[[Alert, frozenset[str]], bool],
+    since: Mapping[str, float],
+) -> Poll:
+    """Return what those that answered, of so many `asked`, say together. What one suppresses is not active.
+
+    `since`: since when what was active in the poll before is.
+    """
     listed = [found for peer in peers for found in peer.listed]
     suppressed = {found.alert.key for found in listed if found.suppressed}
+    unsuppressed = [found for found in listed if found.active and found.alert.key not in suppressed]
+    active = {found.alert.key: found.alert for found in unsuppressed if ours(found.alert, found.receivers)}
     return Poll(
         at=at,
         whole=len(peers) == asked,
         started=max((peer.started for peer in peers), default=at),
         settling=any(peer.settling for peer in peers),
+        mutes_lag=max((peer.mutes_lag for peer in peers), default=0.0),
         listed=frozenset(found.alert.key for found in listed),
-        active={
-            found.alert.key: found.alert
-            for found in listed
-            if found.active and found.alert.key not in suppressed and ours(found.alert, found.receivers)
-        },
+        unsuppressed=frozenset(found.alert.key for found in unsuppressed),
+        active=active,
+        since={key: since.get(key, at) for key in active},
     )

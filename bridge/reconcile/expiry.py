@@ -1,11 +1,12 @@
-"""Ends that nobody tells: an alert whose sender falls silent when it is over is resolved after a configured silence.
+"""Expiry: an alert whose sender falls silent when it is over is resolved after a configured silence.
 
-Whatever the sender tells meanwhile overtakes it: the end counts only while its key is as it was when it was judged.
+Whatever the sender reports meanwhile overtakes it: the end counts only while the alert's state is as it was when it
+was judged. Time in which nobody could be heard, because we did not run or the clock was set, is no silence.
 """
 
 import logging
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import replace
 from typing import Final
 
@@ -14,7 +15,8 @@ from bridge.domain.alert_state import AlertState
 from bridge.outbox.alerts import Alerts
 from bridge.outbox.database import Database
 from bridge.outbox.ingest import Ingest
-from bridge.periodic import Rounds
+from bridge.outbox.status import OutboxStatus
+from bridge.periodic import PeriodicThread
 from bridge.receivers.settings import ReceiverSettings
 
 _LONGEST_TICK: Final = 60.0
@@ -22,70 +24,92 @@ _LONGEST_TICK: Final = 60.0
 _SHORTEST_TICK: Final = 0.25
 _LOOKS: Final = 8
 """Looks within the shortest silence."""
+_MISSED: Final = 4
+"""Looks missed in a row, after which nobody may have been heard in between."""
+_MARK: Final = "expiry"
 _log = logging.getLogger(__name__)
 
 
-def lapsed(held: Iterable[AlertState], settings: ReceiverSettings, now: float) -> Iterator[tuple[Alert, float]]:
-    """Give the end of each open alert that was not heard of for too long, and when it was last heard of."""
-    for one in held:
-        after = settings.lapses.get(one.alert.name)
-        if one.alert.receiver == settings.receiver and after is not None and now - one.updated_at >= after:
-            yield replace(one.alert, firing=False, ends_at=now, at=None, ordered=False), one.updated_at
+def expired(
+    states: Iterable[AlertState],
+    settings: ReceiverSettings,
+    now: float,
+    *,
+    heard: Mapping[str, float] | None = None,
+    deaf: Iterable[tuple[float, float]] = (),
+) -> Iterator[tuple[Alert, float]]:
+    """Give the end of each open alert that was not heard of for too long, and when its state was last updated.
+
+    `heard`: when an alert was last repeated. `deaf`: times from and to which nobody could be heard.
+    """
+    gaps = list(deaf)
+    for state in states:
+        if state.alert.receiver != settings.receiver:
+            continue
+        last = max(state.updated_at, (heard or {}).get(state.key, 0.0))
+        quiet = now - last - sum(end - max(begin, last) for begin, end in gaps if end > last)
+        lapses = settings.lapses.get(state.alert.name)
+        ended = lapses is not None and now - state.updated_at >= lapses
+        if ended or (settings.resolve_after and quiet >= settings.resolve_after):
+            yield replace(state.alert, firing=False, ends_at=now, at=None, ordered=False), state.updated_at
 
 
-class Lapses:
-    """Looks after every receiver of which alerts may lapse, in one thread: `start`, `change`, `stop`."""
+class Expiry:
+    """Looks after every receiver of which alerts may expire, in one thread: `start`, `change`, `stop`."""
 
     def __init__(
         self,
         database: Database,
-        falling: Iterable[ReceiverSettings],
+        receivers: Iterable[ReceiverSettings],
         *,
         wake: Callable[[], object] = lambda: None,
         clock: Callable[[], float] = time.time,
     ) -> None:
         """Take every receiver. `wake`: called when something was queued."""
-        self._alerts, self._ingest, self._wake, self._clock = Alerts(database), Ingest(database), wake, clock
-        self._rounds = Rounds("lapses", "Looking for alerts that lapsed", self.run)
-        self.change(falling)
+        self._alerts, self._ingest, self._status = Alerts(database), Ingest(database), OutboxStatus(database)
+        self._wake_delivery, self._clock = wake, clock
+        self._deaf: list[tuple[float, float]] = []
+        self._loop = PeriodicThread("expiry", "Resolving expired alerts", self.tick)
+        self.change(receivers)
 
-    def change(self, falling: Iterable[ReceiverSettings]) -> None:
+    def change(self, receivers: Iterable[ReceiverSettings]) -> None:
         """Look after these from now on."""
-        self._falling = [one for one in falling if one.lapses]
-        self._rounds.hint()
+        self._expiring = [one for one in receivers if one.lapses or one.resolve_after]
+        self._loop.wake()
 
     def start(self) -> None:
         """Begin to look."""
-        self._rounds.start()
+        self._loop.start()
 
     def stop(self, patience: float = 1.0) -> None:
         """End."""
-        self._rounds.stop(patience)
-
-    def run(self) -> None:
-        """Look until stopped."""
-        while not self._rounds.ended:
-            self._rounds.guarded(self.turn)
-            self._rounds.rest(self.tick)
+        self._loop.stop(patience)
 
     @property
-    def tick(self) -> float | None:
+    def interval(self) -> float | None:
         """Seconds between two looks, None when there is nothing to look for."""
-        silences = [after for one in self._falling for after in one.lapses.values()]
+        silences = [after for one in self._expiring for after in (*one.lapses.values(), one.resolve_after) if after]
         return min(max(min(silences) / _LOOKS, _SHORTEST_TICK), _LONGEST_TICK) if silences else None
 
-    def turn(self) -> None:
-        """Look once. Unavailable when the database cannot be used."""
-        now = self._clock()
-        for one in self._falling:
-            if ends := list(lapsed(self._alerts.open_alerts(one.source), one, now)):
-                self._end(one, ends, now)
-
-    def _end(self, one: ReceiverSettings, ends: Sequence[tuple[Alert, float]], now: float) -> None:
-        notification = one.notification(
-            alerts=[alert for alert, _ in ends], if_unmodified={alert.key: heard_at for alert, heard_at in ends}
-        )
-        (outcome,) = self._ingest.accept([notification], now)
-        if outcome.queued:
-            _log.info("%d alerts of %s ended by silence", outcome.queued, one.source)
-            self._wake()
+    def tick(self) -> float | None:
+        """Look once; return the seconds until the next look. Unavailable when the database cannot be used."""
+        now, interval = self._clock(), self.interval
+        if interval is not None and any(one.resolve_after for one in self._expiring):
+            before = self._status.watermark(_MARK)
+            if before is not None and not 0 <= now - before <= _MISSED * interval:
+                self._deaf.append((min(before, now), now))
+            self._status.set_watermark(_MARK, now)
+        for one in self._expiring:
+            states = self._alerts.open_alerts(one.source)
+            heard = self._alerts.heard_at([state.key for state in states]) if one.resolve_after else {}
+            ends = list(expired(states, one, now, heard=heard, deaf=self._deaf))
+            if not ends:
+                continue
+            notification = one.notification(
+                alerts=[alert for alert, _ in ends], if_unmodified={alert.key: at for alert, at in ends}
+            )
+            (outcome,) = self._ingest.accept([notification], now)
+            if outcome.queued:
+                _log.info("Resolved %d alerts of %s: not heard of any more", outcome.queued, one.source)
+                self._wake_delivery()
+        return interval

@@ -1,8 +1,8 @@
-"""The reconciler: what Alertmanager never told of, because a silence, a restart or `max_alerts` kept it, is made good.
+"""The reconciler: what Alertmanager never told, because a silence, a restart or `max_alerts` kept it, is made good.
 
 Per Alertmanager receiver with `reconcile:`, one thread of one replica asks every `interval`, and at once when a webhook
-says that alerts were cut off. `corrections` decides; a correction goes through the ledger like any webhook, and any
-webhook that came since the first of the two polls overtakes it.
+says that alerts were cut off. `diff` decides; a correction goes through ingest like any webhook, and any webhook that
+came since the first of the two polls overtakes it.
 """
 
 import logging
@@ -16,26 +16,25 @@ from uuid import uuid4
 from bridge.domain.alert import Alert
 from bridge.domain.alert_state import AlertState
 from bridge.domain.event import status_of
-from bridge.domain.notification import Notification
 from bridge.errors import Unanswered
 from bridge.metrics import Metrics
 from bridge.outbox.alerts import Alerts
 from bridge.outbox.database import Database
 from bridge.outbox.ingest import Ingest
 from bridge.outbox.status import OutboxStatus
-from bridge.periodic import Rounds
+from bridge.periodic import PeriodicThread
 from bridge.receivers.alertmanager import Settings
-from bridge.reconcile.alertmanager_client import AlertmanagerApi, Peer
-from bridge.reconcile.diff import Action, Correction, Doubt, Poll, Verdict, correct, read_poll
+from bridge.reconcile.alertmanager_client import AlertmanagerApi, Peer, Silence, origin
+from bridge.reconcile.diff import Action, Blocker, Correction, Poll, Result, diff, read_poll
+from bridge.reconcile.silenced import changes, silenced
+from bridge.reconcile.watchdog import is_watchdog
 
-WATCHDOG: Final = "watchdog"
-"""What a watchdog's own key ends with: no Alertmanager knows that alert."""
 _BATCH: Final = 500
 """Corrections in one transaction."""
 _BREATH: Final = 1.0
 """Seconds between two looks for what was cut off, however many webhooks say so."""
 _LATE: Final = 5.0
-"""Seconds by which a turn may be late before another replica takes over."""
+"""Seconds by which a tick may be late before another replica takes over."""
 _QUOTED: Final = re.compile(r"\\(.)", re.DOTALL)
 _CUT_OFF: Final = "a webhook was cut off, and it is active in Alertmanager"
 _REASONS: Final = {
@@ -54,12 +53,15 @@ class Api(Protocol):
     def muted(self, names: Collection[str], now: float) -> frozenset[str]:
         """Return the keys that time intervals mute. Raises Unanswered."""
 
+    def silences(self) -> dict[str, Silence]:
+        """Return the silences by their ids. Raises Unanswered."""
+
     def close(self) -> None:
         """Close all connections."""
 
 
 @dataclass(frozen=True, slots=True)
-class Ground:
+class Inputs:
     """What is known before a round of questions: what the ledger holds open, and how Alertmanager names us."""
 
     held: Mapping[str, AlertState]
@@ -67,7 +69,7 @@ class Ground:
 
 
 class Reconciler:
-    """One receiver's loop: `start`, `hint` when a webhook was cut off, `stop`."""
+    """One receiver's loop: `start`, `wake` when a webhook was cut off, `stop`."""
 
     def __init__(  # noqa: PLR0913  the parts it is wired to; each is replaced alone in tests
         self,
@@ -78,106 +80,122 @@ class Reconciler:
         wake: Callable[[], object] = lambda: None,
         api: Api | None = None,
         clock: Callable[[], float] = time.time,
+        steady: Callable[[], float] = time.monotonic,
     ) -> None:
         """Take a receiver's settings, which must have `reconcile`. `wake`: called when something was queued."""
         if settings.reconcile is None:
             raise ValueError("this receiver reconciles nothing")
         self._alerts, self._ingest, self._status = Alerts(database), Ingest(database), OutboxStatus(database)
         self._settings, self._reconcile = settings, settings.reconcile
-        self._metrics, self._wake, self._clock = metrics, wake, clock
+        self._metrics, self._wake_delivery, self._clock, self._steady = metrics, wake, clock, steady
         self._api: Api = api or AlertmanagerApi(settings)
         self._role, self._owner = f"reconciler {settings.source}", uuid4().hex
         self._lease = 2 * self._reconcile.interval + _LATE
         self._before: Poll | None = None
         self._size: int | None = None
-        self._rounds = Rounds(self._role, f"Reconciling {settings.source}", self.run)
+        self._silenced: Mapping[str, Silence] = {}
+        self._truncated = False
+        self._next_turn = self._next_fetch = steady()
+        self._loop = PeriodicThread(self._role, f"Reconciling {settings.source}", self.tick, at_end=self._end)
         metrics.expect_reconciled(settings.source)
+
+    @property
+    def silenced(self) -> Mapping[str, Silence]:
+        """Return the silence of each open alert that Alertmanager has silenced, by the alert's key, as last seen."""
+        return self._silenced
 
     def start(self) -> None:
         """Begin to ask."""
-        self._rounds.start()
+        self._loop.start()
 
-    def hint(self) -> None:
+    def wake(self) -> None:
         """Look at once for alerts that a webhook left out."""
-        self._rounds.hint()
+        self._truncated = True
+        self._loop.wake()
 
     def stop(self, patience: float = 1.0) -> None:
         """End after the question under way, or after `patience` seconds without it."""
-        self._rounds.stop(patience)
+        self._loop.stop(patience)
 
     def run(self) -> None:
         """Ask until stopped."""
-        while not self._rounds.ended:
-            self._rounds.guarded(self.turn)
-            self._rest(time.monotonic() + self._reconcile.interval)
-        self._rounds.guarded(lambda: self._status.yield_role(self._role, self._owner))
-        self._metrics.reconcile_success.remove(self._settings.source)
-        self._api.close()
+        self._loop.run()
 
-    def _rest(self, until: float) -> None:
-        """Wait for the next turn; meanwhile fetch what webhooks left out."""
-        while (left := until - time.monotonic()) > 0 and not self._rounds.ended:
-            if self._rounds.rest(left):
-                if not self._rounds.guarded(self.fetch):
-                    self._rounds.hint()
-                self._rounds.pause(min(_BREATH, self._reconcile.interval))
+    def tick(self) -> float:
+        """Poll when it is time, fetch what webhooks left out meanwhile; return the seconds until the next of either."""
+        if self._steady() >= self._next_turn:
+            self._next_turn = self._steady() + self._reconcile.interval
+            self.turn()
+        elif self._truncated and self._steady() >= self._next_fetch:
+            self._next_fetch = self._steady() + min(_BREATH, self._reconcile.interval)
+            self.fetch()
+            self._truncated = False
+        due = min(self._next_turn, self._next_fetch) if self._truncated else self._next_turn
+        return max(0.0, due - self._steady())
 
     def turn(self) -> None:
         """Take one poll and make good what it and the one before show. Another replica's turn: do nothing."""
         before, self._before = self._before, None
         if not self._status.lead(self._role, self._owner, self._clock(), self._lease):
-            self._size = None
+            self._size, self._silenced = None, {}
             return
-        ground = self._ground()
-        latest = self._poll(ground)
+        inputs = self._inputs()
+        latest, peers = self._poll(inputs, before.since if before else {})
         self._before = latest
-        verdict = correct(before, latest, min_uptime=self._reconcile.min_uptime)
-        self._tell_doubt(verdict)
-        corrections = self._audible(verdict.corrections, ground.names)
-        self._apply(corrections, _alerts(ground, latest, self._clock()), _REASONS)
+        if self._settings.resolve_after:
+            # What Alertmanager lists is not silent, whatever its repeat_interval.
+            self._alerts.note_heard([key for key in inputs.held if key in latest.listed], self._clock())
+        result = diff(before, latest, min_uptime=self._reconcile.min_uptime)
+        self._report_blocker(result)
+        corrections = self._without_muted(result.corrections, inputs.names)
+        now = self._clock()
+        # What is held and corrected has ended now; what is active fires.
+        ended = {key: replace(state.alert, firing=False, ends_at=now, silence={}) for key, state in inputs.held.items()}
+        self._apply(corrections, {**ended, **latest.active}, _REASONS)
+        self._follow_silences(inputs, latest, peers)
 
     def fetch(self) -> None:
         """Open at once what two polls in a row, right now, show as active and the ledger does not hold."""
-        first = self._poll(self._ground())
-        ground = self._ground()
-        second = self._poll(ground)
-        verdict = correct(first, second, min_uptime=self._reconcile.min_uptime)
-        opened = [found for found in verdict.corrections if found.action is Action.OPENED]
-        self._apply(self._audible(opened, ground.names), second.active, {Action.OPENED: _CUT_OFF})
+        first, _ = self._poll(self._inputs(), {})
+        inputs = self._inputs()
+        second, _ = self._poll(inputs, {})
+        # Two polls in a row cannot tell since when: what began long enough ago has been flushed with its group.
+        second = replace(second, since={key: alert.starts_at for key, alert in second.active.items()})
+        result = diff(first, second, min_uptime=self._reconcile.min_uptime)
+        opened = [found for found in result.corrections if found.action is Action.OPENED]
+        self._apply(self._without_muted(opened, inputs.names), second.active, {Action.OPENED: _CUT_OFF})
 
-    def _ground(self) -> Ground:
+    def _inputs(self) -> Inputs:
         source, receiver = self._settings.source, self._settings.receiver
         held = {
-            found.key: found
-            for found in self._alerts.open_alerts(source)
-            if found.alert.receiver == receiver and found.key != f"{source}:{WATCHDOG}"
+            state.key: state
+            for state in self._alerts.open_alerts(source)
+            if state.alert.receiver == receiver and not is_watchdog(state.key, source)
         }
-        return Ground(held, self._names())
+        names: frozenset[str] = frozenset()
+        if self._reconcile.open_missed and self._reconcile.receiver is not None:
+            names = frozenset({self._reconcile.receiver})
+        elif self._reconcile.open_missed:
+            names = frozenset(unquoted(name) for name in self._status.receiver_names(source))
+        return Inputs(held, names)
 
-    def _names(self) -> frozenset[str]:
-        """Return Alertmanager's names of the receivers that send to us. Webhooks bear them quoted for a pattern."""
-        if not self._reconcile.open_missed:
-            return frozenset()
-        if self._reconcile.receiver is not None:
-            return frozenset({self._reconcile.receiver})
-        return frozenset(unquoted(name) for name in self._status.receiver_names(self._settings.source))
-
-    def _poll(self, ground: Ground) -> Poll:
+    def _poll(self, inputs: Inputs, since: Mapping[str, float]) -> tuple[Poll, list[Peer]]:
         at = self._clock()
         answers = self._api.ask(at)
-        self._note_health(answers)
+        self._report_health(answers)
         peers = [answer for answer in answers if isinstance(answer, Peer)]
-        poll = read_poll(at, peers, len(answers), lambda alert, names: self._ours(alert, names & ground.names))
-        known = self._alerts.states([key for key in poll.active if key not in ground.held])
+        poll = read_poll(at, peers, len(answers), lambda alert, names: self._ours(alert, names & inputs.names), since)
+        known = self._alerts.states([key for key in poll.active if key not in inputs.held])
         emptied = poll.whole and not poll.listed and bool(self._size)
         if poll.whole:
             self._size = len(poll.listed)
-        return replace(
+        poll = replace(
             poll,
             emptied=emptied,
-            held={key: found.updated_at for key, found in ground.held.items()},
-            touched={key: state.updated_at for key, state in known.items()},
+            held={key: state.updated_at for key, state in inputs.held.items()},
+            known={key: state.updated_at for key, state in known.items()},
         )
+        return poll, peers
 
     def _ours(self, alert: Alert, names: frozenset[str]) -> bool:
         """Tell whether an alert is routed to us, and one that is sent on."""
@@ -185,17 +203,18 @@ class Reconciler:
         heartbeat = watchdog is not None and alert.name == watchdog.alertname
         return bool(names) and not heartbeat and status_of(alert, self._settings.mapping)[0] is not None
 
-    def _audible(self, corrections: Sequence[Correction], names: frozenset[str]) -> Sequence[Correction]:
+    def _without_muted(self, corrections: Sequence[Correction], names: frozenset[str]) -> Sequence[Correction]:
         """Leave out what would open an alert that a time interval mutes; all that opens, while that is not known."""
         if not any(found.action is Action.OPENED for found in corrections):
             return corrections
         try:
             muted: Collection[str] = self._api.muted(names, self._clock())
         except Unanswered as error:
-            self._rounds.say("groups", f"Nothing of {self._settings.source} is opened now: {error.url}: {error}")
+            told = f"Not opening missed alerts of {self._settings.source}: Alertmanager {error.url}: {error}"
+            self._loop.conditions.report("groups", told)
             muted = [found.key for found in corrections]
         else:
-            self._rounds.say("groups", "")
+            self._loop.conditions.report("groups", "")
         return [found for found in corrections if found.action is Action.CLOSED or found.key not in muted]
 
     def _apply(
@@ -203,46 +222,74 @@ class Reconciler:
     ) -> None:
         for start in range(0, len(corrections), _BATCH):
             part = corrections[start : start + _BATCH]
-            batch = [self._notification(alerts[found.key], found) for found in part]
-            outcomes = self._ingest.accept(batch, self._clock())
-            done = [found for found, outcome in zip(part, outcomes, strict=True) if outcome.queued]
-            for found in done:
-                self._metrics.reconciled.labels(self._settings.source, found.action).inc()
-                name = alerts[found.key].name
-                _log.warning("Reconciled: %s %s (%s): %s", found.action, found.key, name, reasons[found.action])
-            if done:
-                self._wake()
+            done = self._accept([(alerts[found.key], found.updated_at) for found in part])
+            for found in part:
+                if found.key in done:
+                    self._metrics.reconciled.labels(self._settings.source, found.action).inc()
+                    name = alerts[found.key].name
+                    _log.warning("Reconciled: %s %s (%s): %s", found.action, found.key, name, reasons[found.action])
 
-    def _notification(self, alert: Alert, correction: Correction) -> Notification:
-        return self._settings.notification(alerts=(alert,), if_unmodified={correction.key: correction.touched})
+    def _accept(self, corrected: Sequence[tuple[Alert, float | None]]) -> set[str]:
+        """Ingest corrections, each of which any webhook overtakes; return the keys of which an event was queued."""
+        batch = [
+            self._settings.notification(alerts=(alert,), if_unmodified={alert.key: updated_at})
+            for alert, updated_at in corrected
+        ]
+        outcomes = self._ingest.accept(batch, self._clock()) if batch else []
+        queued = {alert.key for (alert, _), outcome in zip(corrected, outcomes, strict=True) if outcome.queued}
+        if queued:
+            self._wake_delivery()
+        return queued
 
-    def _note_health(self, answers: Iterable[Peer | Unanswered]) -> None:
+    def _follow_silences(self, inputs: Inputs, latest: Poll, peers: Iterable[Peer]) -> None:
+        """See which open alerts are silenced; report it where that is wished."""
+        source = self._settings.source
+        everything = (found for peer in peers for found in peer.listed)
+        listed = [found for found in everything if found.silenced_by and found.alert.key in inputs.held]
+        try:
+            silences = self._api.silences() if listed else {}
+        except Unanswered as error:
+            # Whose silence it is, is not known: everything stays as it was.
+            self._loop.conditions.report("silences", f"Silences of {source} unknown: Alertmanager {error.url}: {error}")
+            return
+        self._loop.conditions.report("silences", "")
+        self._silenced = silenced(listed, silences)
+        self._metrics.silenced_alerts.labels(source).set(len(self._silenced))
+        acknowledges = self._settings.silenced == "acknowledge"
+        wished = self._silenced if acknowledges else {}
+        # Under `keep` whatever was acknowledged before gets its status back.
+        active = latest.unsuppressed if acknowledges else latest.listed
+        news = list(changes(inputs.held, active, wished, whole=latest.whole))
+        for start in range(0, len(news), _BATCH):
+            for key in self._accept(news[start : start + _BATCH]):
+                silence = wished.get(key)
+                state = f"silenced until {silence.until} by {silence.by}" if silence else "not silenced any more"
+                _log.info("%s is %s", key, state)
+
+    def _report_health(self, answers: Iterable[Peer | Unanswered]) -> None:
         source = self._settings.source
         failed = {answer.url: str(answer) for answer in answers if isinstance(answer, Unanswered)}
         if failed:
             self._metrics.reconcile_failures.labels(source).inc(len(failed))
         else:
             self._metrics.reconcile_success.labels(source).set(self._clock())
-        for url in self._reconcile.urls:
-            told = f"Alertmanager {url} does not help to reconcile {source}: {failed[url]}" if url in failed else ""
-            self._rounds.say(url, told)
+        for url in map(origin, self._reconcile.urls):
+            told = f"Alertmanager {url} is unavailable for reconciling {source}: {failed[url]}" if url in failed else ""
+            self._loop.conditions.report(url, told)
 
-    def _tell_doubt(self, verdict: Verdict) -> None:
-        doubt = verdict.doubt if verdict.doubt is not Doubt.FIRST else None
-        told = f"Of {self._settings.source}, what no Alertmanager lists stays open: {doubt}" if doubt else ""
-        self._rounds.say("doubt", told)
+    def _report_blocker(self, result: Result) -> None:
+        # One poll alone is what every start begins with: no news for anybody.
+        blocker = result.blocker if result.blocker is not Blocker.FIRST else None
+        told = f"Not closing unlisted alerts of {self._settings.source}: {blocker}" if blocker else ""
+        self._loop.conditions.report("blocker", told)
+
+    def _end(self) -> None:
+        self._status.yield_role(self._role, self._owner)
+        for metric in (self._metrics.reconcile_success, self._metrics.silenced_alerts):
+            metric.remove(self._settings.source)
+        self._api.close()
 
 
 def unquoted(name: str) -> str:
     """Undo Go's regexp.QuoteMeta, as which webhooks bear the receiver's name."""
     return _QUOTED.sub(r"\1", name)
-
-
-def _alerts(ground: Ground, latest: Poll, now: float) -> Mapping[str, Alert]:
-    """Return each alert as a correction tells it: what is held has ended now, what is active fires."""
-    ended = {
-        key: replace(found.alert, firing=False, ends_at=now)
-        for key, found in ground.held.items()
-        if key not in latest.listed
-    }
-    return {**latest.active, **ended}

@@ -1,7 +1,8 @@
 """The watchdog: an alert that must keep coming, and an event of our own when it does not.
 
-Prometheus fires it always, so its silence tells that alerts may not reach us. One thread of one replica looks after
-every receiver's; when it was last heard is in the outbox, so a restart neither forgets nor alarms.
+Prometheus fires it always, so its silence tells that alerts may not reach us. Each label set of it is a heartbeat of
+its own: one for each Prometheus, or each cluster, behind an Alertmanager. One thread of one replica looks after every
+receiver's; when each was last heard is in the outbox, so a restart neither forgets nor alarms.
 """
 
 import logging
@@ -16,13 +17,12 @@ from uuid import uuid4
 from bridge.domain.alert import Alert
 from bridge.domain.alert_state import AlertState
 from bridge.domain.event import Status
-from bridge.domain.notification import Notification
 from bridge.metrics import Metrics
 from bridge.outbox.alerts import Alerts
 from bridge.outbox.database import Database
 from bridge.outbox.ingest import Ingest
-from bridge.outbox.status import OutboxStatus
-from bridge.periodic import Rounds
+from bridge.outbox.status import Heartbeat, OutboxStatus
+from bridge.periodic import PeriodicThread
 from bridge.receivers.alertmanager import Settings
 from bridge.receivers.alertmanager import Watchdog as WatchdogSettings
 
@@ -40,24 +40,36 @@ _log = logging.getLogger(__name__)
 
 
 class Change(StrEnum):
-    """What a look at a watchdog leads to."""
+    """What a look at a heartbeat leads to."""
 
     ALARM = "is silent"
     RECOVERED = "is heard again"
-    UNWATCHED = "is not looked after any more"
+    UNWATCHED = "is not watched any more"
+    FORGOTTEN = "is forgotten"
 
 
-def judge(heard_at: float | None, *, now: float, awake: float, max_silence: float, alarmed: bool) -> Change | None:
-    """Tell what to do about one watchdog.
+def judge(  # noqa: PLR0913  six facts decide, and none belongs to another
+    heartbeat: Heartbeat | None, settings: WatchdogSettings, *, now: float, awake: float, alarmed: bool, others: bool
+) -> Change | None:
+    """Tell what to do about one heartbeat, None: about one that was never heard under this name.
 
-    `heard_at`, `now`: epoch seconds, None: never. `awake`: for how many seconds we could have heard it: what came
-    while we did not run is no silence. A time far ahead of the clock is not believed.
+    `awake`: for how many seconds we could have heard it: what came while we did not run is no silence. A time far
+    ahead of the clock is not believed. `others`: one was heard under another name.
     """
-    believed = heard_at is not None and heard_at <= now + max_silence
-    quiet = now - heard_at if heard_at is not None and believed else awake
+    if heartbeat is None and others:
+        return Change.RECOVERED if alarmed else None
+    if heartbeat is None:
+        return Change.ALARM if awake > settings.max_silence and not alarmed else None
+    believed = heartbeat.heard_at <= now + settings.max_silence
+    quiet = now - heartbeat.heard_at if believed else awake
+    if quiet > settings.forget_after and awake > settings.max_silence:
+        return Change.FORGOTTEN
+    # What was sent as resolved is silent, however lately that was.
+    if not heartbeat.firing:
+        return None if alarmed else Change.ALARM
     if alarmed:
-        return Change.RECOVERED if believed and quiet <= max_silence else None
-    return Change.ALARM if min(quiet, awake) > max_silence else None
+        return Change.RECOVERED if believed and quiet <= settings.max_silence else None
+    return Change.ALARM if min(quiet, awake) > settings.max_silence else None
 
 
 class Watchdog:
@@ -78,12 +90,13 @@ class Watchdog:
         `wake`: called when something was queued.
         """
         self._alerts, self._ingest, self._status = Alerts(database), Ingest(database), OutboxStatus(database)
-        self._metrics, self._wake = metrics, wake
+        self._metrics, self._wake_delivery = metrics, wake
         self._clock, self._steady, self._owner = clock, steady, uuid4().hex
         self._watched: dict[str, Settings] = {}
         self._since: dict[str, float] = {}
         self._looked_at = steady()
-        self._rounds = Rounds("watchdog", "Looking after the watchdog", self.run)
+        at_end = lambda: self._status.yield_role(_ROLE, self._owner)  # noqa: E731
+        self._loop = PeriodicThread("watchdog", "Watching heartbeats", self.tick, at_end=at_end)
         self.change(watched)
 
     def change(self, watched: Iterable[Settings]) -> None:
@@ -95,77 +108,102 @@ class Watchdog:
 
     def start(self) -> None:
         """Begin to look."""
-        self._rounds.start()
+        self._loop.start()
 
     def stop(self, patience: float = 1.0) -> None:
         """End."""
-        self._rounds.stop(patience)
-
-    def run(self) -> None:
-        """Look until stopped."""
-        while not self._rounds.ended:
-            self._rounds.guarded(self.turn)
-            self._rounds.pause(self.tick)
-        self._rounds.guarded(lambda: self._status.yield_role(_ROLE, self._owner))
+        self._loop.stop(patience)
 
     @property
-    def tick(self) -> float:
+    def interval(self) -> float:
         """Seconds between two looks."""
         silences = [found.watchdog.max_silence for found in self._watched.values() if found.watchdog]
         return min(max(min(silences, default=math.inf) / _LOOKS, _SHORTEST_TICK), _LONGEST_TICK)
 
-    def turn(self) -> None:
-        """Look once. Unavailable when the database cannot be used."""
+    def tick(self) -> float:
+        """Look once; return the seconds until the next look. Unavailable when the database cannot be used."""
         now, steady = self._clock(), self._steady()
-        if steady - self._looked_at > _MISSED * self.tick:
+        if steady - self._looked_at > _MISSED * self.interval:
             self._since.clear()
-        if watched := self._watched:
-            heard = {(found.receiver, found.source): found.heard_at for found in self._status.heartbeats()}
-            known = self._alerts.states([key_of(source) for source in watched])
-            for source, found in watched.items():
-                awake = steady - self._since.setdefault(source, steady)
-                heard_at = heard.get((found.receiver, source))
-                self._look(found, heard_at, known.get(key_of(source)), now, awake)
+        heartbeats = self._status.heartbeats() if self._watched else []
+        for source, settings in self._watched.items():
+            awake = steady - self._since.setdefault(source, steady)
+            ours = {
+                beat.key: beat for beat in heartbeats if (beat.receiver, beat.source) == (settings.receiver, source)
+            }
+            self._look(settings, ours, now, awake)
         self._looked_at = steady
+        return self.interval
 
-    def _look(
-        self, watched: Settings, heard_at: float | None, known: AlertState | None, now: float, awake: float
+    def _look(self, receiver: Settings, heartbeats: dict[str, Heartbeat], now: float, awake: float) -> None:
+        alone = watchdog_key(receiver.source)
+        each = {f"{alone}:{key.rpartition(':')[2]}": beat for key, beat in heartbeats.items()}
+        # One label set needs no name of its own. What was reported under another name before ends.
+        watched: dict[str, Heartbeat | None] = dict.fromkeys([alone, *each])
+        watched |= {alone: next(iter(each.values()))} if len(each) == 1 else each
+        states, silent = self._alerts.states(list(watched)), False
+        for key, heartbeat in watched.items():
+            state, settings = states.get(key), receiver.watchdog
+            alarmed = state is not None and state.open
+            if settings is None:
+                change = Change.UNWATCHED if alarmed else None
+            else:
+                change = judge(heartbeat, settings, now=now, awake=awake, alarmed=alarmed, others=bool(each))
+            silent |= change is Change.ALARM or (alarmed and change is None)
+            if change is not None and self._status.lead(_ROLE, self._owner, now, _LEASE):
+                self._report(receiver, (key, heartbeat), change, state, now)
+        if receiver.watchdog is not None:
+            self._metrics.watchdog_silent.labels(receiver.source).set(silent)
+
+    def _report(
+        self,
+        receiver: Settings,
+        heartbeat: tuple[str, Heartbeat | None],
+        change: Change,
+        state: AlertState | None,
+        now: float,
     ) -> None:
-        settings, alarmed = watched.watchdog, known is not None and known.open
-        if settings is None:
-            change = Change.UNWATCHED if alarmed else None
-        else:
-            change = judge(heard_at, now=now, awake=awake, max_silence=settings.max_silence, alarmed=alarmed)
-            silent = change is Change.ALARM or (alarmed and change is None)
-            self._metrics.watchdog_silent.labels(watched.source).set(silent)
-        if change is not None and self._status.lead(_ROLE, self._owner, now, _LEASE):
-            self._tell(watched, change, known, now)
-
-    def _tell(self, settings: Settings, change: Change, known: AlertState | None, now: float) -> None:
-        firing = alarm(settings, settings.watchdog or WatchdogSettings(), now)
-        notification = Notification(
-            receiver=settings.receiver,
-            source=settings.source,
-            alerts=(firing if change is Change.ALARM else replace(firing, firing=False, ends_at=now),),
-            mapping=replace(settings.mapping, statuses={"critical": Status.CRITICAL}),
-            if_unmodified={firing.key: known.updated_at if known else None},
-        )
-        (outcome,) = self._ingest.accept([notification], now)
-        if outcome.queued:
-            _log.warning("The watchdog %s of %s %s", firing.name, settings.source, change)
-            self._wake()
+        key, heard = heartbeat
+        firing = alarm(receiver, receiver.watchdog or WatchdogSettings(), key, heard, now)
+        if change is Change.ALARM or (state is not None and state.open):
+            notification = replace(
+                receiver.notification(
+                    alerts=(firing if change is Change.ALARM else replace(firing, firing=False, ends_at=now),),
+                    if_unmodified={key: state.updated_at if state else None},
+                ),
+                # Whatever the receiver makes of severities: this one is critical.
+                mapping=replace(receiver.mapping, statuses={"critical": Status.CRITICAL}),
+            )
+            (outcome,) = self._ingest.accept([notification], now)
+            if outcome.queued:
+                _log.warning("Watchdog %s of %s%s %s", firing.name, receiver.source, _named(heard), change)
+                self._wake_delivery()
+        if change is Change.FORGOTTEN and heard is not None:
+            self._status.forget_heartbeat(heard)
 
 
-def key_of(source: str) -> str:
-    """Return the identity of a watchdog's own alert."""
+def watchdog_key(source: str) -> str:
+    """Return the identity of a watchdog's own alert; where several label sets are heard, what theirs begin with."""
     return f"{source}:watchdog"
 
 
-def alarm(receiver: Settings, watchdog: WatchdogSettings, now: float) -> Alert:
-    """Return what BigPanda is told when the watchdog is silent. It never changes while it lasts."""
-    name, source = watchdog.alertname, receiver.source
+def is_watchdog(key: str, source: str) -> bool:
+    """Tell whether an alert is a watchdog's own: no Alertmanager knows it."""
+    return key == watchdog_key(source) or key.startswith(f"{watchdog_key(source)}:")
+
+
+def _named(heartbeat: Heartbeat | None) -> str:
+    """Return the labels that tell a heartbeat from others of its name."""
+    labels = heartbeat.labels if heartbeat else {}
+    told = ", ".join(f"{name}={labels[name]}" for name in sorted(labels) if name not in ("alertname", "severity"))
+    return f" ({told})" if told else ""
+
+
+def alarm(receiver: Settings, watchdog: WatchdogSettings, key: str, heartbeat: Heartbeat | None, now: float) -> Alert:
+    """Return what BigPanda is told when a heartbeat is silent. It never changes while it lasts."""
+    name, source, which = watchdog.alertname, receiver.source, _named(heartbeat)
     described = (
-        f"The alert {name}, which fires always, has not come from Alertmanager ({source}) for longer than "
+        f"The alert {name}{which}, which fires always, has not come from Alertmanager ({source}) for longer than "
         f"{watchdog.max_silence:g} seconds. Until it does, other alerts of {source} may not arrive either. "
         f"Look, in this order: does Prometheus run and show {name} as firing; does Alertmanager show it, not silenced, "
         "and routed to this bridge often enough; does Alertmanager's log tell why it cannot notify."
@@ -173,11 +211,11 @@ def alarm(receiver: Settings, watchdog: WatchdogSettings, now: float) -> Alert:
     return Alert(
         receiver=receiver.receiver,
         source=source,
-        key=key_of(source),
+        key=key,
         name=name,
         firing=True,
         severity="critical",
-        labels={"alertname": name, "severity": "critical"},
-        annotations={"summary": f"{name} of {source} is silent", "description": described},
+        labels={**(heartbeat.labels if heartbeat else {}), "alertname": name, "severity": "critical"},
+        annotations={"summary": f"{name} of {source}{which} is silent", "description": described},
         starts_at=now,
     )

@@ -49,7 +49,9 @@ def senders(
     config: Config, metrics: Metrics, heartbeats: Iterable[Heartbeat], heard: Mapping[tuple[str, str], float]
 ) -> list[Sender]:
     """Return every configured receiver, in the order of the file. `heard`: by receiver and source."""
-    beats = {(beat.receiver, beat.source): beat.heard_at for beat in heartbeats}
+    beats: dict[tuple[str, str], float] = {}
+    for beat in heartbeats:
+        beats[beat.receiver, beat.source] = max(beat.heard_at, beats.get((beat.receiver, beat.source), 0.0))
     return [
         Sender(
             receiver=one.receiver,

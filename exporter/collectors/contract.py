@@ -76,6 +76,13 @@ class Get(Request):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ReadingPost(Get):
+    """A POST that only reads: a vendor's search whose filter goes into the body. `content` is JSON."""
+
+    content: bytes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Probe(Request):
     """A TLS connection to `address:port` that asks for `server_name`. Costs nothing of a vendor's budget."""
 

@@ -5,16 +5,20 @@ No message holds a URL, a header or a body: that is where secrets live.
 
 import hashlib
 from collections.abc import Callable
+from typing import Final
 from urllib.parse import unquote_plus, urlencode, urlsplit, urlunsplit
 
-from exporter.collectors.contract import Get, Response
+from exporter.collectors.contract import Get, ReadingPost, Response
 from exporter.collectors.settings import TargetSettings
-from exporter.errors import ClientError, Refused
+from exporter.errors import ClientError, Malformed, Refused
 from exporter.fetch.error_mapping import poll_error
 from exporter.toolkit.config_types import Secret
 from exporter.toolkit.http_client import HttpClient
 from exporter.toolkit.http_errors import HttpError
 from exporter.toolkit.text import valid_json
+
+MOST_OBJECTS: Final = 500_000
+"""JSON objects and lists of one answer: 8 MB of `{},` would take 230 MB as objects of Python."""
 
 
 def located(base: str, request: Get) -> str:
@@ -41,10 +45,13 @@ class Session:
         A PollError when it is not whole within the target's `timeout`, or broken. Text in it is valid.
         """
         at = self._clock()
+        method, content = ("POST", request.content) if isinstance(request, ReadingPost) else ("GET", b"")
         try:
-            found = self._client.request("GET", self._url(request), headers=self._headers(request))
+            found = self._client.request(method, self._url(request), headers=self._headers(request), body=content)
         except HttpError as error:
             raise poll_error(error) from None
+        if found.body.count(b"{") + found.body.count(b"[") > MOST_OBJECTS:
+            raise Malformed(f"an answer of more than {MOST_OBJECTS:,} objects")
         return Response(at, found.status, valid_json(found.body), found.headers)
 
     def credentials(self) -> str:
@@ -75,4 +82,5 @@ class Session:
             token = {"Authorization": f"Bearer {bearer.read()}"} if bearer else {}
         except (OSError, ValueError) as error:
             raise Refused("the file that holds the token cannot be read") from error
-        return {"Accept": request.accept, **token}
+        kind = {"Content-Type": "application/json"} if isinstance(request, ReadingPost) else {}
+        return {"Accept": request.accept, **kind, **token}

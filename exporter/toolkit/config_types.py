@@ -19,6 +19,8 @@ from pydantic import (
 )
 from pydantic_core import CoreSchema, core_schema
 
+from exporter.toolkit.text import escaped
+
 _DURATION = re.compile(r"(?:(\d+)d)?(?:(\d+)h)?(?:(\d+)m)?(?:(\d+(?:\.\d+)?)s)?(?:(\d+)ms)?")
 _SECONDS = (86400.0, 3600.0, 60.0, 1.0, 0.001)
 _SIZE = re.compile(r"(\d+)\s*(B|kB|KB|MB|GB)?")
@@ -29,8 +31,8 @@ class ConfigError(Exception):
     """The configuration cannot be used; `problems` holds one line for each thing to mend."""
 
     def __init__(self, problems: Sequence[str]) -> None:
-        super().__init__("\n".join(problems))
-        self.problems = tuple(problems)
+        self.problems = tuple(escaped(problem) for problem in problems)  # a key may hold anything
+        super().__init__("\n".join(self.problems))
 
 
 def seconds(value: object) -> float:

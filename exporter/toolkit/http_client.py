@@ -6,6 +6,7 @@ What leaves here is what the caller says: no redirect is followed, no cookie kep
 
 import re
 import ssl
+import threading
 import time
 from collections.abc import Mapping
 from concurrent.futures import TimeoutError as NotInTime
@@ -34,7 +35,7 @@ _CHUNK: Final = 65536
 
 
 class HttpClient:
-    """Sends requests of one purpose; keeps connections for a few seconds. For one thread at a time.
+    """Sends requests of one purpose; keeps idle connections for less than a minute. For one thread at a time.
 
     `timeout`: seconds for a whole answer, name resolution, connecting and TLS included.
     """
@@ -44,6 +45,7 @@ class HttpClient:
         self._timeout = timeout
         self._adapter: Adapter | None = None
         self._attempts: list[Attempt] = []
+        self._closed = threading.Event()
 
     def request(
         self,
@@ -59,6 +61,8 @@ class HttpClient:
         `retry_dead_connection`: where a kept connection turns out to be dead, send once more on a fresh one, within
         the same deadline. For requests that do no harm twice; by default those that HTTP calls idempotent.
         """
+        if self._closed.is_set():
+            raise ConnectionFailed("the client is closed")
         prepared = _prepared(method, url, headers or {}, body)
         adapter = self._adapter = self._adapter or _adapter(self._settings.ca_file)
         retry = method in _IDEMPOTENT if retry_dead_connection is None else retry_dead_connection
@@ -66,17 +70,21 @@ class HttpClient:
         self._attempts = [first]
         try:
             first.start(partial(self._exchange, adapter, prepared))
-            if retry and first.is_dead(self._timeout / 2):
+            if retry and first.is_dead(self._timeout / 2) and not self._closed.is_set():
                 adapter.close()  # other kept connections may be just as dead
                 # The first is still listened to: a server that is only slow may yet answer on the kept connection.
                 self._attempts.append(Attempt(first.deadline))
                 self._attempts[-1].start(partial(self._exchange, adapter, prepared))
+            if self._closed.is_set():
+                self._cut()
             return self._first_answer(first.deadline)
         finally:
             self._cut()
+            self._attempts = []  # or the last answer would be kept until the next
 
     def close(self) -> None:
-        """Cut the request that is under way, if any, and let the connections go."""
+        """Cut the request that is under way, if any, and let the connections go, for good."""
+        self._closed.set()
         self._cut()
         if self._adapter is not None:
             self._adapter.close()

@@ -22,10 +22,11 @@ from requests.adapters import HTTPAdapter
 from urllib3 import HTTPConnectionPool, HTTPSConnectionPool
 from urllib3.connection import HTTPConnection, HTTPSConnection
 
-from exporter.toolkit.http_errors import ConnectionFailed, HttpError, translated
+from exporter.toolkit.http_errors import ConnectionFailed, HttpError, TlsFailed, translated
 
-KEEP_IDLE: Final = 15.0
-"""Seconds an idle connection is used again. Load balancers and NATs forget one after a minute or more, in silence."""
+KEEP_IDLE: Final = 50.0
+"""Seconds an idle connection is used again: load balancers and NATs forget one, in silence, after a minute or more.
+A handshake costs both sides: 25 ms of processor here, most of it for reading the system's roots."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +55,10 @@ class Attempt:
 
     def start(self, exchange: Callable[["Attempt"], HttpResponse]) -> None:
         """Carry the exchange out in a thread, which ends by itself when the attempt is cut."""
-        threading.Thread(target=self._run, args=(exchange,), daemon=True).start()
+        try:
+            threading.Thread(target=self._run, args=(exchange,), daemon=True).start()
+        except RuntimeError:
+            self.outcome.set_exception(ConnectionFailed("the system gives no more threads"))
 
     def _run(self, exchange: Callable[["Attempt"], HttpResponse]) -> None:
         CURRENT.set(self)
@@ -68,7 +72,8 @@ class Attempt:
     def is_dead(self, patience: float) -> bool:
         """Tell whether a kept connection broke, or said nothing within `patience` seconds."""
         try:
-            broken = isinstance(self.outcome.exception(patience), ConnectionFailed)
+            # OpenSSL has words of its own for a connection that is gone while it writes.
+            broken = isinstance(self.outcome.exception(patience), ConnectionFailed | TlsFailed)
         except NotInTime:
             broken = True
         return broken and self.kept and not self.answered

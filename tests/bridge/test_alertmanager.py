@@ -153,9 +153,10 @@ def test_the_watchdogs_alert_is_a_heartbeat_and_not_sent_on():
     settings = Settings(receiver="alertmanager", source="prod", watchdog={"alertname": "Watchdog"})
     dog = REAL | {"labels": {"alertname": "Watchdog"}}
     heard = translate(body(dog, REAL), settings, NOW)
-    assert (heard.heartbeat, heard.ignored, [alert.name for alert in heard.alerts]) == (True, 1, ["MonitorDown"])
-    assert not translate(body(dog | {"status": "resolved"}), settings, NOW).heartbeat
-    assert not translate(body(dog), SETTINGS, NOW).heartbeat
+    assert [beat.firing for beat in heard.heartbeats] == [True]
+    assert (heard.ignored, [alert.name for alert in heard.alerts]) == (1, ["MonitorDown"])
+    assert [beat.firing for beat in translate(body(dog | {"status": "resolved"}), settings, NOW).heartbeats] == [False]
+    assert not translate(body(dog), SETTINGS, NOW).heartbeats
 
 
 def test_the_severity_label_can_be_chosen():

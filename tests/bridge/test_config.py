@@ -4,6 +4,8 @@ import shutil
 from pathlib import Path
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 import bridge.receivers
 from bridge import config
@@ -127,6 +129,30 @@ def test_a_receiver_is_one_module(file, tmp_path, monkeypatch):
     file.write_text(file.read_text().replace("{receiver: alertmanager", "{receiver: copied"))
     assert config.load(file).receivers[1].receiver == "copied"
     assert sender("copied").translate({"alerts": []}, config.load(file).receivers[1], 0.0).alerts == ()
+
+
+ANYTHING = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text() | st.integers(), inner, max_size=3),
+    max_leaves=5,
+)
+
+
+@settings(deadline=None)
+@given(st.sampled_from(senders()), st.data())
+def test_whatever_stands_there_the_answer_is_one_line_for_each_problem(name, data):
+    """Any value under any key, and any key: no traceback, nothing that a terminal would act on."""
+    content = {"database": "sqlite:////var/lib/vendorwatch/bridge.db", "bigpanda": {"app_key": "a", "token": "t"}}
+    receiver = {"receiver": name, "source": "s"}
+    keys = st.sampled_from(sorted({*sender(name).Settings.model_fields, *config.Config.model_fields})) | st.text()
+    place = data.draw(st.sampled_from([content, content["bigpanda"], receiver]))
+    place[data.draw(keys)] = data.draw(ANYTHING)
+    found = ()
+    try:
+        config.read({"receivers": [receiver]} | content)
+    except ConfigError as error:
+        found = error.problems
+    assert all(line.isprintable() for line in found)
 
 
 def test_a_file_is_named_relative_to_bridge_yml(tmp_path, monkeypatch):

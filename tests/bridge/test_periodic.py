@@ -1,10 +1,10 @@
-"""Loops that come round again."""
+"""The loop that everything uses that runs every so often."""
 
 import logging
-import time
+import threading
 
 from bridge.errors import Unavailable
-from bridge.periodic import Rounds
+from bridge.periodic import Conditions, PeriodicThread
 
 
 def failing(*errors):
@@ -13,74 +13,94 @@ def failing(*errors):
     def act():
         if left:
             raise left.pop(0)
+        return 7.0
 
     return act
 
 
 def test_a_loop_outlives_what_it_did_not_foresee(caplog):
-    """A database that is gone is said once for as long as it lasts; an error that nobody foresaw with its trace."""
-    rounds = Rounds("looking", "Looking", lambda: None)
+    """A database that is gone is logged once for as long as it lasts; an unforeseen error with its traceback."""
+    loop = PeriodicThread("looking", "Looking", lambda: None, retry=2.0)
     act = failing(Unavailable("busy"), Unavailable("busy"), RuntimeError("odd"))
 
-    assert [rounds.guarded(act) for _ in range(4)] == [False, False, False, True]
-    assert [record.message for record in caplog.records] == ["Looking must wait: busy", "Looking failed unexpectedly"]
+    assert [loop.guarded(act) for _ in range(4)] == [2.0, 2.0, 2.0, 7.0]
+    assert [record.message for record in caplog.records] == ["Looking paused: busy", "Looking failed unexpectedly"]
 
-    rounds.guarded(failing(Unavailable("busy")))
-    assert caplog.records[-1].message == "Looking must wait: busy"
+    loop.guarded(failing(Unavailable("busy")))
+    assert caplog.records[-1].message == "Looking paused: busy"
 
 
-def test_what_fails_while_the_loop_ends_is_not_said(caplog):
-    """The database may be closed before the last round is over."""
-    rounds = Rounds("looking", "Looking", lambda: None)
-    rounds.stop(0)
-    rounds.guarded(failing(Unavailable("closed")))
-    rounds.guarded(failing(RuntimeError("closed")))
+def test_what_fails_while_the_loop_ends_is_not_logged(caplog):
+    """The database may be closed before the last tick is over."""
+    loop = PeriodicThread("looking", "Looking", lambda: None)
+    loop.stop(0)
+    loop.guarded(failing(Unavailable("closed")))
+    loop.guarded(failing(RuntimeError("closed")))
 
     assert caplog.records == []
 
 
-def test_a_trouble_is_said_when_it_is_new(caplog):
-    """Each about its own thing; once all was well it is new again."""
-    rounds = Rounds("looking", "Looking", lambda: None)
-    for about, told in [("a", "x"), ("a", "x"), ("b", "x"), ("a", ""), ("a", "x")]:
-        rounds.say(about, told)
+def test_a_condition_is_logged_when_it_is_new(caplog):
+    """Each about its own thing, at its level; once all was well it is new again."""
+    conditions = Conditions(logging.getLogger("looking"))
+    told = [("a", "x"), ("a", "x"), ("b", "x"), ("a", ""), ("a", "x")]
+    assert [conditions.report(*one) for one in told] == [True, False, True, True, True]
+    conditions.report("c", "worse", logging.ERROR)
 
-    assert [(record.levelno, record.message) for record in caplog.records] == [(logging.WARNING, "x")] * 3
-
-
-def test_a_rest_ends_with_a_hint_and_a_pause_does_not():
-    """A hint that comes before the rest is not lost; one that ends the loop is none."""
-    rounds = Rounds("looking", "Looking", lambda: None)
-    assert rounds.rest(0.0) is False
-
-    rounds.hint()
-    began = time.monotonic()
-    rounds.pause(0.05)
-    assert time.monotonic() - began >= 0.04
-    assert rounds.rest(None) is True
-    assert rounds.rest(0.0) is False
-
-    rounds.stop(0)
-    assert rounds.rest(None) is False
-    assert rounds.ended
+    assert [(record.levelno, record.message) for record in caplog.records] == [
+        *[(logging.WARNING, "x")] * 3,
+        (logging.ERROR, "worse"),
+    ]
 
 
-def test_a_loop_runs_until_it_is_stopped():
-    """Also one that rests for ever."""
-    turns = []
+def test_a_rest_ends_when_the_loop_is_woken():
+    """Also a rest without an end; the loop ends when it is stopped, and tidies up once."""
+    ticked, ended = threading.Semaphore(0), []
 
-    def run():
-        while not rounds.ended:
-            turns.append(1)
-            rounds.rest(None)
+    def tick():
+        ticked.release()
 
-    rounds = Rounds("looking", "Looking", run)
-    rounds.start()
-    assert rounds.running
-    rounds.hint()
-    end = time.monotonic() + 30
-    while len(turns) < 2 and time.monotonic() < end:
-        time.sleep(0.01)
-    rounds.stop(30)
-    assert not rounds.running
-    assert len(turns) == 2
+    loop = PeriodicThread("looking", "Looking", tick, at_end=lambda: ended.append(1))
+    loop.start()
+    assert ticked.acquire(timeout=30)
+    loop.wake()
+    assert ticked.acquire(timeout=30)
+    loop.stop(30)
+    assert ended == [1]
+    assert not ticked.acquire(blocking=False)
+
+
+def test_a_tick_without_a_rest_is_followed_at_once():
+    """0 seconds is no rest, and a wake that comes during a tick shortens the rest after it."""
+    rests, ticks, done = iter([0.0, 0.0, 3600.0]), [], threading.Event()
+
+    def tick():
+        ticks.append(1)
+        if len(ticks) == 3:
+            loop.wake()
+        if len(ticks) == 4:
+            done.set()
+        return next(rests, 3600.0)
+
+    loop = PeriodicThread("looking", "Looking", tick)
+    loop.start()
+    assert done.wait(30)
+    loop.stop(30)
+    assert len(ticks) == 4
+
+
+def test_a_loop_that_hangs_is_not_waited_for():
+    """`stop` returns after its patience, whatever the tick does."""
+    begun, let_go = threading.Event(), threading.Event()
+
+    def tick():
+        begun.set()
+        let_go.wait(60)
+
+    loop = PeriodicThread("looking", "Looking", tick)
+    loop.start()
+    assert begun.wait(30)
+    loop.stop(0.01)
+    assert loop.stopping
+    let_go.set()
+    loop.stop(30)

@@ -1,10 +1,13 @@
 """exporter.yml: what is read, every problem by its exact line, vendors as folders."""
 
+import importlib
 import shutil
 from pathlib import Path
 
 import pytest
 import trustme
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 import exporter.collectors
 from exporter import config
@@ -77,6 +80,28 @@ def test_a_new_folder_is_a_new_vendor(tmp_path, monkeypatch):
     assert "copied_vendor" in config.known()
     assert type(made).__module__ == "exporter.collectors.copied_vendor.collector"
     assert made.metrics
+
+
+ANYTHING = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text() | st.integers(), inner, max_size=3),
+    max_leaves=5,
+)
+
+
+@settings(deadline=None)
+@given(st.sampled_from(config.known()), st.data())
+def test_whatever_stands_there_the_answer_is_one_line_for_each_problem(vendor, data):
+    """Any value under any key, and any key: no traceback, nothing that a terminal would act on."""
+    model = importlib.import_module(f"exporter.collectors.{vendor}.config").Settings
+    target = {"collector": vendor, "account": "a", "token": "t", "endpoints": ["example.com:443"]}
+    target[data.draw(st.sampled_from(sorted(model.model_fields)) | st.text())] = data.draw(ANYTHING)
+    found = ()
+    try:
+        config.read({"targets": [target]})
+    except ConfigError as error:
+        found = error.problems
+    assert all(line.isprintable() for line in found)
 
 
 def test_a_file_is_named_relative_to_exporter_yml(tmp_path, monkeypatch):

@@ -80,7 +80,15 @@ class Day(Way):
         root.write_bytes(self.sandbox.get("/control/certificates/root.pem").content)
         trusting = {"ca_file": str(root)}
         self.targets = {
-            "thousandeyes": {"test_results": "all"},
+            "thousandeyes": {
+                "test_results": "all",
+                "result_types": ["http", "network", "bgp", "dns"],
+                "agents": True,
+                "usage": True,
+                "outages": True,
+                "cleared_window": "24h",
+                "requests_per_minute": 240,
+            },
             "vigilmon": trusting,
             "certificates": trusting,
             **self.targets,
@@ -118,6 +126,8 @@ def healthy(folder: Path) -> Day:
         day.change("vigilmon/add", name=site, url=f"http://{site}.example.com/")
         day.change("thousandeyes/add_test", name=f"{site}-http", certificate_days=60)
     day.change("vigilmon/add", name="secure", url=day.hosts[0]["url"])
+    day.change("thousandeyes/add_test", name="resolver", type="dns-server")
+    day.change("thousandeyes/add_agent", name="Prague")
     day.change("thousandeyes/add_rule", name="HTTP response code", severity="critical")
     day.change("packetvis/notify", type="newprefix", severity=1, age=2 * 86400)
     return day.start()

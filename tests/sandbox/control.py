@@ -54,9 +54,15 @@ def _world_changes(sandbox: "Sandbox") -> dict[str, Callable[..., Any]]:
     changes["webhooks/send"] = world.send_webhook
     for vendor, methods in (
         ("vigilmon", "add remove change pause resume down up escalate certificate_expires"),
-        ("thousandeyes", "add_test change_test remove_test add_rule trigger clear suppress send_test_webhook"),
+        (
+            "thousandeyes",
+            (
+                "add_test change_test remove_test add_rule trigger clear suppress send_test_webhook "
+                "add_agent change_agent add_outage"
+            ),
+        ),
         ("packetvis", "notify withdraw"),
-        ("bigpanda", "add_environment send_event resolve snooze unsnooze share comment change merge"),
+        ("bigpanda", "add_environment add_plan send_event resolve snooze unsnooze share comment change merge"),
     ):
         changes |= {f"{vendor}/{name}": getattr(getattr(world, vendor), name) for name in methods.split()}
     changes["bigpanda/webhook"] = world.bigpanda.outbound.configure

@@ -24,6 +24,9 @@ _NOTICES = (
 )
 
 
+_AGENTS = ("Prague", "Oslo", "Lisbon")
+
+
 def populate(  # noqa: PLR0913  a keyword for each kind of record
     world: "World",
     *,
@@ -67,10 +70,13 @@ def _thousandeyes(world: "World", tests: int, alerts: int) -> None:
     ids = []
     for place in range(tests):
         name = _TESTS[place % len(_TESTS)] + ("" if place < len(_TESTS) else f"-{place}")
-        bgp = place % 6 == 5
-        kind, days = ("bgp", None) if bgp else ("http-server", 14.5 + 10 * place)
-        target = "192.0.2.0/24" if bgp else f"https://{name}.example.com"
+        kind = {5: "bgp", 4: "dns-server"}.get(place % 6, "http-server")
+        days = 14.5 + 10 * place if kind == "http-server" else None
+        target = {"bgp": "192.0.2.0/24", "dns-server": f"{name}.example.com"}.get(kind, f"https://{name}.example.com")
         ids.append(world.thousandeyes.add_test(name, type=kind, target=target, certificate_days=days))
+    for place, site in enumerate(_AGENTS if tests else ()):
+        state = "offline" if place == 1 else "online"
+        world.thousandeyes.add_agent(site, state=state, utilization=20 + 37 * place, problems=place // 2)
     for place in range(alerts):
         test = ids[place % len(ids)] if ids and place % 5 != 3 else None
         alert = world.thousandeyes.trigger(rules[place % len(rules)], test, age=1800 * (place + 1))

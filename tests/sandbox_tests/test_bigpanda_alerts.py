@@ -175,3 +175,23 @@ def test_the_limit(sandbox, inbound, clock, send_retry_after, header):
     assert (refused.status_code, refused.headers.get("Retry-After")) == (429, header)
     clock.now += 1
     assert send(inbound, ALERT).status_code == 204
+
+
+def test_what_was_taken_in_can_be_listed(sandbox, inbound, client):
+    """The raw alerts of one integration, by pages; what was answered 201 and dropped is in the diagnostics alone."""
+    sandbox.settings.bigpanda.drops_one_in = 3
+    alerts = [{**ALERT, "host": f"h{number}"} for number in range(4)]
+    assert inbound.post("", json={"app_key": "app", "alerts": alerts}).status_code == 201
+    assert inbound.post("", json={"app_key": "other", **ALERT}).status_code == 201
+    resources = client("/bigpanda/resources", "bp-sandbox-user-key")
+    pages = [
+        resources.get("/v2.1/integration-alerts", params={"app_key": "app", "limit": 2, "page": page}).json()
+        for page in (1, 2)
+    ]
+    assert [page["total"] for page in pages] == [3, 3]
+    assert [one["payload"]["host"] for page in pages for one in page["alerts"]] == ["h3", "h1", "h0"]
+    (entry,) = resources.get("/v2.0/troubleshooting/logs", params={"resource_id": "api.app"}).json()["logs"]
+    assert (entry["payload"]["host"], entry["level"]) == ("h2", "error")
+    assert resources.get("/v2.0/troubleshooting/logs", params={"level": "warning"}).json()["total"] == 0
+    sandbox.settings.bigpanda.shows_integration_alerts = False
+    assert resources.get("/v2.1/integration-alerts", params={"app_key": "app"}).status_code == 403

@@ -1,12 +1,23 @@
+import json
 from datetime import UTC, datetime
 
 import pytest
+from thousandeyes_sdk.agents.api.cloud_and_enterprise_agents_api import CloudAndEnterpriseAgentsApi
+from thousandeyes_sdk.agents.api.local_problems_api import LocalProblemsApi
+from thousandeyes_sdk.agents.models.cloud_enterprise_agent_type import CloudEnterpriseAgentType
+from thousandeyes_sdk.agents.models.enterprise_agent import EnterpriseAgent
 from thousandeyes_sdk.alerts.api.alert_rules_api import AlertRulesApi
 from thousandeyes_sdk.alerts.api.alerts_api import AlertsApi
 from thousandeyes_sdk.alerts.models.state import State
 from thousandeyes_sdk.core import ApiClient, Configuration
 from thousandeyes_sdk.core.exceptions import NotFoundException, UnauthorizedException
+from thousandeyes_sdk.internet_insights.api.internet_insights_outages_api import InternetInsightsOutagesApi
+from thousandeyes_sdk.internet_insights.models.api_outage_filter import ApiOutageFilter
+from thousandeyes_sdk.test_results.api.dns_server_test_results_api import DNSServerTestResultsApi
+from thousandeyes_sdk.test_results.api.network_bgp_test_results_api import NetworkBGPTestResultsApi
+from thousandeyes_sdk.test_results.api.network_test_results_api import NetworkTestResultsApi
 from thousandeyes_sdk.tests.api.tests_api import TestsApi as AllTestsApi
+from thousandeyes_sdk.usage.api.usage_api import UsageApi
 
 
 def speaking_to(sandbox, token="te-sandbox-token"):
@@ -66,3 +77,40 @@ def test_refusals_become_the_sdks_errors(sandbox, sdk):
     stranger.close()
     with pytest.raises(NotFoundException, match="No such alert"):
         AlertsApi(sdk).get_alert("unknown")
+
+
+def test_agents_and_their_local_problems(sandbox, sdk, clock):
+    """The SDK reads enterprise agents with their state, and which of them has a problem of its own."""
+    state = sandbox.world.thousandeyes
+    agent = state.add_agent("Prague", state="offline", silent_for=3600, problems=1, errors=1)
+    state.add_agent("Oslo")
+    kinds = [CloudEnterpriseAgentType.ENTERPRISE, CloudEnterpriseAgentType.ENTERPRISE_MINUS_CLUSTER]
+    api = CloudAndEnterpriseAgentsApi(sdk)
+    assert [each.actual_instance.agent_name for each in api.get_agents(agent_types=kinds).agents] == ["Prague", "Oslo"]
+    # Of its two models for a listed agent the SDK takes the first that fits, the cloud's.
+    raw = json.loads(api.get_agents_without_preload_content(agent_types=kinds).data)["agents"][0]
+    first = EnterpriseAgent.from_dict(raw)
+    assert (first.agent_id, first.agent_state.value, len(first.error_details)) == (agent, "offline", 1)
+    assert clock.now - first.last_seen.timestamp() == pytest.approx(3600, abs=1)
+    (problem,) = LocalProblemsApi(sdk).get_agents_local_problems().local_problems
+    assert (problem.agent.agent_id, problem.active) == (agent, True)
+
+
+def test_results_of_every_kind_we_read(sandbox, sdk):
+    """The SDK reads network, BGP and DNS results as it does those of http-server tests."""
+    test = sandbox.world.thousandeyes.add_test("resolver", type="dns-server", failing_agents=1, loss=25.0)
+    network = NetworkTestResultsApi(sdk).get_test_network_results(test).results
+    dns = DNSServerTestResultsApi(sdk).get_test_dns_servers_results(test).results
+    bgp = NetworkBGPTestResultsApi(sdk).get_test_bgp_results(test).results
+    assert [result.loss for result in network] == [25.0] * 3
+    assert [result.error_details for result in dns] == ["Query timed out", None, None]
+    assert [result.reachability for result in bgp] == [99.8]
+
+
+def test_usage_and_outages(sandbox, sdk):
+    """The SDK reads the units of the plan, and the outages that its filter finds."""
+    sandbox.world.thousandeyes.add_outage(type="net")
+    usage = UsageApi(sdk).get_usage().usage
+    assert (usage.cloud_units_used, usage.quota.cloud_units_included) == (61_000, 100_000)
+    found = InternetInsightsOutagesApi(sdk).filter_outages(ApiOutageFilter(window="1h"))
+    assert [(outage.type, outage.end_date) for outage in found.outages] == [("net", None)]

@@ -1,8 +1,8 @@
 """A server of raw sockets: each test says what is read and written, byte by byte."""
 
+import contextlib
 import socket
 import threading
-from contextlib import contextmanager
 
 
 class Server:
@@ -28,7 +28,7 @@ class Server:
             yield request
 
 
-@contextmanager
+@contextlib.contextmanager
 def serving(act, *, context=None, host="127.0.0.1", port=0):
     """Serve each connection in a thread by `act(connection, server)`."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
@@ -37,14 +37,10 @@ def serving(act, *, context=None, host="127.0.0.1", port=0):
         listening.settimeout(0.02)
 
         def carry(connection):
-            with connection:
-                try:
-                    connection.settimeout(60)
-                    talking = context.wrap_socket(connection, server_side=True) if context else connection
+            with connection, contextlib.suppress(OSError):
+                connection.settimeout(60)
+                with context.wrap_socket(connection, server_side=True) if context else connection as talking:
                     act(talking, server)
-                    talking.close()
-                except OSError:
-                    pass
 
         def accept():
             while not server.over.is_set():

@@ -11,6 +11,8 @@ from dataclasses import dataclass, field, replace
 from .answers import Found, Incident, Place, oldest
 
 PAGE_SIZE = 100
+REREADS = 2
+"""So many times a listing that shifted while it was read is read again; then it counts as it is, truncated."""
 LAST_INCIDENT = 10_000
 """The vendor shows no incident beyond."""
 ROUNDS_BEHIND = 2
@@ -27,12 +29,17 @@ class Total:
 
 @dataclass(frozen=True, slots=True)
 class Listing:
-    """A listing of active incidents that is not whole yet: when it began, pages read, rows on them."""
+    """A listing of active incidents that is not whole yet: when it began, pages read, rows on them.
+
+    `total`: what its first page told. `rereads`: how often it was begun again because the total changed meanwhile.
+    """
 
     began: float
     pages: int = 0
     rows: int = 0
     incidents: tuple[Incident, ...] = ()
+    total: int | None = None
+    rereads: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,13 +72,25 @@ class Environment:
 
 
 @dataclass(frozen=True, slots=True)
+class Plans:
+    """How many maintenance plans there are, as of `at`; None where the API key may not see them."""
+
+    at: float
+    count: int | None
+
+
+@dataclass(frozen=True, slots=True)
 class Knowledge:
-    """What is known of all environments, and of which they are. `round_ended`: when the last whole round did."""
+    """What is known of all environments, and of which they are. `round_ended`: when the last whole round did.
+
+    `plans`: maintenance plans by status.
+    """
 
     as_of: float | None = None
     listed_at: float | None = None
     environments: tuple[Environment, ...] = ()
     round_ended: float = 0.0
+    plans: dict[str, Plans] = field(default_factory=dict)
 
     @property
     def truncated(self) -> bool:
@@ -108,14 +127,25 @@ def with_total(environment: Environment, folder: str, incidents: int | None, at:
 
 def with_page(environment: Environment, found: Found, page: int, at: float, max_pages: int) -> Environment:
     """Return the environment after a page of active incidents; only a whole listing replaces the old one."""
-    listing = Listing(at) if page == 1 else environment.unfinished
+    before = environment.unfinished
+    rereads = before.rereads if before is not None and before.pages == 0 else 0
+    listing = Listing(at, total=found.total, rereads=rereads) if page == 1 else before
     if listing is None or page != listing.pages + 1:
         return environment  # a page of a listing that was given up
-    grown = Listing(listing.began, page, listing.rows + len(found.incidents), (*listing.incidents, *found.incidents))
+    # An incident that ends while pages are read moves every later one up by a row: one falls between two pages.
+    shifted = None not in (found.total, listing.total) and found.total != listing.total
+    if shifted and listing.rereads < REREADS:
+        return replace(environment, unfinished=Listing(at, rereads=listing.rereads + 1))
+    grown = replace(
+        listing,
+        pages=page,
+        rows=listing.rows + len(found.incidents),
+        incidents=(*listing.incidents, *found.incidents),
+    )
     more = _more(found, grown.rows) and _goes_on(listing, found)
     if more and page < max_pages and grown.rows < LAST_INCIDENT:
         return replace(environment, unfinished=grown)
-    missing = found.total is not None and found.total > grown.rows
+    missing = shifted or (found.total is not None and found.total > grown.rows)
     return replace(
         environment, unfinished=None, active=_whole(environment.active, grown, found.total, truncated=more or missing)
     )

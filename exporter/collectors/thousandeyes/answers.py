@@ -17,6 +17,16 @@ from exporter.errors import Malformed
 SEVERITIES = ("critical", "major", "minor", "info")
 """Gravest first."""
 UNKNOWN = "unknown"
+_KINDS = {
+    "agent-to-agent": {"network"},
+    "agent-to-server": {"network", "bgp"},
+    "bgp": {"bgp"},
+    "dns-server": {"dns-server", "network", "bgp"},
+    "http-server": {"http-server", "network", "bgp"},
+    "page-load": {"http-server", "network", "bgp"},
+    "web-transactions": {"http-server", "network", "bgp"},
+}
+"""The kinds of results a test of each type has, where its links do not say it."""
 _ACTIVE = {"trigger": True, "active": True, "clear": False, "cleared": False}
 
 
@@ -36,63 +46,49 @@ class Alert:
 
 @dataclass(frozen=True, slots=True)
 class AlertPage:
-    """One page of alerts, and the cursor of the next one."""
+    """One page of alerts, and the cursor of the next one.
+
+    `broken`: there is a link to a next page, and it cannot be followed: the listing is short of what comes there.
+    """
 
     alerts: tuple[Alert, ...]
     cursor: str | None
+    broken: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Test:
-    """One test. `interval`: seconds; `measured`: an enabled http-server test of today, not a saved event."""
+    """One test. `interval`: seconds; `of_today`: enabled and no saved event; `kinds`: the kinds of results it has."""
 
     id: str
     name: str
     interval: float
-    measured: bool
-
-
-@dataclass(frozen=True, slots=True)
-class Measured:
-    """The latest round of an http-server test.
-
-    `availability`: share of agents without an error, 0 to 1. `expires`: epoch second at which the first server
-    certificate ends that any agent saw.
-    """
-
-    availability: float | None
-    expires: float | None
+    of_today: bool
+    type: str = ""
+    kinds: tuple[str, ...] = ()
 
 
 def read_alerts(body: bytes) -> AlertPage:
     """Read a page of `/alerts`; `Malformed` without a list of alerts."""
-    document = _document(body)
-    return AlertPage(tuple(_alert(row) for row in _rows(document, "alerts")), _cursor(document))
+    document = read_document(body)
+    cursor, broken = _cursor(document)
+    return AlertPage(tuple(_alert(row) for row in read_rows(document, "alerts")), cursor, broken)
 
 
 def read_rules(body: bytes) -> dict[str, str]:
     """Read `/alerts/rules` into names by id."""
-    rows = ((_text(row.get("ruleId")), _text(row.get("ruleName"))) for row in _rows(_document(body), "alertRules"))
+    listed = read_rows(read_document(body), "alertRules")
+    rows = ((text_of(row.get("ruleId")), text_of(row.get("ruleName"))) for row in listed)
     return {rule: name for rule, name in rows if rule and name}
 
 
 def read_tests(body: bytes) -> tuple[Test, ...]:
     """Read `/tests`; a test without an id is of no use and left out."""
-    return tuple(test for row in _rows(_document(body), "tests") if (test := _test(row)).id)
+    return tuple(test for row in read_rows(read_document(body), "tests") if (test := _test(row)).id)
 
 
-def read_results(body: bytes) -> Measured:
-    """Read `/test-results/{id}/http-server`; of several rounds the latest counts."""
-    rows = list(_rows(_document(body), "results"))
-    rounds = [_number(row.get("roundId")) or _number(row.get("startTime")) for row in rows]
-    latest = max((each for each in rounds if each is not None), default=None)
-    agents = [row for row, each in zip(rows, rounds, strict=True) if each == latest]
-    errors = [error.lower() for row in agents if (error := _text(row.get("errorType")))]
-    expiries = [expires for row in agents if (expires := _expiry(row)) is not None]
-    return Measured(errors.count("none") / len(errors) if errors else None, min(expiries, default=None))
-
-
-def _document(body: bytes) -> dict[str, Any]:
+def read_document(body: bytes) -> dict[str, Any]:
+    """Return an answer's JSON object. Malformed when it is none."""
     try:
         document = json.loads(body)
     except (ValueError, RecursionError):
@@ -102,12 +98,14 @@ def _document(body: bytes) -> dict[str, Any]:
     return document
 
 
-def _rows(document: dict[str, Any], name: str) -> Iterator[dict[str, Any]]:
+def read_rows(document: dict[str, Any], name: str) -> Iterator[dict[str, Any]]:
+    """Yield a list's rows; null is an empty list, as some servers write one. Malformed when there is no list."""
     if name not in document:
         raise Malformed(f"{name}: missing")
-    if not isinstance(document[name], list):
+    rows = [] if document[name] is None else document[name]
+    if not isinstance(rows, list):
         raise Malformed(f"{name}: not a list")
-    for place, row in enumerate(document[name]):
+    for place, row in enumerate(rows):
         if not isinstance(row, dict):
             raise Malformed(f"{name}[{place}]: not an object")
         yield row
@@ -115,77 +113,88 @@ def _rows(document: dict[str, Any], name: str) -> Iterator[dict[str, Any]]:
 
 def _alert(row: dict[str, Any]) -> Alert:
     return Alert(
-        id=_text(row.get("id")) or _text(row.get("alertId")) or _last_segment(_href(row, "self")),
-        type=_text(row.get("alertType")).lower() or UNKNOWN,
+        id=text_of(row.get("id")) or text_of(row.get("alertId")) or last_segment(_href(row, "self")),
+        type=text_of(row.get("alertType")).lower() or UNKNOWN,
         severity=_severity(row),
         active=_active(row),
         suppressed=row.get("suppressed") is True,
-        rule_id=_text(row.get("alertRuleId")) or _text(row.get("ruleId")) or _last_segment(_href(row, "rule")),
-        test_id=_last_segment(_href(row, "test")),
-        started=_time(row.get("startDate")) or _time(row.get("dateStart")),
+        rule_id=text_of(row.get("alertRuleId")) or text_of(row.get("ruleId")) or last_segment(_href(row, "rule")),
+        test_id=last_segment(_href(row, "test")),
+        started=time_of(row.get("startDate")) or time_of(row.get("dateStart")),
     )
 
 
 def _active(row: dict[str, Any]) -> bool:
     """Say whether the alert is active; one without a readable state is, since only active ones are asked for."""
-    states = (_ACTIVE.get(_text(row.get(name)).lower()) for name in ("alertState", "state"))
+    states = (_ACTIVE.get(text_of(row.get(name)).lower()) for name in ("alertState", "state"))
     return next((state for state in states if state is not None), True)
 
 
 def _severity(row: dict[str, Any]) -> str:
-    told = (_text(row.get(name)).lower() for name in ("alertSeverity", "severity"))
+    told = (text_of(row.get(name)).lower() for name in ("alertSeverity", "severity"))
     return next((severity for severity in told if severity in SEVERITIES), UNKNOWN)
 
 
 def _test(row: dict[str, Any]) -> Test:
-    of_today = row.get("enabled") is not False and row.get("savedEvent") is not True
+    kind = text_of(row.get("type"))
+    links = row.get("_links")
+    listed = links.get("testResults") if isinstance(links, dict) else None
+    listed = listed if isinstance(listed, list) else []
+    named = {last_segment(text_of(each.get("href"))) for each in listed if isinstance(each, dict)}
     return Test(
-        id=_text(row.get("testId")),
-        name=_text(row.get("testName")),
-        interval=_number(row.get("interval")) or 0.0,
-        measured=of_today and row.get("type") == "http-server",
+        id=text_of(row.get("testId")),
+        name=text_of(row.get("testName")),
+        interval=number_of(row.get("interval")) or 0.0,
+        of_today=row.get("enabled") is not False and row.get("savedEvent") is not True,
+        type=kind,
+        kinds=tuple(sorted(named or _KINDS.get(kind, set()))),
     )
 
 
-def _expiry(row: dict[str, Any]) -> float | None:
-    """Return when the server's own certificate, the first of the chain, ends: the vendor calls it `validBefore`."""
-    chain = row.get("sslCertificates")
-    leaf = chain[0] if isinstance(chain, list) and chain else None
-    return _time(leaf.get("validBefore")) if isinstance(leaf, dict) else None
-
-
-def _cursor(document: dict[str, Any]) -> str | None:
-    """Return the cursor of the next page: all that is taken of its link, which may name any host."""
+def _cursor(document: dict[str, Any]) -> tuple[str | None, bool]:
+    """Return the next page's cursor, all that is taken of a link that may name any host, and whether it is broken."""
+    links = document.get("_links")
+    if not links or (isinstance(links, dict) and not links.get("next")):
+        return None, False
     try:
-        return parse_qs(urlsplit(_href(document, "next")).query).get("cursor", [None])[0]
+        cursor = parse_qs(urlsplit(_href(document, "next")).query).get("cursor", [None])[0]
     except ValueError:
-        return None
+        cursor = None
+    return cursor, cursor is None
 
 
 def _href(row: dict[str, Any], name: str) -> str:
     links = row.get("_links")
     link = links.get(name) if isinstance(links, dict) else None
-    return _text(link.get("href")) if isinstance(link, dict) else ""
+    if isinstance(link, list) and link:
+        link = link[0]  # HAL lets a relation have several links
+    return text_of(link.get("href") if isinstance(link, dict) else link)
 
 
-def _last_segment(href: str) -> str:
+def last_segment(href: str) -> str:
+    """Return what stands behind the last slash of a link's path, an id mostly; "" when it cannot be read."""
     try:
         return urlsplit(href).path.rstrip("/").rpartition("/")[2]
     except ValueError:
         return ""
 
 
-def _text(value: Any) -> str:
+def text_of(value: Any) -> str:
+    """Return a text or a whole number as text; "" for anything else."""
     return str(value) if isinstance(value, str | int) and not isinstance(value, bool) else ""
 
 
-def _number(value: Any) -> float | None:
-    if isinstance(value, bool) or not isinstance(value, int | float):
+def number_of(value: Any) -> float | None:
+    """Return a number, also one that is written as text; None for what is none, or beyond any time or round."""
+    try:
+        found = float(value) if isinstance(value, int | float | str) and not isinstance(value, bool) else math.nan
+    except (ValueError, OverflowError):
         return None
-    return float(value) if abs(value) < 1e15 else None  # noqa: PLR2004  beyond that no time and no round
+    return found if abs(found) < 1e15 else None  # noqa: PLR2004  NaN is not below it either
 
 
-def _time(value: Any) -> float | None:
+def time_of(value: Any) -> float | None:
+    """Return an ISO 8601 moment in epoch seconds, UTC where it names no zone; None when it cannot be read."""
     try:
         moment = datetime.fromisoformat(value)
         found = (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()

@@ -4,25 +4,36 @@ from collections.abc import Iterator
 from dataclasses import replace
 from urllib.parse import quote, unquote
 
-from exporter.collectors.contract import Certificate, Get, Reason, Request, Response
+from exporter.collectors.contract import Certificate, Get, ReadingPost, Reason, Request, Response
 from exporter.errors import Malformed
 from exporter.metrics.families import Family, Metric
 
 from . import pages
-from .answers import read_alerts, read_results, read_rules, read_tests
+from .answers import Test, read_alerts, read_rules, read_tests
 from .config import Settings
-from .knowledge import Group, Knowledge, Result, with_page
+from .inventory import read_agents, read_local_problems, read_outages, read_usage
+from .knowledge import Group, Inventory, Knowledge, Result, with_cleared_page, with_page
+from .measurements import read_results
 
 ACCEPT = "application/hal+json, application/json, application/problem+json"
-ALERTS, RULES, TESTS, RESULTS = "/alerts", "/alerts/rules", "/tests", "/test-results/{id}/http-server"
+ALERTS, RULES, TESTS = "/alerts", "/alerts/rules", "/tests"
+AGENTS, PROBLEMS, USAGE = "/agents", "/agents/local-problems", "/usage"
+OUTAGES = "/internet-insights/outages/filter"
+RESULT_KINDS = {"http": "http-server", "network": "network", "bgp": "bgp", "dns": "dns-server"}
+"""What `result_types` calls a kind of results, and the vendor's name for it."""
 LOOKUP_EVERY = 3600.0
 """Seconds between two lookups of names."""
 LOOKUP_AGAIN = 300.0
 """Seconds after which names are looked up again because an alert names an id that the last lookup did not have."""
 RESULTS_EVERY = 300.0
 """Seconds: the shortest time between two readings of one test's results."""
-MISSED_RESULTS = 3
-"""Results are withdrawn when so many readings in a row were missed, and `max_age` has passed."""
+CLEARED_EVERY = 300.0
+USAGE_EVERY = 3600.0
+OUTAGES_EVERY = 300.0
+ENTERPRISE_ONLY = ("agentTypes", "enterprise,enterprise-cluster")
+"""Cloud agents are some hundreds, and the vendor's own."""
+MISSED = 3
+"""What is asked for less often than the alerts is withdrawn when so many readings in a row were missed."""
 
 
 class Collector:
@@ -38,7 +49,7 @@ class Collector:
         return Knowledge()
 
     def requests(self, knowledge: Knowledge, now: float) -> Iterator[Request]:
-        """Yield, for each account group: its alerts, the names of rules and tests, the results of its tests."""
+        """Yield, for each account group: its alerts, the names of rules and tests, then all that goes in rotation."""
         groups = self._groups(knowledge)
         known = Knowledge(groups)
         for aid, group in groups.items():
@@ -48,8 +59,10 @@ class Collector:
             yield _names_request(RULES, aid, group.rules_at, missing=group.names_unknown_rule())
             yield _names_request(TESTS, aid, group.tests_at, missing=group.names_unknown_test())
         for aid, group in groups.items():
-            for test, every in self._measured(group).items():
-                yield _results_request(aid, test, group.results.get(test), every)
+            yield from self._inventory_requests(aid, group.inventory, now)
+            for kind, tests in self._measured(group).items():
+                for test, every in tests.items():
+                    yield _results_request(aid, kind, test, group.results.get(kind, {}).get(test), every)
 
     def _groups(self, knowledge: Knowledge) -> dict[str, Group]:
         return {aid: knowledge.groups.get(aid, Group()) for aid in self._settings.groups()}
@@ -60,20 +73,56 @@ class Collector:
         if listing is not None and now - listing.began <= self._settings.max_age:
             more = ("cursor", listing.cursors[-1])
             return _get(ALERTS, aid, reason, listing.began, every, ("state", "trigger"), more)
-        due = 0.0 if group.as_of is None else group.as_of + every
-        return _get(ALERTS, aid, reason, due, every, ("state", "trigger"))
+        return _get(ALERTS, aid, reason, _due(group.as_of, every), every, ("state", "trigger"))
 
-    def _measured(self, group: Group) -> dict[str, float]:
-        """Return the tests whose results are wanted, each with its interval in seconds.
+    def _inventory_requests(self, aid: str, known: Inventory, now: float) -> Iterator[Request]:
+        """Yield what is switched on beside alerts and results; usage and outages are the whole organisation's."""
+        settings = self._settings
+        if settings.cleared_window is not None:
+            yield self._cleared_request(aid, known, settings.cleared_window, now)
+        if settings.agents:
+            every = settings.agents_interval
+            yield _get(AGENTS, aid, Reason.OLDEST, _due(known.agents_at, every), every, ENTERPRISE_ONLY)
+            yield _get(PROBLEMS, aid, Reason.OLDEST, _due(known.problems_at, every), every)
+        if aid != settings.groups()[0]:
+            return
+        if settings.usage:
+            yield _get(USAGE, aid, Reason.OLDEST, _due(known.usage_at, USAGE_EVERY), USAGE_EVERY)
+        if settings.outages:
+            yield ReadingPost(
+                endpoint=OUTAGES,
+                reason=Reason.OLDEST,
+                due=_due(known.outages_at, OUTAGES_EVERY),
+                every=OUTAGES_EVERY,
+                path=OUTAGES,
+                params=(("aid", aid),) if aid else (),
+                accept=ACCEPT,
+                content=b'{"window": "1h", "outageScope": "with-affected-test"}',
+            )
+
+    def _cleared_request(self, aid: str, known: Inventory, window: float, now: float) -> Get:
+        asked = (("state", "clear"), ("window", f"{window:.0f}s"))
+        listing = known.cleared_listing
+        if listing is not None and now - listing.began <= self._settings.max_age:
+            more = ("cursor", listing.cursors[-1])
+            return _get(ALERTS, aid, Reason.OLDEST, listing.began, CLEARED_EVERY, *asked, more)
+        return _get(ALERTS, aid, Reason.OLDEST, _due(known.cleared_at, CLEARED_EVERY), CLEARED_EVERY, *asked)
+
+    def _measured(self, group: Group) -> dict[str, dict[str, float]]:
+        """Return by kind the tests whose results are wanted, each with its interval in seconds.
 
         With several account groups a configured id belongs to the one that lists it; with one it is asked anyway.
         """
-        wanted = self._settings.test_results
-        intervals = {test.id: max(test.interval, RESULTS_EVERY) for test in group.tests.values()}
-        if wanted is None:
-            return {test.id: intervals[test.id] for test in group.tests.values() if test.measured}
-        alone = len(self._settings.groups()) == 1
-        return {test: intervals.get(test, RESULTS_EVERY) for test in wanted if alone or test in intervals}
+        wanted, alone = self._settings.test_results, len(self._settings.groups()) == 1
+        ids = group.tests if wanted is None else [test for test in wanted if alone or test in group.tests]
+        return {
+            kind: {
+                test: max(group.tests[test].interval if test in group.tests else 0.0, RESULTS_EVERY)
+                for test in ids
+                if _has(kind, group.tests.get(test), chosen=wanted is not None)
+            }
+            for kind in self._settings.result_types
+        }
 
     def update(self, knowledge: Knowledge, request: Request, response: Response | Certificate) -> Knowledge:
         """Return the knowledge after an answer; `Malformed` when it lacks the list it was asked for."""
@@ -86,37 +135,103 @@ class Collector:
         return Knowledge(groups).told(aid, self._updated(groups[aid], request, response))
 
     def _updated(self, group: Group, request: Get, response: Response) -> Group:
-        if request.endpoint == ALERTS:
-            cursor, limit = dict(request.params).get("cursor"), self._settings.max_pages
-            return with_page(group, read_alerts(response.body), at=response.at, cursor=cursor, max_pages=limit)
-        if request.endpoint == RULES:
-            return replace(group, rules_at=response.at, rules=read_rules(response.body))
-        if request.endpoint == TESTS:
-            return self._with_tests(group, response)
-        test = unquote(request.path.split("/")[2])
-        result = Result(response.at, read_results(response.body))
-        return replace(group, results={**group.results, test: result})
+        at, body, params = response.at, response.body, dict(request.params)
+        cursor, most = params.get("cursor"), self._settings.max_pages
+        known = group.inventory
+        match request.endpoint:
+            case "/alerts" if params.get("state") == "clear":
+                return replace(
+                    group, inventory=with_cleared_page(known, read_alerts(body), at=at, cursor=cursor, max_pages=most)
+                )
+            case "/alerts":
+                return with_page(group, read_alerts(body), at=at, cursor=cursor, max_pages=most)
+            case "/alerts/rules":
+                return replace(group, rules_at=at, rules=read_rules(body))
+            case "/tests":
+                return self._with_tests(group, response)
+            case "/agents":
+                known = replace(known, agents_at=at, agents=read_agents(body))
+            case "/agents/local-problems":
+                known = replace(known, problems_at=at, problems=read_local_problems(body))
+            case "/usage":
+                known = replace(known, usage_at=at, usage=read_usage(body))
+            case "/internet-insights/outages/filter":
+                known = replace(known, outages_at=at, outages=read_outages(body))
+            case _:
+                return _with_result(group, request, response)
+        return replace(group, inventory=known)
 
     def _with_tests(self, group: Group, response: Response) -> Group:
         """Return the group after a lookup of its tests; results that are no longer wanted go."""
         tests = {test.id: test for test in read_tests(response.body)}
         learned = replace(group, tests_at=response.at, tests=tests)
-        wanted = self._measured(learned)
-        return replace(learned, results={test: group.results[test] for test in wanted if test in group.results})
+        results = {
+            kind: {test: group.results[kind][test] for test in wanted if test in group.results.get(kind, {})}
+            for kind, wanted in self._measured(learned).items()
+        }
+        return replace(learned, results=results)
 
     def families(self, knowledge: Knowledge, now: float) -> Iterator[Family]:
-        """Yield counts first, then results that are not too old, then one series for each alert."""
-        oldest_shown = now - self._settings.max_age
+        """Yield counts first, then results and inventory that are not too old, then one series for each alert."""
         groups = self._groups(knowledge)
-        fresh = {aid: self._fresh(group, now) for aid, group in groups.items()}
+        oldest_shown = now - self._settings.max_age
         shown = {aid: each for aid, each in groups.items() if each.as_of is not None and each.as_of >= oldest_shown}
-        yield from pages.families(shown, fresh, now)
+        yield from pages.alert_counts(shown)
+        yield from pages.measured({aid: self._fresh(group, now) for aid, group in groups.items()}, now)
+        yield from pages.inventory({aid: self._fresh_inventory(group.inventory, now) for aid, group in groups.items()})
+        yield from pages.names(
+            {aid: each for aid, each in groups.items() if self._holds(each.tests_at, LOOKUP_EVERY, now)}
+        )
+        yield from pages.single_alerts(shown)
 
-    def _fresh(self, group: Group, now: float) -> dict[str, Result]:
-        longest = {
-            test: max(self._settings.max_age, MISSED_RESULTS * every) for test, every in self._measured(group).items()
+    def _holds(self, at: float | None, every: float, now: float) -> bool:
+        """Tell whether what was read at `at`, and is read again after `every` seconds, may still be shown."""
+        return at is not None and now - at <= max(self._settings.max_age, MISSED * every)
+
+    def _fresh(self, group: Group, now: float) -> dict[str, dict[str, Result]]:
+        return {
+            kind: {
+                test: result
+                for test, result in group.results.get(kind, {}).items()
+                if test in wanted and self._holds(result.at, wanted[test], now)
+            }
+            for kind, wanted in self._measured(group).items()
         }
-        return {test: result for test, result in group.results.items() if now - result.at <= longest.get(test, -1.0)}
+
+    def _fresh_inventory(self, known: Inventory, now: float) -> Inventory:
+        """Return what of an inventory may still be shown: the rest as if it had never been asked for."""
+        settings, blank = self._settings, Inventory()
+        if settings.agents and self._holds(known.agents_at, settings.agents_interval, now):
+            blank = replace(blank, agents_at=known.agents_at, agents=known.agents)
+        if settings.agents and self._holds(known.problems_at, settings.agents_interval, now):
+            blank = replace(blank, problems_at=known.problems_at, problems=known.problems)
+        if settings.cleared_window is not None and self._holds(known.cleared_at, CLEARED_EVERY, now):
+            blank = replace(blank, cleared_at=known.cleared_at, cleared=known.cleared)
+        if settings.usage and self._holds(known.usage_at, USAGE_EVERY, now):
+            blank = replace(blank, usage_at=known.usage_at, usage=known.usage)
+        if settings.outages and self._holds(known.outages_at, OUTAGES_EVERY, now):
+            blank = replace(blank, outages_at=known.outages_at, outages=known.outages)
+        return blank
+
+
+def _has(kind: str, test: Test | None, *, chosen: bool) -> bool:
+    """Tell whether a test is asked for results of a kind. A test that was `chosen` by its id is, if it has them."""
+    if test is None:
+        return kind == "http"  # not listed yet, or to another group: the default is tried
+    if kind == "http" and not chosen:
+        return test.of_today and test.type == "http-server"
+    return (chosen or test.of_today) and (RESULT_KINDS[kind] in test.kinds or (chosen and kind == "http"))
+
+
+def _with_result(group: Group, request: Get, response: Response) -> Group:
+    *_, test, named = request.path.split("/")
+    kind = next(kind for kind, name in RESULT_KINDS.items() if name == named)
+    result = Result(response.at, read_results(named, response.body))
+    return replace(group, results={**group.results, kind: {**group.results.get(kind, {}), unquote(test): result}})
+
+
+def _due(at: float | None, every: float) -> float:
+    return 0.0 if at is None else at + every
 
 
 def _get(  # noqa: PLR0913  a request is what its members say
@@ -142,7 +257,9 @@ def _names_request(endpoint: str, aid: str, at: float | None, *, missing: bool) 
     return _get(endpoint, aid, Reason.OLDEST, at + LOOKUP_EVERY, LOOKUP_EVERY)
 
 
-def _results_request(aid: str, test: str, result: Result | None, every: float) -> Get:
-    due = 0.0 if result is None else result.at + every
-    path = f"/test-results/{quote(test, safe='')}/http-server"
-    return _get(RESULTS, aid, Reason.OLDEST, due, every, ("expand", "certificate"), path=path)
+def _results_request(aid: str, kind: str, test: str, result: Result | None, every: float) -> Get:
+    name = RESULT_KINDS[kind]
+    more = (("expand", "certificate"),) if kind == "http" else ()
+    path = f"/test-results/{quote(test, safe='')}/{name}"
+    due = _due(None if result is None else result.at, every)
+    return _get(f"/test-results/{{id}}/{name}", aid, Reason.OLDEST, due, every, *more, path=path)

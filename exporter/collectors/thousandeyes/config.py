@@ -1,6 +1,6 @@
 """What a ThousandEyes target has in exporter.yml."""
 
-from typing import Annotated, Any, ClassVar
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import BeforeValidator, Field, field_validator
 
@@ -28,13 +28,19 @@ class Settings(ApiSettings):
     """One organisation of ThousandEyes, seen by one user's token."""
 
     most_requests_per_minute: ClassVar[float] = 240.0
-    paces: ClassVar[frozenset[str]] = frozenset({"max_pages"})
+    paces: ClassVar[frozenset[str]] = frozenset({"max_pages", "agents_interval"})
 
     base_url: HttpUrl = "https://api.thousandeyes.com/v7"
     poll_interval: Duration = Field(60.0, gt=0)
     account_groups: tuple[Id, ...] = ()
     test_results: Annotated[tuple[Id, ...] | None, BeforeValidator(_all_or_listed)] = ()
     """None: all."""
+    result_types: tuple[Literal["http", "network", "bgp", "dns"], ...] = Field(("http",), min_length=1)
+    agents: bool = False
+    agents_interval: Duration = Field(600.0, gt=0)
+    cleared_window: Duration | None = Field(None, ge=60)
+    usage: bool = False
+    outages: bool = False
     max_pages: int = Field(50, gt=0)
 
     @field_validator("account_groups", "test_results")
@@ -43,6 +49,11 @@ class Settings(ApiSettings):
         if isinstance(value, tuple) and len(set(value)) < len(value):
             raise ValueError("an id is given twice")
         return value
+
+    @field_validator("result_types")
+    @classmethod
+    def _each_kind_once(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        return tuple(dict.fromkeys(value))
 
     def groups(self) -> tuple[str, ...]:
         """Return the account groups to ask for; "" is the token's own."""

@@ -4,9 +4,11 @@ A group that the others have overtaken by several listings is failing: it is lef
 target is that of the groups that do answer.
 """
 
+from collections import Counter
 from dataclasses import dataclass, field, replace
 
-from .answers import Alert, AlertPage, Measured, Test
+from .answers import Alert, AlertPage, Test
+from .inventory import Agent, Usage
 
 ROUNDS_BEHIND = 2
 """By so many listings a group is overtaken only if it fails: what waits longest is asked first."""
@@ -14,19 +16,49 @@ ROUNDS_BEHIND = 2
 
 @dataclass(frozen=True, slots=True)
 class Listing:
-    """A listing of alerts that is not whole yet: when it began, the cursors followed, the last of them next."""
+    """A listing of alerts: when it began, the cursors followed, the last of them next.
+
+    `whole`: nothing more is asked for it; `truncated`: it is short of pages that there were.
+    """
 
     began: float
     cursors: tuple[str, ...] = ()
     alerts: tuple[Alert, ...] = ()
+    whole: bool = False
+    truncated: bool = False
+
+    def distinct(self) -> tuple[Alert, ...]:
+        """Return its alerts; one that moved between pages counts once, as it was told last."""
+        return tuple({alert.id or f"unnamed {place}": alert for place, alert in enumerate(self.alerts)}.values())
 
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """What a test measured, as of `at`."""
+    """What a test measured, by name, as of `at`."""
 
     at: float
-    measured: Measured
+    measured: dict[str, float]
+
+
+@dataclass(frozen=True, slots=True)
+class Inventory:
+    """What is asked for less often, each with the time it was asked for; None before.
+
+    `cleared`: how many alerts ended within the window, by type and severity. `problems`: active local problems of
+    agents, by id. `outages`: by type.
+    """
+
+    cleared_at: float | None = None
+    cleared_listing: Listing | None = None
+    cleared: tuple[tuple[str, str, int], ...] = ()
+    agents_at: float | None = None
+    agents: tuple[Agent, ...] = ()
+    problems_at: float | None = None
+    problems: dict[str, int] = field(default_factory=dict)
+    usage_at: float | None = None
+    usage: Usage = field(default_factory=Usage)
+    outages_at: float | None = None
+    outages: dict[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,8 +77,10 @@ class Group:
     rules: dict[str, str] = field(default_factory=dict)
     tests_at: float | None = None
     tests: dict[str, Test] = field(default_factory=dict)
-    results: dict[str, Result] = field(default_factory=dict)
+    results: dict[str, dict[str, Result]] = field(default_factory=dict)
+    """By kind of result, then by test id."""
     rounds: int = 0
+    inventory: Inventory = Inventory()
 
     def rule(self, alert: Alert) -> str:
         """Return the name of the alert's rule, its id while the name is not known."""
@@ -100,21 +134,41 @@ class Knowledge:
         return any(group.truncated for group in self.groups.values())
 
 
-def with_page(group: Group, page: AlertPage, *, at: float, cursor: str | None, max_pages: int) -> Group:
-    """Return the group after a page of alerts; the listing replaces the old one only when it is whole."""
-    listing = Listing(at) if cursor is None else group.unfinished
-    if listing is None or (cursor is not None and listing.cursors[-1:] != (cursor,)):
-        return group  # a page of a listing that was given up
+def grown(listing: Listing | None, page: AlertPage, *, at: float, cursor: str | None, max_pages: int) -> Listing | None:
+    """Return a listing with one more page; None when the page is of a listing that was given up.
+
+    The first page, asked for without a cursor, begins a new listing whatever there was.
+    """
+    if cursor is None:
+        listing = Listing(at)
+    elif listing is None or listing.cursors[-1:] != (cursor,):
+        return None
     grown = replace(listing, alerts=(*listing.alerts, *page.alerts))
     more = page.cursor is not None and page.cursor not in listing.cursors
     if page.cursor is not None and more and len(listing.cursors) + 1 < max_pages:
-        return replace(group, unfinished=replace(grown, cursors=(*listing.cursors, page.cursor)))
-    return _with_whole(group, grown, truncated=more)
+        return replace(grown, cursors=(*listing.cursors, page.cursor))
+    return replace(grown, whole=True, truncated=more or page.broken)
 
 
-def _with_whole(group: Group, listing: Listing, *, truncated: bool) -> Group:
-    """Return the group with a new listing; an alert that moved between pages counts once, as it was told last."""
-    told = {alert.id or f"unnamed {place}": alert for place, alert in enumerate(listing.alerts)}
-    alerts = tuple(alert for alert in told.values() if alert.active)
+def with_page(group: Group, page: AlertPage, *, at: float, cursor: str | None, max_pages: int) -> Group:
+    """Return the group after a page of alerts; the listing replaces the old one only when it is whole."""
+    listing = grown(group.unfinished, page, at=at, cursor=cursor, max_pages=max_pages)
+    if listing is None:
+        return group
+    if not listing.whole:
+        return replace(group, unfinished=listing)
+    alerts = tuple(alert for alert in listing.distinct() if alert.active)
     types = tuple(sorted({*group.types, *(alert.type for alert in alerts)}))
-    return replace(group, as_of=listing.began, truncated=truncated, alerts=alerts, types=types, unfinished=None)
+    return replace(group, as_of=listing.began, truncated=listing.truncated, alerts=alerts, types=types, unfinished=None)
+
+
+def with_cleared_page(known: Inventory, page: AlertPage, *, at: float, cursor: str | None, max_pages: int) -> Inventory:
+    """Return the inventory after a page of cleared alerts; they are counted once the listing is whole."""
+    listing = grown(known.cleared_listing, page, at=at, cursor=cursor, max_pages=max_pages)
+    if listing is None:
+        return known
+    if not listing.whole:
+        return replace(known, cleared_listing=listing)
+    counts = Counter((alert.type, alert.severity) for alert in listing.distinct() if not alert.active)
+    counted = tuple((*kind, count) for kind, count in sorted(counts.items()))
+    return replace(known, cleared_at=listing.began, cleared_listing=None, cleared=counted)

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from exporter.metrics.families import Family, Sample, gauge
 
 from .answers import SEVERITIES, UNKNOWN, Alert
-from .knowledge import Group, Result
+from .knowledge import Group, Inventory, Result
 
 ACTIVE = gauge(
     "thousandeyes_active_alerts",
@@ -55,20 +55,76 @@ ALERT = gauge(
     "alert_type",
     "severity",
 )
-METRICS = (ACTIVE, SUPPRESSED, OLDEST, AVAILABILITY, EXPIRY_DAYS, EXPIRY, ALERT)
+CLEARED = gauge(
+    "thousandeyes_cleared_alerts",
+    "Alerts that ended within the configured `cleared_window`.",
+    "account_group",
+    "alert_type",
+    "severity",
+)
+LOSS, LATENCY, JITTER = (
+    gauge(f"thousandeyes_test_{name}", f"{told}, over the test's agents.", "account_group", "test_id", "stat")
+    for name, told in (
+        ("loss_ratio", "Share of packets that did not reach the target, 0 to 1"),
+        ("latency_seconds", "Average round-trip time to the target"),
+        ("jitter_seconds", "Standard deviation of the round-trip time"),
+    )
+)
+REACHABILITY, UPDATES, PATH_CHANGES, DNS_AVAILABILITY = (
+    gauge(f"thousandeyes_test_{name}", told, "account_group", "test_id")
+    for name, told in (
+        ("bgp_reachability_ratio", "Share of BGP monitors' time in which they reached the prefix, 0 to 1, mean."),
+        ("bgp_updates", "BGP updates that all monitors saw for the prefix in the last round."),
+        ("bgp_path_changes", "Changes of the path that all monitors saw in the last round."),
+        ("dns_availability_ratio", "Share of agents whose DNS query was answered in the last round, 0 to 1."),
+    )
+)
+TEST_INFO = gauge("thousandeyes_test_info", "Constant 1: the test's name and type.", "account_group", "test_id",
+                  "test", "test_type")  # fmt: skip
+AGENT_ONLINE, AGENT_SEEN, AGENT_LOAD, AGENT_PROBLEMS, AGENT_ERRORS = (
+    gauge(f"thousandeyes_agent_{name}", told, "account_group", "agent_id")
+    for name, told in (
+        ("online", "Whether the enterprise agent is online; absent while it is disabled."),
+        ("last_seen_timestamp_seconds", "When ThousandEyes last heard of the agent, in seconds since the epoch."),
+        ("utilization_ratio", "How busy the agent is, 0 to 1; more makes its measurements doubtful."),
+        ("local_problems", "Local problems of the agent that are active: its own network, not the target."),
+        ("errors", "Errors that ThousandEyes tells of the agent."),
+    )
+)
+AGENT_INFO = gauge("thousandeyes_agent_info", "Constant 1: the agent's name, type and location.", "account_group",
+                   "agent_id", "agent", "agent_type", "location")  # fmt: skip
+UNITS_USED = gauge("thousandeyes_units_used", "Units of the plan used in its current period.", "account_group")
+UNITS_INCLUDED = gauge("thousandeyes_units_included", "Units that the plan includes in a period.", "account_group")
+OUTAGES = gauge(
+    "thousandeyes_outages", "Internet outages that go on now and affect a test of ours.", "account_group", "type"
+)
+METRICS = (
+    ACTIVE, SUPPRESSED, OLDEST,
+    AVAILABILITY, EXPIRY, REACHABILITY, UPDATES, PATH_CHANGES, DNS_AVAILABILITY, EXPIRY_DAYS, LOSS, LATENCY, JITTER,
+    CLEARED, AGENT_ONLINE, AGENT_SEEN, AGENT_LOAD, AGENT_PROBLEMS, AGENT_ERRORS, AGENT_INFO,
+    UNITS_USED, UNITS_INCLUDED, OUTAGES, TEST_INFO, ALERT,
+)  # fmt: skip
+_SPREAD = ((LOSS, "loss"), (LATENCY, "latency"), (JITTER, "jitter"))
+_SINGLE = (
+    (AVAILABILITY, "availability"),
+    (EXPIRY, "expires"),
+    (REACHABILITY, "bgp reachability"),
+    (UPDATES, "bgp updates"),
+    (PATH_CHANGES, "bgp path changes"),
+    (DNS_AVAILABILITY, "dns availability"),
+)
+"""Which measurement fills which metric."""
 
 DAY = 86_400.0
 _GRAVITY = {severity: rank for rank, severity in enumerate((*SEVERITIES, UNKNOWN))}
 
 
-def families(groups: Mapping[str, Group], results: Mapping[str, Mapping[str, Result]], now: float) -> Iterator[Family]:
-    """Yield the families of the groups that were listed, and of the results given, both by account group."""
+def alert_counts(groups: Mapping[str, Group]) -> Iterator[Family]:
+    """Yield the counts of the groups that were listed."""
     yield Family(ACTIVE, [sample for aid, group in groups.items() for sample in _counts(aid, group, group.alerts)])
     hidden = {aid: [alert for alert in group.alerts if alert.suppressed] for aid, group in groups.items()}
     yield Family(SUPPRESSED, [sample for aid, group in groups.items() for sample in _counts(aid, group, hidden[aid])])
     yield Family(OLDEST, [sample for aid, group in groups.items() for sample in _oldest(aid, group)])
-    yield from _measured(results, now)
-    yield Family(ALERT, _alerts(groups))
 
 
 def _counts(aid: str, group: Group, alerts: list[Alert] | tuple[Alert, ...]) -> Iterator[Sample]:
@@ -84,20 +140,68 @@ def _oldest(aid: str, group: Group) -> Iterator[Sample]:
         yield (aid,), min(started)
 
 
-def _measured(results: Mapping[str, Mapping[str, Result]], now: float) -> Iterator[Family]:
-    """Yield what http-server tests measured."""
-    found = [((aid, test), result.measured) for aid, tests in results.items() for test, result in tests.items()]
-    expiries = [(labels, measured.expires) for labels, measured in found if measured.expires is not None]
-    yield Family(AVAILABILITY, [(labels, each.availability) for labels, each in found if each.availability is not None])
+def measured(results: Mapping[str, Mapping[str, Mapping[str, Result]]], now: float) -> Iterator[Family]:
+    """Yield what tests measured, by account group, kind and test; a certificate's days are counted from `now`."""
+    found = [
+        ((aid, test), result.measured)
+        for aid, kinds in results.items()
+        for tests in kinds.values()
+        for test, result in tests.items()
+    ]
+    for metric, name in _SINGLE:
+        yield Family(metric, [(labels, each[name]) for labels, each in found if name in each])
+    expiries = [(labels, each["expires"]) for labels, each in found if "expires" in each]
     yield Family(EXPIRY_DAYS, [(labels, (expires - now) / DAY) for labels, expires in expiries])
-    yield Family(EXPIRY, expiries)
+    for metric, name in _SPREAD:
+        yield Family(
+            metric,
+            [
+                ((*labels, stat), each[f"{name} {stat}"])
+                for labels, each in found
+                for stat in ("mean", "max")
+                if f"{name} {stat}" in each
+            ],
+        )
 
 
-def _alerts(groups: Mapping[str, Group]) -> list[Sample]:
-    """Return 1 for each alert that has an id, the gravest first: a limit cuts from the end."""
+def inventory(groups: Mapping[str, Inventory]) -> Iterator[Family]:
+    """Yield cleared alerts, agents, usage and outages, by account group; what was not asked for is left out."""
+    kinds = [((aid, kind, severity), float(n)) for aid, each in groups.items() for kind, severity, n in each.cleared]
+    yield Family(CLEARED, kinds)
+    agents = [((aid, agent.id), agent, each) for aid, each in groups.items() for agent in each.agents]
+    yield Family(
+        AGENT_ONLINE, [(labels, float(agent.online)) for labels, agent, _ in agents if agent.online is not None]
+    )
+    yield Family(AGENT_SEEN, [(labels, agent.seen) for labels, agent, _ in agents if agent.seen is not None])
+    yield Family(AGENT_LOAD, [(labels, agent.load) for labels, agent, _ in agents if agent.load is not None])
+    yield Family(
+        AGENT_PROBLEMS,
+        [
+            (labels, float(each.problems.get(agent.id, 0)))
+            for labels, agent, each in agents
+            if each.problems_at is not None
+        ],
+    )
+    yield Family(AGENT_ERRORS, [(labels, float(agent.errors)) for labels, agent, _ in agents])
+    yield Family(AGENT_INFO, [((*labels, agent.name, agent.type, agent.location), 1.0) for labels, agent, _ in agents])
+    usages = [((aid,), each.usage) for aid, each in groups.items()]
+    yield Family(UNITS_USED, [(labels, usage.used) for labels, usage in usages if usage.used is not None])
+    yield Family(UNITS_INCLUDED, [(labels, usage.included) for labels, usage in usages if usage.included is not None])
+    yield Family(OUTAGES, [((aid, kind), float(n)) for aid, each in groups.items() for kind, n in each.outages.items()])
+
+
+def names(groups: Mapping[str, Group]) -> Iterator[Family]:
+    """Yield the name and type of each test, for rules and panels to join."""
+    tests = [(aid, test) for aid, group in groups.items() for test in group.tests.values()]
+    yield Family(TEST_INFO, [((aid, test.id, test.name, test.type), 1.0) for aid, test in tests])
+
+
+def single_alerts(groups: Mapping[str, Group]) -> Iterator[Family]:
+    """Yield 1 for each alert that has an id, the gravest first: a limit cuts from the end."""
     found = [(aid, group, alert) for aid, group in groups.items() for alert in group.alerts if alert.id]
     found.sort(key=lambda each: (_GRAVITY[each[2].severity], each[0], each[2].id))
-    return [
+    samples: list[Sample] = [
         ((aid, alert.id, group.rule(alert), group.test(alert), alert.type, alert.severity), 1.0)
         for aid, group, alert in found
     ]
+    yield Family(ALERT, samples)

@@ -32,6 +32,14 @@ def test_a_share_is_confirmed(service, status):
     assert request.headers["Authorization"] == "Bearer us3r-key"
 
 
+@responses.activate
+def test_a_login_page_confirms_nothing(service):
+    """A proxy's 200 is not BigPanda's."""
+    responses.post(URL, status=200, body="<html><title>Log in</title>")
+    with pytest.raises(Stopped, match="a web page"):
+        service.confirm("i1")
+
+
 @pytest.mark.parametrize(
     ("answer", "error", "retry_after"),
     [

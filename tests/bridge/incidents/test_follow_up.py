@@ -12,8 +12,8 @@ from bridge.domain.alert import Alert
 from bridge.domain.incident import NEW, Incident
 from bridge.domain.notification import Notification
 from bridge.errors import Overloaded, Rejected, Stopped, Unavailable, Unreached
-from bridge.incidents.follow_up import Followed, Incidents
-from bridge.incidents.silence_plan import Silence, Verb, marked
+from bridge.incidents.follow_up import Followed, FollowUp
+from bridge.incidents.silence_plan import Silence, Verb, tagged_key
 from bridge.metrics import Metrics
 from bridge.outbox.status import OutboxStatus
 from bridge.receivers.alertmanager import Settings as AlertmanagerSettings
@@ -75,7 +75,7 @@ class Alertmanager:
         if step.verb is not Verb.EXPIRE:
             self.number += 1
             one = step.wanted
-            key = marked("vendorwatch-bridge", one.comment, self.owner)
+            key = tagged_key("vendorwatch-bridge", one.comment, self.owner)
             self.kept[f"s{self.number}"] = Silence(
                 id=f"s{self.number}",
                 key=key,
@@ -105,7 +105,7 @@ class Bench:
 
     def make(self, **more):
         followed = Followed(settings(**more), {("alertmanager", "prod"): RECEIVER})
-        return Incidents(
+        return FollowUp(
             self.outbox.database,
             followed,
             self.metrics,
@@ -113,6 +113,7 @@ class Bench:
             callbacks=self.panda,
             silences=self.alertmanager,
             clock=lambda: self.now,
+            steady=lambda: self.now,
             chance=lambda: 0.5,
         )
 
@@ -156,7 +157,7 @@ class Bench:
 
     def turn(self, after=5.0):
         self.now += after
-        self.incidents.turn()
+        self.incidents.tick()
 
     def counted(self, name, **labels):
         return self.metrics.registry.get_sample_value(f"vendorwatch_bridge_{name}", {"source": "panda", **labels})
@@ -199,7 +200,7 @@ def test_a_callback_that_fails_is_tried_again_until_it_is_heard(bench, error, ca
     bench.restart()
     bench.turn()
     bench.turn(120)
-    assert caplog.text.count("Shares of panda cannot be confirmed now") == 2
+    assert caplog.text.count("shares of panda wait") == 2
     assert "us3r-key" not in caplog.text
     bench.panda.refuses = None
     bench.panda.heard.clear()
@@ -309,21 +310,21 @@ def test_an_alertmanager_that_does_not_answer_is_tried_again(bench, error, caplo
     assert bench.alertmanager.looks == 1
     bench.turn(120)
     assert bench.alertmanager.looks == 2
-    assert caplog.text.count("Snoozes of panda do not reach Alertmanager now") == 1
+    assert caplog.text.count("Alertmanager unavailable, snoozes of panda are not silenced") == 1
     bench.alertmanager.refuses = None
     bench.turn(120)
     assert bench.alertmanager.silenced() == {"prod:a": 3600}
     assert bench.counted("silence_failures_total") == 2
 
 
-def test_a_silence_that_is_refused_is_not_asked_for_again_until_it_differs(bench, caplog):
-    """It would be refused again; the others are made."""
+def test_a_silence_that_is_refused_is_made_at_once_when_it_differs(bench, caplog):
+    """What was refused before waits for its time; another wish does not."""
     bench.fires("a")
     bench.snoozes()
     bench.alertmanager.refuses = Rejected("answered 400")
     bench.turn()
     bench.turn(60)
-    assert caplog.text.count("The silence for prod:a is not created: answered 400") == 1
+    assert caplog.text.count("Silence for prod:a refused, not created: answered 400") == 1
     bench.alertmanager.refuses = None
     bench.snoozes(7200)
     bench.turn()
@@ -337,9 +338,12 @@ def test_one_replica_alone_acts(bench):
     other = bench.make()
     bench.hears("j")
     bench.now += 5
-    other.turn()
+    other.tick()
+    bench.now += 14
+    other.tick()
     assert bench.panda.heard == ["i"]
-    bench.turn(30)
+    bench.now += 1
+    other.tick()
     assert bench.panda.heard == ["i", "j"]
 
 
@@ -408,11 +412,11 @@ def test_the_loop_outlives_what_it_did_not_foresee(bench, caplog, monkeypatch):
     monkeypatch.setattr(OutboxStatus, "lead", fail_first)
     bench.incidents.start()
     while not acted.is_set():
-        bench.incidents.hint()
+        bench.incidents.wake()
         acted.wait(0.05)
     bench.incidents.stop(30)
-    assert "Acting on the incidents of panda must wait: database: busy" in caplog.text
-    assert "Acting on the incidents of panda failed unexpectedly" in caplog.text
+    assert "Following incidents of panda paused: database: busy" in caplog.text
+    assert "Following incidents of panda failed unexpectedly" in caplog.text
 
 
 def looking():

@@ -9,7 +9,7 @@ import responses
 
 from bridge.errors import Overloaded, Rejected, Stopped, Unreached
 from bridge.incidents.silence_client import SilenceApi
-from bridge.incidents.silence_plan import CREATED_BY, Silence, Step, Verb, Wanted, mark
+from bridge.incidents.silence_plan import CREATED_BY, Silence, Step, Verb, Wanted, owner_tag
 from bridge.receivers.bigpanda import Silences
 
 URL = "http://am:9093/prefix"
@@ -19,7 +19,7 @@ WANTED = Wanted(
     key="prod:1",
     matchers=(("alertname", "Down"), ("host", "a.*b")),
     ends_at=T0 + 900.5,
-    comment=f"Snoozed {mark(OWNER, 'prod:1')}",
+    comment=f"Snoozed {owner_tag(OWNER, 'prod:1')}",
 )
 ENTRY = {
     "id": "s1",
@@ -60,7 +60,7 @@ def test_ours_are_those_that_bear_our_mark_and_are_not_over(api):
     """An operator's, another bridge's and what is expired are nobody's here; matchers are put in order."""
     others = [
         {**ENTRY, "createdBy": "ann"},
-        {**ENTRY, "comment": f"Snoozed {mark('ffff/panda', 'prod:1')}"},
+        {**ENTRY, "comment": f"Snoozed {owner_tag('ffff/panda', 'prod:1')}"},
         {**ENTRY, "status": {"state": "expired"}},
         {"comment": None},
     ]
@@ -159,3 +159,20 @@ def test_a_user_and_a_password_will_do():
     assert api.ours() == []
     api.close()
     assert call.calls[0].request.headers["Authorization"] == f"Basic {base64.b64encode(b'u:p').decode()}"
+
+
+@responses.activate
+def test_what_has_expired_is_not_asked_for(api):
+    """There may be thousands; an Alertmanager that does not know the question lists them all the same."""
+    call = responses.get(f"{URL}/api/v2/silences", json=[])
+    api.ours()
+    assert call.calls[0].request.params == {"expired": "false"}
+
+
+@responses.activate
+def test_alertmanagers_words_are_kept_without_our_token(api):
+    """Alertmanager's error is a JSON string; what echoes our credentials does not bring them into the log."""
+    responses.post(f"{URL}/api/v2/silences", status=400, json="silence too large; Bearer am-t0ken; am-t0ken")
+    with pytest.raises(Rejected) as raised:
+        api.do(CREATE, T0)
+    assert str(raised.value) == "Alertmanager answered 400: silence too large; Bearer <secret>; <secret>"

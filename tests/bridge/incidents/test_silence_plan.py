@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from bridge.domain.alert import Alert
 from bridge.domain.incident import IncidentRecord
-from bridge.incidents.silence_plan import CREATED_BY, Silence, Verb, mark, marked, plan, wanted
+from bridge.incidents.silence_plan import CREATED_BY, Silence, Verb, owner_tag, plan, tagged_key, wanted
 
 T0 = 1_795_200_000.0
 OWNER = "0a1b/panda"
@@ -58,7 +58,7 @@ def test_a_snooze_silences_exactly_the_alerts_of_ours_in_it():
     assert one.matchers == (("alertname", "Down"), ("host", "a.b|c"))
     assert one.ends_at == T0 + 900
     assert "incident i; ann; https://x/i" in one.comment
-    assert marked(CREATED_BY, one.comment, OWNER) == "prod:1"
+    assert tagged_key(CREATED_BY, one.comment, OWNER) == "prod:1"
 
 
 @pytest.mark.parametrize(
@@ -102,26 +102,26 @@ def test_an_alert_that_was_merged_away_is_in_the_other_incident():
 @pytest.mark.parametrize(
     ("created_by", "comment", "key"),
     [
-        (CREATED_BY, f"x {mark(OWNER, 'prod:1')}", "prod:1"),
-        (CREATED_BY, f"x {mark(OWNER, 'prod:a b]c')}", "prod:a b]c"),
-        ("ann", f"x {mark(OWNER, 'prod:1')}", None),
-        (CREATED_BY, f"x {mark('ffff/panda', 'prod:1')}", None),
+        (CREATED_BY, f"x {owner_tag(OWNER, 'prod:1')}", "prod:1"),
+        (CREATED_BY, f"x {owner_tag(OWNER, 'prod:a b]c')}", "prod:a b]c"),
+        ("ann", f"x {owner_tag(OWNER, 'prod:1')}", None),
+        (CREATED_BY, f"x {owner_tag('ffff/panda', 'prod:1')}", None),
         (CREATED_BY, "by an operator", None),
-        (CREATED_BY, f"{mark(OWNER, 'prod:1')} and more", None),
+        (CREATED_BY, f"{owner_tag(OWNER, 'prod:1')} and more", None),
     ],
 )
 def test_a_silence_is_ours_by_its_author_and_its_mark(created_by, comment, key):
     """That of another bridge is not, nor one that an operator wrote anew."""
-    assert marked(created_by, comment, OWNER) == key
+    assert tagged_key(created_by, comment, OWNER) == key
 
 
 @pytest.mark.parametrize(
-    "said", [{"who": mark("x/y", "k")}, {"number": mark(OWNER, "prod:9")}, {"link": "http://[::1]/"}]
+    "said", [{"who": owner_tag("x/y", "k")}, {"number": owner_tag(OWNER, "prod:9")}, {"link": "http://[::1]/"}]
 )
 def test_no_name_in_bigpanda_can_pass_for_a_mark(said):
     """Else the silence would not be known again, or taken for another's."""
     one = should(incident(**said))["prod:1"]
-    assert marked(CREATED_BY, one.comment, OWNER) == "prod:1"
+    assert tagged_key(CREATED_BY, one.comment, OWNER) == "prod:1"
 
 
 def test_what_is_as_it_should_be_is_left_alone():

@@ -7,7 +7,7 @@ from bridge.domain.alert_state import AlertState
 from bridge.domain.event import Status
 from bridge.domain.incident import IncidentRecord
 from bridge.errors import Rejected, Unreached
-from bridge.incidents.silence_sync import Snoozes
+from bridge.incidents.silence_sync import SilenceSync
 from bridge.metrics import Metrics
 
 T0 = 1_795_200_000.0
@@ -57,14 +57,34 @@ class Alertmanager:
         self.fails = {}
 
 
-@pytest.fixture
-def follow():
-    def follow(alertmanager, sources=None):
-        return Snoozes(
-            alertmanager, told, Metrics(), owner="o/panda", source="panda", sources=sources, chance=lambda: 0.5
+class Sync:
+    """A silence sync under a clock of the test's; `set_back` is what the clock of the wall lags behind."""
+
+    def __init__(self, alertmanager, sources=None):
+        self.metrics, self.now, self.set_back = Metrics(), 0.0, 0.0
+        self.sync = SilenceSync(
+            alertmanager,
+            told,
+            self.metrics,
+            owner="o/panda",
+            source="panda",
+            sources=sources,
+            chance=lambda: 0.5,
+            steady=lambda: self.now,
         )
 
-    return follow
+    def turn(self, incidents, now=0.0, stopping=lambda: False):
+        self.now = now
+        self.sync.turn(incidents, T0 + now - self.set_back, stopping)
+
+    @property
+    def refusals(self):
+        return self.metrics.registry.get_sample_value("vendorwatch_bridge_silence_refusals", {"source": "panda"})
+
+
+@pytest.fixture
+def follow():
+    return Sync
 
 
 def test_alertmanager_is_looked_at_when_something_changed_and_now_and_then(follow):
@@ -72,9 +92,9 @@ def test_alertmanager_is_looked_at_when_something_changed_and_now_and_then(follo
     alertmanager = Alertmanager()
     snoozes = follow(alertmanager)
     for seconds, looks in ((0, 1), (5, 1), (14, 1), (15, 2), (16, 2)):
-        snoozes.turn([incident("prod:a")], T0 + seconds)
+        snoozes.turn([incident("prod:a")], seconds)
         assert alertmanager.looks == looks
-    snoozes.turn([incident("prod:a", "prod:b")], T0 + 17)
+    snoozes.turn([incident("prod:a", "prod:b")], 17)
     assert alertmanager.looks == 3
 
 
@@ -83,49 +103,75 @@ def test_alertmanager_is_left_alone_while_nothing_is_snoozed(follow):
     alertmanager = Alertmanager()
     snoozes = follow(alertmanager)
     for seconds, looks in ((0, 1), (60, 1), (299, 1), (300, 2)):
-        snoozes.turn([], T0 + seconds)
+        snoozes.turn([], seconds)
         assert alertmanager.looks == looks
-    snoozes.turn([incident("prod:a")], T0 + 301)
+    snoozes.turn([incident("prod:a")], 301)
     assert alertmanager.done == ["prod:a"]
 
 
 @pytest.mark.parametrize("back", [60.0, 7 * 3600.0])
-def test_a_clock_that_is_set_back_delays_nothing_for_long(follow, back):
-    """A pause that no decision sets means a changed clock."""
+def test_a_clock_that_is_set_back_delays_nothing(follow, back):
+    """Pauses are not counted by the clock of the wall."""
     alertmanager = Alertmanager()
     snoozes = follow(alertmanager)
-    snoozes.turn([incident("prod:a")], T0)
-    snoozes.turn([incident("prod:a")], T0 - back)
-    snoozes.turn([incident("prod:a")], T0 - back + 75)
-    assert alertmanager.looks >= 2
+    snoozes.turn([incident("prod:a")], 0)
+    snoozes.set_back = back
+    snoozes.turn([incident("prod:a")], 15)
+    assert alertmanager.looks == 2
 
 
-def test_what_is_refused_leaves_the_others_their_silence(follow, caplog):
-    """And is not asked for again as long as it is the same."""
+def test_what_is_refused_is_tried_again_with_growing_pauses(follow, caplog):
+    """While the wish stands: its words are logged once and served, the others have their silence meanwhile."""
+    alertmanager = Alertmanager(a=Rejected("Alertmanager answered 400: cannot create silence: limit exceeded"))
+    snoozes = follow(alertmanager)
+    tried = []
+    for second in range(0, 1900, 5):
+        alertmanager.done.clear()
+        snoozes.turn([incident("prod:a", "prod:b", until=T0 + 7200)], second)
+        tried += [second] if "prod:a" in alertmanager.done else []
+    assert tried == [0, 15, 45, 105, 225, 465, 945, 1845]
+    assert caplog.text.count("Silence for prod:a refused, not created: Alertmanager answered 400: cannot") == 1
+    assert snoozes.sync.refused == {"prod:a": "Alertmanager answered 400: cannot create silence: limit exceeded"}
+    assert snoozes.refusals == 1
+
+
+def test_a_refusal_ends_when_alertmanager_takes_it(follow):
+    """Then nothing is refused any more."""
     alertmanager = Alertmanager(a=Rejected("answered 400"))
     snoozes = follow(alertmanager)
-    snoozes.turn([incident("prod:a", "prod:b")], T0)
-    snoozes.turn([incident("prod:a", "prod:b")], T0 + 15)
-    assert alertmanager.done == ["prod:a", "prod:b", "prod:b"]
-    assert caplog.text.count("prod:a is not created: answered 400") == 1
+    snoozes.turn([incident("prod:a")], 0)
+    alertmanager.fails.clear()
+    snoozes.turn([incident("prod:a")], 15)
+    assert (snoozes.sync.refused, snoozes.refusals) == ({}, 0)
+
+
+def test_a_refusal_ends_with_the_wish(follow):
+    """What nobody snoozes any more is refused no more; another wish is tried at once."""
+    alertmanager = Alertmanager(a=Rejected("answered 400"))
+    snoozes = follow(alertmanager)
+    snoozes.turn([incident("prod:a")], 0)
+    snoozes.turn([incident("prod:a", until=T0 + 7200)], 1)
+    assert alertmanager.done == ["prod:a", "prod:a"]
+    snoozes.turn([], 2)
+    assert (snoozes.sync.refused, snoozes.refusals) == ({}, 0)
 
 
 def test_what_cannot_be_reached_is_left_for_later(follow):
     """The next would fail as well."""
     alertmanager = Alertmanager(a=Unreached("no answer in time"))
-    follow(alertmanager).turn([incident("prod:a", "prod:b")], T0)
+    follow(alertmanager).turn([incident("prod:a", "prod:b")])
     assert alertmanager.done == ["prod:a"]
 
 
 def test_a_stop_ends_it_between_two_steps(follow):
     """What is left is done by the next process."""
     alertmanager = Alertmanager()
-    follow(alertmanager).turn([incident("prod:a", "prod:b")], T0, lambda: bool(alertmanager.done))
+    follow(alertmanager).turn([incident("prod:a", "prod:b")], 0.0, lambda: bool(alertmanager.done))
     assert alertmanager.done == ["prod:a"]
 
 
 def test_alerts_of_other_alertmanagers_are_not_silenced_in_this_one(follow):
     """They may bear the same labels."""
     alertmanager = Alertmanager()
-    follow(alertmanager, sources=("lab",)).turn([incident("prod:a", "lab:a")], T0)
+    follow(alertmanager, sources=("lab",)).turn([incident("prod:a", "lab:a")])
     assert alertmanager.done == ["lab:a"]

@@ -280,10 +280,71 @@ def test_a_firing_older_than_the_last_resolution_is_doubtful(outbox):
 
 
 def test_heartbeats_are_remembered(outbox):
-    """The last one of each source."""
-    accept(outbox, heartbeat=True)
-    accept(outbox, now=T0 + 60, heartbeat=True)
-    assert [(beat.source, beat.heard_at) for beat in outbox.status.heartbeats()] == [("prod", T0 + 60)]
+    """The last one of each label set of each source, and forgotten only while nothing more is heard."""
+    accept(outbox, heartbeats=(alert("a"), alert("b")))
+    accept(outbox, now=T0 + 60, heartbeats=(alert("a", firing=False),))
+    beats = {beat.key: beat for beat in outbox.status.heartbeats()}
+    assert {key: (beat.firing, beat.heard_at) for key, beat in beats.items()} == {
+        "prod:a": (False, T0 + 60),
+        "prod:b": (True, T0),
+    }
+    assert beats["prod:b"].labels == {"alertname": "b", "host": "web-1"}
+    accept(outbox, now=T0 + 70, heartbeats=(alert("b"),))
+    for beat in beats.values():
+        outbox.status.forget_heartbeat(beat)
+    assert [beat.key for beat in outbox.status.heartbeats()] == ["prod:b"]
+
+
+def test_a_repeat_is_noted_where_that_is_wished(outbox):
+    """It changes nothing else; what ended is not heard of."""
+    accept(outbox, alert(), note_heard=True)
+    before = outbox.alerts.state("prod:a")
+    accept(outbox, alert(), alert("b", firing=False), now=T0 + 60, note_heard=True)
+    assert outbox.alerts.heard_at(["prod:a", "prod:b"]) == {"prod:a": T0 + 60}
+    assert outbox.alerts.state("prod:a") == before
+    accept(outbox, alert(), now=T0 + 90)
+    outbox.alerts.note_heard([], T0 + 95)
+    assert outbox.alerts.heard_at(["prod:a"]) == {"prod:a": T0 + 60}
+    outbox.alerts.note_heard(["prod:a"], T0 + 99)
+    assert outbox.alerts.heard_at(["prod:a"]) == {"prod:a": T0 + 99}
+
+
+def test_dead_letters_are_revived_as_they_were(outbox):
+    """To the byte, and only what is still a dead letter; a later event of the alert waits for it."""
+    accept(outbox, alert())
+    (claimed,) = outbox.queue.claim(9, "me", T0, 60)
+    outbox.queue.bury(claimed, "BigPanda answered 400", T0)
+    accept(outbox, alert(firing=False), now=T0 + 5)
+    assert outbox.queue.revive([claimed.id, claimed.id + 1]) == 1
+    (again,) = outbox.queue.claim(9, "me", T0 + 9, 60)
+    assert (again.id, again.body) == (claimed.id, claimed.body)
+
+
+def test_a_clock_that_was_set_back_holds_no_event(outbox):
+    """What was accepted, or put off, by a clock that was ahead is due."""
+    accept(outbox, alert())
+    (claimed,) = outbox.queue.claim(9, "me", T0, 60)
+    outbox.queue.postpone([claimed], T0 + 60, "503")
+    assert outbox.queue.claim(9, "me", T0 + 30, 60) == []
+    assert outbox.queue.next_due(T0 + 30) == T0 + 60
+    set_back = T0 - 7200
+    assert outbox.queue.next_due(set_back) == set_back
+    assert [one.id for one in outbox.queue.claim(9, "me", set_back, 60)] == [claimed.id]
+
+
+@pytest.mark.parametrize("leads", ["claim", "role"])
+def test_a_lease_ends_by_itself_and_not_before(outbox, leads):
+    """To the second: what holds it has died, and nobody else may act before, or need wait for longer."""
+    accept(outbox, alert())
+
+    def taken(owner, now):
+        if leads == "role":
+            return outbox.status.lead("reconciler", owner, now, 60)
+        return bool(outbox.queue.claim(9, owner, now, 60))
+
+    assert taken("first", T0)
+    assert not taken("second", T0 + 59.9)
+    assert taken("second", T0 + 60)
 
 
 def test_a_destination_is_up_until_told_otherwise(outbox):

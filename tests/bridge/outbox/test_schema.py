@@ -29,6 +29,12 @@ def test_the_first_database_becomes_the_newest(database_url, outbox):
             "DROP TABLE callbacks",
             "DROP TABLE identity",
             "DROP INDEX events_key",
+            "DROP TABLE watchdog_heartbeats",
+            "DROP TABLE last_heard",
+            "DROP TABLE unconfirmed",
+            "DROP TABLE watermarks",
+            "ALTER TABLE destinations DROP COLUMN opened_at",
+            "CREATE TABLE heartbeats (source TEXT)",
             "UPDATE schema_version SET version = 1",
         ):
             connection.execute(text(statement))

@@ -8,7 +8,7 @@ import responses
 
 from bridge.errors import Unanswered, Unreadable
 from bridge.receivers.alertmanager import Settings
-from bridge.reconcile.alertmanager_client import AlertmanagerApi, Peer, listed, muted
+from bridge.reconcile.alertmanager_client import AlertmanagerApi, Peer, Silence, listed, muted, origin, status
 
 URL = "http://am-1:9093/prefix"
 NOW = 1_700_000_000.0
@@ -93,20 +93,111 @@ def test_an_alert_that_cannot_be_read_could_be_any(answer):
 
 
 @responses.activate
+def test_a_status_that_is_none_does_not_count(ask):
+    """What says nothing of itself is no Alertmanager."""
+    given(status=[])
+    (answer,) = ask()
+    assert isinstance(answer, Unanswered)
+    assert (str(answer), answer.url) == ("status: not an object", "http://am-1:9093")
+
+
+@responses.activate
+@pytest.mark.parametrize("uptime", [None, 5, "soon", "0001-01-01T00:00:00Z"])
+def test_one_that_does_not_say_since_when_it_runs_is_young_since_it_was_asked(uptime):
+    """Grafana's own Alertmanager does not; after an answer that failed it may have started anew."""
+    given(status=STATUS | {"uptime": uptime})
+    api = AlertmanagerApi(settings())
+    assert [api.ask(NOW + seconds)[0].started for seconds in (0, 60, 400)] == [NOW] * 3
+    responses.replace(responses.GET, f"{URL}/api/v2/status", status=503)
+    assert isinstance(api.ask(NOW + 460)[0], Unanswered)
+    responses.replace(responses.GET, f"{URL}/api/v2/status", json={})
+    assert api.ask(NOW + 520)[0].started == NOW + 520
+    api.close()
+
+
+CONFIG = """
+route:
+  receiver: x
+  group_interval: 1m
+  routes:
+    - receiver: y
+    - receiver: z
+      group_interval: 2h30m
+      routes: [{receiver: z}]
+    - group_interval: 10s
+"""
+
+
 @pytest.mark.parametrize(
-    ("status", "told"),
+    ("version", "config", "lag"),
     [
-        ([], "status: not an object"),
-        ({}, "status: uptime: missing"),
-        ({"uptime": 5}, "uptime: not a time"),
-        ({"uptime": "0001-01-01T00:00:00Z"}, "status: uptime: missing"),
+        ("0.35.0", CONFIG, 0.0),
+        ("0.35.0-rc.0", CONFIG, 0.0),
+        ("1.0.0", CONFIG, 0.0),
+        ("0.34.2", CONFIG, 9000.0),
+        ("0.28.1", "route: {receiver: x}", 300.0),
+        ("0.28.1", "route: {receiver: x, group_interval: soon}", 300.0),
+        ("0.28.1", "route: [", 300.0),
+        ("0.28.1", None, 300.0),
+        (None, CONFIG, 9000.0),
+        ("mimir", None, 300.0),
+        ("0.28.1", "route: {receiver: x, group_interval: 10s, routes: 5}", 10.0),
     ],
 )
-def test_a_status_without_a_start_does_not_count(ask, status, told):
-    """An age that is not known is not assumed."""
-    given(status=status)
-    (answer,) = ask()
-    assert (isinstance(answer, Unanswered), str(answer), answer.url) == (True, told, URL)
+def test_how_long_it_may_hide_what_it_mutes(version, config, lag):
+    """Before 0.35 until the longest group interval of its routes is over; what cannot be read has the default."""
+    answer = STATUS | {"versionInfo": {"version": version}, "config": {"original": config}}
+    assert status(answer)[2] == lag
+
+
+@pytest.mark.parametrize("strange", [{"versionInfo": None}, {"versionInfo": {"version": 5}}, {"config": []}])
+def test_a_version_that_cannot_be_read_is_an_old_one(strange):
+    """Opened too late is better than opened though it is muted."""
+    assert status(STATUS | strange)[2] == 300.0
+
+
+SILENCE = {"id": "s1", "createdBy": "jo", "comment": "deploy", "endsAt": "2033-11-14T22:00:00.123Z"}
+
+
+@responses.activate
+def test_silences_are_known_by_their_ids():
+    """Of all peers that answer; one that says too little of itself is left out."""
+    urls = [URL, "http://am-2:9093", "http://am-3:9093"]
+    call = responses.get(f"{URL}/api/v2/silences", json=[SILENCE, {"id": "s2"}, {**SILENCE, "id": 5}, None])
+    responses.get("http://am-2:9093/api/v2/silences", json=[{**SILENCE, "id": "s3", "createdBy": None}])
+    responses.get("http://am-3:9093/api/v2/silences", status=503)
+    api = AlertmanagerApi(settings(urls=urls))
+    found = api.silences()
+    api.close()
+    assert found == {
+        "s1": Silence(by="jo", until="2033-11-14T22:00:00Z", comment="deploy", ends_at=2_015_618_400.123),
+        "s3": Silence(by="", until="2033-11-14T22:00:00Z", comment="deploy", ends_at=2_015_618_400.123),
+    }
+    assert call.calls[0].request.params == {"expired": "false"}
+    assert found["s3"].tags == {"silenced_until": "2033-11-14T22:00:00Z", "silence_comment": "deploy"}
+
+
+@responses.activate
+def test_silences_that_nobody_lists_are_unknown():
+    """That is not none at all."""
+    responses.get(f"{URL}/api/v2/silences", status=403)
+    api = AlertmanagerApi(settings())
+    with pytest.raises(Unanswered, match="answered 403"):
+        api.silences()
+    api.close()
+
+
+@pytest.mark.parametrize(
+    ("url", "shown"),
+    [
+        ("http://am-1:9093/prefix?token=secret", "http://am-1:9093"),
+        ("https://user:secret@am-1/x", "https://am-1"),
+        ("http://[::1]:9093", "http://[::1]:9093"),
+    ],
+)
+def test_only_scheme_and_host_of_a_url_are_shown(url, shown):
+    """Its path and query may hold secrets."""
+    assert origin(url) == shown
 
 
 @responses.activate
@@ -136,8 +227,8 @@ def test_every_status_but_200_does_not_count(ask, code):
     [
         ("<html>", "answered with something that is not JSON"),
         ('[{"labels": {}', "answered with something that is not JSON"),
-        (requests.ConnectionError("http://user:pass@am"), "the connection failed"),
-        (requests.ReadTimeout(), "no answer in time"),
+        (requests.ConnectionError("http://user:pass@am"), "no connection"),
+        (requests.ReadTimeout(), "no whole answer in time"),
     ],
 )
 def test_what_goes_wrong_is_said_in_words(ask, body, told):

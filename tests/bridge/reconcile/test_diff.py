@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from bridge.domain.alert import Alert
-from bridge.reconcile.diff import Action, Correction, Doubt, Poll, correct
+from bridge.reconcile.diff import Action, Blocker, Correction, Poll, diff
 
 NOW = 1_700_000_000.0
 KEY = "prod:a"
@@ -27,33 +27,33 @@ CLOSE = Correction(Action.CLOSED, KEY, 1.0)
 
 def test_what_two_polls_do_not_know_is_closed():
     """Twice unknown to all is resolved, on condition that nothing was told of it since the first time."""
-    assert correct(GONE, GONE, min_uptime=300).corrections == (CLOSE,)
+    assert diff(GONE, GONE, min_uptime=300).corrections == (CLOSE,)
 
 
 @pytest.mark.parametrize(
     ("change", "doubt"),
     [
-        ({"whole": False}, Doubt.UNANSWERED),
-        ({"started": NOW - 299}, Doubt.YOUNG),
-        ({"started": NOW + 60}, Doubt.YOUNG),
-        ({"settling": True}, Doubt.SETTLING),
-        ({"emptied": True, "listed": frozenset()}, Doubt.EMPTIED),
+        ({"whole": False}, Blocker.UNANSWERED),
+        ({"started": NOW - 299}, Blocker.YOUNG),
+        ({"started": NOW + 60}, Blocker.YOUNG),
+        ({"settling": True}, Blocker.SETTLING),
+        ({"emptied": True, "listed": frozenset()}, Blocker.EMPTIED),
     ],
-    ids=lambda value: value.name if isinstance(value, Doubt) else None,
+    ids=lambda value: value.name if isinstance(value, Blocker) else None,
 )
 @pytest.mark.parametrize("which", ["before", "latest"])
 def test_each_doubt_about_either_poll_keeps_an_alert_open(change, doubt, which):
-    """One that did not answer, is young, settles, or is suddenly empty: nothing is closed, and the verdict says why."""
+    """One that did not answer, is young, settles, or is suddenly empty: nothing is closed, and the result says why."""
     doubtful = replace(GONE, **change)
     before, latest = (doubtful, GONE) if which == "before" else (GONE, doubtful)
-    verdict = correct(before, latest, min_uptime=300)
-    assert (verdict.corrections, verdict.doubt) == ((), doubt)
+    result = diff(before, latest, min_uptime=300)
+    assert (result.corrections, result.blocker) == ((), doubt)
 
 
 def test_one_poll_is_not_enough():
     """The first poll after a start, or after one that failed, closes and opens nothing."""
-    assert correct(None, GONE, min_uptime=300).doubt is Doubt.FIRST
-    assert correct(None, ACTIVE, min_uptime=300).corrections == ()
+    assert diff(None, GONE, min_uptime=300).blocker is Blocker.FIRST
+    assert diff(None, ACTIVE, min_uptime=300).corrections == ()
 
 
 @pytest.mark.parametrize(
@@ -65,29 +65,29 @@ def test_one_poll_is_not_enough():
     ],
     ids=["still known", "not open yet", "told of since"],
 )
-def test_an_alert_must_be_open_untouched_and_unknown_in_both_polls(before):
+def test_an_alert_must_be_open_unknown_and_unknown_in_both_polls(before):
     """Whatever moved between the polls starts the count anew, without any doubt about the Alertmanagers."""
-    verdict = correct(before, GONE, min_uptime=300)
-    assert (verdict.corrections, verdict.doubt) == ((), None)
+    result = diff(before, GONE, min_uptime=300)
+    assert (result.corrections, result.blocker) == ((), None)
 
 
 def test_what_is_listed_stays_open_whether_suppressed_or_not():
     """Suppressed is not resolved: what is listed counts, not what is active."""
     listed = replace(GONE, listed=frozenset({KEY}), active={})
-    assert correct(listed, listed, min_uptime=300).corrections == ()
+    assert diff(listed, listed, min_uptime=300).corrections == ()
 
 
 def test_an_empty_list_that_was_always_empty_is_believed():
     """An Alertmanager whose only alert ended under a silence has nothing to list."""
     empty = replace(GONE, listed=frozenset())
-    assert correct(empty, empty, min_uptime=300).corrections == (CLOSE,)
+    assert diff(empty, empty, min_uptime=300).corrections == (CLOSE,)
 
 
-@pytest.mark.parametrize("touched", [None, 7.0], ids=["never known", "resolved before"])
-def test_what_two_polls_show_as_active_is_opened(touched):
+@pytest.mark.parametrize("known", [None, 7.0], ids=["never known", "resolved before"])
+def test_what_two_polls_show_as_active_is_opened(known):
     """An alert that the ledger never heard of, or holds as resolved, is opened."""
-    poll = replace(ACTIVE, touched={} if touched is None else {KEY: touched})
-    assert correct(poll, poll, min_uptime=300).corrections == (Correction(Action.OPENED, KEY, touched),)
+    poll = replace(ACTIVE, known={} if known is None else {KEY: known})
+    assert diff(poll, poll, min_uptime=300).corrections == (Correction(Action.OPENED, KEY, known),)
 
 
 @pytest.mark.parametrize(
@@ -96,14 +96,14 @@ def test_what_two_polls_show_as_active_is_opened(touched):
         (replace(ACTIVE, active={}), ACTIVE),
         (replace(ACTIVE, held={KEY: 1.0}), ACTIVE),
         (ACTIVE, replace(ACTIVE, held={KEY: 1.0})),
-        (ACTIVE, replace(ACTIVE, touched={KEY: 7.0})),
+        (ACTIVE, replace(ACTIVE, known={KEY: 7.0})),
         (ACTIVE, replace(ACTIVE, active={})),
     ],
     ids=["new", "was open", "is open now", "told of since", "suppressed now"],
 )
 def test_what_moved_between_the_polls_is_not_opened(before, latest):
     """Only what stood the same way twice is opened."""
-    assert correct(before, latest, min_uptime=300).corrections == ()
+    assert diff(before, latest, min_uptime=300).corrections == ()
 
 
 @pytest.mark.parametrize(
@@ -112,17 +112,17 @@ def test_what_moved_between_the_polls_is_not_opened(before, latest):
 def test_opening_needs_no_certainty_about_the_others(change):
     """What one of them shows as active fires, whatever the others cannot say."""
     poll = replace(ACTIVE, **change)
-    assert [found.action for found in correct(poll, poll, min_uptime=300).corrections] == [Action.OPENED]
+    assert [found.action for found in diff(poll, poll, min_uptime=300).corrections] == [Action.OPENED]
 
 
 def test_a_doubt_about_closing_does_not_keep_from_opening():
     """Both are judged, each by its own rules."""
     both = replace(ACTIVE, whole=False, held={"prod:c": 1.0})
-    verdict = correct(both, both, min_uptime=300)
-    assert [(found.action, found.key) for found in verdict.corrections] == [(Action.OPENED, KEY)]
-    assert verdict.doubt is Doubt.UNANSWERED
+    result = diff(both, both, min_uptime=300)
+    assert [(found.action, found.key) for found in result.corrections] == [(Action.OPENED, KEY)]
+    assert result.blocker is Blocker.UNANSWERED
 
 
 def test_nothing_open_and_missing_raises_no_doubt():
     """A young Alertmanager is no news while everything that is open is listed."""
-    assert correct(None, replace(ACTIVE, started=NOW), min_uptime=300).doubt is None
+    assert diff(None, replace(ACTIVE, started=NOW), min_uptime=300).blocker is None

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bridge.domain.alert import Alert
-from bridge.reconcile.diff import Action, Poll, correct
+from bridge.reconcile.diff import Action, Poll, diff
 
 INTERVAL, MIN_UPTIME = 60.0, 300.0
 RESEND = 4 * INTERVAL
@@ -95,16 +95,16 @@ class World:
             listed=listed,
             active=active,
             held={key: self.ledger[key][1] for key in self.open()},
-            touched={key: at for key, (is_open, at) in self.ledger.items() if not is_open and key in active},
+            known={key: at for key, (is_open, at) in self.ledger.items() if not is_open and key in active},
         )
         self.size = len(listed) if whole else self.size
-        verdict = correct(self.before, latest, min_uptime=MIN_UPTIME)
+        result = diff(self.before, latest, min_uptime=MIN_UPTIME)
         self.before = latest
-        for found in verdict.corrections:
+        for found in result.corrections:
             opens = found.action is Action.OPENED
             assert opens == (found.key in self.firing), f"{found} though it is not so"
             assert not (opens and found.key in self.silenced), f"{found} though it is silenced"
-            assert self.ledger.get(found.key, (False, None))[1] == found.touched
+            assert self.ledger.get(found.key, (False, None))[1] == found.updated_at
             self.ledger[found.key] = (opens, self.now)
 
 

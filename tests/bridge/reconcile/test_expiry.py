@@ -5,15 +5,17 @@ import time
 
 import pytest
 
+from bridge.domain.alert import Alert
 from bridge.domain.notification import Notification
 from bridge.errors import Unavailable
 from bridge.outbox.alerts import Alerts
+from bridge.receivers.alertmanager import Settings as AlertmanagerSettings
 from bridge.receivers.vigilmon import Settings, translate
-from bridge.reconcile.expiry import Lapses
+from bridge.reconcile.expiry import Expiry
 from tests.store import Store
 
 T0 = 1_795_200_000.0
-DAY = 86_400.0
+DAY, HOUR = 86_400.0, 3600.0
 DOWN = {"event": "monitor_down", "monitor": {"id": 2, "name": "svc"}, "checked_at": "2026-11-20T11:38:00+00:00"}
 
 
@@ -30,7 +32,7 @@ class Bench:
         self.settings = Settings(receiver="vigilmon", source="s", certificate_resolve_after=after)
         self.mapping = self.settings.mapping
         falling = [self.settings]
-        self.lapses = Lapses(outbox.database, falling, wake=self.wake, clock=lambda: self.now)
+        self.expiry = Expiry(outbox.database, falling, wake=self.wake, clock=lambda: self.now)
 
     def wake(self):
         self.woken += 1
@@ -58,10 +60,10 @@ def test_a_certificate_of_which_nothing_is_heard_is_resolved(outbox):
     bench.send(expiring(14))
     bench.send(expiring(14, "other.example.com"), receiver="another")
     bench.now = T0 + 3 * DAY - 1
-    bench.lapses.turn()
+    bench.expiry.tick()
     assert (len(bench.open()), bench.woken) == (3, 0)
     bench.now = T0 + 3 * DAY
-    bench.lapses.turn()
+    bench.expiry.tick()
     assert bench.open() == ["s:certificate:other.example.com:443", "s:monitor:2"]
     assert bench.woken == 1
     assert [one.event["status"] for one in outbox.queue.claim(9, "me", bench.now, 60.0)][:2] == ["critical", "warning"]
@@ -74,10 +76,10 @@ def test_what_is_heard_again_goes_on(outbox):
     for day, days in ((2, 14), (4, 10)):
         bench.now = T0 + day * DAY
         bench.send(expiring(days))
-        bench.lapses.turn()
+        bench.expiry.tick()
         assert len(bench.open()) == 1
     bench.now = T0 + 7 * DAY
-    bench.lapses.turn()
+    bench.expiry.tick()
     assert bench.open() == []
     assert [bench.send(expiring(days)) for days in (11, 10, 9)] == [0, 1, 1]
 
@@ -87,14 +89,14 @@ def test_never_by_silence_unless_said(outbox):
     bench = Bench(outbox, after=0.0)
     bench.send(expiring(14))
     bench.now = T0 + 400 * DAY
-    bench.lapses.turn()
-    assert (len(bench.open()), bench.lapses.tick) == (1, None)
+    bench.expiry.tick()
+    assert (len(bench.open()), bench.expiry.tick()) == (1, None)
 
 
 @pytest.mark.parametrize(("after", "tick"), [(3 * DAY, 60.0), (80.0, 10.0), (0.1, 0.25)])
 def test_it_looks_often_enough(outbox, after, tick):
     """Some times within the silence, never without a pause."""
-    assert Bench(outbox, after).lapses.tick == tick
+    assert Bench(outbox, after).expiry.interval == tick
 
 
 def test_the_loop_outlives_its_failures_and_hears_of_new_settings(outbox, caplog, monkeypatch):
@@ -106,19 +108,81 @@ def test_the_loop_outlives_its_failures_and_hears_of_new_settings(outbox, caplog
     open_alerts = Alerts.open_alerts
 
     def shaky(alerts, source):
-        if threading.current_thread().name == "lapses" and failures and (failure := failures.pop(0)):
+        if threading.current_thread().name == "expiry" and failures and (failure := failures.pop(0)):
             raise failure
         return open_alerts(alerts, source)
 
     monkeypatch.setattr(Alerts, "open_alerts", shaky)
-    lapses = Lapses(outbox.database, [], clock=lambda: T0 + 3 * DAY)
-    lapses.start()
+    expiry = Expiry(outbox.database, [], clock=lambda: T0 + 3 * DAY)
+    expiry.start()
     deadline = time.monotonic() + 30
     while bench.open() and time.monotonic() < deadline:
-        lapses.change([bench.settings])
+        expiry.change([bench.settings])
         time.sleep(0.01)
-    lapses.stop(30)
+    expiry.stop(30)
     assert bench.open() == []
     assert "busy" in caplog.text
     assert "failed unexpectedly" in caplog.text
-    assert not lapses._rounds.running
+
+
+class Repeating:
+    """An Alertmanager that repeats what fires, and an alert that is resolved an hour after its last word."""
+
+    def __init__(self, outbox):
+        self.outbox, self.now = outbox, T0
+        self.settings = AlertmanagerSettings(receiver="alertmanager", source="am", resolve_after=HOUR)
+        self.expiry = self.make()
+
+    def make(self):
+        return Expiry(self.outbox.database, [self.settings], clock=lambda: self.now)
+
+    def fire(self):
+        alert = Alert(
+            receiver="alertmanager",
+            source="am",
+            key="am:1",
+            name="Down",
+            firing=True,
+            severity="critical",
+            starts_at=T0,
+        )
+        return self.outbox.ingest.accept([self.settings.notification(alerts=(alert,))], self.now)[0].queued
+
+    def wait(self, seconds):
+        end = self.now + seconds
+        while self.now < end:
+            self.now += min(60.0, end - self.now)
+            self.expiry.tick()
+
+    @property
+    def open(self):
+        return bool(self.outbox.alerts.open_alerts("am"))
+
+
+def test_an_alert_that_is_not_repeated_is_resolved(outbox):
+    """A repeat that changes nothing is a word all the same."""
+    world = Repeating(outbox)
+    world.expiry.tick()
+    assert world.fire() == 1
+    world.wait(HOUR - 60)
+    assert world.fire() == 0
+    world.wait(HOUR - 60)
+    assert world.open
+    world.wait(60)
+    assert not world.open
+    assert world.fire() == 1
+
+
+@pytest.mark.parametrize("gap", [3 * HOUR, -3 * HOUR], ids=["ahead", "back"])
+def test_a_time_in_which_nobody_was_heard_is_no_silence(outbox, gap):
+    """The bridge did not run, or the clock was set: the sender has what was left of its time."""
+    world = Repeating(outbox)
+    world.expiry.tick()
+    world.fire()
+    world.wait(HOUR / 2)
+    world.now += gap
+    world.expiry = world.make()
+    world.wait(HOUR / 2 - 120)
+    assert world.open
+    world.wait(240 if gap > 0 else 4 * HOUR)
+    assert not world.open

@@ -5,11 +5,13 @@ from functools import partial
 
 import pytest
 
+from bridge.domain.alert import Alert
 from bridge.domain.notification import Notification
 from bridge.errors import Unavailable
 from bridge.metrics import Metrics
-from bridge.outbox.status import OutboxStatus
+from bridge.outbox.status import Heartbeat, OutboxStatus
 from bridge.receivers.alertmanager import Settings
+from bridge.receivers.alertmanager import Watchdog as WatchdogSettings
 from bridge.reconcile.watchdog import Change, Watchdog, judge
 from tests.store import Store
 
@@ -20,6 +22,13 @@ SETTINGS = Settings(
     statuses={"critical": "none"},
     watchdog={"alertname": "Heartbeat", "max_silence": "5m"},
 )
+
+
+BEAT = {"receiver": "alertmanager", "source": "prod", "key": "prod:00aa", "labels": {"alertname": "Heartbeat"}}
+
+
+def heard(at):
+    return Heartbeat(**BEAT, firing=True, heard_at=at)
 
 
 @pytest.mark.parametrize(
@@ -44,8 +53,32 @@ SETTINGS = Settings(
 )
 def test_when_silence_is_an_alarm(heard_ago, awake, alarmed, change):
     """More than max_silence since it was heard, and since we could hear it; a time far ahead of us is not believed."""
-    heard_at = None if heard_ago is None else T0 - heard_ago
-    assert judge(heard_at, now=T0, awake=awake, max_silence=300, alarmed=alarmed) == change
+    heartbeat = None if heard_ago is None else heard(T0 - heard_ago)
+    settings = WatchdogSettings(max_silence=300.0)
+    assert judge(heartbeat, settings, now=T0, awake=awake, alarmed=alarmed, others=False) == change
+
+
+@pytest.mark.parametrize(
+    ("heartbeat", "alarmed", "others", "change"),
+    [
+        (Heartbeat(**BEAT, firing=False, heard_at=T0), False, False, Change.ALARM),
+        (Heartbeat(**BEAT, firing=False, heard_at=T0), True, False, None),
+        (Heartbeat(**BEAT, firing=True, heard_at=T0 - 7 * 86400 - 1), True, True, Change.FORGOTTEN),
+        (Heartbeat(**BEAT, firing=True, heard_at=T0 - 7 * 86400), True, True, None),
+        (None, True, True, Change.RECOVERED),
+        (None, False, True, None),
+    ],
+)
+def test_a_resolved_heartbeat_is_silent_and_an_old_one_forgotten(heartbeat, alarmed, others, change):
+    """However lately it was resolved; and what was heard under another name is no silence."""
+    settings = WatchdogSettings(max_silence=300.0)
+    assert judge(heartbeat, settings, now=T0, awake=3600, alarmed=alarmed, others=others) == change
+
+
+def test_a_heartbeat_is_not_forgotten_before_it_could_be_heard():
+    """After a week in which the bridge did not run."""
+    heartbeat, settings = heard(T0 - 8 * 86400), WatchdogSettings(max_silence=300.0)
+    assert judge(heartbeat, settings, now=T0, awake=299, alarmed=True, others=False) is None
 
 
 class Bench:
@@ -71,17 +104,25 @@ class Bench:
     def wake(self):
         self.woken += 1
 
-    def beat(self):
-        found = Notification(
-            receiver="alertmanager", source="prod", alerts=(), mapping=SETTINGS.mapping, heartbeat=True
+    def beat(self, cluster="", *, firing=True):
+        labels = {"alertname": "Heartbeat", "severity": "none"} | ({"cluster": cluster} if cluster else {})
+        alert = Alert(
+            receiver="alertmanager",
+            source="prod",
+            key=f"prod:00{cluster}",
+            name="Heartbeat",
+            firing=firing,
+            labels=labels,
+            starts_at=self.now,
         )
+        found = Notification(receiver="alertmanager", source="prod", mapping=SETTINGS.mapping, heartbeats=(alert,))
         self.outbox.ingest.accept([found], self.now)
 
     def wait(self, seconds, every=5):
         """Let time pass, looking all the while."""
         for _ in range(int(seconds / every)):
             self.now += every
-            self.watchdog.turn()
+            self.watchdog.tick()
 
     def events(self):
         found = []
@@ -104,7 +145,7 @@ def bench(tmp_path):
 
 def test_silence_is_one_critical_event_and_its_end_a_resolution(bench, caplog):
     """Under an identifier of its own, whatever the receiver makes of "critical"; said once, however long it lasts."""
-    bench.watchdog.turn()
+    bench.watchdog.tick()
     for _ in range(20):
         bench.beat()
         bench.wait(60)
@@ -132,16 +173,77 @@ def test_silence_is_one_critical_event_and_its_end_a_resolution(bench, caplog):
     )  # fmt: skip
     assert (bench.silent, bench.woken) == (0, 2)
     assert [record.message for record in caplog.records] == [
-        "The watchdog Heartbeat of prod is silent",
-        "The watchdog Heartbeat of prod is heard again",
+        "Watchdog Heartbeat of prod is silent",
+        "Watchdog Heartbeat of prod is heard again",
     ]
     bench.wait(600)
     assert [event["status"] for event in bench.events()] == ["critical"]
 
 
+def test_each_label_set_is_a_heartbeat_of_its_own(bench):
+    """Two clusters behind one Alertmanager: one falls silent, the other is resolved, each is an alert of its own."""
+    bench.watchdog.tick()
+    for _ in range(10):
+        bench.beat("a")
+        bench.beat("b")
+        bench.wait(60)
+    for _ in range(10):
+        bench.beat("b")
+        bench.wait(60)
+    (event,) = bench.events()
+    assert (event["incident_identifier"], event["status"]) == ("prod:watchdog:00a", "critical")
+    assert (event["cluster"], "(cluster=a)" in event["description"]) == ("a", True)
+    bench.beat("b", firing=False)
+    bench.wait(10)
+    assert [(event["incident_identifier"], event["status"]) for event in bench.events()] == [
+        ("prod:watchdog:00b", "critical")
+    ]
+    bench.beat("a")
+    bench.beat("b")
+    bench.wait(10)
+    assert {(event["incident_identifier"], event["status"]) for event in bench.events()} == {
+        ("prod:watchdog:00a", "ok"),
+        ("prod:watchdog:00b", "ok"),
+    }
+    assert bench.silent == 0
+
+
+def test_a_label_set_that_is_gone_for_good_is_forgotten(bench):
+    """Its alarm ends after forget_after; what is left goes on under the name of the only one."""
+    settings = SETTINGS.model_copy(update={"watchdog": SETTINGS.watchdog.model_copy(update={"forget_after": 3600.0})})
+    bench.watchdog = bench.make(settings)
+    bench.beat("gone")
+    for _ in range(100):
+        bench.beat("b")
+        bench.wait(60, every=20)
+    assert [(event["incident_identifier"], event["status"]) for event in bench.events()] == [
+        ("prod:watchdog:00gone", "critical"),
+        ("prod:watchdog:00gone", "ok"),
+    ]
+    assert [beat.key for beat in bench.outbox.status.heartbeats()] == ["prod:00b"]
+    bench.wait(400)
+    assert [(event["incident_identifier"], event["status"]) for event in bench.events()] == [
+        ("prod:watchdog", "critical")
+    ]
+
+
+def test_an_alarm_moves_to_its_own_name_when_another_label_set_comes(bench):
+    """While there is one label set its alarm needs no name; with the second both have one, and the old alarm ends."""
+    bench.watchdog.tick()
+    bench.beat("a")
+    bench.wait(400)
+    bench.beat("b")
+    bench.wait(10)
+    assert [(event["incident_identifier"], event["status"]) for event in bench.events()] == [
+        ("prod:watchdog", "critical"),
+        ("prod:watchdog:00a", "critical"),
+        ("prod:watchdog", "ok"),
+    ]
+
+
 def test_never_heard_since_the_start_is_silence_too(bench):
     """An Alertmanager that was never set up to send it is found out."""
-    bench.watchdog.turn()
+    bench.watchdog.tick()
     bench.wait(300)
     assert bench.events() == []
     bench.wait(5)
@@ -150,28 +252,28 @@ def test_never_heard_since_the_start_is_silence_too(bench):
 
 def test_a_restart_gives_the_sender_all_its_time(bench):
     """What came while we did not run is no silence; an alarm from before stays until the sender is heard."""
-    bench.watchdog.turn()
+    bench.watchdog.tick()
     bench.beat()
     bench.now += 86400
     bench.watchdog = bench.make()
-    bench.watchdog.turn()
+    bench.watchdog.tick()
     bench.wait(295)
     assert bench.events() == []
     bench.wait(10)
     assert [event["status"] for event in bench.events()] == ["critical"]
     bench.now += 86400
     bench.watchdog = bench.make()
-    bench.watchdog.turn()
+    bench.watchdog.tick()
     bench.wait(600)
     assert (bench.events(), bench.silent) == ([], 1)
     bench.beat()
-    bench.watchdog.turn()
+    bench.watchdog.tick()
     assert [event["status"] for event in bench.events()] == ["ok"]
 
 
 def test_a_rest_of_our_own_is_no_silence(bench, monkeypatch):
     """While the database is gone, or the machine sleeps, heartbeats are refused or not received."""
-    bench.watchdog.turn()
+    bench.watchdog.tick()
     bench.beat()
 
     def gone(_status):
@@ -182,11 +284,11 @@ def test_a_rest_of_our_own_is_no_silence(bench, monkeypatch):
         for _ in range(200):
             bench.now += 5
             with pytest.raises(Unavailable):
-                bench.watchdog.turn()
+                bench.watchdog.tick()
     bench.wait(300)
     assert bench.events() == []
     bench.now += 7200
-    bench.watchdog.turn()
+    bench.watchdog.tick()
     bench.wait(295)
     assert bench.events() == []
     bench.wait(10)
@@ -198,14 +300,14 @@ def test_of_two_replicas_one_tells(bench):
     first, second = bench.watchdog, bench.make()
     for _ in range(100):
         bench.now += 5
-        first.turn()
-        second.turn()
+        first.tick()
+        second.tick()
     assert len(bench.events()) == 1
 
 
 def test_an_alarm_ends_when_nobody_watches_any_more(bench):
     """A watchdog that was taken out of the configuration leaves nothing open."""
-    bench.watchdog.turn()
+    bench.watchdog.tick()
     bench.wait(310)
     assert [event["status"] for event in bench.events()] == ["critical"]
     unwatched = SETTINGS.model_copy(update={"watchdog": None})
@@ -222,7 +324,7 @@ def test_an_alarm_ends_when_nobody_watches_any_more(bench):
 
 def test_a_longer_patience_ends_the_alarm_with_the_next_beat(bench):
     """Settings change while it runs."""
-    bench.watchdog.turn()
+    bench.watchdog.tick()
     bench.wait(250)
     patient = SETTINGS.model_copy(update={"watchdog": SETTINGS.watchdog.model_copy(update={"max_silence": 600.0})})
     bench.watchdog.change([patient])
@@ -235,7 +337,7 @@ def test_it_looks_often_enough(bench, max_silence, tick):
     """Several looks within the silence that is allowed, and no more than the database deserves."""
     watched = SETTINGS.watchdog.model_copy(update={"max_silence": max_silence})
     settings = SETTINGS.model_copy(update={"watchdog": watched})
-    assert bench.make(settings).tick == tick
+    assert bench.make(settings).interval == tick
 
 
 def test_the_loop_outlives_everything_and_stops(tmp_path, caplog, monkeypatch):
@@ -262,5 +364,5 @@ def test_the_loop_outlives_everything_and_stops(tmp_path, caplog, monkeypatch):
     assert [key.status for key in outbox.alerts.open_alerts("prod")] == ["critical"]
     outbox.close()
     messages = [record.message for record in caplog.records]
-    assert messages.count("Looking after the watchdog must wait: database: busy") == 1
-    assert messages.count("Looking after the watchdog failed unexpectedly") == 1
+    assert messages.count("Watching heartbeats paused: database: busy") == 1
+    assert messages.count("Watching heartbeats failed unexpectedly") == 1

@@ -17,6 +17,7 @@ from bridge.web.operator_page import Insight, blueprint
 from bridge.web.queue_history import Trend
 from tests.store import Store
 
+WATCHDOG = Alert(receiver="alertmanager", source="prod", key="prod:w", name="Watchdog", firing=True, starts_at=0.0)
 NOW = 1_700_000_000.0
 TOKEN = "bp-token-1"
 CONFIG = {
@@ -325,7 +326,7 @@ def test_receivers_tell_when_they_were_heard_and_how_their_care_goes(world):
     world.metrics.reconcile_success.labels("prod").set(NOW - 10)
     world.metrics.reconciled.labels("prod", "closed").inc(2)
     world.outbox.ingest.accept(
-        [Notification(receiver="alertmanager", source="prod", alerts=(), mapping=world.mapping, heartbeat=True)],
+        [Notification(receiver="alertmanager", source="prod", mapping=world.mapping, heartbeats=(WATCHDOG,))],
         NOW - 7,
     )
     page = world.page("/")

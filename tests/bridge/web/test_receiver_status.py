@@ -49,7 +49,10 @@ def test_each_is_told_with_its_own_numbers():
         metrics.reconciled.labels(source, "closed").inc(1)
         metrics.reconciled.labels(source, "opened").inc(2)
         metrics.watchdog_silent.labels(source).set(1)
-    beats = [Heartbeat("alertmanager", "prod", 7.0), Heartbeat("alertmanager", "lab", 8.0)]
+    beats = [
+        Heartbeat(receiver="alertmanager", source=source, key=key, labels={}, firing=True, heard_at=at)
+        for source, key, at in (("prod", "prod:a", 7.0), ("prod", "prod:b", 6.0), ("lab", "lab:a", 8.0))
+    ]
     prod, lab, uptime = senders(read(CONFIG), metrics, beats, {("vigilmon", "uptime"): 9.0})
     assert prod.reconciling == Reconciling(success=5.0, failures=3, corrections=3, interval=60.0)
     assert prod.watching == Watching(alertname="Pulse", heard_at=7.0, silent=True)

@@ -4,7 +4,7 @@ import pytest
 from pydantic import TypeAdapter, ValidationError
 
 from exporter.collectors.bigpanda.answers import Place, read_environments, read_search
-from exporter.collectors.bigpanda.collector import ENVIRONMENTS, FOLDERS, SEARCH, Collector
+from exporter.collectors.bigpanda.collector import ENVIRONMENTS, FOLDERS, MAINTENANCE, SEARCH, Collector
 from exporter.collectors.bigpanda.config import Settings
 from exporter.collectors.bigpanda.knowledge import Knowledge
 from exporter.collectors.contract import Certificate, Reason, Response
@@ -324,3 +324,70 @@ def test_warns_beyond_the_vendors_limit():
     """The documented limit may be exceeded, where it was raised, with a warning."""
     assert settings().warnings() == []
     assert settings(requests_per_minute=301).warnings() == ["requests_per_minute: the vendor allows 300"]
+
+
+def shifting(collector, knowledge, totals, first=START):
+    """Return the knowledge after two pages of active incidents were read for each pair of totals."""
+    rows = [incident(number) for number in range(150)]
+    at = first
+    for pair in totals:
+        for total, page in zip(pair, (rows[:100], rows[100:]), strict=True):
+            request = ask_for(collector, knowledge, "a", "active", at)
+            knowledge = collector.update(knowledge, request, response({"total": total, "items": page}, at))
+            at += 1
+    return knowledge
+
+
+def test_a_listing_that_shifts_while_its_pages_are_read_is_read_again():
+    """An incident that ends between two pages moves one past the border: the total tells, and nothing is believed."""
+    collector = Collector(settings())
+    knowledge = shifting(collector, knowing(collector, "a"), [(151, 150)])
+    assert samples(collector, knowledge, "bigpanda_active_incidents") == {}
+    again = ask_for(collector, knowledge, "a", "active", START + 2)
+    assert (dict(again.params)["page"], again.due) == ("1", START + 1)
+
+    knowledge = shifting(collector, knowledge, [(150, 150)], START + 2)
+    assert samples(collector, knowledge, "bigpanda_incidents", START + 3) == {("a", "active"): 150.0}
+    assert not knowledge.truncated
+
+
+def test_a_listing_that_never_rests_counts_in_the_end_and_says_so():
+    """In a storm of incidents the total changes with every page: after three tries it is shown, as truncated."""
+    collector = Collector(settings())
+    knowledge = shifting(collector, knowing(collector, "a"), [(151, 150), (152, 151), (151, 150)])
+    assert samples(collector, knowledge, "bigpanda_active_incidents", START + 6) == {
+        ("a", "critical", "critical"): 150.0
+    }
+    assert knowledge.truncated
+
+
+def plans_request(collector, knowledge, status):
+    return next(
+        request
+        for request in collector.requests(knowledge, START)
+        if request.endpoint == MAINTENANCE and dict(request.params)["status"] == status
+    )
+
+
+@pytest.mark.parametrize(
+    ("document", "count"),
+    [([], 0), ([{}, {}], 2), ({"total": "3"}, 3), ({"items": [{}]}, 1), ({"maintenance_plans": [{}, {}]}, 2)],
+)
+def test_maintenance_plans_are_counted_in_whatever_they_are_wrapped(document, count):
+    """The vendor's answer is not published: a list, or an object with a total or a list."""
+    collector = Collector(settings())
+    knowledge = after_round(collector, knowing(collector, "a"), "a", START)
+    knowledge = collector.update(knowledge, plans_request(collector, knowledge, "running"), response(document))
+    assert samples(collector, knowledge, "bigpanda_maintenance_plans") == {("running",): float(count)}
+
+
+@pytest.mark.parametrize("status", [403, 404])
+def test_plans_that_the_key_may_not_see_are_absent_and_asked_for_seldom(status):
+    """A role without maintenance is no failure of the target: nothing is told, and asked again in an hour."""
+    collector = Collector(settings())
+    knowledge = after_round(collector, knowing(collector, "a"), "a", START)
+    request = plans_request(collector, knowledge, "planned")
+    assert status in request.expected_statuses
+    knowledge = collector.update(knowledge, request, Response(START, status, b"<html>"))
+    assert samples(collector, knowledge, "bigpanda_maintenance_plans") == {}
+    assert plans_request(collector, knowledge, "planned").due == START + 3600

@@ -4,21 +4,21 @@ import pytest
 from pydantic import TypeAdapter, ValidationError
 
 from exporter.collectors.contract import Certificate, Reason, Response
-from exporter.collectors.thousandeyes import answers
 from exporter.collectors.thousandeyes.collector import (
     ALERTS,
     LOOKUP_AGAIN,
     LOOKUP_EVERY,
-    RESULTS,
     RULES,
     TESTS,
     Collector,
 )
 from exporter.collectors.thousandeyes.config import Settings
 from exporter.collectors.thousandeyes.knowledge import Knowledge
+from exporter.collectors.thousandeyes.measurements import read_results
 from exporter.errors import Malformed
 
 START = 1_795_176_000.0
+RESULTS = "/test-results/{id}/http-server"
 
 
 def settings(**given):
@@ -251,9 +251,9 @@ def test_old_results_are_withdrawn():
 )
 def test_reads_the_latest_round(rows, availability, expires):
     """Availability is the share of agents that say how it went; the soonest server certificate counts."""
-    found = answers.read_results(json.dumps({"results": rows}).encode())
+    found = read_results("http-server", json.dumps({"results": rows}).encode())
 
-    assert (found.availability, found.expires) == (availability, expires)
+    assert (found.get("availability"), found.get("expires")) == (availability, expires)
 
 
 def test_refuses_what_was_not_asked():
@@ -305,3 +305,141 @@ def test_warns_beyond_the_organisations_limit():
     """The documented limit may be exceeded, where it was raised, with a warning."""
     assert settings().warnings() == []
     assert settings(requests_per_minute=241).warnings() == ["requests_per_minute: the vendor allows 240"]
+
+
+@pytest.mark.parametrize(
+    ("kind", "rows", "expected"),
+    [
+        (
+            "network",
+            [{"loss": 0, "avgLatency": 40, "jitter": 1}, {"loss": "50.0", "avgLatency": 60.0}, {"errorDetails": "x"}],
+            {"loss mean": 0.25, "loss max": 0.5, "latency mean": 0.05, "latency max": 0.06}
+            | {"jitter mean": 0.001, "jitter max": 0.001},
+        ),
+        (
+            "bgp",
+            [{"reachability": 100, "updates": 3, "pathChanges": 1}, {"reachability": 50.0, "updates": 4}],
+            {"bgp reachability": 0.75, "bgp updates": 7.0, "bgp path changes": 1.0},
+        ),
+        ("dns-server", [{"resolutionTime": 12}, {"errorDetails": "timeout"}], {"dns availability": 0.5}),
+        ("dns-server", [], {}),
+        ("network", [{"roundId": 1, "loss": 100}, {"roundId": 2, "loss": 0}], {"loss mean": 0.0, "loss max": 0.0}),
+    ],
+)
+def test_reads_what_other_kinds_of_tests_measure(kind, rows, expected):
+    """Percent become ratios, milliseconds seconds; what nobody measured is left out."""
+    assert read_results(kind, json.dumps({"results": rows}).encode()) == pytest.approx(expected)
+
+
+@pytest.mark.parametrize(
+    ("links", "alerts", "truncated"),
+    [
+        ({"next": "https://elsewhere.example.com/?cursor=x"}, 1, False),
+        ({"next": [{"href": "https://elsewhere.example.com/?cursor=x"}]}, 1, False),
+        ({"next": {"href": None}}, 1, True),
+        ({"next": {"href": "https://elsewhere.example.com/?page=2"}}, 1, True),
+        ({"next": 7}, 1, True),
+        ({"next": None}, 1, False),
+        ([], 1, False),
+        (None, 1, False),
+    ],
+)
+def test_a_next_page_that_cannot_be_followed_is_told(links, alerts, truncated):
+    """Whatever form the link has, its cursor is taken; one that has none makes the listing truncated, not whole."""
+    collector = Collector(settings())
+    knowledge = told(collector, collector.start(), ALERTS, {"alerts": [alert("a")], "_links": links})
+    if knowledge.as_of is None:
+        knowledge = told(collector, knowledge, ALERTS, {"alerts": []}, at=START + 1)
+    assert (sum(map(len, (group.alerts for group in knowledge.groups.values()))), knowledge.truncated) == (
+        alerts,
+        truncated,
+    )
+
+
+def test_asks_each_kind_of_results_only_where_a_test_has_it():
+    """The links of a test say what it measures; without them its type does."""
+    collector = Collector(settings(test_results="all", result_types=["http", "network", "bgp", "dns"]))
+    links = [{"href": f"https://api.thousandeyes.com/v7/test-results/1/{kind}"} for kind in ("http-server", "network")]
+    tests = [
+        {"testId": "1", "type": "http-server", "_links": {"testResults": links}},
+        {"testId": "2", "type": "dns-server"},
+        {"testId": "3", "type": "voice"},
+    ]
+    knowledge = told(collector, collector.start(), TESTS, {"tests": tests})
+
+    found = {request.path for request in collector.requests(knowledge, START) if "results" in request.path}
+    paths = ("1/http-server", "1/network", "2/network", "2/bgp", "2/dns-server")
+    assert found == {f"/test-results/{path}" for path in paths}
+
+
+AGENTS = {
+    "agents": [
+        {"agentId": "1", "agentName": "Prague", "agentType": "enterprise", "location": "CZ", "agentState": "online"}
+        | {"lastSeen": "2026-11-20T11:59:00Z", "utilization": 42},
+        {"agentId": "2", "agentName": "Oslo", "agentType": "enterprise-cluster", "agentState": "OFFLINE"}
+        | {"errorDetails": [{"code": "agent-version-outdated"}]},
+        {"agentId": "3", "agentName": "Bern", "agentType": "enterprise", "agentState": "disabled"},
+        {"agentId": "4", "agentName": "Dallas", "agentType": "cloud", "agentState": "online"},
+    ]
+}
+
+
+def test_agents_are_shown_with_their_names_and_withdrawn_when_they_are_old():
+    """Cloud agents are the vendor's; an agent that is disabled is neither online nor offline."""
+    collector = Collector(settings(agents=True))
+    knowledge = told(collector, collector.start(), "/agents", AGENTS)
+    problems = {"localProblems": [{"agent": {"agentId": "2"}, "active": True}, {"agent": {"agentId": "1"}}]}
+    knowledge = told(collector, knowledge, "/agents/local-problems", problems)
+
+    assert samples(collector, knowledge, "thousandeyes_agent_online") == {("", "1"): 1.0, ("", "2"): 0.0}
+    assert samples(collector, knowledge, "thousandeyes_agent_utilization_ratio") == {("", "1"): 0.42}
+    assert samples(collector, knowledge, "thousandeyes_agent_last_seen_timestamp_seconds") == {("", "1"): START - 60}
+    assert samples(collector, knowledge, "thousandeyes_agent_local_problems")[("", "2")] == 1.0
+    assert ("", "2", "Oslo", "enterprise-cluster", "") in samples(collector, knowledge, "thousandeyes_agent_info")
+    assert samples(collector, knowledge, "thousandeyes_agent_online", START + 1801) == {}
+
+
+def test_alerts_that_ended_are_counted_beside_the_active_ones():
+    """They are listed apart, page by page, and never make an alert active or the target younger."""
+    collector = Collector(settings(cleared_window=86400.0))
+    knowledge = told(collector, collector.start(), ALERTS, page(alert("a")))
+    ended = [
+        alert(name, alertState="clear", alertSeverity=severity) for name, severity in (("x", "major"), ("y", "info"))
+    ]
+    request = next(r for r in collector.requests(knowledge, START) if ("state", "clear") in r.params)
+    knowledge = collector.update(
+        knowledge, request, Response(START, 200, json.dumps(page(*ended, cursor="c")).encode())
+    )
+    assert samples(collector, knowledge, "thousandeyes_cleared_alerts") == {}
+
+    request = next(r for r in collector.requests(knowledge, START) if ("state", "clear") in r.params)
+    assert ("cursor", "c") in request.params
+    last = page(alert("y", alertState="clear", alertSeverity="info"), alert("z", alertState="trigger"))
+    knowledge = collector.update(knowledge, request, Response(START + 1, 200, json.dumps(last).encode()))
+
+    expected = {("", "bgp", "major"): 1.0, ("", "bgp", "info"): 1.0}
+    assert samples(collector, knowledge, "thousandeyes_cleared_alerts") == expected
+    assert knowledge.as_of == START
+
+
+def test_usage_and_outages_are_asked_for_once_for_the_organisation():
+    """Units used are those of cloud and enterprise together; outages that have ended do not count."""
+    collector = Collector(settings(usage=True, outages=True, account_groups=["1", "2"]))
+    usage = {"usage": {"cloudUnitsUsed": 90, "enterpriseUnitsUsed": 5, "quota": {"cloudUnitsIncluded": 100}}}
+    knowledge = told(collector, collector.start(), "/usage", usage, aid="1")
+    outages = {"outages": [{"type": "app"}, {"type": "app", "endDate": "2026-11-20T11:00:00Z"}, {"type": "net"}]}
+    knowledge = told(collector, knowledge, "/internet-insights/outages/filter", outages, aid="1")
+
+    endpoints = [request.endpoint for request in collector.requests(collector.start(), START)]
+    assert (endpoints.count("/usage"), endpoints.count("/internet-insights/outages/filter")) == (1, 1)
+    assert samples(collector, knowledge, "thousandeyes_units_used") == {("1",): 95.0}
+    assert samples(collector, knowledge, "thousandeyes_units_included") == {("1",): 100.0}
+    assert samples(collector, knowledge, "thousandeyes_outages") == {("1", "app"): 1.0, ("1", "net"): 1.0}
+
+
+def test_a_test_is_named():
+    """Rules and panels join the name; a number says nothing at three in the morning."""
+    collector = Collector(settings())
+    tests = {"tests": [{"testId": "1", "testName": "checkout", "type": "http-server"}]}
+    knowledge = told(collector, collector.start(), TESTS, tests)
+    assert samples(collector, knowledge, "thousandeyes_test_info") == {("", "1", "checkout", "http-server"): 1.0}

@@ -4,6 +4,7 @@ from collections.abc import Callable
 
 from tests.sandbox.bigpanda.alerts_api import AlertsApi
 from tests.sandbox.bigpanda.incidents_api import IncidentsApi
+from tests.sandbox.bigpanda.integrations_api import IntegrationsApi
 from tests.sandbox.bigpanda.replies import refused
 from tests.sandbox.bigpanda.state import BigPandaState
 from tests.sandbox.exchange import Reply, Request, Routes
@@ -22,6 +23,7 @@ class BigPandaApi:
         self._settings, self._limits, self._clock = settings, limits, clock
         self._routes = Routes()
         AlertsApi(state, settings).join(self._routes)
+        IntegrationsApi(state, settings).join(self._routes)
         IncidentsApi(state, settings, limits, clock).join(self._routes)
 
     def template(self, path: str) -> str:

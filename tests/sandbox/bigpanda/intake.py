@@ -11,13 +11,17 @@ from tests.sandbox.bigpanda.validation import identity_of
 from tests.sandbox.settings import BigPanda as BigPandaSettings
 
 Changed = Callable[[Incident, str], object]
+Dropped = Callable[[str, str, Any], object]
+"""Told the app key, why and what."""
 
 
 class Intake:
     """Holds everything that came in. The caller holds `lock`."""
 
-    def __init__(self, clock: Callable[[], float], settings: BigPandaSettings, changed: Changed) -> None:
-        self._clock, self._settings, self._changed = clock, settings, changed
+    def __init__(
+        self, clock: Callable[[], float], settings: BigPandaSettings, changed: Changed, dropped: Dropped
+    ) -> None:
+        self._clock, self._settings, self._changed, self._dropped = clock, settings, changed, dropped
         self.lock = threading.RLock()
         self._arrived = threading.Condition(self.lock)
         self.clear()
@@ -27,6 +31,8 @@ class Intake:
         self.events: list[Event] = []
         self.duplicates = 0
         self.requests = 0
+        self.dropped: list[Mapping[str, Any]] = []
+        self._offered = 0
         self.alerts: dict[tuple[str, str], Alert] = {}
         self.incidents: dict[str, Incident] = {}
         self._home: dict[str, Incident] = {}
@@ -50,6 +56,11 @@ class Intake:
     def _take_one(self, app_key: str, alert: Mapping[str, Any]) -> bool:
         now = self._clock()
         stamped = {"timestamp": int(now), **alert}
+        self._offered += 1
+        if self._settings.drops_one_in and self._offered % self._settings.drops_one_in == 0:
+            self.dropped.append(stamped)
+            self._dropped(app_key, "alert 1: dropped while processing", stamped)
+            return True
         if self._duplicate(app_key, stamped):
             return False
         self.events.append(Event(len(self.events) + 1, now, self.requests, app_key, stamped))

@@ -15,7 +15,7 @@ from tests.sandbox.thousandeyes.state import ThousandEyesState
 _TITLES = {400: "Bad Request", 403: "Forbidden", 404: "Not Found", 405: "Method Not Allowed", 406: "Not Acceptable"}
 _TITLES |= {410: "Gone", 429: "Too Many Requests"}
 _HAL = "application/hal+json"
-_RESULTS = {"network": views.network_results, "bgp": views.bgp_results}
+_RESULTS = {"network": views.network_results, "bgp": views.bgp_results, "dns-server": views.dns_results}
 
 
 def problem(status: int, detail: str, request: Request, **more: Any) -> Reply:
@@ -43,8 +43,12 @@ class ThousandEyesApi:
             ("/tests", self._tests),
             ("/test-results/{test}/{kind}", self._results),
             ("/account-groups", self._account_groups),
+            ("/agents", self._agents),
+            ("/agents/local-problems", self._local_problems),
+            ("/usage", self._usage),
         ):
             self._routes.add("GET", "/v7" + template, answerer)
+        self._routes.add("POST", "/v7/internet-insights/outages/filter", self._outages)
 
     def template(self, path: str) -> str:
         """Give the path with its ids left out."""
@@ -140,6 +144,35 @@ class ThousandEyesApi:
             results = _RESULTS[kind](known, now)
         said = {"test": views.test(known), "results": results, "startDate": zulu(now - 300), "endDate": zulu(now)}
         return _hal({**said, "_links": {"self": _itself(request)}})
+
+    def _agents(self, request: Request) -> Reply:
+        kinds = request.query.get("agentTypes", "cloud,enterprise,enterprise-cluster").split(",")
+        of_group = [each for each in self._state.agents.values() if each.aid == self._aid(request)]
+        agents = [views.agent(each, self._clock()) for each in of_group if each.type in kinds]
+        if "cloud" in kinds:
+            agents.append(
+                {"agentId": "3379", "agentName": "Bucharest, Romania", "agentType": "cloud", "countryId": "RO"}
+            )
+        return _hal({"agents": agents, "_links": {"self": _itself(request)}})
+
+    def _local_problems(self, request: Request) -> Reply:
+        of_group = [each for each in self._state.agents.values() if each.aid == self._aid(request)]
+        found = [views.local_problem(each, self._clock()) for each in of_group for _ in range(each.problems)]
+        return _hal({"localProblems": found, "_links": {"self": _itself(request)}})
+
+    def _usage(self, request: Request) -> Reply:
+        said = views.usage(self._state.units_used, self._state.units_included, self._clock())
+        return _hal({**said, "_links": {"self": _itself(request)}})
+
+    def _outages(self, request: Request) -> Reply:
+        try:
+            asked = request.json()
+        except ValueError:
+            return problem(400, "The filter is not JSON", request)
+        if not isinstance(asked, dict) or asked.get("outageScope", "all") not in ("all", "with-affected-test"):
+            return problem(400, "Invalid parameter outageScope", request)
+        found = [views.outage(each, self._clock()) for each in self._state.outages]
+        return _hal({"outages": found, "_links": {"self": _itself(request)}})
 
     def _account_groups(self, request: Request) -> Reply:
         groups = [

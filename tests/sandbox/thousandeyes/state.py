@@ -25,6 +25,23 @@ class VendorTest:
     target: str = "https://checkout.example.com"
     failing_agents: int = 0
     certificate_days: float | None = None
+    loss: float = 0.0
+
+
+@dataclass(slots=True)
+class Agent:
+    """An enterprise agent; `silent_for`: seconds since it was last seen, `problems`: local problems that are active."""
+
+    id: str
+    name: str
+    aid: str = "1234"
+    type: str = "enterprise"
+    location: str = "Prague, Czech Republic"
+    state: str = "online"
+    utilization: int = 20
+    silent_for: float = 30
+    problems: int = 0
+    errors: int = 0
 
 
 @dataclass(slots=True)
@@ -68,10 +85,15 @@ class ThousandEyesState:
         self.tests: dict[str, VendorTest] = {}
         self.rules: dict[str, Rule] = {}
         self.alerts: dict[str, Alert] = {}
+        self.agents: dict[str, Agent] = {}
+        self.outages: list[dict[str, Any]] = []
+        self.units_used, self.units_included = 61_000, 100_000
 
     def clear_all(self) -> None:
-        """No tests, rules or alerts; the account groups stay."""
+        """No agents, tests, rules, alerts or outages; the account groups stay."""
         with self.lock:
+            self.agents.clear()
+            self.outages.clear()
             self.tests.clear()
             self.rules.clear()
             self.alerts.clear()
@@ -89,6 +111,28 @@ class ThousandEyesState:
             number = members.pop("id", str(127094 + len(self.rules)))
             self.rules[number] = Rule(number, name, **members)
             return str(number)
+
+    def add_agent(self, name: str, **members: Any) -> str:
+        """Add an enterprise agent and get its id; members as in `Agent`."""
+        with self.lock:
+            number = members.pop("id", str(62000 + len(self.agents)))
+            self.agents[number] = Agent(number, name, **members)
+            return str(number)
+
+    def change_agent(self, id: str, **members: Any) -> None:  # noqa: A002  the vendor's name for it
+        """Set members of an agent: take it offline, make it busy, give it local problems."""
+        with self.lock:
+            for name, value in members.items():
+                if name not in Agent.__slots__:
+                    raise TypeError(f"an agent has no {name}")
+                setattr(self.agents[id], name, value)
+
+    def add_outage(self, type: str = "app", provider: str = "Example Cloud", age: float = 600) -> str:  # noqa: A002  the vendor's name for it
+        """Begin an outage of the Internet that affects a test of ours (`age` seconds ago); its id."""
+        with self.lock:
+            number = f"outage-{len(self.outages)}"
+            self.outages.append({"id": number, "type": type, "provider": provider, "started": self._clock() - age})
+            return number
 
     def change_test(self, id: str, **members: Any) -> None:  # noqa: A002  the vendor's name for it
         """Set members of a test: rename it, let agents fail, bring its certificate near its end."""

@@ -3,7 +3,7 @@
 from typing import Any
 
 from tests.sandbox.moments import spaced, zulu
-from tests.sandbox.thousandeyes.state import Alert, Rule, VendorTest
+from tests.sandbox.thousandeyes.state import Agent, Alert, Rule, VendorTest
 from tests.sandbox.thousandeyes.webhook import permalink
 
 API = "https://api.thousandeyes.com/v7"
@@ -86,7 +86,7 @@ def rule(of: Rule) -> dict[str, Any]:
 
 def test(of: VendorTest) -> dict[str, Any]:
     """A test as the list has it."""
-    results = ["bgp"] if of.type == "bgp" else ["http-server", "network"]
+    results = {"bgp": ["bgp"], "dns-server": ["dns-server", "network"]}.get(of.type, ["http-server", "network", "bgp"])
     return {
         "testId": of.id,
         "testName": of.name,
@@ -125,7 +125,13 @@ def _http_result(of: VendorTest, now: float, place: int, *, certificates: bool) 
 
 def network_results(of: VendorTest, now: float) -> list[dict[str, Any]]:
     """Loss in percent, times in milliseconds."""
-    measured: dict[str, Any] = {"loss": 0.0, "avgLatency": 41.5, "minLatency": 40.0, "maxLatency": 47.2, "jitter": 1.3}
+    measured: dict[str, Any] = {
+        "loss": of.loss,
+        "avgLatency": 41.5,
+        "minLatency": 40.0,
+        "maxLatency": 47.2,
+        "jitter": 1.3,
+    }
     measured |= {
         "direction": "to-target",
         "healthScore": 1.0,
@@ -140,6 +146,70 @@ def bgp_results(of: VendorTest, now: float) -> list[dict[str, Any]]:
     monitor = {"monitorId": "53", "monitorName": "Helsinki, Finland", "countryId": "FI"}
     seen = {"prefix": "192.0.2.0/24", "prefixId": "610088", "reachability": 99.8, "pathChanges": 1, "updates": 4}
     return [{**_round(of, now), "monitor": monitor, **seen}]
+
+
+def dns_results(of: VendorTest, now: float) -> list[dict[str, Any]]:
+    """One result per agent; a failing agent's has an error instead of a resolution time."""
+    said = {"server": "ns1.example.com.", "serverId": "61"}
+    failed, answered = {"errorDetails": "Query timed out"}, {"resolutionTime": 14, "mappings": "192.0.2.10"}
+    return [
+        {**_round(of, now), "agent": _agent(place), **said, **(failed if place < of.failing_agents else answered)}
+        for place in range(len(_AGENTS))
+    ]
+
+
+def agent(of: Agent, now: float) -> dict[str, Any]:
+    """Write an enterprise agent as the list has it."""
+    return {
+        "agentId": of.id,
+        "agentName": of.name,
+        "agentType": of.type,
+        "location": of.location,
+        "countryId": "CZ",
+        "enabled": of.state != "disabled",
+        "ipAddresses": ["192.0.2.20"],
+        "publicIpAddresses": ["198.51.100.20"],
+        "network": "Example Net (AS 64500)",
+        "prefix": "198.51.100.0/24",
+        "hostname": of.name.lower(),
+        "agentState": of.state,
+        "lastSeen": zulu(now - of.silent_for),
+        "createdDate": "2025-01-10T09:00:00Z",
+        "utilization": of.utilization,
+        "keepBrowserCache": False,
+        "verifySslCertificates": True,
+        "ipv6Policy": "force-ipv4",
+        "errorDetails": [{"code": "agent-version-outdated", "description": "Old version"}] * of.errors,
+    }
+
+
+def local_problem(of: Agent, now: float) -> dict[str, Any]:
+    """Write a local problem of an agent that goes on for five minutes."""
+    whose = {"agentId": of.id, "agentName": of.name, "countryId": "CZ", "location": of.location}
+    return {"agent": whose, "startDate": zulu(now - 300), "endDate": None, "duration": 300, "active": True}
+
+
+def outage(of: dict[str, Any], now: float) -> dict[str, Any]:
+    """Write an outage that goes on."""
+    started = of["started"]
+    counts = {"affectedTestsCount": 1, "affectedServersCount": 3, "affectedLocationsCount": 2}
+    times = {"startDate": zulu(started), "startRoundId": int(started), "duration": int(now - started)}
+    return {
+        "id": of["id"],
+        "type": of["type"],
+        "providerName": of["provider"],
+        "providerType": "IAAS",
+        **times,
+        **counts,
+    }
+
+
+def usage(used: int, included: int, now: float) -> dict[str, Any]:
+    """Write what of the plan is used in the month."""
+    quota = {"monthStart": zulu(now - 10 * 86400), "monthEnd": zulu(now + 20 * 86400), "cloudUnitsIncluded": included}
+    return {
+        "usage": {"quota": quota, "cloudUnitsUsed": used, "cloudUnitsProjected": 3 * used, "enterpriseUnitsUsed": 0}
+    }
 
 
 def _agent(place: int) -> dict[str, str]:

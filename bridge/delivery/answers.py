@@ -1,0 +1,141 @@
+"""What an HTTP answer means: accepted, or a DeliveryError that says whose fault it is. Pure.
+
+A 2xx alone is no acceptance: a proxy's login page, an error in the body or a 207 comes with one too. Whoever answers
+may echo our request, so secrets are masked in the words that are kept.
+"""
+
+import json
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from email.utils import parsedate_to_datetime
+from enum import StrEnum
+from typing import Any, Final
+
+from bridge.errors import DeliveryError, Overloaded, Rejected, Stopped
+from exporter.toolkit.http_connection import HttpResponse
+
+MASK: Final = "<secret>"
+_MOST_WORDS: Final = 500
+_MOST_TITLE: Final = 100
+_FAULTS: Final[Mapping[int, type[DeliveryError]]] = {
+    400: Rejected,
+    401: Stopped,
+    403: Stopped,
+    404: Stopped,
+    408: Overloaded,
+    409: Rejected,
+    410: Stopped,
+    413: Rejected,
+    422: Rejected,
+    425: Overloaded,
+    429: Overloaded,
+}
+_MULTI_STATUS: Final = 207
+_FAILED: Final = frozenset({"error", "errors", "fail", "failed", "failure", "unauthorized", "forbidden"})
+_INSIDE: Final = ("response", "responses", "result", "results")
+"""Members that hold an answer of their own. `alerts` is none: what is echoed there is ours, whatever it says."""
+_BEARER: Final = re.compile(r"\b(Bearer|Basic)\s+[^\s\"',;<>]+", re.IGNORECASE)
+_TOKEN_QUERY: Final = re.compile(r"\b((?:access_)?token|api_?key)=[^\s&\"'<>]+", re.IGNORECASE)
+_TITLE: Final = re.compile(r"<title[^>]*>(.*?)</title>", re.IGNORECASE | re.DOTALL)
+
+
+class Answer(StrEnum):
+    """How BigPanda took a request."""
+
+    ACCEPTED = "accepted"
+    DUPLICATE = "duplicate"
+
+
+def fault_of(status: int) -> type[DeliveryError]:
+    """Return the kind of error that a status is. Every status that the API does not know stops: nothing is lost."""
+    return _FAULTS.get(status, Overloaded if status >= 500 else Stopped)  # noqa: PLR2004  5xx
+
+
+def judge(response: HttpResponse, now: float, *, who: str = "BigPanda", secrets: Iterable[str] = ()) -> Answer:
+    """Return what an answer means, or raise the DeliveryError it stands for, without any of `secrets` in it."""
+    status, text = response.status, response.body.decode("utf-8", "replace")
+    accepted = 200 <= status < 300  # noqa: PLR2004  2xx
+    if accepted and (why := _unbelievable(status, text)) is None:
+        return Answer.DUPLICATE if status == 204 else Answer.ACCEPTED  # noqa: PLR2004  No Content
+    kind = Stopped if accepted else fault_of(status)
+    said = why if accepted else words(text) or _page(text)
+    message = f"{who} answered {status}{', but no acceptance' if accepted else ''}{f': {said}' if said else ''}"
+    retry_after = _seconds(response.headers.get("retry-after"), now)
+    raise kind(masked(message, secrets), status=status, retry_after=retry_after)
+
+
+def _unbelievable(status: int, text: str) -> str | None:
+    """Return why a 2xx is no acceptance, None when it is one. A body that says nothing readable is believed."""
+    if status == _MULTI_STATUS:
+        return words(text)
+    if page := _page(text):
+        return page
+    try:
+        answer = json.loads(text)
+    except (ValueError, RecursionError):
+        return None
+    return next((words(json.dumps(one)) or json.dumps(one) for one in _answers(answer) if _is_refusal(one)), None)
+
+
+def _page(text: str) -> str:
+    """Return what an HTML page is called, "" when it is none: BigPanda's API answers with JSON."""
+    if not text.lstrip("\ufeff \t\r\n").startswith("<"):
+        return ""
+    title = _TITLE.search(text)
+    return f"a web page ({' '.join(title[1].split())[:_MOST_TITLE]})" if title else "a web page"
+
+
+def _answers(answer: Any) -> Iterator[Mapping[str, Any]]:
+    for one in answer if isinstance(answer, list) else [answer]:
+        if isinstance(one, dict):
+            yield one
+            for name in _INSIDE:
+                yield from _answers(one.get(name))
+
+
+def _is_refusal(answer: Mapping[str, Any]) -> bool:
+    if answer.get("errors") or answer.get("error") or answer.get("success") is False:
+        return True
+    status = answer.get("status", answer.get("statusCode"))
+    if isinstance(status, str):
+        return status.lower() in _FAILED or (status.isdecimal() and len(status) == 3 and status >= "400")  # noqa: PLR2004
+    return isinstance(status, int | float) and status >= 400  # noqa: PLR2004  4xx, 5xx
+
+
+def words(text: str) -> str:
+    """Return the words of a refusal from the JSON of its body."""
+    try:
+        answer = json.loads(text)
+    except (ValueError, RecursionError):
+        return ""
+    if isinstance(answer, str):  # Alertmanager's own form
+        return answer
+    if not isinstance(answer, dict):
+        return ""
+    found = answer.get("errors") or answer.get("error") or answer.get("message") or ""
+    parts = found if isinstance(found, list) else [found]
+    return "; ".join(part if isinstance(part, str) else json.dumps(part) for part in parts if part)
+
+
+def masked(text: str, secrets: Iterable[str]) -> str:
+    """Return the text without secrets, and cut to a length that a log line can carry.
+
+    Masked before it is cut: half a secret would not be found any more.
+    """
+    for secret in sorted(filter(None, secrets), key=len, reverse=True):
+        for form in (secret, json.dumps(secret)[1:-1]):
+            text = text.replace(form, MASK)
+    text = _TOKEN_QUERY.sub(rf"\1={MASK}", _BEARER.sub(rf"\1 {MASK}", text))
+    return text if len(text) <= _MOST_WORDS else text[: _MOST_WORDS - 1] + "…"
+
+
+def _seconds(retry_after: str | None, now: float) -> float | None:
+    """Read a `Retry-After`: seconds, or a date. None when it is missing or unreadable."""
+    if not retry_after:
+        return None
+    if retry_after.strip().isdecimal():
+        return float(retry_after)
+    try:
+        return max(0.0, parsedate_to_datetime(retry_after).timestamp() - now)
+    except ValueError:
+        return None

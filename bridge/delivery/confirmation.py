@@ -1,0 +1,165 @@
+"""The confirmation: asks BigPanda what it took in, and resends what it answered 201 and dropped.
+
+One thread of one replica. `confirmation_diff` decides; what was missed, how often, is in the outbox, so a restart
+neither forgets nor resends twice. A tenant that refuses these calls is reported once, and everything else goes on.
+"""
+
+import logging
+import time
+from collections import deque
+from collections.abc import Callable, Collection, Iterable
+from dataclasses import dataclass
+from typing import Any, Final, Protocol
+from uuid import uuid4
+
+from bridge.delivery.confirmation_diff import LOOKS, Diagnostic, ListedAlert, compare, read_alerts, read_diagnostics
+from bridge.errors import DeliveryError, Unreadable
+from bridge.metrics import Metrics
+from bridge.outbox.confirmations import Confirmations
+from bridge.outbox.database import Database
+from bridge.outbox.status import OutboxStatus
+from bridge.periodic import PeriodicThread
+
+_ROLE: Final = "confirmation"
+_LATE: Final = 60.0
+"""Seconds by which a look may be late before another replica takes over."""
+_SETTLED: Final = 30.0
+"""Seconds that BigPanda is given to take an event in."""
+_SKEW: Final = 120.0
+"""Seconds by which BigPanda's clock and ours may differ."""
+_LONGEST_TICK: Final = 60.0
+_MOST_KNOWN: Final = 10_000
+_MOST_SHOWN: Final = 20
+_log = logging.getLogger(__name__)
+
+
+class Api(Protocol):
+    """BigPanda's two listings, page by page."""
+
+    def alerts(self, app_key: str, since: float) -> Iterable[Any]:
+        """Give what an integration took in. Raises a DeliveryError."""
+
+    def diagnostics(self, since: float) -> Iterable[Any]:
+        """Give the diagnostics. Raises a DeliveryError."""
+
+    def close(self) -> None:
+        """Close all connections."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ConfirmationStatus:
+    """How the last look went, for the page. `problem`: why there was none."""
+
+    looked_at: float | None = None
+    problem: str = ""
+    unconfirmed: int = 0
+    diagnostics: tuple[Diagnostic, ...] = ()
+
+
+class Confirmation:
+    """Looks every `interval` seconds at what BigPanda took in: `start`, `stop`.
+
+    `app_keys`, `sources`: those of our receivers, by which BigPanda's diagnostics about us are known.
+    """
+
+    def __init__(  # noqa: PLR0913  the parts it is wired to; each is replaced alone in tests
+        self,
+        database: Database,
+        api: Api,
+        metrics: Metrics,
+        *,
+        interval: float,
+        app_keys: Collection[str],
+        sources: Collection[str],
+        destination: str,
+        wake: Callable[[], object] = lambda: None,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        """`destination`: the name of where events go. `wake`: called when something was queued again."""
+        self._confirmations, self._status = Confirmations(database, destination), OutboxStatus(database)
+        self._api, self._metrics, self._interval = api, metrics, interval
+        self._app_keys, self._sources = app_keys, sources
+        self._wake_delivery, self._clock, self._owner = wake, clock, uuid4().hex
+        self._began = self._since = clock()
+        self._known: deque[str] = deque(maxlen=_MOST_KNOWN)
+        self._shown: deque[Diagnostic] = deque(maxlen=_MOST_SHOWN)
+        self._looked_at: float | None = None
+        self._problem = ""
+        self._loop = PeriodicThread(_ROLE, "Confirming events", self.tick, at_end=self._end, retry=_LONGEST_TICK)
+        metrics.expect_confirmation()
+
+    @property
+    def status(self) -> ConfirmationStatus:
+        """Return how the last look went."""
+        return ConfirmationStatus(
+            looked_at=self._looked_at,
+            problem=self._problem,
+            unconfirmed=self._confirmations.unconfirmed(),
+            diagnostics=tuple(self._shown),
+        )
+
+    def start(self) -> None:
+        """Begin to look."""
+        self._loop.start()
+
+    def stop(self, patience: float = 1.0) -> None:
+        """End after the question under way, or after `patience` seconds without it."""
+        self._loop.stop(patience)
+
+    def tick(self) -> float:
+        """Look once; return the seconds until the next look. Another replica's turn: do nothing."""
+        if not self._status.lead(_ROLE, self._owner, self._clock(), 2 * self._interval + _LATE):
+            return min(self._interval, _LONGEST_TICK)
+        try:
+            self._look(self._clock())
+            self._diagnose()
+        except DeliveryError as error:
+            self._problem = str(error)
+            self._loop.conditions.report("bigpanda", f"BigPanda does not confirm events, sending goes on: {error}")
+        except Unreadable as error:
+            self._problem = str(error)
+            self._loop.conditions.report("bigpanda", f"BigPanda's confirmation of events is unreadable: {error}")
+        else:
+            self._problem, self._looked_at = "", self._clock()
+            self._loop.conditions.report("bigpanda", "")
+        return self._interval
+
+    def _look(self, now: float) -> None:
+        """Compare what was sent since the last look, and what was missed then, with what BigPanda took in."""
+        until = now - min(_SETTLED, self._interval)
+        sent = self._confirmations.to_confirm(until, self._began)
+        listed: list[ListedAlert] = []
+        for app_key in sorted({event.app_key for event in sent}):
+            since = min(event.sent_at for event in sent if event.app_key == app_key) - _SKEW
+            for page in self._api.alerts(app_key, since):
+                if self._loop.stopping:
+                    return
+                listed += read_alerts(page)
+        # Only a whole listing tells what is missing; one that broke off has raised.
+        result = compare(sent, listed)
+        missed = (*result.missed, *result.lost)
+        self._confirmations.record(confirmed=result.confirmed, missed=missed, resend=result.resend, until=until)
+        self._metrics.confirmed_events.inc(len(result.confirmed))
+        for event in result.resend:
+            _log.warning("Resent %s event of %s: BigPanda accepted it but did not take it in", event.status, event.key)
+        for event in result.lost:
+            if event.looks + 1 == LOOKS:
+                _log.error("%s event of %s not taken in by BigPanda though resent", event.status, event.key)
+        if result.resend:
+            self._wake_delivery()
+
+    def _diagnose(self) -> None:
+        began = self._clock()
+        for page in self._api.diagnostics(self._since - _SKEW):
+            for found in read_diagnostics(page, self._app_keys, self._sources):
+                if found.id not in self._known:
+                    self._known.append(found.id)
+                    self._shown.append(found)
+                    self._metrics.diagnostics.labels(found.level).inc()
+                    if found.level == "error":
+                        _log.warning("BigPanda's diagnostics report an error: %s", found.message)
+        self._since = began
+
+    def _end(self) -> None:
+        self._status.yield_role(_ROLE, self._owner)
+        self._api.close()

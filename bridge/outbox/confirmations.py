@@ -1,0 +1,98 @@
+"""Which accepted events BigPanda has not taken in, as far as is known: what to look for, and what came of it."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from sqlalchemy import delete, exists, func, select, update
+
+from bridge.outbox.database import Database
+from bridge.outbox.schema import events, unconfirmed, watermarks
+
+_LONGEST: Final = 86400.0
+"""Seconds after which what was never taken in is looked for no more."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SentEvent:
+    """An event that BigPanda accepted. `looks`: in how many it was missed since; `resends`: how often it was resent."""
+
+    id: int
+    key: str
+    app_key: str
+    status: str
+    timestamp: int
+    sent_at: float
+    looks: int = 0
+    resends: int = 0
+
+
+class Confirmations:
+    """What was sent to one destination and is to be looked for there."""
+
+    def __init__(self, database: Database, destination: str) -> None:
+        self._database, self._name = database, f"confirmation {destination}"
+
+    def to_confirm(self, until: float, since: float) -> list[SentEvent]:
+        """Return what was sent after the last look, or after `since` before the first, and what was missed by then."""
+        with self._database.read() as connection:
+            looked = connection.execute(select(watermarks.c.at).where(watermarks.c.name == self._name)).scalar()
+            # A watermark that lies ahead is of a clock that was set back since.
+            fresh = looked is None or looked > until
+            later = events.c.closed_at >= since if fresh else events.c.closed_at > looked
+            new = later & unconfirmed.c.event.is_(None)
+            missed = unconfirmed.c.event.is_not(None) & (events.c.closed_at > until - _LONGEST)
+            looks, resends = func.coalesce(unconfirmed.c.looks, 0), func.coalesce(unconfirmed.c.resends, 0)
+            wanted = new if looked is None else new | missed
+            query = (
+                select(
+                    *(events.c[name] for name in ("id", "key", "app_key", "status", "timestamp")),
+                    events.c.closed_at.label("sent_at"),
+                    looks.label("looks"),
+                    resends.label("resends"),
+                )
+                .outerjoin(unconfirmed, unconfirmed.c.event == events.c.id)
+                .where(events.c.state == "sent", events.c.closed_at <= until, wanted)
+                .order_by(events.c.id)
+            )
+            return [SentEvent(**row._asdict()) for row in connection.execute(query)]
+
+    def record(
+        self,
+        *,
+        confirmed: Sequence[SentEvent],
+        missed: Sequence[SentEvent],
+        resend: Sequence[SentEvent],
+        until: float,
+    ) -> None:
+        """Note what a look at all that was sent `until` then found; what is to be resent is queued, the same bytes."""
+        with self._database.write() as connection:
+            looked = connection.execute(select(watermarks.c.at).where(watermarks.c.name == self._name)).scalar()
+            if looked is None:
+                # What was missed before was sent to another destination.
+                connection.execute(delete(unconfirmed))
+            for event in confirmed:
+                connection.execute(delete(unconfirmed).where(unconfirmed.c.event == event.id))
+            for event, looks, resends in [
+                *((one, one.looks + 1, one.resends) for one in missed),
+                *((one, 0, one.resends + 1) for one in resend),
+            ]:
+                row = {"event": event.id, "looks": looks, "resends": resends}
+                connection.execute(self._database.upsert(unconfirmed, "event").values(row))
+            for event in resend:
+                again = {"state": "waiting", "closed_at": None, "not_before": 0.0}
+                sent = (events.c.id == event.id) & (events.c.state == "sent")
+                connection.execute(update(events).where(sent).values(again))
+            # What was pruned, or is too old, is looked for no more.
+            kept = (events.c.id == unconfirmed.c.event) & (
+                events.c.closed_at.is_(None) | (events.c.closed_at > until - _LONGEST)
+            )
+            connection.execute(delete(unconfirmed).where(~exists().where(kept)))
+            mark = self._database.upsert(watermarks, "name").values(name=self._name, at=until)
+            connection.execute(mark)
+
+    def unconfirmed(self) -> int:
+        """Return how many events were missed in two looks and not taken in since."""
+        with self._database.read() as connection:
+            missing = unconfirmed.c.resends > 0
+            return connection.execute(select(func.count()).select_from(unconfirmed).where(missing)).scalar_one()

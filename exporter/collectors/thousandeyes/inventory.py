@@ -1,0 +1,83 @@
+"""What an account group has beside alerts and tests: agents, their local problems, usage of the plan, outages."""
+
+from collections import Counter
+from dataclasses import dataclass
+from typing import Any
+
+from .answers import number_of, read_document, read_rows, text_of, time_of
+
+STATES = {"online": True, "offline": False}
+"""An agent that is disabled, or in a state the vendor has not told of, is neither."""
+
+
+@dataclass(frozen=True, slots=True)
+class Agent:
+    """One enterprise agent or cluster; None where the vendor does not say. `seen`: epoch seconds, `load`: 0 to 1."""
+
+    id: str
+    name: str
+    type: str
+    location: str
+    online: bool | None
+    seen: float | None
+    load: float | None
+    errors: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """Units of the plan in the current period: used so far, cloud and enterprise together, and included."""
+
+    used: float | None = None
+    included: float | None = None
+
+
+def read_agents(body: bytes) -> tuple[Agent, ...]:
+    """Read `/agents`; cloud agents are the vendor's to look after, and an agent without an id is of no use."""
+    rows = read_rows(read_document(body), "agents")
+    agents = [_agent(row) for row in rows if row.get("agentType") != "cloud"]
+    return tuple({agent.id: agent for agent in agents if agent.id}.values())
+
+
+def _agent(row: dict[str, Any]) -> Agent:
+    load = number_of(row.get("utilization"))
+    errors = row.get("errorDetails")
+    return Agent(
+        id=text_of(row.get("agentId")),
+        name=text_of(row.get("agentName")),
+        type=text_of(row.get("agentType")),
+        location=text_of(row.get("location")),
+        online=STATES.get(text_of(row.get("agentState")).lower()),
+        seen=time_of(row.get("lastSeen")),
+        load=None if load is None else load / 100,
+        errors=len(errors) if isinstance(errors, list) else 0,
+    )
+
+
+def read_local_problems(body: bytes) -> dict[str, int]:
+    """Read `/agents/local-problems` into how many are active at each agent, by its id."""
+    active: Counter[str] = Counter()
+    for row in read_rows(read_document(body), "localProblems"):
+        agent = row.get("agent")
+        if row.get("active") is True and isinstance(agent, dict) and (name := text_of(agent.get("agentId"))):
+            active[name] += 1
+    return dict(active)
+
+
+def read_usage(body: bytes) -> Usage:
+    """Read `/usage`. A plan without metered billing tells no enterprise units: the cloud's are then all there are."""
+    document = read_document(body)
+    told = document.get("usage")
+    usage = told if isinstance(told, dict) else {}
+    quota = usage.get("quota")
+    units = [number_of(usage.get(name)) for name in ("cloudUnitsUsed", "enterpriseUnitsUsed")]
+    known = [each for each in units if each is not None]
+    included = number_of(quota.get("cloudUnitsIncluded")) if isinstance(quota, dict) else None
+    return Usage(sum(known) if known else None, included)
+
+
+def read_outages(body: bytes) -> dict[str, int]:
+    """Read `/internet-insights/outages/filter` into how many outages go on now, by type (`app`, `net`)."""
+    rows = read_rows(read_document(body), "outages")
+    going_on = [row for row in rows if not row.get("endDate") and not row.get("endRoundId")]
+    return {"app": 0, "net": 0} | Counter(text_of(row.get("type")).lower() or "unknown" for row in going_on)

@@ -1,0 +1,147 @@
+"""What an answer means, above all one that only looks like success."""
+
+import json
+
+import pytest
+
+from bridge.delivery.answers import Answer, masked, words
+from bridge.delivery.answers import judge as judge_response
+from bridge.errors import Overloaded, Rejected, Stopped
+from exporter.toolkit.http_connection import HttpResponse
+
+NOW = 1000.0
+LOGIN = "<!DOCTYPE html><html><title> Single\n sign-on </title><body>Log in</body></html>"
+
+
+def judge(status, retry_after, text, now):
+    headers = {} if retry_after is None else {"retry-after": retry_after}
+    return judge_response(HttpResponse(status, headers, text.encode()), now)
+
+
+@pytest.mark.parametrize(
+    ("status", "text"),
+    [
+        (200, ""),
+        (201, "Created"),
+        (201, '"Created"'),
+        (200, "{not json"),
+        (202, "[" * 100_000),
+        (200, '{"status": "ok"}'),
+        (200, '{"status": 200, "errors": []}'),
+        (200, '{"status": "201", "error": null}'),
+        (200, '{"response": {"status": "created", "errors": []}}'),
+        (201, '{"alerts": [{"status": "critical", "error": "disk", "code": 500}]}'),  # our own alerts, echoed
+        (201, "[]"),
+        (299, "null"),
+    ],
+)
+def test_a_2xx_is_an_acceptance_unless_it_says_otherwise(status, text):
+    """BigPanda documents no body for it, so what says nothing, or nothing readable, is believed."""
+    assert judge(status, None, text, NOW) is Answer.ACCEPTED
+
+
+@pytest.mark.parametrize(
+    ("status", "text", "said"),
+    [
+        (200, LOGIN, ": a web page (Single sign-on)"),
+        (201, "\ufeff\n <html>no title", ": a web page"),
+        (204, LOGIN, ": a web page (Single sign-on)"),
+        (200, '<?xml version="1.0"?><error/>', ": a web page"),
+        (200, '{"errors": ["app_key is not known", "no host"]}', ": app_key is not known; no host"),
+        (200, '{"error": "maintenance"}', ": maintenance"),
+        (200, '{"status": 400}', ': {"status": 400}'),
+        (200, '{"status": "503", "message": "later"}', ": later"),
+        (200, '{"status": "error", "message": "no"}', ": no"),
+        (200, '{"statusCode": 401}', ': {"statusCode": 401}'),
+        (200, '{"success": false}', ': {"success": false}'),
+        (200, '{"response": {"errors": ["bad"]}}', ": bad"),
+        (200, '[{"status": 201}, {"status": 400, "errors": ["bad"]}]', ": bad"),
+        (207, '{"results": [{"status": 400}]}', ""),
+        (207, '{"errors": ["one of two"]}', ": one of two"),
+        (207, "", ""),
+    ],
+)
+def test_a_2xx_that_says_otherwise_is_no_acceptance(status, text, said):
+    """Nothing was accepted: the destination is wrong, not the event, and BigPanda's own words tell how."""
+    with pytest.raises(Stopped) as raised:
+        judge(status, None, text, NOW)
+    assert str(raised.value) == f"BigPanda answered {status}, but no acceptance{said}"
+    assert raised.value.status == status
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("the token s3cret is wrong", "the token <secret> is wrong"),
+        ("Authorization: Bearer other-token; Basic dXNlcjpwdw==", "Authorization: Bearer <secret>; Basic <secret>"),
+        ('{"authorization": "bearer abc"}', '{"authorization": "bearer <secret>"}'),
+        ("POST /alerts?access_token=abc&x=1", "POST /alerts?access_token=<secret>&x=1"),
+        (r"quo\"ted", "<secret>"),
+        ('quo"ted', "<secret>"),
+        ("nothing to hide", "nothing to hide"),
+    ],
+)
+def test_secrets_are_masked(text, shown):
+    """Our own secrets, in whichever form JSON writes them, and whatever looks like credentials."""
+    assert masked(text, ["s3cret", "", 'quo"ted']) == shown
+
+
+def test_a_secret_is_masked_before_the_words_are_cut():
+    """Half a token at the end of the words would be half a token in the log."""
+    assert "s3c" not in masked("x" * 495 + "s3cret", ["s3cret"])
+
+
+def test_an_unknown_status_names_its_page():
+    """A gateway's own page says which gateway it is."""
+    with pytest.raises(Overloaded, match=r"^BigPanda answered 502: a web page \(Single sign-on\)$"):
+        judge(502, None, LOGIN, NOW)
+
+
+@pytest.mark.parametrize(
+    ("header", "wanted"),
+    [
+        (None, None),
+        ("", None),
+        ("17", 17.0),
+        ("soon", None),
+        ("-5", None),
+        ("Thu, 01 Jan 1970 00:20:00 GMT", 200.0),  # 1200 - 1000
+        ("Thu, 01 Jan 1970 00:00:00 GMT", 0.0),  # past: at once
+    ],
+)
+def test_retry_after_is_seconds_or_a_date(header, wanted):
+    """Both forms of HTTP are read; what is neither is as if it were missing."""
+    with pytest.raises(Overloaded) as raised:
+        judge(429, header, "", 1000.0)
+    assert raised.value.retry_after == wanted
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        (
+            '{"status": 400, "errors": ["alert 1: bad status", "alert 3: no host"]}',
+            "alert 1: bad status; alert 3: no host",
+        ),
+        ('{"error": "no app_key"}', "no app_key"),
+        ('{"message": "bad"}', "bad"),
+        ('{"errors": [{"field": "status"}]}', '{"field": "status"}'),
+        ('{"errors": "bad"}', "bad"),
+        ('{"status": 400}', ""),
+        ("[1, 2]", ""),
+        ("<html>", ""),
+        ('"silence maximum size"', "silence maximum size"),
+        ("[" * 100_000, ""),
+        ("", ""),
+    ],
+)
+def test_bigpandas_words_are_kept(text, said):
+    """The reason of a refusal is BigPanda's own, in whichever member it stands."""
+    assert words(text) == said
+
+
+def test_words_are_cut():
+    """A refusal that quotes a whole event does not flood log and page."""
+    with pytest.raises(Rejected) as raised:
+        judge(400, None, json.dumps({"error": "x" * 5000}), 1000.0)
+    assert len(str(raised.value)) == 500

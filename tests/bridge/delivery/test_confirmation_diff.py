@@ -1,0 +1,110 @@
+"""What BigPanda lists, and what follows from an event that it does not."""
+
+import pytest
+
+from bridge.delivery.confirmation_diff import RESENDS, Diagnostic, ListedAlert, compare, read_alerts, read_diagnostics
+from bridge.errors import Unreadable
+from bridge.outbox.confirmations import SentEvent
+
+
+def sent(number, key="prod:a", timestamp=1000, **more):
+    return SentEvent(id=number, key=key, app_key="app", status="critical", timestamp=timestamp, sent_at=1001.0, **more)
+
+
+def outcome(event, *listed):
+    result = compare([event], listed)
+    (name,) = [name for name in ("confirmed", "missed", "resend", "lost") if getattr(result, name)]
+    return name
+
+
+@pytest.mark.parametrize(
+    ("listed", "expected"),
+    [
+        (ListedAlert("prod:a", 1000, "critical"), "confirmed"),
+        (ListedAlert("prod:a", 1000, None), "confirmed"),
+        (ListedAlert("prod:a", None, "critical"), "confirmed"),
+        (ListedAlert("prod:a", None, None), "confirmed"),
+        (ListedAlert("prod:a", 1001, "critical"), "missed"),  # a later event of the same alert
+        (ListedAlert("prod:a", None, "ok"), "missed"),
+        (ListedAlert("prod:b", 1000, "critical"), "missed"),
+    ],
+)
+def test_the_identity_and_the_time_tell_an_event(listed, expected):
+    """No two events of an alert bear the same second; where BigPanda shows no time, the status must do."""
+    assert outcome(sent(1), listed) == expected
+
+
+def test_an_event_is_resent_after_two_looks():
+    """One look may come too early; after some resends it is lost, and said to be."""
+    assert outcome(sent(1)) == "missed"
+    assert outcome(sent(1, looks=1)) == "resend"
+    assert outcome(sent(1, looks=0, resends=1)) == "missed"
+    assert outcome(sent(1, looks=1, resends=RESENDS)) == "lost"
+    assert outcome(sent(1, looks=5, resends=RESENDS), ListedAlert("prod:a", 1000, None)) == "confirmed"
+
+
+ALERT = {"incident_identifier": "prod:a", "timestamp": 1000, "status": "Critical", "host": "h"}
+LISTED = ListedAlert("prod:a", 1000, "critical")
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        [ALERT],
+        {"alerts": [ALERT], "total": 1},
+        {"items": [{"id": "7", "payload": ALERT, "status": "processed", "timestamp": 5}]},
+        {"data": [{"alert": {"raw": ALERT}}]},
+        [ALERT | {"timestamp": "1000"}],
+        [ALERT | {"timestamp": 1_000_000_000_000_000}, {"host": "of someone else"}, None, 5],
+        [{"vendorwatch_key": "prod:a", "timestamp": 1000, "status": "critical"}],
+    ],
+    ids=["bare", "alerts", "payload", "raw", "text", "others", "tag"],
+)
+def test_a_listing_is_read_leniently(answer):
+    """The shape is not documented: the alert may lie bare, or in a member, its time be text or milliseconds."""
+    (found,) = read_alerts(answer)
+    assert found in (LISTED, ListedAlert("prod:a", 1_000_000_000_000, "critical"))
+
+
+def test_tags_as_incidents_have_them():
+    """[{"name": …, "value": …}]: they hold the identity, but neither status nor time."""
+    tags = [{"name": "vendorwatch_key", "value": "prod:a"}, {"name": "host", "value": "h"}, None]
+    assert read_alerts([{"id": "7", "tags": tags}]) == [ListedAlert("prod:a", None, None)]
+
+
+@pytest.mark.parametrize("timestamp", [None, True, "soon", "nan", "inf", [], {}])
+def test_a_time_that_is_none_is_not_said(timestamp):
+    """It tells nothing, and breaks nothing."""
+    assert read_alerts([ALERT | {"timestamp": timestamp}]) == [ListedAlert("prod:a", None, "critical")]
+
+
+@pytest.mark.parametrize("answer", [None, 5, "x", {}, {"alerts": {}}, {"total": 0}])
+def test_what_is_no_listing_is_not_taken_for_an_empty_one(answer):
+    """Else everything would count as missing."""
+    with pytest.raises(Unreadable):
+        read_alerts(answer)
+
+
+ENTRY = {"log_id": "1", "level": "error", "message": "alert 1: bad", "resource_id": "api.app", "payload": {}}
+
+
+@pytest.mark.parametrize(
+    ("change", "expected"),
+    [
+        ({}, [Diagnostic(id="1", level="error", message="alert 1: bad")]),
+        ({"resource_id": "app"}, [Diagnostic(id="1", level="error", message="alert 1: bad")]),
+        (
+            {"resource_id": "x", "payload": {"app_key": "app"}},
+            [Diagnostic(id="1", level="error", message="alert 1: bad")],
+        ),
+        ({"resource_id": "x", "payload": ALERT}, [Diagnostic(id="1", level="error", message="alert 1: bad")]),
+        ({"resource_id": "api.other"}, []),
+        ({"resource_id": None}, []),
+        ({"level": "Warning"}, [Diagnostic(id="1", level="warning", message="alert 1: bad")]),
+        ({"level": "fatal", "message": None}, [Diagnostic(id="1", level="other", message="")]),
+        ({"log_id": None, "timestamp": 5}, [Diagnostic(id="5 alert 1: bad", level="error", message="alert 1: bad")]),
+    ],
+)
+def test_only_diagnostics_about_us_count(change, expected):
+    """Our app keys, as the resource or in the payload, or the identity of an alert of ours."""
+    assert read_diagnostics({"logs": [ENTRY | change]}, ["app"], ["prod"]) == expected

@@ -113,21 +113,22 @@ class Budget:
 
     def answered(self, headers: Mapping[str, str], now: float) -> "Budget":
         """Return the budget after a usable answer: failures are forgotten, the reserve is kept."""
-        heard = replace(self._heard(headers, now), streak=0, refusals=0, pause=None)
-        if heard.remaining is None or heard.remaining >= heard._reserve():  # noqa: SLF001  it is another self
-            return heard
-        until = heard.reset if heard.reset is not None else now + heard._oldest_leaves(now)  # noqa: SLF001  see above
-        return replace(heard, pause=Pause(now, until, "reserve"))
+        after = replace(self._with_headers(headers, now), streak=0, refusals=0, pause=None)
+        if after.remaining is None or after.remaining >= after._reserve():  # noqa: SLF001  it is another self
+            return after
+        # The rest is for others who use the token: wait for the vendor's reset, or until our oldest request ages out.
+        until = after.reset if after.reset is not None else now + after._oldest_leaves(now)  # noqa: SLF001  see above
+        return replace(after, pause=Pause(now, until, "reserve"))
 
     def failed(self, error: PollError, now: float, headers: Mapping[str, str] | None = None) -> "Budget":
         """Return the budget after a failure. What is the fault of one request alone leaves it as it is."""
-        heard = self._heard(headers or {}, now)
-        seconds = _seconds(error, heard, now)
+        after = self._with_headers(headers or {}, now)
+        seconds = _seconds(error, after, now)
         if seconds is None:
-            return heard
+            return after
         pause = Pause(now, now + min(seconds, LONGEST), error.reason) if seconds > 0 else None
         refusals = self.refusals + isinstance(error, Refused)
-        return replace(heard, streak=self.streak + 1, refusals=refusals, pause=pause)
+        return replace(after, streak=self.streak + 1, refusals=refusals, pause=pause)
 
     def credentials_changed(self) -> "Budget":
         """Return the budget after the credentials changed: a refusal of the old ones means nothing now."""
@@ -148,7 +149,7 @@ class Budget:
 
     def _tokens(self, now: float) -> float:
         if now < self.updated - SET_BACK:
-            return 1.0
+            return 1.0  # the clock was set back: as at a start, which earns no burst
         refilled = self.tokens + max(0.0, now - self.updated) * self.rate / MINUTE
         return min(_burst(self.rate), refilled)
 
@@ -160,6 +161,7 @@ class Budget:
         most = max(1, int(self.rate))
         if len(self.sent) < most:
             return 0.0
+        # The request that must be a minute old before another one may follow; of the future, it says nothing.
         first = self.sent[-most]
         return max(0.0, first + MINUTE - now) if first <= now else 0.0
 
@@ -172,7 +174,7 @@ class Budget:
             return 1.0
         return max(1.0, min(self.limit * RESERVE, self.limit - self.rate))
 
-    def _heard(self, headers: Mapping[str, str], now: float) -> "Budget":
+    def _with_headers(self, headers: Mapping[str, str], now: float) -> "Budget":
         prefix = next((name for name in _FAMILIES if f"{name}remaining" in headers), None)
         if prefix is None:
             return self
@@ -192,11 +194,13 @@ def _burst(rate: float) -> float:
 def _seconds(error: PollError, budget: Budget, now: float) -> float | None:
     """Return how long nothing is asked after `error`; None when the error is about one request alone."""
     if isinstance(error, Refused):
+        # The first may be a stray one; only those that follow are about the credentials.
         return _growing(REFUSED, budget.refusals - 1) if budget.refusals else FIRST_REFUSAL
     if isinstance(error, RateLimited):
         said = error.retry_after
         if said is None and budget.reset is not None:
             said = budget.reset - now
+        # A Retry-After of 0 would make a loop: no wait is shorter than that for a vendor that is down.
         return _growing(LIMITED, budget.streak) if said is None else max(said, _growing(VENDOR_DOWN, budget.streak))
     if isinstance(error, TimedOut | ConnectFailed | TlsFailed | ServerError):
         return _growing(VENDOR_DOWN, budget.streak - 2) if budget.streak >= 2 else 0.0  # noqa: PLR2004  two may be chance

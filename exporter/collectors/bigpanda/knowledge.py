@@ -100,13 +100,13 @@ class Knowledge:
     listed_at: float | None = None
     environments: tuple[Environment, ...] = ()
     round_ended: float = 0.0
-    plans: dict[str, Plans] = field(default_factory=dict)
     round_at: float | None = None
     """As of when the last whole round held."""
     wanted: tuple[str, ...] | None = None
     """What was configured when the environments were listed."""
     emptied_at: float | None = None
     """When no environment was listed all of a sudden, until that is confirmed."""
+    plans: dict[str, Plans] = field(default_factory=dict)
 
     @property
     def truncated(self) -> bool:

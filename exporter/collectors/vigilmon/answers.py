@@ -18,7 +18,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationEr
 
 from exporter.errors import Malformed
 from exporter.toolkit.config_types import problems
-from exporter.toolkit.text import cut_label, valid
+from exporter.toolkit.text import valid
 
 _USERINFO = re.compile(r"^([A-Za-z][A-Za-z0-9+.-]*://)?[^/]*@")
 _HTTPS_PORT = 443
@@ -128,19 +128,14 @@ def _text(value: object) -> str:
     return valid(value) if isinstance(value, str) else ""
 
 
-def _label(value: object) -> str:
-    """Return one label's value: text of bounded length."""
-    return cut_label(_text(value))
-
-
 def _name(value: object) -> str:
-    return _label(str(value)) if isinstance(value, int | str) else ""
+    return valid(str(value)) if isinstance(value, int | str) else ""
 
 
 def _regions(value: object) -> str:
     """Return regions as the vendor's webhooks spell them: with commas between."""
     listed = value if isinstance(value, list) else [value]
-    return cut_label(",".join(valid(each) for each in listed if isinstance(each, str) and each))
+    return ",".join(valid(each) for each in listed if isinstance(each, str) and each)
 
 
 def _mapping(value: object) -> object:
@@ -176,7 +171,6 @@ _Identity = Annotated[str, BeforeValidator(_identity)]
 _Count = Annotated[int | None, BeforeValidator(_count)]
 _Percent = Annotated[Annotated[float, Field(ge=0, le=100)] | None, BeforeValidator(_percentage)]
 _Text = Annotated[str, BeforeValidator(_text)]
-_Label = Annotated[str, BeforeValidator(_label)]
 _Moment = Annotated[float | None, BeforeValidator(_moment)]
 
 
@@ -191,9 +185,9 @@ _Told = Annotated[_Meta, BeforeValidator(_optional_mapping), Field(default_facto
 
 class _Monitor(_Lenient):
     id: _Identity
-    name: _Label = ""
+    name: _Text = ""
     url: _Text = ""
-    method: _Label = ""
+    method: _Text = ""
     is_active: Annotated[bool | None, BeforeValidator(_flag)] = None
     current_status: _Text = ""
     last_checked_at: _Moment = None
@@ -225,7 +219,7 @@ class _Incident(_Lenient):
     started_at: _Moment = None
     resolved_at: Any = None
     duration_seconds: Annotated[float | None, BeforeValidator(_duration)] = None
-    cause: _Label = ""
+    cause: _Text = ""
     confirmed_regions: Annotated[str, BeforeValidator(_regions)] = ""
 
     @property

@@ -113,7 +113,7 @@ class Collector:
         told = [(one, found) for one in monitors if (found := self._valid(knowledge, one, now))]
         yield Family(ONGOING, [((one.id,), float(each.ongoing)) for one, each in told if each.ongoing is not None])
         yield Family(STARTED, list(_started(told)))
-        yield Family(INFO, [((one.id, one.name, cut_label(one.url), one.method), 1.0) for one in monitors])
+        yield Family(INFO, [((one.id, one.name, one.url, one.method), 1.0) for one in monitors])
         yield from certificate_families(CERTIFICATE, self._certificates(knowledge, now), now)
         yield Family(UPTIME, list(self._uptimes(knowledge, now)))
         yield Family(RECORDED, [((one.id,), float(each.recorded)) for one, each in told if each.recorded is not None])

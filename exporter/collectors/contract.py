@@ -22,7 +22,7 @@ from enum import IntEnum
 from typing import Final, Literal, Protocol, TypeVar, runtime_checkable
 
 from exporter.metrics.families import Family, Metric
-from exporter.metrics.health import Figure
+from exporter.metrics.health import Endpoint, Figure
 
 CONFIRM_AFTER: Final = 10.0
 """Seconds after which a listing that is suddenly empty is requested again: it is believed when it is empty twice."""
@@ -150,17 +150,6 @@ class Certificate:
     def seen(self) -> bool:
         """Whether the server showed a certificate, valid or not."""
         return self.not_after is not None
-
-
-@dataclass(frozen=True, slots=True)
-class Endpoint:
-    """What blackbox_exporter and its like may probe: a URL or an address, and what is known of it.
-
-    `labels` are names without `__meta_<collector>_`, and their values; the account need not be among them.
-    """
-
-    address: str
-    labels: tuple[tuple[str, str], ...] = ()
 
 
 class Knowledge(Protocol):

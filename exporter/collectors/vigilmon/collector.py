@@ -9,10 +9,10 @@ from exporter.collectors.certificate_observations import (
     certificate_families,
     certificate_metrics,
 )
-from exporter.collectors.contract import Certificate, Endpoint, Get, Probe, Request, Response
+from exporter.collectors.contract import Certificate, Get, Probe, Request, Response
 from exporter.collectors.figures import certificate_figures, counted, named
 from exporter.metrics.families import Family, Sample, gauge
-from exporter.metrics.health import Figure
+from exporter.metrics.health import Endpoint, Figure
 from exporter.toolkit.text import cut_label
 
 from .answers import History, Monitor, read_incidents, read_monitors, read_uptime

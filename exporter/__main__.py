@@ -14,7 +14,6 @@ from pathlib import Path
 
 from exporter.collectors.sharding import ALONE, Shard, shard
 from exporter.config import Config, load
-from exporter.listen import Listener
 from exporter.metrics.exporter_metrics import Running
 from exporter.metrics.page_cache import PageCache
 from exporter.polling.leader_lock import LeaderLock, claimed, shared
@@ -22,8 +21,10 @@ from exporter.polling.snapshot_store import ALONE_EVERY, SHARED_EVERY, SnapshotS
 from exporter.polling.targets import PATIENCE, Targets
 from exporter.toolkit import flags, logs
 from exporter.toolkit.config_types import ConfigError
-from exporter.toolkit.web_config import Access
-from exporter.web.pages import Web
+from exporter.toolkit.front import Front
+from exporter.toolkit.server import HttpServer
+from exporter.toolkit.web_config import WebConfigFile
+from exporter.web.pages import Web, route
 
 PROGRAM = "vendorwatch-exporter"
 DEFAULT = ("127.0.0.1", 9788)
@@ -76,7 +77,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     read = _read(options)
     if read is None:
         return 1
-    config, access = read
+    config, web_config = read
     if options.config_check:
         for warning in config.warnings():
             _tell(f"{options.config_file}: warning: {warning}")
@@ -84,7 +85,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 0
     logs.start("exporter", options.log_level, options.log_format)
     _wait_for_nobody()
-    return _run(options, config, access)
+    return _run(options, config, web_config)
 
 
 def _wait_for_nobody() -> None:
@@ -126,19 +127,19 @@ def _shard(text: str) -> Shard:
         raise argparse.ArgumentTypeError(str(error)) from error
 
 
-def _read(options: argparse.Namespace) -> tuple[Config, Access] | None:
+def _read(options: argparse.Namespace) -> tuple[Config, WebConfigFile] | None:
     """Read both files; None, when every problem of both has been told."""
     config: Config | None = None
-    access: Access | None = None
+    web_config: WebConfigFile | None = None
     try:
         config = load(options.config_file)
     except ConfigError as error:
         _complain(options.config_file, error)
     try:
-        access = Access(options.web_config)
+        web_config = WebConfigFile(options.web_config)
     except ConfigError as error:
         _complain(options.web_config, error)
-    return (config, access) if config and access else None
+    return (config, web_config) if config and web_config else None
 
 
 def _complain(file: Path, error: ConfigError) -> None:
@@ -150,7 +151,7 @@ def _tell(line: str) -> None:
     sys.stderr.write(f"{line}\n")
 
 
-def _run(options: argparse.Namespace, config: Config, access: Access) -> int:
+def _run(options: argparse.Namespace, config: Config, web_config: WebConfigFile) -> int:
     signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
     try:
         storage, leadership = _stored(options)
@@ -158,36 +159,41 @@ def _run(options: argparse.Namespace, config: Config, access: Access) -> int:
         _tell(f"{PROGRAM}: {error}")
         return 1
     try:
-        return _serve(options, config, access, storage, leadership)
+        return _serve(options, config, web_config, storage, leadership)
     finally:
         leadership.stop()
 
 
 def _serve(
-    options: argparse.Namespace, config: Config, access: Access, storage: SnapshotStore | None, leadership: LeaderLock
+    options: argparse.Namespace,
+    config: Config,
+    web_config: WebConfigFile,
+    storage: SnapshotStore | None,
+    leadership: LeaderLock,
 ) -> int:
     running = Running(flags.release(), options.shard, leadership.leads if options.share else None)
     page_cache = PageCache(time.time, running)
     targets = Targets(page_cache, storage, leadership.leads)
     reload = Reload(options.config_file, options.shard, targets, running)
     web = Web(page_cache, reload if options.lifecycle else None, roles=running.roles)
-    listener = Listener(web, flags.addresses(options.listen, DEFAULT), access)
+    front = Front(web, web_config, route, running.refused)
+    server = HttpServer(front, flags.addresses(options.listen, DEFAULT), web_config)
     try:
-        listener.open()
+        server.open()
     except OSError as error:
         _tell(f"{PROGRAM}: cannot listen: {error}")
         return 1
     leadership.start()
     reload.follow(config)
     page_cache.start()
-    listener.start()
-    for host, port in listener.addresses:
+    server.start()
+    for host, port in server.addresses:
         _log.info("listening on %s port %d", host, port)
     while signal.sigwait(SIGNALS) == signal.SIGHUP:
         with contextlib.suppress(ConfigError):  # its problems are in the log, and the old configuration stays
             reload()
     _log.info("stopping")
-    _end(listener, targets, page_cache)
+    _end(server, targets, page_cache)
     return 0
 
 
@@ -208,10 +214,10 @@ def _directory(path: Path, shard: Shard) -> Path:
     return path if shard.count == 1 else path / f"shard-{shard.number}-of-{shard.count}"
 
 
-def _end(listener: Listener, targets: Targets, page_cache: PageCache) -> None:
+def _end(server: HttpServer, targets: Targets, page_cache: PageCache) -> None:
     polling = threading.Thread(target=targets.stop, daemon=True)
     polling.start()
-    listener.stop()
+    server.stop()
     polling.join(PATIENCE)
     page_cache.stop(0.5)
     if any(thread is not threading.current_thread() and not thread.daemon for thread in threading.enumerate()):

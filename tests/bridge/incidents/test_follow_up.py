@@ -18,7 +18,7 @@ from bridge.metrics import Metrics
 from bridge.outbox.status import OutboxStatus
 from bridge.receivers.alertmanager import Settings as AlertmanagerSettings
 from bridge.receivers.bigpanda import Settings
-from exporter.toolkit.web_config import Access
+from exporter.toolkit.web_config import WebConfigFile
 
 T0 = 1_795_200_000.0
 RECEIVER = AlertmanagerSettings(receiver="alertmanager", source="prod", app_key="app")
@@ -431,7 +431,7 @@ def test_a_reload_follows_what_is_new_and_leaves_what_is_gone(tmp_path):
     )
     without = f"{ground}receivers:\n  - {{receiver: bigpanda, source: plain, headers: {{x: y}}}}\n"
     file.write_text(without)
-    start = Start(config_file=file, addresses=(("127.0.0.1", 0),), access=Access(None))
+    start = Start(config_file=file, addresses=(("127.0.0.1", 0),), web_config=WebConfigFile(None))
     program = Program(start, load(file))
     program.start()
     assert looking() == []

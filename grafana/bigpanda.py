@@ -40,7 +40,10 @@ def _folder(name: str, by: str = "account, bigpanda_environment") -> str:
 
 def _now() -> list[Panel]:
     oldest = f"time() - min({ACCOUNT('bigpanda_oldest_active_incident_timestamp_seconds')})"
-    size = Size(4, 4)
+    size = Size(3, 4)
+    running, planned = (
+        ACCOUNT("bigpanda_maintenance_plans", f'status="{status}"') for status in ("running", "planned")
+    )
     stats = [
         stat_of(
             Text(title, told),
@@ -57,6 +60,18 @@ def _now() -> list[Panel]:
     ]
     return [
         *stats,
+        stat_of(
+            Text("Plans running", "Maintenance plans that run now: incidents they cover stay quiet.", "not known"),
+            f"max({running})",
+            Look(above=palette.HIGH_IS_ODD, words=NONE),
+            size,
+        ),
+        stat_of(
+            Text("Plans ahead", "Maintenance plans that are planned.", "not known"),
+            f"max({planned})",
+            Look(lowest=palette.QUIET),
+            size,
+        ),
         stat_of(
             Text("Oldest active", "How long ago the oldest active incident began."),
             zero_while_polled(oldest, "bigpanda"),

@@ -35,7 +35,7 @@ _CHUNK: Final = 65536
 
 
 class HttpClient:
-    """Sends requests of one purpose; keeps connections for a few seconds. For one thread at a time.
+    """Sends requests of one purpose; keeps idle connections for less than a minute. For one thread at a time.
 
     `timeout`: seconds for a whole answer, name resolution, connecting and TLS included.
     """

@@ -62,7 +62,7 @@ def _world_changes(sandbox: "Sandbox") -> dict[str, Callable[..., Any]]:
             ),
         ),
         ("packetvis", "notify withdraw"),
-        ("bigpanda", "add_environment send_event resolve snooze unsnooze share comment change merge"),
+        ("bigpanda", "add_environment add_plan send_event resolve snooze unsnooze share comment change merge"),
     ):
         changes |= {f"{vendor}/{name}": getattr(getattr(world, vendor), name) for name in methods.split()}
     changes["bigpanda/webhook"] = world.bigpanda.outbound.configure

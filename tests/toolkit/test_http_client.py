@@ -83,7 +83,7 @@ def test_a_body_is_sent_as_it_is():
 
 
 def test_requests_share_a_connection():
-    """A connection is kept for the next request of the next seconds."""
+    """A connection is kept for the next request, if that comes soon."""
     with serving(answering(answer())) as server, client() as one:
         for _ in range(3):
             one.request("GET", server.url)

@@ -78,6 +78,20 @@ def read_total(body: bytes, page_size: int) -> int | None:
     return None if len(found.incidents) == page_size else len(found.incidents)
 
 
+def read_plans(body: bytes) -> int:
+    """Read how many maintenance plans are listed: by a `total`, else by their list, whatever it is called."""
+    document = _parsed(body)
+    if isinstance(document, list):
+        return len(document)
+    total = _count(document.get("total")) if isinstance(document, dict) else None
+    if total is not None:
+        return total
+    listed = [value for value in document.values() if isinstance(value, list)] if isinstance(document, dict) else []
+    if not listed:
+        raise Malformed("body: no list of maintenance plans")
+    return len(listed[0])
+
+
 def _parsed(body: bytes) -> Any:
     try:
         return json.loads(body)

@@ -1,15 +1,25 @@
 """What to ask BigPanda, in which order, and what its answers mean."""
 
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from urllib.parse import quote, unquote
 
 from exporter.collectors.contract import Certificate, Get, Reason, Request, Response
 from exporter.errors import Malformed
 from exporter.metrics.families import Family, Metric, Sample, gauge
 
-from .answers import Place, read_environments, read_search, read_total
+from .answers import Place, read_environments, read_plans, read_search, read_total
 from .config import Settings
-from .knowledge import PAGE_SIZE, Environment, Knowledge, with_environment, with_environments, with_page, with_total
+from .knowledge import (
+    PAGE_SIZE,
+    Environment,
+    Knowledge,
+    Plans,
+    with_environment,
+    with_environments,
+    with_page,
+    with_total,
+)
 
 INCIDENTS = gauge(
     "bigpanda_incidents",
@@ -29,6 +39,7 @@ OLDEST = gauge(
     "When the oldest active incident started, in seconds since the epoch; absent without one.",
     "bigpanda_environment",
 )
+PLANS = gauge("bigpanda_maintenance_plans", "Maintenance plans that are planned or running.", "status")
 
 ENVIRONMENTS = "/resources/v2.0/environments"
 SEARCH = "/resources/v2.0/environments/{id}/incidents"
@@ -36,12 +47,17 @@ FOLDERS = ("unhandled", "shared", "snoozed", "maintenance")
 """Counted by a search of one row each; `active` is listed whole, and counted by that."""
 LIST_EVERY = 3600.0
 """Seconds between two readings of which environments there are."""
+MAINTENANCE = "/resources/v2.0/ordered-maintenance-plans"
+PLAN_STATUSES = ("running", "planned")
+PLANS_EVERY = 300.0
+UNSEEN = frozenset({403, 404})
+"""What BigPanda says where the key's role may not see plans, or the organisation has none of that kind."""
 
 
 class Collector:
     """Which environments there are; then, of each, the totals of its folders and its active incidents."""
 
-    metrics: tuple[Metric, ...] = (INCIDENTS, ACTIVE, OLDEST)
+    metrics: tuple[Metric, ...] = (INCIDENTS, ACTIVE, OLDEST, PLANS)
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
@@ -61,6 +77,8 @@ class Collector:
                 total = environment.folders.get(folder)
                 due = 0.0 if total is None else total.at + self._settings.poll_interval
                 yield self._search(environment, reason, due, folder, page_size=str(rows))
+        for status in PLAN_STATUSES if knowledge.as_of is not None and knowledge.environments else ():
+            yield _plans_request(status, knowledge.plans.get(status))
 
     def _list_request(self, knowledge: Knowledge) -> Get:
         every = LIST_EVERY if knowledge.environments else self._settings.poll_interval
@@ -96,6 +114,10 @@ class Collector:
             raise Malformed("a certificate was not asked for")
         if request.endpoint == ENVIRONMENTS:
             return with_environments(knowledge, self._chosen(read_environments(response.body)), response.at)
+        if request.endpoint == MAINTENANCE:
+            count = None if response.status in UNSEEN else read_plans(response.body)
+            plans = {**knowledge.plans, dict(request.params)["status"]: Plans(response.at, count)}
+            return replace(knowledge, plans=plans)
         identity = unquote(request.path.split("/")[4])
         environment = next((each for each in knowledge.environments if each.id == identity), None)
         if environment is None:
@@ -133,6 +155,22 @@ class Collector:
         oldest_shown = now - self._settings.max_age
         for metric, samples in ((INCIDENTS, _totals), (ACTIVE, _counts), (OLDEST, _oldest)):
             yield Family(metric, _all(knowledge, samples, oldest_shown))
+        oldest_plans = now - max(self._settings.max_age, 3 * PLANS_EVERY)
+        told = [(status, plans) for status, plans in knowledge.plans.items() if plans.at >= oldest_plans]
+        yield Family(PLANS, [((status,), float(plans.count)) for status, plans in told if plans.count is not None])
+
+
+def _plans_request(status: str, known: Plans | None) -> Get:
+    every = LIST_EVERY if known is not None and known.count is None else PLANS_EVERY
+    return Get(
+        endpoint=MAINTENANCE,
+        reason=Reason.OLDEST,
+        due=0.0 if known is None else known.at + every,
+        every=every,
+        path=MAINTENANCE,
+        params=(("status", status),),
+        expected_statuses=UNSEEN,
+    )
 
 
 def _all(

@@ -72,13 +72,25 @@ class Environment:
 
 
 @dataclass(frozen=True, slots=True)
+class Plans:
+    """How many maintenance plans there are, as of `at`; None where the API key may not see them."""
+
+    at: float
+    count: int | None
+
+
+@dataclass(frozen=True, slots=True)
 class Knowledge:
-    """What is known of all environments, and of which they are. `round_ended`: when the last whole round did."""
+    """What is known of all environments, and of which they are. `round_ended`: when the last whole round did.
+
+    `plans`: maintenance plans by status.
+    """
 
     as_of: float | None = None
     listed_at: float | None = None
     environments: tuple[Environment, ...] = ()
     round_ended: float = 0.0
+    plans: dict[str, Plans] = field(default_factory=dict)
 
     @property
     def truncated(self) -> bool:

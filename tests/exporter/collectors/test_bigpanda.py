@@ -4,7 +4,7 @@ import pytest
 from pydantic import TypeAdapter, ValidationError
 
 from exporter.collectors.bigpanda.answers import Place, read_environments, read_search
-from exporter.collectors.bigpanda.collector import ENVIRONMENTS, FOLDERS, SEARCH, Collector
+from exporter.collectors.bigpanda.collector import ENVIRONMENTS, FOLDERS, MAINTENANCE, SEARCH, Collector
 from exporter.collectors.bigpanda.config import Settings
 from exporter.collectors.bigpanda.knowledge import Knowledge
 from exporter.collectors.contract import Certificate, Reason, Response
@@ -359,3 +359,35 @@ def test_a_listing_that_never_rests_counts_in_the_end_and_says_so():
         ("a", "critical", "critical"): 150.0
     }
     assert knowledge.truncated
+
+
+def plans_request(collector, knowledge, status):
+    return next(
+        request
+        for request in collector.requests(knowledge, START)
+        if request.endpoint == MAINTENANCE and dict(request.params)["status"] == status
+    )
+
+
+@pytest.mark.parametrize(
+    ("document", "count"),
+    [([], 0), ([{}, {}], 2), ({"total": "3"}, 3), ({"items": [{}]}, 1), ({"maintenance_plans": [{}, {}]}, 2)],
+)
+def test_maintenance_plans_are_counted_in_whatever_they_are_wrapped(document, count):
+    """The vendor's answer is not published: a list, or an object with a total or a list."""
+    collector = Collector(settings())
+    knowledge = after_round(collector, knowing(collector, "a"), "a", START)
+    knowledge = collector.update(knowledge, plans_request(collector, knowledge, "running"), response(document))
+    assert samples(collector, knowledge, "bigpanda_maintenance_plans") == {("running",): float(count)}
+
+
+@pytest.mark.parametrize("status", [403, 404])
+def test_plans_that_the_key_may_not_see_are_absent_and_asked_for_seldom(status):
+    """A role without maintenance is no failure of the target: nothing is told, and asked again in an hour."""
+    collector = Collector(settings())
+    knowledge = after_round(collector, knowing(collector, "a"), "a", START)
+    request = plans_request(collector, knowledge, "planned")
+    assert status in request.expected_statuses
+    knowledge = collector.update(knowledge, request, Response(START, status, b"<html>"))
+    assert samples(collector, knowledge, "bigpanda_maintenance_plans") == {}
+    assert plans_request(collector, knowledge, "planned").due == START + 3600

@@ -1,6 +1,6 @@
 """The resources: environments, incidents and what can be done to them, activities, the callback."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from tests.sandbox.bigpanda import search, views
@@ -40,6 +40,7 @@ class IncidentsApi:
             ("POST", _INCIDENT + "/merge", self._merge),
             ("POST", _ENVIRONMENTS + "/{environment}/batch-resolve/alerts", self._batch_resolve),
             ("GET", "/resources/v2.0/incidents/{incident}/activities", self._activities),
+            ("GET", "/resources/v2.0/ordered-maintenance-plans", self._plans),
             ("POST", "/resources/v2.1/outbound/callback", self._callback),
         ):
             routes.add(method, template, self._guarded(answerer))
@@ -153,6 +154,13 @@ class IncidentsApi:
         page, size = int(request.query.get("page", "1")), int(request.query.get("per_page", "20"))
         return answer(200, found[(page - 1) * size : page * size])
 
+    def _plans(self, request: Request) -> Reply:
+        status = request.query.get("status", "running")
+        if status not in ("planned", "running", "done"):
+            raise ValueError("status must be planned, running or done")
+        found = [plan for plan in self._state.plans if _status(plan, self._clock()) == status]
+        return answer(200, [{"status": status, **plan} for plan in found])
+
     def _callback(self, request: Request) -> Reply:
         body = request.json()
         call = {name: _member(body, name, str) for name in ("event_type", "incident_id", "app_key")}
@@ -168,3 +176,7 @@ def _member(body: Any, name: str, kind: type) -> Any:
     if not isinstance(value, kind) or isinstance(value, bool):
         raise TypeError(f"'{name}' must exist and be a {kind.__name__}")
     return value
+
+
+def _status(plan: Mapping[str, Any], now: float) -> str:
+    return "planned" if now < plan["start"] else "running" if now < plan["end"] else "done"

@@ -23,6 +23,7 @@ class BigPandaState:
         self.intake = Intake(clock, settings, self._incident_changed, self.log)
         self.lock = self.intake.lock
         self.environments: dict[str, Environment] = {}
+        self.plans: list[dict[str, Any]] = []
         self.logs: list[dict[str, Any]] = []
         self._log_ids = itertools.count(1)
         self.add_environment("All incidents", id="all")
@@ -38,6 +39,7 @@ class BigPandaState:
             self.intake.clear()
             self.logs.clear()
             self.environments.clear()
+            self.plans.clear()
             self.outbound.clear()
             self.add_environment("All incidents", id="all")
 
@@ -47,6 +49,13 @@ class BigPandaState:
             number = id or f"env{len(self.environments) + 1}"
             self.environments[number] = Environment(number, name, tag, value)
             return number
+
+    def add_plan(self, name: str, starts_in: float = 0, length: float = 3600) -> str:
+        """Plan maintenance that begins in so many seconds (negative: it runs already); its id."""
+        with self.lock:
+            start = int(self._clock() + starts_in)
+            self.plans.append({"id": f"plan{len(self.plans) + 1}", "name": name, "start": start, "end": start + length})
+            return str(self.plans[-1]["id"])
 
     def send_event(self, app_key: str = "by-hand", **alert: Any) -> int:
         """Take an event as if it had been POSTed; how many were fresh."""

@@ -36,6 +36,8 @@ _STUMBLED: Final = 500
 """What BigPanda answers when something in a request makes it fail; other failures look like an outage at first."""
 _PATIENCE: Final = 6
 """Failures in a row, about half a minute, after which even those are tried with other events."""
+_CLOCK_STEP: Final = 2.0
+"""Seconds by which the wall clock may move in a turn without being set."""
 _log = logging.getLogger(__name__)
 
 
@@ -76,7 +78,7 @@ class Delivery:
         self._queue, self._status = Queue(database), OutboxStatus(database)
         self._metrics, self._owner = metrics, uuid4().hex
         self._clock, self._steady, self._chance = clock, steady, chance
-        self._limiter = RateLimiter(route.events_per_minute, steady())
+        self._limiter, self._offset = RateLimiter(route.events_per_minute, steady()), clock() - steady()
         self._isolation, self._refusals = Isolation(most=1, width=1), Refusals()
         self._use(route)
         self._changed: Route | None = None
@@ -121,6 +123,9 @@ class Delivery:
 
     def _deliver(self) -> float:
         now, steady = self._clock(), self._steady()
+        step, self._offset = now - steady - self._offset, now - steady
+        if abs(step) > _CLOCK_STEP:
+            _log.warning("System clock stepped %s by %.0f seconds", "back" if step < 0 else "ahead", abs(step))
         if rest := self._limiter.wait(steady, len(self._requests[0]) if self._requests else None):
             return rest
         circuit = self._status.circuit(self._route.name)

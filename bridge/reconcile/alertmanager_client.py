@@ -6,7 +6,8 @@ fires, so an answer counts as a whole or not at all.
 
 import json
 import re
-from collections.abc import Collection, Iterator, Mapping, Sequence
+import time
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import lru_cache
@@ -82,13 +83,14 @@ class Peer:
 class AlertmanagerApi:
     """The Alertmanagers of one receiver, asked one after the other, by one thread."""
 
-    def __init__(self, settings: Settings) -> None:
-        """Take a receiver's settings, which must have `reconcile`."""
+    def __init__(self, settings: Settings, steady: Callable[[], float] = time.monotonic) -> None:
+        """Take a receiver's settings, which must have `reconcile`. `steady`: seconds of a clock that nobody sets."""
         if settings.reconcile is None:
             raise ValueError("this receiver reconciles nothing")
         self._settings, self._reconcile = settings, settings.reconcile
         self._client = HttpClient(self._reconcile, TIMEOUT)
-        self._asked_since: dict[str, float] = {}
+        self._steady = steady
+        self._runs: dict[str, tuple[float | None, float]] = {}
 
     def ask(self, now: float) -> list[Peer | Unanswered]:
         """Return what each says, or why that does not count; `now` stands in for a time that it does not tell."""
@@ -139,10 +141,15 @@ class AlertmanagerApi:
             found = tuple(listed(alerts, self._settings, now))
         except _FAILURES as error:
             # It may have restarted meanwhile: where it does not say since when it runs, it is young again.
-            self._asked_since.pop(url, None)
+            self._runs.pop(url, None)
             return Unanswered(origin(url), _words(error))
-        if started is None:
-            started = self._asked_since.setdefault(url, now)
+        told, since = self._runs.get(url, (started, self._steady()))
+        if told != started:
+            since = self._steady()
+        self._runs[url] = started, since
+        # It has run for as long as we know it, whatever becomes of its clock or ours.
+        known = now - (self._steady() - since)
+        started = known if started is None else min(started, known)
         return Peer(started=started, settling=settling, mutes_lag=lag, listed=found)
 
     def _get(self, url: str, path: str, params: Mapping[str, str]) -> Any:

@@ -45,10 +45,15 @@ class Panda:
 
 
 class Clock:
+    """The clock of the wall, which may be set back, and `steady`, which nobody sets."""
+
     def __init__(self):
-        self.now = 1_800_000_000.0
+        self.now, self.set_back = 1_800_000_000.0, 0.0
 
     def __call__(self):
+        return self.now - self.set_back
+
+    def steady(self):
         return self.now
 
 
@@ -71,11 +76,16 @@ class Scene:
 
     def restarted(self):
         return Delivery(
-            self.outbox.database, self.route, self.metrics, clock=self.clock, steady=self.clock, chance=lambda: 0.5
+            self.outbox.database,
+            self.route,
+            self.metrics,
+            clock=self.clock,
+            steady=self.clock.steady,
+            chance=lambda: 0.5,
         )
 
     def accept(self, *names, firing=True, severity="warning"):
-        now = self.clock.now
+        now = self.clock()
         alerts = [
             Alert(
                 receiver="alertmanager",
@@ -426,9 +436,24 @@ def test_stop_does_not_wait_for_a_hanging_bigpanda(scene):
     ("not_before", "rest"),
     [(0.0, 0.0), (999.0, 0.0), (1000.0, 0.0), (1007.5, 7.5), (4600.0, 3600.0), (99999.0, 0.0)],
 )
-def test_a_gate_is_closed_until_its_time(not_before, rest):
-    """A gate opens at its time; one further ahead than any decision sets it comes from a changed clock."""
-    assert closed_for(Circuit(up=False, not_before=not_before), 1000.0) == rest
+def test_a_circuit_is_open_until_its_time(not_before, rest):
+    """One further ahead than any decision sets it, or of a decision in the future, comes from a changed clock."""
+    assert closed_for(Circuit(up=False, opened_at=990.0, not_before=not_before), 1000.0) == rest
+    assert closed_for(Circuit(up=False, opened_at=1001.0, not_before=not_before), 1000.0) == 0
+
+
+@pytest.mark.parametrize("back", [30.0, 3600.0, 86400.0])
+def test_a_clock_that_is_set_back_holds_nothing(scene, caplog, back):
+    """Neither the pause of a destination that is down, nor an event that was put off; the step is logged."""
+    scene.panda.mood = refuse(Stopped("BigPanda answered 401", status=401))
+    scene.accept("a")
+    scene.live(2)
+    scene.panda.mood = lambda events: Answer.ACCEPTED
+    scene.clock.set_back = back
+    scene.accept("b")
+    scene.live(61)
+    assert sorted(scene.panda.names()) == ["prod:a", "prod:b"]
+    assert f"System clock stepped back by {back:.0f} seconds" in caplog.text
 
 
 def test_requests_stay_under_a_megabyte(scene):

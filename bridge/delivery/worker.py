@@ -10,7 +10,7 @@ import random
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Final, Protocol
 from uuid import uuid4
 
@@ -18,6 +18,7 @@ from bridge.delivery.answers import Answer
 from bridge.delivery.bigpanda_client import MOST_BYTES
 from bridge.delivery.poison_events import Isolation, Refusals
 from bridge.delivery.rate_limiter import RateLimiter
+from bridge.delivery.relocation import Receivers, Relocation
 from bridge.delivery.retry_policy import LONGEST_RETRY_AFTER, DeadLetter, Pause, RetryAt, Split, decide, pause
 from bridge.errors import DeliveryError, Unavailable
 from bridge.metrics import Metrics
@@ -36,6 +37,8 @@ _STUMBLED: Final = 500
 """What BigPanda answers when something in a request makes it fail; other failures look like an outage at first."""
 _PATIENCE: Final = 6
 """Failures in a row, about half a minute, after which even those are tried with other events."""
+_APART: Final = 2.0
+"""Seconds between closing at an old destination and stating anew at the new one."""
 _CLOCK_STEP: Final = 2.0
 """Seconds by which the wall clock may move in a turn without being set."""
 _log = logging.getLogger(__name__)
@@ -53,13 +56,17 @@ class Destination(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Route:
-    """Where events go, and how fast. `name` is the destination's name in the outbox: its standing outlives us."""
+    """Where events go, and how fast. `name` is the destination's name in the outbox: its standing outlives us.
+
+    `receivers`: whose open alerts are stated anew where they were opened at another destination.
+    """
 
     name: str
     destination: Destination
     events_per_minute: float
     batch_size: int
     timeout: float
+    receivers: Receivers = field(default_factory=dict)
 
 
 class Delivery:
@@ -76,6 +83,8 @@ class Delivery:
         chance: Callable[[], float] = random.random,
     ) -> None:
         self._queue, self._status = Queue(database), OutboxStatus(database)
+        self._relocation = Relocation(database)
+        self._restate_at: float | None = steady()
         self._metrics, self._owner = metrics, uuid4().hex
         self._clock, self._steady, self._chance = clock, steady, chance
         self._limiter, self._offset = RateLimiter(route.events_per_minute, steady()), clock() - steady()
@@ -112,6 +121,9 @@ class Delivery:
         try:
             self._flush()
             self._reroute()
+            if self._restate_at is not None and self._steady() >= self._restate_at:
+                self._restate_at = None
+                self._relocation.restate(self._route.name, self._route.receivers, self._clock())
             return self._deliver()
         except Unavailable:
             raise
@@ -171,8 +183,8 @@ class Delivery:
 
     def _accepted(self, request: list[ClaimedEvent], answer: Answer, circuit: Circuit) -> None:
         now = self._clock()
-        noted = {"duplicate" if answer is Answer.DUPLICATE else "accepted": request}
-        self._pending_writes.append(lambda: self._queue.record(**noted, now=now))
+        name, noted = self._route.name, {"duplicate" if answer is Answer.DUPLICATE else "accepted": request}
+        self._pending_writes.append(lambda: self._queue.record(**noted, destination=name, now=now))
         self._metrics.deliveries.labels(answer.value).inc(len(request))
         for one in request:
             self._metrics.latency.observe(max(0.0, now - one.accepted_at))
@@ -262,6 +274,10 @@ class Delivery:
         if route is None:
             return
         self._give_back()
+        if route.name != self._route.name:
+            self._relocation.close(self._route.name, self._route.destination, route.receivers, self._clock())
+            # Where both names lead to the same BigPanda, what is stated anew must bear a later second.
+            self._restate_at = self._steady() + _APART
         self._route.destination.close()
         self._use(route)
         self._status.set_circuit(route.name, Circuit())

@@ -12,6 +12,7 @@ from bridge.errors import Overloaded, Rejected, Stopped, Unavailable, Unreached
 from bridge.metrics import Metrics
 from bridge.outbox.queue import Queue
 from bridge.outbox.status import Circuit
+from bridge.receivers.alertmanager import Settings
 from tests.store import Store
 
 MAPPING = EventMapping(
@@ -26,7 +27,7 @@ class Panda:
         self.clock = clock
         self.took = 0.0
         self.requests = []
-        self.accepted = []
+        self.accepted, self.times = [], []
         self.mood = lambda events: Answer.ACCEPTED
 
     def send(self, events, app_key):
@@ -35,6 +36,7 @@ class Panda:
         self.requests.append((self.clock.now, [event["incident_identifier"] for event in read]))
         answer = self.mood(read)
         self.accepted += [(self.clock.now, event["incident_identifier"], event["status"]) for event in read]
+        self.times += [event["timestamp"] for event in read]
         return answer
 
     def close(self):
@@ -411,6 +413,61 @@ def test_a_changed_route_holds_from_the_next_request(scene):
     scene.delivery.change(Route(name="main", destination=other, events_per_minute=60, batch_size=1, timeout=1.0))
     scene.live(2)
     assert other.names() == ["prod:a"]
+
+
+RECEIVERS = {("alertmanager", "prod"): Settings(receiver="alertmanager", source="prod", app_key="app")}
+
+
+def moved(scene, panda, name="other"):
+    return Route(
+        name=name, destination=panda, events_per_minute=6000, batch_size=100, timeout=10.0, receivers=RECEIVERS
+    )
+
+
+def test_what_is_open_is_stated_at_a_new_destination_and_closed_at_the_old_one(scene):
+    """Once each, with later times at the new one; what has ended is nobody's business there."""
+    scene.accept("a", "b", "c")
+    scene.live(3)
+    scene.accept("b", firing=False)
+    scene.live(3)
+    old, new = scene.panda, Panda(scene.clock)
+    old.accepted.clear()
+    scene.delivery.change(moved(scene, new))
+    scene.live(10)
+    assert [(key, status) for _, key, status in old.accepted] == [("prod:a", "ok"), ("prod:c", "ok")]
+    assert sorted((key, status) for _, key, status in new.accepted) == [("prod:a", "warning"), ("prod:c", "warning")]
+    assert min(new.times) > max(old.times)
+    scene.accept("a", firing=False)
+    scene.live(5)
+    assert [(key, status) for _, key, status in new.accepted[2:]] == [("prod:a", "ok")]
+    scene.delivery.change(moved(scene, new))
+    scene.live(10)
+    assert len(new.accepted) == 3
+
+
+def test_an_old_destination_that_is_gone_is_left_as_it_is(scene, caplog):
+    """It is said how many alerts stay open there; the new one hears of them all the same."""
+    scene.accept("a")
+    scene.live(3)
+    scene.panda.mood = refuse(Unreached("no whole answer in time"))
+    new = Panda(scene.clock)
+    scene.delivery.change(moved(scene, new))
+    scene.live(10)
+    assert new.names() == ["prod:a"]
+    assert "1 alerts stay open at the previous destination: no whole answer in time" in caplog.text
+
+
+def test_a_restart_with_another_destination_states_what_is_open_there(scene):
+    """The old one is not known any more; a further restart states nothing."""
+    scene.accept("a")
+    scene.live(3)
+    scene.panda.accepted.clear()
+    new = Panda(scene.clock)
+    scene.route = moved(scene, new)
+    for _ in range(2):
+        scene.delivery = scene.restarted()
+        scene.live(5)
+    assert (new.names(), scene.panda.accepted) == (["prod:a"], [])
 
 
 def test_stop_does_not_wait_for_a_hanging_bigpanda(scene):

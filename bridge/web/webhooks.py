@@ -23,6 +23,7 @@ from bridge.errors import Unavailable, Unreadable
 from bridge.metrics import EVENTS, Metrics
 from bridge.receivers.contract import Receiver
 from bridge.receivers.settings import ReceiverSettings
+from exporter.toolkit.text import valid_json
 
 _PIECE: Final = 65_536
 _LARGE: Final = 4_000_000
@@ -161,7 +162,8 @@ def _understood(threshold: Threshold, receiver: Receiver, content: bytes, now: f
 
 
 def parsed(content: bytes) -> Any:
-    """Return the JSON that `content` holds. Raises Unreadable."""
+    """Return the JSON that `content` holds, every text in it valid. Raises Unreadable."""
+    content = valid_json(content)
     with suppress(ValueError, RecursionError):  # what it does not take, such as a lone surrogate, json may
         return msgspec.json.decode(content)
     try:

@@ -171,7 +171,7 @@ def test_counts_days_when_asked():
 
 def test_stale_probes_tell_nothing():
     """When nothing was probed for `max_age`, not even the failure is told as if it were of today."""
-    collector = Collector(settings("a.example:443", max_age=100.0))
+    collector = Collector(settings("a.example:443", poll_interval=30.0, max_age=100.0))
     (request,) = collector.requests(collector.start(), 0.0)
     knowledge = collector.update(collector.start(), request, Certificate(0.0, 0.0, 9e9, valid=True))
 

@@ -27,10 +27,13 @@ Receivers = Mapping[tuple[str, str], ReceiverSettings]
 
 
 class Destination(Protocol):
-    """What takes events."""
+    """What takes events: BigPanda, or a stand-in for it."""
 
     def send(self, events: Sequence[str], app_key: str) -> Answer:
         """Send events; raises a DeliveryError."""
+
+    def close(self) -> None:
+        """Close all connections."""
 
 
 class Relocation:

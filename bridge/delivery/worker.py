@@ -9,16 +9,16 @@ import logging
 import random
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
-from typing import Final, Protocol
+from typing import Final
 from uuid import uuid4
 
 from bridge.delivery.answers import Answer
-from bridge.delivery.bigpanda_client import MOST_BYTES
+from bridge.delivery.bigpanda_client import packed
 from bridge.delivery.poison_events import Isolation, Refusals
 from bridge.delivery.rate_limiter import RateLimiter
-from bridge.delivery.relocation import Receivers, Relocation
+from bridge.delivery.relocation import Destination, Receivers, Relocation
 from bridge.delivery.retry_policy import LONGEST_RETRY_AFTER, DeadLetter, Pause, RetryAt, Split, decide, pause
 from bridge.errors import DeliveryError, Unavailable
 from bridge.metrics import Metrics
@@ -42,16 +42,6 @@ _APART: Final = 2.0
 _CLOCK_STEP: Final = 2.0
 """Seconds by which the wall clock may move in a turn without being set."""
 _log = logging.getLogger(__name__)
-
-
-class Destination(Protocol):
-    """What takes events: BigPanda, or a stand-in for it."""
-
-    def send(self, events: Sequence[str], app_key: str) -> Answer:
-        """Send events; raises a DeliveryError."""
-
-    def close(self) -> None:
-        """Close all connections."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -299,20 +289,6 @@ def closed_for(circuit: Circuit, now: float) -> float:
     rest = circuit.not_before - now
     # A decision of the future, or a time that none sets, is of a clock that was set back since.
     return rest if circuit.opened_at <= now and 0 < rest <= LONGEST_RETRY_AFTER else 0.0
-
-
-def packed(events: Iterable[ClaimedEvent], most: int = MOST_BYTES) -> list[list[ClaimedEvent]]:
-    """Return requests of at most `most` bytes, or of one event that is larger by itself."""
-    requests: list[list[ClaimedEvent]] = []
-    room = 0
-    for event in events:
-        weight = len(event.body.encode()) + 1
-        if not requests or weight > room:
-            requests.append([])
-            room = most
-        requests[-1].append(event)
-        room -= weight
-    return requests
 
 
 def _ids(request: Iterable[ClaimedEvent]) -> list[int]:

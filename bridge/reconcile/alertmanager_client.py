@@ -14,14 +14,13 @@ from functools import lru_cache
 from typing import Any, Final
 from urllib.parse import urlencode, urlsplit
 
-import yaml
-
 from bridge.domain.alert import Alert, clean
 from bridge.errors import Unanswered, Unreadable
 from bridge.receivers.alertmanager import Settings, read, time_of
 from exporter.toolkit.config_types import seconds
 from exporter.toolkit.http_client import HttpClient
 from exporter.toolkit.http_errors import HttpError
+from exporter.toolkit.yaml_file import parse_foreign
 
 TIMEOUT: Final = 10.0
 """Seconds for one whole answer."""
@@ -210,8 +209,8 @@ def _mutes_lag(version_info: Any, config: Any) -> float:
 def _longest_group_interval(config: str) -> float:
     """Return the longest group interval of a configuration's routes; remembered, for it may be long and is YAML."""
     try:
-        parsed = yaml.safe_load(config)
-    except (yaml.YAMLError, ValueError, RecursionError):
+        parsed = parse_foreign(config)
+    except ValueError:
         return _GROUP_INTERVAL
     return max(_group_intervals(parsed.get("route") if isinstance(parsed, dict) else None, _GROUP_INTERVAL))
 

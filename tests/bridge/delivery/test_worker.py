@@ -4,7 +4,8 @@ import threading
 import pytest
 
 from bridge.delivery.answers import Answer
-from bridge.delivery.worker import Delivery, Route, closed_for, packed
+from bridge.delivery.bigpanda_client import packed
+from bridge.delivery.worker import Delivery, Route, closed_for
 from bridge.domain.alert import Alert
 from bridge.domain.event import EventMapping
 from bridge.domain.notification import Notification

@@ -331,6 +331,16 @@ def test_a_silence_that_is_refused_is_made_at_once_when_it_differs(bench, caplog
     assert bench.alertmanager.silenced() == {"prod:a": 7200}
 
 
+def test_a_clock_that_is_set_back_holds_no_callback(bench):
+    """What was to be tried again by a clock that was ahead is tried now."""
+    bench.panda.refuses = Overloaded("answered 503")
+    bench.hears()
+    bench.turn()
+    bench.panda.refuses = None
+    bench.turn(-7200)
+    assert bench.panda.heard == ["i", "i"]
+
+
 def test_one_replica_alone_acts(bench):
     """The other takes over when the lease has ended."""
     bench.hears()

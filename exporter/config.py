@@ -20,8 +20,8 @@ from exporter.toolkit.config_types import ConfigError
 
 STARTER_HEAD = """\
 # vendorwatch-exporter: what to poll. Every key with its default: deploy/examples/exporter.yml.
-# A secret X is written X: literal, X: ${ENV_NAME} or X_file: PATH, a file that holds nothing else; paths are relative to
-# this file. Durations: 30s, 5m, 1h30m.
+# A secret X is written X: literal, X: ${ENV_NAME} or X_file: PATH, a file that holds nothing else; paths are
+# relative to this file. Durations: 30s, 5m, 1h30m.
 """
 """How a first exporter.yml begins."""
 _HERE = Path()

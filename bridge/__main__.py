@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Final
 
-from bridge import commands
+from bridge import commands, starter
 from bridge.app import Program, Start, checked
 from bridge.config import load
 from bridge.errors import Unavailable
@@ -26,7 +26,7 @@ _LAST_MOMENT: Final = 4.5
 """Seconds after a signal when the process ends in any case: whatever was answered 200 is on disk."""
 _DESCRIPTION: Final = """A durable bridge from Alertmanager and vendors' webhooks to BigPanda.
 
-Commands: serve (the default) · check · send-test [--source NAME] ·
+Commands: serve (the default) · init [RECEIVER…] · check · send-test [--source NAME] ·
 dead-letters list | show ID | requeue ID… | requeue --all | discard ID…"""
 _log = logging.getLogger(__name__)
 _WITH_IDS: Final = ("show", "requeue", "discard")
@@ -38,6 +38,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command; return the exit status: 0, 1 when it failed, 2 when the flags are wrong."""
     parser = _parser()
     given = parser.parse_intermixed_args(arguments)
+    if given.command[:1] == ["init"]:
+        given.receivers = given.command[1:]
+        return starter.init(given)
     command = _command(parser, given)
     addresses = tuple(flags.addresses(given.listen, DEFAULT_ADDRESS))
     try:
@@ -66,6 +69,7 @@ def _parser() -> flags.Parser:
     parser.add_argument("--source", metavar="NAME", help="send-test: the receiver whose mapping is used")
     parser.add_argument("--all", action="store_true", help="dead-letters requeue: every one of them")
     parser.add_argument("--format", choices=["text", "json"], default="text", help="dead-letters: how they are told")
+    parser.add_argument("--stdout", action="store_true", help="init: print the configuration instead of writing it")
     return parser
 
 

@@ -30,7 +30,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser = _parser()
     options = parser.parse_args(argv)
     if options.command == "init":
-        return _init(options)
+        path = None if options.stdout else options.config_file
+        return starter.run(PROGRAM, path, lambda: starter_for(options.collectors))
     if options.share and options.storage is None and not options.config_check:
         parser.error("argument --storage.share: needs --storage.path")
     read = _read(options)
@@ -80,20 +81,6 @@ def _parser() -> flags.Parser:
     init.add_argument("--config.file", dest="config_file", type=Path, metavar="PATH", default=argparse.SUPPRESS)
     init.add_argument("--stdout", action="store_true", help="print it instead of writing the file")
     return parser
-
-
-def _init(options: argparse.Namespace) -> int:
-    """Write a first configuration, or print it."""
-    try:
-        text = starter_for(options.collectors)
-        if options.stdout:
-            sys.stdout.write(text)
-        else:
-            starter.write(PROGRAM, options.config_file, text)
-    except ConfigError as error:
-        _tell("\n".join(f"{PROGRAM}: {problem}" for problem in error.problems))
-        return 1
-    return 0
 
 
 def _shard(text: str) -> Shard:

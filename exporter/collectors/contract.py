@@ -13,6 +13,7 @@ A fifth is optional:
 
 The poller turns the crank. A vendor is a folder `exporter/collectors/<name>/` whose `config.py` holds
 `Settings` (a `TargetSettings`) and whose `collector.py` holds `Collector`, made from those settings.
+`starter.yml` is what `init` writes of it, `README.md` what a reader is told.
 The folder's name is the value of `collector:` in exporter.yml and of the label `collector`.
 """
 

@@ -3,7 +3,7 @@
 import re
 import sys
 import textwrap
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -23,6 +23,19 @@ def chosen(kind: str, names: Sequence[str], known: Sequence[str]) -> list[str]:
     if unknown:
         raise ConfigError(unknown)
     return list(dict.fromkeys(names or known))
+
+
+def run(program: str, path: Path | None, text: Callable[[], str]) -> int:
+    """Write a first configuration, or print it where there is no path; return the exit status."""
+    try:
+        if path is None:
+            sys.stdout.write(text())
+        else:
+            write(program, path, text())
+    except ConfigError as error:
+        sys.stderr.write("".join(f"{program}: {problem}\n" for problem in error.problems))
+        return 1
+    return 0
 
 
 def write(program: str, path: Path, text: str) -> None:

@@ -11,6 +11,7 @@ from wsgiref.types import WSGIApplication
 
 from bridge.config import Config, load, unauthenticated
 from bridge.delivery.confirmation import Confirmation
+from bridge.delivery.relocator import Relocator
 from bridge.delivery.worker import Delivery
 from bridge.domain.event import EventMapping
 from bridge.domain.notification import Notification, Outcome
@@ -35,7 +36,7 @@ from bridge.web.operator_page import Insight
 from bridge.web.operator_page import blueprint as console
 from bridge.web.queue_history import Trend
 from bridge.web.webhooks import Threshold, blueprint
-from bridge.wiring import alertmanagers, confirmation, destination, followed, receivers, route
+from bridge.wiring import alertmanagers, confirmation, destination, followed, place, receivers, route
 from exporter.toolkit.config_types import ConfigError
 from exporter.toolkit.web_config import Access
 
@@ -83,6 +84,9 @@ class Program:
         self._delivery = Delivery(self._database, route(config), self._metrics)
         self._commits = GroupCommit(Ingest(self._database), wake=self._delivery.wake)
         self._watchdog = Watchdog(self._database, alertmanagers(config), self._metrics, wake=self._delivery.wake)
+        self._relocator = Relocator(
+            self._database, place(config), config.receivers, wake=self._delivery.wake, clock=clock
+        )
         self._expiry = Expiry(self._database, config.receivers, wake=self._delivery.wake)
         self._reconcilers: Mapping[str, Reconciler] = {}
         self._incidents: Mapping[str, FollowUp] = {}
@@ -115,6 +119,7 @@ class Program:
         self._trend.start()
         self._watchdog.start()
         self._expiry.start()
+        self._relocator.start()
         for looking in self._looking():
             looking.start()
         for host, port in self.addresses:
@@ -133,6 +138,7 @@ class Program:
         delivery.join(_GRACE)
         self._watchdog.stop()
         self._expiry.stop()
+        self._relocator.stop()
         self._trend.stop()
         self._dismiss(_GRACE)
         self._database.close()
@@ -153,6 +159,7 @@ class Program:
             self._delivery.change(route(config))
             self._watchdog.change(alertmanagers(config))
             self._expiry.change(config.receivers)
+            self._relocator.change(place(config), config.receivers)
             for looking in self._looking():
                 looking.start()
             _log.info("Read %s again", self._start.config_file)

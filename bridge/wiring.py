@@ -7,6 +7,7 @@ from bridge.config import Config
 from bridge.delivery.bigpanda_client import BigPanda
 from bridge.delivery.confirmation import Confirmation
 from bridge.delivery.integration_api import IntegrationApi
+from bridge.delivery.relocator import Place
 from bridge.delivery.worker import Route
 from bridge.incidents.follow_up import Followed
 from bridge.metrics import Metrics
@@ -67,6 +68,11 @@ def confirmation(
         destination=destination(config),
         wake=wake,
     )
+
+
+def place(config: Config) -> Place:
+    """Return where events go, for what moves when that changes."""
+    return Place(destination(config), config.bigpanda)
 
 
 def route(config: Config) -> Route:

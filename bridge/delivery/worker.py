@@ -137,13 +137,13 @@ class Delivery:
 
     def _claim(self, now: float, steady: float, *, probe: bool) -> float:
         """Claim the next requests; without any, return the seconds to rest."""
-        due = self._queue.next_due(now)
+        due = self._queue.next_due(now, self._route.name)
         if due is None or due > now:
             return _IDLE if due is None else min(_IDLE, due - now)
         lease = self._route.timeout * _LEASES
         allowance = self._limiter.allowance()
         wanted = self._isolation.wanted(allowance, probe=probe)
-        claimed = {one.id: one for one in self._queue.claim(wanted, self._owner, now, lease)}
+        claimed = {one.id: one for one in self._queue.claim(wanted, self._owner, now, lease, self._route.name)}
         requests, left = self._isolation.arrange(list(claimed), allowance, probe=probe)
         if left:
             self._queue.release([claimed[one] for one in left])

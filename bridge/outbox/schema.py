@@ -168,6 +168,7 @@ destinations = Table(
     Column("opened_at", Double, nullable=False, server_default="0"),
     Column("not_before", Double, nullable=False),
     Column("reason", Text, nullable=False),
+    Column("url", Text, nullable=False, server_default="", comment="without its query, which may hold a token"),
 )
 
 roles = Table(
@@ -229,6 +230,7 @@ _ADDED = (
     "ALTER TABLE keys ADD COLUMN destination TEXT NOT NULL DEFAULT ''",
     "ALTER TABLE keys ADD COLUMN app_key TEXT NOT NULL DEFAULT ''",
     "ALTER TABLE events ADD COLUMN destination TEXT NOT NULL DEFAULT ''",
+    "ALTER TABLE destinations ADD COLUMN url TEXT NOT NULL DEFAULT ''",
     "ALTER TABLE quarantine ADD COLUMN size INTEGER NOT NULL DEFAULT 0",
     "UPDATE quarantine SET size = length(body)",
 )

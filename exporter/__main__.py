@@ -1,70 +1,28 @@
-"""The wiring: flags, configuration, poll loops, server, signals."""
+"""The command line: flags, the check of the configuration, signals."""
 
 import argparse
 import contextlib
-import gc
 import logging
 import os
 import signal
 import sys
 import threading
-import time
 from collections.abc import Sequence
 from pathlib import Path
 
+from exporter.app import DEFAULT, App, summary
 from exporter.collectors.sharding import ALONE, Shard, shard
 from exporter.config import Config, load
-from exporter.listen import Listener
-from exporter.metrics.exporter_metrics import Running
-from exporter.metrics.page_cache import PageCache
-from exporter.polling.leader_lock import LeaderLock, claimed, shared
-from exporter.polling.snapshot_store import ALONE_EVERY, SHARED_EVERY, SnapshotStore
-from exporter.polling.targets import PATIENCE, Targets
 from exporter.toolkit import flags, logs
 from exporter.toolkit.config_types import ConfigError
 from exporter.toolkit.web_config import Access
-from exporter.web.pages import Web
 
 PROGRAM = "vendorwatch-exporter"
-DEFAULT = ("127.0.0.1", 9788)
 SWITCH = 0.001
-"""Seconds after which a thread that renders or learns lets one that answers a scrape go on."""
+"""Seconds after which a thread that renders or updates lets one that answers a scrape go on."""
 SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 """Blocked in every thread and waited for in the main one: a handler could be run late, by a main thread that sleeps."""
 _log = logging.getLogger("exporter")
-
-
-class Reload:
-    """Reads the configuration again when it is called; a bad one changes nothing."""
-
-    def __init__(self, file: Path, shard: Shard, targets: Targets, running: Running) -> None:
-        self._file, self._shard, self._targets, self._running = file, shard, targets, running
-        self._one_at_a_time = threading.Lock()
-
-    def __call__(self) -> None:
-        """Read and follow the file. ConfigError with every problem of it."""
-        with self._one_at_a_time:
-            try:
-                config = load(self._file)
-            except ConfigError as error:
-                self._running.failed()
-                for problem in error.problems:
-                    _log.error("%s: %s", self._file, problem)
-                raise
-            self.follow(config)
-
-    def follow(self, config: Config) -> None:
-        """Follow a configuration that was read already."""
-        for warning in config.warnings():
-            _log.warning("%s: %s", self._file, warning)
-        self._targets.follow(config.part(self._shard))
-        self._running.succeeded(time.time())
-        _log.info("%s: %s", self._file, _counted(config, self._shard))
-
-
-def _counted(config: Config, shard: Shard) -> str:
-    told = f"{len(config.targets)} targets"
-    return told if shard.count == 1 else f"{told}, {len(config.part(shard))} of them on shard {shard}"
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -80,21 +38,18 @@ def main(argv: Sequence[str] | None = None) -> int:
     if options.config_check:
         for warning in config.warnings():
             _tell(f"{options.config_file}: warning: {warning}")
-        sys.stdout.write(f"{options.config_file}: ok, {_counted(config, options.shard)}\n")
+        sys.stdout.write(f"{options.config_file}: ok, {summary(config, options.shard)}\n")
         return 0
     logs.start("exporter", options.log_level, options.log_format)
-    _wait_for_nobody()
-    return _run(options, config, access)
-
-
-def _wait_for_nobody() -> None:
-    """Keep scrapes short while much is rendered: threads take turns often, and garbage is looked for seldom.
-
-    A render makes hundreds of thousands of tuples that are no garbage; going through them all takes 10 ms and more.
-    """
     sys.setswitchinterval(SWITCH)
-    gc.freeze()
-    gc.set_threshold(20_000, 20, 20)
+    signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
+    try:
+        app = App(options, config, access)
+    except ConfigError as error:
+        _tell(f"{PROGRAM}: {error}")
+        return 1
+    _run(app)
+    return 0
 
 
 def _parser() -> flags.Parser:
@@ -150,71 +105,16 @@ def _tell(line: str) -> None:
     sys.stderr.write(f"{line}\n")
 
 
-def _run(options: argparse.Namespace, config: Config, access: Access) -> int:
-    signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
-    try:
-        storage, leadership = _stored(options)
-    except ConfigError as error:
-        _tell(f"{PROGRAM}: {error}")
-        return 1
-    try:
-        return _serve(options, config, access, storage, leadership)
-    finally:
-        leadership.stop()
-
-
-def _serve(
-    options: argparse.Namespace, config: Config, access: Access, storage: SnapshotStore | None, leadership: LeaderLock
-) -> int:
-    running = Running(flags.release(), options.shard, leadership.leads if options.share else None)
-    page_cache = PageCache(time.time, running)
-    targets = Targets(page_cache, storage, leadership.leads)
-    reload = Reload(options.config_file, options.shard, targets, running)
-    web = Web(page_cache, reload if options.lifecycle else None, roles=running.roles)
-    listener = Listener(web, flags.addresses(options.listen, DEFAULT), access)
-    try:
-        listener.open()
-    except OSError as error:
-        _tell(f"{PROGRAM}: cannot listen: {error}")
-        return 1
-    leadership.start()
-    reload.follow(config)
-    page_cache.start()
-    listener.start()
-    for host, port in listener.addresses:
-        _log.info("listening on %s port %d", host, port)
+def _run(app: App) -> None:
+    """Run until SIGTERM or SIGINT; SIGHUP reloads."""
+    app.start()
     while signal.sigwait(SIGNALS) == signal.SIGHUP:
-        with contextlib.suppress(ConfigError):  # its problems are in the log, and the old configuration stays
-            reload()
+        with contextlib.suppress(ConfigError):  # its problems are in the log
+            app.reload()
     _log.info("stopping")
-    _end(listener, targets, page_cache)
-    return 0
-
-
-def _stored(options: argparse.Namespace) -> tuple[SnapshotStore | None, LeaderLock]:
-    """Open the storage, and find this exporter's part in it. ConfigError when it cannot be used."""
-    if options.storage is None:
-        return None, LeaderLock()
-    directory = _directory(options.storage, options.shard)
-    try:
-        storage = SnapshotStore(directory, SHARED_EVERY if options.share else ALONE_EVERY)
-    except OSError as error:
-        raise ConfigError([f"cannot use --storage.path {options.storage}: {error.strerror}"]) from error
-    return storage, shared(directory) if options.share else claimed(directory)
-
-
-def _directory(path: Path, shard: Shard) -> Path:
-    """Return where to store: shards may share a path, and what others stored is not theirs."""
-    return path if shard.count == 1 else path / f"shard-{shard.number}-of-{shard.count}"
-
-
-def _end(listener: Listener, targets: Targets, page_cache: PageCache) -> None:
-    polling = threading.Thread(target=targets.stop, daemon=True)
-    polling.start()
-    listener.stop()
-    polling.join(PATIENCE)
-    page_cache.stop(0.5)
+    app.stop()
     if any(thread is not threading.current_thread() and not thread.daemon for thread in threading.enumerate()):
+        # A thread that hangs in somebody's library keeps the interpreter from ending, not the program.
         logging.shutdown()
         sys.stdout.flush()
         os._exit(0)

@@ -91,6 +91,13 @@ def test_a_programs_folder_is_read_at_a_glance(program):
     assert len({path for path in modules if path.name != "__init__.py"} | packages) <= SIDE_BY_SIDE[program]
 
 
+def test_what_contributing_names_is_there():
+    """A file that moved is found by the page that leads to it; `<name>` stands for any."""
+    named = re.findall(r"`((?:exporter|bridge|tests|deploy|grafana)/[^`]*)`", (ROOT / "CONTRIBUTING.md").read_text())
+    assert len(named) > 20
+    assert [path for path in named if not any(ROOT.glob(re.sub(r"<\w+>", "*", path.rstrip("/"))))] == []
+
+
 def test_nothing_stands_in_both_programs():
     """What both need lies in exporter/toolkit, once."""
     assert [pair for pair in copies() if not any(Path(place.split(":")[0]).stem in TWINS for place in pair)] == []

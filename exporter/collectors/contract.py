@@ -1,10 +1,11 @@
 """What a collector must be.
 
-A collector does no I/O. It is three pure functions over what it knows of one target:
+A collector does no I/O. It is four pure functions over what it knows of one target:
 
     requests(knowledge, now)                what it would like to request, each with its reason and due time
     update(knowledge, request, response)    the knowledge after a response, or `Malformed`
     families(knowledge, now)                the metrics
+    figures(knowledge, now)                 what the vendor says now, in words, for the status page
 
 The poller turns the crank. A vendor is a folder `exporter/collectors/<name>/` whose `config.py` holds
 `Settings` (a `TargetSettings`) and whose `collector.py` holds `Collector`, made from those settings.
@@ -14,10 +15,13 @@ The folder's name is the value of `collector:` in exporter.yml and of the label 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from enum import IntEnum
-from typing import Final, Literal, Protocol, TypeVar, runtime_checkable
+from typing import Final, Literal, Protocol, TypeVar
 
 from exporter.metrics.families import Family, Metric
+from exporter.metrics.health import Figure
 
+CONFIRM_AFTER: Final = 10.0
+"""Seconds after which a listing that is suddenly empty is requested again: it is believed when it is empty twice."""
 PROBE_FAILURES: Final = (
     "dns",
     "connect",
@@ -37,7 +41,7 @@ StartTls = Literal["smtp", "imap", "pop3", "ftp", "postgres", "ldap", "xmpp"]
 
 
 class Reason(IntEnum):
-    """Why something is asked; smaller goes first."""
+    """Why something is requested; smaller goes first."""
 
     STATUS = 0
     CHANGED = 1
@@ -121,9 +125,9 @@ class Response:
 
 @dataclass(frozen=True, slots=True)
 class Certificate:
-    """What a probe saw. An endpoint that cannot be reached is an answer too: times None, `problem` says why.
+    """What a probe saw. An endpoint that cannot be reached is an answer too: times None, `reason` says why.
 
-    `valid`: would a client with the trusted roots accept it now; None when nobody can tell. `problem` is one of
+    `valid`: would a client with the trusted roots accept it now; None when nobody can tell. `reason` is one of
     `PROBE_FAILURES`, "" when all is well, `detail` says it for people. Times are epoch seconds.
     """
 
@@ -131,7 +135,7 @@ class Certificate:
     not_before: float | None
     not_after: float | None
     valid: bool | None
-    problem: str = ""
+    reason: str = ""
     detail: str = ""
     chain_not_after: float | None = None
     """When the first certificate ends of those the server sent, its own among them."""
@@ -145,31 +149,33 @@ class Certificate:
 
 
 class Knowledge(Protocol):
-    """What a collector knows of one target: a frozen dataclass of plain values, so that it can be stored."""
+    """What a collector knows of one target: a frozen dataclass of plain values, so that it can be stored.
+
+    It outlives a change of the target's settings, as long as the same account is read at the same place: a collector
+    leaves out what is no longer wanted, and requests what is missing.
+    """
 
     @property
     def as_of(self) -> float | None:
-        """As of when the oldest status that is shown holds, epoch seconds; None before the first whole round."""
+        """As of when the oldest status that is shown holds, epoch seconds; None while nothing is shown.
+
+        What one endpoint or one account group brings is shown as it arrives, and waits for no other.
+        """
+
+    @property
+    def round_at(self) -> float | None:
+        """What changes as a round of statuses ends, such as when it began; None before the first whole one."""
 
     @property
     def truncated(self) -> bool:
         """A page cap cut the last whole round."""
 
 
-@runtime_checkable
-class Rolling(Knowledge, Protocol):
-    """Knowledge whose statuses take effect page by page: `as_of` moves while a round is on its way."""
-
-    @property
-    def round_at(self) -> float | None:
-        """When the last whole round began, epoch seconds; None before the first."""
-
-
 K = TypeVar("K", bound=Knowledge)
 
 
 class Collector(Protocol[K]):
-    """The three functions, beside what is known of a target before it was ever asked."""
+    """The four functions, beside what is known of a target before its first response."""
 
     metrics: tuple[Metric, ...]
     """Every metric that `families` may yield, in the order of the page."""
@@ -184,4 +190,7 @@ class Collector(Protocol[K]):
         """Return the new knowledge; `Malformed` when the answer breaks the contract."""
 
     def families(self, knowledge: K, now: float) -> Iterable[Family]:
-        """Yield the metrics, the most important first: `series_limit` cuts from the end."""
+        """Yield the metrics, each once, the most important first: `series_limit` cuts from the end."""
+
+    def figures(self, knowledge: K, now: float) -> Iterable[Figure]:
+        """Yield what the vendor says now, as a person would ask for it, the most important first."""

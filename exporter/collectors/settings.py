@@ -1,12 +1,16 @@
 """What every target has in exporter.yml, whatever its vendor."""
 
+import math
 import ssl
-from typing import ClassVar
+from typing import ClassVar, Final
 
-from pydantic import Field, field_validator
+from pydantic import Field, ValidationInfo, field_validator
 
 from exporter.toolkit.config_types import Duration, Secret
 from exporter.toolkit.http_settings import HttpClientSettings, HttpUrl
+
+POLLS_MISSED: Final = 3
+"""So many polls in a row may fail before series are withdrawn, unless `max_age` is configured."""
 
 
 def check_key_pair(cert_file: str, key_file: str) -> None:
@@ -32,16 +36,31 @@ class TargetSettings(HttpClientSettings):
     """Seconds; the vendor asks not to poll faster."""
     most_requests_per_minute: ClassVar[float] = float("inf")
     """The vendor's documented limit."""
-    paces: ClassVar[frozenset[str]] = frozenset()
-    """Keys of the vendor's own that say how often or how much is asked, not what: what is stored outlives a change."""
+    shortest_max_age: ClassVar[float] = 300.0
+    """Seconds; the default of `max_age` is no shorter."""
 
     collector: str
     account: str = Field(min_length=1)
     poll_interval: Duration = Field(60.0, gt=0)
     timeout: Duration = Field(10.0, gt=0)
-    max_age: Duration = Field(300.0, gt=0)
+    max_age: Duration = Field(math.nan, gt=0, validate_default=True)
+    """Unless configured `shortest_max_age`, or three polls where the interval is longer."""
     requests_per_minute: float = Field(60.0, gt=0, allow_inf_nan=False)
     series_limit: int = Field(100_000, gt=0)
+
+    @field_validator("max_age", mode="before")
+    @classmethod
+    def _follows_the_interval(cls, value: object, info: ValidationInfo) -> object:
+        if isinstance(value, float) and math.isnan(value):
+            return max(cls.shortest_max_age, POLLS_MISSED * info.data.get("poll_interval", 0.0))
+        return value
+
+    @field_validator("max_age")
+    @classmethod
+    def _outlives_the_interval(cls, value: float, info: ValidationInfo) -> float:
+        if value <= info.data.get("poll_interval", 0.0):
+            raise ValueError("must be longer than poll_interval: series would be withdrawn between two polls")
+        return value
 
     def url(self) -> str | Secret | None:
         """Return the base URL of the vendor's API: a `Secret` where it is one, None where nothing is got."""
@@ -56,6 +75,8 @@ class TargetSettings(HttpClientSettings):
         found = []
         if self.poll_interval < self.shortest_poll_interval:
             found.append(f"poll_interval: the vendor advises {self.shortest_poll_interval:g} s or more")
+        if self.max_age < 2 * self.poll_interval:
+            found.append("max_age: less than two poll intervals: a single poll that fails withdraws the series")
         if self.requests_per_minute > self.most_requests_per_minute:
             found.append(f"requests_per_minute: the vendor allows {self.most_requests_per_minute:g}")
         return found

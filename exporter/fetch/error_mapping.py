@@ -1,5 +1,6 @@
 """What an attempt to ask came to: an error of HTTP's transport or a status → the kind of error it is. Pure."""
 
+import contextlib
 from collections.abc import Mapping
 from email.utils import parsedate_to_datetime
 from typing import Final
@@ -28,6 +29,10 @@ KINDS: Final[Mapping[type[HttpError], type[PollError]]] = {
 }
 
 
+UNCERTAIN: Final = 60.0
+"""Seconds; the most that is waited for a date that cannot be compared with the vendor's own clock."""
+
+
 def poll_error(error: HttpError) -> PollError:
     """Return what an error below HTTP means for a poll, in the same words."""
     return KINDS[type(error)](str(error))
@@ -52,8 +57,22 @@ def check(request: Get, response: Response) -> None:
 
 
 def _retry_after(response: Response) -> float | None:
+    """Return the seconds that the vendor asks for. A date is of its clock, and compared with its own `Date`."""
     text = response.headers.get("retry-after", "").strip()
+    if text[:1].isdigit():
+        with contextlib.suppress(ValueError):
+            return float(text)
+    moment, vendors_now = _date(text), _date(response.headers.get("date", ""))
+    if moment is None:
+        return None
+    if vendors_now is None:
+        # Only our own clock to compare with: whichever of them is wrong, limits are per minute.
+        return min(max(0.0, moment - response.at), UNCERTAIN)
+    return max(0.0, moment - vendors_now)
+
+
+def _date(text: str) -> float | None:
     try:
-        return float(text) if text[:1].isdigit() else max(0.0, parsedate_to_datetime(text).timestamp() - response.at)
-    except ValueError:
+        return parsedate_to_datetime(text).timestamp()
+    except (ValueError, OverflowError):
         return None

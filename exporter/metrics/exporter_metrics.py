@@ -6,9 +6,8 @@ from collections.abc import Callable, Iterable, Sequence
 from prometheus_client import CollectorRegistry, GCCollector, PlatformCollector, ProcessCollector, generate_latest
 from prometheus_client.openmetrics import exposition as openmetrics_text
 
-from exporter.collectors.sharding import ALONE, Shard
 from exporter.metrics.families import Family, Metric, Sample
-from exporter.polling.poller import Health
+from exporter.metrics.health import Health
 
 
 def _stated(name: str, text: str, *more: str) -> Metric:
@@ -31,7 +30,7 @@ SHARD = Metric(
 )
 LEADER = Metric("vendorwatch_leader", "gauge", "Whether this exporter polls, 1, or serves what another one stores, 0.")
 _OF_TARGETS: tuple[tuple[Metric, Callable[[Health], float | None]], ...] = (
-    (_stated("poll_success", "Whether the last round of polls succeeded."), lambda health: health.success),
+    (_stated("poll_success", "Whether all of the target is polled successfully."), lambda health: health.success),
     (
         _stated("poll_last_success_timestamp_seconds", "As of when the target's series hold."),
         lambda health: health.last_success,
@@ -63,31 +62,29 @@ _OF_TARGETS: tuple[tuple[Metric, Callable[[Health], float | None]], ...] = (
 class Running:
     """What runs, whether the last reload succeeded, and when one last did (epoch seconds)."""
 
-    def __init__(self, release: str, shard: Shard = ALONE, leads: Callable[[], bool] | None = None) -> None:
-        """`leads` is None where nobody shares the storage."""
+    def __init__(self, release: str, shard: tuple[int, int] = (1, 1), leads: Callable[[], bool] | None = None) -> None:
+        """`shard`: which of how many. `leads` is None where nobody shares the storage."""
         self._leads = leads
         self._build = Family(BUILD, [((release, platform.python_version()), 1.0)])
         self._shard = shard
-        self.changes = 0
         self._successful = False
         self._at: float | None = None
 
     def succeeded(self, now: float) -> None:
         """Note that the configuration was loaded."""
         self._successful, self._at = True, now
-        self.changes += 1
 
     def failed(self) -> None:
         """Note that a reload failed: the configuration before it stays in force."""
         self._successful = False
-        self.changes += 1
 
     def families(self) -> list[Family]:
         """Return it as metrics."""
+        number, count = self._shard
         at: list[Sample] = [] if self._at is None else [((), self._at)]
         return [
             self._build,
-            Family(SHARD, [((str(self._shard.number), str(self._shard.count)), 1.0)] if self._is_sharded else []),
+            Family(SHARD, [((str(number), str(count)), 1.0)] if count > 1 else []),
             Family(LEADER, [((), float(self._leads()))] if self._leads else []),
             Family(RELOADED, [((), float(self._successful))]),
             Family(RELOADED_AT, at),
@@ -95,47 +92,39 @@ class Running:
 
     def roles(self) -> list[str]:
         """Return what this exporter is among others, in words for people."""
-        shard = [f"shard {self._shard.number} of {self._shard.count}"] if self._is_sharded else []
+        number, count = self._shard
+        shard = [f"shard {number} of {count}"] if count > 1 else []
         if self._leads is None:
             return shard
-        return [*shard, "leading" if self._leads() else "following: what is here was stored by the one that leads"]
-
-    @property
-    def _is_sharded(self) -> bool:
-        return self._shard.count > 1
+        return [*shard, "leading" if self._leads() else "following: shows what the leading exporter stores"]
 
 
 def own_families(healths: Sequence[Health], more: Iterable[Family]) -> list[Family]:
     """Return the exporter's own families, and some more. What is not known of a target has no sample."""
     families = [
-        Family(metric, [((health.collector, health.account), value) for health, value in _known(healths, value_of)])
+        Family(
+            metric,
+            [((each.collector, each.account), value) for each in healths if (value := value_of(each)) is not None],
+        )
         for metric, value_of in _OF_TARGETS
     ]
-    return [*families, Family(REQUESTS, list(_requests(healths))), *more]
+    requests = [
+        ((each.collector, each.account, endpoint, outcome), float(count))
+        for each in healths
+        for (endpoint, outcome), count in sorted(each.requests.items())
+    ]
+    return [*families, Family(REQUESTS, requests), *more]
 
 
-def _known(healths: Sequence[Health], value_of: Callable[[Health], float | None]) -> Iterable[tuple[Health, float]]:
-    return ((health, value) for health in healths if (value := value_of(health)) is not None)
-
-
-def _requests(healths: Sequence[Health]) -> Iterable[Sample]:
-    for health in healths:
-        for (endpoint, outcome), count in sorted(health.requests.items()):
-            yield (health.collector, health.account, endpoint, outcome), count
-
-
-class _Python:
-    """client_python's view of this process, in a registry of its own."""
-
-    registry = CollectorRegistry()
-    ProcessCollector(registry=registry)
-    PlatformCollector(registry=registry)
-    GCCollector(registry=registry)
+_PROCESS = CollectorRegistry()
+ProcessCollector(registry=_PROCESS)
+PlatformCollector(registry=_PROCESS)
+GCCollector(registry=_PROCESS)
 
 
 def python_lines(*, openmetrics: bool) -> bytes:
     """Return `process_*` and `python_*` as lines, without an end mark."""
     if not openmetrics:
-        return generate_latest(_Python.registry)
-    text: bytes = openmetrics_text.generate_latest(_Python.registry)  # type: ignore[no-untyped-call]
+        return generate_latest(_PROCESS)
+    text: bytes = openmetrics_text.generate_latest(_PROCESS)  # type: ignore[no-untyped-call]
     return text.removesuffix(b"# EOF\n")

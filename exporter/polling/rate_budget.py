@@ -17,8 +17,10 @@ from exporter.errors import ConnectFailed, PollError, RateLimited, Refused, Serv
 MINUTE: Final = 60.0
 RESERVE: Final = 0.1
 """Share of the vendor's limit that is left to others who use the token."""
+FIRST_REFUSAL: Final = 30.0
+"""Seconds to wait after a first refusal: a stray 401 is over by then."""
 REFUSED: Final = (300.0, 900.0)
-"""Seconds to wait after a refusal, growing: 100 refusals a minute make ThousandEyes block the address."""
+"""Seconds to wait after the refusals that follow, growing: 100 a minute make ThousandEyes block the address."""
 LIMITED: Final = (60.0, 900.0)
 """Seconds to wait after a 429 that does not say how long, growing."""
 VENDOR_DOWN: Final = (1.0, 30.0)
@@ -65,6 +67,8 @@ class Budget:
     pause: Pause | None = None
     streak: int = 0
     """Failures since the last usable answer, as far as they are about the vendor and not about one request."""
+    refusals: int = 0
+    """Refusals since the last usable answer."""
     settled: bool = False
     """Nothing more will be spent by whoever spent from it: it ended in order, or never began."""
 
@@ -79,7 +83,7 @@ class Budget:
         A refusal is forgotten: a restart is how an operator says that the credentials are mended.
         """
         pause = self.pause if self.pause and self.pause.reason != Refused.reason else None
-        return replace(self, rate=rate, tokens=min(self.tokens, _burst(rate)), pause=pause, streak=0)
+        return replace(self, rate=rate, tokens=min(self.tokens, _burst(rate)), pause=pause, streak=0, refusals=0)
 
     def inherited(self, now: float, unseen: float) -> "Budget":
         """Return the budget once the one that spent from it is gone and may not have told of its last `unseen` seconds.
@@ -109,25 +113,27 @@ class Budget:
 
     def answered(self, headers: Mapping[str, str], now: float) -> "Budget":
         """Return the budget after a usable answer: failures are forgotten, the reserve is kept."""
-        heard = replace(self._heard(headers, now), streak=0, pause=None)
-        if heard.remaining is None or heard.remaining >= heard._reserve():  # noqa: SLF001  it is another self
-            return heard
-        until = heard.reset if heard.reset is not None else now + heard._oldest_leaves(now)  # noqa: SLF001  see above
-        return replace(heard, pause=Pause(now, until, "reserve"))
+        after = replace(self._with_headers(headers, now), streak=0, refusals=0, pause=None)
+        if after.remaining is None or after.remaining >= after._reserve():  # noqa: SLF001  it is another self
+            return after
+        # The rest is for others who use the token: wait for the vendor's reset, or until our oldest request ages out.
+        until = after.reset if after.reset is not None else now + after._oldest_leaves(now)  # noqa: SLF001  see above
+        return replace(after, pause=Pause(now, until, "reserve"))
 
     def failed(self, error: PollError, now: float, headers: Mapping[str, str] | None = None) -> "Budget":
         """Return the budget after a failure. What is the fault of one request alone leaves it as it is."""
-        heard = self._heard(headers or {}, now)
-        seconds = _seconds(error, heard, now)
+        after = self._with_headers(headers or {}, now)
+        seconds = _seconds(error, after, now)
         if seconds is None:
-            return heard
+            return after
         pause = Pause(now, now + min(seconds, LONGEST), error.reason) if seconds > 0 else None
-        return replace(heard, streak=self.streak + 1, pause=pause)
+        refusals = self.refusals + isinstance(error, Refused)
+        return replace(after, streak=self.streak + 1, refusals=refusals, pause=pause)
 
     def credentials_changed(self) -> "Budget":
         """Return the budget after the credentials changed: a refusal of the old ones means nothing now."""
         refused = self.pause is not None and self.pause.reason == Refused.reason
-        return replace(self, pause=None, streak=0) if refused else self
+        return replace(self, pause=None, streak=0, refusals=0) if refused else self
 
     def paused_until(self, now: float) -> float | None:
         """Return the epoch second at which the pause ends; None when there is none."""
@@ -143,7 +149,7 @@ class Budget:
 
     def _tokens(self, now: float) -> float:
         if now < self.updated - SET_BACK:
-            return 1.0
+            return 1.0  # the clock was set back: as at a start, which earns no burst
         refilled = self.tokens + max(0.0, now - self.updated) * self.rate / MINUTE
         return min(_burst(self.rate), refilled)
 
@@ -155,6 +161,7 @@ class Budget:
         most = max(1, int(self.rate))
         if len(self.sent) < most:
             return 0.0
+        # The request that must be a minute old before another one may follow; of the future, it says nothing.
         first = self.sent[-most]
         return max(0.0, first + MINUTE - now) if first <= now else 0.0
 
@@ -167,15 +174,16 @@ class Budget:
             return 1.0
         return max(1.0, min(self.limit * RESERVE, self.limit - self.rate))
 
-    def _heard(self, headers: Mapping[str, str], now: float) -> "Budget":
+    def _with_headers(self, headers: Mapping[str, str], now: float) -> "Budget":
         prefix = next((name for name in _FAMILIES if f"{name}remaining" in headers), None)
         if prefix is None:
             return self
+        vendors_now = _date(headers.get("date", ""))
         return replace(
             self,
             limit=_number(headers.get(f"{prefix}limit", "")),
             remaining=_number(headers[f"{prefix}remaining"]),
-            reset=_moment(headers.get(f"{prefix}reset", ""), now),
+            reset=_reset(headers.get(f"{prefix}reset", ""), now, now if vendors_now is None else vendors_now),
         )
 
 
@@ -186,11 +194,13 @@ def _burst(rate: float) -> float:
 def _seconds(error: PollError, budget: Budget, now: float) -> float | None:
     """Return how long nothing is asked after `error`; None when the error is about one request alone."""
     if isinstance(error, Refused):
-        return _growing(REFUSED, budget.streak)
+        # The first may be a stray one; only those that follow are about the credentials.
+        return _growing(REFUSED, budget.refusals - 1) if budget.refusals else FIRST_REFUSAL
     if isinstance(error, RateLimited):
         said = error.retry_after
         if said is None and budget.reset is not None:
             said = budget.reset - now
+        # A Retry-After of 0 would make a loop: no wait is shorter than that for a vendor that is down.
         return _growing(LIMITED, budget.streak) if said is None else max(said, _growing(VENDOR_DOWN, budget.streak))
     if isinstance(error, TimedOut | ConnectFailed | TlsFailed | ServerError):
         return _growing(VENDOR_DOWN, budget.streak - 2) if budget.streak >= 2 else 0.0  # noqa: PLR2004  two may be chance
@@ -207,21 +217,23 @@ def _number(text: str) -> float | None:
     return float(match[1]) if match else None
 
 
-def _moment(text: str, now: float) -> float | None:
-    """Read a reset: epoch seconds, epoch milliseconds, seconds from now, or a date. None for what is past or none."""
+def _reset(text: str, now: float, vendors_now: float) -> float | None:
+    """Read a reset: epoch seconds, epoch milliseconds, seconds from now, or a date. None for what is past or none.
+
+    A moment of the vendor's clock says something only against that clock, which its `Date` header shows; and since
+    limits are per minute, no more than a minute is waited for it.
+    """
     number = _number(text)
-    if number is None:
-        number = _date(text)
-    if number is None:
+    if number is not None and number < _EPOCH:
+        return now + min(number, LONGEST) if number > 0 else None
+    moment = _date(text) if number is None else number / 1000 if number >= _EPOCH_MS else number
+    if moment is None or moment <= vendors_now:
         return None
-    if number >= _EPOCH_MS:
-        number /= 1000
-    moment = number if number >= _EPOCH else now + number
-    return min(moment, now + LONGEST) if moment > now else None
+    return now + min(moment - vendors_now, MINUTE)
 
 
 def _date(text: str) -> float | None:
     try:
         return parsedate_to_datetime(text).timestamp()
-    except ValueError:
+    except (ValueError, OverflowError):
         return None

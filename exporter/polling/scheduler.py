@@ -1,8 +1,6 @@
 """Which request comes next: status first, then what changed, then the rest, the longest overdue first. Pure.
 
 A request that failed is put off for itself alone, longer each time: a deleted monitor's 404 never stops the rotation.
-It is overdue from then on: what was never told, such as the parts of an environment that always fails, cannot come
-first each time and leave no turn to the others.
 """
 
 from collections.abc import Iterable, Mapping
@@ -14,13 +12,14 @@ from exporter.collectors.contract import Get, Probe, Reason
 from exporter.errors import ClientError, Malformed, PollError, RateLimited, Refused
 
 Identity = tuple[str, ...]
-Request = TypeVar("Request", Get, Probe)
+Wanted = TypeVar("Wanted", Get, Probe)
 
 FIRST: Final = 5.0
 """Seconds for which a request is put off after its first failure."""
+FIRST_REFUSAL: Final = 30.0
+"""Seconds after a first 401 or 403: a stray one is over by then, and costs less than `max_age`."""
 REFUSED: Final = (300.0, 900.0)
-"""Seconds for which a request is put off after its first refusal, and the most: 100 refusals a minute make ThousandEyes
-block the address."""
+"""Seconds after the refusals that follow, growing: 100 refusals a minute make ThousandEyes block the address."""
 STATUS: Final = 60.0
 """Seconds; the most for a status, which is how a recovery is noticed."""
 VENDOR_DOWN: Final = 300.0
@@ -31,7 +30,7 @@ BAD_REQUEST: Final = 3600.0
 
 @dataclass(frozen=True, slots=True)
 class Backoff:
-    """A request that failed `failures` times in a row is not asked from `since` until `not_before` (epoch seconds).
+    """A request that failed `failures` times in a row is not sent from `since` until `not_before` (epoch seconds).
 
     A clock that was set back to before `since` ends it: it might be set back by hours, as at boot.
     """
@@ -42,75 +41,82 @@ class Backoff:
     reason: str
     """The last error's."""
     since: float = 0.0
+    failing_since: float = 0.0
+    message: str = ""
 
 
 @dataclass(frozen=True, slots=True)
-class Choice(Generic[Request]):
-    """What to ask now, or when the next request is due (epoch seconds; None: nothing is wanted)."""
+class Choice(Generic[Wanted]):
+    """What to send now, or when the next request is due (epoch seconds; None: nothing is wanted)."""
 
-    request: Request | None
+    request: Wanted | None
     next_due: float | None
 
 
 def choose(
-    requests: Iterable[Request], now: float, busy: AbstractSet[Identity], backoffs: Mapping[Identity, Backoff]
-) -> Choice[Request]:
-    """Return the most urgent request that is due, neither `busy` (in flight) nor in `backoffs` (failed lately)."""
-    best: Request | None = None
-    urgency: tuple[int, float] = (len(Reason), 0.0)
+    requests: Iterable[Wanted], now: float, in_flight: AbstractSet[Identity], backoffs: Mapping[Identity, Backoff]
+) -> Choice[Wanted]:
+    """Return the most urgent request that is due, neither in flight nor backing off."""
+    best: Wanted | None = None
+    best_urgency: tuple[int, float] = (len(Reason), 0.0)
     next_due: float | None = None
     for request in requests:
-        start = _start(request, now, busy, backoffs)
-        if start is None:
-            continue
+        start = request.due
+        if in_flight or backoffs:
+            identity = request.identity
+            if identity in in_flight:
+                continue
+            backoff = backoffs.get(identity)
+            if backoff and now >= backoff.since:
+                # Overdue only from then on: what always fails would else come first each time and take every turn.
+                start = max(start, backoff.not_before)
         if start > now:
             next_due = start if next_due is None else min(next_due, start)
             continue
-        candidate = (request.reason, (start - now) / request.every)
-        if candidate < urgency:
-            best, urgency = request, candidate
+        # By how many of its own intervals it is overdue, negative: smaller is more urgent.
+        urgency = (request.reason, (start - now) / request.every)
+        if urgency < best_urgency:
+            best, best_urgency = request, urgency
     return Choice(best, now if best else next_due)
-
-
-def _start(
-    request: Get | Probe, now: float, busy: AbstractSet[Identity], backoffs: Mapping[Identity, Backoff]
-) -> float | None:
-    """Return from when `request` may be asked, None while it is in flight."""
-    if not busy and not backoffs:
-        return request.due
-    identity = request.identity
-    if identity in busy:
-        return None
-    backoff = backoffs.get(identity)
-    return request.due if backoff is None or now < backoff.since else max(request.due, backoff.not_before)
 
 
 def back_off(earlier: Backoff | None, request: Get | Probe, error: PollError, now: float) -> Backoff:
     """Return until when `request` is put off after `error`, given how it was put off before."""
     failures = earlier.failures + 1 if earlier else 1
-    least = REFUSED[0] if isinstance(error, Refused) else FIRST
-    seconds = min(_most(request, error), least * 2 ** min(failures - 1, 20))
-    return Backoff(now + seconds, failures, request.endpoint, error.reason, now)
-
-
-def _most(request: Get | Probe, error: PollError) -> float:
-    """Return the most seconds for which `request` is put off. A limit pauses the whole target instead."""
     if isinstance(error, RateLimited):
-        return 0.0
-    if isinstance(error, Refused):
-        return REFUSED[1]
-    if request.reason is Reason.STATUS:
-        return min(STATUS, max(FIRST, request.every))
-    return BAD_REQUEST if isinstance(error, ClientError | Malformed) else min(request.every, VENDOR_DOWN)
+        seconds = 0.0  # a limit pauses the whole target instead
+    elif isinstance(error, Refused):
+        was_refused = earlier is not None and earlier.reason == Refused.reason
+        seconds = _doubled(REFUSED, failures - 2) if was_refused else FIRST_REFUSAL
+    elif request.reason is Reason.STATUS:
+        seconds = _doubled((FIRST, min(STATUS, max(FIRST, request.every))), failures - 1)
+    elif isinstance(error, ClientError | Malformed):
+        seconds = _doubled((FIRST, BAD_REQUEST), failures - 1)
+    else:
+        seconds = _doubled((FIRST, min(request.every, VENDOR_DOWN)), failures - 1)
+    return Backoff(
+        not_before=now + seconds,
+        failures=failures,
+        endpoint=request.endpoint,
+        reason=error.reason,
+        since=now,
+        failing_since=earlier.failing_since if earlier else now,
+        message=f"{request.endpoint}: {error.reason}: {error}",
+    )
+
+
+def _doubled(bounds: tuple[float, float], times: int) -> float:
+    first, most = bounds
+    return float(min(most, first * 2 ** min(max(times, 0), 20)))
 
 
 def refused(backoffs: Mapping[Identity, Backoff]) -> bool:
-    """Tell whether something is put off because the vendor refused it."""
+    """Return whether a request is put off because the vendor refused it."""
     return any(backoff.reason == Refused.reason for backoff in backoffs.values())
 
 
 def credentials_changed(backoffs: Mapping[Identity, Backoff]) -> dict[Identity, Backoff]:
-    """Return the backoffs after the credentials changed: what the old ones were refused may be asked again."""
+    """Return the backoffs after the credentials changed: what the old ones were refused may be requested again."""
     return {identity: backoff for identity, backoff in backoffs.items() if backoff.reason != Refused.reason}
 
 

@@ -41,7 +41,6 @@ Stamp = tuple[int, int, int]
 
 _log = logging.getLogger(__name__)
 _UNSAFE = re.compile(r"[^A-Za-z0-9._-]+")
-_NO_MATTER = frozenset(TargetSettings.model_fields) - {"collector", "account"}
 
 
 class _Head(BaseModel):
@@ -120,13 +119,12 @@ def _parts(content: bytes, kinds: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def fingerprint(settings: TargetSettings) -> str:
-    """Return what differs when the settings mean another target or ask it for other things. No secret goes in."""
-    chosen = {
-        name: repr(getattr(settings, name))
-        for name in sorted(type(settings).model_fields)
-        if name not in _NO_MATTER | settings.paces and not isinstance(getattr(settings, name), Secret)
-    }
-    return hashlib.sha256(json.dumps([chosen, _host(settings.url())]).encode()).hexdigest()[:32]
+    """Return what differs when the settings mean another account or another place. No secret goes in.
+
+    How often, and what of it, is requested makes no difference: a collector goes on from what is known.
+    """
+    place = [settings.collector, settings.account, _host(settings.url())]
+    return hashlib.sha256(json.dumps(place).encode()).hexdigest()[:32]
 
 
 def _host(url: str | Secret | None) -> str:

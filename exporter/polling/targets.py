@@ -9,7 +9,7 @@ from exporter.config import Identity, collector, identity
 from exporter.fetch.session import Session
 from exporter.metrics.page_cache import PageCache
 from exporter.polling.poller import Poller
-from exporter.polling.snapshot_store import SnapshotStore
+from exporter.polling.snapshot_store import SnapshotStore, fingerprint
 
 PATIENCE = 2.0
 """Seconds for poll loops to end."""
@@ -28,23 +28,30 @@ class Targets:
         self._pollers: dict[Identity, Poller] = {}
 
     def follow(self, targets: Sequence[TargetSettings]) -> None:
-        """Let exactly these targets run; those that did not change are not disturbed."""
+        """Let exactly these targets run. One that did not change is not disturbed.
+
+        One of which settings changed goes on from what is known of it, as long as it is the same account at the same
+        place: no series ends because another one was added.
+        """
         wanted = {identity(settings): settings for settings in targets}
         kept = {name: poller for name, poller in self._pollers.items() if wanted.get(name) == poller.settings}
-        collectors = {name: collector(settings) for name, settings in wanted.items() if name not in kept}
-        stop(poller for name, poller in self._pollers.items() if name not in kept)
-        come = {
-            name: Poller(
-                wanted[name],
-                made,
-                Session(wanted[name], time.time),
+        made = {name: collector(settings) for name, settings in wanted.items() if name not in kept}
+        gone = {name: poller for name, poller in self._pollers.items() if name not in kept}
+        stop(gone.values())
+        come: dict[Identity, Poller] = {}
+        for name, its_collector in made.items():
+            settings = wanted[name]
+            is_same = name in gone and fingerprint(gone[name].settings) == fingerprint(settings)
+            come[name] = Poller(
+                settings,
+                its_collector,
+                Session(settings, time.time),
                 time.time,
                 self._page_cache.changed,
                 self._storage,
+                earlier=gone[name].target if is_same else None,
                 leads=self._leads,
             )
-            for name, made in collectors.items()
-        }
         self._pollers = {name: kept.get(name) or come[name] for name in wanted}
         self._page_cache.serve(list(self._pollers.values()))
         for poller in come.values():

@@ -5,11 +5,13 @@ No answer waits for a vendor: all of them come from what is known.
 
 import logging
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from http import HTTPStatus
 from wsgiref.types import StartResponse, WSGIEnvironment
+
+from werkzeug.http import parse_accept_header, parse_options_header
 
 from exporter.metrics.page_cache import PageCache
 from exporter.toolkit.config_types import ConfigError
@@ -22,56 +24,43 @@ _PLAIN = "text/plain; charset=utf-8"
 _SAFE = [("X-Content-Type-Options", "nosniff"), ("Cache-Control", "no-store")]
 _log = logging.getLogger(__name__)
 
-Offer = tuple[str, Mapping[str, str], float]
-"""A media type or coding that a client accepts, its parameters, its quality."""
-
 
 @dataclass(frozen=True, slots=True)
 class Response:
-    """What goes back: `body` in blobs, in their order."""
+    """What goes back."""
 
     status: HTTPStatus
-    body: Sequence[bytes]
+    body: bytes
     headers: tuple[tuple[str, str], ...] = (("Content-Type", _PLAIN),)
 
 
 def told(status: HTTPStatus, text: str, *headers: tuple[str, str]) -> Response:
     """Return an answer of one line for people."""
-    return Response(status, [f"{text}\n".encode()], (("Content-Type", _PLAIN), *headers))
+    return Response(status, f"{text}\n".encode(), (("Content-Type", _PLAIN), *headers))
 
 
-def offers(header: str) -> list[Offer]:
-    """Return what an Accept or Accept-Encoding header asks for, best first, equals in their order."""
-    found = [_offer(part) for part in header.split(",") if part.strip()]
-    return sorted(found, key=lambda offer: -offer[2])
-
-
-def _offer(part: str) -> Offer:
-    name, *rest = (item.strip() for item in part.split(";"))
-    parameters = {key.strip().lower(): value.strip(' "') for key, _, value in (item.partition("=") for item in rest)}
-    try:
-        quality = float(parameters.pop("q", "1"))
-    except ValueError:
-        quality = 0.0
-    return name.lower(), parameters, quality
+def offers(header: str) -> list[tuple[str, float]]:
+    """Return what an Accept or Accept-Encoding header asks for with its quality, best first, equals in their order."""
+    return sorted(parse_accept_header(header), key=lambda offer: -offer[1])
 
 
 def wants_openmetrics(accept: str) -> bool:
     """Whether OpenMetrics is the best of what a client accepts; text, if nothing that we have is accepted."""
-    for name, parameters, quality in offers(accept):
-        form = parameters.get("version", "")
+    for offer, quality in offers(accept):
+        name, parameters = parse_options_header(offer.lower())
+        version = parameters.get("version", "")
         if quality <= 0:
             break
-        if name == "application/openmetrics-text" and form in {"", "1.0.0"}:
+        if name == "application/openmetrics-text" and version in {"", "1.0.0"}:
             return True
-        if (name == "text/plain" and form in {"", "0.0.4"}) or name in {"text/*", "*/*"}:
+        if (name == "text/plain" and version in {"", "0.0.4"}) or name in {"text/*", "*/*"}:
             return False
     return False
 
 
 def wants_gzip(accept_encoding: str) -> bool:
     """Whether a client accepts gzip, and does not like the plain page better."""
-    qualities = {name: quality for name, _, quality in offers(accept_encoding)}
+    qualities = {name.lower(): quality for name, quality in offers(accept_encoding)}
     packed = qualities.get("gzip", qualities.get("x-gzip", qualities.get("*", 0.0)))
     return packed > 0 and packed >= qualities.get("identity", 0.0)
 
@@ -113,37 +102,37 @@ class Web:
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         """Answer one request."""
         response = self._answer(environ)
-        length = ("Content-Length", str(sum(map(len, response.body))))
+        length = ("Content-Length", str(len(response.body)))
         start_response(f"{response.status.value} {response.status.phrase}", [*response.headers, *_SAFE, length])
-        return () if environ["REQUEST_METHOD"] == "HEAD" else response.body
+        return () if environ["REQUEST_METHOD"] == "HEAD" else [response.body]
 
     def _answer(self, environ: WSGIEnvironment) -> Response:
-        methods, response = self._routes.get(environ["PATH_INFO"], ((), None))
-        if response is None:
+        methods, view = self._routes.get(environ["PATH_INFO"], ((), None))
+        if view is None:
             return told(HTTPStatus.NOT_FOUND, "Not found")
         if environ["REQUEST_METHOD"] not in methods:
             return told(HTTPStatus.METHOD_NOT_ALLOWED, "Method not allowed", ("Allow", ", ".join(methods)))
-        return response(environ)
+        return view(environ)
 
     def _metrics(self, environ: WSGIEnvironment) -> Response:
         openmetrics, packed, headers = form(environ.get("HTTP_ACCEPT", ""), environ.get("HTTP_ACCEPT_ENCODING", ""))
         return Response(HTTPStatus.OK, self._page_cache.page(openmetrics=openmetrics, packed=packed), headers)
 
     def _landing(self, _environ: WSGIEnvironment) -> Response:
-        healths = [poller.health() for poller in self._page_cache.pollers()]
+        targets = [(source.health(), source.figures()) for source in self._page_cache.sources()]
         headers = (
             ("Content-Type", "text/html; charset=utf-8"),
             ("Content-Security-Policy", CONTENT_POLICY),
             ("X-Frame-Options", "DENY"),
         )
-        page = landing_page(healths, self._clock(), self._roles())
-        return Response(HTTPStatus.OK, [page.encode("utf-8", "replace")], headers)
+        page = landing_page(targets, self._clock(), self._roles())
+        return Response(HTTPStatus.OK, page.encode("utf-8", "replace"), headers)
 
     def _healthy(self, _environ: WSGIEnvironment) -> Response:
         return told(HTTPStatus.OK, "vendorwatch-exporter is healthy.")
 
     def _ready(self, _environ: WSGIEnvironment) -> Response:
-        healths = [poller.health() for poller in self._page_cache.pollers()]
+        healths = [source.health() for source in self._page_cache.sources()]
         waiting = [f"{health.collector} {health.account}" for health in healths if not health.first_poll_ended]
         if waiting:
             return told(HTTPStatus.SERVICE_UNAVAILABLE, f"Not ready, first poll not ended: {', '.join(waiting)}")

@@ -12,7 +12,7 @@ import requests
 from prometheus_client import generate_latest
 from prometheus_client.openmetrics import exposition as openmetrics
 
-from exporter.metrics.text_format import compose, lines, render
+from exporter.metrics.text_format import Block, Rendered, compose, lines, render
 from tests.bench import servers
 from tests.bench.account import SERIES, families
 from tests.bench.client import Load, get, quantile, run
@@ -29,10 +29,10 @@ def rendering(sizes: Sequence[int]) -> Table:
     rows: dict[str, dict[str, float]] = {}
     for size in sizes:
         told = families(-(-size // SERIES), time.time())
-        page = compose([("a", render(told, "a"))])
-        stock = registry(b"".join(page.text.plain).decode())
+        page = compose([render(told, "a")], openmetrics=False)
+        stock = registry(b"".join(block.plain for block in page).decode())
         text: Callable[[], object] = lambda told=told: [b"".join(lines(one.metric, one.samples, "a")) for one in told]  # noqa: E731
-        whole: Callable[[], object] = lambda told=told: compose([("a", render(told, "a"))])  # noqa: E731
+        whole: Callable[[], object] = lambda told=told: _ours(render(told, "a"))  # noqa: E731
         rows[f"{size:,} series, text"] = {OURS: best(text), STOCK: best(lambda stock=stock: generate_latest(stock))}
         rows[f"{size:,} series, both formats, plain and gzip"] = {
             OURS: best(whole),
@@ -45,6 +45,10 @@ def rendering(sizes: Sequence[int]) -> Table:
     ]
     notes = ["gzip as each has it: prometheus_client at level 9 for each scrape, we at 6 once per change."]
     return Table("rendering", "Rendering", "ms", rows, notes, promises)
+
+
+def _ours(rendered: Rendered) -> list[list[Block]]:
+    return [compose([rendered], openmetrics=openmetrics) for openmetrics in (False, True)]
 
 
 def _everything(stock) -> list[bytes]:

@@ -58,6 +58,29 @@ def test_a_value_beyond_the_vendors_advice_is_a_warning():
     assert read.warnings() == ["targets[1].poll_interval: the vendor advises 1e+06 s or more"]
 
 
+@pytest.mark.parametrize(
+    ("given", "max_age"),
+    [({}, 1800.0), ({"poll_interval": "1h"}, 10800.0), ({"poll_interval": "1h", "max_age": "90m"}, 5400.0)],
+)
+def test_max_age_follows_the_interval_unless_it_is_configured(given, max_age):
+    """Series outlive three polls that fail; a vendor's own default is the least."""
+    (target,) = config.read({"targets": [EDGE | given]}).targets
+    assert target.max_age == max_age
+
+
+@pytest.mark.parametrize("max_age", ["10m", "5m"])
+def test_data_that_would_be_withdrawn_between_two_polls_is_refused(max_age):
+    """It is a contradiction that nobody means; shorter than two intervals is a warning."""
+    with pytest.raises(ConfigError) as raised:
+        config.read({"targets": [EDGE | {"poll_interval": "10m", "max_age": max_age}]})
+    assert raised.value.problems == (
+        "targets[0].max_age: must be longer than poll_interval: series would be withdrawn between two polls",
+    )
+    assert config.read({"targets": [EDGE | {"poll_interval": "10m", "max_age": "15m"}]}).warnings() == [
+        "targets[0].max_age: less than two poll intervals: a single poll that fails withdraws the series"
+    ]
+
+
 def test_each_target_belongs_to_one_of_several_exporters():
     """Whole, with all of its rate; every exporter has some of many, and one that is alone has all."""
     url = "https://packetvis.com/api?auth=k3y"

@@ -11,7 +11,7 @@ import bcrypt
 import pytest
 import requests
 
-from exporter.polling.poller import Health
+from exporter.metrics.health import Figure, Health
 from exporter.web.status_page import page as landing_page
 from tests.system.bridging import ODD, RECEIVER, alert, dead_letters, post, webhook
 from tests.system.running import python, until
@@ -224,10 +224,17 @@ def test_everyone_can_read_the_exporters_page(browser, axe, tmp_path, width, dar
     """As the operator's page."""
     healths = [
         health(),
-        health(account=HOSTILE, success=False, last_error=f"timeout: {'long-word' * 30}", last_error_at=990.0),
+        health(
+            account=HOSTILE,
+            success=False,
+            last_error=f"timeout: {'long-word' * 30}",
+            last_error_at=990.0,
+            problems=(f"/x: timeout: {'long-word' * 30}",),
+        ),
         health(account="edge", paused_until=1060.0, paused_reason="rate_limited", truncated=True, last_success=None),
         health(account="new", success=None, next_poll=None),
     ]
-    (tmp_path / "page.html").write_text(landing_page(healths, 1000.0))
+    figures = [Figure("45 monitors"), Figure(f"3 down: {HOSTILE}, {'long-name' * 30}", bad=True)]
+    (tmp_path / "page.html").write_text(landing_page([(each, figures) for each in healths], 1000.0))
     browser.look(f"file://{tmp_path}/page.html", width, dark=dark)
     assert (browser.audit(axe), browser.overhang) == ([], 0)

@@ -1,12 +1,16 @@
 """What to ask BigPanda, in which order, and what its answers mean."""
 
+from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from datetime import UTC, datetime
 from urllib.parse import quote, unquote
 
-from exporter.collectors.contract import Certificate, Get, Reason, Request, Response
+from exporter.collectors.contract import CONFIRM_AFTER, Certificate, Get, Reason, Request, Response
+from exporter.collectors.figures import counted
 from exporter.errors import Malformed
 from exporter.metrics.families import Family, Metric, Sample, gauge
+from exporter.metrics.health import Figure
 
 from .answers import Place, read_environments, read_plans, read_search, read_total
 from .config import Settings
@@ -82,7 +86,12 @@ class Collector:
 
     def _list_request(self, knowledge: Knowledge) -> Get:
         every = LIST_EVERY if knowledge.environments else self._settings.poll_interval
-        due = 0.0 if knowledge.listed_at is None else knowledge.listed_at + every
+        if knowledge.emptied_at is not None:
+            due = knowledge.emptied_at + min(CONFIRM_AFTER, every)
+        elif knowledge.listed_at is None or knowledge.wanted != self._settings.environments:
+            due = 0.0  # other environments were configured since
+        else:
+            due = knowledge.listed_at + every
         return Get(endpoint=ENVIRONMENTS, reason=Reason.STATUS, due=due, every=every, path=ENVIRONMENTS)
 
     def _active_request(self, environment: Environment, reason: Reason, now: float) -> Get:
@@ -95,6 +104,8 @@ class Collector:
             due, page = listing.began, listing.pages + 1
         else:
             due, page = 0.0 if active is None else active.at + self._settings.poll_interval, 1
+        if environment.emptied_at is not None:
+            due = environment.emptied_at + min(CONFIRM_AFTER, self._settings.poll_interval)
         members = {"sort_by": "start", "page_size": str(PAGE_SIZE), "page": str(page)}
         return self._search(environment, reason, due, "active", **members)
 
@@ -113,7 +124,8 @@ class Collector:
         if isinstance(response, Certificate) or not isinstance(request, Get):
             raise Malformed("a certificate was not asked for")
         if request.endpoint == ENVIRONMENTS:
-            return with_environments(knowledge, self._chosen(read_environments(response.body)), response.at)
+            places = self._chosen(read_environments(response.body))
+            return with_environments(knowledge, places, response.at, self._settings.environments)
         if request.endpoint == MAINTENANCE:
             count = None if response.status in UNSEEN else read_plans(response.body)
             plans = {**knowledge.plans, dict(request.params)["status"]: Plans(response.at, count)}
@@ -158,6 +170,22 @@ class Collector:
         oldest_plans = now - max(self._settings.max_age, 3 * PLANS_EVERY)
         told = [(status, plans) for status, plans in knowledge.plans.items() if plans.at >= oldest_plans]
         yield Family(PLANS, [((status,), float(plans.count)) for status, plans in told if plans.count is not None])
+
+    def figures(self, knowledge: Knowledge, now: float) -> Iterator[Figure]:
+        """Yield the active incidents by status, the oldest of them, and how many environments they are in."""
+        fresh = now - self._settings.max_age
+        active = [each.active for each in knowledge.environments if each.active and each.active.at >= fresh]
+        statuses = Counter[str]()
+        for listing in active:
+            for status, _, count in listing.counts:
+                statuses[status] += count
+        told = ", ".join(f"{count} {status}" for status, count in statuses.most_common(5) if count)
+        where = counted(len(knowledge.environments), "environment")
+        incidents = f"{counted(statuses.total(), 'active incident')} in {where}"
+        yield Figure(f"{incidents}: {told}" if told else incidents, bad=statuses["critical"] > 0)
+        oldest = min((each.oldest for each in active if each.oldest is not None), default=None)
+        if oldest is not None:
+            yield Figure(f"oldest active incident: since {datetime.fromtimestamp(oldest, UTC):%Y-%m-%d %H:%M}Z")
 
 
 def _plans_request(status: str, known: Plans | None) -> Get:

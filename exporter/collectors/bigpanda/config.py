@@ -20,7 +20,6 @@ class Settings(ApiSettings):
     """One organisation of BigPanda, as far as the roles of one user's API key reach."""
 
     most_requests_per_minute: ClassVar[float] = 300.0
-    paces: ClassVar[frozenset[str]] = frozenset({"max_pages"})
     """5 per second and endpoint; nearly all requests go to one."""
 
     base_url: HttpUrl = "https://api.bigpanda.io"

@@ -52,6 +52,10 @@ class Active:
     oldest: float | None
     truncated: bool
 
+    def incidents(self) -> int:
+        """Return how many were listed."""
+        return sum(count for *_, count in self.counts)
+
 
 @dataclass(frozen=True, slots=True)
 class Environment:
@@ -69,6 +73,12 @@ class Environment:
     round_ended: float = 0.0
     rounds: int = 0
     listed: bool = False
+    emptied_at: float | None = None
+    """When its active incidents were all gone at once, until that is confirmed."""
+
+    def parts(self) -> list[float]:
+        """Return as of when each part that was read holds."""
+        return [*([] if self.active is None else [self.active.at]), *(total.at for total in self.folders.values())]
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,6 +100,12 @@ class Knowledge:
     listed_at: float | None = None
     environments: tuple[Environment, ...] = ()
     round_ended: float = 0.0
+    round_at: float | None = None
+    """As of when the last whole round held."""
+    wanted: tuple[str, ...] | None = None
+    """What was configured when the environments were listed."""
+    emptied_at: float | None = None
+    """When no environment was listed all of a sudden, until that is confirmed."""
     plans: dict[str, Plans] = field(default_factory=dict)
 
     @property
@@ -106,16 +122,23 @@ class Knowledge:
         return self.rounds() - environment.rounds >= ROUNDS_BEHIND
 
 
-def with_environments(knowledge: Knowledge, places: tuple[Place, ...], at: float) -> Knowledge:
-    """Return the knowledge after the list of environments. Without any, the list itself is all there is to know."""
+def with_environments(
+    knowledge: Knowledge, places: tuple[Place, ...], at: float, wanted: tuple[str, ...] | None = None
+) -> Knowledge:
+    """Return the knowledge after the list of environments. Without any, the list itself is all there is to know.
+
+    That all are gone at once is believed when it is said twice.
+    """
+    if knowledge.environments and not places and knowledge.emptied_at is None:
+        return replace(knowledge, emptied_at=at)
     known = {environment.id: environment for environment in knowledge.environments}
     rounds = knowledge.rounds()
     environments = tuple(
         replace(known.get(place.id, Environment(place.id, place.name, rounds=rounds)), name=place.name)
         for place in places
     )
-    as_of = knowledge.as_of if places else at
-    return replace(knowledge, listed_at=at, environments=environments, as_of=as_of)
+    listed = replace(knowledge, listed_at=at, environments=environments, wanted=wanted, emptied_at=None)
+    return listed if places else replace(listed, as_of=at, round_at=at)
 
 
 def with_total(environment: Environment, folder: str, incidents: int | None, at: float) -> Environment:
@@ -146,9 +169,12 @@ def with_page(environment: Environment, found: Found, page: int, at: float, max_
     if more and page < max_pages and grown.rows < LAST_INCIDENT:
         return replace(environment, unfinished=grown)
     missing = shifted or (found.total is not None and found.total > grown.rows)
-    return replace(
-        environment, unfinished=None, active=_whole(environment.active, grown, found.total, truncated=more or missing)
-    )
+    whole = _whole(environment.active, grown, found.total, truncated=more or missing)
+    was_listed = environment.active is not None and environment.active.incidents() > 0
+    if was_listed and not grown.rows and environment.emptied_at is None:
+        # That nothing is listed any more is believed when it is said twice: one stray answer would end every incident.
+        return replace(environment, unfinished=None, emptied_at=listing.began)
+    return replace(environment, unfinished=None, active=whole, emptied_at=None)
 
 
 def _more(found: Found, rows: int) -> bool:
@@ -187,18 +213,19 @@ def with_environment(knowledge: Knowledge, changed: Environment, folders: int, a
     current = _after_round(knowledge, changed, folders, at)
     environments = tuple(current if each.id == changed.id else each for each in knowledge.environments)
     after = replace(knowledge, environments=environments)
-    rounds = [environment.as_of for environment in environments if not after.is_behind(environment)]
-    known = [each for each in rounds if each is not None]
-    if len(known) < len(rounds) or min(known) <= knowledge.round_ended:
+    keeping_up = [environment for environment in environments if not after.is_behind(environment)]
+    after = replace(after, as_of=min((part for each in keeping_up for part in each.parts()), default=knowledge.as_of))
+    rounds = [each.as_of for each in keeping_up if each.as_of is not None]
+    if len(rounds) < len(keeping_up) or min(rounds) <= knowledge.round_ended:
         return after
-    return replace(after, as_of=min(known), round_ended=at)
+    return replace(after, round_at=min(rounds), round_ended=at)
 
 
 def _after_round(knowledge: Knowledge, environment: Environment, folders: int, at: float) -> Environment:
     """Return the environment with its round, if all its parts were read anew since the last one ended."""
     if environment.active is None or len(environment.folders) < folders:
         return environment
-    oldest_part = min([environment.active.at, *(total.at for total in environment.folders.values())])
+    oldest_part = min(environment.parts())
     if oldest_part <= environment.round_ended:
         return environment
     rounds = max(environment.rounds + 1, knowledge.rounds())

@@ -1,4 +1,4 @@
-"""Each endpoint is probed, and told of, on its own clock; the round is whole once every endpoint was probed."""
+"""Each endpoint is probed on its own clock, and shown as it is probed; the round is whole once every one was."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -10,7 +10,9 @@ from exporter.collectors.certificate_observations import (
     observe,
 )
 from exporter.collectors.contract import Certificate, Probe, Reason, Request, Response
+from exporter.collectors.figures import certificate_figures, counted
 from exporter.metrics.families import Family
+from exporter.metrics.health import Figure
 
 from .config import Settings
 from .endpoints import Endpoint
@@ -91,3 +93,10 @@ class Collector:
             if (known := knowledge.observations.get(endpoint.written)) and now - known.probed_at <= max_age
         ]
         yield from certificate_families(METRICS, told, now)
+
+    def figures(self, knowledge: Known, now: float) -> Iterator[Figure]:
+        """Yield how many endpoints there are, and those whose certificate is refused, missing or about to end."""
+        listed = self._settings.listed().values()
+        yield Figure(counted(len(listed), "endpoint"))
+        seen = [(one.written, known) for one in listed if (known := knowledge.observations.get(one.written))]
+        yield from certificate_figures(seen, now)

@@ -20,7 +20,7 @@ class Settings(TargetSettings):
     for a wrong one, may stay unnoticed. `max_age` bridges several failed probes.
     """
 
-    paces: ClassVar[frozenset[str]] = frozenset({"retry_interval", "endpoints", "endpoints_file"})
+    shortest_max_age: ClassVar[float] = 1800.0
 
     endpoints: tuple[Annotated[Endpoint, BeforeValidator(endpoint)], ...] = ()
     endpoints_file: EndpointsFile | None = Field(None, validate_default=True)
@@ -29,7 +29,6 @@ class Settings(TargetSettings):
     client_key_file: FilePath | None = Field(None, validate_default=True)
     poll_interval: Duration = Field(300.0, gt=0)
     retry_interval: Duration = Field(60.0, gt=0)
-    max_age: Duration = Field(1800.0, gt=0)
 
     @field_validator("proxy_url")
     @classmethod

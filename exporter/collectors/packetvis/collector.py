@@ -2,11 +2,13 @@
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from exporter.collectors.contract import Certificate, Get, Reason, Request, Response
+from exporter.collectors.contract import CONFIRM_AFTER, Certificate, Get, Reason, Request, Response
+from exporter.collectors.figures import counted
 from exporter.errors import Malformed
 from exporter.metrics.families import Family, Metric, counter, gauge
+from exporter.metrics.health import Figure
 
 from .answers import Notification, read_report
 from .config import DEFAULT_WARNING_MINUTES, DOCUMENTED_TYPES, Settings
@@ -56,9 +58,11 @@ Kind = tuple[str, str, str]
 
 @dataclass(frozen=True, slots=True)
 class Knowledge:
-    """What one account has told. `listed` holds every kind ever listed, with how many are listed now.
+    """What one account has listed. `listed` holds every kind ever listed, with how many are listed now.
 
     `recent`: the newest notifications, each with its time and the values of its labels; `window` in seconds.
+    `filters` are the parameters of the request that brought it; `emptied_at` is when the list was empty all of a
+    sudden, until that is confirmed.
     """
 
     as_of: float | None = None
@@ -69,6 +73,13 @@ class Knowledge:
     ids: tuple[str, ...] = ()
     recent: tuple[tuple[float, tuple[str, ...]], ...] = ()
     window: float = 60.0 * DEFAULT_WARNING_MINUTES
+    filters: tuple[tuple[str, str], ...] = ()
+    emptied_at: float | None = None
+
+    @property
+    def round_at(self) -> float | None:
+        """Each answer is a whole round."""
+        return self.as_of
 
     @property
     def truncated(self) -> bool:
@@ -91,7 +102,12 @@ class Collector:
     def requests(self, knowledge: Knowledge, now: float) -> Iterator[Request]:  # noqa: ARG002  the contract's signature
         """Yield the one request there is. 418 is an answer: a pasted URL may hold `status=true`."""
         every = self._settings.poll_interval
-        due = 0.0 if knowledge.as_of is None else knowledge.as_of + every
+        if knowledge.emptied_at is not None:
+            due = knowledge.emptied_at + min(CONFIRM_AFTER, every)
+        elif knowledge.as_of is None or knowledge.filters != self._settings.params():
+            due = 0.0  # other filters were configured since
+        else:
+            due = knowledge.as_of + every
         yield Get(
             endpoint="/notifications",
             reason=Reason.STATUS,
@@ -107,6 +123,11 @@ class Collector:
             raise Malformed("a certificate was not asked for")
         report = read_report(response.body, response.status)
         distinct = {notification.id: notification for notification in report.notifications}
+        filters = self._settings.params()
+        # PacketVis lists old notifications too: that all are gone at once is believed when it is said twice.
+        was_listed = any(count for *_, count in knowledge.listed) and knowledge.filters == filters
+        if not distinct and was_listed and knowledge.emptied_at is None:
+            return replace(knowledge, emptied_at=response.at)
         kinds = self._kinds(knowledge, list(distinct.values()))
         created = [each.created for each in distinct.values() if each.created is not None]
         return Knowledge(
@@ -116,6 +137,7 @@ class Collector:
             listed=_listed(knowledge, list(kinds.values())),
             seen=_seen(knowledge, kinds),
             ids=_remembered(knowledge.ids, tuple(distinct)),
+            filters=filters,
             recent=_recent(distinct, kinds),
             window=report.window or self._settings.window(),
         )
@@ -147,6 +169,15 @@ class Collector:
         yield Family(RECENT, [(labels, created) for created, labels in knowledge.recent if created >= oldest_shown])
         yield Family(SEEN, [((kind, severity), float(count)) for kind, severity, count in knowledge.seen])
         yield Family(NOTIFICATIONS, [(kind[:3], float(kind[3])) for kind in knowledge.listed])
+
+    def figures(self, knowledge: Knowledge, now: float) -> Iterator[Figure]:  # noqa: ARG002  the contract's signature
+        """Yield whether PacketVis warns, and what it lists."""
+        yield Figure("warning" if knowledge.warning else "no warning", bad=knowledge.warning)
+        kinds = Counter[str]()
+        for _, kind, severity, count in knowledge.listed:
+            kinds[f"{kind} ({severity})"] += count
+        listed = ", ".join(f"{count} {kind}" for kind, count in kinds.most_common(5) if count)
+        yield Figure(f"{counted(kinds.total(), 'notification')} listed{f': {listed}' if listed else ''}")
 
 
 def _listed(knowledge: Knowledge, kinds: Sequence[Kind]) -> tuple[tuple[str, str, str, int], ...]:

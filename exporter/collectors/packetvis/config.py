@@ -34,9 +34,9 @@ class Settings(TargetSettings):
     """One account of PacketVis: the URL that its API wizard prints, which carries key and organisation."""
 
     shortest_poll_interval: ClassVar[float] = 120.0
+    shortest_max_age: ClassVar[float] = 600.0
 
     poll_interval: Duration = Field(120.0, gt=0)
-    max_age: Duration = Field(600.0, gt=0)
     address: Secret = Field(alias="url")
     severity: int | None = Field(None, ge=1, le=4)
     types: tuple[Annotated[str, Field(pattern=r"^[^,\s]+$")], ...] = ()

@@ -1,18 +1,21 @@
 """What to ask ThousandEyes, in which order, and what its answers mean."""
 
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import replace
 from urllib.parse import quote, unquote
 
-from exporter.collectors.contract import Certificate, Get, ReadingPost, Reason, Request, Response
+from exporter.collectors.contract import CONFIRM_AFTER, Certificate, Get, ReadingPost, Reason, Request, Response
+from exporter.collectors.figures import counted
 from exporter.errors import Malformed
 from exporter.metrics.families import Family, Metric
+from exporter.metrics.health import Figure
 
 from . import pages
-from .answers import Test, read_alerts, read_rules, read_tests
+from .answers import SEVERITIES, Test, read_alerts, read_rules, read_tests
 from .config import Settings
 from .inventory import read_agents, read_local_problems, read_outages, read_usage
-from .knowledge import Group, Inventory, Knowledge, Result, with_cleared_page, with_page
+from .knowledge import ROUNDS_BEHIND, Group, Inventory, Knowledge, Result, with_cleared_page, with_page
 from .measurements import read_results
 
 ACCEPT = "application/hal+json, application/json, application/problem+json"
@@ -65,7 +68,9 @@ class Collector:
                     yield _results_request(aid, kind, test, group.results.get(kind, {}).get(test), every)
 
     def _groups(self, knowledge: Knowledge) -> dict[str, Group]:
-        return {aid: knowledge.groups.get(aid, Group()) for aid in self._settings.groups()}
+        """Return the configured groups; one that comes to others, which have listings, begins behind them."""
+        new = Group(rounds=knowledge.rounds() - ROUNDS_BEHIND)
+        return {aid: knowledge.groups.get(aid, new) for aid in self._settings.groups()}
 
     def _alerts_request(self, aid: str, group: Group, reason: Reason, now: float) -> Get:
         """Go on with a listing, or begin one. One that drags on past `max_age` is given up, cursor and all."""
@@ -73,7 +78,10 @@ class Collector:
         if listing is not None and now - listing.began <= self._settings.max_age:
             more = ("cursor", listing.cursors[-1])
             return _get(ALERTS, aid, reason, listing.began, every, ("state", "trigger"), more)
-        return _get(ALERTS, aid, reason, _due(group.as_of, every), every, ("state", "trigger"))
+        due = _due(group.as_of, every)
+        if group.emptied_at is not None:
+            due = group.emptied_at + min(CONFIRM_AFTER, every)
+        return _get(ALERTS, aid, reason, due, every, ("state", "trigger"))
 
     def _inventory_requests(self, aid: str, known: Inventory, now: float) -> Iterator[Request]:
         """Yield what is switched on beside alerts and results; usage and outages are the whole organisation's."""
@@ -183,6 +191,18 @@ class Collector:
             {aid: each for aid, each in groups.items() if self._holds(each.tests_at, LOOKUP_EVERY, now)}
         )
         yield from pages.single_alerts(shown)
+
+    def figures(self, knowledge: Knowledge, now: float) -> Iterator[Figure]:
+        """Yield the active alerts by severity, and the tests that are not wholly available."""
+        groups = {aid: each for aid, each in self._groups(knowledge).items() if each.as_of is not None}
+        severities = Counter(alert.severity for group in groups.values() for alert in group.alerts)
+        told = ", ".join(f"{severities[each]} {each}" for each in (*SEVERITIES, "unknown") if severities[each])
+        alerts = counted(severities.total(), "active alert")
+        yield Figure(f"{alerts}: {told}" if told else alerts, bad=bool(severities["critical"] + severities["major"]))
+        tests = [result for group in groups.values() for result in self._fresh(group, now).get("http", {}).values()]
+        failing = sum(1 for each in tests if each.measured.get("availability", 1.0) < 1)
+        if tests:
+            yield Figure(f"{counted(len(tests), 'test')} measured, {failing} with errors", bad=failing > 0)
 
     def _holds(self, at: float | None, every: float, now: float) -> bool:
         """Tell whether what was read at `at`, and is read again after `every` seconds, may still be shown."""

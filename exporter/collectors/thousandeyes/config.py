@@ -28,7 +28,6 @@ class Settings(ApiSettings):
     """One organisation of ThousandEyes, seen by one user's token."""
 
     most_requests_per_minute: ClassVar[float] = 240.0
-    paces: ClassVar[frozenset[str]] = frozenset({"max_pages", "agents_interval"})
 
     base_url: HttpUrl = "https://api.thousandeyes.com/v7"
     poll_interval: Duration = Field(60.0, gt=0)

@@ -65,7 +65,8 @@ class Inventory:
 class Group:
     """One account group. `types` holds every alert type seen; lookups and results are by id.
 
-    `rounds`: how many whole listings it has had, as far as the others.
+    `rounds`: how many whole listings it has had, as far as the others. `emptied_at`: when its alerts were all gone at
+    once, until that is confirmed.
     """
 
     as_of: float | None = None
@@ -81,6 +82,7 @@ class Group:
     """By kind of result, then by test id."""
     rounds: int = 0
     inventory: Inventory = Inventory()
+    emptied_at: float | None = None
 
     def rule(self, alert: Alert) -> str:
         """Return the name of the alert's rule, its id while the name is not known."""
@@ -108,10 +110,19 @@ class Knowledge:
 
     @property
     def as_of(self) -> float | None:
-        """The oldest of the groups' last whole listings; None while one has none that is not left behind."""
-        rounds = [group.as_of for aid, group in self.groups.items() if not self.is_behind(aid)]
-        known = [each for each in rounds if each is not None]
-        return min(known) if known and len(known) == len(rounds) else None
+        """The oldest of the groups' last whole listings, of those that have one and are not left behind."""
+        return min(self._listings(), default=None)
+
+    @property
+    def round_at(self) -> float | None:
+        """The same once every group has a listing, apart from those that are left behind."""
+        wanted = sum(not self.is_behind(aid) for aid in self.groups)
+        return self.as_of if len(self._listings()) == wanted else None
+
+    def _listings(self) -> list[float]:
+        return [
+            group.as_of for aid, group in self.groups.items() if group.as_of is not None and not self.is_behind(aid)
+        ]
 
     def is_behind(self, aid: str) -> bool:
         """Say whether the other groups went on without this one, which they do only while it fails."""
@@ -157,9 +168,20 @@ def with_page(group: Group, page: AlertPage, *, at: float, cursor: str | None, m
         return group
     if not listing.whole:
         return replace(group, unfinished=listing)
+    if group.alerts and not listing.alerts and group.emptied_at is None:
+        # That nothing is listed any more is believed when it is said twice: one stray answer would end every alert.
+        return replace(group, emptied_at=listing.began, unfinished=None)
     alerts = tuple(alert for alert in listing.distinct() if alert.active)
     types = tuple(sorted({*group.types, *(alert.type for alert in alerts)}))
-    return replace(group, as_of=listing.began, truncated=listing.truncated, alerts=alerts, types=types, unfinished=None)
+    return replace(
+        group,
+        as_of=listing.began,
+        truncated=listing.truncated,
+        alerts=alerts,
+        types=types,
+        unfinished=None,
+        emptied_at=None,
+    )
 
 
 def with_cleared_page(known: Inventory, page: AlertPage, *, at: float, cursor: str | None, max_pages: int) -> Inventory:

@@ -3,9 +3,15 @@
 from collections.abc import Iterator
 from urllib.parse import unquote
 
-from exporter.collectors.certificate_observations import certificate_families, certificate_metrics
+from exporter.collectors.certificate_observations import (
+    CertificateObservation,
+    certificate_families,
+    certificate_metrics,
+)
 from exporter.collectors.contract import Certificate, Get, Probe, Request, Response
+from exporter.collectors.figures import certificate_figures, counted, named
 from exporter.metrics.families import Family, Sample, gauge
+from exporter.metrics.health import Figure
 
 from .answers import Monitor, read_incidents, read_monitors, read_uptime
 from .config import Settings
@@ -90,7 +96,7 @@ class Collector:
         incidents = [(one.id, told) for one in monitors if (told := self._valid(knowledge, one, now))]
         yield Family(ONGOING, [((key,), float(told.ongoing)) for key, told in incidents if told.ongoing is not None])
         yield Family(INFO, [((one.id, one.name, one.url, one.method), 1.0) for one in monitors])
-        yield from self._certificates(knowledge, now)
+        yield from certificate_families(CERTIFICATE, self._certificates(knowledge, now), now)
         yield Family(UPTIME, list(self._uptimes(knowledge, now)))
         yield Family(RECORDED, [((key,), float(told.recorded)) for key, told in incidents if told.recorded is not None])
         yield Family(CHECKED, [((one.id,), one.checked_at) for one in monitors if one.checked_at is not None])
@@ -116,11 +122,27 @@ class Collector:
             if now - told.at <= oldest:
                 yield from (((identity, window), percent) for window, percent in told.windows.items())
 
-    def _certificates(self, knowledge: Known, now: float) -> Iterator[Family]:
+    def _certificates(self, knowledge: Known, now: float) -> list[tuple[tuple[str, ...], CertificateObservation]]:
+        """Return what is known of the certificates, by monitor; nothing where they are not wanted."""
+        if not self._settings.certificates:
+            return []
         max_age = max(self._settings.max_age, TURNS * self._settings.certificate_interval)
-        told = [
+        return [
             ((one.id,), seen.within(max_age, now))
             for one in knowledge.monitors.values()
             if (seen := knowledge.observations.get(place(one))) and now - seen.probed_at <= max_age
         ]
-        yield from certificate_families(CERTIFICATE, told, now)
+
+    def figures(self, knowledge: Known, now: float) -> Iterator[Figure]:
+        """Yield how many monitors there are, which are down, how many are paused, and the certificates."""
+        monitors = self._fresh_monitors(knowledge, now)
+        down = [one.name or one.id for one in monitors if one.up is False]
+        paused = sum(1 for one in monitors if one.active is False)
+        yield Figure(counted(len(monitors), "monitor"))
+        if down:
+            yield Figure(f"{len(down)} down: {named(down)}", bad=True)
+        if paused:
+            yield Figure(f"{paused} paused")
+        names = {one.id: one.name or one.id for one in monitors}
+        seen = [(names.get(key, key), each) for (key,), each in self._certificates(knowledge, now)]
+        yield from certificate_figures(seen, now)

@@ -13,18 +13,6 @@ class Settings(ApiSettings):
     """One API token. The vendor allows 60 requests a minute per token; ten of them are left to others by default."""
 
     most_requests_per_minute: ClassVar[float] = 60.0
-    paces: ClassVar[frozenset[str]] = frozenset(
-        {
-            "max_pages",
-            "uptime_interval",
-            "incidents_interval",
-            "down_interval",
-            "status_share",
-            "certificate_interval",
-            "certificate_retry_interval",
-        }
-    )
-
     base_url: HttpUrl = "https://vigilmon.online/api/v1"
     poll_interval: Duration = Field(30.0, gt=0)
     """How often each page of statuses is asked for, as long as `status_share` allows it."""

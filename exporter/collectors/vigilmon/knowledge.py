@@ -81,6 +81,8 @@ class Known:
     troubled: tuple[str, ...] = ()
     unprobed: dict[str, float] = field(default_factory=dict)
     observations: dict[str, CertificateObservation] = field(default_factory=dict)
+    emptied_at: float | None = None
+    """When no monitor was listed all of a sudden, until that is confirmed."""
 
 
 def place(monitor: Monitor) -> str:

@@ -20,6 +20,11 @@ _PER_PAGE = 20
 
 def with_page(known: Known, number: int, at: float, page: Page, most: int) -> Known:
     """Return the knowledge after page `number` (from 1) of the listing, of at most `most` pages."""
+    if number == 1 and not page.monitors and known.monitors and known.emptied_at is None:
+        # That all monitors are gone at once is believed when it is said twice: one stray answer would end every alert.
+        return replace(known, emptied_at=at, listing=None)
+    if known.emptied_at is not None:
+        known = replace(known, emptied_at=None)
     listing = Listing(at, at) if number == 1 else known.listing
     if listing is None or number != len(listing.firsts) + 1:
         return known
@@ -123,7 +128,7 @@ def _seen(known: Known) -> Mapping[str, float]:
 
 
 def _oldest(known: Known, seen: Mapping[str, float]) -> float | None:
-    """Return as of when the oldest of `seen` holds; None before the first whole round, which shows nothing."""
+    """Return as of when the oldest of `seen` holds; None in the first round: half a list looks like a whole one."""
     return None if known.as_of is None else next(iter(seen.values()), known.as_of)
 
 

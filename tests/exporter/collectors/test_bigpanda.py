@@ -56,17 +56,47 @@ def samples(collector, knowledge, name, now=START):
 
 
 def test_a_round_is_whole_with_every_folder_of_every_environment():
-    """The target's age is the oldest part of the round, and it moves on once for each round."""
+    """What an environment brings is shown as it arrives, as old as its oldest part; the last one ends the round."""
     collector = Collector(settings())
     knowledge = after_round(collector, knowing(collector, "a", "b"), "a", START)
-    assert knowledge.as_of is None
+    assert (knowledge.as_of, knowledge.round_at) == (START, None)
+    assert samples(collector, knowledge, "bigpanda_incidents")[("a", "active")] == 0.0
 
     knowledge = after_round(collector, knowledge, "b", START + 10)
-    assert knowledge.as_of == START
+    assert (knowledge.as_of, knowledge.round_at) == (START, START)
 
     knowledge = after_round(collector, knowledge, "a", START + 60)
-    assert knowledge.as_of == START
-    assert after_round(collector, knowledge, "b", START + 70).as_of == START + 60
+    assert (knowledge.as_of, knowledge.round_at) == (START + 10, START)
+    after = after_round(collector, knowledge, "b", START + 70)
+    assert (after.as_of, after.round_at) == (START + 60, START + 60)
+
+
+def test_incidents_that_are_all_gone_at_once_are_gone_when_it_is_said_twice():
+    """One stray empty answer would end every incident; it is asked again soon, and an answer with incidents ends it."""
+    collector = Collector(settings())
+    knowledge = after_round(collector, knowing(collector, "a"), "a", START, [incident(1)])
+    request = ask_for(collector, knowledge, "a", "active", START + 60)
+    none, one = {"total": 0, "items": []}, {"total": 1, "items": [incident(1)]}
+    doubted = collector.update(knowledge, request, response(none, START + 60))
+    assert samples(collector, doubted, "bigpanda_active_incidents", START + 60)[("a", "critical", "critical")] == 1.0
+    assert ask_for(collector, doubted, "a", "active", START + 60).due == START + 70
+    believed = collector.update(doubted, request, response(none, START + 70))
+    assert samples(collector, believed, "bigpanda_active_incidents", START + 70)[("a", "critical", "critical")] == 0.0
+    denied = collector.update(doubted, request, response(one, START + 70))
+    assert ask_for(collector, denied, "a", "active", START + 70).due == START + 130
+
+
+def test_another_choice_of_environments_is_listed_at_once():
+    """What is known outlives a reload, and what was chosen since is not waited for until the next hour."""
+    before = Collector(settings(environments=["a"]))
+    knowledge = after_round(before, knowing(before, "a"), "a", START, [incident(1)])
+    after = Collector(settings(environments=["a", "b"]))
+    request, *_ = after.requests(knowledge, START + 5)
+    assert (request.endpoint, request.due) == (ENVIRONMENTS, 0.0)
+    listed = after.update(knowledge, request, response([{"id": "a", "name": "a"}, {"id": "b", "name": "b"}], START + 5))
+    assert samples(after, listed, "bigpanda_incidents")[("a", "active")] == 1.0
+    assert [each.id for each in listed.environments] == ["a", "b"]
+    assert next(iter(after.requests(listed, START + 5))).due == START + 5 + 3600
 
 
 def test_a_failing_environment_does_not_stop_the_others():
@@ -74,7 +104,7 @@ def test_a_failing_environment_does_not_stop_the_others():
     collector = Collector(settings())
     knowledge = knowing(collector, "a", "ill")
     for rounds in range(2):
-        assert knowledge.as_of is None
+        assert knowledge.round_at is None
         assert ask_for(collector, knowledge, "ill", "active").reason is Reason.STATUS
         knowledge = after_round(collector, knowledge, "a", START + 60 * rounds, [incident(1)])
 
@@ -187,10 +217,13 @@ def test_environments_come_and_go():
     assert [each.name for each in renamed.environments] == ["A", "C"]
     assert samples(collector, renamed, "bigpanda_incidents")[("A", "active")] == 1.0
 
-    none = collector.update(knowledge, request, response([], START + 5))
+    doubted = collector.update(knowledge, request, response([], START + 5))
+    (again, *_) = collector.requests(doubted, START)
+    assert (len(doubted.environments), again.due) == (2, START + 15)
+    none = collector.update(doubted, request, response([], START + 15))
     (again,) = collector.requests(none, START)
-    assert none.as_of == START + 5
-    assert (again.endpoint, again.due) == (ENVIRONMENTS, START + 65)
+    assert none.as_of == START + 15
+    assert (again.endpoint, again.due) == (ENVIRONMENTS, START + 75)
 
 
 @pytest.mark.parametrize(

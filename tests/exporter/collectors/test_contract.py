@@ -11,7 +11,7 @@
                         malformed: "data: missing"      instead of learning: the message this answer must raise
                       - at: 2026-11-20T12:00:01Z
                         probe: www.example.com@192.0.2.1:443   the most urgent probe: server name, address and port
-                        certificate: {not_before: …, not_after: …, valid: true, problem: "", chain_not_after: …,
+                        certificate: {not_before: …, not_after: …, valid: true, reason: "", chain_not_after: …,
                                       issuer: "", serial: ""}    all optional
     page.prom       the page that must come out: text format 0.0.4, with the label `account`
 
@@ -45,7 +45,7 @@ from exporter.metrics.families import Family, Metric
 COLLECTORS = Path(exporter.collectors.__file__).parent
 VENDORS = sorted(folder.parent.name for folder in COLLECTORS.glob("*/collector.py"))
 CASES = sorted(steps.parent for steps in COLLECTORS.glob("*/testdata/*/steps.yml"))
-BAD_REQUEST = [None, True, -1, 1e300, "", "no such thing", [], [[]], [5], {}, {"": None}]
+WRONG = [None, True, -1, 1e300, "", "no such thing", [], [[]], [5], {}, {"": None}]
 HOSTILE = [b"", b"\xff\xfe", b"{", b"null", b"[]", b"5", b'"text"', b"NaN", b"{}", b'{"data": 5}', b"[" * 100_000]
 
 
@@ -91,7 +91,7 @@ def answer_of(step: dict[str, Any], case: Path) -> Response | Certificate:
         name: None if told.get(name) is None else epoch(told[name])
         for name in ("not_before", "not_after", "chain_not_after")
     }
-    words = {name: told.get(name, "") for name in ("problem", "issuer", "serial")}
+    words = {name: told.get(name, "") for name in ("reason", "issuer", "serial")}
     return Certificate(at=epoch(step["at"]), valid=told.get("valid"), **moments, **words)
 
 
@@ -132,7 +132,7 @@ def wrong_bodies(body: bytes) -> Iterator[bytes]:
     document = json.loads(body)
     places = list(places_in(document))
     chosen = random.Random(len(body)).sample(places, min(len(places), 40))
-    yield from (json.dumps(replaced(document, place, wrong)).encode() for place in chosen for wrong in BAD_REQUEST)
+    yield from (json.dumps(replaced(document, place, wrong)).encode() for place in chosen for wrong in WRONG)
 
 
 def places_in(document: Any, above: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
@@ -150,7 +150,7 @@ def replaced(document: Any, place: tuple[Any, ...], wrong: Any) -> Any:
     return whole
 
 
-class NextAction(NamedTuple):
+class Played(NamedTuple):
     """One step as it was played."""
 
     step: dict[str, Any]
@@ -183,7 +183,7 @@ class Case:
     def now(self) -> float:
         return epoch(self.script["now"])
 
-    def turns(self) -> Iterator[NextAction]:
+    def turns(self) -> Iterator[Played]:
         """Play the steps, each of which must be what the collector wants most then."""
         knowledge = self.collector.start()
         for place, step in enumerate(self.script["steps"]):
@@ -195,7 +195,7 @@ class Case:
                 continue
             response = answer_of(step, self.folder)
             learned = knowledge if "malformed" in step else self.collector.update(knowledge, request, response)
-            yield NextAction(step, request, response, knowledge, learned)
+            yield Played(step, request, response, knowledge, learned)
             knowledge = learned
 
     def families(self) -> list[Family]:
@@ -250,6 +250,7 @@ def test_survives_every_wrong_body(case):
             except Malformed:
                 continue
             page(case.collector.families(learned, action.response.at), "any")
+            list(case.collector.figures(learned, action.response.at))
             list(case.collector.requests(learned, action.response.at))
 
 
@@ -270,6 +271,25 @@ def test_knows_nothing_at_first_and_asks(case):
     assert knowledge.truncated is False
     assert any(request.due <= 1e9 for request in case.collector.requests(knowledge, 1e9))
     assert through_json(knowledge) == knowledge
+
+
+def test_says_in_words_what_the_vendor_says_now(case):
+    """For the status page: something at any moment, short, and each thing once."""
+    for action in case.turns():
+        figures = list(case.collector.figures(action.after, action.response.at))
+        assert figures
+        assert len({figure.text for figure in figures}) == len(figures)
+        assert all(figure.text and len(figure.text) < 500 for figure in figures)
+
+
+def test_no_two_vendors_state_the_same_metric():
+    """A family on the page is one vendor's: its samples stand together, and no series is there twice."""
+    names = [
+        metric.name
+        for vendor in VENDORS
+        for metric in importlib.import_module(f"exporter.collectors.{vendor}.collector").Collector.metrics
+    ]
+    assert len(set(names)) == len(names)
 
 
 @pytest.mark.parametrize("vendor", VENDORS)

@@ -88,7 +88,29 @@ def test_a_page_cap_says_truncated():
 
     assert cut.truncated
     assert len(cut.groups[""].alerts) == 2
-    assert not told(collector, cut, ALERTS, page(), at=START + 60).truncated
+    assert not told(collector, cut, ALERTS, page(alert("a")), at=START + 60).truncated
+
+
+def test_alerts_that_are_all_gone_at_once_are_gone_when_it_is_said_twice():
+    """One stray empty answer would end every alert; it is asked again soon. A cleared alert is no such answer."""
+    collector = Collector(settings())
+    one = told(collector, collector.start(), ALERTS, page(alert("a")))
+    doubted = told(collector, one, ALERTS, page(), at=START + 60)
+    assert len(doubted.groups[""].alerts) == 1
+    assert ask_for(collector, doubted, ALERTS, START + 70).due == START + 70
+    assert told(collector, doubted, ALERTS, page(), at=START + 70).groups[""].alerts == ()
+    denied = told(collector, doubted, ALERTS, page(alert("a")), at=START + 70)
+    assert ask_for(collector, denied, ALERTS, START + 130).due == START + 130
+
+
+def test_a_group_more_leaves_what_is_known_of_the_others():
+    """After a reload it begins behind them: the age is theirs until it has answered."""
+    one = Collector(settings(account_groups=["1"]))
+    known = told(one, one.start(), ALERTS, page(alert("a")), aid="1")
+    two = Collector(settings(account_groups=["1", "2"]))
+    known = told(two, known, ALERTS, page(alert("a")), at=START + 60, aid="1")
+    assert (known.as_of, known.round_at) == (START + 60, START + 60)
+    assert told(two, known, ALERTS, page(alert("b")), at=START + 61, aid="2").as_of == START + 60
 
 
 def test_a_cursor_that_repeats_ends_the_listing():
@@ -114,14 +136,15 @@ def test_a_listing_that_drags_on_begins_anew():
     assert collector.update(fresh, late, Response(START + 302, 200, json.dumps(page(alert("c"))).encode())) == fresh
 
 
-def test_a_group_without_a_listing_keeps_the_age_unknown():
+def test_a_group_is_shown_as_it_answers_and_the_round_ends_with_the_last():
     """The target is as old as its oldest group, and no success before all have answered."""
     collector = Collector(settings(account_groups=["1", "2"]))
     one = told(collector, collector.start(), ALERTS, page(alert("a")), aid="1")
     both = told(collector, one, ALERTS, page(alert("b")), aid="2", at=START + 5)
 
-    assert one.as_of is None
-    assert both.as_of == START
+    assert (one.as_of, one.round_at) == (START, None)
+    assert samples(collector, one, "thousandeyes_active_alerts")[("1", "bgp", "major")] == 1.0
+    assert (both.as_of, both.round_at) == (START, START)
     assert samples(collector, both, "thousandeyes_active_alerts")[("2", "bgp", "major")] == 1.0
 
 
@@ -130,7 +153,7 @@ def test_a_failing_group_does_not_stop_the_others():
     collector = Collector(settings(account_groups=["1", "2"]))
     knowledge = collector.start()
     for at in (START, START + 60):
-        assert knowledge.as_of is None
+        assert knowledge.round_at is None
         assert ask_for(collector, knowledge, ALERTS, at, "2").reason is Reason.STATUS
         knowledge = told(collector, knowledge, ALERTS, page(alert("a")), at=at, aid="1")
     assert knowledge.as_of == START + 60
@@ -139,7 +162,7 @@ def test_a_failing_group_does_not_stop_the_others():
     knowledge = told(collector, knowledge, ALERTS, page(), at=START + 70, aid="2")
     assert knowledge.as_of == START + 60
     assert ask_for(collector, knowledge, ALERTS, START + 70, "2").reason is Reason.STATUS
-    assert told(collector, knowledge, ALERTS, page(), at=START + 120, aid="1").as_of == START + 70
+    assert told(collector, knowledge, ALERTS, page(alert("a")), at=START + 120, aid="1").as_of == START + 70
 
 
 def test_the_alerts_of_a_failing_group_are_withdrawn():

@@ -97,9 +97,21 @@ def test_rows_count_for_more_than_totals(pages, asked):
 def test_an_empty_list_that_has_monitors_by_its_total_takes_two_rounds_to_be_believed():
     """One odd answer must not take all that is known, and every alert on it, away."""
     known = with_page(listed(), 1, 130.0, page(total=6), MOST)
+    known = with_page(known, 1, 140.0, page(total=6), MOST)
     assert (len(known.monitors), len(known.missing)) == (6, 6)
-    assert with_page(known, 1, 160.0, page(total=6), MOST).monitors == {}
-    assert with_page(listed(), 1, 130.0, page(total=0), MOST).monitors == {}
+    known = with_page(known, 1, 170.0, page(total=6), MOST)
+    assert with_page(known, 1, 180.0, page(total=6), MOST).monitors == {}
+
+
+def test_an_empty_list_is_believed_when_it_is_said_twice():
+    """It is asked again ten seconds later, and the age stays where it is; a list with monitors is as ever."""
+    doubted = with_page(listed(), 1, 130.0, page(total=0), MOST)
+    assert (len(doubted.monitors), doubted.as_of, doubted.round_at) == (6, 100.0, 100.0)
+    assert next_get(doubted, 139.9) is None or next_get(doubted, 139.9).path != "/monitors"
+    assert next_get(doubted, 140.0).path == "/monitors"
+    assert with_page(doubted, 1, 140.0, page(total=0), MOST).monitors == {}
+    restored = read(doubted, 140.0, page(1, 2, total=6), page(3, 4, total=6), page(5, 6, total=6))
+    assert (len(restored.monitors), restored.missing, restored.emptied_at) == (6, {}, None)
 
 
 def test_a_list_longer_than_the_cap_is_cut_and_says_so():
@@ -319,8 +331,11 @@ def test_no_monitor_flickers_however_the_list_shifts_while_it_is_read(count, rou
     fresh = iter(range(count, 10_000))
     present = list(range(count))
     known = whole_round(Known(), present, 100.0)
-    for action, edits in enumerate(rounds, 1):
-        at = 100.0 + action * 1000
+    for turn, edits in enumerate(rounds, 1):
+        at = 100.0 + turn * 1000
         known = answered(whole_round(known, present, at, edits, fresh), present, at + 300)
-        known = answered(whole_round(known, present, at + 500), present, at + 800)
+        known = whole_round(known, present, at + 500)
+        if known.emptied_at is not None:
+            known = whole_round(known, present, at + 510)
+        known = answered(known, present, at + 800)
         assert known.monitors.keys() == known.seen.keys() == known.uptimes.keys() == {str(one) for one in present}

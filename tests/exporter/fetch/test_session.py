@@ -163,6 +163,9 @@ def test_a_request_is_located_below_the_base_url(base, path, params, url):
     assert located(base, request(path, params)) == url
 
 
+DAY = "Thu, 01 Jan 1970"
+
+
 @pytest.mark.parametrize(
     ("status", "headers", "kind", "retry_after"),
     [
@@ -174,8 +177,27 @@ def test_a_request_is_located_below_the_base_url(base, path, params, url):
         (429, {}, RateLimited, None),
         (429, {"retry-after": "30"}, RateLimited, 30),
         (429, {"retry-after": "1.5"}, RateLimited, 1.5),
-        (429, {"retry-after": "Thu, 01 Jan 1970 00:17:10 GMT"}, RateLimited, 30),
-        (429, {"retry-after": "Thu, 01 Jan 1970 00:00:00 GMT"}, RateLimited, 0),
+        (429, {"retry-after": f"{DAY} 00:17:10 GMT"}, RateLimited, 30),
+        (429, {"retry-after": f"{DAY} 00:00:00 GMT"}, RateLimited, 0),
+        (429, {"retry-after": f"{DAY} 01:16:40 GMT"}, RateLimited, 60),
+        (
+            429,
+            {"retry-after": f"{DAY} 01:17:10 GMT", "date": f"{DAY} 01:16:40 GMT"},
+            RateLimited,
+            30,
+        ),
+        (
+            429,
+            {"retry-after": f"{DAY} 01:16:40 GMT", "date": f"{DAY} 00:16:40 GMT"},
+            RateLimited,
+            3600,
+        ),
+        (
+            429,
+            {"retry-after": f"{DAY} 00:17:10 GMT", "date": f"{DAY} 01:16:40 GMT"},
+            RateLimited,
+            0,
+        ),
         (429, {"retry-after": "later"}, RateLimited, None),
         (429, {"retry-after": "1x"}, RateLimited, None),
         (500, {}, ServerError, None),

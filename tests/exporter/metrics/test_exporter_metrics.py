@@ -2,9 +2,8 @@
 
 from dataclasses import replace
 
-from exporter.collectors.sharding import Shard
 from exporter.metrics.exporter_metrics import Running, own_families, python_lines
-from exporter.polling.poller import Health
+from exporter.metrics.health import Health
 
 HEALTH = Health(
     collector="demo",
@@ -70,7 +69,7 @@ def test_one_of_several_exporters_says_which():
     """One that is alone says nothing."""
     assert stated(Running("1.2.3").families())["vendorwatch_shard_info"] == {}
     assert Running("1.2.3").roles() == []
-    running = Running("1.2.3", Shard(2, 3))
+    running = Running("1.2.3", (2, 3))
     assert stated(running.families())["vendorwatch_shard_info"] == {("2", "3"): 1.0}
     assert running.roles() == ["shard 2 of 3"]
 
@@ -79,9 +78,9 @@ def test_one_that_shares_its_storage_says_whether_it_leads():
     """As it is at that moment."""
     assert stated(Running("1.2.3").families())["vendorwatch_leader"] == {}
     leading = []
-    running = Running("1.2.3", Shard(1, 2), lambda: bool(leading))
+    running = Running("1.2.3", (1, 2), lambda: bool(leading))
     assert stated(running.families())["vendorwatch_leader"] == {(): 0.0}
-    assert running.roles() == ["shard 1 of 2", "following: what is here was stored by the one that leads"]
+    assert running.roles() == ["shard 1 of 2", "following: shows what the leading exporter stores"]
     leading.append(True)
     assert stated(running.families())["vendorwatch_leader"] == {(): 1.0}
     assert running.roles() == ["shard 1 of 2", "leading"]

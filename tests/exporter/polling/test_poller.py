@@ -21,6 +21,7 @@ DAYS = gauge("c_days", "Days.", "name")
 @dataclass(frozen=True, slots=True)
 class Known:
     as_of: float | None = None
+    round_at: float | None = None
     truncated: bool = False
     told: dict[str, float] = field(default_factory=dict)
     probed: dict[str, float] = field(default_factory=dict)
@@ -64,7 +65,8 @@ class Collector:
         if response.body == b"broken":
             raise Malformed("data: missing")
         if request.reason is Reason.STATUS:
-            return replace(knowledge, as_of=response.at, told={**knowledge.told, "status": response.at})
+            known = {**knowledge.told, "status": response.at}
+            return replace(knowledge, as_of=response.at, round_at=response.at, told=known)
         return replace(knowledge, told={**knowledge.told, request.path: response.at})
 
     def families(self, knowledge, now):
@@ -158,14 +160,14 @@ def started():
 
 
 def value(poller):
-    return {labels[0]: number for family in poller.stated(time.time(), list) for labels, number in family.samples}
+    return {labels[0]: number for family in poller.rendered(time.time(), list) for labels, number in family.samples}
 
 
 def test_nothing_is_known_before_the_first_round():
     """No series, no age, no success; the landing page has something to show all the same."""
     poller = Poller(settings(), Collector(), Vendor(), lambda: 1000.0, lambda _poller: None)
     health = poller.health()
-    assert poller.stated(1000.0, list) == []
+    assert poller.rendered(1000.0, list) == []
     assert poller.expires() is None
     assert (health.success, health.last_success, health.first_poll_ended, health.series) == (None, None, False, 0)
     assert (health.collector, health.account, dict(health.requests)) == ("c", "a", {})
@@ -205,16 +207,18 @@ def test_a_failed_status_is_told(started, caplog, say, outcome):
     """Success is False, the first poll has ended, the outcome is counted and logged without a secret."""
     vendor = Vendor()
     vendor.script.append(say)
-    changes = []
-    poller = started(vendor=vendor, on_change=lambda poller: changes.append(poller.health()))
-    eventually(lambda: changes)
-    assert (changes[0].success, changes[0].first_poll_ended) == (False, True)
-    assert changes[0].requests == {("/status", outcome): 1}
-    assert changes[0].last_error.startswith(f"/status: {outcome}: ")
-    assert changes[0].last_error_at is not None
+    poller = started(vendor=vendor)
+    eventually(lambda: poller.health().requests)
+    health = poller.health()
+    assert (health.success, health.first_poll_ended) == (False, True)
+    assert health.requests == {("/status", outcome): 1}
+    assert health.last_error.startswith(f"/status: {outcome}: ")
+    assert health.last_error == health.reason
+    assert health.problems == (health.reason,)
+    assert health.last_error_at is not None
     eventually(lambda: "c a: /status:" in caplog.text)
-    assert "s3cret" not in caplog.text + changes[0].last_error
-    assert poller.stated(time.time(), list) == []
+    assert "s3cret" not in caplog.text + health.last_error
+    assert poller.rendered(time.time(), list) == []
 
 
 def test_a_lasting_failure_is_logged_once_and_its_end_once(started, caplog, monkeypatch):
@@ -241,7 +245,7 @@ def test_a_hung_vendor_holds_its_own_thread_alone(started):
     vendor.script.append(hung)
     eventually(lambda: not vendor.script)
     assert poller.health().collector == "c"
-    eventually(lambda: poller.stated(time.time(), list) == [])
+    eventually(lambda: poller.rendered(time.time(), list) == [])
     assert poller.health().series == 0
     before = other.health().last_success
     eventually(lambda: other.health().last_success > before)
@@ -257,8 +261,8 @@ def test_withdrawal_is_exact():
     poller = Poller(settings(max_age=300.0), collector, Vendor(), lambda: 1000.0, lambda _poller: None)
     poller._target = replace(poller._target, knowledge=Known(as_of=1000.0, told={"x": 1.0}))
     assert poller.expires() == 1300.0
-    assert poller.stated(1300.0, list) != []
-    assert poller.stated(1300.1, list) == []
+    assert poller.rendered(1300.0, list) != []
+    assert poller.rendered(1300.1, list) == []
 
 
 def test_probes_run_beside_the_requests(started):
@@ -292,7 +296,7 @@ def test_a_collectors_mistake_does_not_end_the_polling(started, caplog, monkeypa
     poller = started(collector)
     eventually(lambda: value(poller))
     collector.broken = where
-    eventually(lambda: poller.stated(time.time(), list) == [] or "famil" not in where)
+    eventually(lambda: poller.rendered(time.time(), list) == [] or "famil" not in where)
     eventually(lambda: "malformed" in {outcome for _, outcome in poller.health().requests})
     collector.broken = ""
     eventually(lambda: value(poller) and poller.health().success)
@@ -301,13 +305,13 @@ def test_a_collectors_mistake_does_not_end_the_polling(started, caplog, monkeypa
 
 
 def test_new_credentials_end_a_refusal_at_once(started, monkeypatch):
-    """The pause after a 401 is minutes, but not for a token that has changed."""
+    """A token that has changed does not wait for the end of the pause after a 401."""
     monkeypatch.setattr("exporter.polling.poller.CREDENTIALS_EVERY", 0.01)
     vendor = Vendor()
     vendor.steady = 401
     poller = started(vendor=vendor)
     eventually(lambda: poller.health().paused_reason == "auth")
-    assert poller.health().paused_until > time.time() + 200
+    assert poller.health().paused_until > time.time() + 20
     time.sleep(0.1)
     assert len(vendor.asked) == 1
     vendor.steady, vendor.token = 200, "two"
@@ -316,13 +320,13 @@ def test_new_credentials_end_a_refusal_at_once(started, monkeypatch):
 
 
 def test_a_monitor_that_is_not_ours_does_not_pause_the_target(started):
-    """A 403 outside the statuses is about that one thing."""
+    """A 403 outside the statuses is about that one thing; the target is not polled as a whole, and says why."""
     vendor = Vendor()
     vendor.script.extend([200, 403])
     poller = started(Collector(every=0.3, details=("theirs", "ours")), vendor)
     eventually(lambda: "ours" in value(poller))
     assert poller.health().requests["/{id}", "auth"] == 1
-    assert poller.health().success is True
+    assert (poller.health().success, poller.health().reason[:11]) == (False, "/{id}: auth")
 
 
 @pytest.mark.parametrize(
@@ -367,7 +371,7 @@ def test_the_state_survives_a_restart_with_its_age(started, tmp_path):
         settings(requests_per_minute=2.0), Collector(every=300.0), vendor, time.time, lambda _poller: None,
         SnapshotStore(tmp_path),
     )  # fmt: skip
-    assert again.stated(time.time(), list) == first.stated(time.time(), list)
+    assert again.rendered(time.time(), list) == first.rendered(time.time(), list)
     assert again.expires() == first.expires()
     health = again.health()
     assert (health.success, health.first_poll_ended) == (True, True)
@@ -375,7 +379,7 @@ def test_the_state_survives_a_restart_with_its_age(started, tmp_path):
     later = Poller(
         settings(), Collector(), vendor, lambda: time.time() + 3600, lambda _poller: None, SnapshotStore(tmp_path)
     )  # fmt: skip
-    assert later.stated(time.time() + 3600, list) == []
+    assert later.rendered(time.time() + 3600, list) == []
     assert later.health().first_poll_ended is False
 
 

@@ -1,5 +1,7 @@
 from bisect import bisect_right
 from dataclasses import replace
+from datetime import UTC, datetime
+from email.utils import format_datetime
 
 import pytest
 from hypothesis import given
@@ -102,9 +104,10 @@ def test_used_ratio_is_the_last_minutes_share_of_the_rate():
         (RateLimited("429"), {}, 1, 60),
         (RateLimited("429"), {}, 2, 120),
         (RateLimited("429"), {}, 9, 900),
-        (Refused("401"), {}, 1, 300),
-        (Refused("401"), {}, 2, 600),
-        (Refused("401"), {}, 3, 900),
+        (Refused("401"), {}, 1, 30),  # a stray one is asked again before anything is withdrawn
+        (Refused("401"), {}, 2, 300),
+        (Refused("401"), {}, 3, 600),
+        (Refused("401"), {}, 4, 900),
         (Refused("401"), {}, 50, 900),
         (ServerError("503"), {}, 1, 0),
         (ServerError("503"), {}, 2, 0),
@@ -126,6 +129,40 @@ def test_a_failure_pauses_by_its_kind(error, headers, failures, pause):
     assert budget.paused_until(NOW + pause) is None
     if pause:
         assert budget.wait(NOW) == pytest.approx(pause)
+
+
+@pytest.mark.parametrize(
+    ("reset", "date", "seconds"),
+    [
+        ("40", None, 40),  # seconds from now need no clock
+        ("4000", None, 4000),
+        (str(int(NOW) + 25), None, 25),
+        (str(int(NOW) + 3625), "+3600", 25),  # the vendor's clock is an hour ahead, and its Date says so
+        (str(int(NOW) - 3575), "-3600", 25),
+        (f"{(int(NOW) + 3625) * 1000}", "+3600", 25),
+        ("date +3625", "+3600", 25),
+        (str(int(NOW) + 3625), None, 60),  # nobody says how its clock goes: limits are per minute
+        (str(int(NOW) + 3625), "0", 60),
+        (str(int(NOW) + 25), "+3600", 60),  # past by its own clock: the pause of a limit that does not say how long
+    ],
+)
+def test_the_vendors_clock_is_compared_with_itself(reset, date, seconds):
+    """A reset is waited for by the answer's own Date, and for no longer than the window of a limit."""
+    if reset.startswith("date"):
+        reset = format_datetime(datetime.fromtimestamp(NOW + float(reset.removeprefix("date ")), UTC), usegmt=True)
+    headers = {"x-ratelimit-remaining": "0", "x-ratelimit-reset": reset}
+    if date is not None:
+        headers["date"] = format_datetime(datetime.fromtimestamp(NOW + float(date), UTC), usegmt=True)
+    budget = Budget.start(60, NOW).failed(RateLimited("429"), NOW, headers)
+    assert budget.paused_until(NOW) - NOW == pytest.approx(seconds)
+
+
+def test_refusals_grow_by_refusals_alone():
+    """Other failures before make a first refusal no second one; an answer between two makes each of them a first."""
+    budget = Budget.start(60, NOW).failed(ServerError("503"), NOW).failed(ServerError("503"), NOW)
+    assert budget.failed(Refused("401"), NOW).paused_until(NOW) == NOW + 30
+    again = budget.failed(Refused("401"), NOW).answered({}, NOW).failed(Refused("401"), NOW)
+    assert again.paused_until(NOW) == NOW + 30
 
 
 def test_an_answer_ends_the_growth():

@@ -41,6 +41,7 @@ class Limiter:
 @dataclass(frozen=True, slots=True)
 class Known:
     as_of: float | None = None
+    round_at: float | None = None
     truncated: bool = False
     round: tuple[float, ...] = ()
     status_at: tuple[float, ...] = ()
@@ -81,7 +82,7 @@ class Listing:
         times = (*knowledge.round, response.at)
         if len(times) < PAGES:
             return replace(knowledge, round=times)
-        return replace(knowledge, as_of=times[0], round=(), status_at=times)
+        return replace(knowledge, as_of=times[0], round_at=times[0], round=(), status_at=times)
 
     def families(self, knowledge, now):
         return ()

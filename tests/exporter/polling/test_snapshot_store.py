@@ -3,12 +3,10 @@ import logging
 import os
 import stat
 from dataclasses import dataclass, field
-from importlib import import_module
 
 import pytest
 
 from exporter.collectors.settings import ApiSettings, TargetSettings
-from exporter.config import known
 from exporter.polling.rate_budget import Budget
 from exporter.polling.snapshot_store import PIECE, SnapshotStore, fingerprint
 from exporter.toolkit.config_types import Secret
@@ -23,6 +21,7 @@ class Monitor:
 @dataclass(frozen=True, slots=True)
 class Known:
     as_of: float | None = None
+    round_at: float | None = None
     truncated: bool = False
     monitors: dict[str, Monitor] = field(default_factory=dict)
     pages: tuple[tuple[str, float], ...] = ()
@@ -80,12 +79,12 @@ def test_targets_do_not_share_a_file(tmp_path):
         ({"token": "rotated"}, False),
         ({"poll_interval": "90s", "max_age": "1h", "requests_per_minute": 5, "proxy_url": "http://p"}, False),
         ({"base_url": "http://v/2"}, True),
-        ({"groups": ["1"]}, True),
+        ({"groups": ["1"], "series_limit": 7}, False),
         ({"account": "other"}, True),
     ],
 )
 def test_what_is_known_of_another_target_is_forgotten(tmp_path, changed, forgotten):
-    """Another base URL or selection is another target; other credentials and intervals are not."""
+    """Another base URL or account is another target; other credentials, intervals and selections are not."""
     SnapshotStore(tmp_path).save(settings(), PARTS)
     assert (SnapshotStore(tmp_path).load(settings(**changed), KINDS) == {}) is forgotten
 
@@ -103,20 +102,6 @@ def test_what_killed_writes_left_is_removed(tmp_path):
         os.utime(each, (1000.0, 1000.0))
     storage.save(settings(), MANY)
     assert set(tmp_path.iterdir()) == {saved, new, other}
-
-
-@pytest.mark.parametrize("vendor", known())
-def test_what_is_stored_outlives_a_change_of_pace(vendor):
-    """A longer interval is no other target: its statuses, uptimes and certificates stay on the page."""
-    settings = import_module(f"exporter.collectors.{vendor}.config").Settings
-    assert settings.paces <= settings.model_fields.keys()
-    given = {"account": "a", "token": Secret("t"), "url": "http://v", "endpoints": ()}
-    plain = settings.model_construct(collector=vendor, **given)
-    for name in (*settings.paces, "poll_interval", "requests_per_minute", "series_limit"):
-        assert fingerprint(plain.model_copy(update={name: 7})) == fingerprint(plain)
-    assert fingerprint(plain.model_copy(update={"account": "b"})) != fingerprint(plain)
-    paced = {name for name in settings.model_fields if name.endswith("_interval") or name.startswith("max_")}
-    assert paced - TargetSettings.model_fields.keys() <= settings.paces
 
 
 class Hidden(TargetSettings):

@@ -15,6 +15,7 @@ from tests.exporter.simulation import START, Run, step
 @dataclass(frozen=True, slots=True)
 class Known:
     as_of: float | None = None
+    round_at: float | None = None
     truncated: bool = False
 
 

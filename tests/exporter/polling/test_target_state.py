@@ -10,6 +10,7 @@ from exporter.polling.target_state import (
     PROBES_AT_ONCE,
     Target,
     begin,
+    carried_over,
     credentials_changed,
     drop_future_state,
     next_action,
@@ -23,6 +24,7 @@ NOW = 1_800_000_000.0
 @dataclass(frozen=True, slots=True)
 class Known:
     as_of: float | None = None
+    round_at: float | None = None
     truncated: bool = False
     answers: tuple[str, ...] = field(default=())
 
@@ -58,7 +60,8 @@ class Collector:
             return knowledge
         answers = (*knowledge.answers, request.path)
         whole = len(answers) % 2 == 0
-        return replace(knowledge, answers=answers, as_of=response.at if whole else knowledge.as_of)
+        at = response.at if whole else knowledge.round_at
+        return replace(knowledge, answers=answers, as_of=at, round_at=at)
 
     def families(self, knowledge, now):
         return ()
@@ -83,7 +86,7 @@ def ok(now=NOW, status=200):
         ([get("a", due=NOW + 7)], {}, (None, None, 7)),
         ([get("a", due=NOW + 7), probe("p", due=NOW + 5)], {}, (None, None, 5)),
         ([DETAIL, STATUS, probe("p")], {}, (STATUS, probe("p"), 0)),
-        ([DETAIL, STATUS], {"busy": frozenset({("status",)})}, (DETAIL, None, 0)),
+        ([DETAIL, STATUS], {"in_flight": frozenset({("status",)})}, (DETAIL, None, 0)),
         ([probe("p")], {"probing": PROBES_AT_ONCE}, (None, None, LONGEST_WAIT)),
         ([STATUS, probe("p")], {"budget": Budget.start(6, NOW).spend(NOW)}, (None, probe("p"), 0)),
         ([STATUS], {"budget": Budget.start(6, NOW).spend(NOW)}, (None, None, 10)),
@@ -109,11 +112,6 @@ def test_the_next_poll_is_a_request_or_else_a_probe(wanted, next_poll):
     assert next_action(Collector(*wanted), target(), NOW).next_poll == next_poll
 
 
-@dataclass(frozen=True, slots=True)
-class Rolled(Known):
-    round_at: float | None = None
-
-
 class Rolling(Collector):
     """A collector whose pages take effect one by one; every second one ends a round."""
 
@@ -125,7 +123,7 @@ class Rolling(Collector):
 
 def test_a_round_that_takes_effect_page_by_page_ends_with_its_last():
     """The age moves with every page; success and duration are the whole round's."""
-    before, seen = target(knowledge=Rolled(as_of=NOW - 60)), []
+    before, seen = target(knowledge=Known(as_of=NOW - 60)), []
     for at in (NOW, NOW + 3, NOW + 6):
         before = update(Rolling(), begin(before, STATUS, at), STATUS, ok(at), at + 1).target
         seen.append((before.knowledge.as_of, before.success, before.duration))
@@ -160,7 +158,7 @@ def test_a_failure_touches_what_it_is_about(wanted, told, success, paused):
     """Statuses decide success; a refusal or limit pauses the target, but for a 403 about one thing alone."""
     after = heard(target(success=True), wanted, told).target
     assert (after.success, after.budget.paused_reason(NOW)) == (success, paused)
-    assert (after.busy, after.probing) == (frozenset(), 0)
+    assert (after.in_flight, after.probing) == (frozenset(), 0)
     assert after.knowledge == Known()
 
 
@@ -168,23 +166,24 @@ def test_what_is_forbidden_waits_for_new_credentials_and_holds_nothing_else_up()
     """A 403 is put off for minutes by itself; once the credentials are others it is asked again at once."""
     after = heard(target(), STATUS, ok(status=403)).target
     both = Collector(STATUS, DETAIL)
-    assert next_action(both, after, NOW + 60).get == DETAIL
-    assert refused(after, NOW + 60)
+    assert next_action(both, after, NOW + 20).get == DETAIL
+    assert refused(after, NOW + 20)
 
     anew = credentials_changed(after)
-    assert not refused(anew, NOW + 60)
-    assert next_action(both, anew, NOW + 60).get == STATUS
+    assert not refused(anew, NOW + 20)
+    assert next_action(both, anew, NOW + 20).get == STATUS
 
 
 @pytest.mark.parametrize(
     ("told", "outcome"),
     [
         (Certificate(NOW, NOW, NOW, valid=True), "ok"),
-        (Certificate(NOW, NOW, NOW, valid=False, problem="expired"), "ok"),
+        (Certificate(NOW, NOW, NOW, valid=False, reason="expired"), "ok"),
         (Certificate(NOW, None, None, None, "timeout"), "timeout"),
         (Certificate(NOW, None, None, None, "tls"), "tls"),
-        (Certificate(NOW, None, None, None, "refused"), "connect"),
-        (Certificate(NOW, None, None, None, "resolve"), "connect"),
+        (Certificate(NOW, None, None, None, "connect"), "connect"),
+        (Certificate(NOW, None, None, None, "dns"), "connect"),
+        (Certificate(NOW, NOW, NOW, None, "untrusted"), "ok"),
     ],
 )
 def test_a_probe_is_counted_by_what_it_came_to(told, outcome):
@@ -198,14 +197,14 @@ def test_news_is_told_once_for_all_that_fail_alike():
     first = heard(target(), one, TimedOut("late"))
     second = heard(first.target, other, TimedOut("late"))
     third = heard(second.target, other, ok(status=404))
-    assert (first.news, second.news, third.news) == (
+    assert (first.warning, second.warning, third.warning) == (
         "/{detail}: timeout: late",
         "",
         "/{detail}: client_error: 404",
     )
     fourth = heard(third.target, one, ok())
     fifth = heard(fourth.target, other, ok())
-    assert (fourth.news, fifth.news) == ("", "/{detail}: answered again")
+    assert (fourth.notice, fifth.notice) == ("", "/{detail}: answered again")
 
 
 def test_the_oldest_value_is_that_of_the_rotation():
@@ -217,6 +216,42 @@ def test_the_oldest_value_is_that_of_the_rotation():
     after = heard(target(knowledge=known), DETAIL, ok(NOW - 90)).target
     assert next_action(collector, replace(after, budget=Budget.start(60, NOW)), NOW).oldest == NOW - 90
     assert next_action(Collector(STATUS), replace(after, budget=Budget.start(60, NOW)), NOW).oldest == NOW - 5
+
+
+def test_what_a_probe_finds_wrong_is_told_once_per_change():
+    """Though an endpoint that cannot be reached is an answer: by endpoint and reason, and when it is over (E6)."""
+    found = [("expired", "since May"), ("expired", "since June"), ("timeout", "no answer in time"), ("", ""), ("", "")]
+    before, told = target(), []
+    for reason, detail in found:
+        outcome = heard(before, probe("a.example"), Certificate(NOW, None, None, None, reason, detail))
+        before = outcome.target
+        told.append(outcome.warning or outcome.notice)
+    assert told == [
+        "probe of a.example:443 failed: expired: since May",
+        "",
+        "probe of a.example:443 failed: timeout: no answer in time",
+        "probe of a.example:443 succeeds again",
+        "",
+    ]
+    assert before.probe_failures == {}
+
+
+def test_what_is_known_is_carried_over_a_change_of_settings():
+    """With its counts and its budget; what was in flight is not, and what failed is tried again at once."""
+    before = heard(target(), STATUS, ok()).target
+    before = begin(heard(before, DETAIL, TimedOut("late")).target, probe("p"), NOW)
+    after = carried_over(before, 30.0)
+    assert (after.knowledge, after.requests, after.budget.rate) == (before.knowledge, before.requests, 30.0)
+    assert (after.in_flight, after.probing, dict(after.backoffs)) == (frozenset(), 0, {})
+
+
+def test_a_clock_set_back_ends_what_was_noted_later():
+    """Also where the oldest value is older than that: the others would not be due again for as long."""
+    later = begin(target(knowledge=Known(as_of=NOW - 30)), STATUS, NOW + 3600)
+    assert drop_future_state(Collector(), later, NOW + 3590) is later
+    dropped = drop_future_state(Collector(), later, NOW)
+    assert dropped.knowledge == Known()
+    assert drop_future_state(Collector(), dropped, NOW) is dropped
 
 
 @pytest.mark.parametrize(("ahead", "kept"), [(-9999, True), (0, True), (60, True), (61, False)])

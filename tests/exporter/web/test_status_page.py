@@ -6,7 +6,7 @@ import re
 
 import pytest
 
-from exporter.polling.poller import Health
+from exporter.metrics.health import Health
 from exporter.web.status_page import CONTENT_POLICY, page, span
 
 HEALTH = Health(
@@ -50,14 +50,14 @@ def test_a_time_span_is_told_in_two_units(seconds, told):
 
 def test_a_browser_takes_the_style_and_nothing_else():
     """The policy names the hash of what the page holds."""
-    (style,) = re.findall("<style>(.*?)</style>", page([HEALTH], 1000.0), re.DOTALL)
+    (style,) = re.findall("<style>(.*?)</style>", page([(HEALTH, [])], 1000.0), re.DOTALL)
     assert f"'sha256-{base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()}'" in CONTENT_POLICY
     assert "unsafe" not in CONTENT_POLICY
 
 
 def test_a_reader_who_does_not_see_it_hears_a_table():
     """Landmarks, a heading, a caption, headers of rows and columns; what a colour says is a word too."""
-    shown = page([HEALTH], 1000.0)
+    shown = page([(HEALTH, [])], 1000.0)
     for told in (
         '<html lang="en">',
         "<main>",
@@ -80,6 +80,6 @@ def test_no_target_is_no_empty_table():
 
 def test_one_of_several_exporters_says_so():
     """Also when there is no target for it, which is no mistake of the configuration."""
-    assert "<p>This exporter: shard 2 of 3.</p>" in page([HEALTH], 1000.0, ["shard 2 of 3"])
-    assert "This exporter" not in page([HEALTH], 1000.0)
+    assert "<p>This exporter: shard 2 of 3.</p>" in page([(HEALTH, [])], 1000.0, ["shard 2 of 3"])
+    assert "This exporter" not in page([(HEALTH, [])], 1000.0)
     assert "No target is for this exporter: others have them." in page([], 1000.0, ["shard 2 of 3"])

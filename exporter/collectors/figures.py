@@ -1,0 +1,47 @@
+"""Words for the status page that several vendors share. Pure."""
+
+from collections.abc import Iterator, Sequence
+from typing import Final
+
+from exporter.collectors.certificate_observations import CertificateObservation
+from exporter.metrics.health import Figure
+
+SOON: Final = 14 * 86400.0
+"""Seconds; a certificate that expires within is worth a word."""
+_NAMED: Final = 5
+
+
+def named(names: Sequence[str]) -> str:
+    """Return some of the names, and how many more there are."""
+    more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
+    return ", ".join(names[:_NAMED]) + more
+
+
+def counted(count: int, what: str) -> str:
+    """Return `1 alert`, `2 alerts`."""
+    return f"{count} {what}{'' if count == 1 else 's'}"
+
+
+def certificate_figures(observations: Sequence[tuple[str, CertificateObservation]], now: float) -> Iterator[Figure]:
+    """Yield which certificates a client would not accept, which could not be seen, and which expire soon."""
+    ends = sorted((each.not_after, name) for name, each in observations if each.not_after is not None)
+    found = {
+        "not accepted": [_with_reason(name, each) for name, each in observations if each.valid is False],
+        "seen by a probe that failed": [
+            _with_reason(name, each)
+            for name, each in observations
+            if each.reached and each.reason and each.valid is not False
+        ],
+        "not seen": [_with_reason(name, each) for name, each in observations if not each.reached],
+        "expiring within 14 days": [name for at, name in ends if now < at <= now + SOON],
+    }
+    for what, names in found.items():
+        if names:
+            yield Figure(f"{counted(len(names), 'certificate')} {what}: {named(names)}", bad=True)
+    if ends:
+        days = (ends[0][0] - now) / 86400
+        yield Figure(f"first certificate to expire: {ends[0][1]}, {f'in {days:.0f} days' if days >= 0 else 'expired'}")
+
+
+def _with_reason(name: str, observation: CertificateObservation) -> str:
+    return f"{name} ({observation.reason})" if observation.reason else name

@@ -1,0 +1,65 @@
+"""What the state of a target says of its health: whether all of it is polled, and if not why. Pure."""
+
+from typing import Any
+
+from exporter.collectors.settings import TargetSettings
+from exporter.errors import Refused
+from exporter.metrics.health import Health
+from exporter.polling.target_state import NextAction, Target
+
+
+def health(
+    settings: TargetSettings,
+    target: Target[Any],
+    action: NextAction | None,
+    shown: tuple[int, bool],
+    now: float,
+) -> Health:
+    """Return how the polling of a target goes. `shown`: how many series are on the page, and whether some were cut."""
+    as_of = target.knowledge.as_of
+    is_fresh = as_of is not None and now <= as_of + settings.max_age
+    series, is_cut = shown if is_fresh else (0, False)
+    reason = failing(target, settings.max_age, now)
+    return Health(
+        collector=settings.collector,
+        account=settings.account,
+        success=False if reason else target.success,
+        reason=reason,
+        last_success=as_of,
+        duration=target.duration,
+        truncated=target.knowledge.truncated or is_cut,
+        series=series,
+        requests=target.requests,
+        rate_limit_remaining=target.budget.remaining,
+        budget_used_ratio=target.budget.used_ratio(now),
+        oldest_value=action.oldest if action else as_of,
+        first_poll_ended=target.polled,
+        last_error=target.last_error,
+        last_error_at=target.last_error_at,
+        next_poll=action.next_poll if action else None,
+        paused_until=target.budget.paused_until(now),
+        paused_reason=target.budget.paused_reason(now),
+        problems=tuple(dict.fromkeys(backoff.message for backoff in target.backoffs.values())),
+    )
+
+
+def failing(target: Target[Any], max_age: float, now: float) -> str:
+    """Return why the target is not polled successfully as a whole; "" while it is, as far as is known."""
+    as_of, pause = target.knowledge.as_of, target.budget.pause
+    expires = None if as_of is None else as_of + max_age
+    if target.success is False:
+        longest = min(target.backoffs.values(), key=lambda each: each.failing_since, default=None)
+        return longest.message if longest else target.last_error
+    # Refused credentials count at once, whatever they were refused for: nobody but the operator can mend that.
+    refused = next((each for each in target.backoffs.values() if each.reason == Refused.reason), None)
+    if refused:
+        return refused.message
+    if pause and pause.holds(now) and expires is not None and pause.until > expires:
+        return f"requests are paused ({pause.reason}) for longer than max_age: series are withdrawn meanwhile"
+    if expires is not None and now > expires:
+        return f"no status was read for {max_age:g} s (max_age): series are withdrawn"
+    # One monitor or environment may fail for long without spoiling the others; an endpoint that answers nobody may not.
+    for each in target.backoffs.values():
+        if now - max(each.failing_since, target.endpoints.get(each.endpoint, 0.0)) > max_age:
+            return each.message
+    return ""

@@ -1,0 +1,45 @@
+"""Words for the status page."""
+
+from exporter.collectors.certificate_observations import CertificateObservation
+from exporter.collectors.figures import certificate_figures, counted, named
+
+DAY = 86400.0
+NOW = 1_800_000_000.0
+
+
+def seen(days, *, valid=True, reached=True, reason=""):
+    return CertificateObservation(NOW, reached, reason, seen_at=NOW, not_after=NOW + days * DAY, valid=valid)
+
+
+def test_names_are_few():
+    """Five, and how many more there are."""
+    assert named(["a", "b"]) == "a, b"
+    assert named(list("abcdefg")) == "a, b, c, d, e and 2 more"
+
+
+def test_one_is_not_many():
+    """As people say it."""
+    assert (counted(0, "alert"), counted(1, "alert"), counted(2, "alert")) == ("0 alerts", "1 alert", "2 alerts")
+
+
+def test_certificates_that_need_somebody_are_named():
+    """Refused, not reached, about to expire; and the first that will, which is nothing bad by itself."""
+    observations = [
+        ("good", seen(80)),
+        ("soon", seen(3)),
+        ("bad", seen(40, valid=False, reason="name")),
+        ("asks", seen(70, reason="client_certificate")),
+        ("gone", CertificateObservation(NOW, reached=False, reason="dns")),
+    ]
+    told = [(figure.text, figure.bad) for figure in certificate_figures(observations, NOW)]
+    assert told == [
+        ("1 certificate not accepted: bad (name)", True),
+        ("1 certificate seen by a probe that failed: asks (client_certificate)", True),
+        ("1 certificate not seen: gone (dns)", True),
+        ("1 certificate expiring within 14 days: soon", True),
+        ("first certificate to expire: soon, in 3 days", False),
+    ]
+    assert [figure.text for figure in certificate_figures([("late", seen(-1))], NOW)] == [
+        "first certificate to expire: late, expired"
+    ]
+    assert list(certificate_figures([], NOW)) == []

@@ -1,0 +1,90 @@
+"""Whether a target is polled as a whole, and if not why."""
+
+from dataclasses import dataclass
+
+import pytest
+
+from exporter.collectors.settings import ApiSettings
+from exporter.polling.rate_budget import Budget, Pause
+from exporter.polling.scheduler import Backoff
+from exporter.polling.target_health import failing, health
+from exporter.polling.target_state import Target
+
+NOW = 1_800_000_000.0
+MAX_AGE = 300.0
+SETTINGS = ApiSettings(collector="c", account="a", base_url="http://v", token="t")
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    as_of: float | None = NOW - 10
+    round_at: float | None = NOW - 10
+    truncated: bool = False
+
+
+def target(*, backoffs=(), pause=None, **more):
+    budget = Budget(rate=60.0, tokens=1.0, updated=NOW, pause=pause)
+    named = {(str(place),): backoff for place, backoff in enumerate(backoffs)}
+    return Target(
+        **{"knowledge": Known(), "budget": budget, "backoffs": named, "success": True, "polled": True, **more}
+    )
+
+
+def backoff(reason, since, message="/x: it fails"):
+    return Backoff(NOW + 60, 3, "/x", reason, since=since, failing_since=since, message=message)
+
+
+@pytest.mark.parametrize(
+    ("state", "reason"),
+    [
+        (target(), ""),
+        (target(success=None, knowledge=Known(None, None)), ""),
+        (target(success=False, backoffs=[backoff("timeout", NOW - 5)]), "/x: it fails"),
+        (target(success=False, last_error="families: unforeseen KeyError"), "families: unforeseen KeyError"),
+        (target(backoffs=[backoff("auth", NOW - 1)]), "/x: it fails"),
+        (target(backoffs=[backoff("server_error", NOW - 299)]), ""),
+        (target(backoffs=[backoff("server_error", NOW - 301)]), "/x: it fails"),
+        (target(backoffs=[backoff("server_error", NOW - 999)], endpoints={"/x": NOW - 299}), ""),
+        (target(backoffs=[backoff("server_error", NOW - 999)], endpoints={"/x": NOW - 301}), "/x: it fails"),
+        (target(backoffs=[backoff("server_error", NOW - 5)], endpoints={"/x": NOW - 3600}), ""),
+        (target(pause=Pause(NOW - 5, NOW + 60, "rate_limited")), ""),
+        (
+            target(pause=Pause(NOW - 5, NOW + 900, "rate_limited")),
+            "requests are paused (rate_limited) for longer than max_age: series are withdrawn meanwhile",
+        ),
+        (target(pause=Pause(NOW - 900, NOW - 5, "rate_limited")), ""),
+        (
+            target(knowledge=Known(as_of=NOW - 301)),
+            "no status was read for 300 s (max_age): series are withdrawn",
+        ),
+    ],
+    ids=[
+        "well",
+        "not polled yet",
+        "a status fails",
+        "the collector fails",
+        "refused for one thing",
+        "the rotation fails for a while",
+        "the rotation fails for longer than max_age",
+        "one of the rotation fails, others are answered",
+        "an endpoint answers nobody any more",
+        "what is asked every hour fails for the first time",
+        "a short pause",
+        "a pause that outlives max_age",
+        "a pause that is over",
+        "withdrawn by age",
+    ],
+)
+def test_success_is_about_the_whole_target(state, reason):
+    """Not only its statuses: refused credentials, and whatever withdraws series, are failures, with a reason."""
+    assert failing(state, MAX_AGE, NOW) == reason
+    told = health(SETTINGS, state, None, (7, False), NOW)
+    assert (told.success, told.reason) == (False if reason else state.success, reason)
+
+
+def test_what_is_withdrawn_has_no_series():
+    """The number of series goes by what is shown now; each kind of failure is a line, once."""
+    state = target(knowledge=Known(as_of=NOW - 301), backoffs=[backoff("timeout", NOW)] * 3)
+    told = health(SETTINGS, state, None, (7, True), NOW)
+    assert (told.series, told.truncated, told.problems) == (0, False, ("/x: it fails",))
+    assert health(SETTINGS, target(), None, (7, True), NOW).truncated is True

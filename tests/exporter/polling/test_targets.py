@@ -1,0 +1,99 @@
+"""Targets that come, go and change with the configuration."""
+
+import gzip
+import socket
+import time
+
+import pytest
+
+from exporter import config
+from exporter.metrics.exporter_metrics import Running
+from exporter.metrics.page_cache import PageCache
+from exporter.polling.targets import Targets
+
+
+@pytest.fixture
+def closed_ports():
+    """Return ports at which nobody listens: a refused probe is an answer."""
+    sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(3)]
+    ports = [each.getsockname()[1] for each in sockets]
+    for each in sockets:
+        each.close()
+    return ports
+
+
+@pytest.fixture
+def page_cache():
+    made = PageCache(time.time, Running("1.2.3"))
+    made.start()
+    yield made
+    made.stop(30)
+
+
+@pytest.fixture
+def targets(page_cache):
+    made = Targets(page_cache, None)
+    yield made
+    made.stop()
+
+
+def edge(*ports, account="edge", **more):
+    endpoints = [f"127.0.0.1:{port}" for port in ports]
+    return {"collector": "certificates", "account": account, "endpoints": endpoints, "timeout": "5s"} | more
+
+
+def read(*content):
+    return config.read({"targets": list(content)}).targets
+
+
+def page(page_cache):
+    return gzip.decompress(page_cache.page(openmetrics=False, packed=True)).decode()
+
+
+def eventually(condition):
+    end = time.monotonic() + 30
+    while not condition():
+        assert time.monotonic() < end, "it never came true"
+        time.sleep(0.005)
+
+
+def probed(page_cache, *ports, account="edge"):
+    shown = page(page_cache)
+    return all(f'tls_probe_success{{account="{account}",endpoint="127.0.0.1:{port}"}}' in shown for port in ports)
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {"poll_interval": "7m"},
+        {"max_age": "2h"},
+        {"timeout": "6s"},
+        {"series_limit": 500},
+        {"endpoints": "one more"},
+        {"endpoints": "one less"},
+    ],
+    ids=str,
+)
+def test_a_reload_keeps_what_is_known_of_what_is_still_configured(page_cache, targets, closed_ports, changed):
+    """Not one page lacks a series of an endpoint that stays; the target is ready and successful all the while."""
+    first, second, third = closed_ports
+    targets.follow(read(edge(first, second)))
+    eventually(lambda: probed(page_cache, first, second))
+    eventually(lambda: page_cache.sources()[0].health().success)
+    ports = {"one more": (first, second, third), "one less": (first,)}.get(changed.get("endpoints"), (first, second))
+    more = {name: value for name, value in changed.items() if name != "endpoints"}
+    targets.follow(read(edge(*ports, **more)))
+    assert probed(page_cache, *(port for port in ports if port != third))
+    health = page_cache.sources()[0].health()
+    assert (health.success, health.first_poll_ended) == (True, True)
+    assert health.requests["tls", "connect"] >= 2
+    eventually(lambda: probed(page_cache, *ports))
+
+
+def test_another_account_begins_with_nothing(page_cache, targets, closed_ports):
+    """What was known of one is nothing to another, and what is not configured any more is gone at once."""
+    targets.follow(read(edge(*closed_ports, account="one")))
+    eventually(lambda: probed(page_cache, *closed_ports, account="one"))
+    targets.follow(read(edge(*closed_ports, account="two")))
+    assert 'account="one"' not in page(page_cache)
+    eventually(lambda: probed(page_cache, *closed_ports, account="two"))

@@ -7,7 +7,6 @@ from bridge.config import Config
 from bridge.delivery.bigpanda_client import BigPanda
 from bridge.delivery.confirmation import Confirmation
 from bridge.delivery.integration_api import IntegrationApi
-from bridge.delivery.relocator import Place
 from bridge.delivery.worker import Route
 from bridge.incidents.follow_up import Followed
 from bridge.metrics import Metrics
@@ -70,11 +69,6 @@ def confirmation(
     )
 
 
-def place(config: Config) -> Place:
-    """Return where events go, for what moves when that changes."""
-    return Place(destination(config), config.bigpanda)
-
-
 def route(config: Config) -> Route:
     """Return where events go, and how fast."""
     found = config.bigpanda
@@ -84,4 +78,5 @@ def route(config: Config) -> Route:
         events_per_minute=found.events_per_minute,
         batch_size=found.batch_size,
         timeout=found.timeout,
+        receivers={(one.receiver, one.source): one for one in config.receivers},
     )

@@ -43,7 +43,6 @@ class Reason(StrEnum):
     OVERTAKEN = "overtaken"
     SEVERITY_NONE = "severity_none"
     RESENT = "sent_anew"
-    MOVED = "moved"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

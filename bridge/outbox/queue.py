@@ -13,22 +13,18 @@ from uuid import uuid4
 
 from sqlalchemy import ColumnElement, Connection, case, exists, func, select, update
 
-from bridge.domain.event import Status
+from bridge.domain.alert_state import Kind
 from bridge.outbox.database import Database
-from bridge.outbox.schema import alert_states, destinations, events, roles, waiting
+from bridge.outbox.schema import alert_states, events, roles, waiting
 
 _COLUMNS = (
     "id", "key", "kind", "status", "receiver", "source", "app_key", "timestamp", "body", "attempts", "accepted_at",
-    "destination",
 )  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ClaimedEvent:
-    """One event that is ours to send until its lease ends. `attempts` counts this one too.
-
-    `destination`: for which alone it is, "" for whichever is configured. `claimed_for`: the one it was claimed for.
-    """
+    """One event that is ours to send until its lease ends. `attempts` counts this one too."""
 
     id: int
     key: str
@@ -42,8 +38,6 @@ class ClaimedEvent:
     attempts: int
     accepted_at: float
     token: str
-    destination: str = ""
-    claimed_for: str = ""
 
     @property
     def event(self) -> dict[str, Any]:
@@ -56,7 +50,6 @@ _earlier = events.alias()
 _first = ~exists().where(
     _earlier.c.key == events.c.key,
     _earlier.c.state == waiting.right,
-    _earlier.c.destination == events.c.destination,  # one that does not answer holds up no other
     _earlier.c.seq < events.c.seq,
 )
 _LONGEST_PAUSE = 3600.0
@@ -71,17 +64,14 @@ class Queue:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    def claim(  # noqa: PLR0913  how many, for whom, when, for how long and where to
-        self, limit: int, owner: str, now: float, lease: float, destination: str = "", *, bound: bool = False
-    ) -> list[ClaimedEvent]:
+    def claim(self, limit: int, owner: str, now: float, lease: float) -> list[ClaimedEvent]:
         """Take up to `limit` due events, the first of its alert each, all of one app_key, for `lease` seconds.
 
-        Critical first, then resolutions, then the rest, the oldest first within each. `destination`: where they are
-        sent to; `bound`: only what is for this one alone.
+        Critical first, then resolutions, then the rest, the oldest first within each.
         """
         with self._database.write() as connection:
             clock = self._database.clock(connection, now)
-            due = (*_due(now, clock), events.c.destination.in_([destination] if bound else ["", destination]))
+            due = _due(now, clock)
             app_key = connection.execute(select(events.c.app_key).where(*due).order_by(*_ORDER).limit(1)).scalar()
             if app_key is None:
                 return []
@@ -100,15 +90,28 @@ class Queue:
                 .where(events.c.id.in_([row.id for row in rows]))
                 .values(attempts=events.c.attempts + 1, lease_token=token, lease_until=clock + lease)
             )
-        found = {"token": token, "claimed_for": destination}
-        return [ClaimedEvent(**(row._asdict() | {"attempts": row.attempts + 1} | found)) for row in rows]
+        return [ClaimedEvent(**(row._asdict() | {"attempts": row.attempts + 1}), token=token) for row in rows]
 
     def record(
-        self, *, accepted: Sequence[ClaimedEvent] = (), duplicate: Sequence[ClaimedEvent] = (), now: float
+        self,
+        *,
+        accepted: Sequence[ClaimedEvent] = (),
+        duplicate: Sequence[ClaimedEvent] = (),
+        destination: str = "",
+        now: float,
     ) -> int:
-        """Note what BigPanda has: 2xx (`accepted`), or 204 (`duplicate`). Returns for how many our lease counted."""
+        """Note what a destination has: 2xx (`accepted`), or 204 (`duplicate`); and what is open there from now on.
+
+        Returns for how many our lease counted.
+        """
         with self._database.write() as connection:
-            _note_open(connection, [*accepted, *duplicate])
+            # In the order in which ingest locks them: two that wait for each other would end in an error for one.
+            for event in sorted((*accepted, *duplicate), key=lambda event: event.key):
+                ends = event.kind == Kind.RESOLVE
+                place = {"destination": "" if ends else destination, "app_key": "" if ends else event.app_key}
+                of = alert_states.c
+                moved = (of.destination != place["destination"]) | (of.app_key != place["app_key"])
+                connection.execute(update(alert_states).where(of.key == event.key, moved).values(place))
             return sum(
                 _settle(connection, claimed, state="sent", reason=outcome, closed_at=now)
                 for claimed, outcome in ((accepted, "accepted"), (duplicate, "duplicate"))
@@ -135,20 +138,6 @@ class Queue:
             buried = update(events).where(events.c.id.in_(ids), events.c.state == "dead")
             return connection.execute(buried.values(state="waiting", closed_at=None)).rowcount
 
-    def abandon(self, claimed: Sequence[ClaimedEvent], reason: str, now: float) -> None:
-        """Give up what is for a destination that is configured no longer and does not take it."""
-        with self._database.write() as connection:
-            _settle(connection, claimed, state="superseded", reason=reason, closed_at=now)
-
-    def bound_destinations(self) -> dict[str, str]:
-        """Return the destinations for which alone something is queued, each with its URL, "" where it is unknown."""
-        bound = select(events.c.destination).where(waiting, events.c.destination != "").distinct()
-        with self._database.read() as connection:
-            names = list(connection.execute(bound).scalars())
-            urls = select(destinations.c.name, destinations.c.url).where(destinations.c.name.in_(names))
-            known = {row.name: row.url for row in connection.execute(urls)}
-        return {name: known.get(name, "") for name in names}
-
     def reclaim(self) -> int:
         """Free what a process that is gone had claimed, where no other can be at work; returns how many events."""
         if self._database.postgresql:
@@ -158,29 +147,16 @@ class Queue:
             leased = update(events).where(waiting, events.c.lease_token != "")
             return connection.execute(leased.values(lease_token="", lease_until=0.0)).rowcount
 
-    def next_due(self, now: float, destination: str = "") -> float | None:
+    def next_due(self, now: float) -> float | None:
         """Return when the next event may be claimed: now, at its own time or its lease's end; None: none is."""
         with self._database.read() as connection:
             clock = self._database.clock(connection, now)
-            free = events.c.destination.in_(["", destination])
-            if connection.execute(select(events.c.id).where(*_due(now, clock), free).limit(1)).first():
+            if connection.execute(select(events.c.id).where(*_due(now, clock)).limit(1)).first():
                 return now
             leased = events.c.lease_until - clock + now
             earliest = case((events.c.not_before >= leased, events.c.not_before), else_=leased)
-            found = connection.execute(select(func.min(earliest)).where(waiting, free, _first)).scalar()
+            found = connection.execute(select(func.min(earliest)).where(waiting, _first)).scalar()
             return None if found is None else float(found)
-
-
-def _note_open(connection: Connection, claimed: Sequence[ClaimedEvent]) -> None:
-    """Note where BigPanda shows each alert as open now; what closes it at an older destination says nothing of that."""
-    places: dict[tuple[str, str], list[str]] = {}
-    for one in claimed:
-        if not one.destination:
-            place = ("", "") if one.status == Status.OK else (one.claimed_for, one.app_key)
-            places.setdefault(place, []).append(one.key)
-    for (destination, app_key), keys in places.items():
-        of = update(alert_states).where(alert_states.c.key.in_(keys))
-        connection.execute(of.values(destination=destination, app_key=app_key))
 
 
 def _due(now: float, clock: float) -> tuple[ColumnElement[bool], ...]:

@@ -33,7 +33,6 @@ def test_the_first_release_becomes_the_newest(database_url, outbox):
             "ALTER TABLE incidents DROP COLUMN details",
             "ALTER TABLE keys DROP COLUMN destination",
             "ALTER TABLE keys DROP COLUMN app_key",
-            "ALTER TABLE events DROP COLUMN destination",
             "ALTER TABLE quarantine DROP COLUMN size",
             "DROP TABLE watchdog_heartbeats",
             "DROP TABLE last_heard",

@@ -29,9 +29,10 @@ def test_the_first_release_becomes_the_newest(database_url, outbox):
         new = shape(connection)
         for statement in (
             "DROP TABLE members",
+            "DROP TABLE share_quotas",
+            "ALTER TABLE incidents DROP COLUMN details",
             "ALTER TABLE keys DROP COLUMN destination",
             "ALTER TABLE keys DROP COLUMN app_key",
-            "ALTER TABLE events DROP COLUMN destination",
             "ALTER TABLE quarantine DROP COLUMN size",
             "DROP TABLE watchdog_heartbeats",
             "DROP TABLE last_heard",

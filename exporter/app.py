@@ -8,7 +8,6 @@ from pathlib import Path
 
 from exporter.collectors.sharding import Shard
 from exporter.config import Config, load
-from exporter.listen import Listener
 from exporter.metrics.exporter_metrics import Running
 from exporter.metrics.page_cache import PageCache
 from exporter.polling.leader_lock import LeaderLock, claimed, shared
@@ -16,8 +15,10 @@ from exporter.polling.snapshot_store import ALONE_EVERY, SHARED_EVERY, SnapshotS
 from exporter.polling.targets import PATIENCE, Targets
 from exporter.toolkit import flags
 from exporter.toolkit.config_types import ConfigError
-from exporter.toolkit.web_config import Access
-from exporter.web.pages import Web
+from exporter.toolkit.front import Front
+from exporter.toolkit.server import HttpServer
+from exporter.toolkit.web_config import WebConfigFile
+from exporter.web.pages import Web, route
 
 DEFAULT = ("127.0.0.1", 9788)
 _log = logging.getLogger(__name__)
@@ -26,7 +27,7 @@ _log = logging.getLogger(__name__)
 class App:
     """One exporter. Nothing is polled and nothing served before `start`."""
 
-    def __init__(self, options: argparse.Namespace, config: Config, access: Access) -> None:
+    def __init__(self, options: argparse.Namespace, config: Config, web_config: WebConfigFile) -> None:
         """Open the storage and the sockets. ConfigError when one of them cannot be used."""
         self._file: Path = options.config_file
         self._shard: Shard = options.shard
@@ -39,7 +40,8 @@ class App:
         self._page_cache = PageCache(time.time, self._running)
         self._targets = Targets(self._page_cache, storage, leads)
         web = Web(self._page_cache, self.reload if options.lifecycle else None, roles=self._running.roles)
-        self._server = Listener(web, flags.addresses(options.listen, DEFAULT), access)
+        front = Front(web, web_config, route, self._running.refused)
+        self._server = HttpServer(front, flags.addresses(options.listen, DEFAULT), web_config)
         try:
             self._server.open()
         except OSError as error:

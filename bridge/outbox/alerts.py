@@ -48,6 +48,19 @@ class Alerts:
             )
             return _with_members([state_of(row) for row in connection.execute(query)], connection.execute(shared).all())
 
+    def opened_at(self, destination: str) -> list[AlertState]:
+        """Return what a destination took in as open and was not told the end of."""
+        query = select(alert_states).where(alert_states.c.destination == destination).order_by(alert_states.c.key)
+        with self._database.read() as connection:
+            return [state_of(row) for row in connection.execute(query)]
+
+    def opened_elsewhere(self, destination: str) -> list[AlertState]:
+        """Return what is open and was taken in by another destination, as far as that is known."""
+        elsewhere = alert_states.c.destination.not_in(["", destination])
+        query = select(alert_states).where(opened, elsewhere).order_by(alert_states.c.key)
+        with self._database.read() as connection:
+            return [state_of(row) for row in connection.execute(query)]
+
     def states(self, keys: Sequence[str]) -> dict[str, AlertState]:
         """Return the state of each of these keys that is known."""
         with self._database.read() as connection:

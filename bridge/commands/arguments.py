@@ -4,7 +4,9 @@ import argparse
 from collections.abc import Callable, Sequence
 from typing import Any, Final
 
+from bridge import starter
 from bridge.commands import alerts, check, dead_letters, incidents, quarantine, send, send_test
+from bridge.receivers.contract import senders
 from exporter.toolkit import flags
 
 DEFAULT_ADDRESS: Final = ("127.0.0.1", 9789)
@@ -24,6 +26,9 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.set_defaults(run=None)
     commands = parser.add_subparsers(title="commands", metavar="COMMAND")
     _command(commands, "serve", "run the bridge; the default")
+    one = _command(commands, "init", "write a first configuration for these senders", starter.init)
+    one.add_argument("receivers", nargs="*", metavar="RECEIVER", help=f"{', '.join(senders())}; all, if none is given")
+    one.add_argument("--stdout", action="store_true", help="print it instead of writing the file")
     _command(commands, "check", "check the configuration, the database and every URL in it", check.check)
     one = _command(commands, "send-test", "send a test alert and its resolution to BigPanda", send_test.send_test)
     one.add_argument("--source", metavar="NAME", help="the receiver whose mapping is used")

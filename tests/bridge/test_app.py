@@ -98,14 +98,8 @@ class _Alertmanager(BaseHTTPRequestHandler):
     """An Alertmanager that knows one alert."""
 
     def do_GET(self):
-        answer = (
-            [ACTIVE]
-            if "/alerts" in self.path
-            else {
-                "uptime": "2020-01-01T00:00:00Z",
-                "versionInfo": {"version": "0.28.0"},
-            }
-        )
+        status = {"uptime": "2020-01-01T00:00:00Z", "versionInfo": {"version": "0.35.0"}}
+        answer = [ACTIVE] if "/alerts" in self.path else status
         content = json.dumps(answer).encode()
         self.send_response(200)
         self.send_header("Content-Length", str(len(content)))

@@ -129,6 +129,12 @@ def test_sql_stays_in_the_store():
     assert {path.parent.name for path in users} == {"outbox"}
 
 
+def test_postgresql_is_spoken_to_by_who_shares_it():
+    """The exporter needs no driver before it is asked for a database."""
+    users = {named(path) for path in SOURCES if any(module.split(".")[0] == "psycopg" for module in imported(path))}
+    assert users == {"exporter/polling/postgresql.py", "exporter/polling/leadership.py"}
+
+
 def test_yaml_is_read_in_one_place():
     """There a key that stands twice is a problem, and `${NAME}` a variable."""
     assert [named(path) for path in SOURCES if "yaml" in imported(path)] == ["exporter/toolkit/yaml_file.py"]

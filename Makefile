@@ -47,10 +47,10 @@ system: $(VENV)/ready programs
 bench: $(VENV)/ready programs
 	$(BIN)/python -m tests.bench
 
-# Rewrites both lock files (needs uv): hashes, no registry address.
+# Rewrites both lock files (needs uv), for every machine: hashes, no registry address. Then `python -m tests.deploy.wheels`.
 lock:
-	uv pip compile --quiet --upgrade --all-extras --generate-hashes --no-emit-find-links --no-emit-index-url --no-header --no-annotate pyproject.toml -o requirements.lock
-	uv pip compile --quiet --upgrade --all-extras --group dev --generate-hashes --no-emit-find-links --no-emit-index-url --no-header --no-annotate pyproject.toml -o requirements-dev.lock
+	uv pip compile --quiet --universal --upgrade --all-extras --generate-hashes --no-emit-find-links --no-emit-index-url --no-header --no-annotate pyproject.toml -o requirements.lock
+	uv pip compile --quiet --universal --upgrade --all-extras --group dev --generate-hashes --no-emit-find-links --no-emit-index-url --no-header --no-annotate pyproject.toml -o requirements-dev.lock
 
 clean:
 	rm -rf $(VENV) .demo .mypy_cache .pytest_cache .ruff_cache .hypothesis

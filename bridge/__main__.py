@@ -17,7 +17,7 @@ from bridge.config import load
 from bridge.errors import Unavailable
 from exporter.toolkit import flags, logs
 from exporter.toolkit.config_types import ConfigError
-from exporter.toolkit.web_config import Access
+from exporter.toolkit.web_config import WebConfigFile
 
 DEFAULT_ADDRESS: Final = ("127.0.0.1", 9789)
 _SIGNALS: Final = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
@@ -41,11 +41,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     command = _command(parser, given)
     addresses = tuple(flags.addresses(given.listen, DEFAULT_ADDRESS))
     try:
-        access = Access(given.web_config)
+        web_config = WebConfigFile(given.web_config)
     except ConfigError as error:
         return _told(given.web_config, error)
     try:
-        return _run(given, command, addresses, access)
+        return _run(given, command, addresses, web_config)
     except ConfigError as error:
         return _told(given.config_file, error)
     except Unavailable as error:
@@ -110,7 +110,7 @@ def _ids(parser: flags.Parser, words: Sequence[str]) -> list[int]:
 
 
 def _run(
-    given: argparse.Namespace, command: Command | None, addresses: tuple[flags.Address, ...], access: Access
+    given: argparse.Namespace, command: Command | None, addresses: tuple[flags.Address, ...], web_config: WebConfigFile
 ) -> int:
     if given.config_check:
         checked(given.config_file, addresses)
@@ -120,7 +120,7 @@ def _run(
         return command(commands.Desk(config=load(given.config_file), out=sys.stdout))
     logs.start("bridge", given.log_level, given.log_format)
     config = checked(given.config_file, addresses)
-    start = Start(config_file=given.config_file, addresses=addresses, access=access, lifecycle=given.lifecycle)
+    start = Start(config_file=given.config_file, addresses=addresses, web_config=web_config, lifecycle=given.lifecycle)
     return _serve(Program(start, config))
 
 

@@ -16,7 +16,6 @@ from bridge.domain.event import EventMapping
 from bridge.domain.notification import Notification, Outcome
 from bridge.errors import Unavailable
 from bridge.incidents.follow_up import FollowUp
-from bridge.listen import Address, Listener
 from bridge.metrics import Metrics, Stock
 from bridge.outbox.database import Database
 from bridge.outbox.group_commit import GroupCommit
@@ -34,13 +33,15 @@ from bridge.web.application import Works, create_app
 from bridge.web.operator_page import Insight
 from bridge.web.operator_page import blueprint as console
 from bridge.web.queue_history import Trend
+from bridge.web.routes import route as route_of
 from bridge.web.webhooks import Threshold, blueprint
 from bridge.wiring import alertmanagers, confirmation, destination, followed, receivers, route
 from exporter.toolkit.config_types import ConfigError
-from exporter.toolkit.web_config import Access
+from exporter.toolkit.flags import Address
+from exporter.toolkit.front import Front, Route
+from exporter.toolkit.server import HttpServer
+from exporter.toolkit.web_config import WebConfigFile
 
-_DRAINED: Final = 64_000_000
-"""Bytes beyond `max_body` that are read and thrown away, so that the sender sees the 413."""
 _PRUNE_INTERVAL: Final = 60.0
 _PRUNE_ROWS: Final = 500
 _PRUNE_PAUSE: Final = 0.05
@@ -55,7 +56,7 @@ class Start:
 
     config_file: Path
     addresses: tuple[Address, ...]
-    access: Access
+    web_config: WebConfigFile
     lifecycle: bool = False
 
 
@@ -90,23 +91,18 @@ class Program:
         self._heard: dict[tuple[str, str], float] = {}
         self._trend = Trend(self._queue, clock)
         self._pruning = threading.Thread(target=self._prune, name="pruning", daemon=True)
-        self._listener = Listener(
-            self._application(),
-            start.addresses,
-            start.access,
-            body_limit=config.max_body + _DRAINED,
-            excepted=self._asks_itself,
-        )
+        front = Front(self._application(), start.web_config, self._route, self._metrics.refused)
+        self._server = HttpServer(front, start.addresses, start.web_config)
         self._adopt(config)
 
     @property
     def addresses(self) -> list[Address]:
         """Where it listens, once started."""
-        return self._listener.addresses
+        return self._server.addresses
 
     def start(self) -> None:
         """Open the sockets and begin. OSError when an address cannot be used, Unavailable when the database cannot."""
-        self._listener.start()
+        self._server.start()
         self._commits.start()
         if reclaimed := Queue(self._database).reclaim():
             _log.info("%d events that were under way when the last process ended are due again", reclaimed)
@@ -126,7 +122,7 @@ class Program:
         self._dismiss()
         delivery = threading.Thread(target=self._delivery.stop, daemon=True)
         delivery.start()
-        self._listener.stop(_GRACE)
+        self._server.stop(_GRACE)
         commits = threading.Thread(target=self._commits.stop, daemon=True)
         commits.start()
         commits.join(_GRACE)
@@ -198,7 +194,6 @@ class Program:
         )
         threshold = Threshold(
             receivers=lambda: self._receivers,
-            max_body=lambda: self._config.max_body,
             accept=self._accept,
             quarantine=Quarantine(self._database).add,
             metrics=self._metrics,
@@ -225,20 +220,15 @@ class Program:
         self._heard[notification.receiver, notification.source] = now
         return outcome
 
-    def _asks_itself(self, path: str) -> bool:
-        """Tell whether a path is that of a receiver with credentials of its own."""
-        match path.split("/"):
-            case ["", "webhooks", receiver, source]:
-                found = self._receivers.get((receiver, source))
-                return found is not None and bool(found.settings.credentials())
-        return False
+    def _route(self, path: str) -> Route:
+        return route_of(path, self._receivers, self._config.max_body)
 
     def _mapping_of(self, receiver: str, source: str) -> EventMapping | None:
         found = self._receivers.get((receiver, source))
         return found.settings.mapping if found else None
 
     def _secret_of(self, user: str) -> str | None:
-        hashed = self._start.access.config.basic_auth_users.get(user)
+        hashed = self._start.web_config.config.basic_auth_users.get(user)
         return hashed.read() if hashed else None
 
     def _queue(self) -> tuple[int, bool]:

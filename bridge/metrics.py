@@ -15,6 +15,8 @@ from prometheus_client.platform_collector import PlatformCollector
 from prometheus_client.process_collector import ProcessCollector
 from prometheus_client.registry import Collector
 
+from exporter.toolkit.refusals import REASONS, Refusal
+
 PREFIX: Final = "vendorwatch_bridge_"
 NOTIFICATIONS: Final = ("accepted", "unreadable", "unauthorized", "too_large", "unsupported", "unavailable")
 EVENTS: Final = ("queued", "unchanged", "superseded", "skipped", "quarantined")
@@ -131,6 +133,9 @@ class Metrics:
         for collector in (ProcessCollector, PlatformCollector, GCCollector):
             collector(registry=self.registry)
         self.notifications = self._counter("notifications", "Webhooks by answer.", "receiver", "source", "outcome")
+        self.refusals = self._counter("http_refusals", "HTTP requests that were turned away, by reason.", "reason")
+        for reason in REASONS:
+            self.refusals.labels(reason)
         self.alerts = self._counter("alerts", "Alerts in accepted webhooks.", "receiver", "source", "status")
         self.events = self._counter("events", "What became of each alert.", "source", "outcome")
         self.deliveries = self._counter("deliveries", "Events by how their sending ended.", "outcome")
@@ -226,6 +231,14 @@ class Metrics:
         for action in CORRECTIONS:
             self.reconciled.labels(source, action)
         self.reconcile_failures.labels(source)
+
+    def refused(self, refusal: Refusal) -> None:
+        """Count a request that was turned away; a webhook's that the application has not seen by its receiver too."""
+        self.refusals.labels(refusal.reason).inc()
+        if refusal.receiver and not refusal.by_application:
+            receiver, _, source = refusal.receiver.partition("/")
+            outcome = refusal.reason if refusal.reason in NOTIFICATIONS else "unavailable"
+            self.notifications.labels(receiver, source, outcome).inc()
 
     def expect_confirmation(self) -> None:
         """Serve what the confirmation counts from 0 on."""

@@ -78,4 +78,5 @@ def route(config: Config) -> Route:
         events_per_minute=found.events_per_minute,
         batch_size=found.batch_size,
         timeout=found.timeout,
+        receivers={(one.receiver, one.source): one for one in config.receivers},
     )

@@ -15,7 +15,7 @@ from exporter.collectors.sharding import ALONE, Shard, shard
 from exporter.config import Config, load
 from exporter.toolkit import flags, logs
 from exporter.toolkit.config_types import ConfigError, Secret
-from exporter.toolkit.web_config import Access
+from exporter.toolkit.web_config import WebConfigFile
 
 PROGRAM = "vendorwatch-exporter"
 SWITCH = 0.001
@@ -31,7 +31,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     read = _read(options)
     if read is None:
         return 1
-    config, access = read
+    config, web_config = read
     if options.config_check:
         for warning in config.warnings():
             _tell(f"{options.config_file}: warning: {warning}")
@@ -41,7 +41,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     sys.setswitchinterval(SWITCH)
     signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
     try:
-        app = App(options, config, access)
+        app = App(options, config, web_config)
     except ConfigError as error:
         _tell(f"{PROGRAM}: {error}")
         return 1
@@ -87,19 +87,19 @@ def _shard(text: str) -> Shard:
         raise argparse.ArgumentTypeError(str(error)) from error
 
 
-def _read(options: argparse.Namespace) -> tuple[Config, Access] | None:
+def _read(options: argparse.Namespace) -> tuple[Config, WebConfigFile] | None:
     """Read both files; None, when every problem of both has been told."""
     config: Config | None = None
-    access: Access | None = None
+    web_config: WebConfigFile | None = None
     try:
         config = load(options.config_file)
     except ConfigError as error:
         _complain(options.config_file, error)
     try:
-        access = Access(options.web_config)
+        web_config = WebConfigFile(options.web_config)
     except ConfigError as error:
         _complain(options.web_config, error)
-    return (config, access) if config and access else None
+    return (config, web_config) if config and web_config else None
 
 
 def _complain(file: Path, error: ConfigError) -> None:

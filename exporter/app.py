@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 
 from exporter.collectors.sharding import Shard
 from exporter.config import Config, load
-from exporter.listen import Listener
 from exporter.metrics.exporter_metrics import Running
 from exporter.metrics.page_cache import PageCache
 from exporter.polling.snapshot_files import Directory
@@ -17,8 +16,10 @@ from exporter.polling.snapshot_store import SnapshotStore
 from exporter.polling.targets import PATIENCE, Targets
 from exporter.toolkit import flags
 from exporter.toolkit.config_types import ConfigError, Secret
-from exporter.toolkit.web_config import Access
-from exporter.web.pages import Web
+from exporter.toolkit.front import Front
+from exporter.toolkit.server import HttpServer
+from exporter.toolkit.web_config import WebConfigFile
+from exporter.web.pages import Web, route
 
 if TYPE_CHECKING:
     from exporter.polling.leadership import Leadership
@@ -30,7 +31,7 @@ _log = logging.getLogger(__name__)
 class App:
     """One exporter. Nothing is polled and nothing served before `start`."""
 
-    def __init__(self, options: argparse.Namespace, config: Config, access: Access) -> None:
+    def __init__(self, options: argparse.Namespace, config: Config, web_config: WebConfigFile) -> None:
         """Open the storage and the sockets. ConfigError when one of them cannot be used."""
         self._file: Path = options.config_file
         self._shard: Shard = options.shard
@@ -45,7 +46,8 @@ class App:
         leads = self._leadership.leads if self._leadership else lambda: True
         self._targets = Targets(self._page_cache, SnapshotStore(place) if place else None, leads)
         web = Web(self._page_cache, self.reload if options.lifecycle else None, roles=self._running.roles)
-        self._server = Listener(web, flags.addresses(options.listen, DEFAULT), access)
+        front = Front(web, web_config, route, self._running.refused)
+        self._server = HttpServer(front, flags.addresses(options.listen, DEFAULT), web_config)
         try:
             self._server.open()
         except OSError as error:

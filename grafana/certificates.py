@@ -14,7 +14,8 @@ LEFT: Final = certificates(ACCOUNT, "_expiry_days")
 VALID: Final = certificates(ACCOUNT, "_valid")
 PROBED: Final = certificates(ACCOUNT, "probe_success")
 FAILED: Final = certificates(ACCOUNT, "probe_failure", "reason")
-CHAIN: Final = f"(({certificates(ACCOUNT, '_chain_expiry_timestamp_seconds')}) - time()) / 86400"
+ENDS: Final = certificates(ACCOUNT, "_expiry_timestamp_seconds")
+CHAIN: Final = certificates(ACCOUNT, "_chain_expiry_timestamp_seconds")
 REASON: Final = Column("reason", "Reason", Look(words=palette.REASON), 210)
 DAYS: Final = Look("none", palette.DAYS_LEFT, palette.BAD, decimals=1)
 NO_FAILURE: Final = "✓ No probe fails."
@@ -123,9 +124,10 @@ def _chains() -> Panel:
         Column("Value #days", "Days left", DAYS, 120),
         *WHERE,
     ]
-    first = f"(({CHAIN}) < 30) < on (account, host, seen_by) ({LEFT})"
+    first = f"({CHAIN}) < time() + 30 * 86400 < on (account, host, seen_by) ({ENDS})"
     days = f"({LEFT}) and on (account, host, seen_by) ({first})"
-    return table_of(text, {"chain": first, "days": days}, columns, Size(12, 9), "Chain ends in days")
+    queries = {"chain": f"(({first}) - time()) / 86400", "days": days}
+    return table_of(text, queries, columns, Size(12, 9), "Chain ends in days")
 
 
 def _reasons() -> Panel:

@@ -95,17 +95,17 @@ ACCEPTED: Final = words({"1": ("✓ accepted", GOOD), "0": ("✗ REFUSED", BAD)}
 SEEN: Final = words({"1": ("✓ seen", GOOD), "0": ("✗ no TLS", WARN)})
 REASON: Final = words(
     {
-        "dns": ("✗ name does not resolve", WARN),
+        "dns": ("✗ not in DNS", WARN),
         "connect": ("✗ no connection", WARN),
         "timeout": ("✗ no answer", WARN),
-        "tls": ("✗ does not speak TLS", WARN),
+        "tls": ("✗ not TLS", WARN),
         "protocol": ("✗ TLS 1.1 or older", BAD),
         "name": ("✗ for another name", BAD),
         "expired": ("✗ expired", BAD),
         "not_yet_valid": ("✗ not valid yet", BAD),
         "untrusted": ("✗ no trusted root", BAD),
         "self_signed": ("✗ self-signed", BAD),
-        "client_certificate": ("▲ wants a client certificate", WARN),
+        "client_certificate": ("▲ client certificate", WARN),
     }
 )
 CUT: Final = words({"0": ("✓ whole", GOOD), "1": ("▲ cut off", WARN)})

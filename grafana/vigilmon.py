@@ -186,4 +186,4 @@ def _failing_certificates() -> Panel:
     issued = f"max by ({by}, issuer, serial) ({ACCOUNT('vigilmon_certificate_info')})"
     seen = f"{issued} and on ({by}) {failed}"
     queries = {"reason": monitors(ACCOUNT, failed), "issuer": monitors(ACCOUNT, f"({seen})")}
-    return table_of(text, queries, columns, WIDE, "Reason")
+    return table_of(text, queries, columns, WIDE, "-Issuer")

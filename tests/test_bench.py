@@ -24,7 +24,18 @@ def test_a_quick_run_measures_every_part_and_writes_what_it_found(tmp_path):
         stdout=subprocess.DEVNULL,
     )  # fmt: skip
     tables = {table["name"] for table in json.loads((tmp_path / "RESULTS.json").read_text())["tables"]}
-    assert tables == {"scrapes", "memory", "rendering", "held", "polls", "webhooks", "waits", "freshness", "fleet"}
+    assert tables == {
+        "scrapes",
+        "memory",
+        "rendering",
+        "held",
+        "polls",
+        "webhooks",
+        "waits",
+        "crowds",
+        "freshness",
+        "fleet",
+    }
     assert {plot.stem for plot in (tmp_path / "plots").glob("*.svg")} == tables
     assert all(f"plots/{table}.svg" in (tmp_path / "RESULTS.md").read_text() for table in tables)
 

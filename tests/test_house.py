@@ -11,8 +11,6 @@ import pytest
 
 from tests.house import PROGRAMS, ROOT, copies, figures, sources, table
 
-TWINS = {"heads", "wire", "listen"}
-"""The old servers, until the new one has taken their place."""
 MODULES = {"exporter": 8, "bridge": 12}
 SIDE_BY_SIDE = {"exporter": 10, "bridge": 16}
 """The most modules, and the most modules and packages, that lie directly in a program's folder."""
@@ -84,16 +82,23 @@ def test_no_file_is_longer_than_one_job():
 @pytest.mark.parametrize("program", PROGRAMS)
 def test_a_programs_folder_is_read_at_a_glance(program):
     """What does not fit belongs into a room."""
-    there = {path for path in (ROOT / program).iterdir() if path.stem not in TWINS}
+    there = set((ROOT / program).iterdir())
     modules = {path for path in there if path.suffix == ".py"}
     packages = {path for path in there if (path / "__init__.py").exists()}
     assert len(modules) <= MODULES[program]
     assert len({path for path in modules if path.name != "__init__.py"} | packages) <= SIDE_BY_SIDE[program]
 
 
+def test_what_contributing_names_is_there():
+    """A file that moved is found by the page that leads to it; `<name>` stands for any."""
+    named = re.findall(r"`((?:exporter|bridge|tests|deploy|grafana)/[^`]*)`", (ROOT / "CONTRIBUTING.md").read_text())
+    assert len(named) > 20
+    assert [path for path in named if not any(ROOT.glob(re.sub(r"<\w+>", "*", path.rstrip("/"))))] == []
+
+
 def test_nothing_stands_in_both_programs():
     """What both need lies in exporter/toolkit, once."""
-    assert [pair for pair in copies() if not any(Path(place.split(":")[0]).stem in TWINS for place in pair)] == []
+    assert list(copies()) == []
 
 
 @pytest.mark.parametrize("program", PROGRAMS)
@@ -133,6 +138,12 @@ def test_postgresql_is_spoken_to_by_who_shares_it():
     """The exporter needs no driver before it is asked for a database."""
     users = {named(path) for path in SOURCES if any(module.split(".")[0] == "psycopg" for module in imported(path))}
     assert users == {"exporter/polling/postgresql.py", "exporter/polling/leadership.py"}
+
+
+def test_the_server_stays_in_the_toolkit():
+    """Everyone else speaks WSGI."""
+    users = {named(path) for path in SOURCES if any(module.split(".")[0] == "uvicorn" for module in imported(path))}
+    assert users == {"exporter/toolkit/connection.py", "exporter/toolkit/server.py"}
 
 
 def test_yaml_is_read_in_one_place():

@@ -2,11 +2,12 @@
 
 import json
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Final
 
 from bridge.delivery.answers import Answer, judge
 from bridge.errors import Unreached
+from bridge.outbox.queue import ClaimedEvent
 from exporter.toolkit.config_types import Secret
 from exporter.toolkit.http_client import HttpClient
 from exporter.toolkit.http_errors import HttpError
@@ -53,3 +54,17 @@ def body(events: Sequence[str], app_key: str) -> bytes:
     """Return the request for `events`, ascending by timestamp; each goes in to the byte as it was frozen."""
     ascending = sorted(events, key=lambda event: int(json.loads(event).get("timestamp", 0)))
     return f'{{"app_key":{json.dumps(app_key)},"alerts":[{",".join(ascending)}]}}'.encode()
+
+
+def packed(events: Iterable[ClaimedEvent], most: int = MOST_BYTES) -> list[list[ClaimedEvent]]:
+    """Return requests of at most `most` bytes, or of one event that is larger by itself."""
+    requests: list[list[ClaimedEvent]] = []
+    room = 0
+    for event in events:
+        weight = len(event.body.encode()) + 1
+        if not requests or weight > room:
+            requests.append([])
+            room = most
+        requests[-1].append(event)
+        room -= weight
+    return requests

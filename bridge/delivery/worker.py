@@ -9,15 +9,16 @@ import logging
 import random
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, replace
-from typing import Final, Protocol
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field, replace
+from typing import Final
 from uuid import uuid4
 
 from bridge.delivery.answers import Answer
-from bridge.delivery.bigpanda_client import MOST_BYTES
+from bridge.delivery.bigpanda_client import packed
 from bridge.delivery.poison_events import Isolation, Refusals
 from bridge.delivery.rate_limiter import RateLimiter
+from bridge.delivery.relocation import Destination, Receivers, Relocation
 from bridge.delivery.retry_policy import LONGEST_RETRY_AFTER, DeadLetter, Pause, RetryAt, Split, decide, pause
 from bridge.errors import DeliveryError, Unavailable
 from bridge.metrics import Metrics
@@ -36,28 +37,26 @@ _STUMBLED: Final = 500
 """What BigPanda answers when something in a request makes it fail; other failures look like an outage at first."""
 _PATIENCE: Final = 6
 """Failures in a row, about half a minute, after which even those are tried with other events."""
+_APART: Final = 2.0
+"""Seconds between closing at an old destination and stating anew at the new one."""
+_CLOCK_STEP: Final = 2.0
+"""Seconds by which the wall clock may move in a turn without being set."""
 _log = logging.getLogger(__name__)
-
-
-class Destination(Protocol):
-    """What takes events: BigPanda, or a stand-in for it."""
-
-    def send(self, events: Sequence[str], app_key: str) -> Answer:
-        """Send events; raises a DeliveryError."""
-
-    def close(self) -> None:
-        """Close all connections."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Route:
-    """Where events go, and how fast. `name` is the destination's name in the outbox: its standing outlives us."""
+    """Where events go, and how fast. `name` is the destination's name in the outbox: its standing outlives us.
+
+    `receivers`: whose open alerts are stated anew where they were opened at another destination.
+    """
 
     name: str
     destination: Destination
     events_per_minute: float
     batch_size: int
     timeout: float
+    receivers: Receivers = field(default_factory=dict)
 
 
 class Delivery:
@@ -74,9 +73,11 @@ class Delivery:
         chance: Callable[[], float] = random.random,
     ) -> None:
         self._queue, self._status = Queue(database), OutboxStatus(database)
+        self._relocation = Relocation(database)
+        self._restate_at: float | None = steady()
         self._metrics, self._owner = metrics, uuid4().hex
         self._clock, self._steady, self._chance = clock, steady, chance
-        self._limiter = RateLimiter(route.events_per_minute, steady())
+        self._limiter, self._offset = RateLimiter(route.events_per_minute, steady()), clock() - steady()
         self._isolation, self._refusals = Isolation(most=1, width=1), Refusals()
         self._use(route)
         self._changed: Route | None = None
@@ -110,6 +111,9 @@ class Delivery:
         try:
             self._flush()
             self._reroute()
+            if self._restate_at is not None and self._steady() >= self._restate_at:
+                self._restate_at = None
+                self._relocation.restate(self._route.name, self._route.receivers, self._clock())
             return self._deliver()
         except Unavailable:
             raise
@@ -121,6 +125,9 @@ class Delivery:
 
     def _deliver(self) -> float:
         now, steady = self._clock(), self._steady()
+        step, self._offset = now - steady - self._offset, now - steady
+        if abs(step) > _CLOCK_STEP:
+            _log.warning("System clock stepped %s by %.0f seconds", "back" if step < 0 else "ahead", abs(step))
         if rest := self._limiter.wait(steady, len(self._requests[0]) if self._requests else None):
             return rest
         circuit = self._status.circuit(self._route.name)
@@ -166,8 +173,8 @@ class Delivery:
 
     def _accepted(self, request: list[ClaimedEvent], answer: Answer, circuit: Circuit) -> None:
         now = self._clock()
-        noted = {"duplicate" if answer is Answer.DUPLICATE else "accepted": request}
-        self._pending_writes.append(lambda: self._queue.record(**noted, now=now))
+        name, noted = self._route.name, {"duplicate" if answer is Answer.DUPLICATE else "accepted": request}
+        self._pending_writes.append(lambda: self._queue.record(**noted, destination=name, now=now))
         self._metrics.deliveries.labels(answer.value).inc(len(request))
         for one in request:
             self._metrics.latency.observe(max(0.0, now - one.accepted_at))
@@ -257,6 +264,10 @@ class Delivery:
         if route is None:
             return
         self._give_back()
+        if route.name != self._route.name:
+            self._relocation.close(self._route.name, self._route.destination, route.receivers, self._clock())
+            # Where both names lead to the same BigPanda, what is stated anew must bear a later second.
+            self._restate_at = self._steady() + _APART
         self._route.destination.close()
         self._use(route)
         self._status.set_circuit(route.name, Circuit())
@@ -278,20 +289,6 @@ def closed_for(circuit: Circuit, now: float) -> float:
     rest = circuit.not_before - now
     # A decision of the future, or a time that none sets, is of a clock that was set back since.
     return rest if circuit.opened_at <= now and 0 < rest <= LONGEST_RETRY_AFTER else 0.0
-
-
-def packed(events: Iterable[ClaimedEvent], most: int = MOST_BYTES) -> list[list[ClaimedEvent]]:
-    """Return requests of at most `most` bytes, or of one event that is larger by itself."""
-    requests: list[list[ClaimedEvent]] = []
-    room = 0
-    for event in events:
-        weight = len(event.body.encode()) + 1
-        if not requests or weight > room:
-            requests.append([])
-            room = most
-        requests[-1].append(event)
-        room -= weight
-    return requests
 
 
 def _ids(request: Iterable[ClaimedEvent]) -> list[int]:

@@ -12,6 +12,11 @@ class Alert:
     ever. `severity` is the sender's word, "" when missing. Times are epoch seconds; `ends_at` is None while firing.
     `at` is the sender's own time of this state where the sender's times put states in order (`ordered`): then an
     older state never replaces a newer one. Alertmanager's do not: a stale peer and a genuine re-fire look alike.
+    `level`: how urgent it is within its status; an escalation raises it. `volatile` are members of the event whose
+    change alone is no news: a measured value, a rendered image.
+
+    `identity`: the key of the alert that it is one with in BigPanda, "" when it stands alone. `primary`, `secondary`:
+    the labels that its sender names as BigPanda's properties, "" where the receiver's settings choose.
     `silence`: who silenced it, until when and why, as tags; it is then acknowledged.
     """
 
@@ -29,6 +34,11 @@ class Alert:
     ends_at: float | None = None
     at: float | None = None
     ordered: bool = False
+    level: float = 0.0
+    volatile: Mapping[str, str] = field(default_factory=dict)
+    identity: str = ""
+    primary: str = ""
+    secondary: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,6 +1,7 @@
 """The state of one alert: what BigPanda shows of it, or will once everything that is queued was sent."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from enum import StrEnum
 
 from bridge.domain.alert import Alert
@@ -30,6 +31,14 @@ class PendingEvent:
     queued_at: float = 0.0
 
 
+@dataclass(frozen=True, slots=True)
+class Member:
+    """One of the firing alerts that share an identity, with the status that it asks for."""
+
+    alert: Alert
+    status: Status
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AlertState:
     """What is known of one alert. Times in epoch seconds.
@@ -38,6 +47,9 @@ class AlertState:
     of the newest episode, `ended_at`: of the last one that ended. `at`: the sender's time of the state, where that
     puts states in order. `possibly_stale`: it fired before its last resolution, and a stale sender and a genuine
     re-fire look alike. `updated_at`: when anything here last changed. `pending` is known to ingest only.
+
+    `members`: those that fire of the alerts that share this identity, by their own keys; empty where the alert stands
+    alone. `destination`, `app_key`: where BigPanda took in that it is open; "" when that is not known, or it is not.
     """
 
     alert: Alert
@@ -52,6 +64,9 @@ class AlertState:
     possibly_stale: bool = False
     updated_at: float = 0.0
     pending: PendingEvent | None = None
+    members: Mapping[str, Member] = field(default_factory=dict)
+    destination: str = ""
+    app_key: str = ""
 
     @property
     def key(self) -> str:
@@ -62,3 +77,18 @@ class AlertState:
     def open(self) -> bool:
         """Tell whether BigPanda has, or will have, an open alert."""
         return self.status is not Status.OK
+
+    @property
+    def firing(self) -> Mapping[str, Alert]:
+        """Return the alerts of its sender that fire, by their own keys."""
+        if self.members:
+            return {key: member.alert for key, member in self.members.items()}
+        return {self.key: self.alert} if self.open else {}
+
+    @property
+    def labels(self) -> Mapping[str, str]:
+        """Return the labels that all of its firing alerts have in common."""
+        common = dict(self.alert.labels)
+        for alert in self.firing.values():
+            common = {name: value for name, value in common.items() if alert.labels.get(name) == value}
+        return common

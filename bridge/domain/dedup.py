@@ -1,17 +1,21 @@
 """What an alert changes: (its state, what its sender says now) → queue, hold, unchanged or skip, and why. Pure.
 
 BigPanda hears one event per change. Two events of an alert never bear the same second, the later one never the older
-time, and none a time that lies ahead when it is sent: BigPanda shows what bears the newest time.
+time, and none a time that lies ahead when it is sent: BigPanda shows what bears the newest time. Only a clock that
+stepped back breaks the last of these: an alert is not held until the clock has caught up.
 """
 
 import math
 from dataclasses import dataclass, replace
 from enum import StrEnum
-from typing import Any
+from typing import Any, Final
 
 from bridge.domain.alert import Alert
 from bridge.domain.alert_state import AlertState, Kind, PendingEvent
 from bridge.domain.event import Status
+
+LONGEST_HOLD: Final = 5.0
+"""Seconds for which an event waits for the second that it bears: as many changes within one second."""
 
 
 class Action(StrEnum):
@@ -92,21 +96,21 @@ def decide(  # noqa: PLR0911, PLR0913  one return for each outcome; six facts de
         return _open(state, alert, status, now)
     if state.status is not status:
         return _restate(state, status, content_hash, now, Reason.STATUS)
-    return _update(state, content_hash, now, update_interval)
+    return _update(state, alert, content_hash, now, update_interval)
 
 
 def resend(state: AlertState | None, *, now: float) -> Decision:
     """Queue what still fires once more. Nothing to do where it does not, or where its firing is queued anyway."""
     if state is None or not state.open or (state.pending and state.pending.kind is Kind.OPEN):
         return Decision(action=Action.UNCHANGED, reason=Reason.REPEAT)
-    timestamp, not_before = _time(state, now, now)
+    timestamp = _timestamp(state, now, now)
     return Decision(
         action=Action.QUEUE,
         reason=Reason.RESENT,
         kind=Kind.OPEN,
         status=state.status,
         timestamp=timestamp,
-        not_before=not_before,
+        not_before=_hold(timestamp, now),
         supersede=state.pending is not None,
     )
 
@@ -114,13 +118,13 @@ def resend(state: AlertState | None, *, now: float) -> Decision:
 def _close(state: AlertState | None, ended_at: float, now: float, reason: Reason) -> Decision:
     """Resolve. A pending update is pointless now; a pending firing goes first all the same."""
     pending = state.pending if state else None
-    timestamp, not_before = _time(state, ended_at, now)
+    timestamp = _timestamp(state, ended_at, now)
     return Decision(
         action=Action.QUEUE,
         reason=reason,
         kind=Kind.RESOLVE,
         timestamp=timestamp,
-        not_before=not_before,
+        not_before=_hold(timestamp, now),
         supersede=pending is not None and pending.kind is Kind.UPDATE,
     )
 
@@ -128,14 +132,14 @@ def _close(state: AlertState | None, ended_at: float, now: float, reason: Reason
 def _open(state: AlertState | None, alert: Alert, status: Status, now: float) -> Decision:
     # A firing that began before the last end is accepted, and left to the reconciler to confirm.
     stale = state is not None and state.ended_at is not None and alert.starts_at <= state.ended_at
-    timestamp, not_before = _time(state, now if stale else alert.starts_at, now)
+    timestamp = _timestamp(state, now if stale else alert.starts_at, now)
     return Decision(
         action=Action.QUEUE,
         reason=Reason.FIRED_AGAIN if state else Reason.FIRST,
         kind=Kind.OPEN,
         status=status,
         timestamp=timestamp,
-        not_before=not_before,
+        not_before=_hold(timestamp, now),
         possibly_stale=stale,
     )
 
@@ -146,22 +150,22 @@ def _restate(state: AlertState, status: Status, content_hash: str, now: float, r
     if pending and content_hash == pending.replaces:
         return _reverted(status)
     inherits = pending is not None and pending.kind is Kind.OPEN
-    timestamp, not_before = (pending.timestamp, pending.not_before) if pending and inherits else _time(state, now, now)
+    timestamp = pending.timestamp if pending and inherits else _timestamp(state, now, now)
     return Decision(
         action=Action.QUEUE,
         reason=reason,
         kind=Kind.OPEN,
         status=status,
         timestamp=timestamp,
-        not_before=not_before,
+        not_before=_hold(timestamp, now),
         # A pending resolution is never coalesced away: a lost `ok` stays open for weeks.
         supersede=pending is not None and pending.kind is not Kind.RESOLVE,
         keeps_position=inherits,
     )
 
 
-def _update(state: AlertState, content_hash: str, now: float, update_interval: float) -> Decision:
-    """Show what changed beside the status, at most every `update_interval`."""
+def _update(state: AlertState, alert: Alert, content_hash: str, now: float, update_interval: float) -> Decision:
+    """Show what changed beside the status, at most every `update_interval`, but at once where it is more urgent."""
     pending = state.pending
     if content_hash == state.content_hash:
         return Decision(action=Action.UNCHANGED, reason=Reason.REPEAT)
@@ -170,9 +174,17 @@ def _update(state: AlertState, content_hash: str, now: float, update_interval: f
     held = pending if pending and pending.kind is Kind.UPDATE else None
     if held and content_hash == held.replaces:
         return _reverted(state.status)
-    timestamp, not_before = (held.timestamp, held.not_before) if held else _time(state, now, now)
-    # One that replaces a held update keeps its due time, or a text that changes often would never be sent.
-    due = max(not_before, 0.0 if held else state.queued_at + update_interval)
+    timestamp = held.timestamp if held else _timestamp(state, now, now)
+    if alert.level > state.alert.level or alert.severity != state.alert.severity:
+        # A step up within the same status, an escalation say, is news; what merely reads differently waits.
+        wait = 0.0
+    elif held:
+        # What supersedes a held update keeps its due time, or a text that changes often would never be sent.
+        wait = held.not_before
+    else:
+        wait = state.queued_at + update_interval
+    # Never longer than the interval: the last event may be of a clock that has stepped back since.
+    due = max(_hold(timestamp, now), min(wait, now + update_interval))
     return Decision(
         action=Action.HOLD if due > now else Action.QUEUE,
         reason=Reason.CONTENT,
@@ -185,13 +197,15 @@ def _update(state: AlertState, content_hash: str, now: float, update_interval: f
     )
 
 
-def _time(state: AlertState | None, wanted: float, now: float) -> tuple[int, float]:
-    """Return whole seconds as near to `wanted` as the last event and the present allow, and when to send them."""
-    present = math.floor(now)
-    timestamp = math.floor(wanted) if 0 < wanted <= now else present
-    if state is not None:
-        timestamp = max(timestamp, state.timestamp + 1)
-    return timestamp, float(timestamp) if timestamp > now else 0.0
+def _timestamp(state: AlertState | None, wanted: float, now: float) -> int:
+    """Return whole seconds as near to `wanted` as the last event and the present allow."""
+    timestamp = math.floor(wanted) if 0 < wanted <= now else math.floor(now)
+    return timestamp if state is None else max(timestamp, state.timestamp + 1)
+
+
+def _hold(timestamp: int, now: float) -> float:
+    """Return when to send what bears this second: then, or at once where only a clock that stepped back explains it."""
+    return float(timestamp) if now < timestamp <= now + LONGEST_HOLD else 0.0
 
 
 def _reverted(status: Status) -> Decision:
@@ -214,6 +228,8 @@ def next_state(
     return AlertState(
         alert=alert,
         status=decision.status,
+        destination=state.destination if state else "",
+        app_key=state.app_key if state else "",
         content_hash=content_hash,
         timestamp=state.timestamp if state and event is None else decision.timestamp,
         seq=(state.seq if state else 0) + (event is not None),

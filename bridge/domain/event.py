@@ -37,6 +37,8 @@ MEMBERS = frozenset(
         "runbook_url",
         "dashboard_url",
         "permalink",
+        "panel_url",
+        "silence_url",
     }
 )
 """Names that mean something to BigPanda or to us: no label may take them."""
@@ -112,9 +114,13 @@ class Draft:
 
 def draft(alert: Alert, status: Status, mapping: EventMapping) -> Draft:
     """Return the event without its timestamp."""
-    shown = _json(_members(alert, status, mapping))
-    roving = tuple((name, alert.links[name]) for name in _REPLICA_LINKS if name in alert.links)
-    text = b"%s,%s" % (shown[:-1], _replica_links(roving)) if roving else shown
+    members = _members(alert, status, mapping)
+    shown = _json(members)
+    unhashed = {name: alert.links[name] for name in _REPLICA_LINKS if name in alert.links}
+    for name, value in alert.volatile.items():
+        unhashed.setdefault(_fold(name, "value_"), value)
+    rest = {name: _value(value) for name, value in unhashed.items() if name not in members}
+    text = b"%s,%s" % (shown[:-1], _json(rest)[1:]) if rest else shown
     return Draft(status, text.decode(), hashlib.blake2b(shown, digest_size=16).hexdigest())
 
 
@@ -124,14 +130,9 @@ def build(alert: Alert, status: Status, timestamp: int, mapping: EventMapping) -
     return event
 
 
-@lru_cache(maxsize=256)
-def _replica_links(links: tuple[tuple[str, str], ...]) -> bytes:
-    return _json({name: _value(url) for name, url in links})[1:]
-
-
 def _members(alert: Alert, status: Status, mapping: EventMapping) -> dict[str, str]:
     """Return all that BigPanda shows."""
-    primary = _primary(alert, mapping)
+    primary = alert.primary if alert.primary in alert.labels else _primary(alert, mapping)
     names = _names(tuple(alert.labels), tuple(alert.annotations), labelled=bool(primary))
     members = dict(zip(names, _values(alert), strict=True))
     members.pop("", None)
@@ -143,7 +144,9 @@ def _members(alert: Alert, status: Status, mapping: EventMapping) -> dict[str, s
     members["primary_property"] = names[list(alert.labels).index(primary)] if primary else "service"
     if not primary:
         members["service"] = alert.source
-    if alert.name:
+    if alert.secondary in alert.labels:
+        members["secondary_property"] = names[list(alert.labels).index(alert.secondary)]
+    elif alert.name:
         members["secondary_property"], members["check"] = "check", _value(alert.name)
     for name, url in alert.links.items():
         if name not in _REPLICA_LINKS:

@@ -47,10 +47,12 @@ class Outcome:
     """What became of one notification, counted. `statuses` and `reasons` count its alerts.
 
     `acknowledged`, `resolved`: for each incident that just was, the seconds since it began. `closed_manually` counts
-    the alerts that still fire though their incident was closed, by their source.
+    the alerts that still fire though their incident was closed, by their source. `duplicates`, of those `unchanged`:
+    the same alert of the same time once more.
     """
 
     queued: int = 0
+    duplicates: int = 0
     unchanged: int = 0
     superseded: int = 0
     skipped: int = 0

@@ -3,7 +3,7 @@
 import logging
 import time
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final, Protocol
 
 from bridge.delivery.retry_policy import DeadLetter, RetryAt, decide
@@ -85,7 +85,7 @@ class SilenceSync:
     ) -> None:
         """Do what is to be done now. What Alertmanager does not take is tried again later."""
         keys = sorted({key for record in incidents if record.snoozed for key in record.keys})
-        alerts = {key: state.alert for key, state in self._states(keys).items()}
+        alerts = {key: replace(state.alert, labels=state.labels) for key, state in self._states(keys).items()}
         should = wanted(incidents, alerts, now, self._owner, self._sources)
         if self._steady() < self._look_at and (self._failures or should == self._synced):
             return

@@ -1,19 +1,26 @@
 """The state of every alert: what is open, what is known of given keys, the operator's list and search."""
 
 import re
-from collections.abc import Sequence
+import time
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from typing import Any, Final
 
-from sqlalchemy import Connection, Select, case, func, select
+from sqlalchemy import Connection, Row, Select, case, func, select
 
-from bridge.domain.alert_state import AlertState
+from bridge.domain.alert import Alert
+from bridge.domain.alert_state import AlertState, Member
 from bridge.domain.event import Status
+from bridge.domain.identity import identity_key
 from bridge.outbox.database import Database
 from bridge.outbox.pages import Page, PageRequest
-from bridge.outbox.rows import state_of
-from bridge.outbox.schema import alert_states, last_heard, opened
+from bridge.outbox.rows import member_of, state_of
+from bridge.outbox.schema import alert_states, last_heard, members, opened
 
 _STREAMED: Final = 500
+MOST_WORDS: Final = 8
+MOST_SECONDS: Final = 0.25
+"""Of one search: pages are looked at by many, and webhooks come first."""
 _AT_ONCE: Final = 500
 """Keys that one SELECT names."""
 _AS_IT_IS: Final = re.compile(r"[^\x00-\x1f\x7f-\U0010ffff\"\\]+")
@@ -34,12 +41,38 @@ class Alerts:
         """Return what BigPanda has, or will have, as open of a source, by key."""
         query = select(alert_states).where(opened, alert_states.c.source == source).order_by(alert_states.c.key)
         with self._database.read() as connection:
+            shared = (
+                select(members)
+                .join(alert_states, alert_states.c.key == members.c.key)
+                .where(alert_states.c.source == source)
+            )
+            return _with_members([state_of(row) for row in connection.execute(query)], connection.execute(shared).all())
+
+    def opened_at(self, destination: str) -> list[AlertState]:
+        """Return what a destination took in as open and was not told the end of."""
+        query = select(alert_states).where(alert_states.c.destination == destination).order_by(alert_states.c.key)
+        with self._database.read() as connection:
+            return [state_of(row) for row in connection.execute(query)]
+
+    def opened_elsewhere(self, destination: str) -> list[AlertState]:
+        """Return what is open and was taken in by another destination, as far as that is known."""
+        elsewhere = alert_states.c.destination.not_in(["", destination])
+        query = select(alert_states).where(opened, elsewhere).order_by(alert_states.c.key)
+        with self._database.read() as connection:
             return [state_of(row) for row in connection.execute(query)]
 
     def states(self, keys: Sequence[str]) -> dict[str, AlertState]:
         """Return the state of each of these keys that is known."""
         with self._database.read() as connection:
             return states(connection, keys)
+
+    def of_alerts(self, alerts: Sequence[Alert]) -> dict[str, AlertState]:
+        """Return the state that each of these alerts of a sender belongs to, by the alert's key, where one is known."""
+        with self._database.read() as connection:
+            owners = owners_of(connection, [alert.key for alert in alerts])
+            wanted = {one for alert in alerts for one in (alert.key, alert.identity, owners.get(alert.key, "")) if one}
+            found = states(connection, sorted(wanted))
+        return {alert.key: found[key] for alert in alerts if (key := identity_key(alert, owners, found)) in found}
 
     def state(self, key: str) -> AlertState | None:
         """Return the state of one key, None when it is not known."""
@@ -67,20 +100,38 @@ class Alerts:
         query = query.order_by(_URGENCY, alert_states.c.starts_at.desc(), alert_states.c.key)
         with self._database.read() as connection:
             if words:
-                return _search(connection, query, [word.casefold() for word in words], request)
+                return _search(connection, query, [word.casefold() for word in words[:MOST_WORDS]], request)
             total = connection.execute(select(func.count()).where(opened)).scalar_one()
             rows = connection.execute(query.limit(request.limit).offset(request.offset))
             return Page([state_of(row) for row in rows], total)
+
+
+def owners_of(connection: Connection, keys: Sequence[str]) -> dict[str, str]:
+    """Return the identity that each of these alerts shares, by the alert's own key, where it fires as a member."""
+    owners: dict[str, str] = {}
+    for start in range(0, len(keys), _AT_ONCE):
+        of = select(members.c.member, members.c.key).where(members.c.member.in_(keys[start : start + _AT_ONCE]))
+        owners |= {row.member: row.key for row in connection.execute(of)}
+    return owners
 
 
 def states(connection: Connection, keys: Sequence[str]) -> dict[str, AlertState]:
     """Return the state of each of these keys that is known."""
     found: dict[str, AlertState] = {}
     for start in range(0, len(keys), _AT_ONCE):
-        wanted = alert_states.c.key.in_(keys[start : start + _AT_ONCE])
-        rows = connection.execute(select(alert_states).where(wanted, _known))
-        found |= {row.key: state_of(row) for row in rows}
+        part = keys[start : start + _AT_ONCE]
+        rows = connection.execute(select(alert_states).where(alert_states.c.key.in_(part), _known))
+        states_found = [state_of(row) for row in rows]
+        shared = connection.execute(select(members).where(members.c.key.in_(part))).all()
+        found |= {state.key: state for state in _with_members(states_found, shared)}
     return found
+
+
+def _with_members(states_found: Iterable[AlertState], rows: Iterable[Row[Any]]) -> list[AlertState]:
+    shared: dict[str, dict[str, Member]] = {}
+    for row in rows:
+        shared.setdefault(row.key, {})[row.member] = member_of(row)
+    return [replace(one, members=shared[one.key]) if one.key in shared else one for one in states_found]
 
 
 def _search(
@@ -90,8 +141,10 @@ def _search(
         if _AS_IT_IS.fullmatch(piece):
             query = query.where(func.lower(alert_states.c.alert).contains(piece, autoescape=True))
     found: list[AlertState] = []
-    total = 0
+    total, until = 0, time.monotonic() + MOST_SECONDS
     for row in connection.execution_options(yield_per=_STREAMED).execute(query):
+        if time.monotonic() > until:
+            return Page(found, total, partial=True)
         state = state_of(row)
         if not matches(state, words):
             continue

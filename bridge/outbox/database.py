@@ -9,7 +9,6 @@ from typing import Any
 import msgspec
 from sqlalchemy import (
     URL,
-    BindParameter,
     ColumnElement,
     Connection,
     Engine,
@@ -93,6 +92,11 @@ class Database:
                     if self._log.grown():
                         self._empty_log()
 
+    def refuse_when_full(self) -> None:
+        """Raise Unavailable where the disk has no room but what is kept for delivery: what is full must still drain."""
+        if not self.postgresql and sqlite_engine.room(self._files.path) <= 0:
+            raise Unavailable("database: disk full")
+
     @contextmanager
     def _a_turn(self) -> Iterator[None]:
         """Wait for our own writers no longer than for others': behind a locked database they would queue for ever."""
@@ -158,12 +162,15 @@ class Database:
         replaced = {column.name: made.excluded[column.name] for column in table.c if column.name not in index}
         return made.on_conflict_do_update(index_elements=index, set_=replaced)
 
-    def among(self, column: ColumnElement[str], values: Sequence[str]) -> ColumnElement[bool]:
-        """Return the condition that a column is one of `values`: one parameter, however many they are."""
+    def among(self, column: ColumnElement[str]) -> ColumnElement[bool]:
+        """Return the condition that a column is one of the bound `names`: one parameter, however many they are."""
         if self.postgresql:
-            return column == any_(bindparam(None, list(values), type_=ARRAY(Text)))
-        listed: BindParameter[str] = bindparam(None, msgspec.json.encode(values).decode())
-        return column.in_(select(func.json_each(listed).table_valued("value").c.value))
+            return column == any_(bindparam("names", type_=ARRAY(Text)))
+        return column.in_(select(func.json_each(bindparam("names")).table_valued("value").c.value))
+
+    def names(self, names: Sequence[str]) -> dict[str, object]:
+        """Return the parameters of a statement with `among`."""
+        return {"names": list(names) if self.postgresql else msgspec.json.encode(names).decode()}
 
 
 def location(url: str) -> URL:

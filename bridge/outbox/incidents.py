@@ -67,7 +67,9 @@ class Incidents:
     def due_callbacks(self, source: str, now: float, limit: int = 50) -> list[DueCallback]:
         """Return the new shares that BigPanda waits to hear of, the oldest first."""
         columns = (callbacks.c.source, callbacks.c.incident, callbacks.c.attempts, callbacks.c.asked_at)
-        due = (callbacks.c.source == source, callbacks.c.state == "waiting", callbacks.c.not_before <= now)
+        # What was asked for later than now is of a clock that was set back since.
+        now_or_before = (callbacks.c.not_before <= now) | (callbacks.c.asked_at > now)
+        due = (callbacks.c.source == source, callbacks.c.state == "waiting", now_or_before)
         query = select(*columns).where(*due).order_by(callbacks.c.asked_at, callbacks.c.incident).limit(limit)
         with self._database.read() as connection:
             return [DueCallback(*row) for row in connection.execute(query)]

@@ -1,63 +1,63 @@
 """What webhooks change in the store: alert states and the events to send, decided and written in one transaction."""
 
 import json
-from collections.abc import Sequence
+import logging
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
-from typing import Any
+from typing import Any, Final
 
-from sqlalchemy import Connection, bindparam, insert, select, update
+from sqlalchemy import Connection, Row, Select, delete
 
 from bridge.domain.alert import Alert
-from bridge.domain.alert_state import AlertState
-from bridge.domain.dedup import Action, Decision, Reason, decide, next_state, resend
+from bridge.domain.alert_state import AlertState, Member
+from bridge.domain.dedup import LONGEST_HOLD, Action, Decision, Reason, decide, next_state, resend
 from bridge.domain.event import NONE, Draft, Status, draft, status_of
+from bridge.domain.identity import identity_key, speaker, with_member
 from bridge.domain.notification import Notification, Outcome
 from bridge.outbox import incidents
 from bridge.outbox.database import Database
-from bridge.outbox.quarantine import quarantine_row
-from bridge.outbox.rows import PRIORITY, alert_json, pending_of, state_of, state_row
-from bridge.outbox.schema import (
-    alert_states,
-    events,
-    last_heard,
-    quarantine,
-    senders,
-    waiting,
-    watchdog_heartbeats,
-)
+from bridge.outbox.quarantine import put, quarantine_row
+from bridge.outbox.rows import PRIORITY, alert_json, member_of, pending_of, state_of, state_row
+from bridge.outbox.schema import members
+from bridge.outbox.statements import BLANK, Statements
 
-_BLANK = {
-    "receiver": "", "source": "", "status": "", "content": "", "timestamp": 0, "seq": 0, "told_at": 0.0,
-    "starts_at": 0.0, "ended_at": None, "at": None, "doubtful": False, "alert": "", "updated_at": 0.0,
-}  # fmt: skip
-"""The row of an alert of which nothing is known yet."""
+MOST_UNREADABLE: Final = 100
+"""Unreadable alerts of one webhook that are kept; the rest is only counted."""
+_log = logging.getLogger(__name__)
 
 
 class Ingest:
     """Takes notifications in: what they say is durable once `accept` returns."""
 
     def __init__(self, database: Database) -> None:
-        self._database = database
+        self._database, self._statements = database, Statements(database)
 
     def accept(self, batch: Sequence[Notification], now: float) -> list[Outcome]:
         """Commit several notifications at once, all or nothing. Unavailable when the database cannot be used now."""
+        self._database.refuse_when_full()
         with self._database.write() as connection:
-            return Batch(self._database, connection, now).accept(batch)
+            return Batch(self._database, self._statements, connection, now).accept(batch)
 
 
 class Batch:
     """One batch of notifications on its way into the store, in one transaction."""
 
-    def __init__(self, database: Database, connection: Connection, now: float) -> None:
-        self._database, self._connection, self._now = database, connection, now
+    def __init__(self, database: Database, statements: Statements, connection: Connection, now: float) -> None:
+        self._database, self._statements, self._connection, self._now = database, statements, connection, now
         self._states: dict[str, AlertState] = {}
         self._changed: set[str] = set()
+        self._owners: dict[str, str] = {}
+        self._groups: dict[str, dict[str, Member]] = {}
+        self._joined: dict[str, dict[str, Any]] = {}
+        self._left: set[str] = set()
         self._events: dict[tuple[str, int], dict[str, Any]] = {}
         self._superseded: list[tuple[str, int]] = []
 
     def accept(self, batch: Sequence[Notification]) -> list[Outcome]:
         """Decide about every alert, in the order given, and write what follows."""
-        self._load(sorted({alert.key for notification in batch for alert in notification.alerts}))
+        alerts = [alert for notification in batch for alert in notification.alerts]
+        identities = {alert.identity for alert in alerts if alert.identity}
+        self._load({alert.key for alert in alerts} | identities, grouped=bool(identities))
         outcomes = [self._ingest(notification) for notification in batch]
         self._write()
         self._write_unreadable(batch)
@@ -65,23 +65,29 @@ class Batch:
         incidents.merge_heard(self._database, self._connection, batch, outcomes, self._now)
         return outcomes
 
-    def _load(self, keys: list[str]) -> None:
+    def _load(self, names: set[str], *, grouped: bool) -> None:
+        shared = self._members(self._statements.owners, names)
+        keys = sorted(names | {row.key for row in shared})
         if self._database.postgresql:
             self._reserve(keys)
-        wanted = select(alert_states).where(self._database.among(alert_states.c.key, keys))
-        if self._database.postgresql:
-            wanted = wanted.order_by(alert_states.c.key.collate("C")).with_for_update()  # all replicas in one order
-        for row in self._connection.execute(wanted):
+        for row in self._connection.execute(self._statements.known, self._database.names(keys)):
             if row.status:
                 self._states[row.key] = state_of(row)
-        # After the rows are locked: what another replica sent in the meantime is not pending any more.
-        pending = (
-            select(events)
-            .join(alert_states, (alert_states.c.key == events.c.key) & (alert_states.c.seq == events.c.seq))
-            .where(waiting, events.c.attempts == 0, self._database.among(events.c.key, list(self._states)))
-        )
-        for row in self._connection.execute(pending):
+        if not self._states:
+            return
+        # After the rows are locked: what another replica claimed in the meantime is not pending any more.
+        known = self._database.names(list(self._states))
+        for row in self._connection.execute(self._statements.pending, known):
             self._states[row.key] = replace(self._states[row.key], pending=pending_of(row))
+        if not shared and not grouped:
+            return
+        for row in self._members(self._statements.members, keys):
+            self._owners[row.member] = row.key
+            state = self._states[row.key]
+            self._states[row.key] = replace(state, members={**state.members, row.member: member_of(row)})
+
+    def _members(self, statement: Select[Any], names: Iterable[str]) -> Sequence[Row[Any]]:
+        return self._connection.execute(statement, self._database.names(sorted(names))).all()
 
     def _reserve(self, keys: list[str]) -> None:
         """Insert unknown keys blank, so that two replicas cannot both be the first.
@@ -89,16 +95,15 @@ class Batch:
         Before any row is locked, and in one order: a replica that inserts while it holds locks may wait for one that
         waits for it.
         """
-        found = select(alert_states.c.key).where(self._database.among(alert_states.c.key, keys))
-        new = sorted(set(keys).difference(self._connection.execute(found).scalars()))
-        if new:
-            blank = self._database.insert(alert_states).on_conflict_do_nothing()
-            self._connection.execute(blank, [{"key": key, **_BLANK} for key in new])
+        found = self._connection.execute(self._statements.names, self._database.names(keys)).scalars()
+        if new := sorted(set(keys).difference(found)):
+            self._connection.execute(self._statements.reserve, [{"key": key, **BLANK} for key in new])
 
     def _ingest(self, notification: Notification) -> Outcome:
         outcome = Outcome(quarantined=len(notification.unreadable))
         for alert in notification.alerts:
-            state = self._states.get(alert.key)
+            key = identity_key(alert, self._owners, self._states)
+            state = self._states.get(key)
             expected = notification.if_unmodified
             if expected is not None and expected.get(alert.key) != (state.updated_at if state else None):
                 outcome.unchanged += 1
@@ -107,6 +112,9 @@ class Batch:
             status, mapped = status_of(alert, notification.mapping)
             if notification.resend and state:
                 status = state.status
+            elif alert.identity or (state and state.members):
+                alert, status = self._shared(key, state, alert, status)  # noqa: PLW2901  who speaks for all of them
+                state = self._states.get(key)
             event = draft(alert, status or Status.OK, notification.mapping)
             if notification.resend:
                 decision = resend(state, now=self._now)
@@ -119,9 +127,47 @@ class Batch:
                     now=self._now,
                     update_interval=notification.update_interval,
                 )
+            if decision.reason is Reason.REPEAT and state and alert.at is not None and alert.at == state.at:
+                outcome.duplicates += 1
             self._apply(alert, state, decision, event, notification.mapping.app_key)
             _count(outcome, decision, status, mapped=mapped)
         return outcome
+
+    def _shared(
+        self, key: str, state: AlertState | None, alert: Alert, status: Status | None
+    ) -> tuple[Alert, Status | None]:
+        """Note what one of the alerts of an identity says; return the one that speaks for all, and its status."""
+        before = state.members if state else {}
+        if not alert.identity and alert.key not in before and not alert.firing:
+            after: dict[str, Member] = {}  # an end of the whole, by silence or by hand
+        else:
+            if state and state.open and not before:
+                # It was opened before its sender's alerts shared an identity.
+                before = {state.key: Member(state.alert, state.status)}
+            after = with_member(before, alert, status)
+        for left in before.keys() - after.keys():
+            self._owners.pop(left, None)
+            self._joined.pop(left, None)
+            self._left.add(left)
+        for member, found in after.items():
+            if before.get(member) != found or state is None or member not in state.members:
+                self._owners[member] = key
+                self._left.discard(member)
+                self._joined[member] = {
+                    "member": member,
+                    "key": key,
+                    "status": found.status.value,
+                    "alert": alert_json(found.alert),
+                }
+        if state and after != state.members:
+            # Whatever was judged by the members before is overtaken, though BigPanda may see no change.
+            self._states[key] = replace(state, members=after, updated_at=self._now)
+            self._changed.add(key)
+        self._groups[key] = after
+        if after:
+            worst = speaker(key, after)
+            return worst.alert, worst.status
+        return replace(alert, key=key, identity=""), status
 
     def _apply(self, alert: Alert, state: AlertState | None, decision: Decision, event: Draft, app_key: str) -> None:
         if state and decision.supersede:
@@ -129,10 +175,16 @@ class Batch:
         after = next_state(state, alert, decision, event.content_hash, self._now)
         if after is None or after is state:
             return
-        self._states[alert.key] = after
+        self._states[alert.key] = replace(after, members=self._groups.get(alert.key, state.members if state else {}))
         self._changed.add(alert.key)
         if decision.kind:
             self._events[alert.key, after.seq] = self._event_row(after, decision, event, app_key)
+            if decision.timestamp > self._now + LONGEST_HOLD:
+                _log.warning(
+                    "Clock stepped back: event of %s sent with a time %d seconds ahead, after its last one",
+                    alert.key,
+                    decision.timestamp - self._now,
+                )
 
     def _supersede(self, state: AlertState) -> None:
         if new := self._events.get((state.key, state.seq)):
@@ -149,6 +201,7 @@ class Batch:
             "receiver": state.alert.receiver,
             "source": state.alert.source,
             "app_key": app_key,
+            "destination": "",
             "kind": pending.kind.value,
             "status": decision.status.value,
             "priority": PRIORITY.get(decision.status, 2),
@@ -170,23 +223,28 @@ class Batch:
 
     def _write(self) -> None:
         if self._superseded:
-            one = (events.c.key == bindparam("of"), events.c.seq == bindparam("number"), waiting)
-            changes = update(events).where(*one).values(state="superseded", closed_at=self._now)
-            self._connection.execute(changes, [{"of": key, "number": seq} for key, seq in self._superseded])
+            these = [{"of": key, "number": seq, "at": self._now} for key, seq in self._superseded]
+            self._connection.execute(self._statements.supersede, these)
         if self._events:
-            self._connection.execute(insert(events), list(self._events.values()))
+            self._connection.execute(self._statements.queue, list(self._events.values()))
+        if self._left:
+            self._connection.execute(delete(members).where(members.c.member.in_(sorted(self._left))))
+        if self._joined:
+            self._connection.execute(self._statements.join, list(self._joined.values()))
         if self._changed:
             rows = [state_row(self._states[key]) for key in sorted(self._changed)]
-            self._connection.execute(self._database.upsert(alert_states, "key"), rows)
+            self._connection.execute(self._statements.keep, rows)
 
     def _write_unreadable(self, batch: Sequence[Notification]) -> None:
-        rows = [
-            quarantine_row(notification.receiver, notification.source, item.reason, item.body, self._now)
-            for notification in batch
-            for item in notification.unreadable
-        ]
+        rows = []
+        for one in batch:
+            more = len(one.unreadable) - MOST_UNREADABLE
+            for number, item in enumerate(one.unreadable[:MOST_UNREADABLE], start=1):
+                last = more > 0 and number == MOST_UNREADABLE
+                reason = f"{item.reason}, and {more} more of this webhook that are not kept" if last else item.reason
+                rows.append(quarantine_row(one.receiver, one.source, reason, item.body, self._now))
         if rows:
-            self._connection.execute(insert(quarantine), rows)
+            put(self._connection, rows)
 
     def _write_senders(self, batch: Sequence[Notification]) -> None:
         if beats := {(one.receiver, one.source, alert.key): alert for one in batch for alert in one.heartbeats}:
@@ -201,13 +259,18 @@ class Batch:
                 }
                 for (receiver, source, key), alert in sorted(beats.items(), key=lambda item: item[0])
             ]
-            self._connection.execute(self._database.upsert(watchdog_heartbeats, "receiver", "source", "key"), rows)
-        if heard := sorted({alert.key for one in batch if one.note_heard for alert in one.alerts if alert.firing}):
+            self._connection.execute(self._statements.heartbeat, rows)
+        if heard := sorted(self._heard(batch)):
             rows = [{"key": key, "at": self._now} for key in heard]
-            self._connection.execute(self._database.upsert(last_heard, "key"), rows)
+            self._connection.execute(self._statements.heard, rows)
         if names := sorted({(one.receiver, one.source, one.receiver_name) for one in batch if one.receiver_name}):
             rows = [{"receiver": receiver, "source": source, "name": name} for receiver, source, name in names]
-            self._connection.execute(self._database.insert(senders).on_conflict_do_nothing(), rows)
+            self._connection.execute(self._statements.sender, rows)
+
+    def _heard(self, batch: Sequence[Notification]) -> set[str]:
+        """Return the alerts that were repeated, or more, where it is noted; under the key that BigPanda knows."""
+        told = (alert for one in batch if one.note_heard for alert in one.alerts if alert.firing)
+        return {identity_key(alert, self._owners, self._states) for alert in told}
 
 
 def _count(outcome: Outcome, decision: Decision, status: Status | None, *, mapped: bool) -> None:

@@ -20,7 +20,11 @@ class PageRequest:
 
 @dataclass(frozen=True, slots=True)
 class Page(Generic[T]):
-    """Some rows, and how many there are in all; where that would cost too much to count, as far as is known."""
+    """Some rows, and how many there are in all; where that would cost too much to count, as far as is known.
+
+    `partial`: the search was ended before everything was looked at.
+    """
 
     rows: Sequence[T]
     total: int
+    partial: bool = False

@@ -1,6 +1,6 @@
 """The quarantine: webhook bodies, or single alerts of them, that could not be read. To be looked at, or discarded."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -13,6 +13,9 @@ from bridge.outbox.schema import quarantine
 
 LARGEST_BODY: Final = 1_000_000
 """Characters of a body that are kept."""
+MOST_ROWS: Final = 10_000
+MOST_CHARACTERS: Final = 100_000_000
+"""Of the whole quarantine; beyond, the oldest go."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,19 +38,21 @@ class Quarantine:
 
     def add(self, receiver: str, source: str, reason: str, body: str, now: float) -> None:
         """Keep a body that can never be read."""
+        self._database.refuse_when_full()
         with self._database.write() as connection:
-            connection.execute(insert(quarantine).values(**quarantine_row(receiver, source, reason, body, now)))
+            put(connection, [quarantine_row(receiver, source, reason, body, now)])
 
     def oldest(self, limit: int = 1000) -> list[Quarantined]:
         """Return what was kept, the oldest first."""
         with self._database.read() as connection:
-            rows = connection.execute(select(quarantine).order_by(quarantine.c.id).limit(limit))
+            columns = (quarantine.c[name] for name in Quarantined.__slots__)
+            rows = connection.execute(select(*columns).order_by(quarantine.c.id).limit(limit))
             return [Quarantined(**row._asdict()) for row in rows]
 
     def page(self, request: PageRequest) -> Page[Quarantined]:
         """Return a page of what was kept, the oldest first, the bodies cut."""
         body = func.substr(quarantine.c.body, 1, SHOWN).label("body")
-        columns = [body if column.name == "body" else column for column in quarantine.c]
+        columns = [body if name == "body" else quarantine.c[name] for name in Quarantined.__slots__]
         query = select(*columns).order_by(quarantine.c.id).limit(request.limit).offset(request.offset)
         with self._database.read() as connection:
             rows = [Quarantined(**row._asdict()) for row in connection.execute(query)]
@@ -64,6 +69,19 @@ class Quarantine:
             return connection.execute(delete(quarantine).where(quarantine.c.id <= last)).rowcount
 
 
+def put(connection: Connection, rows: Sequence[Mapping[str, Any]]) -> None:
+    """Put these in quarantine, and let the oldest go where that is more than it may hold."""
+    connection.execute(insert(quarantine), rows)
+    newest_first = quarantine.c.id.desc()
+    number = func.row_number().over(order_by=newest_first)
+    size = func.sum(quarantine.c.size).over(order_by=newest_first)
+    counted = select(quarantine.c.id, number.label("number"), size.label("size")).subquery()
+    too_much = (counted.c.number > MOST_ROWS) | (counted.c.size > MOST_CHARACTERS)
+    last = connection.execute(select(func.max(counted.c.id)).where(too_much)).scalar()
+    if last is not None:
+        connection.execute(delete(quarantine).where(quarantine.c.id <= last))
+
+
 def count(connection: Connection) -> int:
     """Return how many bodies are in quarantine."""
     return connection.execute(select(func.count()).select_from(quarantine)).scalar_one()
@@ -72,4 +90,11 @@ def count(connection: Connection) -> int:
 def quarantine_row(receiver: str, source: str, reason: str, body: str, now: float) -> dict[str, Any]:
     """Return the row that keeps what could not be read."""
     text = clean(body[:LARGEST_BODY])
-    return {"receiver": receiver, "source": source, "reason": reason, "body": text, "received_at": now}
+    return {
+        "receiver": receiver,
+        "source": source,
+        "reason": reason,
+        "size": len(text),
+        "body": text,
+        "received_at": now,
+    }

@@ -13,6 +13,7 @@ from uuid import uuid4
 
 from sqlalchemy import ColumnElement, Connection, case, exists, func, select, update
 
+from bridge.domain.alert_state import Kind
 from bridge.outbox.database import Database
 from bridge.outbox.schema import alert_states, events, roles, waiting
 
@@ -92,10 +93,25 @@ class Queue:
         return [ClaimedEvent(**(row._asdict() | {"attempts": row.attempts + 1}), token=token) for row in rows]
 
     def record(
-        self, *, accepted: Sequence[ClaimedEvent] = (), duplicate: Sequence[ClaimedEvent] = (), now: float
+        self,
+        *,
+        accepted: Sequence[ClaimedEvent] = (),
+        duplicate: Sequence[ClaimedEvent] = (),
+        destination: str = "",
+        now: float,
     ) -> int:
-        """Note what BigPanda has: 2xx (`accepted`), or 204 (`duplicate`). Returns for how many our lease counted."""
+        """Note what a destination has: 2xx (`accepted`), or 204 (`duplicate`); and what is open there from now on.
+
+        Returns for how many our lease counted.
+        """
         with self._database.write() as connection:
+            # In the order in which ingest locks them: two that wait for each other would end in an error for one.
+            for event in sorted((*accepted, *duplicate), key=lambda event: event.key):
+                ends = event.kind == Kind.RESOLVE
+                place = {"destination": "" if ends else destination, "app_key": "" if ends else event.app_key}
+                of = alert_states.c
+                moved = (of.destination != place["destination"]) | (of.app_key != place["app_key"])
+                connection.execute(update(alert_states).where(of.key == event.key, moved).values(place))
             return sum(
                 _settle(connection, claimed, state="sent", reason=outcome, closed_at=now)
                 for claimed, outcome in ((accepted, "accepted"), (duplicate, "duplicate"))

@@ -8,7 +8,7 @@ import msgspec
 from sqlalchemy import Row
 
 from bridge.domain.alert import Alert
-from bridge.domain.alert_state import AlertState, Kind, PendingEvent
+from bridge.domain.alert_state import AlertState, Kind, Member, PendingEvent
 from bridge.domain.event import Status
 
 PRIORITY = {Status.CRITICAL: 0, Status.OK: 1}
@@ -43,6 +43,8 @@ def state_of(row: Row[Any]) -> AlertState:
         at=row.at,
         possibly_stale=bool(row.doubtful),
         updated_at=row.updated_at,
+        destination=row.destination,
+        app_key=row.app_key,
     )
 
 
@@ -63,7 +65,14 @@ def state_row(state: AlertState) -> dict[str, Any]:
         "doubtful": state.possibly_stale,
         "alert": alert_json(state.alert),
         "updated_at": state.updated_at,
+        "destination": state.destination,
+        "app_key": state.app_key,
     }
+
+
+def member_of(row: Row[Any]) -> Member:
+    """Return what a row of `members` holds."""
+    return Member(alert_of(row.alert), Status(row.status))
 
 
 def pending_of(row: Row[Any]) -> PendingEvent:

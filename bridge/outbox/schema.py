@@ -48,11 +48,23 @@ alert_states = Table(
     Column("doubtful", Boolean, nullable=False, comment="fired before the last resolution"),
     Column("alert", Text, nullable=False, comment="the last alert, as JSON"),
     Column("updated_at", Double, nullable=False),
+    Column("destination", Text, nullable=False, comment="where BigPanda took in that it is open; empty: not known"),
+    Column("app_key", Text, nullable=False, comment="under which it took that in"),
 )
 opened = (alert_states.c.status != literal_column("'ok'")) & (alert_states.c.status != literal_column("''"))
 """Written as the partial index has it; an empty status was only reserved."""
 _not_ok = alert_states.c.status != literal_column("'ok'")
 Index("keys_open", alert_states.c.source, alert_states.c.status, sqlite_where=_not_ok, postgresql_where=_not_ok)
+
+members = Table(
+    "members",
+    metadata,
+    Column("member", Text, primary_key=True, comment="own key of a firing alert"),
+    Column("key", Text, nullable=False, comment="identity that it shares"),
+    Column("status", Text, nullable=False),
+    Column("alert", Text, nullable=False, comment="as JSON"),
+)
+Index("members_key", members.c.key)
 
 events = Table(
     "events",
@@ -63,6 +75,7 @@ events = Table(
     Column("receiver", Text, nullable=False),
     Column("source", Text, nullable=False),
     Column("app_key", Text, nullable=False),
+    Column("destination", Text, nullable=False, comment="for which alone it is; empty: whichever is configured"),
     Column("kind", Text, nullable=False),
     Column("status", Text, nullable=False),
     Column("priority", Integer, nullable=False, comment="0 critical, 1 a resolution, 2 the rest"),
@@ -89,7 +102,7 @@ dead = events.c.state == literal_column("'dead'")
 Index("events_dead", events.c.id, sqlite_where=dead, postgresql_where=dead)
 closed = events.c.closed_at.is_not(None)
 Index("events_closed", events.c.closed_at, sqlite_where=closed, postgresql_where=closed)
-_of_key = Index("events_key", events.c.key, events.c.seq)
+Index("events_key", events.c.key, events.c.seq)
 
 quarantine = Table(
     "quarantine",
@@ -98,6 +111,7 @@ quarantine = Table(
     Column("receiver", Text, nullable=False),
     Column("source", Text, nullable=False),
     Column("reason", Text, nullable=False),
+    Column("size", Integer, nullable=False, comment="characters of the body"),
     Column("body", Text, nullable=False),
     Column("received_at", Double, nullable=False),
 )
@@ -211,29 +225,19 @@ identity = Table(
     Column("name", Text, nullable=False, comment="this database's own: tells our silences from another bridge's"),
 )
 
-_INCIDENTS = (
-    """CREATE TABLE incidents (
-        source TEXT NOT NULL, id TEXT NOT NULL, status TEXT NOT NULL, severity TEXT NOT NULL, active BOOLEAN NOT NULL,
-        environment TEXT NOT NULL, started_at DOUBLE PRECISION, updated_at DOUBLE PRECISION NOT NULL,
-        ended_at DOUBLE PRECISION, snoozed BOOLEAN NOT NULL, snoozed_until DOUBLE PRECISION, alerts TEXT NOT NULL,
-        who TEXT NOT NULL, link TEXT NOT NULL, by_hand TEXT NOT NULL, closed_at DOUBLE PRECISION,
-        acknowledged_at DOUBLE PRECISION, first_heard_at DOUBLE PRECISION NOT NULL, heard_at DOUBLE PRECISION NOT NULL,
-        seen TEXT NOT NULL, PRIMARY KEY (source, id))""",
-    """CREATE TABLE callbacks (
-        source TEXT NOT NULL, incident TEXT NOT NULL, state TEXT NOT NULL, reason TEXT NOT NULL,
-        attempts INTEGER NOT NULL, asked_at DOUBLE PRECISION NOT NULL, not_before DOUBLE PRECISION NOT NULL,
-        closed_at DOUBLE PRECISION, PRIMARY KEY (source, incident))""",
-    "CREATE TABLE identity (one INTEGER NOT NULL PRIMARY KEY, name TEXT NOT NULL)",
+_ADDED = (
+    "ALTER TABLE keys ADD COLUMN destination TEXT NOT NULL DEFAULT ''",
+    "ALTER TABLE keys ADD COLUMN app_key TEXT NOT NULL DEFAULT ''",
+    "ALTER TABLE events ADD COLUMN destination TEXT NOT NULL DEFAULT ''",
+    "ALTER TABLE quarantine ADD COLUMN size INTEGER NOT NULL DEFAULT 0",
+    "UPDATE quarantine SET size = length(body)",
 )
 
 
-def _add_incidents(connection: Connection) -> None:
-    for statement in _INCIDENTS:
+def _add_destinations_and_members(connection: Connection) -> None:
+    for statement in _ADDED:
         connection.execute(text(statement))
-
-
-def _index_keys(connection: Connection) -> None:
-    _of_key.create(connection)
+    members.create(connection)
 
 
 _CONFIRMATIONS = (
@@ -253,15 +257,17 @@ def _add_confirmations(connection: Connection) -> None:
         connection.execute(text(statement))
 
 
-MIGRATIONS: tuple[Callable[[Connection], None], ...] = (_add_incidents, _index_keys, _add_confirmations)
-"""MIGRATIONS[n] takes a database from version n + 1 to n + 2. What was released never changes."""
-VERSION = 1 + len(MIGRATIONS)
+_OLDEST = 3
+"""Schema of the first release."""
+MIGRATIONS: tuple[Callable[[Connection], None], ...] = (_add_confirmations, _add_destinations_and_members)
+"""MIGRATIONS[n] takes a database from version _OLDEST + n to the next. What was released never changes."""
+VERSION = _OLDEST + len(MIGRATIONS)
 _LOCK = 7_246_501_187
 """Any number: which advisory lock keeps two replicas from migrating at once."""
 
 
 def migrate(connection: Connection) -> None:
-    """Bring the database to `VERSION`. ConfigError when it is newer than this program."""
+    """Bring the database to `VERSION`. ConfigError when it is newer than this program, or older than any release."""
     if connection.dialect.name == "postgresql":
         connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": _LOCK})
     if not inspect(connection).has_table(versions.name):
@@ -271,7 +277,9 @@ def migrate(connection: Connection) -> None:
     found = connection.execute(select(func.max(versions.c.version))).scalar() or 0
     if found > VERSION:
         raise ConfigError([f"database: its schema is version {found}, this program knows {VERSION}: use a newer one"])
-    for step in MIGRATIONS[found - 1 :]:
+    if found < _OLDEST:
+        raise ConfigError([f"database: its schema is version {found}, from before the first release: name a new file"])
+    for step in MIGRATIONS[found - _OLDEST :]:
         step(connection)
     if found < VERSION:
         connection.execute(update(versions).values(version=VERSION))

@@ -1,6 +1,7 @@
 """SQLite: which library, where its file may be, and the settings that make a commit durable."""
 
 import os
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,8 @@ write-ahead log that is reset while another connection writes, so that there onl
 the disk for a commit instead of one."""
 LONGEST_LOG = 32_000_000
 """Bytes; some eight times what it has when no reader is in its way."""
+LARGEST_RESERVE = 64_000_000
+"""Bytes of a disk, or a tenth of a small one, that webhooks do not fill: delivery must still note what was sent."""
 _NETWORK = frozenset(
     {"9p", "afs", "ceph", "cifs", "fuse.glusterfs", "fuse.s3fs", "fuse.sshfs", "glusterfs", "lustre", "ncpfs", "nfs",
      "nfs4", "smb3", "smbfs", "vboxsf"}
@@ -90,6 +93,8 @@ def engine(url: URL, files: Files, *, writes: bool, patience: float) -> Engine:
     _refuse_network(path)
     if os.statvfs(path.parent).f_flag & os.ST_RDONLY:
         raise Unavailable("database: read-only")
+    if writes:
+        _keep_private(path)
     made = create_engine(
         url,
         module=sqlite3,
@@ -147,6 +152,20 @@ class Log:
             return self._path.stat().st_size
         except OSError:
             return 0
+
+
+def _keep_private(path: Path) -> None:
+    """See that nobody else reads what alerts say; SQLite gives its log the same permissions."""
+    with suppress(OSError):  # SQLite says more clearly what is wrong
+        os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
+        if path.stat().st_mode & 0o077:
+            path.chmod(0o600)
+
+
+def room(path: Path) -> int:
+    """Return the bytes that are free for more, beyond those that are kept for what empties the queue."""
+    disk = os.statvfs(path.parent)
+    return disk.f_bavail * disk.f_frsize - min(LARGEST_RESERVE, disk.f_blocks * disk.f_frsize // 10)
 
 
 def _refuse_network(path: Path) -> None:

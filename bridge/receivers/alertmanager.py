@@ -6,21 +6,32 @@ strange. Read by hand: it is the hot path, and one bad alert is set aside alone.
 
 import json
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
-from bridge.domain.alert import Alert, UnreadableAlert, clean
+from bridge.domain.alert import Alert, UnreadableAlert
 from bridge.domain.notification import Notification
 from bridge.errors import Unreadable
+from bridge.receivers.lenient import MOST_KEPT, strings_of, text_of
 from bridge.receivers.settings import HttpAuthSettings, HttpCredentials
 from exporter.toolkit.config_types import Duration, Section, Size
 from exporter.toolkit.http_settings import HttpClientSettings, http_url
 
 _LONGEST_FINGERPRINT = 128
 _ANNOTATED_LINKS = ("runbook_url", "dashboard_url")
+_LINKS = {
+    "generatorURL": "generator_url",
+    "dashboardURL": "dashboard_url",
+    "panelURL": "panel_url",
+    "silenceURL": "silence_url",
+}
+"""Members of an alert that are links; all but the first are Grafana's own."""
+_LATEST = 1e11
+_MOST_BODIES = 100
 _FNV_OFFSET = 14695981039346656037
 _FNV_PRIME = 1099511628211
 
@@ -54,6 +65,12 @@ class Reconcile(HttpCredentials, HttpClientSettings):
         return self
 
 
+class Identity(Section):
+    """Which labels an alert's identity leaves out: alerts that then share one are one alert in BigPanda."""
+
+    without: tuple[str, ...] = ()
+
+
 class Watchdog(Section):
     """The alert that must keep coming, each label set of it, and for how long it may be silent.
 
@@ -80,6 +97,7 @@ class Settings(HttpAuthSettings):
     severity_label: str = Field("severity", min_length=1)
     reconcile: Reconcile | None = None
     watchdog: Watchdog | None = None
+    identity: Identity = Identity()
     silenced: Literal["keep", "acknowledge"] = "keep"
 
     @model_validator(mode="after")
@@ -96,39 +114,46 @@ def translate(body: Any, settings: Settings, now: float) -> Notification:
     entries = body.get("alerts")
     if not isinstance(entries, list):
         raise Unreadable("alerts: not a list" if "alerts" in body else "alerts: missing")
-    read = list(_each(entries, settings, _text(body.get("externalURL")), now))
-    alerts = [found for found in read if isinstance(found, Alert)]
-    sent_on = [alert for alert in alerts if not _heartbeat(alert, settings)]
+    alerts: list[Alert] = []
+    unreadable: list[UnreadableAlert] = []
+    for entry in entries:
+        try:
+            alerts.append(read(entry, settings, text_of(body.get("externalURL")), now))
+        except Unreadable as error:
+            # Of many the first tell enough: the store keeps no more.
+            body_of_one = json.dumps(entry)[:MOST_KEPT] if len(unreadable) < _MOST_BODIES else ""
+            unreadable.append(UnreadableAlert(str(error), body_of_one))
+    route_labels = strings_of(body.get("routeLabels"))
+    alerts = [_with_labels(alert, route_labels) for alert in alerts] if route_labels else alerts
+    sent_on = [alert for alert in alerts if not (_heartbeat(alert, settings) or _grafana_test(alert))]
     return settings.notification(
         alerts=tuple(sent_on),
-        unreadable=tuple(found for found in read if isinstance(found, UnreadableAlert)),
+        unreadable=tuple(unreadable),
         truncated=_count(body.get("truncatedAlerts")),
-        receiver_name=_text(body.get("receiver")),
+        receiver_name=text_of(body.get("receiver")),
         heartbeats=tuple(alert for alert in alerts if _heartbeat(alert, settings)),
         ignored=len(alerts) - len(sent_on),
     )
 
 
-def _each(entries: list[Any], settings: Settings, external_url: str, now: float) -> Iterator[Alert | UnreadableAlert]:
-    for entry in entries:
-        try:
-            yield read(entry, settings, external_url, now)
-        except Unreadable as error:
-            yield UnreadableAlert(str(error), json.dumps(entry))
-
-
 def read(entry: Any, settings: Settings, external_url: str, now: float) -> Alert:
-    """Return one alert, as webhooks and `GET /api/v2/alerts` write it. Unreadable names the member that is wrong."""
+    """Return one alert, as webhooks and `GET /api/v2/alerts` write it. Unreadable only where it has no identity."""
     if not isinstance(entry, dict):
         raise Unreadable("the alert is not an object")
-    labels = _strings(entry, "labels")
-    annotations = _strings(entry, "annotations") if entry.get("annotations") is not None else {}
-    firing = _firing(entry)
+    labels = strings_of(entry.get("labels"))
+    told = entry.get("fingerprint")
+    if not labels and not _is_fingerprint(told):
+        raise Unreadable("labels: missing" if entry.get("labels") is None else "labels: not an object of labels")
+    status = entry.get("status")
+    if status not in ("firing", "resolved"):
+        raise Unreadable("status: neither firing nor resolved")
+    firing = status == "firing"
+    annotations = strings_of(entry.get("annotations"))
     starts_at = time_of(entry, "startsAt")
     return Alert(
         receiver=settings.receiver,
         source=settings.source,
-        key=f"{settings.source}:{_fingerprint(entry.get('fingerprint'), labels)}",
+        key=f"{settings.source}:{told if _is_fingerprint(told) else fingerprint(labels)}",
         name=labels.get("alertname", ""),
         firing=firing,
         severity=labels.get(settings.severity_label, ""),
@@ -137,74 +162,79 @@ def read(entry: Any, settings: Settings, external_url: str, now: float) -> Alert
         links=_links(entry, annotations, external_url),
         starts_at=now if starts_at is None else starts_at,
         ends_at=None if firing else time_of(entry, "endsAt"),
+        volatile=_grafana_values(entry),
+        identity=_identity(labels, settings),
     )
+
+
+def _identity(labels: Mapping[str, str], settings: Settings) -> str:
+    without = settings.identity.without
+    if not without:
+        return ""
+    return f"{settings.source}:{fingerprint({name: value for name, value in labels.items() if name not in without})}"
+
+
+def _with_labels(alert: Alert, more: Mapping[str, str]) -> Alert:
+    """Return the alert with labels of its route; they say nothing of what it is."""
+    return replace(alert, annotations={**{f"route_{name}": value for name, value in more.items()}, **alert.annotations})
 
 
 def _heartbeat(alert: Alert, settings: Settings) -> bool:
     return settings.watchdog is not None and alert.name == settings.watchdog.alertname
 
 
-def _firing(entry: Mapping[str, Any]) -> bool:
-    status = entry.get("status")
-    if status not in ("firing", "resolved"):
-        raise Unreadable("status: neither firing nor resolved")
-    return bool(status == "firing")
-
-
-def _strings(entry: Mapping[str, Any], member: str) -> dict[str, str]:
-    found = entry.get(member)
-    if not isinstance(found, dict):
-        raise Unreadable(f"{member}: not an object")
-    try:
-        text = "".join((*found, *found.values()))
-    except TypeError as error:
-        raise Unreadable(f"{member}: a value is not a string") from error
-    if text.isascii() and "\0" not in text:
-        return found
-    return {clean(name): clean(value) for name, value in found.items()}
+def _grafana_test(alert: Alert) -> bool:
+    """Tell whether this is the alert that Grafana makes up to test a contact point; it never ends."""
+    return alert.name == "TestAlert" and alert.labels.get("instance") == "Grafana"
 
 
 def time_of(entry: Mapping[str, Any], member: str) -> float | None:
-    """Return epoch seconds, None when missing or Go's zero time, which is how "not ended" is written."""
-    text = entry.get(member)
-    if text is None:
+    """Return epoch seconds, None when it is not told, cannot be read, or is Go's zero time: "not ended"."""
+    value = entry.get(member)
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        return float(value) if 0 < value < _LATEST else None
+    if not isinstance(value, str):
         return None
     try:
-        moment = datetime.fromisoformat(text)
-    except (TypeError, ValueError) as error:
-        raise Unreadable(f"{member}: not a time") from error
-    if moment.year == 1:
+        moment = datetime.fromisoformat(value)
+        moment = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+        return None if moment.year == 1 else moment.timestamp()
+    except (ValueError, OverflowError):
         return None
-    return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
 
 
 def _links(entry: Mapping[str, Any], annotations: Mapping[str, str], external_url: str) -> dict[str, str]:
+    """Return the links of an alert; Grafana's own members, where there are any, before the rule's annotations."""
     links = {name: annotations[name] for name in _ANNOTATED_LINKS if annotations.get(name)}
-    if generator_url := _text(entry.get("generatorURL")):
-        links["generator_url"] = generator_url
+    for member, name in _LINKS.items():
+        if url := text_of(entry.get(member)):
+            links[name] = url
     if external_url:
         links["alertmanager_url"] = external_url
     return links
 
 
-def _fingerprint(told: Any, labels: Mapping[str, str]) -> str:
-    if isinstance(told, str) and 0 < len(told) <= _LONGEST_FINGERPRINT and told.isascii() and told.isprintable():
-        return told
-    return fingerprint(labels)
+def _grafana_values(entry: Mapping[str, Any]) -> dict[str, str]:
+    """Return what Grafana measured: another number with every evaluation, and another picture."""
+    found = {f"value_{name}": value for name, value in strings_of(entry.get("values")).items()}
+    for member, name in (("valueString", "value_string"), ("imageURL", "image_url")):
+        if value := text_of(entry.get(member)):
+            found[name] = value
+    return found
+
+
+def _is_fingerprint(told: Any) -> bool:
+    return isinstance(told, str) and 0 < len(told) <= _LONGEST_FINGERPRINT and told.isascii() and told.isprintable()
 
 
 def fingerprint(labels: Mapping[str, str]) -> str:
     """Return the hash by which Alertmanager names a label set: FNV-1a, 64 bits, in hex."""
     found = _FNV_OFFSET
     for name, value in sorted(labels.items()):
-        for byte in b"%s\xff%s\xff" % (name.encode(), value.encode()):
+        for byte in b"%s\xff%s\xff" % (name.encode("utf-8", "replace"), value.encode("utf-8", "replace")):
             found = (found ^ byte) * _FNV_PRIME & 0xFFFFFFFFFFFFFFFF
     return f"{found:016x}"
 
 
 def _count(value: Any) -> int:
     return math.floor(value) if isinstance(value, int | float) and 0 < value < math.inf else 0
-
-
-def _text(value: Any) -> str:
-    return clean(value) if isinstance(value, str) else ""

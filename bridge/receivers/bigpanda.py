@@ -12,7 +12,6 @@ from typing import Any, ClassVar, Final, Self
 
 from pydantic import Field, field_validator, model_validator
 
-from bridge.domain.alert import clean
 from bridge.domain.incident import Incident
 from bridge.domain.notification import Notification
 from bridge.errors import Unreadable
@@ -203,7 +202,7 @@ def _text(value: Any) -> str | None:
         value = str(value)[:_LONGEST] if abs(value) < _LATEST else None
     if not isinstance(value, str) or _PLACEHOLDER in value or value.strip().lower() in _NOTHING:
         return None
-    return clean(value.strip())[:_LONGEST]
+    return value.strip()[:_LONGEST]
 
 
 def _word(value: Any) -> str | None:

@@ -13,7 +13,7 @@ import bridge.receivers
 from bridge.domain.notification import Notification
 from bridge.receivers.settings import ReceiverSettings
 
-_NOT_SENDERS: Final = {"contract", "settings"}
+_NOT_SENDERS: Final = {"contract", "lenient", "settings"}
 """Modules of `bridge.receivers` that every sender stands on."""
 
 

@@ -13,9 +13,10 @@ from typing import Any
 
 from pydantic import Field, field_validator
 
-from bridge.domain.alert import Alert, clean
+from bridge.domain.alert import Alert
 from bridge.domain.notification import Notification
 from bridge.errors import Unreadable
+from bridge.receivers.lenient import text_of
 from bridge.receivers.settings import BigPandaStatus, HttpAuthSettings
 
 SCHEMA = "te-alert/1"
@@ -225,8 +226,8 @@ def _time(told: Mapping[str, Any], member: str) -> float | None:
             continue
         try:
             found = _moment(value)
-        except (TypeError, ValueError, OverflowError) as error:
-            raise Unreadable(f"{name}: not a time") from error
+        except (TypeError, ValueError, OverflowError):
+            continue
         if found is not None:
             return found
     return None
@@ -253,8 +254,4 @@ def _moment(value: Any) -> float | None:
 
 
 def _text(value: Any) -> str:
-    if isinstance(value, bool):
-        return str(value).lower()
-    if isinstance(value, int | float):
-        return str(value)[:_LONGEST]
-    return clean(value[:_LONGEST]).strip() if isinstance(value, str) else ""
+    return text_of(value)[:_LONGEST].strip()

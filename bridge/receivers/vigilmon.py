@@ -14,9 +14,10 @@ from urllib.parse import SplitResult, urlsplit
 
 from pydantic import Field
 
-from bridge.domain.alert import Alert, clean
+from bridge.domain.alert import Alert
 from bridge.domain.notification import Notification
 from bridge.errors import Unreadable
+from bridge.receivers.lenient import text_of
 from bridge.receivers.settings import HeaderSecret, ReceiverSettings
 from exporter.toolkit.config_types import Duration
 
@@ -32,6 +33,7 @@ _LONGEST = 2048
 _LONGEST_ID = 128
 _LONGEST_HOST = 253
 _TLS_PORT = 443
+_LATEST = 1e11
 _MONITORED = ("monitor_down", "monitor_up", "monitor_escalation")
 _CERTIFICATE = "ssl.expiring"
 _ABOUT = frozenset({"monitor", "monitor_url"})
@@ -66,8 +68,6 @@ def translate(body: Any, settings: Settings, now: float) -> Notification:
     event = body.get("event")
     if event is None and (not body or not _ABOUT.isdisjoint(body)):
         raise Unreadable("event: missing")
-    if event is not None and not isinstance(event, str):
-        raise Unreadable("event: not a string")
     if body.get("test") is True:
         return settings.notification(ignored=1)
     if event in _MONITORED:
@@ -109,6 +109,7 @@ def _monitored(body: Mapping[str, Any], event: str, settings: Settings, now: flo
         ends_at=None if firing else time,
         at=None if time is None else time + (_PER_MINUTE * (minutes or 0) if firing else _UP_AFTER),
         ordered=time is not None,
+        level=max(1, minutes or 0) if event == "monitor_escalation" else 0,
     )
 
 
@@ -125,14 +126,14 @@ def _expiring(body: Mapping[str, Any], settings: Settings, now: float) -> Alert:
         raise Unreadable("monitor_url: not a URL" if body.get("monitor_url") is not None else "monitor_url: missing")
     host, port = _host(url), url.port or _TLS_PORT
     expires_at, days = _time(body, "expires_at"), _whole(body.get("days_remaining"))
-    if days is None:
-        days = _days(body, expires_at, now)
-    severity = "critical" if days <= settings.certificate_critical_days else "warning"
+    if days is None and expires_at is not None:
+        days = _bounded(math.floor((expires_at - now) / _DAY))
+    severity = "critical" if days is not None and days <= settings.certificate_critical_days else "warning"
     tags = {
         "host": host,
         "port": str(port),
         "severity": severity,
-        "days_remaining": str(days),
+        "days_remaining": "" if days is None else str(days),
         "expires_at": _text(body.get("expires_at")),
     }
     return Alert(
@@ -146,22 +147,13 @@ def _expiring(body: Mapping[str, Any], settings: Settings, now: float) -> Alert:
         annotations={"description": _dated(f"{host}:{port}", days, tags["expires_at"])},
         links={"url": _page(url._replace(path=""))},
         starts_at=now,
-        at=None if expires_at is None else expires_at - _PER_DAY * days,
+        at=None if expires_at is None else expires_at - _PER_DAY * (days or 0),
         ordered=expires_at is not None,
     )
 
 
-def _days(body: Mapping[str, Any], expires_at: float | None, now: float) -> int:
-    """Return the days left by our own clock, where the vendor does not say them."""
-    if body.get("days_remaining") is not None:
-        raise Unreadable("days_remaining: not a number")
-    if expires_at is None:
-        raise Unreadable("days_remaining: missing")
-    return _bounded(math.floor((expires_at - now) / _DAY))
-
-
-def _dated(endpoint: str, days: int, date: str) -> str:
-    when = f"expires in {days} days" if days >= 0 else "has expired"
+def _dated(endpoint: str, days: int | None, date: str) -> str:
+    when = "expires soon" if days is None else f"expires in {days} days" if days >= 0 else "has expired"
     return f"The certificate of {endpoint} {when}" + (f": {date}" if date else "")
 
 
@@ -175,15 +167,15 @@ def _id(value: Any) -> str:
 
 
 def _time(body: Mapping[str, Any], member: str) -> float | None:
-    """Return epoch seconds, None when it is missing: then the message counts as it arrives."""
-    text = body.get(member)
-    if text is None:
-        return None
+    """Return epoch seconds, None when they are missing or cannot be read: then the message counts as it arrives."""
+    value = body.get(member)
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        return float(value) if 0 < value < _LATEST else None
     try:
-        moment = datetime.fromisoformat(text)
-    except (TypeError, ValueError) as error:
-        raise Unreadable(f"{member}: not a time") from error
-    return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
+        moment = datetime.fromisoformat(value) if isinstance(value, str) else None
+        return None if moment is None else (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
+    except (ValueError, OverflowError):
+        return None
 
 
 def _whole(value: Any) -> int | None:
@@ -224,4 +216,4 @@ def _page(url: SplitResult) -> str:
 
 
 def _text(value: Any) -> str:
-    return clean(value[:_LONGEST]).strip() if isinstance(value, str) else ""
+    return text_of(value)[:_LONGEST].strip()

@@ -6,14 +6,13 @@ fires, so an answer counts as a whole or not at all.
 
 import json
 import re
-from collections.abc import Collection, Iterator, Mapping, Sequence
+import time
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import lru_cache
 from typing import Any, Final
 from urllib.parse import urlencode, urlsplit
-
-import yaml
 
 from bridge.domain.alert import Alert, clean
 from bridge.errors import Unanswered, Unreadable
@@ -21,6 +20,7 @@ from bridge.receivers.alertmanager import Settings, read, time_of
 from exporter.toolkit.config_types import seconds
 from exporter.toolkit.http_client import HttpClient
 from exporter.toolkit.http_errors import HttpError
+from exporter.toolkit.yaml_file import parse_foreign
 
 TIMEOUT: Final = 10.0
 """Seconds for one whole answer."""
@@ -82,13 +82,14 @@ class Peer:
 class AlertmanagerApi:
     """The Alertmanagers of one receiver, asked one after the other, by one thread."""
 
-    def __init__(self, settings: Settings) -> None:
-        """Take a receiver's settings, which must have `reconcile`."""
+    def __init__(self, settings: Settings, steady: Callable[[], float] = time.monotonic) -> None:
+        """Take a receiver's settings, which must have `reconcile`. `steady`: seconds of a clock that nobody sets."""
         if settings.reconcile is None:
             raise ValueError("this receiver reconciles nothing")
         self._settings, self._reconcile = settings, settings.reconcile
         self._client = HttpClient(self._reconcile, TIMEOUT)
-        self._asked_since: dict[str, float] = {}
+        self._steady = steady
+        self._runs: dict[str, tuple[float | None, float]] = {}
 
     def ask(self, now: float) -> list[Peer | Unanswered]:
         """Return what each says, or why that does not count; `now` stands in for a time that it does not tell."""
@@ -139,10 +140,15 @@ class AlertmanagerApi:
             found = tuple(listed(alerts, self._settings, now))
         except _FAILURES as error:
             # It may have restarted meanwhile: where it does not say since when it runs, it is young again.
-            self._asked_since.pop(url, None)
+            self._runs.pop(url, None)
             return Unanswered(origin(url), _words(error))
-        if started is None:
-            started = self._asked_since.setdefault(url, now)
+        told, since = self._runs.get(url, (started, self._steady()))
+        if told != started:
+            since = self._steady()
+        self._runs[url] = started, since
+        # It has run for as long as we know it, whatever becomes of its clock or ours.
+        known = now - (self._steady() - since)
+        started = known if started is None else min(started, known)
         return Peer(started=started, settling=settling, mutes_lag=lag, listed=found)
 
     def _get(self, url: str, path: str, params: Mapping[str, str]) -> Any:
@@ -203,8 +209,8 @@ def _mutes_lag(version_info: Any, config: Any) -> float:
 def _longest_group_interval(config: str) -> float:
     """Return the longest group interval of a configuration's routes; remembered, for it may be long and is YAML."""
     try:
-        parsed = yaml.safe_load(config)
-    except (yaml.YAMLError, ValueError, RecursionError):
+        parsed = parse_foreign(config)
+    except ValueError:
         return _GROUP_INTERVAL
     return max(_group_intervals(parsed.get("route") if isinstance(parsed, dict) else None, _GROUP_INTERVAL))
 

@@ -141,5 +141,6 @@ def read_poll(
         listed=frozenset(found.alert.key for found in listed),
         unsuppressed=frozenset(found.alert.key for found in unsuppressed),
         active=active,
-        since={key: since.get(key, at) for key in active},
+        # A time ahead of us is of a clock that was set back since.
+        since={key: min(since.get(key, at), at) for key in active},
     )

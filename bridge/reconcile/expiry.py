@@ -46,7 +46,7 @@ def expired(
     for state in states:
         if state.alert.receiver != settings.receiver:
             continue
-        last = max(state.updated_at, (heard or {}).get(state.key, 0.0))
+        last = max(state.updated_at, *((heard or {}).get(key, 0.0) for key in (state.key, *state.firing)))
         quiet = now - last - sum(end - max(begin, last) for begin, end in gaps if end > last)
         lapses = settings.lapses.get(state.alert.name)
         ended = lapses is not None and now - state.updated_at >= lapses
@@ -101,7 +101,8 @@ class Expiry:
             self._status.set_watermark(_MARK, now)
         for one in self._expiring:
             states = self._alerts.open_alerts(one.source)
-            heard = self._alerts.heard_at([state.key for state in states]) if one.resolve_after else {}
+            keys = [key for state in states for key in (state.key, *state.firing)]
+            heard = self._alerts.heard_at(keys) if one.resolve_after else {}
             ends = list(expired(states, one, now, heard=heard, deaf=self._deaf))
             if not ends:
                 continue

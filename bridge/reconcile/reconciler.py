@@ -167,9 +167,11 @@ class Reconciler:
 
     def _inputs(self) -> Inputs:
         source, receiver = self._settings.source, self._settings.receiver
+        # Alertmanager knows each alert by its own key, also where several share an identity in BigPanda.
         held = {
-            state.key: state
+            key: replace(state, alert=alert, members={})
             for state in self._alerts.open_alerts(source)
+            for key, alert in state.firing.items()
             if state.alert.receiver == receiver and not is_watchdog(state.key, source)
         }
         names: frozenset[str] = frozenset()
@@ -185,7 +187,7 @@ class Reconciler:
         self._report_health(answers)
         peers = [answer for answer in answers if isinstance(answer, Peer)]
         poll = read_poll(at, peers, len(answers), lambda alert, names: self._ours(alert, names & inputs.names), since)
-        known = self._alerts.states([key for key in poll.active if key not in inputs.held])
+        known = self._alerts.of_alerts([alert for key, alert in poll.active.items() if key not in inputs.held])
         emptied = poll.whole and not poll.listed and bool(self._size)
         if poll.whole:
             self._size = len(poll.listed)

@@ -94,7 +94,7 @@ class Watchdog:
         self._clock, self._steady, self._owner = clock, steady, uuid4().hex
         self._watched: dict[str, Settings] = {}
         self._since: dict[str, float] = {}
-        self._looked_at = steady()
+        self._looked_at, self._offset = steady(), clock() - steady()
         at_end = lambda: self._status.yield_role(_ROLE, self._owner)  # noqa: E731
         self._loop = PeriodicThread("watchdog", "Watching heartbeats", self.tick, at_end=at_end)
         self.change(watched)
@@ -123,7 +123,9 @@ class Watchdog:
     def tick(self) -> float:
         """Look once; return the seconds until the next look. Unavailable when the database cannot be used."""
         now, steady = self._clock(), self._steady()
-        if steady - self._looked_at > _MISSED * self.interval:
+        offset, self._offset = self._offset, now - steady
+        if max(steady - self._looked_at, abs(self._offset - offset)) > _MISSED * self.interval:
+            # We rested, or the clock was set: nobody could be heard at a time that is to be believed.
             self._since.clear()
         heartbeats = self._status.heartbeats() if self._watched else []
         for source, settings in self._watched.items():

@@ -4,7 +4,6 @@ Alertmanager tries again after a 5xx alone; after a 4xx it gives up until the gr
 pass later is 503, never 429 and never 500, and 400 is for a body that can never be read, which is kept all the same.
 """
 
-import hmac
 import json
 import logging
 import threading
@@ -16,15 +15,14 @@ from typing import Any, Final
 
 import msgspec
 from flask import Blueprint, Response, request
-from werkzeug.exceptions import ClientDisconnected, HTTPException
 
 from bridge.domain.notification import Notification, Outcome
 from bridge.errors import Unavailable, Unreadable
 from bridge.metrics import EVENTS, Metrics
 from bridge.receivers.contract import Receiver
 from bridge.receivers.settings import ReceiverSettings
+from exporter.toolkit.text import valid_json
 
-_PIECE: Final = 65_536
 _LARGE: Final = 4_000_000
 """Bytes; bodies above are parsed one at a time, so that the memory they take has a bound."""
 _KEPT: Final = 1_000_000
@@ -43,14 +41,15 @@ class Refusal(Exception):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Threshold:
-    """Everything that the door needs. `receivers` and `max_body` are asked at each request: a reload changes them.
+    """Everything that the door needs. `receivers` is asked at each request: a reload changes it.
+
+    Who may not come in, and what is too large, the front has turned away already.
 
     `cut_off` is told the source of an Alertmanager's webhook that left alerts out, `shared` the source of one that
     brought incidents.
     """
 
     receivers: Callable[[], Mapping[tuple[str, str], Receiver]]
-    max_body: Callable[[], int]
     accept: Callable[[Notification, float], Outcome]
     quarantine: Callable[[str, str, str, str, float], None]
     metrics: Metrics
@@ -68,7 +67,6 @@ def blueprint(threshold: Threshold) -> Blueprint:
     def webhook(receiver: str, source: str) -> Response:
         found = threshold.receivers().get((receiver, source))
         if found is None:
-            _discard(threshold.max_body())
             return _told(404, "no such receiver")
         try:
             return _take(threshold, found, turnstile)
@@ -76,8 +74,6 @@ def blueprint(threshold: Threshold) -> Blueprint:
             return _refused(threshold, found, refusal)
         except Unavailable as error:
             _log.warning("Webhook for %s/%s is not taken now: %s", receiver, source, error)
-        except HTTPException:
-            _log.info("Webhook for %s/%s broke off", receiver, source)
         except Exception:  # noqa: BLE001  the sender must hear 503 whatever went wrong
             _log.exception("Webhook for %s/%s failed unexpectedly", receiver, source)
         return _refused(threshold, found, Refusal(503, "unavailable", "not now; try again"))
@@ -86,8 +82,7 @@ def blueprint(threshold: Threshold) -> Blueprint:
 
 
 def _take(threshold: Threshold, receiver: Receiver, turnstile: threading.Lock) -> Response:
-    admit(receiver.settings, request.headers.get)
-    content = _content(threshold.max_body())
+    content = _content()
     now = threshold.clock()
     if len(content) > _LARGE:
         with turnstile:
@@ -104,49 +99,13 @@ def _take(threshold: Threshold, receiver: Receiver, turnstile: threading.Lock) -
     return _told(200, "accepted")
 
 
-def admit(settings: ReceiverSettings, header: Callable[[str, str], str]) -> None:
-    """Let a request pass that carries the receiver's credentials, or any when it has none. Raises Refusal."""
-    wanted = settings.credentials()
-    matches = [_equal(_scheme(header(name, "")), _scheme(value)) for name, value in wanted]
-    admitted = all(matches) if settings.needs_all else any(matches)
-    if wanted and not admitted:
-        raise Refusal(401, "unauthorized", "missing or wrong credentials")
-
-
-def _equal(given: str, wanted: str) -> bool:
-    return hmac.compare_digest(given.encode("utf-8", "replace"), wanted.encode("utf-8", "replace"))
-
-
-def _scheme(value: str) -> str:
-    """Return a header's value with the name of its scheme, if it has one, in lower case: `bearer` is `Bearer`."""
-    scheme, space, rest = value.partition(" ")
-    return f"{scheme.lower()} {rest.strip()}" if space else value
-
-
-def _content(most: int) -> bytes:
-    """Read the whole body. Raises Refusal when it is no JSON, packed, or longer than `most` bytes."""
-    if (request.content_length or 0) > most:
-        raise Refusal(413, "too_large", f"larger than {most} bytes")
+def _content() -> bytes:
+    """Return the body. Raises Refusal when it is no JSON, or packed."""
     if not (request.mimetype == "application/json" or request.mimetype.endswith("+json")):
         raise Refusal(415, "unsupported", "not application/json")
     if request.headers.get("Content-Encoding", "").strip().lower() not in ("", "identity"):
         raise Refusal(415, "unsupported", "send it as it is, without Content-Encoding")
-    content = bytearray()
-    while piece := _piece():
-        content += piece
-        if len(content) > most:
-            raise Refusal(413, "too_large", f"larger than {most} bytes")
-    if len(content) < (request.content_length or 0):
-        raise ClientDisconnected
-    return bytes(content)
-
-
-def _piece() -> bytes:
-    """Read on. Raises ClientDisconnected when the sender stalls, goes away, or sends chunks that are none."""
-    try:
-        return request.stream.read(_PIECE)
-    except (OSError, ValueError) as error:
-        raise ClientDisconnected from error
+    return request.stream.read()
 
 
 def _understood(threshold: Threshold, receiver: Receiver, content: bytes, now: float) -> Notification:
@@ -161,7 +120,8 @@ def _understood(threshold: Threshold, receiver: Receiver, content: bytes, now: f
 
 
 def parsed(content: bytes) -> Any:
-    """Return the JSON that `content` holds. Raises Unreadable."""
+    """Return the JSON that `content` holds, every text in it valid. Raises Unreadable."""
+    content = valid_json(content)
     with suppress(ValueError, RecursionError):  # what it does not take, such as a lone surrogate, json may
         return msgspec.json.decode(content)
     try:
@@ -196,22 +156,7 @@ def _count(metrics: Metrics, settings: ReceiverSettings, notification: Notificat
 def _refused(threshold: Threshold, receiver: Receiver, refusal: Refusal) -> Response:
     settings = receiver.settings
     threshold.metrics.notifications.labels(settings.receiver, settings.source, refusal.outcome).inc()
-    _discard(threshold.max_body())
-    answer = _told(refusal.status, str(refusal))
-    if refusal.status == 401:  # noqa: PLR2004  Unauthorized
-        for scheme in ("Bearer", "Basic"):
-            answer.headers.add("WWW-Authenticate", f'{scheme} realm="webhooks"')
-    return answer
-
-
-def _discard(most: int) -> None:
-    """Read what the sender still sends, up to `most` bytes: one whose connection breaks does not see our answer."""
-    left = most
-    try:
-        while left > 0 and (piece := _piece()):
-            left -= len(piece)
-    except HTTPException:
-        return
+    return _told(refusal.status, str(refusal))
 
 
 def _told(status: int, words: str) -> Response:

@@ -46,7 +46,7 @@ def observe(known: CertificateObservation | None, certificate: Certificate) -> C
         return CertificateObservation(
             certificate.at,
             reached=True,
-            reason=certificate.problem,
+            reason=certificate.reason,
             seen_at=certificate.at,
             not_after=certificate.not_after,
             valid=certificate.valid,
@@ -55,8 +55,8 @@ def observe(known: CertificateObservation | None, certificate: Certificate) -> C
             serial=certificate.serial,
         )
     if known is None:
-        return CertificateObservation(certificate.at, reached=False, reason=certificate.problem)
-    return replace(known, probed_at=certificate.at, reached=False, reason=certificate.problem)
+        return CertificateObservation(certificate.at, reached=False, reason=certificate.reason)
+    return replace(known, probed_at=certificate.at, reached=False, reason=certificate.reason)
 
 
 class CertificateMetrics(NamedTuple):

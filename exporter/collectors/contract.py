@@ -125,9 +125,9 @@ class Response:
 
 @dataclass(frozen=True, slots=True)
 class Certificate:
-    """What a probe saw. An endpoint that cannot be reached is an answer too: times None, `problem` says why.
+    """What a probe saw. An endpoint that cannot be reached is an answer too: times None, `reason` says why.
 
-    `valid`: would a client with the trusted roots accept it now; None when nobody can tell. `problem` is one of
+    `valid`: would a client with the trusted roots accept it now; None when nobody can tell. `reason` is one of
     `PROBE_FAILURES`, "" when all is well, `detail` says it for people. Times are epoch seconds.
     """
 
@@ -135,7 +135,7 @@ class Certificate:
     not_before: float | None
     not_after: float | None
     valid: bool | None
-    problem: str = ""
+    reason: str = ""
     detail: str = ""
     chain_not_after: float | None = None
     """When the first certificate ends of those the server sent, its own among them."""

@@ -1,12 +1,13 @@
 """The one TLS probe: an endpoint → when its certificate and its chain end, whether a client would accept it, why not.
 
 A certificate that no client accepts has dates too, and an endpoint that cannot be reached is an answer too.
-pyOpenSSL and cryptography are 15 MB that an exporter without endpoints does not need: they are loaded with the first.
+pyOpenSSL and cryptography are 12 MB that an exporter without endpoints does not need: they are loaded with the first.
 """
 
 import contextlib
 import ipaddress
 import socket
+import ssl
 import time
 from collections.abc import Iterator
 
@@ -26,14 +27,14 @@ def probe(request: Probe, now: float, timeout: float, ca_file: str | None) -> Ce
         name = _server_name(request)
         with _connected(request, deadline) as plain:
             shown = shake_hands(plain, name, trust, deadline, old=False)
-        if shown.chain or not shown.error:
+        if shown.chain:
             return judge(shown, request.server_name, now)
         # Nothing in common with a client of today: ask as one of yesterday, for the date.
         with contextlib.suppress(Exception), _connected(request, deadline) as plain:
             older = shake_hands(plain, name, trust, deadline, old=True)
             if older.chain:
                 return judge(older, request.server_name, now, old=True)
-        return unreached(now, shown.error)
+        return unreached(now, shown.error or ssl.SSLError("no certificate was sent"))
     except Exception as error:  # noqa: BLE001  whatever happens to a probe is its answer
         return unreached(now, error)
 

@@ -17,13 +17,15 @@ from exporter.toolkit.text import cut_label, valid
 Kinds = type[Exception] | tuple[type[Exception], ...]
 OBJECTIONS: Final = {9: "not_yet_valid", 10: "expired", 18: "self_signed"}
 """OpenSSL's verification codes (X509_V_ERR_…) → our reason. Any other code is `untrusted`."""
+BROKEN: Final = frozenset({"timeout", "tls", "connect"})
+"""Reasons that are about the connection, not about the certificate."""
 LONGEST: Final = 200
 """Characters of the names that stand in a detail."""
 TEXTS: Final = {
-    "expired": "the certificate, or one that it hangs on, has expired",
-    "not_yet_valid": "the certificate, or one that it hangs on, is not valid yet",
+    "expired": "the certificate, or another of its chain, has expired",
+    "not_yet_valid": "the certificate, or another of its chain, is not valid yet",
     "self_signed": "the certificate is self-signed",
-    "client_certificate": "the server wants a client certificate",
+    "client_certificate": "the server demands a client certificate",
     "protocol": "the server speaks nothing newer than TLS 1.1, or only ciphers that no client of today accepts",
 }
 KINDS: Final[tuple[tuple[Kinds, str, str], ...]] = (
@@ -41,16 +43,18 @@ KINDS: Final[tuple[tuple[Kinds, str, str], ...]] = (
 def judge(shown: Handshake, server_name: str, now: float, *, old: bool = False) -> Certificate:
     """Return what is known of the certificate in `shown`, and whether a client would accept it.
 
-    `old`: it took a protocol that no client of today speaks. Validity stays open when `ca_file` cannot be read.
+    `old`: it took a protocol that no client of today speaks. Validity stays open when `ca_file` cannot be read, and
+    when the connection broke before the server had proved that the certificate is its own.
     """
     leaf = shown.chain[0]
     reason, detail = next(_objections(shown, server_name, old=old), ("", ""))
+    is_open = reason in BROKEN or ("ca_file" in shown.unreadable and not old)
     return Certificate(
         now,
         leaf.not_valid_before_utc.timestamp(),
         leaf.not_valid_after_utc.timestamp(),
-        valid=None if "ca_file" in shown.unreadable and not old else reason in {"", "client_certificate"},
-        problem=reason,
+        valid=None if is_open else reason in {"", "client_certificate"},
+        reason=reason,
         detail=detail,
         chain_not_after=min(sent.not_valid_after_utc for sent in shown.chain).timestamp(),
         issuer=_issuer(leaf),
@@ -71,7 +75,7 @@ def _objections(shown: Handshake, server_name: str, *, old: bool) -> Iterator[tu
     names = names_of(shown.chain[0])
     if not covers(names, server_name):
         yield "name", f"the certificate is for {', '.join(text for _, text in names)[:LONGEST] or 'no name at all'}"
-    if shown.error and shown.asks_for_certificate:
+    if shown.asks_for_certificate and isinstance(shown.error, SSL.Error | EOFError | ConnectionError):
         unreadable = f", and cannot read {', '.join(shown.unreadable)}" if shown.unreadable else ""
         yield "client_certificate", TEXTS["client_certificate"] + unreadable
     if shown.error:

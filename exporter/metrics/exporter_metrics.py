@@ -9,6 +9,7 @@ from prometheus_client.openmetrics import exposition as openmetrics_text
 
 from exporter.metrics.families import Family, Metric, Sample
 from exporter.metrics.health import Health
+from exporter.toolkit.refusals import REASONS, Refusal
 
 
 def _stated(name: str, text: str, *more: str) -> Metric:
@@ -28,6 +29,9 @@ RELOADED_AT = Metric(
 )
 SHARD = Metric(
     "vendorwatch_shard_info", "gauge", "Which of several exporters this is, and of how many; 1.", ("shard", "shards")
+)
+REFUSALS = Metric(
+    "vendorwatch_http_refusals_total", "counter", "HTTP requests that were turned away, by reason.", ("reason",)
 )
 LEADER = Metric("vendorwatch_leader", "gauge", "Whether this exporter polls, 1, or serves what another one stores, 0.")
 STORAGE = Metric("vendorwatch_storage_up", "gauge", "Whether PostgreSQL answers; while it does not, nothing is polled.")
@@ -81,6 +85,11 @@ class Running:
         self._shard = shard
         self._successful = False
         self._at: float | None = None
+        self._refusals = dict.fromkeys(REASONS, 0)
+
+    def refused(self, refusal: Refusal) -> None:
+        """Count a request that was turned away."""
+        self._refusals[refusal.reason] += 1
 
     def succeeded(self, now: float) -> None:
         """Note that the configuration was loaded."""
@@ -101,6 +110,7 @@ class Running:
             Family(STORAGE, [((), float(self._leadership.reached()))] if self._leadership else []),
             Family(RELOADED, [((), float(self._successful))]),
             Family(RELOADED_AT, at),
+            Family(REFUSALS, [((reason,), float(count)) for reason, count in self._refusals.items()]),
         ]
 
     def roles(self) -> list[str]:

@@ -12,6 +12,7 @@ from functools import cache
 from itertools import chain
 
 from exporter.metrics.families import Family, Metric, Sample
+from exporter.toolkit.text import LABEL_BYTES, cut_label
 
 SAMPLES = 1500
 """Samples formatted in one call: about a millisecond, for which no other thread has the interpreter."""
@@ -73,6 +74,9 @@ def lines(metric: Metric, samples: Sequence[Sample], account: str | None = None)
 def _formatted(template: str, samples: Sequence[Sample]) -> str:
     # One search for all labels, and each value formatted once: most labels are harmless, most values are alike.
     text = "".join(chain.from_iterable([labels for labels, _ in samples]))
+    if max(map(len, chain.from_iterable([labels for labels, _ in samples])), default=0) * 4 > LABEL_BYTES:
+        # Prometheus refuses the whole scrape over one value beyond its label_value_length_limit.
+        samples = [(tuple(map(cut_label, labels)), value) for labels, value in samples]
     if "\\" in text or '"' in text or "\n" in text:
         samples = [(tuple(map(escaped, labels)), value) for labels, value in samples]
     written = {value: number(value) for value in {value for _, value in samples}}

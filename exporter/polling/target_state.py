@@ -16,7 +16,8 @@ from exporter.polling.scheduler import Backoff, Identity, back_off, choose, with
 
 K = TypeVar("K", bound=Knowledge)
 
-PROBES_AT_ONCE: Final = 8
+PROBES_AT_ONCE: Final = 32
+"""Of one target: as many endpoints may hang for the whole timeout before a healthy one has to wait."""
 LONGEST_WAIT: Final = 60.0
 """Seconds after which a target looks again, even when it knows of nothing to do."""
 SHORT_WAIT: Final = 2.0
@@ -37,8 +38,8 @@ class Target(Generic[K]):
     in_flight: frozenset[Identity] = frozenset()
     probing: int = 0
     backoffs: Mapping[Identity, Backoff] = field(default_factory=dict)
-    problems: Mapping[Identity, str] = field(default_factory=dict)
-    """What is wrong with each endpoint whose last probe found something wrong."""
+    probe_failures: Mapping[Identity, str] = field(default_factory=dict)
+    """Why the last probe of an endpoint failed, of those that did."""
     requests: Mapping[tuple[str, str], int] = field(default_factory=dict)
     """By endpoint and outcome."""
     success: bool | None = None
@@ -208,17 +209,21 @@ def _succeeded(
     began = now if target.round_began is None else target.round_began
     left = {identity: each for identity, each in target.backoffs.items() if identity != request.identity}
     recovered = len(left) < len(target.backoffs) and all(each.endpoint != request.endpoint for each in left.values())
-    problem, notice = _problem(request, result), f"{request.endpoint}: answered again" if recovered else ""
-    known_problem = target.problems.get(request.identity, "")
-    if known_problem and not problem:
-        notice = f"{known_problem.rpartition(': ')[0]}: well again"
-    problems = {identity: each for identity, each in target.problems.items() if identity != request.identity}
+    warning, notice = "", f"{request.endpoint}: answered again" if recovered else ""
+    failures, known = target.probe_failures, target.probe_failures.get(request.identity, "")
+    if isinstance(request, Probe) and isinstance(result, Certificate) and result.reason != known:
+        failures = {identity: reason for identity, reason in failures.items() if identity != request.identity}
+        if result.reason:
+            failures |= {request.identity: result.reason}
+            warning = f"probe of {request.place} failed: {result.reason}: {result.detail}"
+        else:
+            notice = f"probe of {request.place} succeeds again"
     after = replace(
         target,
         knowledge=knowledge,
         budget=target.budget.answered(result.headers, now) if isinstance(result, Response) else target.budget,
         backoffs=left,
-        problems=problems | ({request.identity: problem} if problem else {}),
+        probe_failures=failures,
         requests=counted(target.requests, request.endpoint, _outcome(result)),
         success=True if whole else target.success,
         polled=target.polled or whole,
@@ -227,15 +232,7 @@ def _succeeded(
         answered_at=_noted(target.answered_at, request, result.at, forget=whole),
         endpoints={**target.endpoints, request.endpoint: now},
     )
-    return Update(after, warning=problem if problem != known_problem else "", notice=notice)
-
-
-def _problem(request: Get | Probe, result: Response | Certificate) -> str:
-    """Return what a probe found wrong; the words after the last colon are the reason."""
-    if not isinstance(request, Probe) or not isinstance(result, Certificate) or not result.problem:
-        return ""
-    address = "" if request.address == request.server_name else f"@{request.address}"
-    return f"{request.endpoint} {request.server_name}{address}:{request.port}: {result.problem}"
+    return Update(after, warning=warning, notice=notice)
 
 
 def _noted(
@@ -273,9 +270,9 @@ def _failed(
 
 
 def _outcome(result: Response | Certificate) -> str:
-    if isinstance(result, Response) or result.valid is not None:
+    if isinstance(result, Response) or result.seen:
         return "ok"
-    return {"timeout": "timeout", "tls": "tls", "protocol": "tls"}.get(result.problem, "connect")
+    return result.reason if result.reason in {"timeout", "tls"} else "connect"
 
 
 def counted(requests: Mapping[tuple[str, str], int], endpoint: str, outcome: str) -> dict[tuple[str, str], int]:

@@ -1,35 +1,42 @@
-"""Who may come in, and how: Prometheus's `--web.config.file`, with TLS and basic auth.
+"""Who may come in, and how: Prometheus's `--web.config.file`, as exporter-toolkit documents it.
 
 The file and the certificates it names are read again when they change; while they cannot be read, what was read last
-stays in force. The two programs share no code, so each has this file; a test holds them equal.
+stays in force.
 """
 
-import base64
-import binascii
-import hashlib
+import contextlib
 import logging
+import os
 import re
 import ssl
 import threading
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Literal
-from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
+from typing import Annotated, Any, Literal, Self
 
-import bcrypt
 from pydantic import AfterValidator, Field, ValidationError, model_validator
 
-from exporter.toolkit.config_types import ConfigError, Secret, Section, problems
+from exporter.toolkit.config_types import ConfigError, Duration, Secret, Section, problems
 from exporter.toolkit.yaml_file import load_yaml
 
 Stamps = tuple[tuple[int, int, int] | None, ...]
 """When each file was changed, which file it is, and its size."""
 
 _LOOK_AGAIN = 1.0
-_REMEMBERED = 256
-_BCRYPT_READS = 72
-_BCRYPT = re.compile(r"\$2[abxy]\$\d\d\$[./A-Za-z0-9]{53}")
+_BCRYPT = re.compile(r"\$2[abxy]\$(0[4-9]|[12]\d|3[01])\$[./A-Za-z0-9]{53}")
+_TOKEN = re.compile(r"[!#$%&'*+.^`|~0-9A-Za-z-]+")
+_VALUE = re.compile(r"[\t\x20-\x7e]*")
+_OURS = frozenset({"connection", "content-encoding", "content-length", "content-type", "date", "transfer-encoding"})
+_LIMITED = {"x-frame-options": ("deny", "sameorigin"), "x-content-type-options": ("nosniff",)}
+_CIPHER = re.compile(
+    r"TLS_(?:ECDHE_(RSA|ECDSA)|RSA)_WITH_(?:AES_(128|256)_(?:GCM_SHA(?:256|384)|(CBC)_SHA)|CHACHA20_.*)"
+)
+_TLS13 = frozenset({"TLS_AES_128_GCM_SHA256", "TLS_AES_256_GCM_SHA384", "TLS_CHACHA20_POLY1305_SHA256"})
+_CURVES = {"CurveP256": "prime256v1", "CurveP384": "secp384r1", "CurveP521": "secp521r1", "X25519": "X25519"}
+_VERIFY = {"VerifyClientCertIfGiven": ssl.CERT_OPTIONAL, "RequireAndVerifyClientCert": ssl.CERT_REQUIRED}
+Version = Literal["TLS10", "TLS11", "TLS12", "TLS13"]
 _log = logging.getLogger(__name__)
 
 
@@ -39,23 +46,70 @@ def _hash(value: Secret) -> Secret:
     return value
 
 
+def _cipher(name: str) -> str:
+    """Return OpenSSL's name for Go's; empty for those of TLS 1.3, which are always on."""
+    if name in _TLS13:
+        return ""
+    openssl = name.removeprefix("TLS_").replace("_WITH_", "_").replace("_CBC_SHA", "_SHA").replace("AES_", "AES")
+    openssl = openssl.removeprefix("RSA_").replace("_POLY1305_SHA256", "_POLY1305").replace("_", "-")
+    try:
+        if _CIPHER.fullmatch(name):
+            ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).set_ciphers(openssl)
+            return openssl
+    except ssl.SSLError:
+        pass
+    raise ValueError(f"no such cipher suite: {name}")
+
+
+def _curve(name: str) -> str:
+    if name not in _CURVES:
+        raise ValueError(f"no such curve: there are {', '.join(_CURVES)}")
+    return _CURVES[name]
+
+
+def _one(curves: tuple[str, ...]) -> tuple[str, ...]:
+    if len(curves) > 1:
+        raise ValueError("only one can be set here: give the one curve, or none for all")
+    return curves
+
+
+def _client_auth(name: str) -> str:
+    if name == "RequireAnyClientCert":
+        raise ValueError("a certificate that nobody verifies cannot be asked for here: RequireAndVerifyClientCert can")
+    if name not in {"NoClientCert", "RequestClientCert", *_VERIFY}:
+        raise ValueError("no such policy: there are NoClientCert, RequestClientCert, " + ", ".join(_VERIFY))
+    return name
+
+
 class TlsServer(Section):
     """`tls_server_config`. Paths are relative to the file that names them."""
 
-    cert_file: Path
-    key_file: Path
-    client_auth_type: Literal[
-        "NoClientCert", "RequestClientCert", "VerifyClientCertIfGiven", "RequireAndVerifyClientCert"
-    ] = "NoClientCert"
+    cert: str | None = None
+    cert_file: Path | None = None
+    key: str | None = Field(None, repr=False)
+    key_file: Path | None = None
+    client_ca: str | None = None
     client_ca_file: Path | None = None
-    min_version: Literal["TLS10", "TLS11", "TLS12", "TLS13"] = "TLS12"
-    max_version: Literal["TLS10", "TLS11", "TLS12", "TLS13"] = "TLS13"
+    client_auth_type: Annotated[str, AfterValidator(_client_auth)] = "NoClientCert"
+    client_allowed_sans: tuple[str, ...] = ()
+    min_version: Version = "TLS12"
+    max_version: Version = "TLS13"
+    cipher_suites: tuple[Annotated[str, AfterValidator(_cipher)], ...] = ()
     prefer_server_cipher_suites: bool = True
+    curve_preferences: Annotated[tuple[Annotated[str, AfterValidator(_curve)], ...], AfterValidator(_one)] = ()
 
     @model_validator(mode="after")
-    def _authorities_are_used(self) -> "TlsServer":
-        if self.client_ca_file and not self.client_auth_type.endswith(("IfGiven", "AndVerifyClientCert")):
+    def _fits(self) -> Self:
+        for name in ("cert", "key", "client_ca"):
+            inline, file = getattr(self, name), getattr(self, f"{name}_file")
+            if inline is not None and file is not None:
+                raise ValueError(f"give {name} or {name}_file, not both")
+            if inline is None and file is None and name != "client_ca":
+                raise ValueError(f"missing: give {name} or {name}_file")
+        if (self.client_ca or self.client_ca_file) and self.client_auth_type not in _VERIFY:
             raise ValueError("client_ca_file has no effect without a client_auth_type that verifies")
+        if self.client_allowed_sans and self.client_auth_type != "RequireAndVerifyClientCert":
+            raise ValueError("client_allowed_sans needs client_auth_type RequireAndVerifyClientCert")
         return self
 
     def files(self, folder: Path) -> list[Path]:
@@ -65,21 +119,36 @@ class TlsServer(Section):
     def context(self, folder: Path) -> ssl.SSLContext:
         """Return what connections are wrapped with. OSError (ssl.SSLError is one) when a file cannot be used."""
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        context.minimum_version = _version(self.min_version)
-        context.maximum_version = _version(self.max_version)
-        context.load_cert_chain(folder / self.cert_file, folder / self.key_file, password=_no_password)
+        context.minimum_version, context.maximum_version = _version(self.min_version), _version(self.max_version)
+        with _pem(self.cert, self.cert_file, folder) as cert, _pem(self.key, self.key_file, folder) as key:
+            context.load_cert_chain(cert, key, password=_no_password)
         if self.client_ca_file:
             context.load_verify_locations(folder / self.client_ca_file)
+        elif self.client_ca:
+            context.load_verify_locations(cadata=self.client_ca)
         elif self.client_auth_type in _VERIFY:
             context.load_default_certs(ssl.Purpose.CLIENT_AUTH)
         context.verify_mode = _VERIFY.get(self.client_auth_type, ssl.CERT_NONE)
+        if ciphers := ":".join(filter(None, self.cipher_suites)):
+            context.set_ciphers(ciphers)
+        if not self.prefer_server_cipher_suites:
+            context.options &= ~ssl.OP_CIPHER_SERVER_PREFERENCE
+        for curve in self.curve_preferences:
+            context.set_ecdh_curve(curve)
         return context
 
 
-_VERIFY = {
-    "VerifyClientCertIfGiven": ssl.CERT_OPTIONAL,
-    "RequireAndVerifyClientCert": ssl.CERT_REQUIRED,
-}
+@contextlib.contextmanager
+def _pem(inline: str | None, file: Path | None, folder: Path) -> Iterator[str]:
+    """Give a file with what is written in the web config itself: ssl reads certificates and keys from files only."""
+    if file is not None:
+        yield str(folder / file)
+        return
+    descriptor = os.memfd_create("pem")
+    with os.fdopen(descriptor, "w") as memory:
+        memory.write(inline or "")
+        memory.flush()
+        yield f"/proc/self/fd/{descriptor}"
 
 
 def _version(name: str) -> ssl.TLSVersion:
@@ -90,11 +159,29 @@ def _no_password() -> str:
     raise ssl.SSLError("the key is encrypted")
 
 
+def _headers(headers: dict[str, str]) -> dict[str, str]:
+    for name, value in headers.items():
+        if not _TOKEN.fullmatch(name) or name.lower() in _OURS:
+            raise ValueError(f"{name!r} cannot be set")
+        if not _VALUE.fullmatch(value):
+            raise ValueError(f"{name}: printable ASCII only")
+        if value and value.lower() not in (allowed := _LIMITED.get(name.lower(), (value.lower(),))):
+            raise ValueError(f"{name}: must be {' or '.join(allowed)}")
+    return {name: value for name, value in headers.items() if value}
+
+
 class HttpServer(Section):
     """`http_server_config`: `http2` is accepted and without effect, the headers go onto every answer."""
 
     http2: bool = True
-    headers: dict[str, str] = Field(default_factory=dict)
+    headers: Annotated[dict[str, str], AfterValidator(_headers)] = Field(default_factory=dict)
+
+
+class RateLimit(Section):
+    """`rate_limit`: a bucket that holds `burst` requests, one of which comes back every `interval`; 0s: no limit."""
+
+    interval: Duration = Field(0.0, ge=0)
+    burst: int = Field(0, ge=0)
 
 
 class WebConfig(Section):
@@ -103,10 +190,26 @@ class WebConfig(Section):
     tls_server_config: TlsServer | None = None
     http_server_config: HttpServer = Field(default_factory=HttpServer)
     basic_auth_users: dict[str, Annotated[Secret, AfterValidator(_hash)]] = Field(default_factory=dict)
+    rate_limit: RateLimit = Field(default_factory=RateLimit)
 
 
-class Access:
-    """Who may come in, and how: the web config as it is now."""
+@dataclass(frozen=True, slots=True)
+class TlsNow:
+    """What a connection that is made now is secured with."""
+
+    context: ssl.SSLContext
+    allowed_sans: tuple[str, ...] = ()
+
+    def admits(self, connection: ssl.SSLObject) -> bool:
+        """Return whether the client's certificate names one that may come in."""
+        if not self.allowed_sans:
+            return True
+        names: Any = (connection.getpeercert() or {}).get("subjectAltName", ())
+        return any(value in self.allowed_sans for _, value in names)
+
+
+class WebConfigFile:
+    """The web config as it is now: `config`, and `tls` made of it."""
 
     def __init__(self, file: Path | None) -> None:
         """Read the file. ConfigError with one line for each problem."""
@@ -114,7 +217,8 @@ class Access:
         self._lock = threading.Lock()
         self._looked = time.monotonic()
         self._seen: Stamps = ()
-        self.config, self.tls = WebConfig(), None
+        self.config: WebConfig = WebConfig()
+        self.tls: TlsNow | None = None
         if file:
             self.config, self.tls = _read(file)
             self._seen = _stamps(file, self.config)
@@ -130,6 +234,11 @@ class Access:
         finally:
             self._lock.release()
 
+    def tls_now(self) -> TlsNow | None:
+        """Return what a new connection is secured with."""
+        self.refresh()
+        return self.tls
+
     def _follow(self, file: Path) -> None:
         seen = _stamps(file, self.config)
         if seen == self._seen:
@@ -138,19 +247,20 @@ class Access:
         try:
             config, tls = _read(file)
         except ConfigError as error:
-            _log.error("web config stays as it was: %s", error)
+            _log.error("Reload of the web config failed, keeping the current one: %s", error)
             return
         if (tls is None) != (self.tls is None):
-            _log.error("web config stays as it was: TLS is switched on or off by a restart only")
+            _log.error("Keeping the current web config: TLS is switched on or off by a restart only")
             return
         self.config, self.tls = config, tls
         self._seen = _stamps(file, config)
 
 
-def _read(file: Path) -> tuple[WebConfig, ssl.SSLContext | None]:
+def _read(file: Path) -> tuple[WebConfig, TlsNow | None]:
     try:
         config = WebConfig.model_validate(load_yaml(file) or {})
-        return config, config.tls_server_config.context(file.parent) if config.tls_server_config else None
+        tls = config.tls_server_config
+        return config, TlsNow(tls.context(file.parent), tls.client_allowed_sans) if tls else None
     except ValidationError as error:
         raise ConfigError(problems(error)) from error
     except OSError as error:
@@ -170,74 +280,3 @@ def _stamp(path: Path) -> tuple[int, int, int] | None:
     except OSError:
         return None
     return stat.st_mtime_ns, stat.st_ino, stat.st_size
-
-
-class Gate:
-    """Lets a request through to the application when its basic auth is right, or when none is asked for.
-
-    A pair that was right is remembered by a hash of it; a name that nobody has costs what a wrong password costs.
-    The application finds the name as `REMOTE_USER`. `excepted` tells which paths ask for credentials of their own: a
-    request carries one `Authorization` only, so it cannot have both.
-    """
-
-    def __init__(self, application: WSGIApplication, access: Access, excepted: Callable[[str], bool]) -> None:
-        self._application = application
-        self._access = access
-        self._excepted = excepted
-        self._right: set[bytes] = set()
-        self._one_at_a_time = threading.Lock()
-
-    def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
-        """Answer one request."""
-        self._access.refresh()
-        config = self._access.config
-        more = list(config.http_server_config.headers.items())
-        if not self._enters(environ, config.basic_auth_users):
-            start_response(
-                "401 Unauthorized",
-                [("WWW-Authenticate", "Basic"), ("Content-Type", "text/plain"), ("Content-Length", "13"), *more],
-            )
-            return [b"Unauthorized\n"]
-        if not more:
-            return self._application(environ, start_response)
-        return self._application(
-            environ, lambda status, headers, exc_info=None: start_response(status, [*headers, *more], exc_info)
-        )
-
-    def _enters(self, environ: WSGIEnvironment, users: dict[str, Secret]) -> bool:
-        environ.pop("REMOTE_USER", None)
-        if not users or self._excepted(environ["PATH_INFO"]):
-            return True
-        header = environ.get("HTTP_AUTHORIZATION", "")
-        if not self._passes(header, users):
-            return False
-        environ["REMOTE_USER"] = _credentials(header)[0]
-        return True
-
-    def _passes(self, header: str, users: dict[str, Secret]) -> bool:
-        name, password = _credentials(header)
-        if password is None:
-            return False
-        hashed = (users.get(name) or next(iter(users.values()))).read().encode()
-        parts = (name.encode(), hashed, password)
-        pair = hashlib.sha256(b"".join(hashlib.sha256(part).digest() for part in parts)).digest()
-        if pair in self._right:
-            return True
-        with self._one_at_a_time:
-            right = bcrypt.checkpw(password[:_BCRYPT_READS], hashed) and name in users
-        if right:
-            if len(self._right) >= _REMEMBERED:
-                self._right.clear()
-            self._right.add(pair)
-        return right
-
-
-def _credentials(header: str) -> tuple[str, bytes | None]:
-    scheme, _, encoded = header.partition(" ")
-    if scheme.lower() != "basic":
-        return "", None
-    try:
-        name, colon, password = base64.b64decode(encoded, validate=True).partition(b":")
-    except binascii.Error:
-        return "", None
-    return name.decode("utf-8", "replace"), password if colon and b"\0" not in password else None

@@ -39,6 +39,14 @@ def load_yaml(path: Path) -> Any:
     return load(path, lambda content, _folder: content)
 
 
+def parse_foreign(text: str) -> Any:
+    """Return what another program's YAML says, such as Alertmanager's configuration. ValueError when it is none."""
+    try:
+        return yaml.safe_load(text)
+    except (yaml.YAMLError, RecursionError) as error:
+        raise ValueError("not YAML") from error
+
+
 def _read(path: Path) -> tuple[Any, list[str]]:
     """Return what a file says, and what is wrong with it although it can be read."""
     try:

@@ -15,6 +15,7 @@ from werkzeug.http import parse_accept_header, parse_options_header
 
 from exporter.metrics.page_cache import PageCache
 from exporter.toolkit.config_types import ConfigError
+from exporter.toolkit.front import Lane, Route
 from exporter.web.status_page import CONTENT_POLICY
 from exporter.web.status_page import page as landing_page
 
@@ -22,7 +23,13 @@ TEXT = "text/plain; version=0.0.4; charset=utf-8"
 OPENMETRICS = "application/openmetrics-text; version=1.0.0; charset=utf-8"
 _PLAIN = "text/plain; charset=utf-8"
 _SAFE = [("X-Content-Type-Options", "nosniff"), ("Cache-Control", "no-store")]
+_AT_ONCE = {path: Route(path=path, lane=Lane.LOOP) for path in ("/metrics", "/-/healthy", "/-/ready")}
 _log = logging.getLogger(__name__)
+
+
+def route(path: str) -> Route:
+    """Return how a path is served: what Prometheus and its like ask for, at once."""
+    return _AT_ONCE.get(path) or Route(path=path)
 
 
 @dataclass(frozen=True, slots=True)

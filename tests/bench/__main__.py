@@ -9,12 +9,12 @@ import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from tests.bench import figures, fleet, freshness, machine, polls, scrapes, webhooks
+from tests.bench import crowds, figures, fleet, freshness, machine, polls, scrapes, webhooks
 from tests.bench.client import Clients
 from tests.bench.figures import Table
 
 HERE = Path(__file__).parent
-PARTS = ("scrapes", "rendering", "held", "polls", "webhooks", "freshness")
+PARTS = ("scrapes", "rendering", "held", "polls", "webhooks", "crowds", "freshness")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -44,6 +44,7 @@ def _parts(clients: Clients, *, quick: bool) -> dict[str, Callable[[], list[Tabl
         "held": lambda: [polls.held(large, 2 * seconds)],
         "polls": lambda: [polls.cost(500, 4 * seconds)],
         "webhooks": lambda: webhooks.tables(clients, seconds),
+        "crowds": lambda: [crowds.table(quick=quick)],
         "freshness": lambda: [freshness.table(quick=quick), fleet.table(quick=quick)],
     }
 

@@ -7,20 +7,29 @@
 
 import json
 import sys
+import threading
 import time
 from collections.abc import Callable
+from wsgiref.types import WSGIApplication
 
 import requests
-from cheroot.wsgi import Server
 
 from bridge.domain.notification import Outcome
-from bridge.listen import Listener
 from bridge.metrics import Metrics
 from bridge.receivers import alertmanager
 from bridge.receivers.contract import receiver
 from bridge.web.application import Works, create_app
 from bridge.web.webhooks import Threshold, blueprint
-from exporter.toolkit.web_config import Access
+from exporter.toolkit.front import Front, Route
+from exporter.toolkit.server import HttpServer
+from exporter.toolkit.web_config import WebConfigFile
+
+
+def serve(port: str, application: WSGIApplication) -> None:
+    """Serve an application as both programs do."""
+    config = WebConfigFile(None)
+    front = Front(application, config, lambda path: Route(path=path, max_body=64_000_000))
+    HttpServer(front, [("127.0.0.1", int(port))], config).start()
 
 
 def destination(port: str, seconds: str) -> None:
@@ -33,7 +42,7 @@ def destination(port: str, seconds: str) -> None:
         start_response("201 Created", [("Content-Type", "application/json"), ("Content-Length", "2")])
         return [b"{}"]
 
-    Server(("127.0.0.1", int(port)), answer, numthreads=32).start()
+    serve(port, answer)
 
 
 def unstored(port: str) -> None:
@@ -42,27 +51,28 @@ def unstored(port: str) -> None:
     metrics = Metrics()
     threshold = Threshold(
         receivers=lambda: {("alertmanager", "prod"): receiver(settings)},
-        max_body=lambda: 64_000_000,
         accept=lambda notification, now: Outcome(queued=len(notification.alerts)),
         quarantine=lambda *_: None,
         metrics=metrics,
     )
     application = create_app(Works(metrics=metrics, ready=lambda: True), [blueprint(threshold)])
-    Listener(application, [("127.0.0.1", int(port))], Access(None), body_limit=128_000_000).start()
+    serve(port, application)
 
 
 def relay(port: str, url: str, threads: str) -> None:
     """Send on within the request, as synchronous bridges do."""
     session = requests.Session()
+    workers = threading.Semaphore(int(threads))
 
     def answer(environ, start_response):
         if environ["REQUEST_METHOD"] == "POST":
             body = json.loads(environ["wsgi.input"].read(int(environ["CONTENT_LENGTH"])))
-            session.post(url, json={"alerts": body["alerts"]}, timeout=60)
+            with workers:
+                session.post(url, json={"alerts": body["alerts"]}, timeout=60)
         start_response("200 OK", [("Content-Type", "text/plain"), ("Content-Length", "3")])
         return [b"ok\n"]
 
-    Server(("127.0.0.1", int(port)), answer, numthreads=int(threads), max=int(threads)).start()
+    serve(port, answer)
 
 
 KINDS: dict[str, Callable[..., None]] = {"destination": destination, "unstored": unstored, "relay": relay}

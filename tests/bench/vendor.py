@@ -4,9 +4,8 @@ import sys
 from collections.abc import Iterator
 from urllib.parse import parse_qs
 
-from cheroot.wsgi import Server
-
 from tests.bench.account import Account
+from tests.bench.standins import serve
 
 
 def application(account: Account):
@@ -30,11 +29,7 @@ def application(account: Account):
 
 def main() -> None:
     """Serve until the process is ended."""
-    server = Server(("127.0.0.1", int(sys.argv[1])), application(Account(int(sys.argv[2]))))
-    try:
-        server.start()
-    except (KeyboardInterrupt, SystemExit):
-        server.stop()
+    serve(sys.argv[1], application(Account(int(sys.argv[2]))))
 
 
 if __name__ == "__main__":

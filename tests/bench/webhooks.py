@@ -67,7 +67,7 @@ def tables(clients: Clients, seconds: float) -> list[Table]:
         Promise(
             "answers/s times a synchronous relay with 8 threads, destination 200 ms",
             one[_HEALTHY] / one[_RELAY],
-            100,
+            30,
             least=True,
         ),
     ]

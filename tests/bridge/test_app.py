@@ -16,7 +16,7 @@ from bridge.domain.notification import Notification
 from bridge.outbox.pages import PageRequest
 from bridge.wiring import receivers, route
 from exporter.toolkit.config_types import ConfigError
-from exporter.toolkit.web_config import Access
+from exporter.toolkit.web_config import WebConfigFile
 from tests.store import Store
 
 LOOPBACK = (("127.0.0.1", 0),)
@@ -39,7 +39,7 @@ def file(tmp_path):
 
 @pytest.fixture
 def start(file):
-    return Start(config_file=file, addresses=LOOPBACK, access=Access(None))
+    return Start(config_file=file, addresses=LOOPBACK, web_config=WebConfigFile(None))
 
 
 def test_each_receiver_has_its_place(file):
@@ -159,7 +159,7 @@ def test_a_receiver_with_credentials_needs_none_of_the_web_configs_users(start, 
     hashed = bcrypt.hashpw(b"sesame", bcrypt.gensalt(4)).decode()
     web.write_text(f"basic_auth_users: {{ann: '{hashed}'}}")
     file.write_text(f"{file.read_text()}  - {{receiver: alertmanager, source: bare}}\n")
-    program = Program(replace(start, access=Access(web)), load(file))
+    program = Program(replace(start, web_config=WebConfigFile(web)), load(file))
     program.start()
     host, port = program.addresses[0]
     url, bearer, ann = f"http://{host}:{port}", {"Authorization": "Bearer t"}, ("ann", "sesame")

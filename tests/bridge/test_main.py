@@ -1,10 +1,14 @@
+import contextlib
 import json
 import os
 import re
 import signal
+import socket
 import subprocess
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import pytest
 import requests
@@ -182,6 +186,55 @@ def test_a_mended_token_is_used_after_a_reload(start, config, panda):
     assert bridge.metric("dead_letters") == 0
 
 
+FEW_DESCRIPTORS = ("sh", "-c", 'ulimit -n 256; exec "$@"', "sh", sys.executable, "-m", "bridge")
+
+
+def cpu_seconds(pid):
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+@pytest.mark.parametrize(
+    "said", [b"", b"GET /-/healthy HTTP/1.1\r\nHost: x\r\n\r\n", b"POST /web"], ids=["mute", "idle", "half"]
+)
+def test_more_connections_than_descriptors_starve_nobody(start, panda, said):
+    """256 descriptors, 276 connections: webhooks are taken and delivered, scrapes answered, and no core spins."""
+    bridge = start(command=FEW_DESCRIPTORS)
+    address = ("127.0.0.1", int(bridge.url.rpartition(":")[2]))
+    kept = requests.Session()
+    assert kept.get(f"{bridge.url}/metrics", timeout=30).status_code == 200
+    with contextlib.ExitStack() as crowd:
+        for _ in range(276):
+            client = crowd.enter_context(socket.create_connection(address, 30))
+            with contextlib.suppress(ConnectionError):
+                client.sendall(said)
+        used, began = cpu_seconds(bridge.process.pid), time.monotonic()
+        for number in range(5):
+            assert bridge.post(f"a{number}").status_code == 200
+            assert kept.get(f"{bridge.url}/metrics", timeout=30).status_code == 200
+            time.sleep(0.3)
+        eventually(lambda: panda.statuses("prod:a4") == ["critical"])
+        took = time.monotonic() - began
+        assert cpu_seconds(bridge.process.pid) - used < 0.4 * took
+    assert bridge.post("b").status_code == 200
+    assert "Traceback" not in bridge.log.read_text()
+
+
+def test_what_strangers_send_takes_no_memory(start):
+    """32 bodies of 30 MB without credentials, at once: each hears 401, and none of them is kept."""
+    bridge = start()
+    url = f"{bridge.url}/webhooks/alertmanager/prod"
+
+    def ask(_number):
+        return requests.post(url, data=bytes(30_000_000), headers={"Content-Type": "application/json"}, timeout=120)
+
+    with ThreadPoolExecutor(32) as strangers:
+        assert {answer.status_code for answer in strangers.map(ask, range(32))} == {401}
+    peak = re.search(r"^VmHWM:\s+(\d+) kB$", Path(f"/proc/{bridge.process.pid}/status").read_text(), re.MULTILINE)
+    assert int(peak[1]) * 1024 < 200_000_000
+    assert bridge.metric('http_refusals_total{reason="unauthorized"}') == 32
+
+
 def test_the_configuration_can_be_checked_alone(config, capsys):
     """--config.check tells ok, or each problem with its place, and starts nothing."""
     assert main([f"--config.file={config}", "--config.check"]) == 0
@@ -199,7 +252,7 @@ def test_a_bad_web_config_is_told_with_its_own_name(config, tmp_path, capsys):
     web = tmp_path / "web.yml"
     web.write_text("tls_server_config: {cert_file: x}\n")
     assert main([f"--config.file={config}", f"--web.config.file={web}", "--config.check"]) == 1
-    assert capsys.readouterr().err == f"{web}: tls_server_config.key_file: missing\n"
+    assert capsys.readouterr().err == f"{web}: tls_server_config: missing: give key or key_file\n"
 
 
 @pytest.mark.parametrize("command", [[], ["serve"], ["check"], ["send-test"], ["dead-letters", "list"]])

@@ -25,7 +25,8 @@ Every metric of both programs, as they state it themselves. This page is written
 and a test compares. What the vendors' metrics mean in full: [exporter/collectors](../exporter/collectors).
 
 A value that is not known is absent, never 0. The vendors' metrics are cached from the last poll: their age is
-`vendorwatch_poll_last_success_timestamp_seconds`, and past `max_age` they are withdrawn. All of them carry the label
+`vendorwatch_poll_last_success_timestamp_seconds`, and past `max_age` they are withdrawn. A label's value is cut at 512
+bytes of UTF-8, and ends in an ellipsis then. All of them carry the label
 `account`, which the tables leave out. Times are epoch seconds. Both programs also serve `process_*` and `python_*`, as
 client_python does.
 """

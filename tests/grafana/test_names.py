@@ -1,5 +1,7 @@
 import re
 
+from exporter.collectors.contract import PROBE_FAILURES
+from grafana import palette
 from tests.grafana.boards import LABEL_VALUES, PANELS, every, every_board, every_panel, every_query, filled, variables
 from tests.grafana.promql import SHARD, asked_labels, labels, matchers, names, parse, selectors, served
 
@@ -68,3 +70,9 @@ def test_a_table_has_its_columns(panel):
     assert titles == sorted(override["matcher"]["options"] for override in panel["fieldConfig"]["overrides"])
     sorted_by = [each["displayName"] for each in panel["options"].get("sortBy", [])]
     assert set(sorted_by) <= set(titles)
+
+
+def test_every_reason_of_a_probe_has_its_word():
+    """A reason without a word would be shown in the exporter's spelling and in no colour."""
+    (mapping,) = palette.REASON
+    assert set(mapping.options) == set(PROBE_FAILURES)

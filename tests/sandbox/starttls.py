@@ -27,13 +27,18 @@ def _smtp(connection: socket.socket) -> None:
 
 def _imap(connection: socket.socket) -> None:
     connection.sendall(b"* OK [CAPABILITY IMAP4rev1 STARTTLS] ready\r\n")
-    tag = _line(connection).split()[0]
-    connection.sendall(b"* CAPABILITY IMAP4rev1\r\n" + tag + b" OK begin TLS now\r\n")
+    while True:
+        tag, command = _line(connection).split()[:2]
+        connection.sendall(b"* CAPABILITY IMAP4rev1 STARTTLS\r\n" + tag + b" OK done\r\n")
+        if command.upper() == b"STARTTLS":
+            return
 
 
 def _pop3(connection: socket.socket) -> None:
     connection.sendall(b"+OK POP3 ready\r\n")
-    connection.sendall(b"+OK begin TLS\r\n" if _line(connection) == b"STLS\r\n" else b"-ERR no\r\n")
+    while _line(connection) != b"STLS\r\n":
+        connection.sendall(b"+OK what I can\r\nSTLS\r\n.\r\n")
+    connection.sendall(b"+OK begin TLS\r\n")
 
 
 def _ftp(connection: socket.socket) -> None:

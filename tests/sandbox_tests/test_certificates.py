@@ -1,8 +1,13 @@
 import contextlib
+import ftplib
+import imaplib
+import poplib
+import smtplib
 import socket
 import ssl
 import time
 
+import psycopg
 import pytest
 from cryptography import x509
 
@@ -73,3 +78,60 @@ def test_a_certificate_nears_its_end(certificates, control):
     assert listed["not_after"] == pytest.approx(time.time() + 2 * DAY, abs=120)
     assert handshake(certificates.endpoints[0]).not_valid_after_utc.timestamp() == listed["not_after"]
     assert control.get("/certificates/root.pem").content == certificates.root_pem
+
+
+def smtp(port, context):
+    client = smtplib.SMTP("localhost", port, timeout=30)
+    client.starttls(context=context)
+    with client.sock as secured:
+        return secured.getpeercert(binary_form=True)
+
+
+def imap(port, context):
+    client = imaplib.IMAP4("localhost", port, timeout=30)
+    with contextlib.suppress(imaplib.IMAP4.abort):  # it goes on to talk IMAP, which the sandbox does not
+        client.starttls(context)
+    with client.socket() as secured:
+        return secured.getpeercert(binary_form=True)
+
+
+def pop3(port, context):
+    client = poplib.POP3("localhost", port, timeout=30)
+    client.stls(context)
+    with client.sock as secured:
+        return secured.getpeercert(binary_form=True)
+
+
+def ftp(port, context):
+    client = ftplib.FTP_TLS(context=context, timeout=30)  # noqa: S321  to loopback
+    client.connect("localhost", port)
+    client.auth()
+    with client.sock as secured:
+        return secured.getpeercert(binary_form=True)
+
+
+@pytest.mark.parametrize("client", [smtp, imap, pop3, ftp], ids=lambda client: client.__name__)
+def test_clients_of_the_standard_library_begin_tls_there(certificates, client):
+    """What the sandbox speaks is the protocol, not merely what our probe happens to say."""
+    endpoint = certificates.open(starttls=client.__name__)
+    context = ssl.create_default_context(cadata=certificates.root_pem.decode())
+    seen = x509.load_der_x509_certificate(client(endpoint.port, context))
+    assert seen.not_valid_after_utc.timestamp() == endpoint.not_after
+
+
+def test_psycopg_begins_tls_there(certificates):
+    """PostgreSQL's own library takes the answer to its SSLRequest and shakes hands."""
+    endpoint = certificates.open(starttls="postgres")
+    with pytest.raises(psycopg.OperationalError, match="authentication request from server, but received H"):
+        psycopg.connect(f"host=localhost port={endpoint.port} user=x dbname=x sslmode=require connect_timeout=10")
+    assert endpoint.connections >= 1
+
+
+def test_an_intermediate_that_ends_first(certificates):
+    """The server's own certificate lasts, the one that signed it does not."""
+    endpoint = certificates.open("intermediate", days=60, chain_days=5)
+    handshake(endpoint, certificates.root_pem)
+    certificates.renew(endpoint.port, days=60, kind="intermediate", chain_days=-1)
+    with pytest.raises(ssl.SSLCertVerificationError) as caught:
+        handshake(endpoint, certificates.root_pem)
+    assert caught.value.verify_code == 10

@@ -72,6 +72,24 @@ def test_a_silence_from_the_beginning(shared):
     shared.stays(Loud=OPEN, Quiet=OPEN)
 
 
+def test_a_silence_that_is_acknowledged(alerting):
+    """With `silenced: acknowledge` a silence is one event and its end another; an alert that ends under it is over."""
+    site = alerting(receiver={"silenced": "acknowledge"})
+    site.push("Ends", "Fires")
+    site.arrives(Ends=OPEN, Fires=OPEN)
+    silences = [site.silence(name) for name in ("Ends", "Fires")]
+    site.arrives(Ends=["critical", "acknowledged"], Fires=["critical", "acknowledged"])
+    events = [event.alert for event in site.sandbox.world.bigpanda.intake.events]
+    event = next(event for event in events if event["status"] == "acknowledged")
+    assert (event["silenced_by"], event["silence_comment"], event["silenced_until"][-1]) == ("test", "test", "Z")
+    assert site.counted("silenced_alerts", source="prod") == 2
+    site.resolve("Ends")
+    site.unsilence(silences[1])
+    site.arrives(Ends=["critical", "acknowledged", "ok"], Fires=["critical", "acknowledged", "critical"])
+    site.stays(Ends=["critical", "acknowledged", "ok"], Fires=["critical", "acknowledged", "critical"])
+    until("none is silenced", lambda: site.counted("silenced_alerts", source="prod") == 0)
+
+
 def test_a_bridge_that_lost_its_database(alerting):
     """Alertmanager, which has told everything, tells nothing again: what fires is asked for, and so its end is seen."""
     site = alerting(reconcile={"receiver": RECEIVER})

@@ -11,7 +11,7 @@ from tests.system.running import python, until
 
 pytestmark = pytest.mark.system
 
-CALLS = "read,recvfrom,recvmsg,write,sendto,sendmsg,pwrite64,fsync,fdatasync"
+CALLS = "read,recvfrom,recvmsg,write,writev,sendto,sendmsg,pwrite64,fsync,fdatasync"
 MARK = "marker-of-the-witness"
 LINE = re.compile(r"^(?P<pid>\d+) +(?:<\.\.\. )?(?P<call>\w+)(?P<rest>.*)$")
 UNFINISHED = "<unfinished ...>"
@@ -75,6 +75,6 @@ def test_synced_before_the_answer(station, started, strace):
     [file] = re.findall(r"bridge\.db[-a-z]*>", calls[written][1])[:1]
     synced = first(calls, written, ("fsync", "fdatasync"), file, "= 0")
     journal = first(calls, read, ("fsync", "fdatasync"), "bridge.db", "= 0")
-    answered = first(calls, read, ("write", "sendto", "sendmsg"), "HTTP/1.1 200", "accepted")
+    answered = first(calls, read, ("write", "writev", "sendto", "sendmsg"), "HTTP/1.1 200", "vendorwatch")
     assert read < written < synced < answered
     assert journal < answered

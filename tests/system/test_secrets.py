@@ -332,7 +332,7 @@ def test_who_may_come_in_is_kept_secret(station, started, tmp_path, monkeypatch,
             found[f"{number} {auth is None}"] = f"{answer.headers}\n{answer.text}"
             assert answer.status_code == (200 if auth == ("user", mark("web")) else 401)
     program.stop()
-    assert program.log.read_text().count("web config stays as it was") >= len(spoilt(web)) - 1
+    assert program.log.read_text().count("keeping the current one") >= len(spoilt(web)) - 1
     assert leaks(found | files(tmp_path, ".yml", ".db"), *hidden(tmp_path, web)) == []
 
 

@@ -83,7 +83,7 @@ def test_libraries_say_little_and_urllib3_nothing(quiet, capsys):
     """At debug only this program speaks at length: urllib3 would tell URLs, and a URL can be a secret."""
     logs.start("exporter", "debug", "logfmt")
     logging.getLogger("exporter.polling.poller").debug("ours")
-    logging.getLogger("cheroot").info("theirs")
+    logging.getLogger("uvicorn.error").info("theirs")
     logging.getLogger("urllib3.connectionpool").error("/data?token=s3cr3t")
     error = capsys.readouterr().err
     assert "msg=ours" in error

@@ -1,19 +1,20 @@
-"""Prometheus's web config file: what is read, basic auth, TLS, and what follows a change."""
+"""Prometheus's web config file: each key of its format is honoured or refused in one line; changes are followed."""
 
-import base64
+import contextlib
+import http.client
 import ssl
 import time
-from wsgiref.util import setup_testing_defaults
 
 import bcrypt
 import pytest
 import trustme
 
-from exporter.toolkit import web_config as access
 from exporter.toolkit.config_types import ConfigError
+from exporter.toolkit.web_config import WebConfigFile
 
 HASH = bcrypt.hashpw(b"open sesame", bcrypt.gensalt(4)).decode()
 OTHER = bcrypt.hashpw(b"other", bcrypt.gensalt(4)).decode()
+PAIR = "cert_file: both.pem, key_file: both.pem"
 
 
 @pytest.fixture
@@ -36,25 +37,6 @@ def certificate(tmp_path):
     return authority
 
 
-def ask(gate, credentials=None, scheme="Basic", path="/"):
-    """Return the status and the headers that a request gets."""
-    environ, got = {"PATH_INFO": path, "REMOTE_USER": "forged"}, []
-    setup_testing_defaults(environ)
-    if credentials is not None:
-        environ["HTTP_AUTHORIZATION"] = f"{scheme} {base64.b64encode(credentials.encode()).decode()}"
-    list(gate(environ, lambda status, headers, _exc_info=None: got.append((status[:3], dict(headers)))))
-    return got[0]
-
-
-def application(_environ, start_response):
-    start_response("200 OK", [("Content-Type", "text/plain")])
-    return [b"in"]
-
-
-def gate_of(allowed, inside=application, excepted=lambda _path: False):
-    return access.Gate(inside, allowed, excepted)
-
-
 @pytest.mark.parametrize(
     ("text", "problem"),
     [
@@ -62,100 +44,89 @@ def gate_of(allowed, inside=application, excepted=lambda _path: False):
             "basic_auth_users: {ann: secret}",
             "basic_auth_users.ann: not a bcrypt hash: make one with htpasswd -nBC 10 NAME",
         ),
-        ("basic_auth: {}", "basic_auth: unknown key"),
-        ("tls_server_config: {cert_file: c}", "tls_server_config.key_file: missing"),
         (
-            "tls_server_config: {cert_file: both.pem, key_file: both.pem, min_version: SSL3}",
+            f"basic_auth_users: {{ann: $2b$99${'a' * 53}}}",
+            "basic_auth_users.ann: not a bcrypt hash: make one with htpasswd -nBC 10 NAME",
+        ),
+        ("basic_auth: {}", "basic_auth: unknown key"),
+        ("tls_server_config: {cert_file: c}", "tls_server_config: missing: give key or key_file"),
+        ("tls_server_config: {key_file: c}", "tls_server_config: missing: give cert or cert_file"),
+        (
+            f"tls_server_config: {{{PAIR}, cert: x}}",
+            "tls_server_config: give cert or cert_file, not both",
+        ),
+        (
+            f"tls_server_config: {{{PAIR}, min_version: SSL3}}",
             "tls_server_config.min_version: Input should be 'TLS10', 'TLS11', 'TLS12' or 'TLS13'",
         ),
         (
-            "tls_server_config: {cert_file: both.pem, key_file: both.pem, client_ca_file: ca.pem}",
+            f"tls_server_config: {{{PAIR}, client_ca_file: ca.pem}}",
             "tls_server_config: client_ca_file has no effect without a client_auth_type that verifies",
+        ),
+        (
+            f"tls_server_config: {{{PAIR}, client_auth_type: RequireAnyClientCert}}",
+            (
+                "tls_server_config.client_auth_type: a certificate that nobody verifies cannot be asked for here: "
+                "RequireAndVerifyClientCert can"
+            ),
+        ),
+        (
+            f"tls_server_config: {{{PAIR}, client_auth_type: Everybody}}",
+            (
+                "tls_server_config.client_auth_type: no such policy: there are NoClientCert, RequestClientCert, "
+                "VerifyClientCertIfGiven, RequireAndVerifyClientCert"
+            ),
+        ),
+        (
+            f"tls_server_config: {{{PAIR}, client_allowed_sans: [a]}}",
+            "tls_server_config: client_allowed_sans needs client_auth_type RequireAndVerifyClientCert",
+        ),
+        (
+            f"tls_server_config: {{{PAIR}, cipher_suites: [TLS_RSA_WITH_2048]}}",
+            "tls_server_config.cipher_suites[0]: no such cipher suite: TLS_RSA_WITH_2048",
+        ),
+        (
+            f"tls_server_config: {{{PAIR}, curve_preferences: [CurveP257]}}",
+            "tls_server_config.curve_preferences[0]: no such curve: there are CurveP256, CurveP384, CurveP521, X25519",
+        ),
+        (
+            f"tls_server_config: {{{PAIR}, curve_preferences: [CurveP256, X25519]}}",
+            "tls_server_config.curve_preferences: only one can be set here: give the one curve, or none for all",
         ),
         ("tls_server_config: {cert_file: gone, key_file: gone}", "tls_server_config: No such file or directory"),
         ("tls_server_config: {cert_file: web.yml, key_file: web.yml}", "tls_server_config: [SSL] PEM lib"),
+        ("tls_server_config: {cert: hidden, key: hidden}", "tls_server_config: [SSL] PEM lib"),
+        ('http_server_config: {headers: {X-A: "a\\r\\nb"}}', "http_server_config.headers: X-A: printable ASCII only"),
+        ("http_server_config: {headers: {'X A': b}}", "http_server_config.headers: 'X A' cannot be set"),
+        (
+            "http_server_config: {headers: {Content-Length: 1}}",
+            "http_server_config.headers.Content-Length: Input should be a valid string",
+        ),
+        (
+            "http_server_config: {headers: {Connection: close}}",
+            "http_server_config.headers: 'Connection' cannot be set",
+        ),
+        (
+            "http_server_config: {headers: {X-Frame-Options: all}}",
+            "http_server_config.headers: X-Frame-Options: must be deny or sameorigin",
+        ),
+        ("rate_limit: {interval: 1}", "rate_limit.interval: not a duration: write it like 30s, 5m or 1h30m"),
+        ("rate_limit: {burst: -1}", "rate_limit.burst: Input should be greater than or equal to 0"),
         ("a: [", "line 1, column 5: not YAML: expected the node content, but found '<stream end>'"),
     ],
 )
 def test_a_bad_file_is_told_by_its_problem(web_config, certificate, text, problem):
-    """One line with the place in the file, and no value of it."""
+    """One line with the place in the file, and no value of a secret."""
     with pytest.raises(ConfigError) as raised:
-        access.Access(web_config(text))
+        WebConfigFile(web_config(text))
     assert [line.split(" (_ssl")[0] for line in raised.value.problems] == [problem]
 
 
 def test_without_a_file_everybody_comes_in():
     """Neither TLS nor basic auth."""
-    open_to_all = access.Access(None)
-    assert open_to_all.tls is None
-    assert ask(gate_of(open_to_all))[0] == "200"
-
-
-@pytest.mark.parametrize(
-    ("credentials", "status"),
-    [
-        ("ann:open sesame", "200"),
-        ("ann:wrong", "401"),
-        ("ann:", "401"),
-        ("ann", "401"),
-        ("nobody:open sesame", "401"),
-        (":", "401"),
-        ("bob:other", "200"),
-        ("bob:open sesame", "401"),
-        ("ann:" + "x" * 100, "401"),
-        (None, "401"),
-    ],
-)
-def test_basic_auth_lets_in_whoever_has_the_password(web_config, credentials, status):
-    """By bcrypt, again and again."""
-    gate = gate_of(access.Access(web_config(f"basic_auth_users: {{ann: {HASH}, bob: {OTHER}}}")))
-    assert [ask(gate, credentials)[0] for _ in range(2)] == [status, status]
-
-
-def test_another_scheme_and_broken_base64_are_refused(web_config):
-    """401 with the challenge, never an error."""
-    gate = gate_of(access.Access(web_config(f"basic_auth_users: {{ann: {HASH}}}")))
-    status, headers = ask(gate, "ann:open sesame", scheme="Bearer")
-    assert (status, headers["WWW-Authenticate"]) == ("401", "Basic")
-    assert ask(gate, "ann:open sesame", scheme="Basic ?")[0] == "401"
-
-
-def test_a_right_pair_is_verified_once_and_an_unknown_name_costs_the_same(web_config, monkeypatch):
-    """What was right is remembered by a hash; what was wrong is computed each time, whoever it names."""
-    gate = gate_of(access.Access(web_config(f"basic_auth_users: {{ann: {HASH}}}")))
-    costs = []
-    check = bcrypt.checkpw
-    monkeypatch.setattr(bcrypt, "checkpw", lambda password, hashed: costs.append(hashed) or check(password, hashed))
-    for credentials in ("ann:open sesame", "ann:open sesame", "ann:wrong", "nobody:wrong", "nobody:open sesame"):
-        ask(gate, credentials)
-    assert costs == [HASH.encode()] * 4
-
-
-def test_the_application_learns_who_came_in(web_config):
-    """The name whose password was right, and never one that came otherwise."""
-    names = []
-
-    def inside(environ, start_response):
-        names.append(environ.get("REMOTE_USER"))
-        return application(environ, start_response)
-
-    guarded = access.Access(web_config(f"basic_auth_users: {{ann: {HASH}}}"))
-    ask(gate_of(guarded, inside), "ann:open sesame")
-    ask(gate_of(guarded, inside, lambda _path: True), "ann:open sesame")
-    ask(gate_of(access.Access(None), inside), "ann:open sesame")
-    assert names == ["ann", None, None]
-
-
-def test_a_path_with_credentials_of_its_own_is_passed(web_config):
-    """Its `Authorization` is its own, so the file's users are not asked for there, and everywhere else they are."""
-    gate = gate_of(access.Access(web_config(f"basic_auth_users: {{ann: {HASH}}}")), excepted="/own".__eq__)
-    assert [ask(gate, path=path)[0] for path in ("/own", "/own/", "/", "/other")] == ["200", "401", "401", "401"]
-
-
-def test_headers_of_the_file_go_onto_every_answer(web_config):
-    """`http_server_config.headers`; `http2` is accepted and without effect."""
-    text = "http_server_config: {http2: false, headers: {X-Frame-Options: deny}}"
-    assert ask(gate_of(access.Access(web_config(text))))[1]["X-Frame-Options"] == "deny"
+    open_to_all = WebConfigFile(None)
+    assert open_to_all.tls_now() is None
+    assert open_to_all.config.basic_auth_users == {}
 
 
 def later(file, text):
@@ -166,27 +137,21 @@ def later(file, text):
 def test_a_change_is_followed_and_a_bad_one_is_not(web_config, caplog):
     """Users come and go without a restart; what cannot be read changes nothing and is logged once."""
     file = web_config(f"basic_auth_users: {{ann: {HASH}}}")
-    gate = gate_of(access.Access(file))
-    assert ask(gate, "ann:open sesame")[0] == "200"
+    found = WebConfigFile(file)
     later(file, f"basic_auth_users: {{bob: {OTHER}}}")
-    assert [ask(gate, pair)[0] for pair in ("ann:open sesame", "bob:other")] == ["401", "200"]
-    later(file, "basic_auth_users: {bob: plain}")
-    assert ask(gate, "bob:other")[0] == "200"
-    assert caplog.text.count("web config stays as it was") == 1
+    found.refresh()
+    assert list(found.config.basic_auth_users) == ["bob"]
+    for _ in range(2):
+        later(file, "basic_auth_users: {bob: plain}")
+        found.refresh()
+    assert list(found.config.basic_auth_users) == ["bob"]
+    assert caplog.text.count("keeping the current one") == 2
+    found.refresh()
+    assert caplog.text.count("keeping the current one") == 2
     assert "plain" not in caplog.text
-    later(file, "{}")
-    assert ask(gate)[0] == "200"
-
-
-def test_a_certificate_is_rotated_without_a_restart(web_config, certificate, tmp_path):
-    """New connections get the certificate that the file now holds."""
-    with_tls = access.Access(web_config("tls_server_config: {cert_file: both.pem, key_file: both.pem}"))
-    before = with_tls.tls
-    assert before.minimum_version == ssl.TLSVersion.TLSv1_2
-    certificate.issue_cert("127.0.0.1").private_key_and_cert_chain_pem.write_to_path(tmp_path / "both.pem")
-    time.sleep(1.01)
-    with_tls.refresh()
-    assert with_tls.tls is not before
+    later(file, f"tls_server_config: {{{PAIR}}}")
+    found.refresh()
+    assert found.tls is None
 
 
 @pytest.mark.parametrize(
@@ -201,5 +166,111 @@ def test_a_certificate_is_rotated_without_a_restart(web_config, certificate, tmp
 def test_client_certificates_are_asked_for_as_the_file_says(web_config, certificate, auth_type, mode):
     """Go's names for what OpenSSL does."""
     authorities = ", client_ca_file: ca.pem" if mode is not ssl.CERT_NONE else ""
-    text = f"tls_server_config: {{cert_file: both.pem, key_file: both.pem, client_auth_type: {auth_type}{authorities}}}"
-    assert access.Access(web_config(text)).tls.verify_mode == mode
+    text = f"tls_server_config: {{{PAIR}, client_auth_type: {auth_type}{authorities}}}"
+    assert WebConfigFile(web_config(text)).tls.context.verify_mode == mode
+
+
+def test_suites_curves_and_versions_are_those_of_the_file(web_config, certificate):
+    """Go's names become OpenSSL's; those of TLS 1.3 are always on, as in Go."""
+    names = ["TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256", "TLS_ECDHE_ECDSA_WITH_CHACHA20_POLY1305_SHA256",
+             "TLS_RSA_WITH_AES_256_CBC_SHA", "TLS_AES_128_GCM_SHA256"]  # fmt: skip
+    text = (
+        f"tls_server_config: {{{PAIR}, cipher_suites: [{', '.join(names)}], prefer_server_cipher_suites: false, "
+        "curve_preferences: [CurveP384], min_version: TLS12, max_version: TLS12}"
+    )
+    context = WebConfigFile(web_config(text)).tls.context
+    suites = [one["name"] for one in context.get_ciphers() if one["protocol"] != "TLSv1.3"]
+    assert suites == ["ECDHE-RSA-AES128-GCM-SHA256", "ECDHE-ECDSA-CHACHA20-POLY1305", "AES256-SHA"]
+    assert not context.options & ssl.OP_CIPHER_SERVER_PREFERENCE
+    assert (context.minimum_version, context.maximum_version) == (ssl.TLSVersion.TLSv1_2,) * 2
+
+
+def trusting(authority, **more):
+    context = ssl.create_default_context()
+    authority.configure_trust(context)
+    for name, value in more.items():
+        setattr(context, name, value)
+    return context
+
+
+def status(address, context):
+    """Return the status of a GET, None when no connection comes about."""
+    client = http.client.HTTPSConnection(*address, timeout=30, context=context)
+    with contextlib.closing(client):
+        try:
+            client.request("GET", "/")
+            return client.getresponse().status
+        except (OSError, http.client.HTTPException):
+            return None
+
+
+def test_certificate_key_and_authority_may_stand_in_the_file_itself(web_config, serve):
+    """As exporter-toolkit has it for containers without files."""
+    authority = trustme.CA()
+    issued = authority.issue_cert("127.0.0.1")
+
+    def block(pem):
+        return "|\n" + "".join(f"    {line}\n" for line in pem.bytes().decode().splitlines())
+
+    text = (
+        f"tls_server_config:\n  cert: {block(issued.cert_chain_pems[0])}  key: {block(issued.private_key_pem)}"
+        f"  client_ca: {block(authority.cert_pem)}  client_auth_type: RequireAndVerifyClientCert\n"
+    )
+    address = serve(WebConfigFile(web_config(text))).address
+    assert status(address, trusting(authority)) is None
+    known = trusting(authority)
+    authority.issue_cert("client").configure_cert(known)
+    assert status(address, known) == 200
+
+
+def test_a_client_comes_in_by_a_name_in_its_certificate(web_config, certificate, serve):
+    """`client_allowed_sans`: DNS names, addresses and the rest, exactly as they are written."""
+    text = (
+        f"tls_server_config: {{{PAIR}, client_auth_type: RequireAndVerifyClientCert, client_ca_file: ca.pem, "
+        "client_allowed_sans: [prometheus.example, 10.0.0.7]}"
+    )
+    served = serve(WebConfigFile(web_config(text)))
+    found = []
+    for name in ("prometheus.example", "10.0.0.7", "other.example", "sub.prometheus.example"):
+        context = trusting(certificate)
+        certificate.issue_cert(name).configure_cert(context)
+        found.append(status(served.address, context))
+    assert found == [200, 200, None, None]
+    assert served.reasons == ["unauthorized", "unauthorized"]
+
+
+def test_a_certificate_is_rotated_without_a_restart(web_config, certificate, tmp_path, serve):
+    """New connections get the certificate that the file now holds; one that is open goes on."""
+    address = serve(WebConfigFile(web_config(f"tls_server_config: {{{PAIR}}}"))).address
+    kept = http.client.HTTPSConnection(*address, timeout=30, context=trusting(certificate))
+    with contextlib.closing(kept):
+        kept.request("GET", "/")
+        assert kept.getresponse().read() == b"hello"
+        successor = trustme.CA()
+        successor.issue_cert("127.0.0.1").private_key_and_cert_chain_pem.write_to_path(tmp_path / "both.pem")
+        time.sleep(1.01)
+        assert status(address, trusting(successor)) == 200
+        assert status(address, trusting(certificate)) is None
+        kept.request("GET", "/")
+        assert kept.getresponse().read() == b"hello"
+
+
+def test_headers_of_the_file_go_onto_every_answer(web_config, serve):
+    """Where the application has not set them; a blank one is unset; `http2` is accepted and without effect."""
+
+    def own(_environ, start_response):
+        start_response("200 OK", [("Content-Length", "0"), ("X-Frame-Options", "DENY")])
+        return []
+
+    headers = "{X-Frame-Options: sameorigin, X-Content-Type-Options: nosniff, X-XSS-Protection: ''}"
+    text = f"http_server_config: {{http2: false, headers: {headers}}}\nbasic_auth_users: {{ann: {HASH}}}"
+    address = serve(WebConfigFile(web_config(text)), application=own).address
+    for credentials in ({}, {"Authorization": "Basic YW5uOm9wZW4gc2VzYW1l"}):
+        client = http.client.HTTPConnection(*address, timeout=30)
+        with contextlib.closing(client):
+            client.request("GET", "/", headers=credentials)
+            answer = client.getresponse()
+            expected = "DENY" if credentials else "sameorigin"
+            assert answer.getheader("X-Frame-Options") == expected
+            assert answer.getheader("X-Content-Type-Options") == "nosniff"
+            assert answer.getheader("X-XSS-Protection") is None

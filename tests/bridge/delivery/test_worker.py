@@ -4,7 +4,8 @@ import threading
 import pytest
 
 from bridge.delivery.answers import Answer
-from bridge.delivery.worker import Delivery, Route, closed_for, packed
+from bridge.delivery.bigpanda_client import packed
+from bridge.delivery.worker import Delivery, Route, closed_for
 from bridge.domain.alert import Alert
 from bridge.domain.event import EventMapping
 from bridge.domain.notification import Notification
@@ -12,6 +13,7 @@ from bridge.errors import Overloaded, Rejected, Stopped, Unavailable, Unreached
 from bridge.metrics import Metrics
 from bridge.outbox.queue import Queue
 from bridge.outbox.status import Circuit
+from bridge.receivers.alertmanager import Settings
 from tests.store import Store
 
 MAPPING = EventMapping(
@@ -26,7 +28,7 @@ class Panda:
         self.clock = clock
         self.took = 0.0
         self.requests = []
-        self.accepted = []
+        self.accepted, self.times = [], []
         self.mood = lambda events: Answer.ACCEPTED
 
     def send(self, events, app_key):
@@ -35,6 +37,7 @@ class Panda:
         self.requests.append((self.clock.now, [event["incident_identifier"] for event in read]))
         answer = self.mood(read)
         self.accepted += [(self.clock.now, event["incident_identifier"], event["status"]) for event in read]
+        self.times += [event["timestamp"] for event in read]
         return answer
 
     def close(self):
@@ -45,10 +48,15 @@ class Panda:
 
 
 class Clock:
+    """The clock of the wall, which may be set back, and `steady`, which nobody sets."""
+
     def __init__(self):
-        self.now = 1_800_000_000.0
+        self.now, self.set_back = 1_800_000_000.0, 0.0
 
     def __call__(self):
+        return self.now - self.set_back
+
+    def steady(self):
         return self.now
 
 
@@ -71,11 +79,16 @@ class Scene:
 
     def restarted(self):
         return Delivery(
-            self.outbox.database, self.route, self.metrics, clock=self.clock, steady=self.clock, chance=lambda: 0.5
+            self.outbox.database,
+            self.route,
+            self.metrics,
+            clock=self.clock,
+            steady=self.clock.steady,
+            chance=lambda: 0.5,
         )
 
     def accept(self, *names, firing=True, severity="warning"):
-        now = self.clock.now
+        now = self.clock()
         alerts = [
             Alert(
                 receiver="alertmanager",
@@ -403,6 +416,61 @@ def test_a_changed_route_holds_from_the_next_request(scene):
     assert other.names() == ["prod:a"]
 
 
+RECEIVERS = {("alertmanager", "prod"): Settings(receiver="alertmanager", source="prod", app_key="app")}
+
+
+def moved(scene, panda, name="other"):
+    return Route(
+        name=name, destination=panda, events_per_minute=6000, batch_size=100, timeout=10.0, receivers=RECEIVERS
+    )
+
+
+def test_what_is_open_is_stated_at_a_new_destination_and_closed_at_the_old_one(scene):
+    """Once each, with later times at the new one; what has ended is nobody's business there."""
+    scene.accept("a", "b", "c")
+    scene.live(3)
+    scene.accept("b", firing=False)
+    scene.live(3)
+    old, new = scene.panda, Panda(scene.clock)
+    old.accepted.clear()
+    scene.delivery.change(moved(scene, new))
+    scene.live(10)
+    assert [(key, status) for _, key, status in old.accepted] == [("prod:a", "ok"), ("prod:c", "ok")]
+    assert sorted((key, status) for _, key, status in new.accepted) == [("prod:a", "warning"), ("prod:c", "warning")]
+    assert min(new.times) > max(old.times)
+    scene.accept("a", firing=False)
+    scene.live(5)
+    assert [(key, status) for _, key, status in new.accepted[2:]] == [("prod:a", "ok")]
+    scene.delivery.change(moved(scene, new))
+    scene.live(10)
+    assert len(new.accepted) == 3
+
+
+def test_an_old_destination_that_is_gone_is_left_as_it_is(scene, caplog):
+    """It is said how many alerts stay open there; the new one hears of them all the same."""
+    scene.accept("a")
+    scene.live(3)
+    scene.panda.mood = refuse(Unreached("no whole answer in time"))
+    new = Panda(scene.clock)
+    scene.delivery.change(moved(scene, new))
+    scene.live(10)
+    assert new.names() == ["prod:a"]
+    assert "1 alerts stay open at the previous destination: no whole answer in time" in caplog.text
+
+
+def test_a_restart_with_another_destination_states_what_is_open_there(scene):
+    """The old one is not known any more; a further restart states nothing."""
+    scene.accept("a")
+    scene.live(3)
+    scene.panda.accepted.clear()
+    new = Panda(scene.clock)
+    scene.route = moved(scene, new)
+    for _ in range(2):
+        scene.delivery = scene.restarted()
+        scene.live(5)
+    assert (new.names(), scene.panda.accepted) == (["prod:a"], [])
+
+
 def test_stop_does_not_wait_for_a_hanging_bigpanda(scene):
     """The loop is told to stop while a request hangs: stop returns, and the event still waits."""
     hangs, let_go = threading.Event(), threading.Event()
@@ -426,9 +494,24 @@ def test_stop_does_not_wait_for_a_hanging_bigpanda(scene):
     ("not_before", "rest"),
     [(0.0, 0.0), (999.0, 0.0), (1000.0, 0.0), (1007.5, 7.5), (4600.0, 3600.0), (99999.0, 0.0)],
 )
-def test_a_gate_is_closed_until_its_time(not_before, rest):
-    """A gate opens at its time; one further ahead than any decision sets it comes from a changed clock."""
-    assert closed_for(Circuit(up=False, not_before=not_before), 1000.0) == rest
+def test_a_circuit_is_open_until_its_time(not_before, rest):
+    """One further ahead than any decision sets it, or of a decision in the future, comes from a changed clock."""
+    assert closed_for(Circuit(up=False, opened_at=990.0, not_before=not_before), 1000.0) == rest
+    assert closed_for(Circuit(up=False, opened_at=1001.0, not_before=not_before), 1000.0) == 0
+
+
+@pytest.mark.parametrize("back", [30.0, 3600.0, 86400.0])
+def test_a_clock_that_is_set_back_holds_nothing(scene, caplog, back):
+    """Neither the pause of a destination that is down, nor an event that was put off; the step is logged."""
+    scene.panda.mood = refuse(Stopped("BigPanda answered 401", status=401))
+    scene.accept("a")
+    scene.live(2)
+    scene.panda.mood = lambda events: Answer.ACCEPTED
+    scene.clock.set_back = back
+    scene.accept("b")
+    scene.live(61)
+    assert sorted(scene.panda.names()) == ["prod:a", "prod:b"]
+    assert f"System clock stepped back by {back:.0f} seconds" in caplog.text
 
 
 def test_requests_stay_under_a_megabyte(scene):

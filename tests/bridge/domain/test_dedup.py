@@ -4,7 +4,7 @@ import pytest
 
 from bridge.domain.alert import Alert
 from bridge.domain.alert_state import AlertState, Kind, PendingEvent
-from bridge.domain.dedup import Action, Reason, decide, resend
+from bridge.domain.dedup import Action, Reason, decide, next_state, resend
 from bridge.domain.event import Status
 
 NOW = 10_000.5
@@ -147,3 +147,54 @@ def test_what_still_fires_is_sent_anew_and_nothing_else(before, action, supersed
     if action is Action.QUEUE:
         told = (decision.kind, decision.status, decision.timestamp, decision.reason)
         assert told == (Kind.OPEN, before.status, 10_000, Reason.RESENT)
+
+
+@pytest.mark.parametrize(("ahead", "not_before"), [(4, 10_005.0), (5, 0.0), (3600, 0.0)])
+def test_a_clock_that_stepped_back_holds_nothing(ahead, not_before):
+    """The last event bears a time that lies far ahead: the next one bears a second more, and goes at once."""
+    for told, status in ((alert(), CRITICAL), (RESOLVED, OK)):
+        decision = decided(known(WARNING, timestamp=10_000 + ahead), told, status)
+        assert (decision.timestamp, decision.not_before) == (10_001 + ahead, not_before)
+
+
+def test_what_was_held_by_a_clock_that_stepped_back_goes_within_the_interval():
+    """An update is never put off for longer than update_interval."""
+    assert decided(known(queued_at=90_000.0), alert(), CRITICAL).not_before == NOW + 900.0
+    tail = waiting(Kind.UPDATE, not_before=90_000.0)
+    assert decided(known(pending=tail), alert(), CRITICAL, "newer").not_before == NOW + 900.0
+
+
+@pytest.mark.parametrize(
+    ("more", "action"),
+    [
+        ({}, Action.HOLD),
+        ({"level": 1.0}, Action.QUEUE),
+        ({"severity": "page"}, Action.QUEUE),
+        ({"level": 0.0}, Action.HOLD),
+    ],
+)
+def test_a_step_up_goes_at_once(more, action):
+    """An escalation, or another severity of the same status, is no mere text; also where an update is held already."""
+    for before in (known(), known(pending=waiting(Kind.UPDATE, not_before=10_800.0))):
+        assert decided(before, alert(**more), CRITICAL).action is action
+    assert decided(known(alert=alert(level=2.0)), alert(level=1.0), CRITICAL).action is Action.HOLD
+
+
+def test_the_next_state_follows_from_the_decision():
+    """What a repeat, a revert, a new event and a skip leave."""
+    before = known(seq=3, ended_at=5.0, starts_at=9_000.9, alert=alert())
+    repeat = decided(before, alert(), CRITICAL, "old")
+    assert next_state(before, alert(), repeat, "old", NOW) is before
+    later = alert(starts_at=9_100.0)
+    moved = next_state(before, later, decided(before, later, CRITICAL, "old"), "old", NOW)
+    assert (moved.starts_at, moved.updated_at, moved.content_hash, moved.seq) == (9_100.0, NOW, "old", 3)
+    ended = next_state(before, RESOLVED, decided(before, RESOLVED, OK), "new", NOW)
+    assert (ended.status, ended.ended_at, ended.seq, ended.timestamp) == (OK, 9_900.7, 4, 9_900)
+    assert (ended.pending.kind, ended.pending.replaces, ended.pending.queued_at) == (Kind.RESOLVE, "old", NOW)
+    assert next_state(None, alert(), decided(None, alert(), None), "x", NOW) is None
+    tail = waiting(Kind.UPDATE, replaces="was", queued_at=7.0, not_before=10_400.0)
+    held = known(pending=tail, seq=3, queued_at=9_400.0)
+    newer = next_state(held, alert(), decided(held, alert(), CRITICAL, "newer"), "newer", NOW)
+    assert (newer.pending.replaces, newer.pending.queued_at, newer.queued_at, newer.seq) == ("was", 7.0, 9_400.0, 4)
+    back = next_state(held, alert(), decided(held, alert(), CRITICAL, "was"), "was", NOW)
+    assert (back.pending, back.content_hash, back.seq, back.timestamp) == (None, "was", 3, 9_500)

@@ -18,7 +18,7 @@ from bridge.metrics import Metrics
 from bridge.outbox.status import OutboxStatus
 from bridge.receivers.alertmanager import Settings as AlertmanagerSettings
 from bridge.receivers.bigpanda import Settings
-from exporter.toolkit.web_config import Access
+from exporter.toolkit.web_config import WebConfigFile
 
 T0 = 1_795_200_000.0
 RECEIVER = AlertmanagerSettings(receiver="alertmanager", source="prod", app_key="app")
@@ -331,6 +331,16 @@ def test_a_silence_that_is_refused_is_made_at_once_when_it_differs(bench, caplog
     assert bench.alertmanager.silenced() == {"prod:a": 7200}
 
 
+def test_a_clock_that_is_set_back_holds_no_callback(bench):
+    """What was to be tried again by a clock that was ahead is tried now."""
+    bench.panda.refuses = Overloaded("answered 503")
+    bench.hears()
+    bench.turn()
+    bench.panda.refuses = None
+    bench.turn(-7200)
+    assert bench.panda.heard == ["i", "i"]
+
+
 def test_one_replica_alone_acts(bench):
     """The other takes over when the lease has ended."""
     bench.hears()
@@ -431,7 +441,7 @@ def test_a_reload_follows_what_is_new_and_leaves_what_is_gone(tmp_path):
     )
     without = f"{ground}receivers:\n  - {{receiver: bigpanda, source: plain, headers: {{x: y}}}}\n"
     file.write_text(without)
-    start = Start(config_file=file, addresses=(("127.0.0.1", 0),), access=Access(None))
+    start = Start(config_file=file, addresses=(("127.0.0.1", 0),), web_config=WebConfigFile(None))
     program = Program(start, load(file))
     program.start()
     assert looking() == []

@@ -6,11 +6,15 @@ from pathlib import Path
 import pytest
 from sqlalchemy.exc import IntegrityError
 
+from bridge.domain.alert import Alert
+from bridge.domain.event import EventMapping
+from bridge.domain.notification import Notification
 from bridge.errors import Unavailable
 from bridge.outbox.database import Database, location
 from bridge.outbox.schema import VERSION, touch
 from bridge.outbox.sqlite_engine import filesystem, journal_mode, sqlite3
 from exporter.toolkit.config_types import ConfigError
+from tests.store import Store
 
 MOUNTS = """\
 /dev/vda / ext4 rw 0 0
@@ -265,3 +269,30 @@ def test_a_file_that_was_replaced_is_not_written_on(tmp_path):
     with pytest.raises(Unavailable, match=r"^database: gone$"), database.write():
         pytest.fail("it was written")
     database.close()
+
+
+def test_the_file_is_nobody_elses_business(tmp_path):
+    """What alerts say is read by the bridge's user alone; a file that was open to others is closed."""
+    file = tmp_path / "bridge.db"
+    Database(f"sqlite:///{file}").close()
+    assert file.stat().st_mode & 0o777 == 0o600
+    file.chmod(0o644)
+    Database(f"sqlite:///{file}").close()
+    assert file.stat().st_mode & 0o777 == 0o600
+
+
+def test_what_is_full_still_drains(tmp_path, monkeypatch):
+    """Where only the reserve of the disk is left webhooks are refused, and what was sent is noted all the same."""
+    store = Store(f"sqlite:///{tmp_path}/bridge.db")
+    alert = Alert(receiver="alertmanager", source="prod", key="prod:a", name="Down", firing=True, starts_at=1.0)
+    mapping = EventMapping(app_key="app", statuses={}, primary_property=())
+    notification = Notification(receiver="alertmanager", source="prod", alerts=(alert,), mapping=mapping)
+    store.ingest.accept([notification], 2.0)
+    monkeypatch.setattr("bridge.outbox.sqlite_engine.LARGEST_RESERVE", 10**18)
+    monkeypatch.setattr("bridge.outbox.sqlite_engine.room", lambda _path: 0)
+    with pytest.raises(Unavailable, match="disk full"):
+        store.ingest.accept([notification], 3.0)
+    with pytest.raises(Unavailable, match="disk full"):
+        store.quarantine.add("alertmanager", "prod", "odd", "{", 3.0)
+    assert store.queue.record(accepted=store.queue.claim(1, "me", 4.0, 60.0), now=5.0) == 1
+    store.close()

@@ -191,3 +191,27 @@ def test_an_unknown_alert_has_no_state_and_no_events(outbox):
     """Nothing is known, nothing was sent."""
     events = outbox.events.of_alert("prod:nobody", T0)
     assert (outbox.alerts.state("prod:nobody"), list(events.rows), events.total) == (None, [], 0)
+
+
+def test_a_search_ends_in_time(outbox, monkeypatch):
+    """However many words, and however much there is: a part is said to be one."""
+    tell(outbox, *(alert(str(number)) for number in range(3)))
+    assert not outbox.alerts.page(["down"], ALL).partial
+    assert outbox.alerts.page(["down"] * 8 + ["nowhere"], ALL).total == 3
+    monkeypatch.setattr("bridge.outbox.alerts.MOST_SECONDS", -1.0)
+    page = outbox.alerts.page(["down"], ALL)
+    assert (page.partial, list(page.rows)) == (True, [])
+
+
+def test_the_quarantine_holds_no_more_than_it_may(outbox, monkeypatch):
+    """In bodies and in characters: the oldest go; of one webhook the first hundred are kept, the rest is counted."""
+    tell(outbox, unreadable=tuple(UnreadableAlert(f"odd {number}", "{}") for number in range(250)))
+    kept = outbox.quarantine.oldest()
+    assert (len(kept), kept[0].reason) == (100, "odd 0")
+    assert kept[-1].reason == "odd 99, and 150 more of this webhook that are not kept"
+    monkeypatch.setattr("bridge.outbox.quarantine.MOST_ROWS", 3)
+    outbox.quarantine.add("alertmanager", "prod", "one more", "xxxx", T0)
+    assert [one.reason for one in outbox.quarantine.oldest()][1:] == [kept[-1].reason, "one more"]
+    monkeypatch.setattr("bridge.outbox.quarantine.MOST_CHARACTERS", 7)
+    outbox.quarantine.add("alertmanager", "prod", "two more", "xxxx", T0)
+    assert [one.reason for one in outbox.quarantine.oldest()] == ["two more"]

@@ -1,8 +1,10 @@
 """An older database becomes the newest."""
 
+import pytest
 from sqlalchemy import inspect, text
 
 from bridge.outbox.schema import VERSION
+from exporter.toolkit.config_types import ConfigError
 from tests.database import engine_of
 from tests.store import Store
 
@@ -19,28 +21,47 @@ def shape(connection):
     }
 
 
-def test_the_first_database_becomes_the_newest(database_url, outbox):
-    """What the steps make of it is what a new one is made as."""
+def test_the_first_release_becomes_the_newest(database_url, outbox):
+    """What the steps make of it is what a new one is made as, and what was kept is kept."""
+    outbox.quarantine.add("vigilmon", "s", "odd", "body", 1.0)
     engine = engine_of(database_url)
     with engine.begin() as connection:
         new = shape(connection)
         for statement in (
-            "DROP TABLE incidents",
-            "DROP TABLE callbacks",
-            "DROP TABLE identity",
-            "DROP INDEX events_key",
+            "DROP TABLE members",
+            "ALTER TABLE keys DROP COLUMN destination",
+            "ALTER TABLE keys DROP COLUMN app_key",
+            "ALTER TABLE events DROP COLUMN destination",
+            "ALTER TABLE quarantine DROP COLUMN size",
             "DROP TABLE watchdog_heartbeats",
             "DROP TABLE last_heard",
             "DROP TABLE unconfirmed",
             "DROP TABLE watermarks",
             "ALTER TABLE destinations DROP COLUMN opened_at",
             "CREATE TABLE heartbeats (source TEXT)",
-            "UPDATE schema_version SET version = 1",
+            "UPDATE schema_version SET version = 3",
         ):
             connection.execute(text(statement))
     outbox.close()
-    Store(database_url).close()
+    again = Store(database_url)
+    assert [one.body for one in again.quarantine.oldest()] == ["body"]
+    again.close()
     with engine.connect() as connection:
         assert shape(connection) == new
         assert connection.execute(text("SELECT version FROM schema_version")).scalars().all() == [VERSION]
+        assert connection.execute(text("SELECT size FROM quarantine")).scalars().all() == [4]
+    engine.dispose()
+
+
+@pytest.mark.parametrize(("version", "words"), [(2, "from before the first release"), (VERSION + 1, "use a newer one")])
+def test_a_schema_that_nobody_released_is_refused(database_url, outbox, version, words):
+    """One line that says what to do, and nothing is changed."""
+    outbox.close()
+    engine = engine_of(database_url)
+    with engine.begin() as connection:
+        connection.execute(text("UPDATE schema_version SET version = :version"), {"version": version})
+    with pytest.raises(ConfigError, match=words):
+        Store(database_url)
+    with engine.connect() as connection:
+        assert connection.execute(text("SELECT version FROM schema_version")).scalars().all() == [version]
     engine.dispose()

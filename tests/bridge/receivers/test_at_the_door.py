@@ -6,11 +6,13 @@ import logging
 from pathlib import Path
 
 import pytest
+import requests
 
 from bridge.metrics import Metrics
 from bridge.receivers.contract import receiver, sender
 from bridge.web.application import Works, create_app
 from bridge.web.webhooks import Threshold, blueprint
+from tests.bridge.serving import serving
 from tests.store import Store
 
 TESTDATA = Path(__file__).parent / "testdata"
@@ -29,14 +31,14 @@ class Front:
         self.outbox, self.metrics = outbox, Metrics()
         self.threshold = Threshold(
             receivers=lambda: {(name, "s"): self.receiver(name) for name in SECRETS},
-            max_body=lambda: 64_000_000,
             accept=lambda notification, now: outbox.ingest.accept([notification], now)[0],
             quarantine=outbox.quarantine.add,
             metrics=self.metrics,
             clock=lambda: NOW,
         )
         works = Works(metrics=self.metrics, ready=lambda: True)
-        self.client = create_app(works, [blueprint(self.threshold)]).test_client()
+        self.application = create_app(works, [blueprint(self.threshold)])
+        self.address = None
 
     @staticmethod
     def receiver(name):
@@ -44,7 +46,8 @@ class Front:
 
     def post(self, receiver, body, headers):
         body = (TESTDATA / body).read_text() if isinstance(body, str) else json.dumps(body)
-        return self.client.post(f"/webhooks/{receiver}/s", data=body, content_type="application/json", headers=headers)
+        url = f"http://{self.address[0]}:{self.address[1]}/webhooks/{receiver}/s"
+        return requests.post(url, data=body, headers={"Content-Type": "application/json", **headers}, timeout=60)
 
     def events(self):
         return [one.event for one in self.outbox.queue.claim(100, "me", NOW, 60.0)]
@@ -53,7 +56,9 @@ class Front:
 @pytest.fixture
 def front(tmp_path):
     outbox = Store(f"sqlite:///{tmp_path}/bridge.db")
-    yield Front(outbox)
+    found = Front(outbox)
+    with serving(found.application, found.threshold.receivers, found.metrics) as found.address:
+        yield found
     outbox.close()
 
 

@@ -106,12 +106,32 @@ def test_a_status_that_is_none_does_not_count(ask):
 def test_one_that_does_not_say_since_when_it_runs_is_young_since_it_was_asked(uptime):
     """Grafana's own Alertmanager does not; after an answer that failed it may have started anew."""
     given(status=STATUS | {"uptime": uptime})
-    api = AlertmanagerApi(settings())
-    assert [api.ask(NOW + seconds)[0].started for seconds in (0, 60, 400)] == [NOW] * 3
+    clock = [0.0]
+    api = AlertmanagerApi(settings(), steady=lambda: clock[0])
+
+    def ask_at(seconds):
+        clock[0] = seconds
+        return api.ask(NOW + seconds)[0]
+
+    assert [ask_at(seconds).started for seconds in (0.0, 60.0, 400.0)] == [NOW] * 3
     responses.replace(responses.GET, f"{URL}/api/v2/status", status=503)
-    assert isinstance(api.ask(NOW + 460)[0], Unanswered)
+    assert isinstance(ask_at(460.0), Unanswered)
     responses.replace(responses.GET, f"{URL}/api/v2/status", json={})
-    assert api.ask(NOW + 520)[0].started == NOW + 520
+    assert ask_at(520.0).started == NOW + 520
+    api.close()
+
+
+@responses.activate
+def test_an_alertmanager_is_as_old_as_we_know_it_whatever_its_clock_says():
+    """A clock that is set back, its or ours, does not make it young; a start that is another does."""
+    given(status=STATUS | {"uptime": "2033-11-14T22:00:00Z"})
+    clock = [0.0]
+    api = AlertmanagerApi(settings(), steady=lambda: clock[0])
+    assert api.ask(NOW)[0].started == NOW
+    clock[0] = 400.0
+    assert api.ask(NOW + 400 - 3600)[0].started == NOW - 3600
+    responses.replace(responses.GET, f"{URL}/api/v2/status", json=STATUS | {"uptime": "2033-11-14T23:00:00Z"})
+    assert api.ask(NOW)[0].started == NOW
     api.close()
 
 

@@ -3,6 +3,7 @@
 import logging
 import threading
 import time
+from dataclasses import replace
 
 import pytest
 
@@ -365,6 +366,30 @@ def test_what_was_cut_off_is_not_opened_while_it_may_be_muted_unseen(bench):
     ]
     bench.reconciler.fetch()
     assert bench.open() == ["prod:old"]
+
+
+def test_alerts_that_share_an_identity_are_asked_for_one_by_one(bench):
+    """What one of them missed is made good, and BigPanda shows the worst of those that fire."""
+
+    def member(name, severity):
+        return replace(alert(name, severity=severity), identity="prod:shared")
+
+    both = [member("warn", "warning"), member("crit", "critical")]
+    bench.webhook(*both)
+    told = [Listed(alert=one, active=True, suppressed=False, receivers=frozenset({"bigpanda"})) for one in both]
+    bench.alertmanagers.says = [peer(*told), peer()]
+    bench.turn(3)
+    assert (bench.counted("closed"), bench.counted("opened")) == (0, 0)
+    assert [state.status for state in bench.outbox.alerts.open_alerts("prod")] == ["critical"]
+    bench.alertmanagers.says = [peer(told[0]), peer()]
+    bench.turn(2)
+    assert [(state.key, state.status) for state in bench.outbox.alerts.open_alerts("prod")] == [
+        ("prod:shared", "warning")
+    ]
+    bench.alertmanagers.says = [peer(*told), peer()]
+    bench.turn(2)
+    assert (bench.counted("closed"), bench.counted("opened")) == (1, 1)
+    assert [state.status for state in bench.outbox.alerts.open_alerts("prod")] == ["critical"]
 
 
 SILENCE = Silence(by="jo", until="2023-11-15T00:00:00Z", comment="deploying", ends_at=T0 + 6400)

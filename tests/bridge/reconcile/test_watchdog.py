@@ -86,7 +86,7 @@ class Bench:
 
     def __init__(self, outbox):
         self.outbox = outbox
-        self.now = T0
+        self.now, self.set_back = T0, 0.0
         self.metrics = Metrics()
         self.woken = 0
         self.watchdog = self.make()
@@ -97,7 +97,7 @@ class Bench:
             [settings],
             self.metrics,
             wake=self.wake,
-            clock=lambda: self.now,
+            clock=lambda: self.now - self.set_back,
             steady=lambda: self.now,
         )
 
@@ -116,7 +116,7 @@ class Bench:
             starts_at=self.now,
         )
         found = Notification(receiver="alertmanager", source="prod", mapping=SETTINGS.mapping, heartbeats=(alert,))
-        self.outbox.ingest.accept([found], self.now)
+        self.outbox.ingest.accept([found], self.now - self.set_back)
 
     def wait(self, seconds, every=5):
         """Let time pass, looking all the while."""
@@ -293,6 +293,40 @@ def test_a_rest_of_our_own_is_no_silence(bench, monkeypatch):
     assert bench.events() == []
     bench.wait(10)
     assert [event["status"] for event in bench.events()] == ["critical"]
+
+
+@pytest.mark.parametrize("set_back", [7200.0, -7200.0])
+def test_a_clock_that_is_set_is_no_silence(bench, set_back):
+    """The sender has all its time from then on."""
+    bench.watchdog.tick()
+    for _ in range(10):
+        bench.beat()
+        bench.wait(60)
+    bench.set_back = set_back
+    bench.wait(240)
+    assert bench.events() == []
+    for _ in range(10):
+        bench.beat()
+        bench.wait(60)
+    assert bench.events() == []
+
+
+def test_another_replica_speaks_when_the_lease_ends(bench):
+    """Fifteen seconds after the last word of one that died."""
+    first, second = bench.watchdog, bench.make()
+    for _ in range(63):
+        bench.now += 5
+        first.tick()
+    assert [event["status"] for event in bench.events()] == ["critical"]
+    bench.beat()
+    bench.now += 1
+    second.tick()
+    began, heard = bench.now, []
+    while not heard:
+        bench.now += 1
+        second.tick()
+        heard = bench.events()
+    assert bench.now - began <= 15
 
 
 def test_of_two_replicas_one_tells(bench):

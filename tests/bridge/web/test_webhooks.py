@@ -11,13 +11,12 @@ import requests
 
 from bridge.domain.notification import Outcome
 from bridge.errors import Unavailable, Unreadable
-from bridge.listen import Listener
 from bridge.metrics import Metrics
 from bridge.receivers import alertmanager
 from bridge.receivers.contract import Receiver, receiver
 from bridge.web.application import Works, create_app
 from bridge.web.webhooks import Threshold, blueprint, parsed
-from exporter.toolkit.web_config import Access
+from tests.bridge.serving import serving
 
 PATH = "/webhooks/alertmanager/prod"
 BEARER = {"Authorization": "Bearer am-token"}
@@ -51,9 +50,9 @@ class Front:
                 "password": "pass word",
             }
         )
+        self.receiver = receiver(settings)
         self.threshold = Threshold(
-            receivers=lambda: {("alertmanager", "prod"): receiver(settings)},
-            max_body=lambda: 100_000,
+            receivers=lambda: {("alertmanager", "prod"): self.receiver},
             accept=self._accept,
             quarantine=self._quarantine,
             metrics=self.metrics,
@@ -130,45 +129,6 @@ def test_one_bad_alert_is_set_aside_alone(front):
     [notification] = front.accepted
     assert (len(notification.alerts), len(notification.unreadable)) == (1, 2)
     assert front.value("events_total", outcome="quarantined", source="prod") == 2
-
-
-def basic(pair):
-    return {"Authorization": f"Basic {base64.b64encode(pair.encode()).decode()}"}
-
-
-@pytest.mark.parametrize(
-    ("headers", "status"),
-    [
-        (BEARER, 200),
-        ({"Authorization": "bearer am-token"}, 200),
-        (basic("am:pass word"), 200),
-        ({}, 401),
-        ({"Authorization": ""}, 401),
-        ({"Authorization": "am-token"}, 401),
-        ({"Authorization": "Bearer wrong"}, 401),
-        ({"Authorization": "Bearer am-token2"}, 401),
-        ({"Authorization": "Bearer am-toke"}, 401),
-        ({"Authorization": "Basic am-token"}, 401),
-        ({"Authorization": "Bearer \xe9\xff"}, 401),
-        (basic("am:wrong"), 401),
-        (basic("other:pass word"), 401),
-    ],
-)
-def test_credentials_come_first(front, headers, status):
-    """Any of the receiver's credentials opens; nothing else does, and nothing else is looked at before."""
-    answer = front.post(GOOD if status == 200 else b"no json", headers)
-    assert answer.status_code == status
-    if status == 401:
-        assert [value.split()[0] for value in answer.headers.getlist("WWW-Authenticate")] == ["Bearer", "Basic"]
-        assert not front.accepted
-        assert not front.quarantined
-
-
-def test_a_rotated_token_holds_at_once(front):
-    """The token file is read again when it has changed."""
-    front.token.write_text("rotated")
-    assert front.post(GOOD).status_code == 401
-    assert front.post(GOOD, {"Authorization": "Bearer rotated"}).status_code == 200
 
 
 @pytest.mark.parametrize(
@@ -261,14 +221,6 @@ def test_what_may_pass_later_is_503(front, caplog, failure, body):
     assert "59b0d025d8e99da7" not in caplog.text
 
 
-def test_a_body_may_be_as_large_as_allowed_and_no_larger(front):
-    """The limit is a limit: to the byte, whatever is announced."""
-    content = json.dumps(GOOD).encode()
-    assert front.post(content + b" " * (100_000 - len(content))).status_code == 200
-    answer = front.post(content + b" " * (100_001 - len(content)))
-    assert (answer.status_code, answer.data) == (413, b"larger than 100000 bytes\n")
-
-
 def test_parsed_takes_what_json_allows():
     """A byte order mark of UTF-8 and UTF-16 bodies are JSON as well."""
     assert parsed(json.dumps({"a": "ü"}).encode("utf-16")) == {"a": "ü"}
@@ -279,12 +231,105 @@ def test_parsed_takes_what_json_allows():
 
 @pytest.fixture
 def served(front):
-    """Put the door behind real sockets."""
-    listener = Listener(front.app, [("127.0.0.1", 0)], Access(None), body_limit=10_000_000)
-    listener.start()
-    host, port = listener.addresses[0]
-    yield SimpleNamespace(front=front, url=f"http://{host}:{port}{PATH}", address=(host, port))
-    listener.stop()
+    """Put the views behind the front, as the program does."""
+    with serving(front.app, front.threshold.receivers, front.metrics, max_body=100_000) as (host, port):
+        yield SimpleNamespace(front=front, url=f"http://{host}:{port}{PATH}", address=(host, port))
+
+
+def post(served, content, headers=BEARER, path=PATH):
+    url = served.url.removesuffix(PATH) + path
+    return requests.post(url, data=content, headers=headers | {"Content-Type": "application/json"}, timeout=30)
+
+
+def basic(pair):
+    return {"Authorization": f"Basic {base64.b64encode(pair.encode()).decode()}"}
+
+
+@pytest.mark.parametrize(
+    ("headers", "status"),
+    [
+        (BEARER, 200),
+        ({"Authorization": "bearer am-token"}, 200),
+        (basic("am:pass word"), 200),
+        ({}, 401),
+        ({"Authorization": ""}, 401),
+        ({"Authorization": "am-token"}, 401),
+        ({"Authorization": "Bearer wrong"}, 401),
+        ({"Authorization": "Bearer am-token2"}, 401),
+        ({"Authorization": "Bearer am-toke"}, 401),
+        ({"Authorization": "Basic am-token"}, 401),
+        ({"Authorization": "Bearer \xe9\xff"}, 401),
+        (basic("am:wrong"), 401),
+        (basic("other:pass word"), 401),
+    ],
+)
+def test_credentials_come_first(served, headers, status):
+    """Any of the receiver's credentials opens; nothing else does, and nothing else is looked at before."""
+    answer = post(served, json.dumps(GOOD) if status == 200 else b"no json", headers)
+    assert answer.status_code == status
+    if status == 401:
+        assert answer.headers["WWW-Authenticate"] == 'Bearer realm="webhooks", Basic realm="webhooks"'
+        assert not served.front.accepted
+        assert not served.front.quarantined
+        where = {"receiver": "alertmanager", "source": "prod"}
+        assert served.front.value("notifications_total", outcome="unauthorized", **where) == 1
+        assert served.front.value("http_refusals_total", reason="unauthorized") == 1
+
+
+def test_a_rotated_token_holds_at_once(served):
+    """The token file is read again when it has changed."""
+    served.front.token.write_text("rotated")
+    assert post(served, json.dumps(GOOD)).status_code == 401
+    assert post(served, json.dumps(GOOD), {"Authorization": "Bearer rotated"}).status_code == 200
+
+
+@pytest.mark.parametrize("path", [f"{PATH}/", f"/{PATH}", "//webhooks//alertmanager/prod//"])
+def test_a_slash_too_many_is_no_other_path(served, path):
+    """What senders make of a configured URL reaches the receiver."""
+    assert post(served, json.dumps(GOOD), path=path).status_code == 200
+    assert len(served.front.accepted) == 1
+
+
+@pytest.mark.parametrize(
+    "path", ["/webhooks/alertmanager/other", "/webhooks/vigilmon/prod", f"{PATH}/more", "/webhooks"]
+)
+def test_an_unknown_receiver_is_not_found_whatever_is_sent(served, path):
+    """404 without the body: with credentials or without, small or large."""
+    assert [
+        post(served, body, headers, path).status_code for headers in ({}, BEARER) for body in (b"{}", bytes(500_000))
+    ] == [404] * 4
+    assert served.front.value("http_refusals_total", reason="not_found") == 4
+
+
+def test_a_body_may_be_as_large_as_allowed_and_no_larger(served):
+    """The limit is a limit: to the byte, whatever is announced."""
+    content = json.dumps(GOOD).encode()
+    assert post(served, content + b" " * (100_000 - len(content))).status_code == 200
+    for body in (content + b" " * (100_001 - len(content)), iter([content, b" " * (100_001 - len(content))])):
+        answer = post(served, body)
+        assert (answer.status_code, answer.text) == (413, "larger than 100000 bytes\n")
+    assert served.front.value("notifications_total", outcome="too_large", receiver="alertmanager", source="prod") == 2
+
+
+def test_what_the_views_refuse_is_counted_and_logged_too(served, caplog):
+    """Once a minute for each reason and receiver, with the peer's address and no secret."""
+    url = served.url
+    for _ in range(3):
+        assert (
+            requests.post(url, data=b"{}", headers=BEARER | {"Content-Type": "text/plain"}, timeout=30).status_code
+            == 415
+        )
+    assert requests.get(url, headers=BEARER, timeout=30).status_code == 405
+    assert requests.get(url.removesuffix(PATH) + "/am-token", timeout=30).status_code == 404
+    assert [
+        served.front.value("http_refusals_total", reason=reason) for reason in ("unsupported", "method", "not_found")
+    ] == [3, 1, 1]
+    lines = [record.getMessage() for record in caplog.records]
+    assert lines == [
+        "Request for alertmanager/prod from 127.0.0.1 rejected (415): not application/json",
+        "Request for alertmanager/prod from 127.0.0.1 rejected (405): Method not allowed",
+        "Request from 127.0.0.1 rejected (404): Not Found",
+    ]
 
 
 def pieces(total):
@@ -331,17 +376,16 @@ def test_a_body_that_breaks_off_changes_nothing(served):
 
 @pytest.mark.parametrize(
     ("path", "token", "status"),
-    [(PATH, "am-token", b"503"), (PATH, "wrong", b"401"), ("/webhooks/alertmanager/elsewhere", "am-token", b"404")],
+    [(PATH, "am-token", b"400"), (PATH, "wrong", b"401"), ("/webhooks/alertmanager/elsewhere", "am-token", b"404")],
 )
-@pytest.mark.parametrize("piece", [b"zz\r\n{}\r\n0\r\n\r\n", b"5\r\n{", b"2\r\n{}??"])
+@pytest.mark.parametrize("piece", [b"zz\r\n{}\r\n0\r\n\r\n", b"2\r\n{}??"])
 def test_chunks_that_are_none_are_never_our_failure(served, path, token, status, piece):
-    """Broken framing is answered as a body that broke off, to anyone: never 500."""
+    """Broken framing is answered 400 at most, to anyone: never 500."""
     request = f"POST {path} HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {token}\r\n"
     with socket.create_connection(served.address, timeout=30) as connection:
-        connection.sendall(
-            request.encode() + b"Content-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\n" + piece
-        )
-        connection.shutdown(socket.SHUT_WR)
+        connection.sendall(request.encode() + b"Content-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\n")
+        if status == b"400":
+            connection.sendall(piece)
         assert connection.recv(65_536).split()[1] == status
     assert not served.front.accepted
     assert not served.front.quarantined

@@ -1,7 +1,9 @@
 import pytest
 import trustme
+import yaml
 from pydantic import TypeAdapter, ValidationError
 
+from exporter import config
 from exporter.collectors.certificate_observations import CertificateObservation, observe
 from exporter.collectors.certificates.collector import Collector, Known
 from exporter.collectors.certificates.config import Settings
@@ -89,7 +91,7 @@ def test_each_endpoint_is_told_as_it_is_probed():
     knowledge = collector.update(knowledge, first, Certificate(100.0, 0.0, 9e9, valid=True))
     assert (knowledge.as_of, knowledge.round_at) == (100.0, None)
     assert next(collector.families(knowledge, 101.0)).samples == [(("a.example:443",), (9e9 - 101.0) / 86400)]
-    knowledge = collector.update(knowledge, second, Certificate(130.0, None, None, valid=None, problem="connect"))
+    knowledge = collector.update(knowledge, second, Certificate(130.0, None, None, valid=None, reason="connect"))
     assert (knowledge.as_of, knowledge.round_at) == (100.0, 100.0)
     knowledge = collector.update(knowledge, first, Certificate(400.0, 0.0, 9e9, valid=True))
     assert (knowledge.as_of, knowledge.round_at) == (130.0, 130.0)
@@ -114,7 +116,7 @@ def test_tells_why_a_probe_failed_when_the_chain_ends_and_who_issued_it():
     collector = Collector(settings("a.example:443", max_age=1000.0))
     (request,) = collector.requests(collector.start(), 0.0)
     seen = Certificate(
-        0.0, 0.0, 9e9, valid=False, problem="name", chain_not_after=8e9, issuer="CN=An Authority", serial="1A2B"
+        0.0, 0.0, 9e9, valid=False, reason="name", chain_not_after=8e9, issuer="CN=An Authority", serial="1A2B"
     )
     knowledge = collector.update(collector.start(), request, seen)
     told = samples(collector, knowledge, 1.0)
@@ -122,7 +124,7 @@ def test_tells_why_a_probe_failed_when_the_chain_ends_and_who_issued_it():
     assert told["tls_certificate_chain_expiry_timestamp_seconds"] == [(("a.example:443",), 8e9)]
     assert told["tls_certificate_info"] == [(("a.example:443", "CN=An Authority", "1A2B"), 1.0)]
 
-    knowledge = collector.update(knowledge, request, Certificate(900.0, None, None, valid=None, problem="timeout"))
+    knowledge = collector.update(knowledge, request, Certificate(900.0, None, None, valid=None, reason="timeout"))
     told = samples(collector, knowledge, 950.0)
     assert told["tls_probe_failure"] == [(("a.example:443", "timeout"), 1.0)]
     assert told["tls_certificate_info"] == [(("a.example:443", "CN=An Authority", "1A2B"), 1.0)]
@@ -273,6 +275,22 @@ def test_a_file_with_a_wrong_line_is_refused_at_the_start(tmp_path):
         "endpoints_file: in endpoints already: a.example:443"
     ]
     assert refused_target(endpoints_file=5) == ["endpoints_file: must be the path of a file"]
+
+
+def test_paths_are_relative_to_the_file_that_names_them(tmp_path):
+    """As Prometheus does it: where the exporter was started does not matter (E14)."""
+    (tmp_path / "endpoints").write_text("a.example:443\n")
+    trustme.CA().issue_cert("prober@example.com").private_key_and_cert_chain_pem.write_to_path(tmp_path / "both.pem")
+    target = {
+        "collector": "certificates",
+        "account": "edge",
+        "endpoints_file": "endpoints",
+        "client_cert_file": "both.pem",
+    }
+    (tmp_path / "exporter.yml").write_text(yaml.safe_dump({"targets": [target]}))
+    (read,) = config.load(tmp_path / "exporter.yml").targets
+    assert list(read.listed()) == [("a.example", "a.example", 443)]
+    assert read.client_certificate == (str(tmp_path / "both.pem"), str(tmp_path / "both.pem"))
 
 
 def test_a_proxy_is_refused_since_no_probe_goes_through_it():

@@ -7,8 +7,8 @@ DAY = 86400.0
 NOW = 1_800_000_000.0
 
 
-def seen(days, *, valid=True, reached=True):
-    return CertificateObservation(NOW, reached, seen_at=NOW, not_after=NOW + days * DAY, valid=valid)
+def seen(days, *, valid=True, reached=True, reason=""):
+    return CertificateObservation(NOW, reached, reason, seen_at=NOW, not_after=NOW + days * DAY, valid=valid)
 
 
 def test_names_are_few():
@@ -27,13 +27,15 @@ def test_certificates_that_need_somebody_are_named():
     observations = [
         ("good", seen(80)),
         ("soon", seen(3)),
-        ("bad", seen(40, valid=False)),
-        ("gone", CertificateObservation(NOW, reached=False)),
+        ("bad", seen(40, valid=False, reason="name")),
+        ("asks", seen(70, reason="client_certificate")),
+        ("gone", CertificateObservation(NOW, reached=False, reason="dns")),
     ]
     told = [(figure.text, figure.bad) for figure in certificate_figures(observations, NOW)]
     assert told == [
-        ("1 certificate not accepted: bad", True),
-        ("1 certificate without an answer: gone", True),
+        ("1 certificate not accepted: bad (name)", True),
+        ("1 certificate seen by a probe that failed: asks (client_certificate)", True),
+        ("1 certificate not seen: gone (dns)", True),
         ("1 certificate expiring within 14 days: soon", True),
         ("first certificate to expire: soon, in 3 days", False),
     ]

@@ -2,10 +2,11 @@ import socket
 import threading
 import time
 from contextlib import contextmanager
+from typing import get_args
 
 import pytest
 
-from exporter.collectors.contract import Probe, Reason
+from exporter.collectors.contract import Probe, Reason, StartTls
 from exporter.fetch.starttls import MOST_BYTES, PROTOCOLS
 from exporter.fetch.tls_probe import probe
 from tests.sandbox.certificates import Certificates
@@ -63,7 +64,7 @@ def probed(port, starttls, timeout=30.0, ca_file=None):
 
 def test_the_sandbox_speaks_every_protocol_that_is_offered():
     """No protocol is offered that no test has spoken."""
-    assert set(GREETINGS) == set(PROTOCOLS)
+    assert set(GREETINGS) == set(PROTOCOLS) == set(get_args(StartTls))
 
 
 @pytest.mark.parametrize("protocol", PROTOCOLS)
@@ -72,7 +73,7 @@ def test_a_certificate_behind_starttls_is_read(sandbox, tmp_path, protocol):
     (tmp_path / "ca.pem").write_bytes(sandbox.root_pem)
     endpoint = sandbox.open(starttls=protocol)
     seen = probed(endpoint.port, protocol, ca_file=str(tmp_path / "ca.pem"))
-    assert (seen.problem, seen.valid, seen.not_after) == ("", True, endpoint.not_after)
+    assert (seen.reason, seen.valid, seen.not_after) == ("", True, endpoint.not_after)
 
 
 def test_old_protocols_and_untrusted_certificates_behind_starttls_are_read_too(sandbox, tmp_path):
@@ -80,8 +81,8 @@ def test_old_protocols_and_untrusted_certificates_behind_starttls_are_read_too(s
     (tmp_path / "ca.pem").write_bytes(sandbox.root_pem)
     endpoint = sandbox.open("old_protocol", starttls="smtp")
     seen = probed(endpoint.port, "smtp", ca_file=str(tmp_path / "ca.pem"))
-    assert (seen.problem, seen.valid, seen.not_after) == ("protocol", False, endpoint.not_after)
-    assert probed(sandbox.open(starttls="imap").port, "imap").problem == "untrusted"
+    assert (seen.reason, seen.valid, seen.not_after) == ("protocol", False, endpoint.not_after)
+    assert probed(sandbox.open(starttls="imap").port, "imap").reason == "untrusted"
 
 
 @pytest.mark.parametrize(
@@ -109,7 +110,7 @@ def test_a_server_that_will_not_begin_tls_is_an_answer(protocol, words, detail):
     """The reason is `tls`, and what the server said stands beside it."""
     with saying(*words) as port:
         seen = probed(port, protocol)
-    assert (seen.problem, seen.not_after, seen.valid) == ("tls", None, None)
+    assert (seen.reason, seen.not_after, seen.valid) == ("tls", None, None)
     assert seen.detail == detail or (detail.endswith(".+") and seen.detail.startswith(detail[:-2]))
 
 
@@ -119,7 +120,7 @@ def test_a_server_that_talks_without_end_is_cut_off(protocol):
     words = b"0\x84\x7f\xff\xff\xff" if protocol == "ldap" else b"* " if protocol == "imap" else b""
     with saying(words + b"2" * (2 * MOST_BYTES)) as port:
         seen = probed(port, protocol)
-    assert (seen.problem, seen.not_after) == ("tls", None)
+    assert (seen.reason, seen.not_after) == ("tls", None)
 
 
 @pytest.mark.parametrize("protocol", PROTOCOLS)
@@ -127,4 +128,4 @@ def test_a_server_that_falls_silent_holds_nothing_longer_than_the_deadline(proto
     """A listener that accepts and waits, as for a protocol in which the client speaks first."""
     with socket.create_server(("127.0.0.1", 0)) as silent:
         seen = probed(silent.getsockname()[1], protocol, timeout=0.2)
-    assert (seen.problem, seen.detail) == ("timeout", "no answer in time")
+    assert (seen.reason, seen.detail) == ("timeout", "no answer in time")

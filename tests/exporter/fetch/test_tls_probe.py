@@ -16,10 +16,10 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
-from exporter.collectors.contract import Certificate, Probe, Reason
+from exporter.collectors.contract import PROBE_FAILURES, Certificate, Probe, Reason
 from exporter.fetch.tls_handshake import Handshake
 from exporter.fetch.tls_probe import probe
-from exporter.fetch.tls_verdict import covers, judge, names_of
+from exporter.fetch.tls_verdict import BROKEN, KINDS, OBJECTIONS, TEXTS, covers, judge, names_of
 from tests.sandbox.certificates import Certificates
 
 NOW = 1_800_000_000.0
@@ -127,7 +127,7 @@ def test_a_certificate_tells_its_dates_whether_valid_or_not(roots, leaf, valid, 
     shown = issued(**leaf)
     with serving(showing(shown)) as port:
         seen = probe(asked(port), NOW, 30.0, roots)
-    assert (seen.at, seen.valid, seen.problem) == (NOW, valid, reason)
+    assert (seen.at, seen.valid, seen.reason) == (NOW, valid, reason)
     assert bool(seen.detail) is not valid
     if "ends" in leaf:
         assert abs(seen.not_after - leaf["ends"].timestamp()) < 2
@@ -139,7 +139,7 @@ def test_a_self_signed_certificate_is_said_to_be_one(sandbox, sandbox_roots):
     """Self-signed is a reason of its own: it is how appliances ship."""
     endpoint = sandbox.open("self_signed")
     seen = probe(asked(endpoint.port, "localhost"), NOW, 30.0, sandbox_roots)
-    assert (seen.valid, seen.problem, seen.not_after) == (False, "self_signed", endpoint.not_after)
+    assert (seen.valid, seen.reason, seen.not_after) == (False, "self_signed", endpoint.not_after)
 
 
 def test_who_issued_it_and_its_serial_are_told_as_openssl_tells_them(roots):
@@ -173,14 +173,14 @@ def test_the_chain_ends_when_the_first_certificate_in_it_ends(sandbox, sandbox_r
 
     sandbox.renew(endpoint.port, days=60, kind="intermediate", chain_days=-1)
     seen = probe(asked(endpoint.port, "localhost"), NOW, 30.0, sandbox_roots)
-    assert (seen.valid, seen.problem, seen.not_after) == (False, "expired", endpoint.not_after)
+    assert (seen.valid, seen.reason, seen.not_after) == (False, "expired", endpoint.not_after)
     assert seen.chain_not_after < time.time() < seen.not_after
 
 
 def test_without_ca_file_the_systems_roots_decide(monkeypatch, roots):
     """They do not know our own authority, until it is put where OpenSSL looks: as the API client does."""
     with serving(showing(issued())) as port:
-        assert probe(asked(port), NOW, 30.0, None).problem == "untrusted"
+        assert probe(asked(port), NOW, 30.0, None).reason == "untrusted"
         monkeypatch.setenv("SSL_CERT_FILE", roots)
         assert probe(asked(port), NOW, 30.0, None).valid is True
 
@@ -192,7 +192,7 @@ def test_the_name_is_asked_for_and_an_address_too(roots):
         assert probe(asked(port), NOW, 30.0, roots).valid is True
     with serving(showing(issued("127.0.0.1"), names)) as port:
         assert probe(asked(port, name="127.0.0.1"), NOW, 30.0, roots).valid is True
-        assert probe(asked(port, name="127.0.0.2"), NOW, 30.0, roots).problem == "name"
+        assert probe(asked(port, name="127.0.0.2"), NOW, 30.0, roots).reason == "name"
     assert names == ["www.example.com", None, None]
 
 
@@ -215,7 +215,7 @@ def test_names_are_checked_as_clients_check_them(roots, certified, name, valid):
     names = []
     with serving(showing(issued(certified), names)) as port:
         seen = probe(asked(port, name=name), NOW, 30.0, roots)
-    assert (seen.valid, seen.problem) == (valid, "" if valid else "name")
+    assert (seen.valid, seen.reason) == (valid, "" if valid else "name")
     assert names[0] is None or (names[0].isascii() and not names[0].endswith("."))
 
 
@@ -267,7 +267,7 @@ def test_an_endpoint_that_speaks_no_tls_is_an_answer(roots, act, reason):
         seen = probe(asked(port), NOW, 0.5, roots)
         took = time.monotonic() - began
     assert (seen.not_after, seen.valid) == (None, None)
-    assert seen.problem == reason or (reason == "tls" and seen.problem == "connect")
+    assert seen.reason == reason or (reason == "tls" and seen.reason == "connect")
     assert took < 30
 
 
@@ -275,7 +275,7 @@ def test_a_server_that_speaks_only_old_tls_tells_its_date(sandbox, sandbox_roots
     """No client of today connects, so it is not valid; when it ends is known all the same (E10)."""
     endpoint = sandbox.open("old_protocol")
     seen = probe(asked(endpoint.port, "localhost"), NOW, 30.0, sandbox_roots)
-    assert (seen.valid, seen.problem, seen.not_after) == (False, "protocol", endpoint.not_after)
+    assert (seen.valid, seen.reason, seen.not_after) == (False, "protocol", endpoint.not_after)
 
 
 @pytest.mark.parametrize("kind", ["client_certificate", "client_certificate_late"])
@@ -283,20 +283,20 @@ def test_a_server_that_demands_a_client_certificate_tells_its_date(sandbox, sand
     """Its own certificate was sent and is good; that ours is missing is the reason, until it is presented (E10)."""
     endpoint = sandbox.open(kind)
     seen = probe(asked(endpoint.port, "localhost"), NOW, 30.0, sandbox_roots)
-    assert (seen.valid, seen.problem, seen.not_after) == (True, "client_certificate", endpoint.not_after)
+    assert (seen.valid, seen.reason, seen.not_after) == (True, "client_certificate", endpoint.not_after)
 
     ours = tmp_path / "client.pem"
     ours.write_bytes(sandbox.client_pem())
     presenting = asked(endpoint.port, "localhost", client_certificate=(str(ours), str(ours)))
     seen = probe(presenting, NOW, 30.0, sandbox_roots)
-    assert (seen.valid, seen.problem, seen.not_after) == (True, "", endpoint.not_after)
+    assert (seen.valid, seen.reason, seen.not_after) == (True, "", endpoint.not_after)
 
     ours.write_bytes(sandbox.client_pem(days=-1))
-    assert probe(presenting, NOW, 30.0, sandbox_roots).problem == "client_certificate"
+    assert probe(presenting, NOW, 30.0, sandbox_roots).reason == "client_certificate"
 
     ours.unlink()
     seen = probe(presenting, NOW, 30.0, sandbox_roots)
-    assert (seen.problem, seen.not_after) == ("client_certificate", endpoint.not_after)
+    assert (seen.reason, seen.not_after) == ("client_certificate", endpoint.not_after)
     assert "client_cert_file" in seen.detail
 
 
@@ -304,8 +304,43 @@ def test_roots_that_cannot_be_read_leave_validity_open(tmp_path):
     """A mistake in our own configuration is not the endpoint's: its date is told, and what we cannot read."""
     with serving(showing(issued())) as port:
         seen = probe(asked(port), NOW, 30.0, str(tmp_path / "gone.pem"))
-    assert (seen.valid, seen.problem, seen.detail) == (None, "untrusted", "cannot read ca_file")
+    assert (seen.valid, seen.reason, seen.detail) == (None, "untrusted", "cannot read ca_file")
     assert seen.not_after is not None
+
+
+def test_a_server_that_drips_holds_nothing_longer_than_the_deadline(roots):
+    """The deadline counts for the whole probe, not from the last byte."""
+
+    def drip(connection, over):
+        connection.sendall(b"\x16\x03\x03\x40\x00")
+        while not over.wait(0.02):
+            connection.sendall(b"\x02")
+
+    with serving(drip) as port:
+        assert probe(asked(port), NOW, 0.3, roots).reason == "timeout"
+
+
+@pytest.mark.parametrize(
+    ("error", "asks", "valid", "reason"),
+    [
+        (TimeoutError(), True, None, "timeout"),
+        (TimeoutError(), False, None, "timeout"),
+        (EOFError(), False, None, "tls"),
+        (EOFError(), True, True, "client_certificate"),
+        (ConnectionResetError(104, "Connection reset by peer"), False, None, "connect"),
+    ],
+)
+def test_a_handshake_that_breaks_after_the_certificate_tells_its_date(error, asks, valid, reason):
+    """Who did not prove that a certificate is its own is neither trusted nor distrusted for it."""
+    leaf = x509.load_pem_x509_certificate(issued().cert_chain_pems[0].bytes())
+    seen = judge(Handshake(chain=(leaf,), asks_for_certificate=asks, error=error), "www.example.com", NOW)
+    assert (seen.valid, seen.reason, seen.seen) == (valid, reason, True)
+
+
+def test_every_reason_is_one_of_the_closed_set():
+    """Rules and dashboards have a word for each."""
+    told = {*OBJECTIONS.values(), *(reason for _, reason, _ in KINDS), *BROKEN, *TEXTS}
+    assert told | {"untrusted", "name"} == set(PROBE_FAILURES)
 
 
 def test_the_deadline_covers_a_resolver_that_does_not_answer(roots, monkeypatch):
@@ -321,7 +356,7 @@ def test_the_deadline_covers_a_resolver_that_does_not_answer(roots, monkeypatch)
     try:
         for _ in range(2):
             seen = probe(asked(443, address="slow.example.test"), NOW, 0.2, roots)
-            assert (seen.problem, seen.detail) == ("dns", "the name does not resolve: the resolver does not answer")
+            assert (seen.reason, seen.detail) == ("dns", "the name does not resolve: the resolver does not answer")
         assert len(lookups) == 1
     finally:
         hanging.set()

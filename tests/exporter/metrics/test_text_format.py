@@ -147,3 +147,13 @@ def _took(work):
     began = time.thread_time()
     work()
     return time.thread_time() - began
+
+
+@pytest.mark.parametrize("name", ["x" * 3000, "é" * 3000, "\U0001f600" * 3000, '"' * 3000])
+def test_a_label_is_cut_at_512_bytes(name):
+    """Prometheus refuses a whole scrape over one value beyond its limit; what is shorter stays as it is."""
+    text = whole(render([Family(UP, [((name, "/"), 1.0), (("short", "/"), 1.0)])]))
+    values = {sample.labels["host"] for family in text_families(text) for sample in family.samples}
+    (cut,) = values - {"short"}
+    assert 505 < len(cut.encode()) <= 512
+    assert cut == name[: len(cut) - 1] + "…"

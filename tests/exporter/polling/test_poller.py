@@ -13,6 +13,7 @@ from exporter.metrics.families import Family, gauge
 from exporter.polling.poller import Limited, Poller
 from exporter.polling.snapshot_files import Directory
 from exporter.polling.snapshot_store import SnapshotStore
+from exporter.polling.target_state import PROBES_AT_ONCE
 from exporter.toolkit.config_types import Secret
 
 VALUE = gauge("c_value", "A value.", "name")
@@ -267,7 +268,7 @@ def test_withdrawal_is_exact():
 
 
 def test_probes_run_beside_the_requests(started):
-    """Endpoints that hang delay no status; at most eight are probed at once, and all in the end."""
+    """Endpoints that hang delay no status; so many are probed at once and no more, and all in the end."""
     release, running, most = threading.Event(), [], []
 
     def hanging(request, now, _timeout, _ca_file):
@@ -277,15 +278,15 @@ def test_probes_run_beside_the_requests(started):
         running.remove(request)
         return Certificate(now, None, None, None, "timeout" if request.server_name == "h0" else "refused")
 
-    names = tuple(f"h{number}" for number in range(20))
+    names = tuple(f"h{number}" for number in range(PROBES_AT_ONCE + 12))
     poller = started(Collector(endpoints=names), probe=hanging)
-    eventually(lambda: len(running) == 8)
+    eventually(lambda: len(running) == PROBES_AT_ONCE)
     before = poller.health().last_success or 0.0
     eventually(lambda: (poller.health().last_success or 0.0) > before)
     release.set()
-    eventually(lambda: poller.health().requests.get(("tls", "connect")) == 19)
+    eventually(lambda: poller.health().requests.get(("tls", "connect")) == len(names) - 1)
     assert poller.health().requests["tls", "timeout"] == 1
-    assert max(most) == 8
+    assert max(most) == PROBES_AT_ONCE
 
 
 @pytest.mark.parametrize("where", ["requests", "update", "families", "the second family"])

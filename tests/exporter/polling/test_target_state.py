@@ -178,11 +178,12 @@ def test_what_is_forbidden_waits_for_new_credentials_and_holds_nothing_else_up()
     ("told", "outcome"),
     [
         (Certificate(NOW, NOW, NOW, valid=True), "ok"),
-        (Certificate(NOW, NOW, NOW, valid=False, problem="expired"), "ok"),
+        (Certificate(NOW, NOW, NOW, valid=False, reason="expired"), "ok"),
         (Certificate(NOW, None, None, None, "timeout"), "timeout"),
         (Certificate(NOW, None, None, None, "tls"), "tls"),
-        (Certificate(NOW, None, None, None, "refused"), "connect"),
-        (Certificate(NOW, None, None, None, "resolve"), "connect"),
+        (Certificate(NOW, None, None, None, "connect"), "connect"),
+        (Certificate(NOW, None, None, None, "dns"), "connect"),
+        (Certificate(NOW, NOW, NOW, None, "untrusted"), "ok"),
     ],
 )
 def test_a_probe_is_counted_by_what_it_came_to(told, outcome):
@@ -218,14 +219,21 @@ def test_the_oldest_value_is_that_of_the_rotation():
 
 
 def test_what_a_probe_finds_wrong_is_told_once_per_change():
-    """Though an endpoint that cannot be reached is an answer: by endpoint and reason, and when it is well again."""
-    problems = ["expired", "expired", "timeout", "", ""]
+    """Though an endpoint that cannot be reached is an answer: by endpoint and reason, and when it is over (E6)."""
+    found = [("expired", "since May"), ("expired", "since June"), ("timeout", "no answer in time"), ("", ""), ("", "")]
     before, told = target(), []
-    for problem in problems:
-        outcome = heard(before, probe("a.example"), Certificate(NOW, None, None, None, problem))
+    for reason, detail in found:
+        outcome = heard(before, probe("a.example"), Certificate(NOW, None, None, None, reason, detail))
         before = outcome.target
         told.append(outcome.warning or outcome.notice)
-    assert told == ["tls a.example:443: expired", "", "tls a.example:443: timeout", "tls a.example:443: well again", ""]
+    assert told == [
+        "probe of a.example:443 failed: expired: since May",
+        "",
+        "probe of a.example:443 failed: timeout: no answer in time",
+        "probe of a.example:443 succeeds again",
+        "",
+    ]
+    assert before.probe_failures == {}
 
 
 def test_what_is_known_is_carried_over_a_change_of_settings():

@@ -1,0 +1,85 @@
+"""A change of destination: what is open is stated at the new one, and closed at the old one if it still answers.
+
+The outbox knows for every alert where BigPanda took in that it is open. An old destination is known only while this
+process runs: its URL may hold secrets, so it is stored nowhere.
+"""
+
+import logging
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+from itertools import groupby
+from typing import Final, Protocol, TypeVar
+
+from bridge.delivery.answers import Answer
+from bridge.domain.alert_state import AlertState
+from bridge.domain.event import Status, draft
+from bridge.errors import DeliveryError
+from bridge.outbox.alerts import Alerts
+from bridge.outbox.database import Database
+from bridge.outbox.ingest import Ingest
+from bridge.receivers.settings import ReceiverSettings
+
+_BATCH: Final = 100
+T = TypeVar("T")
+_log = logging.getLogger(__name__)
+Receivers = Mapping[tuple[str, str], ReceiverSettings]
+"""Every configured receiver, by (receiver, source)."""
+
+
+class Destination(Protocol):
+    """What takes events: BigPanda, or a stand-in for it."""
+
+    def send(self, events: Sequence[str], app_key: str) -> Answer:
+        """Send events; raises a DeliveryError."""
+
+    def close(self) -> None:
+        """Close all connections."""
+
+
+class Relocation:
+    """Both sides of a change of destination. Destinations are known by their names in the outbox."""
+
+    def __init__(self, database: Database) -> None:
+        self._alerts, self._ingest = Alerts(database), Ingest(database)
+
+    def close(self, name: str, destination: Destination, receivers: Receivers, now: float) -> None:
+        """Close at an old destination what is open there; once, for it may be gone."""
+        closing = [state for state in self._alerts.opened_at(name) if state.app_key]
+        done = 0
+        try:
+            for app_key, states in groupby(sorted(closing, key=lambda state: state.app_key), lambda one: one.app_key):
+                for part in _parts(list(states)):
+                    destination.send([event for state in part for event in _end(state, receivers, now)], app_key)
+                    done += len(part)
+        except DeliveryError as error:
+            _log.warning("%d alerts stay open at the previous destination: %s", len(closing) - done, error)
+        if done:
+            _log.info("Closed %d alerts at the previous destination", done)
+
+    def restate(self, name: str, receivers: Receivers, now: float) -> int:
+        """Queue what is open at another destination for this one; return how many events that makes."""
+        states = self._alerts.opened_elsewhere(name)
+        batch = [
+            settings.notification(alerts=(state.alert,), resend=True, if_unmodified={state.key: state.updated_at})
+            for state in states
+            if (settings := receivers.get((state.alert.receiver, state.alert.source)))
+        ]
+        queued = 0
+        for part in _parts(batch):
+            queued += sum(outcome.queued for outcome in self._ingest.accept(part, now))
+        if queued:
+            _log.info("Resending %d open alerts to the new destination", queued)
+        return queued
+
+
+def _parts(items: Sequence[T]) -> Iterator[Sequence[T]]:
+    for start in range(0, len(items), _BATCH):
+        yield items[start : start + _BATCH]
+
+
+def _end(state: AlertState, receivers: Receivers, now: float) -> Iterator[str]:
+    """Give the event that resolves an alert where it was opened: later than its last one, earlier than what follows."""
+    settings = receivers.get((state.alert.receiver, state.alert.source))
+    if settings is not None:
+        ended = replace(state.alert, firing=False, ends_at=now)
+        yield draft(ended, Status.OK, settings.mapping).freeze(state.timestamp + 1)

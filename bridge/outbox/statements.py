@@ -1,0 +1,40 @@
+"""The statements of ingest, stated once: to state one takes SQLAlchemy longer than it takes SQLite to run it."""
+
+from sqlalchemy import bindparam, insert, literal_column, select, update
+
+from bridge.outbox.database import Database
+from bridge.outbox.schema import alert_states, events, last_heard, members, senders, waiting, watchdog_heartbeats
+
+BLANK = {
+    "receiver": "", "source": "", "status": "", "content": "", "timestamp": 0, "seq": 0, "told_at": 0.0,
+    "starts_at": 0.0, "ended_at": None, "at": None, "doubtful": False, "alert": "", "updated_at": 0.0,
+    "destination": "", "app_key": "",
+}  # fmt: skip
+"""The row of an alert of which nothing is known yet."""
+
+
+class Statements:
+    """What every batch of webhooks reads and writes, for one database."""
+
+    def __init__(self, database: Database) -> None:
+        this_alert = database.among(alert_states.c.key)
+        known = select(alert_states).where(this_alert)
+        in_one_order = known.order_by(alert_states.c.key.collate("C")).with_for_update()  # every replica locks in it
+        self.known = in_one_order if database.postgresql else known
+        self.names = select(alert_states.c.key).where(this_alert)
+        self.reserve = database.insert(alert_states).on_conflict_do_nothing()
+        self.pending = (
+            select(*(events.c[name] for name in ("key", "kind", "timestamp", "not_before", "replaces", "queued_at")))
+            .join(alert_states, (alert_states.c.key == events.c.key) & (alert_states.c.seq == events.c.seq))
+            .where(waiting, events.c.attempts == literal_column("0"), database.among(events.c.key))
+        )
+        superseded = (events.c.key == bindparam("of"), events.c.seq == bindparam("number"), waiting)
+        self.supersede = update(events).where(*superseded).values(state="superseded", closed_at=bindparam("at"))
+        self.queue = insert(events)
+        self.owners = select(members.c.key).where(database.among(members.c.member) | database.among(members.c.key))
+        self.members = select(members).where(database.among(members.c.key))
+        self.join = database.upsert(members, "member")
+        self.keep = database.upsert(alert_states, "key")
+        self.heartbeat = database.upsert(watchdog_heartbeats, "receiver", "source", "key")
+        self.heard = database.upsert(last_heard, "key")
+        self.sender = database.insert(senders).on_conflict_do_nothing()

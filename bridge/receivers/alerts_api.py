@@ -1,0 +1,138 @@
+"""BigPanda's own Alerts API body as Alerts: its clients send to the bridge, and gain durability, order and pace.
+
+One alert, or `alerts` with one `app_key` for all. What BigPanda would refuse is refused in its words, as a whole, so
+that no client believes half a batch. Tags are passed on as they are; the identity is BigPanda's own.
+"""
+
+import hashlib
+from collections.abc import Iterator, Mapping
+from typing import Any, Final
+
+from pydantic import Field, field_validator
+
+from bridge.domain.alert import Alert
+from bridge.domain.event import Status
+from bridge.domain.notification import Notification
+from bridge.errors import Unreadable
+from bridge.receivers.lenient import text_of
+from bridge.receivers.settings import BigPandaStatus, HttpAuthSettings
+from exporter.toolkit.config_types import Duration
+
+_STATUSES: Final = tuple(status.value for status in Status)
+_AS_THEY_ARE: Final[dict[str, BigPandaStatus]] = {
+    "critical": "critical",
+    "warning": "warning",
+    "unknown": "unknown",
+    "acknowledged": "acknowledged",
+}
+_PRIMARY: Final = ("host", "service", "application", "device")
+_SECONDARY: Final = ("check", "sensor")
+_IDENTITIES: Final = ("incident_identifier", "incident_key")
+_OURS: Final = frozenset(
+    {"alerts", "app_key", "description", "primary_property", "secondary_property", "status", "timestamp", *_IDENTITIES}
+)
+"""Members that are no tags."""
+_LINKS: Final = (
+    "alertmanager_url", "dashboard_url", "generator_url", "panel_url", "permalink", "runbook_url", "silence_url",
+)  # fmt: skip
+"""Tags that are members of their own in every event."""
+_LATEST: Final = 1e11
+"""From here on a number is no date in seconds."""
+_MOST_ERRORS: Final = 20
+_LONGEST_IDENTITY: Final = 512
+
+
+class Settings(HttpAuthSettings):
+    """One source of events that speak BigPanda's Alerts API. The body's `app_key` is replaced by the receiver's.
+
+    What it says is passed on at once, as BigPanda would take it in, unless `update_interval` says otherwise.
+    """
+
+    update_interval: Duration = Field(0.0, ge=0)
+    statuses: dict[str, BigPandaStatus] = Field(default_factory=dict, validate_default=True)
+
+    @field_validator("statuses")
+    @classmethod
+    def _as_bigpanda_says(cls, statuses: dict[str, BigPandaStatus]) -> dict[str, BigPandaStatus]:
+        return _AS_THEY_ARE | statuses
+
+
+def translate(body: Any, settings: Settings, now: float) -> Notification:
+    """Return what one request says. Unreadable holds everything that BigPanda would refuse, separated by "; "."""
+    if not isinstance(body, dict):
+        raise Unreadable("the body is not an object")
+    entries = body.get("alerts", [body])
+    if not isinstance(entries, list):
+        raise Unreadable("alerts: not a list")
+    errors = [error for number, entry in enumerate(entries, start=1) for error in _errors(number, entry)]
+    if errors:
+        more = len(errors) - _MOST_ERRORS
+        raise Unreadable("; ".join([*errors[:_MOST_ERRORS], *([f"and {more} more"] if more > 0 else [])]))
+    return settings.notification(alerts=tuple(_alert(entry, settings, now) for entry in entries))
+
+
+def _errors(number: int, entry: Any) -> Iterator[str]:
+    if not isinstance(entry, dict):
+        yield f"alert {number}: not an object"
+        return
+    if _status(entry) not in _STATUSES:
+        yield f"alert {number}: 'status' must exist and be one of {', '.join(_STATUSES)}"
+    told = entry.get("timestamp")
+    if told is not None and _time(told) is None:
+        yield f"alert {number}: 'timestamp' must be a time in Unix format"
+    if not _property(entry, "primary_property", _PRIMARY):
+        yield f"alert {number}: a primary property must exist: {', '.join(_PRIMARY)}, or what 'primary_property' names"
+
+
+def _status(entry: Mapping[str, Any]) -> str:
+    return text_of(entry.get("status")).strip().lower()
+
+
+def _property(entry: Mapping[str, Any], member: str, default: tuple[str, ...]) -> str:
+    """Return the name of a property that is there: the one that `member` names, else the first of the default ones."""
+    named = text_of(entry.get(member))
+    return next((name for name in (named, *default) if name not in _OURS and text_of(entry.get(name)).strip()), "")
+
+
+def _time(value: Any) -> float | None:
+    if isinstance(value, str) and value.strip().isascii() and value.strip().isdigit():
+        value = int(value[:20])
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < _LATEST:
+        return None
+    return float(value)
+
+
+def _alert(entry: Mapping[str, Any], settings: Settings, now: float) -> Alert:
+    primary = _property(entry, "primary_property", _PRIMARY)
+    secondary = _property(entry, "secondary_property", _SECONDARY)
+    status, at = _status(entry), _time(entry.get("timestamp"))
+    firing = status != Status.OK
+    tags = {name: text for name, value in entry.items() if name not in _OURS and (text := text_of(value))}
+    name = tags.get(secondary, "")
+    description = text_of(entry.get("description"))
+    return Alert(
+        receiver=settings.receiver,
+        source=settings.source,
+        key=f"{settings.source}:{_identity(entry, tags[primary], name)}",
+        name=name,
+        firing=firing,
+        severity=status,
+        labels={tag: text for tag, text in tags.items() if tag not in _LINKS and tag != "check"},
+        annotations={"description": description} if description else {},
+        links={tag: tags[tag] for tag in _LINKS if tag in tags},
+        starts_at=now if at is None else at,
+        ends_at=None if firing else at,
+        at=at,
+        ordered=at is not None,
+        primary=primary,
+        secondary="" if secondary == "check" else secondary,
+    )
+
+
+def _identity(entry: Mapping[str, Any], primary: str, secondary: str) -> str:
+    """Return BigPanda's identity of an alert: its own identifier, else the pair of its properties."""
+    own = next((text for name in _IDENTITIES if (text := text_of(entry.get(name)).strip())), "")
+    text = own or f"{primary}:{secondary}"
+    if len(text) <= _LONGEST_IDENTITY and text.isprintable():
+        return text
+    return hashlib.blake2b(text.encode("utf-8", "replace"), digest_size=16).hexdigest()

@@ -1,0 +1,50 @@
+"""What is known of a request by its path and headers alone: whom it is for, and whether it may come in. Pure."""
+
+import hmac
+from collections.abc import Mapping
+
+from bridge.receivers.contract import Receiver
+from bridge.receivers.settings import ReceiverSettings
+from exporter.toolkit.front import Lane, Route, only
+from exporter.toolkit.wsgi import Headers
+
+_LANES = {"/-/healthy": Lane.LOOP, "/metrics": Lane.SIDE, "/-/ready": Lane.SIDE}
+
+
+def route(path: str, receivers: Mapping[tuple[str, str], Receiver], max_body: int) -> Route:
+    """Return how a path is served. Senders write webhook paths with a slash too many."""
+    match [part for part in path.split("/") if part]:
+        case ["webhooks", receiver, source]:
+            found = receivers.get((receiver, source))
+            if found is None:
+                return Route(path=path, found=False)
+            settings = found.settings
+            return Route(
+                path=f"/webhooks/{receiver}/{source}",
+                methods=("POST",),
+                # a path without credentials of its own is the web config's users', if there are any
+                admits=(lambda headers: authenticated(settings, headers)) if settings.credentials() else None,
+                max_body=max_body,
+                receiver=f"{receiver}/{source}",
+            )
+        case ["webhooks", *_]:
+            return Route(path=path, found=False)
+    return Route(path=path, lane=_LANES.get(path, Lane.POOL))
+
+
+def authenticated(settings: ReceiverSettings, headers: Headers) -> bool:
+    """Return whether headers hold one of the receiver's credentials, or each of them where it needs all."""
+    matches = [_holds(headers, name.lower().encode(), value.encode()) for name, value in settings.credentials()]
+    return all(matches) if settings.needs_all else any(matches)
+
+
+def _holds(headers: Headers, name: bytes, wanted: bytes) -> bool:
+    given = only(headers, name) or b""
+    if name == b"authorization":  # its first word is a scheme, which is the same in any case
+        given, wanted = _with_scheme(given), _with_scheme(wanted)
+    return hmac.compare_digest(given, wanted)
+
+
+def _with_scheme(value: bytes) -> bytes:
+    scheme, space, rest = value.partition(b" ")
+    return scheme.lower() + space + rest.strip() if space else value

@@ -1,0 +1,156 @@
+"""WSGI applications behind ASGI: a request's environment, an answer's parts, and threads of a bounded number."""
+
+import asyncio
+import contextlib
+import io
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from queue import SimpleQueue
+from typing import Any, TypeVar
+from wsgiref.types import WSGIApplication, WSGIEnvironment
+
+Headers = Sequence[tuple[bytes, bytes]]
+"""Names in lower case, in the order in which they came."""
+T = TypeVar("T")
+_Job = tuple[Callable[[], Any], "asyncio.Future[Any]", asyncio.AbstractEventLoop]
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What goes back."""
+
+    status: int
+    headers: Headers
+    body: Sequence[bytes]
+
+
+def plain(status: int, told: str, *headers: tuple[bytes, bytes]) -> Answer:
+    """Return an answer of one line."""
+    return Answer(status, [(b"content-type", b"text/plain; charset=utf-8"), *headers], [f"{told}\n".encode()])
+
+
+def environment(scope: Any, path: str, body: io.BytesIO, length: int, user: str | None) -> WSGIEnvironment:
+    """Return what a WSGI application is called with. A header with an underscore could pass for another: left out."""
+    host, port = scope["server"] or ("", 0)  # nothing where the client is gone already
+    found: WSGIEnvironment = {
+        "REQUEST_METHOD": scope["method"],
+        "SCRIPT_NAME": "",
+        "PATH_INFO": path.encode("utf-8", "replace").decode("latin-1"),
+        "QUERY_STRING": scope["query_string"].decode("latin-1"),
+        "SERVER_NAME": host,
+        "SERVER_PORT": str(port),
+        "SERVER_PROTOCOL": f"HTTP/{scope['http_version']}",
+        "REMOTE_ADDR": scope["client"][0] if scope["client"] else "",
+        "CONTENT_LENGTH": str(length),
+        "wsgi.version": (1, 0),
+        "wsgi.url_scheme": scope["scheme"],
+        "wsgi.input": body,
+        "wsgi.input_terminated": True,
+        "wsgi.errors": sys.stderr,
+        "wsgi.multithread": True,
+        "wsgi.multiprocess": False,
+        "wsgi.run_once": False,
+    }
+    if user is not None:
+        found["REMOTE_USER"] = user
+    for name, value in scope["headers"]:
+        if key := _key(name):
+            text = value.decode("latin-1")
+            found[key] = f"{found[key]},{text}" if key in found else text
+    return found
+
+
+@lru_cache(maxsize=256)
+def _key(name: bytes) -> str:
+    """Return how WSGI calls a header; nothing for one that is left out."""
+    if b"_" in name or name in {b"content-length", b"transfer-encoding"}:
+        return ""
+    key = name.decode("latin-1").upper().replace("-", "_")
+    return key if key == "CONTENT_TYPE" else f"HTTP_{key}"
+
+
+@lru_cache(maxsize=256)
+def _header(header: tuple[str, str]) -> tuple[bytes, bytes]:
+    name, value = header
+    return name.lower().encode("latin-1"), value.encode("latin-1")
+
+
+def call(application: WSGIApplication, environ: WSGIEnvironment) -> Answer:
+    """Return what an application answers."""
+    begun: list[tuple[str, list[tuple[str, str]]]] = []
+
+    def start_response(status: str, headers: list[tuple[str, str]], _exc_info: object = None) -> Callable[..., object]:
+        begun[:] = [(status, headers)]
+        return lambda _piece: None
+
+    blobs: Iterable[bytes] = application(environ, start_response)
+    try:
+        body = list(blobs)
+    finally:
+        if close := getattr(blobs, "close", None):
+            close()
+    status, headers = begun[0]
+    return Answer(int(status[:3]), [_header(header) for header in headers], body)
+
+
+class Full(Exception):
+    """More waits for a pool's threads than may."""
+
+
+class Pool:
+    """Threads that are begun as they are needed: each one that has worked keeps some memory.
+
+    All methods are called from the event loop. Waiting for a thread costs the others nothing.
+    """
+
+    def __init__(self, name: str, threads: int, queued: int) -> None:
+        self._name, self._most, self._queued = name, threads, queued
+        self._queue: SimpleQueue[_Job | None] = SimpleQueue()
+        self._threads: list[threading.Thread] = []
+        self._unfinished = 0
+
+    async def run(self, work: Callable[[], T]) -> T:
+        """Return what `work` returns in a thread. Raises Full."""
+        if self._unfinished >= self._most + self._queued:
+            raise Full
+        if self._unfinished >= len(self._threads) < self._most:
+            self._threads.append(threading.Thread(target=self._work, name=self._name, daemon=True))
+            self._threads[-1].start()
+        loop = asyncio.get_running_loop()
+        future: asyncio.Future[T] = loop.create_future()
+        self._unfinished += 1
+        self._queue.put((work, future, loop))
+        return await future
+
+    def stop(self, patience: float) -> None:
+        """End the threads; wait for what they do at most so many seconds."""
+        for _ in self._threads:
+            self._queue.put(None)
+        until = time.monotonic() + patience
+        for thread in self._threads:
+            thread.join(max(0.0, until - time.monotonic()))
+
+    def _work(self) -> None:
+        while job := self._queue.get():
+            work, future, loop = job
+            result, failure = None, None
+            try:
+                result = work()
+            except Exception as error:  # noqa: BLE001  it is raised where the result is waited for
+                failure = error
+            with contextlib.suppress(RuntimeError):  # the loop has ended
+                loop.call_soon_threadsafe(self._finish, future, result, failure)
+            del job, work, future, result, failure  # a body must not stay until the next one
+
+    def _finish(self, future: "asyncio.Future[Any]", result: object, failure: Exception | None) -> None:
+        self._unfinished -= 1
+        if future.done():
+            return
+        if failure is None:
+            future.set_result(result)
+        else:
+            future.set_exception(failure)

@@ -1,0 +1,64 @@
+"""BigPanda's two listings, page by page."""
+
+import pytest
+import responses
+
+from bridge.delivery.integration_api import IntegrationApi
+from bridge.errors import Overloaded, Stopped, Unreached
+from exporter.toolkit.config_types import Secret
+from exporter.toolkit.http_settings import HttpClientSettings
+
+URL = "https://api.bigpanda.test"
+ALERTS = f"{URL}/resources/v2.1/integration-alerts"
+LOGS = f"{URL}/resources/v2.0/troubleshooting/logs"
+
+
+@pytest.fixture
+def rests():
+    return []
+
+
+@pytest.fixture
+def api(rests):
+    made = IntegrationApi(URL, Secret("us3r-key"), HttpClientSettings(), rests.append)
+    yield made
+    made.close()
+
+
+@responses.activate
+def test_pages_are_read_until_one_is_empty(api, rests):
+    """With the user's key, in between a rest that keeps below BigPanda's five requests a second."""
+    for number in (1, 2, 0):
+        responses.get(ALERTS, json={"alerts": [{"id": number}] * number, "total": 3})
+    assert [len(page["alerts"]) for page in api.alerts("my app", 1000.9)] == [1, 2, 0]
+    assert [call.request.params for call in responses.calls] == [
+        {"app_key": "my app", "since": "1000", "limit": "100", "page": str(page)} for page in (1, 2, 3)
+    ]
+    assert {call.request.headers["Authorization"] for call in responses.calls} == {"Bearer us3r-key"}
+    assert rests == [0.25, 0.25]
+
+
+@responses.activate
+def test_a_page_that_comes_again_is_the_last(api):
+    """Where BigPanda does not heed the page, the first one would come for ever."""
+    responses.get(LOGS, json={"logs": [{"log_id": "1"}]})
+    assert len(list(api.diagnostics(1000.0))) == 1
+    assert len(responses.calls) == 2
+
+
+@responses.activate
+@pytest.mark.parametrize(
+    ("answer", "error", "words"),
+    [
+        ({"status": 403, "json": {"errors": ["forbidden for us3r-key"]}}, Stopped, "403: forbidden for <secret>"),
+        ({"status": 429}, Overloaded, "429"),
+        ({"body": "<html><title>Log in</title>"}, Stopped, "a web page"),
+        ({"body": "{not json"}, Unreached, "not JSON"),
+        ({"body": ConnectionError()}, Unreached, "connection"),
+    ],
+)
+def test_a_listing_that_is_none_is_an_error(api, answer, error, words):
+    """It is not taken for an empty one: everything would be missing."""
+    responses.get(ALERTS, **answer)
+    with pytest.raises(error, match=words):
+        list(api.alerts("a", 0.0))

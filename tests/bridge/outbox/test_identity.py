@@ -1,0 +1,169 @@
+"""Alerts that share an identity are one alert in BigPanda: the worst that fires, ok when none does."""
+
+from dataclasses import replace
+from itertools import count
+
+from hypothesis import HealthCheck, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, invariant, rule, run_state_machine_as_test
+
+from bridge.receivers.alertmanager import Identity, Settings, fingerprint, translate
+from tests.store import Store
+
+T0 = 1_795_200_000.0
+PLAIN = Settings(receiver="alertmanager", source="prod", app_key="app")
+SHARED = PLAIN.model_copy(update={"identity": Identity(without=("severity", "replica"))})
+LABELS = {"alertname": "Disk", "host": "web-1"}
+IDENTITY = f"prod:{fingerprint(LABELS)}"
+
+
+def entry(severity, *, firing=True, text="", at=T0, **labels):
+    """Return one alert of Alertmanager's webhook."""
+    moment = f"2026-11-20T{int(at - T0) // 3600:02d}:{int(at - T0) // 60 % 60:02d}:{int(at - T0) % 60:02d}Z"
+    return {
+        "status": "firing" if firing else "resolved",
+        "labels": LABELS | {"severity": severity} | labels,
+        "annotations": {"description": f"{severity} {text}".strip()},
+        "startsAt": "2026-11-20T00:00:00Z" if firing else None,
+        "endsAt": None if firing else moment,
+    }
+
+
+def send(outbox, *entries, now=T0, receiver=SHARED):
+    (outcome,) = outbox.ingest.accept([translate({"alerts": list(entries)}, receiver, now)], now)
+    return outcome
+
+
+def deliver(outbox, now):
+    """Deliver all that is due; return each event's identifier, status and description."""
+    found = []
+    while claimed := outbox.queue.claim(100, "me", now, 60.0):
+        found += [one.event for one in claimed]
+        outbox.queue.record(accepted=claimed, now=now)
+    return [(one["incident_identifier"], one["status"], one["description"]) for one in found]
+
+
+def test_a_warning_that_becomes_critical_is_one_alert(outbox):
+    """Warning, critical, warning, ok: four events of one identity, each with the words and tags of the worst."""
+    assert send(outbox, entry("warning")).queued == 1
+    assert deliver(outbox, T0 + 1) == [(IDENTITY, "warning", "warning")]
+    assert send(outbox, entry("critical"), now=T0 + 10).queued == 1
+    (claimed,) = outbox.queue.claim(9, "me", T0 + 11, 60.0)
+    assert (claimed.event["severity"], claimed.event["status"]) == ("critical", "critical")
+    outbox.queue.record(accepted=[claimed], now=T0 + 11)
+    assert send(outbox, entry("critical", firing=False, at=T0 + 20), now=T0 + 20).queued == 1
+    assert deliver(outbox, T0 + 21) == [(IDENTITY, "warning", "warning")]
+    assert send(outbox, entry("warning", firing=False, at=T0 + 30), now=T0 + 30).queued == 1
+    assert deliver(outbox, T0 + 31) == [(IDENTITY, "ok", "warning")]
+    assert outbox.alerts.state(IDENTITY).members == {}
+
+
+def test_one_that_is_no_worse_changes_nothing(outbox):
+    """A second replica of the same alert, and its end, are no events; who judged by the state before is overtaken."""
+    send(outbox, entry("critical", replica="a"))
+    before = outbox.alerts.state(IDENTITY).updated_at
+    assert send(outbox, entry("critical", replica="b"), now=T0 + 5).unchanged == 1
+    state = outbox.alerts.state(IDENTITY)
+    assert state.updated_at == T0 + 5 > before
+    assert len(state.firing) == len(state.members) == 2
+    assert send(outbox, entry("critical", replica="b", firing=False), now=T0 + 9).unchanged == 1
+    assert len(outbox.alerts.open_alerts("prod")[0].members) == 1
+    assert send(outbox, entry("critical", replica="a", firing=False), now=T0 + 10).queued == 1
+
+
+def test_the_end_of_the_whole_ends_it_whatever_fires(outbox):
+    """Closed by hand, or by silence: the state's own alert, not firing."""
+    send(outbox, entry("critical"), entry("warning"))
+    state = outbox.alerts.state(IDENTITY)
+    end = SHARED.notification(alerts=(replace(state.alert, firing=False, ends_at=T0 + 5),))
+    assert outbox.ingest.accept([end], T0 + 5)[0].queued == 1
+    assert not outbox.alerts.state(IDENTITY).open
+    assert outbox.alerts.state(IDENTITY).members == {}
+
+
+def test_a_change_of_the_setting_moves_nothing_that_is_open(outbox):
+    """What was opened alone ends alone, what was opened as one ends as one; only then the new identity holds."""
+    alone = f"prod:{fingerprint(LABELS | {'severity': 'warning'})}"
+    send(outbox, entry("warning"), receiver=PLAIN)
+    send(outbox, entry("warning", text="more"), entry("critical"), now=T0 + 5)
+    assert {state.key for state in outbox.alerts.open_alerts("prod")} == {alone, IDENTITY}
+    send(outbox, entry("warning", firing=False), now=T0 + 9)
+    assert {state.key for state in outbox.alerts.open_alerts("prod")} == {IDENTITY}
+    send(outbox, entry("critical", firing=False), entry("warning"), now=T0 + 20, receiver=PLAIN)
+    assert {state.key for state in outbox.alerts.open_alerts("prod")} == {alone}
+    send(outbox, entry("warning", firing=False), entry("critical"), now=T0 + 30)
+    assert {state.key for state in outbox.alerts.open_alerts("prod")} == {IDENTITY}
+
+
+def test_a_correction_finds_the_state_of_each_alert(outbox):
+    """By its own key, whichever identity it is open under."""
+    send(outbox, entry("warning"))
+    (alert,) = translate({"alerts": [entry("warning")]}, PLAIN, T0).alerts
+    (other,) = translate({"alerts": [entry("critical")]}, SHARED, T0).alerts
+    found = outbox.alerts.of_alerts([alert, other])
+    assert {key: state.key for key, state in found.items()} == {alert.key: IDENTITY, other.key: IDENTITY}
+
+
+class Machine(RuleBasedStateMachine):
+    """Members that fire, change, resolve and repeat, and a bridge that restarts."""
+
+    severities = st.sampled_from(["critical", "warning", "info", "none"])
+    replicas = st.sampled_from(["a", "b"])
+
+    def __init__(self, url):
+        super().__init__()
+        self.url, self.outbox, self.now = url, Store(url), T0
+        self.firing, self.shown, self.heard = {}, [], False
+
+    def teardown(self):
+        self.everything_arrives()
+        worst = min((self.rank(severity) for severity, _ in self.firing), default="ok")
+        assert self.shown[-1:] in ([], [worst]) if not self.heard else self.shown[-1] == worst
+        assert all(one != other for one, other in zip(self.shown, self.shown[1:], strict=False) if one == "ok")
+        self.outbox.close()
+
+    @staticmethod
+    def rank(severity):
+        return {"critical": "critical", "warning": "warning", "info": "warning"}[severity]
+
+    @rule(changes=st.lists(st.tuples(severities, replicas, st.booleans(), st.sampled_from(["", "x"])), max_size=4))
+    def a_webhook(self, changes):
+        self.now += 10
+        send(self.outbox, *(entry(s, replica=r, firing=f, text=t, at=self.now) for s, r, f, t in changes), now=self.now)
+        for severity, replica, firing, _ in changes:
+            if severity != "none":
+                self.heard = True
+                self.firing.pop((severity, replica), None)
+                if firing:
+                    self.firing[severity, replica] = True
+
+    @rule(severity=severities, replica=replicas)
+    def the_same_twice(self, severity, replica):
+        for _ in range(2):
+            self.a_webhook([(severity, replica, True, "")])
+
+    @rule()
+    def the_bridge_restarts(self):
+        self.outbox.close()
+        self.outbox = Store(self.url)
+
+    @rule()
+    def everything_arrives(self):
+        self.now += 2000
+        self.shown += [status for _, status, _ in deliver(self.outbox, self.now)]
+
+    @invariant()
+    def the_ledger_knows_who_fires(self):
+        states = self.outbox.alerts.open_alerts("prod")
+        assert sum(len(state.firing) for state in states) == len(self.firing)
+
+
+def test_bigpanda_shows_the_worst_that_fires_whatever_happens(tmp_path):
+    """Any interleaving of members that fire, change and resolve, with duplicates and restarts."""
+    number = count()
+    run_state_machine_as_test(
+        lambda: Machine(f"sqlite:///{tmp_path}/{next(number)}.db"),
+        settings=settings(
+            max_examples=40, stateful_step_count=25, deadline=None, suppress_health_check=list(HealthCheck)
+        ),
+    )

@@ -1,0 +1,68 @@
+"""Whom a request is for and whether it may come in, by its path and headers."""
+
+import base64
+
+import pytest
+
+from bridge.receivers import alertmanager, bigpanda, vigilmon
+from bridge.receivers.contract import receiver
+from bridge.web.routes import authenticated, route
+from exporter.toolkit.front import Lane
+
+
+def settings(module, **more):
+    name = module.__name__.rpartition(".")[2]
+    return module.Settings.model_validate({"receiver": name, "source": "prod", **more})
+
+
+BEARER = settings(alertmanager, bearer_token="Tok 1", username="am", password="p w")
+SECRET = settings(vigilmon, secret="Word rest")
+HEADERS = settings(bigpanda, headers={"x-api-key": "Key k", "x-more": "m"})
+PAIR = base64.b64encode(b"am:p w")
+
+
+@pytest.mark.parametrize(
+    ("found", "headers", "admitted"),
+    [
+        (BEARER, [(b"authorization", b"Bearer Tok 1")], True),
+        (BEARER, [(b"authorization", b"bEARER  Tok 1 ")], True),
+        (BEARER, [(b"authorization", b"Basic " + PAIR)], True),
+        (BEARER, [(b"authorization", b"basic " + PAIR)], True),
+        (BEARER, [(b"authorization", b"Bearer tok 1")], False),
+        (BEARER, [(b"authorization", b"Bearer Tok 1"), (b"authorization", b"Bearer Tok 1")], False),
+        (BEARER, [(b"authorization", b"Bearer x"), (b"authorization", b"Bearer Tok 1")], False),
+        (BEARER, [(b"authorization", b"Bearer \xe9")], False),
+        (BEARER, [(b"authorization", b"")], False),
+        (BEARER, [], False),
+        (SECRET, [(b"x-vigilmon-secret", b"Word rest")], True),
+        (SECRET, [(b"x-vigilmon-secret", b"word rest")], False),
+        (SECRET, [(b"x_vigilmon_secret", b"Word rest")], False),
+        (SECRET, [(b"x-vigilmon-secret", b"Word rest"), (b"x-vigilmon-secret", b"Word rest")], False),
+        (HEADERS, [(b"x-api-key", b"Key k"), (b"x-more", b"m")], True),
+        (HEADERS, [(b"x-api-key", b"key k"), (b"x-more", b"m")], False),
+        (HEADERS, [(b"x-api-key", b"Key k")], False),
+    ],
+)
+def test_who_holds_the_credentials_comes_in(found, headers, admitted):
+    """To the letter, but for the name of a scheme; from a header that is there once, under its own name."""
+    assert authenticated(found, headers) is admitted
+
+
+def test_a_path_says_how_it_is_served():
+    """A receiver's own limit and credentials; what Prometheus asks for does not wait for webhooks."""
+    bare = settings(alertmanager)
+    receivers = {("alertmanager", "prod"): receiver(BEARER), ("alertmanager", "bare"): receiver(bare)}
+    found = route("//webhooks/alertmanager//prod/", receivers, 7)
+    assert (found.path, found.max_body, found.receiver) == ("/webhooks/alertmanager/prod", 7, "alertmanager/prod")
+    assert (found.methods, found.found, found.lane) == (("POST",), True, Lane.POOL)
+    assert found.admits([(b"authorization", b"Bearer Tok 1")])
+    assert not found.admits([])
+    assert route("/webhooks/alertmanager/bare", receivers, 7).admits is None
+    assert [route(path, receivers, 7).lane for path in ("/-/healthy", "/metrics", "/-/ready", "/")] == [
+        Lane.LOOP,
+        Lane.SIDE,
+        Lane.SIDE,
+        Lane.POOL,
+    ]
+    for path in ("/webhooks", "/webhooks/alertmanager", "/webhooks/alertmanager/other", "/webhooks/a/b/c"):
+        assert not route(path, receivers, 7).found

@@ -1,0 +1,253 @@
+"""Raw bytes against both programs: no data is answered as a request, nothing malformed is 2xx, nothing legal hangs."""
+
+import contextlib
+import socket
+import time
+
+import h11
+import pytest
+
+from bridge.domain.notification import Outcome
+from bridge.metrics import Metrics
+from bridge.receivers import alertmanager
+from bridge.receivers.contract import receiver
+from bridge.web import routes
+from bridge.web.application import Works, create_app
+from bridge.web.webhooks import Threshold, blueprint
+from exporter.metrics.exporter_metrics import Running
+from exporter.metrics.page_cache import PageCache
+from exporter.web import pages
+
+HOST = b"Host: x\r\n"
+GET = b"GET /-/healthy HTTP/1.1\r\n" + HOST + b"\r\n"
+BEGUN = b"GET /-/healthy HTTP/1.1\r\n" + HOST
+CHUNKED = BEGUN + b"Transfer-Encoding: chunked\r\n\r\n"
+RELOAD = b"POST /-/reload HTTP/1.1\r\n" + HOST + b"Content-Length: 0\r\n\r\n"
+"""What must never be done on account of these bytes where they are data."""
+NEVER = b"0\r\n\r\n" + RELOAD
+
+
+def chunk(content, size=b"%x"):
+    return size % len(content) + b"\r\n" + content + b"\r\n"
+
+
+LEGAL = {
+    "no body": (GET, 1),
+    "HTTP/1.0 without a Host": (b"GET /-/healthy HTTP/1.0\r\n\r\n", 1),
+    "a length": (BEGUN + b"Content-Length: %d\r\n\r\n" % len(RELOAD) + RELOAD, 1),
+    "a length of zero": (BEGUN + b"Content-Length: 0\r\n\r\n", 1),
+    "a length, and the next request": (BEGUN + b"Content-Length: 3\r\n\r\nabc" + GET, 2),
+    "an underscore for a hyphen": (BEGUN + b"Transfer_Encoding: chunked\r\nContent-Length: 3\r\n\r\n0\r\n" + GET, 2),
+    "chunks": (CHUNKED + chunk(RELOAD) + b"0\r\n\r\n", 1),
+    "a terminator within a chunk": (CHUNKED + chunk(b"data " + NEVER) + b"0\r\n\r\n", 1),
+    "a chunk that ends like a terminator": (CHUNKED + chunk(b"data 0\r\n\r\n") + chunk(RELOAD) + b"0\r\n\r\n", 1),
+    "a head that ends like a terminator": (
+        BEGUN + b"Transfer-Encoding: chunked\r\nX: 0\r\n\r\n" + chunk(RELOAD) + b"0\r\n\r\n",
+        1,
+    ),
+    "an extension": (CHUNKED + b"3;name=value\r\nabc\r\n0\r\n\r\n", 1),
+    "an extension of the last chunk": (CHUNKED + b"3\r\nabc\r\n0;last\r\n\r\n", 1),
+    "trailers": (CHUNKED + b"3\r\nabc\r\n0\r\nX: y\r\nZ: 0\r\n\r\n", 1),
+    "trailers that are headers": (CHUNKED + b"3\r\nabc\r\n0\r\nHost: y\r\nExpect: x\r\n\r\n" + GET, 2),
+    "zeros before the size": (CHUNKED + b"0003\r\nabc\r\n000\r\n\r\n", 1),
+    "upper case": (
+        BEGUN + b"TRANSFER-ENCODING:\t Chunked \r\n\r\n" + chunk(b"x" * 26, b"%X") + b"0\r\n\r\n",
+        1,
+    ),
+    "two at once": (GET + GET, 2),
+    "chunks, and the next request": (CHUNKED + chunk(b"abc") + b"0\r\n\r\n" + GET, 2),
+    "leave to send": (BEGUN + b"Expect: 100-continue\r\nContent-Length: 3\r\n\r\nabc", 1),
+    "an absolute form": (b"GET http://x/-/healthy HTTP/1.1\r\n" + HOST + b"\r\n", 1),
+    "blank lines before": (b"\r\n\r\n" + GET, 1),
+    "a value of other letters": (BEGUN + b"X: \xe9\xff\r\nY:\r\n\r\n", 1),
+    "an offer of another protocol": (BEGUN + b"Connection: Upgrade\r\nUpgrade: h2c\r\n\r\n", 1),
+}  # fmt: skip
+
+BROKEN_HEADS = {
+    "length and chunks": b"Content-Length: 4\r\nTransfer-Encoding: chunked\r\n",
+    "chunks and length": b"Transfer-Encoding: chunked\r\nContent-Length: 4\r\n",
+    "chunks twice": b"Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n",
+    "chunks in a list twice": b"Transfer-Encoding: chunked, chunked\r\n",
+    "gzip, then chunks": b"Transfer-Encoding: gzip, chunked\r\n",
+    "an empty item, then chunks": b"Transfer-Encoding: , chunked\r\n",
+    "chunks, then gzip": b"Transfer-Encoding: chunked, gzip\r\n",
+    "another word": b"Transfer-Encoding: xchunked\r\n",
+    "another word after it": b"Transfer-Encoding: chunked x\r\n",
+    "in quotes": b'Transfer-Encoding: "chunked"\r\n',
+    "identity": b"Transfer-Encoding: identity\r\n",
+    "nothing": b"Transfer-Encoding:\r\n",
+    "a vertical tab": b"Transfer-Encoding: \x0bchunked\r\n",
+    "a blank before the colon": b"Transfer-Encoding : chunked\r\n",
+    "a folded coding": b"Transfer-Encoding:\r\n chunked\r\n",
+    "a folded header": b"X: y\r\n Transfer-Encoding: chunked\r\n",
+    "two lengths": b"Content-Length: 0\r\nContent-Length: 5\r\n",
+    "two equal lengths": b"Content-Length: 5\r\nContent-Length: 5\r\n",
+    "a list of lengths": b"Content-Length: 5, 5\r\n",
+    "a length with a sign": b"Content-Length: +5\r\n",
+    "a negative length": b"Content-Length: -5\r\n",
+    "a hexadecimal length": b"Content-Length: 0x5\r\n",
+    "a length of two words": b"Content-Length: 5 0\r\n",
+    "no digits": b"Content-Length:\r\n",
+    "a length without end": b"Content-Length: 99999999999999999999999\r\n",
+    "a blank before the length's colon": b"Content-Length : 0\r\n",
+    "a NUL": b"X: a\0b\r\n",
+    "a control character": b"X: a\x01b\r\n",
+    "a bare CR": b"X: a\rTransfer-Encoding: chunked\r\n",
+    "a bare LF": b"X: a\nTransfer-Encoding: chunked\r\n",
+    "a name with a NUL": b"X\0: a\r\n",
+    "a name in parentheses": b"(X): a\r\n",
+    "no name": b": a\r\n",
+    "no colon": b"chunked\r\n",
+    "a second Host": b"Host: x\r\n",
+    "another Host": b"Host: y\r\n",
+}
+BROKEN = {
+    **{name: BEGUN + lines + b"\r\n" + NEVER for name, lines in BROKEN_HEADS.items()},
+    "chunks in HTTP/1.0": b"GET /-/healthy HTTP/1.0\r\n" + HOST + b"Transfer-Encoding: chunked\r\n\r\n" + NEVER,
+    "a fold at once": b"GET /-/healthy HTTP/1.1\r\n X: y\r\n" + HOST + b"\r\n" + RELOAD,
+    "no Host": b"GET /-/healthy HTTP/1.1\r\n\r\n",
+    "a Host of two words": b"GET /-/healthy HTTP/1.1\r\nHost: x y\r\n\r\n",
+    "a Host with a path": b"GET /-/healthy HTTP/1.1\r\nHost: x/y\r\n\r\n",
+    "bare LFs": GET.replace(b"\r\n", b"\n"),
+    "HTTP/1.2": GET.replace(b"1.1", b"1.2"),
+    "HTTP/2.0": GET.replace(b"1.1", b"2.0"),
+    "HTTP/0.9": GET.replace(b"1.1", b"0.9"),
+    "no version": b"GET /-/healthy\r\n\r\n",
+    "a small protocol": GET.replace(b"HTTP", b"http"),
+    "a small method": GET.replace(b"GET", b"get"),
+    "a method that is none": GET.replace(b"GET", b"FETCH"),
+    "a tunnel": b"CONNECT x:443 HTTP/1.1\r\n" + HOST + b"\r\n" + RELOAD,
+    "a target of other letters": GET.replace(b"healthy", b"\xe9"),
+    "a NUL in the target": GET.replace(b"healthy", b"\0"),
+    "half an address": GET.replace(b"/-/healthy", b"//["),
+    "no target": GET.replace(b"/-/healthy ", b""),
+    "TLS": b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03" + bytes(50) + b"\r\n\r\n",
+    **{
+        f"a chunk of {size!r}": CHUNKED + size + b"\r\n" + b"abc\r\n" + NEVER
+        for size in (b"-3", b"+3", b"0x3", b" 3", b"3 ", b"3\t", b"", b"g", b"3,3", b"1%015d" % 3, b"3\r", b"3\n")
+    },
+    "a chunk longer than its size": CHUNKED + b"3\r\nabcd\r\n" + NEVER,
+    "a chunk shorter than its size": CHUNKED + b"5\r\nabc\r\n" + NEVER,
+    "chunks with bare LFs": CHUNKED + b"3\nabc\n0\n\n" + RELOAD,
+    "a chunk's end without CR": CHUNKED + b"3\r\nabc\n" + NEVER,
+    "a chunk's end without LF": CHUNKED + b"3\r\nabc\r" + NEVER,
+    "a bare LF in an extension": CHUNKED + b"3;a\nb\r\nabc\r\n" + NEVER,
+    "a length as a trailer": CHUNKED + b"3\r\nabc\r\n0\r\nContent-Length: 9\r\n\r\n" + RELOAD,
+    "a trailer with a NUL": CHUNKED + b"0\r\nX: \0\r\n\r\n" + RELOAD,
+    "a trailer that is folded": CHUNKED + b"0\r\nX: y\r\n z\r\n\r\n" + RELOAD,
+}  # fmt: skip
+
+
+def exporter(reload):
+    web = pages.Web(PageCache(time.time, Running("1.2.3")), reload)
+    return {"application": web, "route": pages.route}
+
+
+def bridge(reload):
+    settings = alertmanager.Settings.model_validate({"receiver": "alertmanager", "source": "prod"})
+    receivers = {("alertmanager", "prod"): receiver(settings)}
+    metrics = Metrics()
+    threshold = Threshold(
+        receivers=lambda: receivers,
+        accept=lambda notification, now: Outcome(queued=len(notification.alerts)),
+        quarantine=lambda *_: None,
+        metrics=metrics,
+    )
+    application = create_app(Works(metrics=metrics, ready=lambda: True, reload=reload), [blueprint(threshold)])
+    return {"application": application, "route": lambda path: routes.route(path, receivers, 1_000_000)}
+
+
+@pytest.fixture(params=[exporter, bridge], ids=["exporter", "bridge"])
+def program(request, serve):
+    """Return where a program is served, and how often it has reloaded."""
+    reloads = []
+    return serve(**request.param(lambda: reloads.append(1))).address, reloads
+
+
+def answers(address, said, pieces=1):
+    """Send bytes, and return the statuses of the answers until the server ends; a legal request is not broken off."""
+    client = h11.Connection(h11.CLIENT)
+    found = []
+    with socket.create_connection(address, 30) as sock, contextlib.suppress(ConnectionError):
+        size = max(1, len(said) // pieces)
+        for start in range(0, len(said), size):
+            sock.sendall(said[start : start + size])
+        sock.shutdown(socket.SHUT_WR)
+        data = b""
+        while piece := sock.recv(65536):
+            data += piece
+        while data:
+            client = h11.Connection(h11.CLIENT)
+            client.send(h11.Request(method="GET", target="/", headers=[("Host", "x")]))
+            client.send(h11.EndOfMessage())
+            client.receive_data(data)
+            while not isinstance(event := client.next_event(), h11.EndOfMessage):
+                assert event is not h11.NEED_DATA, data
+                if isinstance(event, h11.Response):
+                    found.append(event.status_code)
+            data = client.trailing_data[0]
+    return found
+
+
+@pytest.mark.parametrize("pieces", [1, 1000])
+@pytest.mark.parametrize("name", LEGAL)
+def test_what_is_legal_is_answered(program, name, pieces):
+    """Each request once, though it comes byte by byte; and what is data in it is nothing else."""
+    address, reloads = program
+    said, count = LEGAL[name]
+    assert answers(address, said, pieces) == [200] * count
+    assert reloads == []
+
+
+@pytest.mark.parametrize("pieces", [1, 1000])
+@pytest.mark.parametrize("name", BROKEN)
+def test_what_is_malformed_is_refused(program, name, pieces):
+    """With a status of 4xx or without any, and nothing that comes after it is looked at."""
+    address, reloads = program
+    found = answers(address, BROKEN[name], pieces)
+    assert len(found) <= 1
+    assert all(400 <= status < 500 for status in found), found
+    assert reloads == []
+
+
+def test_a_request_that_comes_after_all_is_answered(program):
+    """The same bytes, where they are a request."""
+    address, reloads = program
+    assert answers(address, GET + RELOAD) == [200, 200]
+    assert reloads == [1]
+
+
+def test_leave_to_send_is_given_to_who_knows_of_it(program):
+    """Not to HTTP/1.0."""
+    address, _ = program
+    for version, expected in ((b"1.1", b"HTTP/1.1 100"), (b"1.0", b"HTTP/1.1 200")):
+        with socket.create_connection(address, 30) as sock:
+            head = (
+                b"GET /-/healthy HTTP/" + version + b"\r\nHost: x\r\nExpect: 100-continue\r\nContent-Length: 3\r\n\r\n"
+            )
+            sock.sendall(head)
+            if version == b"1.0":
+                sock.sendall(b"abc")
+            assert sock.recv(12) == expected
+
+
+def test_nothing_is_answered_after_the_last_request(program):
+    """`Connection: Close` is meant as it is said, in any case of letters."""
+    address, reloads = program
+    assert answers(address, BEGUN + b"Connection: Close\r\n\r\n" + RELOAD) == [200]
+    assert reloads == []
+
+
+def test_more_requests_at_once_than_anyone_sends_are_cut_off(program):
+    """A hundred times its bytes is what each of them takes; those that came first are answered."""
+    address, _ = program
+    found = answers(address, GET * 5000)
+    assert 50 < len(found) < 1000
+    assert set(found) == {200}
+
+
+def test_what_follows_a_broken_request_changes_no_answer_before_it(program):
+    """The whole request that came first is answered, with its own answer."""
+    address, reloads = program
+    assert answers(address, GET + b"POST / HTTP/1.1\r\nbroken\r\n\r\n" + RELOAD) in ([200], [200, 400])
+    assert reloads == []

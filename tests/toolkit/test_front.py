@@ -1,0 +1,195 @@
+"""What stands before the application: what it refuses, what it hands over, and what it tells of it."""
+
+import contextlib
+import http.client
+import socket
+import threading
+
+import pytest
+
+from exporter.toolkit.front import Lane, Route
+from exporter.toolkit.refusals import Refusal, Refusals
+from exporter.toolkit.web_config import WebConfigFile
+
+
+def talk(address, said):
+    """Return what is answered to some bytes until the server ends."""
+    got = b""
+    with socket.create_connection(address, 30) as sock, contextlib.suppress(ConnectionError):
+        sock.sendall(said)
+        sock.shutdown(socket.SHUT_WR)
+        while piece := sock.recv(65536):
+            got += piece
+    return got
+
+
+def environs(seen):
+    """Return an application that remembers what it is called with."""
+
+    def application(environ, start_response):
+        seen.append(environ | {"body": environ["wsgi.input"].read()})
+        start_response("200 OK", [("Content-Length", "0")])
+        return []
+
+    return application
+
+
+def test_an_application_finds_what_wsgi_promises(serve):
+    """Path, query, headers, the whole body with its length; repeated headers together, ambiguous names not at all."""
+    seen = []
+    served = serve(application=environs(seen))
+    talk(
+        served.address,
+        b"POST /a%20b/%C3%A4?x=%20 HTTP/1.1\r\nHost: h:1\r\nContent-Type: text/x\r\nX-A: 1\r\nX-A: 2\r\nX_B: 3\r\n"
+        b"Transfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n2\r\nde\r\n0\r\n\r\n",
+    )
+    (environ,) = seen
+    assert environ["body"] == b"abcde"
+    expected = {
+        "REQUEST_METHOD": "POST", "PATH_INFO": "/a b/\xc3\xa4", "QUERY_STRING": "x=%20", "CONTENT_LENGTH": "5",
+        "CONTENT_TYPE": "text/x", "HTTP_X_A": "1,2", "HTTP_HOST": "h:1", "REMOTE_ADDR": "127.0.0.1",
+        "SERVER_PROTOCOL": "HTTP/1.1", "wsgi.url_scheme": "http",
+    }  # fmt: skip
+    assert {name: environ[name] for name in expected} == expected
+    assert "HTTP_X_B" not in environ
+
+
+def test_a_trailer_is_no_header(serve):
+    """Credentials are decided on the head, and so is everything else."""
+    seen = []
+    admits = lambda headers: (b"x-token", b"t") in headers  # noqa: E731
+    served = serve(application=environs(seen), route=lambda path: Route(path=path, admits=admits))
+    head = b"POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n"
+    body = b"\r\n1\r\na\r\n0\r\nX-Token: t\r\nX-More: y\r\n\r\n"
+    assert talk(served.address, head + body).startswith(b"HTTP/1.1 401 ")
+    assert talk(served.address, head + b"X-Token: t\r\n" + body).startswith(b"HTTP/1.1 200 ")
+    (environ,) = seen
+    assert "HTTP_X_MORE" not in environ
+
+
+def test_an_application_that_fails_is_503_and_tells_nothing(serve, get, caplog):
+    """Whatever it raises, wherever it runs; and the next request is answered."""
+
+    def failing(environ, start_response):
+        if environ["PATH_INFO"] == "/":
+            raise RuntimeError("the token is t0k")
+        start_response("200 OK", [])
+        return [b"fine"]
+
+    for lane in Lane:
+        served = serve(application=failing, lane=lane)
+        assert get(served.address) == (503, b"not now; try again\n")
+        assert get(served.address, "/other") == (200, b"fine")
+    assert caplog.text.count("Request failed unexpectedly") == 3
+
+
+def test_what_an_application_opens_is_closed(serve, get):
+    """As WSGI has it; generators too, which begin late."""
+    closed = threading.Event()
+
+    def generating(_environ, start_response):
+        try:
+            start_response("200 OK", [("Content-Type", "text/plain")])
+            yield b"a"
+            yield b"b"
+        finally:
+            closed.set()
+
+    assert get(serve(application=generating).address) == (200, b"ab")
+    assert closed.wait(30)
+
+
+@pytest.mark.parametrize("chunked", [False, True])
+@pytest.mark.parametrize("size", [1000, 20_000_000])
+def test_a_refused_sender_hears_why(serve, size, chunked):
+    """Its answer reaches one that is still sending, and reads only when it has sent everything."""
+    served = serve(route=lambda path: Route(path=path, admits=lambda _headers: False))
+    body = iter([bytes(size // 10)] * 10) if chunked else bytes(size)
+    client = http.client.HTTPConnection(*served.address, timeout=30)
+    with contextlib.closing(client):
+        client.request("POST", "/", body, {}, encode_chunked=chunked)
+        answer = client.getresponse()
+        assert (answer.status, answer.read()) == (401, b"missing or wrong credentials\n")
+    assert served.reasons == ["unauthorized"]
+
+
+def test_a_refused_request_without_a_body_keeps_its_connection(serve):
+    """A browser asks for a password and tries again."""
+    served = serve(route=lambda path: Route(path=path, admits=lambda headers: (b"x-token", b"t") in headers))
+    client = http.client.HTTPConnection(*served.address, timeout=30)
+    with contextlib.closing(client):
+        for headers, status in (({}, 401), ({"X-Token": "t"}, 200), ({}, 401)):
+            client.request("GET", "/", headers=headers)
+            answer = client.getresponse()
+            assert (answer.status, answer.getheader("Connection")) == (status, None)
+            answer.read()
+            assert client.sock
+
+
+def test_leave_to_send_is_not_given_to_a_stranger(serve):
+    """The final answer comes at once, and the body is never sent."""
+    served = serve(route=lambda path: Route(path=path, admits=lambda _headers: False))
+    with socket.create_connection(served.address, 30) as sock:
+        sock.sendall(b"POST / HTTP/1.1\r\nHost: x\r\nExpect: 100-continue\r\nContent-Length: 9000000\r\n\r\n")
+        assert sock.recv(12) == b"HTTP/1.1 401"
+
+
+def test_requests_beyond_the_rate_are_turned_away(serve, get, tmp_path):
+    """`rate_limit`: a burst, then none; 429, or 503 where a sender must try again."""
+    (tmp_path / "web.yml").write_text("rate_limit: {interval: 1h, burst: 2}")
+
+    def route(path):
+        return Route(path=path, admits=(lambda _headers: True) if path == "/own" else None)
+
+    served = serve(WebConfigFile(tmp_path / "web.yml"), route=route)
+    assert [get(served.address, path)[0] for path in ("/", "/", "/", "/own")] == [200, 200, 429, 503]
+    assert served.reasons == ["overloaded", "overloaded"]
+
+
+def test_a_head_without_end_is_refused(serve):
+    """431 after 64 kB, whether in one header or in many; and so are trailers, and an extension of a chunk."""
+    served = serve()
+    begun = b"GET / HTTP/1.1\r\nHost: x\r\n"
+    chunks = begun + b"Transfer-Encoding: chunked\r\n\r\n1"
+    for said, more in (
+        (begun + b"X: ", b"x" * 1000),
+        (begun, b"X: y\r\n" * 200),
+        (chunks + b";", b"x" * 1000),
+        (chunks + b"\r\na\r\n0\r\n", b"X: y\r\n" * 200),
+        (chunks + b"\r\na\r\n0\r\nX: ", b"x" * 1000),
+    ):
+        with socket.create_connection(served.address, 30) as sock:
+            sock.sendall(said)
+            sock.settimeout(0.001)
+            got = b""
+            for _ in range(1000):
+                with contextlib.suppress(TimeoutError, ConnectionError):
+                    sock.sendall(more)
+                    got += sock.recv(100)
+                    break
+            assert got.startswith(b"HTTP/1.1 431 "), said
+    assert set(served.reasons) == {"too_large"}
+
+
+def test_a_kind_of_refusal_is_logged_once_a_minute(caplog):
+    """Each reason for each receiver, with the peer's address, and how many there were since."""
+    now, counted = [0.0], []
+    refusals = Refusals(counted.append, clock=lambda: now[0])
+    for at, status, receiver in (
+        (0, 401, "alertmanager/prod"),
+        (1, 401, "alertmanager/prod"),
+        (2, 401, ""),
+        (3, 413, "alertmanager/prod"),
+        (59, 401, "alertmanager/prod"),
+        (61, 401, "alertmanager/prod"),
+        (62, 401, "alertmanager/prod"),
+    ):
+        now[0] = float(at)
+        refusals.note(Refusal(status, "no", "10.0.0.7", receiver))
+    assert len(counted) == 7
+    assert [record.getMessage() for record in caplog.records] == [
+        "Request for alertmanager/prod from 10.0.0.7 rejected (401): no",
+        "Request from 10.0.0.7 rejected (401): no",
+        "Request for alertmanager/prod from 10.0.0.7 rejected (413): no",
+        "Request for alertmanager/prod from 10.0.0.7 rejected (401): no; 2 more like it since the last such line",
+    ]

@@ -1,0 +1,144 @@
+"""Basic auth of the web config's users, on real connections."""
+
+import base64
+import socket
+import threading
+from concurrent.futures import ThreadPoolExecutor
+
+import bcrypt
+import pytest
+
+from exporter.toolkit.front import Lane, Route
+from exporter.toolkit.passwords import credentials
+from exporter.toolkit.web_config import WebConfigFile
+
+HASH = bcrypt.hashpw(b"open sesame", bcrypt.gensalt(4)).decode()
+OTHER = bcrypt.hashpw(b"other", bcrypt.gensalt(6)).decode()
+USERS = f"basic_auth_users: {{ann: {HASH}, bob: {OTHER}}}"
+
+
+def whose(environ, start_response):
+    """Answer with the name of whoever asks."""
+    body = environ.get("REMOTE_USER", "nobody").encode()
+    start_response("200 OK", [("Content-Length", str(len(body)))])
+    return [body]
+
+
+@pytest.fixture
+def guarded(tmp_path, serve):
+    """Return a server that asks for two users, except where a path has credentials of its own."""
+    (tmp_path / "web.yml").write_text(USERS)
+
+    def route(path):
+        admits = (lambda headers: (b"x-own", b"yes") in headers) if path == "/own" else None
+        return Route(path=path, lane=Lane.LOOP, admits=admits)
+
+    return serve(WebConfigFile(tmp_path / "web.yml"), application=whose, route=route)
+
+
+def basic(pair):
+    return {"Authorization": f"Basic {base64.b64encode(pair.encode()).decode()}"}
+
+
+@pytest.mark.parametrize(
+    ("pair", "status"),
+    [
+        ("ann:open sesame", 200),
+        ("ann:wrong", 401),
+        ("ann:", 401),
+        ("ann", 401),
+        ("nobody:open sesame", 401),
+        (":", 401),
+        ("bob:other", 200),
+        ("bob:open sesame", 401),
+        ("ann:" + "x" * 100, 401),
+        ("ann:open sesame\0", 401),
+    ],
+)
+def test_whoever_has_the_password_comes_in(guarded, get, pair, status):
+    """By bcrypt, again and again, and the application learns the name."""
+    name = pair.partition(":")[0].encode()
+    for _ in range(2):
+        assert get(guarded.address, headers=basic(pair)) == (status, name if status == 200 else b"Unauthorized\n")
+
+
+@pytest.mark.parametrize(
+    "header",
+    [None, "", "Basic", "Basic ?", "Basic \xe9", "Bearer YW5uOm9wZW4gc2VzYW1l", "YW5uOm9wZW4gc2VzYW1l"],
+)
+def test_what_are_no_credentials_is_refused(guarded, get, header):
+    """401, never an error."""
+    assert get(guarded.address, headers={} if header is None else {"Authorization": header})[0] == 401
+    assert guarded.reasons == ["unauthorized"]
+
+
+def test_the_schemes_name_is_the_same_in_any_case(guarded, get):
+    """As HTTP has it."""
+    assert get(guarded.address, headers={"Authorization": "bAsIc YW5uOm9wZW4gc2VzYW1l"}) == (200, b"ann")
+
+
+def test_a_path_with_credentials_of_its_own_asks_for_no_user(guarded, get):
+    """Its `Authorization` is its own; and no user's password opens it."""
+    assert get(guarded.address, "/own", headers={"X-Own": "yes"}) == (200, b"nobody")
+    assert get(guarded.address, "/own", headers=basic("ann:open sesame"))[0] == 401
+    assert get(guarded.address, "/", headers={"X-Own": "yes"})[0] == 401
+
+
+def test_nobody_says_who_he_is_but_by_his_password(serve, get):
+    """`REMOTE_USER` cannot be sent."""
+    address = serve(application=whose).address
+    assert get(address, headers={"Remote-User": "ann", "Remote_User": "ann"} | basic("ann:open sesame")) == (
+        200,
+        b"nobody",
+    )
+
+
+def test_a_right_pair_is_checked_once_and_a_wrong_one_costs_as_much_as_the_dearest(guarded, get, monkeypatch):
+    """2 to the power of 6 for whoever it names: by time, nobody learns who there is."""
+    checked = []
+    check = bcrypt.checkpw
+    monkeypatch.setattr(bcrypt, "checkpw", lambda password, hashed: checked.append(hashed) or check(password, hashed))
+    for _ in range(3):
+        assert get(guarded.address, headers=basic("ann:open sesame"))[0] == 200
+    assert checked == [HASH.encode()]
+    for name in ("ann", "bob", "nobody"):
+        checked.clear()
+        assert get(guarded.address, headers=basic(f"{name}:wrong"))[0] == 401
+        assert sum(2 ** int(hashed[4:6]) for hashed in checked) == 2**6
+
+
+def test_a_remembered_password_waits_for_no_other(guarded, get, monkeypatch):
+    """While wrong ones are checked, and there are more of them than may wait: those are answered 503 at once."""
+    assert get(guarded.address, headers=basic("ann:open sesame")) == (200, b"ann")
+    go_on, check = threading.Event(), bcrypt.checkpw
+    monkeypatch.setattr(bcrypt, "checkpw", lambda password, hashed: go_on.wait(60) and check(password, hashed))
+    with ThreadPoolExecutor(20) as clients:
+        wrong = [clients.submit(get, guarded.address, headers=basic("ann:wrong")) for _ in range(20)]
+        for _ in range(5):
+            assert get(guarded.address, headers=basic("ann:open sesame")) == (200, b"ann")
+        go_on.set()
+        statuses = [one.result()[0] for one in wrong]
+    assert set(statuses) <= {401, 503}
+    assert 503 in statuses
+
+
+def test_a_changed_password_is_asked_for(guarded, get, tmp_path, monkeypatch):
+    """What was remembered of the old one opens nothing."""
+    assert get(guarded.address, headers=basic("ann:open sesame"))[0] == 200
+    (tmp_path / "web.yml").write_text(f"basic_auth_users: {{ann: {OTHER}}}")
+    monkeypatch.setattr("exporter.toolkit.web_config._LOOK_AGAIN", 0)
+    assert get(guarded.address, headers=basic("ann:open sesame"))[0] == 401
+    assert get(guarded.address, headers=basic("ann:other"))[0] == 200
+
+
+def test_repeated_credentials_are_none(guarded):
+    """Whichever of them is right."""
+    pair = basic("ann:open sesame")["Authorization"]
+    with socket.create_connection(guarded.address, 30) as client:
+        client.sendall(f"GET / HTTP/1.1\r\nHost: x\r\nAuthorization: {pair}\r\nAuthorization: {pair}\r\n\r\n".encode())
+        assert client.recv(100).startswith(b"HTTP/1.1 401 ")
+
+
+def test_a_name_may_hold_anything_but_a_colon():
+    """The password, colons too."""
+    assert credentials(b"Basic " + base64.b64encode("ä b:c:d".encode())) == ("ä b", b"c:d")

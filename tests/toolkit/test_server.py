@@ -1,0 +1,431 @@
+"""The sockets: many clients, mute ones, TLS, limits, and the end."""
+
+import contextlib
+import http.client
+import select
+import socket
+import ssl
+import threading
+import time
+from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
+
+import pytest
+import trustme
+
+from exporter.toolkit.front import Lane, Route
+from exporter.toolkit.server import RESERVE, limit
+from exporter.toolkit.web_config import WebConfigFile
+from tests.toolkit.conftest import LARGE
+
+
+@pytest.fixture
+def secure(tmp_path):
+    """Return a web config with TLS that asks for a client's certificate, and such a client's context."""
+    authority = trustme.CA()
+    authority.issue_cert("127.0.0.1").private_key_and_cert_chain_pem.write_to_path(tmp_path / "both.pem")
+    authority.cert_pem.write_to_path(tmp_path / "ca.pem")
+    (tmp_path / "web.yml").write_text(
+        "tls_server_config: {cert_file: both.pem, key_file: both.pem, client_ca_file: ca.pem, "
+        "client_auth_type: RequireAndVerifyClientCert}"
+    )
+    context = ssl.create_default_context(cafile=str(tmp_path / "ca.pem"))
+    authority.issue_cert("client").configure_cert(context)
+    return WebConfigFile(tmp_path / "web.yml"), context
+
+
+def test_every_address_is_served(serve, get):
+    """The same application on each, IPv6 in its brackets too."""
+    wanted = [("127.0.0.1", 0), ("127.0.0.1", 0)]
+    if socket.has_ipv6:
+        wanted.append(("::1", 0))
+    listener = serve(addresses=wanted)
+    assert len(set(listener.addresses)) == len(wanted)
+    assert {get(address) for address in listener.addresses} == {(200, b"hello")}
+
+
+def test_an_address_in_use_is_an_error_and_nothing_stays_open(serve, get):
+    """The addresses before it are let go again."""
+    taken = serve().addresses[0]
+    with socket.create_server(("127.0.0.1", 0)) as probe:
+        free = probe.getsockname()
+    with pytest.raises(OSError, match="in use"):
+        serve(addresses=[free, taken])
+    with socket.create_server(free):
+        pass
+
+
+def test_a_large_page_arrives_whole(serve, get):
+    """In blobs, on plain connections."""
+    assert get(serve().addresses[0], "/large") == (200, b"".join(LARGE))
+
+
+def test_a_connection_serves_many_requests(serve, get):
+    """Kept alive, with answers in their order."""
+    client = http.client.HTTPConnection(*serve().addresses[0], timeout=30)
+    with contextlib.closing(client):
+        for number in range(5):
+            client.request("POST", "/echo", str(number))
+            assert client.getresponse().read() == str(number).encode()
+
+
+def received(sock, end):
+    """Return what arrives up to and with `end`."""
+    got = b""
+    while not got.endswith(end):
+        piece = sock.recv(65536)
+        assert piece, got
+        got += piece
+    return got
+
+
+def test_requests_sent_at_once_are_answered_in_their_order(serve, get):
+    """Pipelined: what was read beyond one request is the beginning of the next."""
+    request = b"POST /echo HTTP/1.1\r\nHost: x\r\nContent-Length: 1\r\n\r\n"
+    with socket.create_connection(serve().addresses[0], 30) as sock:
+        sock.sendall(b"".join(request + digit for digit in (b"1", b"2", b"3")))
+        for digit in (b"1", b"2", b"3"):
+            assert received(sock, b"\r\n\r\n" + digit).count(b"HTTP/1.1 200") == 1
+
+
+def test_a_client_that_waits_for_leave_to_send_gets_it_at_once(serve, get):
+    """`Expect: 100-continue` is answered before the body is there, and the answer after it."""
+    with socket.create_connection(serve().addresses[0], 30) as sock:
+        sock.sendall(b"POST /echo HTTP/1.1\r\nHost: x\r\nContent-Length: 4\r\nExpect: 100-continue\r\n\r\n")
+        assert received(sock, b"\r\n\r\n").startswith(b"HTTP/1.1 100")
+        sock.sendall(b"body")
+        assert received(sock, b"\r\n\r\nbody").startswith(b"HTTP/1.1 200")
+
+
+def test_an_answer_without_a_body_is_sent_at_once(serve, get):
+    """Its head waits for nothing: a client that says HEAD or POSTs nothing hears at once."""
+    with socket.create_connection(serve().addresses[0], 30) as sock:
+        sock.sendall(b"POST /echo HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\n\r\n")
+        assert received(sock, b"\r\n\r\n").startswith(b"HTTP/1.1 200")
+
+
+def test_a_client_that_never_pauses_does_not_keep_the_listener_from_stopping(serve, get):
+    """Its thread looks up between two requests."""
+    listener = serve()
+    stopped = threading.Event()
+
+    def ask():
+        client = http.client.HTTPConnection(*listener.addresses[0], timeout=30)
+        with contextlib.closing(client), contextlib.suppress(OSError, http.client.HTTPException):
+            while True:
+                client.request("GET", "/")
+                client.getresponse().read()
+        stopped.set()
+
+    asking = threading.Thread(target=ask)
+    asking.start()
+    listener.stop()
+    assert stopped.wait(30)
+    asking.join()
+
+
+def test_a_body_over_the_limit_is_refused(serve, get):
+    """413 without reading it, and the limit follows a reload at once."""
+    most = [1000]
+    served = serve(route=lambda path: Route(path=path, max_body=most[0]))
+    assert get(served.address, "/echo", method="POST", body=b"x" * 1000) == (200, b"x" * 1000)
+    assert get(served.address, "/echo", method="POST", body=b"x" * 1001)[0] == 413
+    most[0] = 2000
+    assert get(served.address, "/echo", method="POST", body=b"x" * 1001)[0] == 200
+    assert served.reasons == ["too_large"]
+
+
+def test_there_are_as_many_threads_as_were_busy_at_once(serve, get, monkeypatch):
+    """None at first; more for as long as requests last; at most the limit, and then requests wait for their turn."""
+    monkeypatch.setattr("exporter.toolkit.front.THREADS", 20)
+    together = threading.Barrier(20)
+
+    def meeting(_environ, start_response):
+        together.wait(60)
+        start_response("200 OK", [("Content-Length", "3")])
+        return [b"met"]
+
+    before = threading.active_count()
+    address = serve(application=meeting).address
+    few = threading.active_count() - before
+    with ThreadPoolExecutor(60) as clients:
+        assert list(clients.map(get, [address] * 60)) == [(200, b"met")] * 60
+    assert few == 1
+    assert threading.active_count() - before == 21
+
+
+def test_more_requests_than_may_wait_are_answered_503(serve, get, monkeypatch):
+    """At once, while every thread is busy; what is answered in the loop is answered all the same."""
+    monkeypatch.setattr("exporter.toolkit.front.THREADS", 1)
+    monkeypatch.setattr("exporter.toolkit.front.QUEUED", 1)
+    go_on, busy = threading.Event(), threading.Semaphore(0)
+
+    def waiting(environ, start_response):
+        if environ["PATH_INFO"] == "/slow":
+            busy.release()
+            go_on.wait(60)
+        start_response("200 OK", [("Content-Length", "0")])
+        return []
+
+    served = serve(
+        application=waiting, route=lambda path: Route(path=path, lane=Lane.POOL if path == "/slow" else Lane.LOOP)
+    )
+    with ThreadPoolExecutor(3) as clients:
+        first = clients.submit(get, served.address, "/slow")
+        busy.acquire()
+        others = [clients.submit(get, served.address, "/slow") for _ in range(2)]
+        (full,) = wait(others, return_when=FIRST_COMPLETED).done
+        assert full.result() == (503, b"too many requests at once; try again\n")
+        assert get(served.address, "/-/healthy") == (200, b"")
+        go_on.set()
+        assert first.result() == (200, b"")
+        assert sorted(one.result()[0] for one in others) == [200, 503]
+    assert served.reasons == ["overloaded"]
+
+
+def test_mute_clients_hold_nobody_up(serve, get):
+    """A hundred connections that say nothing cost no thread."""
+    address = serve().addresses[0]
+    with contextlib.ExitStack() as mute:
+        for _ in range(100):
+            mute.enter_context(socket.create_connection(address, 30))
+        assert get(address) == (200, b"hello")
+
+
+@pytest.mark.parametrize(
+    "begun",
+    [
+        b"GET /ec",
+        b"GET / HTTP/1.1\r\nHost: x\r\nAcc",
+        b"POST /echo HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\nhalf",
+        b"POST /echo HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\nExpect: 100-continue\r\n\r\n",
+        b"POST /echo HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n9\r\nhalf",
+    ],
+    ids=["half a request line", "half a header", "half a body", "no body after leave for it", "half a chunk"],
+)
+def test_clients_that_never_come_to_an_end_hold_nobody_up(serve, get, begun):
+    """Three times as many as there are threads: what is not whole waits without one."""
+    address = serve().address
+    with contextlib.ExitStack() as slow:
+        clients = [slow.enter_context(socket.create_connection(address, 30)) for _ in range(200)]
+        for client in clients:
+            client.sendall(begun)
+        for _ in range(3):
+            assert get(address) == (200, b"hello")
+            assert get(address, "/echo", method="POST", body=b"x" * 200_000) == (200, b"x" * 200_000)
+
+
+def ended(sock):
+    """Return what arrives until the connection ends, however it does."""
+    got = b""
+    with contextlib.suppress(ConnectionError):
+        while piece := sock.recv(65536):
+            got += piece
+    return got
+
+
+def test_a_head_that_is_not_whole_in_time_ends(serve, monkeypatch):
+    """However many bytes come meanwhile; an idle connection stays."""
+    monkeypatch.setattr("exporter.toolkit.connection.HEAD", 0.5)
+    served = serve()
+    with socket.create_connection(served.address, 30) as idle, socket.create_connection(served.address, 30) as slow:
+        slow.sendall(b"GET /")
+        slow.settimeout(0.1)
+        for _ in range(300):
+            with contextlib.suppress(ConnectionError):
+                slow.sendall(b"G")
+            with contextlib.suppress(TimeoutError):
+                assert slow.recv(100).startswith(b"HTTP/1.1 408 ")
+                break
+        else:
+            pytest.fail("still open")
+        idle.sendall(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+        assert received(idle, b"hello").startswith(b"HTTP/1.1 200")
+    assert served.reasons == ["timeout"]
+
+
+@pytest.mark.parametrize(
+    ("state", "said"),
+    [("NEW", b""), ("NEW", b"\r\n\r\n"), ("IDLE", b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")],
+    ids=["mute", "blank lines", "idle"],
+)
+def test_a_connection_on_which_nothing_is_asked_ends(serve, monkeypatch, state, said):
+    """One that never sent a request, and one that sends no other."""
+    monkeypatch.setattr(f"exporter.toolkit.connection.{state}", 0.2)
+    served = serve()
+    with socket.create_connection(served.address, 30) as client:
+        client.sendall(said)
+        assert ended(client).count(b"hello") == said.count(b"GET")
+    assert served.reasons == []
+
+
+@pytest.mark.parametrize("framing", [b"Content-Length: 9\r\n\r\n", b"Transfer-Encoding: chunked\r\n\r\n9\r\n"])
+def test_a_body_without_progress_ends_and_a_steady_one_does_not(serve, monkeypatch, framing):
+    """However slow it is: each byte is progress."""
+    monkeypatch.setattr("exporter.toolkit.front.STALLED", 2.0)
+    served = serve()
+    head = b"POST /echo HTTP/1.1\r\nHost: x\r\n" + framing
+    with socket.create_connection(served.address, 30) as slow, socket.create_connection(served.address, 30) as stalled:
+        stalled.sendall(head + b"half")
+        slow.sendall(head)
+        for _ in range(9):
+            time.sleep(0.3)
+            slow.sendall(b"x")
+        if b"chunked" in framing:
+            slow.sendall(b"\r\n0\r\n\r\n")
+        assert received(slow, b"x" * 9).startswith(b"HTTP/1.1 200")
+        assert ended(stalled).startswith(b"HTTP/1.1 408 ")
+    assert served.reasons == ["timeout"]
+
+
+def test_large_bodies_that_are_not_whole_have_little_room(serve, get, monkeypatch):
+    """All of them together; small ones find room nevertheless, and large ones once the others are gone."""
+    monkeypatch.setattr("exporter.toolkit.front.ROOM", 300_000)
+    served = serve(route=lambda path: Route(path=path, max_body=300_000))
+    begun = b"POST /echo HTTP/1.1\r\nHost: x\r\nContent-Length: 200001\r\n\r\n" + bytes(200_000)
+    with contextlib.ExitStack() as slow:
+        clients = [slow.enter_context(socket.create_connection(served.address, 30)) for _ in range(3)]
+        with contextlib.suppress(ConnectionError):
+            for client in clients:
+                client.sendall(begun)
+        (refused, *_), _, _ = select.select(clients, [], [], 30)
+        assert ended(refused).startswith(b"HTTP/1.1 503 ")
+        assert get(served.address) == (200, b"hello")
+        assert get(served.address, "/echo", method="POST", body=b"small") == (200, b"small")
+    for _ in range(3):
+        assert get(served.address, "/echo", method="POST", body=bytes(250_000)) == (200, bytes(250_000))
+    assert set(served.reasons) == {"overloaded"}
+
+
+def stalled_reader(stack, address):
+    """Return a client that has asked for a large page and reads the beginning of it only."""
+    client = stack.enter_context(socket.socket())
+    client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+    client.settimeout(30)
+    client.connect(address)
+    client.sendall(b"GET /large HTTP/1.1\r\nHost: x\r\n\r\n")
+    assert client.recv(10) == b"HTTP/1.1 2"
+    return client
+
+
+def test_clients_that_do_not_read_hold_nobody_up(serve, get, monkeypatch):
+    """Five times as many as there are threads."""
+    monkeypatch.setattr("exporter.toolkit.front.THREADS", 4)
+    address = serve().address
+    with contextlib.ExitStack() as stalled:
+        for _ in range(20):
+            stalled_reader(stalled, address)
+        assert get(address) == (200, b"hello")
+
+
+@pytest.mark.parametrize("drips", [False, True])
+def test_a_client_that_does_not_read_is_given_up(serve, monkeypatch, drips):
+    """The rest of its answer is never sent; a byte now and then is not reading."""
+    monkeypatch.setattr("exporter.toolkit.connection.STALLED", 0.5)
+    served = serve()
+    with contextlib.ExitStack() as stack:
+        client = stalled_reader(stack, served.address)
+        end = time.monotonic() + 30
+        while len(served.server._connections):
+            assert time.monotonic() < end, "it is still served"
+            time.sleep(0.05)
+            if drips:
+                with contextlib.suppress(ConnectionError):
+                    client.recv(1)
+        with contextlib.suppress(ConnectionError):
+            assert sum(map(len, iter(lambda: client.recv(1 << 20), b""))) < sum(map(len, LARGE))
+
+
+def test_idle_connections_go_first_where_descriptors_are_scarce(serve, get, monkeypatch):
+    """Those that never asked anything before those that did; the one that works is let finish."""
+    monkeypatch.setattr("exporter.toolkit.server.limit", lambda _descriptors: 8)
+    address = serve().address
+    half = b"POST /echo HTTP/1.1\r\nHost: x\r\nContent-Length: 4\r\n\r\nha"
+    with (
+        contextlib.ExitStack() as mute,
+        socket.create_connection(address, 30) as kept,
+        socket.create_connection(address, 30) as working,
+    ):
+        kept.sendall(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+        received(kept, b"hello")
+        working.sendall(half)
+        clients = [mute.enter_context(socket.create_connection(address, 30)) for _ in range(30)]
+        assert ended(clients[0]) == b""
+        assert get(address) == (200, b"hello")
+        kept.sendall(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+        assert received(kept, b"hello").startswith(b"HTTP/1.1 200")
+        working.sendall(b"lf")
+        assert received(working, b"half").startswith(b"HTTP/1.1 200")
+
+
+def test_where_all_connections_work_another_one_is_refused(serve, get, monkeypatch):
+    """And counted; there is room again once one of them is gone."""
+    monkeypatch.setattr("exporter.toolkit.server.limit", lambda _descriptors: 2)
+    served = serve()
+    half = b"POST /echo HTTP/1.1\r\nHost: x\r\nContent-Length: 4\r\n\r\nha"
+    with contextlib.ExitStack() as stack:
+        working = [stack.enter_context(socket.create_connection(served.address, 30)) for _ in range(2)]
+        for one in working:
+            one.sendall(half)
+        eventually(lambda: len(served.server._connections.busy) == 2)
+        with socket.create_connection(served.address, 30) as another:
+            assert ended(another) == b""
+        working[0].close()
+        eventually(lambda: len(served.connections) == 1)
+        assert get(served.address) == (200, b"hello")
+    assert served.reasons == ["overloaded"]
+
+
+def eventually(condition):
+    end = time.monotonic() + 30
+    while not condition():
+        assert time.monotonic() < end, "it did not happen"
+        time.sleep(0.01)
+
+
+def test_there_are_fewer_connections_than_descriptors():
+    """Some are left for the database, delivery and polls."""
+    assert limit(256) == 256 - RESERVE
+    assert limit(20_000) == limit(1_000_000) == limit(-1) == 10_000
+    assert limit(64) == 16
+
+
+def test_mute_tls_clients_hold_nobody_up(serve, get, secure):
+    """Neither before the handshake, nor in the middle of it."""
+    access, context = secure
+    address = serve(access).addresses[0]
+    with contextlib.ExitStack() as mute:
+        for number in range(200):
+            client = mute.enter_context(socket.create_connection(address, 30))
+            client.sendall(b"\x16\x03\x01" * (number % 2))
+        assert get(address, context=context) == (200, b"hello")
+        assert get(address, "/large", context=context) == (200, b"".join(LARGE))
+
+
+def test_a_client_without_a_certificate_is_refused(serve, get, secure, tmp_path, capfd):
+    """Where the web config asks for one; and nothing is printed about it."""
+    access, context = secure
+    address = serve(access).addresses[0]
+    stranger = ssl.create_default_context(cafile=str(tmp_path / "ca.pem"))
+    with pytest.raises(OSError, match=r"(?i)certificate.required|reset|EOF|closed"):
+        get(address, context=stranger)
+    with pytest.raises((OSError, http.client.HTTPException)):
+        get(address)
+    assert get(address, context=context) == (200, b"hello")
+    assert capfd.readouterr().err == ""
+
+
+def test_stopping_lets_a_request_end_and_breaks_a_reader_that_stalls(serve, get):
+    """Within seconds, whoever holds on; no thread is left."""
+    before = set(threading.enumerate())
+    listener = serve()
+    with socket.socket() as stalled, socket.create_connection(listener.addresses[0], 30):
+        stalled.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        stalled.connect(listener.addresses[0])
+        stalled.sendall(b"GET /large HTTP/1.1\r\nHost: x\r\n\r\n")
+        assert stalled.recv(10)
+        began = time.monotonic()
+        listener.stop(grace=0.5)
+        assert time.monotonic() - began < 30
+    assert set(threading.enumerate()) == before
+    with pytest.raises(OSError, match="refused"):
+        get(listener.addresses[0])

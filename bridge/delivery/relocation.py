@@ -44,21 +44,16 @@ class Relocation:
 
     def close(self, name: str, destination: Destination, receivers: Receivers, now: float) -> None:
         """Close at an old destination what is open there; once, for it may be gone."""
-        closing = [state for state in self._alerts.opened_at(name) if state.app_key]
-        done = 0
-        try:
-            for app_key, states in groupby(sorted(closing, key=lambda state: state.app_key), lambda one: one.app_key):
-                for part in _parts(list(states)):
-                    destination.send([event for state in part for event in _end(state, receivers, now)], app_key)
-                    done += len(part)
-        except DeliveryError as error:
-            _log.warning("%d alerts stay open at the previous destination: %s", len(closing) - done, error)
-        if done:
-            _log.info("Closed %d alerts at the previous destination", done)
+        _close([state for state in self._alerts.opened_at(name) if state.app_key], destination, receivers, now)
 
-    def restate(self, name: str, receivers: Receivers, now: float) -> int:
-        """Queue what is open at another destination for this one; return how many events that makes."""
-        states = self._alerts.opened_elsewhere(name)
+    def restate(self, name: str, destination: Destination, receivers: Receivers, now: float) -> int:
+        """Queue what is open at another destination, or under another app key, for this one; return how many events.
+
+        What is open here under another app key is closed under that one first: it is another identity.
+        """
+        rekeyed = [state for state in self._alerts.opened_at(name) if _app_key_changed(state, receivers)]
+        _close(rekeyed, destination, receivers, now)
+        states = [*self._alerts.opened_elsewhere(name), *(state for state in rekeyed if state.open)]
         batch = [
             settings.notification(alerts=(state.alert,), resend=True, if_unmodified={state.key: state.updated_at})
             for state in states
@@ -70,6 +65,24 @@ class Relocation:
         if queued:
             _log.info("Resending %d open alerts to the new destination", queued)
         return queued
+
+
+def _app_key_changed(state: AlertState, receivers: Receivers) -> bool:
+    settings = receivers.get((state.alert.receiver, state.alert.source))
+    return settings is not None and bool(state.app_key) and state.app_key != settings.mapping.app_key
+
+
+def _close(closing: Sequence[AlertState], destination: Destination, receivers: Receivers, now: float) -> None:
+    done = 0
+    try:
+        for app_key, states in groupby(sorted(closing, key=lambda state: state.app_key), lambda one: one.app_key):
+            for part in _parts(list(states)):
+                destination.send([event for state in part for event in _end(state, receivers, now)], app_key)
+                done += len(part)
+    except DeliveryError as error:
+        _log.warning("%d alerts stay open at the previous destination: %s", len(closing) - done, error)
+    if done:
+        _log.info("Closed %d alerts at the previous destination", done)
 
 
 def _parts(items: Sequence[T]) -> Iterator[Sequence[T]]:

@@ -113,7 +113,9 @@ class Delivery:
             self._reroute()
             if self._restate_at is not None and self._steady() >= self._restate_at:
                 self._restate_at = None
-                self._relocation.restate(self._route.name, self._route.receivers, self._clock())
+                self._relocation.restate(
+                    self._route.name, self._route.destination, self._route.receivers, self._clock()
+                )
             return self._deliver()
         except Unavailable:
             raise
@@ -266,8 +268,8 @@ class Delivery:
         self._give_back()
         if route.name != self._route.name:
             self._relocation.close(self._route.name, self._route.destination, route.receivers, self._clock())
-            # Where both names lead to the same BigPanda, what is stated anew must bear a later second.
-            self._restate_at = self._steady() + _APART
+        # Where both names lead to the same BigPanda, what is stated anew must bear a later second.
+        self._restate_at = self._steady() + _APART
         self._route.destination.close()
         self._use(route)
         self._status.set_circuit(route.name, Circuit())

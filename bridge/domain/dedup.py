@@ -103,14 +103,14 @@ def resend(state: AlertState | None, *, now: float) -> Decision:
     """Queue what still fires once more. Nothing to do where it does not, or where its firing is queued anyway."""
     if state is None or not state.open or (state.pending and state.pending.kind is Kind.OPEN):
         return Decision(action=Action.UNCHANGED, reason=Reason.REPEAT)
-    timestamp = _timestamp(state, now, now)
+    timestamp = timestamp_of(state, now, now)
     return Decision(
         action=Action.QUEUE,
         reason=Reason.RESENT,
         kind=Kind.OPEN,
         status=state.status,
         timestamp=timestamp,
-        not_before=_hold(timestamp, now),
+        not_before=hold_until(timestamp, now),
         supersede=state.pending is not None,
     )
 
@@ -118,13 +118,13 @@ def resend(state: AlertState | None, *, now: float) -> Decision:
 def _close(state: AlertState | None, ended_at: float, now: float, reason: Reason) -> Decision:
     """Resolve. A pending update is pointless now; a pending firing goes first all the same."""
     pending = state.pending if state else None
-    timestamp = _timestamp(state, ended_at, now)
+    timestamp = timestamp_of(state, ended_at, now)
     return Decision(
         action=Action.QUEUE,
         reason=reason,
         kind=Kind.RESOLVE,
         timestamp=timestamp,
-        not_before=_hold(timestamp, now),
+        not_before=hold_until(timestamp, now),
         supersede=pending is not None and pending.kind is Kind.UPDATE,
     )
 
@@ -132,14 +132,14 @@ def _close(state: AlertState | None, ended_at: float, now: float, reason: Reason
 def _open(state: AlertState | None, alert: Alert, status: Status, now: float) -> Decision:
     # A firing that began before the last end is accepted, and left to the reconciler to confirm.
     stale = state is not None and state.ended_at is not None and alert.starts_at <= state.ended_at
-    timestamp = _timestamp(state, now if stale else alert.starts_at, now)
+    timestamp = timestamp_of(state, now if stale else alert.starts_at, now)
     return Decision(
         action=Action.QUEUE,
         reason=Reason.FIRED_AGAIN if state else Reason.FIRST,
         kind=Kind.OPEN,
         status=status,
         timestamp=timestamp,
-        not_before=_hold(timestamp, now),
+        not_before=hold_until(timestamp, now),
         possibly_stale=stale,
     )
 
@@ -150,14 +150,14 @@ def _restate(state: AlertState, status: Status, content_hash: str, now: float, r
     if pending and content_hash == pending.replaces:
         return _reverted(status)
     inherits = pending is not None and pending.kind is Kind.OPEN
-    timestamp = pending.timestamp if pending and inherits else _timestamp(state, now, now)
+    timestamp = pending.timestamp if pending and inherits else timestamp_of(state, now, now)
     return Decision(
         action=Action.QUEUE,
         reason=reason,
         kind=Kind.OPEN,
         status=status,
         timestamp=timestamp,
-        not_before=_hold(timestamp, now),
+        not_before=hold_until(timestamp, now),
         # A pending resolution is never coalesced away: a lost `ok` stays open for weeks.
         supersede=pending is not None and pending.kind is not Kind.RESOLVE,
         keeps_position=inherits,
@@ -174,7 +174,7 @@ def _update(state: AlertState, alert: Alert, content_hash: str, now: float, upda
     held = pending if pending and pending.kind is Kind.UPDATE else None
     if held and content_hash == held.replaces:
         return _reverted(state.status)
-    timestamp = held.timestamp if held else _timestamp(state, now, now)
+    timestamp = held.timestamp if held else timestamp_of(state, now, now)
     if alert.level > state.alert.level or alert.severity != state.alert.severity:
         # A step up within the same status, an escalation say, is news; what merely reads differently waits.
         wait = 0.0
@@ -184,7 +184,7 @@ def _update(state: AlertState, alert: Alert, content_hash: str, now: float, upda
     else:
         wait = state.queued_at + update_interval
     # Never longer than the interval: the last event may be of a clock that has stepped back since.
-    due = max(_hold(timestamp, now), min(wait, now + update_interval))
+    due = max(hold_until(timestamp, now), min(wait, now + update_interval))
     return Decision(
         action=Action.HOLD if due > now else Action.QUEUE,
         reason=Reason.CONTENT,
@@ -197,13 +197,13 @@ def _update(state: AlertState, alert: Alert, content_hash: str, now: float, upda
     )
 
 
-def _timestamp(state: AlertState | None, wanted: float, now: float) -> int:
+def timestamp_of(state: AlertState | None, wanted: float, now: float) -> int:
     """Return whole seconds as near to `wanted` as the last event and the present allow."""
     timestamp = math.floor(wanted) if 0 < wanted <= now else math.floor(now)
     return timestamp if state is None else max(timestamp, state.timestamp + 1)
 
 
-def _hold(timestamp: int, now: float) -> float:
+def hold_until(timestamp: int, now: float) -> float:
     """Return when to send what bears this second: then, or at once where only a clock that stepped back explains it."""
     return float(timestamp) if now < timestamp <= now + LONGEST_HOLD else 0.0
 

@@ -201,7 +201,6 @@ class Batch:
             "receiver": state.alert.receiver,
             "source": state.alert.source,
             "app_key": app_key,
-            "destination": "",
             "kind": pending.kind.value,
             "status": decision.status.value,
             "priority": PRIORITY.get(decision.status, 2),

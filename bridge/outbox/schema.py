@@ -75,7 +75,6 @@ events = Table(
     Column("receiver", Text, nullable=False),
     Column("source", Text, nullable=False),
     Column("app_key", Text, nullable=False),
-    Column("destination", Text, nullable=False, comment="for which alone it is; empty: whichever is configured"),
     Column("kind", Text, nullable=False),
     Column("status", Text, nullable=False),
     Column("priority", Integer, nullable=False, comment="0 critical, 1 a resolution, 2 the rest"),
@@ -228,7 +227,6 @@ identity = Table(
 _ADDED = (
     "ALTER TABLE keys ADD COLUMN destination TEXT NOT NULL DEFAULT ''",
     "ALTER TABLE keys ADD COLUMN app_key TEXT NOT NULL DEFAULT ''",
-    "ALTER TABLE events ADD COLUMN destination TEXT NOT NULL DEFAULT ''",
     "ALTER TABLE quarantine ADD COLUMN size INTEGER NOT NULL DEFAULT 0",
     "UPDATE quarantine SET size = length(body)",
 )

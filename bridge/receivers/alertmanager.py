@@ -142,8 +142,8 @@ def read(entry: Any, settings: Settings, external_url: str, now: float) -> Alert
         raise Unreadable("the alert is not an object")
     labels = strings_of(entry.get("labels"))
     told = entry.get("fingerprint")
-    if not labels and not _is_fingerprint(told):
-        raise Unreadable("labels: missing" if entry.get("labels") is None else "labels: not an object of labels")
+    if not (isinstance(entry.get("labels"), dict) or _is_fingerprint(told)):
+        raise Unreadable("labels: missing" if entry.get("labels") is None else "labels: not an object")
     status = entry.get("status")
     if status not in ("firing", "resolved"):
         raise Unreadable("status: neither firing nor resolved")

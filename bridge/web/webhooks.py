@@ -120,14 +120,13 @@ def _understood(threshold: Threshold, receiver: Receiver, content: bytes, now: f
 
 
 def parsed(content: bytes) -> Any:
-    """Return the JSON that `content` holds, every text in it valid. Raises Unreadable."""
-    content = valid_json(content)
-    with suppress(ValueError, RecursionError):  # what it does not take, such as a lone surrogate, json may
-        return msgspec.json.decode(content)
+    """Return the JSON that `content` holds, every string in it valid. Raises Unreadable."""
+    encoding = json.detect_encoding(content)
+    body = valid_json(content if encoding == "utf-8" else content.decode(encoding, "replace").encode())
+    with suppress(ValueError, RecursionError):  # what it does not take, such as NaN, json may
+        return msgspec.json.decode(body)
     try:
-        return json.loads(content)
-    except UnicodeDecodeError:
-        raise Unreadable("the body is not UTF-8") from None
+        return json.loads(body)
     except json.JSONDecodeError as error:
         raise Unreadable(f"the body is not JSON: {error.msg} at character {error.pos}") from None
     except (ValueError, RecursionError):

@@ -1,5 +1,6 @@
 import json
 import threading
+from dataclasses import replace
 
 import pytest
 
@@ -521,3 +522,16 @@ def test_requests_stay_under_a_megabyte(scene):
     weight = len(claimed[0].body) + 1
     assert [len(request) for request in packed(claimed, weight * 2)] == [2, 1]
     assert [len(request) for request in packed(claimed, 10)] == [1, 1, 1]
+
+
+def test_another_app_key_is_another_identity(scene):
+    """What is open under the old one is closed under it, and stated under the new one."""
+    scene.accept("a")
+    scene.live(3)
+    scene.panda.accepted.clear()
+    renamed = {key: one.model_copy(update={"app_key": "new-key"}) for key, one in RECEIVERS.items()}
+    scene.delivery.change(replace(moved(scene, scene.panda), name="main", receivers=renamed))
+    scene.live(10)
+    assert [(key, status) for _, key, status in scene.panda.accepted] == [("prod:a", "ok"), ("prod:a", "warning")]
+    assert scene.outbox.alerts.state("prod:a").app_key == "new-key"
+    assert len(set(scene.panda.times)) == len(scene.panda.times)

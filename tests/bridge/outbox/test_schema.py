@@ -31,7 +31,6 @@ def test_the_first_release_becomes_the_newest(database_url, outbox):
             "DROP TABLE members",
             "ALTER TABLE keys DROP COLUMN destination",
             "ALTER TABLE keys DROP COLUMN app_key",
-            "ALTER TABLE events DROP COLUMN destination",
             "ALTER TABLE quarantine DROP COLUMN size",
             "DROP TABLE watchdog_heartbeats",
             "DROP TABLE last_heard",

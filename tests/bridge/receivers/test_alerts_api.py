@@ -1,0 +1,82 @@
+"""BigPanda's own Alerts API body: taken as its clients send it, refused in BigPanda's words, one identity for each."""
+
+import json
+
+import pytest
+
+from bridge.domain.event import build, status_of
+from bridge.errors import Unreadable
+from bridge.receivers.alerts_api import Settings, translate
+from tests.store import Store
+
+NOW = 1_795_200_000.0
+NO_PROPERTY = (
+    "alert 1: a primary property must exist: host, service, application, device, or what 'primary_property' names"
+)
+SETTINGS = Settings(receiver="alerts_api", source="scripts", app_key="ours")
+DISK = {"app_key": "theirs", "status": "critical", "host": "web-1", "check": "disk", "description": "full"}
+
+
+def event(body):
+    (alert,) = translate(body, SETTINGS, NOW).alerts
+    return build(alert, status_of(alert, SETTINGS.mapping)[0] or "ok", int(NOW), SETTINGS.mapping)
+
+
+def test_one_alert_becomes_the_same_event():
+    """Status, properties, description, tags; the app key is the receiver's, the identity BigPanda's own."""
+    found = event(DISK | {"timestamp": 5, "cluster": "eu", "disks": ["a", "b"], "load": 3, "runbook_url": "http://r"})
+    assert found == {
+        "timestamp": int(NOW), "status": "critical", "host": "web-1", "check": "disk", "description": "full",
+        "primary_property": "host", "secondary_property": "check", "cluster": "eu", "disks": "a|b", "load": "3",
+        "runbook_url": "http://r", "incident_identifier": "scripts:web-1:disk", "vendorwatch_key": "scripts:web-1:disk",
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize("status", ["ok", "critical", "warning", "unknown", "acknowledged", "Critical"])
+def test_every_status_of_bigpandas_is_passed_on(status):
+    """As it is, in lower case; not as a severity to be mapped."""
+    assert event(DISK | {"status": status})["status"] == status.lower()
+
+
+def test_the_properties_that_the_sender_names_hold():
+    """As bigpanda-python-module names them; the identifier where there is one."""
+    body = {"status": "warning", "primary_property": "rack", "secondary_property": "sensor", "rack": "r7",
+            "sensor": "temp", "incident_identifier": "rack-7"}  # fmt: skip
+    found = event({"app_key": "k", "alerts": [body]})
+    assert (found["primary_property"], found["secondary_property"]) == ("rack", "sensor")
+    assert (found["rack"], found["sensor"], found["incident_identifier"]) == ("r7", "temp", "scripts:rack-7")
+
+
+@pytest.mark.parametrize(
+    ("body", "errors"),
+    [
+        ({"host": "h"}, ["alert 1: 'status' must exist and be one of ok, critical, warning, unknown, acknowledged"]),
+        (DISK | {"timestamp": "soon"}, ["alert 1: 'timestamp' must be a time in Unix format"]),
+        ({"status": "ok"}, [NO_PROPERTY]),
+        ({"alerts": [DISK, None]}, ["alert 2: not an object"]),
+        ({"alerts": {}}, ["alerts: not a list"]),
+    ],
+)  # fmt: skip
+def test_what_bigpanda_would_refuse_is_refused(body, errors):
+    """As a whole, each problem named; nothing of the batch is taken."""
+    with pytest.raises(Unreadable) as raised:
+        translate(body, SETTINGS, NOW)
+    assert str(raised.value).split("; ") == errors
+
+
+def test_an_exact_duplicate_is_told_from_a_repeat(tmp_path):
+    """The same alert of the same time once more; one with another time, or without any, is news to BigPanda."""
+    store = Store(f"sqlite:///{tmp_path}/bridge.db")
+
+    def take(**more):
+        body = json.loads(json.dumps(DISK | more))
+        (outcome,) = store.ingest.accept([translate(body, SETTINGS, NOW)], NOW)
+        return outcome.queued, outcome.duplicates
+
+    assert take(timestamp=1_795_199_000) == (1, 0)
+    assert take(timestamp=1_795_199_000) == (0, 1)
+    assert take(timestamp=1_795_199_001) == (0, 0)
+    assert take(timestamp=1_795_199_002, status="ok") == (1, 0)
+    assert take(status="warning") == (1, 0)
+    assert take(status="warning") == (0, 0)
+    store.close()

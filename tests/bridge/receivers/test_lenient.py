@@ -1,0 +1,124 @@
+"""Alertmanager's alerts and those of what imitates it: everything is read as far as it can be."""
+
+import json
+
+import pytest
+
+from bridge.domain.event import build, draft, status_of
+from bridge.receivers.alertmanager import Settings, translate
+
+NOW = 1_795_200_000.0
+SETTINGS = Settings(receiver="alertmanager", source="prod", app_key="app")
+LABELS = {"alertname": "Down", "severity": "critical", "host": "web-1"}
+
+
+def alert(**more):
+    return {"status": "firing", "labels": LABELS, "annotations": {}, "startsAt": "2026-11-20T11:38:00Z"} | more
+
+
+def told(entry, **body):
+    return translate({"alerts": [entry], **body}, SETTINGS, NOW)
+
+
+def event(entry, **body):
+    (found,) = told(entry, **body).alerts
+    return build(found, status_of(found, SETTINGS.mapping)[0], int(NOW), SETTINGS.mapping)
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [(7, "7"), (1.5, "1.5"), (True, "true"), (None, None), (["a", 2], "a|2"), ({"a": 1}, None), ([["a"]], "")],
+)
+def test_a_value_that_is_no_text_becomes_text_or_is_left_out(value, text):
+    """In labels and annotations alike; the alert is sent all the same."""
+    found = event(alert(annotations={"note": value}, labels=LABELS | {"rack": value}))
+    assert (found.get("note"), found.get("rack"), found["status"]) == (text, text, "critical")
+
+
+@pytest.mark.parametrize("value", ["", "soon", None, {}, [], True, 10**400, "0001-01-01T00:00:00Z", -5])
+def test_a_time_that_cannot_be_read_counts_as_not_told(value):
+    """It began now, and it ends now."""
+    (found,) = told(alert(startsAt=value)).alerts
+    assert found.starts_at == NOW
+    (found,) = told(alert(status="resolved", endsAt=value)).alerts
+    assert found.ends_at is None
+
+
+def test_a_time_in_seconds_is_one():
+    """As some senders write it."""
+    (found,) = told(alert(startsAt=1_795_199_000)).alerts
+    assert found.starts_at == 1_795_199_000
+
+
+@pytest.mark.parametrize(
+    ("entry", "reason"),
+    [
+        (alert(labels=None), "labels: missing"),
+        (alert(labels=[1]), "labels: not an object"),
+        (alert(status="odd"), "status: neither firing nor resolved"),
+        (7, "the alert is not an object"),
+    ],
+)
+def test_only_what_has_no_identity_or_state_is_set_aside(entry, reason):
+    """With its own JSON; the rest of the webhook is taken."""
+    found = translate({"alerts": [entry, alert()]}, SETTINGS, NOW)
+    assert [(one.reason, json.loads(one.body)) for one in found.unreadable] == [(reason, entry)]
+    assert len(found.alerts) == 1
+
+
+def test_a_fingerprint_is_identity_enough():
+    """Labels that cannot be read cost the alert its tags, not its life."""
+    (found,) = told(alert(labels=None, fingerprint="abc")).alerts
+    assert found.key == "prod:abc"
+
+
+GRAFANA = alert(
+    dashboardURL="http://g/d", panelURL="http://g/p", silenceURL="http://g/s", imageURL="http://g/i.png",
+    values={"B": 22.5, "C": 1}, valueString="[ var='B' value=22.5 ]",
+)  # fmt: skip
+
+
+def test_what_grafana_adds_is_kept():
+    """Its links, and what it measured, as tags."""
+    found = event(GRAFANA)
+    assert found | {
+        "dashboard_url": "http://g/d", "panel_url": "http://g/p", "silence_url": "http://g/s",
+        "image_url": "http://g/i.png", "value_b": "22.5", "value_c": "1", "value_string": "[ var='B' value=22.5 ]",
+    } == found  # fmt: skip
+
+
+def test_another_measured_value_is_no_news():
+    """It differs with every evaluation: shown with what is sent anyway, but no reason to send."""
+    hashes = set()
+    for changed in (GRAFANA, GRAFANA | {"values": {"B": 99}, "valueString": "x", "imageURL": "http://g/j.png"}):
+        (found,) = told(changed).alerts
+        hashes.add(draft(found, status_of(found, SETTINGS.mapping)[0], SETTINGS.mapping).content_hash)
+    assert len(hashes) == 1
+
+
+def test_grafanas_test_alert_is_counted_and_not_sent():
+    """It has no end, and would stay open for ever."""
+    found = told(alert(labels={"alertname": "TestAlert", "instance": "Grafana"}))
+    assert (found.alerts, found.ignored) == ((), 1)
+
+
+def test_the_routes_labels_are_tags():
+    """Alertmanager 0.34 sends them; they are no part of what the alert is, and hide none of its own."""
+    plain, routed = told(alert()).alerts[0], told(alert(), routeLabels={"team": "shop"}).alerts[0]
+    assert routed.key == plain.key
+    assert event(alert(), routeLabels={"team": "shop"})["route_team"] == "shop"
+
+
+def test_the_identity_leaves_labels_out():
+    """Those that are configured; the own key stays the fingerprint's."""
+    settings = Settings.model_validate(
+        {"receiver": "alertmanager", "source": "prod", "identity": {"without": ["severity", "alertgroup"]}}
+    )
+    entries = [alert(labels=LABELS | {"severity": severity, "alertgroup": "g"}) for severity in ("warning", "page")]
+    found = translate(
+        {"alerts": [*entries, alert(labels={"alertname": "Down", "host": "web-1"})]}, settings, NOW
+    ).alerts
+    assert len({one.identity for one in found}) == 1
+    assert len({one.key for one in found}) == 3
+    assert found[2].identity == found[2].key
+    assert told(alert()).alerts[0].identity == ""

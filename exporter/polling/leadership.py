@@ -83,7 +83,7 @@ class Leadership:
             if self.database.term is None:
                 self._try(self._connection)
             elif not one(self._connection.execute(_HELD)):
-                raise psycopg.OperationalError("the lock is gone: a pooler gave the session to another")
+                raise ValueError("the lock is gone: connect without a pooler")  # noqa: TRY301  lost like any other way
             self.database.look(self._connection)
         except (psycopg.Error, OSError, ValueError) as error:
             self._lose(word(error))

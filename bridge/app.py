@@ -3,42 +3,48 @@
 import logging
 import threading
 import time
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 from wsgiref.types import WSGIApplication
 
-from bridge.config import Config, load, unauthenticated
-from bridge.delivery.confirmation import Confirmation
-from bridge.delivery.worker import Delivery
-from bridge.domain.event import EventMapping
+from bridge.config import Config, load_for
+from bridge.delivery.bigpanda_client import BigPanda
+from bridge.delivery.confirmation import Confirmation, ConfirmationStatus
+from bridge.delivery.integration_api import integration_api
+from bridge.delivery.worker import Delivery, Route
 from bridge.domain.notification import Notification, Outcome
-from bridge.errors import Unavailable
-from bridge.incidents.follow_up import FollowUp
-from bridge.metrics import Metrics, Stock
+from bridge.incidents.follow_up import Followed, FollowUp
+from bridge.incidents.incidents_client import IncidentsClient
+from bridge.metrics import Metrics, QueueStats
+from bridge.outbox.alerts import Alerts
 from bridge.outbox.database import Database
 from bridge.outbox.group_commit import GroupCommit
-from bridge.outbox.incidents import Incidents as IncidentRecords
+from bridge.outbox.incidents import Incidents
 from bridge.outbox.ingest import Ingest
 from bridge.outbox.quarantine import Quarantine
 from bridge.outbox.queue import Queue
 from bridge.outbox.retention import Retention
 from bridge.outbox.status import OutboxStatus
-from bridge.receivers.contract import Receiver
+from bridge.periodic import PeriodicThread
+from bridge.receivers.bigpanda import Settings as BigPandaSettings
+from bridge.receivers.contract import Receiver, receiver
+from bridge.reconcile.alertmanager_client import Silence
 from bridge.reconcile.expiry import Expiry
 from bridge.reconcile.reconciler import Reconciler
 from bridge.reconcile.watchdog import Watchdog
-from bridge.web.application import Works, create_app
-from bridge.web.operator_page import Insight
-from bridge.web.operator_page import blueprint as console
-from bridge.web.queue_history import Trend
-from bridge.web.routes import route as route_of
-from bridge.web.webhooks import Threshold, blueprint
-from bridge.wiring import alertmanagers, confirmation, destination, followed, receivers, route
+from bridge.web.actions import Actions
+from bridge.web.application import create_app
+from bridge.web.health import health
+from bridge.web.operator_page import OperatorPage
+from bridge.web.receiver_status import ReceiverStatus, statuses
+from bridge.web.routes import route
+from bridge.web.webhooks import Webhooks
 from exporter.toolkit.config_types import ConfigError
 from exporter.toolkit.flags import Address
-from exporter.toolkit.front import Front, Route
+from exporter.toolkit.front import Front
+from exporter.toolkit.front import Route as HttpRoute
 from exporter.toolkit.server import HttpServer
 from exporter.toolkit.web_config import WebConfigFile
 
@@ -46,7 +52,7 @@ _PRUNE_INTERVAL: Final = 60.0
 _PRUNE_ROWS: Final = 500
 _PRUNE_PAUSE: Final = 0.05
 _GRACE: Final = 1.5
-"""Seconds for webhooks under way when the program stops, and then for a request to BigPanda."""
+"""Seconds for webhooks in flight when the program stops, and then for a request to BigPanda."""
 _log = logging.getLogger(__name__)
 
 
@@ -60,40 +66,50 @@ class Start:
     lifecycle: bool = False
 
 
-def checked(file: Path, addresses: tuple[Address, ...]) -> Config:
-    """Read bridge.yml for these addresses. ConfigError with every problem."""
-    config = load(file)
-    if found := unauthenticated(config, [host for host, _ in addresses]):
-        raise ConfigError(found)
-    return config
+@dataclass(slots=True)
+class _Configured:
+    """What a reload replaces: the configuration, and the loops that it asks for."""
+
+    config: Config
+    receivers: Mapping[tuple[str, str], Receiver] = field(default_factory=dict)
+    reconcilers: Mapping[str, Reconciler] = field(default_factory=dict)
+    follow_ups: Mapping[str, FollowUp] = field(default_factory=dict)
+    confirmation: Confirmation | None = None
+
+    @property
+    def loops(self) -> Iterator[Reconciler | FollowUp | Confirmation]:
+        """Give every loop."""
+        yield from self.reconcilers.values()
+        yield from self.follow_ups.values()
+        if self.confirmation is not None:
+            yield self.confirmation
 
 
-class Program:
-    """Everything that runs. Opening it opens the database, starting it the sockets."""
+class Bridge:
+    """Everything that runs. Making it opens the database, starting it the sockets."""
 
     def __init__(self, start: Start, config: Config, clock: Callable[[], float] = time.time) -> None:
         """Wire the parts. ConfigError or Unavailable when the database cannot be used."""
-        self._start, self._config, self._clock = start, config, clock
-        self._reloading = threading.Lock()
-        self._stopping = threading.Event()
-        self._receivers: Mapping[tuple[str, str], Receiver] = {}
-        self._database = Database(config.database.read())
-        self._status = OutboxStatus(self._database)
+        self._start, self._clock, self._reloading = start, clock, threading.Lock()
+        self._database = database = Database(config.database.read())
+        self._status, self._alerts, self._retention = OutboxStatus(database), Alerts(database), Retention(database)
+        self._incidents = Incidents(database)
         self._metrics = Metrics()
-        self._metrics.watch(self._stock)
-        self._delivery = Delivery(self._database, route(config), self._metrics)
-        self._commits = GroupCommit(Ingest(self._database), wake=self._delivery.wake)
-        self._watchdog = Watchdog(self._database, alertmanagers(config), self._metrics, wake=self._delivery.wake)
-        self._expiry = Expiry(self._database, config.receivers, wake=self._delivery.wake)
-        self._reconcilers: Mapping[str, Reconciler] = {}
-        self._incidents: Mapping[str, FollowUp] = {}
-        self._confirmation: Confirmation | None = None
-        self._heard: dict[tuple[str, str], float] = {}
-        self._trend = Trend(self._queue, clock)
-        self._pruning = threading.Thread(target=self._prune, name="pruning", daemon=True)
+        self._metrics.watch(self._queue_stats)
+        self._last_webhook: dict[tuple[str, str], float] = {}
+
+        # What lives as long as the process.
+        self._delivery = Delivery(database, _route(config), self._metrics)
+        wake = self._delivery.wake
+        self._commits = GroupCommit(Ingest(database), wake=wake)
+        self._watchdog = Watchdog(database, config.alertmanagers, self._metrics, wake=wake)
+        self._expiry = Expiry(database, config.receivers, wake=wake)
+        self._pruning = PeriodicThread("retention", "Deleting old history", self._prune)
+
+        # What a reload replaces.
+        self._now = self._configure(config)
         front = Front(self._application(), start.web_config, self._route, self._metrics.refused)
         self._server = HttpServer(front, start.addresses, start.web_config)
-        self._adopt(config)
 
     @property
     def addresses(self) -> list[Address]:
@@ -104,22 +120,17 @@ class Program:
         """Open the sockets and begin. OSError when an address cannot be used, Unavailable when the database cannot."""
         self._server.start()
         self._commits.start()
-        if reclaimed := Queue(self._database).reclaim():
-            _log.info("%d events that were under way when the last process ended are due again", reclaimed)
-        self._delivery.start()
-        self._pruning.start()
-        self._trend.start()
-        self._watchdog.start()
-        self._expiry.start()
-        for looking in self._looking():
-            looking.start()
+        if requeued := Queue(self._database).reclaim():
+            _log.info("Requeued %d events left in flight by the previous run", requeued)
+        for loop in (self._delivery, self._watchdog, self._expiry, self._pruning, *self._now.loops):
+            loop.start()
         for host, port in self.addresses:
             _log.info("Listening on %s:%d", host, port)
 
     def stop(self) -> None:
         """Take no more, answer what was begun, and end; a BigPanda that hangs is not waited for."""
-        self._stopping.set()
-        self._dismiss()
+        for loop in self._now.loops:
+            loop.stop(0.0)
         delivery = threading.Thread(target=self._delivery.stop, daemon=True)
         delivery.start()
         self._server.stop(_GRACE)
@@ -127,134 +138,160 @@ class Program:
         commits.start()
         commits.join(_GRACE)
         delivery.join(_GRACE)
-        self._watchdog.stop()
-        self._expiry.stop()
-        self._trend.stop()
-        self._dismiss(_GRACE)
+        for lasting in (self._watchdog, self._expiry, self._pruning):
+            lasting.stop()
+        for loop in self._now.loops:
+            loop.stop(_GRACE)
         self._database.close()
 
     def reload(self) -> None:
         """Read bridge.yml again. ConfigError when it cannot be used; then everything stays as it was."""
         with self._reloading:
             try:
-                config = checked(self._start.config_file, self._start.addresses)
+                config = load_for(self._start.config_file, self._start.addresses)
             except ConfigError as error:
                 self._metrics.reloaded(successful=False, now=self._clock())
-                _log.error("The configuration stays as it was: %s", "; ".join(error.problems))
+                _log.error("Reload failed, keeping the current configuration: %s", "; ".join(error.problems))
                 raise
-            if config.database.read() != self._config.database.read():
-                _log.warning("database: what has changed takes effect with a restart")
-            self._dismiss(_GRACE)
-            self._adopt(config)
-            self._delivery.change(route(config))
-            self._watchdog.change(alertmanagers(config))
+            if config.database.read() != self._now.config.database.read():
+                _log.warning("Changes to database take effect after a restart")
+            # Two reconcilers of one receiver would correct each other.
+            for loop in self._now.loops:
+                loop.stop(_GRACE)
+            self._now = self._configure(config)
+            self._delivery.change(_route(config))
+            self._watchdog.change(config.alertmanagers)
             self._expiry.change(config.receivers)
-            for looking in self._looking():
-                looking.start()
-            _log.info("Read %s again", self._start.config_file)
+            for loop in self._now.loops:
+                loop.start()
+            _log.info("Reloaded %s", self._start.config_file)
 
-    def _adopt(self, config: Config) -> None:
-        for settings in config.receivers:
-            self._metrics.expect(settings.receiver, settings.source)
-        self._config, self._receivers = config, receivers(config)
-        self._reconcilers = {
-            one.source: Reconciler(self._database, one, self._metrics, wake=self._delivery.wake)
-            for one in alertmanagers(config)
-            if one.reconcile
-        }
-        self._incidents = {
-            one.settings.source: FollowUp(self._database, one, self._metrics, wake=self._delivery.wake)
-            for one in followed(config)
-        }
-        self._confirmation = confirmation(config, self._database, self._metrics, self._delivery.wake)
-        self._metrics.reloaded(successful=True, now=self._clock())
-
-    def _dismiss(self, patience: float = 0.0) -> None:
-        """Let those end that look after one receiver, and wait for each that is asking now for `patience` seconds."""
-        for looking in self._looking():
-            looking.stop(patience)
-
-    def _looking(self) -> list[Reconciler | FollowUp | Confirmation]:
-        confirmation = [self._confirmation] if self._confirmation else []
-        return [*self._reconcilers.values(), *self._incidents.values(), *confirmation]
-
-    def _cut_off(self, source: str) -> None:
-        if reconciler := self._reconcilers.get(source):
-            reconciler.wake()
-
-    def _shared(self, source: str) -> None:
-        if incidents := self._incidents.get(source):
-            incidents.wake()
+    def _configure(self, config: Config) -> _Configured:
+        """Make what this configuration asks for."""
+        database, metrics, wake = self._database, self._metrics, self._delivery.wake
+        everyone = {(one.receiver, one.source): one for one in config.receivers}
+        for one in config.receivers:
+            metrics.expect(one.receiver, one.source)
+        made = _Configured(
+            config,
+            receivers={path: receiver(one) for path, one in everyone.items()},
+            reconcilers={
+                one.source: Reconciler(database, one, metrics, wake=wake)
+                for one in config.alertmanagers
+                if one.reconcile
+            },
+            follow_ups={
+                one.source: FollowUp(database, Followed(one, everyone), metrics, wake=wake)
+                for one in config.receivers
+                if isinstance(one, BigPandaSettings) and (one.callback or one.silences or one.reopen_after)
+            },
+        )
+        if config.bigpanda.confirm is not None:
+            made.confirmation = Confirmation(
+                database,
+                integration_api(config.bigpanda, config.bigpanda.confirm),
+                metrics,
+                interval=config.bigpanda.confirm.interval,
+                app_keys={config.bigpanda.app_key, *(one.app_key for one in config.receivers if one.app_key)},
+                sources={one.source for one in config.receivers},
+                destination=config.destination,
+                wake=wake,
+            )
+        metrics.reloaded(successful=True, now=self._clock())
+        return made
 
     def _application(self) -> WSGIApplication:
-        works = Works(
-            metrics=self._metrics,
-            ready=self._status.writable,
-            reload=self.reload if self._start.lifecycle else None,
-        )
-        threshold = Threshold(
-            receivers=lambda: self._receivers,
+        """Return the web application: webhooks, the operator's page, metrics and health."""
+        webhooks = Webhooks(
+            receivers=lambda: self._now.receivers,
             accept=self._accept,
-            quarantine=Quarantine(self._database).add,
+            quarantine=Quarantine(self._database),
             metrics=self._metrics,
-            cut_off=self._cut_off,
-            shared=self._shared,
+            on_truncated=lambda source: self._wake(self._now.reconcilers, source),
+            on_incidents=lambda source: self._wake(self._now.follow_ups, source),
             clock=self._clock,
         )
-        insight = Insight(
-            database=self._database,
-            metrics=self._metrics,
-            trend=self._trend,
-            config=lambda: self._config,
-            destination=lambda: destination(self._config),
-            mapping_of=self._mapping_of,
-            heard=lambda: self._heard,
-            secret_of=self._secret_of,
+        page = OperatorPage(
+            self._database,
+            destination=lambda: self._now.config.destination,
+            receivers=self._receiver_statuses,
+            silences=self._silences,
+            confirmation=self._confirmation_status,
+            manageable=lambda: self._now.config.incidents is not None,
+            password_hash=self._password_hash,
+            clock=self._clock,
+        )
+        actions = Actions(
+            self._database,
+            receivers=lambda: self._now.receivers,
+            accept=self._commits.accept,
             wake=self._delivery.wake,
+            incidents_client=self._incidents_client,
+            password_hash=self._password_hash,
             clock=self._clock,
         )
-        return create_app(works, [blueprint(threshold), console(insight)])
+        reload = self.reload if self._start.lifecycle else None
+        routes = health(self._metrics.registry, self._status.writable, reload)
+        return create_app([routes, webhooks.blueprint(), page.blueprint(), actions.blueprint()])
+
+    def _route(self, path: str) -> HttpRoute:
+        return route(path, self._now.receivers, self._now.config.max_body)
 
     def _accept(self, notification: Notification, now: float) -> Outcome:
         outcome = self._commits.accept(notification, now)
-        self._heard[notification.receiver, notification.source] = now
+        self._last_webhook[notification.receiver, notification.source] = now
         return outcome
 
-    def _route(self, path: str) -> Route:
-        return route_of(path, self._receivers, self._config.max_body)
+    def _wake(self, loops: Mapping[str, Reconciler] | Mapping[str, FollowUp], source: str) -> None:
+        if loop := loops.get(source):
+            loop.wake()
 
-    def _mapping_of(self, receiver: str, source: str) -> EventMapping | None:
-        found = self._receivers.get((receiver, source))
-        return found.settings.mapping if found else None
-
-    def _secret_of(self, user: str) -> str | None:
+    def _password_hash(self, user: str) -> str | None:
         hashed = self._start.web_config.config.basic_auth_users.get(user)
         return hashed.read() if hashed else None
 
-    def _queue(self) -> tuple[int, bool]:
-        counts = self._status.counts(self._clock())
-        return counts.waiting + counts.held, self._status.circuit(destination(self._config)).up
+    def _incidents_client(self) -> IncidentsClient | None:
+        settings = self._now.config.incidents
+        return IncidentsClient(settings) if settings else None
 
-    def _stock(self) -> Stock:
+    def _silences(self) -> Mapping[str, Silence]:
+        return {key: found for one in self._now.reconcilers.values() for key, found in one.silenced.items()}
+
+    def _confirmation_status(self) -> ConfirmationStatus | None:
+        return self._now.confirmation.status if self._now.confirmation else None
+
+    def _receiver_statuses(self) -> list[ReceiverStatus]:
+        now = self._now
+        return statuses(now.config, self._last_webhook, now.reconcilers, self._status.heartbeats(), self._alerts)
+
+    def _queue_stats(self) -> QueueStats:
+        """Return what a scrape shows of the database."""
         counts = self._status.counts(self._clock())
-        return Stock(
+        return QueueStats(
             events={"waiting": counts.waiting, "held": counts.held},
             oldest=counts.oldest,
             dead_letters=counts.dead,
             dead_resolutions=counts.dead_resolutions,
             quarantined=counts.quarantined,
             open_alerts=counts.open_alerts,
-            incidents=IncidentRecords(self._database).counts(),
-            unconfirmed=self._confirmation.status.unconfirmed if self._confirmation else None,
+            incidents=self._incidents.counts(),
+            share_quotas=self._incidents.share_quotas(),
+            unconfirmed=self._now.confirmation.status.unconfirmed if self._now.confirmation else None,
         )
 
-    def _prune(self) -> None:
-        """Delete old history in batches too small to be felt."""
-        retention, pause = Retention(self._database), _PRUNE_INTERVAL
-        while not self._stopping.wait(pause):
-            try:
-                deleted = retention.prune(self._clock() - self._config.retention, _PRUNE_ROWS)
-                pause = _PRUNE_PAUSE if deleted >= _PRUNE_ROWS else _PRUNE_INTERVAL
-            except Unavailable as error:
-                _log.warning("Old history stays for now: %s", error)
-                pause = _PRUNE_INTERVAL
+    def _prune(self) -> float:
+        """Delete old history in batches too small to be felt; return the seconds until the next."""
+        deleted = self._retention.prune(self._clock() - self._now.config.retention, _PRUNE_ROWS)
+        return _PRUNE_PAUSE if deleted >= _PRUNE_ROWS else _PRUNE_INTERVAL
+
+
+def _route(config: Config) -> Route:
+    found = config.bigpanda
+    return Route(
+        name=config.destination,
+        destination=BigPanda(found.url, found.token, found.timeout, found),
+        events_per_minute=found.events_per_minute,
+        batch_size=found.batch_size,
+        timeout=found.timeout,
+        receivers={(one.receiver, one.source): one for one in config.receivers},
+    )

@@ -3,6 +3,7 @@
 The receivers are the modules of `bridge.receivers`: one that is put there is known without a line here.
 """
 
+import hashlib
 import ipaddress
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -10,11 +11,13 @@ from typing import Annotated
 
 from pydantic import AfterValidator, Field, ValidationError, field_validator
 
+from bridge.receivers.alertmanager import Settings as AlertmanagerSettings
 from bridge.receivers.contract import sender, senders
 from bridge.receivers.settings import HeaderSecret, ReceiverSettings, header_value
 from exporter.toolkit import yaml_file
 from exporter.toolkit.config_sections import SectionList
 from exporter.toolkit.config_types import ConfigError, Duration, Secret, Section, Size, problems, secret_keys
+from exporter.toolkit.flags import Address
 from exporter.toolkit.http_settings import HttpClientSettings, HttpUrl
 
 _HERE = Path()
@@ -57,6 +60,14 @@ class BigPanda(HttpClientSettings):
         return header_value(token)
 
 
+class Incidents(HttpClientSettings):
+    """BigPanda's Incidents API. `api_key`: a user's, whose roles may act on incidents; `timeout`: for one request."""
+
+    url: HttpUrl = "https://api.bigpanda.io"
+    api_key: HeaderSecret
+    timeout: Duration = Field(10.0, gt=0)
+
+
 class _Ground(Section):
     """What bridge.yml says beside its receivers."""
 
@@ -64,6 +75,7 @@ class _Ground(Section):
     retention: Duration = Field(30 * 86400.0, gt=0)
     max_body: Size = Field(64_000_000, gt=0)
     bigpanda: BigPanda
+    incidents: Incidents | None = None
 
 
 class Config(_Ground):
@@ -71,10 +83,28 @@ class Config(_Ground):
 
     receivers: tuple[ReceiverSettings, ...] = ()
 
+    @property
+    def alertmanagers(self) -> list[AlertmanagerSettings]:
+        """Return the receivers of Alertmanagers."""
+        return [one for one in self.receivers if isinstance(one, AlertmanagerSettings)]
+
+    @property
+    def destination(self) -> str:
+        """Return BigPanda's name in the outbox: without the URL, which may hold a token."""
+        return hashlib.blake2b(self.bigpanda.url.encode(), digest_size=8).hexdigest()
+
 
 def load(path: Path) -> Config:
     """Read and check bridge.yml. ConfigError with one line for each problem: its path in the file, what is wrong."""
     return yaml_file.load(path, read)
+
+
+def load_for(path: Path, addresses: Iterable[Address]) -> Config:
+    """Read and check bridge.yml for a bridge that listens on these addresses. ConfigError with every problem."""
+    config = load(path)
+    if found := unauthenticated(config, [host for host, _ in addresses]):
+        raise ConfigError(found)
+    return config
 
 
 def read(content: object, folder: Path = _HERE) -> Config:
@@ -88,7 +118,12 @@ def read(content: object, folder: Path = _HERE) -> Config:
         checked = _Ground.model_validate(ground, context={"folder": folder})
     except ValidationError as error:
         raise ConfigError(
-            [*problems(error, secret_keys(_Ground) | secret_keys(BigPanda) | secret_keys(Confirm)), *found]
+            [
+                *problems(
+                    error, frozenset().union(*(secret_keys(one) for one in (_Ground, BigPanda, Confirm, Incidents)))
+                ),
+                *found,
+            ]
         ) from None
     if found:
         raise ConfigError(found)

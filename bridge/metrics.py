@@ -5,7 +5,6 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from importlib.metadata import PackageNotFoundError, version
 from typing import Final
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, disable_created_metrics
@@ -15,6 +14,8 @@ from prometheus_client.platform_collector import PlatformCollector
 from prometheus_client.process_collector import ProcessCollector
 from prometheus_client.registry import Collector
 
+from bridge.domain.notification import Notification, Outcome
+from exporter.toolkit.flags import release
 from exporter.toolkit.refusals import REASONS, Refusal
 
 PREFIX: Final = "vendorwatch_bridge_"
@@ -33,8 +34,8 @@ _FRESH: Final = 1.0
 
 
 @dataclass(frozen=True, slots=True)
-class Stock:
-    """What lies in the database at one moment."""
+class QueueStats:
+    """What is in the database at one moment."""
 
     events: Mapping[str, int] = field(default_factory=dict)
     """Waiting events by state."""
@@ -48,80 +49,89 @@ class Stock:
     """By source and BigPanda status."""
     incidents: Mapping[tuple[str, str], int] = field(default_factory=dict)
     """By BigPanda's environment and status."""
+    share_quotas: Mapping[str, float] = field(default_factory=dict)
+    """Shares that BigPanda has left for each of its webhooks, by source."""
     unconfirmed: int | None = None
     """Events that BigPanda accepted and has not taken in; None when nobody asks it."""
 
 
-class StockCollector(Collector):
+class QueueStatsCollector(Collector):
     """Serves what `look` finds in the database, at most a second old, and nothing while it cannot be read."""
 
-    def __init__(self, look: Callable[[], Stock], clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, look: Callable[[], QueueStats], clock: Callable[[], float] = time.monotonic) -> None:
         self._look = look
         self._clock = clock
         self._lock = threading.Lock()
-        self._seen: tuple[float, Stock | None] | None = None
+        self._seen: tuple[float, QueueStats | None] | None = None
 
     def describe(self) -> Iterable[Metric]:
         """Return the families without asking the database."""
-        return _stock_families(Stock())
+        return _stats_families(QueueStats())
 
     def collect(self) -> Iterable[Metric]:
         """Return the families as they are now."""
-        stock = self._stock()
-        return [] if stock is None else _stock_families(stock)
+        stats = self._stats()
+        return [] if stats is None else _stats_families(stats)
 
-    def _stock(self) -> Stock | None:
+    def _stats(self) -> QueueStats | None:
         with self._lock:
             now = self._clock()
             if self._seen is None or now - self._seen[0] >= _FRESH:
                 self._seen = (now, self._read())
             return self._seen[1]
 
-    def _read(self) -> Stock | None:
+    def _read(self) -> QueueStats | None:
         try:
             return self._look()
         except Exception:  # noqa: BLE001  a scrape must tell of everything else whatever the database does
             return None
 
 
-def _stock_families(stock: Stock) -> list[Metric]:
+def _stats_families(stats: QueueStats) -> list[Metric]:
     events = GaugeMetricFamily(f"{PREFIX}outbox_events", "Events that wait for BigPanda, by state.", labels=["state"])
-    for state, count in stock.events.items():
+    for state, count in stats.events.items():
         events.add_metric([state], count)
     oldest = GaugeMetricFamily(
         f"{PREFIX}outbox_oldest_event_timestamp_seconds",
         "When the oldest event that still waits was accepted; absent when nothing waits.",
     )
-    if stock.oldest is not None:
-        oldest.add_metric([], stock.oldest)
+    if stats.oldest is not None:
+        oldest.add_metric([], stats.oldest)
     dead = GaugeMetricFamily(
-        f"{PREFIX}dead_letters", "Events set aside because BigPanda refuses them.", value=stock.dead_letters
+        f"{PREFIX}dead_letters", "Events set aside because BigPanda refuses them.", value=stats.dead_letters
     )
     stuck = GaugeMetricFamily(
-        f"{PREFIX}dead_letter_resolutions", "Resolutions among the dead letters.", value=stock.dead_resolutions
+        f"{PREFIX}dead_letter_resolutions", "Resolutions among the dead letters.", value=stats.dead_resolutions
     )
     quarantined = GaugeMetricFamily(
-        f"{PREFIX}quarantined_bodies", "Webhooks and alerts kept because they cannot be read.", value=stock.quarantined
+        f"{PREFIX}quarantined_bodies", "Webhooks and alerts kept because they cannot be read.", value=stats.quarantined
     )
     alerts = GaugeMetricFamily(
         f"{PREFIX}open_alerts", "Alerts that are open, by the status BigPanda was told.", labels=["source", "status"]
     )
-    for (source, status), count in sorted(stock.open_alerts.items()):
+    for (source, status), count in sorted(stats.open_alerts.items()):
         alerts.add_metric([source, status], count)
     incidents = GaugeMetricFamily(
         f"{PREFIX}incidents",
         "BigPanda's incidents as its webhooks told of them last; ok: resolved, within the retention.",
         labels=["bigpanda_environment", "status"],
     )
-    for (environment, status), count in sorted(stock.incidents.items()):
+    for (environment, status), count in sorted(stats.incidents.items()):
         incidents.add_metric([environment, status], count)
+    quotas = GaugeMetricFamily(
+        f"{PREFIX}share_quota_available",
+        "Shares that BigPanda has left for this integration until it resets the count; absent unless it says.",
+        labels=["source"],
+    )
+    for source, available in sorted(stats.share_quotas.items()):
+        quotas.add_metric([source], available)
     unconfirmed = GaugeMetricFamily(
         f"{PREFIX}unconfirmed_events",
         "Events that BigPanda accepted, but had not taken in at two looks; absent without bigpanda.confirm.",
     )
-    if stock.unconfirmed is not None:
-        unconfirmed.add_metric([], stock.unconfirmed)
-    return [events, oldest, dead, stuck, quarantined, alerts, incidents, unconfirmed]
+    if stats.unconfirmed is not None:
+        unconfirmed.add_metric([], stats.unconfirmed)
+    return [events, oldest, dead, stuck, quarantined, alerts, incidents, quotas, unconfirmed]
 
 
 class Metrics:
@@ -200,9 +210,9 @@ class Metrics:
         self.reload_time = self._gauge("config_last_reload_success_timestamp_seconds", "The last successful reload.")
         self._build()
 
-    def watch(self, look: Callable[[], Stock]) -> None:
+    def watch(self, look: Callable[[], QueueStats]) -> None:
         """Serve the gauges of what lies in the database as well, read by `look`."""
-        self.registry.register(StockCollector(look))
+        self.registry.register(QueueStatsCollector(look))
 
     def expect(self, receiver: str, source: str) -> None:
         """Serve what one receiver counts from 0 on, so that its first increase is seen."""
@@ -232,6 +242,30 @@ class Metrics:
             self.reconciled.labels(source, action)
         self.reconcile_failures.labels(source)
 
+    def ingested(self, notification: Notification, outcome: Outcome) -> None:
+        """Count one accepted webhook, and what became of what it said."""
+        receiver, source = notification.receiver, notification.source
+        self.notifications.labels(receiver, source, "accepted").inc()
+        firing = sum(alert.firing for alert in notification.alerts)
+        self.alerts.labels(receiver, source, "firing").inc(firing)
+        self.alerts.labels(receiver, source, "resolved").inc(len(notification.alerts) - firing)
+        for word in EVENTS:
+            self.events.labels(source, word).inc(getattr(outcome, word))
+        self.events.labels(source, "skipped").inc(notification.ignored)
+        self.unmapped.labels(source).inc(outcome.unmapped)
+        self.truncated.labels(source).inc(notification.truncated)
+        for environment, seconds in outcome.acknowledged:
+            self.time_to_acknowledge.labels(environment).observe(seconds)
+        for environment, seconds in outcome.resolved:
+            self.time_to_resolve.labels(environment).observe(seconds)
+        for of, count in outcome.closed_manually.items():
+            self.resolved_by_hand.labels(of).inc(count)
+
+    def expect_confirmation(self) -> None:
+        """Serve what the confirmation counts from 0 on."""
+        for level in DIAGNOSTICS:
+            self.diagnostics.labels(level)
+
     def refused(self, refusal: Refusal) -> None:
         """Count a request that was turned away; a webhook's that the application has not seen by its receiver too."""
         self.refusals.labels(refusal.reason).inc()
@@ -239,11 +273,6 @@ class Metrics:
             receiver, _, source = refusal.receiver.partition("/")
             outcome = refusal.reason if refusal.reason in NOTIFICATIONS else "unavailable"
             self.notifications.labels(receiver, source, outcome).inc()
-
-    def expect_confirmation(self) -> None:
-        """Serve what the confirmation counts from 0 on."""
-        for level in DIAGNOSTICS:
-            self.diagnostics.labels(level)
 
     def reloaded(self, *, successful: bool, now: float) -> None:
         """Note how reading the configuration went; `now` in epoch seconds."""
@@ -261,6 +290,7 @@ class Metrics:
         return Histogram(
             f"{PREFIX}incident_time_to_{what}_seconds",
             f"From the beginning of an incident to {until}, as BigPanda's webhooks told.",
+            ["bigpanda_environment"],
             buckets=_ATTENDED,
             registry=self.registry,
         )
@@ -268,11 +298,3 @@ class Metrics:
     def _build(self) -> None:
         build = Gauge(f"{PREFIX}build_info", "The program's version.", ("version", "python"), registry=self.registry)
         build.labels(release(), f"{sys.version_info.major}.{sys.version_info.minor}.{sys.version_info.micro}").set(1)
-
-
-def release() -> str:
-    """Return this program's version."""
-    try:
-        return version("vendorwatch")
-    except PackageNotFoundError:
-        return "unknown"

@@ -12,8 +12,8 @@ from pathlib import Path
 
 from exporter.app import DEFAULT, App, summary
 from exporter.collectors.sharding import ALONE, Shard, shard
-from exporter.config import Config, load
-from exporter.toolkit import flags, logs
+from exporter.config import Config, known, load, starter_for
+from exporter.toolkit import flags, logs, starter
 from exporter.toolkit.config_types import ConfigError, Secret
 from exporter.toolkit.web_config import WebConfigFile
 
@@ -28,6 +28,9 @@ _log = logging.getLogger("exporter")
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the exporter; return the exit status. Bad flags end the process with status 2."""
     options = _parser().parse_args(argv)
+    if options.command == "init":
+        path = None if options.stdout else options.config_file
+        return starter.run(PROGRAM, path, lambda: starter_for(options.collectors))
     read = _read(options)
     if read is None:
         return 1
@@ -73,6 +76,12 @@ def _parser() -> flags.Parser:
         default=ALONE,
         help="be one of several exporters that divide the same configuration, such as 1/3",
     )
+    parser.set_defaults(command="")
+    commands = parser.add_subparsers(title="commands", metavar="COMMAND", dest="command")
+    init = commands.add_parser("init", help="write a first configuration", description="Write a first configuration.")
+    init.add_argument("collectors", nargs="*", metavar="COLLECTOR", help=f"{', '.join(known())}; all, if none is given")
+    init.add_argument("--config.file", dest="config_file", type=Path, metavar="PATH", default=argparse.SUPPRESS)
+    init.add_argument("--stdout", action="store_true", help="print it instead of writing the file")
     return parser
 
 

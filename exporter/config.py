@@ -4,9 +4,9 @@ The collectors are the folders under `exporter/collectors/`: one that is put the
 """
 
 import pkgutil
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from importlib import import_module
+from importlib import import_module, resources
 from pathlib import Path
 from typing import Any
 
@@ -14,10 +14,16 @@ import exporter.collectors
 from exporter.collectors.contract import Collector
 from exporter.collectors.settings import TargetSettings
 from exporter.collectors.sharding import Shard
-from exporter.toolkit import yaml_file
+from exporter.toolkit import starter, yaml_file
 from exporter.toolkit.config_sections import SectionList
 from exporter.toolkit.config_types import ConfigError
 
+STARTER_HEAD = """\
+# vendorwatch-exporter: what to poll. Every key with its default: deploy/examples/exporter.yml.
+# A secret X is written X: literal, X: ${ENV_NAME} or X_file: PATH, a file that holds nothing else; paths are
+# relative to this file. Durations: 30s, 5m, 1h30m.
+"""
+"""How a first exporter.yml begins."""
 _HERE = Path()
 
 Identity = tuple[str, str]
@@ -42,6 +48,13 @@ class Config:
 def known() -> list[str]:
     """Return the names of the collectors there are, sorted."""
     return sorted(module.name for module in pkgutil.iter_modules(exporter.collectors.__path__) if module.ispkg)
+
+
+def starter_for(names: Sequence[str]) -> str:
+    """Return a first exporter.yml for these collectors. ConfigError for one that there is not."""
+    chosen = starter.chosen("collector", names, known())
+    found = (resources.files(f"exporter.collectors.{name}").joinpath("starter.yml") for name in chosen)
+    return STARTER_HEAD + starter.listed("targets", [file.read_text(encoding="utf-8") for file in found])
 
 
 def identity(settings: TargetSettings) -> Identity:

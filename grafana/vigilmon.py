@@ -29,7 +29,7 @@ def dashboard() -> Dashboard:
             Section("", _now()),
             Section("States", [_states(), _down()]),
             Section("Each monitor", [_uptimes()]),
-            Section("Incidents", [_incidents(), _open_incidents()]),
+            Section("Incidents", [_open_incidents(), _incidents()]),
             Section("Certificates", [_certificates(), _failing_certificates()]),
         ],
     ).build()
@@ -102,6 +102,8 @@ def _uptimes() -> Panel:
         "week": per_monitor(ACCOUNT, "vigilmon_monitor_uptime_percent", 'window="7d"'),
         "month": per_monitor(ACCOUNT, "vigilmon_monitor_uptime_percent", 'window="30d"'),
         "recorded": per_monitor(ACCOUNT, "vigilmon_monitor_incidents"),
+        "lasted": per_monitor(ACCOUNT, "vigilmon_monitor_last_incident_duration_seconds", by="max"),
+        "every": per_monitor(ACCOUNT, "vigilmon_monitor_check_interval_seconds"),
         "checked": per_monitor(ACCOUNT, "vigilmon_monitor_last_check_timestamp_seconds", by="1000 * max"),
     }
     columns = [
@@ -112,12 +114,14 @@ def _uptimes() -> Panel:
         Column("Value #week", "7 days", UPTIME, 100),
         Column("Value #month", "30 days", UPTIME, 100),
         Column("Value #recorded", "Incidents", Look("none"), 90),
+        Column("Value #lasted", "Last one took", Look("s", decimals=0), 120),
+        Column("Value #every", "Checked every", Look("s", decimals=0), 120),
         Column("Value #checked", "Last check", Look("dateTimeFromNow"), 130),
         Column("url", "URL"),
         Column("monitor_id", "Number", width=90),
         Column("account", "Account", width=110),
     ]
-    told = "Uptime as Vigilmon counts it: below 99.9 % orange, below 99 % red. Incidents: all that it has on record."
+    told = "Uptime as Vigilmon counts it: below 99.9 % orange, below 99 % red. Incidents: all on record."
     return table_of(Text("Uptime", told), queries, columns, Size(24, 14), "7 days")
 
 
@@ -126,20 +130,32 @@ def _incidents() -> Panel:
         Text("Open incidents", "Incidents that were not resolved yet, by account."),
         [query(f"sum by (account) ({_each('vigilmon_monitor_ongoing_incidents')})", "{{account}}")],
         Look("short", decimals=0),
-        Size(12, 8),
+        Size(24, 6),
     )
 
 
 def _open_incidents() -> Panel:
-    text = Text("Open now", "The monitors with an incident that is not resolved.", "✓ No open incident is known.")
+    text = Text(
+        "Open now",
+        "The monitors with an incident that is not resolved; of one that is down since when, why, and seen from where.",
+        "✓ No open incident is known.",
+    )
     columns = [
         Column("monitor", "Monitor", url="${__data.fields.URL}", hint="Open the site"),
-        Column("Value", "Incidents", Look("none"), 100),
+        Column("Value #since", "Since", Look("dateTimeFromNow"), 130),
+        Column("cause", "Cause"),
+        Column("regions", "Regions", width=180),
+        Column("Value #count", "Incidents", Look("none"), 100),
         Column("url", "URL"),
         Column("account", "Account", width=110),
     ]
-    expr = monitors(ACCOUNT, f"({_each('vigilmon_monitor_ongoing_incidents')} > 0)")
-    return table_of(text, {"A": expr}, columns, Size(12, 8), "-Incidents")
+    started = ACCOUNT("vigilmon_ongoing_incident_start_timestamp_seconds")
+    newest = f"1000 * max by (account, monitor_id, cause, regions) ({started})"
+    queries = {
+        "since": monitors(ACCOUNT, f"topk by (account, monitor_id) (1, {newest})"),
+        "count": monitors(ACCOUNT, f"({_each('vigilmon_monitor_ongoing_incidents')} > 0)"),
+    }
+    return table_of(text, queries, columns, WIDE, "-Since")
 
 
 def _certificates() -> Panel:

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from typing import Any, Final
 from urllib.parse import urlencode
 
+from bridge.config import BigPanda, Confirm
 from bridge.delivery.answers import judge
 from bridge.errors import Overloaded, Unreached
 from exporter.toolkit.config_types import Secret
@@ -79,3 +80,13 @@ def _entries(answer: Any) -> int:
     """Return how many entries a page has; one that holds no list is the last."""
     lists = [answer] if isinstance(answer, list) else list(answer.values()) if isinstance(answer, dict) else []
     return max((len(found) for found in lists if isinstance(found, list)), default=0)
+
+
+def integration_api(bigpanda: BigPanda, confirm: Confirm) -> IntegrationApi:
+    """Return the listings of the BigPanda that takes our events."""
+    base = confirm.url or bigpanda.url.partition("/data/")[0]
+    # Whoever needs an authority or a proxy to reach BigPanda's one API needs them for the other.
+    http = confirm.model_copy(
+        update={"ca_file": confirm.ca_file or bigpanda.ca_file, "proxy_url": confirm.proxy_url or bigpanda.proxy_url}
+    )
+    return IntegrationApi(base.rstrip("/"), confirm.api_key, http)

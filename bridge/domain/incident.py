@@ -9,6 +9,9 @@ was heard last is a replay then.
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from typing import Any
+
+from bridge.domain.incident_details import IncidentDetails, merge_details
 
 NEW = "incident#new"
 """The trigger of a new share, which the callback service confirms."""
@@ -22,6 +25,8 @@ class Incident:
 
     Times are epoch seconds by BigPanda's clock. `keys`: the identities of our alerts in it, by their tag
     `vendorwatch_key`. `event`: what triggered the webhook, where it says so. `digest`: of the whole body.
+    `details`: the members of IncidentDetails that the body says. `quota`: shares that are left to its integration until
+    BigPanda resets the count.
     """
 
     id: str
@@ -40,6 +45,8 @@ class Incident:
     link: str | None = None
     event: str = ""
     digest: str = ""
+    details: Mapping[str, Any] = field(default_factory=dict)
+    quota: float | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,6 +75,7 @@ class IncidentRecord:
     closed_manually: Mapping[str, float] = field(default_factory=dict)
     closed_at: float | None = None
     acknowledged_at: float | None = None
+    details: IncidentDetails = field(default_factory=IncidentDetails)
     first_heard_at: float
     heard_at: float
     seen: tuple[str, ...] = ()
@@ -101,6 +109,7 @@ def merge(known: IncidentRecord | None, told: Incident, source: str, now: float)
         keys=before.keys if told.keys is None else told.keys,
         who=before.who if told.who is None else told.who,
         link=before.link if told.link is None else told.link,
+        details=merge_details(before.details, told.details),
         closed_manually={} if active else before.closed_manually,
         closed_at=None if active else before.closed_at or now,
         acknowledged_at=before.acknowledged_at or (now if told.acknowledged or snoozed else None),

@@ -46,9 +46,9 @@ class Notification:
 class Outcome:
     """What became of one notification, counted. `statuses` and `reasons` count its alerts.
 
-    `acknowledged`, `resolved`: for each incident that just was, the seconds since it began. `closed_manually` counts
-    the alerts that still fire though their incident was closed, by their source. `duplicates`, of those `unchanged`:
-    the same alert of the same time once more.
+    `acknowledged`, `resolved`: for each incident that just was, its environment and the seconds since it began.
+    `closed_manually` counts the alerts that still fire though their incident was closed, by their source. `duplicates`,
+    of those `unchanged`: the same alert of the same time once more.
     """
 
     queued: int = 0
@@ -60,6 +60,6 @@ class Outcome:
     unmapped: int = 0
     statuses: Counter[str] = field(default_factory=Counter)
     reasons: Counter[str] = field(default_factory=Counter)
-    acknowledged: list[float] = field(default_factory=list)
-    resolved: list[float] = field(default_factory=list)
+    acknowledged: list[tuple[str, float]] = field(default_factory=list)
+    resolved: list[tuple[str, float]] = field(default_factory=list)
     closed_manually: Counter[str] = field(default_factory=Counter)

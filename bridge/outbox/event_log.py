@@ -6,10 +6,12 @@ from typing import Any, Final
 
 from sqlalchemy import ColumnElement, Connection, Row, exists, func, select
 
+from bridge.domain.alert import Alert
 from bridge.domain.alert_state import Kind
 from bridge.outbox.database import Database
 from bridge.outbox.pages import SHOWN, Page, PageRequest
-from bridge.outbox.schema import closed, events, waiting
+from bridge.outbox.rows import alert_of
+from bridge.outbox.schema import alert_states, closed, events, unconfirmed, waiting
 
 _NEWEST: Final = 100
 """Events of one alert that its page shows."""
@@ -40,6 +42,20 @@ class EventRow:
     def held(self) -> bool:
         """Whether it is an update that was never tried: it waits for its receiver's `update_interval`."""
         return self.kind == Kind.UPDATE and self.attempts == 0
+
+
+@dataclass(frozen=True, slots=True)
+class NoisyAlert:
+    """An alert that changed often. `events`: how many were made for BigPanda; `last_at`: when the last one was."""
+
+    alert: Alert
+    events: int
+    last_at: float
+
+    @property
+    def key(self) -> str:
+        """Return the alert's identity."""
+        return self.alert.key
 
 
 class EventLog:
@@ -73,6 +89,25 @@ class EventLog:
                 _event(row) for row in connection.execute(query.order_by(events.c.seq.desc()).limit(_NEWEST))
             ]
             return Page(rows, _count(connection, of_alert))
+
+    def noisiest(self, since: float, limit: int) -> list[NoisyAlert]:
+        """Return the alerts with the most events accepted after `since`, the most first."""
+        number, last = func.count().label("number"), func.max(events.c.accepted_at).label("last_at")
+        counted = select(events.c.key, number, last).where(events.c.accepted_at > since).group_by(events.c.key)
+        counted = counted.having(func.count() > 1)  # one event is no noise
+        most = counted.order_by(number.desc(), last.desc(), events.c.key).limit(limit).subquery()
+        query = select(alert_states.c.alert, most.c.number, most.c.last_at).join(most, alert_states.c.key == most.c.key)
+        with self._database.read() as connection:
+            rows = connection.execute(query.order_by(most.c.number.desc(), most.c.last_at.desc(), most.c.key))
+            return [NoisyAlert(alert_of(row.alert), row.number, row.last_at) for row in rows]
+
+    def unconfirmed(self, limit: int, now: float) -> list[EventRow]:
+        """Return events that BigPanda accepted and did not take in, the newest first."""
+        with self._database.read() as connection:
+            query = select(*_columns(self._database.clock(connection, now)))
+            missing = query.join(unconfirmed, unconfirmed.c.event == events.c.id).where(unconfirmed.c.resends > 0)
+            rows = connection.execute(missing.order_by(events.c.id.desc()).limit(limit))
+            return [_event(row) for row in rows]
 
 
 _earlier = events.alias()

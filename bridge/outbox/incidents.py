@@ -8,15 +8,17 @@ from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
 from typing import Any
 
+import msgspec
 from sqlalchemy import ColumnElement, Connection, Row, case, func, literal, select, update
 
 from bridge.domain.event import Status
 from bridge.domain.incident import IncidentRecord, fires_still, is_new_share, lasted, merge
+from bridge.domain.incident_details import IncidentDetails
 from bridge.domain.notification import Notification, Outcome
 from bridge.outbox.alerts import states
 from bridge.outbox.database import Database
 from bridge.outbox.pages import Page, PageRequest
-from bridge.outbox.schema import callbacks, incidents
+from bridge.outbox.schema import callbacks, incidents, share_quotas
 
 _COLUMN_OF = {"keys": "alerts", "closed_manually": "by_hand"}
 _AS_JSON = ("keys", "closed_manually", "seen")
@@ -55,6 +57,18 @@ class Incidents:
         with self._database.read() as connection:
             rows = [_record(row) for row in connection.execute(query)]
             return Page(rows, connection.execute(select(func.count()).where(heard)).scalar_one())
+
+    def record(self, source: str, number: str) -> IncidentRecord | None:
+        """Return one incident; None when no webhook has described it."""
+        here = (incidents.c.source == source, incidents.c.id == number, incidents.c.heard_at > 0)
+        with self._database.read() as connection:
+            row = connection.execute(select(incidents).where(*here)).one_or_none()
+            return None if row is None else _record(row)
+
+    def share_quotas(self) -> dict[str, float]:
+        """Return how many shares each source has left until BigPanda resets the count, where its webhooks say so."""
+        with self._database.read() as connection:
+            return {row.source: row.available for row in connection.execute(select(share_quotas))}
 
     def counts(self) -> dict[tuple[str, str], int]:
         """Count by environment and status; what is closed is ok, whatever its alerts say."""
@@ -104,6 +118,10 @@ def merge_heard(
             known[place] = after
             if after.active:
                 known |= {(one.source, one.id): one for one in _absorbed(connection, after, now)}
+            if told.quota is not None:
+                statement = database.insert(share_quotas).values(source=notification.source, available=told.quota)
+                left = {"available": told.quota}
+                connection.execute(statement.on_conflict_do_update(index_elements=["source"], set_=left))
             if notification.confirm and is_new_share(before, told):
                 _ask(database, connection, place, now)
 
@@ -127,11 +145,11 @@ def _judged(
 ) -> IncidentRecord:
     """Count what this webhook brought about; note what still fires in an incident that it closed."""
     if not (before and before.acknowledged_at) and (seconds := lasted(after, after.acknowledged_at)) is not None:
-        outcome.acknowledged.append(seconds)
+        outcome.acknowledged.append((after.environment, seconds))
     if after.active or (before and not before.active):
         return after
     if (seconds := _took(after)) is not None:
-        outcome.resolved.append(seconds)
+        outcome.resolved.append((after.environment, seconds))
     elsewhere = _elsewhere(connection, after)
     still = {
         key: one
@@ -190,10 +208,12 @@ def _ask(database: Database, connection: Connection, place: tuple[str, str], now
 def _record(row: Row[Any]) -> IncidentRecord:
     found = {name: getattr(row, _COLUMN_OF.get(name, name)) for name in _MEMBERS}
     found |= {name: json.loads(found[name]) for name in _AS_JSON}
+    found["details"] = msgspec.json.decode(found["details"], type=IncidentDetails)
     return IncidentRecord(**(found | {"keys": tuple(found["keys"]), "seen": tuple(found["seen"])}))
 
 
 def _row(record: IncidentRecord) -> dict[str, Any]:
     found = {name: getattr(record, name) for name in _MEMBERS}
     found |= {name: json.dumps(found[name]) for name in _AS_JSON}
+    found["details"] = msgspec.json.encode(record.details).decode()
     return {_COLUMN_OF.get(name, name): value for name, value in found.items()}

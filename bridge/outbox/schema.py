@@ -200,6 +200,7 @@ incidents = Table(
     Column("first_heard_at", Double, nullable=False),
     Column("heard_at", Double, nullable=False, comment="0: it was only reserved"),
     Column("seen", Text, nullable=False, comment="digests of what was heard of this updated_at, as JSON"),
+    Column("details", Text, nullable=False, server_default="{}", comment="assignee, comments, tags and more, as JSON"),
     PrimaryKeyConstraint("source", "id"),
 )
 
@@ -217,6 +218,13 @@ callbacks = Table(
     PrimaryKeyConstraint("source", "incident"),
 )
 
+share_quotas = Table(
+    "share_quotas",
+    metadata,
+    Column("source", Text, primary_key=True),
+    Column("available", Double, nullable=False, comment="until BigPanda resets the count"),
+)
+
 identity = Table(
     "identity",
     metadata,
@@ -229,6 +237,7 @@ _ADDED = (
     "ALTER TABLE keys ADD COLUMN app_key TEXT NOT NULL DEFAULT ''",
     "ALTER TABLE quarantine ADD COLUMN size INTEGER NOT NULL DEFAULT 0",
     "UPDATE quarantine SET size = length(body)",
+    "ALTER TABLE incidents ADD COLUMN details TEXT NOT NULL DEFAULT '{}'",
 )
 
 
@@ -236,6 +245,7 @@ def _add_destinations_and_members(connection: Connection) -> None:
     for statement in _ADDED:
         connection.execute(text(statement))
     members.create(connection)
+    share_quotas.create(connection)
 
 
 _CONFIRMATIONS = (
@@ -255,8 +265,7 @@ def _add_confirmations(connection: Connection) -> None:
         connection.execute(text(statement))
 
 
-_OLDEST = 3
-"""Schema of the first release."""
+_OLDEST = 3  # of the first release
 MIGRATIONS: tuple[Callable[[Connection], None], ...] = (_add_confirmations, _add_destinations_and_members)
 """MIGRATIONS[n] takes a database from version _OLDEST + n to the next. What was released never changes."""
 VERSION = _OLDEST + len(MIGRATIONS)

@@ -6,6 +6,7 @@ that no client believes half a batch. Tags are passed on as they are; the identi
 
 import hashlib
 from collections.abc import Iterator, Mapping
+from datetime import datetime
 from typing import Any, Final
 
 from pydantic import Field, field_validator
@@ -95,6 +96,12 @@ def _property(entry: Mapping[str, Any], member: str, default: tuple[str, ...]) -
 
 
 def _time(value: Any) -> float | None:
+    """Return epoch seconds; Kapacitor's handler writes RFC 3339."""
+    if isinstance(value, str) and "T" in value:
+        try:
+            value = datetime.fromisoformat(value.strip()).timestamp()
+        except (ValueError, OverflowError):
+            return None
     if isinstance(value, str) and value.strip().isascii() and value.strip().isdigit():
         value = int(value[:20])
     if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < _LATEST:

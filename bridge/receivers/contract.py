@@ -13,8 +13,8 @@ import bridge.receivers
 from bridge.domain.notification import Notification
 from bridge.receivers.settings import ReceiverSettings
 
-_NOT_SENDERS: Final = {"contract", "lenient", "settings"}
-"""Modules of `bridge.receivers` that every sender stands on."""
+_NOT_SENDERS: Final = {"bigpanda_details", "bigpanda_values", "contract", "lenient", "settings"}
+"""Modules of `bridge.receivers` that senders stand on."""
 
 
 class Sender(Protocol):

@@ -26,6 +26,7 @@ from bridge.periodic import PeriodicThread
 from bridge.receivers.alertmanager import Settings
 from bridge.reconcile.alertmanager_client import AlertmanagerApi, Peer, Silence, origin
 from bridge.reconcile.diff import Action, Blocker, Correction, Poll, Result, diff, read_poll
+from bridge.reconcile.reconciler_status import ReconcilerStatus
 from bridge.reconcile.silenced import changes, silenced
 from bridge.reconcile.watchdog import is_watchdog
 
@@ -37,10 +38,8 @@ _LATE: Final = 5.0
 """Seconds by which a tick may be late before another replica takes over."""
 _QUOTED: Final = re.compile(r"\\(.)", re.DOTALL)
 _CUT_OFF: Final = "a webhook was cut off, and it is active in Alertmanager"
-_REASONS: Final = {
-    Action.CLOSED: "no Alertmanager knows it, in two polls running",
-    Action.OPENED: "active in Alertmanager in two polls running, and never told of",
-}
+_MISSED: Final = "active in Alertmanager in two polls running, and never reported"
+_REASONS: Final = {Action.CLOSED: "no Alertmanager knows it, in two polls running", Action.OPENED: _MISSED}
 _log = logging.getLogger(__name__)
 
 
@@ -95,6 +94,7 @@ class Reconciler:
         self._size: int | None = None
         self._silenced: Mapping[str, Silence] = {}
         self._truncated = False
+        self.status = ReconcilerStatus(interval=self._reconcile.interval)
         self._next_turn = self._next_fetch = steady()
         self._loop = PeriodicThread(self._role, f"Reconciling {settings.source}", self.tick, at_end=self._end)
         metrics.expect_reconciled(settings.source)
@@ -228,6 +228,7 @@ class Reconciler:
             for found in part:
                 if found.key in done:
                     self._metrics.reconciled.labels(self._settings.source, found.action).inc()
+                    self.status = replace(self.status, corrections=self.status.corrections + 1)
                     name = alerts[found.key].name
                     _log.warning("Reconciled: %s %s (%s): %s", found.action, found.key, name, reasons[found.action])
 
@@ -273,8 +274,10 @@ class Reconciler:
         failed = {answer.url: str(answer) for answer in answers if isinstance(answer, Unanswered)}
         if failed:
             self._metrics.reconcile_failures.labels(source).inc(len(failed))
+            self.status = replace(self.status, failures=self.status.failures + len(failed))
         else:
             self._metrics.reconcile_success.labels(source).set(self._clock())
+            self.status = replace(self.status, last_success=self._clock())
         for url in map(origin, self._reconcile.urls):
             told = f"Alertmanager {url} is unavailable for reconciling {source}: {failed[url]}" if url in failed else ""
             self._loop.conditions.report(url, told)

@@ -1,51 +1,48 @@
-"""How the operator's page puts things: spans and moments of time, why an event waits, a queue as a line. Pure."""
+"""How the page and the commands put things: spans and moments of time, why an event waits, text made visible. Pure."""
 
 import json
-from collections.abc import Sequence
+import re
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Final
+from typing import Any, Final
 
+from markupsafe import Markup
+
+from bridge.domain.alert import Alert
 from bridge.outbox.event_log import EventRow
 from bridge.outbox.pages import SHOWN
 from bridge.outbox.status import Circuit
+from exporter.toolkit.text import escaped
 
-WIDTH: Final = 600
-HEIGHT: Final = 60
-"""Of the line, in its own units."""
 _MINUTE, _HOUR, _DAY = 60, 3600, 86400
-_FATES: Final = {
+_INVISIBLE: Final = re.compile(
+    "[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200b\u200e\u200f\u2028-\u202e\u2060-\u2069\ufeff\ud800-\udfff]"
+)
+"""Control characters, what turns the direction of text, lone surrogates: a reader must see that they are there."""
+_OUTCOMES: Final = {
     ("sent", "accepted"): "BigPanda accepted it",
     ("sent", "duplicate"): "BigPanda had it already",
-    "superseded": "a newer event of the alert took its place before it was sent",
+    "superseded": "superseded by a newer event before it was sent",
 }
 _CAUSES: Final = {
     "first": "the alert is new",
     "fired_again": "it fires again",
     "status_changed": "its status changed",
-    "content_changed": "its text changed",
+    "content_changed": "its content changed",
     "resolved": "it is resolved",
     "resolved_unknown": "it is resolved, and was not known",
     "severity_now_none": "its severity is not sent any more",
-    "sent_anew": "it outlasted its closed incident",
+    "resent": "it was resent",
     "requeued": "it was requeued",
 }
 
 
 @dataclass(frozen=True, slots=True)
-class Outlook:
-    """Why something waits, and until when in epoch seconds; None: nobody knows."""
+class QueueReason:
+    """Why an event is queued, and until when in epoch seconds; None: not known."""
 
     why: str
     until: float | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Line:
-    """A queue over time: the points of an SVG line, and the same in words."""
-
-    points: str
-    told: str
 
 
 def span(seconds: float) -> str:
@@ -61,40 +58,73 @@ def span(seconds: float) -> str:
 
 
 def moment(epoch: float) -> str:
-    """Return a time in UTC, to the second; what no calendar holds as the number it is."""
+    """Return a time in UTC, to the second; one that no calendar holds as the number it is."""
     try:
         return datetime.fromtimestamp(epoch, UTC).strftime("%Y-%m-%d %H:%M:%SZ")
     except (ValueError, OverflowError, OSError):
         return f"{epoch:g}"
 
 
-def outlook(event: EventRow, circuit: Circuit, now: float) -> Outlook:
-    """Tell why an event waits; `circuit`: how BigPanda stands."""
+def queue_reason(event: EventRow, circuit: Circuit, now: float) -> QueueReason:
+    """Return why an event is still queued; `circuit`: the state of BigPanda."""
     if event.in_flight:
-        return Outlook("is being sent now")
+        return QueueReason("is being sent now")
     if event.behind:
-        return Outlook("waits for an earlier event of the same alert")
+        return QueueReason("waits for an earlier event of the same alert")
     if event.not_before > now and event.held:
-        return Outlook("a changed text is held for the receiver's update_interval", event.not_before)
+        return QueueReason("held by the receiver's update_interval", event.not_before)
     if event.not_before > now:
-        return Outlook(f"tried {times(event.attempts)}: {event.reason}", event.not_before)
+        return QueueReason(f"tried {times(event.attempts)}: {event.reason}", event.not_before)
     if not circuit.up:
-        return Outlook("BigPanda takes nothing now", circuit.not_before)
+        return QueueReason("BigPanda is unavailable", circuit.not_before)
     tried = f", tried {times(event.attempts)}" if event.attempts else ""
-    return Outlook(f"due, in its turn{tried}")
+    return QueueReason(f"due{tried}")
 
 
-def fate(event: EventRow) -> str:
-    """Tell what became of an event that does not wait any more."""
-    told = _FATES.get((event.state, event.reason)) or _FATES.get(event.state)
-    if told:
-        return told
+def outcome(event: EventRow) -> str:
+    """Return what became of an event that is not queued any more."""
+    if found := _OUTCOMES.get((event.state, event.reason)) or _OUTCOMES.get(event.state):
+        return found
     return f"given up: {event.reason}" if event.state == "discarded" else f"dead letter: {event.reason}"
 
 
 def cause(event: EventRow) -> str:
-    """Tell why an event that was never tried was made."""
+    """Return why an event that was never tried was made."""
     return _CAUSES.get(event.reason, "")
+
+
+_HOSTS: Final = ("host", "instance", "monitor", "service", "application", "device", "agent", "job")
+
+
+def host(alert: Alert) -> str:
+    """Return what an alert is about, by the labels that usually say so."""
+    return next((found for name in _HOSTS if (found := alert.labels.get(name))), alert.source)
+
+
+def subject(body: str) -> tuple[str, str]:
+    """Return the name and the host of the alert in an event's body; "" for what it does not say."""
+    try:
+        event = json.loads(body)
+    except (ValueError, RecursionError):
+        return "", ""
+    if not isinstance(event, dict):
+        return "", ""
+    primary = event.get("primary_property", "host")
+    return str(event.get("check", "")), str(event.get(primary, "")) if isinstance(primary, str) else ""
+
+
+def webhook_subject(body: str) -> tuple[str, str]:
+    """Return what a webhook that could not be read seems to be about: the first name and host in it, "" without."""
+    return _found(_NAMED, body), _found(_ABOUT, body)
+
+
+_NAMED: Final = re.compile(r'"(?:alertname|ruleName|check|event)"\s*:\s*"([^"\\]{1,120})"')
+_ABOUT: Final = re.compile(r'"(?:host|instance|monitor|monitor_name|testName|service)"\s*:\s*"([^"\\]{1,120})"')
+
+
+def _found(pattern: re.Pattern[str], body: str) -> str:
+    match = pattern.search(body)
+    return match[1] if match else ""
 
 
 def times(number: int) -> str:
@@ -102,25 +132,21 @@ def times(number: int) -> str:
     return {1: "once", 2: "twice"}.get(number, f"{number} times")
 
 
-def shown(body: str) -> str:
-    """Return a body for people: JSON laid out, everything else as it is, and a word where it was cut."""
-    if len(body) >= SHOWN:
-        return f"{body[:SHOWN]}\n… cut here; `dead-letters show` tells the whole"
+def body_text(body: str, most: int = SHOWN) -> str:
+    """Return a body for people: JSON indented, everything else as it is, and a word where it was cut."""
+    if len(body) >= most:
+        return f"{body[:most]}\n… cut here; the `show` command prints all of it"
     try:
         return json.dumps(json.loads(body), indent=2, ensure_ascii=False)
     except (ValueError, RecursionError):
         return body
 
 
-def line(samples: Sequence[tuple[float, int]]) -> Line | None:
-    """Draw what waited, as (epoch seconds, events); None while there is too little to draw."""
-    if len(samples) < 2:  # noqa: PLR2004  a line has two ends
-        return None
-    first, last = samples[0][0], samples[-1][0]
-    most = max(count for _, count in samples)
-    points = " ".join(
-        f"{(at - first) / max(last - first, 1) * WIDTH:.1f},{HEIGHT - count / max(most, 1) * HEIGHT:.1f}"
-        for at, count in samples
-    )
-    told = f"Events that waited in the last {span(last - first)}: {samples[-1][1]} now, at most {most}."
-    return Line(points, told)
+def visible(text: str) -> str:
+    """Return text with what a reader cannot see, or what would reorder the rest, written as an escape."""
+    return _INVISIBLE.sub(lambda found: escaped(found[0]), text.replace("\r\n", "\n"))
+
+
+def finalize(value: Any) -> Any:
+    """Return what a template may print: text that others wrote is made visible, markup of our own is left alone."""
+    return visible(value) if isinstance(value, str) and not isinstance(value, Markup) else value

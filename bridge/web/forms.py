@@ -1,27 +1,35 @@
-"""The forms of the operator's page: who may send one, what it asks for, and what is told of it afterwards."""
+"""The forms of the operator's page: who may send one, what it asks for, and what is said of it afterwards."""
 
 import hmac
 import logging
 from collections.abc import Callable, Mapping
 from typing import Final
-from urllib.parse import urlsplit
+from urllib.parse import urlencode, urlsplit
 
 from flask import request
 
-_LONGEST: Final = 100_000
+_LARGEST: Final = 100_000
 """Bytes of a form."""
-_DONE: Final = {
+_RESULTS: Final = {
     "queued": "queued again",
-    "superseded": "pointless by now: a newer event of the alert exists, or its severity is not sent any more",
+    "superseded": "not needed any more: a newer event exists, or the severity is not sent any more",
     "unknown": "kept: the receiver is not configured any more",
     "discarded": "discarded",
-    "deleted": "deleted",
+    "closed": "closed: BigPanda receives a resolution",
+    "resent": "resent",
+    "unchanged": "unchanged: not open any more, or its sender was faster",
+    "replayed": "taken in",
+    "unreadable": "still unreadable, and kept",
+    "resolved": "resolved in BigPanda; its webhook brings the new state",
+    "commented": "comment sent to BigPanda",
 }
+PasswordHash = Callable[[str], str | None]
+"""The hash of a web user's password; None for a name that nobody has."""
 _log = logging.getLogger(__name__)
 
 
-class Refused(Exception):
-    """A button is not for whoever pressed it; the message says why."""
+class Forbidden(Exception):
+    """This user may not do that; the message says why."""
 
 
 def user() -> str | None:
@@ -30,49 +38,59 @@ def user() -> str | None:
     return str(found) if found else None
 
 
-def token(secret_of: Callable[[str], str | None], user: str) -> str | None:
-    """Return what a form of this user must hold. The same in every replica, and another once the password changes."""
-    secret = secret_of(user)
+def token(password_hash: PasswordHash, user: str) -> str | None:
+    """Return what a form of this user must hold: the same in every replica, another once the password changes."""
+    secret = password_hash(user)
     return hmac.new(secret.encode(), f"console\0{user}".encode(), "sha256").hexdigest() if secret else None
 
 
-def wanted(secret_of: Callable[[str], str | None]) -> tuple[str, list[int], int]:
-    """Return who wants a change, of which ids, or of all up to which. Raises Refused."""
+def authorize(password_hash: PasswordHash) -> str:
+    """Return the user who sent the form. Raises Forbidden."""
     who = user()
-    due = token(secret_of, who) if who else None
-    if who is None or due is None:
-        raise Refused("changing something here needs a user of basic_auth_users in --web.config.file")
-    if not _from_here():
-        raise Refused("the form was sent from another site")
-    request.max_content_length = _LONGEST
-    if not hmac.compare_digest(request.form.get("token", "").encode(), due.encode()):
-        raise Refused("the form is older than the password, or not of this page: load the page again")
+    expected = token(password_hash, who) if who else None
+    if who is None or expected is None:
+        raise Forbidden("changes need a user of basic_auth_users in --web.config.file")
+    if not _same_site():
+        raise Forbidden("the form was sent from another site")
+    request.max_content_length = _LARGEST
+    if not hmac.compare_digest(request.form.get("token", "").encode("utf-8", "replace"), expected.encode()):
+        raise Forbidden("the form is older than the password, or not of this page: load the page again")
+    return who
+
+
+def ids() -> list[int]:
+    """Return the numbers that the form names."""
+    return [int(one) for one in request.form.getlist("id") if _is_id(one)]
+
+
+def up_to() -> int:
+    """Return the number up to which all are meant; 0: only those that are named."""
     last = request.form.get("all", "")
-    ids = [int(one) for one in request.form.getlist("id") if _is_id(one)]
-    return who, ids, int(last) if _is_id(last) else 0
+    return int(last) if _is_id(last) else 0
+
+
+def done(user: str, counts: Mapping[str, int], about: str = "") -> str:
+    """Log who changed what, and return it as the query of the address that `results` reads."""
+    found = {name: count for name, count in counts.items() if count} or dict(list(counts.items())[:1])
+    result = ", ".join(f"{count} {name}" for name, count in found.items())
+    _log.info("%s by %s: %s%s", request.path, user, result, f" ({about})" if about else "")
+    return urlencode(found)
+
+
+def results() -> list[str]:
+    """Return what a form did, from the address that it led to: numbers and our own words only."""
+    found = {name: request.args.get(name, "") for name in _RESULTS}
+    return [f"{found[name]} {words}" for name, words in _RESULTS.items() if _is_id(found[name])]
 
 
 def _is_id(word: str) -> bool:
     return word.isascii() and word.isdecimal() and len(word) < 19  # noqa: PLR2004  what a column holds
 
 
-def _from_here() -> bool:
+def _same_site() -> bool:
     """Tell whether a browser says that a page of this site sent the form; what is no browser says nothing."""
     site = request.headers.get("Sec-Fetch-Site")
     if site is not None:
         return site in {"same-origin", "none"}
     origin = request.headers.get("Origin")
     return origin is None or urlsplit(origin).netloc == request.host
-
-
-def done(user: str, counts: Mapping[str, int]) -> str:
-    """Log who changed what, and return it as the query of the address that `told` reads."""
-    found = {name: count for name, count in counts.items() if count} or dict(list(counts.items())[:1])
-    _log.info("%s by %s: %s", request.path, user, ", ".join(f"{count} {name}" for name, count in found.items()))
-    return "&".join(f"{name}={count}" for name, count in found.items())
-
-
-def told() -> list[str]:
-    """Return what a button did, from the address that it led to: numbers and our own words only."""
-    found = {name: request.args.get(name, "") for name in _DONE}
-    return [f"{found[name]} {words}" for name, words in _DONE.items() if _is_id(found[name])]

@@ -1,4 +1,4 @@
-"""The operator's page: what is open, waits, is dead or done, BigPanda's incidents, receivers.
+"""The operator's page: open alerts, incidents, the queue, dead letters, the quarantine, receivers, noise.
 
 Reading needs no script. Changing needs one of the web config's users and a token that only a page made for that user
 holds, so that no other site can make a browser press a button. What others wrote is shown escaped, and cut.
@@ -7,19 +7,15 @@ holds, so that no other site can make a browser press a button. What others wrot
 import base64
 import hashlib
 import logging
-import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
 from flask import Blueprint, Response, render_template, request
 from markupsafe import Markup
 
-from bridge.config import Config
-from bridge.domain.event import EventMapping
+from bridge.delivery.confirmation import ConfirmationStatus
 from bridge.errors import Unavailable
-from bridge.metrics import Metrics, release
 from bridge.outbox.alerts import Alerts
 from bridge.outbox.database import Database
 from bridge.outbox.dead_letters import DeadLetters
@@ -27,22 +23,27 @@ from bridge.outbox.event_log import EventLog
 from bridge.outbox.incidents import Incidents
 from bridge.outbox.pages import PageRequest
 from bridge.outbox.quarantine import Quarantine
-from bridge.outbox.status import Circuit, OutboxStatus
-from bridge.web import formatting as glance
-from bridge.web import forms
-from bridge.web.queue_history import Trend
-from bridge.web.receiver_status import senders
+from bridge.outbox.status import OutboxStatus
+from bridge.reconcile.alertmanager_client import Silence
+from bridge.web import formatting, forms
+from bridge.web.attention import attention
+from bridge.web.receiver_status import ReceiverStatus
+from exporter.toolkit.flags import release
 
 _FEW: Final = PageRequest(10)
 _FEWER: Final = PageRequest(5)
-"""What the first page shows of each kind; of what takes much room, fewer."""
+"""What the overview shows of each kind; of what takes much room, fewer."""
+_NOISIEST: Final = 10
+_DAY: Final = 86400.0
 _MANY: Final = 100
 _LAST_PAGE: Final = 1000
+_WORDS: Final = 8
+"""Words of a search: each is looked for in every alert."""
 _REFRESH: Final = 15
-"""Seconds after which a page that was asked to follow loads itself again."""
+"""Seconds after which a page that was asked to follow reloads."""
 _STYLE: Final = Path(__file__).with_name("templates").joinpath("console.css").read_text(encoding="utf-8")
 _STYLE_HASH: Final = base64.b64encode(hashlib.sha256(_STYLE.encode()).digest()).decode()
-_HEADERS: Final = {
+HEADERS: Final = {
     "Content-Security-Policy": (
         f"default-src 'none'; style-src 'sha256-{_STYLE_HASH}'; form-action 'self'; base-uri 'none'; "
         "frame-ancestors 'none'"
@@ -55,185 +56,188 @@ _HEADERS: Final = {
 _log = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Insight:
-    """What the page is told from. `config` and the like are asked at each request: a reload changes them.
+class OperatorPage:
+    """The views that read. What a reload changes is asked at each request."""
 
-    `secret_of(user)`: what the tokens in the pages of a user are made with, None for somebody who is none.
-    `destination`: the name under which the outbox keeps how BigPanda stands.
-    """
+    def __init__(  # noqa: PLR0913  what it is told from
+        self,
+        database: Database,
+        *,
+        destination: Callable[[], str],
+        receivers: Callable[[], Sequence[ReceiverStatus]],
+        silences: Callable[[], Mapping[str, Silence]],
+        confirmation: Callable[[], ConfirmationStatus | None],
+        manageable: Callable[[], bool],
+        password_hash: forms.PasswordHash,
+        clock: Callable[[], float],
+    ) -> None:
+        """Take what changes as functions.
 
-    database: Database
-    metrics: Metrics
-    trend: Trend
-    config: Callable[[], Config]
-    destination: Callable[[], str]
-    mapping_of: Callable[[str, str], EventMapping | None]
-    heard: Callable[[], Mapping[tuple[str, str], float]]
-    secret_of: Callable[[str], str | None]
-    wake: Callable[[], object]
-    clock: Callable[[], float] = time.time
+        `destination`: BigPanda's name in the outbox. `silences`: of open alerts, by their keys. `confirmation`: None
+        where it is not configured. `manageable`: whether incidents can be resolved from here.
+        """
+        self._alerts, self._events = Alerts(database), EventLog(database)
+        self._dead_letters, self._quarantine = DeadLetters(database), Quarantine(database)
+        self._incidents, self._status = Incidents(database), OutboxStatus(database)
+        self._destination, self._receivers, self._manageable = destination, receivers, manageable
+        self._silences, self._confirmation = silences, confirmation
+        self._password_hash, self._clock = password_hash, clock
 
+    def blueprint(self) -> Blueprint:
+        """Return the routes."""
+        page = Blueprint("operator_page", __name__, template_folder="templates")
+        for path, view in (
+            ("/", self.overview),
+            ("/alerts", self.alerts),
+            ("/alert", self.alert),
+            ("/incidents", self.incidents),
+            ("/incident", self.incident),
+            ("/waiting", self.queue),
+            ("/dead-letters", self.dead_letters),
+            ("/quarantine", self.quarantine),
+            ("/deliveries", self.deliveries),
+        ):
+            page.add_url_rule(path, view.__name__, view)
+        page.register_error_handler(Unavailable, _unavailable)
+        return page
 
-def blueprint(insight: Insight) -> Blueprint:
-    """Return the routes."""
-    console = Blueprint("console", __name__, template_folder="templates")
-    _reading(console, insight)
-    _changing(console, insight)
-
-    @console.errorhandler(Unavailable)
-    def unavailable(error: Unavailable) -> Response:
-        return _answer("refusal.html", 503, title="The database cannot be used now", told=str(error))
-
-    @console.errorhandler(forms.Refused)
-    def refused(error: forms.Refused) -> Response:
-        _log.warning("A change was refused: %s", error)
-        return _answer("refusal.html", 403, title="Nothing was changed", told=str(error))
-
-    return console
-
-
-def _reading(console: Blueprint, insight: Insight) -> None:
-    @console.get("/")
-    def overview() -> Response:
-        now, database = insight.clock(), insight.database
-        return _page(
-            insight,
+    def overview(self) -> Response:
+        """Show what needs attention, and the beginning of every list."""
+        now = self._clock()
+        circuit, counts, receivers = (
+            self._status.circuit(self._destination()),
+            self._status.counts(now),
+            self._receivers(),
+        )
+        incidents = self._incidents.page(_FEW)
+        confirmation = self._confirmation()
+        notices = attention(
+            circuit,
+            counts,
+            receivers,
+            unconfirmed=confirmation.unconfirmed if confirmation else 0,
+            exhausted_quotas=[source for source, left in self._incidents.share_quotas().items() if left <= 0],
+            now=now,
+        )
+        return self._page(
             "overview",
             now,
-            line=glance.line(insight.trend.samples),
-            senders=senders(insight.config(), insight.metrics, OutboxStatus(database).heartbeats(), insight.heard()),
-            alerts=Alerts(database).page(_words(), _FEW),
-            **_incidents(database, _FEW),
-            waiting=EventLog(database).queued(_FEW, now),
-            letters=DeadLetters(database).page(_FEWER),
-            unread=Quarantine(database).page(_FEWER),
-            over=EventLog(database).closed(_FEW, now),
+            attention=notices,
+            receivers=receivers,
+            alerts=self._alerts.page(_words(), _FEW),
+            incidents=incidents,
+            firing=self._firing(incidents.rows),
+            queue=self._events.queued(_FEW, now),
+            dead_letters=self._dead_letters.page(_FEWER),
+            quarantine=self._quarantine.page(_FEWER),
+            confirmation=confirmation,
+            unconfirmed=self._events.unconfirmed(_FEW.limit, now) if confirmation else [],
+            noisiest=self._events.noisiest(now - _DAY, _NOISIEST),
+            deliveries=self._events.closed(_FEW, now),
         )
 
-    @console.get("/alerts")
-    def alerts() -> Response:
-        return _page(insight, "alerts", rows=Alerts(insight.database).page(_words(), _request()))
+    def alerts(self) -> Response:
+        """Show open alerts, all or those that a search finds."""
+        return self._page("alerts", rows=self._alerts.page(_words(), _requested()))
 
-    @console.get("/incidents")
-    def incidents() -> Response:
-        return _page(insight, "incidents", **_incidents(insight.database, _request()))
-
-    @console.get("/waiting")
-    def waiting() -> Response:
-        now = insight.clock()
-        return _page(insight, "waiting", now, rows=EventLog(insight.database).queued(_request(), now))
-
-    @console.get("/dead-letters")
-    def dead_letters() -> Response:
-        return _page(insight, "dead-letters", rows=DeadLetters(insight.database).page(_request()))
-
-    @console.get("/quarantine")
-    def quarantine() -> Response:
-        return _page(insight, "quarantine", rows=Quarantine(insight.database).page(_request()))
-
-    @console.get("/deliveries")
-    def deliveries() -> Response:
-        now = insight.clock()
-        return _page(insight, "deliveries", now, rows=EventLog(insight.database).closed(_request(), now))
-
-    @console.get("/alert")
-    def alert() -> Response:
-        now, key = insight.clock(), request.args.get("key", "")
-        state, events = Alerts(insight.database).state(key), EventLog(insight.database).of_alert(key, now)
+    def alert(self) -> Response:
+        """Show one alert and its events."""
+        now, key = self._clock(), request.args.get("key", "")
+        state, events = self._alerts.states([key]).get(key), self._events.of_alert(key, now)
         if state is None and not events.rows:
-            return _answer("refusal.html", 404, title="No such alert", told=f"Nothing is known of {key or 'no key'}.")
-        return _page(insight, "alert", now, key=key, state=state, events=events)
+            return respond("error.html", 404, title="No such alert", text=f"Nothing is known of {key or 'no key'}.")
+        return self._page("alert", now, key=key, state=state, events=events)
+
+    def incidents(self) -> Response:
+        """Show BigPanda's incidents."""
+        rows = self._incidents.page(_requested())
+        return self._page("incidents", rows=rows, firing=self._firing(rows.rows))
+
+    def incident(self) -> Response:
+        """Show one incident whole."""
+        source, number = request.args.get("source", ""), request.args.get("id", "")
+        found = self._incidents.record(source, number)
+        if found is None:
+            return respond(
+                "error.html", 404, title="No such incident", text=f"Nothing is known of {number or 'no id'}."
+            )
+        states = self._alerts.states(list(found.keys))
+        return self._page(
+            "incident", one=found, states=states, firing=self._firing([found]), manageable=self._manageable()
+        )
+
+    def queue(self) -> Response:
+        """Show queued events."""
+        now = self._clock()
+        return self._page("waiting", now, rows=self._events.queued(_requested(), now))
+
+    def dead_letters(self) -> Response:
+        """Show dead letters."""
+        return self._page("dead-letters", rows=self._dead_letters.page(_requested()))
+
+    def quarantine(self) -> Response:
+        """Show what could not be read."""
+        return self._page("quarantine", rows=self._quarantine.page(_requested()))
+
+    def deliveries(self) -> Response:
+        """Show what was sent, superseded or discarded."""
+        now = self._clock()
+        return self._page("deliveries", now, rows=self._events.closed(_requested(), now))
+
+    def _firing(self, incidents: Sequence[Any]) -> set[str]:
+        """Return which alerts of these incidents are open."""
+        keys = sorted({key for one in incidents for key in (*one.keys, *one.closed_manually)})
+        return {key for key, state in self._alerts.states(keys).items() if state.open}
+
+    def _page(self, name: str, now: float | None = None, **content: Any) -> Response:
+        """Render a page with what every page shows: how much there is of each kind, and who looks."""
+        now = self._clock() if now is None else now
+        user = forms.user()
+        following = request.args.get("follow") == "1"
+        answer = respond(
+            f"{name}.html",
+            200,
+            here=name,
+            now=now,
+            counts=self._status.counts(now),
+            circuit=self._status.circuit(self._destination()),
+            silences=self._silences(),
+            user=user,
+            token=forms.token(self._password_hash, user) if user else None,
+            number=_number(),
+            many=_MANY,
+            q=request.args.get("q", ""),
+            query={key: value for key, value in request.args.items() if key in {"q", "page", "key", "source", "id"}},
+            following=following,
+            refresh=_REFRESH,
+            done=forms.results(),
+            version=release(),
+            **content,
+        )
+        if following:
+            answer.headers["Refresh"] = str(_REFRESH)
+        return answer
 
 
-def _changing(console: Blueprint, insight: Insight) -> None:
-    @console.post("/dead-letters/requeue")
-    def requeue() -> Response:
-        user, ids, everything = forms.wanted(insight.secret_of)
-        done = DeadLetters(insight.database).requeue(None if everything else ids, insight.mapping_of, insight.clock())
-        insight.wake()
-        counts = {name: len(getattr(done, name)) for name in ("queued", "superseded", "unknown")}
-        return _back("../dead-letters", user, counts)
-
-    @console.post("/dead-letters/discard")
-    def discard() -> Response:
-        user, ids, last = forms.wanted(insight.secret_of)
-        letters, now = DeadLetters(insight.database), insight.clock()
-        count = letters.discard_until(last, now) if last else letters.discard(ids, now)
-        return _back("../dead-letters", user, {"discarded": count})
-
-    @console.post("/quarantine/discard")
-    def delete() -> Response:
-        user, ids, last = forms.wanted(insight.secret_of)
-        quarantine = Quarantine(insight.database)
-        count = quarantine.discard_until(last) if last else quarantine.discard(ids)
-        return _back("../quarantine", user, {"deleted": count})
-
-
-def _page(insight: Insight, name: str, now: float | None = None, **what: Any) -> Response:
-    """Render a page with what every page shows: how much there is of each kind, and who looks."""
-    now = insight.clock() if now is None else now
-    user = forms.user()
-    token = forms.token(insight.secret_of, user) if user else None
-    number = _number()
-    following = request.args.get("follow") == "1"
-    asked = {key: value for key, value in request.args.items() if key in {"q", "page", "key"}}
-    answer = _answer(
-        f"{name}.html",
-        200,
-        here=name,
-        now=now,
-        counts=OutboxStatus(insight.database).counts(now),
-        circuit=_circuit(insight),
-        down_since=insight.trend.down_since,
-        user=user,
-        token=token,
-        number=number,
-        many=_MANY,
-        q=request.args.get("q", ""),
-        asked=asked,
-        following=following,
-        refresh=_REFRESH,
-        done=forms.told(),
-        version=release(),
-        **what,
-    )
-    if following:
-        answer.headers["Refresh"] = str(_REFRESH)
-    return answer
-
-
-def _answer(template: str, status: int, **what: Any) -> Response:
+def respond(template: str, status: int, **content: Any) -> Response:
+    """Render a template of this package with the headers that every page bears."""
     style = Markup(_STYLE)  # noqa: S704  our own file
-    answer = Response(render_template(template, style=style, glance=glance, **what), status, mimetype="text/html")
-    answer.headers.update(_HEADERS)
-    return answer
+    html = render_template(template, style=style, fmt=formatting, **content)
+    return Response(html, status, mimetype="text/html", headers=HEADERS)
 
 
-def _incidents(database: Database, wanted: PageRequest) -> dict[str, Any]:
-    """Return incidents, and which alerts of those resolved by hand fire to this day."""
-    found = Incidents(database).page(wanted)
-    states = Alerts(database).states(sorted({key for one in found.rows for key in one.closed_manually}))
-    return {"incidents": found, "firing": {key for key, state in states.items() if state.open}}
-
-
-def _circuit(insight: Insight) -> Circuit:
-    return OutboxStatus(insight.database).circuit(insight.destination())
+def _unavailable(error: Unavailable) -> Response:
+    return respond("error.html", 503, title="Database unavailable", text=str(error))
 
 
 def _words() -> Sequence[str]:
-    return request.args.get("q", "")[:200].split()
+    return request.args.get("q", "")[:200].split()[:_WORDS]
 
 
 def _number() -> int:
     number = request.args.get("page", "1")
-    return min(max(int(number), 1), _LAST_PAGE) if number.isascii() and number.isdecimal() else 1
+    return min(max(int(number), 1), _LAST_PAGE) if number.isascii() and number.isdecimal() and len(number) < 10 else 1  # noqa: PLR2004
 
 
-def _request() -> PageRequest:
+def _requested() -> PageRequest:
     return PageRequest(_MANY, (_number() - 1) * _MANY)
-
-
-def _back(where: str, user: str, counts: Mapping[str, int]) -> Response:
-    """Lead back to the list, which tells what was done."""
-    return Response(status=303, headers={"Location": f"{where}?{forms.done(user, counts)}", **_HEADERS})

@@ -1,93 +1,79 @@
-"""How each receiver is doing: when it was last heard, and the health of its reconciler and its watchdog."""
+"""How each receiver is doing: its last webhook, and the state of its reconciler and its watchdogs."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from prometheus_client import Counter, Gauge
-
 from bridge.config import Config
-from bridge.metrics import Metrics
+from bridge.outbox.alerts import Alerts
 from bridge.outbox.status import Heartbeat
 from bridge.receivers.alertmanager import Settings
+from bridge.reconcile.reconciler import Reconciler
+from bridge.reconcile.reconciler_status import ReconcilerStatus
+from bridge.reconcile.watchdog import watchdog_key
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Reconciling:
-    """How a reconciler does. `success`: when all Alertmanagers last answered this process, None: not yet."""
+class WatchdogStatus:
+    """One heartbeat. `heard_at`: in epoch seconds, None: never. `silent`: its alarm is open."""
 
-    success: float | None
-    failures: int
-    corrections: int
-    interval: float
-
-    def late(self, now: float) -> bool:
-        """Whether no round has gone well for much longer than one takes."""
-        return self.success is not None and now - self.success > 3 * self.interval + 30
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Watching:
-    """How a watchdog does. `heard_at`: in epoch seconds, None: never."""
-
-    alertname: str
+    name: str
     heard_at: float | None
     silent: bool
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Sender:
-    """One receiver. `last`: when this process last took a notification of it, None: not since it started."""
+class ReceiverStatus:
+    """One receiver. `last`: when this process last accepted a webhook of it, None: not since it started."""
 
     receiver: str
     source: str
     last: float | None
-    reconciling: Reconciling | None = None
-    watching: Watching | None = None
+    reconciler: ReconcilerStatus | None = None
+    watchdogs: Sequence[WatchdogStatus] = ()
 
 
-def senders(
-    config: Config, metrics: Metrics, heartbeats: Iterable[Heartbeat], heard: Mapping[tuple[str, str], float]
-) -> list[Sender]:
-    """Return every configured receiver, in the order of the file. `heard`: by receiver and source."""
-    beats: dict[tuple[str, str], float] = {}
-    for beat in heartbeats:
-        beats[beat.receiver, beat.source] = max(beat.heard_at, beats.get((beat.receiver, beat.source), 0.0))
-    return [
-        Sender(
-            receiver=one.receiver,
-            source=one.source,
-            last=heard.get((one.receiver, one.source)),
-            reconciling=_reconciling(one, metrics) if isinstance(one, Settings) else None,
-            watching=_watching(one, metrics, beats.get((one.receiver, one.source)))
-            if isinstance(one, Settings)
-            else None,
+def statuses(
+    config: Config,
+    last: Mapping[tuple[str, str], float],
+    reconcilers: Mapping[str, Reconciler],
+    heartbeats: Iterable[Heartbeat],
+    alerts: Alerts,
+) -> list[ReceiverStatus]:
+    """Return every configured receiver, in the order of the file. `last`: its last webhook, by receiver and source."""
+    beats = list(heartbeats)
+    found = []
+    for one in config.receivers:
+        reconciler = reconcilers.get(one.source) if isinstance(one, Settings) else None
+        found.append(
+            ReceiverStatus(
+                receiver=one.receiver,
+                source=one.source,
+                last=last.get((one.receiver, one.source)),
+                reconciler=reconciler.status if reconciler else None,
+                watchdogs=_watchdogs(one, beats, alerts) if isinstance(one, Settings) else (),
+            )
         )
-        for one in config.receivers
+    return found
+
+
+def _watchdogs(settings: Settings, heartbeats: Iterable[Heartbeat], alerts: Alerts) -> Sequence[WatchdogStatus]:
+    """Return every heartbeat of a receiver; one that was never heard is one."""
+    if settings.watchdog is None:
+        return ()
+    name, alone = settings.watchdog.alertname, watchdog_key(settings.source)
+    ours = [beat for beat in heartbeats if (beat.receiver, beat.source) == (settings.receiver, settings.source)]
+    # One label set needs no name of its own.
+    keys = [alone] if len(ours) <= 1 else [f"{alone}:{beat.key.rpartition(':')[2]}" for beat in ours]
+    states = alerts.states(keys)
+    silent = [key in states and states[key].open for key in keys]
+    if not ours:
+        return (WatchdogStatus(name=name, heard_at=None, silent=silent[0]),)
+    return [
+        WatchdogStatus(name=_named(name, beat.labels), heard_at=beat.heard_at, silent=quiet)
+        for beat, quiet in zip(ours, silent, strict=True)
     ]
 
 
-def _reconciling(settings: Settings, metrics: Metrics) -> Reconciling | None:
-    if settings.reconcile is None:
-        return None
-    return Reconciling(
-        success=_sum(metrics.reconcile_success, settings.source) or None,
-        failures=int(_sum(metrics.reconcile_failures, settings.source)),
-        corrections=int(_sum(metrics.reconciled, settings.source)),
-        interval=settings.reconcile.interval,
-    )
-
-
-def _watching(settings: Settings, metrics: Metrics, heard_at: float | None) -> Watching | None:
-    if settings.watchdog is None:
-        return None
-    return Watching(
-        alertname=settings.watchdog.alertname,
-        heard_at=heard_at,
-        silent=_sum(metrics.watchdog_silent, settings.source) > 0,
-    )
-
-
-def _sum(metric: Gauge | Counter, source: str) -> float:
-    return sum(
-        sample.value for family in metric.collect() for sample in family.samples if sample.labels["source"] == source
-    )
+def _named(name: str, labels: Mapping[str, str]) -> str:
+    told = ", ".join(f"{label}={labels[label]}" for label in sorted(labels) if label not in ("alertname", "severity"))
+    return f"{name} ({told})" if told else name

@@ -15,21 +15,25 @@ def route(path: str, receivers: Mapping[tuple[str, str], Receiver], max_body: in
     """Return how a path is served. Senders write webhook paths with a slash too many."""
     match [part for part in path.split("/") if part]:
         case ["webhooks", receiver, source]:
-            found = receivers.get((receiver, source))
-            if found is None:
-                return Route(path=path, found=False)
-            settings = found.settings
-            return Route(
-                path=f"/webhooks/{receiver}/{source}",
-                methods=("POST",),
-                # a path without credentials of its own is the web config's users', if there are any
-                admits=(lambda headers: authenticated(settings, headers)) if settings.credentials() else None,
-                max_body=max_body,
-                receiver=f"{receiver}/{source}",
-            )
+            rest = ""
+        case ["webhooks", "alerts_api" as receiver, source, "data", "v2", "alerts"]:
+            rest = "/data/v2/alerts"
         case ["webhooks", *_]:
             return Route(path=path, found=False)
-    return Route(path=path, lane=_LANES.get(path, Lane.POOL))
+        case _:
+            return Route(path=path, lane=_LANES.get(path, Lane.POOL))
+    found = receivers.get((receiver, source))
+    if found is None:
+        return Route(path=path, found=False)
+    settings = found.settings
+    return Route(
+        path=f"/webhooks/{receiver}/{source}{rest}",
+        methods=("POST",),
+        # a path without credentials of its own is the web config's users', if there are any
+        admits=(lambda headers: authenticated(settings, headers)) if settings.credentials() else None,
+        max_body=max_body,
+        receiver=f"{receiver}/{source}",
+    )
 
 
 def authenticated(settings: ReceiverSettings, headers: Headers) -> bool:

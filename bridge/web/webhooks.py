@@ -2,15 +2,14 @@
 
 Alertmanager tries again after a 5xx alone; after a 4xx it gives up until the group's next interval. So whatever may
 pass later is 503, never 429 and never 500, and 400 is for a body that can never be read, which is kept all the same.
+Who may not send, and what is too large, the front has turned away already.
 """
 
 import json
 import logging
 import threading
-import time
 from collections.abc import Callable, Mapping
-from contextlib import suppress
-from dataclasses import dataclass
+from contextlib import nullcontext, suppress
 from typing import Any, Final
 
 import msgspec
@@ -18,105 +17,125 @@ from flask import Blueprint, Response, request
 
 from bridge.domain.notification import Notification, Outcome
 from bridge.errors import Unavailable, Unreadable
-from bridge.metrics import EVENTS, Metrics
+from bridge.metrics import Metrics
+from bridge.outbox.quarantine import Quarantine
 from bridge.receivers.contract import Receiver
-from bridge.receivers.settings import ReceiverSettings
 from exporter.toolkit.text import valid_json
 
 _LARGE: Final = 4_000_000
 """Bytes; bodies above are parsed one at a time, so that the memory they take has a bound."""
 _KEPT: Final = 1_000_000
 """Bytes of an unreadable body that are kept."""
+_ALERTS_API: Final = "alerts_api"
 _log = logging.getLogger(__name__)
 
 
-class Refusal(Exception):
-    """A webhook is not taken: the status, the word for the metric, and what the sender is told."""
+class HttpError(Exception):
+    """A webhook is rejected: the status, the word for the metric, and what its sender is told."""
 
-    def __init__(self, status: int, outcome: str, told: str) -> None:
-        super().__init__(told)
-        self.status = status
-        self.outcome = outcome
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Threshold:
-    """Everything that the door needs. `receivers` is asked at each request: a reload changes it.
-
-    Who may not come in, and what is too large, the front has turned away already.
-
-    `cut_off` is told the source of an Alertmanager's webhook that left alerts out, `shared` the source of one that
-    brought incidents.
-    """
-
-    receivers: Callable[[], Mapping[tuple[str, str], Receiver]]
-    accept: Callable[[Notification, float], Outcome]
-    quarantine: Callable[[str, str, str, str, float], None]
-    metrics: Metrics
-    cut_off: Callable[[str], None] = lambda _source: None
-    shared: Callable[[str], None] = lambda _source: None
-    clock: Callable[[], float] = time.time
+    def __init__(self, status: int, outcome: str, message: str) -> None:
+        super().__init__(message)
+        self.status, self.outcome = status, outcome
 
 
-def blueprint(threshold: Threshold) -> Blueprint:
-    """Return the routes."""
-    door = Blueprint("door", __name__)
-    turnstile = threading.Lock()
+class Webhooks:
+    """The receiver routes. What a reload changes is asked at each request."""
 
-    @door.post("/webhooks/<receiver>/<source>")
-    def webhook(receiver: str, source: str) -> Response:
-        found = threshold.receivers().get((receiver, source))
-        if found is None:
-            return _told(404, "no such receiver")
+    def __init__(  # noqa: PLR0913  what it hands webhooks to
+        self,
+        *,
+        receivers: Callable[[], Mapping[tuple[str, str], Receiver]],
+        accept: Callable[[Notification, float], Outcome],
+        quarantine: Quarantine,
+        metrics: Metrics,
+        on_truncated: Callable[[str], None],
+        on_incidents: Callable[[str], None],
+        clock: Callable[[], float],
+    ) -> None:
+        """Take what changes as functions.
+
+        `on_truncated`, `on_incidents`: called with the source once a webhook is durable that left alerts out, or
+        brought incidents.
+        """
+        self._receivers, self._accept, self._quarantine, self._metrics = receivers, accept, quarantine, metrics
+        self._on_truncated, self._on_incidents, self._clock = on_truncated, on_incidents, clock
+        self._large_body = threading.Lock()
+
+    def blueprint(self) -> Blueprint:
+        """Return the routes."""
+        webhooks = Blueprint("webhooks", __name__)
+        webhooks.add_url_rule("/webhooks/<receiver>/<source>", "webhook", self.webhook, methods=["POST"])
+        alerts_api = "/webhooks/alerts_api/<source>/data/v2/alerts"
+        webhooks.add_url_rule(alerts_api, "alerts_api", self.alerts_api, methods=["POST"])
+        return webhooks
+
+    def webhook(self, receiver: str, source: str) -> Response:
+        """Take one webhook in."""
         try:
-            return _take(threshold, found, turnstile)
-        except Refusal as refusal:
-            return _refused(threshold, found, refusal)
+            self._take(receiver, source)
+        except HttpError as error:
+            return _plain(error.status, str(error))
+        return _plain(200, "accepted")
+
+    def alerts_api(self, source: str) -> Response:
+        """Take one request in as BigPanda's Alerts API would answer it: 201, 204 for an exact duplicate, 400."""
+        try:
+            duplicate = self._take(_ALERTS_API, source)
+        except HttpError as error:
+            body = {"status": error.status, "errors": str(error).split("; ")}
+            return Response(json.dumps(body), error.status, mimetype="application/json")
+        if duplicate:
+            return Response(status=204)
+        return Response(json.dumps({"response": {"status": "created"}}), 201, mimetype="application/json")
+
+    def _take(self, receiver: str, source: str) -> bool:
+        """Make a webhook durable; tell whether it only repeats what is known. Raises HttpError."""
+        found = self._receivers().get((receiver, source))
+        if found is None:
+            raise HttpError(404, "not_found", "no such receiver")
+        try:
+            duplicate = self._accepted(found)
+        except HttpError as error:
+            problem = error
         except Unavailable as error:
-            _log.warning("Webhook for %s/%s is not taken now: %s", receiver, source, error)
+            _log.warning("Webhook for %s/%s rejected (503): %s", receiver, source, error)
+            problem = HttpError(503, "unavailable", "not now; try again")
         except Exception:  # noqa: BLE001  the sender must hear 503 whatever went wrong
             _log.exception("Webhook for %s/%s failed unexpectedly", receiver, source)
-        return _refused(threshold, found, Refusal(503, "unavailable", "not now; try again"))
+            problem = HttpError(503, "unavailable", "not now; try again")
+        else:
+            return duplicate
+        self._metrics.notifications.labels(receiver, source, problem.outcome).inc()
+        raise problem
 
-    return door
+    def _accepted(self, receiver: Receiver) -> bool:
+        if not (request.mimetype == "application/json" or request.mimetype.endswith("+json")):
+            raise HttpError(415, "unsupported", "not application/json")
+        if request.headers.get("Content-Encoding", "").strip().lower() not in ("", "identity"):
+            raise HttpError(415, "unsupported", "send it as it is, without Content-Encoding")
+        content, now = request.get_data(cache=False), self._clock()
+        with self._large_body if len(content) > _LARGE else nullcontext():
+            notification = self._read(receiver, content, now)
+        del content  # or it would be kept while the database is waited for
+        outcome = self._accept(notification, now)
+        self._metrics.ingested(notification, outcome)
+        if notification.truncated:
+            self._on_truncated(notification.source)
+        if notification.incidents:
+            self._on_incidents(notification.source)
+        return outcome.duplicates == len(notification.alerts)
 
-
-def _take(threshold: Threshold, receiver: Receiver, turnstile: threading.Lock) -> Response:
-    content = _content()
-    now = threshold.clock()
-    if len(content) > _LARGE:
-        with turnstile:
-            notification = _understood(threshold, receiver, content, now)
-    else:
-        notification = _understood(threshold, receiver, content, now)
-    del content
-    outcome = threshold.accept(notification, now)
-    _count(threshold.metrics, receiver.settings, notification, outcome)
-    if notification.truncated:
-        threshold.cut_off(receiver.settings.source)
-    if notification.incidents:
-        threshold.shared(receiver.settings.source)
-    return _told(200, "accepted")
-
-
-def _content() -> bytes:
-    """Return the body. Raises Refusal when it is no JSON, or packed."""
-    if not (request.mimetype == "application/json" or request.mimetype.endswith("+json")):
-        raise Refusal(415, "unsupported", "not application/json")
-    if request.headers.get("Content-Encoding", "").strip().lower() not in ("", "identity"):
-        raise Refusal(415, "unsupported", "send it as it is, without Content-Encoding")
-    return request.stream.read()
-
-
-def _understood(threshold: Threshold, receiver: Receiver, content: bytes, now: float) -> Notification:
-    try:
-        return receiver.translate(parsed(content), now)
-    except Unreadable as error:
-        settings, reason = receiver.settings, str(error)
-        text = content[:_KEPT].decode("utf-8", "replace")
-        threshold.quarantine(settings.receiver, settings.source, reason, text, now)
-        _log.warning("Webhook for %s/%s is unreadable and kept: %s", settings.receiver, settings.source, reason)
-        raise Refusal(400, "unreadable", reason) from None
+    def _read(self, receiver: Receiver, content: bytes, now: float) -> Notification:
+        settings = receiver.settings
+        try:
+            return receiver.translate(parsed(content), now)
+        except Unreadable as error:
+            reason = str(error)
+        self._quarantine.add(
+            settings.receiver, settings.source, reason, content[:_KEPT].decode("utf-8", "replace"), now
+        )
+        _log.warning("Quarantined unreadable webhook for %s/%s: %s", settings.receiver, settings.source, reason)
+        raise HttpError(400, "unreadable", reason)
 
 
 def parsed(content: bytes) -> Any:
@@ -133,30 +152,5 @@ def parsed(content: bytes) -> Any:
         raise Unreadable("the body is not JSON that can be read") from None
 
 
-def _count(metrics: Metrics, settings: ReceiverSettings, notification: Notification, outcome: Outcome) -> None:
-    receiver, source = settings.receiver, settings.source
-    metrics.notifications.labels(receiver, source, "accepted").inc()
-    firing = sum(alert.firing for alert in notification.alerts)
-    metrics.alerts.labels(receiver, source, "firing").inc(firing)
-    metrics.alerts.labels(receiver, source, "resolved").inc(len(notification.alerts) - firing)
-    for word in EVENTS:
-        metrics.events.labels(source, word).inc(getattr(outcome, word))
-    metrics.events.labels(source, "skipped").inc(notification.ignored)
-    metrics.unmapped.labels(source).inc(outcome.unmapped)
-    metrics.truncated.labels(source).inc(notification.truncated)
-    for seconds in outcome.acknowledged:
-        metrics.time_to_acknowledge.observe(seconds)
-    for seconds in outcome.resolved:
-        metrics.time_to_resolve.observe(seconds)
-    for of, count in outcome.closed_manually.items():
-        metrics.resolved_by_hand.labels(of).inc(count)
-
-
-def _refused(threshold: Threshold, receiver: Receiver, refusal: Refusal) -> Response:
-    settings = receiver.settings
-    threshold.metrics.notifications.labels(settings.receiver, settings.source, refusal.outcome).inc()
-    return _told(refusal.status, str(refusal))
-
-
-def _told(status: int, words: str) -> Response:
+def _plain(status: int, words: str) -> Response:
     return Response(f"{words}\n", status, mimetype="text/plain")

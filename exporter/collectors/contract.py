@@ -7,18 +7,23 @@ A collector does no I/O. It is four pure functions over what it knows of one tar
     families(knowledge, now)                the metrics
     figures(knowledge, now)                 what the vendor says now, in words, for the status page
 
+A fifth is optional:
+
+    endpoints(knowledge, now)               what somebody else may want to probe as well, for service discovery
+
 The poller turns the crank. A vendor is a folder `exporter/collectors/<name>/` whose `config.py` holds
 `Settings` (a `TargetSettings`) and whose `collector.py` holds `Collector`, made from those settings.
+`starter.yml` is what `init` writes of it, `README.md` what a reader is told.
 The folder's name is the value of `collector:` in exporter.yml and of the label `collector`.
 """
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from enum import IntEnum
-from typing import Final, Literal, Protocol, TypeVar
+from typing import Final, Literal, Protocol, TypeVar, runtime_checkable
 
 from exporter.metrics.families import Family, Metric
-from exporter.metrics.health import Figure
+from exporter.metrics.health import Endpoint, Figure
 
 CONFIRM_AFTER: Final = 10.0
 """Seconds after which a listing that is suddenly empty is requested again: it is believed when it is empty twice."""
@@ -172,6 +177,7 @@ class Knowledge(Protocol):
 
 
 K = TypeVar("K", bound=Knowledge)
+K_contra = TypeVar("K_contra", bound=Knowledge, contravariant=True)
 
 
 class Collector(Protocol[K]):
@@ -194,3 +200,11 @@ class Collector(Protocol[K]):
 
     def figures(self, knowledge: K, now: float) -> Iterable[Figure]:
         """Yield what the vendor says now, as a person would ask for it, the most important first."""
+
+
+@runtime_checkable
+class Discovering(Protocol[K_contra]):
+    """A collector that knows what somebody else may want to probe."""
+
+    def endpoints(self, knowledge: K_contra, now: float) -> Iterable[Endpoint]:
+        """Yield what there is to probe, as of the last poll."""

@@ -1,4 +1,7 @@
-"""How the polling of one target goes, and what its vendor says now: for the exporter's own metrics and for its page."""
+"""How the polling of one target goes, and what its vendor says now.
+
+For the exporter's own metrics, for its page, and for service discovery.
+"""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -10,6 +13,17 @@ class Figure:
 
     text: str
     bad: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Endpoint:
+    """What blackbox_exporter and its like may probe as well: a URL or an address, and what is known of it.
+
+    `labels` are names without `__meta_<collector>_`, and values; the account is not among them.
+    """
+
+    address: str
+    labels: tuple[tuple[str, str], ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -12,7 +12,7 @@ from typing import Final, Protocol
 
 from exporter.metrics.exporter_metrics import Running, own_families, python_lines
 from exporter.metrics.families import Family, Metric
-from exporter.metrics.health import Figure, Health
+from exporter.metrics.health import Endpoint, Figure, Health
 from exporter.metrics.text_format import Rendered, block, compose, render
 
 REST: Final = 10
@@ -42,6 +42,13 @@ class Source(Protocol):
 
     def figures(self) -> Sequence[Figure]:
         """Return what its vendor says now."""
+
+    @property
+    def discovers(self) -> bool:
+        """Whether its collector knows what others may probe."""
+
+    def endpoints(self) -> Sequence[Endpoint] | None:
+        """Return what others may probe; None while it is not known."""
 
 
 @dataclass(slots=True, eq=False)

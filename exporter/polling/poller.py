@@ -12,13 +12,13 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from typing import Any, Final, TypeVar
 
-from exporter.collectors.contract import Certificate, Collector, Get, Probe, Response
+from exporter.collectors.contract import Certificate, Collector, Discovering, Get, Probe, Response
 from exporter.collectors.settings import TargetSettings
 from exporter.errors import PollError
 from exporter.fetch import tls_probe
 from exporter.fetch.session import Session
 from exporter.metrics.families import Family, Metric
-from exporter.metrics.health import Figure, Health
+from exporter.metrics.health import Endpoint, Figure, Health
 from exporter.polling import target_health, target_state
 from exporter.polling.snapshot_store import SnapshotStore
 from exporter.polling.snapshots import Snapshot
@@ -117,6 +117,22 @@ class Poller:
         except Exception as error:  # noqa: BLE001  see above
             self._collector_failed("figures", error)
             return []
+
+    @property
+    def discovers(self) -> bool:
+        """Whether the collector knows what others may probe."""
+        return isinstance(self._collector, Discovering)
+
+    def endpoints(self) -> list[Endpoint] | None:
+        """Return what others may probe; None while it is not known, which past `max_age` it is not any more."""
+        now, expires = self._clock(), self.expires()
+        if expires is None or now > expires or not isinstance(self._collector, Discovering):
+            return None
+        try:
+            return list(self._collector.endpoints(self._target.knowledge, now))
+        except Exception as error:  # noqa: BLE001  see above
+            self._collector_failed("endpoints", error)
+            return None
 
     def expires(self) -> float | None:
         """Return the epoch second after which `rendered` shows nothing by age; None while nothing is known."""

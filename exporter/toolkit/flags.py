@@ -2,9 +2,9 @@
 
 import argparse
 import socket
-from importlib.metadata import PackageNotFoundError, version
+from importlib import metadata
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, NoReturn
 
 Address = tuple[str, int]
 """Host and port to listen on."""
@@ -15,48 +15,40 @@ _LAST_PORT = 65535
 class Parser(argparse.ArgumentParser):
     """An argument parser that ends with status 2 and one line; abbreviations of flags are errors."""
 
-    def __init__(self, *, prog: str, description: str | None = None) -> None:
-        super().__init__(prog=prog, description=description, allow_abbrev=False)
+    def __init__(self, **settings: Any) -> None:
+        super().__init__(**settings, allow_abbrev=False)
 
     def error(self, message: str) -> NoReturn:
         """Tell the one thing that is wrong, and end."""
         self.exit(2, f"{self.prog}: {message}\n")
 
 
-def declare(parser: argparse.ArgumentParser, default: Address, config_file: str) -> None:
+def declare(parser: argparse.ArgumentParser, default: Address, config_file: str, *, again: bool = False) -> None:
     """Add the flags to a parser. They arrive as `config_file`, `config_check`, `listen`, `web_config`, ….
 
-    `listen` is a list of addresses, None when the flag was not given: `addresses` says what then holds.
+    `listen` is a list of addresses, None when the flag was not given: `addresses` says what then holds. `again`: the
+    parser is a sub-command's; it sets only what is given there, so that a flag may stand before or after the command.
     """
-    _declare_config(parser, config_file)
-    _declare_web(parser, default)
-    parser.add_argument("--log.level", dest="log_level", choices=["debug", "info", "warn", "error"], default="info")
-    parser.add_argument("--log.format", dest="log_format", choices=["logfmt", "json"], default="logfmt")
-    parser.add_argument(
-        "--version", action="version", version=f"{parser.prog}, version {release()}", help="print the version and exit"
-    )
 
+    def unless_again(value: object) -> Any:
+        return argparse.SUPPRESS if again else value
 
-def _declare_config(parser: argparse.ArgumentParser, config_file: str) -> None:
-    parser.add_argument(
-        "--config.file", dest="config_file", type=Path, metavar="PATH", default=Path(config_file), help="%(default)s"
-    )
-    parser.add_argument(
-        "--config.check", dest="config_check", action="store_true", help="check the configuration, start nothing"
-    )
-
-
-def _declare_web(parser: argparse.ArgumentParser, default: Address) -> None:
-    parser.add_argument(
-        "--web.listen-address",
-        dest="listen",
-        action="append",
-        type=address,
-        metavar="HOST:PORT",
-        help=f"where to serve, repeatable; {default[0]}:{default[1]}",
-    )
-    parser.add_argument("--web.config.file", dest="web_config", type=Path, metavar="PATH", help="TLS and basic auth")
-    parser.add_argument("--web.enable-lifecycle", dest="lifecycle", action="store_true", help="allow POST /-/reload")
+    add = parser.add_argument
+    add("--config.file", dest="config_file", type=Path, metavar="PATH", default=unless_again(Path(config_file)),
+        help=f"the configuration; {config_file}")  # fmt: skip
+    add("--config.check", dest="config_check", action="store_true", default=unless_again(value=False),
+        help="check the configuration, start nothing")  # fmt: skip
+    add("--web.listen-address", dest="listen", action="append", type=address, metavar="HOST:PORT",
+        default=unless_again(None), help=f"where to serve, repeatable; {default[0]}:{default[1]}")  # fmt: skip
+    add("--web.config.file", dest="web_config", type=Path, metavar="PATH", default=unless_again(None),
+        help="TLS and basic auth")  # fmt: skip
+    add("--web.enable-lifecycle", dest="lifecycle", action="store_true", default=unless_again(value=False),
+        help="allow POST /-/reload")  # fmt: skip
+    levels = ["debug", "info", "warn", "error"]
+    add("--log.level", dest="log_level", choices=levels, default=unless_again("info"), help="the least that is logged")
+    add("--log.format", dest="log_format", choices=["logfmt", "json"], default=unless_again("logfmt"))
+    version = f"{parser.prog.split()[0]}, version {release()}"
+    add("--version", action="version", version=version, help="print the version and exit")
 
 
 def addresses(given: list[Address] | None, default: Address) -> list[Address]:
@@ -86,6 +78,6 @@ def _everywhere() -> str:
 def release() -> str:
     """Return the version of the installed distribution, `unknown` when run from a bare source tree."""
     try:
-        return version("vendorwatch")
-    except PackageNotFoundError:
+        return metadata.version("vendorwatch")
+    except metadata.PackageNotFoundError:
         return "unknown"

@@ -1,4 +1,4 @@
-"""Text from outside, made valid once where it enters; and made harmless where people read it."""
+"""Text from outside, made valid once where it enters and harmless where people read it; times as people read them."""
 
 import re
 from typing import Final
@@ -11,6 +11,8 @@ _REPLACEMENT: Final = "\N{REPLACEMENT CHARACTER}"
 _SUSPECT: Final = re.compile(rb"\\u(?:[dD][89a-fA-F]|0000)")
 _PAIR: Final = rb"\\u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}"
 _ESCAPE: Final = re.compile(_PAIR + rb"|\\u([dD][89a-fA-F][0-9a-fA-F]{2}|0000)|\\.", re.DOTALL)
+
+_MINUTE, _HOUR, _DAY = 60, 3600, 86400
 
 
 def valid(text: str) -> str:
@@ -60,3 +62,15 @@ def redacted(url: str) -> str:
     except ValueError:
         return "a URL that cannot be read"
     return f"{parts.scheme}://{f'[{host}]' if ':' in host else host}{f':{port}' if port is not None else ''}"
+
+
+def span(seconds: float) -> str:
+    """Return a time span in its two largest units: `3d 4h`, `2m 5s`."""
+    whole = max(0, round(seconds))
+    if whole < _MINUTE:
+        return f"{whole}s"
+    if whole < _HOUR:
+        return f"{whole // _MINUTE}m {whole % _MINUTE}s"
+    if whole < _DAY:
+        return f"{whole // _HOUR}h {whole % _HOUR // _MINUTE}m"
+    return f"{whole // _DAY}d {whole % _DAY // _HOUR}h"

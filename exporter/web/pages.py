@@ -16,6 +16,7 @@ from werkzeug.http import parse_accept_header, parse_options_header
 from exporter.metrics.page_cache import PageCache
 from exporter.toolkit.config_types import ConfigError
 from exporter.toolkit.front import Lane, Route
+from exporter.web import service_discovery
 from exporter.web.status_page import CONTENT_POLICY
 from exporter.web.status_page import page as landing_page
 
@@ -104,6 +105,7 @@ class Web:
             "/-/healthy": (reading, self._healthy),
             "/-/ready": (reading, self._ready),
             "/-/reload": (changing, self._reloaded),
+            service_discovery.BELOW: (reading, self._discovery),
         }
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
@@ -114,7 +116,9 @@ class Web:
         return () if environ["REQUEST_METHOD"] == "HEAD" else [response.body]
 
     def _answer(self, environ: WSGIEnvironment) -> Response:
-        methods, view = self._routes.get(environ["PATH_INFO"], ((), None))
+        path = environ["PATH_INFO"]
+        below = service_discovery.BELOW
+        methods, view = self._routes.get(below if path.startswith(below) else path, ((), None))
         if view is None:
             return told(HTTPStatus.NOT_FOUND, "Not found")
         if environ["REQUEST_METHOD"] not in methods:
@@ -134,6 +138,17 @@ class Web:
         )
         page = landing_page(targets, self._clock(), self._roles())
         return Response(HTTPStatus.OK, page.encode("utf-8", "replace"), headers)
+
+    def _discovery(self, environ: WSGIEnvironment) -> Response:
+        sources = service_discovery.named(environ["PATH_INFO"], self._page_cache.sources())
+        if not sources:
+            return told(HTTPStatus.NOT_FOUND, "No target of that name knows of anything to probe.")
+        found = [(source.identity, source.endpoints()) for source in sources]
+        waiting = [" ".join(identity) for identity, endpoints in found if endpoints is None]
+        if waiting:
+            return told(HTTPStatus.SERVICE_UNAVAILABLE, f"Not known now, keep what you have: {', '.join(waiting)}")
+        document = service_discovery.document((identity, endpoints or ()) for identity, endpoints in found)
+        return Response(HTTPStatus.OK, document, (("Content-Type", "application/json"),))
 
     def _healthy(self, _environ: WSGIEnvironment) -> Response:
         return told(HTTPStatus.OK, "vendorwatch-exporter is healthy.")

@@ -10,22 +10,10 @@ from jinja2 import Environment, PackageLoader
 from markupsafe import Markup
 
 from exporter.metrics.health import Figure, Health
+from exporter.toolkit.text import span
 
 _SHOWN_PROBLEMS: Final = 5
 _COLUMNS: Final = ("Target", "State", "Vendor says", "Age", "Next poll", "Series", "Budget used", "Problems")
-_MINUTE, _HOUR, _DAY = 60, 3600, 86400
-
-
-def span(seconds: float) -> str:
-    """Return a time span in its two largest units: `3d 4h`, `2m 5s`."""
-    whole = max(0, round(seconds))
-    if whole < _MINUTE:
-        return f"{whole}s"
-    if whole < _HOUR:
-        return f"{whole // _MINUTE}m {whole % _MINUTE}s"
-    if whole < _DAY:
-        return f"{whole // _HOUR}h {whole % _HOUR // _MINUTE}m"
-    return f"{whole // _DAY}d {whole % _DAY // _HOUR}h"
 
 
 _TEMPLATES = Environment(loader=PackageLoader(__package__), autoescape=True, trim_blocks=True, auto_reload=False)

@@ -10,6 +10,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable
+from types import SimpleNamespace
 from wsgiref.types import WSGIApplication
 
 import requests
@@ -18,8 +19,8 @@ from bridge.domain.notification import Outcome
 from bridge.metrics import Metrics
 from bridge.receivers import alertmanager
 from bridge.receivers.contract import receiver
-from bridge.web.application import Works, create_app
-from bridge.web.webhooks import Threshold, blueprint
+from bridge.web.application import create_app
+from bridge.web.webhooks import Webhooks
 from exporter.toolkit.front import Front, Route
 from exporter.toolkit.server import HttpServer
 from exporter.toolkit.web_config import WebConfigFile
@@ -46,17 +47,18 @@ def destination(port: str, seconds: str) -> None:
 
 
 def unstored(port: str) -> None:
-    """Serve the door itself, as `bridge.app` wires it, with an outbox that forgets."""
+    """Serve the receiver routes themselves, as `bridge.app` wires them, with a store that forgets."""
     settings = alertmanager.Settings.model_validate({"receiver": "alertmanager", "source": "prod"})
-    metrics = Metrics()
-    threshold = Threshold(
+    webhooks = Webhooks(
         receivers=lambda: {("alertmanager", "prod"): receiver(settings)},
         accept=lambda notification, now: Outcome(queued=len(notification.alerts)),
-        quarantine=lambda *_: None,
-        metrics=metrics,
+        quarantine=SimpleNamespace(add=lambda *_: None),
+        metrics=Metrics(),
+        on_truncated=lambda _source: None,
+        on_incidents=lambda _source: None,
+        clock=time.time,
     )
-    application = create_app(Works(metrics=metrics, ready=lambda: True), [blueprint(threshold)])
-    serve(port, application)
+    serve(port, create_app([webhooks.blueprint()]))
 
 
 def relay(port: str, url: str, threads: str) -> None:

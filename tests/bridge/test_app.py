@@ -8,13 +8,12 @@ import bcrypt
 import pytest
 import requests
 
-from bridge.app import Program, Start, checked
-from bridge.config import load
+from bridge.app import Bridge, Start
+from bridge.config import load, load_for
 from bridge.domain.alert import Alert
 from bridge.domain.event import EventMapping
 from bridge.domain.notification import Notification
 from bridge.outbox.pages import PageRequest
-from bridge.wiring import receivers, route
 from exporter.toolkit.config_types import ConfigError
 from exporter.toolkit.web_config import WebConfigFile
 from tests.store import Store
@@ -42,38 +41,35 @@ def start(file):
     return Start(config_file=file, addresses=LOOPBACK, web_config=WebConfigFile(None))
 
 
-def test_each_receiver_has_its_place(file):
-    """Its own app key where it has one, the destination's otherwise."""
-    places = receivers(load(file))
-    assert {key: place.settings.mapping.app_key for key, place in places.items()} == {
-        ("alertmanager", "prod"): "app",
-        ("alertmanager", "lab"): "lab-key",
-    }
+def test_each_receiver_has_its_app_key(file):
+    """Its own where it has one, the destination's otherwise."""
+    assert {one.source: one.mapping.app_key for one in load(file).receivers} == {"prod": "app", "lab": "lab-key"}
 
 
 def test_a_destination_is_named_without_its_url(file):
     """What is kept of a destination in the database tells no token that its URL may hold."""
-    found = route(load(file))
-    assert "hidden" not in found.name
-    assert found.name == route(load(file)).name
-    found.destination.close()
+    name = load(file).destination
+    assert "hidden" not in name
+    assert name == load(file).destination
+    file.write_text(file.read_text().replace("127.0.0.1:1/", "127.0.0.1:2/"))
+    assert name != load(file).destination
 
 
 def test_an_open_door_must_be_meant(file):
     """Without credentials a receiver is served on loopback only."""
     file.write_text(file.read_text().replace(", bearer_token: t", "", 1))
-    assert checked(file, LOOPBACK)
+    assert load_for(file, LOOPBACK)
     with pytest.raises(ConfigError, match="receivers\\[0\\]: alertmanager/prod has no credentials"):
-        checked(file, (("192.0.2.1", 9789),))
+        load_for(file, (("192.0.2.1", 9789),))
 
 
 def test_it_starts_answers_and_stops(start, file):
     """Once started it answers; once stopped the port is free, and a second stop would find nothing to do."""
-    program = Program(start, load(file))
-    program.start()
-    (host, port), *_ = program.addresses
+    bridge = Bridge(start, load(file))
+    bridge.start()
+    (host, port), *_ = bridge.addresses
     assert requests.get(f"http://{host}:{port}/-/ready", timeout=30).status_code == 200
-    program.stop()
+    bridge.stop()
     with pytest.raises(requests.ConnectionError):
         requests.get(f"http://{host}:{port}/-/ready", timeout=30)
 
@@ -89,21 +85,21 @@ def test_old_history_goes_and_what_waits_stays(start, file, monkeypatch):
     outbox.ingest.accept([Notification(receiver="alertmanager", source="prod", alerts=alerts, mapping=mapping)], 1000.0)
     outbox.queue.record(accepted=outbox.queue.claim(20, "me", 1001.0, 60.0), now=1002.0)
     monkeypatch.setattr("bridge.app._PRUNE_ROWS", 7)
-    program = Program(start, load(file), clock=lambda: 10_000.0)
-    rests = iter([False] * 4 + [True])
-    monkeypatch.setattr(program._stopping, "wait", lambda _seconds: next(rests))
-    program._prune()
+    bridge = Bridge(start, load(file), clock=lambda: 10_000.0)
+    pauses = [bridge._prune() for _ in range(4)]
+    assert pauses[-1] > pauses[0]
     assert outbox.events.closed(PageRequest(100), 0.0).rows == []
     assert outbox.status.counts(10_000.0).waiting == 10
     outbox.close()
-    program.stop()
+    bridge.stop()
 
 
 class _Alertmanager(BaseHTTPRequestHandler):
     """An Alertmanager that knows one alert."""
 
     def do_GET(self):
-        answer = [ACTIVE] if "/alerts" in self.path else {"uptime": "2020-01-01T00:00:00Z"}
+        status = {"uptime": "2020-01-01T00:00:00Z", "versionInfo": {"version": "0.35.0"}}
+        answer = [ACTIVE] if "/alerts" in self.path else status
         content = json.dumps(answer).encode()
         self.send_response(200)
         self.send_header("Content-Length", str(len(content)))
@@ -135,21 +131,21 @@ def alertmanager():
 
 def test_a_reload_begins_and_ends_to_reconcile(start, file, alertmanager, tmp_path):
     """The Alertmanagers of the new file are asked from then on, and no longer once they are gone from it."""
-    program = Program(start, load(file))
-    program.start()
+    bridge = Bridge(start, load(file))
+    bridge.start()
     plain = file.read_text()
     asks = f"reconcile: {{urls: ['{alertmanager}'], interval: 100ms, receiver: bigpanda}}"
     file.write_text(plain.replace("source: prod, ", f"source: prod, {asks}, ", 1))
-    program.reload()
+    bridge.reload()
     outbox = Store(f"sqlite:///{tmp_path}/bridge.db")
     end = time.monotonic() + 30
     while not outbox.alerts.open_alerts("prod") and time.monotonic() < end:
         time.sleep(0.05)
     assert [found.key for found in outbox.alerts.open_alerts("prod")] == ["prod:00ff"]
     file.write_text(plain)
-    program.reload()
+    bridge.reload()
     assert not [thread for thread in threading.enumerate() if thread.name.startswith("reconciler")]
-    program.stop()
+    bridge.stop()
     outbox.close()
 
 
@@ -159,9 +155,9 @@ def test_a_receiver_with_credentials_needs_none_of_the_web_configs_users(start, 
     hashed = bcrypt.hashpw(b"sesame", bcrypt.gensalt(4)).decode()
     web.write_text(f"basic_auth_users: {{ann: '{hashed}'}}")
     file.write_text(f"{file.read_text()}  - {{receiver: alertmanager, source: bare}}\n")
-    program = Program(replace(start, web_config=WebConfigFile(web)), load(file))
-    program.start()
-    host, port = program.addresses[0]
+    bridge = Bridge(replace(start, web_config=WebConfigFile(web)), load(file))
+    bridge.start()
+    host, port = bridge.addresses[0]
     url, bearer, ann = f"http://{host}:{port}", {"Authorization": "Bearer t"}, ("ann", "sesame")
 
     def status(path, **more):
@@ -178,4 +174,4 @@ def test_a_receiver_with_credentials_needs_none_of_the_web_configs_users(start, 
     page = requests.get(url, auth=ann, timeout=30).text
     assert "Signed in as ann" in page
     assert page.count("none yet") == 1
-    program.stop()
+    bridge.stop()

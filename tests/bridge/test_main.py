@@ -275,40 +275,6 @@ def test_an_open_door_is_refused(config, capsys):
     assert main([f"--config.file={config}", "--web.listen-address=0.0.0.0:0", "--config.check"]) == 0
 
 
-@pytest.mark.parametrize(
-    "arguments",
-    [
-        ["--nonsense"],
-        ["nonsense"],
-        ["serve", "now"],
-        ["dead-letters"],
-        ["dead-letters", "show"],
-        ["dead-letters", "list", "3"],
-        ["dead-letters", "requeue"],
-        ["dead-letters", "requeue", "--all", "3"],
-        ["dead-letters", "discard", "x"],
-        ["dead-letters", "requeue", "9" * 19],
-        ["dead-letters", "list", "--format=xml"],
-        ["--web.listen-address=nowhere"],
-        ["--log.level=loud"],
-    ],
-)
-def test_bad_flags_end_with_2(capsys, arguments):
-    """One line says what is wrong."""
-    with pytest.raises(SystemExit) as ended:
-        main(arguments)
-    assert ended.value.code == 2
-    assert capsys.readouterr().err.count("\n") == 1
-
-
-def test_the_version_is_told(capsys):
-    """--version prints it and ends with 0."""
-    with pytest.raises(SystemExit) as ended:
-        main(["--version"])
-    assert ended.value.code == 0
-    assert capsys.readouterr().out.startswith("vendorwatch-bridge, version ")
-
-
 def test_a_taken_address_is_told(start, config, tmp_path):
     """Status 1 and one line, no traceback."""
     bridge = start()
@@ -346,7 +312,7 @@ def test_what_nobody_foresaw_at_the_start_ends_it(config):
 
 def test_what_nobody_foresaw_at_a_reload_leaves_it_running(start, config):
     """It goes on as it was, says so in the log, and still hears SIGTERM."""
-    flawed = FLAWED.format(module="bridge.app", name="Program", method="reload")
+    flawed = FLAWED.format(module="bridge.app", name="Bridge", method="reload")
     bridge = start(command=[sys.executable, "-c", flawed])
     bridge.process.send_signal(signal.SIGHUP)
     eventually(lambda: "failed unexpectedly" in bridge.log.read_text())

@@ -4,9 +4,12 @@ import subprocess
 import pytest
 from prometheus_client import generate_latest
 
-from bridge.metrics import Metrics, Stock, StockCollector
+from bridge.domain.alert import Alert
+from bridge.domain.event import EventMapping
+from bridge.domain.notification import Notification, Outcome
+from bridge.metrics import Metrics, QueueStats, QueueStatsCollector
 
-STOCK = Stock(
+STATS = QueueStats(
     events={"waiting": 3, "held": 1},
     oldest=1_800_000_000.0,
     dead_letters=2,
@@ -14,6 +17,7 @@ STOCK = Stock(
     quarantined=4,
     open_alerts={("prod", "critical"): 5},
     incidents={("All", "warning"): 6},
+    share_quotas={"panda": 7.0},
 )
 
 
@@ -24,7 +28,7 @@ def page(metrics):
 def test_every_family_of_the_interface_is_served():
     """The names and labels that users rely on are there from the first scrape."""
     metrics = Metrics()
-    metrics.watch(lambda: STOCK)
+    metrics.watch(lambda: STATS)
     metrics.expect("alertmanager", "prod")
     metrics.expect_incidents("panda")
     metrics.reconciled.labels("prod", "closed").inc()
@@ -46,8 +50,7 @@ def test_every_family_of_the_interface_is_served():
         'reconciled_alerts_total{action="closed",source="prod"} 1.0',
         "destination_up 1.0",
         'incidents{bigpanda_environment="All",status="warning"} 6.0',
-        "incident_time_to_acknowledge_seconds_count 0.0",
-        'incident_time_to_resolve_seconds_bucket{le="604800.0"} 0.0',
+        'share_quota_available{source="panda"} 7.0',
         'resolved_by_hand_total{source="prod"} 0.0',
         'callbacks_total{outcome="retry",source="panda"} 0.0',
         'silences_total{action="created",source="panda"} 0.0',
@@ -64,7 +67,7 @@ def test_every_family_of_the_interface_is_served():
 def test_promtool_finds_nothing():
     """The page is as Prometheus's own linter wants it."""
     metrics = Metrics()
-    metrics.watch(lambda: STOCK)
+    metrics.watch(lambda: STATS)
     metrics.expect("alertmanager", "prod")
     metrics.expect_incidents("panda")
     found = subprocess.run(
@@ -79,9 +82,9 @@ def test_the_database_is_asked_at_most_once_a_second():
 
     def look():
         looks.append(now[0])
-        return STOCK
+        return STATS
 
-    collector = StockCollector(look, lambda: now[0])
+    collector = QueueStatsCollector(look, lambda: now[0])
     for now[0] in (0.0, 0.5, 0.9, 1.0, 1.5, 2.1):
         assert list(collector.collect())
     assert looks == [0.0, 1.0, 2.1]
@@ -103,7 +106,7 @@ def test_nothing_is_told_of_a_database_that_cannot_be_read():
 def test_an_empty_outbox_has_no_oldest_event():
     """When nothing waits there is no oldest time, not a zero."""
     metrics = Metrics()
-    metrics.watch(Stock)
+    metrics.watch(QueueStats)
     assert "vendorwatch_bridge_outbox_oldest_event_timestamp_seconds 0" not in page(metrics)
 
 
@@ -115,3 +118,30 @@ def test_a_failed_reload_keeps_the_time_of_the_last_good_one():
     assert metrics.registry.get_sample_value("vendorwatch_bridge_config_last_reload_successful") == 0
     name = "vendorwatch_bridge_config_last_reload_success_timestamp_seconds"
     assert metrics.registry.get_sample_value(name) == 5.0
+
+
+def test_what_a_webhook_brought_is_counted():
+    """Its alerts by status, what became of them, and how long incidents took in their environment."""
+    metrics = Metrics()
+    mapping = EventMapping(app_key="app", statuses={}, primary_property=())
+    alert = Alert(receiver="alertmanager", source="prod", key="k", name="Down", firing=True, starts_at=1.0)
+    notification = Notification(
+        receiver="alertmanager", source="prod", mapping=mapping, alerts=(alert,), ignored=3, truncated=2
+    )
+    outcome = Outcome(queued=1, skipped=1, unmapped=1, acknowledged=[("edge", 60.0)], resolved=[("edge", 600.0)])
+    outcome.closed_manually["prod"] += 1
+    metrics.ingested(notification, outcome)
+    served = page(metrics)
+    for sample in (
+        'notifications_total{outcome="accepted",receiver="alertmanager",source="prod"} 1.0',
+        'alerts_total{receiver="alertmanager",source="prod",status="firing"} 1.0',
+        'alerts_total{receiver="alertmanager",source="prod",status="resolved"} 0.0',
+        'events_total{outcome="queued",source="prod"} 1.0',
+        'events_total{outcome="skipped",source="prod"} 4.0',
+        'unmapped_severities_total{source="prod"} 1.0',
+        'truncated_alerts_total{source="prod"} 2.0',
+        'incident_time_to_acknowledge_seconds_sum{bigpanda_environment="edge"} 60.0',
+        'incident_time_to_resolve_seconds_count{bigpanda_environment="edge"} 1.0',
+        'resolved_by_hand_total{source="prod"} 1.0',
+    ):
+        assert f"vendorwatch_bridge_{sample}\n" in served

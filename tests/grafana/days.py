@@ -139,11 +139,15 @@ def outage(folder: Path, old: OldPage) -> Day:
     day.prepare()
     day.change("populate", monitors=30, endpoints=[host["url"] for host in day.hosts])
     day.start()
-    until("every vendor is known", lambda: day.query("packetvis_notifications") and day.query("bigpanda_incidents"))
-    day.change("packetvis/notify", type="hijack", severity=4)
-    day.change("faults", vendor="packetvis", kind="status", code=500, count=2)
-    _at_the_door(day)
-    _at_bigpanda(day)
+    try:
+        until("every vendor is known", lambda: day.query("packetvis_notifications") and day.query("bigpanda_incidents"))
+        day.change("packetvis/notify", type="hijack", severity=4)
+        day.change("faults", vendor="packetvis", kind="status", code=500, count=2)
+        _at_the_door(day)
+        _at_bigpanda(day)
+    except BaseException:
+        day.stop()
+        raise
     return day
 
 

@@ -84,6 +84,10 @@ class Browser:
         field.send_keys(words)
         field.submit()
 
+    def write(self, name: str, words: str, place: int = 0) -> None:
+        """Write into one of the fields of a name."""
+        self._driver.find_elements(By.NAME, name)[place].send_keys(words)
+
     def unfold(self) -> None:
         """Open everything that is folded."""
         self._driver.execute_script("document.querySelectorAll('details').forEach(one => one.open = true)")

@@ -1,11 +1,12 @@
 """The pages for people, in a real browser: what an operator does, what a stranger cannot, what axe-core says."""
 
+import json
 import re
 import shutil
 import signal
 import threading
 from functools import partial
-from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler, SimpleHTTPRequestHandler, ThreadingHTTPServer
 
 import bcrypt
 import pytest
@@ -13,6 +14,7 @@ import requests
 
 from exporter.metrics.health import Figure, Health
 from exporter.web.status_page import page as landing_page
+from tests.store import Store
 from tests.system.bridging import ODD, RECEIVER, alert, dead_letters, post, webhook
 from tests.system.running import python, until
 
@@ -22,6 +24,38 @@ pytestmark = pytest.mark.system
 HOSTILE = "</td><script>document.title='taken'</script><img src=x onerror=\"document.title='taken'\">"
 LOOKS = [(width, dark) for width in (browsing.WIDE, browsing.NARROW) for dark in (False, True)]
 PANDA = {"receiver": "bigpanda", "source": "panda", "headers": {"x-api-key": "header-of-the-page"}}
+READABLE = json.dumps(
+    {"version": "4", "alerts": [{"status": "firing", "labels": {"alertname": "Lost"}, "fingerprint": "lost"}]}
+)
+
+
+class Alertmanager(BaseHTTPRequestHandler):
+    """One that has silenced web-2."""
+
+    def do_GET(self):
+        alert = {
+            "labels": {"alertname": "Down", "instance": "web-2", "severity": "critical"},
+            "fingerprint": "web-2",
+            "startsAt": "2026-01-01T00:00:00Z",
+            "receivers": [{"name": "bigpanda"}],
+            "status": {"state": "suppressed", "silencedBy": ["s-1"], "inhibitedBy": []},
+        }
+        silence = {
+            "id": "s-1", "createdBy": "ann.lee", "comment": "planned work CHG-7", "endsAt": "2100-01-01T00:00:00Z",
+            "startsAt": "2026-01-01T00:00:00Z", "status": {"state": "active"}, "matchers": [],
+        }  # fmt: skip
+        known = {"/api/v2/alerts": [alert], "/api/v2/silences": [silence], "/api/v2/alerts/groups": []}
+        said = known.get(
+            self.path.partition("?")[0], {"uptime": "2026-01-01T00:00:00Z", "cluster": {"status": "ready"}}
+        )
+        content = json.dumps(said).encode()
+        self.send_response(200)
+        self.send_header("Content-Length", str(len(content)))
+        self.end_headers()
+        self.wfile.write(content)
+
+    def log_message(self, *_):
+        pass
 
 
 @pytest.fixture(scope="module")
@@ -44,9 +78,20 @@ def axe(tmp_path_factory):
 class Desk:
     """A bridge with a dead letter, and how its page is reached: by ann, and by who does not know her password."""
 
-    def __init__(self, station, started, *, guarded=True):
+    def __init__(self, station, started, *, guarded=True, alertmanager=""):
         self.station = station
-        station.configure(receivers=[ODD, PANDA])
+        receivers = [
+            ODD
+            | (
+                {"reconcile": {"urls": [alertmanager], "interval": "500ms", "min_uptime": "9999d"}}
+                if alertmanager
+                else {}
+            ),
+            PANDA,
+        ]
+        user_key = station.sandbox.settings.bigpanda.user_key
+        incidents = {"url": f"{station.sandbox.url}/bigpanda", "api_key": user_key}
+        station.configure(receivers=receivers, incidents=incidents)
         web = station.folder / "web.yml"
         hashed = bcrypt.hashpw(b"sesame", bcrypt.gensalt(4)).decode()
         web.write_text(f"basic_auth_users: {{ann: '{hashed}'}}" if guarded else "{}")
@@ -74,6 +119,9 @@ class Desk:
         until("BigPanda has refused it", lambda: "prod:web-1" in dead_letters(station))
         until("BigPanda has the others", lambda: len(station.events) == 2)
 
+    def heard(self):
+        return [(event["incident_identifier"], event["status"]) for event in self.station.events]
+
     def mend(self):
         """Let the bridge map what BigPanda refused to a status that it takes."""
         self.station.configure(receivers=[RECEIVER | {"statuses": {"odd": "warning"}}, PANDA])
@@ -86,9 +134,19 @@ class Desk:
         return re.search(rf"^{name} (.+)$", self.bridge.get("/metrics").text, re.MULTILINE)[1]
 
 
+@pytest.fixture(scope="module")
+def alertmanager():
+    with ThreadingHTTPServer(("127.0.0.1", 0), Alertmanager) as server:
+        thread = threading.Thread(target=server.serve_forever, args=(0.05,))
+        thread.start()
+        yield f"http://127.0.0.1:{server.server_address[1]}"
+        server.shutdown()
+        thread.join()
+
+
 @pytest.fixture
-def desk(station, picky, started):
-    return Desk(station, started)
+def desk(station, picky, started, alertmanager):
+    return Desk(station, started, alertmanager=alertmanager)
 
 
 def test_a_dead_letter_is_found_read_requeued_and_arrives(browser, desk):
@@ -137,9 +195,74 @@ def test_a_dead_letter_is_discarded_only_after_a_second_look(browser, desk):
     assert "given up: BigPanda answered 400" in browser.text
 
 
+def test_an_alert_is_closed(browser, desk):
+    """From the list to its page, after a second look; BigPanda hears that it is over."""
+    browser.look(f"{desk.url}/alerts?q=web-2")
+    browser.press("Down")
+    assert browser.shows("web-2")
+    assert "Close it" not in browser.text
+    browser.press("Close")
+    browser.press("Close it")
+    assert browser.shows("1 closed")
+    until("BigPanda has heard it", lambda: ("prod:web-2", "ok") in desk.heard())
+
+
+def test_a_quarantined_webhook_is_replayed(browser, desk):
+    """What can be read now goes on to BigPanda as if it arrived now."""
+    store = Store(desk.station.database)
+    store.quarantine.add("alertmanager", "prod", "alerts: missing", READABLE, 1_700_000_000.0)
+    store.close()
+    browser.look(f"{desk.url}/quarantine")
+    assert "alerts: missing" in browser.text
+    browser.press("Replay webhook 2")
+    assert browser.shows("1 taken in")
+    until("BigPanda has it", lambda: "prod:lost" in [key for key, _ in desk.heard()])
+
+
+def test_an_incident_is_read_commented_and_resolved(browser, desk):
+    """With what webhooks say of it; BigPanda does what the buttons say, and names the user."""
+    panda = desk.station.sandbox.world.bigpanda
+    number = next(iter(panda.incidents))
+    told = {
+        "id": number,
+        "status": "critical",
+        "updatedOn": 1_700_000_001,
+        "metadata": {"assignee": {"name": "Ann Lee"}, "comment": {"comment": "provider called"}},
+        "incidentTags": [{"id": "priority", "value": "P1"}],
+    }
+    answer = requests.post(f"{desk.open}/webhooks/bigpanda/panda", json=told, headers=PANDA["headers"], timeout=30)
+    assert answer.status_code == 200
+    browser.look(f"{desk.url}/incidents")
+    browser.press(number)
+    assert browser.shows("provider called")
+    for words in ("Ann Lee", "priority", "P1"):
+        assert words in browser.text
+    browser.press("Comment")
+    browser.write("text", "looking into it", place=1)
+    browser.press("Send the comment")
+    assert browser.shows("comment sent to BigPanda")
+    until("BigPanda has it", lambda: "looking into it (ann, vendorwatch)" in str(panda.incidents[number].activities))
+    browser.press("Resolve")
+    browser.press("Resolve it in BigPanda")
+    assert browser.shows("resolved in BigPanda")
+    until("BigPanda has resolved it", lambda: not panda.incidents[number].active)
+
+
+def test_a_silence_is_read(browser, desk):
+    """Who silenced an alert in Alertmanager, until when and why, though it goes on firing."""
+
+    def silenced():
+        browser.look(f"{desk.url}/alert?key=prod:web-2")
+        return "planned work CHG-7" in browser.text
+
+    until("the reconciler has seen the silence", silenced)
+    assert "silenced by ann.lee until 2100-01-01" in browser.text
+
+
 def test_without_credentials_nothing_changes(browser, desk):
     """Neither without a password, nor with a wrong one, nor with a right one but no token."""
-    for path in ("/dead-letters/requeue", "/dead-letters/discard", "/quarantine/discard"):
+    paths = ("/dead-letters/requeue", "/dead-letters/discard", "/quarantine/discard", "/quarantine/replay")
+    for path in (*paths, "/alerts/close", "/alerts/resend", "/incidents/resolve", "/incidents/comment"):
         for form in ({"id": "1"}, {"all": "99"}, {"id": "1", "token": "0" * 64}):
             assert requests.post(desk.open + path, data=form, timeout=30).status_code == 401
             wrong = requests.post(desk.open + path, data=form, auth=("ann", "guess"), timeout=30)
@@ -196,6 +319,7 @@ def test_everyone_can_read_the_operators_page(browser, axe, desk, width, dark):
         "/",
         "/alerts",
         "/incidents",
+        "/incident?source=panda&id=i-1",
         "/waiting",
         "/dead-letters",
         "/quarantine",

@@ -3,6 +3,7 @@
 import contextlib
 import socket
 import time
+from types import SimpleNamespace
 
 import h11
 import pytest
@@ -12,8 +13,9 @@ from bridge.metrics import Metrics
 from bridge.receivers import alertmanager
 from bridge.receivers.contract import receiver
 from bridge.web import routes
-from bridge.web.application import Works, create_app
-from bridge.web.webhooks import Threshold, blueprint
+from bridge.web.application import create_app
+from bridge.web.health import health
+from bridge.web.webhooks import Webhooks
 from exporter.metrics.exporter_metrics import Running
 from exporter.metrics.page_cache import PageCache
 from exporter.web import pages
@@ -147,13 +149,16 @@ def bridge(reload):
     settings = alertmanager.Settings.model_validate({"receiver": "alertmanager", "source": "prod"})
     receivers = {("alertmanager", "prod"): receiver(settings)}
     metrics = Metrics()
-    threshold = Threshold(
+    webhooks = Webhooks(
         receivers=lambda: receivers,
         accept=lambda notification, now: Outcome(queued=len(notification.alerts)),
-        quarantine=lambda *_: None,
+        quarantine=SimpleNamespace(add=lambda *_: None),
         metrics=metrics,
+        on_truncated=lambda _source: None,
+        on_incidents=lambda _source: None,
+        clock=time.time,
     )
-    application = create_app(Works(metrics=metrics, ready=lambda: True, reload=reload), [blueprint(threshold)])
+    application = create_app([health(metrics.registry, lambda: True, reload), webhooks.blueprint()])
     return {"application": application, "route": lambda path: routes.route(path, receivers, 1_000_000)}
 
 

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from exporter.toolkit.text import cut_label, escaped, redacted, valid, valid_json
+from exporter.toolkit.text import cut_label, escaped, redacted, span, valid, valid_json
 
 ANY = st.text(st.characters(exclude_categories=[]))
 """Lone surrogates and NUL among them."""
@@ -99,3 +99,21 @@ def test_a_label_is_cut_at_whole_characters():
 def test_a_url_is_named_by_its_server_alone(url, expected):
     """User name, path and query may hold secrets."""
     assert redacted(url) == expected
+
+
+@pytest.mark.parametrize(
+    ("seconds", "told"),
+    [
+        (-5, "0s"),
+        (0.4, "0s"),
+        (59.4, "59s"),
+        (60, "1m 0s"),
+        (3599, "59m 59s"),
+        (3600, "1h 0m"),
+        (86399, "23h 59m"),
+        (90000, "1d 1h"),
+    ],
+)
+def test_a_time_span_is_told_in_two_units(seconds, told):
+    """The two largest; what lies ahead of the clock is nothing."""
+    assert span(seconds) == told

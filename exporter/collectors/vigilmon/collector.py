@@ -1,6 +1,7 @@
 """Statuses in rounds, uptimes and incidents in rotation, certificates by our own probe."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from typing import Final
 from urllib.parse import unquote
 
 from exporter.collectors.certificate_observations import (
@@ -11,9 +12,10 @@ from exporter.collectors.certificate_observations import (
 from exporter.collectors.contract import Certificate, Get, Probe, Request, Response
 from exporter.collectors.figures import certificate_figures, counted, named
 from exporter.metrics.families import Family, Sample, gauge
-from exporter.metrics.health import Figure
+from exporter.metrics.health import Endpoint, Figure
+from exporter.toolkit.text import cut_label
 
-from .answers import Monitor, read_incidents, read_monitors, read_uptime
+from .answers import History, Monitor, read_incidents, read_monitors, read_uptime
 from .config import Settings
 from .knowledge import Incidents, Known, place, unsettled, with_certificate, with_incidents, with_uptime
 from .rotation import DETAIL, LISTING, gets, probes, rotation, trouble_every
@@ -22,6 +24,14 @@ from .rounds import with_page, without
 UP = gauge("vigilmon_monitor_up", "Whether the monitor is up; absent while it is paused or not known.", "monitor_id")
 ACTIVE = gauge("vigilmon_monitor_active", "Whether the monitor is checked at all: 0 while it is paused.", "monitor_id")
 ONGOING = gauge("vigilmon_monitor_ongoing_incidents", "Incidents of the monitor that are not resolved.", "monitor_id")
+STARTED = gauge(
+    "vigilmon_ongoing_incident_start_timestamp_seconds",
+    "When the newest incident began that is not resolved, of a monitor that is down.",
+    "monitor_id",
+    "incident_id",
+    "cause",
+    "regions",
+)
 INFO = gauge(
     "vigilmon_monitor_info",
     "Always 1; the URL is without credentials and query.",
@@ -40,10 +50,18 @@ UPTIME = gauge(
     "window",
 )
 RECORDED = gauge("vigilmon_monitor_incidents", "Incidents of the monitor that Vigilmon has on record.", "monitor_id")
+LASTED = gauge(
+    "vigilmon_monitor_last_incident_duration_seconds",
+    "How long the monitor's newest incident took that is resolved.",
+    "monitor_id",
+)
 CHECKED = gauge(
     "vigilmon_monitor_last_check_timestamp_seconds", "When Vigilmon last checked the monitor.", "monitor_id"
 )
+INTERVAL = gauge("vigilmon_monitor_check_interval_seconds", "How often Vigilmon is to check the monitor.", "monitor_id")
 
+SHORT: Final = 48
+"""Bytes of a name, or of a cause, in a figure."""
 TURNS = 3
 """An uptime, a certificate or the incidents of a monitor that is down may miss this many turns."""
 
@@ -51,7 +69,7 @@ TURNS = 3
 class Collector:
     """Asks for each page of statuses in turn, again and again, and spends what is left on the monitors one by one."""
 
-    metrics = (UP, ACTIVE, ONGOING, INFO, *CERTIFICATE, UPTIME, RECORDED, CHECKED)
+    metrics = (UP, ACTIVE, ONGOING, STARTED, INFO, *CERTIFICATE, UPTIME, RECORDED, LASTED, CHECKED, INTERVAL)
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
@@ -85,21 +103,23 @@ class Collector:
             return without(knowledge, (identity,))
         if request.endpoint == DETAIL:
             return with_uptime(knowledge, identity, response.at, {} if gone else read_uptime(response.body))
-        ongoing, recorded = (None, None) if gone else read_incidents(response.body)
-        return with_incidents(knowledge, identity, response.at, ongoing, recorded)
+        return with_incidents(knowledge, identity, response.at, History() if gone else read_incidents(response.body))
 
     def families(self, knowledge: Known, now: float) -> Iterator[Family]:
         """Yield what is known and not too old, statuses first."""
         monitors = self._fresh_monitors(knowledge, now)
         yield Family(UP, [((one.id,), float(one.up)) for one in monitors if one.up is not None])
         yield Family(ACTIVE, [((one.id,), float(one.active)) for one in monitors if one.active is not None])
-        incidents = [(one.id, told) for one in monitors if (told := self._valid(knowledge, one, now))]
-        yield Family(ONGOING, [((key,), float(told.ongoing)) for key, told in incidents if told.ongoing is not None])
+        told = [(one, found) for one in monitors if (found := self._valid(knowledge, one, now))]
+        yield Family(ONGOING, [((one.id,), float(each.ongoing)) for one, each in told if each.ongoing is not None])
+        yield Family(STARTED, list(_started(told)))
         yield Family(INFO, [((one.id, one.name, one.url, one.method), 1.0) for one in monitors])
         yield from certificate_families(CERTIFICATE, self._certificates(knowledge, now), now)
         yield Family(UPTIME, list(self._uptimes(knowledge, now)))
-        yield Family(RECORDED, [((key,), float(told.recorded)) for key, told in incidents if told.recorded is not None])
+        yield Family(RECORDED, [((one.id,), float(each.recorded)) for one, each in told if each.recorded is not None])
+        yield Family(LASTED, [((one.id,), each.last_duration) for one, each in told if each.last_duration is not None])
         yield Family(CHECKED, [((one.id,), one.checked_at) for one in monitors if one.checked_at is not None])
+        yield Family(INTERVAL, [((one.id,), one.check_interval) for one in monitors if one.check_interval is not None])
 
     def _fresh_monitors(self, knowledge: Known, now: float) -> list[Monitor]:
         fresh = knowledge.as_of is not None and now - knowledge.as_of <= self._settings.max_age
@@ -134,9 +154,9 @@ class Collector:
         ]
 
     def figures(self, knowledge: Known, now: float) -> Iterator[Figure]:
-        """Yield how many monitors there are, which are down, how many are paused, and the certificates."""
+        """Yield how many monitors there are, which are down and why, how many are paused, and the certificates."""
         monitors = self._fresh_monitors(knowledge, now)
-        down = [one.name or one.id for one in monitors if one.up is False]
+        down = [_in_words(one, self._valid(knowledge, one, now)) for one in monitors if one.up is False]
         paused = sum(1 for one in monitors if one.active is False)
         yield Figure(counted(len(monitors), "monitor"))
         if down:
@@ -146,3 +166,23 @@ class Collector:
         names = {one.id: one.name or one.id for one in monitors}
         seen = [(names.get(key, key), each) for (key,), each in self._certificates(knowledge, now)]
         yield from certificate_figures(seen, now)
+
+    def endpoints(self, knowledge: Known, now: float) -> Iterator[Endpoint]:
+        """Yield the URL of each monitor that is not paused."""
+        for one in self._fresh_monitors(knowledge, now):
+            if one.active is not False and one.url:
+                labels = (("monitor_id", one.id), ("monitor", one.name), ("status", one.status))
+                yield Endpoint(one.url, labels)
+
+
+def _started(told: Iterable[tuple[Monitor, Incidents]]) -> Iterator[Sample]:
+    """Yield what is known of why a monitor is down."""
+    for one, each in told:
+        if one.up is False and each.newest:
+            yield (one.id, each.newest.id, each.newest.cause, each.newest.regions), each.newest.started
+
+
+def _in_words(monitor: Monitor, incidents: Incidents | None) -> str:
+    name = cut_label(monitor.name or monitor.id, SHORT)
+    newest = incidents.newest if incidents else None
+    return f"{name} ({cut_label(newest.cause, SHORT)})" if newest and newest.cause else name

@@ -11,7 +11,7 @@ from typing import TypeVar
 from exporter.collectors.certificate_observations import CertificateObservation, observe
 from exporter.collectors.contract import Certificate
 
-from .answers import Monitor
+from .answers import History, Incident, Monitor
 
 T = TypeVar("T")
 
@@ -27,12 +27,14 @@ class Uptime:
 
 @dataclass(frozen=True, slots=True)
 class Incidents:
-    """Incidents of one monitor, asked for at `at`. Not `answered`: `at` is when the monitor was found."""
+    """Incidents of one monitor (see `History`), asked for at `at`. Not `answered`: `at` is when it was found."""
 
     at: float
     answered: bool = False
     ongoing: int | None = None
     recorded: int | None = None
+    newest: Incident | None = None
+    last_duration: float | None = None
 
 
 Found = TypeVar("Found", Uptime, Incidents)
@@ -43,7 +45,8 @@ class Listing:
     """A round of the listing on its way. `at`: when its first page was asked for; `told_at`: its last one so far.
 
     `firsts` are the ids that its pages began with, `rows` how many monitors the first one held, `told` how many all of
-    them, `urgent` how many monitors went down and had their incidents asked before the next page.
+    them, `urgent` how many monitors went down and had their incidents asked before the next page. `total`: what its
+    first page said; `rereads`: how often it was begun again because a later one said something else.
     """
 
     at: float
@@ -52,6 +55,8 @@ class Listing:
     rows: int = 0
     told: int = 0
     urgent: int = 0
+    total: int | None = None
+    rereads: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,9 +106,16 @@ def with_uptime(known: Known, identity: str, at: float, windows: dict[str, float
     return _settled(replace(known, uptimes=uptimes, changed=changed), identity)
 
 
-def with_incidents(known: Known, identity: str, at: float, ongoing: int | None, recorded: int | None) -> Known:
+def with_incidents(known: Known, identity: str, at: float, history: History) -> Known:
     """Return the knowledge after a monitor's incidents."""
-    told = Incidents(at, answered=True, ongoing=ongoing, recorded=recorded)
+    told = Incidents(
+        at,
+        answered=True,
+        ongoing=history.ongoing,
+        recorded=history.recorded,
+        newest=history.newest,
+        last_duration=history.last_duration,
+    )
     incidents = _last(known.incidents, identity, told)
     urgent = less(known.urgent, (identity,))
     return _settled(replace(known, incidents=incidents, urgent=urgent), identity)

@@ -2,7 +2,8 @@
 
 A row takes effect as soon as it is read. That a monitor is gone takes more: rows shift between pages while a round is
 read, so one that a round of several pages ended without is asked for itself, and forgotten when the vendor says that
-there is none, or when the next round ends without it too.
+there is none, or when the next round ends without it too. In the first round, where there is nothing to miss, pages
+whose totals differ are read again.
 """
 
 from collections.abc import Iterable, Mapping
@@ -15,6 +16,8 @@ from .knowledge import Found, Incidents, Known, Listing, Uptime, less, place
 URGENT_PER_PAGE = 2
 URGENT_PER_ROUND = 4
 """How many monitors that went down may have their incidents asked before the round goes on: it is late by that."""
+REREADS = 2
+"""So many times the first round is begun again because the list shifted; then it counts as it is, truncated."""
 _PER_PAGE = 20
 
 
@@ -25,15 +28,23 @@ def with_page(known: Known, number: int, at: float, page: Page, most: int) -> Kn
         return replace(known, emptied_at=at, listing=None)
     if known.emptied_at is not None:
         known = replace(known, emptied_at=None)
-    listing = Listing(at, at) if number == 1 else known.listing
+    before = known.listing
+    rereads = before.rereads if before and not before.firsts else 0
+    listing = Listing(at, at, total=page.total, rereads=rereads) if number == 1 else before
     if listing is None or number != len(listing.firsts) + 1:
         return known
+    # A monitor that is removed moves every later one up by a row: one falls between two pages, and nobody knows of it.
+    shifted = known.round_at is None and None not in {listing.total, page.total} and listing.total != page.total
+    if shifted and listing.rereads < REREADS:
+        return replace(known, listing=Listing(at, at, rereads=listing.rereads + 1))
     if not page.monitors or page.monitors[0].id in listing.firsts:
         short = _short(listing, page)
         return _whole(known, listing, alone=number == 1 and not short, truncated=bool(page.monitors) and short)
     known, listing = _read(known, listing, at, page)
     ended = _is_last(listing, page)
-    return _whole(known, listing, alone=number == 1, truncated=not ended) if ended or number >= most else known
+    if not ended and number < most:
+        return known
+    return _whole(known, listing, alone=number == 1, truncated=shifted or not ended)
 
 
 def without(known: Known, identities: Iterable[str]) -> Known:
@@ -62,9 +73,9 @@ def _read(known: Known, listing: Listing, at: float, page: Page) -> tuple[Known,
     fallen = [one.id for one in rows.values() if one.up is False and _was(known, one) is not False]
     moved = [one.id for one in rows.values() if _moved(known.monitors.get(one.id), one)]
     hurried = fallen[: min(URGENT_PER_PAGE, URGENT_PER_ROUND - listing.urgent)]
-    listing = Listing(
-        listing.at,
-        at,
+    listing = replace(
+        listing,
+        told_at=at,
         firsts=(*listing.firsts, page.monitors[0].id),
         rows=listing.rows or len(page.monitors),
         told=listing.told + len(page.monitors),

@@ -29,6 +29,8 @@ def test_the_first_release_becomes_the_newest(database_url, outbox):
         new = shape(connection)
         for statement in (
             "DROP TABLE members",
+            "DROP TABLE share_quotas",
+            "ALTER TABLE incidents DROP COLUMN details",
             "ALTER TABLE keys DROP COLUMN destination",
             "ALTER TABLE keys DROP COLUMN app_key",
             "ALTER TABLE quarantine DROP COLUMN size",

@@ -1,4 +1,4 @@
-"""Vendors' webhooks at the real door, before a real outbox: who may come in, what is answered, what is never logged."""
+"""Vendors' webhooks at the real server, before a real store: who may send, what is answered, what is never logged."""
 
 import base64
 import json
@@ -10,8 +10,8 @@ import requests
 
 from bridge.metrics import Metrics
 from bridge.receivers.contract import receiver, sender
-from bridge.web.application import Works, create_app
-from bridge.web.webhooks import Threshold, blueprint
+from bridge.web.application import create_app
+from bridge.web.webhooks import Webhooks
 from tests.bridge.serving import serving
 from tests.store import Store
 
@@ -25,19 +25,21 @@ BASIC = "Basic " + base64.b64encode(b"te:te-s3cret").decode()
 
 
 class Front:
-    """A door with one receiver for each vendor, all with the source `s`."""
+    """One receiver for each vendor, all with the source `s`."""
 
     def __init__(self, outbox):
         self.outbox, self.metrics = outbox, Metrics()
-        self.threshold = Threshold(
-            receivers=lambda: {(name, "s"): self.receiver(name) for name in SECRETS},
+        self.receivers = lambda: {(name, "s"): self.receiver(name) for name in SECRETS}
+        webhooks = Webhooks(
+            receivers=self.receivers,
             accept=lambda notification, now: outbox.ingest.accept([notification], now)[0],
-            quarantine=outbox.quarantine.add,
+            quarantine=outbox.quarantine,
             metrics=self.metrics,
+            on_truncated=lambda _source: None,
+            on_incidents=lambda _source: None,
             clock=lambda: NOW,
         )
-        works = Works(metrics=self.metrics, ready=lambda: True)
-        self.application = create_app(works, [blueprint(self.threshold)])
+        self.application = create_app([webhooks.blueprint()])
         self.address = None
 
     @staticmethod
@@ -57,7 +59,7 @@ class Front:
 def front(tmp_path):
     outbox = Store(f"sqlite:///{tmp_path}/bridge.db")
     found = Front(outbox)
-    with serving(found.application, found.threshold.receivers, found.metrics) as found.address:
+    with serving(found.application, found.receivers, found.metrics) as found.address:
         yield found
     outbox.close()
 

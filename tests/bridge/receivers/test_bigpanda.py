@@ -18,8 +18,8 @@ from bridge.errors import Unreadable
 from bridge.metrics import Metrics
 from bridge.receivers.bigpanda import STATUSES, Settings, translate
 from bridge.receivers.contract import receiver
-from bridge.web.application import Works, create_app
-from bridge.web.webhooks import Threshold, blueprint
+from bridge.web.application import create_app
+from bridge.web.webhooks import Webhooks
 from exporter.toolkit.config_types import ConfigError
 from exporter.toolkit.text import valid_json
 from tests.bridge.receivers.test_hostile import HOSTILE, paths, values
@@ -61,7 +61,7 @@ def told(body, settings=SETTINGS):
 
 
 def without_digest(incident):
-    return {name: getattr(incident, name) for name in Incident.__slots__ if name != "digest"}
+    return {name: getattr(incident, name) for name in Incident.__slots__ if name not in {"digest", "details"}}
 
 
 def sample(name):
@@ -85,7 +85,7 @@ def test_the_documented_sample_is_understood():
     )
     assert (found.snoozed, found.snoozed_until, found.keys) == (False, None, ())
     assert (found.started_at, found.updated_at, found.ended_at) == (1649576282.0, 1652897578.0, None)
-    assert (found.environment, found.who, found.link) == ("All", "Engineer", "http://bigp.io/9ad55554d5c116e4")
+    assert (found.environment, found.who, found.link) == ("All", None, "http://bigp.io/9ad55554d5c116e4")
 
 
 def test_our_v2_body_is_understood():
@@ -247,22 +247,23 @@ def test_a_setting_that_cannot_be_used_is_told(settings, problem):
 
 
 class Front:
-    """A door with one BigPanda receiver, before a real outbox."""
+    """One BigPanda receiver, before a real store."""
 
     def __init__(self, outbox):
         self.outbox, self.metrics, self.heard = outbox, Metrics(), []
         headers = {"x-api-key": "panda-s3cret", "x-second": "second-s3cret"}
         settings = Settings(receiver="bigpanda", source="panda", headers=headers)
-        self.threshold = Threshold(
-            receivers=lambda: {("bigpanda", "panda"): receiver(settings)},
+        self.receivers = lambda: {("bigpanda", "panda"): receiver(settings)}
+        webhooks = Webhooks(
+            receivers=self.receivers,
             accept=lambda notification, now: outbox.ingest.accept([notification], now)[0],
-            quarantine=outbox.quarantine.add,
+            quarantine=outbox.quarantine,
             metrics=self.metrics,
-            shared=self.heard.append,
+            on_truncated=lambda _source: None,
+            on_incidents=self.heard.append,
             clock=lambda: NOW,
         )
-        works = Works(metrics=self.metrics, ready=lambda: True)
-        self.application = create_app(works, [blueprint(self.threshold)])
+        self.application = create_app([webhooks.blueprint()])
         self.address = None
 
     def post(self, body, headers):
@@ -279,7 +280,7 @@ BOTH = {"X-Api-Key": "panda-s3cret", "x-second": "second-s3cret"}
 def front(tmp_path):
     outbox = Store(f"sqlite:///{tmp_path}/bridge.db")
     found = Front(outbox)
-    with serving(found.application, found.threshold.receivers, found.metrics) as found.address:
+    with serving(found.application, found.receivers, found.metrics) as found.address:
         yield found
     outbox.close()
 
@@ -310,8 +311,9 @@ def test_with_them_the_incident_is_kept_and_the_loop_is_told(front, caplog):
     assert (kept.id, kept.keys, kept.snoozed) == ("5f1", ("prod:1",), True)
     assert front.heard == ["panda"] * 3
     page = generate_latest(front.metrics.registry).decode()
-    assert "vendorwatch_bridge_incident_time_to_acknowledge_seconds_sum 10000.0" in page
-    assert "vendorwatch_bridge_incident_time_to_acknowledge_seconds_count 1.0" in page
+    name = "vendorwatch_bridge_incident_time_to_acknowledge_seconds"
+    assert f'{name}_sum{{bigpanda_environment=""}} 10000.0' in page
+    assert f'{name}_count{{bigpanda_environment=""}} 1.0' in page
     assert "s3cret" not in caplog.text + page
 
 

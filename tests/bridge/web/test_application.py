@@ -3,7 +3,8 @@ import gzip
 import pytest
 
 from bridge.metrics import Metrics
-from bridge.web.application import Works, create_app
+from bridge.web.application import create_app
+from bridge.web.health import health
 from exporter.toolkit.config_types import ConfigError
 
 
@@ -18,7 +19,7 @@ def client(state):
         if state["reload"]:
             raise state["reload"]
 
-    app = create_app(Works(metrics=Metrics(), ready=lambda: state["ready"], reload=reload))
+    app = create_app([health(Metrics().registry, lambda: state["ready"], reload)])
 
     @app.get("/broken")
     def broken():
@@ -80,7 +81,7 @@ def test_reload_over_http(client, state, method):
 
 def test_reload_must_be_enabled():
     """Without --web.enable-lifecycle nobody reloads over HTTP."""
-    client = create_app(Works(metrics=Metrics(), ready=lambda: True)).test_client()
+    client = create_app([health(Metrics().registry, lambda: True, None)]).test_client()
     assert client.post("/-/reload").status_code == 403
 
 
@@ -90,8 +91,8 @@ def test_reload_must_be_enabled():
         ("get", "/nothing", 404),
         ("post", "/metrics", 405),
         ("get", "/-/reload", 405),
-        ("get", "/", 200),
-        ("delete", "/", 405),
+        ("get", "/metrics/", 200),
+        ("delete", "/metrics", 405),
         ("get", "/broken", 503),
     ],
 )

@@ -1,18 +1,32 @@
 """How the operator's page puts things."""
 
 import pytest
+from markupsafe import Markup
 
+from bridge.domain.alert import Alert
 from bridge.outbox.event_log import EventRow
 from bridge.outbox.pages import SHOWN
 from bridge.outbox.status import Circuit
-from bridge.web.formatting import Line, cause, fate, line, moment, outlook, shown, span, times
+from bridge.web.formatting import (
+    body_text,
+    cause,
+    finalize,
+    host,
+    moment,
+    outcome,
+    queue_reason,
+    span,
+    subject,
+    times,
+    visible,
+)
 
 NOW = 1_700_000_000.0
 UP = Circuit()
 DOWN = Circuit(up=False, failures=2, not_before=NOW + 60, reason="503")
 
 
-def step(**changes):
+def event(**changes):
     usual = {
         "id": 1, "key": "k", "kind": "open", "status": "critical", "state": "waiting", "reason": "first", "attempts": 0,
         "accepted_at": NOW - 5, "not_before": 0.0, "closed_at": None, "body": "{}",
@@ -38,21 +52,21 @@ def test_a_moment_is_told_in_utc(epoch, told):
 
 
 @pytest.mark.parametrize(
-    ("waits", "gate", "why", "until"),
+    ("queued", "circuit", "why", "until"),
     [
-        (step(in_flight=True), DOWN, "is being sent now", None),
-        (step(behind=True), DOWN, "waits for an earlier event of the same alert", None),
-        (step(kind="update", not_before=NOW + 9), UP, "a changed text is held for the receiver's update_interval", 9),
-        (step(attempts=2, reason="429", not_before=NOW + 9), UP, "tried twice: 429", 9),
-        (step(), DOWN, "BigPanda takes nothing now", 60),
-        (step(), UP, "due, in its turn", None),
-        (step(attempts=3, not_before=NOW - 1), UP, "due, in its turn, tried 3 times", None),
-        (step(kind="update", not_before=NOW - 1), UP, "due, in its turn", None),
+        (event(in_flight=True), DOWN, "is being sent now", None),
+        (event(behind=True), DOWN, "waits for an earlier event of the same alert", None),
+        (event(kind="update", not_before=NOW + 9), UP, "held by the receiver's update_interval", 9),
+        (event(attempts=2, reason="429", not_before=NOW + 9), UP, "tried twice: 429", 9),
+        (event(), DOWN, "BigPanda is unavailable", 60),
+        (event(), UP, "due", None),
+        (event(attempts=3, not_before=NOW - 1), UP, "due, tried 3 times", None),
+        (event(kind="update", not_before=NOW - 1), UP, "due", None),
     ],
 )
-def test_why_an_event_waits(waits, gate, why, until):
+def test_why_an_event_is_queued(queued, circuit, why, until):
     """The nearest reason; and until when, where that is known."""
-    found = outlook(waits, gate, NOW)
+    found = queue_reason(queued, circuit, NOW)
     assert found.why == why
     assert found.until == (None if until is None else NOW + until)
 
@@ -62,20 +76,20 @@ def test_why_an_event_waits(waits, gate, why, until):
     [
         ("sent", "accepted", "BigPanda accepted it"),
         ("sent", "duplicate", "BigPanda had it already"),
-        ("superseded", "content_changed", "a newer event of the alert took its place before it was sent"),
+        ("superseded", "content_changed", "superseded by a newer event before it was sent"),
         ("dead", "400: no", "dead letter: 400: no"),
         ("discarded", "400: no", "given up: 400: no"),
     ],
 )
 def test_what_became_of_an_event(state, reason, told):
     """BigPanda's answer in plain words, or the operator's."""
-    assert fate(step(state=state, reason=reason)) == told
+    assert outcome(event(state=state, reason=reason)) == told
 
 
 def test_why_an_event_was_made():
     """Nothing where the reason is another's."""
-    assert cause(step()) == "the alert is new"
-    assert cause(step(reason="503: busy")) == ""
+    assert cause(event()) == "the alert is new"
+    assert cause(event(reason="503: busy")) == ""
 
 
 @pytest.mark.parametrize(("number", "told"), [(0, "0 times"), (1, "once"), (2, "twice"), (7, "7 times")])
@@ -90,26 +104,61 @@ def test_how_often(number, told):
 )
 def test_a_body_is_laid_out(body, told):
     """JSON in lines, everything else as it is."""
-    assert shown(body) == told
+    assert body_text(body) == told
 
 
 def test_a_body_that_was_cut_says_so():
     """And where the whole is."""
-    assert shown("x" * SHOWN).endswith("… cut here; `dead-letters show` tells the whole")
+    assert body_text("x" * SHOWN).endswith("… cut here; the `show` command prints all of it")
 
 
 @pytest.mark.parametrize(
-    ("samples", "drawn"),
+    ("text", "shown"),
     [
-        ([], None),
-        ([(NOW, 3)], None),
-        (
-            [(NOW, 0), (NOW + 30, 4), (NOW + 60, 2)],
-            Line("0.0,60.0 300.0,0.0 600.0,30.0", "Events that waited in the last 1m 0s: 2 now, at most 4."),
-        ),
-        ([(NOW, 0), (NOW, 0)], Line("0.0,60.0 0.0,60.0", "Events that waited in the last 0s: 0 now, at most 0.")),
+        ("plain, ünïcode, 日本語\tand\nlines", "plain, ünïcode, 日本語\tand\nlines"),
+        ("a\u202egnp.exe", "a\\u202egnp.exe"),
+        ("\x1b[31m\x00\x7f\x9b", "\\u001b[31m\\u0000\\u007f\\u009b"),
+        ("half \ud83d an emoji", "half \\ud83d an emoji"),
+        ("one\r\ntwo\rthree", "one\ntwo\\u000dthree"),
+        ("\u200bhidden\ufeff", "\\u200bhidden\\ufeff"),
+        ("\N{FAMILY}\u200d\N{BOY}", "\N{FAMILY}\u200d\N{BOY}"),
     ],
 )
-def test_a_queue_is_drawn_and_told(samples, drawn):
-    """From the left to the right, the most at the top; nothing until there are two points."""
-    assert line(samples) == drawn
+def test_what_cannot_be_seen_is_written_out(text, shown):
+    """Control characters, direction marks and lone surrogates; what joins letters or emoji is left alone."""
+    assert visible(text) == shown
+    assert finalize(text) == shown
+
+
+def test_our_own_markup_is_left_alone():
+    """Only text that others wrote is escaped."""
+    assert finalize(Markup("<b>\u202e</b>")) == "<b>\u202e</b>"
+    assert finalize(7) == 7
+
+
+@pytest.mark.parametrize(
+    ("labels", "found"),
+    [({"instance": "i", "job": "j"}, "i"), ({"job": "j", "host": "h"}, "h"), ({"host": ""}, "prod"), ({}, "prod")],
+)  # fmt: skip
+def test_an_alert_is_about_a_host(labels, found):
+    """The label that says so best; the source where none does."""
+    alert = Alert(
+        receiver="alertmanager", source="prod", key="k", name="Down", firing=True, labels=labels, starts_at=NOW
+    )
+    assert host(alert) == found
+
+
+@pytest.mark.parametrize(
+    ("body", "found"),
+    [
+        ('{"check": "Down", "primary_property": "instance", "instance": "web-1"}', ("Down", "web-1")),
+        ('{"check": "Down", "host": "web-1"}', ("Down", "web-1")),
+        ("{}", ("", "")),
+        ("[1]", ("", "")),
+        ('{"check": "cut off', ("", "")),
+        ("[" * 5000, ("", "")),
+    ],
+)
+def test_an_event_is_about_an_alert_on_a_host(body, found):
+    """As BigPanda would show it; nothing of what cannot be read."""
+    assert subject(body) == found

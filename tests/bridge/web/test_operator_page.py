@@ -1,6 +1,7 @@
 """The operator's page: everything is shown, escaped; only who has credentials and a token changes anything."""
 
 import re
+from dataclasses import replace
 from html.parser import HTMLParser
 
 import pytest
@@ -8,16 +9,20 @@ import pytest
 from bridge.config import read
 from bridge.domain.alert import Alert
 from bridge.domain.incident import Incident
+from bridge.domain.incident_details import ForeignAlert, RelatedChange
 from bridge.domain.notification import Notification
-from bridge.errors import Unavailable
-from bridge.metrics import Metrics
+from bridge.errors import Rejected, Unavailable
+from bridge.outbox.pages import PageRequest
 from bridge.outbox.status import Circuit, OutboxStatus
-from bridge.web.application import Works, create_app
-from bridge.web.operator_page import Insight, blueprint
-from bridge.web.queue_history import Trend
+from bridge.receivers.contract import receiver
+from bridge.reconcile.alertmanager_client import Silence
+from bridge.reconcile.reconciler_status import ReconcilerStatus
+from bridge.web.actions import Actions
+from bridge.web.application import create_app
+from bridge.web.operator_page import OperatorPage
+from bridge.web.receiver_status import ReceiverStatus, WatchdogStatus
 from tests.store import Store
 
-WATCHDOG = Alert(receiver="alertmanager", source="prod", key="prod:w", name="Watchdog", firing=True, starts_at=0.0)
 NOW = 1_700_000_000.0
 TOKEN = "bp-token-1"
 CONFIG = {
@@ -37,31 +42,60 @@ CONFIG = {
 HOSTILE = '</td><script>alert(1)</script><img src=x onerror="alert(2)">{{ 7*7 }}\''
 
 
+class Panda:
+    """The Incidents API, as the page sees it."""
+
+    def __init__(self, error=None):
+        self.calls, self.error = [], error
+
+    def resolve(self, incident, comment):
+        self._note("resolve", incident.id, comment)
+
+    def comment(self, incident, comment):
+        self._note("comment", incident.id, comment)
+
+    def close(self):
+        pass
+
+    def _note(self, *call):
+        if self.error:
+            raise self.error
+        self.calls.append(call)
+
+
 class World:
-    """An outbox, what is told of it, and who has which secret."""
+    """A store, what the page shows of it, and who has which password."""
 
     def __init__(self, folder):
         self.outbox = Store(f"sqlite:///{folder}/bridge.db")
         self.config = read(CONFIG)
-        self.metrics = Metrics()
-        self.heard, self.secrets, self.woken = {}, {"ann": "hash-of-ann", "bob": "hash-of-bob"}, []
-        self.down = False
-        self.trend = Trend(lambda: (3, not self.down), lambda: NOW)
-        insight = Insight(
-            database=self.outbox.database,
-            metrics=self.metrics,
-            trend=self.trend,
-            config=lambda: self.config,
+        self.receivers = {(one.receiver, one.source): receiver(one) for one in self.config.receivers}
+        self.statuses, self.silences, self.confirmation = [], {}, None
+        self.passwords, self.woken = {"ann": "hash-of-ann", "bob": "hash-of-bob"}, []
+        self.panda = None
+        shared = {"password_hash": self.passwords.get, "clock": lambda: NOW}
+        page = OperatorPage(
+            self.outbox.database,
             destination=lambda: "bp",
-            mapping_of=lambda receiver, source: self.mapping if source == "prod" else None,
-            heard=lambda: self.heard,
-            secret_of=self.secrets.get,
-            wake=lambda: self.woken.append(1),
-            clock=lambda: NOW,
+            receivers=lambda: self.statuses,
+            silences=lambda: self.silences,
+            confirmation=lambda: self.confirmation,
+            manageable=lambda: self.panda is not None,
+            **shared,
         )
-        app = create_app(Works(metrics=self.metrics, ready=lambda: True), [blueprint(insight)])
-        self.client = app.test_client()
+        actions = Actions(
+            self.outbox.database,
+            receivers=lambda: self.receivers,
+            accept=self.accept,
+            wake=lambda: self.woken.append(1),
+            incidents_client=lambda: self.panda,
+            **shared,
+        )
+        self.client = create_app([page.blueprint(), actions.blueprint()]).test_client()
         self.mapping = self.config.receivers[0].mapping
+
+    def accept(self, notification, now):
+        return self.outbox.ingest.accept([notification], now)[0]
 
     def tell(self, name="a", /, *, now=NOW - 100, interval=0.0, source="prod", **more):
         alert = Alert(
@@ -115,6 +149,9 @@ class World:
 
     def token(self, user="ann"):
         return re.search('name="token" value="([0-9a-f]+)"', self.page("/dead-letters", user))[1]
+
+    def token_of(self, path, user="ann"):
+        return re.search('name="token" value="([0-9a-f]+)"', self.page(path, user))[1]
 
     def press(self, path, user="ann", headers=None, **form):
         environ = {"REMOTE_USER": user} if user else {}
@@ -185,7 +222,7 @@ def test_long_lists_come_in_pages(world):
     first, second = world.page("/alerts"), world.page("/alerts?page=2")
     assert (first.count('<th role="rowheader"'), second.count('<th role="rowheader"')) == (100, 30)
     assert "Next page" in first
-    assert "Page before" in second
+    assert "Previous page" in second
     for odd in ("0", "-1", "x", "²", "99999999999999999999"):
         assert world.get(f"/alerts?page={odd}").status_code == 200
 
@@ -194,7 +231,8 @@ def test_incidents_tell_who_snoozed_them_and_until_when(world):
     """What is open comes first, with its alerts; a snooze says its end, or that it has none, or that it is over."""
     world.share("closed", active=False)
     world.share("plain", now=NOW - 60)
-    world.share("slept", now=NOW - 70, snoozed=True, snoozed_until=NOW + 3600, who="ann", environment="edge")
+    world.share("slept", now=NOW - 70, snoozed=True, snoozed_until=NOW + 3600, environment="edge",
+                details={"snoozed_by": "ann"})  # fmt: skip
     world.share("endless", now=NOW - 80, snoozed=True)
     world.share("woken", now=NOW - 90, snoozed=True, snoozed_until=NOW - 60)
     page = world.page("/incidents")
@@ -202,14 +240,14 @@ def test_incidents_tell_who_snoozed_them_and_until_when(world):
         "plain", "slept", "endless", "woken", "closed",
     ]  # fmt: skip
     for told in (
-        "5 as BigPanda told of them last",
-        'href="https://bigpanda.example/slept"',
+        "5 as BigPanda last reported them",
+        'href="incident?source=panda&amp;id=slept"',
         "<small>panda, edge</small>",
         "for 1h 0m",
         "until <time",
         "without an end",
         "over <small>since",
-        "<div>ann</div>",
+        "by ann",
         'href="alert?key=prod%3Aa"',
     ):
         assert told in page
@@ -221,11 +259,11 @@ def test_an_incident_that_was_resolved_while_its_alert_fires_says_so(world):
     world.tell("a", now=NOW - 500)
     world.share("1", now=NOW - 400)
     world.share("1", now=NOW - 300, active=False)
-    assert "resolved by hand while 1 of its alerts still fires" in world.page("/incidents")
+    assert "resolved manually while 1 of its alerts still fires" in world.page("/incidents")
     world.tell("a", now=NOW - 50, firing=False, ends_at=NOW - 50)
     page = world.page("/incidents")
     assert "still fires" not in page
-    assert "resolved by hand before its alerts were over" in page
+    assert "resolved manually before its alerts were resolved" in page
 
 
 def test_incidents_come_in_pages(world):
@@ -240,7 +278,14 @@ def test_incidents_come_in_pages(world):
 
 def test_what_bigpanda_says_of_an_incident_is_shown_and_not_run(world):
     """Whoever may name an incident or a person there runs nothing here; a link leads nowhere but to a site."""
-    world.share(HOSTILE, who=HOSTILE, environment=HOSTILE, keys=(HOSTILE,), link="javascript:alert(1)", snoozed=True)
+    world.share(
+        HOSTILE,
+        details={"assignee": HOSTILE, "snoozed_by": HOSTILE},
+        environment=HOSTILE,
+        keys=(HOSTILE,),
+        link="javascript:alert(1)",
+        snoozed=True,
+    )
     page = world.page("/incidents")
     assert "<script" not in page
     assert "<img" not in page
@@ -261,25 +306,33 @@ def test_why_each_event_waits_is_told(world):
     world.tell("due")
     page = world.page("/waiting")
     for told in (
-        "held for the receiver&#39;s update_interval; next try in",
+        "held by the receiver&#39;s update_interval; next try in",
         "tried once: 503: busy; next try in 1m 0s",
         "waits for an earlier event of the same alert",
         "is being sent now",
-        "due, in its turn",
+        "due</div>",
     ):
         assert told in page
 
 
-def test_a_closed_gate_is_told_first(world):
-    """Why, since when, when it is tried again; and each event says that it waits for that."""
+def test_an_outage_comes_first(world):
+    """Why BigPanda is unavailable, when it is tried again; and each event says that it waits for that."""
     world.tell("a")
     world.outbox.status.set_circuit("bp", Circuit(up=False, failures=3, not_before=NOW + 75, reason="401: <who>"))
-    world.down = True
-    world.trend.turn()
     page = world.page("/")
-    assert "BigPanda takes nothing, seen since" in page
-    assert "Reason: 401: &lt;who&gt;. Failed 3 times in a row; next try in 1m 15s" in page
-    assert "BigPanda takes nothing now; next try in 1m 15s" in page
+    assert "Needs attention" in page
+    assert "BigPanda unavailable:" in page
+    assert "401: &lt;who&gt;. Failed 3 times in a row. Next try in 1m 15s." in page
+    assert "BigPanda is unavailable; next try in 1m 15s" in page
+
+
+def test_a_quiet_day_says_so(world):
+    """An operator at three in the morning reads one line."""
+    assert "Nothing needs attention." in world.page("/")
+    world.bury("a")
+    page = world.page("/")
+    assert "Nothing needs attention." not in page
+    assert "1 dead letter</strong>" in page
 
 
 def test_deliveries_tell_bigpandas_answer(world):
@@ -316,37 +369,36 @@ def test_the_page_of_one_alert_tells_its_story(world):
 
 
 def test_receivers_tell_when_they_were_heard_and_how_their_care_goes(world):
-    """Last notification, reconciler, watchdog; what is not known is not told as fine."""
+    """Last webhook, reconciler, watchdogs; what is not known is not shown as fine."""
+    reconciler = ReconcilerStatus(last_success=None, failures=0, corrections=0, interval=60.0)
+    silent = WatchdogStatus(name="Watchdog", heard_at=None, silent=False)
+    prod = ReceiverStatus(receiver="alertmanager", source="prod", last=None, reconciler=reconciler, watchdogs=(silent,))
+    world.statuses = [prod, ReceiverStatus(receiver="vigilmon", source="uptime", last=None)]
     page = world.page("/")
-    assert "none yet" in page
-    assert "has no answer yet" in page
-    assert "Watchdog was never heard" in page
-    assert ">well<" not in page
-    world.heard["alertmanager", "prod"] = NOW - 5
-    world.metrics.reconcile_success.labels("prod").set(NOW - 10)
-    world.metrics.reconciled.labels("prod", "closed").inc(2)
-    world.outbox.ingest.accept(
-        [Notification(receiver="alertmanager", source="prod", mapping=world.mapping, heartbeats=(WATCHDOG,))],
-        NOW - 7,
-    )
-    page = world.page("/")
-    for told in ("5s ago", "10s ago", "corrected: 2", "heard 7s ago"):
+    for told in ("none yet", "no answer yet", "Watchdog was never heard"):
         assert told in page
-    world.metrics.reconcile_success.labels("prod").set(NOW - 1000)
-    world.metrics.watchdog_silent.labels("prod").set(1)
+    assert ">ok<" not in page
+    world.statuses = [
+        replace(
+            prod,
+            last=NOW - 5,
+            reconciler=replace(reconciler, last_success=NOW - 10, corrections=2),
+            watchdogs=(replace(silent, heard_at=NOW - 7),),
+        )
+    ]
+    page = world.page("/")
+    for told in ("5s ago", "10s ago", "corrections: 2", "Watchdog heard 7s ago"):
+        assert told in page
+    world.statuses = [
+        replace(
+            prod,
+            reconciler=replace(reconciler, last_success=NOW - 1000),
+            watchdogs=(replace(silent, heard_at=NOW - 900, silent=True),),
+        )
+    ]
     page = world.page("/")
     assert "late: Alertmanager last answered 16m 40s ago" in page
     assert "Watchdog is silent" in page
-
-
-def test_the_queue_over_time_is_drawn(world):
-    """As a line and in words, once there are two points."""
-    world.trend.turn()
-    assert "<svg" not in world.page("/")
-    world.trend.turn()
-    page = world.page("/")
-    assert "<polyline" in page
-    assert "3 now, at most 3" in page
 
 
 class Parsed(HTMLParser):
@@ -411,7 +463,10 @@ def test_without_credentials_there_are_no_buttons(world):
     assert "Requeue<" in world.page("/dead-letters", "ann")
 
 
-ACTS = ("/dead-letters/requeue", "/dead-letters/discard", "/quarantine/discard")
+ACTS = (
+    "/dead-letters/requeue", "/dead-letters/discard", "/quarantine/discard", "/quarantine/replay", "/alerts/close",
+    "/alerts/resend", "/incidents/resolve", "/incidents/comment",
+)  # fmt: skip
 
 
 @pytest.mark.parametrize("path", ACTS)
@@ -435,13 +490,17 @@ def test_a_stranger_changes_nothing(world, path, user, token, headers):
     letter = world.bury("a")
     world.outbox.quarantine.add("vigilmon", "uptime", "odd", "{}", NOW)
     token = world.token(token.removesuffix("'s")) if token.endswith("'s") else token
-    for what in ({"id": str(letter)}, {"all": "9999"}):
+    world.panda = Panda()
+    world.share("i-1")
+    for what in ({"id": str(letter)}, {"all": "9999"}, {"key": "prod:a"}, {"source": "panda", "id": "i-1"}):
         answer = world.press(path, user, headers, token=token, **what)
         assert answer.status_code == 403
         assert "Nothing was changed" in answer.text
     assert world.dead() == [letter]
     assert len(world.outbox.quarantine.oldest()) == 1
+    assert world.outbox.alerts.states(["prod:a"])["prod:a"].open
     assert not world.woken
+    assert not world.panda.calls
 
 
 @pytest.mark.parametrize("path", ACTS)
@@ -453,7 +512,7 @@ def test_only_a_form_changes_anything(world, path):
 def test_a_token_ends_with_its_password(world):
     """What was made for the password before is refused."""
     letter, token = world.bury("a"), world.token()
-    world.secrets["ann"] = "another hash"
+    world.passwords["ann"] = "another hash"
     assert world.press("/dead-letters/requeue", token=token, id=str(letter)).status_code == 403
     assert world.dead() == [letter]
 
@@ -500,7 +559,7 @@ def test_quarantine_is_emptied_alone_or_up_to_what_was_seen(world):
     token = re.search('value="([0-9a-f]{64})"', world.page("/quarantine", "ann"))[1]
     world.press("/quarantine/discard", token=token, id="1")
     assert [one.id for one in world.outbox.quarantine.oldest()] == [2, 3]
-    assert world.press("/quarantine/discard", token=token, all="2").headers["Location"] == "../quarantine?deleted=1"
+    assert world.press("/quarantine/discard", token=token, all="2").headers["Location"] == "../quarantine?discarded=1"
     assert [one.id for one in world.outbox.quarantine.oldest()] == [3]
 
 
@@ -539,3 +598,145 @@ def test_a_database_that_cannot_be_read_is_told(world, monkeypatch):
     answer = world.get("/")
     assert answer.status_code == 503
     assert "the database is locked" in answer.text
+
+
+def test_an_alert_is_closed_from_its_page(world, caplog):
+    """BigPanda receives a resolution, delivery is not asked twice, and the log says who did it."""
+    caplog.set_level("INFO")
+    world.tell("a")
+    assert "Close<" in world.page("/alert?key=prod:a", "ann")
+    assert "Close<" not in world.page("/alert?key=prod:a")
+    token = world.token_of("/alert?key=prod:a")
+    answer = world.press("/alerts/close", token=token, key="prod:a")
+    assert (answer.status_code, answer.headers["Location"]) == (303, "../alerts?closed=1")
+    assert not world.outbox.alerts.states(["prod:a"])["prod:a"].open
+    assert "/alerts/close by ann: 1 closed (prod:a)" in caplog.text
+    assert "1 closed" in world.page("/alerts?closed=1", "ann")
+    again = world.press("/alerts/close", token=token, key="prod:a")
+    assert again.headers["Location"] == "../alerts?unchanged=1"
+
+
+def test_an_alert_is_resent_from_its_page(world):
+    """What still fires is queued once more, with a later time."""
+    world.tell("a")
+    world.outbox.queue.record(accepted=world.outbox.queue.claim(1, "me", NOW - 90, 10), now=NOW - 60)
+    token = world.token_of("/alert?key=prod:a")
+    assert world.press("/alerts/resend", token=token, key="prod:a").headers["Location"] == "../alerts?resent=1"
+    (queued,) = world.outbox.events.queued(PageRequest(9), NOW).rows
+    assert (queued.status, queued.key) == ("critical", "prod:a")
+    assert world.press("/alerts/resend", token=token, key="prod:nobody").headers["Location"] == "../alerts?resent=0"
+
+
+READABLE = '{"version": "4", "alerts": [{"status": "firing", "labels": {"alertname": "Down"}, "fingerprint": "f1"}]}'
+
+
+def test_a_quarantined_webhook_is_replayed(world):
+    """What can be read now is taken in and leaves the quarantine; the rest is kept, and said."""
+    world.outbox.quarantine.add("alertmanager", "prod", "odd", READABLE, NOW - 50)
+    world.outbox.quarantine.add("alertmanager", "prod", "odd", "{", NOW - 50)
+    world.outbox.quarantine.add("alertmanager", "gone", "odd", READABLE, NOW - 50)
+    token = world.token_of("/quarantine")
+    assert world.press("/quarantine/replay", token=token, id="1").headers["Location"] == "../quarantine?replayed=1"
+    assert world.outbox.alerts.states(["prod:f1"])["prod:f1"].open
+    answer = world.press("/quarantine/replay", token=token, all="1")
+    assert answer.headers["Location"] == "../quarantine?unreadable=1&unknown=1"
+    assert [one.id for one in world.outbox.quarantine.oldest()] == [2, 3]
+
+
+def test_an_incident_is_shown_whole(world):
+    """Assignee, who snoozed, comments, tags, changes, flapping, what happened, other sources' alerts, ours."""
+    world.tell("a")
+    world.share(
+        "i-1",
+        environment="edge",
+        details={
+            "assignee": "Ann Lee", "assigner": "Bob", "snoozed_by": "Cleo", "flapping": True,
+            "comments": ((NOW - 50, "looking at it"),), "tags": {"priority": "P1"},
+            "changes": (RelatedChange(id="C", summary="new switch", link="https://t.example.com/7", certainty="SURE"),),
+            "events": ((NOW - 90, "incident#new"),),
+            "foreign": (ForeignAlert(id="f", status="warning", source="nagios.est", description="web-3 CPU"),),
+        },
+        snoozed=True,
+        snoozed_until=NOW + 60,
+    )  # fmt: skip
+    page = world.page("/incident?source=panda&id=i-1", "ann")
+    for told in (
+        "Ann Lee", "by Bob", "by Cleo", "flapping", "looking at it", "priority", "P1", "new switch", "sure",
+        'href="https://t.example.com/7"', "incident#new", "nagios.est", "web-3 CPU", "edge",
+        'href="alert?key=prod%3Aa"',
+        'href="https://bigpanda.example/i-1"',
+    ):  # fmt: skip
+        assert told in page
+    assert world.get("/incident?source=panda&id=nothing").status_code == 404
+
+
+def test_an_incident_is_resolved_and_commented(world):
+    """With the name of the web user, for BigPanda shows the owner of the key; without a key there is no button."""
+    world.share("i-1")
+    where = "/incident?source=panda&id=i-1"
+    assert "configure <code>incidents</code>" in world.page(where, "ann")
+    world.panda = Panda()
+    token = world.token_of(where)
+    form = {"token": token, "source": "panda", "id": "i-1"}
+    answer = world.press("/incidents/resolve", text="", **form)
+    assert answer.headers["Location"] == "../incident?source=panda&id=i-1&resolved=1"
+    world.press("/incidents/comment", text="looking", **form)
+    assert world.panda.calls == [
+        ("resolve", "i-1", "(ann, vendorwatch)"),
+        ("comment", "i-1", "looking (ann, vendorwatch)"),
+    ]
+    assert "resolved in BigPanda" in world.page(f"{where}&resolved=1", "ann")
+
+
+def test_what_bigpanda_refuses_is_said(world):
+    """With its words, and nothing is claimed to be done."""
+    world.share("i-1")
+    world.panda = Panda(Rejected("BigPanda answered 409: incident is already resolved"))
+    token = world.token_of("/incident?source=panda&id=i-1")
+    answer = world.press("/incidents/resolve", token=token, source="panda", id="i-1", text="x")
+    assert answer.status_code == 502
+    assert "incident is already resolved" in answer.text
+
+
+def test_a_silence_says_who_until_when_and_why(world):
+    """In the list and on the alert's page, for an alert that goes on firing."""
+    world.tell("a")
+    world.silences = {"prod:a": Silence(by="ann", until="2023-11-15", comment=HOSTILE, ends_at=NOW + 600)}
+    for path in ("/alerts", "/alert?key=prod:a"):
+        page = world.page(path)
+        assert "silenced</span> by ann until" in page
+        assert "2023-11-14 22:23:20Z" in page
+        assert "<script" not in page
+
+
+def test_the_noisiest_alerts_of_the_last_day_are_listed(world):
+    """By their events, the most first; what is older does not count."""
+    for name, changes in (("once", 1), ("calm", 2), ("loud", 4)):
+        for number in range(changes):
+            world.tell(name, now=NOW - 100 + number, annotations={"summary": str(number)})
+            world.outbox.queue.record(accepted=world.outbox.queue.claim(9, "me", NOW, 10), now=NOW)
+    world.tell("old", now=NOW - 2 * 86400)
+    page = world.page("/")
+    noisiest = page[page.index("Noisiest alerts of the last day") :]
+    assert re.findall(r"<strong>(\d+)</strong>.*?key=prod%3A(\w+)", noisiest, re.DOTALL) == [
+        ("4", "loud"),
+        ("2", "calm"),
+    ]
+
+
+def test_text_that_would_reorder_the_page_is_made_visible(world):
+    """A direction mark, a terminal's escape, half an emoji: shown as what they are, on a page that still comes."""
+    world.tell("a", name="\u202eevil", labels={"alertname": "x", "odd": "\x1b[31m"})
+    world.outbox.quarantine.add("alertmanager", "prod", "odd", '{"half": "\\ud83d"}', NOW)
+    page = world.page("/")
+    assert "\\u202eevil" in page
+    assert "\u202e" not in page
+    assert "\\u001b[31m" in page
+    assert "\\ud83d" in world.page("/quarantine")
+
+
+def test_a_search_has_few_words(world):
+    """Each word is looked for in every alert: sixty of them held up everybody else."""
+    world.tell("a")
+    words = " ".join(["host=web-a"] * 8 + ["not-there"] * 60)
+    assert "prod:a" in world.page(f"/alerts?q={words[:200]}")

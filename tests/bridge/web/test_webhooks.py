@@ -3,7 +3,6 @@ import gzip
 import json
 import socket
 import threading
-from dataclasses import replace
 from types import SimpleNamespace
 
 import pytest
@@ -14,8 +13,8 @@ from bridge.errors import Unavailable, Unreadable
 from bridge.metrics import Metrics
 from bridge.receivers import alertmanager
 from bridge.receivers.contract import Receiver, receiver
-from bridge.web.application import Works, create_app
-from bridge.web.webhooks import Threshold, blueprint, parsed
+from bridge.web.application import create_app
+from bridge.web.webhooks import Webhooks, parsed
 from tests.bridge.serving import serving
 
 PATH = "/webhooks/alertmanager/prod"
@@ -32,7 +31,7 @@ GOOD = {"version": "4", "receiver": "hook", "status": "firing", "alerts": [ALERT
 
 
 class Front:
-    """A door with one receiver, before a store in memory."""
+    """The receiver routes with one receiver, before a store in memory."""
 
     def __init__(self, folder):
         self.token = folder / "token"
@@ -50,16 +49,18 @@ class Front:
                 "password": "pass word",
             }
         )
-        self.receiver = receiver(settings)
-        self.threshold = Threshold(
-            receivers=lambda: {("alertmanager", "prod"): self.receiver},
+        self.receiver, self.truncated, self.heard = receiver(settings), [], []
+        self.receivers = lambda: {("alertmanager", "prod"): self.receiver}
+        webhooks = Webhooks(
+            receivers=self.receivers,
             accept=self._accept,
-            quarantine=self._quarantine,
+            quarantine=SimpleNamespace(add=self._quarantine),
             metrics=self.metrics,
+            on_truncated=self.truncated.append,
+            on_incidents=self.heard.append,
             clock=lambda: 1_800_000_000.0,
         )
-        works = Works(metrics=self.metrics, ready=lambda: True)
-        self.app = create_app(works, [blueprint(self.threshold)])
+        self.app = create_app([webhooks.blueprint()])
         self.client = self.app.test_client()
 
     def _accept(self, notification, now):
@@ -103,24 +104,19 @@ def test_200_follows_the_commit(front):
 
 def test_what_means_nothing_to_bigpanda_is_counted(front):
     """A watchdog's alert, a test message, an event nobody knows: answered 200, not sent, counted as skipped."""
-    settings = front.threshold.receivers()["alertmanager", "prod"].settings
     quiet = SimpleNamespace(translate=lambda _body, settings, _now: settings.notification(ignored=3))
-    door = replace(front.threshold, receivers=lambda: {("alertmanager", "prod"): Receiver(settings, quiet)})
-    app = create_app(Works(metrics=front.metrics, ready=lambda: True), [blueprint(door)])
-    assert app.test_client().post(PATH, json={}, headers=BEARER).status_code == 200
-    assert front.metrics.events.labels("prod", "skipped")._value.get() == 3
+    front.receiver = Receiver(front.receiver.settings, quiet)
+    assert front.post({}).status_code == 200
+    assert front.value("events_total", outcome="skipped", source="prod") == 3
 
 
 @pytest.mark.parametrize(("cut", "told"), [(2, ["prod"]), (0, [])])
 def test_what_was_cut_off_is_said_once_it_is_durable(front, cut, told):
     """The reconciler hears at once that alerts are missing, and nothing when the webhook was not taken."""
-    heard = []
-    door = replace(front.threshold, cut_off=heard.append)
-    client = create_app(Works(metrics=front.metrics, ready=lambda: True), [blueprint(door)]).test_client()
-    assert client.post(PATH, json=GOOD | {"truncatedAlerts": cut}, headers=BEARER).status_code == 200
+    assert front.post(GOOD | {"truncatedAlerts": cut}).status_code == 200
     front.failure = Unavailable("database: busy")
-    assert client.post(PATH, json=GOOD | {"truncatedAlerts": cut}, headers=BEARER).status_code == 503
-    assert heard == told
+    assert front.post(GOOD | {"truncatedAlerts": cut}).status_code == 503
+    assert front.truncated == told
 
 
 def test_one_bad_alert_is_set_aside_alone(front):
@@ -229,10 +225,18 @@ def test_parsed_takes_what_json_allows():
         parsed(b"{'a': 1}")
 
 
+def test_text_is_made_valid_as_it_enters():
+    """What is not UTF-8, half an emoji, NUL: a replacement character each, and the rest is read."""
+    body = b'{"a": "\\ud83d", "b": "\\u0000", "c": "\xff", "d": "\\ud83d\\ude00", "\\udc00": NaN}'
+    found = parsed(body)
+    assert (found["a"], found["b"], found["c"], found["d"]) == ("\ufffd", "\ufffd", "\ufffd", "\U0001f600")
+    assert "\ufffd" in found
+
+
 @pytest.fixture
 def served(front):
     """Put the views behind the front, as the program does."""
-    with serving(front.app, front.threshold.receivers, front.metrics, max_body=100_000) as (host, port):
+    with serving(front.app, front.receivers, front.metrics, max_body=100_000) as (host, port):
         yield SimpleNamespace(front=front, url=f"http://{host}:{port}{PATH}", address=(host, port))
 
 

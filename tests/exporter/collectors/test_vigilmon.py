@@ -69,7 +69,10 @@ def test_shows_no_secret_of_a_url(url, shown):
         ({"is_active": "no"}, {"active": None}),
         ({"current_status": 5}, {"status": "", "up": None}),
         ({"name": ["a"], "url": 7, "method": {}}, {"name": "", "url": "", "method": ""}),
-        ({"name": "\ud800"}, {"name": "?"}),
+        ({"name": "\ud800\0"}, {"name": "\ufffd\ufffd"}),
+        ({"check_interval_seconds": "60"}, {"check_interval": 60.0}),
+        ({"check_interval_seconds": 0}, {"check_interval": None}),
+        ({"check_interval_seconds": {}}, {"check_interval": None}),
     ],
 )
 def test_one_odd_monitor_does_not_blind_the_account(odd, read):
@@ -141,7 +144,8 @@ def test_is_up_only_when_it_is_known(status, active, up):
 )
 def test_counts_ongoing_incidents(incident, ongoing):
     """The status decides; without one, an incident that was not resolved is ongoing."""
-    assert read_incidents(json.dumps({"data": [incident]}).encode()) == (ongoing, None)
+    history = read_incidents(json.dumps({"data": [incident]}).encode())
+    assert (history.ongoing, history.recorded) == (ongoing, None)
 
 
 def test_page_parameter_can_be_named():
@@ -285,3 +289,51 @@ def test_warns_beyond_the_documented_limit():
     """More than 60 requests a minute is allowed, for sandboxes and negotiated limits, with a warning."""
     assert settings().warnings() == []
     assert settings(requests_per_minute=61).warnings() == ["requests_per_minute: the vendor allows 60"]
+
+
+def test_hands_on_what_is_not_paused_to_service_discovery():
+    """URL, id, name and status of each monitor with a URL, as long as its status is fresh."""
+    collector = Collector(settings())
+    document = listed(
+        monitor(1, "down", name="shop", url="https://u:p@shop.example.com/health?key=s", is_active=True),
+        monitor(2, name="paused", url="https://paused.example.com", is_active=False),
+        monitor(3, name="heartbeat"),
+        total=3,
+    )
+    known = told(collector, collector.start(), 100.0, document)
+    (found,) = collector.endpoints(known, 100.0)
+    assert found.address == "https://shop.example.com/health"
+    assert dict(found.labels) == {"monitor_id": "1", "monitor": "shop", "status": "down"}
+    assert list(collector.endpoints(known, 100.0 + 301)) == []
+
+
+@pytest.mark.parametrize(
+    ("meta", "read"),
+    [
+        ([], (None, None)),
+        (None, (None, None)),
+        ({"total": "3", "per_page": 20.0}, (3, 20)),
+        ({"total": "three", "per_page": True}, (None, None)),
+        ({"total": 2.5, "per_page": -1}, (None, None)),
+    ],
+)
+def test_totals_that_cannot_be_read_count_as_not_told(meta, read):
+    """PHP's empty list is an empty map, and a number may come as text."""
+    page = read_monitors(json.dumps({"data": [monitor(1)], "meta": meta}).encode())
+    assert (page.total, page.per_page) == read
+
+
+def test_an_incident_is_told_of_a_monitor_that_is_down_alone():
+    """With cause and regions; once it is up, how long the incident took."""
+    collector = Collector(settings())
+    name = "vigilmon_ongoing_incident_start_timestamp_seconds"
+    ongoing = {"id": 7, "started_at": "1970-01-01T00:01:00Z", "cause": "HTTP 503", "confirmed_regions": ["za", "eu"]}
+    known = told(collector, collector.start(), 100.0, listed(monitor(1, "down"), total=1))
+    known = told(collector, known, 101.0, {"data": [{**ongoing, "resolved_at": None}]})
+    assert samples(collector, known, 102.0, name) == {("1", "7", "HTTP 503", "za,eu"): 60.0}
+    assert [figure.text for figure in collector.figures(known, 102.0)] == ["1 monitor", "1 down: 1 (HTTP 503)"]
+
+    known = told(collector, known, 160.0, listed(monitor(1), total=1))
+    assert samples(collector, known, 160.0, name) == {}
+    known = told(collector, known, 161.0, {"data": [{**ongoing, "resolved_at": "1970-01-01T00:02:40Z"}]})
+    assert samples(collector, known, 162.0, "vigilmon_monitor_last_incident_duration_seconds") == {("1",): 100.0}

@@ -56,7 +56,7 @@ def next_get(known, now, **others):
         (page(1, 2), page(), (2, False)),
         (page(1, 2, total=4), page(1, 2, total=4), (2, True)),
         (page(1), page(1), (1, False)),
-        (page(1, 2, total=3), page(2, 3, total=4), (3, False)),
+        (page(1, 2, total=4), page(2, 3, total=4), (3, False)),
     ],
     ids=["total", "per_page", "last_page", "shrank", "no meta", "pages ignored", "pages ignored, no meta", "shifted"],
 )
@@ -142,6 +142,24 @@ def test_the_age_is_that_of_the_oldest_status_shown_and_moves_page_by_page():
         known = with_page(known, number, at, page(2 * number - 1, 2 * number, total=6), MOST)
         moments.append((known.as_of, known.round_at))
     assert moments == [(101.0, 100.0), (102.0, 100.0), (130.0, 130.0), (131.0, 130.0)]
+
+
+def test_a_first_round_that_shifted_is_read_again():
+    """Monitor 3 moved up between two pages: without the second reading nobody would know of it."""
+    known = read(Known(), 100.0, page(1, 2, total=4), page(4, total=3))
+    assert (known.round_at, next_get(known, 101.0).params, next_get(known, 101.0).due) == (None, (), 101.0)
+    known = read(known, 101.5, page(2, 3, total=3), page(4, total=3))
+    assert (list(known.monitors), known.truncated) == (["2", "3", "4"], False)
+
+
+def test_a_first_round_that_never_stands_still_counts_as_it_is():
+    """After the second reading again it is told, as cut; later rounds have something to compare with."""
+    known = Known()
+    for number, total in enumerate((9, 7, 5)):
+        assert known.round_at is None
+        known = read(known, 100.0 + 10 * number, page(1, 2, total=total), page(4, total=total - 1))
+    known = known if known.round_at else with_page(known, 3, 123.0, page(total=4), MOST)
+    assert (known.round_at, known.truncated, list(known.monitors)) == (120.0, True, ["1", "2", "4"])
 
 
 def test_nothing_is_shown_before_the_first_round_has_ended():

@@ -3,26 +3,13 @@
 from dataclasses import replace
 
 from exporter.metrics.exporter_metrics import Running, own_families, python_lines
-from exporter.metrics.health import Health
+from tests.exporter.health import HEALTH
 
-HEALTH = Health(
-    collector="demo",
-    account="prod",
-    success=True,
+TRUNCATED = replace(
+    HEALTH,
     last_success=1000.0,
-    duration=0.5,
     truncated=True,
-    series=7,
     requests={("/monitors", "ok"): 3, ("/monitors", "timeout"): 1},
-    rate_limit_remaining=None,
-    budget_used_ratio=0.25,
-    oldest_value=900.0,
-    first_poll_ended=True,
-    last_error="",
-    last_error_at=None,
-    next_poll=1010.0,
-    paused_until=None,
-    paused_reason="",
 )
 OF = ("demo", "prod")
 
@@ -33,7 +20,7 @@ def stated(families):
 
 def test_each_target_has_its_health_on_the_page():
     """Labelled by collector and account; requests also by endpoint and outcome."""
-    assert stated(own_families([HEALTH], [])) == {
+    assert stated(own_families([TRUNCATED], [])) == {
         "vendorwatch_poll_success": {OF: True},
         "vendorwatch_poll_last_success_timestamp_seconds": {OF: 1000.0},
         "vendorwatch_poll_duration_seconds": {OF: 0.5},
@@ -48,7 +35,7 @@ def test_each_target_has_its_health_on_the_page():
 
 def test_what_is_not_known_is_absent():
     """Before the first poll there is no success, no age and no duration: not even 0."""
-    families = stated(own_families([replace(HEALTH, success=None, last_success=None, duration=None)], []))
+    families = stated(own_families([replace(TRUNCATED, success=None, last_success=None, duration=None)], []))
     assert families["vendorwatch_poll_success"] == {}
     assert families["vendorwatch_poll_last_success_timestamp_seconds"] == {}
     assert families["vendorwatch_poll_duration_seconds"] == {}

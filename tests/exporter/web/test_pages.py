@@ -8,34 +8,16 @@ from wsgiref.validate import validator
 import pytest
 
 from exporter.metrics.exporter_metrics import Running
-from exporter.metrics.health import Figure, Health
+from exporter.metrics.health import Figure
 from exporter.metrics.page_cache import PageCache
 from exporter.toolkit.config_types import ConfigError
 from exporter.web.pages import OPENMETRICS, TEXT, Web, wants_gzip, wants_openmetrics
+from tests.exporter.health import HEALTH
 
 PROMETHEUS = (
     "application/openmetrics-text;version=1.0.0;escaping=allow-utf-8;q=0.6,"
     "application/openmetrics-text;version=0.0.1;q=0.5,text/plain;version=1.0.0;escaping=allow-utf-8;q=0.4,"
     "text/plain;version=0.0.4;q=0.3,*/*;q=0.2"
-)
-HEALTH = Health(
-    collector="demo",
-    account="prod",
-    success=True,
-    last_success=900.0,
-    duration=0.5,
-    truncated=False,
-    series=7,
-    requests={},
-    rate_limit_remaining=None,
-    budget_used_ratio=0.25,
-    oldest_value=900.0,
-    first_poll_ended=True,
-    last_error="",
-    last_error_at=None,
-    next_poll=1010.0,
-    paused_until=None,
-    paused_reason="",
 )
 
 

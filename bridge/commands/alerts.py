@@ -1,0 +1,127 @@
+"""`alerts`: list, show, close, resend what is open in BigPanda."""
+
+import json
+import time
+from argparse import Namespace
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
+from dataclasses import asdict
+from typing import Any
+
+from bridge.commands import output
+from bridge.config import Config, load
+from bridge.domain.alert_state import AlertState
+from bridge.domain.notification import Notification, Outcome
+from bridge.outbox.alerts import Alerts
+from bridge.outbox.database import Database
+from bridge.outbox.event_log import EventLog
+from bridge.outbox.ingest import Ingest
+from bridge.outbox.pages import PageRequest
+from bridge.outbox.status import OutboxStatus
+from bridge.receivers.contract import Receiver, receiver
+from bridge.web import alert_actions
+from bridge.web.formatting import cause, host, moment, outcome, queue_reason
+
+_ALL = PageRequest(1_000_000)
+_UNKNOWN = "kept: its receiver is not configured any more"
+
+
+def show_list(arguments: Namespace) -> int:
+    """List open alerts, the most urgent first."""
+    now = time.time()
+    with _database(load(arguments.config_file)) as database:
+        states = Alerts(database).page([], _ALL).rows
+    if arguments.format == "json":
+        output.as_json([_record(state) for state in states])
+        return 0
+    rows = [
+        (
+            state.status,
+            state.alert.name,
+            host(state.alert),
+            output.age(now, state.starts_at),
+            f"{state.alert.receiver}/{state.alert.source}",
+            state.key,
+        )
+        for state in states
+    ]
+    output.table(("STATUS", "ALERT", "HOST", "AGE", "RECEIVER", "KEY"), rows, "no open alerts")
+    return 0
+
+
+def show(arguments: Namespace) -> int:
+    """Show one alert, open or not, and its events, the newest first."""
+    config, now = load(arguments.config_file), time.time()
+    with _database(config) as database:
+        state = Alerts(database).states([arguments.key]).get(arguments.key)
+        events = EventLog(database).of_alert(arguments.key, now).rows
+        circuit = OutboxStatus(database).circuit(config.destination)
+    if state is None and not events:
+        return output.missing("alert", [arguments.key], [])
+    if arguments.format == "json":
+        found = _record(state) if state else {"key": arguments.key}
+        output.as_json(found | {"events": [asdict(event) for event in events]})
+        return 0
+    if state is not None:
+        alert = state.alert
+        output.facts(
+            {
+                "alert": alert.name,
+                "host": host(alert),
+                "key": state.key,
+                "receiver": f"{alert.receiver}/{alert.source}",
+                "status": state.status,
+                "since": f"{moment(state.starts_at)} ({output.age(now, state.starts_at)})",
+                **{f"label {name}": value for name, value in alert.labels.items()},
+                **{f"annotation {name}": value for name, value in alert.annotations.items()},
+                **alert.links,
+            }
+        )
+    rows = []
+    for event in events:
+        queued = event.state == "waiting"
+        words = f"queued: {queue_reason(event, circuit, now).why} {cause(event)}" if queued else outcome(event)
+        rows.append((event.id, event.kind, event.status, output.age(now, event.accepted_at), event.attempts, words))
+    output.table(("EVENT", "KIND", "STATUS", "AGE", "TRIED", "OUTCOME"), rows, "no events within the retention")
+    return 0
+
+
+def close(arguments: Namespace) -> int:
+    """Tell BigPanda that alerts are over, whatever their senders say."""
+    words = {"closed": "closed", "unchanged": "unchanged: not open, or its sender was faster", "unknown": _UNKNOWN}
+    return _act(arguments, alert_actions.close, words)
+
+
+def resend(arguments: Namespace) -> int:
+    """Send open alerts to BigPanda again, with a later time, which reopens what was closed there."""
+    words = {"resent": "resent", "unchanged": "unchanged: not open, or queued anyway", "unknown": _UNKNOWN}
+    return _act(arguments, alert_actions.resend, words)
+
+
+def _act(arguments: Namespace, act: Callable[..., dict[str, list[str]]], words: dict[str, str]) -> int:
+    config = load(arguments.config_file)
+    receivers: dict[tuple[str, str], Receiver] = {(one.receiver, one.source): receiver(one) for one in config.receivers}
+    with _database(config) as database:
+        alerts, ingest = Alerts(database), Ingest(database)
+
+        def accept(notification: Notification, now: float) -> Outcome:
+            return ingest.accept([notification], now)[0]
+
+        everything = getattr(arguments, "all", False)
+        states = alerts.page([], _ALL).rows if everything else list(alerts.states(arguments.keys).values())
+        done = act(states, receivers, accept, time.time())
+    handled = output.results(done, words, arguments.format, "no open alerts" if everything else "")
+    return max(output.missing("alert", arguments.keys, handled), 1 if done["unknown"] else 0)
+
+
+@contextmanager
+def _database(config: Config) -> Iterator[Database]:
+    with closing(Database(config.database.read())) as database:
+        yield database
+
+
+def _record(state: AlertState) -> dict[str, Any]:
+    found = {
+        name: value for name, value in json.loads(json.dumps(asdict(state), default=str)).items() if name != "pending"
+    }
+    return found | {"key": state.key, "name": state.alert.name, "host": host(state.alert)}

@@ -1,0 +1,122 @@
+"""The command line: every sub-command with its flags. Flags of the program stand before or after the command."""
+
+import argparse
+from collections.abc import Callable, Sequence
+from typing import Any, Final
+
+from bridge import starter
+from bridge.commands import alerts, check, dead_letters, incidents, quarantine, send, send_test
+from bridge.receivers.contract import senders
+from exporter.toolkit import flags
+
+DEFAULT_ADDRESS: Final = ("127.0.0.1", 9789)
+Run = Callable[[argparse.Namespace], int]
+"""A command: from the arguments to the exit status."""
+_DIGITS: Final = 18
+"""Of an id: 64-bit integers in the database."""
+_KEY: Final = "the alert's identifier, as `alerts list` shows it"
+
+
+def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
+    """Read the command line. `run` is the command, None for `serve`. Bad usage ends the program with status 2."""
+    parser = flags.Parser(
+        prog="vendorwatch-bridge", description="A durable bridge from Alertmanager and vendors' webhooks to BigPanda."
+    )
+    flags.declare(parser, DEFAULT_ADDRESS, "bridge.yml")
+    parser.set_defaults(run=None)
+    commands = parser.add_subparsers(title="commands", metavar="COMMAND")
+    _command(commands, "serve", "run the bridge; the default")
+    one = _command(commands, "init", "write a first configuration for these senders", starter.init)
+    one.add_argument("receivers", nargs="*", metavar="RECEIVER", help=f"{', '.join(senders())}; all, if none is given")
+    one.add_argument("--stdout", action="store_true", help="print it instead of writing the file")
+    _command(commands, "check", "check the configuration, the database and every URL in it", check.check)
+    one = _command(commands, "send-test", "send a test alert and its resolution to BigPanda", send_test.send_test)
+    one.add_argument("--source", metavar="NAME", help="the receiver whose mapping is used")
+    _send(_command(commands, "send", "send one event through an alerts_api receiver of any bridge", send.send))
+
+    group = _group(commands, "alerts", "open alerts: list, show, close, resend")
+    _list(_command(group, "list", "list what is open, the most urgent first", alerts.show_list))
+    one = _list(_command(group, "show", "show one alert and its events", alerts.show))
+    one.add_argument("key", metavar="KEY", help=_KEY)
+    one = _list(_command(group, "close", "tell BigPanda that alerts are over", alerts.close))
+    one.add_argument("keys", nargs="+", metavar="KEY", help=_KEY)
+    _some_or_all(
+        _list(_command(group, "resend", "send open alerts to BigPanda again", alerts.resend)), "keys", "KEY", str
+    )
+
+    group = _group(commands, "dead-letters", "events that BigPanda refused: list, show, requeue, discard")
+    _list(_command(group, "list", "list them, the oldest first", dead_letters.show_list))
+    _ids(_list(_command(group, "show", "show them whole", dead_letters.show)))
+    _some_or_all(_list(_command(group, "requeue", "send them again", dead_letters.requeue)), "ids", "ID", _id)
+    _ids(_list(_command(group, "discard", "give them up", dead_letters.discard)))
+
+    group = _group(commands, "quarantine", "webhooks that could not be read: list, show, replay, discard")
+    _list(_command(group, "list", "list them, the oldest first", quarantine.show_list))
+    _ids(_list(_command(group, "show", "show them whole", quarantine.show)))
+    _some_or_all(
+        _list(_command(group, "replay", "take them in as if they arrived now", quarantine.replay)), "ids", "ID", _id
+    )
+    _ids(_list(_command(group, "discard", "delete them", quarantine.discard)))
+
+    group = _group(commands, "incidents", "BigPanda's incidents: list, resolve, comment")
+    _list(_command(group, "list", "list them, what is open first", incidents.show_list))
+    one = _list(_command(group, "resolve", "resolve one in BigPanda", incidents.resolve))
+    one.add_argument("id", metavar="ID")
+    one.add_argument("--comment", metavar="TEXT", default="", help="why, as BigPanda shall show it")
+    one = _list(_command(group, "comment", "comment one in BigPanda", incidents.comment))
+    one.add_argument("id", metavar="ID")
+    one.add_argument("text", metavar="TEXT")
+    return parser.parse_args(arguments)
+
+
+def _command(commands: Any, name: str, summary: str, run: Run | None = None) -> argparse.ArgumentParser:
+    parser: argparse.ArgumentParser = commands.add_parser(name, help=summary, description=summary)
+    flags.declare(parser, DEFAULT_ADDRESS, "bridge.yml", again=True)
+    parser.set_defaults(run=run)
+    return parser
+
+
+def _group(commands: Any, name: str, summary: str) -> Any:
+    parser = _command(commands, name, summary)
+    return parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
+
+
+def _list(parser: argparse.ArgumentParser) -> argparse.ArgumentParser:
+    parser.add_argument("--format", choices=["text", "json"], default="text", help="how it is printed")
+    return parser
+
+
+def _ids(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("ids", nargs="+", type=_id, metavar="ID")
+
+
+def _some_or_all(parser: argparse.ArgumentParser, dest: str, name: str, kind: Callable[[str], object]) -> None:
+    """Take names or --all, one of the two."""
+    which = parser.add_mutually_exclusive_group(required=True)
+    which.add_argument(dest, nargs="*", type=kind, metavar=name, default=[])
+    which.add_argument("--all", action="store_true", help="every one of them")
+
+
+def _id(word: str) -> int:
+    if not (word.isascii() and word.isdecimal() and len(word) <= _DIGITS):
+        raise argparse.ArgumentTypeError(f"{word[:40]}: not the number of one")
+    return int(word)
+
+
+def _send(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--url", required=True, help="the receiver's: http://bridge:9789/webhooks/alerts_api/NAME")
+    parser.add_argument("--token-file", required=True, metavar="PATH", help="the receiver's bearer token")
+    parser.add_argument("--status", required=True, choices=["ok", "critical", "warning", "unknown", "acknowledged"])
+    parser.add_argument("--host", required=True, help="what it is about: BigPanda's primary property")
+    parser.add_argument("--check", required=True, help="what of it: BigPanda's secondary property")
+    parser.add_argument("--description", default="")
+    parser.add_argument("--tag", dest="tags", action="append", type=_tag, default=[], metavar="NAME=VALUE")
+    parser.add_argument("--ca-file", metavar="PATH", help="certificates to trust instead of the system's")
+    parser.add_argument("--timeout", type=float, default=30.0, metavar="SECONDS", help="for all tries together")
+
+
+def _tag(word: str) -> tuple[str, str]:
+    name, equals, value = word.partition("=")
+    if not (name and equals):
+        raise argparse.ArgumentTypeError(f"{word[:40]}: write it like team=network")
+    return name, value

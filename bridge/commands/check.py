@@ -1,0 +1,119 @@
+"""`check`: the configuration, the database, and every URL that bridge.yml names, without sending an event."""
+
+import time
+from argparse import Namespace
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from typing import Final
+
+from bridge.commands import output
+from bridge.config import Config, load
+from bridge.delivery.bigpanda_client import BigPanda
+from bridge.errors import DeliveryError, Rejected, Stopped, Unanswered
+from bridge.incidents.callback import CallbackService
+from bridge.incidents.incidents_client import IncidentsClient
+from bridge.incidents.silence_client import SilenceApi
+from bridge.outbox.database import Database
+from bridge.outbox.status import OutboxStatus
+from bridge.receivers.alertmanager import Settings as AlertmanagerSettings
+from bridge.receivers.bigpanda import Callback
+from bridge.receivers.bigpanda import Settings as BigPandaSettings
+from bridge.reconcile.alertmanager_client import AlertmanagerApi, origin
+
+Result = tuple[str, bool, str]
+"""What was checked, whether it is well, and what was found."""
+_REFUSED: Final = frozenset({401, 403})
+_UNKNOWN_INCIDENT: Final = frozenset({400, 404, 409, 422})
+
+
+def check(arguments: Namespace) -> int:
+    """Check everything that is configured; exit 1 when one thing is not well."""
+    config = load(arguments.config_file)
+    output.line(f"configuration: ok, {len(config.receivers)} receivers")
+    failed = False
+    for name, well, found in _checks(config):
+        output.line(f"{name}: {'ok, ' if well else ''}{found}")
+        failed |= not well
+    return 1 if failed else 0
+
+
+def _checks(config: Config) -> Iterator[Result]:
+    yield _database(config)
+    yield _alerts_api(config)
+    if config.incidents is not None:
+        with closing(IncidentsClient(config.incidents)) as client:
+            yield _asked("incidents", lambda: f"{len(client.environments())} environments visible")
+    for one in config.receivers:
+        if isinstance(one, AlertmanagerSettings) and one.reconcile is not None:
+            yield from _alertmanagers(one)
+        if isinstance(one, BigPandaSettings):
+            yield from _bigpanda_receiver(one)
+
+
+def _database(config: Config) -> Result:
+    with closing(Database(config.database.read())) as database:
+        status = OutboxStatus(database)
+        writable, counts = status.writable(), status.counts(time.time())
+    found = f"{counts.waiting} events queued, {counts.dead} dead letters, {counts.quarantined} in quarantine"
+    return ("database", True, found) if writable else ("database", False, "cannot be written")
+
+
+def _alerts_api(config: Config) -> Result:
+    """Send a batch of no events: credentials are looked at before what a batch holds, and nothing can become of it."""
+    said = ""
+    found = config.bigpanda
+    with closing(BigPanda(found.url, found.token, found.timeout, found)) as client:
+        try:
+            client.send([], found.app_key)
+        except Rejected as error:
+            said = f"; {error}"  # about the batch, or about the app key
+        except Stopped as error:
+            whose = (
+                "the credentials are refused" if error.status in _REFUSED else "this is not the Alerts API: see the URL"
+            )
+            return "bigpanda", False, f"{whose}: {error}"
+        except DeliveryError as error:
+            return "bigpanda", False, f"no answer to rely on: {error}"
+    return "bigpanda", True, f"the credentials are accepted (asked with a batch of no events{said})"
+
+
+def _alertmanagers(settings: AlertmanagerSettings) -> Iterator[Result]:
+    if settings.reconcile is None:
+        return
+    with closing(AlertmanagerApi(settings)) as client:
+        for url, answer in zip(settings.reconcile.urls, client.ask(time.time()), strict=True):
+            name = f"reconcile {settings.source} {origin(url)}"
+            if isinstance(answer, Unanswered):
+                yield name, False, str(answer)
+            else:
+                yield name, True, f"{len(answer.listed)} alerts listed"
+
+
+def _bigpanda_receiver(settings: BigPandaSettings) -> Iterator[Result]:
+    if settings.silences is not None:
+        with closing(SilenceApi(settings.silences, "check")) as silences:
+            yield _asked(f"silences {settings.source}", lambda: f"{len(silences.ours())} of ours")
+    if settings.callback is not None:
+        yield _callback(settings.source, settings.callback)
+
+
+def _callback(source: str, callback: Callback) -> Result:
+    """Confirm the share of an incident that does not exist: credentials come first, and nothing is unlocked."""
+    name, said = f"callback {source}", ""
+    with closing(CallbackService(callback)) as client:
+        try:
+            client.confirm("vendorwatch-check")
+        except DeliveryError as error:
+            if error.status in _REFUSED:
+                return name, False, f"the credentials are refused: {error}"
+            if error.status not in _UNKNOWN_INCIDENT:
+                return name, False, f"no answer to rely on: {error}"
+            said = f"; {error}"
+    return name, True, f"the credentials are accepted (asked about no incident{said})"
+
+
+def _asked(name: str, ask: Callable[[], str]) -> Result:
+    try:
+        return name, True, ask()
+    except DeliveryError as error:
+        return name, False, str(error)

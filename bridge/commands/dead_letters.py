@@ -1,0 +1,97 @@
+"""`dead-letters`: list, show, requeue, discard events that BigPanda refused."""
+
+import json
+import time
+from argparse import Namespace
+from contextlib import closing
+from dataclasses import asdict
+from typing import Any
+
+from bridge.commands import output
+from bridge.config import Config, load
+from bridge.domain.event import EventMapping
+from bridge.outbox.database import Database
+from bridge.outbox.dead_letters import DeadLetter, DeadLetters
+from bridge.web.formatting import moment, subject
+
+_ALL = 1_000_000
+
+
+def show_list(arguments: Namespace) -> int:
+    """List dead letters, the oldest first."""
+    letters, now = _letters(load(arguments.config_file)), time.time()
+    if arguments.format == "json":
+        output.as_json([_record(letter) for letter in letters])
+        return 0
+    rows = [
+        (letter.id, letter.status, *subject(letter.body), output.age(now, letter.closed_at), letter.key, letter.reason)
+        for letter in letters
+    ]
+    output.table(("ID", "STATUS", "ALERT", "HOST", "AGE", "KEY", "REASON"), rows, "no dead letters")
+    return 0
+
+
+def show(arguments: Namespace) -> int:
+    """Show dead letters whole: the event that was refused, and why."""
+    found = [letter for letter in _letters(load(arguments.config_file)) if letter.id in arguments.ids]
+    if arguments.format == "json":
+        records = [_record(letter) for letter in found]
+        output.as_json(records[0] if len(records) == len(arguments.ids) == 1 else records)
+    else:
+        for letter in found:
+            name, host = subject(letter.body)
+            output.facts(
+                {
+                    "id": letter.id,
+                    "alert": name,
+                    "host": host,
+                    "key": letter.key,
+                    "receiver": f"{letter.receiver}/{letter.source}",
+                    "event": f"{letter.kind}, {letter.status}",
+                    "reason": letter.reason,
+                    "attempts": letter.attempts,
+                    "accepted": moment(letter.accepted_at),
+                    "set aside": moment(letter.closed_at),
+                }
+            )
+            output.line(json.dumps(json.loads(letter.body), indent=2, ensure_ascii=False))
+    return output.missing("dead letter", arguments.ids, [letter.id for letter in found])
+
+
+def requeue(arguments: Namespace) -> int:
+    """Queue dead letters again, mapped again from their alerts, so that a mended mapping helps."""
+    config = load(arguments.config_file)
+    mappings = {(one.receiver, one.source): one.mapping for one in config.receivers}
+
+    def mapping_of(receiver: str, source: str) -> EventMapping | None:
+        return mappings.get((receiver, source))
+
+    with closing(Database(config.database.read())) as database:
+        done = DeadLetters(database).requeue(None if arguments.all else arguments.ids, mapping_of, time.time())
+    words = {
+        "queued": "queued again",
+        "superseded": "superseded by a newer event of the same alert",
+        "unknown": "kept: its receiver is not configured any more",
+    }
+    handled = output.results(asdict(done), words, arguments.format, "no dead letters to requeue")
+    return max(output.missing("dead letter", arguments.ids, handled), 1 if done.unknown else 0)
+
+
+def discard(arguments: Namespace) -> int:
+    """Give dead letters up."""
+    config = load(arguments.config_file)
+    there = [letter.id for letter in _letters(config) if letter.id in arguments.ids]
+    with closing(Database(config.database.read())) as database:
+        DeadLetters(database).discard(there, time.time())
+    output.results({"discarded": there}, {"discarded": "discarded"}, arguments.format, "")
+    return output.missing("dead letter", arguments.ids, there)
+
+
+def _letters(config: Config) -> list[DeadLetter]:
+    with closing(Database(config.database.read())) as database:
+        return DeadLetters(database).oldest(_ALL)
+
+
+def _record(letter: DeadLetter) -> dict[str, Any]:
+    name, host = subject(letter.body)
+    return asdict(letter) | {"alert": name, "host": host, "body": json.loads(letter.body)}

@@ -1,0 +1,79 @@
+"""`incidents`: list BigPanda's incidents, resolve and comment them."""
+
+import time
+from argparse import Namespace
+from collections.abc import Callable
+from contextlib import closing
+from dataclasses import asdict
+from typing import Any
+
+from bridge.commands import output
+from bridge.config import load
+from bridge.domain.incident import IncidentRecord
+from bridge.errors import DeliveryError
+from bridge.incidents.incidents_client import IncidentsClient
+from bridge.outbox.alerts import Alerts
+from bridge.outbox.database import Database
+from bridge.outbox.incidents import Incidents
+from bridge.outbox.pages import PageRequest
+from bridge.web.formatting import host
+
+_ALL = PageRequest(1_000_000)
+
+
+def show_list(arguments: Namespace) -> int:
+    """List incidents as BigPanda last reported them, open ones first."""
+    config, now = load(arguments.config_file), time.time()
+    with closing(Database(config.database.read())) as database:
+        records = Incidents(database).page(_ALL).rows
+        states = Alerts(database).states(sorted({key for one in records for key in one.keys}))
+    if arguments.format == "json":
+        output.as_json([_record(one) for one in records])
+        return 0
+    rows = []
+    for one in records:
+        alerts = [states[key].alert for key in one.keys if key in states]
+        names = ", ".join(sorted({alert.name for alert in alerts}))
+        hosts = ", ".join(sorted({host(alert) for alert in alerts}))
+        began = one.first_heard_at if one.started_at is None else one.started_at
+        status = one.status if one.active else "ok"
+        rows.append((status, one.id, names, hosts, output.age(now, began), one.details.assignee, one.source))
+    columns = ("STATUS", "ID", "ALERTS", "HOSTS", "AGE", "ASSIGNED", "SOURCE")
+    output.table(columns, rows, "no incidents received yet: point a BigPanda Notifications Webhook at this bridge")
+    return 0
+
+
+def resolve(arguments: Namespace) -> int:
+    """Resolve an incident in BigPanda."""
+    comment = arguments.comment or "Resolved with vendorwatch-bridge"
+    return _act(arguments, "resolved", lambda client, one: client.resolve(one, comment))
+
+
+def comment(arguments: Namespace) -> int:
+    """Comment an incident in BigPanda."""
+    return _act(arguments, "commented", lambda client, one: client.comment(one, arguments.text))
+
+
+def _act(arguments: Namespace, done: str, act: Callable[[IncidentsClient, IncidentRecord], None]) -> int:
+    config = load(arguments.config_file)
+    if config.incidents is None:
+        output.problem("incidents: not configured: bridge.yml needs incidents: {api_key_file: …}")
+        return 1
+    with closing(Database(config.database.read())) as database:
+        found = next((one for one in Incidents(database).records() if one.id == arguments.id), None)
+    # One that was never shared with us can be acted on all the same: BigPanda knows it.
+    incident = found or IncidentRecord(source="", id=arguments.id, first_heard_at=0.0, heard_at=0.0)
+    with closing(IncidentsClient(config.incidents)) as client:
+        try:
+            act(client, incident)
+        except DeliveryError as error:
+            output.problem(f"{arguments.id}: not {done}: {error}")
+            return 1
+    output.results({done: [arguments.id]}, {done: f"{done} in BigPanda"}, arguments.format, "")
+    return 0
+
+
+def _record(one: IncidentRecord) -> dict[str, Any]:
+    return {name: value for name, value in asdict(one).items() if name not in {"seen", "heard_at"}} | {
+        "updated": one.heard_at
+    }

@@ -1,0 +1,96 @@
+"""`quarantine`: list, show, replay, discard webhooks that could not be read."""
+
+import time
+from argparse import Namespace
+from contextlib import closing
+from dataclasses import asdict
+
+from bridge.commands import output
+from bridge.config import Config, load
+from bridge.domain.notification import Notification, Outcome
+from bridge.outbox.database import Database
+from bridge.outbox.ingest import Ingest
+from bridge.outbox.quarantine import Quarantine, Quarantined
+from bridge.receivers.contract import receiver
+from bridge.web.formatting import body_text, moment, webhook_subject
+from bridge.web.replay import replay as replayed
+
+_ALL = 1_000_000
+
+
+def show_list(arguments: Namespace) -> int:
+    """List the quarantine, the oldest first."""
+    kept, now = _kept(load(arguments.config_file)), time.time()
+    if arguments.format == "json":
+        output.as_json([asdict(one) for one in kept])
+        return 0
+    rows = [
+        (
+            one.id,
+            f"{one.receiver}/{one.source}",
+            *webhook_subject(one.body),
+            output.age(now, one.received_at),
+            one.reason,
+        )
+        for one in kept
+    ]
+    output.table(("ID", "RECEIVER", "ALERT", "HOST", "AGE", "REASON"), rows, "nothing in quarantine")
+    return 0
+
+
+def show(arguments: Namespace) -> int:
+    """Show quarantined bodies whole, and why they could not be read."""
+    found = [one for one in _kept(load(arguments.config_file)) if one.id in arguments.ids]
+    if arguments.format == "json":
+        records = [asdict(one) for one in found]
+        output.as_json(records[0] if len(records) == len(arguments.ids) == 1 else records)
+    else:
+        for one in found:
+            output.facts(
+                {
+                    "id": one.id,
+                    "receiver": f"{one.receiver}/{one.source}",
+                    "reason": one.reason,
+                    "received": moment(one.received_at),
+                }
+            )
+            output.line(body_text(one.body, len(one.body) + 1))
+    return output.missing("quarantined webhook", arguments.ids, [one.id for one in found])
+
+
+def replay(arguments: Namespace) -> int:
+    """Take quarantined bodies in as if they arrived now; what can still not be read is kept."""
+    config = load(arguments.config_file)
+    receivers = {(one.receiver, one.source): receiver(one) for one in config.receivers}
+    with closing(Database(config.database.read())) as database:
+        ingest = Ingest(database)
+
+        def accept(notification: Notification, now: float) -> Outcome:
+            return ingest.accept([notification], now)[0]
+
+        ids = None if arguments.all else arguments.ids
+        done = replayed(Quarantine(database), ids, receivers, accept, time.time())
+    words = {
+        "replayed": "taken in",
+        "unreadable": "kept: still unreadable",
+        "unknown": "kept: its receiver is not configured any more",
+    }
+    handled = output.results(asdict(done), words, arguments.format, "nothing in quarantine to replay")
+    return max(
+        output.missing("quarantined webhook", arguments.ids, handled), 1 if done.unreadable or done.unknown else 0
+    )
+
+
+def discard(arguments: Namespace) -> int:
+    """Delete quarantined bodies."""
+    config = load(arguments.config_file)
+    there = [one.id for one in _kept(config) if one.id in arguments.ids]
+    with closing(Database(config.database.read())) as database:
+        Quarantine(database).discard(there)
+    output.results({"discarded": there}, {"discarded": "discarded"}, arguments.format, "")
+    return output.missing("quarantined webhook", arguments.ids, there)
+
+
+def _kept(config: Config) -> list[Quarantined]:
+    with closing(Database(config.database.read())) as database:
+        return Quarantine(database).oldest(_ALL)

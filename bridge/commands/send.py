@@ -1,0 +1,83 @@
+"""`send`: one event through an `alerts_api` receiver, from a script on any machine. Exit 0 once it is durable there."""
+
+import json
+import time
+from argparse import Namespace
+from contextlib import closing
+from pathlib import Path
+from typing import Any, Final
+
+from bridge.commands import output
+from exporter.toolkit.http_client import HttpClient
+from exporter.toolkit.http_errors import HttpError, InvalidRequest
+from exporter.toolkit.http_settings import HttpClientSettings, is_url
+
+_PATH: Final = "/data/v2/alerts"
+_CREATED, _DUPLICATE = 201, 204
+_WORTH_RETRYING: Final = frozenset({408, 429, 500, 502, 503, 504})
+_PAUSE: Final = 1.0
+
+
+def send(arguments: Namespace) -> int:
+    """Send one event; try again for as long as --timeout allows, with the same bytes: a duplicate does no harm."""
+    if not is_url(arguments.url):
+        output.problem("send: --url: not a URL: it begins with http:// or https:// and a host")
+        return 1
+    try:
+        token = Path(arguments.token_file).read_text(encoding="utf-8").strip()
+        settings = HttpClientSettings.model_validate({"ca_file": arguments.ca_file})
+    except (OSError, UnicodeDecodeError):
+        output.problem(f"send: --token-file: cannot read {arguments.token_file}")
+        return 1
+    except ValueError:
+        output.problem(f"send: --ca-file: cannot use {arguments.ca_file}: not PEM certificates")
+        return 1
+    url = arguments.url.rstrip("/").removesuffix(_PATH) + _PATH
+    headers = {"Authorization": f"Bearer {token}", "Content-Type": "application/json"}
+    body, deadline, pause = (
+        json.dumps(event(arguments, time.time())).encode(),
+        time.monotonic() + arguments.timeout,
+        _PAUSE,
+    )
+    while True:
+        reason, again = _attempt(settings, url, headers, body, deadline - time.monotonic())
+        if not reason:
+            return 0
+        if not again or time.monotonic() + pause >= deadline:
+            output.problem(f"send: not accepted: {reason}")
+            return 1
+        time.sleep(pause)
+        pause *= 2
+
+
+def event(arguments: Namespace, now: float) -> dict[str, Any]:
+    """Return the event as BigPanda's Alerts API takes it. A tag cannot replace a member of the event."""
+    members = {
+        "app_key": "vendorwatch",
+        "status": arguments.status,
+        "host": arguments.host,
+        "check": arguments.check,
+        "primary_property": "host",
+        "secondary_property": "check",
+        "timestamp": int(now),
+    }
+    if arguments.description:
+        members["description"] = arguments.description
+    return dict(arguments.tags) | members
+
+
+def _attempt(
+    settings: HttpClientSettings, url: str, headers: dict[str, str], body: bytes, patience: float
+) -> tuple[str, bool]:
+    """Return why it was not accepted, "" when it is durable, and whether another try may help."""
+    with closing(HttpClient(settings, max(patience, 0.1))) as client:
+        try:
+            answer = client.request("POST", url, headers=headers, body=body, retry_dead_connection=True)
+        except InvalidRequest as error:
+            return str(error), False
+        except HttpError as error:
+            return str(error), True
+    if answer.status in {_CREATED, _DUPLICATE}:
+        return "", False
+    said = " ".join(answer.body.decode("utf-8", "replace").split())[:500]
+    return f"the bridge answered {answer.status}: {said}", answer.status in _WORTH_RETRYING

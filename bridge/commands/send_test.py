@@ -1,0 +1,54 @@
+"""`send-test`: a test alert and its resolution the way a real one goes, with what BigPanda answers."""
+
+import math
+import time
+from argparse import Namespace
+from contextlib import closing
+
+from bridge.commands import output
+from bridge.config import load
+from bridge.delivery.bigpanda_client import BigPanda
+from bridge.domain.alert import Alert
+from bridge.domain.event import Status, draft, status_of
+from bridge.errors import DeliveryError
+from bridge.receivers.settings import ReceiverSettings
+
+
+def send_test(arguments: Namespace) -> int:
+    """Send a test alert and, a second later, its resolution; report BigPanda's answers."""
+    config = load(arguments.config_file)
+    settings = next((one for one in config.receivers if arguments.source in (None, one.source)), None)
+    if settings is None:
+        output.line(f"send-test: no receiver has the source {arguments.source}")
+        return 1
+    began = math.floor(time.time())
+    found = config.bigpanda
+    with closing(BigPanda(found.url, found.token, found.timeout, found)) as client:
+        try:
+            for firing, at in ((True, began), (False, began + 1)):
+                # BigPanda may drop a second event of the same second, even one with another status.
+                time.sleep(max(0.0, at - time.time()))
+                alert = _alert(settings, began, firing=firing)
+                status = status_of(alert, settings.mapping)[0] or Status.WARNING
+                event = draft(alert, status, settings.mapping).freeze(at)
+                answer = client.send([event], settings.mapping.app_key)
+                output.line(f"{alert.key} {status.value}: {answer.value} by BigPanda")
+        except DeliveryError as error:
+            output.line(f"send-test: not accepted: {error}")
+            return 1
+    return 0
+
+
+def _alert(settings: ReceiverSettings, began: int, *, firing: bool) -> Alert:
+    return Alert(
+        receiver=settings.receiver,
+        source=settings.source,
+        key=f"{settings.source}:vendorwatch-test-{began}",
+        name="VendorwatchTest",
+        firing=firing,
+        severity="warning",
+        labels={"alertname": "VendorwatchTest", "severity": "warning"},
+        annotations={"description": "A test of the way from vendorwatch to BigPanda; it resolves itself."},
+        starts_at=began,
+        ends_at=None if firing else began + 1,
+    )

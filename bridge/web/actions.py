@@ -1,0 +1,156 @@
+"""What the buttons of the operator's page do: close, resend, requeue, replay, discard, resolve, comment."""
+
+import logging
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict
+from urllib.parse import urlencode
+
+from flask import Blueprint, Response, request
+
+from bridge.domain.event import EventMapping
+from bridge.domain.incident import IncidentRecord
+from bridge.domain.notification import Notification, Outcome
+from bridge.errors import DeliveryError, Unavailable
+from bridge.incidents.incidents_client import IncidentsClient
+from bridge.outbox.alerts import Alerts
+from bridge.outbox.database import Database
+from bridge.outbox.dead_letters import DeadLetters
+from bridge.outbox.incidents import Incidents
+from bridge.outbox.quarantine import Quarantine
+from bridge.receivers.contract import Receiver
+from bridge.web import forms
+from bridge.web.alert_actions import close, resend
+from bridge.web.operator_page import HEADERS, respond
+from bridge.web.replay import replay
+
+_log = logging.getLogger(__name__)
+
+
+class Actions:
+    """The views that change something. What a reload changes is asked at each request."""
+
+    def __init__(  # noqa: PLR0913  what it acts on
+        self,
+        database: Database,
+        *,
+        receivers: Callable[[], Mapping[tuple[str, str], Receiver]],
+        accept: Callable[[Notification, float], Outcome],
+        wake: Callable[[], object],
+        incidents_client: Callable[[], IncidentsClient | None],
+        password_hash: forms.PasswordHash,
+        clock: Callable[[], float],
+    ) -> None:
+        self._alerts, self._dead_letters = Alerts(database), DeadLetters(database)
+        self._quarantine, self._incidents = Quarantine(database), Incidents(database)
+        self._receivers, self._accept, self._wake = receivers, accept, wake
+        self._incidents_client, self._password_hash, self._clock = incidents_client, password_hash, clock
+
+    def blueprint(self) -> Blueprint:
+        """Return the routes."""
+        actions = Blueprint("actions", __name__, template_folder="templates")
+        for path, view in (
+            ("/alerts/close", self.close_alert),
+            ("/alerts/resend", self.resend_alert),
+            ("/dead-letters/requeue", self.requeue),
+            ("/dead-letters/discard", self.discard),
+            ("/quarantine/replay", self.replay),
+            ("/quarantine/discard", self.discard_quarantined),
+            ("/incidents/resolve", self.resolve_incident),
+            ("/incidents/comment", self.comment_incident),
+        ):
+            actions.add_url_rule(path, view.__name__, view, methods=["POST"])
+        actions.register_error_handler(Unavailable, _unavailable)
+        actions.register_error_handler(forms.Forbidden, _forbidden)
+        return actions
+
+    def close_alert(self) -> Response:
+        """Close one alert in BigPanda."""
+        user, key = forms.authorize(self._password_hash), request.form.get("key", "")
+        done = close(self._alerts.states([key]).values(), self._receivers(), self._accept, self._clock())
+        return _back("../alerts", user, _counted(done), key)
+
+    def resend_alert(self) -> Response:
+        """Send one open alert to BigPanda again."""
+        user, key = forms.authorize(self._password_hash), request.form.get("key", "")
+        done = resend(self._alerts.states([key]).values(), self._receivers(), self._accept, self._clock())
+        return _back("../alerts", user, _counted(done), key)
+
+    def requeue(self) -> Response:
+        """Queue dead letters again."""
+        user, everything = forms.authorize(self._password_hash), forms.up_to()
+        receivers = self._receivers()
+
+        def mapping_of(receiver: str, source: str) -> EventMapping | None:
+            found = receivers.get((receiver, source))
+            return found.settings.mapping if found else None
+
+        done = self._dead_letters.requeue(None if everything else forms.ids(), mapping_of, self._clock())
+        self._wake()
+        return _back("../dead-letters", user, _counted(asdict(done)))
+
+    def discard(self) -> Response:
+        """Give dead letters up."""
+        user, last, now = forms.authorize(self._password_hash), forms.up_to(), self._clock()
+        letters = self._dead_letters
+        count = letters.discard_until(last, now) if last else letters.discard(forms.ids(), now)
+        return _back("../dead-letters", user, {"discarded": count})
+
+    def replay(self) -> Response:
+        """Take quarantined webhooks in again."""
+        user, everything = forms.authorize(self._password_hash), forms.up_to()
+        ids = None if everything else forms.ids()
+        done = replay(self._quarantine, ids, self._receivers(), self._accept, self._clock())
+        return _back("../quarantine", user, _counted(asdict(done)))
+
+    def discard_quarantined(self) -> Response:
+        """Delete quarantined webhooks."""
+        user, last = forms.authorize(self._password_hash), forms.up_to()
+        kept = self._quarantine
+        count = kept.discard_until(last) if last else kept.discard(forms.ids())
+        return _back("../quarantine", user, {"discarded": count})
+
+    def resolve_incident(self) -> Response:
+        """Resolve one incident in BigPanda."""
+        return self._at_bigpanda("resolved", lambda client, incident, words: client.resolve(incident, words))
+
+    def comment_incident(self) -> Response:
+        """Comment one incident in BigPanda."""
+        return self._at_bigpanda("commented", lambda client, incident, words: client.comment(incident, words))
+
+    def _at_bigpanda(self, done: str, act: Callable[[IncidentsClient, IncidentRecord, str], None]) -> Response:
+        user = forms.authorize(self._password_hash)
+        number, client = request.form.get("id", ""), self._incidents_client()
+        found = self._incidents.record(request.form.get("source", ""), number)
+        if client is None or found is None:
+            raise forms.Forbidden("incidents is not configured in bridge.yml" if found else "no such incident")
+        # BigPanda shows the owner of the API key: only our words can say who it was.
+        words = f"{request.form.get('text', '').strip()[:1000]} ({user}, vendorwatch)".strip()
+        try:
+            act(client, found, words)
+        except DeliveryError as error:
+            _log.warning("Incident %s not %s for %s: %s", number, done, user, error)
+            return respond("error.html", 502, title="BigPanda did not accept it", text=str(error))
+        finally:
+            client.close()
+        where = urlencode({"source": found.source, "id": found.id})
+        return _back(f"../incident?{where}", user, {done: 1}, number)
+
+
+def _counted(found: Mapping[str, Sequence[object]]) -> dict[str, int]:
+    return {name: len(which) for name, which in found.items()}
+
+
+def _back(where: str, user: str, counts: Mapping[str, int], about: str = "") -> Response:
+    """Lead back to where the operator was, which says what was done."""
+    joined = "&" if "?" in where else "?"
+    location = f"{where}{joined}{forms.done(user, counts, about)}"
+    return Response(status=303, headers={"Location": location, **HEADERS})
+
+
+def _unavailable(error: Unavailable) -> Response:
+    return respond("error.html", 503, title="Database unavailable: nothing was changed", text=str(error))
+
+
+def _forbidden(error: forms.Forbidden) -> Response:
+    _log.warning("This user may not change anything: %s", error)
+    return respond("error.html", 403, title="Nothing was changed", text=str(error))

@@ -1,0 +1,84 @@
+"""What an operator must look at first, worst first. Pure."""
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import Final
+
+from bridge.outbox.status import Circuit, Counts
+from bridge.web.formatting import span, times
+from bridge.web.receiver_status import ReceiverStatus
+
+_LATE: Final = 300.0
+"""Seconds an event may be queued before it is worth a line: the rule VendorwatchBridgeOutboxOld fires then."""
+
+
+@dataclass(frozen=True, slots=True)
+class Notice:
+    """One thing to look at: what, why, and where. `urgent`: BigPanda shows something wrong because of it."""
+
+    subject: str
+    text: str
+    path: str = ""
+    link: str = ""
+    urgent: bool = False
+
+
+def attention(  # noqa: PLR0913  everything that can be wrong
+    circuit: Circuit,
+    counts: Counts,
+    receivers: Iterable[ReceiverStatus],
+    *,
+    unconfirmed: int,
+    exhausted_quotas: Sequence[str],
+    now: float,
+) -> list[Notice]:
+    """Return what needs attention, urgent things first; nothing while all is well."""
+    receivers = list(receivers)
+    return [
+        *(replace(notice, urgent=True) for notice in _urgent(circuit, counts, receivers, now)),
+        *_receivers_late(receivers, now),
+        *_kept(counts, unconfirmed, exhausted_quotas),
+    ]
+
+
+def _urgent(circuit: Circuit, counts: Counts, receivers: Iterable[ReceiverStatus], now: float) -> Iterator[Notice]:
+    if not circuit.up:
+        again = f" Next try in {span(circuit.not_before - now)}." if circuit.not_before > now else ""
+        failed = f"Failed {times(circuit.failures)} in a row."
+        words = f"{circuit.reason}. {failed}{again} Nothing is lost: events are queued."
+        yield Notice("BigPanda unavailable:", words)
+    elif counts.oldest is not None and now - counts.oldest > _LATE:
+        words = f"the oldest event has been queued for {span(now - counts.oldest)}."
+        yield Notice("The queue is slow:", words, "waiting", "Queue")
+    if counts.dead_resolutions:
+        words = "resolved, but BigPanda refused to hear it: still open there."
+        yield Notice(_counted(counts.dead_resolutions, "alert"), words, "dead-letters", "Dead letters")
+    for one in receivers:
+        for watchdog in (found for found in one.watchdogs if found.silent):
+            subject = f"{watchdog.name} of {one.receiver}/{one.source} is silent:"
+            yield Notice(subject, "nothing that Prometheus finds arrives this way.", "#receivers", "Receivers")
+
+
+def _receivers_late(receivers: Iterable[ReceiverStatus], now: float) -> Iterator[Notice]:
+    for one in receivers:
+        if one.reconciler is not None and one.reconciler.late(now):
+            words = "not every Alertmanager answers; alerts that ended unnoticed stay open."
+            yield Notice(f"Reconciling {one.receiver}/{one.source} is late:", words, "#receivers", "Receivers")
+
+
+def _kept(counts: Counts, unconfirmed: int, exhausted_quotas: Sequence[str]) -> Iterator[Notice]:
+    if others := counts.dead - counts.dead_resolutions:
+        words = "refused by BigPanda. Fix the cause and requeue, or discard."
+        yield Notice(_counted(others, "dead letter"), words, "dead-letters", "Dead letters")
+    if counts.quarantined:
+        yield Notice(f"{counts.quarantined} in quarantine:", "not readable, not sent.", "quarantine", "Quarantine")
+    if unconfirmed:
+        words = "accepted by BigPanda, but not taken in. Each is sent once more."
+        yield Notice(_counted(unconfirmed, "unconfirmed event"), words, "#confirmation", "Confirmation")
+    for source in exhausted_quotas:
+        words = "BigPanda shares no more incidents through it until the quota is reset."
+        yield Notice(f"Share quota of {source} used up:", words)
+
+
+def _counted(number: int, noun: str) -> str:
+    return f"{number} {noun}{'' if number == 1 else 's'}"

@@ -1,0 +1,63 @@
+"""Quarantined webhooks taken in again: what a newer bridge, or a receiver that is configured again, can read."""
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+from bridge.domain.notification import Notification, Outcome
+from bridge.errors import Unreadable
+from bridge.outbox.quarantine import Quarantine, Quarantined
+from bridge.receivers.contract import Receiver
+
+_MOST = 100_000
+"""Bodies that one replay of all takes in."""
+
+
+@dataclass(frozen=True, slots=True)
+class Replayed:
+    """What became of quarantined bodies, by id; `unreadable` and `unknown` (receiver not configured) are kept."""
+
+    replayed: tuple[int, ...] = ()
+    unreadable: tuple[int, ...] = ()
+    unknown: tuple[int, ...] = ()
+
+
+def replay(
+    quarantine: Quarantine,
+    ids: Sequence[int] | None,
+    receivers: Mapping[tuple[str, str], Receiver],
+    accept: Callable[[Notification, float], Outcome],
+    now: float,
+) -> Replayed:
+    """Take quarantined bodies in as if they arrived now (None: all of them), and forget those that could be read."""
+    results: dict[str, list[int]] = {"replayed": [], "unreadable": [], "unknown": []}
+    for one in quarantine.oldest(_MOST):
+        if ids is not None and one.id not in ids:
+            continue
+        receiver = receivers.get((one.receiver, one.source))
+        if receiver is None:
+            results["unknown"].append(one.id)
+        elif (notification := read(one, receiver, now)) is None:
+            results["unreadable"].append(one.id)
+        else:
+            # Accepted first: killed in between, the body is replayed twice, which the dedup makes one.
+            accept(notification, now)
+            quarantine.discard([one.id])
+            results["replayed"].append(one.id)
+    return Replayed(**{name: tuple(found) for name, found in results.items()})
+
+
+def read(one: Quarantined, receiver: Receiver, now: float) -> Notification | None:
+    """Return what a quarantined body says; None while it cannot be read. It may be one alert out of a webhook."""
+    try:
+        body = json.loads(one.body)
+    except (ValueError, RecursionError):
+        return None
+    for whole in (body, {"alerts": [body]}):
+        try:
+            notification = receiver.translate(whole, now)
+        except Unreadable:
+            continue
+        if not notification.unreadable and (notification.alerts or notification.incidents or notification.ignored):
+            return notification
+    return None

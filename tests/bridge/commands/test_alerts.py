@@ -1,0 +1,67 @@
+"""`alerts`: what is open, closed and resent at a terminal."""
+
+import json
+
+
+def test_open_alerts_are_listed_with_host_and_age(run, filled):
+    """The most urgent first; or JSON; or that there are none."""
+    assert run("alerts", "list").out == "no open alerts\n"
+    filled.tell("a", severity="warning")
+    filled.tell("b")
+    heading, first, second = run("alerts", "list").out.splitlines()
+    assert heading.split() == ["STATUS", "ALERT", "HOST", "AGE", "RECEIVER", "KEY"]
+    assert first.split()[:3] == ["critical", "Down", "web-b"]
+    assert second.split()[-2:] == ["alertmanager/prod", "prod:a"]
+    records = json.loads(run("alerts", "list", "--format=json").out)
+    assert [(one["key"], one["status"], one["host"]) for one in records] == [
+        ("prod:b", "critical", "web-b"),
+        ("prod:a", "warning", "web-a"),
+    ]
+
+
+def test_one_alert_is_shown_with_its_events(run, filled):
+    """Labels, state, and what became of each event; one that nobody knows is an error."""
+    filled.tell("a", annotations={"summary": "it is \u202edown"})
+    shown = run("alerts", "show", "prod:a")
+    assert shown.status == 0
+    for line in (
+        "host:",
+        "web-a",
+        "label alertname:",
+        "annotation summary:",
+        "\\u202edown",
+        "queued: due the alert is new",
+    ):
+        assert line in shown.out
+    assert [one["status"] for one in json.loads(run("alerts", "show", "prod:a", "--format=json").out)["events"]] == [
+        "critical"
+    ]
+    nobody = run("alerts", "show", "prod:nobody")
+    assert (nobody.status, nobody.err) == (1, "prod:nobody: no such alert\n")
+
+
+def test_alerts_are_closed(run, filled):
+    """A resolution is queued for BigPanda; one that is not open, or not known, says so."""
+    filled.tell("a", "b")
+    done = run("alerts", "close", "prod:a", "prod:nobody")
+    assert (done.status, done.out, done.err) == (1, "prod:a: closed\n", "prod:nobody: no such alert\n")
+    assert filled.statuses() == {"prod:b": "critical"}
+    assert filled.queued() == 3
+    again = run("alerts", "close", "prod:a")
+    assert (again.status, again.out) == (0, "prod:a: unchanged: not open, or its sender was faster\n")
+
+
+def test_open_alerts_are_resent(run, filled):
+    """Named ones or all: queued once more with a later time, under the same identity."""
+    filled.tell("a", "b")
+    filled.store.queue.record(accepted=filled.store.queue.claim(9, "me", 1_700_000_000.0, 10), now=1_700_000_001.0)
+    assert run("alerts", "resend", "prod:a").out == "prod:a: resent\n"
+    assert filled.queued() == 1
+    assert json.loads(run("alerts", "resend", "--all", "--format=json").out) == {
+        "resent": ["prod:b"], "unchanged": ["prod:a"], "unknown": [],
+    }  # fmt: skip
+
+
+def test_nothing_to_resend_is_said(run):
+    """As with every other --all."""
+    assert (run("alerts", "resend", "--all").status, run("alerts", "resend", "--all").out) == (0, "no open alerts\n")

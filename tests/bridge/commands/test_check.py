@@ -1,0 +1,150 @@
+"""`check` and `send-test`: what is configured is asked, without an event; a test alert goes the whole way."""
+
+import json
+import threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+import pytest
+
+from tests.sandbox.server import Sandbox
+
+
+@pytest.mark.parametrize(
+    ("token", "answer", "told"),
+    [
+        (
+            "bp-token",
+            None,
+            "ok, the credentials are accepted (asked with a batch of no events; BigPanda answered 400: ",
+        ),
+        ("bp-token", 201, "ok, the credentials are accepted (asked with a batch of no events)"),
+        ("other", None, "the credentials are refused"),
+        ("bp-token", 404, "this is not the Alerts API"),
+        ("bp-token", 503, "no answer to rely on"),
+    ],
+)
+def test_bigpanda_is_asked_without_an_event(run, panda, token, answer, told):
+    """Credentials are tried with a batch of no events: nothing can become visible."""
+    panda.token, panda.status = token, answer
+    done = run("check")
+    assert done.status == (0 if told.startswith("ok") else 1)
+    assert "configuration: ok, 2 receivers" in done.out
+    assert "database: ok, 0 events queued" in done.out
+    assert f"bigpanda: {told}" in done.out
+    assert [request["alerts"] for request in panda.requests] == [[]]
+
+
+class Alertmanager(BaseHTTPRequestHandler):
+    """One that answers everything it is asked."""
+
+    def do_GET(self):
+        path = self.path.partition("?")[0]
+        said = {"uptime": "2026-01-01T00:00:00Z"} if path.endswith("/status") else []
+        content = json.dumps(said).encode()
+        self.send_response(200)
+        self.send_header("Content-Length", str(len(content)))
+        self.end_headers()
+        self.wfile.write(content)
+
+    def log_message(self, *_):
+        pass
+
+
+@pytest.fixture
+def alertmanager():
+    with ThreadingHTTPServer(("127.0.0.1", 0), Alertmanager) as server:
+        thread = threading.Thread(target=server.serve_forever, args=(0.05,))
+        thread.start()
+        yield f"http://127.0.0.1:{server.server_address[1]}"
+        server.shutdown()
+        thread.join()
+
+
+@pytest.fixture
+def sandbox():
+    with Sandbox() as running:
+        yield running
+
+
+DEAD = "http://127.0.0.1:1"
+
+
+def configured(config, **changes):
+    """Write a configuration with everything that has a URL; `changes` replaces some of them."""
+    text = config.read_text().splitlines(keepends=True)
+    reconcile, silences, callback, incidents = (
+        changes.get(name, "") for name in ("reconcile", "silences", "callback", "incidents")
+    )
+    key = changes.get("key", "bp-sandbox-user-key")
+    config.write_text(
+        "".join(text).replace("source: prod, ", f"source: prod, reconcile: {{urls: ['{reconcile}']}}, ")
+        + f"  - {{receiver: bigpanda, source: panda, headers: {{x: y}}, silences: {{alertmanager: '{silences}'}},"
+        f" callback: {{url: '{callback}/resources/v2.1/outbound/callback', api_key: {key}, app_key: out}}}}\n"
+        f"incidents: {{url: '{incidents}', api_key: {key}}}\n"
+    )
+
+
+def test_everything_that_is_configured_is_asked(run, config, alertmanager, sandbox):
+    """Each Alertmanager, the silences, the callback service, the Incidents API: a line each."""
+    url = f"{sandbox.url}/bigpanda"
+    configured(config, reconcile=alertmanager, silences=alertmanager, callback=url, incidents=url)
+    done = run("check")
+    assert (done.status, done.err) == (0, "")
+    for line in (
+        f"reconcile prod {alertmanager}: ok, 0 alerts listed",
+        "silences panda: ok, 0 of ours",
+        "callback panda: ok, the credentials are accepted (asked about no incident",
+        "incidents: ok, ",
+    ):
+        assert line in done.out
+
+
+@pytest.mark.parametrize("dead", ["reconcile", "silences", "callback", "incidents"])
+def test_one_that_is_dead_fails_the_check(run, config, alertmanager, sandbox, dead):
+    """Status 1, a line for it, and the others are asked all the same."""
+    url = f"{sandbox.url}/bigpanda"
+    places = {"reconcile": alertmanager, "silences": alertmanager, "callback": url, "incidents": url} | {dead: DEAD}
+    configured(config, **places)
+    done = run("check")
+    assert done.status == 1
+    failed = [line for line in done.out.splitlines() if ": ok, " not in line and not line.startswith("configuration")]
+    assert len(failed) == 1
+    assert failed[0].startswith(dead)
+
+
+def test_a_key_that_is_refused_fails_the_check(run, config, alertmanager, sandbox):
+    """401 is said to be about the credentials, and no secret is printed."""
+    url = f"{sandbox.url}/bigpanda"
+    configured(config, reconcile=alertmanager, silences=alertmanager, callback=url, incidents=url, key="wrong-key")
+    done = run("check")
+    assert done.status == 1
+    assert "callback panda: the credentials are refused: BigPanda answered 401" in done.out
+    assert "incidents: BigPanda answered 401" in done.out
+    assert "wrong-key" not in done.out
+
+
+def test_a_test_alert_goes_the_whole_way_and_resolves(run, panda):
+    """Two events of one identity, the second later and ok, under the receiver's app key."""
+    done = run("send-test", "--source", "lab")
+    assert done.status == 0
+    assert [event["status"] for event in panda.events] == ["warning", "ok"]
+    first, second = (event["timestamp"] for event in panda.events)
+    assert second == first + 1
+    assert {event["incident_identifier"] for event in panda.events} == {f"lab:vendorwatch-test-{first}"}
+    assert {request["app_key"] for request in panda.requests} == {"lab-key"}
+    assert done.out.count("accepted by BigPanda") == 2
+
+
+def test_a_refused_test_alert_says_why(run, panda):
+    """BigPanda's words, status 1, and no secret."""
+    panda.token = "other"
+    done = run("send-test")
+    assert done.status == 1
+    assert "BigPanda answered 401" in done.out
+    assert "bp-token" not in done.out
+
+
+def test_a_test_alert_needs_a_receiver(run):
+    """A source that is not configured is an error."""
+    done = run("send-test", "--source=nowhere")
+    assert (done.status, done.out) == (1, "send-test: no receiver has the source nowhere\n")

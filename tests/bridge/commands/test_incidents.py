@@ -1,0 +1,63 @@
+"""`incidents`: listed from what webhooks said, resolved and commented in BigPanda."""
+
+import json
+
+import pytest
+
+from bridge.domain.incident import Incident
+from tests.sandbox.server import Sandbox
+
+
+@pytest.fixture
+def sandbox(config):
+    with Sandbox() as running:
+        config.write_text(
+            f"{config.read_text()}incidents: {{url: '{running.url}/bigpanda', api_key: bp-sandbox-user-key}}\n"
+        )
+        running.world.bigpanda.send_event(host="web-1", status="critical")
+        yield running
+
+
+def share(filled, number, **more):
+    settings = filled.config.receivers[0]
+    told = {
+        "status": "critical",
+        "active": True,
+        "keys": ("prod:a",),
+        "updated_at": 1.0,
+        "details": {"assignee": "Ann"},
+    }
+    filled.store.ingest.accept([settings.notification(incidents=(Incident(id=number, **(told | more)),))], 1.0)
+
+
+def test_incidents_are_listed_with_their_alerts_hosts_and_age(run, filled):
+    """Open ones first; or JSON with everything that is known; or that there are none."""
+    assert run("incidents", "list").out.startswith("no incidents received yet")
+    filled.tell("a")
+    share(filled, "i-1")
+    heading, line = run("incidents", "list").out.splitlines()
+    assert heading.split() == ["STATUS", "ID", "ALERTS", "HOSTS", "AGE", "ASSIGNED", "SOURCE"]
+    assert line.split()[:4] == ["critical", "i-1", "Down", "web-a"]
+    assert line.split()[-2:] == ["Ann", "prod"]
+    (record,) = json.loads(run("incidents", "list", "--format=json").out)
+    assert (record["id"], record["details"]["assignee"]) == ("i-1", "Ann")
+
+
+def test_an_incident_is_resolved_and_commented(run, sandbox):
+    """Also one that was never shared with the bridge: BigPanda knows it."""
+    (number,) = sandbox.world.bigpanda.incidents
+    found = sandbox.world.bigpanda.incidents[number]
+    assert run("incidents", "comment", number, "looking").out == f"{number}: commented in BigPanda\n"
+    assert "looking" in str(found.activities)
+    assert run("incidents", "resolve", number, "--comment=done").out == f"{number}: resolved in BigPanda\n"
+    assert not found.active
+    again = run("incidents", "resolve", number)
+    assert again.status == 1
+    assert "already resolved" in again.err
+
+
+def test_without_a_key_nothing_is_tried(run):
+    """Status 1, and what bridge.yml needs."""
+    done = run("incidents", "resolve", "i-1")
+    assert (done.status, done.out) == (1, "")
+    assert "bridge.yml needs incidents" in done.err

@@ -1,0 +1,132 @@
+"""`send`: an event from a script on any machine. Exit 0 means that it is durable."""
+
+import json
+import threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+import pytest
+
+from bridge.__main__ import main
+
+
+class Bridge:
+    """Answers with these statuses, the last one again and again; notes what it is sent."""
+
+    def __init__(self, *statuses):
+        self.statuses, self.requests = list(statuses), []
+        bridge = self
+
+        class Handler(BaseHTTPRequestHandler):
+            protocol_version = "HTTP/1.1"
+
+            def do_POST(self):
+                body = self.rfile.read(int(self.headers["Content-Length"]))
+                bridge.requests.append((self.path, self.headers["Authorization"], body))
+                status = bridge.statuses.pop(0) if len(bridge.statuses) > 1 else bridge.statuses[0]
+                said = b"" if status == 204 else b'{"errors": ["what is wrong"]}'
+                self.send_response(status)
+                self.send_header("Content-Length", str(len(said)))
+                self.end_headers()
+                self.wfile.write(said)
+
+            def log_message(self, *_):
+                pass
+
+        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.url = f"http://127.0.0.1:{self._server.server_address[1]}/webhooks/alerts_api/cron"
+        self._thread = threading.Thread(target=self._server.serve_forever, args=(0.05,))
+        self._thread.start()
+
+    def close(self):
+        self._server.shutdown()
+        self._server.server_close()
+        self._thread.join()
+
+
+@pytest.fixture
+def bridge():
+    started = []
+
+    def start(*statuses):
+        started.append(Bridge(*statuses))
+        return started[-1]
+
+    yield start
+    for one in started:
+        one.close()
+
+
+@pytest.fixture
+def send(tmp_path, capsys):
+    """Run `send`; return its exit status and what it complained of. There is no bridge.yml on such a machine."""
+    (tmp_path / "token").write_text("cron-token\n")
+
+    def run(url, *more):
+        arguments = ["--token-file", str(tmp_path / "token"), "--status=critical", "--host=db-1", "--check=backup"]
+        status = main(["send", "--url", url, *arguments, *more])
+        return status, capsys.readouterr().err
+
+    return run
+
+
+def test_an_event_goes_out_as_bigpandas_api_takes_it(bridge, send):
+    """With the token, the members, tags that cannot replace them; 201 ends with 0."""
+    running = bridge(201)
+    assert send(running.url, "--description=it failed", "--tag=team=db", "--tag=status=odd") == (0, "")
+    ((path, token, body),) = running.requests
+    assert (path, token) == ("/webhooks/alerts_api/cron/data/v2/alerts", "Bearer cron-token")
+    event = json.loads(body)
+    assert isinstance(event.pop("timestamp"), int)
+    assert event == {
+        "app_key": "vendorwatch", "status": "critical", "host": "db-1", "check": "backup", "description": "it failed",
+        "primary_property": "host", "secondary_property": "check", "team": "db",
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize("suffix", ["", "/", "/data/v2/alerts"])
+def test_the_url_may_be_the_base_or_the_whole(bridge, send, suffix):
+    """A duplicate is durable as well."""
+    running = bridge(204)
+    assert send(running.url + suffix)[0] == 0
+    assert running.requests[0][0] == "/webhooks/alerts_api/cron/data/v2/alerts"
+
+
+def test_what_may_pass_is_tried_again_with_the_same_bytes(bridge, send):
+    """A bridge that restarts answers 503: the same event a second later is no second event."""
+    running = bridge(503, 201)
+    assert send(running.url, "--timeout=30")[0] == 0
+    assert len({body for _, _, body in running.requests}) == 1
+    assert len(running.requests) == 2
+
+
+@pytest.mark.parametrize("status", [400, 401, 404, 200, 302])
+def test_everything_else_is_no_success(bridge, send, status):
+    """At once, with the status; never with the token."""
+    running = bridge(status)
+    ended, told = send(running.url)
+    assert ended == 1
+    assert told.startswith(f"send: not accepted: the bridge answered {status}")
+    assert "cron-token" not in told
+    assert len(running.requests) == 1
+
+
+def test_a_bridge_that_is_not_there_is_no_success(send):
+    """After --timeout, in one line."""
+    ended, told = send("http://127.0.0.1:1/webhooks/alerts_api/cron", "--timeout=0.5")
+    assert (ended, told.count("\n")) == (1, 1)
+    assert told.startswith("send: not accepted: ")
+
+
+@pytest.mark.parametrize(
+    ("url", "more", "told"),
+    [
+        ("nowhere", (), "send: --url: not a URL"),
+        ("http://127.0.0.1:1", ("--token-file=/nowhere",), "send: --token-file: cannot read /nowhere"),
+        ("http://127.0.0.1:1", ("--ca-file=/nowhere",), "send: --ca-file: cannot use /nowhere"),
+    ],
+)
+def test_what_cannot_work_is_said(send, url, more, told):
+    """One line, status 1, nothing sent."""
+    ended, complaint = send(url, *more)
+    assert ended == 1
+    assert complaint.startswith(told)

@@ -1,0 +1,116 @@
+"""BigPanda's Incidents API, against the sandbox: done, or an error that says whose fault it is."""
+
+import pytest
+
+from bridge.config import Incidents
+from bridge.domain.incident import IncidentRecord
+from bridge.domain.incident_details import IncidentDetails
+from bridge.errors import DeliveryError, Overloaded, Rejected, Stopped, Unreached
+from bridge.incidents.incidents_client import IncidentsClient, ids
+from tests.sandbox.server import Sandbox
+
+KEY = "bp-sandbox-user-key"
+
+
+@pytest.fixture
+def sandbox():
+    with Sandbox() as running:
+        running.settings.bigpanda.resources_per_second = 0
+        running.world.bigpanda.send_event(host="web-1", status="critical")
+        yield running
+
+
+@pytest.fixture
+def client(sandbox):
+    """Make a client for the sandbox; `more` changes its settings."""
+    made = []
+
+    def make(**more):
+        settings = {"url": f"{sandbox.url}/bigpanda", "api_key": KEY} | more
+        made.append(IncidentsClient(Incidents.model_validate(settings)))
+        return made[-1]
+
+    yield make
+    for one in made:
+        one.close()
+
+
+@pytest.fixture
+def incident(sandbox):
+    """Give the sandbox's incident, as a webhook without `addMetadata` leaves it."""
+    (number,) = sandbox.world.bigpanda.incidents
+    return IncidentRecord(source="panda", id=number, first_heard_at=0.0, heard_at=0.0)
+
+
+def test_an_incident_is_resolved_in_the_environment_that_has_it(sandbox, client, incident):
+    """Without a named environment each that the key sees is tried; the comment says who."""
+    client().resolve(incident, "done (ann)")
+    found = sandbox.world.bigpanda.incidents[incident.id]
+    assert not found.active
+
+
+def test_an_incident_that_is_resolved_already_is_an_error_with_bigpandas_words(client, incident):
+    """409, as BigPanda puts it."""
+    client().resolve(incident, "once")
+    with pytest.raises(Rejected, match=r"409.*already resolved"):
+        client().resolve(incident, "twice")
+
+
+def test_an_incident_is_commented(sandbox, client, incident):
+    """In the environment that a webhook named: no other is asked for."""
+    known = IncidentRecord(
+        source="panda", id=incident.id, first_heard_at=0.0, heard_at=0.0, details=IncidentDetails(environment_id="all")
+    )
+    client().comment(known, "looking")
+    activities = sandbox.world.bigpanda.incidents[incident.id].activities
+    assert [one["params"] for one in activities if "looking" in str(one)]
+
+
+def test_one_that_bigpanda_does_not_know_is_said(client):
+    """404 of every environment is 404."""
+    nobody = IncidentRecord(source="panda", id="nobody", first_heard_at=0.0, heard_at=0.0)
+    with pytest.raises(Stopped, match="404"):
+        client().resolve(nobody, "x")
+
+
+@pytest.mark.parametrize(
+    ("changes", "kind"),
+    [
+        ({"api_key": "another-key"}, Stopped),
+        ({"url": "http://127.0.0.1:1"}, Unreached),
+        ({"url": "{sandbox}/nowhere"}, Stopped),
+    ],
+)
+def test_what_is_wrong_is_said_without_a_secret(sandbox, client, incident, changes, kind):
+    """Refused credentials, nobody there, another address."""
+    changes = {name: value.format(sandbox=sandbox.url) for name, value in changes.items()}
+    with pytest.raises(kind) as raised:
+        client(**changes).resolve(incident, "x")
+    assert isinstance(raised.value, DeliveryError)
+    assert not [secret for secret in (KEY, "another-key") if secret in str(raised.value)]
+
+
+def test_environments_are_listed(client):
+    """What `check` asks for: it needs the credentials and changes nothing."""
+    assert "all" in [one["id"] for one in client().environments()]
+
+
+def test_the_named_environment_comes_first():
+    """An incident is in several; what webhooks name is the likeliest."""
+    listed = [{"id": "1", "name": "All"}, {"_id": "2", "name": "Edge"}, {"name": "no id"}]
+    assert ids(listed, "Edge") == ["2", "1"]
+    assert ids(listed, "") == ["1", "2"]
+
+
+def test_an_overload_is_transient(sandbox, client, incident):
+    """429 and 5xx may pass."""
+    sandbox.settings.bigpanda.resources_per_second = 1
+    patient = client()
+    errors = []
+    for _ in range(20):
+        try:
+            patient.comment(incident, "again")
+        except DeliveryError as error:
+            errors.append(error)
+    assert errors
+    assert {type(error) for error in errors} == {Overloaded}

@@ -1,0 +1,155 @@
+"""What BigPanda's dataset options say: read wherever it stands, left out where it is strange."""
+
+import json
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from bridge.domain.incident_details import ForeignAlert, IncidentDetails, RelatedChange, merge_details
+from bridge.receivers.bigpanda_details import details, quota_available
+
+NOW = 1_700_000_000.0
+V1 = json.loads((Path(__file__).parent / "testdata/bigpanda/v1.json").read_text())
+
+
+def read(body, now=NOW):
+    """Return the details after one webhook."""
+    return merge_details(IncidentDetails(), details(body, body.get("incident", body), now))
+
+
+def test_a_webhook_with_every_dataset_option_is_read_whole():
+    """People, environment, comment, tags, changes, events, flapping, other sources' alerts: as BigPanda writes them."""
+    body = {
+        "incident": {
+            "id": "i-1",
+            "flapping": True,
+            "updatedOn": 1_699_999_990,
+            "alerts": [
+                {"id": "ours", "tags": [{"name": "vendorwatch_key", "value": "prod:1"}]},
+                {
+                    "id": "a-2",
+                    "status": "Critical",
+                    "primaryProperty": "host",
+                    "secondaryProperty": "check",
+                    "sourceSystem": "nagios.est",
+                    "description": "CPU is 98%",
+                    "tags": [{"name": "host", "value": "web-3"}, {"name": "check", "value": "CPU"}],
+                },
+            ],
+        },
+        "incidentTags": [{"id": "itd_priority_1", "value": 1000}, {"id": "team", "value": ["noc", "net"]}],
+        "relatedChanges": [
+            {
+                "change": {"id": "c1", "identifier": "CHG-7", "summary": "new switch", "status": "Done",
+                           "ticket_url": "https://tickets.example.com/7"},
+                "match_certainty": "SUSPECT",
+                "comment": "same host",
+            }
+        ],
+        "metadata": {
+            "sender": {"name": "Sender Of The Share"},
+            "environment": "edge",
+            "environment_id": "55550bc8",
+            "assignee": {"name": "Ann Lee", "email": "ann@example.com"},
+            "assigner": {"email": "bob@example.com"},
+            "comment": {"comment": "looking", "environment": "All"},
+        },
+        "event_types": [{"event": "incident#new", "time": 1_699_999_000}],
+    }  # fmt: skip
+    assert read(body) == IncidentDetails(
+        environment_id="55550bc8",
+        assignee="Ann Lee",
+        assigner="bob@example.com",
+        flapping=True,
+        comments=((1_699_999_990.0, "looking"),),
+        tags={"itd_priority_1": "1000", "team": "noc, net"},
+        changes=(
+            RelatedChange(id="CHG-7", summary="new switch", status="Done", link="https://tickets.example.com/7",
+                          certainty="SUSPECT", comment="same host"),
+        ),
+        events=((1_699_999_000.0, "incident#new"),),
+        foreign=(ForeignAlert(id="a-2", status="critical", source="nagios.est", description="web-3 CPU: CPU is 98%"),),
+    )  # fmt: skip
+
+
+def test_bigpandas_own_sample_is_read():
+    """The v1 body of its documentation: other sources' alerts, not flapping."""
+    found = read(V1)
+    assert not found.flapping
+    assert {one.source for one in found.foreign} == {"nagios.est"}
+
+
+@pytest.mark.parametrize("where", ["metadata", "body", "incident"])
+def test_who_snoozed_is_never_who_shared(where):
+    """The sender of the share is whoever pressed Share, or AutoShare: the page would accuse the wrong person."""
+    said = {"sender": {"name": "Sender"}, "assigner": {"name": "Bob"}}
+    body = {"incident": {"id": "1", "snooze": {"snoozed": True}}}
+    if where == "body":
+        body |= said
+    elif where == "metadata":
+        body["metadata"] = said
+    else:
+        body["incident"] |= said
+    found = read(body)
+    assert (found.snoozed_by, found.assignee, found.assigner) == ("", "", "Bob")
+
+
+def test_a_template_can_say_who_snoozed():
+    """v2's body is ours to define; an unfilled placeholder says nothing."""
+    assert read({"id": "1", "snoozed_by": "Ann"}).snoozed_by == "Ann"
+    assert read({"id": "1", "snooze": {"snoozed_by": {"name": "Ann"}}}).snoozed_by == "Ann"
+    assert read({"id": "1", "snoozed_by": "{{snooze.user}}"}).snoozed_by == ""
+
+
+def test_what_a_webhook_does_not_say_stays_as_it_was():
+    """Comments and events add up, each once; an assignee of null is an unassignment."""
+    known = read({"id": "1", "updated_at": 100, "metadata": {"assignee": {"name": "Ann"}, "comment": {"comment": "a"}},
+                  "event_types": [{"event": "incident#new", "time": 90}]})  # fmt: skip
+    said = {"id": "1", "updated_at": 200, "metadata": {"comment": {"comment": "b"}},
+            "event_types": [{"event": "incident#new", "time": 90}, {"event": "incident#commented", "time": 200}],
+            }  # fmt: skip
+    after = merge_details(known, details(said, said, NOW))
+    assert after.assignee == "Ann"
+    assert after.comments == ((100.0, "a"), (200.0, "b"))
+    assert after.events == ((90.0, "incident#new"), (200.0, "incident#commented"))
+    gone = {"id": "1", "metadata": {"assignee": None}}
+    assert merge_details(after, details(gone, gone, NOW)).assignee == ""
+
+
+@pytest.mark.parametrize(
+    ("body", "available"),
+    [
+        ({"quota": {"used": 1000, "available": 0, "last_reset": 1, "notified": True}}, 0.0),
+        ({"metadata": {"quota": {"available": 12}}}, 12.0),
+        ({"incident": {"quota": {"available": "3"}}}, 3.0),
+        ({"quota": {"available": True}}, None),
+        ({"quota": {"available": "{{quota}}"}}, None),
+        ({"quota": 7}, None),
+        ({}, None),
+    ],
+)
+def test_the_share_quota_is_read(body, available):
+    """What is left until the next reset, wherever BigPanda puts it."""
+    assert quota_available(body, body.get("incident", body)) == available
+
+
+_json = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=20),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=8), inner, max_size=3),
+    max_leaves=8,
+)
+NAMES = (
+    "assignee", "assigner", "snoozed_by", "snooze", "environment_id", "flapping", "incidentTags", "relatedChanges",
+    "alerts", "comment", "comments", "event_types", "event", "metadata", "quota", "updatedOn",
+)  # fmt: skip
+
+
+@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(st.dictionaries(st.sampled_from(NAMES), _json), st.dictionaries(st.sampled_from(NAMES), _json))
+def test_nothing_that_is_strange_breaks_it(body, incident):
+    """Any JSON in any of the members: read as far as it can be, and storable."""
+    found = merge_details(IncidentDetails(), details(body | {"incident": incident}, incident, NOW))
+    quota_available(body, incident)
+    json.dumps(found.comments + found.events).encode()

@@ -1,0 +1,39 @@
+"""`vendorwatch-bridge init`: from nothing to a configuration that starts."""
+
+import pytest
+
+from bridge.__main__ import main
+from bridge.config import load
+from bridge.receivers.contract import senders
+from bridge.starter import starter_for
+from tests.starting import uncommented, with_secrets
+
+
+@pytest.mark.parametrize("receiver", senders())
+def test_every_sender_has_a_start_that_passes_the_check(receiver, tmp_path, capsys):
+    """Once its secrets are there nothing is wrong with it."""
+    path = tmp_path / "bridge.yml"
+    assert main(["init", receiver, f"--config.file={path}"]) == 0
+    assert f"  {tmp_path}/bigpanda.token: the organisation's token\n" in capsys.readouterr().out
+    assert main([f"--config.file={with_secrets(path)}", "--config.check"]) == 0
+    assert capsys.readouterr().err == ""
+
+
+@pytest.mark.parametrize("receiver", senders())
+def test_every_key_that_a_start_mentions_is_one(receiver, tmp_path):
+    """A reader who removes a `#` gets no error."""
+    path = tmp_path / "bridge.yml"
+    path.write_text(uncommented(starter_for([receiver])), encoding="utf-8")
+    assert len(load(with_secrets(path)).receivers) == 1
+
+
+def test_without_names_all_senders_are_in_it(capsys):
+    """Printed, with --stdout, and no file is written."""
+    assert main(["init", "--stdout"]) == 0
+    assert capsys.readouterr().out == starter_for(senders())
+
+
+def test_a_sender_that_is_not_there_is_named(capsys):
+    """With those that there are."""
+    assert main(["init", "nagios", "--stdout"]) == 1
+    assert "vendorwatch-bridge: no such receiver: nagios: there are alertmanager, " in capsys.readouterr().err

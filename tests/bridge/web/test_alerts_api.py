@@ -1,0 +1,158 @@
+"""The bridge as a durable BigPanda Alerts API: BigPanda's own clients work with its base URL as they are."""
+
+import json
+import os
+import subprocess
+import sys
+from importlib.util import find_spec
+from pathlib import Path
+
+import pytest
+import requests
+
+from bridge.__main__ import main
+from bridge.domain.event import Status
+from bridge.metrics import Metrics
+from bridge.receivers.contract import receiver, sender
+from bridge.web.application import create_app
+from bridge.web.webhooks import Webhooks
+from tests.bridge.serving import serving
+from tests.store import Store
+
+TOKEN = "cron-token"
+NOW = 1_800_000_000.0
+EVENT = {"app_key": "k", "status": "critical", "host": "db-1", "check": "backup", "timestamp": 1_799_999_000}
+
+
+class Api:
+    """The bridge's Alerts API, before a real store."""
+
+    def __init__(self, store):
+        self.store, self.base = store, ""
+        named = {"receiver": "alerts_api", "source": "cron", "app_key": "app"}
+        settings = sender("alerts_api").Settings(bearer_token=TOKEN, **named)
+        self.receivers = {("alerts_api", "cron"): receiver(settings)}
+        self.webhooks = Webhooks(
+            receivers=lambda: self.receivers,
+            accept=lambda notification, now: store.ingest.accept([notification], now)[0],
+            quarantine=store.quarantine,
+            metrics=Metrics(),
+            on_truncated=lambda _source: None,
+            on_incidents=lambda _source: None,
+            clock=lambda: NOW,
+        )
+
+    def post(self, body, token=TOKEN, path="/data/v2/alerts"):
+        content = body if isinstance(body, bytes) else json.dumps(body)
+        headers = {"Authorization": f"Bearer {token}", "Content-Type": "application/json"}
+        return requests.post(self.base + path, data=content, headers=headers, timeout=60)
+
+    def open(self):
+        return {state.alert.labels["host"]: str(state.status) for state in self.store.alerts.open_alerts("cron")}
+
+
+@pytest.fixture
+def api(tmp_path):
+    store = Store(f"sqlite:///{tmp_path}/bridge.db")
+    made = Api(store)
+    application, metrics = create_app([made.webhooks.blueprint()]), Metrics()
+    with serving(application, lambda: made.receivers, metrics) as (host, port):
+        made.base = f"http://{host}:{port}/webhooks/alerts_api/cron"
+        yield made
+    store.close()
+
+
+def test_an_event_is_created_and_an_exact_duplicate_is_not(api):
+    """201, then 204 with an empty body; a later time says something new; the end closes it."""
+    assert api.post(EVENT).status_code == 201
+    again = api.post(EVENT)
+    assert (again.status_code, again.content) == (204, b"")
+    assert api.post(EVENT | {"timestamp": 1_799_999_060}).status_code == 201
+    assert api.open() == {"db-1": "critical"}
+    assert api.post(EVENT | {"status": "ok", "timestamp": 1_799_999_120}).status_code == 201
+    assert api.open() == {}
+    assert api.store.status.counts(NOW).waiting == 2
+
+
+def test_a_batch_is_taken_whole_or_not_at_all(api):
+    """One event that BigPanda would refuse spoils it, named by its number; nothing is believed sent."""
+    alerts = [{"status": "warning", "host": f"h{number}", "check": "c"} for number in range(3)]
+    answer = api.post({"app_key": "k", "alerts": [*alerts, {"status": "odd", "host": "h9"}]})
+    assert answer.status_code == 400
+    assert answer.json()["status"] == 400
+    assert answer.json()["errors"][0].startswith("alert 4: 'status' must exist and be one of")
+    assert api.open() == {}
+    assert api.post({"app_key": "k", "alerts": alerts}).status_code == 201
+    assert api.open() == dict.fromkeys(("h0", "h1", "h2"), "warning")
+
+
+@pytest.mark.parametrize(
+    ("body", "token", "status"),
+    [(b"{", TOKEN, 400), (b"[]", TOKEN, 400), ({"status": "ok"}, TOKEN, 400), (EVENT, "wrong", 401)],
+)
+def test_what_bigpanda_would_refuse_is_refused_alike(api, body, token, status):
+    """Its statuses; 400 with `status` and `errors`."""
+    answer = api.post(body, token)
+    assert answer.status_code == status
+    if status == 400:
+        assert set(answer.json()) == {"status", "errors"}
+
+
+@pytest.mark.parametrize("path", ["/data/v2/alerts/", "//data/v2/alerts"])
+def test_a_slash_too_many_does_no_harm(api, path):
+    """Base URLs are written with and without one."""
+    assert api.post(EVENT, path=path).status_code == 201
+
+
+@pytest.mark.parametrize("path", ["/data/v1/alerts", "/data/v2", "/data/v2/alerts/more"])
+def test_only_the_alerts_api_is_served(api, path):
+    """404 for the rest of BigPanda."""
+    assert api.post(EVENT, path=path).status_code == 404
+
+
+CLIENT = """
+import sys
+sys.path.insert(0, sys.argv[1])  # it imports its modules as Python 2 did
+from client import Client
+panda = Client(api_token=sys.argv[3], app_key="app", base_url=sys.argv[2])
+panda.alert("crit", "db-1", "backup", description="it failed", timestamp=1799999000, team="db").send()
+panda.send([panda.alert("warn", f"web-{n}", "load", timestamp=1799999000) for n in range(3)])
+panda.alert("ok", "web-2", "load", timestamp=1799999060).send()
+panda.alert("ack", "db-1", "backup", timestamp=1799999060).send()
+"""
+
+
+def test_bigpandas_python_module_works_as_it_is(api):
+    """Released for BigPanda's base URL; here with the bridge's. Batches, resolution, acknowledgement."""
+    folder = Path(find_spec("bigpanda").origin).parent
+    done = subprocess.run(
+        [sys.executable, "-c", CLIENT, str(folder), api.base, TOKEN],
+        capture_output=True, text=True, check=False, timeout=120, env=os.environ,
+    )  # fmt: skip
+    assert (done.returncode, done.stderr) == (0, "")
+    assert api.open() == {"db-1": Status.ACKNOWLEDGED.value, "web-0": "warning", "web-1": "warning"}
+    events = [one.event for one in api.store.queue.claim(100, "me", NOW, 60.0)]
+    assert {(event["host"], event["check"], event["primary_property"]) for event in events} == {
+        ("db-1", "backup", "host"), ("web-0", "load", "host"), ("web-1", "load", "host"), ("web-2", "load", "host"),
+    }  # fmt: skip
+
+
+def test_kapacitors_handler_works_as_it_is(api):
+    """Times as RFC 3339 to the nanosecond, the message as `check`, tags as members; only 201 is success to it."""
+    said = {"app_key": "app", "check": "cpu is CRITICAL", "status": "critical", "host": "db-2", "cpu": "cpu-total"}
+    for moment in ("2026-11-20T20:54:08.123456789Z", "2026-11-20T20:54:18.123456789+01:00"):
+        assert api.post(said | {"timestamp": moment}).status_code == 201
+    assert api.open() == {"db-2": "critical"}
+    assert api.post(said | {"status": "ok", "timestamp": "2026-11-20T20:55:08Z"}).status_code == 201
+    assert api.open() == {}
+
+
+def test_the_send_command_ends_with_0_once_it_is_durable(api, tmp_path, capsys):
+    """From cron: no configuration, the token's file, and an exit status to rely on."""
+    (tmp_path / "token").write_text(TOKEN)
+    arguments = ["send", "--url", api.base, "--token-file", str(tmp_path / "token"), "--host=db-3", "--check=backup"]
+    assert main([*arguments, "--status=warning", "--tag=team=db"]) == 0
+    assert api.open() == {"db-3": "warning"}
+    api.receivers.clear()
+    assert main([*arguments, "--status=ok"]) == 1
+    assert "the bridge answered 404" in capsys.readouterr().err

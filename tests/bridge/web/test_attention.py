@@ -1,0 +1,84 @@
+"""What an operator must look at first."""
+
+import pytest
+
+from bridge.outbox.status import Circuit, Counts
+from bridge.reconcile.reconciler_status import ReconcilerStatus
+from bridge.web.attention import attention
+from bridge.web.receiver_status import ReceiverStatus, WatchdogStatus
+
+NOW = 1_700_000_000.0
+WELL = ReceiverStatus(
+    receiver="alertmanager",
+    source="prod",
+    last=NOW,
+    reconciler=ReconcilerStatus(last_success=NOW - 60, failures=3, corrections=1, interval=60.0),
+    watchdogs=(WatchdogStatus(name="Watchdog", heard_at=NOW - 30, silent=False),),
+)
+
+
+UP, EMPTY = Circuit(), Counts()
+DOWN = Circuit(up=False, failures=3, not_before=NOW + 75, reason="503: busy")
+LATE = ReconcilerStatus(last_success=NOW - 211, interval=60.0)
+
+
+def notices(circuit=UP, counts=EMPTY, receivers=(WELL,), unconfirmed=0, quotas=()):
+    return attention(circuit, counts, receivers, unconfirmed=unconfirmed, exhausted_quotas=quotas, now=NOW)
+
+
+def test_a_quiet_day_has_nothing_to_say():
+    """A reconciler that failed once, updates that are held, open alerts: none of that needs anybody."""
+    assert notices(counts=Counts(waiting=3, held=9, oldest=NOW - 300, open_alerts={("prod", "critical"): 4})) == []
+
+
+@pytest.mark.parametrize(
+    ("found", "subject", "urgent"),
+    [
+        (notices(circuit=DOWN), "BigPanda unavailable:", True),
+        (notices(counts=Counts(waiting=1, oldest=NOW - 301)), "The queue is slow:", True),
+        (notices(counts=Counts(dead=2, dead_resolutions=2)), "2 alerts", True),
+        (notices(counts=Counts(dead=2)), "2 dead letters", False),
+        (notices(counts=Counts(quarantined=1)), "1 in quarantine:", False),
+        (notices(unconfirmed=4), "4 unconfirmed events", False),
+        (notices(quotas=["panda"]), "Share quota of panda used up:", False),
+        (
+            notices(receivers=[ReceiverStatus(receiver="alertmanager", source="prod", last=None,
+                                              watchdogs=(WatchdogStatus(name="Pulse", heard_at=None, silent=True),))]),
+            "Pulse of alertmanager/prod is silent:",
+            True,
+        ),
+        (
+            notices(receivers=[ReceiverStatus(receiver="alertmanager", source="prod", last=None, reconciler=LATE)]),
+            "Reconciling alertmanager/prod is late:",
+            False,
+        ),
+    ],
+)  # fmt: skip
+def test_each_trouble_is_one_notice(found, subject, urgent):
+    """One line each; urgent where BigPanda shows something wrong because of it."""
+    assert [(notice.subject, notice.urgent) for notice in found] == [(subject, urgent)]
+
+
+def test_an_outage_says_why_and_until_when():
+    """And does not complain of the queue that follows from it."""
+    (found,) = notices(
+        circuit=Circuit(up=False, failures=3, not_before=NOW + 75, reason="BigPanda answered 503"),
+        counts=Counts(waiting=900, oldest=NOW - 4000),
+    )
+    assert found.text == (
+        "BigPanda answered 503. Failed 3 times in a row. Next try in 1m 15s. Nothing is lost: events are queued."
+    )
+
+
+def test_what_is_urgent_comes_first():
+    """Whatever the order in which it is looked at."""
+    found = notices(counts=Counts(dead=3, dead_resolutions=1, quarantined=2), quotas=["panda"])
+    assert [notice.urgent for notice in found] == [True, False, False, False]
+
+
+@pytest.mark.parametrize(
+    ("success", "late"), [(None, False), (NOW - 100, False), (NOW - 210, False), (NOW - 211, True)]
+)
+def test_a_reconciler_is_late_after_some_rounds(success, late):
+    """Three rounds and a grace; one that has not succeeded yet is not late, it has just begun."""
+    assert ReconcilerStatus(last_success=success, failures=0, corrections=0, interval=60.0).late(NOW) == late

@@ -1,0 +1,105 @@
+"""Prometheus' http_sd over HTTP, as a WSGI application."""
+
+import json
+from dataclasses import dataclass
+from wsgiref.util import setup_testing_defaults
+from wsgiref.validate import validator
+
+import pytest
+
+from exporter.metrics.exporter_metrics import Running
+from exporter.metrics.health import Endpoint
+from exporter.metrics.page_cache import PageCache
+from exporter.web.pages import Web
+
+SHOP = Endpoint("https://shop.example.com/health", (("monitor_id", "42"), ("monitor", "shop"), ("status", "up")))
+
+
+@dataclass
+class Target:
+    identity: tuple[str, str]
+    known: list[Endpoint] | None = None
+    discovers: bool = True
+
+    def endpoints(self):
+        return self.known
+
+
+class Served(PageCache):
+    """An exposition of these targets."""
+
+    def __init__(self, *targets):
+        super().__init__(lambda: 1000.0, Running("1.2.3"))
+        self.targets = targets
+
+    def sources(self):
+        return self.targets
+
+
+def asked(path, *targets, method="GET"):
+    """Return the status, the headers and the body of an answer, held to WSGI's rules."""
+    environ, got = {}, []
+    setup_testing_defaults(environ)
+    environ |= {"PATH_INFO": path.encode().decode("latin-1"), "REQUEST_METHOD": method, "QUERY_STRING": ""}
+    web = validator(Web(Served(*targets), None))
+    response = web(environ, lambda status, headers, exc_info=None: got.append((status, dict(headers))))
+    try:
+        body = b"".join(response)
+    finally:
+        response.close()
+    return got[0][0], got[0][1], body
+
+
+def test_lists_a_group_for_each_endpoint_with_its_labels():
+    """As Prometheus' http_sd wants it: JSON, every label a string, and its own account beside each."""
+    targets = (Target(("vigilmon", "prod"), [SHOP]), Target(("vigilmon", "eu"), []), Target(("demo", "x"), [SHOP]))
+    status, headers, body = asked("/sd/vigilmon", *targets)
+    assert (status, headers["Content-Type"]) == ("200 OK", "application/json")
+    assert json.loads(body) == [
+        {
+            "targets": ["https://shop.example.com/health"],
+            "labels": {
+                "__meta_vigilmon_account": "prod",
+                "__meta_vigilmon_monitor_id": "42",
+                "__meta_vigilmon_monitor": "shop",
+                "__meta_vigilmon_status": "up",
+            },
+        }
+    ]
+
+
+@pytest.mark.parametrize("account", ["prod", "Zürich/ä"])
+def test_one_account_has_a_path_of_its_own(account):
+    """Whatever its name holds; the others are not in it, and need not be known."""
+    targets = (Target(("vigilmon", "other")), Target(("vigilmon", account), [SHOP]))
+    status, _, body = asked(f"/sd/vigilmon/{account}", *targets)
+    assert (status, len(json.loads(body))) == ("200 OK", 1)
+
+
+def test_a_long_label_is_cut():
+    """At the length at which metrics are cut too."""
+    _, _, body = asked("/sd/demo", Target(("demo", "x"), [Endpoint("x:1", (("monitor", "n" * 3000),))]))
+    (group,) = json.loads(body)
+    assert len(group["labels"]["__meta_demo_monitor"].encode()) == 512
+
+
+@pytest.mark.parametrize("path", ["/sd/", "/sd/nobody", "/sd/packetvis", "/sd/vigilmon/", "/sd/vigilmon/nobody", "/sd"])
+def test_what_knows_of_nothing_to_probe_is_not_found(path):
+    """A collector or an account that is not there, and a collector that has no endpoints."""
+    targets = (Target(("vigilmon", "prod"), [SHOP]), Target(("packetvis", "noc"), discovers=False))
+    assert asked(path, *targets)[0] == "404 Not Found"
+
+
+def test_before_the_first_round_prometheus_keeps_what_it_has():
+    """503 names what is not known; an empty list would end every probe. So it is when nothing is fresh any more."""
+    status, _, body = asked("/sd/vigilmon", Target(("vigilmon", "prod"), [SHOP]), Target(("vigilmon", "eu")))
+    assert (status, body) == ("503 Service Unavailable", b"Not known now, keep what you have: vigilmon eu\n")
+
+
+def test_head_is_answered_and_post_is_not():
+    """As on every other path that is only read."""
+    target = Target(("vigilmon", "prod"), [SHOP])
+    status, headers, body = asked("/sd/vigilmon", target, method="HEAD")
+    assert (status, body) == ("200 OK", b"")
+    assert int(headers["Content-Length"]) > 100
+    assert asked("/sd/vigilmon", target, method="POST")[0] == "405 Method Not Allowed"

@@ -8,7 +8,7 @@ delays a request.
 import logging
 import random
 import threading
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from typing import Any, Final, TypeVar
 
@@ -17,7 +17,7 @@ from exporter.collectors.settings import TargetSettings
 from exporter.errors import PollError
 from exporter.fetch import tls_probe
 from exporter.fetch.session import Session
-from exporter.metrics.families import Family, Metric
+from exporter.metrics.families import Family, Limited, Metric
 from exporter.metrics.health import Endpoint, Figure, Health
 from exporter.polling import target_health, target_state
 from exporter.polling.snapshot_store import SnapshotStore
@@ -299,18 +299,3 @@ class Poller:
             self._target = target_state.collector_failed(self._target, where, message, self._clock())
         if is_new:
             _log.warning("%s: %s", self._name, message)
-
-
-class Limited:
-    """Lets at most `most` samples through, cut from the end; `series` were let through, `cut`: not all of them."""
-
-    def __init__(self, most: int) -> None:
-        self._most, self.series, self.cut = most, 0, False
-
-    def __call__(self, families: Iterable[Family]) -> Iterator[Family]:
-        """Yield every family with the samples that are left to it."""
-        for family in families:
-            samples = family.samples[: self._most - self.series]
-            self.series += len(samples)
-            self.cut = self.cut or len(samples) < len(family.samples)
-            yield Family(family.metric, samples)

@@ -9,8 +9,8 @@ import pytest
 from exporter.collectors.contract import Certificate, Get, Probe, Reason, Response
 from exporter.collectors.settings import ApiSettings
 from exporter.errors import ConnectFailed, Malformed, TimedOut
-from exporter.metrics.families import Family, gauge
-from exporter.polling.poller import Limited, Poller
+from exporter.metrics.families import Family, Limited, gauge
+from exporter.polling.poller import Poller
 from exporter.polling.snapshot_files import Directory
 from exporter.polling.snapshot_store import SnapshotStore
 from exporter.polling.target_state import PROBES_AT_ONCE

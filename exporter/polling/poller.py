@@ -40,9 +40,8 @@ _log = logging.getLogger(__name__)
 class Poller:
     """Polls one target in its own threads and holds what is known of it. All methods are safe from any thread.
 
-    `on_change` is called, in one of those threads, after whatever may change the metrics. While this exporter does not
-    lead (`leads`) it sends nothing, and knows what the one that leads has stored. `earlier` is what was known before a
-    reload.
+    `on_change` is called, in one of those threads, after whatever may change the metrics. While it does not lead
+    (`leads`) it sends nothing, and knows what the leader has stored. `earlier` is what was known before a reload.
     """
 
     def __init__(  # noqa: PLR0913, PLR0917  the wiring names each part once

@@ -187,10 +187,10 @@ def _at_the_door(day: Day) -> None:
 
 
 def _at_bigpanda(day: Day) -> None:
-    """Let BigPanda refuse an event and its resolution, and then be away."""
+    """Let BigPanda refuse an event and its resolution while it accepts others, and then be away."""
     path = "/data/v2/alerts"
     until("events have been accepted", lambda: day.counted("vendorwatch_bridge_deliveries_total", outcome="accepted"))
-    fault = day.change("faults", vendor="bigpanda", kind="status", path=path, code=400)
+    fault = day.change("faults", vendor="bigpanda", kind="status", path=path, code=400, containing='"Refused"')
     day.post(webhook(alert("Refused")))
     until("an event is set aside", lambda: "vendorwatch_bridge_dead_letters 0.0" not in day.bridge.get("/metrics").text)
     day.post(webhook({**alert("Refused"), "status": "resolved", "endsAt": "2026-01-01T00:01:00Z"}))

@@ -119,13 +119,16 @@ class Day(Way):
 
 
 def healthy(folder: Path) -> Day:
-    """Start a day on which all is well: monitors that are up, good certificates, an empty BigPanda."""
+    """Start a day on which all is well: monitors that are up, an incident long over, good certificates, no alert."""
     day = Day(folder)
     day.prepare()
     for site in SITES:
         day.change("vigilmon/add", name=site, url=f"http://{site}.example.com/")
         day.change("thousandeyes/add_test", name=f"{site}-http", certificate_days=60)
     day.change("vigilmon/add", name="secure", url=day.hosts[0]["url"])
+    recovered = day.change("vigilmon/add", name="recovered", url="http://recovered.example.com/")
+    day.change("vigilmon/down", id=recovered)
+    day.change("vigilmon/up", id=recovered)
     day.change("thousandeyes/add_test", name="resolver", type="dns-server")
     day.change("thousandeyes/add_agent", name="Prague")
     day.change("thousandeyes/add_rule", name="HTTP response code", severity="critical")

@@ -119,13 +119,16 @@ class Day(Way):
 
 
 def healthy(folder: Path) -> Day:
-    """Start a day on which all is well: monitors that are up, good certificates, an empty BigPanda."""
+    """Start a day on which all is well: monitors that are up, an incident long over, good certificates, no alert."""
     day = Day(folder)
     day.prepare()
     for site in SITES:
         day.change("vigilmon/add", name=site, url=f"http://{site}.example.com/")
         day.change("thousandeyes/add_test", name=f"{site}-http", certificate_days=60)
     day.change("vigilmon/add", name="secure", url=day.hosts[0]["url"])
+    recovered = day.change("vigilmon/add", name="recovered", url="http://recovered.example.com/")
+    day.change("vigilmon/down", id=recovered)
+    day.change("vigilmon/up", id=recovered)
     day.change("thousandeyes/add_test", name="resolver", type="dns-server")
     day.change("thousandeyes/add_agent", name="Prague")
     day.change("thousandeyes/add_rule", name="HTTP response code", severity="critical")
@@ -187,10 +190,10 @@ def _at_the_door(day: Day) -> None:
 
 
 def _at_bigpanda(day: Day) -> None:
-    """Let BigPanda refuse an event and its resolution, and then be away."""
+    """Let BigPanda refuse an event and its resolution while it accepts others, and then be away."""
     path = "/data/v2/alerts"
     until("events have been accepted", lambda: day.counted("vendorwatch_bridge_deliveries_total", outcome="accepted"))
-    fault = day.change("faults", vendor="bigpanda", kind="status", path=path, code=400)
+    fault = day.change("faults", vendor="bigpanda", kind="status", path=path, code=400, containing='"Refused"')
     day.post(webhook(alert("Refused")))
     until("an event is set aside", lambda: "vendorwatch_bridge_dead_letters 0.0" not in day.bridge.get("/metrics").text)
     day.post(webhook({**alert("Refused"), "status": "resolved", "endsAt": "2026-01-01T00:01:00Z"}))

@@ -13,15 +13,16 @@ KINDS = ("hang", "status", "reset", "lose_answer", "slow", "garbage", "truncate"
 class Fault:
     """One thing that goes wrong.
 
-    `vendor` "*" is every vendor; `path` a prefix below the vendor's; `count` how many requests it strikes and
-    `duration` for how many seconds (both unlimited when None). `seconds`: how long a hang lasts (None: until
-    the client gives up), or over how long a slow body is spread.
+    `vendor` "*" is every vendor; `path` a prefix below the vendor's; `containing` a text in the request's body;
+    `count` how many requests it strikes and `duration` for how many seconds (both unlimited when None). `seconds`:
+    how long a hang lasts (None: until the client gives up), or over how long a slow body is spread.
     """
 
     vendor: str
     kind: str
     path: str = "/"
     method: str | None = None
+    containing: str = ""
     count: int | None = None
     duration: float | None = None
     seconds: float | None = None
@@ -36,12 +37,13 @@ class Fault:
         if self.kind not in KINDS:
             raise ValueError(f"no such fault: {self.kind}; there are {', '.join(KINDS)}")
 
-    def strikes(self, vendor: str, path: str, method: str, now: float) -> bool:
+    def strikes(self, vendor: str, path: str, method: str, body: bytes, now: float) -> bool:
         """Whether this request is one of those it is meant for."""
         return (
             self.vendor in ("*", vendor)
             and path.startswith(self.path)
             and self.method in (None, method)
+            and self.containing.encode() in body
             and (self.count is None or self.count > 0)
             and now < self.until
         )
@@ -78,11 +80,11 @@ class Faults:
             self._faults = kept
         return gone
 
-    def strike(self, vendor: str, path: str, method: str) -> Fault | None:
+    def strike(self, vendor: str, path: str, method: str, body: bytes = b"") -> Fault | None:
         """Give the fault that strikes this request; its count goes down by one."""
         now = self._clock()
         with self._lock:
-            fault = next((fault for fault in self._faults if fault.strikes(vendor, path, method, now)), None)
+            fault = next((fault for fault in self._faults if fault.strikes(vendor, path, method, body, now)), None)
             if fault and fault.count is not None:
                 fault.count -= 1
         return fault

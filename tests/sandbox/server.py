@@ -195,7 +195,7 @@ class _Handler(BaseHTTPRequestHandler):
     def _serve_vendor(self, sandbox: Sandbox, vendor: str, request: Request) -> None:
         api = sandbox.apis[vendor]
         sandbox.traffic.arrived(vendor, api.template(request.path), request)
-        fault = sandbox.faults.strike(vendor, request.path, request.method)
+        fault = sandbox.faults.strike(vendor, request.path, request.method, request.body)
         status: int | None = None
         try:
             status = wire.carry_out(self, fault, lambda: api.answer(request), api.unauthorized, sandbox)

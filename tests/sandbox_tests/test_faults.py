@@ -48,6 +48,13 @@ def test_a_reset_does_nothing_and_a_lost_answer_acts(sandbox, inbound):
     assert inbound.post("", json=ALERT).status_code == 204
 
 
+def test_a_fault_strikes_what_holds_its_text(sandbox, inbound):
+    """One event is refused wherever it is, and others pass meanwhile."""
+    sandbox.faults.set("bigpanda", "status", code=400, containing='"bad"')
+    answers = [inbound.post("", json=ALERT | {"host": host}) for host in ("good", "bad", "good")]
+    assert [answer.status_code for answer in answers] == [201, 400, 204]
+
+
 def test_garbage_and_half_a_body(sandbox, vigilmon):
     """200 with something that is not JSON; a body that ends before its Content-Length."""
     sandbox.faults.set("vigilmon", "garbage", count=1)

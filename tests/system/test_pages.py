@@ -24,10 +24,15 @@ def test_pages_are_clean_and_hold_what_the_rules_ask_for(make_way):
     way.start_sandbox()
     endpoint = way.change("certificates/open", kind="good", days=90)
     way.change("populate", monitors=4, endpoints=[endpoint["url"]])
+    way.change("vigilmon/down", id=way.change("vigilmon/add", name="down", url="http://down.example.com/"))
+    way.change("thousandeyes/add_outage")
+    way.change("packetvis/notify")
     root = way.folder / "root.pem"
     root.write_bytes(way.sandbox.get("/control/certificates/root.pem").content)
     way.endpoints = [endpoint["endpoint"]]
-    way.targets = {"thousandeyes": {"test_results": "all"}, "vigilmon": {"ca_file": str(root)}}
+    kinds = ["http", "network", "bgp", "dns"]
+    everything = {"test_results": "all", "result_types": kinds, "agents": True, "usage": True, "outages": True}
+    way.targets = {"thousandeyes": everything, "vigilmon": {"ca_file": str(root)}}
     way.start()
     wanted = set().union(*(metrics_in(rule) for path in RULES for rule in rules(path)))
 

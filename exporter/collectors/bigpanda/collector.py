@@ -4,6 +4,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from datetime import UTC, datetime
+from math import ceil
 from urllib.parse import quote, unquote
 
 from exporter.collectors.contract import CONFIRM_AFTER, Certificate, Get, Reason, Request, Response
@@ -54,6 +55,8 @@ LIST_EVERY = 3600.0
 MAINTENANCE = "/resources/v2.0/ordered-maintenance-plans"
 PLAN_STATUSES = ("running", "planned")
 PLANS_EVERY = 300.0
+SEARCHES_SHARE = 0.9
+"""Of the budget, what the searches may take: the plans and an environment left behind must have their turn."""
 UNSEEN = frozenset({403, 404})
 """What BigPanda says where the key's role may not see plans, or the organisation has none of that kind."""
 
@@ -73,14 +76,15 @@ class Collector:
     def requests(self, knowledge: Knowledge, now: float) -> Iterator[Request]:
         """Yield the list of environments and what is wanted of each; one that is left behind goes last."""
         yield self._list_request(knowledge)
+        every = self._searched_every(knowledge)
         for environment in knowledge.environments:
             reason = Reason.OLDEST if knowledge.is_behind(environment) else Reason.STATUS
-            yield self._active_request(environment, reason, now)
+            yield self._active_request(environment, reason, every, now)
             rows = PAGE_SIZE if environment.listed else 1
             for folder in FOLDERS:
                 total = environment.folders.get(folder)
-                due = 0.0 if total is None else total.at + self._settings.poll_interval
-                yield self._search(environment, reason, due, folder, page_size=str(rows))
+                due = 0.0 if total is None else total.at + every
+                yield self._search(environment, reason, due, every, folder, page_size=str(rows))
         for status in PLAN_STATUSES if knowledge.as_of is not None and knowledge.environments else ():
             yield _plans_request(status, knowledge.plans.get(status))
 
@@ -94,7 +98,15 @@ class Collector:
             due = knowledge.listed_at + every
         return Get(endpoint=ENVIRONMENTS, reason=Reason.STATUS, due=due, every=every, path=ENVIRONMENTS)
 
-    def _active_request(self, environment: Environment, reason: Reason, now: float) -> Get:
+    def _searched_every(self, knowledge: Knowledge) -> float:
+        """Return the seconds between two readings of a search: longer than configured where the budget is short."""
+        listed = (each.active.incidents() if each.active else 0 for each in knowledge.environments)
+        searches = sum(len(FOLDERS) + max(1, ceil(incidents / PAGE_SIZE)) for incidents in listed)
+        return max(
+            self._settings.poll_interval, searches * 60.0 / (SEARCHES_SHARE * self._settings.requests_per_minute)
+        )
+
+    def _active_request(self, environment: Environment, reason: Reason, every: float, now: float) -> Get:
         """Go on with a listing, or begin one. One that drags on past `max_age` is given up.
 
         Sorted by start, which never changes, so that incidents do not move between pages while they are read.
@@ -103,18 +115,20 @@ class Collector:
         if listing is not None and now - listing.began <= self._settings.max_age:
             due, page = listing.began, listing.pages + 1
         else:
-            due, page = 0.0 if active is None else active.at + self._settings.poll_interval, 1
+            due, page = 0.0 if active is None else active.at + every, 1
         if environment.emptied_at is not None:
             due = environment.emptied_at + min(CONFIRM_AFTER, self._settings.poll_interval)
         members = {"sort_by": "start", "page_size": str(PAGE_SIZE), "page": str(page)}
-        return self._search(environment, reason, due, "active", **members)
+        return self._search(environment, reason, due, every, "active", **members)
 
-    def _search(self, environment: Environment, reason: Reason, due: float, folder: str, **params: str) -> Get:
+    def _search(
+        self, environment: Environment, reason: Reason, due: float, every: float, folder: str, **params: str
+    ) -> Get:
         return Get(
             endpoint=SEARCH,
             reason=reason,
             due=due,
-            every=self._settings.poll_interval,
+            every=every,
             path=f"{ENVIRONMENTS}/{quote(environment.id, safe='')}/incidents",
             params=(("folder", folder), *params.items()),
         )

@@ -9,6 +9,7 @@ from exporter.collectors.bigpanda.config import Settings
 from exporter.collectors.bigpanda.knowledge import Knowledge
 from exporter.collectors.contract import Certificate, Reason, Response
 from exporter.errors import Malformed
+from exporter.polling.scheduler import choose
 
 START = 1_795_176_000.0
 
@@ -412,6 +413,23 @@ def test_maintenance_plans_are_counted_in_whatever_they_are_wrapped(document, co
     knowledge = after_round(collector, knowing(collector, "a"), "a", START)
     knowledge = collector.update(knowledge, plans_request(collector, knowledge, "running"), response(document))
     assert samples(collector, knowledge, "bigpanda_maintenance_plans") == {("running",): float(count)}
+
+
+def test_plans_have_their_turn_where_the_searches_would_take_the_whole_budget():
+    """Twenty environments at 60 a minute are read less often than configured; plans keep their five minutes."""
+    collector = Collector(settings())
+    knowledge = knowing(collector, *(f"place{number}" for number in range(20)))
+    told = []
+    for now in (START + second for second in range(900)):
+        request = choose(collector.requests(knowledge, now), now, frozenset(), {}).request
+        if request is None:
+            continue
+        if request.endpoint == MAINTENANCE:
+            told.append(now - START)
+        knowledge = collector.update(knowledge, request, response({"total": 0, "items": []}, now))
+    assert len(told) == 6
+    assert told[-1] < 780
+    assert knowledge.as_of > START + 900 - 2 * 20 * 5 / 0.9
 
 
 @pytest.mark.parametrize("status", [403, 404])

@@ -14,7 +14,7 @@ from exporter.app import DEFAULT, App, summary
 from exporter.collectors.sharding import ALONE, Shard, shard
 from exporter.config import Config, known, load, starter_for
 from exporter.toolkit import flags, logs, starter
-from exporter.toolkit.config_types import ConfigError
+from exporter.toolkit.config_types import ConfigError, Secret
 from exporter.toolkit.web_config import WebConfigFile
 
 PROGRAM = "vendorwatch-exporter"
@@ -27,13 +27,10 @@ _log = logging.getLogger("exporter")
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the exporter; return the exit status. Bad flags end the process with status 2."""
-    parser = _parser()
-    options = parser.parse_args(argv)
+    options = _parser().parse_args(argv)
     if options.command == "init":
         path = None if options.stdout else options.config_file
         return starter.run(PROGRAM, path, lambda: starter_for(options.collectors))
-    if options.share and options.storage is None and not options.config_check:
-        parser.error("argument --storage.share: needs --storage.path")
     read = _read(options)
     if read is None:
         return 1
@@ -60,12 +57,17 @@ def _parser() -> flags.Parser:
         prog=PROGRAM, description="Prometheus exporter for PacketVis, ThousandEyes, Vigilmon, BigPanda"
     )
     flags.declare(parser, DEFAULT, "exporter.yml")
-    parser.add_argument("--storage.path", dest="storage", type=Path, metavar="DIR", help="keep answers over restarts")
-    parser.add_argument(
-        "--storage.share",
-        dest="share",
-        action="store_true",
-        help="share the path with another exporter: one polls, the other serves what it stores, and takes over",
+    storage = parser.add_mutually_exclusive_group()
+    storage.add_argument("--storage.path", dest="storage", type=Path, metavar="DIR", help="keep answers over restarts")
+    storage.add_argument(
+        "--storage.url",
+        dest="storage_url",
+        type=Secret,
+        metavar="URL",
+        help="keep them in PostgreSQL, for several exporters: one polls, the others serve the same, and take over",
+    )
+    storage.add_argument(
+        "--storage.url-file", dest="storage_url", type=_secret_file, metavar="PATH", help="a file that holds that URL"
     )
     parser.add_argument(
         "--shard",
@@ -81,6 +83,10 @@ def _parser() -> flags.Parser:
     init.add_argument("--config.file", dest="config_file", type=Path, metavar="PATH", default=argparse.SUPPRESS)
     init.add_argument("--stdout", action="store_true", help="print it instead of writing the file")
     return parser
+
+
+def _secret_file(path: str) -> Secret:
+    return Secret(file=Path(path))
 
 
 def _shard(text: str) -> Shard:

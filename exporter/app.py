@@ -1,24 +1,28 @@
-"""The exporter put together: storage, leader lock, page, poll loops, server; and the reload of its configuration."""
+"""The exporter put together: storage, leadership, page, poll loops, server; and the reload of its configuration."""
 
 import argparse
 import logging
 import threading
 import time
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from exporter.collectors.sharding import Shard
 from exporter.config import Config, load
 from exporter.metrics.exporter_metrics import Running
 from exporter.metrics.page_cache import PageCache
-from exporter.polling.leader_lock import LeaderLock, claimed, shared
-from exporter.polling.snapshot_store import ALONE_EVERY, SHARED_EVERY, SnapshotStore
+from exporter.polling.snapshot_files import Directory
+from exporter.polling.snapshot_store import SnapshotStore
 from exporter.polling.targets import PATIENCE, Targets
 from exporter.toolkit import flags
-from exporter.toolkit.config_types import ConfigError
+from exporter.toolkit.config_types import ConfigError, Secret
 from exporter.toolkit.front import Front
 from exporter.toolkit.server import HttpServer
 from exporter.toolkit.web_config import WebConfigFile
 from exporter.web.pages import Web, route
+
+if TYPE_CHECKING:
+    from exporter.polling.leadership import Leadership
 
 DEFAULT = ("127.0.0.1", 9788)
 _log = logging.getLogger(__name__)
@@ -33,24 +37,27 @@ class App:
         self._shard: Shard = options.shard
         self._config = config
         self._one_at_a_time = threading.Lock()
-        storage, self._leader_lock = _stored(options)
-        leads = self._leader_lock.leads
+        self._directory = _directory(options) if options.storage else None
+        self._leadership = _leadership(options.storage_url, self._shard) if options.storage_url else None
+        place = self._directory or (self._leadership.database if self._leadership else None)
         shard = (self._shard.number, self._shard.count)
-        self._running = Running(flags.release(), shard, leads if options.share else None)
+        self._running = Running(flags.release(), shard, self._leadership)
         self._page_cache = PageCache(time.time, self._running)
-        self._targets = Targets(self._page_cache, storage, leads)
+        leads = self._leadership.leads if self._leadership else lambda: True
+        self._targets = Targets(self._page_cache, SnapshotStore(place) if place else None, leads)
         web = Web(self._page_cache, self.reload if options.lifecycle else None, roles=self._running.roles)
         front = Front(web, web_config, route, self._running.refused)
         self._server = HttpServer(front, flags.addresses(options.listen, DEFAULT), web_config)
         try:
             self._server.open()
         except OSError as error:
-            self._leader_lock.stop()
+            self._release()
             raise ConfigError([f"cannot listen: {error}"]) from error
 
     def start(self) -> None:
         """Poll, render and serve; returns at once. The first page has what is stored."""
-        self._leader_lock.start()
+        if self._leadership:
+            self._leadership.start(self._targets.wake)
         self._follow(self._config)
         self._page_cache.start()
         self._server.start()
@@ -83,7 +90,14 @@ class App:
         self._server.stop()
         polling.join(PATIENCE)
         self._page_cache.stop(0.5)
-        self._leader_lock.stop()
+        self._release()
+
+    def _release(self) -> None:
+        """Let another exporter have the storage."""
+        if self._directory:
+            self._directory.close()
+        if self._leadership:
+            self._leadership.stop()
 
 
 def summary(config: Config, shard: Shard) -> str:
@@ -92,15 +106,23 @@ def summary(config: Config, shard: Shard) -> str:
     return targets if shard.count == 1 else f"{targets}, {len(config.part(shard))} of them on shard {shard}"
 
 
-def _stored(options: argparse.Namespace) -> tuple[SnapshotStore | None, LeaderLock]:
-    """Open the storage, and find this exporter's part in it. ConfigError when it cannot be used."""
-    if options.storage is None:
-        return None, LeaderLock()
-    directory: Path = options.storage
-    if options.shard.count > 1:  # shards may share a path, and what others stored is not theirs
-        directory /= f"shard-{options.shard.number}-of-{options.shard.count}"
-    try:
-        storage = SnapshotStore(directory, SHARED_EVERY if options.share else ALONE_EVERY)
+def _directory(options: argparse.Namespace) -> Directory:
+    """Take the directory of `--storage.path`. ConfigError when it cannot be used, or another exporter uses it."""
+    shard: Shard = options.shard
+    path: Path = options.storage
+    try:  # shards may share a path, and what others stored is not theirs
+        directory = Directory(path if shard.count == 1 else path / f"shard-{shard.number}-of-{shard.count}")
     except OSError as error:
-        raise ConfigError([f"cannot use --storage.path {options.storage}: {error.strerror}"]) from error
-    return storage, shared(directory) if options.share else claimed(directory)
+        raise ConfigError([f"cannot use --storage.path {path}: {error.strerror}"]) from error
+    directory.claim()
+    return directory
+
+
+def _leadership(url: Secret, shard: Shard) -> "Leadership":
+    """Reach for the database of `--storage.url`; one that is away is awaited. ConfigError when it is none."""
+    try:
+        from exporter.polling.leadership import Leadership  # noqa: PLC0415  the driver is an extra
+        from exporter.polling.postgresql import Database  # noqa: PLC0415  see above
+    except ImportError:
+        raise ConfigError(["--storage.url needs the extra: pip install 'vendorwatch[postgresql]'"]) from None
+    return Leadership(Database(url, str(shard)))

@@ -130,6 +130,12 @@ def test_sql_stays_in_the_store():
     assert {path.parent.name for path in users} == {"outbox"}
 
 
+def test_postgresql_is_spoken_to_by_who_shares_it():
+    """The exporter needs no driver before it is asked for a database."""
+    users = {named(path) for path in SOURCES if any(module.split(".")[0] == "psycopg" for module in imported(path))}
+    assert users == {"exporter/polling/postgresql.py", "exporter/polling/leadership.py"}
+
+
 def test_the_server_stays_in_the_toolkit():
     """Everyone else speaks WSGI."""
     users = {named(path) for path in SOURCES if any(module.split(".")[0] == "uvicorn" for module in imported(path))}

@@ -2,6 +2,7 @@
 
 import platform
 from collections.abc import Callable, Iterable, Sequence
+from typing import Protocol
 
 from prometheus_client import CollectorRegistry, GCCollector, PlatformCollector, ProcessCollector, generate_latest
 from prometheus_client.openmetrics import exposition as openmetrics_text
@@ -33,6 +34,7 @@ REFUSALS = Metric(
     "vendorwatch_http_refusals_total", "counter", "HTTP requests that were turned away, by reason.", ("reason",)
 )
 LEADER = Metric("vendorwatch_leader", "gauge", "Whether this exporter polls, 1, or serves what another one stores, 0.")
+STORAGE = Metric("vendorwatch_storage_up", "gauge", "Whether PostgreSQL answers; while it does not, nothing is polled.")
 _OF_TARGETS: tuple[tuple[Metric, Callable[[Health], float | None]], ...] = (
     (_stated("poll_success", "Whether all of the target is polled successfully."), lambda health: health.success),
     (
@@ -63,12 +65,22 @@ _OF_TARGETS: tuple[tuple[Metric, Callable[[Health], float | None]], ...] = (
 )
 
 
+class Leadership(Protocol):
+    """What an exporter is among those that share a database."""
+
+    def leads(self) -> bool:
+        """Tell whether this exporter polls."""
+
+    def reached(self) -> bool:
+        """Tell whether the database answers."""
+
+
 class Running:
     """What runs, whether the last reload succeeded, and when one last did (epoch seconds)."""
 
-    def __init__(self, release: str, shard: tuple[int, int] = (1, 1), leads: Callable[[], bool] | None = None) -> None:
-        """`shard`: which of how many. `leads` is None where nobody shares the storage."""
-        self._leads = leads
+    def __init__(self, release: str, shard: tuple[int, int] = (1, 1), leadership: Leadership | None = None) -> None:
+        """`shard`: which of how many. `leadership` is None where nobody shares the storage."""
+        self._leadership = leadership
         self._build = Family(BUILD, [((release, platform.python_version()), 1.0)])
         self._shard = shard
         self._successful = False
@@ -94,7 +106,8 @@ class Running:
         return [
             self._build,
             Family(SHARD, [((str(number), str(count)), 1.0)] if count > 1 else []),
-            Family(LEADER, [((), float(self._leads()))] if self._leads else []),
+            Family(LEADER, [((), float(self._leadership.leads()))] if self._leadership else []),
+            Family(STORAGE, [((), float(self._leadership.reached()))] if self._leadership else []),
             Family(RELOADED, [((), float(self._successful))]),
             Family(RELOADED_AT, at),
             Family(REFUSALS, [((reason,), float(count)) for reason, count in self._refusals.items()]),
@@ -104,9 +117,11 @@ class Running:
         """Return what this exporter is among others, in words for people."""
         number, count = self._shard
         shard = [f"shard {number} of {count}"] if count > 1 else []
-        if self._leads is None:
+        if self._leadership is None:
             return shard
-        return [*shard, "leading" if self._leads() else "following: shows what the leading exporter stores"]
+        if not self._leadership.reached():
+            return [*shard, "without PostgreSQL: shows what is known, polls nothing until it is back"]
+        return [*shard, "leading" if self._leadership.leads() else "following: shows what the leading exporter stores"]
 
 
 def own_families(healths: Sequence[Health], more: Iterable[Family]) -> list[Family]:

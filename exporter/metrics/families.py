@@ -4,7 +4,7 @@ A collector states its metrics once, as constants (`Metric`), and fills them wit
 The label `account` is never stated: the exposition adds it, first, to every sample of every collector.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -41,3 +41,18 @@ def gauge(name: str, text: str, *labels: str) -> Metric:
 def counter(name: str, text: str, *labels: str) -> Metric:
     """State a counter (`name` ends in `_total`) whose HELP says that it is cached."""
     return Metric(name, "counter", f"{text} {CACHED}", labels)
+
+
+class Limited:
+    """Lets at most `most` samples through, cut from the end; `series` were let through, `cut`: not all of them."""
+
+    def __init__(self, most: int) -> None:
+        self._most, self.series, self.cut = most, 0, False
+
+    def __call__(self, families: Iterable[Family]) -> Iterator[Family]:
+        """Yield every family with the samples that are left to it."""
+        for family in families:
+            samples = family.samples[: self._most - self.series]
+            self.series += len(samples)
+            self.cut = self.cut or len(samples) < len(family.samples)
+            yield Family(family.metric, samples)

@@ -73,8 +73,9 @@ def lines(metric: Metric, samples: Sequence[Sample], account: str | None = None)
 
 def _formatted(template: str, samples: Sequence[Sample]) -> str:
     # One search for all labels, and each value formatted once: most labels are harmless, most values are alike.
-    text = "".join(chain.from_iterable([labels for labels, _ in samples]))
-    if max(map(len, chain.from_iterable([labels for labels, _ in samples])), default=0) * 4 > LABEL_BYTES:
+    values = list(chain.from_iterable([labels for labels, _ in samples]))
+    text = "".join(values)
+    if max(map(len, values), default=0) * 4 > LABEL_BYTES:
         # Prometheus refuses the whole scrape over one value beyond its label_value_length_limit.
         samples = [(tuple(map(cut_label, labels)), value) for labels, value in samples]
     if "\\" in text or '"' in text or "\n" in text:

@@ -8,7 +8,7 @@ delays a request.
 import logging
 import random
 import threading
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from typing import Any, Final, TypeVar
 
@@ -17,7 +17,7 @@ from exporter.collectors.settings import TargetSettings
 from exporter.errors import PollError
 from exporter.fetch import tls_probe
 from exporter.fetch.session import Session
-from exporter.metrics.families import Family, Metric
+from exporter.metrics.families import Family, Limited, Metric
 from exporter.metrics.health import Endpoint, Figure, Health
 from exporter.polling import target_health, target_state
 from exporter.polling.snapshot_store import SnapshotStore
@@ -40,8 +40,8 @@ _log = logging.getLogger(__name__)
 class Poller:
     """Polls one target in its own threads and holds what is known of it. All methods are safe from any thread.
 
-    `on_change` is called, in one of those threads, after whatever may change the metrics. Until it `leads` it sends
-    nothing, and knows what the exporter that leads has stored. `earlier` is what was known before a reload.
+    `on_change` is called, in one of those threads, after whatever may change the metrics. While it does not lead
+    (`leads`) it sends nothing, and knows what the leader has stored. `earlier` is what was known before a reload.
     """
 
     def __init__(  # noqa: PLR0913, PLR0917  the wiring names each part once
@@ -151,6 +151,12 @@ class Poller:
         """Start the loop; returns at once."""
         self._thread.start()
 
+    def wake(self) -> None:
+        """Let the loop look at once whether it leads."""
+        with self._changed:
+            self._woken = True
+            self._changed.notify_all()
+
     def stop(self, timeout: float) -> None:
         """End the loop, waiting at most `timeout` seconds, and store what is known."""
         with self._changed:
@@ -174,13 +180,21 @@ class Poller:
 
     def _follow(self) -> None:
         """Take what was stored since, then rest; or lead from there, once the exporter that led has ended."""
+        with self._changed:
+            self._woken = False
         leads, now = self._leads(), self._clock()  # in this order: what is read then is the last that was stored
         stored = self._snapshot.news(now)
         if stored:
-            known, polled = self._target.knowledge, stored.success is not None
             with self._changed:
-                self._target = replace(stored, polled=polled or self._target.polled)
-            if stored.knowledge != known:
+                mine = self._target
+                self._target = replace(
+                    stored,
+                    polled=stored.success is not None or mine.polled,
+                    requests=mine.requests,  # counted where they are sent
+                    in_flight=mine.in_flight,  # probes that were begun while this exporter led
+                    probing=mine.probing,
+                )
+            if stored.knowledge != mine.knowledge:
                 self._on_change(self)
         if leads:
             with self._changed:
@@ -192,6 +206,9 @@ class Poller:
         """Start a probe that is due, send a request that is due, or wait for the next event."""
         if self._snapshot.wait(self._target, self._clock()) <= 0:
             self._snapshot.write(self._target, self._clock())
+        if not self._leads():  # asked after what may have taken long, right before anything is sent
+            self._leading, self._action = False, None
+            return
         if target_state.refused(self._target, self._clock()) and self._session.credentials() != self._credentials:
             with self._changed:
                 self._target = target_state.credentials_changed(self._target)
@@ -227,11 +244,11 @@ class Poller:
     def _probe_on(self, request: Probe | None) -> None:
         """Carry out `request` and then what else is due, having called another thread in when there is more."""
         while request:
-            beside = self._next(getting=False).probe
+            beside = self._next(getting=False).probe if self._leads() else None
             if beside:
                 self._probe_beside(beside)
             self._carry_out(request)
-            request = None if self._stopped else self._next(getting=False).probe
+            request = self._next(getting=False).probe if self._leads() and not self._stopped else None
 
     def _carry_out(self, request: Get | Probe) -> None:
         result = self._fetched(request)
@@ -281,18 +298,3 @@ class Poller:
             self._target = target_state.collector_failed(self._target, where, message, self._clock())
         if is_new:
             _log.warning("%s: %s", self._name, message)
-
-
-class Limited:
-    """Lets at most `most` samples through, cut from the end; `series` were let through, `cut`: not all of them."""
-
-    def __init__(self, most: int) -> None:
-        self._most, self.series, self.cut = most, 0, False
-
-    def __call__(self, families: Iterable[Family]) -> Iterator[Family]:
-        """Yield every family with the samples that are left to it."""
-        for family in families:
-            samples = family.samples[: self._most - self.series]
-            self.series += len(samples)
-            self.cut = self.cut or len(samples) < len(family.samples)
-            yield Family(family.metric, samples)

@@ -1,23 +1,18 @@
-"""What is known of each target, kept in a directory over a restart: one JSON file per target.
+"""What is known of each target, kept over a restart as one JSON document per target, wherever documents are kept.
 
-A file is replaced in one step, so that it is whole after a crash. What cannot be read, is of another target (its
-base URL changed) or of an older format is left aside: the next poll brings everything anew.
+One that cannot be read, is of another target (its base URL changed) or of an older format is left aside: the next poll
+brings everything anew.
 """
 
-import contextlib
 import hashlib
 import json
 import logging
-import os
 import re
-import tempfile
-import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Hashable, Iterable, Iterator, Mapping
 from dataclasses import fields, is_dataclass
 from functools import cache
 from itertools import islice
-from pathlib import Path
-from typing import Any, Final, get_type_hints
+from typing import Any, Final, Protocol, get_type_hints
 
 from pydantic import BaseModel, TypeAdapter, ValidationError, create_model
 
@@ -25,94 +20,100 @@ from exporter.collectors.settings import TargetSettings
 from exporter.toolkit.config_types import Secret
 
 FORMAT: Final = 1
-"""Of the file; the shape of the knowledge in it is the collector's."""
-ALONE_EVERY: Final = 10.0
-"""Seconds between two writes of what is known: what a kill may lose."""
-SHARED_EVERY: Final = 1.0
-"""The same where another exporter serves what is stored: what it may be late."""
+"""Of the document; the shape of the knowledge in it is the collector's."""
 PIECE: Final = 500
 """Entries of a mapping that are written at a stretch: about a millisecond."""
-
-LEFT: Final = 60.0
-"""Seconds since a file on its way was written to, after which nobody writes it any more."""
-
-Stamp = tuple[int, int, int]
-"""What is another for each file that was written: when, which, how large."""
 
 _log = logging.getLogger(__name__)
 _UNSAFE = re.compile(r"[^A-Za-z0-9._-]+")
 
 
+class Place(Protocol):
+    """Where documents are kept: a directory, or PostgreSQL."""
+
+    every: float
+    """Seconds between two writes of one document."""
+    untold: float
+    """Seconds; so long a time may have gone by untold when who writes is killed or cut off."""
+
+    def stamp(self, name: str) -> Hashable:
+        """Return what changes whenever `name` is written; None when it is not there. Does not block."""
+
+    def read(self, name: str) -> bytes | None:
+        """Return what was written as `name`, None when nothing was. OSError when it cannot be read."""
+
+    def write(self, name: str, content: Iterable[bytes]) -> None:
+        """Replace `name`, in one step. OSError when that cannot be done."""
+
+
 class _Head(BaseModel):
-    """What a file says of itself before its parts are of interest."""
+    """What a document says of itself before its parts are of interest."""
 
     format: Any
     target: Any
 
 
 class SnapshotStore:
-    """A directory with one file per target. Neither `load` nor `save` raises: storage is a convenience."""
+    """One document per target. Neither `load` nor `save` raises: storage is a convenience."""
 
-    def __init__(self, directory: Path, every: float = ALONE_EVERY) -> None:
-        """Use `directory`, which is created when missing; write every so many seconds. OSError when that cannot be."""
-        directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-        self.every = every
-        self._directory = directory
+    def __init__(self, place: Place) -> None:
+        self.every, self.untold = place.every, place.untold
+        self._place = place
         self._failing = False
-        self._unused: dict[Path, str] = {}
+        self._unused: dict[str, str] = {}
 
-    def stamp(self, settings: TargetSettings) -> Stamp | None:
+    def stamp(self, settings: TargetSettings) -> Hashable:
         """Return what changes whenever the target is saved; None when nothing is saved of it."""
-        try:
-            found = self._path(settings).stat()
-        except OSError:
-            return None
-        return found.st_mtime_ns, found.st_ino, found.st_size
+        return self._place.stamp(_name(settings))
 
     def load(self, settings: TargetSettings, kinds: Mapping[str, Any]) -> dict[str, Any]:
         """Return the parts that were saved for this target, each as its type in `kinds`; none when there are none."""
-        path = self._path(settings)
+        name = _name(settings)
         try:
-            content = path.read_bytes()
+            content = self._place.read(name)
+            if content is None:
+                return {}
             if _Head.model_validate_json(content) != _Head(format=FORMAT, target=fingerprint(settings)):
-                self._leave(path, logging.INFO, "of another target or format, not used")
+                self._leave(name, logging.INFO, "of another target or format, not used")
                 return {}
             parts = _parts(content, kinds)
-        except FileNotFoundError:
+        except OSError as error:
+            self._leave(name, logging.WARNING, f"cannot be read ({error.strerror})")
             return {}
-        except (OSError, ValueError, LookupError, TypeError, ValidationError, RecursionError) as error:
-            self._leave(path, logging.WARNING, f"cannot be used, starting anew ({type(error).__name__})")
+        except (ValueError, LookupError, TypeError, ValidationError, RecursionError) as error:
+            self._leave(name, logging.WARNING, f"cannot be used, starting anew ({type(error).__name__})")
             return {}
-        self._unused.pop(path, None)
+        self._unused.pop(name, None)
         return parts
 
-    def _leave(self, path: Path, level: int, why: str) -> None:
-        """Tell why a file is left aside, once for as long as it is the same."""
-        if self._unused.get(path) != why:
-            _log.log(level, "%s: %s", path.name, why)
-        self._unused[path] = why
+    def _leave(self, name: str, level: int, why: str) -> None:
+        """Tell why a document is left aside, once for as long as it is the same."""
+        if self._unused.get(name) != why:
+            _log.log(level, "Snapshot %s %s", name, why)
+        self._unused[name] = why
 
     def save(self, settings: TargetSettings, parts: Mapping[str, object]) -> None:
         """Keep `parts`. A failure is logged once until it works again."""
-        path = self._path(settings)
+        name = _name(settings)
         try:
-            _replace(path, _document(settings, parts))
+            self._place.write(name, _document(settings, parts))
         except (OSError, ValueError, TypeError) as error:
             if not self._failing:
                 told = error.strerror if isinstance(error, OSError) else type(error).__name__
-                _log.warning("%s: cannot be written (%s)", path.name, told)
+                _log.warning("Snapshot %s cannot be written (%s)", name, told)
             self._failing = True
         else:
             self._failing = False
 
-    def _path(self, settings: TargetSettings) -> Path:
-        name = f"{settings.collector}-{settings.account}"
-        unique = hashlib.sha256(f"{settings.collector}\0{settings.account}".encode()).hexdigest()[:8]
-        return self._directory / f"{_UNSAFE.sub('_', name)[:100]}-{unique}.json"
+
+def _name(settings: TargetSettings) -> str:
+    name = f"{settings.collector}-{settings.account}"
+    unique = hashlib.sha256(f"{settings.collector}\0{settings.account}".encode()).hexdigest()[:8]
+    return f"{_UNSAFE.sub('_', name)[:100]}-{unique}"
 
 
 def _parts(content: bytes, kinds: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a file's parts, without objects of Python's in between: a large account's would leave megabytes behind."""
+    """Return the parts, without objects of Python's in between: a large account's would leave megabytes behind."""
     wanted: dict[str, Any] = {name: (kind, ...) for name, kind in kinds.items()}
     document = create_model("Document", parts=(create_model("Parts", **wanted), ...))
     return dict(dict(document.model_validate_json(content))["parts"])
@@ -138,7 +139,7 @@ def _host(url: str | Secret | None) -> str:
 
 
 def _document(settings: TargetSettings, parts: Mapping[str, object]) -> Iterator[bytes]:
-    """Yield the file in pieces: to write a large one at once would keep every scrape waiting."""
+    """Yield the document in pieces: to write a large one at once would keep every scrape waiting."""
     yield f'{{"format": {FORMAT}, "target": "{fingerprint(settings)}", "parts": {{'.encode()
     for place, (name, part) in enumerate(parts.items()):
         yield f"{',' if place else ''}{json.dumps(name)}:".encode()
@@ -182,25 +183,3 @@ def _kinds(kind: Any) -> dict[str, Any]:
 @cache
 def _adapter(kind: Any) -> TypeAdapter[Any]:
     return TypeAdapter(kind)
-
-
-def _replace(path: Path, content: Iterable[bytes]) -> None:
-    _sweep(path)
-    descriptor, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
-    try:
-        with os.fdopen(descriptor, "wb") as file:
-            file.writelines(content)
-            file.flush()
-            os.fsync(file.fileno())
-        Path(name).replace(path)
-    except BaseException:
-        Path(name).unlink(missing_ok=True)
-        raise
-
-
-def _sweep(path: Path) -> None:
-    """Remove what writes of this file left that were killed: one after the other would fill the disk."""
-    for left in path.parent.glob(f".{path.name}.*"):
-        with contextlib.suppress(OSError):
-            if abs(time.time() - left.stat().st_mtime) > LEFT:
-                left.unlink()

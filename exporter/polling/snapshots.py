@@ -4,6 +4,7 @@ Who leads writes it every few seconds while something changes; who follows looks
 """
 
 import time
+from collections.abc import Hashable
 from dataclasses import replace
 from math import inf
 from typing import Any, Final
@@ -11,13 +12,11 @@ from typing import Any, Final
 from exporter.collectors.contract import Collector
 from exporter.collectors.settings import TargetSettings
 from exporter.polling.rate_budget import Budget
-from exporter.polling.snapshot_store import SnapshotStore, Stamp
+from exporter.polling.snapshot_store import SnapshotStore
 from exporter.polling.target_state import Target, drop_future_state, kinds
 
 REST: Final = 10
 """After a write or a read the record rests for so many times what it took: a big one costs a tenth of one core."""
-UNTOLD: Final = 2.0
-"""Seconds; at least so long a time may have gone by untold when an exporter is killed."""
 
 
 class Snapshot:
@@ -28,7 +27,7 @@ class Snapshot:
         self._settings = settings
         self._collector = collector
         self._took = 0.0
-        self._stamp: Stamp | None = None
+        self._stamp: Hashable = None
         self._saved: Target[Any] | None = None
         self._saved_at = 0.0
 
@@ -60,7 +59,8 @@ class Snapshot:
 
     def resumed(self, target: Target[Any], now: float) -> Target[Any]:
         """Return the target as this exporter polls it from now on. That it does is to be written before it asks."""
-        return replace(target, budget=target.budget.inherited(now, max(UNTOLD, self.rest)))
+        untold = max(self._storage.untold if self._storage else 0.0, self.rest)
+        return replace(target, budget=target.budget.inherited(now, untold))
 
     def wait(self, target: Target[Any], now: float) -> float:
         """Return the seconds until `target` is to be written; infinity when it is what was written last."""
@@ -79,6 +79,7 @@ class Snapshot:
         began = time.monotonic()
         parts = {"knowledge": target.knowledge, "budget": target.budget, "success": target.success}
         self._storage.save(self._settings, parts)
+        self._stamp = self._storage.stamp(self._settings)  # what was written here is no news
         self._saved, self._saved_at, self._took = target, now, time.monotonic() - began
 
 

@@ -57,6 +57,11 @@ class Targets:
         for poller in come.values():
             poller.start()
 
+    def wake(self) -> None:
+        """Let all poll loops look at once whether they are to poll."""
+        for poller in self._pollers.values():
+            poller.wake()
+
     def stop(self) -> None:
         """End all poll loops."""
         stop(self._pollers.values())

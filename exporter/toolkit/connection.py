@@ -52,7 +52,7 @@ class Connections:
         self._limit, self.refused = limit, refused
         self.new, self.head, self.idle, self.closing = (Group(seconds) for seconds in (NEW, HEAD, IDLE, CLOSING))
         self.busy = Group(inf)
-        self.all = (self.closing, self.new, self.idle, self.head, self.busy)
+        self.all = (self.closing, self.new, self.head, self.idle, self.busy)
         self.stalled: dict[Connection, tuple[float, int]] = {}
         """Those that wait for their client to read: since when, and what was unsent then."""
 
@@ -60,9 +60,12 @@ class Connections:
         return sum(map(len, self.all))
 
     def add(self, connection: "Connection") -> bool:
-        """Take one more, instead of the one that has been idle for longest where there is no room. False: all work."""
+        """Take one more, instead of the one that has been idle for longest where there is no room. False: all work.
+
+        Those that never sent a whole request go first: a Prometheus keeps its connection.
+        """
         if len(self) >= self._limit:
-            idle = next(chain(self.closing, self.new, self.idle), None)
+            idle = next(chain(self.closing, self.new, self.head, self.idle), None)
             if idle is None:
                 return False
             idle.abort()

@@ -16,7 +16,7 @@ from werkzeug.http import parse_accept_header, parse_options_header
 from exporter.metrics.page_cache import PageCache
 from exporter.toolkit.config_types import ConfigError
 from exporter.toolkit.front import Lane, Route
-from exporter.web import service_discovery
+from exporter.web import discovery
 from exporter.web.status_page import CONTENT_POLICY
 from exporter.web.status_page import page as landing_page
 
@@ -105,7 +105,7 @@ class Web:
             "/-/healthy": (reading, self._healthy),
             "/-/ready": (reading, self._ready),
             "/-/reload": (changing, self._reloaded),
-            service_discovery.BELOW: (reading, self._discovery),
+            discovery.BELOW: (reading, self._discovery),
         }
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
@@ -117,7 +117,7 @@ class Web:
 
     def _answer(self, environ: WSGIEnvironment) -> Response:
         path = environ["PATH_INFO"]
-        below = service_discovery.BELOW
+        below = discovery.BELOW
         methods, view = self._routes.get(below if path.startswith(below) else path, ((), None))
         if view is None:
             return told(HTTPStatus.NOT_FOUND, "Not found")
@@ -140,14 +140,14 @@ class Web:
         return Response(HTTPStatus.OK, page.encode("utf-8", "replace"), headers)
 
     def _discovery(self, environ: WSGIEnvironment) -> Response:
-        sources = service_discovery.named(environ["PATH_INFO"], self._page_cache.sources())
+        sources = discovery.named(environ["PATH_INFO"], self._page_cache.sources())
         if not sources:
             return told(HTTPStatus.NOT_FOUND, "No target of that name knows of anything to probe.")
         found = [(source.identity, source.endpoints()) for source in sources]
         waiting = [" ".join(identity) for identity, endpoints in found if endpoints is None]
         if waiting:
             return told(HTTPStatus.SERVICE_UNAVAILABLE, f"Not known now, keep what you have: {', '.join(waiting)}")
-        document = service_discovery.document((identity, endpoints or ()) for identity, endpoints in found)
+        document = discovery.document((identity, endpoints or ()) for identity, endpoints in found)
         return Response(HTTPStatus.OK, document, (("Content-Type", "application/json"),))
 
     def _healthy(self, _environ: WSGIEnvironment) -> Response:

@@ -17,6 +17,7 @@ from exporter.collectors.vigilmon.knowledge import Incidents, Known, Uptime, pla
 from exporter.collectors.vigilmon.rounds import with_page
 from exporter.metrics.families import Family
 from exporter.polling.rate_budget import Budget
+from exporter.polling.snapshot_files import Directory
 from exporter.polling.snapshot_store import SnapshotStore
 
 PAGE = 20
@@ -130,7 +131,7 @@ def families(count: int, now: float, account: str = "a") -> list[Family]:
 def remember(folder: Path, chosen: Iterable[tuple[Settings, int]]) -> None:
     """Write what `--storage.path` brings back: targets of which everything is known."""
     now = time.time()
-    storage = SnapshotStore(folder)
+    storage = SnapshotStore(Directory(folder))
     for target, count in chosen:
         budget = Budget.start(target.requests_per_minute, now)
         storage.save(target, {"knowledge": knowledge(count, now), "budget": budget, "success": True})

@@ -3,6 +3,8 @@
 import base64
 import contextlib
 import socket
+import subprocess
+import sys
 import tempfile
 import threading
 import time
@@ -18,7 +20,7 @@ from tests.bench import servers
 from tests.bench.account import SERIES
 from tests.bench.figures import Promise, Table
 from tests.bench.webhooks import standin
-from tests.system.running import Program, free_port, python
+from tests.system.running import ROOT, Program, free_port, python
 
 COST = 12
 PAIR = ("ann", "sesame")
@@ -47,8 +49,10 @@ def table(*, quick: bool) -> Table:
         stack.enter_context(_Guarded(**_fields(exporter)))
         bridge = stack.enter_context(_bridge(folder, web, stack))
         for title, crowd in _crowds(quick=quick).items():
-            with crowd(exporter), crowd(bridge):
-                rows[title] = {"scrape": _waits(_scrape(exporter)), "webhook": _waits(_webhook(bridge))}
+            with crowd(exporter):
+                rows[title] = {"scrape": _waits(_scrape(exporter))}
+            with crowd(bridge):
+                rows[title]["webhook"] = _waits(_webhook(bridge))
     promises = [
         Promise(f"{what} beside {title}", wait, PATIENCE, "ms")
         for title, row in rows.items()
@@ -136,22 +140,31 @@ def _holding(program: Program, count: int, said: bytes, room: int = 0) -> Iterat
 
 @contextlib.contextmanager
 def _guessing(program: Program, count: int) -> Iterator[None]:
-    """Let clients guess at one user's password: each again as soon as it has been refused."""
-    over = threading.Event()
+    """Let clients guess at one user's password, in a process of their own: they would hold up the one that measures."""
+    command = python("tests.bench.crowds", program.url, str(count))
+    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE) as guessers:
+        assert guessers.stdout
+        guessers.stdout.readline()
+        try:
+            yield
+        finally:
+            guessers.kill()
 
-    def guess() -> None:
-        while not over.is_set():
+
+def guess(url: str, count: int) -> None:
+    """Guess until the process is ended: each client again as soon as it has been refused."""
+
+    def one() -> None:
+        while True:
             with contextlib.suppress(requests.RequestException):
-                requests.get(program.url, auth=(PAIR[0], "wrong"), timeout=60)
-            over.wait(0.2)
+                requests.get(url, auth=(PAIR[0], "wrong"), timeout=60)
+            time.sleep(0.2)
 
-    threads = [threading.Thread(target=guess, daemon=True) for _ in range(count)]
-    for thread in threads:
-        thread.start()
-    time.sleep(0.5)
-    try:
-        yield
-    finally:
-        over.set()
-        for thread in threads:
-            thread.join()
+    for _ in range(count):
+        threading.Thread(target=one).start()
+    time.sleep(1)
+    print("guessing", flush=True)
+
+
+if __name__ == "__main__":
+    guess(sys.argv[1], int(sys.argv[2]))

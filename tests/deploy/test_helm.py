@@ -177,6 +177,7 @@ def test_the_schema_knows_every_value_and_takes_the_defaults():
     assert list(validator.iter_errors(VALUES)) == []
     for path, value in {
         ("bridge", "database"): "mysql",
+        ("exporter", "database"): "sqlite",
         ("bridge", "replica"): 2,
         ("bridge", "config", "database"): "sqlite:///elsewhere.db",
         ("exporter", "config"): {"targets": []},

@@ -156,25 +156,37 @@ def test_pods_run_under_the_restricted_standard(name):
 
 
 def test_only_what_shares_a_database_has_replicas():
-    """One exporter, one bridge on SQLite with a volume of its own, several on PostgreSQL without one."""
+    """One of each with a volume of its own, several on PostgreSQL without one."""
     kinds = {
         name: {one["metadata"]["name"]: (one["kind"], one["spec"]["replicas"]) for one in overlay(name).workloads()}
         for name in OVERLAYS
     }
     assert kinds["sqlite"] == {"vendorwatch-exporter": ("StatefulSet", 1), "vendorwatch-bridge": ("StatefulSet", 1)}
-    assert kinds["postgresql"] == {"vendorwatch-exporter": ("StatefulSet", 1), "vendorwatch-bridge": ("Deployment", 2)}
+    assert kinds["postgresql"] == {"vendorwatch-exporter": ("Deployment", 2), "vendorwatch-bridge": ("Deployment", 2)}
 
 
-def test_the_two_bridges_differ_in_their_database_alone():
+@pytest.mark.parametrize("program", ["exporter", "bridge"])
+def test_a_program_differs_between_the_overlays_in_its_storage_alone(program):
     """What protects one protects the other."""
     pods = []
     for name in OVERLAYS:
-        (workload,) = [one for one in overlay(name).workloads() if one["metadata"]["name"] == "vendorwatch-bridge"]
+        (workload,) = [one for one in overlay(name).workloads() if one["metadata"]["name"] == f"vendorwatch-{program}"]
         (container,) = pod(workload)["containers"]
         mounts = [one for one in container["volumeMounts"] if one["name"] != "state"]
+        flags = [one for one in container["args"] if not one.startswith("--storage.")]
         rest = {key: value for key, value in pod(workload).items() if key != "topologySpreadConstraints"}
-        pods.append({**rest, "containers": [{**container, "volumeMounts": mounts}]})
+        pods.append({**rest, "containers": [{**container, "volumeMounts": mounts, "args": flags}]})
     assert pods[0] == pods[1]
+
+
+def test_the_exporters_of_a_pair_find_their_database():
+    """By the secret's file, and through the network policy."""
+    found = overlay("postgresql")
+    (exporter_pod,) = [pod(one) for one in found.workloads() if one["metadata"]["name"] == "vendorwatch-exporter"]
+    (container,) = exporter_pod["containers"]
+    assert "--storage.url-file=/etc/vendorwatch-secrets/database.url" in container["args"]
+    for policy in found.of("NetworkPolicy"):
+        assert 5432 in [each["port"] for rule in policy["spec"]["egress"] for each in rule["ports"]]
 
 
 @in_each

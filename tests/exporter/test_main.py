@@ -168,10 +168,12 @@ def test_an_address_in_use_ends_with_status_1(config_file):
     assert "in use" in line
 
 
-def test_both_of_a_pair_follow_a_new_configuration(config_file, run, tmp_path):
+@pytest.mark.system
+def test_both_of_a_pair_follow_a_new_configuration(config_file, run, tmp_path, postgresql_cluster):
     """The follower has the new target once the leader has it, and asks nobody for it."""
-    flags = (f"--config.file={config_file(target('edge'))}", f"--storage.path={tmp_path / 'stored'}", "--storage.share")
+    flags = (f"--config.file={config_file(target('edge'))}", f"--storage.url={postgresql_cluster.database()}")
     leader = run(*flags)
+    leader.eventually(lambda: "\nvendorwatch_leader 1.0\n" in leader.get())
     (tmp_path / "other").mkdir()
     follower = run(*flags, folder=tmp_path / "other")
     config_file(target("edge"), target("core", endpoints=["127.0.0.1:10"]))
@@ -183,27 +185,66 @@ def test_both_of_a_pair_follow_a_new_configuration(config_file, run, tmp_path):
     assert "vendorwatch_api_requests_total{" not in follower.get()
 
 
-def test_sharing_needs_something_to_share(config_file, capsys):
-    """Status 2, and one line that names both flags; a check of the configuration stores nothing, and may do without."""
-    assert main([f"--config.file={config_file(target('edge'))}", "--config.check", "--storage.share"]) == 0
-    capsys.readouterr()
+def test_a_directory_and_a_database_are_one_too_many(config_file, capsys):
+    """Status 2, and one line that names both flags and repeats no value."""
     with pytest.raises(SystemExit) as ended:
-        main([f"--config.file={config_file(target('edge'))}", "--storage.share"])
+        main(["--storage.path=/s3cret", "--storage.url=postgresql://v:s3cret@h/d"])
     assert ended.value.code == 2
-    told = "vendorwatch-exporter: argument --storage.share: needs --storage.path\n"
+    told = "vendorwatch-exporter: argument --storage.url: not allowed with argument --storage.path\n"
     assert capsys.readouterr().err == told
 
 
+@pytest.mark.parametrize(
+    ("content", "told"),
+    [
+        (None, "cannot use --storage.url: No such file or directory\n"),
+        ("", "cannot use --storage.url: {path} is empty\n"),
+        ("mysql://v:s3cret@h/d", "cannot use --storage.url: write it like postgresql://"),
+    ],
+)
+def test_a_url_that_cannot_be_used_ends_with_status_1(config_file, tmp_path, content, told):
+    """One line that says why, without the URL."""
+    path = tmp_path / "database.url"
+    if content is not None:
+        path.write_text(content)
+    flags = (f"--config.file={config_file(target('edge'))}", f"--storage.url-file={path}")
+    ended = subprocess.run(
+        [sys.executable, "-m", "exporter", *flags], cwd=ROOT, capture_output=True, text=True, timeout=60, check=False
+    )
+    assert ended.returncode == 1
+    assert ended.stderr.startswith(f"vendorwatch-exporter: {told.format(path=path)}")
+    assert "s3cret" not in ended.stderr
+    assert ended.stderr.count("\n") == 1
+
+
+def test_without_the_driver_the_extra_is_named(config_file, tmp_path):
+    """One line, status 1."""
+    (tmp_path / "psycopg.py").write_text("raise ImportError")
+    flags = (f"--config.file={config_file(target('edge'))}", "--storage.url=postgresql://v:s3cret@h/d")
+    ended = subprocess.run(
+        [sys.executable, "-m", "exporter", *flags],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+        env={**os.environ, "PYTHONPATH": f"{tmp_path}{os.pathsep}{ROOT}"},
+    )
+    assert ended.returncode == 1
+    told = "vendorwatch-exporter: --storage.url needs the extra: pip install 'vendorwatch[postgresql]'\n"
+    assert ended.stderr == told
+
+
 def test_a_directory_that_another_exporter_uses_ends_with_status_1(config_file, run, tmp_path):
-    """Before anything is polled, whether that one shares it or not; a shard has a place of its own below it."""
+    """Before anything is polled; a shard has a place of its own below it."""
     flags = (f"--config.file={config_file(target('edge'))}", f"--storage.path={tmp_path / 'stored'}")
-    run(*flags, "--storage.share")
+    run(*flags)
     command = [sys.executable, "-m", "exporter", *flags, "--web.listen-address=127.0.0.1:0"]
     ended = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60, check=False)
     assert ended.returncode == 1
     (line,) = ended.stderr.splitlines()
     assert line.startswith(f"vendorwatch-exporter: another exporter uses --storage.path {tmp_path / 'stored'}: ")
-    assert "--storage.share" in line
+    assert "--storage.url" in line
     (tmp_path / "other").mkdir()
     assert "vendorwatch_shard_info" in run(*flags, "--shard=1/2", folder=tmp_path / "other").get()
 
@@ -217,30 +258,6 @@ def test_a_path_that_cannot_be_used_ends_with_status_1(config_file, tmp_path):
     )
     assert ended.returncode == 1
     assert ended.stderr == f"vendorwatch-exporter: cannot use --storage.path {tmp_path / 'file'}: File exists\n"
-
-
-@pytest.mark.parametrize("end", [signal.SIGTERM, signal.SIGKILL])
-def test_of_a_pair_one_leads_and_the_other_takes_over(config_file, run, tmp_path, end):
-    """However the leader ends; until then the follower is ready and serves the same, and both say what they are."""
-    flags = (f"--config.file={config_file(target('edge'))}", f"--storage.path={tmp_path / 'stored'}", "--storage.share")
-    leader = run(*flags)
-    leader.eventually(lambda: requests.get(f"{leader.url}/-/ready", timeout=30).status_code == 200)
-    (tmp_path / "other").mkdir()
-    follower = run(*flags, folder=tmp_path / "other")
-    follower.eventually(lambda: requests.get(f"{follower.url}/-/ready", timeout=30).status_code == 200)
-    assert "\nvendorwatch_leader 1.0\n" in leader.get()
-    assert "leading" in leader.get("/")
-    assert "\nvendorwatch_leader 0.0\n" in follower.get()
-    assert "following" in follower.get("/")
-    told = [line for line in leader.get().splitlines() if line.startswith("tls_")]
-    follower.eventually(lambda: [line for line in follower.get().splitlines() if line.startswith("tls_")] == told)
-    assert "vendorwatch_api_requests_total{" not in follower.get()
-    leader.process.send_signal(end)
-    leader.process.wait(60)
-    follower.eventually(lambda: "\nvendorwatch_leader 1.0\n" in follower.get())
-    assert [line for line in follower.get().splitlines() if line.startswith("tls_")] == told
-    assert follower.end()[0] == 0
-    assert "Traceback" not in follower.log.read_text()
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])

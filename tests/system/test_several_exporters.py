@@ -1,10 +1,13 @@
 """Several exporters on the same accounts: shards that divide them, a pair of which one asks."""
 
+import time
 from collections.abc import Callable, Iterator
 
 import pytest
 import yaml
 
+from tests import postgresql
+from tests.postgresql import Cluster
 from tests.sandbox.server import Sandbox
 from tests.system.running import Program, free_port, python, until
 
@@ -12,6 +15,7 @@ pytestmark = [pytest.mark.system, pytest.mark.slow]
 
 MONITORS = 45
 ACCOUNTS = ("noc", "noc-2", "noc-3", "noc-4")
+DOWN = "vendorwatch_storage_up"
 Series = dict[str, float]
 
 
@@ -78,34 +82,90 @@ def test_three_shards_divide_what_one_exporter_would_poll(exporter, sandbox, tmp
     assert (seen["rate_limited"], seen["peak_per_minute"] <= 55) == (0, True)
 
 
-@pytest.mark.parametrize("end", [Program.kill, Program.stop])
-def test_a_pair_asks_once_and_goes_on_when_the_leader_ends(exporter, sandbox, tmp_path, end):
-    """The follower costs the vendor nothing and serves the same; then it asks, within what the leader left."""
-    flags = (f"--storage.path={tmp_path / 'state'}", "--storage.share")
-    leader, follower = exporter("leader", *flags), exporter("follower", *flags)
-    assert (series(leader, "vendorwatch_leader"), series(follower, "vendorwatch_leader")) == (
-        {"vendorwatch_leader": 1.0},
-        {"vendorwatch_leader": 0.0},
-    )
-    until("uptimes are told", lambda: series(leader, "vigilmon_monitor_uptime"))
-    for prefix in ("vigilmon_monitor_", "packetvis_", "vendorwatch_poll_success"):
-        until(
-            "both tell the same", lambda prefix=prefix: series(leader, prefix).keys() == series(follower, prefix).keys()
-        )
-    until("all requests are the leader's", lambda: spent(leader) == asked(sandbox)["count"])
-    assert spent(follower) == 0
-    known, before = series(follower, "vigilmon_monitor_active{").keys(), asked(sandbox)["count"]
-    end(leader)
+@pytest.fixture
+def pair(exporter, tmp_path) -> Callable[[Cluster], tuple[Program, Program]]:
+    """Start the two that share a database; the first leads."""
 
-    def leads() -> bool:
-        assert series(follower, "vigilmon_monitor_active{").keys() == known
-        return series(follower, "vendorwatch_leader") == {"vendorwatch_leader": 1.0}
+    def start(cluster: Cluster) -> tuple[Program, Program]:
+        file = tmp_path / "database.url"
+        file.write_text(cluster.database().replace("vendorwatch@", "vendorwatch:s3cret@"))
+        flag = f"--storage.url-file={file}"
+        leader = exporter("leader", flag)
+        follower = exporter("follower", flag)
+        until("uptimes are told", lambda: series(leader, "vigilmon_monitor_uptime"))
+        for prefix in ("vigilmon_monitor_", "packetvis_", "vendorwatch_poll_success"):
+            until("both tell the same", lambda prefix=prefix: known(leader, prefix) == known(follower, prefix))
+        return leader, follower
 
-    until("the follower leads", leads, 30)
-    until("the follower asks", lambda: leads() and asked(sandbox)["count"] > before + 2)
-    assert spent(follower) >= 2
+    return start
+
+
+def known(program: Program, prefix: str = "vigilmon_monitor_active{") -> set[str]:
+    return set(series(program, prefix))
+
+
+def leads(program: Program) -> bool:
+    return series(program, "vendorwatch_leader") == {"vendorwatch_leader": 1.0}
+
+
+def nothing_was_refused_or_lost(sandbox: Sandbox) -> None:
     seen = asked(sandbox)
     assert (seen["rate_limited"], seen["peak_per_minute"] <= 60) == (0, True)
-    again = exporter("again", *flags)
-    assert series(again, "vendorwatch_leader") == {"vendorwatch_leader": 0.0}
-    assert series(again, "vigilmon_monitor_active{").keys() == known
+
+
+@pytest.mark.parametrize("end", [Program.kill, Program.stop])
+def test_a_pair_asks_once_and_goes_on_when_the_leader_ends(pair, postgresql_cluster, exporter, sandbox, end):
+    """The follower costs the vendor nothing and serves the same; then it asks, within what the leader left."""
+    leader, follower = pair(postgresql_cluster)
+    assert (leads(leader), leads(follower)) == (True, False)
+    assert "leading" in leader.get("/").text
+    assert "following" in follower.get("/").text
+    until("all requests are the leader's", lambda: spent(leader) == asked(sandbox)["count"])
+    assert spent(follower) == 0
+    monitors, before = known(follower), asked(sandbox)["count"]
+    end(leader)
+
+    def follower_leads() -> bool:
+        assert known(follower) == monitors
+        return leads(follower)
+
+    until("the follower leads", follower_leads)
+    until("the follower asks", lambda: follower_leads() and asked(sandbox)["count"] > before + 2)
+    assert spent(follower) >= 2
+    nothing_was_refused_or_lost(sandbox)
+    folder = leader.log.parent
+    again = exporter("again", f"--storage.url-file={folder / 'database.url'}")
+    assert not leads(again)
+    assert known(again) == monitors
+    assert not any("s3cret" in each.log.read_text() for each in (leader, follower, again))
+
+
+def test_a_pair_whose_database_goes_away_serves_on_and_one_of_it_asks_when_it_is_back(pair, sandbox):
+    """Nobody asks meanwhile, for neither can know whether the other does; both say so, in one line each."""
+    postgresql.needed()
+    with Cluster() as own:
+        both = pair(own)
+        monitors = known(both[0])
+        own.stop()
+        until("nobody leads", lambda: not any(map(leads, both)))
+        until("both know", lambda: all(series(each, "vendorwatch_storage_up") == {DOWN: 0.0} for each in both))
+        time.sleep(2)  # what was on its way has been answered
+        before = asked(sandbox)["count"]
+        time.sleep(5)
+        assert asked(sandbox)["count"] == before
+        assert [known(each) for each in both] == [monitors, monitors]
+        assert all("without PostgreSQL" in each.get("/").text for each in both)
+        own.start()
+
+        def one_leads() -> bool:
+            roles = [leads(each) for each in both]
+            assert not all(roles)
+            assert [known(each) for each in both] == [monitors, monitors]
+            return any(roles)
+
+        until("one leads", one_leads)
+        until("it asks", lambda: one_leads() and asked(sandbox)["count"] > before + 2)
+        nothing_was_refused_or_lost(sandbox)
+        for each in both:
+            told = each.log.read_text()
+            assert (told.count("PostgreSQL is not usable"), "Traceback" in told, "s3cret" in told) == (1, False, False)

@@ -349,6 +349,8 @@ def test_idle_connections_go_first_where_descriptors_are_scarce(serve, get, monk
         received(kept, b"hello")
         working.sendall(half)
         clients = [mute.enter_context(socket.create_connection(address, 30)) for _ in range(30)]
+        for client in clients[20:]:
+            client.sendall(b"GET / HT")  # half a head is not worth more
         assert ended(clients[0]) == b""
         assert get(address) == (200, b"hello")
         kept.sendall(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")

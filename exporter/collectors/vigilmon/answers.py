@@ -6,11 +6,9 @@ come as an empty list, a list with gaps as a map, a number as text.
 """
 
 import json
-import math
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from typing import Annotated, Any, TypeVar
 from urllib.parse import urlsplit
 
@@ -18,12 +16,11 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationEr
 
 from exporter.errors import Malformed
 from exporter.toolkit.config_types import problems
-from exporter.toolkit.text import valid
+
+from . import values
 
 _USERINFO = re.compile(r"^([A-Za-z][A-Za-z0-9+.-]*://)?[^/]*@")
 _HTTPS_PORT = 443
-_ROUNDING = 0.001
-"""Percent by which a computed percentage may miss 0 or 100."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,91 +84,15 @@ class Page:
     last_page: int | None
 
 
-def _identity(value: object) -> str:
-    if isinstance(value, bool) or not isinstance(value, int | str) or value == "":
-        raise ValueError("not an id")
-    return str(value)
-
-
-def _number(value: object) -> float | None:
-    """Return a number, also one written as text, as databases hand them out; None when there is none."""
-    try:
-        number = float(value) if isinstance(value, int | float | str) and not isinstance(value, bool) else math.nan
-    except (ValueError, OverflowError):
-        return None
-    return number if math.isfinite(number) else None
-
-
-def _percentage(value: object) -> object:
-    """Return a percentage as a number, without what rounding has put beyond 0 or 100; anything else as it is."""
-    number = _number(value)
-    if number is None:
-        return None if value == "" else value
-    return min(max(number, 0.0), 100.0) if -_ROUNDING <= number <= 100.0 + _ROUNDING else number
-
-
-def _count(value: object) -> int | None:
-    number = _number(value)
-    return int(number) if number is not None and number.is_integer() and 0 <= number <= 2**53 else None
-
-
-def _duration(value: object) -> float | None:
-    number = _number(value)
-    return number if number is not None and number >= 0 else None
-
-
-def _interval(value: object) -> float | None:
-    return _duration(value) or None
-
-
-def _text(value: object) -> str:
-    return valid(value) if isinstance(value, str) else ""
-
-
-def _name(value: object) -> str:
-    return valid(str(value)) if isinstance(value, int | str) else ""
-
-
-def _regions(value: object) -> str:
-    """Return regions as the vendor's webhooks spell them: with commas between."""
-    listed = value if isinstance(value, list) else [value]
-    return ",".join(valid(each) for each in listed if isinstance(each, str) and each)
-
-
-def _mapping(value: object) -> object:
-    return {} if value == [] else value
-
-
-def _optional_mapping(value: object) -> object:
-    return value if isinstance(value, dict) else {}
-
-
-def _rows(value: object) -> object:
-    gaps = isinstance(value, dict) and value and all(isinstance(key, str) and key.isdecimal() for key in value)
-    return list(value.values()) if isinstance(value, dict) and gaps else value
-
-
-def _flag(value: object) -> bool | None:
-    return bool(value) if value in (0, 1) else None
-
-
-def _moment(value: object) -> float | None:
-    try:
-        moment = datetime.fromisoformat(value) if isinstance(value, str) else None
-        return _epoch(moment)
-    except (ValueError, OverflowError):
-        return None
-
-
 class _Lenient(BaseModel):
     model_config = ConfigDict(strict=True, extra="ignore", hide_input_in_errors=True)
 
 
-_Identity = Annotated[str, BeforeValidator(_identity)]
-_Count = Annotated[int | None, BeforeValidator(_count)]
-_Percent = Annotated[Annotated[float, Field(ge=0, le=100)] | None, BeforeValidator(_percentage)]
-_Text = Annotated[str, BeforeValidator(_text)]
-_Moment = Annotated[float | None, BeforeValidator(_moment)]
+_Identity = Annotated[str, BeforeValidator(values.identity)]
+_Count = Annotated[int | None, BeforeValidator(values.count)]
+_Percent = Annotated[Annotated[float, Field(ge=0, le=100)] | None, BeforeValidator(values.percentage)]
+_Text = Annotated[str, BeforeValidator(values.text)]
+_Moment = Annotated[float | None, BeforeValidator(values.moment)]
 
 
 class _Meta(_Lenient):
@@ -180,7 +101,7 @@ class _Meta(_Lenient):
     last_page: _Count = None
 
 
-_Told = Annotated[_Meta, BeforeValidator(_optional_mapping), Field(default_factory=_Meta)]
+_Told = Annotated[_Meta, BeforeValidator(values.optional_mapping), Field(default_factory=_Meta)]
 
 
 class _Monitor(_Lenient):
@@ -188,14 +109,14 @@ class _Monitor(_Lenient):
     name: _Text = ""
     url: _Text = ""
     method: _Text = ""
-    is_active: Annotated[bool | None, BeforeValidator(_flag)] = None
+    is_active: Annotated[bool | None, BeforeValidator(values.flag)] = None
     current_status: _Text = ""
     last_checked_at: _Moment = None
-    check_interval_seconds: Annotated[float | None, BeforeValidator(_interval)] = None
+    check_interval_seconds: Annotated[float | None, BeforeValidator(values.interval)] = None
 
 
 class _Monitors(_Lenient):
-    data: Annotated[list[_Monitor], BeforeValidator(_rows)]
+    data: Annotated[list[_Monitor], BeforeValidator(values.rows)]
     meta: _Told
 
 
@@ -206,7 +127,7 @@ class _Uptime(_Lenient):
 
 
 class _Detail(_Lenient):
-    uptime: Annotated[_Uptime | None, BeforeValidator(_mapping)]
+    uptime: Annotated[_Uptime | None, BeforeValidator(values.mapping)]
 
 
 class _Monitored(_Lenient):
@@ -214,13 +135,13 @@ class _Monitored(_Lenient):
 
 
 class _Incident(_Lenient):
-    id: Annotated[str, BeforeValidator(_name)] = ""
+    id: Annotated[str, BeforeValidator(values.incident_name)] = ""
     status: _Text = ""
     started_at: _Moment = None
     resolved_at: Any = None
-    duration_seconds: Annotated[float | None, BeforeValidator(_duration)] = None
+    duration_seconds: Annotated[float | None, BeforeValidator(values.duration)] = None
     cause: _Text = ""
-    confirmed_regions: Annotated[str, BeforeValidator(_regions)] = ""
+    confirmed_regions: Annotated[str, BeforeValidator(values.regions)] = ""
 
     @property
     def ongoing(self) -> bool:
@@ -230,14 +151,14 @@ class _Incident(_Lenient):
     @property
     def duration(self) -> float | None:
         """Seconds from its start to its end."""
-        ended = _moment(self.resolved_at)
+        ended = values.moment(self.resolved_at)
         if self.duration_seconds is not None or ended is None or self.started_at is None:
             return self.duration_seconds
         return max(0.0, ended - self.started_at)
 
 
 class _Incidents(_Lenient):
-    data: Annotated[list[_Incident], BeforeValidator(_rows)]
+    data: Annotated[list[_Incident], BeforeValidator(values.rows)]
     meta: _Told
 
 
@@ -316,9 +237,3 @@ def _tls(url: str) -> tuple[str, int]:
     except ValueError:
         return "", 0
     return (host, port) if parts.scheme == "https" and host else ("", 0)
-
-
-def _epoch(moment: datetime | None) -> float | None:
-    if moment is None:
-        return None
-    return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()

@@ -61,16 +61,35 @@ def test_one_of_several_exporters_says_which():
     assert running.roles() == ["shard 2 of 3"]
 
 
+class Part:
+    def __init__(self):
+        self.leading, self.there = False, True
+
+    def leads(self):
+        return self.leading
+
+    def reached(self):
+        return self.there
+
+
 def test_one_that_shares_its_storage_says_whether_it_leads():
-    """As it is at that moment."""
+    """As it is at that moment; while the storage is away that is what there is to tell."""
     assert stated(Running("1.2.3").families())["vendorwatch_leader"] == {}
-    leading = []
-    running = Running("1.2.3", (1, 2), lambda: bool(leading))
+    assert stated(Running("1.2.3").families())["vendorwatch_storage_up"] == {}
+    part = Part()
+    running = Running("1.2.3", (1, 2), part)
     assert stated(running.families())["vendorwatch_leader"] == {(): 0.0}
     assert running.roles() == ["shard 1 of 2", "following: shows what the leading exporter stores"]
-    leading.append(True)
+    part.leading = True
     assert stated(running.families())["vendorwatch_leader"] == {(): 1.0}
+    assert stated(running.families())["vendorwatch_storage_up"] == {(): 1.0}
     assert running.roles() == ["shard 1 of 2", "leading"]
+    part.leading = part.there = False
+    assert stated(running.families())["vendorwatch_storage_up"] == {(): 0.0}
+    assert running.roles() == [
+        "shard 1 of 2",
+        "without PostgreSQL: shows what is known, polls nothing until it is back",
+    ]
 
 
 def test_the_process_tells_of_itself_without_an_end_mark():

@@ -9,8 +9,9 @@ import pytest
 from exporter.collectors.contract import Certificate, Get, Probe, Reason, Response
 from exporter.collectors.settings import ApiSettings
 from exporter.errors import ConnectFailed, Malformed, TimedOut
-from exporter.metrics.families import Family, gauge
-from exporter.polling.poller import Limited, Poller
+from exporter.metrics.families import Family, Limited, gauge
+from exporter.polling.poller import Poller
+from exporter.polling.snapshot_files import Directory
 from exporter.polling.snapshot_store import SnapshotStore
 from exporter.polling.target_state import PROBES_AT_ONCE
 from exporter.toolkit.config_types import Secret
@@ -364,40 +365,39 @@ def test_a_stop_is_quick_and_ends_all_threads(started):
 
 def test_the_state_survives_a_restart_with_its_age(started, tmp_path):
     """The last good answers are served at once, ready and successful, and the budget remembers what was spent."""
-    first = started(Collector(every=300.0), storage=SnapshotStore(tmp_path), requests_per_minute=2.0)
+    first = started(Collector(every=300.0), storage=SnapshotStore(Directory(tmp_path)), requests_per_minute=2.0)
     eventually(lambda: value(first))
     first.stop(30)
     vendor = Vendor()
     again = Poller(
         settings(requests_per_minute=2.0), Collector(every=300.0), vendor, time.time, lambda _poller: None,
-        SnapshotStore(tmp_path),
+        SnapshotStore(Directory(tmp_path)),
     )  # fmt: skip
     assert again.rendered(time.time(), list) == first.rendered(time.time(), list)
     assert again.expires() == first.expires()
     health = again.health()
     assert (health.success, health.first_poll_ended) == (True, True)
     assert health.budget_used_ratio == pytest.approx(0.5)
-    later = Poller(
-        settings(), Collector(), vendor, lambda: time.time() + 3600, lambda _poller: None, SnapshotStore(tmp_path)
-    )  # fmt: skip
+    storage = SnapshotStore(Directory(tmp_path))
+    later = Poller(settings(), Collector(), vendor, lambda: time.time() + 3600, lambda _poller: None, storage)
     assert later.rendered(time.time() + 3600, list) == []
     assert later.health().first_poll_ended is False
 
 
 def test_what_is_known_is_stored_while_it_runs(started, tmp_path):
     """Not only at a clean end: a kill loses seconds."""
-    started(storage=SnapshotStore(tmp_path, every=0.05))
+    started(storage=SnapshotStore(Directory(tmp_path, every=0.05)))
     eventually(lambda: any(b'"as_of": 1' in file.read_bytes() for file in tmp_path.glob("*.json")))
 
 
 def test_a_follower_asks_nobody_and_serves_what_the_leader_stores(started, tmp_path):
     """With its age, its success and its budget; the requests are the leader's."""
-    leader = started(Collector(details=("d",)), storage=SnapshotStore(tmp_path, every=0.05))
+    leader = started(Collector(details=("d",)), storage=SnapshotStore(Directory(tmp_path, every=0.05)))
     vendor, changes = Vendor(), []
     follower = started(
         Collector(details=("d",)),
         vendor,
-        storage=SnapshotStore(tmp_path, every=0.05),
+        storage=SnapshotStore(Directory(tmp_path, every=0.05)),
         leads=lambda: False,
         on_change=changes.append,
     )
@@ -416,8 +416,8 @@ def test_a_follower_is_ready_and_failing_as_the_leader_is(started, tmp_path):
     """Though nothing was ever known: that the polls fail is what there is to tell."""
     vendor = Vendor()
     vendor.steady = 404
-    started(vendor=vendor, storage=SnapshotStore(tmp_path, every=0.05))
-    follower = started(storage=SnapshotStore(tmp_path, every=0.05), leads=lambda: False)
+    started(vendor=vendor, storage=SnapshotStore(Directory(tmp_path, every=0.05)))
+    follower = started(storage=SnapshotStore(Directory(tmp_path, every=0.05)), leads=lambda: False)
     eventually(lambda: follower.health().first_poll_ended)
     assert follower.health().success is False
 
@@ -425,12 +425,14 @@ def test_a_follower_is_ready_and_failing_as_the_leader_is(started, tmp_path):
 def test_a_follower_leads_from_where_the_leader_ended(started, tmp_path):
     """Its knowledge, and its budget: what was spent is spent; nothing else, for it ended in order."""
     leading = []
-    leader = started(Collector(every=300.0), storage=SnapshotStore(tmp_path, every=0.05), requests_per_minute=2.0)
+    leader = started(
+        Collector(every=300.0), storage=SnapshotStore(Directory(tmp_path, every=0.05)), requests_per_minute=2.0
+    )
     vendor = Vendor()
     follower = started(
         Collector(every=0.05),
         vendor,
-        storage=SnapshotStore(tmp_path, every=0.05),
+        storage=SnapshotStore(Directory(tmp_path, every=0.05)),
         leads=lambda: bool(leading),
         requests_per_minute=2.0,
     )
@@ -447,13 +449,32 @@ def test_a_follower_leads_from_where_the_leader_ended(started, tmp_path):
     eventually(lambda: {file: file.stat().st_mtime_ns for file in tmp_path.iterdir()} != written)
 
 
+def test_one_that_leads_no_more_stops_asking_and_keeps_what_it_knows(started, tmp_path):
+    """At once, and its counts too; what another stores then is shown, and it may lead again from there."""
+    leading, vendor = [True], Vendor()
+    poller = started(vendor=vendor, storage=SnapshotStore(Directory(tmp_path, every=0.05)), leads=lambda: bool(leading))
+    eventually(lambda: value(poller))
+    leading.clear()
+    poller.wake()
+    eventually(lambda: poller.health().next_poll is None)
+    asked, known, seen = len(vendor.asked), value(poller), poller.expires()
+    counted = dict(poller.health().requests)
+    other = started(storage=SnapshotStore(Directory(tmp_path, every=0.05)))
+    eventually(lambda: poller.expires() > seen)
+    assert (set(value(poller)), dict(poller.health().requests), len(vendor.asked)) == (set(known), counted, asked)
+    other.stop(30)
+    leading.append(True)
+    poller.wake()
+    eventually(lambda: len(vendor.asked) > asked)
+
+
 def test_a_follower_that_ends_stores_nothing(started, tmp_path):
     """What it knows is older than what the leader stores."""
-    leader = started(storage=SnapshotStore(tmp_path, every=1000.0))
+    leader = started(storage=SnapshotStore(Directory(tmp_path, every=1000.0)))
     eventually(lambda: value(leader))
     leader.stop(30)
     written = {file: file.stat().st_mtime_ns for file in tmp_path.iterdir()}
-    follower = started(storage=SnapshotStore(tmp_path, every=0.05), leads=lambda: False)
+    follower = started(storage=SnapshotStore(Directory(tmp_path, every=0.05)), leads=lambda: False)
     eventually(lambda: value(follower))
     follower.stop(30)
     assert {file: file.stat().st_mtime_ns for file in tmp_path.iterdir()} == written

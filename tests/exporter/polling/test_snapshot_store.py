@@ -8,6 +8,7 @@ import pytest
 
 from exporter.collectors.settings import ApiSettings, TargetSettings
 from exporter.polling.rate_budget import Budget
+from exporter.polling.snapshot_files import Directory
 from exporter.polling.snapshot_store import PIECE, SnapshotStore, fingerprint
 from exporter.toolkit.config_types import Secret
 
@@ -56,15 +57,15 @@ def only_file(directory):
 def test_what_was_saved_comes_back_as_it_was(tmp_path, parts):
     """Records, tuples, sets, infinities, thousands of them, in their own types; nobody else may read the file."""
     directory = tmp_path / "made" / "here"
-    SnapshotStore(directory).save(settings(), parts)
-    assert SnapshotStore(directory).load(settings(), KINDS) == parts
+    SnapshotStore(Directory(directory)).save(settings(), parts)
+    assert SnapshotStore(Directory(directory)).load(settings(), KINDS) == parts
     assert stat.S_IMODE(only_file(directory).stat().st_mode) == 0o600
     assert stat.S_IMODE(directory.stat().st_mode) == 0o700
 
 
 def test_targets_do_not_share_a_file(tmp_path):
     """Not even those whose names are alike once they are made safe."""
-    storage = SnapshotStore(tmp_path)
+    storage = SnapshotStore(Directory(tmp_path))
     for account in ("a/b", "a_b", "../../x", "x" * 300):
         storage.save(settings(account=account), {**PARTS, "success": account == "a_b"})
     assert len(list(tmp_path.iterdir())) == 4
@@ -85,13 +86,13 @@ def test_targets_do_not_share_a_file(tmp_path):
 )
 def test_what_is_known_of_another_target_is_forgotten(tmp_path, changed, forgotten):
     """Another base URL or account is another target; other credentials, intervals and selections are not."""
-    SnapshotStore(tmp_path).save(settings(), PARTS)
-    assert (SnapshotStore(tmp_path).load(settings(**changed), KINDS) == {}) is forgotten
+    SnapshotStore(Directory(tmp_path)).save(settings(), PARTS)
+    assert (SnapshotStore(Directory(tmp_path)).load(settings(**changed), KINDS) == {}) is forgotten
 
 
 def test_what_killed_writes_left_is_removed(tmp_path):
     """A crash loop would fill the disk; what is being written, and what is of another target, stays."""
-    storage = SnapshotStore(tmp_path)
+    storage = SnapshotStore(Directory(tmp_path))
     storage.save(settings(), PARTS)
     (saved,) = tmp_path.iterdir()
     old, new = (tmp_path / f".{saved.name}.{end}" for end in ("old12345", "new12345"))
@@ -137,7 +138,7 @@ def test_a_secret_url_counts_by_its_host_alone():
 )
 def test_a_broken_file_is_set_aside_with_one_warning(tmp_path, caplog, broken):
     """Polling starts anew; the content of the file is not repeated."""
-    storage = SnapshotStore(tmp_path)
+    storage = SnapshotStore(Directory(tmp_path))
     storage.save(settings(), PARTS)
     path = only_file(tmp_path)
     path.write_bytes(broken if isinstance(broken, bytes) else broken(path.read_bytes()))
@@ -149,7 +150,7 @@ def test_a_broken_file_is_set_aside_with_one_warning(tmp_path, caplog, broken):
 
 def test_a_file_that_is_left_aside_again_and_again_is_told_once(tmp_path, caplog):
     """One that follows looks every second; once it was used, it is told anew."""
-    storage = SnapshotStore(tmp_path)
+    storage = SnapshotStore(Directory(tmp_path))
     for _ in range(2):
         storage.save(settings(), PARTS)
         assert storage.load(settings(), KINDS) == PARTS
@@ -160,7 +161,7 @@ def test_a_file_that_is_left_aside_again_and_again_is_told_once(tmp_path, caplog
 
 def test_each_write_has_a_stamp_of_its_own(tmp_path):
     """Nothing that was stored is missed, and nothing is read twice."""
-    storage = SnapshotStore(tmp_path)
+    storage = SnapshotStore(Directory(tmp_path))
     stamps = [storage.stamp(settings())]
     for _ in range(3):
         storage.save(settings(), PARTS)
@@ -172,7 +173,7 @@ def test_each_write_has_a_stamp_of_its_own(tmp_path):
 
 def test_another_format_is_not_used(tmp_path, caplog):
     """A newer program's file is left aside without a warning: it is not broken."""
-    storage = SnapshotStore(tmp_path)
+    storage = SnapshotStore(Directory(tmp_path))
     storage.save(settings(), PARTS)
     path = only_file(tmp_path)
     path.write_text(json.dumps({**json.loads(path.read_text()), "format": 99}))
@@ -182,7 +183,7 @@ def test_another_format_is_not_used(tmp_path, caplog):
 
 def test_a_failed_write_is_logged_once_and_leaves_the_old_file(tmp_path, caplog):
     """A value that cannot be kept, twice, then a good one, then it fails again: two lines."""
-    storage = SnapshotStore(tmp_path)
+    storage = SnapshotStore(Directory(tmp_path))
     storage.save(settings(), PARTS)
     for success in (object(), object(), True, object()):
         storage.save(settings(), {**PARTS, "success": success})
@@ -193,7 +194,7 @@ def test_a_failed_write_is_logged_once_and_leaves_the_old_file(tmp_path, caplog)
 
 def test_a_directory_that_is_gone_is_told(tmp_path, caplog):
     """The polling goes on."""
-    storage = SnapshotStore(tmp_path / "state")
+    storage = SnapshotStore(Directory(tmp_path / "state"))
     (tmp_path / "state").rmdir()
     storage.save(settings(), PARTS)
     assert "cannot be written (No such file or directory)" in caplog.text
@@ -203,11 +204,11 @@ def test_a_directory_that_cannot_be_made_is_an_error_at_the_start(tmp_path):
     """The operator asked for it."""
     (tmp_path / "file").write_text("")
     with pytest.raises(OSError, match="file"):
-        SnapshotStore(tmp_path / "file")
+        SnapshotStore(Directory(tmp_path / "file"))
 
 
 def test_no_secret_is_stored(tmp_path):
     """Neither in the name nor in the content."""
-    SnapshotStore(tmp_path).save(settings(), PARTS)
+    SnapshotStore(Directory(tmp_path)).save(settings(), PARTS)
     path = only_file(tmp_path)
     assert "s3cret" not in path.name + path.read_text()

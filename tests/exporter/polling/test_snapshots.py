@@ -7,6 +7,7 @@ import pytest
 
 from exporter.collectors.contract import Get, Reason, Response
 from exporter.collectors.settings import ApiSettings
+from exporter.polling.snapshot_files import Directory
 from exporter.polling.snapshot_store import SnapshotStore
 from exporter.polling.snapshots import REST, Snapshot
 from tests.exporter.simulation import START, Run, step
@@ -28,7 +29,7 @@ SETTINGS = ApiSettings(collector="c", account="a", base_url="http://v", token="t
 
 
 def record(directory=None, every=10.0):
-    return Snapshot(SnapshotStore(directory, every) if directory else None, SETTINGS, Collector())
+    return Snapshot(SnapshotStore(Directory(directory, every)) if directory else None, SETTINGS, Collector())
 
 
 def told(target, at):
@@ -92,7 +93,7 @@ def test_what_is_of_the_future_is_not_believed(tmp_path):
 class Memory:
     """A storage that survives every process."""
 
-    every = 10.0
+    every, untold = 10.0, 2.0
 
     def __init__(self):
         self.parts, self.saved = None, 0

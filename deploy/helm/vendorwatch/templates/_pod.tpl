@@ -68,8 +68,10 @@ spec:
       args:
         - vendorwatch-{{ .name }}
         - --config.file=/etc/vendorwatch/{{ .name }}.yml
-        {{- if eq .name "exporter" }}
+        {{- if and (eq .name "exporter") .state }}
         - --storage.path=/var/lib/vendorwatch
+        {{- else if eq .name "exporter" }}
+        - --storage.url-file=/etc/vendorwatch-secrets/database.url
         {{- end }}
         - --web.listen-address=:{{ .port }}
         {{- range .values.extraArgs }}

@@ -1,0 +1,201 @@
+"""Snapshots kept in PostgreSQL, each written only by who leads."""
+
+import threading
+import zlib
+from collections.abc import Hashable, Iterable, Sequence
+from hashlib import sha256
+from typing import Any, Final, LiteralString
+
+import psycopg
+from psycopg.conninfo import conninfo_to_dict
+
+from exporter.toolkit.config_types import ConfigError, Secret
+
+EVERY: Final = 1.0
+"""Seconds between two writes of one snapshot: what a follower may be late. """
+LEASE: Final = 3.0
+"""Seconds for which a lock that was confirmed counts as held."""
+PATIENCE: Final = 10
+"""Seconds for one snapshot to be read or written."""
+_SESSION: Final = " ".join(
+    f"-c {setting}"
+    for setting in (
+        "tcp_keepalives_idle=2",  # a leader whose machine vanished must not hold the lock for hours
+        "tcp_keepalives_interval=1",
+        "tcp_keepalives_count=3",
+        "tcp_user_timeout=5000",
+        "idle_in_transaction_session_timeout=10s",
+        "synchronous_commit=off",  # a crash loses what was told within a second, which `untold` allows for
+    )
+)
+_CLIENT: Final = {
+    "connect_timeout": 2,
+    "keepalives_idle": 2,
+    "keepalives_interval": 1,
+    "keepalives_count": 3,
+    "tcp_user_timeout": 5000,
+    "target_session_attrs": "read-write",  # a standby locks too, for itself alone
+    "application_name": "vendorwatch-exporter",
+}
+_TABLES: Final = """
+    CREATE TABLE IF NOT EXISTS vendorwatch_exporter_terms (shard text PRIMARY KEY, term bigint NOT NULL);
+    CREATE TABLE IF NOT EXISTS vendorwatch_exporter_snapshots (
+        shard text, name text, version bigint NOT NULL, document bytea NOT NULL, PRIMARY KEY (shard, name)
+    );
+    ALTER TABLE vendorwatch_exporter_snapshots ALTER document SET STORAGE EXTERNAL
+"""
+_STATES: Final = {
+    "28": "refused: user or password", "3D": "no such database", "42501": "permission denied", "53100": "disk full",
+    "25006": "read-only", "57014": "busy",
+}  # fmt: skip
+_WORDS: Final = (
+    ("authentication failed", "refused: user or password"),
+    ("no password supplied", "refused: no password"),
+    ("does not exist", "no such database or user"),
+    ("read-only", "read-only"),
+    ("certificate", "TLS: certificate"),
+    ("SSL", "TLS"),
+    ("timeout", "timeout"),
+    ("refused", "connection refused"),
+    ("resolve", "name not found"),
+    ("starting up", "starting up"),
+)
+"""What libpq's messages come to. They may hold parts of a URL that was written wrongly, and so of its password."""
+AWAY: Final = frozenset({"timeout", "connection refused", "name not found", "starting up", "not reached"})
+"""What is said while a database is away, now one and now the other."""
+
+
+class Database:
+    """The snapshots of one shard. Reads and writes are safe from any thread; `look` and the lock are `Leadership`'s."""
+
+    every = EVERY
+    untold = EVERY + LEASE
+
+    def __init__(self, url: Secret, shard: str) -> None:
+        """Connect to nothing yet. ConfigError when `url` is none of PostgreSQL's."""
+        self._url = url
+        self._shard = shard
+        self._turn = threading.Lock()
+        self._connection: psycopg.Connection[Any] | None = None
+        self._versions: dict[str, int] = {}
+        self.term: int | None = None
+        """The term in which this exporter leads."""
+        try:
+            parameters(url)
+        except (OSError, ValueError) as error:
+            told = error.strerror if isinstance(error, OSError) else error
+            raise ConfigError([f"cannot use --storage.url: {told}"]) from None
+
+    def connect(self, patience: int) -> psycopg.Connection[Any]:
+        """Open a connection, of which no statement takes longer than `patience` seconds."""
+        found = parameters(self._url)
+        given = found.pop("options", "")
+        options = f"{_SESSION} -c statement_timeout={patience}s -c lock_timeout={patience}s {given}"
+        return psycopg.connect(**{**_CLIENT, **found, "options": options}, autocommit=True)
+
+    def close(self) -> None:
+        """Close the connection for reads and writes."""
+        if self._turn.acquire(timeout=1.0):
+            if self._connection:
+                self._connection.close()
+            self._turn.release()
+
+    def prepare(self, connection: psycopg.Connection[Any]) -> None:
+        """Make the tables where they are missing. Who may not make them may use those that are there."""
+        there = "SELECT to_regclass('vendorwatch_exporter_snapshots') IS NOT NULL"
+        if not one(connection.execute(there)):
+            with connection.transaction():
+                connection.execute("SELECT pg_advisory_xact_lock(%s)", [key("tables")])
+                connection.execute(_TABLES)
+
+    def lock(self, connection: psycopg.Connection[Any]) -> bool:
+        """Try to take the lock; tell whether it is ours."""
+        return bool(one(connection.execute("SELECT pg_try_advisory_lock(%s)", [key(self._shard)])))
+
+    def begin(self, connection: psycopg.Connection[Any]) -> int:
+        """Begin a term, under the lock, and return it: nothing is written any more in those before it."""
+        begin = """INSERT INTO vendorwatch_exporter_terms AS known VALUES (%s, 1)
+                   ON CONFLICT (shard) DO UPDATE SET term = known.term + 1 RETURNING term"""
+        return int(one(connection.execute(begin, [self._shard])))
+
+    def look(self, connection: psycopg.Connection[Any]) -> None:
+        """Note what has been written."""
+        listed = "SELECT name, version FROM vendorwatch_exporter_snapshots WHERE shard = %s"
+        self._versions = dict(connection.execute(listed, [self._shard]).fetchall())
+
+    def stamp(self, name: str) -> Hashable:
+        """Return what changes whenever `name` is written, as it was last looked at."""
+        return self._versions.get(name)
+
+    def read(self, name: str) -> bytes | None:
+        """Return what was written as `name`."""
+        find = "SELECT document FROM vendorwatch_exporter_snapshots WHERE shard = %s AND name = %s"
+        found = self._execute(find, [self._shard, name])
+        try:
+            return None if found is None else zlib.decompress(found[0])
+        except zlib.error as error:
+            raise ValueError("not compressed as we do") from error
+
+    def write(self, name: str, content: Iterable[bytes]) -> None:
+        """Replace `name`, in this exporter's term alone. OSError when that is over, or the database cannot be used."""
+        if self.term is None:
+            raise OSError(0, "another exporter may lead")
+        packer = zlib.compressobj(1)
+        packed = b"".join([*map(packer.compress, content), packer.flush()])
+        replace = """INSERT INTO vendorwatch_exporter_snapshots (shard, name, version, document)
+                     SELECT shard, %s, txid_current(), %b FROM vendorwatch_exporter_terms
+                     WHERE shard = %s AND term = %s FOR SHARE
+                     ON CONFLICT (shard, name) DO UPDATE SET version = excluded.version, document = excluded.document
+                     RETURNING version"""
+        written = self._execute(replace, [name, packed, self._shard, self.term])
+        if written is None:
+            raise OSError(0, "another exporter leads")
+        self._versions = {**self._versions, name: written[0]}
+
+    def _execute(self, statement: LiteralString, values: Sequence[object]) -> tuple[Any, ...] | None:
+        """Return the first row, once more where the connection broke since it was used last. OSError with our word."""
+        with self._turn:
+            for is_last in (False, True):
+                try:
+                    if self._connection is None or self._connection.closed:
+                        self._connection = self.connect(PATIENCE)
+                    return self._connection.execute(statement, values, binary=True).fetchone()
+                except psycopg.Error as error:
+                    if is_last or self._connection is None or not self._connection.closed:
+                        raise OSError(0, f"PostgreSQL: {word(error)}") from error
+        return None
+
+
+def parameters(url: Secret) -> dict[str, Any]:
+    """Return what libpq makes of a URL. ValueError, without any of it, when it is none that PostgreSQL takes."""
+    text = url.read()
+    form = "write it like postgresql://user:password@host:5432/database, with special characters of a password escaped"
+    if not text.startswith(("postgresql://", "postgres://")):
+        raise ValueError(form)
+    try:
+        found = conninfo_to_dict(text)
+    except psycopg.Error:
+        raise ValueError(form) from None
+    if "@" in str(found.get("host", "")) or "@" in str(found.get("dbname", "")):
+        raise ValueError(form)  # a password's own @ or / moved what follows it
+    return found
+
+
+def key(name: str) -> int:
+    """Return the number of the advisory lock of this name: 64 bits, signed."""
+    return int.from_bytes(sha256(f"vendorwatch-exporter {name}".encode()).digest()[:8], signed=True)
+
+
+def one(cursor: psycopg.Cursor[Any]) -> Any:
+    """Return the one value that was asked for."""
+    row = cursor.fetchone()
+    return row[0] if row else None
+
+
+def word(error: Exception) -> str:
+    """Return what is wrong, in words that hold nothing of the URL."""
+    if not isinstance(error, psycopg.Error):
+        return error.strerror or "cannot be read" if isinstance(error, OSError) else str(error)
+    state = error.sqlstate or ""
+    known = _STATES.get(state) or _STATES.get(state[:2])
+    return known or next((told for part, told in _WORDS if part in str(error)), "not reached")

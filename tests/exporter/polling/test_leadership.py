@@ -1,0 +1,232 @@
+"""Snapshots in a real PostgreSQL, and who leads of those that share it."""
+
+import threading
+import time
+
+import psycopg
+import pytest
+
+from exporter.collectors.settings import ApiSettings
+from exporter.polling.leadership import Leadership
+from exporter.polling.postgresql import Database, key
+from exporter.polling.rate_budget import Budget
+from exporter.polling.snapshot_store import SnapshotStore
+from exporter.toolkit.config_types import ConfigError, Secret
+from tests.bench.account import knowledge
+from tests.postgresql import Cluster, needed
+
+pytestmark = pytest.mark.system
+SETTINGS = ApiSettings(collector="c", account="a", base_url="http://v/1", token="s3cret")
+KNOWN = knowledge(2, 1000.0)
+KINDS = {"knowledge": type(KNOWN), "budget": Budget, "success": bool}
+PARTS = {"knowledge": KNOWN, "budget": Budget.start(55, 1000.0).spend(1001.0), "success": True}
+
+
+def eventually(condition):
+    end = time.monotonic() + 60
+    while not condition():
+        assert time.monotonic() < end, "it never came true"
+        time.sleep(0.01)
+
+
+@pytest.fixture
+def url(postgresql_cluster):
+    found = postgresql_cluster.database()
+    yield found
+    postgresql_cluster.drop(found)
+
+
+@pytest.fixture
+def member():
+    """Give one exporter's part, ended with the test: `member(url)`."""
+    made = []
+
+    def begin(url, shard="1/1", on_change=lambda: None):
+        made.append(Leadership(Database(Secret(url), shard)))
+        made[-1].start(on_change)
+        return made[-1]
+
+    yield begin
+    for each in made:
+        each.stop()
+
+
+class Watch:
+    """Looks at both all the time: never may two lead."""
+
+    def __init__(self, *members):
+        self.both = False
+        self._members = members
+        self._ended = threading.Event()
+        self._thread = threading.Thread(target=self._run)
+
+    def _run(self):
+        while not self._ended.wait(0.001):
+            self.both = self.both or all(each.leads() for each in self._members)
+
+    def __enter__(self):
+        self._thread.start()
+
+    def __exit__(self, *_):
+        self._ended.set()
+        self._thread.join()
+        assert not self.both
+
+
+def hold_up(url, shard="1/1"):
+    """End the session that holds the lock, and nothing else."""
+    number = key(shard) % 2**64
+    end = "SELECT pg_terminate_backend(pid) FROM pg_locks WHERE locktype = 'advisory' AND classid = %s AND objid = %s"
+    with psycopg.connect(url, autocommit=True) as connection:
+        connection.execute(end, [number >> 32, number & 0xFFFFFFFF])
+
+
+def test_the_first_leads_at_once_and_the_next_once_it_has_ended(url, member):
+    """Who leads and who follows is told, and a change of it; another shard has a leader of its own."""
+    woken = []
+    first = member(url)
+    second = member(url, on_change=lambda: woken.append(second.leads()))
+    assert (first.leads(), second.leads(), member(url, "1/2").leads()) == (True, False, True)
+    with Watch(first, second):
+        first.stop()
+        eventually(lambda: woken == [True])
+    assert second.leads()
+
+
+def test_a_leader_whose_session_ends_stops_at_once_and_only_one_leads_after(url, member, caplog):
+    """Whoever it is: not before the lease of the one before has run out."""
+    caplog.set_level("INFO")
+    first, second = member(url), member(url)
+    with Watch(first, second):
+        hold_up(url)
+        eventually(lambda: not first.leads())
+        eventually(lambda: first.leads() or second.leads())
+    assert sum("PostgreSQL is not usable" in record.message for record in caplog.records) == 1
+
+
+def test_while_postgresql_is_away_nobody_leads_and_one_does_when_it_is_back(member, caplog):
+    """One line for each of the two, though they try again every second; one that starts meanwhile waits for it."""
+    needed()
+    with Cluster() as own:
+        first, second = member(own.url), member(own.url)
+        with Watch(first, second):
+            own.stop()
+            eventually(lambda: not (first.leads() or first.reached() or second.reached()))
+            third = member(own.url)
+            eventually(lambda: len(caplog.records) == 3)
+            time.sleep(2.5)
+            assert not any(each.leads() for each in (first, second, third))
+            own.start()
+            eventually(lambda: first.leads() or second.leads() or third.leads())
+        eventually(lambda: first.reached() and second.reached() and third.reached())
+        assert [first.leads(), second.leads(), third.leads()].count(True) == 1
+        assert all("PostgreSQL is not usable" in record.message for record in caplog.records)
+        assert len(caplog.records) == 3
+        for each in (first, second, third):
+            each.stop()
+
+
+def test_a_follower_reads_what_the_leader_writes_and_nothing_of_another_target(url, member):
+    """As it was; what is written has a new stamp, and what is of another place or shard is not used."""
+    leader, follower = member(url), member(url)
+    kept, read = SnapshotStore(leader.database), SnapshotStore(follower.database)
+    assert read.stamp(SETTINGS) is None
+    stamps = set()
+    for success in (True, False):
+        kept.save(SETTINGS, {**PARTS, "success": success})
+        eventually(lambda: read.stamp(SETTINGS) == kept.stamp(SETTINGS))
+        assert read.load(SETTINGS, KINDS) == {**PARTS, "success": success}
+        stamps.add(read.stamp(SETTINGS))
+    assert len(stamps) == 2
+    assert read.load(SETTINGS.model_copy(update={"base_url": "http://v/2"}), KINDS) == {}
+    assert SnapshotStore(member(url, "1/2").database).load(SETTINGS, KINDS) == {}
+    with psycopg.connect(url) as connection:
+        connection.execute("UPDATE vendorwatch_exporter_snapshots SET document = 'x'")
+    assert read.load(SETTINGS, KINDS) == {}
+
+
+def test_who_led_before_overwrites_nothing(url, member, caplog):
+    """Though its connection for snapshots still stands, and it does not know yet."""
+    first, second = member(url), member(url)
+    database = first.database
+    term, kept = database.term, SnapshotStore(database)
+    kept.save(SETTINGS, PARTS)
+    first.stop()
+    eventually(second.leads)
+    database.term = term
+    kept.save(SETTINGS, {**PARTS, "success": False})
+    assert "cannot be written (another exporter leads)" in caplog.text
+    assert SnapshotStore(second.database).load(SETTINGS, KINDS) == PARTS
+    database.close()
+
+
+def test_a_broken_connection_loses_no_snapshot(url, member, postgresql_cluster, caplog):
+    """It is opened anew, by who reads as by who writes."""
+    leader = member(url)
+    kept = SnapshotStore(leader.database)
+    kept.save(SETTINGS, PARTS)
+    postgresql_cluster.hang_up(url.rpartition("/")[2])
+    assert kept.load(SETTINGS, KINDS) == PARTS
+    eventually(leader.leads)
+    kept.save(SETTINGS, {**PARTS, "success": False})
+    assert kept.load(SETTINGS, KINDS) == {**PARTS, "success": False}
+    assert "Snapshot" not in caplog.text
+
+
+def test_an_account_of_100_000_series_is_written_and_read_and_the_lead_is_kept(url, member):
+    """Packed, in pieces: no thread waits for the whole of it."""
+    leader, follower = member(url), member(url)
+    large = knowledge(7700, 1000.0)
+    SnapshotStore(leader.database).save(SETTINGS, {**PARTS, "knowledge": large})
+    read = SnapshotStore(follower.database)
+    eventually(lambda: read.stamp(SETTINGS) is not None)
+    assert read.load(SETTINGS, KINDS)["knowledge"] == large
+    assert (leader.database.term, follower.leads()) == (1, False)
+
+
+def test_a_user_who_may_make_no_tables_uses_those_that_are_there(url, member, postgresql_cluster, caplog):
+    """And is told what is missing while there are none."""
+    with psycopg.connect(url, autocommit=True) as connection:
+        connection.execute("CREATE ROLE reader LOGIN")
+    plain = url.replace("vendorwatch@", "reader@")
+    leader = member(plain)
+    assert not leader.leads()
+    assert "PostgreSQL is not usable (permission denied)" in caplog.text
+    owner = Leadership(Database(Secret(url), "1/1"))
+    owner.stop()
+    with psycopg.connect(url, autocommit=True) as connection:
+        connection.execute("GRANT SELECT, INSERT, UPDATE ON ALL TABLES IN SCHEMA public TO reader")
+    eventually(leader.leads)
+    leader.stop()
+    with psycopg.connect(url, autocommit=True) as connection:
+        connection.execute("DROP OWNED BY reader")
+        connection.execute("DROP ROLE reader")
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        "s3cret",
+        "sqlite:///s3cret",
+        "postgresql://v:s3cret%zz@h/d",
+        "postgresql://v:s3@cret@h/d",
+        "postgresql://v:s3/cret@h/d",
+        "postgresql://h/d?s3cret=1",
+    ],
+)
+def test_a_url_that_is_none_is_refused_without_repeating_it(wrong):
+    """How to write it is said instead."""
+    with pytest.raises(ConfigError, match="write it like postgresql://") as raised:
+        Database(Secret(wrong), "1/1")
+    told = str(raised.value)
+    assert "s3" not in told
+    assert "cret" not in told.replace("secret", "")
+
+
+def test_what_libpq_says_of_a_database_is_told_in_our_words(caplog):
+    """Its own may hold parts of a URL."""
+    leadership = Leadership(Database(Secret("postgresql://v:s3cret@127.0.0.1:1/s3cret"), "1/1"))
+    assert not leadership.leads()
+    leadership.stop()
+    assert "PostgreSQL is not usable (connection refused)" in caplog.text
+    assert "s3cret" not in caplog.text

@@ -93,13 +93,12 @@ class Bridge:
         self._start, self._clock, self._reloading = start, clock, threading.Lock()
         self._database = database = Database(config.database.read())
         self._status, self._alerts, self._retention = OutboxStatus(database), Alerts(database), Retention(database)
-        self._incidents = Incidents(database)
-        self._metrics = Metrics()
+        self._incidents, self._metrics = Incidents(database), Metrics()
         self._metrics.watch(self._queue_stats)
         self._last_webhook: dict[tuple[str, str], float] = {}
 
         # What lives as long as the process.
-        self._delivery = Delivery(database, _route(config), self._metrics)
+        self._delivery = Delivery(database.reserved(), _route(config), self._metrics)
         wake = self._delivery.wake
         self._commits = GroupCommit(Ingest(database), wake=wake)
         self._watchdog = Watchdog(database, config.alertmanagers, self._metrics, wake=wake)
@@ -216,6 +215,7 @@ class Bridge:
             destination=lambda: self._now.config.destination,
             receivers=self._receiver_statuses,
             silences=self._silences,
+            refused_silences=self._refused_silences,
             confirmation=self._confirmation_status,
             manageable=lambda: self._now.config.incidents is not None,
             password_hash=self._password_hash,
@@ -256,6 +256,9 @@ class Bridge:
 
     def _silences(self) -> Mapping[str, Silence]:
         return {key: found for one in self._now.reconcilers.values() for key, found in one.silenced.items()}
+
+    def _refused_silences(self) -> Mapping[str, str]:
+        return {key: why for one in self._now.follow_ups.values() for key, why in one.refused_silences.items()}
 
     def _confirmation_status(self) -> ConfirmationStatus | None:
         return self._now.confirmation.status if self._now.confirmation else None

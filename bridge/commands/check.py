@@ -9,6 +9,7 @@ from typing import Final
 from bridge.commands import output
 from bridge.config import Config, load
 from bridge.delivery.bigpanda_client import BigPanda
+from bridge.delivery.integration_api import IntegrationApi, integration_api
 from bridge.errors import DeliveryError, Rejected, Stopped, Unanswered
 from bridge.incidents.callback import CallbackService
 from bridge.incidents.incidents_client import IncidentsClient
@@ -22,6 +23,8 @@ from bridge.reconcile.alertmanager_client import AlertmanagerApi, origin
 
 Result = tuple[str, bool, str]
 """What was checked, whether it is well, and what was found."""
+_RECENT: Final = 300.0
+"""Seconds."""
 _REFUSED: Final = frozenset({401, 403})
 _UNKNOWN_INCIDENT: Final = frozenset({400, 404, 409, 422})
 
@@ -40,6 +43,9 @@ def check(arguments: Namespace) -> int:
 def _checks(config: Config) -> Iterator[Result]:
     yield _database(config)
     yield _alerts_api(config)
+    if config.bigpanda.confirm is not None:
+        with closing(integration_api(config.bigpanda, config.bigpanda.confirm)) as api:
+            yield _asked("bigpanda.confirm", lambda: _confirmed(config, api))
     if config.incidents is not None:
         with closing(IncidentsClient(config.incidents)) as client:
             yield _asked("incidents", lambda: f"{len(client.environments())} environments visible")
@@ -75,6 +81,16 @@ def _alerts_api(config: Config) -> Result:
         except DeliveryError as error:
             return "bigpanda", False, f"no answer to rely on: {error}"
     return "bigpanda", True, f"the credentials are accepted (asked with a batch of no events{said})"
+
+
+def _confirmed(config: Config, api: IntegrationApi) -> str:
+    """Ask what the confirmation would ask, of every integration, about the last minutes."""
+    since = time.time() - _RECENT
+    app_keys = {one.mapping.app_key for one in config.receivers}
+    for app_key in sorted(app_keys):
+        next(api.alerts(app_key, since))
+    next(api.diagnostics(since))
+    return f"BigPanda says what {len(app_keys)} integrations took in"
 
 
 def _alertmanagers(settings: AlertmanagerSettings) -> Iterator[Result]:

@@ -5,7 +5,8 @@ import sys
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
 
-from bridge.web.formatting import span, visible
+from bridge.web.formatting import visible
+from exporter.toolkit.text import span
 
 _WIDEST: Final = 60
 """Characters of a column, but for the last one."""

@@ -74,7 +74,7 @@ class SilenceSync:
     @property
     def refused(self) -> Mapping[str, str]:
         """Return why Alertmanager refuses a silence that is wished for now, by the alert's key."""
-        return {key: refusal.words for key, refusal in self._refused.items()}
+        return {key: refusal.words for key, refusal in self._refused.copy().items()}
 
     def close(self) -> None:
         """Close all connections."""

@@ -3,8 +3,9 @@
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager, suppress
+from copy import copy
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import msgspec
 from sqlalchemy import (
@@ -55,7 +56,7 @@ class Database:
     """One database and its connections. SQLite has one writer at a time, who never starts as a reader."""
 
     def __init__(self, url: str) -> None:
-        found = location(url)
+        self._url = found = location(url)
         self.postgresql = found.get_backend_name() == "postgresql"
         self._files = sqlite_engine.Files(Path(found.database or "").absolute())
         self._log = sqlite_engine.Log(self._files.log)
@@ -64,6 +65,7 @@ class Database:
         else:
             self._writer = sqlite_engine.engine(found, self._files, writes=True, patience=BUSY_TIMEOUT)
             self._reader = sqlite_engine.engine(found, self._files, writes=False, patience=BUSY_TIMEOUT)
+        self._apart: list[Engine] = []
         self._turn = threading.Lock()
         try:
             with self.write() as connection:
@@ -74,8 +76,22 @@ class Database:
 
     def close(self) -> None:
         """Close every connection."""
-        self._writer.dispose()
-        self._reader.dispose()
+        for engine in (self._writer, self._reader, *self._apart):
+            engine.dispose()
+
+    def reserved(self) -> Self:
+        """Return the same database by connections of its own: it is closed with this one.
+
+        However many read pages, and however long: who uses it waits for none of their connections.
+        """
+        if self.postgresql:
+            reader = _postgresql(self._url)
+        else:
+            reader = sqlite_engine.engine(self._url, self._files, writes=False, patience=BUSY_TIMEOUT)
+        self._apart.append(reader)
+        made = copy(self)
+        made._writer, made._reader = reader if self.postgresql else self._writer, reader  # noqa: SLF001  one of us
+        return made
 
     @contextmanager
     def write(self) -> Iterator[Connection]:

@@ -187,10 +187,7 @@ def status(answer: Any) -> tuple[float | None, bool, float]:
     """
     if not isinstance(answer, dict):
         raise Unreadable("status: not an object")
-    try:
-        started = time_of(answer, "uptime")
-    except Unreadable:
-        started = None
+    started = time_of(answer, "uptime") if isinstance(answer.get("uptime"), str) else None
     cluster = answer.get("cluster")
     settling = isinstance(cluster, dict) and cluster.get("status") == "settling"
     return started, settling, _mutes_lag(answer.get("versionInfo"), answer.get("config"))
@@ -234,6 +231,12 @@ def listed(answer: Any, settings: Settings, now: float) -> Iterator[Listed]:
     for entry in answer:
         if not isinstance(entry, dict):
             raise Unreadable("alerts: one is not an object")
+        # Alertmanager writes both in one way alone: anything else may be an alert that is not the one it seems.
+        labels = entry.get("labels")
+        if not (isinstance(labels, dict) and all(isinstance(value, str) for value in labels.values())):
+            raise Unreadable("labels: not text")
+        if time_of(entry, "startsAt") is None:
+            raise Unreadable("startsAt: not a time")
         told = entry.get("status")
         state: Mapping[str, Any] = told if isinstance(told, dict) else {}
         suppressed = state.get("state") == "suppressed" or any(state.get(name) for name in _MUTES)

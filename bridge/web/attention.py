@@ -1,15 +1,19 @@
 """What an operator must look at first, worst first. Pure."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
+from urllib.parse import urlencode
 
 from bridge.outbox.status import Circuit, Counts
-from bridge.web.formatting import span, times
+from bridge.web.formatting import times
 from bridge.web.receiver_status import ReceiverStatus
+from exporter.toolkit.text import span
 
 _LATE: Final = 300.0
 """Seconds an event may be queued before it is worth a line: the rule VendorwatchBridgeOutboxOld fires then."""
+_FEW: Final = 5
+"""Silences that are named; each is shown at its alert."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +33,7 @@ def attention(  # noqa: PLR0913  everything that can be wrong
     receivers: Iterable[ReceiverStatus],
     *,
     unconfirmed: int,
+    refused_silences: Mapping[str, str],
     exhausted_quotas: Sequence[str],
     now: float,
 ) -> list[Notice]:
@@ -37,7 +42,8 @@ def attention(  # noqa: PLR0913  everything that can be wrong
     return [
         *(replace(notice, urgent=True) for notice in _urgent(circuit, counts, receivers, now)),
         *_receivers_late(receivers, now),
-        *_kept(counts, unconfirmed, exhausted_quotas),
+        *_kept(counts, unconfirmed),
+        *_refused(refused_silences, exhausted_quotas),
     ]
 
 
@@ -66,7 +72,7 @@ def _receivers_late(receivers: Iterable[ReceiverStatus], now: float) -> Iterator
             yield Notice(f"Reconciling {one.receiver}/{one.source} is late:", words, "#receivers", "Receivers")
 
 
-def _kept(counts: Counts, unconfirmed: int, exhausted_quotas: Sequence[str]) -> Iterator[Notice]:
+def _kept(counts: Counts, unconfirmed: int) -> Iterator[Notice]:
     if others := counts.dead - counts.dead_resolutions:
         words = "refused by BigPanda. Fix the cause and requeue, or discard."
         yield Notice(_counted(others, "dead letter"), words, "dead-letters", "Dead letters")
@@ -75,6 +81,12 @@ def _kept(counts: Counts, unconfirmed: int, exhausted_quotas: Sequence[str]) -> 
     if unconfirmed:
         words = "accepted by BigPanda, but not taken in. Each is sent once more."
         yield Notice(_counted(unconfirmed, "unconfirmed event"), words, "#confirmation", "Confirmation")
+
+
+def _refused(silences: Mapping[str, str], exhausted_quotas: Iterable[str]) -> Iterator[Notice]:
+    for key, words in sorted(silences.items())[:_FEW]:
+        path = f"alert?{urlencode({'key': key})}"
+        yield Notice("Snoozed, but not silenced:", f"Alertmanager refuses the silence: {words}", path, key)
     for source in exhausted_quotas:
         words = "BigPanda shares no more incidents through it until the quota is reset."
         yield Notice(f"Share quota of {source} used up:", words)

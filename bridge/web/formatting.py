@@ -14,7 +14,6 @@ from bridge.outbox.pages import SHOWN
 from bridge.outbox.status import Circuit
 from exporter.toolkit.text import escaped
 
-_MINUTE, _HOUR, _DAY = 60, 3600, 86400
 _INVISIBLE: Final = re.compile(
     "[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200b\u200e\u200f\u2028-\u202e\u2060-\u2069\ufeff\ud800-\udfff]"
 )
@@ -43,18 +42,6 @@ class QueueReason:
 
     why: str
     until: float | None = None
-
-
-def span(seconds: float) -> str:
-    """Return a time span in its two largest units: `3d 4h`, `2m 5s`."""
-    whole = max(0, round(seconds))
-    if whole < _MINUTE:
-        return f"{whole}s"
-    if whole < _HOUR:
-        return f"{whole // _MINUTE}m {whole % _MINUTE}s"
-    if whole < _DAY:
-        return f"{whole // _HOUR}h {whole % _HOUR // _MINUTE}m"
-    return f"{whole // _DAY}d {whole % _DAY // _HOUR}h"
 
 
 def moment(epoch: float) -> str:

@@ -29,6 +29,7 @@ from bridge.web import formatting, forms
 from bridge.web.attention import attention
 from bridge.web.receiver_status import ReceiverStatus
 from exporter.toolkit.flags import release
+from exporter.toolkit.text import span
 
 _FEW: Final = PageRequest(10)
 _FEWER: Final = PageRequest(5)
@@ -66,6 +67,7 @@ class OperatorPage:
         destination: Callable[[], str],
         receivers: Callable[[], Sequence[ReceiverStatus]],
         silences: Callable[[], Mapping[str, Silence]],
+        refused_silences: Callable[[], Mapping[str, str]],
         confirmation: Callable[[], ConfirmationStatus | None],
         manageable: Callable[[], bool],
         password_hash: forms.PasswordHash,
@@ -73,14 +75,15 @@ class OperatorPage:
     ) -> None:
         """Take what changes as functions.
 
-        `destination`: BigPanda's name in the outbox. `silences`: of open alerts, by their keys. `confirmation`: None
-        where it is not configured. `manageable`: whether incidents can be resolved from here.
+        `destination`: BigPanda's name in the outbox. `silences`: of open alerts, by their keys; `refused_silences`:
+        why one that is wished for is not made. `confirmation`: None where it is not configured. `manageable`: whether
+        incidents can be resolved from here.
         """
         self._alerts, self._events = Alerts(database), EventLog(database)
         self._dead_letters, self._quarantine = DeadLetters(database), Quarantine(database)
         self._incidents, self._status = Incidents(database), OutboxStatus(database)
         self._destination, self._receivers, self._manageable = destination, receivers, manageable
-        self._silences, self._confirmation = silences, confirmation
+        self._silences, self._refused_silences, self._confirmation = silences, refused_silences, confirmation
         self._password_hash, self._clock = password_hash, clock
 
     def blueprint(self) -> Blueprint:
@@ -116,6 +119,7 @@ class OperatorPage:
             counts,
             receivers,
             unconfirmed=confirmation.unconfirmed if confirmation else 0,
+            refused_silences=self._refused_silences(),
             exhausted_quotas=[source for source, left in self._incidents.share_quotas().items() if left <= 0],
             now=now,
         )
@@ -202,6 +206,7 @@ class OperatorPage:
             counts=self._status.counts(now),
             circuit=self._status.circuit(self._destination()),
             silences=self._silences(),
+            refused_silences=self._refused_silences(),
             user=user,
             token=forms.token(self._password_hash, user) if user else None,
             number=_number(),
@@ -222,7 +227,7 @@ class OperatorPage:
 def respond(template: str, status: int, **content: Any) -> Response:
     """Render a template of this package with the headers that every page bears."""
     style = Markup(_STYLE)  # noqa: S704  our own file
-    html = render_template(template, style=style, fmt=formatting, **content)
+    html = render_template(template, style=style, fmt=formatting, span=span, **content)
     return Response(html, status, mimetype="text/html", headers=HEADERS)
 
 

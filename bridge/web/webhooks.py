@@ -7,6 +7,7 @@ Who may not send, and what is too large, the front has turned away already.
 
 import json
 import logging
+import re
 import threading
 from collections.abc import Callable, Mapping
 from contextlib import nullcontext, suppress
@@ -26,6 +27,10 @@ _LARGE: Final = 4_000_000
 """Bytes; bodies above are parsed one at a time, so that the memory they take has a bound."""
 _KEPT: Final = 1_000_000
 """Bytes of an unreadable body that are kept."""
+_MOST_CONTAINERS: Final = 2_000_000
+"""Objects and lists in a body: of a few bytes each they take two hundred times their size. Alerts have far fewer."""
+_NEITHER: Final = bytes(set(range(256)) - set(b'"{['))
+_STRING: Final = re.compile(rb'"[^"]*"?')
 _ALERTS_API: Final = "alerts_api"
 _log = logging.getLogger(__name__)
 
@@ -142,6 +147,8 @@ def parsed(content: bytes) -> Any:
     """Return the JSON that `content` holds, every string in it valid. Raises Unreadable."""
     encoding = json.detect_encoding(content)
     body = valid_json(content if encoding == "utf-8" else content.decode(encoding, "replace").encode())
+    if _containers(body) > _MOST_CONTAINERS:
+        raise Unreadable(f"the body has more than {_MOST_CONTAINERS} objects and lists")
     with suppress(ValueError, RecursionError):  # what it does not take, such as NaN, json may
         return msgspec.json.decode(body)
     try:
@@ -150,6 +157,17 @@ def parsed(content: bytes) -> Any:
         raise Unreadable(f"the body is not JSON: {error.msg} at character {error.pos}") from None
     except (ValueError, RecursionError):
         raise Unreadable("the body is not JSON that can be read") from None
+
+
+def _containers(body: bytes) -> int:
+    """Return how many objects and lists a body holds; while it cannot be too many, at least that many."""
+    most = body.count(b"{") + body.count(b"[")
+    if most <= _MOST_CONTAINERS:
+        return most
+    # Brackets in text are none: strings are left out, once the escaped quotes that would seem to end them are gone.
+    # Quotes in a row only end one string and begin the next.
+    bare = body.replace(rb"\\", b"").replace(rb"\"", b"").translate(None, _NEITHER).replace(b'""', b"")
+    return len(bare) - sum(string.end() - string.start() for string in _STRING.finditer(bare))
 
 
 def _plain(status: int, words: str) -> Response:

@@ -16,6 +16,7 @@ from bridge.domain.notification import Notification
 from bridge.outbox.pages import PageRequest
 from exporter.toolkit.config_types import ConfigError
 from exporter.toolkit.web_config import WebConfigFile
+from tests.bridge.panda import Panda
 from tests.store import Store
 
 LOOPBACK = (("127.0.0.1", 0),)
@@ -175,3 +176,39 @@ def test_a_receiver_with_credentials_needs_none_of_the_web_configs_users(start, 
     assert "Signed in as ann" in page
     assert page.count("none yet") == 1
     bridge.stop()
+
+
+@pytest.fixture
+def pandas():
+    both = Panda(), Panda()
+    yield both
+    for one in both:
+        one.close()
+
+
+def test_what_is_open_is_stated_at_the_destination_of_a_reload(start, file, pandas):
+    """The new BigPanda knows of nothing that the old one was told."""
+    old, new = pandas
+    file.write_text(file.read_text().replace("http://127.0.0.1:1/alerts?access_token=hidden", old.url))
+    bridge = Bridge(start, load(file))
+    bridge.start()
+    host, port = bridge.addresses[0]
+    alert = {"status": "firing", "labels": {"alertname": "Down"}, "fingerprint": "00ff"}
+    told = requests.post(
+        f"http://{host}:{port}/webhooks/alertmanager/prod",
+        json={"alerts": [alert]}, headers={"Authorization": "Bearer t"}, timeout=30,
+    )  # fmt: skip
+    assert told.status_code == 200
+    wait(lambda: old.statuses("prod:00ff"))
+    file.write_text(file.read_text().replace(old.url, new.url))
+    bridge.reload()
+    wait(lambda: new.statuses("prod:00ff"))
+    bridge.stop()
+    assert new.statuses("prod:00ff") == old.statuses("prod:00ff")[:1]
+
+
+def wait(true):
+    end = time.monotonic() + 60
+    while not true() and time.monotonic() < end:
+        time.sleep(0.05)
+    assert true()

@@ -6,11 +6,12 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 import pytest
 
 from bridge.config import read
+from bridge.delivery.bigpanda_client import BigPanda
+from bridge.delivery.integration_api import integration_api
 from bridge.errors import DeliveryError, Unanswered
 from bridge.incidents.callback import CallbackService
 from bridge.incidents.silence_client import SilenceApi
 from bridge.reconcile.alertmanager_client import AlertmanagerApi
-from bridge.wiring import route
 
 
 @pytest.fixture
@@ -71,13 +72,17 @@ def config(proxy_url):
 
 
 def test_every_way_out_leads_through_its_proxy(proxy):
-    """The Alerts API, the reconciler, the callback and the silences; none of them is reached by itself."""
+    """The Alerts API, the confirmation, the reconciler, the callback and the silences: none is reached by itself."""
     url, asked = proxy
     read_config = config(url)
     alertmanager, panda = read_config.receivers
-    bigpanda = route(read_config).destination
+    found = read_config.bigpanda
+    bigpanda = BigPanda(found.url, found.token, found.timeout, found)
     with pytest.raises(DeliveryError):
         bigpanda.send([], "a")
+    confirmation = integration_api(found, found.confirm)
+    with pytest.raises(DeliveryError):
+        next(confirmation.alerts("a", 0.0))
     callback = CallbackService(panda.callback)
     with pytest.raises(DeliveryError):
         callback.confirm("i")
@@ -86,10 +91,11 @@ def test_every_way_out_leads_through_its_proxy(proxy):
         silences.ours()
     reconciler = AlertmanagerApi(alertmanager)
     assert isinstance(reconciler.ask(0.0)[0], Unanswered)
-    for client in (bigpanda, callback, silences, reconciler):
+    for client in (bigpanda, confirmation, callback, silences, reconciler):
         client.close()
     assert [path.partition("?")[0] for path in asked] == [
         "http://panda.test/data/v2/alerts",
+        "http://panda.test/resources/v2.1/integration-alerts",
         "http://back.test/",
         "http://quiet.test/api/v2/silences",
         "http://am.test/api/v2/status",

@@ -148,3 +148,22 @@ def test_a_test_alert_needs_a_receiver(run):
     """A source that is not configured is an error."""
     done = run("send-test", "--source=nowhere")
     assert (done.status, done.out) == (1, "send-test: no receiver has the source nowhere\n")
+
+
+@pytest.mark.parametrize(
+    ("shows", "told"),
+    [
+        (True, "ok, BigPanda says what 2 integrations took in"),
+        (False, "BigPanda answered 403"),
+    ],
+)
+def test_the_confirmation_is_asked_too(run, config, sandbox, shows, told):
+    """What each integration took in, and the diagnostics: whether the key may see them."""
+    sandbox.settings.bigpanda.shows_integration_alerts = shows
+    confirm = f"confirm: {{url: '{sandbox.url}/bigpanda', api_key: bp-sandbox-user-key}}, "
+    config.write_text(config.read_text().replace("bigpanda: {", f"bigpanda: {{{confirm}"))
+    done = run("check")
+    assert f"bigpanda.confirm: {told}" in done.out
+    assert done.status == (0 if shows else 1)
+    asked = sandbox.traffic.described()["bigpanda"]["paths"]
+    assert sorted(asked.values()) == ([1, 2] if shows else [1])

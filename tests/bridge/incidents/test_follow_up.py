@@ -6,7 +6,7 @@ import time
 
 import pytest
 
-from bridge.app import Program, Start
+from bridge.app import Bridge, Start
 from bridge.config import load
 from bridge.domain.alert import Alert
 from bridge.domain.incident import NEW, Incident
@@ -442,16 +442,16 @@ def test_a_reload_follows_what_is_new_and_leaves_what_is_gone(tmp_path):
     without = f"{ground}receivers:\n  - {{receiver: bigpanda, source: plain, headers: {{x: y}}}}\n"
     file.write_text(without)
     start = Start(config_file=file, addresses=(("127.0.0.1", 0),), web_config=WebConfigFile(None))
-    program = Program(start, load(file))
-    program.start()
+    bridge = Bridge(start, load(file))
+    bridge.start()
     assert looking() == []
     file.write_text(f"{without}  - {{receiver: bigpanda, source: panda, headers: {{x: y}}, reopen_after: 1h}}\n")
-    program.reload()
+    bridge.reload()
     assert looking() == ["incidents panda"]
     file.write_text(without)
-    program.reload()
+    bridge.reload()
     until = time.monotonic() + 30
     while looking() and time.monotonic() < until:
         time.sleep(0.02)
     assert looking() == []
-    program.stop()
+    bridge.stop()

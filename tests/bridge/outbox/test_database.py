@@ -1,6 +1,7 @@
 """The way into the database: where it may be, what makes it durable, what its errors mean."""
 
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
@@ -296,3 +297,22 @@ def test_what_is_full_still_drains(tmp_path, monkeypatch):
         store.quarantine.add("alertmanager", "prod", "odd", "{", 3.0)
     assert store.queue.record(accepted=store.queue.claim(1, "me", 4.0, 60.0), now=5.0) == 1
     store.close()
+
+
+def occupy(database, readers):
+    for _ in range(100):
+        readers.enter_context(database.read())
+
+
+def test_readers_that_hold_every_connection_do_not_delay_what_is_reserved(database_url):
+    """Pages may be read by many, and slowly: delivery reads and writes all the same, and ends with the database."""
+    database = Database(database_url)
+    reserved = database.reserved()
+    with ExitStack() as readers:
+        with pytest.raises(Unavailable, match="busy"):
+            occupy(database, readers)
+        with reserved.write() as connection:
+            connection.exec_driver_sql("INSERT INTO roles VALUES ('r', 'o', 1.0)")
+        with reserved.read() as connection:
+            assert connection.exec_driver_sql("SELECT count(*) FROM roles").scalar() == 1
+    database.close()

@@ -86,9 +86,9 @@ def test_incidents_are_counted_by_environment_and_status(outbox):
 def test_how_long_people_took_is_told_once(outbox):
     """From the beginning of the incident; a repeat, a second snooze or a later comment adds nothing."""
     assert heard(outbox, incident()).acknowledged == []
-    assert heard(outbox, incident(T0 + 5, acknowledged=True), now=T0 + 5).acknowledged == [65.0]
+    assert heard(outbox, incident(T0 + 5, acknowledged=True), now=T0 + 5).acknowledged == [("", 65.0)]
     assert heard(outbox, incident(T0 + 6, snoozed=True), now=T0 + 6).acknowledged == []
-    assert heard(outbox, closed(), now=T0 + 50).resolved == [100.0]
+    assert heard(outbox, closed(), now=T0 + 50).resolved == [("", 100.0)]
     assert heard(outbox, closed(T0 + 60), now=T0 + 60).resolved == []
 
 

@@ -37,7 +37,7 @@ class Machine(RuleBasedStateMachine):
     def tell(self, key, **state):
         alert = Alert(receiver="alertmanager", source="prod", key=key, name="n", starts_at=self.now - 30, **state)
         told = Notification(
-            receiver="alertmanager", source="prod", alerts=(alert,), mapping=MAPPING, update_interval=300.0
+            receiver="alertmanager", source="prod", alerts=(alert,), mapping=MAPPING, update_interval=200.0
         )
         self.outbox.ingest.accept([told], self.now)
 
@@ -53,13 +53,13 @@ class Machine(RuleBasedStateMachine):
             self.resolutions[key] = self.resolutions.get(key, 0) + 1
         self.told[key] = ("ok", "")
 
-    @rule(seconds=st.sampled_from([0.3, 1.0, 40.0, 400.0]))
+    @rule(seconds=st.sampled_from([0.3, 1.0, 40.0, 230.0]))
     def time_passes(self, seconds):
         self.now += seconds
 
     @rule(limit=st.integers(1, 3))
     def claims(self, limit):
-        taken = self.outbox.queue.claim(limit, "one", self.now, 10_000_000.0)
+        taken = self.outbox.queue.claim(limit, "one", self.now, 7000.0)  # longer than a run
         assert not {one.key for one in taken} & {one.key for one in self.held}
         self.held += taken
 

@@ -285,7 +285,7 @@ def test_what_was_never_told_is_opened_after_two_polls(bench, caplog):
     bench.turn(3)
     assert [(found.key, found.status) for found in bench.outbox.alerts.open_alerts("prod")] == [("prod:x", "warning")]
     assert (bench.counted("opened"), bench.woken) == (1, 1)
-    assert "opened prod:x (x): active in Alertmanager in two polls running, and never told of" in caplog.text
+    assert "opened prod:x (x): active in Alertmanager in two polls running, and never reported" in caplog.text
 
 
 def test_what_a_time_interval_mutes_is_not_opened(bench, caplog):

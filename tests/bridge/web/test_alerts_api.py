@@ -86,6 +86,16 @@ def test_a_batch_is_taken_whole_or_not_at_all(api):
     assert api.open() == dict.fromkeys(("h0", "h1", "h2"), "warning")
 
 
+def test_a_batch_is_a_duplicate_only_when_each_of_it_is(api):
+    """204 would say that nothing of it is new."""
+    first, second = ({"status": "warning", "host": host, "check": "c", "timestamp": 1_799_999_000} for host in "ab")
+    assert api.post({"app_key": "k", "alerts": [first]}).status_code == 201
+    assert api.post({"app_key": "k", "alerts": [first, second]}).status_code == 201
+    assert api.post({"app_key": "k", "alerts": [first, second]}).status_code == 204
+    later = second | {"timestamp": 1_799_999_060}
+    assert api.post({"app_key": "k", "alerts": [first, later]}).status_code == 201
+
+
 @pytest.mark.parametrize(
     ("body", "token", "status"),
     [(b"{", TOKEN, 400), (b"[]", TOKEN, 400), ({"status": "ok"}, TOKEN, 400), (EVENT, "wrong", 401)],

@@ -22,8 +22,16 @@ DOWN = Circuit(up=False, failures=3, not_before=NOW + 75, reason="503: busy")
 LATE = ReconcilerStatus(last_success=NOW - 211, interval=60.0)
 
 
-def notices(circuit=UP, counts=EMPTY, receivers=(WELL,), unconfirmed=0, quotas=()):
-    return attention(circuit, counts, receivers, unconfirmed=unconfirmed, exhausted_quotas=quotas, now=NOW)
+def notices(*, circuit=UP, counts=EMPTY, receivers=(WELL,), unconfirmed=0, quotas=(), refused=()):  # noqa: PLR0913
+    return attention(
+        circuit,
+        counts,
+        receivers,
+        unconfirmed=unconfirmed,
+        refused_silences=dict.fromkeys(refused, "Alertmanager answered 400"),
+        exhausted_quotas=quotas,
+        now=NOW,
+    )
 
 
 def test_a_quiet_day_has_nothing_to_say():
@@ -40,6 +48,7 @@ def test_a_quiet_day_has_nothing_to_say():
         (notices(counts=Counts(dead=2)), "2 dead letters", False),
         (notices(counts=Counts(quarantined=1)), "1 in quarantine:", False),
         (notices(unconfirmed=4), "4 unconfirmed events", False),
+        (notices(refused=["prod:a"]), "Snoozed, but not silenced:", False),
         (notices(quotas=["panda"]), "Share quota of panda used up:", False),
         (
             notices(receivers=[ReceiverStatus(receiver="alertmanager", source="prod", last=None,

@@ -15,7 +15,6 @@ from bridge.web.formatting import (
     moment,
     outcome,
     queue_reason,
-    span,
     subject,
     times,
     visible,
@@ -32,15 +31,6 @@ def event(**changes):
         "accepted_at": NOW - 5, "not_before": 0.0, "closed_at": None, "body": "{}",
     }  # fmt: skip
     return EventRow(**(usual | changes))
-
-
-@pytest.mark.parametrize(
-    ("seconds", "told"),
-    [(-5, "0s"), (59.4, "59s"), (60, "1m 0s"), (3599, "59m 59s"), (3600, "1h 0m"), (90000, "1d 1h")],
-)
-def test_a_time_span_is_told_in_two_units(seconds, told):
-    """The two largest; what lies ahead of the clock is nothing."""
-    assert span(seconds) == told
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ from bridge.domain.incident import Incident
 from bridge.domain.incident_details import ForeignAlert, RelatedChange
 from bridge.domain.notification import Notification
 from bridge.errors import Rejected, Unavailable
-from bridge.outbox.pages import PageRequest
+from bridge.outbox.pages import Page, PageRequest
 from bridge.outbox.status import Circuit, OutboxStatus
 from bridge.receivers.contract import receiver
 from bridge.reconcile.alertmanager_client import Silence
@@ -70,7 +70,7 @@ class World:
         self.outbox = Store(f"sqlite:///{folder}/bridge.db")
         self.config = read(CONFIG)
         self.receivers = {(one.receiver, one.source): receiver(one) for one in self.config.receivers}
-        self.statuses, self.silences, self.confirmation = [], {}, None
+        self.statuses, self.silences, self.refused_silences, self.confirmation = [], {}, {}, None
         self.passwords, self.woken = {"ann": "hash-of-ann", "bob": "hash-of-bob"}, []
         self.panda = None
         shared = {"password_hash": self.passwords.get, "clock": lambda: NOW}
@@ -79,6 +79,7 @@ class World:
             destination=lambda: "bp",
             receivers=lambda: self.statuses,
             silences=lambda: self.silences,
+            refused_silences=lambda: self.refused_silences,
             confirmation=lambda: self.confirmation,
             manageable=lambda: self.panda is not None,
             **shared,
@@ -740,3 +741,32 @@ def test_a_search_has_few_words(world):
     world.tell("a")
     words = " ".join(["host=web-a"] * 8 + ["not-there"] * 60)
     assert "prod:a" in world.page(f"/alerts?q={words[:200]}")
+
+
+def test_a_silence_that_alertmanager_refuses_is_said(world):
+    """At the top, at the alert, and at its incident: snoozed in BigPanda, it goes on notifying."""
+    world.tell("a")
+    world.share("i1")
+    world.refused_silences = {"prod:a": f"Alertmanager answered 400: {HOSTILE}"}
+    for path in ("/", "/alerts", "/alert?key=prod:a", "/incident?source=panda&id=i1"):
+        page = world.client.get(path).text
+        assert "snoozed, but not silenced:</span> Alertmanager answered 400" in page
+        assert "<script>" not in page
+    assert '<a href="alert?key=prod%3Aa">prod:a</a>' in world.client.get("/").text
+    world.refused_silences = {}
+    assert "not silenced" not in world.client.get("/").text
+
+
+def test_a_search_that_was_ended_early_says_so(world, monkeypatch):
+    """What was found by then is not all there is; nothing found does not mean that nothing is there."""
+    world.tell("a")
+    assert "Not every open alert was searched" not in world.client.get("/alerts?q=down").text
+    monkeypatch.setattr("bridge.outbox.alerts.MOST_SECONDS", -1.0)
+    page = world.client.get("/alerts?q=down").text
+    assert "Not every open alert was searched" in page
+    assert "No open alert matches" not in page
+    found = Page(world.outbox.alerts.page([], PageRequest(10)).rows, 1, partial=True)
+    monkeypatch.setattr("bridge.outbox.alerts.Alerts.page", lambda *_: found)
+    page = world.client.get("/alerts?q=down").text
+    assert "1 found, the most urgent first. <strong" in page
+    assert "Not every open alert was searched" in page

@@ -3,6 +3,7 @@ import gzip
 import json
 import socket
 import threading
+import tracemalloc
 from types import SimpleNamespace
 
 import pytest
@@ -231,6 +232,26 @@ def test_text_is_made_valid_as_it_enters():
     found = parsed(body)
     assert (found["a"], found["b"], found["c"], found["d"]) == ("\ufffd", "\ufffd", "\ufffd", "\U0001f600")
     assert "\ufffd" in found
+
+
+def test_what_would_fill_the_memory_is_refused_unparsed(front):
+    """A few bytes an object: told, its beginning kept, and never made into objects, which take thirty times as much."""
+    body = b'{"alerts": [' + b"{}," * 2_000_000 + b"{}]}"
+    tracemalloc.start()
+    answer = front.post(body)
+    _now, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert (answer.status_code, answer.text) == (400, "the body has more than 2000000 objects and lists\n")
+    assert peak < 10 * len(body)
+    ((_receiver, _source, reason, kept, _at),) = front.quarantined
+    assert (reason, kept[:16]) == ("the body has more than 2000000 objects and lists", '{"alerts": [{},{')
+
+
+@pytest.mark.parametrize("piece", ["[{", '\\"[', "\\[", '{\\"', "\\\\[", '"', "\\"])
+def test_brackets_in_text_are_no_objects(piece):
+    """However many, escaped in whatever way: what an alert says may be code."""
+    text = piece * 2_000_001
+    assert parsed(json.dumps({"[": text, text: ["{"]}).encode()) == {"[": text, text: ["{"]}
 
 
 @pytest.fixture

@@ -142,15 +142,16 @@ def _search(
             query = query.where(func.lower(alert_states.c.alert).contains(piece, autoescape=True))
     found: list[AlertState] = []
     total, until = 0, time.monotonic() + MOST_SECONDS
-    for row in connection.execution_options(yield_per=_STREAMED).execute(query):
-        if time.monotonic() > until:
-            return Page(found, total, partial=True)
-        state = state_of(row)
-        if not matches(state, words):
-            continue
-        if request.offset <= total < request.offset + request.limit:
-            found.append(state)
-        total += 1
+    with connection.execution_options(yield_per=_STREAMED).execute(query) as rows:
+        for row in rows:
+            if time.monotonic() > until:
+                return Page(found, total, partial=True)
+            state = state_of(row)
+            if not matches(state, words):
+                continue
+            if request.offset <= total < request.offset + request.limit:
+                found.append(state)
+            total += 1
     return Page(found, total)
 
 

@@ -20,7 +20,7 @@ _EVENT = {
 _KEY = {
     "receiver": "alertmanager", "source": "prod", "status": "critical", "content": "c" * 32, "timestamp": int(_AT),
     "seq": 1, "told_at": _AT, "starts_at": _AT, "ended_at": None, "at": None, "doubtful": False, "alert": _TEXT * 3,
-    "updated_at": _AT,
+    "updated_at": _AT, "destination": "bigpanda", "app_key": "app",
 }  # fmt: skip
 
 

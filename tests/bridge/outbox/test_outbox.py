@@ -335,6 +335,8 @@ def test_a_clock_that_was_set_back_holds_no_event(outbox):
 @pytest.mark.parametrize("leads", ["claim", "role"])
 def test_a_lease_ends_by_itself_and_not_before(outbox, leads):
     """To the second: what holds it has died, and nobody else may act before, or need wait for longer."""
+    if outbox.database.postgresql:
+        pytest.skip("leases run on PostgreSQL's own clock, which a test cannot move")
     accept(outbox, alert())
 
     def taken(owner, now):

@@ -1,6 +1,6 @@
 """The page of all targets: each is rendered when it changes, by one thread; a scrape puts together what is there.
 
-Only the exporter's own families are rendered for a scrape, at most once a second: they say how things are.
+Only the exporter's own families are rendered for a scrape: they say how things are at that moment.
 """
 
 import logging
@@ -17,8 +17,8 @@ from exporter.metrics.text_format import Block, Rendered, block, compose, render
 
 REST: Final = 10
 """After a render the target rests for so many times what it took: a big one costs at most a tenth of one core."""
-OWN_AGE: Final = 1.0
-"""Seconds for which the exporter's own families are served again: the process's take a millisecond to read."""
+PROCESS_AGE: Final = 1.0
+"""Seconds for which what client_python tells of the process is served again: it takes a millisecond to read."""
 _EOF: Final = block(b"# EOF\n")
 _log = logging.getLogger(__name__)
 
@@ -76,7 +76,7 @@ class PageCache:
         self._clock = clock
         self._running = running
         self._slots: list[_Slot] = []
-        self._own: dict[bool, tuple[float, list[Block]]] = {}
+        self._process: dict[bool, tuple[float, Block]] = {}
         self._stopping = False
         self._wake = threading.Condition()
         self._thread = threading.Thread(target=self._run, name="page cache", daemon=True)
@@ -106,7 +106,6 @@ class PageCache:
                 self._render(slot)
         with self._wake:
             self._slots = slots
-            self._own = {}
             self._wake.notify_all()
 
     def changed(self, source: Source) -> None:
@@ -115,7 +114,6 @@ class PageCache:
             for slot in self._slots:
                 if slot.source is source:
                     slot.is_dirty = True
-                    self._own = {}
                     self._wake.notify_all()
 
     def sources(self) -> list[Source]:
@@ -125,21 +123,22 @@ class PageCache:
     def page(self, *, openmetrics: bool, packed: bool) -> bytes:
         """Return the page in one form."""
         now, slots = self._clock(), self._slots
+        own = render(own_families([source.health() for source in self.sources()], self._running.families()))
         blocks = [
-            *self._own_blocks(openmetrics=openmetrics),
+            *compose([own], openmetrics=openmetrics),
+            self._process_block(openmetrics=openmetrics),
             *compose((slot.shown(now) for slot in slots), openmetrics=openmetrics),
             *([_EOF] if openmetrics else []),
         ]
         return b"".join(each.packed if packed else each.plain for each in blocks)
 
-    def _own_blocks(self, *, openmetrics: bool) -> list[Block]:
+    def _process_block(self, *, openmetrics: bool) -> Block:
         now = time.monotonic()
-        at, blocks = self._own.get(openmetrics, (-OWN_AGE, []))
-        if now - at >= OWN_AGE:
-            own = render(own_families([source.health() for source in self.sources()], self._running.families()))
-            blocks = [*compose([own], openmetrics=openmetrics), block(python_lines(openmetrics=openmetrics))]
-            self._own[openmetrics] = now, blocks
-        return blocks
+        at, found = self._process.get(openmetrics, (-PROCESS_AGE, _EOF))
+        if now - at >= PROCESS_AGE:
+            found = block(python_lines(openmetrics=openmetrics))
+            self._process[openmetrics] = now, found
+        return found
 
     def _run(self) -> None:
         while slot := self._next():

@@ -82,6 +82,7 @@ def test_refusals_become_the_sdks_errors(sandbox, sdk):
 def test_agents_and_their_local_problems(sandbox, sdk, clock):
     """The SDK reads enterprise agents with their state, and which of them has a problem of its own."""
     state = sandbox.world.thousandeyes
+    state.agents.clear()
     agent = state.add_agent("Prague", state="offline", silent_for=3600, problems=1, errors=1)
     state.add_agent("Oslo")
     kinds = [CloudEnterpriseAgentType.ENTERPRISE, CloudEnterpriseAgentType.ENTERPRISE_MINUS_CLUSTER]

@@ -174,7 +174,7 @@ def test_wrong_types_and_missing_members(station, bridge):
 def test_one_bad_alert_in_a_good_webhook(station, bridge):
     """It is set aside alone; its neighbours arrive."""
     neighbours = [alert(f"n{number}", "critical") for number in range(10)]
-    bad = [None, 5, {}, {"status": "firing"}, alert("x", "critical") | {"labels": []}]
+    bad = [None, 5, {}, {"status": "firing"}, alert("x", "critical") | {"labels": [], "fingerprint": None}]
     assert send(bridge, json.dumps(webhook([*neighbours[:5], *bad, *neighbours[5:]])).encode()) == 200
     for one in neighbours:
         station.ledger.note(f"{SOURCE}:{one['fingerprint']}", "critical")

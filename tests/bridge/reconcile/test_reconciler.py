@@ -510,6 +510,8 @@ def test_without_acknowledging_silences_are_only_seen(bench):
 
 def test_another_replica_takes_over_when_the_lease_ends(bench):
     """Two intervals and a little after the last turn of one that died: not at once, and not much later."""
+    if bench.outbox.database.postgresql:
+        pytest.skip("leases run on PostgreSQL's own clock, which a test cannot move")
     first, second = bench.reconciler, bench.make(SETTINGS)
     first.turn()
     asked, started = bench.alertmanagers.questions, bench.now

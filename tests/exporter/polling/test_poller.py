@@ -449,6 +449,13 @@ def test_a_follower_leads_from_where_the_leader_ended(started, tmp_path):
     eventually(lambda: {file: file.stat().st_mtime_ns for file in tmp_path.iterdir()} != written)
 
 
+def rests(vendor):
+    """Tell whether nothing was asked for a while."""
+    asked = len(vendor.asked)
+    time.sleep(0.2)
+    return len(vendor.asked) == asked
+
+
 def test_one_that_leads_no_more_stops_asking_and_keeps_what_it_knows(started, tmp_path):
     """At once, and its counts too; what another stores then is shown, and it may lead again from there."""
     leading, vendor = [True], Vendor()
@@ -457,6 +464,7 @@ def test_one_that_leads_no_more_stops_asking_and_keeps_what_it_knows(started, tm
     leading.clear()
     poller.wake()
     eventually(lambda: poller.health().next_poll is None)
+    eventually(lambda: rests(vendor))  # a request that was under way when it lost the lead has ended
     asked, known, seen = len(vendor.asked), value(poller), poller.expires()
     counted = dict(poller.health().requests)
     other = started(storage=SnapshotStore(Directory(tmp_path, every=0.05)))

@@ -69,10 +69,10 @@ def test_a_connection_serves_many_requests(serve, get):
 
 
 def received(sock, end):
-    """Return what arrives up to and with `end`."""
+    """Return what arrives up to and with `end`, and leave what follows it on the socket."""
     got = b""
     while not got.endswith(end):
-        piece = sock.recv(65536)
+        piece = sock.recv(1)
         assert piece, got
         got += piece
     return got

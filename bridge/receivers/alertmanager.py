@@ -6,7 +6,7 @@ strange. Read by hand: it is the hot path, and one bad alert is set aside alone.
 
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any, Literal, Self
@@ -127,7 +127,7 @@ def translate(body: Any, settings: Settings, now: float) -> Notification:
     alerts = [_with_labels(alert, route_labels) for alert in alerts] if route_labels else alerts
     sent_on = [alert for alert in alerts if not (_heartbeat(alert, settings) or _grafana_test(alert))]
     return settings.notification(
-        alerts=tuple(sent_on),
+        alerts=_firing_first(sent_on) if settings.identity.without else tuple(sent_on),
         unreadable=tuple(unreadable),
         truncated=_count(body.get("truncatedAlerts")),
         receiver_name=text_of(body.get("receiver")),
@@ -172,6 +172,11 @@ def _identity(labels: Mapping[str, str], settings: Settings) -> str:
     if not without:
         return ""
     return f"{settings.source}:{fingerprint({name: value for name, value in labels.items() if name not in without})}"
+
+
+def _firing_first(alerts: Sequence[Alert]) -> tuple[Alert, ...]:
+    """Return the last state of each, ends after the rest: what goes on firing as another never seems to end between."""
+    return tuple(sorted({alert.key: alert for alert in alerts}.values(), key=lambda alert: not alert.firing))
 
 
 def _with_labels(alert: Alert, more: Mapping[str, str]) -> Alert:

@@ -87,7 +87,8 @@ def diff(before: Poll | None, latest: Poll, *, min_uptime: float) -> Result:
         # Open and unknown to all in the poll before too, and nobody has reported anything of it since.
         if key not in before.listed and before.held.get(key) == latest.held[key]
     )
-    return Result((*closed, *opened))
+    # What is closed may go on firing under the same identity by what is opened.
+    return Result((*opened, *closed))
 
 
 def blocked(before: Poll | None, latest: Poll, min_uptime: float) -> Blocker | None:

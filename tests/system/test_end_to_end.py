@@ -109,6 +109,30 @@ def test_every_vendor_arrives_and_ends(make_way):
     assert way.accepted(vendor="bigpanda") == []
 
 
+def test_a_severity_that_changes_is_one_alert(make_way):
+    """A rule for each severity: warning, critical, warning, ok are four events of one alert, and nothing in between."""
+    way = make_way(receiver_settings={"identity": {"without": ["severity"]}}, wait="0s")
+    way.start_sandbox()
+    endpoint = way.change("certificates/open", kind="good", days=90)
+    root = way.folder / "root.pem"
+    root.write_bytes(way.sandbox.get("/control/certificates/root.pem").content)
+    way.endpoints = [endpoint["endpoint"]]
+    way.targets = {"certificates": {"ca_file": str(root)}}
+    way.start()
+    until("the certificate is seen", lambda: way.query("tls_certificate_valid == 1"))
+
+    def events():
+        return [(event["status"], event["severity"]) for event in way.accepted(check="CertificateExpiring")]
+
+    story = [(5, "warning", "warning"), (2, "critical", "critical"), (5, "warning", "warning"), (90, "ok", "warning")]
+    for number, (days, *_) in enumerate(story, start=1):
+        way.change("certificates/renew", port=endpoint["port"], days=days)
+        until(f"{days} days", lambda number=number: len(events()) >= number)
+    time.sleep(QUIET)
+    assert events() == [(status, severity) for _, status, severity in story]
+    assert len({event["incident_identifier"] for event in way.accepted(check="CertificateExpiring")}) == 1
+
+
 def test_an_outage_is_not_over_because_nobody_can_look(make_way):
     """Vigilmon fails while a monitor is down: its series are withdrawn, the alert stays until it is seen up."""
     way = make_way(targets={"vigilmon": {"max_age": "3s"}}).start()

@@ -71,6 +71,17 @@ def test_one_that_is_no_worse_changes_nothing(outbox):
     assert send(outbox, entry("critical", replica="a", firing=False), now=T0 + 10).queued == 1
 
 
+def test_one_webhook_that_ends_one_and_begins_another_is_one_change(outbox):
+    """Alertmanager lists the critical one that ended before the warning that fires in its place: no end in between."""
+    send(outbox, entry("critical"))
+    deliver(outbox, T0 + 1)
+    assert send(outbox, entry("critical", firing=False, at=T0 + 10), entry("warning"), now=T0 + 10).queued == 1
+    assert deliver(outbox, T0 + 11) == [(IDENTITY, "warning", "warning")]
+    told_twice = (entry("warning"), entry("warning", firing=False, at=T0 + 20))
+    assert send(outbox, *told_twice, now=T0 + 20).queued == 1
+    assert deliver(outbox, T0 + 21) == [(IDENTITY, "ok", "warning")]
+
+
 def test_the_end_of_the_whole_ends_it_whatever_fires(outbox):
     """Closed by hand, or by silence: the state's own alert, not firing."""
     send(outbox, entry("critical"), entry("warning"))

@@ -2,9 +2,9 @@
 
 import math
 import ssl
-from typing import ClassVar, Final
+from typing import Any, ClassVar, Final
 
-from pydantic import Field, ValidationInfo, field_validator
+from pydantic import BeforeValidator, Field, ValidationInfo, field_validator
 
 from exporter.toolkit.config_types import Duration, Secret
 from exporter.toolkit.http_settings import HttpClientSettings, HttpUrl
@@ -24,6 +24,17 @@ def check_key_pair(cert_file: str, key_file: str) -> None:
         ) from error
     except OSError as error:
         raise ValueError(f"cannot read {cert_file} or {key_file}: {error.strerror}") from error
+
+
+def all_or_listed(what: str) -> BeforeValidator:
+    """Return what reads `all` as None, and else wants a list: a union of the two would tell each mistake twice."""
+
+    def read(value: Any) -> Any:
+        if value != "all" and not isinstance(value, list | tuple):
+            raise ValueError(f"give a list of {what}, or all")
+        return None if value == "all" else value
+
+    return BeforeValidator(read)
 
 
 class TargetSettings(HttpClientSettings):

@@ -4,16 +4,13 @@ The vendor's pages disagree on the wrapper of a search, so each form seen is rea
 `{item}` or `{items}` alone. Letter case of statuses differs too; all are lower-cased.
 """
 
-import json
-from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
+from exporter.collectors.lenient_json import number_of, objects, read_json, text_of
 from exporter.errors import Malformed
 
 UNKNOWN = "unknown"
-LARGEST = 1e15
-"""No count and no epoch second is greater."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,29 +42,42 @@ class Found:
 
 def read_environments(body: bytes) -> tuple[Place, ...]:
     """Read the list of environments; one that has only an id or only a name goes by that."""
-    document = _parsed(body)
+    document = read_json(body)
     if isinstance(document, dict):
         document = next((document[name] for name in ("items", "environments") if name in document), document)
-    rows = _objects(document, "environments")
-    places = ((_text(row.get("id")), _text(row.get("name"))) for row in rows)
-    unique = {key or name: Place(key or name, name or key) for key, name in places if key or name}
-    return tuple(unique.values())
+    places = {}
+    for row in objects(document, "environments"):
+        key, name = text_of(row.get("id")).strip(), text_of(row.get("name")).strip()
+        if key or name:
+            places[key or name] = Place(key or name, name or key)
+    return tuple(places.values())
 
 
 def read_search(body: bytes) -> Found:
     """Read a page of incidents; `Malformed` when neither a total nor any incidents are in it."""
-    document = _parsed(body)
+    document = read_json(body)
     if isinstance(document, list):
-        return Found(None, _incidents(document))
+        document = {"items": document}
     if not isinstance(document, dict):
         raise Malformed("body: neither an object nor a list")
-    total = _count(document.get("total"))
-    if document.get("item") is not None:
-        item = document["item"]
-        return Found(total, _incidents(item if isinstance(item, list) else [item]))
-    if "items" not in document and total is None:
+    total, item = _count(document.get("total")), document.get("item")
+    if item is not None:
+        rows = item if isinstance(item, list) else [item]
+    elif "items" in document or total is not None:
+        rows = document.get("items", [])
+    else:
         raise Malformed("items: missing")
-    return Found(total, _incidents(document.get("items", [])))
+    incidents = (
+        Incident(
+            id=text_of(row.get("id")).strip(),
+            status=text_of(row.get("status")).strip().lower() or UNKNOWN,
+            severity=text_of(row.get("severity")).strip().lower() or UNKNOWN,
+            start=_positive(row.get("start")),
+            active=row.get("active") is not False,
+        )
+        for row in objects(rows, "items")
+    )
+    return Found(total, tuple(incidents))
 
 
 def read_total(body: bytes, page_size: int) -> int | None:
@@ -80,7 +90,7 @@ def read_total(body: bytes, page_size: int) -> int | None:
 
 def read_plans(body: bytes) -> int:
     """Read how many maintenance plans are listed: by a `total`, else by their list, whatever it is called."""
-    document = _parsed(body)
+    document = read_json(body)
     if isinstance(document, list):
         return len(document)
     total = _count(document.get("total")) if isinstance(document, dict) else None
@@ -92,54 +102,11 @@ def read_plans(body: bytes) -> int:
     return len(listed[0])
 
 
-def _parsed(body: bytes) -> Any:
-    try:
-        return json.loads(body)
-    except (ValueError, RecursionError):
-        raise Malformed("body: not JSON") from None
-
-
-def _objects(rows: Any, where: str) -> list[dict[str, Any]]:
-    if not isinstance(rows, list):
-        raise Malformed(f"{where}: not a list")
-    for place, row in enumerate(rows):
-        if not isinstance(row, dict):
-            raise Malformed(f"{where}[{place}]: not an object")
-    return rows
-
-
-def _incidents(rows: Any) -> tuple[Incident, ...]:
-    return tuple(_incident(row) for row in _objects(rows, "items"))
-
-
-def _incident(row: dict[str, Any]) -> Incident:
-    return Incident(
-        id=_text(row.get("id")),
-        status=_text(row.get("status")).lower() or UNKNOWN,
-        severity=_text(row.get("severity")).lower() or UNKNOWN,
-        start=_number(row.get("start")),
-        active=row.get("active") is not False,
-    )
-
-
-def oldest(incidents: Iterable[Incident]) -> float | None:
-    """Return the earliest start, epoch seconds."""
-    return min((incident.start for incident in incidents if incident.start is not None), default=None)
-
-
-def _text(value: Any) -> str:
-    return str(value).strip() if isinstance(value, str | int) and not isinstance(value, bool) else ""
-
-
-def _number(value: Any) -> float | None:
-    """Return a positive number, also one written as text."""
-    try:
-        number = float(value) if isinstance(value, int | float | str) and not isinstance(value, bool) else -1.0
-    except (ValueError, OverflowError):
-        return None
-    return number if 0 <= number <= LARGEST else None
-
-
 def _count(value: Any) -> int | None:
-    number = _number(value)
+    number = _positive(value)
     return None if number is None else int(number)
+
+
+def _positive(value: Any) -> float | None:
+    number = number_of(value)
+    return number if number is not None and number >= 0 else None

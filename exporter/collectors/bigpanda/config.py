@@ -1,19 +1,12 @@
 """What a BigPanda target has in exporter.yml."""
 
-from typing import Annotated, Any, ClassVar
+from typing import Annotated, ClassVar
 
-from pydantic import BeforeValidator, Field, field_validator
+from pydantic import Field, field_validator
 
-from exporter.collectors.settings import ApiSettings
+from exporter.collectors.settings import ApiSettings, all_or_listed
 from exporter.toolkit.config_types import Duration
 from exporter.toolkit.http_settings import HttpUrl
-
-
-def _all_or_listed(value: Any) -> Any:
-    """Return None for `all`: a union of the two would tell each mistake twice."""
-    if value != "all" and not isinstance(value, list | tuple):
-        raise ValueError("give a list of environments, or all")
-    return None if value == "all" else value
 
 
 class Settings(ApiSettings):
@@ -24,7 +17,7 @@ class Settings(ApiSettings):
 
     base_url: HttpUrl = "https://api.bigpanda.io"
     poll_interval: Duration = Field(60.0, gt=0)
-    environments: Annotated[tuple[Annotated[str, Field(min_length=1)], ...] | None, BeforeValidator(_all_or_listed)] = (
+    environments: Annotated[tuple[Annotated[str, Field(min_length=1)], ...] | None, all_or_listed("environments")] = (
         None
     )
     """None: all."""
@@ -33,10 +26,8 @@ class Settings(ApiSettings):
     @field_validator("environments")
     @classmethod
     def _some_and_once(cls, value: tuple[str, ...] | None) -> tuple[str, ...] | None:
-        if value is None:
-            return None
-        if not value:
+        if value == ():
             raise ValueError("give at least one environment, or all")
-        if len(set(value)) < len(value):
+        if value and len(set(value)) < len(value):
             raise ValueError("an environment is given twice")
         return value

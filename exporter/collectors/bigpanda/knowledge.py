@@ -8,7 +8,7 @@ the age of the target is that of the environments that do answer.
 from collections import Counter
 from dataclasses import dataclass, field, replace
 
-from .answers import Found, Incident, Place, oldest
+from .answers import Found, Incident, Place
 
 PAGE_SIZE = 100
 REREADS = 2
@@ -123,21 +123,27 @@ class Knowledge:
 
 
 def with_environments(
-    knowledge: Knowledge, places: tuple[Place, ...], at: float, wanted: tuple[str, ...] | None = None
+    knowledge: Knowledge, places: tuple[Place, ...], at: float, wanted: tuple[str, ...] | None
 ) -> Knowledge:
     """Return the knowledge after the list of environments. Without any, the list itself is all there is to know.
 
-    That all are gone at once is believed when it is said twice.
+    A configured one is found by its id or its name; one that the list does not have is asked for as it is.
     """
+    if wanted is not None:
+        by_name = {place.name: place for place in places} | {place.id: place for place in places}
+        chosen = [by_name.get(each, Place(each, each)) for each in wanted]
+        places = tuple({place.id: place for place in chosen}.values())
     if knowledge.environments and not places and knowledge.emptied_at is None:
+        # That all are gone at once is believed when it is said twice.
         return replace(knowledge, emptied_at=at)
     known = {environment.id: environment for environment in knowledge.environments}
-    rounds = knowledge.rounds()
-    environments = tuple(
-        replace(known.get(place.id, Environment(place.id, place.name, rounds=rounds)), name=place.name)
-        for place in places
-    )
-    listed = replace(knowledge, listed_at=at, environments=environments, wanted=wanted, emptied_at=None)
+    names = Counter(place.name for place in places)
+    rounds, environments = knowledge.rounds(), []
+    for place in places:
+        # The name is a label: two series must not share it.
+        name = place.name if names[place.name] == 1 else f"{place.name} ({place.id})"
+        environments.append(replace(known.get(place.id, Environment(place.id, name, rounds=rounds)), name=name))
+    listed = replace(knowledge, listed_at=at, environments=tuple(environments), wanted=wanted, emptied_at=None)
     return listed if places else replace(listed, as_of=at, round_at=at)
 
 
@@ -165,7 +171,10 @@ def with_page(environment: Environment, found: Found, page: int, at: float, max_
         rows=listing.rows + len(found.incidents),
         incidents=(*listing.incidents, *found.incidents),
     )
-    more = _more(found, grown.rows) and _goes_on(listing, found)
+    # A vendor that does not page tells the same page again, for ever: one without anything new ends the listing.
+    seen = {incident.id for incident in listing.incidents if incident.id}
+    is_full = len(found.incidents) >= PAGE_SIZE if found.total is None else grown.rows < found.total
+    more = is_full and any(incident.id not in seen for incident in found.incidents)
     if more and page < max_pages and grown.rows < LAST_INCIDENT:
         return replace(environment, unfinished=grown)
     missing = shifted or (found.total is not None and found.total > grown.rows)
@@ -175,19 +184,6 @@ def with_page(environment: Environment, found: Found, page: int, at: float, max_
         # That nothing is listed any more is believed when it is said twice: one stray answer would end every incident.
         return replace(environment, unfinished=None, emptied_at=listing.began)
     return replace(environment, unfinished=None, active=whole, emptied_at=None)
-
-
-def _more(found: Found, rows: int) -> bool:
-    """Say whether a further page holds anything: by the total, or because this page is full."""
-    if not found.incidents:
-        return False
-    return len(found.incidents) >= PAGE_SIZE if found.total is None else rows < found.total
-
-
-def _goes_on(listing: Listing, found: Found) -> bool:
-    """Say whether a page holds anything that those before it did not: else the vendor tells the same page again."""
-    seen = {incident.id for incident in listing.incidents if incident.id}
-    return any(incident.id not in seen for incident in found.incidents)
 
 
 def _whole(before: Active | None, listing: Listing, total: int | None, *, truncated: bool) -> Active:
@@ -200,7 +196,7 @@ def _whole(before: Active | None, listing: Listing, total: int | None, *, trunca
         at=listing.began,
         total=total if total is not None or truncated else len(active),
         counts=tuple((*key, count) for key, count in sorted(counts.items())),
-        oldest=oldest(active),
+        oldest=min((incident.start for incident in active if incident.start is not None), default=None),
         truncated=truncated,
     )
 
@@ -210,23 +206,16 @@ def with_environment(knowledge: Knowledge, changed: Environment, folders: int, a
 
     `folders`: how many folders are counted by a request of their own.
     """
-    current = _after_round(knowledge, changed, folders, at)
-    environments = tuple(current if each.id == changed.id else each for each in knowledge.environments)
+    parts = changed.parts()
+    if changed.active is not None and len(changed.folders) >= folders and min(parts) > changed.round_ended:
+        # All its parts were read anew since its last round ended.
+        rounds = max(changed.rounds + 1, knowledge.rounds())
+        changed = replace(changed, as_of=min(parts), round_ended=at, rounds=rounds)
+    environments = tuple(changed if each.id == changed.id else each for each in knowledge.environments)
     after = replace(knowledge, environments=environments)
     keeping_up = [environment for environment in environments if not after.is_behind(environment)]
     after = replace(after, as_of=min((part for each in keeping_up for part in each.parts()), default=knowledge.as_of))
-    rounds = [each.as_of for each in keeping_up if each.as_of is not None]
-    if len(rounds) < len(keeping_up) or min(rounds) <= knowledge.round_ended:
+    held = [each.as_of for each in keeping_up if each.as_of is not None]
+    if len(held) < len(keeping_up) or min(held) <= knowledge.round_ended:
         return after
-    return replace(after, round_at=min(rounds), round_ended=at)
-
-
-def _after_round(knowledge: Knowledge, environment: Environment, folders: int, at: float) -> Environment:
-    """Return the environment with its round, if all its parts were read anew since the last one ended."""
-    if environment.active is None or len(environment.folders) < folders:
-        return environment
-    oldest_part = min(environment.parts())
-    if oldest_part <= environment.round_ended:
-        return environment
-    rounds = max(environment.rounds + 1, knowledge.rounds())
-    return replace(environment, as_of=oldest_part, round_ended=at, rounds=rounds)
+    return replace(after, round_at=min(held), round_ended=at)

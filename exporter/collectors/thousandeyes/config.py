@@ -4,24 +4,13 @@ from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import BeforeValidator, Field, field_validator
 
-from exporter.collectors.settings import ApiSettings
+from exporter.collectors.lenient_json import text_of
+from exporter.collectors.settings import ApiSettings, all_or_listed
 from exporter.toolkit.config_types import Duration
 from exporter.toolkit.http_settings import HttpUrl
 
-
-def _as_text(value: Any) -> Any:
-    return str(value) if isinstance(value, int) and not isinstance(value, bool) else value
-
-
-Id = Annotated[str, BeforeValidator(_as_text), Field(pattern=r"^[A-Za-z0-9_-]+$")]
+Id = Annotated[str, BeforeValidator(lambda value: text_of(value) or value), Field(pattern=r"^[A-Za-z0-9_-]+$")]
 """An id of the vendor; YAML reads an unquoted one as a number."""
-
-
-def _all_or_listed(value: Any) -> Any:
-    """Return None for `all`: a union of the two would tell each mistake twice."""
-    if value != "all" and not isinstance(value, list | tuple):
-        raise ValueError("give a list of test ids, or all")
-    return None if value == "all" else value
 
 
 class Settings(ApiSettings):
@@ -32,7 +21,7 @@ class Settings(ApiSettings):
     base_url: HttpUrl = "https://api.thousandeyes.com/v7"
     poll_interval: Duration = Field(60.0, gt=0)
     account_groups: tuple[Id, ...] = ()
-    test_results: Annotated[tuple[Id, ...] | None, BeforeValidator(_all_or_listed)] = ()
+    test_results: Annotated[tuple[Id, ...] | None, all_or_listed("test ids")] = ()
     """None: all."""
     result_types: tuple[Literal["http", "network", "bgp", "dns"], ...] = Field(("http",), min_length=1)
     agents: bool = False

@@ -1,0 +1,60 @@
+"""A vendor's JSON and its single values, read leniently: what cannot be read counts as not told. Pure."""
+
+import json
+import math
+from datetime import UTC, datetime
+from typing import Any, Final
+
+from exporter.errors import Malformed
+
+LARGEST: Final = 1e15
+"""No count, no time and no duration is greater."""
+
+
+def read_json(body: bytes) -> Any:
+    """Return what an answer holds. Malformed when it is not JSON."""
+    try:
+        return json.loads(body)
+    except (ValueError, RecursionError):
+        raise Malformed("body: not JSON") from None
+
+
+def read_object(body: bytes) -> dict[str, Any]:
+    """Return an answer's JSON object. Malformed when it is none."""
+    document = read_json(body)
+    if not isinstance(document, dict):
+        raise Malformed("body: not an object")
+    return document
+
+
+def objects(rows: Any, where: str) -> list[dict[str, Any]]:
+    """Return a list of objects as such. Malformed when `rows`, which stand at `where`, are anything else."""
+    if not isinstance(rows, list):
+        raise Malformed(f"{where}: not a list")
+    for place, row in enumerate(rows):
+        if not isinstance(row, dict):
+            raise Malformed(f"{where}[{place}]: not an object")
+    return rows
+
+
+def text_of(value: Any) -> str:
+    """Return a text or a whole number as text; "" for anything else."""
+    return str(value) if isinstance(value, str | int) and not isinstance(value, bool) else ""
+
+
+def number_of(value: Any) -> float | None:
+    """Return a number, also one that is written as text, as databases hand them out; None beyond `LARGEST`."""
+    try:
+        found = float(value) if isinstance(value, int | float | str) and not isinstance(value, bool) else math.nan
+    except (ValueError, OverflowError):
+        return None
+    return found if abs(found) <= LARGEST else None  # NaN is not within it either
+
+
+def time_of(value: Any) -> float | None:
+    """Return an ISO 8601 moment in epoch seconds, UTC where it names no zone."""
+    try:
+        moment = datetime.fromisoformat(value)
+        return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
+    except (TypeError, ValueError, OverflowError):
+        return None

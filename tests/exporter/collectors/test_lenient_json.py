@@ -1,0 +1,66 @@
+import pytest
+
+from exporter.collectors.lenient_json import number_of, objects, read_json, read_object, text_of, time_of
+from exporter.errors import Malformed
+
+
+@pytest.mark.parametrize("body", [b"", b"{", b"\xff", b"[" * 100_000])
+def test_what_is_not_json_is_malformed(body):
+    """A page of HTML, a cut answer and a bomb of brackets all end alike, and the message holds nothing of them."""
+    with pytest.raises(Malformed, match=r"^body: not JSON$"):
+        read_json(body)
+
+
+def test_an_answer_that_must_be_an_object_is_one():
+    """A list where an object is promised is malformed."""
+    assert read_object(b'{"a": 1}') == {"a": 1}
+    with pytest.raises(Malformed, match=r"^body: not an object$"):
+        read_object(b"[]")
+
+
+@pytest.mark.parametrize(
+    ("rows", "message"), [({}, "^items: not a list$"), (None, "^items: not a list$"), ([{}, 5], r"^items\[1\]: not an")]
+)
+def test_the_message_names_what_is_no_list_of_objects(rows, message):
+    """Whoever reads the log knows which member, and which row."""
+    with pytest.raises(Malformed, match=message):
+        objects(rows, "items")
+
+
+@pytest.mark.parametrize(("value", "expected"), [("a", "a"), (5, "5"), (True, ""), (None, ""), (1.5, ""), ([], "")])
+def test_an_id_may_be_a_number(value, expected):
+    """Vendors write ids both ways; what is neither text nor a whole number is not told."""
+    assert text_of(value) == expected
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [
+        (1.5, 1.5),
+        ("2", 2.0),
+        (-3, -3.0),
+        (True, None),
+        ("x", None),
+        (None, None),
+        (10**400, None),
+        (float("nan"), None),
+    ],
+)
+def test_a_number_may_be_text(value, expected):
+    """Databases hand numbers out as text; what is none, or beyond any count and time, is not told."""
+    assert number_of(value) == expected
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [
+        ("2026-01-01T00:00:00Z", 1767225600.0),
+        ("2026-01-01T00:00:00", 1767225600.0),
+        ("2026-01-01T01:00:00+01:00", 1767225600.0),
+        ("yesterday", None),
+        (5, None),
+    ],
+)
+def test_a_moment_without_a_zone_is_utc(value, expected):
+    """What cannot be read is not told."""
+    assert time_of(value) == expected

@@ -1,7 +1,7 @@
 """One request tells all there is: the warning, and the list of notifications."""
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 
 from exporter.collectors.contract import CONFIRM_AFTER, Certificate, Get, Reason, Request, Response
@@ -31,7 +31,6 @@ LATEST = gauge(
     "packetvis_latest_notification_timestamp_seconds",
     "When the newest notification was created, in seconds since the epoch.",
 )
-
 RECENT = gauge(
     "packetvis_notification_timestamp_seconds",
     "When each of the newest notifications within the warning window was created, in seconds since the epoch.",
@@ -95,9 +94,8 @@ class Collector:
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
 
-    def start(self) -> Knowledge:
-        """Return what is known before the first answer."""
-        return Knowledge()
+    start = Knowledge
+    """What is known before the first answer."""
 
     def requests(self, knowledge: Knowledge, now: float) -> Iterator[Request]:  # noqa: ARG002  the contract's signature
         """Yield the one request there is. 418 is an answer: a pasted URL may hold `status=true`."""
@@ -128,35 +126,38 @@ class Collector:
         was_listed = any(count for *_, count in knowledge.listed) and knowledge.filters == filters
         if not distinct and was_listed and knowledge.emptied_at is None:
             return replace(knowledge, emptied_at=response.at)
-        kinds = self._kinds(knowledge, list(distinct.values()))
+        kinds = self._kinds(knowledge, distinct.values())
+        counts = Counter(kinds.values())
+        listed = sorted({kind[:3] for kind in knowledge.listed} | set(counts))  # 0 for those listed before
+        old = set(knowledge.ids)
+        seen = Counter({(kind, severity): count for kind, severity, count in knowledge.seen})
+        seen.update((kind, severity) for each, (_, kind, severity) in kinds.items() if each not in old)
         created = [each.created for each in distinct.values() if each.created is not None]
+        gone = [each for each in knowledge.ids if each not in distinct]
         return Knowledge(
             as_of=response.at,
             warning=report.warning,
             latest=max(created, default=knowledge.latest),
-            listed=_listed(knowledge, list(kinds.values())),
-            seen=_seen(knowledge, kinds),
-            ids=_remembered(knowledge.ids, tuple(distinct)),
+            listed=tuple((*kind, counts[kind]) for kind in listed),
+            seen=tuple((*key, count) for key, count in sorted(seen.items())),
+            ids=(*distinct, *gone[:REMEMBERED_IDS]),
             filters=filters,
-            recent=_recent(distinct, kinds),
+            recent=_recent(distinct.values(), kinds),
             window=report.window or self._settings.window(),
         )
 
-    def _kinds(self, knowledge: Knowledge, notifications: Sequence[Notification]) -> dict[str, Kind]:
+    def _kinds(self, knowledge: Knowledge, notifications: Iterable[Notification]) -> dict[str, Kind]:
         """Return the kind of each id; beyond the bound a new kind is `other`, so that labels stay few."""
         known = {kind[:3] for kind in knowledge.listed}
         kinds = {}
         for each in notifications:
-            kind = (each.category, self._type(each.type), each.severity)
+            is_kept = each.type in DOCUMENTED_TYPES or self._settings.unknown_types == "keep"
+            kind = (each.category, each.type if is_kept else OTHER, each.severity)
             if kind not in known and len(known) >= MOST_KINDS:
                 kind = (OTHER, OTHER, each.severity)
             known.add(kind)
             kinds[each.id] = kind
         return kinds
-
-    def _type(self, name: str) -> str:
-        kept = name in DOCUMENTED_TYPES or self._settings.unknown_types == "keep"
-        return name if kept else OTHER
 
     def families(self, knowledge: Knowledge, now: float) -> Iterator[Family]:
         """Yield the families, the warning first."""
@@ -180,34 +181,13 @@ class Collector:
         yield Figure(f"{counted(kinds.total(), 'notification')} listed{f': {listed}' if listed else ''}")
 
 
-def _listed(knowledge: Knowledge, kinds: Sequence[Kind]) -> tuple[tuple[str, str, str, int], ...]:
-    """Count the kinds listed now; 0 for those listed before."""
-    counts = Counter(kinds)
-    every = sorted({kind[:3] for kind in knowledge.listed} | set(counts))
-    return tuple((*kind, counts[kind]) for kind in every)
-
-
-def _recent(distinct: dict[str, Notification], kinds: dict[str, Kind]) -> tuple[tuple[float, tuple[str, ...]], ...]:
+def _recent(
+    notifications: Iterable[Notification], kinds: Mapping[str, Kind]
+) -> tuple[tuple[float, tuple[str, ...]], ...]:
     """Return the newest notifications whose time is known, the newest first, under the kinds they are counted as."""
-    dated = [(each.created, each) for each in distinct.values() if each.created is not None]
-    newest = sorted(dated, key=lambda pair: (-pair[0], pair[1].id))[:MOST_RECENT]
+    dated = [(each.created, each) for each in notifications if each.created is not None]
     found = []
-    for created, each in newest:
+    for created, each in sorted(dated, key=lambda pair: (-pair[0], pair[1].id))[:MOST_RECENT]:
         category, kind, severity = kinds[each.id]
         found.append((created, (each.id, kind, severity, category, each.summary, each.url, each.dispatched)))
     return tuple(found)
-
-
-def _seen(knowledge: Knowledge, kinds: dict[str, Kind]) -> tuple[tuple[str, str, int], ...]:
-    """Add the ids that were never seen to what was counted before."""
-    old = set(knowledge.ids)
-    counts = Counter({(kind, severity): count for kind, severity, count in knowledge.seen})
-    counts.update((kind, severity) for each, (_, kind, severity) in kinds.items() if each not in old)
-    return tuple((*key, count) for key, count in sorted(counts.items()))
-
-
-def _remembered(old: tuple[str, ...], listed: tuple[str, ...]) -> tuple[str, ...]:
-    """Return the ids listed now, then those gone most recently."""
-    now = set(listed)
-    gone = [each for each in old if each not in now]
-    return (*listed, *gone[:REMEMBERED_IDS])

@@ -4,14 +4,11 @@ Every member of an alert is optional in the vendor's schema, so a missing one is
 members marked deprecated stand in for those that replace them. Only the list itself is demanded.
 """
 
-import json
-import math
-from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
+from exporter.collectors.lenient_json import number_of, objects, read_object, text_of, time_of
 from exporter.errors import Malformed
 
 SEVERITIES = ("critical", "major", "minor", "info")
@@ -70,97 +67,67 @@ class Test:
 
 def read_alerts(body: bytes) -> AlertPage:
     """Read a page of `/alerts`; `Malformed` without a list of alerts."""
-    document = read_document(body)
-    cursor, broken = _cursor(document)
-    return AlertPage(tuple(_alert(row) for row in read_rows(document, "alerts")), cursor, broken)
+    document = read_object(body)
+    alerts = tuple(_alert(row) for row in read_rows(document, "alerts"))
+    links = document.get("_links")
+    if not links or (isinstance(links, dict) and not links.get("next")):
+        return AlertPage(alerts, None)
+    try:
+        # Only the cursor is taken of a link that may name any host.
+        cursor = parse_qs(urlsplit(_href(document, "next")).query).get("cursor", [None])[0]
+    except ValueError:
+        cursor = None
+    return AlertPage(alerts, cursor, broken=cursor is None)
 
 
 def read_rules(body: bytes) -> dict[str, str]:
     """Read `/alerts/rules` into names by id."""
-    listed = read_rows(read_document(body), "alertRules")
+    listed = read_rows(read_object(body), "alertRules")
     rows = ((text_of(row.get("ruleId")), text_of(row.get("ruleName"))) for row in listed)
     return {rule: name for rule, name in rows if rule and name}
 
 
 def read_tests(body: bytes) -> tuple[Test, ...]:
     """Read `/tests`; a test without an id is of no use and left out."""
-    return tuple(test for row in read_rows(read_document(body), "tests") if (test := _test(row)).id)
+    tests = []
+    for row in read_rows(read_object(body), "tests"):
+        links, kind = row.get("_links"), text_of(row.get("type"))
+        listed = links.get("testResults") if isinstance(links, dict) else None
+        results = [each for each in listed if isinstance(each, dict)] if isinstance(listed, list) else []
+        kinds = {last_segment(text_of(each.get("href"))) for each in results} or _KINDS.get(kind, set())
+        test = Test(
+            id=text_of(row.get("testId")),
+            name=text_of(row.get("testName")),
+            interval=number_of(row.get("interval")) or 0.0,
+            of_today=row.get("enabled") is not False and row.get("savedEvent") is not True,
+            type=kind,
+            kinds=tuple(sorted(kinds)),
+        )
+        tests += [test] if test.id else []
+    return tuple(tests)
 
 
-def read_document(body: bytes) -> dict[str, Any]:
-    """Return an answer's JSON object. Malformed when it is none."""
-    try:
-        document = json.loads(body)
-    except (ValueError, RecursionError):
-        raise Malformed("body: not JSON") from None
-    if not isinstance(document, dict):
-        raise Malformed("body: not an object")
-    return document
-
-
-def read_rows(document: dict[str, Any], name: str) -> Iterator[dict[str, Any]]:
-    """Yield a list's rows; null is an empty list, as some servers write one. Malformed when there is no list."""
+def read_rows(document: dict[str, Any], name: str) -> list[dict[str, Any]]:
+    """Return a list's rows; null is an empty list, as some servers write one. Malformed when there is no list."""
     if name not in document:
         raise Malformed(f"{name}: missing")
-    rows = [] if document[name] is None else document[name]
-    if not isinstance(rows, list):
-        raise Malformed(f"{name}: not a list")
-    for place, row in enumerate(rows):
-        if not isinstance(row, dict):
-            raise Malformed(f"{name}[{place}]: not an object")
-        yield row
+    return objects([] if document[name] is None else document[name], name)
 
 
 def _alert(row: dict[str, Any]) -> Alert:
+    states = (_ACTIVE.get(text_of(row.get(name)).lower()) for name in ("alertState", "state"))
+    severities = (text_of(row.get(name)).lower() for name in ("alertSeverity", "severity"))
     return Alert(
         id=text_of(row.get("id")) or text_of(row.get("alertId")) or last_segment(_href(row, "self")),
         type=text_of(row.get("alertType")).lower() or UNKNOWN,
-        severity=_severity(row),
-        active=_active(row),
+        severity=next((severity for severity in severities if severity in SEVERITIES), UNKNOWN),
+        # Only active ones are asked for: one without a readable state is active.
+        active=next((state for state in states if state is not None), True),
         suppressed=row.get("suppressed") is True,
         rule_id=text_of(row.get("alertRuleId")) or text_of(row.get("ruleId")) or last_segment(_href(row, "rule")),
         test_id=last_segment(_href(row, "test")),
         started=time_of(row.get("startDate")) or time_of(row.get("dateStart")),
     )
-
-
-def _active(row: dict[str, Any]) -> bool:
-    """Say whether the alert is active; one without a readable state is, since only active ones are asked for."""
-    states = (_ACTIVE.get(text_of(row.get(name)).lower()) for name in ("alertState", "state"))
-    return next((state for state in states if state is not None), True)
-
-
-def _severity(row: dict[str, Any]) -> str:
-    told = (text_of(row.get(name)).lower() for name in ("alertSeverity", "severity"))
-    return next((severity for severity in told if severity in SEVERITIES), UNKNOWN)
-
-
-def _test(row: dict[str, Any]) -> Test:
-    kind = text_of(row.get("type"))
-    links = row.get("_links")
-    listed = links.get("testResults") if isinstance(links, dict) else None
-    listed = listed if isinstance(listed, list) else []
-    named = {last_segment(text_of(each.get("href"))) for each in listed if isinstance(each, dict)}
-    return Test(
-        id=text_of(row.get("testId")),
-        name=text_of(row.get("testName")),
-        interval=number_of(row.get("interval")) or 0.0,
-        of_today=row.get("enabled") is not False and row.get("savedEvent") is not True,
-        type=kind,
-        kinds=tuple(sorted(named or _KINDS.get(kind, set()))),
-    )
-
-
-def _cursor(document: dict[str, Any]) -> tuple[str | None, bool]:
-    """Return the next page's cursor, all that is taken of a link that may name any host, and whether it is broken."""
-    links = document.get("_links")
-    if not links or (isinstance(links, dict) and not links.get("next")):
-        return None, False
-    try:
-        cursor = parse_qs(urlsplit(_href(document, "next")).query).get("cursor", [None])[0]
-    except ValueError:
-        cursor = None
-    return cursor, cursor is None
 
 
 def _href(row: dict[str, Any], name: str) -> str:
@@ -177,27 +144,3 @@ def last_segment(href: str) -> str:
         return urlsplit(href).path.rstrip("/").rpartition("/")[2]
     except ValueError:
         return ""
-
-
-def text_of(value: Any) -> str:
-    """Return a text or a whole number as text; "" for anything else."""
-    return str(value) if isinstance(value, str | int) and not isinstance(value, bool) else ""
-
-
-def number_of(value: Any) -> float | None:
-    """Return a number, also one that is written as text; None for what is none, or beyond any time or round."""
-    try:
-        found = float(value) if isinstance(value, int | float | str) and not isinstance(value, bool) else math.nan
-    except (ValueError, OverflowError):
-        return None
-    return found if abs(found) < 1e15 else None  # noqa: PLR2004  NaN is not below it either
-
-
-def time_of(value: Any) -> float | None:
-    """Return an ISO 8601 moment in epoch seconds, UTC where it names no zone; None when it cannot be read."""
-    try:
-        moment = datetime.fromisoformat(value)
-        found = (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
-    except (TypeError, ValueError, OverflowError):
-        return None
-    return found if math.isfinite(found) else None

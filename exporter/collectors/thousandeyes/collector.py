@@ -1,7 +1,7 @@
 """What to ask ThousandEyes, in which order, and what its answers mean."""
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from urllib.parse import quote, unquote
 
@@ -15,7 +15,7 @@ from . import pages
 from .answers import SEVERITIES, Test, read_alerts, read_rules, read_tests
 from .config import Settings
 from .inventory import read_agents, read_local_problems, read_outages, read_usage
-from .knowledge import ROUNDS_BEHIND, Group, Inventory, Knowledge, Result, with_cleared_page, with_page
+from .knowledge import ROUNDS_BEHIND, Group, Inventory, Knowledge, Listing, Result, with_cleared_page, with_page
 from .measurements import read_results
 
 ACCEPT = "application/hal+json, application/json, application/problem+json"
@@ -47,47 +47,55 @@ class Collector:
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
 
-    def start(self) -> Knowledge:
-        """Return what is known before the first answer."""
-        return Knowledge()
+    start = Knowledge
+    """What is known before the first answer."""
 
     def requests(self, knowledge: Knowledge, now: float) -> Iterator[Request]:
         """Yield, for each account group: its alerts, the names of rules and tests, then all that goes in rotation."""
-        groups = self._groups(knowledge)
+        groups, every = self._groups(knowledge), self._settings.poll_interval
         known = Knowledge(groups)
         for aid, group in groups.items():
+            due = _due(group.as_of, every)
+            if group.emptied_at is not None:
+                due = group.emptied_at + min(CONFIRM_AFTER, every)
+            due, cursor = self._resumed(group.unfinished, due, now)
             reason = Reason.OLDEST if known.is_behind(aid) else Reason.STATUS
-            yield self._alerts_request(aid, group, reason, now)
+            yield _get(ALERTS, aid, reason, due, every, ("state", "trigger"), *cursor)
         for aid, group in groups.items():
             yield _names_request(RULES, aid, group.rules_at, missing=group.names_unknown_rule())
             yield _names_request(TESTS, aid, group.tests_at, missing=group.names_unknown_test())
         for aid, group in groups.items():
             yield from self._inventory_requests(aid, group.inventory, now)
             for kind, tests in self._measured(group).items():
-                for test, every in tests.items():
-                    yield _results_request(aid, kind, test, group.results.get(kind, {}).get(test), every)
+                for test, interval in tests.items():
+                    result = group.results.get(kind, {}).get(test)
+                    due = _due(result.at if result else None, interval)
+                    more = (("expand", "certificate"),) if kind == "http" else ()
+                    endpoint = f"/test-results/{{id}}/{RESULT_KINDS[kind]}"
+                    path = endpoint.replace("{id}", quote(test, safe=""))
+                    yield _get(endpoint, aid, Reason.OLDEST, due, interval, *more, path=path)
 
     def _groups(self, knowledge: Knowledge) -> dict[str, Group]:
         """Return the configured groups; one that comes to others, which have listings, begins behind them."""
         new = Group(rounds=knowledge.rounds() - ROUNDS_BEHIND)
         return {aid: knowledge.groups.get(aid, new) for aid in self._settings.groups()}
 
-    def _alerts_request(self, aid: str, group: Group, reason: Reason, now: float) -> Get:
-        """Go on with a listing, or begin one. One that drags on past `max_age` is given up, cursor and all."""
-        every, listing = self._settings.poll_interval, group.unfinished
-        if listing is not None and now - listing.began <= self._settings.max_age:
-            more = ("cursor", listing.cursors[-1])
-            return _get(ALERTS, aid, reason, listing.began, every, ("state", "trigger"), more)
-        due = _due(group.as_of, every)
-        if group.emptied_at is not None:
-            due = group.emptied_at + min(CONFIRM_AFTER, every)
-        return _get(ALERTS, aid, reason, due, every, ("state", "trigger"))
+    def _resumed(self, listing: Listing | None, due: float, now: float) -> tuple[float, tuple[tuple[str, str], ...]]:
+        """Return when the next page is due and its cursor, of a new listing when the last one has ended.
+
+        One that drags on past `max_age` is given up, cursor and all.
+        """
+        if listing is None or now - listing.began > self._settings.max_age:
+            return due, ()
+        return listing.began, (("cursor", listing.cursors[-1]),)
 
     def _inventory_requests(self, aid: str, known: Inventory, now: float) -> Iterator[Request]:
         """Yield what is switched on beside alerts and results; usage and outages are the whole organisation's."""
         settings = self._settings
         if settings.cleared_window is not None:
-            yield self._cleared_request(aid, known, settings.cleared_window, now)
+            asked = (("state", "clear"), ("window", f"{settings.cleared_window:.0f}s"))
+            due, cursor = self._resumed(known.cleared_listing, _due(known.cleared_at, CLEARED_EVERY), now)
+            yield _get(ALERTS, aid, Reason.OLDEST, due, CLEARED_EVERY, *asked, *cursor)
         if settings.agents:
             every = settings.agents_interval
             yield _get(AGENTS, aid, Reason.OLDEST, _due(known.agents_at, every), every, ENTERPRISE_ONLY)
@@ -107,14 +115,6 @@ class Collector:
                 accept=ACCEPT,
                 content=b'{"window": "1h", "outageScope": "with-affected-test"}',
             )
-
-    def _cleared_request(self, aid: str, known: Inventory, window: float, now: float) -> Get:
-        asked = (("state", "clear"), ("window", f"{window:.0f}s"))
-        listing = known.cleared_listing
-        if listing is not None and now - listing.began <= self._settings.max_age:
-            more = ("cursor", listing.cursors[-1])
-            return _get(ALERTS, aid, Reason.OLDEST, listing.began, CLEARED_EVERY, *asked, more)
-        return _get(ALERTS, aid, Reason.OLDEST, _due(known.cleared_at, CLEARED_EVERY), CLEARED_EVERY, *asked)
 
     def _measured(self, group: Group) -> dict[str, dict[str, float]]:
         """Return by kind the tests whose results are wanted, each with its interval in seconds.
@@ -148,15 +148,13 @@ class Collector:
         known = group.inventory
         match request.endpoint:
             case "/alerts" if params.get("state") == "clear":
-                return replace(
-                    group, inventory=with_cleared_page(known, read_alerts(body), at=at, cursor=cursor, max_pages=most)
-                )
+                known = with_cleared_page(known, read_alerts(body), at=at, cursor=cursor, max_pages=most)
             case "/alerts":
                 return with_page(group, read_alerts(body), at=at, cursor=cursor, max_pages=most)
             case "/alerts/rules":
                 return replace(group, rules_at=at, rules=read_rules(body))
             case "/tests":
-                return self._with_tests(group, response)
+                return self._with_tests(group, read_tests(body), at)
             case "/agents":
                 known = replace(known, agents_at=at, agents=read_agents(body))
             case "/agents/local-problems":
@@ -166,13 +164,15 @@ class Collector:
             case "/internet-insights/outages/filter":
                 known = replace(known, outages_at=at, outages=read_outages(body))
             case _:
-                return _with_result(group, request, response)
+                *_, test, name = request.path.split("/")
+                kind = next(kind for kind, of_vendor in RESULT_KINDS.items() if of_vendor == name)
+                results = {**group.results.get(kind, {}), unquote(test): Result(at, read_results(name, body))}
+                return replace(group, results={**group.results, kind: results})
         return replace(group, inventory=known)
 
-    def _with_tests(self, group: Group, response: Response) -> Group:
+    def _with_tests(self, group: Group, tests: Iterable[Test], at: float) -> Group:
         """Return the group after a lookup of its tests; results that are no longer wanted go."""
-        tests = {test.id: test for test in read_tests(response.body)}
-        learned = replace(group, tests_at=response.at, tests=tests)
+        learned = replace(group, tests_at=at, tests={test.id: test for test in tests})
         results = {
             kind: {test: group.results[kind][test] for test in wanted if test in group.results.get(kind, {})}
             for kind, wanted in self._measured(learned).items()
@@ -243,13 +243,6 @@ def _has(kind: str, test: Test | None, *, chosen: bool) -> bool:
     return (chosen or test.of_today) and (RESULT_KINDS[kind] in test.kinds or (chosen and kind == "http"))
 
 
-def _with_result(group: Group, request: Get, response: Response) -> Group:
-    *_, test, named = request.path.split("/")
-    kind = next(kind for kind, name in RESULT_KINDS.items() if name == named)
-    result = Result(response.at, read_results(named, response.body))
-    return replace(group, results={**group.results, kind: {**group.results.get(kind, {}), unquote(test): result}})
-
-
 def _due(at: float | None, every: float) -> float:
     return 0.0 if at is None else at + every
 
@@ -275,11 +268,3 @@ def _names_request(endpoint: str, aid: str, at: float | None, *, missing: bool) 
     if missing:
         return _get(endpoint, aid, Reason.CHANGED, at + LOOKUP_AGAIN, LOOKUP_AGAIN)
     return _get(endpoint, aid, Reason.OLDEST, at + LOOKUP_EVERY, LOOKUP_EVERY)
-
-
-def _results_request(aid: str, kind: str, test: str, result: Result | None, every: float) -> Get:
-    name = RESULT_KINDS[kind]
-    more = (("expand", "certificate"),) if kind == "http" else ()
-    path = f"/test-results/{quote(test, safe='')}/{name}"
-    due = _due(None if result is None else result.at, every)
-    return _get(f"/test-results/{{id}}/{name}", aid, Reason.OLDEST, due, every, *more, path=path)

@@ -2,9 +2,10 @@
 
 from collections import Counter
 from dataclasses import dataclass
-from typing import Any
 
-from .answers import number_of, read_document, read_rows, text_of, time_of
+from exporter.collectors.lenient_json import number_of, read_object, text_of, time_of
+
+from .answers import read_rows
 
 STATES = {"online": True, "offline": False}
 """An agent that is disabled, or in a state the vendor has not told of, is neither."""
@@ -34,30 +35,29 @@ class Usage:
 
 def read_agents(body: bytes) -> tuple[Agent, ...]:
     """Read `/agents`; cloud agents are the vendor's to look after, and an agent without an id is of no use."""
-    rows = read_rows(read_document(body), "agents")
-    agents = [_agent(row) for row in rows if row.get("agentType") != "cloud"]
-    return tuple({agent.id: agent for agent in agents if agent.id}.values())
-
-
-def _agent(row: dict[str, Any]) -> Agent:
-    load = number_of(row.get("utilization"))
-    errors = row.get("errorDetails")
-    return Agent(
-        id=text_of(row.get("agentId")),
-        name=text_of(row.get("agentName")),
-        type=text_of(row.get("agentType")),
-        location=text_of(row.get("location")),
-        online=STATES.get(text_of(row.get("agentState")).lower()),
-        seen=time_of(row.get("lastSeen")),
-        load=None if load is None else load / 100,
-        errors=len(errors) if isinstance(errors, list) else 0,
-    )
+    agents = {}
+    for row in read_rows(read_object(body), "agents"):
+        identity, kind = text_of(row.get("agentId")), text_of(row.get("agentType"))
+        if kind == "cloud" or not identity:
+            continue
+        load, errors = number_of(row.get("utilization")), row.get("errorDetails")
+        agents[identity] = Agent(
+            id=identity,
+            name=text_of(row.get("agentName")),
+            type=kind,
+            location=text_of(row.get("location")),
+            online=STATES.get(text_of(row.get("agentState")).lower()),
+            seen=time_of(row.get("lastSeen")),
+            load=None if load is None else load / 100,
+            errors=len(errors) if isinstance(errors, list) else 0,
+        )
+    return tuple(agents.values())
 
 
 def read_local_problems(body: bytes) -> dict[str, int]:
     """Read `/agents/local-problems` into how many are active at each agent, by its id."""
     active: Counter[str] = Counter()
-    for row in read_rows(read_document(body), "localProblems"):
+    for row in read_rows(read_object(body), "localProblems"):
         agent = row.get("agent")
         if row.get("active") is True and isinstance(agent, dict) and (name := text_of(agent.get("agentId"))):
             active[name] += 1
@@ -66,7 +66,7 @@ def read_local_problems(body: bytes) -> dict[str, int]:
 
 def read_usage(body: bytes) -> Usage:
     """Read `/usage`. A plan without metered billing tells no enterprise units: the cloud's are then all there are."""
-    document = read_document(body)
+    document = read_object(body)
     told = document.get("usage")
     usage = told if isinstance(told, dict) else {}
     quota = usage.get("quota")
@@ -78,6 +78,6 @@ def read_usage(body: bytes) -> Usage:
 
 def read_outages(body: bytes) -> dict[str, int]:
     """Read `/internet-insights/outages/filter` into how many outages go on now, by type (`app`, `net`)."""
-    rows = read_rows(read_document(body), "outages")
+    rows = read_rows(read_object(body), "outages")
     going_on = [row for row in rows if not row.get("endDate") and not row.get("endRoundId")]
     return {"app": 0, "net": 0} | Counter(text_of(row.get("type")).lower() or "unknown" for row in going_on)

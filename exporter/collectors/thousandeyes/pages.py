@@ -1,7 +1,7 @@
 """The metrics of ThousandEyes, and how they are filled."""
 
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 
 from exporter.metrics.families import Family, Sample, gauge
 
@@ -121,23 +121,20 @@ _GRAVITY = {severity: rank for rank, severity in enumerate((*SEVERITIES, UNKNOWN
 
 def alert_counts(groups: Mapping[str, Group]) -> Iterator[Family]:
     """Yield the counts of the groups that were listed."""
+    suppressed = {aid: [alert for alert in group.alerts if alert.suppressed] for aid, group in groups.items()}
+    started = {
+        aid: [each.started for each in group.alerts if each.started is not None] for aid, group in groups.items()
+    }
     yield Family(ACTIVE, [sample for aid, group in groups.items() for sample in _counts(aid, group, group.alerts)])
-    hidden = {aid: [alert for alert in group.alerts if alert.suppressed] for aid, group in groups.items()}
-    yield Family(SUPPRESSED, [sample for aid, group in groups.items() for sample in _counts(aid, group, hidden[aid])])
-    yield Family(OLDEST, [sample for aid, group in groups.items() for sample in _oldest(aid, group)])
+    yield Family(SUPPRESSED, [each for aid, group in groups.items() for each in _counts(aid, group, suppressed[aid])])
+    yield Family(OLDEST, [((aid,), min(moments)) for aid, moments in started.items() if moments])
 
 
-def _counts(aid: str, group: Group, alerts: list[Alert] | tuple[Alert, ...]) -> Iterator[Sample]:
+def _counts(aid: str, group: Group, alerts: Iterable[Alert]) -> Iterator[Sample]:
     """Count by type and severity, with 0 for each known severity of a type that has been seen."""
     counts = Counter({(kind, severity): 0 for kind in group.types for severity in SEVERITIES})
     counts.update((alert.type, alert.severity) for alert in alerts)
     yield from (((aid, kind, severity), float(count)) for (kind, severity), count in counts.items())
-
-
-def _oldest(aid: str, group: Group) -> Iterator[Sample]:
-    started = [alert.started for alert in group.alerts if alert.started is not None]
-    if started:
-        yield (aid,), min(started)
 
 
 def measured(results: Mapping[str, Mapping[str, Mapping[str, Result]]], now: float) -> Iterator[Family]:

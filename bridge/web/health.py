@@ -5,12 +5,13 @@ from collections.abc import Callable
 
 from flask import Blueprint, Response, request
 from prometheus_client import CollectorRegistry
-from prometheus_client import exposition as text
-from prometheus_client.openmetrics import exposition as openmetrics
+from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
+from prometheus_client.openmetrics.exposition import CONTENT_TYPE_LATEST
 from werkzeug.datastructures import MIMEAccept
 from werkzeug.http import parse_options_header
 
 from bridge.web.application import plain
+from exporter.toolkit import exposition
 from exporter.toolkit.config_types import ConfigError
 
 
@@ -21,10 +22,9 @@ def health(registry: CollectorRegistry, ready: Callable[[], bool], reload: Calla
     @routes.get("/metrics")
     def metrics() -> Response:
         if wants_openmetrics(request.accept_mimetypes):
-            page = openmetrics.generate_latest(registry)  # type: ignore[no-untyped-call]
-            kind = openmetrics.CONTENT_TYPE_LATEST
+            page, kind = exposition.openmetrics(registry), CONTENT_TYPE_LATEST
         else:
-            page, kind = text.generate_latest(registry), text.CONTENT_TYPE_PLAIN_0_0_4
+            page, kind = exposition.text(registry), CONTENT_TYPE_PLAIN_0_0_4
         packed = request.accept_encodings["gzip"] > 0
         headers = {"Vary": "Accept, Accept-Encoding"} | ({"Content-Encoding": "gzip"} if packed else {})
         return Response(gzip.compress(page, 1) if packed else page, headers=headers, content_type=kind)

@@ -1,14 +1,15 @@
 """The exporter's own families: how each target's polling goes, the last reload, the process."""
 
 import platform
+import time
 from collections.abc import Callable, Iterable, Sequence
 from typing import Protocol
 
-from prometheus_client import CollectorRegistry, GCCollector, PlatformCollector, ProcessCollector, generate_latest
-from prometheus_client.openmetrics import exposition as openmetrics_text
+from prometheus_client import CollectorRegistry, GCCollector, PlatformCollector, ProcessCollector
 
 from exporter.metrics.families import Family, Metric, Sample
 from exporter.metrics.health import Health
+from exporter.toolkit import exposition
 from exporter.toolkit.refusals import REASONS, Refusal
 
 
@@ -86,6 +87,7 @@ class Running:
         self._successful = False
         self._at: float | None = None
         self._refusals = dict.fromkeys(REASONS, 0)
+        self._counting_since = time.time()
 
     def refused(self, refusal: Refusal) -> None:
         """Count a request that was turned away."""
@@ -110,7 +112,11 @@ class Running:
             Family(STORAGE, [((), float(self._leadership.reached()))] if self._leadership else []),
             Family(RELOADED, [((), float(self._successful))]),
             Family(RELOADED_AT, at),
-            Family(REFUSALS, [((reason,), float(count)) for reason, count in self._refusals.items()]),
+            Family(
+                REFUSALS,
+                [((reason,), float(count)) for reason, count in self._refusals.items()],
+                [self._counting_since] * len(self._refusals),
+            ),
         ]
 
     def roles(self) -> list[str]:
@@ -138,7 +144,8 @@ def own_families(healths: Sequence[Health], more: Iterable[Family]) -> list[Fami
         for each in healths
         for (endpoint, outcome), count in sorted(each.requests.items())
     ]
-    return [*families, Family(REQUESTS, requests), *more]
+    counting_since = [each.counting_since for each in healths for _ in each.requests]
+    return [*families, Family(REQUESTS, requests, counting_since), *more]
 
 
 _PROCESS = CollectorRegistry()
@@ -150,6 +157,5 @@ GCCollector(registry=_PROCESS)
 def python_lines(*, openmetrics: bool) -> bytes:
     """Return `process_*` and `python_*` as lines, without an end mark."""
     if not openmetrics:
-        return generate_latest(_PROCESS)
-    text: bytes = openmetrics_text.generate_latest(_PROCESS)  # type: ignore[no-untyped-call]
-    return text.removesuffix(b"# EOF\n")
+        return exposition.text(_PROCESS)
+    return exposition.openmetrics(_PROCESS).removesuffix(b"# EOF\n")

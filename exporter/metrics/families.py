@@ -5,7 +5,7 @@ The label `account` is never stated: the exposition adds it, first, to every sam
 """
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 CACHED = "Cached from the last poll; its age: vendorwatch_poll_last_success_timestamp_seconds."
@@ -31,6 +31,8 @@ class Family:
 
     metric: Metric
     samples: Sequence[Sample]
+    created: Sequence[float] = ()
+    """Of a counter: since when each sample counts, epoch seconds."""
 
 
 def gauge(name: str, text: str, *labels: str) -> Metric:
@@ -55,4 +57,4 @@ class Limited:
             samples = family.samples[: self._most - self.series]
             self.series += len(samples)
             self.cut = self.cut or len(samples) < len(family.samples)
-            yield Family(family.metric, samples)
+            yield replace(family, samples=samples)

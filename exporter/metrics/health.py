@@ -44,6 +44,8 @@ class Health:
     series: int
     requests: Mapping[tuple[str, str], int]
     """By endpoint (a template) and outcome (`ok` or a PollError's `reason`)."""
+    counting_since: float
+    """Since when `requests` are counted."""
     rate_limit_remaining: float | None
     budget_used_ratio: float
     oldest_value: float | None

@@ -1,17 +1,19 @@
 """Families → bytes: text 0.0.4 and OpenMetrics 1.0.0, plain and gzip. Pure.
 
 A family of a target is rendered and compressed once. A page is put together from these blocks: gzip members one after
-the other are one gzip stream, and the two formats differ only in HELP and TYPE, so that they share the samples.
+the other are one gzip stream, and the two formats share the samples. They differ in HELP, TYPE and UNIT, and in the
+counters: beside each sample OpenMetrics wants the time since when it counts.
 """
 
 import gzip
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from itertools import chain
 
 from exporter.metrics.families import Family, Metric, Sample
+from exporter.toolkit.exposition import unit_of
 from exporter.toolkit.text import LABEL_BYTES, cut_label
 
 SAMPLES = 1500
@@ -27,8 +29,8 @@ class Block:
     packed: bytes
 
 
-Rendered = Mapping[str, tuple[Metric, Block]]
-"""A target's families by name."""
+Rendered = Mapping[str, tuple[Metric, Block, Block]]
+"""A target's families by name, in text 0.0.4 and in OpenMetrics: the same block, unless it has `created`."""
 
 
 def number(value: float) -> str:
@@ -55,11 +57,14 @@ def block(plain: bytes) -> Block:
 
 @cache
 def head(metric: Metric, *, openmetrics: bool) -> Block:
-    """Return a family's HELP and TYPE lines. In OpenMetrics a counter's name goes without `_total`."""
+    """Return a family's HELP, TYPE and UNIT lines. In OpenMetrics a counter's name goes without `_total`."""
     name, text = metric.name, metric.help.replace("\\", r"\\").replace("\n", r"\n")
     if openmetrics:
         name, text = name.removesuffix("_total") if metric.kind == "counter" else name, text.replace('"', r"\"")
-    return block(f"# HELP {name} {text}\n# TYPE {name} {metric.kind}\n".encode("utf-8", "replace"))
+    told = f"# HELP {name} {text}\n# TYPE {name} {metric.kind}\n"
+    if openmetrics and (unit := unit_of(name)):
+        told += f"# UNIT {name} {unit}\n"
+    return block(told.encode("utf-8", "replace"))
 
 
 def lines(metric: Metric, samples: Sequence[Sample], account: str | None = None) -> Iterator[bytes]:
@@ -88,20 +93,30 @@ def _formatted(template: str, samples: Sequence[Sample]) -> str:
 
 def render(families: Iterable[Family], account: str | None = None) -> Rendered:
     """Render a target's families. Those without a sample are left out."""
-    rendered: dict[str, tuple[Metric, Block]] = {}
+    rendered: dict[str, tuple[Metric, Block, Block]] = {}
     for family in families:
         if family.samples:
-            samples = block(b"".join(lines(family.metric, family.samples, account)))
-            rendered[family.metric.name] = (family.metric, samples)
+            text = b"".join(lines(family.metric, family.samples, account))
+            samples = block(text)
+            counted = block(_with_created(text, family, account)) if family.created else samples
+            rendered[family.metric.name] = (family.metric, samples, counted)
     return rendered
+
+
+def _with_created(text: bytes, family: Family, account: str | None) -> bytes:
+    """Return the sample lines of a counter, each followed by the one that tells since when it counts."""
+    created = replace(family.metric, name=f"{family.metric.name.removesuffix('_total')}_created")
+    at = [(labels, since) for (labels, _), since in zip(family.samples, family.created, strict=False)]
+    told = b"".join(lines(created, at, account))
+    return b"\n".join(chain.from_iterable(zip(text.split(b"\n"), told.split(b"\n"), strict=True)))[:-1]
 
 
 def compose(targets: Iterable[Rendered], *, openmetrics: bool) -> list[Block]:
     """Put targets on one page: HELP and TYPE once, and the samples of a family together, whichever target has them."""
     families: dict[str, list[Block]] = {}
     for rendered in targets:
-        for name, (metric, samples) in rendered.items():
+        for name, (metric, text, counted) in rendered.items():
             if name not in families:
                 families[name] = [head(metric, openmetrics=openmetrics)]
-            families[name].append(samples)
+            families[name].append(counted if openmetrics else text)
     return list(chain.from_iterable(families.values()))

@@ -21,7 +21,7 @@ from exporter.metrics.families import Family, Limited, Metric
 from exporter.metrics.health import Endpoint, Figure, Health
 from exporter.polling import target_health, target_state
 from exporter.polling.snapshot_store import SnapshotStore
-from exporter.polling.snapshots import Snapshot
+from exporter.polling.snapshots import Snapshot, followed
 from exporter.polling.target_state import NextAction, Target
 
 CREDENTIALS_EVERY: Final = 2.0
@@ -86,7 +86,7 @@ class Poller:
         as_of = found.knowledge.as_of
         # What was stored stands for a first poll, as long as it may be shown.
         is_known = as_of is not None and found.knowledge.round_at is not None and now <= as_of + self.settings.max_age
-        found = replace(found, polled=is_known)
+        found = replace(found, polled=is_known, counting_since=now)
         return self._snapshot.resumed(found, now) if self._leading else found
 
     def rendered(self, now: float, form: Callable[[Iterable[Family]], T]) -> T:
@@ -187,14 +187,8 @@ class Poller:
         if stored:
             with self._changed:
                 mine = self._target
-                self._target = replace(
-                    stored,
-                    polled=stored.success is not None or mine.polled,
-                    requests=mine.requests,  # counted where they are sent
-                    in_flight=mine.in_flight,  # probes that were begun while this exporter led
-                    probing=mine.probing,
-                )
-            if stored.knowledge != mine.knowledge:
+                self._target = followed(mine, stored)
+            if self._target.knowledge != mine.knowledge:
                 self._on_change(self)
         if leads:
             with self._changed:

@@ -83,6 +83,20 @@ class Snapshot:
         self._saved, self._saved_at, self._took = target, now, time.monotonic() - began
 
 
+def followed(mine: Target[Any], stored: Target[Any]) -> Target[Any]:
+    """Return what a follower knows once the leader has stored `stored`; what is this process's own stays."""
+    return replace(
+        stored,
+        # A leader that has only just begun knows nothing yet: until it does, what is known here is shown.
+        knowledge=mine.knowledge if stored.knowledge.as_of is None else stored.knowledge,
+        polled=stored.success is not None or mine.polled,
+        requests=mine.requests,  # counted where they are sent
+        counting_since=mine.counting_since,
+        in_flight=mine.in_flight,  # probes that were begun while this exporter led
+        probing=mine.probing,
+    )
+
+
 def _same(one: Target[Any], other: Target[Any] | None) -> bool:
     """Tell whether of two targets the same is stored. Their parts never change: which they are is enough to see."""
     if other is None:

@@ -30,6 +30,7 @@ def health(
         truncated=target.knowledge.truncated or is_cut,
         series=series,
         requests=target.requests,
+        counting_since=target.counting_since,
         rate_limit_remaining=target.budget.remaining,
         budget_used_ratio=target.budget.used_ratio(now),
         oldest_value=action.oldest if action else as_of,

@@ -42,6 +42,8 @@ class Target(Generic[K]):
     """Why the last probe of an endpoint failed, of those that did."""
     requests: Mapping[tuple[str, str], int] = field(default_factory=dict)
     """By endpoint and outcome."""
+    counting_since: float = 0.0
+    """Since when they are counted: a restart begins anew, a change of settings goes on."""
     success: bool | None = None
     """True after a whole round of statuses, False when the last status request failed."""
     answered_at: Mapping[Identity, float] = field(default_factory=dict)

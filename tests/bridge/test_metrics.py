@@ -1,13 +1,15 @@
 import shutil
 import subprocess
+import time
 
 import pytest
-from prometheus_client import generate_latest
+from prometheus_client.openmetrics.parser import text_string_to_metric_families
 
 from bridge.domain.alert import Alert
 from bridge.domain.event import EventMapping
 from bridge.domain.notification import Notification, Outcome
-from bridge.metrics import Metrics, QueueStats, QueueStatsCollector
+from bridge.metrics import EVENTS, Metrics, QueueStats, QueueStatsCollector
+from exporter.toolkit import exposition
 
 STATS = QueueStats(
     events={"waiting": 3, "held": 1},
@@ -22,7 +24,7 @@ STATS = QueueStats(
 
 
 def page(metrics):
-    return generate_latest(metrics.registry).decode()
+    return exposition.text(metrics.registry).decode()
 
 
 def test_every_family_of_the_interface_is_served():
@@ -61,6 +63,22 @@ def test_every_family_of_the_interface_is_served():
     assert "process_cpu_seconds_total" in served
     assert "python_info" in served
     assert "_created" not in served
+
+
+def test_openmetrics_tells_units_and_since_when_counters_count():
+    """Prometheus then knows of a counter's first increase; the text format is spared the extra series."""
+    before = time.time()
+    metrics = Metrics()
+    metrics.expect("alertmanager", "prod")
+    families = {
+        each.name: each for each in text_string_to_metric_families(exposition.openmetrics(metrics.registry).decode())
+    }
+    created = [each for each in families["vendorwatch_bridge_events"].samples if each.name.endswith("_created")]
+    assert len(created) == len(EVENTS)
+    assert all(before <= each.value <= time.time() for each in created)
+    assert families["vendorwatch_bridge_delivery_latency_seconds"].unit == "seconds"
+    assert families["process_resident_memory_bytes"].unit == "bytes"
+    assert families["vendorwatch_bridge_destination_up"].unit == ""
 
 
 @pytest.mark.skipif(not shutil.which("promtool"), reason="promtool is not installed")

@@ -11,6 +11,7 @@ HEALTH = Health(
     truncated=False,
     series=7,
     requests={},
+    counting_since=800.0,
     rate_limit_remaining=None,
     budget_used_ratio=0.25,
     oldest_value=900.0,

@@ -338,7 +338,7 @@ def health(**changes):
         "collector": "vigilmon", "account": "prod", "success": True, "last_success": 900.0, "duration": 1.0,
         "truncated": False, "series": 12, "requests": {}, "rate_limit_remaining": 30.0, "budget_used_ratio": 0.25,
         "oldest_value": 890.0, "first_poll_ended": True, "last_error": "", "last_error_at": None, "next_poll": 1010.0,
-        "paused_until": None, "paused_reason": "",
+        "paused_until": None, "paused_reason": "", "counting_since": 800.0,
     }  # fmt: skip
     return Health(**(usual | changes))
 

@@ -2,6 +2,8 @@ import shutil
 import subprocess
 
 import pytest
+import requests
+from prometheus_client.openmetrics.parser import text_string_to_metric_families
 
 from tests.deploy.shipped import RULES, metrics_in, rules
 from tests.system.running import until
@@ -19,7 +21,10 @@ def findings(page):
 
 
 def test_pages_are_clean_and_hold_what_the_rules_ask_for(make_way):
-    """Promtool questions nothing but `…_days`; every metric of a rule is on a page once each vendor has told it."""
+    """Promtool questions nothing but `…_days`; every metric of a rule is on a page once each vendor has told it.
+
+    In OpenMetrics units and the starts of counters are beside them.
+    """
     way = make_way()
     way.start_sandbox()
     endpoint = way.change("certificates/open", kind="good", days=90)
@@ -43,3 +48,11 @@ def test_pages_are_clean_and_hold_what_the_rules_ask_for(make_way):
     until("every metric of a rule is served", lambda: not missing())
     questioned = {name for page in (way.exporter, way.bridge) for name in findings(page.get("/metrics").text)}
     assert questioned == {name for name in questioned if name.endswith("_days")}
+    for program in (way.exporter, way.bridge):
+        page = requests.get(
+            f"{program.url}/metrics", headers={"Accept": "application/openmetrics-text"}, timeout=10
+        ).text
+        families = list(text_string_to_metric_families(page))
+        assert {each.unit for each in families if each.name.endswith("_seconds")} == {"seconds"}
+        counters = [each for each in families if each.type == "counter" and each.name.startswith(("vendor", "packet"))]
+        assert all(f"\n{each.name}_created" in page for each in counters if each.samples)

@@ -74,6 +74,8 @@ class Knowledge:
     window: float = 60.0 * DEFAULT_WARNING_MINUTES
     filters: tuple[tuple[str, str], ...] = ()
     emptied_at: float | None = None
+    counting_since: float | None = None
+    """When what is counted in `seen` was listed first."""
 
     @property
     def round_at(self) -> float | None:
@@ -144,6 +146,7 @@ class Collector:
             filters=filters,
             recent=_recent(distinct.values(), kinds),
             window=report.window or self._settings.window(),
+            counting_since=knowledge.counting_since or response.at,
         )
 
     def _kinds(self, knowledge: Knowledge, notifications: Iterable[Notification]) -> dict[str, Kind]:
@@ -168,7 +171,8 @@ class Collector:
             yield Family(LATEST, [((), knowledge.latest)])
         oldest_shown = now - knowledge.window
         yield Family(RECENT, [(labels, created) for created, labels in knowledge.recent if created >= oldest_shown])
-        yield Family(SEEN, [((kind, severity), float(count)) for kind, severity, count in knowledge.seen])
+        seen = [((kind, severity), float(count)) for kind, severity, count in knowledge.seen]
+        yield Family(SEEN, seen, [] if knowledge.counting_since is None else [knowledge.counting_since] * len(seen))
         yield Family(NOTIFICATIONS, [(kind[:3], float(kind[3])) for kind in knowledge.listed])
 
     def figures(self, knowledge: Knowledge, now: float) -> Iterator[Figure]:  # noqa: ARG002  the contract's signature

@@ -18,6 +18,7 @@ SEEN = Metric("demo_seen_total", "counter", "Seen.", ())
 NEVER = Health(
     collector="demo",
     account="prod",
+    counting_since=800.0,
     success=None,
     last_success=None,
     duration=None,

@@ -17,6 +17,7 @@ from exporter.metrics.families import Family, Metric
 from exporter.metrics.text_format import SAMPLES, compose, head, number, render
 
 UP = Metric("demo_up", "gauge", "Whether it is up.", ("host", "path"))
+AGE = Metric("demo_age_seconds", "gauge", "Its age.")
 SEEN = Metric("demo_seen_total", "counter", 'Seen: a "quote", a \\ and a\nbreak.', ("kind",))
 HOSTILE = ["", " ", '"', "\\", "\n", "\\n", '\\"', "a\r\nb", "%s %d %%", "{}", "é", "\U0001f600", "a,b=c", "#", "\0"]
 
@@ -90,13 +91,29 @@ def test_account_stands_before_all_other_labels():
 
 
 def test_openmetrics_names_a_counter_without_its_suffix_and_escapes_quotes():
-    """HELP and TYPE are all in which the two formats differ."""
+    """HELP and TYPE of the two formats differ."""
     assert head(SEEN, openmetrics=False).plain.decode() == (
         '# HELP demo_seen_total Seen: a "quote", a \\\\ and a\\nbreak.\n# TYPE demo_seen_total counter\n'
     )
     assert head(SEEN, openmetrics=True).plain.decode() == (
         '# HELP demo_seen Seen: a \\"quote\\", a \\\\ and a\\nbreak.\n# TYPE demo_seen counter\n'
     )
+
+
+def test_openmetrics_tells_units_and_since_when_each_sample_counts():
+    """The start stands beside its sample, as the specification demands; the text format knows neither."""
+    seen = [(("x",), 3.0), (("a\r\nb",), 1.0)]
+    page = render([Family(SEEN, seen, [1.5, 2.5]), Family(AGE, [((), 7.0)])], "prod")
+    counted, age = openmetrics_families(whole(page, openmetrics=True, packed=True))
+    assert [(each.name, each.labels["kind"], each.value) for each in counted.samples] == [
+        ("demo_seen_total", "x", 3.0),
+        ("demo_seen_created", "x", 1.5),
+        ("demo_seen_total", "a\r\nb", 1.0),
+        ("demo_seen_created", "a\r\nb", 2.5),
+    ]
+    assert (counted.unit, age.unit) == ("", "seconds")
+    assert "created" not in whole(page)
+    assert "UNIT" not in whole(page)
 
 
 def test_a_family_is_told_once_with_its_samples_together():

@@ -11,6 +11,7 @@ from exporter.collectors.settings import ApiSettings
 from exporter.errors import ConnectFailed, Malformed, TimedOut
 from exporter.metrics.families import Family, Limited, gauge
 from exporter.polling.poller import Poller
+from exporter.polling.rate_budget import Budget
 from exporter.polling.snapshot_files import Directory
 from exporter.polling.snapshot_store import SnapshotStore
 from exporter.polling.target_state import PROBES_AT_ONCE
@@ -468,12 +469,27 @@ def test_one_that_leads_no_more_stops_asking_and_keeps_what_it_knows(started, tm
     asked, known, seen = len(vendor.asked), value(poller), poller.expires()
     counted = dict(poller.health().requests)
     other = started(storage=SnapshotStore(Directory(tmp_path, every=0.05)))
-    eventually(lambda: (poller.expires() or 0.0) > seen)  # nothing is known while a stored record is being taken over
+    eventually(lambda: poller.expires() > seen)
     assert (set(value(poller)), dict(poller.health().requests), len(vendor.asked)) == (set(known), counted, asked)
     other.stop(30)
     leading.append(True)
     poller.wake()
     eventually(lambda: len(vendor.asked) > asked)
+
+
+def test_a_leader_that_knows_nothing_yet_takes_nothing_from_the_page(started, tmp_path):
+    """It stores that it leads before its first request: what a follower knows is shown on, with its age."""
+    leading, storage = [True], SnapshotStore(Directory(tmp_path, every=0.05))
+    poller = started(storage=storage, leads=lambda: bool(leading))
+    eventually(lambda: value(poller))
+    leading.clear()
+    poller.wake()
+    eventually(lambda: poller.health().next_poll is None)
+    known, expires = value(poller), poller.expires()
+    begins = {"knowledge": Known(), "budget": Budget.start(60.0, time.time()), "success": None}
+    storage.save(poller.settings, begins)
+    eventually(lambda: poller.health().success is None)
+    assert (value(poller), poller.expires()) == (known, expires)
 
 
 def test_a_follower_that_ends_stores_nothing(started, tmp_path):

@@ -1,0 +1,50 @@
+"""What prometheus_client holds, in both text formats. OpenMetrics alone tells units, and since when counters count."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Final
+
+from prometheus_client import exposition
+from prometheus_client.metrics_core import Metric
+from prometheus_client.openmetrics import exposition as openmetrics_exposition
+from prometheus_client.registry import Collector
+
+UNITS: Final = ("seconds", "bytes", "ratio", "percent", "days")
+"""Units that our metrics have. OpenMetrics wants a unit to be the end of the metric's name."""
+
+
+def unit_of(name: str) -> str:
+    """Return the unit of a metric, by the name that it has in OpenMetrics; "" when it has none."""
+    ending = name.rpartition("_")[2]
+    return ending if ending in UNITS else ""
+
+
+def text(collector: Collector) -> bytes:
+    """Return the page in text 0.0.4, where a counter's start would be one more metric."""
+    return exposition.generate_latest(_WithoutCreated(collector))
+
+
+def openmetrics(collector: Collector) -> bytes:
+    """Return the page in OpenMetrics 1.0.0."""
+    page: bytes = openmetrics_exposition.generate_latest(_WithUnits(collector))  # type: ignore[no-untyped-call]
+    return page
+
+
+@dataclass(frozen=True)
+class _WithoutCreated(Collector):
+    collector: Collector
+
+    def collect(self) -> Iterator[Metric]:
+        for metric in self.collector.collect():
+            metric.samples = [sample for sample in metric.samples if sample.name != f"{metric.name}_created"]
+            yield metric
+
+
+@dataclass(frozen=True)
+class _WithUnits(Collector):
+    collector: Collector
+
+    def collect(self) -> Iterator[Metric]:
+        for metric in self.collector.collect():
+            metric.unit = unit_of(metric.name)
+            yield metric

@@ -13,8 +13,8 @@ from urllib.parse import quote
 from bridge.delivery.answers import judge
 from bridge.errors import Stopped, Unreached, Unreadable
 from bridge.incidents.silence_plan import CREATED_BY, Silence, Step, Verb, Wanted, tagged_key
-from bridge.receivers.alertmanager import time_of
 from bridge.receivers.bigpanda import Silences as Settings
+from bridge.receivers.lenient import time_of
 from exporter.toolkit.http_client import HttpClient
 from exporter.toolkit.http_errors import HttpError
 
@@ -105,7 +105,7 @@ def ours(answer: Any, owner: str) -> Iterator[Silence]:
 
 
 def _silence(entry: dict[str, Any], key: str, comment: str) -> Silence:
-    number, starts_at, ends_at = entry.get("id"), entry.get("startsAt"), time_of(entry, "endsAt")
+    number, starts_at, ends_at = entry.get("id"), entry.get("startsAt"), time_of(entry.get("endsAt"))
     if not isinstance(number, str) or not isinstance(starts_at, str) or ends_at is None:
         raise Unreadable("one of ours has no id, no beginning or no end")
     return Silence(

@@ -5,10 +5,8 @@ strange. Read by hand: it is the hot path, and one bad alert is set aside alone.
 """
 
 import json
-import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import replace
-from datetime import UTC, datetime
 from typing import Any, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
@@ -16,12 +14,11 @@ from pydantic import Field, field_validator, model_validator
 from bridge.domain.alert import Alert, UnreadableAlert
 from bridge.domain.notification import Notification
 from bridge.errors import Unreadable
-from bridge.receivers.lenient import MOST_KEPT, strings_of, text_of
-from bridge.receivers.settings import HttpAuthSettings, HttpCredentials
-from exporter.toolkit.config_types import Duration, Section, Size
-from exporter.toolkit.http_settings import HttpClientSettings, http_url
+from bridge.receivers.lenient import MOST_KEPT, identifier_of, strings_of, text_of, time_of, whole_of
+from bridge.receivers.settings import AlertmanagerClientSettings, HttpAuthSettings
+from exporter.toolkit.config_types import Duration, Section
+from exporter.toolkit.http_settings import http_url
 
-_LONGEST_FINGERPRINT = 128
 _ANNOTATED_LINKS = ("runbook_url", "dashboard_url")
 _LINKS = {
     "generatorURL": "generator_url",
@@ -29,14 +26,15 @@ _LINKS = {
     "panelURL": "panel_url",
     "silenceURL": "silence_url",
 }
-"""Members of an alert that are links; all but the first are Grafana's own."""
-_LATEST = 1e11
+"""Members of an alert that are links; all but the first are Grafana's own, and hold before the rule's annotations."""
+_MEASURED = {"valueString": "value_string", "imageURL": "image_url"}
+"""What Grafana measured: another number with every evaluation, and another picture."""
 _MOST_BODIES = 100
 _FNV_OFFSET = 14695981039346656037
 _FNV_PRIME = 1099511628211
 
 
-class Reconcile(HttpCredentials, HttpClientSettings):
+class Reconcile(AlertmanagerClientSettings):
     """Which Alertmanagers, together one, are asked what still fires, and how carefully they are believed.
 
     `interval`: seconds. Two of them are best not shorter than Alertmanager's group_interval: else what waits there for
@@ -51,18 +49,11 @@ class Reconcile(HttpCredentials, HttpClientSettings):
     receiver: str | None = Field(None, min_length=1)
     min_uptime: Duration = Field(300.0, ge=0)
     open_missed: bool = True
-    max_response: Size = Field(64_000_000, gt=0)
 
     @field_validator("urls")
     @classmethod
     def _http(cls, urls: tuple[str, ...]) -> tuple[str, ...]:
         return tuple(http_url(url).rstrip("/") for url in urls)
-
-    @model_validator(mode="after")
-    def _one(self) -> Self:
-        if len(self.model_fields_set & {"bearer_token", "username"}) > 1:
-            raise ValueError("give bearer_token or username and password, not both")
-        return self
 
 
 class Identity(Section):
@@ -114,25 +105,39 @@ def translate(body: Any, settings: Settings, now: float) -> Notification:
     entries = body.get("alerts")
     if not isinstance(entries, list):
         raise Unreadable("alerts: not a list" if "alerts" in body else "alerts: missing")
+    external_url = text_of(body.get("externalURL"))
+    # A route's labels say nothing of what an alert is: they are tags beside its own annotations.
+    route_labels = {f"route_{name}": value for name, value in strings_of(body.get("routeLabels")).items()}
+    watchdog = settings.watchdog.alertname if settings.watchdog else None
     alerts: list[Alert] = []
+    heartbeats: list[Alert] = []
     unreadable: list[UnreadableAlert] = []
     for entry in entries:
         try:
-            alerts.append(read(entry, settings, text_of(body.get("externalURL")), now))
+            alert = read(entry, settings, external_url, now)
         except Unreadable as error:
             # Of many the first tell enough: the store keeps no more.
-            body_of_one = json.dumps(entry)[:MOST_KEPT] if len(unreadable) < _MOST_BODIES else ""
-            unreadable.append(UnreadableAlert(str(error), body_of_one))
-    route_labels = strings_of(body.get("routeLabels"))
-    alerts = [_with_labels(alert, route_labels) for alert in alerts] if route_labels else alerts
-    sent_on = [alert for alert in alerts if not (_heartbeat(alert, settings) or _grafana_test(alert))]
+            kept = json.dumps(entry)[:MOST_KEPT] if len(unreadable) < _MOST_BODIES else ""
+            unreadable.append(UnreadableAlert(str(error), kept))
+            continue
+        if route_labels:
+            alert = replace(alert, annotations={**route_labels, **alert.annotations})
+        if alert.name == watchdog:
+            heartbeats.append(alert)
+        # Grafana makes up an alert to test a contact point. It never ends, so it is not sent.
+        elif not (alert.name == "TestAlert" and alert.labels.get("instance") == "Grafana"):
+            alerts.append(alert)
+    ignored = len(entries) - len(alerts) - len(unreadable)
+    if settings.identity.without:
+        # The last state of each, ends after the rest: what goes on firing as another never seems to end in between.
+        alerts = sorted({alert.key: alert for alert in alerts}.values(), key=lambda alert: not alert.firing)
     return settings.notification(
-        alerts=_firing_first(sent_on) if settings.identity.without else tuple(sent_on),
+        alerts=tuple(alerts),
         unreadable=tuple(unreadable),
-        truncated=_count(body.get("truncatedAlerts")),
+        truncated=max(0, whole_of(body.get("truncatedAlerts")) or 0),
         receiver_name=text_of(body.get("receiver")),
-        heartbeats=tuple(alert for alert in alerts if _heartbeat(alert, settings)),
-        ignored=len(alerts) - len(sent_on),
+        heartbeats=tuple(heartbeats),
+        ignored=ignored,
     )
 
 
@@ -140,96 +145,38 @@ def read(entry: Any, settings: Settings, external_url: str, now: float) -> Alert
     """Return one alert, as webhooks and `GET /api/v2/alerts` write it. Unreadable only where it has no identity."""
     if not isinstance(entry, dict):
         raise Unreadable("the alert is not an object")
-    labels = strings_of(entry.get("labels"))
-    told = entry.get("fingerprint")
-    if not (isinstance(entry.get("labels"), dict) or _is_fingerprint(told)):
+    labels, annotations = strings_of(entry.get("labels")), strings_of(entry.get("annotations"))
+    given = identifier_of(entry["fingerprint"]) if isinstance(entry.get("fingerprint"), str) else ""
+    if not (given or isinstance(entry.get("labels"), dict)):
         raise Unreadable("labels: missing" if entry.get("labels") is None else "labels: not an object")
-    status = entry.get("status")
-    if status not in ("firing", "resolved"):
+    if entry.get("status") not in ("firing", "resolved"):
         raise Unreadable("status: neither firing nor resolved")
-    firing = status == "firing"
-    annotations = strings_of(entry.get("annotations"))
-    starts_at = time_of(entry, "startsAt")
-    return Alert(
-        receiver=settings.receiver,
-        source=settings.source,
-        key=f"{settings.source}:{told if _is_fingerprint(told) else fingerprint(labels)}",
+    firing = entry["status"] == "firing"
+    starts_at = time_of(entry.get("startsAt"))
+    links = {name: annotations[name] for name in _ANNOTATED_LINKS if annotations.get(name)} | _texts(entry, _LINKS)
+    identity = ""
+    if without := settings.identity.without:
+        shared = {name: value for name, value in labels.items() if name not in without}
+        identity = f"{settings.source}:{fingerprint(shared)}"
+    return settings.alert(
+        given or fingerprint(labels),
         name=labels.get("alertname", ""),
         firing=firing,
         severity=labels.get(settings.severity_label, ""),
         labels=labels,
         annotations=annotations,
-        links=_links(entry, annotations, external_url),
+        links=links | {"alertmanager_url": external_url} if external_url else links,
         starts_at=now if starts_at is None else starts_at,
-        ends_at=None if firing else time_of(entry, "endsAt"),
-        volatile=_grafana_values(entry),
-        identity=_identity(labels, settings),
+        ends_at=None if firing else time_of(entry.get("endsAt")),
+        volatile={f"value_{name}": value for name, value in strings_of(entry.get("values")).items()}
+        | _texts(entry, _MEASURED),
+        identity=identity,
     )
 
 
-def _identity(labels: Mapping[str, str], settings: Settings) -> str:
-    without = settings.identity.without
-    if not without:
-        return ""
-    return f"{settings.source}:{fingerprint({name: value for name, value in labels.items() if name not in without})}"
-
-
-def _firing_first(alerts: Sequence[Alert]) -> tuple[Alert, ...]:
-    """Return the last state of each, ends after the rest: what goes on firing as another never seems to end between."""
-    return tuple(sorted({alert.key: alert for alert in alerts}.values(), key=lambda alert: not alert.firing))
-
-
-def _with_labels(alert: Alert, more: Mapping[str, str]) -> Alert:
-    """Return the alert with labels of its route; they say nothing of what it is."""
-    return replace(alert, annotations={**{f"route_{name}": value for name, value in more.items()}, **alert.annotations})
-
-
-def _heartbeat(alert: Alert, settings: Settings) -> bool:
-    return settings.watchdog is not None and alert.name == settings.watchdog.alertname
-
-
-def _grafana_test(alert: Alert) -> bool:
-    """Tell whether this is the alert that Grafana makes up to test a contact point; it never ends."""
-    return alert.name == "TestAlert" and alert.labels.get("instance") == "Grafana"
-
-
-def time_of(entry: Mapping[str, Any], member: str) -> float | None:
-    """Return epoch seconds, None when it is not told, cannot be read, or is Go's zero time: "not ended"."""
-    value = entry.get(member)
-    if isinstance(value, int | float) and not isinstance(value, bool):
-        return float(value) if 0 < value < _LATEST else None
-    if not isinstance(value, str):
-        return None
-    try:
-        moment = datetime.fromisoformat(value)
-        moment = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
-        return None if moment.year == 1 else moment.timestamp()
-    except (ValueError, OverflowError):
-        return None
-
-
-def _links(entry: Mapping[str, Any], annotations: Mapping[str, str], external_url: str) -> dict[str, str]:
-    """Return the links of an alert; Grafana's own members, where there are any, before the rule's annotations."""
-    links = {name: annotations[name] for name in _ANNOTATED_LINKS if annotations.get(name)}
-    for member, name in _LINKS.items():
-        if url := text_of(entry.get(member)):
-            links[name] = url
-    if external_url:
-        links["alertmanager_url"] = external_url
-    return links
-
-
-def _grafana_values(entry: Mapping[str, Any]) -> dict[str, str]:
-    """Return what Grafana measured: another number with every evaluation, and another picture."""
-    found = {f"value_{name}": value for name, value in strings_of(entry.get("values")).items()}
-    for member, name in (("valueString", "value_string"), ("imageURL", "image_url")):
-        if value := text_of(entry.get(member)):
-            found[name] = value
-    return found
-
-
-def _is_fingerprint(told: Any) -> bool:
-    return isinstance(told, str) and 0 < len(told) <= _LONGEST_FINGERPRINT and told.isascii() and told.isprintable()
+def _texts(entry: Mapping[str, Any], names: Mapping[str, str]) -> dict[str, str]:
+    """Return the members of an alert that say something, under the names they have in an event."""
+    return {name: text for member, name in names.items() if (text := text_of(entry.get(member)))}
 
 
 def fingerprint(labels: Mapping[str, str]) -> str:
@@ -239,7 +186,3 @@ def fingerprint(labels: Mapping[str, str]) -> str:
         for byte in b"%s\xff%s\xff" % (name.encode("utf-8", "replace"), value.encode("utf-8", "replace")):
             found = (found ^ byte) * _FNV_PRIME & 0xFFFFFFFFFFFFFFFF
     return f"{found:016x}"
-
-
-def _count(value: Any) -> int:
-    return math.floor(value) if isinstance(value, int | float) and 0 < value < math.inf else 0

@@ -5,8 +5,7 @@ that no client believes half a batch. Tags are passed on as they are; the identi
 """
 
 import hashlib
-from collections.abc import Iterator, Mapping
-from datetime import datetime
+from collections.abc import Mapping
 from typing import Any, Final
 
 from pydantic import Field, field_validator
@@ -15,7 +14,7 @@ from bridge.domain.alert import Alert
 from bridge.domain.event import Status
 from bridge.domain.notification import Notification
 from bridge.errors import Unreadable
-from bridge.receivers.lenient import text_of
+from bridge.receivers.lenient import date_of, text_of
 from bridge.receivers.settings import BigPandaStatus, HttpAuthSettings
 from exporter.toolkit.config_types import Duration
 
@@ -65,24 +64,23 @@ def translate(body: Any, settings: Settings, now: float) -> Notification:
     entries = body.get("alerts", [body])
     if not isinstance(entries, list):
         raise Unreadable("alerts: not a list")
-    errors = [error for number, entry in enumerate(entries, start=1) for error in _errors(number, entry)]
+    errors: list[str] = []
+    for number, entry in enumerate(entries, start=1):
+        if not isinstance(entry, dict):
+            errors.append(f"alert {number}: not an object")
+            continue
+        if _status(entry) not in _STATUSES:
+            errors.append(f"alert {number}: 'status' must exist and be one of {', '.join(_STATUSES)}")
+        if entry.get("timestamp") is not None and _time(entry["timestamp"]) is None:
+            errors.append(f"alert {number}: 'timestamp' must be a time in Unix format")
+        if not _property(entry, "primary_property", _PRIMARY):
+            named = f"{', '.join(_PRIMARY)}, or what 'primary_property' names"
+            errors.append(f"alert {number}: a primary property must exist: {named}")
+    if more := errors[_MOST_ERRORS:]:
+        errors[_MOST_ERRORS:] = [f"and {len(more)} more"]
     if errors:
-        more = len(errors) - _MOST_ERRORS
-        raise Unreadable("; ".join([*errors[:_MOST_ERRORS], *([f"and {more} more"] if more > 0 else [])]))
+        raise Unreadable("; ".join(errors))
     return settings.notification(alerts=tuple(_alert(entry, settings, now) for entry in entries))
-
-
-def _errors(number: int, entry: Any) -> Iterator[str]:
-    if not isinstance(entry, dict):
-        yield f"alert {number}: not an object"
-        return
-    if _status(entry) not in _STATUSES:
-        yield f"alert {number}: 'status' must exist and be one of {', '.join(_STATUSES)}"
-    told = entry.get("timestamp")
-    if told is not None and _time(told) is None:
-        yield f"alert {number}: 'timestamp' must be a time in Unix format"
-    if not _property(entry, "primary_property", _PRIMARY):
-        yield f"alert {number}: a primary property must exist: {', '.join(_PRIMARY)}, or what 'primary_property' names"
 
 
 def _status(entry: Mapping[str, Any]) -> str:
@@ -96,50 +94,40 @@ def _property(entry: Mapping[str, Any], member: str, default: tuple[str, ...]) -
 
 
 def _time(value: Any) -> float | None:
-    """Return epoch seconds; Kapacitor's handler writes RFC 3339."""
-    if isinstance(value, str) and "T" in value:
-        try:
-            value = datetime.fromisoformat(value.strip()).timestamp()
-        except (ValueError, OverflowError):
-            return None
-    if isinstance(value, str) and value.strip().isascii() and value.strip().isdigit():
-        value = int(value[:20])
-    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < _LATEST:
+    """Return epoch seconds; stricter than other receivers, for BigPanda would not guess either."""
+    written = value.strip() if isinstance(value, str) else ""
+    if "T" in written:
+        return date_of(written)  # Kapacitor's handler writes RFC 3339.
+    number = int(written[:20]) if written.isascii() and written.isdigit() else value
+    if isinstance(number, bool) or not isinstance(number, int | float) or not 0 < number < _LATEST:
         return None
-    return float(value)
+    return float(number)
 
 
 def _alert(entry: Mapping[str, Any], settings: Settings, now: float) -> Alert:
     primary = _property(entry, "primary_property", _PRIMARY)
     secondary = _property(entry, "secondary_property", _SECONDARY)
-    status, at = _status(entry), _time(entry.get("timestamp"))
-    firing = status != Status.OK
     tags = {name: text for name, value in entry.items() if name not in _OURS and (text := text_of(value))}
     name = tags.get(secondary, "")
+    # BigPanda knows an alert by its own identifier, else by the pair of its properties.
+    own = next((text for name in _IDENTITIES if (text := text_of(entry.get(name)).strip())), "")
+    identity = own or f"{tags[primary]}:{name}"
+    if len(identity) > _LONGEST_IDENTITY or not identity.isprintable():
+        identity = hashlib.blake2b(identity.encode("utf-8", "replace"), digest_size=16).hexdigest()
+    status, at = _status(entry), _time(entry.get("timestamp"))
     description = text_of(entry.get("description"))
-    return Alert(
-        receiver=settings.receiver,
-        source=settings.source,
-        key=f"{settings.source}:{_identity(entry, tags[primary], name)}",
+    return settings.alert(
+        identity,
         name=name,
-        firing=firing,
+        firing=status != Status.OK,
         severity=status,
         labels={tag: text for tag, text in tags.items() if tag not in _LINKS and tag != "check"},
         annotations={"description": description} if description else {},
         links={tag: tags[tag] for tag in _LINKS if tag in tags},
         starts_at=now if at is None else at,
-        ends_at=None if firing else at,
+        ends_at=at if status == Status.OK else None,
         at=at,
         ordered=at is not None,
         primary=primary,
         secondary="" if secondary == "check" else secondary,
     )
-
-
-def _identity(entry: Mapping[str, Any], primary: str, secondary: str) -> str:
-    """Return BigPanda's identity of an alert: its own identifier, else the pair of its properties."""
-    own = next((text for name in _IDENTITIES if (text := text_of(entry.get(name)).strip())), "")
-    text = own or f"{primary}:{secondary}"
-    if len(text) <= _LONGEST_IDENTITY and text.isprintable():
-        return text
-    return hashlib.blake2b(text.encode("utf-8", "replace"), digest_size=16).hexdigest()

@@ -6,18 +6,30 @@ strange or an unfilled placeholder counts as not said, and only a body without a
 
 import hashlib
 import json
-from collections.abc import Iterator, Mapping
-from typing import Any, ClassVar, Final, Self
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any, ClassVar, Final
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import Field, ValidationInfo, field_validator
 
 from bridge.domain.incident import Incident
 from bridge.domain.notification import Notification
 from bridge.errors import Unreadable
 from bridge.receivers.bigpanda_details import KEY_TAG, details, quota_available
-from bridge.receivers.bigpanda_values import first_time, flag, object_of, person, text, word
-from bridge.receivers.settings import Headers, HeaderSecret, HttpCredentials, ReceiverSettings
-from exporter.toolkit.config_types import Duration, Size
+from bridge.receivers.bigpanda_values import (
+    Places,
+    first_time,
+    flag,
+    object_of,
+    person,
+    places,
+    tags_of,
+    text,
+    texts,
+    word,
+)
+from bridge.receivers.settings import AlertmanagerClientSettings, HeaderSecret, ReceiverSettings
+from exporter.toolkit.config_types import Duration, fold_files
 from exporter.toolkit.http_settings import HttpClientSettings, HttpUrl
 
 STATUSES: Final = frozenset({"critical", "warning", "unknown", "ok", "acknowledged"})
@@ -36,7 +48,7 @@ class Callback(HttpClientSettings):
     timeout: Duration = Field(10.0, gt=0)
 
 
-class Silences(HttpCredentials, HttpClientSettings):
+class Silences(AlertmanagerClientSettings):
     """The Alertmanager that is silenced while BigPanda snoozes; its peers hear of it from one another.
 
     `sources`: whose alerts it knows; every Alertmanager receiver's when not given. `timeout`: seconds for one request.
@@ -44,14 +56,7 @@ class Silences(HttpCredentials, HttpClientSettings):
 
     alertmanager: HttpUrl
     sources: tuple[str, ...] | None = Field(None, min_length=1)
-    max_response: Size = Field(64_000_000, gt=0)
     timeout: Duration = Field(10.0, gt=0)
-
-    @model_validator(mode="after")
-    def _one(self) -> Self:
-        if len(self.model_fields_set & {"bearer_token", "username"}) > 1:
-            raise ValueError("give bearer_token or username and password, not both")
-        return self
 
     @field_validator("alertmanager")
     @classmethod
@@ -60,18 +65,25 @@ class Silences(HttpCredentials, HttpClientSettings):
 
 
 class Settings(ReceiverSettings):
-    """One outbound integration of BigPanda. A request must carry every one of `headers`.
+    """One outbound integration of BigPanda. A request must carry every one of `headers`; `NAME_file: PATH` reads one.
 
-    `reopen_after`: seconds after which an alert that still fires is sent anew when its incident was closed by hand;
+    `reopen_after`: seconds after which an alert that still fires is resent when its incident was closed by hand;
     0: never.
     """
 
     needs_all: ClassVar[bool] = True
 
-    headers: Headers = Field(default_factory=dict)
+    headers: dict[str, HeaderSecret] = Field(default_factory=dict)
     callback: Callback | None = None
     silences: Silences | None = None
     reopen_after: Duration = Field(0.0, ge=0)
+
+    @field_validator("headers", mode="before")
+    @classmethod
+    def _read_files(cls, headers: Any, info: ValidationInfo) -> Any:
+        if not isinstance(headers, Mapping):
+            return headers
+        return fold_files(headers, frozenset(str(name).removesuffix("_file") for name in headers), info)
 
     def credentials(self) -> tuple[tuple[str, str], ...]:
         """Return the configured headers with their values."""
@@ -79,102 +91,67 @@ class Settings(ReceiverSettings):
 
 
 def translate(body: Any, settings: Settings, now: float) -> Notification:
-    """Return the incident that one webhook tells of. Unreadable when the body names none."""
+    """Return the incident that one webhook brings. Unreadable when the body names none."""
     if not isinstance(body, dict):
         raise Unreadable("the body is not an object")
-    told = body.get("incident", body)
-    if not isinstance(told, dict):
+    said = body.get("incident", body)
+    if not isinstance(said, dict):
         raise Unreadable("incident: not an object")
-    number = text(told.get("id")) or text(told.get("incident_id"))
+    number = text(said.get("id")) or text(said.get("incident_id"))
     if number is None:
         raise Unreadable("incident: id: missing")
-    return settings.notification(incidents=(_incident(number, told, body, now),), confirm=settings.callback is not None)
+    try:
+        digest = hashlib.blake2b(json.dumps(body, sort_keys=True).encode(), digest_size=12).hexdigest()
+    except RecursionError:
+        raise Unreadable("the body is nested too deeply") from None
+    incident = replace(_incident(number, said, body), digest=digest, details=details(body, said, now))
+    return settings.notification(incidents=(incident,), confirm=settings.callback is not None)
 
 
-def _incident(number: str, told: Mapping[str, Any], body: Mapping[str, Any], now: float) -> Incident:
-    metadata = {**object_of(body.get("metadata")), **object_of(told.get("metadata"))}
-    snoozed, until = _snooze(told.get("snooze"))
-    status = word(told.get("status"))
-    event = text(body.get("event")) or text(told.get("event")) or ""
+def _incident(number: str, said: Mapping[str, Any], body: Mapping[str, Any]) -> Incident:
+    where = places(body, said)
+    metadata = {**object_of(body.get("metadata")), **object_of(said.get("metadata"))}
+    event = text(body.get("event")) or text(said.get("event")) or ""
+    active = flag(said.get("active"))
+    status = word(said.get("status"))
+    # Only an object says until when: an older body has the bare word.
+    snooze = said.get("snooze")
+    snoozed = flag(snooze.get("snoozed") if isinstance(snooze, dict) else snooze)
+    # Never who shared it, who may be anyone, or AutoShare.
+    names = (person(where, role) for role in ("snoozed_by", "assigner", "assignee"))
     return Incident(
         id=number,
         status=status if status in STATUSES else None,
-        severity=word(told.get("severity")),
-        active=_active(told, event),
-        environment=text(metadata.get("environment")) or text(told.get("environment")),
-        started_at=first_time(told, "startedOn", "started_at", "start"),
-        updated_at=first_time(told, "updatedOn", "updated_at"),
-        ended_at=first_time(told, "endedOn", "ended_at", "end"),
+        severity=word(said.get("severity")),
+        active=_TRIGGERS.get(event) if active is None else active,
+        environment=text(metadata.get("environment")) or text(said.get("environment")),
+        started_at=first_time(said, "startedOn", "started_at", "start"),
+        updated_at=first_time(said, "updatedOn", "updated_at"),
+        ended_at=first_time(said, "endedOn", "ended_at", "end"),
         snoozed=snoozed,
-        snoozed_until=until,
-        keys=_keys(told),
-        acknowledged=status == "acknowledged" or bool(person(_either(body, told, metadata, "assignee"))),
-        who=_who(body, told, metadata),
-        link=_link(_either(body, told, metadata, "links")),
+        snoozed_until=first_time(object_of(snooze), "end_time", "endTime", "wake"),
+        keys=_keys(said),
+        acknowledged=status == "acknowledged" or person(where, "assignee") is not None,
+        who=next(filter(None, names), None),
+        link=_link(where),
         event=event,
-        digest=_digest(body),
-        details=details(body, told, now),
-        quota=quota_available(body, told),
+        quota=quota_available(body, said),
     )
 
 
-def _active(told: Mapping[str, Any], event: str) -> bool | None:
-    """Return whether it is open, by what triggered the webhook where the body does not say."""
-    said = flag(told.get("active"))
-    return _TRIGGERS.get(event) if said is None else said
-
-
-def _digest(body: Mapping[str, Any]) -> str:
-    try:
-        return hashlib.blake2b(json.dumps(body, sort_keys=True).encode(), digest_size=12).hexdigest()
-    except RecursionError:
-        raise Unreadable("the body is nested too deeply") from None
-
-
-def _snooze(found: Any) -> tuple[bool | None, float | None]:
-    """Return whether it is snoozed, and until when; the end is absent where a snooze has none."""
-    if not isinstance(found, dict):
-        return flag(found), None
-    return flag(found.get("snoozed")), first_time(found, "end_time", "endTime", "wake")
-
-
-def _keys(told: Mapping[str, Any]) -> tuple[str, ...] | None:
+def _keys(said: Mapping[str, Any]) -> tuple[str, ...] | None:
     """Return the identities of our alerts; None when the body does not list its alerts."""
-    alerts = told.get("alerts")
-    if isinstance(alerts, list):
-        found = [key for alert in alerts for key in _tagged(object_of(alert))]
-    else:
-        named = told.get(KEY_TAG)
-        listed = named if isinstance(named, list) else [named]
-        found = [key for one in listed if (key := text(one))]
-        if not found:
-            return None
-    return tuple(dict.fromkeys(found))
+    alerts = said.get("alerts")
+    if not isinstance(alerts, list):
+        # A template may write the tag alone.
+        return tuple(dict.fromkeys(texts(said.get(KEY_TAG)))) or None
+    tags = [tag for alert in alerts for tag in tags_of(object_of(alert).get("tags"), "name")]
+    return tuple(dict.fromkeys(key for name, value in tags if name == KEY_TAG for key in texts(value)))
 
 
-def _tagged(alert: Mapping[str, Any]) -> Iterator[str]:
-    tags = alert.get("tags")
-    pairs: list[tuple[Any, Any]] = list(tags.items()) if isinstance(tags, dict) else []
-    if isinstance(tags, list):
-        pairs = [(tag.get("name"), tag.get("value")) for tag in tags if isinstance(tag, dict)]
-    for name, value in pairs:
-        if name == KEY_TAG:
-            yield from (key for one in (value if isinstance(value, list) else [value]) if (key := text(one)))
-
-
-def _who(body: Mapping[str, Any], told: Mapping[str, Any], metadata: Mapping[str, Any]) -> str | None:
-    """Return whom BigPanda names: who snoozed, who assigned it, or whom it is assigned to. Never who shared it."""
-    for role in ("snoozed_by", "assigner", "assignee"):
-        if name := person(_either(body, told, metadata, role)):
-            return name
+def _link(where: Places) -> str | None:
+    for found in (place.get("links") for place in where):
+        link = text(found.get("landingPage") or found.get("landing_page") if isinstance(found, dict) else found)
+        if link and link.startswith(("http://", "https://")):
+            return link
     return None
-
-
-def _either(body: Mapping[str, Any], told: Mapping[str, Any], metadata: Mapping[str, Any], name: str) -> Any:
-    return told.get(name) or metadata.get(name) or body.get(name)
-
-
-def _link(found: Any) -> str | None:
-    told = found.get("landingPage") or found.get("landing_page") if isinstance(found, dict) else found
-    link = text(told)
-    return link if link and link.startswith(("http://", "https://")) else None

@@ -1,16 +1,18 @@
 """Values as BigPanda's webhooks write them: a v2 template makes a string of everything, placeholders stay unfilled."""
 
-from collections.abc import Mapping
-from datetime import UTC, datetime
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
 
-_MILLISECONDS: Final = 1e11
-"""From here on a number is no date in seconds: that would be in the year 5138."""
-_LATEST: Final = 1e14
+from bridge.receivers.lenient import time_of
+
+_LARGEST: Final = 1e14
 _LONGEST: Final = 512
 _PLACEHOLDER: Final = "{{"
 _NOTHING: Final = frozenset({"", "null", "none", "undefined"})
 _BOOLEANS: Final = {"true": True, "false": False, "1": True, "0": False}
+
+Places = Sequence[Mapping[str, Any]]
+"""Where a webhook may say one thing."""
 
 
 def object_of(value: Any) -> dict[str, Any]:
@@ -18,15 +20,33 @@ def object_of(value: Any) -> dict[str, Any]:
     return value if isinstance(value, dict) else {}
 
 
+def list_of(value: Any) -> list[Any]:
+    """Return a list, one of this alone for everything else."""
+    return value if isinstance(value, list) else [value]
+
+
+def places(body: Mapping[str, Any], incident: Mapping[str, Any]) -> Places:
+    """Return where the dataset options stand, depending on option and version; what is nearest to the incident first.
+
+    `incident`: the whole body, where that is the incident itself.
+    """
+    return incident, object_of(incident.get("metadata")), object_of(body.get("metadata")), body
+
+
 def text(value: Any) -> str | None:
     """Return text, None for what says nothing."""
     if isinstance(value, float) and value.is_integer():
         value = int(value)
     if isinstance(value, int) and not isinstance(value, bool):
-        value = str(value)[:_LONGEST] if abs(value) < _LATEST else None
+        value = str(value)[:_LONGEST] if abs(value) < _LARGEST else None
     if not isinstance(value, str) or _PLACEHOLDER in value or value.strip().lower() in _NOTHING:
         return None
     return value.strip()[:_LONGEST]
+
+
+def texts(value: Any) -> list[str]:
+    """Return the texts of a list, or of this alone."""
+    return [found for one in list_of(value) if (found := text(one))]
 
 
 def word(value: Any) -> str | None:
@@ -42,36 +62,24 @@ def flag(value: Any) -> bool | None:
     return _BOOLEANS.get(value.strip().lower()) if isinstance(value, str) else None
 
 
-def first_time(told: Mapping[str, Any], *names: str) -> float | None:
+def first_time(found: Mapping[str, Any], *names: str) -> float | None:
     """Return the first of these members that is a time."""
-    return next((time for name in names if (time := time_of(told.get(name))) is not None), None)
+    return next((time for name in names if (time := time_of(found.get(name))) is not None), None)
 
 
-def time_of(value: Any) -> float | None:
-    """Return epoch seconds of a number, of one written as a string, or of a date; milliseconds are recognized."""
-    if isinstance(value, bool) or not isinstance(value, int | float | str):
-        return None
-    try:
-        found = float(value)
-    except OverflowError:
-        return None
-    except ValueError:
-        return _date(str(value))
-    if not 0 < found < _LATEST:
-        return None
-    return found / 1000 if found >= _MILLISECONDS else found
+def person(where: Places, role: str) -> str | None:
+    """Return the name of whoever has a role, or whatever else names him."""
+    for found in (place.get(role) for place in where):
+        names = [found.get(member) for member in ("name", "username", "email")] if isinstance(found, dict) else [found]
+        if who := next(filter(None, map(text, names)), None):
+            return who
+    return None
 
 
-def _date(written: str) -> float | None:
-    try:
-        moment = datetime.fromisoformat(written)
-        return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
-    except (ValueError, OverflowError):
-        return None
-
-
-def person(found: Any) -> str | None:
-    """Return somebody's name, or whatever else names him."""
-    if not isinstance(found, dict):
-        return text(found)
-    return next((name for member in ("name", "username", "email") if (name := text(found.get(member)))), None)
+def tags_of(found: Any, *naming: str) -> Iterator[tuple[Any, Any]]:
+    """Give names and values of tags: an object's members, or a list of objects, named by the first of `naming`."""
+    if isinstance(found, dict):
+        yield from found.items()
+    for tag in found if isinstance(found, list) else ():
+        if isinstance(tag, dict):
+            yield next((tag[name] for name in naming if tag.get(name)), None), tag.get("value", tag.get("tag_value"))

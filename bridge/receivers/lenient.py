@@ -1,12 +1,19 @@
-"""What senders write where text is expected, read as far as it can be. Text itself is valid already: see `web`."""
+"""What senders write, read as far as it can be. Text itself is valid already: see `web`."""
 
 import json
 import math
 from collections.abc import Mapping
+from datetime import UTC, datetime
 from typing import Any, Final
 
 MOST_KEPT: Final = 100_000
-"""Characters of one of them that are kept."""
+"""Characters of an unreadable alert that are kept."""
+_LONGEST: Final = 2048
+"""Characters of a text that are kept: no member of an event holds more."""
+_LONGEST_IDENTIFIER: Final = 128
+_MILLISECONDS: Final = 1e11
+"""From here on a number is no date in seconds: that would be in the year 5138."""
+_LATEST: Final = 1e14
 
 
 def text_of(value: Any) -> str:
@@ -22,15 +29,57 @@ def text_of(value: Any) -> str:
     return ""
 
 
+def short_text_of(value: Any) -> str:
+    """Return a value as text that fits into a member of an event, without blanks around it."""
+    return text_of(value)[:_LONGEST].strip()
+
+
 def strings_of(value: Any) -> dict[str, str]:
     """Return the members of an object that are, or can be read as, text; nothing of what is no object."""
     if not isinstance(value, Mapping):
         return {}
     if all(isinstance(one, str) for one in value.values()):
         return dict(value)
-    return {name: text for name, one in value.items() if one is not None and (text := _member(one)) is not None}
+    # No tag can hold an object, and null says nothing.
+    return {name: text_of(one) for name, one in value.items() if one is not None and not isinstance(one, Mapping)}
 
 
-def _member(value: Any) -> str | None:
-    """Return a member as text; None for null and for objects, which no tag can hold."""
-    return None if value is None or isinstance(value, Mapping) else text_of(value)
+def identifier_of(value: Any) -> str:
+    """Return what identifies something, a whole number or one line of ASCII; "" for what cannot."""
+    text = "" if isinstance(value, bool | float) else text_of(value)
+    return text.strip() if len(text) <= _LONGEST_IDENTIFIER and text.isascii() and text.isprintable() else ""
+
+
+def whole_of(value: Any) -> int | None:
+    """Return a number without its fraction, None for what is no number."""
+    if isinstance(value, bool) or not isinstance(value, int | float) or not abs(value) < math.inf:
+        return None
+    return math.floor(value)
+
+
+def time_of(value: Any) -> float | None:
+    """Return epoch seconds of a number, of one written as text, or of a date; milliseconds are recognized.
+
+    None for what is no time, or Go's zero time: "not yet".
+    """
+    if isinstance(value, bool) or not isinstance(value, int | float | str):
+        return None
+    try:
+        found = float(value)
+    except OverflowError:
+        return None
+    except ValueError:
+        return date_of(str(value))
+    if not 0 < found < _LATEST:
+        return None
+    return found / 1000 if found >= _MILLISECONDS else found
+
+
+def date_of(text: str) -> float | None:
+    """Return epoch seconds of an ISO 8601 date, in UTC where it names no zone; None for what is none."""
+    try:
+        moment = datetime.fromisoformat(text)
+        moment = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+        return None if moment.year == 1 else moment.timestamp()
+    except (ValueError, OverflowError):
+        return None

@@ -4,11 +4,13 @@ import base64
 from collections.abc import Mapping
 from typing import Annotated, Any, ClassVar, Literal, Self
 
-from pydantic import AfterValidator, BeforeValidator, Field, ValidationInfo, field_validator, model_validator
+from pydantic import AfterValidator, Field, field_validator, model_validator
 
+from bridge.domain.alert import Alert
 from bridge.domain.event import DEFAULT_STATUSES, EventMapping
 from bridge.domain.notification import Notification
-from exporter.toolkit.config_types import Duration, Secret, Section, fold_files
+from exporter.toolkit.config_types import Duration, Secret, Section, Size
+from exporter.toolkit.http_settings import HttpClientSettings
 
 BigPandaStatus = Literal["critical", "warning", "unknown", "acknowledged", "none"]
 """What a severity may be mapped to; `none`: not sent."""
@@ -24,16 +26,8 @@ def header_value(secret: Secret) -> Secret:
     return secret
 
 
-def _fold_headers(value: Any, info: ValidationInfo) -> Any:
-    if not isinstance(value, Mapping):
-        return value
-    return fold_files(value, frozenset(str(name).removesuffix("_file") for name in value), info)
-
-
 HeaderSecret = Annotated[Secret, AfterValidator(header_value)]
 """A secret that a request carries in a header."""
-Headers = Annotated[dict[str, HeaderSecret], BeforeValidator(_fold_headers)]
-"""Header names with the secrets a request must carry; `NAME_file: PATH` reads one from a file."""
 
 
 class ReceiverSettings(Section):
@@ -80,6 +74,10 @@ class ReceiverSettings(Section):
             **parts,
         )
 
+    def alert(self, key: str, **parts: Any) -> Alert:
+        """Return an alert of this receiver. `key`: what its sender knows it by, whichever receiver it is of."""
+        return Alert(receiver=self.receiver, source=self.source, key=f"{self.source}:{key}", **parts)
+
     @property
     def lapses(self) -> Mapping[str, float]:
         """Seconds of silence after which alerts end, by their name; for what a sender does not tell the end of."""
@@ -115,6 +113,18 @@ class HttpCredentials(Section):
             pair = f"{self.username}:{self.password.read()}".encode()
             found.append(("Authorization", f"Basic {base64.b64encode(pair).decode()}"))
         return tuple(found)
+
+
+class AlertmanagerClientSettings(HttpCredentials, HttpClientSettings):
+    """How an Alertmanager is asked. `max_response`: bytes of one answer."""
+
+    max_response: Size = Field(64_000_000, gt=0)
+
+    @model_validator(mode="after")
+    def _one(self) -> Self:
+        if len(self.model_fields_set & {"bearer_token", "username"}) > 1:
+            raise ValueError("give bearer_token or username and password, not both")
+        return self
 
 
 class HttpAuthSettings(HttpCredentials, ReceiverSettings):

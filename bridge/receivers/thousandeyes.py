@@ -7,7 +7,6 @@ between such repeats (the id of the event) becomes part of the alert.
 
 import html
 from collections.abc import Iterator, Mapping
-from datetime import UTC, datetime
 from itertools import islice
 from typing import Any
 
@@ -16,7 +15,7 @@ from pydantic import Field, field_validator
 from bridge.domain.alert import Alert
 from bridge.domain.notification import Notification
 from bridge.errors import Unreadable
-from bridge.receivers.lenient import text_of
+from bridge.receivers.lenient import identifier_of, short_text_of, time_of
 from bridge.receivers.settings import BigPandaStatus, HttpAuthSettings
 
 SCHEMA = "te-alert/1"
@@ -33,14 +32,8 @@ _ENDED = frozenset({"0", "2"})
 """`active`: 0 cleared, 2 its rule or test is gone."""
 _CLEAR_AFTER = 0.5
 """Seconds: what bears the same second as a clear came before it."""
-_MILLISECONDS = 1e11
-"""From here on a number is no date in seconds: that would be in the year 5138."""
-_LATEST = 1e14
-_LONGEST_ID = 128
 _MOST_METRICS = 5
 _MOST_ADDED = 64
-_LONGEST = 2048
-"""Characters of a text that are kept: no member of an event holds more."""
 _TAGS = {
     "testId": "test_id",
     "ruleId": "rule_id",
@@ -63,12 +56,14 @@ _LISTS = (
     ("testLabels", "name", "test_labels"),
     ("testTargetsDescription", "", "targets"),
 )
-"""Lists, which member of their entries is told, and the tag that holds them all."""
-_OTHERWISE = frozenset(
-    {"alertId", "agentNotificationId", "severity", "active", "testName", "permalink", "metricsAtStart"}
+"""Lists, which member of their entries counts, and the tag that holds them all."""
+_KNOWN = frozenset(
+    {"alertId", "agentNotificationId", "severity", "active", "testName", "permalink", "metricsAtStart", "apiLinks"}
     | {"metricsAtEnd", "dateStart", "dateEnd", "dateStartZoned", "dateEndZoned", "dateStartEpoch", "dateEndEpoch"}
+    | _TAGS.keys()
+    | {member for member, _, _ in _LISTS}
 )
-"""Members that are told in another way, or differ between repeats. What is in no list here was added by the user."""
+"""Members that have a place of their own, or differ between repeats. What is not in here was added by the user."""
 
 
 class Settings(HttpAuthSettings):
@@ -88,64 +83,56 @@ def translate(body: Any, settings: Settings, now: float) -> Notification:
         raise Unreadable("the body is not an object")
     if body.get("schema") not in (None, SCHEMA):
         raise Unreadable(f"schema: not {SCHEMA}")
-    event = _event(body)
-    if not event.endswith(("_TRIGGER", "_CLEAR")):
-        return settings.notification(ignored=1)
-    told = _told(body)
-    firing = event.endswith("_TRIGGER") and _text(told.get("active")) not in _ENDED
-    return settings.notification(alerts=(_alert(told, settings, now, firing=firing),))
-
-
-def _event(body: Mapping[str, Any]) -> str:
-    """Return the type of the event. Our template gives the number of it instead."""
-    if "schema" in body and (found := _TEMPLATE_EVENTS.get(_text(body.get("typeId")))):
-        return found
-    event = body.get("eventType")
+    # Our template gives the number of the event's type instead of its name.
+    numbered = _TEMPLATE_EVENTS.get(short_text_of(body.get("typeId"))) if "schema" in body else None
+    event = numbered or body.get("eventType")
     if not isinstance(event, str):
         raise Unreadable("eventType: not a string" if event is not None else "eventType: missing")
-    return event
-
-
-def _told(body: Mapping[str, Any]) -> Mapping[str, Any]:
-    """Return what is told of the alert, which may stand under either name or both."""
-    found = [body[name] for name in ("agentAlert", "alert") if body.get(name) is not None]
-    if not found:
+    if not event.endswith(("_TRIGGER", "_CLEAR")):
+        return settings.notification(ignored=1)
+    # The alert may stand under either name, or in parts under both.
+    parts = [body[name] for name in ("agentAlert", "alert") if body.get(name) is not None]
+    if not parts:
         raise Unreadable("alert: missing")
-    if not all(isinstance(one, dict) for one in found):
+    if not all(isinstance(part, dict) for part in parts):
         raise Unreadable("alert: not an object")
-    told = {name: value for one in found for name, value in one.items()}
-    return _unescaped(told) if "schema" in body else told
+    entry = {name: value for part in parts for name, value in part.items()}
+    entry = _unescaped(entry) if "schema" in body else entry
+    firing = event.endswith("_TRIGGER") and short_text_of(entry.get("active")) not in _ENDED
+    return settings.notification(alerts=(_alert(entry, settings, now, firing=firing),))
 
 
-def _unescaped(told: Mapping[str, Any]) -> dict[str, Any]:
-    """Undo what a Handlebars template does to names."""
-    return {name: _plain(value) for name, value in told.items()}
-
-
-def _plain(value: Any) -> Any:
+def _unescaped(value: Any) -> Any:
+    """Undo what a Handlebars template does to text."""
     if isinstance(value, list):
-        return [_plain(one) for one in value]
+        return [_unescaped(one) for one in value]
     if isinstance(value, dict):
-        return _unescaped(value)
+        return {name: _unescaped(one) for name, one in value.items()}
     return html.unescape(value) if isinstance(value, str) else value
 
 
-def _alert(told: Mapping[str, Any], settings: Settings, now: float, *, firing: bool) -> Alert:
-    key = f"{settings.source}:{_id(told)}"
-    started, ended = _time(told, "dateStart"), _time(told, "dateEnd")
-    severity = _text(told.get("severity")).lower() or "unknown"
-    tags = _tags(told) | {"severity": severity}
+def _alert(entry: Mapping[str, Any], settings: Settings, now: float, *, firing: bool) -> Alert:
+    # The id was an integer once and is a UUID now; agents' alerts had a name of their own for it.
+    member = "alertId" if entry.get("alertId") is not None else "agentNotificationId"
+    number = identifier_of(entry.get(member))
+    if not number:
+        raise Unreadable("alertId: missing" if entry.get(member) is None else f"{member}: not an id")
+    started, ended = _time(entry, "dateStart"), _time(entry, "dateEnd")
     order = started if firing else max((time for time in (started, ended) if time is not None), default=None)
-    return Alert(
-        receiver=settings.receiver,
-        source=settings.source,
-        key=key,
-        name=_text(told.get("ruleName")) or tags.get("alert_type", ""),
+    severity = short_text_of(entry.get("severity")).lower() or "unknown"
+    tags = _tags(entry) | {"severity": severity}
+    # The fields that the user added to the rule are tags too, none in the place of ours.
+    added = {short_text_of(name): short_text_of(value) for name, value in entry.items() if name not in _KNOWN}
+    named = ((f"label_{name}" if name in tags else name, text) for name, text in added.items() if name and text)
+    permalink = short_text_of(entry.get("permalink"))
+    return settings.alert(
+        number,
+        name=short_text_of(entry.get("ruleName")) or tags.get("alert_type", ""),
         firing=firing,
         severity=severity,
-        labels={**tags, **_added(told, tags)},
-        annotations={"description": _described(told, tags)},
-        links=_links(told),
+        labels={**tags, **dict(islice(named, _MOST_ADDED))},
+        annotations={"description": _described(entry, tags)},
+        links={"permalink": permalink} if permalink.startswith(("https://", "http://")) else {},
         starts_at=next((time for time in (started, ended) if time is not None), now),
         ends_at=None if firing else ended,
         at=None if order is None else order + (0.0 if firing else _CLEAR_AFTER),
@@ -153,105 +140,46 @@ def _alert(told: Mapping[str, Any], settings: Settings, now: float, *, firing: b
     )
 
 
-def _id(told: Mapping[str, Any]) -> str:
-    """Return the alert's id: an integer once, a UUID now; agents' alerts had a name of their own for it."""
-    member = "alertId" if told.get("alertId") is not None else "agentNotificationId"
-    value = told.get(member)
-    if value is None:
-        raise Unreadable("alertId: missing")
-    text = "" if isinstance(value, bool | float) else _text(value)
-    if not (0 < len(text) <= _LONGEST_ID and text.isascii() and text.isprintable()):
-        raise Unreadable(f"{member}: not an id")
-    return text
-
-
-def _tags(told: Mapping[str, Any]) -> dict[str, str]:
-    found = {tag: _text(told.get(member)) for member, tag in _TAGS.items() if _text(told.get(member))}
+def _tags(entry: Mapping[str, Any]) -> dict[str, str]:
+    found = {tag: text for member, tag in _TAGS.items() if (text := short_text_of(entry.get(member)))}
     if found.get("account_group") == "0":
         del found["account_group"]
     for member, part, tag in _LISTS:
-        if names := list(dict.fromkeys(_each(told.get(member), part))):
-            found[tag] = _text(", ".join(names))
-    if host := _host(told, found):
+        if names := list(dict.fromkeys(_each(entry.get(member), part))):
+            found[tag] = short_text_of(", ".join(names))
+    # What the alert is about: its test, its agent, its targets, those who saw it.
+    about = (short_text_of(entry.get("testName")), *map(found.get, ("agent", "hostname", "targets", "agents")))
+    if host := next(filter(None, about), None):
         found["host"] = host
     return found
 
 
-def _host(told: Mapping[str, Any], tags: Mapping[str, str]) -> str:
-    """Return what the alert is about: its test, its agent, its targets, those who saw it."""
-    found = (_text(told.get("testName")), *(tags.get(tag, "") for tag in ("agent", "hostname", "targets", "agents")))
-    return next(filter(None, found), "")
-
-
-def _added(told: Mapping[str, Any], tags: Mapping[str, str]) -> dict[str, str]:
-    """Return the fields that the user added to the rule, none in the place of ours."""
-    known = _OTHERWISE | _TAGS.keys() | {member for member, _, _ in _LISTS} | {"apiLinks"}
-    added = ((_text(name), _text(value)) for name, value in told.items() if name not in known)
-    named = ((f"label_{name}" if name in tags else name, text) for name, text in added if name and text)
-    return dict(islice(named, _MOST_ADDED))
-
-
-def _described(told: Mapping[str, Any], tags: Mapping[str, str]) -> str:
+def _described(entry: Mapping[str, Any], tags: Mapping[str, str]) -> str:
     """Return a sentence: which rule, about what, what it asks, and what was measured as it began."""
     rule = tags.get("rule", "") or tags.get("alert_type", "") or "Alert"
     about = f"{rule} on {tags['host']}" if "host" in tags else rule
     asked = f"{about}: {tags['rule_expression']}" if "rule_expression" in tags else about
-    metrics = dict.fromkeys(
-        (*_each(told.get("agents"), "metricsAtStart"), *_each(told.get("monitors"), "metricsAtStart"))
-    )
-    seen = [*filter(None, [_text(told.get("metricsAtStart"))]), *metrics][:_MOST_METRICS]
-    return f"{asked} ({'; '.join(seen)})" if seen else asked
-
-
-def _links(told: Mapping[str, Any]) -> dict[str, str]:
-    permalink = _text(told.get("permalink"))
-    return {"permalink": permalink} if permalink.startswith(("https://", "http://")) else {}
+    own = filter(None, [short_text_of(entry.get("metricsAtStart"))])
+    seen = (*_each(entry.get("agents"), "metricsAtStart"), *_each(entry.get("monitors"), "metricsAtStart"))
+    metrics = [*own, *dict.fromkeys(seen)][:_MOST_METRICS]
+    return f"{asked} ({'; '.join(metrics)})" if metrics else asked
 
 
 def _each(entries: Any, part: str) -> Iterator[str]:
     """Give one member of each entry of a list, or each entry itself where `part` is ""."""
     for entry in entries if isinstance(entries, list) else []:
-        text = _text(entry.get(part) if isinstance(entry, dict) else entry if not part else None)
+        text = short_text_of(entry.get(part) if isinstance(entry, dict) else entry if not part else None)
         if text:
             yield text
 
 
-def _time(told: Mapping[str, Any], member: str) -> float | None:
-    """Return epoch seconds, None where it is not told. The zoned form counts only in UTC: other names are ambiguous."""
+def _time(entry: Mapping[str, Any], member: str) -> float | None:
+    """Return epoch seconds, None where it is not said."""
     for name in (member, f"{member}Epoch", f"{member}Zoned"):
-        value = told.get(name)
+        value = entry.get(name)
         if isinstance(value, str):
-            value = _number(value.strip())
-        if value in (None, "", 0):
-            continue
-        try:
-            found = _moment(value)
-        except (TypeError, ValueError, OverflowError):
-            continue
-        if found is not None:
+            # The zoned form counts only in UTC: other names are ambiguous.
+            value = value.strip().removesuffix(" UTC").removesuffix(" GMT")
+        if (found := time_of(value)) is not None:
             return found
     return None
-
-
-def _number(text: str) -> str | int:
-    return int(text) if text.isascii() and text.isdigit() and len(text) <= len("1795176000743000") else text
-
-
-def _moment(value: Any) -> float | None:
-    if isinstance(value, bool) or not isinstance(value, str | int | float):
-        raise TypeError
-    if not isinstance(value, str):
-        if not 0 < value < _LATEST:
-            raise ValueError
-        return value / 1000 if value >= _MILLISECONDS else float(value)
-    text, _, zone = value.rpartition(" ")
-    if not (text and zone.isalpha()):
-        text, zone = value, "UTC"
-    moment = datetime.fromisoformat(text)
-    if zone not in {"UTC", "GMT"}:
-        return None
-    return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
-
-
-def _text(value: Any) -> str:
-    return text_of(value)[:_LONGEST].strip()

@@ -6,9 +6,7 @@ certificate is put in order by its date: one whose date moved out is newer, and 
 Its documentation leaves out much (test messages, values that may be null), so only what identifies is required.
 """
 
-import math
 from collections.abc import Mapping
-from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import SplitResult, urlsplit
 
@@ -17,7 +15,7 @@ from pydantic import Field
 from bridge.domain.alert import Alert
 from bridge.domain.notification import Notification
 from bridge.errors import Unreadable
-from bridge.receivers.lenient import text_of
+from bridge.receivers.lenient import identifier_of, short_text_of, time_of, whole_of
 from bridge.receivers.settings import HeaderSecret, ReceiverSettings
 from exporter.toolkit.config_types import Duration
 
@@ -28,12 +26,8 @@ _PER_MINUTE = 1e-5
 _PER_DAY = 1e-4
 """Seconds by which a longer incident, or a day less, is newer: too little to reach another second."""
 _MOST = 10_000
-_LONGEST = 2048
-"""Characters of a text that are kept: no member of an event holds more."""
-_LONGEST_ID = 128
 _LONGEST_HOST = 253
 _TLS_PORT = 443
-_LATEST = 1e11
 _MONITORED = ("monitor_down", "monitor_up", "monitor_escalation")
 _CERTIFICATE = "ssl.expiring"
 _ABOUT = frozenset({"monitor", "monitor_url"})
@@ -52,7 +46,7 @@ class Settings(ReceiverSettings):
 
     @property
     def lapses(self) -> Mapping[str, float]:
-        """Certificates only: of a monitor that is up again the vendor tells."""
+        """Certificates only: the vendor reports a monitor that is up again."""
         after = self.certificate_resolve_after
         return {"certificate": after} if after else {}
 
@@ -81,70 +75,66 @@ def _monitored(body: Mapping[str, Any], event: str, settings: Settings, now: flo
     monitor = body.get("monitor")
     if not isinstance(monitor, dict):
         raise Unreadable("monitor: not an object" if "monitor" in body else "monitor: missing")
-    number = _id(monitor.get("id"))
-    url = _split(_text(monitor.get("url")))
-    name = _text(monitor.get("name")) or (url.hostname if url and url.hostname else f"monitor {number}")
-    minutes = _whole(body.get("down_minutes")) if event == "monitor_escalation" else None
-    time = _time(body, "incident_started_at" if event == "monitor_escalation" else "checked_at")
-    firing = event != "monitor_up"
+    number = identifier_of(monitor.get("id"))
+    if not number:
+        raise Unreadable("monitor.id: missing" if monitor.get("id") is None else "monitor.id: not an id")
+    url = _split(monitor.get("url"))
+    name = short_text_of(monitor.get("name")) or (url.hostname if url and url.hostname else f"monitor {number}")
+    firing, escalation = event != "monitor_up", event == "monitor_escalation"
+    minutes = _whole(body.get("down_minutes")) if escalation else None
+    time = time_of(body.get("incident_started_at" if escalation else "checked_at"))
+    regions, error = body.get("region"), short_text_of(body.get("error"))
     tags = {
         "host": name,
         "monitor_id": number,
         "severity": "critical",
-        "region": _regions(body.get("region")),
-        "error": _text(body.get("error")),
+        "region": ",".join(filter(None, map(short_text_of, regions if isinstance(regions, list) else [regions]))),
+        "error": error,
         "down_minutes": "" if minutes is None else str(minutes),
     }
-    return Alert(
-        receiver=settings.receiver,
-        source=settings.source,
-        key=f"{settings.source}:monitor:{number}",
+    lasting = "is down" if minutes is None else f"has been down for {minutes} minutes"
+    down = f"{name} {lasting}: {error}" if error else f"{name} {lasting}"
+    return settings.alert(
+        f"monitor:{number}",
         name="uptime",
         firing=firing,
         severity="critical",
         labels={tag: value for tag, value in tags.items() if value},
-        annotations={"description": _described(name, tags["error"], minutes, firing=firing)},
+        annotations={"description": down if firing else f"{name} is up"},
         links={"url": _page(url)} if url else {},
         starts_at=now if time is None else time,
         ends_at=None if firing else time,
         at=None if time is None else time + (_PER_MINUTE * (minutes or 0) if firing else _UP_AFTER),
         ordered=time is not None,
-        level=max(1, minutes or 0) if event == "monitor_escalation" else 0,
+        level=max(1, minutes or 0) if escalation else 0,
     )
 
 
-def _described(name: str, error: str, minutes: int | None, *, firing: bool) -> str:
-    if not firing:
-        return f"{name} is up"
-    lasting = "is down" if minutes is None else f"has been down for {minutes} minutes"
-    return f"{name} {lasting}: {error}" if error else f"{name} {lasting}"
-
-
 def _expiring(body: Mapping[str, Any], settings: Settings, now: float) -> Alert:
-    url = _split(_text(body.get("monitor_url")))
+    url = _split(body.get("monitor_url"))
     if url is None:
         raise Unreadable("monitor_url: not a URL" if body.get("monitor_url") is not None else "monitor_url: missing")
     host, port = _host(url), url.port or _TLS_PORT
-    expires_at, days = _time(body, "expires_at"), _whole(body.get("days_remaining"))
+    date = short_text_of(body.get("expires_at"))
+    expires_at, days = time_of(body.get("expires_at")), _whole(body.get("days_remaining"))
     if days is None and expires_at is not None:
-        days = _bounded(math.floor((expires_at - now) / _DAY))
-    severity = "critical" if days is not None and days <= settings.certificate_critical_days else "warning"
+        days = _whole((expires_at - now) / _DAY)
+    critical = days is not None and days <= settings.certificate_critical_days
+    when = "expires soon" if days is None else f"expires in {days} days" if days >= 0 else "has expired"
     tags = {
         "host": host,
         "port": str(port),
-        "severity": severity,
+        "severity": "critical" if critical else "warning",
         "days_remaining": "" if days is None else str(days),
-        "expires_at": _text(body.get("expires_at")),
+        "expires_at": date,
     }
-    return Alert(
-        receiver=settings.receiver,
-        source=settings.source,
-        key=f"{settings.source}:certificate:{host}:{port}",
+    return settings.alert(
+        f"certificate:{host}:{port}",
         name="certificate",
         firing=True,
-        severity=severity,
+        severity=tags["severity"],
         labels={tag: value for tag, value in tags.items() if value},
-        annotations={"description": _dated(f"{host}:{port}", days, tags["expires_at"])},
+        annotations={"description": f"The certificate of {host}:{port} {when}" + (f": {date}" if date else "")},
         links={"url": _page(url._replace(path=""))},
         starts_at=now,
         at=None if expires_at is None else expires_at - _PER_DAY * (days or 0),
@@ -152,48 +142,14 @@ def _expiring(body: Mapping[str, Any], settings: Settings, now: float) -> Alert:
     )
 
 
-def _dated(endpoint: str, days: int | None, date: str) -> str:
-    when = "expires soon" if days is None else f"expires in {days} days" if days >= 0 else "has expired"
-    return f"The certificate of {endpoint} {when}" + (f": {date}" if date else "")
-
-
-def _id(value: Any) -> str:
-    """Return a monitor's id: it is a number, and as text the same."""
-    if isinstance(value, int) and not isinstance(value, bool):
-        return str(value)
-    if isinstance(value, str) and 0 < len(value.strip()) <= _LONGEST_ID and value.isascii() and value.isprintable():
-        return value.strip()
-    raise Unreadable("monitor.id: missing" if value is None else "monitor.id: not an id")
-
-
-def _time(body: Mapping[str, Any], member: str) -> float | None:
-    """Return epoch seconds, None when they are missing or cannot be read: then the message counts as it arrives."""
-    value = body.get(member)
-    if isinstance(value, int | float) and not isinstance(value, bool):
-        return float(value) if 0 < value < _LATEST else None
-    try:
-        moment = datetime.fromisoformat(value) if isinstance(value, str) else None
-        return None if moment is None else (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
-    except (ValueError, OverflowError):
-        return None
-
-
 def _whole(value: Any) -> int | None:
-    if isinstance(value, bool) or not isinstance(value, int | float) or not abs(value) < math.inf:
-        return None
-    return _bounded(math.floor(value))
+    count = whole_of(value)
+    return None if count is None else max(-_MOST, min(count, _MOST))
 
 
-def _bounded(count: int) -> int:
-    return max(-_MOST, min(count, _MOST))
-
-
-def _regions(value: Any) -> str:
-    return _text(",".join(filter(None, map(_text, value)))) if isinstance(value, list) else _text(value)
-
-
-def _split(text: str) -> SplitResult | None:
+def _split(value: Any) -> SplitResult | None:
     """Return the parts of a URL, which may lack its scheme; None when it is none."""
+    text = short_text_of(value)
     try:
         url = urlsplit(text if "://" in text else f"https://{text}")
         _ = url.port
@@ -213,7 +169,3 @@ def _page(url: SplitResult) -> str:
     """Return a URL that may be shown: without its user, query and fragment, where secrets are found."""
     port = "" if url.port is None else f":{url.port}"
     return f"{url.scheme}://{_host(url)}{port}{url.path}"
-
-
-def _text(value: Any) -> str:
-    return text_of(value)[:_LONGEST].strip()

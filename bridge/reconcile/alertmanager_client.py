@@ -16,7 +16,8 @@ from urllib.parse import urlencode, urlsplit
 
 from bridge.domain.alert import Alert, clean
 from bridge.errors import Unanswered, Unreadable
-from bridge.receivers.alertmanager import Settings, read, time_of
+from bridge.receivers.alertmanager import Settings, read
+from bridge.receivers.lenient import time_of
 from exporter.toolkit.config_types import seconds
 from exporter.toolkit.http_client import HttpClient
 from exporter.toolkit.http_errors import HttpError
@@ -187,7 +188,7 @@ def status(answer: Any) -> tuple[float | None, bool, float]:
     """
     if not isinstance(answer, dict):
         raise Unreadable("status: not an object")
-    started = time_of(answer, "uptime") if isinstance(answer.get("uptime"), str) else None
+    started = time_of(answer["uptime"]) if isinstance(answer.get("uptime"), str) else None
     cluster = answer.get("cluster")
     settling = isinstance(cluster, dict) and cluster.get("status") == "settling"
     return started, settling, _mutes_lag(answer.get("versionInfo"), answer.get("config"))
@@ -235,7 +236,7 @@ def listed(answer: Any, settings: Settings, now: float) -> Iterator[Listed]:
         labels = entry.get("labels")
         if not (isinstance(labels, dict) and all(isinstance(value, str) for value in labels.values())):
             raise Unreadable("labels: not text")
-        if time_of(entry, "startsAt") is None:
+        if time_of(entry.get("startsAt")) is None:
             raise Unreadable("startsAt: not a time")
         told = entry.get("status")
         state: Mapping[str, Any] = told if isinstance(told, dict) else {}
@@ -264,10 +265,7 @@ def silences(answer: Any) -> dict[str, Silence]:
     """Return the silences of a list, by their ids; one that says too little of itself is left out."""
     found = {}
     for entry in answer if isinstance(answer, list) else ():
-        try:
-            ends_at = time_of(entry, "endsAt") if isinstance(entry, dict) else None
-        except Unreadable:
-            continue
+        ends_at = time_of(entry.get("endsAt")) if isinstance(entry, dict) else None
         if ends_at is not None and isinstance(entry.get("id"), str):
             by, comment = (clean(str(entry.get(name) or "")) for name in ("createdBy", "comment"))
             until = datetime.fromtimestamp(ends_at, UTC).isoformat(timespec="seconds").replace("+00:00", "Z")

@@ -6,6 +6,7 @@ import pytest
 
 from bridge.domain.event import build, draft, status_of
 from bridge.receivers.alertmanager import Settings, translate
+from bridge.receivers.lenient import identifier_of, time_of
 
 NOW = 1_795_200_000.0
 SETTINGS = Settings(receiver="alertmanager", source="prod", app_key="app")
@@ -122,3 +123,30 @@ def test_the_identity_leaves_labels_out():
     assert len({one.key for one in found}) == 3
     assert found[2].identity == found[2].key
     assert told(alert()).alerts[0].identity == ""
+
+
+@pytest.mark.parametrize(
+    ("value", "time"),
+    [
+        (1_795_199_000, 1_795_199_000.0),
+        (1_795_199_000_500, 1_795_199_000.5),
+        ("1795199000", 1_795_199_000.0),
+        ("2026-11-20T18:23:20", 1_795_199_000.0),
+        ("2026-11-20 19:23:20+01:00", 1_795_199_000.0),
+        (True, None),
+        (1e14, None),
+        ("2026-11-20 06:30:00 EST", None),
+    ],
+)
+def test_a_time_is_read_in_every_form_that_senders_write(value, time):
+    """Seconds, milliseconds, either as text, and dates, in UTC where they name no zone."""
+    assert time_of(value) == time
+
+
+@pytest.mark.parametrize(
+    ("value", "identifier"),
+    [(7, "7"), (" a-1 ", "a-1"), (1.0, ""), (True, ""), (None, ""), ("é", ""), ("a\nb", ""), ("x" * 129, "")],
+)
+def test_an_identifier_is_a_whole_number_or_a_line_of_ascii(value, identifier):
+    """Everything else identifies nothing."""
+    assert identifier_of(value) == identifier

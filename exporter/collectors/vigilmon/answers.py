@@ -7,13 +7,14 @@ come as an empty list, a list with gaps as a map, a number as text.
 
 import json
 import re
-from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Annotated, Any, TypeVar
 from urllib.parse import urlsplit
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
+from exporter.collectors.lenient_json import time_of
 from exporter.errors import Malformed
 from exporter.toolkit.config_types import problems
 
@@ -92,7 +93,7 @@ _Identity = Annotated[str, BeforeValidator(values.identity)]
 _Count = Annotated[int | None, BeforeValidator(values.count)]
 _Percent = Annotated[Annotated[float, Field(ge=0, le=100)] | None, BeforeValidator(values.percentage)]
 _Text = Annotated[str, BeforeValidator(values.text)]
-_Moment = Annotated[float | None, BeforeValidator(values.moment)]
+_Moment = Annotated[float | None, BeforeValidator(time_of)]
 
 
 class _Meta(_Lenient):
@@ -151,7 +152,7 @@ class _Incident(_Lenient):
     @property
     def duration(self) -> float | None:
         """Seconds from its start to its end."""
-        ended = values.moment(self.resolved_at)
+        ended = time_of(self.resolved_at)
         if self.duration_seconds is not None or ended is None or self.started_at is None:
             return self.duration_seconds
         return max(0.0, ended - self.started_at)
@@ -168,7 +169,28 @@ Read = TypeVar("Read", bound=_Lenient)
 def read_monitors(body: bytes) -> Page:
     """Read one page of `GET /monitors`. `Malformed` names the member."""
     read = _read(_Monitors, body)
-    return Page(tuple(map(_monitor, read.data)), read.meta.total, read.meta.per_page, read.meta.last_page)
+    monitors = []
+    for row in read.data:
+        url = _USERINFO.sub(r"\1", re.split(r"[?#]", row.url, maxsplit=1)[0])
+        host, port = "", 0
+        with suppress(ValueError):  # no URL, or no port that there is: it is shown, and has no certificate to probe
+            parts = urlsplit(url)
+            if parts.scheme == "https" and parts.hostname:
+                host, port = parts.hostname, parts.port or _HTTPS_PORT
+        one = Monitor(
+            id=row.id,
+            name=row.name,
+            url=url,
+            method=row.method,
+            active=row.is_active,
+            status=row.current_status.lower(),
+            checked_at=row.last_checked_at,
+            host=host,
+            port=port,
+            check_interval=row.check_interval_seconds,
+        )
+        monitors.append(one)
+    return Page(tuple(monitors), read.meta.total, read.meta.per_page, read.meta.last_page)
 
 
 def read_uptime(body: bytes) -> dict[str, float]:
@@ -182,22 +204,18 @@ def read_incidents(body: bytes) -> History:
     """Read `GET /monitors/{id}/incidents`; only its first page is ever asked for."""
     read = _read(_Incidents, body)
     ongoing = [incident for incident in read.data if incident.ongoing]
+    begun = [(each.started_at, each) for each in ongoing if each.started_at is not None]
+    newest = None
+    if begun:
+        started, last = max(begun, key=lambda each: each[0])
+        newest = Incident(last.id, started, last.cause, last.confirmed_regions)
     durations = (each.duration for each in read.data if not each.ongoing)
     return History(
         ongoing=len(ongoing),
         recorded=read.meta.total,
-        newest=_newest(ongoing),
+        newest=newest,
         last_duration=next((duration for duration in durations if duration is not None), None),
     )
-
-
-def _newest(ongoing: Sequence[_Incident]) -> Incident | None:
-    """Return the incident that began last; None when of none is told when it began."""
-    begun = [(each.started_at, each) for each in ongoing if each.started_at is not None]
-    if not begun:
-        return None
-    started, newest = max(begun, key=lambda each: each[0])
-    return Incident(newest.id, started, newest.cause, newest.confirmed_regions)
 
 
 def _read(model: type[Read], body: bytes) -> Read:
@@ -207,33 +225,3 @@ def _read(model: type[Read], body: bytes) -> Read:
         raise Malformed(problems(error)[0]) from None
     except (ValueError, RecursionError):
         raise Malformed("the body is not JSON") from None
-
-
-def _monitor(read: _Monitor) -> Monitor:
-    url = _public(read.url)
-    host, port = _tls(url)
-    return Monitor(
-        id=read.id,
-        name=read.name,
-        url=url,
-        method=read.method,
-        active=read.is_active,
-        status=read.current_status.lower(),
-        checked_at=read.last_checked_at,
-        host=host,
-        port=port,
-        check_interval=read.check_interval_seconds,
-    )
-
-
-def _public(url: str) -> str:
-    return _USERINFO.sub(r"\1", re.split(r"[?#]", url, maxsplit=1)[0])
-
-
-def _tls(url: str) -> tuple[str, int]:
-    try:
-        parts = urlsplit(url)
-        host, port = parts.hostname or "", parts.port or _HTTPS_PORT
-    except ValueError:
-        return "", 0
-    return (host, port) if parts.scheme == "https" and host else ("", 0)

@@ -1,6 +1,6 @@
 """Statuses in rounds, uptimes and incidents in rotation, certificates by our own probe."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from typing import Final
 from urllib.parse import unquote
 
@@ -11,7 +11,7 @@ from exporter.collectors.certificate_observations import (
 )
 from exporter.collectors.contract import Certificate, Get, Probe, Request, Response
 from exporter.collectors.figures import certificate_figures, counted, named
-from exporter.metrics.families import Family, Sample, gauge
+from exporter.metrics.families import Family, gauge
 from exporter.metrics.health import Endpoint, Figure
 from exporter.toolkit.text import cut_label
 
@@ -74,9 +74,8 @@ class Collector:
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
 
-    def start(self) -> Known:
-        """Return what is known before the first answer."""
-        return Known()
+    start = Known
+    """What is known before the first answer."""
 
     def requests(self, knowledge: Known, now: float) -> Iterator[Request]:
         """Yield the most urgent requests and probes of each kind, and so the earliest that is due."""
@@ -94,9 +93,6 @@ class Collector:
             number = int(dict(request.params).get(self._settings.page_parameter, "1"))
             page = read_monitors(response.body)
             return with_page(knowledge, number, response.at, page, self._settings.max_pages)
-        return self._update_monitor(knowledge, request, response)
-
-    def _update_monitor(self, knowledge: Known, request: Get, response: Response) -> Known:
         identity = unquote(request.path.split("/")[2])
         gone = response.status != 200  # noqa: PLR2004  the other statuses asked for say that there is no such monitor
         if gone and identity in knowledge.missing:
@@ -112,10 +108,15 @@ class Collector:
         yield Family(ACTIVE, [((one.id,), float(one.active)) for one in monitors if one.active is not None])
         told = [(one, found) for one in monitors if (found := self._valid(knowledge, one, now))]
         yield Family(ONGOING, [((one.id,), float(each.ongoing)) for one, each in told if each.ongoing is not None])
-        yield Family(STARTED, list(_started(told)))
+        begun = [(one, each.newest) for one, each in told if one.up is False and each.newest]
+        yield Family(STARTED, [((one.id, last.id, last.cause, last.regions), last.started) for one, last in begun])
         yield Family(INFO, [((one.id, one.name, one.url, one.method), 1.0) for one in monitors])
         yield from certificate_families(CERTIFICATE, self._certificates(knowledge, now), now)
-        yield Family(UPTIME, list(self._uptimes(knowledge, now)))
+        oldest = max(self._settings.max_age, TURNS * rotation(self._settings, knowledge))
+        uptimes = [(one, known) for one in knowledge.monitors if now - (known := knowledge.uptimes[one]).at <= oldest]
+        yield Family(
+            UPTIME, [((one, window), percent) for one, known in uptimes for window, percent in known.windows.items()]
+        )
         yield Family(RECORDED, [((one.id,), float(each.recorded)) for one, each in told if each.recorded is not None])
         yield Family(LASTED, [((one.id,), each.last_duration) for one, each in told if each.last_duration is not None])
         yield Family(CHECKED, [((one.id,), one.checked_at) for one in monitors if one.checked_at is not None])
@@ -135,13 +136,6 @@ class Collector:
         every = trouble_every(self._settings, knowledge, len(knowledge.troubled))
         return told if now - told.at <= max(self._settings.max_age, TURNS * every) else None
 
-    def _uptimes(self, knowledge: Known, now: float) -> Iterator[Sample]:
-        oldest = max(self._settings.max_age, TURNS * rotation(self._settings, knowledge))
-        for identity in knowledge.monitors:
-            told = knowledge.uptimes[identity]
-            if now - told.at <= oldest:
-                yield from (((identity, window), percent) for window, percent in told.windows.items())
-
     def _certificates(self, knowledge: Known, now: float) -> list[tuple[tuple[str, ...], CertificateObservation]]:
         """Return what is known of the certificates, by monitor; nothing where they are not wanted."""
         if not self._settings.certificates:
@@ -156,7 +150,12 @@ class Collector:
     def figures(self, knowledge: Known, now: float) -> Iterator[Figure]:
         """Yield how many monitors there are, which are down and why, how many are paused, and the certificates."""
         monitors = self._fresh_monitors(knowledge, now)
-        down = [_in_words(one, self._valid(knowledge, one, now)) for one in monitors if one.up is False]
+        down = []
+        for one in monitors:
+            if one.up is False:
+                known = self._valid(knowledge, one, now)
+                cause = cut_label(known.newest.cause, SHORT) if known and known.newest else ""
+                down.append(cut_label(one.name or one.id, SHORT) + (f" ({cause})" if cause else ""))
         paused = sum(1 for one in monitors if one.active is False)
         yield Figure(counted(len(monitors), "monitor"))
         if down:
@@ -173,16 +172,3 @@ class Collector:
             if one.active is not False and one.url:
                 labels = (("monitor_id", one.id), ("monitor", one.name), ("status", one.status))
                 yield Endpoint(one.url, labels)
-
-
-def _started(told: Iterable[tuple[Monitor, Incidents]]) -> Iterator[Sample]:
-    """Yield what is known of why a monitor is down."""
-    for one, each in told:
-        if one.up is False and each.newest:
-            yield (one.id, each.newest.id, each.newest.cause, each.newest.regions), each.newest.started
-
-
-def _in_words(monitor: Monitor, incidents: Incidents | None) -> str:
-    name = cut_label(monitor.name or monitor.id, SHORT)
-    newest = incidents.newest if incidents else None
-    return f"{name} ({cut_label(newest.cause, SHORT)})" if newest and newest.cause else name

@@ -97,10 +97,10 @@ def place(monitor: Monitor) -> str:
 
 def with_uptime(known: Known, identity: str, at: float, windows: dict[str, float]) -> Known:
     """Return the knowledge after a monitor's uptime. A day's uptime that fell tells of an outage between two polls."""
-    before = known.uptimes.get(identity)
-    monitor = known.monitors.get(identity)
+    before, monitor = known.uptimes.get(identity), known.monitors.get(identity)
     changed = known.changed
-    if before and monitor and monitor.up and _fell(before.windows, windows):
+    # A day that is not told on either side did not fall.
+    if before and monitor and monitor.up and windows.get("24h", 100.0) < before.windows.get("24h", 0.0):
         changed = {**changed, identity: at}
     uptimes = _last(known.uptimes, identity, Uptime(at, answered=True, windows=windows))
     return _settled(replace(known, uptimes=uptimes, changed=changed), identity)
@@ -148,10 +148,6 @@ def _settled(known: Known, identity: str) -> Known:
     if identity not in known.changed or any(unsettled(known, identity)):
         return known
     return replace(known, changed=less(known.changed, (identity,)))
-
-
-def _fell(before: Mapping[str, float], after: Mapping[str, float]) -> bool:
-    return "24h" in before and "24h" in after and after["24h"] < before["24h"]
 
 
 def _last(known: Mapping[str, T], key: str, told: T) -> dict[str, T]:

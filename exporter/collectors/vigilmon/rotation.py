@@ -8,7 +8,7 @@ from urllib.parse import quote
 from exporter.collectors.contract import CONFIRM_AFTER, Get, Probe, Reason
 
 from .config import Settings
-from .knowledge import Incidents, Known, Uptime, unasked, unsettled
+from .knowledge import Known, unasked, unsettled
 
 LISTING = "/monitors"
 DETAIL = "/monitors/{id}"
@@ -46,18 +46,28 @@ def trouble_every(settings: Settings, known: Known, troubled: int) -> float:
 
 def gets(settings: Settings, known: Known, now: float) -> Iterator[Get]:
     """Yield the most urgent requests of each kind, due or not."""
+    # Due a whole turn ago counts as overdue by it: what has just changed goes before what merely comes round.
     for identity, at in known.urgent.items():
-        yield _incidents(identity, Reason.STATUS, *_at_once(at, settings.poll_interval))
+        yield _get(INCIDENTS, identity, Reason.STATUS, at - settings.poll_interval, settings.poll_interval)
     yield _page(settings, known, now)
-    yield from _changed(settings, known)
+    changed = [(at, identity, unsettled(known, identity)) for identity, at in known.changed.items()]
+    every = trouble_every(settings, known, len(changed))
+    for at, identity in nsmallest(MOST, ((at, identity) for at, identity, (incidents, _) in changed if incidents)):
+        yield _get(INCIDENTS, identity, Reason.CHANGED, at - every, every)
+    for at, identity in nsmallest(MOST, ((at, identity) for at, identity, (_, due) in changed if due)):
+        yield _get(DETAIL, identity, Reason.CHANGED, at, every)
     for identity, at in islice(unasked(known), MOST):
-        yield _detail(identity, Reason.CHANGED, at, settings.uptime_interval)
-    yield from _troubled(settings, known)
-    for identity, told in islice(known.uptimes.items(), MOST):
-        yield _detail(identity, Reason.OLDEST, _due(told, settings.uptime_interval), settings.uptime_interval)
-    for identity, counted in islice(known.incidents.items(), MOST):
+        yield _get(DETAIL, identity, Reason.CHANGED, at, settings.uptime_interval)
+    every = trouble_every(settings, known, len(known.troubled))
+    troubled = ((known.incidents[identity], identity) for identity in known.troubled)
+    for at, identity in nsmallest(MOST, ((each.at + every, identity) for each, identity in troubled if each.answered)):
+        yield _get(INCIDENTS, identity, Reason.CHANGED, at, every)
+    for identity, uptime in islice(known.uptimes.items(), MOST):
+        every = settings.uptime_interval
+        yield _get(DETAIL, identity, Reason.OLDEST, uptime.at + every if uptime.answered else uptime.at, every)
+    for identity, told in islice(known.incidents.items(), MOST):
         every = settings.incidents_interval
-        yield _incidents(identity, Reason.OLDEST, _due(counted, every), every)
+        yield _get(INCIDENTS, identity, Reason.OLDEST, told.at + every if told.answered else told.at, every)
 
 
 def probes(settings: Settings, known: Known) -> Iterator[Probe]:
@@ -84,42 +94,7 @@ def _page(settings: Settings, known: Known, now: float) -> Get:
     return Get(endpoint=LISTING, reason=Reason.STATUS, due=due, every=every, path=LISTING, params=params)
 
 
-def _changed(settings: Settings, known: Known) -> Iterator[Get]:
-    """Yield incidents first, then uptimes, of monitors that changed."""
-    pending = [(at, identity, unsettled(known, identity)) for identity, at in known.changed.items()]
-    every = trouble_every(settings, known, len(pending))
-    for at, identity in nsmallest(MOST, ((at, identity) for at, identity, (incidents, _) in pending if incidents)):
-        yield _incidents(identity, Reason.CHANGED, *_at_once(at, every))
-    for at, identity in nsmallest(MOST, ((at, identity) for at, identity, (_, uptime) in pending if uptime)):
-        yield _detail(identity, Reason.CHANGED, at, every)
-
-
-def _troubled(settings: Settings, known: Known) -> Iterator[Get]:
-    every = trouble_every(settings, known, len(known.troubled))
-    told = ((known.incidents[identity], identity) for identity in known.troubled)
-    due = ((one.at + every, identity) for one, identity in told if one.answered)
-    for at, identity in nsmallest(MOST, due):
-        yield _incidents(identity, Reason.CHANGED, at, every)
-
-
-def _at_once(at: float, every: float) -> tuple[float, float]:
-    """Return due and interval of what counts as overdue by a whole turn: it goes before what merely comes round."""
-    return at - every, every
-
-
-def _due(told: Uptime | Incidents, every: float) -> float:
-    return told.at + every if told.answered else told.at
-
-
-def _detail(identity: str, reason: Reason, due: float, every: float) -> Get:
-    return _of_monitor(DETAIL, identity, reason, due, every)
-
-
-def _incidents(identity: str, reason: Reason, due: float, every: float) -> Get:
-    return _of_monitor(INCIDENTS, identity, reason, due, every)
-
-
-def _of_monitor(endpoint: str, identity: str, reason: Reason, due: float, every: float) -> Get:
+def _get(endpoint: str, identity: str, reason: Reason, due: float, every: float) -> Get:
     """Return a request about one monitor. That it is gone, or not ours, is an answer: it must not stop the rotation."""
     path = endpoint.replace("{id}", quote(identity, safe=""))
     return Get(

@@ -38,7 +38,7 @@ def with_page(known: Known, number: int, at: float, page: Page, most: int) -> Kn
     if shifted and listing.rereads < REREADS:
         return replace(known, listing=Listing(at, at, rereads=listing.rereads + 1))
     if not page.monitors or page.monitors[0].id in listing.firsts:
-        short = _short(listing, page)
+        short = page.total is not None and listing.told < page.total
         return _whole(known, listing, alone=number == 1 and not short, truncated=bool(page.monitors) and short)
     known, listing = _read(known, listing, at, page)
     ended = _is_last(listing, page)
@@ -70,8 +70,13 @@ def without(known: Known, identities: Iterable[str]) -> Known:
 def _read(known: Known, listing: Listing, at: float, page: Page) -> tuple[Known, Listing]:
     """Return the knowledge with the rows of `page` in effect, and the round with it."""
     rows = {one.id: one for one in page.monitors}
-    fallen = [one.id for one in rows.values() if one.up is False and _was(known, one) is not False]
-    moved = [one.id for one in rows.values() if _moved(known.monitors.get(one.id), one)]
+    fallen, moved = [], []
+    for identity, one in rows.items():
+        before = known.monitors.get(identity)
+        if one.up is False and (before is None or before.up is not False):
+            fallen.append(identity)
+        if before is not None and (before.status, before.active) != (one.status, one.active):
+            moved.append(identity)
     hurried = fallen[: min(URGENT_PER_PAGE, URGENT_PER_ROUND - listing.urgent)]
     listing = replace(
         listing,
@@ -117,6 +122,7 @@ def _whole(known: Known, listing: Listing, *, alone: bool, truncated: bool) -> K
     unlisted = [identity for identity, _ in takewhile(lambda told: told[1] < listing.at, _seen(known).items())]
     sure = alone or known.round_at is None
     known = without(known, unlisted if sure else (one for one in unlisted if one in known.missing))
+    ongoing = {identity for identity, told in known.incidents.items() if told.ongoing}
     places = {place(one) for one in known.monitors.values()}
     known = replace(
         known,
@@ -126,7 +132,7 @@ def _whole(known: Known, listing: Listing, *, alone: bool, truncated: bool) -> K
         listing=None,
         urgent={},
         missing={one: listing.told_at for one in unlisted if one in known.monitors},
-        troubled=tuple(one.id for one in known.monitors.values() if one.up is False or _open(known, one)),
+        troubled=tuple(one for one, told in known.monitors.items() if told.up is False or one in ongoing),
         unprobed={where: at for where, at in known.unprobed.items() if where in places},
         observations={where: told for where, told in known.observations.items() if where in places},
     )
@@ -143,39 +149,15 @@ def _oldest(known: Known, seen: Mapping[str, float]) -> float | None:
     return None if known.as_of is None else next(iter(seen.values()), known.as_of)
 
 
-def _was(known: Known, monitor: Monitor) -> bool | None:
-    before = known.monitors.get(monitor.id)
-    return before.up if before else None
-
-
-def _moved(before: Monitor | None, after: Monitor) -> bool:
-    return before is not None and (before.status, before.active) != (after.status, after.active)
-
-
-def _short(listing: Listing, page: Page) -> bool:
-    """Tell whether the round has read fewer monitors than the vendor says that there are."""
-    return page.total is not None and listing.told < page.total
-
-
 def _is_last(listing: Listing, page: Page) -> bool:
     """Tell whether `page`, read just now, ends the list: not a full one, when its total is not what was read."""
-    expected = _expected(listing, page)
+    pages = page.last_page
+    if not pages:
+        if page.total is None:
+            return False  # only an empty or a repeated page will tell
+        pages = -(-page.total // (page.per_page or listing.rows or _PER_PAGE))
     contradicted = page.total not in {None, listing.told} and len(page.monitors) >= listing.rows
-    return expected is not None and len(listing.firsts) >= expected and not contradicted
-
-
-def _expected(listing: Listing, page: Page) -> int | None:
-    """Return how many pages there are; None when only an empty or a repeated page will tell."""
-    if page.last_page:
-        return page.last_page
-    if page.total is None:
-        return None
-    return -(-page.total // (page.per_page or listing.rows or _PER_PAGE))
-
-
-def _open(known: Known, monitor: Monitor) -> bool:
-    told = known.incidents.get(monitor.id)
-    return told is not None and bool(told.ongoing)
+    return len(listing.firsts) >= pages and not contradicted
 
 
 def _waiting(known: Mapping[str, Found], new: Mapping[str, Found]) -> dict[str, Found]:

@@ -1,9 +1,8 @@
 """Single values of Vigilmon's JSON, as PHP and its databases spell them. What cannot be read is None, or ""."""
 
-import math
-from datetime import UTC, datetime
 from typing import Final
 
+from exporter.collectors.lenient_json import number_of
 from exporter.toolkit.text import valid
 
 _ROUNDING: Final = 0.001
@@ -17,18 +16,9 @@ def identity(value: object) -> str:
     return str(value)
 
 
-def number(value: object) -> float | None:
-    """Return a number, also one written as text, as databases hand them out."""
-    try:
-        read = float(value) if isinstance(value, int | float | str) and not isinstance(value, bool) else math.nan
-    except (ValueError, OverflowError):
-        return None
-    return read if math.isfinite(read) else None
-
-
 def percentage(value: object) -> object:
     """Return a percentage as a number, without what rounding has put beyond 0 or 100; anything else as it is."""
-    read = number(value)
+    read = number_of(value)
     if read is None:
         return None if value == "" else value
     return min(max(read, 0.0), 100.0) if -_ROUNDING <= read <= 100.0 + _ROUNDING else read
@@ -36,13 +26,13 @@ def percentage(value: object) -> object:
 
 def count(value: object) -> int | None:
     """Return how many there are."""
-    read = number(value)
-    return int(read) if read is not None and read.is_integer() and 0 <= read <= 2**53 else None
+    read = number_of(value)
+    return int(read) if read is not None and read.is_integer() and read >= 0 else None
 
 
 def duration(value: object) -> float | None:
     """Return seconds, which may be none at all."""
-    read = number(value)
+    read = number_of(value)
     return read if read is not None and read >= 0 else None
 
 
@@ -70,15 +60,6 @@ def regions(value: object) -> str:
 def flag(value: object) -> bool | None:
     """Return a boolean, also one that is a number."""
     return bool(value) if value in (0, 1) else None
-
-
-def moment(value: object) -> float | None:
-    """Return an ISO 8601 time as epoch seconds; without a zone it is UTC."""
-    try:
-        read = datetime.fromisoformat(value) if isinstance(value, str) else None
-        return None if read is None else (read if read.tzinfo else read.replace(tzinfo=UTC)).timestamp()
-    except (ValueError, OverflowError):
-        return None
 
 
 def mapping(value: object) -> object:

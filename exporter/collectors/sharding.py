@@ -24,14 +24,17 @@ class Shard:
 
     def owns(self, *key: str) -> bool:
         """Return whether `key`, such as a collector and an account, is this exporter's."""
-        return self.count == 1 or max(range(1, self.count + 1), key=lambda number: _weight(number, key)) == self.number
+        if self.count == 1:
+            return True
+
+        def weight(number: int) -> bytes:
+            text = "\0".join((str(number), *key))
+            return hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=8).digest()
+
+        return max(range(1, self.count + 1), key=weight) == self.number
 
 
 ALONE = Shard()
-
-
-def _weight(number: int, key: tuple[str, ...]) -> bytes:
-    return hashlib.blake2b("\0".join((str(number), *key)).encode("utf-8", "surrogatepass"), digest_size=8).digest()
 
 
 def shard(text: str) -> Shard:

@@ -15,7 +15,6 @@ from exporter.metrics.families import Family
 from exporter.metrics.health import Figure
 
 from .config import Settings
-from .endpoints import Endpoint
 
 METRICS = certificate_metrics("tls_certificate", "tls_probe_success", "tls_probe_failure", "endpoint")
 
@@ -41,29 +40,26 @@ class Collector:
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
 
-    def start(self) -> Known:
-        """Return what is known before the first probe."""
-        return Known()
+    start = Known
+    """What is known before the first probe."""
 
     def requests(self, knowledge: Known, now: float) -> Iterator[Request]:  # noqa: ARG002  nothing depends on the time
         """Yield one probe for each endpoint; one that was never probed is overdue since ever."""
-        for endpoint in self._settings.listed().values():
-            yield self._probe(endpoint, knowledge.observations.get(endpoint.written))
-
-    def _probe(self, endpoint: Endpoint, known: CertificateObservation | None) -> Probe:
         settings = self._settings
         every, retry = settings.poll_interval, min(settings.retry_interval, settings.poll_interval)
-        return Probe(
-            endpoint="tls",
-            reason=Reason.STATUS,
-            due=known.due(every, retry) if known else 0.0,
-            every=every,
-            server_name=endpoint.server_name,
-            address=endpoint.address,
-            port=endpoint.port,
-            starttls=endpoint.starttls or settings.starttls,
-            client_certificate=settings.client_certificate,
-        )
+        for endpoint in settings.listed().values():
+            known = knowledge.observations.get(endpoint.written)
+            yield Probe(
+                endpoint="tls",
+                reason=Reason.STATUS,
+                due=known.due(every, retry) if known else 0.0,
+                every=every,
+                server_name=endpoint.server_name,
+                address=endpoint.address,
+                port=endpoint.port,
+                starttls=endpoint.starttls or settings.starttls,
+                client_certificate=settings.client_certificate,
+            )
 
     def update(self, knowledge: Known, request: Request, response: Response | Certificate) -> Known:
         """Return the knowledge with what the probe saw; endpoints no longer configured are forgotten."""

@@ -2,7 +2,6 @@
 
 import logging
 import re
-from collections.abc import Iterator
 from dataclasses import dataclass
 from ipaddress import IPv6Address
 from pathlib import Path
@@ -49,15 +48,11 @@ def endpoint(text: object) -> Endpoint:
     starttls, name, bracketed, host, port = match.groups()
     if not 1 <= int(port) <= 65535:  # noqa: PLR2004  the range of TCP ports
         raise ValueError("the port must be between 1 and 65535")
-    address = host or _v6(bracketed)
-    return Endpoint(match[0], name or address, address, int(port), cast(StartTls | None, starttls))
-
-
-def _v6(text: str) -> str:
     try:
-        return str(IPv6Address(text))
+        address = host or str(IPv6Address(bracketed))
     except ValueError as error:
         raise ValueError("no IPv6 address between the brackets") from error
+    return Endpoint(match[0], name or address, address, int(port), cast(StartTls | None, starttls))
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,22 +111,20 @@ class EndpointsFile:
 
     @classmethod
     def __get_pydantic_core_schema__(cls, _source: Any, _handler: GetCoreSchemaHandler) -> CoreSchema:
-        return core_schema.with_info_plain_validator_function(_endpoints_file)
+        def opened(value: object, info: ValidationInfo) -> EndpointsFile:
+            if not isinstance(value, str) or not value:
+                raise ValueError("must be the path of a file")
+            path = located(value, info)
+            file = cls(path)
+            try:
+                file._changed()  # what it cannot read is told here, not logged
+            except (OSError, ValueError) as error:
+                raise ValueError(f"cannot read {path}: {_why(error)}") from error
+            if file.read().problems:
+                raise ValueError("; ".join(file.read().problems))
+            return file
 
-
-def _endpoints_file(value: object, info: ValidationInfo) -> EndpointsFile:
-    """Return the file named `value`. ValueError unless all of it can be read."""
-    if not isinstance(value, str) or not value:
-        raise ValueError("must be the path of a file")
-    path = located(value, info)
-    file = EndpointsFile(path)
-    try:
-        file._changed()  # noqa: SLF001  what it cannot read is told here, not logged
-    except (OSError, ValueError) as error:
-        raise ValueError(f"cannot read {path}: {_why(error)}") from error
-    if file.read().problems:
-        raise ValueError("; ".join(file.read().problems))
-    return file
+        return core_schema.with_info_plain_validator_function(opened)
 
 
 def _why(error: OSError | ValueError) -> str:
@@ -141,7 +134,10 @@ def _why(error: OSError | ValueError) -> str:
 def _lines(text: str) -> Lines:
     found: dict[tuple[str, str, int], Endpoint] = {}
     problems = []
-    for number, written in _written(text):
+    for number, line in enumerate(text.splitlines(), 1):
+        written = line.partition("#")[0].strip()
+        if not written:
+            continue
         try:
             read = endpoint(written)
         except ValueError as error:
@@ -150,10 +146,3 @@ def _lines(text: str) -> Lines:
         if found.setdefault(read.place, read) is not read:
             problems.append(f"line {number}: listed more than once: {read.written}")
     return Lines(tuple(found.values()), tuple(problems))
-
-
-def _written(text: str) -> Iterator[tuple[int, str]]:
-    for number, line in enumerate(text.splitlines(), 1):
-        written = line.partition("#")[0].strip()
-        if written:
-            yield number, written

@@ -35,7 +35,7 @@ def dashboard() -> Dashboard:
             Section("Over time", [_by_severity(), _by_type()]),
             Section("Tests", [_availability(), _certificates(), *_network(), _bgp(), _dns()]),
             Section("Agents", [_agents()]),
-            Section("Plan and Internet", [_units(), _outages(), _cleared()]),
+            Section("Plan and Internet", [_units(), _outages(), _cleared(), _readings()]),
         ],
     ).build()
 
@@ -293,7 +293,7 @@ def _units() -> Panel:
         ),
         [query(f"max({used})", "used"), query(f"max({included})", "included", "B")],
         COUNT,
-        Size(8, 8),
+        Size(6, 8),
     )
 
 
@@ -310,7 +310,7 @@ def _outages() -> Panel:
             )
         ],
         COUNT,
-        Size(8, 8),
+        Size(6, 8),
     )
 
 
@@ -323,6 +323,22 @@ def _cleared() -> Panel:
         ),
         [query(_counted("thousandeyes_cleared_alerts", "severity"), "{{severity}}")],
         Look("short", decimals=0, named=("critical", "major", "minor", "info", "unknown")),
-        Size(8, 8),
+        Size(6, 8),
         stacked=True,
+    )
+
+
+def _readings() -> Panel:
+    at = ACCOUNT("thousandeyes_oldest_reading_timestamp_seconds")
+    columns = [Column("reading", "Reading"), Column("Value", "Age", Look("s", decimals=0), 110)]
+    return table_of(
+        Text(
+            "Age of readings",
+            "How old the oldest value of each kind is: results of tests are read in rotation, as the budget allows.",
+            "Nothing is read beside alerts.",
+        ),
+        {"A": f"time() - min by (reading) ({at})"},
+        columns,
+        Size(6, 8),
+        "-Age",
     )

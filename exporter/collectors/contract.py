@@ -50,7 +50,9 @@ class Reason(IntEnum):
 
     STATUS = 0
     CHANGED = 1
-    OLDEST = 2
+    LISTING = 2
+    """All of a kind in a request or few: it waits for no rotation of single things."""
+    OLDEST = 3
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -134,7 +134,7 @@ def _oldest(requests: Iterable[Get | Probe], target: Target[K]) -> float | None:
     as_of = target.knowledge.as_of
     if as_of is None:
         return None
-    rotation = (target.answered_at.get(each.identity, as_of) for each in requests if each.reason is Reason.OLDEST)
+    rotation = (target.answered_at.get(each.identity, as_of) for each in requests if each.reason >= Reason.LISTING)
     return min(as_of, min(rotation, default=as_of))
 
 

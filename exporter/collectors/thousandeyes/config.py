@@ -24,10 +24,10 @@ class Settings(ApiSettings):
     test_results: Annotated[tuple[Id, ...] | None, all_or_listed("test ids")] = ()
     """None: all."""
     result_types: tuple[Literal["http", "network", "bgp", "dns"], ...] = Field(("http",), min_length=1)
-    agents: bool = False
+    agents: bool = True
     agents_interval: Duration = Field(600.0, gt=0)
     cleared_window: Duration | None = Field(None, ge=60)
-    usage: bool = False
+    usage: bool = True
     outages: bool = False
     max_pages: int = Field(50, gt=0)
 
@@ -42,6 +42,10 @@ class Settings(ApiSettings):
     @classmethod
     def _each_kind_once(cls, value: tuple[str, ...]) -> tuple[str, ...]:
         return tuple(dict.fromkeys(value))
+
+    def asks_for(self, name: str) -> bool:
+        """Tell whether what is on by default was asked for by name: then a refusal of it is an error."""
+        return name in self.model_fields_set
 
     def groups(self) -> tuple[str, ...]:
         """Return the account groups to ask for; "" is the token's own."""

@@ -98,11 +98,17 @@ UNITS_INCLUDED = gauge("thousandeyes_units_included", "Units that the plan inclu
 OUTAGES = gauge(
     "thousandeyes_outages", "Internet outages that go on now and affect a test of ours.", "account_group", "type"
 )
+READ = gauge(
+    "thousandeyes_oldest_reading_timestamp_seconds",
+    "As of when the oldest holds of what is shown of a kind, results and inventory, in seconds since the epoch.",
+    "account_group",
+    "reading",
+)
 METRICS = (
     ACTIVE, SUPPRESSED, OLDEST,
     AVAILABILITY, EXPIRY, REACHABILITY, UPDATES, PATH_CHANGES, DNS_AVAILABILITY, EXPIRY_DAYS, LOSS, LATENCY, JITTER,
     CLEARED, AGENT_ONLINE, AGENT_SEEN, AGENT_LOAD, AGENT_PROBLEMS, AGENT_ERRORS, AGENT_INFO,
-    UNITS_USED, UNITS_INCLUDED, OUTAGES, TEST_INFO, ALERT,
+    UNITS_USED, UNITS_INCLUDED, OUTAGES, READ, TEST_INFO, ALERT,
 )  # fmt: skip
 _SPREAD = ((LOSS, "loss"), (LATENCY, "latency"), (JITTER, "jitter"))
 _SINGLE = (
@@ -185,6 +191,31 @@ def inventory(groups: Mapping[str, Inventory]) -> Iterator[Family]:
     yield Family(UNITS_USED, [(labels, usage.used) for labels, usage in usages if usage.used is not None])
     yield Family(UNITS_INCLUDED, [(labels, usage.included) for labels, usage in usages if usage.included is not None])
     yield Family(OUTAGES, [((aid, kind), float(n)) for aid, each in groups.items() for kind, n in each.outages.items()])
+
+
+def readings(
+    results: Mapping[str, Mapping[str, Mapping[str, Result]]], inventories: Mapping[str, Inventory]
+) -> Iterator[Family]:
+    """Yield how old what is shown may be, by kind: each goes in a rotation of its own length."""
+    measured = {
+        (aid, kind): min(result.at for result in tests.values())
+        for aid, kinds in results.items()
+        for kind, tests in kinds.items()
+        if tests
+    }
+    listed = {
+        (aid, kind): at
+        for aid, each in inventories.items()
+        for kind, at in (
+            ("agents", each.agents_at if each.agents else None),
+            ("local_problems", each.problems_at if each.agents else None),
+            ("cleared_alerts", each.cleared_at),
+            ("usage", None if each.usage.used is None else each.usage_at),
+            ("outages", each.outages_at),
+        )
+        if at is not None
+    }
+    yield Family(READ, list((measured | listed).items()))
 
 
 def names(groups: Mapping[str, Group]) -> Iterator[Family]:

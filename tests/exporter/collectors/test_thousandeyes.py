@@ -4,17 +4,11 @@ import pytest
 from pydantic import TypeAdapter, ValidationError
 
 from exporter.collectors.contract import Certificate, Reason, Response
-from exporter.collectors.thousandeyes.collector import (
-    ALERTS,
-    LOOKUP_AGAIN,
-    LOOKUP_EVERY,
-    RULES,
-    TESTS,
-    Collector,
-)
+from exporter.collectors.thousandeyes.collector import Collector
 from exporter.collectors.thousandeyes.config import Settings
 from exporter.collectors.thousandeyes.knowledge import Knowledge
 from exporter.collectors.thousandeyes.measurements import read_results
+from exporter.collectors.thousandeyes.rotation import ALERTS, LOOKUP_AGAIN, LOOKUP_EVERY, RULES, TESTS
 from exporter.errors import Malformed
 
 START = 1_795_176_000.0
@@ -184,7 +178,7 @@ def test_unknown_names_are_looked_up_soon_but_not_always():
     hourly = ask_for(collector, told(collector, knowledge, ALERTS, page(alert("a"))), RULES, START)
     soon = ask_for(collector, told(collector, knowledge, ALERTS, page(alert("a", alertRuleId="8"))), RULES, START)
 
-    assert (hourly.reason, hourly.due) == (Reason.OLDEST, START + LOOKUP_EVERY)
+    assert (hourly.reason, hourly.due) == (Reason.LISTING, START + LOOKUP_EVERY)
     assert (soon.reason, soon.due) == (Reason.CHANGED, START + LOOKUP_AGAIN)
 
 
@@ -420,6 +414,21 @@ def test_agents_are_shown_with_their_names_and_withdrawn_when_they_are_old():
     assert samples(collector, knowledge, "thousandeyes_agent_local_problems")[("", "2")] == 1.0
     assert ("", "2", "Oslo", "enterprise-cluster", "") in samples(collector, knowledge, "thousandeyes_agent_info")
     assert samples(collector, knowledge, "thousandeyes_agent_online", START + 1801) == {}
+
+
+@pytest.mark.parametrize(("given", "refusal"), [({}, {403, 404}), ({"agents": True, "usage": True}, set())])
+def test_a_token_that_may_not_see_agents_is_at_fault_only_when_they_were_asked_for(given, refusal):
+    """They are on by default; nothing is shown of them, and the rest goes on."""
+    collector = Collector(settings(**given))
+    wanted = [each for each in collector.requests(collector.start(), START) if each.endpoint in ("/agents", "/usage")]
+    assert [each.expected_statuses for each in wanted] == [refusal, refusal]
+
+    knowledge = collector.start()
+    for each in wanted:
+        knowledge = collector.update(knowledge, each, Response(START, 403, b"{}"))
+    assert samples(collector, knowledge, "thousandeyes_agent_info") == {}
+    assert samples(collector, knowledge, "thousandeyes_oldest_reading_timestamp_seconds") == {}
+    assert ask_for(collector, knowledge, "/usage", START).due == START + 3600
 
 
 def test_alerts_that_ended_are_counted_beside_the_active_ones():

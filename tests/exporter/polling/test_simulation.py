@@ -1,6 +1,4 @@
 import json
-from bisect import bisect_right
-from collections import deque
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 
@@ -13,6 +11,7 @@ from exporter.collectors.vigilmon.config import Settings
 from exporter.collectors.vigilmon.rotation import rotation
 from exporter.errors import ServerError
 from exporter.polling.rate_budget import Budget
+from tests.exporter.limits import Limiter, fullest
 from tests.exporter.simulation import START, simulate
 
 pytestmark = pytest.mark.slow
@@ -20,22 +19,6 @@ pytestmark = pytest.mark.slow
 MONITORS = 500
 PAGE = 20
 PAGES = MONITORS // PAGE
-
-
-class Limiter:
-    """The vendor's limit of 60 requests a minute: both as a sliding window and as minutes of the clock."""
-
-    def __init__(self, limit=60):
-        self.limit = limit
-        self.window = deque()
-        self.minutes = {}
-
-    def allows(self, now):
-        while self.window and self.window[0] <= now - 60:
-            self.window.popleft()
-        self.window.append(now)
-        self.minutes[now // 60] = self.minutes.get(now // 60, 0) + 1
-        return len(self.window) <= self.limit and self.minutes[now // 60] <= self.limit
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,11 +80,6 @@ def limited(limiter, response=lambda request, now: Response(now, 200, b"{}")):
     return lambda request, now: (
         response(request, now) if isinstance(request, Probe) or limiter.allows(now) else Response(now, 429, b"")
     )
-
-
-def fullest(times):
-    """Return the most requests that any 60 s hold."""
-    return max(position + 1 - bisect_right(times, at - 60) for position, at in enumerate(times))
 
 
 @pytest.mark.parametrize("latency", [0.01, 0.5, 3.0])

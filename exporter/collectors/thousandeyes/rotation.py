@@ -1,0 +1,155 @@
+"""What to ask ThousandEyes: alerts first, then names that are missing, then lists, then results in rotation."""
+
+from collections.abc import Iterator
+from dataclasses import replace
+from urllib.parse import quote
+
+from exporter.collectors.contract import CONFIRM_AFTER, Get, ReadingPost, Reason, Request
+
+from .answers import Test
+from .config import Settings
+from .knowledge import Group, Inventory, Knowledge, Listing
+
+ACCEPT = "application/hal+json, application/json, application/problem+json"
+ALERTS, RULES, TESTS = "/alerts", "/alerts/rules", "/tests"
+AGENTS, PROBLEMS, USAGE = "/agents", "/agents/local-problems", "/usage"
+OUTAGES = "/internet-insights/outages/filter"
+RESULT_KINDS = {"http": "http-server", "network": "network", "bgp": "bgp", "dns": "dns-server"}
+"""What `result_types` calls a kind of results, and the vendor's name for it."""
+LOOKUP_EVERY = 3600.0
+"""Seconds between two lookups of names."""
+LOOKUP_AGAIN = 300.0
+"""Seconds after which names are looked up again because an alert names an id that the last lookup did not have."""
+RESULTS_EVERY = 300.0
+"""Seconds: the shortest time between two readings of one test's results."""
+CLEARED_EVERY = 300.0
+USAGE_EVERY = 3600.0
+OUTAGES_EVERY = 300.0
+ENTERPRISE_ONLY = ("agentTypes", "enterprise,enterprise-cluster")
+"""Cloud agents are some hundreds, and the vendor's own."""
+UNSEEN = frozenset({403, 404})
+"""What ThousandEyes says where the token may not see agents or usage, or the organisation has none of that kind."""
+
+
+def requests(settings: Settings, knowledge: Knowledge, now: float) -> Iterator[Request]:
+    """Yield, for each account group: its alerts, the names of rules and tests, then all that is read less often."""
+    groups, every = knowledge.groups, settings.poll_interval
+    for aid, group in groups.items():
+        due = _due(group.as_of, every)
+        if group.emptied_at is not None:
+            due = group.emptied_at + min(CONFIRM_AFTER, every)
+        due, cursor = _resumed(settings, group.unfinished, due, now)
+        reason = Reason.OLDEST if knowledge.is_behind(aid) else Reason.STATUS
+        yield _get(ALERTS, aid, reason, due, every, ("state", "trigger"), *cursor)
+    for aid, group in groups.items():
+        yield _names_request(RULES, aid, group.rules_at, missing=group.names_unknown_rule())
+        yield _names_request(TESTS, aid, group.tests_at, missing=group.names_unknown_test())
+    for aid, group in groups.items():
+        yield from _inventory_requests(settings, aid, group.inventory, now)
+        for kind, tests in measured(settings, group).items():
+            for test, interval in tests.items():
+                result = group.results.get(kind, {}).get(test)
+                due = _due(result.at if result else None, interval)
+                more = (("expand", "certificate"),) if kind == "http" else ()
+                endpoint = f"/test-results/{{id}}/{RESULT_KINDS[kind]}"
+                path = endpoint.replace("{id}", quote(test, safe=""))
+                yield _get(endpoint, aid, Reason.OLDEST, due, interval, *more, path=path)
+
+
+def _resumed(
+    settings: Settings, listing: Listing | None, due: float, now: float
+) -> tuple[float, tuple[tuple[str, str], ...]]:
+    """Return when the next page is due and its cursor, of a new listing when the last one has ended.
+
+    One that drags on past `max_age` is given up, cursor and all.
+    """
+    if listing is None or now - listing.began > settings.max_age:
+        return due, ()
+    return listing.began, (("cursor", listing.cursors[-1]),)
+
+
+def _inventory_requests(settings: Settings, aid: str, known: Inventory, now: float) -> Iterator[Request]:
+    """Yield what is switched on beside alerts and results; usage and outages are the whole organisation's."""
+    if settings.cleared_window is not None:
+        asked = (("state", "clear"), ("window", f"{settings.cleared_window:.0f}s"))
+        due, cursor = _resumed(settings, known.cleared_listing, _due(known.cleared_at, CLEARED_EVERY), now)
+        yield _get(ALERTS, aid, Reason.LISTING, due, CLEARED_EVERY, *asked, *cursor)
+    if settings.agents:
+        every = settings.agents_interval
+        agents = _get(AGENTS, aid, Reason.LISTING, _due(known.agents_at, every), every, ENTERPRISE_ONLY)
+        problems = _get(PROBLEMS, aid, Reason.LISTING, _due(known.problems_at, every), every)
+        yield from (_tried(settings, "agents", each) for each in (agents, problems))
+    if aid != settings.groups()[0]:
+        return
+    if settings.usage:
+        usage = _get(USAGE, aid, Reason.LISTING, _due(known.usage_at, USAGE_EVERY), USAGE_EVERY)
+        yield _tried(settings, "usage", usage)
+    if settings.outages:
+        yield ReadingPost(
+            endpoint=OUTAGES,
+            reason=Reason.LISTING,
+            due=_due(known.outages_at, OUTAGES_EVERY),
+            every=OUTAGES_EVERY,
+            path=OUTAGES,
+            params=(("aid", aid),) if aid else (),
+            accept=ACCEPT,
+            content=b'{"window": "1h", "outageScope": "with-affected-test"}',
+        )
+
+
+def _tried(settings: Settings, name: str, request: Get) -> Get:
+    """Return a request of what is on by default: unless it was asked for, a token that may not see it is no error."""
+    return request if settings.asks_for(name) else replace(request, expected_statuses=UNSEEN)
+
+
+def measured(settings: Settings, group: Group) -> dict[str, dict[str, float]]:
+    """Return by kind the tests whose results are wanted, each with its interval in seconds.
+
+    With several account groups a configured id belongs to the one that lists it; with one it is asked anyway.
+    """
+    wanted, alone = settings.test_results, len(settings.groups()) == 1
+    ids = group.tests if wanted is None else [test for test in wanted if alone or test in group.tests]
+    return {
+        kind: {
+            test: max(group.tests[test].interval if test in group.tests else 0.0, RESULTS_EVERY)
+            for test in ids
+            if _has(kind, group.tests.get(test), chosen=wanted is not None)
+        }
+        for kind in settings.result_types
+    }
+
+
+def _has(kind: str, test: Test | None, *, chosen: bool) -> bool:
+    """Tell whether a test is asked for results of a kind. A test that was `chosen` by its id is, if it has them."""
+    if test is None:
+        return kind == "http"  # not listed yet, or to another group: the default is tried
+    if kind == "http" and not chosen:
+        return test.of_today and test.type == "http-server"
+    return (chosen or test.of_today) and (RESULT_KINDS[kind] in test.kinds or (chosen and kind == "http"))
+
+
+def _due(at: float | None, every: float) -> float:
+    return 0.0 if at is None else at + every
+
+
+def _get(  # noqa: PLR0913  a request is what its members say
+    endpoint: str, aid: str, reason: Reason, due: float, every: float, *params: tuple[str, str], path: str = ""
+) -> Get:
+    group = (("aid", aid),) if aid else ()
+    return Get(
+        endpoint=endpoint,
+        reason=reason,
+        due=due,
+        every=every,
+        path=path or endpoint,
+        params=(*group, *params),
+        accept=ACCEPT,
+    )
+
+
+def _names_request(endpoint: str, aid: str, at: float | None, *, missing: bool) -> Get:
+    if at is None:
+        return _get(endpoint, aid, Reason.CHANGED, 0.0, LOOKUP_EVERY)
+    if missing:
+        return _get(endpoint, aid, Reason.CHANGED, at + LOOKUP_AGAIN, LOOKUP_AGAIN)
+    return _get(endpoint, aid, Reason.LISTING, at + LOOKUP_EVERY, LOOKUP_EVERY)

@@ -27,8 +27,6 @@ KINDS: Final[Mapping[type[HttpError], type[PollError]]] = {
     http_errors.InvalidRequest: ClientError,
     http_errors.InvalidResponse: Malformed,
 }
-
-
 UNCERTAIN: Final = 60.0
 """Seconds; the most that is waited for a date that cannot be compared with the vendor's own clock."""
 
@@ -62,7 +60,7 @@ def _retry_after(response: Response) -> float | None:
     if text[:1].isdigit():
         with contextlib.suppress(ValueError):
             return float(text)
-    moment, vendors_now = _date(text), _date(response.headers.get("date", ""))
+    moment, vendors_now = http_date(text), http_date(response.headers.get("date", ""))
     if moment is None:
         return None
     if vendors_now is None:
@@ -71,7 +69,8 @@ def _retry_after(response: Response) -> float | None:
     return max(0.0, moment - vendors_now)
 
 
-def _date(text: str) -> float | None:
+def http_date(text: str) -> float | None:
+    """Return a date of a header in epoch seconds; None for anything else."""
     try:
         return parsedate_to_datetime(text).timestamp()
     except (ValueError, OverflowError):

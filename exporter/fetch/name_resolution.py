@@ -45,27 +45,27 @@ def resolve(host: str, port: int, deadline: float) -> list[Address]:
         name = to_ascii(host)
     else:
         return _look_up(host, port, socket.AI_NUMERICHOST)
+
+    def carry_out(lookup: "Future[list[Address]]") -> None:
+        try:
+            found = _look_up(name, port, 0)
+        except Exception as error:  # noqa: BLE001  whatever it is, the one who waits gets it
+            lookup.set_exception(error)
+        else:
+            lookup.set_result(found)
+        finally:
+            with _lock:
+                del _lookups[name, port]
+
     with _lock:
         lookup = _lookups.get((name, port))
         if lookup is None:
             lookup = _lookups[name, port] = Future()
-            threading.Thread(target=_carry_out, args=(name, port, lookup), name=f"resolve {name}", daemon=True).start()
+            threading.Thread(target=carry_out, args=(lookup,), name=f"resolve {name}", daemon=True).start()
     try:
         return lookup.result(max(0.0, deadline - time.monotonic()))
     except FutureTimeout:
         raise socket.gaierror(socket.EAI_AGAIN, "the resolver does not answer") from None
-
-
-def _carry_out(name: str, port: int, lookup: "Future[list[Address]]") -> None:
-    try:
-        found = _look_up(name, port, 0)
-    except Exception as error:  # noqa: BLE001  whatever it is, the one who waits gets it
-        lookup.set_exception(error)
-    else:
-        lookup.set_result(found)
-    finally:
-        with _lock:
-            del _lookups[name, port]
 
 
 def _look_up(host: str, port: int, flags: int) -> list[Address]:

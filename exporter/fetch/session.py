@@ -45,9 +45,24 @@ class Session:
         A PollError when it is not whole within the target's `timeout`, or broken. Text in it is valid.
         """
         at = self._clock()
-        method, content = ("POST", request.content) if isinstance(request, ReadingPost) else ("GET", b"")
+        base, bearer = self._settings.url(), self._settings.bearer()
         try:
-            found = self._client.request(method, self._url(request), headers=self._headers(request), body=content)
+            url = located(base.read() if isinstance(base, Secret) else base or "", request)
+        except OSError as error:
+            raise Refused("the file that holds the URL cannot be read") from error
+        except ValueError as error:
+            raise ClientError("the URL cannot be used") from error
+        method, content, headers = "GET", b"", {"Accept": request.accept}
+        if isinstance(request, ReadingPost):
+            method, content = "POST", request.content
+            headers["Content-Type"] = "application/json"
+        try:
+            if bearer:
+                headers["Authorization"] = f"Bearer {bearer.read()}"
+        except (OSError, ValueError) as error:
+            raise Refused("the file that holds the token cannot be read") from error
+        try:
+            found = self._client.request(method, url, headers=headers, body=content)
         except HttpError as error:
             raise poll_error(error) from None
         if found.body.count(b"{") + found.body.count(b"[") > MOST_OBJECTS:
@@ -66,21 +81,3 @@ class Session:
     def close(self) -> None:
         """Cut the request that is under way, if any, and let the connections go."""
         self._client.close()
-
-    def _url(self, request: Get) -> str:
-        base = self._settings.url()
-        try:
-            return located(base.read() if isinstance(base, Secret) else base or "", request)
-        except OSError as error:
-            raise Refused("the file that holds the URL cannot be read") from error
-        except ValueError as error:
-            raise ClientError("the URL cannot be used") from error
-
-    def _headers(self, request: Get) -> dict[str, str]:
-        bearer = self._settings.bearer()
-        try:
-            token = {"Authorization": f"Bearer {bearer.read()}"} if bearer else {}
-        except (OSError, ValueError) as error:
-            raise Refused("the file that holds the token cannot be read") from error
-        kind = {"Content-Type": "application/json"} if isinstance(request, ReadingPost) else {}
-        return {"Accept": request.accept, **kind, **token}

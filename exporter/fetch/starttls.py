@@ -1,12 +1,11 @@
 """The dialogues that turn a plain connection into one where TLS begins, bounded in bytes and time.
 
-Each function returns once the server is ready for the handshake; `StartTlsRefused` says what it answered instead.
+`start_tls` returns once the server is ready for the handshake; `StartTlsRefused` says what it answered instead.
 """
 
 import ipaddress
 import socket
 import time
-from collections.abc import Callable, Mapping
 from typing import Final
 from xml.sax.saxutils import quoteattr
 
@@ -27,7 +26,7 @@ class Dialogue:
         self.plain = plain
         self.server_name = server_name
         self._deadline = deadline
-        self._unread = b""
+        self.unread = b""
         self._received = 0
 
     def send(self, words: bytes) -> None:
@@ -37,33 +36,28 @@ class Dialogue:
 
     def until(self, *ends: bytes) -> bytes:
         """Return what the server says up to and including the first of `ends`."""
-        while not (found := [self._unread.index(end) + len(end) for end in ends if end in self._unread]):
+        while not (found := [self.unread.index(end) + len(end) for end in ends if end in self.unread]):
             self._receive()
         return self._take(min(found))
 
     def exactly(self, count: int) -> bytes:
         """Return the next `count` bytes."""
-        while len(self._unread) < count:
+        while len(self.unread) < count:
             self._receive()
         return self._take(count)
-
-    def end(self) -> None:
-        """Refuse what was said too early: plaintext after the server's consent would be taken for TLS, or injected."""
-        if self._unread:
-            raise StartTlsRefused("the server sent plaintext after it agreed to TLS")
 
     def _receive(self) -> None:
         self.plain.settimeout(remaining(self._deadline))
         received = self.plain.recv(4096)
         if not received:
             raise StartTlsRefused("the server closed the connection before TLS")
-        self._unread += received
+        self.unread += received
         self._received += len(received)
         if self._received > MOST_BYTES:
             raise StartTlsRefused(f"the server sent more than {MOST_BYTES} bytes before TLS")
 
     def _take(self, count: int) -> bytes:
-        taken, self._unread = self._unread[:count], self._unread[count:]
+        taken, self.unread = self.unread[:count], self.unread[count:]
         return taken
 
 
@@ -76,10 +70,37 @@ def remaining(deadline: float) -> float:
 
 
 def start_tls(protocol: StartTls, plain: socket.socket, server_name: str, deadline: float) -> None:
-    """Bring the server to expect a TLS handshake on `plain`; `protocol` is one of `PROTOCOLS`."""
+    """Bring the server to expect a TLS handshake on `plain`."""
     dialogue = Dialogue(plain, server_name, deadline)
-    PROTOCOLS[protocol](dialogue)
-    dialogue.end()
+    match protocol:
+        case "smtp":
+            _smtp(dialogue)
+        case "ftp":
+            _reply(dialogue, b"220")
+            dialogue.send(b"AUTH TLS\r\n")
+            _reply(dialogue, b"234")
+        case "imap":
+            _expect(dialogue.until(b"\n"), b"* OK")
+            dialogue.send(b"a STARTTLS\r\n")
+            while (line := dialogue.until(b"\n")).startswith(b"* "):
+                pass
+            _expect(line, b"a OK")
+        case "pop3":
+            _expect(dialogue.until(b"\n"), b"+OK")
+            dialogue.send(b"STLS\r\n")
+            _expect(dialogue.until(b"\n"), b"+OK")
+        case "postgres":
+            dialogue.send(
+                b"\x00\x00\x00\x08\x04\xd2\x16\x2f"
+            )  # SSLRequest: its length, and the number that stands for it
+            _expect(dialogue.exactly(1), b"S")
+        case "ldap":
+            _ldap(dialogue)
+        case "xmpp":
+            _xmpp(dialogue)
+    # Plaintext after the server's consent would be taken for TLS, or injected.
+    if dialogue.unread:
+        raise StartTlsRefused("the server sent plaintext after it agreed to TLS")
 
 
 def _smtp(dialogue: Dialogue) -> None:
@@ -93,12 +114,6 @@ def _smtp(dialogue: Dialogue) -> None:
     _reply(dialogue, b"220")
 
 
-def _ftp(dialogue: Dialogue) -> None:
-    _reply(dialogue, b"220")
-    dialogue.send(b"AUTH TLS\r\n")
-    _reply(dialogue, b"234")
-
-
 def _reply(dialogue: Dialogue, code: bytes) -> bytes:
     """Return a reply of one or more lines; only its last has no hyphen after the code."""
     lines = [dialogue.until(b"\n")]
@@ -106,25 +121,6 @@ def _reply(dialogue: Dialogue, code: bytes) -> bytes:
         lines.append(dialogue.until(b"\n"))
     _expect(lines[-1], code)
     return b"".join(lines)
-
-
-def _imap(dialogue: Dialogue) -> None:
-    _expect(dialogue.until(b"\n"), b"* OK")
-    dialogue.send(b"a STARTTLS\r\n")
-    while (line := dialogue.until(b"\n")).startswith(b"* "):
-        pass
-    _expect(line, b"a OK")
-
-
-def _pop3(dialogue: Dialogue) -> None:
-    _expect(dialogue.until(b"\n"), b"+OK")
-    dialogue.send(b"STLS\r\n")
-    _expect(dialogue.until(b"\n"), b"+OK")
-
-
-def _postgres(dialogue: Dialogue) -> None:
-    dialogue.send(b"\x00\x00\x00\x08\x04\xd2\x16\x2f")  # SSLRequest: its length, and the number that stands for it
-    _expect(dialogue.exactly(1), b"S")
 
 
 def _ldap(dialogue: Dialogue) -> None:
@@ -159,14 +155,3 @@ def _expect(said: bytes, begins: bytes) -> None:
     if not said.upper().startswith(begins.upper()):
         answer = said[:80].decode("ascii", "backslashreplace").strip()
         raise StartTlsRefused(f"the server answered {answer!r} instead of agreeing to TLS")
-
-
-PROTOCOLS: Final[Mapping[StartTls, Callable[[Dialogue], None]]] = {
-    "smtp": _smtp,
-    "imap": _imap,
-    "pop3": _pop3,
-    "ftp": _ftp,
-    "postgres": _postgres,
-    "ldap": _ldap,
-    "xmpp": _xmpp,
-}

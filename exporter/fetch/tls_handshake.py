@@ -8,6 +8,7 @@ import socket
 import ssl
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final, TypeVar
@@ -55,41 +56,7 @@ def shake_hands(plain: socket.socket, server_name: str, trust: Trust, deadline: 
     TimeoutError when it is not over by then.
     """
     shown = Handshake()
-    connection = SSL.Connection(_context(trust, shown, old=old))
-    if server_name:
-        connection.set_tlsext_host_name(server_name.encode("ascii"))
-    connection.set_connect_state()
-    wire = _Wire(plain, connection)
-    try:
-        wire.carry(connection.do_handshake, deadline)
-        if shown.asks_for_certificate:
-            _hear_verdict(wire, connection, deadline)
-    except (SSL.Error, OSError, EOFError) as error:
-        shown.error = error
-    shown.chain = tuple(connection.get_peer_cert_chain(as_cryptography=True) or ())
-    if isinstance(shown.error, TimeoutError) and not shown.chain:
-        raise shown.error
-    return shown
-
-
-def _hear_verdict(wire: "_Wire", connection: SSL.Connection, deadline: float) -> None:
-    """Wait for the alert that tells that no, or this, client certificate will not do. Silence means consent."""
-    try:
-        wire.carry(lambda: connection.recv(1), min(deadline, time.monotonic() + VERDICT))
-    except (TimeoutError, SSL.ZeroReturnError):
-        return
-
-
-def _context(trust: Trust, shown: Handshake, *, old: bool) -> SSL.Context:
-    context = SSL.Context(SSL.TLS_METHOD)
-    if old:
-        context.set_min_proto_version(SSL.TLS1_VERSION)
-        context.set_cipher_list(b"ALL:@SECLEVEL=0")
-        context.set_options(ssl.OP_LEGACY_SERVER_CONNECT if hasattr(ssl, "OP_LEGACY_SERVER_CONNECT") else 0x4)
-    else:
-        context.set_min_proto_version(SSL.TLS1_2_VERSION)
-    _load_roots(context, trust.ca_file, shown)
-    _load_client_certificate(context, trust.client_certificate, shown)
+    context = _context(trust, shown, old=old)
 
     def object_to(_connection: SSL.Connection, _certificate: Any, code: int, _depth: int, ok: int) -> bool:
         if not ok and not shown.verify_code:
@@ -102,34 +69,53 @@ def _context(trust: Trust, shown: Handshake, *, old: bool) -> SSL.Context:
 
     context.set_verify(SSL.VERIFY_PEER, object_to)
     context.set_info_callback(follow)
-    return context
+    connection = SSL.Connection(context)
+    if server_name:
+        connection.set_tlsext_host_name(server_name.encode("ascii"))
+    connection.set_connect_state()
+    wire = _Wire(plain, connection)
+    try:
+        wire.carry(connection.do_handshake, deadline)
+        if shown.asks_for_certificate:
+            # An alert tells that no, or this, client certificate will not do. Silence means consent.
+            with suppress(TimeoutError, SSL.ZeroReturnError):
+                wire.carry(lambda: connection.recv(1), min(deadline, time.monotonic() + VERDICT))
+    except (SSL.Error, OSError, EOFError) as error:
+        shown.error = error
+    shown.chain = tuple(connection.get_peer_cert_chain(as_cryptography=True) or ())
+    if isinstance(shown.error, TimeoutError) and not shown.chain:
+        raise shown.error
+    return shown
 
 
-def _load_roots(context: SSL.Context, ca_file: str | None, shown: Handshake) -> None:
-    if ca_file:
+def _context(trust: Trust, shown: Handshake, *, old: bool) -> SSL.Context:
+    """Return what to speak, whom to trust, what to present; `shown` learns which of our files cannot be used."""
+    context = SSL.Context(SSL.TLS_METHOD)
+    context.set_min_proto_version(SSL.TLS1_VERSION if old else SSL.TLS1_2_VERSION)
+    if old:
+        context.set_cipher_list(b"ALL:@SECLEVEL=0")
+        context.set_options(ssl.OP_LEGACY_SERVER_CONNECT if hasattr(ssl, "OP_LEGACY_SERVER_CONNECT") else 0x4)
+    # Where truststore looks too, so that a probe trusts whom the API client trusts; SSL_CERT_FILE is obeyed.
+    system = ssl.get_default_verify_paths()
+    if trust.ca_file:
         try:
-            context.load_verify_locations(ca_file)
+            context.load_verify_locations(trust.ca_file)
         except SSL.Error:
             shown.unreadable.append("ca_file")
-        return
-    # Where truststore looks too, so that a probe trusts whom the API client trusts; SSL_CERT_FILE is obeyed.
-    found = ssl.get_default_verify_paths()
-    if found.cafile or found.capath:
-        context.load_verify_locations(found.cafile, found.capath)
+    elif system.cafile or system.capath:
+        context.load_verify_locations(system.cafile, system.capath)
     else:
         context.set_default_verify_paths()
-
-
-def _load_client_certificate(context: SSL.Context, files: tuple[str, str] | None, shown: Handshake) -> None:
-    if not files:
-        return
-    try:
-        context.use_certificate_chain_file(files[0])
-        # Not by use_privatekey_file: OpenSSL would ask on the terminal for the password of an encrypted key.
-        key: Any = load_pem_private_key(Path(files[1]).read_bytes(), None)
-        context.use_privatekey(key)
-    except (OSError, ValueError, TypeError, SSL.Error):
-        shown.unreadable.append("client_cert_file or client_key_file")
+    if trust.client_certificate:
+        cert_file, key_file = trust.client_certificate
+        try:
+            context.use_certificate_chain_file(cert_file)
+            # Not by use_privatekey_file: OpenSSL would ask on the terminal for the password of an encrypted key.
+            key: Any = load_pem_private_key(Path(key_file).read_bytes(), None)
+            context.use_privatekey(key)
+        except (OSError, ValueError, TypeError, SSL.Error):
+            shown.unreadable.append("client_cert_file or client_key_file")
+    return context
 
 
 class _Wire:
@@ -147,7 +133,14 @@ class _Wire:
                 done = act()
             except SSL.WantReadError:
                 self._send(deadline)
-                self._receive(deadline)
+                self._plain.settimeout(remaining(deadline))
+                received = self._plain.recv(65_536)
+                self._received += len(received)
+                if not received:
+                    raise EOFError from None
+                if self._received > MOST_BYTES:
+                    raise ConnectionError(f"more than {MOST_BYTES} bytes of handshake") from None
+                self._connection.bio_write(received)
             except SSL.Error:
                 self._send(deadline)  # the alert
                 raise
@@ -162,13 +155,3 @@ class _Wire:
                 self._plain.sendall(written)
         except SSL.WantReadError:
             return
-
-    def _receive(self, deadline: float) -> None:
-        self._plain.settimeout(remaining(deadline))
-        received = self._plain.recv(65_536)
-        self._received += len(received)
-        if not received:
-            raise EOFError
-        if self._received > MOST_BYTES:
-            raise ConnectionError(f"more than {MOST_BYTES} bytes of handshake")
-        self._connection.bio_write(received)

@@ -24,7 +24,11 @@ def probe(request: Probe, now: float, timeout: float, ca_file: str | None) -> Ce
     deadline = time.monotonic() + timeout
     trust = Trust(ca_file, request.client_certificate)
     try:
-        name = _server_name(request)
+        try:
+            ipaddress.ip_address(request.server_name)
+            name = ""  # an address is not asked for by name
+        except ValueError:
+            name = to_ascii(request.server_name).removesuffix(".")  # RFC 6066: without the dot at its end
         with _connected(request, deadline) as plain:
             shown = shake_hands(plain, name, trust, deadline, old=False)
         if shown.chain:
@@ -39,26 +43,9 @@ def probe(request: Probe, now: float, timeout: float, ca_file: str | None) -> Ce
         return unreached(now, error)
 
 
-def _server_name(request: Probe) -> str:
-    """Return the name to ask for: in ASCII, without the dot at its end (RFC 6066); none for an address."""
-    try:
-        ipaddress.ip_address(request.server_name)
-    except ValueError:
-        return to_ascii(request.server_name).removesuffix(".")
-    return ""
-
-
 @contextlib.contextmanager
 def _connected(request: Probe, deadline: float) -> Iterator[socket.socket]:
-    """Yield a connection on which TLS can begin."""
-    with _connect(request, deadline) as plain:
-        if request.starttls:
-            start_tls(request.starttls, plain, request.server_name, deadline)
-        yield plain
-
-
-def _connect(request: Probe, deadline: float) -> socket.socket:
-    """Connect to the first address that answers, all of them within the deadline."""
+    """Yield a connection on which TLS can begin: to the first address that answers, all of them within the deadline."""
     last: OSError = socket.gaierror("no address")
     addresses = resolve(request.address, request.port, deadline)
     for position, (family, kind, protocol, address) in enumerate(addresses):
@@ -69,6 +56,10 @@ def _connect(request: Probe, deadline: float) -> socket.socket:
         except OSError as error:
             plain.close()
             last = error
-        else:
-            return plain
+            continue
+        with plain:
+            if request.starttls:
+                start_tls(request.starttls, plain, request.server_name, deadline)
+            yield plain
+        return
     raise last

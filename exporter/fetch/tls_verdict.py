@@ -117,15 +117,16 @@ def unreached(now: float, error: Exception) -> Certificate:
 
 
 def reason_of(error: Exception) -> tuple[str, str]:
-    """Return the reason and the explanation of a connection that did not come about."""
-    return next((reason, text.format(_said(error))) for kinds, reason, text in KINDS if isinstance(error, kinds))
+    """Return the reason of a connection that did not come about, and what OpenSSL or the system says of it.
 
-
-def _said(error: Exception) -> str:
-    """Return what OpenSSL or the system says of an error; names and addresses are the operator's to know already."""
+    Names and addresses are the operator's to know already.
+    """
     if isinstance(error, SSL.Error):
         queue = error.args[0] if error.args and isinstance(error.args[0], list) else []
-        return str(queue[-1][-1]) if queue else type(error).__name__
-    if isinstance(error, OSError):
-        return error.strerror or type(error).__name__
-    return str(error)[:LONGEST] or type(error).__name__
+        said = str(queue[-1][-1]) if queue else ""
+    elif isinstance(error, OSError):
+        said = error.strerror or ""
+    else:
+        said = str(error)[:LONGEST]
+    said = said or type(error).__name__
+    return next((reason, text.format(said)) for kinds, reason, text in KINDS if isinstance(error, kinds))

@@ -3,8 +3,8 @@
 BigPanda's own time of the last change puts webhooks in order, whichever way they arrive; it has whole seconds, so of
 two that bear the same one the later arrival counts, unless it is a replay of one that was heard already. A body that
 was heard before the snooze of the same second may be the snooze's end or a replay. It is taken as the end: a silence
-that ends too early tells too much, one that stays tells nothing. Bodies without a time count as they arrive: only what
-was heard last is a replay then.
+that ends too early shows too much, one that stays hides what still fires. Bodies without a time count as they arrive:
+only what was heard last is a replay then.
 """
 
 from collections.abc import Mapping
@@ -17,11 +17,15 @@ NEW = "incident#new"
 """The trigger of a new share, which the callback service confirms."""
 _MOST_SEEN = 20
 """Bodies of one second that are remembered."""
+_SETTLED = 60.0
+"""Seconds within which BigPanda reports what an event of ours has changed."""
+_KEPT = ("status", "severity", "environment", "started_at", "updated_at", "snoozed", "keys", "who", "link")
+"""Members of an incident that a webhook replaces one by one."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Incident:
-    """An incident as one webhook tells it; None: the body does not say.
+    """An incident as one webhook reports it; None: the body does not say.
 
     Times are epoch seconds by BigPanda's clock. `keys`: the identities of our alerts in it, by their tag
     `vendorwatch_key`. `event`: what triggered the webhook, where it says so. `digest`: of the whole body.
@@ -81,74 +85,53 @@ class IncidentRecord:
     seen: tuple[str, ...] = ()
 
 
-def merge(known: IncidentRecord | None, told: Incident, source: str, now: float) -> IncidentRecord | None:
-    """Return what is known after a webhook that arrived at `now`; None when it brings nothing new.
-
-    What the body does not say stays as it was known.
-    """
-    before = known or IncidentRecord(source=source, id=told.id, first_heard_at=now, heard_at=now)
-    updated_at = before.updated_at if told.updated_at is None else told.updated_at
-    active = _active(before, told)
-    heard = before.seen[-1:] if told.updated_at is None else before.seen
-    replayed = told.digest in heard and not _wakes(before, told, active=active)
-    if updated_at < before.updated_at or (updated_at == before.updated_at and replayed):
+def merge(known: IncidentRecord | None, incoming: Incident, source: str, now: float) -> IncidentRecord | None:
+    """Return what is known after a webhook that arrived at `now`; None when it brings nothing new."""
+    before = known or IncidentRecord(source=source, id=incoming.id, first_heard_at=now, heard_at=now)
+    # What the body does not say stays as it was known.
+    said = {name: value for name in _KEPT if (value := getattr(incoming, name)) is not None}
+    after = replace(before, **said)
+    if incoming.status == "ok":
+        active = False
+    elif incoming.active is not None:
+        active = incoming.active
+    else:
+        active = before.active or incoming.status is not None
+    same_second = after.updated_at == before.updated_at
+    heard = before.seen[-1:] if incoming.updated_at is None else before.seen
+    # The end of a snooze may read like the body before the snooze: it is believed to be the end.
+    wakes = before.snoozed and incoming.snoozed is False and active
+    if after.updated_at < before.updated_at or (same_second and incoming.digest in heard and not wakes):
         return None
-    snoozed = before.snoozed if told.snoozed is None else told.snoozed
-    earlier = before.seen if updated_at == before.updated_at else ()
+    snooze = before if incoming.snoozed is None else incoming
     return replace(
-        before,
-        status=before.status if told.status is None else told.status,
-        severity=before.severity if told.severity is None else told.severity,
+        after,
         active=active,
-        environment=before.environment if told.environment is None else told.environment,
-        started_at=before.started_at if told.started_at is None else told.started_at,
-        updated_at=updated_at,
-        ended_at=None if active else told.ended_at or before.ended_at,
-        snoozed=snoozed and active,
-        snoozed_until=_until(before, told) if snoozed and active else None,
-        keys=before.keys if told.keys is None else told.keys,
-        who=before.who if told.who is None else told.who,
-        link=before.link if told.link is None else told.link,
-        details=merge_details(before.details, told.details),
+        ended_at=None if active else incoming.ended_at or before.ended_at,
+        snoozed=after.snoozed and active,
+        snoozed_until=snooze.snoozed_until if after.snoozed and active else None,
+        details=merge_details(before.details, incoming.details),
         closed_manually={} if active else before.closed_manually,
         closed_at=None if active else before.closed_at or now,
-        acknowledged_at=before.acknowledged_at or (now if told.acknowledged or snoozed else None),
+        acknowledged_at=before.acknowledged_at or (now if incoming.acknowledged or after.snoozed else None),
         heard_at=now,
-        seen=(*earlier, told.digest)[-_MOST_SEEN:],
+        seen=(*(before.seen if same_second else ()), incoming.digest)[-_MOST_SEEN:],
     )
 
 
-def _active(before: IncidentRecord, told: Incident) -> bool:
-    if told.active is not None:
-        return told.active and told.status != "ok"
-    return before.active if told.status is None else told.status != "ok"
-
-
-def _wakes(before: IncidentRecord, told: Incident, *, active: bool) -> bool:
-    return before.snoozed and told.snoozed is False and active
-
-
-def _until(before: IncidentRecord, told: Incident) -> float | None:
-    return told.snoozed_until if told.snoozed is not None else before.snoozed_until
-
-
-def is_new_share(known: IncidentRecord | None, told: Incident) -> bool:
+def is_new_share(known: IncidentRecord | None, incoming: Incident) -> bool:
     """Tell whether a webhook that brings news is the first of a share, for which BigPanda may wait to be called."""
-    return known is None or told.event == NEW
+    return known is None or incoming.event == NEW
 
 
-def fires_still(told_at: float, ended_at: float | None, kept: IncidentRecord, now: float) -> bool:
-    """Tell whether an alert that the ledger holds open was open all the while, when its incident is closed.
+def fires_still(queued_at: float, ended_at: float | None, kept: IncidentRecord, now: float) -> bool:
+    """Tell whether an alert that is open was open all the while, when its incident is closed.
 
-    One that ended while the incident lasted may be what closed it, and may have fired anew since: only what has been
-    open for a while then counts. `told_at`, `ended_at`: when it was last told, and when its last episode ended.
+    One that ended while the incident lasted may be what closed it, and may have fired again since: only what has been
+    open for a while then counts. `queued_at`, `ended_at`: when it was last queued, and when its last episode ended.
     """
     began = kept.first_heard_at if kept.started_at is None else min(kept.first_heard_at, kept.started_at)
-    return ended_at is None or ended_at < began or told_at + _SETTLED < now
-
-
-_SETTLED = 60.0
-"""Seconds within which BigPanda tells what an event of ours has changed."""
+    return ended_at is None or ended_at < began or queued_at + _SETTLED < now
 
 
 def lasted(kept: IncidentRecord, since: float | None) -> float | None:

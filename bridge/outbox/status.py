@@ -53,6 +53,12 @@ class Heartbeat:
     firing: bool
     heard_at: float
 
+    @property
+    def distinction(self) -> str:
+        """Return the labels that tell it from others of its name, in brackets after a blank; "" without any."""
+        shown = [f"{name}={self.labels[name]}" for name in sorted(self.labels) if name not in ("alertname", "severity")]
+        return f" ({', '.join(shown)})" if shown else ""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Circuit:

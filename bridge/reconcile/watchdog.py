@@ -1,6 +1,6 @@
 """The watchdog: an alert that must keep coming, and an event of our own when it does not.
 
-Prometheus fires it always, so its silence tells that alerts may not reach us. Each label set of it is a heartbeat of
+Prometheus fires it always, so its silence means that alerts may not reach us. Each label set of it is a heartbeat of
 its own: one for each Prometheus, or each cluster, behind an Alertmanager. One thread of one replica looks after every
 receiver's; when each was last heard is in the outbox, so a restart neither forgets nor alarms.
 """
@@ -8,7 +8,7 @@ receiver's; when each was last heard is in the outbox, so a restart neither forg
 import logging
 import math
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from enum import StrEnum
 from typing import Final
@@ -130,58 +130,63 @@ class Watchdog:
         heartbeats = self._status.heartbeats() if self._watched else []
         for source, settings in self._watched.items():
             awake = steady - self._since.setdefault(source, steady)
-            ours = {
-                beat.key: beat for beat in heartbeats if (beat.receiver, beat.source) == (settings.receiver, source)
-            }
-            self._look(settings, ours, now, awake)
+            self._look(settings, heartbeats_of(settings, heartbeats), now, awake)
         self._looked_at = steady
         return self.interval
 
-    def _look(self, receiver: Settings, heartbeats: dict[str, Heartbeat], now: float, awake: float) -> None:
-        alone = watchdog_key(receiver.source)
-        each = {f"{alone}:{key.rpartition(':')[2]}": beat for key, beat in heartbeats.items()}
-        # One label set needs no name of its own. What was reported under another name before ends.
-        watched: dict[str, Heartbeat | None] = dict.fromkeys([alone, *each])
-        watched |= {alone: next(iter(each.values()))} if len(each) == 1 else each
+    def _look(self, receiver: Settings, heartbeats: Mapping[str, Heartbeat], now: float, awake: float) -> None:
+        alone, settings = watchdog_key(receiver.source), receiver.watchdog
+        # What was reported under another name, when there were more label sets or fewer, ends.
+        other_names = [alone, *(f"{alone}:{_fingerprint(beat)}" for beat in heartbeats.values())]
+        watched: dict[str, Heartbeat | None] = {**dict.fromkeys(other_names), **heartbeats}
         states, silent = self._alerts.states(list(watched)), False
         for key, heartbeat in watched.items():
-            state, settings = states.get(key), receiver.watchdog
+            state = states.get(key)
             alarmed = state is not None and state.open
             if settings is None:
                 change = Change.UNWATCHED if alarmed else None
             else:
-                change = judge(heartbeat, settings, now=now, awake=awake, alarmed=alarmed, others=bool(each))
+                change = judge(heartbeat, settings, now=now, awake=awake, alarmed=alarmed, others=bool(heartbeats))
             silent |= change is Change.ALARM or (alarmed and change is None)
-            if change is not None and self._status.lead(_ROLE, self._owner, now, _LEASE):
-                self._report(receiver, (key, heartbeat), change, state, now)
-        if receiver.watchdog is not None:
+            if change is None or not self._status.lead(_ROLE, self._owner, now, _LEASE):
+                continue
+            if change is Change.ALARM or alarmed:
+                self._report(receiver, key, heartbeat, change, state, now)
+            if change is Change.FORGOTTEN and heartbeat is not None:
+                self._status.forget_heartbeat(heartbeat)
+        if settings is not None:
             self._metrics.watchdog_silent.labels(receiver.source).set(silent)
 
-    def _report(
+    def _report(  # noqa: PLR0913, PLR0917  what is known of one heartbeat
         self,
         receiver: Settings,
-        heartbeat: tuple[str, Heartbeat | None],
+        key: str,
+        heartbeat: Heartbeat | None,
         change: Change,
         state: AlertState | None,
         now: float,
     ) -> None:
-        key, heard = heartbeat
-        firing = alarm(receiver, receiver.watchdog or WatchdogSettings(), key, heard, now)
-        if change is Change.ALARM or (state is not None and state.open):
-            notification = replace(
-                receiver.notification(
-                    alerts=(firing if change is Change.ALARM else replace(firing, firing=False, ends_at=now),),
-                    if_unmodified={key: state.updated_at if state else None},
-                ),
-                # Whatever the receiver makes of severities: this one is critical.
-                mapping=replace(receiver.mapping, statuses={"critical": Status.CRITICAL}),
-            )
-            (outcome,) = self._ingest.accept([notification], now)
-            if outcome.queued:
-                _log.warning("Watchdog %s of %s%s %s", firing.name, receiver.source, _named(heard), change)
-                self._wake_delivery()
-        if change is Change.FORGOTTEN and heard is not None:
-            self._status.forget_heartbeat(heard)
+        """Queue an alarm, or its end."""
+        firing = alarm(receiver, receiver.watchdog or WatchdogSettings(), key, heartbeat, now)
+        notification = receiver.notification(
+            alerts=(firing if change is Change.ALARM else replace(firing, firing=False, ends_at=now),),
+            if_unmodified={key: state.updated_at if state else None},
+        )
+        # Whatever the receiver makes of severities: this one is critical.
+        mapping = replace(receiver.mapping, statuses={"critical": Status.CRITICAL})
+        (outcome,) = self._ingest.accept([replace(notification, mapping=mapping)], now)
+        if outcome.queued:
+            which = heartbeat.distinction if heartbeat else ""
+            _log.warning("Watchdog %s of %s%s %s", firing.name, receiver.source, which, change)
+            self._wake_delivery()
+
+
+def heartbeats_of(receiver: Settings, heartbeats: Iterable[Heartbeat]) -> dict[str, Heartbeat]:
+    """Return the heartbeats of a receiver by the identities of their own alerts."""
+    alone = watchdog_key(receiver.source)
+    ours = [beat for beat in heartbeats if (beat.receiver, beat.source) == (receiver.receiver, receiver.source)]
+    # One label set needs no name of its own.
+    return {alone if len(ours) == 1 else f"{alone}:{_fingerprint(beat)}": beat for beat in ours}
 
 
 def watchdog_key(source: str) -> str:
@@ -189,21 +194,18 @@ def watchdog_key(source: str) -> str:
     return f"{source}:watchdog"
 
 
+def _fingerprint(heartbeat: Heartbeat) -> str:
+    return heartbeat.key.rpartition(":")[2]
+
+
 def is_watchdog(key: str, source: str) -> bool:
     """Tell whether an alert is a watchdog's own: no Alertmanager knows it."""
     return key == watchdog_key(source) or key.startswith(f"{watchdog_key(source)}:")
 
 
-def _named(heartbeat: Heartbeat | None) -> str:
-    """Return the labels that tell a heartbeat from others of its name."""
-    labels = heartbeat.labels if heartbeat else {}
-    told = ", ".join(f"{name}={labels[name]}" for name in sorted(labels) if name not in ("alertname", "severity"))
-    return f" ({told})" if told else ""
-
-
 def alarm(receiver: Settings, watchdog: WatchdogSettings, key: str, heartbeat: Heartbeat | None, now: float) -> Alert:
-    """Return what BigPanda is told when a heartbeat is silent. It never changes while it lasts."""
-    name, source, which = watchdog.alertname, receiver.source, _named(heartbeat)
+    """Return the alert of a heartbeat that is silent. It never changes while it lasts."""
+    name, source, which = watchdog.alertname, receiver.source, heartbeat.distinction if heartbeat else ""
     described = (
         f"The alert {name}{which}, which fires always, has not come from Alertmanager ({source}) for longer than "
         f"{watchdog.max_silence:g} seconds. Until it does, other alerts of {source} may not arrive either. "

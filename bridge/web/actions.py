@@ -59,8 +59,16 @@ class Actions:
             ("/incidents/comment", self.comment_incident),
         ):
             actions.add_url_rule(path, view.__name__, view, methods=["POST"])
-        actions.register_error_handler(Unavailable, _unavailable)
-        actions.register_error_handler(forms.Forbidden, _forbidden)
+
+        @actions.errorhandler(Unavailable)
+        def unavailable(error: Unavailable) -> Response:
+            return respond("error.html", 503, title="Database unavailable: nothing was changed", text=str(error))
+
+        @actions.errorhandler(forms.Forbidden)
+        def forbidden(error: forms.Forbidden) -> Response:
+            _log.warning("This user may not change anything: %s", error)
+            return respond("error.html", 403, title="Nothing was changed", text=str(error))
+
         return actions
 
     def close_alert(self) -> Response:
@@ -145,12 +153,3 @@ def _back(where: str, user: str, counts: Mapping[str, int], about: str = "") -> 
     joined = "&" if "?" in where else "?"
     location = f"{where}{joined}{forms.done(user, counts, about)}"
     return Response(status=303, headers={"Location": location, **HEADERS})
-
-
-def _unavailable(error: Unavailable) -> Response:
-    return respond("error.html", 503, title="Database unavailable: nothing was changed", text=str(error))
-
-
-def _forbidden(error: forms.Forbidden) -> Response:
-    _log.warning("This user may not change anything: %s", error)
-    return respond("error.html", 403, title="Nothing was changed", text=str(error))

@@ -17,8 +17,20 @@ def create_app(blueprints: Iterable[Blueprint]) -> Flask:
     app.jinja_options = app.jinja_options | {"finalize": finalize}
     # Senders write webhook paths with a slash too many.
     app.url_map.strict_slashes = False
-    app.register_error_handler(HTTPException, _http_error)
-    app.register_error_handler(Exception, _unexpected)
+
+    @app.errorhandler(HTTPException)
+    def http_error(error: HTTPException) -> Response:
+        answer = plain(error.code or 500, error.name)
+        for name, value in error.get_headers():
+            if name.lower() in {"allow", "location", "www-authenticate"}:
+                answer.headers.add(name, value)
+        return answer
+
+    @app.errorhandler(Exception)
+    def unexpected(error: Exception) -> Response:
+        _log.error("Request failed unexpectedly: %s %s", request.method, request.path, exc_info=error)
+        return plain(503, "not now; try again")
+
     for blueprint in blueprints:
         app.register_blueprint(blueprint)
     return app
@@ -27,16 +39,3 @@ def create_app(blueprints: Iterable[Blueprint]) -> Flask:
 def plain(status: int, words: str) -> Response:
     """Return a line of text."""
     return Response(f"{words}\n", status, mimetype="text/plain")
-
-
-def _http_error(error: HTTPException) -> Response:
-    answer = plain(error.code or 500, error.name)
-    for name, value in error.get_headers():
-        if name.lower() in {"allow", "location", "www-authenticate"}:
-            answer.headers.add(name, value)
-    return answer
-
-
-def _unexpected(error: Exception) -> Response:
-    _log.error("Request failed unexpectedly: %s %s", request.method, request.path, exc_info=error)
-    return plain(503, "not now; try again")

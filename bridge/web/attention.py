@@ -1,7 +1,7 @@
 """What an operator must look at first, worst first. Pure."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Final
 from urllib.parse import urlencode
 
@@ -36,43 +36,14 @@ def attention(  # noqa: PLR0913  everything that can be wrong
     refused_silences: Mapping[str, str],
     exhausted_quotas: Sequence[str],
     now: float,
-) -> list[Notice]:
-    """Return what needs attention, urgent things first; nothing while all is well."""
+) -> Iterator[Notice]:
+    """Yield what needs attention, urgent things first; nothing while all is well."""
     receivers = list(receivers)
-    return [
-        *(replace(notice, urgent=True) for notice in _urgent(circuit, counts, receivers, now)),
-        *_receivers_late(receivers, now),
-        *_kept(counts, unconfirmed),
-        *_refused(refused_silences, exhausted_quotas),
-    ]
-
-
-def _urgent(circuit: Circuit, counts: Counts, receivers: Iterable[ReceiverStatus], now: float) -> Iterator[Notice]:
-    if not circuit.up:
-        again = f" Next try in {span(circuit.not_before - now)}." if circuit.not_before > now else ""
-        failed = f"Failed {times(circuit.failures)} in a row."
-        words = f"{circuit.reason}. {failed}{again} Nothing is lost: events are queued."
-        yield Notice("BigPanda unavailable:", words)
-    elif counts.oldest is not None and now - counts.oldest > _LATE:
-        words = f"the oldest event has been queued for {span(now - counts.oldest)}."
-        yield Notice("The queue is slow:", words, "waiting", "Queue")
-    if counts.dead_resolutions:
-        words = "resolved, but BigPanda refused to hear it: still open there."
-        yield Notice(_counted(counts.dead_resolutions, "alert"), words, "dead-letters", "Dead letters")
-    for one in receivers:
-        for watchdog in (found for found in one.watchdogs if found.silent):
-            subject = f"{watchdog.name} of {one.receiver}/{one.source} is silent:"
-            yield Notice(subject, "nothing that Prometheus finds arrives this way.", "#receivers", "Receivers")
-
-
-def _receivers_late(receivers: Iterable[ReceiverStatus], now: float) -> Iterator[Notice]:
+    yield from _urgent(circuit, counts, receivers, now)
     for one in receivers:
         if one.reconciler is not None and one.reconciler.late(now):
             words = "not every Alertmanager answers; alerts that ended unnoticed stay open."
             yield Notice(f"Reconciling {one.receiver}/{one.source} is late:", words, "#receivers", "Receivers")
-
-
-def _kept(counts: Counts, unconfirmed: int) -> Iterator[Notice]:
     if others := counts.dead - counts.dead_resolutions:
         words = "refused by BigPanda. Fix the cause and requeue, or discard."
         yield Notice(_counted(others, "dead letter"), words, "dead-letters", "Dead letters")
@@ -81,15 +52,33 @@ def _kept(counts: Counts, unconfirmed: int) -> Iterator[Notice]:
     if unconfirmed:
         words = "accepted by BigPanda, but not taken in. Each is sent once more."
         yield Notice(_counted(unconfirmed, "unconfirmed event"), words, "#confirmation", "Confirmation")
-
-
-def _refused(silences: Mapping[str, str], exhausted_quotas: Iterable[str]) -> Iterator[Notice]:
-    for key, words in sorted(silences.items())[:_FEW]:
+    for key, reason in sorted(refused_silences.items())[:_FEW]:
         path = f"alert?{urlencode({'key': key})}"
-        yield Notice("Snoozed, but not silenced:", f"Alertmanager refuses the silence: {words}", path, key)
+        yield Notice("Snoozed, but not silenced:", f"Alertmanager refuses the silence: {reason}", path, key)
     for source in exhausted_quotas:
         words = "BigPanda shares no more incidents through it until the quota is reset."
         yield Notice(f"Share quota of {source} used up:", words)
+
+
+def _urgent(circuit: Circuit, counts: Counts, receivers: Iterable[ReceiverStatus], now: float) -> Iterator[Notice]:
+    """Yield what makes BigPanda show something wrong, or nothing at all."""
+    if not circuit.up:
+        again = f" Next try in {span(circuit.not_before - now)}." if circuit.not_before > now else ""
+        failed = f"Failed {times(circuit.failures)} in a row."
+        words = f"{circuit.reason}. {failed}{again} Nothing is lost: events are queued."
+        yield Notice("BigPanda unavailable:", words, urgent=True)
+    # While BigPanda is unavailable the queue is slow because of that.
+    elif counts.oldest is not None and now - counts.oldest > _LATE:
+        words = f"the oldest event has been queued for {span(now - counts.oldest)}."
+        yield Notice("The queue is slow:", words, "waiting", "Queue", urgent=True)
+    if counts.dead_resolutions:
+        words = "resolved, but BigPanda refused to hear it: still open there."
+        yield Notice(_counted(counts.dead_resolutions, "alert"), words, "dead-letters", "Dead letters", urgent=True)
+    for one in receivers:
+        for watchdog in (found for found in one.watchdogs if found.silent):
+            subject = f"{watchdog.name} of {one.receiver}/{one.source} is silent:"
+            words = "nothing that Prometheus finds arrives this way."
+            yield Notice(subject, words, "#receivers", "Receivers", urgent=True)
 
 
 def _counted(number: int, noun: str) -> str:

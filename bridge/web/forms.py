@@ -50,7 +50,11 @@ def authorize(password_hash: PasswordHash) -> str:
     expected = token(password_hash, who) if who else None
     if who is None or expected is None:
         raise Forbidden("changes need a user of basic_auth_users in --web.config.file")
-    if not _same_site():
+    origin, site = request.headers.get("Origin"), request.headers.get("Sec-Fetch-Site")
+    same_origin = origin is None or urlsplit(origin).netloc == request.host
+    # A browser says whether a page of this site sent the form, an older one only where it came from; what is no
+    # browser says nothing.
+    if not (same_origin if site is None else site in {"same-origin", "none"}):
         raise Forbidden("the form was sent from another site")
     request.max_content_length = _LARGEST
     if not hmac.compare_digest(request.form.get("token", "").encode("utf-8", "replace"), expected.encode()):
@@ -85,12 +89,3 @@ def results() -> list[str]:
 
 def _is_id(word: str) -> bool:
     return word.isascii() and word.isdecimal() and len(word) < 19  # noqa: PLR2004  what a column holds
-
-
-def _same_site() -> bool:
-    """Tell whether a browser says that a page of this site sent the form; what is no browser says nothing."""
-    site = request.headers.get("Sec-Fetch-Site")
-    if site is not None:
-        return site in {"same-origin", "none"}
-    origin = request.headers.get("Origin")
-    return origin is None or urlsplit(origin).netloc == request.host

@@ -60,7 +60,7 @@ _log = logging.getLogger(__name__)
 class OperatorPage:
     """The views that read. What a reload changes is asked at each request."""
 
-    def __init__(  # noqa: PLR0913  what it is told from
+    def __init__(  # noqa: PLR0913  what it shows
         self,
         database: Database,
         *,
@@ -101,22 +101,20 @@ class OperatorPage:
             ("/deliveries", self.deliveries),
         ):
             page.add_url_rule(path, view.__name__, view)
-        page.register_error_handler(Unavailable, _unavailable)
+
+        @page.errorhandler(Unavailable)
+        def unavailable(error: Unavailable) -> Response:
+            return respond("error.html", 503, title="Database unavailable", text=str(error))
+
         return page
 
     def overview(self) -> Response:
         """Show what needs attention, and the beginning of every list."""
         now = self._clock()
-        circuit, counts, receivers = (
+        receivers, incidents, confirmation = self._receivers(), self._incidents.page(_FEW), self._confirmation()
+        notices = attention(
             self._status.circuit(self._destination()),
             self._status.counts(now),
-            self._receivers(),
-        )
-        incidents = self._incidents.page(_FEW)
-        confirmation = self._confirmation()
-        notices = attention(
-            circuit,
-            counts,
             receivers,
             unconfirmed=confirmation.unconfirmed if confirmation else 0,
             refused_silences=self._refused_silences(),
@@ -126,7 +124,7 @@ class OperatorPage:
         return self._page(
             "overview",
             now,
-            attention=notices,
+            attention=list(notices),
             receivers=receivers,
             alerts=self._alerts.page(_words(), _FEW),
             incidents=incidents,
@@ -162,13 +160,10 @@ class OperatorPage:
         source, number = request.args.get("source", ""), request.args.get("id", "")
         found = self._incidents.record(source, number)
         if found is None:
-            return respond(
-                "error.html", 404, title="No such incident", text=f"Nothing is known of {number or 'no id'}."
-            )
-        states = self._alerts.states(list(found.keys))
-        return self._page(
-            "incident", one=found, states=states, firing=self._firing([found]), manageable=self._manageable()
-        )
+            text = f"Nothing is known of {number or 'no id'}."
+            return respond("error.html", 404, title="No such incident", text=text)
+        states, firing = self._alerts.states(list(found.keys)), self._firing([found])
+        return self._page("incident", one=found, states=states, firing=firing, manageable=self._manageable())
 
     def queue(self) -> Response:
         """Show queued events."""
@@ -229,10 +224,6 @@ def respond(template: str, status: int, **content: Any) -> Response:
     style = Markup(_STYLE)  # noqa: S704  our own file
     html = render_template(template, style=style, fmt=formatting, span=span, **content)
     return Response(html, status, mimetype="text/html", headers=HEADERS)
-
-
-def _unavailable(error: Unavailable) -> Response:
-    return respond("error.html", 503, title="Database unavailable", text=str(error))
 
 
 def _words() -> Sequence[str]:

@@ -9,7 +9,7 @@ from bridge.outbox.status import Heartbeat
 from bridge.receivers.alertmanager import Settings
 from bridge.reconcile.reconciler import Reconciler
 from bridge.reconcile.reconciler_status import ReconcilerStatus
-from bridge.reconcile.watchdog import watchdog_key
+from bridge.reconcile.watchdog import heartbeats_of, watchdog_key
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,24 +56,16 @@ def statuses(
     return found
 
 
-def _watchdogs(settings: Settings, heartbeats: Iterable[Heartbeat], alerts: Alerts) -> Sequence[WatchdogStatus]:
+def _watchdogs(settings: Settings, heartbeats: Sequence[Heartbeat], alerts: Alerts) -> Sequence[WatchdogStatus]:
     """Return every heartbeat of a receiver; one that was never heard is one."""
     if settings.watchdog is None:
         return ()
-    name, alone = settings.watchdog.alertname, watchdog_key(settings.source)
-    ours = [beat for beat in heartbeats if (beat.receiver, beat.source) == (settings.receiver, settings.source)]
-    # One label set needs no name of its own.
-    keys = [alone] if len(ours) <= 1 else [f"{alone}:{beat.key.rpartition(':')[2]}" for beat in ours]
-    states = alerts.states(keys)
-    silent = [key in states and states[key].open for key in keys]
+    name, ours = settings.watchdog.alertname, heartbeats_of(settings, heartbeats)
+    keys = list(ours) or [watchdog_key(settings.source)]
+    silent = {key for key, state in alerts.states(keys).items() if state.open}
     if not ours:
-        return (WatchdogStatus(name=name, heard_at=None, silent=silent[0]),)
+        return (WatchdogStatus(name=name, heard_at=None, silent=bool(silent)),)
     return [
-        WatchdogStatus(name=_named(name, beat.labels), heard_at=beat.heard_at, silent=quiet)
-        for beat, quiet in zip(ours, silent, strict=True)
+        WatchdogStatus(name=name + beat.distinction, heard_at=beat.heard_at, silent=key in silent)
+        for key, beat in ours.items()
     ]
-
-
-def _named(name: str, labels: Mapping[str, str]) -> str:
-    told = ", ".join(f"{label}={labels[label]}" for label in sorted(labels) if label not in ("alertname", "severity"))
-    return f"{name} ({told})" if told else name

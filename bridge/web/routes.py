@@ -38,15 +38,13 @@ def route(path: str, receivers: Mapping[tuple[str, str], Receiver], max_body: in
 
 def authenticated(settings: ReceiverSettings, headers: Headers) -> bool:
     """Return whether headers hold one of the receiver's credentials, or each of them where it needs all."""
-    matches = [_holds(headers, name.lower().encode(), value.encode()) for name, value in settings.credentials()]
+    matches = []
+    for name, value in settings.credentials():
+        given, wanted = only(headers, name.lower().encode()) or b"", value.encode()
+        if name.lower() == "authorization":  # its first word is a scheme, which is the same in any case
+            given, wanted = _with_scheme(given), _with_scheme(wanted)
+        matches.append(hmac.compare_digest(given, wanted))
     return all(matches) if settings.needs_all else any(matches)
-
-
-def _holds(headers: Headers, name: bytes, wanted: bytes) -> bool:
-    given = only(headers, name) or b""
-    if name == b"authorization":  # its first word is a scheme, which is the same in any case
-        given, wanted = _with_scheme(given), _with_scheme(wanted)
-    return hmac.compare_digest(given, wanted)
 
 
 def _with_scheme(value: bytes) -> bytes:

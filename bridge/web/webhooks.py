@@ -21,6 +21,7 @@ from bridge.errors import Unavailable, Unreadable
 from bridge.metrics import Metrics
 from bridge.outbox.quarantine import Quarantine
 from bridge.receivers.contract import Receiver
+from bridge.web.application import plain
 from exporter.toolkit.text import valid_json
 
 _LARGE: Final = 4_000_000
@@ -36,7 +37,7 @@ _log = logging.getLogger(__name__)
 
 
 class HttpError(Exception):
-    """A webhook is rejected: the status, the word for the metric, and what its sender is told."""
+    """A webhook is rejected: the status, the word for the metric, and the answer's words."""
 
     def __init__(self, status: int, outcome: str, message: str) -> None:
         super().__init__(message)
@@ -79,8 +80,8 @@ class Webhooks:
         try:
             self._take(receiver, source)
         except HttpError as error:
-            return _plain(error.status, str(error))
-        return _plain(200, "accepted")
+            return plain(error.status, str(error))
+        return plain(200, "accepted")
 
     def alerts_api(self, source: str) -> Response:
         """Take one request in as BigPanda's Alerts API would answer it: 201, 204 for an exact duplicate, 400."""
@@ -119,8 +120,14 @@ class Webhooks:
         if request.headers.get("Content-Encoding", "").strip().lower() not in ("", "identity"):
             raise HttpError(415, "unsupported", "send it as it is, without Content-Encoding")
         content, now = request.get_data(cache=False), self._clock()
-        with self._large_body if len(content) > _LARGE else nullcontext():
-            notification = self._read(receiver, content, now)
+        try:
+            with self._large_body if len(content) > _LARGE else nullcontext():
+                notification = receiver.translate(parsed(content), now)
+        except Unreadable as error:
+            name, source = receiver.settings.receiver, receiver.settings.source
+            self._quarantine.add(name, source, str(error), content[:_KEPT].decode("utf-8", "replace"), now)
+            _log.warning("Quarantined unreadable webhook for %s/%s: %s", name, source, error)
+            raise HttpError(400, "unreadable", str(error)) from None
         del content  # or it would be kept while the database is waited for
         outcome = self._accept(notification, now)
         self._metrics.ingested(notification, outcome)
@@ -129,18 +136,6 @@ class Webhooks:
         if notification.incidents:
             self._on_incidents(notification.source)
         return outcome.duplicates == len(notification.alerts)
-
-    def _read(self, receiver: Receiver, content: bytes, now: float) -> Notification:
-        settings = receiver.settings
-        try:
-            return receiver.translate(parsed(content), now)
-        except Unreadable as error:
-            reason = str(error)
-        self._quarantine.add(
-            settings.receiver, settings.source, reason, content[:_KEPT].decode("utf-8", "replace"), now
-        )
-        _log.warning("Quarantined unreadable webhook for %s/%s: %s", settings.receiver, settings.source, reason)
-        raise HttpError(400, "unreadable", reason)
 
 
 def parsed(content: bytes) -> Any:
@@ -168,7 +163,3 @@ def _containers(body: bytes) -> int:
     # Quotes in a row only end one string and begin the next.
     bare = body.replace(rb"\\", b"").replace(rb"\"", b"").translate(None, _NEITHER).replace(b'""', b"")
     return len(bare) - sum(string.end() - string.start() for string in _STRING.finditer(bare))
-
-
-def _plain(status: int, words: str) -> Response:
-    return Response(f"{words}\n", status, mimetype="text/plain")

@@ -23,7 +23,7 @@ LATE = ReconcilerStatus(last_success=NOW - 211, interval=60.0)
 
 
 def notices(*, circuit=UP, counts=EMPTY, receivers=(WELL,), unconfirmed=0, quotas=(), refused=()):  # noqa: PLR0913
-    return attention(
+    found = attention(
         circuit,
         counts,
         receivers,
@@ -32,6 +32,7 @@ def notices(*, circuit=UP, counts=EMPTY, receivers=(WELL,), unconfirmed=0, quota
         exhausted_quotas=quotas,
         now=NOW,
     )
+    return list(found)
 
 
 def test_a_quiet_day_has_nothing_to_say():

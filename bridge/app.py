@@ -10,10 +10,10 @@ from typing import Final
 from wsgiref.types import WSGIApplication
 
 from bridge.config import Config, load_for
-from bridge.delivery.bigpanda_client import BigPanda
 from bridge.delivery.confirmation import Confirmation, ConfirmationStatus
 from bridge.delivery.integration_api import integration_api
-from bridge.delivery.worker import Delivery, Route
+from bridge.delivery.route import route as route_of
+from bridge.delivery.worker import Delivery
 from bridge.domain.notification import Notification, Outcome
 from bridge.incidents.follow_up import Followed, FollowUp
 from bridge.incidents.incidents_client import IncidentsClient
@@ -98,7 +98,7 @@ class Bridge:
         self._last_webhook: dict[tuple[str, str], float] = {}
 
         # What lives as long as the process.
-        self._delivery = Delivery(database.reserved(), _route(config), self._metrics)
+        self._delivery = Delivery(database.reserved(), route_of(config), self._metrics)
         wake = self._delivery.wake
         self._commits = GroupCommit(Ingest(database), wake=wake)
         self._watchdog = Watchdog(database, config.alertmanagers, self._metrics, wake=wake)
@@ -158,7 +158,7 @@ class Bridge:
             for loop in self._now.loops:
                 loop.stop(_GRACE)
             self._now = self._configure(config)
-            self._delivery.change(_route(config))
+            self._delivery.change(route_of(config))
             self._watchdog.change(config.alertmanagers)
             self._expiry.change(config.receivers)
             for loop in self._now.loops:
@@ -286,15 +286,3 @@ class Bridge:
         """Delete old history in batches too small to be felt; return the seconds until the next."""
         deleted = self._retention.prune(self._clock() - self._now.config.retention, _PRUNE_ROWS)
         return _PRUNE_PAUSE if deleted >= _PRUNE_ROWS else _PRUNE_INTERVAL
-
-
-def _route(config: Config) -> Route:
-    found = config.bigpanda
-    return Route(
-        name=config.destination,
-        destination=BigPanda(found.url, found.token, found.timeout, found),
-        events_per_minute=found.events_per_minute,
-        batch_size=found.batch_size,
-        timeout=found.timeout,
-        receivers={(one.receiver, one.source): one for one in config.receivers},
-    )

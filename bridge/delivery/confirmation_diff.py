@@ -16,7 +16,8 @@ from bridge.outbox.confirmations import SentEvent
 LOOKS: Final = 2
 """Looks in which an event is not listed, after which it counts as not taken in."""
 RESENDS: Final = 3
-"""How often such an event is resent: what drops one of twenty may drop it again."""
+"""How often such an event is resent, each time after two looks without it: what drops one of twenty drops one resent
+event of twenty too, and every one is to arrive. The same bytes: what was taken in late is a duplicate, and no harm."""
 _LISTS: Final = ("alerts", "items", "data", "results", "logs")
 _INSIDE: Final = ("alert", "payload", "raw", "data", "event", "tags")
 """Members in which a listing may hold the alert as it was sent."""

@@ -86,6 +86,14 @@ class Refusals:
     guilty: frozenset[int] = frozenset()
     event_causes: frozenset[str] = frozenset()
 
+    @classmethod
+    def remembered(cls, refused: Iterable[tuple[int, str, str]]) -> "Refusals":
+        """Return what an earlier run was taught: id, key and words of what it set aside since the last acceptance."""
+        found = cls()
+        for one, key, words in refused:
+            found = found.refused(one, key, words)
+        return found
+
     def split(self, ids: Iterable[int]) -> "Refusals":
         """Learn from the refusal of several events at once."""
         return replace(self, together=self.together | set(ids))

@@ -1,59 +1,71 @@
 """A change of destination: what is open is stated at the new one, and closed at the old one if it still answers.
 
-The outbox knows for every alert where BigPanda took in that it is open. An old destination is known only while this
-process runs: its URL may hold secrets, so it is stored nowhere.
+The outbox knows for every alert where BigPanda took in that it is open. After a restart the old destination is reached
+where its URL could be stored, and only with a token that it has had before: no other is sent to where bridge.yml does
+not send it any more.
 """
 
 import logging
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from itertools import groupby
-from typing import Final, Protocol, TypeVar
+from typing import Final, TypeVar
 
-from bridge.delivery.answers import Answer
+from bridge.delivery.route import Destination, Receivers, Route
 from bridge.domain.alert_state import AlertState
 from bridge.domain.event import Status, draft
 from bridge.errors import DeliveryError
 from bridge.outbox.alerts import Alerts
 from bridge.outbox.database import Database
 from bridge.outbox.ingest import Ingest
-from bridge.receivers.settings import ReceiverSettings
+from bridge.outbox.status import Address, OutboxStatus
 
 _BATCH: Final = 100
+_UNREACHED: Final = "its URL was not stored, or bridge.yml has another token now; resolve them there"
 T = TypeVar("T")
 _log = logging.getLogger(__name__)
-Receivers = Mapping[tuple[str, str], ReceiverSettings]
-"""Every configured receiver, by (receiver, source)."""
-
-
-class Destination(Protocol):
-    """What takes events: BigPanda, or a stand-in for it."""
-
-    def send(self, events: Sequence[str], app_key: str) -> Answer:
-        """Send events; raises a DeliveryError."""
-
-    def close(self) -> None:
-        """Close all connections."""
 
 
 class Relocation:
     """Both sides of a change of destination. Destinations are known by their names in the outbox."""
 
     def __init__(self, database: Database) -> None:
-        self._alerts, self._ingest = Alerts(database), Ingest(database)
+        self._alerts, self._ingest, self._status = Alerts(database), Ingest(database), OutboxStatus(database)
 
-    def close(self, name: str, destination: Destination, receivers: Receivers, now: float) -> None:
+    def begin(self, route: Route, now: float) -> None:
+        """Close what is open at destinations of earlier runs, and note where this one is."""
+        proof = route.proof(self._status.database_id())
+        for name, address in self._status.addresses().items():
+            if name == route.name or not (states := self._opened_at(name)):
+                continue
+            if route.at and address.url and address.token_proof == proof:
+                destination = route.at(address.url)
+                _close(states, destination, route.receivers, now)
+                destination.close()
+            else:
+                _log.warning("%d alerts stay open at the previous destination: %s", len(states), _UNREACHED)
+        self.note(route)
+
+    def note(self, route: Route) -> None:
+        """Note where a destination is."""
+        self._status.set_address(route.name, Address(route.url, route.proof(self._status.database_id())))
+
+    def close(self, old: Route, receivers: Receivers, now: float) -> None:
         """Close at an old destination what is open there; once, for it may be gone."""
-        _close([state for state in self._alerts.opened_at(name) if state.app_key], destination, receivers, now)
+        _close(self._opened_at(old.name), old.destination, receivers, now)
 
-    def restate(self, name: str, destination: Destination, receivers: Receivers, now: float) -> int:
+    def _opened_at(self, name: str) -> list[AlertState]:
+        return [state for state in self._alerts.opened_at(name) if state.app_key]
+
+    def restate(self, route: Route, now: float) -> int:
         """Queue what is open at another destination, or under another app key, for this one; return how many events.
 
         What is open here under another app key is closed under that one first: it is another identity.
         """
-        rekeyed = [state for state in self._alerts.opened_at(name) if _app_key_changed(state, receivers)]
-        _close(rekeyed, destination, receivers, now)
-        states = [*self._alerts.opened_elsewhere(name), *(state for state in rekeyed if state.open)]
+        receivers = route.receivers
+        rekeyed = [state for state in self._alerts.opened_at(route.name) if _app_key_changed(state, receivers)]
+        _close(rekeyed, route.destination, receivers, now)
+        states = [*self._alerts.opened_elsewhere(route.name), *(state for state in rekeyed if state.open)]
         batch = [
             settings.notification(alerts=(state.alert,), resend=True, if_unmodified={state.key: state.updated_at})
             for state in states

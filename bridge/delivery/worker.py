@@ -10,7 +10,7 @@ import random
 import time
 from collections import deque
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from typing import Final
 from uuid import uuid4
 
@@ -18,8 +18,9 @@ from bridge.delivery.answers import Answer
 from bridge.delivery.bigpanda_client import packed
 from bridge.delivery.poison_events import Isolation, Refusals
 from bridge.delivery.rate_limiter import RateLimiter
-from bridge.delivery.relocation import Destination, Receivers, Relocation
+from bridge.delivery.relocation import Relocation
 from bridge.delivery.retry_policy import LONGEST_RETRY_AFTER, DeadLetter, Pause, RetryAt, Split, decide, pause
+from bridge.delivery.route import Route
 from bridge.errors import DeliveryError, Unavailable
 from bridge.metrics import Metrics
 from bridge.outbox.database import Database
@@ -44,21 +45,6 @@ _CLOCK_STEP: Final = 2.0
 _log = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Route:
-    """Where events go, and how fast. `name` is the destination's name in the outbox: its standing outlives us.
-
-    `receivers`: whose open alerts are stated anew where they were opened at another destination.
-    """
-
-    name: str
-    destination: Destination
-    events_per_minute: float
-    batch_size: int
-    timeout: float
-    receivers: Receivers = field(default_factory=dict)
-
-
 class Delivery:
     """Sends what is queued, in one thread: `start`, `wake` when something was queued, `stop`."""
 
@@ -74,7 +60,8 @@ class Delivery:
     ) -> None:
         self._queue, self._status = Queue(database), OutboxStatus(database)
         self._relocation = Relocation(database)
-        self._restate_at: float | None = steady()
+        self._begun = False
+        self._restate_at: float | None = None
         self._metrics, self._owner = metrics, uuid4().hex
         self._clock, self._steady, self._chance = clock, steady, chance
         self._limiter, self._offset = RateLimiter(route.events_per_minute, steady()), clock() - steady()
@@ -110,17 +97,17 @@ class Delivery:
     def _turn(self) -> float:
         try:
             self._flush()
+            self._begin()
             self._reroute()
             if self._restate_at is not None and self._steady() >= self._restate_at:
                 self._restate_at = None
-                self._relocation.restate(
-                    self._route.name, self._route.destination, self._route.receivers, self._clock()
-                )
+                self._relocation.restate(self._route, self._clock())
             return self._deliver()
         except Unavailable:
             raise
         except Exception:
             # Nothing is known of what was under way: it is due again when its lease ends.
+            self._begun = True
             self._pending_writes.clear()
             self._requests.clear()
             raise
@@ -261,13 +248,21 @@ class Delivery:
             self._pending_writes[0]()
             self._pending_writes.popleft()
 
+    def _begin(self) -> None:
+        """Go on where an earlier run ended."""
+        if not self._begun:
+            self._refusals = Refusals.remembered(self._queue.refused())
+            self._relocation.begin(self._route, self._clock())
+            self._begun, self._restate_at = True, self._steady() + _APART
+
     def _reroute(self) -> None:
         route, self._changed = self._changed, None
         if route is None:
             return
         self._give_back()
         if route.name != self._route.name:
-            self._relocation.close(self._route.name, self._route.destination, route.receivers, self._clock())
+            self._relocation.close(self._route, route.receivers, self._clock())
+        self._relocation.note(route)
         # Where both names lead to the same BigPanda, what is stated anew must bear a later second.
         self._restate_at = self._steady() + _APART
         self._route.destination.close()

@@ -15,7 +15,7 @@ from sqlalchemy import ColumnElement, Connection, case, exists, func, select, up
 
 from bridge.domain.alert_state import Kind
 from bridge.outbox.database import Database
-from bridge.outbox.schema import alert_states, events, roles, waiting
+from bridge.outbox.schema import alert_states, dead, events, roles, waiting
 
 _COLUMNS = (
     "id", "key", "kind", "status", "receiver", "source", "app_key", "timestamp", "body", "attempts", "accepted_at",
@@ -55,6 +55,7 @@ _first = ~exists().where(
 _LONGEST_PAUSE = 3600.0
 """Seconds; no attempt is put off for longer."""
 _LONGEST_LEASE = 7200.0
+_MOST_REFUSED = 1000
 _ORDER = (events.c.priority, events.c.queued_at, events.c.id)
 
 
@@ -137,6 +138,14 @@ class Queue:
         with self._database.write() as connection:
             buried = update(events).where(events.c.id.in_(ids), events.c.state == "dead")
             return connection.execute(buried.values(state="waiting", closed_at=None)).rowcount
+
+    def refused(self) -> list[tuple[int, str, str]]:
+        """Return id, key and reason of the dead letters since a destination last took anything, in their order."""
+        taken = select(func.max(events.c.closed_at)).where(events.c.state == "sent").scalar_subquery()
+        since = (dead, events.c.closed_at > func.coalesce(taken, 0.0))
+        query = select(events.c.id, events.c.key, events.c.reason).where(*since).order_by(events.c.closed_at)
+        with self._database.read() as connection:
+            return [(row.id, row.key, row.reason) for row in connection.execute(query.limit(_MOST_REFUSED))]
 
     def reclaim(self) -> int:
         """Free what a process that is gone had claimed, where no other can be at work; returns how many events."""

@@ -1,6 +1,6 @@
 """The tables, one schema for SQLite and PostgreSQL, and how an older database becomes the newest."""
 
-from collections.abc import Callable
+from itertools import chain
 
 from sqlalchemy import (
     BigInteger,
@@ -167,6 +167,8 @@ destinations = Table(
     Column("opened_at", Double, nullable=False, server_default="0"),
     Column("not_before", Double, nullable=False),
     Column("reason", Text, nullable=False),
+    Column("url", Text, nullable=False, server_default="", comment="empty: it is not known, or holds a secret"),
+    Column("token_proof", Text, nullable=False, server_default="", comment="by which a token is known again"),
 )
 
 roles = Table(
@@ -232,22 +234,6 @@ identity = Table(
     Column("name", Text, nullable=False, comment="this database's own: tells our silences from another bridge's"),
 )
 
-_ADDED = (
-    "ALTER TABLE keys ADD COLUMN destination TEXT NOT NULL DEFAULT ''",
-    "ALTER TABLE keys ADD COLUMN app_key TEXT NOT NULL DEFAULT ''",
-    "ALTER TABLE quarantine ADD COLUMN size INTEGER NOT NULL DEFAULT 0",
-    "UPDATE quarantine SET size = length(body)",
-    "ALTER TABLE incidents ADD COLUMN details TEXT NOT NULL DEFAULT '{}'",
-)
-
-
-def _add_destinations_and_members(connection: Connection) -> None:
-    for statement in _ADDED:
-        connection.execute(text(statement))
-    members.create(connection)
-    share_quotas.create(connection)
-
-
 _CONFIRMATIONS = (
     """CREATE TABLE watchdog_heartbeats (
         receiver TEXT NOT NULL, source TEXT NOT NULL, key TEXT NOT NULL, labels TEXT NOT NULL, firing BOOLEAN NOT NULL,
@@ -258,15 +244,23 @@ _CONFIRMATIONS = (
     "ALTER TABLE destinations ADD COLUMN opened_at DOUBLE PRECISION DEFAULT 0 NOT NULL",
     "DROP TABLE heartbeats",
 )
-
-
-def _add_confirmations(connection: Connection) -> None:
-    for statement in _CONFIRMATIONS:
-        connection.execute(text(statement))
-
-
+_DESTINATIONS_AND_MEMBERS = (
+    "ALTER TABLE keys ADD COLUMN destination TEXT NOT NULL DEFAULT ''",
+    "ALTER TABLE keys ADD COLUMN app_key TEXT NOT NULL DEFAULT ''",
+    "ALTER TABLE quarantine ADD COLUMN size INTEGER NOT NULL DEFAULT 0",
+    "UPDATE quarantine SET size = length(body)",
+    "ALTER TABLE incidents ADD COLUMN details TEXT NOT NULL DEFAULT '{}'",
+    """CREATE TABLE members (
+        member TEXT NOT NULL PRIMARY KEY, key TEXT NOT NULL, status TEXT NOT NULL, alert TEXT NOT NULL)""",
+    "CREATE INDEX members_key ON members (key)",
+    "CREATE TABLE share_quotas (source TEXT NOT NULL PRIMARY KEY, available DOUBLE PRECISION NOT NULL)",
+)
+_ADDRESSES = (
+    "ALTER TABLE destinations ADD COLUMN url TEXT DEFAULT '' NOT NULL",
+    "ALTER TABLE destinations ADD COLUMN token_proof TEXT DEFAULT '' NOT NULL",
+)
 _OLDEST = 3  # of the first release
-MIGRATIONS: tuple[Callable[[Connection], None], ...] = (_add_confirmations, _add_destinations_and_members)
+MIGRATIONS = (_CONFIRMATIONS, _DESTINATIONS_AND_MEMBERS, _ADDRESSES)
 """MIGRATIONS[n] takes a database from version _OLDEST + n to the next. What was released never changes."""
 VERSION = _OLDEST + len(MIGRATIONS)
 _LOCK = 7_246_501_187
@@ -286,8 +280,8 @@ def migrate(connection: Connection) -> None:
         raise ConfigError([f"database: its schema is version {found}, this program knows {VERSION}: use a newer one"])
     if found < _OLDEST:
         raise ConfigError([f"database: its schema is version {found}, from before the first release: name a new file"])
-    for step in MIGRATIONS[found - _OLDEST :]:
-        step(connection)
+    for statement in chain(*MIGRATIONS[found - _OLDEST :]):
+        connection.execute(text(statement))
     if found < VERSION:
         connection.execute(update(versions).values(version=VERSION))
 

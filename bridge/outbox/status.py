@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from uuid import uuid4
 
 from sqlalchemy import and_, case, delete, func, select, update
@@ -58,6 +58,14 @@ class Heartbeat:
         """Return the labels that tell it from others of its name, in brackets after a blank; "" without any."""
         shown = [f"{name}={self.labels[name]}" for name in sorted(self.labels) if name not in ("alertname", "severity")]
         return f" ({', '.join(shown)})" if shown else ""
+
+
+@dataclass(frozen=True, slots=True)
+class Address:
+    """Where a destination is, "" where it may not be stored, and by what its token is known again."""
+
+    url: str
+    token_proof: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -127,8 +135,21 @@ class OutboxStatus:
 
     def set_circuit(self, destination: str, circuit: Circuit) -> None:
         """Note the state of a destination."""
-        values = {name: getattr(circuit, name) for name in Circuit.__slots__}
+        values = asdict(circuit)
         statement = self._database.insert(destinations).values(name=destination, **values)
+        with self._database.write() as connection:
+            connection.execute(statement.on_conflict_do_update(index_elements=["name"], set_=values))
+
+    def addresses(self) -> dict[str, Address]:
+        """Return where each destination is, by its name."""
+        with self._database.read() as connection:
+            rows = connection.execute(select(destinations)).all()
+        return {row.name: Address(row.url, row.token_proof) for row in rows}
+
+    def set_address(self, destination: str, address: Address) -> None:
+        """Note where a destination is."""
+        values = asdict(address)
+        statement = self._database.insert(destinations).values(name=destination, **asdict(Circuit()), **values)
         with self._database.write() as connection:
             connection.execute(statement.on_conflict_do_update(index_elements=["name"], set_=values))
 

@@ -118,7 +118,8 @@ def _incident(number: str, said: Mapping[str, Any], body: Mapping[str, Any]) -> 
     snooze = said.get("snooze")
     snoozed = flag(snooze.get("snoozed") if isinstance(snooze, dict) else snooze)
     # Never who shared it, who may be anyone, or AutoShare.
-    names = (person(where, role) for role in ("snoozed_by", "assigner", "assignee"))
+    told = (([object_of(snooze)], "snoozed_by"), (where, "snoozed_by"), (where, "assigner"), (where, "assignee"))
+    names = (person(place, role) for place, role in told)
     return Incident(
         id=number,
         status=status if status in STATUSES else None,

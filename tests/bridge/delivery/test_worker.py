@@ -6,7 +6,8 @@ import pytest
 
 from bridge.delivery.answers import Answer
 from bridge.delivery.bigpanda_client import packed
-from bridge.delivery.worker import Delivery, Route, closed_for
+from bridge.delivery.route import Route
+from bridge.delivery.worker import Delivery, closed_for
 from bridge.domain.alert import Alert
 from bridge.domain.event import EventMapping
 from bridge.domain.notification import Notification
@@ -15,6 +16,7 @@ from bridge.metrics import Metrics
 from bridge.outbox.queue import Queue
 from bridge.outbox.status import Circuit
 from bridge.receivers.alertmanager import Settings
+from exporter.toolkit.config_types import Secret
 from tests.store import Store
 
 MAPPING = EventMapping(
@@ -283,6 +285,25 @@ def test_alerts_refused_one_by_one_in_the_same_words_are_held_from_the_second_on
     assert sorted(scene.panda.names()) == ["prod:a", "prod:b"]
 
 
+def test_a_restart_remembers_what_was_refused_alone(scene):
+    """A second refusal alike revives the first, also in another run; what came before an acceptance stays dead."""
+    scene.panda.mood = refuse(Rejected("BigPanda answered 400: unknown", status=400))
+    scene.accept("bad")
+    scene.live(5)
+    scene.panda.mood = lambda events: Answer.ACCEPTED
+    scene.accept("good")
+    scene.live(5)
+    scene.panda.mood = refuse(Rejected("BigPanda answered 400: unknown", status=400))
+    for name, dead in (("a", ["prod:bad", "prod:a"]), ("b", ["prod:bad"])):
+        scene.delivery = scene.restarted()
+        scene.accept(name)
+        scene.live(5)
+        assert [letter.key for letter in scene.outbox.dead_letters.oldest()] == dead
+    scene.panda.mood = lambda events: Answer.ACCEPTED
+    scene.live(130)
+    assert sorted(scene.panda.names()) == ["prod:a", "prod:b", "prod:good"]
+
+
 def test_bad_events_of_one_rule_do_not_stop_the_destination(scene):
     """Twelve of eighty are refused in the same words, next to one another: they alone become dead letters."""
     bad = {f"prod:{number}" for number in range(40, 52)}
@@ -459,17 +480,31 @@ def test_an_old_destination_that_is_gone_is_left_as_it_is(scene, caplog):
     assert "1 alerts stay open at the previous destination: no whole answer in time" in caplog.text
 
 
-def test_a_restart_with_another_destination_states_what_is_open_there(scene):
-    """The old one is not known any more; a further restart states nothing."""
+@pytest.mark.parametrize(
+    ("stored", "token", "ended"),
+    [("http://old", "t0ken", True), ("http://old", "another", False), ("", "t0ken", False)],
+)
+def test_a_restart_with_another_destination_moves_what_is_open(scene, caplog, stored, token, ended):
+    """Closed at the old one where its URL was stored and has had the token before; a further restart does nothing."""
+    old, new, asked = scene.panda, Panda(scene.clock), []
+    first = replace(moved(scene, old, "main"), url=stored, token=Secret("t0ken"))
+    scene.route = first
+    scene.delivery = scene.restarted()
     scene.accept("a")
-    scene.live(3)
-    scene.panda.accepted.clear()
-    new = Panda(scene.clock)
-    scene.route = moved(scene, new)
+    scene.live(5)
+    old.accepted.clear()
+    at = {"http://old": old}
+    scene.route = replace(
+        moved(scene, new), url="http://new", token=Secret(token), at=lambda url: asked.append(url) or at[url]
+    )
     for _ in range(2):
         scene.delivery = scene.restarted()
         scene.live(5)
-    assert (new.names(), scene.panda.accepted) == (["prod:a"], [])
+    assert (new.names(), asked) == (["prod:a"], ["http://old"] * ended)
+    assert [(key, status) for _, key, status in old.accepted] == [("prod:a", "ok")] * ended
+    assert ("1 alerts stay open at the previous destination" in caplog.text) == (not ended)
+    assert max(old.times) < min(new.times)
+    assert all("t0ken" not in str(address) for address in scene.outbox.status.addresses().values())
 
 
 def test_stop_does_not_wait_for_a_hanging_bigpanda(scene):

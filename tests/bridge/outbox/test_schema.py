@@ -39,6 +39,8 @@ def test_the_first_release_becomes_the_newest(database_url, outbox):
             "DROP TABLE unconfirmed",
             "DROP TABLE watermarks",
             "ALTER TABLE destinations DROP COLUMN opened_at",
+            "ALTER TABLE destinations DROP COLUMN url",
+            "ALTER TABLE destinations DROP COLUMN token_proof",
             "CREATE TABLE heartbeats (source TEXT)",
             "UPDATE schema_version SET version = 3",
         ):

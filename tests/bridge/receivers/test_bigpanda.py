@@ -151,6 +151,10 @@ def test_the_shipped_template_fills_what_is_read():
         ({"alerts": [{"tags": [{"name": "vendorwatch_key", "value": ["a", "b", "a"]}]}]}, {"keys": ("a", "b")}),
         ({"alerts": "{{x}}", "vendorwatch_key": "prod:3"}, {"keys": ("prod:3",)}),
         ({"assignee": {"username": "ann"}}, {"acknowledged": True, "who": "ann"}),
+        (
+            {"snooze": {"snoozed": True, "snoozed_by": {"name": "Bo"}}, "assigner": "ann"},
+            {"snoozed": True, "who": "Bo"},
+        ),
         ({"id": 7}, {"id": "7"}),
     ],
 )

@@ -1,0 +1,75 @@
+"""Where events go, and how: what bridge.yml asks for, and how the destination of an earlier run is reached."""
+
+import hashlib
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Final, Protocol
+from urllib.parse import urlsplit
+
+from bridge.config import Config
+from bridge.delivery.answers import Answer
+from bridge.delivery.bigpanda_client import BigPanda
+from bridge.receivers.settings import ReceiverSettings
+from exporter.toolkit.config_types import Secret
+
+_WORK: Final = {"n": 2**14, "r": 8, "p": 1, "dklen": 16}
+"""What makes a stored proof too dear to guess a token by."""
+Receivers = Mapping[tuple[str, str], ReceiverSettings]
+"""Every configured receiver, by (receiver, source)."""
+
+
+class Destination(Protocol):
+    """What takes events: BigPanda, or a stand-in for it."""
+
+    def send(self, events: Sequence[str], app_key: str) -> Answer:
+        """Send events; raises a DeliveryError."""
+
+    def close(self) -> None:
+        """Close all connections."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Route:
+    """Where events go, and how fast. `name` is the destination's name in the outbox: its standing outlives us.
+
+    `receivers`: whose open alerts are stated anew where they were opened at another destination. `url`: what may be
+    stored of where it is; "" where that holds a secret. `at`: the same destination at another URL.
+    """
+
+    name: str
+    destination: Destination
+    events_per_minute: float
+    batch_size: int
+    timeout: float
+    receivers: Receivers = field(default_factory=dict)
+    url: str = ""
+    token: Secret = field(default_factory=Secret)
+    at: Callable[[str], Destination] | None = None
+
+    def proof(self, salt: str) -> str:
+        """Return by what the token is known again, though not told; "" while it cannot be read."""
+        try:
+            token = self.token.read()
+        except (OSError, ValueError):
+            return ""
+        return hashlib.scrypt(token.encode(), salt=salt.encode(), **_WORK).hex() if token else ""
+
+
+def route(config: Config) -> Route:
+    """Return the route that a configuration asks for."""
+    found = config.bigpanda
+
+    def at(url: str) -> Destination:
+        return BigPanda(url, found.token, found.timeout, found)
+
+    return Route(
+        name=config.destination,
+        destination=at(found.url),
+        events_per_minute=found.events_per_minute,
+        batch_size=found.batch_size,
+        timeout=found.timeout,
+        receivers={(one.receiver, one.source): one for one in config.receivers},
+        url="" if urlsplit(found.url).query else found.url,
+        token=found.token,
+        at=at,
+    )

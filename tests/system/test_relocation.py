@@ -1,0 +1,37 @@
+"""A bridge that is started with another URL: what is open is closed in the old region and stated in the new one."""
+
+import pytest
+
+from tests.sandbox.server import Sandbox
+from tests.system.bridging import Sender
+from tests.system.running import until
+
+pytestmark = pytest.mark.system
+
+
+def statuses(sandbox):
+    return [
+        (event.alert["incident_identifier"], event.alert["status"]) for event in sandbox.world.bigpanda.intake.events
+    ]
+
+
+def test_a_restart_with_another_url(station, started):
+    """Once each; what ended before is nobody's business in the new region."""
+    station.configure()
+    bridge = started(station.bridge())
+    sender = Sender([bridge.url], station.ledger)
+    for name, status in (("stays", "critical"), ("ended", "warning"), ("ended", "ok")):
+        sender.tell(name, status)
+    station.settle()
+    bridge.stop()
+    with Sandbox() as other:
+        station.configure(bigpanda={"url": f"{other.url}/bigpanda/data/v2/alerts"})
+        bridge.start()
+        until("it is stated in the new region", lambda: statuses(other) == [("prod:stays", "critical")])
+        assert statuses(station.sandbox)[-1] == ("prod:stays", "ok")
+        before = len(station.events)
+        bridge.restart()
+        sender.tell("stays", "ok")
+        until("it ends in the new region", lambda: statuses(other)[1:] == [("prod:stays", "ok")])
+        assert len(station.events) == before
+        bridge.stop()

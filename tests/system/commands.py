@@ -38,6 +38,14 @@ def prometheus(folder: Path, address: str, name: str = "prometheus") -> Program:
     return Program(name, command, folder / f"{name}.log", f"http://{address}")
 
 
+def blackbox(folder: Path, address: str) -> Program:
+    """Make Debian's blackbox_exporter, with the module of its own example."""
+    path = folder / "blackbox.yml"
+    path.write_text("modules: {http_2xx: {prober: http}}\n")
+    command = ["prometheus-blackbox-exporter", f"--config.file={path}", f"--web.listen-address={address}"]
+    return Program("blackbox", command, folder / "blackbox.log", f"http://{address}", ready="/-/healthy")
+
+
 def alertmanagers(folder: Path, address: str, peers: int) -> tuple[Program, ...]:
     """Make an Alertmanager at this address and so many peers at free ones; without peers it gossips with nobody."""
     if not peers:

@@ -1,4 +1,4 @@
-"""Prometheus discovers Vigilmon's monitors at the exporter, as deploy/prometheus documents it."""
+"""Prometheus discovers Vigilmon's monitors at the exporter and probes them, as deploy/prometheus documents it."""
 
 import re
 
@@ -7,32 +7,35 @@ import requests
 import yaml
 
 from tests.deploy.shipped import DEPLOY
-from tests.system.running import until
+from tests.system.commands import blackbox
+from tests.system.running import free_port, missing, until
 
 pytestmark = pytest.mark.system
 
-
-def documented_job(exporter, blackbox):
-    """Return the job as README.md has it, with these addresses."""
-    text = (DEPLOY / "prometheus/README.md").read_text()
-    (job,) = yaml.safe_load(re.search(r"```yaml\n(.*?blackbox.*?)```", text, re.DOTALL)[1])
-    job["http_sd_configs"][0] |= {"url": f"{exporter}/sd/vigilmon", "refresh_interval": "1s"}
-    job["relabel_configs"][-1]["replacement"] = blackbox
-    return job
+GUIDE = (DEPLOY / "prometheus/README.md").read_text()
+DOWN_FROM_EVERYWHERE = re.search(r"^`(.+)` *$", GUIDE[GUIDE.index("that is down from everywhere") :], re.MULTILINE)[1]
 
 
-def test_prometheus_probes_what_the_exporter_discovers(make_way):
+def scrape_documented_job(way, blackbox_address):
+    """Give Prometheus the job that README.md has, with these addresses."""
+    (job,) = yaml.safe_load(re.search(r"```yaml\n(.*?blackbox.*?)```", GUIDE, re.DOTALL)[1])
+    job["http_sd_configs"][0] |= {"url": f"{way.exporter.url}/sd/vigilmon", "refresh_interval": "1s"}
+    job["relabel_configs"][-1]["replacement"] = blackbox_address
+    path = way.folder / "prometheus.yml"
+    content = yaml.safe_load(path.read_text())
+    content["scrape_configs"].append(job)
+    path.write_text(yaml.safe_dump(content))
+    way.prometheus.restart()
+
+
+def test_prometheus_discovers_what_vigilmon_watches(make_way):
     """Each monitor that is not paused becomes a probe of its URL, named; one that is paused goes."""
     way = make_way()
     way.start_sandbox()
     way.change("vigilmon/add", id=1, name="shop", url=f"{way.sandbox.url}/shop")
     way.change("vigilmon/add", id=2, name="api", url=f"{way.sandbox.url}/api")
     way.start()
-    path = way.folder / "prometheus.yml"
-    content = yaml.safe_load(path.read_text())
-    content["scrape_configs"].append(documented_job(way.exporter.url, way.addresses.exporter))
-    path.write_text(yaml.safe_dump(content))
-    way.prometheus.restart()
+    scrape_documented_job(way, way.addresses.exporter)
 
     def discovered():
         found = requests.get(f"{way.prometheus.url}/api/v1/targets", params={"state": "active"}, timeout=10).json()
@@ -50,3 +53,24 @@ def test_prometheus_probes_what_the_exporter_discovers(make_way):
     until("both monitors are discovered", lambda: discovered() == both)
     way.change("vigilmon/pause", id=2)
     until("the paused one is gone", lambda: discovered() == {("shop", "1", probe("shop"))})
+
+
+@pytest.mark.skipif(bool(missing("prometheus-blackbox-exporter")), reason="not installed: prometheus-blackbox-exporter")
+def test_a_site_is_seen_from_outside_and_from_inside(make_way, started):
+    """Vigilmon's word and the probe's stand on the same labels: down for both, down for Vigilmon alone, or up."""
+    way = make_way()
+    way.start_sandbox()
+    for number, name, path in ((1, "up", "control/"), (2, "the way to you", "control/"), (3, "the site", "nothing")):
+        way.change("vigilmon/add", id=number, name=name, url=f"{way.sandbox.url}/{path}")
+    way.change("vigilmon/down", id=2)
+    way.change("vigilmon/down", id=3)
+    way.start()
+    prober = started(blackbox(way.folder, f"127.0.0.1:{free_port()}"))
+    scrape_documented_job(way, prober.url.removeprefix("http://"))
+
+    def probed():
+        return {each["metric"]["monitor"]: each["value"][1] for each in way.query("probe_success")}
+
+    until("each site is probed", lambda: probed() == {"up": "1", "the way to you": "1", "the site": "0"})
+    (down,) = until("the documented query finds a site", lambda: way.query(DOWN_FROM_EVERYWHERE))
+    assert (down["metric"]["account"], down["metric"]["monitor_id"]) == ("prod", "3")

@@ -32,6 +32,11 @@ _ENDED = frozenset({"0", "2"})
 """`active`: 0 cleared, 2 its rule or test is gone."""
 _CLEAR_AFTER = 0.5
 """Seconds: what bears the same second as a clear came before it."""
+_ZONES = {"UTC": "Z", "GMT": "Z", "WET": "Z", "WEST": "+01:00", "CET": "+01:00", "CEST": "+02:00", "EET": "+02:00",
+          "EEST": "+03:00", "MSK": "+03:00", "SGT": "+08:00", "HKT": "+08:00", "JST": "+09:00", "KST": "+09:00",
+          "AEST": "+10:00", "AEDT": "+11:00", "NZST": "+12:00", "NZDT": "+13:00", "EST": "-05:00", "EDT": "-04:00",
+          "CDT": "-05:00", "MST": "-07:00", "MDT": "-06:00", "PST": "-08:00", "PDT": "-07:00"}  # fmt: skip
+"""Zones by the names that mean one alone: CST, IST and BST are several countries'."""
 _MOST_METRICS = 5
 _MOST_ADDED = 64
 _TAGS = {
@@ -51,7 +56,9 @@ _TAGS = {
 """Members that become tags of these names."""
 _LISTS = (
     ("agents", "agentName", "agents"),
+    ("recoveredAgents", "agentName", "recovered_agents"),
     ("monitors", "monitorName", "monitors"),
+    ("recoveredMonitors", "monitorName", "recovered_monitors"),
     ("monitors", "prefix", "prefixes"),
     ("testLabels", "name", "test_labels"),
     ("testTargetsDescription", "", "targets"),
@@ -99,7 +106,20 @@ def translate(body: Any, settings: Settings, now: float) -> Notification:
     entry = {name: value for part in parts for name, value in part.items()}
     entry = _unescaped(entry) if "schema" in body else entry
     firing = event.endswith("_TRIGGER") and short_text_of(entry.get("active")) not in _ENDED
+    entry = _with_recovered(entry) if firing else entry
     return settings.notification(alerts=(_alert(entry, settings, now, firing=firing),))
+
+
+def _with_recovered(entry: Mapping[str, Any]) -> dict[str, Any]:
+    """Set agents and monitors apart that have recovered while the alert goes on for others."""
+    found = dict(entry)
+    for member, recovered in (("agents", "recoveredAgents"), ("monitors", "recoveredMonitors")):
+        each = entry.get(member)
+        if isinstance(each, list):
+            ended = [isinstance(one, dict) and short_text_of(one.get("active")) in _ENDED for one in each]
+            found[member] = [one for one, over in zip(each, ended, strict=True) if not over]
+            found[recovered] = [one for one, over in zip(each, ended, strict=True) if over]
+    return found
 
 
 def _unescaped(value: Any) -> Any:
@@ -174,12 +194,12 @@ def _each(entries: Any, part: str) -> Iterator[str]:
 
 
 def _time(entry: Mapping[str, Any], member: str) -> float | None:
-    """Return epoch seconds, None where it is not said."""
-    for name in (member, f"{member}Epoch", f"{member}Zoned"):
-        value = entry.get(name)
-        if isinstance(value, str):
-            # The zoned form counts only in UTC: other names are ambiguous.
-            value = value.strip().removesuffix(" UTC").removesuffix(" GMT")
-        if (found := time_of(value)) is not None:
-            return found
-    return None
+    """Return epoch seconds, None where it is not said, or said in a zone that nobody can tell.
+
+    The vendor writes in the organisation's zone, and names it in the zoned form alone.
+    """
+    date, _, zone = short_text_of(entry.get(f"{member}Zoned")).rpartition(" ")
+    if date:
+        return time_of(date + _ZONES[zone]) if zone in _ZONES else None
+    found = time_of(entry.get(member))
+    return time_of(entry.get(f"{member}Epoch")) if found is None else found

@@ -13,7 +13,7 @@ from typing import Final, Protocol
 from exporter.metrics.exporter_metrics import Running, own_families, python_lines
 from exporter.metrics.families import Family, Metric
 from exporter.metrics.health import Endpoint, Figure, Health
-from exporter.metrics.text_format import Block, Rendered, block, compose, render
+from exporter.metrics.text_format import Block, Rendered, block, compose, joined, render
 
 REST: Final = 10
 """After a render the target rests for so many times what it took: a big one costs at most a tenth of one core."""
@@ -76,6 +76,7 @@ class PageCache:
         self._clock = clock
         self._running = running
         self._slots: list[_Slot] = []
+        self._own: dict[str, tuple[Family, Rendered]] = {}
         self._process: dict[bool, tuple[float, Block]] = {}
         self._stopping = False
         self._wake = threading.Condition()
@@ -120,17 +121,28 @@ class PageCache:
         """Return the targets on the page, in the order of exporter.yml."""
         return [slot.source for slot in self._slots]
 
-    def page(self, *, openmetrics: bool, packed: bool) -> bytes:
-        """Return the page in one form."""
+    def page(self, *, openmetrics: bool, packed: bool) -> list[bytes]:
+        """Return the page in one form, in pieces: the large ones are those that every scrape is given, not copies."""
         now, slots = self._clock(), self._slots
-        own = render(own_families([source.health() for source in self.sources()], self._running.families()))
         blocks = [
-            *compose([own], openmetrics=openmetrics),
+            *compose([self._own_rendered()], openmetrics=openmetrics),
             self._process_block(openmetrics=openmetrics),
             *compose((slot.shown(now) for slot in slots), openmetrics=openmetrics),
             *([_EOF] if openmetrics else []),
         ]
-        return b"".join(each.packed if packed else each.plain for each in blocks)
+        return joined(each.packed if packed else each.plain for each in blocks)
+
+    def _own_rendered(self) -> Rendered:
+        """Render the exporter's own families, those that have changed since the last scrape."""
+        before = self._own
+        own = {
+            family.metric.name: before[family.metric.name]
+            if before.get(family.metric.name, (None, None))[0] == family
+            else (family, render([family]))
+            for family in own_families([source.health() for source in self.sources()], self._running.families())
+        }
+        self._own = own
+        return {name: block for _, rendered in own.values() for name, block in rendered.items()}
 
     def _process_block(self, *, openmetrics: bool) -> Block:
         now = time.monotonic()

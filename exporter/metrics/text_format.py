@@ -10,7 +10,7 @@ import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
-from itertools import chain
+from itertools import chain, groupby
 
 from exporter.metrics.families import Family, Metric, Sample
 from exporter.toolkit.exposition import unit_of
@@ -18,6 +18,8 @@ from exporter.toolkit.text import LABEL_BYTES, cut_label
 
 SAMPLES = 1500
 """Samples formatted in one call: about a millisecond, for which no other thread has the interpreter."""
+LARGE = 1_000_000
+"""Bytes of a piece that is rather sent alone than copied: 50 slow readers then share one copy of a large page."""
 _GO_EXPONENT_FROM = 6
 
 
@@ -120,3 +122,11 @@ def compose(targets: Iterable[Rendered], *, openmetrics: bool) -> list[Block]:
                 families[name] = [head(metric, openmetrics=openmetrics)]
             families[name].append(counted if openmetrics else text)
     return list(chain.from_iterable(families.values()))
+
+
+def joined(blobs: Iterable[bytes]) -> list[bytes]:
+    """Join small blobs with their neighbours, so that each piece is worth a write; leave large ones uncopied."""
+    pieces: list[bytes] = []
+    for are_large, some in groupby(blobs, lambda blob: len(blob) >= LARGE):
+        pieces.extend(some if are_large else [b"".join(some)])
+    return pieces

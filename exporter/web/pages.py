@@ -38,13 +38,13 @@ class Response:
     """What goes back."""
 
     status: HTTPStatus
-    body: bytes
+    body: Sequence[bytes]
     headers: tuple[tuple[str, str], ...] = (("Content-Type", _PLAIN),)
 
 
 def told(status: HTTPStatus, text: str, *headers: tuple[str, str]) -> Response:
     """Return an answer of one line for people."""
-    return Response(status, f"{text}\n".encode(), (("Content-Type", _PLAIN), *headers))
+    return Response(status, [f"{text}\n".encode()], (("Content-Type", _PLAIN), *headers))
 
 
 def offers(header: str) -> list[tuple[str, float]]:
@@ -111,9 +111,9 @@ class Web:
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         """Answer one request."""
         response = self._answer(environ)
-        length = ("Content-Length", str(len(response.body)))
+        length = ("Content-Length", str(sum(map(len, response.body))))
         start_response(f"{response.status.value} {response.status.phrase}", [*response.headers, *_SAFE, length])
-        return () if environ["REQUEST_METHOD"] == "HEAD" else [response.body]
+        return () if environ["REQUEST_METHOD"] == "HEAD" else response.body
 
     def _answer(self, environ: WSGIEnvironment) -> Response:
         path = environ["PATH_INFO"]
@@ -137,7 +137,7 @@ class Web:
             ("X-Frame-Options", "DENY"),
         )
         page = landing_page(targets, self._clock(), self._roles())
-        return Response(HTTPStatus.OK, page.encode("utf-8", "replace"), headers)
+        return Response(HTTPStatus.OK, [page.encode("utf-8", "replace")], headers)
 
     def _discovery(self, environ: WSGIEnvironment) -> Response:
         sources = discovery.named(environ["PATH_INFO"], self._page_cache.sources())
@@ -148,7 +148,7 @@ class Web:
         if waiting:
             return told(HTTPStatus.SERVICE_UNAVAILABLE, f"Not known now, keep what you have: {', '.join(waiting)}")
         document = discovery.document((identity, endpoints or ()) for identity, endpoints in found)
-        return Response(HTTPStatus.OK, document, (("Content-Type", "application/json"),))
+        return Response(HTTPStatus.OK, [document], (("Content-Type", "application/json"),))
 
     def _healthy(self, _environ: WSGIEnvironment) -> Response:
         return told(HTTPStatus.OK, "vendorwatch-exporter is healthy.")

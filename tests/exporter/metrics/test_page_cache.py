@@ -76,7 +76,7 @@ def page_cache(now):
 
 
 def text(page_cache, *, openmetrics=False):
-    return gzip.decompress(page_cache.page(openmetrics=openmetrics, packed=True)).decode()
+    return gzip.decompress(b"".join(page_cache.page(openmetrics=openmetrics, packed=True))).decode()
 
 
 def eventually(condition):
@@ -100,7 +100,7 @@ def test_what_a_target_tells_is_on_the_page_in_both_formats(page_cache):
     names = {family.name for family in text_families(text(page_cache))}
     assert {"demo_up", "demo_seen", "vendorwatch_target_series", "process_cpu_seconds", "python_info"} <= names
     assert names == {family.name for family in openmetrics_families(text(page_cache, openmetrics=True))}
-    assert b'demo_up{account="prod",host="a"} 1.0\n' in page_cache.page(openmetrics=False, packed=False)
+    assert b'demo_up{account="prod",host="a"} 1.0\n' in b"".join(page_cache.page(openmetrics=False, packed=False))
 
 
 def test_a_target_is_rendered_once_per_change(page_cache):

@@ -47,7 +47,7 @@ def read(*content):
 
 
 def page(page_cache):
-    return gzip.decompress(page_cache.page(openmetrics=False, packed=True)).decode()
+    return gzip.decompress(b"".join(page_cache.page(openmetrics=False, packed=True))).decode()
 
 
 def eventually(condition):

@@ -31,12 +31,19 @@ class Ingest:
 
     def __init__(self, database: Database) -> None:
         self._database, self._statements = database, Statements(database)
+        self._named: set[tuple[str, str, str]] = set()
 
     def accept(self, batch: Sequence[Notification], now: float) -> list[Outcome]:
         """Commit several notifications at once, all or nothing. Unavailable when the database cannot be used now."""
         self._database.refuse_when_full()
         with self._database.write() as connection:
-            return Batch(self._database, self._statements, connection, now).accept(batch)
+            outcomes = Batch(self._database, self._statements, connection, now).accept(batch)
+            named = {(one.receiver, one.source, one.receiver_name) for one in batch if one.receiver_name}
+            if new := sorted(named - self._named):  # the same few names come with every webhook
+                rows = [{"receiver": receiver, "source": source, "name": name} for receiver, source, name in new]
+                connection.execute(self._statements.sender, rows)
+        self._named |= named
+        return outcomes
 
 
 class Batch:
@@ -61,7 +68,7 @@ class Batch:
         outcomes = [self._ingest(notification) for notification in batch]
         self._write()
         self._write_unreadable(batch)
-        self._write_senders(batch)
+        self._write_heard(batch)
         incidents.merge_heard(self._database, self._connection, batch, outcomes, self._now)
         return outcomes
 
@@ -245,7 +252,7 @@ class Batch:
         if rows:
             put(self._connection, rows)
 
-    def _write_senders(self, batch: Sequence[Notification]) -> None:
+    def _write_heard(self, batch: Sequence[Notification]) -> None:
         if beats := {(one.receiver, one.source, alert.key): alert for one in batch for alert in one.heartbeats}:
             rows = [
                 {
@@ -262,9 +269,6 @@ class Batch:
         if heard := sorted(self._heard(batch)):
             rows = [{"key": key, "at": self._now} for key in heard]
             self._connection.execute(self._statements.heard, rows)
-        if names := sorted({(one.receiver, one.source, one.receiver_name) for one in batch if one.receiver_name}):
-            rows = [{"receiver": receiver, "source": source, "name": name} for receiver, source, name in names]
-            self._connection.execute(self._statements.sender, rows)
 
     def _heard(self, batch: Sequence[Notification]) -> set[str]:
         """Return the alerts that were repeated, or more, where it is noted; under the key that BigPanda knows."""

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 from uuid import uuid4
 
-from sqlalchemy import ColumnElement, Connection, case, exists, func, select, update
+from sqlalchemy import BindParameter, Connection, Float, bindparam, case, exists, func, select, update
 
 from bridge.domain.alert_state import Kind
 from bridge.outbox.database import Database
@@ -56,7 +56,27 @@ _LONGEST_PAUSE = 3600.0
 """Seconds; no attempt is put off for longer."""
 _LONGEST_LEASE = 7200.0
 _MOST_REFUSED = 1000
-_ORDER = (events.c.priority, events.c.queued_at, events.c.id)
+_now: BindParameter[float] = bindparam("now", type_=Float)
+_clock: BindParameter[float] = bindparam("clock", type_=Float)
+# What was accepted, or is to be tried again, later than it can be is of a clock that was set back since.
+_set_back = (events.c.accepted_at > _now) | ((events.c.attempts > 0) & (events.c.not_before > _now + _LONGEST_PAUSE))
+_free = (events.c.lease_until <= _clock) | (events.c.lease_until > _clock + _LONGEST_LEASE)
+_due = (waiting, (events.c.not_before <= _now) | _set_back, _free, _first)
+_order = (events.c.priority, events.c.queued_at, events.c.id)
+_ANY_DUE = select(events.c.id).where(*_due).limit(1)
+_APP_KEY = select(events.c.app_key).where(*_due).order_by(*_order).limit(1)
+_CLAIMED = (
+    select(*(events.c[name] for name in _COLUMNS))
+    .join(alert_states, alert_states.c.key == events.c.key)
+    .where(*_due, events.c.app_key == bindparam("of"))
+    .order_by(*_order)
+    .limit(bindparam("most"))
+    .with_for_update(of=[alert_states, events], skip_locked=True)
+)
+_LEASED = events.c.lease_until - _clock + _now
+_EARLIEST = select(func.min(case((events.c.not_before >= _LEASED, events.c.not_before), else_=_LEASED))).where(
+    waiting, _first
+)
 
 
 class Queue:
@@ -72,19 +92,11 @@ class Queue:
         """
         with self._database.write() as connection:
             clock = self._database.clock(connection, now)
-            due = _due(now, clock)
-            app_key = connection.execute(select(events.c.app_key).where(*due).order_by(*_ORDER).limit(1)).scalar()
+            times = {"now": now, "clock": clock}
+            app_key = connection.execute(_APP_KEY, times).scalar()
             if app_key is None:
                 return []
-            query = (
-                select(*(events.c[name] for name in _COLUMNS))
-                .join(alert_states, alert_states.c.key == events.c.key)
-                .where(*due, events.c.app_key == app_key)
-                .order_by(*_ORDER)
-                .limit(limit)
-                .with_for_update(of=[alert_states, events], skip_locked=True)
-            )
-            rows = connection.execute(query).all()
+            rows = connection.execute(_CLAIMED, {**times, "of": app_key, "most": limit}).all()
             token = f"{owner}/{uuid4().hex}"
             connection.execute(
                 update(events)
@@ -159,20 +171,11 @@ class Queue:
     def next_due(self, now: float) -> float | None:
         """Return when the next event may be claimed: now, at its own time or its lease's end; None: none is."""
         with self._database.read() as connection:
-            clock = self._database.clock(connection, now)
-            if connection.execute(select(events.c.id).where(*_due(now, clock)).limit(1)).first():
+            times = {"now": now, "clock": self._database.clock(connection, now)}
+            if connection.execute(_ANY_DUE, times).first():
                 return now
-            leased = events.c.lease_until - clock + now
-            earliest = case((events.c.not_before >= leased, events.c.not_before), else_=leased)
-            found = connection.execute(select(func.min(earliest)).where(waiting, _first)).scalar()
+            found = connection.execute(_EARLIEST, times).scalar()
             return None if found is None else float(found)
-
-
-def _due(now: float, clock: float) -> tuple[ColumnElement[bool], ...]:
-    # What was accepted, or is to be tried again, later than it can be is of a clock that was set back since.
-    set_back = (events.c.accepted_at > now) | ((events.c.attempts > 0) & (events.c.not_before > now + _LONGEST_PAUSE))
-    free = (events.c.lease_until <= clock) | (events.c.lease_until > clock + _LONGEST_LEASE)
-    return waiting, (events.c.not_before <= now) | set_back, free, _first
 
 
 def _settle(connection: Connection, claimed: Sequence[ClaimedEvent], **changes: Any) -> int:

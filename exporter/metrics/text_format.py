@@ -127,6 +127,7 @@ def compose(targets: Iterable[Rendered], *, openmetrics: bool) -> list[Block]:
 def joined(blobs: Iterable[bytes]) -> list[bytes]:
     """Join small blobs with their neighbours, so that each piece is worth a write; leave large ones uncopied."""
     pieces: list[bytes] = []
-    for are_large, some in groupby(blobs, lambda blob: len(blob) >= LARGE):
+    for are_large, run in groupby(blobs, lambda blob: len(blob) >= LARGE):
+        some = list(run)
         pieces.extend(some if are_large else [b"".join(some)])
     return pieces

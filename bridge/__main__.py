@@ -41,7 +41,7 @@ def main(words: Sequence[str] | None = None) -> int:
         if arguments.run is not None:
             return int(arguments.run(arguments))
         logs.start("bridge", arguments.log_level, arguments.log_format)
-        return _serve(_bridge(arguments, web_config))
+        return _serve(arguments, web_config)
     except ConfigError as error:
         return _report(arguments.config_file, error)
     except Unavailable as error:
@@ -59,17 +59,14 @@ def _addresses(arguments: argparse.Namespace) -> tuple[flags.Address, ...]:
     return tuple(flags.addresses(arguments.listen, DEFAULT_ADDRESS))
 
 
-def _bridge(arguments: argparse.Namespace, web_config: WebConfigFile) -> Bridge:
+def _serve(arguments: argparse.Namespace, web_config: WebConfigFile) -> int:
     start = Start(
         config_file=arguments.config_file,
         addresses=_addresses(arguments),
         web_config=web_config,
         lifecycle=arguments.lifecycle,
     )
-    return Bridge(start, load_for(start.config_file, start.addresses))
-
-
-def _serve(bridge: Bridge) -> int:
+    bridge = Bridge(start, load_for(start.config_file, start.addresses))
     signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS)
     try:
         bridge.start()
@@ -82,21 +79,17 @@ def _serve(bridge: Bridge) -> int:
         bridge.stop()  # or the sockets that are open would go on answering, with nobody behind them
         raise
     while signal.sigwait(_SIGNALS) == signal.SIGHUP:
-        _reload(bridge)
+        try:
+            bridge.reload()
+        except ConfigError:
+            pass  # the bridge has logged every problem
+        except Exception:  # noqa: BLE001  the loop must live to hear SIGTERM
+            _log.exception("Reload failed unexpectedly, keeping the current configuration")
     end = threading.Timer(_LAST_MOMENT, os._exit, [0])
     end.daemon = True
     end.start()
     bridge.stop()
     return 0
-
-
-def _reload(bridge: Bridge) -> None:
-    try:
-        bridge.reload()
-    except ConfigError:
-        return  # the bridge has logged every problem
-    except Exception:  # noqa: BLE001  the loop must live to hear SIGTERM
-        _log.exception("Reload failed unexpectedly, keeping the current configuration")
 
 
 if __name__ == "__main__":

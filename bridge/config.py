@@ -7,13 +7,12 @@ import hashlib
 import ipaddress
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Annotated
 
-from pydantic import AfterValidator, Field, ValidationError, field_validator
+from pydantic import Field, ValidationError, field_validator
 
 from bridge.receivers.alertmanager import Settings as AlertmanagerSettings
 from bridge.receivers.contract import sender, senders
-from bridge.receivers.settings import HeaderSecret, ReceiverSettings, header_value
+from bridge.receivers.settings import HeaderSecret, ReceiverSettings
 from exporter.toolkit import yaml_file
 from exporter.toolkit.config_sections import SectionList
 from exporter.toolkit.config_types import ConfigError, Duration, Secret, Section, Size, problems, secret_keys
@@ -22,16 +21,6 @@ from exporter.toolkit.http_settings import HttpClientSettings, HttpUrl
 
 _HERE = Path()
 _FORMS = ("sqlite:///", "postgresql://", "postgresql+psycopg://")
-
-
-def _database(secret: Secret) -> Secret:
-    """See that it is a URL of a kind we know; what it says is a secret, for it may hold a password."""
-    url = secret.read()
-    if not url.startswith(_FORMS):
-        raise ValueError("not a database we know: write sqlite:////path/to/bridge.db or postgresql://…")
-    if url.startswith(_FORMS[0]) and url.removeprefix(_FORMS[0]) in ("", ":memory:"):
-        raise ValueError("name a file: what is kept in memory is lost with the process")
-    return secret
 
 
 class Confirm(HttpClientSettings):
@@ -48,16 +37,11 @@ class BigPanda(HttpClientSettings):
 
     url: HttpUrl = "https://api.bigpanda.io/data/v2/alerts"
     app_key: str = Field(min_length=1)
-    token: Secret
+    token: HeaderSecret
     events_per_minute: float = Field(300.0, gt=0)
     batch_size: int = Field(100, gt=0, le=1000)
     timeout: Duration = Field(10.0, gt=0)
     confirm: Confirm | None = None
-
-    @field_validator("token")
-    @classmethod
-    def _sendable(cls, token: Secret) -> Secret:
-        return header_value(token)
 
 
 class Incidents(HttpClientSettings):
@@ -71,11 +55,22 @@ class Incidents(HttpClientSettings):
 class _Ground(Section):
     """What bridge.yml says beside its receivers."""
 
-    database: Annotated[Secret, AfterValidator(_database)]
+    database: Secret
     retention: Duration = Field(30 * 86400.0, gt=0)
     max_body: Size = Field(64_000_000, gt=0)
     bigpanda: BigPanda
     incidents: Incidents | None = None
+
+    @field_validator("database")
+    @classmethod
+    def _known(cls, secret: Secret) -> Secret:
+        """See that it is a URL of a kind we know; what it says is a secret, for it may hold a password."""
+        url = secret.read()
+        if not url.startswith(_FORMS):
+            raise ValueError("not a database we know: write sqlite:////path/to/bridge.db or postgresql://…")
+        if url.startswith(_FORMS[0]) and url.removeprefix(_FORMS[0]) in ("", ":memory:"):
+            raise ValueError("name a file: what is kept in memory is lost with the process")
+        return secret
 
 
 class Config(_Ground):
@@ -112,28 +107,18 @@ def read(content: object, folder: Path = _HERE) -> Config:
     if not isinstance(content, Mapping):
         raise ConfigError(["file: not a mapping: it begins with database:"])
     ground = {key: value for key, value in content.items() if key != "receivers"}
-    listed = SectionList("receivers", "receiver", "source", senders(), _settings)
+    listed = SectionList("receivers", "receiver", "source", senders(), lambda name: sender(name).Settings)
     receivers, found = listed.read(content.get("receivers"), folder)
     try:
         checked = _Ground.model_validate(ground, context={"folder": folder})
     except ValidationError as error:
-        raise ConfigError(
-            [
-                *problems(
-                    error, frozenset().union(*(secret_keys(one) for one in (_Ground, BigPanda, Confirm, Incidents)))
-                ),
-                *found,
-            ]
-        ) from None
+        secrets = frozenset().union(*(secret_keys(one) for one in (_Ground, BigPanda, Confirm, Incidents)))
+        raise ConfigError([*problems(error, secrets), *found]) from None
     if found:
         raise ConfigError(found)
     default = {"app_key": checked.bigpanda.app_key}
     whole = (one if one.app_key else one.model_copy(update=default) for one in receivers)
     return Config.model_construct(**dict(checked), receivers=tuple(whole))
-
-
-def _settings(name: str) -> type[ReceiverSettings]:
-    return sender(name).Settings
 
 
 def unauthenticated(config: Config, addresses: Iterable[str]) -> list[str]:

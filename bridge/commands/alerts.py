@@ -3,22 +3,21 @@
 import json
 import time
 from argparse import Namespace
-from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager
+from collections.abc import Callable
+from contextlib import closing
 from dataclasses import asdict
 from typing import Any
 
 from bridge.commands import output
-from bridge.config import Config, load
+from bridge.config import load
 from bridge.domain.alert_state import AlertState
-from bridge.domain.notification import Notification, Outcome
 from bridge.outbox.alerts import Alerts
 from bridge.outbox.database import Database
 from bridge.outbox.event_log import EventLog
 from bridge.outbox.ingest import Ingest
 from bridge.outbox.pages import PageRequest
 from bridge.outbox.status import OutboxStatus
-from bridge.receivers.contract import Receiver, receiver
+from bridge.receivers.contract import receivers
 from bridge.web import alert_actions
 from bridge.web.formatting import cause, host, moment, outcome, queue_reason
 
@@ -29,7 +28,7 @@ _UNKNOWN = "kept: its receiver is not configured any more"
 def show_list(arguments: Namespace) -> int:
     """List open alerts, the most urgent first."""
     now = time.time()
-    with _database(load(arguments.config_file)) as database:
+    with closing(Database(load(arguments.config_file).database.read())) as database:
         states = Alerts(database).page([], _ALL).rows
     if arguments.format == "json":
         output.as_json([_record(state) for state in states])
@@ -52,7 +51,7 @@ def show_list(arguments: Namespace) -> int:
 def show(arguments: Namespace) -> int:
     """Show one alert, open or not, and its events, the newest first."""
     config, now = load(arguments.config_file), time.time()
-    with _database(config) as database:
+    with closing(Database(config.database.read())) as database:
         state = Alerts(database).states([arguments.key]).get(arguments.key)
         events = EventLog(database).of_alert(arguments.key, now).rows
         circuit = OutboxStatus(database).circuit(config.destination)
@@ -99,29 +98,17 @@ def resend(arguments: Namespace) -> int:
 
 
 def _act(arguments: Namespace, act: Callable[..., dict[str, list[str]]], words: dict[str, str]) -> int:
-    config = load(arguments.config_file)
-    receivers: dict[tuple[str, str], Receiver] = {(one.receiver, one.source): receiver(one) for one in config.receivers}
-    with _database(config) as database:
+    config, everything = load(arguments.config_file), getattr(arguments, "all", False)
+    with closing(Database(config.database.read())) as database:
         alerts, ingest = Alerts(database), Ingest(database)
-
-        def accept(notification: Notification, now: float) -> Outcome:
-            return ingest.accept([notification], now)[0]
-
-        everything = getattr(arguments, "all", False)
         states = alerts.page([], _ALL).rows if everything else list(alerts.states(arguments.keys).values())
-        done = act(states, receivers, accept, time.time())
+        accept = lambda notification, now: ingest.accept([notification], now)[0]  # noqa: E731  one at a time
+        done = act(states, receivers(config.receivers), accept, time.time())
     handled = output.results(done, words, arguments.format, "no open alerts" if everything else "")
     return max(output.missing("alert", arguments.keys, handled), 1 if done["unknown"] else 0)
 
 
-@contextmanager
-def _database(config: Config) -> Iterator[Database]:
-    with closing(Database(config.database.read())) as database:
-        yield database
-
-
 def _record(state: AlertState) -> dict[str, Any]:
-    found = {
-        name: value for name, value in json.loads(json.dumps(asdict(state), default=str)).items() if name != "pending"
-    }
+    found: dict[str, Any] = json.loads(json.dumps(asdict(state), default=str))
+    del found["pending"]  # known to ingest alone
     return found | {"key": state.key, "name": state.alert.name, "host": host(state.alert)}

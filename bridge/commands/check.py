@@ -41,7 +41,11 @@ def check(arguments: Namespace) -> int:
 
 
 def _checks(config: Config) -> Iterator[Result]:
-    yield _database(config)
+    with closing(Database(config.database.read())) as database:
+        status = OutboxStatus(database)
+        writable, counts = status.writable(), status.counts(time.time())
+    found = f"{counts.waiting} events queued, {counts.dead} dead letters, {counts.quarantined} in quarantine"
+    yield "database", writable, found if writable else "cannot be written"
     yield _alerts_api(config)
     if config.bigpanda.confirm is not None:
         with closing(integration_api(config.bigpanda, config.bigpanda.confirm)) as api:
@@ -51,17 +55,16 @@ def _checks(config: Config) -> Iterator[Result]:
             yield _asked("incidents", lambda: f"{len(client.environments())} environments visible")
     for one in config.receivers:
         if isinstance(one, AlertmanagerSettings) and one.reconcile is not None:
-            yield from _alertmanagers(one)
-        if isinstance(one, BigPandaSettings):
-            yield from _bigpanda_receiver(one)
-
-
-def _database(config: Config) -> Result:
-    with closing(Database(config.database.read())) as database:
-        status = OutboxStatus(database)
-        writable, counts = status.writable(), status.counts(time.time())
-    found = f"{counts.waiting} events queued, {counts.dead} dead letters, {counts.quarantined} in quarantine"
-    return ("database", True, found) if writable else ("database", False, "cannot be written")
+            with closing(AlertmanagerApi(one)) as alertmanagers:
+                for url, answer in zip(one.reconcile.urls, alertmanagers.ask(time.time()), strict=True):
+                    well = not isinstance(answer, Unanswered)
+                    found = str(answer) if isinstance(answer, Unanswered) else f"{len(answer.listed)} alerts listed"
+                    yield f"reconcile {one.source} {origin(url)}", well, found
+        if isinstance(one, BigPandaSettings) and one.silences is not None:
+            with closing(SilenceApi(one.silences, "check")) as silences:
+                yield _asked(f"silences {one.source}", lambda: f"{len(silences.ours())} of ours")
+        if isinstance(one, BigPandaSettings) and one.callback is not None:
+            yield _callback(one.source, one.callback)
 
 
 def _alerts_api(config: Config) -> Result:
@@ -91,26 +94,6 @@ def _confirmed(config: Config, api: IntegrationApi) -> str:
         next(api.alerts(app_key, since))
     next(api.diagnostics(since))
     return f"BigPanda says what {len(app_keys)} integrations took in"
-
-
-def _alertmanagers(settings: AlertmanagerSettings) -> Iterator[Result]:
-    if settings.reconcile is None:
-        return
-    with closing(AlertmanagerApi(settings)) as client:
-        for url, answer in zip(settings.reconcile.urls, client.ask(time.time()), strict=True):
-            name = f"reconcile {settings.source} {origin(url)}"
-            if isinstance(answer, Unanswered):
-                yield name, False, str(answer)
-            else:
-                yield name, True, f"{len(answer.listed)} alerts listed"
-
-
-def _bigpanda_receiver(settings: BigPandaSettings) -> Iterator[Result]:
-    if settings.silences is not None:
-        with closing(SilenceApi(settings.silences, "check")) as silences:
-            yield _asked(f"silences {settings.source}", lambda: f"{len(silences.ours())} of ours")
-    if settings.callback is not None:
-        yield _callback(settings.source, settings.callback)
 
 
 def _callback(source: str, callback: Callback) -> Result:

@@ -9,7 +9,6 @@ from typing import Any
 
 from bridge.commands import output
 from bridge.config import Config, load
-from bridge.domain.event import EventMapping
 from bridge.outbox.database import Database
 from bridge.outbox.dead_letters import DeadLetter, DeadLetters
 from bridge.web.formatting import moment, subject
@@ -62,19 +61,16 @@ def requeue(arguments: Namespace) -> int:
     """Queue dead letters again, mapped again from their alerts, so that a mended mapping helps."""
     config = load(arguments.config_file)
     mappings = {(one.receiver, one.source): one.mapping for one in config.receivers}
-
-    def mapping_of(receiver: str, source: str) -> EventMapping | None:
-        return mappings.get((receiver, source))
-
     with closing(Database(config.database.read())) as database:
-        done = DeadLetters(database).requeue(None if arguments.all else arguments.ids, mapping_of, time.time())
+        ids = None if arguments.all else arguments.ids
+        done = DeadLetters(database).requeue(ids, mappings, time.time())
     words = {
         "queued": "queued again",
         "superseded": "superseded by a newer event of the same alert",
         "unknown": "kept: its receiver is not configured any more",
     }
     handled = output.results(asdict(done), words, arguments.format, "no dead letters to requeue")
-    return max(output.missing("dead letter", arguments.ids, handled), 1 if done.unknown else 0)
+    return 1 if output.missing("dead letter", arguments.ids, handled) or done.unknown else 0
 
 
 def discard(arguments: Namespace) -> int:

@@ -5,7 +5,6 @@ from argparse import Namespace
 from collections.abc import Callable
 from contextlib import closing
 from dataclasses import asdict
-from typing import Any
 
 from bridge.commands import output
 from bridge.config import load
@@ -28,7 +27,8 @@ def show_list(arguments: Namespace) -> int:
         records = Incidents(database).page(_ALL).rows
         states = Alerts(database).states(sorted({key for one in records for key in one.keys}))
     if arguments.format == "json":
-        output.as_json([_record(one) for one in records])
+        found = [asdict(one) | {"updated": one.heard_at} for one in records]
+        output.as_json([{name: one[name] for name in one if name not in {"seen", "heard_at"}} for one in found])
         return 0
     rows = []
     for one in records:
@@ -71,9 +71,3 @@ def _act(arguments: Namespace, done: str, act: Callable[[IncidentsClient, Incide
             return 1
     output.results({done: [arguments.id]}, {done: f"{done} in BigPanda"}, arguments.format, "")
     return 0
-
-
-def _record(one: IncidentRecord) -> dict[str, Any]:
-    return {name: value for name, value in asdict(one).items() if name not in {"seen", "heard_at"}} | {
-        "updated": one.heard_at
-    }

@@ -7,11 +7,10 @@ from dataclasses import asdict
 
 from bridge.commands import output
 from bridge.config import Config, load
-from bridge.domain.notification import Notification, Outcome
 from bridge.outbox.database import Database
 from bridge.outbox.ingest import Ingest
 from bridge.outbox.quarantine import Quarantine, Quarantined
-from bridge.receivers.contract import receiver
+from bridge.receivers.contract import receivers
 from bridge.web.formatting import body_text, moment, webhook_subject
 from bridge.web.replay import replay as replayed
 
@@ -24,16 +23,10 @@ def show_list(arguments: Namespace) -> int:
     if arguments.format == "json":
         output.as_json([asdict(one) for one in kept])
         return 0
-    rows = [
-        (
-            one.id,
-            f"{one.receiver}/{one.source}",
-            *webhook_subject(one.body),
-            output.age(now, one.received_at),
-            one.reason,
-        )
-        for one in kept
-    ]
+    rows = []
+    for one in kept:
+        receiver, age = f"{one.receiver}/{one.source}", output.age(now, one.received_at)
+        rows.append((one.id, receiver, *webhook_subject(one.body), age, one.reason))
     output.table(("ID", "RECEIVER", "ALERT", "HOST", "AGE", "REASON"), rows, "nothing in quarantine")
     return 0
 
@@ -61,24 +54,18 @@ def show(arguments: Namespace) -> int:
 def replay(arguments: Namespace) -> int:
     """Take quarantined bodies in as if they arrived now; what can still not be read is kept."""
     config = load(arguments.config_file)
-    receivers = {(one.receiver, one.source): receiver(one) for one in config.receivers}
     with closing(Database(config.database.read())) as database:
-        ingest = Ingest(database)
-
-        def accept(notification: Notification, now: float) -> Outcome:
-            return ingest.accept([notification], now)[0]
-
-        ids = None if arguments.all else arguments.ids
-        done = replayed(Quarantine(database), ids, receivers, accept, time.time())
+        ingest, ids = Ingest(database), None if arguments.all else arguments.ids
+        accept = lambda notification, now: ingest.accept([notification], now)[0]  # noqa: E731  one at a time
+        done = replayed(Quarantine(database), ids, receivers(config.receivers), accept, time.time())
     words = {
         "replayed": "taken in",
         "unreadable": "kept: still unreadable",
         "unknown": "kept: its receiver is not configured any more",
     }
     handled = output.results(asdict(done), words, arguments.format, "nothing in quarantine to replay")
-    return max(
-        output.missing("quarantined webhook", arguments.ids, handled), 1 if done.unreadable or done.unknown else 0
-    )
+    missing = output.missing("quarantined webhook", arguments.ids, handled)
+    return 1 if missing or done.unreadable or done.unknown else 0
 
 
 def discard(arguments: Namespace) -> int:

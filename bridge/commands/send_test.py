@@ -4,14 +4,13 @@ import math
 import time
 from argparse import Namespace
 from contextlib import closing
+from dataclasses import replace
 
 from bridge.commands import output
 from bridge.config import load
 from bridge.delivery.bigpanda_client import BigPanda
-from bridge.domain.alert import Alert
 from bridge.domain.event import Status, draft, status_of
 from bridge.errors import DeliveryError
-from bridge.receivers.settings import ReceiverSettings
 
 
 def send_test(arguments: Namespace) -> int:
@@ -22,13 +21,21 @@ def send_test(arguments: Namespace) -> int:
         output.line(f"send-test: no receiver has the source {arguments.source}")
         return 1
     began = math.floor(time.time())
+    test = settings.alert(
+        f"vendorwatch-test-{began}",
+        name="VendorwatchTest",
+        firing=True,
+        severity="warning",
+        labels={"alertname": "VendorwatchTest", "severity": "warning"},
+        annotations={"description": "A test of the way from vendorwatch to BigPanda; it resolves itself."},
+        starts_at=began,
+    )
     found = config.bigpanda
     with closing(BigPanda(found.url, found.token, found.timeout, found)) as client:
         try:
-            for firing, at in ((True, began), (False, began + 1)):
+            for at, alert in ((began, test), (began + 1, replace(test, firing=False, ends_at=began + 1))):
                 # BigPanda may drop a second event of the same second, even one with another status.
                 time.sleep(max(0.0, at - time.time()))
-                alert = _alert(settings, began, firing=firing)
                 status = status_of(alert, settings.mapping)[0] or Status.WARNING
                 event = draft(alert, status, settings.mapping).freeze(at)
                 answer = client.send([event], settings.mapping.app_key)
@@ -37,18 +44,3 @@ def send_test(arguments: Namespace) -> int:
             output.line(f"send-test: not accepted: {error}")
             return 1
     return 0
-
-
-def _alert(settings: ReceiverSettings, began: int, *, firing: bool) -> Alert:
-    return Alert(
-        receiver=settings.receiver,
-        source=settings.source,
-        key=f"{settings.source}:vendorwatch-test-{began}",
-        name="VendorwatchTest",
-        firing=firing,
-        severity="warning",
-        labels={"alertname": "VendorwatchTest", "severity": "warning"},
-        annotations={"description": "A test of the way from vendorwatch to BigPanda; it resolves itself."},
-        starts_at=began,
-        ends_at=None if firing else began + 1,
-    )

@@ -1,6 +1,6 @@
 """Dead letters: events that BigPanda refuses. To be looked at, mapped again and requeued, or discarded."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from sqlalchemy import ColumnElement, Connection, Row, func, select, update
@@ -69,11 +69,11 @@ class DeadLetters:
             return Page(rows, connection.execute(select(func.count()).where(dead)).scalar_one())
 
     def requeue(
-        self, ids: Sequence[int] | None, mapping_of: Callable[[str, str], EventMapping | None], now: float
+        self, ids: Sequence[int] | None, mappings: Mapping[tuple[str, str], EventMapping], now: float
     ) -> Requeued:
         """Map dead letters again (None: all of them) and queue them, in their old order and with their old time.
 
-        `mapping_of(receiver, source)`: None when that receiver is not configured any more.
+        `mappings`: of the receivers that are configured, by receiver and source.
         """
         chosen = dead if ids is None else dead & events.c.id.in_(ids)
         query = (
@@ -86,7 +86,7 @@ class DeadLetters:
         fates: dict[str, list[int]] = {"queued": [], "superseded": [], "unknown": []}
         with self._database.write() as connection:
             for row in connection.execute(query).all():
-                fates[_requeue(connection, row, mapping_of(row.receiver, row.source), now)].append(row.id)
+                fates[_requeue(connection, row, mappings.get((row.receiver, row.source)), now)].append(row.id)
         return Requeued(**{fate: tuple(found) for fate, found in fates.items()})
 
     def discard(self, ids: Sequence[int], now: float) -> int:
@@ -108,13 +108,12 @@ def _requeue(connection: Connection, row: Row[tuple[object, ...]], mapping: Even
         return "unknown"
     alert = alert_of(row.alert)
     status = Status.OK if row.kind == Kind.RESOLVE else status_of(alert, mapping)[0]
+    this = update(events).where(events.c.id == row.id)
     if status is None or row.newest != row.seq:
-        _change(connection, row.id, state="superseded", closed_at=now)
+        connection.execute(this.values(state="superseded", closed_at=now))
         return "superseded"
     event = draft(alert, status, mapping)
-    _change(
-        connection,
-        row.id,
+    queued = this.values(
         state="waiting",
         reason="requeued",
         status=status,
@@ -127,10 +126,7 @@ def _requeue(connection: Connection, row: Row[tuple[object, ...]], mapping: Even
         not_before=0.0,
         closed_at=None,
     )
+    connection.execute(queued)
     state = {"status": status, "content": event.content_hash, "told_at": now, "updated_at": now}
     connection.execute(update(alert_states).where(alert_states.c.key == row.key).values(state))
     return "queued"
-
-
-def _change(connection: Connection, event: int, **changes: object) -> None:
-    connection.execute(update(events).where(events.c.id == event).values(changes))

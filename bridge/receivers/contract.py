@@ -5,6 +5,7 @@ A new sender is one new module of this package with a `Settings` and a `translat
 """
 
 import pkgutil
+from collections.abc import Iterable
 from dataclasses import dataclass
 from importlib import import_module
 from typing import Any, Final, Protocol, cast
@@ -58,3 +59,8 @@ def sender(name: str) -> Sender:
 def receiver(settings: ReceiverSettings) -> Receiver:
     """Return the receiver of these settings."""
     return Receiver(settings, sender(settings.receiver))
+
+
+def receivers(settings: Iterable[ReceiverSettings]) -> dict[tuple[str, str], Receiver]:
+    """Return the receivers of these settings by the names in their paths: receiver and source."""
+    return {(one.receiver, one.source): receiver(one) for one in settings}

@@ -7,7 +7,6 @@ from urllib.parse import urlencode
 
 from flask import Blueprint, Response, request
 
-from bridge.domain.event import EventMapping
 from bridge.domain.incident import IncidentRecord
 from bridge.domain.notification import Notification, Outcome
 from bridge.errors import DeliveryError, Unavailable
@@ -86,13 +85,8 @@ class Actions:
     def requeue(self) -> Response:
         """Queue dead letters again."""
         user, everything = forms.authorize(self._password_hash), forms.up_to()
-        receivers = self._receivers()
-
-        def mapping_of(receiver: str, source: str) -> EventMapping | None:
-            found = receivers.get((receiver, source))
-            return found.settings.mapping if found else None
-
-        done = self._dead_letters.requeue(None if everything else forms.ids(), mapping_of, self._clock())
+        mappings = {path: found.settings.mapping for path, found in self._receivers().items()}
+        done = self._dead_letters.requeue(None if everything else forms.ids(), mappings, self._clock())
         self._wake()
         return _back("../dead-letters", user, _counted(asdict(done)))
 

@@ -1,8 +1,6 @@
-import json
 import threading
 import time
 from dataclasses import replace
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import bcrypt
 import pytest
@@ -16,6 +14,7 @@ from bridge.domain.notification import Notification
 from bridge.outbox.pages import PageRequest
 from exporter.toolkit.config_types import ConfigError
 from exporter.toolkit.web_config import WebConfigFile
+from tests.bridge.alertmanagers import alertmanager_with
 from tests.bridge.panda import Panda
 from tests.store import Store
 
@@ -95,22 +94,6 @@ def test_old_history_goes_and_what_waits_stays(start, file, monkeypatch):
     bridge.stop()
 
 
-class _Alertmanager(BaseHTTPRequestHandler):
-    """An Alertmanager that knows one alert."""
-
-    def do_GET(self):
-        status = {"uptime": "2020-01-01T00:00:00Z", "versionInfo": {"version": "0.35.0"}}
-        answer = [ACTIVE] if "/alerts" in self.path else status
-        content = json.dumps(answer).encode()
-        self.send_response(200)
-        self.send_header("Content-Length", str(len(content)))
-        self.end_headers()
-        self.wfile.write(content)
-
-    def log_message(self, *_):
-        pass
-
-
 ACTIVE = {
     "labels": {"alertname": "Lost"},
     "fingerprint": "00ff",
@@ -122,12 +105,8 @@ ACTIVE = {
 
 @pytest.fixture
 def alertmanager():
-    with ThreadingHTTPServer(("127.0.0.1", 0), _Alertmanager) as server:
-        thread = threading.Thread(target=server.serve_forever, args=(0.05,))
-        thread.start()
-        yield f"http://127.0.0.1:{server.server_address[1]}"
-        server.shutdown()
-        thread.join()
+    with alertmanager_with(alerts=[ACTIVE]) as url:
+        yield url
 
 
 def test_a_reload_begins_and_ends_to_reconcile(start, file, alertmanager, tmp_path):

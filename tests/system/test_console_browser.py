@@ -6,7 +6,7 @@ import shutil
 import signal
 import threading
 from functools import partial
-from http.server import BaseHTTPRequestHandler, SimpleHTTPRequestHandler, ThreadingHTTPServer
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 
 import bcrypt
 import pytest
@@ -14,6 +14,7 @@ import requests
 
 from exporter.metrics.health import Figure, Health
 from exporter.web.status_page import page as landing_page
+from tests.bridge.alertmanagers import alertmanager_with
 from tests.store import Store
 from tests.system.bridging import ODD, RECEIVER, alert, dead_letters, post, webhook
 from tests.system.running import python, until
@@ -29,33 +30,17 @@ READABLE = json.dumps(
 )
 
 
-class Alertmanager(BaseHTTPRequestHandler):
-    """One that has silenced web-2."""
-
-    def do_GET(self):
-        alert = {
-            "labels": {"alertname": "Down", "instance": "web-2", "severity": "critical"},
-            "fingerprint": "web-2",
-            "startsAt": "2026-01-01T00:00:00Z",
-            "receivers": [{"name": "bigpanda"}],
-            "status": {"state": "suppressed", "silencedBy": ["s-1"], "inhibitedBy": []},
-        }
-        silence = {
-            "id": "s-1", "createdBy": "ann.lee", "comment": "planned work CHG-7", "endsAt": "2100-01-01T00:00:00Z",
-            "startsAt": "2026-01-01T00:00:00Z", "status": {"state": "active"}, "matchers": [],
-        }  # fmt: skip
-        known = {"/api/v2/alerts": [alert], "/api/v2/silences": [silence], "/api/v2/alerts/groups": []}
-        said = known.get(
-            self.path.partition("?")[0], {"uptime": "2026-01-01T00:00:00Z", "cluster": {"status": "ready"}}
-        )
-        content = json.dumps(said).encode()
-        self.send_response(200)
-        self.send_header("Content-Length", str(len(content)))
-        self.end_headers()
-        self.wfile.write(content)
-
-    def log_message(self, *_):
-        pass
+SILENCED = {
+    "labels": {"alertname": "Down", "instance": "web-2", "severity": "critical"},
+    "fingerprint": "web-2",
+    "startsAt": "2026-01-01T00:00:00Z",
+    "receivers": [{"name": "bigpanda"}],
+    "status": {"state": "suppressed", "silencedBy": ["s-1"], "inhibitedBy": []},
+}
+SILENCE = {
+    "id": "s-1", "createdBy": "ann.lee", "comment": "planned work CHG-7", "endsAt": "2100-01-01T00:00:00Z",
+    "startsAt": "2026-01-01T00:00:00Z", "status": {"state": "active"}, "matchers": [],
+}  # fmt: skip
 
 
 @pytest.fixture(scope="module")
@@ -136,12 +121,8 @@ class Desk:
 
 @pytest.fixture(scope="module")
 def alertmanager():
-    with ThreadingHTTPServer(("127.0.0.1", 0), Alertmanager) as server:
-        thread = threading.Thread(target=server.serve_forever, args=(0.05,))
-        thread.start()
-        yield f"http://127.0.0.1:{server.server_address[1]}"
-        server.shutdown()
-        thread.join()
+    with alertmanager_with(alerts=[SILENCED], silences=[SILENCE]) as url:
+        yield url
 
 
 @pytest.fixture

@@ -1,11 +1,8 @@
 """`check` and `send-test`: what is configured is asked, without an event; a test alert goes the whole way."""
 
-import json
-import threading
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-
 import pytest
 
+from tests.bridge.alertmanagers import alertmanager_with
 from tests.sandbox.server import Sandbox
 
 
@@ -34,30 +31,10 @@ def test_bigpanda_is_asked_without_an_event(run, panda, token, answer, told):
     assert [request["alerts"] for request in panda.requests] == [[]]
 
 
-class Alertmanager(BaseHTTPRequestHandler):
-    """One that answers everything it is asked."""
-
-    def do_GET(self):
-        path = self.path.partition("?")[0]
-        said = {"uptime": "2026-01-01T00:00:00Z"} if path.endswith("/status") else []
-        content = json.dumps(said).encode()
-        self.send_response(200)
-        self.send_header("Content-Length", str(len(content)))
-        self.end_headers()
-        self.wfile.write(content)
-
-    def log_message(self, *_):
-        pass
-
-
 @pytest.fixture
 def alertmanager():
-    with ThreadingHTTPServer(("127.0.0.1", 0), Alertmanager) as server:
-        thread = threading.Thread(target=server.serve_forever, args=(0.05,))
-        thread.start()
-        yield f"http://127.0.0.1:{server.server_address[1]}"
-        server.shutdown()
-        thread.join()
+    with alertmanager_with() as url:
+        yield url
 
 
 @pytest.fixture

@@ -215,7 +215,7 @@ def test_a_dead_letter_lets_its_key_go_on(outbox):
     assert deliver(outbox, T0 + 5) == [("a", "ok")]
     (letter,) = outbox.dead_letters.oldest()
     assert (letter.key, letter.reason, outbox.status.counts(T0).dead) == ("prod:a", "'host' must exist", 1)
-    assert outbox.dead_letters.requeue(None, lambda *_: MAPPING, T0 + 6).superseded == (letter.id,)
+    assert outbox.dead_letters.requeue(None, {("alertmanager", "prod"): MAPPING}, T0 + 6).superseded == (letter.id,)
     assert outbox.dead_letters.oldest() == []
 
 
@@ -225,8 +225,8 @@ def test_a_requeued_dead_letter_is_mapped_anew(outbox):
     (claimed,) = claim(outbox)
     outbox.queue.bury(claimed, "no", T0)
     mended = replace(MAPPING, app_key="mended", statuses={"odd": "critical"})
-    assert outbox.dead_letters.requeue(None, lambda *_: None, T0 + 9).unknown == (claimed.id,)
-    assert outbox.dead_letters.requeue([claimed.id], lambda *_: mended, T0 + 9).queued == (claimed.id,)
+    assert outbox.dead_letters.requeue(None, {}, T0 + 9).unknown == (claimed.id,)
+    assert outbox.dead_letters.requeue([claimed.id], {("alertmanager", "prod"): mended}, T0 + 9).queued == (claimed.id,)
     (again,) = claim(outbox, T0 + 9)
     assert (again.status, again.app_key, again.timestamp) == ("critical", "mended", claimed.timestamp)
     assert outbox.status.counts(T0).open_alerts == {("prod", "critical"): 1}

@@ -8,17 +8,17 @@ import re
 from bisect import bisect_right
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from email.utils import parsedate_to_datetime
-from math import ceil
+from math import ceil, inf
 from typing import Final
 
 from exporter.errors import ConnectFailed, PollError, RateLimited, Refused, ServerError, TimedOut, TlsFailed
+from exporter.fetch.error_mapping import http_date
 
 MINUTE: Final = 60.0
 RESERVE: Final = 0.1
 """Share of the vendor's limit that is left to others who use the token."""
 FIRST_REFUSAL: Final = 30.0
-"""Seconds to wait after a first refusal: a stray 401 is over by then."""
+"""Seconds to wait after a first refusal: a stray 401 is over by then, and costs less than `max_age`."""
 REFUSED: Final = (300.0, 900.0)
 """Seconds to wait after the refusals that follow, growing: 100 a minute make ThousandEyes block the address."""
 LIMITED: Final = (60.0, 900.0)
@@ -103,7 +103,12 @@ class Budget:
         """Return the seconds until a request may be sent; 0.0 when now."""
         if self.paused_until(now) is not None and self.pause:
             return self.pause.until - now
-        return max(self._refill(now), self._window(now))
+        missing = 1.0 - self._tokens(now)
+        refilled = missing * MINUTE / self.rate if missing > ROUNDING else 0.0
+        # The request that must be a minute old before another one may follow; of the future, it says nothing.
+        most = max(1, int(self.rate))
+        first = self.sent[-most] if len(self.sent) >= most else inf
+        return max(refilled, first + MINUTE - now if first <= now else 0.0)
 
     def spend(self, now: float) -> "Budget":
         """Take one request out. Called when it is sent, whatever comes of it."""
@@ -114,17 +119,30 @@ class Budget:
     def answered(self, headers: Mapping[str, str], now: float) -> "Budget":
         """Return the budget after a usable answer: failures are forgotten, the reserve is kept."""
         after = replace(self._with_headers(headers, now), streak=0, refusals=0, pause=None)
-        if after.remaining is None or after.remaining >= after._reserve():  # noqa: SLF001  it is another self
+        # A rate that leaves room by itself is not cut a second time.
+        reserve = 1.0 if after.limit is None else max(1.0, min(after.limit * RESERVE, after.limit - after.rate))
+        if after.remaining is None or after.remaining >= reserve:
             return after
         # The rest is for others who use the token: wait for the vendor's reset, or until our oldest request ages out.
-        until = after.reset if after.reset is not None else now + after._oldest_leaves(now)  # noqa: SLF001  see above
+        oldest = after.sent[0] if after.sent and after.sent[0] <= now else now
+        until = after.reset if after.reset is not None else max(now + 1.0, oldest + MINUTE)
         return replace(after, pause=Pause(now, until, "reserve"))
 
     def failed(self, error: PollError, now: float, headers: Mapping[str, str] | None = None) -> "Budget":
         """Return the budget after a failure. What is the fault of one request alone leaves it as it is."""
         after = self._with_headers(headers or {}, now)
-        seconds = _seconds(error, after, now)
-        if seconds is None:
+        if isinstance(error, Refused):
+            # The first may be a stray one; only those that follow are about the credentials.
+            seconds = doubled(REFUSED, self.refusals - 1) if self.refusals else FIRST_REFUSAL
+        elif isinstance(error, RateLimited):
+            said = error.retry_after
+            if said is None and after.reset is not None:
+                said = after.reset - now
+            # A Retry-After of 0 would make a loop: no wait is shorter than that for a vendor that is down.
+            seconds = doubled(LIMITED, self.streak) if said is None else max(said, doubled(VENDOR_DOWN, self.streak))
+        elif isinstance(error, TimedOut | ConnectFailed | TlsFailed | ServerError):
+            seconds = doubled(VENDOR_DOWN, self.streak - 2) if self.streak >= 2 else 0.0  # noqa: PLR2004  two may be chance
+        else:
             return after
         pause = Pause(now, now + min(seconds, LONGEST), error.reason) if seconds > 0 else None
         refusals = self.refusals + isinstance(error, Refused)
@@ -153,87 +171,41 @@ class Budget:
         refilled = self.tokens + max(0.0, now - self.updated) * self.rate / MINUTE
         return min(_burst(self.rate), refilled)
 
-    def _refill(self, now: float) -> float:
-        missing = 1.0 - self._tokens(now)
-        return missing * MINUTE / self.rate if missing > ROUNDING else 0.0
-
-    def _window(self, now: float) -> float:
-        most = max(1, int(self.rate))
-        if len(self.sent) < most:
-            return 0.0
-        # The request that must be a minute old before another one may follow; of the future, it says nothing.
-        first = self.sent[-most]
-        return max(0.0, first + MINUTE - now) if first <= now else 0.0
-
-    def _oldest_leaves(self, now: float) -> float:
-        return max(1.0, self.sent[0] + MINUTE - now) if self.sent and self.sent[0] <= now else MINUTE
-
-    def _reserve(self) -> float:
-        """Return what must stay. A rate that leaves room by itself is not cut a second time."""
-        if self.limit is None:
-            return 1.0
-        return max(1.0, min(self.limit * RESERVE, self.limit - self.rate))
-
     def _with_headers(self, headers: Mapping[str, str], now: float) -> "Budget":
+        """Return the budget with what the vendor says of its own limit, in whichever family of headers.
+
+        A reset is epoch seconds, epoch milliseconds, seconds from now, or a date. A moment of the vendor's clock says
+        something only against that clock, which its `Date` header shows; and since limits are per minute, no more than
+        a minute is waited for it.
+        """
         prefix = next((name for name in _FAMILIES if f"{name}remaining" in headers), None)
         if prefix is None:
             return self
-        vendors_now = _date(headers.get("date", ""))
+        text = headers.get(f"{prefix}reset", "")
+        number, vendors_now = _number(text), http_date(headers.get("date", ""))
+        if number is not None and number < _EPOCH:
+            ahead = min(number, LONGEST)
+        else:
+            moment = http_date(text) if number is None else number / 1000 if number >= _EPOCH_MS else number
+            ahead = min((moment or 0.0) - (now if vendors_now is None else vendors_now), MINUTE)
         return replace(
             self,
             limit=_number(headers.get(f"{prefix}limit", "")),
             remaining=_number(headers[f"{prefix}remaining"]),
-            reset=_reset(headers.get(f"{prefix}reset", ""), now, now if vendors_now is None else vendors_now),
+            reset=now + ahead if ahead > 0 else None,
         )
+
+
+def doubled(bounds: tuple[float, float], times: int) -> float:
+    """Return the first of `bounds`, doubled so many times, and no more than the second."""
+    first, most = bounds
+    return float(min(most, first * 2 ** min(max(times, 0), 30)))
 
 
 def _burst(rate: float) -> float:
     return max(1.0, float(int(rate * 0.05)))
 
 
-def _seconds(error: PollError, budget: Budget, now: float) -> float | None:
-    """Return how long nothing is asked after `error`; None when the error is about one request alone."""
-    if isinstance(error, Refused):
-        # The first may be a stray one; only those that follow are about the credentials.
-        return _growing(REFUSED, budget.refusals - 1) if budget.refusals else FIRST_REFUSAL
-    if isinstance(error, RateLimited):
-        said = error.retry_after
-        if said is None and budget.reset is not None:
-            said = budget.reset - now
-        # A Retry-After of 0 would make a loop: no wait is shorter than that for a vendor that is down.
-        return _growing(LIMITED, budget.streak) if said is None else max(said, _growing(VENDOR_DOWN, budget.streak))
-    if isinstance(error, TimedOut | ConnectFailed | TlsFailed | ServerError):
-        return _growing(VENDOR_DOWN, budget.streak - 2) if budget.streak >= 2 else 0.0  # noqa: PLR2004  two may be chance
-    return None
-
-
-def _growing(bounds: tuple[float, float], streak: int) -> float:
-    first, most = bounds
-    return float(min(most, first * 2 ** min(streak, 30)))
-
-
 def _number(text: str) -> float | None:
     match = _NUMBER.match(text)
     return float(match[1]) if match else None
-
-
-def _reset(text: str, now: float, vendors_now: float) -> float | None:
-    """Read a reset: epoch seconds, epoch milliseconds, seconds from now, or a date. None for what is past or none.
-
-    A moment of the vendor's clock says something only against that clock, which its `Date` header shows; and since
-    limits are per minute, no more than a minute is waited for it.
-    """
-    number = _number(text)
-    if number is not None and number < _EPOCH:
-        return now + min(number, LONGEST) if number > 0 else None
-    moment = _date(text) if number is None else number / 1000 if number >= _EPOCH_MS else number
-    if moment is None or moment <= vendors_now:
-        return None
-    return now + min(moment - vendors_now, MINUTE)
-
-
-def _date(text: str) -> float | None:
-    try:
-        return parsedate_to_datetime(text).timestamp()
-    except (ValueError, OverflowError):
-        return None

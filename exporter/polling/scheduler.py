@@ -10,16 +10,13 @@ from typing import Final, Generic, TypeVar
 
 from exporter.collectors.contract import Get, Probe, Reason
 from exporter.errors import ClientError, Malformed, PollError, RateLimited, Refused
+from exporter.polling.rate_budget import FIRST_REFUSAL, REFUSED, doubled
 
 Identity = tuple[str, ...]
 Wanted = TypeVar("Wanted", Get, Probe)
 
 FIRST: Final = 5.0
 """Seconds for which a request is put off after its first failure."""
-FIRST_REFUSAL: Final = 30.0
-"""Seconds after a first 401 or 403: a stray one is over by then, and costs less than `max_age`."""
-REFUSED: Final = (300.0, 900.0)
-"""Seconds after the refusals that follow, growing: 100 refusals a minute make ThousandEyes block the address."""
 STATUS: Final = 60.0
 """Seconds; the most for a status, which is how a recovery is noticed."""
 VENDOR_DOWN: Final = 300.0
@@ -87,13 +84,13 @@ def back_off(earlier: Backoff | None, request: Get | Probe, error: PollError, no
         seconds = 0.0  # a limit pauses the whole target instead
     elif isinstance(error, Refused):
         was_refused = earlier is not None and earlier.reason == Refused.reason
-        seconds = _doubled(REFUSED, failures - 2) if was_refused else FIRST_REFUSAL
+        seconds = doubled(REFUSED, failures - 2) if was_refused else FIRST_REFUSAL
     elif request.reason is Reason.STATUS:
-        seconds = _doubled((FIRST, min(STATUS, max(FIRST, request.every))), failures - 1)
+        seconds = doubled((FIRST, min(STATUS, max(FIRST, request.every))), failures - 1)
     elif isinstance(error, ClientError | Malformed):
-        seconds = _doubled((FIRST, BAD_REQUEST), failures - 1)
+        seconds = doubled((FIRST, BAD_REQUEST), failures - 1)
     else:
-        seconds = _doubled((FIRST, min(request.every, VENDOR_DOWN)), failures - 1)
+        seconds = doubled((FIRST, min(request.every, VENDOR_DOWN)), failures - 1)
     return Backoff(
         not_before=now + seconds,
         failures=failures,
@@ -103,11 +100,6 @@ def back_off(earlier: Backoff | None, request: Get | Probe, error: PollError, no
         failing_since=earlier.failing_since if earlier else now,
         message=f"{request.endpoint}: {error.reason}: {error}",
     )
-
-
-def _doubled(bounds: tuple[float, float], times: int) -> float:
-    first, most = bounds
-    return float(min(most, first * 2 ** min(max(times, 0), 20)))
 
 
 def refused(backoffs: Mapping[Identity, Backoff]) -> bool:

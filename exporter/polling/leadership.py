@@ -80,9 +80,12 @@ class Leadership:
             if self._connection is None:
                 self._connection = self.database.connect(PATIENCE)
                 self.database.prepare(self._connection)
-            if self.database.term is None:
-                self._try(self._connection)
-            elif not one(self._connection.execute(_HELD)):
+            if self.database.term is None and self.database.lock(self._connection):
+                term = self.database.begin(self._connection)
+                # Nobody led before the first term.
+                self._leads_from = 0.0 if term == 1 else time.monotonic() + TAKEOVER
+                self.database.term = term
+            elif self.database.term is not None and not one(self._connection.execute(_HELD)):
                 raise ValueError("the lock is gone: connect without a pooler")  # noqa: TRY301  lost like any other way
             self.database.look(self._connection)
         except (psycopg.Error, OSError, ValueError) as error:
@@ -91,21 +94,12 @@ class Leadership:
         self._reached_until = asked + LEASE
         if self.database.term is not None and asked >= self._leads_from:
             self._leads_until = asked + LEASE
-        self._tell(logging.INFO, self._role())
-
-    def _try(self, connection: psycopg.Connection[Any]) -> None:
-        if self.database.lock(connection):
-            term = self.database.begin(connection)
-            # Nobody led before the first term.
-            self._leads_from = 0.0 if term == 1 else time.monotonic() + TAKEOVER
-            self.database.term = term
-
-    def _role(self) -> str:
         if self.leads():
-            return "leading: polls, and stores in PostgreSQL for others"
-        if self.database.term is not None:
-            return "taking over: the exporter that led has ended, or cannot reach PostgreSQL"
-        return "following: serves what another exporter stores in PostgreSQL"
+            self._tell(logging.INFO, "leading: polls, and stores in PostgreSQL for others")
+        elif self.database.term is not None:
+            self._tell(logging.INFO, "taking over: the exporter that led has ended, or cannot reach PostgreSQL")
+        else:
+            self._tell(logging.INFO, "following: serves what another exporter stores in PostgreSQL")
 
     def _lose(self, why: str) -> None:
         self._leads_until = self._reached_until = 0.0

@@ -69,7 +69,11 @@ class Poller:
         self._leading = leads()
         self._name = f"{settings.collector} {settings.account}"
         self._snapshot = Snapshot(storage, settings, collector)
-        self._target = self._first(earlier, clock())
+        if earlier:
+            self._target = target_state.carried_over(earlier, settings.requests_per_minute)
+        else:
+            found = self._snapshot.read(clock())
+            self._target = self._snapshot.resumed(found, clock()) if self._leading else found
         self._changed = threading.Condition(threading.RLock())
         self._woken = False
         self._stopped = False
@@ -78,16 +82,6 @@ class Poller:
         self._failing = ""
         self._credentials = ""
         self._thread = threading.Thread(target=self._run, name=f"poll {self._name}", daemon=True)
-
-    def _first(self, earlier: Target[Any] | None, now: float) -> Target[Any]:
-        if earlier:
-            return target_state.carried_over(earlier, self.settings.requests_per_minute)
-        found = self._snapshot.read(now)
-        as_of = found.knowledge.as_of
-        # What was stored stands for a first poll, as long as it may be shown.
-        is_known = as_of is not None and found.knowledge.round_at is not None and now <= as_of + self.settings.max_age
-        found = replace(found, polled=is_known, counting_since=now)
-        return self._snapshot.resumed(found, now) if self._leading else found
 
     def rendered(self, now: float, form: Callable[[Iterable[Family]], T]) -> T:
         """Return what `form` makes of the metrics, one family at a time: all at once are larger than their page.
@@ -108,14 +102,7 @@ class Poller:
 
     def figures(self) -> list[Figure]:
         """Return what the vendor says now; nothing past `max_age`."""
-        now, expires = self._clock(), self.expires()
-        if expires is None or now > expires:
-            return []
-        try:
-            return list(self._collector.figures(self._target.knowledge, now))
-        except Exception as error:  # noqa: BLE001  see above
-            self._collector_failed("figures", error)
-            return []
+        return self._told("figures", self._collector.figures) or []
 
     @property
     def discovers(self) -> bool:
@@ -124,13 +111,19 @@ class Poller:
 
     def endpoints(self) -> list[Endpoint] | None:
         """Return what others may probe; None while it is not known, which past `max_age` it is not any more."""
+        if not isinstance(self._collector, Discovering):
+            return None
+        return self._told("endpoints", self._collector.endpoints)
+
+    def _told(self, where: str, tell: Callable[[Any, float], Iterable[T]]) -> list[T] | None:
+        """Return what the collector tells; None while nothing is known, past `max_age`, or when it makes a mistake."""
         now, expires = self._clock(), self.expires()
-        if expires is None or now > expires or not isinstance(self._collector, Discovering):
+        if expires is None or now > expires:
             return None
         try:
-            return list(self._collector.endpoints(self._target.knowledge, now))
+            return list(tell(self._target.knowledge, now))
         except Exception as error:  # noqa: BLE001  see above
-            self._collector_failed("endpoints", error)
+            self._collector_failed(where, error)
             return None
 
     def expires(self) -> float | None:
@@ -173,7 +166,12 @@ class Poller:
         while not self._stopped:
             try:
                 self._step() if self._leading else self._follow()
-                self._log_failing()
+                # Why the target as a whole fails, once per change, where no request's failure has said so already.
+                reason = target_health.failing(self._target, self.settings.max_age, self._clock())
+                said = {"", self._failing, *(each.message for each in self._target.backoffs.values())}
+                if reason not in said:
+                    _log.warning("%s: %s", self._name, reason)
+                self._failing = reason
             except Exception as error:  # noqa: BLE001  this loop ends only when the program stops
                 _log.error("%s: %s", self._name, target_state.unforeseen(error))
                 self._rest(AFTER_MISTAKE)
@@ -232,20 +230,31 @@ class Poller:
             self._action = action if action.oldest or not self._action else replace(action, oldest=self._action.oldest)
             return action
 
-    def _probe_beside(self, request: Probe) -> None:
-        threading.Thread(target=self._probe_on, args=(request,), name=f"probe {self._name}", daemon=True).start()
+    def _probe_beside(self, first: Probe) -> None:
+        """Carry out a probe in another thread and then what else is due, with one thread more when there is more."""
 
-    def _probe_on(self, request: Probe | None) -> None:
-        """Carry out `request` and then what else is due, having called another thread in when there is more."""
-        while request:
-            beside = self._next(getting=False).probe if self._leads() else None
-            if beside:
-                self._probe_beside(beside)
-            self._carry_out(request)
-            request = self._next(getting=False).probe if self._leads() and not self._stopped else None
+        def run() -> None:
+            request: Probe | None = first
+            while request:
+                beside = self._next(getting=False).probe if self._leads() else None
+                if beside:
+                    self._probe_beside(beside)
+                self._carry_out(request)
+                request = self._next(getting=False).probe if self._leads() and not self._stopped else None
+
+        threading.Thread(target=run, name=f"probe {self._name}", daemon=True).start()
 
     def _carry_out(self, request: Get | Probe) -> None:
-        result = self._fetched(request)
+        result: Response | Certificate | PollError
+        try:
+            if isinstance(request, Get):
+                result = self._session.get(request)
+            else:
+                result = self._probe(request, self._clock(), self.settings.timeout, self.settings.ca_file)
+        except PollError as error:
+            result = error
+        except Exception as error:  # noqa: BLE001  a request that nothing comes of would be in flight for ever
+            result = target_state.unforeseen(error)
         with self._changed:
             if self._stopped:
                 return  # what a cut request came to is not the vendor's fault
@@ -261,28 +270,11 @@ class Poller:
         if outcome.target.knowledge is not before.knowledge:
             self._on_change(self)
 
-    def _fetched(self, request: Get | Probe) -> Response | Certificate | PollError:
-        try:
-            if isinstance(request, Get):
-                return self._session.get(request)
-            return self._probe(request, self._clock(), self.settings.timeout, self.settings.ca_file)
-        except PollError as error:
-            return error
-        except Exception as error:  # noqa: BLE001  a request that nothing comes of would be in flight for ever
-            return target_state.unforeseen(error)
-
     def _rest(self, seconds: float) -> None:
         """Wait until something happened, but not longer than `seconds`."""
         most = min(seconds, CREDENTIALS_EVERY) if target_state.refused(self._target, self._clock()) else seconds
         with self._changed:
             self._changed.wait_for(lambda: self._woken or self._stopped, max(most, SHORTEST_REST))
-
-    def _log_failing(self) -> None:
-        """Log why the target as a whole fails, once per change, where no request's failure has said so already."""
-        reason = target_health.failing(self._target, self.settings.max_age, self._clock())
-        if reason != self._failing and reason not in {"", *(each.message for each in self._target.backoffs.values())}:
-            _log.warning("%s: %s", self._name, reason)
-        self._failing = reason
 
     def _collector_failed(self, where: str, error: Exception) -> None:
         """Count and log that the collector raised in `where`, once for as long as it is the same."""

@@ -79,7 +79,11 @@ class Directory:
     def write(self, name: str, content: Iterable[bytes]) -> None:
         """Replace `name`. OSError when that cannot be done: then the old one is there."""
         path = self._file(name)
-        self._sweep(path)
+        # What writes of this file left that were killed: one after the other would fill the disk.
+        for left in path.parent.glob(f".{path.name}.*"):
+            with contextlib.suppress(OSError):
+                if abs(time.time() - left.stat().st_mtime) > LEFT:
+                    left.unlink()
         descriptor, written = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
         try:
             with os.fdopen(descriptor, "wb") as file:
@@ -93,11 +97,3 @@ class Directory:
 
     def _file(self, name: str) -> Path:
         return self._path / f"{name}.json"
-
-    @staticmethod
-    def _sweep(path: Path) -> None:
-        """Remove what writes of this file left that were killed: one after the other would fill the disk."""
-        for left in path.parent.glob(f".{path.name}.*"):
-            with contextlib.suppress(OSError):
-                if abs(time.time() - left.stat().st_mtime) > LEFT:
-                    left.unlink()

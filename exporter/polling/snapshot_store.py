@@ -12,7 +12,7 @@ from collections.abc import Hashable, Iterable, Iterator, Mapping
 from dataclasses import fields, is_dataclass
 from functools import cache
 from itertools import islice
-from typing import Any, Final, Protocol, get_type_hints
+from typing import Any, Final, Protocol, cast, get_type_hints
 
 from pydantic import BaseModel, TypeAdapter, ValidationError, create_model
 
@@ -25,6 +25,9 @@ PIECE: Final = 500
 """Entries of a mapping that are written at a stretch: about a millisecond."""
 
 _log = logging.getLogger(__name__)
+_hints = cache(get_type_hints)
+_adapter = cache(TypeAdapter)
+"""Made once for each type: both are slow."""
 _UNSAFE = re.compile(r"[^A-Za-z0-9._-]+")
 
 
@@ -76,7 +79,10 @@ class SnapshotStore:
             if _Head.model_validate_json(content) != _Head(format=FORMAT, target=fingerprint(settings)):
                 self._leave(name, logging.INFO, "of another target or format, not used")
                 return {}
-            parts = _parts(content, kinds)
+            # Without objects of Python's in between: a large account's would leave megabytes behind.
+            wanted: dict[str, Any] = {part: (kind, ...) for part, kind in kinds.items()}
+            document = create_model("Document", parts=(create_model("Parts", **wanted), ...))
+            parts = dict(dict(document.model_validate_json(content))["parts"])
         except OSError as error:
             self._leave(name, logging.WARNING, f"cannot be read ({error.strerror})")
             return {}
@@ -112,30 +118,19 @@ def _name(settings: TargetSettings) -> str:
     return f"{_UNSAFE.sub('_', name)[:100]}-{unique}"
 
 
-def _parts(content: bytes, kinds: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the parts, without objects of Python's in between: a large account's would leave megabytes behind."""
-    wanted: dict[str, Any] = {name: (kind, ...) for name, kind in kinds.items()}
-    document = create_model("Document", parts=(create_model("Parts", **wanted), ...))
-    return dict(dict(document.model_validate_json(content))["parts"])
-
-
 def fingerprint(settings: TargetSettings) -> str:
     """Return what differs when the settings mean another account or another place. No secret goes in.
 
     How often, and what of it, is requested makes no difference: a collector goes on from what is known.
     """
-    place = [settings.collector, settings.account, _host(settings.url())]
+    url = settings.url() or ""
+    if isinstance(url, Secret):  # of one that is a secret only the host
+        try:
+            url = url.read().partition("://")[2].partition("/")[0].rpartition("@")[2].partition("?")[0]
+        except (OSError, ValueError):
+            url = ""
+    place = [settings.collector, settings.account, url]
     return hashlib.sha256(json.dumps(place).encode()).hexdigest()[:32]
-
-
-def _host(url: str | Secret | None) -> str:
-    """Return the URL; of one that is a secret only its host."""
-    if not isinstance(url, Secret):
-        return url or ""
-    try:
-        return url.read().partition("://")[2].partition("/")[0].rpartition("@")[2].partition("?")[0]
-    except (OSError, ValueError):
-        return ""
 
 
 def _document(settings: TargetSettings, parts: Mapping[str, object]) -> Iterator[bytes]:
@@ -143,21 +138,20 @@ def _document(settings: TargetSettings, parts: Mapping[str, object]) -> Iterator
     yield f'{{"format": {FORMAT}, "target": "{fingerprint(settings)}", "parts": {{'.encode()
     for place, (name, part) in enumerate(parts.items()):
         yield f"{',' if place else ''}{json.dumps(name)}:".encode()
-        yield from _record(part) if is_dataclass(part) else (_json(type(part), part),)
+        if not is_dataclass(part):
+            yield _json(type(part), part)
+            continue
+        yield b"{"
+        kinds = _hints(cast(Hashable, type(part)))
+        for number, field in enumerate(fields(part)):
+            yield f'{", " if number else ""}"{field.name}": '.encode()
+            kind, value = kinds[field.name], getattr(part, field.name)
+            if isinstance(value, dict) and len(value) > PIECE:
+                yield from _mapping(kind, value)
+            else:
+                yield _json(kind, value)
+        yield b"}"
     yield b"}}"
-
-
-def _record(part: Any) -> Iterator[bytes]:
-    own: Any = type(part)
-    kinds = _kinds(own)
-    for place, (name, kind) in enumerate(kinds.items()):
-        yield f'{", " if place else "{"}"{name}": '.encode()
-        value = getattr(part, name)
-        if isinstance(value, dict) and len(value) > PIECE:
-            yield from _mapping(kind, value)
-        else:
-            yield _json(kind, value)
-    yield b"}" if kinds else b"{}"
 
 
 def _mapping(kind: Any, value: Mapping[Any, Any]) -> Iterator[bytes]:
@@ -171,15 +165,3 @@ def _mapping(kind: Any, value: Mapping[Any, Any]) -> Iterator[bytes]:
 
 def _json(kind: Any, value: object) -> bytes:
     return json.dumps(_adapter(kind).dump_python(value, mode="json")).encode()
-
-
-@cache
-def _kinds(kind: Any) -> dict[str, Any]:
-    """Return the fields of a dataclass with their types."""
-    hints = get_type_hints(kind)
-    return {field.name: hints[field.name] for field in fields(kind)}
-
-
-@cache
-def _adapter(kind: Any) -> TypeAdapter[Any]:
-    return TypeAdapter(kind)

@@ -15,6 +15,8 @@ from exporter.polling.rate_budget import Budget
 from exporter.polling.snapshot_store import SnapshotStore
 from exporter.polling.target_state import Target, drop_future_state, kinds
 
+PARTS: Final = ("knowledge", "budget", "success")
+"""What of a target is stored; the rest is this process's own."""
 REST: Final = 10
 """After a write or a read the record rests for so many times what it took: a big one costs a tenth of one core."""
 
@@ -37,9 +39,15 @@ class Snapshot:
         return max(self._storage.every if self._storage else 0.0, REST * self._took)
 
     def read(self, now: float) -> Target[Any]:
-        """Return the target as it was stored, or as nothing is known of it. The first change is due to be written."""
+        """Return the target as it was stored, or as nothing is known of it. The first change is due to be written.
+
+        What was stored stands for a first poll, as long as it may be shown.
+        """
         rate = self._settings.requests_per_minute
-        return self.news(now) or Target(knowledge=self._collector.start(), budget=Budget.start(rate, now))
+        found = self.news(now) or Target(knowledge=self._collector.start(), budget=Budget.start(rate, now))
+        as_of, round_at = found.knowledge.as_of, found.knowledge.round_at
+        is_shown = as_of is not None and round_at is not None and now <= as_of + self._settings.max_age
+        return replace(found, polled=is_shown, counting_since=now)
 
     def news(self, now: float) -> Target[Any] | None:
         """Return the target as it was stored since it was read last, None when it was not."""
@@ -64,7 +72,9 @@ class Snapshot:
 
     def wait(self, target: Target[Any], now: float) -> float:
         """Return the seconds until `target` is to be written; infinity when it is what was written last."""
-        if self._storage is None or _same(target, self._saved):
+        saved = self._saved
+        # Parts never change: which they are is enough to see.
+        if self._storage is None or (saved and all(getattr(target, part) is getattr(saved, part) for part in PARTS)):
             return inf
         return max(0.0, self._saved_at + self.rest - now) if self._saved_at <= now else 0.0
 
@@ -77,8 +87,7 @@ class Snapshot:
         if self._storage is None or self.wait(target, now) == inf:
             return
         began = time.monotonic()
-        parts = {"knowledge": target.knowledge, "budget": target.budget, "success": target.success}
-        self._storage.save(self._settings, parts)
+        self._storage.save(self._settings, {part: getattr(target, part) for part in PARTS})
         self._stamp = self._storage.stamp(self._settings)  # what was written here is no news
         self._saved, self._saved_at, self._took = target, now, time.monotonic() - began
 
@@ -95,10 +104,3 @@ def followed(mine: Target[Any], stored: Target[Any]) -> Target[Any]:
         in_flight=mine.in_flight,  # probes that were begun while this exporter led
         probing=mine.probing,
     )
-
-
-def _same(one: Target[Any], other: Target[Any] | None) -> bool:
-    """Tell whether of two targets the same is stored. Their parts never change: which they are is enough to see."""
-    if other is None:
-        return False
-    return one.knowledge is other.knowledge and one.budget is other.budget and one.success is other.success

@@ -3,7 +3,7 @@
 `next_action` says what to do, `begin` notes that it is under way, `update` takes what came of it. The poller waits.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Final, Generic, TypeVar
 
@@ -108,34 +108,26 @@ def next_action(collector: Collector[K], target: Target[K], now: float, *, getti
     if getting and 0 < pause <= SHORT_WAIT:
         # Between two requests of a busy target the collector is not even asked: a probe can wait for as long.
         return NextAction(None, None, pause, now + pause, None)
-    gets: list[Get] = []
-    probes: list[Probe] = []
-    for request in collector.requests(target.knowledge, now):
-        if isinstance(request, Get):
-            gets.append(request)
-        elif isinstance(request, Probe):
-            probes.append(request)
+    requests = list(collector.requests(target.knowledge, now))
+    gets = [each for each in requests if isinstance(each, Get)]
+    probes = [each for each in requests if isinstance(each, Probe)]
     get = choose(gets, now, target.in_flight, target.backoffs)
     probe = choose(probes, now, target.in_flight, target.backoffs)
     can_probe = target.probing < PROBES_AT_ONCE
     next_get = None if get.next_due is None else max(get.next_due, now + pause)
+    # As of when the oldest value holds, of the statuses and of what the rotation has brought.
+    as_of = target.knowledge.as_of
+    wanted: list[Get | Probe] = [*gets, *probes]
+    rotating = [each.identity for each in wanted if each.reason >= Reason.LISTING]
+    oldest = None if as_of is None else min([as_of, *(target.answered_at.get(each, as_of) for each in rotating)])
     due = [moment for moment in (next_get, probe.next_due if can_probe else None) if moment is not None]
     return NextAction(
         get=get.request if getting and pause <= 0 else None,
         probe=probe.request if can_probe else None,
         wait=min([LONGEST_WAIT, *(max(0.0, moment - now) for moment in due)]),
         next_poll=next_get if gets else probe.next_due,
-        oldest=_oldest((*gets, *probes), target),
+        oldest=oldest,
     )
-
-
-def _oldest(requests: Iterable[Get | Probe], target: Target[K]) -> float | None:
-    """Return as of when the oldest value holds, of the statuses and of what the rotation has brought."""
-    as_of = target.knowledge.as_of
-    if as_of is None:
-        return None
-    rotation = (target.answered_at.get(each.identity, as_of) for each in requests if each.reason >= Reason.LISTING)
-    return min(as_of, min(rotation, default=as_of))
 
 
 def begin(target: Target[K], request: Get | Probe, now: float) -> Target[K]:
@@ -212,6 +204,9 @@ def _succeeded(
     left = {identity: each for identity, each in target.backoffs.items() if identity != request.identity}
     recovered = len(left) < len(target.backoffs) and all(each.endpoint != request.endpoint for each in left.values())
     warning, notice = "", f"{request.endpoint}: answered again" if recovered else ""
+    outcome = "ok"
+    if isinstance(result, Certificate) and not result.seen:
+        outcome = result.reason if result.reason in {"timeout", "tls"} else "connect"
     failures, known = target.probe_failures, target.probe_failures.get(request.identity, "")
     if isinstance(request, Probe) and isinstance(result, Certificate) and result.reason != known:
         failures = {identity: reason for identity, reason in failures.items() if identity != request.identity}
@@ -226,7 +221,7 @@ def _succeeded(
         budget=target.budget.answered(result.headers, now) if isinstance(result, Response) else target.budget,
         backoffs=left,
         probe_failures=failures,
-        requests=counted(target.requests, request.endpoint, _outcome(result)),
+        requests=counted(target.requests, request.endpoint, outcome),
         success=True if whole else target.success,
         polled=target.polled or whole,
         duration=max(0.0, now - began) if whole else target.duration,
@@ -269,12 +264,6 @@ def _failed(
         last_error_at=now,
     )
     return Update(after, warning="" if alike else backoff.message)
-
-
-def _outcome(result: Response | Certificate) -> str:
-    if isinstance(result, Response) or result.seen:
-        return "ok"
-    return result.reason if result.reason in {"timeout", "tls"} else "connect"
 
 
 def counted(requests: Mapping[tuple[str, str], int], endpoint: str, outcome: str) -> dict[tuple[str, str], int]:

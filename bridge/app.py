@@ -130,7 +130,7 @@ class Bridge:
         """Take no more, answer what was begun, and end; a BigPanda that hangs is not waited for."""
         for loop in self._now.loops:
             loop.stop(0.0)
-        delivery = threading.Thread(target=self._delivery.stop, daemon=True)
+        delivery = threading.Thread(target=self._delivery.stop, args=(2 * _GRACE,), daemon=True)
         delivery.start()
         self._server.stop(_GRACE)
         commits = threading.Thread(target=self._commits.stop, daemon=True)

@@ -56,7 +56,7 @@ class ConfirmationStatus:
     diagnostics: tuple[Diagnostic, ...] = ()
 
 
-class Confirmation:
+class Confirmation(PeriodicThread):
     """Looks every `interval` seconds at what BigPanda took in: `start`, `stop`.
 
     `app_keys`, `sources`: those of our receivers, by which BigPanda's diagnostics about us are known.
@@ -85,7 +85,7 @@ class Confirmation:
         self._shown: deque[Diagnostic] = deque(maxlen=_MOST_SHOWN)
         self._looked_at: float | None = None
         self._problem = ""
-        self._loop = PeriodicThread(_ROLE, "Confirming events", self.tick, at_end=self._end, retry=_LONGEST_TICK)
+        super().__init__(_ROLE, "Confirming events", self.tick, at_end=self.close, retry=_LONGEST_TICK)
         metrics.expect_confirmation()
 
     @property
@@ -98,14 +98,6 @@ class Confirmation:
             diagnostics=tuple(self._shown),
         )
 
-    def start(self) -> None:
-        """Begin to look."""
-        self._loop.start()
-
-    def stop(self, patience: float = 1.0) -> None:
-        """End after the question under way, or after `patience` seconds without it."""
-        self._loop.stop(patience)
-
     def tick(self) -> float:
         """Look once; return the seconds until the next look. Another replica's turn: do nothing."""
         if not self._status.lead(_ROLE, self._owner, self._clock(), 2 * self._interval + _LATE):
@@ -115,13 +107,13 @@ class Confirmation:
             self._diagnose()
         except DeliveryError as error:
             self._problem = str(error)
-            self._loop.conditions.report("bigpanda", f"BigPanda does not confirm events, sending goes on: {error}")
+            self.conditions.report("bigpanda", f"BigPanda does not confirm events, sending goes on: {error}")
         except Unreadable as error:
             self._problem = str(error)
-            self._loop.conditions.report("bigpanda", f"BigPanda's confirmation of events is unreadable: {error}")
+            self.conditions.report("bigpanda", f"BigPanda's confirmation of events is unreadable: {error}")
         else:
             self._problem, self._looked_at = "", self._clock()
-            self._loop.conditions.report("bigpanda", "")
+            self.conditions.report("bigpanda", "")
         return self._interval
 
     def _look(self, now: float) -> None:
@@ -132,7 +124,7 @@ class Confirmation:
         for app_key in sorted({event.app_key for event in sent}):
             since = min(event.sent_at for event in sent if event.app_key == app_key) - _SKEW
             for page in self._api.alerts(app_key, since):
-                if self._loop.stopping:
+                if self.stopping:
                     return
                 listed += read_alerts(page)
         # Only a whole listing tells what is missing; one that broke off has raised.
@@ -160,6 +152,7 @@ class Confirmation:
                         _log.warning("BigPanda's diagnostics report an error: %s", found.message)
         self._since = began
 
-    def _end(self) -> None:
+    def close(self) -> None:
+        """Let another replica take over; close all connections."""
         self._status.yield_role(_ROLE, self._owner)
         self._api.close()

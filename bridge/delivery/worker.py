@@ -45,7 +45,7 @@ _CLOCK_STEP: Final = 2.0
 _log = logging.getLogger(__name__)
 
 
-class Delivery:
+class Delivery(PeriodicThread):
     """Sends what is queued, in one thread: `start`, `wake` when something was queued, `stop`."""
 
     def __init__(  # noqa: PLR0913  the parts it is wired to; each is replaced alone in tests
@@ -71,19 +71,7 @@ class Delivery:
         self._requests: deque[list[ClaimedEvent]] = deque()
         self._lease_ends = 0.0
         self._pending_writes: deque[Callable[[], object]] = deque()
-        self._loop = PeriodicThread("delivery", "Delivery", self._turn, at_end=self._end, retry=_IDLE)
-
-    def start(self) -> None:
-        """Begin to send."""
-        self._loop.start()
-
-    def wake(self) -> None:
-        """Look at once: something was queued."""
-        self._loop.wake()
-
-    def stop(self, patience: float = 3.0) -> None:
-        """Stop after the request under way, or after `patience` seconds without it: its lease will end."""
-        self._loop.stop(patience)
+        super().__init__("delivery", "Delivery", self._turn, at_end=self.close, retry=_IDLE)
 
     def change(self, route: Route) -> None:
         """Send by another route from the next request on; what stood in the way of the old one is forgotten."""
@@ -92,7 +80,7 @@ class Delivery:
 
     def tick(self) -> float:
         """Do one thing; return the seconds to rest before the next."""
-        return self._loop.guarded(self._turn) or 0.0
+        return self.guarded(self._turn) or 0.0
 
     def _turn(self) -> float:
         try:
@@ -225,7 +213,7 @@ class Delivery:
     def _down(self, failures: int, now: float, until: float, reason: str, level: int) -> None:
         circuit = Circuit(up=False, failures=failures, opened_at=now, not_before=until, reason=reason)
         self._metrics.destination_up.set(0)
-        self._loop.conditions.report("destination", f"BigPanda unavailable, queueing events: {reason}", level)
+        self.conditions.report("destination", f"BigPanda unavailable, queueing events: {reason}", level)
         self._pending_writes.append(lambda: self._status.set_circuit(self._route.name, circuit))
         self._pending_writes.append(self._give_back)
 
@@ -233,7 +221,7 @@ class Delivery:
         self._metrics.destination_up.set(1)
         if not circuit.up:
             self._pending_writes.append(lambda: self._status.set_circuit(self._route.name, Circuit()))
-        if self._loop.conditions.report("destination", ""):
+        if self.conditions.report("destination", ""):
             _log.info("BigPanda available again, delivering events")
 
     def _give_back(self) -> None:
@@ -276,7 +264,8 @@ class Delivery:
         self._isolation = Isolation(most=route.batch_size, width=route.batch_size)
         self._refusals = Refusals()
 
-    def _end(self) -> None:
+    def close(self) -> None:
+        """Close all connections; what was claimed and not tried is due again."""
         self._route.destination.close()
         self._give_back()
 

@@ -55,7 +55,7 @@ class Followed:
     receivers: Mapping[tuple[str, str], ReceiverSettings]
 
 
-class FollowUp:
+class FollowUp(PeriodicThread):
     """Acts for one receiver: `start`, `wake` when a webhook has come, `stop`."""
 
     def __init__(  # noqa: PLR0913  the parts it is wired to; each is replaced alone in tests
@@ -84,8 +84,7 @@ class FollowUp:
         self._silences: SilenceSync | None = None
         self._source = settings.source
         self._role, self._owner = f"incidents {settings.source}", uuid4().hex
-        doing = f"Following incidents of {settings.source}"
-        self._loop = PeriodicThread(self._role, doing, self.tick, at_end=self._end)
+        super().__init__(self._role, f"Following incidents of {settings.source}", self.tick, at_end=self.close)
         metrics.expect_incidents(settings.source)
 
     @property
@@ -93,32 +92,16 @@ class FollowUp:
         """Return why Alertmanager refuses a silence that is wished for now, by the alert's key."""
         return self._silences.refused if self._silences else {}
 
-    def start(self) -> None:
-        """Begin to act."""
-        self._loop.start()
-
-    def wake(self) -> None:
-        """Look at once: a webhook has come."""
-        self._loop.wake()
-
-    def stop(self, patience: float = 1.0) -> None:
-        """End after the request under way, or after `patience` seconds without it."""
-        self._loop.stop(patience)
-
-    def run(self) -> None:
-        """Act until stopped."""
-        self._loop.run()
-
     def tick(self) -> float:
         """Do what is due; return the seconds until the next look. Another replica's turn: do nothing."""
         if not self._status.lead(self._role, self._owner, self._clock(), _LEASE):
             return _TICK
         incidents = self._incidents.records(self._source)
         if self._settings.silences:
-            self._silence_sync().turn(incidents, self._clock(), lambda: self._loop.stopping)
+            self._silence_sync().turn(incidents, self._clock(), lambda: self.stopping)
         if self._callbacks:
             for due in self._incidents.due_callbacks(self._source, self._clock()):
-                if self._loop.stopping or not self._confirm(self._callbacks, due):
+                if self.stopping or not self._confirm(self._callbacks, due):
                     break
         if self._settings.reopen_after:
             self._resend(incidents)
@@ -156,14 +139,14 @@ class FollowUp:
                 case RetryAt(at) | Pause(at):
                     self._settle(due, "waiting", str(error), "retry", at)
                     told = f"BigPanda's callback service unavailable, shares of {self._source} wait: {error}"
-                    self._loop.conditions.report("callback", told)
+                    self.conditions.report("callback", told)
                     return False
                 case _:
                     self._settle(due, "dead", str(error), "rejected")
                     _log.warning("Callback for incident %s rejected: %s", due.incident, error)
                     return True
         self._settle(due, "done", "accepted", "accepted")
-        self._loop.conditions.report("callback", "")
+        self.conditions.report("callback", "")
         return True
 
     def _settle(self, due: DueCallback, state: str, reason: str, outcome: str, not_before: float = 0.0) -> None:
@@ -194,7 +177,8 @@ class FollowUp:
                 _log.warning("Resent %s: still firing although its incident was closed", key)
                 self._wake_delivery()
 
-    def _end(self) -> None:
+    def close(self) -> None:
+        """Let another replica take over; close all connections."""
         self._status.yield_role(self._role, self._owner)
         for client in (self._callbacks, self._silences):
             if client is not None:

@@ -54,7 +54,7 @@ def expired(
             yield replace(state.alert, firing=False, ends_at=now, at=None, ordered=False), state.updated_at
 
 
-class Expiry:
+class Expiry(PeriodicThread):
     """Looks after every receiver of which alerts may expire, in one thread: `start`, `change`, `stop`."""
 
     def __init__(
@@ -69,21 +69,13 @@ class Expiry:
         self._alerts, self._ingest, self._status = Alerts(database), Ingest(database), OutboxStatus(database)
         self._wake_delivery, self._clock = wake, clock
         self._deaf: list[tuple[float, float]] = []
-        self._loop = PeriodicThread("expiry", "Resolving expired alerts", self.tick)
+        super().__init__("expiry", "Resolving expired alerts", self.tick)
         self.change(receivers)
 
     def change(self, receivers: Iterable[ReceiverSettings]) -> None:
         """Look after these from now on."""
         self._expiring = [one for one in receivers if one.lapses or one.resolve_after]
-        self._loop.wake()
-
-    def start(self) -> None:
-        """Begin to look."""
-        self._loop.start()
-
-    def stop(self, patience: float = 1.0) -> None:
-        """End."""
-        self._loop.stop(patience)
+        self.wake()
 
     @property
     def interval(self) -> float | None:

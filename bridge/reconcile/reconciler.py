@@ -67,7 +67,7 @@ class Inputs:
     names: frozenset[str]
 
 
-class Reconciler:
+class Reconciler(PeriodicThread):
     """One receiver's loop: `start`, `wake` when a webhook was cut off, `stop`."""
 
     def __init__(  # noqa: PLR0913  the parts it is wired to; each is replaced alone in tests
@@ -96,7 +96,7 @@ class Reconciler:
         self._truncated = False
         self.status = ReconcilerStatus(interval=self._reconcile.interval)
         self._next_turn = self._next_fetch = steady()
-        self._loop = PeriodicThread(self._role, f"Reconciling {settings.source}", self.tick, at_end=self._end)
+        super().__init__(self._role, f"Reconciling {settings.source}", self.tick, at_end=self.close)
         metrics.expect_reconciled(settings.source)
 
     @property
@@ -104,22 +104,10 @@ class Reconciler:
         """Return the silence of each open alert that Alertmanager has silenced, by the alert's key, as last seen."""
         return self._silenced
 
-    def start(self) -> None:
-        """Begin to ask."""
-        self._loop.start()
-
     def wake(self) -> None:
         """Look at once for alerts that a webhook left out."""
         self._truncated = True
-        self._loop.wake()
-
-    def stop(self, patience: float = 1.0) -> None:
-        """End after the question under way, or after `patience` seconds without it."""
-        self._loop.stop(patience)
-
-    def run(self) -> None:
-        """Ask until stopped."""
-        self._loop.run()
+        super().wake()
 
     def tick(self) -> float:
         """Poll when it is time, fetch what webhooks left out meanwhile; return the seconds until the next of either."""
@@ -213,10 +201,10 @@ class Reconciler:
             muted: Collection[str] = self._api.muted(names, self._clock())
         except Unanswered as error:
             told = f"Not opening missed alerts of {self._settings.source}: Alertmanager {error.url}: {error}"
-            self._loop.conditions.report("groups", told)
+            self.conditions.report("groups", told)
             muted = [found.key for found in corrections]
         else:
-            self._loop.conditions.report("groups", "")
+            self.conditions.report("groups", "")
         return [found for found in corrections if found.action is Action.CLOSED or found.key not in muted]
 
     def _apply(
@@ -253,9 +241,9 @@ class Reconciler:
             silences = self._api.silences() if listed else {}
         except Unanswered as error:
             # Whose silence it is, is not known: everything stays as it was.
-            self._loop.conditions.report("silences", f"Silences of {source} unknown: Alertmanager {error.url}: {error}")
+            self.conditions.report("silences", f"Silences of {source} unknown: Alertmanager {error.url}: {error}")
             return
-        self._loop.conditions.report("silences", "")
+        self.conditions.report("silences", "")
         self._silenced = silenced(listed, silences)
         self._metrics.silenced_alerts.labels(source).set(len(self._silenced))
         acknowledges = self._settings.silenced == "acknowledge"
@@ -280,15 +268,16 @@ class Reconciler:
             self.status = replace(self.status, last_success=self._clock())
         for url in map(origin, self._reconcile.urls):
             told = f"Alertmanager {url} is unavailable for reconciling {source}: {failed[url]}" if url in failed else ""
-            self._loop.conditions.report(url, told)
+            self.conditions.report(url, told)
 
     def _report_blocker(self, result: Result) -> None:
         # One poll alone is what every start begins with: no news for anybody.
         blocker = result.blocker if result.blocker is not Blocker.FIRST else None
         told = f"Not closing unlisted alerts of {self._settings.source}: {blocker}" if blocker else ""
-        self._loop.conditions.report("blocker", told)
+        self.conditions.report("blocker", told)
 
-    def _end(self) -> None:
+    def close(self) -> None:
+        """Let another replica take over; close all connections."""
         self._status.yield_role(self._role, self._owner)
         for metric in (self._metrics.reconcile_success, self._metrics.silenced_alerts):
             metric.remove(self._settings.source)

@@ -72,7 +72,7 @@ def judge(  # noqa: PLR0913  six facts decide, and none belongs to another
     return Change.ALARM if min(quiet, awake) > settings.max_silence else None
 
 
-class Watchdog:
+class Watchdog(PeriodicThread):
     """Looks after every watchdog, in one thread: `start`, `change` with new settings, `stop`."""
 
     def __init__(  # noqa: PLR0913  the parts it is wired to; each is replaced alone in tests
@@ -95,8 +95,7 @@ class Watchdog:
         self._watched: dict[str, Settings] = {}
         self._since: dict[str, float] = {}
         self._looked_at, self._offset = steady(), clock() - steady()
-        at_end = lambda: self._status.yield_role(_ROLE, self._owner)  # noqa: E731
-        self._loop = PeriodicThread("watchdog", "Watching heartbeats", self.tick, at_end=at_end)
+        super().__init__("watchdog", "Watching heartbeats", self.tick, at_end=self.close)
         self.change(watched)
 
     def change(self, watched: Iterable[Settings]) -> None:
@@ -106,19 +105,15 @@ class Watchdog:
         for source in before.keys() - kept:
             self._metrics.watchdog_silent.remove(source)
 
-    def start(self) -> None:
-        """Begin to look."""
-        self._loop.start()
-
-    def stop(self, patience: float = 1.0) -> None:
-        """End."""
-        self._loop.stop(patience)
-
     @property
     def interval(self) -> float:
         """Seconds between two looks."""
         silences = [found.watchdog.max_silence for found in self._watched.values() if found.watchdog]
         return min(max(min(silences, default=math.inf) / _LOOKS, _SHORTEST_TICK), _LONGEST_TICK)
+
+    def close(self) -> None:
+        """Let another replica take over."""
+        self._status.yield_role(_ROLE, self._owner)
 
     def tick(self) -> float:
         """Look once; return the seconds until the next look. Unavailable when the database cannot be used."""

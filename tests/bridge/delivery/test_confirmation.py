@@ -158,11 +158,11 @@ def test_a_restart_neither_forgets_nor_resends_twice(bench):
     bench.panda.drops = {"prod:b": 1}
     bench.fire("a", "b")
     bench.look()
-    bench.confirmation._end()
+    bench.confirmation.close()
     bench.confirmation = bench.make()
     bench.look()
     assert len(bench.bodies) == 3
-    bench.confirmation._end()
+    bench.confirmation.close()
     bench.confirmation = bench.make()
     bench.look(4)
     assert (len(bench.bodies), bench.unconfirmed) == (3, 0)
@@ -206,7 +206,7 @@ def test_what_was_sent_elsewhere_is_not_looked_for(bench):
     bench.panda.drops = {"prod:b": 1}
     bench.fire("b")
     bench.look()
-    bench.confirmation._end()
+    bench.confirmation.close()
     bench.now += 1
     bench.confirmation = bench.make("elsewhere")
     bench.panda.taken.clear()

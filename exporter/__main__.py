@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from exporter.app import DEFAULT, App, summary
-from exporter.collectors.sharding import ALONE, Shard, shard
+from exporter.collectors.sharding import ALONE, shard
 from exporter.config import Config, known, load, starter_for
 from exporter.toolkit import flags, logs, starter
 from exporter.toolkit.config_types import ConfigError, Secret
@@ -67,11 +67,15 @@ def _parser() -> flags.Parser:
         help="keep them in PostgreSQL, for several exporters: one polls, the others serve the same, and take over",
     )
     storage.add_argument(
-        "--storage.url-file", dest="storage_url", type=_secret_file, metavar="PATH", help="a file that holds that URL"
+        "--storage.url-file",
+        dest="storage_url",
+        type=lambda path: Secret(file=Path(path)),
+        metavar="PATH",
+        help="a file that holds that URL",
     )
     parser.add_argument(
         "--shard",
-        type=_shard,
+        type=shard,
         metavar="K/N",
         default=ALONE,
         help="be one of several exporters that divide the same configuration, such as 1/3",
@@ -83,17 +87,6 @@ def _parser() -> flags.Parser:
     init.add_argument("--config.file", dest="config_file", type=Path, metavar="PATH", default=argparse.SUPPRESS)
     init.add_argument("--stdout", action="store_true", help="print it instead of writing the file")
     return parser
-
-
-def _secret_file(path: str) -> Secret:
-    return Secret(file=Path(path))
-
-
-def _shard(text: str) -> Shard:
-    try:
-        return shard(text)
-    except ValueError as error:
-        raise argparse.ArgumentTypeError(str(error)) from error
 
 
 def _read(options: argparse.Namespace) -> tuple[Config, WebConfigFile] | None:

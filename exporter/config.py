@@ -79,13 +79,13 @@ def read(content: object, folder: Path = _HERE) -> Config:
     if not isinstance(content, Mapping):
         raise ConfigError(["file: not a mapping: it begins with targets:"])
     unknown = [f"{key}: unknown key" for key in content if key != "targets"]
-    listed = SectionList("targets", "collector", "account", known(), _settings)
+
+    def model(name: str) -> type[TargetSettings]:
+        settings: type[TargetSettings] = import_module(f"exporter.collectors.{name}.config").Settings
+        return settings
+
+    listed = SectionList("targets", "collector", "account", known(), model)
     targets, found = listed.read(content.get("targets"), folder)
     if unknown or found:
         raise ConfigError([*unknown, *found])
     return Config(tuple(targets))
-
-
-def _settings(name: str) -> type[TargetSettings]:
-    settings: type[TargetSettings] = import_module(f"exporter.collectors.{name}.config").Settings
-    return settings

@@ -5,6 +5,7 @@ hashing). So all of them agree without a word, over restarts and releases of Pyt
 its own part from each of the others.
 """
 
+import argparse
 import hashlib
 import re
 from dataclasses import dataclass
@@ -38,11 +39,11 @@ ALONE = Shard()
 
 
 def shard(text: str) -> Shard:
-    """Read `K/N`, such as `1/3`. ValueError says how it is written."""
+    """Read `K/N`, such as `1/3`. ArgumentTypeError says how it is written."""
     match = _WRITTEN.fullmatch(text)
     if match is None:
-        raise ValueError(f"{text}: write it like 1/3: which one, of how many")
+        raise argparse.ArgumentTypeError(f"{text}: write it like 1/3: which one, of how many")
     number, count = int(match[1]), int(match[2])
     if not 1 <= number <= count:
-        raise ValueError(f"{text}: the first number goes from 1 to the second")
+        raise argparse.ArgumentTypeError(f"{text}: the first number goes from 1 to the second")
     return Shard(number, count)

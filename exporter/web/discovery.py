@@ -27,14 +27,10 @@ def named(path: str, sources: Iterable[Source]) -> list[Source]:
 
 def document(found: Iterable[tuple[tuple[str, str], Sequence[Endpoint]]]) -> bytes:
     """Return the JSON: a group for each endpoint, of targets given by (collector, account)."""
-    groups = [
-        {"targets": [endpoint.address], "labels": _labels(collector, account, endpoint)}
-        for (collector, account), endpoints in found
-        for endpoint in endpoints
-    ]
+    groups = []
+    for (collector, account), endpoints in found:
+        for endpoint in endpoints:
+            told = (("account", account), *endpoint.labels)
+            labels = {f"__meta_{collector}_{name}": cut_label(value) for name, value in told}
+            groups.append({"targets": [endpoint.address], "labels": labels})
     return json.dumps(groups).encode()
-
-
-def _labels(collector: str, account: str, endpoint: Endpoint) -> dict[str, str]:
-    told = (("account", account), *endpoint.labels)
-    return {f"__meta_{collector}_{name}": cut_label(value) for name, value in told}

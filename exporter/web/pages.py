@@ -102,7 +102,7 @@ class Web:
         self._routes: dict[str, tuple[tuple[str, ...], Callable[[WSGIEnvironment], Response]]] = {
             "/": (reading, self._landing),
             "/metrics": (reading, self._metrics),
-            "/-/healthy": (reading, self._healthy),
+            "/-/healthy": (reading, lambda _: told(HTTPStatus.OK, "vendorwatch-exporter is healthy.")),
             "/-/ready": (reading, self._ready),
             "/-/reload": (changing, self._reloaded),
             discovery.BELOW: (reading, self._discovery),
@@ -110,20 +110,17 @@ class Web:
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         """Answer one request."""
-        response = self._answer(environ)
+        path, below = environ["PATH_INFO"], discovery.BELOW
+        methods, view = self._routes.get(below if path.startswith(below) else path, ((), None))
+        if view is None:
+            response = told(HTTPStatus.NOT_FOUND, "Not found")
+        elif environ["REQUEST_METHOD"] not in methods:
+            response = told(HTTPStatus.METHOD_NOT_ALLOWED, "Method not allowed", ("Allow", ", ".join(methods)))
+        else:
+            response = view(environ)
         length = ("Content-Length", str(sum(map(len, response.body))))
         start_response(f"{response.status.value} {response.status.phrase}", [*response.headers, *_SAFE, length])
         return () if environ["REQUEST_METHOD"] == "HEAD" else response.body
-
-    def _answer(self, environ: WSGIEnvironment) -> Response:
-        path = environ["PATH_INFO"]
-        below = discovery.BELOW
-        methods, view = self._routes.get(below if path.startswith(below) else path, ((), None))
-        if view is None:
-            return told(HTTPStatus.NOT_FOUND, "Not found")
-        if environ["REQUEST_METHOD"] not in methods:
-            return told(HTTPStatus.METHOD_NOT_ALLOWED, "Method not allowed", ("Allow", ", ".join(methods)))
-        return view(environ)
 
     def _metrics(self, environ: WSGIEnvironment) -> Response:
         openmetrics, packed, headers = form(environ.get("HTTP_ACCEPT", ""), environ.get("HTTP_ACCEPT_ENCODING", ""))
@@ -149,9 +146,6 @@ class Web:
             return told(HTTPStatus.SERVICE_UNAVAILABLE, f"Not known now, keep what you have: {', '.join(waiting)}")
         document = discovery.document((identity, endpoints or ()) for identity, endpoints in found)
         return Response(HTTPStatus.OK, [document], (("Content-Type", "application/json"),))
-
-    def _healthy(self, _environ: WSGIEnvironment) -> Response:
-        return told(HTTPStatus.OK, "vendorwatch-exporter is healthy.")
 
     def _ready(self, _environ: WSGIEnvironment) -> Response:
         healths = [source.health() for source in self._page_cache.sources()]

@@ -1,5 +1,6 @@
 """Who owns what among several exporters."""
 
+import argparse
 import subprocess
 import sys
 from pathlib import Path
@@ -77,5 +78,5 @@ def test_a_shard_is_written_as_a_part(text, read):
 )
 def test_a_bad_shard_is_refused_with_what_to_write(text):
     """One line that repeats it."""
-    with pytest.raises(ValueError, match=f"^{text}: "):
+    with pytest.raises(argparse.ArgumentTypeError, match=f"^{text}: "):
         shard(text)

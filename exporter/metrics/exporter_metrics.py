@@ -3,6 +3,7 @@
 import platform
 import time
 from collections.abc import Callable, Iterable, Sequence
+from operator import attrgetter
 from typing import Protocol
 
 from prometheus_client import CollectorRegistry, GCCollector, PlatformCollector, ProcessCollector
@@ -11,11 +12,6 @@ from exporter.metrics.families import Family, Metric, Sample
 from exporter.metrics.health import Health
 from exporter.toolkit import exposition
 from exporter.toolkit.refusals import REASONS, Refusal
-
-
-def _stated(name: str, text: str, *more: str) -> Metric:
-    return Metric(f"vendorwatch_{name}", "gauge", text, ("collector", "account", *more))
-
 
 REQUESTS = Metric(
     "vendorwatch_api_requests_total",
@@ -36,33 +32,26 @@ REFUSALS = Metric(
 )
 LEADER = Metric("vendorwatch_leader", "gauge", "Whether this exporter polls, 1, or serves what another one stores, 0.")
 STORAGE = Metric("vendorwatch_storage_up", "gauge", "Whether PostgreSQL answers; while it does not, nothing is polled.")
-_OF_TARGETS: tuple[tuple[Metric, Callable[[Health], float | None]], ...] = (
-    (_stated("poll_success", "Whether all of the target is polled successfully."), lambda health: health.success),
-    (
-        _stated("poll_last_success_timestamp_seconds", "As of when the target's series hold."),
-        lambda health: health.last_success,
-    ),
-    (
-        _stated("poll_duration_seconds", "How long the last whole round of polls took."),
-        lambda health: health.duration,
-    ),
-    (
-        _stated("poll_truncated", "1 when a page cap or a series limit cut the answer."),
-        lambda health: health.truncated,
-    ),
-    (
-        _stated("api_rate_limit_remaining", "Requests that the vendor says are left in its window."),
-        lambda health: health.rate_limit_remaining,
-    ),
-    (_stated("target_series", "Series that the target has on this page."), lambda health: health.series),
-    (
-        _stated("budget_used_ratio", "The part of the request budget that was used in the last minute."),
-        lambda health: health.budget_used_ratio,
-    ),
-    (
-        _stated("oldest_value_timestamp_seconds", "As of when the target's oldest value holds."),
-        lambda health: health.oldest_value,
-    ),
+_OF_TARGETS: tuple[tuple[Metric, Callable[[Health], float | None]], ...] = tuple(
+    (Metric(f"vendorwatch_{name}", "gauge", text, ("collector", "account")), attrgetter(member))
+    for name, text, member in (
+        ("poll_success", "Whether all of the target is polled successfully.", "success"),
+        ("poll_last_success_timestamp_seconds", "As of when the target's series hold.", "last_success"),
+        ("poll_duration_seconds", "How long the last whole round of polls took.", "duration"),
+        ("poll_truncated", "1 when a page cap or a series limit cut the answer.", "truncated"),
+        (
+            "api_rate_limit_remaining",
+            "Requests that the vendor says are left in its window.",
+            "rate_limit_remaining",
+        ),
+        ("target_series", "Series that the target has on this page.", "series"),
+        (
+            "budget_used_ratio",
+            "The part of the request budget that was used in the last minute.",
+            "budget_used_ratio",
+        ),
+        ("oldest_value_timestamp_seconds", "As of when the target's oldest value holds.", "oldest_value"),
+    )
 )
 
 

@@ -75,22 +75,19 @@ def lines(metric: Metric, samples: Sequence[Sample], account: str | None = None)
     labels = ",".join(fixed + [f'{name}="%s"' for name in metric.labels])
     template = f"{metric.name}{{{labels}}} %s\n" if labels else f"{metric.name} %s\n"
     for start in range(0, len(samples), SAMPLES):
-        yield _formatted(template, samples[start : start + SAMPLES]).encode("utf-8", "replace")
-
-
-def _formatted(template: str, samples: Sequence[Sample]) -> str:
-    # One search for all labels, and each value formatted once: most labels are harmless, most values are alike.
-    values = list(chain.from_iterable([labels for labels, _ in samples]))
-    text = "".join(values)
-    if max(map(len, values), default=0) * 4 > LABEL_BYTES:
-        # Prometheus refuses the whole scrape over one value beyond its label_value_length_limit.
-        samples = [(tuple(map(cut_label, labels)), value) for labels, value in samples]
-    if "\\" in text or '"' in text or "\n" in text:
-        samples = [(tuple(map(escaped, labels)), value) for labels, value in samples]
-    written = {value: number(value) for value in {value for _, value in samples}}
-    written.pop(0.0, None)  # 0.0 equals -0.0, which is written differently
-    rows = [(*labels, written.get(value) or number(value)) for labels, value in samples]
-    return template * len(samples) % tuple(chain.from_iterable(rows))
+        some = samples[start : start + SAMPLES]
+        # One search for all labels, and each value formatted once: most labels are harmless, most values are alike.
+        values = list(chain.from_iterable([labels for labels, _ in some]))
+        text = "".join(values)
+        if max(map(len, values), default=0) * 4 > LABEL_BYTES:
+            # Prometheus refuses the whole scrape over one value beyond its label_value_length_limit.
+            some = [(tuple(map(cut_label, labels)), value) for labels, value in some]
+        if "\\" in text or '"' in text or "\n" in text:
+            some = [(tuple(map(escaped, labels)), value) for labels, value in some]
+        written = {value: number(value) for value in {value for _, value in some}}
+        written.pop(0.0, None)  # 0.0 equals -0.0, which is written differently
+        rows = [(*labels, written.get(value) or number(value)) for labels, value in some]
+        yield (template * len(some) % tuple(chain.from_iterable(rows))).encode("utf-8", "replace")
 
 
 def render(families: Iterable[Family], account: str | None = None) -> Rendered:
@@ -99,18 +96,16 @@ def render(families: Iterable[Family], account: str | None = None) -> Rendered:
     for family in families:
         if family.samples:
             text = b"".join(lines(family.metric, family.samples, account))
-            samples = block(text)
-            counted = block(_with_created(text, family, account)) if family.created else samples
+            samples = counted = block(text)
+            if family.created:
+                # OpenMetrics: each sample of a counter is followed by the one that tells since when it counts.
+                created = replace(family.metric, name=f"{family.metric.name.removesuffix('_total')}_created")
+                at = [(labels, since) for (labels, _), since in zip(family.samples, family.created, strict=False)]
+                told = b"".join(lines(created, at, account))
+                both = zip(text.split(b"\n"), told.split(b"\n"), strict=True)
+                counted = block(b"\n".join(chain.from_iterable(both))[:-1])
             rendered[family.metric.name] = (family.metric, samples, counted)
     return rendered
-
-
-def _with_created(text: bytes, family: Family, account: str | None) -> bytes:
-    """Return the sample lines of a counter, each followed by the one that tells since when it counts."""
-    created = replace(family.metric, name=f"{family.metric.name.removesuffix('_total')}_created")
-    at = [(labels, since) for (labels, _), since in zip(family.samples, family.created, strict=False)]
-    told = b"".join(lines(created, at, account))
-    return b"\n".join(chain.from_iterable(zip(text.split(b"\n"), told.split(b"\n"), strict=True)))[:-1]
 
 
 def compose(targets: Iterable[Rendered], *, openmetrics: bool) -> list[Block]:

@@ -34,6 +34,13 @@ def monitors(scope: Scope, expr: str) -> str:
     return f"{expr} * on (account, monitor_id) group_left (monitor, url) {one}"
 
 
+def named_tests(scope: Scope, expr: str) -> str:
+    """Give series by (account, account_group, test_id) their ThousandEyes test's name, one each even after a rename."""
+    by = "account, account_group, test_id"
+    one = f"topk by ({by}) (1, max by ({by}, test) ({scope('thousandeyes_test_info')}))"
+    return f"{expr} * on ({by}) group_left (test) {one}"
+
+
 def per_monitor(scope: Scope, metric: str, *more: str, by: str = "min") -> str:
     """Return a metric of monitors with their names, one series for each whatever runs twice."""
     return monitors(scope, f"{by} by (account, monitor_id) ({scope(metric, *more)})")
@@ -96,8 +103,10 @@ def certificates(scope: Scope, ending: str, labels: str = "") -> str:
         expr = f"min by ({by}{also}) ({scope(metric)})"
         if seen_by == "Vigilmon":
             expr = labelled(monitors(scope, expr), host="$monitor")
+        elif seen_by == "ThousandEyes":
+            expr = labelled(named_tests(scope, expr), host="$test")
         else:
-            expr = labelled(expr, host="test $test_id" if "test_id" in by else "$endpoint")
+            expr = labelled(expr, host="$endpoint")
         kept = f"min by (account, host, seen_by{also})"
         parts.append(f"{kept} ({labelled(expr, seen_by=seen_by)})")
     return " or ".join(parts)

@@ -7,14 +7,9 @@ from grafana_foundation_sdk.models.dashboard import Dashboard
 from grafana import palette
 from grafana.board import Board, Section
 from grafana.panels import Column, Look, Panel, Size, Text, lines, query, stat_of, table_of
-from grafana.queries import ACCOUNT, EXPORTER, age, zero_while_polled
+from grafana.queries import ACCOUNT, EXPORTER, age, named_tests, zero_while_polled
 from grafana.variables import chained
 
-NAMED: Final = (
-    "* on (account, account_group, test_id) group_left (test) "
-    f"max by (account, account_group, test_id, test) ({ACCOUNT('thousandeyes_test_info')})"
-)
-"""Joins the name of a test to what is told of its id."""
 COUNT: Final = Look("short", decimals=0)
 NONE: Final = "✓ No active alert is known."
 RATIO: Final = Look("percentunit", ((0.9, palette.WARN), (0.99, palette.GOOD)), palette.BAD, decimals=1)
@@ -155,7 +150,7 @@ def _by_type() -> Panel:
 
 def _availability() -> Panel:
     each = f"min by (account, account_group, test_id) ({ACCOUNT('thousandeyes_test_availability_ratio')})"
-    expr = f"bottomk(10, {each}) {NAMED}"
+    expr = named_tests(ACCOUNT, f"bottomk(10, {each})")
     return lines(
         Text(
             "Availability, the ten lowest",
@@ -169,7 +164,7 @@ def _availability() -> Panel:
 
 
 def _certificates() -> Panel:
-    expr = f"min by (account, account_group, test_id) ({ACCOUNT('thousandeyes_certificate_expiry_days')}) {NAMED}"
+    left = f"min by (account, account_group, test_id) ({ACCOUNT('thousandeyes_certificate_expiry_days')})"
     text = Text(
         "Certificates of tests",
         "Days until the certificate that the test's agents see expires.",
@@ -181,13 +176,13 @@ def _certificates() -> Panel:
         Column("account_group", "Account group"),
         Column("account", "Account"),
     ]
-    return table_of(text, {"A": expr}, columns, Size(12, 9), "Days left")
+    return table_of(text, {"A": named_tests(ACCOUNT, left)}, columns, Size(12, 9), "Days left")
 
 
 def _worst(metric: str, stat: str = "") -> str:
     """Return the ten highest values of a test's metric, with the tests' names."""
     chosen = f'stat="{stat}"' if stat else ""
-    return f"topk(10, max by (account, account_group, test_id) ({ACCOUNT(metric, chosen)})) {NAMED}"
+    return named_tests(ACCOUNT, f"topk(10, max by (account, account_group, test_id) ({ACCOUNT(metric, chosen)}))")
 
 
 def _network() -> list[Panel]:
@@ -224,9 +219,12 @@ def _bgp() -> Panel:
             "No test's BGP results are read: see result_types in exporter.yml.",
         ),
         {
-            "A": f"{by} ({ACCOUNT('thousandeyes_test_bgp_reachability_ratio')}) {NAMED}",
-            "B": f"{by} ({ACCOUNT('thousandeyes_test_bgp_updates')}) {NAMED}",
-            "C": f"{by} ({ACCOUNT('thousandeyes_test_bgp_path_changes')}) {NAMED}",
+            name: named_tests(ACCOUNT, f"{by} ({ACCOUNT(metric)})")
+            for name, metric in (
+                ("A", "thousandeyes_test_bgp_reachability_ratio"),
+                ("B", "thousandeyes_test_bgp_updates"),
+                ("C", "thousandeyes_test_bgp_path_changes"),
+            )
         },
         columns,
         Size(12, 8),
@@ -242,7 +240,7 @@ def _dns() -> Panel:
             "Share of agents whose query was answered, by test (`result_types: [dns]`).",
             "No test's DNS results are read: see result_types in exporter.yml.",
         ),
-        [query(f"bottomk(10, {each}) {NAMED}", "{{test}}")],
+        [query(named_tests(ACCOUNT, f"bottomk(10, {each})"), "{{test}}")],
         Look("percentunit"),
         Size(12, 8),
     )

@@ -35,14 +35,25 @@ def _monitors_down() -> str:
 
 def _packetvis() -> str:
     warned = f"max by (account) ({ALL('packetvis_warning')}) == 1"
-    told = "something new about your routes"
-    return _row(warned, level="warning", subject="routes", wrong=told, **_vendor("PacketVis", "packetviswarning"))
+    new = f"max by (account, summary) ({ALL('packetvis_notification_timestamp_seconds')})"
+    told = labelled(warned, summary="something new about your routes")
+    described = _vendor("PacketVis", "packetviswarning")
+    return _row(f"{new} or on (account) {told}", level="warning", subject="routes", wrong="$summary", **described)
 
 
 def _thousandeyes(level: str, severities: str) -> str:
     active = ALL("thousandeyes_alert_active", f"severity{severities}")
     described = _vendor("ThousandEyes", "thousandeyesalerts")
     return _row(active, level=level, subject="$test", wrong="$rule", **described)
+
+
+def _agents_offline() -> str:
+    by = "account, account_group, agent_id"
+    offline = f"(max by ({by}) ({ALL('thousandeyes_agent_online')}) == 0) + 1"
+    one = f"topk by ({by}) (1, max by ({by}, agent) ({ALL('thousandeyes_agent_info')}))"
+    described = _vendor("ThousandEyes", "thousandeyesagentoffline")
+    named = f"({offline}) * on ({by}) group_left (agent) {one}"
+    return _row(named, level="warning", subject="agent $agent", wrong="agent is offline", **described)
 
 
 def _bigpanda() -> str:
@@ -88,6 +99,7 @@ WRONG: Final[dict[str, str]] = {
     "routes": _packetvis(),
     "tests": _thousandeyes("critical", '=~"critical|major"'),
     "lesser tests": _thousandeyes("warning", '!~"critical|major"'),
+    "agents": _agents_offline(),
     "incidents": _bigpanda(),
     "expired": _certificates("critical", "<= 0", "certificate has expired", "certificateexpired"),
     "ending": _certificates("critical", "< 3 > 0", "certificate ends within 3 days", "certificateexpiring"),

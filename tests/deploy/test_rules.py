@@ -47,6 +47,25 @@ def test_an_alert_says_what_to_do(path, rule):
     assert anchor == rule["alert"].lower()
 
 
+THINGS = {
+    "vigilmon": r"\$labels\.monitor\b",
+    "packetvis": r"\.Labels\.summary\b",
+    "thousandeyes": r"\$labels\.(test|agent|account)\b|\.Labels\.rule\b",
+    "bigpanda": r"\$labels\.bigpanda_environment\b",
+    "certificates": r"\$labels\.host\b",
+}
+"""What each vendor's alerts are about, as their texts name it."""
+OF_VENDORS = [(path, rule) for path, rule in ALERTS if path.stem in THINGS]
+
+
+@pytest.mark.parametrize(("path", "rule"), OF_VENDORS, ids=[rule["alert"] for _, rule in OF_VENDORS])
+def test_a_vendors_alert_names_the_thing_and_leads_to_the_vendor(path, rule):
+    """Whoever reads no more than the description knows what it is about and which page to open first."""
+    description = rule["annotations"]["description"]
+    assert re.search(THINGS[path.stem], description)
+    assert "https://" in description or rule["labels"].get("vendor") == "certificates"
+
+
 def anchors(page):
     return {line.removeprefix("## ").lower() for line in page.read_text().splitlines() if line.startswith("## ")}
 

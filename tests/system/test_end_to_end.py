@@ -67,44 +67,77 @@ def test_one_event_for_each_change(way):
     assert told > len(way.accepted()) + 5, "the groups were to repeat"
 
 
+def arriving(endpoint, alert):
+    """Return each alert's status, members, and what its description must name and link to."""
+    page = f"https://app.thousandeyes.com/alerts/list/?__a=1234&alertId={alert}"
+    return {
+        "PacketVisCriticalNotification": (
+            "critical",
+            {"service": "bgp", "notification_type": "hijack"},
+            ["192.0.2.0/24", "https://packetvis.com/bgp/event/"],
+        ),
+        "ThousandEyesAlerts": (
+            "critical",
+            {"service": "thousandeyes http-server", "account_group": "1234"},
+            ["Slow page on checkout-http", page],
+        ),
+        "ThousandEyesAgentOffline": (
+            "warning",
+            {"service": "thousandeyes agent Prague"},
+            ["agent Prague", "https://app.thousandeyes.com"],
+        ),
+        "VigilmonMonitorDown": (
+            "critical",
+            {"monitor": "shop"},
+            ["shop", "http://shop.example.com/", "connection refused", "https://vigilmon.online"],
+        ),
+        "CertificateExpiring": ("critical", {"host": endpoint, "vendor": "certificates"}, [endpoint]),
+    }
+
+
 def test_every_vendor_arrives_and_ends(make_way):
-    """A hijack, a ThousandEyes alert, a certificate and a refused token each become one event and one resolution."""
+    """Each vendor's trouble becomes one event that names the thing and the vendor's page, and one resolution."""
     way = make_way()
     way.start_sandbox()
     endpoint = way.change("certificates/open", kind="good", days=90)
     root = way.folder / "root.pem"
     root.write_bytes(way.sandbox.get("/control/certificates/root.pem").content)
     way.endpoints = [endpoint["endpoint"]]
-    way.targets = {"certificates": {"ca_file": str(root)}, "thousandeyes": {"account_groups": ["1234"]}}
+    way.targets = {
+        "certificates": {"ca_file": str(root)},
+        "thousandeyes": {"account_groups": ["1234"], "agents_interval": "1s"},
+    }
     way.change("packetvis/notify", type="newprefix", severity=1, summary="old", age=86400)
     rule = way.change("thousandeyes/add_rule", name="Slow page", severity="critical")
     test = way.change("thousandeyes/add_test", name="checkout-http")
+    agent = way.change("thousandeyes/add_agent", name="Prague")
+    monitor = way.change("vigilmon/add", name="shop", url="http://shop.example.com/")
     way.start()
     until("every vendor is polled", lambda: len(way.query("vendorwatch_poll_success == 1")) == len(ACCOUNTS))
     until("the certificate is seen", lambda: way.query("tls_certificate_valid == 1"))
 
     hijack = way.change("packetvis/notify", type="hijack", severity=4)
     alert = way.change("thousandeyes/trigger", rule=rule, test=test)
+    way.change("thousandeyes/change_agent", id=agent, state="offline")
+    way.change("vigilmon/down", id=monitor, cause="connection refused")
     way.change("certificates/renew", port=endpoint["port"], days=2)
-    expected = {
-        "PacketVisCriticalNotification": {"service": "bgp", "notification_type": "hijack"},
-        "ThousandEyesAlerts": {"service": "thousandeyes http-server", "account_group": "1234"},
-        "CertificateExpiring": {"host": endpoint["endpoint"], "vendor": "certificates"},
-    }
-    for name, members in expected.items():
+    for name, (status, members, told) in arriving(endpoint["endpoint"], alert).items():
         (event,) = until(name, lambda name=name, members=members: way.accepted(check=name, **members))
-        assert event["status"] == "critical"
+        assert event["status"] == status
         assert event["runbook_url"].endswith(f"#{name.lower()}")
-    assert "Slow page on checkout-http" in way.accepted(check="ThousandEyesAlerts")[0]["description"]
+        assert [text for text in told if text not in event["description"]] == []
 
+    expected = arriving(endpoint["endpoint"], alert)
     way.change("packetvis/withdraw", id=hijack)
+    way.change("thousandeyes/change_agent", id=agent, state="online")
+    way.change("vigilmon/up", id=monitor)
     way.change("thousandeyes/clear", id=alert)
     way.change("certificates/renew", port=endpoint["port"], days=90)
     for name in expected:
         until(f"{name} ends", lambda name=name: [event["status"] for event in way.accepted(check=name)][-1] == "ok")
     time.sleep(QUIET)
     for name in expected:
-        assert [event["status"] for event in way.accepted(check=name)] == ["critical", "ok"]
+        assert [event["status"] for event in way.accepted(check=name)] == [expected[name][0], "ok"]
     assert way.accepted(check="Watchdog") == []
     assert way.accepted(vendor="bigpanda") == []
 

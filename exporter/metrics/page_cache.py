@@ -8,6 +8,7 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
+from operator import attrgetter
 from typing import Final, Protocol
 
 from exporter.metrics.exporter_metrics import Running, own_families, python_lines
@@ -161,7 +162,7 @@ class PageCache:
         with self._wake:
             while not self._stopping:
                 now = time.monotonic()
-                slot = min((slot for slot in self._slots if slot.is_dirty), key=_rests_until, default=None)
+                slot = min((slot for slot in self._slots if slot.is_dirty), key=attrgetter("rests_until"), default=None)
                 if slot and slot.rests_until <= now:
                     return slot
                 self._wake.wait(slot.rests_until - now if slot else None)
@@ -175,7 +176,3 @@ class PageCache:
         except Exception:  # noqa: BLE001  a target that cannot be rendered stops no other
             _log.exception("Cannot render %s %s", collector, account)
         slot.rests_until = time.monotonic() + REST * (time.monotonic() - began)
-
-
-def _rests_until(slot: _Slot) -> float:
-    return slot.rests_until

@@ -3,7 +3,7 @@
 import math
 import re
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import UnionType
 from typing import Annotated, Any, Union, get_args, get_origin
@@ -115,22 +115,18 @@ class Secret:
 
 def _secret(value: object) -> Secret:
     if isinstance(value, Secret):
-        return _readable(value)
+        try:
+            value.read()
+        except UnicodeDecodeError as error:
+            raise ValueError(f"cannot read {value.file}: not UTF-8 text") from error
+        except OSError as error:
+            raise ValueError(f"cannot read {value.file}: {error.strerror}") from error
+        return value
     if not isinstance(value, str):
         raise ValueError("must be a string")  # noqa: TRY004  pydantic turns only ValueError into a problem
     if not value.strip():
         raise ValueError("is empty")
     return Secret(value.strip())
-
-
-def _readable(secret: Secret) -> Secret:
-    try:
-        secret.read()
-    except UnicodeDecodeError as error:
-        raise ValueError(f"cannot read {secret.file}: not UTF-8 text") from error
-    except OSError as error:
-        raise ValueError(f"cannot read {secret.file}: {error.strerror}") from error
-    return secret
 
 
 class Section(BaseModel):
@@ -187,24 +183,14 @@ def _is_secret(annotation: Any) -> bool:
 
 def problems(error: ValidationError, secrets: frozenset[str] = frozenset()) -> list[str]:
     """Return one line for each problem: its path in the file, then what is wrong."""
-    return [
-        f"{_path(item['loc'])}: {_told(item, secrets)}" for item in error.errors(include_input=False, include_url=False)
-    ]
-
-
-def _path(location: tuple[int | str, ...]) -> str:
-    return "".join(_steps(location)).lstrip(".") or "file"
-
-
-def _steps(location: tuple[int | str, ...]) -> Iterator[str]:
-    for step in location:
-        yield f"[{step}]" if isinstance(step, int) else f".{step}"
-
-
-def _told(item: Any, secrets: frozenset[str]) -> str:
-    if item["type"] == "missing":
-        name = str(item["loc"][-1])
-        return f"missing: give {name} or {name}_file" if name in secrets else "missing"
-    if item["type"] == "extra_forbidden":
-        return "unknown key"
-    return str(item["msg"]).removeprefix("Value error, ")
+    lines = []
+    for item in error.errors(include_input=False, include_url=False):
+        steps = [f"[{step}]" if isinstance(step, int) else f".{step}" for step in item["loc"]]
+        problem = item["msg"].removeprefix("Value error, ")
+        if item["type"] == "extra_forbidden":
+            problem = "unknown key"
+        elif item["type"] == "missing":
+            name = str(item["loc"][-1])
+            problem = f"missing: give {name} or {name}_file" if name in secrets else "missing"
+        lines.append(f"{''.join(steps).lstrip('.') or 'file'}: {problem}")
+    return lines

@@ -68,11 +68,8 @@ def address(text: str) -> Address:
         or (":" in host and not bracketed)
     ):
         raise argparse.ArgumentTypeError(f"{text}: write it like 127.0.0.1:9100, [::1]:9100 or :9100")
-    return (host[1:-1] if bracketed else host) or _everywhere(), int(port)
-
-
-def _everywhere() -> str:
-    return "::" if socket.has_dualstack_ipv6() else "0.0.0.0"  # noqa: S104  the operator asked for every interface
+    everywhere = "::" if socket.has_dualstack_ipv6() else "0.0.0.0"  # noqa: S104  the operator asked for every interface
+    return (host[1:-1] if bracketed else host) or everywhere, int(port)
 
 
 def release() -> str:

@@ -42,7 +42,11 @@ class Logfmt(logging.Formatter):
 
     def format(self, record: logging.LogRecord) -> str:
         """Return the record as a line."""
-        return " ".join(f"{key}={_quoted(value)}" for key, value in _fields(record).items())
+        pairs = []
+        for key, value in _fields(record).items():
+            is_bare = _BARE.fullmatch(value) and value.isprintable()
+            pairs.append(f"{key}={value if is_bare else escaped(json.dumps(value, ensure_ascii=False))}")
+        return " ".join(pairs)
 
 
 def _fields(record: logging.LogRecord) -> dict[str, str]:
@@ -56,7 +60,3 @@ def _fields(record: logging.LogRecord) -> dict[str, str]:
     if record.exc_info:
         fields["exception"] = logging.Formatter().formatException(record.exc_info)
     return fields
-
-
-def _quoted(value: str) -> str:
-    return value if _BARE.fullmatch(value) and value.isprintable() else escaped(json.dumps(value, ensure_ascii=False))

@@ -230,7 +230,10 @@ class WebConfigFile:
             return
         try:
             self._looked = now
-            self._follow(self._file)
+            seen = _stamps(self._file, self.config)
+            if seen != self._seen:
+                self._seen = seen
+                self._follow(self._file)
         finally:
             self._lock.release()
 
@@ -240,10 +243,6 @@ class WebConfigFile:
         return self.tls
 
     def _follow(self, file: Path) -> None:
-        seen = _stamps(file, self.config)
-        if seen == self._seen:
-            return
-        self._seen = seen
         try:
             config, tls = _read(file)
         except ConfigError as error:
@@ -271,12 +270,12 @@ def _read(file: Path) -> tuple[WebConfig, TlsNow | None]:
 
 def _stamps(file: Path, config: WebConfig) -> Stamps:
     tls = config.tls_server_config
-    return tuple(_stamp(path) for path in (file, *(tls.files(file.parent) if tls else ())))
-
-
-def _stamp(path: Path) -> tuple[int, int, int] | None:
-    try:
-        stat = path.stat()
-    except OSError:
-        return None
-    return stat.st_mtime_ns, stat.st_ino, stat.st_size
+    stamps: list[tuple[int, int, int] | None] = []
+    for path in (file, *(tls.files(file.parent) if tls else ())):
+        try:
+            stat = path.stat()
+        except OSError:
+            stamps.append(None)
+        else:
+            stamps.append((stat.st_mtime_ns, stat.st_ino, stat.st_size))
+    return tuple(stamps)

@@ -99,10 +99,10 @@ class HttpClient:
             for outcome in as_completed(outcomes, max(0.0, deadline - time.monotonic())):
                 if outcome.exception() is None:
                     break
-        except NotInTime:
+            return outcome.result()
+        except (NotInTime, RequestTimedOut):  # the socket's own timeout may be the first to notice
             stage = self._attempts[-1].stage
             raise RequestTimedOut(f"no whole answer within {self._timeout:g} s ({stage})") from None
-        return outcome.result()
 
     def _exchange(self, adapter: Adapter, request: requests.PreparedRequest, attempt: Attempt) -> HttpResponse:
         proxy = self._settings.proxy_url

@@ -51,6 +51,18 @@ def number_of(value: Any) -> float | None:
     return found if abs(found) <= LARGEST else None  # NaN is not within it either
 
 
+def amount_of(value: Any) -> float | None:
+    """Return a number that is not below 0."""
+    found = number_of(value)
+    return found if found is not None and found >= 0 else None
+
+
+def count_of(value: Any) -> int | None:
+    """Return a whole number that is not below 0."""
+    found = amount_of(value)
+    return int(found) if found is not None and found.is_integer() else None
+
+
 def time_of(value: Any) -> float | None:
     """Return an ISO 8601 moment in epoch seconds, UTC where it names no zone."""
     try:

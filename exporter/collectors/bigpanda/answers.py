@@ -5,9 +5,8 @@ The vendor's pages disagree on the wrapper of a search, so each form seen is rea
 """
 
 from dataclasses import dataclass
-from typing import Any
 
-from exporter.collectors.lenient_json import number_of, objects, read_json, text_of
+from exporter.collectors.lenient_json import amount_of, count_of, objects, read_json, text_of
 from exporter.errors import Malformed
 
 UNKNOWN = "unknown"
@@ -60,7 +59,7 @@ def read_search(body: bytes) -> Found:
         document = {"items": document}
     if not isinstance(document, dict):
         raise Malformed("body: neither an object nor a list")
-    total, item = _count(document.get("total")), document.get("item")
+    total, item = count_of(document.get("total")), document.get("item")
     if item is not None:
         rows = item if isinstance(item, list) else [item]
     elif "items" in document or total is not None:
@@ -72,7 +71,7 @@ def read_search(body: bytes) -> Found:
             id=text_of(row.get("id")).strip(),
             status=text_of(row.get("status")).strip().lower() or UNKNOWN,
             severity=text_of(row.get("severity")).strip().lower() or UNKNOWN,
-            start=_positive(row.get("start")),
+            start=amount_of(row.get("start")),
             active=row.get("active") is not False,
         )
         for row in objects(rows, "items")
@@ -93,20 +92,10 @@ def read_plans(body: bytes) -> int:
     document = read_json(body)
     if isinstance(document, list):
         return len(document)
-    total = _count(document.get("total")) if isinstance(document, dict) else None
+    total = count_of(document.get("total")) if isinstance(document, dict) else None
     if total is not None:
         return total
     listed = [value for value in document.values() if isinstance(value, list)] if isinstance(document, dict) else []
     if not listed:
         raise Malformed("body: no list of maintenance plans")
     return len(listed[0])
-
-
-def _count(value: Any) -> int | None:
-    number = _positive(value)
-    return None if number is None else int(number)
-
-
-def _positive(value: Any) -> float | None:
-    number = number_of(value)
-    return number if number is not None and number >= 0 else None

@@ -5,23 +5,19 @@ counts as not told, so that one odd monitor does not blind its account. The vend
 come as an empty list, a list with gaps as a map, a number as text.
 """
 
-import json
 import re
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import Annotated, Any, TypeVar
+from typing import Any
 from urllib.parse import urlsplit
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
-
-from exporter.collectors.lenient_json import time_of
+from exporter.collectors.lenient_json import amount_of, count_of, number_of, objects, read_object, text_of, time_of
 from exporter.errors import Malformed
-from exporter.toolkit.config_types import problems
-
-from . import values
 
 _USERINFO = re.compile(r"^([A-Za-z][A-Za-z0-9+.-]*://)?[^/]*@")
 _HTTPS_PORT = 443
+_ROUNDING = 0.001
+"""Percent by which a computed percentage may miss 0 or 100."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,143 +81,92 @@ class Page:
     last_page: int | None
 
 
-class _Lenient(BaseModel):
-    model_config = ConfigDict(strict=True, extra="ignore", hide_input_in_errors=True)
-
-
-_Identity = Annotated[str, BeforeValidator(values.identity)]
-_Count = Annotated[int | None, BeforeValidator(values.count)]
-_Percent = Annotated[Annotated[float, Field(ge=0, le=100)] | None, BeforeValidator(values.percentage)]
-_Text = Annotated[str, BeforeValidator(values.text)]
-_Moment = Annotated[float | None, BeforeValidator(time_of)]
-
-
-class _Meta(_Lenient):
-    total: _Count = None
-    per_page: _Count = None
-    last_page: _Count = None
-
-
-_Told = Annotated[_Meta, BeforeValidator(values.optional_mapping), Field(default_factory=_Meta)]
-
-
-class _Monitor(_Lenient):
-    id: _Identity
-    name: _Text = ""
-    url: _Text = ""
-    method: _Text = ""
-    is_active: Annotated[bool | None, BeforeValidator(values.flag)] = None
-    current_status: _Text = ""
-    last_checked_at: _Moment = None
-    check_interval_seconds: Annotated[float | None, BeforeValidator(values.interval)] = None
-
-
-class _Monitors(_Lenient):
-    data: Annotated[list[_Monitor], BeforeValidator(values.rows)]
-    meta: _Told
-
-
-class _Uptime(_Lenient):
-    day: _Percent = Field(None, alias="24h")
-    week: _Percent = Field(None, alias="7d")
-    month: _Percent = Field(None, alias="30d")
-
-
-class _Detail(_Lenient):
-    uptime: Annotated[_Uptime | None, BeforeValidator(values.mapping)]
-
-
-class _Monitored(_Lenient):
-    data: _Detail
-
-
-class _Incident(_Lenient):
-    id: Annotated[str, BeforeValidator(values.incident_name)] = ""
-    status: _Text = ""
-    started_at: _Moment = None
-    resolved_at: Any = None
-    duration_seconds: Annotated[float | None, BeforeValidator(values.duration)] = None
-    cause: _Text = ""
-    confirmed_regions: Annotated[str, BeforeValidator(values.regions)] = ""
-
-    @property
-    def ongoing(self) -> bool:
-        """The status decides; without one, an incident that was not resolved is ongoing."""
-        return self.status.lower() == "ongoing" if self.status else self.resolved_at is None
-
-    @property
-    def duration(self) -> float | None:
-        """Seconds from its start to its end."""
-        ended = time_of(self.resolved_at)
-        if self.duration_seconds is not None or ended is None or self.started_at is None:
-            return self.duration_seconds
-        return max(0.0, ended - self.started_at)
-
-
-class _Incidents(_Lenient):
-    data: Annotated[list[_Incident], BeforeValidator(values.rows)]
-    meta: _Told
-
-
-Read = TypeVar("Read", bound=_Lenient)
-
-
 def read_monitors(body: bytes) -> Page:
     """Read one page of `GET /monitors`. `Malformed` names the member."""
-    read = _read(_Monitors, body)
+    document = read_object(body)
     monitors = []
-    for row in read.data:
-        url = _USERINFO.sub(r"\1", re.split(r"[?#]", row.url, maxsplit=1)[0])
+    for place, row in enumerate(_rows(document)):
+        identity, active = text_of(row.get("id")), row.get("is_active")
+        if not identity:
+            raise Malformed(f"data[{place}].id: not an id")
+        url = _USERINFO.sub(r"\1", re.split(r"[?#]", _text(row.get("url")), maxsplit=1)[0])
         host, port = "", 0
         with suppress(ValueError):  # no URL, or no port that there is: it is shown, and has no certificate to probe
             parts = urlsplit(url)
             if parts.scheme == "https" and parts.hostname:
                 host, port = parts.hostname, parts.port or _HTTPS_PORT
         one = Monitor(
-            id=row.id,
-            name=row.name,
+            id=identity,
+            name=_text(row.get("name")),
             url=url,
-            method=row.method,
-            active=row.is_active,
-            status=row.current_status.lower(),
-            checked_at=row.last_checked_at,
+            method=_text(row.get("method")),
+            active=bool(active) if active in (0, 1) else None,
+            status=_text(row.get("current_status")).lower(),
+            checked_at=time_of(row.get("last_checked_at")),
             host=host,
             port=port,
-            check_interval=row.check_interval_seconds,
+            check_interval=amount_of(row.get("check_interval_seconds")) or None,
         )
         monitors.append(one)
-    return Page(tuple(monitors), read.meta.total, read.meta.per_page, read.meta.last_page)
+    return Page(tuple(monitors), *(_of_all(document, name) for name in ("total", "per_page", "last_page")))
 
 
 def read_uptime(body: bytes) -> dict[str, float]:
     """Read `GET /monitors/{id}`: percent by window, without those that the vendor does not know yet."""
-    uptime = _read(_Monitored, body).data.uptime or _Uptime()
-    told = {"24h": uptime.day, "7d": uptime.week, "30d": uptime.month}
-    return {window: percent for window, percent in told.items() if percent is not None}
+    detail = read_object(body).get("data")
+    if not isinstance(detail, dict) or "uptime" not in detail:
+        raise Malformed("data.uptime: missing")
+    uptime = {} if detail["uptime"] in (None, []) else detail["uptime"]  # PHP's empty list stands for the empty map
+    if not isinstance(uptime, dict):
+        raise Malformed("data.uptime: not an object")
+    windows = {}
+    for window in ("24h", "7d", "30d"):
+        value = uptime.get(window)
+        if value is None or value == "":
+            continue
+        percent = number_of(value)
+        if percent is None or not -_ROUNDING <= percent <= 100.0 + _ROUNDING:
+            raise Malformed(f"data.uptime.{window}: not a percentage")
+        windows[window] = min(max(percent, 0.0), 100.0)
+    return windows
 
 
 def read_incidents(body: bytes) -> History:
     """Read `GET /monitors/{id}/incidents`; only its first page is ever asked for."""
-    read = _read(_Incidents, body)
-    ongoing = [incident for incident in read.data if incident.ongoing]
-    begun = [(each.started_at, each) for each in ongoing if each.started_at is not None]
-    newest = None
-    if begun:
-        started, last = max(begun, key=lambda each: each[0])
-        newest = Incident(last.id, started, last.cause, last.confirmed_regions)
-    durations = (each.duration for each in read.data if not each.ongoing)
-    return History(
-        ongoing=len(ongoing),
-        recorded=read.meta.total,
-        newest=newest,
-        last_duration=next((duration for duration in durations if duration is not None), None),
-    )
+    document = read_object(body)
+    ongoing, newest, last_duration = 0, None, None
+    for row in _rows(document):
+        status, resolved_at = _text(row.get("status")).lower(), row.get("resolved_at")
+        started, ended = time_of(row.get("started_at")), time_of(resolved_at)
+        # The status decides; without one, an incident that was not resolved is ongoing.
+        if status == "ongoing" if status else resolved_at is None:
+            ongoing += 1
+            if started is not None and (newest is None or started > newest.started):
+                regions = row.get("confirmed_regions")
+                listed = filter(None, map(_text, regions if isinstance(regions, list) else [regions]))
+                newest = Incident(text_of(row.get("id")), started, _text(row.get("cause")), ",".join(listed))
+        elif last_duration is None:
+            last_duration = amount_of(row.get("duration_seconds"))
+            if last_duration is None and started is not None and ended is not None:
+                last_duration = max(0.0, ended - started)
+    return History(ongoing, recorded=_of_all(document, "total"), newest=newest, last_duration=last_duration)
 
 
-def _read(model: type[Read], body: bytes) -> Read:
-    try:
-        return model.model_validate(json.loads(body.decode("utf-8-sig", "replace")))
-    except ValidationError as error:
-        raise Malformed(problems(error)[0]) from None
-    except (ValueError, RecursionError):
-        raise Malformed("the body is not JSON") from None
+def _rows(document: dict[str, Any]) -> list[dict[str, Any]]:
+    """Return the rows under `data`: a list, also one with gaps, which PHP writes as a map from places."""
+    if "data" not in document:
+        raise Malformed("data: missing")
+    rows = document["data"]
+    if isinstance(rows, dict) and rows and all(key.isdecimal() for key in rows):
+        rows = list(rows.values())
+    return objects(rows, "data")
+
+
+def _of_all(document: dict[str, Any], name: str) -> int | None:
+    """Return what the vendor says about all rows, on whichever page."""
+    meta = document.get("meta")
+    return count_of(meta.get(name)) if isinstance(meta, dict) else None
+
+
+def _text(value: Any) -> str:
+    return value if isinstance(value, str) else ""

@@ -41,6 +41,7 @@ import exporter.collectors
 from exporter.collectors.contract import Certificate, Get, Probe, Request, Response
 from exporter.errors import Malformed
 from exporter.metrics.families import Family, Metric
+from exporter.toolkit.text import valid_json
 
 COLLECTORS = Path(exporter.collectors.__file__).parent
 VENDORS = sorted(folder.parent.name for folder in COLLECTORS.glob("*/collector.py"))
@@ -84,7 +85,7 @@ def spelled(request: Request | None) -> str:
 
 def answer_of(step: dict[str, Any], case: Path) -> Response | Certificate:
     if "probe" not in step:
-        body = (case / step["body"]).read_bytes()
+        body = valid_json((case / step["body"]).read_bytes())  # as a Session hands it on
         return Response(epoch(step["at"]), step.get("status", 200), body, step.get("headers", {}))
     told = step["certificate"]
     moments = {

@@ -1,6 +1,15 @@
 import pytest
 
-from exporter.collectors.lenient_json import number_of, objects, read_json, read_object, text_of, time_of
+from exporter.collectors.lenient_json import (
+    amount_of,
+    count_of,
+    number_of,
+    objects,
+    read_json,
+    read_object,
+    text_of,
+    time_of,
+)
 from exporter.errors import Malformed
 
 
@@ -49,6 +58,14 @@ def test_an_id_may_be_a_number(value, expected):
 def test_a_number_may_be_text(value, expected):
     """Databases hand numbers out as text; what is none, or beyond any count and time, is not told."""
     assert number_of(value) == expected
+
+
+@pytest.mark.parametrize(
+    ("value", "amount", "count"), [(3, 3.0, 3), ("2.0", 2.0, 2), (0, 0.0, 0), (2.5, 2.5, None), (-1, None, None)]
+)
+def test_a_count_is_whole_and_neither_it_nor_a_duration_is_negative(value, amount, count):
+    """What is, is not told."""
+    assert (amount_of(value), count_of(value)) == (amount, count)
 
 
 @pytest.mark.parametrize(

@@ -134,9 +134,9 @@ def _trouble() -> Panel:
     counted = (
         ("Vigilmon", ("monitors",)),
         ("PacketVis", ("routes",)),
-        ("ThousandEyes", ("tests", "lesser tests")),
+        ("ThousandEyes", ("tests", "lesser tests", "agents")),
         ("BigPanda", ("incidents",)),
-        ("Certificates", ("expired", "ending", "ending later", "refused")),
+        ("Certificates", ("expired", "ending", "ending later", "chain", "refused", "unseen")),
         (
             "vendorwatch",
             ("failing", "stale", "programs", "destination", "waiting", "dead letters", "quarantine", "watchdog"),

@@ -28,7 +28,8 @@ from grafana.variables import PROMETHEUS
 Panel = Builder[dashboard.Panel]
 UNKNOWN: Final = "not known: no data"
 NOTHING: Final = "-"
-COUNTS: Final = ("short", "cpm", "epm", "reqpm")
+LEAST_TOP: Final = {**dict.fromkeys(("short", "cpm", "epm", "reqpm"), 1), "percentunit": 0.05, "s": 0.01}
+"""By unit, how far an axis reaches at least: a panel of zeroes would else reach to 100, or to 10,000 %."""
 
 
 class _Dressed(Protocol):
@@ -141,8 +142,8 @@ def lines(text: Text, queries: Sequence[Dataquery], look: Look, size: Size, *, s
         panel.stacking(StackingConfig().mode(common.StackingMode.NORMAL)).draw_style(common.GraphDrawStyle.BARS)
     if look.above:
         panel.thresholds_style(_dashes())
-    if look.unit in COUNTS:
-        panel.axis_soft_max(1)
+    if look.unit in LEAST_TOP:
+        panel.axis_soft_max(LEAST_TOP[look.unit])
     if look.decimals is not None:
         panel.decimals(look.decimals)
     return panel

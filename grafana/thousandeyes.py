@@ -10,6 +10,7 @@ from grafana.panels import Column, Look, Panel, Size, Text, lines, query, stat_o
 from grafana.queries import ACCOUNT, EXPORTER, age, named_tests, zero_while_polled
 from grafana.variables import chained
 
+ALERT_PAGE: Final = "https://app.thousandeyes.com/alerts/list/"
 COUNT: Final = Look("short", decimals=0)
 NONE: Final = "✓ No active alert is known."
 RATIO: Final = Look("percentunit", ((0.9, palette.WARN), (0.99, palette.GOOD)), palette.BAD, decimals=1)
@@ -105,7 +106,9 @@ def _active() -> Panel:
         Column("Value", "Seen for", Look("s", decimals=0), 110),
         Column("account_group", "Account group", width=120),
         Column("account", "Account", width=100),
-        Column("alert_id", "Alert"),
+        Column(
+            "alert_id", "Alert", width=130, url=f"{ALERT_PAGE}?alertId=${{__value.raw}}", hint="Open at ThousandEyes"
+        ),
     ]
     labels = "account, account_group, alert_id, rule, test, alert_type, severity"
     first = f"min by ({labels}) (min_over_time(timestamp({ACCOUNT('thousandeyes_alert_active')})[$__range:]))"
@@ -180,9 +183,9 @@ def _certificates() -> Panel:
 
 
 def _worst(metric: str, stat: str = "") -> str:
-    """Return the ten highest values of a test's metric, with the tests' names."""
+    """Return the five highest values of a test's metric, with the tests' names."""
     chosen = f'stat="{stat}"' if stat else ""
-    return named_tests(ACCOUNT, f"topk(10, max by (account, account_group, test_id) ({ACCOUNT(metric, chosen)}))")
+    return named_tests(ACCOUNT, f"topk(5, max by (account, account_group, test_id) ({ACCOUNT(metric, chosen)}))")
 
 
 def _network() -> list[Panel]:
@@ -190,11 +193,13 @@ def _network() -> list[Panel]:
     return [
         lines(
             Text(
-                f"{title}, the ten highest", f"{told} by test, mean over its agents (`result_types: [network]`).", empty
+                f"{title}, the five highest",
+                f"{told} by test: mean over its agents, and the worst of them (`result_types: [network]`).",
+                empty,
             ),
             [query(_worst(metric, "mean"), "{{test}}"), query(_worst(metric, "max"), "{{test}}, worst agent", "B")],
             Look(unit, decimals=1),
-            Size(8, 8),
+            Size(8, 9),
         )
         for title, told, metric, unit in (
             ("Packet loss", "Share of packets that do not arrive,", "thousandeyes_test_loss_ratio", "percentunit"),

@@ -4,7 +4,6 @@ Fields are added to that payload without a new version, so it is read leniently:
 strange. Read by hand: it is the hot path, and one bad alert is set aside alone.
 """
 
-import json
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any, Literal, Self
@@ -14,7 +13,7 @@ from pydantic import Field, field_validator, model_validator
 from bridge.domain.alert import Alert, UnreadableAlert
 from bridge.domain.notification import Notification
 from bridge.errors import Unreadable
-from bridge.receivers.lenient import MOST_KEPT, identifier_of, strings_of, text_of, time_of, whole_of
+from bridge.receivers.lenient import beginning_of, identifier_of, strings_of, text_of, time_of, whole_of
 from bridge.receivers.settings import AlertmanagerClientSettings, HttpAuthSettings
 from exporter.toolkit.config_types import Duration, Section
 from exporter.toolkit.http_settings import http_url
@@ -117,7 +116,7 @@ def translate(body: Any, settings: Settings, now: float) -> Notification:
             alert = read(entry, settings, external_url, now)
         except Unreadable as error:
             # Of many the first tell enough: the store keeps no more.
-            kept = json.dumps(entry)[:MOST_KEPT] if len(unreadable) < _MOST_BODIES else ""
+            kept = beginning_of(entry) if len(unreadable) < _MOST_BODIES else ""
             unreadable.append(UnreadableAlert(str(error), kept))
             continue
         if route_labels:

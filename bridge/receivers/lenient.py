@@ -3,17 +3,30 @@
 import json
 import math
 from collections.abc import Mapping
+from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Any, Final
 
-MOST_KEPT: Final = 100_000
+_MOST_KEPT: Final = 100_000
 """Characters of an unreadable alert that are kept."""
+_ENCODER: Final = json.JSONEncoder(ensure_ascii=False)
 _LONGEST: Final = 2048
 """Characters of a text that are kept: no member of an event holds more."""
 _LONGEST_IDENTIFIER: Final = 128
 _MILLISECONDS: Final = 1e11
 """From here on a number is no date in seconds: that would be in the year 5138."""
 _LATEST: Final = 1e14
+
+
+def beginning_of(value: Any) -> str:
+    """Return the JSON of a value, as much as is kept: a hostile one's would take its size several times over."""
+    kept = ""
+    with suppress(RecursionError):
+        for piece in _ENCODER.iterencode(value):
+            kept += piece[: _MOST_KEPT - len(kept)]
+            if len(kept) == _MOST_KEPT:
+                break
+    return kept
 
 
 def text_of(value: Any) -> str:

@@ -22,15 +22,18 @@ from bridge.metrics import Metrics
 from bridge.outbox.quarantine import Quarantine
 from bridge.receivers.contract import Receiver
 from bridge.web.application import plain
-from exporter.toolkit.text import valid_json
+from exporter.toolkit.text import is_utf8, valid_json
 
 _LARGE: Final = 4_000_000
 """Bytes; bodies above are parsed one at a time, so that the memory they take has a bound."""
 _KEPT: Final = 1_000_000
 """Bytes of an unreadable body that are kept."""
-_MOST_CONTAINERS: Final = 2_000_000
-"""Objects and lists in a body: of a few bytes each they take two hundred times their size. Alerts have far fewer."""
-_NEITHER: Final = bytes(set(range(256)) - set(b'"{['))
+_MOST: Final = (("objects and lists", b"{[", 100_000), ("values", b"{[,", 1_000_000))
+"""What a body may hold: of a few bytes each, in memory they take up to two hundred times their size.
+
+An alert of Alertmanager's has three objects and some thirty values in about two kilobytes, so that this is 33,000 of
+them, or 64 MB.
+"""
 _STRING: Final = re.compile(rb'"[^"]*"?')
 _ALERTS_API: Final = "alerts_api"
 _log = logging.getLogger(__name__)
@@ -119,16 +122,20 @@ class Webhooks:
             raise HttpError(415, "unsupported", "not application/json")
         if request.headers.get("Content-Encoding", "").strip().lower() not in ("", "identity"):
             raise HttpError(415, "unsupported", "send it as it is, without Content-Encoding")
-        content, now = request.get_data(cache=False), self._clock()
+        with request.stream as stream:
+            content = stream.read()
+        beginning, now = content[:_KEPT], self._clock()
         try:
             with self._large_body if len(content) > _LARGE else nullcontext():
-                notification = receiver.translate(parsed(content), now)
+                document = parsed(content)
+                del content  # neither form is kept while the next is made of it
+                notification = receiver.translate(document, now)
+                del document
         except Unreadable as error:
             name, source = receiver.settings.receiver, receiver.settings.source
-            self._quarantine.add(name, source, str(error), content[:_KEPT].decode("utf-8", "replace"), now)
+            self._quarantine.add(name, source, str(error), beginning.decode("utf-8", "replace"), now)
             _log.warning("Quarantined unreadable webhook for %s/%s: %s", name, source, error)
             raise HttpError(400, "unreadable", str(error)) from None
-        del content  # or it would be kept while the database is waited for
         outcome = self._accept(notification, now)
         self._metrics.ingested(notification, outcome)
         if notification.truncated:
@@ -140,10 +147,12 @@ class Webhooks:
 
 def parsed(content: bytes) -> Any:
     """Return the JSON that `content` holds, every string in it valid. Raises Unreadable."""
-    encoding = json.detect_encoding(content)
-    body = valid_json(content if encoding == "utf-8" else content.decode(encoding, "replace").encode())
-    if _containers(body) > _MOST_CONTAINERS:
-        raise Unreadable(f"the body has more than {_MOST_CONTAINERS} objects and lists")
+    if len(content) > _LARGE and not is_utf8(content):
+        raise Unreadable("the body is not UTF-8")  # mended it would take six times its size
+    body = valid_json(content)
+    for what, marks, most in _MOST:
+        if _holds_more(body, marks, most):
+            raise Unreadable(f"the body has more than {most} {what}")
     with suppress(ValueError, RecursionError):  # what it does not take, such as NaN, json may
         return msgspec.json.decode(body)
     try:
@@ -154,12 +163,14 @@ def parsed(content: bytes) -> Any:
         raise Unreadable("the body is not JSON that can be read") from None
 
 
-def _containers(body: bytes) -> int:
-    """Return how many objects and lists a body holds; while it cannot be too many, at least that many."""
-    most = body.count(b"{") + body.count(b"[")
-    if most <= _MOST_CONTAINERS:
-        return most
-    # Brackets in text are none: strings are left out, once the escaped quotes that would seem to end them are gone.
+def _holds_more(body: bytes, marks: bytes, most: int) -> bool:
+    """Tell whether a body holds more than `most` of these marks outside text."""
+    if sum(body.count(mark) for mark in marks) <= most:
+        return False
+    # Strings are left out, once the escaped quotes that would seem to end them are gone.
+    bare = body.replace(rb"\\", b"").replace(rb"\"", b"").translate(None, bytes({*range(256)} - {*marks, *b'"'}))
+    if bare.count(b'"') > 4 * most:
+        return True  # two for each name and each value
     # Quotes in a row only end one string and begin the next.
-    bare = body.replace(rb"\\", b"").replace(rb"\"", b"").translate(None, _NEITHER).replace(b'""', b"")
-    return len(bare) - sum(string.end() - string.start() for string in _STRING.finditer(bare))
+    bare = bare.replace(b'""', b"")
+    return len(bare) - sum(string.end() - string.start() for string in _STRING.finditer(bare)) > most

@@ -1,5 +1,8 @@
 """Text from outside, made valid once where it enters and harmless where people read it; times as people read them."""
 
+import codecs
+import io
+import json
 import re
 from typing import Final
 from urllib.parse import urlsplit
@@ -12,6 +15,7 @@ _SUSPECT: Final = re.compile(rb"\\u(?:[dD][89a-fA-F]|0000)")
 _PAIR: Final = rb"\\u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}"
 _ESCAPE: Final = re.compile(_PAIR + rb"|\\u([dD][89a-fA-F][0-9a-fA-F]{2}|0000)|\\.", re.DOTALL)
 
+_PIECE: Final = 1_000_000
 _MINUTE, _HOUR, _DAY = 60, 3600, 86400
 
 
@@ -23,16 +27,34 @@ def valid(text: str) -> str:
 
 
 def valid_json(body: bytes) -> bytes:
-    """Return the same JSON with U+FFFD for lone surrogates, NUL and what is not UTF-8: each string in it is `valid`.
+    """Return the same JSON in UTF-8, with U+FFFD for lone surrogates, NUL and what cannot be decoded.
 
-    What is not JSON is not made JSON by this.
+    Each string in it is `valid`. What is not JSON is not made JSON by this.
     """
-    try:
-        body.decode()
-    except UnicodeDecodeError:
-        body = body.decode("utf-8", "replace").encode()
+    encoding = json.detect_encoding(body)
+    if encoding != "utf-8" or not is_utf8(body):
+        body = body.decode(encoding, "replace").encode()
+    if not _SUSPECT.search(body):
+        return body
+    mended = io.BytesIO(body)  # in place, and not as text: a hostile body has millions of them
     # A backslash may itself be escaped, so escapes are read one after the other from the start.
-    return _ESCAPE.sub(lambda found: rb"\ufffd" if found[1] else found[0], body) if _SUSPECT.search(body) else body
+    for found in _ESCAPE.finditer(body):
+        if found[1]:
+            mended.seek(found.start())
+            mended.write(rb"\ufffd")
+    return mended.getvalue()
+
+
+def is_utf8(body: bytes) -> bool:
+    """Tell whether a body is UTF-8."""
+    decoder = codecs.getincrementaldecoder("utf-8")()
+    try:  # in pieces: a large body as text may take four times its size
+        for start in range(0, len(body), _PIECE):
+            decoder.decode(body[start : start + _PIECE])
+        decoder.decode(b"", final=True)
+    except UnicodeDecodeError:
+        return False
+    return True
 
 
 def escaped(text: str) -> str:

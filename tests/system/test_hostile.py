@@ -6,6 +6,7 @@ import random
 import re
 import socket
 import threading
+from pathlib import Path
 
 import pytest
 import requests
@@ -203,6 +204,32 @@ def test_forty_megabytes(station, bridge):
     for one in alerts:
         station.ledger.note(f"{SOURCE}:{one['fingerprint']}", "warning")
     station.settle()
+
+
+FILLED = {
+    "objects": (b'{"alerts": [', b"{},", 88_000),
+    "objects with a member": (b'{"alerts": [', b'{"a":1},', 88_000),
+    "too many objects": (b'{"alerts": [', b"{},", 16_000_000),
+    "numbers": (b'{"alerts": [],"more": [', b"1.5,", 12_000_000),
+    "alerts that are numbers": (b'{"alerts": [', b"1,", 24_000_000),
+    "texts": (b'{"alerts": [],"more": [', b'"ab",', 9_900_000),
+    "one text": (b'{"alerts": [{"labels": {"alertname": "', b"x", 49_000_000),
+    "emoji": (b'{"alerts": [{"labels": {"alertname": "', "\U0001f600".encode(), 12_000_000),
+    "not UTF-8": (b'{"alerts": [{"labels": {"alertname": "', b"\xff", 49_000_000),
+}
+"""How a body begins, what it is filled with, and how often."""
+ENDS = {b"[": b"]}", b'"': b'"}}]}'}
+
+
+@pytest.mark.parametrize("name", FILLED)
+def test_no_body_takes_more_than_256_megabytes(bridge, name):
+    """At its peak, with all that becomes of it; whether it is taken or refused."""
+    head, piece, count = FILLED[name]
+    body = head + (piece * count).rstrip(b",") + ENDS[head[-1:]]
+    assert len(body) < MOST
+    assert send(bridge, body) in {200, 400}
+    status = Path(f"/proc/{bridge.pid}/status").read_text()
+    assert int(re.search(r"VmHWM:\s+(\d+) kB", status)[1]) < 256 * 1024
 
 
 def test_bodies_in_pieces(station, bridge):

@@ -7,11 +7,9 @@ from typing import Any, Final
 from urllib.parse import urlencode
 
 from bridge.config import BigPanda, Confirm
-from bridge.delivery.answers import judge
+from bridge.delivery.user_api import UserApi
 from bridge.errors import Overloaded, Unreached
 from exporter.toolkit.config_types import Secret
-from exporter.toolkit.http_client import HttpClient
-from exporter.toolkit.http_errors import HttpError
 from exporter.toolkit.http_settings import HttpClientSettings
 
 PAGE: Final = 100
@@ -28,8 +26,8 @@ class IntegrationApi:
     def __init__(
         self, url: str, api_key: Secret, http: HttpClientSettings, rest: Callable[[float], object] = time.sleep
     ) -> None:
-        self._url, self._api_key, self._rest = url, api_key, rest
-        self._client = HttpClient(http, TIMEOUT)
+        self._url, self._rest = url, rest
+        self._api = UserApi(http, TIMEOUT, api_key)
 
     def alerts(self, app_key: str, since: float) -> Iterator[Any]:
         """Give the pages of what an integration took in since then. Raises a DeliveryError."""
@@ -41,12 +39,12 @@ class IntegrationApi:
 
     def close(self) -> None:
         """Close all connections."""
-        self._client.close()
+        self._api.close()
 
     def _pages(self, path: str, size: str, **query: str | int) -> Iterator[Any]:
         before: bytes | None = None
         for page in range(1, _MOST_PAGES + 1):
-            body = self._get(f"{self._url}{path}?{urlencode(query | {size: PAGE, 'page': page})}")
+            body = self._api.request("GET", f"{self._url}{path}?{urlencode(query | {size: PAGE, 'page': page})}")
             # Where the page is not heeded, the first one comes again and again.
             if body == before:
                 return
@@ -56,30 +54,12 @@ class IntegrationApi:
             except (ValueError, RecursionError):
                 raise Unreached("BigPanda's answer is not JSON") from None
             yield answer
-            if _entries(answer) == 0:
+            # A page without entries is the last, and so is one that holds no list.
+            members = answer.values() if isinstance(answer, dict) else [answer]
+            if not any(isinstance(found, list) and found for found in members):
                 return
             self._rest(_SPACING)
         raise Overloaded(f"more than {_MOST_PAGES * PAGE} entries since the last look")
-
-    def _get(self, url: str) -> bytes:
-        try:
-            key = self._api_key.read()
-        except (OSError, ValueError):
-            raise Unreached("the API key cannot be read") from None
-        try:
-            answer = self._client.request(
-                "GET", url, headers={"Authorization": f"Bearer {key}", "Accept": "application/json"}
-            )
-        except HttpError as error:
-            raise Unreached(str(error)) from None
-        judge(answer, time.time(), secrets=[key])
-        return answer.body
-
-
-def _entries(answer: Any) -> int:
-    """Return how many entries a page has; one that holds no list is the last."""
-    lists = [answer] if isinstance(answer, list) else list(answer.values()) if isinstance(answer, dict) else []
-    return max((len(found) for found in lists if isinstance(found, list)), default=0)
 
 
 def integration_api(bigpanda: BigPanda, confirm: Confirm) -> IntegrationApi:

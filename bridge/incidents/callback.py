@@ -1,17 +1,8 @@
-"""BigPanda's callback service: reports that a new share has arrived, so that its updates need not wait.
+"""BigPanda's callback service: reports that a new share has arrived, so that its updates need not wait."""
 
-One call, one meaning: confirmed, or a DeliveryError that says whose fault it is.
-"""
-
-import json
-import time
-
-from bridge.delivery.answers import judge
+from bridge.delivery.user_api import UserApi
 from bridge.domain.incident import NEW
-from bridge.errors import Unreached
 from bridge.receivers.bigpanda import Callback as Settings
-from exporter.toolkit.http_client import HttpClient
-from exporter.toolkit.http_errors import HttpError
 
 
 class CallbackService:
@@ -19,22 +10,13 @@ class CallbackService:
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
-        self._client = HttpClient(settings, settings.timeout)
+        self._api = UserApi(settings, settings.timeout, settings.api_key)
 
     def confirm(self, incident: str) -> None:
         """Report that the share of an incident has arrived. Any 2xx will do; else raises a DeliveryError."""
-        body = {"event_type": NEW, "incident_id": incident, "app_key": self._settings.app_key}
-        try:
-            key = self._settings.api_key.read()
-        except (OSError, ValueError):
-            raise Unreached("the API key cannot be read") from None
-        headers = {"Authorization": f"Bearer {key}", "Content-Type": "application/json"}
-        try:
-            answer = self._client.request("POST", self._settings.url, headers=headers, body=json.dumps(body).encode())
-        except HttpError as error:
-            raise Unreached(str(error)) from None
-        judge(answer, time.time(), secrets=[key])
+        content = {"event_type": NEW, "incident_id": incident, "app_key": self._settings.app_key}
+        self._api.request("POST", self._settings.url, content)
 
     def close(self) -> None:
         """Close all connections."""
-        self._client.close()
+        self._api.close()

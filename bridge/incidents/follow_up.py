@@ -97,8 +97,21 @@ class FollowUp(PeriodicThread):
         if not self._status.lead(self._role, self._owner, self._clock(), _LEASE):
             return _TICK
         incidents = self._incidents.records(self._source)
-        if self._settings.silences:
-            self._silence_sync().turn(incidents, self._clock(), lambda: self.stopping)
+        if (silences := self._settings.silences) is not None:
+            if self._silences is None:
+                # Our owner tag is in the database, which need not be there at first.
+                owner = f"{self._status.database_id()}/{self._source}"
+                self._silences = SilenceSync(
+                    self._make_silences(owner) if self._make_silences else SilenceApi(silences, owner),
+                    self._alerts.states,
+                    self._metrics,
+                    owner=owner,
+                    source=self._source,
+                    sources=silences.sources,
+                    chance=self._chance,
+                    steady=self._steady,
+                )
+            self._silences.turn(incidents, self._clock(), lambda: self.stopping)
         if self._callbacks:
             for due in self._incidents.due_callbacks(self._source, self._clock()):
                 if self.stopping or not self._confirm(self._callbacks, due):
@@ -106,25 +119,6 @@ class FollowUp(PeriodicThread):
         if self._settings.reopen_after:
             self._resend(incidents)
         return _TICK
-
-    def _silence_sync(self) -> SilenceSync:
-        """Return what follows the snoozes; our tag is in the database, which need not be there at first."""
-        settings = self._settings.silences
-        if self._silences is None and settings is not None:
-            owner = f"{self._status.database_id()}/{self._source}"
-            self._silences = SilenceSync(
-                self._make_silences(owner) if self._make_silences else SilenceApi(settings, owner),
-                self._alerts.states,
-                self._metrics,
-                owner=owner,
-                source=self._source,
-                sources=settings.sources,
-                chance=self._chance,
-                steady=self._steady,
-            )
-        if self._silences is None:
-            raise ValueError("this receiver silences nothing")
-        return self._silences
 
     def _confirm(self, callbacks: Callbacks, due: DueCallback) -> bool:
         """Confirm one share; tell whether the next may be tried now."""
@@ -138,8 +132,8 @@ class FollowUp(PeriodicThread):
             match decide(error, events=1, failures=due.attempts + 1, now=now, chance=self._chance()):
                 case RetryAt(at) | Pause(at):
                     self._settle(due, "waiting", str(error), "retry", at)
-                    told = f"BigPanda's callback service unavailable, shares of {self._source} wait: {error}"
-                    self.conditions.report("callback", told)
+                    waiting = f"BigPanda's callback service unavailable, shares of {self._source} wait: {error}"
+                    self.conditions.report("callback", waiting)
                     return False
                 case _:
                     self._settle(due, "dead", str(error), "rejected")
@@ -168,9 +162,8 @@ class FollowUp(PeriodicThread):
             receiver = self._receivers.get((state.alert.receiver, state.alert.source))
             if receiver is None or not state.open or state.updated_at != due[key]:
                 continue
-            notification = receiver.notification(
-                alerts=(state.alert,), resend=True, if_unmodified={key: state.updated_at}
-            )
+            unmodified = {key: state.updated_at}
+            notification = receiver.notification(alerts=(state.alert,), resend=True, if_unmodified=unmodified)
             (outcome,) = self._ingest.accept([notification], now)
             if outcome.queued:
                 self._metrics.sent_anew.labels(self._source).inc()

@@ -100,22 +100,13 @@ def ours(answer: Any, owner: str) -> Iterator[Silence]:
         comment = entry.get("comment")
         key = tagged_key(str(entry.get("createdBy")), comment, owner) if isinstance(comment, str) else None
         state = entry.get("status")
-        if key is not None and not (isinstance(state, dict) and state.get("state") == "expired"):
-            yield _silence(entry, key, str(comment))
-
-
-def _silence(entry: dict[str, Any], key: str, comment: str) -> Silence:
-    number, starts_at, ends_at = entry.get("id"), entry.get("startsAt"), time_of(entry.get("endsAt"))
-    if not isinstance(number, str) or not isinstance(starts_at, str) or ends_at is None:
-        raise Unreadable("one of ours has no id, no beginning or no end")
-    return Silence(
-        id=number,
-        key=key,
-        matchers=_matchers(entry.get("matchers")),
-        starts_at=starts_at,
-        ends_at=ends_at,
-        comment=comment,
-    )
+        if key is None or (isinstance(state, dict) and state.get("state") == "expired"):
+            continue
+        number, starts_at, ends_at = entry.get("id"), entry.get("startsAt"), time_of(entry.get("endsAt"))
+        if not isinstance(number, str) or not isinstance(starts_at, str) or ends_at is None:
+            raise Unreadable("one of ours has no id, no beginning or no end")
+        matchers = _matchers(entry.get("matchers"))
+        yield Silence(id=number, key=key, matchers=matchers, starts_at=starts_at, ends_at=ends_at, comment=str(comment))
 
 
 def _matchers(found: Any) -> tuple[tuple[str, str], ...] | None:

@@ -78,44 +78,34 @@ def wanted(
 ) -> dict[str, Wanted]:
     """Return the silence of each alert whose incident is snoozed now, by the alert's key.
 
-    `alerts`: what the ledger knows of the keys in them; only those of Alertmanagers, of these `sources` (None: all),
+    `alerts`: what is known of the keys in them; only those of Alertmanagers, of these `sources` (None: all),
     are silenced there. An alert is in one incident only: the active one that BigPanda changed last.
     """
+    homes: dict[str, IncidentRecord] = {}
+    # What was merged into another incident is not reported by itself: the active one that changed last counts.
+    for record in sorted(incidents, key=lambda one: (one.active, one.updated_at, one.heard_at)):
+        homes |= dict.fromkeys(record.keys, record)
+    # A snooze without an end is silenced for one to two hours, and again while it lasts.
+    endless = (math.floor(now / _HOUR) + 2) * _HOUR
     found = {}
-    for key, record in _homes(incidents).items():
-        alert = alerts.get(key)
-        if alert is None or alert.receiver != "alertmanager" or not _snoozed(record, now):
+    for key, record in homes.items():
+        alert, ends_at = alerts.get(key), endless if record.snoozed_until is None else record.snoozed_until
+        snoozed = record.active and record.snoozed and ends_at > now
+        if not snoozed or alert is None or alert.receiver != "alertmanager":
             continue
         matchers = tuple(sorted((name, value) for name, value in alert.labels.items() if value))
         if matchers and (sources is None or alert.source in sources):
-            told = f"{comment(record)} {owner_tag(owner, key)}"
-            found[key] = Wanted(key=key, matchers=matchers, ends_at=_end(record, now), comment=told)
+            words = f"{comment(record)} {owner_tag(owner, key)}"
+            found[key] = Wanted(key=key, matchers=matchers, ends_at=ends_at, comment=words)
     return found
-
-
-def _homes(incidents: Iterable[IncidentRecord]) -> dict[str, IncidentRecord]:
-    """Return the incident that each alert is in: what was merged into another is not told of by itself."""
-    homes: dict[str, IncidentRecord] = {}
-    for record in sorted(incidents, key=lambda one: (one.active, one.updated_at, one.heard_at)):
-        homes |= dict.fromkeys(record.keys, record)
-    return homes
-
-
-def _snoozed(record: IncidentRecord, now: float) -> bool:
-    return record.active and record.snoozed and (record.snoozed_until is None or record.snoozed_until > now)
-
-
-def _end(record: IncidentRecord, now: float) -> float:
-    """Return when a snooze ends. One without an end is silenced for one to two hours, and again while it lasts."""
-    return (math.floor(now / _HOUR) + 2) * _HOUR if record.snoozed_until is None else record.snoozed_until
 
 
 def comment(record: IncidentRecord) -> str:
     """Return what an operator reads beside the silence: which incident, and who. None of it looks like our tag."""
     who = f"; {record.who[:_LONGEST_NAME]}" if record.who else "; BigPanda does not say by whom"
     link = f"; {record.link}" if record.link else ""
-    told = f"Snoozed in BigPanda: incident {record.id}{who}{link}. Wake it there to end this silence."
-    return told.replace("[", "(").replace("]", ")")
+    words = f"Snoozed in BigPanda: incident {record.id}{who}{link}. Wake it there to end this silence."
+    return words.replace("[", "(").replace("]", ")")
 
 
 def owner_tag(owner: str, key: str) -> str:
@@ -129,15 +119,15 @@ def tagged_key(created_by: str, comment: str, owner: str) -> str | None:
     return found[2] if found and found[1] == owner else None
 
 
-def plan(should: Mapping[str, Wanted], ours: Iterable[Silence]) -> Iterator[Step]:
+def plan(should: Mapping[str, Wanted], ours: Collection[Silence]) -> Iterator[Step]:
     """Give the steps from the silences there are to those there should be; none when all is as it should be."""
     held: dict[str, Silence] = {}
-    for silence in sorted(
-        ours, key=lambda one: (bool(one.key in should and _difference(one, should[one.key])), one.id)
-    ):
+    # Of several for one alert the one that is right is kept.
+    wrong = {one.id for one in ours if one.key in should and _difference(one, should[one.key])}
+    for silence in sorted(ours, key=lambda one: (one.id in wrong, one.id)):
         if silence.key not in should:
-            told = "its alert is in no snoozed incident any more"
-            yield Step(verb=Verb.EXPIRE, key=silence.key, reason=told, silence=silence)
+            reason = "its alert is in no snoozed incident any more"
+            yield Step(verb=Verb.EXPIRE, key=silence.key, reason=reason, silence=silence)
         elif silence.key in held:
             yield Step(verb=Verb.EXPIRE, key=silence.key, reason="its alert has another one", silence=silence)
         else:

@@ -100,8 +100,8 @@ class SilenceSync:
             self._metrics.silence_failures.labels(self._source).inc()
             decision = decide(error, events=1, failures=self._failures, now=now, chance=self._chance())
             self._look_at = self._steady() + (decision.at - now if isinstance(decision, RetryAt) else _LOOK)
-            told = f"Alertmanager unavailable, snoozes of {self._source} are not silenced: {error}"
-            self._conditions.report("alertmanager", told)
+            unavailable = f"Alertmanager unavailable, snoozes of {self._source} are not silenced: {error}"
+            self._conditions.report("alertmanager", unavailable)
         else:
             self._synced, self._failures = should, 0
             self._look_at = self._steady() + (_LOOK if should or ours else _IDLE)
@@ -135,8 +135,8 @@ class SilenceSync:
             failures = before.failures + 1 if before else 1
             pause = min(_LONGEST_RETRY, _FIRST_RETRY * 2 ** min(failures - 1, _MOST_DOUBLINGS))
             self._refused[step.key] = Refusal(step.wanted, decision.reason, failures, self._steady() + pause)
-            told = f"Silence for {step.key} refused, not {step.verb}: {decision.reason}"
-            self._conditions.report(step.key, told)
+            refused = f"Silence for {step.key} refused, not {step.verb}: {decision.reason}"
+            self._conditions.report(step.key, refused)
         else:
             self._forget(step.key)
             self._metrics.silences.labels(self._source, step.verb).inc()

@@ -93,8 +93,27 @@ class AlertmanagerApi:
         self._runs: dict[str, tuple[float | None, float]] = {}
 
     def ask(self, now: float) -> list[Peer | Unanswered]:
-        """Return what each says, or why that does not count; `now` stands in for a time that it does not tell."""
-        return [self._ask(url, now) for url in self._reconcile.urls]
+        """Return what each says, or why that does not count; `now` stands in for a time that it does not say."""
+        answers: list[Peer | Unanswered] = []
+        for url in self._reconcile.urls:
+            try:
+                started, settling, lag = status(self._get(url, "/api/v2/status", {}))
+                alerts = self._get(url, "/api/v2/alerts", _EVERYTHING)
+                found = tuple(listed(alerts, self._settings, now))
+            except _FAILURES as error:
+                # It may have restarted meanwhile: where it does not say since when it runs, it is young again.
+                self._runs.pop(url, None)
+                answers.append(Unanswered(origin(url), _words(error)))
+                continue
+            said, since = self._runs.get(url, (started, self._steady()))
+            if said != started:
+                since = self._steady()
+            self._runs[url] = started, since
+            # It has run for as long as we know it, whatever becomes of its clock or ours.
+            known = now - (self._steady() - since)
+            started = known if started is None else min(started, known)
+            answers.append(Peer(started=started, settling=settling, mutes_lag=lag, listed=found))
+        return answers
 
     def muted(self, names: Collection[str], now: float) -> frozenset[str]:
         """Return the keys that a time interval mutes in every group that goes to one of these receivers.
@@ -102,10 +121,18 @@ class AlertmanagerApi:
         Alertmanager shows that in its groups alone, since 0.28; one that has no groups mutes nothing. Unanswered when
         none of them says.
         """
-        answers = [self._muted(url, names, now) for url in self._reconcile.urls]
-        known = [answer for answer in answers if not isinstance(answer, Unanswered)]
+        known: list[set[str]] = []
+        failures: list[Unanswered] = []
+        for url in self._reconcile.urls:
+            try:
+                groups = self._get(url, "/api/v2/alerts/groups", _EVERYTHING | {"muted": "true"})
+                known.append(muted(groups, names, self._settings, now))
+            except _Missing:
+                known.append(set())
+            except _FAILURES as error:
+                failures.append(Unanswered(origin(url), _words(error)))
         if not known:
-            raise next(answer for answer in answers if isinstance(answer, Unanswered))
+            raise failures[0]
         return frozenset().union(*known)
 
     def silences(self) -> dict[str, Silence]:
@@ -124,33 +151,6 @@ class AlertmanagerApi:
     def close(self) -> None:
         """Close all connections."""
         self._client.close()
-
-    def _muted(self, url: str, names: Collection[str], now: float) -> set[str] | Unanswered:
-        try:
-            groups = self._get(url, "/api/v2/alerts/groups", _EVERYTHING | {"muted": "true"})
-            return muted(groups, names, self._settings, now)
-        except _Missing:
-            return set()
-        except _FAILURES as error:
-            return Unanswered(origin(url), _words(error))
-
-    def _ask(self, url: str, now: float) -> Peer | Unanswered:
-        try:
-            started, settling, lag = status(self._get(url, "/api/v2/status", {}))
-            alerts = self._get(url, "/api/v2/alerts", _EVERYTHING)
-            found = tuple(listed(alerts, self._settings, now))
-        except _FAILURES as error:
-            # It may have restarted meanwhile: where it does not say since when it runs, it is young again.
-            self._runs.pop(url, None)
-            return Unanswered(origin(url), _words(error))
-        told, since = self._runs.get(url, (started, self._steady()))
-        if told != started:
-            since = self._steady()
-        self._runs[url] = started, since
-        # It has run for as long as we know it, whatever becomes of its clock or ours.
-        known = now - (self._steady() - since)
-        started = known if started is None else min(started, known)
-        return Peer(started=started, settling=settling, mutes_lag=lag, listed=found)
 
     def _get(self, url: str, path: str, params: Mapping[str, str]) -> Any:
         headers = dict(self._reconcile.credentials()) | {"Accept": "application/json"}
@@ -189,18 +189,14 @@ def status(answer: Any) -> tuple[float | None, bool, float]:
     if not isinstance(answer, dict):
         raise Unreadable("status: not an object")
     started = time_of(answer["uptime"]) if isinstance(answer.get("uptime"), str) else None
-    cluster = answer.get("cluster")
+    cluster, about, config = (answer.get(member) for member in ("cluster", "versionInfo", "config"))
     settling = isinstance(cluster, dict) and cluster.get("status") == "settling"
-    return started, settling, _mutes_lag(answer.get("versionInfo"), answer.get("config"))
-
-
-def _mutes_lag(version_info: Any, config: Any) -> float:
-    told = version_info.get("version") if isinstance(version_info, dict) else None
-    version = _VERSION.match(told) if isinstance(told, str) else None
+    version = _VERSION.match(str(about.get("version"))) if isinstance(about, dict) else None
     if version and (int(version[1]), int(version[2])) >= _SHOWS_MUTES:
-        return 0.0
+        return started, settling, 0.0
     original = config.get("original") if isinstance(config, dict) else None
-    return _longest_group_interval(original) if isinstance(original, str) else _GROUP_INTERVAL
+    lag = _longest_group_interval(original) if isinstance(original, str) else _GROUP_INTERVAL
+    return started, settling, lag
 
 
 @lru_cache(maxsize=8)
@@ -214,9 +210,9 @@ def _longest_group_interval(config: str) -> float:
 
 
 def _group_intervals(route: Any, inherited: float) -> Iterator[float]:
-    told = route.get("group_interval") if isinstance(route, dict) else None
+    written = route.get("group_interval") if isinstance(route, dict) else None
     try:
-        interval = inherited if told is None else seconds(told)
+        interval = inherited if written is None else seconds(written)
     except ValueError:
         interval = inherited
     yield interval
@@ -238,8 +234,7 @@ def listed(answer: Any, settings: Settings, now: float) -> Iterator[Listed]:
             raise Unreadable("labels: not text")
         if time_of(entry.get("startsAt")) is None:
             raise Unreadable("startsAt: not a time")
-        told = entry.get("status")
-        state: Mapping[str, Any] = told if isinstance(told, dict) else {}
+        state: Mapping[str, Any] = entry["status"] if isinstance(entry.get("status"), dict) else {}
         suppressed = state.get("state") == "suppressed" or any(state.get(name) for name in _MUTES)
         silenced_by = state.get("silencedBy")
         yield Listed(

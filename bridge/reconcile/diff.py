@@ -1,11 +1,11 @@
-"""What to correct: (two polls of the Alertmanagers, what the ledger held open as each began) → corrections. Pure.
+"""What to correct: (two polls of the Alertmanagers, what was open here as each began) → corrections. Pure.
 
 Closing what is not listed is believed only of Alertmanagers that can know: all of them answered, twice running, none
 so young that its alerts may not all be back, no cluster still settling, the list not suddenly empty. Opening needs
 less: what one of them shows as active in two polls running fires.
 """
 
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 
@@ -34,7 +34,7 @@ class Blocker(StrEnum):
 class Poll:
     """One round of questions, at `at` (epoch seconds).
 
-    `held`: when each key that the ledger held open before the round was last updated. `known`: the same of the keys
+    `held`: when each key that was open here before the round was last updated. `known`: the same of the keys
     in `active` that it did not hold. `started`: when the youngest Alertmanager did. `whole`: all of them answered.
     `listed`: every key that any of them knows, suppressed or not. `unsuppressed`: what fires and none suppresses;
     `active`: that of it which is routed to us. `since`: since when each of these is active, as far as is known.
@@ -74,21 +74,26 @@ class Result:
 
 
 def diff(before: Poll | None, latest: Poll, *, min_uptime: float) -> Result:
-    """Compare two polls running with the ledger. `before` None: there was none."""
-    opened = tuple(_opened(before, latest)) if before else ()
+    """Compare two polls running with the alert states. `before` None: there was none."""
     missing = [key for key in latest.held if key not in latest.listed]
-    if not missing:
-        return Result(opened)
-    if (blocker := blocked(before, latest, min_uptime)) or before is None:
-        return Result(opened, blocker)
-    closed = (
+    blocker = blocked(before, latest, min_uptime) if missing else None
+    if before is None:
+        return Result(blocker=blocker)
+    corrections = []
+    # Opened first: what is closed may go on firing under the same identity by what is opened.
+    for key in latest.active:
+        # A time interval may mute it, and an older Alertmanager shows that only once the group was flushed again.
+        unseen = latest.at - latest.since.get(key, latest.at) < latest.mutes_lag
+        missed = key in before.active and key not in before.held and key not in latest.held
+        if missed and not unseen and before.known.get(key) == latest.known.get(key):
+            corrections.append(Correction(Action.OPENED, key, latest.known.get(key)))
+    corrections += [
         Correction(Action.CLOSED, key, latest.held[key])
-        for key in missing
+        for key in (missing if blocker is None else ())
         # Open and unknown to all in the poll before too, and nobody has reported anything of it since.
         if key not in before.listed and before.held.get(key) == latest.held[key]
-    )
-    # What is closed may go on firing under the same identity by what is opened.
-    return Result((*opened, *closed))
+    ]
+    return Result(tuple(corrections), blocker)
 
 
 def blocked(before: Poll | None, latest: Poll, min_uptime: float) -> Blocker | None:
@@ -106,16 +111,6 @@ def _blocked(poll: Poll, min_uptime: float) -> Blocker | None:
     if poll.settling:
         return Blocker.SETTLING
     return Blocker.EMPTIED if poll.emptied else None
-
-
-def _opened(before: Poll, latest: Poll) -> Iterator[Correction]:
-    for key in latest.active:
-        # A time interval may mute it, and an older Alertmanager shows that only once the group was flushed again.
-        if latest.at - latest.since.get(key, latest.at) < latest.mutes_lag:
-            continue
-        missed = key in before.active and key not in before.held and key not in latest.held
-        if missed and before.known.get(key) == latest.known.get(key):
-            yield Correction(Action.OPENED, key, latest.known.get(key))
 
 
 def read_poll(

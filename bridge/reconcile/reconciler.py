@@ -1,4 +1,4 @@
-"""The reconciler: what Alertmanager never told, because a silence, a restart or `max_alerts` kept it, is made good.
+"""The reconciler: what Alertmanager never reported, because a silence, a restart or `max_alerts` kept it, is made good.
 
 Per Alertmanager receiver with `reconcile:`, one thread of one replica asks every `interval`, and at once when a webhook
 says that alerts were cut off. `diff` decides; a correction goes through ingest like any webhook, and any webhook that
@@ -25,7 +25,7 @@ from bridge.outbox.status import OutboxStatus
 from bridge.periodic import PeriodicThread
 from bridge.receivers.alertmanager import Settings
 from bridge.reconcile.alertmanager_client import AlertmanagerApi, Peer, Silence, origin
-from bridge.reconcile.diff import Action, Blocker, Correction, Poll, Result, diff, read_poll
+from bridge.reconcile.diff import Action, Blocker, Correction, Poll, diff, read_poll
 from bridge.reconcile.reconciler_status import ReconcilerStatus
 from bridge.reconcile.silenced import changes, silenced
 from bridge.reconcile.watchdog import is_watchdog
@@ -61,7 +61,7 @@ class Api(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Inputs:
-    """What is known before a round of questions: what the ledger holds open, and how Alertmanager names us."""
+    """What is known before a round of questions: what is open here, and how Alertmanager names us."""
 
     held: Mapping[str, AlertState]
     names: frozenset[str]
@@ -134,7 +134,10 @@ class Reconciler(PeriodicThread):
             # What Alertmanager lists is not silent, whatever its repeat_interval.
             self._alerts.note_heard([key for key in inputs.held if key in latest.listed], self._clock())
         result = diff(before, latest, min_uptime=self._reconcile.min_uptime)
-        self._report_blocker(result)
+        # One poll alone is what every start begins with: no news for anybody.
+        blocker = "" if result.blocker in (None, Blocker.FIRST) else result.blocker
+        unclosed = f"Not closing unlisted alerts of {self._settings.source}: {blocker}" if blocker else ""
+        self.conditions.report("blocker", unclosed)
         corrections = self._without_muted(result.corrections, inputs.names)
         now = self._clock()
         # What is held and corrected has ended now; what is active fires.
@@ -143,7 +146,7 @@ class Reconciler(PeriodicThread):
         self._follow_silences(inputs, latest, peers)
 
     def fetch(self) -> None:
-        """Open at once what two polls in a row, right now, show as active and the ledger does not hold."""
+        """Open at once what two polls in a row, right now, show as active and is not open here."""
         first, _ = self._poll(self._inputs(), {})
         inputs = self._inputs()
         second, _ = self._poll(inputs, {})
@@ -174,7 +177,14 @@ class Reconciler(PeriodicThread):
         answers = self._api.ask(at)
         self._report_health(answers)
         peers = [answer for answer in answers if isinstance(answer, Peer)]
-        poll = read_poll(at, peers, len(answers), lambda alert, names: self._ours(alert, names & inputs.names), since)
+        watchdog = self._settings.watchdog.alertname if self._settings.watchdog else None
+
+        def ours(alert: Alert, names: frozenset[str]) -> bool:
+            """Tell whether an alert is routed to us, and one that is sent on."""
+            sent = alert.name != watchdog and status_of(alert, self._settings.mapping)[0] is not None
+            return sent and not names.isdisjoint(inputs.names)
+
+        poll = read_poll(at, peers, len(answers), ours, since)
         known = self._alerts.of_alerts([alert for key, alert in poll.active.items() if key not in inputs.held])
         emptied = poll.whole and not poll.listed and bool(self._size)
         if poll.whole:
@@ -187,12 +197,6 @@ class Reconciler(PeriodicThread):
         )
         return poll, peers
 
-    def _ours(self, alert: Alert, names: frozenset[str]) -> bool:
-        """Tell whether an alert is routed to us, and one that is sent on."""
-        watchdog = self._settings.watchdog
-        heartbeat = watchdog is not None and alert.name == watchdog.alertname
-        return bool(names) and not heartbeat and status_of(alert, self._settings.mapping)[0] is not None
-
     def _without_muted(self, corrections: Sequence[Correction], names: frozenset[str]) -> Sequence[Correction]:
         """Leave out what would open an alert that a time interval mutes; all that opens, while that is not known."""
         if not any(found.action is Action.OPENED for found in corrections):
@@ -200,8 +204,8 @@ class Reconciler(PeriodicThread):
         try:
             muted: Collection[str] = self._api.muted(names, self._clock())
         except Unanswered as error:
-            told = f"Not opening missed alerts of {self._settings.source}: Alertmanager {error.url}: {error}"
-            self.conditions.report("groups", told)
+            unopened = f"Not opening missed alerts of {self._settings.source}: Alertmanager {error.url}: {error}"
+            self.conditions.report("groups", unopened)
             muted = [found.key for found in corrections]
         else:
             self.conditions.report("groups", "")
@@ -267,14 +271,8 @@ class Reconciler(PeriodicThread):
             self._metrics.reconcile_success.labels(source).set(self._clock())
             self.status = replace(self.status, last_success=self._clock())
         for url in map(origin, self._reconcile.urls):
-            told = f"Alertmanager {url} is unavailable for reconciling {source}: {failed[url]}" if url in failed else ""
-            self.conditions.report(url, told)
-
-    def _report_blocker(self, result: Result) -> None:
-        # One poll alone is what every start begins with: no news for anybody.
-        blocker = result.blocker if result.blocker is not Blocker.FIRST else None
-        told = f"Not closing unlisted alerts of {self._settings.source}: {blocker}" if blocker else ""
-        self.conditions.report("blocker", told)
+            down = f"Alertmanager {url} is unavailable for reconciling {source}: {failed[url]}" if url in failed else ""
+            self.conditions.report(url, down)
 
     def close(self) -> None:
         """Let another replica take over; close all connections."""

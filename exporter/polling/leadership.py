@@ -80,12 +80,12 @@ class Leadership:
             if self._connection is None:
                 self._connection = self.database.connect(PATIENCE)
                 self.database.prepare(self._connection)
-            if self.database.term is None and self.database.lock(self._connection):
-                term = self.database.begin(self._connection)
+            if self.database.term is None:
+                term = self.database.lead(self._connection)
                 # Nobody led before the first term.
                 self._leads_from = 0.0 if term == 1 else time.monotonic() + TAKEOVER
                 self.database.term = term
-            elif self.database.term is not None and not one(self._connection.execute(_HELD)):
+            elif not one(self._connection.execute(_HELD)):
                 raise ValueError("the lock is gone: connect without a pooler")  # noqa: TRY301  lost like any other way
             self.database.look(self._connection)
         except (psycopg.Error, OSError, ValueError) as error:

@@ -60,6 +60,8 @@ class Poller:
         self.settings = settings
         self.identity = (settings.collector, settings.account)
         self.metrics: Sequence[Metric] = collector.metrics
+        self.discovers = isinstance(collector, Discovering)
+        """Whether the collector knows what others may probe."""
         self._collector = collector
         self._session = session
         self._clock = clock
@@ -70,10 +72,10 @@ class Poller:
         self._name = f"{settings.collector} {settings.account}"
         self._snapshot = Snapshot(storage, settings, collector)
         if earlier:
-            self._target = target_state.carried_over(earlier, settings.requests_per_minute)
+            self.target = target_state.carried_over(earlier, settings.requests_per_minute)
         else:
             found = self._snapshot.read(clock())
-            self._target = self._snapshot.resumed(found, clock()) if self._leading else found
+            self.target = self._snapshot.resumed(found, clock()) if self._leading else found
         self._changed = threading.Condition(threading.RLock())
         self._woken = False
         self._stopped = False
@@ -93,7 +95,7 @@ class Poller:
             return form(())
         limited = Limited(self.settings.series_limit)
         try:
-            found = form(limited(self._collector.families(self._target.knowledge, now)))
+            found = form(limited(self._collector.families(self.target.knowledge, now)))
         except Exception as error:  # noqa: BLE001  a collector's mistake must not end the serving
             self._collector_failed("families", error)
             limited, found = Limited(0), form(())
@@ -103,11 +105,6 @@ class Poller:
     def figures(self) -> list[Figure]:
         """Return what the vendor says now; nothing past `max_age`."""
         return self._told("figures", self._collector.figures) or []
-
-    @property
-    def discovers(self) -> bool:
-        """Whether the collector knows what others may probe."""
-        return isinstance(self._collector, Discovering)
 
     def endpoints(self) -> list[Endpoint] | None:
         """Return what others may probe; None while it is not known, which past `max_age` it is not any more."""
@@ -121,24 +118,19 @@ class Poller:
         if expires is None or now > expires:
             return None
         try:
-            return list(tell(self._target.knowledge, now))
+            return list(tell(self.target.knowledge, now))
         except Exception as error:  # noqa: BLE001  see above
             self._collector_failed(where, error)
             return None
 
     def expires(self) -> float | None:
         """Return the epoch second after which `rendered` shows nothing by age; None while nothing is known."""
-        as_of = self._target.knowledge.as_of
+        as_of = self.target.knowledge.as_of
         return None if as_of is None else as_of + self.settings.max_age
 
     def health(self) -> Health:
         """Return how the polling goes."""
-        return target_health.health(self.settings, self._target, self._action, self._shown, self._clock())
-
-    @property
-    def target(self) -> Target[Any]:
-        """The target as it is now."""
-        return self._target
+        return target_health.health(self.settings, self.target, self._action, self._shown, self._clock())
 
     def start(self) -> None:
         """Start the loop; returns at once."""
@@ -159,7 +151,7 @@ class Poller:
         if self._thread.is_alive():
             self._thread.join(timeout)
         if self._leading:
-            self._snapshot.end(self._target, self._clock())
+            self._snapshot.end(self.target, self._clock())
 
     def _run(self) -> None:
         self._rest(random.uniform(0.0, min(START_WITHIN, self.settings.poll_interval / 10)))  # noqa: S311  no secret
@@ -167,8 +159,8 @@ class Poller:
             try:
                 self._step() if self._leading else self._follow()
                 # Why the target as a whole fails, once per change, where no request's failure has said so already.
-                reason = target_health.failing(self._target, self.settings.max_age, self._clock())
-                said = {"", self._failing, *(each.message for each in self._target.backoffs.values())}
+                reason = target_health.failing(self.target, self.settings.max_age, self._clock())
+                said = {"", self._failing, *(each.message for each in self.target.backoffs.values())}
                 if reason not in said:
                     _log.warning("%s: %s", self._name, reason)
                 self._failing = reason
@@ -184,26 +176,26 @@ class Poller:
         stored = self._snapshot.news(now)
         if stored:
             with self._changed:
-                mine = self._target
-                self._target = followed(mine, stored)
-            if self._target.knowledge != mine.knowledge:
+                mine = self.target
+                self.target = followed(mine, stored)
+            if self.target.knowledge != mine.knowledge:
                 self._on_change(self)
         if leads:
             with self._changed:
-                self._target, self._leading = self._snapshot.resumed(self._target, now), True
+                self.target, self._leading = self._snapshot.resumed(self.target, now), True
         else:
             self._rest(self._snapshot.rest)
 
     def _step(self) -> None:
         """Start a probe that is due, send a request that is due, or wait for the next event."""
-        if self._snapshot.wait(self._target, self._clock()) <= 0:
-            self._snapshot.write(self._target, self._clock())
+        if self._snapshot.wait(self.target, self._clock()) <= 0:
+            self._snapshot.write(self.target, self._clock())
         if not self._leads():  # asked after what may have taken long, right before anything is sent
             self._leading, self._action = False, None
             return
-        if target_state.refused(self._target, self._clock()) and self._session.credentials() != self._credentials:
+        if target_state.refused(self.target, self._clock()) and self._session.credentials() != self._credentials:
             with self._changed:
-                self._target = target_state.credentials_changed(self._target)
+                self.target = target_state.credentials_changed(self.target)
         action = self._next()
         if action.probe:
             self._probe_beside(action.probe)
@@ -211,7 +203,7 @@ class Poller:
             self._credentials = self._session.credentials()
             self._carry_out(action.get)
         elif not action.probe:
-            self._rest(min(action.wait, self._snapshot.wait(self._target, self._clock())))
+            self._rest(min(action.wait, self._snapshot.wait(self.target, self._clock())))
 
     def _next(self, *, getting: bool = True) -> NextAction:
         """Decide what to do now and note that it is under way."""
@@ -219,13 +211,13 @@ class Poller:
         with self._changed:
             self._woken = self._woken and not getting
             try:
-                self._target = target_state.drop_future_state(self._collector, self._target, now)
-                action = target_state.next_action(self._collector, self._target, now, getting=getting)
+                self.target = target_state.drop_future_state(self._collector, self.target, now)
+                action = target_state.next_action(self._collector, self.target, now, getting=getting)
             except Exception as error:  # noqa: BLE001  a collector's mistake must not end the polling
                 self._collector_failed("requests", error)
                 return NextAction(None, None, AFTER_MISTAKE, None, None)
             for request in (action.get, action.probe):
-                self._target = target_state.begin(self._target, request, now) if request else self._target
+                self.target = target_state.begin(self.target, request, now) if request else self.target
             # A short wait looks at no request: the oldest value stays the one that was found last.
             self._action = action if action.oldest or not self._action else replace(action, oldest=self._action.oldest)
             return action
@@ -258,9 +250,9 @@ class Poller:
         with self._changed:
             if self._stopped:
                 return  # what a cut request came to is not the vendor's fault
-            before = self._target
+            before = self.target
             outcome = target_state.update(self._collector, before, request, result, self._clock())
-            self._target = outcome.target
+            self.target = outcome.target
             self._woken = True
             self._changed.notify_all()
         if outcome.warning:
@@ -272,7 +264,7 @@ class Poller:
 
     def _rest(self, seconds: float) -> None:
         """Wait until something happened, but not longer than `seconds`."""
-        most = min(seconds, CREDENTIALS_EVERY) if target_state.refused(self._target, self._clock()) else seconds
+        most = min(seconds, CREDENTIALS_EVERY) if target_state.refused(self.target, self._clock()) else seconds
         with self._changed:
             self._changed.wait_for(lambda: self._woken or self._stopped, max(most, SHORTEST_REST))
 
@@ -280,7 +272,7 @@ class Poller:
         """Count and log that the collector raised in `where`, once for as long as it is the same."""
         message = f"{where}: {target_state.unforeseen(error)}"
         with self._changed:
-            is_new = message != self._target.last_error
-            self._target = target_state.collector_failed(self._target, where, message, self._clock())
+            is_new = message != self.target.last_error
+            self.target = target_state.collector_failed(self.target, where, message, self._clock())
         if is_new:
             _log.warning("%s: %s", self._name, message)

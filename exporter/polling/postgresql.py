@@ -108,12 +108,13 @@ class Database:
                 connection.execute("SELECT pg_advisory_xact_lock(%s)", [key("tables")])
                 connection.execute(_TABLES)
 
-    def lock(self, connection: psycopg.Connection[Any]) -> bool:
-        """Try to take the lock; tell whether it is ours."""
-        return bool(one(connection.execute("SELECT pg_try_advisory_lock(%s)", [key(self._shard)])))
+    def lead(self, connection: psycopg.Connection[Any]) -> int | None:
+        """Try to take the lock and begin a term under it; None while another has it.
 
-    def begin(self, connection: psycopg.Connection[Any]) -> int:
-        """Begin a term, under the lock, and return it: nothing is written any more in those before it."""
+        Nothing is written any more in the terms before it.
+        """
+        if not one(connection.execute("SELECT pg_try_advisory_lock(%s)", [key(self._shard)])):
+            return None
         begin = """INSERT INTO vendorwatch_exporter_terms AS known VALUES (%s, 1)
                    ON CONFLICT (shard) DO UPDATE SET term = known.term + 1 RETURNING term"""
         return int(one(connection.execute(begin, [self._shard])))

@@ -102,16 +102,6 @@ def back_off(earlier: Backoff | None, request: Get | Probe, error: PollError, no
     )
 
 
-def refused(backoffs: Mapping[Identity, Backoff]) -> bool:
-    """Return whether a request is put off because the vendor refused it."""
-    return any(backoff.reason == Refused.reason for backoff in backoffs.values())
-
-
-def credentials_changed(backoffs: Mapping[Identity, Backoff]) -> dict[Identity, Backoff]:
-    """Return the backoffs after the credentials changed: what the old ones were refused may be requested again."""
-    return {identity: backoff for identity, backoff in backoffs.items() if backoff.reason != Refused.reason}
-
-
 def without_expired(backoffs: Mapping[Identity, Backoff], now: float) -> dict[Identity, Backoff]:
     """Return the backoffs without those of requests that have not come back for an hour: they are wanted no more."""
     return {identity: backoff for identity, backoff in backoffs.items() if backoff.not_before > now - BAD_REQUEST}

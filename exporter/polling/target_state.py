@@ -10,7 +10,6 @@ from typing import Any, Final, Generic, TypeVar
 from exporter.collectors.contract import Certificate, Collector, Get, Knowledge, Probe, Reason, Response
 from exporter.errors import Malformed, PollError, Refused
 from exporter.fetch.error_mapping import check
-from exporter.polling import scheduler
 from exporter.polling.rate_budget import Budget
 from exporter.polling.scheduler import Backoff, Identity, back_off, choose, without_expired
 
@@ -181,12 +180,14 @@ def unforeseen(error: Exception) -> Malformed:
 
 def refused(target: Target[K], now: float) -> bool:
     """Return whether the credentials are refused, at all or for some of what is requested."""
-    return target.budget.paused_reason(now) == Refused.reason or scheduler.refused(target.backoffs)
+    return target.budget.paused_reason(now) == Refused.reason or any(
+        backoff.reason == Refused.reason for backoff in target.backoffs.values()
+    )
 
 
 def credentials_changed(target: Target[K]) -> Target[K]:
     """Return the target after its credentials changed: refusals of the old ones mean nothing now."""
-    backoffs = scheduler.credentials_changed(target.backoffs)
+    backoffs = {identity: each for identity, each in target.backoffs.items() if each.reason != Refused.reason}
     return replace(target, budget=target.budget.credentials_changed(), backoffs=backoffs)
 
 

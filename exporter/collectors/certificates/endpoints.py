@@ -2,7 +2,7 @@
 
 import logging
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from ipaddress import IPv6Address
 from pathlib import Path
 from typing import Any, cast, get_args
@@ -63,51 +63,55 @@ class Lines:
     problems: tuple[str, ...] = ()
 
 
+@dataclass(unsafe_hash=True)
 class EndpointsFile:
     """A file with one endpoint per line, `#` before a comment, that is read again when it changes.
 
     At the start every line must be right. Later one wrong line must not blind the rest: it is skipped and logged.
     """
 
-    def __init__(self, file: Path) -> None:
-        self._file = file
-        self._seen: tuple[int, int, int] | None = None
-        self._lines = Lines()
-        self._unreadable = ""
+    file: Path
+    _seen: tuple[int, int, int] | None = field(default=None, init=False, compare=False)
+    _lines: Lines = field(default=Lines(), init=False, compare=False)
+    _unreadable: str = field(default="", init=False, compare=False)
 
     def read(self) -> Lines:
         """Return what the file holds now; what it held last while it cannot be read."""
         try:
             if self._changed():
                 for problem in self._lines.problems:
-                    _log.warning("Skipped a line of %s: %s", self._file, problem)
+                    _log.warning("Skipped a line of %s: %s", self.file, problem)
         except (OSError, ValueError) as error:
             told = _why(error)
             if told != self._unreadable:
                 _log.warning(
-                    "Cannot read %s, keeping its %d endpoints: %s", self._file, len(self._lines.endpoints), told
+                    "Cannot read %s, keeping its %d endpoints: %s", self.file, len(self._lines.endpoints), told
                 )
                 self._unreadable = told
         return self._lines
 
     def _changed(self) -> bool:
         """Read the file if it is another than was read last, and tell whether it was. OSError, ValueError."""
-        stat = self._file.stat()
+        stat = self.file.stat()
         seen = (stat.st_mtime_ns, stat.st_ino, stat.st_size)
         if seen == self._seen:
             return False
-        self._lines = _lines(self._file.read_text(encoding="utf-8"))
+        found: dict[tuple[str, str, int], Endpoint] = {}
+        problems = []
+        for number, line in enumerate(self.file.read_text(encoding="utf-8").splitlines(), 1):
+            written = line.partition("#")[0].strip()
+            if not written:
+                continue
+            try:
+                read = endpoint(written)
+            except ValueError as error:
+                problems.append(f"line {number}: {error}")
+                continue
+            if found.setdefault(read.place, read) is not read:
+                problems.append(f"line {number}: listed more than once: {read.written}")
+        self._lines = Lines(tuple(found.values()), tuple(problems))
         self._seen, self._unreadable = seen, ""
         return True
-
-    def __repr__(self) -> str:
-        return f"EndpointsFile({str(self._file)!r})"
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, EndpointsFile) and self._file == other._file
-
-    def __hash__(self) -> int:
-        return hash(self._file)
 
     @classmethod
     def __get_pydantic_core_schema__(cls, _source: Any, _handler: GetCoreSchemaHandler) -> CoreSchema:
@@ -129,20 +133,3 @@ class EndpointsFile:
 
 def _why(error: OSError | ValueError) -> str:
     return (error.strerror or "unreadable") if isinstance(error, OSError) else "not UTF-8 text"
-
-
-def _lines(text: str) -> Lines:
-    found: dict[tuple[str, str, int], Endpoint] = {}
-    problems = []
-    for number, line in enumerate(text.splitlines(), 1):
-        written = line.partition("#")[0].strip()
-        if not written:
-            continue
-        try:
-            read = endpoint(written)
-        except ValueError as error:
-            problems.append(f"line {number}: {error}")
-            continue
-        if found.setdefault(read.place, read) is not read:
-            problems.append(f"line {number}: listed more than once: {read.written}")
-    return Lines(tuple(found.values()), tuple(problems))

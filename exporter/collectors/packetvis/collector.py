@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
+from typing import ClassVar
 
 from exporter.collectors.contract import CONFIRM_AFTER, Certificate, Get, Reason, Request, Response
 from exporter.collectors.figures import counted
@@ -82,10 +83,8 @@ class Knowledge:
         """Each answer is a whole round."""
         return self.as_of
 
-    @property
-    def truncated(self) -> bool:
-        """The answer has no pages."""
-        return False
+    truncated: ClassVar[bool] = False
+    """The answer has no pages."""
 
 
 class Collector:

@@ -84,23 +84,6 @@ class Group:
     inventory: Inventory = Inventory()
     emptied_at: float | None = None
 
-    def rule(self, alert: Alert) -> str:
-        """Return the name of the alert's rule, its id while the name is not known."""
-        return self.rules.get(alert.rule_id, alert.rule_id)
-
-    def test(self, alert: Alert) -> str:
-        """Return the name of the alert's test, its id while the name is not known."""
-        found = self.tests.get(alert.test_id)
-        return (found.name if found else "") or alert.test_id
-
-    def names_unknown_rule(self) -> bool:
-        """Say whether an active alert names a rule that the last lookup did not have."""
-        return any(alert.rule_id and alert.rule_id not in self.rules for alert in self.alerts)
-
-    def names_unknown_test(self) -> bool:
-        """Say whether an active alert names a test that the last lookup did not have."""
-        return any(alert.test_id and alert.test_id not in self.tests for alert in self.alerts)
-
 
 @dataclass(frozen=True, slots=True)
 class Knowledge:

@@ -228,8 +228,10 @@ def single_alerts(groups: Mapping[str, Group]) -> Iterator[Family]:
     """Yield 1 for each alert that has an id, the gravest first: a limit cuts from the end."""
     found = [(aid, group, alert) for aid, group in groups.items() for alert in group.alerts if alert.id]
     found.sort(key=lambda each: (_GRAVITY[each[2].severity], each[0], each[2].id))
-    samples: list[Sample] = [
-        ((aid, alert.id, group.rule(alert), group.test(alert), alert.type, alert.severity), 1.0)
-        for aid, group, alert in found
-    ]
+    samples: list[Sample] = []
+    for aid, group, alert in found:
+        # Rule and test go by their ids while their names are not known.
+        rule, test = group.rules.get(alert.rule_id, alert.rule_id), group.tests.get(alert.test_id)
+        labels = (aid, alert.id, rule, (test.name if test else "") or alert.test_id, alert.type, alert.severity)
+        samples.append((labels, 1.0))
     yield Family(ALERT, samples)

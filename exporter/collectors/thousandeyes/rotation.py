@@ -42,12 +42,14 @@ def requests(settings: Settings, knowledge: Knowledge, now: float) -> Iterator[R
         reason = Reason.OLDEST if knowledge.is_behind(aid) else Reason.STATUS
         yield _get(ALERTS, aid, reason, due, every, ("state", "trigger"), *cursor)
     for aid, group in groups.items():
-        yield _names_request(RULES, aid, group.rules_at, missing=group.names_unknown_rule())
-        yield _names_request(TESTS, aid, group.tests_at, missing=group.names_unknown_test())
+        rules = {alert.rule_id for alert in group.alerts if alert.rule_id}
+        tests = {alert.test_id for alert in group.alerts if alert.test_id}
+        yield _names_request(RULES, aid, group.rules_at, is_short=bool(rules - group.rules.keys()))
+        yield _names_request(TESTS, aid, group.tests_at, is_short=bool(tests - group.tests.keys()))
     for aid, group in groups.items():
         yield from _inventory_requests(settings, aid, group.inventory, now)
-        for kind, tests in measured(settings, group).items():
-            for test, interval in tests.items():
+        for kind, wanted in measured(settings, group).items():
+            for test, interval in wanted.items():
                 result = group.results.get(kind, {}).get(test)
                 due = _due(result.at if result else None, interval)
                 more = (("expand", "certificate"),) if kind == "http" else ()
@@ -147,9 +149,10 @@ def _get(  # noqa: PLR0913  a request is what its members say
     )
 
 
-def _names_request(endpoint: str, aid: str, at: float | None, *, missing: bool) -> Get:
+def _names_request(endpoint: str, aid: str, at: float | None, *, is_short: bool) -> Get:
+    """Return a lookup of names; soon again when an active alert names what the last one did not have."""
     if at is None:
         return _get(endpoint, aid, Reason.CHANGED, 0.0, LOOKUP_EVERY)
-    if missing:
+    if is_short:
         return _get(endpoint, aid, Reason.CHANGED, at + LOOKUP_AGAIN, LOOKUP_AGAIN)
     return _get(endpoint, aid, Reason.LISTING, at + LOOKUP_EVERY, LOOKUP_EVERY)

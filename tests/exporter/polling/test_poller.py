@@ -262,7 +262,7 @@ def test_withdrawal_is_exact():
     """At `expires` the series are still there, after it they are gone."""
     collector = Collector()
     poller = Poller(settings(max_age=300.0), collector, Vendor(), lambda: 1000.0, lambda _poller: None)
-    poller._target = replace(poller._target, knowledge=Known(as_of=1000.0, told={"x": 1.0}))
+    poller.target = replace(poller.target, knowledge=Known(as_of=1000.0, told={"x": 1.0}))
     assert poller.expires() == 1300.0
     assert poller.rendered(1300.0, list) != []
     assert poller.rendered(1300.1, list) == []

@@ -4,7 +4,6 @@
 beyond its parameters, so both are read leniently.
 """
 
-import math
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
@@ -12,6 +11,7 @@ from typing import Any, Final
 from bridge.errors import Unreadable
 from bridge.metrics import DIAGNOSTICS
 from bridge.outbox.confirmations import SentEvent
+from bridge.receivers.lenient import time_of
 
 LOOKS: Final = 2
 """Looks in which an event is not listed, after which it counts as not taken in."""
@@ -21,7 +21,6 @@ event of twenty too, and every one is to arrive. The same bytes: what was taken 
 _LISTS: Final = ("alerts", "items", "data", "results", "logs")
 _INSIDE: Final = ("alert", "payload", "raw", "data", "event", "tags")
 """Members in which a listing may hold the alert as it was sent."""
-_MILLISECONDS: Final = 1e11
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,9 +61,8 @@ def compare(sent: Iterable[SentEvent], listed: Iterable[ListedAlert]) -> Compari
     outcomes: dict[str, list[SentEvent]] = {"confirmed": [], "missed": [], "resend": [], "lost": []}
     for event in sent:
         # No two events of an alert bear the same second, so the time tells which of them it is.
-        if (event.key, event.timestamp) in exact or not timeless.isdisjoint(
-            {(event.key, event.status), (event.key, None)}
-        ):
+        any_time = (event.key, event.status) in timeless or (event.key, None) in timeless
+        if (event.key, event.timestamp) in exact or any_time:
             outcomes["confirmed"].append(event)
         elif event.looks + 1 < LOOKS:
             outcomes["missed"].append(event)
@@ -77,7 +75,17 @@ def compare(sent: Iterable[SentEvent], listed: Iterable[ListedAlert]) -> Compari
 
 def read_alerts(answer: Any) -> list[ListedAlert]:
     """Return the alerts of one page of a listing that are ours. Unreadable when it is no list."""
-    return [alert for entry in entries(answer) if (alert := _alert(entry)) is not None]
+    found = []
+    for entry in entries(answer):
+        members = list(_members(entry))
+        # What holds the identity is the alert as it was sent; what is around it is BigPanda's own.
+        sent = [(one.get(name), one) for name in ("incident_identifier", "vendorwatch_key") for one in members]
+        key, one = next(((key, one) for key, one in sent if isinstance(key, str) and key), ("", {}))
+        if key:
+            time, status = time_of(one.get("timestamp")), one.get("status")
+            word = status.lower() if isinstance(status, str) else None
+            found.append(ListedAlert(key, None if time is None else int(time), word))
+    return found
 
 
 def entries(answer: Any) -> list[Mapping[str, Any]]:
@@ -88,19 +96,6 @@ def entries(answer: Any) -> list[Mapping[str, Any]]:
     if not isinstance(found, list):
         raise Unreadable("the answer holds no list")
     return [entry for entry in found if isinstance(entry, dict)]
-
-
-def _alert(entry: Mapping[str, Any]) -> ListedAlert | None:
-    members = list(_members(entry))
-    for name in ("incident_identifier", "vendorwatch_key"):
-        for one in members:
-            if isinstance(key := one.get(name), str) and key:
-                # What holds the identity is the alert as it was sent; what is around it is BigPanda's own.
-                status = one.get("status")
-                return ListedAlert(
-                    key, _time(one.get("timestamp")), status.lower() if isinstance(status, str) else None
-                )
-    return None
 
 
 def _members(entry: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
@@ -114,30 +109,15 @@ def _members(entry: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
             yield {str(tag.get("name")): tag.get("value") for tag in inside if isinstance(tag, dict)}
 
 
-def _time(value: Any) -> int | None:
-    try:
-        found = float(value)
-    except (TypeError, ValueError):
-        return None
-    if not math.isfinite(found) or isinstance(value, bool):
-        return None
-    return int(found / 1000 if found > _MILLISECONDS else found)
-
-
 def read_diagnostics(answer: Any, app_keys: Iterable[str], sources: Iterable[str]) -> list[Diagnostic]:
     """Return the entries of one page of the diagnostics that are about our app keys. Unreadable when it is no list."""
     keys, prefixes = frozenset(app_keys), tuple(f"{source}:" for source in sources)
     found = []
     for entry in entries(answer):
-        resource = str(entry.get("resource_id") or "")
-        identities = [str(one.get("incident_identifier") or "") for one in _members(entry)]
-        ours = (
-            resource in keys
-            or resource.partition(".")[2] in keys
-            or any(one.get("app_key") in keys for one in _members(entry) if isinstance(one.get("app_key"), str))
-            or any(identity.startswith(prefixes) for identity in identities if prefixes)
-        )
-        if ours:
+        resource, members = str(entry.get("resource_id") or ""), list(_members(entry))
+        named = {resource, resource.partition(".")[2], *(str(one.get("app_key")) for one in members)}
+        identities = [str(one.get("incident_identifier") or "") for one in members]
+        if not named.isdisjoint(keys) or any(identity.startswith(prefixes) for identity in identities):
             level = str(entry.get("level") or "").lower()
             message = str(entry.get("message") or entry.get("log_type") or "")
             number = str(entry.get("log_id") or entry.get("id") or f"{entry.get('timestamp')} {message}")

@@ -29,10 +29,23 @@ class RateLimiter:
 
     def wait(self, now: float, events: int | None = None) -> float:
         """Return the seconds until `events` may go, or as many as a burst holds."""
-        self._refill(now)
+        # A request under way may have earned more than the burst: that is spent, not cut.
+        if self._tokens < self._burst:
+            self._tokens = min(self._burst, self._tokens + (now - self._at) * self._rate)
+        self._at = now
+        while self._sent and self._sent[0][0] <= now - _WINDOW:
+            self._sent.popleft()
         wanted = math.floor(self._burst) if events is None else min(events, math.floor(self._burst))
         lacking = max(0.0, (wanted - self._tokens) / self._rate)
-        return max(lacking, self._crowded(now, events or 1))
+        # The last minute's sum must leave room as well: how long until enough of it is over?
+        total, most = sum(count for _, count in self._sent), max(self.per_minute, events or 1) - (events or 1)
+        for at, count in self._sent:
+            if total <= most:
+                break
+            total -= count
+            if total <= most:
+                return max(lacking, at + _WINDOW - now)
+        return lacking
 
     def allowance(self) -> int:
         """Return how many events may go now; at least one."""
@@ -44,22 +57,3 @@ class RateLimiter:
         self._tokens += (now - began) * self._rate - events
         self._at = now
         self._sent.append((now, events))
-
-    def _refill(self, now: float) -> None:
-        # A request under way may have earned more than the burst: that is spent, not cut.
-        if self._tokens < self._burst:
-            self._tokens = min(self._burst, self._tokens + (now - self._at) * self._rate)
-        self._at = now
-        while self._sent and self._sent[0][0] <= now - _WINDOW:
-            self._sent.popleft()
-
-    def _crowded(self, now: float, events: int) -> float:
-        """Return the seconds until the last minute's sum leaves room for `events`."""
-        total, most = sum(count for _, count in self._sent), max(self.per_minute, events) - events
-        for at, count in self._sent:
-            if total <= most:
-                break
-            total -= count
-            if total <= most:
-                return max(0.0, at + _WINDOW - now)
-        return 0.0

@@ -63,7 +63,12 @@ class Relocation:
         What is open here under another app key is closed under that one first: it is another identity.
         """
         receivers = route.receivers
-        rekeyed = [state for state in self._alerts.opened_at(route.name) if _app_key_changed(state, receivers)]
+        rekeyed = [
+            state
+            for state in self._alerts.opened_at(route.name)
+            if (settings := receivers.get((state.alert.receiver, state.alert.source)))
+            and state.app_key not in ("", settings.mapping.app_key)
+        ]
         _close(rekeyed, route.destination, receivers, now)
         states = [*self._alerts.opened_elsewhere(route.name), *(state for state in rekeyed if state.open)]
         batch = [
@@ -79,17 +84,18 @@ class Relocation:
         return queued
 
 
-def _app_key_changed(state: AlertState, receivers: Receivers) -> bool:
-    settings = receivers.get((state.alert.receiver, state.alert.source))
-    return settings is not None and bool(state.app_key) and state.app_key != settings.mapping.app_key
-
-
 def _close(closing: Sequence[AlertState], destination: Destination, receivers: Receivers, now: float) -> None:
     done = 0
     try:
         for app_key, states in groupby(sorted(closing, key=lambda state: state.app_key), lambda one: one.app_key):
             for part in _parts(list(states)):
-                destination.send([event for state in part for event in _end(state, receivers, now)], app_key)
+                events = []
+                for state in part:
+                    if settings := receivers.get((state.alert.receiver, state.alert.source)):
+                        ended = draft(replace(state.alert, firing=False, ends_at=now), Status.OK, settings.mapping)
+                        # Later than its last event, and earlier than what follows elsewhere.
+                        events.append(ended.freeze(state.timestamp + 1))
+                destination.send(events, app_key)
                 done += len(part)
     except DeliveryError as error:
         _log.warning("%d alerts stay open at the previous destination: %s", len(closing) - done, error)
@@ -100,11 +106,3 @@ def _close(closing: Sequence[AlertState], destination: Destination, receivers: R
 def _parts(items: Sequence[T]) -> Iterator[Sequence[T]]:
     for start in range(0, len(items), _BATCH):
         yield items[start : start + _BATCH]
-
-
-def _end(state: AlertState, receivers: Receivers, now: float) -> Iterator[str]:
-    """Give the event that resolves an alert where it was opened: later than its last one, earlier than what follows."""
-    settings = receivers.get((state.alert.receiver, state.alert.source))
-    if settings is not None:
-        ended = replace(state.alert, firing=False, ends_at=now)
-        yield draft(ended, Status.OK, settings.mapping).freeze(state.timestamp + 1)

@@ -39,7 +39,7 @@ _STUMBLED: Final = 500
 _PATIENCE: Final = 6
 """Failures in a row, about half a minute, after which even those are tried with other events."""
 _APART: Final = 2.0
-"""Seconds between closing at an old destination and stating anew at the new one."""
+"""Seconds between closing at an old destination and stating it at the new one."""
 _CLOCK_STEP: Final = 2.0
 """Seconds by which the wall clock may move in a turn without being set."""
 _log = logging.getLogger(__name__)
@@ -85,8 +85,13 @@ class Delivery(PeriodicThread):
     def _turn(self) -> float:
         try:
             self._flush()
-            self._begin()
-            self._reroute()
+            if not self._begun:
+                # Go on where an earlier run ended.
+                self._refusals = Refusals.remembered(self._queue.refused())
+                self._relocation.begin(self._route, self._clock())
+                self._begun, self._restate_at = True, self._steady() + _APART
+            if self._changed is not None:
+                self._reroute(self._changed)
             if self._restate_at is not None and self._steady() >= self._restate_at:
                 self._restate_at = None
                 self._relocation.restate(self._route, self._clock())
@@ -143,12 +148,9 @@ class Delivery(PeriodicThread):
         except DeliveryError as error:
             self._limiter.sent(len(request), began, self._steady())
             self._refused(request, error, circuit)
-        else:
-            self._limiter.sent(len(request), began, self._steady())
-            self._accepted(request, answer, circuit)
-        self._flush()
-
-    def _accepted(self, request: list[ClaimedEvent], answer: Answer, circuit: Circuit) -> None:
+            self._flush()
+            return
+        self._limiter.sent(len(request), began, self._steady())
         now = self._clock()
         name, noted = self._route.name, {"duplicate" if answer is Answer.DUPLICATE else "accepted": request}
         self._pending_writes.append(lambda: self._queue.record(**noted, destination=name, now=now))
@@ -158,6 +160,7 @@ class Delivery(PeriodicThread):
         self._isolation = self._isolation.passed(_ids(request))
         self._refusals = self._refusals.accepted(_ids(request))
         self._up(circuit)
+        self._flush()
 
     def _refused(self, request: list[ClaimedEvent], error: DeliveryError, circuit: Circuit) -> None:
         now, first = self._clock(), request[0]
@@ -236,22 +239,13 @@ class Delivery(PeriodicThread):
             self._pending_writes[0]()
             self._pending_writes.popleft()
 
-    def _begin(self) -> None:
-        """Go on where an earlier run ended."""
-        if not self._begun:
-            self._refusals = Refusals.remembered(self._queue.refused())
-            self._relocation.begin(self._route, self._clock())
-            self._begun, self._restate_at = True, self._steady() + _APART
-
-    def _reroute(self) -> None:
-        route, self._changed = self._changed, None
-        if route is None:
-            return
+    def _reroute(self, route: Route) -> None:
+        self._changed = None
         self._give_back()
         if route.name != self._route.name:
             self._relocation.close(self._route, route.receivers, self._clock())
         self._relocation.note(route)
-        # Where both names lead to the same BigPanda, what is stated anew must bear a later second.
+        # Where both names lead to the same BigPanda, what is stated again must bear a later second.
         self._restate_at = self._steady() + _APART
         self._route.destination.close()
         self._use(route)

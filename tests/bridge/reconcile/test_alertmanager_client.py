@@ -248,7 +248,7 @@ def test_every_status_but_200_does_not_count(ask, code):
         ("<html>", "answered with something that is not JSON"),
         ('[{"labels": {}', "answered with something that is not JSON"),
         (requests.ConnectionError("http://user:pass@am"), "no connection"),
-        (requests.ReadTimeout(), "no whole answer in time"),
+        (requests.ReadTimeout(), "no whole answer within 10 s (waiting for the answer)"),
     ],
 )
 def test_what_goes_wrong_is_said_in_words(ask, body, told):

@@ -107,14 +107,18 @@ class Collector:
                 due, page = listing.began, listing.pages + 1
             else:  # a listing that drags on past `max_age` is given up
                 due, page = 0.0 if active is None else active.at + every, 1
+            confirm_after = min(CONFIRM_AFTER, self._settings.poll_interval)
             if environment.emptied_at is not None:
-                due = environment.emptied_at + min(CONFIRM_AFTER, self._settings.poll_interval)
+                due = environment.emptied_at + confirm_after
             # Sorted by start, which never changes, so that incidents do not move between pages while they are read.
             searched = [(due, {"folder": "active", "sort_by": "start", "page_size": str(PAGE_SIZE), "page": str(page)})]
             for folder in FOLDERS:
                 total = environment.folders.get(folder)
                 rows = PAGE_SIZE if environment.listed else 1
-                searched.append((total.at + every if total else 0.0, {"folder": folder, "page_size": str(rows)}))
+                due = total.at + every if total else 0.0
+                if total and total.emptied_at is not None:
+                    due = total.emptied_at + confirm_after
+                searched.append((due, {"folder": folder, "page_size": str(rows)}))
             for due, params in searched:
                 yield Get(
                     endpoint=SEARCH,

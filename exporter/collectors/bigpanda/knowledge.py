@@ -25,6 +25,8 @@ class Total:
 
     at: float
     incidents: int
+    emptied_at: float | None = None
+    """When they were all gone at once, until that is confirmed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,7 +153,10 @@ def with_total(environment: Environment, folder: str, incidents: int | None, at:
     """Return the environment after the total of one folder; None: the vendor does not tell it."""
     if incidents is None:
         return replace(environment, listed=True)
-    return replace(environment, folders={**environment.folders, folder: Total(at, incidents)})
+    known, total = environment.folders.get(folder), Total(at, incidents)
+    if known and known.incidents and not incidents and known.emptied_at is None:
+        total = replace(known, emptied_at=at)  # believed when it is said twice, as of `active`
+    return replace(environment, folders={**environment.folders, folder: total})
 
 
 def with_page(environment: Environment, found: Found, page: int, at: float, max_pages: int) -> Environment:

@@ -71,6 +71,8 @@ class Group:
 
     as_of: float | None = None
     truncated: bool = False
+    pages: int = 1
+    """Of its last whole listing."""
     alerts: tuple[Alert, ...] = ()
     types: tuple[str, ...] = ()
     unfinished: Listing | None = None
@@ -160,6 +162,7 @@ def with_page(group: Group, page: AlertPage, *, at: float, cursor: str | None, m
         group,
         as_of=listing.began,
         truncated=listing.truncated,
+        pages=len(listing.cursors) + 1,
         alerts=alerts,
         types=types,
         unfinished=None,

@@ -27,13 +27,17 @@ USAGE_EVERY = 3600.0
 OUTAGES_EVERY = 300.0
 ENTERPRISE_ONLY = ("agentTypes", "enterprise,enterprise-cluster")
 """Cloud agents are some hundreds, and the vendor's own."""
+ALERTS_SHARE = 0.9
+"""Of the budget, what the alerts may take: names, lists and results must have their turn."""
 UNSEEN = frozenset({403, 404})
 """What ThousandEyes says where the token may not see agents or usage, or the organisation has none of that kind."""
 
 
 def requests(settings: Settings, knowledge: Knowledge, now: float) -> Iterator[Request]:
     """Yield, for each account group: its alerts, the names of rules and tests, then all that is read less often."""
-    groups, every = knowledge.groups, settings.poll_interval
+    groups = knowledge.groups
+    pages = sum(group.pages for group in groups.values())
+    every = max(settings.poll_interval, pages * 60.0 / (ALERTS_SHARE * settings.requests_per_minute))
     for aid, group in groups.items():
         due = _due(group.as_of, every)
         if group.emptied_at is not None:

@@ -72,6 +72,25 @@ def test_a_round_is_whole_with_every_folder_of_every_environment():
     assert (after.as_of, after.round_at) == (START + 60, START + 60)
 
 
+def test_a_folder_that_is_empty_at_once_is_empty_when_it_is_said_twice():
+    """Its total stays until then, and is asked for again soon; another number is believed at once."""
+    collector = Collector(settings())
+    knowledge = after_round(collector, knowing(collector, "a"), "a", START, [incident(1)])
+    shared = ("a", "shared")
+
+    def told(total, at):
+        request = ask_for(collector, knowledge, "a", "shared", at)
+        return collector.update(knowledge, request, response({"total": total, "items": []}, at))
+
+    knowledge = told(0, START + 60)
+    assert samples(collector, knowledge, "bigpanda_incidents", START + 60)[shared] == 1.0
+    assert ask_for(collector, knowledge, "a", "shared").due == START + 70
+    assert samples(collector, told(2, START + 70), "bigpanda_incidents", START + 70)[shared] == 2.0
+    knowledge = told(0, START + 70)
+    assert samples(collector, knowledge, "bigpanda_incidents", START + 70)[shared] == 0.0
+    assert ask_for(collector, knowledge, "a", "shared").due == START + 130
+
+
 def test_incidents_that_are_all_gone_at_once_are_gone_when_it_is_said_twice():
     """One stray empty answer would end every incident; it is asked again soon, and an answer with incidents ends it."""
     collector = Collector(settings())

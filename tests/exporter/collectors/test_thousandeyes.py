@@ -10,6 +10,7 @@ from exporter.collectors.thousandeyes.knowledge import Knowledge
 from exporter.collectors.thousandeyes.measurements import read_results
 from exporter.collectors.thousandeyes.rotation import ALERTS, LOOKUP_AGAIN, LOOKUP_EVERY, RULES, TESTS
 from exporter.errors import Malformed
+from exporter.polling.scheduler import choose
 
 START = 1_795_176_000.0
 RESULTS = "/test-results/{id}/http-server"
@@ -45,6 +46,30 @@ def told(collector, knowledge, endpoint, document, *, at=START, aid=""):  # noqa
 def samples(collector, knowledge, name, now=START):
     families = {family.metric.name: dict(family.samples) for family in collector.families(knowledge, now)}
     return families[name]
+
+
+def test_names_and_results_have_their_turn_where_alerts_would_take_the_whole_budget():
+    """Ten account groups of two pages at 15 requests a minute are listed less often than configured; all are read."""
+    groups = [str(number) for number in range(10)]
+    collector = Collector(settings(account_groups=groups, requests_per_minute=15, test_results="all", agents=False))
+    knowledge, asked = collector.start(), []
+    document = page() | {
+        "alertRules": [],
+        "tests": [{"testId": "7", "type": "http-server"}],
+        "results": [],
+        "usage": {},
+    }
+    for now in (START + 4 * number for number in range(15 * 60)):
+        request = choose(collector.requests(knowledge, now), now, frozenset(), {}).request
+        if request is None:
+            continue
+        asked.append(request.endpoint)
+        cursor = None if request.endpoint != ALERTS or "cursor" in dict(request.params) else "x"
+        answer = document | page(alert("a", alertRuleId=None), cursor=cursor)
+        knowledge = collector.update(knowledge, request, Response(now, 200, json.dumps(answer).encode()))
+    assert all(group.rules_at and group.tests_at and group.results["http"] for group in knowledge.groups.values())
+    assert asked.count(RESULTS) > 10
+    assert knowledge.as_of > now - 2 * 20 * 60 / (0.9 * 15)
 
 
 def test_follows_every_page_before_it_replaces_the_old_listing():

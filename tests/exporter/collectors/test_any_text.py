@@ -1,0 +1,102 @@
+"""Whatever text a vendor writes: the page can be read, and a restart and a follower show the same page."""
+
+import gzip
+import json
+import tempfile
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, given
+from hypothesis import settings as hypothesis
+from hypothesis import strategies as st
+from prometheus_client.openmetrics.parser import text_string_to_metric_families as openmetrics_families
+from prometheus_client.parser import text_string_to_metric_families as text_families
+
+from exporter.collectors.contract import Response
+from exporter.errors import Malformed
+from exporter.metrics.text_format import compose, render
+from exporter.polling.poller import Poller
+from exporter.polling.rate_budget import Budget
+from exporter.polling.snapshot_files import Directory
+from exporter.polling.snapshot_store import SnapshotStore
+from exporter.polling.target_state import kinds
+from exporter.toolkit.text import LABEL_BYTES, valid_json
+from tests.exporter.collectors.test_contract import CASES, Case, named, places_in, replaced
+
+NASTY = [
+    "",
+    "\0",
+    "\ud83d",
+    "\udc00\ud800",
+    "\u202e\u2066x",
+    "\r\n",
+    '"\\',
+    "\u2028",
+    "%s",
+    "\ufeff",
+    "\U0010ffff",
+    "NaN",
+]
+TEXT = (
+    st.text(st.characters(exclude_categories=()), max_size=40)
+    | st.lists(st.sampled_from(NASTY), max_size=5).map("".join)
+    | st.builds(lambda one, times: (one * times)[:100_000], st.sampled_from(NASTY[1:]), st.just(100_000))
+)
+
+
+def member(document, place):
+    for name in place:
+        document = document[name]
+    return document
+
+
+def pages(families, account):
+    """Return the page in each form, as it is served, read by the parsers that users have."""
+    rendered = render(families, account)
+    found = []
+    for openmetrics, parse in ((False, text_families), (True, openmetrics_families)):
+        packed = b"".join(block.packed for block in compose([rendered], openmetrics=openmetrics))
+        text = gzip.decompress(packed).decode() if packed else ""
+        found.append([each.samples for each in parse(text + ("# EOF\n" if openmetrics else ""))])
+    return found
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("folder", [case for case in CASES if case.parent.parent.name != "certificates"], ids=named)
+@hypothesis(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
+@given(data=st.data())
+def test_page_restart_and_follower_are_equal(folder, data):
+    """Any member that is text, in any answer: lone surrogates, NUL, bidi, 100 kB."""
+    case = Case(folder)
+    turns = [turn for turn in case.turns() if isinstance(turn.response, Response) and "malformed" not in turn.step]
+    turn = data.draw(st.sampled_from(turns))
+    document = json.loads(turn.response.body)
+    texts = [place for place in places_in(document) if isinstance(member(document, place), str)]
+    if not texts:
+        return
+    hostile = replaced(document, data.draw(st.sampled_from(texts)), data.draw(TEXT))
+    escapes = data.draw(st.booleans())
+    body = valid_json(json.dumps(hostile, ensure_ascii=escapes).encode("utf-8", "surrogatepass"))
+    now = turn.response.at
+    try:
+        known = case.collector.update(turn.before, turn.request, replace(turn.response, body=body))
+    except Malformed:
+        return
+    told = pages(case.collector.families(known, now), case.settings.account)
+    labels = [value for samples in told[1] for each in samples for value in each.labels.values()]
+    assert all(len(value.encode()) <= LABEL_BYTES for value in labels)
+    with tempfile.TemporaryDirectory() as path:
+        storage = SnapshotStore(Directory(Path(path)))
+        storage.save(case.settings, {"knowledge": known, "budget": Budget.start(60.0, now), "success": True})
+        assert storage.load(case.settings, kinds(case.collector))["knowledge"] == known
+        follower = Poller(
+            case.settings, case.collector, None, lambda: now, lambda _poller: None, storage, leads=lambda: False
+        )
+        if follower.expires() is not None:
+            shown = follower.rendered(now, lambda families: pages(families, case.settings.account))
+            assert shown == told
+        assert follower.target.knowledge == known
+        assert [figure.text for figure in follower.figures()] == [
+            figure.text for figure in case.collector.figures(known, now) if follower.expires() is not None
+        ]

@@ -7,7 +7,7 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from exporter.app import DEFAULT, App, summary
@@ -36,8 +36,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 1
     config, web_config = read
     if options.config_check:
-        for warning in config.warnings():
-            _tell(f"{options.config_file}: warning: {warning}")
+        _tell(options.config_file, (f"warning: {warning}" for warning in config.warnings()))
         sys.stdout.write(f"{options.config_file}: ok, {summary(config, options.shard)}\n")
         return 0
     logs.start("exporter", options.log_level, options.log_format)
@@ -46,7 +45,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         app = App(options, config, web_config)
     except ConfigError as error:
-        _tell(f"{PROGRAM}: {error}")
+        _tell(PROGRAM, [error])
         return 1
     _run(app)
     return 0
@@ -96,21 +95,16 @@ def _read(options: argparse.Namespace) -> tuple[Config, WebConfigFile] | None:
     try:
         config = load(options.config_file)
     except ConfigError as error:
-        _complain(options.config_file, error)
+        _tell(options.config_file, error.problems)
     try:
         web_config = WebConfigFile(options.web_config)
     except ConfigError as error:
-        _complain(options.web_config, error)
+        _tell(options.web_config, error.problems)
     return (config, web_config) if config and web_config else None
 
 
-def _complain(file: Path, error: ConfigError) -> None:
-    for problem in error.problems:
-        _tell(f"{file}: {problem}")
-
-
-def _tell(line: str) -> None:
-    sys.stderr.write(f"{line}\n")
+def _tell(about: object, lines: Iterable[object]) -> None:
+    sys.stderr.writelines(f"{about}: {line}\n" for line in lines)
 
 
 def _run(app: App) -> None:

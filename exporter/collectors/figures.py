@@ -25,14 +25,13 @@ def counted(count: int, what: str) -> str:
 def certificate_figures(observations: Sequence[tuple[str, CertificateObservation]], now: float) -> Iterator[Figure]:
     """Yield which certificates a client would not accept, which could not be seen, and which expire soon."""
     ends = sorted((each.not_after, name) for name, each in observations if each.not_after is not None)
+    told = [(f"{name} ({each.reason})" if each.reason else name, each) for name, each in observations]
     found = {
-        "not accepted": [_with_reason(name, each) for name, each in observations if each.valid is False],
+        "not accepted": [text for text, each in told if each.valid is False],
         "seen by a probe that failed": [
-            _with_reason(name, each)
-            for name, each in observations
-            if each.reached and each.reason and each.valid is not False
+            text for text, each in told if each.reached and each.reason and each.valid is not False
         ],
-        "not seen": [_with_reason(name, each) for name, each in observations if not each.reached],
+        "not seen": [text for text, each in told if not each.reached],
         "expiring within 14 days": [name for at, name in ends if now < at <= now + SOON],
     }
     for what, names in found.items():
@@ -41,7 +40,3 @@ def certificate_figures(observations: Sequence[tuple[str, CertificateObservation
     if ends:
         days = (ends[0][0] - now) / 86400
         yield Figure(f"first certificate to expire: {ends[0][1]}, {f'in {days:.0f} days' if days >= 0 else 'expired'}")
-
-
-def _with_reason(name: str, observation: CertificateObservation) -> str:
-    return f"{name} ({observation.reason})" if observation.reason else name

@@ -45,10 +45,6 @@ class Pause:
     until: float
     reason: str
 
-    def holds(self, now: float) -> bool:
-        """Tell whether the pause is on; not when the clock was set back to before it began."""
-        return self.since <= now < self.until
-
 
 @dataclass(frozen=True, slots=True)
 class Budget:
@@ -101,8 +97,8 @@ class Budget:
 
     def wait(self, now: float) -> float:
         """Return the seconds until a request may be sent; 0.0 when now."""
-        if self.paused_until(now) is not None and self.pause:
-            return self.pause.until - now
+        if pause := self.paused(now):
+            return pause.until - now
         missing = 1.0 - self._tokens(now)
         refilled = missing * MINUTE / self.rate if missing > ROUNDING else 0.0
         # The request that must be a minute old before another one may follow; of the future, it says nothing.
@@ -153,13 +149,9 @@ class Budget:
         refused = self.pause is not None and self.pause.reason == Refused.reason
         return replace(self, pause=None, streak=0, refusals=0) if refused else self
 
-    def paused_until(self, now: float) -> float | None:
-        """Return the epoch second at which the pause ends; None when there is none."""
-        return self.pause.until if self.pause and self.pause.holds(now) else None
-
-    def paused_reason(self, now: float) -> str:
-        """Return why nothing is asked: `auth`, `rate_limited`, `reserve`, …; empty when there is no pause."""
-        return self.pause.reason if self.pause and self.pause.holds(now) else ""
+    def paused(self, now: float) -> Pause | None:
+        """Return the pause that is on; None when there is none, or the clock was set back to before it began."""
+        return self.pause if self.pause and self.pause.since <= now < self.pause.until else None
 
     def used_ratio(self, now: float) -> float:
         """Return the requests of the last 60 s as a share of the rate."""

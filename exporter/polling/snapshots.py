@@ -13,10 +13,8 @@ from exporter.collectors.contract import Collector
 from exporter.collectors.settings import TargetSettings
 from exporter.polling.rate_budget import Budget
 from exporter.polling.snapshot_store import SnapshotStore
-from exporter.polling.target_state import Target, drop_future_state, kinds
+from exporter.polling.target_state import Target, drop_future_state
 
-PARTS: Final = ("knowledge", "budget", "success")
-"""What of a target is stored; the rest is this process's own."""
 REST: Final = 10
 """After a write or a read the record rests for so many times what it took: a big one costs a tenth of one core."""
 
@@ -28,6 +26,8 @@ class Snapshot:
         self._storage = storage
         self._settings = settings
         self._collector = collector
+        self._kinds = {"knowledge": type(collector.start()), "budget": Budget, "success": bool | None}
+        """What of a target is stored, with its type; the rest is this process's own."""
         self._took = 0.0
         self._stamp: Hashable = None
         self._saved: Target[Any] | None = None
@@ -57,7 +57,7 @@ class Snapshot:
         if stamp == self._stamp:
             return None
         self._stamp = stamp
-        stored = self._storage.load(self._settings, kinds(self._collector))
+        stored = self._storage.load(self._settings, self._kinds)
         self._took = time.monotonic() - began
         if not stored:
             return None
@@ -74,7 +74,9 @@ class Snapshot:
         """Return the seconds until `target` is to be written; infinity when it is what was written last."""
         saved = self._saved
         # Parts never change: which they are is enough to see.
-        if self._storage is None or (saved and all(getattr(target, part) is getattr(saved, part) for part in PARTS)):
+        if self._storage is None or (
+            saved and all(getattr(target, part) is getattr(saved, part) for part in self._kinds)
+        ):
             return inf
         return max(0.0, self._saved_at + self.rest - now) if self._saved_at <= now else 0.0
 
@@ -87,7 +89,7 @@ class Snapshot:
         if self._storage is None or self.wait(target, now) == inf:
             return
         began = time.monotonic()
-        self._storage.save(self._settings, {part: getattr(target, part) for part in PARTS})
+        self._storage.save(self._settings, {part: getattr(target, part) for part in self._kinds})
         self._stamp = self._storage.stamp(self._settings)  # what was written here is no news
         self._saved, self._saved_at, self._took = target, now, time.monotonic() - began
 

@@ -19,7 +19,7 @@ def health(
     as_of = target.knowledge.as_of
     is_fresh = as_of is not None and now <= as_of + settings.max_age
     series, is_cut = shown if is_fresh else (0, False)
-    reason = failing(target, settings.max_age, now)
+    reason, pause = failing(target, settings.max_age, now), target.budget.paused(now)
     return Health(
         collector=settings.collector,
         account=settings.account,
@@ -38,15 +38,15 @@ def health(
         last_error=target.last_error,
         last_error_at=target.last_error_at,
         next_poll=action.next_poll if action else None,
-        paused_until=target.budget.paused_until(now),
-        paused_reason=target.budget.paused_reason(now),
+        paused_until=pause.until if pause else None,
+        paused_reason=pause.reason if pause else "",
         problems=tuple(dict.fromkeys(backoff.message for backoff in target.backoffs.values())),
     )
 
 
 def failing(target: Target[Any], max_age: float, now: float) -> str:
     """Return why the target is not polled successfully as a whole; "" while it is, as far as is known."""
-    as_of, pause = target.knowledge.as_of, target.budget.pause
+    as_of, pause = target.knowledge.as_of, target.budget.paused(now)
     expires = None if as_of is None else as_of + max_age
     if target.success is False:
         longest = min(target.backoffs.values(), key=lambda each: each.failing_since, default=None)
@@ -55,7 +55,7 @@ def failing(target: Target[Any], max_age: float, now: float) -> str:
     refused = next((each for each in target.backoffs.values() if each.reason == Refused.reason), None)
     if refused:
         return refused.message
-    if pause and pause.holds(now) and expires is not None and pause.until > expires:
+    if pause and expires is not None and pause.until > expires:
         return f"requests are paused ({pause.reason}) for longer than max_age: series are withdrawn meanwhile"
     if expires is not None and now > expires:
         return f"no status was read for {max_age:g} s (max_age): series are withdrawn"

@@ -5,7 +5,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any, Final, Generic, TypeVar
+from typing import Final, Generic, TypeVar
 
 from exporter.collectors.contract import Certificate, Collector, Get, Knowledge, Probe, Reason, Response
 from exporter.errors import Malformed, PollError, Refused
@@ -180,9 +180,8 @@ def unforeseen(error: Exception) -> Malformed:
 
 def refused(target: Target[K], now: float) -> bool:
     """Return whether the credentials are refused, at all or for some of what is requested."""
-    return target.budget.paused_reason(now) == Refused.reason or any(
-        backoff.reason == Refused.reason for backoff in target.backoffs.values()
-    )
+    causes = (target.budget.paused(now), *target.backoffs.values())
+    return any(cause is not None and cause.reason == Refused.reason for cause in causes)
 
 
 def credentials_changed(target: Target[K]) -> Target[K]:
@@ -271,8 +270,3 @@ def counted(requests: Mapping[tuple[str, str], int], endpoint: str, outcome: str
     """Return the counts with one more."""
     key = (endpoint, outcome)
     return {**requests, key: requests.get(key, 0) + 1}
-
-
-def kinds(collector: Collector[Any]) -> dict[str, Any]:
-    """Return what of a target survives a restart, by name, with its type."""
-    return {"knowledge": type(collector.start()), "budget": Budget, "success": bool | None}

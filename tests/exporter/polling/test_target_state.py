@@ -157,7 +157,8 @@ def test_a_round_is_a_success_once_it_is_whole():
 def test_a_failure_touches_what_it_is_about(wanted, told, success, paused):
     """Statuses decide success; a refusal or limit pauses the target, but for a 403 about one thing alone."""
     after = heard(target(success=True), wanted, told).target
-    assert (after.success, after.budget.paused_reason(NOW)) == (success, paused)
+    pause = after.budget.paused(NOW)
+    assert (after.success, pause.reason if pause else "") == (success, paused)
     assert (after.in_flight, after.probing) == (frozenset(), 0)
     assert after.knowledge == Known()
 

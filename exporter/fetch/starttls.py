@@ -38,13 +38,14 @@ class Dialogue:
         """Return what the server says up to and including the first of `ends`."""
         while not (found := [self.unread.index(end) + len(end) for end in ends if end in self.unread]):
             self._receive()
-        return self._take(min(found))
+        return self.exactly(min(found))
 
     def exactly(self, count: int) -> bytes:
         """Return the next `count` bytes."""
         while len(self.unread) < count:
             self._receive()
-        return self._take(count)
+        taken, self.unread = self.unread[:count], self.unread[count:]
+        return taken
 
     def _receive(self) -> None:
         self.plain.settimeout(remaining(self._deadline))
@@ -55,10 +56,6 @@ class Dialogue:
         self._received += len(received)
         if self._received > MOST_BYTES:
             raise StartTlsRefused(f"the server sent more than {MOST_BYTES} bytes before TLS")
-
-    def _take(self, count: int) -> bytes:
-        taken, self.unread = self.unread[:count], self.unread[count:]
-        return taken
 
 
 def remaining(deadline: float) -> float:

@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from math import ceil
 from urllib.parse import quote, unquote
@@ -10,7 +10,7 @@ from urllib.parse import quote, unquote
 from exporter.collectors.contract import CONFIRM_AFTER, Certificate, Get, Reason, Request, Response
 from exporter.collectors.figures import counted
 from exporter.errors import Malformed
-from exporter.metrics.families import Family, Metric, Sample, gauge
+from exporter.metrics.families import Family, Sample, gauge
 from exporter.metrics.health import Figure
 
 from .answers import read_environments, read_plans, read_search, read_total
@@ -60,23 +60,22 @@ UNSEEN = frozenset({403, 404})
 """What BigPanda says where the key's role may not see plans, or the organisation has none of that kind."""
 
 
+@dataclass(frozen=True, slots=True)
 class Collector:
     """Which environments there are; then, of each, the totals of its folders and its active incidents."""
 
-    metrics: tuple[Metric, ...] = (INCIDENTS, ACTIVE, OLDEST, PLANS)
+    settings: Settings
 
-    def __init__(self, settings: Settings) -> None:
-        self._settings = settings
-
+    metrics = (INCIDENTS, ACTIVE, OLDEST, PLANS)
     start = Knowledge
     """What is known before the first answer."""
 
     def requests(self, knowledge: Knowledge, now: float) -> Iterator[Request]:
         """Yield the list of environments and what is wanted of each; one that is left behind goes last."""
-        every = LIST_EVERY if knowledge.environments else self._settings.poll_interval
+        every = LIST_EVERY if knowledge.environments else self.settings.poll_interval
         if knowledge.emptied_at is not None:
             due = knowledge.emptied_at + min(CONFIRM_AFTER, every)
-        elif knowledge.listed_at is None or knowledge.wanted != self._settings.environments:
+        elif knowledge.listed_at is None or knowledge.wanted != self.settings.environments:
             due = 0.0  # other environments were configured since
         else:
             due = knowledge.listed_at + every
@@ -99,15 +98,15 @@ class Collector:
         """Yield, of each environment, the next page of its active incidents and the total of each other folder."""
         listed = (each.active.incidents() if each.active else 0 for each in knowledge.environments)
         searches = sum(len(FOLDERS) + max(1, ceil(incidents / PAGE_SIZE)) for incidents in listed)
-        per_minute = SEARCHES_SHARE * self._settings.requests_per_minute
-        every = max(self._settings.poll_interval, searches * 60.0 / per_minute)
+        per_minute = SEARCHES_SHARE * self.settings.requests_per_minute
+        every = max(self.settings.poll_interval, searches * 60.0 / per_minute)
         for environment in knowledge.environments:
             listing, active = environment.unfinished, environment.active
-            if listing is not None and now - listing.began <= self._settings.max_age:
+            if listing is not None and now - listing.began <= self.settings.max_age:
                 due, page = listing.began, listing.pages + 1
             else:  # a listing that drags on past `max_age` is given up
                 due, page = 0.0 if active is None else active.at + every, 1
-            confirm_after = min(CONFIRM_AFTER, self._settings.poll_interval)
+            confirm_after = min(CONFIRM_AFTER, self.settings.poll_interval)
             if environment.emptied_at is not None:
                 due = environment.emptied_at + confirm_after
             # Sorted by start, which never changes, so that incidents do not move between pages while they are read.
@@ -135,7 +134,7 @@ class Collector:
             raise Malformed("a certificate was not asked for")
         at, params = response.at, dict(request.params)
         if request.endpoint == ENVIRONMENTS:
-            return with_environments(knowledge, read_environments(response.body), at, self._settings.environments)
+            return with_environments(knowledge, read_environments(response.body), at, self.settings.environments)
         if request.endpoint == MAINTENANCE:
             count = None if response.status in UNSEEN else read_plans(response.body)
             return replace(knowledge, plans={**knowledge.plans, params["status"]: Plans(at, count)})
@@ -145,7 +144,7 @@ class Collector:
             return knowledge
         if params["folder"] == "active":
             found = read_search(response.body)
-            changed = with_page(environment, found, int(params["page"]), at, self._settings.max_pages)
+            changed = with_page(environment, found, int(params["page"]), at, self.settings.max_pages)
         else:
             rows = int(params["page_size"])
             total = read_total(response.body, rows)
@@ -156,7 +155,7 @@ class Collector:
 
     def families(self, knowledge: Knowledge, now: float) -> Iterator[Family]:
         """Yield totals first, then counts and ages of the active incidents; each part while it is fresh."""
-        oldest_shown = now - self._settings.max_age
+        oldest_shown = now - self.settings.max_age
         totals: list[Sample] = []
         counts: list[Sample] = []
         oldest: list[Sample] = []
@@ -171,13 +170,13 @@ class Collector:
         yield Family(INCIDENTS, totals)
         yield Family(ACTIVE, counts)
         yield Family(OLDEST, oldest)
-        oldest_plans = now - max(self._settings.max_age, 3 * PLANS_EVERY)
+        oldest_plans = now - max(self.settings.max_age, 3 * PLANS_EVERY)
         told = [(status, plans) for status, plans in knowledge.plans.items() if plans.at >= oldest_plans]
         yield Family(PLANS, [((status,), float(plans.count)) for status, plans in told if plans.count is not None])
 
     def figures(self, knowledge: Knowledge, now: float) -> Iterator[Figure]:
         """Yield the active incidents by status, the oldest of them, and how many environments they are in."""
-        fresh = now - self._settings.max_age
+        fresh = now - self.settings.max_age
         active = [each.active for each in knowledge.environments if each.active and each.active.at >= fresh]
         statuses = Counter[str]()
         for listing in active:

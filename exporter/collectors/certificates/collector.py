@@ -32,20 +32,19 @@ class Known:
     observations: dict[str, CertificateObservation] = field(default_factory=dict)
 
 
+@dataclass(frozen=True, slots=True)
 class Collector:
     """Probes every endpoint; one that cannot be reached is an answer too."""
 
+    settings: Settings
+
     metrics = tuple(METRICS)
-
-    def __init__(self, settings: Settings) -> None:
-        self._settings = settings
-
     start = Known
     """What is known before the first probe."""
 
     def requests(self, knowledge: Known, now: float) -> Iterator[Request]:  # noqa: ARG002  nothing depends on the time
         """Yield one probe for each endpoint; one that was never probed is overdue since ever."""
-        settings = self._settings
+        settings = self.settings
         every, retry = settings.poll_interval, min(settings.retry_interval, settings.poll_interval)
         for endpoint in settings.listed().values():
             known = knowledge.observations.get(endpoint.written)
@@ -65,34 +64,35 @@ class Collector:
         """Return the knowledge with what the probe saw; endpoints no longer configured are forgotten."""
         if not isinstance(request, Probe) or not isinstance(response, Certificate):
             raise TypeError("only probes are asked for here")
-        listed = self._settings.listed()
+        listed = self.settings.listed()
         known = {one.written: knowledge.observations.get(one.written) for one in listed.values()}
         probed = listed.get((request.server_name, request.address, request.port))
         if probed:
             known[probed.written] = observe(known[probed.written], response)
         observations = {written: observation for written, observation in known.items() if observation}
-        fresh = response.at - self._settings.max_age
+        fresh = response.at - self.settings.max_age
+        file = self.settings.endpoints_file
         told = [observation.probed_at for observation in observations.values() if observation.probed_at >= fresh]
         return Known(
             as_of=min(told, default=knowledge.as_of),
             round_at=min(told) if told and len(told) == len(listed) else knowledge.round_at,
-            truncated=self._settings.skips(),
+            truncated=bool(file and file.read().problems),
             observations=observations,
         )
 
     def families(self, knowledge: Known, now: float) -> Iterator[Family]:
         """Yield dates and validity of every endpoint seen within `max_age`, and how the last probe ended."""
-        max_age = self._settings.max_age
+        max_age = self.settings.max_age
         told = [
             ((endpoint.written,), known.within(max_age, now))
-            for endpoint in self._settings.listed().values()
+            for endpoint in self.settings.listed().values()
             if (known := knowledge.observations.get(endpoint.written)) and now - known.probed_at <= max_age
         ]
         yield from certificate_families(METRICS, told, now)
 
     def figures(self, knowledge: Known, now: float) -> Iterator[Figure]:
         """Yield how many endpoints there are, and those whose certificate is refused, missing or about to end."""
-        listed = self._settings.listed().values()
+        listed = self.settings.listed().values()
         yield Figure(counted(len(listed), "endpoint"))
         seen = [(one.written, known) for one in listed if (known := knowledge.observations.get(one.written))]
         yield from certificate_figures(seen, now)

@@ -80,10 +80,6 @@ class Settings(TargetSettings):
         found = self.endpoints_file.read().endpoints if self.endpoints_file else ()
         return {one.place: one for one in (*self.endpoints, *found)}
 
-    def skips(self) -> bool:
-        """Tell whether a line of `endpoints_file` cannot be read."""
-        return bool(self.endpoints_file and self.endpoints_file.read().problems)
-
 
 def _repeated(endpoints: Iterable[Endpoint]) -> Iterable[str]:
     seen = set()

@@ -8,7 +8,7 @@ from typing import ClassVar
 from exporter.collectors.contract import CONFIRM_AFTER, Certificate, Get, Reason, Request, Response
 from exporter.collectors.figures import counted
 from exporter.errors import Malformed
-from exporter.metrics.families import Family, Metric, counter, gauge
+from exporter.metrics.families import Family, counter, gauge
 from exporter.metrics.health import Figure
 
 from .answers import Notification, read_report
@@ -87,23 +87,22 @@ class Knowledge:
     """The answer has no pages."""
 
 
+@dataclass(frozen=True, slots=True)
 class Collector:
     """Asks the wizard's URL, and nothing else."""
 
-    metrics: tuple[Metric, ...] = (WARNING, LATEST, RECENT, SEEN, NOTIFICATIONS)
+    settings: Settings
 
-    def __init__(self, settings: Settings) -> None:
-        self._settings = settings
-
+    metrics = (WARNING, LATEST, RECENT, SEEN, NOTIFICATIONS)
     start = Knowledge
     """What is known before the first answer."""
 
     def requests(self, knowledge: Knowledge, now: float) -> Iterator[Request]:  # noqa: ARG002  the contract's signature
         """Yield the one request there is. 418 is an answer: a pasted URL may hold `status=true`."""
-        every = self._settings.poll_interval
+        every = self.settings.poll_interval
         if knowledge.emptied_at is not None:
             due = knowledge.emptied_at + min(CONFIRM_AFTER, every)
-        elif knowledge.as_of is None or knowledge.filters != self._settings.params():
+        elif knowledge.as_of is None or knowledge.filters != self.settings.params():
             due = 0.0  # other filters were configured since
         else:
             due = knowledge.as_of + every
@@ -112,7 +111,7 @@ class Collector:
             reason=Reason.STATUS,
             due=due,
             every=every,
-            params=self._settings.params(),
+            params=self.settings.params(),
             expected_statuses=frozenset({418}),
         )
 
@@ -122,7 +121,7 @@ class Collector:
             raise Malformed("a certificate was not asked for")
         report = read_report(response.body, response.status)
         distinct = {notification.id: notification for notification in report.notifications}
-        filters = self._settings.params()
+        filters = self.settings.params()
         # PacketVis lists old notifications too: that all are gone at once is believed when it is said twice.
         was_listed = any(count for *_, count in knowledge.listed) and knowledge.filters == filters
         if not distinct and was_listed and knowledge.emptied_at is None:
@@ -144,7 +143,7 @@ class Collector:
             ids=(*distinct, *gone[:REMEMBERED_IDS]),
             filters=filters,
             recent=_recent(distinct.values(), kinds),
-            window=report.window or self._settings.window(),
+            window=report.window or self.settings.window(),
             counting_since=knowledge.counting_since or response.at,
         )
 
@@ -153,7 +152,7 @@ class Collector:
         known = {kind[:3] for kind in knowledge.listed}
         kinds = {}
         for each in notifications:
-            is_kept = each.type in DOCUMENTED_TYPES or self._settings.unknown_types == "keep"
+            is_kept = each.type in DOCUMENTED_TYPES or self.settings.unknown_types == "keep"
             kind = (each.category, each.type if is_kept else OTHER, each.severity)
             if kind not in known and len(known) >= MOST_KINDS:
                 kind = (OTHER, OTHER, each.severity)

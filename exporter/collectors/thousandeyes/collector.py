@@ -2,13 +2,13 @@
 
 from collections import Counter
 from collections.abc import Iterable, Iterator
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from urllib.parse import unquote
 
 from exporter.collectors.contract import Certificate, Get, Request, Response
 from exporter.collectors.figures import counted
 from exporter.errors import Malformed
-from exporter.metrics.families import Family, Metric
+from exporter.metrics.families import Family
 from exporter.metrics.health import Figure
 
 from . import pages, rotation
@@ -25,25 +25,24 @@ MISSED = 3
 """What is asked for less often than the alerts is withdrawn when so many readings in a row were missed."""
 
 
+@dataclass(frozen=True, slots=True)
 class Collector:
     """One organisation, seen by one token, in one account group or several."""
 
-    metrics: tuple[Metric, ...] = pages.METRICS
+    settings: Settings
 
-    def __init__(self, settings: Settings) -> None:
-        self._settings = settings
-
+    metrics = pages.METRICS
     start = Knowledge
     """What is known before the first answer."""
 
     def requests(self, knowledge: Knowledge, now: float) -> Iterator[Request]:
         """Return what is wanted of each account group."""
-        return rotation.requests(self._settings, Knowledge(self._groups(knowledge)), now)
+        return rotation.requests(self.settings, Knowledge(self._groups(knowledge)), now)
 
     def _groups(self, knowledge: Knowledge) -> dict[str, Group]:
         """Return the configured groups; one that comes to others, which have listings, begins behind them."""
         new = Group(rounds=knowledge.rounds() - ROUNDS_BEHIND)
-        return {aid: knowledge.groups.get(aid, new) for aid in self._settings.groups()}
+        return {aid: knowledge.groups.get(aid, new) for aid in self.settings.groups()}
 
     def update(self, knowledge: Knowledge, request: Request, response: Response | Certificate) -> Knowledge:
         """Return the knowledge after an answer; `Malformed` when it lacks the list it was asked for."""
@@ -57,7 +56,7 @@ class Collector:
 
     def _updated(self, group: Group, request: Get, response: Response) -> Group:
         at, body, params = response.at, response.body, dict(request.params)
-        cursor, most = params.get("cursor"), self._settings.max_pages
+        cursor, most = params.get("cursor"), self.settings.max_pages
         known = group.inventory
         if response.status in UNSEEN:
             body = b'{"agents": [], "localProblems": []}'
@@ -90,14 +89,14 @@ class Collector:
         learned = replace(group, tests_at=at, tests={test.id: test for test in tests})
         results = {
             kind: {test: group.results[kind][test] for test in wanted if test in group.results.get(kind, {})}
-            for kind, wanted in measured(self._settings, learned).items()
+            for kind, wanted in measured(self.settings, learned).items()
         }
         return replace(learned, results=results)
 
     def families(self, knowledge: Knowledge, now: float) -> Iterator[Family]:
         """Yield counts first, then results and inventory that are not too old, then one series for each alert."""
         groups = self._groups(knowledge)
-        oldest_shown = now - self._settings.max_age
+        oldest_shown = now - self.settings.max_age
         shown = {aid: each for aid, each in groups.items() if each.as_of is not None and each.as_of >= oldest_shown}
         yield from pages.alert_counts(shown)
         results = self._shown_results(groups, now)
@@ -130,13 +129,13 @@ class Collector:
 
     def _holds(self, at: float | None, every: float, now: float) -> bool:
         """Tell whether what was read at `at`, and is read again after `every` seconds, may still be shown."""
-        return at is not None and now - at <= max(self._settings.max_age, MISSED * every)
+        return at is not None and now - at <= max(self.settings.max_age, MISSED * every)
 
     def _shown_results(self, groups: dict[str, Group], now: float) -> dict[str, dict[str, dict[str, Result]]]:
         """Return by group, kind and test the results that may still be shown, however long the rotation is."""
-        wanted = {aid: measured(self._settings, group) for aid, group in groups.items()}
+        wanted = {aid: measured(self.settings, group) for aid, group in groups.items()}
         count = sum(len(tests) for kinds in wanted.values() for tests in kinds.values())
-        turn = count * 60.0 / self._settings.requests_per_minute
+        turn = count * 60.0 / self.settings.requests_per_minute
         return {
             aid: {
                 kind: {
@@ -151,7 +150,7 @@ class Collector:
 
     def _fresh_inventory(self, known: Inventory, now: float) -> Inventory:
         """Return what of an inventory may still be shown: the rest as if it had never been asked for."""
-        settings, blank = self._settings, Inventory()
+        settings, blank = self.settings, Inventory()
         if settings.agents and self._holds(known.agents_at, settings.agents_interval, now):
             blank = replace(blank, agents_at=known.agents_at, agents=known.agents)
         if settings.agents and self._holds(known.problems_at, settings.agents_interval, now):

@@ -1,6 +1,7 @@
 """Statuses in rounds, uptimes and incidents in rotation, certificates by our own probe."""
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Final
 from urllib.parse import unquote
 
@@ -66,22 +67,21 @@ TURNS = 3
 """An uptime, a certificate or the incidents of a monitor that is down may miss this many turns."""
 
 
+@dataclass(frozen=True, slots=True)
 class Collector:
     """Asks for each page of statuses in turn, again and again, and spends what is left on the monitors one by one."""
 
+    settings: Settings
+
     metrics = (UP, ACTIVE, ONGOING, STARTED, INFO, *CERTIFICATE, UPTIME, RECORDED, LASTED, CHECKED, INTERVAL)
-
-    def __init__(self, settings: Settings) -> None:
-        self._settings = settings
-
     start = Known
     """What is known before the first answer."""
 
     def requests(self, knowledge: Known, now: float) -> Iterator[Request]:
         """Yield the most urgent requests and probes of each kind, and so the earliest that is due."""
-        yield from gets(self._settings, knowledge, now)
-        if self._settings.certificates:
-            yield from probes(self._settings, knowledge)
+        yield from gets(self.settings, knowledge, now)
+        if self.settings.certificates:
+            yield from probes(self.settings, knowledge)
 
     def update(self, knowledge: Known, request: Request, response: Response | Certificate) -> Known:
         """Return the knowledge with what the answer tells."""
@@ -90,9 +90,9 @@ class Collector:
         if not isinstance(request, Get) or not isinstance(response, Response):
             raise TypeError("a Get is answered by a Response, a Probe by a Certificate")
         if request.endpoint == LISTING:
-            number = int(dict(request.params).get(self._settings.page_parameter, "1"))
+            number = int(dict(request.params).get(self.settings.page_parameter, "1"))
             page = read_monitors(response.body)
-            return with_page(knowledge, number, response.at, page, self._settings.max_pages)
+            return with_page(knowledge, number, response.at, page, self.settings.max_pages)
         identity = unquote(request.path.split("/")[2])
         gone = response.status != 200  # noqa: PLR2004  the other statuses asked for say that there is no such monitor
         if gone and identity in knowledge.missing:
@@ -112,7 +112,7 @@ class Collector:
         yield Family(STARTED, [((one.id, last.id, last.cause, last.regions), last.started) for one, last in begun])
         yield Family(INFO, [((one.id, one.name, one.url, one.method), 1.0) for one in monitors])
         yield from certificate_families(CERTIFICATE, self._certificates(knowledge, now), now)
-        oldest = max(self._settings.max_age, TURNS * rotation(self._settings, knowledge))
+        oldest = max(self.settings.max_age, TURNS * rotation(self.settings, knowledge))
         uptimes = [(one, known) for one in knowledge.monitors if now - (known := knowledge.uptimes[one]).at <= oldest]
         yield Family(
             UPTIME, [((one, window), percent) for one, known in uptimes for window, percent in known.windows.items()]
@@ -123,7 +123,7 @@ class Collector:
         yield Family(INTERVAL, [((one.id,), one.check_interval) for one in monitors if one.check_interval is not None])
 
     def _fresh_monitors(self, knowledge: Known, now: float) -> list[Monitor]:
-        fresh = knowledge.as_of is not None and now - knowledge.as_of <= self._settings.max_age
+        fresh = knowledge.as_of is not None and now - knowledge.as_of <= self.settings.max_age
         return list(knowledge.monitors.values()) if fresh else []
 
     def _valid(self, knowledge: Known, monitor: Monitor, now: float) -> Incidents | None:
@@ -133,14 +133,14 @@ class Collector:
             return None
         if monitor.up is not False and not told.ongoing:
             return told
-        every = trouble_every(self._settings, knowledge, len(knowledge.troubled))
-        return told if now - told.at <= max(self._settings.max_age, TURNS * every) else None
+        every = trouble_every(self.settings, knowledge, len(knowledge.troubled))
+        return told if now - told.at <= max(self.settings.max_age, TURNS * every) else None
 
     def _certificates(self, knowledge: Known, now: float) -> list[tuple[tuple[str, ...], CertificateObservation]]:
         """Return what is known of the certificates, by monitor; nothing where they are not wanted."""
-        if not self._settings.certificates:
+        if not self.settings.certificates:
             return []
-        max_age = max(self._settings.max_age, TURNS * self._settings.certificate_interval)
+        max_age = max(self.settings.max_age, TURNS * self.settings.certificate_interval)
         return [
             ((one.id,), seen.within(max_age, now))
             for one in knowledge.monitors.values()

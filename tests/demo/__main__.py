@@ -10,16 +10,21 @@ import signal
 import sys
 import time
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
 from tests.demo.journey import Journey, Station, counter_of_queued, follow, last_status, outage, recovery
 from tests.demo.screen import Screen, Style
 from tests.demo.world import Trouble, fill, troubles
-from tests.system.running import ROOT, NotInTime, missing, until
+from tests.system.running import ROOT, NotInTime, Program, missing, until
 from tests.system.way import ACCOUNTS, Addresses, Way
 
 NEEDED = ("prometheus", "prometheus-alertmanager")
+WATCHDOG = "prod:watchdog"
+"""What BigPanda knows the bridge's own alert by."""
+MAX_SILENCE = 8
+"""Seconds; Alertmanager repeats the Watchdog every two to four, and at first Prometheus must find it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,12 +33,19 @@ class Leg:
 
     title: str
     happen: Callable[[Trouble], object]
+    told: Callable[[Trouble], str]
     stations: Callable[[Way, Trouble, Callable[[], bool]], Journey]
     style: Style
 
 
-OUTAGE = Leg("The outage", lambda trouble: trouble.breaks(), outage, "bad")
-RECOVERY = Leg("The recovery", lambda trouble: trouble.mends(), recovery, "good")
+OUTAGE = Leg("The outage", lambda trouble: trouble.breaks(), lambda _: "at the vendor", outage, "bad")
+RECOVERY = Leg(
+    "The recovery",
+    lambda trouble: trouble.mends(),
+    lambda trouble: "over at the vendor" + (", after somebody silenced the alert" if trouble.silenced else ""),
+    recovery,
+    "good",
+)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -52,7 +64,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     screen = Screen()
     shutil.rmtree(flags.folder, ignore_errors=True)
     flags.folder.mkdir()
-    way = Way(flags.folder, addresses=Addresses.usual(), wait="3s", targets={"bigpanda": {"poll_interval": "5s"}})
+    pace = {"bigpanda": {"poll_interval": "5s", "requests_per_minute": 600}}
+    way = Way(flags.folder, addresses=Addresses.usual(), wait="3s", resend="1s", targets=pace)
+    reconcile = {"urls": [way.alertmanager.url], "interval": "4s", "min_uptime": "0s"}
+    way.receiver_settings = {"reconcile": reconcile, "watchdog": {"max_silence": f"{MAX_SILENCE}s"}}
     try:
         return show(way, screen, stay=flags.stay)
     except KeyboardInterrupt:
@@ -77,6 +92,7 @@ def show(way: Way, screen: Screen, *, stay: bool) -> int:
     wrong = start(way, screen)
     out = walk(way, screen, wrong, OUTAGE)
     back = walk(way, screen, wrong, RECOVERY)
+    hang(way, screen)
     tell_times(screen, "Seconds from the vendor to each station", out)
     tell_times(screen, "Seconds back to health", back)
     status = tell_result(way, screen, wrong)
@@ -105,9 +121,9 @@ def start(way: Way, screen: Screen) -> list[Trouble]:
     way.targets = {**way.targets, "certificates": {"ca_file": str(root)}}
     way.configure()
     screen.step("sandbox", f"{len(world.monitors)} monitors, tests, routes, incidents, a certificate")
-    for program in way.programs[1:]:
-        program.start()
-        screen.step(program.name, program.url)
+    with ThreadPoolExecutor() as pool:
+        for program in pool.map(Program.start, way.programs[1:]):
+            screen.step(program.name, program.url)
     way.start()
     until("every vendor is polled", lambda: len(way.query("vendorwatch_poll_success == 1")) == len(ACCOUNTS))
     until("every monitor is up", lambda: len(way.query("vigilmon_monitor_up == 1")) == len(world.monitors) - 1)
@@ -123,13 +139,32 @@ def walk(way: Way, screen: Screen, wrong: Sequence[Trouble], leg: Leg) -> list[J
     screen.begin(leg.title)
     for trouble in wrong:
         leg.happen(trouble)
-        screen.step(trouble.title, "at the vendor")
+        screen.step(trouble.title, leg.told(trouble))
 
     def passed(journey: Journey, station: Station) -> None:
         screen.step(journey.title, station.told, leg.style if station is journey.stations[-1] else "")
 
     follow(journeys, passed)
     return journeys
+
+
+def hang(way: Way, screen: Screen) -> None:
+    """Let Alertmanager hang until the bridge misses the Watchdog and tells BigPanda by itself; then go on."""
+
+    def told(status: str) -> bool:
+        return [each["status"] for each in way.accepted(incident_identifier=WATCHDOG)][-1:] == [status]
+
+    screen.begin("The way itself breaks")
+    screen.step("Alertmanager", "hangs: no alert would get through, nor does the Watchdog, which fires always")
+    way.alertmanager.send(signal.SIGSTOP)
+    try:
+        until("the bridge misses the Watchdog", lambda: told("critical"))
+        screen.step("bridge", f"heard no Watchdog for {MAX_SILENCE} s: BigPanda accepted: critical", "bad")
+    finally:
+        way.alertmanager.send(signal.SIGCONT)
+    screen.step("Alertmanager", "goes on")
+    until("the bridge hears the Watchdog", lambda: told("ok"))
+    screen.step("bridge", "hears the Watchdog: BigPanda accepted: ok", "good")
 
 
 def tell_times(screen: Screen, title: str, journeys: Sequence[Journey]) -> None:
@@ -148,6 +183,8 @@ def tell_result(way: Way, screen: Screen, wrong: Sequence[Trouble]) -> int:
         told = [str(event["status"]) for event in events]
         good = good and told == ["critical", "ok"] and last_status(way, trouble) == "ok"
         rows.append([trouble.title, " → ".join(told), str(events[0]["incident_identifier"])])
+    told = [str(event["status"]) for event in way.accepted(incident_identifier=WATCHDOG)]
+    rows.append(["Watchdog silent", " → ".join(told), WATCHDOG])
     screen.table(["", "events", "incident_identifier"], rows)
     screen.say(
         "  one event for each change, every one resolved" if good else "  NOT what was expected",

@@ -1,7 +1,8 @@
-"""A world of a few dozen monitors on a quiet day, and the four things that go wrong in it."""
+"""A world of a few dozen monitors on a quiet day, and what goes wrong in it."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from tests.system.way import Way
@@ -24,6 +25,8 @@ class Trouble:
     alertname: str
     alert_labels: Mapping[str, str]
     """Labels of the alert that tell it from others of its name; they are members of the event as well."""
+    silenced: bool = False
+    """Whether Alertmanager has it silenced as it ends, and so tells nobody that it does."""
 
     @property
     def selector(self) -> str:
@@ -52,6 +55,7 @@ class World:
 
 def fill(way: Way) -> World:
     """Put monitors, tests, old notifications and incidents into the sandbox; open a TLS endpoint; nothing is wrong."""
+    way.change("settings", bigpanda={"resources_per_second": 0})
     endpoint = way.change("certificates/open", kind="good", days=DAYS)
     names = [f"{site}-{region}" for region in REGIONS for site in SITES]
     monitors = {name: way.change("vigilmon/add", name=name, url=f"http://{name}.example.com/") for name in names}
@@ -61,6 +65,11 @@ def fill(way: Way) -> World:
     way.change("packetvis/notify", type="newprefix", severity=1, summary="198.51.100.128/25 is new.", age=2 * 86400)
     way.change("bigpanda/add_environment", name="Network", id="network", tag="team", value="network")
     return World(monitors, rule, tests[2], endpoint)
+
+
+def now_in(hours: float) -> datetime:
+    """Return the time in so many hours."""
+    return datetime.now(UTC) + timedelta(hours=hours)
 
 
 def troubles(way: Way, world: World) -> list[Trouble]:
@@ -98,15 +107,24 @@ def _hijack(way: Way) -> Trouble:
 
 def _thousandeyes(way: Way, world: World) -> Trouble:
     active: list[str] = []
+
+    def ends_silenced() -> None:
+        matcher = {"name": "alertname", "value": "ThousandEyesAlerts", "isRegex": False}
+        times = {name: f"{now_in(hours):%Y-%m-%dT%H:%M:%SZ}" for name, hours in (("startsAt", 0), ("endsAt", 1))}
+        silence = {"matchers": [matcher], "createdBy": "demo", "comment": "somebody works on it", **times}
+        way.alertmanager.post("/api/v2/silences", silence).raise_for_status()
+        way.change("thousandeyes/clear", id=active.pop())
+
     return Trouble(
         title="ThousandEyes alert",
         breaks=lambda: active.append(way.change("thousandeyes/trigger", rule=world.rule, test=world.test)),
-        mends=lambda: way.change("thousandeyes/clear", id=active.pop()),
+        mends=ends_silenced,
         metric="thousandeyes_active_alerts",
         labels={"alert_type": "http-server", "severity": "critical"},
         wrong=lambda value: value > 0,
         alertname="ThousandEyesAlerts",
         alert_labels={"alert_type": "http-server"},
+        silenced=True,
     )
 
 

@@ -24,7 +24,7 @@ def bridge(folder: Path, address: str) -> Program:
     return Program("bridge", python("bridge", *flags), folder / "bridge.log", f"http://{address}")
 
 
-def prometheus(folder: Path, address: str, name: str = "prometheus") -> Program:
+def prometheus(folder: Path, address: str, name: str = "prometheus", *, resend: str = "15s") -> Program:
     """Make Debian's Prometheus, with the folder's prometheus.yml."""
     command = [
         "prometheus",
@@ -32,7 +32,7 @@ def prometheus(folder: Path, address: str, name: str = "prometheus") -> Program:
         f"--storage.tsdb.path={folder / name}",
         f"--web.listen-address={address}",
         "--storage.tsdb.retention.time=1d",
-        "--rules.alert.resend-delay=15s",
+        f"--rules.alert.resend-delay={resend}",
         "--web.enable-lifecycle",
     ]
     return Program(name, command, folder / f"{name}.log", f"http://{address}")

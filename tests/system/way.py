@@ -63,6 +63,8 @@ class Way:
     group_interval: str = "2s"
     peers: int = 0
     """Alertmanagers beside the first one, in a cluster with it."""
+    resend: str = "15s"
+    """After how long Prometheus tells Alertmanager again of what fires."""
 
     def __post_init__(self) -> None:
         self.sandbox = sandbox(self.folder, self.addresses.sandbox)
@@ -70,7 +72,7 @@ class Way:
         self.bridge = bridge(self.folder, self.addresses.bridge)
         self.alertmanagers = alertmanagers(self.folder, self.addresses.alertmanager, self.peers)
         self.alertmanager = self.alertmanagers[0]
-        self.prometheus = prometheus(self.folder, self.addresses.prometheus)
+        self.prometheus = prometheus(self.folder, self.addresses.prometheus, resend=self.resend)
 
     @property
     def programs(self) -> tuple[Program, ...]:

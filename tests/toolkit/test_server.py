@@ -2,6 +2,8 @@
 
 import contextlib
 import http.client
+import inspect
+import re
 import select
 import socket
 import ssl
@@ -11,7 +13,11 @@ from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
 
 import pytest
 import trustme
+from uvicorn.protocols.http import httptools_impl
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
+from exporter.toolkit import connection as connection_module
+from exporter.toolkit import server as server_module
 from exporter.toolkit.front import Lane, Route
 from exporter.toolkit.server import RESERVE, limit
 from exporter.toolkit.web_config import WebConfigFile
@@ -431,3 +437,13 @@ def test_stopping_lets_a_request_end_and_breaks_a_reader_that_stalls(serve, get)
     assert set(threading.enumerate()) == before
     with pytest.raises(OSError, match="refused"):
         get(listener.addresses[0])
+
+
+def test_nothing_private_of_the_server_is_touched():
+    """What uvicorn does not document may be another thing in its next release, without a word."""
+    sources = [inspect.getsource(module) for module in (connection_module, server_module)]
+    theirs = set(re.findall(r"self\.(_\w+)", inspect.getsource(httptools_impl))) | set(dir(HttpToolsProtocol))
+    ours = {name for source in sources for name in re.findall(r"\.(_[a-z]\w*)", source)}
+    assert {name for name in ours & theirs if not name.startswith("__")} == set()
+    strangers = [found for source in sources for found in re.findall(r"\b(?!self\b|cls\b)\w+\._[a-z]\w*", source)]
+    assert strangers == []

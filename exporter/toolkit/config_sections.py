@@ -1,9 +1,9 @@
 """A list of sections of several kinds in a configuration: one key names the kind, a second one tells them apart."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Generic, TypeVar
+from typing import Generic, TypeVar
 
 from pydantic import ValidationError
 
@@ -38,7 +38,15 @@ class SectionList(Generic[S]):
             if isinstance(section, list)
             for line in section
         ]
-        return [one for one in read if not isinstance(one, list)], [*found, *self._duplicates(listed)]
+        first: dict[tuple[str, str], int] = {}
+        for index, item in enumerate(listed):
+            if not isinstance(item, dict) or None in (item.get(self.kind), item.get(self.name)):
+                continue
+            earlier = first.setdefault((str(item[self.kind]), str(item[self.name])), index)
+            if earlier != index:
+                place = f"{self.place}[{index}].{self.name}"
+                found.append(f"{place}: {self.place}[{earlier}] has this {self.kind} and {self.name} already")
+        return [one for one in read if not isinstance(one, list)], found
 
     def _section(self, item: object, folder: Path) -> S | list[str]:
         """Return the section, or its problems as suffixes of its own path."""
@@ -54,13 +62,3 @@ class SectionList(Generic[S]):
         except ValidationError as error:
             lines = problems(error, secret_keys(model))
             return [line.removeprefix("file") if line.startswith("file: ") else f".{line}" for line in lines]
-
-    def _duplicates(self, listed: list[Any]) -> Iterator[str]:
-        first: dict[tuple[str, str], int] = {}
-        for index, item in enumerate(listed):
-            if not isinstance(item, dict) or None in (item.get(self.kind), item.get(self.name)):
-                continue
-            earlier = first.setdefault((str(item[self.kind]), str(item[self.name])), index)
-            if earlier != index:
-                place = f"{self.place}[{index}].{self.name}"
-                yield f"{place}: {self.place}[{earlier}] has this {self.kind} and {self.name} already"

@@ -61,16 +61,12 @@ def _cipher(name: str) -> str:
     raise ValueError(f"no such cipher suite: {name}")
 
 
-def _curve(name: str) -> str:
-    if name not in _CURVES:
+def _curves(names: tuple[str, ...]) -> tuple[str, ...]:
+    if not set(names) <= set(_CURVES):
         raise ValueError(f"no such curve: there are {', '.join(_CURVES)}")
-    return _CURVES[name]
-
-
-def _one(curves: tuple[str, ...]) -> tuple[str, ...]:
-    if len(curves) > 1:
+    if len(names) > 1:
         raise ValueError("only one can be set here: give the one curve, or none for all")
-    return curves
+    return tuple(_CURVES[name] for name in names)
 
 
 def _client_auth(name: str) -> str:
@@ -96,7 +92,7 @@ class TlsServer(Section):
     max_version: Version = "TLS13"
     cipher_suites: tuple[Annotated[str, AfterValidator(_cipher)], ...] = ()
     prefer_server_cipher_suites: bool = True
-    curve_preferences: Annotated[tuple[Annotated[str, AfterValidator(_curve)], ...], AfterValidator(_one)] = ()
+    curve_preferences: Annotated[tuple[str, ...], AfterValidator(_curves)] = ()
 
     @model_validator(mode="after")
     def _fits(self) -> Self:

@@ -89,9 +89,7 @@ def _substituted(node: yaml.Node, path: str, seen: set[int]) -> Iterator[str]:
     elif node.tag == _STRING and "${" in node.value:
         missing = [name for _, name in _VARIABLE.findall(node.value) if name and not os.environ.get(name, "").strip()]
         yield from (f"{path or 'file'}: the environment has no {name}" for name in missing)
-        node.value = _VARIABLE.sub(_replaced, node.value)
-
-
-def _replaced(match: re.Match[str]) -> str:
-    """Return a variable's value, stripped as a file's is; `$${` is a `${` that is meant."""
-    return match[1] or os.environ.get(match[2], "").strip() or match[0]
+        # Stripped as a file's value is; `$${` is a `${` that is meant.
+        node.value = _VARIABLE.sub(
+            lambda found: found[1] or os.environ.get(found[2], "").strip() or found[0], node.value
+        )

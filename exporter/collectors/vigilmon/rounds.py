@@ -86,7 +86,7 @@ def _read(known: Known, listing: Listing, at: float, page: Page) -> tuple[Known,
         told=listing.told + len(page.monitors),
         urgent=listing.urgent + len(hurried),
     )
-    seen = {**less(_seen(known), rows), **dict.fromkeys(rows, at)}
+    seen = {**less(known.seen, rows), **dict.fromkeys(rows, at)}
     known = replace(
         _with_found(known, rows, at),
         as_of=_oldest(known, seen),
@@ -119,7 +119,7 @@ def _whole(known: Known, listing: Listing, *, alone: bool, truncated: bool) -> K
 
     Nothing is urgent any more: no page of this round would go before what changed.
     """
-    unlisted = [identity for identity, _ in takewhile(lambda told: told[1] < listing.at, _seen(known).items())]
+    unlisted = [identity for identity, _ in takewhile(lambda told: told[1] < listing.at, known.seen.items())]
     sure = alone or known.round_at is None
     known = without(known, unlisted if sure else (one for one in unlisted if one in known.missing))
     ongoing = {identity for identity, told in known.incidents.items() if told.ongoing}
@@ -137,11 +137,6 @@ def _whole(known: Known, listing: Listing, *, alone: bool, truncated: bool) -> K
         observations={where: told for where, told in known.observations.items() if where in places},
     )
     return replace(known, as_of=next(iter(known.seen.values()), listing.at))
-
-
-def _seen(known: Known) -> Mapping[str, float]:
-    """Return when each status was told, the oldest first; of knowledge that does not say, all of them at once."""
-    return known.seen or dict.fromkeys(known.monitors, known.as_of or 0.0)
 
 
 def _oldest(known: Known, seen: Mapping[str, float]) -> float | None:

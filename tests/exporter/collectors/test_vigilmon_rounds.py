@@ -5,7 +5,6 @@ import json
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from pydantic import TypeAdapter
 
 from exporter.collectors.contract import Get, Reason, Response
 from exporter.collectors.vigilmon.answers import Monitor, Page
@@ -287,26 +286,6 @@ def test_monitors_down_are_hurried_for_a_few_at_a_time():
         hurried.append(list(known.urgent))
     assert hurried == [["1", "2"], ["3", "4"], []]
     assert list(known.changed) == list(known.troubled) == list("123456")
-
-
-OLDER = {
-    "as_of": 100.0, "truncated": False, "pages": 2, "urgent": {}, "changed": {}, "troubled": [],
-    "listing": {"at": 120.0, "told_at": 120.0, "pages": [[]], "urgent": 0},
-    "monitors": {one: {"id": one, "name": "", "url": "", "method": "", "active": True, "status": "up",
-                       "checked_at": None, "host": "", "port": 0} for one in ("1", "2", "9")},
-    "uptimes": {one: {"at": 100.0, "answered": True, "windows": {}} for one in ("1", "2", "9")},
-    "incidents": {one: {"at": 100.0, "answered": True, "ongoing": 0, "recorded": 0} for one in ("1", "2", "9")},
-}  # fmt: skip
-
-
-def test_knowledge_of_a_version_that_showed_whole_rounds_alone_is_taken_over():
-    """Its statuses keep the age that they had; a new round begins at once and settles which monitors there are."""
-    known = TypeAdapter(Known).validate_json(json.dumps(OLDER))
-    assert next_get(known, 130.0).params == ()
-    known = with_page(known, 1, 130.0, page(1, total=2), MOST)
-    assert (known.as_of, list(known.monitors)) == (100.0, ["1", "2", "9"])
-    known = with_page(known, 2, 131.0, page(2, total=2), MOST)
-    assert (known.as_of, list(known.monitors), known.missing) == (130.0, ["1", "2"], {})
 
 
 PER_PAGE = 3

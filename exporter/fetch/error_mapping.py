@@ -27,13 +27,9 @@ KINDS: Final[Mapping[type[HttpError], type[PollError]]] = {
     http_errors.InvalidRequest: ClientError,
     http_errors.InvalidResponse: Malformed,
 }
+"""What an error below HTTP means for a poll."""
 UNCERTAIN: Final = 60.0
 """Seconds; the most that is waited for a date that cannot be compared with the vendor's own clock."""
-
-
-def poll_error(error: HttpError) -> PollError:
-    """Return what an error below HTTP means for a poll, in the same words."""
-    return KINDS[type(error)](str(error))
 
 
 def check(request: Get, response: Response) -> None:

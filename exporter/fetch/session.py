@@ -11,7 +11,7 @@ from urllib.parse import unquote_plus, urlencode, urlsplit, urlunsplit
 from exporter.collectors.contract import Get, ReadingPost, Response
 from exporter.collectors.settings import TargetSettings
 from exporter.errors import ClientError, Malformed, Refused
-from exporter.fetch.error_mapping import poll_error
+from exporter.fetch.error_mapping import KINDS
 from exporter.toolkit.config_types import Secret
 from exporter.toolkit.http_client import HttpClient
 from exporter.toolkit.http_errors import HttpError
@@ -67,7 +67,7 @@ class Session:
         try:
             found = self._client.request(method, url, headers=headers, body=content)
         except HttpError as error:
-            raise poll_error(error) from None
+            raise KINDS[type(error)](str(error)) from None
         if found.body.count(b"{") + found.body.count(b"[") > MOST_OBJECTS:
             raise Malformed(f"an answer of more than {MOST_OBJECTS:,} objects")
         return Response(at, found.status, valid_json(found.body), found.headers)

@@ -37,7 +37,7 @@ class Targets:
         kept = {name: poller for name, poller in self._pollers.items() if wanted.get(name) == poller.settings}
         made = {name: collector(settings) for name, settings in wanted.items() if name not in kept}
         gone = {name: poller for name, poller in self._pollers.items() if name not in kept}
-        stop(gone.values())
+        self.stop(gone.values())
         come: dict[Identity, Poller] = {}
         for name, its_collector in made.items():
             settings = wanted[name]
@@ -62,16 +62,12 @@ class Targets:
         for poller in self._pollers.values():
             poller.wake()
 
-    def stop(self) -> None:
-        """End all poll loops."""
-        stop(self._pollers.values())
-
-
-def stop(pollers: Iterable[Poller]) -> None:
-    """End some poll loops, all at the same time."""
-    stopping = [threading.Thread(target=poller.stop, args=(PATIENCE,), daemon=True) for poller in pollers]
-    for thread in stopping:
-        thread.start()
-    deadline = time.monotonic() + PATIENCE
-    for thread in stopping:
-        thread.join(max(0.0, deadline - time.monotonic()))
+    def stop(self, only: Iterable[Poller] | None = None) -> None:
+        """End all poll loops, or some of them, all at the same time."""
+        pollers = self._pollers.values() if only is None else only
+        stopping = [threading.Thread(target=poller.stop, args=(PATIENCE,), daemon=True) for poller in pollers]
+        for thread in stopping:
+            thread.start()
+        deadline = time.monotonic() + PATIENCE
+        for thread in stopping:
+            thread.join(max(0.0, deadline - time.monotonic()))

@@ -38,11 +38,6 @@ class Settings(ApiSettings):
             raise ValueError("an id is given twice")
         return value
 
-    @field_validator("result_types")
-    @classmethod
-    def _each_kind_once(cls, value: tuple[str, ...]) -> tuple[str, ...]:
-        return tuple(dict.fromkeys(value))
-
     def asks_for(self, name: str) -> bool:
         """Tell whether what is on by default was asked for by name: then a refusal of it is an error."""
         return name in self.model_fields_set

@@ -22,5 +22,9 @@ class Store:
         self.quarantine, self.retention = Quarantine(self.database), Retention(self.database)
         self.incidents, self.status = Incidents(self.database), OutboxStatus(self.database)
 
+    def state(self, key):
+        """Return the state of one alert, None when it is not known."""
+        return self.alerts.states([key]).get(key)
+
     def close(self):
         self.database.close()

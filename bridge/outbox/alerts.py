@@ -49,7 +49,7 @@ class Alerts:
             return _with_members([state_of(row) for row in connection.execute(query)], connection.execute(shared).all())
 
     def opened_at(self, destination: str) -> list[AlertState]:
-        """Return what a destination took in as open and was not told the end of."""
+        """Return what a destination took in as open and was not sent the end of."""
         query = select(alert_states).where(alert_states.c.destination == destination).order_by(alert_states.c.key)
         with self._database.read() as connection:
             return [state_of(row) for row in connection.execute(query)]
@@ -73,10 +73,6 @@ class Alerts:
             wanted = {one for alert in alerts for one in (alert.key, alert.identity, owners.get(alert.key, "")) if one}
             found = states(connection, sorted(wanted))
         return {alert.key: found[key] for alert in alerts if (key := identity_key(alert, owners, found)) in found}
-
-    def state(self, key: str) -> AlertState | None:
-        """Return the state of one key, None when it is not known."""
-        return self.states([key]).get(key)
 
     def heard_at(self, keys: Sequence[str]) -> dict[str, float]:
         """Return when each of these was last repeated, where that is noted."""

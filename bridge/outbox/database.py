@@ -100,28 +100,28 @@ class Database:
             if self.postgresql:
                 with self._writer.begin() as connection:
                     yield connection
-            else:
-                with self._a_turn():
-                    with self._writer.begin() as connection:
-                        self._see_files()
-                        yield connection
-                    if self._log.grown():
-                        self._empty_log()
+                return
+            # No longer than for others' writers: behind a locked database our own would queue for ever.
+            if not self._turn.acquire(timeout=BUSY_TIMEOUT):
+                raise Unavailable("database: busy")
+            try:
+                with self._writer.begin() as connection:
+                    self._see_files()
+                    yield connection
+                if self._log.grown():
+                    # What was committed stays committed, whatever becomes of this.
+                    with (
+                        suppress(SQLAlchemyError, sqlite_engine.sqlite3.Error),
+                        closing(self._writer.raw_connection()) as log,
+                    ):
+                        self._log.empty(log.driver_connection, patience=_FOR_READERS)
+            finally:
+                self._turn.release()
 
     def refuse_when_full(self) -> None:
         """Raise Unavailable where the disk has no room but what is kept for delivery: what is full must still drain."""
         if not self.postgresql and sqlite_engine.room(self._files.path) <= 0:
             raise Unavailable("database: disk full")
-
-    @contextmanager
-    def _a_turn(self) -> Iterator[None]:
-        """Wait for our own writers no longer than for others': behind a locked database they would queue for ever."""
-        if not self._turn.acquire(timeout=BUSY_TIMEOUT):
-            raise Unavailable("database: busy")
-        try:
-            yield
-        finally:
-            self._turn.release()
 
     @contextmanager
     def read(self) -> Iterator[Connection]:
@@ -133,14 +133,6 @@ class Database:
     def _see_files(self) -> None:
         if not (self.postgresql or self._files.there()):
             raise Unavailable("database: gone")
-
-    def _empty_log(self) -> None:
-        """Try to; what was committed stays committed, whatever becomes of it."""
-        with (
-            suppress(SQLAlchemyError, sqlite_engine.sqlite3.Error),
-            closing(self._writer.raw_connection()) as connection,
-        ):
-            self._log.empty(connection.driver_connection, patience=_FOR_READERS)
 
     @contextmanager
     def _meanings(self) -> Iterator[None]:

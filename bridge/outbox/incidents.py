@@ -104,26 +104,27 @@ class Incidents:
 def merge_heard(
     database: Database, connection: Connection, batch: Sequence[Notification], outcomes: Sequence[Outcome], now: float
 ) -> None:
-    """Fold in what each notification tells of incidents, in the order given."""
-    known = _load(database, connection, {(one.source, told.id) for one in batch for told in one.incidents}, now)
+    """Merge what each notification reports of incidents, in the order given."""
+    known = _load(database, connection, {(one.source, heard.id) for one in batch for heard in one.incidents}, now)
     for notification, outcome in zip(batch, outcomes, strict=True):
-        for told in notification.incidents:
-            place = (notification.source, told.id)
-            before = known[place]
-            after = merge(before, told, notification.source, now)
+        source = notification.source
+        for heard in notification.incidents:
+            before = known[source, heard.id]
+            after = merge(before, heard, source, now)
             if after is None:
                 continue
             after = _judged(connection, before, after, outcome, now)
             _write(connection, after)
-            known[place] = after
+            known[source, heard.id] = after
             if after.active:
                 known |= {(one.source, one.id): one for one in _absorbed(connection, after, now)}
-            if told.quota is not None:
-                statement = database.insert(share_quotas).values(source=notification.source, available=told.quota)
-                left = {"available": told.quota}
-                connection.execute(statement.on_conflict_do_update(index_elements=["source"], set_=left))
-            if notification.confirm and is_new_share(before, told):
-                _ask(database, connection, place, now)
+            if heard.quota is not None:
+                connection.execute(database.upsert(share_quotas, "source").values(source=source, available=heard.quota))
+            if notification.confirm and is_new_share(before, heard):
+                place = {"source": source, "incident": heard.id}
+                fresh = {"state": "waiting", "reason": "", "attempts": 0, "asked_at": now, "not_before": 0.0}
+                asked = database.upsert(callbacks, "source", "incident").values(**place, **fresh, closed_at=None)
+                connection.execute(asked)
 
 
 def _load(
@@ -148,9 +149,13 @@ def _judged(
         outcome.acknowledged.append((after.environment, seconds))
     if after.active or (before and not before.active):
         return after
-    if (seconds := _took(after)) is not None:
+    # By BigPanda's clock, by ours where it does not say when it ended.
+    if (seconds := lasted(after, after.closed_at if after.ended_at is None else after.ended_at)) is not None:
         outcome.resolved.append((after.environment, seconds))
-    elsewhere = _elsewhere(connection, after)
+    # What was merged into another open incident was not closed.
+    others = (incidents.c.source == after.source) & (incidents.c.id != after.id) & incidents.c.active
+    listed = connection.execute(select(incidents.c.alerts).where(others, incidents.c.heard_at > 0)).scalars()
+    elsewhere = {key for keys in listed for key in json.loads(keys)}
     still = {
         key: one
         for key, one in states(connection, after.keys).items()
@@ -161,7 +166,7 @@ def _judged(
 
 
 def _absorbed(connection: Connection, by: IncidentRecord, now: float) -> list[IncidentRecord]:
-    """Close the incidents of which every alert is in this one now: BigPanda does not tell of what was merged away.
+    """Close the incidents of which every alert is in this one now: BigPanda does not report what was merged away.
 
     What another replica writes at this moment is left to it.
     """
@@ -181,28 +186,9 @@ def _absorbed(connection: Connection, by: IncidentRecord, now: float) -> list[In
     return merged
 
 
-def _elsewhere(connection: Connection, closed: IncidentRecord) -> set[str]:
-    """Return the keys in other open incidents: what was merged away was not closed."""
-    others = (incidents.c.source == closed.source) & (incidents.c.id != closed.id) & incidents.c.active
-    found = connection.execute(select(incidents.c.alerts).where(others, incidents.c.heard_at > 0)).scalars()
-    return {key for listed in found for key in json.loads(listed)}
-
-
-def _took(after: IncidentRecord) -> float | None:
-    """Return how long an incident lasted: by BigPanda's clock, by ours where it does not tell the end."""
-    return lasted(after, after.closed_at if after.ended_at is None else after.ended_at)
-
-
 def _write(connection: Connection, record: IncidentRecord) -> None:
     here = (incidents.c.source == record.source) & (incidents.c.id == record.id)
     connection.execute(update(incidents).where(here).values(_row(record)))
-
-
-def _ask(database: Database, connection: Connection, place: tuple[str, str], now: float) -> None:
-    source, incident = place
-    fresh = {"state": "waiting", "reason": "", "attempts": 0, "asked_at": now, "not_before": 0.0, "closed_at": None}
-    statement = database.insert(callbacks).values(source=source, incident=incident, **fresh)
-    connection.execute(statement.on_conflict_do_update(index_elements=["source", "incident"], set_=fresh))
 
 
 def _record(row: Row[Any]) -> IncidentRecord:

@@ -568,5 +568,5 @@ def test_another_app_key_is_another_identity(scene):
     scene.delivery.change(replace(moved(scene, scene.panda), name="main", receivers=renamed))
     scene.live(10)
     assert [(key, status) for _, key, status in scene.panda.accepted] == [("prod:a", "ok"), ("prod:a", "warning")]
-    assert scene.outbox.alerts.state("prod:a").app_key == "new-key"
+    assert scene.outbox.state("prod:a").app_key == "new-key"
     assert len(set(scene.panda.times)) == len(scene.panda.times)

@@ -179,7 +179,7 @@ def test_the_story_of_a_key(outbox):
     )
     tell(outbox, alert("a", firing=False), now=T0 + 60)
     events = outbox.events.of_alert("prod:a", T0 + 61)
-    assert outbox.alerts.state("prod:a").status == "ok"
+    assert outbox.state("prod:a").status == "ok"
     assert [(event.kind, event.state, event.reason) for event in events.rows] == [
         ("resolve", "waiting", "resolved"),
         ("open", "sent", "accepted"),
@@ -190,7 +190,7 @@ def test_the_story_of_a_key(outbox):
 def test_an_unknown_alert_has_no_state_and_no_events(outbox):
     """Nothing is known, nothing was sent."""
     events = outbox.events.of_alert("prod:nobody", T0)
-    assert (outbox.alerts.state("prod:nobody"), list(events.rows), events.total) == (None, [], 0)
+    assert (outbox.state("prod:nobody"), list(events.rows), events.total) == (None, [], 0)
 
 
 def test_a_search_ends_in_time(outbox, monkeypatch):

@@ -55,15 +55,15 @@ def test_a_warning_that_becomes_critical_is_one_alert(outbox):
     assert deliver(outbox, T0 + 21) == [(IDENTITY, "warning", "warning")]
     assert send(outbox, entry("warning", firing=False, at=T0 + 30), now=T0 + 30).queued == 1
     assert deliver(outbox, T0 + 31) == [(IDENTITY, "ok", "warning")]
-    assert outbox.alerts.state(IDENTITY).members == {}
+    assert outbox.state(IDENTITY).members == {}
 
 
 def test_one_that_is_no_worse_changes_nothing(outbox):
     """A second replica of the same alert, and its end, are no events; who judged by the state before is overtaken."""
     send(outbox, entry("critical", replica="a"))
-    before = outbox.alerts.state(IDENTITY).updated_at
+    before = outbox.state(IDENTITY).updated_at
     assert send(outbox, entry("critical", replica="b"), now=T0 + 5).unchanged == 1
-    state = outbox.alerts.state(IDENTITY)
+    state = outbox.state(IDENTITY)
     assert state.updated_at == T0 + 5 > before
     assert len(state.firing) == len(state.members) == 2
     assert send(outbox, entry("critical", replica="b", firing=False), now=T0 + 9).unchanged == 1
@@ -85,11 +85,11 @@ def test_one_webhook_that_ends_one_and_begins_another_is_one_change(outbox):
 def test_the_end_of_the_whole_ends_it_whatever_fires(outbox):
     """Closed by hand, or by silence: the state's own alert, not firing."""
     send(outbox, entry("critical"), entry("warning"))
-    state = outbox.alerts.state(IDENTITY)
+    state = outbox.state(IDENTITY)
     end = SHARED.notification(alerts=(replace(state.alert, firing=False, ends_at=T0 + 5),))
     assert outbox.ingest.accept([end], T0 + 5)[0].queued == 1
-    assert not outbox.alerts.state(IDENTITY).open
-    assert outbox.alerts.state(IDENTITY).members == {}
+    assert not outbox.state(IDENTITY).open
+    assert outbox.state(IDENTITY).members == {}
 
 
 def test_a_change_of_the_setting_moves_nothing_that_is_open(outbox):

@@ -298,10 +298,10 @@ def test_heartbeats_are_remembered(outbox):
 def test_a_repeat_is_noted_where_that_is_wished(outbox):
     """It changes nothing else; what ended is not heard of."""
     accept(outbox, alert(), note_heard=True)
-    before = outbox.alerts.state("prod:a")
+    before = outbox.state("prod:a")
     accept(outbox, alert(), alert("b", firing=False), now=T0 + 60, note_heard=True)
     assert outbox.alerts.heard_at(["prod:a", "prod:b"]) == {"prod:a": T0 + 60}
-    assert outbox.alerts.state("prod:a") == before
+    assert outbox.state("prod:a") == before
     accept(outbox, alert(), now=T0 + 90)
     outbox.alerts.note_heard([], T0 + 95)
     assert outbox.alerts.heard_at(["prod:a"]) == {"prod:a": T0 + 60}
@@ -512,7 +512,7 @@ def test_a_resolution_overtakes_a_correction_that_would_open(outbox):
     """Neither an alert unknown before, nor one that was resolved before, is opened after its end was told."""
     accept(outbox, alert("known"))
     accept(outbox, alert("known", firing=False, at=T0 + 10), now=T0 + 10)
-    judged_by = {"prod:new": None, "prod:known": outbox.alerts.state("prod:known").updated_at}
+    judged_by = {"prod:new": None, "prod:known": outbox.state("prod:known").updated_at}
     accept(outbox, alert("new", firing=False, at=T0 + 20), alert("known", firing=False, at=T0 + 20), now=T0 + 20)
     outcome = accept(outbox, alert("new"), alert("known"), now=T0 + 30, if_unmodified=judged_by)
     assert (outcome.queued, outcome.unchanged) == (0, 2)

@@ -29,6 +29,7 @@ _LINKS = {
 _MEASURED = {"valueString": "value_string", "imageURL": "image_url"}
 """What Grafana measured: another number with every evaluation, and another picture."""
 _MOST_BODIES = 100
+_LONGEST_NAME = 256
 _FNV_OFFSET = 14695981039346656037
 _FNV_PRIME = 1099511628211
 
@@ -134,7 +135,7 @@ def translate(body: Any, settings: Settings, now: float) -> Notification:
         alerts=tuple(alerts),
         unreadable=tuple(unreadable),
         truncated=max(0, whole_of(body.get("truncatedAlerts")) or 0),
-        receiver_name=text_of(body.get("receiver")),
+        receiver_name=text_of(body.get("receiver"))[:_LONGEST_NAME],
         heartbeats=tuple(heartbeats),
         ignored=ignored,
     )

@@ -45,12 +45,17 @@ def filler(disk: Path) -> Path:
     return disk / "filler"
 
 
-def fill(disk: Path) -> None:
-    """Write until the disk is full."""
+def fill(disk: Path, leaving: int = 0) -> None:
+    """Write until the disk is full, or has only so many bytes left."""
     with filler(disk).open("wb", buffering=0) as file:
         try:
-            while True:
+            while _left(disk) > leaving:
                 file.write(_PIECE)
         except OSError as error:
             if error.errno != errno.ENOSPC:
                 raise
+
+
+def _left(disk: Path) -> int:
+    found = os.statvfs(disk)
+    return found.f_bavail * found.f_frsize if found.f_bavail else 1

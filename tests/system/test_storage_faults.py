@@ -67,11 +67,11 @@ def suffer(station: Station, bridge: Program, begin, end, ready: Collection[int]
 
 
 @pytest.fixture
-def disk(station, started, tmp_path):
-    """Start a bridge whose database is on a small disk of its own; give both."""
+def disk(request, station, started, tmp_path):
+    """Start a bridge whose database is on a small disk of its own, of `param` megabytes; give both."""
     folder = tmp_path / "disk"
     folder.mkdir()
-    command = small_disk(folder)
+    command = small_disk(folder, getattr(request, "param", 2))
     station.database = f"sqlite:///{folder}/bridge.db"
     station.configure()
     bridge = started(station.bridge(command=command))
@@ -90,6 +90,24 @@ def test_disk_full(station, disk):
     bridge, folder = disk
     suffer(station, bridge, lambda: fill(folder), lambda: filler(folder).unlink(), ready=(200, 503))
     until("the database is whole", lambda: whole(folder / "bridge.db", station.folder / "copy.db"))
+
+
+@pytest.mark.parametrize("disk", [30], indirect=True)
+def test_a_nearly_full_disk_still_drains(station, disk):
+    """What is kept free is for delivery: webhooks are refused, and what was queued is sent and noted, once."""
+    bridge, folder = disk
+    station.sandbox.faults.set("bigpanda", "status", path="/data")
+    Sender([bridge.url], station.ledger).tell_all([alert(f"a{number}", "critical") for number in range(100)])
+    fill(folder, leaving=2_900_000)
+    assert post(bridge.url, webhook([alert("late", "critical")])).status == 503
+    station.sandbox.faults.clear()
+    station.settle()
+    sent = 'vendorwatch_bridge_outbox_events{state="waiting"} 0.0'
+    until("all of it is noted", lambda: sent in bridge.get("/metrics").text)
+    assert station.sandbox.world.bigpanda.intake.duplicates == 0
+    assert post(bridge.url, webhook([alert("late", "critical")])).status == 503
+    filler(folder).unlink()
+    station.fresh(bridge.url)
 
 
 def test_database_is_locked(station, started, tmp_path):

@@ -306,8 +306,10 @@ def test_everyone_can_read_the_operators_page(browser, axe, desk, width, dark):
         "/quarantine",
         "/deliveries",
         "/alert?key=prod:web-1",
+        "/alert?key=prod:web-2",
         "/alert",
     )
+    until("the silence of web-2 is shown", lambda: "CHG-7" in requests.get(f"{desk.url}{paths[-2]}", timeout=30).text)
     for path in paths:
         browser.look(desk.url + path, width, dark=dark)
         browser.unfold()

@@ -14,6 +14,7 @@ from bridge.app import Bridge, Start
 from bridge.commands.arguments import DEFAULT_ADDRESS, parse
 from bridge.config import load_for
 from bridge.errors import Unavailable
+from bridge.outbox.database import check as check_database
 from exporter.toolkit import flags, logs
 from exporter.toolkit.config_types import ConfigError
 from exporter.toolkit.web_config import WebConfigFile
@@ -35,7 +36,7 @@ def main(words: Sequence[str] | None = None) -> int:
             return _report(arguments.web_config, error)
     try:
         if arguments.config_check:
-            load_for(arguments.config_file, _addresses(arguments))
+            check_database(load_for(arguments.config_file, _addresses(arguments)).database.read())
             sys.stdout.write(f"{arguments.config_file}: ok\n")
             return 0
         if arguments.run is not None:

@@ -10,7 +10,7 @@ import threading
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from exporter.app import DEFAULT, App, summary
+from exporter.app import DEFAULT, App, database, summary
 from exporter.collectors.sharding import ALONE, shard
 from exporter.config import Config, known, load, starter_for
 from exporter.toolkit import flags, logs, starter
@@ -35,14 +35,16 @@ def main(argv: Sequence[str] | None = None) -> int:
     if read is None:
         return 1
     config, web_config = read
-    if options.config_check:
-        _tell(options.config_file, (f"warning: {warning}" for warning in config.warnings()))
-        sys.stdout.write(f"{options.config_file}: ok, {summary(config, options.shard)}\n")
-        return 0
-    logs.start("exporter", options.log_level, options.log_format)
-    sys.setswitchinterval(SWITCH)
-    signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
     try:
+        if options.config_check:
+            if options.storage_url:
+                database(options.storage_url, options.shard)
+            _tell(options.config_file, (f"warning: {warning}" for warning in config.warnings()))
+            sys.stdout.write(f"{options.config_file}: ok, {summary(config, options.shard)}\n")
+            return 0
+        logs.start("exporter", options.log_level, options.log_format)
+        sys.setswitchinterval(SWITCH)
+        signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
         app = App(options, config, web_config)
     except ConfigError as error:
         _tell(PROGRAM, [error])

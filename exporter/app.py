@@ -23,6 +23,7 @@ from exporter.web.pages import Web, route
 
 if TYPE_CHECKING:
     from exporter.polling.leadership import Leadership
+    from exporter.polling.postgresql import Database
 
 DEFAULT = ("127.0.0.1", 9788)
 _log = logging.getLogger(__name__)
@@ -38,7 +39,7 @@ class App:
         self._config = config
         self._one_at_a_time = threading.Lock()
         self._directory = _directory(options) if options.storage else None
-        self._leadership = _leadership(options.storage_url, self._shard) if options.storage_url else None
+        self._leadership = _leadership(database(options.storage_url, self._shard)) if options.storage_url else None
         place = self._directory or (self._leadership.database if self._leadership else None)
         shard = (self._shard.number, self._shard.count)
         self._running = Running(flags.release(), shard, self._leadership)
@@ -118,11 +119,17 @@ def _directory(options: argparse.Namespace) -> Directory:
     return directory
 
 
-def _leadership(url: Secret, shard: Shard) -> "Leadership":
-    """Reach for the database of `--storage.url`; one that is away is awaited. ConfigError when it is none."""
+def database(url: Secret, shard: Shard) -> "Database":
+    """Return the database of `--storage.url`, which nobody has asked yet. ConfigError when it is none."""
     try:
-        from exporter.polling.leadership import Leadership  # noqa: PLC0415  the driver is an extra
-        from exporter.polling.postgresql import Database  # noqa: PLC0415  see above
+        from exporter.polling.postgresql import Database  # noqa: PLC0415  the driver is an extra
     except ImportError:
         raise ConfigError(["--storage.url needs the extra: pip install 'vendorwatch[postgresql]'"]) from None
-    return Leadership(Database(url, str(shard)))
+    return Database(url, str(shard))
+
+
+def _leadership(found: "Database") -> "Leadership":
+    """Reach for the database; one that is away is awaited."""
+    from exporter.polling.leadership import Leadership  # noqa: PLC0415  the driver is an extra
+
+    return Leadership(found)

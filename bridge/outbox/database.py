@@ -196,6 +196,13 @@ def location(url: str) -> URL:
     return found
 
 
+def check(url: str) -> None:
+    """See that a database is one that can be used, without a look at it. ConfigError when it is not."""
+    found = location(url)
+    if found.get_backend_name() == "postgresql":
+        _postgresql(found).dispose()
+
+
 def _postgresql(url: URL) -> Engine:
     settings = "-c synchronous_commit=on -c lock_timeout=5s -c statement_timeout=30s"
     try:

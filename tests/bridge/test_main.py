@@ -247,6 +247,21 @@ def test_the_configuration_can_be_checked_alone(config, capsys):
     assert not config.with_name("bridge.db").exists()
 
 
+@pytest.mark.parametrize(
+    ("url", "told"),
+    [
+        ("postgresql://v:s3cret@h:port/d", "not a URL: write it like sqlite:////var/lib/vendorwatch/bridge.db"),
+        ("postgresql://v:s3cret@h/d?bogus=1", 'invalid connection option "bogus"'),
+        ("postgresql://v:s3cret@nowhere.invalid/d", ""),
+    ],
+)
+def test_the_check_knows_a_database_that_cannot_be_used(config, capsys, url, told):
+    """One line without the URL; whether it answers is not asked."""
+    config.write_text(re.sub(r"(?m)^database: .*$", f"database: {url}", config.read_text()))
+    assert main([f"--config.file={config}", "--config.check"]) == bool(told)
+    assert capsys.readouterr().err == (f"{config}: database: {told}\n" if told else "")
+
+
 def test_a_bad_web_config_is_told_with_its_own_name(config, tmp_path, capsys):
     """The problem is in the file that --web.config.file names."""
     web = tmp_path / "web.yml"

@@ -202,12 +202,13 @@ def test_a_directory_and_a_database_are_one_too_many(config_file, capsys):
         ("mysql://v:s3cret@h/d", "cannot use --storage.url: write it like postgresql://"),
     ],
 )
-def test_a_url_that_cannot_be_used_ends_with_status_1(config_file, tmp_path, content, told):
-    """One line that says why, without the URL."""
+@pytest.mark.parametrize("flags", [(), ("--config.check",)])
+def test_a_url_that_cannot_be_used_ends_with_status_1(config_file, tmp_path, content, told, flags):
+    """One line that says why, without the URL; the check says it too."""
     path = tmp_path / "database.url"
     if content is not None:
         path.write_text(content)
-    flags = (f"--config.file={config_file(target('edge'))}", f"--storage.url-file={path}")
+    flags = (f"--config.file={config_file(target('edge'))}", f"--storage.url-file={path}", *flags)
     ended = subprocess.run(
         [sys.executable, "-m", "exporter", *flags], cwd=ROOT, capture_output=True, text=True, timeout=60, check=False
     )

@@ -10,7 +10,7 @@ from typing import Final
 from wsgiref.types import WSGIApplication
 
 from bridge.config import Config, load_for
-from bridge.delivery.confirmation import Confirmation, ConfirmationStatus
+from bridge.delivery.confirmation import Confirmation
 from bridge.delivery.integration_api import integration_api
 from bridge.delivery.route import route as route_of
 from bridge.delivery.worker import Delivery
@@ -29,7 +29,7 @@ from bridge.outbox.retention import Retention
 from bridge.outbox.status import OutboxStatus
 from bridge.periodic import PeriodicThread
 from bridge.receivers.bigpanda import Settings as BigPandaSettings
-from bridge.receivers.contract import Receiver, receiver
+from bridge.receivers.contract import Receiver, receivers
 from bridge.reconcile.alertmanager_client import Silence
 from bridge.reconcile.expiry import Expiry
 from bridge.reconcile.reconciler import Reconciler
@@ -44,7 +44,6 @@ from bridge.web.webhooks import Webhooks
 from exporter.toolkit.config_types import ConfigError
 from exporter.toolkit.flags import Address
 from exporter.toolkit.front import Front
-from exporter.toolkit.front import Route as HttpRoute
 from exporter.toolkit.server import HttpServer
 from exporter.toolkit.web_config import WebConfigFile
 
@@ -84,6 +83,20 @@ class _Configured:
         if self.confirmation is not None:
             yield self.confirmation
 
+    @property
+    def silences(self) -> Mapping[str, Silence]:
+        """Return the silences of open alerts, by their keys."""
+        return {key: found for one in self.reconcilers.values() for key, found in one.silenced.items()}
+
+    @property
+    def refused_silences(self) -> Mapping[str, str]:
+        """Return why silences that are wished for are not made, by the alerts' keys."""
+        return {key: why for one in self.follow_ups.values() for key, why in one.refused_silences.items()}
+
+    def incidents_client(self) -> IncidentsClient | None:
+        """Return a way to act on incidents, None where that is not configured."""
+        return IncidentsClient(self.config.incidents) if self.config.incidents else None
+
 
 class Bridge:
     """Everything that runs. Making it opens the database, starting it the sockets."""
@@ -107,7 +120,8 @@ class Bridge:
 
         # What a reload replaces.
         self._now = self._configure(config)
-        front = Front(self._application(), start.web_config, self._route, self._metrics.refused)
+        way = lambda path: route(path, self._now.receivers, self._now.config.max_body)  # noqa: E731  asked each time
+        front = Front(self._application(), start.web_config, way, self._metrics.refused)
         self._server = HttpServer(front, start.addresses, start.web_config)
 
     @property
@@ -173,7 +187,7 @@ class Bridge:
             metrics.expect(one.receiver, one.source)
         made = _Configured(
             config,
-            receivers={path: receiver(one) for path, one in everyone.items()},
+            receivers=receivers(config.receivers),
             reconcilers={
                 one.source: Reconciler(database, one, metrics, wake=wake)
                 for one in config.alertmanagers
@@ -214,9 +228,9 @@ class Bridge:
             self._database,
             destination=lambda: self._now.config.destination,
             receivers=self._receiver_statuses,
-            silences=self._silences,
-            refused_silences=self._refused_silences,
-            confirmation=self._confirmation_status,
+            silences=lambda: self._now.silences,
+            refused_silences=lambda: self._now.refused_silences,
+            confirmation=lambda: self._now.confirmation.status if self._now.confirmation else None,
             manageable=lambda: self._now.config.incidents is not None,
             password_hash=self._password_hash,
             clock=self._clock,
@@ -226,16 +240,13 @@ class Bridge:
             receivers=lambda: self._now.receivers,
             accept=self._commits.accept,
             wake=self._delivery.wake,
-            incidents_client=self._incidents_client,
+            incidents_client=lambda: self._now.incidents_client(),  # noqa: PLW0108  a reload replaces it
             password_hash=self._password_hash,
             clock=self._clock,
         )
         reload = self.reload if self._start.lifecycle else None
         routes = health(self._metrics.registry, self._status.writable, reload)
         return create_app([routes, webhooks.blueprint(), page.blueprint(), actions.blueprint()])
-
-    def _route(self, path: str) -> HttpRoute:
-        return route(path, self._now.receivers, self._now.config.max_body)
 
     def _accept(self, notification: Notification, now: float) -> Outcome:
         outcome = self._commits.accept(notification, now)
@@ -249,19 +260,6 @@ class Bridge:
     def _password_hash(self, user: str) -> str | None:
         hashed = self._start.web_config.config.basic_auth_users.get(user)
         return hashed.read() if hashed else None
-
-    def _incidents_client(self) -> IncidentsClient | None:
-        settings = self._now.config.incidents
-        return IncidentsClient(settings) if settings else None
-
-    def _silences(self) -> Mapping[str, Silence]:
-        return {key: found for one in self._now.reconcilers.values() for key, found in one.silenced.items()}
-
-    def _refused_silences(self) -> Mapping[str, str]:
-        return {key: why for one in self._now.follow_ups.values() for key, why in one.refused_silences.items()}
-
-    def _confirmation_status(self) -> ConfirmationStatus | None:
-        return self._now.confirmation.status if self._now.confirmation else None
 
     def _receiver_statuses(self) -> list[ReceiverStatus]:
         now = self._now

@@ -5,7 +5,7 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Any, Final
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 from prometheus_client.core import GaugeMetricFamily, Metric
@@ -70,68 +70,69 @@ class QueueStatsCollector(Collector):
 
     def collect(self) -> Iterable[Metric]:
         """Return the families as they are now."""
-        stats = self._stats()
-        return [] if stats is None else _stats_families(stats)
-
-    def _stats(self) -> QueueStats | None:
         with self._lock:
             now = self._clock()
             if self._seen is None or now - self._seen[0] >= _FRESH:
-                self._seen = (now, self._read())
-            return self._seen[1]
-
-    def _read(self) -> QueueStats | None:
-        try:
-            return self._look()
-        except Exception:  # noqa: BLE001  a scrape must tell of everything else whatever the database does
-            return None
+                try:
+                    stats = self._look()
+                except Exception:  # noqa: BLE001  a scrape serves everything else whatever the database does
+                    stats = None
+                self._seen = now, stats
+            stats = self._seen[1]
+        return [] if stats is None else _stats_families(stats)
 
 
 def _stats_families(stats: QueueStats) -> list[Metric]:
-    events = GaugeMetricFamily(f"{PREFIX}outbox_events", "Events that wait for BigPanda, by state.", labels=["state"])
-    for state, count in stats.events.items():
-        events.add_metric([state], count)
-    oldest = GaugeMetricFamily(
-        f"{PREFIX}outbox_oldest_event_timestamp_seconds",
-        "When the oldest event that still waits was accepted; absent when nothing waits.",
-    )
-    if stats.oldest is not None:
-        oldest.add_metric([], stats.oldest)
-    dead = GaugeMetricFamily(
-        f"{PREFIX}dead_letters", "Events set aside because BigPanda refuses them.", value=stats.dead_letters
-    )
-    stuck = GaugeMetricFamily(
-        f"{PREFIX}dead_letter_resolutions", "Resolutions among the dead letters.", value=stats.dead_resolutions
-    )
-    quarantined = GaugeMetricFamily(
-        f"{PREFIX}quarantined_bodies", "Webhooks and alerts kept because they cannot be read.", value=stats.quarantined
-    )
-    alerts = GaugeMetricFamily(
-        f"{PREFIX}open_alerts", "Alerts that are open, by the status BigPanda was told.", labels=["source", "status"]
-    )
-    for (source, status), count in sorted(stats.open_alerts.items()):
-        alerts.add_metric([source, status], count)
-    incidents = GaugeMetricFamily(
-        f"{PREFIX}incidents",
-        "BigPanda's incidents as its webhooks told of them last; ok: resolved, within the retention.",
-        labels=["bigpanda_environment", "status"],
-    )
-    for (environment, status), count in sorted(stats.incidents.items()):
-        incidents.add_metric([environment, status], count)
-    quotas = GaugeMetricFamily(
-        f"{PREFIX}share_quota_available",
-        "Shares that BigPanda has left for this integration until it resets the count; absent unless it says.",
-        labels=["source"],
-    )
-    for source, available in sorted(stats.share_quotas.items()):
-        quotas.add_metric([source], available)
-    unconfirmed = GaugeMetricFamily(
-        f"{PREFIX}unconfirmed_events",
-        "Events that BigPanda accepted, but had not taken in at two looks; absent without bigpanda.confirm.",
-    )
-    if stats.unconfirmed is not None:
-        unconfirmed.add_metric([], stats.unconfirmed)
-    return [events, oldest, dead, stuck, quarantined, alerts, incidents, quotas, unconfirmed]
+    """Return a family for each member. What is None is absent."""
+    return [
+        _family("outbox_events", "Events that wait for BigPanda, by state.", stats.events, "state"),
+        _family(
+            "outbox_oldest_event_timestamp_seconds",
+            "When the oldest event that still waits was accepted; absent when nothing waits.",
+            stats.oldest,
+        ),
+        _family("dead_letters", "Events set aside because BigPanda refuses them.", stats.dead_letters),
+        _family("dead_letter_resolutions", "Resolutions among the dead letters.", stats.dead_resolutions),
+        _family("quarantined_bodies", "Webhooks and alerts kept because they cannot be read.", stats.quarantined),
+        _family(
+            "open_alerts",
+            "Alerts that are open, by the status BigPanda was told.",
+            stats.open_alerts,
+            "source",
+            "status",
+        ),
+        _family(
+            "incidents",
+            "BigPanda's incidents as its webhooks told of them last; ok: resolved, within the retention.",
+            stats.incidents,
+            "bigpanda_environment",
+            "status",
+        ),
+        _family(
+            "share_quota_available",
+            "Shares that BigPanda has left for this integration until it resets the count; absent unless it says.",
+            stats.share_quotas,
+            "source",
+        ),
+        _family(
+            "unconfirmed_events",
+            "Events that BigPanda accepted, but had not taken in at two looks; absent without bigpanda.confirm.",
+            stats.unconfirmed,
+        ),
+    ]
+
+
+def _family(
+    name: str, documentation: str, found: Mapping[Any, float] | float | None, *labels: str
+) -> GaugeMetricFamily:
+    """Return a gauge of one value, or of one for each label set."""
+    family = GaugeMetricFamily(f"{PREFIX}{name}", documentation, labels=labels)
+    if isinstance(found, Mapping):
+        for values, number in sorted(found.items()):
+            family.add_metric([values] if isinstance(values, str) else values, number)
+    elif found is not None:
+        family.add_metric([], found)
+    return family
 
 
 class Metrics:
@@ -153,20 +154,16 @@ class Metrics:
         self.unmapped = self._counter("unmapped_severities", "Alerts of an unknown severity.", "source")
         self.truncated = self._counter("truncated_alerts", "Alerts that max_alerts cut off.", "source")
         self.reconciled = self._counter("reconciled_alerts", "Corrections by the reconciler.", "source", "action")
-        self.reconcile_success = Gauge(
-            f"{PREFIX}reconcile_last_success_timestamp_seconds",
-            "When all Alertmanagers last answered the reconciler.",
-            ["source"],
-            registry=self.registry,
+        self.reconcile_success = self._gauge(
+            "reconcile_last_success_timestamp_seconds", "When all Alertmanagers last answered the reconciler.", "source"
         )
         self.reconcile_failures = self._counter(
             "reconcile_failures", "Questions of the reconciler that an Alertmanager did not answer.", "source"
         )
-        self.watchdog_silent = Gauge(
-            f"{PREFIX}watchdog_silent",
+        self.watchdog_silent = self._gauge(
+            "watchdog_silent",
             "Whether the watchdog's alert is silent for longer than max_silence (1) or not (0).",
-            ["source"],
-            registry=self.registry,
+            "source",
         )
         self.latency = Histogram(
             f"{PREFIX}delivery_latency_seconds",
@@ -184,17 +181,11 @@ class Metrics:
         self.silence_failures = self._counter(
             "silence_failures", "Requests about silences that Alertmanager did not accept.", "source"
         )
-        self.silence_refusals = Gauge(
-            f"{PREFIX}silence_refusals",
-            "Silences that are wished for and that Alertmanager refuses now.",
-            ["source"],
-            registry=self.registry,
+        self.silence_refusals = self._gauge(
+            "silence_refusals", "Silences that are wished for and that Alertmanager refuses now.", "source"
         )
-        self.silenced_alerts = Gauge(
-            f"{PREFIX}silenced_alerts",
-            "Open alerts that Alertmanager has silenced, as the reconciler last saw them.",
-            ["source"],
-            registry=self.registry,
+        self.silenced_alerts = self._gauge(
+            "silenced_alerts", "Open alerts that Alertmanager has silenced, as the reconciler last saw them.", "source"
         )
         self.confirmed_events = self._counter("confirmed_events", "Events that BigPanda was seen to have taken in.")
         self.diagnostics = self._counter(
@@ -207,7 +198,8 @@ class Metrics:
         self.destination_up.set(1)
         self.reload_successful = self._gauge("config_last_reload_successful", "Whether the last reload succeeded.")
         self.reload_time = self._gauge("config_last_reload_success_timestamp_seconds", "The last successful reload.")
-        self._build()
+        build = self._gauge("build_info", "The program's version.", "version", "python")
+        build.labels(release(), f"{sys.version_info.major}.{sys.version_info.minor}.{sys.version_info.micro}").set(1)
 
     def watch(self, look: Callable[[], QueueStats]) -> None:
         """Serve the gauges of what lies in the database as well, read by `look`."""
@@ -279,11 +271,11 @@ class Metrics:
         if successful:
             self.reload_time.set(now)
 
-    def _counter(self, name: str, told: str, *labels: str) -> Counter:
-        return Counter(f"{PREFIX}{name}", told, labels, registry=self.registry)
+    def _counter(self, name: str, documentation: str, *labels: str) -> Counter:
+        return Counter(f"{PREFIX}{name}", documentation, labels, registry=self.registry)
 
-    def _gauge(self, name: str, told: str) -> Gauge:
-        return Gauge(f"{PREFIX}{name}", told, registry=self.registry)
+    def _gauge(self, name: str, documentation: str, *labels: str) -> Gauge:
+        return Gauge(f"{PREFIX}{name}", documentation, labels, registry=self.registry)
 
     def _attended(self, what: str, until: str) -> Histogram:
         return Histogram(
@@ -293,7 +285,3 @@ class Metrics:
             buckets=_ATTENDED,
             registry=self.registry,
         )
-
-    def _build(self) -> None:
-        build = Gauge(f"{PREFIX}build_info", "The program's version.", ("version", "python"), registry=self.registry)
-        build.labels(release(), f"{sys.version_info.major}.{sys.version_info.minor}.{sys.version_info.micro}").set(1)

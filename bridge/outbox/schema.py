@@ -1,5 +1,6 @@
 """The tables, one schema for SQLite and PostgreSQL, and how an older database becomes the newest."""
 
+from collections.abc import Iterator
 from itertools import chain
 
 from sqlalchemy import (
@@ -29,14 +30,19 @@ metadata = MetaData()
 
 _Id = BigInteger().with_variant(Integer, "sqlite")
 
+
+def _texts(*names: str) -> Iterator[Column[str]]:
+    """Yield columns of text that every row has."""
+    return (Column(name, Text, nullable=False) for name in names)
+
+
 versions = Table("schema_version", metadata, Column("version", Integer, nullable=False))
 
 alert_states = Table(
     "keys",
     metadata,
     Column("key", Text, primary_key=True),
-    Column("receiver", Text, nullable=False),
-    Column("source", Text, nullable=False),
+    *_texts("receiver", "source"),
     Column("status", Text, nullable=False, comment="as BigPanda shows it, or will; empty: nothing is known yet"),
     Column("content", Text, nullable=False, comment="hash of what BigPanda shows, or will"),
     Column("timestamp", BigInteger, nullable=False, comment="of the newest event"),
@@ -72,11 +78,7 @@ events = Table(
     Column("id", _Id, primary_key=True),
     Column("key", Text, nullable=False),
     Column("seq", Integer, nullable=False, comment="order within the key"),
-    Column("receiver", Text, nullable=False),
-    Column("source", Text, nullable=False),
-    Column("app_key", Text, nullable=False),
-    Column("kind", Text, nullable=False),
-    Column("status", Text, nullable=False),
+    *_texts("receiver", "source", "app_key", "kind", "status"),
     Column("priority", Integer, nullable=False, comment="0 critical, 1 a resolution, 2 the rest"),
     Column("timestamp", BigInteger, nullable=False),
     Column("body", Text, nullable=False, comment="the JSON that is sent, never changed"),
@@ -107,9 +109,7 @@ quarantine = Table(
     "quarantine",
     metadata,
     Column("id", _Id, primary_key=True),
-    Column("receiver", Text, nullable=False),
-    Column("source", Text, nullable=False),
-    Column("reason", Text, nullable=False),
+    *_texts("receiver", "source", "reason"),
     Column("size", Integer, nullable=False, comment="characters of the body"),
     Column("body", Text, nullable=False),
     Column("received_at", Double, nullable=False),
@@ -118,8 +118,7 @@ quarantine = Table(
 watchdog_heartbeats = Table(
     "watchdog_heartbeats",
     metadata,
-    Column("receiver", Text, nullable=False),
-    Column("source", Text, nullable=False),
+    *_texts("receiver", "source"),
     Column("key", Text, nullable=False, comment="identity of the watchdog's alert, one for each label set"),
     Column("labels", Text, nullable=False, comment="as JSON"),
     Column("firing", Boolean, nullable=False),
@@ -152,8 +151,7 @@ watermarks = Table(
 senders = Table(
     "senders",
     metadata,
-    Column("receiver", Text, nullable=False),
-    Column("source", Text, nullable=False),
+    *_texts("receiver", "source"),
     Column("name", Text, nullable=False, comment="Alertmanager's own name of its receiver"),
     PrimaryKeyConstraint("receiver", "source", "name"),
 )
@@ -182,10 +180,8 @@ roles = Table(
 incidents = Table(
     "incidents",
     metadata,
-    Column("source", Text, nullable=False),
-    Column("id", Text, nullable=False),
-    Column("status", Text, nullable=False),
-    Column("severity", Text, nullable=False),
+    *_texts("source", "id"),
+    *_texts("status", "severity"),
     Column("active", Boolean, nullable=False),
     Column("environment", Text, nullable=False),
     Column("started_at", Double),
@@ -194,8 +190,7 @@ incidents = Table(
     Column("snoozed", Boolean, nullable=False),
     Column("snoozed_until", Double),
     Column("alerts", Text, nullable=False, comment="keys of our alerts in it, as JSON"),
-    Column("who", Text, nullable=False),
-    Column("link", Text, nullable=False),
+    *_texts("who", "link"),
     Column("by_hand", Text, nullable=False, comment="what still fired when it was closed, as JSON"),
     Column("closed_at", Double),
     Column("acknowledged_at", Double),
@@ -209,8 +204,7 @@ incidents = Table(
 callbacks = Table(
     "callbacks",
     metadata,
-    Column("source", Text, nullable=False),
-    Column("incident", Text, nullable=False),
+    *_texts("source", "incident"),
     Column("state", Text, nullable=False, comment="waiting, done, dead"),
     Column("reason", Text, nullable=False),
     Column("attempts", Integer, nullable=False),

@@ -1,0 +1,89 @@
+"""The newcomer's path: what README says under "The first minutes", run as it stands."""
+
+import os
+import re
+import shutil
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.deploy.bare import Bare
+from tests.sandbox.server import Sandbox
+from tests.system.running import ROOT, free_port, missing
+
+PATH = (ROOT / "README.md").read_text().split("## The first minutes\n")[1].split("\n## ")[0]
+CHECKOUT = ("pyproject.toml", "README.md", "LICENSE", "exporter", "bridge")
+STARTED = re.compile(r"^(vendorwatch-\w+)( .*) &$", re.MULTILINE)
+"""A program that README starts in the background."""
+
+
+@pytest.fixture
+def vendors() -> Iterator[Sandbox]:
+    """Run the vendors' APIs, with some monitors."""
+    with Sandbox() as sandbox:
+        sandbox.world.populate(monitors=3)
+        yield sandbox
+
+
+@pytest.fixture
+def machine(tmp_path) -> Iterator[Bare]:
+    """Give a machine with a checkout and two free ports; what was started on it is ended."""
+    checkout = tmp_path / "checkout"
+    checkout.mkdir()
+    for name in CHECKOUT:
+        source = ROOT / name
+        copy = shutil.copytree if source.is_dir() else shutil.copy2
+        copy(source, checkout / name)
+    yield Bare(tmp_path / "root", checkout, {f":{usual}": f":{free_port()}" for usual in (9788, 9789)})
+    for path in checkout.glob("*.pid"):
+        os.kill(int(path.read_text()), signal.SIGTERM)
+
+
+def as_started(block: str) -> str:
+    """Return a block in which each program listens where it is asked, its output and its id in a file."""
+    address = {"vendorwatch-exporter": "127.0.0.1:9788", "vendorwatch-bridge": "127.0.0.1:9789"}
+
+    def started(match: re.Match[str]) -> str:
+        name, flags = match.groups()
+        return f"{name}{flags} --web.listen-address={address[name]} > {name}.log 2>&1 &\necho $! > {name}.pid"
+
+    return STARTED.sub(started, block)
+
+
+def put(path: Path, before: str, after: str) -> None:
+    text = path.read_text()
+    assert before in text
+    path.write_text(text.replace(before, after))
+
+
+@pytest.mark.slow
+@pytest.mark.system
+@pytest.mark.skipif(bool(missing("curl", "openssl")), reason="not installed: curl, openssl")
+def test_a_newcomer_sees_a_first_metric_and_a_first_event(machine, vendors):
+    """The lines of README, one block after the other; only the vendors' addresses are a sandbox's."""
+    blocks = re.findall(r"^```sh\n(.*?)^```$", PATH, re.MULTILINE | re.DOTALL)
+    install, write_exporter, see_metrics, write_bridge, see_event = blocks
+    folder = machine.checkout
+    try:
+        machine.run(install)
+    except AssertionError as failed:
+        if "No matching distribution found" in str(failed):
+            pytest.skip("no package index is reachable")
+        raise
+
+    def run(block: str) -> str:
+        return machine.run(f". env/bin/activate\n{as_started(block)}")
+
+    assert "vigilmon.token: Vigilmon" in run(write_exporter)
+    (folder / "vigilmon.token").write_text("vtk_sandbox\n")
+    put(folder / "exporter.yml", "  account: ", f"  base_url: {vendors.base_url('vigilmon')}\n    account: ")
+    assert re.search(r'^vigilmon_monitor_up{account="prod",monitor_id="1"} [01]\.0$', run(see_metrics), re.MULTILINE)
+
+    assert "bigpanda.token: the organisation" in run(write_bridge)
+    (folder / "bigpanda.token").write_text("bp-sandbox-org-token\n")
+    put(folder / "bridge.yml", "bigpanda:\n", f"bigpanda:\n  url: {vendors.url}/bigpanda/data/v2/alerts\n")
+    assert run(see_event).count("accepted by BigPanda") == 2
+    ours = [event for event in vendors.world.bigpanda.intake.events if event.app_key == "my-app-key"]
+    assert [event.alert["status"] for event in ours] == ["warning", "ok"]

@@ -3,20 +3,33 @@
 import json
 import math
 from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
 from typing import Any, Final
 
 from exporter.errors import Malformed
 
 LARGEST: Final = 1e15
 """No count, no time and no duration is greater."""
+_EARLIEST: Final = 1e8
+_LATEST: Final = 1e11
+"""Seconds: the years 1973 and 5138. A number beyond is of milliseconds."""
+_LONGEST: Final = 4000
+"""Digits of a number."""
 
 
 def read_json(body: bytes) -> Any:
-    """Return what an answer holds. Malformed when it is not JSON."""
+    """Return what an answer holds. Malformed when it is not JSON, or tells of errors, whatever it lists beside them."""
     try:
-        return json.loads(body)
+        document = json.loads(body, parse_int=_whole)
     except (ValueError, RecursionError):
         raise Malformed("body: not JSON") from None
+    if isinstance(document, dict) and (document.get("errors") or document.get("error")):
+        raise Malformed("body: it tells of errors")
+    return document
+
+
+def _whole(digits: str) -> float:
+    return int(digits) if len(digits) <= _LONGEST else math.inf  # Python reads no longer ones
 
 
 def read_object(body: bytes) -> dict[str, Any]:
@@ -28,13 +41,13 @@ def read_object(body: bytes) -> dict[str, Any]:
 
 
 def objects(rows: Any, where: str) -> list[dict[str, Any]]:
-    """Return a list of objects as such. Malformed when `rows`, which stand at `where`, are anything else."""
+    """Return a list of objects as such. Malformed when `rows`, which stand at `where`, are anything else but null."""
     if not isinstance(rows, list):
         raise Malformed(f"{where}: not a list")
     for place, row in enumerate(rows):
-        if not isinstance(row, dict):
+        if not (row is None or isinstance(row, dict)):
             raise Malformed(f"{where}[{place}]: not an object")
-    return rows
+    return [row for row in rows if row is not None]
 
 
 def text_of(value: Any) -> str:
@@ -64,9 +77,15 @@ def count_of(value: Any) -> int | None:
 
 
 def time_of(value: Any) -> float | None:
-    """Return an ISO 8601 moment in epoch seconds, UTC where it names no zone."""
+    """Return a moment in epoch seconds: ISO 8601 or HTTP's form, in UTC where it names no zone, or a number."""
+    number = number_of(value)
+    if number is not None:
+        seconds = number / 1000 if number > _LATEST else number
+        return seconds if _EARLIEST <= seconds <= _LATEST else None
+    if not isinstance(value, str):
+        return None
     try:
-        moment = datetime.fromisoformat(value)
+        moment = parsedate_to_datetime(value) if value[:3].isalpha() else datetime.fromisoformat(value)
         return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
-    except (TypeError, ValueError, OverflowError):
+    except (ValueError, OverflowError):
         return None

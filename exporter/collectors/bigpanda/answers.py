@@ -6,7 +6,7 @@ The vendor's pages disagree on the wrapper of a search, so each form seen is rea
 
 from dataclasses import dataclass
 
-from exporter.collectors.lenient_json import amount_of, count_of, objects, read_json, text_of
+from exporter.collectors.lenient_json import count_of, objects, read_json, text_of, time_of
 from exporter.errors import Malformed
 
 UNKNOWN = "unknown"
@@ -66,17 +66,18 @@ def read_search(body: bytes) -> Found:
         rows = document.get("items", [])
     else:
         raise Malformed("items: missing")
-    incidents = (
+    incidents = tuple(
         Incident(
             id=text_of(row.get("id")).strip(),
             status=text_of(row.get("status")).strip().lower() or UNKNOWN,
             severity=text_of(row.get("severity")).strip().lower() or UNKNOWN,
-            start=amount_of(row.get("start")),
+            start=time_of(row.get("start")),
             active=row.get("active") is not False,
         )
         for row in objects(rows, "items")
     )
-    return Found(total, tuple(incidents))
+    # A total that is less than what the page holds is none.
+    return Found(total if total is not None and total >= len(incidents) else None, incidents)
 
 
 def read_total(body: bytes, page_size: int) -> int | None:

@@ -13,7 +13,7 @@ from exporter.errors import Malformed
 from exporter.metrics.families import Family, Sample, gauge
 from exporter.metrics.health import Figure
 
-from .answers import read_environments, read_plans, read_search, read_total
+from .answers import Found, read_environments, read_plans, read_search, read_total
 from .config import Settings
 from .knowledge import (
     PAGE_SIZE,
@@ -126,6 +126,7 @@ class Collector:
                     every=every,
                     path=f"{ENVIRONMENTS}/{quote(environment.id, safe='')}/incidents",
                     params=tuple(params.items()),
+                    expected_statuses=frozenset({404} if params.get("page", "1") != "1" else ()),
                 )
 
     def update(self, knowledge: Knowledge, request: Request, response: Response | Certificate) -> Knowledge:
@@ -143,7 +144,9 @@ class Collector:
         if environment is None:
             return knowledge
         if params["folder"] == "active":
-            found = read_search(response.body)
+            known = environment.unfinished
+            # 404: the page before was the last one.
+            found = Found(known.total if known else None, ()) if response.status == 404 else read_search(response.body)  # noqa: PLR2004
             changed = with_page(environment, found, int(params["page"]), at, self.settings.max_pages)
         else:
             rows = int(params["page_size"])

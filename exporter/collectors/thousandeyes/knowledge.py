@@ -140,10 +140,11 @@ def grown(listing: Listing | None, page: AlertPage, *, at: float, cursor: str | 
     elif listing is None or listing.cursors[-1:] != (cursor,):
         return None
     grown = replace(listing, alerts=(*listing.alerts, *page.alerts))
-    more = page.cursor is not None and page.cursor not in listing.cursors
-    if page.cursor is not None and more and len(listing.cursors) + 1 < max_pages:
+    goes_on = page.cursor is not None and page.cursor not in listing.cursors
+    if page.cursor is not None and goes_on and len(listing.cursors) + 1 < max_pages:
         return replace(grown, cursors=(*listing.cursors, page.cursor))
-    return replace(grown, whole=True, truncated=more or page.broken)
+    # Who points back to a page that was read has more than can be followed to.
+    return replace(grown, whole=True, truncated=page.cursor is not None or page.broken)
 
 
 def with_page(group: Group, page: AlertPage, *, at: float, cursor: str | None, max_pages: int) -> Group:

@@ -12,11 +12,12 @@ from exporter.collectors.certificate_observations import (
 )
 from exporter.collectors.contract import Certificate, Get, Probe, Request, Response
 from exporter.collectors.figures import certificate_figures, counted, named
+from exporter.errors import Malformed
 from exporter.metrics.families import Family, gauge
 from exporter.metrics.health import Endpoint, Figure
 from exporter.toolkit.text import cut_label
 
-from .answers import History, Monitor, read_incidents, read_monitors, read_uptime
+from .answers import History, Monitor, Page, read_incidents, read_monitors, read_uptime
 from .config import Settings
 from .knowledge import Incidents, Known, place, unsettled, with_certificate, with_incidents, with_uptime
 from .rotation import DETAIL, LISTING, gets, probes, rotation, trouble_every
@@ -91,7 +92,11 @@ class Collector:
             raise TypeError("a Get is answered by a Response, a Probe by a Certificate")
         if request.endpoint == LISTING:
             number = int(dict(request.params).get(self.settings.page_parameter, "1"))
-            page = read_monitors(response.body)
+            # 404: the page before was the last one.
+            page = read_monitors(response.body) if response.status == 200 else Page((), None, None, None)  # noqa: PLR2004
+            listing = knowledge.listing
+            if response.status != 200 and listing and (listing.total or 0) > listing.told:  # noqa: PLR2004
+                raise Malformed("404, though there are more monitors")
             return with_page(knowledge, number, response.at, page, self.settings.max_pages)
         identity = unquote(request.path.split("/")[2])
         gone = response.status != 200  # noqa: PLR2004  the other statuses asked for say that there is no such monitor

@@ -91,7 +91,15 @@ def _page(settings: Settings, known: Known, now: float) -> Get:
     if known.emptied_at is not None:
         number, due = 1, known.emptied_at + min(CONFIRM_AFTER, every)
     params = () if number == 1 else ((settings.page_parameter, str(number)),)
-    return Get(endpoint=LISTING, reason=Reason.STATUS, due=due, every=every, path=LISTING, params=params)
+    return Get(
+        endpoint=LISTING,
+        reason=Reason.STATUS,
+        due=due,
+        every=every,
+        path=LISTING,
+        params=params,
+        expected_statuses=frozenset({404} if number > 1 else ()),
+    )
 
 
 def _get(endpoint: str, identity: str, reason: Reason, due: float, every: float) -> Get:

@@ -20,7 +20,8 @@ from exporter.polling.poller import Poller
 from exporter.polling.rate_budget import Budget
 from exporter.polling.snapshot_files import Directory
 from exporter.polling.snapshot_store import SnapshotStore
-from exporter.polling.target_state import kinds
+from exporter.polling.snapshots import Snapshot
+from exporter.polling.target_state import Target
 from exporter.toolkit.text import LABEL_BYTES, valid_json
 from tests.exporter.collectors.test_contract import CASES, Case, named, places_in, replaced
 
@@ -88,8 +89,9 @@ def test_page_restart_and_follower_are_equal(folder, data):
     assert all(len(value.encode()) <= LABEL_BYTES for value in labels)
     with tempfile.TemporaryDirectory() as path:
         storage = SnapshotStore(Directory(Path(path)))
-        storage.save(case.settings, {"knowledge": known, "budget": Budget.start(60.0, now), "success": True})
-        assert storage.load(case.settings, kinds(case.collector))["knowledge"] == known
+        target = Target(knowledge=known, budget=Budget.start(60.0, now), success=True)
+        Snapshot(storage, case.settings, case.collector).write(target, now)
+        assert Snapshot(storage, case.settings, case.collector).read(now).knowledge == known
         follower = Poller(
             case.settings, case.collector, None, lambda: now, lambda _poller: None, storage, leads=lambda: False
         )

@@ -72,6 +72,29 @@ def test_a_round_is_whole_with_every_folder_of_every_environment():
     assert (after.as_of, after.round_at) == (START + 60, START + 60)
 
 
+def test_a_page_after_the_last_one_may_be_missing():
+    """Without a total a full page may be the last; with one that is not reached the listing is cut."""
+    collector = Collector(settings())
+    full = [incident(number) for number in range(100)]
+    for document, cut in (({"items": full}, False), ({"total": 120, "items": full}, True)):
+        knowledge = after_round(collector, knowing(collector, "a"), "a", START)
+        first = collector.update(
+            knowledge, ask_for(collector, knowledge, "a", "active", START + 60), response(document, START + 60)
+        )
+        request = ask_for(collector, first, "a", "active", START + 61)
+        assert request.expected_statuses == {404}
+        listed = collector.update(first, request, Response(START + 61, 404, b"<html>"))
+        assert listed.truncated is cut
+        assert samples(collector, listed, "bigpanda_active_incidents", START + 61) == {
+            ("a", "critical", "critical"): 100.0
+        }
+
+
+def test_a_total_that_is_less_than_its_page_is_none():
+    """What is listed counts."""
+    assert read_search(json.dumps({"total": 0, "items": [incident(1)]}).encode()).total is None
+
+
 def test_a_folder_that_is_empty_at_once_is_empty_when_it_is_said_twice():
     """Its total stays until then, and is asked for again soon; another number is believed at once."""
     collector = Collector(settings())

@@ -20,6 +20,24 @@ def test_what_is_not_json_is_malformed(body):
         read_json(body)
 
 
+@pytest.mark.parametrize("member", ['"errors": ["x"]', '"error": "x"', '"errors": {"code": 5}'])
+def test_an_answer_that_tells_of_errors_is_malformed(member):
+    """With a 200, and an empty list beside them: nothing of it is believed. No errors are none."""
+    with pytest.raises(Malformed, match=r"^body: it tells of errors$"):
+        read_json(f'{{"data": [], {member}}}'.encode())
+    assert read_object(b'{"errors": [], "error": null}') == {"errors": [], "error": None}
+
+
+def test_a_number_of_thousands_of_digits_spoils_nothing_beside_it():
+    """Python reads none; it is beyond any count and time."""
+    assert number_of(read_object(b'{"total": ' + b"9" * 5000 + b', "b": 1}')["total"]) is None
+
+
+def test_null_in_a_list_is_nothing():
+    """As the list's writer means it."""
+    assert objects([None, {"a": 1}, None], "items") == [{"a": 1}]
+
+
 def test_an_answer_that_must_be_an_object_is_one():
     """A list where an object is promised is malformed."""
     assert read_object(b'{"a": 1}') == {"a": 1}
@@ -74,6 +92,13 @@ def test_a_count_is_whole_and_neither_it_nor_a_duration_is_negative(value, amoun
         ("2026-01-01T00:00:00Z", 1767225600.0),
         ("2026-01-01T00:00:00", 1767225600.0),
         ("2026-01-01T01:00:00+01:00", 1767225600.0),
+        ("Thu, 01 Jan 2026 00:00:00 GMT", 1767225600.0),
+        ("Thursday, 99", None),
+        (1767225600, 1767225600.0),
+        ("1767225600", 1767225600.0),
+        (1767225600000, 1767225600.0),
+        (1e300, None),
+        (-1, None),
         ("yesterday", None),
         (5, None),
     ],

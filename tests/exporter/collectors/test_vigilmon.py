@@ -63,7 +63,7 @@ def test_shows_no_secret_of_a_url(url, shown):
     ("odd", "read"),
     [
         ({"last_checked_at": "never"}, {"checked_at": None}),
-        ({"last_checked_at": 1763640000}, {"checked_at": None}),
+        ({"last_checked_at": 1763640000}, {"checked_at": 1763640000.0}),
         ({"last_checked_at": "2026-11-20 12:00:00"}, {"checked_at": 1795176000.0}),
         ({"is_active": 0}, {"active": False}),
         ({"is_active": "no"}, {"active": None}),

@@ -39,8 +39,7 @@ class Leadership:
         self._leads_until = self._reached_until = 0.0
         self._told = ""
         self._stopping = threading.Event()
-        self._on_change: Callable[[], None] = lambda: None
-        self._thread = threading.Thread(target=self._run, name="leadership", daemon=True)
+        self._thread: threading.Thread | None = None
         self._beat()
 
     def leads(self) -> bool:
@@ -53,25 +52,26 @@ class Leadership:
 
     def start(self, on_change: Callable[[], None]) -> None:
         """Look at the lock every second, and call `on_change` when this exporter begins or ends to lead."""
-        self._on_change = on_change
+
+        def run() -> None:
+            while not self._stopping.wait(LOOK_EVERY):
+                led = self.leads()
+                self._beat()
+                if led != self.leads():
+                    on_change()
+
+        self._thread = threading.Thread(target=run, name="leadership", daemon=True)
         self._thread.start()
 
     def stop(self) -> None:
         """End leading, and let another lead."""
         self._stopping.set()
-        if self._thread.is_alive():
+        if self._thread:
             self._thread.join(LEASE)
         self._leads_until = 0.0
         if self._connection:
             self._connection.close()  # the lock goes with it
         self.database.close()
-
-    def _run(self) -> None:
-        while not self._stopping.wait(LOOK_EVERY):
-            led = self.leads()
-            self._beat()
-            if led != self.leads():
-                self._on_change()
 
     def _beat(self) -> None:
         """Confirm the lock or try for it, and look at what was written. Whatever fails: the lock counts as lost."""

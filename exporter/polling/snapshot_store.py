@@ -147,20 +147,15 @@ def _document(settings: TargetSettings, parts: Mapping[str, object]) -> Iterator
             yield f'{", " if number else ""}"{field.name}": '.encode()
             kind, value = kinds[field.name], getattr(part, field.name)
             if isinstance(value, dict) and len(value) > PIECE:
-                yield from _mapping(kind, value)
+                left, separator = iter(value.items()), b"{"
+                while some := dict(islice(left, PIECE)):
+                    yield separator + _json(kind, some)[1:-1]
+                    separator = b", "
+                yield b"}"
             else:
                 yield _json(kind, value)
         yield b"}"
     yield b"}}"
-
-
-def _mapping(kind: Any, value: Mapping[Any, Any]) -> Iterator[bytes]:
-    left = iter(value.items())
-    separator = b"{"
-    while some := dict(islice(left, PIECE)):
-        yield separator + _json(kind, some)[1:-1]
-        separator = b", "
-    yield b"}"
 
 
 def _json(kind: Any, value: object) -> bytes:

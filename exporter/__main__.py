@@ -7,12 +7,13 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
+from typing import TypeVar
 
 from exporter.app import DEFAULT, App, database, summary
 from exporter.collectors.sharding import ALONE, shard
-from exporter.config import Config, known, load, starter_for
+from exporter.config import known, load, starter_for
 from exporter.toolkit import flags, logs, starter
 from exporter.toolkit.config_types import ConfigError, Secret
 from exporter.toolkit.web_config import WebConfigFile
@@ -22,6 +23,7 @@ SWITCH = 0.001
 """Seconds after which a thread that renders or updates lets one that answers a scrape go on."""
 SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 """Blocked in every thread and waited for in the main one: a handler could be run late, by a main thread that sleeps."""
+T = TypeVar("T")
 _log = logging.getLogger("exporter")
 
 
@@ -31,10 +33,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     if options.command == "init":
         path = None if options.stdout else options.config_file
         return starter.run(PROGRAM, path, lambda: starter_for(options.collectors))
-    read = _read(options)
-    if read is None:
+    # Both, before anything ends: then every problem of both has been told.
+    config, web_config = _read(load, options.config_file), _read(WebConfigFile, options.web_config)
+    if config is None or web_config is None:
         return 1
-    config, web_config = read
     try:
         if options.config_check:
             if options.storage_url:
@@ -90,19 +92,13 @@ def _parser() -> flags.Parser:
     return parser
 
 
-def _read(options: argparse.Namespace) -> tuple[Config, WebConfigFile] | None:
-    """Read both files; None, when every problem of both has been told."""
-    config: Config | None = None
-    web_config: WebConfigFile | None = None
+def _read(read: Callable[[Path], T], file: Path) -> T | None:
+    """Return what a file says; None, when every problem of it has been told."""
     try:
-        config = load(options.config_file)
+        return read(file)
     except ConfigError as error:
-        _tell(options.config_file, error.problems)
-    try:
-        web_config = WebConfigFile(options.web_config)
-    except ConfigError as error:
-        _tell(options.web_config, error.problems)
-    return (config, web_config) if config and web_config else None
+        _tell(file, error.problems)
+        return None
 
 
 def _tell(about: object, lines: Iterable[object]) -> None:

@@ -204,6 +204,11 @@ def _succeeded(
     left = {identity: each for identity, each in target.backoffs.items() if identity != request.identity}
     recovered = len(left) < len(target.backoffs) and all(each.endpoint != request.endpoint for each in left.values())
     warning, notice = "", f"{request.endpoint}: answered again" if recovered else ""
+    answered_at = target.answered_at
+    if whole:  # what was not sent for days is wanted no more
+        answered_at = {each: at for each, at in answered_at.items() if at >= result.at - FORGOTTEN}
+    if request.reason is not Reason.STATUS:
+        answered_at = {**answered_at, request.identity: result.at}
     outcome = "ok"
     if isinstance(result, Certificate) and not result.seen:
         outcome = result.reason if result.reason in {"timeout", "tls"} else "connect"
@@ -226,19 +231,10 @@ def _succeeded(
         polled=target.polled or whole,
         duration=max(0.0, now - began) if whole else target.duration,
         round_began=None if whole else target.round_began,
-        answered_at=_noted(target.answered_at, request, result.at, forget=whole),
+        answered_at=answered_at,
         endpoints={**target.endpoints, request.endpoint: now},
     )
     return Update(after, warning=warning, notice=notice)
-
-
-def _noted(
-    answered_at: Mapping[Identity, float], request: Get | Probe, at: float, *, forget: bool
-) -> Mapping[Identity, float]:
-    """Return when the requests of the rotation were answered; those not sent for days are wanted no more."""
-    if forget and answered_at and min(answered_at.values()) < at - FORGOTTEN:
-        answered_at = {identity: moment for identity, moment in answered_at.items() if moment >= at - FORGOTTEN}
-    return answered_at if request.reason is Reason.STATUS else {**answered_at, request.identity: at}
 
 
 def _failed(

@@ -38,7 +38,7 @@ from bridge.web.actions import Actions
 from bridge.web.application import create_app
 from bridge.web.health import health
 from bridge.web.operator_page import OperatorPage
-from bridge.web.receiver_status import ReceiverStatus, statuses
+from bridge.web.receiver_status import statuses
 from bridge.web.routes import route
 from bridge.web.webhooks import Webhooks
 from exporter.toolkit.config_types import ConfigError
@@ -215,9 +215,15 @@ class Bridge:
 
     def _application(self) -> WSGIApplication:
         """Return the web application: webhooks, the operator's page, metrics and health."""
+
+        def accept(notification: Notification, now: float) -> Outcome:
+            outcome = self._commits.accept(notification, now)
+            self._last_webhook[notification.receiver, notification.source] = now
+            return outcome
+
         webhooks = Webhooks(
             receivers=lambda: self._now.receivers,
-            accept=self._accept,
+            accept=accept,
             quarantine=Quarantine(self._database),
             metrics=self._metrics,
             on_truncated=lambda source: self._wake(self._now.reconcilers, source),
@@ -227,7 +233,9 @@ class Bridge:
         page = OperatorPage(
             self._database,
             destination=lambda: self._now.config.destination,
-            receivers=self._receiver_statuses,
+            receivers=lambda: statuses(
+                self._now.config, self._last_webhook, self._now.reconcilers, self._status.heartbeats(), self._alerts
+            ),
             silences=lambda: self._now.silences,
             refused_silences=lambda: self._now.refused_silences,
             confirmation=lambda: self._now.confirmation.status if self._now.confirmation else None,
@@ -248,11 +256,6 @@ class Bridge:
         routes = health(self._metrics.registry, self._status.writable, reload)
         return create_app([routes, webhooks.blueprint(), page.blueprint(), actions.blueprint()])
 
-    def _accept(self, notification: Notification, now: float) -> Outcome:
-        outcome = self._commits.accept(notification, now)
-        self._last_webhook[notification.receiver, notification.source] = now
-        return outcome
-
     def _wake(self, loops: Mapping[str, Reconciler] | Mapping[str, FollowUp], source: str) -> None:
         if loop := loops.get(source):
             loop.wake()
@@ -260,10 +263,6 @@ class Bridge:
     def _password_hash(self, user: str) -> str | None:
         hashed = self._start.web_config.config.basic_auth_users.get(user)
         return hashed.read() if hashed else None
-
-    def _receiver_statuses(self) -> list[ReceiverStatus]:
-        now = self._now
-        return statuses(now.config, self._last_webhook, now.reconcilers, self._status.heartbeats(), self._alerts)
 
     def _queue_stats(self) -> QueueStats:
         """Return what a scrape shows of the database."""

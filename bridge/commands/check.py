@@ -9,7 +9,7 @@ from typing import Final
 from bridge.commands import output
 from bridge.config import Config, load
 from bridge.delivery.bigpanda_client import BigPanda
-from bridge.delivery.integration_api import IntegrationApi, integration_api
+from bridge.delivery.integration_api import integration_api
 from bridge.errors import DeliveryError, Rejected, Stopped, Unanswered
 from bridge.incidents.callback import CallbackService
 from bridge.incidents.incidents_client import IncidentsClient
@@ -49,7 +49,16 @@ def _checks(config: Config) -> Iterator[Result]:
     yield _alerts_api(config)
     if config.bigpanda.confirm is not None:
         with closing(integration_api(config.bigpanda, config.bigpanda.confirm)) as api:
-            yield _asked("bigpanda.confirm", lambda: _confirmed(config, api))
+
+            def confirmed() -> str:
+                """Ask what the confirmation would ask, of every integration, about the last minutes."""
+                since, app_keys = time.time() - _RECENT, {one.mapping.app_key for one in config.receivers}
+                for app_key in sorted(app_keys):
+                    next(api.alerts(app_key, since))
+                next(api.diagnostics(since))
+                return f"BigPanda says what {len(app_keys)} integrations took in"
+
+            yield _asked("bigpanda.confirm", confirmed)
     if config.incidents is not None:
         with closing(IncidentsClient(config.incidents)) as client:
             yield _asked("incidents", lambda: f"{len(client.environments())} environments visible")
@@ -84,16 +93,6 @@ def _alerts_api(config: Config) -> Result:
         except DeliveryError as error:
             return "bigpanda", False, f"no answer to rely on: {error}"
     return "bigpanda", True, f"the credentials are accepted (asked with a batch of no events{said})"
-
-
-def _confirmed(config: Config, api: IntegrationApi) -> str:
-    """Ask what the confirmation would ask, of every integration, about the last minutes."""
-    since = time.time() - _RECENT
-    app_keys = {one.mapping.app_key for one in config.receivers}
-    for app_key in sorted(app_keys):
-        next(api.alerts(app_key, since))
-    next(api.diagnostics(since))
-    return f"BigPanda says what {len(app_keys)} integrations took in"
 
 
 def _callback(source: str, callback: Callback) -> Result:

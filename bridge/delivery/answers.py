@@ -7,6 +7,7 @@ may echo our request, so secrets are masked in the words that are kept.
 import json
 import re
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
 from email.utils import parsedate_to_datetime
 from enum import StrEnum
 from typing import Any, Final
@@ -60,7 +61,9 @@ def judge(response: HttpResponse, now: float, *, who: str = "BigPanda", secrets:
     kind = Stopped if accepted else fault_of(status)
     said = why if accepted else words(text) or _page(text)
     message = f"{who} answered {status}{', but no acceptance' if accepted else ''}{f': {said}' if said else ''}"
-    retry_after = _seconds(response.headers.get("retry-after"), now)
+    wait, retry_after = response.headers.get("retry-after", "").strip(), None
+    with suppress(ValueError):  # a wait that cannot be read is none
+        retry_after = float(wait) if wait.isdecimal() else max(0.0, parsedate_to_datetime(wait).timestamp() - now)
     raise kind(masked(message, secrets), status=status, retry_after=retry_after)
 
 
@@ -74,7 +77,7 @@ def _unbelievable(status: int, text: str) -> str | None:
         answer = json.loads(text)
     except (ValueError, RecursionError):
         return None
-    return next((words(json.dumps(one)) or json.dumps(one) for one in _answers(answer) if _is_refusal(one)), None)
+    return next((words(json.dumps(one)) or json.dumps(one) for one in _refusals(answer)), None)
 
 
 def _page(text: str) -> str:
@@ -85,21 +88,19 @@ def _page(text: str) -> str:
     return f"a web page ({' '.join(title[1].split())[:_MOST_TITLE]})" if title else "a web page"
 
 
-def _answers(answer: Any) -> Iterator[Mapping[str, Any]]:
+def _refusals(answer: Any) -> Iterator[Mapping[str, Any]]:
+    """Yield the answers in this one that say no, itself among them."""
     for one in answer if isinstance(answer, list) else [answer]:
         if isinstance(one, dict):
-            yield one
+            status = one.get("status", one.get("statusCode"))
+            if isinstance(status, str):
+                refused = status.lower() in _FAILED or (len(status) == 3 and status.isdecimal() and status >= "400")  # noqa: PLR2004
+            else:
+                refused = isinstance(status, int | float) and status >= 400  # noqa: PLR2004  4xx, 5xx
+            if refused or one.get("errors") or one.get("error") or one.get("success") is False:
+                yield one
             for name in _INSIDE:
-                yield from _answers(one.get(name))
-
-
-def _is_refusal(answer: Mapping[str, Any]) -> bool:
-    if answer.get("errors") or answer.get("error") or answer.get("success") is False:
-        return True
-    status = answer.get("status", answer.get("statusCode"))
-    if isinstance(status, str):
-        return status.lower() in _FAILED or (status.isdecimal() and len(status) == 3 and status >= "400")  # noqa: PLR2004
-    return isinstance(status, int | float) and status >= 400  # noqa: PLR2004  4xx, 5xx
+                yield from _refusals(one.get(name))
 
 
 def words(text: str) -> str:
@@ -127,15 +128,3 @@ def masked(text: str, secrets: Iterable[str]) -> str:
             text = text.replace(form, MASK)
     text = _TOKEN_QUERY.sub(rf"\1={MASK}", _BEARER.sub(rf"\1 {MASK}", text))
     return text if len(text) <= _MOST_WORDS else text[: _MOST_WORDS - 1] + "…"
-
-
-def _seconds(retry_after: str | None, now: float) -> float | None:
-    """Read a `Retry-After`: seconds, or a date. None when it is missing or unreadable."""
-    if not retry_after:
-        return None
-    if retry_after.strip().isdecimal():
-        return float(retry_after)
-    try:
-        return max(0.0, parsedate_to_datetime(retry_after).timestamp() - now)
-    except ValueError:
-        return None

@@ -7,12 +7,13 @@ neither forgets nor resends twice. A tenant that refuses these calls is reported
 import logging
 import time
 from collections import deque
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
-from typing import Any, Final, Protocol
+from typing import Final
 from uuid import uuid4
 
 from bridge.delivery.confirmation_diff import LOOKS, Diagnostic, ListedAlert, compare, read_alerts, read_diagnostics
+from bridge.delivery.integration_api import IntegrationApi
 from bridge.errors import DeliveryError, Unreadable
 from bridge.metrics import Metrics
 from bridge.outbox.confirmations import Confirmations
@@ -31,19 +32,6 @@ _LONGEST_TICK: Final = 60.0
 _MOST_KNOWN: Final = 10_000
 _MOST_SHOWN: Final = 20
 _log = logging.getLogger(__name__)
-
-
-class Api(Protocol):
-    """BigPanda's two listings, page by page."""
-
-    def alerts(self, app_key: str, since: float) -> Iterable[Any]:
-        """Give what an integration took in. Raises a DeliveryError."""
-
-    def diagnostics(self, since: float) -> Iterable[Any]:
-        """Give the diagnostics. Raises a DeliveryError."""
-
-    def close(self) -> None:
-        """Close all connections."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,7 +53,7 @@ class Confirmation(PeriodicThread):
     def __init__(  # noqa: PLR0913  the parts it is wired to; each is replaced alone in tests
         self,
         database: Database,
-        api: Api,
+        api: IntegrationApi,
         metrics: Metrics,
         *,
         interval: float,

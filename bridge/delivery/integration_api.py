@@ -20,14 +20,14 @@ _SPACING: Final = 0.25
 """Seconds between two pages: BigPanda takes five requests a second at each endpoint."""
 
 
-class IntegrationApi:
+class IntegrationApi(UserApi):
     """Both listings below one base URL, read by one thread. `rest` waits between two pages."""
 
     def __init__(
         self, url: str, api_key: Secret, http: HttpClientSettings, rest: Callable[[float], object] = time.sleep
     ) -> None:
+        super().__init__(http, TIMEOUT, api_key)
         self._url, self._rest = url, rest
-        self._api = UserApi(http, TIMEOUT, api_key)
 
     def alerts(self, app_key: str, since: float) -> Iterator[Any]:
         """Give the pages of what an integration took in since then. Raises a DeliveryError."""
@@ -37,14 +37,10 @@ class IntegrationApi:
         """Give the pages of the diagnostics since then. Raises a DeliveryError."""
         return self._pages("/resources/v2.0/troubleshooting/logs", "per_page", start=int(since))
 
-    def close(self) -> None:
-        """Close all connections."""
-        self._api.close()
-
     def _pages(self, path: str, size: str, **query: str | int) -> Iterator[Any]:
         before: bytes | None = None
         for page in range(1, _MOST_PAGES + 1):
-            body = self._api.request("GET", f"{self._url}{path}?{urlencode(query | {size: PAGE, 'page': page})}")
+            body = self.request("GET", f"{self._url}{path}?{urlencode(query | {size: PAGE, 'page': page})}")
             # Where the page is not heeded, the first one comes again and again.
             if body == before:
                 return

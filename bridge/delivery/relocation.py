@@ -11,7 +11,8 @@ from dataclasses import replace
 from itertools import groupby
 from typing import Final, TypeVar
 
-from bridge.delivery.route import Destination, Receivers, Route
+from bridge.delivery.bigpanda_client import BigPanda
+from bridge.delivery.route import Receivers, Route
 from bridge.domain.alert_state import AlertState
 from bridge.domain.event import Status, draft
 from bridge.errors import DeliveryError
@@ -84,7 +85,7 @@ class Relocation:
         return queued
 
 
-def _close(closing: Sequence[AlertState], destination: Destination, receivers: Receivers, now: float) -> None:
+def _close(closing: Sequence[AlertState], destination: BigPanda, receivers: Receivers, now: float) -> None:
     done = 0
     try:
         for app_key, states in groupby(sorted(closing, key=lambda state: state.app_key), lambda one: one.app_key):

@@ -1,13 +1,12 @@
 """Where events go, and how: what bridge.yml asks for, and how the destination of an earlier run is reached."""
 
 import hashlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Final, Protocol
+from typing import Final
 from urllib.parse import urlsplit
 
 from bridge.config import Config
-from bridge.delivery.answers import Answer
 from bridge.delivery.bigpanda_client import BigPanda
 from bridge.receivers.settings import ReceiverSettings
 from exporter.toolkit.config_types import Secret
@@ -16,16 +15,6 @@ _WORK: Final = {"n": 2**14, "r": 8, "p": 1, "dklen": 16}
 """What makes a stored proof too dear to guess a token by."""
 Receivers = Mapping[tuple[str, str], ReceiverSettings]
 """Every configured receiver, by (receiver, source)."""
-
-
-class Destination(Protocol):
-    """What takes events: BigPanda, or a stand-in for it."""
-
-    def send(self, events: Sequence[str], app_key: str) -> Answer:
-        """Send events; raises a DeliveryError."""
-
-    def close(self) -> None:
-        """Close all connections."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,14 +26,14 @@ class Route:
     """
 
     name: str
-    destination: Destination
+    destination: BigPanda
     events_per_minute: float
     batch_size: int
     timeout: float
     receivers: Receivers = field(default_factory=dict)
     url: str = ""
     token: Secret = field(default_factory=Secret)
-    at: Callable[[str], Destination] | None = None
+    at: Callable[[str], BigPanda] | None = None
 
     def proof(self, salt: str) -> str:
         """Return by what the token is known again, though not told; "" while it cannot be read."""
@@ -59,7 +48,7 @@ def route(config: Config) -> Route:
     """Return the route that a configuration asks for."""
     found = config.bigpanda
 
-    def at(url: str) -> Destination:
+    def at(url: str) -> BigPanda:
         return BigPanda(url, found.token, found.timeout, found)
 
     return Route(

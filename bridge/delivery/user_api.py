@@ -13,7 +13,7 @@ from exporter.toolkit.http_settings import HttpClientSettings
 
 
 class UserApi:
-    """The way to them, for one thread at a time. `http`: proxy and roots; `timeout`: seconds for one request."""
+    """One of them, for one thread at a time. `http`: proxy and roots; `timeout`: seconds for one request."""
 
     def __init__(self, http: HttpClientSettings, timeout: float, api_key: Secret) -> None:
         self._client, self._api_key = HttpClient(http, timeout), api_key

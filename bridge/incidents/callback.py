@@ -5,18 +5,14 @@ from bridge.domain.incident import NEW
 from bridge.receivers.bigpanda import Callback as Settings
 
 
-class CallbackService:
+class CallbackService(UserApi):
     """The service at one URL, spoken to by one thread."""
 
     def __init__(self, settings: Settings) -> None:
+        super().__init__(settings, settings.timeout, settings.api_key)
         self._settings = settings
-        self._api = UserApi(settings, settings.timeout, settings.api_key)
 
     def confirm(self, incident: str) -> None:
         """Report that the share of an incident has arrived. Any 2xx will do; else raises a DeliveryError."""
         content = {"event_type": NEW, "incident_id": incident, "app_key": self._settings.app_key}
-        self._api.request("POST", self._settings.url, content)
-
-    def close(self) -> None:
-        """Close all connections."""
-        self._api.close()
+        self.request("POST", self._settings.url, content)

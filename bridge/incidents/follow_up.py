@@ -9,7 +9,7 @@ import random
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Final, Protocol
+from typing import Final
 from uuid import uuid4
 
 from bridge.delivery.retry_policy import Pause, RetryAt, decide
@@ -17,7 +17,7 @@ from bridge.domain.incident import IncidentRecord
 from bridge.errors import DeliveryError
 from bridge.incidents.callback import CallbackService
 from bridge.incidents.silence_client import SilenceApi
-from bridge.incidents.silence_sync import Alertmanager, SilenceSync
+from bridge.incidents.silence_sync import SilenceSync
 from bridge.metrics import Metrics
 from bridge.outbox.alerts import Alerts
 from bridge.outbox.database import Database
@@ -35,16 +35,6 @@ _LEASE: Final = 20.0
 _POINTLESS: Final = 86400.0
 """Seconds after which a share is not confirmed any more: BigPanda has stopped waiting long before."""
 _log = logging.getLogger(__name__)
-
-
-class Callbacks(Protocol):
-    """BigPanda's callback service."""
-
-    def confirm(self, incident: str) -> None:
-        """Confirm a share, or raise a DeliveryError."""
-
-    def close(self) -> None:
-        """Close all connections."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,8 +55,8 @@ class FollowUp(PeriodicThread):
         metrics: Metrics,
         *,
         wake: Callable[[], object] = lambda: None,
-        callbacks: Callbacks | None = None,
-        silences: Callable[[str], Alertmanager] | None = None,
+        callbacks: CallbackService | None = None,
+        silences: Callable[[str], SilenceApi] | None = None,
         clock: Callable[[], float] = time.time,
         steady: Callable[[], float] = time.monotonic,
         chance: Callable[[], float] = random.random,
@@ -77,9 +67,7 @@ class FollowUp(PeriodicThread):
         self._status, self._settings, self._receivers = OutboxStatus(database), settings, followed.receivers
         self._metrics, self._wake_delivery = metrics, wake
         self._clock, self._steady, self._chance = clock, steady, chance
-        self._callbacks: Callbacks | None = callbacks or (
-            CallbackService(settings.callback) if settings.callback else None
-        )
+        self._callbacks = callbacks or (CallbackService(settings.callback) if settings.callback else None)
         self._make_silences = silences
         self._silences: SilenceSync | None = None
         self._source = settings.source
@@ -120,7 +108,7 @@ class FollowUp(PeriodicThread):
             self._resend(incidents)
         return _TICK
 
-    def _confirm(self, callbacks: Callbacks, due: DueCallback) -> bool:
+    def _confirm(self, callbacks: CallbackService, due: DueCallback) -> bool:
         """Confirm one share; tell whether the next may be tried now."""
         now = self._clock()
         if now - due.asked_at > _POINTLESS:

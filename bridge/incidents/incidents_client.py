@@ -18,12 +18,12 @@ _NOT_FOUND: Final = 404
 _MOST_ENVIRONMENTS: Final = 50
 
 
-class IncidentsClient:
+class IncidentsClient(UserApi):
     """The API at one URL, for one thread at a time."""
 
     def __init__(self, settings: Incidents) -> None:
+        super().__init__(settings, settings.timeout, settings.api_key)
         self._base = settings.url.rstrip("/") + "/resources/v2.0/environments"
-        self._api = UserApi(settings, settings.timeout, settings.api_key)
 
     def resolve(self, incident: IncidentRecord, comment: str) -> None:
         """Resolve an incident. BigPanda carries it out a moment later, and says so by its webhook."""
@@ -35,7 +35,7 @@ class IncidentsClient:
 
     def environments(self) -> list[Mapping[str, Any]]:
         """Return the environments that the key's owner sees."""
-        body = self._api.request("GET", self._base)
+        body = self.request("GET", self._base)
         try:
             found = json.loads(body)
         except (ValueError, RecursionError):
@@ -43,16 +43,12 @@ class IncidentsClient:
         listed = found.get("items", []) if isinstance(found, dict) else found
         return [one for one in listed if isinstance(one, dict)] if isinstance(listed, list) else []
 
-    def close(self) -> None:
-        """Close all connections."""
-        self._api.close()
-
     def _act(self, incident: IncidentRecord, action: str, body: Mapping[str, str]) -> None:
         problem: DeliveryError = Rejected("BigPanda shows no environment to the owner of this API key")
         for environment in self._candidates(incident):
             place = f"{quote(environment, safe='')}/incidents/{quote(incident.id, safe='')}"
             try:
-                self._api.request("POST", f"{self._base}/{place}/{action}", body)
+                self.request("POST", f"{self._base}/{place}/{action}", body)
             except Stopped as error:
                 if error.status != _NOT_FOUND:
                     raise

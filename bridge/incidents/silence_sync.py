@@ -4,13 +4,14 @@ import logging
 import time
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Final, Protocol
+from typing import Final
 
 from bridge.delivery.retry_policy import DeadLetter, RetryAt, decide
 from bridge.domain.alert_state import AlertState
 from bridge.domain.incident import IncidentRecord
 from bridge.errors import DeliveryError
-from bridge.incidents.silence_plan import Silence, Step, Wanted, plan, wanted
+from bridge.incidents.silence_client import SilenceApi
+from bridge.incidents.silence_plan import Step, Wanted, plan, wanted
 from bridge.metrics import Metrics
 from bridge.periodic import Conditions
 
@@ -23,19 +24,6 @@ _FIRST_RETRY: Final = 15.0
 _LONGEST_RETRY: Final = 900.0
 _MOST_DOUBLINGS: Final = 8
 _log = logging.getLogger(__name__)
-
-
-class Alertmanager(Protocol):
-    """The silences of an Alertmanager."""
-
-    def ours(self) -> list[Silence]:
-        """Return those we made, or raise a DeliveryError."""
-
-    def do(self, step: Step, now: float) -> None:
-        """Carry a step out, or raise a DeliveryError."""
-
-    def close(self) -> None:
-        """Close all connections."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +41,7 @@ class SilenceSync:
 
     def __init__(  # noqa: PLR0913  the parts it is wired to; each is replaced alone in tests
         self,
-        alertmanager: Alertmanager,
+        alertmanager: SilenceApi,
         states: Callable[[Sequence[str]], Mapping[str, AlertState]],
         metrics: Metrics,
         *,

@@ -12,7 +12,7 @@ from bridge.domain.alert import Alert
 from bridge.domain.alert_state import AlertState, Member
 from bridge.domain.event import Status
 from bridge.domain.identity import identity_key
-from bridge.outbox.database import Database
+from bridge.outbox.database import Repository
 from bridge.outbox.pages import Page, PageRequest
 from bridge.outbox.rows import member_of, state_of
 from bridge.outbox.schema import alert_states, last_heard, members, opened
@@ -31,11 +31,8 @@ _URGENCY: Final = case(
 _known = alert_states.c.status != ""
 
 
-class Alerts:
+class Alerts(Repository):
     """Reads alert states."""
-
-    def __init__(self, database: Database) -> None:
-        self._database = database
 
     def open_alerts(self, source: str) -> list[AlertState]:
         """Return what BigPanda has, or will have, as open of a source, by key."""

@@ -152,7 +152,12 @@ class Database:
             said = error.orig if isinstance(error, DBAPIError) else error
             if isinstance(said, tuple(wrong_again)):
                 raise
-            raise Unavailable(f"database: {_word(said)}") from error
+            if isinstance(said, sqlite_engine.sqlite3.Error):
+                word = next((word for part, word in _SQLITE_WORDS if part in str(said)), "failed")
+            else:
+                state = getattr(said, "sqlstate", None) or ""
+                word = _POSTGRESQL_WORDS.get(state, "not reached" if state[:2] in _CONNECTION else "failed")
+            raise Unavailable(f"database: {word}") from error
 
     def clock(self, connection: Connection, now: float) -> float:
         """Return the time by which leases run: the database's own where several machines share it."""
@@ -179,6 +184,13 @@ class Database:
     def names(self, names: Sequence[str]) -> dict[str, object]:
         """Return the parameters of a statement with `among`."""
         return {"names": list(names) if self.postgresql else msgspec.json.encode(names).decode()}
+
+
+class Repository:
+    """What reads and writes one database. Its methods raise Unavailable when that cannot be used now."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
 
 
 def location(url: str) -> URL:
@@ -222,10 +234,3 @@ def _postgresql(url: URL) -> Engine:
     except driver.Error as error:
         raise ConfigError([f"database: {str(error).splitlines()[0]}"]) from None
     return engine
-
-
-def _word(error: BaseException | None) -> str:
-    if isinstance(error, sqlite_engine.sqlite3.Error):
-        return next((word for part, word in _SQLITE_WORDS if part in str(error)), "failed")
-    state = getattr(error, "sqlstate", None) or ""
-    return _POSTGRESQL_WORDS.get(state, "not reached" if state[:2] in _CONNECTION else "failed")

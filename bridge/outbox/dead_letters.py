@@ -7,7 +7,7 @@ from sqlalchemy import ColumnElement, Connection, Row, func, select, update
 
 from bridge.domain.alert_state import Kind
 from bridge.domain.event import EventMapping, Status, draft, status_of
-from bridge.outbox.database import Database
+from bridge.outbox.database import Repository
 from bridge.outbox.pages import SHOWN, Page, PageRequest
 from bridge.outbox.rows import PRIORITY, alert_of
 from bridge.outbox.schema import alert_states, dead, events
@@ -47,11 +47,8 @@ class Requeued:
     unknown: tuple[int, ...] = ()
 
 
-class DeadLetters:
+class DeadLetters(Repository):
     """Events that were set aside."""
-
-    def __init__(self, database: Database) -> None:
-        self._database = database
 
     def oldest(self, limit: int = 1000) -> list[DeadLetter]:
         """Return dead letters, the oldest first."""

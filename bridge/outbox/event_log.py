@@ -8,7 +8,7 @@ from sqlalchemy import ColumnElement, Connection, Row, exists, func, select
 
 from bridge.domain.alert import Alert
 from bridge.domain.alert_state import Kind
-from bridge.outbox.database import Database
+from bridge.outbox.database import Repository
 from bridge.outbox.pages import SHOWN, Page, PageRequest
 from bridge.outbox.rows import alert_of
 from bridge.outbox.schema import alert_states, closed, events, unconfirmed, waiting
@@ -58,11 +58,8 @@ class NoisyAlert:
         return self.alert.key
 
 
-class EventLog:
+class EventLog(Repository):
     """Queries over the events of all alerts."""
-
-    def __init__(self, database: Database) -> None:
-        self._database = database
 
     def queued(self, request: PageRequest, now: float) -> Page[EventRow]:
         """Return queued events, in the order in which they go out."""

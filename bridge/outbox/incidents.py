@@ -16,7 +16,7 @@ from bridge.domain.incident import IncidentRecord, fires_still, is_new_share, la
 from bridge.domain.incident_details import IncidentDetails
 from bridge.domain.notification import Notification, Outcome
 from bridge.outbox.alerts import states
-from bridge.outbox.database import Database
+from bridge.outbox.database import Database, Repository
 from bridge.outbox.pages import Page, PageRequest
 from bridge.outbox.schema import callbacks, incidents, share_quotas
 
@@ -35,11 +35,8 @@ class DueCallback:
     asked_at: float
 
 
-class Incidents:
+class Incidents(Repository):
     """Incidents as BigPanda's webhooks described them last, and the callbacks that are due."""
-
-    def __init__(self, database: Database) -> None:
-        self._database = database
 
     def records(self, source: str | None = None) -> list[IncidentRecord]:
         """Return the incidents of one source, or of all, the newest first."""

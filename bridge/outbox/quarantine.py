@@ -7,7 +7,7 @@ from typing import Any, Final
 from sqlalchemy import Connection, delete, func, insert, select
 
 from bridge.domain.alert import clean
-from bridge.outbox.database import Database
+from bridge.outbox.database import Repository
 from bridge.outbox.pages import SHOWN, Page, PageRequest
 from bridge.outbox.schema import quarantine
 
@@ -30,11 +30,8 @@ class Quarantined:
     received_at: float
 
 
-class Quarantine:
+class Quarantine(Repository):
     """Bodies kept with the reason why they could not be read."""
-
-    def __init__(self, database: Database) -> None:
-        self._database = database
 
     def add(self, receiver: str, source: str, reason: str, body: str, now: float) -> None:
         """Keep a body that can never be read."""

@@ -14,7 +14,7 @@ from uuid import uuid4
 from sqlalchemy import BindParameter, Connection, Float, bindparam, case, exists, func, select, update
 
 from bridge.domain.alert_state import Kind
-from bridge.outbox.database import Database
+from bridge.outbox.database import Repository
 from bridge.outbox.schema import alert_states, dead, events, roles, waiting
 
 _COLUMNS = (
@@ -79,11 +79,8 @@ _EARLIEST = select(func.min(case((events.c.not_before >= _LEASED, events.c.not_b
 )
 
 
-class Queue:
+class Queue(Repository):
     """Queued events. Every method is one transaction, and raises Unavailable when the database cannot be used now."""
-
-    def __init__(self, database: Database) -> None:
-        self._database = database
 
     def claim(self, limit: int, owner: str, now: float, lease: float) -> list[ClaimedEvent]:
         """Take up to `limit` due events, the first of its alert each, all of one app_key, for `lease` seconds.

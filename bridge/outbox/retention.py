@@ -2,7 +2,7 @@
 
 from sqlalchemy import ColumnElement, Connection, Table, delete, select, tuple_
 
-from bridge.outbox.database import Database
+from bridge.outbox.database import Repository
 from bridge.outbox.schema import (
     alert_states,
     callbacks,
@@ -18,11 +18,8 @@ from bridge.outbox.schema import (
 _HISTORY = ("sent", "superseded", "discarded")
 
 
-class Retention:
+class Retention(Repository):
     """Deletes what is older than the retention."""
-
-    def __init__(self, database: Database) -> None:
-        self._database = database
 
     def prune(self, before: float, limit: int) -> int:
         """Delete up to `limit` rows of history older than `before`; returns how many."""

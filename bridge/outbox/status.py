@@ -10,7 +10,7 @@ from sqlalchemy import and_, case, delete, func, select, update
 from bridge.domain.alert_state import Kind
 from bridge.errors import Unavailable
 from bridge.outbox import quarantine, schema
-from bridge.outbox.database import Database
+from bridge.outbox.database import Repository
 from bridge.outbox.schema import (
     alert_states,
     dead,
@@ -82,11 +82,8 @@ class Circuit:
     reason: str = ""
 
 
-class OutboxStatus:
+class OutboxStatus(Repository):
     """The outbox as a whole. Every method is one transaction; Unavailable when the database cannot be used now."""
-
-    def __init__(self, database: Database) -> None:
-        self._database = database
 
     def counts(self, now: float) -> Counts:
         """Return what is queued, held and dead, and the open alerts."""

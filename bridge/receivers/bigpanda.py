@@ -17,7 +17,6 @@ from bridge.domain.notification import Notification
 from bridge.errors import Unreadable
 from bridge.receivers.bigpanda_details import KEY_TAG, details, quota_available
 from bridge.receivers.bigpanda_values import (
-    Places,
     first_time,
     flag,
     object_of,
@@ -117,6 +116,8 @@ def _incident(number: str, said: Mapping[str, Any], body: Mapping[str, Any]) -> 
     # Only an object says until when: an older body has the bare word.
     snooze = said.get("snooze")
     snoozed = flag(snooze.get("snoozed") if isinstance(snooze, dict) else snooze)
+    links = [place.get("links") for place in where]
+    pages = [one.get("landingPage") or one.get("landing_page") if isinstance(one, dict) else one for one in links]
     # Never who shared it, who may be anyone, or AutoShare.
     told = (([object_of(snooze)], "snoozed_by"), (where, "snoozed_by"), (where, "assigner"), (where, "assignee"))
     names = (person(place, role) for place, role in told)
@@ -134,7 +135,7 @@ def _incident(number: str, said: Mapping[str, Any], body: Mapping[str, Any]) -> 
         keys=_keys(said),
         acknowledged=status == "acknowledged" or person(where, "assignee") is not None,
         who=next(filter(None, names), None),
-        link=_link(where),
+        link=next((page for page in texts(pages) if page.startswith(("http://", "https://"))), None),
         event=event,
         quota=quota_available(body, said),
     )
@@ -148,11 +149,3 @@ def _keys(said: Mapping[str, Any]) -> tuple[str, ...] | None:
         return tuple(dict.fromkeys(texts(said.get(KEY_TAG)))) or None
     tags = [tag for alert in alerts for tag in tags_of(object_of(alert).get("tags"), "name")]
     return tuple(dict.fromkeys(key for name, value in tags if name == KEY_TAG for key in texts(value)))
-
-
-def _link(where: Places) -> str | None:
-    for found in (place.get("links") for place in where):
-        link = text(found.get("landingPage") or found.get("landing_page") if isinstance(found, dict) else found)
-        if link and link.startswith(("http://", "https://")):
-            return link
-    return None

@@ -56,7 +56,11 @@ def details(body: Mapping[str, Any], incident: Mapping[str, Any], now: float) ->
         for one in list_of(_first(where, "comment", "comments"))
     ]
     found["comments"] = tuple((at, words) for words in texts(said))
-    found["events"] = tuple(_events(where, at))
+    happened = map(object_of, list_of(_first(where, "event_types", "eventTypes")))
+    events = [(time_of(one.get("time")) or at, words) for one in happened if (words := text(one.get("event")))]
+    if (trigger := text(_first(where, "event"))) and trigger != _ANY:
+        events.append((at, trigger))
+    found["events"] = tuple(events)
     return found
 
 
@@ -109,12 +113,3 @@ def _foreign(found: Sequence[Any]) -> Iterator[ForeignAlert]:
             source=text(alert.get("sourceSystem")) or text(alert.get("source_system")) or "",
             description=": ".join(part for part in (subject, said) if part),
         )
-
-
-def _events(where: Places, at: float) -> Iterator[tuple[float, str]]:
-    """Give what happened to the incident, each with its time: at `at`, where BigPanda does not say when."""
-    for one in map(object_of, list_of(_first(where, "event_types", "eventTypes"))):
-        if words := text(one.get("event")):
-            yield time_of(one.get("time")) or at, words
-    if (words := text(_first(where, "event"))) and words != _ANY:
-        yield at, words

@@ -10,7 +10,7 @@ import re
 import time
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Final, Protocol
+from typing import Final
 from uuid import uuid4
 
 from bridge.domain.alert import Alert
@@ -43,22 +43,6 @@ _REASONS: Final = {Action.CLOSED: "no Alertmanager knows it, in two polls runnin
 _log = logging.getLogger(__name__)
 
 
-class Api(Protocol):
-    """The Alertmanagers of one receiver."""
-
-    def ask(self, now: float) -> list[Peer | Unanswered]:
-        """Return what each says."""
-
-    def muted(self, names: Collection[str], now: float) -> frozenset[str]:
-        """Return the keys that time intervals mute. Raises Unanswered."""
-
-    def silences(self) -> dict[str, Silence]:
-        """Return the silences by their ids. Raises Unanswered."""
-
-    def close(self) -> None:
-        """Close all connections."""
-
-
 @dataclass(frozen=True, slots=True)
 class Inputs:
     """What is known before a round of questions: what is open here, and how Alertmanager names us."""
@@ -77,7 +61,7 @@ class Reconciler(PeriodicThread):
         metrics: Metrics,
         *,
         wake: Callable[[], object] = lambda: None,
-        api: Api | None = None,
+        api: AlertmanagerApi | None = None,
         clock: Callable[[], float] = time.time,
         steady: Callable[[], float] = time.monotonic,
     ) -> None:
@@ -87,22 +71,18 @@ class Reconciler(PeriodicThread):
         self._alerts, self._ingest, self._status = Alerts(database), Ingest(database), OutboxStatus(database)
         self._settings, self._reconcile = settings, settings.reconcile
         self._metrics, self._wake_delivery, self._clock, self._steady = metrics, wake, clock, steady
-        self._api: Api = api or AlertmanagerApi(settings)
+        self._api = api or AlertmanagerApi(settings)
         self._role, self._owner = f"reconciler {settings.source}", uuid4().hex
         self._lease = 2 * self._reconcile.interval + _LATE
         self._before: Poll | None = None
         self._size: int | None = None
-        self._silenced: Mapping[str, Silence] = {}
+        self.silenced: Mapping[str, Silence] = {}
+        """The silence of each open alert that Alertmanager has silenced, by the alert's key, as last seen."""
         self._truncated = False
         self.status = ReconcilerStatus(interval=self._reconcile.interval)
         self._next_turn = self._next_fetch = steady()
         super().__init__(self._role, f"Reconciling {settings.source}", self.tick, at_end=self.close)
         metrics.expect_reconciled(settings.source)
-
-    @property
-    def silenced(self) -> Mapping[str, Silence]:
-        """Return the silence of each open alert that Alertmanager has silenced, by the alert's key, as last seen."""
-        return self._silenced
 
     def wake(self) -> None:
         """Look at once for alerts that a webhook left out."""
@@ -125,7 +105,7 @@ class Reconciler(PeriodicThread):
         """Take one poll and make good what it and the one before show. Another replica's turn: do nothing."""
         before, self._before = self._before, None
         if not self._status.lead(self._role, self._owner, self._clock(), self._lease):
-            self._size, self._silenced = None, {}
+            self._size, self.silenced = None, {}
             return
         inputs = self._inputs()
         latest, peers = self._poll(inputs, before.since if before else {})
@@ -248,10 +228,10 @@ class Reconciler(PeriodicThread):
             self.conditions.report("silences", f"Silences of {source} unknown: Alertmanager {error.url}: {error}")
             return
         self.conditions.report("silences", "")
-        self._silenced = silenced(listed, silences)
-        self._metrics.silenced_alerts.labels(source).set(len(self._silenced))
+        self.silenced = silenced(listed, silences)
+        self._metrics.silenced_alerts.labels(source).set(len(self.silenced))
         acknowledges = self._settings.silenced == "acknowledge"
-        wished = self._silenced if acknowledges else {}
+        wished = self.silenced if acknowledges else {}
         # Under `keep` whatever was acknowledged before gets its status back.
         active = latest.unsuppressed if acknowledges else latest.listed
         news = list(changes(inputs.held, active, wished, whole=latest.whole))

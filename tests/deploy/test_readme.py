@@ -13,8 +13,10 @@ from tests.deploy.bare import Bare
 from tests.sandbox.server import Sandbox
 from tests.system.running import ROOT, free_port, missing
 
-PATH = (ROOT / "README.md").read_text().split("## The first minutes\n")[1].split("\n## ")[0]
+README = (ROOT / "README.md").read_text()
+PATH = README.split("## The first minutes\n")[1].split("\n## ")[0]
 CHECKOUT = ("pyproject.toml", "README.md", "LICENSE", "exporter", "bridge")
+MOST_BYTES = 150_000
 STARTED = re.compile(r"^(vendorwatch-\w+)( .*) &$", re.MULTILINE)
 """A program that README starts in the background."""
 
@@ -56,6 +58,13 @@ def put(path: Path, before: str, after: str) -> None:
     text = path.read_text()
     assert before in text
     path.write_text(text.replace(before, after))
+
+
+def test_the_pictures_are_there_and_small():
+    """README shows each of them, and a clone costs little for it."""
+    shown = re.findall(r"!\[[^]]+\]\(([^)]+)\)", README)
+    assert {ROOT / path for path in shown} == set((ROOT / "deploy/pictures").iterdir())
+    assert all((ROOT / path).stat().st_size < MOST_BYTES for path in shown)
 
 
 @pytest.mark.slow

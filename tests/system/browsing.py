@@ -1,5 +1,6 @@
 """A headless Chromium that looks at pages: wide or narrow, light or dark; and what axe-core says of them."""
 
+import base64
 import os
 import shutil
 import subprocess
@@ -42,6 +43,12 @@ class Browser:
         self._driver.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": [scheme]})
         self._driver.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", window)
         self._driver.get(url)
+
+    def picture(self, path: Path, height: int) -> None:
+        """Save what the top of the page looks like, so many pixels high, as PNG."""
+        clip = {"x": 0, "y": 0, "width": WIDE, "height": height, "scale": 1}
+        told = self._driver.execute_cdp_cmd("Page.captureScreenshot", {"clip": clip, "captureBeyondViewport": True})
+        path.write_bytes(base64.b64decode(told["data"]))
 
     @property
     def text(self) -> str:

@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
+from textwrap import shorten
 from typing import ClassVar
 
 from exporter.collectors.contract import CONFIRM_AFTER, Certificate, Get, Reason, Request, Response
@@ -173,9 +174,12 @@ class Collector:
         yield Family(SEEN, seen, [] if knowledge.counting_since is None else [knowledge.counting_since] * len(seen))
         yield Family(NOTIFICATIONS, [(kind[:3], float(kind[3])) for kind in knowledge.listed])
 
-    def figures(self, knowledge: Knowledge, now: float) -> Iterator[Figure]:  # noqa: ARG002  the contract's signature
-        """Yield whether PacketVis warns, and what it lists."""
-        yield Figure("warning" if knowledge.warning else "no warning", bad=knowledge.warning)
+    def figures(self, knowledge: Knowledge, now: float) -> Iterator[Figure]:
+        """Yield whether PacketVis warns and of what, and what it lists."""
+        oldest_new = now - knowledge.window
+        new = [labels[4] for created, labels in knowledge.recent if created >= oldest_new and knowledge.warning]
+        told = f"warning: {shorten(new[0], 200, placeholder='…')}" if new else "warning"
+        yield Figure(told if knowledge.warning else "no warning", bad=knowledge.warning)
         kinds = Counter[str]()
         for _, kind, severity, count in knowledge.listed:
             kinds[f"{kind} ({severity})"] += count

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from urllib.parse import unquote
 
 from exporter.collectors.contract import Certificate, Get, Request, Response
-from exporter.collectors.figures import counted
+from exporter.collectors.figures import counted, named
 from exporter.errors import Malformed
 from exporter.metrics.families import Family
 from exporter.metrics.health import Figure
@@ -19,8 +19,6 @@ from .knowledge import ROUNDS_BEHIND, Group, Inventory, Knowledge, Result, with_
 from .measurements import read_results
 from .rotation import CLEARED_EVERY, LOOKUP_EVERY, OUTAGES_EVERY, RESULT_KINDS, UNSEEN, USAGE_EVERY, measured
 
-NAMED = 3
-"""So many agents that are offline are named on the status page."""
 MISSED = 3
 """What is asked for less often than the alerts is withdrawn when so many readings in a row were missed."""
 
@@ -125,7 +123,7 @@ class Collector:
         offline = [agent.name or agent.id for agent in agents if agent.online is False]
         if agents:
             told = f"{counted(len(agents), 'enterprise agent')}, {len(offline)} offline"
-            yield Figure(told + (f": {', '.join(offline[:NAMED])}" if offline else ""), bad=bool(offline))
+            yield Figure(f"{told}: {named(offline)}" if offline else told, bad=bool(offline))
 
     def _holds(self, at: float | None, every: float, now: float) -> bool:
         """Tell whether what was read at `at`, and is read again after `every` seconds, may still be shown."""

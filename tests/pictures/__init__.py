@@ -1,0 +1,1 @@
+"""Draws README's pictures; nothing in here is a test."""

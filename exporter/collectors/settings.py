@@ -9,6 +9,7 @@ from pydantic import BeforeValidator, Field, ValidationInfo, field_validator
 from exporter.toolkit.config_types import Duration, Secret
 from exporter.toolkit.http_settings import HttpClientSettings, HttpUrl
 
+MINUTE: Final = 60.0
 POLLS_MISSED: Final = 3
 """So many polls in a row may fail before series are withdrawn, unless `max_age` is configured."""
 
@@ -73,6 +74,13 @@ class TargetSettings(HttpClientSettings):
             raise ValueError("must be longer than poll_interval: series would be withdrawn between two polls")
         return value
 
+    @field_validator("requests_per_minute")
+    @classmethod
+    def _polls_within_max_age(cls, value: float, info: ValidationInfo) -> float:
+        if value * info.data.get("max_age", math.inf) < MINUTE:
+            raise ValueError("less than one request within max_age: series would be withdrawn between two polls")
+        return value
+
     def url(self) -> str | Secret | None:
         """Return the base URL of the vendor's API: a `Secret` where it is one, None where nothing is got."""
         return None
@@ -88,6 +96,8 @@ class TargetSettings(HttpClientSettings):
             found.append(f"poll_interval: the vendor advises {self.shortest_poll_interval:g} s or more")
         if self.max_age < 2 * self.poll_interval:
             found.append("max_age: less than two poll intervals: a single poll that fails withdraws the series")
+        if self.timeout > self.max_age:
+            found.append("timeout: longer than max_age: one request that hangs withdraws the series")
         if self.requests_per_minute > self.most_requests_per_minute:
             found.append(f"requests_per_minute: the vendor allows {self.most_requests_per_minute:g}")
         return found

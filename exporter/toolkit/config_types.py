@@ -91,7 +91,7 @@ class Secret:
         seen = (stat.st_mtime_ns, stat.st_ino, stat.st_size)
         if seen == self._seen:
             return
-        value = file.read_text(encoding="utf-8").strip()
+        value = file.read_text(encoding="utf-8-sig").strip()
         if not value:
             raise ValueError(f"{file} is empty")
         self._value, self._seen = value, seen

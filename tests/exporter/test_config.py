@@ -76,6 +76,13 @@ def test_data_that_would_be_withdrawn_between_two_polls_is_refused(max_age):
     assert raised.value.problems == (
         "targets[0].max_age: must be longer than poll_interval: series would be withdrawn between two polls",
     )
+    with pytest.raises(ConfigError) as raised:
+        config.read({"targets": [EDGE | {"max_age": "15m", "requests_per_minute": 0.05}]})
+    (problem,) = raised.value.problems
+    assert problem.startswith("targets[0].requests_per_minute: less than one request within max_age")
+    assert config.read({"targets": [EDGE | {"timeout": "16m", "max_age": "15m"}]}).warnings() == [
+        "targets[0].timeout: longer than max_age: one request that hangs withdraws the series"
+    ]
     assert config.read({"targets": [EDGE | {"poll_interval": "10m", "max_age": "15m"}]}).warnings() == [
         "targets[0].max_age: less than two poll intervals: a single poll that fails withdraws the series"
     ]

@@ -61,8 +61,8 @@ def test_all_problems_are_told_at_once_with_their_places():
 
 
 def test_a_secret_is_stripped_wherever_it_comes_from(tmp_path):
-    """A newline at the end is of the editor, not of the secret."""
-    (tmp_path / "token").write_text(" hidden \n")
+    """A newline at the end and a mark at the beginning are of the editor, not of the secret."""
+    (tmp_path / "token").write_text("\ufeff hidden \n")
     assert Example(token=" hidden\n").token.read() == "hidden"
     assert Example.model_validate({"token_file": str(tmp_path / "token")}).token.read() == "hidden"
 

@@ -98,7 +98,7 @@ class EndpointsFile:
             return False
         found: dict[tuple[str, str, int], Endpoint] = {}
         problems = []
-        for number, line in enumerate(self.file.read_text(encoding="utf-8").splitlines(), 1):
+        for number, line in enumerate(self.file.read_text(encoding="utf-8-sig").splitlines(), 1):
             written = line.partition("#")[0].strip()
             if not written:
                 continue

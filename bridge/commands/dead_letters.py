@@ -58,7 +58,7 @@ def show(arguments: Namespace) -> int:
 
 
 def requeue(arguments: Namespace) -> int:
-    """Queue dead letters again, mapped again from their alerts, so that a mended mapping helps."""
+    """Queue dead letters again, mapped again from their alerts, so that a corrected mapping helps."""
     config = load(arguments.config_file)
     mappings = {(one.receiver, one.source): one.mapping for one in config.receivers}
     with closing(Database(config.database.read())) as database:

@@ -115,7 +115,7 @@ class Confirmation(PeriodicThread):
                 if self.stopping:
                     return
                 listed += read_alerts(page)
-        # Only a whole listing tells what is missing; one that broke off has raised.
+        # Only a whole listing shows what is missing; one that broke off has raised.
         result = compare(sent, listed)
         missed = (*result.missed, *result.lost)
         self._confirmations.record(confirmed=result.confirmed, missed=missed, resend=result.resend, until=until)

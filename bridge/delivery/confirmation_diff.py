@@ -60,7 +60,7 @@ def compare(sent: Iterable[SentEvent], listed: Iterable[ListedAlert]) -> Compari
             timeless.add((alert.key, alert.status))
     outcomes: dict[str, list[SentEvent]] = {"confirmed": [], "missed": [], "resend": [], "lost": []}
     for event in sent:
-        # No two events of an alert bear the same second, so the time tells which of them it is.
+        # No two events of an alert bear the same second, so the time says which of them it is.
         any_time = (event.key, event.status) in timeless or (event.key, None) in timeless
         if (event.key, event.timestamp) in exact or any_time:
             outcomes["confirmed"].append(event)

@@ -19,9 +19,9 @@ Receivers = Mapping[tuple[str, str], ReceiverSettings]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Route:
-    """Where events go, and how fast. `name` is the destination's name in the outbox: its standing outlives us.
+    """Where events go, and how fast. `name` is the destination's name in the outbox: its circuit breaker outlives us.
 
-    `receivers`: whose open alerts are stated anew where they were opened at another destination. `url`: what may be
+    `receivers`: whose open alerts are stated again where they were opened at another destination. `url`: what may be
     stored of where it is; "" where that holds a secret. `at`: the same destination at another URL.
     """
 
@@ -36,7 +36,7 @@ class Route:
     at: Callable[[str], BigPanda] | None = None
 
     def proof(self, salt: str) -> str:
-        """Return by what the token is known again, though not told; "" while it cannot be read."""
+        """Return by what the token is recognized, without showing it; "" while it cannot be read."""
         try:
             token = self.token.read()
         except (OSError, ValueError):

@@ -194,7 +194,7 @@ class Delivery(PeriodicThread):
         if self._refusals.blame_destination(claimed.id, others=bool(self._requests)):
             alike = [one for one in self._refusals.alone if one != claimed.id]
             self._pending_writes.append(lambda: self._queue.revive(alike))
-            # Passed over by the next probe: what has not been refused yet tells more.
+            # Passed over by the next probe: what has not been refused yet says more.
             for one in self._refusals.alone:
                 self._isolation = self._isolation.failed([one])
             self._postpone([claimed], now, error, "destination_down")

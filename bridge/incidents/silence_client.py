@@ -23,7 +23,7 @@ _EARLIER: Final = 3600.0
 
 
 class SilenceApi:
-    """The silences of one Alertmanager, spoken to by one thread. `owner`: what tells ours."""
+    """The silences of one Alertmanager, spoken to by one thread. `owner`: the tag of ours."""
 
     def __init__(self, settings: Settings, owner: str) -> None:
         self._settings, self._owner = settings, owner

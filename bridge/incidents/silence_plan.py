@@ -109,7 +109,7 @@ def comment(record: IncidentRecord) -> str:
 
 
 def owner_tag(owner: str, key: str) -> str:
-    """Return the tag that tells our silence for an alert from everyone else's."""
+    """Return the tag by which our silence for an alert differs from everyone else's."""
     return f"[vendorwatch {owner} {key}]"
 
 

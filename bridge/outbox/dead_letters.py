@@ -80,11 +80,11 @@ class DeadLetters(Repository):
             .order_by(events.c.key, events.c.seq)
             .with_for_update(of=alert_states)
         )
-        fates: dict[str, list[int]] = {"queued": [], "superseded": [], "unknown": []}
+        results: dict[str, list[int]] = {"queued": [], "superseded": [], "unknown": []}
         with self._database.write() as connection:
             for row in connection.execute(query).all():
-                fates[_requeue(connection, row, mappings.get((row.receiver, row.source)), now)].append(row.id)
-        return Requeued(**{fate: tuple(found) for fate, found in fates.items()})
+                results[_requeue(connection, row, mappings.get((row.receiver, row.source)), now)].append(row.id)
+        return Requeued(**{result: tuple(found) for result, found in results.items()})
 
     def discard(self, ids: Sequence[int], now: float) -> int:
         """Give dead letters up; they stay in the history. Returns how many there were."""

@@ -70,7 +70,7 @@ class EventLog(Repository):
             return Page([_event(row) for row in rows], _count(connection, waiting))
 
     def closed(self, request: PageRequest, now: float) -> Page[EventRow]:
-        """Return what was sent, superseded or given up, the newest first; the total tells only if more follows."""
+        """Return what was sent, superseded or given up, the newest first; the total shows only whether more follows."""
         with self._database.read() as connection:
             query = select(*_columns(self._database.clock(connection, now))).where(closed)
             newest = query.order_by(events.c.closed_at.desc()).limit(request.limit + 1).offset(request.offset)

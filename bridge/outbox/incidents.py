@@ -27,7 +27,7 @@ _MEMBERS = tuple(member.name for member in fields(IncidentRecord))
 
 @dataclass(frozen=True, slots=True)
 class DueCallback:
-    """One share that BigPanda waits to hear of. `asked_at` tells it from a later share of the same incident."""
+    """One share that BigPanda waits to hear of. `asked_at` sets it apart from a later share of the same incident."""
 
     source: str
     incident: str

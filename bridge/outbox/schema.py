@@ -84,7 +84,7 @@ events = Table(
     Column("body", Text, nullable=False, comment="the JSON that is sent, never changed"),
     Column("content", Text, nullable=False),
     Column("replaces", Text, nullable=False, comment="the content that BigPanda shows without this event"),
-    Column("alert", Text, nullable=False, comment="what it was made from, as JSON: it can be mapped anew"),
+    Column("alert", Text, nullable=False, comment="what it was made from, as JSON: it can be mapped again"),
     Column("state", Text, nullable=False, comment="waiting, sent, superseded, dead, discarded"),
     Column("reason", Text, nullable=False),
     Column("attempts", Integer, nullable=False),
@@ -225,7 +225,7 @@ identity = Table(
     "identity",
     metadata,
     Column("one", Integer, primary_key=True, autoincrement=False),
-    Column("name", Text, nullable=False, comment="this database's own: tells our silences from another bridge's"),
+    Column("name", Text, nullable=False, comment="this database's own: sets our silences apart from another bridge's"),
 )
 
 _CONFIRMATIONS = (

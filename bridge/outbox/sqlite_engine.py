@@ -76,10 +76,10 @@ def journal_mode(version: tuple[int, ...]) -> str:
     """Return WAL only where the library does not lose a WAL that is reset while another connection writes.
 
     Elsewhere a journal that stays: in DELETE mode a commit may be undone by a power cut, for the directory is not
-    flushed, and every commit makes a file anew.
+    flushed, and every commit makes a new file.
     """
-    mended = version >= (3, 51, 3) or (3, 50, 7) <= version < (3, 51) or (3, 44, 6) <= version < (3, 45)
-    return "WAL" if mended else "PERSIST"
+    fixed = version >= (3, 51, 3) or (3, 50, 7) <= version < (3, 51) or (3, 44, 6) <= version < (3, 45)
+    return "WAL" if fixed else "PERSIST"
 
 
 def engine(url: URL, files: Files, *, writes: bool, patience: float) -> Engine:
@@ -124,7 +124,7 @@ def engine(url: URL, files: Files, *, writes: bool, patience: float) -> Engine:
 
 
 class Log:
-    """The write-ahead log. Readers that overlap never let a commit begin it anew: in a storm it grows by 10 MB/s."""
+    """The write-ahead log. Readers that overlap never let a commit start it over: in a storm it grows by 10 MB/s."""
 
     def __init__(self, path: Path) -> None:
         self._path = path

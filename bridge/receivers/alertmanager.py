@@ -38,7 +38,7 @@ class Reconcile(AlertmanagerClientSettings):
     """Which Alertmanagers, together one, are asked what still fires, and how carefully they are believed.
 
     `interval`: seconds. Two of them are best not shorter than Alertmanager's group_interval: else what waits there for
-    its group is told before the group is, and counted as a correction.
+    its group is found before the group is sent, and counted as a correction.
     `receiver`: Alertmanager's name of the receiver that sends to us; learned from its webhooks when not given.
     `min_uptime`: seconds; one that runs shorter may not know all yet.
     `open_missed`: false where Alertmanager is older than 0.28, which does not show what its time intervals mute.

@@ -119,8 +119,8 @@ def _incident(number: str, said: Mapping[str, Any], body: Mapping[str, Any]) -> 
     links = [place.get("links") for place in where]
     pages = [one.get("landingPage") or one.get("landing_page") if isinstance(one, dict) else one for one in links]
     # Never who shared it, who may be anyone, or AutoShare.
-    told = (([object_of(snooze)], "snoozed_by"), (where, "snoozed_by"), (where, "assigner"), (where, "assignee"))
-    names = (person(place, role) for place, role in told)
+    roles = (([object_of(snooze)], "snoozed_by"), (where, "snoozed_by"), (where, "assigner"), (where, "assignee"))
+    names = (person(place, role) for place, role in roles)
     return Incident(
         id=number,
         status=status if status in STATUSES else None,

@@ -1,1 +1,1 @@
-"""What nobody tells: missed ends and beginnings, silent watchdogs, alerts that expire."""
+"""What nobody reports: missed ends and beginnings, silent watchdogs, alerts that expire."""

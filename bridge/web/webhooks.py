@@ -148,7 +148,7 @@ class Webhooks:
 def parsed(content: bytes) -> Any:
     """Return the JSON that `content` holds, every string in it valid. Raises Unreadable."""
     if len(content) > _LARGE and not is_utf8(content):
-        raise Unreadable("the body is not UTF-8")  # mended it would take six times its size
+        raise Unreadable("the body is not UTF-8")  # made valid it would take six times its size
     body = valid_json(content)
     for what, marks, most in _MOST:
         if _holds_more(body, marks, most):

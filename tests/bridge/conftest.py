@@ -1,11 +1,20 @@
-"""Databases for the tests: SQLite always, PostgreSQL where Debian's is installed."""
+"""Databases for the tests, SQLite always, PostgreSQL where Debian's is installed; and a BigPanda."""
 
 import pytest
 
+from tests.bridge.panda import Panda
 from tests.store import Store
 
 ON_POSTGRESQL = [pytest.mark.system, pytest.mark.xdist_group("postgresql")]
 DATABASES = ["sqlite", pytest.param("postgresql", marks=ON_POSTGRESQL)]
+
+
+@pytest.fixture
+def panda():
+    """Give a BigPanda that answers over HTTP."""
+    running = Panda()
+    yield running
+    running.close()
 
 
 @pytest.fixture

@@ -14,20 +14,12 @@ import pytest
 import requests
 
 from bridge.__main__ import main
-from tests.bridge.panda import Panda
 
 pytestmark = pytest.mark.slow
 
 SECRETS = ("bp-token", "am-token")
 HEADERS = {"Authorization": "Bearer am-token"}
 LISTENING = re.compile(r"Listening on 127\.0\.0\.1:(\d+)")
-
-
-@pytest.fixture
-def panda():
-    running = Panda()
-    yield running
-    running.close()
 
 
 @pytest.fixture

@@ -6,18 +6,10 @@ import pytest
 
 from bridge.__main__ import main
 from bridge.config import load
-from bridge.domain.alert import Alert
-from tests.bridge.panda import Panda
+from tests.bridge.alerts import alert_at
 from tests.store import Store
 
 NOW = 1_700_000_000.0
-
-
-@pytest.fixture
-def panda():
-    running = Panda()
-    yield running
-    running.close()
 
 
 @pytest.fixture
@@ -59,22 +51,7 @@ class Filled:
     def tell(self, *names, source="prod", now=NOW, **more):
         """Ingest alerts that fire."""
         settings = next(one for one in self.config.receivers if one.source == source)
-        alerts = [
-            Alert(
-                **{
-                    "receiver": "alertmanager",
-                    "source": source,
-                    "key": f"{source}:{name}",
-                    "name": "Down",
-                    "firing": True,
-                    "severity": "critical",
-                    "labels": {"alertname": "Down", "host": f"web-{name}"},
-                    "starts_at": now,
-                }
-                | more
-            )
-            for name in names
-        ]
+        alerts = [alert_at(now, name, source=source, **more) for name in names]
         return self.store.ingest.accept([settings.notification(alerts=alerts)], now)
 
     def bury(self, *names, reason="BigPanda answered 400: no\nhost \x1b[31m"):

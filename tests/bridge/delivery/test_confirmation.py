@@ -6,11 +6,11 @@ import pytest
 
 from bridge.delivery.confirmation import Confirmation
 from bridge.delivery.confirmation_diff import RESENDS, Diagnostic
-from bridge.domain.alert import Alert
 from bridge.domain.event import EventMapping
 from bridge.domain.notification import Notification
 from bridge.errors import Stopped, Unreached
 from bridge.metrics import Metrics
+from tests.bridge.alerts import alert_at
 
 T0 = 1_800_000_000.0
 INTERVAL = 300.0
@@ -70,19 +70,7 @@ class Bench:
         self.woken += 1
 
     def fire(self, *names):
-        alerts = [
-            Alert(
-                receiver="alertmanager",
-                source="prod",
-                key=f"prod:{name}",
-                name="Down",
-                firing=True,
-                severity="critical",
-                labels={"host": name},
-                starts_at=self.now,
-            )
-            for name in names
-        ]
+        alerts = [alert_at(self.now, name) for name in names]
         found = Notification(receiver="alertmanager", source="prod", alerts=alerts, mapping=MAPPING)
         self.outbox.ingest.accept([found], self.now)
         self.deliver()

@@ -8,7 +8,6 @@ from bridge.delivery.answers import Answer
 from bridge.delivery.bigpanda_client import packed
 from bridge.delivery.route import Route
 from bridge.delivery.worker import Delivery, closed_for
-from bridge.domain.alert import Alert
 from bridge.domain.event import EventMapping
 from bridge.domain.notification import Notification
 from bridge.errors import Overloaded, Rejected, Stopped, Unavailable, Unreached
@@ -17,6 +16,7 @@ from bridge.outbox.queue import Queue
 from bridge.outbox.status import Circuit
 from bridge.receivers.alertmanager import Settings
 from exporter.toolkit.config_types import Secret
+from tests.bridge.alerts import alert_at
 from tests.store import Store
 
 MAPPING = EventMapping(
@@ -92,20 +92,7 @@ class Scene:
 
     def accept(self, *names, firing=True, severity="warning"):
         now = self.clock()
-        alerts = [
-            Alert(
-                receiver="alertmanager",
-                source="prod",
-                key=f"prod:{name}",
-                name="Down",
-                firing=firing,
-                severity=severity,
-                labels={"host": str(name)},
-                starts_at=now - 10,
-                ends_at=None if firing else now - 1,
-            )
-            for name in names
-        ]
+        alerts = [alert_at(now - 10, name, firing=firing, severity=severity) for name in names]
         self.outbox.ingest.accept(
             [Notification(receiver="alertmanager", source="prod", alerts=alerts, mapping=MAPPING)], now
         )

@@ -8,7 +8,6 @@ import pytest
 
 from bridge.app import Bridge, Start
 from bridge.config import load
-from bridge.domain.alert import Alert
 from bridge.domain.incident import NEW, Incident
 from bridge.domain.notification import Notification
 from bridge.errors import Overloaded, Rejected, Stopped, Unavailable, Unreached
@@ -19,6 +18,7 @@ from bridge.outbox.status import OutboxStatus
 from bridge.receivers.alertmanager import Settings as AlertmanagerSettings
 from bridge.receivers.bigpanda import Settings
 from exporter.toolkit.web_config import WebConfigFile
+from tests.bridge.alerts import alert_at
 
 T0 = 1_795_200_000.0
 RECEIVER = AlertmanagerSettings(receiver="alertmanager", source="prod", app_key="app")
@@ -127,20 +127,7 @@ class Bench:
         self.incidents = self.make()
 
     def fires(self, *names, firing=True):
-        alerts = [
-            Alert(
-                receiver="alertmanager",
-                source="prod",
-                key=f"prod:{name}",
-                name=name,
-                firing=firing,
-                severity="critical",
-                labels={"alertname": name, "severity": "critical"},
-                starts_at=self.now,
-                ends_at=None if firing else self.now,
-            )
-            for name in names
-        ]
+        alerts = [alert_at(self.now, name, firing=firing) for name in names]
         notification = Notification(receiver="alertmanager", source="prod", alerts=alerts, mapping=MAPPING)
         return self.outbox.ingest.accept([notification], self.now)[0]
 

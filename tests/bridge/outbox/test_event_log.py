@@ -2,12 +2,13 @@
 
 import pytest
 
-from bridge.domain.alert import Alert, UnreadableAlert
+from bridge.domain.alert import UnreadableAlert
 from bridge.domain.alert_state import AlertState
 from bridge.domain.event import EventMapping, Status
 from bridge.domain.notification import Notification
 from bridge.outbox.alerts import matches
 from bridge.outbox.pages import SHOWN, PageRequest
+from tests.bridge.alerts import alert_at
 
 T0 = 1_700_000_000.0
 MAPPING = EventMapping(
@@ -17,18 +18,9 @@ ALL = PageRequest(100)
 
 
 def alert(name, *, firing=True, severity="warning", starts_at=T0, text="", **labels):
-    return Alert(
-        receiver="alertmanager",
-        source="prod",
-        key=f"prod:{name}",
-        name="Down",
-        firing=firing,
-        severity=severity,
-        labels={"alertname": "Down", **labels},
-        annotations={"description": text},
-        starts_at=starts_at,
-        ends_at=None if firing else T0 + 50,
-    )
+    members = {"labels": {"alertname": "Down", **labels}, "annotations": {"description": text}}
+    ends_at = None if firing else T0 + 50
+    return alert_at(starts_at, name, firing=firing, severity=severity, ends_at=ends_at, **members)
 
 
 def tell(outbox, *alerts, now=T0, interval=0.0, unreadable=()):

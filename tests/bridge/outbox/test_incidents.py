@@ -3,10 +3,10 @@
 import threading
 from dataclasses import replace
 
-from bridge.domain.alert import Alert
 from bridge.domain.incident import NEW, Incident
 from bridge.domain.notification import Notification
 from bridge.receivers.alertmanager import Settings
+from tests.bridge.alerts import alert_at
 from tests.store import Store
 
 T0 = 1_795_200_000.0
@@ -29,17 +29,7 @@ def shared(*incidents, confirm=True, source="panda"):
 
 
 def alert(name="a", *, firing=True, at=T0 - 60):
-    return Alert(
-        receiver="alertmanager",
-        source="prod",
-        key=f"prod:{name}",
-        name=name,
-        firing=firing,
-        severity="critical",
-        labels={"alertname": name},
-        starts_at=at,
-        ends_at=None if firing else at,
-    )
+    return alert_at(at, name, firing=firing)
 
 
 def webhook(outbox, *alerts, now=T0, **more):

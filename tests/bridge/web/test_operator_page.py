@@ -7,7 +7,6 @@ from html.parser import HTMLParser
 import pytest
 
 from bridge.config import read
-from bridge.domain.alert import Alert
 from bridge.domain.incident import Incident
 from bridge.domain.incident_details import ForeignAlert, RelatedChange
 from bridge.domain.notification import Notification
@@ -21,6 +20,7 @@ from bridge.web.actions import Actions
 from bridge.web.application import create_app
 from bridge.web.operator_page import OperatorPage
 from bridge.web.receiver_status import ReceiverStatus, WatchdogStatus
+from tests.bridge.alerts import alert_at
 from tests.store import Store
 
 NOW = 1_700_000_000.0
@@ -99,31 +99,9 @@ class World:
         return self.outbox.ingest.accept([notification], now)[0]
 
     def tell(self, name="a", /, *, now=NOW - 100, interval=0.0, source="prod", **more):
-        alert = Alert(
-            **{
-                "receiver": "alertmanager",
-                "source": source,
-                "key": f"{source}:{name}",
-                "name": "Down",
-                "firing": True,
-                "severity": "critical",
-                "labels": {"alertname": "Down", "host": f"web-{name}"},
-                "starts_at": now,
-            }
-            | more
-        )
-        self.outbox.ingest.accept(
-            [
-                Notification(
-                    receiver="alertmanager",
-                    source=source,
-                    alerts=(alert,),
-                    mapping=self.mapping,
-                    update_interval=interval,
-                )
-            ],
-            now,
-        )
+        found = {"alerts": (alert_at(now, name, source=source, **more),), "update_interval": interval}
+        told = Notification(receiver="alertmanager", source=source, mapping=self.mapping, **found)
+        self.outbox.ingest.accept([told], now)
 
     def bury(self, name="a", reason="400: no", /, **more):
         self.tell(name, **more)

@@ -1,0 +1,19 @@
+"""An alert of Alertmanager's for tests of the bridge: what a test does not say of it is alike in all of them."""
+
+from bridge.domain.alert import Alert
+
+
+def alert_at(at, name="a", /, *, source="prod", firing=True, **more):
+    """Return the alert `source:name`, which began, or ended, at `at`; `more` are its other members."""
+    usual = {
+        "receiver": "alertmanager",
+        "source": source,
+        "key": f"{source}:{name}",
+        "name": "Down",
+        "firing": firing,
+        "severity": "critical",
+        "labels": {"alertname": "Down", "host": f"web-{name}"},
+        "starts_at": at,
+        "ends_at": None if firing else at,
+    }
+    return Alert(**(usual | more))

@@ -1,5 +1,6 @@
 """How values are written in a configuration file: durations, sizes, secrets, paths; how its problems are told."""
 
+import logging
 import math
 import re
 import threading
@@ -25,6 +26,7 @@ _DURATION = re.compile(r"(?:(\d+)d)?(?:(\d+)h)?(?:(\d+)m)?(?:(\d+(?:\.\d+)?)s)?(
 _SECONDS = (86400.0, 3600.0, 60.0, 1.0, 0.001)
 _SIZE = re.compile(r"(\d+)\s*(B|kB|KB|MB|GB)?")
 _BYTES = {None: 1, "B": 1, "kB": 1000, "KB": 1000, "MB": 1000**2, "GB": 1000**3}
+_log = logging.getLogger(__name__)
 
 
 class ConfigError(Exception):
@@ -72,6 +74,7 @@ class Secret:
         self.file = file
         self._value = value
         self._seen: tuple[int, int, int] | None = None
+        self._is_kept = False
         self._lock = threading.Lock()
 
     def read(self) -> str:
@@ -81,9 +84,15 @@ class Secret:
         with self._lock:
             try:
                 self._refresh(self.file)
-            except (OSError, ValueError):
+            except (OSError, ValueError) as error:
                 if self._seen is None:
                     raise
+                if not self._is_kept:
+                    why = error.strerror if isinstance(error, OSError) else "empty, or not UTF-8 text"
+                    _log.warning("Cannot read %s, keeping what it held: %s", self.file, why)
+                self._is_kept = True
+            else:
+                self._is_kept = False
             return self._value
 
     def _refresh(self, file: Path) -> None:

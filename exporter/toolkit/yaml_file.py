@@ -9,6 +9,7 @@ from typing import Any, Final, TypeVar
 import yaml
 
 from exporter.toolkit.config_types import ConfigError
+from exporter.toolkit.text import valid
 
 T = TypeVar("T")
 
@@ -86,10 +87,12 @@ def _substituted(node: yaml.Node, path: str, seen: set[int]) -> Iterator[str]:
     elif isinstance(node, yaml.SequenceNode):
         for index, item in enumerate(node.value):
             yield from _substituted(item, f"{path}[{index}]", seen)
-    elif node.tag == _STRING and "${" in node.value:
+    elif node.tag == _STRING:
         missing = [name for _, name in _VARIABLE.findall(node.value) if name and not os.environ.get(name, "").strip()]
         yield from (f"{path or 'file'}: the environment has no {name}" for name in missing)
         # Stripped as a file's value is; `$${` is a `${` that is meant.
         node.value = _VARIABLE.sub(
             lambda found: found[1] or os.environ.get(found[2], "").strip() or found[0], node.value
         )
+        if node.value != valid(node.value):
+            yield f"{path or 'file'}: holds NUL or half a character, which nothing can be sent or stored with"

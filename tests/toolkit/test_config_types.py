@@ -76,8 +76,8 @@ def test_a_path_is_relative_to_the_file_that_names_it(tmp_path, monkeypatch):
         assert (found.token.read(), found.place) == ("hidden", tmp_path / "x")
 
 
-def test_a_secret_file_is_read_again_when_it_changed(tmp_path):
-    """Rotation needs no restart, and a file that is gone for a moment changes nothing."""
+def test_a_secret_file_is_read_again_when_it_changed(tmp_path, caplog):
+    """Rotation needs no restart, and a file that is gone for a moment changes nothing; that it is gone is logged once."""
     file = tmp_path / "token"
     file.write_text("first\n", encoding="utf-8")
     token = Example.model_validate({"token_file": str(file)}).token
@@ -91,6 +91,9 @@ def test_a_secret_file_is_read_again_when_it_changed(tmp_path):
 
     file.write_text("  \n", encoding="utf-8")
     assert token.read() == "second one"
+    assert [record.getMessage() for record in caplog.records] == [
+        f"Cannot read {file}, keeping what it held: No such file or directory"
+    ]
 
 
 def test_an_unreadable_secret_file_is_a_problem_that_names_the_file(tmp_path):

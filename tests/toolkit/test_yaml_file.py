@@ -85,6 +85,13 @@ def test_a_variable_that_is_not_there_is_told_with_its_place(file, monkeypatch):
     ]
 
 
+def test_what_is_no_text_is_told_with_its_place(file, monkeypatch):
+    """An escape may stand for half a character, and the environment may hold any bytes."""
+    monkeypatch.setenv("BYTES", "caf\udce9")
+    problems = told(file, 'a: "\\ud83d"\nb: ["\\0"]\nc: ${BYTES}\nd: "\\u202e"\n')
+    assert [problem.partition(": ")[0] for problem in problems] == ["a", "b[0]", "c"]
+
+
 def test_problems_of_the_file_and_of_its_content_are_told_together(file, tmp_path):
     """A missing variable is not told once more as a value that does not fit."""
     file.write_text("a: '${NOT_THERE}'\nb: 1\nb: 2\n")

@@ -126,7 +126,15 @@ def unauthenticated(config: Config, addresses: Iterable[str]) -> list[str]:
 
     `addresses` are hosts or HOST:PORT, as they are listened on.
     """
-    exposed = [address for address in addresses if not _loopback(address)]
+    exposed = []
+    for address in addresses:
+        host = address.rpartition(":")[0] if address.count(":") == 1 or "]" in address else address
+        try:
+            loopback = ipaddress.ip_address(host.strip("[]")).is_loopback
+        except ValueError:
+            loopback = host == "localhost"
+        if not loopback:
+            exposed.append(address)
     if not exposed:
         return []
     return [
@@ -135,12 +143,3 @@ def unauthenticated(config: Config, addresses: Iterable[str]) -> list[str]:
         for index, receiver in enumerate(config.receivers)
         if not receiver.allow_unauthenticated and not receiver.credentials()
     ]
-
-
-def _loopback(address: str) -> bool:
-    host = address.rpartition(":")[0] if address.count(":") == 1 or "]" in address else address
-    host = host.strip("[]")
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"

@@ -42,6 +42,25 @@ class Files:
         self._database: tuple[int, int] | None = None
         self._log: tuple[int, int] | None = None
 
+    def check(self, *, writes: bool) -> None:
+        """See that a database may be here, and that nobody else can read it. ConfigError, Unavailable."""
+        folder, mounts = self.path.parent, ""
+        if not folder.is_dir():
+            raise ConfigError([f"database: {folder} is not a directory"])
+        with suppress(OSError):
+            mounts = Path("/proc/self/mounts").read_text(encoding="utf-8", errors="replace")
+        if (kind := filesystem(self.path.resolve(), mounts)) in _NETWORK:
+            where = f"{self.path} is on a network file system ({kind})"
+            raise ConfigError([f"database: {where}, where SQLite loses data"])
+        if os.statvfs(folder).f_flag & os.ST_RDONLY:
+            raise Unavailable("database: read-only")
+        if writes:
+            # SQLite gives its log the same permissions. What is wrong with the file it says more clearly.
+            with suppress(OSError):
+                os.close(os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
+                if self.path.stat().st_mode & 0o077:
+                    self.path.chmod(0o600)
+
     def opened(self) -> None:
         """Note what is there, once the connection that writes is open: SQLite keeps the log for as long."""
         self._database = self._database or _identity(self.path)
@@ -87,14 +106,7 @@ def engine(url: URL, files: Files, *, writes: bool, patience: float) -> Engine:
 
     `patience`: seconds to wait for another writer.
     """
-    path = files.path
-    if not path.parent.is_dir():
-        raise ConfigError([f"database: {path.parent} is not a directory"])
-    _refuse_network(path)
-    if os.statvfs(path.parent).f_flag & os.ST_RDONLY:
-        raise Unavailable("database: read-only")
-    if writes:
-        _keep_private(path)
+    files.check(writes=writes)
     made = create_engine(
         url,
         module=sqlite3,
@@ -110,7 +122,7 @@ def engine(url: URL, files: Files, *, writes: bool, patience: float) -> Engine:
         _set_pragmas(connection, writes=writes)
         if writes:
             connection.execute("PRAGMA user_version").fetchone()  # a log is there once something was read
-            if not os.access(path, os.W_OK):  # SQLite would open it all the same, and never again otherwise
+            if not os.access(files.path, os.W_OK):  # SQLite would open it all the same, and never again otherwise
                 raise sqlite3.OperationalError("attempt to write a readonly database")
             files.opened()
 
@@ -154,27 +166,10 @@ class Log:
             return 0
 
 
-def _keep_private(path: Path) -> None:
-    """See that nobody else reads what alerts say; SQLite gives its log the same permissions."""
-    with suppress(OSError):  # SQLite says more clearly what is wrong
-        os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
-        if path.stat().st_mode & 0o077:
-            path.chmod(0o600)
-
-
 def room(path: Path) -> int:
     """Return the bytes that are free for more, beyond those that are kept for what empties the queue."""
     disk = os.statvfs(path.parent)
     return disk.f_bavail * disk.f_frsize - min(LARGEST_RESERVE, disk.f_blocks * disk.f_frsize // 10)
-
-
-def _refuse_network(path: Path) -> None:
-    try:
-        mounts = Path("/proc/self/mounts").read_text(encoding="utf-8", errors="replace")
-    except OSError:
-        return
-    if (kind := filesystem(path.resolve(), mounts)) in _NETWORK:
-        raise ConfigError([f"database: {path} is on a network file system ({kind}), where SQLite loses data"])
 
 
 def _set_pragmas(connection: sqlite3.Connection, *, writes: bool) -> None:

@@ -3,10 +3,25 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from bridge.metrics import Metrics
 from bridge.web.routes import route
+from bridge.web.webhooks import Webhooks
 from exporter.toolkit.front import Front
 from exporter.toolkit.server import HttpServer
 from exporter.toolkit.web_config import WebConfigFile
+
+
+def webhooks_at(now, store, receivers, metrics=None, on_incidents=lambda _source: None):
+    """Return webhook views before a store; for them it is always `now`. `receivers` is asked at each request."""
+    return Webhooks(
+        receivers=receivers,
+        accept=lambda notification, now: store.ingest.accept([notification], now)[0],
+        quarantine=store.quarantine,
+        metrics=metrics or Metrics(),
+        on_truncated=lambda _source: None,
+        on_incidents=on_incidents,
+        clock=lambda: now,
+    )
 
 
 @contextmanager

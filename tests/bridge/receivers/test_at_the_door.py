@@ -11,8 +11,7 @@ import requests
 from bridge.metrics import Metrics
 from bridge.receivers.contract import receiver, sender
 from bridge.web.application import create_app
-from bridge.web.webhooks import Webhooks
-from tests.bridge.serving import serving
+from tests.bridge.serving import serving, webhooks_at
 from tests.store import Store
 
 TESTDATA = Path(__file__).parent / "testdata"
@@ -30,15 +29,7 @@ class Front:
     def __init__(self, outbox):
         self.outbox, self.metrics = outbox, Metrics()
         self.receivers = lambda: {(name, "s"): self.receiver(name) for name in SECRETS}
-        webhooks = Webhooks(
-            receivers=self.receivers,
-            accept=lambda notification, now: outbox.ingest.accept([notification], now)[0],
-            quarantine=outbox.quarantine,
-            metrics=self.metrics,
-            on_truncated=lambda _source: None,
-            on_incidents=lambda _source: None,
-            clock=lambda: NOW,
-        )
+        webhooks = webhooks_at(NOW, outbox, self.receivers, self.metrics)
         self.application = create_app([webhooks.blueprint()])
         self.address = None
 

@@ -19,11 +19,10 @@ from bridge.metrics import Metrics
 from bridge.receivers.bigpanda import STATUSES, Settings, translate
 from bridge.receivers.contract import receiver
 from bridge.web.application import create_app
-from bridge.web.webhooks import Webhooks
 from exporter.toolkit.config_types import ConfigError
 from exporter.toolkit.text import valid_json
 from tests.bridge.receivers.test_hostile import HOSTILE, paths, values
-from tests.bridge.serving import serving
+from tests.bridge.serving import serving, webhooks_at
 from tests.store import Store
 
 TESTDATA = Path(__file__).parent / "testdata/bigpanda"
@@ -258,15 +257,7 @@ class Front:
         headers = {"x-api-key": "panda-s3cret", "x-second": "second-s3cret"}
         settings = Settings(receiver="bigpanda", source="panda", headers=headers)
         self.receivers = lambda: {("bigpanda", "panda"): receiver(settings)}
-        webhooks = Webhooks(
-            receivers=self.receivers,
-            accept=lambda notification, now: outbox.ingest.accept([notification], now)[0],
-            quarantine=outbox.quarantine,
-            metrics=self.metrics,
-            on_truncated=lambda _source: None,
-            on_incidents=self.heard.append,
-            clock=lambda: NOW,
-        )
+        webhooks = webhooks_at(NOW, outbox, self.receivers, self.metrics, on_incidents=self.heard.append)
         self.application = create_app([webhooks.blueprint()])
         self.address = None
 

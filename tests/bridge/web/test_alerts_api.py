@@ -15,8 +15,7 @@ from bridge.domain.event import Status
 from bridge.metrics import Metrics
 from bridge.receivers.contract import receiver, sender
 from bridge.web.application import create_app
-from bridge.web.webhooks import Webhooks
-from tests.bridge.serving import serving
+from tests.bridge.serving import serving, webhooks_at
 from tests.store import Store
 
 TOKEN = "cron-token"
@@ -32,15 +31,7 @@ class Api:
         named = {"receiver": "alerts_api", "source": "cron", "app_key": "app"}
         settings = sender("alerts_api").Settings(bearer_token=TOKEN, **named)
         self.receivers = {("alerts_api", "cron"): receiver(settings)}
-        self.webhooks = Webhooks(
-            receivers=lambda: self.receivers,
-            accept=lambda notification, now: store.ingest.accept([notification], now)[0],
-            quarantine=store.quarantine,
-            metrics=Metrics(),
-            on_truncated=lambda _source: None,
-            on_incidents=lambda _source: None,
-            clock=lambda: NOW,
-        )
+        self.webhooks = webhooks_at(NOW, store, lambda: self.receivers)
 
     def post(self, body, token=TOKEN, path="/data/v2/alerts"):
         content = body if isinstance(body, bytes) else json.dumps(body)

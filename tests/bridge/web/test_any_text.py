@@ -10,14 +10,13 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from bridge.metrics import Metrics
 from bridge.outbox import schema
 from bridge.outbox.pages import PageRequest
 from bridge.receivers.contract import receiver, sender, senders
 from bridge.web.application import create_app
 from bridge.web.operator_page import OperatorPage
-from bridge.web.webhooks import Webhooks
 from exporter.toolkit.text import valid
+from tests.bridge.serving import webhooks_at
 from tests.store import Store
 
 NOW = 1_795_200_000.0
@@ -98,15 +97,7 @@ class Desk:
 
     def open(self):
         self.store = store = Store(self.url)
-        webhooks = Webhooks(
-            receivers=lambda: self.receivers,
-            accept=lambda notification, now: store.ingest.accept([notification], now)[0],
-            quarantine=store.quarantine,
-            metrics=Metrics(),
-            on_truncated=lambda _source: None,
-            on_incidents=lambda _source: None,
-            clock=lambda: NOW,
-        )
+        webhooks = webhooks_at(NOW, store, lambda: self.receivers)
         page = OperatorPage(
             store.database,
             destination=lambda: "bp",

@@ -33,6 +33,8 @@ _FAULTS: Final[Mapping[int, type[DeliveryError]]] = {
 }
 _MULTI_STATUS: Final = 207
 _FAILED: Final = frozenset({"error", "errors", "fail", "failed", "failure", "unauthorized", "forbidden"})
+_STATUSES: Final = ("status", "statusCode", "status_code", "code")
+_TRUTHS: Final = ("success", "ok")
 _INSIDE: Final = ("response", "responses", "result", "results")
 """Members that hold an answer of their own. `alerts` is none: what is echoed there is ours, whatever it says."""
 _BEARER: Final = re.compile(r"\b(Bearer|Basic)\s+[^\s\"',;<>]+", re.IGNORECASE)
@@ -54,7 +56,7 @@ def fault_of(status: int) -> type[DeliveryError]:
 
 def judge(response: HttpResponse, now: float, *, who: str = "BigPanda", secrets: Iterable[str] = ()) -> Answer:
     """Return what an answer means, or raise the DeliveryError it stands for, without any of `secrets` in it."""
-    status, text = response.status, response.body.decode("utf-8", "replace")
+    status, text = response.status, response.body.decode(json.detect_encoding(response.body), "replace")
     accepted = 200 <= status < 300  # noqa: PLR2004  2xx
     if accepted and (why := _unbelievable(status, text)) is None:
         return Answer.DUPLICATE if status == 204 else Answer.ACCEPTED  # noqa: PLR2004  No Content
@@ -92,15 +94,17 @@ def _refusals(answer: Any) -> Iterator[Mapping[str, Any]]:
     """Yield the answers in this one that say no, itself among them."""
     for one in answer if isinstance(answer, list) else [answer]:
         if isinstance(one, dict):
-            status = one.get("status", one.get("statusCode"))
-            if isinstance(status, str):
-                refused = status.lower() in _FAILED or (len(status) == 3 and status.isdecimal() and status >= "400")  # noqa: PLR2004
-            else:
-                refused = isinstance(status, int | float) and status >= 400  # noqa: PLR2004  4xx, 5xx
-            if refused or one.get("errors") or one.get("error") or one.get("success") is False:
+            denied = any(str(one.get(name)).lower() == "false" for name in _TRUTHS)
+            if denied or one.get("errors") or one.get("error") or any(_failed(one.get(name)) for name in _STATUSES):
                 yield one
             for name in _INSIDE:
                 yield from _refusals(one.get(name))
+
+
+def _failed(status: Any) -> bool:
+    if isinstance(status, str):
+        return status.lower() in _FAILED or (len(status) == 3 and status.isdecimal() and status >= "400")  # noqa: PLR2004
+    return isinstance(status, int | float) and status >= 400  # noqa: PLR2004  4xx, 5xx
 
 
 def words(text: str) -> str:

@@ -54,6 +54,9 @@ def test_a_2xx_is_an_acceptance_unless_it_says_otherwise(status, text):
         (200, '{"status": "error", "message": "no"}', ": no"),
         (200, '{"statusCode": 401}', ': {"statusCode": 401}'),
         (200, '{"success": false}', ': {"success": false}'),
+        (200, '{"ok": "False", "message": "no"}', ": no"),
+        (200, '{"code": 403, "message": "Forbidden"}', ": Forbidden"),
+        (200, '{"status": "done", "status_code": "500"}', ': {"status": "done", "status_code": "500"}'),
         (200, '{"response": {"errors": ["bad"]}}', ": bad"),
         (200, '[{"status": 201}, {"status": 400, "errors": ["bad"]}]', ": bad"),
         (207, '{"results": [{"status": 400}]}', ""),
@@ -89,6 +92,13 @@ def test_secrets_are_masked(text, shown):
 def test_a_secret_is_masked_before_the_words_are_cut():
     """Half a token at the end of the words would be half a token in the log."""
     assert "s3c" not in masked("x" * 495 + "s3cret", ["s3cret"])
+
+
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16", "utf-32"])
+def test_a_web_page_is_one_in_any_encoding(encoding):
+    """A gateway need not write UTF-8."""
+    with pytest.raises(Stopped, match="a web page"):
+        judge_response(HttpResponse(201, {}, LOGIN.encode(encoding)), NOW)
 
 
 def test_an_unknown_status_names_its_page():

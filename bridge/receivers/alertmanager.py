@@ -6,6 +6,7 @@ strange. Read by hand: it is the hot path, and one bad alert is set aside alone.
 
 from collections.abc import Mapping
 from dataclasses import replace
+from itertools import islice
 from typing import Any, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
@@ -13,7 +14,7 @@ from pydantic import Field, field_validator, model_validator
 from bridge.domain.alert import Alert, UnreadableAlert
 from bridge.domain.notification import Notification
 from bridge.errors import Unreadable
-from bridge.receivers.lenient import beginning_of, identifier_of, strings_of, text_of, time_of, whole_of
+from bridge.receivers.lenient import beginning_of, identifier_of, short_text_of, strings_of, text_of, time_of, whole_of
 from bridge.receivers.settings import AlertmanagerClientSettings, HttpAuthSettings
 from exporter.toolkit.config_types import Duration, Section
 from exporter.toolkit.http_settings import http_url
@@ -30,6 +31,7 @@ _MEASURED = {"valueString": "value_string", "imageURL": "image_url"}
 """What Grafana measured: another number with every evaluation, and another picture."""
 _MOST_BODIES = 100
 _LONGEST_NAME = 256
+_MOST_ROUTE_LABELS = 20
 _FNV_OFFSET = 14695981039346656037
 _FNV_PRIME = 1099511628211
 
@@ -105,9 +107,11 @@ def translate(body: Any, settings: Settings, now: float) -> Notification:
     entries = body.get("alerts")
     if not isinstance(entries, list):
         raise Unreadable("alerts: not a list" if "alerts" in body else "alerts: missing")
-    external_url = text_of(body.get("externalURL"))
+    # What every alert of the body repeats is short.
+    external_url = short_text_of(body.get("externalURL"))
     # A route's labels say nothing of what an alert is: they are tags beside its own annotations.
-    route_labels = {f"route_{name}": value for name, value in strings_of(body.get("routeLabels")).items()}
+    routed = islice(strings_of(body.get("routeLabels")).items(), _MOST_ROUTE_LABELS)
+    route_labels = {f"route_{name}"[:_LONGEST_NAME]: short_text_of(value) for name, value in routed}
     watchdog = settings.watchdog.alertname if settings.watchdog else None
     alerts: list[Alert] = []
     heartbeats: list[Alert] = []
@@ -149,9 +153,10 @@ def read(entry: Any, settings: Settings, external_url: str, now: float) -> Alert
     given = identifier_of(entry["fingerprint"]) if isinstance(entry.get("fingerprint"), str) else ""
     if not (given or isinstance(entry.get("labels"), dict)):
         raise Unreadable("labels: missing" if entry.get("labels") is None else "labels: not an object")
-    if entry.get("status") not in ("firing", "resolved"):
+    status = entry["status"].lower() if isinstance(entry.get("status"), str) else ""
+    if status not in ("firing", "resolved"):
         raise Unreadable("status: neither firing nor resolved")
-    firing = entry["status"] == "firing"
+    firing = status == "firing"
     starts_at = time_of(entry.get("startsAt"))
     links = {name: annotations[name] for name in _ANNOTATED_LINKS if annotations.get(name)} | _texts(entry, _LINKS)
     identity = ""

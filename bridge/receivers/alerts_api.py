@@ -14,7 +14,7 @@ from bridge.domain.alert import Alert
 from bridge.domain.event import Status
 from bridge.domain.notification import Notification
 from bridge.errors import Unreadable
-from bridge.receivers.lenient import date_of, text_of
+from bridge.receivers.lenient import date_of, strings_of, text_of
 from bridge.receivers.settings import BigPandaStatus, HttpAuthSettings
 from exporter.toolkit.config_types import Duration
 
@@ -62,8 +62,8 @@ def translate(body: Any, settings: Settings, now: float) -> Notification:
     if not isinstance(body, dict):
         raise Unreadable("the body is not an object")
     entries = body.get("alerts", [body])
-    if not isinstance(entries, list):
-        raise Unreadable("alerts: not a list")
+    if not (isinstance(entries, list) and entries):
+        raise Unreadable("alerts: empty" if entries == [] else "alerts: not a list")
     errors: list[str] = []
     for number, entry in enumerate(entries, start=1):
         if not isinstance(entry, dict):
@@ -107,7 +107,9 @@ def _time(value: Any) -> float | None:
 def _alert(entry: Mapping[str, Any], settings: Settings, now: float) -> Alert:
     primary = _property(entry, "primary_property", _PRIMARY)
     secondary = _property(entry, "secondary_property", _SECONDARY)
-    tags = {name: text for name, value in entry.items() if name not in _OURS and (text := text_of(value))}
+    # The properties first: of very many members only the first are kept.
+    told = {name: entry[name] for name in (primary, secondary) if name} | entry
+    tags = {name: text for name, text in strings_of(told).items() if name not in _OURS and text}
     name = tags.get(secondary, "")
     # BigPanda knows an alert by its own identifier, else by the pair of its properties.
     own = next((text for name in _IDENTITIES if (text := text_of(entry.get(name)).strip())), "")

@@ -5,6 +5,7 @@ import math
 from collections.abc import Mapping
 from contextlib import suppress
 from datetime import UTC, datetime
+from itertools import islice
 from typing import Any, Final
 
 _MOST_KEPT: Final = 100_000
@@ -12,6 +13,10 @@ _MOST_KEPT: Final = 100_000
 _ENCODER: Final = json.JSONEncoder(ensure_ascii=False)
 _LONGEST: Final = 2048
 """Characters of a text that are kept: no member of an event holds more."""
+_LONGEST_KEPT: Final = 100_000
+_MOST_NAMES: Final = 1000
+_MOST_TOGETHER: Final = 1_000_000
+"""Characters of an object's names and texts that are kept: they are stored more than once, and BigPanda takes few."""
 _LONGEST_IDENTIFIER: Final = 128
 _MILLISECONDS: Final = 1e11
 """From here on a number is no date in seconds: that would be in the year 5138."""
@@ -32,13 +37,14 @@ def beginning_of(value: Any) -> str:
 def text_of(value: Any) -> str:
     """Return a value as text: scalars as JSON writes them, a list joined as BigPanda joins one; "" for none."""
     if isinstance(value, str):
-        return value
+        return value[:_LONGEST_KEPT]
     if value is None or (isinstance(value, float) and not math.isfinite(value)):
         return ""
     if isinstance(value, bool | int | float):
         return json.dumps(value) if abs(value) < 10**300 else ""
     if isinstance(value, list):
-        return "|".join(text for one in value if not isinstance(one, list) and (text := text_of(one)))
+        texts = (text for one in value if not isinstance(one, list) and (text := text_of(one)))
+        return "|".join(texts)[:_LONGEST_KEPT]
     return ""
 
 
@@ -51,10 +57,20 @@ def strings_of(value: Any) -> dict[str, str]:
     """Return the members of an object that are, or can be read as, text; nothing of what is no object."""
     if not isinstance(value, Mapping):
         return {}
-    if all(isinstance(one, str) for one in value.values()):
-        return dict(value)
-    # No tag can hold an object, and null says nothing.
-    return {name: text_of(one) for name, one in value.items() if one is not None and not isinstance(one, Mapping)}
+    with suppress(TypeError):  # where one is no text
+        if len(value) <= _MOST_NAMES and len("".join((*value, *value.values()))) <= _LONGEST_KEPT:
+            return dict(value)
+    found, room = {}, _MOST_TOGETHER
+    for name, one in islice(value.items(), _MOST_NAMES):
+        # No tag can hold an object, and null says nothing.
+        if one is None or isinstance(one, Mapping):
+            continue
+        text = text_of(one)
+        room -= len(name) + len(text)
+        if room < 0:
+            break
+        found[name] = text
+    return found
 
 
 def identifier_of(value: Any) -> str:

@@ -138,6 +138,9 @@ class Webhooks:
             raise HttpError(400, "unreadable", str(error)) from None
         outcome = self._accept(notification, now)
         self._metrics.ingested(notification, outcome)
+        if odd := notification.unreadable:
+            where = f"{notification.receiver}/{notification.source}"
+            _log.warning("Quarantined %d unreadable alerts of a webhook for %s: %s", len(odd), where, odd[0].reason)
         if notification.truncated:
             self._on_truncated(notification.source)
         if notification.incidents:

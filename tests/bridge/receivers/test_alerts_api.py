@@ -55,6 +55,7 @@ def test_the_properties_that_the_sender_names_hold():
         ({"status": "ok"}, [NO_PROPERTY]),
         ({"alerts": [DISK, None]}, ["alert 2: not an object"]),
         ({"alerts": {}}, ["alerts: not a list"]),
+        ({"alerts": []}, ["alerts: empty"]),
     ],
 )  # fmt: skip
 def test_what_bigpanda_would_refuse_is_refused(body, errors):

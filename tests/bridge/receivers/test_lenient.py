@@ -6,7 +6,7 @@ import pytest
 
 from bridge.domain.event import build, draft, status_of
 from bridge.receivers.alertmanager import Settings, translate
-from bridge.receivers.lenient import identifier_of, time_of
+from bridge.receivers.lenient import identifier_of, strings_of, time_of
 
 NOW = 1_795_200_000.0
 SETTINGS = Settings(receiver="alertmanager", source="prod", app_key="app")
@@ -43,6 +43,22 @@ def test_a_time_that_cannot_be_read_counts_as_not_told(value):
     assert found.starts_at == NOW
     (found,) = told(alert(status="resolved", endsAt=value)).alerts
     assert found.ends_at is None
+
+
+def test_of_very_much_as_much_is_kept_as_can_be_stored():
+    """Megabytes of text, or a hundred thousand labels, would be stored and searched: what comes first remains."""
+    labels = LABELS | {"long": "x" * 60_000_000} | {f"label{number}": "y" * 2000 for number in range(100_000)}
+    (found,) = told(alert(labels=labels, generatorURL="z" * 60_000_000), externalURL="w" * 60_000_000).alerts
+    assert found.labels == strings_of(labels)
+    assert LABELS.items() <= found.labels.items()
+    assert (len(found.labels["long"]), len(found.labels) <= 1000) == (100_000, True)
+    assert sum(map(len, found.labels.values())) <= 1_000_000
+    assert sum(map(len, found.links.values())) <= 110_000
+
+
+def test_a_status_is_one_in_any_case():
+    """Nobody is paged by an alert that is set aside."""
+    assert [told(alert(status=word)).alerts[0].firing for word in ("Firing", "RESOLVED")] == [True, False]
 
 
 def test_a_time_in_seconds_is_one():

@@ -120,12 +120,13 @@ def test_what_was_cut_off_is_said_once_it_is_durable(front, cut, told):
     assert front.truncated == told
 
 
-def test_one_bad_alert_is_set_aside_alone(front):
-    """What can be read of a body is accepted; the rest is kept and counted."""
+def test_one_bad_alert_is_set_aside_alone(front, caplog):
+    """What can be read of a body is accepted; the rest is kept, counted and logged."""
     assert front.post(GOOD | {"alerts": [ALERT, {"status": "odd"}, 7]}).status_code == 200
     [notification] = front.accepted
     assert (len(notification.alerts), len(notification.unreadable)) == (1, 2)
     assert front.value("events_total", outcome="quarantined", source="prod") == 2
+    assert "Quarantined 2 unreadable alerts of a webhook for alertmanager/prod: labels: missing" in caplog.text
 
 
 @pytest.mark.parametrize(

@@ -77,7 +77,7 @@ def test_a_path_is_relative_to_the_file_that_names_it(tmp_path, monkeypatch):
 
 
 def test_a_secret_file_is_read_again_when_it_changed(tmp_path, caplog):
-    """Rotation needs no restart, and a file that is gone for a moment changes nothing; that it is gone is logged once."""
+    """Rotation needs no restart, and one that is gone for a moment changes nothing but the log."""
     file = tmp_path / "token"
     file.write_text("first\n", encoding="utf-8")
     token = Example.model_validate({"token_file": str(file)}).token

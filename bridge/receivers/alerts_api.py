@@ -108,7 +108,7 @@ def _alert(entry: Mapping[str, Any], settings: Settings, now: float) -> Alert:
     primary = _property(entry, "primary_property", _PRIMARY)
     secondary = _property(entry, "secondary_property", _SECONDARY)
     # The properties first: of very many members only the first are kept.
-    told = {name: entry[name] for name in (primary, secondary) if name} | entry
+    told = {**{name: entry[name] for name in (primary, secondary) if name}, **entry}
     tags = {name: text for name, text in strings_of(told).items() if name not in _OURS and text}
     name = tags.get(secondary, "")
     # BigPanda knows an alert by its own identifier, else by the pair of its properties.

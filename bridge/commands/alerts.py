@@ -20,6 +20,7 @@ from bridge.outbox.status import OutboxStatus
 from bridge.receivers.contract import receivers
 from bridge.web import alert_actions
 from bridge.web.formatting import cause, host, moment, outcome, queue_reason
+from exporter.toolkit.text import span
 
 _ALL = PageRequest(1_000_000)
 _UNKNOWN = "kept: its receiver is not configured any more"
@@ -38,7 +39,7 @@ def show_list(arguments: Namespace) -> int:
             state.status,
             state.alert.name,
             host(state.alert),
-            output.age(now, state.starts_at),
+            span(now - state.starts_at),
             f"{state.alert.receiver}/{state.alert.source}",
             state.key,
         )
@@ -70,7 +71,7 @@ def show(arguments: Namespace) -> int:
                 "key": state.key,
                 "receiver": f"{alert.receiver}/{alert.source}",
                 "status": state.status,
-                "since": f"{moment(state.starts_at)} ({output.age(now, state.starts_at)})",
+                "since": f"{moment(state.starts_at)} ({span(now - state.starts_at)})",
                 **{f"label {name}": value for name, value in alert.labels.items()},
                 **{f"annotation {name}": value for name, value in alert.annotations.items()},
                 **alert.links,
@@ -80,7 +81,7 @@ def show(arguments: Namespace) -> int:
     for event in events:
         queued = event.state == "waiting"
         words = f"queued: {queue_reason(event, circuit, now).why} {cause(event)}" if queued else outcome(event)
-        rows.append((event.id, event.kind, event.status, output.age(now, event.accepted_at), event.attempts, words))
+        rows.append((event.id, event.kind, event.status, span(now - event.accepted_at), event.attempts, words))
     output.table(("EVENT", "KIND", "STATUS", "AGE", "TRIED", "OUTCOME"), rows, "no events within the retention")
     return 0
 

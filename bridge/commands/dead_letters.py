@@ -12,6 +12,7 @@ from bridge.config import Config, load
 from bridge.outbox.database import Database
 from bridge.outbox.dead_letters import DeadLetter, DeadLetters
 from bridge.web.formatting import moment, subject
+from exporter.toolkit.text import span
 
 _ALL = 1_000_000
 
@@ -23,7 +24,7 @@ def show_list(arguments: Namespace) -> int:
         output.as_json([_record(letter) for letter in letters])
         return 0
     rows = [
-        (letter.id, letter.status, *subject(letter.body), output.age(now, letter.closed_at), letter.key, letter.reason)
+        (letter.id, letter.status, *subject(letter.body), span(now - letter.closed_at), letter.key, letter.reason)
         for letter in letters
     ]
     output.table(("ID", "STATUS", "ALERT", "HOST", "AGE", "KEY", "REASON"), rows, "no dead letters")
@@ -34,8 +35,7 @@ def show(arguments: Namespace) -> int:
     """Show dead letters whole: the event that was refused, and why."""
     found = [letter for letter in _letters(load(arguments.config_file)) if letter.id in arguments.ids]
     if arguments.format == "json":
-        records = [_record(letter) for letter in found]
-        output.as_json(records[0] if len(records) == len(arguments.ids) == 1 else records)
+        output.one_or_all([_record(letter) for letter in found], arguments.ids)
     else:
         for letter in found:
             name, host = subject(letter.body)

@@ -16,6 +16,7 @@ from bridge.outbox.database import Database
 from bridge.outbox.incidents import Incidents
 from bridge.outbox.pages import PageRequest
 from bridge.web.formatting import host
+from exporter.toolkit.text import span
 
 _ALL = PageRequest(1_000_000)
 
@@ -37,7 +38,7 @@ def show_list(arguments: Namespace) -> int:
         hosts = ", ".join(sorted({host(alert) for alert in alerts}))
         began = one.first_heard_at if one.started_at is None else one.started_at
         status = one.status if one.active else "ok"
-        rows.append((status, one.id, names, hosts, output.age(now, began), one.details.assignee, one.source))
+        rows.append((status, one.id, names, hosts, span(now - began), one.details.assignee, one.source))
     columns = ("STATUS", "ID", "ALERTS", "HOSTS", "AGE", "ASSIGNED", "SOURCE")
     output.table(columns, rows, "no incidents received yet: point a BigPanda Notifications Webhook at this bridge")
     return 0

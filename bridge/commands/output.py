@@ -6,7 +6,6 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
 
 from bridge.web.formatting import visible
-from exporter.toolkit.text import span
 
 _WIDEST: Final = 60
 """Characters of a column, but for the last one."""
@@ -48,11 +47,6 @@ def facts(found: Mapping[str, object]) -> None:
         line(f"{name + ':':<{width}}{' '.join(str(value).split())}")
 
 
-def age(now: float, then: float) -> str:
-    """Return how long ago something was."""
-    return span(now - then)
-
-
 def results(found: Mapping[str, Sequence[object]], words: Mapping[str, str], form: str, nothing: str) -> list[Any]:
     """Print what became of each thing, by outcome; return everything that is named in it."""
     handled = [one for which in found.values() for one in which]
@@ -65,6 +59,11 @@ def results(found: Mapping[str, Sequence[object]], words: Mapping[str, str], for
     if not handled and nothing:
         line(nothing)
     return handled
+
+
+def one_or_all(records: Sequence[Any], wanted: Sequence[Any]) -> None:
+    """Print records as JSON: one as it is where one was asked for, else a list."""
+    as_json(records[0] if len(records) == len(wanted) == 1 else records)
 
 
 def missing(kind: str, wanted: Iterable[Any], found: Iterable[Any]) -> int:

@@ -13,6 +13,7 @@ from bridge.outbox.quarantine import Quarantine, Quarantined
 from bridge.receivers.contract import receivers
 from bridge.web.formatting import body_text, moment, webhook_subject
 from bridge.web.replay import replay as replayed
+from exporter.toolkit.text import span
 
 _ALL = 1_000_000
 
@@ -25,7 +26,7 @@ def show_list(arguments: Namespace) -> int:
         return 0
     rows = []
     for one in kept:
-        receiver, age = f"{one.receiver}/{one.source}", output.age(now, one.received_at)
+        receiver, age = f"{one.receiver}/{one.source}", span(now - one.received_at)
         rows.append((one.id, receiver, *webhook_subject(one.body), age, one.reason))
     output.table(("ID", "RECEIVER", "ALERT", "HOST", "AGE", "REASON"), rows, "nothing in quarantine")
     return 0
@@ -35,8 +36,7 @@ def show(arguments: Namespace) -> int:
     """Show quarantined bodies whole, and why they could not be read."""
     found = [one for one in _kept(load(arguments.config_file)) if one.id in arguments.ids]
     if arguments.format == "json":
-        records = [asdict(one) for one in found]
-        output.as_json(records[0] if len(records) == len(arguments.ids) == 1 else records)
+        output.one_or_all([asdict(one) for one in found], arguments.ids)
     else:
         for one in found:
             output.facts(

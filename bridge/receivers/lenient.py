@@ -80,8 +80,8 @@ def identifier_of(value: Any) -> str:
 
 
 def whole_of(value: Any) -> int | None:
-    """Return a number without its fraction, None for what is no number."""
-    if isinstance(value, bool) or not isinstance(value, int | float) or not abs(value) < math.inf:
+    """Return a number without its fraction; None for what is no number, or beyond any count."""
+    if isinstance(value, bool) or not isinstance(value, int | float) or not abs(value) < _LATEST:
         return None
     return math.floor(value)
 

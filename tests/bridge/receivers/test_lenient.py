@@ -6,7 +6,7 @@ import pytest
 
 from bridge.domain.event import build, draft, status_of
 from bridge.receivers.alertmanager import Settings, translate
-from bridge.receivers.lenient import identifier_of, strings_of, time_of
+from bridge.receivers.lenient import identifier_of, strings_of, time_of, whole_of
 
 NOW = 1_795_200_000.0
 SETTINGS = Settings(receiver="alertmanager", source="prod", app_key="app")
@@ -166,3 +166,11 @@ def test_a_time_is_read_in_every_form_that_senders_write(value, time):
 def test_an_identifier_is_a_whole_number_or_a_line_of_ascii(value, identifier):
     """Everything else identifies nothing."""
     assert identifier_of(value) == identifier
+
+
+@pytest.mark.parametrize(
+    ("value", "count"), [(3, 3), (2.9, 2), (-1, -1), (True, None), ("3", None), (10**400, None), (1e300, None)]
+)
+def test_a_count_is_a_number_that_counters_hold(value, count):
+    """One beyond would fail where it is counted, after the webhook is durable: its sender would try for ever."""
+    assert whole_of(value) == count

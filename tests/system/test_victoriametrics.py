@@ -1,0 +1,85 @@
+"""VictoriaMetrics in place of Prometheus: it scrapes as configured, and its vmalert runs the rules as they are shipped."""
+
+import subprocess
+import time
+
+import pytest
+
+from tests.system.deployed import DEPLOY
+from tests.system.running import Program, free_port, missing, until
+
+pytestmark = [
+    pytest.mark.system,
+    pytest.mark.slow,
+    pytest.mark.skipif(
+        bool(missing("victoria-metrics", "vmalert")),
+        reason="not installed: victoria-metrics, vmalert (tests/system/newest builds them)",
+    ),
+]
+
+
+def test_vmalert_finds_nothing_wrong_with_the_rules():
+    """Every expression and every template of the shipped rules."""
+    done = subprocess.run(
+        ["vmalert", f"-rule={DEPLOY}/prometheus/rules/*.yml", "-dryRun"], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+
+
+def test_an_outage_arrives_and_ends(make_way, started):
+    """From a scrape by VictoriaMetrics over vmalert and Alertmanager to one BigPanda alert with two events."""
+    way = make_way()
+    way.configure()
+    way.start_sandbox()
+    for program in (way.exporter, way.bridge, way.alertmanager):
+        started(program)
+    metrics, rules = (f"127.0.0.1:{free_port()}" for _ in range(2))
+    victoria = started(
+        Program(
+            "victoria-metrics",
+            [
+                "victoria-metrics",
+                f"-promscrape.config={way.folder}/prometheus.yml",
+                "-promscrape.config.strictParse=false",  # it has no rule_files and no alerting: those are vmalert's
+                f"-storageDataPath={way.folder}/victoria",
+                f"-httpListenAddr={metrics}",
+                "-search.latencyOffset=0s",
+            ],
+            way.folder / "victoria.log",
+            f"http://{metrics}",
+            ready="/health",
+        )
+    )
+    started(
+        Program(
+            "vmalert",
+            [
+                "vmalert",
+                f"-rule={way.folder}/rules/*.yml",
+                f"-datasource.url={victoria.url}",
+                f"-remoteWrite.url={victoria.url}",  # where what the recording rules find goes
+                f"-notifier.url={way.alertmanager.url}",
+                f"-httpListenAddr={rules}",
+                "-evaluationInterval=1s",
+                "-rule.evalDelay=0s",
+            ],
+            way.folder / "vmalert.log",
+            f"http://{rules}",
+            ready="/health",
+        )
+    )
+    number = way.change("vigilmon/add", name="shop", url="http://shop.example.com/")
+
+    def statuses():
+        return [event["status"] for event in way.accepted(monitor="shop", check="VigilmonMonitorDown")]
+
+    def is_up():
+        return victoria.get("/api/v1/query", query="vigilmon_monitor_up == 1").json()["data"]["result"]
+
+    until("the monitor is up in VictoriaMetrics", is_up)
+    way.change("vigilmon/down", id=number, cause="connection refused")
+    until("the outage arrives", lambda: statuses() == ["critical"])
+    way.change("vigilmon/up", id=number)
+    until("its end arrives", lambda: statuses() == ["critical", "ok"])
+    time.sleep(8.0)  # several group intervals
+    assert statuses() == ["critical", "ok"]

@@ -7,8 +7,9 @@ import hashlib
 import ipaddress
 from collections.abc import Iterable, Mapping
 from pathlib import Path
+from typing import Self
 
-from pydantic import Field, ValidationError, field_validator
+from pydantic import Field, ValidationError, field_validator, model_validator
 
 from bridge.receivers.alertmanager import Settings as AlertmanagerSettings
 from bridge.receivers.contract import sender, senders
@@ -42,6 +43,12 @@ class BigPanda(HttpClientSettings):
     batch_size: int = Field(100, gt=0, le=1000)
     timeout: Duration = Field(10.0, gt=0)
     confirm: Confirm | None = None
+
+    @model_validator(mode="after")
+    def _asks_somewhere(self) -> Self:
+        if self.confirm and self.confirm.url is None and "/data/" not in self.url:
+            raise ValueError("confirm.url: missing: url does not tell where BigPanda's API is")
+        return self
 
 
 class Incidents(HttpClientSettings):

@@ -6,6 +6,7 @@ strange or an unfilled placeholder counts as not said, and only a body without a
 
 import hashlib
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any, ClassVar, Final
@@ -28,10 +29,11 @@ from bridge.receivers.bigpanda_values import (
     word,
 )
 from bridge.receivers.settings import AlertmanagerClientSettings, HeaderSecret, ReceiverSettings
-from exporter.toolkit.config_types import Duration, fold_files
+from exporter.toolkit.config_types import Duration, Secret, fold_files
 from exporter.toolkit.http_settings import HttpClientSettings, HttpUrl
 
 STATUSES: Final = frozenset({"critical", "warning", "unknown", "ok", "acknowledged"})
+_HEADER_NAME: Final = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _TRIGGERS: Final = {"incident#closed": False, "incident#reopen": True}
 
 
@@ -83,6 +85,17 @@ class Settings(ReceiverSettings):
         if not isinstance(headers, Mapping):
             return headers
         return fold_files(headers, frozenset(str(name).removesuffix("_file") for name in headers), info)
+
+    @field_validator("headers")
+    @classmethod
+    def _arrives(cls, headers: dict[str, Secret]) -> dict[str, Secret]:
+        """See that a request can carry every one of them."""
+        for name in headers:
+            if not _HEADER_NAME.fullmatch(name):
+                raise ValueError(f"{name!r} is no name of a header")
+        if len({name.lower() for name in headers}) < len(headers):
+            raise ValueError("a header is there twice: upper and lower case are the same")
+        return headers
 
     def credentials(self) -> tuple[tuple[str, str], ...]:
         """Return the configured headers with their values."""

@@ -52,7 +52,10 @@ class ReceiverSettings(Section):
     @field_validator("statuses")
     @classmethod
     def _fold_severities(cls, statuses: dict[str, BigPandaStatus]) -> dict[str, BigPandaStatus]:
-        return {severity.lower(): status for severity, status in statuses.items()}
+        folded = {severity.lower(): status for severity, status in statuses.items()}
+        if len(folded) < len(statuses):
+            raise ValueError("a severity is there twice: upper and lower case are the same")
+        return folded
 
     @property
     def mapping(self) -> EventMapping:

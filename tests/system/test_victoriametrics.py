@@ -1,4 +1,4 @@
-"""VictoriaMetrics in place of Prometheus: it scrapes as configured, and its vmalert runs the rules as they are shipped."""
+"""VictoriaMetrics in place of Prometheus: it scrapes as configured, and vmalert runs the rules as they are shipped."""
 
 import subprocess
 import time

@@ -86,6 +86,7 @@ def time_of(value: Any) -> float | None:
         return None
     try:
         moment = parsedate_to_datetime(value) if value[:3].isalpha() else datetime.fromisoformat(value)
-        return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
+        moment = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+        return moment.astimezone(UTC).timestamp()  # what is no moment of UTC's years could not be told of either
     except (ValueError, OverflowError):
         return None

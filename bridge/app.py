@@ -168,6 +168,12 @@ class Bridge:
                 raise
             if config.database.read() != self._now.config.database.read():
                 _log.warning("Changes to database take effect after a restart")
+            sources = {one.source for one in config.receivers}
+            if gone := {one.source for one in self._now.config.receivers} - sources:
+                left = (
+                    "Alerts of %s that are open stay open until they are closed by hand: no receiver is left for them"
+                )
+                _log.warning(left, ", ".join(sorted(gone)))
             # Two reconcilers of one receiver would correct each other.
             for loop in self._now.loops:
                 loop.stop(_GRACE)

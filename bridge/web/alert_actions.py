@@ -6,6 +6,7 @@ from dataclasses import replace
 from bridge.domain.alert_state import AlertState
 from bridge.domain.notification import Notification, Outcome
 from bridge.receivers.contract import Receiver
+from bridge.receivers.settings import ReceiverSettings
 
 Accept = Callable[[Notification, float], Outcome]
 Receivers = Mapping[tuple[str, str], Receiver]
@@ -15,40 +16,50 @@ def close(states: Iterable[AlertState], receivers: Receivers, accept: Accept, no
     """Queue a resolution of each open alert; return the keys by what became of them.
 
     `unchanged`: it is not open any more, or its sender reported something in between, which counts for more.
-    `unknown`: its receiver is not configured any more.
+    `unknown`: its receiver is not configured any more, and BigPanda has not taken it in, so that nobody knows as whose.
     """
 
-    def closing(state: AlertState) -> Notification:
+    def closing(state: AlertState, settings: ReceiverSettings) -> Notification:
         resolved = replace(state.alert, firing=False, ends_at=now, at=None, ordered=False)
-        settings = receivers[state.alert.receiver, state.alert.source].settings
         return settings.notification(alerts=(resolved,), if_unmodified={state.key: state.updated_at})
 
-    return _each("closed", states, closing, receivers, accept, now)
+    def settings_of(state: AlertState) -> ReceiverSettings | None:
+        if found := _configured(state, receivers):
+            return found
+        # Whoever could tell its end is gone: an end needs no more than where it was opened.
+        whose = {"receiver": state.alert.receiver, "source": state.alert.source}
+        return ReceiverSettings(app_key=state.app_key, **whose) if state.app_key else None
+
+    return _each("closed", states, settings_of, closing, accept, now)
 
 
 def resend(states: Iterable[AlertState], receivers: Receivers, accept: Accept, now: float) -> dict[str, list[str]]:
     """Queue each open alert once more, as it is; return the keys by what became of them, as `close` does."""
 
-    def resending(state: AlertState) -> Notification:
-        settings = receivers[state.alert.receiver, state.alert.source].settings
+    def resending(state: AlertState, settings: ReceiverSettings) -> Notification:
         return settings.notification(alerts=(state.alert,), resend=True, if_unmodified={state.key: state.updated_at})
 
-    return _each("resent", states, resending, receivers, accept, now)
+    return _each("resent", states, lambda state: _configured(state, receivers), resending, accept, now)
+
+
+def _configured(state: AlertState, receivers: Receivers) -> ReceiverSettings | None:
+    found = receivers.get((state.alert.receiver, state.alert.source))
+    return found.settings if found else None
 
 
 def _each(  # noqa: PLR0913, PLR0917  the parts that close and resend share
     done: str,
     states: Iterable[AlertState],
-    notification: Callable[[AlertState], Notification],
-    receivers: Receivers,
+    settings_of: Callable[[AlertState], ReceiverSettings | None],
+    notification: Callable[[AlertState, ReceiverSettings], Notification],
     accept: Accept,
     now: float,
 ) -> dict[str, list[str]]:
     results: dict[str, list[str]] = {done: [], "unchanged": [], "unknown": []}
     for state in states:
-        if (state.alert.receiver, state.alert.source) not in receivers:
+        if (settings := settings_of(state)) is None:
             results["unknown"].append(state.key)
-        elif state.open and accept(notification(state), now).queued:
+        elif state.open and accept(notification(state, settings), now).queued:
             results[done].append(state.key)
         else:
             results["unchanged"].append(state.key)

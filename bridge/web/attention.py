@@ -40,6 +40,12 @@ def attention(  # noqa: PLR0913  everything that can be wrong
     """Yield what needs attention, urgent things first; nothing while all is well."""
     receivers = list(receivers)
     yield from _urgent(circuit, counts, receivers, now)
+    sources = {one.source for one in receivers}
+    if left := sum(number for (source, _), number in counts.open_alerts.items() if source not in sources):
+        words = (
+            "their receiver is not configured any more, so nobody tells their end. Close them, or configure it again."
+        )
+        yield Notice(f"{_counted(left, 'open alert')} on their own:", words, "alerts", "Alerts")
     for one in receivers:
         if one.reconciler is not None and one.reconciler.late(now):
             words = "not every Alertmanager answers; alerts that ended unnoticed stay open."

@@ -2,6 +2,8 @@
 
 import json
 
+from bridge.web import alert_actions
+
 
 def test_open_alerts_are_listed_with_host_and_age(run, filled):
     """The most urgent first; or JSON; or that there are none."""
@@ -49,6 +51,20 @@ def test_alerts_are_closed(run, filled):
     assert filled.queued() == 3
     again = run("alerts", "close", "prod:a")
     assert (again.status, again.out) == (0, "prod:a: unchanged: not open, or its sender was faster\n")
+
+
+def test_an_alert_whose_receiver_is_gone_is_closed(filled):
+    """Nobody else would end it: it is closed where it was opened. What BigPanda never took in is opened nowhere."""
+    filled.tell("a", "b")
+    queue, now = filled.store.queue, 1_700_000_000.0
+    queue.record(accepted=queue.claim(1, "me", now, 10), now=now)
+    states, accept = filled.store.alerts.open_alerts("prod"), lambda one, at: filled.store.ingest.accept([one], at)[0]
+    taken, other = sorted(states, key=lambda state: not state.app_key)
+    found = alert_actions.close(states, {}, accept, now + 60)
+    assert found == {"closed": [taken.key], "unchanged": [], "unknown": [other.key]}
+    (ended,) = [one for one in queue.claim(9, "me", now + 90, 10) if one.status == "ok"]
+    assert (ended.key, ended.app_key, ended.event["incident_identifier"]) == (taken.key, taken.app_key, taken.key)
+    assert alert_actions.resend(states, {}, accept, now)["unknown"] == [state.key for state in states]
 
 
 def test_open_alerts_are_resent(run, filled):

@@ -132,7 +132,8 @@ def build(alert: Alert, status: Status, timestamp: int, mapping: EventMapping) -
 
 def _members(alert: Alert, status: Status, mapping: EventMapping) -> dict[str, str]:
     """Return all that BigPanda shows."""
-    primary = alert.primary if alert.primary in alert.labels else _primary(alert, mapping)
+    said = (name for name in mapping.primary_property if alert.labels.get(name, "").strip())
+    primary = alert.primary if alert.primary in alert.labels else next(said, "")
     names = _names(tuple(alert.labels), tuple(alert.annotations), labelled=bool(primary))
     members = dict(zip(names, _values(alert), strict=True))
     members.pop("", None)
@@ -140,7 +141,8 @@ def _members(alert: Alert, status: Status, mapping: EventMapping) -> dict[str, s
     members["incident_identifier"] = alert.key
     members["vendorwatch_key"] = alert.key[:LONGEST_VALUE]
     members["status"] = status.value
-    members["description"] = _description(alert)
+    described = (text for name in _DESCRIBING if (text := alert.annotations.get(name, "")).strip())
+    members["description"] = clean(next(described, alert.name or alert.key))[:LONGEST_DESCRIPTION]
     members["primary_property"] = names[list(alert.labels).index(primary)] if primary else "service"
     if not primary:
         members["service"] = alert.source
@@ -159,21 +161,6 @@ def _values(alert: Alert) -> abc.Iterable[str]:
     told = (*alert.labels.values(), *alert.annotations.values())
     together = "".join(told)
     return told if len(together) <= LONGEST_VALUE and together == clean(together) else map(_value, told)
-
-
-def _primary(alert: Alert, mapping: EventMapping) -> str:
-    """Return the first configured label that is present, "" when none is."""
-    for name in mapping.primary_property:
-        if (value := alert.labels.get(name)) and not value.isspace():
-            return name
-    return ""
-
-
-def _description(alert: Alert) -> str:
-    for name in _DESCRIBING:
-        if (text := alert.annotations.get(name)) and not text.isspace():
-            return clean(text)[:LONGEST_DESCRIPTION]
-    return clean(alert.name or alert.key)[:LONGEST_DESCRIPTION]
 
 
 def _names(labels: tuple[str, ...], annotations: tuple[str, ...], *, labelled: bool) -> tuple[str, ...]:

@@ -178,7 +178,10 @@ class Batch:
 
     def _apply(self, alert: Alert, state: AlertState | None, decision: Decision, event: Draft, app_key: str) -> None:
         if state and decision.supersede:
-            self._supersede(state)
+            if new := self._events.get((state.key, state.seq)):
+                new |= {"state": "superseded", "closed_at": self._now}
+            else:
+                self._superseded.append((state.key, state.seq))
         after = next_state(state, alert, decision, event.content_hash, self._now)
         if after is None or after is state:
             return
@@ -192,12 +195,6 @@ class Batch:
                     alert.key,
                     decision.timestamp - self._now,
                 )
-
-    def _supersede(self, state: AlertState) -> None:
-        if new := self._events.get((state.key, state.seq)):
-            new |= {"state": "superseded", "closed_at": self._now}
-        else:
-            self._superseded.append((state.key, state.seq))
 
     def _event_row(self, state: AlertState, decision: Decision, event: Draft, app_key: str) -> dict[str, Any]:
         pending = state.pending
@@ -266,14 +263,10 @@ class Batch:
                 for (receiver, source, key), alert in sorted(beats.items(), key=lambda item: item[0])
             ]
             self._connection.execute(self._statements.heartbeat, rows)
-        if heard := sorted(self._heard(batch)):
-            rows = [{"key": key, "at": self._now} for key in heard]
-            self._connection.execute(self._statements.heard, rows)
-
-    def _heard(self, batch: Sequence[Notification]) -> set[str]:
-        """Return the alerts that were repeated, or more, where it is noted; under the key that BigPanda knows."""
-        told = (alert for one in batch if one.note_heard for alert in one.alerts if alert.firing)
-        return {identity_key(alert, self._owners, self._states) for alert in told}
+        # Alerts that were repeated, or more, where that is noted: under the key that BigPanda knows.
+        firing = [alert for one in batch if one.note_heard for alert in one.alerts if alert.firing]
+        if heard := sorted({identity_key(alert, self._owners, self._states) for alert in firing}):
+            self._connection.execute(self._statements.heard, [{"key": key, "at": self._now} for key in heard])
 
 
 def _count(outcome: Outcome, decision: Decision, status: Status | None, *, mapped: bool) -> None:

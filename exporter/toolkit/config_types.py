@@ -53,11 +53,9 @@ def size(value: object) -> int:
     return int(match[1]) * _BYTES[match[2]]
 
 
-def _duration(value: object) -> float:
-    return value if isinstance(value, float) and math.isfinite(value) else seconds(value)
-
-
-Duration = Annotated[float, BeforeValidator(_duration)]
+Duration = Annotated[
+    float, BeforeValidator(lambda value: value if isinstance(value, float) and math.isfinite(value) else seconds(value))
+]
 """Seconds; a float passes as it is, so that defaults are written as numbers."""
 Size = Annotated[int, BeforeValidator(size)]
 """Bytes."""
@@ -177,11 +175,9 @@ def located(path: str, info: ValidationInfo) -> Path:
     return folder / path
 
 
-def _path_in_file(value: object, info: ValidationInfo) -> object:
-    return located(value, info) if isinstance(value, str) and value else value
-
-
-FilePath = Annotated[Path, BeforeValidator(_path_in_file)]
+FilePath = Annotated[
+    Path, BeforeValidator(lambda value, info: located(value, info) if isinstance(value, str) and value else value)
+]
 """A path, relative to the file that names it."""
 
 

@@ -61,12 +61,11 @@ def escaped(text: str) -> str:
     r"""Return the text with \uXXXX for what a terminal would act on or hide: control, bidi and invisible characters."""
     if text.isprintable():
         return text
-    return "".join(one if one.isprintable() else _escape(one) for one in text)
-
-
-def _escape(one: str) -> str:
-    units = one.encode("utf-16-be", "surrogatepass")
-    return "".join(f"\\u{units[at : at + 2].hex()}" for at in range(0, len(units), 2))
+    shown = []
+    for one in text:
+        units = b"" if one.isprintable() else one.encode("utf-16-be", "surrogatepass")
+        shown.append("".join(f"\\u{units[at : at + 2].hex()}" for at in range(0, len(units), 2)) or one)
+    return "".join(shown)
 
 
 def cut_label(text: str, most: int = LABEL_BYTES) -> str:

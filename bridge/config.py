@@ -30,7 +30,6 @@ class Confirm(HttpClientSettings):
     api_key: HeaderSecret
     interval: Duration = Field(300.0, gt=0)
     url: HttpUrl | None = None
-    max_response: Size = Field(64_000_000, gt=0)
 
 
 class BigPanda(HttpClientSettings):

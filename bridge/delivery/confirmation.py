@@ -8,11 +8,19 @@ import logging
 import time
 from collections import deque
 from collections.abc import Callable, Collection
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 from uuid import uuid4
 
-from bridge.delivery.confirmation_diff import LOOKS, Diagnostic, ListedAlert, compare, read_alerts, read_diagnostics
+from bridge.delivery.confirmation_diff import (
+    LOOKS,
+    Comparison,
+    Diagnostic,
+    ListedAlert,
+    compare,
+    read_alerts,
+    read_diagnostics,
+)
 from bridge.delivery.integration_api import IntegrationApi
 from bridge.errors import DeliveryError, Unreadable
 from bridge.metrics import Metrics
@@ -108,24 +116,30 @@ class Confirmation(PeriodicThread):
         """Compare what was sent since the last look, and what was missed then, with what BigPanda took in."""
         until = now - min(_SETTLED, self._interval)
         sent = self._confirmations.to_confirm(until, self._began)
-        listed: list[ListedAlert] = []
+        results: list[Comparison] = []
         for app_key in sorted({event.app_key for event in sent}):
-            since = min(event.sent_at for event in sent if event.app_key == app_key) - _SKEW
-            for page in self._api.alerts(app_key, since):
+            ours = [event for event in sent if event.app_key == app_key]
+            listed: list[ListedAlert] = []
+            for page in self._api.alerts(app_key, min(event.sent_at for event in ours) - _SKEW):
                 if self.stopping:
                     return
                 listed += read_alerts(page)
-        # Only a whole listing shows what is missing; one that broke off has raised.
-        result = compare(sent, listed)
-        missed = (*result.missed, *result.lost)
-        self._confirmations.record(confirmed=result.confirmed, missed=missed, resend=result.resend, until=until)
-        self._metrics.confirmed_events.inc(len(result.confirmed))
-        for event in result.resend:
+            # Only a whole listing shows what is missing; one that broke off has raised.
+            results.append(compare(ours, listed))
+            told = f"BigPanda lists nothing of what {app_key} sent; nothing is resent" if results[-1].blind else ""
+            self.conditions.report(f"listing of {app_key}", told)
+        confirmed = [event for result in results for event in result.confirmed]
+        resend = [event for result in results for event in result.resend]
+        lost = [event for result in results for event in result.lost]
+        missed = [*(event for result in results for event in result.missed), *lost]
+        self._confirmations.record(confirmed=confirmed, missed=missed, resend=resend, until=until)
+        self._metrics.confirmed_events.inc(len(confirmed))
+        for event in resend:
             _log.warning("Resent %s event of %s: BigPanda accepted it but did not take it in", event.status, event.key)
-        for event in result.lost:
+        for event in lost:
             if event.looks + 1 == LOOKS:
                 _log.error("%s event of %s not taken in by BigPanda though resent", event.status, event.key)
-        if result.resend:
+        if resend:
             self._wake_delivery()
 
     def _diagnose(self) -> None:
@@ -133,11 +147,12 @@ class Confirmation(PeriodicThread):
         for page in self._api.diagnostics(self._since - _SKEW):
             for found in read_diagnostics(page, self._app_keys, self._sources):
                 if found.id not in self._known:
+                    shown = replace(found, message=self._api.masked(found.message))
                     self._known.append(found.id)
-                    self._shown.append(found)
+                    self._shown.append(shown)
                     self._metrics.diagnostics.labels(found.level).inc()
                     if found.level == "error":
-                        _log.warning("BigPanda's diagnostics report an error: %s", found.message)
+                        _log.warning("BigPanda's diagnostics report an error: %s", shown.message)
         self._since = began
 
     def close(self) -> None:

@@ -4,7 +4,7 @@
 beyond its parameters, so both are read leniently.
 """
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -18,6 +18,8 @@ LOOKS: Final = 2
 RESENDS: Final = 3
 """How often such an event is resent, each time after two looks without it: what drops one of twenty drops one resent
 event of twenty too, and every one is to arrive. The same bytes: what was taken in late is a duplicate, and no harm."""
+MANY: Final = 10
+"""Events to be resent, of which one at least would be listed if the listing showed what we send."""
 _LISTS: Final = ("alerts", "items", "data", "results", "logs")
 _INSIDE: Final = ("alert", "payload", "raw", "data", "event", "tags")
 """Members in which a listing may hold the alert as it was sent."""
@@ -43,16 +45,20 @@ class Diagnostic:
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """What a look leads to. `resend`: missed in two looks since it was sent; `lost`: however often it was resent."""
+    """What a look leads to. `resend`: missed in two looks since it was sent; `lost`: however often it was resent.
+
+    `blind`: nothing of ours is listed, so it is the listing that is wrong, and nothing is resent.
+    """
 
     confirmed: tuple[SentEvent, ...] = ()
     missed: tuple[SentEvent, ...] = ()
     resend: tuple[SentEvent, ...] = ()
     lost: tuple[SentEvent, ...] = ()
+    blind: bool = False
 
 
-def compare(sent: Iterable[SentEvent], listed: Iterable[ListedAlert]) -> Comparison:
-    """Compare what was sent with a whole listing."""
+def compare(sent: Iterable[SentEvent], listed: Sequence[ListedAlert]) -> Comparison:
+    """Compare what was sent under one app key with a whole listing of it."""
     exact, timeless = set(), set()
     for alert in listed:
         exact.add((alert.key, alert.timestamp))
@@ -70,7 +76,11 @@ def compare(sent: Iterable[SentEvent], listed: Iterable[ListedAlert]) -> Compari
             outcomes["resend"].append(event)
         else:
             outcomes["lost"].append(event)
-    return Comparison(**{name: tuple(events) for name, events in outcomes.items()})
+    blind = not listed and len(outcomes["resend"]) >= MANY
+    if blind:
+        outcomes["missed"] += outcomes["resend"]
+        outcomes["resend"] = []
+    return Comparison(**{name: tuple(events) for name, events in outcomes.items()}, blind=blind)
 
 
 def read_alerts(answer: Any) -> list[ListedAlert]:

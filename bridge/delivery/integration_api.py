@@ -3,10 +3,12 @@
 import json
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from typing import Any, Final
 from urllib.parse import urlencode
 
 from bridge.config import BigPanda, Confirm
+from bridge.delivery.answers import masked
 from bridge.delivery.user_api import UserApi
 from bridge.errors import Overloaded, Unreached
 from exporter.toolkit.config_types import Secret
@@ -24,10 +26,24 @@ class IntegrationApi(UserApi):
     """Both listings below one base URL, read by one thread. `rest` waits between two pages."""
 
     def __init__(
-        self, url: str, api_key: Secret, http: HttpClientSettings, rest: Callable[[float], object] = time.sleep
+        self,
+        url: str,
+        api_key: Secret,
+        http: HttpClientSettings,
+        rest: Callable[[float], object] = time.sleep,
+        token: Secret | None = None,
     ) -> None:
+        """`token`: what events are sent with; diagnostics may repeat it."""
         super().__init__(http, TIMEOUT, api_key)
-        self._url, self._rest = url, rest
+        self._url, self._rest, self._secrets = url, rest, [api_key, *([token] if token else [])]
+
+    def masked(self, text: str) -> str:
+        """Return words of BigPanda's without our secrets."""
+        found = []
+        for secret in self._secrets:
+            with suppress(OSError, ValueError):  # one that cannot be read was never sent
+                found.append(secret.read())
+        return masked(text, found)
 
     def alerts(self, app_key: str, since: float) -> Iterator[Any]:
         """Give the pages of what an integration took in since then. Raises a DeliveryError."""
@@ -65,4 +81,4 @@ def integration_api(bigpanda: BigPanda, confirm: Confirm) -> IntegrationApi:
     http = confirm.model_copy(
         update={"ca_file": confirm.ca_file or bigpanda.ca_file, "proxy_url": confirm.proxy_url or bigpanda.proxy_url}
     )
-    return IntegrationApi(base.rstrip("/"), confirm.api_key, http)
+    return IntegrationApi(base.rstrip("/"), confirm.api_key, http, token=bigpanda.token)

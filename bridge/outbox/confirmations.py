@@ -38,8 +38,10 @@ class Confirmations:
         with self._database.read() as connection:
             looked = connection.execute(select(watermarks.c.at).where(watermarks.c.name == self._name)).scalar()
             # A watermark that lies ahead is of a clock that was set back since.
-            fresh = looked is None or looked > until
-            later = events.c.closed_at >= since if fresh else events.c.closed_at > looked
+            if looked is None or looked > until:
+                later = events.c.closed_at >= since
+            else:
+                later = events.c.closed_at > max(looked, until - _LONGEST)
             new = later & unconfirmed.c.event.is_(None)
             missed = unconfirmed.c.event.is_not(None) & (events.c.closed_at > until - _LONGEST)
             looks, resends = func.coalesce(unconfirmed.c.looks, 0), func.coalesce(unconfirmed.c.resends, 0)
@@ -92,7 +94,7 @@ class Confirmations:
             connection.execute(mark)
 
     def unconfirmed(self) -> int:
-        """Return how many events were missed in two looks and not taken in since."""
+        """Return how many events were missed in two looks or more, and not taken in since."""
         with self._database.read() as connection:
-            missing = unconfirmed.c.resends > 0
+            missing = (unconfirmed.c.resends > 0) | (unconfirmed.c.looks > 1)
             return connection.execute(select(func.count()).select_from(unconfirmed).where(missing)).scalar_one()

@@ -41,6 +41,9 @@ class Panda:
         del since
         yield {"logs": self.logs}
 
+    def masked(self, text):
+        return text.replace("s3cret", "<secret>")
+
     def close(self):
         pass
 
@@ -141,6 +144,33 @@ def test_what_is_dropped_again_and_again_is_lost(bench, caplog):
     assert len(bench.bodies) == 2 + RESENDS
 
 
+def test_a_listing_that_shows_nothing_of_ours_resends_nothing(bench, caplog):
+    """A wrong region, or a key that may not see: counted and told, until the listing shows what was taken in."""
+    bench.fire(*map(str, range(20)))
+    taken, bench.panda.taken = bench.panda.taken, []
+    bench.look(6)
+    assert (len(bench.bodies), bench.unconfirmed) == (20, 20)
+    told = "BigPanda lists nothing of what app sent; nothing is resent"
+    assert [record.message for record in caplog.records] == [told]
+    bench.panda.taken = taken[1:]
+    bench.look()
+    assert (bench.counted("confirmed_events_total"), len(bench.bodies), bench.unconfirmed) == (19, 21, 1)
+
+
+def test_what_was_sent_before_yesterday_is_looked_for_no_more(bench):
+    """However long BigPanda did not answer: a listing of weeks would never be read to its end."""
+    bench.look()
+    bench.panda.problem = Unreached("no connection")
+    bench.fire("a")
+    bench.look()
+    bench.now += 90_000
+    bench.fire("b")
+    sent, bench.panda.problem = bench.now, None
+    bench.look()
+    assert bench.panda.asked[-1] == ("app", sent - 120)
+    assert bench.counted("confirmed_events_total") == 1
+
+
 def test_a_restart_neither_forgets_nor_resends_twice(bench):
     """What was missed once is missed twice after a restart, and resent once."""
     bench.panda.drops = {"prod:b": 1}
@@ -180,13 +210,13 @@ def test_a_tenant_that_refuses_is_reported_once(bench, caplog):
 
 
 def test_diagnostics_about_us_are_counted_once(bench, caplog):
-    """By level; an error is logged; the last ones are kept for the page."""
-    entry = {"log_id": "1", "level": "error", "message": "alert 1: bad", "resource_id": "api.app"}
+    """By level; an error is logged; the last ones are kept for the page; what they repeat of ours is masked."""
+    entry = {"log_id": "1", "level": "error", "message": "alert 1: s3cret", "resource_id": "api.app"}
     bench.panda.logs = [entry, entry | {"log_id": "2", "level": "info"}, entry | {"resource_id": "api.other"}]
     bench.look(3)
     assert [bench.counted("diagnostics_total", level=level) for level in ("error", "warning", "info")] == [1, 0, 1]
-    assert caplog.text.count("BigPanda's diagnostics report an error: alert 1: bad") == 1
-    assert bench.confirmation.status.diagnostics[0] == Diagnostic(id="1", level="error", message="alert 1: bad")
+    assert caplog.text.count("BigPanda's diagnostics report an error: alert 1: <secret>") == 1
+    assert bench.confirmation.status.diagnostics[0] == Diagnostic(id="1", level="error", message="alert 1: <secret>")
 
 
 def test_what_was_sent_elsewhere_is_not_looked_for(bench):

@@ -1,5 +1,7 @@
 """BigPanda's two listings, page by page."""
 
+from pathlib import Path
+
 import pytest
 import responses
 
@@ -62,3 +64,13 @@ def test_a_listing_that_is_none_is_an_error(api, answer, error, words):
     responses.get(ALERTS, **answer)
     with pytest.raises(error, match=words):
         list(api.alerts("a", 0.0))
+
+
+def test_our_own_secrets_are_masked_in_bigpandas_words():
+    """The key that asks, and the token that events are sent with; one that cannot be read was never sent."""
+    made = IntegrationApi(URL, Secret("us3r-key"), HttpClientSettings(), token=Secret("t0ken"))
+    assert made.masked("us3r-key and t0ken are wrong") == "<secret> and <secret> are wrong"
+    gone = IntegrationApi(URL, Secret(file=Path("/nowhere/key")), HttpClientSettings())
+    assert gone.masked("words") == "words"
+    made.close()
+    gone.close()

@@ -17,10 +17,10 @@ from exporter.toolkit.http_client import HttpClient
 from exporter.toolkit.http_errors import HttpError
 from exporter.toolkit.text import valid_json
 
-MOST_OBJECTS: Final = 50_000
+MOST_OBJECTS: Final = 40_000
 """JSON objects and lists of one answer: each may become some kilobytes of what is known, shown and stored.
 
-The largest honest answer comes without pages: 6,000 tests of ThousandEyes, of eight objects each.
+The largest honest answer comes without pages: 5,000 tests of ThousandEyes, of eight objects each.
 """
 
 

@@ -100,6 +100,7 @@ class Collector:
         searches = sum(len(FOLDERS) + max(1, ceil(incidents / PAGE_SIZE)) for incidents in listed)
         per_minute = SEARCHES_SHARE * self.settings.requests_per_minute
         every = max(self.settings.poll_interval, searches * 60.0 / per_minute)
+        behind = knowledge.behind()
         for environment in knowledge.environments:
             listing, active = environment.unfinished, environment.active
             if listing is not None and now - listing.began <= self.settings.max_age:
@@ -121,7 +122,7 @@ class Collector:
             for due, params in searched:
                 yield Get(
                     endpoint=SEARCH,
-                    reason=Reason.OLDEST if knowledge.is_behind(environment) else Reason.STATUS,
+                    reason=Reason.OLDEST if environment.id in behind else Reason.STATUS,
                     due=due,
                     every=every,
                     path=f"{ENVIRONMENTS}/{quote(environment.id, safe='')}/incidents",

@@ -8,6 +8,8 @@ the age of the target is that of the environments that do answer.
 from collections import Counter
 from dataclasses import dataclass, field, replace
 
+from exporter.errors import Malformed
+
 from .answers import Found, Incident, Place
 
 PAGE_SIZE = 100
@@ -15,6 +17,8 @@ REREADS = 2
 """So many times a listing that shifted while it was read is read again; then it counts as it is, truncated."""
 LAST_INCIDENT = 10_000
 """The vendor shows no incident beyond."""
+MOST_ENVIRONMENTS = 1_000
+"""Of five searches each: at the vendor's own limit they would take 17 minutes."""
 ROUNDS_BEHIND = 2
 """By so many rounds an environment is overtaken only if it fails: what waits longest is asked first."""
 
@@ -119,9 +123,10 @@ class Knowledge:
         """Return how many rounds the environment that is furthest ahead has ended."""
         return max((environment.rounds for environment in self.environments), default=0)
 
-    def is_behind(self, environment: Environment) -> bool:
-        """Say whether the others went on without this one, which they do only while it fails."""
-        return self.rounds() - environment.rounds >= ROUNDS_BEHIND
+    def behind(self) -> set[str]:
+        """Return the ids of those without which the others went on, which they do only while these fail."""
+        furthest = self.rounds()
+        return {each.id for each in self.environments if furthest - each.rounds >= ROUNDS_BEHIND}
 
 
 def with_environments(
@@ -135,6 +140,8 @@ def with_environments(
         by_name = {place.name: place for place in places} | {place.id: place for place in places}
         chosen = [by_name.get(each, Place(each, each)) for each in wanted]
         places = tuple({place.id: place for place in chosen}.values())
+    if len(places) > MOST_ENVIRONMENTS:
+        raise Malformed(f"more than {MOST_ENVIRONMENTS:,} environments: list those that matter in `environments`")
     if knowledge.environments and not places and knowledge.emptied_at is None:
         # That all are gone at once is believed when it is said twice.
         return replace(knowledge, emptied_at=at)
@@ -218,7 +225,8 @@ def with_environment(knowledge: Knowledge, changed: Environment, folders: int, a
         changed = replace(changed, as_of=min(parts), round_ended=at, rounds=rounds)
     environments = tuple(changed if each.id == changed.id else each for each in knowledge.environments)
     after = replace(knowledge, environments=environments)
-    keeping_up = [environment for environment in environments if not after.is_behind(environment)]
+    behind = after.behind()
+    keeping_up = [environment for environment in environments if environment.id not in behind]
     after = replace(after, as_of=min((part for each in keeping_up for part in each.parts()), default=knowledge.as_of))
     held = [each.as_of for each in keeping_up if each.as_of is not None]
     if len(held) < len(keeping_up) or min(held) <= knowledge.round_ended:

@@ -72,6 +72,14 @@ def test_a_round_is_whole_with_every_folder_of_every_environment():
     assert (after.as_of, after.round_at) == (START + 60, START + 60)
 
 
+def test_more_environments_than_can_be_read_are_refused_unless_some_are_chosen():
+    """The message says what to do."""
+    names = [str(number) for number in range(1001)]
+    with pytest.raises(Malformed, match="more than 1,000 environments: list those that matter"):
+        knowing(Collector(settings()), *names)
+    assert len(knowing(Collector(settings(environments=["7"])), *names).environments) == 1
+
+
 def test_a_page_after_the_last_one_may_be_missing():
     """Without a total a full page may be the last; with one that is not reached the listing is cut."""
     collector = Collector(settings())

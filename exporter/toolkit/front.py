@@ -202,12 +202,12 @@ class Front:
         if last and b"connection" not in names:
             headers.append((b"connection", b"close"))
         await send({"type": "http.response.start", "status": answer.status, "headers": headers})
-        for blob in answer.body:
+        *blobs, final = answer.body or [b""]
+        for blob in blobs:
             await send({"type": "http.response.body", "body": blob, "more_body": True})
+        await send({"type": "http.response.body", "body": final, "more_body": last})
         if last:
             connection.linger(route.max_body + ROOM)
-        else:
-            await send({"type": "http.response.body", "body": b"", "more_body": False})
 
 
 class _Bucket:

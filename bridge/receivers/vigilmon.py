@@ -60,6 +60,7 @@ def translate(body: Any, settings: Settings, now: float) -> Notification:
     if not isinstance(body, dict):
         raise Unreadable("the body is not an object")
     event = body.get("event")
+    event = event.lower() if isinstance(event, str) else event
     if event is None and (not body or not _ABOUT.isdisjoint(body)):
         raise Unreadable("event: missing")
     if body.get("test") is True:

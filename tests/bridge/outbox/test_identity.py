@@ -124,7 +124,7 @@ class Machine(RuleBasedStateMachine):
     def __init__(self, url):
         super().__init__()
         self.url, self.outbox, self.now = url, Store(url), T0
-        self.firing, self.shown, self.heard = {}, [], False
+        self.firing, self.shown, self.heard, self.quiet = {}, [], False, True
 
     def teardown(self):
         self.everything_arrives()
@@ -147,11 +147,18 @@ class Machine(RuleBasedStateMachine):
                 self.firing.pop((severity, replica), None)
                 if firing:
                     self.firing[severity, replica] = True
+        self.quiet |= not self.firing
 
     @rule(severity=severities, replica=replicas)
     def the_same_twice(self, severity, replica):
         for _ in range(2):
             self.a_webhook([(severity, replica, True, "")])
+
+    @rule(severity=severities, replica=replicas)
+    def one_takes_the_place_of_the_others(self, severity, replica):
+        """In one webhook, in Alertmanager's order."""
+        others = [(*member, False, "") for member in self.firing if member != (severity, replica)]
+        self.a_webhook(sorted([*others, (severity, replica, True, "")]))
 
     @rule()
     def the_bridge_restarts(self):
@@ -161,7 +168,9 @@ class Machine(RuleBasedStateMachine):
     @rule()
     def everything_arrives(self):
         self.now += 2000
-        self.shown += [status for _, status, _ in deliver(self.outbox, self.now)]
+        news = [status for _, status, _ in deliver(self.outbox, self.now)]
+        assert self.quiet or "ok" not in news, "nothing ended as a whole"
+        self.shown, self.quiet = self.shown + news, not self.firing
 
     @invariant()
     def the_ledger_knows_who_fires(self):

@@ -65,7 +65,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     shutil.rmtree(flags.folder, ignore_errors=True)
     flags.folder.mkdir()
     pace = {"bigpanda": {"poll_interval": "5s", "requests_per_minute": 600}}
-    way = Way(flags.folder, addresses=Addresses.usual(), wait="3s", resend="1s", targets=pace)
+    way = Way(flags.folder, addresses=Addresses.usual(), wait="2s", resend="1s", targets=pace)
     reconcile = {"urls": [way.alertmanager.url], "interval": "4s", "min_uptime": "0s"}
     way.receiver_settings = {"reconcile": reconcile, "watchdog": {"max_silence": f"{MAX_SILENCE}s"}}
     try:
@@ -86,7 +86,7 @@ def show(way: Way, screen: Screen, *, stay: bool) -> int:
     """Start everything, break it, mend it, and say how it went."""
     screen.say("vendorwatch: vendors → exporter → Prometheus → Alertmanager → bridge → BigPanda", "bold")
     screen.say(
-        "Only the vendors are a sandbox; rules and routing are those of deploy/. To save time every `for` is 3 s,\n"
+        "Only the vendors are a sandbox; rules and routing are those of deploy/. To save time every `for` is 2 s,\n"
         "vendors are polled every second, and their limits are lifted."
     )
     wrong = start(way, screen)

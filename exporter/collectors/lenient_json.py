@@ -13,7 +13,7 @@ LARGEST: Final = 1e15
 _EARLIEST: Final = 1e8
 _LATEST: Final = 1e11
 """Seconds: the years 1973 and 5138. A number beyond is of milliseconds."""
-_LONGEST: Final = 4000
+_LONGEST: Final = 4300
 """Digits of a number."""
 
 

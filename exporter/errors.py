@@ -1,17 +1,17 @@
 """Everything that can go wrong, by kind.
 
     ExporterError
-    └── PollError               we asked, and got no usable answer; `reason` is the `outcome` label
-        ├── TimedOut            timeout        no whole answer within the target's `timeout`
+    └── PollError               no usable response; `reason` is the `outcome` label
+        ├── TimedOut            timeout        no complete response within the target's `timeout`
         ├── ConnectFailed       connect        no connection, or it broke
-        ├── TlsFailed           tls            the vendor's certificate is not to be trusted
-        ├── Refused             auth           401 or 403: the credentials are not accepted
-        ├── RateLimited         rate_limited   429; `retry_after` when the vendor says it
-        ├── ClientError         client_error   any other 4xx, or a redirect: it would carry the token away
+        ├── TlsFailed           tls            the vendor's certificate is not trusted
+        ├── Refused             auth           401 or 403: the vendor rejects the credentials
+        ├── RateLimited         rate_limited   429; `retry_after` if the vendor gives one
+        ├── ClientError         client_error   any other 4xx, or a redirect, which would leak the token
         ├── ServerError         server_error   5xx
-        └── Malformed           malformed      an answer that is not what the contract promises
+        └── Malformed           malformed      a response that violates the vendor's contract
 
-A message never holds a URL's query, a header or a body: those are where secrets live.
+No message contains a URL's query, a header or a body, because these may hold secrets.
 """
 
 from typing import ClassVar
@@ -22,37 +22,37 @@ class ExporterError(Exception):
 
 
 class PollError(ExporterError):
-    """We asked a vendor and got no usable answer."""
+    """A request to a vendor got no usable response."""
 
     reason: ClassVar[str]
 
 
 class TimedOut(PollError):
-    """No whole answer arrived within the target's `timeout`."""
+    """No complete response arrived within the target's `timeout`."""
 
     reason = "timeout"
 
 
 class ConnectFailed(PollError):
-    """No connection could be made, or it broke before the answer was whole."""
+    """No connection could be made, or it broke before the response was complete."""
 
     reason = "connect"
 
 
 class TlsFailed(PollError):
-    """The TLS handshake failed: usually a certificate that the trusted roots do not vouch for."""
+    """The TLS handshake failed, usually because the certificate is not signed by a trusted root."""
 
     reason = "tls"
 
 
 class Refused(PollError):
-    """401 or 403: the vendor does not accept the credentials."""
+    """401 or 403: the vendor rejects the credentials."""
 
     reason = "auth"
 
 
 class RateLimited(PollError):
-    """429; `retry_after` holds the seconds the vendor asked for, or None."""
+    """429; `retry_after` holds the seconds that the vendor asked for, or None."""
 
     reason = "rate_limited"
 
@@ -62,18 +62,18 @@ class RateLimited(PollError):
 
 
 class ClientError(PollError):
-    """Another 4xx, or a redirect, which is never followed because it would carry the token away."""
+    """Another 4xx, or a redirect, which is never followed because it would leak the token."""
 
     reason = "client_error"
 
 
 class ServerError(PollError):
-    """5xx: the vendor is ill."""
+    """5xx: the vendor is having problems."""
 
     reason = "server_error"
 
 
 class Malformed(PollError):
-    """The answer is not what the vendor's contract promises; the message names the member."""
+    """The response violates the vendor's contract; the message names the JSON member."""
 
     reason = "malformed"

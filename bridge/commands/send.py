@@ -21,7 +21,7 @@ _PAUSE: Final = 1.0
 def send(arguments: Namespace) -> int:
     """Send one event; try again for as long as --timeout allows, with the same bytes: a duplicate does no harm."""
     if not is_url(arguments.url):
-        output.problem("send: --url: not a URL: it begins with http:// or https:// and a host")
+        output.problem("send: --url: not a URL: must begin with http:// or https:// and a host")
         return 1
     try:
         token = Path(arguments.token_file).read_text(encoding="utf-8").strip()

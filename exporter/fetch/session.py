@@ -69,7 +69,7 @@ class Session:
         except HttpError as error:
             raise KINDS[type(error)](str(error)) from None
         if found.body.count(b"{") + found.body.count(b"[") > MOST_OBJECTS:
-            raise Malformed(f"an answer of more than {MOST_OBJECTS:,} objects")
+            raise Malformed(f"response with more than {MOST_OBJECTS:,} objects")
         return Response(at, found.status, valid_json(found.body), found.headers)
 
     def credentials(self) -> str:

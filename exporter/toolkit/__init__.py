@@ -1,1 +1,1 @@
-"""What any program needs that serves metrics; it knows nothing of vendors or alerts."""
+"""Code that any program that serves metrics needs. It knows nothing of vendors or alerts."""

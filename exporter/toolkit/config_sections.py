@@ -1,4 +1,4 @@
-"""A list of sections of several kinds in a configuration: one key names the kind, a second one tells them apart."""
+"""A list of sections of several kinds in a configuration: one key names the kind, another identifies the section."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -14,7 +14,7 @@ S = TypeVar("S", bound=Section)
 
 @dataclass(frozen=True, slots=True)
 class SectionList(Generic[S]):
-    """The list at `place`, such as `targets`, of the kinds `known`: `model` returns the model of one.
+    """The list at `place`, such as `targets`. `known` holds the possible kinds, `model` returns the model of a kind.
 
     `kind` and `name` are the keys that name a section's kind and the section.
     """
@@ -55,7 +55,7 @@ class SectionList(Generic[S]):
         kind = item.get(self.kind)
         if kind not in self.known:
             problem = "missing" if kind is None else f"no such {self.kind}"
-            return [f".{self.kind}: {problem}: there are {', '.join(self.known)}"]
+            return [f".{self.kind}: {problem}: must be one of {', '.join(self.known)}"]
         model = self.model(str(kind))
         try:
             return model.model_validate(item, context={"folder": folder})

@@ -1,4 +1,4 @@
-"""How values are written in a configuration file: durations, sizes, secrets, paths; how its problems are told."""
+"""The value types of a configuration file (durations, sizes, secrets, paths), and how its problems are reported."""
 
 import logging
 import math
@@ -30,7 +30,7 @@ _log = logging.getLogger(__name__)
 
 
 class ConfigError(Exception):
-    """The configuration cannot be used; `problems` holds one line for each thing to mend."""
+    """The configuration cannot be used; `problems` holds one line for each thing to fix."""
 
     def __init__(self, problems: Sequence[str]) -> None:
         self.problems = tuple(escaped(problem) for problem in problems)  # a key may hold anything
@@ -56,16 +56,16 @@ def size(value: object) -> int:
 Duration = Annotated[
     float, BeforeValidator(lambda value: value if isinstance(value, float) and math.isfinite(value) else seconds(value))
 ]
-"""Seconds; a float passes as it is, so that defaults are written as numbers."""
+"""Seconds. A float passes unchanged, so that defaults can be written as numbers."""
 Size = Annotated[int, BeforeValidator(size)]
 """Bytes."""
 
 
 class Secret:
-    """A value that nobody may see, from the configuration or a file of its own, without the space around it.
+    """A value that must never be shown, from the configuration or a separate file, stripped of surrounding whitespace.
 
-    A file is read again when it has changed. When it cannot be read any more the last value stays in force:
-    a rotation that replaces the file must not break the moment between.
+    The file is re-read when it changes. If it becomes unreadable, the last value stays in force, so that replacing
+    the file during a rotation breaks nothing.
     """
 
     def __init__(self, value: str = "", *, file: Path | None = None) -> None:
@@ -76,7 +76,7 @@ class Secret:
         self._lock = threading.Lock()
 
     def read(self) -> str:
-        """Return the value as it is now. OSError when its file was never readable, ValueError when empty."""
+        """Return the current value. Raises OSError if the file was never readable, ValueError if it is empty."""
         if self.file is None:
             return self._value
         with self._lock:
@@ -87,7 +87,7 @@ class Secret:
                     raise
                 if not self._is_kept:
                     why = error.strerror if isinstance(error, OSError) else "empty, or not UTF-8 text"
-                    _log.warning("Cannot read %s, keeping what it held: %s", self.file, why)
+                    _log.warning("Cannot read %s, keeping the previous value: %s", self.file, why)
                 self._is_kept = True
             else:
                 self._is_kept = False
@@ -170,7 +170,7 @@ def fold_files(values: Mapping[str, Any], names: frozenset[str], info: Validatio
 
 
 def located(path: str, info: ValidationInfo) -> Path:
-    """Return a path as it is meant: relative to the file that names it."""
+    """Resolve a path relative to the file that names it."""
     folder: Path = (info.context or {}).get("folder", Path())
     return folder / path
 
@@ -187,7 +187,7 @@ def _is_secret(annotation: Any) -> bool:
 
 
 def problems(error: ValidationError, secrets: frozenset[str] = frozenset()) -> list[str]:
-    """Return one line for each problem: its path in the file, then what is wrong."""
+    """Return one line for each problem: its path in the file, then the reason."""
     lines = []
     for item in error.errors(include_input=False, include_url=False):
         steps = [f"[{step}]" if isinstance(step, int) else f".{step}" for step in item["loc"]]

@@ -1,4 +1,4 @@
-"""What prometheus_client holds, in both text formats. OpenMetrics alone tells units, and since when counters count."""
+"""A registry of prometheus_client in both text formats. Only OpenMetrics has units and counters' creation times."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -10,17 +10,17 @@ from prometheus_client.openmetrics import exposition as openmetrics_exposition
 from prometheus_client.registry import Collector
 
 UNITS: Final = ("seconds", "bytes", "ratio", "percent", "days")
-"""Units that our metrics have. OpenMetrics wants a unit to be the end of the metric's name."""
+"""Units of our metrics. OpenMetrics requires the metric's name to end in its unit."""
 
 
 def unit_of(name: str) -> str:
-    """Return the unit of a metric, by the name that it has in OpenMetrics; "" when it has none."""
+    """Return the unit of a metric by its OpenMetrics name; "" if it has none."""
     ending = name.rpartition("_")[2]
     return ending if ending in UNITS else ""
 
 
 def text(collector: Collector) -> bytes:
-    """Return the page in text 0.0.4, where a counter's start would be one more metric."""
+    """Return the page in text 0.0.4, without `_created` series, which would be metrics of their own there."""
     return exposition.generate_latest(_WithoutCreated(collector))
 
 

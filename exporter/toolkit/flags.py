@@ -1,4 +1,4 @@
-"""The flags that both programs have, in Prometheus's spelling."""
+"""The flags that both programs share, spelled as in Prometheus."""
 
 import argparse
 import socket
@@ -13,21 +13,21 @@ _LAST_PORT = 65535
 
 
 class Parser(argparse.ArgumentParser):
-    """An argument parser that ends with status 2 and one line; abbreviations of flags are errors."""
+    """An argument parser that exits with status 2 and a single line on an error; abbreviated flags are errors."""
 
     def __init__(self, **settings: Any) -> None:
         super().__init__(**settings, allow_abbrev=False)
 
     def error(self, message: str) -> NoReturn:
-        """Tell the one thing that is wrong, and end."""
+        """Print the error and exit."""
         self.exit(2, f"{self.prog}: {message}\n")
 
 
 def declare(parser: argparse.ArgumentParser, default: Address, config_file: str, *, again: bool = False) -> None:
-    """Add the flags to a parser. They arrive as `config_file`, `config_check`, `listen`, `web_config`, ….
+    """Add the flags to a parser, as `config_file`, `config_check`, `listen`, `web_config`, ….
 
-    `listen` is a list of addresses, None when the flag was not given: `addresses` says what then holds. `again`: the
-    parser is a sub-command's; it sets only what is given there, so that a flag may stand before or after the command.
+    `listen` is a list of addresses, or None if the flag was not given; see `addresses`. `again`: the parser is a
+    sub-command's and sets only the flags given there, so that a flag may come before or after the command.
     """
 
     def unless_again(value: object) -> Any:
@@ -35,29 +35,29 @@ def declare(parser: argparse.ArgumentParser, default: Address, config_file: str,
 
     add = parser.add_argument
     add("--config.file", dest="config_file", type=Path, metavar="PATH", default=unless_again(Path(config_file)),
-        help=f"the configuration; {config_file}")  # fmt: skip
+        help=f"path of the configuration file; {config_file}")  # fmt: skip
     add("--config.check", dest="config_check", action="store_true", default=unless_again(value=False),
-        help="check the configuration, start nothing")  # fmt: skip
+        help="check the configuration and exit")  # fmt: skip
     add("--web.listen-address", dest="listen", action="append", type=address, metavar="HOST:PORT",
-        default=unless_again(None), help=f"where to serve, repeatable; {default[0]}:{default[1]}")  # fmt: skip
+        default=unless_again(None), help=f"address to listen on, repeatable; {default[0]}:{default[1]}")  # fmt: skip
     add("--web.config.file", dest="web_config", type=Path, metavar="PATH", default=unless_again(None),
-        help="TLS and basic auth")  # fmt: skip
+        help="path of the file that enables TLS or basic auth")  # fmt: skip
     add("--web.enable-lifecycle", dest="lifecycle", action="store_true", default=unless_again(value=False),
-        help="allow POST /-/reload")  # fmt: skip
+        help="enable reloading by HTTP request: POST /-/reload")  # fmt: skip
     levels = ["debug", "info", "warn", "error"]
-    add("--log.level", dest="log_level", choices=levels, default=unless_again("info"), help="the least that is logged")
+    add("--log.level", dest="log_level", choices=levels, default=unless_again("info"), help="lowest level to log")
     add("--log.format", dest="log_format", choices=["logfmt", "json"], default=unless_again("logfmt"))
     version = f"{parser.prog.split()[0]}, version {release()}"
     add("--version", action="version", version=version, help="print the version and exit")
 
 
 def addresses(given: list[Address] | None, default: Address) -> list[Address]:
-    """Return where to listen: what was given, each once, or the default."""
+    """Return the addresses to listen on: those given, without duplicates, or the default."""
     return list(dict.fromkeys(given or [default]))
 
 
 def address(text: str) -> Address:
-    """Read `HOST:PORT`, `[::1]:PORT` or `:PORT`, which is every interface."""
+    """Parse `HOST:PORT`, `[::1]:PORT` or `:PORT`, which means every interface."""
     host, colon, port = text.rpartition(":")
     bracketed = host.startswith("[") and host.endswith("]")
     if (
@@ -68,7 +68,7 @@ def address(text: str) -> Address:
         or (":" in host and not bracketed)
     ):
         raise argparse.ArgumentTypeError(f"{text}: write it like 127.0.0.1:9100, [::1]:9100 or :9100")
-    everywhere = "::" if socket.has_dualstack_ipv6() else "0.0.0.0"  # noqa: S104  the operator asked for every interface
+    everywhere = "::" if socket.has_dualstack_ipv6() else "0.0.0.0"  # noqa: S104  the operator wants every interface
     return (host[1:-1] if bracketed else host) or everywhere, int(port)
 
 

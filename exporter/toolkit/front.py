@@ -1,6 +1,6 @@
-"""ASGI in front of a WSGI application: refuse on the head, authenticate on the head, take bodies within bounds.
+"""ASGI in front of a WSGI application: reject and authenticate requests by their head, limit their bodies.
 
-What needs no database is answered in the event loop itself, so that it waits for no thread and no password.
+Requests that need no database are answered in the event loop itself, so they wait for no thread and no password.
 """
 
 import asyncio
@@ -22,11 +22,11 @@ from exporter.toolkit.web_config import RateLimit, WebConfigFile
 from exporter.toolkit.wsgi import Answer, Full, Headers, Pool, call, environment, plain
 
 STALLED = 10.0
-"""Seconds without a byte of the body after which its sender is given up."""
+"""Seconds without a byte of the body after which its sender is dropped."""
 ROOM = 64_000_000
-"""Bytes of all bodies together, whole and queued ones included; more where one alone may be larger."""
+"""Bytes of all bodies in memory, queued ones included; more if a single one may be larger."""
 SMALL = 64_000
-"""Bytes of a body for which there is always room."""
+"""Bytes of a body that is always accepted."""
 THREADS, QUEUED = 64, 512
 ERROR, FAILURE, UNAVAILABLE = 400, 500, 503
 _HOST = re.compile(rb"[A-Za-z0-9._~!$&'()*+;=%:\[\]-]*")
@@ -38,18 +38,18 @@ class Lane(Enum):
     """Where a request is answered."""
 
     LOOP = auto()
-    """At once: the application waits for nothing there."""
+    """In the event loop: the application blocks on nothing there."""
     SIDE = auto()
-    """In a few threads of its own: no webhook stands before it."""
+    """In a few threads of its own, never queued behind a webhook."""
     POOL = auto()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Route:
-    """What a program says of a path before the body is read. `path`: under which the application knows it.
+    """How a request is handled, decided by its path before the body is read. `path`: the application's path for it.
 
-    `methods`: those that it takes; none: the application decides. `admits`: whether headers hold the path's own
-    credentials; None: the web config's users are asked for. `receiver` names whom the request is for, in the log.
+    `methods`: those allowed; if empty, the application decides. `admits`: whether the headers hold the path's own
+    credentials; None: the web config's users apply. `receiver`: the receiver's name in the log.
     """
 
     path: str
@@ -62,15 +62,15 @@ class Route:
 
 
 class Rejected(Exception):
-    """A request that the application does not see."""
+    """A request rejected before it reaches the application."""
 
-    def __init__(self, status: int, told: str, *headers: tuple[bytes, bytes]) -> None:
-        super().__init__(told)
-        self.answer = plain(status, told, *headers)
+    def __init__(self, status: int, message: str, *headers: tuple[bytes, bytes]) -> None:
+        super().__init__(message)
+        self.answer = plain(status, message, *headers)
 
 
 class Disconnected(Exception):
-    """The client is gone before its request was whole."""
+    """The client disconnected before its request was complete."""
 
 
 class Front:
@@ -83,7 +83,7 @@ class Front:
         route: Callable[[str], Route],
         count: Callable[[Refusal], None] = lambda _refusal: None,
     ) -> None:
-        """`route` is asked at each request, for a reload changes what it says."""
+        """`route` is called for each request, because a reload changes its result."""
         self._application, self._web_config, self._route = application, web_config, route
         self.refusals = Refusals(count)
         self._passwords = Passwords()
@@ -107,16 +107,16 @@ class Front:
         except Disconnected:
             _log.info("Client %s disconnected while sending a request for %s", connection.peer, route.receiver or "us")
             return
-        except Exception:  # noqa: BLE001  the client must hear 503 whatever went wrong
+        except Exception:  # noqa: BLE001  the client must get a 503 whatever went wrong
             _log.exception("Request failed unexpectedly: %s", route.receiver or scope["method"])
             answer = plain(503, "not now; try again")
         if is_refusal(answer.status, scope["method"]) or (answer.status >= ERROR and not by_application):
-            told = answer.body[0][:200].decode("utf-8", "replace").partition("\n")[0] if answer.body else "no body"
-            self.refusals.note(Refusal(answer.status, told, connection.peer, route.receiver, by_application))
+            message = answer.body[0][:200].decode("utf-8", "replace").partition("\n")[0] if answer.body else "no body"
+            self.refusals.note(Refusal(answer.status, message, connection.peer, route.receiver, by_application))
         await self._send(scope, send, answer, connection, route)
 
     def stop(self, patience: float) -> None:
-        """End all threads, waiting for each of them at most so many seconds."""
+        """End all threads, waiting at most `patience` seconds for each."""
         self._passwords.stop(patience)
         for pool in self._pools.values():
             pool.stop(patience)
@@ -124,9 +124,9 @@ class Front:
     async def _answer(self, scope: Any, route: Route, receive: Any) -> Answer:
         headers: Headers = scope["headers"]
         if problem := problem_of(scope["http_version"], headers):
-            raise Rejected(400, problem, (b"connection", b"close"))  # where this request ends is not certain
+            raise Rejected(400, problem, (b"connection", b"close"))  # the end of this request is ambiguous
         if not self._bucket.take(self._web_config.config.rate_limit, time.monotonic()):
-            # a webhook's sender must try again, and some do after a 5xx alone
+            # A webhook's sender must retry, and some do so only after a 5xx.
             raise Rejected(503 if route.admits else 429, "too many requests")
         if route.methods and scope["method"] not in route.methods:
             raise Rejected(405, "Method not allowed", (b"allow", ", ".join(route.methods).encode()))
@@ -141,7 +141,7 @@ class Front:
                 if held > SMALL and self._held > max(ROOM, route.max_body):
                     raise Rejected(503, "too many large bodies at once; try again")
                 body.write(piece)
-            body.getvalue()  # lets go of what it has taken beyond its size, or reading it would copy it
+            body.getvalue()  # frees the over-allocation; otherwise reading would copy it
             body.seek(0)
             work = partial(call, self._application, environment(scope, route.path, body, held, user))
             return work() if route.lane is Lane.LOOP else await self._pools[route.lane].run(work)
@@ -149,7 +149,7 @@ class Front:
             self._held -= held
 
     async def _user(self, route: Route, headers: Headers) -> str | None:
-        """Return which of the web config's users asks, None where nobody is asked for. Raises Rejected."""
+        """Return the authenticated user of the web config, or None if no authentication applies. Raises Rejected."""
         if route.admits:
             if not route.admits(headers):
                 challenges = [(b"www-authenticate", scheme + b' realm="webhooks"') for scheme in (b"Bearer", b"Basic")]
@@ -166,7 +166,7 @@ class Front:
         return user
 
     async def _body(self, route: Route, headers: Headers, receive: Any) -> Any:
-        """Yield the body in pieces. Raises Rejected where it is too large or stalls."""
+        """Yield the body in pieces. Raises Rejected if it is too large or stalls."""
         length = only(headers, b"content-length")
         if length in {None, b"0"} and not any(name == b"transfer-encoding" for name, _ in headers):
             return
@@ -179,7 +179,7 @@ class Front:
                 async with asyncio.timeout(STALLED):
                     message = await receive()
             except TimeoutError:
-                raise Rejected(408, "no more of the body came") from None
+                raise Rejected(408, "timed out reading the body") from None
             if message["type"] == "http.disconnect":
                 raise Disconnected
             size += len(message["body"])
@@ -189,7 +189,7 @@ class Front:
             more = message["more_body"]
 
     async def _send(self, scope: Any, send: Any, answer: Answer, connection: Connection, route: Route) -> None:
-        """Send the answer, the connection's last one where the body has not been read or where it says so itself."""
+        """Send the response. Close the connection afterwards if the body was not read or the response says so."""
         names = {name for name, _ in answer.headers}
         headers = list(answer.headers)
         if b"content-length" not in names and answer.status not in {204, 304}:
@@ -197,7 +197,7 @@ class Front:
         for name, value in self._web_config.config.http_server_config.headers.items():
             if name.lower().encode() not in names:
                 headers.append((name.encode(), value.encode()))
-        unread = connection.in_body and connection.scope is scope  # or it would be one that came after this one
+        unread = connection.in_body and connection.scope is scope  # otherwise it is a later request's body
         last = unread or b"connection" in names or any(name == b"upgrade" for name, _ in scope["headers"])
         if last and b"connection" not in names:
             headers.append((b"connection", b"close"))
@@ -211,13 +211,13 @@ class Front:
 
 
 class _Bucket:
-    """`rate_limit`: how many requests may come now."""
+    """The token bucket of `rate_limit`."""
 
     def __init__(self) -> None:
         self._left, self._at = 0.0, -float("inf")
 
     def take(self, limit: RateLimit, now: float) -> bool:
-        """Take one request out; False when there is none."""
+        """Take one token; return False if there is none."""
         if not limit.interval:
             return True
         self._left = min(float(limit.burst), self._left + (now - self._at) / limit.interval)
@@ -229,18 +229,18 @@ class _Bucket:
 
 
 def is_refusal(status: int, method: str) -> bool:
-    """Return whether an application's answer turns a request away. That it is not ready is what it was asked."""
+    """Return whether a response rejects its request. A readiness probe that answers "not ready" does not."""
     return ERROR <= status < FAILURE or (status == UNAVAILABLE and method not in {"GET", "HEAD"})
 
 
 def only(headers: Headers, name: bytes) -> bytes | None:
-    """Return a header that is there once; None when it is missing or repeated."""
+    """Return the value of a header; None if it is missing or repeated."""
     found = [value for each, value in headers if each == name]
     return found[0] if len(found) == 1 else None
 
 
 def problem_of(version: str, headers: Headers) -> str:
-    """Return why a head that the parser lets through is refused all the same, nothing if it is not."""
+    """Return why a head that the parser accepts must be rejected; "" if it need not be."""
     if version not in {"1.0", "1.1"}:
         return "not HTTP/1.1"
     hosts, lengths, codings = [], [], []
@@ -252,11 +252,11 @@ def problem_of(version: str, headers: Headers) -> str:
         elif name == b"transfer-encoding":
             codings.append(value)
     if len(hosts) > 1 or (not hosts and version == "1.1"):
-        return "exactly one Host is needed"
+        return "exactly one Host header is required"
     if hosts and not _HOST.fullmatch(hosts[0].strip(b" \t")):
-        return "not a Host"
+        return "invalid Host header"
     if codings and (lengths or version == "1.0" or len(codings) > 1 or codings[0].strip(b" \t").lower() != b"chunked"):
-        return "Transfer-Encoding may only be chunked, without Content-Length"
+        return "Transfer-Encoding must be chunked, without a Content-Length"
     if len(lengths) > 1 or (lengths and not _LENGTH.fullmatch(lengths[0].strip(b" \t"))):
-        return "not a Content-Length"
+        return "invalid Content-Length header"
     return ""

@@ -1,7 +1,7 @@
-"""The one way out over HTTP: a request → the whole answer, within a deadline.
+"""The HTTP client for every outgoing request: returns the whole response within a deadline.
 
-What leaves here is what the caller says: no redirect is followed, no cookie kept, nothing of the environment (proxies,
-`.netrc`, CA bundles) is used. What comes back is bounded, in time and in size. Errors are those of `http_errors`.
+It sends only what the caller gives: it follows no redirect, keeps no cookie and uses nothing of the environment
+(proxies, `.netrc`, CA bundles). Responses are bounded in time and size. Errors are those of `http_errors`.
 """
 
 import re
@@ -37,7 +37,7 @@ _CHUNK: Final = 65536
 class HttpClient:
     """Sends requests of one purpose; keeps idle connections for less than a minute. For one thread at a time.
 
-    `timeout`: seconds for a whole answer, name resolution, connecting and TLS included.
+    `timeout`: seconds for a whole response, including name resolution, connecting and TLS.
     """
 
     def __init__(self, settings: HttpClientSettings, timeout: float) -> None:
@@ -56,10 +56,10 @@ class HttpClient:
         body: bytes | None = None,
         retry_dead_connection: bool | None = None,
     ) -> HttpResponse:
-        """Return the answer, whatever its status, or raise an HttpError.
+        """Return the response, whatever its status, or raise an HttpError.
 
-        `retry_dead_connection`: where a kept connection turns out to be dead, send once more on a fresh one, within
-        the same deadline. For requests that do no harm twice; by default those that HTTP calls idempotent.
+        `retry_dead_connection`: if a kept connection turns out to be dead, send once more on a new one, within the
+        same deadline. For requests that are safe to repeat; by default those that HTTP calls idempotent.
         """
         if self._closed.is_set():
             raise ConnectionFailed("the client is closed")
@@ -71,8 +71,8 @@ class HttpClient:
         try:
             first.start(partial(self._exchange, adapter, prepared))
             if retry and first.is_dead(self._timeout / 2) and not self._closed.is_set():
-                adapter.close()  # other kept connections may be just as dead
-                # The first is still listened to: a server that is only slow may yet answer on the kept connection.
+                adapter.close()  # other kept connections may be dead too
+                # The first attempt goes on: a server that is merely slow may still answer on the kept connection.
                 self._attempts.append(Attempt(first.deadline))
                 self._attempts[-1].start(partial(self._exchange, adapter, prepared))
             if self._closed.is_set():
@@ -80,10 +80,10 @@ class HttpClient:
             return self._first_answer(first.deadline)
         finally:
             self._cut()
-            self._attempts = []  # or the last answer would be kept until the next
+            self._attempts = []  # otherwise the last response would stay in memory until the next
 
     def close(self) -> None:
-        """Cut the request that is under way, if any, and let the connections go, for good."""
+        """Abort the request in flight, if any, and close all connections for good."""
         self._closed.set()
         self._cut()
         if self._adapter is not None:
@@ -102,12 +102,12 @@ class HttpClient:
             return outcome.result()
         except (NotInTime, RequestTimedOut):  # the socket's own timeout may be the first to notice
             stage = self._attempts[-1].stage
-            raise RequestTimedOut(f"no whole answer within {self._timeout:g} s ({stage})") from None
+            raise RequestTimedOut(f"no complete response within {self._timeout:g} s ({stage})") from None
 
     def _exchange(self, adapter: Adapter, request: requests.PreparedRequest, attempt: Attempt) -> HttpResponse:
         proxy = self._settings.proxy_url
         proxies = dict.fromkeys(("http", "https"), proxy.read()) if proxy else None
-        # The deadline cuts; should it fail to, the socket's own timeout ends the thread a second later.
+        # The deadline aborts it; should that fail, the socket's own timeout ends the thread a second later.
         with adapter.send(request, stream=True, timeout=attempt.left() + 1.0, proxies=proxies) as response:
             headers = {name.lower(): value for name, value in response.headers.items()}
             if 300 <= response.status_code < 400:  # noqa: PLR2004  3xx, whichever
@@ -118,7 +118,7 @@ class HttpClient:
             for chunk in response.iter_content(_CHUNK):
                 body += chunk
                 if len(body) > self._settings.max_response:
-                    raise InvalidResponse(f"an answer of more than {self._settings.max_response:,} bytes")
+                    raise InvalidResponse(f"response larger than {self._settings.max_response:,} bytes")
             return HttpResponse(response.status_code, headers, bytes(body))
 
 
@@ -132,7 +132,7 @@ def _adapter(ca_file: str | None) -> Adapter:
 
 
 def _prepared(method: str, url: str, headers: Mapping[str, str], body: bytes | None) -> requests.PreparedRequest:
-    """Return a request as it goes out. InvalidRequest where it cannot, with the header's name but not its value."""
+    """Return the request, ready to send. Raises InvalidRequest, which names a header but never its value."""
     for name, value in headers.items():
         if not _HEADER_NAME.fullmatch(name):
             raise InvalidRequest("a header's name cannot be sent")

@@ -1,7 +1,7 @@
-"""The connections of outgoing requests: shared among the addresses of a name, cut at the deadline, not kept for long.
+"""Connections of outgoing requests: every address of a name is tried, the deadline cuts them, none is kept for long.
 
-A socket's own timeout counts anew with each byte, so a server that drips could hold a request for ever. Here the
-one who waits shuts the socket instead, and the thread that reads from it ends.
+A socket's own timeout restarts with each byte, so a server that drips bytes could hold a request for ever. Here the
+waiting thread shuts the socket instead, which ends the reading thread.
 """
 
 import contextlib
@@ -25,13 +25,13 @@ from urllib3.connection import HTTPConnection, HTTPSConnection
 from exporter.toolkit.http_errors import ConnectionFailed, HttpError, TlsFailed, translated
 
 KEEP_IDLE: Final = 50.0
-"""Seconds an idle connection is used again: load balancers and NATs forget one, in silence, after a minute or more.
-A handshake costs both sides: 25 ms of processor here, most of it for reading the system's roots."""
+"""Seconds for which an idle connection is reused: load balancers and NATs silently drop one after a minute or more.
+A handshake costs 25 ms of CPU here, most of it for reading the system's roots."""
 
 
 @dataclass(frozen=True, slots=True)
 class HttpResponse:
-    """An answer, whatever its status. A redirect's body is not read. Names of headers are in lower case."""
+    """A response, whatever its status. A redirect's body is not read. Header names are lower-case."""
 
     status: int
     headers: Mapping[str, str]
@@ -39,26 +39,26 @@ class HttpResponse:
 
 
 class Attempt:
-    """One attempt to get an answer, in a thread of its own; the one who waits for it can cut it.
+    """One attempt at a request, in a thread of its own; the caller that waits for it can cut it.
 
-    `kept`: it was sent on a connection that an earlier request had left; `answered`: the answer's head has arrived.
+    `kept`: it was sent on a connection kept from an earlier request; `answered`: the response's head has arrived.
     """
 
     def __init__(self, deadline: float) -> None:
         self.deadline = deadline
         self.outcome: Future[HttpResponse] = Future()
-        self.stage = "waiting for the answer"
+        self.stage = "waiting for the response"
         self.connected = self.kept = self.answered = False
         self._lock = threading.Lock()
         self._socket: socket.socket | None = None
         self._is_cut = False
 
     def start(self, exchange: Callable[["Attempt"], HttpResponse]) -> None:
-        """Carry the exchange out in a thread, which ends by itself when the attempt is cut."""
+        """Run the exchange in a thread, which ends by itself when the attempt is cut."""
         try:
             threading.Thread(target=self._run, args=(exchange,), daemon=True).start()
         except RuntimeError:
-            self.outcome.set_exception(ConnectionFailed("the system gives no more threads"))
+            self.outcome.set_exception(ConnectionFailed("cannot start another thread"))
 
     def _run(self, exchange: Callable[["Attempt"], HttpResponse]) -> None:
         CURRENT.set(self)
@@ -70,29 +70,29 @@ class Attempt:
             self.outcome.set_exception(translated(error))
 
     def is_dead(self, patience: float) -> bool:
-        """Tell whether a kept connection broke, or said nothing within `patience` seconds."""
+        """Return whether a kept connection broke, or stayed silent for `patience` seconds."""
         try:
-            # OpenSSL has words of its own for a connection that is gone while it writes.
+            # OpenSSL reports a connection lost while writing with errors of its own.
             broken = isinstance(self.outcome.exception(patience), ConnectionFailed | TlsFailed)
         except NotInTime:
             broken = True
         return broken and self.kept and not self.answered
 
     def left(self) -> float:
-        """Return the seconds until the deadline, never 0, which sockets take for "do not wait"."""
+        """Return the seconds until the deadline, never 0, which sockets take to mean "non-blocking"."""
         return max(0.001, self.deadline - time.monotonic())
 
     def hold(self, held: Any) -> None:
-        """Take the socket that is in use now; shut it when the attempt was cut meanwhile."""
+        """Remember the socket in use; shut it if the attempt was cut meanwhile."""
         with self._lock:
-            # TLS through a TLS proxy is no socket: the one to the proxy, which was held before, is what can be shut.
+            # TLS inside a TLS proxy is not a socket: the one to the proxy, held before, is the one that can be shut.
             if isinstance(held, socket.socket):
                 self._socket = held
             if self._is_cut:
                 self._shut()
 
     def cut(self) -> None:
-        """Shut the socket, now or as soon as there is one, unless the answer is there: then others may use it."""
+        """Shut the socket, now or as soon as there is one, unless the response is there: then others may reuse it."""
         with self._lock:
             self._is_cut = not self.outcome.done()
             if self._is_cut:
@@ -100,8 +100,8 @@ class Attempt:
 
     def _shut(self) -> None:
         if self._socket is not None:
-            with contextlib.suppress(OSError):  # it was closed already
-                # SSLSocket.shutdown would take the TLS state from under the thread that reads.
+            with contextlib.suppress(OSError):  # already closed
+                # SSLSocket.shutdown would drop the TLS state while the other thread reads.
                 socket.socket.shutdown(self._socket, socket.SHUT_RDWR)
 
 
@@ -110,7 +110,7 @@ CURRENT: ContextVar[Attempt] = ContextVar("attempt")
 
 
 class _FinalResponse(http.client.HTTPResponse):
-    """A response that passes over 1xx: Python knows only 100, and takes 103 for the answer."""
+    """A response that skips every 1xx: Python skips only 100 and takes 103 for the final response."""
 
     def begin(self) -> None:
         super().begin()
@@ -125,7 +125,7 @@ class _Plain(HTTPConnection):
 
     @property
     def is_connected(self) -> bool:
-        """Whether the pool may use it again."""
+        """Return whether the pool may reuse it."""
         return time.monotonic() - self._used_at < KEEP_IDLE and super().is_connected
 
     def connect(self) -> None:
@@ -135,21 +135,21 @@ class _Plain(HTTPConnection):
         attempt.stage = "resolving the name"
         addresses = socket.getaddrinfo(self.host.strip("[]"), self.port, type=socket.SOCK_STREAM)
         attempt.stage = "connecting"
-        # urllib3 gives each address this timeout: the first that swallows everything must leave time for the next.
+        # urllib3 applies this timeout to each address: one that drops packets must leave time for the next.
         self.timeout = attempt.left() / len(addresses)
         super().connect()
-        attempt.stage = "waiting for the answer"
+        attempt.stage = "waiting for the response"
         attempt.hold(self.sock)
 
     def request(self, *args: Any, **kwargs: Any) -> None:
-        """Send a request, and let the deadline know on which socket."""
+        """Send a request, and hold its socket so that the deadline can cut it."""
         attempt = CURRENT.get()
         attempt.kept = not (attempt.connected or self.is_closed)
         attempt.hold(self.sock)
         super().request(*args, **kwargs)
 
     def getresponse(self) -> Any:
-        """Wait for the answer's head."""
+        """Wait for the response's head."""
         response = super().getresponse()
         CURRENT.get().answered = True
         self._used_at = time.monotonic()
@@ -182,7 +182,7 @@ class _FileContext(ssl.SSLContext):
 
 
 def _handshaken(secure: ssl.SSLSocket) -> ssl.SSLSocket:
-    """Shake hands within the deadline, on a socket that can be cut."""
+    """Do the TLS handshake within the deadline, on a socket that can be cut."""
     attempt = CURRENT.get()
     attempt.stage = "TLS handshake"
     try:
@@ -204,10 +204,10 @@ def _context(ca_file: str | None) -> ssl.SSLContext:
 
 
 class Adapter(HTTPAdapter):
-    """What carries requests out: no retries, connections as above, certificates by `ca_file` or the system's roots."""
+    """The transport adapter: no retries, connections as above, roots from `ca_file` or the system's roots."""
 
     def __init__(self, ca_file: str | None) -> None:
-        """Load the roots. OSError when `ca_file` cannot be read."""
+        """Load the roots. Raises OSError if `ca_file` cannot be read."""
         self._context = _context(ca_file)
         super().__init__(max_retries=0)
 
@@ -223,5 +223,5 @@ class Adapter(HTTPAdapter):
         return found
 
     def cert_verify(self, conn: Any, _url: str, _verify: Any, _cert: Any) -> None:
-        """Verify by the context alone: requests would add certifi's roots to it."""
+        """Verify with the context alone: requests would add certifi's roots to it."""
         conn.cert_reqs = "CERT_REQUIRED"

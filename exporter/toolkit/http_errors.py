@@ -1,13 +1,13 @@
-"""What can go wrong with an outgoing HTTP request, by kind.
+"""The errors of an outgoing HTTP request, by kind.
 
-    HttpError                 no usable answer; `reason` is one word
-    ├── RequestTimedOut       timeout     no whole answer within the deadline
+    HttpError                 no usable response; `reason` is one word
+    ├── RequestTimedOut       timeout     no complete response within the deadline
     ├── ConnectionFailed      connect     no connection, or it broke
-    ├── TlsFailed             tls         the handshake failed; the message tells OpenSSL's reason
+    ├── TlsFailed             tls         the handshake failed; the message has OpenSSL's reason
     ├── InvalidRequest        request     the URL, a header or the configuration cannot be used
     └── InvalidResponse       response    too long, broken compression, not HTTP
 
-No message holds a URL, a header's value or a body: those are where secrets live.
+No message contains a URL, a header's value or a body, because these may hold secrets.
 """
 
 import re
@@ -21,25 +21,25 @@ from urllib3 import exceptions as urllib3
 
 
 class HttpError(Exception):
-    """No usable answer to an HTTP request."""
+    """No usable response to an HTTP request."""
 
     reason: ClassVar[str]
 
 
 class RequestTimedOut(HttpError):
-    """No whole answer arrived within the deadline."""
+    """No complete response arrived within the deadline."""
 
     reason = "timeout"
 
 
 class ConnectionFailed(HttpError):
-    """No connection could be made, or it broke before the answer was whole."""
+    """No connection could be made, or it broke before the response was complete."""
 
     reason = "connect"
 
 
 class TlsFailed(HttpError):
-    """The TLS handshake failed: usually a certificate that the trusted roots do not vouch for."""
+    """The TLS handshake failed, usually because the certificate is not signed by a trusted root."""
 
     reason = "tls"
 
@@ -51,18 +51,18 @@ class InvalidRequest(HttpError):
 
 
 class InvalidResponse(HttpError):
-    """The answer is not HTTP, cannot be decompressed or is longer than allowed."""
+    """The response is not HTTP, cannot be decompressed or is too large."""
 
     reason = "response"
 
 
 KINDS: Final[tuple[tuple[type[Exception], type[HttpError], str], ...]] = (
-    (exceptions.ConnectTimeout, RequestTimedOut, "no connection in time"),
-    (exceptions.ReadTimeout, RequestTimedOut, "no whole answer in time"),
-    (exceptions.Timeout, RequestTimedOut, "no whole answer in time"),
+    (exceptions.ConnectTimeout, RequestTimedOut, "timed out connecting"),
+    (exceptions.ReadTimeout, RequestTimedOut, "no complete response in time"),
+    (exceptions.Timeout, RequestTimedOut, "no complete response in time"),
     (exceptions.SSLError, TlsFailed, "TLS handshake failed"),
-    (exceptions.ProxyError, ConnectionFailed, "the proxy does not connect"),
-    (exceptions.ChunkedEncodingError, ConnectionFailed, "the connection broke before the answer was whole"),
+    (exceptions.ProxyError, ConnectionFailed, "cannot connect through the proxy"),
+    (exceptions.ChunkedEncodingError, ConnectionFailed, "the connection broke before the response was complete"),
     (exceptions.RetryError, ConnectionFailed, "no connection"),
     (exceptions.ConnectionError, ConnectionFailed, "no connection"),
     (exceptions.ContentDecodingError, InvalidResponse, "the body's compression is broken"),
@@ -77,30 +77,30 @@ KINDS: Final[tuple[tuple[type[Exception], type[HttpError], str], ...]] = (
     (exceptions.InvalidHeader, InvalidRequest, "a header cannot be sent"),
     (exceptions.TooManyRedirects, InvalidResponse, "redirected"),
     (exceptions.UnrewindableBodyError, InvalidRequest, "the request cannot be sent"),
-    (exceptions.HTTPError, ConnectionFailed, "no usable answer"),
-    (exceptions.RequestException, ConnectionFailed, "no usable answer"),
+    (exceptions.HTTPError, ConnectionFailed, "no usable response"),
+    (exceptions.RequestException, ConnectionFailed, "no usable response"),
     (urllib3.NewConnectionError, ConnectionFailed, "no connection"),
-    (urllib3.TimeoutError, RequestTimedOut, "no whole answer in time"),
+    (urllib3.TimeoutError, RequestTimedOut, "no complete response in time"),
     (urllib3.SSLError, TlsFailed, "TLS handshake failed"),
     (urllib3.LocationValueError, InvalidRequest, "the URL cannot be used"),
     (urllib3.DecodeError, InvalidResponse, "the body's compression is broken"),
     (urllib3.HTTPError, ConnectionFailed, "the connection broke"),
     (ssl.SSLError, TlsFailed, "TLS handshake failed"),
-    (TimeoutError, RequestTimedOut, "no whole answer in time"),
+    (TimeoutError, RequestTimedOut, "no complete response in time"),
     (ConnectionError, ConnectionFailed, "the connection broke"),
     (UnicodeError, InvalidRequest, "the URL or the credentials cannot be sent"),
     (OSError, ConnectionFailed, "no connection"),
 )
-"""Foreign exceptions → ours, and what to say. The first that fits counts, so the narrow ones stand first."""
+"""Foreign exceptions → ours, with the message. The first match wins, so the narrow ones come first."""
 
 _TUNNEL: Final = re.compile(r"Tunnel connection failed: (\d{3})")
 
 
 def translated(error: Exception) -> HttpError:
-    """Return what `error`, of requests, urllib3 or the socket below, means here. Its own message is not repeated."""
+    """Map an error of requests, urllib3 or the socket to ours. Its own message is not repeated."""
     for cause in _causes(error):
         if isinstance(cause, urllib3.TimeoutError | TimeoutError) and not isinstance(cause, urllib3.NewConnectionError):
-            return RequestTimedOut("no whole answer in time")
+            return RequestTimedOut("no complete response in time")
         if isinstance(cause, ssl.SSLCertVerificationError):
             return TlsFailed(f"the server's certificate is not trusted: {cause.verify_message}")
         if isinstance(cause, ssl.SSLError) and cause.reason:

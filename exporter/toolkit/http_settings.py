@@ -1,4 +1,4 @@
-"""How a program's configuration says where HTTP requests go, and how: URLs, proxy, authorities, the size of answers."""
+"""Settings of outgoing HTTP requests: URLs, proxy, certificate authorities, the size of responses."""
 
 import re
 import ssl
@@ -13,7 +13,7 @@ _HTTP: Final = re.compile(r"https?://[^\s\x00-\x20\x7f]+", re.IGNORECASE)
 
 
 def is_url(text: str) -> bool:
-    """Tell whether `text` is an http or https URL with a host and, if any, a port that there is."""
+    """Return whether `text` is an http or https URL with a host and, if given, a valid port."""
     try:
         return bool(_HTTP.fullmatch(text) and urlsplit(text).hostname and urlsplit(text).port != 0)
     except ValueError:
@@ -21,11 +21,11 @@ def is_url(text: str) -> bool:
 
 
 def http_url(value: str) -> str:
-    """Return the URL, if it is one of http or https without user name and password. ValueError says what is wrong."""
+    """Return the URL if it is an http or https URL without credentials. Raises ValueError with the reason."""
     if not is_url(value):
-        raise ValueError("not a URL: it begins with http:// or https:// and a host")
+        raise ValueError("not a URL: must begin with http:// or https:// and a host")
     if "@" in urlsplit(value).netloc:
-        raise ValueError("credentials do not belong in a URL: they have keys of their own")
+        raise ValueError("must not contain credentials: they have keys of their own")
     return value
 
 
@@ -33,7 +33,7 @@ def _proxy(secret: Secret) -> Secret:
     if not is_url(secret.read()):
         raise ValueError("not a proxy: write it like http://proxy.example.com:3128 or https://user:password@proxy:3128")
     if urlsplit(secret.read()).path not in ("", "/") or urlsplit(secret.read()).query:
-        raise ValueError("a proxy has no path: write it like http://proxy.example.com:3128")
+        raise ValueError("a proxy URL must have no path: write it like http://proxy.example.com:3128")
     return secret
 
 
@@ -51,15 +51,15 @@ def _authorities(file: str, info: ValidationInfo) -> str:
 HttpUrl = Annotated[str, AfterValidator(http_url)]
 """An http or https URL without user name and password, which requests would send in place of the token."""
 ProxyUrl = Annotated[Secret, AfterValidator(_proxy)]
-"""An http or https proxy. Its user name and password, if any, are a secret, so the whole is."""
+"""An http or https proxy. It may contain a user name and password, so all of it is secret."""
 CaFile = Annotated[str, AfterValidator(_authorities)]
 """A file of the certificates to trust, in PEM form."""
 
 
 class HttpClientSettings(Section):
-    """What is said beside a URL. Without `ca_file` the system's roots are trusted.
+    """The keys that go with a URL. Without `ca_file` the system's roots are trusted.
 
-    `max_response`: bytes of an answer, unpacked, beyond which it is refused.
+    `max_response`: largest response accepted, in bytes after decompression.
     """
 
     ca_file: CaFile | None = None

@@ -1,4 +1,4 @@
-"""The log on standard error: one line per record, as logfmt or JSON. Nothing in it moves a terminal's cursor."""
+"""The log on standard error: one line per record, as logfmt or JSON, without terminal control characters."""
 
 import json
 import logging
@@ -16,7 +16,7 @@ _BARE = re.compile(r"[^\s\"=\\]+")
 def start(program: str, level: str, form: Literal["logfmt", "json"]) -> None:
     """Log to standard error from now on: `program` and the toolkit from `level` up, libraries from warnings up.
 
-    What urllib3 says names URLs, and a URL can hold a secret: it stays silent.
+    urllib3 is silenced: it logs URLs, and a URL can hold a secret.
     """
     handler = logging.StreamHandler()
     handler.setFormatter(Json() if form == "json" else Logfmt())

@@ -1,4 +1,4 @@
-"""Basic auth of the web config's users: one thread checks passwords, and what was right is remembered by a hash."""
+"""Basic auth of the web config's users: one thread checks passwords, and correct ones are cached as a hash."""
 
 import base64
 import binascii
@@ -14,18 +14,18 @@ _REMEMBERED = 256
 _QUEUED = 8
 _BCRYPT_READS = 72
 _NOBODYS = b"abcdefghijklmnopqrstuuCJyOCZD2wd6xD6Ncl0lW3VyDAQKqv3a"
-"""A salt and a hash that no password has."""
+"""A bcrypt hash that matches no password."""
 
 
 class Passwords:
-    """Checks who asks. A wrong password takes as long as any other, whoever it names."""
+    """Checks credentials. A wrong password takes equally long for any user name, known or not."""
 
     def __init__(self) -> None:
         self._right: set[bytes] = set()
         self._pool = Pool("passwords", threads=1, queued=_QUEUED)
 
     async def user(self, authorization: bytes, users: Mapping[str, Secret]) -> str | None:
-        """Return whose name and password a header holds, None when they are wrong. Raises wsgi.Full."""
+        """Return the user whose credentials a header holds, or None if they are wrong. Raises wsgi.Full."""
         name, password = credentials(authorization)
         if password is None:
             return None
@@ -48,7 +48,7 @@ class Passwords:
 
 
 def credentials(authorization: bytes) -> tuple[str, bytes | None]:
-    """Return the name and the password of a Basic header; None when it is none."""
+    """Return the name and the password of a Basic header; the password is None if there is none."""
     scheme, _, encoded = authorization.partition(b" ")
     if scheme.lower() != b"basic":
         return "", None

@@ -1,4 +1,4 @@
-"""Requests that were turned away: each is counted, and logged once a minute per reason and receiver."""
+"""Rejected requests: each is counted, and logged at most once a minute per reason and receiver."""
 
 import logging
 import time
@@ -27,10 +27,10 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Refusal:
-    """One request that was turned away. `receiver`: whom it was for, where that is known."""
+    """One rejected request. `receiver`: the receiver it was for, if known."""
 
     status: int
-    told: str
+    message: str
     peer: str
     receiver: str = ""
     by_application: bool = False
@@ -42,7 +42,7 @@ class Refusal:
 
 
 class Refusals:
-    """Counts with `count`, and logs. Called from one thread."""
+    """Counts refusals with `count`, and logs them. Called from one thread."""
 
     def __init__(self, count: Callable[[Refusal], None], clock: Callable[[], float] = time.monotonic) -> None:
         self._count, self._clock = count, clock
@@ -50,7 +50,7 @@ class Refusals:
         self._since: dict[tuple[str, str], int] = {}
 
     def note(self, refusal: Refusal) -> None:
-        """Count one, and log it unless one of its kind was logged within the last minute."""
+        """Count a refusal, and log it unless one like it was logged within the last minute."""
         self._count(refusal)
         kind, now = (refusal.reason, refusal.receiver), self._clock()
         if now - self._logged.get(kind, -_EVERY) < _EVERY:
@@ -63,6 +63,6 @@ class Refusals:
             f" for {refusal.receiver}" if refusal.receiver else "",
             refusal.peer,
             refusal.status,
-            refusal.told,
-            f"; {more} more like it since the last such line" if more else "",
+            refusal.message,
+            f"; {more} more since the last such line" if more else "",
         )

@@ -1,4 +1,4 @@
-"""uvicorn in our process: its loop in a thread of ours, on sockets of ours, ended by us."""
+"""uvicorn embedded in our process: its event loop runs in our thread, on our sockets, and we stop it."""
 
 import asyncio
 import contextlib
@@ -22,27 +22,27 @@ from exporter.toolkit.refusals import Refusal
 from exporter.toolkit.web_config import WebConfigFile
 
 GRACE = 2.0
-"""Seconds for requests in flight when the program stops."""
+"""Seconds that requests in flight may take when the program stops."""
 MOST = 10_000
-"""Connections, where the limit of descriptors allows for so many."""
+"""Most connections, if the file descriptor limit allows that many."""
 RESERVE = 100
-"""Descriptors that are left for everything else: the database, delivery, polls, files."""
+"""File descriptors kept free for everything else: the database, delivery, polls, files."""
 BACKLOG = 128
 _log = logging.getLogger(__name__)
 
 
 class HttpServer:
-    """Serves a front on some addresses."""
+    """Serves a front on one or more addresses."""
 
     def __init__(self, front: Front, addresses: Sequence[Address], web_config: WebConfigFile) -> None:
         self._front = front
         self.addresses = list(addresses)
-        """Where it listens: once opened with the ports that the system chose."""
+        """The addresses it listens on; once opened, with the ports that the system chose."""
         self._sockets: list[socket.socket] = []
         self._web_config = web_config
         self._connections = Connections(
             limit(resource.getrlimit(resource.RLIMIT_NOFILE)[0]),
-            lambda status, told, peer: front.refusals.note(Refusal(status, told, peer)),
+            lambda status, message, peer: front.refusals.note(Refusal(status, message, peer)),
         )
         self._protocol = type("Connection", (Connection,), {"registry": self._connections})
         self._uvicorn = uvicorn.Server(
@@ -66,7 +66,7 @@ class HttpServer:
         self._thread = threading.Thread(target=self._run, name="http")
 
     def open(self) -> None:
-        """Open every socket; clients wait until `start`. OSError when one cannot be opened; then none is."""
+        """Open every socket; clients wait until `start`. Raises OSError if one cannot be opened; then none is."""
         try:
             for address in self.addresses:
                 self._sockets.append(_listening(address))
@@ -76,20 +76,20 @@ class HttpServer:
             raise
 
     def start(self) -> None:
-        """Serve. OSError as `open`, if that was not called."""
+        """Start serving. Calls `open` first if needed, and raises OSError as it does."""
         if not self._sockets:
             self.open()
         self._loop = uvloop.new_event_loop()
         self._thread.start()
 
     def stop(self, grace: float = GRACE) -> None:
-        """Accept no more, let requests in flight end for `grace` seconds, break the rest."""
+        """Stop accepting, let requests in flight finish for `grace` seconds, then abort the rest."""
         if self._loop is None:
             self._close()
             return
         self._uvicorn.config.timeout_graceful_shutdown = math.ceil(grace)
         self._uvicorn.should_exit = True
-        with contextlib.suppress(RuntimeError):  # stopped before
+        with contextlib.suppress(RuntimeError):  # already stopped
             self._loop.call_soon_threadsafe(self._close)
             self._loop.call_soon_threadsafe(self._loop.call_later, grace, self._connections.abort)
         self._thread.join(grace + 2)
@@ -119,11 +119,11 @@ class HttpServer:
             asyncio.get_running_loop().add_reader(listening, self._accept, listening)
 
     def _accept(self, listening: socket.socket) -> None:
-        """Take who has come. uvicorn's own listening has no bound, and no end to a TLS handshake that stops."""
+        """Accept connections. uvicorn's own listener has no connection limit and no timeout for the TLS handshake."""
         try:
             sock, address = listening.accept()
-        except OSError as error:  # gone again
-            if error.errno in {errno.EMFILE, errno.ENFILE}:  # in spite of the bound: look again when some may be free
+        except OSError as error:  # the client has gone already
+            if error.errno in {errno.EMFILE, errno.ENFILE}:  # despite the limit: retry when some may be free
                 loop = asyncio.get_running_loop()
                 loop.remove_reader(listening)
                 loop.call_later(1.0, self._listen, listening)
@@ -148,14 +148,14 @@ class HttpServer:
 
 
 def _note(context: dict[str, Any]) -> None:
-    """Log what went wrong in the loop: with the network it is the client's business, anything else is ours."""
+    """Log an error of the event loop, unless it is a network error, which is the client's problem."""
     error = context.get("exception")
     client = error is None or isinstance(error, OSError)
     _log.log(logging.DEBUG if client else logging.ERROR, "%s", context.get("message"), exc_info=error)
 
 
 def limit(descriptors: int) -> int:
-    """Return how many connections there may be at once where a process may have so many descriptors."""
+    """Return how many concurrent connections fit a process's file descriptor limit."""
     return max(16, min(MOST, descriptors - RESERVE)) if descriptors > 0 else MOST
 
 
@@ -169,7 +169,7 @@ def _listening(address: Address) -> socket.socket:
         if family == socket.AF_INET6:
             sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, where[0] != "::")
         if where[0] in {"127.0.0.1", "::1"} and hasattr(socket, "TCP_CONGESTION"):
-            with contextlib.suppress(OSError):  # BBR, where it is the system's choice, paces loopback with timers
+            with contextlib.suppress(OSError):  # BBR, if it is the system's default, paces loopback with timers
                 sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_CONGESTION, b"reno")
         sock.bind(where)
         sock.listen(BACKLOG)

@@ -1,4 +1,4 @@
-"""`init`: a first configuration, put together from commented sections that lie beside what they configure."""
+"""`init`: a first configuration, assembled from the commented sections that each package provides."""
 
 import re
 import sys
@@ -18,15 +18,15 @@ def listed(key: str, sections: Sequence[str]) -> str:
 
 
 def chosen(kind: str, names: Sequence[str], known: Sequence[str]) -> list[str]:
-    """Return the names, each once; all that are known where none is given. ConfigError for one that is not known."""
-    unknown = [f"no such {kind}: {name}: there are {', '.join(known)}" for name in names if name not in known]
+    """Return the names without duplicates, or all known ones if none is given. Raises ConfigError for unknown ones."""
+    unknown = [f"no such {kind}: {name}: must be one of {', '.join(known)}" for name in names if name not in known]
     if unknown:
         raise ConfigError(unknown)
     return list(dict.fromkeys(names or known))
 
 
 def run(program: str, path: Path | None, text: Callable[[], str]) -> int:
-    """Write a first configuration, or print it where there is no path; return the exit status."""
+    """Write a first configuration, or print it if there is no path; return the exit status."""
     try:
         if path is None:
             sys.stdout.write(text())
@@ -39,24 +39,24 @@ def run(program: str, path: Path | None, text: Callable[[], str]) -> int:
 
 
 def write(program: str, path: Path, text: str) -> None:
-    """Write the file and say what to do next. ConfigError when there is one, or it cannot be written."""
+    """Write the file and print the next steps. Raises ConfigError if it exists or cannot be written."""
     try:
         with path.open("x", encoding="utf-8") as file:
             file.write(text)
     except FileExistsError:
-        raise ConfigError([f"{path}: exists already: choose another --config.file, or --stdout"]) from None
+        raise ConfigError([f"{path}: already exists: choose another --config.file, or --stdout"]) from None
     except OSError as error:
         raise ConfigError([f"cannot write {path}: {error.strerror}"]) from error
     sys.stdout.write(next_steps(program, path, text))
 
 
 def next_steps(program: str, path: Path, text: str) -> str:
-    """Return what is to be done once the file is there: its secrets, the check, the start."""
-    secrets = [f"  {path.parent / name}: {told}\n" for name, told in _SECRET.findall(text)]
+    """Return the next steps after writing the file: its secrets, the check, the start."""
+    secrets = [f"  {path.parent / name}: {comment}\n" for name, comment in _SECRET.findall(text)]
     return "".join(
         (
             f"Wrote {path}.\n",
-            "Put each secret into a file of its own, readable by this program alone:\n" if secrets else "",
+            "Put each secret into its own file, readable only by this program:\n" if secrets else "",
             *secrets,
             "Then check the configuration, and start:\n",
             f"  {program} --config.file={path} --config.check\n",

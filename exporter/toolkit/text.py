@@ -1,4 +1,4 @@
-"""Text from outside, made valid once where it enters and harmless where people read it; times as people read them."""
+"""Text from outside, made valid once where it enters and harmless where people read it; human-readable time spans."""
 
 import codecs
 import io
@@ -8,7 +8,7 @@ from typing import Final
 from urllib.parse import urlsplit
 
 LABEL_BYTES: Final = 512
-"""Bytes of a label's value, in UTF-8. Prometheus refuses a whole scrape over one that is beyond its own limit."""
+"""Most bytes of a label value, in UTF-8. Prometheus rejects a whole scrape if one exceeds its limit."""
 
 _REPLACEMENT: Final = "\N{REPLACEMENT CHARACTER}"
 _SUSPECT: Final = re.compile(rb"\\u(?:[dD][89a-fA-F]|0000)")
@@ -20,16 +20,16 @@ _MINUTE, _HOUR, _DAY = 60, 3600, 86400
 
 
 def valid(text: str) -> str:
-    """Return the text with U+FFFD for what neither a database nor strict JSON takes: lone surrogates and NUL."""
+    """Return the text with U+FFFD in place of lone surrogates and NUL, which databases and strict JSON reject."""
     if text.isascii() and "\0" not in text:
         return text
     return text.replace("\0", _REPLACEMENT).encode("utf-16", "surrogatepass").decode("utf-16", "replace")
 
 
 def valid_json(body: bytes) -> bytes:
-    """Return the same JSON in UTF-8, with U+FFFD for lone surrogates, NUL and what cannot be decoded.
+    """Return the same JSON in UTF-8, with U+FFFD in place of lone surrogates, NUL and undecodable bytes.
 
-    Each string in it is `valid`. What is not JSON is not made JSON by this.
+    Each string in it is `valid`. Invalid JSON stays invalid.
     """
     encoding = json.detect_encoding(body)
     if encoding != "utf-8" or not is_utf8(body):
@@ -37,7 +37,7 @@ def valid_json(body: bytes) -> bytes:
     if not _SUSPECT.search(body):
         return body
     mended = io.BytesIO(body)  # in place, and not as text: a hostile body has millions of them
-    # A backslash may itself be escaped, so escapes are read one after the other from the start.
+    # A backslash may itself be escaped, so escapes are read in order from the start.
     for found in _ESCAPE.finditer(body):
         if found[1]:
             mended.seek(found.start())
@@ -46,9 +46,9 @@ def valid_json(body: bytes) -> bytes:
 
 
 def is_utf8(body: bytes) -> bool:
-    """Tell whether a body is UTF-8."""
+    """Return whether a body is UTF-8."""
     decoder = codecs.getincrementaldecoder("utf-8")()
-    try:  # in pieces: a large body as text may take four times its size
+    try:  # in pieces: a large body decoded at once may take four times its size
         for start in range(0, len(body), _PIECE):
             decoder.decode(body[start : start + _PIECE])
         decoder.decode(b"", final=True)
@@ -58,7 +58,7 @@ def is_utf8(body: bytes) -> bool:
 
 
 def escaped(text: str) -> str:
-    r"""Return the text with \uXXXX for what a terminal would act on or hide: control, bidi and invisible characters."""
+    r"""Return the text with control, bidi and invisible characters as \uXXXX, safe to show on a terminal."""
     if text.isprintable():
         return text
     shown = []
@@ -69,7 +69,7 @@ def escaped(text: str) -> str:
 
 
 def cut_label(text: str, most: int = LABEL_BYTES) -> str:
-    """Return a label's value of at most `most` bytes; what is cut ends in an ellipsis."""
+    """Cut a label value to at most `most` bytes; a cut value ends in an ellipsis."""
     if len(text) * 4 <= most or len(encoded := text.encode("utf-8", "replace")) <= most:
         return text
     return encoded[: most - 3].decode("utf-8", "ignore") + "…"

@@ -1,7 +1,7 @@
-"""Who may come in, and how: Prometheus's `--web.config.file`, as exporter-toolkit documents it.
+"""TLS and authentication: Prometheus's `--web.config.file`, as exporter-toolkit documents it.
 
-The file and the certificates it names are read again when they change; while they cannot be read, what was read last
-stays in force.
+The file and the certificates it names are re-read when they change; while they cannot be read, the last version stays
+in force.
 """
 
 import contextlib
@@ -22,7 +22,7 @@ from exporter.toolkit.config_types import ConfigError, Duration, Secret, Section
 from exporter.toolkit.yaml_file import load_yaml
 
 Stamps = tuple[tuple[int, int, int] | None, ...]
-"""When each file was changed, which file it is, and its size."""
+"""Each file's modification time, inode and size."""
 
 _LOOK_AGAIN = 1.0
 _BCRYPT = re.compile(r"\$2[abxy]\$(0[4-9]|[12]\d|3[01])\$[./A-Za-z0-9]{53}")
@@ -63,17 +63,19 @@ def _cipher(name: str) -> str:
 
 def _curves(names: tuple[str, ...]) -> tuple[str, ...]:
     if not set(names) <= set(_CURVES):
-        raise ValueError(f"no such curve: there are {', '.join(_CURVES)}")
+        raise ValueError(f"no such curve: must be one of {', '.join(_CURVES)}")
     if len(names) > 1:
-        raise ValueError("only one can be set here: give the one curve, or none for all")
+        raise ValueError("only one curve is supported: give one, or none to allow all")
     return tuple(_CURVES[name] for name in names)
 
 
 def _client_auth(name: str) -> str:
     if name == "RequireAnyClientCert":
-        raise ValueError("a certificate that nobody verifies cannot be asked for here: RequireAndVerifyClientCert can")
+        raise ValueError(
+            "requesting a certificate without verifying it is not supported: use RequireAndVerifyClientCert"
+        )
     if name not in {"NoClientCert", "RequestClientCert", *_VERIFY}:
-        raise ValueError("no such policy: there are NoClientCert, RequestClientCert, " + ", ".join(_VERIFY))
+        raise ValueError("no such policy: must be one of NoClientCert, RequestClientCert, " + ", ".join(_VERIFY))
     return name
 
 
@@ -109,11 +111,11 @@ class TlsServer(Section):
         return self
 
     def files(self, folder: Path) -> list[Path]:
-        """Return the files that it names."""
+        """Return the files named in this section."""
         return [folder / path for path in (self.cert_file, self.key_file, self.client_ca_file) if path]
 
     def context(self, folder: Path) -> ssl.SSLContext:
-        """Return what connections are wrapped with. OSError (ssl.SSLError is one) when a file cannot be used."""
+        """Return the TLS context for connections. Raises OSError (ssl.SSLError is one) if a file cannot be used."""
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         context.minimum_version, context.maximum_version = _version(self.min_version), _version(self.max_version)
         with _pem(self.cert, self.cert_file, folder) as cert, _pem(self.key, self.key_file, folder) as key:
@@ -136,7 +138,7 @@ class TlsServer(Section):
 
 @contextlib.contextmanager
 def _pem(inline: str | None, file: Path | None, folder: Path) -> Iterator[str]:
-    """Give a file with what is written in the web config itself: ssl reads certificates and keys from files only."""
+    """Write an inline value to a temporary file: ssl reads certificates and keys only from files."""
     if file is not None:
         yield str(folder / file)
         return
@@ -167,21 +169,21 @@ def _headers(headers: dict[str, str]) -> dict[str, str]:
 
 
 class HttpServer(Section):
-    """`http_server_config`: `http2` is accepted and without effect, the headers go onto every answer."""
+    """`http_server_config`: `http2` is accepted but has no effect, the headers are added to every response."""
 
     http2: bool = True
     headers: Annotated[dict[str, str], AfterValidator(_headers)] = Field(default_factory=dict)
 
 
 class RateLimit(Section):
-    """`rate_limit`: a bucket that holds `burst` requests, one of which comes back every `interval`; 0s: no limit."""
+    """`rate_limit`: a bucket of `burst` requests, refilled by one every `interval`; 0s: no limit."""
 
     interval: Duration = Field(0.0, ge=0)
     burst: int = Field(0, ge=0)
 
 
 class WebConfig(Section):
-    """What `--web.config.file` says."""
+    """The content of `--web.config.file`."""
 
     tls_server_config: TlsServer | None = None
     http_server_config: HttpServer = Field(default_factory=HttpServer)
@@ -191,13 +193,13 @@ class WebConfig(Section):
 
 @dataclass(frozen=True, slots=True)
 class TlsNow:
-    """What a connection that is made now is secured with."""
+    """The TLS settings of a new connection."""
 
     context: ssl.SSLContext
     allowed_sans: tuple[str, ...] = ()
 
     def admits(self, connection: ssl.SSLObject) -> bool:
-        """Return whether the client's certificate names one that may come in."""
+        """Return whether the client's certificate has an allowed name."""
         if not self.allowed_sans:
             return True
         names: Any = (connection.getpeercert() or {}).get("subjectAltName", ())
@@ -205,10 +207,10 @@ class TlsNow:
 
 
 class WebConfigFile:
-    """The web config as it is now: `config`, and `tls` made of it."""
+    """The current web config: `config`, and the `tls` built from it."""
 
     def __init__(self, file: Path | None) -> None:
-        """Read the file. ConfigError with one line for each problem."""
+        """Read the file. Raises ConfigError with one line for each problem."""
         self._file = file
         self._lock = threading.Lock()
         self._looked = time.monotonic()
@@ -220,7 +222,7 @@ class WebConfigFile:
             self._seen = _stamps(file, self.config)
 
     def refresh(self) -> None:
-        """Look, at most once a second, whether a file has changed, and read again what has."""
+        """Check, at most once a second, whether a file has changed, and re-read those that have."""
         now = time.monotonic()
         if self._file is None or now - self._looked < _LOOK_AGAIN or not self._lock.acquire(blocking=False):
             return
@@ -234,7 +236,7 @@ class WebConfigFile:
             self._lock.release()
 
     def tls_now(self) -> TlsNow | None:
-        """Return what a new connection is secured with."""
+        """Return the TLS settings for a new connection."""
         self.refresh()
         return self.tls
 
@@ -245,7 +247,7 @@ class WebConfigFile:
             _log.error("Reload of the web config failed, keeping the current one: %s", error)
             return
         if (tls is None) != (self.tls is None):
-            _log.error("Keeping the current web config: TLS is switched on or off by a restart only")
+            _log.error("Keeping the current web config: enabling or disabling TLS needs a restart")
             return
         self.config, self.tls = config, tls
         self._seen = _stamps(file, config)

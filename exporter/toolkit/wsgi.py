@@ -1,4 +1,4 @@
-"""WSGI applications behind ASGI: a request's environment, an answer's parts, and threads of a bounded number."""
+"""WSGI applications behind ASGI: a request's environment, a response's parts, and bounded thread pools."""
 
 import asyncio
 import contextlib
@@ -14,28 +14,28 @@ from typing import Any, TypeVar
 from wsgiref.types import WSGIApplication, WSGIEnvironment
 
 Headers = Sequence[tuple[bytes, bytes]]
-"""Names in lower case, in the order in which they came."""
+"""Headers with lower-case names, in the order received."""
 T = TypeVar("T")
 _Job = tuple[Callable[[], Any], "asyncio.Future[Any]", asyncio.AbstractEventLoop]
 
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What goes back."""
+    """A response."""
 
     status: int
     headers: Headers
     body: Sequence[bytes]
 
 
-def plain(status: int, told: str, *headers: tuple[bytes, bytes]) -> Answer:
-    """Return an answer of one line."""
-    return Answer(status, [(b"content-type", b"text/plain; charset=utf-8"), *headers], [f"{told}\n".encode()])
+def plain(status: int, text: str, *headers: tuple[bytes, bytes]) -> Answer:
+    """Return a plain-text response of one line."""
+    return Answer(status, [(b"content-type", b"text/plain; charset=utf-8"), *headers], [f"{text}\n".encode()])
 
 
 def environment(scope: Any, path: str, body: io.BytesIO, length: int, user: str | None) -> WSGIEnvironment:
-    """Return what a WSGI application is called with. A header with an underscore could pass for another: left out."""
-    host, port = scope["server"] or ("", 0)  # nothing where the client is gone already
+    """Return the WSGI environ. Headers with an underscore are left out: they could pass for another header."""
+    host, port = scope["server"] or ("", 0)  # None if the client has gone already
     found: WSGIEnvironment = {
         "REQUEST_METHOD": scope["method"],
         "SCRIPT_NAME": "",
@@ -66,7 +66,7 @@ def environment(scope: Any, path: str, body: io.BytesIO, length: int, user: str 
 
 @lru_cache(maxsize=256)
 def _key(name: bytes) -> str:
-    """Return how WSGI calls a header; nothing for one that is left out."""
+    """Return a header's WSGI name; "" for one that is left out."""
     if b"_" in name or name in {b"content-length", b"transfer-encoding"}:
         return ""
     key = name.decode("latin-1").upper().replace("-", "_")
@@ -80,7 +80,7 @@ def _header(header: tuple[str, str]) -> tuple[bytes, bytes]:
 
 
 def call(application: WSGIApplication, environ: WSGIEnvironment) -> Answer:
-    """Return what an application answers."""
+    """Call an application and return its response."""
     begun: list[tuple[str, list[tuple[str, str]]]] = []
 
     def start_response(status: str, headers: list[tuple[str, str]], _exc_info: object = None) -> Callable[..., object]:
@@ -98,13 +98,13 @@ def call(application: WSGIApplication, environ: WSGIEnvironment) -> Answer:
 
 
 class Full(Exception):
-    """More waits for a pool's threads than may."""
+    """Too much work is queued for a pool's threads."""
 
 
 class Pool:
-    """Threads that are begun as they are needed: each one that has worked keeps some memory.
+    """A thread pool that starts threads only when needed: each one that has worked keeps some memory.
 
-    All methods are called from the event loop. Waiting for a thread costs the others nothing.
+    All methods are called from the event loop, which waiting for a thread does not block.
     """
 
     def __init__(self, name: str, threads: int, queued: int) -> None:
@@ -114,7 +114,7 @@ class Pool:
         self._unfinished = 0
 
     async def run(self, work: Callable[[], T]) -> T:
-        """Return what `work` returns in a thread. Raises Full."""
+        """Run `work` in a thread and return its result. Raises Full."""
         if self._unfinished >= self._most + self._queued:
             raise Full
         if self._unfinished >= len(self._threads) < self._most:
@@ -127,7 +127,7 @@ class Pool:
         return await future
 
     def stop(self, patience: float) -> None:
-        """End the threads; wait for what they do at most so many seconds."""
+        """End the threads, waiting at most `patience` seconds for their work."""
         for _ in self._threads:
             self._queue.put(None)
         until = time.monotonic() + patience
@@ -142,9 +142,9 @@ class Pool:
                 result = work()
             except Exception as error:  # noqa: BLE001  it is raised where the result is waited for
                 failure = error
-            with contextlib.suppress(RuntimeError):  # the loop has ended
+            with contextlib.suppress(RuntimeError):  # the loop has ended already
                 loop.call_soon_threadsafe(self._finish, future, result, failure)
-            del job, work, future, result, failure  # a body must not stay until the next one
+            del job, work, future, result, failure  # a body must not stay in memory until the next one
 
     def _finish(self, future: "asyncio.Future[Any]", result: object, failure: Exception | None) -> None:
         self._unfinished -= 1

@@ -1,4 +1,4 @@
-"""YAML files of a configuration: a key given twice is a problem, `${NAME}` is a variable of the environment."""
+"""YAML configuration files: a duplicate key is a problem, `${NAME}` is an environment variable."""
 
 import os
 import re
@@ -18,17 +18,17 @@ _STRING: Final = "tag:yaml.org,2002:str"
 
 
 def load(path: Path, check: Callable[[Any, Path], T]) -> T:
-    """Return what `check(content, folder)` makes of a YAML file. ConfigError with one line for each problem.
+    """Return the result of `check(content, folder)` for a YAML file. Raises ConfigError with one line for each problem.
 
-    `folder` is the file's: paths in it are relative to that.
+    `folder` is the file's: paths in the file are relative to it.
     """
     content, found = _read(path)
     try:
         checked = check(content, path.absolute().parent)
     except ConfigError as error:
-        # A variable that is missing stands there as it is written: whatever else is wrong with that is no news.
-        told = {line.partition(": ")[0] for line in found}
-        more = [line for line in error.problems if line.partition(": ")[0] not in told]
+        # A missing variable stays in the value as written, so a further problem with that value is only a consequence.
+        reported = {line.partition(": ")[0] for line in found}
+        more = [line for line in error.problems if line.partition(": ")[0] not in reported]
         raise ConfigError([*found, *more]) from None
     if found:
         raise ConfigError(found)
@@ -36,12 +36,12 @@ def load(path: Path, check: Callable[[Any, Path], T]) -> T:
 
 
 def load_yaml(path: Path) -> Any:
-    """Return the content of a YAML file. ConfigError with one line for each problem, without quoting the file."""
+    """Return the content of a YAML file. Raises ConfigError, one line for each problem, without quoting the file."""
     return load(path, lambda content, _folder: content)
 
 
 def parse_foreign(text: str) -> Any:
-    """Return what another program's YAML says, such as Alertmanager's configuration. ValueError when it is none."""
+    """Parse another program's YAML, such as Alertmanager's configuration. Raises ValueError if it is not YAML."""
     try:
         return yaml.safe_load(text)
     except (yaml.YAMLError, RecursionError) as error:
@@ -49,7 +49,7 @@ def parse_foreign(text: str) -> Any:
 
 
 def _read(path: Path) -> tuple[Any, list[str]]:
-    """Return what a file says, and what is wrong with it although it can be read."""
+    """Return a file's content, and the problems of a file that can be read."""
     try:
         loader = yaml.SafeLoader(path.read_text(encoding="utf-8"))
         root = loader.get_single_node()
@@ -64,14 +64,14 @@ def _read(path: Path) -> tuple[Any, list[str]]:
         place = f"line {mark.line + 1}, column {mark.column + 1}: " if mark else ""
         raise ConfigError([f"{place}not YAML: {getattr(error, 'problem', None) or 'unreadable'}"]) from None
     except (ValueError, OverflowError):
-        raise ConfigError(["not YAML: a date or a number that there is not; put it in quotes"]) from None
+        raise ConfigError(["not YAML: impossible date or number; put it in quotes"]) from None
     except RecursionError:
         raise ConfigError(["not YAML: nested too deeply"]) from None
 
 
 def _substituted(node: yaml.Node, path: str, seen: set[int]) -> Iterator[str]:
-    """Put variables into the strings below `node`. Yield the problems: variables there are not, keys given twice."""
-    if id(node) in seen:  # an alias: what it stands for was seen to where it was defined
+    """Substitute variables in the strings below `node`. Yield the problems: missing variables, duplicate keys."""
+    if id(node) in seen:  # an alias: its content was handled where it was defined
         return
     seen.add(id(node))
     if isinstance(node, yaml.MappingNode):
@@ -89,10 +89,10 @@ def _substituted(node: yaml.Node, path: str, seen: set[int]) -> Iterator[str]:
             yield from _substituted(item, f"{path}[{index}]", seen)
     elif node.tag == _STRING:
         missing = [name for _, name in _VARIABLE.findall(node.value) if name and not os.environ.get(name, "").strip()]
-        yield from (f"{path or 'file'}: the environment has no {name}" for name in missing)
-        # Stripped as a file's value is; `$${` is a `${` that is meant.
+        yield from (f"{path or 'file'}: environment variable {name} is not set" for name in missing)
+        # Stripped like the content of a secret file; `$${` is a literal `${`.
         node.value = _VARIABLE.sub(
             lambda found: found[1] or os.environ.get(found[2], "").strip() or found[0], node.value
         )
         if node.value != valid(node.value):
-            yield f"{path or 'file'}: holds NUL or half a character, which nothing can be sent or stored with"
+            yield f"{path or 'file'}: contains NUL or a lone surrogate, which cannot be sent or stored"

@@ -36,4 +36,4 @@ def test_without_names_all_senders_are_in_it(capsys):
 def test_a_sender_that_is_not_there_is_named(capsys):
     """With those that there are."""
     assert main(["init", "nagios", "--stdout"]) == 1
-    assert "vendorwatch-bridge: no such receiver: nagios: there are alertmanager, " in capsys.readouterr().err
+    assert "vendorwatch-bridge: no such receiver: nagios: must be one of alertmanager, " in capsys.readouterr().err

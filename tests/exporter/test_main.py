@@ -143,7 +143,7 @@ def test_a_bad_configuration_ends_with_status_1_and_a_line_per_problem(config_fi
     out, error = capsys.readouterr()
     first, second, third = error.splitlines()
     assert first == f"{file}: targets[0].timeout: not a duration: write it like 30s, 5m or 1h30m"
-    assert second.startswith(f"{file}: targets[1].collector: no such collector: there are ")
+    assert second.startswith(f"{file}: targets[1].collector: no such collector: must be one of ")
     assert third == f"{web}: basic_auth_users.ann: not a bcrypt hash: make one with htpasswd -nBC 10 NAME"
     assert out == ""
 

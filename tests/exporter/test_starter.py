@@ -40,7 +40,7 @@ def test_an_existing_file_is_never_overwritten(tmp_path, capsys):
     path.write_text("mine")
     assert main(["init", f"--config.file={path}"]) == 1
     assert capsys.readouterr().err == (
-        f"vendorwatch-exporter: {path}: exists already: choose another --config.file, or --stdout\n"
+        f"vendorwatch-exporter: {path}: already exists: choose another --config.file, or --stdout\n"
     )
     assert path.read_text() == "mine"
     assert main(["init", "--stdout", f"--config.file={path}"]) == 0
@@ -56,4 +56,4 @@ def test_a_folder_that_is_not_there_is_an_error_of_one_line(tmp_path, capsys):
 def test_a_collector_that_is_not_there_is_named(capsys):
     """With those that there are."""
     assert main(["init", "nagios", "--stdout"]) == 1
-    assert "no such collector: nagios: there are bigpanda, certificates, " in capsys.readouterr().err
+    assert "no such collector: nagios: must be one of bigpanda, certificates, " in capsys.readouterr().err

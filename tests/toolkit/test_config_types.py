@@ -92,7 +92,7 @@ def test_a_secret_file_is_read_again_when_it_changed(tmp_path, caplog):
     file.write_text("  \n", encoding="utf-8")
     assert token.read() == "second one"
     assert [record.getMessage() for record in caplog.records] == [
-        f"Cannot read {file}, keeping what it held: No such file or directory"
+        f"Cannot read {file}, keeping the previous value: No such file or directory"
     ]
 
 

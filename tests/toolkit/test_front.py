@@ -191,5 +191,5 @@ def test_a_kind_of_refusal_is_logged_once_a_minute(caplog):
         "Request for alertmanager/prod from 10.0.0.7 rejected (401): no",
         "Request from 10.0.0.7 rejected (401): no",
         "Request for alertmanager/prod from 10.0.0.7 rejected (413): no",
-        "Request for alertmanager/prod from 10.0.0.7 rejected (401): no; 2 more like it since the last such line",
+        "Request for alertmanager/prod from 10.0.0.7 rejected (401): no; 2 more since the last such line",
     ]

@@ -204,14 +204,14 @@ def test_an_answer_that_never_ends_is_cut_at_the_deadline(act):
     """However often a byte comes; and the thread that reads ends too."""
     before = threading.active_count()
     with serving(act) as server, client(0.5) as one:
-        told(failure(one, server.url), "waiting for the answer", reached=server.requests)
+        told(failure(one, server.url), "waiting for the response", reached=server.requests)
     ended(before)
 
 
 def told(error, stage, *, reached):
     """See that the error says what was waited for; a busy machine may not have come so far."""
     assert isinstance(error, RequestTimedOut)
-    assert str(error) == f"no whole answer within 0.5 s ({stage})" or not reached
+    assert str(error) == f"no complete response within 0.5 s ({stage})" or not reached
 
 
 def ended(before):
@@ -243,7 +243,7 @@ def test_the_deadline_covers_name_resolution(monkeypatch):
     monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: over.wait(60))
     with client(0.3) as one:
         began = time.monotonic()
-        assert str(failure(one, "http://vendor.example")) == "no whole answer within 0.3 s (resolving the name)"
+        assert str(failure(one, "http://vendor.example")) == "no complete response within 0.3 s (resolving the name)"
         assert time.monotonic() - began < 30
     over.set()
 
@@ -308,7 +308,7 @@ def test_a_system_without_threads_to_give_is_an_error_like_others(monkeypatch):
 
     with client() as one:
         monkeypatch.setattr(threading.Thread, "start", refuse)
-        assert str(failure(one, "http://vendor.example")) == "the system gives no more threads"
+        assert str(failure(one, "http://vendor.example")) == "cannot start another thread"
 
 
 def test_an_answer_of_the_size_allowed_is_whole_and_one_byte_more_is_refused():
@@ -317,7 +317,7 @@ def test_an_answer_of_the_size_allowed_is_whole_and_one_byte_more_is_refused():
         assert one.request("GET", server.url).body == b"x" * 10
         error = failure(one, server.url)
     assert isinstance(error, InvalidResponse)
-    assert str(error) == "an answer of more than 10 bytes"
+    assert str(error) == "response larger than 10 bytes"
     assert HttpClientSettings().max_response == 8_000_000
 
 
@@ -371,9 +371,9 @@ def test_what_comes_before_the_answer_is_passed_over(early):
     ("sent", "kind", "message"),
     [
         (b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nhalf", ConnectionFailed,
-         "the connection broke before the answer was whole"),
+         "the connection broke before the response was complete"),
         (b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nab", ConnectionFailed,
-         "the connection broke before the answer was whole"),
+         "the connection broke before the response was complete"),
         (answer(b"no gzip", "200 OK", "Content-Encoding: gzip"), InvalidResponse, "the body's compression is broken"),
         (b"SSH-2.0-OpenSSH_9.6\r\n", ConnectionFailed, "no connection"),
         (b"", ConnectionFailed, "no connection"),

@@ -66,14 +66,14 @@ def certificate(tmp_path):
         (
             f"tls_server_config: {{{PAIR}, client_auth_type: RequireAnyClientCert}}",
             (
-                "tls_server_config.client_auth_type: a certificate that nobody verifies cannot be asked for here: "
-                "RequireAndVerifyClientCert can"
+                "tls_server_config.client_auth_type: requesting a certificate without verifying it is not supported: "
+                "use RequireAndVerifyClientCert"
             ),
         ),
         (
             f"tls_server_config: {{{PAIR}, client_auth_type: Everybody}}",
             (
-                "tls_server_config.client_auth_type: no such policy: there are NoClientCert, RequestClientCert, "
+                "tls_server_config.client_auth_type: no such policy: must be one of NoClientCert, RequestClientCert, "
                 "VerifyClientCertIfGiven, RequireAndVerifyClientCert"
             ),
         ),
@@ -87,11 +87,14 @@ def certificate(tmp_path):
         ),
         (
             f"tls_server_config: {{{PAIR}, curve_preferences: [CurveP257]}}",
-            "tls_server_config.curve_preferences: no such curve: there are CurveP256, CurveP384, CurveP521, X25519",
+            (
+                "tls_server_config.curve_preferences: no such curve: "
+                "must be one of CurveP256, CurveP384, CurveP521, X25519"
+            ),
         ),
         (
             f"tls_server_config: {{{PAIR}, curve_preferences: [CurveP256, X25519]}}",
-            "tls_server_config.curve_preferences: only one can be set here: give the one curve, or none for all",
+            "tls_server_config.curve_preferences: only one curve is supported: give one, or none to allow all",
         ),
         ("tls_server_config: {cert_file: gone, key_file: gone}", "tls_server_config: No such file or directory"),
         ("tls_server_config: {cert_file: web.yml, key_file: web.yml}", "tls_server_config: [SSL] PEM lib"),

@@ -27,7 +27,7 @@ def told(file, content):
         (b"a: [1", "line 1, column 6: not YAML: expected ',' or ']', but got '<stream end>'"),
         (b"a: \xff\xfe", "not UTF-8 text"),
         (b"token: !!python/object:os.system x", "line 1, column 8: not YAML: could not determine a constructor"),
-        (b"token: 2024-13-45", "not YAML: a date or a number that there is not; put it in quotes"),
+        (b"token: 2024-13-45", "not YAML: impossible date or number; put it in quotes"),
         (b"[" * 5000, "not YAML: nested too deeply"),
         (b"a: 1\n---\nb: 2", "line 2, column 1: not YAML: but found another document"),
     ],
@@ -79,9 +79,9 @@ def test_a_variable_that_is_not_there_is_told_with_its_place(file, monkeypatch):
     """Empty is as good as missing."""
     monkeypatch.setenv("EMPTY", " ")
     assert told(file, "a: [x, '${NOT_THERE}']\nb: {c: '${EMPTY}-${NOT_THERE}'}") == [
-        "a[1]: the environment has no NOT_THERE",
-        "b.c: the environment has no EMPTY",
-        "b.c: the environment has no NOT_THERE",
+        "a[1]: environment variable NOT_THERE is not set",
+        "b.c: environment variable EMPTY is not set",
+        "b.c: environment variable NOT_THERE is not set",
     ]
 
 
@@ -103,7 +103,7 @@ def test_problems_of_the_file_and_of_its_content_are_told_together(file, tmp_pat
     with pytest.raises(ConfigError) as caught:
         load(file, check)
     assert caught.value.problems == (
-        "a: the environment has no NOT_THERE",
+        "a: environment variable NOT_THERE is not set",
         "b: given twice, in line 2 and again in line 3",
         "c: missing",
     )

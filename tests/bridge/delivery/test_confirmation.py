@@ -190,10 +190,10 @@ def test_a_listing_that_breaks_off_says_nothing(bench):
     """Only a whole listing tells what is missing."""
     bench.fire("a")
     bench.panda.taken.clear()
-    bench.panda.problem = Unreached("no whole answer in time")
+    bench.panda.problem = Unreached("no complete response in time")
     bench.look(5)
     assert (len(bench.bodies), bench.unconfirmed) == (1, 0)
-    assert bench.confirmation.status.problem == "no whole answer in time"
+    assert bench.confirmation.status.problem == "no complete response in time"
     bench.panda.problem = None
     bench.look(2)
     assert len(bench.bodies) == 2

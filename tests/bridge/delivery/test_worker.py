@@ -459,12 +459,12 @@ def test_an_old_destination_that_is_gone_is_left_as_it_is(scene, caplog):
     """It is said how many alerts stay open there; the new one hears of them all the same."""
     scene.accept("a")
     scene.live(3)
-    scene.panda.mood = refuse(Unreached("no whole answer in time"))
+    scene.panda.mood = refuse(Unreached("no complete response in time"))
     new = Panda(scene.clock)
     scene.delivery.change(moved(scene, new))
     scene.live(10)
     assert new.names() == ["prod:a"]
-    assert "1 alerts stay open at the previous destination: no whole answer in time" in caplog.text
+    assert "1 alerts stay open at the previous destination: no complete response in time" in caplog.text
 
 
 @pytest.mark.parametrize(

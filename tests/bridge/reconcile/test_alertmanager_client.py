@@ -248,7 +248,7 @@ def test_every_status_but_200_does_not_count(ask, code):
         ("<html>", "answered with something that is not JSON"),
         ('[{"labels": {}', "answered with something that is not JSON"),
         (requests.ConnectionError("http://user:pass@am"), "no connection"),
-        (requests.ReadTimeout(), "no whole answer within 10 s (waiting for the answer)"),
+        (requests.ReadTimeout(), "no complete response within 10 s (waiting for the response)"),
     ],
 )
 def test_what_goes_wrong_is_said_in_words(ask, body, told):
@@ -325,7 +325,7 @@ def test_one_of_them_says_what_is_muted(first, second, expected):
 @pytest.mark.parametrize(
     ("wrong", "told"),
     [
-        ({"urls": ["http://u:p@am:9093"]}, "credentials do not belong in a URL"),
+        ({"urls": ["http://u:p@am:9093"]}, "must not contain credentials"),
         ({"username": "u"}, "username and password belong together"),
         ({"bearer_token": "t", "username": "u", "password": "p"}, "not both"),
         ({"ca_file": "/nowhere.pem"}, "cannot use /nowhere.pem: No such file"),

@@ -260,7 +260,7 @@ def test_knowledge_survives_json_in_the_middle_of_a_round():
         (
             {"account": "prod", "token": "t", "base_url": "vigilmon.online", "uptime_interval": "soon"},
             [
-                "base_url: not a URL: it begins with http:// or https:// and a host",
+                "base_url: not a URL: must begin with http:// or https:// and a host",
                 "uptime_interval: not a duration: write it like 30s, 5m or 1h30m",
             ],
         ),

@@ -96,21 +96,21 @@ def test_a_vendor_that_does_not_answer_in_time_is_timed_out():
     with serving(lambda _, server: server.over.wait(60)) as server:
         error = failure(opened(server.url, timeout=0.3), request())
     assert type(error) is TimedOut
-    assert str(error).startswith("no whole answer within 0.3 s (")
+    assert str(error).startswith("no complete response within 0.3 s (")
 
 
 def test_an_answer_that_is_too_long_is_malformed(vendor):
     """`max_response` bounds it."""
     vendor.get(f"{VENDOR}/x", body=b"12")
     error = failure(opened(max_response=1), request())
-    assert (type(error), str(error)) == (Malformed, "an answer of more than 1 bytes")
+    assert (type(error), str(error)) == (Malformed, "response larger than 1 bytes")
 
 
 def test_an_answer_of_too_many_objects_is_malformed(vendor):
     """A few bytes of JSON are many of memory, so their number is bounded before they are made."""
     vendor.get(f"{VENDOR}/x", body=b"[" + b"{}," * 40_000 + b"{}]")
     error = failure(opened(), request())
-    assert (type(error), str(error)) == (Malformed, "an answer of more than 40,000 objects")
+    assert (type(error), str(error)) == (Malformed, "response with more than 40,000 objects")
 
 
 @pytest.mark.parametrize("address", ["", "http://[::1", "nonsense://x"])

@@ -98,7 +98,7 @@ class Vendor:
         if isinstance(say, threading.Event):
             while not (say.wait(0.01) or self.closed.is_set()):
                 pass
-            raise TimedOut("no whole answer within 1 s")
+            raise TimedOut("no complete response within 1 s")
         if isinstance(say, Exception):
             raise say
         if isinstance(say, bytes):
@@ -202,7 +202,7 @@ def test_a_target_is_polled_and_its_metrics_served(started):
         (401, "auth"),
         (b"broken", "malformed"),
         (ConnectFailed("connection refused"), "connect"),
-        (TimedOut("no whole answer within 1 s"), "timeout"),
+        (TimedOut("no complete response within 1 s"), "timeout"),
         (RuntimeError("s3cret"), "malformed"),
     ],
 )

@@ -7,6 +7,8 @@ target is that of the groups that do answer.
 from collections import Counter
 from dataclasses import dataclass, field, replace
 
+from exporter.collectors.contract import MOST_ROWS
+
 from .answers import Alert, AlertPage, Test
 from .inventory import Agent, Usage
 
@@ -141,7 +143,8 @@ def grown(listing: Listing | None, page: AlertPage, *, at: float, cursor: str | 
         return None
     grown = replace(listing, alerts=(*listing.alerts, *page.alerts))
     goes_on = page.cursor is not None and page.cursor not in listing.cursors
-    if page.cursor is not None and goes_on and len(listing.cursors) + 1 < max_pages:
+    is_full = len(listing.cursors) + 1 >= max_pages or len(grown.alerts) >= MOST_ROWS
+    if page.cursor is not None and goes_on and not is_full:
         return replace(grown, cursors=(*listing.cursors, page.cursor))
     # Who points back to a page that was read has more than can be followed to.
     return replace(grown, whole=True, truncated=page.cursor is not None or page.broken)

@@ -10,6 +10,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from itertools import takewhile
 
+from exporter.collectors.contract import MOST_ROWS
+
 from .answers import Monitor, Page
 from .knowledge import Found, Incidents, Known, Listing, Uptime, less, place
 
@@ -42,7 +44,7 @@ def with_page(known: Known, number: int, at: float, page: Page, most: int) -> Kn
         return _whole(known, listing, alone=number == 1 and not short, truncated=bool(page.monitors) and short)
     known, listing = _read(known, listing, at, page)
     ended = _is_last(listing, page)
-    if not ended and number < most:
+    if not ended and number < most and listing.told < MOST_ROWS:
         return known
     return _whole(known, listing, alone=number == 1, truncated=shifted or not ended)
 

@@ -110,6 +110,14 @@ def test_a_page_cap_says_truncated():
     assert not told(collector, cut, ALERTS, page(alert("a")), at=START + 60).truncated
 
 
+def test_a_listing_that_grows_without_end_is_cut():
+    """However few its pages are: what a vendor can make us hold has a bound."""
+    collector = Collector(settings())
+    half = told(collector, collector.start(), ALERTS, page(*map(alert, range(12_000)), cursor="x"))
+    cut = told(collector, half, ALERTS, page(*map(alert, range(12_000, 24_000)), cursor="y"))
+    assert (half.as_of, cut.as_of, cut.truncated) == (None, START, True)
+
+
 def test_alerts_that_are_all_gone_at_once_are_gone_when_it_is_said_twice():
     """One stray empty answer would end every alert; it is asked again soon. A cleared alert is no such answer."""
     collector = Collector(settings())

@@ -161,6 +161,13 @@ def test_a_first_round_that_never_stands_still_counts_as_it_is():
     assert (known.round_at, known.truncated, list(known.monitors)) == (120.0, True, ["1", "2", "4"])
 
 
+def test_a_listing_that_grows_without_end_is_cut():
+    """However few its pages are: what a vendor can make us hold has a bound."""
+    half = with_page(Known(), 1, 100.0, page(*range(12_000)), MOST)
+    cut = with_page(half, 2, 101.0, page(*range(12_000, 24_000)), MOST)
+    assert (half.round_at, cut.round_at, cut.truncated) == (None, 100.0, True)
+
+
 def test_nothing_is_shown_before_the_first_round_has_ended():
     """Half a list would look like a whole one."""
     known = with_page(Known(), 1, 100.0, page(1, 2, total=4), MOST)

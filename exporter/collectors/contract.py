@@ -28,7 +28,7 @@ from exporter.metrics.health import Endpoint, Figure
 CONFIRM_AFTER: Final = 10.0
 """Seconds after which a listing that is suddenly empty is requested again: it is believed when it is empty twice."""
 MOST_ROWS: Final = 20_000
-"""Rows of a listing, over all its pages: one that goes on ends there, truncated. Twice what `max_pages` lets through."""
+"""Rows of a listing, over all its pages: what goes on is cut. Twice what `max_pages` lets through."""
 PROBE_FAILURES: Final = (
     "dns",
     "connect",

@@ -1,3 +1,8 @@
+"""An hour of a large ThousandEyes organisation, without sockets or waiting.
+
+Of 500 Vigilmon monitors beside it test_simulation.py has two hours: targets share neither budget nor thread.
+"""
+
 import json
 from collections import deque
 from datetime import UTC, datetime

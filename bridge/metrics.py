@@ -143,7 +143,7 @@ class Metrics:
         for collector in (ProcessCollector, PlatformCollector, GCCollector):
             collector(registry=self.registry)
         self.notifications = self._counter("notifications", "Webhooks by answer.", "receiver", "source", "outcome")
-        self.refusals = self._counter("http_refusals", "HTTP requests that were turned away, by reason.", "reason")
+        self.refusals = self._counter("http_refusals", "HTTP requests rejected, by reason.", "reason")
         for reason in REASONS:
             self.refusals.labels(reason)
         self.alerts = self._counter("alerts", "Alerts in accepted webhooks.", "receiver", "source", "status")

@@ -1,4 +1,4 @@
-"""The command line: flags, the check of the configuration, signals."""
+"""The command line: flags, configuration check, signals."""
 
 import argparse
 import contextlib
@@ -20,20 +20,20 @@ from exporter.toolkit.web_config import WebConfigFile
 
 PROGRAM = "vendorwatch-exporter"
 SWITCH = 0.001
-"""Seconds after which a thread that renders or updates lets one that answers a scrape go on."""
+"""Seconds after which a thread that renders or updates yields to one that answers a scrape."""
 SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
-"""Blocked in every thread and waited for in the main one: a handler could be run late, by a main thread that sleeps."""
+"""Blocked in every thread and awaited in the main one: a handler might run late while the main thread sleeps."""
 T = TypeVar("T")
 _log = logging.getLogger("exporter")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run the exporter; return the exit status. Bad flags end the process with status 2."""
+    """Run the exporter and return the exit status. Bad flags exit with status 2."""
     options = _parser().parse_args(argv)
     if options.command == "init":
         path = None if options.stdout else options.config_file
         return starter.run(PROGRAM, path, lambda: starter_for(options.collectors))
-    # Both, before anything ends: then every problem of both has been told.
+    # Read both before exiting, so that the problems of both are reported.
     config, web_config = _read(load, options.config_file), _read(WebConfigFile, options.web_config)
     if config is None or web_config is None:
         return 1
@@ -41,7 +41,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         if options.config_check:
             if options.storage_url:
                 database(options.storage_url, options.shard)
-            _tell(options.config_file, (f"warning: {warning}" for warning in config.warnings()))
+            _print(options.config_file, (f"warning: {warning}" for warning in config.warnings()))
             sys.stdout.write(f"{options.config_file}: ok, {summary(config, options.shard)}\n")
             return 0
         logs.start("exporter", options.log_level, options.log_format)
@@ -49,7 +49,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
         app = App(options, config, web_config)
     except ConfigError as error:
-        _tell(PROGRAM, [error])
+        _print(PROGRAM, [error])
         return 1
     _run(app)
     return 0
@@ -57,51 +57,57 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _parser() -> flags.Parser:
     parser = flags.Parser(
-        prog=PROGRAM, description="Prometheus exporter for PacketVis, ThousandEyes, Vigilmon, BigPanda"
+        prog=PROGRAM, description="Prometheus exporter for PacketVis, ThousandEyes, Vigilmon and BigPanda."
     )
     flags.declare(parser, DEFAULT, "exporter.yml")
     storage = parser.add_mutually_exclusive_group()
-    storage.add_argument("--storage.path", dest="storage", type=Path, metavar="DIR", help="keep answers over restarts")
+    storage.add_argument(
+        "--storage.path",
+        dest="storage",
+        type=Path,
+        metavar="DIR",
+        help="directory that keeps the last responses across restarts",
+    )
     storage.add_argument(
         "--storage.url",
         dest="storage_url",
         type=Secret,
         metavar="URL",
-        help="keep them in PostgreSQL, for several exporters: one polls, the others serve the same, and take over",
+        help="PostgreSQL database for several exporters: one polls, the others serve its data and take over from it",
     )
     storage.add_argument(
         "--storage.url-file",
         dest="storage_url",
         type=lambda path: Secret(file=Path(path)),
         metavar="PATH",
-        help="a file that holds that URL",
+        help="path of a file that holds that URL",
     )
     parser.add_argument(
         "--shard",
         type=shard,
         metavar="K/N",
         default=ALONE,
-        help="be one of several exporters that divide the same configuration, such as 1/3",
+        help="poll only this part of the targets, such as 1/3: several exporters divide the same configuration",
     )
     parser.set_defaults(command="")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", dest="command")
     init = commands.add_parser("init", help="write a first configuration", description="Write a first configuration.")
-    init.add_argument("collectors", nargs="*", metavar="COLLECTOR", help=f"{', '.join(known())}; all, if none is given")
+    init.add_argument("collectors", nargs="*", metavar="COLLECTOR", help=f"{', '.join(known())}; all if none is given")
     init.add_argument("--config.file", dest="config_file", type=Path, metavar="PATH", default=argparse.SUPPRESS)
     init.add_argument("--stdout", action="store_true", help="print it instead of writing the file")
     return parser
 
 
 def _read(read: Callable[[Path], T], file: Path) -> T | None:
-    """Return what a file says; None, when every problem of it has been told."""
+    """Return the content of a file, or None after printing its problems."""
     try:
         return read(file)
     except ConfigError as error:
-        _tell(file, error.problems)
+        _print(file, error.problems)
         return None
 
 
-def _tell(about: object, lines: Iterable[object]) -> None:
+def _print(about: object, lines: Iterable[object]) -> None:
     sys.stderr.writelines(f"{about}: {line}\n" for line in lines)
 
 
@@ -114,7 +120,7 @@ def _run(app: App) -> None:
     _log.info("stopping")
     app.stop()
     if any(thread is not threading.current_thread() and not thread.daemon for thread in threading.enumerate()):
-        # A thread that hangs in somebody's library keeps the interpreter from ending, not the program.
+        # A thread that hangs in a library would keep the interpreter from exiting.
         logging.shutdown()
         sys.stdout.flush()
         os._exit(0)

@@ -1,4 +1,4 @@
-"""The exporter put together: storage, leadership, page, poll loops, server; and the reload of its configuration."""
+"""The wiring of the exporter: storage, leadership, page cache, poll loops, server, and configuration reload."""
 
 import argparse
 import logging
@@ -30,10 +30,10 @@ _log = logging.getLogger(__name__)
 
 
 class App:
-    """One exporter. Nothing is polled and nothing served before `start`."""
+    """The exporter. It neither polls nor serves before `start`."""
 
     def __init__(self, options: argparse.Namespace, config: Config, web_config: WebConfigFile) -> None:
-        """Open the storage and the sockets. ConfigError when one of them cannot be used."""
+        """Open the storage and the sockets. Raises ConfigError if one of them cannot be used."""
         self._file: Path = options.config_file
         self._shard: Shard = options.shard
         self._config = config
@@ -56,7 +56,7 @@ class App:
             raise ConfigError([f"cannot listen: {error}"]) from error
 
     def start(self) -> None:
-        """Poll, render and serve; returns at once. The first page has what is stored."""
+        """Start polling, rendering and serving; returns at once. The first page has the stored data."""
         if self._leadership:
             self._leadership.start(self._targets.wake)
         self._follow(self._config)
@@ -66,7 +66,7 @@ class App:
             _log.info("listening on %s port %d", host, port)
 
     def reload(self) -> None:
-        """Read the configuration again. ConfigError with every problem of it: then nothing changes."""
+        """Reload the configuration. Raises ConfigError with all its problems and keeps the current one."""
         with self._one_at_a_time:
             try:
                 config = load(self._file)
@@ -85,7 +85,7 @@ class App:
         _log.info("%s: %s", self._file, summary(config, self._shard))
 
     def stop(self) -> None:
-        """End serving, polling and rendering, in a few seconds whatever hangs."""
+        """Stop serving, polling and rendering within a few seconds, whatever hangs."""
         polling = threading.Thread(target=self._targets.stop, daemon=True)
         polling.start()
         self._server.stop()
@@ -94,7 +94,7 @@ class App:
         self._release()
 
     def _release(self) -> None:
-        """Let another exporter have the storage."""
+        """Release the storage for another exporter."""
         if self._directory:
             self._directory.close()
         if self._leadership:
@@ -102,16 +102,16 @@ class App:
 
 
 def summary(config: Config, shard: Shard) -> str:
-    """Return how many targets there are, and how many of them this exporter has."""
+    """Return the number of targets, and how many of them this exporter polls."""
     targets = f"{len(config.targets)} targets"
     return targets if shard.count == 1 else f"{targets}, {len(config.part(shard))} of them on shard {shard}"
 
 
 def _directory(options: argparse.Namespace) -> Directory:
-    """Take the directory of `--storage.path`. ConfigError when it cannot be used, or another exporter uses it."""
+    """Lock the directory of `--storage.path`. Raises ConfigError if it is unusable or another exporter uses it."""
     shard: Shard = options.shard
     path: Path = options.storage
-    try:  # shards may share a path, and what others stored is not theirs
+    try:  # shards may share a path, but not their files
         directory = Directory(path if shard.count == 1 else path / f"shard-{shard.number}-of-{shard.count}")
     except OSError as error:
         raise ConfigError([f"cannot use --storage.path {path}: {error.strerror}"]) from error
@@ -120,7 +120,7 @@ def _directory(options: argparse.Namespace) -> Directory:
 
 
 def database(url: Secret, shard: Shard) -> "Database":
-    """Return the database of `--storage.url`, which nobody has asked yet. ConfigError when it is none."""
+    """Return the database of `--storage.url`, not yet connected. Raises ConfigError if the URL is invalid."""
     try:
         from exporter.polling.postgresql import Database  # noqa: PLC0415  the driver is an extra
     except ImportError:
@@ -129,7 +129,7 @@ def database(url: Secret, shard: Shard) -> "Database":
 
 
 def _leadership(found: "Database") -> "Leadership":
-    """Reach for the database; one that is away is awaited."""
+    """Connect to the database, retrying in the background while it is unavailable."""
     from exporter.polling.leadership import Leadership  # noqa: PLC0415  the driver is an extra
 
     return Leadership(found)

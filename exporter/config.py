@@ -1,6 +1,6 @@
 """exporter.yml → frozen models, every problem of the file at once.
 
-The collectors are the folders under `exporter/collectors/`: one that is put there is known without a line here.
+The collectors are the folders under `exporter/collectors/`; a new one needs no registration here.
 """
 
 import pkgutil
@@ -23,42 +23,42 @@ STARTER_HEAD = """\
 # A secret X is written X: literal, X: ${ENV_NAME} or X_file: PATH, a file that holds nothing else; paths are
 # relative to this file. Durations: 30s, 5m, 1h30m.
 """
-"""How a first exporter.yml begins."""
+"""The head of a first exporter.yml."""
 _HERE = Path()
 
 Identity = tuple[str, str]
-"""A target's collector and account: no two targets share both."""
+"""A target's collector and account, together unique."""
 
 
 @dataclass(frozen=True, slots=True)
 class Config:
-    """What exporter.yml says."""
+    """The content of exporter.yml."""
 
     targets: tuple[TargetSettings, ...]
 
     def warnings(self) -> list[str]:
-        """Return what goes against a vendor's advice or limits, one line each."""
+        """Return one line for each setting that exceeds a vendor's limit or goes against its advice."""
         return [f"targets[{index}].{line}" for index, target in enumerate(self.targets) for line in target.warnings()]
 
     def part(self, shard: Shard) -> tuple[TargetSettings, ...]:
-        """Return the targets that one of several exporters polls: each target is polled whole by one of them."""
+        """Return the targets of one shard. Each target belongs to exactly one shard."""
         return tuple(target for target in self.targets if shard.owns(target.collector, target.account))
 
 
 def known() -> list[str]:
-    """Return the names of the collectors there are, sorted."""
+    """Return the names of all collectors, sorted."""
     return sorted(module.name for module in pkgutil.iter_modules(exporter.collectors.__path__) if module.ispkg)
 
 
 def starter_for(names: Sequence[str]) -> str:
-    """Return a first exporter.yml for these collectors. ConfigError for one that there is not."""
+    """Return a first exporter.yml for these collectors. Raises ConfigError for an unknown one."""
     chosen = starter.chosen("collector", names, known())
     found = (resources.files(f"exporter.collectors.{name}").joinpath("starter.yml") for name in chosen)
     return STARTER_HEAD + starter.listed("targets", [file.read_text(encoding="utf-8") for file in found])
 
 
 def identity(settings: TargetSettings) -> Identity:
-    """Return what names a target across reloads."""
+    """Return the identity of a target, which stays the same across reloads."""
     return settings.collector, settings.account
 
 
@@ -70,14 +70,14 @@ def collector(settings: TargetSettings) -> Collector[Any]:
 
 
 def load(path: Path) -> Config:
-    """Read and check exporter.yml. ConfigError with one line for each problem: its path in the file, what is wrong."""
+    """Read and check exporter.yml. Raises ConfigError, one line for each problem: its path in the file, the reason."""
     return yaml_file.load(path, read)
 
 
 def read(content: object, folder: Path = _HERE) -> Config:
-    """Check what exporter.yml, which lies in `folder`, holds. ConfigError with one line for each problem."""
+    """Check the content of an exporter.yml in `folder`. Raises ConfigError with one line for each problem."""
     if not isinstance(content, Mapping):
-        raise ConfigError(["file: not a mapping: it begins with targets:"])
+        raise ConfigError(["file: not a mapping: must begin with targets:"])
     unknown = [f"{key}: unknown key" for key in content if key != "targets"]
 
     def model(name: str) -> type[TargetSettings]:

@@ -27,7 +27,7 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     commands = parser.add_subparsers(title="commands", metavar="COMMAND")
     _command(commands, "serve", "run the bridge; the default")
     one = _command(commands, "init", "write a first configuration for these senders", starter.init)
-    one.add_argument("receivers", nargs="*", metavar="RECEIVER", help=f"{', '.join(senders())}; all, if none is given")
+    one.add_argument("receivers", nargs="*", metavar="RECEIVER", help=f"{', '.join(senders())}; all if none is given")
     one.add_argument("--stdout", action="store_true", help="print it instead of writing the file")
     _command(commands, "check", "check the configuration, the database and every URL in it", check.check)
     one = _command(commands, "send-test", "send a test alert and its resolution to BigPanda", send_test.send_test)

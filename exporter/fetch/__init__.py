@@ -1,1 +1,1 @@
-"""The ways out: HTTP requests and TLS probes, each ending in an answer or a named error."""
+"""Outgoing HTTP requests and TLS probes, each ending in a response or a named error."""

@@ -1,4 +1,4 @@
-"""What an attempt to ask came to: an error of HTTP's transport or a status → the kind of error it is. Pure."""
+"""Map transport errors and HTTP statuses to PollErrors. Pure."""
 
 import contextlib
 from collections.abc import Mapping
@@ -27,18 +27,18 @@ KINDS: Final[Mapping[type[HttpError], type[PollError]]] = {
     http_errors.InvalidRequest: ClientError,
     http_errors.InvalidResponse: Malformed,
 }
-"""What an error below HTTP means for a poll."""
+"""Transport errors → PollErrors."""
 UNCERTAIN: Final = 60.0
-"""Seconds; the most that is waited for a date that cannot be compared with the vendor's own clock."""
+"""Longest wait, in seconds, for a date that cannot be compared with the vendor's own clock."""
 
 
 def check(request: Get, response: Response) -> None:
-    """Raise the PollError that the response's status means; 200 and `request.expected_statuses` are answers."""
+    """Raise the PollError for the response's status, unless it is 200 or one of `request.expected_statuses`."""
     status = response.status
     if status == 200 or status in request.expected_statuses:  # noqa: PLR2004  the status everybody knows
         return
     if status in (401, 403):
-        raise Refused(f"{status}: the vendor does not accept the credentials")
+        raise Refused(f"{status}: the vendor rejects the credentials")
     if status == 429:  # noqa: PLR2004  see above
         raise RateLimited("429: too many requests", _retry_after(response))
     if 500 <= status <= 599:  # noqa: PLR2004  see above
@@ -51,7 +51,7 @@ def check(request: Get, response: Response) -> None:
 
 
 def _retry_after(response: Response) -> float | None:
-    """Return the seconds that the vendor asks for. A date is of its clock, and compared with its own `Date`."""
+    """Return the seconds that the vendor asks to wait. A date is compared with the vendor's own `Date` header."""
     text = response.headers.get("retry-after", "").strip()
     if text[:1].isdigit():
         with contextlib.suppress(ValueError):
@@ -60,13 +60,13 @@ def _retry_after(response: Response) -> float | None:
     if moment is None:
         return None
     if vendors_now is None:
-        # Only our own clock to compare with: whichever of them is wrong, limits are per minute.
+        # Without a Date header only our own clock is left: cap the wait in case either clock is wrong.
         return min(max(0.0, moment - response.at), UNCERTAIN)
     return max(0.0, moment - vendors_now)
 
 
 def http_date(text: str) -> float | None:
-    """Return a date of a header in epoch seconds; None for anything else."""
+    """Parse a header's date to epoch seconds; return None for anything else."""
     try:
         return parsedate_to_datetime(text).timestamp()
     except (ValueError, OverflowError):

@@ -1,7 +1,7 @@
-"""Names to addresses, within a deadline.
+"""Name resolution within a deadline.
 
-`getaddrinfo` cannot be interrupted: it waits for as long as resolv.conf says. Each lookup therefore has a thread of
-its own, which is left behind when the deadline passes; while it still waits, nobody starts a second one for that name.
+`getaddrinfo` cannot be interrupted and waits for as long as resolv.conf says. Each lookup therefore runs in its own
+thread, which is abandoned when the deadline passes; while it still runs, later lookups of that name share it.
 """
 
 import ipaddress
@@ -16,7 +16,7 @@ import idna
 
 
 class Address(NamedTuple):
-    """Where to connect, as `socket` wants it."""
+    """An address to connect to, as `socket` takes it."""
 
     family: int
     kind: int
@@ -29,15 +29,15 @@ _lock: Final = threading.Lock()
 
 
 def to_ascii(name: str) -> str:
-    """Return `name` as DNS and certificates write it. UnicodeError when no such name is possible."""
-    # Label by label: the rules for international names would refuse the underscore that others may contain.
+    """Return `name` as DNS and certificates write it. Raises UnicodeError for an impossible name."""
+    # Label by label: the rules for international names would reject an underscore, which other labels may contain.
     return ".".join(part if part.isascii() else idna.encode(part, uts46=True).decode() for part in name.split("."))
 
 
 def resolve(host: str, port: int, deadline: float) -> list[Address]:
     """Return the addresses of `host`, a name or an address, by `deadline` (`time.monotonic`).
 
-    socket.gaierror when there are none, or the resolver has not answered by then; UnicodeError when it is no name.
+    Raises socket.gaierror if there are none or the resolver has not answered by then, UnicodeError for an invalid name.
     """
     try:
         ipaddress.ip_address(host)

@@ -1,6 +1,6 @@
 """The requests of one target: a Get → the vendor's response or a PollError, with the target's credentials.
 
-No message holds a URL, a header or a body: that is where secrets live.
+No message contains a URL, a header or a body, because these may hold secrets.
 """
 
 import hashlib
@@ -18,14 +18,14 @@ from exporter.toolkit.http_errors import HttpError
 from exporter.toolkit.text import valid_json
 
 MOST_OBJECTS: Final = 40_000
-"""JSON objects and lists of one answer: each may become some kilobytes of what is known, shown and stored.
+"""JSON objects and lists in one response: each may take some kilobytes once it is known, rendered and stored.
 
-The largest honest answer comes without pages: 5,000 tests of ThousandEyes, of eight objects each.
+The largest legitimate response is not paged: 5,000 tests of ThousandEyes, of eight objects each.
 """
 
 
 def located(base: str, request: Get) -> str:
-    """Return the URL of a request below `base`, whose own query stays except for what the request's params replace."""
+    """Return the URL of a request below `base`. The query of `base` is kept unless the request's params replace it."""
     parts = urlsplit(base)
     replaced = {name for name, _ in request.params}
     kept = [pair for pair in parts.query.split("&") if pair and unquote_plus(pair.split("=")[0]) not in replaced]
@@ -35,7 +35,7 @@ def located(base: str, request: Get) -> str:
 
 
 class Session:
-    """The connection to one target's vendor. One request at a time; `close` cuts one that is under way."""
+    """The connection to one target's vendor. One request at a time; `close` aborts one in flight."""
 
     def __init__(self, settings: TargetSettings, clock: Callable[[], float]) -> None:
         self._settings = settings
@@ -43,9 +43,9 @@ class Session:
         self._client = HttpClient(settings, settings.timeout)
 
     def get(self, request: Get) -> Response:
-        """Return the vendor's response, whatever its status; `error_mapping.check` says what that means.
+        """Return the vendor's response, whatever its status; `error_mapping.check` maps the status to an error.
 
-        A PollError when it is not whole within the target's `timeout`, or broken. Text in it is valid.
+        Raises PollError if it is incomplete after the target's `timeout`, or broken. Its text is `valid`.
         """
         at = self._clock()
         base, bearer = self._settings.url(), self._settings.bearer()
@@ -73,7 +73,7 @@ class Session:
         return Response(at, found.status, valid_json(found.body), found.headers)
 
     def credentials(self) -> str:
-        """Return what differs whenever the credentials differ, and says nothing of them."""
+        """Return a value that changes with the credentials but reveals nothing of them."""
         secrets = (self._settings.bearer(), self._settings.url())
         try:
             read = [secret.read() for secret in secrets if isinstance(secret, Secret)]
@@ -82,5 +82,5 @@ class Session:
         return hashlib.sha256("\0".join(read).encode()).hexdigest()
 
     def close(self) -> None:
-        """Cut the request that is under way, if any, and let the connections go."""
+        """Abort the request in flight, if any, and close the connections."""
         self._client.close()

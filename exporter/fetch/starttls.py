@@ -1,6 +1,6 @@
-"""The dialogues that turn a plain connection into one where TLS begins, bounded in bytes and time.
+"""The STARTTLS dialogues that prepare a plain connection for TLS, bounded in bytes and time.
 
-`start_tls` returns once the server is ready for the handshake; `StartTlsRefused` says what it answered instead.
+`start_tls` returns once the server is ready for the handshake, or raises StartTlsRefused with the server's answer.
 """
 
 import ipaddress
@@ -12,15 +12,15 @@ from xml.sax.saxutils import quoteattr
 from exporter.collectors.contract import StartTls
 
 MOST_BYTES: Final = 65_536
-"""A server that says more before TLS is not one that offers it."""
+"""Most bytes that a server may send before TLS."""
 
 
 class StartTlsRefused(Exception):
-    """The server does not begin TLS."""
+    """The server refuses to start TLS."""
 
 
 class Dialogue:
-    """What is said before TLS, by `deadline` (`time.monotonic`)."""
+    """The plaintext dialogue before TLS, until `deadline` (`time.monotonic`)."""
 
     def __init__(self, plain: socket.socket, server_name: str, deadline: float) -> None:
         self.plain = plain
@@ -35,13 +35,13 @@ class Dialogue:
         self.plain.sendall(words)
 
     def until(self, *ends: bytes) -> bytes:
-        """Return what the server says up to and including the first of `ends`."""
+        """Read up to and including the first of `ends`."""
         while not (found := [self.unread.index(end) + len(end) for end in ends if end in self.unread]):
             self._receive()
         return self.exactly(min(found))
 
     def exactly(self, count: int) -> bytes:
-        """Return the next `count` bytes."""
+        """Read the next `count` bytes."""
         while len(self.unread) < count:
             self._receive()
         taken, self.unread = self.unread[:count], self.unread[count:]
@@ -59,7 +59,7 @@ class Dialogue:
 
 
 def remaining(deadline: float) -> float:
-    """Return the seconds until `deadline`. TimeoutError when it has passed."""
+    """Return the seconds until `deadline`. Raises TimeoutError once it has passed."""
     seconds = deadline - time.monotonic()
     if seconds <= 0:
         raise TimeoutError
@@ -67,7 +67,7 @@ def remaining(deadline: float) -> float:
 
 
 def start_tls(protocol: StartTls, plain: socket.socket, server_name: str, deadline: float) -> None:
-    """Bring the server to expect a TLS handshake on `plain`."""
+    """Negotiate TLS on `plain`, up to the handshake."""
     dialogue = Dialogue(plain, server_name, deadline)
     match protocol:
         case "smtp":
@@ -87,15 +87,13 @@ def start_tls(protocol: StartTls, plain: socket.socket, server_name: str, deadli
             dialogue.send(b"STLS\r\n")
             _expect(dialogue.until(b"\n"), b"+OK")
         case "postgres":
-            dialogue.send(
-                b"\x00\x00\x00\x08\x04\xd2\x16\x2f"
-            )  # SSLRequest: its length, and the number that stands for it
+            dialogue.send(b"\x00\x00\x00\x08\x04\xd2\x16\x2f")  # SSLRequest: its length and its code
             _expect(dialogue.exactly(1), b"S")
         case "ldap":
             _ldap(dialogue)
         case "xmpp":
             _xmpp(dialogue)
-    # Plaintext after the server's consent would be taken for TLS, or injected.
+    # Plaintext after the server has agreed would be taken for TLS, or may be injected.
     if dialogue.unread:
         raise StartTlsRefused("the server sent plaintext after it agreed to TLS")
 
@@ -112,7 +110,7 @@ def _smtp(dialogue: Dialogue) -> None:
 
 
 def _reply(dialogue: Dialogue, code: bytes) -> bytes:
-    """Return a reply of one or more lines; only its last has no hyphen after the code."""
+    """Read a reply of one or more lines; only the last has no hyphen after its code."""
     lines = [dialogue.until(b"\n")]
     while lines[-1][3:4] == b"-" or not lines[-1][:3].isdigit():
         lines.append(dialogue.until(b"\n"))
@@ -148,7 +146,7 @@ def _xmpp(dialogue: Dialogue) -> None:
     _expect(dialogue.until(b">"), b"<proceed")
 
 
-def _expect(said: bytes, begins: bytes) -> None:
-    if not said.upper().startswith(begins.upper()):
-        answer = said[:80].decode("ascii", "backslashreplace").strip()
-        raise StartTlsRefused(f"the server answered {answer!r} instead of agreeing to TLS")
+def _expect(answer: bytes, begins: bytes) -> None:
+    if not answer.upper().startswith(begins.upper()):
+        text = answer[:80].decode("ascii", "backslashreplace").strip()
+        raise StartTlsRefused(f"the server answered {text!r} instead of agreeing to TLS")

@@ -1,7 +1,7 @@
-"""One TLS handshake as a client would make it, that goes on whatever it thinks of the certificate.
+"""One TLS handshake as a client would make it, completed whatever is wrong with the certificate.
 
-pyOpenSSL, because it is the one that shows on every Python which certificates the server sent, even when the handshake
-fails afterwards, and what OpenSSL found wrong with them, without a second connection.
+Uses pyOpenSSL because, on every Python, it shows the certificates that the server sent, even if the handshake fails
+afterwards, and OpenSSL's objections to them, without a second connection.
 """
 
 import socket
@@ -20,15 +20,15 @@ from OpenSSL import SSL
 from exporter.fetch.starttls import remaining
 
 MOST_BYTES: Final = 1_000_000
-"""A handshake that is longer is none."""
+"""Most bytes of a handshake."""
 VERDICT: Final = 1.0
-"""Seconds to wait, under TLS 1.3, for what the server says of our certificate, or of our having none."""
+"""Seconds to wait, with TLS 1.3, for the server's alert about our client certificate, or our lack of one."""
 T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
 class Trust:
-    """Whom to trust and what to present: paths of PEM files. Without `ca_file`, the system's roots."""
+    """The roots to trust and the certificate to present: paths of PEM files. Without `ca_file`, the system's roots."""
 
     ca_file: str | None = None
     client_certificate: tuple[str, str] | None = None
@@ -37,23 +37,23 @@ class Trust:
 
 @dataclass(slots=True)
 class Handshake:
-    """What a handshake showed. `chain` as the server sent it, its own certificate first; () when it sent none."""
+    """The result of a handshake. `chain`: as the server sent it, its own certificate first; () if it sent none."""
 
     chain: tuple[x509.Certificate, ...] = ()
     verify_code: int = 0
-    """OpenSSL's first objection (X509_V_ERR_…) to the chain, the name aside; 0: none."""
+    """OpenSSL's first objection (X509_V_ERR_…) to the chain, not counting the name; 0: none."""
     asks_for_certificate: bool = False
-    """The server asked for a client certificate."""
+    """The server requested a client certificate."""
     error: Exception | None = None
-    """Why it did not end well, or what the server said right after it; None when all is well."""
+    """Why it failed, or the server's alert right after it; None on success."""
     unreadable: list[str] = field(default_factory=list)
-    """Which of our own files could not be used."""
+    """Our own files that could not be used."""
 
 
 def shake_hands(plain: socket.socket, server_name: str, trust: Trust, deadline: float, *, old: bool) -> Handshake:
-    """Return what a handshake on `plain` shows, by `deadline`. `old` also speaks what no client of today does.
+    """Do a handshake on `plain` by `deadline`. `old`: also allow protocols and ciphers that today's clients reject.
 
-    TimeoutError when it is not over by then.
+    Raises TimeoutError if it is not complete by then.
     """
     shown = Handshake()
     context = _context(trust, shown, old=old)
@@ -61,7 +61,7 @@ def shake_hands(plain: socket.socket, server_name: str, trust: Trust, deadline: 
     def object_to(_connection: SSL.Connection, _certificate: Any, code: int, _depth: int, ok: int) -> bool:
         if not ok and not shown.verify_code:
             shown.verify_code = code
-        return True  # a certificate that nobody accepts has dates too
+        return True  # an invalid certificate has dates too
 
     def follow(connection: SSL.Connection, _where: int, _result: int) -> None:
         if b"certificate request" in connection.get_state_string():
@@ -77,7 +77,7 @@ def shake_hands(plain: socket.socket, server_name: str, trust: Trust, deadline: 
     try:
         wire.carry(connection.do_handshake, deadline)
         if shown.asks_for_certificate:
-            # An alert tells that no, or this, client certificate will not do. Silence means consent.
+            # An alert means that the client certificate, or its absence, is rejected. Silence means it is accepted.
             with suppress(TimeoutError, SSL.ZeroReturnError):
                 wire.carry(lambda: connection.recv(1), min(deadline, time.monotonic() + VERDICT))
     except (SSL.Error, OSError, EOFError) as error:
@@ -89,13 +89,13 @@ def shake_hands(plain: socket.socket, server_name: str, trust: Trust, deadline: 
 
 
 def _context(trust: Trust, shown: Handshake, *, old: bool) -> SSL.Context:
-    """Return what to speak, whom to trust, what to present; `shown` learns which of our files cannot be used."""
+    """Return the TLS context; `shown` records which of our files cannot be used."""
     context = SSL.Context(SSL.TLS_METHOD)
     context.set_min_proto_version(SSL.TLS1_VERSION if old else SSL.TLS1_2_VERSION)
     if old:
         context.set_cipher_list(b"ALL:@SECLEVEL=0")
         context.set_options(ssl.OP_LEGACY_SERVER_CONNECT if hasattr(ssl, "OP_LEGACY_SERVER_CONNECT") else 0x4)
-    # Where truststore looks too, so that a probe trusts whom the API client trusts; SSL_CERT_FILE is obeyed.
+    # The roots that truststore uses, so that a probe trusts the same as the API client; SSL_CERT_FILE is honoured.
     system = ssl.get_default_verify_paths()
     if trust.ca_file:
         try:
@@ -110,7 +110,7 @@ def _context(trust: Trust, shown: Handshake, *, old: bool) -> SSL.Context:
         cert_file, key_file = trust.client_certificate
         try:
             context.use_certificate_chain_file(cert_file)
-            # Not by use_privatekey_file: OpenSSL would ask on the terminal for the password of an encrypted key.
+            # Not use_privatekey_file: OpenSSL would prompt on the terminal for the password of an encrypted key.
             key: Any = load_pem_private_key(Path(key_file).read_bytes(), None)
             context.use_privatekey(key)
         except (OSError, ValueError, TypeError, SSL.Error):
@@ -119,7 +119,7 @@ def _context(trust: Trust, shown: Handshake, *, old: bool) -> SSL.Context:
 
 
 class _Wire:
-    """Carries what OpenSSL writes to the socket and what arrives back, in the time that is left."""
+    """Moves bytes between OpenSSL and the socket until the deadline."""
 
     def __init__(self, plain: socket.socket, connection: SSL.Connection) -> None:
         self._plain = plain
@@ -127,7 +127,7 @@ class _Wire:
         self._received = 0
 
     def carry(self, act: Callable[[], T], deadline: float) -> T:
-        """Return what `act` does once enough has arrived. TimeoutError, EOFError, OSError, SSL.Error."""
+        """Return the result of `act` once enough has arrived. Raises TimeoutError, EOFError, OSError, SSL.Error."""
         while True:
             try:
                 done = act()

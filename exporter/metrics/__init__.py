@@ -1,1 +1,1 @@
-"""Families, the text formats, the page cache, the exporter's own families; no I/O but the render thread."""
+"""Metric families, the text formats, the page cache, the exporter's own metrics; no I/O."""

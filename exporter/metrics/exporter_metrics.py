@@ -1,4 +1,4 @@
-"""The exporter's own families: how each target's polling goes, the last reload, the process."""
+"""The exporter's own metrics: each target's polling, the last reload, the process."""
 
 import platform
 import time
@@ -19,57 +19,63 @@ REQUESTS = Metric(
     "Requests to the vendor's API, by endpoint template and outcome.",
     ("collector", "account", "endpoint", "outcome"),
 )
-BUILD = Metric("vendorwatch_build_info", "gauge", "What is running; always 1.", ("version", "pythonversion"))
+BUILD = Metric(
+    "vendorwatch_build_info", "gauge", "Version of the running exporter; always 1.", ("version", "pythonversion")
+)
 RELOADED = Metric("vendorwatch_config_last_reload_successful", "gauge", "Whether the last reload succeeded.")
 RELOADED_AT = Metric(
-    "vendorwatch_config_last_reload_success_timestamp_seconds", "gauge", "When the configuration was last loaded."
+    "vendorwatch_config_last_reload_success_timestamp_seconds",
+    "gauge",
+    "Time of the last successful configuration load.",
 )
 SHARD = Metric(
-    "vendorwatch_shard_info", "gauge", "Which of several exporters this is, and of how many; 1.", ("shard", "shards")
+    "vendorwatch_shard_info", "gauge", "Shard of this exporter, and number of shards; always 1.", ("shard", "shards")
 )
-REFUSALS = Metric(
-    "vendorwatch_http_refusals_total", "counter", "HTTP requests that were turned away, by reason.", ("reason",)
+REFUSALS = Metric("vendorwatch_http_refusals_total", "counter", "HTTP requests rejected, by reason.", ("reason",))
+LEADER = Metric(
+    "vendorwatch_leader", "gauge", "1 if this exporter polls, 0 if it serves the data of the one that does."
 )
-LEADER = Metric("vendorwatch_leader", "gauge", "Whether this exporter polls, 1, or serves what another one stores, 0.")
-STORAGE = Metric("vendorwatch_storage_up", "gauge", "Whether PostgreSQL answers; while it does not, nothing is polled.")
+STORAGE = Metric(
+    "vendorwatch_storage_up", "gauge", "Whether PostgreSQL is reachable; while it is not, nothing is polled."
+)
 _OF_TARGETS: tuple[tuple[Metric, Callable[[Health], float | None]], ...] = tuple(
     (Metric(f"vendorwatch_{name}", "gauge", text, ("collector", "account")), attrgetter(member))
     for name, text, member in (
-        ("poll_success", "Whether all of the target is polled successfully.", "success"),
-        ("poll_last_success_timestamp_seconds", "As of when the target's series hold.", "last_success"),
-        ("poll_duration_seconds", "How long the last whole round of polls took.", "duration"),
-        ("poll_truncated", "1 when a page cap or a series limit cut the answer.", "truncated"),
+        ("poll_success", "Whether the whole target is polled successfully.", "success"),
+        ("poll_last_success_timestamp_seconds", "Time as of which the target's series are valid.", "last_success"),
+        ("poll_duration_seconds", "Duration of the last complete round of polls.", "duration"),
+        ("poll_truncated", "1 if a page cap or the series limit cut the data.", "truncated"),
         (
             "api_rate_limit_remaining",
-            "Requests that the vendor says are left in its window.",
+            "Requests left in the vendor's rate limit window, as the vendor reports it.",
             "rate_limit_remaining",
         ),
-        ("target_series", "Series that the target has on this page.", "series"),
+        ("target_series", "Series of the target on this page.", "series"),
         (
             "budget_used_ratio",
-            "The part of the request budget that was used in the last minute.",
+            "Share of the request budget used in the last minute.",
             "budget_used_ratio",
         ),
-        ("oldest_value_timestamp_seconds", "As of when the target's oldest value holds.", "oldest_value"),
+        ("oldest_value_timestamp_seconds", "Time as of which the target's oldest value is valid.", "oldest_value"),
     )
 )
 
 
 class Leadership(Protocol):
-    """What an exporter is among those that share a database."""
+    """The role of an exporter among those that share a database."""
 
     def leads(self) -> bool:
-        """Tell whether this exporter polls."""
+        """Return whether this exporter polls."""
 
     def reached(self) -> bool:
-        """Tell whether the database answers."""
+        """Return whether the database is reachable."""
 
 
 class Running:
-    """What runs, whether the last reload succeeded, and when one last did (epoch seconds)."""
+    """The running version, and the result and time (epoch seconds) of the last reload."""
 
     def __init__(self, release: str, shard: tuple[int, int] = (1, 1), leadership: Leadership | None = None) -> None:
-        """`shard`: which of how many. `leadership` is None where nobody shares the storage."""
+        """`shard`: its number, and the number of shards. `leadership` is None if the storage is not shared."""
         self._leadership = leadership
         self._build = Family(BUILD, [((release, platform.python_version()), 1.0)])
         self._shard = shard
@@ -79,19 +85,19 @@ class Running:
         self._counting_since = time.time()
 
     def refused(self, refusal: Refusal) -> None:
-        """Count a request that was turned away."""
+        """Count a rejected request."""
         self._refusals[refusal.reason] += 1
 
     def succeeded(self, now: float) -> None:
-        """Note that the configuration was loaded."""
+        """Record that the configuration was loaded."""
         self._successful, self._at = True, now
 
     def failed(self) -> None:
-        """Note that a reload failed: the configuration before it stays in force."""
+        """Record that a reload failed: the previous configuration stays in force."""
         self._successful = False
 
     def families(self) -> list[Family]:
-        """Return it as metrics."""
+        """Return the metric families."""
         number, count = self._shard
         at: list[Sample] = [] if self._at is None else [((), self._at)]
         return [
@@ -109,18 +115,21 @@ class Running:
         ]
 
     def roles(self) -> list[str]:
-        """Return what this exporter is among others, in words for people."""
+        """Return this exporter's shard and leadership in words."""
         number, count = self._shard
         shard = [f"shard {number} of {count}"] if count > 1 else []
         if self._leadership is None:
             return shard
         if not self._leadership.reached():
-            return [*shard, "without PostgreSQL: shows what is known, polls nothing until it is back"]
-        return [*shard, "leading" if self._leadership.leads() else "following: shows what the leading exporter stores"]
+            return [*shard, "PostgreSQL unavailable: serving the last known data, not polling"]
+        return [
+            *shard,
+            "leading" if self._leadership.leads() else "following: serving the data of the leading exporter",
+        ]
 
 
 def own_families(healths: Sequence[Health], more: Iterable[Family]) -> list[Family]:
-    """Return the exporter's own families, and some more. What is not known of a target has no sample."""
+    """Return the exporter's own families and `more`. An unknown value has no sample."""
     families = [
         Family(
             metric,
@@ -144,7 +153,7 @@ GCCollector(registry=_PROCESS)
 
 
 def python_lines(*, openmetrics: bool) -> bytes:
-    """Return `process_*` and `python_*` as lines, without an end mark."""
+    """Return `process_*` and `python_*` as lines, without the end marker."""
     if not openmetrics:
         return exposition.text(_PROCESS)
     return exposition.openmetrics(_PROCESS).removesuffix(b"# EOF\n")

@@ -1,6 +1,6 @@
-"""How the polling of one target goes, and what its vendor says now.
+"""The health of one target's polling, and a summary of its vendor's data.
 
-For the exporter's own metrics, for its page, and for service discovery.
+Used by the exporter's own metrics, its landing page and service discovery.
 """
 
 from collections.abc import Mapping
@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Figure:
-    """One thing that a vendor says now, in words: `3 monitors down: shop, api, mail`. `bad`: somebody should look."""
+    """One line of a vendor's summary: `3 monitors down: shop, api, mail`. `bad`: needs attention."""
 
     text: str
     bad: bool = False
@@ -17,9 +17,9 @@ class Figure:
 
 @dataclass(frozen=True, slots=True)
 class Endpoint:
-    """What blackbox_exporter and its like may probe as well: a URL or an address, and what is known of it.
+    """A URL or address that blackbox_exporter can probe too, with its labels.
 
-    `labels` are names without `__meta_<collector>_`, and values; the account is not among them.
+    `labels` are names without the prefix `__meta_<collector>_`, and values, without the account.
     """
 
     address: str
@@ -28,24 +28,24 @@ class Endpoint:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Health:
-    """How one target's polling goes. Times are epoch seconds; what is not known is None, never 0."""
+    """The health of one target's polling. Times are epoch seconds; an unknown value is None, never 0."""
 
     collector: str
     account: str
     success: bool | None
-    """None before the first round ended; False while anything of the target cannot be polled."""
+    """None before the end of the first round; False while any part of the target cannot be polled."""
     reason: str = ""
     """Why `success` is False."""
     last_success: float | None
-    """As of when the oldest status that is shown holds."""
+    """Time as of which the oldest status shown is valid."""
     duration: float | None
-    """Seconds that the last whole round took."""
+    """Duration of the last complete round, in seconds."""
     truncated: bool
     series: int
     requests: Mapping[tuple[str, str], int]
     """By endpoint (a template) and outcome (`ok` or a PollError's `reason`)."""
     counting_since: float
-    """Since when `requests` are counted."""
+    """When `requests` started counting."""
     rate_limit_remaining: float | None
     budget_used_ratio: float
     oldest_value: float | None
@@ -56,4 +56,4 @@ class Health:
     paused_until: float | None
     paused_reason: str
     problems: tuple[str, ...] = ()
-    """What fails now, one line for each request or endpoint."""
+    """The current failures, one line for each request or endpoint."""

@@ -1,6 +1,6 @@
-"""The page of all targets: each is rendered when it changes, by one thread; a scrape puts together what is there.
+"""The cached metrics page: one thread renders each target when it changes; a scrape only joins the rendered parts.
 
-Only the exporter's own families are rendered for a scrape: they say how things are at that moment.
+Only the exporter's own families are rendered for each scrape, because they describe that moment.
 """
 
 import logging
@@ -17,15 +17,15 @@ from exporter.metrics.health import Endpoint, Figure, Health
 from exporter.metrics.text_format import Block, Rendered, block, compose, joined, render
 
 REST: Final = 10
-"""After a render the target rests for so many times what it took: a big one costs at most a tenth of one core."""
+"""After a render, a target rests this many times its duration, so that a big one costs at most a tenth of one core."""
 PROCESS_AGE: Final = 1.0
-"""Seconds for which what client_python tells of the process is served again: it takes a millisecond to read."""
+"""Seconds for which client_python's process metrics are cached: reading them takes a millisecond."""
 _EOF: Final = block(b"# EOF\n")
 _log = logging.getLogger(__name__)
 
 
 class Source(Protocol):
-    """A target, as far as the page needs to know it. All methods are safe from any thread."""
+    """A target as the page sees it. All methods are safe from any thread."""
 
     @property
     def identity(self) -> tuple[str, str]:
@@ -33,31 +33,31 @@ class Source(Protocol):
 
     @property
     def metrics(self) -> Sequence[Metric]:
-        """Every metric that it may have."""
+        """Every metric that the target may have."""
 
     def rendered(self, now: float, form: Callable[[Iterable[Family]], Rendered]) -> Rendered:
-        """Return what `form` makes of its families, one at a time; of none when it has nothing to show."""
+        """Return the result of `form` for its families, yielded one at a time; for none if it has nothing to show."""
 
     def expires(self) -> float | None:
-        """Return the epoch second from which nothing of it may be shown; None while nothing is known."""
+        """Return the epoch second from which its data is withdrawn; None while nothing is known."""
 
     def health(self) -> Health:
-        """Return how its polling goes."""
+        """Return the health of its polling."""
 
     def figures(self) -> Sequence[Figure]:
-        """Return what its vendor says now."""
+        """Return the summary of its vendor's data."""
 
     @property
     def discovers(self) -> bool:
-        """Whether its collector knows what others may probe."""
+        """Whether its collector supports service discovery."""
 
     def endpoints(self) -> Sequence[Endpoint] | None:
-        """Return what others may probe; None while it is not known."""
+        """Return the endpoints for service discovery; None while they are not known."""
 
 
 @dataclass(slots=True, eq=False)
 class _Slot:
-    """A target on the page. `rests_until` is of the monotonic clock."""
+    """A target on the page. `rests_until` is by the monotonic clock."""
 
     source: Source
     rendered: Rendered = field(default_factory=dict)
@@ -65,13 +65,13 @@ class _Slot:
     rests_until: float = 0.0
 
     def shown(self, now: float) -> Rendered:
-        """Return what is rendered until it expires: the target's thread may hang, and the render thread be late."""
+        """Return the rendered families unless expired: the target's thread may hang, the render thread be late."""
         expires = self.source.expires()
         return self.rendered if expires is None or now < expires else {}
 
 
 class PageCache:
-    """The page of all targets. `clock` tells epoch seconds. All methods are safe from any thread."""
+    """The page of all targets. `clock` returns epoch seconds. All methods are safe from any thread."""
 
     def __init__(self, clock: Callable[[], float], running: Running) -> None:
         self._clock = clock
@@ -84,11 +84,11 @@ class PageCache:
         self._thread = threading.Thread(target=self._run, name="page cache", daemon=True)
 
     def start(self) -> None:
-        """Render what changes from now on; returns at once."""
+        """Start rendering changed targets; returns at once."""
         self._thread.start()
 
     def stop(self, timeout: float) -> None:
-        """End rendering; wait at most `timeout` seconds."""
+        """Stop rendering; wait at most `timeout` seconds."""
         with self._wake:
             self._stopping = True
             self._wake.notify_all()
@@ -96,10 +96,10 @@ class PageCache:
             self._thread.join(timeout)
 
     def serve(self, sources: Sequence[Source]) -> None:
-        """Put exactly these targets on the page; those that were there keep what is rendered of them.
+        """Put exactly these targets on the page; those already on it keep their rendered families.
 
-        What new ones know already, from a snapshot or from before a reload, is rendered first: between two pages no
-        series is missing.
+        Data that new targets already have, from a snapshot or from before a reload, is rendered first, so that no
+        series is missing from the next page.
         """
         known = {slot.source: slot for slot in self._slots}
         slots = [known.get(source) or _Slot(source) for source in sources]
@@ -111,7 +111,7 @@ class PageCache:
             self._wake.notify_all()
 
     def changed(self, source: Source) -> None:
-        """Note that a target has something new to show."""
+        """Mark a target as changed."""
         with self._wake:
             for slot in self._slots:
                 if slot.source is source:
@@ -123,7 +123,7 @@ class PageCache:
         return [slot.source for slot in self._slots]
 
     def page(self, *, openmetrics: bool, packed: bool) -> list[bytes]:
-        """Return the page in one form, in pieces: the large ones are those that every scrape is given, not copies."""
+        """Return the page in one form, in pieces; large pieces are shared between scrapes, not copied."""
         now, slots = self._clock(), self._slots
         blocks = [
             *compose([self._own_rendered()], openmetrics=openmetrics),
@@ -134,7 +134,7 @@ class PageCache:
         return joined(each.packed if packed else each.plain for each in blocks)
 
     def _own_rendered(self) -> Rendered:
-        """Render the exporter's own families, those that have changed since the last scrape."""
+        """Render those of the exporter's own families that have changed since the last scrape."""
         before = self._own
         own = {
             family.metric.name: before[family.metric.name]
@@ -158,7 +158,7 @@ class PageCache:
             self._render(slot)
 
     def _next(self) -> _Slot | None:
-        """Return the next target to be rendered, once it has rested; None when the program stops."""
+        """Wait for a changed target that has rested, and return it; None when the program stops."""
         with self._wake:
             while not self._stopping:
                 now = time.monotonic()
@@ -170,7 +170,7 @@ class PageCache:
 
     def _render(self, slot: _Slot) -> None:
         began, (collector, account) = time.monotonic(), slot.source.identity
-        slot.is_dirty = False  # before it is read: a change meanwhile is rendered next
+        slot.is_dirty = False  # cleared before reading, so that a change meanwhile is rendered next
         try:
             slot.rendered = slot.source.rendered(self._clock(), lambda families: render(families, account))
         except Exception:  # noqa: BLE001  a target that cannot be rendered stops no other

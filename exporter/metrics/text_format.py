@@ -1,8 +1,8 @@
 """Families → bytes: text 0.0.4 and OpenMetrics 1.0.0, plain and gzip. Pure.
 
-A family of a target is rendered and compressed once. A page is put together from these blocks: gzip members one after
-the other are one gzip stream, and the two formats share the samples. They differ in HELP, TYPE and UNIT, and in the
-counters: beside each sample OpenMetrics wants the time since when it counts.
+A target's family is rendered and compressed once, and a page is joined from these blocks: concatenated gzip members
+are one gzip stream, and the two formats share the samples. They differ in HELP, TYPE and UNIT, and in counters:
+OpenMetrics has a `_created` sample beside each.
 """
 
 import gzip
@@ -17,26 +17,26 @@ from exporter.toolkit.exposition import unit_of
 from exporter.toolkit.text import LABEL_BYTES, cut_label
 
 SAMPLES = 1500
-"""Samples formatted in one call: about a millisecond, for which no other thread has the interpreter."""
+"""Samples formatted in one call: about a millisecond, during which no other thread runs."""
 LARGE = 1_000_000
-"""Bytes of a piece that is rather sent alone than copied: 50 slow readers then share one copy of a large page."""
+"""Bytes from which a piece is sent alone instead of copied, so that 50 slow readers share one copy of a large page."""
 _GO_EXPONENT_FROM = 6
 
 
 @dataclass(frozen=True, slots=True)
 class Block:
-    """Some lines of a page, and the same as a gzip member."""
+    """Some lines of a page, plain and as a gzip member."""
 
     plain: bytes
     packed: bytes
 
 
 Rendered = Mapping[str, tuple[Metric, Block, Block]]
-"""A target's families by name, in text 0.0.4 and in OpenMetrics: the same block, unless it has `created`."""
+"""A target's families by name, in text 0.0.4 and in OpenMetrics: the same block, unless the family has `created`."""
 
 
 def number(value: float) -> str:
-    """Return a value as Go writes it, like prometheus_client's floatToGoString."""
+    """Format a value as Go does, like prometheus_client's floatToGoString."""
     text = repr(float(value))
     dot = text.find(".")
     if dot > _GO_EXPONENT_FROM and value > 0:
@@ -48,25 +48,25 @@ def number(value: float) -> str:
 
 
 def escaped(value: str) -> str:
-    """Return a label's value as it stands between quotes."""
+    """Escape a label value for use between quotes."""
     return value.replace("\\", r"\\").replace("\n", r"\n").replace('"', r"\"")
 
 
 def block(plain: bytes) -> Block:
-    """Compress some lines; zlib lets other threads run meanwhile."""
+    """Compress some lines. zlib releases the interpreter lock meanwhile."""
     return Block(plain, gzip.compress(plain, compresslevel=6, mtime=0))
 
 
 @cache
 def head(metric: Metric, *, openmetrics: bool) -> Block:
-    """Return a family's HELP, TYPE and UNIT lines. In OpenMetrics a counter's name goes without `_total`."""
+    """Return a family's HELP, TYPE and UNIT lines. In OpenMetrics a counter's name has no `_total` here."""
     name, text = metric.name, metric.help.replace("\\", r"\\").replace("\n", r"\n")
     if openmetrics:
         name, text = name.removesuffix("_total") if metric.kind == "counter" else name, text.replace('"', r"\"")
-    told = f"# HELP {name} {text}\n# TYPE {name} {metric.kind}\n"
+    header = f"# HELP {name} {text}\n# TYPE {name} {metric.kind}\n"
     if openmetrics and (unit := unit_of(name)):
-        told += f"# UNIT {name} {unit}\n"
-    return block(told.encode("utf-8", "replace"))
+        header += f"# UNIT {name} {unit}\n"
+    return block(header.encode("utf-8", "replace"))
 
 
 def lines(metric: Metric, samples: Sequence[Sample], account: str | None = None) -> Iterator[bytes]:
@@ -76,11 +76,11 @@ def lines(metric: Metric, samples: Sequence[Sample], account: str | None = None)
     template = f"{metric.name}{{{labels}}} %s\n" if labels else f"{metric.name} %s\n"
     for start in range(0, len(samples), SAMPLES):
         some = samples[start : start + SAMPLES]
-        # One search for all labels, and each value formatted once: most labels are harmless, most values are alike.
+        # Search all labels at once and format each distinct value once: few labels need escaping, most values repeat.
         values = list(chain.from_iterable([labels for labels, _ in some]))
         text = "".join(values)
         if max(map(len, values), default=0) * 4 > LABEL_BYTES:
-            # Prometheus refuses the whole scrape over one value beyond its label_value_length_limit.
+            # Prometheus rejects the whole scrape if one label value exceeds its label_value_length_limit.
             some = [(tuple(map(cut_label, labels)), value) for labels, value in some]
         if "\\" in text or '"' in text or "\n" in text:
             some = [(tuple(map(escaped, labels)), value) for labels, value in some]
@@ -91,25 +91,25 @@ def lines(metric: Metric, samples: Sequence[Sample], account: str | None = None)
 
 
 def render(families: Iterable[Family], account: str | None = None) -> Rendered:
-    """Render a target's families. Those without a sample are left out."""
+    """Render a target's families, leaving out those without samples."""
     rendered: dict[str, tuple[Metric, Block, Block]] = {}
     for family in families:
         if family.samples:
             text = b"".join(lines(family.metric, family.samples, account))
             samples = counted = block(text)
             if family.created:
-                # OpenMetrics: each sample of a counter is followed by the one that tells since when it counts.
+                # OpenMetrics: each sample of a counter is followed by its `_created` sample.
                 created = replace(family.metric, name=f"{family.metric.name.removesuffix('_total')}_created")
                 at = [(labels, since) for (labels, _), since in zip(family.samples, family.created, strict=False)]
-                told = b"".join(lines(created, at, account))
-                both = zip(text.split(b"\n"), told.split(b"\n"), strict=True)
+                starts = b"".join(lines(created, at, account))
+                both = zip(text.split(b"\n"), starts.split(b"\n"), strict=True)
                 counted = block(b"\n".join(chain.from_iterable(both))[:-1])
             rendered[family.metric.name] = (family.metric, samples, counted)
     return rendered
 
 
 def compose(targets: Iterable[Rendered], *, openmetrics: bool) -> list[Block]:
-    """Put targets on one page: HELP and TYPE once, and the samples of a family together, whichever target has them."""
+    """Join targets into one page: each family's HELP and TYPE once, followed by the samples of all targets."""
     families: dict[str, list[Block]] = {}
     for rendered in targets:
         for name, (metric, text, counted) in rendered.items():
@@ -120,7 +120,7 @@ def compose(targets: Iterable[Rendered], *, openmetrics: bool) -> list[Block]:
 
 
 def joined(blobs: Iterable[bytes]) -> list[bytes]:
-    """Join small blobs with their neighbours, so that each piece is worth a write; leave large ones uncopied."""
+    """Join small neighbouring blobs, so that each piece is worth a write; leave large ones uncopied."""
     pieces: list[bytes] = []
     for are_large, run in groupby(blobs, lambda blob: len(blob) >= LARGE):
         some = list(run)

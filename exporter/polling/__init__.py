@@ -1,1 +1,1 @@
-"""When to ask whom: poll loops, budgets, schedules, what is kept over a restart; no HTTP."""
+"""Poll loops, rate budgets, schedules, and the snapshots that survive a restart; no HTTP."""

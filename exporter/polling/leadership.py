@@ -1,12 +1,12 @@
-"""Which of the exporters that share a database polls: the one that holds an advisory lock in it.
+"""Leader election among the exporters that share a database: the one that holds an advisory lock polls.
 
-Three things keep two from polling:
+Three rules keep two from polling at once:
 
-- A leader believes in its lock for `LEASE` seconds after PostgreSQL confirmed it, and stops at once when the connection
-  that holds it breaks. So it stops while PostgreSQL cannot be reached: it cannot know who else can.
-- Who takes the lock after another waits for longer than that lease before it polls.
-- Who takes the lock begins a new term, and a snapshot is written only in the writer's own term: nobody who led before
-  overwrites what the leader knows.
+- A leader trusts its lock for `LEASE` seconds after PostgreSQL confirmed it, and stops at once if the connection that
+  holds the lock breaks. So it stops while PostgreSQL is unreachable, because another exporter might reach it.
+- A new leader waits for longer than that lease before it polls.
+- A new leader begins a new term, and a snapshot is written only in the writer's own term, so that a former leader
+  never overwrites the current leader's data.
 """
 
 import logging
@@ -20,38 +20,38 @@ import psycopg
 from exporter.polling.postgresql import AWAY, LEASE, Database, one, word
 
 LOOK_EVERY: Final = 1.0
-"""Seconds between two looks at the lock, and at what was written."""
+"""Seconds between two checks of the lock and of the stored snapshots."""
 PATIENCE: Final = 2
-"""Seconds for one look: less than a lease."""
+"""Timeout of one check in seconds: less than a lease."""
 TAKEOVER: Final = LEASE + 0.5
-"""Seconds until who took the lock polls: by then the lease of who had it has run out, whatever it knows."""
+"""Seconds until a new leader polls: by then the former leader's lease has run out."""
 _HELD: Final = "SELECT EXISTS (SELECT FROM pg_locks WHERE locktype = 'advisory' AND granted AND pid = pg_backend_pid())"
 _log = logging.getLogger(__name__)
 
 
 class Leadership:
-    """Whether this exporter leads, of those that share a database. All methods are safe from any thread."""
+    """Whether this exporter leads those that share a database. All methods are safe from any thread."""
 
     def __init__(self, database: Database) -> None:
         self.database = database
         self._connection: psycopg.Connection[Any] | None = None
         self._leads_from = 0.0
         self._leads_until = self._reached_until = 0.0
-        self._told = ""
+        self._logged = ""
         self._stopping = threading.Event()
         self._thread: threading.Thread | None = None
         self._beat()
 
     def leads(self) -> bool:
-        """Tell whether this exporter polls."""
+        """Return whether this exporter polls."""
         return time.monotonic() < self._leads_until
 
     def reached(self) -> bool:
-        """Tell whether PostgreSQL answers."""
+        """Return whether PostgreSQL is reachable."""
         return time.monotonic() < self._reached_until
 
     def start(self, on_change: Callable[[], None]) -> None:
-        """Look at the lock every second, and call `on_change` when this exporter begins or ends to lead."""
+        """Check the lock every second, and call `on_change` when this exporter starts or stops leading."""
 
         def run() -> None:
             while not self._stopping.wait(LOOK_EVERY):
@@ -64,42 +64,42 @@ class Leadership:
         self._thread.start()
 
     def stop(self) -> None:
-        """End leading, and let another lead."""
+        """Stop leading, and let another exporter lead."""
         self._stopping.set()
         if self._thread:
             self._thread.join(LEASE)
         self._leads_until = 0.0
         if self._connection:
-            self._connection.close()  # the lock goes with it
+            self._connection.close()  # releases the lock
         self.database.close()
 
     def _beat(self) -> None:
-        """Confirm the lock or try for it, and look at what was written. Whatever fails: the lock counts as lost."""
-        asked = time.monotonic()
+        """Confirm or try to take the lock, and check the stored snapshots. On any failure the lock counts as lost."""
+        checked = time.monotonic()
         try:
             if self._connection is None:
                 self._connection = self.database.connect(PATIENCE)
                 self.database.prepare(self._connection)
             if self.database.term is None:
                 term = self.database.lead(self._connection)
-                # Nobody led before the first term.
+                # Before the first term there was no leader to wait for.
                 self._leads_from = 0.0 if term == 1 else time.monotonic() + TAKEOVER
                 self.database.term = term
             elif not one(self._connection.execute(_HELD)):
-                raise ValueError("the lock is gone: connect without a pooler")  # noqa: TRY301  lost like any other way
+                raise ValueError("the lock is gone: connect without a pooler")  # noqa: TRY301  lost like in any other way
             self.database.look(self._connection)
         except (psycopg.Error, OSError, ValueError) as error:
             self._lose(word(error))
             return
-        self._reached_until = asked + LEASE
-        if self.database.term is not None and asked >= self._leads_from:
-            self._leads_until = asked + LEASE
+        self._reached_until = checked + LEASE
+        if self.database.term is not None and checked >= self._leads_from:
+            self._leads_until = checked + LEASE
         if self.leads():
-            self._tell(logging.INFO, "leading: polls, and stores in PostgreSQL for others")
+            self._log_change(logging.INFO, "leading: polling, and storing snapshots in PostgreSQL for others")
         elif self.database.term is not None:
-            self._tell(logging.INFO, "taking over: the exporter that led has ended, or cannot reach PostgreSQL")
+            self._log_change(logging.INFO, "taking over: the previous leader has stopped, or cannot reach PostgreSQL")
         else:
-            self._tell(logging.INFO, "following: serves what another exporter stores in PostgreSQL")
+            self._log_change(logging.INFO, "following: serving the snapshots that the leader stores in PostgreSQL")
 
     def _lose(self, why: str) -> None:
         self._leads_until = self._reached_until = 0.0
@@ -107,11 +107,11 @@ class Leadership:
         if self._connection:
             self._connection.close()
             self._connection = None
-        told = f"PostgreSQL is not usable ({why}): serving what is known, polling nothing until it is"
-        self._tell(logging.WARNING, told, "away" if why in AWAY else why)
+        message = f"PostgreSQL unavailable ({why}): serving the last known data, not polling"
+        self._log_change(logging.WARNING, message, "away" if why in AWAY else why)
 
-    def _tell(self, level: int, what: str, state: str = "") -> None:
-        """Log it, once for as long as the state is the same."""
-        if (state or what) != self._told:
-            _log.log(level, "%s", what)
-        self._told = state or what
+    def _log_change(self, level: int, message: str, state: str = "") -> None:
+        """Log the message, once for as long as the state is the same."""
+        if (state or message) != self._logged:
+            _log.log(level, "%s", message)
+        self._logged = state or message

@@ -1,6 +1,6 @@
-"""One loop per target: pick a request, send it, update what is known, announce the change.
+"""One loop per target: pick a request, send it, update the target's state, announce the change.
 
-Every decision is `target_state`'s; here are the threads that wait, and the lock under which one moment follows another.
+All decisions are made in `target_state`; this module has the threads that wait and the lock that serialises updates.
 One thread sends the target's requests, one at a time. Probes run beside it, so that an endpoint that hangs never
 delays a request.
 """
@@ -25,26 +25,26 @@ from exporter.polling.snapshots import Snapshot, followed
 from exporter.polling.target_state import NextAction, Target
 
 CREDENTIALS_EVERY: Final = 2.0
-"""Seconds between two looks for new credentials while the vendor refuses the old ones."""
+"""Seconds between two checks for new credentials while the vendor rejects the old ones."""
 START_WITHIN: Final = 1.0
 """Seconds over which the targets' first requests are spread."""
 SHORTEST_REST: Final = 0.001
-"""Seconds; less is rounding."""
+"""Shortest wait in seconds; less is a rounding error."""
 AFTER_MISTAKE: Final = 5.0
-"""Seconds until a collector that could not say what it wants is asked again."""
+"""Seconds until the next try after a collector failed to say which request it wants."""
 
 T = TypeVar("T")
 _log = logging.getLogger(__name__)
 
 
 class Poller:
-    """Polls one target in its own threads and holds what is known of it. All methods are safe from any thread.
+    """Polls one target in its own threads and holds its state. All methods are safe from any thread.
 
-    `on_change` is called, in one of those threads, after whatever may change the metrics. While it does not lead
-    (`leads`) it sends nothing, and knows what the leader has stored. `earlier` is what was known before a reload.
+    `on_change` is called, in one of those threads, after anything that may change the metrics. While the exporter does
+    not lead (`leads`), it sends nothing and follows the leader's snapshots. `earlier`: the state before a reload.
     """
 
-    def __init__(  # noqa: PLR0913, PLR0917  the wiring names each part once
+    def __init__(  # noqa: PLR0913, PLR0917  called once, by the wiring
         self,
         settings: TargetSettings,
         collector: Collector[Any],
@@ -61,7 +61,7 @@ class Poller:
         self.identity = (settings.collector, settings.account)
         self.metrics: Sequence[Metric] = collector.metrics
         self.discovers = isinstance(collector, Discovering)
-        """Whether the collector knows what others may probe."""
+        """Whether the collector supports service discovery."""
         self._collector = collector
         self._session = session
         self._clock = clock
@@ -86,9 +86,9 @@ class Poller:
         self._thread = threading.Thread(target=self._run, name=f"poll {self._name}", daemon=True)
 
     def rendered(self, now: float, form: Callable[[Iterable[Family]], T]) -> T:
-        """Return what `form` makes of the metrics, one family at a time: all at once are larger than their page.
+        """Return the result of `form` for the metrics, one family at a time: all at once are larger than their page.
 
-        They are cut to `series_limit`; there are none while nothing is known or past `max_age`.
+        They are cut to `series_limit`. There are none while nothing is known, or past `max_age`.
         """
         expires = self.expires()
         if expires is None or now > expires:
@@ -103,33 +103,33 @@ class Poller:
         return found
 
     def figures(self) -> list[Figure]:
-        """Return what the vendor says now; nothing past `max_age`."""
-        return self._told("figures", self._collector.figures) or []
+        """Return the summary of the vendor's data; nothing past `max_age`."""
+        return self._query("figures", self._collector.figures) or []
 
     def endpoints(self) -> list[Endpoint] | None:
-        """Return what others may probe; None while it is not known, which past `max_age` it is not any more."""
+        """Return the endpoints for service discovery; None while they are not known, or past `max_age`."""
         if not isinstance(self._collector, Discovering):
             return None
-        return self._told("endpoints", self._collector.endpoints)
+        return self._query("endpoints", self._collector.endpoints)
 
-    def _told(self, where: str, tell: Callable[[Any, float], Iterable[T]]) -> list[T] | None:
-        """Return what the collector tells; None while nothing is known, past `max_age`, or when it makes a mistake."""
+    def _query(self, where: str, query: Callable[[Any, float], Iterable[T]]) -> list[T] | None:
+        """Return the collector's answer; None while nothing is known, past `max_age`, or if the collector raises."""
         now, expires = self._clock(), self.expires()
         if expires is None or now > expires:
             return None
         try:
-            return list(tell(self.target.knowledge, now))
+            return list(query(self.target.knowledge, now))
         except Exception as error:  # noqa: BLE001  see above
             self._collector_failed(where, error)
             return None
 
     def expires(self) -> float | None:
-        """Return the epoch second after which `rendered` shows nothing by age; None while nothing is known."""
+        """Return the epoch second after which the data is too old to show; None while nothing is known."""
         as_of = self.target.knowledge.as_of
         return None if as_of is None else as_of + self.settings.max_age
 
     def health(self) -> Health:
-        """Return how the polling goes."""
+        """Return the health of the polling."""
         return target_health.health(self.settings, self.target, self._action, self._shown, self._clock())
 
     def start(self) -> None:
@@ -137,13 +137,13 @@ class Poller:
         self._thread.start()
 
     def wake(self) -> None:
-        """Let the loop look at once whether it leads."""
+        """Let the loop check now whether it leads."""
         with self._changed:
             self._woken = True
             self._changed.notify_all()
 
     def stop(self, timeout: float) -> None:
-        """End the loop, waiting at most `timeout` seconds, and store what is known."""
+        """Stop the loop, waiting at most `timeout` seconds, and store the state."""
         with self._changed:
             self._stopped = True
             self._changed.notify_all()
@@ -158,21 +158,21 @@ class Poller:
         while not self._stopped:
             try:
                 self._step() if self._leading else self._follow()
-                # Why the target as a whole fails, once per change, where no request's failure has said so already.
+                # Log why the target as a whole fails, once per change, unless a request's failure was logged for it.
                 reason = target_health.failing(self.target, self.settings.max_age, self._clock())
-                said = {"", self._failing, *(each.message for each in self.target.backoffs.values())}
-                if reason not in said:
+                logged = {"", self._failing, *(each.message for each in self.target.backoffs.values())}
+                if reason not in logged:
                     _log.warning("%s: %s", self._name, reason)
                 self._failing = reason
-            except Exception as error:  # noqa: BLE001  this loop ends only when the program stops
+            except Exception as error:  # noqa: BLE001  the loop must go on until the program stops
                 _log.error("%s: %s", self._name, target_state.unforeseen(error))
                 self._rest(AFTER_MISTAKE)
 
     def _follow(self) -> None:
-        """Take what was stored since, then rest; or lead from there, once the exporter that led has ended."""
+        """Take over the leader's latest snapshot, then rest; or start leading from it once the leader has gone."""
         with self._changed:
             self._woken = False
-        leads, now = self._leads(), self._clock()  # in this order: what is read then is the last that was stored
+        leads, now = self._leads(), self._clock()  # in this order: the snapshot read next is then the leader's last
         stored = self._snapshot.news(now)
         if stored:
             with self._changed:
@@ -190,7 +190,7 @@ class Poller:
         """Start a probe that is due, send a request that is due, or wait for the next event."""
         if self._snapshot.wait(self.target, self._clock()) <= 0:
             self._snapshot.write(self.target, self._clock())
-        if not self._leads():  # asked after what may have taken long, right before anything is sent
+        if not self._leads():  # checked right before sending, because the write may have taken long
             self._leading, self._action = False, None
             return
         if target_state.refused(self.target, self._clock()) and self._session.credentials() != self._credentials:
@@ -206,7 +206,7 @@ class Poller:
             self._rest(min(action.wait, self._snapshot.wait(self.target, self._clock())))
 
     def _next(self, *, getting: bool = True) -> NextAction:
-        """Decide what to do now and note that it is under way."""
+        """Decide the next action and record that it has begun."""
         now = self._clock()
         with self._changed:
             self._woken = self._woken and not getting
@@ -218,12 +218,12 @@ class Poller:
                 return NextAction(None, None, AFTER_MISTAKE, None, None)
             for request in (action.get, action.probe):
                 self.target = target_state.begin(self.target, request, now) if request else self.target
-            # A short wait looks at no request: the oldest value stays the one that was found last.
+            # A short wait considers no request, so the oldest value found last still holds.
             self._action = action if action.oldest or not self._action else replace(action, oldest=self._action.oldest)
             return action
 
     def _probe_beside(self, first: Probe) -> None:
-        """Carry out a probe in another thread and then what else is due, with one thread more when there is more."""
+        """Run a probe in another thread and then any others that are due, adding a thread while there are more."""
 
         def run() -> None:
             request: Probe | None = first
@@ -249,7 +249,7 @@ class Poller:
             result = target_state.unforeseen(error)
         with self._changed:
             if self._stopped:
-                return  # what a cut request came to is not the vendor's fault
+                return  # the failure of an aborted request is not the vendor's fault
             before = self.target
             outcome = target_state.update(self._collector, before, request, result, self._clock())
             self.target = outcome.target
@@ -263,13 +263,13 @@ class Poller:
             self._on_change(self)
 
     def _rest(self, seconds: float) -> None:
-        """Wait until something happened, but not longer than `seconds`."""
+        """Wait for an event, at most `seconds`."""
         most = min(seconds, CREDENTIALS_EVERY) if target_state.refused(self.target, self._clock()) else seconds
         with self._changed:
             self._changed.wait_for(lambda: self._woken or self._stopped, max(most, SHORTEST_REST))
 
     def _collector_failed(self, where: str, error: Exception) -> None:
-        """Count and log that the collector raised in `where`, once for as long as it is the same."""
+        """Count and log an exception of the collector in `where`, once for as long as it stays the same."""
         message = f"{where}: {target_state.unforeseen(error)}"
         with self._changed:
             is_new = message != self.target.last_error

@@ -1,4 +1,4 @@
-"""Snapshots kept in PostgreSQL, each written only by who leads."""
+"""Snapshots in PostgreSQL, written only by the leader."""
 
 import threading
 import zlib
@@ -12,20 +12,20 @@ from psycopg.conninfo import conninfo_to_dict
 from exporter.toolkit.config_types import ConfigError, Secret
 
 EVERY: Final = 1.0
-"""Seconds between two writes of one snapshot: what a follower may be late. """
+"""Seconds between two writes of one snapshot, and so the delay of a follower."""
 LEASE: Final = 3.0
-"""Seconds for which a lock that was confirmed counts as held."""
+"""Seconds for which a confirmed lock counts as held."""
 PATIENCE: Final = 10
-"""Seconds for one snapshot to be read or written."""
+"""Timeout in seconds for reading or writing one snapshot."""
 _SESSION: Final = " ".join(
     f"-c {setting}"
     for setting in (
-        "tcp_keepalives_idle=2",  # a leader whose machine vanished must not hold the lock for hours
+        "tcp_keepalives_idle=2",  # a leader whose machine is gone must not hold the lock for hours
         "tcp_keepalives_interval=1",
         "tcp_keepalives_count=3",
         "tcp_user_timeout=5000",
         "idle_in_transaction_session_timeout=10s",
-        "synchronous_commit=off",  # a crash loses what was told within a second, which `untold` allows for
+        "synchronous_commit=off",  # a crash loses the last second's commits, which `loss_window` allows for
     )
 )
 _CLIENT: Final = {
@@ -34,7 +34,7 @@ _CLIENT: Final = {
     "keepalives_interval": 1,
     "keepalives_count": 3,
     "tcp_user_timeout": 5000,
-    "target_session_attrs": "read-write",  # a standby locks too, for itself alone
+    "target_session_attrs": "read-write",  # a standby grants locks too, but only to itself
     "application_name": "vendorwatch-exporter",
 }
 _TABLES: Final = """
@@ -60,19 +60,19 @@ _WORDS: Final = (
     ("resolve", "name not found"),
     ("starting up", "starting up"),
 )
-"""What libpq's messages come to. They may hold parts of a URL that was written wrongly, and so of its password."""
+"""libpq's messages → ours. Its own may contain parts of a mistyped URL, and so of the password."""
 AWAY: Final = frozenset({"timeout", "connection refused", "name not found", "starting up", "not reached"})
-"""What is said while a database is away, now one and now the other."""
+"""Reasons that alternate while a database is unavailable."""
 
 
 class Database:
     """The snapshots of one shard. Reads and writes are safe from any thread; `look` and the lock are `Leadership`'s."""
 
     every = EVERY
-    untold = EVERY + LEASE
+    loss_window = EVERY + LEASE
 
     def __init__(self, url: Secret, shard: str) -> None:
-        """Connect to nothing yet. ConfigError when `url` is none of PostgreSQL's."""
+        """Check `url` without connecting. Raises ConfigError if it is not a PostgreSQL URL."""
         self._url = url
         self._shard = shard
         self._turn = threading.Lock()
@@ -83,11 +83,11 @@ class Database:
         try:
             parameters(url)
         except (OSError, ValueError) as error:
-            told = error.strerror if isinstance(error, OSError) else error
-            raise ConfigError([f"cannot use --storage.url: {told}"]) from None
+            reason = error.strerror if isinstance(error, OSError) else error
+            raise ConfigError([f"cannot use --storage.url: {reason}"]) from None
 
     def connect(self, patience: int) -> psycopg.Connection[Any]:
-        """Open a connection, of which no statement takes longer than `patience` seconds."""
+        """Open a connection with a statement timeout of `patience` seconds."""
         found = parameters(self._url)
         given = found.pop("options", "")
         options = f"{_SESSION} -c statement_timeout={patience}s -c lock_timeout={patience}s {given}"
@@ -101,7 +101,7 @@ class Database:
             self._turn.release()
 
     def prepare(self, connection: psycopg.Connection[Any]) -> None:
-        """Make the tables where they are missing. Who may not make them may use those that are there."""
+        """Create the tables if they are missing. A user without that permission can use existing ones."""
         there = "SELECT to_regclass('vendorwatch_exporter_snapshots') IS NOT NULL"
         if not one(connection.execute(there)):
             with connection.transaction():
@@ -109,9 +109,9 @@ class Database:
                 connection.execute(_TABLES)
 
     def lead(self, connection: psycopg.Connection[Any]) -> int | None:
-        """Try to take the lock and begin a term under it; None while another has it.
+        """Try to take the lock and begin a new term; return None while another exporter has it.
 
-        Nothing is written any more in the terms before it.
+        Writes of earlier terms are rejected from then on.
         """
         if not one(connection.execute("SELECT pg_try_advisory_lock(%s)", [key(self._shard)])):
             return None
@@ -120,25 +120,25 @@ class Database:
         return int(one(connection.execute(begin, [self._shard])))
 
     def look(self, connection: psycopg.Connection[Any]) -> None:
-        """Note what has been written."""
+        """Read the versions of the stored snapshots."""
         listed = "SELECT name, version FROM vendorwatch_exporter_snapshots WHERE shard = %s"
         self._versions = dict(connection.execute(listed, [self._shard]).fetchall())
 
     def stamp(self, name: str) -> Hashable:
-        """Return what changes whenever `name` is written, as it was last looked at."""
+        """Return the version of `name`, as of the last look."""
         return self._versions.get(name)
 
     def read(self, name: str) -> bytes | None:
-        """Return what was written as `name`."""
+        """Return the content of `name`."""
         find = "SELECT document FROM vendorwatch_exporter_snapshots WHERE shard = %s AND name = %s"
         found = self._execute(find, [self._shard, name])
         try:
             return None if found is None else zlib.decompress(found[0])
         except zlib.error as error:
-            raise ValueError("not compressed as we do") from error
+            raise ValueError("not in our compressed format") from error
 
     def write(self, name: str, content: Iterable[bytes]) -> None:
-        """Replace `name`, in this exporter's term alone. OSError when that is over, or the database cannot be used."""
+        """Replace `name`. Raises OSError if this exporter's term is over or the database is unusable."""
         if self.term is None:
             raise OSError(0, "another exporter may lead")
         packer = zlib.compressobj(1)
@@ -154,7 +154,7 @@ class Database:
         self._versions = {**self._versions, name: written[0]}
 
     def _execute(self, statement: LiteralString, values: Sequence[object]) -> tuple[Any, ...] | None:
-        """Return the first row, once more where the connection broke since it was used last. OSError with our word."""
+        """Return the first row; retry if the connection broke since its last use. Raises OSError with our reason."""
         with self._turn:
             for is_last in (False, True):
                 try:
@@ -168,7 +168,7 @@ class Database:
 
 
 def parameters(url: Secret) -> dict[str, Any]:
-    """Return what libpq makes of a URL. ValueError, without any of it, when it is none that PostgreSQL takes."""
+    """Parse a URL with libpq. Raises ValueError, quoting none of it, if it is not a PostgreSQL URL."""
     text = url.read()
     form = "write it like postgresql://user:password@host:5432/database, with special characters of a password escaped"
     if not text.startswith(("postgresql://", "postgres://")):
@@ -178,25 +178,25 @@ def parameters(url: Secret) -> dict[str, Any]:
     except psycopg.Error:
         raise ValueError(form) from None
     if "@" in str(found.get("host", "")) or "@" in str(found.get("dbname", "")):
-        raise ValueError(form)  # a password's own @ or / moved what follows it
+        raise ValueError(form)  # an unescaped @ or / in the password shifted the rest
     return found
 
 
 def key(name: str) -> int:
-    """Return the number of the advisory lock of this name: 64 bits, signed."""
+    """Return the key of the advisory lock of this name: 64 bits, signed."""
     return int.from_bytes(sha256(f"vendorwatch-exporter {name}".encode()).digest()[:8], signed=True)
 
 
 def one(cursor: psycopg.Cursor[Any]) -> Any:
-    """Return the one value that was asked for."""
+    """Return the only value of the only row."""
     row = cursor.fetchone()
     return row[0] if row else None
 
 
 def word(error: Exception) -> str:
-    """Return what is wrong, in words that hold nothing of the URL."""
+    """Return the reason of an error, in words that reveal nothing of the URL."""
     if not isinstance(error, psycopg.Error):
         return error.strerror or "cannot be read" if isinstance(error, OSError) else str(error)
     state = error.sqlstate or ""
     known = _STATES.get(state) or _STATES.get(state[:2])
-    return known or next((told for part, told in _WORDS if part in str(error)), "not reached")
+    return known or next((reason for part, reason in _WORDS if part in str(error)), "not reached")

@@ -1,7 +1,7 @@
-"""How many requests may be spent now: a bucket, what the vendor's headers said, and pauses. Pure.
+"""The request budget of a target: a token bucket, the vendor's rate limit headers, and pauses. Pure.
 
-Never more than `rate` requests in any 60 s, so that a share that is below the vendor's limit stays below it,
-however the vendor draws its minutes. The bucket spreads them: a burst is a twentieth of a minute's worth.
+Never more than `rate` requests in any 60 s, so that a share below the vendor's limit stays below it wherever the
+vendor's windows begin. The bucket spreads the requests: a burst is a twentieth of a minute's worth.
 """
 
 import re
@@ -16,19 +16,19 @@ from exporter.fetch.error_mapping import http_date
 
 MINUTE: Final = 60.0
 RESERVE: Final = 0.1
-"""Share of the vendor's limit that is left to others who use the token."""
+"""Share of the vendor's limit that is left to other users of the token."""
 FIRST_REFUSAL: Final = 30.0
-"""Seconds to wait after a first refusal: a stray 401 is over by then, and costs less than `max_age`."""
+"""Seconds to wait after a first 401 or 403: a transient one is over by then, and costs less than `max_age`."""
 REFUSED: Final = (300.0, 900.0)
-"""Seconds to wait after the refusals that follow, growing: 100 a minute make ThousandEyes block the address."""
+"""Seconds to wait after further ones, growing: ThousandEyes blocks an address after 100 a minute."""
 LIMITED: Final = (60.0, 900.0)
-"""Seconds to wait after a 429 that does not say how long, growing."""
+"""Seconds to wait after a 429 without Retry-After, growing."""
 VENDOR_DOWN: Final = (1.0, 30.0)
-"""Seconds to wait when request after request finds the vendor down, growing from the third on."""
+"""Seconds to wait while consecutive requests find the vendor down, growing from the third on."""
 LONGEST: Final = 86400.0
-"""Seconds; whatever a vendor asks for, it is asked again after a day."""
+"""Longest wait in seconds, whatever Retry-After says: a day."""
 SET_BACK: Final = 1.0
-"""Seconds by which the clock may step back before what is noted counts as of another time."""
+"""Seconds by which the clock may step back before recorded times count as wrong."""
 ROUNDING: Final = 1e-9
 
 _FAMILIES = ("x-organization-rate-limit-", "x-ratelimit-", "x-rate-limit-", "ratelimit-")
@@ -39,7 +39,7 @@ _EPOCH_MS = 1e12
 
 @dataclass(frozen=True, slots=True)
 class Pause:
-    """Nothing is asked from `since` until `until` (epoch seconds). `reason` is the outcome that led to it."""
+    """No request is sent from `since` until `until` (epoch seconds). `reason`: the outcome that caused it."""
 
     since: float
     until: float
@@ -48,7 +48,7 @@ class Pause:
 
 @dataclass(frozen=True, slots=True)
 class Budget:
-    """Requests of one target. Every method that spends or learns returns a new Budget. Times are epoch seconds."""
+    """The request budget of one target. Methods that change it return a new Budget. Times are epoch seconds."""
 
     rate: float
     """Requests per minute."""
@@ -58,34 +58,34 @@ class Budget:
     """When the requests of the last minute were sent."""
     limit: float | None = None
     remaining: float | None = None
-    """What the vendor's last answer said is left of its own limit; None when it does not say."""
+    """Requests left of the vendor's own limit, by its last response; None if it does not say."""
     reset: float | None = None
     pause: Pause | None = None
     streak: int = 0
-    """Failures since the last usable answer, as far as they are about the vendor and not about one request."""
+    """Failures since the last usable response that concern the vendor, not a single request."""
     refusals: int = 0
-    """Refusals since the last usable answer."""
+    """Responses of 401 or 403 since the last usable response."""
     settled: bool = False
-    """Nothing more will be spent by whoever spent from it: it ended in order, or never began."""
+    """Nothing more will be spent from it: its exporter stopped cleanly, or never started."""
 
     @classmethod
     def start(cls, rate: float, now: float) -> "Budget":
-        """Return a budget of `rate` requests per minute that holds one request: a restart earns no burst."""
+        """Return a budget of `rate` requests per minute that holds one request: a restart allows no burst."""
         return cls(rate=rate, tokens=1.0, updated=now, settled=True)
 
     def at_rate(self, rate: float) -> "Budget":
         """Return the same budget after a restart, perhaps at another rate.
 
-        A refusal is forgotten: a restart is how an operator says that the credentials are mended.
+        A pause for rejected credentials is dropped: an operator who fixed them restarts the exporter.
         """
         pause = self.pause if self.pause and self.pause.reason != Refused.reason else None
         return replace(self, rate=rate, tokens=min(self.tokens, _burst(rate)), pause=pause, streak=0, refusals=0)
 
     def inherited(self, now: float, unseen: float) -> "Budget":
-        """Return the budget once the one that spent from it is gone and may not have told of its last `unseen` seconds.
+        """Return the budget of an exporter that is gone and may not have stored its last `unseen` seconds.
 
-        As many requests as it may have sent then count as sent now; none, when it ended in order or when what is told
-        is older than a minute: after so long a rest the first request is told of at once.
+        As many requests as it may have sent in that time count as sent now. None do if it stopped cleanly, or if the
+        stored budget is older than a minute: after such a rest the first request is stored at once.
         """
         since = max(0.0, now - self.updated)
         if self.settled or since > MINUTE:
@@ -96,46 +96,46 @@ class Budget:
         return replace(self, tokens=0.0, updated=now, sent=sent, settled=False)
 
     def wait(self, now: float) -> float:
-        """Return the seconds until a request may be sent; 0.0 when now."""
+        """Return the seconds until a request may be sent; 0.0 for now."""
         if pause := self.paused(now):
             return pause.until - now
         missing = 1.0 - self._tokens(now)
         refilled = missing * MINUTE / self.rate if missing > ROUNDING else 0.0
-        # The request that must be a minute old before another one may follow; of the future, it says nothing.
+        # This request must be a minute old before another may follow, unless its time is in the future.
         most = max(1, int(self.rate))
         first = self.sent[-most] if len(self.sent) >= most else inf
         return max(refilled, first + MINUTE - now if first <= now else 0.0)
 
     def spend(self, now: float) -> "Budget":
-        """Take one request out. Called when it is sent, whatever comes of it."""
+        """Spend one request. Called when it is sent, whatever its outcome."""
         recent = self.sent[bisect_right(self.sent, now - MINUTE) :]
         sent = (*(at for at in recent if at <= now), now)
         return replace(self, tokens=max(0.0, self._tokens(now) - 1.0), updated=now, sent=sent, settled=False)
 
     def answered(self, headers: Mapping[str, str], now: float) -> "Budget":
-        """Return the budget after a usable answer: failures are forgotten, the reserve is kept."""
+        """Return the budget after a usable response: failures are reset, the reserve is kept."""
         after = replace(self._with_headers(headers, now), streak=0, refusals=0, pause=None)
-        # A rate that leaves room by itself is not cut a second time.
+        # A rate that already leaves the reserve is not reduced again.
         reserve = 1.0 if after.limit is None else max(1.0, min(after.limit * RESERVE, after.limit - after.rate))
         if after.remaining is None or after.remaining >= reserve:
             return after
-        # The rest is for others who use the token: wait for the vendor's reset, or until our oldest request ages out.
+        # The rest is for other users of the token: wait for the vendor's reset, or until our oldest request ages out.
         oldest = after.sent[0] if after.sent and after.sent[0] <= now else now
         until = after.reset if after.reset is not None else max(now + 1.0, oldest + MINUTE)
         return replace(after, pause=Pause(now, until, "reserve"))
 
     def failed(self, error: PollError, now: float, headers: Mapping[str, str] | None = None) -> "Budget":
-        """Return the budget after a failure. What is the fault of one request alone leaves it as it is."""
+        """Return the budget after a failure. A failure that concerns only one request leaves it unchanged."""
         after = self._with_headers(headers or {}, now)
         if isinstance(error, Refused):
-            # The first may be a stray one; only those that follow are about the credentials.
+            # The first may be transient; only further ones show that the credentials are wrong.
             seconds = doubled(REFUSED, self.refusals - 1) if self.refusals else FIRST_REFUSAL
         elif isinstance(error, RateLimited):
-            said = error.retry_after
-            if said is None and after.reset is not None:
-                said = after.reset - now
-            # A Retry-After of 0 would make a loop: no wait is shorter than that for a vendor that is down.
-            seconds = doubled(LIMITED, self.streak) if said is None else max(said, doubled(VENDOR_DOWN, self.streak))
+            wait = error.retry_after
+            if wait is None and after.reset is not None:
+                wait = after.reset - now
+            # A Retry-After of 0 would cause a tight loop: wait at least as long as for a vendor that is down.
+            seconds = doubled(LIMITED, self.streak) if wait is None else max(wait, doubled(VENDOR_DOWN, self.streak))
         elif isinstance(error, TimedOut | ConnectFailed | TlsFailed | ServerError):
             seconds = doubled(VENDOR_DOWN, self.streak - 2) if self.streak >= 2 else 0.0  # noqa: PLR2004  two may be chance
         else:
@@ -145,12 +145,12 @@ class Budget:
         return replace(after, streak=self.streak + 1, refusals=refusals, pause=pause)
 
     def credentials_changed(self) -> "Budget":
-        """Return the budget after the credentials changed: a refusal of the old ones means nothing now."""
+        """Return the budget after the credentials changed: rejections of the old ones no longer count."""
         refused = self.pause is not None and self.pause.reason == Refused.reason
         return replace(self, pause=None, streak=0, refusals=0) if refused else self
 
     def paused(self, now: float) -> Pause | None:
-        """Return the pause that is on; None when there is none, or the clock was set back to before it began."""
+        """Return the current pause; None if there is none, or the clock was set back to before it began."""
         return self.pause if self.pause and self.pause.since <= now < self.pause.until else None
 
     def used_ratio(self, now: float) -> float:
@@ -159,16 +159,16 @@ class Budget:
 
     def _tokens(self, now: float) -> float:
         if now < self.updated - SET_BACK:
-            return 1.0  # the clock was set back: as at a start, which earns no burst
+            return 1.0  # the clock was set back: as after a start, allow no burst
         refilled = self.tokens + max(0.0, now - self.updated) * self.rate / MINUTE
         return min(_burst(self.rate), refilled)
 
     def _with_headers(self, headers: Mapping[str, str], now: float) -> "Budget":
-        """Return the budget with what the vendor says of its own limit, in whichever family of headers.
+        """Return the budget with the vendor's own limit, from whichever rate limit headers it sends.
 
-        A reset is epoch seconds, epoch milliseconds, seconds from now, or a date. A moment of the vendor's clock says
-        something only against that clock, which its `Date` header shows; and since limits are per minute, no more than
-        a minute is waited for it.
+        A reset is epoch seconds, epoch milliseconds, seconds from now, or a date. A time by the vendor's clock is
+        compared with that clock, as given by its `Date` header; and since limits are per minute, the wait is capped at
+        a minute.
         """
         prefix = next((name for name in _FAMILIES if f"{name}remaining" in headers), None)
         if prefix is None:
@@ -189,7 +189,7 @@ class Budget:
 
 
 def doubled(bounds: tuple[float, float], times: int) -> float:
-    """Return the first of `bounds`, doubled so many times, and no more than the second."""
+    """Return the first of `bounds`, doubled `times` times, capped at the second."""
     first, most = bounds
     return float(min(most, first * 2 ** min(max(times, 0), 30)))
 

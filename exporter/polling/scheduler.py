@@ -1,6 +1,6 @@
-"""Which request comes next: status first, then what changed, then the rest, the longest overdue first. Pure.
+"""The choice of the next request: status first, then changed items, then the rest, the longest overdue first. Pure.
 
-A request that failed is put off for itself alone, longer each time: a deleted monitor's 404 never stops the rotation.
+A failed request backs off by itself, longer each time, so that a deleted monitor's 404 never stops the rotation.
 """
 
 from collections.abc import Iterable, Mapping
@@ -16,27 +16,27 @@ Identity = tuple[str, ...]
 Wanted = TypeVar("Wanted", Get, Probe)
 
 FIRST: Final = 5.0
-"""Seconds for which a request is put off after its first failure."""
+"""Backoff in seconds after a request's first failure."""
 STATUS: Final = 60.0
-"""Seconds; the most for a status, which is how a recovery is noticed."""
+"""Longest backoff in seconds of a status request, which is how a recovery is noticed."""
 VENDOR_DOWN: Final = 300.0
-"""Seconds; the most for anything else while the vendor is down, so that everything is fresh soon after it recovers."""
+"""Longest backoff in seconds of other requests while the vendor is down, so that all data is fresh soon after."""
 BAD_REQUEST: Final = 3600.0
-"""Seconds; the most when it is the request itself that fails."""
+"""Longest backoff in seconds of a request that itself is at fault."""
 
 
 @dataclass(frozen=True, slots=True)
 class Backoff:
     """A request that failed `failures` times in a row is not sent from `since` until `not_before` (epoch seconds).
 
-    A clock that was set back to before `since` ends it: it might be set back by hours, as at boot.
+    It ends if the clock is set back to before `since`, which may be by hours, as at boot.
     """
 
     not_before: float
     failures: int
     endpoint: str
     reason: str
-    """The last error's."""
+    """Of the last error."""
     since: float = 0.0
     failing_since: float = 0.0
     message: str = ""
@@ -44,7 +44,7 @@ class Backoff:
 
 @dataclass(frozen=True, slots=True)
 class Choice(Generic[Wanted]):
-    """What to send now, or when the next request is due (epoch seconds; None: nothing is wanted)."""
+    """The request to send now, or when the next one is due (epoch seconds; None: nothing is wanted)."""
 
     request: Wanted | None
     next_due: float | None
@@ -65,12 +65,12 @@ def choose(
                 continue
             backoff = backoffs.get(identity)
             if backoff and now >= backoff.since:
-                # Overdue only from then on: what always fails would else come first each time and take every turn.
+                # Count it as overdue only from then on: otherwise one that always fails would come first every time.
                 start = max(start, backoff.not_before)
         if start > now:
             next_due = start if next_due is None else min(next_due, start)
             continue
-        # By how many of its own intervals it is overdue, negative: smaller is more urgent.
+        # How overdue it is in units of its own interval, negated: smaller is more urgent.
         urgency = (request.reason, (start - now) / request.every)
         if urgency < best_urgency:
             best, best_urgency = request, urgency
@@ -78,10 +78,10 @@ def choose(
 
 
 def back_off(earlier: Backoff | None, request: Get | Probe, error: PollError, now: float) -> Backoff:
-    """Return until when `request` is put off after `error`, given how it was put off before."""
+    """Return the backoff of `request` after `error`, given its earlier backoff."""
     failures = earlier.failures + 1 if earlier else 1
     if isinstance(error, RateLimited):
-        seconds = 0.0  # a limit pauses the whole target instead
+        seconds = 0.0  # a rate limit pauses the whole target instead
     elif isinstance(error, Refused):
         was_refused = earlier is not None and earlier.reason == Refused.reason
         seconds = doubled(REFUSED, failures - 2) if was_refused else FIRST_REFUSAL
@@ -103,5 +103,5 @@ def back_off(earlier: Backoff | None, request: Get | Probe, error: PollError, no
 
 
 def without_expired(backoffs: Mapping[Identity, Backoff], now: float) -> dict[Identity, Backoff]:
-    """Return the backoffs without those of requests that have not come back for an hour: they are wanted no more."""
+    """Return the backoffs without those that ended an hour ago: their requests are no longer wanted."""
     return {identity: backoff for identity, backoff in backoffs.items() if backoff.not_before > now - BAD_REQUEST}

@@ -1,4 +1,4 @@
-"""Snapshots kept in a directory: one file per target, replaced in one step so that it is whole after a crash."""
+"""Snapshots in a directory: one file per target, replaced atomically so that a crash leaves it intact."""
 
 import contextlib
 import fcntl
@@ -13,56 +13,54 @@ from typing import Final
 from exporter.toolkit.config_types import ConfigError
 
 EVERY: Final = 10.0
-"""Seconds between two writes of what is known: what a kill may lose."""
-UNTOLD: Final = 2.0
-"""Seconds; at least so long a time may have gone by untold when an exporter is killed."""
+"""Seconds between two writes of a snapshot, and so the data that a kill may lose."""
+LOSS_WINDOW: Final = 2.0
+"""Seconds of requests that may be missing from a snapshot when an exporter is killed."""
 LEFT: Final = 60.0
-"""Seconds since a file on its way was written to, after which nobody writes it any more."""
+"""Seconds without a write after which a temporary file counts as abandoned."""
 LOCK: Final = "leader.lock"
-"""The file whose lock says that a directory is in use. The kernel frees it when the process ends, however it does."""
+"""The lock file of a directory in use. The kernel releases the lock however the process ends."""
 
 Stamp = tuple[int, int, int]
-"""What is another for each file that was written: when, which, how large."""
+"""The modification time, inode and size of a file, which differ for each one written."""
 _log = logging.getLogger(__name__)
 
 
 class Directory:
     """The files of one exporter's targets."""
 
-    untold = UNTOLD
+    loss_window = LOSS_WINDOW
 
     def __init__(self, path: Path, every: float = EVERY) -> None:
-        """Use the directory `path`, which is created when missing. OSError when that cannot be."""
+        """Use the directory `path`, creating it if missing. Raises OSError if that fails."""
         path.mkdir(mode=0o700, parents=True, exist_ok=True)
         self.every = every
         self._path = path
         self._lock: int | None = None
 
     def claim(self) -> None:
-        """Keep the directory for this process. ConfigError when another has it: both would ask the same vendors.
+        """Lock the directory for this process. Raises ConfigError if another has it: both would poll the same vendors.
 
-        Where nothing can be locked, that is only told: storage is a convenience.
+        If locking is unsupported, that is only logged: storage is a convenience.
         """
         try:
             self._lock = os.open(self._path / LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
             fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             self.close()
-            told = f"another exporter uses --storage.path {self._path}"
-            raise ConfigError(
-                [f"{told}: give each its own; two that share what they know need --storage.url"]
-            ) from None
+            problem = f"another exporter uses --storage.path {self._path}"
+            raise ConfigError([f"{problem}: give each its own; two that share their data need --storage.url"]) from None
         except OSError as error:
-            _log.warning("cannot lock %s (%s): see to it that no other exporter uses it", self._path, error.strerror)
+            _log.warning("cannot lock %s (%s): make sure that no other exporter uses it", self._path, error.strerror)
 
     def close(self) -> None:
-        """Let another process have the directory."""
+        """Release the directory for another process."""
         if self._lock is not None:
             os.close(self._lock)
             self._lock = None
 
     def stamp(self, name: str) -> Stamp | None:
-        """Return what changes whenever `name` is written; None when it is not there."""
+        """Return a value that changes whenever `name` is written; None if it does not exist."""
         try:
             found = self._file(name).stat()
         except OSError:
@@ -70,16 +68,16 @@ class Directory:
         return found.st_mtime_ns, found.st_ino, found.st_size
 
     def read(self, name: str) -> bytes | None:
-        """Return what was written as `name`, None when nothing was. OSError when it cannot be read."""
+        """Return the content of `name`, None if it does not exist. Raises OSError if it cannot be read."""
         try:
             return self._file(name).read_bytes()
         except FileNotFoundError:
             return None
 
     def write(self, name: str, content: Iterable[bytes]) -> None:
-        """Replace `name`. OSError when that cannot be done: then the old one is there."""
+        """Replace `name`. Raises OSError if that fails, leaving the old one in place."""
         path = self._file(name)
-        # What writes of this file left that were killed: one after the other would fill the disk.
+        # Remove temporary files of killed writes, which would fill the disk over time.
         for left in path.parent.glob(f".{path.name}.*"):
             with contextlib.suppress(OSError):
                 if abs(time.time() - left.stat().st_mtime) > LEFT:

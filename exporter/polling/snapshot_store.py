@@ -1,7 +1,7 @@
-"""What is known of each target, kept over a restart as one JSON document per target, wherever documents are kept.
+"""The state of each target, kept across restarts as one JSON document per target in a directory or a database.
 
-One that cannot be read, is of another target (its base URL changed) or of an older format is left aside: the next poll
-brings everything anew.
+A document that cannot be read, belongs to another target (its base URL changed) or has an older format is ignored: the
+next poll fetches everything again.
 """
 
 import hashlib
@@ -20,37 +20,37 @@ from exporter.collectors.settings import TargetSettings
 from exporter.toolkit.config_types import Secret
 
 FORMAT: Final = 1
-"""Of the document; the shape of the knowledge in it is the collector's."""
+"""Version of the document's format; the knowledge inside is shaped by the collector."""
 PIECE: Final = 500
-"""Entries of a mapping that are written at a stretch: about a millisecond."""
+"""Entries of a mapping written at once: about a millisecond."""
 
 _log = logging.getLogger(__name__)
 _hints = cache(get_type_hints)
 _adapter = cache(TypeAdapter)
-"""Made once for each type: both are slow."""
+"""Created once for each type: both are slow."""
 _UNSAFE = re.compile(r"[^A-Za-z0-9._-]+")
 
 
 class Place(Protocol):
-    """Where documents are kept: a directory, or PostgreSQL."""
+    """Storage of documents: a directory, or PostgreSQL."""
 
     every: float
     """Seconds between two writes of one document."""
-    untold: float
-    """Seconds; so long a time may have gone by untold when who writes is killed or cut off."""
+    loss_window: float
+    """Seconds of requests that may be missing from a document when its writer is killed or cut off."""
 
     def stamp(self, name: str) -> Hashable:
-        """Return what changes whenever `name` is written; None when it is not there. Does not block."""
+        """Return a value that changes whenever `name` is written; None if it does not exist. Does not block."""
 
     def read(self, name: str) -> bytes | None:
-        """Return what was written as `name`, None when nothing was. OSError when it cannot be read."""
+        """Return the content of `name`, None if it does not exist. Raises OSError if it cannot be read."""
 
     def write(self, name: str, content: Iterable[bytes]) -> None:
-        """Replace `name`, in one step. OSError when that cannot be done."""
+        """Replace `name` atomically. Raises OSError if that fails."""
 
 
 class _Head(BaseModel):
-    """What a document says of itself before its parts are of interest."""
+    """The head of a document, read before its parts."""
 
     format: Any
     target: Any
@@ -60,26 +60,26 @@ class SnapshotStore:
     """One document per target. Neither `load` nor `save` raises: storage is a convenience."""
 
     def __init__(self, place: Place) -> None:
-        self.every, self.untold = place.every, place.untold
+        self.every, self.loss_window = place.every, place.loss_window
         self._place = place
         self._failing = False
         self._unused: dict[str, str] = {}
 
     def stamp(self, settings: TargetSettings) -> Hashable:
-        """Return what changes whenever the target is saved; None when nothing is saved of it."""
+        """Return a value that changes whenever the target is saved; None if nothing is saved."""
         return self._place.stamp(_name(settings))
 
     def load(self, settings: TargetSettings, kinds: Mapping[str, Any]) -> dict[str, Any]:
-        """Return the parts that were saved for this target, each as its type in `kinds`; none when there are none."""
+        """Return the parts saved for this target, each as its type in `kinds`; {} if there are none."""
         name = _name(settings)
         try:
             content = self._place.read(name)
             if content is None:
                 return {}
             if _Head.model_validate_json(content) != _Head(format=FORMAT, target=fingerprint(settings)):
-                self._leave(name, logging.INFO, "of another target or format, not used")
+                self._leave(name, logging.INFO, "not used: it is of another target or format")
                 return {}
-            # Without objects of Python's in between: a large account's would leave megabytes behind.
+            # Parse straight from bytes: intermediate Python objects of a large account would leave megabytes behind.
             wanted: dict[str, Any] = {part: (kind, ...) for part, kind in kinds.items()}
             document = create_model("Document", parts=(create_model("Parts", **wanted), ...))
             parts = dict(dict(document.model_validate_json(content))["parts"])
@@ -87,26 +87,26 @@ class SnapshotStore:
             self._leave(name, logging.WARNING, f"cannot be read ({error.strerror})")
             return {}
         except (ValueError, LookupError, TypeError, ValidationError, RecursionError) as error:
-            self._leave(name, logging.WARNING, f"cannot be used, starting anew ({type(error).__name__})")
+            self._leave(name, logging.WARNING, f"cannot be used, starting without it ({type(error).__name__})")
             return {}
         self._unused.pop(name, None)
         return parts
 
     def _leave(self, name: str, level: int, why: str) -> None:
-        """Tell why a document is left aside, once for as long as it is the same."""
+        """Log why a document is ignored, once for as long as the reason is the same."""
         if self._unused.get(name) != why:
             _log.log(level, "Snapshot %s %s", name, why)
         self._unused[name] = why
 
     def save(self, settings: TargetSettings, parts: Mapping[str, object]) -> None:
-        """Keep `parts`. A failure is logged once until it works again."""
+        """Save `parts`. A failure is logged once until a save succeeds again."""
         name = _name(settings)
         try:
             self._place.write(name, _document(settings, parts))
         except (OSError, ValueError, TypeError) as error:
             if not self._failing:
-                told = error.strerror if isinstance(error, OSError) else type(error).__name__
-                _log.warning("Snapshot %s cannot be written (%s)", name, told)
+                reason = error.strerror if isinstance(error, OSError) else type(error).__name__
+                _log.warning("Snapshot %s cannot be written (%s)", name, reason)
             self._failing = True
         else:
             self._failing = False
@@ -119,12 +119,12 @@ def _name(settings: TargetSettings) -> str:
 
 
 def fingerprint(settings: TargetSettings) -> str:
-    """Return what differs when the settings mean another account or another place. No secret goes in.
+    """Return a value that identifies the account and place of these settings. It contains no secret.
 
-    How often, and what of it, is requested makes no difference: a collector goes on from what is known.
+    Polling settings are left out: a collector continues from its earlier knowledge when they change.
     """
     url = settings.url() or ""
-    if isinstance(url, Secret):  # of one that is a secret only the host
+    if isinstance(url, Secret):  # only the host of a URL that is secret
         try:
             url = url.read().partition("://")[2].partition("/")[0].rpartition("@")[2].partition("?")[0]
         except (OSError, ValueError):
@@ -134,7 +134,7 @@ def fingerprint(settings: TargetSettings) -> str:
 
 
 def _document(settings: TargetSettings, parts: Mapping[str, object]) -> Iterator[bytes]:
-    """Yield the document in pieces: to write a large one at once would keep every scrape waiting."""
+    """Yield the document in pieces: serialising a large one at once would block every scrape."""
     yield f'{{"format": {FORMAT}, "target": "{fingerprint(settings)}", "parts": {{'.encode()
     for place, (name, part) in enumerate(parts.items()):
         yield f"{',' if place else ''}{json.dumps(name)}:".encode()

@@ -1,6 +1,6 @@
-"""The stored record of one target: what is read from it, and when it is written next.
+"""The snapshot of one target: when it is read, and when it is written next.
 
-Who leads writes it every few seconds while something changes; who follows looks as often for what is new.
+The leader writes it every few seconds while something changes; followers check for a new one as often.
 """
 
 import time
@@ -16,18 +16,18 @@ from exporter.polling.snapshot_store import SnapshotStore
 from exporter.polling.target_state import Target, drop_future_state
 
 REST: Final = 10
-"""After a write or a read the record rests for so many times what it took: a big one costs a tenth of one core."""
+"""After a write or read, a snapshot rests this many times its duration, so that a big one costs a tenth of one core."""
 
 
 class Snapshot:
-    """What is stored of one target; nothing, without a `storage`. To be used by one thread at a time."""
+    """The snapshot of one target; nothing is stored without a `storage`. For one thread at a time."""
 
     def __init__(self, storage: SnapshotStore | None, settings: TargetSettings, collector: Collector[Any]) -> None:
         self._storage = storage
         self._settings = settings
         self._collector = collector
         self._kinds = {"knowledge": type(collector.start()), "budget": Budget, "success": bool | None}
-        """What of a target is stored, with its type; the rest is this process's own."""
+        """The parts of a target that are stored, with their types; the rest belongs to this process."""
         self._took = 0.0
         self._stamp: Hashable = None
         self._saved: Target[Any] | None = None
@@ -35,13 +35,13 @@ class Snapshot:
 
     @property
     def rest(self) -> float:
-        """Return the seconds between two writes, or two looks for what is new."""
+        """Return the seconds between two writes, or two checks for a new snapshot."""
         return max(self._storage.every if self._storage else 0.0, REST * self._took)
 
     def read(self, now: float) -> Target[Any]:
-        """Return the target as it was stored, or as nothing is known of it. The first change is due to be written.
+        """Return the target as stored, or a new one. The first change is written at once.
 
-        What was stored stands for a first poll, as long as it may be shown.
+        Stored data that may still be shown counts as a first poll.
         """
         rate = self._settings.requests_per_minute
         found = self.news(now) or Target(knowledge=self._collector.start(), budget=Budget.start(rate, now))
@@ -50,7 +50,7 @@ class Snapshot:
         return replace(found, polled=is_shown, counting_since=now)
 
     def news(self, now: float) -> Target[Any] | None:
-        """Return the target as it was stored since it was read last, None when it was not."""
+        """Return the target if it was stored again since the last read, else None."""
         if self._storage is None:
             return None
         began, stamp = time.monotonic(), self._storage.stamp(self._settings)
@@ -66,14 +66,14 @@ class Snapshot:
         return self._saved
 
     def resumed(self, target: Target[Any], now: float) -> Target[Any]:
-        """Return the target as this exporter polls it from now on. That it does is to be written before it asks."""
-        untold = max(self._storage.untold if self._storage else 0.0, self.rest)
-        return replace(target, budget=target.budget.inherited(now, untold))
+        """Return the target as this exporter polls it from now on. That is stored before the first request."""
+        loss_window = max(self._storage.loss_window if self._storage else 0.0, self.rest)
+        return replace(target, budget=target.budget.inherited(now, loss_window))
 
     def wait(self, target: Target[Any], now: float) -> float:
-        """Return the seconds until `target` is to be written; infinity when it is what was written last."""
+        """Return the seconds until `target` is to be written; infinity if it is unchanged since the last write."""
         saved = self._saved
-        # Parts never change: which they are is enough to see.
+        # Parts are immutable, so comparing identities is enough.
         if self._storage is None or (
             saved and all(getattr(target, part) is getattr(saved, part) for part in self._kinds)
         ):
@@ -81,28 +81,28 @@ class Snapshot:
         return max(0.0, self._saved_at + self.rest - now) if self._saved_at <= now else 0.0
 
     def end(self, target: Target[Any], now: float) -> None:
-        """Store `target` for good: nothing will be spent any more that this does not tell."""
+        """Store `target` for the last time, marking its budget as settled: nothing more will be spent."""
         self.write(replace(target, budget=replace(target.budget, settled=True)), now)
 
     def write(self, target: Target[Any], now: float) -> None:
-        """Store `target`, unless it is what was written last."""
+        """Store `target`, unless it is unchanged since the last write."""
         if self._storage is None or self.wait(target, now) == inf:
             return
         began = time.monotonic()
         self._storage.save(self._settings, {part: getattr(target, part) for part in self._kinds})
-        self._stamp = self._storage.stamp(self._settings)  # what was written here is no news
+        self._stamp = self._storage.stamp(self._settings)  # our own write is no news
         self._saved, self._saved_at, self._took = target, now, time.monotonic() - began
 
 
 def followed(mine: Target[Any], stored: Target[Any]) -> Target[Any]:
-    """Return what a follower knows once the leader has stored `stored`; what is this process's own stays."""
+    """Return a follower's target after the leader stored `stored`; this process's own parts are kept."""
     return replace(
         stored,
-        # A leader that has only just begun knows nothing yet: until it does, what is known here is shown.
+        # A leader that has just started knows nothing yet: until it does, show our own data.
         knowledge=mine.knowledge if stored.knowledge.as_of is None else stored.knowledge,
         polled=stored.success is not None or mine.polled,
-        requests=mine.requests,  # counted where they are sent
+        requests=mine.requests,  # each process counts the requests it sends
         counting_since=mine.counting_since,
-        in_flight=mine.in_flight,  # probes that were begun while this exporter led
+        in_flight=mine.in_flight,  # probes started while this exporter led
         probing=mine.probing,
     )

@@ -1,4 +1,4 @@
-"""What the state of a target says of its health: whether all of it is polled, and if not why. Pure."""
+"""The health of a target, derived from its state: whether all of it is polled, and if not why. Pure."""
 
 from typing import Any
 
@@ -15,7 +15,7 @@ def health(
     shown: tuple[int, bool],
     now: float,
 ) -> Health:
-    """Return how the polling of a target goes. `shown`: how many series are on the page, and whether some were cut."""
+    """Return the health of a target's polling. `shown`: how many series are on the page, and whether some were cut."""
     as_of = target.knowledge.as_of
     is_fresh = as_of is not None and now <= as_of + settings.max_age
     series, is_cut = shown if is_fresh else (0, False)
@@ -45,13 +45,13 @@ def health(
 
 
 def failing(target: Target[Any], max_age: float, now: float) -> str:
-    """Return why the target is not polled successfully as a whole; "" while it is, as far as is known."""
+    """Return why polling the target as a whole fails; "" while it succeeds, as far as known."""
     as_of, pause = target.knowledge.as_of, target.budget.paused(now)
     expires = None if as_of is None else as_of + max_age
     if target.success is False:
         longest = min(target.backoffs.values(), key=lambda each: each.failing_since, default=None)
         return longest.message if longest else target.last_error
-    # Refused credentials count at once, whatever they were refused for: nobody but the operator can mend that.
+    # Rejected credentials count at once, whichever request they failed: only the operator can fix them.
     refused = next((each for each in target.backoffs.values() if each.reason == Refused.reason), None)
     if refused:
         return refused.message
@@ -59,7 +59,7 @@ def failing(target: Target[Any], max_age: float, now: float) -> str:
         return f"requests are paused ({pause.reason}) for longer than max_age: series are withdrawn meanwhile"
     if expires is not None and now > expires:
         return f"no status was read for {max_age:g} s (max_age): series are withdrawn"
-    # One monitor or environment may fail for long without spoiling the others; an endpoint that answers nobody may not.
+    # A single monitor or environment may fail for long without failing the target; a whole endpoint may not.
     for each in target.backoffs.values():
         if now - max(each.failing_since, target.endpoints.get(each.endpoint, 0.0)) > max_age:
             return each.message

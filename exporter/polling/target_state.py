@@ -1,6 +1,6 @@
-"""The state of one target (its knowledge, budget, failures, counts), and what to do next. Pure.
+"""The state of one target (its knowledge, budget, failures, counts), and the next action. Pure.
 
-`next_action` says what to do, `begin` notes that it is under way, `update` takes what came of it. The poller waits.
+`next_action` decides, `begin` records that a request was sent, `update` applies its outcome. The poller waits.
 """
 
 from collections.abc import Mapping
@@ -16,21 +16,21 @@ from exporter.polling.scheduler import Backoff, Identity, back_off, choose, with
 K = TypeVar("K", bound=Knowledge)
 
 PROBES_AT_ONCE: Final = 32
-"""Of one target: as many endpoints may hang for the whole timeout before a healthy one has to wait."""
+"""Concurrent probes of one target: this many endpoints may hang before a healthy one has to wait."""
 LONGEST_WAIT: Final = 60.0
-"""Seconds after which a target looks again, even when it knows of nothing to do."""
+"""Longest sleep of a target in seconds, even with nothing to do."""
 SHORT_WAIT: Final = 2.0
-"""Seconds; so short a wait for the budget is just waited."""
+"""Waits for the budget up to this many seconds are simply slept through."""
 FORGOTTEN: Final = 2 * 86400.0
-"""Seconds; no rotation is slower."""
+"""Longest rotation in seconds."""
 FUTURE: Final = 60.0
-"""Seconds by which clocks may be corrected without anybody noticing."""
+"""Clock corrections of up to this many seconds are ignored."""
 _FORBIDDEN: Final = 403
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Target(Generic[K]):
-    """One target at a moment. Times are epoch seconds."""
+    """The state of one target at a moment. Times are epoch seconds."""
 
     knowledge: K
     budget: Budget
@@ -38,43 +38,43 @@ class Target(Generic[K]):
     probing: int = 0
     backoffs: Mapping[Identity, Backoff] = field(default_factory=dict)
     probe_failures: Mapping[Identity, str] = field(default_factory=dict)
-    """Why the last probe of an endpoint failed, of those that did."""
+    """The reason of each endpoint whose last probe failed."""
     requests: Mapping[tuple[str, str], int] = field(default_factory=dict)
     """By endpoint and outcome."""
     counting_since: float = 0.0
-    """Since when they are counted: a restart begins anew, a change of settings goes on."""
+    """When counting started: a restart resets the counts, a change of settings keeps them."""
     success: bool | None = None
-    """True after a whole round of statuses, False when the last status request failed."""
+    """True after a complete round of status requests, False if the last status request failed."""
     answered_at: Mapping[Identity, float] = field(default_factory=dict)
-    """When each request of the rotation was last answered."""
+    """When each request of the rotation last succeeded."""
     endpoints: Mapping[str, float] = field(default_factory=dict)
-    """When each endpoint last answered, whatever was requested of it."""
+    """When each endpoint last answered any request."""
     polled: bool = False
-    """A first round ended, well or not."""
+    """Whether a first round has ended, successfully or not."""
     round_began: float | None = None
     duration: float | None = None
     last_error: str = ""
     last_error_at: float | None = None
     latest: float = 0.0
-    """The latest moment that was seen: an earlier one means that the clock was set back."""
+    """The latest time seen: an earlier one means that the clock was set back."""
 
 
 @dataclass(frozen=True, slots=True)
 class NextAction:
-    """What to do now, and for how many seconds nothing else is to be done unless something happens."""
+    """The next action, and the seconds to wait after it unless something happens."""
 
     get: Get | None
     probe: Probe | None
     wait: float
     next_poll: float | None
-    """When the next request is sent, or the next probe where nothing is requested; epoch seconds, as known now."""
+    """When the next request, or the next probe if there are no requests, will be sent; epoch seconds, as known now."""
     oldest: float | None
-    """As of when the oldest value holds; None when it was not looked for."""
+    """Time as of which the oldest value is valid; None if it was not determined."""
 
 
 @dataclass(frozen=True, slots=True)
 class Update(Generic[K]):
-    """The target after a response or a failure, and what of it is worth a line in the log: only what has changed."""
+    """The target after a response or a failure, and the log messages about changes."""
 
     target: Target[K]
     warning: str = ""
@@ -82,9 +82,9 @@ class Update(Generic[K]):
 
 
 def drop_future_state(collector: Collector[K], target: Target[K], now: float) -> Target[K]:
-    """Return the target, without its knowledge when that is of the future: the clock was set back.
+    """Return the target, without its knowledge if that is from the future: the clock was set back.
 
-    What came in the future would look fresh, and be due again, only once that time has come.
+    Otherwise such data would look fresh, and not be due again, until that time has come.
     """
     latest = max(target.latest, target.budget.updated, target.knowledge.as_of or 0.0)
     if latest <= now + FUTURE:
@@ -96,16 +96,16 @@ def drop_future_state(collector: Collector[K], target: Target[K], now: float) ->
 
 
 def carried_over(target: Target[K], rate: float) -> Target[K]:
-    """Return the target after its settings changed: what is known stays, what failed may be mended and is tried."""
+    """Return the target after its settings changed: its knowledge is kept, failed requests are retried at once."""
     budget = replace(target.budget.at_rate(rate), settled=False)
     return replace(target, budget=budget, in_flight=frozenset(), probing=0, backoffs={}, round_began=None)
 
 
 def next_action(collector: Collector[K], target: Target[K], now: float, *, getting: bool = True) -> NextAction:
-    """Return what to do at `now`. `getting` False asks for a probe alone, while a request is in flight."""
+    """Return the next action at `now`. `getting` False: only a probe, because a request is in flight."""
     pause = target.budget.wait(now)
     if getting and 0 < pause <= SHORT_WAIT:
-        # Between two requests of a busy target the collector is not even asked: a probe can wait for as long.
+        # Between two requests of a busy target, skip the collector: a probe can wait that long.
         return NextAction(None, None, pause, now + pause, None)
     requests = list(collector.requests(target.knowledge, now))
     gets = [each for each in requests if isinstance(each, Get)]
@@ -114,7 +114,7 @@ def next_action(collector: Collector[K], target: Target[K], now: float, *, getti
     probe = choose(probes, now, target.in_flight, target.backoffs)
     can_probe = target.probing < PROBES_AT_ONCE
     next_get = None if get.next_due is None else max(get.next_due, now + pause)
-    # As of when the oldest value holds, of the statuses and of what the rotation has brought.
+    # Time as of which the oldest value, of statuses and rotation, is valid.
     as_of = target.knowledge.as_of
     wanted: list[Get | Probe] = [*gets, *probes]
     rotating = [each.identity for each in wanted if each.reason >= Reason.LISTING]
@@ -130,7 +130,7 @@ def next_action(collector: Collector[K], target: Target[K], now: float, *, getti
 
 
 def begin(target: Target[K], request: Get | Probe, now: float) -> Target[K]:
-    """Return the target once `request` is on its way."""
+    """Return the target after `request` was sent."""
     is_get = isinstance(request, Get)
     begins_round = request.reason is Reason.STATUS and target.round_began is None
     return replace(
@@ -150,7 +150,7 @@ def update(
     result: Response | Certificate | PollError,
     now: float,
 ) -> Update[K]:
-    """Return the target after what came of `request`; whatever a collector raises counts as `Malformed`."""
+    """Return the target after the outcome of `request`. Any exception of a collector counts as `Malformed`."""
     arrived = replace(
         target,
         in_flight=target.in_flight - {request.identity},
@@ -170,7 +170,7 @@ def update(
 
 
 def unforeseen(error: Exception) -> Malformed:
-    """Return what an unforeseen exception of a collector counts as: with its place, for its message may be secret."""
+    """Return the Malformed for an unforeseen exception of a collector, with its place: its message may be secret."""
     trace = error.__traceback__
     while trace is not None and trace.tb_next is not None:
         trace = trace.tb_next
@@ -179,19 +179,19 @@ def unforeseen(error: Exception) -> Malformed:
 
 
 def refused(target: Target[K], now: float) -> bool:
-    """Return whether the credentials are refused, at all or for some of what is requested."""
+    """Return whether the vendor rejects the credentials, for all or some requests."""
     causes = (target.budget.paused(now), *target.backoffs.values())
     return any(cause is not None and cause.reason == Refused.reason for cause in causes)
 
 
 def credentials_changed(target: Target[K]) -> Target[K]:
-    """Return the target after its credentials changed: refusals of the old ones mean nothing now."""
+    """Return the target after its credentials changed: rejections of the old ones no longer count."""
     backoffs = {identity: each for identity, each in target.backoffs.items() if each.reason != Refused.reason}
     return replace(target, budget=target.budget.credentials_changed(), backoffs=backoffs)
 
 
 def collector_failed(target: Target[K], where: str, message: str, now: float) -> Target[K]:
-    """Return the target after its collector raised in `where`, which is not about any one request."""
+    """Return the target after its collector raised in `where`, independent of any request."""
     requests = counted(target.requests, where, Malformed.reason)
     return replace(target, requests=requests, success=False, polled=True, last_error=message, last_error_at=now)
 
@@ -205,7 +205,7 @@ def _succeeded(
     recovered = len(left) < len(target.backoffs) and all(each.endpoint != request.endpoint for each in left.values())
     warning, notice = "", f"{request.endpoint}: answered again" if recovered else ""
     answered_at = target.answered_at
-    if whole:  # what was not sent for days is wanted no more
+    if whole:  # requests not sent for days are no longer wanted
         answered_at = {each: at for each, at in answered_at.items() if at >= result.at - FORGOTTEN}
     if request.reason is not Reason.STATUS:
         answered_at = {**answered_at, request.identity: result.at}
@@ -245,7 +245,7 @@ def _failed(
     )
     backoff = back_off(target.backoffs.get(request.identity), request, error, now)
     is_status = request.reason is Reason.STATUS
-    # A 403 is about that one thing, such as an environment, not the token.
+    # A 403 concerns that one resource, such as an environment, not the token.
     forbidden = isinstance(error, Refused) and isinstance(result, Response) and result.status == _FORBIDDEN
     headers = result.headers if isinstance(result, Response) else {}
     after = replace(
@@ -263,6 +263,6 @@ def _failed(
 
 
 def counted(requests: Mapping[tuple[str, str], int], endpoint: str, outcome: str) -> dict[tuple[str, str], int]:
-    """Return the counts with one more."""
+    """Return the counts incremented for one request."""
     key = (endpoint, outcome)
     return {**requests, key: requests.get(key, 0) + 1}

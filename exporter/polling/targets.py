@@ -1,4 +1,4 @@
-"""The targets that run: their poll loops come, go and change with the configuration."""
+"""The running targets: poll loops start, stop and change with the configuration."""
 
 import threading
 import time
@@ -12,26 +12,26 @@ from exporter.polling.poller import Poller
 from exporter.polling.snapshot_store import SnapshotStore, fingerprint
 
 PATIENCE = 2.0
-"""Seconds for poll loops to end."""
+"""Timeout in seconds for poll loops to end."""
 
 
 class Targets:
-    """The poll loops that run, by target."""
+    """The running poll loops, by target."""
 
     def __init__(
         self, page_cache: PageCache, storage: SnapshotStore | None, leads: Callable[[], bool] = lambda: True
     ) -> None:
-        """`leads` tells whether to poll, or to serve what another exporter stores."""
+        """`leads` returns whether to poll, or to serve the snapshots of another exporter."""
         self._page_cache = page_cache
         self._storage = storage
         self._leads = leads
         self._pollers: dict[Identity, Poller] = {}
 
     def follow(self, targets: Sequence[TargetSettings]) -> None:
-        """Let exactly these targets run. One that did not change is not disturbed.
+        """Run exactly these targets. Unchanged ones are not disturbed.
 
-        One of which settings changed goes on from what is known of it, as long as it is the same account at the same
-        place: no series ends because another one was added.
+        A target whose settings changed keeps its state as long as its account and place are the same, so that no
+        series ends because of an unrelated change.
         """
         wanted = {identity(settings): settings for settings in targets}
         kept = {name: poller for name, poller in self._pollers.items() if wanted.get(name) == poller.settings}
@@ -58,12 +58,12 @@ class Targets:
             poller.start()
 
     def wake(self) -> None:
-        """Let all poll loops look at once whether they are to poll."""
+        """Let all poll loops check now whether to poll."""
         for poller in self._pollers.values():
             poller.wake()
 
     def stop(self, only: Iterable[Poller] | None = None) -> None:
-        """End all poll loops, or some of them, all at the same time."""
+        """Stop all poll loops, or only some, all at the same time."""
         pollers = self._pollers.values() if only is None else only
         stopping = [threading.Thread(target=poller.stop, args=(PATIENCE,), daemon=True) for poller in pollers]
         for thread in stopping:

@@ -1,1 +1,1 @@
-"""What is served over HTTP; nothing here asks a vendor."""
+"""The HTTP endpoints. Nothing here sends a request to a vendor."""

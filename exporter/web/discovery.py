@@ -1,6 +1,6 @@
-"""Prometheus' http_sd: what the collectors know to probe, so that others can look at it from inside. Pure.
+"""Prometheus's http_sd: the endpoints that collectors know, so that others can probe them from inside. Pure.
 
-`/sd/<collector>` is about all accounts, `/sd/<collector>/<account>` about one.
+`/sd/<collector>` lists all accounts, `/sd/<collector>/<account>` one.
 """
 
 import json
@@ -12,11 +12,11 @@ from exporter.metrics.page_cache import Source
 from exporter.toolkit.text import cut_label
 
 BELOW: Final = "/sd/"
-"""What every path begins with."""
+"""The prefix of every path."""
 
 
 def named(path: str, sources: Iterable[Source]) -> list[Source]:
-    """Return the targets that a path (as WSGI hands it on) is about, of those that know of anything to probe."""
+    """Return the targets that a path (as given by WSGI) names, of those whose collector supports discovery."""
     collector, slash, account = path.removeprefix(BELOW).encode("latin-1").decode("utf-8", "replace").partition("/")
     return [
         source
@@ -26,11 +26,11 @@ def named(path: str, sources: Iterable[Source]) -> list[Source]:
 
 
 def document(found: Iterable[tuple[tuple[str, str], Sequence[Endpoint]]]) -> bytes:
-    """Return the JSON: a group for each endpoint, of targets given by (collector, account)."""
+    """Return the JSON: one group for each endpoint, given by target identity (collector, account)."""
     groups = []
     for (collector, account), endpoints in found:
         for endpoint in endpoints:
-            told = (("account", account), *endpoint.labels)
-            labels = {f"__meta_{collector}_{name}": cut_label(value) for name, value in told}
+            labelled = (("account", account), *endpoint.labels)
+            labels = {f"__meta_{collector}_{name}": cut_label(value) for name, value in labelled}
             groups.append({"targets": [endpoint.address], "labels": labels})
     return json.dumps(groups).encode()

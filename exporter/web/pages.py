@@ -1,6 +1,6 @@
-"""What is served over HTTP: the page for Prometheus, a page for people, health and reload. Bare WSGI.
+"""The HTTP endpoints: metrics, landing page, service discovery, health and reload. Plain WSGI.
 
-No answer waits for a vendor: all of them come from what is known.
+No response waits for a vendor: all are built from data already in memory.
 """
 
 import logging
@@ -29,31 +29,31 @@ _log = logging.getLogger(__name__)
 
 
 def route(path: str) -> Route:
-    """Return how a path is served: what Prometheus and its like ask for, at once."""
+    """Return how a path is served: those that Prometheus and probes request in the event loop."""
     return _AT_ONCE.get(path) or Route(path=path)
 
 
 @dataclass(frozen=True, slots=True)
 class Response:
-    """What goes back."""
+    """A response."""
 
     status: HTTPStatus
     body: Sequence[bytes]
     headers: tuple[tuple[str, str], ...] = (("Content-Type", _PLAIN),)
 
 
-def told(status: HTTPStatus, text: str, *headers: tuple[str, str]) -> Response:
-    """Return an answer of one line for people."""
+def plain_text(status: HTTPStatus, text: str, *headers: tuple[str, str]) -> Response:
+    """Return a plain-text response of one line."""
     return Response(status, [f"{text}\n".encode()], (("Content-Type", _PLAIN), *headers))
 
 
 def offers(header: str) -> list[tuple[str, float]]:
-    """Return what an Accept or Accept-Encoding header asks for with its quality, best first, equals in their order."""
+    """Return the items of an Accept or Accept-Encoding header with their quality, best first."""
     return sorted(parse_accept_header(header), key=lambda offer: -offer[1])
 
 
 def wants_openmetrics(accept: str) -> bool:
-    """Whether OpenMetrics is the best of what a client accepts; text, if nothing that we have is accepted."""
+    """Return whether a client prefers OpenMetrics. A client that accepts neither format gets text."""
     for offer, quality in offers(accept):
         name, parameters = parse_options_header(offer.lower())
         version = parameters.get("version", "")
@@ -67,7 +67,7 @@ def wants_openmetrics(accept: str) -> bool:
 
 
 def wants_gzip(accept_encoding: str) -> bool:
-    """Whether a client accepts gzip, and does not like the plain page better."""
+    """Return whether a client accepts gzip and does not prefer the plain page."""
     qualities = {name.lower(): quality for name, quality in offers(accept_encoding)}
     packed = qualities.get("gzip", qualities.get("x-gzip", qualities.get("*", 0.0)))
     return packed > 0 and packed >= qualities.get("identity", 0.0)
@@ -75,7 +75,7 @@ def wants_gzip(accept_encoding: str) -> bool:
 
 @lru_cache(maxsize=16)
 def form(accept: str, accept_encoding: str) -> tuple[bool, bool, tuple[tuple[str, str], ...]]:
-    """Return whether a client gets OpenMetrics, whether gzip, and the headers that say so."""
+    """Return whether to send OpenMetrics, whether to send gzip, and the matching response headers."""
     openmetrics, packed = wants_openmetrics(accept), wants_gzip(accept_encoding)
     headers = [("Content-Type", OPENMETRICS if openmetrics else TEXT), ("Vary", "Accept, Accept-Encoding")]
     if packed:
@@ -84,7 +84,7 @@ def form(accept: str, accept_encoding: str) -> tuple[bool, bool, tuple[tuple[str
 
 
 class Web:
-    """The WSGI application. `reload` reads the configuration again, ConfigError when it cannot be used."""
+    """The WSGI application. `reload` reloads the configuration and raises ConfigError if it is invalid."""
 
     def __init__(
         self,
@@ -93,7 +93,7 @@ class Web:
         clock: Callable[[], float] = time.time,
         roles: Callable[[], Sequence[str]] = tuple,
     ) -> None:
-        """`reload` is None where nobody may ask for it over HTTP; `roles` tell what this is among other exporters."""
+        """`reload` is None if reloading over HTTP is disabled; `roles` describes this exporter's shard and role."""
         self._page_cache = page_cache
         self._reload = reload
         self._clock = clock
@@ -102,7 +102,7 @@ class Web:
         self._routes: dict[str, tuple[tuple[str, ...], Callable[[WSGIEnvironment], Response]]] = {
             "/": (reading, self._landing),
             "/metrics": (reading, self._metrics),
-            "/-/healthy": (reading, lambda _: told(HTTPStatus.OK, "vendorwatch-exporter is healthy.")),
+            "/-/healthy": (reading, lambda _: plain_text(HTTPStatus.OK, "vendorwatch-exporter is healthy.")),
             "/-/ready": (reading, self._ready),
             "/-/reload": (changing, self._reloaded),
             discovery.BELOW: (reading, self._discovery),
@@ -113,9 +113,9 @@ class Web:
         path, below = environ["PATH_INFO"], discovery.BELOW
         methods, view = self._routes.get(below if path.startswith(below) else path, ((), None))
         if view is None:
-            response = told(HTTPStatus.NOT_FOUND, "Not found")
+            response = plain_text(HTTPStatus.NOT_FOUND, "Not found")
         elif environ["REQUEST_METHOD"] not in methods:
-            response = told(HTTPStatus.METHOD_NOT_ALLOWED, "Method not allowed", ("Allow", ", ".join(methods)))
+            response = plain_text(HTTPStatus.METHOD_NOT_ALLOWED, "Method not allowed", ("Allow", ", ".join(methods)))
         else:
             response = view(environ)
         length = ("Content-Length", str(sum(map(len, response.body))))
@@ -139,11 +139,14 @@ class Web:
     def _discovery(self, environ: WSGIEnvironment) -> Response:
         sources = discovery.named(environ["PATH_INFO"], self._page_cache.sources())
         if not sources:
-            return told(HTTPStatus.NOT_FOUND, "No target of that name knows of anything to probe.")
+            return plain_text(HTTPStatus.NOT_FOUND, "No target of that name supports service discovery.")
         found = [(source.identity, source.endpoints()) for source in sources]
         waiting = [" ".join(identity) for identity, endpoints in found if endpoints is None]
         if waiting:
-            return told(HTTPStatus.SERVICE_UNAVAILABLE, f"Not known now, keep what you have: {', '.join(waiting)}")
+            return plain_text(
+                HTTPStatus.SERVICE_UNAVAILABLE,
+                f"Endpoints not known yet, keep the previous targets: {', '.join(waiting)}",
+            )
         document = discovery.document((identity, endpoints or ()) for identity, endpoints in found)
         return Response(HTTPStatus.OK, [document], (("Content-Type", "application/json"),))
 
@@ -151,14 +154,14 @@ class Web:
         healths = [source.health() for source in self._page_cache.sources()]
         waiting = [f"{health.collector} {health.account}" for health in healths if not health.first_poll_ended]
         if waiting:
-            return told(HTTPStatus.SERVICE_UNAVAILABLE, f"Not ready, first poll not ended: {', '.join(waiting)}")
-        return told(HTTPStatus.OK, "vendorwatch-exporter is ready.")
+            return plain_text(HTTPStatus.SERVICE_UNAVAILABLE, f"Not ready, first poll not ended: {', '.join(waiting)}")
+        return plain_text(HTTPStatus.OK, "vendorwatch-exporter is ready.")
 
     def _reloaded(self, _environ: WSGIEnvironment) -> Response:
         if self._reload is None:
-            return told(HTTPStatus.FORBIDDEN, "Lifecycle API is not enabled.")
+            return plain_text(HTTPStatus.FORBIDDEN, "Lifecycle API is not enabled.")
         try:
             self._reload()
         except ConfigError as error:
-            return told(HTTPStatus.INTERNAL_SERVER_ERROR, f"failed to reload config: {error}")
-        return told(HTTPStatus.OK, "Reloaded.")
+            return plain_text(HTTPStatus.INTERNAL_SERVER_ERROR, f"failed to reload config: {error}")
+        return plain_text(HTTPStatus.OK, "Reloaded.")

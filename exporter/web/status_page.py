@@ -1,4 +1,4 @@
-"""The page for people: each target, its state, what its vendor says now, age, next poll, problems. Pure; no script."""
+"""The landing page: each target's state, vendor summary, age, next poll and problems. Pure; no script."""
 
 import base64
 import hashlib
@@ -21,11 +21,11 @@ _TEMPLATES.filters["span"] = span
 _STYLE = Markup(_TEMPLATES.get_template("style.css").render())  # noqa: S704  our own file
 _STYLE_HASH = base64.b64encode(hashlib.sha256(_STYLE.encode()).digest()).decode()
 CONTENT_POLICY: Final = f"default-src 'none'; style-src 'sha256-{_STYLE_HASH}'; base-uri 'none'; frame-ancestors 'none'"
-"""What a browser may do with the page: show it, in this style."""
+"""The page's Content-Security-Policy: nothing but its own style sheet."""
 
 
 def page(targets: Sequence[tuple[Health, Sequence[Figure]]], now: float, roles: Sequence[str] = ()) -> str:
-    """Return the page as of `now`, epoch seconds; `roles` say what this exporter is among others."""
+    """Return the page as of `now`, in epoch seconds; `roles` describes this exporter's shard and leadership."""
     return _TEMPLATES.get_template("status.html").render(
         targets=targets,
         roles=roles,

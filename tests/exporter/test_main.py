@@ -129,7 +129,7 @@ def test_a_shard_without_targets_serves_all_the_same(config_file, run):
     program = run(f"--config.file={file}", f"--shard={without}/2")
     program.eventually(lambda: requests.get(f"{program.url}/-/ready", timeout=30).status_code == 200)
     assert f'vendorwatch_shard_info{{shard="{without}",shards="2"}} 1' in program.get()
-    assert "No target is for this exporter" in program.get("/")
+    assert "No target is assigned to this exporter" in program.get("/")
     assert f"1 targets, 0 of them on shard {without}/2" in program.log.read_text()
 
 

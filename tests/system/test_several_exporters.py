@@ -154,7 +154,7 @@ def test_a_pair_whose_database_goes_away_serves_on_and_one_of_it_asks_when_it_is
         time.sleep(5)
         assert asked(sandbox)["count"] == before
         assert [known(each) for each in both] == [monitors, monitors]
-        assert all("without PostgreSQL" in each.get("/").text for each in both)
+        assert all("PostgreSQL unavailable" in each.get("/").text for each in both)
         own.start()
 
         def one_leads() -> bool:

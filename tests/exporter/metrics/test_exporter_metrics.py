@@ -79,7 +79,7 @@ def test_one_that_shares_its_storage_says_whether_it_leads():
     part = Part()
     running = Running("1.2.3", (1, 2), part)
     assert stated(running.families())["vendorwatch_leader"] == {(): 0.0}
-    assert running.roles() == ["shard 1 of 2", "following: shows what the leading exporter stores"]
+    assert running.roles() == ["shard 1 of 2", "following: serving the data of the leading exporter"]
     part.leading = True
     assert stated(running.families())["vendorwatch_leader"] == {(): 1.0}
     assert stated(running.families())["vendorwatch_storage_up"] == {(): 1.0}
@@ -88,7 +88,7 @@ def test_one_that_shares_its_storage_says_whether_it_leads():
     assert stated(running.families())["vendorwatch_storage_up"] == {(): 0.0}
     assert running.roles() == [
         "shard 1 of 2",
-        "without PostgreSQL: shows what is known, polls nothing until it is back",
+        "PostgreSQL unavailable: serving the last known data, not polling",
     ]
 
 

@@ -191,7 +191,7 @@ def test_a_user_who_may_make_no_tables_uses_those_that_are_there(url, member, po
     plain = url.replace("vendorwatch@", "reader@")
     leader = member(plain)
     assert not leader.leads()
-    assert "PostgreSQL is not usable (permission denied)" in caplog.text
+    assert "PostgreSQL unavailable (permission denied)" in caplog.text
     owner = Leadership(Database(Secret(url), "1/1"))
     owner.stop()
     with psycopg.connect(url, autocommit=True) as connection:
@@ -228,5 +228,5 @@ def test_what_libpq_says_of_a_database_is_told_in_our_words(caplog):
     leadership = Leadership(Database(Secret("postgresql://v:s3cret@127.0.0.1:1/s3cret"), "1/1"))
     assert not leadership.leads()
     leadership.stop()
-    assert "PostgreSQL is not usable (connection refused)" in caplog.text
+    assert "PostgreSQL unavailable (connection refused)" in caplog.text
     assert "s3cret" not in caplog.text

@@ -93,7 +93,7 @@ def test_what_is_of_the_future_is_not_believed(tmp_path):
 class Memory:
     """A storage that survives every process."""
 
-    every, untold = 10.0, 2.0
+    every, loss_window = 10.0, 2.0
 
     def __init__(self):
         self.parts, self.saved = None, 0

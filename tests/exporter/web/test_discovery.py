@@ -93,7 +93,10 @@ def test_what_knows_of_nothing_to_probe_is_not_found(path):
 def test_before_the_first_round_prometheus_keeps_what_it_has():
     """503 names what is not known; an empty list would end every probe. So it is when nothing is fresh any more."""
     status, _, body = asked("/sd/vigilmon", Target(("vigilmon", "prod"), [SHOP]), Target(("vigilmon", "eu")))
-    assert (status, body) == ("503 Service Unavailable", b"Not known now, keep what you have: vigilmon eu\n")
+    assert (status, body) == (
+        "503 Service Unavailable",
+        b"Endpoints not known yet, keep the previous targets: vigilmon eu\n",
+    )
 
 
 def test_head_is_answered_and_post_is_not():

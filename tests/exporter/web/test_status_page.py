@@ -45,4 +45,4 @@ def test_one_of_several_exporters_says_so():
     """Also when there is no target for it, which is no mistake of the configuration."""
     assert "<p>This exporter: shard 2 of 3.</p>" in page([(VIGILMON, [])], 1000.0, ["shard 2 of 3"])
     assert "This exporter" not in page([(VIGILMON, [])], 1000.0)
-    assert "No target is for this exporter: others have them." in page([], 1000.0, ["shard 2 of 3"])
+    assert "No target is assigned to this exporter." in page([], 1000.0, ["shard 2 of 3"])

@@ -1,4 +1,4 @@
-"""What is known of the certificates that our own probe reads, and the metrics that follow. Pure."""
+"""Observations of the certificates that our own probe reads, and their metrics. Pure."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -12,16 +12,16 @@ Labels = tuple[str, ...]
 
 @dataclass(frozen=True, slots=True)
 class CertificateObservation:
-    """What is known of an endpoint's certificate: the last one seen, and how the last probe ended.
+    """The last certificate seen at an endpoint, and the result of the last probe.
 
-    Times are epoch seconds. From `seen_at` to `serial` all outlasts a failed probe.
+    Times are epoch seconds. The members from `seen_at` to `serial` are kept after a failed probe.
     """
 
     probed_at: float
     reached: bool
-    """The last probe saw a certificate, valid or not."""
+    """Whether the last probe saw a certificate, valid or not."""
     reason: str = ""
-    """Why the last probe failed, of `PROBE_FAILURES`; "" when a client would connect."""
+    """Why the last probe failed, one of `PROBE_FAILURES`; "" if a client would connect."""
     seen_at: float | None = None
     not_after: float | None = None
     valid: bool | None = None
@@ -30,18 +30,18 @@ class CertificateObservation:
     serial: str = ""
 
     def due(self, every: float, retry: float) -> float:
-        """Return when the endpoint is to be probed again: `retry` seconds after a failure, else `every`."""
+        """Return when to probe the endpoint again: `retry` seconds after a failure, else `every`."""
         return self.probed_at + (every if self.reached else retry)
 
     def within(self, max_age: float, now: float) -> "CertificateObservation":
-        """Return what of it may still be told: a certificate not seen for `max_age` seconds is not."""
+        """Return the observation without a certificate last seen more than `max_age` seconds ago."""
         if self.seen_at is None or now - self.seen_at <= max_age:
             return self
         return CertificateObservation(self.probed_at, self.reached, self.reason)
 
 
 def observe(known: CertificateObservation | None, certificate: Certificate) -> CertificateObservation:
-    """Return what is known of an endpoint after a probe."""
+    """Return the observation of an endpoint after a probe."""
     if certificate.seen:
         return CertificateObservation(
             certificate.at,
@@ -60,7 +60,7 @@ def observe(known: CertificateObservation | None, certificate: Certificate) -> C
 
 
 class CertificateMetrics(NamedTuple):
-    """What is told of the certificate of an endpoint that we probe."""
+    """The metrics of a probed certificate."""
 
     days: Metric
     timestamp: Metric
@@ -72,7 +72,7 @@ class CertificateMetrics(NamedTuple):
 
 
 def certificate_metrics(prefix: str, probe_success: str, probe_failure: str, label: str) -> CertificateMetrics:
-    """State the metrics of probed certificates: `prefix` as in `tls_certificate`, the probe's in full."""
+    """Define the metrics of probed certificates: `prefix` as in `tls_certificate`, the probe's names in full."""
     return CertificateMetrics(
         gauge(f"{prefix}_expiry_days", "Days until the server's own certificate expires, negative once it has.", label),
         gauge(f"{prefix}_expiry_timestamp_seconds", "When the server's own certificate expires.", label),
@@ -80,18 +80,18 @@ def certificate_metrics(prefix: str, probe_success: str, probe_failure: str, lab
         gauge(probe_success, "Whether the last TLS probe saw a certificate, valid or not.", label),
         gauge(
             probe_failure,
-            "Always 1: why the last TLS probe saw no certificate, or one that a client would not accept.",
+            "Why the last TLS probe saw no certificate, or one that a client would not accept; always 1.",
             label,
             "reason",
         ),
         gauge(
             f"{prefix}_chain_expiry_timestamp_seconds",
-            "When the first of the certificates expires that the server sent, its own among them.",
+            "When the first certificate of the chain that the server sent expires, its own included.",
             label,
         ),
         gauge(
             f"{prefix}_info",
-            "Always 1: who issued the server's own certificate, and its serial.",
+            "Issuer and serial number of the server's own certificate; always 1.",
             label,
             "issuer",
             "serial",
@@ -102,7 +102,7 @@ def certificate_metrics(prefix: str, probe_success: str, probe_failure: str, lab
 def certificate_families(
     metrics: CertificateMetrics, observations: Sequence[tuple[Labels, CertificateObservation]], now: float
 ) -> Iterator[Family]:
-    """Yield the families of `metrics`, each observation with the values of its labels; days are counted from `now`."""
+    """Yield the families of `metrics` for observations with their label values; days are counted from `now`."""
     dates = [(labels, known.not_after) for labels, known in observations if known.not_after is not None]
     yield Family(metrics.days, [(labels, (not_after - now) / 86400) for labels, not_after in dates])
     yield Family(metrics.timestamp, dates)

@@ -1,19 +1,19 @@
-"""What a collector must be.
+"""The contract of a collector.
 
-A collector does no I/O. It is four pure functions over what it knows of one target:
+A collector does no I/O. It is four pure functions over its knowledge of one target:
 
-    requests(knowledge, now)                what it would like to request, each with its reason and due time
+    requests(knowledge, now)                the requests it wants, each with its reason and due time
     update(knowledge, request, response)    the knowledge after a response, or `Malformed`
     families(knowledge, now)                the metrics
-    figures(knowledge, now)                 what the vendor says now, in words, for the status page
+    figures(knowledge, now)                 a summary in words, for the status page
 
 A fifth is optional:
 
-    endpoints(knowledge, now)               what somebody else may want to probe as well, for service discovery
+    endpoints(knowledge, now)               the endpoints that others may probe too, for service discovery
 
-The poller turns the crank. A vendor is a folder `exporter/collectors/<name>/` whose `config.py` holds
-`Settings` (a `TargetSettings`) and whose `collector.py` holds `Collector`, made from those settings.
-`starter.yml` is what `init` writes of it, `README.md` what a reader is told.
+The poller calls them. A vendor is a folder `exporter/collectors/<name>/` whose `config.py` holds `Settings`
+(a `TargetSettings`) and whose `collector.py` holds `Collector`, which takes those settings.
+`starter.yml` is the section that `init` writes, `README.md` the documentation.
 The folder's name is the value of `collector:` in exporter.yml and of the label `collector`.
 """
 
@@ -26,7 +26,7 @@ from exporter.metrics.families import Family, Metric
 from exporter.metrics.health import Endpoint, Figure
 
 CONFIRM_AFTER: Final = 10.0
-"""Seconds after which a listing that is suddenly empty is requested again: it is believed when it is empty twice."""
+"""Seconds after which a suddenly empty listing is requested again to confirm it."""
 MOST_ROWS: Final = 20_000
 """Rows of a listing, over all its pages: what goes on is cut. Twice what `max_pages` lets through."""
 PROBE_FAILURES: Final = (
@@ -42,28 +42,28 @@ PROBE_FAILURES: Final = (
     "self_signed",
     "client_certificate",
 )
-"""Why a probe saw no certificate, or one that a client would not accept."""
+"""Reasons why a probe saw no certificate, or one that a client would not accept."""
 StartTls = Literal["smtp", "imap", "pop3", "ftp", "postgres", "ldap", "xmpp"]
-"""Protocols in which a probe can ask for TLS."""
+"""Protocols whose STARTTLS a probe supports."""
 
 
 class Reason(IntEnum):
-    """Why something is requested; smaller goes first."""
+    """The reason for a request; smaller values go first."""
 
     STATUS = 0
     CHANGED = 1
     LISTING = 2
-    """All of a kind in a request or few: it waits for no rotation of single things."""
+    """A whole list in one or few requests: not delayed by the rotation of single items."""
     OLDEST = 3
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Request:
-    """Something to be told.
+    """A request that a collector wants sent.
 
-    `endpoint` is the template that metrics show, such as `/monitors/{id}`. `due` is the epoch second from
-    which it is wanted, `every` how often (seconds): among requests of one reason the one that is overdue by the
-    most of its own intervals goes first.
+    `endpoint` is the template shown in metrics, such as `/monitors/{id}`. `due` is the epoch second from which it is
+    wanted, `every` its interval in seconds: among requests with the same reason, the one overdue by the most of its
+    own intervals goes first.
     """
 
     endpoint: str
@@ -74,47 +74,47 @@ class Request:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Get(Request):
-    """A GET below the target's base URL. `params` replace those of the same name in the base URL."""
+    """A GET below the target's base URL. `params` replace parameters of the same name in the base URL."""
 
     path: str = ""
     params: tuple[tuple[str, str], ...] = ()
     accept: str = "application/json"
     expected_statuses: frozenset[int] = frozenset()
-    """Statuses beside 200 whose body is an answer, such as PacketVis' 418."""
+    """Statuses besides 200 that the collector handles, such as PacketVis's 418."""
 
     @property
     def identity(self) -> tuple[str, ...]:
-        """What makes two requests the same."""
+        """The identity of a request."""
         return (self.path, *(f"{name}={value}" for name, value in self.params))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReadingPost(Get):
-    """A POST that only reads: a vendor's search whose filter goes into the body. `content` is JSON."""
+    """A POST that only reads, such as a search with its filter in the body. `content` is JSON."""
 
     content: bytes
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Probe(Request):
-    """A TLS connection to `address:port` that asks for `server_name`. Costs nothing of a vendor's budget."""
+    """A TLS connection to `address:port` for `server_name`. It costs nothing of the vendor's budget."""
 
     server_name: str
     address: str
     port: int
     starttls: StartTls | None = None
-    """The protocol whose dialogue comes before TLS."""
+    """The STARTTLS protocol, if any."""
     client_certificate: tuple[str, str] | None = None
     """Paths of the certificate and the key to present."""
 
     @property
     def identity(self) -> tuple[str, ...]:
-        """What makes two probes the same."""
+        """The identity of a probe."""
         return (self.server_name, self.address, str(self.port), self.starttls or "")
 
     @property
     def place(self) -> str:
-        """The endpoint as people write it: `smtp://name@address:port`."""
+        """The endpoint as written in the configuration: `smtp://name@address:port`."""
         name = "" if self.server_name == self.address else f"{self.server_name}@"
         address = f"[{self.address}]" if ":" in self.address else self.address
         protocol = f"{self.starttls}://" if self.starttls else ""
@@ -123,21 +123,21 @@ class Probe(Request):
 
 @dataclass(frozen=True, slots=True)
 class Response:
-    """A vendor's answer. `at`: epoch second at which it was asked for, so that an age is never understated."""
+    """A vendor's response. `at`: epoch second when the request was sent, so that an age is never understated."""
 
     at: float
     status: int
     body: bytes
     headers: Mapping[str, str] = field(default_factory=dict)
-    """Names in lower case."""
+    """Headers with lower-case names."""
 
 
 @dataclass(frozen=True, slots=True)
 class Certificate:
-    """What a probe saw. An endpoint that cannot be reached is an answer too: times None, `reason` says why.
+    """The result of a probe. For an unreachable endpoint the times are None and `reason` says why.
 
-    `valid`: would a client with the trusted roots accept it now; None when nobody can tell. `reason` is one of
-    `PROBE_FAILURES`, "" when all is well, `detail` says it for people. Times are epoch seconds.
+    `valid`: whether a client with the trusted roots would accept it now; None if unknown. `reason` is one of
+    `PROBE_FAILURES` or "" on success, `detail` its explanation. Times are epoch seconds.
     """
 
     at: float
@@ -147,37 +147,37 @@ class Certificate:
     reason: str = ""
     detail: str = ""
     chain_not_after: float | None = None
-    """When the first certificate ends of those the server sent, its own among them."""
+    """The earliest expiry in the chain that the server sent, its own certificate included."""
     issuer: str = ""
     serial: str = ""
 
     @property
     def seen(self) -> bool:
-        """Whether the server showed a certificate, valid or not."""
+        """Whether the server sent a certificate, valid or not."""
         return self.not_after is not None
 
 
 class Knowledge(Protocol):
-    """What a collector knows of one target: a frozen dataclass of plain values, so that it can be stored.
+    """A collector's knowledge of one target: a frozen dataclass of plain values, so that it can be stored.
 
-    It outlives a change of the target's settings, as long as the same account is read at the same place: a collector
-    leaves out what is no longer wanted, and requests what is missing.
+    It survives a change of the target's settings as long as account and place stay the same: the collector drops what
+    is no longer wanted and requests what is missing.
     """
 
     @property
     def as_of(self) -> float | None:
-        """As of when the oldest status that is shown holds, epoch seconds; None while nothing is shown.
+        """Time as of which the oldest status shown is valid, in epoch seconds; None while nothing is shown.
 
-        What one endpoint or one account group brings is shown as it arrives, and waits for no other.
+        The data of one endpoint or account group is shown as it arrives, without waiting for the others.
         """
 
     @property
     def round_at(self) -> float | None:
-        """What changes as a round of statuses ends, such as when it began; None before the first whole one."""
+        """A value that changes when a round of statuses ends, such as its start; None before the first complete one."""
 
     @property
     def truncated(self) -> bool:
-        """A page cap cut the last whole round."""
+        """Whether a page cap cut the last complete round."""
 
 
 K = TypeVar("K", bound=Knowledge)
@@ -185,30 +185,30 @@ K_contra = TypeVar("K_contra", bound=Knowledge, contravariant=True)
 
 
 class Collector(Protocol[K]):
-    """The four functions, beside what is known of a target before its first response."""
+    """The four functions, and the knowledge of a target before its first response."""
 
     metrics: tuple[Metric, ...]
     """Every metric that `families` may yield, in the order of the page."""
 
     def start(self) -> K:
-        """Return what is known before the first answer: nothing."""
+        """Return the empty knowledge before the first response."""
 
     def requests(self, knowledge: K, now: float) -> Iterable[Request]:
-        """Yield what is wanted, now or later. The list may be short of the least urgent, never of the most."""
+        """Yield the requests wanted, now or later. The least urgent may be left out, the most urgent never."""
 
     def update(self, knowledge: K, request: Request, response: Response | Certificate) -> K:
-        """Return the new knowledge; `Malformed` when the answer breaks the contract."""
+        """Return the new knowledge. Raises Malformed if the response violates the vendor's contract."""
 
     def families(self, knowledge: K, now: float) -> Iterable[Family]:
         """Yield the metrics, each once, the most important first: `series_limit` cuts from the end."""
 
     def figures(self, knowledge: K, now: float) -> Iterable[Figure]:
-        """Yield what the vendor says now, as a person would ask for it, the most important first."""
+        """Yield a summary of the vendor's data in words, the most important first."""
 
 
 @runtime_checkable
 class Discovering(Protocol[K_contra]):
-    """A collector that knows what somebody else may want to probe."""
+    """A collector that supports service discovery."""
 
     def endpoints(self, knowledge: K_contra, now: float) -> Iterable[Endpoint]:
-        """Yield what there is to probe, as of the last poll."""
+        """Yield the endpoints to probe, as of the last poll."""

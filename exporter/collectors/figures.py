@@ -1,4 +1,4 @@
-"""Words for the status page that several vendors share. Pure."""
+"""Wording of the status page shared by several vendors. Pure."""
 
 from collections.abc import Iterator, Sequence
 from typing import Final
@@ -7,12 +7,12 @@ from exporter.collectors.certificate_observations import CertificateObservation
 from exporter.metrics.health import Figure
 
 SOON: Final = 14 * 86400.0
-"""Seconds; a certificate that expires within is worth a word."""
+"""Seconds before expiry from which a certificate is mentioned."""
 _NAMED: Final = 5
 
 
 def named(names: Sequence[str]) -> str:
-    """Return some of the names, and how many more there are."""
+    """Return the first names, and the number of further ones."""
     more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
     return ", ".join(names[:_NAMED]) + more
 
@@ -23,15 +23,15 @@ def counted(count: int, what: str) -> str:
 
 
 def certificate_figures(observations: Sequence[tuple[str, CertificateObservation]], now: float) -> Iterator[Figure]:
-    """Yield which certificates a client would not accept, which could not be seen, and which expire soon."""
+    """Yield the certificates that a client would not accept, that could not be read, and that expire soon."""
     ends = sorted((each.not_after, name) for name, each in observations if each.not_after is not None)
-    told = [(f"{name} ({each.reason})" if each.reason else name, each) for name, each in observations]
+    labelled = [(f"{name} ({each.reason})" if each.reason else name, each) for name, each in observations]
     found = {
-        "not accepted": [text for text, each in told if each.valid is False],
+        "not accepted": [text for text, each in labelled if each.valid is False],
         "seen by a probe that failed": [
-            text for text, each in told if each.reached and each.reason and each.valid is not False
+            text for text, each in labelled if each.reached and each.reason and each.valid is not False
         ],
-        "not seen": [text for text, each in told if not each.reached],
+        "not seen": [text for text, each in labelled if not each.reached],
         "expiring within 14 days": [name for at, name in ends if now < at <= now + SOON],
     }
     for what, names in found.items():

@@ -1,4 +1,4 @@
-"""A vendor's JSON and its single values, read leniently: what cannot be read counts as not told. Pure."""
+"""Lenient reading of a vendor's JSON: an unreadable value counts as missing. Pure."""
 
 import json
 import math
@@ -9,31 +9,31 @@ from typing import Any, Final
 from exporter.errors import Malformed
 
 LARGEST: Final = 1e15
-"""No count, no time and no duration is greater."""
+"""Largest plausible count, time or duration."""
 _EARLIEST: Final = 1e8
 _LATEST: Final = 1e11
-"""Seconds: the years 1973 and 5138. A number beyond is of milliseconds."""
+"""Seconds: the years 1973 and 5138. A larger number is in milliseconds."""
 _LONGEST: Final = 4300
-"""Digits of a number."""
+"""Most digits of a number."""
 
 
 def read_json(body: bytes) -> Any:
-    """Return what an answer holds. Malformed when it is not JSON, or tells of errors, whatever it lists beside them."""
+    """Parse a response. Raises Malformed if it is not JSON or reports errors, whatever else it contains."""
     try:
         document = json.loads(body, parse_int=_whole)
     except (ValueError, RecursionError):
         raise Malformed("body: not JSON") from None
     if isinstance(document, dict) and (document.get("errors") or document.get("error")):
-        raise Malformed("body: it tells of errors")
+        raise Malformed("body: reports errors")
     return document
 
 
 def _whole(digits: str) -> float:
-    return int(digits) if len(digits) <= _LONGEST else math.inf  # Python reads no longer ones
+    return int(digits) if len(digits) <= _LONGEST else math.inf  # Python's limit
 
 
 def read_object(body: bytes) -> dict[str, Any]:
-    """Return an answer's JSON object. Malformed when it is none."""
+    """Parse a JSON object. Raises Malformed if the response is none."""
     document = read_json(body)
     if not isinstance(document, dict):
         raise Malformed("body: not an object")
@@ -41,7 +41,7 @@ def read_object(body: bytes) -> dict[str, Any]:
 
 
 def objects(rows: Any, where: str) -> list[dict[str, Any]]:
-    """Return a list of objects as such. Malformed when `rows`, which stand at `where`, are anything else but null."""
+    """Return `rows`, found at `where`, as a list of objects; [] for null. Raises Malformed for anything else."""
     if not isinstance(rows, list):
         raise Malformed(f"{where}: not a list")
     for place, row in enumerate(rows):
@@ -51,33 +51,33 @@ def objects(rows: Any, where: str) -> list[dict[str, Any]]:
 
 
 def text_of(value: Any) -> str:
-    """Return a text or a whole number as text; "" for anything else."""
+    """Return a string or a whole number as text; "" for anything else."""
     return str(value) if isinstance(value, str | int) and not isinstance(value, bool) else ""
 
 
 def number_of(value: Any) -> float | None:
-    """Return a number, also one that is written as text, as databases hand them out; None beyond `LARGEST`."""
+    """Return a number, also one given as a string, as some databases do; None beyond `LARGEST`."""
     try:
         found = float(value) if isinstance(value, int | float | str) and not isinstance(value, bool) else math.nan
     except (ValueError, OverflowError):
         return None
-    return found if abs(found) <= LARGEST else None  # NaN is not within it either
+    return found if abs(found) <= LARGEST else None  # false for NaN too
 
 
 def amount_of(value: Any) -> float | None:
-    """Return a number that is not below 0."""
+    """Return a number if it is not negative."""
     found = number_of(value)
     return found if found is not None and found >= 0 else None
 
 
 def count_of(value: Any) -> int | None:
-    """Return a whole number that is not below 0."""
+    """Return a whole number if it is not negative."""
     found = amount_of(value)
     return int(found) if found is not None and found.is_integer() else None
 
 
 def time_of(value: Any) -> float | None:
-    """Return a moment in epoch seconds: ISO 8601 or HTTP's form, in UTC where it names no zone, or a number."""
+    """Return a time in epoch seconds, from ISO 8601, an HTTP date or a number; UTC if no zone is given."""
     number = number_of(value)
     if number is not None:
         seconds = number / 1000 if number > _LATEST else number
@@ -87,6 +87,6 @@ def time_of(value: Any) -> float | None:
     try:
         moment = parsedate_to_datetime(value) if value[:3].isalpha() else datetime.fromisoformat(value)
         moment = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
-        return moment.astimezone(UTC).timestamp()  # what is no moment of UTC's years could not be told of either
+        return moment.astimezone(UTC).timestamp()  # a time outside the years of UTC could not be shown either
     except (ValueError, OverflowError):
         return None

@@ -1,4 +1,4 @@
-"""What every target has in exporter.yml, whatever its vendor."""
+"""The settings common to every target in exporter.yml."""
 
 import math
 import ssl
@@ -11,24 +11,24 @@ from exporter.toolkit.http_settings import HttpClientSettings, HttpUrl
 
 MINUTE: Final = 60.0
 POLLS_MISSED: Final = 3
-"""So many polls in a row may fail before series are withdrawn, unless `max_age` is configured."""
+"""Consecutive polls that may fail before series are withdrawn, unless `max_age` is configured."""
 
 
 def check_key_pair(cert_file: str, key_file: str) -> None:
     """Raise ValueError unless the files hold a certificate and its key, in PEM form and unencrypted."""
     try:
-        # Without a password of ours OpenSSL would ask on the terminal.
+        # Without a password OpenSSL would prompt on the terminal.
         ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_cert_chain(cert_file, key_file, password="")
     except ssl.SSLError as error:
         raise ValueError(
-            f"{cert_file} and {key_file} hold no certificate and its unencrypted key in PEM form"
+            f"{cert_file} and {key_file} do not hold a certificate and its unencrypted key in PEM form"
         ) from error
     except OSError as error:
         raise ValueError(f"cannot read {cert_file} or {key_file}: {error.strerror}") from error
 
 
 def all_or_listed(what: str) -> BeforeValidator:
-    """Return what reads `all` as None, and else wants a list: a union of the two would tell each mistake twice."""
+    """Return a validator that reads `all` as None and else requires a list: a union would report mistakes twice."""
 
     def read(value: Any) -> Any:
         if value != "all" and not isinstance(value, list | tuple):
@@ -41,22 +41,22 @@ def all_or_listed(what: str) -> BeforeValidator:
 class TargetSettings(HttpClientSettings):
     """One target. A vendor's `Settings` adds its own keys and sets the defaults, in its folder's `config.py`.
 
-    The `ClassVar`s are the vendor's advice and documented limits: going beyond them is allowed, with a warning.
+    The `ClassVar`s are the vendor's advice and documented limits; exceeding them is allowed, with a warning.
     """
 
     shortest_poll_interval: ClassVar[float] = 0.0
-    """Seconds; the vendor asks not to poll faster."""
+    """Shortest interval in seconds that the vendor advises."""
     most_requests_per_minute: ClassVar[float] = float("inf")
     """The vendor's documented limit."""
     shortest_max_age: ClassVar[float] = 300.0
-    """Seconds; the default of `max_age` is no shorter."""
+    """Smallest default of `max_age`, in seconds."""
 
     collector: str
     account: str = Field(min_length=1)
     poll_interval: Duration = Field(60.0, gt=0)
     timeout: Duration = Field(10.0, gt=0)
     max_age: Duration = Field(math.nan, gt=0, validate_default=True)
-    """Unless configured `shortest_max_age`, or three polls where the interval is longer."""
+    """Default: `shortest_max_age`, or three poll intervals if that is longer."""
     requests_per_minute: float = Field(60.0, gt=0, allow_inf_nan=False)
     series_limit: int = Field(100_000, gt=0)
 
@@ -82,22 +82,22 @@ class TargetSettings(HttpClientSettings):
         return value
 
     def url(self) -> str | Secret | None:
-        """Return the base URL of the vendor's API: a `Secret` where it is one, None where nothing is got."""
+        """Return the base URL of the vendor's API: a `Secret` if it is one, None if there are no requests."""
         return None
 
     def bearer(self) -> Secret | None:
-        """Return what goes into `Authorization: Bearer …`, if anything does."""
+        """Return the token for `Authorization: Bearer …`, if any."""
         return None
 
     def warnings(self) -> list[str]:
-        """Return what goes against the vendor's advice or limits, a line each, naming the key."""
+        """Return one line for each setting that goes against the vendor's advice or limits, naming the key."""
         found = []
         if self.poll_interval < self.shortest_poll_interval:
             found.append(f"poll_interval: the vendor advises {self.shortest_poll_interval:g} s or more")
         if self.max_age < 2 * self.poll_interval:
-            found.append("max_age: less than two poll intervals: a single poll that fails withdraws the series")
+            found.append("max_age: less than two poll intervals: a single failed poll withdraws the series")
         if self.timeout > self.max_age:
-            found.append("timeout: longer than max_age: one request that hangs withdraws the series")
+            found.append("timeout: longer than max_age: a single hanging request withdraws the series")
         if self.requests_per_minute > self.most_requests_per_minute:
             found.append(f"requests_per_minute: the vendor allows {self.most_requests_per_minute:g}")
         return found
@@ -113,7 +113,7 @@ class ApiSettings(TargetSettings):
     @classmethod
     def _fits_into_a_header(cls, value: Secret) -> Secret:
         if not value.read().isascii() or not value.read().isprintable():
-            raise ValueError("holds a character that no token has: letters, digits and punctuation of ASCII only")
+            raise ValueError("contains an invalid character: ASCII letters, digits and punctuation only")
         return value
 
     def url(self) -> str:

@@ -1,8 +1,8 @@
-"""Which part of the work one of several exporters does (`--shard=K/N`). Pure.
+"""Sharding of the targets among several exporters (`--shard=K/N`). Pure.
 
-Every key belongs to exactly one of the N: the one whose number, hashed with the key, gives the most (rendezvous
-hashing). So all of them agree without a word, over restarts and releases of Python, and one exporter more takes only
-its own part from each of the others.
+Every key belongs to exactly one of the N: the one whose number, hashed with the key, gives the highest value
+(rendezvous hashing). So all agree without coordination, across restarts and Python releases, and an additional
+exporter takes only its own share from each of the others.
 """
 
 import argparse
@@ -15,7 +15,7 @@ _WRITTEN = re.compile(r"([0-9]{1,4})/([0-9]{1,4})")
 
 @dataclass(frozen=True, slots=True)
 class Shard:
-    """Exporter `number`, from 1, of `count`. The only one owns everything."""
+    """Exporter `number`, counted from 1, of `count`. A single one owns everything."""
 
     number: int = 1
     count: int = 1
@@ -24,7 +24,7 @@ class Shard:
         return f"{self.number}/{self.count}"
 
     def owns(self, *key: str) -> bool:
-        """Return whether `key`, such as a collector and an account, is this exporter's."""
+        """Return whether `key`, such as a collector and an account, belongs to this exporter."""
         if self.count == 1:
             return True
 
@@ -39,11 +39,11 @@ ALONE = Shard()
 
 
 def shard(text: str) -> Shard:
-    """Read `K/N`, such as `1/3`. ArgumentTypeError says how it is written."""
+    """Parse `K/N`, such as `1/3`. Raises ArgumentTypeError with an example."""
     match = _WRITTEN.fullmatch(text)
     if match is None:
-        raise argparse.ArgumentTypeError(f"{text}: write it like 1/3: which one, of how many")
+        raise argparse.ArgumentTypeError(f"{text}: write it like 1/3: this exporter's number, and their count")
     number, count = int(match[1]), int(match[2])
     if not 1 <= number <= count:
-        raise argparse.ArgumentTypeError(f"{text}: the first number goes from 1 to the second")
+        raise argparse.ArgumentTypeError(f"{text}: the first number must be between 1 and the second")
     return Shard(number, count)

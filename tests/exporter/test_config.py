@@ -81,10 +81,10 @@ def test_data_that_would_be_withdrawn_between_two_polls_is_refused(max_age):
     (problem,) = raised.value.problems
     assert problem.startswith("targets[0].requests_per_minute: less than one request within max_age")
     assert config.read({"targets": [EDGE | {"timeout": "16m", "max_age": "15m"}]}).warnings() == [
-        "targets[0].timeout: longer than max_age: one request that hangs withdraws the series"
+        "targets[0].timeout: longer than max_age: a single hanging request withdraws the series"
     ]
     assert config.read({"targets": [EDGE | {"poll_interval": "10m", "max_age": "15m"}]}).warnings() == [
-        "targets[0].max_age: less than two poll intervals: a single poll that fails withdraws the series"
+        "targets[0].max_age: less than two poll intervals: a single failed poll withdraws the series"
     ]
 
 

@@ -1,1 +1,1 @@
-"""BigPanda: how many incidents each environment holds, by folder, status and severity."""
+"""BigPanda: the number of incidents in each environment, by folder, status and severity."""

@@ -1,7 +1,7 @@
 """BigPanda's JSON (Incidents API v2), read into records.
 
-The vendor's pages disagree on the wrapper of a search, so each form seen is read: `{total, items}`, a bare list,
-`{item}` or `{items}` alone. Letter case of statuses differs too; all are lower-cased.
+The vendor's documentation disagrees on the wrapper of a search, so every form is accepted: `{total, items}`, a bare
+list, `{item}` or `{items}` alone. The case of statuses differs too; all are lower-cased.
 """
 
 from dataclasses import dataclass
@@ -14,7 +14,7 @@ UNKNOWN = "unknown"
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """An environment: `id` goes into paths, `name` is what people call it."""
+    """An environment: `id` goes into paths, `name` is for people."""
 
     id: str
     name: str
@@ -22,7 +22,7 @@ class Place:
 
 @dataclass(frozen=True, slots=True)
 class Incident:
-    """An incident; "" and None where the vendor does not say. `start`: epoch seconds."""
+    """An incident; "" and None for missing values. `start`: epoch seconds."""
 
     id: str
     status: str
@@ -33,14 +33,14 @@ class Incident:
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """One page of a search. `total`: how many there are on all pages, None when the vendor does not say."""
+    """One page of a search. `total`: the number on all pages, None if missing."""
 
     total: int | None
     incidents: tuple[Incident, ...]
 
 
 def read_environments(body: bytes) -> tuple[Place, ...]:
-    """Read the list of environments; one that has only an id or only a name goes by that."""
+    """Read the list of environments. If the id or the name is missing, the other stands in for it."""
     document = read_json(body)
     if isinstance(document, dict):
         document = next((document[name] for name in ("items", "environments") if name in document), document)
@@ -53,7 +53,7 @@ def read_environments(body: bytes) -> tuple[Place, ...]:
 
 
 def read_search(body: bytes) -> Found:
-    """Read a page of incidents; `Malformed` when neither a total nor any incidents are in it."""
+    """Read a page of incidents. Raises Malformed if it has neither a total nor incidents."""
     document = read_json(body)
     if isinstance(document, list):
         document = {"items": document}
@@ -76,12 +76,12 @@ def read_search(body: bytes) -> Found:
         )
         for row in objects(rows, "items")
     )
-    # A total that is less than what the page holds is none.
+    # Ignore a total that is smaller than the page.
     return Found(total if total is not None and total >= len(incidents) else None, incidents)
 
 
 def read_total(body: bytes, page_size: int) -> int | None:
-    """Read how many incidents a search finds; None where there is no `total` and the page is full: more may follow."""
+    """Read the number of matches of a search; None if there is no `total` and the page is full: more may follow."""
     found = read_search(body)
     if found.total is not None:
         return found.total
@@ -89,7 +89,7 @@ def read_total(body: bytes, page_size: int) -> int | None:
 
 
 def read_plans(body: bytes) -> int:
-    """Read how many maintenance plans are listed: by a `total`, else by their list, whatever it is called."""
+    """Read the number of maintenance plans, from `total` or else from the list, whatever its name."""
     document = read_json(body)
     if isinstance(document, list):
         return len(document)

@@ -1,4 +1,4 @@
-"""What to ask BigPanda, in which order, and what its answers mean."""
+"""The requests to BigPanda, their order, and the metrics from its responses."""
 
 from collections import Counter
 from collections.abc import Iterator
@@ -48,35 +48,35 @@ PLANS = gauge("bigpanda_maintenance_plans", "Maintenance plans that are planned 
 ENVIRONMENTS = "/resources/v2.0/environments"
 SEARCH = "/resources/v2.0/environments/{id}/incidents"
 FOLDERS = ("unhandled", "shared", "snoozed", "maintenance")
-"""Counted by a search of one row each; `active` is listed whole, and counted by that."""
+"""Folders counted by a search of one row each; `active` is counted by listing all of it."""
 LIST_EVERY = 3600.0
-"""Seconds between two readings of which environments there are."""
+"""Seconds between two requests for the list of environments."""
 MAINTENANCE = "/resources/v2.0/ordered-maintenance-plans"
 PLAN_STATUSES = ("running", "planned")
 PLANS_EVERY = 300.0
 SEARCHES_SHARE = 0.9
-"""Of the budget, what the searches may take: the plans and an environment left behind must have their turn."""
+"""Share of the budget for the searches; the rest is for plans and an environment left behind."""
 UNSEEN = frozenset({403, 404})
-"""What BigPanda says where the key's role may not see plans, or the organisation has none of that kind."""
+"""Statuses with which BigPanda answers if the key's role may not see plans, or the organisation has none."""
 
 
 @dataclass(frozen=True, slots=True)
 class Collector:
-    """Which environments there are; then, of each, the totals of its folders and its active incidents."""
+    """Reads the list of environments, then each environment's folder totals and active incidents."""
 
     settings: Settings
 
     metrics = (INCIDENTS, ACTIVE, OLDEST, PLANS)
     start = Knowledge
-    """What is known before the first answer."""
+    """The knowledge before the first response."""
 
     def requests(self, knowledge: Knowledge, now: float) -> Iterator[Request]:
-        """Yield the list of environments and what is wanted of each; one that is left behind goes last."""
+        """Yield the list of environments and the searches of each; an environment left behind goes last."""
         every = LIST_EVERY if knowledge.environments else self.settings.poll_interval
         if knowledge.emptied_at is not None:
             due = knowledge.emptied_at + min(CONFIRM_AFTER, every)
         elif knowledge.listed_at is None or knowledge.wanted != self.settings.environments:
-            due = 0.0  # other environments were configured since
+            due = 0.0  # the configured environments have changed
         else:
             due = knowledge.listed_at + every
         yield Get(endpoint=ENVIRONMENTS, reason=Reason.STATUS, due=due, every=every, path=ENVIRONMENTS)
@@ -95,7 +95,7 @@ class Collector:
             )
 
     def _searches(self, knowledge: Knowledge, now: float) -> Iterator[Get]:
-        """Yield, of each environment, the next page of its active incidents and the total of each other folder."""
+        """Yield, for each environment, the next page of its active incidents and the total of each other folder."""
         listed = (each.active.incidents() if each.active else 0 for each in knowledge.environments)
         searches = sum(len(FOLDERS) + max(1, ceil(incidents / PAGE_SIZE)) for incidents in listed)
         per_minute = SEARCHES_SHARE * self.settings.requests_per_minute
@@ -105,12 +105,12 @@ class Collector:
             listing, active = environment.unfinished, environment.active
             if listing is not None and now - listing.began <= self.settings.max_age:
                 due, page = listing.began, listing.pages + 1
-            else:  # a listing that drags on past `max_age` is given up
+            else:  # a listing that takes longer than `max_age` is abandoned
                 due, page = 0.0 if active is None else active.at + every, 1
             confirm_after = min(CONFIRM_AFTER, self.settings.poll_interval)
             if environment.emptied_at is not None:
                 due = environment.emptied_at + confirm_after
-            # Sorted by start, which never changes, so that incidents do not move between pages while they are read.
+            # Sorted by start, which never changes, so that incidents do not move between pages during a listing.
             searched = [(due, {"folder": "active", "sort_by": "start", "page_size": str(PAGE_SIZE), "page": str(page)})]
             for folder in FOLDERS:
                 total = environment.folders.get(folder)
@@ -131,9 +131,9 @@ class Collector:
                 )
 
     def update(self, knowledge: Knowledge, request: Request, response: Response | Certificate) -> Knowledge:
-        """Return the knowledge after an answer; `Malformed` when it holds neither a total nor incidents."""
+        """Return the knowledge after a response. Raises Malformed if it has neither a total nor incidents."""
         if isinstance(response, Certificate) or not isinstance(request, Get):
-            raise Malformed("a certificate was not asked for")
+            raise Malformed("unexpected certificate")
         at, params = response.at, dict(request.params)
         if request.endpoint == ENVIRONMENTS:
             return with_environments(knowledge, read_environments(response.body), at, self.settings.environments)
@@ -146,7 +146,7 @@ class Collector:
             return knowledge
         if params["folder"] == "active":
             known = environment.unfinished
-            # 404: the page before was the last one.
+            # 404: the previous page was the last one.
             found = Found(known.total if known else None, ()) if response.status == 404 else read_search(response.body)  # noqa: PLR2004
             changed = with_page(environment, found, int(params["page"]), at, self.settings.max_pages)
         else:
@@ -158,7 +158,7 @@ class Collector:
         return with_environment(knowledge, changed, len(FOLDERS), at)
 
     def families(self, knowledge: Knowledge, now: float) -> Iterator[Family]:
-        """Yield totals first, then counts and ages of the active incidents; each part while it is fresh."""
+        """Yield totals first, then counts and ages of the active incidents, each part while it is fresh."""
         oldest_shown = now - self.settings.max_age
         totals: list[Sample] = []
         counts: list[Sample] = []
@@ -175,21 +175,21 @@ class Collector:
         yield Family(ACTIVE, counts)
         yield Family(OLDEST, oldest)
         oldest_plans = now - max(self.settings.max_age, 3 * PLANS_EVERY)
-        told = [(status, plans) for status, plans in knowledge.plans.items() if plans.at >= oldest_plans]
-        yield Family(PLANS, [((status,), float(plans.count)) for status, plans in told if plans.count is not None])
+        fresh = [(status, plans) for status, plans in knowledge.plans.items() if plans.at >= oldest_plans]
+        yield Family(PLANS, [((status,), float(plans.count)) for status, plans in fresh if plans.count is not None])
 
     def figures(self, knowledge: Knowledge, now: float) -> Iterator[Figure]:
-        """Yield the active incidents by status, the oldest of them, and how many environments they are in."""
+        """Yield the active incidents by status, the number of environments, and the oldest incident."""
         fresh = now - self.settings.max_age
         active = [each.active for each in knowledge.environments if each.active and each.active.at >= fresh]
         statuses = Counter[str]()
         for listing in active:
             for status, _, count in listing.counts:
                 statuses[status] += count
-        told = ", ".join(f"{count} {status}" for status, count in statuses.most_common(5) if count)
+        by_status = ", ".join(f"{count} {status}" for status, count in statuses.most_common(5) if count)
         where = counted(len(knowledge.environments), "environment")
         incidents = f"{counted(statuses.total(), 'active incident')} in {where}"
-        yield Figure(f"{incidents}: {told}" if told else incidents, bad=statuses["critical"] > 0)
+        yield Figure(f"{incidents}: {by_status}" if by_status else incidents, bad=statuses["critical"] > 0)
         oldest = min((each.oldest for each in active if each.oldest is not None), default=None)
         if oldest is not None:
             yield Figure(f"oldest active incident: since {datetime.fromtimestamp(oldest, UTC):%Y-%m-%d %H:%M}Z")

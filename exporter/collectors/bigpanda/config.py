@@ -1,4 +1,4 @@
-"""What a BigPanda target has in exporter.yml."""
+"""The settings of a BigPanda target in exporter.yml."""
 
 from typing import Annotated, ClassVar
 
@@ -10,10 +10,10 @@ from exporter.toolkit.http_settings import HttpUrl
 
 
 class Settings(ApiSettings):
-    """One organisation of BigPanda, as far as the roles of one user's API key reach."""
+    """One BigPanda organisation, as visible to one user's API key."""
 
     most_requests_per_minute: ClassVar[float] = 300.0
-    """5 per second and endpoint; nearly all requests go to one."""
+    """5 per second and endpoint; nearly all requests go to the same one."""
 
     base_url: HttpUrl = "https://api.bigpanda.io"
     poll_interval: Duration = Field(60.0, gt=0)

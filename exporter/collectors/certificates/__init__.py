@@ -1,1 +1,1 @@
-"""TLS certificates of the endpoints that the configuration lists, read by our own probe. See README.md."""
+"""TLS certificates of the configured endpoints, read by our own probe. See README.md."""

@@ -1,4 +1,4 @@
-"""Each endpoint is probed on its own clock, and shown as it is probed; the round is whole once every one was."""
+"""Probes each endpoint on its own schedule and shows it at once; a round is complete once all have been probed."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -21,9 +21,9 @@ METRICS = certificate_metrics("tls_certificate", "tls_probe_success", "tls_probe
 
 @dataclass(frozen=True, slots=True)
 class Known:
-    """What is known of all endpoints, each by its label.
+    """The observations of all endpoints, by label.
 
-    `as_of` is when the endpoint was probed that waits longest of those told of; `round_at` the same of all endpoints.
+    `as_of`: the oldest probe among the endpoints shown; `round_at`: the oldest among all endpoints.
     """
 
     as_of: float | None = None
@@ -34,16 +34,16 @@ class Known:
 
 @dataclass(frozen=True, slots=True)
 class Collector:
-    """Probes every endpoint; one that cannot be reached is an answer too."""
+    """Probes every endpoint; an unreachable one is a result too."""
 
     settings: Settings
 
     metrics = tuple(METRICS)
     start = Known
-    """What is known before the first probe."""
+    """The knowledge before the first probe."""
 
     def requests(self, knowledge: Known, now: float) -> Iterator[Request]:  # noqa: ARG002  nothing depends on the time
-        """Yield one probe for each endpoint; one that was never probed is overdue since ever."""
+        """Yield one probe for each endpoint; one that was never probed is most overdue."""
         settings = self.settings
         every, retry = settings.poll_interval, min(settings.retry_interval, settings.poll_interval)
         for endpoint in settings.listed().values():
@@ -61,9 +61,9 @@ class Collector:
             )
 
     def update(self, knowledge: Known, request: Request, response: Response | Certificate) -> Known:
-        """Return the knowledge with what the probe saw; endpoints no longer configured are forgotten."""
+        """Return the knowledge after a probe; endpoints that are no longer configured are dropped."""
         if not isinstance(request, Probe) or not isinstance(response, Certificate):
-            raise TypeError("only probes are asked for here")
+            raise TypeError("expected a probe and its certificate")
         listed = self.settings.listed()
         known = {one.written: knowledge.observations.get(one.written) for one in listed.values()}
         probed = listed.get((request.server_name, request.address, request.port))
@@ -72,26 +72,26 @@ class Collector:
         observations = {written: observation for written, observation in known.items() if observation}
         fresh = response.at - self.settings.max_age
         file = self.settings.endpoints_file
-        told = [observation.probed_at for observation in observations.values() if observation.probed_at >= fresh]
+        times = [observation.probed_at for observation in observations.values() if observation.probed_at >= fresh]
         return Known(
-            as_of=min(told, default=knowledge.as_of),
-            round_at=min(told) if told and len(told) == len(listed) else knowledge.round_at,
+            as_of=min(times, default=knowledge.as_of),
+            round_at=min(times) if times and len(times) == len(listed) else knowledge.round_at,
             truncated=bool(file and file.read().problems),
             observations=observations,
         )
 
     def families(self, knowledge: Known, now: float) -> Iterator[Family]:
-        """Yield dates and validity of every endpoint seen within `max_age`, and how the last probe ended."""
+        """Yield the dates and validity of every endpoint seen within `max_age`, and the result of its last probe."""
         max_age = self.settings.max_age
-        told = [
+        observed = [
             ((endpoint.written,), known.within(max_age, now))
             for endpoint in self.settings.listed().values()
             if (known := knowledge.observations.get(endpoint.written)) and now - known.probed_at <= max_age
         ]
-        yield from certificate_families(METRICS, told, now)
+        yield from certificate_families(METRICS, observed, now)
 
     def figures(self, knowledge: Known, now: float) -> Iterator[Figure]:
-        """Yield how many endpoints there are, and those whose certificate is refused, missing or about to end."""
+        """Yield the number of endpoints, and those whose certificate is not accepted, missing or about to expire."""
         listed = self.settings.listed().values()
         yield Figure(counted(len(listed), "endpoint"))
         seen = [(one.written, known) for one in listed if (known := knowledge.observations.get(one.written))]

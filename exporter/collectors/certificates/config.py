@@ -1,4 +1,4 @@
-"""What a target of `collector: certificates` has in exporter.yml."""
+"""The settings of a `collector: certificates` target in exporter.yml."""
 
 from collections.abc import Iterable
 from pathlib import Path
@@ -16,8 +16,8 @@ from .endpoints import Endpoint, EndpointsFile, endpoint
 class Settings(TargetSettings):
     """One list of endpoints.
 
-    A probe costs its host one handshake, and five minutes is how long a renewal, or a certificate that was swapped
-    for a wrong one, may stay unnoticed. `max_age` bridges several failed probes.
+    A probe costs its host one handshake. With the default interval, a renewed or wrongly replaced certificate is
+    noticed within five minutes. `max_age` bridges several failed probes.
     """
 
     shortest_max_age: ClassVar[float] = 1800.0
@@ -48,7 +48,7 @@ class Settings(TargetSettings):
     @field_validator("endpoints_file")
     @classmethod
     def _adds_to_the_list(cls, value: EndpointsFile | None, info: ValidationInfo) -> EndpointsFile | None:
-        if "endpoints" not in info.data:  # they have a problem of their own
+        if "endpoints" not in info.data:  # already reported as invalid
             return value
         found = (*info.data["endpoints"], *(value.read().endpoints if value else ()))
         if not found:
@@ -70,13 +70,13 @@ class Settings(TargetSettings):
 
     @property
     def client_certificate(self) -> tuple[str, str] | None:
-        """Return the files of the certificate to present and of its key, which may be the same."""
+        """Return the files of the client certificate and its key, which may be the same."""
         if self.client_cert_file is None:
             return None
         return str(self.client_cert_file), str(self.client_key_file or self.client_cert_file)
 
     def listed(self) -> dict[tuple[str, str, int], Endpoint]:
-        """Return the endpoints as of now, by place; those of `endpoints_file` follow the file."""
+        """Return the current endpoints by place, including those of `endpoints_file` as it is now."""
         found = self.endpoints_file.read().endpoints if self.endpoints_file else ()
         return {one.place: one for one in (*self.endpoints, *found)}
 

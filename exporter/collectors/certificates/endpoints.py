@@ -1,4 +1,4 @@
-"""Endpoints, as exporter.yml and `endpoints_file` list them."""
+"""Endpoints, as listed in exporter.yml and `endpoints_file`."""
 
 import logging
 import re
@@ -22,25 +22,25 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Endpoint:
-    """Where to connect, and whose certificate to expect there. `written` is the label."""
+    """The address to connect to and the name to expect there. `written` is the label value."""
 
     written: str
     server_name: str
     address: str
     port: int
     starttls: StartTls | None = None
-    """The protocol that is spoken before TLS, when the endpoint itself says so."""
+    """The STARTTLS protocol, if given with the endpoint."""
 
     @property
     def place(self) -> tuple[str, str, int]:
-        """What makes two endpoints the same."""
+        """The identity of an endpoint."""
         return (self.server_name, self.address, self.port)
 
 
 def endpoint(text: object) -> Endpoint:
-    """Read `host:port`, `name@address:port` or `smtp://host:port`, an IPv6 address in brackets.
+    """Parse `host:port`, `name@address:port` or `smtp://host:port`, with an IPv6 address in brackets.
 
-    ValueError says how it is written.
+    Raises ValueError with examples.
     """
     match = _ENDPOINT.fullmatch(text) if isinstance(text, str) else None
     if match is None:
@@ -57,7 +57,7 @@ def endpoint(text: object) -> Endpoint:
 
 @dataclass(frozen=True, slots=True)
 class Lines:
-    """What a file of endpoints holds: those that can be read, and a problem for each line that cannot."""
+    """The content of an endpoints file: the valid endpoints, and a problem for each invalid line."""
 
     endpoints: tuple[Endpoint, ...] = ()
     problems: tuple[str, ...] = ()
@@ -65,9 +65,9 @@ class Lines:
 
 @dataclass(unsafe_hash=True)
 class EndpointsFile:
-    """A file with one endpoint per line, `#` before a comment, that is read again when it changes.
+    """A file with one endpoint per line and `#` for comments, re-read when it changes.
 
-    At the start every line must be right. Later one wrong line must not blind the rest: it is skipped and logged.
+    At start-up every line must be valid. Later an invalid line is skipped and logged, so that the others go on.
     """
 
     file: Path
@@ -76,22 +76,22 @@ class EndpointsFile:
     _unreadable: str = field(default="", init=False, compare=False)
 
     def read(self) -> Lines:
-        """Return what the file holds now; what it held last while it cannot be read."""
+        """Return the current content; the last one while the file cannot be read."""
         try:
             if self._changed():
                 for problem in self._lines.problems:
                     _log.warning("Skipped a line of %s: %s", self.file, problem)
         except (OSError, ValueError) as error:
-            told = _why(error)
-            if told != self._unreadable:
+            reason = _why(error)
+            if reason != self._unreadable:
                 _log.warning(
-                    "Cannot read %s, keeping its %d endpoints: %s", self.file, len(self._lines.endpoints), told
+                    "Cannot read %s, keeping its %d endpoints: %s", self.file, len(self._lines.endpoints), reason
                 )
-                self._unreadable = told
+                self._unreadable = reason
         return self._lines
 
     def _changed(self) -> bool:
-        """Read the file if it is another than was read last, and tell whether it was. OSError, ValueError."""
+        """Read the file if it has changed, and return whether it had. Raises OSError, ValueError."""
         stat = self.file.stat()
         seen = (stat.st_mtime_ns, stat.st_ino, stat.st_size)
         if seen == self._seen:
@@ -121,7 +121,7 @@ class EndpointsFile:
             path = located(value, info)
             file = cls(path)
             try:
-                file._changed()  # what it cannot read is told here, not logged
+                file._changed()  # at start-up a failure is a configuration problem, not a log line
             except (OSError, ValueError) as error:
                 raise ValueError(f"cannot read {path}: {_why(error)}") from error
             if file.read().problems:

@@ -1,1 +1,1 @@
-"""PacketVis: is there BGP or RPKI trouble, and which notifications does the vendor list."""
+"""PacketVis: the warning about BGP or RPKI trouble, and the notifications that the vendor lists."""

@@ -1,7 +1,7 @@
-"""PacketVis' JSON, read into records.
+"""PacketVis's JSON, read into records.
 
-The vendor publishes no schema: what is documented by example is read leniently, and only what no number could
-be true without (`warning`, the list of notifications) is demanded.
+The vendor publishes no schema: members documented by example are read leniently, and only those that every metric
+depends on (`warning`, the list of notifications) are required.
 """
 
 import hashlib
@@ -17,16 +17,16 @@ UNKNOWN = "unknown"
 LONGEST_LABEL = 64
 LONGEST_TEXT = 256
 LONGEST_URL = 512
-"""Characters of a summary and of a page's address; the vendor's are shorter than half of that."""
+"""Most characters of a summary and of a page's URL; the vendor's are shorter than half of that."""
 _BOOLEANS = {"true": True, "1": True, "false": False, "0": False}
 
 
 @dataclass(frozen=True, slots=True)
 class Notification:
-    """One notification as it is listed. `created`: epoch seconds, None when it cannot be read.
+    """One listed notification. `created`: epoch seconds, None if unreadable.
 
-    `summary` names the prefix, `url` is the vendor's page of it; "" where the vendor says nothing. `dispatched` is
-    "true", "false", or "" when it is not told.
+    `summary` names the prefix, `url` is the vendor's page about it; "" if missing. `dispatched` is "true", "false" or,
+    if missing, "".
     """
 
     id: str
@@ -41,7 +41,7 @@ class Notification:
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """One answer: does the vendor warn now, and what it lists. `window`: seconds for which a notification warns."""
+    """One response: the warning and the listed notifications. `window`: seconds for which a notification warns."""
 
     warning: bool
     notifications: tuple[Notification, ...]
@@ -49,12 +49,12 @@ class Report:
 
 
 def read_report(body: bytes, status: int = 200) -> Report:
-    """Read an answer. The vendor's 418 says that the warning is on; `Malformed` without a readable body."""
+    """Read a response. The vendor's 418 means that the warning is on. Raises Malformed if the body is unreadable."""
     document = read_object(body)
     inner = document.get("data")
     places = (inner, document) if isinstance(inner, dict) else (document,)
-    told = _member(places, "warning")
-    warning = _BOOLEANS.get(str(told).lower()) if isinstance(told, bool | int | str) else None
+    value = _member(places, "warning")
+    warning = _BOOLEANS.get(str(value).lower()) if isinstance(value, bool | int | str) else None
     if warning is None:
         raise Malformed("data.warning: not a boolean")
     rows = objects(_member(places, "notifications"), "data.notifications")
@@ -78,14 +78,14 @@ def _notification(row: Mapping[str, Any]) -> Notification:
     category, kind = _label(row.get("service")), _label(row.get("type"))
     identity = str(row.get("id") or row.get("data") or f"{category}/{kind}/{row.get('createdAt')}")
     if identity != _text(identity, LONGEST_TEXT):
-        # It cannot be a label's value as it is, and two that differ must not become one.
+        # It cannot be a label value as it is, and two different ones must stay different.
         identity = hashlib.blake2b(identity.encode("utf-8", "surrogatepass"), digest_size=16).hexdigest()
     severity = text_of(row.get("severity")).strip().lower()
     if severity not in SEVERITIES.values():
         severity = SEVERITIES.get(number_of(row.get("severity")) or 0, UNKNOWN)
     url = _text(row.get("url"), LONGEST_URL + 1)
     if not url.startswith(("https://", "http://")) or len(url) > LONGEST_URL or " " in url:
-        url = ""  # an operator should not be sent there, or it would be cut
+        url = ""  # not safe to link to, or too long
     dispatched = row.get("dispatched")
     return Notification(
         id=identity,
@@ -100,7 +100,7 @@ def _notification(row: Mapping[str, Any]) -> Notification:
 
 
 def _text(value: Any, most: int) -> str:
-    """Return one line of printable text, of bounded length; "" for what is no text."""
+    """Return one line of printable text of bounded length; "" for anything but text."""
     if not isinstance(value, str):
         return ""
     printable = "".join(letter if letter.isprintable() else " " for letter in value[: 4 * most])
@@ -108,5 +108,5 @@ def _text(value: Any, most: int) -> str:
 
 
 def _label(value: Any) -> str:
-    """Return what may stand as a label value: printable, without blanks, of bounded length."""
+    """Return a label value: printable, without spaces, of bounded length."""
     return _text(value, LONGEST_LABEL).replace(" ", "-") or UNKNOWN

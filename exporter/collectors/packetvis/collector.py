@@ -1,4 +1,4 @@
-"""One request tells all there is: the warning, and the list of notifications."""
+"""PacketVis's single request: the warning, and the list of notifications."""
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
@@ -47,11 +47,11 @@ RECENT = gauge(
 
 OTHER = "other"
 MOST_RECENT = 20
-"""Notifications that get a series of their own."""
+"""Most notifications with a series of their own."""
 MOST_KINDS = 500
-"""Kinds that get label values of their own; the vendor's documented types make 60."""
+"""Most kinds with label values of their own; the vendor documents 60."""
 REMEMBERED_IDS = 10_000
-"""Ids kept beyond those listed now, so that one that comes back is not counted twice."""
+"""Ids remembered after they are no longer listed, so that one that comes back is not counted twice."""
 
 Kind = tuple[str, str, str]
 """Category, type, severity."""
@@ -59,11 +59,10 @@ Kind = tuple[str, str, str]
 
 @dataclass(frozen=True, slots=True)
 class Knowledge:
-    """What one account has listed. `listed` holds every kind ever listed, with how many are listed now.
+    """The notifications of one account. `listed` holds every kind ever listed, with the number listed now.
 
-    `recent`: the newest notifications, each with its time and the values of its labels; `window` in seconds.
-    `filters` are the parameters of the request that brought it; `emptied_at` is when the list was empty all of a
-    sudden, until that is confirmed.
+    `recent`: the newest notifications, each with its time and label values; `window` is in seconds. `filters`: the
+    parameters of the request; `emptied_at`: when the list suddenly became empty, until that is confirmed.
     """
 
     as_of: float | None = None
@@ -77,34 +76,34 @@ class Knowledge:
     filters: tuple[tuple[str, str], ...] = ()
     emptied_at: float | None = None
     counting_since: float | None = None
-    """When what is counted in `seen` was listed first."""
+    """When the first notification counted in `seen` was listed."""
 
     @property
     def round_at(self) -> float | None:
-        """Each answer is a whole round."""
+        """Each response is a complete round."""
         return self.as_of
 
     truncated: ClassVar[bool] = False
-    """The answer has no pages."""
+    """Never: the response has no pages."""
 
 
 @dataclass(frozen=True, slots=True)
 class Collector:
-    """Asks the wizard's URL, and nothing else."""
+    """Requests the wizard's URL, and nothing else."""
 
     settings: Settings
 
     metrics = (WARNING, LATEST, RECENT, SEEN, NOTIFICATIONS)
     start = Knowledge
-    """What is known before the first answer."""
+    """The knowledge before the first response."""
 
     def requests(self, knowledge: Knowledge, now: float) -> Iterator[Request]:  # noqa: ARG002  the contract's signature
-        """Yield the one request there is. 418 is an answer: a pasted URL may hold `status=true`."""
+        """Yield the only request. 418 is expected: a pasted URL may contain `status=true`."""
         every = self.settings.poll_interval
         if knowledge.emptied_at is not None:
             due = knowledge.emptied_at + min(CONFIRM_AFTER, every)
         elif knowledge.as_of is None or knowledge.filters != self.settings.params():
-            due = 0.0  # other filters were configured since
+            due = 0.0  # the configured filters have changed
         else:
             due = knowledge.as_of + every
         yield Get(
@@ -117,13 +116,13 @@ class Collector:
         )
 
     def update(self, knowledge: Knowledge, request: Request, response: Response | Certificate) -> Knowledge:  # noqa: ARG002  there is one request
-        """Return the knowledge after an answer; `Malformed` when the warning or the list is missing."""
+        """Return the knowledge after a response. Raises Malformed if the warning or the list is missing."""
         if isinstance(response, Certificate):
-            raise Malformed("a certificate was not asked for")
+            raise Malformed("unexpected certificate")
         report = read_report(response.body, response.status)
         distinct = {notification.id: notification for notification in report.notifications}
         filters = self.settings.params()
-        # PacketVis lists old notifications too: that all are gone at once is believed when it is said twice.
+        # PacketVis lists old notifications too, so a suddenly empty list must be confirmed.
         was_listed = any(count for *_, count in knowledge.listed) and knowledge.filters == filters
         if not distinct and was_listed and knowledge.emptied_at is None:
             return replace(knowledge, emptied_at=response.at)
@@ -149,7 +148,7 @@ class Collector:
         )
 
     def _kinds(self, knowledge: Knowledge, notifications: Iterable[Notification]) -> dict[str, Kind]:
-        """Return the kind of each id; beyond the bound a new kind is `other`, so that labels stay few."""
+        """Return the kind of each id; beyond the limit a new kind becomes `other`, to bound the label values."""
         known = {kind[:3] for kind in knowledge.listed}
         kinds = {}
         for each in notifications:
@@ -175,11 +174,11 @@ class Collector:
         yield Family(NOTIFICATIONS, [(kind[:3], float(kind[3])) for kind in knowledge.listed])
 
     def figures(self, knowledge: Knowledge, now: float) -> Iterator[Figure]:
-        """Yield whether PacketVis warns and of what, and what it lists."""
+        """Yield the warning and its cause, and the listed notifications by kind."""
         oldest_new = now - knowledge.window
         new = [labels[4] for created, labels in knowledge.recent if created >= oldest_new and knowledge.warning]
-        told = f"warning: {shorten(new[0], 200, placeholder='…')}" if new else "warning"
-        yield Figure(told if knowledge.warning else "no warning", bad=knowledge.warning)
+        warning = f"warning: {shorten(new[0], 200, placeholder='…')}" if new else "warning"
+        yield Figure(warning if knowledge.warning else "no warning", bad=knowledge.warning)
         kinds = Counter[str]()
         for _, kind, severity, count in knowledge.listed:
             kinds[f"{kind} ({severity})"] += count
@@ -190,7 +189,7 @@ class Collector:
 def _recent(
     notifications: Iterable[Notification], kinds: Mapping[str, Kind]
 ) -> tuple[tuple[float, tuple[str, ...]], ...]:
-    """Return the newest notifications whose time is known, the newest first, under the kinds they are counted as."""
+    """Return the newest notifications with a known time, the newest first, with the kinds they are counted as."""
     dated = [(each.created, each) for each in notifications if each.created is not None]
     found = []
     for created, each in sorted(dated, key=lambda pair: (-pair[0], pair[1].id))[:MOST_RECENT]:

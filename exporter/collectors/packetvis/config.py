@@ -1,4 +1,4 @@
-"""What a PacketVis target has in exporter.yml."""
+"""The settings of a PacketVis target in exporter.yml."""
 
 from typing import Annotated, ClassVar, Literal
 from urllib.parse import parse_qsl, urlsplit
@@ -25,13 +25,13 @@ DOCUMENTED_TYPES = frozenset(
         "ta-malfunction",
     }
 )
-"""The vendor's list; an open one."""
+"""The types that the vendor documents; there may be others."""
 DEFAULT_WARNING_MINUTES = 10
-"""What the vendor takes when the URL says nothing."""
+"""The vendor's default if the URL has none."""
 
 
 class Settings(TargetSettings):
-    """One account of PacketVis: the URL that its API wizard prints, which carries key and organisation."""
+    """One PacketVis account: the URL from its API wizard, which contains key and organisation."""
 
     shortest_poll_interval: ClassVar[float] = 120.0
     shortest_max_age: ClassVar[float] = 600.0
@@ -51,11 +51,11 @@ class Settings(TargetSettings):
         return value
 
     def url(self) -> Secret:
-        """Return the wizard's URL, which is a secret as a whole."""
+        """Return the wizard's URL, all of which is secret."""
         return self.address
 
     def params(self) -> tuple[tuple[str, str], ...]:
-        """Return the documented parameters that are configured; they replace those of the URL."""
+        """Return the configured parameters; they replace those of the URL."""
         given = {
             "severity": self.severity,
             "types": ",".join(self.types) or None,
@@ -64,13 +64,13 @@ class Settings(TargetSettings):
         return tuple((name, str(value)) for name, value in given.items() if value is not None)
 
     def window(self) -> float:
-        """Return for how long a notification keeps the warning on, in seconds, as far as we can know it beforehand."""
+        """Return how many seconds a notification keeps the warning on, as far as the configuration shows."""
         given = self._of_url().get("warning", "")
         of_url = int(given) if given.isascii() and given.isdecimal() and int(given) > 0 else DEFAULT_WARNING_MINUTES
         return 60.0 * (self.warning_minutes or of_url)
 
     def warnings(self) -> list[str]:
-        """Return what goes against the vendor's advice, would let a warning pass unseen, or contradicts the URL."""
+        """Return the settings that go against the vendor's advice, could miss a warning, or contradict the URL."""
         found = super().warnings()
         if self.poll_interval >= self.window():
             found.append(f"poll_interval: a warning lasts {self.window():g} s and can begin and end between two polls")
@@ -81,14 +81,14 @@ class Settings(TargetSettings):
             if name in of_url and of_url[name] != dict(self.params()).get(name, of_url[name])
         ]
         if of_url.get("status", "").lower() == "true":
-            found.append("url: holds status=true: PacketVis answers 418 while it warns, which proxies may spoil")
+            found.append("url: contains status=true: PacketVis answers 418 while it warns, which proxies may break")
         found += [
-            f"types: {name} is none of the vendor's documented types"
+            f"types: {name} is not one of the vendor's documented types"
             for name in self.types
             if name not in DOCUMENTED_TYPES
         ]
         return found
 
     def _of_url(self) -> dict[str, str]:
-        """Return the parameters of the wizard's URL. Among them are secrets: only the documented four may be shown."""
+        """Return the parameters of the wizard's URL. Some are secret: only the documented four may be shown."""
         return dict(parse_qsl(urlsplit(self.address.read()).query))

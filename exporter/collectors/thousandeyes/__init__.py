@@ -1,1 +1,1 @@
-"""ThousandEyes: which alerts are active in each account group, and on request what http-server tests measure."""
+"""ThousandEyes: the active alerts of each account group and, if configured, test results, agents and usage."""

@@ -1,7 +1,7 @@
-"""ThousandEyes' JSON (API v7), read into records.
+"""ThousandEyes's JSON (API v7), read into records.
 
-Every member of an alert is optional in the vendor's schema, so a missing one is read as not known, and the
-members marked deprecated stand in for those that replace them. Only the list itself is demanded.
+Every member of an alert is optional in the vendor's schema, so a missing one counts as unknown, and deprecated members
+stand in for their replacements. Only the list itself is required.
 """
 
 from dataclasses import dataclass
@@ -23,13 +23,13 @@ _KINDS = {
     "page-load": {"http-server", "network", "bgp"},
     "web-transactions": {"http-server", "network", "bgp"},
 }
-"""The kinds of results a test of each type has, where its links do not say it."""
+"""The kinds of results of each test type, used if a test has no links."""
 _ACTIVE = {"trigger": True, "active": True, "clear": False, "cleared": False}
 
 
 @dataclass(frozen=True, slots=True)
 class Alert:
-    """One alert; "" where the vendor does not say. `started`: epoch seconds."""
+    """One alert; "" for missing values. `started`: epoch seconds."""
 
     id: str
     type: str
@@ -43,9 +43,9 @@ class Alert:
 
 @dataclass(frozen=True, slots=True)
 class AlertPage:
-    """One page of alerts, and the cursor of the next one.
+    """One page of alerts, and the cursor of the next.
 
-    `broken`: there is a link to a next page, and it cannot be followed: the listing is short of what comes there.
+    `broken`: there is a link to a next page but it cannot be followed, so the listing is incomplete.
     """
 
     alerts: tuple[Alert, ...]
@@ -55,7 +55,7 @@ class AlertPage:
 
 @dataclass(frozen=True, slots=True)
 class Test:
-    """One test. `interval`: seconds; `of_today`: enabled and no saved event; `kinds`: the kinds of results it has."""
+    """One test. `interval`: seconds; `of_today`: enabled and not a saved event; `kinds`: its kinds of results."""
 
     id: str
     name: str
@@ -66,14 +66,14 @@ class Test:
 
 
 def read_alerts(body: bytes) -> AlertPage:
-    """Read a page of `/alerts`; `Malformed` without a list of alerts."""
+    """Read a page of `/alerts`. Raises Malformed without a list of alerts."""
     document = read_object(body)
     alerts = tuple(_alert(row) for row in read_rows(document, "alerts"))
     links = document.get("_links")
     if not links or (isinstance(links, dict) and not links.get("next")):
         return AlertPage(alerts, None)
     try:
-        # Only the cursor is taken of a link that may name any host.
+        # Take only the cursor from the link, which may name any host.
         cursor = parse_qs(urlsplit(_href(document, "next")).query).get("cursor", [None])[0]
     except ValueError:
         cursor = None
@@ -81,14 +81,14 @@ def read_alerts(body: bytes) -> AlertPage:
 
 
 def read_rules(body: bytes) -> dict[str, str]:
-    """Read `/alerts/rules` into names by id."""
+    """Read `/alerts/rules` as names by id."""
     listed = read_rows(read_object(body), "alertRules")
     rows = ((text_of(row.get("ruleId")), text_of(row.get("ruleName"))) for row in listed)
     return {rule: name for rule, name in rows if rule and name}
 
 
 def read_tests(body: bytes) -> tuple[Test, ...]:
-    """Read `/tests`; a test without an id is of no use and left out."""
+    """Read `/tests`, leaving out tests without an id."""
     tests = []
     for row in read_rows(read_object(body), "tests"):
         links, kind = row.get("_links"), text_of(row.get("type"))
@@ -108,7 +108,7 @@ def read_tests(body: bytes) -> tuple[Test, ...]:
 
 
 def read_rows(document: dict[str, Any], name: str) -> list[dict[str, Any]]:
-    """Return a list's rows; null is an empty list, as some servers write one. Malformed when there is no list."""
+    """Return a list's rows; null counts as an empty list. Raises Malformed if there is no list."""
     if name not in document:
         raise Malformed(f"{name}: missing")
     return objects([] if document[name] is None else document[name], name)
@@ -121,7 +121,7 @@ def _alert(row: dict[str, Any]) -> Alert:
         id=text_of(row.get("id")) or text_of(row.get("alertId")) or last_segment(_href(row, "self")),
         type=text_of(row.get("alertType")).lower() or UNKNOWN,
         severity=next((severity for severity in severities if severity in SEVERITIES), UNKNOWN),
-        # Only active ones are asked for: one without a readable state is active.
+        # Only active alerts are requested, so one without a readable state is active.
         active=next((state for state in states if state is not None), True),
         suppressed=row.get("suppressed") is True,
         rule_id=text_of(row.get("alertRuleId")) or text_of(row.get("ruleId")) or last_segment(_href(row, "rule")),
@@ -134,12 +134,12 @@ def _href(row: dict[str, Any], name: str) -> str:
     links = row.get("_links")
     link = links.get(name) if isinstance(links, dict) else None
     if isinstance(link, list) and link:
-        link = link[0]  # HAL lets a relation have several links
+        link = link[0]  # HAL allows a relation to have several links
     return text_of(link.get("href") if isinstance(link, dict) else link)
 
 
 def last_segment(href: str) -> str:
-    """Return what stands behind the last slash of a link's path, an id mostly; "" when it cannot be read."""
+    """Return the last segment of a link's path, usually an id; "" if unreadable."""
     try:
         return urlsplit(href).path.rstrip("/").rpartition("/")[2]
     except ValueError:

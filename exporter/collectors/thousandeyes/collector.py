@@ -1,4 +1,4 @@
-"""What ThousandEyes' answers mean, and what is shown of them."""
+"""The knowledge from ThousandEyes's responses, and its metrics."""
 
 from collections import Counter
 from collections.abc import Iterable, Iterator
@@ -20,37 +20,37 @@ from .measurements import read_results
 from .rotation import CLEARED_EVERY, LOOKUP_EVERY, OUTAGES_EVERY, RESULT_KINDS, UNSEEN, USAGE_EVERY, measured
 
 MISSED = 3
-"""What is asked for less often than the alerts is withdrawn when so many readings in a row were missed."""
+"""Data requested less often than the alerts is withdrawn after this many missed readings in a row."""
 
 
 @dataclass(frozen=True, slots=True)
 class Collector:
-    """One organisation, seen by one token, in one account group or several."""
+    """One organisation, as visible to one token, in one or several account groups."""
 
     settings: Settings
 
     metrics = pages.METRICS
     start = Knowledge
-    """What is known before the first answer."""
+    """The knowledge before the first response."""
 
     def requests(self, knowledge: Knowledge, now: float) -> Iterator[Request]:
-        """Return what is wanted of each account group."""
+        """Return the requests for each account group."""
         return rotation.requests(self.settings, Knowledge(self._groups(knowledge)), now)
 
     def _groups(self, knowledge: Knowledge) -> dict[str, Group]:
-        """Return the configured groups; one that comes to others, which have listings, begins behind them."""
+        """Return the configured groups; one added to others that already have listings starts behind them."""
         new = Group(rounds=knowledge.rounds() - ROUNDS_BEHIND)
         return {aid: knowledge.groups.get(aid, new) for aid in self.settings.groups()}
 
     def update(self, knowledge: Knowledge, request: Request, response: Response | Certificate) -> Knowledge:
-        """Return the knowledge after an answer; `Malformed` when it lacks the list it was asked for."""
+        """Return the knowledge after a response. Raises Malformed if the requested list is missing."""
         if isinstance(response, Certificate) or not isinstance(request, Get):
-            raise Malformed("a certificate was not asked for")
+            raise Malformed("unexpected certificate")
         aid = dict(request.params).get("aid", "")
         groups = self._groups(knowledge)
         if aid not in groups:
             return knowledge
-        return Knowledge(groups).told(aid, self._updated(groups[aid], request, response))
+        return Knowledge(groups).with_group(aid, self._updated(groups[aid], request, response))
 
     def _updated(self, group: Group, request: Get, response: Response) -> Group:
         at, body, params = response.at, response.body, dict(request.params)
@@ -83,7 +83,7 @@ class Collector:
         return replace(group, inventory=known)
 
     def _with_tests(self, group: Group, tests: Iterable[Test], at: float) -> Group:
-        """Return the group after a lookup of its tests; results that are no longer wanted go."""
+        """Return the group after a lookup of its tests, without results that are no longer wanted."""
         learned = replace(group, tests_at=at, tests={test.id: test for test in tests})
         results = {
             kind: {test: group.results[kind][test] for test in wanted if test in group.results.get(kind, {})}
@@ -92,7 +92,7 @@ class Collector:
         return replace(learned, results=results)
 
     def families(self, knowledge: Knowledge, now: float) -> Iterator[Family]:
-        """Yield counts first, then results and inventory that are not too old, then one series for each alert."""
+        """Yield counts first, then results and inventory that are not too old, then one series per alert."""
         groups = self._groups(knowledge)
         oldest_shown = now - self.settings.max_age
         shown = {aid: each for aid, each in groups.items() if each.as_of is not None and each.as_of >= oldest_shown}
@@ -108,12 +108,13 @@ class Collector:
         yield from pages.single_alerts(shown)
 
     def figures(self, knowledge: Knowledge, now: float) -> Iterator[Figure]:
-        """Yield the active alerts by severity, how many tests see errors, and which agents are offline."""
+        """Yield the active alerts by severity, the number of tests with errors, and the offline agents."""
         groups = {aid: each for aid, each in self._groups(knowledge).items() if each.as_of is not None}
         severities = Counter(alert.severity for group in groups.values() for alert in group.alerts)
-        told = ", ".join(f"{severities[each]} {each}" for each in (*SEVERITIES, "unknown") if severities[each])
+        by_severity = ", ".join(f"{severities[each]} {each}" for each in (*SEVERITIES, "unknown") if severities[each])
         alerts = counted(severities.total(), "active alert")
-        yield Figure(f"{alerts}: {told}" if told else alerts, bad=bool(severities["critical"] + severities["major"]))
+        bad = bool(severities["critical"] + severities["major"])
+        yield Figure(f"{alerts}: {by_severity}" if by_severity else alerts, bad=bad)
         shown = self._shown_results(groups, now)
         tests = [result for kinds in shown.values() for result in kinds.get("http", {}).values()]
         failing = sum(1 for each in tests if each.measured.get("availability", 1.0) < 1)
@@ -122,15 +123,15 @@ class Collector:
         agents = [each for group in groups.values() for each in self._fresh_inventory(group.inventory, now).agents]
         offline = [agent.name or agent.id for agent in agents if agent.online is False]
         if agents:
-            told = f"{counted(len(agents), 'enterprise agent')}, {len(offline)} offline"
-            yield Figure(f"{told}: {named(offline)}" if offline else told, bad=bool(offline))
+            summary = f"{counted(len(agents), 'enterprise agent')}, {len(offline)} offline"
+            yield Figure(f"{summary}: {named(offline)}" if offline else summary, bad=bool(offline))
 
     def _holds(self, at: float | None, every: float, now: float) -> bool:
-        """Tell whether what was read at `at`, and is read again after `every` seconds, may still be shown."""
+        """Return whether data read at `at`, and again every `every` seconds, may still be shown."""
         return at is not None and now - at <= max(self.settings.max_age, MISSED * every)
 
     def _shown_results(self, groups: dict[str, Group], now: float) -> dict[str, dict[str, dict[str, Result]]]:
-        """Return by group, kind and test the results that may still be shown, however long the rotation is."""
+        """Return, by group, kind and test, the results that may still be shown, whatever the length of the rotation."""
         wanted = {aid: measured(self.settings, group) for aid, group in groups.items()}
         count = sum(len(tests) for kinds in wanted.values() for tests in kinds.values())
         turn = count * 60.0 / self.settings.requests_per_minute
@@ -147,7 +148,7 @@ class Collector:
         }
 
     def _fresh_inventory(self, known: Inventory, now: float) -> Inventory:
-        """Return what of an inventory may still be shown: the rest as if it had never been asked for."""
+        """Return an inventory without the parts that are too old to show."""
         settings, blank = self.settings, Inventory()
         if settings.agents and self._holds(known.agents_at, settings.agents_interval, now):
             blank = replace(blank, agents_at=known.agents_at, agents=known.agents)

@@ -1,4 +1,4 @@
-"""What a ThousandEyes target has in exporter.yml."""
+"""The settings of a ThousandEyes target in exporter.yml."""
 
 from typing import Annotated, Any, ClassVar, Literal
 
@@ -10,11 +10,11 @@ from exporter.toolkit.config_types import Duration
 from exporter.toolkit.http_settings import HttpUrl
 
 Id = Annotated[str, BeforeValidator(lambda value: text_of(value) or value), Field(pattern=r"^[A-Za-z0-9_-]+$")]
-"""An id of the vendor; YAML reads an unquoted one as a number."""
+"""A vendor's id; YAML reads an unquoted one as a number."""
 
 
 class Settings(ApiSettings):
-    """One organisation of ThousandEyes, seen by one user's token."""
+    """One ThousandEyes organisation, as visible to one user's token."""
 
     most_requests_per_minute: ClassVar[float] = 240.0
 
@@ -39,9 +39,9 @@ class Settings(ApiSettings):
         return value
 
     def asks_for(self, name: str) -> bool:
-        """Tell whether what is on by default was asked for by name: then a refusal of it is an error."""
+        """Return whether a default was configured explicitly, so that a rejected request for it is an error."""
         return name in self.model_fields_set
 
     def groups(self) -> tuple[str, ...]:
-        """Return the account groups to ask for; "" is the token's own."""
+        """Return the account groups to request; "" is the token's own."""
         return self.account_groups or ("",)

@@ -1,4 +1,4 @@
-"""What an account group has beside alerts and tests: agents, their local problems, usage of the plan, outages."""
+"""An account group's inventory besides alerts and tests: agents, their local problems, plan usage, outages."""
 
 from collections import Counter
 from dataclasses import dataclass
@@ -8,12 +8,12 @@ from exporter.collectors.lenient_json import number_of, read_object, text_of, ti
 from .answers import read_rows
 
 STATES = {"online": True, "offline": False}
-"""An agent that is disabled, or in a state the vendor has not told of, is neither."""
+"""A disabled agent, or one in an undocumented state, is neither."""
 
 
 @dataclass(frozen=True, slots=True)
 class Agent:
-    """One enterprise agent or cluster; None where the vendor does not say. `seen`: epoch seconds, `load`: 0 to 1."""
+    """One enterprise agent or cluster; None for missing values. `seen`: epoch seconds, `load`: 0 to 1."""
 
     id: str
     name: str
@@ -27,14 +27,14 @@ class Agent:
 
 @dataclass(frozen=True, slots=True)
 class Usage:
-    """Units of the plan in the current period: used so far, cloud and enterprise together, and included."""
+    """Units of the plan in the current period: used so far, for cloud and enterprise together, and included."""
 
     used: float | None = None
     included: float | None = None
 
 
 def read_agents(body: bytes) -> tuple[Agent, ...]:
-    """Read `/agents`; cloud agents are the vendor's to look after, and an agent without an id is of no use."""
+    """Read `/agents`, leaving out cloud agents, which the vendor runs, and agents without an id."""
     agents = {}
     for row in read_rows(read_object(body), "agents"):
         identity, kind = text_of(row.get("agentId")), text_of(row.get("agentType"))
@@ -55,7 +55,7 @@ def read_agents(body: bytes) -> tuple[Agent, ...]:
 
 
 def read_local_problems(body: bytes) -> dict[str, int]:
-    """Read `/agents/local-problems` into how many are active at each agent, by its id."""
+    """Read `/agents/local-problems` as the number of active ones by agent id."""
     active: Counter[str] = Counter()
     for row in read_rows(read_object(body), "localProblems"):
         agent = row.get("agent")
@@ -65,10 +65,10 @@ def read_local_problems(body: bytes) -> dict[str, int]:
 
 
 def read_usage(body: bytes) -> Usage:
-    """Read `/usage`. A plan without metered billing tells no enterprise units: the cloud's are then all there are."""
+    """Read `/usage`. A plan without metered billing has no enterprise units: the cloud's are then the total."""
     document = read_object(body)
-    told = document.get("usage")
-    usage = told if isinstance(told, dict) else {}
+    found = document.get("usage")
+    usage = found if isinstance(found, dict) else {}
     quota = usage.get("quota")
     units = [number_of(usage.get(name)) for name in ("cloudUnitsUsed", "enterpriseUnitsUsed")]
     known = [each for each in units if each is not None]
@@ -77,7 +77,7 @@ def read_usage(body: bytes) -> Usage:
 
 
 def read_outages(body: bytes) -> dict[str, int]:
-    """Read `/internet-insights/outages/filter` into how many outages go on now, by type (`app`, `net`)."""
+    """Read `/internet-insights/outages/filter` as the number of ongoing outages by type (`app`, `net`)."""
     rows = read_rows(read_object(body), "outages")
     going_on = [row for row in rows if not row.get("endDate") and not row.get("endRoundId")]
     return {"app": 0, "net": 0} | Counter(text_of(row.get("type")).lower() or "unknown" for row in going_on)

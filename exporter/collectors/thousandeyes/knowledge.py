@@ -1,7 +1,7 @@
-"""What is known of each account group, and how a page of its alerts changes that.
+"""The knowledge of each account group, and how a page of its alerts changes it.
 
-A group that the others have overtaken by several listings is failing: it is left behind, so that the age of the
-target is that of the groups that do answer.
+A group that the others are several listings ahead of is failing: it is left behind, so that the age of the target is
+that of the groups that do answer.
 """
 
 from collections import Counter
@@ -13,14 +13,14 @@ from .answers import Alert, AlertPage, Test
 from .inventory import Agent, Usage
 
 ROUNDS_BEHIND = 2
-"""By so many listings a group is overtaken only if it fails: what waits longest is asked first."""
+"""A group this many listings behind must be failing, because the longest overdue one is read first."""
 
 
 @dataclass(frozen=True, slots=True)
 class Listing:
-    """A listing of alerts: when it began, the cursors followed, the last of them next.
+    """A listing of alerts: when it began, and the cursors followed, the last of them being next.
 
-    `whole`: nothing more is asked for it; `truncated`: it is short of pages that there were.
+    `whole`: no further page is requested; `truncated`: pages are missing.
     """
 
     began: float
@@ -30,13 +30,13 @@ class Listing:
     truncated: bool = False
 
     def distinct(self) -> tuple[Alert, ...]:
-        """Return its alerts; one that moved between pages counts once, as it was told last."""
+        """Return its alerts; one that moved between pages counts once, as last listed."""
         return tuple({alert.id or f"unnamed {place}": alert for place, alert in enumerate(self.alerts)}.values())
 
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """What a test measured, by name, as of `at`."""
+    """The measurements of a test, by name, as of `at`."""
 
     at: float
     measured: dict[str, float]
@@ -44,10 +44,10 @@ class Result:
 
 @dataclass(frozen=True, slots=True)
 class Inventory:
-    """What is asked for less often, each with the time it was asked for; None before.
+    """Data requested less often, each with the time of its request; None before.
 
-    `cleared`: how many alerts ended within the window, by type and severity. `problems`: active local problems of
-    agents, by id. `outages`: by type.
+    `cleared`: alerts that ended within the window, by type and severity. `problems`: active local problems by agent
+    id. `outages`: by type.
     """
 
     cleared_at: float | None = None
@@ -67,14 +67,14 @@ class Inventory:
 class Group:
     """One account group. `types` holds every alert type seen; lookups and results are by id.
 
-    `rounds`: how many whole listings it has had, as far as the others. `emptied_at`: when its alerts were all gone at
-    once, until that is confirmed.
+    `rounds`: the number of its complete listings. `emptied_at`: when its alerts suddenly were all gone, until that is
+    confirmed.
     """
 
     as_of: float | None = None
     truncated: bool = False
     pages: int = 1
-    """Of its last whole listing."""
+    """Of its last complete listing."""
     alerts: tuple[Alert, ...] = ()
     types: tuple[str, ...] = ()
     unfinished: Listing | None = None
@@ -91,18 +91,18 @@ class Group:
 
 @dataclass(frozen=True, slots=True)
 class Knowledge:
-    """What is known of all account groups, by id."""
+    """The knowledge of all account groups, by id."""
 
     groups: dict[str, Group] = field(default_factory=dict)
 
     @property
     def as_of(self) -> float | None:
-        """The oldest of the groups' last whole listings, of those that have one and are not left behind."""
+        """The oldest of the groups' last complete listings, without groups that have none or are left behind."""
         return min(self._listings(), default=None)
 
     @property
     def round_at(self) -> float | None:
-        """The same once every group has a listing, apart from those that are left behind."""
+        """The same, once every group that is not left behind has a listing."""
         wanted = sum(not self.is_behind(aid) for aid in self.groups)
         return self.as_of if len(self._listings()) == wanted else None
 
@@ -112,15 +112,15 @@ class Knowledge:
         ]
 
     def is_behind(self, aid: str) -> bool:
-        """Say whether the other groups went on without this one, which they do only while it fails."""
+        """Return whether the other groups went on without this one, which happens only while it fails."""
         return self.rounds() - self.groups[aid].rounds >= ROUNDS_BEHIND
 
     def rounds(self) -> int:
-        """Return how many whole listings the group that is furthest ahead has had."""
+        """Return the number of complete listings of the group that is furthest ahead."""
         return max((group.rounds for group in self.groups.values()), default=0)
 
-    def told(self, aid: str, group: Group) -> "Knowledge":
-        """Return the knowledge with one group changed by an answer; a whole listing brings it level with the others."""
+    def with_group(self, aid: str, group: Group) -> "Knowledge":
+        """Return the knowledge with one group changed; a complete listing brings it level with the others."""
         before = self.groups[aid]
         if group.as_of != before.as_of:
             group = replace(group, rounds=max(before.rounds + 1, self.rounds()))
@@ -128,14 +128,14 @@ class Knowledge:
 
     @property
     def truncated(self) -> bool:
-        """A listing had more pages than `max_pages`."""
+        """Whether a listing had more pages than `max_pages`."""
         return any(group.truncated for group in self.groups.values())
 
 
 def grown(listing: Listing | None, page: AlertPage, *, at: float, cursor: str | None, max_pages: int) -> Listing | None:
-    """Return a listing with one more page; None when the page is of a listing that was given up.
+    """Return a listing with one more page; None if the page belongs to an abandoned listing.
 
-    The first page, asked for without a cursor, begins a new listing whatever there was.
+    The first page, requested without a cursor, always begins a new listing.
     """
     if cursor is None:
         listing = Listing(at)
@@ -146,19 +146,19 @@ def grown(listing: Listing | None, page: AlertPage, *, at: float, cursor: str | 
     is_full = len(listing.cursors) + 1 >= max_pages or len(grown.alerts) >= MOST_ROWS
     if page.cursor is not None and goes_on and not is_full:
         return replace(grown, cursors=(*listing.cursors, page.cursor))
-    # Who points back to a page that was read has more than can be followed to.
+    # A link back to a page already read means that the rest cannot be reached.
     return replace(grown, whole=True, truncated=page.cursor is not None or page.broken)
 
 
 def with_page(group: Group, page: AlertPage, *, at: float, cursor: str | None, max_pages: int) -> Group:
-    """Return the group after a page of alerts; the listing replaces the old one only when it is whole."""
+    """Return the group after a page of alerts; the listing replaces the old one only when it is complete."""
     listing = grown(group.unfinished, page, at=at, cursor=cursor, max_pages=max_pages)
     if listing is None:
         return group
     if not listing.whole:
         return replace(group, unfinished=listing)
     if group.alerts and not listing.alerts and group.emptied_at is None:
-        # That nothing is listed any more is believed when it is said twice: one stray answer would end every alert.
+        # A listing that is suddenly empty must be confirmed: one bad response would end every alert.
         return replace(group, emptied_at=listing.began, unfinished=None)
     alerts = tuple(alert for alert in listing.distinct() if alert.active)
     types = tuple(sorted({*group.types, *(alert.type for alert in alerts)}))
@@ -175,7 +175,7 @@ def with_page(group: Group, page: AlertPage, *, at: float, cursor: str | None, m
 
 
 def with_cleared_page(known: Inventory, page: AlertPage, *, at: float, cursor: str | None, max_pages: int) -> Inventory:
-    """Return the inventory after a page of cleared alerts; they are counted once the listing is whole."""
+    """Return the inventory after a page of cleared alerts, which are counted once the listing is complete."""
     listing = grown(known.cleared_listing, page, at=at, cursor=cursor, max_pages=max_pages)
     if listing is None:
         return known

@@ -1,6 +1,6 @@
-"""The results of one test's latest round, over all its agents, as numbers by name.
+"""The results of one test's latest round over all its agents, as numbers by name.
 
-Several agents or BGP monitors measure the same thing: shares and means speak for all of them, `max` for the worst.
+Several agents or BGP monitors measure the same thing: shares and means cover all of them, `max` is the worst.
 """
 
 from collections.abc import Callable, Mapping
@@ -26,14 +26,14 @@ _OF_NUMBERS: Final[Mapping[str, tuple[tuple[str, str, Callable[[list[float]], fl
         ("bgp path changes", "pathChanges", sum, 1),
     ),
 }
-"""By kind: our name, the vendor's member, what is made of the rows' numbers, and the part of our unit they are in.
+"""By kind: our name, the vendor's member, the aggregation over the rows, and the factor to our unit.
 
-The vendor tells percent and milliseconds, Prometheus wants ratios and seconds.
+The vendor uses percent and milliseconds, Prometheus ratios and seconds.
 """
 
 
 def read_results(kind: str, body: bytes) -> dict[str, float]:
-    """Read `/test-results/{id}/{kind}`; of several rounds the latest counts. What nobody measured is left out."""
+    """Read `/test-results/{id}/{kind}`; the latest of several rounds counts. Missing measurements are left out."""
     listed = read_rows(read_object(body), "results")
     rounds = [number_of(row.get("roundId")) or number_of(row.get("startTime")) for row in listed]
     latest = max((each for each in rounds if each is not None), default=None)
@@ -47,13 +47,13 @@ def read_results(kind: str, body: bytes) -> dict[str, float]:
         errors = [error.lower() for row in rows if (error := text_of(row.get("errorType")))]
         if errors:
             measured["availability"] = errors.count("none") / len(errors)
-        # The server's own certificate is the first of the chain; the vendor calls its end `validBefore`.
+        # The server's own certificate comes first in the chain; the vendor calls its expiry `validBefore`.
         chains = [chain for row in rows if isinstance(chain := row.get("sslCertificates"), list)]
         ends = [time_of(chain[0].get("validBefore")) for chain in chains if chain and isinstance(chain[0], dict)]
         if expiries := [end for end in ends if end is not None]:
             measured["expires"] = min(expiries)
     if kind == "dns-server" and rows:
-        # An answer has a resolution time and no error; what has neither answered nothing.
+        # A successful query has a resolution time and no error; a row with neither got no answer.
         answered = [number_of(row.get("resolutionTime")) is not None and not row.get("errorDetails") for row in rows]
         measured["dns availability"] = sum(answered) / len(answered)
     return measured

@@ -1,4 +1,4 @@
-"""The metrics of ThousandEyes, and how they are filled."""
+"""The metrics of ThousandEyes and their samples."""
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
@@ -17,7 +17,7 @@ ACTIVE = gauge(
 )
 SUPPRESSED = gauge(
     "thousandeyes_suppressed_alerts",
-    "Active alerts that a suppression window hides now.",
+    "Active alerts currently hidden by a suppression window.",
     "account_group",
     "alert_type",
     "severity",
@@ -35,19 +35,19 @@ AVAILABILITY = gauge(
 )
 EXPIRY_DAYS = gauge(
     "thousandeyes_certificate_expiry_days",
-    "Days until the first server certificate that the test's agents saw expires.",
+    "Days until the first of the server certificates that the test's agents saw expires.",
     "account_group",
     "test_id",
 )
 EXPIRY = gauge(
     "thousandeyes_certificate_expiry_timestamp_seconds",
-    "When the first server certificate that the test's agents saw expires, in seconds since the epoch.",
+    "When the first of the server certificates that the test's agents saw expires, in seconds since the epoch.",
     "account_group",
     "test_id",
 )
 ALERT = gauge(
     "thousandeyes_alert_active",
-    "Constant 1 for each active alert; rule and test by name, by id while the name is not known.",
+    "Constant 1 for each active alert; rule and test by name, or by id while the name is unknown.",
     "account_group",
     "alert_id",
     "rule",
@@ -63,16 +63,16 @@ CLEARED = gauge(
     "severity",
 )
 LOSS, LATENCY, JITTER = (
-    gauge(f"thousandeyes_test_{name}", f"{told}, over the test's agents.", "account_group", "test_id", "stat")
-    for name, told in (
+    gauge(f"thousandeyes_test_{name}", f"{text}, over the test's agents.", "account_group", "test_id", "stat")
+    for name, text in (
         ("loss_ratio", "Share of packets that did not reach the target, 0 to 1"),
         ("latency_seconds", "Average round-trip time to the target"),
         ("jitter_seconds", "Standard deviation of the round-trip time"),
     )
 )
 REACHABILITY, UPDATES, PATH_CHANGES, DNS_AVAILABILITY = (
-    gauge(f"thousandeyes_test_{name}", told, "account_group", "test_id")
-    for name, told in (
+    gauge(f"thousandeyes_test_{name}", text, "account_group", "test_id")
+    for name, text in (
         ("bgp_reachability_ratio", "Share of BGP monitors' time in which they reached the prefix, 0 to 1, mean."),
         ("bgp_updates", "BGP updates that all monitors saw for the prefix in the last round."),
         ("bgp_path_changes", "Changes of the path that all monitors saw in the last round."),
@@ -82,13 +82,13 @@ REACHABILITY, UPDATES, PATH_CHANGES, DNS_AVAILABILITY = (
 TEST_INFO = gauge("thousandeyes_test_info", "Constant 1: the test's name and type.", "account_group", "test_id",
                   "test", "test_type")  # fmt: skip
 AGENT_ONLINE, AGENT_SEEN, AGENT_LOAD, AGENT_PROBLEMS, AGENT_ERRORS = (
-    gauge(f"thousandeyes_agent_{name}", told, "account_group", "agent_id")
-    for name, told in (
+    gauge(f"thousandeyes_agent_{name}", text, "account_group", "agent_id")
+    for name, text in (
         ("online", "Whether the enterprise agent is online; absent while it is disabled."),
-        ("last_seen_timestamp_seconds", "When ThousandEyes last heard of the agent, in seconds since the epoch."),
-        ("utilization_ratio", "How busy the agent is, 0 to 1; more makes its measurements doubtful."),
-        ("local_problems", "Local problems of the agent that are active: its own network, not the target."),
-        ("errors", "Errors that ThousandEyes tells of the agent."),
+        ("last_seen_timestamp_seconds", "When ThousandEyes last heard from the agent, in seconds since the epoch."),
+        ("utilization_ratio", "Utilization of the agent, 0 to 1; a high one makes its measurements unreliable."),
+        ("local_problems", "Active local problems of the agent: in its own network, not at the target."),
+        ("errors", "Errors that ThousandEyes reports for the agent."),
     )
 )
 AGENT_INFO = gauge("thousandeyes_agent_info", "Constant 1: the agent's name, type and location.", "account_group",
@@ -96,11 +96,11 @@ AGENT_INFO = gauge("thousandeyes_agent_info", "Constant 1: the agent's name, typ
 UNITS_USED = gauge("thousandeyes_units_used", "Units of the plan used in its current period.", "account_group")
 UNITS_INCLUDED = gauge("thousandeyes_units_included", "Units that the plan includes in a period.", "account_group")
 OUTAGES = gauge(
-    "thousandeyes_outages", "Internet outages that go on now and affect a test of ours.", "account_group", "type"
+    "thousandeyes_outages", "Ongoing internet outages that affect the organisation's tests.", "account_group", "type"
 )
 READ = gauge(
     "thousandeyes_oldest_reading_timestamp_seconds",
-    "As of when the oldest holds of what is shown of a kind, results and inventory, in seconds since the epoch.",
+    "Time as of which the oldest value shown of a kind of results or inventory is valid, in seconds since the epoch.",
     "account_group",
     "reading",
 )
@@ -119,14 +119,14 @@ _SINGLE = (
     (PATH_CHANGES, "bgp path changes"),
     (DNS_AVAILABILITY, "dns availability"),
 )
-"""Which measurement fills which metric."""
+"""The measurement of each metric."""
 
 DAY = 86_400.0
 _GRAVITY = {severity: rank for rank, severity in enumerate((*SEVERITIES, UNKNOWN))}
 
 
 def alert_counts(groups: Mapping[str, Group]) -> Iterator[Family]:
-    """Yield the counts of the groups that were listed."""
+    """Yield the counts of all groups with a listing."""
     suppressed = {aid: [alert for alert in group.alerts if alert.suppressed] for aid, group in groups.items()}
     started = {
         aid: [each.started for each in group.alerts if each.started is not None] for aid, group in groups.items()
@@ -144,7 +144,7 @@ def _counts(aid: str, group: Group, alerts: Iterable[Alert]) -> Iterator[Sample]
 
 
 def measured(results: Mapping[str, Mapping[str, Mapping[str, Result]]], now: float) -> Iterator[Family]:
-    """Yield what tests measured, by account group, kind and test; a certificate's days are counted from `now`."""
+    """Yield the tests' measurements by account group, kind and test; a certificate's days are counted from `now`."""
     found = [
         ((aid, test), result.measured)
         for aid, kinds in results.items()
@@ -168,7 +168,7 @@ def measured(results: Mapping[str, Mapping[str, Mapping[str, Result]]], now: flo
 
 
 def inventory(groups: Mapping[str, Inventory]) -> Iterator[Family]:
-    """Yield cleared alerts, agents, usage and outages, by account group; what was not asked for is left out."""
+    """Yield cleared alerts, agents, usage and outages by account group, as far as they were requested."""
     kinds = [((aid, kind, severity), float(n)) for aid, each in groups.items() for kind, severity, n in each.cleared]
     yield Family(CLEARED, kinds)
     agents = [((aid, agent.id), agent, each) for aid, each in groups.items() for agent in each.agents]
@@ -196,7 +196,7 @@ def inventory(groups: Mapping[str, Inventory]) -> Iterator[Family]:
 def readings(
     results: Mapping[str, Mapping[str, Mapping[str, Result]]], inventories: Mapping[str, Inventory]
 ) -> Iterator[Family]:
-    """Yield how old what is shown may be, by kind: each goes in a rotation of its own length."""
+    """Yield the oldest reading shown of each kind: their rotations differ in length."""
     measured = {
         (aid, kind): min(result.at for result in tests.values())
         for aid, kinds in results.items()
@@ -225,12 +225,12 @@ def names(groups: Mapping[str, Group]) -> Iterator[Family]:
 
 
 def single_alerts(groups: Mapping[str, Group]) -> Iterator[Family]:
-    """Yield 1 for each alert that has an id, the gravest first: a limit cuts from the end."""
+    """Yield 1 for each alert with an id, the most severe first: a limit cuts from the end."""
     found = [(aid, group, alert) for aid, group in groups.items() for alert in group.alerts if alert.id]
     found.sort(key=lambda each: (_GRAVITY[each[2].severity], each[0], each[2].id))
     samples: list[Sample] = []
     for aid, group, alert in found:
-        # Rule and test go by their ids while their names are not known.
+        # Rule and test are shown by id while their names are unknown.
         rule, test = group.rules.get(alert.rule_id, alert.rule_id), group.tests.get(alert.test_id)
         labels = (aid, alert.id, rule, (test.name if test else "") or alert.test_id, alert.type, alert.severity)
         samples.append((labels, 1.0))

@@ -1,4 +1,4 @@
-"""What to ask ThousandEyes: alerts first, then names that are missing, then lists, then results in rotation."""
+"""The requests to ThousandEyes: alerts first, then missing names, then lists, then results in rotation."""
 
 from collections.abc import Iterator
 from dataclasses import replace
@@ -15,26 +15,26 @@ ALERTS, RULES, TESTS = "/alerts", "/alerts/rules", "/tests"
 AGENTS, PROBLEMS, USAGE = "/agents", "/agents/local-problems", "/usage"
 OUTAGES = "/internet-insights/outages/filter"
 RESULT_KINDS = {"http": "http-server", "network": "network", "bgp": "bgp", "dns": "dns-server"}
-"""What `result_types` calls a kind of results, and the vendor's name for it."""
+"""The kinds of results in `result_types`, and the vendor's names for them."""
 LOOKUP_EVERY = 3600.0
 """Seconds between two lookups of names."""
 LOOKUP_AGAIN = 300.0
-"""Seconds after which names are looked up again because an alert names an id that the last lookup did not have."""
+"""Seconds after which names are looked up again because an alert has an id that the last lookup lacked."""
 RESULTS_EVERY = 300.0
-"""Seconds: the shortest time between two readings of one test's results."""
+"""Shortest interval in seconds between two readings of one test's results."""
 CLEARED_EVERY = 300.0
 USAGE_EVERY = 3600.0
 OUTAGES_EVERY = 300.0
 ENTERPRISE_ONLY = ("agentTypes", "enterprise,enterprise-cluster")
-"""Cloud agents are some hundreds, and the vendor's own."""
+"""Leaves out cloud agents: there are hundreds, run by the vendor."""
 ALERTS_SHARE = 0.9
-"""Of the budget, what the alerts may take: names, lists and results must have their turn."""
+"""Share of the budget for alerts; the rest is for names, lists and results."""
 UNSEEN = frozenset({403, 404})
-"""What ThousandEyes says where the token may not see agents or usage, or the organisation has none of that kind."""
+"""Statuses with which ThousandEyes answers if the token may not see agents or usage, or the organisation has none."""
 
 
 def requests(settings: Settings, knowledge: Knowledge, now: float) -> Iterator[Request]:
-    """Yield, for each account group: its alerts, the names of rules and tests, then all that is read less often."""
+    """Yield, for each account group: its alerts, the names of rules and tests, then all data read less often."""
     groups = knowledge.groups
     pages = sum(group.pages for group in groups.values())
     every = max(settings.poll_interval, pages * 60.0 / (ALERTS_SHARE * settings.requests_per_minute))
@@ -65,9 +65,9 @@ def requests(settings: Settings, knowledge: Knowledge, now: float) -> Iterator[R
 def _resumed(
     settings: Settings, listing: Listing | None, due: float, now: float
 ) -> tuple[float, tuple[tuple[str, str], ...]]:
-    """Return when the next page is due and its cursor, of a new listing when the last one has ended.
+    """Return when the next page is due, and its cursor: that of a new listing if the last one has ended.
 
-    One that drags on past `max_age` is given up, cursor and all.
+    A listing that takes longer than `max_age` is abandoned.
     """
     if listing is None or now - listing.began > settings.max_age:
         return due, ()
@@ -75,11 +75,11 @@ def _resumed(
 
 
 def _inventory_requests(settings: Settings, aid: str, known: Inventory, now: float) -> Iterator[Request]:
-    """Yield what is switched on beside alerts and results; usage and outages are the whole organisation's."""
+    """Yield the requests enabled besides alerts and results; usage and outages cover the whole organisation."""
     if settings.cleared_window is not None:
-        asked = (("state", "clear"), ("window", f"{settings.cleared_window:.0f}s"))
+        filters = (("state", "clear"), ("window", f"{settings.cleared_window:.0f}s"))
         due, cursor = _resumed(settings, known.cleared_listing, _due(known.cleared_at, CLEARED_EVERY), now)
-        yield _get(ALERTS, aid, Reason.LISTING, due, CLEARED_EVERY, *asked, *cursor)
+        yield _get(ALERTS, aid, Reason.LISTING, due, CLEARED_EVERY, *filters, *cursor)
     if settings.agents:
         every = settings.agents_interval
         agents = _get(AGENTS, aid, Reason.LISTING, _due(known.agents_at, every), every, ENTERPRISE_ONLY)
@@ -104,14 +104,14 @@ def _inventory_requests(settings: Settings, aid: str, known: Inventory, now: flo
 
 
 def _tried(settings: Settings, name: str, request: Get) -> Get:
-    """Return a request of what is on by default: unless it was asked for, a token that may not see it is no error."""
+    """Return a request that is on by default: unless configured explicitly, a token without access is no error."""
     return request if settings.asks_for(name) else replace(request, expected_statuses=UNSEEN)
 
 
 def measured(settings: Settings, group: Group) -> dict[str, dict[str, float]]:
-    """Return by kind the tests whose results are wanted, each with its interval in seconds.
+    """Return, by kind, the tests whose results are wanted, each with its interval in seconds.
 
-    With several account groups a configured id belongs to the one that lists it; with one it is asked anyway.
+    With several account groups a configured id belongs to the one that lists it; with one it is requested anyway.
     """
     wanted, alone = settings.test_results, len(settings.groups()) == 1
     ids = group.tests if wanted is None else [test for test in wanted if alone or test in group.tests]
@@ -126,9 +126,9 @@ def measured(settings: Settings, group: Group) -> dict[str, dict[str, float]]:
 
 
 def _has(kind: str, test: Test | None, *, chosen: bool) -> bool:
-    """Tell whether a test is asked for results of a kind. A test that was `chosen` by its id is, if it has them."""
+    """Return whether to request results of a kind for a test. One `chosen` by id qualifies if it has them."""
     if test is None:
-        return kind == "http"  # not listed yet, or to another group: the default is tried
+        return kind == "http"  # not listed yet, or in another group: try the default
     if kind == "http" and not chosen:
         return test.of_today and test.type == "http-server"
     return (chosen or test.of_today) and (RESULT_KINDS[kind] in test.kinds or (chosen and kind == "http"))
@@ -138,7 +138,7 @@ def _due(at: float | None, every: float) -> float:
     return 0.0 if at is None else at + every
 
 
-def _get(  # noqa: PLR0913  a request is what its members say
+def _get(  # noqa: PLR0913  one parameter per member
     endpoint: str, aid: str, reason: Reason, due: float, every: float, *params: tuple[str, str], path: str = ""
 ) -> Get:
     group = (("aid", aid),) if aid else ()
@@ -154,7 +154,7 @@ def _get(  # noqa: PLR0913  a request is what its members say
 
 
 def _names_request(endpoint: str, aid: str, at: float | None, *, is_short: bool) -> Get:
-    """Return a lookup of names; soon again when an active alert names what the last one did not have."""
+    """Return a lookup of names, due again soon if an active alert has an id that the last one lacked."""
     if at is None:
         return _get(endpoint, aid, Reason.CHANGED, 0.0, LOOKUP_EVERY)
     if is_short:

@@ -1,1 +1,1 @@
-"""Vigilmon: its monitors over its REST API, their certificates by our own probe. See README.md."""
+"""Vigilmon: monitors from its REST API, their certificates by our own probe. See README.md."""

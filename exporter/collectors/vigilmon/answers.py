@@ -1,8 +1,8 @@
 """Vigilmon's JSON, read into records.
 
-What no number could be true without must be right: lists, ids, percentages. Any other member that cannot be read
-counts as not told, so that one odd monitor does not blind its account. The vendor is written in PHP: an empty map may
-come as an empty list, a list with gaps as a map, a number as text.
+Members that metrics depend on must be valid: lists, ids, percentages. Any other unreadable member counts as missing, so
+that one odd monitor does not fail its account. The vendor uses PHP: an empty map may arrive as an empty list, a list
+with gaps as a map, a number as text.
 """
 
 import re
@@ -17,15 +17,15 @@ from exporter.errors import Malformed
 _USERINFO = re.compile(r"^([A-Za-z][A-Za-z0-9+.-]*://)?[^/]*@")
 _HTTPS_PORT = 443
 _ROUNDING = 0.001
-"""Percent by which a computed percentage may miss 0 or 100."""
+"""Percent by which a computed percentage may go beyond 0 or 100."""
 
 
 @dataclass(frozen=True, slots=True)
 class Monitor:
-    """A monitor as the listing tells it. `status` is lower case, "" when not told.
+    """A monitor as listed. `status` is lower-case, "" if missing.
 
     `checked_at` is in epoch seconds, `check_interval` in seconds. `url` is without credentials,
-    query and fragment. `host` and `port` say where its certificate is; "" and 0 when it has none.
+    query and fragment. `host` and `port` are where its certificate is; "" and 0 if it has none.
     """
 
     id: str
@@ -41,7 +41,7 @@ class Monitor:
 
     @property
     def up(self) -> bool | None:
-        """Whether it is up; None while it is paused or the vendor does not know."""
+        """Whether it is up; None while it is paused or its status is unknown."""
         if self.active is False:
             return None
         return {"up": True, "down": False}.get(self.status)
@@ -49,7 +49,7 @@ class Monitor:
 
 @dataclass(frozen=True, slots=True)
 class Incident:
-    """An outage that is not over: when it began, epoch seconds; why, and in which regions it was confirmed."""
+    """An ongoing outage: its start in epoch seconds, its cause, and the regions that confirmed it."""
 
     id: str
     started: float
@@ -59,10 +59,10 @@ class Incident:
 
 @dataclass(frozen=True, slots=True)
 class History:
-    """What is told of a monitor's incidents, newest first: 30 of them at most.
+    """A monitor's incidents, newest first, at most 30.
 
-    `recorded`: how many the vendor has on record, None when not told. `newest`: the newest of those that are ongoing,
-    `last_duration`: seconds that the newest took that is over.
+    `recorded`: the number that the vendor has on record, None if missing. `newest`: the newest ongoing one,
+    `last_duration`: the duration in seconds of the newest resolved one.
     """
 
     ongoing: int | None = None
@@ -73,7 +73,7 @@ class History:
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """One page of the listing, with what the vendor says about all of them, if it does."""
+    """One page of the listing, with the vendor's totals over all pages, if given."""
 
     monitors: tuple[Monitor, ...]
     total: int | None
@@ -82,7 +82,7 @@ class Page:
 
 
 def read_monitors(body: bytes) -> Page:
-    """Read one page of `GET /monitors`. `Malformed` names the member."""
+    """Read one page of `GET /monitors`. Raises Malformed, naming the member."""
     document = read_object(body)
     monitors = []
     for place, row in enumerate(_rows(document)):
@@ -91,7 +91,7 @@ def read_monitors(body: bytes) -> Page:
             raise Malformed(f"data[{place}].id: not an id")
         url = _USERINFO.sub(r"\1", re.split(r"[?#]", _text(row.get("url")), maxsplit=1)[0])
         host, port = "", 0
-        with suppress(ValueError):  # no URL, or no port that there is: it is shown, and has no certificate to probe
+        with suppress(ValueError):  # no URL, or an invalid port: the monitor is shown, but has no certificate to probe
             parts = urlsplit(url)
             if parts.scheme == "https" and parts.hostname:
                 host, port = parts.hostname, parts.port or _HTTPS_PORT
@@ -112,11 +112,11 @@ def read_monitors(body: bytes) -> Page:
 
 
 def read_uptime(body: bytes) -> dict[str, float]:
-    """Read `GET /monitors/{id}`: percent by window, without those that the vendor does not know yet."""
+    """Read `GET /monitors/{id}` as percent by window, without windows not yet known."""
     detail = read_object(body).get("data")
     if not isinstance(detail, dict) or "uptime" not in detail:
         raise Malformed("data.uptime: missing")
-    uptime = {} if detail["uptime"] in (None, []) else detail["uptime"]  # PHP's empty list stands for the empty map
+    uptime = {} if detail["uptime"] in (None, []) else detail["uptime"]  # PHP writes an empty map as an empty list
     if not isinstance(uptime, dict):
         raise Malformed("data.uptime: not an object")
     windows = {}
@@ -132,13 +132,13 @@ def read_uptime(body: bytes) -> dict[str, float]:
 
 
 def read_incidents(body: bytes) -> History:
-    """Read `GET /monitors/{id}/incidents`; only its first page is ever asked for."""
+    """Read `GET /monitors/{id}/incidents`; only its first page is ever requested."""
     document = read_object(body)
     ongoing, newest, last_duration = 0, None, None
     for row in _rows(document):
         status, resolved_at = _text(row.get("status")).lower(), row.get("resolved_at")
         started, ended = time_of(row.get("started_at")), time_of(resolved_at)
-        # The status decides; without one, an incident that was not resolved is ongoing.
+        # The status decides; without one, an incident without a resolution is ongoing.
         if status == "ongoing" if status else resolved_at is None:
             ongoing += 1
             if started is not None and (newest is None or started > newest.started):
@@ -153,7 +153,7 @@ def read_incidents(body: bytes) -> History:
 
 
 def _rows(document: dict[str, Any]) -> list[dict[str, Any]]:
-    """Return the rows under `data`: a list, also one with gaps, which PHP writes as a map from places."""
+    """Return the rows under `data`: a list, or a list with gaps, which PHP writes as a map by index."""
     if "data" not in document:
         raise Malformed("data: missing")
     rows = document["data"]
@@ -163,7 +163,7 @@ def _rows(document: dict[str, Any]) -> list[dict[str, Any]]:
 
 
 def _of_all(document: dict[str, Any], name: str) -> int | None:
-    """Return what the vendor says about all rows, on whichever page."""
+    """Return a number from `meta`, which describes all pages."""
     meta = document.get("meta")
     return count_of(meta.get(name)) if isinstance(meta, dict) else None
 

@@ -1,4 +1,4 @@
-"""Statuses in rounds, uptimes and incidents in rotation, certificates by our own probe."""
+"""Vigilmon: statuses in rounds, uptimes and incidents in rotation, certificates by our own probe."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -23,12 +23,12 @@ from .knowledge import Incidents, Known, place, unsettled, with_certificate, wit
 from .rotation import DETAIL, LISTING, gets, probes, rotation, trouble_every
 from .rounds import with_page, without
 
-UP = gauge("vigilmon_monitor_up", "Whether the monitor is up; absent while it is paused or not known.", "monitor_id")
+UP = gauge("vigilmon_monitor_up", "Whether the monitor is up; absent while it is paused or unknown.", "monitor_id")
 ACTIVE = gauge("vigilmon_monitor_active", "Whether the monitor is checked at all: 0 while it is paused.", "monitor_id")
-ONGOING = gauge("vigilmon_monitor_ongoing_incidents", "Incidents of the monitor that are not resolved.", "monitor_id")
+ONGOING = gauge("vigilmon_monitor_ongoing_incidents", "Ongoing incidents of the monitor.", "monitor_id")
 STARTED = gauge(
     "vigilmon_ongoing_incident_start_timestamp_seconds",
-    "When the newest incident began that is not resolved, of a monitor that is down.",
+    "When the newest ongoing incident of a monitor that is down began.",
     "monitor_id",
     "incident_id",
     "cause",
@@ -47,36 +47,38 @@ CERTIFICATE = certificate_metrics(
 )
 UPTIME = gauge(
     "vigilmon_monitor_uptime_percent",
-    "Uptime over the window, 0 to 100, as Vigilmon counts it.",
+    "Uptime over the window, 0 to 100, as computed by Vigilmon.",
     "monitor_id",
     "window",
 )
 RECORDED = gauge("vigilmon_monitor_incidents", "Incidents of the monitor that Vigilmon has on record.", "monitor_id")
 LASTED = gauge(
     "vigilmon_monitor_last_incident_duration_seconds",
-    "How long the monitor's newest incident took that is resolved.",
+    "Duration of the monitor's newest resolved incident.",
     "monitor_id",
 )
 CHECKED = gauge(
     "vigilmon_monitor_last_check_timestamp_seconds", "When Vigilmon last checked the monitor.", "monitor_id"
 )
-INTERVAL = gauge("vigilmon_monitor_check_interval_seconds", "How often Vigilmon is to check the monitor.", "monitor_id")
+INTERVAL = gauge(
+    "vigilmon_monitor_check_interval_seconds", "Interval between Vigilmon's checks of the monitor.", "monitor_id"
+)
 
 SHORT: Final = 48
-"""Bytes of a name, or of a cause, in a figure."""
+"""Most bytes of a name or a cause in a figure."""
 TURNS = 3
-"""An uptime, a certificate or the incidents of a monitor that is down may miss this many turns."""
+"""How many turns an uptime, a certificate or the incidents of a monitor that is down may miss."""
 
 
 @dataclass(frozen=True, slots=True)
 class Collector:
-    """Asks for each page of statuses in turn, again and again, and spends what is left on the monitors one by one."""
+    """Requests the pages of statuses in turn, and spends the rest of the budget on single monitors."""
 
     settings: Settings
 
     metrics = (UP, ACTIVE, ONGOING, STARTED, INFO, *CERTIFICATE, UPTIME, RECORDED, LASTED, CHECKED, INTERVAL)
     start = Known
-    """What is known before the first answer."""
+    """The knowledge before the first response."""
 
     def requests(self, knowledge: Known, now: float) -> Iterator[Request]:
         """Yield the most urgent requests and probes of each kind, and so the earliest that is due."""
@@ -85,21 +87,21 @@ class Collector:
             yield from probes(self.settings, knowledge)
 
     def update(self, knowledge: Known, request: Request, response: Response | Certificate) -> Known:
-        """Return the knowledge with what the answer tells."""
+        """Return the knowledge after a response."""
         if isinstance(request, Probe) and isinstance(response, Certificate):
             return with_certificate(knowledge, f"{request.address}:{request.port}", response)
         if not isinstance(request, Get) or not isinstance(response, Response):
             raise TypeError("a Get is answered by a Response, a Probe by a Certificate")
         if request.endpoint == LISTING:
             number = int(dict(request.params).get(self.settings.page_parameter, "1"))
-            # 404: the page before was the last one.
+            # 404: the previous page was the last one.
             page = read_monitors(response.body) if response.status == 200 else Page((), None, None, None)  # noqa: PLR2004
             listing = knowledge.listing
             if response.status != 200 and listing and (listing.total or 0) > listing.told:  # noqa: PLR2004
                 raise Malformed("404, though there are more monitors")
             return with_page(knowledge, number, response.at, page, self.settings.max_pages)
         identity = unquote(request.path.split("/")[2])
-        gone = response.status != 200  # noqa: PLR2004  the other statuses asked for say that there is no such monitor
+        gone = response.status != 200  # noqa: PLR2004  the other expected statuses mean that the monitor does not exist
         if gone and identity in knowledge.missing:
             return without(knowledge, (identity,))
         if request.endpoint == DETAIL:
@@ -107,13 +109,13 @@ class Collector:
         return with_incidents(knowledge, identity, response.at, History() if gone else read_incidents(response.body))
 
     def families(self, knowledge: Known, now: float) -> Iterator[Family]:
-        """Yield what is known and not too old, statuses first."""
+        """Yield the knowledge that is not too old, statuses first."""
         monitors = self._fresh_monitors(knowledge, now)
         yield Family(UP, [((one.id,), float(one.up)) for one in monitors if one.up is not None])
         yield Family(ACTIVE, [((one.id,), float(one.active)) for one in monitors if one.active is not None])
-        told = [(one, found) for one in monitors if (found := self._valid(knowledge, one, now))]
-        yield Family(ONGOING, [((one.id,), float(each.ongoing)) for one, each in told if each.ongoing is not None])
-        begun = [(one, each.newest) for one, each in told if one.up is False and each.newest]
+        valid = [(one, found) for one in monitors if (found := self._valid(knowledge, one, now))]
+        yield Family(ONGOING, [((one.id,), float(each.ongoing)) for one, each in valid if each.ongoing is not None])
+        begun = [(one, each.newest) for one, each in valid if one.up is False and each.newest]
         yield Family(STARTED, [((one.id, last.id, last.cause, last.regions), last.started) for one, last in begun])
         yield Family(INFO, [((one.id, one.name, one.url, one.method), 1.0) for one in monitors])
         yield from certificate_families(CERTIFICATE, self._certificates(knowledge, now), now)
@@ -122,8 +124,8 @@ class Collector:
         yield Family(
             UPTIME, [((one, window), percent) for one, known in uptimes for window, percent in known.windows.items()]
         )
-        yield Family(RECORDED, [((one.id,), float(each.recorded)) for one, each in told if each.recorded is not None])
-        yield Family(LASTED, [((one.id,), each.last_duration) for one, each in told if each.last_duration is not None])
+        yield Family(RECORDED, [((one.id,), float(each.recorded)) for one, each in valid if each.recorded is not None])
+        yield Family(LASTED, [((one.id,), each.last_duration) for one, each in valid if each.last_duration is not None])
         yield Family(CHECKED, [((one.id,), one.checked_at) for one in monitors if one.checked_at is not None])
         yield Family(INTERVAL, [((one.id,), one.check_interval) for one in monitors if one.check_interval is not None])
 
@@ -132,17 +134,17 @@ class Collector:
         return list(knowledge.monitors.values()) if fresh else []
 
     def _valid(self, knowledge: Known, monitor: Monitor, now: float) -> Incidents | None:
-        """Return the incidents of a monitor while its status confirms them; those of one that is down grow old."""
-        told = knowledge.incidents.get(monitor.id)
-        if told is None or not told.answered or unsettled(knowledge, monitor.id)[0]:
+        """Return the incidents of a monitor while its status confirms them; those of one that is down expire."""
+        incidents = knowledge.incidents.get(monitor.id)
+        if incidents is None or not incidents.answered or unsettled(knowledge, monitor.id)[0]:
             return None
-        if monitor.up is not False and not told.ongoing:
-            return told
+        if monitor.up is not False and not incidents.ongoing:
+            return incidents
         every = trouble_every(self.settings, knowledge, len(knowledge.troubled))
-        return told if now - told.at <= max(self.settings.max_age, TURNS * every) else None
+        return incidents if now - incidents.at <= max(self.settings.max_age, TURNS * every) else None
 
     def _certificates(self, knowledge: Known, now: float) -> list[tuple[tuple[str, ...], CertificateObservation]]:
-        """Return what is known of the certificates, by monitor; nothing where they are not wanted."""
+        """Return the certificate observations by monitor; none if certificates are disabled."""
         if not self.settings.certificates:
             return []
         max_age = max(self.settings.max_age, TURNS * self.settings.certificate_interval)
@@ -153,7 +155,7 @@ class Collector:
         ]
 
     def figures(self, knowledge: Known, now: float) -> Iterator[Figure]:
-        """Yield how many monitors there are, which are down and why, how many are paused, and the certificates."""
+        """Yield the number of monitors, those that are down and why, the paused ones, and the certificates."""
         monitors = self._fresh_monitors(knowledge, now)
         down = []
         for one in monitors:

@@ -1,7 +1,7 @@
-"""What is known of one Vigilmon account, and what an answer about one monitor changes in it; the listing: rounds.py.
+"""The knowledge of one Vigilmon account, and how responses about single monitors change it; for the listing: rounds.py.
 
-`uptimes` and `incidents` are kept in the order in which they were asked, the oldest first and those never asked
-before all: the head of the dictionary is what comes next, however many monitors there are.
+`uptimes` and `incidents` are in the order of their requests, never requested ones first, then the oldest: the head of
+the dictionary is always next, however many monitors there are.
 """
 
 from collections.abc import Iterable, Mapping
@@ -18,7 +18,7 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class Uptime:
-    """Percent by window, asked for at `at`. Not `answered`: `at` is when the monitor was found."""
+    """Percent by window, requested at `at`. Not `answered`: `at` is when the monitor was found."""
 
     at: float
     answered: bool = False
@@ -27,7 +27,7 @@ class Uptime:
 
 @dataclass(frozen=True, slots=True)
 class Incidents:
-    """Incidents of one monitor (see `History`), asked for at `at`. Not `answered`: `at` is when it was found."""
+    """Incidents of one monitor (see `History`), requested at `at`. Not `answered`: `at` is when it was found."""
 
     at: float
     answered: bool = False
@@ -42,11 +42,11 @@ Found = TypeVar("Found", Uptime, Incidents)
 
 @dataclass(frozen=True, slots=True)
 class Listing:
-    """A round of the listing on its way. `at`: when its first page was asked for; `told_at`: its last one so far.
+    """A listing in progress. `at`: when its first page was requested; `told_at`: its latest one.
 
-    `firsts` are the ids that its pages began with, `rows` how many monitors the first one held, `told` how many all of
-    them, `urgent` how many monitors went down and had their incidents asked before the next page. `total`: what its
-    first page said; `rereads`: how often it was begun again because a later one said something else.
+    `firsts`: the first id of each page; `rows`: the number of monitors on the first page, `told`: on all of them;
+    `urgent`: monitors that went down, whose incidents were requested before the next page. `total`: as on the first
+    page; `rereads`: how often the listing was restarted because a later page gave another total.
     """
 
     at: float
@@ -61,14 +61,14 @@ class Listing:
 
 @dataclass(frozen=True, slots=True)
 class Known:
-    """All that is known. Times are epoch seconds; dictionaries are by monitor id unless they say otherwise.
+    """The knowledge of one account. Times are epoch seconds; dictionaries are by monitor id unless noted.
 
-    `as_of` is as of when the oldest status of `monitors` holds, None before the first whole round; `round_at` when the
-    last whole round began. `seen` is when each status was asked for, the oldest first. `missing` are monitors that the
-    last whole round ended without, at that time.
-    `changed` holds when a monitor was seen to change until its incidents and uptime were asked since, `urgent` those
-    whose incidents are tried once before the next page of the round. `troubled` are down or have ongoing incidents.
-    `unprobed` and `sightings` are by `host:port`.
+    `as_of`: time as of which the oldest status of `monitors` is valid, None before the first complete round;
+    `round_at`: when the last complete round began. `seen`: when each status was requested, the oldest first.
+    `missing`: monitors absent from the last complete round, with its time.
+    `changed`: when a monitor was seen to change, until its incidents and uptime have been requested since; `urgent`:
+    monitors whose incidents are requested once before the next page. `troubled`: monitors that are down or have ongoing
+    incidents. `unprobed` and `observations` are by `host:port`.
     """
 
     as_of: float | None = None
@@ -87,19 +87,19 @@ class Known:
     unprobed: dict[str, float] = field(default_factory=dict)
     observations: dict[str, CertificateObservation] = field(default_factory=dict)
     emptied_at: float | None = None
-    """When no monitor was listed all of a sudden, until that is confirmed."""
+    """When the listing suddenly became empty, until that is confirmed."""
 
 
 def place(monitor: Monitor) -> str:
-    """Return where the monitor's certificate is, `host:port`; "" when it has none."""
+    """Return the `host:port` of the monitor's certificate; "" if it has none."""
     return f"{monitor.host}:{monitor.port}" if monitor.host else ""
 
 
 def with_uptime(known: Known, identity: str, at: float, windows: dict[str, float]) -> Known:
-    """Return the knowledge after a monitor's uptime. A day's uptime that fell tells of an outage between two polls."""
+    """Return the knowledge after a monitor's uptime. A fall of the day's uptime reveals an outage between two polls."""
     before, monitor = known.uptimes.get(identity), known.monitors.get(identity)
     changed = known.changed
-    # A day that is not told on either side did not fall.
+    # If either value is missing, it did not fall.
     if before and monitor and monitor.up and windows.get("24h", 100.0) < before.windows.get("24h", 0.0):
         changed = {**changed, identity: at}
     uptimes = _last(known.uptimes, identity, Uptime(at, answered=True, windows=windows))
@@ -108,7 +108,7 @@ def with_uptime(known: Known, identity: str, at: float, windows: dict[str, float
 
 def with_incidents(known: Known, identity: str, at: float, history: History) -> Known:
     """Return the knowledge after a monitor's incidents."""
-    told = Incidents(
+    found = Incidents(
         at,
         answered=True,
         ongoing=history.ongoing,
@@ -116,7 +116,7 @@ def with_incidents(known: Known, identity: str, at: float, history: History) -> 
         newest=history.newest,
         last_duration=history.last_duration,
     )
-    incidents = _last(known.incidents, identity, told)
+    incidents = _last(known.incidents, identity, found)
     urgent = less(known.urgent, (identity,))
     return _settled(replace(known, incidents=incidents, urgent=urgent), identity)
 
@@ -128,7 +128,7 @@ def with_certificate(known: Known, where: str, certificate: Certificate) -> Know
 
 
 def unsettled(known: Known, identity: str) -> tuple[bool, bool]:
-    """Return whether the monitor's incidents, and its uptime, are still to be asked since it changed."""
+    """Return whether the monitor's incidents, and its uptime, are yet to be requested since it changed."""
     at = known.changed.get(identity)
     if at is None:
         return False, False
@@ -136,12 +136,12 @@ def unsettled(known: Known, identity: str) -> tuple[bool, bool]:
 
 
 def unasked(known: Known) -> list[tuple[str, float]]:
-    """Return the missing monitors that were not asked for themselves since, with when they were missed."""
+    """Return the missing monitors that have not been requested singly since, with the time they went missing."""
     return [(identity, at) for identity, at in known.missing.items() if _older(known.uptimes.get(identity), at)]
 
 
-def _older(told: Uptime | Incidents | None, at: float) -> bool:
-    return told is None or not told.answered or told.at < at
+def _older(found: Uptime | Incidents | None, at: float) -> bool:
+    return found is None or not found.answered or found.at < at
 
 
 def _settled(known: Known, identity: str) -> Known:
@@ -150,11 +150,11 @@ def _settled(known: Known, identity: str) -> Known:
     return replace(known, changed=less(known.changed, (identity,)))
 
 
-def _last(known: Mapping[str, T], key: str, told: T) -> dict[str, T]:
-    """Return `known` with `key` at its end."""
+def _last(known: Mapping[str, T], key: str, value: T) -> dict[str, T]:
+    """Return `known` with `key` moved to its end."""
     after = dict(known)
     after.pop(key, None)
-    after[key] = told
+    after[key] = value
     return after
 
 

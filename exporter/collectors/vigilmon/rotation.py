@@ -1,4 +1,4 @@
-"""What to ask next, and how old an uptime may get: the arithmetic of README.md."""
+"""The next request, and the age that an uptime may reach: the arithmetic of README.md."""
 
 from collections.abc import Iterator
 from heapq import nsmallest
@@ -15,38 +15,38 @@ DETAIL = "/monitors/{id}"
 INCIDENTS = "/monitors/{id}/incidents"
 
 MOST = 50
-"""How many of a kind are wanted at a time: more than will ever be put off at once because they fail."""
+"""Requests of a kind to offer at a time: more than will ever back off at once."""
 TROUBLED_SHARE = 0.5
-"""At most this share of what statuses leave goes into the incidents of monitors that stay down."""
+"""Largest share of the budget left by statuses for the incidents of monitors that stay down."""
 STALLED = 2.0
-"""Turns of the statuses after which a round that finds no next page begins anew: the pages before it grow old too."""
+"""Turns after which a round whose next page keeps failing is restarted: its earlier pages expire too."""
 CORRECTED = 60.0
-"""Seconds by which the clock may be set back in a round."""
+"""Seconds by which the clock may be set back during a round."""
 
 
 def round_every(settings: Settings, pages: int) -> float:
-    """Return the seconds between two askings for the same page of statuses, of `pages` in all."""
+    """Return the seconds between two requests for the same page of statuses, of `pages` in all."""
     return max(settings.poll_interval, pages * 60.0 / (settings.requests_per_minute * settings.status_share))
 
 
 def left(settings: Settings, known: Known) -> float:
-    """Return how many requests a minute the statuses leave to the rest."""
+    """Return the requests per minute that the statuses leave for the rest."""
     return settings.requests_per_minute - known.pages * 60.0 / round_every(settings, known.pages)
 
 
 def rotation(settings: Settings, known: Known) -> float:
-    """Return the seconds between two uptimes of one monitor: what the budget allows, beside the statuses."""
+    """Return the seconds between two uptimes of one monitor, as the budget besides the statuses allows."""
     return max(settings.uptime_interval, len(known.monitors) * 60.0 / left(settings, known))
 
 
 def trouble_every(settings: Settings, known: Known, troubled: int) -> float:
-    """Return the seconds between two askings for the incidents of a monitor that is down, of `troubled` in all."""
+    """Return the seconds between two requests for the incidents of a monitor that is down, of `troubled` in all."""
     return max(settings.down_interval, troubled * 60.0 / (left(settings, known) * TROUBLED_SHARE))
 
 
 def gets(settings: Settings, known: Known, now: float) -> Iterator[Get]:
     """Yield the most urgent requests of each kind, due or not."""
-    # Due a whole turn ago counts as overdue by it: what has just changed goes before what merely comes round.
+    # Due one whole turn ago counts as overdue by it: a changed monitor goes before the regular rotation.
     for identity, at in known.urgent.items():
         yield _get(INCIDENTS, identity, Reason.STATUS, at - settings.poll_interval, settings.poll_interval)
     yield _page(settings, known, now)
@@ -65,9 +65,9 @@ def gets(settings: Settings, known: Known, now: float) -> Iterator[Get]:
     for identity, uptime in islice(known.uptimes.items(), MOST):
         every = settings.uptime_interval
         yield _get(DETAIL, identity, Reason.OLDEST, uptime.at + every if uptime.answered else uptime.at, every)
-    for identity, told in islice(known.incidents.items(), MOST):
+    for identity, found in islice(known.incidents.items(), MOST):
         every = settings.incidents_interval
-        yield _get(INCIDENTS, identity, Reason.OLDEST, told.at + every if told.answered else told.at, every)
+        yield _get(INCIDENTS, identity, Reason.OLDEST, found.at + every if found.answered else found.at, every)
 
 
 def probes(settings: Settings, known: Known) -> Iterator[Probe]:
@@ -81,7 +81,7 @@ def probes(settings: Settings, known: Known) -> Iterator[Probe]:
 
 
 def _page(settings: Settings, known: Known, now: float) -> Get:
-    """Return the request for the next page. A round that stalled, or is of the future, is begun anew."""
+    """Return the request for the next page. A round that stalled, or is from the future, is restarted."""
     every = round_every(settings, known.pages)
     listing = known.listing
     if listing and -CORRECTED <= now - listing.told_at <= min(settings.max_age, STALLED * every):
@@ -103,7 +103,7 @@ def _page(settings: Settings, known: Known, now: float) -> Get:
 
 
 def _get(endpoint: str, identity: str, reason: Reason, due: float, every: float) -> Get:
-    """Return a request about one monitor. That it is gone, or not ours, is an answer: it must not stop the rotation."""
+    """Return a request about one monitor. That it is gone or not ours is expected and must not stop the rotation."""
     path = endpoint.replace("{id}", quote(identity, safe=""))
     return Get(
         endpoint=endpoint, reason=reason, due=due, every=every, path=path, expected_statuses=frozenset({403, 404})

@@ -1,9 +1,9 @@
-"""What a page of the listing changes, and what the end of a round.
+"""How a page of the listing, and the end of a round, change the knowledge.
 
-A row takes effect as soon as it is read. That a monitor is gone takes more: rows shift between pages while a round is
-read, so one that a round of several pages ended without is asked for itself, and forgotten when the vendor says that
-there is none, or when the next round ends without it too. In the first round, where there is nothing to miss, pages
-whose totals differ are read again.
+A row takes effect as soon as it is read. Removing a monitor takes more, because rows shift between pages during a
+round: a monitor absent from a round of several pages is requested singly, and dropped if the vendor answers that it
+does not exist, or if it is absent from the next round too. In the first round, where nothing can be missed yet, pages
+with differing totals are read again.
 """
 
 from collections.abc import Iterable, Mapping
@@ -17,16 +17,16 @@ from .knowledge import Found, Incidents, Known, Listing, Uptime, less, place
 
 URGENT_PER_PAGE = 2
 URGENT_PER_ROUND = 4
-"""How many monitors that went down may have their incidents asked before the round goes on: it is late by that."""
+"""Monitors that went down whose incidents may be requested during a round, delaying it."""
 REREADS = 2
-"""So many times the first round is begun again because the list shifted; then it counts as it is, truncated."""
+"""How often the first round is restarted because the list shifted; after that it counts as is, truncated."""
 _PER_PAGE = 20
 
 
 def with_page(known: Known, number: int, at: float, page: Page, most: int) -> Known:
     """Return the knowledge after page `number` (from 1) of the listing, of at most `most` pages."""
     if number == 1 and not page.monitors and known.monitors and known.emptied_at is None:
-        # That all monitors are gone at once is believed when it is said twice: one stray answer would end every alert.
+        # A listing that is suddenly empty must be confirmed: one bad response would end every alert.
         return replace(known, emptied_at=at, listing=None)
     if known.emptied_at is not None:
         known = replace(known, emptied_at=None)
@@ -35,7 +35,7 @@ def with_page(known: Known, number: int, at: float, page: Page, most: int) -> Kn
     listing = Listing(at, at, total=page.total, rereads=rereads) if number == 1 else before
     if listing is None or number != len(listing.firsts) + 1:
         return known
-    # A monitor that is removed moves every later one up by a row: one falls between two pages, and nobody knows of it.
+    # A removed monitor moves every later one up by a row, so that one slips between two pages unnoticed.
     shifted = known.round_at is None and None not in {listing.total, page.total} and listing.total != page.total
     if shifted and listing.rereads < REREADS:
         return replace(known, listing=Listing(at, at, rereads=listing.rereads + 1))
@@ -70,7 +70,7 @@ def without(known: Known, identities: Iterable[str]) -> Known:
 
 
 def _read(known: Known, listing: Listing, at: float, page: Page) -> tuple[Known, Listing]:
-    """Return the knowledge with the rows of `page` in effect, and the round with it."""
+    """Return the knowledge with the rows of `page` applied, and the listing with the page."""
     rows = {one.id: one for one in page.monitors}
     fallen, moved = [], []
     for identity, one in rows.items():
@@ -103,7 +103,7 @@ def _read(known: Known, listing: Listing, at: float, page: Page) -> tuple[Known,
 
 
 def _with_found(known: Known, rows: Mapping[str, Monitor], at: float) -> Known:
-    """Return the knowledge with what is now to be asked about the monitors that were not known, and their hosts."""
+    """Return the knowledge with new monitors, and their hosts, queued for their first requests."""
     new = [identity for identity in rows if identity not in known.uptimes]
     places = dict.fromkeys(where for one in rows.values() if (where := place(one)) and where not in known.observations)
     if not new and places.keys() <= known.unprobed.keys():
@@ -117,14 +117,14 @@ def _with_found(known: Known, rows: Mapping[str, Monitor], at: float) -> Known:
 
 
 def _whole(known: Known, listing: Listing, *, alone: bool, truncated: bool) -> Known:
-    """Return the knowledge as a round ends. One of a page, read `alone`, cannot have missed a monitor.
+    """Return the knowledge at the end of a round. A round of one page, read `alone`, cannot have missed a monitor.
 
-    Nothing is urgent any more: no page of this round would go before what changed.
+    Nothing stays urgent: this round has no further pages to go before.
     """
-    unlisted = [identity for identity, _ in takewhile(lambda told: told[1] < listing.at, known.seen.items())]
+    unlisted = [identity for identity, _ in takewhile(lambda item: item[1] < listing.at, known.seen.items())]
     sure = alone or known.round_at is None
     known = without(known, unlisted if sure else (one for one in unlisted if one in known.missing))
-    ongoing = {identity for identity, told in known.incidents.items() if told.ongoing}
+    ongoing = {identity for identity, each in known.incidents.items() if each.ongoing}
     places = {place(one) for one in known.monitors.values()}
     known = replace(
         known,
@@ -134,30 +134,30 @@ def _whole(known: Known, listing: Listing, *, alone: bool, truncated: bool) -> K
         listing=None,
         urgent={},
         missing={one: listing.told_at for one in unlisted if one in known.monitors},
-        troubled=tuple(one for one, told in known.monitors.items() if told.up is False or one in ongoing),
+        troubled=tuple(one for one, each in known.monitors.items() if each.up is False or one in ongoing),
         unprobed={where: at for where, at in known.unprobed.items() if where in places},
-        observations={where: told for where, told in known.observations.items() if where in places},
+        observations={where: each for where, each in known.observations.items() if where in places},
     )
     return replace(known, as_of=next(iter(known.seen.values()), listing.at))
 
 
 def _oldest(known: Known, seen: Mapping[str, float]) -> float | None:
-    """Return as of when the oldest of `seen` holds; None in the first round: half a list looks like a whole one."""
+    """Return the time of the oldest in `seen`; None in the first round: half a list looks like a whole one."""
     return None if known.as_of is None else next(iter(seen.values()), known.as_of)
 
 
 def _is_last(listing: Listing, page: Page) -> bool:
-    """Tell whether `page`, read just now, ends the list: not a full one, when its total is not what was read."""
+    """Return whether `page`, just read, ends the list: a full page whose total differs from the rows read does not."""
     pages = page.last_page
     if not pages:
         if page.total is None:
-            return False  # only an empty or a repeated page will tell
+            return False  # only an empty or repeated page shows the end
         pages = -(-page.total // (page.per_page or listing.rows or _PER_PAGE))
     contradicted = page.total not in {None, listing.told} and len(page.monitors) >= listing.rows
     return len(listing.firsts) >= pages and not contradicted
 
 
 def _waiting(known: Mapping[str, Found], new: Mapping[str, Found]) -> dict[str, Found]:
-    """Return `known` with what was found just now, after all that waits for its first answer and before the rest."""
-    waiting = dict(takewhile(lambda told: not told[1].answered, known.items()))
+    """Return `known` with `new` inserted after all items waiting for their first response and before the rest."""
+    waiting = dict(takewhile(lambda item: not item[1].answered, known.items()))
     return {**waiting, **new, **known}

@@ -23,7 +23,7 @@ def test_what_is_not_json_is_malformed(body):
 @pytest.mark.parametrize("member", ['"errors": ["x"]', '"error": "x"', '"errors": {"code": 5}'])
 def test_an_answer_that_tells_of_errors_is_malformed(member):
     """With a 200, and an empty list beside them: nothing of it is believed. No errors are none."""
-    with pytest.raises(Malformed, match=r"^body: it tells of errors$"):
+    with pytest.raises(Malformed, match=r"^body: reports errors$"):
         read_json(f'{{"data": [], {member}}}'.encode())
     assert read_object(b'{"errors": [], "error": null}') == {"errors": [], "error": None}
 

@@ -180,7 +180,7 @@ def test_a_missing_url_is_called_by_its_key():
             {"poll_interval": "5m", "warning_minutes": 5},
             ["poll_interval: a warning lasts 300 s and can begin and end between two polls"],
         ),
-        ({"types": ["hijack", "hijak"]}, ["types: hijak is none of the vendor's documented types"]),
+        ({"types": ["hijack", "hijak"]}, ["types: hijak is not one of the vendor's documented types"]),
     ],
 )
 def test_warns_against_the_vendors_advice(given, warnings):
@@ -233,7 +233,11 @@ def test_long_ids_that_differ_in_their_end_stay_two():
     [
         ("warning=5&key=s", {"warning_minutes": 10}, ["warning_minutes: replaces the other warning= of the URL"]),
         ("severity=1&types=hijack", {"severity": 1, "types": ["hijack"]}, []),
-        ("status=true", {}, ["url: holds status=true: PacketVis answers 418 while it warns, which proxies may spoil"]),
+        (
+            "status=true",
+            {},
+            ["url: contains status=true: PacketVis answers 418 while it warns, which proxies may break"],
+        ),
         ("warning=1", {}, ["poll_interval: a warning lasts 60 s and can begin and end between two polls"]),
     ],
 )

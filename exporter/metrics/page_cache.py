@@ -13,8 +13,9 @@ from typing import Final, Protocol
 
 from exporter.metrics.exporter_metrics import Running, own_families, python_lines
 from exporter.metrics.families import Family, Metric
+from exporter.metrics.gzip_stream import Block, block, joined, stream
 from exporter.metrics.health import Endpoint, Figure, Health
-from exporter.metrics.text_format import Block, Rendered, block, compose, joined, render
+from exporter.metrics.text_format import Rendered, compose, render
 
 REST: Final = 10
 """After a render, a target rests this many times its duration, so that a big one costs at most a tenth of one core."""
@@ -125,13 +126,14 @@ class PageCache:
     def page(self, *, openmetrics: bool, packed: bool) -> list[bytes]:
         """Return the page in one form, in pieces; large pieces are shared between scrapes, not copied."""
         now, slots = self._clock(), self._slots
+        # The vendors' families first: what stands before a large block is then the same at the next scrape.
         blocks = [
+            *compose((slot.shown(now) for slot in slots), openmetrics=openmetrics),
             *compose([self._own_rendered()], openmetrics=openmetrics),
             self._process_block(openmetrics=openmetrics),
-            *compose((slot.shown(now) for slot in slots), openmetrics=openmetrics),
             *([_EOF] if openmetrics else []),
         ]
-        return joined(each.packed if packed else each.plain for each in blocks)
+        return stream(blocks) if packed else joined([each.plain for each in blocks])
 
     def _own_rendered(self) -> Rendered:
         """Render those of the exporter's own families that have changed since the last scrape."""

@@ -1,34 +1,24 @@
 """Families → bytes: text 0.0.4 and OpenMetrics 1.0.0, plain and gzip. Pure.
 
-A target's family is rendered and compressed once, and a page is joined from these blocks: concatenated gzip members
-are one gzip stream, and the two formats share the samples. They differ in HELP, TYPE and UNIT, and in counters:
-OpenMetrics has a `_created` sample beside each.
+A target's family is rendered and compressed once, and a page is joined from these blocks, plain or as one gzip
+stream. The two formats share the samples. They differ in HELP, TYPE and UNIT, and in counters: OpenMetrics has a
+`_created` sample beside each.
 """
 
-import gzip
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import cache
-from itertools import chain, groupby
+from itertools import chain
 
 from exporter.metrics.families import Family, Metric, Sample
+from exporter.metrics.gzip_stream import Block, block
 from exporter.toolkit.exposition import unit_of
 from exporter.toolkit.text import LABEL_BYTES, cut_label
 
 SAMPLES = 1500
 """Samples formatted in one call: about a millisecond, during which no other thread runs."""
-LARGE = 1_000_000
-"""Bytes from which a piece is sent alone instead of copied, so that 50 slow readers share one copy of a large page."""
 _GO_EXPONENT_FROM = 6
-
-
-@dataclass(frozen=True, slots=True)
-class Block:
-    """Some lines of a page, plain and as a gzip member."""
-
-    plain: bytes
-    packed: bytes
 
 
 Rendered = Mapping[str, tuple[Metric, Block, Block]]
@@ -50,11 +40,6 @@ def number(value: float) -> str:
 def escaped(value: str) -> str:
     """Escape a label value for use between quotes."""
     return value.replace("\\", r"\\").replace("\n", r"\n").replace('"', r"\"")
-
-
-def block(plain: bytes) -> Block:
-    """Compress some lines. zlib releases the interpreter lock meanwhile."""
-    return Block(plain, gzip.compress(plain, compresslevel=6, mtime=0))
 
 
 @cache
@@ -117,12 +102,3 @@ def compose(targets: Iterable[Rendered], *, openmetrics: bool) -> list[Block]:
                 families[name] = [head(metric, openmetrics=openmetrics)]
             families[name].append(counted if openmetrics else text)
     return list(chain.from_iterable(families.values()))
-
-
-def joined(blobs: Iterable[bytes]) -> list[bytes]:
-    """Join small neighbouring blobs, so that each piece is worth a write; leave large ones uncopied."""
-    pieces: list[bytes] = []
-    for are_large, run in groupby(blobs, lambda blob: len(blob) >= LARGE):
-        some = list(run)
-        pieces.extend(some if are_large else [b"".join(some)])
-    return pieces

@@ -12,7 +12,8 @@ import requests
 from prometheus_client import generate_latest
 from prometheus_client.openmetrics import exposition as openmetrics
 
-from exporter.metrics.text_format import Block, Rendered, compose, lines, render
+from exporter.metrics.gzip_stream import Block
+from exporter.metrics.text_format import Rendered, compose, lines, render
 from tests.bench import servers
 from tests.bench.account import SERIES, families
 from tests.bench.client import Load, get, quantile, run

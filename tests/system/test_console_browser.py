@@ -17,7 +17,8 @@ from exporter.web.status_page import page as landing_page
 from tests.bridge.alertmanagers import alertmanager_with
 from tests.store import Store
 from tests.system.bridging import ODD, RECEIVER, alert, dead_letters, post, webhook
-from tests.system.running import python, until
+from tests.system.commands import exporter
+from tests.system.running import free_port, python, until
 
 browsing = pytest.importorskip("tests.system.browsing", reason="selenium is not installed")
 pytestmark = pytest.mark.system
@@ -345,3 +346,21 @@ def test_everyone_can_read_the_exporters_page(browser, axe, tmp_path, width, dar
     (tmp_path / "page.html").write_text(landing_page([(each, figures) for each in healths], 1000.0))
     browser.look(f"file://{tmp_path}/page.html", width, dark=dark)
     assert (browser.audit(axe), browser.overhang) == ([], 0)
+
+
+def test_a_browser_reads_all_of_the_metrics(browser, started, tmp_path):
+    """Compressed as it asks for: to the last line, which a scrape without compression has too."""
+    (tmp_path / "exporter.yml").write_text(
+        "targets: [{collector: vigilmon, account: prod, base_url: 'http://127.0.0.1:9', token: x}]\n"
+    )
+    program = started(exporter(tmp_path, f"127.0.0.1:{free_port()}"))
+
+    def the_same():
+        browser.look(f"{program.url}/metrics")
+        plain = requests.get(f"{program.url}/metrics", headers={"Accept-Encoding": "identity"}, timeout=10).text
+        return plain and names(browser.text) == names(plain)
+
+    def names(page):
+        return [line.split("{")[0].split(" ")[0] for line in page.splitlines() if not line.startswith("#")]
+
+    until("the page is whole", the_same)

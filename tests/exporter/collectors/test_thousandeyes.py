@@ -447,6 +447,9 @@ def test_agents_are_shown_with_their_names_and_withdrawn_when_they_are_old():
     assert samples(collector, knowledge, "thousandeyes_agent_local_problems")[("", "2")] == 1.0
     assert ("", "2", "Oslo", "enterprise-cluster", "") in samples(collector, knowledge, "thousandeyes_agent_info")
     assert samples(collector, knowledge, "thousandeyes_agent_online", START + 1801) == {}
+    later = told(collector, knowledge, "/agents", AGENTS, at=START + 1801)
+    assert samples(collector, later, "thousandeyes_agent_online", START + 1801) != {}
+    assert set(samples(collector, later, "thousandeyes_agent_local_problems", START + 1801).values()) <= {0.0}
 
 
 @pytest.mark.parametrize(("given", "refusal"), [({}, {403, 404}), ({"agents": True, "usage": True}, set())])
@@ -484,6 +487,7 @@ def test_alerts_that_ended_are_counted_beside_the_active_ones():
 
     expected = {("", "bgp", "major"): 1.0, ("", "bgp", "info"): 1.0}
     assert samples(collector, knowledge, "thousandeyes_cleared_alerts") == expected
+    assert samples(collector, knowledge, "thousandeyes_cleared_alerts", START + 86400) == {}
     assert knowledge.as_of == START
 
 
@@ -500,6 +504,8 @@ def test_usage_and_outages_are_asked_for_once_for_the_organisation():
     assert samples(collector, knowledge, "thousandeyes_units_used") == {("1",): 95.0}
     assert samples(collector, knowledge, "thousandeyes_units_included") == {("1",): 100.0}
     assert samples(collector, knowledge, "thousandeyes_outages") == {("1", "app"): 1.0, ("1", "net"): 1.0}
+    assert samples(collector, knowledge, "thousandeyes_units_used", START + 86400) == {}
+    assert samples(collector, knowledge, "thousandeyes_outages", START + 86400) == {}
 
 
 def test_a_test_is_named():

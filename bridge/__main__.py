@@ -1,4 +1,4 @@
-"""The program: a command, or the bridge until a signal ends it; exit statuses."""
+"""The program: runs a command, or the bridge until a signal; exit statuses."""
 
 import argparse
 import logging
@@ -20,14 +20,14 @@ from exporter.toolkit.config_types import ConfigError
 from exporter.toolkit.web_config import WebConfigFile
 
 _SIGNALS: Final = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
-"""Blocked in every thread and waited for in the main one: a handler could be run late, by a main thread that sleeps."""
+"""Blocked in every thread and awaited in the main one: a handler might run late while the main thread sleeps."""
 _LAST_MOMENT: Final = 4.5
-"""Seconds after a signal when the process ends in any case: whatever was answered 200 is on disk."""
+"""Seconds after a signal until the process exits in any case: everything answered with 200 is on disk."""
 _log = logging.getLogger(__name__)
 
 
 def main(words: Sequence[str] | None = None) -> int:
-    """Run a command; return the exit status: 0, 1 when it failed, 2 when the usage is wrong."""
+    """Run a command and return the exit status: 0, 1 on failure, 2 for wrong usage."""
     arguments = parse(words)
     if arguments.run is None or arguments.config_check:
         try:
@@ -77,14 +77,14 @@ def _serve(arguments: argparse.Namespace, web_config: WebConfigFile) -> int:
         sys.stderr.write(f"{problem}\n")
         return 1
     except BaseException:
-        bridge.stop()  # or the sockets that are open would go on answering, with nobody behind them
+        bridge.stop()  # otherwise the open sockets would go on accepting connections
         raise
     while signal.sigwait(_SIGNALS) == signal.SIGHUP:
         try:
             bridge.reload()
         except ConfigError:
-            pass  # the bridge has logged every problem
-        except Exception:  # noqa: BLE001  the loop must live to hear SIGTERM
+            pass  # the bridge has already logged every problem
+        except Exception:  # noqa: BLE001  the loop must go on, to receive SIGTERM
             _log.exception("Reload failed unexpectedly, keeping the current configuration")
     end = threading.Timer(_LAST_MOMENT, os._exit, [0])
     end.daemon = True

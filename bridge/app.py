@@ -1,4 +1,4 @@
-"""The running bridge: its parts, wired; started, reloaded and stopped together."""
+"""The wiring of the bridge: its parts are started, reloaded and stopped together."""
 
 import logging
 import threading
@@ -51,13 +51,13 @@ _PRUNE_INTERVAL: Final = 60.0
 _PRUNE_ROWS: Final = 500
 _PRUNE_PAUSE: Final = 0.05
 _GRACE: Final = 1.5
-"""Seconds for webhooks in flight when the program stops, and then for a request to BigPanda."""
+"""Seconds for webhooks in flight when the program stops, and after that for a request to BigPanda."""
 _log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Start:
-    """How the program was started: what the flags say."""
+    """The command-line flags."""
 
     config_file: Path
     addresses: tuple[Address, ...]
@@ -67,7 +67,7 @@ class Start:
 
 @dataclass(slots=True)
 class _Configured:
-    """What a reload replaces: the configuration, and the loops that it asks for."""
+    """The parts that a reload replaces: the configuration and its loops."""
 
     config: Config
     receivers: Mapping[tuple[str, str], Receiver] = field(default_factory=dict)
@@ -77,7 +77,7 @@ class _Configured:
 
     @property
     def loops(self) -> Iterator[Reconciler | FollowUp | Confirmation]:
-        """Give every loop."""
+        """Yield every loop."""
         yield from self.reconcilers.values()
         yield from self.follow_ups.values()
         if self.confirmation is not None:
@@ -85,24 +85,24 @@ class _Configured:
 
     @property
     def silences(self) -> Mapping[str, Silence]:
-        """Return the silences of open alerts, by their keys."""
+        """Return the silences of open alerts, by key."""
         return {key: found for one in self.reconcilers.values() for key, found in one.silenced.items()}
 
     @property
     def refused_silences(self) -> Mapping[str, str]:
-        """Return why silences that are wished for are not made, by the alerts' keys."""
+        """Return why wanted silences are not created, by alert key."""
         return {key: why for one in self.follow_ups.values() for key, why in one.refused_silences.items()}
 
     def incidents_client(self) -> IncidentsClient | None:
-        """Return a way to act on incidents, None where that is not configured."""
+        """Return the client for acting on incidents, or None if it is not configured."""
         return IncidentsClient(self.config.incidents) if self.config.incidents else None
 
 
 class Bridge:
-    """Everything that runs. Making it opens the database, starting it the sockets."""
+    """The running bridge. Creating it opens the database, starting it opens the sockets."""
 
     def __init__(self, start: Start, config: Config, clock: Callable[[], float] = time.time) -> None:
-        """Wire the parts. ConfigError or Unavailable when the database cannot be used."""
+        """Wire the parts. Raises ConfigError or Unavailable if the database cannot be used."""
         self._start, self._clock, self._reloading = start, clock, threading.Lock()
         self._database = database = Database(config.database.read())
         self._status, self._alerts, self._retention = OutboxStatus(database), Alerts(database), Retention(database)
@@ -110,7 +110,7 @@ class Bridge:
         self._metrics.watch(self._queue_stats)
         self._last_webhook: dict[tuple[str, str], float] = {}
 
-        # What lives as long as the process.
+        # Parts that live as long as the process.
         self._delivery = Delivery(database.reserved(), route_of(config), self._metrics)
         wake = self._delivery.wake
         self._commits = GroupCommit(Ingest(database), wake=wake)
@@ -118,19 +118,19 @@ class Bridge:
         self._expiry = Expiry(database, config.receivers, wake=wake)
         self._pruning = PeriodicThread("retention", "Deleting old history", self._prune)
 
-        # What a reload replaces.
+        # Parts that a reload replaces.
         self._now = self._configure(config)
-        way = lambda path: route(path, self._now.receivers, self._now.config.max_body)  # noqa: E731  asked each time
+        way = lambda path: route(path, self._now.receivers, self._now.config.max_body)  # noqa: E731  read each time
         front = Front(self._application(), start.web_config, way, self._metrics.refused)
         self._server = HttpServer(front, start.addresses, start.web_config)
 
     @property
     def addresses(self) -> list[Address]:
-        """Where it listens, once started."""
+        """The addresses it listens on, once started."""
         return self._server.addresses
 
     def start(self) -> None:
-        """Open the sockets and begin. OSError when an address cannot be used, Unavailable when the database cannot."""
+        """Open the sockets and start. Raises OSError for an unusable address, Unavailable for an unusable database."""
         self._server.start()
         self._commits.start()
         if requeued := Queue(self._database).reclaim():
@@ -141,7 +141,7 @@ class Bridge:
             _log.info("Listening on %s:%d", host, port)
 
     def stop(self) -> None:
-        """Take no more, answer what was begun, and end; a BigPanda that hangs is not waited for."""
+        """Stop accepting, answer requests in flight, and stop, without waiting for a BigPanda that hangs."""
         for loop in self._now.loops:
             loop.stop(0.0)
         delivery = threading.Thread(target=self._delivery.stop, args=(2 * _GRACE,), daemon=True)
@@ -158,7 +158,7 @@ class Bridge:
         self._database.close()
 
     def reload(self) -> None:
-        """Read bridge.yml again. ConfigError when it cannot be used; then everything stays as it was."""
+        """Reload bridge.yml. Raises ConfigError if it is invalid, keeping the current configuration."""
         with self._reloading:
             try:
                 config = load_for(self._start.config_file, self._start.addresses)
@@ -170,11 +170,9 @@ class Bridge:
                 _log.warning("Changes to database take effect after a restart")
             sources = {one.source for one in config.receivers}
             if gone := {one.source for one in self._now.config.receivers} - sources:
-                left = (
-                    "Alerts of %s that are open stay open until they are closed by hand: no receiver is left for them"
-                )
+                left = "Open alerts of %s stay open until closed manually: their receiver is no longer configured"
                 _log.warning(left, ", ".join(sorted(gone)))
-            # Two reconcilers of one receiver would correct each other.
+            # Two reconcilers of one receiver would undo each other's corrections.
             for loop in self._now.loops:
                 loop.stop(_GRACE)
             self._now = self._configure(config)
@@ -186,7 +184,7 @@ class Bridge:
             _log.info("Reloaded %s", self._start.config_file)
 
     def _configure(self, config: Config) -> _Configured:
-        """Make what this configuration asks for."""
+        """Create the parts that this configuration needs."""
         database, metrics, wake = self._database, self._metrics, self._delivery.wake
         everyone = {(one.receiver, one.source): one for one in config.receivers}
         for one in config.receivers:
@@ -271,7 +269,7 @@ class Bridge:
         return hashed.read() if hashed else None
 
     def _queue_stats(self) -> QueueStats:
-        """Return what a scrape shows of the database."""
+        """Return the database's numbers for a scrape."""
         counts = self._status.counts(self._clock())
         return QueueStats(
             events={"waiting": counts.waiting, "held": counts.held},
@@ -286,6 +284,6 @@ class Bridge:
         )
 
     def _prune(self) -> float:
-        """Delete old history in batches too small to be felt; return the seconds until the next."""
+        """Delete old history in small batches; return the seconds until the next."""
         deleted = self._retention.prune(self._clock() - self._now.config.retention, _PRUNE_ROWS)
         return _PRUNE_PAUSE if deleted >= _PRUNE_ROWS else _PRUNE_INTERVAL

@@ -1,6 +1,6 @@
 """bridge.yml → frozen models, every problem of the file at once.
 
-The receivers are the modules of `bridge.receivers`: one that is put there is known without a line here.
+The receivers are the modules of `bridge.receivers`; a new one needs no registration here.
 """
 
 import hashlib
@@ -25,7 +25,7 @@ _FORMS = ("sqlite:///", "postgresql://", "postgresql+psycopg://")
 
 
 class Confirm(HttpClientSettings):
-    """How BigPanda is asked what it took in. `url`: of its API; where events go, if not given. `api_key`: a user's."""
+    """How to confirm events with BigPanda. `url`: its API, by default where events go; `api_key`: a user's."""
 
     api_key: HeaderSecret
     interval: Duration = Field(300.0, gt=0)
@@ -33,7 +33,7 @@ class Confirm(HttpClientSettings):
 
 
 class BigPanda(HttpClientSettings):
-    """Where events go, and how fast. `timeout`: seconds for one request."""
+    """The destination of events, and the rate. `timeout`: seconds for one request."""
 
     url: HttpUrl = "https://api.bigpanda.io/data/v2/alerts"
     app_key: str = Field(min_length=1)
@@ -46,12 +46,12 @@ class BigPanda(HttpClientSettings):
     @model_validator(mode="after")
     def _asks_somewhere(self) -> Self:
         if self.confirm and self.confirm.url is None and "/data/" not in self.url:
-            raise ValueError("confirm.url: missing: url does not tell where BigPanda's API is")
+            raise ValueError("confirm.url: missing: cannot be derived from url")
         return self
 
 
 class Incidents(HttpClientSettings):
-    """BigPanda's Incidents API. `api_key`: a user's, whose roles may act on incidents; `timeout`: for one request."""
+    """BigPanda's Incidents API. `api_key`: of a user whose roles may act on incidents; `timeout`: for one request."""
 
     url: HttpUrl = "https://api.bigpanda.io"
     api_key: HeaderSecret
@@ -59,7 +59,7 @@ class Incidents(HttpClientSettings):
 
 
 class _Ground(Section):
-    """What bridge.yml says beside its receivers."""
+    """The content of bridge.yml besides the receivers."""
 
     database: Secret
     retention: Duration = Field(30 * 86400.0, gt=0)
@@ -70,38 +70,38 @@ class _Ground(Section):
     @field_validator("database")
     @classmethod
     def _known(cls, secret: Secret) -> Secret:
-        """See that it is a URL of a kind we know; what it says is a secret, for it may hold a password."""
+        """Check that it is a supported URL. It is a secret, because it may contain a password."""
         url = secret.read()
         if not url.startswith(_FORMS):
-            raise ValueError("not a database we know: write sqlite:////path/to/bridge.db or postgresql://…")
+            raise ValueError("not a supported database: write sqlite:////path/to/bridge.db or postgresql://…")
         if url.startswith(_FORMS[0]) and url.removeprefix(_FORMS[0]) in ("", ":memory:"):
-            raise ValueError("name a file: what is kept in memory is lost with the process")
+            raise ValueError("must name a file: an in-memory database is lost with the process")
         return secret
 
 
 class Config(_Ground):
-    """What bridge.yml says. `retention`: seconds of history; `max_body`: bytes of a webhook."""
+    """The content of bridge.yml. `retention`: seconds of history; `max_body`: largest webhook in bytes."""
 
     receivers: tuple[ReceiverSettings, ...] = ()
 
     @property
     def alertmanagers(self) -> list[AlertmanagerSettings]:
-        """Return the receivers of Alertmanagers."""
+        """Return the Alertmanager receivers."""
         return [one for one in self.receivers if isinstance(one, AlertmanagerSettings)]
 
     @property
     def destination(self) -> str:
-        """Return BigPanda's name in the outbox: without the URL, which may hold a token."""
+        """Return the destination's name in the outbox, without its URL, which may contain a token."""
         return hashlib.blake2b(self.bigpanda.url.encode(), digest_size=8).hexdigest()
 
 
 def load(path: Path) -> Config:
-    """Read and check bridge.yml. ConfigError with one line for each problem: its path in the file, what is wrong."""
+    """Read and check bridge.yml. Raises ConfigError, one line for each problem: its path in the file, the reason."""
     return yaml_file.load(path, read)
 
 
 def load_for(path: Path, addresses: Iterable[Address]) -> Config:
-    """Read and check bridge.yml for a bridge that listens on these addresses. ConfigError with every problem."""
+    """Read and check bridge.yml for a bridge that listens on these addresses. Raises ConfigError with every problem."""
     config = load(path)
     if found := unauthenticated(config, [host for host, _ in addresses]):
         raise ConfigError(found)
@@ -109,9 +109,9 @@ def load_for(path: Path, addresses: Iterable[Address]) -> Config:
 
 
 def read(content: object, folder: Path = _HERE) -> Config:
-    """Check what bridge.yml, which lies in `folder`, holds. ConfigError with one line for each problem."""
+    """Check the content of a bridge.yml in `folder`. Raises ConfigError with one line for each problem."""
     if not isinstance(content, Mapping):
-        raise ConfigError(["file: not a mapping: it begins with database:"])
+        raise ConfigError(["file: not a mapping: must begin with database:"])
     ground = {key: value for key, value in content.items() if key != "receivers"}
     listed = SectionList("receivers", "receiver", "source", senders(), lambda name: sender(name).Settings)
     receivers, found = listed.read(content.get("receivers"), folder)
@@ -128,9 +128,9 @@ def read(content: object, folder: Path = _HERE) -> Config:
 
 
 def unauthenticated(config: Config, addresses: Iterable[str]) -> list[str]:
-    """Return why the bridge must not start: receivers that anyone who reaches one of the addresses may write to.
+    """Return why the bridge must not start: receivers without credentials on an address that others can reach.
 
-    `addresses` are hosts or HOST:PORT, as they are listened on.
+    `addresses`: hosts or HOST:PORT, as listened on.
     """
     exposed = []
     for address in addresses:
@@ -145,7 +145,7 @@ def unauthenticated(config: Config, addresses: Iterable[str]) -> list[str]:
         return []
     return [
         f"receivers[{index}]: {receiver.receiver}/{receiver.source} has no credentials and {exposed[0]} is not "
-        "loopback: give it credentials, or say allow_unauthenticated: true"
+        "loopback: give it credentials, or set allow_unauthenticated: true"
         for index, receiver in enumerate(config.receivers)
         if not receiver.allow_unauthenticated and not receiver.credentials()
     ]

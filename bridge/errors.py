@@ -1,16 +1,16 @@
-"""Everything that can go wrong, by kind.
+"""The errors of the bridge, by kind.
 
     BridgeError
-    ├── Unreadable              a webhook's body, or one alert in it, that can never be understood
-    ├── Unavailable             the outbox cannot take or give anything now: busy, full, read-only, gone
-    ├── Unanswered              an Alertmanager gave no answer that counts; `url` names it
-    └── DeliveryError           BigPanda did not accept; `fault` says whose fault it is, `reason` is the log's word
+    ├── Unreadable              a webhook's body, or one alert in it, that can never be read
+    ├── Unavailable             the outbox cannot be used now: busy, full, read-only, gone
+    ├── Unanswered              an Alertmanager at `url` gave no usable response
+    └── DeliveryError           BigPanda did not accept; `fault`: whose fault it is, `reason`: the word for the log
         ├── Unreached           transient     no connection, no answer in time, or it broke
-        ├── Overloaded          transient     408, 425, 429, 5xx; `retry_after` when BigPanda says it
-        ├── Rejected            event         400, 409, 413, 422: something in this batch will never be accepted
-        └── Stopped             destination   401, 403, 404, 410: nothing will be accepted until someone mends it
+        ├── Overloaded          transient     408, 425, 429, 5xx; `retry_after` if BigPanda gives one
+        ├── Rejected            event         400, 409, 413, 422: an event in this batch will never be accepted
+        └── Stopped             destination   401, 403, 404, 410: nothing will be accepted until someone fixes it
 
-A message never holds a token, a header or a body.
+No message contains a token, a header or a body.
 """
 
 from enum import StrEnum
@@ -30,7 +30,7 @@ class BridgeError(Exception):
 
 
 class Unreadable(BridgeError):
-    """A body, or one alert in it, that can never be understood; the message names the member."""
+    """A body, or one alert in it, that can never be read; the message names the member."""
 
 
 class Unavailable(BridgeError):
@@ -38,7 +38,7 @@ class Unavailable(BridgeError):
 
 
 class Unanswered(BridgeError):
-    """The Alertmanager at `url` gave no answer that counts; the message says why."""
+    """The Alertmanager at `url` gave no usable response; the message says why."""
 
     def __init__(self, url: str, message: str) -> None:
         super().__init__(message)
@@ -46,7 +46,7 @@ class Unanswered(BridgeError):
 
 
 class DeliveryError(BridgeError):
-    """BigPanda did not accept what was sent."""
+    """BigPanda did not accept a request."""
 
     fault: ClassVar[Fault]
 
@@ -57,24 +57,24 @@ class DeliveryError(BridgeError):
 
 
 class Unreached(DeliveryError):
-    """No connection, no answer in time, or it broke in between: BigPanda may have accepted or not."""
+    """No connection, no response in time, or it broke: BigPanda may or may not have accepted."""
 
     fault = Fault.TRANSIENT
 
 
 class Overloaded(DeliveryError):
-    """408, 425, 429 or 5xx: try again later; `retry_after` holds the seconds BigPanda asked for, or None."""
+    """408, 425, 429 or 5xx: retry later; `retry_after` holds the seconds that BigPanda asked for, or None."""
 
     fault = Fault.TRANSIENT
 
 
 class Rejected(DeliveryError):
-    """400, 409, 413 or 422: something in this batch will never be accepted as it is."""
+    """400, 409, 413 or 422: an event in this batch will never be accepted as it is."""
 
     fault = Fault.EVENT
 
 
 class Stopped(DeliveryError):
-    """401, 403, 404 or 410: the destination itself is wrong; nothing will be accepted until someone mends it."""
+    """401, 403, 404 or 410: the destination itself is wrong; nothing will be accepted until someone fixes it."""
 
     fault = Fault.DESTINATION

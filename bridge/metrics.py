@@ -1,4 +1,4 @@
-"""What the bridge tells about itself: every family of `/metrics`, in a registry of its own."""
+"""The bridge's own metrics: every family of `/metrics`, in a registry of its own."""
 
 import sys
 import threading
@@ -25,38 +25,38 @@ DELIVERIES: Final = ("accepted", "duplicate", "rejected", "retry", "destination_
 CORRECTIONS: Final = ("closed", "opened")
 _LATENCIES: Final = (0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0, 900.0, 3600.0, 21600.0, 86400.0)
 _ATTENDED: Final = (60.0, 300.0, 900.0, 1800.0, 3600.0, 7200.0, 14400.0, 28800.0, 86400.0, 259200.0, 604800.0)
-"""What people take is minutes to days."""
+"""People take minutes to days."""
 CALLBACKS: Final = ("accepted", "rejected", "retry")
 SILENCES: Final = ("created", "updated", "expired")
 DIAGNOSTICS: Final = ("error", "warning", "info", "other")
 _FRESH: Final = 1.0
-"""Seconds for which counts from the database are served again: a scrape costs it next to nothing."""
+"""Seconds for which counts from the database are cached, so that a scrape costs next to nothing."""
 
 
 @dataclass(frozen=True, slots=True)
 class QueueStats:
-    """What is in the database at one moment."""
+    """The numbers in the database at one moment."""
 
     events: Mapping[str, int] = field(default_factory=dict)
-    """Waiting events by state."""
+    """Queued events by state."""
     oldest: float | None = None
-    """Epoch seconds at which the oldest waiting event was accepted; None when nothing waits."""
+    """Epoch seconds when the oldest queued event was accepted; None if none is queued."""
     dead_letters: int = 0
     dead_resolutions: int = 0
-    """Resolutions among the dead letters: what they would close stays open in BigPanda."""
+    """Resolutions among the dead letters: their alerts stay open in BigPanda."""
     quarantined: int = 0
     open_alerts: Mapping[tuple[str, str], int] = field(default_factory=dict)
     """By source and BigPanda status."""
     incidents: Mapping[tuple[str, str], int] = field(default_factory=dict)
     """By BigPanda's environment and status."""
     share_quotas: Mapping[str, float] = field(default_factory=dict)
-    """Shares that BigPanda has left for each of its webhooks, by source."""
+    """Shares left for each of BigPanda's webhooks, by source."""
     unconfirmed: int | None = None
-    """Events that BigPanda accepted and has not taken in; None when nobody asks it."""
+    """Events that BigPanda accepted but has not processed; None without confirmation."""
 
 
 class QueueStatsCollector(Collector):
-    """Serves what `look` finds in the database, at most a second old, and nothing while it cannot be read."""
+    """Serves the numbers that `look` reads from the database, at most a second old; none while it cannot be read."""
 
     def __init__(self, look: Callable[[], QueueStats], clock: Callable[[], float] = time.monotonic) -> None:
         self._look = look
@@ -65,11 +65,11 @@ class QueueStatsCollector(Collector):
         self._seen: tuple[float, QueueStats | None] | None = None
 
     def describe(self) -> Iterable[Metric]:
-        """Return the families without asking the database."""
+        """Return the families without reading the database."""
         return _stats_families(QueueStats())
 
     def collect(self) -> Iterable[Metric]:
-        """Return the families as they are now."""
+        """Return the current families."""
         with self._lock:
             now = self._clock()
             if self._seen is None or now - self._seen[0] >= _FRESH:
@@ -83,40 +83,40 @@ class QueueStatsCollector(Collector):
 
 
 def _stats_families(stats: QueueStats) -> list[Metric]:
-    """Return a family for each member. What is None is absent."""
+    """Return a family for each member that is not None."""
     return [
-        _family("outbox_events", "Events that wait for BigPanda, by state.", stats.events, "state"),
+        _family("outbox_events", "Events queued for BigPanda, by state.", stats.events, "state"),
         _family(
             "outbox_oldest_event_timestamp_seconds",
-            "When the oldest event that still waits was accepted; absent when nothing waits.",
+            "When the oldest queued event was accepted; absent when the queue is empty.",
             stats.oldest,
         ),
-        _family("dead_letters", "Events set aside because BigPanda refuses them.", stats.dead_letters),
+        _family("dead_letters", "Events set aside because BigPanda rejected them.", stats.dead_letters),
         _family("dead_letter_resolutions", "Resolutions among the dead letters.", stats.dead_resolutions),
-        _family("quarantined_bodies", "Webhooks and alerts kept because they cannot be read.", stats.quarantined),
+        _family("quarantined_bodies", "Quarantined webhooks and alerts, which cannot be read.", stats.quarantined),
         _family(
             "open_alerts",
-            "Alerts that are open, by the status BigPanda was told.",
+            "Open alerts, by the status sent to BigPanda.",
             stats.open_alerts,
             "source",
             "status",
         ),
         _family(
             "incidents",
-            "BigPanda's incidents as its webhooks told of them last; ok: resolved, within the retention.",
+            "BigPanda's incidents, as last reported by its webhooks; ok: resolved, within the retention.",
             stats.incidents,
             "bigpanda_environment",
             "status",
         ),
         _family(
             "share_quota_available",
-            "Shares that BigPanda has left for this integration until it resets the count; absent unless it says.",
+            "Shares left for this integration until BigPanda resets the count; absent unless BigPanda reports it.",
             stats.share_quotas,
             "source",
         ),
         _family(
             "unconfirmed_events",
-            "Events that BigPanda accepted, but had not taken in at two looks; absent without bigpanda.confirm.",
+            "Events that BigPanda accepted but was not seen to process in two checks; absent without bigpanda.confirm.",
             stats.unconfirmed,
         ),
     ]
@@ -125,7 +125,7 @@ def _stats_families(stats: QueueStats) -> list[Metric]:
 def _family(
     name: str, documentation: str, found: Mapping[Any, float] | float | None, *labels: str
 ) -> GaugeMetricFamily:
-    """Return a gauge of one value, or of one for each label set."""
+    """Return a gauge with one value, or one for each label set."""
     family = GaugeMetricFamily(f"{PREFIX}{name}", documentation, labels=labels)
     if isinstance(found, Mapping):
         for values, number in sorted(found.items()):
@@ -136,42 +136,42 @@ def _family(
 
 
 class Metrics:
-    """Every family that the bridge counts itself, each a member of the same name."""
+    """Every family that the bridge counts itself, as a member of the same name."""
 
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
         for collector in (ProcessCollector, PlatformCollector, GCCollector):
             collector(registry=self.registry)
-        self.notifications = self._counter("notifications", "Webhooks by answer.", "receiver", "source", "outcome")
+        self.notifications = self._counter("notifications", "Webhooks, by response.", "receiver", "source", "outcome")
         self.refusals = self._counter("http_refusals", "HTTP requests rejected, by reason.", "reason")
         for reason in REASONS:
             self.refusals.labels(reason)
         self.alerts = self._counter("alerts", "Alerts in accepted webhooks.", "receiver", "source", "status")
-        self.events = self._counter("events", "What became of each alert.", "source", "outcome")
-        self.deliveries = self._counter("deliveries", "Events by how their sending ended.", "outcome")
+        self.events = self._counter("events", "Alerts, by outcome.", "source", "outcome")
+        self.deliveries = self._counter("deliveries", "Events sent, by outcome.", "outcome")
         for outcome in DELIVERIES:
             self.deliveries.labels(outcome)
-        self.unmapped = self._counter("unmapped_severities", "Alerts of an unknown severity.", "source")
-        self.truncated = self._counter("truncated_alerts", "Alerts that max_alerts cut off.", "source")
+        self.unmapped = self._counter("unmapped_severities", "Alerts with an unknown severity.", "source")
+        self.truncated = self._counter("truncated_alerts", "Alerts left out of webhooks by max_alerts.", "source")
         self.reconciled = self._counter("reconciled_alerts", "Corrections by the reconciler.", "source", "action")
         self.reconcile_success = self._gauge(
             "reconcile_last_success_timestamp_seconds", "When all Alertmanagers last answered the reconciler.", "source"
         )
         self.reconcile_failures = self._counter(
-            "reconcile_failures", "Questions of the reconciler that an Alertmanager did not answer.", "source"
+            "reconcile_failures", "Failed requests of the reconciler to an Alertmanager.", "source"
         )
         self.watchdog_silent = self._gauge(
             "watchdog_silent",
-            "Whether the watchdog's alert is silent for longer than max_silence (1) or not (0).",
+            "1 if the watchdog's alert has been silent for longer than max_silence, else 0.",
             "source",
         )
         self.latency = Histogram(
             f"{PREFIX}delivery_latency_seconds",
-            "From accepting a webhook to BigPanda accepting its event.",
+            "Seconds from accepting a webhook to BigPanda accepting its event.",
             buckets=_LATENCIES,
             registry=self.registry,
         )
-        self.time_to_acknowledge = self._attended("acknowledge", "an assignment, an acknowledgement or a snooze of it")
+        self.time_to_acknowledge = self._attended("acknowledge", "its assignment, acknowledgement or snooze")
         self.time_to_resolve = self._attended("resolve", "its end")
         self.resolved_by_hand = self._counter(
             "resolved_by_hand", "Alerts that still fired when their incident was closed in BigPanda.", "source"
@@ -179,34 +179,34 @@ class Metrics:
         self.callbacks = self._counter("callbacks", "Calls of BigPanda's callback service.", "source", "outcome")
         self.silences = self._counter("silences", "Silences in Alertmanager for snoozed incidents.", "source", "action")
         self.silence_failures = self._counter(
-            "silence_failures", "Requests about silences that Alertmanager did not accept.", "source"
+            "silence_failures", "Failed requests to Alertmanager about silences.", "source"
         )
         self.silence_refusals = self._gauge(
-            "silence_refusals", "Silences that are wished for and that Alertmanager refuses now.", "source"
+            "silence_refusals", "Wanted silences that Alertmanager currently rejects.", "source"
         )
         self.silenced_alerts = self._gauge(
-            "silenced_alerts", "Open alerts that Alertmanager has silenced, as the reconciler last saw them.", "source"
+            "silenced_alerts", "Open alerts silenced in Alertmanager, as last seen by the reconciler.", "source"
         )
-        self.confirmed_events = self._counter("confirmed_events", "Events that BigPanda was seen to have taken in.")
+        self.confirmed_events = self._counter("confirmed_events", "Events that BigPanda was seen to have processed.")
         self.diagnostics = self._counter(
             "diagnostics", "Entries of BigPanda's diagnostics about our app keys, by level.", "level"
         )
         self.sent_anew = self._counter(
-            "sent_anew", "Alerts sent anew because they outlasted their closed incident.", "source"
+            "sent_anew", "Alerts resent because they were still firing after their incident was closed.", "source"
         )
-        self.destination_up = self._gauge("destination_up", "Whether BigPanda took the last request (1) or not (0).")
+        self.destination_up = self._gauge("destination_up", "1 if BigPanda accepted the last request, else 0.")
         self.destination_up.set(1)
         self.reload_successful = self._gauge("config_last_reload_successful", "Whether the last reload succeeded.")
         self.reload_time = self._gauge("config_last_reload_success_timestamp_seconds", "The last successful reload.")
-        build = self._gauge("build_info", "The program's version.", "version", "python")
+        build = self._gauge("build_info", "Version of the running bridge; always 1.", "version", "python")
         build.labels(release(), f"{sys.version_info.major}.{sys.version_info.minor}.{sys.version_info.micro}").set(1)
 
     def watch(self, look: Callable[[], QueueStats]) -> None:
-        """Serve the gauges of what lies in the database as well, read by `look`."""
+        """Also serve the gauges of the database, read by `look`."""
         self.registry.register(QueueStatsCollector(look))
 
     def expect(self, receiver: str, source: str) -> None:
-        """Serve what one receiver counts from 0 on, so that its first increase is seen."""
+        """Initialize the counters of one receiver to 0, so that the first increase is seen."""
         for outcome in NOTIFICATIONS:
             self.notifications.labels(receiver, source, outcome)
         for status in ("firing", "resolved"):
@@ -218,7 +218,7 @@ class Metrics:
         self.resolved_by_hand.labels(source)
 
     def expect_incidents(self, source: str) -> None:
-        """Serve what the incidents of one source lead to from 0 on."""
+        """Initialize the counters of one source's incidents to 0."""
         for outcome in CALLBACKS:
             self.callbacks.labels(source, outcome)
         for action in SILENCES:
@@ -228,13 +228,13 @@ class Metrics:
         self.sent_anew.labels(source)
 
     def expect_reconciled(self, source: str) -> None:
-        """Serve what the reconciler of one source counts from 0 on."""
+        """Initialize the counters of one source's reconciler to 0."""
         for action in CORRECTIONS:
             self.reconciled.labels(source, action)
         self.reconcile_failures.labels(source)
 
     def ingested(self, notification: Notification, outcome: Outcome) -> None:
-        """Count one accepted webhook, and what became of what it said."""
+        """Count one accepted webhook and its outcome."""
         receiver, source = notification.receiver, notification.source
         self.notifications.labels(receiver, source, "accepted").inc()
         firing = sum(alert.firing for alert in notification.alerts)
@@ -253,12 +253,12 @@ class Metrics:
             self.resolved_by_hand.labels(of).inc(count)
 
     def expect_confirmation(self) -> None:
-        """Serve what the confirmation counts from 0 on."""
+        """Initialize the counters of the confirmation to 0."""
         for level in DIAGNOSTICS:
             self.diagnostics.labels(level)
 
     def refused(self, refusal: Refusal) -> None:
-        """Count a request that was turned away; a webhook's that the application has not seen by its receiver too."""
+        """Count a rejected request; if it is a webhook rejected before the application, also by its receiver."""
         self.refusals.labels(refusal.reason).inc()
         if refusal.receiver and not refusal.by_application:
             receiver, _, source = refusal.receiver.partition("/")
@@ -266,7 +266,7 @@ class Metrics:
             self.notifications.labels(receiver, source, outcome).inc()
 
     def reloaded(self, *, successful: bool, now: float) -> None:
-        """Note how reading the configuration went; `now` in epoch seconds."""
+        """Record the result of loading the configuration; `now` in epoch seconds."""
         self.reload_successful.set(successful)
         if successful:
             self.reload_time.set(now)
@@ -280,7 +280,7 @@ class Metrics:
     def _attended(self, what: str, until: str) -> Histogram:
         return Histogram(
             f"{PREFIX}incident_time_to_{what}_seconds",
-            f"From the beginning of an incident to {until}, as BigPanda's webhooks told.",
+            f"Seconds from the start of an incident to {until}, as reported by BigPanda's webhooks.",
             ["bigpanda_environment"],
             buckets=_ATTENDED,
             registry=self.registry,

@@ -1,6 +1,6 @@
-"""One loop for everything that runs every so often, in a thread of its own.
+"""The periodic thread: one loop for everything that runs at intervals.
 
-It outlives whatever a tick raises, rests until the next tick or a wake, and reports a condition once while it lasts.
+It survives any exception of a tick, rests until the next tick or a wake, and logs a condition once while it lasts.
 """
 
 import logging
@@ -11,14 +11,14 @@ from typing import Final
 from bridge.errors import Unavailable
 
 RETRY: Final = 1.0
-"""Seconds until the next tick after one that failed."""
+"""Seconds until the next tick after a failed one."""
 _log = logging.getLogger(__name__)
 
 
 class PeriodicThread:
-    """Calls `tick` again and again; it returns the seconds until the next call, None: until `wake`.
+    """Calls `tick` repeatedly; it returns the seconds until the next call, or None to wait for `wake`.
 
-    `doing` names the work in log lines ("Reconciling prod"). `at_end`: what to do once, when the loop has ended.
+    `doing` names the work in log lines ("Reconciling prod"). `at_end`: called once when the loop has ended.
     """
 
     def __init__(
@@ -37,19 +37,19 @@ class PeriodicThread:
 
     @property
     def stopping(self) -> bool:
-        """Whether the loop is to end."""
+        """Whether the loop is stopping."""
         return self._stopping.is_set()
 
     def start(self) -> None:
-        """Begin to tick, at once."""
+        """Start ticking, at once."""
         self._thread.start()
 
     def wake(self) -> None:
-        """End the rest, or the next one."""
+        """End the current rest, or skip the next one."""
         self._woken.set()
 
     def stop(self, patience: float = 1.0) -> None:
-        """End after the tick under way, or after `patience` seconds without it."""
+        """Stop after the current tick, waiting at most `patience` seconds for it."""
         self._stopping.set()
         self._woken.set()
         if self._thread.ident is not None:
@@ -66,11 +66,11 @@ class PeriodicThread:
             self.guarded(self._at_end)
 
     def guarded(self, act: Callable[[], float | object]) -> float | None:
-        """Return what `act` returns, or the pause after a failure. What fails while the loop ends is no trouble."""
+        """Return the result of `act`, or the pause after a failure. Failures while the loop is stopping are ignored."""
         try:
             rest = act()
         except Unavailable as error:
-            # The database may be closed before the last tick is over: then there is nothing to report.
+            # The database may be closed before the last tick ends: not worth reporting.
             if not self.stopping:
                 self.conditions.report("database", f"{self._doing} paused: {error}")
             return self._retry
@@ -83,14 +83,14 @@ class PeriodicThread:
 
 
 class Conditions:
-    """Logs a condition when it is new or says something else, not at every tick that finds it."""
+    """Logs a condition when it is new or its message changes, not at every tick."""
 
     def __init__(self, log: logging.Logger) -> None:
         self._log = log
         self._reported: dict[str, str] = {}
 
     def report(self, about: str, message: str, level: int = logging.WARNING) -> bool:
-        """Log what is new about something; "": all is well again. Tell whether that is a change."""
+        """Log the message unless it is unchanged; "": the condition is over. Return whether it changed."""
         changed = self._reported.get(about, "") != message
         if message and changed:
             self._log.log(level, "%s", message)

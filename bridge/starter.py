@@ -18,7 +18,7 @@ def init(arguments: argparse.Namespace) -> int:
 
 
 def starter_for(names: Sequence[str]) -> str:
-    """Return a first bridge.yml for these senders. ConfigError for one that there is not."""
+    """Return a first bridge.yml for these senders. Raises ConfigError for an unknown one."""
     chosen = starter.chosen("receiver", names, senders())
     sections = [_text("bridge.receivers", "starter", f"{name}.yml") for name in chosen]
     return _text("bridge", "starter.yml") + "\n" + starter.listed("receivers", sections)

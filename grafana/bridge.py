@@ -120,7 +120,7 @@ def _events() -> Panel:
 
 def _open() -> Panel:
     expr = f"sum by (status) (max by (source, status) ({SOURCE(PREFIX + 'open_alerts')}))"
-    text = Text("Open alerts", "Alerts that are open, by the status BigPanda was told.", "✓ No open alert is known.")
+    text = Text("Open alerts", "Open alerts, by the status sent to BigPanda.", "✓ No open alert is known.")
     return lines(text, [query(expr, "{{status}}")], Look("short", named=("critical", "warning")), HALF, stacked=True)
 
 

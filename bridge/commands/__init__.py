@@ -1,1 +1,1 @@
-"""The sub-commands: what an operator asks of the bridge at a terminal. Each returns its exit status."""
+"""The sub-commands of the command line. Each returns its exit status."""

@@ -1,4 +1,4 @@
-"""`alerts`: list, show, close, resend what is open in BigPanda."""
+"""`alerts`: list, show, close and resend alerts that are open in BigPanda."""
 
 import json
 import time
@@ -23,7 +23,7 @@ from bridge.web.formatting import cause, host, moment, outcome, queue_reason
 from exporter.toolkit.text import span
 
 _ALL = PageRequest(1_000_000)
-_UNKNOWN = "kept: its receiver is not configured any more"
+_UNKNOWN = "kept: its receiver is no longer configured"
 
 
 def show_list(arguments: Namespace) -> int:
@@ -87,14 +87,15 @@ def show(arguments: Namespace) -> int:
 
 
 def close(arguments: Namespace) -> int:
-    """Tell BigPanda that alerts are over, whatever their senders say."""
-    words = {"closed": "closed", "unchanged": "unchanged: not open, or its sender was faster", "unknown": _UNKNOWN}
+    """Resolve alerts in BigPanda, whatever their senders report."""
+    unchanged = "unchanged: not open, or its sender reported something newer"
+    words = {"closed": "closed", "unchanged": unchanged, "unknown": _UNKNOWN}
     return _act(arguments, alert_actions.close, words)
 
 
 def resend(arguments: Namespace) -> int:
-    """Send open alerts to BigPanda again, with a later time, which reopens what was closed there."""
-    words = {"resent": "resent", "unchanged": "unchanged: not open, or queued anyway", "unknown": _UNKNOWN}
+    """Send open alerts to BigPanda again, with a later time, which reopens alerts that were closed there."""
+    words = {"resent": "resent", "unchanged": "unchanged: not open, or already queued", "unknown": _UNKNOWN}
     return _act(arguments, alert_actions.resend, words)
 
 
@@ -111,5 +112,5 @@ def _act(arguments: Namespace, act: Callable[..., dict[str, list[str]]], words: 
 
 def _record(state: AlertState) -> dict[str, Any]:
     found: dict[str, Any] = json.loads(json.dumps(asdict(state), default=str))
-    del found["pending"]  # known to ingest alone
+    del found["pending"]  # known only to ingest
     return found | {"key": state.key, "name": state.alert.name, "host": host(state.alert)}

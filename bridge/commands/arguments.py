@@ -1,4 +1,4 @@
-"""The command line: every sub-command with its flags. Flags of the program stand before or after the command."""
+"""The command line: every sub-command with its flags. The program's own flags may come before or after the command."""
 
 import argparse
 from collections.abc import Callable, Sequence
@@ -11,14 +11,14 @@ from exporter.toolkit import flags
 
 DEFAULT_ADDRESS: Final = ("127.0.0.1", 9789)
 Run = Callable[[argparse.Namespace], int]
-"""A command: from the arguments to the exit status."""
+"""A command: takes the arguments, returns the exit status."""
 _DIGITS: Final = 18
-"""Of an id: 64-bit integers in the database."""
+"""Largest id: 64-bit integers in the database."""
 _KEY: Final = "the alert's identifier, as `alerts list` shows it"
 
 
 def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
-    """Read the command line. `run` is the command, None for `serve`. Bad usage ends the program with status 2."""
+    """Parse the command line. `run` is the command, None for `serve`. Wrong usage exits with status 2."""
     parser = flags.Parser(
         prog="vendorwatch-bridge", description="A durable bridge from Alertmanager and vendors' webhooks to BigPanda."
     )
@@ -31,39 +31,42 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     one.add_argument("--stdout", action="store_true", help="print it instead of writing the file")
     _command(commands, "check", "check the configuration, the database and every URL in it", check.check)
     one = _command(commands, "send-test", "send a test alert and its resolution to BigPanda", send_test.send_test)
-    one.add_argument("--source", metavar="NAME", help="the receiver whose mapping is used")
+    one.add_argument("--source", metavar="NAME", help="source of the receiver whose mapping to use")
     _send(_command(commands, "send", "send one event through an alerts_api receiver of any bridge", send.send))
 
     group = _group(commands, "alerts", "open alerts: list, show, close, resend")
-    _list(_command(group, "list", "list what is open, the most urgent first", alerts.show_list))
+    _list(_command(group, "list", "list open alerts, the most urgent first", alerts.show_list))
     one = _list(_command(group, "show", "show one alert and its events", alerts.show))
     one.add_argument("key", metavar="KEY", help=_KEY)
-    one = _list(_command(group, "close", "tell BigPanda that alerts are over", alerts.close))
+    one = _list(_command(group, "close", "resolve alerts in BigPanda", alerts.close))
     one.add_argument("keys", nargs="+", metavar="KEY", help=_KEY)
     _some_or_all(
         _list(_command(group, "resend", "send open alerts to BigPanda again", alerts.resend)), "keys", "KEY", str
     )
 
-    group = _group(commands, "dead-letters", "events that BigPanda refused: list, show, requeue, discard")
+    group = _group(commands, "dead-letters", "events that BigPanda rejected: list, show, requeue, discard")
     _list(_command(group, "list", "list them, the oldest first", dead_letters.show_list))
-    _ids(_list(_command(group, "show", "show them whole", dead_letters.show)))
+    _ids(_list(_command(group, "show", "show them in full", dead_letters.show)))
     _some_or_all(_list(_command(group, "requeue", "send them again", dead_letters.requeue)), "ids", "ID", _id)
-    _ids(_list(_command(group, "discard", "give them up", dead_letters.discard)))
+    _ids(_list(_command(group, "discard", "discard them for good", dead_letters.discard)))
 
     group = _group(commands, "quarantine", "webhooks that could not be read: list, show, replay, discard")
     _list(_command(group, "list", "list them, the oldest first", quarantine.show_list))
-    _ids(_list(_command(group, "show", "show them whole", quarantine.show)))
+    _ids(_list(_command(group, "show", "show them in full", quarantine.show)))
     _some_or_all(
-        _list(_command(group, "replay", "take them in as if they arrived now", quarantine.replay)), "ids", "ID", _id
+        _list(_command(group, "replay", "process them as if they had just arrived", quarantine.replay)),
+        "ids",
+        "ID",
+        _id,
     )
     _ids(_list(_command(group, "discard", "delete them", quarantine.discard)))
 
     group = _group(commands, "incidents", "BigPanda's incidents: list, resolve, comment")
-    _list(_command(group, "list", "list them, what is open first", incidents.show_list))
+    _list(_command(group, "list", "list them, open ones first", incidents.show_list))
     one = _list(_command(group, "resolve", "resolve one in BigPanda", incidents.resolve))
     one.add_argument("id", metavar="ID")
-    one.add_argument("--comment", metavar="TEXT", default="", help="why, as BigPanda shall show it")
-    one = _list(_command(group, "comment", "comment one in BigPanda", incidents.comment))
+    one.add_argument("--comment", metavar="TEXT", default="", help="comment to show in BigPanda")
+    one = _list(_command(group, "comment", "comment on one in BigPanda", incidents.comment))
     one.add_argument("id", metavar="ID")
     one.add_argument("text", metavar="TEXT")
     return parser.parse_args(arguments)
@@ -82,7 +85,7 @@ def _group(commands: Any, name: str, summary: str) -> Any:
 
 
 def _list(parser: argparse.ArgumentParser) -> argparse.ArgumentParser:
-    parser.add_argument("--format", choices=["text", "json"], default="text", help="how it is printed")
+    parser.add_argument("--format", choices=["text", "json"], default="text", help="output format")
     return parser
 
 
@@ -91,28 +94,28 @@ def _ids(parser: argparse.ArgumentParser) -> None:
 
 
 def _some_or_all(parser: argparse.ArgumentParser, dest: str, name: str, kind: Callable[[str], object]) -> None:
-    """Take names or --all, one of the two."""
+    """Add names or --all, of which exactly one is required."""
     which = parser.add_mutually_exclusive_group(required=True)
     which.add_argument(dest, nargs="*", type=kind, metavar=name, default=[])
-    which.add_argument("--all", action="store_true", help="every one of them")
+    which.add_argument("--all", action="store_true", help="all of them")
 
 
 def _id(word: str) -> int:
     if not (word.isascii() and word.isdecimal() and len(word) <= _DIGITS):
-        raise argparse.ArgumentTypeError(f"{word[:40]}: not the number of one")
+        raise argparse.ArgumentTypeError(f"{word[:40]}: not a valid ID")
     return int(word)
 
 
 def _send(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--url", required=True, help="the receiver's: http://bridge:9789/webhooks/alerts_api/NAME")
-    parser.add_argument("--token-file", required=True, metavar="PATH", help="the receiver's bearer token")
+    parser.add_argument("--url", required=True, help="URL of the receiver: http://bridge:9789/webhooks/alerts_api/NAME")
+    parser.add_argument("--token-file", required=True, metavar="PATH", help="file with the receiver's bearer token")
     parser.add_argument("--status", required=True, choices=["ok", "critical", "warning", "unknown", "acknowledged"])
-    parser.add_argument("--host", required=True, help="what it is about: BigPanda's primary property")
-    parser.add_argument("--check", required=True, help="what of it: BigPanda's secondary property")
+    parser.add_argument("--host", required=True, help="affected host: BigPanda's primary property")
+    parser.add_argument("--check", required=True, help="failed check: BigPanda's secondary property")
     parser.add_argument("--description", default="")
     parser.add_argument("--tag", dest="tags", action="append", type=_tag, default=[], metavar="NAME=VALUE")
-    parser.add_argument("--ca-file", metavar="PATH", help="certificates to trust instead of the system's")
-    parser.add_argument("--timeout", type=float, default=30.0, metavar="SECONDS", help="for all tries together")
+    parser.add_argument("--ca-file", metavar="PATH", help="CA certificates to trust instead of the system's")
+    parser.add_argument("--timeout", type=float, default=30.0, metavar="SECONDS", help="limit for all attempts")
 
 
 def _tag(word: str) -> tuple[str, str]:

@@ -1,4 +1,4 @@
-"""`check`: the configuration, the database, and every URL that bridge.yml names, without sending an event."""
+"""`check`: checks the configuration, the database and every URL in bridge.yml, without sending an event."""
 
 import time
 from argparse import Namespace
@@ -22,7 +22,7 @@ from bridge.receivers.bigpanda import Settings as BigPandaSettings
 from bridge.reconcile.alertmanager_client import AlertmanagerApi, origin
 
 Result = tuple[str, bool, str]
-"""What was checked, whether it is well, and what was found."""
+"""The name of a check, whether it passed, and its finding."""
 _RECENT: Final = 300.0
 """Seconds."""
 _REFUSED: Final = frozenset({401, 403})
@@ -30,7 +30,7 @@ _UNKNOWN_INCIDENT: Final = frozenset({400, 404, 409, 422})
 
 
 def check(arguments: Namespace) -> int:
-    """Check everything that is configured; exit 1 when one thing is not well."""
+    """Check everything that is configured; return 1 if a check fails."""
     config = load(arguments.config_file)
     output.line(f"configuration: ok, {len(config.receivers)} receivers")
     failed = False
@@ -51,17 +51,17 @@ def _checks(config: Config) -> Iterator[Result]:
         with closing(integration_api(config.bigpanda, config.bigpanda.confirm)) as api:
 
             def confirmed() -> str:
-                """Ask what the confirmation would ask, of every integration, about the last minutes."""
+                """Send the confirmation's requests for every integration, about the last minutes."""
                 since, app_keys = time.time() - _RECENT, {one.mapping.app_key for one in config.receivers}
                 for app_key in sorted(app_keys):
                     next(api.alerts(app_key, since))
                 next(api.diagnostics(since))
-                return f"BigPanda says what {len(app_keys)} integrations took in"
+                return f"BigPanda lists the alerts of {len(app_keys)} integrations"
 
-            yield _asked("bigpanda.confirm", confirmed)
+            yield _attempted("bigpanda.confirm", confirmed)
     if config.incidents is not None:
         with closing(IncidentsClient(config.incidents)) as client:
-            yield _asked("incidents", lambda: f"{len(client.environments())} environments visible")
+            yield _attempted("incidents", lambda: f"{len(client.environments())} environments visible")
     for one in config.receivers:
         if isinstance(one, AlertmanagerSettings) and one.reconcile is not None:
             with closing(AlertmanagerApi(one)) as alertmanagers:
@@ -71,46 +71,44 @@ def _checks(config: Config) -> Iterator[Result]:
                     yield f"reconcile {one.source} {origin(url)}", well, found
         if isinstance(one, BigPandaSettings) and one.silences is not None:
             with closing(SilenceApi(one.silences, "check")) as silences:
-                yield _asked(f"silences {one.source}", lambda: f"{len(silences.ours())} of ours")
+                yield _attempted(f"silences {one.source}", lambda: f"{len(silences.ours())} of ours")
         if isinstance(one, BigPandaSettings) and one.callback is not None:
             yield _callback(one.source, one.callback)
 
 
 def _alerts_api(config: Config) -> Result:
-    """Send a batch of no events: credentials are looked at before what a batch holds, and nothing can become of it."""
-    said = ""
+    """Send an empty batch: BigPanda checks the credentials before the content, and nothing can come of it."""
+    detail = ""
     found = config.bigpanda
     with closing(BigPanda(found.url, found.token, found.timeout, found)) as client:
         try:
             client.send([], found.app_key)
         except Rejected as error:
-            said = f"; {error}"  # about the batch, or about the app key
+            detail = f"; {error}"  # about the batch, or about the app key
         except Stopped as error:
-            whose = (
-                "the credentials are refused" if error.status in _REFUSED else "this is not the Alerts API: see the URL"
-            )
+            whose = "credentials rejected" if error.status in _REFUSED else "not the Alerts API: check the URL"
             return "bigpanda", False, f"{whose}: {error}"
         except DeliveryError as error:
-            return "bigpanda", False, f"no answer to rely on: {error}"
-    return "bigpanda", True, f"the credentials are accepted (asked with a batch of no events{said})"
+            return "bigpanda", False, f"no conclusive response: {error}"
+    return "bigpanda", True, f"credentials accepted (checked with an empty batch{detail})"
 
 
 def _callback(source: str, callback: Callback) -> Result:
-    """Confirm the share of an incident that does not exist: credentials come first, and nothing is unlocked."""
-    name, said = f"callback {source}", ""
+    """Confirm the share of an unknown incident: BigPanda checks the credentials first, and nothing changes."""
+    name, detail = f"callback {source}", ""
     with closing(CallbackService(callback)) as client:
         try:
             client.confirm("vendorwatch-check")
         except DeliveryError as error:
             if error.status in _REFUSED:
-                return name, False, f"the credentials are refused: {error}"
+                return name, False, f"credentials rejected: {error}"
             if error.status not in _UNKNOWN_INCIDENT:
-                return name, False, f"no answer to rely on: {error}"
-            said = f"; {error}"
-    return name, True, f"the credentials are accepted (asked about no incident{said})"
+                return name, False, f"no conclusive response: {error}"
+            detail = f"; {error}"
+    return name, True, f"credentials accepted (checked with an unknown incident{detail})"
 
 
-def _asked(name: str, ask: Callable[[], str]) -> Result:
+def _attempted(name: str, ask: Callable[[], str]) -> Result:
     try:
         return name, True, ask()
     except DeliveryError as error:

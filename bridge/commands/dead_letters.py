@@ -1,4 +1,4 @@
-"""`dead-letters`: list, show, requeue, discard events that BigPanda refused."""
+"""`dead-letters`: list, show, requeue and discard events that BigPanda rejected."""
 
 import json
 import time
@@ -32,7 +32,7 @@ def show_list(arguments: Namespace) -> int:
 
 
 def show(arguments: Namespace) -> int:
-    """Show dead letters whole: the event that was refused, and why."""
+    """Show dead letters in full: the rejected event, and the reason."""
     found = [letter for letter in _letters(load(arguments.config_file)) if letter.id in arguments.ids]
     if arguments.format == "json":
         output.one_or_all([_record(letter) for letter in found], arguments.ids)
@@ -58,7 +58,7 @@ def show(arguments: Namespace) -> int:
 
 
 def requeue(arguments: Namespace) -> int:
-    """Queue dead letters again, mapped again from their alerts, so that a corrected mapping helps."""
+    """Queue dead letters again, rebuilt from their alerts, so that a corrected mapping takes effect."""
     config = load(arguments.config_file)
     mappings = {(one.receiver, one.source): one.mapping for one in config.receivers}
     with closing(Database(config.database.read())) as database:
@@ -67,14 +67,14 @@ def requeue(arguments: Namespace) -> int:
     words = {
         "queued": "queued again",
         "superseded": "superseded by a newer event of the same alert",
-        "unknown": "kept: its receiver is not configured any more",
+        "unknown": "kept: its receiver is no longer configured",
     }
     handled = output.results(asdict(done), words, arguments.format, "no dead letters to requeue")
     return 1 if output.missing("dead letter", arguments.ids, handled) or done.unknown else 0
 
 
 def discard(arguments: Namespace) -> int:
-    """Give dead letters up."""
+    """Discard dead letters."""
     config = load(arguments.config_file)
     there = [letter.id for letter in _letters(config) if letter.id in arguments.ids]
     with closing(Database(config.database.read())) as database:

@@ -1,4 +1,4 @@
-"""`incidents`: list BigPanda's incidents, resolve and comment them."""
+"""`incidents`: list, resolve and comment on BigPanda's incidents."""
 
 import time
 from argparse import Namespace
@@ -51,7 +51,7 @@ def resolve(arguments: Namespace) -> int:
 
 
 def comment(arguments: Namespace) -> int:
-    """Comment an incident in BigPanda."""
+    """Comment on an incident in BigPanda."""
     return _act(arguments, "commented", lambda client, one: client.comment(one, arguments.text))
 
 
@@ -62,7 +62,7 @@ def _act(arguments: Namespace, done: str, act: Callable[[IncidentsClient, Incide
         return 1
     with closing(Database(config.database.read())) as database:
         found = next((one for one in Incidents(database).records() if one.id == arguments.id), None)
-    # One that was never shared with us can be acted on all the same: BigPanda knows it.
+    # An incident that was never shared with us can be acted on too: BigPanda knows it.
     incident = found or IncidentRecord(source="", id=arguments.id, first_heard_at=0.0, heard_at=0.0)
     with closing(IncidentsClient(config.incidents)) as client:
         try:

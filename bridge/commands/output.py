@@ -1,4 +1,4 @@
-"""How the sub-commands print: a table or JSON, and nothing that would steer a terminal."""
+"""Output of the sub-commands: tables or JSON, without terminal control characters."""
 
 import json
 import sys
@@ -8,7 +8,7 @@ from typing import Any, Final
 from bridge.web.formatting import visible
 
 _WIDEST: Final = 60
-"""Characters of a column, but for the last one."""
+"""Most characters of a column, except the last."""
 
 
 def line(text: str) -> None:
@@ -17,7 +17,7 @@ def line(text: str) -> None:
 
 
 def problem(text: str) -> None:
-    """Print a line to standard error, so that standard output stays JSON where that is asked for."""
+    """Print a line to standard error, so that standard output stays valid JSON."""
     sys.stderr.write(f"{visible(text)}\n")
 
 
@@ -28,7 +28,7 @@ def as_json(content: Any) -> None:
 
 
 def table(names: Sequence[str], rows: Iterable[Sequence[object]], empty: str) -> None:
-    """Print aligned columns under their names, or that there is nothing."""
+    """Print aligned columns with their names, or `empty` if there are no rows."""
     cells = [[" ".join(visible(str(cell)).split()) for cell in row] for row in rows]
     if not cells:
         line(empty)
@@ -41,14 +41,14 @@ def table(names: Sequence[str], rows: Iterable[Sequence[object]], empty: str) ->
 
 
 def facts(found: Mapping[str, object]) -> None:
-    """Print names and values, one a line."""
+    """Print names and values, one per line."""
     width = max(map(len, found), default=0) + 2
     for name, value in found.items():
         line(f"{name + ':':<{width}}{' '.join(str(value).split())}")
 
 
 def results(found: Mapping[str, Sequence[object]], words: Mapping[str, str], form: str, nothing: str) -> list[Any]:
-    """Print what became of each thing, by outcome; return everything that is named in it."""
+    """Print the outcome of each item; return all items named."""
     handled = [one for which in found.values() for one in which]
     if form == "json":
         as_json({name: list(which) for name, which in found.items()})
@@ -62,12 +62,12 @@ def results(found: Mapping[str, Sequence[object]], words: Mapping[str, str], for
 
 
 def one_or_all(records: Sequence[Any], wanted: Sequence[Any]) -> None:
-    """Print records as JSON: one as it is where one was asked for, else a list."""
+    """Print records as JSON: a single object if one was requested, else a list."""
     as_json(records[0] if len(records) == len(wanted) == 1 else records)
 
 
 def missing(kind: str, wanted: Iterable[Any], found: Iterable[Any]) -> int:
-    """Report what there is none of; return the exit status."""
+    """Report items that do not exist; return the exit status."""
     there = set(found)
     absent = [one for one in dict.fromkeys(wanted) if one not in there]
     for one in absent:

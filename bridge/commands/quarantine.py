@@ -1,4 +1,4 @@
-"""`quarantine`: list, show, replay, discard webhooks that could not be read."""
+"""`quarantine`: list, show, replay and discard webhooks that could not be read."""
 
 import time
 from argparse import Namespace
@@ -33,7 +33,7 @@ def show_list(arguments: Namespace) -> int:
 
 
 def show(arguments: Namespace) -> int:
-    """Show quarantined bodies whole, and why they could not be read."""
+    """Show quarantined bodies in full, and why they could not be read."""
     found = [one for one in _kept(load(arguments.config_file)) if one.id in arguments.ids]
     if arguments.format == "json":
         output.one_or_all([asdict(one) for one in found], arguments.ids)
@@ -52,16 +52,16 @@ def show(arguments: Namespace) -> int:
 
 
 def replay(arguments: Namespace) -> int:
-    """Take quarantined bodies in as if they arrived now; what can still not be read is kept."""
+    """Process quarantined bodies again as if they had just arrived; those still unreadable are kept."""
     config = load(arguments.config_file)
     with closing(Database(config.database.read())) as database:
         ingest, ids = Ingest(database), None if arguments.all else arguments.ids
         accept = lambda notification, now: ingest.accept([notification], now)[0]  # noqa: E731  one at a time
         done = replayed(Quarantine(database), ids, receivers(config.receivers), accept, time.time())
     words = {
-        "replayed": "taken in",
+        "replayed": "replayed",
         "unreadable": "kept: still unreadable",
-        "unknown": "kept: its receiver is not configured any more",
+        "unknown": "kept: its receiver is no longer configured",
     }
     handled = output.results(asdict(done), words, arguments.format, "nothing in quarantine to replay")
     missing = output.missing("quarantined webhook", arguments.ids, handled)

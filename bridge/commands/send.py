@@ -1,4 +1,4 @@
-"""`send`: one event through an `alerts_api` receiver, from a script on any machine. Exit 0 once it is durable there."""
+"""`send`: sends one event through an `alerts_api` receiver, from any machine; exits with 0 once it is durable."""
 
 import json
 import time
@@ -19,7 +19,7 @@ _PAUSE: Final = 1.0
 
 
 def send(arguments: Namespace) -> int:
-    """Send one event; try again for as long as --timeout allows, with the same bytes: a duplicate does no harm."""
+    """Send one event, retrying with the same bytes for as long as --timeout allows: a duplicate does no harm."""
     if not is_url(arguments.url):
         output.problem("send: --url: not a URL: must begin with http:// or https:// and a host")
         return 1
@@ -51,7 +51,7 @@ def send(arguments: Namespace) -> int:
 
 
 def event(arguments: Namespace, now: float) -> dict[str, Any]:
-    """Return the event as BigPanda's Alerts API takes it. A tag cannot replace a member of the event."""
+    """Return the event for BigPanda's Alerts API. A tag cannot replace a member of the event."""
     members = {
         "app_key": "vendorwatch",
         "status": arguments.status,
@@ -69,7 +69,7 @@ def event(arguments: Namespace, now: float) -> dict[str, Any]:
 def _attempt(
     settings: HttpClientSettings, url: str, headers: dict[str, str], body: bytes, patience: float
 ) -> tuple[str, bool]:
-    """Return why it was not accepted, "" when it is durable, and whether another try may help."""
+    """Return why it was not accepted ("" once it is durable), and whether a retry may help."""
     with closing(HttpClient(settings, max(patience, 0.1))) as client:
         try:
             answer = client.request("POST", url, headers=headers, body=body, retry_dead_connection=True)
@@ -79,5 +79,5 @@ def _attempt(
             return str(error), True
     if answer.status in {_CREATED, _DUPLICATE}:
         return "", False
-    said = " ".join(answer.body.decode("utf-8", "replace").split())[:500]
-    return f"the bridge answered {answer.status}: {said}", answer.status in _WORTH_RETRYING
+    text = " ".join(answer.body.decode("utf-8", "replace").split())[:500]
+    return f"the bridge answered {answer.status}: {text}", answer.status in _WORTH_RETRYING

@@ -1,4 +1,4 @@
-"""`send-test`: a test alert and its resolution the way a real one goes, with what BigPanda answers."""
+"""`send-test`: sends a test alert and its resolution along the real path, and prints BigPanda's answers."""
 
 import math
 import time
@@ -27,14 +27,14 @@ def send_test(arguments: Namespace) -> int:
         firing=True,
         severity="warning",
         labels={"alertname": "VendorwatchTest", "severity": "warning"},
-        annotations={"description": "A test of the way from vendorwatch to BigPanda; it resolves itself."},
+        annotations={"description": "A test of the path from vendorwatch to BigPanda; it resolves itself."},
         starts_at=began,
     )
     found = config.bigpanda
     with closing(BigPanda(found.url, found.token, found.timeout, found)) as client:
         try:
             for at, alert in ((began, test), (began + 1, replace(test, firing=False, ends_at=began + 1))):
-                # BigPanda may drop a second event of the same second, even one with another status.
+                # BigPanda may drop a second event within the same second, even with another status.
                 time.sleep(max(0.0, at - time.time()))
                 status = status_of(alert, settings.mapping)[0] or Status.WARNING
                 event = draft(alert, status, settings.mapping).freeze(at)

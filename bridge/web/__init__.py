@@ -1,1 +1,1 @@
-"""Flask: webhook views, the operator's page and its forms, health."""
+"""The Flask application: webhook views, the operator's page and its forms, health."""

@@ -1,4 +1,4 @@
-"""What the buttons of the operator's page do: close, resend, requeue, replay, discard, resolve, comment."""
+"""The buttons of the operator's page: close, resend, requeue, replay, discard, resolve, comment."""
 
 import logging
 from collections.abc import Callable, Mapping, Sequence
@@ -26,9 +26,9 @@ _log = logging.getLogger(__name__)
 
 
 class Actions:
-    """The views that change something. What a reload changes is asked at each request."""
+    """The views that change something. Anything a reload may change is read at each request."""
 
-    def __init__(  # noqa: PLR0913  what it acts on
+    def __init__(  # noqa: PLR0913  the parts it acts on
         self,
         database: Database,
         *,
@@ -65,7 +65,7 @@ class Actions:
 
         @actions.errorhandler(forms.Forbidden)
         def forbidden(error: forms.Forbidden) -> Response:
-            _log.warning("This user may not change anything: %s", error)
+            _log.warning("Change rejected, user not authorized: %s", error)
             return respond("error.html", 403, title="Nothing was changed", text=str(error))
 
         return actions
@@ -91,14 +91,14 @@ class Actions:
         return _back("../dead-letters", user, _counted(asdict(done)))
 
     def discard(self) -> Response:
-        """Give dead letters up."""
+        """Discard dead letters."""
         user, last, now = forms.authorize(self._password_hash), forms.up_to(), self._clock()
         letters = self._dead_letters
         count = letters.discard_until(last, now) if last else letters.discard(forms.ids(), now)
         return _back("../dead-letters", user, {"discarded": count})
 
     def replay(self) -> Response:
-        """Take quarantined webhooks in again."""
+        """Process quarantined webhooks again."""
         user, everything = forms.authorize(self._password_hash), forms.up_to()
         ids = None if everything else forms.ids()
         done = replay(self._quarantine, ids, self._receivers(), self._accept, self._clock())
@@ -116,7 +116,7 @@ class Actions:
         return self._at_bigpanda("resolved", lambda client, incident, words: client.resolve(incident, words))
 
     def comment_incident(self) -> Response:
-        """Comment one incident in BigPanda."""
+        """Comment on one incident in BigPanda."""
         return self._at_bigpanda("commented", lambda client, incident, words: client.comment(incident, words))
 
     def _at_bigpanda(self, done: str, act: Callable[[IncidentsClient, IncidentRecord, str], None]) -> Response:
@@ -125,13 +125,13 @@ class Actions:
         found = self._incidents.record(request.form.get("source", ""), number)
         if client is None or found is None:
             raise forms.Forbidden("incidents is not configured in bridge.yml" if found else "no such incident")
-        # BigPanda shows the owner of the API key: only our words can say who it was.
+        # BigPanda shows only the owner of the API key, so the comment names the user.
         words = f"{request.form.get('text', '').strip()[:1000]} ({user}, vendorwatch)".strip()
         try:
             act(client, found, words)
         except DeliveryError as error:
             _log.warning("Incident %s not %s for %s: %s", number, done, user, error)
-            return respond("error.html", 502, title="BigPanda did not accept it", text=str(error))
+            return respond("error.html", 502, title="BigPanda rejected the change", text=str(error))
         finally:
             client.close()
         where = urlencode({"source": found.source, "id": found.id})
@@ -143,7 +143,7 @@ def _counted(found: Mapping[str, Sequence[object]]) -> dict[str, int]:
 
 
 def _back(where: str, user: str, counts: Mapping[str, int], about: str = "") -> Response:
-    """Lead back to where the operator was, which says what was done."""
+    """Redirect back to the operator's page, which shows the result."""
     joined = "&" if "?" in where else "?"
     location = f"{where}{joined}{forms.done(user, counts, about)}"
     return Response(status=303, headers={"Location": location, **HEADERS})

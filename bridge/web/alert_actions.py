@@ -1,4 +1,4 @@
-"""What an operator does to open alerts, from the page or a terminal: close them, resend them."""
+"""An operator's actions on open alerts, from the page or the command line: close, resend."""
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
@@ -13,10 +13,10 @@ Receivers = Mapping[tuple[str, str], Receiver]
 
 
 def close(states: Iterable[AlertState], receivers: Receivers, accept: Accept, now: float) -> dict[str, list[str]]:
-    """Queue a resolution of each open alert; return the keys by what became of them.
+    """Queue a resolution of each open alert; return the keys by outcome.
 
-    `unchanged`: it is not open any more, or its sender reported something in between, which counts for more.
-    `unknown`: its receiver is not configured any more, and BigPanda has not taken it in, so that nobody knows as whose.
+    `unchanged`: it is no longer open, or its sender reported something meanwhile, which takes precedence.
+    `unknown`: its receiver is no longer configured, and BigPanda has not accepted it, so its app key is unknown.
     """
 
     def closing(state: AlertState, settings: ReceiverSettings) -> Notification:
@@ -26,7 +26,7 @@ def close(states: Iterable[AlertState], receivers: Receivers, accept: Accept, no
     def settings_of(state: AlertState) -> ReceiverSettings | None:
         if found := _configured(state, receivers):
             return found
-        # Whoever could tell its end is gone: an end needs no more than where it was opened.
+        # No receiver can report its end any more; a resolution only needs to know where it was opened.
         whose = {"receiver": state.alert.receiver, "source": state.alert.source}
         return ReceiverSettings(app_key=state.app_key, **whose) if state.app_key else None
 
@@ -34,7 +34,7 @@ def close(states: Iterable[AlertState], receivers: Receivers, accept: Accept, no
 
 
 def resend(states: Iterable[AlertState], receivers: Receivers, accept: Accept, now: float) -> dict[str, list[str]]:
-    """Queue each open alert once more, as it is; return the keys by what became of them, as `close` does."""
+    """Queue each open alert again, unchanged; return the keys by outcome, as `close` does."""
 
     def resending(state: AlertState, settings: ReceiverSettings) -> Notification:
         return settings.notification(alerts=(state.alert,), resend=True, if_unmodified={state.key: state.updated_at})

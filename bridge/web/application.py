@@ -1,4 +1,4 @@
-"""The Flask application: blueprints, and error pages that give nothing away."""
+"""The Flask application: blueprints, and error pages that reveal nothing."""
 
 import logging
 from collections.abc import Iterable
@@ -15,7 +15,7 @@ def create_app(blueprints: Iterable[Blueprint]) -> Flask:
     """Return the application."""
     app = Flask(__name__, static_folder=None)
     app.jinja_options = app.jinja_options | {"finalize": finalize}
-    # Senders write webhook paths with a slash too many.
+    # Some senders' webhook paths have a slash too many.
     app.url_map.strict_slashes = False
 
     @app.errorhandler(HTTPException)
@@ -37,5 +37,5 @@ def create_app(blueprints: Iterable[Blueprint]) -> Flask:
 
 
 def plain(status: int, words: str) -> Response:
-    """Return a line of text."""
+    """Return a plain-text response of one line."""
     return Response(f"{words}\n", status, mimetype="text/plain")

@@ -1,4 +1,4 @@
-"""What an operator must look at first, worst first. Pure."""
+"""The notices that need an operator's attention, worst first. Pure."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -11,14 +11,14 @@ from bridge.web.receiver_status import ReceiverStatus
 from exporter.toolkit.text import span
 
 _LATE: Final = 300.0
-"""Seconds an event may be queued before it is worth a line: the rule VendorwatchBridgeOutboxOld fires then."""
+"""Seconds that an event may be queued before it is mentioned: when the rule VendorwatchBridgeOutboxOld fires."""
 _FEW: Final = 5
-"""Silences that are named; each is shown at its alert."""
+"""Most silences listed here; each is also shown at its alert."""
 
 
 @dataclass(frozen=True, slots=True)
 class Notice:
-    """One thing to look at: what, why, and where. `urgent`: BigPanda shows something wrong because of it."""
+    """One notice: subject, explanation and link. `urgent`: BigPanda shows something wrong because of it."""
 
     subject: str
     text: str
@@ -27,7 +27,7 @@ class Notice:
     urgent: bool = False
 
 
-def attention(  # noqa: PLR0913  everything that can be wrong
+def attention(  # noqa: PLR0913  everything that can go wrong
     circuit: Circuit,
     counts: Counts,
     receivers: Iterable[ReceiverStatus],
@@ -37,53 +37,53 @@ def attention(  # noqa: PLR0913  everything that can be wrong
     exhausted_quotas: Sequence[str],
     now: float,
 ) -> Iterator[Notice]:
-    """Yield what needs attention, urgent things first; nothing while all is well."""
+    """Yield the notices, urgent ones first; none while all is well."""
     receivers = list(receivers)
     yield from _urgent(circuit, counts, receivers, now)
     sources = {one.source for one in receivers}
     if left := sum(number for (source, _), number in counts.open_alerts.items() if source not in sources):
         words = (
-            "their receiver is not configured any more, so nobody tells their end. Close them, or configure it again."
+            "their receiver is no longer configured, so their end is never reported. Close them, or configure it again."
         )
-        yield Notice(f"{_counted(left, 'open alert')} on their own:", words, "alerts", "Alerts")
+        yield Notice(f"{_counted(left, 'open alert')} without a receiver:", words, "alerts", "Alerts")
     for one in receivers:
         if one.reconciler is not None and one.reconciler.late(now):
-            words = "not every Alertmanager answers; alerts that ended unnoticed stay open."
+            words = "not every Alertmanager answers; alerts whose resolution was missed stay open."
             yield Notice(f"Reconciling {one.receiver}/{one.source} is late:", words, "#receivers", "Receivers")
     if others := counts.dead - counts.dead_resolutions:
-        words = "refused by BigPanda. Fix the cause and requeue, or discard."
+        words = "rejected by BigPanda. Fix the cause and requeue, or discard."
         yield Notice(_counted(others, "dead letter"), words, "dead-letters", "Dead letters")
     if counts.quarantined:
-        yield Notice(f"{counts.quarantined} in quarantine:", "not readable, not sent.", "quarantine", "Quarantine")
+        yield Notice(f"{counts.quarantined} in quarantine:", "unreadable, not sent.", "quarantine", "Quarantine")
     if unconfirmed:
-        words = "accepted by BigPanda, but not taken in. Each is sent once more."
+        words = "accepted by BigPanda, but not processed. Each is resent."
         yield Notice(_counted(unconfirmed, "unconfirmed event"), words, "#confirmation", "Confirmation")
     for key, reason in sorted(refused_silences.items())[:_FEW]:
         path = f"alert?{urlencode({'key': key})}"
-        yield Notice("Snoozed, but not silenced:", f"Alertmanager refuses the silence: {reason}", path, key)
+        yield Notice("Snoozed, but not silenced:", f"Alertmanager rejects the silence: {reason}", path, key)
     for source in exhausted_quotas:
         words = "BigPanda shares no more incidents through it until the quota is reset."
         yield Notice(f"Share quota of {source} used up:", words)
 
 
 def _urgent(circuit: Circuit, counts: Counts, receivers: Iterable[ReceiverStatus], now: float) -> Iterator[Notice]:
-    """Yield what makes BigPanda show something wrong, or nothing at all."""
+    """Yield the conditions that make BigPanda show something wrong, or nothing at all."""
     if not circuit.up:
         again = f" Next try in {span(circuit.not_before - now)}." if circuit.not_before > now else ""
         failed = f"Failed {times(circuit.failures)} in a row."
         words = f"{circuit.reason}. {failed}{again} Nothing is lost: events are queued."
         yield Notice("BigPanda unavailable:", words, urgent=True)
-    # While BigPanda is unavailable the queue is slow because of that.
+    # While BigPanda is unavailable, that explains a slow queue.
     elif counts.oldest is not None and now - counts.oldest > _LATE:
         words = f"the oldest event has been queued for {span(now - counts.oldest)}."
         yield Notice("The queue is slow:", words, "waiting", "Queue", urgent=True)
     if counts.dead_resolutions:
-        words = "resolved, but BigPanda refused to hear it: still open there."
+        words = "resolved, but BigPanda rejected the resolution: still open there."
         yield Notice(_counted(counts.dead_resolutions, "alert"), words, "dead-letters", "Dead letters", urgent=True)
     for one in receivers:
         for watchdog in (found for found in one.watchdogs if found.silent):
             subject = f"{watchdog.name} of {one.receiver}/{one.source} is silent:"
-            words = "nothing that Prometheus finds arrives this way."
+            words = "alerts from Prometheus may not arrive this way."
             yield Notice(subject, words, "#receivers", "Receivers", urgent=True)
 
 

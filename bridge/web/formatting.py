@@ -1,4 +1,4 @@
-"""How the page and the commands put things: spans and moments of time, why an event waits, text made visible. Pure."""
+"""Formatting for the page and the commands: times, why an event is queued, visible text. Pure."""
 
 import json
 import re
@@ -17,7 +17,7 @@ from exporter.toolkit.text import escaped
 _INVISIBLE: Final = re.compile(
     "[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200b\u200e\u200f\u2028-\u202e\u2060-\u2069\ufeff\ud800-\udfff]"
 )
-"""Control characters, what turns the direction of text, lone surrogates: a reader must see that they are there."""
+"""Control characters, changes of text direction, lone surrogates: shown as escapes, so that a reader sees them."""
 _OUTCOMES: Final = {
     ("sent", "accepted"): "BigPanda accepted it",
     ("sent", "duplicate"): "BigPanda had it already",
@@ -29,8 +29,8 @@ _CAUSES: Final = {
     "status_changed": "its status changed",
     "content_changed": "its content changed",
     "resolved": "it is resolved",
-    "resolved_unknown": "it is resolved, and was not known",
-    "severity_now_none": "its severity is not sent any more",
+    "resolved_unknown": "it is resolved, and was unknown",
+    "severity_now_none": "its severity is no longer sent",
     "resent": "it was resent",
     "requeued": "it was requeued",
 }
@@ -38,14 +38,14 @@ _CAUSES: Final = {
 
 @dataclass(frozen=True, slots=True)
 class QueueReason:
-    """Why an event is queued, and until when in epoch seconds; None: not known."""
+    """Why an event is queued, and until when in epoch seconds; None: unknown."""
 
     why: str
     until: float | None = None
 
 
 def moment(epoch: float) -> str:
-    """Return a time in UTC, to the second; one that no calendar holds as the number it is."""
+    """Format a time in UTC, to the second; one outside the calendar as a number."""
     try:
         return datetime.fromtimestamp(epoch, UTC).strftime("%Y-%m-%d %H:%M:%SZ")
     except (ValueError, OverflowError, OSError):
@@ -55,9 +55,9 @@ def moment(epoch: float) -> str:
 def queue_reason(event: EventRow, circuit: Circuit, now: float) -> QueueReason:
     """Return why an event is still queued; `circuit`: the state of BigPanda."""
     if event.in_flight:
-        return QueueReason("is being sent now")
+        return QueueReason("being sent now")
     if event.behind:
-        return QueueReason("waits for an earlier event of the same alert")
+        return QueueReason("waiting for an earlier event of the same alert")
     if event.not_before > now and event.held:
         return QueueReason("held by the receiver's update_interval", event.not_before)
     if event.not_before > now:
@@ -69,14 +69,14 @@ def queue_reason(event: EventRow, circuit: Circuit, now: float) -> QueueReason:
 
 
 def outcome(event: EventRow) -> str:
-    """Return what became of an event that is not queued any more."""
+    """Return the outcome of an event that is no longer queued."""
     if found := _OUTCOMES.get((event.state, event.reason)) or _OUTCOMES.get(event.state):
         return found
-    return f"given up: {event.reason}" if event.state == "discarded" else f"dead letter: {event.reason}"
+    return f"discarded: {event.reason}" if event.state == "discarded" else f"dead letter: {event.reason}"
 
 
 def cause(event: EventRow) -> str:
-    """Return why an event that was never tried was made."""
+    """Return why an event was created, if it was never tried."""
     return _CAUSES.get(event.reason, "")
 
 
@@ -84,12 +84,12 @@ _HOSTS: Final = ("host", "instance", "monitor", "service", "application", "devic
 
 
 def host(alert: Alert) -> str:
-    """Return what an alert is about, by the labels that usually say so."""
+    """Return the host of an alert, from the labels that usually name it."""
     return next((found for name in _HOSTS if (found := alert.labels.get(name))), alert.source)
 
 
 def subject(body: str) -> tuple[str, str]:
-    """Return the name and the host of the alert in an event's body; "" for what it does not say."""
+    """Return the name and the host of the alert in an event's body; "" if missing."""
     try:
         event = json.loads(body)
     except (ValueError, RecursionError):
@@ -101,7 +101,7 @@ def subject(body: str) -> tuple[str, str]:
 
 
 def webhook_subject(body: str) -> tuple[str, str]:
-    """Return what a webhook that could not be read seems to be about: the first name and host in it, "" without."""
+    """Return the likely subject of an unreadable webhook: the first name and host in it; "" if missing."""
     return _found(_NAMED, body), _found(_ABOUT, body)
 
 
@@ -115,12 +115,12 @@ def _found(pattern: re.Pattern[str], body: str) -> str:
 
 
 def times(number: int) -> str:
-    """Return how often, in words."""
+    """Return a number of times in words."""
     return {1: "once", 2: "twice"}.get(number, f"{number} times")
 
 
 def body_text(body: str, most: int = SHOWN) -> str:
-    """Return a body for people: JSON indented, everything else as it is, and a word where it was cut."""
+    """Format a body for people: JSON indented, anything else unchanged, with a note where it was cut."""
     if len(body) >= most:
         return f"{body[:most]}\n… cut here; the `show` command prints all of it"
     try:
@@ -130,10 +130,10 @@ def body_text(body: str, most: int = SHOWN) -> str:
 
 
 def visible(text: str) -> str:
-    """Return text with what a reader cannot see, or what would reorder the rest, written as an escape."""
+    """Return text with invisible and direction-changing characters written as escapes."""
     return _INVISIBLE.sub(lambda found: escaped(found[0]), text.replace("\r\n", "\n"))
 
 
 def finalize(value: Any) -> Any:
-    """Return what a template may print: text that others wrote is made visible, markup of our own is left alone."""
+    """Prepare a value for a template: text from outside is made visible, our own markup is left alone."""
     return visible(value) if isinstance(value, str) and not isinstance(value, Markup) else value

@@ -1,4 +1,4 @@
-"""The forms of the operator's page: who may send one, what it asks for, and what is said of it afterwards."""
+"""The forms of the operator's page: authorization, input, and the message afterwards."""
 
 import hmac
 import logging
@@ -9,22 +9,22 @@ from urllib.parse import urlencode, urlsplit
 from flask import request
 
 _LARGEST: Final = 100_000
-"""Bytes of a form."""
+"""Largest form in bytes."""
 _RESULTS: Final = {
     "queued": "queued again",
-    "superseded": "not needed any more: a newer event exists, or the severity is not sent any more",
-    "unknown": "kept: the receiver is not configured any more",
+    "superseded": "no longer needed: a newer event exists, or the severity is no longer sent",
+    "unknown": "kept: the receiver is no longer configured",
     "discarded": "discarded",
     "closed": "closed: BigPanda receives a resolution",
     "resent": "resent",
-    "unchanged": "unchanged: not open any more, or its sender was faster",
-    "replayed": "taken in",
-    "unreadable": "still unreadable, and kept",
-    "resolved": "resolved in BigPanda; its webhook brings the new state",
+    "unchanged": "unchanged: no longer open, or its sender reported something newer",
+    "replayed": "replayed",
+    "unreadable": "kept: still unreadable",
+    "resolved": "resolved in BigPanda; its webhook will bring the new state",
     "commented": "comment sent to BigPanda",
 }
 PasswordHash = Callable[[str], str | None]
-"""The hash of a web user's password; None for a name that nobody has."""
+"""The hash of a web user's password; None for an unknown user."""
 _log = logging.getLogger(__name__)
 
 
@@ -33,13 +33,13 @@ class Forbidden(Exception):
 
 
 def user() -> str | None:
-    """Return which of the web config's users asks; None: nobody who has shown credentials."""
+    """Return the authenticated user of the web config; None without one."""
     found = request.environ.get("REMOTE_USER")
     return str(found) if found else None
 
 
 def token(password_hash: PasswordHash, user: str) -> str | None:
-    """Return what a form of this user must hold: the same in every replica, another once the password changes."""
+    """Return the form token of this user: the same in every replica, different once the password changes."""
     secret = password_hash(user)
     return hmac.new(secret.encode(), f"console\0{user}".encode(), "sha256").hexdigest() if secret else None
 
@@ -52,29 +52,28 @@ def authorize(password_hash: PasswordHash) -> str:
         raise Forbidden("changes need a user of basic_auth_users in --web.config.file")
     origin, site = request.headers.get("Origin"), request.headers.get("Sec-Fetch-Site")
     same_origin = origin is None or urlsplit(origin).netloc == request.host
-    # A browser says whether a page of this site sent the form, an older one only where it came from; what is no
-    # browser says nothing.
+    # Browsers state whether this site sent the form, older ones only its origin; other clients send neither.
     if not (same_origin if site is None else site in {"same-origin", "none"}):
-        raise Forbidden("the form was sent from another site")
+        raise Forbidden("the form was submitted from another site")
     request.max_content_length = _LARGEST
     if not hmac.compare_digest(request.form.get("token", "").encode("utf-8", "replace"), expected.encode()):
-        raise Forbidden("the form is older than the password, or not of this page: load the page again")
+        raise Forbidden("the form has expired: reload the page")
     return who
 
 
 def ids() -> list[int]:
-    """Return the numbers that the form names."""
+    """Return the ids in the form."""
     return [int(one) for one in request.form.getlist("id") if _is_id(one)]
 
 
 def up_to() -> int:
-    """Return the number up to which all are meant; 0: only those that are named."""
+    """Return the id up to which all are selected; 0: only those in the form."""
     last = request.form.get("all", "")
     return int(last) if _is_id(last) else 0
 
 
 def done(user: str, counts: Mapping[str, int], about: str = "") -> str:
-    """Log who changed what, and return it as the query of the address that `results` reads."""
+    """Log the change and its user, and return it as the query string that `results` reads."""
     found = {name: count for name, count in counts.items() if count} or dict(list(counts.items())[:1])
     result = ", ".join(f"{count} {name}" for name, count in found.items())
     _log.info("%s by %s: %s%s", request.path, user, result, f" ({about})" if about else "")
@@ -82,7 +81,7 @@ def done(user: str, counts: Mapping[str, int], about: str = "") -> str:
 
 
 def results() -> list[str]:
-    """Return what a form did, from the address that it led to: numbers and our own words only."""
+    """Return the result of a form, from the query string: numbers and our own words only."""
     found = {name: request.args.get(name, "") for name in _RESULTS}
     return [f"{found[name]} {words}" for name, words in _RESULTS.items() if _is_id(found[name])]
 

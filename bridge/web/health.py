@@ -16,7 +16,7 @@ from exporter.toolkit.config_types import ConfigError
 
 
 def health(registry: CollectorRegistry, ready: Callable[[], bool], reload: Callable[[], None] | None) -> Blueprint:
-    """Return the routes. `reload` is None when reloading over HTTP is not enabled."""
+    """Return the routes. `reload` is None if reloading over HTTP is disabled."""
     routes = Blueprint("health", __name__)
 
     @routes.get("/metrics")
@@ -51,7 +51,7 @@ def health(registry: CollectorRegistry, ready: Callable[[], bool], reload: Calla
 
 
 def wants_openmetrics(accepted: MIMEAccept) -> bool:
-    """Tell whether OpenMetrics 1.0.0 is what a client likes best of the two formats that there are."""
+    """Return whether a client prefers OpenMetrics 1.0.0 to the text format."""
     for value, quality in accepted:
         kind, options = parse_options_header(value)
         if quality > 0 and kind == "application/openmetrics-text" and options.get("version", "1.0.0") == "1.0.0":

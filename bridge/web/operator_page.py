@@ -1,7 +1,7 @@
 """The operator's page: open alerts, incidents, the queue, dead letters, the quarantine, receivers, noise.
 
-Reading needs no script. Changing needs one of the web config's users and a token that only a page made for that user
-holds, so that no other site can make a browser press a button. What others wrote is shown escaped, and cut.
+The page needs no script. A change needs one of the web config's users and a token that only that user's page contains,
+so that no other site can make a browser press a button. Text from outside is escaped and cut.
 """
 
 import base64
@@ -33,15 +33,15 @@ from exporter.toolkit.text import span
 
 _FEW: Final = PageRequest(10)
 _FEWER: Final = PageRequest(5)
-"""What the overview shows of each kind; of what takes much room, fewer."""
+"""Rows of each kind on the overview; fewer for those that take much space."""
 _NOISIEST: Final = 10
 _DAY: Final = 86400.0
 _MANY: Final = 100
 _LAST_PAGE: Final = 1000
 _WORDS: Final = 8
-"""Words of a search: each is looked for in every alert."""
+"""Most words of a search: each is looked for in every alert."""
 _REFRESH: Final = 15
-"""Seconds after which a page that was asked to follow reloads."""
+"""Seconds between reloads of a page that follows."""
 _STYLE: Final = Path(__file__).with_name("templates").joinpath("console.css").read_text(encoding="utf-8")
 _STYLE_HASH: Final = base64.b64encode(hashlib.sha256(_STYLE.encode()).digest()).decode()
 HEADERS: Final = {
@@ -58,9 +58,9 @@ _log = logging.getLogger(__name__)
 
 
 class OperatorPage:
-    """The views that read. What a reload changes is asked at each request."""
+    """The read-only views. Anything a reload may change is read at each request."""
 
-    def __init__(  # noqa: PLR0913  what it shows
+    def __init__(  # noqa: PLR0913  the parts it shows
         self,
         database: Database,
         *,
@@ -73,11 +73,10 @@ class OperatorPage:
         password_hash: forms.PasswordHash,
         clock: Callable[[], float],
     ) -> None:
-        """Take what changes as functions.
+        """Parts that may change are given as functions.
 
-        `destination`: BigPanda's name in the outbox. `silences`: of open alerts, by their keys; `refused_silences`:
-        why one that is wished for is not made. `confirmation`: None where it is not configured. `manageable`: whether
-        incidents can be resolved from here.
+        `destination`: its name in the outbox. `silences`: of open alerts, by key; `refused_silences`: why a wanted one
+        is not created. `confirmation`: None if not configured. `manageable`: whether incidents can be resolved here.
         """
         self._alerts, self._events = Alerts(database), EventLog(database)
         self._dead_letters, self._quarantine = DeadLetters(database), Quarantine(database)
@@ -109,7 +108,7 @@ class OperatorPage:
         return page
 
     def overview(self) -> Response:
-        """Show what needs attention, and the beginning of every list."""
+        """Show the notices and the beginning of every list."""
         now = self._clock()
         receivers, incidents, confirmation = self._receivers(), self._incidents.page(_FEW), self._confirmation()
         notices = attention(
@@ -139,7 +138,7 @@ class OperatorPage:
         )
 
     def alerts(self) -> Response:
-        """Show open alerts, all or those that a search finds."""
+        """Show open alerts, all or those matching a search."""
         return self._page("alerts", rows=self._alerts.page(_words(), _requested()))
 
     def alert(self) -> Response:
@@ -147,7 +146,7 @@ class OperatorPage:
         now, key = self._clock(), request.args.get("key", "")
         state, events = self._alerts.states([key]).get(key), self._events.of_alert(key, now)
         if state is None and not events.rows:
-            return respond("error.html", 404, title="No such alert", text=f"Nothing is known of {key or 'no key'}.")
+            return respond("error.html", 404, title="No such alert", text=f"Unknown alert: {key or 'no key'}.")
         return self._page("alert", now, key=key, state=state, events=events)
 
     def incidents(self) -> Response:
@@ -156,11 +155,11 @@ class OperatorPage:
         return self._page("incidents", rows=rows, firing=self._firing(rows.rows))
 
     def incident(self) -> Response:
-        """Show one incident whole."""
+        """Show one incident in full."""
         source, number = request.args.get("source", ""), request.args.get("id", "")
         found = self._incidents.record(source, number)
         if found is None:
-            text = f"Nothing is known of {number or 'no id'}."
+            text = f"Unknown incident: {number or 'no id'}."
             return respond("error.html", 404, title="No such incident", text=text)
         states, firing = self._alerts.states(list(found.keys)), self._firing([found])
         return self._page("incident", one=found, states=states, firing=firing, manageable=self._manageable())
@@ -175,21 +174,21 @@ class OperatorPage:
         return self._page("dead-letters", rows=self._dead_letters.page(_requested()))
 
     def quarantine(self) -> Response:
-        """Show what could not be read."""
+        """Show quarantined webhooks."""
         return self._page("quarantine", rows=self._quarantine.page(_requested()))
 
     def deliveries(self) -> Response:
-        """Show what was sent, superseded or discarded."""
+        """Show events that were sent, superseded or discarded."""
         now = self._clock()
         return self._page("deliveries", now, rows=self._events.closed(_requested(), now))
 
     def _firing(self, incidents: Sequence[Any]) -> set[str]:
-        """Return which alerts of these incidents are open."""
+        """Return the open alerts of these incidents."""
         keys = sorted({key for one in incidents for key in (*one.keys, *one.closed_manually)})
         return {key for key, state in self._alerts.states(keys).items() if state.open}
 
     def _page(self, name: str, now: float | None = None, **content: Any) -> Response:
-        """Render a page with what every page shows: how much there is of each kind, and who looks."""
+        """Render a page with the content common to all: the counts of each kind, and the user."""
         now = self._clock() if now is None else now
         user = forms.user()
         following = request.args.get("follow") == "1"
@@ -220,7 +219,7 @@ class OperatorPage:
 
 
 def respond(template: str, status: int, **content: Any) -> Response:
-    """Render a template of this package with the headers that every page bears."""
+    """Render a template with the headers of every page."""
     style = Markup(_STYLE)  # noqa: S704  our own file
     html = render_template(template, style=style, fmt=formatting, span=span, **content)
     return Response(html, status, mimetype="text/html", headers=HEADERS)

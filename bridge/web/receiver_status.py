@@ -1,4 +1,4 @@
-"""How each receiver is doing: its last webhook, and the state of its reconciler and its watchdogs."""
+"""The status of each receiver: its last webhook, and the state of its reconciler and watchdogs."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -14,7 +14,7 @@ from bridge.reconcile.watchdog import heartbeats_of, watchdog_key
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WatchdogStatus:
-    """One heartbeat. `heard_at`: in epoch seconds, None: never. `silent`: its alarm is open."""
+    """One heartbeat. `heard_at`: when it was last received, epoch seconds or None. `silent`: its alarm is open."""
 
     name: str
     heard_at: float | None
@@ -23,7 +23,7 @@ class WatchdogStatus:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReceiverStatus:
-    """One receiver. `last`: when this process last accepted a webhook of it, None: not since it started."""
+    """One receiver. `last`: when this process last accepted a webhook for it, None: not since it started."""
 
     receiver: str
     source: str
@@ -39,7 +39,7 @@ def statuses(
     heartbeats: Iterable[Heartbeat],
     alerts: Alerts,
 ) -> list[ReceiverStatus]:
-    """Return every configured receiver, in the order of the file. `last`: its last webhook, by receiver and source."""
+    """Return every configured receiver, in the order of the file. `last`: last webhooks, by receiver and source."""
     beats = list(heartbeats)
     found = []
     for one in config.receivers:
@@ -57,7 +57,7 @@ def statuses(
 
 
 def _watchdogs(settings: Settings, heartbeats: Sequence[Heartbeat], alerts: Alerts) -> Sequence[WatchdogStatus]:
-    """Return every heartbeat of a receiver; one that was never heard is one."""
+    """Return every heartbeat of a receiver; one that was never received counts as one."""
     if settings.watchdog is None:
         return ()
     name, ours = settings.watchdog.alertname, heartbeats_of(settings, heartbeats)

@@ -1,4 +1,4 @@
-"""Quarantined webhooks taken in again: what a newer bridge, or a receiver that is configured again, can read."""
+"""Replay of quarantined webhooks, which a newer bridge or a reconfigured receiver may be able to read."""
 
 import json
 from collections.abc import Callable, Mapping, Sequence
@@ -10,12 +10,12 @@ from bridge.outbox.quarantine import Quarantine, Quarantined
 from bridge.receivers.contract import Receiver
 
 _MOST = 100_000
-"""Bodies that one replay of all takes in."""
+"""Most bodies in one replay of all."""
 
 
 @dataclass(frozen=True, slots=True)
 class Replayed:
-    """What became of quarantined bodies, by id; `unreadable` and `unknown` (receiver not configured) are kept."""
+    """The outcome of a replay, by id; `unreadable` and `unknown` (receiver not configured) bodies are kept."""
 
     replayed: tuple[int, ...] = ()
     unreadable: tuple[int, ...] = ()
@@ -29,7 +29,7 @@ def replay(
     accept: Callable[[Notification, float], Outcome],
     now: float,
 ) -> Replayed:
-    """Take quarantined bodies in as if they arrived now (None: all of them), and forget those that could be read."""
+    """Process quarantined bodies as if they had just arrived (None: all), and delete those that could be read."""
     results: dict[str, list[int]] = {"replayed": [], "unreadable": [], "unknown": []}
     for one in quarantine.oldest(_MOST):
         if ids is not None and one.id not in ids:
@@ -40,7 +40,7 @@ def replay(
         elif (notification := read(one, receiver, now)) is None:
             results["unreadable"].append(one.id)
         else:
-            # Accepted first: killed in between, the body is replayed twice, which the dedup makes one.
+            # Accept before deleting: if killed in between, the body is replayed twice, which dedup absorbs.
             accept(notification, now)
             quarantine.discard([one.id])
             results["replayed"].append(one.id)
@@ -48,7 +48,7 @@ def replay(
 
 
 def read(one: Quarantined, receiver: Receiver, now: float) -> Notification | None:
-    """Return what a quarantined body says; None while it cannot be read. It may be one alert out of a webhook."""
+    """Translate a quarantined body, which may be a single alert of a webhook; None if it cannot be read."""
     try:
         body = json.loads(one.body)
     except (ValueError, RecursionError):

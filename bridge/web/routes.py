@@ -1,4 +1,4 @@
-"""What is known of a request by its path and headers alone: whom it is for, and whether it may come in. Pure."""
+"""Routing and authentication of a request by its path and headers alone. Pure."""
 
 import hmac
 from collections.abc import Mapping
@@ -12,7 +12,7 @@ _LANES = {"/-/healthy": Lane.LOOP, "/metrics": Lane.SIDE, "/-/ready": Lane.SIDE}
 
 
 def route(path: str, receivers: Mapping[tuple[str, str], Receiver], max_body: int) -> Route:
-    """Return how a path is served. Senders write webhook paths with a slash too many."""
+    """Return how a path is served. Some senders' webhook paths have a slash too many."""
     match [part for part in path.split("/") if part]:
         case ["webhooks", receiver, source]:
             rest = ""
@@ -29,7 +29,7 @@ def route(path: str, receivers: Mapping[tuple[str, str], Receiver], max_body: in
     return Route(
         path=f"/webhooks/{receiver}/{source}{rest}",
         methods=("POST",),
-        # a path without credentials of its own is the web config's users', if there are any
+        # a path without credentials of its own is subject to the web config's users, if any
         admits=(lambda headers: authenticated(settings, headers)) if settings.credentials() else None,
         max_body=max_body,
         receiver=f"{receiver}/{source}",
@@ -37,11 +37,11 @@ def route(path: str, receivers: Mapping[tuple[str, str], Receiver], max_body: in
 
 
 def authenticated(settings: ReceiverSettings, headers: Headers) -> bool:
-    """Return whether headers hold one of the receiver's credentials, or each of them where it needs all."""
+    """Return whether the headers contain one of the receiver's credentials, or all of them if it needs all."""
     matches = []
     for name, value in settings.credentials():
         given, wanted = only(headers, name.lower().encode()) or b"", value.encode()
-        if name.lower() == "authorization":  # its first word is a scheme, which is the same in any case
+        if name.lower() == "authorization":  # the scheme is case-insensitive
             given, wanted = _with_scheme(given), _with_scheme(wanted)
         matches.append(hmac.compare_digest(given, wanted))
     return all(matches) if settings.needs_all else any(matches)

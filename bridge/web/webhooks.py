@@ -1,8 +1,8 @@
 """`POST /webhooks/<receiver>/<source>`: 200 only after everything in the body is durable.
 
-Alertmanager tries again after a 5xx alone; after a 4xx it gives up until the group's next interval. So whatever may
-pass later is 503, never 429 and never 500, and 400 is for a body that can never be read, which is kept all the same.
-Who may not send, and what is too large, the front has turned away already.
+Alertmanager retries only after a 5xx; after a 4xx it gives up until the group's next interval. So any temporary failure
+is a 503, never 429 or 500, and 400 is only for a body that can never be read, which is quarantined.
+The front has already rejected unauthorized and oversized requests.
 """
 
 import json
@@ -25,14 +25,14 @@ from bridge.web.application import plain
 from exporter.toolkit.text import is_utf8, valid_json
 
 _LARGE: Final = 4_000_000
-"""Bytes; bodies above are parsed one at a time, so that the memory they take has a bound."""
+"""Bytes from which bodies are parsed one at a time, to bound the memory they take."""
 _KEPT: Final = 1_000_000
-"""Bytes of an unreadable body that are kept."""
+"""Most bytes kept of an unreadable body."""
 _MOST: Final = (("objects and lists", b"{[", 100_000), ("values", b"{[,", 1_000_000))
-"""What a body may hold: of a few bytes each, in memory they take up to two hundred times their size.
+"""Limits of a body's content: values of a few bytes each take up to two hundred times their size in memory.
 
-An alert of Alertmanager's has three objects and some thirty values in about two kilobytes, so that this is 33,000 of
-them, or 64 MB.
+An Alertmanager alert has three objects and some thirty values in about two kilobytes, so this allows 33,000 alerts, or
+64 MB.
 """
 _STRING: Final = re.compile(rb'"[^"]*"?')
 _ALERTS_API: Final = "alerts_api"
@@ -40,7 +40,7 @@ _log = logging.getLogger(__name__)
 
 
 class HttpError(Exception):
-    """A webhook is rejected: the status, the word for the metric, and the answer's words."""
+    """A rejected webhook: the status, the metric's outcome, and the message."""
 
     def __init__(self, status: int, outcome: str, message: str) -> None:
         super().__init__(message)
@@ -48,9 +48,9 @@ class HttpError(Exception):
 
 
 class Webhooks:
-    """The receiver routes. What a reload changes is asked at each request."""
+    """The receiver routes. Anything a reload may change is read at each request."""
 
-    def __init__(  # noqa: PLR0913  what it hands webhooks to
+    def __init__(  # noqa: PLR0913  the parts it hands webhooks to
         self,
         *,
         receivers: Callable[[], Mapping[tuple[str, str], Receiver]],
@@ -61,10 +61,10 @@ class Webhooks:
         on_incidents: Callable[[str], None],
         clock: Callable[[], float],
     ) -> None:
-        """Take what changes as functions.
+        """Parts that may change are given as functions.
 
-        `on_truncated`, `on_incidents`: called with the source once a webhook is durable that left alerts out, or
-        brought incidents.
+        `on_truncated`, `on_incidents`: called with the source once a webhook that was truncated, or that brought
+        incidents, is durable.
         """
         self._receivers, self._accept, self._quarantine, self._metrics = receivers, accept, quarantine, metrics
         self._on_truncated, self._on_incidents, self._clock = on_truncated, on_incidents, clock
@@ -79,7 +79,7 @@ class Webhooks:
         return webhooks
 
     def webhook(self, receiver: str, source: str) -> Response:
-        """Take one webhook in."""
+        """Accept one webhook."""
         try:
             self._take(receiver, source)
         except HttpError as error:
@@ -87,7 +87,7 @@ class Webhooks:
         return plain(200, "accepted")
 
     def alerts_api(self, source: str) -> Response:
-        """Take one request in as BigPanda's Alerts API would answer it: 201, 204 for an exact duplicate, 400."""
+        """Accept one request and answer as BigPanda's Alerts API would: 201, 204 for an exact duplicate, 400."""
         try:
             duplicate = self._take(_ALERTS_API, source)
         except HttpError as error:
@@ -98,7 +98,7 @@ class Webhooks:
         return Response(json.dumps({"response": {"status": "created"}}), 201, mimetype="application/json")
 
     def _take(self, receiver: str, source: str) -> bool:
-        """Make a webhook durable; tell whether it only repeats what is known. Raises HttpError."""
+        """Make a webhook durable; return whether it is a duplicate. Raises HttpError."""
         found = self._receivers().get((receiver, source))
         if found is None:
             raise HttpError(404, "not_found", "no such receiver")
@@ -109,7 +109,7 @@ class Webhooks:
         except Unavailable as error:
             _log.warning("Webhook for %s/%s rejected (503): %s", receiver, source, error)
             problem = HttpError(503, "unavailable", "not now; try again")
-        except Exception:  # noqa: BLE001  the sender must hear 503 whatever went wrong
+        except Exception:  # noqa: BLE001  the sender must get a 503 whatever went wrong
             _log.exception("Webhook for %s/%s failed unexpectedly", receiver, source)
             problem = HttpError(503, "unavailable", "not now; try again")
         else:
@@ -121,14 +121,14 @@ class Webhooks:
         if not (request.mimetype == "application/json" or request.mimetype.endswith("+json")):
             raise HttpError(415, "unsupported", "not application/json")
         if request.headers.get("Content-Encoding", "").strip().lower() not in ("", "identity"):
-            raise HttpError(415, "unsupported", "send it as it is, without Content-Encoding")
+            raise HttpError(415, "unsupported", "Content-Encoding is not supported")
         with request.stream as stream:
             content = stream.read()
         beginning, now = content[:_KEPT], self._clock()
         try:
             with self._large_body if len(content) > _LARGE else nullcontext():
                 document = parsed(content)
-                del content  # neither form is kept while the next is made of it
+                del content  # free each form before creating the next
                 notification = receiver.translate(document, now)
                 del document
         except Unreadable as error:
@@ -149,31 +149,31 @@ class Webhooks:
 
 
 def parsed(content: bytes) -> Any:
-    """Return the JSON that `content` holds, every string in it valid. Raises Unreadable."""
+    """Parse JSON, making every string in it valid. Raises Unreadable."""
     if len(content) > _LARGE and not is_utf8(content):
-        raise Unreadable("the body is not UTF-8")  # made valid it would take six times its size
+        raise Unreadable("the body is not UTF-8")  # escaping it would take six times its size
     body = valid_json(content)
     for what, marks, most in _MOST:
         if _holds_more(body, marks, most):
             raise Unreadable(f"the body has more than {most} {what}")
-    with suppress(ValueError, RecursionError):  # what it does not take, such as NaN, json may
+    with suppress(ValueError, RecursionError):  # json accepts some input that this parser does not, such as NaN
         return msgspec.json.decode(body)
     try:
         return json.loads(body)
     except json.JSONDecodeError as error:
         raise Unreadable(f"the body is not JSON: {error.msg} at character {error.pos}") from None
     except (ValueError, RecursionError):
-        raise Unreadable("the body is not JSON that can be read") from None
+        raise Unreadable("the body is not readable JSON") from None
 
 
 def _holds_more(body: bytes, marks: bytes, most: int) -> bool:
-    """Tell whether a body holds more than `most` of these marks outside text."""
+    """Return whether a body contains more than `most` of these marks outside strings."""
     if sum(body.count(mark) for mark in marks) <= most:
         return False
-    # Strings are left out, once the escaped quotes that would seem to end them are gone.
+    # Remove escaped quotes, which would seem to end strings, then the strings.
     bare = body.replace(rb"\\", b"").replace(rb"\"", b"").translate(None, bytes({*range(256)} - {*marks, *b'"'}))
     if bare.count(b'"') > 4 * most:
-        return True  # two for each name and each value
-    # Quotes in a row only end one string and begin the next.
+        return True  # two quotes for each name and value
+    # Adjacent quotes only end one string and begin the next.
     bare = bare.replace(b'""', b"")
     return len(bare) - sum(string.end() - string.start() for string in _STRING.finditer(bare)) > most

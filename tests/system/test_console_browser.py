@@ -167,14 +167,14 @@ def test_a_dead_letter_is_found_read_requeued_and_arrives(browser, desk):
 def test_a_dead_letter_is_discarded_only_after_a_second_look(browser, desk):
     """The grave button is folded away; what was given up is told in the alert's story."""
     browser.look(f"{desk.url}/dead-letters")
-    assert "BigPanda will never hear of it" not in browser.text
+    assert "it will never be sent" not in browser.text
     browser.press("Discard dead letter")
-    assert browser.shows("BigPanda will never hear of it")
-    browser.press("BigPanda will never hear of it")
+    assert browser.shows("it will never be sent")
+    browser.press("it will never be sent")
     assert browser.shows("1 discarded")
     assert dead_letters(desk.station) == {}
     browser.look(f"{desk.url}/alert?key=prod:web-1")
-    assert "given up: BigPanda answered 400" in browser.text
+    assert "discarded: BigPanda answered 400" in browser.text
 
 
 def test_an_alert_is_closed(browser, desk):
@@ -197,7 +197,7 @@ def test_a_quarantined_webhook_is_replayed(browser, desk):
     browser.look(f"{desk.url}/quarantine")
     assert "alerts: missing" in browser.text
     browser.press("Replay webhook 2")
-    assert browser.shows("1 taken in")
+    assert browser.shows("1 replayed")
     until("BigPanda has it", lambda: "prod:lost" in [key for key, _ in desk.heard()])
 
 

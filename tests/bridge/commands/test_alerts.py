@@ -50,7 +50,7 @@ def test_alerts_are_closed(run, filled):
     assert filled.statuses() == {"prod:b": "critical"}
     assert filled.queued() == 3
     again = run("alerts", "close", "prod:a")
-    assert (again.status, again.out) == (0, "prod:a: unchanged: not open, or its sender was faster\n")
+    assert (again.status, again.out) == (0, "prod:a: unchanged: not open, or its sender reported something newer\n")
 
 
 def test_an_alert_whose_receiver_is_gone_is_closed(filled):

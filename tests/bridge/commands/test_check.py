@@ -12,12 +12,12 @@ from tests.sandbox.server import Sandbox
         (
             "bp-token",
             None,
-            "ok, the credentials are accepted (asked with a batch of no events; BigPanda answered 400: ",
+            "ok, credentials accepted (checked with an empty batch; BigPanda answered 400: ",
         ),
-        ("bp-token", 201, "ok, the credentials are accepted (asked with a batch of no events)"),
-        ("other", None, "the credentials are refused"),
-        ("bp-token", 404, "this is not the Alerts API"),
-        ("bp-token", 503, "no answer to rely on"),
+        ("bp-token", 201, "ok, credentials accepted (checked with an empty batch)"),
+        ("other", None, "credentials rejected"),
+        ("bp-token", 404, "not the Alerts API"),
+        ("bp-token", 503, "no conclusive response"),
     ],
 )
 def test_bigpanda_is_asked_without_an_event(run, panda, token, answer, told):
@@ -70,7 +70,7 @@ def test_everything_that_is_configured_is_asked(run, config, alertmanager, sandb
     for line in (
         f"reconcile prod {alertmanager}: ok, 0 alerts listed",
         "silences panda: ok, 0 of ours",
-        "callback panda: ok, the credentials are accepted (asked about no incident",
+        "callback panda: ok, credentials accepted (checked with an unknown incident",
         "incidents: ok, ",
     ):
         assert line in done.out
@@ -95,7 +95,7 @@ def test_a_key_that_is_refused_fails_the_check(run, config, alertmanager, sandbo
     configured(config, reconcile=alertmanager, silences=alertmanager, callback=url, incidents=url, key="wrong-key")
     done = run("check")
     assert done.status == 1
-    assert "callback panda: the credentials are refused: BigPanda answered 401" in done.out
+    assert "callback panda: credentials rejected: BigPanda answered 401" in done.out
     assert "incidents: BigPanda answered 401" in done.out
     assert "wrong-key" not in done.out
 
@@ -130,7 +130,7 @@ def test_a_test_alert_needs_a_receiver(run):
 @pytest.mark.parametrize(
     ("shows", "told"),
     [
-        (True, "ok, BigPanda says what 2 integrations took in"),
+        (True, "ok, BigPanda lists the alerts of 2 integrations"),
         (False, "BigPanda answered 403"),
     ],
 )

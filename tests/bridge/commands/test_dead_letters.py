@@ -58,7 +58,7 @@ def test_one_whose_receiver_is_gone_is_kept(run, filled, config):
     config.write_text(config.read_text().replace("source: prod", "source: other"))
     assert load(config)
     kept = run("dead-letters", "requeue", str(number))
-    assert (kept.status, kept.out) == (1, f"{number}: kept: its receiver is not configured any more\n")
+    assert (kept.status, kept.out) == (1, f"{number}: kept: its receiver is no longer configured\n")
     assert filled.dead() == [number]
 
 

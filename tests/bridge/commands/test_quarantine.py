@@ -40,7 +40,7 @@ def test_what_can_be_read_now_is_replayed(run, filled):
     """A whole webhook or one alert of one; what can still not be read is kept and said."""
     keep(filled, READABLE, ONE_ALERT, "{")
     done = run("quarantine", "replay", "1", "2")
-    assert (done.status, done.out) == (0, "1: taken in\n2: taken in\n")
+    assert (done.status, done.out) == (0, "1: replayed\n2: replayed\n")
     assert set(filled.statuses()) == {"prod:f1", "prod:f2"}
     rest = run("quarantine", "replay", "--all")
     assert (rest.status, rest.out) == (1, "3: kept: still unreadable\n")
@@ -51,7 +51,7 @@ def test_what_can_be_read_now_is_replayed(run, filled):
 def test_what_belongs_to_nobody_is_kept(run, filled):
     """Its receiver may be configured again."""
     keep(filled, READABLE, source="gone")
-    assert run("quarantine", "replay", "--all").out == "1: kept: its receiver is not configured any more\n"
+    assert run("quarantine", "replay", "--all").out == "1: kept: its receiver is no longer configured\n"
 
 
 def test_it_is_discarded(run, filled):

@@ -50,7 +50,7 @@ def test_a_quiet_day_has_nothing_to_say():
         (notices(counts=Counts(quarantined=1)), "1 in quarantine:", False),
         (notices(unconfirmed=4), "4 unconfirmed events", False),
         (notices(refused=["prod:a"]), "Snoozed, but not silenced:", False),
-        (notices(counts=Counts(open_alerts={("gone", "critical"): 2})), "2 open alerts on their own:", False),
+        (notices(counts=Counts(open_alerts={("gone", "critical"): 2})), "2 open alerts without a receiver:", False),
         (notices(quotas=["panda"]), "Share quota of panda used up:", False),
         (
             notices(receivers=[ReceiverStatus(receiver="alertmanager", source="prod", last=None,

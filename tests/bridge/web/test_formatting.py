@@ -44,8 +44,8 @@ def test_a_moment_is_told_in_utc(epoch, told):
 @pytest.mark.parametrize(
     ("queued", "circuit", "why", "until"),
     [
-        (event(in_flight=True), DOWN, "is being sent now", None),
-        (event(behind=True), DOWN, "waits for an earlier event of the same alert", None),
+        (event(in_flight=True), DOWN, "being sent now", None),
+        (event(behind=True), DOWN, "waiting for an earlier event of the same alert", None),
         (event(kind="update", not_before=NOW + 9), UP, "held by the receiver's update_interval", 9),
         (event(attempts=2, reason="429", not_before=NOW + 9), UP, "tried twice: 429", 9),
         (event(), DOWN, "BigPanda is unavailable", 60),
@@ -68,7 +68,7 @@ def test_why_an_event_is_queued(queued, circuit, why, until):
         ("sent", "duplicate", "BigPanda had it already"),
         ("superseded", "content_changed", "superseded by a newer event before it was sent"),
         ("dead", "400: no", "dead letter: 400: no"),
-        ("discarded", "400: no", "given up: 400: no"),
+        ("discarded", "400: no", "discarded: 400: no"),
     ],
 )
 def test_what_became_of_an_event(state, reason, told):

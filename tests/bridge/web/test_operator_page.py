@@ -287,8 +287,8 @@ def test_why_each_event_waits_is_told(world):
     for told in (
         "held by the receiver&#39;s update_interval; next try in",
         "tried once: 503: busy; next try in 1m 0s",
-        "waits for an earlier event of the same alert",
-        "is being sent now",
+        "waiting for an earlier event of the same alert",
+        "being sent now",
         "due</div>",
     ):
         assert told in page
@@ -354,7 +354,7 @@ def test_receivers_tell_when_they_were_heard_and_how_their_care_goes(world):
     prod = ReceiverStatus(receiver="alertmanager", source="prod", last=None, reconciler=reconciler, watchdogs=(silent,))
     world.statuses = [prod, ReceiverStatus(receiver="vigilmon", source="uptime", last=None)]
     page = world.page("/")
-    for told in ("none yet", "no answer yet", "Watchdog was never heard"):
+    for told in ("none yet", "no answer yet", "Watchdog was never received"):
         assert told in page
     assert ">ok<" not in page
     world.statuses = [
@@ -366,7 +366,7 @@ def test_receivers_tell_when_they_were_heard_and_how_their_care_goes(world):
         )
     ]
     page = world.page("/")
-    for told in ("5s ago", "10s ago", "corrections: 2", "Watchdog heard 7s ago"):
+    for told in ("5s ago", "10s ago", "corrections: 2", "Watchdog received 7s ago"):
         assert told in page
     world.statuses = [
         replace(

@@ -1,1 +1,1 @@
-"""From the outbox to BigPanda: claim, pace, send, record. Only this room talks to the Alerts API."""
+"""Delivery from the outbox to BigPanda: claim, pace, send, record. Only this package calls the Alerts API."""

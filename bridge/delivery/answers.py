@@ -1,6 +1,6 @@
-"""What an HTTP answer means: accepted, or a DeliveryError that says whose fault it is. Pure.
+"""The meaning of an HTTP response: accepted, or a DeliveryError with whose fault it is. Pure.
 
-A 2xx alone is no acceptance: a proxy's login page, an error in the body or a 207 comes with one too. Whoever answers
+A 2xx alone does not mean acceptance: a proxy's login page, an error in the body or a 207 comes with one too. A response
 may echo our request, so secrets are masked in the words that are kept.
 """
 
@@ -36,41 +36,41 @@ _FAILED: Final = frozenset({"error", "errors", "fail", "failed", "failure", "una
 _STATUSES: Final = ("status", "statusCode", "status_code", "code")
 _TRUTHS: Final = ("success", "ok")
 _INSIDE: Final = ("response", "responses", "result", "results")
-"""Members that hold an answer of their own. `alerts` is none: what is echoed there is ours, whatever it says."""
+"""Members that hold a response of their own. Not `alerts`, which only echoes our request."""
 _BEARER: Final = re.compile(r"\b(Bearer|Basic)\s+[^\s\"',;<>]+", re.IGNORECASE)
 _TOKEN_QUERY: Final = re.compile(r"\b((?:access_)?token|api_?key)=[^\s&\"'<>]+", re.IGNORECASE)
 _TITLE: Final = re.compile(r"<title[^>]*>(.*?)</title>", re.IGNORECASE | re.DOTALL)
 
 
 class Answer(StrEnum):
-    """How BigPanda took a request."""
+    """BigPanda's acceptance of a request."""
 
     ACCEPTED = "accepted"
     DUPLICATE = "duplicate"
 
 
 def fault_of(status: int) -> type[DeliveryError]:
-    """Return the kind of error that a status is. Every status that the API does not know stops: nothing is lost."""
+    """Return the kind of error for a status. A status unknown to the API stops delivery, so that nothing is lost."""
     return _FAULTS.get(status, Overloaded if status >= 500 else Stopped)  # noqa: PLR2004  5xx
 
 
 def judge(response: HttpResponse, now: float, *, who: str = "BigPanda", secrets: Iterable[str] = ()) -> Answer:
-    """Return what an answer means, or raise the DeliveryError it stands for, without any of `secrets` in it."""
+    """Return the acceptance in a response, or raise its DeliveryError, with `secrets` masked."""
     status, text = response.status, response.body.decode(json.detect_encoding(response.body), "replace")
     accepted = 200 <= status < 300  # noqa: PLR2004  2xx
     if accepted and (why := _unbelievable(status, text)) is None:
         return Answer.DUPLICATE if status == 204 else Answer.ACCEPTED  # noqa: PLR2004  No Content
     kind = Stopped if accepted else fault_of(status)
-    said = why if accepted else words(text) or _page(text)
-    message = f"{who} answered {status}{', but no acceptance' if accepted else ''}{f': {said}' if said else ''}"
+    reason = why if accepted else words(text) or _page(text)
+    message = f"{who} answered {status}{', but did not accept' if accepted else ''}{f': {reason}' if reason else ''}"
     wait, retry_after = response.headers.get("retry-after", "").strip(), None
-    with suppress(ValueError):  # a wait that cannot be read is none
+    with suppress(ValueError):  # ignore an unreadable Retry-After
         retry_after = float(wait) if wait.isdecimal() else max(0.0, parsedate_to_datetime(wait).timestamp() - now)
     raise kind(masked(message, secrets), status=status, retry_after=retry_after)
 
 
 def _unbelievable(status: int, text: str) -> str | None:
-    """Return why a 2xx is no acceptance, None when it is one. A body that says nothing readable is believed."""
+    """Return why a 2xx is not an acceptance, or None if it is. An unreadable body counts as an acceptance."""
     if status == _MULTI_STATUS:
         return words(text)
     if page := _page(text):
@@ -83,7 +83,7 @@ def _unbelievable(status: int, text: str) -> str | None:
 
 
 def _page(text: str) -> str:
-    """Return what an HTML page is called, "" when it is none: BigPanda's API answers with JSON."""
+    """Return the title of an HTML page, "" for anything else: BigPanda's API answers with JSON."""
     if not text.lstrip("\ufeff \t\r\n").startswith("<"):
         return ""
     title = _TITLE.search(text)
@@ -91,7 +91,7 @@ def _page(text: str) -> str:
 
 
 def _refusals(answer: Any) -> Iterator[Mapping[str, Any]]:
-    """Yield the answers in this one that say no, itself among them."""
+    """Yield the responses in this one that report a failure, itself included."""
     for one in answer if isinstance(answer, list) else [answer]:
         if isinstance(one, dict):
             denied = any(str(one.get(name)).lower() == "false" for name in _TRUTHS)
@@ -108,7 +108,7 @@ def _failed(status: Any) -> bool:
 
 
 def words(text: str) -> str:
-    """Return the words of a refusal from the JSON of its body."""
+    """Return the error message in a JSON body."""
     try:
         answer = json.loads(text)
     except (ValueError, RecursionError):
@@ -123,9 +123,9 @@ def words(text: str) -> str:
 
 
 def masked(text: str, secrets: Iterable[str]) -> str:
-    """Return the text without secrets, and cut to a length that a log line can carry.
+    """Mask secrets in the text and cut it to the length of a log line.
 
-    Masked before it is cut: half a secret would not be found any more.
+    It is masked before it is cut, because half a secret would no longer be found.
     """
     for secret in sorted(filter(None, secrets), key=len, reverse=True):
         for form in (secret, json.dumps(secret)[1:-1]):

@@ -1,4 +1,4 @@
-"""BigPanda's Alerts API: one call, one meaning. Accepted, or a DeliveryError that says whose fault it is."""
+"""The client of BigPanda's Alerts API: a call returns its acceptance or raises a DeliveryError."""
 
 import json
 import time
@@ -14,11 +14,11 @@ from exporter.toolkit.http_errors import HttpError
 from exporter.toolkit.http_settings import HttpClientSettings
 
 MOST_BYTES: Final = 1_000_000
-"""Bytes in one request. BigPanda publishes no limit for this call and 6 MB for its neighbour: stay well below."""
+"""Most bytes in one request. BigPanda publishes no limit for this call, and 6 MB for a similar one: stay well below."""
 
 
 class BigPanda:
-    """The Alerts API at one URL, spoken to by one thread. `http`: how it is reached."""
+    """The Alerts API at one URL, for one thread. `http`: proxy and roots."""
 
     def __init__(self, url: str, token: Secret, timeout: float, http: HttpClientSettings | None = None) -> None:
         self._url = url
@@ -26,9 +26,9 @@ class BigPanda:
         self._client = HttpClient(http or HttpClientSettings(), timeout)
 
     def send(self, events: Sequence[str], app_key: str) -> Answer:
-        """Send `events`, each the JSON of one, all of one integration.
+        """Send `events`, each as JSON, all of one integration.
 
-        Raises a DeliveryError; no whole answer within the timeout is one too.
+        Raises DeliveryError, also if there is no complete response within the timeout.
         """
         try:
             token = self._token.read()
@@ -39,7 +39,7 @@ class BigPanda:
         headers = {"Authorization": f"Bearer {token}", "Content-Type": "application/json"}
         content = body(events, app_key)
         try:
-            # The same bytes twice do no harm: the second time they are a duplicate.
+            # Sending the same bytes twice is harmless: the second time they are a duplicate.
             answer = self._client.request("POST", self._url, headers=headers, body=content, retry_dead_connection=True)
         except HttpError as error:
             raise Unreached(str(error)) from None
@@ -51,13 +51,13 @@ class BigPanda:
 
 
 def body(events: Sequence[str], app_key: str) -> bytes:
-    """Return the request for `events`, ascending by timestamp; each goes in to the byte as it was frozen."""
+    """Return the request body for `events`, ascending by timestamp; each goes in byte for byte as frozen."""
     ascending = sorted(events, key=lambda event: int(json.loads(event).get("timestamp", 0)))
     return f'{{"app_key":{json.dumps(app_key)},"alerts":[{",".join(ascending)}]}}'.encode()
 
 
 def packed(events: Iterable[ClaimedEvent], most: int = MOST_BYTES) -> list[list[ClaimedEvent]]:
-    """Return requests of at most `most` bytes, or of one event that is larger by itself."""
+    """Split events into requests of at most `most` bytes, or of a single larger event."""
     requests: list[list[ClaimedEvent]] = []
     room = 0
     for event in events:

@@ -1,7 +1,7 @@
-"""The confirmation: asks BigPanda what it took in, and resends what it answered 201 and dropped.
+"""The confirmation: checks that BigPanda processed the events it accepted, and resends those it dropped.
 
-One thread of one replica. `confirmation_diff` decides; what was missed, how often, is in the outbox, so a restart
-neither forgets nor resends twice. A tenant that refuses these calls is reported once, and everything else goes on.
+One thread in one replica. `confirmation_diff` decides; missed events and their counts are in the outbox, so a restart
+neither forgets nor resends twice. If BigPanda rejects these calls, that is logged once and everything else goes on.
 """
 
 import logging
@@ -31,9 +31,9 @@ from bridge.periodic import PeriodicThread
 
 _ROLE: Final = "confirmation"
 _LATE: Final = 60.0
-"""Seconds by which a look may be late before another replica takes over."""
+"""Seconds by which a check may be late before another replica takes over."""
 _SETTLED: Final = 30.0
-"""Seconds that BigPanda is given to take an event in."""
+"""Seconds that BigPanda gets to process an event."""
 _SKEW: Final = 120.0
 """Seconds by which BigPanda's clock and ours may differ."""
 _LONGEST_TICK: Final = 60.0
@@ -44,7 +44,7 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ConfirmationStatus:
-    """How the last look went, for the page. `problem`: why there was none."""
+    """The result of the last check, for the page. `problem`: why it failed."""
 
     looked_at: float | None = None
     problem: str = ""
@@ -53,12 +53,12 @@ class ConfirmationStatus:
 
 
 class Confirmation(PeriodicThread):
-    """Looks every `interval` seconds at what BigPanda took in: `start`, `stop`.
+    """Checks every `interval` seconds which events BigPanda has processed: `start`, `stop`.
 
-    `app_keys`, `sources`: those of our receivers, by which BigPanda's diagnostics about us are known.
+    `app_keys`, `sources`: of our receivers, to recognize BigPanda's diagnostics about them.
     """
 
-    def __init__(  # noqa: PLR0913  the parts it is wired to; each is replaced alone in tests
+    def __init__(  # noqa: PLR0913  its dependencies; tests replace each separately
         self,
         database: Database,
         api: IntegrationApi,
@@ -71,7 +71,7 @@ class Confirmation(PeriodicThread):
         wake: Callable[[], object] = lambda: None,
         clock: Callable[[], float] = time.time,
     ) -> None:
-        """`destination`: the name of where events go. `wake`: called when something was queued again."""
+        """`destination`: its name in the outbox. `wake`: called when events were queued again."""
         self._confirmations, self._status = Confirmations(database, destination), OutboxStatus(database)
         self._api, self._metrics, self._interval = api, metrics, interval
         self._app_keys, self._sources = app_keys, sources
@@ -86,7 +86,7 @@ class Confirmation(PeriodicThread):
 
     @property
     def status(self) -> ConfirmationStatus:
-        """Return how the last look went."""
+        """Return the result of the last check."""
         return ConfirmationStatus(
             looked_at=self._looked_at,
             problem=self._problem,
@@ -95,7 +95,7 @@ class Confirmation(PeriodicThread):
         )
 
     def tick(self) -> float:
-        """Look once; return the seconds until the next look. Another replica's turn: do nothing."""
+        """Check once; return the seconds until the next check. A no-op if another replica has the role."""
         if not self._status.lead(_ROLE, self._owner, self._clock(), 2 * self._interval + _LATE):
             return min(self._interval, _LONGEST_TICK)
         try:
@@ -103,17 +103,17 @@ class Confirmation(PeriodicThread):
             self._diagnose()
         except DeliveryError as error:
             self._problem = str(error)
-            self.conditions.report("bigpanda", f"BigPanda does not confirm events, sending goes on: {error}")
+            self.conditions.report("bigpanda", f"BigPanda does not confirm events, still sending: {error}")
         except Unreadable as error:
             self._problem = str(error)
-            self.conditions.report("bigpanda", f"BigPanda's confirmation of events is unreadable: {error}")
+            self.conditions.report("bigpanda", f"BigPanda's list of processed events is unreadable: {error}")
         else:
             self._problem, self._looked_at = "", self._clock()
             self.conditions.report("bigpanda", "")
         return self._interval
 
     def _look(self, now: float) -> None:
-        """Compare what was sent since the last look, and what was missed then, with what BigPanda took in."""
+        """Compare the events sent since the last check, and those missed then, with the alerts that BigPanda lists."""
         until = now - min(_SETTLED, self._interval)
         sent = self._confirmations.to_confirm(until, self._began)
         results: list[Comparison] = []
@@ -124,10 +124,10 @@ class Confirmation(PeriodicThread):
                 if self.stopping:
                     return
                 listed += read_alerts(page)
-            # Only a whole listing shows what is missing; one that broke off has raised.
+            # Only a complete listing shows what is missing; an incomplete one has raised.
             results.append(compare(ours, listed))
-            told = f"BigPanda lists nothing of what {app_key} sent; nothing is resent" if results[-1].blind else ""
-            self.conditions.report(f"listing of {app_key}", told)
+            blind = f"BigPanda lists no event of {app_key}, not resending any" if results[-1].blind else ""
+            self.conditions.report(f"listing of {app_key}", blind)
         confirmed = [event for result in results for event in result.confirmed]
         resend = [event for result in results for event in result.resend]
         lost = [event for result in results for event in result.lost]
@@ -135,10 +135,10 @@ class Confirmation(PeriodicThread):
         self._confirmations.record(confirmed=confirmed, missed=missed, resend=resend, until=until)
         self._metrics.confirmed_events.inc(len(confirmed))
         for event in resend:
-            _log.warning("Resent %s event of %s: BigPanda accepted it but did not take it in", event.status, event.key)
+            _log.warning("Resent %s event of %s: BigPanda accepted but did not process it", event.status, event.key)
         for event in lost:
             if event.looks + 1 == LOOKS:
-                _log.error("%s event of %s not taken in by BigPanda though resent", event.status, event.key)
+                _log.error("%s event of %s not processed by BigPanda although resent", event.status, event.key)
         if resend:
             self._wake_delivery()
 

@@ -1,7 +1,7 @@
-"""What BigPanda took in, compared with what was sent: (sent events, listing) → confirmed, missed, resend, lost. Pure.
+"""Compares sent events with BigPanda's listing: (sent events, listing) → confirmed, missed, resend, lost. Pure.
 
-201 is not arrival: BigPanda drops some events later and says so in its diagnostics only. Neither listing is documented
-beyond its parameters, so both are read leniently.
+A 201 does not mean that an event was processed: BigPanda drops some later and reports it only in its diagnostics.
+Neither listing is documented beyond its parameters, so both are read leniently.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -14,20 +14,20 @@ from bridge.outbox.confirmations import SentEvent
 from bridge.receivers.lenient import time_of
 
 LOOKS: Final = 2
-"""Looks in which an event is not listed, after which it counts as not taken in."""
+"""Checks in which an event is missing after which it counts as not processed."""
 RESENDS: Final = 3
-"""How often such an event is resent, each time after two looks without it: what drops one of twenty drops one resent
-event of twenty too, and every one is to arrive. The same bytes: what was taken in late is a duplicate, and no harm."""
+"""How often such an event is resent, each time after two more checks: if one in twenty is dropped, so is one resent
+event in twenty, and every event must arrive. The bytes are the same, so a late original is a harmless duplicate."""
 MANY: Final = 10
-"""Events to be resent, of which one at least would be listed if the listing showed what we send."""
+"""Events to resend, at least one of which would be listed if the listing showed our events at all."""
 _LISTS: Final = ("alerts", "items", "data", "results", "logs")
 _INSIDE: Final = ("alert", "payload", "raw", "data", "event", "tags")
-"""Members in which a listing may hold the alert as it was sent."""
+"""Members in which a listing may hold the alert as sent."""
 
 
 @dataclass(frozen=True, slots=True)
 class ListedAlert:
-    """An alert as BigPanda lists it; None: it does not say."""
+    """An alert as listed by BigPanda; None for missing values."""
 
     key: str
     timestamp: int | None
@@ -45,9 +45,9 @@ class Diagnostic:
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """What a look leads to. `resend`: missed in two looks since it was sent; `lost`: however often it was resent.
+    """The result of a check. `resend`: missed in two checks since it was sent; `lost`: missed although resent.
 
-    `blind`: nothing of ours is listed, so it is the listing that is wrong, and nothing is resent.
+    `blind`: none of our events is listed, so the listing must be wrong, and nothing is resent.
     """
 
     confirmed: tuple[SentEvent, ...] = ()
@@ -58,7 +58,7 @@ class Comparison:
 
 
 def compare(sent: Iterable[SentEvent], listed: Sequence[ListedAlert]) -> Comparison:
-    """Compare what was sent under one app key with a whole listing of it."""
+    """Compare the events sent under one app key with a complete listing of it."""
     exact, timeless = set(), set()
     for alert in listed:
         exact.add((alert.key, alert.timestamp))
@@ -66,7 +66,7 @@ def compare(sent: Iterable[SentEvent], listed: Sequence[ListedAlert]) -> Compari
             timeless.add((alert.key, alert.status))
     outcomes: dict[str, list[SentEvent]] = {"confirmed": [], "missed": [], "resend": [], "lost": []}
     for event in sent:
-        # No two events of an alert bear the same second, so the time says which of them it is.
+        # No two events of an alert have the same second, so the time identifies the event.
         any_time = (event.key, event.status) in timeless or (event.key, None) in timeless
         if (event.key, event.timestamp) in exact or any_time:
             outcomes["confirmed"].append(event)
@@ -84,11 +84,11 @@ def compare(sent: Iterable[SentEvent], listed: Sequence[ListedAlert]) -> Compari
 
 
 def read_alerts(answer: Any) -> list[ListedAlert]:
-    """Return the alerts of one page of a listing that are ours. Unreadable when it is no list."""
+    """Return our alerts on one page of a listing. Raises Unreadable if it is not a list."""
     found = []
     for entry in entries(answer):
         members = list(_members(entry))
-        # What holds the identity is the alert as it was sent; what is around it is BigPanda's own.
+        # The object with the identity is the alert as sent; anything around it is BigPanda's.
         sent = [(one.get(name), one) for name in ("incident_identifier", "vendorwatch_key") for one in members]
         key, one = next(((key, one) for key, one in sent if isinstance(key, str) and key), ("", {}))
         if key:
@@ -99,12 +99,12 @@ def read_alerts(answer: Any) -> list[ListedAlert]:
 
 
 def entries(answer: Any) -> list[Mapping[str, Any]]:
-    """Return the objects of one page, in whichever member they are listed. Unreadable when there is none."""
+    """Return the objects of one page, whichever member lists them. Raises Unreadable if none does."""
     found = answer
     if isinstance(answer, dict):
         found = next((answer[name] for name in _LISTS if isinstance(answer.get(name), list)), None)
     if not isinstance(found, list):
-        raise Unreadable("the answer holds no list")
+        raise Unreadable("the response contains no list")
     return [entry for entry in found if isinstance(entry, dict)]
 
 
@@ -115,12 +115,12 @@ def _members(entry: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
         if isinstance(inside, dict):
             yield from _members(inside)
         elif isinstance(inside, list):
-            # Tags as BigPanda's incidents list them: [{"name": …, "value": …}].
+            # Tags as in BigPanda's incidents: [{"name": …, "value": …}].
             yield {str(tag.get("name")): tag.get("value") for tag in inside if isinstance(tag, dict)}
 
 
 def read_diagnostics(answer: Any, app_keys: Iterable[str], sources: Iterable[str]) -> list[Diagnostic]:
-    """Return the entries of one page of the diagnostics that are about our app keys. Unreadable when it is no list."""
+    """Return the entries about our app keys on one page of the diagnostics. Raises Unreadable if it is not a list."""
     keys, prefixes = frozenset(app_keys), tuple(f"{source}:" for source in sources)
     found = []
     for entry in entries(answer):

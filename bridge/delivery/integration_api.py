@@ -1,4 +1,4 @@
-"""What BigPanda says of our integrations: the alerts that it took in, and its diagnostics. With a user's API key."""
+"""BigPanda's listings of our integrations: processed alerts and diagnostics. Needs a user's API key."""
 
 import json
 import time
@@ -17,13 +17,13 @@ from exporter.toolkit.http_settings import HttpClientSettings
 PAGE: Final = 100
 _MOST_PAGES: Final = 500
 TIMEOUT: Final = 30.0
-"""Seconds for one page."""
+"""Timeout of one page in seconds."""
 _SPACING: Final = 0.25
-"""Seconds between two pages: BigPanda takes five requests a second at each endpoint."""
+"""Seconds between two pages: BigPanda allows five requests a second per endpoint."""
 
 
 class IntegrationApi(UserApi):
-    """Both listings below one base URL, read by one thread. `rest` waits between two pages."""
+    """Both listings below one base URL, for one thread. `rest` waits between two pages."""
 
     def __init__(
         self,
@@ -33,51 +33,51 @@ class IntegrationApi(UserApi):
         rest: Callable[[float], object] = time.sleep,
         token: Secret | None = None,
     ) -> None:
-        """`token`: what events are sent with; diagnostics may repeat it."""
+        """`token`: the one events are sent with; diagnostics may repeat it."""
         super().__init__(http, TIMEOUT, api_key)
         self._url, self._rest, self._secrets = url, rest, [api_key, *([token] if token else [])]
 
     def masked(self, text: str) -> str:
-        """Return words of BigPanda's without our secrets."""
+        """Mask our secrets in a message of BigPanda's."""
         found = []
         for secret in self._secrets:
-            with suppress(OSError, ValueError):  # one that cannot be read was never sent
+            with suppress(OSError, ValueError):  # an unreadable secret was never sent
                 found.append(secret.read())
         return masked(text, found)
 
     def alerts(self, app_key: str, since: float) -> Iterator[Any]:
-        """Give the pages of what an integration took in since then. Raises a DeliveryError."""
+        """Yield the pages of alerts processed for an integration since then. Raises DeliveryError."""
         return self._pages("/resources/v2.1/integration-alerts", "limit", app_key=app_key, since=int(since))
 
     def diagnostics(self, since: float) -> Iterator[Any]:
-        """Give the pages of the diagnostics since then. Raises a DeliveryError."""
+        """Yield the pages of the diagnostics since then. Raises DeliveryError."""
         return self._pages("/resources/v2.0/troubleshooting/logs", "per_page", start=int(since))
 
     def _pages(self, path: str, size: str, **query: str | int) -> Iterator[Any]:
         before: bytes | None = None
         for page in range(1, _MOST_PAGES + 1):
             body = self.request("GET", f"{self._url}{path}?{urlencode(query | {size: PAGE, 'page': page})}")
-            # Where the page is not heeded, the first one comes again and again.
+            # If BigPanda ignores the page parameter, the first page comes again and again.
             if body == before:
                 return
             before = body
             try:
                 answer = json.loads(body)
             except (ValueError, RecursionError):
-                raise Unreached("BigPanda's answer is not JSON") from None
+                raise Unreached("BigPanda's response is not JSON") from None
             yield answer
-            # A page without entries is the last, and so is one that holds no list.
+            # An empty page, or one without a list, is the last.
             members = answer.values() if isinstance(answer, dict) else [answer]
             if not any(isinstance(found, list) and found for found in members):
                 return
             self._rest(_SPACING)
-        raise Overloaded(f"more than {_MOST_PAGES * PAGE} entries since the last look")
+        raise Overloaded(f"more than {_MOST_PAGES * PAGE} entries since the last check")
 
 
 def integration_api(bigpanda: BigPanda, confirm: Confirm) -> IntegrationApi:
-    """Return the listings of the BigPanda that takes our events."""
+    """Return the listings of the BigPanda that receives our events."""
     base = confirm.url or bigpanda.url.partition("/data/")[0]
-    # Whoever needs an authority or a proxy to reach BigPanda's one API needs them for the other.
+    # The CA and proxy that one of BigPanda's APIs needs apply to the other too.
     http = confirm.model_copy(
         update={"ca_file": confirm.ca_file or bigpanda.ca_file, "proxy_url": confirm.proxy_url or bigpanda.proxy_url}
     )

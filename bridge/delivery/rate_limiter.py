@@ -1,6 +1,6 @@
 """The rate limiter: a token bucket with a small burst, and never more in any minute than allowed.
 
-Its times are seconds of a clock that nobody sets: a step of the wall clock neither blocks nor opens the flood.
+Its times are by a monotonic clock, so a step of the wall clock neither blocks events nor lets too many through.
 """
 
 import math
@@ -9,14 +9,14 @@ from typing import Final
 
 _WINDOW: Final = 60.0
 _BURST: Final = 0.25
-"""Seconds' worth of events that may go at once after a rest: a storm goes out in about four requests a second."""
+"""Seconds' worth of events that may go at once after a rest: a storm is sent in about four requests a second."""
 
 
 class RateLimiter:
-    """The share of BigPanda's limit that this process has: `per_minute` events.
+    """This process's share of BigPanda's limit: `per_minute` events.
 
-    A rest earns no more than the burst. The time a request is under way earns all it takes, so that a slow BigPanda
-    is sent larger requests, not fewer events; the last minute's sum holds the limit even then.
+    A rest earns at most the burst. The duration of a request earns in full, so that a slow BigPanda gets larger
+    requests, not fewer events; the sum of the last minute enforces the limit even then.
     """
 
     def __init__(self, per_minute: float, now: float) -> None:
@@ -28,8 +28,8 @@ class RateLimiter:
         self._sent: deque[tuple[float, int]] = deque()
 
     def wait(self, now: float, events: int | None = None) -> float:
-        """Return the seconds until `events` may go, or as many as a burst holds."""
-        # A request under way may have earned more than the burst: that is spent, not cut.
+        """Return the seconds until `events` may go, by default a full burst."""
+        # A long request may have earned more than the burst: that is spent, not cut.
         if self._tokens < self._burst:
             self._tokens = min(self._burst, self._tokens + (now - self._at) * self._rate)
         self._at = now
@@ -37,7 +37,7 @@ class RateLimiter:
             self._sent.popleft()
         wanted = math.floor(self._burst) if events is None else min(events, math.floor(self._burst))
         lacking = max(0.0, (wanted - self._tokens) / self._rate)
-        # The last minute's sum must leave room as well: how long until enough of it is over?
+        # The sum of the last minute must leave room too: wait until enough of it has aged out.
         total, most = sum(count for _, count in self._sent), max(self.per_minute, events or 1) - (events or 1)
         for at, count in self._sent:
             if total <= most:
@@ -53,7 +53,7 @@ class RateLimiter:
         return max(1, math.floor(min(self._tokens, left)))
 
     def sent(self, events: int, began: float, now: float) -> None:
-        """Note a request of `events` events, under way from `began` to `now`."""
+        """Record a request of `events` events, in flight from `began` to `now`."""
         self._tokens += (now - began) * self._rate - events
         self._at = now
         self._sent.append((now, events))

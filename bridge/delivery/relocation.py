@@ -1,8 +1,8 @@
-"""A change of destination: what is open is stated at the new one, and closed at the old one if it still answers.
+"""A change of destination: open alerts are resent to the new one, and resolved at the old one if it still answers.
 
-The outbox knows for every alert where BigPanda took in that it is open. After a restart the old destination is reached
-where its URL could be stored, and only with a token that it has had before: no other is sent to where bridge.yml does
-not send it any more.
+The outbox knows for every alert which destination accepted that it is open. After a restart the old destination can be
+reached if its URL could be stored, and only with a token that it has received before: no other token is sent to a
+destination that bridge.yml no longer names.
 """
 
 import logging
@@ -22,19 +22,19 @@ from bridge.outbox.ingest import Ingest
 from bridge.outbox.status import Address, OutboxStatus
 
 _BATCH: Final = 100
-_UNREACHED: Final = "its URL was not stored, or bridge.yml has another token now; resolve them there"
+_UNREACHED: Final = "its URL was not stored, or the token in bridge.yml has changed; resolve them there"
 T = TypeVar("T")
 _log = logging.getLogger(__name__)
 
 
 class Relocation:
-    """Both sides of a change of destination. Destinations are known by their names in the outbox."""
+    """Both sides of a change of destination. Destinations are identified by their names in the outbox."""
 
     def __init__(self, database: Database) -> None:
         self._alerts, self._ingest, self._status = Alerts(database), Ingest(database), OutboxStatus(database)
 
     def begin(self, route: Route, now: float) -> None:
-        """Close what is open at destinations of earlier runs, and note where this one is."""
+        """Resolve alerts that are open at destinations of earlier runs, and record this one's address."""
         proof = route.proof(self._status.database_id())
         for name, address in self._status.addresses().items():
             if name == route.name or not (states := self._opened_at(name)):
@@ -48,20 +48,20 @@ class Relocation:
         self.note(route)
 
     def note(self, route: Route) -> None:
-        """Note where a destination is."""
+        """Record the address of a destination."""
         self._status.set_address(route.name, Address(route.url, route.proof(self._status.database_id())))
 
     def close(self, old: Route, receivers: Receivers, now: float) -> None:
-        """Close at an old destination what is open there; once, for it may be gone."""
+        """Resolve the alerts that are open at an old destination; tried once, because it may be gone."""
         _close(self._opened_at(old.name), old.destination, receivers, now)
 
     def _opened_at(self, name: str) -> list[AlertState]:
         return [state for state in self._alerts.opened_at(name) if state.app_key]
 
     def restate(self, route: Route, now: float) -> int:
-        """Queue what is open at another destination, or under another app key, for this one; return how many events.
+        """Queue the alerts that are open at another destination, or under another app key; return the number of events.
 
-        What is open here under another app key is closed under that one first: it is another identity.
+        An alert open here under another app key is resolved under that one first: it has another identity.
         """
         receivers = route.receivers
         rekeyed = [
@@ -94,7 +94,7 @@ def _close(closing: Sequence[AlertState], destination: BigPanda, receivers: Rece
                 for state in part:
                     if settings := receivers.get((state.alert.receiver, state.alert.source)):
                         ended = draft(replace(state.alert, firing=False, ends_at=now), Status.OK, settings.mapping)
-                        # Later than its last event, and earlier than what follows elsewhere.
+                        # Later than its last event, and earlier than those sent to the new destination.
                         events.append(ended.freeze(state.timestamp + 1))
                 destination.send(events, app_key)
                 done += len(part)

@@ -1,7 +1,7 @@
-"""What to do about a request that BigPanda did not accept.
+"""The decision about a request that BigPanda did not accept.
 
-The kind of error decides, never the number of attempts: an outage of a week loses nothing, and an event that will
-never be accepted holds up nobody. Nothing here sleeps, sends or stores.
+It depends on the kind of error, never on the number of attempts: an outage of a week loses nothing, and an event that
+will never be accepted holds up no others. Nothing here sleeps, sends or stores.
 """
 
 from dataclasses import dataclass
@@ -10,38 +10,38 @@ from typing import Final
 from bridge.errors import DeliveryError, Fault
 
 FIRST_PAUSE: Final = 1.0
-"""Seconds; the longest pause after the first failure. It doubles with each further one."""
+"""Longest pause in seconds after the first failure. It doubles with each further one."""
 LONGEST_PAUSE: Final = 60.0
 SHORTEST_PAUSE: Final = 0.1
-"""Full jitter may draw zero; this keeps a failing request from being repeated at once."""
+"""Shortest pause in seconds: full jitter may draw zero."""
 LONGEST_RETRY_AFTER: Final = 3600.0
-"""A `Retry-After` beyond an hour is a mistake of some gateway: events are worth asking again."""
+"""Longest `Retry-After` in seconds that is honoured: more than an hour is a gateway's mistake."""
 PROBE_INTERVAL: Final = 60.0
 _MOST_DOUBLINGS: Final = 16
 
 
 @dataclass(frozen=True, slots=True)
 class RetryAt:
-    """Send the same again, at `at` (epoch seconds) or later."""
+    """Send the same request again at `at` (epoch seconds) or later."""
 
     at: float
 
 
 @dataclass(frozen=True, slots=True)
 class DeadLetter:
-    """This one event will never be accepted, for `reason`."""
+    """This event will never be accepted, for `reason`."""
 
     reason: str
 
 
 @dataclass(frozen=True, slots=True)
 class Split:
-    """One of several events spoils the request: send the halves, each by itself."""
+    """One of several events spoils the request: send its halves separately."""
 
 
 @dataclass(frozen=True, slots=True)
 class Pause:
-    """Nothing will be accepted until someone mends the destination; probe it at `until` (epoch seconds)."""
+    """Nothing will be accepted until someone fixes the destination; probe it at `until` (epoch seconds)."""
 
     until: float
 
@@ -50,7 +50,7 @@ Decision = RetryAt | DeadLetter | Split | Pause
 
 
 def decide(error: DeliveryError, *, events: int, failures: int, now: float, chance: float) -> Decision:
-    """Decide about a refused request of `events` events, the `failures`th in a row to fail.
+    """Decide about a failed request of `events` events, the `failures`th failure in a row.
 
     `chance` is a random number in [0, 1).
     """
@@ -65,7 +65,7 @@ def decide(error: DeliveryError, *, events: int, failures: int, now: float, chan
 
 
 def pause(now: float, chance: float) -> Pause:
-    """Return the pause before the next probe of a destination, spread a little so that replicas do not coincide."""
+    """Return the pause before the next probe of a destination, with jitter so that replicas do not coincide."""
     return Pause(now + PROBE_INTERVAL * (0.95 + 0.1 * chance))
 
 

@@ -1,4 +1,4 @@
-"""Where events go, and how: what bridge.yml asks for, and how the destination of an earlier run is reached."""
+"""The route of events: the destination in bridge.yml, and the one of an earlier run."""
 
 import hashlib
 from collections.abc import Callable, Mapping
@@ -12,17 +12,17 @@ from bridge.receivers.settings import ReceiverSettings
 from exporter.toolkit.config_types import Secret
 
 _WORK: Final = {"n": 2**14, "r": 8, "p": 1, "dklen": 16}
-"""What makes a stored proof too dear to guess a token by."""
+"""Cost of the hash, so that a token cannot be guessed from its stored proof."""
 Receivers = Mapping[tuple[str, str], ReceiverSettings]
 """Every configured receiver, by (receiver, source)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Route:
-    """Where events go, and how fast. `name` is the destination's name in the outbox: its circuit breaker outlives us.
+    """The destination of events, and the rate. `name`: its name in the outbox, where its circuit breaker is stored.
 
-    `receivers`: whose open alerts are stated again where they were opened at another destination. `url`: what may be
-    stored of where it is; "" where that holds a secret. `at`: the same destination at another URL.
+    `receivers`: those whose open alerts are resent if they were opened at another destination. `url`: its address for
+    the store; "" if that contains a secret. `at`: returns the same destination at another URL.
     """
 
     name: str
@@ -36,7 +36,7 @@ class Route:
     at: Callable[[str], BigPanda] | None = None
 
     def proof(self, salt: str) -> str:
-        """Return by what the token is recognized, without showing it; "" while it cannot be read."""
+        """Return a proof by which the token is recognized without revealing it; "" while it cannot be read."""
         try:
             token = self.token.read()
         except (OSError, ValueError):
@@ -45,7 +45,7 @@ class Route:
 
 
 def route(config: Config) -> Route:
-    """Return the route that a configuration asks for."""
+    """Return the route of a configuration."""
     found = config.bigpanda
 
     def at(url: str) -> BigPanda:

@@ -1,4 +1,4 @@
-"""BigPanda's APIs that a user's key opens. One request: what BigPanda answers, or a DeliveryError."""
+"""BigPanda's APIs for a user's API key. A request returns BigPanda's response or raises a DeliveryError."""
 
 import json
 import time
@@ -13,13 +13,13 @@ from exporter.toolkit.http_settings import HttpClientSettings
 
 
 class UserApi:
-    """One of them, for one thread at a time. `http`: proxy and roots; `timeout`: seconds for one request."""
+    """One such API, for one thread at a time. `http`: proxy and roots; `timeout`: seconds for one request."""
 
     def __init__(self, http: HttpClientSettings, timeout: float, api_key: Secret) -> None:
         self._client, self._api_key = HttpClient(http, timeout), api_key
 
     def request(self, method: str, url: str, content: Any = None) -> bytes:
-        """Send a request, with JSON where there is `content`; return the body of the answer."""
+        """Send a request, with `content` as JSON if given; return the body of the response."""
         try:
             key = self._api_key.read()
         except (OSError, ValueError):

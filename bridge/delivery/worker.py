@@ -1,6 +1,6 @@
-"""The delivery loop: queued events go to BigPanda, at its pace, in batches, until they are accepted.
+"""The delivery loop: sends queued events to BigPanda in batches, within its rate limit, until they are accepted.
 
-`tick` does one thing and says how long to rest; every decision is asked of `retry_policy`, `poison_events` and
+`tick` does one thing and returns how long to rest; the decisions are made in `retry_policy`, `poison_events` and
 `rate_limiter`. Claims are leases: whatever happens between claim and record, the event is sent again with the same
 bytes.
 """
@@ -29,26 +29,26 @@ from bridge.outbox.status import Circuit, OutboxStatus
 from bridge.periodic import PeriodicThread
 
 _IDLE: Final = 1.0
-"""Seconds between looks at an empty queue: another replica's webhook wakes nobody here."""
+"""Seconds between checks of an empty queue: a webhook at another replica does not wake this one."""
 _LEASES: Final = 6
-"""A claim lasts as long as this many requests that time out."""
+"""A claim lasts as long as this many request timeouts."""
 _TOO_MUCH: Final = frozenset({425, 429})
-"""Answers that blame the pace, not what was sent."""
+"""Statuses that blame the rate, not the events."""
 _STUMBLED: Final = 500
-"""What BigPanda answers when something in a request makes it fail; other failures look like an outage at first."""
+"""BigPanda's status if an event makes it fail; other failures look like an outage at first."""
 _PATIENCE: Final = 6
-"""Failures in a row, about half a minute, after which even those are tried with other events."""
+"""Failures in a row, about half a minute, after which those too are blamed on the events."""
 _APART: Final = 2.0
-"""Seconds between closing at an old destination and stating it at the new one."""
+"""Seconds between resolving at an old destination and resending to the new one."""
 _CLOCK_STEP: Final = 2.0
-"""Seconds by which the wall clock may move in a turn without being set."""
+"""Seconds of drift between wall and monotonic clock that do not count as a step."""
 _log = logging.getLogger(__name__)
 
 
 class Delivery(PeriodicThread):
-    """Sends what is queued, in one thread: `start`, `wake` when something was queued, `stop`."""
+    """Sends queued events, in one thread: `start`, `wake` when something was queued, `stop`."""
 
-    def __init__(  # noqa: PLR0913  the parts it is wired to; each is replaced alone in tests
+    def __init__(  # noqa: PLR0913  its dependencies; tests replace each separately
         self,
         database: Database,
         route: Route,
@@ -74,7 +74,7 @@ class Delivery(PeriodicThread):
         super().__init__("delivery", "Delivery", self._turn, at_end=self.close, retry=_IDLE)
 
     def change(self, route: Route) -> None:
-        """Send by another route from the next request on; what stood in the way of the old one is forgotten."""
+        """Use another route from the next request on, with a closed circuit breaker."""
         self._changed = route
         self.wake()
 
@@ -86,7 +86,7 @@ class Delivery(PeriodicThread):
         try:
             self._flush()
             if not self._begun:
-                # Go on where an earlier run ended.
+                # Continue from the state of an earlier run.
                 self._refusals = Refusals.remembered(self._queue.refused())
                 self._relocation.begin(self._route, self._clock())
                 self._begun, self._restate_at = True, self._steady() + _APART
@@ -99,7 +99,7 @@ class Delivery(PeriodicThread):
         except Unavailable:
             raise
         except Exception:
-            # Nothing is known of what was under way: it is due again when its lease ends.
+            # The outcome of events in flight is unknown: they are due again when their lease ends.
             self._begun = True
             self._pending_writes.clear()
             self._requests.clear()
@@ -176,7 +176,7 @@ class Delivery(PeriodicThread):
             case RetryAt(at) if poison:
                 self._postpone(request, at, error, "retry")
             case RetryAt(at):
-                # A pace that is too high, or an outage, says nothing about the event that happened to be under way.
+                # Too high a rate, or an outage, says nothing about the events that happened to be in flight.
                 if error.status not in _TOO_MUCH:
                     blamed = error.status == _STUMBLED or failures > _PATIENCE
                     self._isolation = self._isolation.failed(_ids(request), blamed=blamed)
@@ -188,17 +188,17 @@ class Delivery(PeriodicThread):
                 self._down(failures, now, until, str(error), logging.ERROR)
 
     def _refused_alone(self, claimed: ClaimedEvent, reason: str, error: DeliveryError, circuit: Circuit) -> None:
-        """Set one event aside, unless its refusal is the destination's fault: then nothing is, and one is a probe."""
+        """Make an event a dead letter, unless the destination is at fault: then requeue it and probe."""
         now = self._clock()
         self._refusals = self._refusals.refused(claimed.id, claimed.key, reason)
         if self._refusals.blame_destination(claimed.id, others=bool(self._requests)):
             alike = [one for one in self._refusals.alone if one != claimed.id]
             self._pending_writes.append(lambda: self._queue.revive(alike))
-            # Passed over by the next probe: what has not been refused yet says more.
+            # Skipped by the next probe: an event that was not rejected yet says more.
             for one in self._refusals.alone:
                 self._isolation = self._isolation.failed([one])
             self._postpone([claimed], now, error, "destination_down")
-            refusal = f"every event is refused: {reason}"
+            refusal = f"every event is rejected: {reason}"
             until = pause(now, self._chance()).until
             self._down(circuit.failures + 1, now, until, refusal, logging.ERROR)
             return
@@ -228,13 +228,13 @@ class Delivery(PeriodicThread):
             _log.info("BigPanda available again, delivering events")
 
     def _give_back(self) -> None:
-        """Release what was claimed and not tried."""
+        """Release events that were claimed but not tried."""
         while self._requests:
             self._queue.release(self._requests[0])
             self._requests.popleft()
 
     def _flush(self) -> None:
-        """Write down what happened; it is kept and written later when the database cannot be used now."""
+        """Write the pending results; if the database is unavailable they are kept for later."""
         while self._pending_writes:
             self._pending_writes[0]()
             self._pending_writes.popleft()
@@ -245,7 +245,7 @@ class Delivery(PeriodicThread):
         if route.name != self._route.name:
             self._relocation.close(self._route, route.receivers, self._clock())
         self._relocation.note(route)
-        # Where both names lead to the same BigPanda, what is stated again must bear a later second.
+        # If both names lead to the same BigPanda, a resent event must have a later second.
         self._restate_at = self._steady() + _APART
         self._route.destination.close()
         self._use(route)
@@ -259,15 +259,15 @@ class Delivery(PeriodicThread):
         self._refusals = Refusals()
 
     def close(self) -> None:
-        """Close all connections; what was claimed and not tried is due again."""
+        """Close all connections and release claimed events that were not tried."""
         self._route.destination.close()
         self._give_back()
 
 
 def closed_for(circuit: Circuit, now: float) -> float:
-    """Return the seconds for which a destination is left alone."""
+    """Return the seconds until a destination may be tried again."""
     rest = circuit.not_before - now
-    # A decision of the future, or a time that none sets, is of a clock that was set back since.
+    # A decision from the future, or an impossible pause, means that the clock was set back since.
     return rest if circuit.opened_at <= now and 0 < rest <= LONGEST_RETRY_AFTER else 0.0
 
 

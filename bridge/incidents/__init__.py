@@ -1,1 +1,1 @@
-"""BigPanda's incidents: callbacks, snoozes as silences, what outlasts its incident."""
+"""BigPanda's incidents: callbacks, silences for snoozes, alerts that outlast their incident."""

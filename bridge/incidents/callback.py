@@ -1,4 +1,4 @@
-"""BigPanda's callback service: reports that a new share has arrived, so that its updates need not wait."""
+"""BigPanda's callback service: confirms that a new share has arrived, so that its updates follow at once."""
 
 from bridge.delivery.user_api import UserApi
 from bridge.domain.incident import NEW
@@ -6,13 +6,13 @@ from bridge.receivers.bigpanda import Callback as Settings
 
 
 class CallbackService(UserApi):
-    """The service at one URL, spoken to by one thread."""
+    """The service at one URL, for one thread."""
 
     def __init__(self, settings: Settings) -> None:
         super().__init__(settings, settings.timeout, settings.api_key)
         self._settings = settings
 
     def confirm(self, incident: str) -> None:
-        """Report that the share of an incident has arrived. Any 2xx will do; else raises a DeliveryError."""
+        """Confirm that the share of an incident has arrived. Any 2xx is fine; raises DeliveryError otherwise."""
         content = {"event_type": NEW, "incident_id": incident, "app_key": self._settings.app_key}
         self.request("POST", self._settings.url, content)

@@ -1,7 +1,7 @@
-"""What follows from BigPanda's incidents: shares are confirmed, snoozes silenced, what outlasts its incident resent.
+"""Follow-up of BigPanda's incidents: confirms shares, silences snoozed alerts, resends alerts that outlast theirs.
 
-Per BigPanda receiver, one thread of one replica. Nothing is remembered here: what is to be done follows from what the
-outbox and Alertmanager hold, so a process that dies at any moment is continued by the next one.
+One thread in one replica per BigPanda receiver. It keeps no state: the work to do follows from the outbox and
+Alertmanager, so the next process continues wherever one died.
 """
 
 import logging
@@ -29,26 +29,26 @@ from bridge.receivers.bigpanda import Settings
 from bridge.receivers.settings import ReceiverSettings
 
 _TICK: Final = 5.0
-"""Seconds between two looks at the outbox: another replica's webhook wakes nobody here."""
+"""Seconds between two checks of the outbox: a webhook at another replica does not wake this one."""
 _LEASE: Final = 20.0
-"""Seconds for which one replica alone acts."""
+"""Lease in seconds of the replica that acts."""
 _POINTLESS: Final = 86400.0
-"""Seconds after which a share is not confirmed any more: BigPanda has stopped waiting long before."""
+"""Seconds after which a share is no longer confirmed: BigPanda has stopped waiting long before."""
 _log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
 class Followed:
-    """One BigPanda receiver, and every receiver by (receiver, source)."""
+    """One BigPanda receiver, and all receivers by (receiver, source)."""
 
     settings: Settings
     receivers: Mapping[tuple[str, str], ReceiverSettings]
 
 
 class FollowUp(PeriodicThread):
-    """Acts for one receiver: `start`, `wake` when a webhook has come, `stop`."""
+    """Follows the incidents of one receiver: `start`, `wake` after a webhook, `stop`."""
 
-    def __init__(  # noqa: PLR0913  the parts it is wired to; each is replaced alone in tests
+    def __init__(  # noqa: PLR0913  its dependencies; tests replace each separately
         self,
         database: Database,
         followed: Followed,
@@ -61,7 +61,7 @@ class FollowUp(PeriodicThread):
         steady: Callable[[], float] = time.monotonic,
         chance: Callable[[], float] = random.random,
     ) -> None:
-        """`wake`: called when something was queued. `silences` makes the way to Alertmanager, given our owner tag."""
+        """`wake`: called when something was queued. `silences`: creates the Alertmanager client for our owner tag."""
         settings = followed.settings
         self._incidents, self._alerts, self._ingest = Incidents(database), Alerts(database), Ingest(database)
         self._status, self._settings, self._receivers = OutboxStatus(database), settings, followed.receivers
@@ -77,17 +77,17 @@ class FollowUp(PeriodicThread):
 
     @property
     def refused_silences(self) -> Mapping[str, str]:
-        """Return why Alertmanager refuses a silence that is wished for now, by the alert's key."""
+        """Return why Alertmanager rejects a wanted silence, by alert key."""
         return self._silences.refused if self._silences else {}
 
     def tick(self) -> float:
-        """Do what is due; return the seconds until the next look. Another replica's turn: do nothing."""
+        """Do the work that is due; return the seconds until the next check. A no-op if another replica has the role."""
         if not self._status.lead(self._role, self._owner, self._clock(), _LEASE):
             return _TICK
         incidents = self._incidents.records(self._source)
         if (silences := self._settings.silences) is not None:
             if self._silences is None:
-                # Our owner tag is in the database, which need not be there at first.
+                # Our owner tag is in the database, which may be unavailable at first.
                 owner = f"{self._status.database_id()}/{self._source}"
                 self._silences = SilenceSync(
                     self._make_silences(owner) if self._make_silences else SilenceApi(silences, owner),
@@ -109,10 +109,10 @@ class FollowUp(PeriodicThread):
         return _TICK
 
     def _confirm(self, callbacks: CallbackService, due: DueCallback) -> bool:
-        """Confirm one share; tell whether the next may be tried now."""
+        """Confirm one share; return whether the next may be tried now."""
         now = self._clock()
         if now - due.asked_at > _POINTLESS:
-            self._settle(due, "dead", "BigPanda does not wait for it any more", "rejected")
+            self._settle(due, "dead", "BigPanda no longer waits for it", "rejected")
             return True
         try:
             callbacks.confirm(due.incident)
@@ -120,7 +120,7 @@ class FollowUp(PeriodicThread):
             match decide(error, events=1, failures=due.attempts + 1, now=now, chance=self._chance()):
                 case RetryAt(at) | Pause(at):
                     self._settle(due, "waiting", str(error), "retry", at)
-                    waiting = f"BigPanda's callback service unavailable, shares of {self._source} wait: {error}"
+                    waiting = f"BigPanda's callback service unavailable, shares of {self._source} are queued: {error}"
                     self.conditions.report("callback", waiting)
                     return False
                 case _:
@@ -136,7 +136,7 @@ class FollowUp(PeriodicThread):
         self._incidents.settle_callback(due, state, reason, now=self._clock(), not_before=not_before)
 
     def _resend(self, incidents: Sequence[IncidentRecord]) -> None:
-        """Resend what still fires as it did when its incident was closed manually, long enough ago."""
+        """Resend alerts that have kept firing since their incident was closed manually, long enough ago."""
         now = self._clock()
         elsewhere = {key for record in incidents if record.active for key in record.keys}
         due = {

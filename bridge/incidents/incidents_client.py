@@ -1,7 +1,7 @@
-"""BigPanda's Incidents API: resolve an incident, comment one. One call, one meaning: done, or a DeliveryError.
+"""The client of BigPanda's Incidents API: resolves and comments on incidents, or raises a DeliveryError.
 
-The API wants the environment in which an incident is seen. Webhooks name it where the integration has `addMetadata`;
-otherwise each environment that the key's owner sees is tried.
+The API needs the environment of an incident. Webhooks name it if the integration has `addMetadata`; otherwise each
+environment visible to the key's owner is tried.
 """
 
 import json
@@ -26,7 +26,7 @@ class IncidentsClient(UserApi):
         self._base = settings.url.rstrip("/") + "/resources/v2.0/environments"
 
     def resolve(self, incident: IncidentRecord, comment: str) -> None:
-        """Resolve an incident. BigPanda carries it out a moment later, and says so by its webhook."""
+        """Resolve an incident. BigPanda does so a moment later, and reports it by webhook."""
         self._act(incident, "resolve", {"comments": comment})
 
     def comment(self, incident: IncidentRecord, comment: str) -> None:
@@ -34,17 +34,17 @@ class IncidentsClient(UserApi):
         self._act(incident, "comments", {"comment": comment})
 
     def environments(self) -> list[Mapping[str, Any]]:
-        """Return the environments that the key's owner sees."""
+        """Return the environments visible to the key's owner."""
         body = self.request("GET", self._base)
         try:
             found = json.loads(body)
         except (ValueError, RecursionError):
-            raise Stopped("BigPanda answered with something that is not JSON: see the URL") from None
+            raise Stopped("BigPanda's response is not JSON: check the URL") from None
         listed = found.get("items", []) if isinstance(found, dict) else found
         return [one for one in listed if isinstance(one, dict)] if isinstance(listed, list) else []
 
     def _act(self, incident: IncidentRecord, action: str, body: Mapping[str, str]) -> None:
-        problem: DeliveryError = Rejected("BigPanda shows no environment to the owner of this API key")
+        problem: DeliveryError = Rejected("no environment is visible to the owner of this API key")
         for environment in self._candidates(incident):
             place = f"{quote(environment, safe='')}/incidents/{quote(incident.id, safe='')}"
             try:
@@ -68,6 +68,6 @@ class IncidentsClient(UserApi):
 
 
 def ids(environments: Iterable[Mapping[str, Any]], name: str) -> list[str]:
-    """Return the ids of environments, those of this name first."""
+    """Return the ids of environments, those with this name first."""
     listed = sorted(environments, key=lambda one: one.get("name") != name)
     return [str(number) for one in listed if (number := one.get("id") or one.get("_id"))]

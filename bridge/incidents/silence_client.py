@@ -1,6 +1,6 @@
-"""Alertmanager's API for silences: those of ours are listed, made, changed and ended, and no others.
+"""The client of Alertmanager's silences API: lists, creates, changes and expires our own silences, and no others.
 
-One call, one meaning: done, or a DeliveryError that says whose fault it is.
+A call succeeds or raises a DeliveryError with whose fault it is.
 """
 
 import json
@@ -19,19 +19,19 @@ from exporter.toolkit.http_client import HttpClient
 from exporter.toolkit.http_errors import HttpError
 
 _EARLIER: Final = 3600.0
-"""Seconds before now at which a silence is asked to begin. Alertmanager begins it at once, whatever its clock says."""
+"""Seconds by which a new silence is backdated, so that Alertmanager starts it at once, whatever its clock."""
 
 
 class SilenceApi:
-    """The silences of one Alertmanager, spoken to by one thread. `owner`: the tag of ours."""
+    """The silences of one Alertmanager, for one thread. `owner`: our owner tag."""
 
     def __init__(self, settings: Settings, owner: str) -> None:
         self._settings, self._owner = settings, owner
         self._client = HttpClient(settings, settings.timeout)
 
     def ours(self) -> list[Silence]:
-        """Return the silences we made that are active or pending. Raises a DeliveryError."""
-        # Since 0.34 what has expired can be left out; an older Alertmanager lists it whatever is asked.
+        """Return our active and pending silences. Raises DeliveryError."""
+        # Since 0.34 expired silences can be left out; an older Alertmanager always lists them.
         answer = self._ask("GET", "/api/v2/silences?expired=false")
         try:
             return list(ours(answer, self._owner))
@@ -39,7 +39,7 @@ class SilenceApi:
             raise Stopped(f"Alertmanager's list of silences cannot be read: {error}") from None
 
     def do(self, step: Step, now: float) -> None:
-        """Carry a step out. Raises a DeliveryError."""
+        """Execute a step. Raises DeliveryError."""
         if step.verb is Verb.EXPIRE:
             if step.silence is not None:
                 self._ask("DELETE", f"/api/v2/silence/{quote(step.silence.id, safe='')}", gone=True)
@@ -51,7 +51,7 @@ class SilenceApi:
         self._client.close()
 
     def _ask(self, method: str, path: str, content: Any = None, *, gone: bool = False) -> Any:
-        """Return the answer's JSON, None where it holds none. `gone`: that what is asked for is gone is an answer."""
+        """Return the response's JSON, None if it has none. `gone`: a 404 counts as success."""
         try:
             credentials = dict(self._settings.credentials())
         except (OSError, ValueError):
@@ -74,7 +74,7 @@ class SilenceApi:
 
 
 def body(one: Wanted, before: Silence | None, now: float) -> dict[str, Any]:
-    """Return the request that makes a silence, or changes the one `before`: its beginning stays as it was."""
+    """Return the request that creates a silence, or changes the one `before`, keeping its start."""
     matchers = [{"name": name, "value": value, "isRegex": False, "isEqual": True} for name, value in one.matchers]
     made = {
         "matchers": matchers,
@@ -91,7 +91,7 @@ def _written(moment: float) -> str:
 
 
 def ours(answer: Any, owner: str) -> Iterator[Silence]:
-    """Give the silences of a list that bear our owner tag and are not over. Unreadable when one of ours is strange."""
+    """Yield the unexpired silences in a list with our owner tag. Raises Unreadable for a malformed one."""
     if not isinstance(answer, list):
         raise Unreadable("not a list")
     for entry in answer:
@@ -104,13 +104,13 @@ def ours(answer: Any, owner: str) -> Iterator[Silence]:
             continue
         number, starts_at, ends_at = entry.get("id"), entry.get("startsAt"), time_of(entry.get("endsAt"))
         if not isinstance(number, str) or not isinstance(starts_at, str) or ends_at is None:
-            raise Unreadable("one of ours has no id, no beginning or no end")
+            raise Unreadable("one of ours has no id, start or end")
         matchers = _matchers(entry.get("matchers"))
         yield Silence(id=number, key=key, matchers=matchers, starts_at=starts_at, ends_at=ends_at, comment=str(comment))
 
 
 def _matchers(found: Any) -> tuple[tuple[str, str], ...] | None:
-    """Return names and values, None where a matcher is no equality."""
+    """Return names and values, None if a matcher is not an equality."""
     if not isinstance(found, list):
         return None
     read = []

@@ -1,7 +1,7 @@
-"""Which silences there should be, and what to change so that there are: (incidents, what we made, now) → steps. Pure.
+"""The wanted silences, and the steps to get there: (incidents, our silences, now) → steps. Pure.
 
-What we made is what Alertmanager lists as ours: an owner tag in the comment names our database and the alert. So
-nothing is forgotten or doubled, whoever restarts at whatever moment, and nobody else's silence is touched.
+Our silences are those that Alertmanager lists with our owner tag in the comment, which names our database and the
+alert. So nothing is forgotten or duplicated after a restart, and other people's silences are never touched.
 """
 
 import math
@@ -18,12 +18,12 @@ CREATED_BY: Final = "vendorwatch-bridge"
 _OWNER_TAG: Final = re.compile(r"\[vendorwatch (\S+) (.+)\]$")
 _HOUR: Final = 3600.0
 _SAME: Final = 1.0
-"""Seconds that two ends may differ and be the same: Alertmanager and BigPanda do not write them alike."""
+"""Seconds by which two equal ends may differ: Alertmanager and BigPanda format them differently."""
 _LONGEST_NAME: Final = 128
 
 
 class Verb(StrEnum):
-    """What a step does; the metric's label."""
+    """The action of a step; the metric's label."""
 
     CREATE = "created"
     UPDATE = "updated"
@@ -32,9 +32,9 @@ class Verb(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Wanted:
-    """One silence that there should be: for exactly one alert, until `ends_at` (epoch seconds).
+    """One wanted silence: for exactly one alert, until `ends_at` (epoch seconds).
 
-    `matchers` are the alert's labels, each to be equal.
+    `matchers`: the alert's labels, matched for equality.
     """
 
     key: str
@@ -45,9 +45,9 @@ class Wanted:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Silence:
-    """One silence of ours that Alertmanager has, active or pending. `starts_at`: as Alertmanager writes it.
+    """One of our silences in Alertmanager, active or pending. `starts_at`: as Alertmanager writes it.
 
-    `matchers` None: not of the kind we make.
+    `matchers` None: not of the kind that we create.
     """
 
     id: str
@@ -60,7 +60,7 @@ class Silence:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Step:
-    """One thing to do, and why. `silence`: what is changed or ended; `wanted`: what is made or what it becomes."""
+    """One step and its reason. `silence`: to be changed or expired; `wanted`: to be created or changed into."""
 
     verb: Verb
     key: str
@@ -76,16 +76,16 @@ def wanted(
     owner: str,
     sources: Collection[str] | None,
 ) -> dict[str, Wanted]:
-    """Return the silence of each alert whose incident is snoozed now, by the alert's key.
+    """Return the silence of each alert whose incident is snoozed now, by alert key.
 
-    `alerts`: what is known of the keys in them; only those of Alertmanagers, of these `sources` (None: all),
-    are silenced there. An alert is in one incident only: the active one that BigPanda changed last.
+    `alerts`: the known states of their keys; only Alertmanager alerts of these `sources` (None: all) are silenced. An
+    alert belongs to one incident only: the active one that BigPanda changed last.
     """
     homes: dict[str, IncidentRecord] = {}
-    # What was merged into another incident is not reported by itself: the active one that changed last counts.
+    # BigPanda does not report a merged incident: the active one that changed last counts.
     for record in sorted(incidents, key=lambda one: (one.active, one.updated_at, one.heard_at)):
         homes |= dict.fromkeys(record.keys, record)
-    # A snooze without an end is silenced for one to two hours, and again while it lasts.
+    # A snooze without an end is silenced for one to two hours, and renewed while it lasts.
     endless = (math.floor(now / _HOUR) + 2) * _HOUR
     found = {}
     for key, record in homes.items():
@@ -101,35 +101,35 @@ def wanted(
 
 
 def comment(record: IncidentRecord) -> str:
-    """Return what an operator reads beside the silence: which incident, and who. None of it looks like our tag."""
-    who = f"; {record.who[:_LONGEST_NAME]}" if record.who else "; BigPanda does not say by whom"
+    """Return the comment of a silence for the operator: which incident, and who. No part of it looks like our tag."""
+    who = f"; {record.who[:_LONGEST_NAME]}" if record.who else "; by an unknown user"
     link = f"; {record.link}" if record.link else ""
     words = f"Snoozed in BigPanda: incident {record.id}{who}{link}. Wake it there to end this silence."
     return words.replace("[", "(").replace("]", ")")
 
 
 def owner_tag(owner: str, key: str) -> str:
-    """Return the tag by which our silence for an alert differs from everyone else's."""
+    """Return the tag that marks a silence for an alert as ours."""
     return f"[vendorwatch {owner} {key}]"
 
 
 def tagged_key(created_by: str, comment: str, owner: str) -> str | None:
-    """Return the key of the alert that a silence of ours is for; None for a silence that is not ours."""
+    """Return the alert key of one of our silences; None for other silences."""
     found = _OWNER_TAG.search(comment) if created_by == CREATED_BY else None
     return found[2] if found and found[1] == owner else None
 
 
 def plan(should: Mapping[str, Wanted], ours: Collection[Silence]) -> Iterator[Step]:
-    """Give the steps from the silences there are to those there should be; none when all is as it should be."""
+    """Yield the steps from the existing silences to the wanted ones."""
     held: dict[str, Silence] = {}
-    # Of several for one alert the one that is right is kept.
+    # Of several for one alert, keep a correct one.
     wrong = {one.id for one in ours if one.key in should and _difference(one, should[one.key])}
     for silence in sorted(ours, key=lambda one: (one.id in wrong, one.id)):
         if silence.key not in should:
-            reason = "its alert is in no snoozed incident any more"
+            reason = "its alert is no longer in a snoozed incident"
             yield Step(verb=Verb.EXPIRE, key=silence.key, reason=reason, silence=silence)
         elif silence.key in held:
-            yield Step(verb=Verb.EXPIRE, key=silence.key, reason="its alert has another one", silence=silence)
+            yield Step(verb=Verb.EXPIRE, key=silence.key, reason="its alert has another silence", silence=silence)
         else:
             held[silence.key] = silence
     for key, one in should.items():
@@ -141,7 +141,7 @@ def plan(should: Mapping[str, Wanted], ours: Collection[Silence]) -> Iterator[St
 
 def _difference(silence: Silence, one: Wanted) -> str:
     if silence.matchers != one.matchers:
-        return "it does not match its alert"
+        return "its matchers differ from its alert's labels"
     if abs(silence.ends_at - one.ends_at) >= _SAME:
-        return "the snooze ends at another time"
-    return "" if silence.comment == one.comment else "the incident is another, or told otherwise"
+        return "the end of the snooze has changed"
+    return "" if silence.comment == one.comment else "the incident or its comment has changed"

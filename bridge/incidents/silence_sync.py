@@ -1,4 +1,4 @@
-"""The silence sync: brings Alertmanager's silences in line with BigPanda's snoozes, as often as either may change."""
+"""The silence sync: brings Alertmanager's silences in line with BigPanda's snoozes when either may have changed."""
 
 import logging
 import time
@@ -16,11 +16,11 @@ from bridge.metrics import Metrics
 from bridge.periodic import Conditions
 
 _LOOK: Final = 15.0
-"""Seconds between two looks at Alertmanager when nothing has changed here: it may have lost what we made."""
+"""Seconds between two checks of Alertmanager when nothing has changed here: it may have lost our silences."""
 _IDLE: Final = 300.0
-"""The same while nothing is snoozed and nothing of ours is there."""
+"""The same while nothing is snoozed and we have no silences."""
 _FIRST_RETRY: Final = 15.0
-"""Seconds after which what Alertmanager refused is tried again. They double with each further refusal."""
+"""Seconds until a rejected silence is retried. They double with each further rejection."""
 _LONGEST_RETRY: Final = 900.0
 _MOST_DOUBLINGS: Final = 8
 _log = logging.getLogger(__name__)
@@ -28,7 +28,7 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Refusal:
-    """What Alertmanager refuses now, in its `words`. `retry_at`: seconds of a clock that nobody sets."""
+    """A silence that Alertmanager rejects, with its message in `words`. `retry_at`: by a monotonic clock."""
 
     wanted: Wanted | None
     words: str
@@ -37,9 +37,9 @@ class Refusal:
 
 
 class SilenceSync:
-    """Follows the incidents of one receiver, `source`. `owner`: our tag; `sources`: whose alerts may be silenced."""
+    """Syncs the silences of one receiver, `source`. `owner`: our owner tag; `sources`: whose alerts may be silenced."""
 
-    def __init__(  # noqa: PLR0913  the parts it is wired to; each is replaced alone in tests
+    def __init__(  # noqa: PLR0913  its dependencies; tests replace each separately
         self,
         alertmanager: SilenceApi,
         states: Callable[[Sequence[str]], Mapping[str, AlertState]],
@@ -61,7 +61,7 @@ class SilenceSync:
 
     @property
     def refused(self) -> Mapping[str, str]:
-        """Return why Alertmanager refuses a silence that is wished for now, by the alert's key."""
+        """Return why Alertmanager rejects a wanted silence, by alert key."""
         return {key: refusal.words for key, refusal in self._refused.copy().items()}
 
     def close(self) -> None:
@@ -71,7 +71,7 @@ class SilenceSync:
     def turn(
         self, incidents: Sequence[IncidentRecord], now: float, stopping: Callable[[], bool] = lambda: False
     ) -> None:
-        """Do what is to be done now. What Alertmanager does not take is tried again later."""
+        """Execute the steps that are due. Rejected ones are retried later."""
         keys = sorted({key for record in incidents if record.snoozed for key in record.keys})
         alerts = {key: replace(state.alert, labels=state.labels) for key, state in self._states(keys).items()}
         should = wanted(incidents, alerts, now, self._owner, self._sources)
@@ -88,7 +88,7 @@ class SilenceSync:
             self._metrics.silence_failures.labels(self._source).inc()
             decision = decide(error, events=1, failures=self._failures, now=now, chance=self._chance())
             self._look_at = self._steady() + (decision.at - now if isinstance(decision, RetryAt) else _LOOK)
-            unavailable = f"Alertmanager unavailable, snoozes of {self._source} are not silenced: {error}"
+            unavailable = f"Alertmanager unavailable, not silencing snoozes of {self._source}: {error}"
             self._conditions.report("alertmanager", unavailable)
         else:
             self._synced, self._failures = should, 0
@@ -97,7 +97,7 @@ class SilenceSync:
         self._metrics.silence_refusals.labels(self._source).set(len(self._refused))
 
     def _due(self, steps: Iterable[Step]) -> Iterator[Step]:
-        """Give the steps to take now; what was refused waits for its time, as long as the wish is the same."""
+        """Yield the steps to take now; a rejected one waits for its retry as long as it stays the same."""
         due, named = list(steps), set()
         for step in due:
             named.add(step.key)
@@ -108,7 +108,7 @@ class SilenceSync:
                 continue
             yield step
         for key in set(self._refused) - named:
-            # There is nothing to do any more: the wish is gone, or someone else has made the silence.
+            # The step is no longer needed: the silence is no longer wanted, or another replica has created it.
             self._forget(key)
 
     def _do(self, step: Step, now: float) -> None:
@@ -123,7 +123,7 @@ class SilenceSync:
             failures = before.failures + 1 if before else 1
             pause = min(_LONGEST_RETRY, _FIRST_RETRY * 2 ** min(failures - 1, _MOST_DOUBLINGS))
             self._refused[step.key] = Refusal(step.wanted, decision.reason, failures, self._steady() + pause)
-            refused = f"Silence for {step.key} refused, not {step.verb}: {decision.reason}"
+            refused = f"Silence for {step.key} rejected, not {step.verb}: {decision.reason}"
             self._conditions.report(step.key, refused)
         else:
             self._forget(step.key)

@@ -1,1 +1,1 @@
-"""What nobody reports: missed ends and beginnings, silent watchdogs, alerts that expire."""
+"""Unreported changes: missed resolutions and alerts, silent watchdogs, expired alerts."""

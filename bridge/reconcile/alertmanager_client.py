@@ -1,7 +1,7 @@
-"""Alertmanagers' API v2: what each of them knows now, suppressed or not, and since when it runs.
+"""The client of Alertmanager's API v2: the alerts that each peer knows, suppressed or not, and its start time.
 
-They hold alerts in memory only and never list a resolved one. Whatever is missing in an answer could close what still
-fires, so an answer counts as a whole or not at all.
+Alertmanagers keep alerts in memory only and never list resolved ones. An incomplete response could resolve an alert
+that still fires, so a response counts as a whole or not at all.
 """
 
 import json
@@ -24,22 +24,22 @@ from exporter.toolkit.http_errors import HttpError
 from exporter.toolkit.yaml_file import parse_foreign
 
 TIMEOUT: Final = 10.0
-"""Seconds for one whole answer."""
+"""Timeout in seconds of one complete response."""
 _MOST_ANSWER: Final = 256_000_000
 _EVERYTHING: Final = {"active": "true", "silenced": "true", "inhibited": "true", "unprocessed": "true"}
 _MUTES: Final = ("silencedBy", "inhibitedBy", "mutedBy")
 _VERSION: Final = re.compile(r"v?(\d+)\.(\d+)")
 _SHOWS_MUTES: Final = (0, 35)
-"""From here on Alertmanager shows what a time interval mutes at once; before, only since the group's last flush."""
+"""The first version that shows time interval mutes at once; earlier ones only after the group's next flush."""
 _GROUP_INTERVAL: Final = 300.0
 """Alertmanager's default."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Listed:
-    """One alert that an Alertmanager knows. `receivers`: the names of those it is routed to.
+    """One alert known to an Alertmanager. `receivers`: the names of those it is routed to.
 
-    `active` and `suppressed` are both false before Alertmanager has looked at its silences and inhibitions.
+    `active` and `suppressed` are both false until Alertmanager has checked its silences and inhibitions.
     `silenced_by`: the ids of its silences.
     """
 
@@ -52,7 +52,7 @@ class Listed:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Silence:
-    """A silence that an Alertmanager has: who made it, and why. `until`: its end for people, `ends_at` for us."""
+    """A silence in Alertmanager: its creator and comment. `until`: its end for people, `ends_at` for us."""
 
     by: str
     until: str
@@ -61,17 +61,17 @@ class Silence:
 
     @property
     def tags(self) -> Mapping[str, str]:
-        """Return what BigPanda shows of it."""
+        """Return the tags that BigPanda shows."""
         shown = {"silenced_by": self.by, "silenced_until": self.until, "silence_comment": self.comment}
         return {name: value for name, value in shown.items() if value}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Peer:
-    """What one Alertmanager says.
+    """The response of one Alertmanager.
 
-    `started`: epoch seconds, when it did, or since when we ask one that does not say. `settling`: its cluster has not
-    found together yet. `mutes_lag`: seconds for which it may not show yet that a time interval mutes an alert.
+    `started`: its start in epoch seconds, or our first request if it does not report one. `settling`: its cluster has
+    not settled yet. `mutes_lag`: seconds until it shows that a time interval mutes an alert.
     """
 
     started: float
@@ -81,19 +81,19 @@ class Peer:
 
 
 class AlertmanagerApi:
-    """The Alertmanagers of one receiver, asked one after the other, by one thread."""
+    """The Alertmanagers of one receiver, queried one after the other, by one thread."""
 
     def __init__(self, settings: Settings, steady: Callable[[], float] = time.monotonic) -> None:
-        """Take a receiver's settings, which must have `reconcile`. `steady`: seconds of a clock that nobody sets."""
+        """Take a receiver's settings, which must have `reconcile`. `steady`: a monotonic clock."""
         if settings.reconcile is None:
-            raise ValueError("this receiver reconciles nothing")
+            raise ValueError("this receiver has no reconcile section")
         self._settings, self._reconcile = settings, settings.reconcile
         self._client = HttpClient(self._reconcile, TIMEOUT)
         self._steady = steady
         self._runs: dict[str, tuple[float | None, float]] = {}
 
     def ask(self, now: float) -> list[Peer | Unanswered]:
-        """Return what each says, or why that does not count; `now` stands in for a time that it does not say."""
+        """Return each one's response, or why it is unusable; `now` stands in for a missing time."""
         answers: list[Peer | Unanswered] = []
         for url in self._reconcile.urls:
             try:
@@ -101,25 +101,25 @@ class AlertmanagerApi:
                 alerts = self._get(url, "/api/v2/alerts", _EVERYTHING)
                 found = tuple(listed(alerts, self._settings, now))
             except _FAILURES as error:
-                # It may have restarted meanwhile: where it does not say since when it runs, it is young again.
+                # It may have restarted meanwhile: without a reported start time, count it as young again.
                 self._runs.pop(url, None)
                 answers.append(Unanswered(origin(url), _words(error)))
                 continue
-            said, since = self._runs.get(url, (started, self._steady()))
-            if said != started:
+            known, since = self._runs.get(url, (started, self._steady()))
+            if known != started:
                 since = self._steady()
             self._runs[url] = started, since
-            # It has run for as long as we know it, whatever becomes of its clock or ours.
+            # It has run for at least as long as we know it, whatever happens to its clock or ours.
             known = now - (self._steady() - since)
             started = known if started is None else min(started, known)
             answers.append(Peer(started=started, settling=settling, mutes_lag=lag, listed=found))
         return answers
 
     def muted(self, names: Collection[str], now: float) -> frozenset[str]:
-        """Return the keys that a time interval mutes in every group that goes to one of these receivers.
+        """Return the keys that a time interval mutes in every group routed to one of these receivers.
 
-        Alertmanager shows that in its groups alone, since 0.28; one that has no groups mutes nothing. Unanswered when
-        none of them says.
+        Alertmanager shows that only in its groups, since 0.28; one without groups mutes nothing. Raises Unanswered if
+        none of them answers.
         """
         known: list[set[str]] = []
         failures: list[Unanswered] = []
@@ -136,7 +136,7 @@ class AlertmanagerApi:
         return frozenset().union(*known)
 
     def silences(self) -> dict[str, Silence]:
-        """Return the silences of all that answer, by their ids. Unanswered when none of them does."""
+        """Return the silences of all that answer, by id. Raises Unanswered if none does."""
         found: dict[str, Silence] = {}
         failures: list[Unanswered] = []
         for url in self._reconcile.urls:
@@ -161,7 +161,7 @@ class AlertmanagerApi:
         try:
             return json.loads(answer.body)
         except (ValueError, RecursionError):
-            raise Unreadable("answered with something that is not JSON") from None
+            raise Unreadable("the response is not JSON") from None
 
 
 class _Missing(Unreadable):
@@ -176,13 +176,13 @@ def _words(error: Exception) -> str:
 
 
 def origin(url: str) -> str:
-    """Return a URL's scheme and host: its path and query may hold secrets, and are not for the log."""
+    """Return a URL's scheme and host for the log: its path and query may contain secrets."""
     parts = urlsplit(url)
     return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}"
 
 
 def status(answer: Any) -> tuple[float | None, bool, float]:
-    """Return since when an Alertmanager runs, None: it does not say; whether its cluster settles; and its mutes' lag.
+    """Return an Alertmanager's start time (None: not reported), whether its cluster is settling, and its mutes' lag.
 
     Raises Unreadable.
     """
@@ -201,7 +201,7 @@ def status(answer: Any) -> tuple[float | None, bool, float]:
 
 @lru_cache(maxsize=8)
 def _longest_group_interval(config: str) -> float:
-    """Return the longest group interval of a configuration's routes; remembered, for it may be long and is YAML."""
+    """Return the longest group interval of a configuration's routes; cached, because parsing the YAML is slow."""
     try:
         parsed = parse_foreign(config)
     except ValueError:
@@ -222,13 +222,13 @@ def _group_intervals(route: Any, inherited: float) -> Iterator[float]:
 
 
 def listed(answer: Any, settings: Settings, now: float) -> Iterator[Listed]:
-    """Give every alert of a list. Unreadable when one cannot be read: it could be any."""
+    """Yield every alert of a list. Raises Unreadable if one cannot be read, because it could be any."""
     if not isinstance(answer, list):
         raise Unreadable("alerts: not a list")
     for entry in answer:
         if not isinstance(entry, dict):
             raise Unreadable("alerts: one is not an object")
-        # Alertmanager writes both in one way alone: anything else may be an alert that is not the one it seems.
+        # Alertmanager writes both in only one way: with anything else the alert's identity is uncertain.
         labels = entry.get("labels")
         if not (isinstance(labels, dict) and all(isinstance(value, str) for value in labels.values())):
             raise Unreadable("labels: not text")
@@ -247,7 +247,7 @@ def listed(answer: Any, settings: Settings, now: float) -> Iterator[Listed]:
 
 
 def muted(answer: Any, names: Collection[str], settings: Settings, now: float) -> set[str]:
-    """Return the keys that are muted in all groups of these receivers. Unreadable when an alert cannot be read."""
+    """Return the keys muted in all groups of these receivers. Raises Unreadable if an alert cannot be read."""
     by_muting: dict[bool, set[str]] = {True: set(), False: set()}
     for group in answer if isinstance(answer, list) else ():
         if isinstance(group, dict) and not set(_names([group.get("receiver")])).isdisjoint(names):
@@ -257,7 +257,7 @@ def muted(answer: Any, names: Collection[str], settings: Settings, now: float) -
 
 
 def silences(answer: Any) -> dict[str, Silence]:
-    """Return the silences of a list, by their ids; one that says too little of itself is left out."""
+    """Return the silences of a list, by id, leaving out incomplete ones."""
     found = {}
     for entry in answer if isinstance(answer, list) else ():
         ends_at = time_of(entry.get("endsAt")) if isinstance(entry, dict) else None

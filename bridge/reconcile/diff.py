@@ -1,8 +1,8 @@
-"""What to correct: (two polls of the Alertmanagers, what was open here as each began) → corrections. Pure.
+"""The reconcile diff: (two polls of the Alertmanagers, the alerts open here as each began) → corrections. Pure.
 
-Closing what is not listed is believed only of Alertmanagers that can know: all of them answered, twice running, none
-so young that its alerts may not all be back, no cluster still settling, the list not suddenly empty. Opening needs
-less: what one of them shows as active in two polls running fires.
+An unlisted alert is closed only if the Alertmanagers must know it: all of them answered in two consecutive polls, none
+has started so recently that alerts may be missing, no cluster is settling, and the list is not suddenly empty. Opening
+needs less: an alert that one of them shows as active in two consecutive polls is firing.
 """
 
 from collections.abc import Callable, Collection, Mapping, Sequence
@@ -14,32 +14,32 @@ from bridge.reconcile.alertmanager_client import Peer
 
 
 class Action(StrEnum):
-    """What a correction does; the metric's label."""
+    """The action of a correction; the metric's label."""
 
     CLOSED = "closed"
     OPENED = "opened"
 
 
 class Blocker(StrEnum):
-    """Why what a poll does not list may fire all the same."""
+    """Why an alert that a poll does not list may still be firing."""
 
-    FIRST = "it was asked only once"
+    FIRST = "only one poll so far"
     UNANSWERED = "not every Alertmanager answered"
-    YOUNG = "an Alertmanager has started too recently"
+    YOUNG = "an Alertmanager started too recently"
     SETTLING = "a cluster is settling"
     EMPTIED = "the list is suddenly empty"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Poll:
-    """One round of questions, at `at` (epoch seconds).
+    """One poll of all Alertmanagers, at `at` (epoch seconds).
 
-    `held`: when each key that was open here before the round was last updated. `known`: the same of the keys
-    in `active` that it did not hold. `started`: when the youngest Alertmanager did. `whole`: all of them answered.
-    `listed`: every key that any of them knows, suppressed or not. `unsuppressed`: what fires and none suppresses;
-    `active`: that of it which is routed to us. `since`: since when each of these is active, as far as is known.
-    `emptied`: nothing is listed, though the last whole poll listed something. `mutes_lag`: seconds for which an
-    Alertmanager may not show that it mutes.
+    `held`: when each key that was open here before the poll was last updated. `known`: the same for the keys in
+    `active` that were not held. `started`: the latest start of an Alertmanager. `whole`: all of them answered.
+    `listed`: every key known to any of them, suppressed or not. `unsuppressed`: alerts that fire and that none
+    suppresses; `active`: those of them routed to us. `since`: when each of these became active, as far as known.
+    `emptied`: nothing is listed although the last complete poll listed something. `mutes_lag`: seconds until an
+    Alertmanager shows its mutes.
     """
 
     at: float
@@ -58,7 +58,7 @@ class Poll:
 
 @dataclass(frozen=True, slots=True)
 class Correction:
-    """One key to close or to open. It counts only while the key was last updated at `updated_at`; None: unknown."""
+    """One key to close or open. It is valid only while the key was last updated at `updated_at`; None: unknown key."""
 
     action: Action
     key: str
@@ -67,22 +67,22 @@ class Correction:
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """What follows from a poll. `blocker`: why what is open and not listed stays open."""
+    """The result of a poll. `blocker`: why open, unlisted alerts stay open."""
 
     corrections: tuple[Correction, ...] = ()
     blocker: Blocker | None = None
 
 
 def diff(before: Poll | None, latest: Poll, *, min_uptime: float) -> Result:
-    """Compare two polls running with the alert states. `before` None: there was none."""
+    """Compare two consecutive polls with the alert states. `before` None: there was none."""
     missing = [key for key in latest.held if key not in latest.listed]
     blocker = blocked(before, latest, min_uptime) if missing else None
     if before is None:
         return Result(blocker=blocker)
     corrections = []
-    # Opened first: what is closed may go on firing under the same identity by what is opened.
+    # Open first: a closed alert may go on firing under the same identity as an opened one.
     for key in latest.active:
-        # A time interval may mute it, and an older Alertmanager shows that only once the group was flushed again.
+        # A time interval may mute it, and an older Alertmanager shows that only after the group's next flush.
         unseen = latest.at - latest.since.get(key, latest.at) < latest.mutes_lag
         missed = key in before.active and key not in before.held and key not in latest.held
         if missed and not unseen and before.known.get(key) == latest.known.get(key):
@@ -90,14 +90,14 @@ def diff(before: Poll | None, latest: Poll, *, min_uptime: float) -> Result:
     corrections += [
         Correction(Action.CLOSED, key, latest.held[key])
         for key in (missing if blocker is None else ())
-        # Open and unknown to all in the poll before too, and nobody has reported anything of it since.
+        # Open and unlisted in the previous poll too, and not reported by any webhook since.
         if key not in before.listed and before.held.get(key) == latest.held[key]
     ]
     return Result(tuple(corrections), blocker)
 
 
 def blocked(before: Poll | None, latest: Poll, min_uptime: float) -> Blocker | None:
-    """Return why nothing may be closed by what these polls do not list, None when it may."""
+    """Return why alerts that these polls do not list must not be closed; None if they may."""
     if found := _blocked(latest, min_uptime):
         return found
     return Blocker.FIRST if before is None else _blocked(before, min_uptime)
@@ -116,13 +116,13 @@ def _blocked(poll: Poll, min_uptime: float) -> Blocker | None:
 def read_poll(
     at: float,
     peers: Sequence[Peer],
-    asked: int,
+    queried: int,
     ours: Callable[[Alert, frozenset[str]], bool],
     since: Mapping[str, float],
 ) -> Poll:
-    """Return what those that answered, of so many `asked`, say together. What one suppresses is not active.
+    """Combine the responses of the Alertmanagers, `queried` of them in all. An alert suppressed by one is not active.
 
-    `since`: since when what was active in the poll before is.
+    `since`: when the alerts active in the previous poll became active.
     """
     listed = [found for peer in peers for found in peer.listed]
     suppressed = {found.alert.key for found in listed if found.suppressed}
@@ -130,13 +130,13 @@ def read_poll(
     active = {found.alert.key: found.alert for found in unsuppressed if ours(found.alert, found.receivers)}
     return Poll(
         at=at,
-        whole=len(peers) == asked,
+        whole=len(peers) == queried,
         started=max((peer.started for peer in peers), default=at),
         settling=any(peer.settling for peer in peers),
         mutes_lag=max((peer.mutes_lag for peer in peers), default=0.0),
         listed=frozenset(found.alert.key for found in listed),
         unsuppressed=frozenset(found.alert.key for found in unsuppressed),
         active=active,
-        # A time ahead of us is of a clock that was set back since.
+        # A time in the future means that the clock was set back since.
         since={key: min(since.get(key, at), at) for key in active},
     )

@@ -1,7 +1,7 @@
-"""Expiry: an alert whose sender falls silent when it is over is resolved after a configured silence.
+"""Expiry: resolves an alert after a configured silence, for senders that report no resolution.
 
-Whatever the sender reports meanwhile overtakes it: the end counts only while the alert's state is as it was when it
-was judged. Time in which nobody could be heard, because we did not run or the clock was set, is no silence.
+Any webhook in between takes precedence: the resolution is valid only while the alert's state is unchanged. Time during
+which nothing could be received, because we did not run or the clock was set, does not count as silence.
 """
 
 import logging
@@ -20,12 +20,12 @@ from bridge.periodic import PeriodicThread
 from bridge.receivers.settings import ReceiverSettings
 
 _LONGEST_TICK: Final = 60.0
-"""Seconds between two looks."""
+"""Seconds between two checks."""
 _SHORTEST_TICK: Final = 0.25
 _LOOKS: Final = 8
-"""Looks within the shortest silence."""
+"""Checks within the shortest silence."""
 _MISSED: Final = 4
-"""Looks missed in a row, after which nobody may have been heard in between."""
+"""Missed checks in a row after which webhooks may have been missed too."""
 _MARK: Final = "expiry"
 _log = logging.getLogger(__name__)
 
@@ -38,9 +38,9 @@ def expired(
     heard: Mapping[str, float] | None = None,
     deaf: Iterable[tuple[float, float]] = (),
 ) -> Iterator[tuple[Alert, float]]:
-    """Give the end of each open alert that was not heard of for too long, and when its state was last updated.
+    """Yield the resolution of each open alert that was silent for too long, and when its state was last updated.
 
-    `heard`: when an alert was last repeated. `deaf`: times from and to which nobody could be heard.
+    `heard`: when each alert was last repeated. `deaf`: the period during which nothing could be received.
     """
     gaps = list(deaf)
     for state in states:
@@ -55,7 +55,7 @@ def expired(
 
 
 class Expiry(PeriodicThread):
-    """Looks after every receiver of which alerts may expire, in one thread: `start`, `change`, `stop`."""
+    """Expires the alerts of every receiver, in one thread: `start`, `change`, `stop`."""
 
     def __init__(
         self,
@@ -65,7 +65,7 @@ class Expiry(PeriodicThread):
         wake: Callable[[], object] = lambda: None,
         clock: Callable[[], float] = time.time,
     ) -> None:
-        """Take every receiver. `wake`: called when something was queued."""
+        """`receivers`: all of them. `wake`: called when something was queued."""
         self._alerts, self._ingest, self._status = Alerts(database), Ingest(database), OutboxStatus(database)
         self._wake_delivery, self._clock = wake, clock
         self._deaf: list[tuple[float, float]] = []
@@ -73,18 +73,18 @@ class Expiry(PeriodicThread):
         self.change(receivers)
 
     def change(self, receivers: Iterable[ReceiverSettings]) -> None:
-        """Look after these from now on."""
+        """Replace the receivers."""
         self._expiring = [one for one in receivers if one.lapses or one.resolve_after]
         self.wake()
 
     @property
     def interval(self) -> float | None:
-        """Seconds between two looks, None when there is nothing to look for."""
+        """Seconds between two checks, None if no alert can expire."""
         silences = [after for one in self._expiring for after in (*one.lapses.values(), one.resolve_after) if after]
         return min(max(min(silences) / _LOOKS, _SHORTEST_TICK), _LONGEST_TICK) if silences else None
 
     def tick(self) -> float | None:
-        """Look once; return the seconds until the next look. Unavailable when the database cannot be used."""
+        """Check once; return the seconds until the next check. Raises Unavailable if the database cannot be used."""
         now, interval = self._clock(), self.interval
         if interval is not None and any(one.resolve_after for one in self._expiring):
             before = self._status.watermark(_MARK)
@@ -103,6 +103,6 @@ class Expiry(PeriodicThread):
             )
             (outcome,) = self._ingest.accept([notification], now)
             if outcome.queued:
-                _log.info("Resolved %d alerts of %s: not heard of any more", outcome.queued, one.source)
+                _log.info("Resolved %d alerts of %s: no longer reported by their sender", outcome.queued, one.source)
                 self._wake_delivery()
         return interval

@@ -1,8 +1,8 @@
-"""The reconciler: what Alertmanager never reported, because a silence, a restart or `max_alerts` kept it, is made good.
+"""The reconciler: corrects what Alertmanager never reported because of a silence, a restart or `max_alerts`.
 
-Per Alertmanager receiver with `reconcile:`, one thread of one replica asks every `interval`, and at once when a webhook
-says that alerts were cut off. `diff` decides; a correction goes through ingest like any webhook, and any webhook that
-came since the first of the two polls overtakes it.
+For each Alertmanager receiver with `reconcile:`, one thread in one replica polls every `interval`, and at once after a
+truncated webhook. `diff` decides; a correction goes through ingest like any webhook, and any webhook received since the
+first of the two polls takes precedence.
 """
 
 import logging
@@ -31,30 +31,30 @@ from bridge.reconcile.silenced import changes, silenced
 from bridge.reconcile.watchdog import is_watchdog
 
 _BATCH: Final = 500
-"""Corrections in one transaction."""
+"""Most corrections in one transaction."""
 _BREATH: Final = 1.0
-"""Seconds between two looks for what was cut off, however many webhooks say so."""
+"""Seconds between two fetches of truncated alerts, however many webhooks were truncated."""
 _LATE: Final = 5.0
 """Seconds by which a tick may be late before another replica takes over."""
 _QUOTED: Final = re.compile(r"\\(.)", re.DOTALL)
-_CUT_OFF: Final = "a webhook was cut off, and it is active in Alertmanager"
-_MISSED: Final = "active in Alertmanager in two polls running, and never reported"
-_REASONS: Final = {Action.CLOSED: "no Alertmanager knows it, in two polls running", Action.OPENED: _MISSED}
+_CUT_OFF: Final = "active in Alertmanager, left out of a truncated webhook"
+_MISSED: Final = "active in Alertmanager in two consecutive polls, but never reported"
+_REASONS: Final = {Action.CLOSED: "unknown to every Alertmanager in two consecutive polls", Action.OPENED: _MISSED}
 _log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
 class Inputs:
-    """What is known before a round of questions: what is open here, and how Alertmanager names us."""
+    """The state before a poll: the alerts open here, and Alertmanager's names for this receiver."""
 
     held: Mapping[str, AlertState]
     names: frozenset[str]
 
 
 class Reconciler(PeriodicThread):
-    """One receiver's loop: `start`, `wake` when a webhook was cut off, `stop`."""
+    """The loop of one receiver: `start`, `wake` after a truncated webhook, `stop`."""
 
-    def __init__(  # noqa: PLR0913  the parts it is wired to; each is replaced alone in tests
+    def __init__(  # noqa: PLR0913  its dependencies; tests replace each separately
         self,
         database: Database,
         settings: Settings,
@@ -67,7 +67,7 @@ class Reconciler(PeriodicThread):
     ) -> None:
         """Take a receiver's settings, which must have `reconcile`. `wake`: called when something was queued."""
         if settings.reconcile is None:
-            raise ValueError("this receiver reconciles nothing")
+            raise ValueError("this receiver has no reconcile section")
         self._alerts, self._ingest, self._status = Alerts(database), Ingest(database), OutboxStatus(database)
         self._settings, self._reconcile = settings, settings.reconcile
         self._metrics, self._wake_delivery, self._clock, self._steady = metrics, wake, clock, steady
@@ -77,7 +77,7 @@ class Reconciler(PeriodicThread):
         self._before: Poll | None = None
         self._size: int | None = None
         self.silenced: Mapping[str, Silence] = {}
-        """The silence of each open alert that Alertmanager has silenced, by the alert's key, as last seen."""
+        """The silence of each open alert that is silenced in Alertmanager, by alert key, as last seen."""
         self._truncated = False
         self.status = ReconcilerStatus(interval=self._reconcile.interval)
         self._next_turn = self._next_fetch = steady()
@@ -85,12 +85,12 @@ class Reconciler(PeriodicThread):
         metrics.expect_reconciled(settings.source)
 
     def wake(self) -> None:
-        """Look at once for alerts that a webhook left out."""
+        """Fetch alerts left out of a truncated webhook at once."""
         self._truncated = True
         super().wake()
 
     def tick(self) -> float:
-        """Poll when it is time, fetch what webhooks left out meanwhile; return the seconds until the next of either."""
+        """Poll if due, fetch alerts left out of webhooks in between; return the seconds until the next of either."""
         if self._steady() >= self._next_turn:
             self._next_turn = self._steady() + self._reconcile.interval
             self.turn()
@@ -102,7 +102,7 @@ class Reconciler(PeriodicThread):
         return max(0.0, due - self._steady())
 
     def turn(self) -> None:
-        """Take one poll and make good what it and the one before show. Another replica's turn: do nothing."""
+        """Poll once and apply the corrections of this and the last poll. A no-op if another replica has the role."""
         before, self._before = self._before, None
         if not self._status.lead(self._role, self._owner, self._clock(), self._lease):
             self._size, self.silenced = None, {}
@@ -111,26 +111,26 @@ class Reconciler(PeriodicThread):
         latest, peers = self._poll(inputs, before.since if before else {})
         self._before = latest
         if self._settings.resolve_after:
-            # What Alertmanager lists is not silent, whatever its repeat_interval.
+            # A listed alert does not expire, whatever its repeat_interval.
             self._alerts.note_heard([key for key in inputs.held if key in latest.listed], self._clock())
         result = diff(before, latest, min_uptime=self._reconcile.min_uptime)
-        # One poll alone is what every start begins with: no news for anybody.
+        # Every start begins with a single poll: not worth a log line.
         blocker = "" if result.blocker in (None, Blocker.FIRST) else result.blocker
         unclosed = f"Not closing unlisted alerts of {self._settings.source}: {blocker}" if blocker else ""
         self.conditions.report("blocker", unclosed)
         corrections = self._without_muted(result.corrections, inputs.names)
         now = self._clock()
-        # What is held and corrected has ended now; what is active fires.
+        # A corrected alert that was held has ended now; an active one is firing.
         ended = {key: replace(state.alert, firing=False, ends_at=now, silence={}) for key, state in inputs.held.items()}
         self._apply(corrections, {**ended, **latest.active}, _REASONS)
         self._follow_silences(inputs, latest, peers)
 
     def fetch(self) -> None:
-        """Open at once what two polls in a row, right now, show as active and is not open here."""
+        """Open alerts at once that two immediate polls show as active and that are not open here."""
         first, _ = self._poll(self._inputs(), {})
         inputs = self._inputs()
         second, _ = self._poll(inputs, {})
-        # Two polls in a row cannot tell since when: what began long enough ago has been flushed with its group.
+        # Two immediate polls cannot show since when an alert is active; one that began long ago has been flushed.
         second = replace(second, since={key: alert.starts_at for key, alert in second.active.items()})
         result = diff(first, second, min_uptime=self._reconcile.min_uptime)
         opened = [found for found in result.corrections if found.action is Action.OPENED]
@@ -138,7 +138,7 @@ class Reconciler(PeriodicThread):
 
     def _inputs(self) -> Inputs:
         source, receiver = self._settings.source, self._settings.receiver
-        # Alertmanager knows each alert by its own key, also where several share an identity in BigPanda.
+        # Alertmanager knows each alert by its own key, even if several share an identity in BigPanda.
         held = {
             key: replace(state, alert=alert, members={})
             for state in self._alerts.open_alerts(source)
@@ -160,7 +160,7 @@ class Reconciler(PeriodicThread):
         watchdog = self._settings.watchdog.alertname if self._settings.watchdog else None
 
         def ours(alert: Alert, names: frozenset[str]) -> bool:
-            """Tell whether an alert is routed to us, and one that is sent on."""
+            """Return whether an alert is routed to us and of a kind that is sent on."""
             sent = alert.name != watchdog and status_of(alert, self._settings.mapping)[0] is not None
             return sent and not names.isdisjoint(inputs.names)
 
@@ -178,7 +178,7 @@ class Reconciler(PeriodicThread):
         return poll, peers
 
     def _without_muted(self, corrections: Sequence[Correction], names: frozenset[str]) -> Sequence[Correction]:
-        """Leave out what would open an alert that a time interval mutes; all that opens, while that is not known."""
+        """Drop corrections that would open an alert muted by a time interval; all that open, while that is unknown."""
         if not any(found.action is Action.OPENED for found in corrections):
             return corrections
         try:
@@ -205,7 +205,7 @@ class Reconciler(PeriodicThread):
                     _log.warning("Reconciled: %s %s (%s): %s", found.action, found.key, name, reasons[found.action])
 
     def _accept(self, corrected: Sequence[tuple[Alert, float | None]]) -> set[str]:
-        """Ingest corrections, each of which any webhook overtakes; return the keys of which an event was queued."""
+        """Ingest corrections, over which any webhook takes precedence; return the keys with a queued event."""
         batch = [
             self._settings.notification(alerts=(alert,), if_unmodified={alert.key: updated_at})
             for alert, updated_at in corrected
@@ -217,14 +217,14 @@ class Reconciler(PeriodicThread):
         return queued
 
     def _follow_silences(self, inputs: Inputs, latest: Poll, peers: Iterable[Peer]) -> None:
-        """See which open alerts are silenced; report it where that is wished."""
+        """Find the open alerts that are silenced, and report that to BigPanda if configured."""
         source = self._settings.source
         everything = (found for peer in peers for found in peer.listed)
         listed = [found for found in everything if found.silenced_by and found.alert.key in inputs.held]
         try:
             silences = self._api.silences() if listed else {}
         except Unanswered as error:
-            # Whose silence it is, is not known: everything stays as it was.
+            # Without the list of silences everything stays as it was.
             self.conditions.report("silences", f"Silences of {source} unknown: Alertmanager {error.url}: {error}")
             return
         self.conditions.report("silences", "")
@@ -232,13 +232,13 @@ class Reconciler(PeriodicThread):
         self._metrics.silenced_alerts.labels(source).set(len(self.silenced))
         acknowledges = self._settings.silenced == "acknowledge"
         wished = self.silenced if acknowledges else {}
-        # Under `keep` whatever was acknowledged before gets its status back.
+        # With `keep`, alerts acknowledged earlier get their status back.
         active = latest.unsuppressed if acknowledges else latest.listed
         news = list(changes(inputs.held, active, wished, whole=latest.whole))
         for start in range(0, len(news), _BATCH):
             for key in self._accept(news[start : start + _BATCH]):
                 silence = wished.get(key)
-                state = f"silenced until {silence.until} by {silence.by}" if silence else "not silenced any more"
+                state = f"silenced until {silence.until} by {silence.by}" if silence else "no longer silenced"
                 _log.info("%s is %s", key, state)
 
     def _report_health(self, answers: Iterable[Peer | Unanswered]) -> None:
@@ -263,5 +263,5 @@ class Reconciler(PeriodicThread):
 
 
 def unquoted(name: str) -> str:
-    """Undo Go's regexp.QuoteMeta, as which webhooks bear the receiver's name."""
+    """Undo Go's regexp.QuoteMeta, which Alertmanager applies to the receiver's name in webhooks."""
     return _QUOTED.sub(r"\1", name)

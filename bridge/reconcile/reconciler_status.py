@@ -1,4 +1,4 @@
-"""How a reconciler does, for the operator's page."""
+"""The status of a reconciler, for the operator's page."""
 
 from dataclasses import dataclass
 from typing import Final
@@ -9,7 +9,7 @@ _GRACE: Final = 30.0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReconcilerStatus:
-    """How a reconciler does. `last_success`: when all Alertmanagers last answered this process, None: not yet."""
+    """The status of a reconciler. `last_success`: when all Alertmanagers last answered this process, None: not yet."""
 
     last_success: float | None = None
     failures: int = 0
@@ -17,5 +17,5 @@ class ReconcilerStatus:
     interval: float
 
     def late(self, now: float) -> bool:
-        """Tell whether no round has succeeded for much longer than one takes."""
+        """Return whether no poll has succeeded for much longer than the interval."""
         return self.last_success is not None and now - self.last_success > 3 * self.interval + _GRACE

@@ -1,4 +1,4 @@
-"""Which open alerts Alertmanager has silenced, by whom, until when and why; and what to report of it. Pure."""
+"""Open alerts silenced in Alertmanager: by whom, until when and why, and the events to send. Pure."""
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
@@ -9,7 +9,7 @@ from bridge.reconcile.alertmanager_client import Listed, Silence
 
 
 def silenced(listed: Iterable[Listed], silences: Mapping[str, Silence]) -> dict[str, Silence]:
-    """Return, for each alert that a silence suppresses, the one that ends last."""
+    """Return, for each silenced alert, the silence that ends last."""
     found: dict[str, Silence] = {}
     for one in listed:
         for silence in (silences[name] for name in one.silenced_by if name in silences):
@@ -22,14 +22,14 @@ def silenced(listed: Iterable[Listed], silences: Mapping[str, Silence]) -> dict[
 def changes(
     held: Mapping[str, AlertState], active: Iterable[str], found: Mapping[str, Silence], *, whole: bool
 ) -> Iterator[tuple[Alert, float]]:
-    """Give each open alert of which the silence is news, as it is to be reported, and when it was last updated.
+    """Yield each open alert whose silence has changed, as it is to be reported, and when it was last updated.
 
-    `active`: what no Alertmanager suppresses. Not `whole`: one that did not answer may still silence it.
+    `active`: alerts that no Alertmanager suppresses. Not `whole`: one that did not answer may still silence them.
     """
     unsuppressed = frozenset(active) if whole else frozenset()
     for key, state in held.items():
         silence = found.get(key)
-        # Neither silenced nor active: inhibited, not looked at yet, or ended. That says nothing of a silence.
+        # Neither silenced nor active: inhibited, not evaluated yet, or ended. That says nothing about a silence.
         tags = silence.tags if silence else ({} if key in unsuppressed else state.alert.silence)
         if tags != state.alert.silence:
             yield replace(state.alert, silence=tags), state.updated_at

@@ -1,8 +1,8 @@
-"""The watchdog: an alert that must keep coming, and an event of our own when it does not.
+"""The watchdog: an always-firing alert that must keep arriving, and an event of our own if it does not.
 
-Prometheus fires it always, so its silence means that alerts may not reach us. Each label set of it is a heartbeat of
-its own: one for each Prometheus, or each cluster, behind an Alertmanager. One thread of one replica looks after every
-receiver's; when each was last heard is in the outbox, so a restart neither forgets nor alarms.
+Prometheus always fires it, so its silence means that alerts may not reach us. Each of its label sets is a heartbeat of
+its own: one for each Prometheus, or each cluster, behind an Alertmanager. One thread in one replica checks all
+receivers; the time of each last heartbeat is in the outbox, so a restart neither forgets nor alarms.
 """
 
 import logging
@@ -28,33 +28,33 @@ from bridge.receivers.alertmanager import Watchdog as WatchdogSettings
 
 _ROLE: Final = "watchdog"
 _LONGEST_TICK: Final = 5.0
-"""Seconds between two looks."""
+"""Seconds between two checks."""
 _SHORTEST_TICK: Final = 0.1
 _LOOKS: Final = 8
-"""Looks within the shortest max_silence."""
+"""Checks within the shortest max_silence."""
 _MISSED: Final = 4
-"""Looks missed in a row, after which our own rest, not the sender's, may explain a silence."""
+"""Missed checks in a row after which our own downtime, not the sender's, may explain a silence."""
 _LEASE: Final = 15.0
-"""Seconds for which one replica alone speaks for the watchdogs."""
+"""Lease in seconds of the replica that checks the watchdogs."""
 _log = logging.getLogger(__name__)
 
 
 class Change(StrEnum):
-    """What a look at a heartbeat leads to."""
+    """The result of checking a heartbeat."""
 
     ALARM = "is silent"
-    RECOVERED = "is heard again"
-    UNWATCHED = "is not watched any more"
+    RECOVERED = "is firing again"
+    UNWATCHED = "is no longer watched"
     FORGOTTEN = "is forgotten"
 
 
-def judge(  # noqa: PLR0913  six facts decide, and none belongs to another
+def judge(  # noqa: PLR0913  six independent facts decide
     heartbeat: Heartbeat | None, settings: WatchdogSettings, *, now: float, awake: float, alarmed: bool, others: bool
 ) -> Change | None:
-    """Tell what to do about one heartbeat, None: about one that was never heard under this name.
+    """Decide about one heartbeat; None: one never received under this name.
 
-    `awake`: for how many seconds we could have heard it: what came while we did not run is no silence. A time far
-    ahead of the clock is not believed. `others`: one was heard under another name.
+    `awake`: for how many seconds we could have received it: downtime of our own is not a silence. A time far ahead of
+    the clock is ignored. `others`: one was received under another name.
     """
     if heartbeat is None and others:
         return Change.RECOVERED if alarmed else None
@@ -64,7 +64,7 @@ def judge(  # noqa: PLR0913  six facts decide, and none belongs to another
     quiet = now - heartbeat.heard_at if believed else awake
     if quiet > settings.forget_after and awake > settings.max_silence:
         return Change.FORGOTTEN
-    # What was sent as resolved is silent, however lately that was.
+    # A heartbeat sent as resolved counts as silent, however recent.
     if not heartbeat.firing:
         return None if alarmed else Change.ALARM
     if alarmed:
@@ -73,9 +73,9 @@ def judge(  # noqa: PLR0913  six facts decide, and none belongs to another
 
 
 class Watchdog(PeriodicThread):
-    """Looks after every watchdog, in one thread: `start`, `change` with new settings, `stop`."""
+    """Checks every watchdog, in one thread: `start`, `change` with new settings, `stop`."""
 
-    def __init__(  # noqa: PLR0913  the parts it is wired to; each is replaced alone in tests
+    def __init__(  # noqa: PLR0913  its dependencies; tests replace each separately
         self,
         database: Database,
         watched: Iterable[Settings],
@@ -85,7 +85,7 @@ class Watchdog(PeriodicThread):
         clock: Callable[[], float] = time.time,
         steady: Callable[[], float] = time.monotonic,
     ) -> None:
-        """Take every receiver of Alertmanagers: of one that has no watchdog any more, an alarm ends.
+        """Take all Alertmanager receivers: the alarm of one that no longer has a watchdog ends.
 
         `wake`: called when something was queued.
         """
@@ -99,7 +99,7 @@ class Watchdog(PeriodicThread):
         self.change(watched)
 
     def change(self, watched: Iterable[Settings]) -> None:
-        """Look after these from now on; of others the metric says nothing any more."""
+        """Replace the receivers; the metric of others is removed."""
         before, self._watched = self._watched, {found.source: found for found in watched}
         kept = {source for source, found in self._watched.items() if found.watchdog}
         for source in before.keys() - kept:
@@ -107,7 +107,7 @@ class Watchdog(PeriodicThread):
 
     @property
     def interval(self) -> float:
-        """Seconds between two looks."""
+        """Seconds between two checks."""
         silences = [found.watchdog.max_silence for found in self._watched.values() if found.watchdog]
         return min(max(min(silences, default=math.inf) / _LOOKS, _SHORTEST_TICK), _LONGEST_TICK)
 
@@ -116,11 +116,11 @@ class Watchdog(PeriodicThread):
         self._status.yield_role(_ROLE, self._owner)
 
     def tick(self) -> float:
-        """Look once; return the seconds until the next look. Unavailable when the database cannot be used."""
+        """Check once; return the seconds until the next check. Raises Unavailable if the database cannot be used."""
         now, steady = self._clock(), self._steady()
         offset, self._offset = self._offset, now - steady
         if max(steady - self._looked_at, abs(self._offset - offset)) > _MISSED * self.interval:
-            # We rested, or the clock was set: nobody could be heard at a time that is to be believed.
+            # We were down, or the clock was set: heartbeats may have been missed, or have wrong times.
             self._since.clear()
         heartbeats = self._status.heartbeats() if self._watched else []
         for source, settings in self._watched.items():
@@ -131,7 +131,7 @@ class Watchdog(PeriodicThread):
 
     def _look(self, receiver: Settings, heartbeats: Mapping[str, Heartbeat], now: float, awake: float) -> None:
         alone, settings = watchdog_key(receiver.source), receiver.watchdog
-        # What was reported under another name, when there were more label sets or fewer, ends.
+        # End alarms reported under another name, from when there were more or fewer label sets.
         other_names = [alone, *(f"{alone}:{_fingerprint(beat)}" for beat in heartbeats.values())]
         watched: dict[str, Heartbeat | None] = {**dict.fromkeys(other_names), **heartbeats}
         states, silent = self._alerts.states(list(watched)), False
@@ -152,7 +152,7 @@ class Watchdog(PeriodicThread):
         if settings is not None:
             self._metrics.watchdog_silent.labels(receiver.source).set(silent)
 
-    def _report(  # noqa: PLR0913, PLR0917  what is known of one heartbeat
+    def _report(  # noqa: PLR0913, PLR0917  the facts about one heartbeat
         self,
         receiver: Settings,
         key: str,
@@ -167,7 +167,7 @@ class Watchdog(PeriodicThread):
             alerts=(firing if change is Change.ALARM else replace(firing, firing=False, ends_at=now),),
             if_unmodified={key: state.updated_at if state else None},
         )
-        # Whatever the receiver makes of severities: this one is critical.
+        # Critical, whatever the receiver's severity mapping.
         mapping = replace(receiver.mapping, statuses={"critical": Status.CRITICAL})
         (outcome,) = self._ingest.accept([replace(notification, mapping=mapping)], now)
         if outcome.queued:
@@ -177,15 +177,15 @@ class Watchdog(PeriodicThread):
 
 
 def heartbeats_of(receiver: Settings, heartbeats: Iterable[Heartbeat]) -> dict[str, Heartbeat]:
-    """Return the heartbeats of a receiver by the identities of their own alerts."""
+    """Return the heartbeats of a receiver by the identities of our alerts about them."""
     alone = watchdog_key(receiver.source)
     ours = [beat for beat in heartbeats if (beat.receiver, beat.source) == (receiver.receiver, receiver.source)]
-    # One label set needs no name of its own.
+    # A single label set needs no name of its own.
     return {alone if len(ours) == 1 else f"{alone}:{_fingerprint(beat)}": beat for beat in ours}
 
 
 def watchdog_key(source: str) -> str:
-    """Return the identity of a watchdog's own alert; where several label sets are heard, what theirs begin with."""
+    """Return the identity of our alert about a watchdog; with several label sets, the prefix of theirs."""
     return f"{source}:watchdog"
 
 
@@ -194,18 +194,18 @@ def _fingerprint(heartbeat: Heartbeat) -> str:
 
 
 def is_watchdog(key: str, source: str) -> bool:
-    """Tell whether an alert is a watchdog's own: no Alertmanager knows it."""
+    """Return whether an alert is our own about a watchdog, unknown to any Alertmanager."""
     return key == watchdog_key(source) or key.startswith(f"{watchdog_key(source)}:")
 
 
 def alarm(receiver: Settings, watchdog: WatchdogSettings, key: str, heartbeat: Heartbeat | None, now: float) -> Alert:
-    """Return the alert of a heartbeat that is silent. It never changes while it lasts."""
+    """Return the alert about a silent heartbeat. It stays the same while it lasts."""
     name, source, which = watchdog.alertname, receiver.source, heartbeat.distinction if heartbeat else ""
     described = (
-        f"The alert {name}{which}, which fires always, has not come from Alertmanager ({source}) for longer than "
+        f"The alert {name}{which}, which always fires, has not come from Alertmanager ({source}) for longer than "
         f"{watchdog.max_silence:g} seconds. Until it does, other alerts of {source} may not arrive either. "
-        f"Look, in this order: does Prometheus run and show {name} as firing; does Alertmanager show it, not silenced, "
-        "and routed to this bridge often enough; does Alertmanager's log tell why it cannot notify."
+        f"Check in this order: does Prometheus run and show {name} as firing; does Alertmanager show it, not silenced, "
+        "and routed to this bridge often enough; does Alertmanager's log show why it cannot notify."
     )
     return Alert(
         receiver=receiver.receiver,

@@ -47,7 +47,7 @@ def test_what_was_dropped_after_a_201_arrives(station, started):
     }
     until("all are confirmed", lambda: value(bridge, "unconfirmed_events") == 0)
     until("all are counted", lambda: value(bridge, "confirmed_events_total") == expected)
-    assert "BigPanda accepted it but did not take it in" in bridge.tail(1000)
+    assert "BigPanda accepted but did not process it" in bridge.tail(1000)
 
 
 def test_a_tenant_that_shows_nothing_changes_nothing(station, started):

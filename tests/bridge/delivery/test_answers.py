@@ -68,7 +68,7 @@ def test_a_2xx_that_says_otherwise_is_no_acceptance(status, text, said):
     """Nothing was accepted: the destination is wrong, not the event, and BigPanda's own words tell how."""
     with pytest.raises(Stopped) as raised:
         judge(status, None, text, NOW)
-    assert str(raised.value) == f"BigPanda answered {status}, but no acceptance{said}"
+    assert str(raised.value) == f"BigPanda answered {status}, but did not accept{said}"
     assert raised.value.status == status
 
 

@@ -119,7 +119,7 @@ def test_an_echoed_token_is_masked(bigpanda):
 def test_a_login_page_is_no_acceptance(bigpanda):
     """A proxy that answers 200 with its login page has not accepted anything: the destination is down."""
     responses.post(URL, status=200, body="<html><head><title>Log\n in</title>…", content_type="text/html")
-    with pytest.raises(Stopped, match=r"BigPanda answered 200, but no acceptance: a web page \(Log in\)"):
+    with pytest.raises(Stopped, match=r"BigPanda answered 200, but did not accept: a web page \(Log in\)"):
         bigpanda.send(EVENTS, "a")
 
 

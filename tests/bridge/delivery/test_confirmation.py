@@ -124,7 +124,7 @@ def test_what_was_dropped_is_resent_after_two_looks_and_confirmed(bench, caplog)
     bench.look()
     assert (bench.woken, bench.unconfirmed, len(bench.bodies)) == (1, 1, 4)
     assert bench.bodies[3] in bench.bodies[:3]
-    assert "Resent critical event of prod:b: BigPanda accepted it but did not take it in" in caplog.text
+    assert "Resent critical event of prod:b: BigPanda accepted but did not process it" in caplog.text
     bench.look()
     assert (bench.counted("confirmed_events_total"), bench.unconfirmed) == (3, 0)
     bench.look(5)
@@ -138,7 +138,7 @@ def test_what_is_dropped_again_and_again_is_lost(bench, caplog):
     bench.look(2 + 2 * RESENDS + 10)
     assert (len(bench.bodies), bench.unconfirmed) == (2 + RESENDS, 1)
     lost = [record.message for record in caplog.records if record.levelno == logging.ERROR]
-    assert lost == ["critical event of prod:b not taken in by BigPanda though resent"]
+    assert lost == ["critical event of prod:b not processed by BigPanda although resent"]
     bench.look(300)
     assert bench.unconfirmed == 0
     assert len(bench.bodies) == 2 + RESENDS
@@ -150,7 +150,7 @@ def test_a_listing_that_shows_nothing_of_ours_resends_nothing(bench, caplog):
     taken, bench.panda.taken = bench.panda.taken, []
     bench.look(6)
     assert (len(bench.bodies), bench.unconfirmed) == (20, 20)
-    told = "BigPanda lists nothing of what app sent; nothing is resent"
+    told = "BigPanda lists no event of app, not resending any"
     assert [record.message for record in caplog.records] == [told]
     bench.panda.taken = taken[1:]
     bench.look()
@@ -204,7 +204,7 @@ def test_a_tenant_that_refuses_is_reported_once(bench, caplog):
     bench.panda.problem = Stopped("BigPanda answered 403: forbidden", status=403)
     bench.fire("a")
     bench.look(5)
-    told = "BigPanda does not confirm events, sending goes on: BigPanda answered 403: forbidden"
+    told = "BigPanda does not confirm events, still sending: BigPanda answered 403: forbidden"
     assert [record.message for record in caplog.records] == [told]
     assert (bench.unconfirmed, len(bench.bodies), bench.confirmation.status.looked_at) == (0, 1, None)
 

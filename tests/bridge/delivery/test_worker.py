@@ -242,7 +242,7 @@ def test_what_refuses_everything_in_the_same_words_is_the_destination(scene, cap
     scene.live(30)
     assert scene.up() == 0
     assert [record.message for record in caplog.records if record.levelname == "ERROR"] == [
-        "BigPanda unavailable, queueing events: every event is refused: BigPanda answered 400: 'app_key' is not known"
+        "BigPanda unavailable, queueing events: every event is rejected: BigPanda answered 400: 'app_key' is not known"
     ]
     counts = scene.outbox.status.counts(scene.clock.now)
     assert (counts.waiting, counts.dead) == (30, 0)

@@ -187,7 +187,7 @@ def test_a_callback_that_fails_is_tried_again_until_it_is_heard(bench, error, ca
     bench.restart()
     bench.turn()
     bench.turn(120)
-    assert caplog.text.count("shares of panda wait") == 2
+    assert caplog.text.count("shares of panda are queued") == 2
     assert "us3r-key" not in caplog.text
     bench.panda.refuses = None
     bench.panda.heard.clear()
@@ -297,7 +297,7 @@ def test_an_alertmanager_that_does_not_answer_is_tried_again(bench, error, caplo
     assert bench.alertmanager.looks == 1
     bench.turn(120)
     assert bench.alertmanager.looks == 2
-    assert caplog.text.count("Alertmanager unavailable, snoozes of panda are not silenced") == 1
+    assert caplog.text.count("Alertmanager unavailable, not silencing snoozes of panda") == 1
     bench.alertmanager.refuses = None
     bench.turn(120)
     assert bench.alertmanager.silenced() == {"prod:a": 3600}
@@ -311,7 +311,7 @@ def test_a_silence_that_is_refused_is_made_at_once_when_it_differs(bench, caplog
     bench.alertmanager.refuses = Rejected("answered 400")
     bench.turn()
     bench.turn(60)
-    assert caplog.text.count("Silence for prod:a refused, not created: answered 400") == 1
+    assert caplog.text.count("Silence for prod:a rejected, not created: answered 400") == 1
     bench.alertmanager.refuses = None
     bench.snoozes(7200)
     bench.turn()

@@ -130,7 +130,7 @@ def test_what_is_refused_is_tried_again_with_growing_pauses(follow, caplog):
         snoozes.turn([incident("prod:a", "prod:b", until=T0 + 7200)], second)
         tried += [second] if "prod:a" in alertmanager.done else []
     assert tried == [0, 15, 45, 105, 225, 465, 945, 1845]
-    assert caplog.text.count("Silence for prod:a refused, not created: Alertmanager answered 400: cannot") == 1
+    assert caplog.text.count("Silence for prod:a rejected, not created: Alertmanager answered 400: cannot") == 1
     assert snoozes.sync.refused == {"prod:a": "Alertmanager answered 400: cannot create silence: limit exceeded"}
     assert snoozes.refusals == 1
 

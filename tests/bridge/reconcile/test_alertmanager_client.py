@@ -245,8 +245,8 @@ def test_every_status_but_200_does_not_count(ask, code):
 @pytest.mark.parametrize(
     ("body", "told"),
     [
-        ("<html>", "answered with something that is not JSON"),
-        ('[{"labels": {}', "answered with something that is not JSON"),
+        ("<html>", "the response is not JSON"),
+        ('[{"labels": {}', "the response is not JSON"),
         (requests.ConnectionError("http://user:pass@am"), "no connection"),
         (requests.ReadTimeout(), "no complete response within 10 s (waiting for the response)"),
     ],

@@ -174,7 +174,7 @@ def test_silence_is_one_critical_event_and_its_end_a_resolution(bench, caplog):
     assert (bench.silent, bench.woken) == (0, 2)
     assert [record.message for record in caplog.records] == [
         "Watchdog Heartbeat of prod is silent",
-        "Watchdog Heartbeat of prod is heard again",
+        "Watchdog Heartbeat of prod is firing again",
     ]
     bench.wait(600)
     assert [event["status"] for event in bench.events()] == ["critical"]

@@ -168,4 +168,4 @@ def test_a_pair_whose_database_goes_away_serves_on_and_one_of_it_asks_when_it_is
         nothing_was_refused_or_lost(sandbox)
         for each in both:
             told = each.log.read_text()
-            assert (told.count("PostgreSQL is not usable"), "Traceback" in told, "s3cret" in told) == (1, False, False)
+            assert (told.count("PostgreSQL unavailable"), "Traceback" in told, "s3cret" in told) == (1, False, False)

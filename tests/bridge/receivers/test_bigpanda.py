@@ -225,7 +225,7 @@ def test_every_configured_header_is_asked_for(tmp_path):
         ({"callback": {"app_key": "a"}}, "callback.api_key: missing"),
         ({"callback": {"api_key": "k", "app_key": "a", "url": "ftp://x"}}, "callback.url"),
         ({"silences": {}}, "silences.alertmanager: missing"),
-        ({"silences": {"alertmanager": "http://u:s3cret@am"}}, "credentials do not belong in a URL"),
+        ({"silences": {"alertmanager": "http://u:s3cret@am"}}, "must not contain credentials"),
         ({"silences": {"alertmanager": "http://am", "ca_file": "/nowhere"}}, "cannot use /nowhere"),
         (
             {"silences": {"alertmanager": "http://am", "bearer_token": "t", "username": "u", "password": "p"}},

@@ -101,7 +101,7 @@ def test_a_leader_whose_session_ends_stops_at_once_and_only_one_leads_after(url,
         hold_up(url)
         eventually(lambda: not first.leads())
         eventually(lambda: first.leads() or second.leads())
-    assert sum("PostgreSQL is not usable" in record.message for record in caplog.records) == 1
+    assert sum("PostgreSQL unavailable" in record.message for record in caplog.records) == 1
 
 
 def test_while_postgresql_is_away_nobody_leads_and_one_does_when_it_is_back(member, caplog):
@@ -120,7 +120,7 @@ def test_while_postgresql_is_away_nobody_leads_and_one_does_when_it_is_back(memb
             eventually(lambda: first.leads() or second.leads() or third.leads())
         eventually(lambda: first.reached() and second.reached() and third.reached())
         assert [first.leads(), second.leads(), third.leads()].count(True) == 1
-        assert all("PostgreSQL is not usable" in record.message for record in caplog.records)
+        assert all("PostgreSQL unavailable" in record.message for record in caplog.records)
         assert len(caplog.records) == 3
         for each in (first, second, third):
             each.stop()

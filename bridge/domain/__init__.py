@@ -1,1 +1,1 @@
-"""Alerts, events, deduplication, incidents. Pure; knows no other room."""
+"""Alerts, events, deduplication, incidents. Pure; imports no other package of the bridge."""

@@ -1,4 +1,4 @@
-"""The Alert: what every receiver produces, whoever sent it."""
+"""The Alert, which every receiver produces, whatever its sender."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -8,16 +8,16 @@ from dataclasses import dataclass, field
 class Alert:
     """One alert in one state, as its sender reports it.
 
-    `key` is its identity across time and BigPanda's `incident_identifier`: the same on firing and resolved, for
-    ever. `severity` is the sender's word, "" when missing. Times are epoch seconds; `ends_at` is None while firing.
-    `at` is the sender's own time of this state where the sender's times put states in order (`ordered`): then an
-    older state never replaces a newer one. Alertmanager's do not: a stale peer and a genuine re-fire look alike.
-    `level`: how urgent it is within its status; an escalation raises it. `volatile` are members of the event whose
-    change alone is no news: a measured value, a rendered image.
+    `key`: its identity across time and BigPanda's `incident_identifier`, always the same on firing and resolved.
+    `severity`: the sender's word, "" if missing. Times are epoch seconds; `ends_at` is None while firing. `at`: the
+    sender's own time of this state, if the sender's times order its states (`ordered`): then an older state never
+    replaces a newer one. Alertmanager's do not: a stale peer and a genuine re-fire look alike. `level`: the urgency
+    within its status; an escalation raises it. `volatile`: members of the event whose change alone is no update: a
+    measured value, a rendered image.
 
-    `identity`: the key of the alert that it is one with in BigPanda, "" when it stands alone. `primary`, `secondary`:
-    the labels that its sender names as BigPanda's properties, "" where the receiver's settings choose.
-    `silence`: who silenced it, until when and why, as tags; it is then acknowledged.
+    `identity`: the key of the BigPanda alert that it shares with others, "" if none. `primary`, `secondary`: the labels
+    that its sender names as BigPanda's properties, "" to use the receiver's settings. `silence`: who silenced it, until
+    when and why, as tags; it is then acknowledged.
     """
 
     receiver: str
@@ -43,14 +43,14 @@ class Alert:
 
 @dataclass(frozen=True, slots=True)
 class UnreadableAlert:
-    """One alert of a readable body that cannot be understood: why, and its own JSON as text."""
+    """One unreadable alert of a readable body: the reason, and its JSON as text."""
 
     reason: str
     body: str
 
 
 def clean(text: str) -> str:
-    """Return the text without what no database and no strict JSON reader takes: NUL and lone surrogates."""
+    """Return the text without NUL and lone surrogates, which databases and strict JSON reject."""
     if text.isascii() and "\0" not in text:
         return text
     return text.replace("\0", "\N{REPLACEMENT CHARACTER}").encode("utf-8", "replace").decode()

@@ -1,4 +1,4 @@
-"""The state of one alert: what BigPanda shows of it, or will once everything that is queued was sent."""
+"""The state of one alert: as BigPanda shows it, or will once all queued events are sent."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -9,7 +9,7 @@ from bridge.domain.event import Status
 
 
 class Kind(StrEnum):
-    """What an event does to its alert: OPEN states a firing status, UPDATE only what is shown of it."""
+    """The effect of an event on its alert: OPEN sets a firing status, UPDATE only changes the content."""
 
     OPEN = "open"
     UPDATE = "update"
@@ -18,10 +18,10 @@ class Kind(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PendingEvent:
-    """The newest event of an alert while it is queued and was never sent: a newer one may still supersede it.
+    """The newest event of an alert while it is queued and untried: a newer one may still supersede it.
 
-    `replaces` is the content hash that BigPanda shows, or will show, without it; "" when it shows nothing open.
-    `queued_at` is its position in the queue.
+    `replaces`: the content hash that BigPanda shows, or will show, without it; "" if nothing is open. `queued_at`: its
+    position in the queue.
     """
 
     kind: Kind
@@ -33,7 +33,7 @@ class PendingEvent:
 
 @dataclass(frozen=True, slots=True)
 class Member:
-    """One of the firing alerts that share an identity, with the status that it asks for."""
+    """One of the firing alerts that share an identity, with its own status."""
 
     alert: Alert
     status: Status
@@ -41,15 +41,15 @@ class Member:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AlertState:
-    """What is known of one alert. Times in epoch seconds.
+    """The known state of one alert. Times are epoch seconds.
 
-    `seq` and `timestamp` are its newest event's. `queued_at`: when what BigPanda shows was last queued. `starts_at`:
-    of the newest episode, `ended_at`: of the last one that ended. `at`: the sender's time of the state, where that
-    puts states in order. `possibly_stale`: it fired before its last resolution, and a stale sender and a genuine
-    re-fire look alike. `updated_at`: when anything here last changed. `pending` is known to ingest only.
+    `seq` and `timestamp`: of its newest event. `queued_at`: when its current content was last queued. `starts_at`: of
+    the newest episode, `ended_at`: of the last one that ended. `at`: the sender's time of the state, if that orders
+    states. `possibly_stale`: it fired before its last resolution, and a stale sender and a genuine re-fire look alike.
+    `updated_at`: when anything here last changed. `pending`: set only in ingest.
 
-    `members`: those that fire of the alerts that share this identity, by their own keys; empty where the alert stands
-    alone. `destination`, `app_key`: where BigPanda took in that it is open; "" when that is not known, or it is not.
+    `members`: the firing alerts that share this identity, by their own keys; empty if none do. `destination`,
+    `app_key`: where BigPanda accepted it as open; "" if unknown or not open.
     """
 
     alert: Alert
@@ -75,19 +75,19 @@ class AlertState:
 
     @property
     def open(self) -> bool:
-        """Tell whether BigPanda has, or will have, an open alert."""
+        """Whether BigPanda has, or will have, an open alert."""
         return self.status is not Status.OK
 
     @property
     def firing(self) -> Mapping[str, Alert]:
-        """Return the alerts of its sender that fire, by their own keys."""
+        """Return the sender's firing alerts, by their own keys."""
         if self.members:
             return {key: member.alert for key, member in self.members.items()}
         return {self.key: self.alert} if self.open else {}
 
     @property
     def labels(self) -> Mapping[str, str]:
-        """Return the labels that all of its firing alerts have in common."""
+        """Return the labels common to all of its firing alerts."""
         common = dict(self.alert.labels)
         for alert in self.firing.values():
             common = {name: value for name, value in common.items() if alert.labels.get(name) == value}

@@ -1,8 +1,8 @@
-"""What an alert changes: (its state, what its sender says now) → queue, hold, unchanged or skip, and why. Pure.
+"""Deduplication: (an alert's state, its sender's new report) → queue, hold, unchanged or skip, and why. Pure.
 
-BigPanda hears one event per change. Two events of an alert never bear the same second, the later one never the older
-time, and none a time that lies ahead when it is sent: BigPanda shows what bears the newest time. Only a clock that
-stepped back breaks the last of these: an alert is not held until the clock has caught up.
+BigPanda gets one event per change. Two events of an alert never have the same second, a later one never has an earlier
+time, and none has a time in the future when it is sent, because BigPanda shows the event with the newest time. Only
+after the clock stepped back is the last rule broken: an alert is not held until the clock has caught up.
 """
 
 import math
@@ -15,11 +15,11 @@ from bridge.domain.alert_state import AlertState, Kind, PendingEvent
 from bridge.domain.event import Status
 
 LONGEST_HOLD: Final = 5.0
-"""Seconds for which an event waits for the second that it bears: as many changes within one second."""
+"""Most seconds that an event is held until its own timestamp: as many changes within one second."""
 
 
 class Action(StrEnum):
-    """What happens to an alert."""
+    """The decision about an alert."""
 
     QUEUE = "queue"
     HOLD = "hold"
@@ -28,7 +28,7 @@ class Action(StrEnum):
 
 
 class Reason(StrEnum):
-    """Why: the closed set of causes. The words are stored with the event."""
+    """The closed set of reasons. The words are stored with the event."""
 
     FIRST = "first"
     FIRED_AGAIN = "fired_again"
@@ -47,9 +47,9 @@ class Reason(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Decision:
-    """What to do. `kind`, `status`, `timestamp` and `not_before` belong to the event of QUEUE and HOLD.
+    """A decision. `kind`, `status`, `timestamp` and `not_before` describe the event of QUEUE and HOLD.
 
-    `supersede`: the pending event is not sent any more. `keeps_position`: the new event takes its place in the queue.
+    `supersede`: the pending event is no longer sent. `keeps_position`: the new event takes its place in the queue.
     `possibly_stale`: it began before the last resolution; a stale peer and a genuine re-fire look alike.
     """
 
@@ -64,7 +64,7 @@ class Decision:
     possibly_stale: bool = False
 
 
-def decide(  # noqa: PLR0911, PLR0913  one return for each outcome; six facts decide, and none belongs to another
+def decide(  # noqa: PLR0911, PLR0913  one return for each outcome; six independent facts decide
     state: AlertState | None,
     alert: Alert,
     status: Status | None,
@@ -73,23 +73,23 @@ def decide(  # noqa: PLR0911, PLR0913  one return for each outcome; six facts de
     now: float,
     update_interval: float,
 ) -> Decision:
-    """Return what one alert changes.
+    """Decide about one alert.
 
-    `status` None: its severity is not sent. `content_hash` is of what BigPanda would show, its status included.
-    `update_interval`: seconds between two events of which only the content differs.
+    `status` None: its severity is not sent. `content_hash`: of the event's content, including its status.
+    `update_interval`: seconds between two events that differ only in content.
     """
     if state and alert.ordered and alert.at is not None and state.at is not None and alert.at < state.at:
-        # A late or repeated webhook of a sender whose own times tell the order: the newer state stays.
+        # A late or repeated webhook of a sender whose times order its states: keep the newer state.
         return Decision(action=Action.UNCHANGED, reason=Reason.OLDER)
     if status is None:
         if state is None or not state.open:
             return Decision(action=Action.SKIP, reason=Reason.SEVERITY_NONE)
-        # It was open before its severity became one that is not sent: nobody would ever close it.
+        # It was opened before its severity became one that is not sent: otherwise nothing would ever close it.
         return _close(state, now, now, Reason.MUTED)
     if status is Status.OK:
         if state and not state.open:
             return Decision(action=Action.UNCHANGED, reason=Reason.REPEAT)
-        # Of an unknown alert too: after a lost database this is what closes BigPanda's side.
+        # Resolve an unknown alert too: after a lost database this closes it in BigPanda.
         reason = Reason.RESOLVED if state else Reason.UNKNOWN_RESOLVED
         return _close(state, now if alert.ends_at is None else alert.ends_at, now, reason)
     if state is None or not state.open:
@@ -100,7 +100,7 @@ def decide(  # noqa: PLR0911, PLR0913  one return for each outcome; six facts de
 
 
 def resend(state: AlertState | None, *, now: float) -> Decision:
-    """Queue what still fires once more. Nothing to do where it does not, or where its firing is queued anyway."""
+    """Queue a firing alert again. Unchanged if it does not fire, or its firing event is queued already."""
     if state is None or not state.open or (state.pending and state.pending.kind is Kind.OPEN):
         return Decision(action=Action.UNCHANGED, reason=Reason.REPEAT)
     timestamp = timestamp_of(state, now, now)
@@ -116,7 +116,7 @@ def resend(state: AlertState | None, *, now: float) -> Decision:
 
 
 def _close(state: AlertState | None, ended_at: float, now: float, reason: Reason) -> Decision:
-    """Resolve. A pending update is pointless now; a pending firing goes first all the same."""
+    """Resolve. A pending update is now pointless; a pending firing event is still sent first."""
     pending = state.pending if state else None
     timestamp = timestamp_of(state, ended_at, now)
     return Decision(
@@ -130,7 +130,7 @@ def _close(state: AlertState | None, ended_at: float, now: float, reason: Reason
 
 
 def _open(state: AlertState | None, alert: Alert, status: Status, now: float) -> Decision:
-    # A firing that began before the last end is accepted, and left to the reconciler to confirm.
+    # A firing alert that began before the last resolution is accepted, and left to the reconciler to confirm.
     stale = state is not None and state.ended_at is not None and alert.starts_at <= state.ended_at
     timestamp = timestamp_of(state, now if stale else alert.starts_at, now)
     return Decision(
@@ -145,7 +145,7 @@ def _open(state: AlertState | None, alert: Alert, status: Status, now: float) ->
 
 
 def _restate(state: AlertState, status: Status, content_hash: str, now: float, reason: Reason) -> Decision:
-    """State a firing again. A firing that was never sent is superseded, and leaves its time and its position."""
+    """Send a firing event again. A pending one is superseded, and passes on its time and position."""
     pending = state.pending
     if pending and content_hash == pending.replaces:
         return _reverted(status)
@@ -158,14 +158,14 @@ def _restate(state: AlertState, status: Status, content_hash: str, now: float, r
         status=status,
         timestamp=timestamp,
         not_before=hold_until(timestamp, now),
-        # A pending resolution is never coalesced away: a lost `ok` stays open for weeks.
+        # A pending resolution is never dropped: after a lost `ok` an alert stays open for weeks.
         supersede=pending is not None and pending.kind is not Kind.RESOLVE,
         keeps_position=inherits,
     )
 
 
 def _update(state: AlertState, alert: Alert, content_hash: str, now: float, update_interval: float) -> Decision:
-    """Show what changed beside the status, at most every `update_interval`, but at once where it is more urgent."""
+    """Send changed content, at most every `update_interval`, but at once if it is more urgent."""
     pending = state.pending
     if content_hash == state.content_hash:
         return Decision(action=Action.UNCHANGED, reason=Reason.REPEAT)
@@ -176,14 +176,14 @@ def _update(state: AlertState, alert: Alert, content_hash: str, now: float, upda
         return _reverted(state.status)
     timestamp = held.timestamp if held else timestamp_of(state, now, now)
     if alert.level > state.alert.level or alert.severity != state.alert.severity:
-        # A step up within the same status, an escalation say, is news; what merely reads differently waits.
+        # A step up within the same status, such as an escalation, is sent at once; a changed text waits.
         wait = 0.0
     elif held:
-        # What supersedes a held update keeps its due time, or a text that changes often would never be sent.
+        # Keep the due time of a superseded update, otherwise a text that changes often would never be sent.
         wait = held.not_before
     else:
         wait = state.queued_at + update_interval
-    # Never longer than the interval: the last event may be of a clock that has stepped back since.
+    # Never longer than the interval: the clock may have stepped back since the last event.
     due = max(hold_until(timestamp, now), min(wait, now + update_interval))
     return Decision(
         action=Action.HOLD if due > now else Action.QUEUE,
@@ -198,27 +198,27 @@ def _update(state: AlertState, alert: Alert, content_hash: str, now: float, upda
 
 
 def timestamp_of(state: AlertState | None, wanted: float, now: float) -> int:
-    """Return whole seconds as near to `wanted` as the last event and the present allow."""
+    """Return whole seconds as close to `wanted` as the last event and the present allow."""
     timestamp = math.floor(wanted) if 0 < wanted <= now else math.floor(now)
     return timestamp if state is None else max(timestamp, state.timestamp + 1)
 
 
 def hold_until(timestamp: int, now: float) -> float:
-    """Return when to send what bears this second: then, or at once where only a clock that stepped back explains it."""
+    """Return when to send an event with this timestamp: then, or at once if the clock must have stepped back."""
     return float(timestamp) if now < timestamp <= now + LONGEST_HOLD else 0.0
 
 
 def _reverted(status: Status) -> Decision:
-    """Send nothing: there and back before anything was sent, BigPanda shows it like this already."""
+    """Send nothing: it changed back before anything was sent, so BigPanda shows it correctly."""
     return Decision(action=Action.UNCHANGED, reason=Reason.REVERTED, status=status, supersede=True)
 
 
 def next_state(
     state: AlertState | None, alert: Alert, decision: Decision, content_hash: str, now: float
 ) -> AlertState | None:
-    """Return what is known of an alert after a decision about it; the same object where nothing changes."""
+    """Return an alert's state after a decision; the same object if nothing changes."""
     if state and decision.reason is Reason.REPEAT:
-        # What was judged by the episode before is overtaken; what is older than the repeat comes too late.
+        # A new episode overtakes judgements about the last one; anything older than this repeat comes too late.
         times = _moved_times(state, alert)
         return replace(state, **times, updated_at=now) if times else state
     if decision.kind is None and decision.reason is not Reason.REVERTED:
@@ -258,7 +258,7 @@ def _pending(state: AlertState | None, decision: Decision, now: float) -> Pendin
 
 
 def _moved_times(state: AlertState, alert: Alert) -> dict[str, Any]:
-    """Return the times that a repeat moves: of another episode, or that the state held at a later time too."""
+    """Return the times that a repeat changes: those of another episode, or a later time of the same state."""
     times: dict[str, Any] = {}
     if alert.firing and alert.starts_at != state.starts_at:
         times["starts_at"] = alert.starts_at

@@ -1,6 +1,6 @@
-"""One Alert as one BigPanda event: identity, status, and BigPanda's limits. Pure.
+"""The mapping of an Alert to a BigPanda event: identity, status, and BigPanda's limits. Pure.
 
-Whatever the labels hold, the event is one that BigPanda takes: limits of its Alerts API and of its tags.
+Whatever the labels contain, the event respects the limits of BigPanda's Alerts API and tags.
 """
 
 import hashlib
@@ -41,22 +41,22 @@ MEMBERS = frozenset(
         "silence_url",
     }
 )
-"""Names that mean something to BigPanda or to us: no label may take them."""
+"""Reserved names, with a meaning to BigPanda or to us: no label may take them."""
 _REPLICA_LINKS = ("generator_url", "alertmanager_url")
-"""Links that differ between replicas of the sender: a change of them alone is no news."""
+"""Links that differ between replicas of the sender: a change of these alone is no update."""
 _DESCRIBING = ("description", "summary", "message")
-"""Annotations that describe an alert, the first that says something."""
+"""Annotations for the description; the first non-empty one is used."""
 _OWN_MEMBER = frozenset({"description", "runbook_url", "dashboard_url"})
-"""Annotations that have a member of their own."""
+"""Annotations with a member of their own."""
 _json = msgspec.json.Encoder(order="sorted").encode
 _UNLABELLED = MEMBERS | {"service"}
 _REMEMBERED = 2000
-"""Characters of names, up to which they are remembered."""
+"""Most characters of names that are cached."""
 _UNFIT = re.compile(r"[^a-z0-9_-]")
 
 
 class Status(StrEnum):
-    """BigPanda's words for how an alert stands."""
+    """BigPanda's alert statuses."""
 
     OK = "ok"
     CRITICAL = "critical"
@@ -67,7 +67,7 @@ class Status(StrEnum):
 
 _STATUSES = {status.value: status for status in Status}
 NONE = "none"
-"""What a severity maps to when its alerts are not sent."""
+"""The mapping of a severity whose alerts are not sent."""
 DEFAULT_STATUSES: dict[str, str] = {
     **dict.fromkeys(("critical", "page", "emergency", "fatal", "error", "disaster"), Status.CRITICAL),
     **dict.fromkeys(("warning", "warn", "major", "minor", "average", "info", "information", "notice"), Status.WARNING),
@@ -77,9 +77,9 @@ DEFAULT_STATUSES: dict[str, str] = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EventMapping:
-    """How a receiver's alerts become events: under which app key, with which statuses, by which property.
+    """A receiver's mapping of alerts to events: app key, statuses, properties.
 
-    `statuses` maps a severity in lower case to a status or to `NONE`.
+    `statuses` maps a lower-case severity to a status or to `NONE`.
     """
 
     app_key: str
@@ -88,7 +88,7 @@ class EventMapping:
 
 
 def status_of(alert: Alert, mapping: EventMapping) -> tuple[Status | None, bool]:
-    """Return what BigPanda shall show, None for a severity that is not sent, and whether the severity was known."""
+    """Return the status for BigPanda (None: not sent), and whether the severity was known."""
     found = mapping.statuses.get(alert.severity.strip().lower())
     if found == NONE:
         return None, True
@@ -101,14 +101,14 @@ def status_of(alert: Alert, mapping: EventMapping) -> tuple[Status | None, bool]
 
 @dataclass(frozen=True, slots=True)
 class Draft:
-    """An event whose time is not fixed yet. `content_hash` is of what BigPanda would show of it."""
+    """An event without its timestamp. `content_hash`: of its content as shown in BigPanda."""
 
     status: Status
     text: str
     content_hash: str
 
     def freeze(self, timestamp: int) -> str:
-        """Return the event as the JSON that is sent, the same bytes at every attempt."""
+        """Return the event as JSON, the same bytes for every attempt."""
         return f'{{"timestamp":{timestamp},{self.text[1:]}'
 
 
@@ -125,15 +125,15 @@ def draft(alert: Alert, status: Status, mapping: EventMapping) -> Draft:
 
 
 def build(alert: Alert, status: Status, timestamp: int, mapping: EventMapping) -> dict[str, Any]:
-    """Return the whole event, as BigPanda reads it."""
+    """Return the whole event as parsed JSON."""
     event: dict[str, Any] = msgspec.json.decode(draft(alert, status, mapping).freeze(timestamp))
     return event
 
 
 def _members(alert: Alert, status: Status, mapping: EventMapping) -> dict[str, str]:
-    """Return all that BigPanda shows."""
-    said = (name for name in mapping.primary_property if alert.labels.get(name, "").strip())
-    primary = alert.primary if alert.primary in alert.labels else next(said, "")
+    """Return the members that BigPanda shows."""
+    present = (name for name in mapping.primary_property if alert.labels.get(name, "").strip())
+    primary = alert.primary if alert.primary in alert.labels else next(present, "")
     names = _names(tuple(alert.labels), tuple(alert.annotations), labelled=bool(primary))
     members = dict(zip(names, _values(alert), strict=True))
     members.pop("", None)
@@ -157,17 +157,17 @@ def _members(alert: Alert, status: Status, mapping: EventMapping) -> dict[str, s
 
 
 def _values(alert: Alert) -> abc.Iterable[str]:
-    """Return each label's and each annotation's value, looking at all of them at once where that is enough."""
-    told = (*alert.labels.values(), *alert.annotations.values())
-    together = "".join(told)
-    return told if len(together) <= LONGEST_VALUE and together == clean(together) else map(_value, told)
+    """Return the values of all labels and annotations, checking all of them at once if possible."""
+    values = (*alert.labels.values(), *alert.annotations.values())
+    together = "".join(values)
+    return values if len(together) <= LONGEST_VALUE and together == clean(together) else map(_value, values)
 
 
 def _names(labels: tuple[str, ...], annotations: tuple[str, ...], *, labelled: bool) -> tuple[str, ...]:
-    """Return each label's and each annotation's name as a tag, "" for what has a member of its own.
+    """Return the tag names of all labels and annotations, "" for those with a member of their own.
 
-    `labelled`: a label is the primary property; without one `service` is a member. Alerts of one rule share their
-    names, so they are remembered, but for names so long that remembering them would cost.
+    `labelled`: a label is the primary property; otherwise `service` is a member. Alerts of one rule share their names,
+    so they are cached, unless they are too long.
     """
     known = _tag_names if sum(map(len, labels + annotations)) < _REMEMBERED else _tag_names.__wrapped__
     return known(labels, annotations, MEMBERS if labelled else _UNLABELLED)
@@ -191,7 +191,7 @@ def _rank(name: str) -> tuple[bool, str]:
 
 
 def _free(name: str, prefix: str, taken: frozenset[str], used: set[str]) -> str:
-    """Take a name that is not used: as it is, with its prefix, with a hash of the original name."""
+    """Return an unused name: unchanged, with its prefix, or with a hash of the original."""
     folded, salt = _fold(name, prefix), name
     if folded in taken or (folded in used and prefix == "annotation_"):
         folded = _shortened(prefix + folded, name)
@@ -202,7 +202,7 @@ def _free(name: str, prefix: str, taken: frozenset[str], used: set[str]) -> str:
 
 
 def _fold(name: str, prefix: str) -> str:
-    """Return the name in BigPanda's alphabet: accents dropped, `prefix` before what starts with no letter."""
+    """Return the name in BigPanda's alphabet: accents dropped, with `prefix` if it does not start with a letter."""
     plain = unicodedata.normalize("NFKD", name)
     folded = _UNFIT.sub("_", "".join(letter for letter in plain if not unicodedata.combining(letter)).lower())
     started = folded if folded[:1].isalpha() else prefix + folded

@@ -1,4 +1,4 @@
-"""Alerts that share an identity are one alert in BigPanda: which of those that fire speaks for all of them. Pure."""
+"""Alerts that share an identity are one alert in BigPanda: the choice of the one that represents them. Pure."""
 
 from collections.abc import Mapping
 from dataclasses import replace
@@ -12,15 +12,15 @@ _WORST_FIRST: Final = (Status.CRITICAL, Status.WARNING, Status.UNKNOWN, Status.A
 
 
 def with_member(members: Mapping[str, Member], alert: Alert, status: Status | None) -> dict[str, Member]:
-    """Return the firing members of an identity after one of them says `status`; None: it is not sent."""
+    """Return the firing members of an identity after one of them changed to `status`; None: it is not sent."""
     others = {key: member for key, member in members.items() if key != alert.key}
     return others if status in (None, Status.OK) else others | {alert.key: Member(alert, status or Status.OK)}
 
 
 def speaker(key: str, members: Mapping[str, Member]) -> Member:
-    """Return the worst of the firing members, as the one alert that BigPanda shows under `key`.
+    """Return the worst of the firing members, as the alert that BigPanda shows under `key`.
 
-    Of several that are equally bad it is the one that began first, so that a new one changes nothing.
+    Among equally bad ones it is the one that began first, so that a new one changes nothing.
     """
     worst = min(
         members.values(),
@@ -30,9 +30,9 @@ def speaker(key: str, members: Mapping[str, Member]) -> Member:
 
 
 def identity_key(alert: Alert, owners: Mapping[str, str], states: Mapping[str, AlertState]) -> str:
-    """Return the key under which BigPanda knows an alert. What is open keeps the identity under which it was opened.
+    """Return the key of an alert in BigPanda. An open alert keeps the identity under which it was opened.
 
-    `owners`: the identity that each firing member shares, by the member's own key.
+    `owners`: the shared identity of each firing member, by the member's own key.
     """
     if alert.key in owners:
         return owners[alert.key]

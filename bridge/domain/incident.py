@@ -1,10 +1,10 @@
-"""BigPanda's incident: what one webhook says of it, and what is kept of all that were heard. Pure.
+"""BigPanda's incident: as one webhook reports it, and the record merged from all webhooks. Pure.
 
-BigPanda's own time of the last change puts webhooks in order, whichever way they arrive; it has whole seconds, so of
-two that bear the same one the later arrival counts, unless it is a replay of one that was heard already. A body that
-was heard before the snooze of the same second may be the snooze's end or a replay. It is taken as the end: a silence
-that ends too early shows too much, one that stays hides what still fires. Bodies without a time count as they arrive:
-only what was heard last is a replay then.
+Webhooks are ordered by BigPanda's own time of the last change, however they arrive. It has whole seconds, so of two
+with the same one the later arrival counts, unless it is a replay of one already received. A body received before the
+snooze of the same second may be the end of the snooze or a replay. It is taken as the end: a silence that ends too
+early shows too much, one that stays hides firing alerts. Bodies without a time are ordered by arrival: only a repeat of
+the last one counts as a replay then.
 """
 
 from collections.abc import Mapping
@@ -14,23 +14,23 @@ from typing import Any
 from bridge.domain.incident_details import IncidentDetails, merge_details
 
 NEW = "incident#new"
-"""The trigger of a new share, which the callback service confirms."""
+"""The trigger of a new share, which is confirmed by callback."""
 _MOST_SEEN = 20
-"""Bodies of one second that are remembered."""
+"""Most bodies of one second that are remembered."""
 _SETTLED = 60.0
-"""Seconds within which BigPanda reports what an event of ours has changed."""
+"""Seconds within which BigPanda reports the effect of one of our events."""
 _KEPT = ("status", "severity", "environment", "started_at", "updated_at", "snoozed", "keys", "who", "link")
-"""Members of an incident that a webhook replaces one by one."""
+"""Members of an incident that a webhook replaces individually."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Incident:
-    """An incident as one webhook reports it; None: the body does not say.
+    """An incident as one webhook reports it; None for missing values.
 
     Times are epoch seconds by BigPanda's clock. `keys`: the identities of our alerts in it, by their tag
-    `vendorwatch_key`. `event`: what triggered the webhook, where it says so. `digest`: of the whole body.
-    `details`: the members of IncidentDetails that the body says. `quota`: shares that are left to its integration until
-    BigPanda resets the count.
+    `vendorwatch_key`. `event`: the trigger of the webhook, if given. `digest`: of the whole body.
+    `details`: the members of IncidentDetails in the body. `quota`: shares left for its integration until BigPanda
+    resets the count.
     """
 
     id: str
@@ -55,11 +55,11 @@ class Incident:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class IncidentRecord:
-    """An incident as the newest webhook left it.
+    """An incident as of the newest webhook.
 
-    `first_heard_at`, `heard_at`, `closed_at` and `acknowledged_at` are by our clock. `closed_manually`: the alerts of
-    ours that still fired when it was closed, each with when its state was last updated. `seen`: digests of what was
-    heard with this `updated_at`.
+    `first_heard_at`, `heard_at`, `closed_at` and `acknowledged_at` are by our clock. `closed_manually`: our alerts that
+    still fired when it was closed, with the last update of their states. `seen`: digests of the bodies received with
+    this `updated_at`.
     """
 
     source: str
@@ -86,11 +86,11 @@ class IncidentRecord:
 
 
 def merge(known: IncidentRecord | None, incoming: Incident, source: str, now: float) -> IncidentRecord | None:
-    """Return what is known after a webhook that arrived at `now`; None when it brings nothing new."""
+    """Return the record after a webhook received at `now`; None if it brings nothing new."""
     before = known or IncidentRecord(source=source, id=incoming.id, first_heard_at=now, heard_at=now)
-    # What the body does not say stays as it was known.
-    said = {name: value for name in _KEPT if (value := getattr(incoming, name)) is not None}
-    after = replace(before, **said)
+    # Members missing from the body keep their known value.
+    reported = {name: value for name in _KEPT if (value := getattr(incoming, name)) is not None}
+    after = replace(before, **reported)
     if incoming.status == "ok":
         active = False
     elif incoming.active is not None:
@@ -98,10 +98,10 @@ def merge(known: IncidentRecord | None, incoming: Incident, source: str, now: fl
     else:
         active = before.active or incoming.status is not None
     same_second = after.updated_at == before.updated_at
-    heard = before.seen[-1:] if incoming.updated_at is None else before.seen
-    # The end of a snooze may read like the body before the snooze: it is believed to be the end.
+    seen = before.seen[-1:] if incoming.updated_at is None else before.seen
+    # The end of a snooze may equal the body before the snooze: take it as the end.
     wakes = before.snoozed and incoming.snoozed is False and active
-    if after.updated_at < before.updated_at or (same_second and incoming.digest in heard and not wakes):
+    if after.updated_at < before.updated_at or (same_second and incoming.digest in seen and not wakes):
         return None
     snooze = before if incoming.snoozed is None else incoming
     return replace(
@@ -120,22 +120,23 @@ def merge(known: IncidentRecord | None, incoming: Incident, source: str, now: fl
 
 
 def is_new_share(known: IncidentRecord | None, incoming: Incident) -> bool:
-    """Tell whether a webhook that brings news is the first of a share, for which BigPanda may wait to be called."""
+    """Return whether a webhook with news is the first of a share, whose callback BigPanda may wait for."""
     return known is None or incoming.event == NEW
 
 
 def fires_still(queued_at: float, ended_at: float | None, kept: IncidentRecord, now: float) -> bool:
-    """Tell whether an alert that is open was open all the while, when its incident is closed.
+    """Return whether an open alert has been firing all the time when its incident is closed.
 
-    One that ended while the incident lasted may be what closed it, and may have fired again since: only what has been
-    open for a while then counts. `queued_at`, `ended_at`: when it was last queued, and when its last episode ended.
+    The resolution of one that ended during the incident may have closed it, and it may have fired again since: then it
+    counts only after it has been open for a while. `queued_at`, `ended_at`: when it was last queued, and when its last
+    episode ended.
     """
     began = kept.first_heard_at if kept.started_at is None else min(kept.first_heard_at, kept.started_at)
     return ended_at is None or ended_at < began or queued_at + _SETTLED < now
 
 
 def lasted(kept: IncidentRecord, since: float | None) -> float | None:
-    """Return the seconds from the beginning of an incident to a moment of our clock; None when one is not known."""
+    """Return the seconds from the start of an incident to a time by our clock; None if either is unknown."""
     if since is None or kept.started_at is None:
         return None
     return max(0.0, since - kept.started_at)

@@ -1,4 +1,4 @@
-"""What BigPanda's webhooks say of an incident beyond its state: people, comments, tags, changes, other alerts."""
+"""The details of an incident in BigPanda's webhooks: people, comments, tags, changes, other alerts."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
@@ -6,7 +6,7 @@ from typing import Any, Final
 
 _COMMENTS: Final = 50
 _EVENTS: Final = 100
-"""The newest that are kept."""
+"""Most that are kept, the newest ones."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -23,7 +23,7 @@ class RelatedChange:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ForeignAlert:
-    """An alert of an incident that did not come from this bridge. `source`: BigPanda's name of what sent it."""
+    """An alert in an incident that did not come from this bridge. `source`: BigPanda's name of its sender."""
 
     id: str
     status: str = ""
@@ -33,10 +33,10 @@ class ForeignAlert:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class IncidentDetails:
-    """As the newest webhooks left them; "" and empty: not known.
+    """The details as of the newest webhooks; "" and empty: unknown.
 
-    `comments`, `events`: (epoch seconds, words), ascending. Neither `assignee` nor `snoozed_by` is ever the sender of
-    the share, who may be anyone, or AutoShare.
+    `comments`, `events`: (epoch seconds, text), ascending. `assignee` and `snoozed_by` are never the sender of the
+    share, who may be anyone, or AutoShare.
     """
 
     environment_id: str = ""
@@ -51,8 +51,8 @@ class IncidentDetails:
     foreign: tuple[ForeignAlert, ...] = ()
 
 
-def merge_details(known: IncidentDetails, said: Mapping[str, Any]) -> IncidentDetails:
-    """Return the details after a webhook that says these members; what it does not say stays as it was known."""
-    comments = (*known.comments, *said.get("comments", ()))[-_COMMENTS:]
-    events = tuple(sorted({*known.events, *said.get("events", ())}))[-_EVENTS:]
-    return replace(known, **{**said, "comments": comments, "events": events})
+def merge_details(known: IncidentDetails, reported: Mapping[str, Any]) -> IncidentDetails:
+    """Return the details after a webhook with these members; missing ones keep their known value."""
+    comments = (*known.comments, *reported.get("comments", ()))[-_COMMENTS:]
+    events = tuple(sorted({*known.events, *reported.get("events", ())}))[-_EVENTS:]
+    return replace(known, **{**reported, "comments": comments, "events": events})

@@ -1,4 +1,4 @@
-"""The Notification: one webhook as its receiver translated it, on its way into the store; and what became of it."""
+"""The Notification: one webhook as translated by its receiver, on its way into the store; and its outcome."""
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -11,18 +11,18 @@ from bridge.domain.incident import Incident
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Notification:
-    """One webhook, or one correction of our own, to be made durable.
+    """One webhook, or one correction of our own, to be stored.
 
-    `update_interval`: seconds between two events that differ only in content. `unreadable`: alerts of a readable body
-    that cannot be understood. `truncated` counts the alerts that the sender cut off, `ignored` test messages and
-    events that mean nothing to BigPanda: they are answered 200 and not sent. `receiver_name` is Alertmanager's own
-    name of its receiver. `heartbeats`: the watchdog's alerts in it, which are never among `alerts`. `note_heard`: also
-    a repeat is noted, for its alert ends when it is not heard of any more. `incidents` are BigPanda's own; `confirm`:
-    it waits for a callback when a new share has arrived.
+    `update_interval`: seconds between two events that differ only in content. `unreadable`: unreadable alerts of a
+    readable body. `truncated`: the number of alerts that the sender left out. `ignored`: the number of test messages
+    and events that mean nothing to BigPanda, which are answered with 200 but not sent. `receiver_name`: Alertmanager's
+    own name of its receiver. `heartbeats`: the watchdog's alerts, never among `alerts`. `note_heard`: record repeats
+    too, because the alerts expire when they stop. `incidents`: BigPanda's; `confirm`: BigPanda waits for a callback
+    after a new share.
 
-    Corrections only: `resend` queues what still fires again, though nothing has changed. `if_unmodified` gives way to
-    any webhook that came first: an alert counts only while its state was last updated at the time that this holds for
-    its key (None: while the key is unknown).
+    Corrections only: `resend`: queue firing alerts again although nothing has changed. `if_unmodified`: give way to any
+    webhook that came first: an alert is applied only if its state was last updated at the time given here for its key
+    (None: if the key is unknown).
     """
 
     receiver: str
@@ -44,11 +44,11 @@ class Notification:
 
 @dataclass(slots=True)
 class Outcome:
-    """What became of one notification, counted. `statuses` and `reasons` count its alerts.
+    """The outcome of one notification. `statuses` and `reasons` count its alerts.
 
     `acknowledged`, `resolved`: for each incident that just was, its environment and the seconds since it began.
-    `closed_manually` counts the alerts that still fire though their incident was closed, by their source. `duplicates`,
-    of those `unchanged`: the same alert of the same time once more.
+    `closed_manually`: the number of alerts that still fire although their incident was closed, by source.
+    `duplicates`: those of `unchanged` that repeat the same alert with the same time.
     """
 
     queued: int = 0

@@ -1,1 +1,1 @@
-"""One module per sender: its settings, and its payload turned into Alerts. Pure."""
+"""One module per sender: its settings, and the translation of its payload into Alerts. Pure."""

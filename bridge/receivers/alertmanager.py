@@ -1,7 +1,7 @@
 """Alertmanager's webhook, payload version 4, as Alerts.
 
-Fields are added to that payload without a new version, so it is read leniently: what is not needed may be missing or
-strange. Read by hand: it is the hot path, and one bad alert is set aside alone.
+Fields may be added to that payload without a new version, so it is read leniently: optional members may be missing or
+malformed. It is parsed by hand because it is the hot path, and so that one bad alert does not fail the others.
 """
 
 from collections.abc import Mapping
@@ -26,9 +26,9 @@ _LINKS = {
     "panelURL": "panel_url",
     "silenceURL": "silence_url",
 }
-"""Members of an alert that are links; all but the first are Grafana's own, and hold before the rule's annotations."""
+"""Members of an alert that are links; all but the first are Grafana's and take precedence over annotations."""
 _MEASURED = {"valueString": "value_string", "imageURL": "image_url"}
-"""What Grafana measured: another number with every evaluation, and another picture."""
+"""Grafana's measured values and images, which change with every evaluation."""
 _MOST_BODIES = 100
 _LONGEST_NAME = 256
 _MOST_ROUTE_LABELS = 20
@@ -37,13 +37,13 @@ _FNV_PRIME = 1099511628211
 
 
 class Reconcile(AlertmanagerClientSettings):
-    """Which Alertmanagers, together one, are asked what still fires, and how carefully they are believed.
+    """The peers of one Alertmanager cluster that the reconciler polls, and when to trust them.
 
-    `interval`: seconds. Two of them are best not shorter than Alertmanager's group_interval: else what waits there for
-    its group is found before the group is sent, and counted as a correction.
-    `receiver`: Alertmanager's name of the receiver that sends to us; learned from its webhooks when not given.
-    `min_uptime`: seconds; one that runs shorter may not know all yet.
-    `open_missed`: false where Alertmanager is older than 0.28, which does not show what its time intervals mute.
+    `interval`: seconds. Two of them should not be shorter than Alertmanager's group_interval: otherwise an alert that
+    waits for its group is found before the group is sent, and counted as a correction.
+    `receiver`: Alertmanager's name of the receiver that sends to us; by default learned from its webhooks.
+    `min_uptime`: seconds until a restarted Alertmanager can be expected to know all alerts.
+    `open_missed`: set to false for Alertmanager before 0.28, which does not show alerts muted by time intervals.
     """
 
     urls: tuple[str, ...] = Field(min_length=1)
@@ -59,15 +59,15 @@ class Reconcile(AlertmanagerClientSettings):
 
 
 class Identity(Section):
-    """Which labels an alert's identity leaves out: alerts that then share one are one alert in BigPanda."""
+    """The labels left out of an alert's identity: alerts that then share one are one alert in BigPanda."""
 
     without: tuple[str, ...] = ()
 
 
 class Watchdog(Section):
-    """The alert that must keep coming, each label set of it, and for how long it may be silent.
+    """The always-firing alert, each label set of which must keep arriving, and how long it may be silent.
 
-    `forget_after`: seconds of silence after which a label set is looked after no more.
+    `forget_after`: seconds of silence after which a label set is no longer watched.
     """
 
     alertname: str = Field("Watchdog", min_length=1)
@@ -77,14 +77,14 @@ class Watchdog(Section):
     @model_validator(mode="after")
     def _silent_first(self) -> Self:
         if self.forget_after <= self.max_silence:
-            raise ValueError("forget_after must be longer than max_silence: else no silence is ever reported")
+            raise ValueError("forget_after must be longer than max_silence: otherwise no silence is ever reported")
         return self
 
 
 class Settings(HttpAuthSettings):
-    """One Alertmanager, or one set of Alertmanagers that are peers.
+    """One Alertmanager, or one cluster of peers.
 
-    `silenced`: what BigPanda shows of an alert that Alertmanager has silenced: its status as before, or acknowledged.
+    `silenced`: BigPanda's status of an alert silenced in Alertmanager: unchanged, or acknowledged.
     """
 
     severity_label: str = Field("severity", min_length=1)
@@ -96,20 +96,20 @@ class Settings(HttpAuthSettings):
     @model_validator(mode="after")
     def _asks(self) -> Self:
         if self.silenced == "acknowledge" and self.reconcile is None:
-            raise ValueError("silenced: acknowledge needs reconcile, which asks Alertmanager what is silenced")
+            raise ValueError("silenced: acknowledge needs reconcile, which reads Alertmanager's silences")
         return self
 
 
 def translate(body: Any, settings: Settings, now: float) -> Notification:
-    """Return what one webhook says. `body` is its parsed JSON. Unreadable when it holds no list of alerts."""
+    """Translate one webhook. `body` is its parsed JSON. Raises Unreadable if it has no list of alerts."""
     if not isinstance(body, dict):
         raise Unreadable("the body is not an object")
     entries = body.get("alerts")
     if not isinstance(entries, list):
         raise Unreadable("alerts: not a list" if "alerts" in body else "alerts: missing")
-    # What every alert of the body repeats is short.
+    # Keep short what every alert of the body repeats.
     external_url = short_text_of(body.get("externalURL"))
-    # A route's labels say nothing of what an alert is: they are tags beside its own annotations.
+    # A route's labels do not identify an alert: they become tags beside its annotations.
     routed = islice(strings_of(body.get("routeLabels")).items(), _MOST_ROUTE_LABELS)
     route_labels = {f"route_{name}"[:_LONGEST_NAME]: short_text_of(value) for name, value in routed}
     watchdog = settings.watchdog.alertname if settings.watchdog else None
@@ -120,7 +120,7 @@ def translate(body: Any, settings: Settings, now: float) -> Notification:
         try:
             alert = read(entry, settings, external_url, now)
         except Unreadable as error:
-            # Of many the first tell enough: the store keeps no more.
+            # The first few are enough: the store keeps no more.
             kept = beginning_of(entry) if len(unreadable) < _MOST_BODIES else ""
             unreadable.append(UnreadableAlert(str(error), kept))
             continue
@@ -128,12 +128,12 @@ def translate(body: Any, settings: Settings, now: float) -> Notification:
             alert = replace(alert, annotations={**route_labels, **alert.annotations})
         if alert.name == watchdog:
             heartbeats.append(alert)
-        # Grafana makes up an alert to test a contact point. It never ends, so it is not sent.
+        # Grafana's test of a contact point sends an alert that never resolves, so it is not passed on.
         elif not (alert.name == "TestAlert" and alert.labels.get("instance") == "Grafana"):
             alerts.append(alert)
     ignored = len(entries) - len(alerts) - len(unreadable)
     if settings.identity.without:
-        # The last state of each, ends after the rest: what goes on firing as another never seems to end in between.
+        # The last state of each, resolutions last, so that an alert that goes on as another never seems to end.
         alerts = sorted({alert.key: alert for alert in alerts}.values(), key=lambda alert: not alert.firing)
     return settings.notification(
         alerts=tuple(alerts),
@@ -146,7 +146,7 @@ def translate(body: Any, settings: Settings, now: float) -> Notification:
 
 
 def read(entry: Any, settings: Settings, external_url: str, now: float) -> Alert:
-    """Return one alert, as webhooks and `GET /api/v2/alerts` write it. Unreadable only where it has no identity."""
+    """Read one alert, as in webhooks and `GET /api/v2/alerts`. Raises Unreadable only if it has no identity."""
     if not isinstance(entry, dict):
         raise Unreadable("the alert is not an object")
     labels, annotations = strings_of(entry.get("labels")), strings_of(entry.get("annotations"))
@@ -180,12 +180,12 @@ def read(entry: Any, settings: Settings, external_url: str, now: float) -> Alert
 
 
 def _texts(entry: Mapping[str, Any], names: Mapping[str, str]) -> dict[str, str]:
-    """Return the members of an alert that say something, under the names they have in an event."""
+    """Return the non-empty members of an alert, under their names in an event."""
     return {name: text for member, name in names.items() if (text := text_of(entry.get(member)))}
 
 
 def fingerprint(labels: Mapping[str, str]) -> str:
-    """Return the hash by which Alertmanager names a label set: FNV-1a, 64 bits, in hex."""
+    """Return Alertmanager's fingerprint of a label set: FNV-1a, 64 bits, in hex."""
     found = _FNV_OFFSET
     for name, value in sorted(labels.items()):
         for byte in b"%s\xff%s\xff" % (name.encode("utf-8", "replace"), value.encode("utf-8", "replace")):

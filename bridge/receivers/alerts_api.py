@@ -1,7 +1,7 @@
-"""BigPanda's own Alerts API body as Alerts: its clients send to the bridge, and gain durability, order and pace.
+"""BigPanda's own Alerts API as a receiver: its clients gain durability, ordering and rate limiting.
 
-One alert, or `alerts` with one `app_key` for all. What BigPanda would refuse is refused in its words, as a whole, so
-that no client believes half a batch. Tags are passed on as they are; the identity is BigPanda's own.
+A body is one alert, or `alerts` with one `app_key` for all. A body that BigPanda would reject is rejected as a whole,
+with its messages, so that a batch never succeeds partially. Tags are passed on unchanged; the identity is BigPanda's.
 """
 
 import hashlib
@@ -31,21 +31,21 @@ _IDENTITIES: Final = ("incident_identifier", "incident_key")
 _OURS: Final = frozenset(
     {"alerts", "app_key", "description", "primary_property", "secondary_property", "status", "timestamp", *_IDENTITIES}
 )
-"""Members that are no tags."""
+"""Members that are not tags."""
 _LINKS: Final = (
     "alertmanager_url", "dashboard_url", "generator_url", "panel_url", "permalink", "runbook_url", "silence_url",
 )  # fmt: skip
-"""Tags that are members of their own in every event."""
+"""Tags that every event has as members of its own."""
 _LATEST: Final = 1e11
-"""From here on a number is no date in seconds."""
+"""A number from here on is not a date in seconds."""
 _MOST_ERRORS: Final = 20
 _LONGEST_IDENTITY: Final = 512
 
 
 class Settings(HttpAuthSettings):
-    """One source of events that speak BigPanda's Alerts API. The body's `app_key` is replaced by the receiver's.
+    """One source of events that uses BigPanda's Alerts API. The body's `app_key` is replaced by the receiver's.
 
-    What it says is passed on at once, as BigPanda would take it in, unless `update_interval` says otherwise.
+    Events are passed on at once, as BigPanda would process them, unless `update_interval` is set.
     """
 
     update_interval: Duration = Field(0.0, ge=0)
@@ -58,7 +58,7 @@ class Settings(HttpAuthSettings):
 
 
 def translate(body: Any, settings: Settings, now: float) -> Notification:
-    """Return what one request says. Unreadable holds everything that BigPanda would refuse, separated by "; "."""
+    """Translate one request. Raises Unreadable with everything that BigPanda would reject, separated by "; "."""
     if not isinstance(body, dict):
         raise Unreadable("the body is not an object")
     entries = body.get("alerts", [body])
@@ -88,13 +88,13 @@ def _status(entry: Mapping[str, Any]) -> str:
 
 
 def _property(entry: Mapping[str, Any], member: str, default: tuple[str, ...]) -> str:
-    """Return the name of a property that is there: the one that `member` names, else the first of the default ones."""
+    """Return the name of a property that is present: the one named by `member`, else the first of the defaults."""
     named = text_of(entry.get(member))
     return next((name for name in (named, *default) if name not in _OURS and text_of(entry.get(name)).strip()), "")
 
 
 def _time(value: Any) -> float | None:
-    """Return epoch seconds; stricter than other receivers, for BigPanda would not guess either."""
+    """Return epoch seconds; stricter than for other receivers, because BigPanda does not guess either."""
     written = value.strip() if isinstance(value, str) else ""
     if "T" in written:
         return date_of(written)  # Kapacitor's handler writes RFC 3339.
@@ -107,11 +107,11 @@ def _time(value: Any) -> float | None:
 def _alert(entry: Mapping[str, Any], settings: Settings, now: float) -> Alert:
     primary = _property(entry, "primary_property", _PRIMARY)
     secondary = _property(entry, "secondary_property", _SECONDARY)
-    # The properties first: of very many members only the first are kept.
-    told = {**{name: entry[name] for name in (primary, secondary) if name}, **entry}
-    tags = {name: text for name, text in strings_of(told).items() if name not in _OURS and text}
+    # The properties come first, because only the first of very many members are kept.
+    members = {**{name: entry[name] for name in (primary, secondary) if name}, **entry}
+    tags = {name: text for name, text in strings_of(members).items() if name not in _OURS and text}
     name = tags.get(secondary, "")
-    # BigPanda knows an alert by its own identifier, else by the pair of its properties.
+    # BigPanda identifies an alert by its own identifier, else by the pair of its properties.
     own = next((text for name in _IDENTITIES if (text := text_of(entry.get(name)).strip())), "")
     identity = own or f"{tags[primary]}:{name}"
     if len(identity) > _LONGEST_IDENTITY or not identity.isprintable():

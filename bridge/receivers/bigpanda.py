@@ -1,7 +1,7 @@
 """BigPanda's Notifications Webhook as Incidents: v1, bare or under `incident`, and v2 with a body of our template.
 
-BigPanda documents half of what it sends, and a v2 template makes a string of everything. So whatever is missing,
-strange or an unfilled placeholder counts as not said, and only a body without an incident's id is unreadable.
+BigPanda documents only half of its payload, and a v2 template turns everything into strings. So missing or malformed
+values and unfilled placeholders count as absent, and only a body without an incident id is unreadable.
 """
 
 import hashlib
@@ -38,9 +38,9 @@ _TRIGGERS: Final = {"incident#closed": False, "incident#reopen": True}
 
 
 class Callback(HttpClientSettings):
-    """BigPanda's callback service, which waits to hear that a new share has arrived.
+    """BigPanda's callback service, which waits for the confirmation of a new share.
 
-    `api_key` is a user API key, `app_key` the outbound integration's. `timeout`: seconds for one call.
+    `api_key`: a user's; `app_key`: the outbound integration's. `timeout`: seconds for one call.
     """
 
     url: HttpUrl = "https://api.bigpanda.io/resources/v2.1/outbound/callback"
@@ -50,9 +50,9 @@ class Callback(HttpClientSettings):
 
 
 class Silences(AlertmanagerClientSettings):
-    """The Alertmanager that is silenced while BigPanda snoozes; its peers hear of it from one another.
+    """The Alertmanager that gets silences for snoozes in BigPanda; its peers share them among themselves.
 
-    `sources`: whose alerts it knows; every Alertmanager receiver's when not given. `timeout`: seconds for one request.
+    `sources`: whose alerts it knows; by default every Alertmanager receiver's. `timeout`: seconds for one request.
     """
 
     alertmanager: HttpUrl
@@ -66,10 +66,9 @@ class Silences(AlertmanagerClientSettings):
 
 
 class Settings(ReceiverSettings):
-    """One outbound integration of BigPanda. A request must carry every one of `headers`; `NAME_file: PATH` reads one.
+    """One outbound integration of BigPanda. A request must have all of `headers`; `NAME_file: PATH` reads one.
 
-    `reopen_after`: seconds after which an alert that still fires is resent when its incident was closed by hand;
-    0: never.
+    `reopen_after`: seconds after which a still firing alert is resent if its incident was closed manually; 0: never.
     """
 
     needs_all: ClassVar[bool] = True
@@ -89,12 +88,12 @@ class Settings(ReceiverSettings):
     @field_validator("headers")
     @classmethod
     def _arrives(cls, headers: dict[str, Secret]) -> dict[str, Secret]:
-        """See that a request can carry every one of them."""
+        """Check that a request can carry all of them."""
         for name in headers:
             if not _HEADER_NAME.fullmatch(name):
-                raise ValueError(f"{name!r} is no name of a header")
+                raise ValueError(f"{name!r} is not a valid header name")
         if len({name.lower() for name in headers}) < len(headers):
-            raise ValueError("a header is there twice: upper and lower case are the same")
+            raise ValueError("duplicate header: upper and lower case are the same")
         return headers
 
     def credentials(self) -> tuple[tuple[str, str], ...]:
@@ -103,62 +102,62 @@ class Settings(ReceiverSettings):
 
 
 def translate(body: Any, settings: Settings, now: float) -> Notification:
-    """Return the incident that one webhook brings. Unreadable when the body names none."""
+    """Translate one webhook into an incident. Raises Unreadable if the body has none."""
     if not isinstance(body, dict):
         raise Unreadable("the body is not an object")
-    said = body.get("incident", body)
-    if not isinstance(said, dict):
+    reported = body.get("incident", body)
+    if not isinstance(reported, dict):
         raise Unreadable("incident: not an object")
-    number = text(said.get("id")) or text(said.get("incident_id"))
+    number = text(reported.get("id")) or text(reported.get("incident_id"))
     if number is None:
         raise Unreadable("incident: id: missing")
     try:
         digest = hashlib.blake2b(json.dumps(body, sort_keys=True).encode(), digest_size=12).hexdigest()
     except RecursionError:
         raise Unreadable("the body is nested too deeply") from None
-    incident = replace(_incident(number, said, body), digest=digest, details=details(body, said, now))
+    incident = replace(_incident(number, reported, body), digest=digest, details=details(body, reported, now))
     return settings.notification(incidents=(incident,), confirm=settings.callback is not None)
 
 
-def _incident(number: str, said: Mapping[str, Any], body: Mapping[str, Any]) -> Incident:
-    where = places(body, said)
-    metadata = {**object_of(body.get("metadata")), **object_of(said.get("metadata"))}
-    event = text(body.get("event")) or text(said.get("event")) or ""
-    active = flag(said.get("active"))
-    status = word(said.get("status"))
-    # Only an object says until when: an older body has the bare word.
-    snooze = said.get("snooze")
+def _incident(number: str, reported: Mapping[str, Any], body: Mapping[str, Any]) -> Incident:
+    where = places(body, reported)
+    metadata = {**object_of(body.get("metadata")), **object_of(reported.get("metadata"))}
+    event = text(body.get("event")) or text(reported.get("event")) or ""
+    active = flag(reported.get("active"))
+    status = word(reported.get("status"))
+    # Only an object has the end of the snooze: an older body has just a flag.
+    snooze = reported.get("snooze")
     snoozed = flag(snooze.get("snoozed") if isinstance(snooze, dict) else snooze)
     links = [place.get("links") for place in where]
     pages = [one.get("landingPage") or one.get("landing_page") if isinstance(one, dict) else one for one in links]
-    # Never who shared it, who may be anyone, or AutoShare.
+    # Never the sender of the share, who may be anyone, or AutoShare.
     roles = (([object_of(snooze)], "snoozed_by"), (where, "snoozed_by"), (where, "assigner"), (where, "assignee"))
     names = (person(place, role) for place, role in roles)
     return Incident(
         id=number,
         status=status if status in STATUSES else None,
-        severity=word(said.get("severity")),
+        severity=word(reported.get("severity")),
         active=_TRIGGERS.get(event) if active is None else active,
-        environment=text(metadata.get("environment")) or text(said.get("environment")),
-        started_at=first_time(said, "startedOn", "started_at", "start"),
-        updated_at=first_time(said, "updatedOn", "updated_at"),
-        ended_at=first_time(said, "endedOn", "ended_at", "end"),
+        environment=text(metadata.get("environment")) or text(reported.get("environment")),
+        started_at=first_time(reported, "startedOn", "started_at", "start"),
+        updated_at=first_time(reported, "updatedOn", "updated_at"),
+        ended_at=first_time(reported, "endedOn", "ended_at", "end"),
         snoozed=snoozed,
         snoozed_until=first_time(object_of(snooze), "end_time", "endTime", "wake"),
-        keys=_keys(said),
+        keys=_keys(reported),
         acknowledged=status == "acknowledged" or person(where, "assignee") is not None,
         who=next(filter(None, names), None),
         link=next((page for page in texts(pages) if page.startswith(("http://", "https://"))), None),
         event=event,
-        quota=quota_available(body, said),
+        quota=quota_available(body, reported),
     )
 
 
-def _keys(said: Mapping[str, Any]) -> tuple[str, ...] | None:
-    """Return the identities of our alerts; None when the body does not list its alerts."""
-    alerts = said.get("alerts")
+def _keys(reported: Mapping[str, Any]) -> tuple[str, ...] | None:
+    """Return the identities of our alerts; None if the body does not list its alerts."""
+    alerts = reported.get("alerts")
     if not isinstance(alerts, list):
-        # A template may write the tag alone.
-        return tuple(dict.fromkeys(texts(said.get(KEY_TAG)))) or None
+        # A template may contain only the tag.
+        return tuple(dict.fromkeys(texts(reported.get(KEY_TAG)))) or None
     tags = [tag for alert in alerts for tag in tags_of(object_of(alert).get("tags"), "name")]
     return tuple(dict.fromkeys(key for name, value in tags if name == KEY_TAG for key in texts(value)))

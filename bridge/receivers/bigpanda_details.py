@@ -1,6 +1,6 @@
 """The dataset options of BigPanda's Notifications Webhook: assignments, comments, tags, changes, events, share quota.
 
-Whatever is missing or strange counts as not said.
+Missing and malformed values count as absent.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -24,18 +24,18 @@ from bridge.receivers.lenient import time_of
 
 KEY_TAG: Final = "vendorwatch_key"
 _ANY: Final = "default"
-"""The trigger of a v2 body that no other trigger has: it says nothing of what happened."""
+"""The default trigger of a v2 body, which says nothing about what happened."""
 _MOST: Final = 100
-"""Changes, tags and alerts of others that are kept of one webhook."""
+"""Most changes, tags and foreign alerts kept of one webhook."""
 
 
 def details(body: Mapping[str, Any], incident: Mapping[str, Any], now: float) -> dict[str, Any]:
-    """Return the members of IncidentDetails that a webhook says."""
+    """Return the members of IncidentDetails that a webhook contains."""
     where = places(body, incident)
     found: dict[str, Any] = {}
     for role in ("assignee", "assigner", "snoozed_by"):
         who = person(where, role)
-        # An assignee of null says that there is none any more; a placeholder that was not filled says nothing.
+        # An assignee of null means that it is no longer assigned; an unfilled placeholder means nothing.
         if who or any(role in place and place[role] is None for place in where):
             found[role] = who or ""
     if snoozer := person([object_of(incident.get("snooze"))], "snoozed_by"):
@@ -51,11 +51,11 @@ def details(body: Mapping[str, Any], incident: Mapping[str, Any], now: float) ->
     if isinstance(alerts := incident.get("alerts"), list):
         found["foreign"] = tuple(_foreign(alerts))[:_MOST]
     at = first_time(incident, "updatedOn", "updated_at") or now
-    said = [
+    comments = [
         one.get("comment", one.get("text")) if isinstance(one, dict) else one
         for one in list_of(_first(where, "comment", "comments"))
     ]
-    found["comments"] = tuple((at, words) for words in texts(said))
+    found["comments"] = tuple((at, words) for words in texts(comments))
     happened = map(object_of, list_of(_first(where, "event_types", "eventTypes")))
     events = [(time_of(one.get("time")) or at, words) for one in happened if (words := text(one.get("event")))]
     if (trigger := text(_first(where, "event"))) and trigger != _ANY:
@@ -65,7 +65,7 @@ def details(body: Mapping[str, Any], incident: Mapping[str, Any], now: float) ->
 
 
 def quota_available(body: Mapping[str, Any], incident: Mapping[str, Any]) -> float | None:
-    """Return how many shares the integration has left until the next reset; None: the webhook does not say."""
+    """Return the integration's remaining shares until the next reset; None if the webhook does not have it."""
     for place in places(body, incident):
         available = object_of(place.get("quota")).get("available")
         if isinstance(available, int | float) and not isinstance(available, bool):
@@ -80,7 +80,7 @@ def _first(where: Places, *names: str) -> Any:
 
 
 def _tags(found: Any, *naming: str) -> dict[str, str]:
-    """Return tags as text, without those that say nothing."""
+    """Return non-empty tags as text."""
     tags = {text(name): ", ".join(texts(value)) for name, value in tags_of(found, *naming)}
     return {name: value for name, value in tags.items() if name and value}
 
@@ -106,10 +106,10 @@ def _foreign(found: Sequence[Any]) -> Iterator[ForeignAlert]:
             continue
         properties = [alert.get("primaryProperty", alert.get("primary_property")), alert.get("secondaryProperty")]
         subject = " ".join(tags[name] for name in properties if isinstance(name, str) and name in tags)
-        said = text(alert.get("description")) or ""
+        description = text(alert.get("description")) or ""
         yield ForeignAlert(
             id=number,
             status=word(alert.get("status")) or "",
             source=text(alert.get("sourceSystem")) or text(alert.get("source_system")) or "",
-            description=": ".join(part for part in (subject, said) if part),
+            description=": ".join(part for part in (subject, description) if part),
         )

@@ -1,4 +1,4 @@
-"""Values as BigPanda's webhooks write them: a v2 template makes a string of everything, placeholders stay unfilled."""
+"""Values in BigPanda's webhooks: a v2 template turns everything into strings and may leave placeholders unfilled."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
@@ -12,29 +12,29 @@ _NOTHING: Final = frozenset({"", "null", "none", "undefined"})
 _BOOLEANS: Final = {"true": True, "false": False, "1": True, "0": False}
 
 Places = Sequence[Mapping[str, Any]]
-"""Where a webhook may say one thing."""
+"""The objects in which a webhook may have a member."""
 
 
 def object_of(value: Any) -> dict[str, Any]:
-    """Return an object, an empty one for everything else."""
+    """Return an object; {} for anything else."""
     return value if isinstance(value, dict) else {}
 
 
 def list_of(value: Any) -> list[Any]:
-    """Return a list, one of this alone for everything else."""
+    """Return a list; a list of just the value for anything else."""
     return value if isinstance(value, list) else [value]
 
 
 def places(body: Mapping[str, Any], incident: Mapping[str, Any]) -> Places:
-    """Return where the dataset options stand, depending on option and version; what is nearest to the incident first.
+    """Return the objects that may contain the dataset options, depending on option and version; the incident's first.
 
-    `incident`: the whole body, where that is the incident itself.
+    `incident`: the whole body, if that is the incident itself.
     """
     return incident, object_of(incident.get("metadata")), object_of(body.get("metadata")), body
 
 
 def text(value: Any) -> str | None:
-    """Return text, None for what says nothing."""
+    """Return text; None for an empty value or placeholder."""
     if isinstance(value, float) and value.is_integer():
         value = int(value)
     if isinstance(value, int) and not isinstance(value, bool):
@@ -45,7 +45,7 @@ def text(value: Any) -> str | None:
 
 
 def texts(value: Any) -> list[str]:
-    """Return the texts of a list, or of this alone."""
+    """Return the texts of a list, or of a single value."""
     return [found for one in list_of(value) if (found := text(one))]
 
 
@@ -56,7 +56,7 @@ def word(value: Any) -> str | None:
 
 
 def flag(value: Any) -> bool | None:
-    """Return a boolean, also of one written as a string."""
+    """Return a boolean, also one written as a string."""
     if isinstance(value, bool):
         return value
     return _BOOLEANS.get(value.strip().lower()) if isinstance(value, str) else None
@@ -68,7 +68,7 @@ def first_time(found: Mapping[str, Any], *names: str) -> float | None:
 
 
 def person(where: Places, role: str) -> str | None:
-    """Return the name of whoever has a role, or whatever else names him."""
+    """Return the name of the person with a role, or another identification."""
     for found in (place.get(role) for place in where):
         names = [found.get(member) for member in ("name", "username", "email")] if isinstance(found, dict) else [found]
         if who := next(filter(None, map(text, names)), None):
@@ -77,7 +77,7 @@ def person(where: Places, role: str) -> str | None:
 
 
 def tags_of(found: Any, *naming: str) -> Iterator[tuple[Any, Any]]:
-    """Give names and values of tags: an object's members, or a list of objects, named by the first of `naming`."""
+    """Yield names and values of tags: an object's members, or a list of objects, named by the first of `naming`."""
     if isinstance(found, dict):
         yield from found.items()
     for tag in found if isinstance(found, list) else ():

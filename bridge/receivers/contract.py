@@ -1,7 +1,7 @@
-"""What a sender's module provides, and the Receiver that the rest of the bridge sees.
+"""The contract of a sender's module, and the Receiver that the rest of the bridge uses.
 
-A new sender is one new module of this package with a `Settings` and a `translate`: it is found by its name, and
-`tests/bridge/receivers/test_contract.py` holds it to what is said here.
+A new sender is one new module of this package with `Settings` and `translate`: it is found by its name, and
+`tests/bridge/receivers/test_contract.py` checks it against this contract.
 """
 
 import pkgutil
@@ -15,7 +15,7 @@ from bridge.domain.notification import Notification
 from bridge.receivers.settings import ReceiverSettings
 
 _NOT_SENDERS: Final = {"bigpanda_details", "bigpanda_values", "contract", "lenient", "settings"}
-"""Modules of `bridge.receivers` that senders stand on."""
+"""Modules of `bridge.receivers` that are not senders."""
 
 
 class Sender(Protocol):
@@ -25,28 +25,28 @@ class Sender(Protocol):
     """The keys of a receiver of this sender in bridge.yml."""
 
     def translate(self, body: Any, settings: Any, now: float) -> Notification:
-        """Return what one webhook says; `body` is its parsed JSON, `settings` the receiver's own.
+        """Translate one webhook; `body` is its parsed JSON, `settings` the receiver's own.
 
-        Pure. Lenient to the end: what is strange or missing is left out, and only what has no identity is unreadable:
-        one alert of many goes to `unreadable`, a whole body raises Unreadable, whose message names the member. Test
+        Pure and lenient: malformed or missing members are left out, and only an alert without an identity is
+        unreadable. One alert of many goes to `unreadable`; for a whole body, raises Unreadable naming the member. Test
         messages and unknown events are counted in `ignored`.
         """
 
 
 @dataclass(frozen=True, slots=True)
 class Receiver:
-    """One receiver of bridge.yml: its settings, and the module that understands its sender."""
+    """One receiver of bridge.yml: its settings, and its sender's module."""
 
     settings: ReceiverSettings
     sender: Sender
 
     def translate(self, body: Any, now: float) -> Notification:
-        """Return what one webhook says. Unreadable when the body can never be understood."""
+        """Translate one webhook. Raises Unreadable if the body can never be read."""
         return self.sender.translate(body, self.settings, now)
 
 
 def senders() -> list[str]:
-    """Return the names of the senders there are, sorted."""
+    """Return the names of all senders, sorted."""
     modules = {module.name for module in pkgutil.iter_modules(bridge.receivers.__path__)}
     return sorted(modules - _NOT_SENDERS)
 
@@ -57,10 +57,10 @@ def sender(name: str) -> Sender:
 
 
 def receiver(settings: ReceiverSettings) -> Receiver:
-    """Return the receiver of these settings."""
+    """Return the receiver with these settings."""
     return Receiver(settings, sender(settings.receiver))
 
 
 def receivers(settings: Iterable[ReceiverSettings]) -> dict[tuple[str, str], Receiver]:
-    """Return the receivers of these settings by the names in their paths: receiver and source."""
+    """Return the receivers with these settings by the names in their paths: receiver and source."""
     return {(one.receiver, one.source): receiver(one) for one in settings}

@@ -1,4 +1,4 @@
-"""What senders write, read as far as it can be. Text itself is valid already: see `web`."""
+"""Lenient reading of senders' values. Text itself is already valid: see `web`."""
 
 import json
 import math
@@ -9,22 +9,22 @@ from itertools import islice
 from typing import Any, Final
 
 _MOST_KEPT: Final = 100_000
-"""Characters of an unreadable alert that are kept."""
+"""Most characters kept of an unreadable alert."""
 _ENCODER: Final = json.JSONEncoder(ensure_ascii=False)
 _LONGEST: Final = 2048
-"""Characters of a text that are kept: no member of an event holds more."""
+"""Most characters kept of a text: no member of an event holds more."""
 _LONGEST_KEPT: Final = 100_000
 _MOST_NAMES: Final = 1000
 _MOST_TOGETHER: Final = 1_000_000
-"""Characters of an object's names and texts that are kept: they are stored more than once, and BigPanda takes few."""
+"""Most characters kept of an object's names and texts: they are stored more than once, and BigPanda accepts few."""
 _LONGEST_IDENTIFIER: Final = 128
 _MILLISECONDS: Final = 1e11
-"""From here on a number is no date in seconds: that would be in the year 5138."""
+"""A number from here on is not a date in seconds: that would be in the year 5138."""
 _LATEST: Final = 1e14
 
 
 def beginning_of(value: Any) -> str:
-    """Return the JSON of a value, as much as is kept: a hostile one's would take its size several times over."""
+    """Return the beginning of a value's JSON; that of a whole hostile value would take several times its size."""
     kept = ""
     with suppress(RecursionError):
         for piece in _ENCODER.iterencode(value):
@@ -49,20 +49,20 @@ def text_of(value: Any) -> str:
 
 
 def short_text_of(value: Any) -> str:
-    """Return a value as text that fits into a member of an event, without blanks around it."""
+    """Return a value as stripped text that fits into a member of an event."""
     return text_of(value)[:_LONGEST].strip()
 
 
 def strings_of(value: Any) -> dict[str, str]:
-    """Return the members of an object that are, or can be read as, text; nothing of what is no object."""
+    """Return the members of an object as text, as far as possible; {} for anything else."""
     if not isinstance(value, Mapping):
         return {}
-    with suppress(TypeError):  # where one is no text
+    with suppress(TypeError):  # one of them is not text
         if len(value) <= _MOST_NAMES and len("".join((*value, *value.values()))) <= _LONGEST_KEPT:
             return dict(value)
     found, room = {}, _MOST_TOGETHER
     for name, one in islice(value.items(), _MOST_NAMES):
-        # No tag can hold an object, and null says nothing.
+        # A tag cannot hold an object, and null is no value.
         if one is None or isinstance(one, Mapping):
             continue
         text = text_of(one)
@@ -74,22 +74,22 @@ def strings_of(value: Any) -> dict[str, str]:
 
 
 def identifier_of(value: Any) -> str:
-    """Return what identifies something, a whole number or one line of ASCII; "" for what cannot."""
+    """Return an identifier, a whole number or one line of ASCII; "" for anything else."""
     text = "" if isinstance(value, bool | float) else text_of(value)
     return text.strip() if len(text) <= _LONGEST_IDENTIFIER and text.isascii() and text.isprintable() else ""
 
 
 def whole_of(value: Any) -> int | None:
-    """Return a number without its fraction; None for what is no number, or beyond any count."""
+    """Return a number without its fraction; None for anything else, or beyond any count."""
     if isinstance(value, bool) or not isinstance(value, int | float) or not abs(value) < _LATEST:
         return None
     return math.floor(value)
 
 
 def time_of(value: Any) -> float | None:
-    """Return epoch seconds of a number, of one written as text, or of a date; milliseconds are recognized.
+    """Return epoch seconds from a number, a number as text, or a date; milliseconds are recognized.
 
-    None for what is no time, or Go's zero time: "not yet".
+    None for anything else, and for Go's zero time, which means "not yet".
     """
     if isinstance(value, bool) or not isinstance(value, int | float | str):
         return None
@@ -105,7 +105,7 @@ def time_of(value: Any) -> float | None:
 
 
 def date_of(text: str) -> float | None:
-    """Return epoch seconds of an ISO 8601 date, in UTC where it names no zone; None for what is none."""
+    """Return epoch seconds from an ISO 8601 date, in UTC if it has no zone; None for anything else."""
     try:
         moment = datetime.fromisoformat(text)
         moment = moment if moment.tzinfo else moment.replace(tzinfo=UTC)

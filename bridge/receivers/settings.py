@@ -1,4 +1,4 @@
-"""What every receiver has in bridge.yml, whoever sends to it."""
+"""The settings common to every receiver in bridge.yml."""
 
 import base64
 from collections.abc import Mapping
@@ -13,32 +13,32 @@ from exporter.toolkit.config_types import Duration, Secret, Section, Size
 from exporter.toolkit.http_settings import HttpClientSettings
 
 BigPandaStatus = Literal["critical", "warning", "unknown", "acknowledged", "none"]
-"""What a severity may be mapped to; `none`: not sent."""
+"""The possible mappings of a severity; `none`: not sent."""
 
 
 def header_value(secret: Secret) -> Secret:
-    """See that a secret can stand in a header."""
+    """Check that a secret can be sent in a header."""
     value = secret.read()
     if not value:
         raise ValueError("is empty")
     if not (value.isascii() and value.isprintable()):
-        raise ValueError("cannot stand in a header: printable ASCII only")
+        raise ValueError("cannot be sent in a header: printable ASCII only")
     return secret
 
 
 HeaderSecret = Annotated[Secret, AfterValidator(header_value)]
-"""A secret that a request carries in a header."""
+"""A secret sent in a header."""
 
 
 class ReceiverSettings(Section):
     """One receiver. A sender's `Settings`, in its module of `bridge.receivers`, adds its own keys.
 
-    Without `app_key` in the file it is the one of `bigpanda`. `resolve_after`: seconds after which an alert that was
-    not heard of is resolved; 0: never.
+    `app_key` defaults to that of `bigpanda`. `resolve_after`: seconds of silence after which an alert is resolved; 0:
+    never.
     """
 
     needs_all: ClassVar[bool] = False
-    """Whether a request must carry every credential instead of one of them."""
+    """Whether a request must have every credential instead of any one."""
 
     receiver: str
     source: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")
@@ -54,12 +54,12 @@ class ReceiverSettings(Section):
     def _fold_severities(cls, statuses: dict[str, BigPandaStatus]) -> dict[str, BigPandaStatus]:
         folded = {severity.lower(): status for severity, status in statuses.items()}
         if len(folded) < len(statuses):
-            raise ValueError("a severity is there twice: upper and lower case are the same")
+            raise ValueError("duplicate severity: upper and lower case are the same")
         return folded
 
     @property
     def mapping(self) -> EventMapping:
-        """Return how its alerts become events."""
+        """Return the mapping of its alerts to events."""
         return EventMapping(
             app_key=self.app_key or "",
             statuses=DEFAULT_STATUSES | self.statuses,
@@ -67,7 +67,7 @@ class ReceiverSettings(Section):
         )
 
     def notification(self, **parts: Any) -> Notification:
-        """Return a notification of this receiver: what `translate` makes of a webhook, or a correction of our own."""
+        """Return a notification of this receiver: a translated webhook, or a correction of our own."""
         return Notification(
             receiver=self.receiver,
             source=self.source,
@@ -78,18 +78,18 @@ class ReceiverSettings(Section):
         )
 
     def alert(self, key: str, **parts: Any) -> Alert:
-        """Return an alert of this receiver. `key`: what its sender knows it by, whichever receiver it is of."""
+        """Return an alert of this receiver. `key`: the sender's key, without the source."""
         return Alert(receiver=self.receiver, source=self.source, key=f"{self.source}:{key}", **parts)
 
     @property
     def lapses(self) -> Mapping[str, float]:
-        """Seconds of silence after which alerts end, by their name; for what a sender does not tell the end of."""
+        """Seconds of silence after which alerts are resolved, by name, for senders that report no resolution."""
         return {}
 
     def credentials(self) -> tuple[tuple[str, str], ...]:
-        """Return the headers of which a request must carry one (`needs_all`: each), as (name, whole value).
+        """Return the headers of which a request must have one (`needs_all`: each), as (name, whole value).
 
-        None: anyone may send. Read at every request, so that a secret that was rotated holds at once.
+        Empty: anyone may send. Read at every request, so that a rotated secret applies at once.
         """
         return ()
 
@@ -119,7 +119,7 @@ class HttpCredentials(Section):
 
 
 class AlertmanagerClientSettings(HttpCredentials, HttpClientSettings):
-    """How an Alertmanager is asked. `max_response`: bytes of one answer."""
+    """Connection settings of an Alertmanager. `max_response`: largest response in bytes."""
 
     max_response: Size = Field(64_000_000, gt=0)
 

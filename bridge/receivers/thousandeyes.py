@@ -1,8 +1,8 @@
 """ThousandEyes' webhooks as Alerts: the classic ones, old and new, and our own custom template `te-alert/1`.
 
-An alert's id belongs to one occurrence and is the same on trigger and clear, so what it says is put in order by the
-vendor's dates. The vendor sends a webhook again every five minutes until it is answered 200: nothing that differs
-between such repeats (the id of the event) becomes part of the alert.
+An alert's id belongs to one occurrence and is the same on trigger and clear, so its states are ordered by the vendor's
+dates. The vendor repeats a webhook every five minutes until it is answered with 200: nothing that differs between such
+repeats (the event's id) becomes part of the alert.
 """
 
 import html
@@ -26,17 +26,17 @@ _SEVERITIES: dict[str, BigPandaStatus] = {
     "info": "warning",
     "unknown": "warning",
 }
-"""The vendor's severities; `unknown` is its own word, and stands for a missing one as well."""
+"""The vendor's severities; `unknown` is the vendor's own, also used for a missing one."""
 _TEMPLATE_EVENTS = {"1": "ALERT_NOTIFICATION_CLEAR", "2": "ALERT_NOTIFICATION_TRIGGER"}
 _ENDED = frozenset({"0", "2"})
-"""`active`: 0 cleared, 2 its rule or test is gone."""
+"""`active`: 0 is cleared, 2 means that its rule or test was deleted."""
 _CLEAR_AFTER = 0.5
-"""Seconds: what bears the same second as a clear came before it."""
+"""Seconds: a trigger with the same second as a clear came before it."""
 _ZONES = {"UTC": "Z", "GMT": "Z", "WET": "Z", "WEST": "+01:00", "CET": "+01:00", "CEST": "+02:00", "EET": "+02:00",
           "EEST": "+03:00", "MSK": "+03:00", "SGT": "+08:00", "HKT": "+08:00", "JST": "+09:00", "KST": "+09:00",
           "AEST": "+10:00", "AEDT": "+11:00", "NZST": "+12:00", "NZDT": "+13:00", "EST": "-05:00", "EDT": "-04:00",
           "CDT": "-05:00", "MST": "-07:00", "MDT": "-06:00", "PST": "-08:00", "PDT": "-07:00"}  # fmt: skip
-"""Zones by the names that mean one alone: CST, IST and BST are several countries'."""
+"""Time zones with unambiguous abbreviations: CST, IST and BST are used by several countries."""
 _MOST_METRICS = 5
 _MOST_ADDED = 64
 _TAGS = {
@@ -53,7 +53,7 @@ _TAGS = {
     "hostname": "hostname",
     "ipAddress": "ip_address",
 }
-"""Members that become tags of these names."""
+"""Members that become tags, by name."""
 _LISTS = (
     ("agents", "agentName", "agents"),
     ("recoveredAgents", "agentName", "recovered_agents"),
@@ -63,18 +63,18 @@ _LISTS = (
     ("testLabels", "name", "test_labels"),
     ("testTargetsDescription", "", "targets"),
 )
-"""Lists, which member of their entries counts, and the tag that holds them all."""
+"""Lists, the member of their entries to use, and the tag that holds them all."""
 _KNOWN = frozenset(
     {"alertId", "agentNotificationId", "severity", "active", "testName", "permalink", "metricsAtStart", "apiLinks"}
     | {"metricsAtEnd", "dateStart", "dateEnd", "dateStartZoned", "dateEndZoned", "dateStartEpoch", "dateEndEpoch"}
     | _TAGS.keys()
     | {member for member, _, _ in _LISTS}
 )
-"""Members that have a place of their own, or differ between repeats. What is not in here was added by the user."""
+"""Members handled separately, or that differ between repeats. Any other was added by the user."""
 
 
 class Settings(HttpAuthSettings):
-    """One ThousandEyes account, or one of its account groups. Major is critical here, unless `statuses` says not."""
+    """One ThousandEyes account, or one of its account groups. Major is critical unless `statuses` maps it otherwise."""
 
     statuses: dict[str, BigPandaStatus] = Field(default_factory=dict, validate_default=True)
 
@@ -85,19 +85,19 @@ class Settings(HttpAuthSettings):
 
 
 def translate(body: Any, settings: Settings, now: float) -> Notification:
-    """Return what one webhook says; test messages and unknown events are ignored. Unreadable names what is wrong."""
+    """Translate one webhook; test messages and unknown events are ignored. Raises Unreadable with the reason."""
     if not isinstance(body, dict):
         raise Unreadable("the body is not an object")
     if body.get("schema") not in (None, SCHEMA):
         raise Unreadable(f"schema: not {SCHEMA}")
-    # Our template gives the number of the event's type instead of its name.
+    # Our template has the number of the event type instead of its name.
     numbered = _TEMPLATE_EVENTS.get(short_text_of(body.get("typeId"))) if "schema" in body else None
     event = numbered or body.get("eventType")
     if not isinstance(event, str):
         raise Unreadable("eventType: not a string" if event is not None else "eventType: missing")
     if not event.endswith(("_TRIGGER", "_CLEAR")):
         return settings.notification(ignored=1)
-    # The alert may stand under either name, or in parts under both.
+    # The alert may be under either name, or in parts under both.
     parts = [body[name] for name in ("agentAlert", "alert") if body.get(name) is not None]
     if not parts:
         raise Unreadable("alert: missing")
@@ -111,7 +111,7 @@ def translate(body: Any, settings: Settings, now: float) -> Notification:
 
 
 def _with_recovered(entry: Mapping[str, Any]) -> dict[str, Any]:
-    """Set agents and monitors apart that have recovered while the alert goes on for others."""
+    """Separate agents and monitors that have recovered while the alert goes on for others."""
     found = dict(entry)
     for member, recovered in (("agents", "recoveredAgents"), ("monitors", "recoveredMonitors")):
         each = entry.get(member)
@@ -123,7 +123,7 @@ def _with_recovered(entry: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _unescaped(value: Any) -> Any:
-    """Undo what a Handlebars template does to text."""
+    """Undo the HTML escaping of Handlebars templates."""
     if isinstance(value, list):
         return [_unescaped(one) for one in value]
     if isinstance(value, dict):
@@ -132,7 +132,7 @@ def _unescaped(value: Any) -> Any:
 
 
 def _alert(entry: Mapping[str, Any], settings: Settings, now: float, *, firing: bool) -> Alert:
-    # The id was an integer once and is a UUID now; agents' alerts had a name of their own for it.
+    # The id was once an integer and is now a UUID; agent alerts used another member for it.
     member = "alertId" if entry.get("alertId") is not None else "agentNotificationId"
     number = identifier_of(entry.get(member))
     if not number:
@@ -141,7 +141,7 @@ def _alert(entry: Mapping[str, Any], settings: Settings, now: float, *, firing: 
     order = started if firing else max((time for time in (started, ended) if time is not None), default=None)
     severity = short_text_of(entry.get("severity")).lower() or "unknown"
     tags = _tags(entry) | {"severity": severity}
-    # The fields that the user added to the rule are tags too, none in the place of ours.
+    # Fields that the user added to the rule become tags too, but never replace ours.
     added = {short_text_of(name): short_text_of(value) for name, value in entry.items() if name not in _KNOWN}
     named = ((f"label_{name}" if name in tags else name, text) for name, text in added.items() if name and text)
     permalink = short_text_of(entry.get("permalink"))
@@ -167,7 +167,7 @@ def _tags(entry: Mapping[str, Any]) -> dict[str, str]:
     for member, part, tag in _LISTS:
         if names := list(dict.fromkeys(_each(entry.get(member), part))):
             found[tag] = short_text_of(", ".join(names))
-    # What the alert is about: its test, its agent, its targets, those who saw it.
+    # The subject of the alert: its test, agent, targets, and the agents that saw it.
     about = (short_text_of(entry.get("testName")), *map(found.get, ("agent", "hostname", "targets", "agents")))
     if host := next(filter(None, about), None):
         found["host"] = host
@@ -175,18 +175,18 @@ def _tags(entry: Mapping[str, Any]) -> dict[str, str]:
 
 
 def _described(entry: Mapping[str, Any], tags: Mapping[str, str]) -> str:
-    """Return a sentence: which rule, about what, what it asks, and what was measured as it began."""
+    """Return a description: the rule, its subject, its condition, and the values measured at the start."""
     rule = tags.get("rule", "") or tags.get("alert_type", "") or "Alert"
     about = f"{rule} on {tags['host']}" if "host" in tags else rule
-    asked = f"{about}: {tags['rule_expression']}" if "rule_expression" in tags else about
+    condition = f"{about}: {tags['rule_expression']}" if "rule_expression" in tags else about
     own = filter(None, [short_text_of(entry.get("metricsAtStart"))])
     seen = (*_each(entry.get("agents"), "metricsAtStart"), *_each(entry.get("monitors"), "metricsAtStart"))
     metrics = [*own, *dict.fromkeys(seen)][:_MOST_METRICS]
-    return f"{asked} ({'; '.join(metrics)})" if metrics else asked
+    return f"{condition} ({'; '.join(metrics)})" if metrics else condition
 
 
 def _each(entries: Any, part: str) -> Iterator[str]:
-    """Give one member of each entry of a list, or each entry itself where `part` is ""."""
+    """Yield one member of each entry of a list, or each entry itself if `part` is ""."""
     for entry in entries if isinstance(entries, list) else []:
         text = short_text_of(entry.get(part) if isinstance(entry, dict) else entry if not part else None)
         if text:
@@ -194,9 +194,9 @@ def _each(entries: Any, part: str) -> Iterator[str]:
 
 
 def _time(entry: Mapping[str, Any], member: str) -> float | None:
-    """Return epoch seconds, None where it is not said, or said in a zone that nobody can tell.
+    """Return epoch seconds, None if missing or in an unknown time zone.
 
-    The vendor writes in the organisation's zone, and names it in the zoned form alone.
+    The vendor uses the organisation's time zone, and names it only in the zoned form.
     """
     date, _, zone = short_text_of(entry.get(f"{member}Zoned")).rpartition(" ")
     if date:

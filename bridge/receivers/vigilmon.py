@@ -1,9 +1,9 @@
 """Vigilmon's webhooks as Alerts: monitors that are down and up again, and certificates that expire.
 
-The vendor's own times put its messages in order, whatever arrives first. An escalation bears the time at which its
-incident began: it never outlives an `up` seen since, however its minutes were rounded, and never holds one up. A
-certificate is put in order by its date: one whose date moved out is newer, and so is one with fewer days left.
-Its documentation leaves out much (test messages, values that may be null), so only what identifies is required.
+Messages are ordered by the vendor's own times, in whichever order they arrive. An escalation has the time at which its
+incident began, so it never replaces a later `up`, however its minutes were rounded, and never delays one. Certificate
+messages are ordered by expiry: a later date is newer, and so are fewer days left.
+The documentation leaves out much (test messages, nullable values), so only identifying members are required.
 """
 
 from collections.abc import Mapping
@@ -21,10 +21,10 @@ from exporter.toolkit.config_types import Duration
 
 _DAY = 86400.0
 _UP_AFTER = 0.5
-"""Seconds: what bears the same second as an `up` came before it."""
+"""Seconds: a `down` with the same second as an `up` came before it."""
 _PER_MINUTE = 1e-5
 _PER_DAY = 1e-4
-"""Seconds by which a longer incident, or a day less, is newer: too little to reach another second."""
+"""Seconds by which a longer incident, or a day less, counts as newer: too little to reach another second."""
 _MOST = 10_000
 _LONGEST_HOST = 253
 _TLS_PORT = 443
@@ -34,10 +34,10 @@ _ABOUT = frozenset({"monitor", "monitor_url"})
 
 
 class Settings(ReceiverSettings):
-    """One Vigilmon account. `secret`: what it sends as `X-Vigilmon-Secret`.
+    """One Vigilmon account. `secret`: the value of its header `X-Vigilmon-Secret`.
 
-    `certificate_critical_days`: a certificate with so many days left, or fewer, is critical.
-    `certificate_resolve_after`: seconds of silence after which an alert about a certificate ends; 0: never.
+    `certificate_critical_days`: a certificate with this many days left, or fewer, is critical.
+    `certificate_resolve_after`: seconds of silence after which a certificate alert is resolved; 0: never.
     """
 
     secret: HeaderSecret | None = None
@@ -46,17 +46,17 @@ class Settings(ReceiverSettings):
 
     @property
     def lapses(self) -> Mapping[str, float]:
-        """Certificates only: the vendor reports a monitor that is up again."""
+        """Only certificates: the vendor reports when a monitor is up again."""
         after = self.certificate_resolve_after
         return {"certificate": after} if after else {}
 
     def credentials(self) -> tuple[tuple[str, str], ...]:
-        """Return the header that proves the sender."""
+        """Return the header that authenticates the sender."""
         return () if self.secret is None else (("X-Vigilmon-Secret", self.secret.read()),)
 
 
 def translate(body: Any, settings: Settings, now: float) -> Notification:
-    """Return what one webhook says; test messages and unknown events are ignored. Unreadable names what is wrong."""
+    """Translate one webhook; test messages and unknown events are ignored. Raises Unreadable with the reason."""
     if not isinstance(body, dict):
         raise Unreadable("the body is not an object")
     event = body.get("event")
@@ -149,7 +149,7 @@ def _whole(value: Any) -> int | None:
 
 
 def _split(value: Any) -> SplitResult | None:
-    """Return the parts of a URL, which may lack its scheme; None when it is none."""
+    """Return the parts of a URL, which may lack its scheme; None for anything else."""
     text = short_text_of(value)
     try:
         url = urlsplit(text if "://" in text else f"https://{text}")
@@ -167,6 +167,6 @@ def _host(url: SplitResult) -> str:
 
 
 def _page(url: SplitResult) -> str:
-    """Return a URL that may be shown: without its user, query and fragment, where secrets are found."""
+    """Return a URL without its user, query and fragment, which may contain secrets."""
     port = "" if url.port is None else f":{url.port}"
     return f"{url.scheme}://{_host(url)}{port}{url.path}"

@@ -127,8 +127,9 @@ class Webhooks:
         beginning, now = content[:_KEPT], self._clock()
         try:
             with self._large_body if len(content) > _LARGE else nullcontext():
+                content = readable(content)  # free each form before creating the next
                 document = parsed(content)
-                del content  # free each form before creating the next
+                del content
                 notification = receiver.translate(document, now)
                 del document
         except Unreadable as error:
@@ -148,11 +149,15 @@ class Webhooks:
         return outcome.duplicates == len(notification.alerts)
 
 
-def parsed(content: bytes) -> Any:
-    """Parse JSON, making every string in it valid. Raises Unreadable."""
+def readable(content: bytes) -> bytes:
+    """Return JSON with every string in it valid. Raises Unreadable."""
     if len(content) > _LARGE and not is_utf8(content):
         raise Unreadable("the body is not UTF-8")  # escaping it would take six times its size
-    body = valid_json(content)
+    return valid_json(content)
+
+
+def parsed(body: bytes) -> Any:
+    """Parse JSON of a bounded number of parts. Raises Unreadable."""
     for what, marks, most in _MOST:
         if _holds_more(body, marks, most):
             raise Unreadable(f"the body has more than {most} {what}")

@@ -215,6 +215,7 @@ FILLED = {
     "texts": (b'{"alerts": [],"more": [', b'"ab",', 9_900_000),
     "one text": (b'{"alerts": [{"labels": {"alertname": "', b"x", 49_000_000),
     "emoji": (b'{"alerts": [{"labels": {"alertname": "', "\U0001f600".encode(), 12_000_000),
+    "half emoji": (b'{"alerts": [{"labels": {"alertname": "', rb"\ud83d", 8_000_000),
     "not UTF-8": (b'{"alerts": [{"labels": {"alertname": "', b"\xff", 49_000_000),
 }
 """How a body begins, what it is filled with, and how often."""

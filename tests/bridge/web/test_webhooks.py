@@ -14,8 +14,9 @@ from bridge.errors import Unavailable, Unreadable
 from bridge.metrics import Metrics
 from bridge.receivers import alertmanager
 from bridge.receivers.contract import Receiver, receiver
+from bridge.web import webhooks
 from bridge.web.application import create_app
-from bridge.web.webhooks import Webhooks, parsed
+from bridge.web.webhooks import Webhooks
 from tests.bridge.serving import serving
 
 PATH = "/webhooks/alertmanager/prod"
@@ -217,6 +218,10 @@ def test_what_may_pass_later_is_503(front, caplog, failure, body):
     assert front.value("notifications_total", outcome="unavailable", receiver="alertmanager", source="prod") == 1
     assert len(caplog.records) == 1
     assert "59b0d025d8e99da7" not in caplog.text
+
+
+def parsed(content):
+    return webhooks.parsed(webhooks.readable(content))
 
 
 def test_parsed_takes_what_json_allows():

@@ -1,1 +1,1 @@
-"""The durable store: what alerts and events there are, and every query. All SQL is here."""
+"""The durable store of alerts and events. All SQL is here."""

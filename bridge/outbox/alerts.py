@@ -1,4 +1,4 @@
-"""The state of every alert: what is open, what is known of given keys, the operator's list and search."""
+"""Alert states: open alerts, the states of given keys, the operator's list and search."""
 
 import re
 import time
@@ -20,11 +20,11 @@ from bridge.outbox.schema import alert_states, last_heard, members, opened
 _STREAMED: Final = 500
 MOST_WORDS: Final = 8
 MOST_SECONDS: Final = 0.25
-"""Of one search: pages are looked at by many, and webhooks come first."""
+"""Most seconds of one search: many may look at pages, and webhooks come first."""
 _AT_ONCE: Final = 500
-"""Keys that one SELECT names."""
+"""Most keys in one SELECT."""
 _AS_IT_IS: Final = re.compile(r"[^\x00-\x1f\x7f-\U0010ffff\"\\]+")
-"""What JSON does not escape, so that the database can look for it."""
+"""Characters that JSON does not escape, so that the database can search for them."""
 _URGENCY: Final = case(
     (alert_states.c.status == Status.CRITICAL, 0), (alert_states.c.status == Status.WARNING, 1), else_=2
 )
@@ -35,7 +35,7 @@ class Alerts(Repository):
     """Reads alert states."""
 
     def open_alerts(self, source: str) -> list[AlertState]:
-        """Return what BigPanda has, or will have, as open of a source, by key."""
+        """Return a source's alerts that are open in BigPanda, or will be, by key."""
         query = select(alert_states).where(opened, alert_states.c.source == source).order_by(alert_states.c.key)
         with self._database.read() as connection:
             shared = (
@@ -46,25 +46,25 @@ class Alerts(Repository):
             return _with_members([state_of(row) for row in connection.execute(query)], connection.execute(shared).all())
 
     def opened_at(self, destination: str) -> list[AlertState]:
-        """Return what a destination took in as open and was not sent the end of."""
+        """Return the alerts that a destination accepted as open and whose resolution it was not sent."""
         query = select(alert_states).where(alert_states.c.destination == destination).order_by(alert_states.c.key)
         with self._database.read() as connection:
             return [state_of(row) for row in connection.execute(query)]
 
     def opened_elsewhere(self, destination: str) -> list[AlertState]:
-        """Return what is open and was taken in by another destination, as far as that is known."""
+        """Return the open alerts that another destination accepted, as far as known."""
         elsewhere = alert_states.c.destination.not_in(["", destination])
         query = select(alert_states).where(opened, elsewhere).order_by(alert_states.c.key)
         with self._database.read() as connection:
             return [state_of(row) for row in connection.execute(query)]
 
     def states(self, keys: Sequence[str]) -> dict[str, AlertState]:
-        """Return the state of each of these keys that is known."""
+        """Return the states of these keys, as far as known."""
         with self._database.read() as connection:
             return states(connection, keys)
 
     def of_alerts(self, alerts: Sequence[Alert]) -> dict[str, AlertState]:
-        """Return the state that each of these alerts of a sender belongs to, by the alert's key, where one is known."""
+        """Return the states that these alerts of a sender belong to, by the alert's key, as far as known."""
         with self._database.read() as connection:
             owners = owners_of(connection, [alert.key for alert in alerts])
             wanted = {one for alert in alerts for one in (alert.key, alert.identity, owners.get(alert.key, "")) if one}
@@ -72,7 +72,7 @@ class Alerts(Repository):
         return {alert.key: found[key] for alert in alerts if (key := identity_key(alert, owners, found)) in found}
 
     def heard_at(self, keys: Sequence[str]) -> dict[str, float]:
-        """Return when each of these was last repeated, where that is noted."""
+        """Return when each of these keys was last repeated, if that is recorded."""
         found: dict[str, float] = {}
         with self._database.read() as connection:
             for start in range(0, len(keys), _AT_ONCE):
@@ -81,7 +81,7 @@ class Alerts(Repository):
         return found
 
     def note_heard(self, keys: Sequence[str], now: float) -> None:
-        """Note that these are still there, though no webhook said so."""
+        """Record these keys as still firing, without a webhook."""
         if keys:
             with self._database.write() as connection:
                 rows = [{"key": key, "at": now} for key in sorted(keys)]
@@ -100,7 +100,7 @@ class Alerts(Repository):
 
 
 def owners_of(connection: Connection, keys: Sequence[str]) -> dict[str, str]:
-    """Return the identity that each of these alerts shares, by the alert's own key, where it fires as a member."""
+    """Return the shared identity of each of these alerts, by the alert's own key, if it fires as a member."""
     owners: dict[str, str] = {}
     for start in range(0, len(keys), _AT_ONCE):
         of = select(members.c.member, members.c.key).where(members.c.member.in_(keys[start : start + _AT_ONCE]))
@@ -109,7 +109,7 @@ def owners_of(connection: Connection, keys: Sequence[str]) -> dict[str, str]:
 
 
 def states(connection: Connection, keys: Sequence[str]) -> dict[str, AlertState]:
-    """Return the state of each of these keys that is known."""
+    """Return the states of these keys, as far as known."""
     found: dict[str, AlertState] = {}
     for start in range(0, len(keys), _AT_ONCE):
         part = keys[start : start + _AT_ONCE]
@@ -149,7 +149,7 @@ def _search(
 
 
 def matches(state: AlertState, words: Sequence[str]) -> bool:
-    """Tell whether each of the words, case-folded, is in the key, the name, or a label written `name=value`."""
+    """Return whether each of the words, case-folded, is in the key, the name, or a label written `name=value`."""
     alert = state.alert
     labels = (f"{name}={value}" for name, value in alert.labels.items())
     text = "\n".join((state.key, alert.name, *labels)).casefold()

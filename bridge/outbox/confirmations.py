@@ -1,4 +1,4 @@
-"""Which accepted events BigPanda has not taken in, as far as is known: what to look for, and what came of it."""
+"""The confirmation of accepted events: those to look for in BigPanda, and those found missing."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -10,12 +10,12 @@ from bridge.outbox.database import Database
 from bridge.outbox.schema import events, unconfirmed, watermarks
 
 _LONGEST: Final = 86400.0
-"""Seconds after which what was never taken in is looked for no more."""
+"""Seconds after which an unprocessed event is no longer looked for."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SentEvent:
-    """An event that BigPanda accepted. `looks`: in how many it was missed since; `resends`: how often it was resent."""
+    """An event that BigPanda accepted. `looks`: the checks that missed it since; `resends`: how often it was resent."""
 
     id: int
     key: str
@@ -28,16 +28,16 @@ class SentEvent:
 
 
 class Confirmations:
-    """What was sent to one destination and is to be looked for there."""
+    """The events sent to one destination that are to be confirmed there."""
 
     def __init__(self, database: Database, destination: str) -> None:
         self._database, self._name = database, f"confirmation {destination}"
 
     def to_confirm(self, until: float, since: float) -> list[SentEvent]:
-        """Return what was sent after the last look, or after `since` before the first, and what was missed by then."""
+        """Return the events sent after the last check (before the first: after `since`), and those missed so far."""
         with self._database.read() as connection:
             looked = connection.execute(select(watermarks.c.at).where(watermarks.c.name == self._name)).scalar()
-            # A watermark that lies ahead is of a clock that was set back since.
+            # A watermark in the future means that the clock was set back since.
             if looked is None or looked > until:
                 later = events.c.closed_at >= since
             else:
@@ -67,11 +67,11 @@ class Confirmations:
         resend: Sequence[SentEvent],
         until: float,
     ) -> None:
-        """Note what a look at all that was sent `until` then found; what is to be resent is queued, the same bytes."""
+        """Record the result of a check of the events sent `until` then, and queue those to resend, unchanged."""
         with self._database.write() as connection:
             looked = connection.execute(select(watermarks.c.at).where(watermarks.c.name == self._name)).scalar()
             if looked is None:
-                # What was missed before was sent to another destination.
+                # Events missed before were sent to another destination.
                 connection.execute(delete(unconfirmed))
             for event in confirmed:
                 connection.execute(delete(unconfirmed).where(unconfirmed.c.event == event.id))
@@ -85,7 +85,7 @@ class Confirmations:
                 again = {"state": "waiting", "closed_at": None, "not_before": 0.0}
                 sent = (events.c.id == event.id) & (events.c.state == "sent")
                 connection.execute(update(events).where(sent).values(again))
-            # What was pruned, or is too old, is looked for no more.
+            # Pruned or too old events are no longer looked for.
             kept = (events.c.id == unconfirmed.c.event) & (
                 events.c.closed_at.is_(None) | (events.c.closed_at > until - _LONGEST)
             )
@@ -94,7 +94,7 @@ class Confirmations:
             connection.execute(mark)
 
     def unconfirmed(self) -> int:
-        """Return how many events were missed in two looks or more, and not taken in since."""
+        """Return the number of events missed in two or more checks and not processed since."""
         with self._database.read() as connection:
             missing = (unconfirmed.c.resends > 0) | (unconfirmed.c.looks > 1)
             return connection.execute(select(func.count()).select_from(unconfirmed).where(missing)).scalar_one()

@@ -1,4 +1,4 @@
-"""The way into the database: engines, the settings that make a commit durable, and what its errors mean."""
+"""Database access: engines, the settings that make a commit durable, and the mapping of errors."""
 
 import threading
 from collections.abc import Iterator, Sequence
@@ -34,7 +34,7 @@ from exporter.toolkit.config_types import ConfigError
 BUSY_TIMEOUT = 5.0
 """Seconds to wait for another writer."""
 _FOR_READERS = 1.0
-"""Seconds that webhooks may wait because the log is emptied."""
+"""Seconds that webhooks may wait for a checkpoint of the log."""
 _SQLITE_WORDS = (
     ("locked", "busy"),
     ("busy", "busy"),
@@ -49,11 +49,11 @@ _POSTGRESQL_WORDS = {
     "53100": "disk full", "55P03": "busy", "40P01": "busy", "40001": "busy", "57014": "busy", "25006": "read-only",
 }  # fmt: skip
 _CONNECTION = ("", "08", "53", "57")
-"""Classes of PostgreSQL's errors that mean it cannot be reached, or has no place for one more connection."""
+"""Classes of PostgreSQL errors that mean it is unreachable or has no free connection."""
 
 
 class Database:
-    """One database and its connections. SQLite has one writer at a time, who never starts as a reader."""
+    """One database and its connections. SQLite has one writer at a time, which never starts as a reader."""
 
     def __init__(self, url: str) -> None:
         self._url = found = location(url)
@@ -80,9 +80,9 @@ class Database:
             engine.dispose()
 
     def reserved(self) -> Self:
-        """Return the same database by connections of its own: it is closed with this one.
+        """Return the same database with separate connections; it is closed with this one.
 
-        However many read pages, and however long: who uses it waits for none of their connections.
+        Its user never waits for connections used to read pages, however many and however long.
         """
         if self.postgresql:
             reader = _postgresql(self._url)
@@ -95,13 +95,13 @@ class Database:
 
     @contextmanager
     def write(self) -> Iterator[Connection]:
-        """Give one transaction that is durable once this ends. Unavailable when that cannot be now."""
+        """Yield a transaction that is durable once this ends. Raises Unavailable if that is impossible now."""
         with self._meanings():
             if self.postgresql:
                 with self._writer.begin() as connection:
                     yield connection
                 return
-            # No longer than for others' writers: behind a locked database our own would queue for ever.
+            # No longer than for other writers: behind a locked database ours would queue for ever.
             if not self._turn.acquire(timeout=BUSY_TIMEOUT):
                 raise Unavailable("database: busy")
             try:
@@ -109,7 +109,7 @@ class Database:
                     self._see_files()
                     yield connection
                 if self._log.grown():
-                    # What was committed stays committed, whatever becomes of this.
+                    # The commit stands, whatever the result of this.
                     with (
                         suppress(SQLAlchemyError, sqlite_engine.sqlite3.Error),
                         closing(self._writer.raw_connection()) as log,
@@ -119,13 +119,13 @@ class Database:
                 self._turn.release()
 
     def refuse_when_full(self) -> None:
-        """Raise Unavailable where the disk has no room but what is kept for delivery: what is full must still drain."""
+        """Raise Unavailable if only the space reserved for delivery is left: a full queue must still drain."""
         if not self.postgresql and sqlite_engine.room(self._files.path) <= 0:
             raise Unavailable("database: disk full")
 
     @contextmanager
     def read(self) -> Iterator[Connection]:
-        """Give one consistent view."""
+        """Yield a consistent view."""
         self._see_files()
         with self._meanings(), self._reader.begin() as connection:
             yield connection
@@ -136,37 +136,37 @@ class Database:
 
     @contextmanager
     def _meanings(self) -> Iterator[None]:
-        """Turn what the database says into `Unavailable`, but for what would be wrong again the next time.
+        """Turn database errors into `Unavailable`, except those that a retry cannot fix.
 
-        The driver says it itself, or SQLAlchemy for it.
+        They come from the driver itself or wrapped by SQLAlchemy.
         """
         driver: Any = self._writer.dialect.dbapi
         wrong_again = [driver.IntegrityError, driver.DataError, driver.ProgrammingError]
         if not self.postgresql:
-            wrong_again.append(driver.InterfaceError)  # of a value, never of the connection
+            wrong_again.append(driver.InterfaceError)  # about a value, never about the connection
         try:
             yield
         except PoolTimeoutError as error:
             raise Unavailable("database: busy") from error
         except (DBAPIError, driver.Error) as error:
-            said = error.orig if isinstance(error, DBAPIError) else error
-            if isinstance(said, tuple(wrong_again)):
+            cause = error.orig if isinstance(error, DBAPIError) else error
+            if isinstance(cause, tuple(wrong_again)):
                 raise
-            if isinstance(said, sqlite_engine.sqlite3.Error):
-                word = next((word for part, word in _SQLITE_WORDS if part in str(said)), "failed")
+            if isinstance(cause, sqlite_engine.sqlite3.Error):
+                word = next((word for part, word in _SQLITE_WORDS if part in str(cause)), "failed")
             else:
-                state = getattr(said, "sqlstate", None) or ""
+                state = getattr(cause, "sqlstate", None) or ""
                 word = _POSTGRESQL_WORDS.get(state, "not reached" if state[:2] in _CONNECTION else "failed")
             raise Unavailable(f"database: {word}") from error
 
     def clock(self, connection: Connection, now: float) -> float:
-        """Return the time by which leases run: the database's own where several machines share it."""
+        """Return the time for leases: the database's own if several machines share it."""
         if not self.postgresql:
             return now
         return float(connection.execute(text("SELECT extract(epoch FROM clock_timestamp())")).scalar_one())
 
     def insert(self, table: Any) -> Any:
-        """Return an INSERT that knows `on_conflict_do_update`."""
+        """Return an INSERT that supports `on_conflict_do_update`."""
         return postgresql.insert(table) if self.postgresql else sqlite.insert(table)
 
     def upsert(self, table: Any, *index: str) -> Any:
@@ -176,7 +176,7 @@ class Database:
         return made.on_conflict_do_update(index_elements=index, set_=replaced)
 
     def among(self, column: ColumnElement[str]) -> ColumnElement[bool]:
-        """Return the condition that a column is one of the bound `names`: one parameter, however many they are."""
+        """Return the condition that a column is one of the bound `names`: one parameter for any number of them."""
         if self.postgresql:
             return column == any_(bindparam("names", type_=ARRAY(Text)))
         return column.in_(select(func.json_each(bindparam("names")).table_valued("value").c.value))
@@ -187,14 +187,14 @@ class Database:
 
 
 class Repository:
-    """What reads and writes one database. Its methods raise Unavailable when that cannot be used now."""
+    """Base of the classes that read and write one database. Methods raise Unavailable if it cannot be used now."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
 
 
 def location(url: str) -> URL:
-    """Return where the database is. ConfigError when this program cannot, or must not, use it."""
+    """Return the location of the database. Raises ConfigError if this program cannot, or must not, use it."""
     try:
         found = make_url(url)
     except (ArgumentError, ValueError):
@@ -209,7 +209,7 @@ def location(url: str) -> URL:
 
 
 def check(url: str) -> None:
-    """See that a database is one that can be used, without a look at it. ConfigError when it is not."""
+    """Check that a database is supported, without connecting. Raises ConfigError if not."""
     found = location(url)
     if found.get_backend_name() == "postgresql":
         _postgresql(found).dispose()

@@ -1,4 +1,4 @@
-"""Dead letters: events that BigPanda refuses. To be looked at, mapped again and requeued, or discarded."""
+"""Dead letters: events that BigPanda rejected, to be viewed, rebuilt and requeued, or discarded."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -19,7 +19,7 @@ _COLUMNS = (
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DeadLetter:
-    """An event that BigPanda will never accept as it is; `reason` holds BigPanda's words."""
+    """An event that BigPanda will never accept as it is; `reason` holds BigPanda's message."""
 
     id: int
     key: str
@@ -36,10 +36,10 @@ class DeadLetter:
 
 @dataclass(frozen=True, slots=True)
 class Requeued:
-    """What became of dead letters, by id.
+    """The outcome of requeueing dead letters, by id.
 
-    `queued` are queued again; `superseded` were made pointless by a newer event of their alert, or by a mapping that
-    does not send them any more; `unknown` stay dead: their receiver is not configured any more.
+    `queued`: queued again; `superseded`: made pointless by a newer event of their alert, or by a mapping that no longer
+    sends them; `unknown`: kept, because their receiver is no longer configured.
     """
 
     queued: tuple[int, ...] = ()
@@ -48,7 +48,7 @@ class Requeued:
 
 
 class DeadLetters(Repository):
-    """Events that were set aside."""
+    """The dead letters in the store."""
 
     def oldest(self, limit: int = 1000) -> list[DeadLetter]:
         """Return dead letters, the oldest first."""
@@ -68,9 +68,9 @@ class DeadLetters(Repository):
     def requeue(
         self, ids: Sequence[int] | None, mappings: Mapping[tuple[str, str], EventMapping], now: float
     ) -> Requeued:
-        """Map dead letters again (None: all of them) and queue them, in their old order and with their old time.
+        """Rebuild dead letters (None: all) from their alerts and queue them, in their old order with their old time.
 
-        `mappings`: of the receivers that are configured, by receiver and source.
+        `mappings`: of the configured receivers, by receiver and source.
         """
         chosen = dead if ids is None else dead & events.c.id.in_(ids)
         query = (
@@ -87,11 +87,11 @@ class DeadLetters(Repository):
         return Requeued(**{result: tuple(found) for result, found in results.items()})
 
     def discard(self, ids: Sequence[int], now: float) -> int:
-        """Give dead letters up; they stay in the history. Returns how many there were."""
+        """Discard dead letters; they stay in the history. Returns their number."""
         return self._discard(events.c.id.in_(ids), now)
 
     def discard_until(self, last: int, now: float) -> int:
-        """Give up every dead letter up to the one of this id, as someone saw it; returns how many there were."""
+        """Discard every dead letter up to this id, the last one that the user saw; return their number."""
         return self._discard(events.c.id <= last, now)
 
     def _discard(self, chosen: ColumnElement[bool], now: float) -> int:

@@ -1,4 +1,4 @@
-"""Events as the operator's page shows them: what is queued, what was sent or given up, and all events of one alert."""
+"""Events for the operator's page: queued ones, sent or discarded ones, and all events of one alert."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -14,7 +14,7 @@ from bridge.outbox.rows import alert_of
 from bridge.outbox.schema import alert_states, closed, events, unconfirmed, waiting
 
 _NEWEST: Final = 100
-"""Events of one alert that its page shows."""
+"""Most events on the page of an alert."""
 _COLUMNS: Final = (
     "id", "key", "kind", "status", "state", "reason", "attempts", "accepted_at", "not_before", "closed_at",
 )  # fmt: skip
@@ -22,7 +22,7 @@ _COLUMNS: Final = (
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EventRow:
-    """One event: what it is, its state, and why. `held`, `behind` and `in_flight` tell why it is not sent yet."""
+    """One event with its state and reason. `held`, `behind` and `in_flight`: why it is not sent yet."""
 
     id: int
     key: str
@@ -40,13 +40,13 @@ class EventRow:
 
     @property
     def held(self) -> bool:
-        """Whether it is an update that was never tried: it waits for its receiver's `update_interval`."""
+        """Whether it is an untried update that waits for its receiver's `update_interval`."""
         return self.kind == Kind.UPDATE and self.attempts == 0
 
 
 @dataclass(frozen=True, slots=True)
 class NoisyAlert:
-    """An alert that changed often. `events`: how many were made for BigPanda; `last_at`: when the last one was."""
+    """An alert that changed often. `events`: the number of its events; `last_at`: the time of the last one."""
 
     alert: Alert
     events: int
@@ -62,7 +62,7 @@ class EventLog(Repository):
     """Queries over the events of all alerts."""
 
     def queued(self, request: PageRequest, now: float) -> Page[EventRow]:
-        """Return queued events, in the order in which they go out."""
+        """Return queued events, in the order in which they are sent."""
         order = (events.c.priority, events.c.queued_at, events.c.id)
         with self._database.read() as connection:
             query = select(*_columns(self._database.clock(connection, now))).where(waiting).order_by(*order)
@@ -70,7 +70,7 @@ class EventLog(Repository):
             return Page([_event(row) for row in rows], _count(connection, waiting))
 
     def closed(self, request: PageRequest, now: float) -> Page[EventRow]:
-        """Return what was sent, superseded or given up, the newest first; the total shows only whether more follows."""
+        """Return events sent, superseded or discarded, the newest first; the total shows only whether more follow."""
         with self._database.read() as connection:
             query = select(*_columns(self._database.clock(connection, now))).where(closed)
             newest = query.order_by(events.c.closed_at.desc()).limit(request.limit + 1).offset(request.offset)
@@ -91,7 +91,7 @@ class EventLog(Repository):
         """Return the alerts with the most events accepted after `since`, the most first."""
         number, last = func.count().label("number"), func.max(events.c.accepted_at).label("last_at")
         counted = select(events.c.key, number, last).where(events.c.accepted_at > since).group_by(events.c.key)
-        counted = counted.having(func.count() > 1)  # one event is no noise
+        counted = counted.having(func.count() > 1)  # a single event is not noise
         most = counted.order_by(number.desc(), last.desc(), events.c.key).limit(limit).subquery()
         query = select(alert_states.c.alert, most.c.number, most.c.last_at).join(most, alert_states.c.key == most.c.key)
         with self._database.read() as connection:
@@ -99,7 +99,7 @@ class EventLog(Repository):
             return [NoisyAlert(alert_of(row.alert), row.number, row.last_at) for row in rows]
 
     def unconfirmed(self, limit: int, now: float) -> list[EventRow]:
-        """Return events that BigPanda accepted and did not take in, the newest first."""
+        """Return events that BigPanda accepted but did not process, the newest first."""
         with self._database.read() as connection:
             query = select(*_columns(self._database.clock(connection, now)))
             missing = query.join(unconfirmed, unconfirmed.c.event == events.c.id).where(unconfirmed.c.resends > 0)

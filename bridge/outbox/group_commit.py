@@ -1,7 +1,7 @@
-"""Group commit: what many webhooks bring while the disk is busy becomes durable in one transaction.
+"""Group commit: webhooks that arrive while the disk is busy are committed together in one transaction.
 
-The threads that serve webhooks wait for their own notification to be durable; one thread writes. So a flush of the
-disk is paid once for all that wait, and a sender is answered only once its webhook is committed.
+The threads that serve webhooks wait until their own notification is durable; one thread writes. So one disk flush
+serves all that wait, and a sender is answered only once its webhook is committed.
 """
 
 import logging
@@ -19,14 +19,14 @@ _Pending = tuple[Notification, float, Future[Outcome]]
 
 
 class Store(Protocol):
-    """What commits are made in."""
+    """The store that batches are committed to."""
 
     def accept(self, batch: Sequence[Notification], now: float) -> list[Outcome]:
         """Make a batch durable, all or nothing."""
 
 
 class GroupCommit:
-    """The one thread that writes what webhooks bring. `wake` is called after each commit that queued something."""
+    """The single thread that stores webhooks. `wake` is called after each commit that queued something."""
 
     def __init__(
         self,
@@ -43,11 +43,11 @@ class GroupCommit:
         self._thread = threading.Thread(target=self._run, name="commits", daemon=True)
 
     def start(self) -> None:
-        """Begin to write."""
+        """Start writing."""
         self._thread.start()
 
     def accept(self, notification: Notification, now: float) -> Outcome:
-        """Return once the notification is durable. Unavailable when it cannot be now: nothing of it is kept then."""
+        """Return once the notification is durable. Raises Unavailable if it cannot be; then nothing of it is kept."""
         settled: Future[Outcome] = Future()
         with self._adding:
             if self._stopping:
@@ -55,11 +55,11 @@ class GroupCommit:
             try:
                 self._waiting.put_nowait((notification, now, settled))
             except queue.Full:
-                raise Unavailable("too many webhooks wait for the database") from None
+                raise Unavailable("too many webhooks are waiting for the database") from None
         return settled.result()
 
     def stop(self) -> None:
-        """Take no more, make durable what waits, and end."""
+        """Accept no more, commit what is waiting, and stop."""
         with self._adding:
             stopped, self._stopping = self._stopping, True
         if stopped:
@@ -80,7 +80,7 @@ class GroupCommit:
             self._turn_away()
 
     def _collect(self) -> tuple[list[_Pending], bool]:
-        """Wait for one, then take what waits beside it, within bounds; and whether to go on."""
+        """Wait for a notification, then take the others waiting, within bounds; return them and whether to go on."""
         batch: list[_Pending] = []
         alerts, found = 0, self._waiting.get()
         while found is not None:
@@ -113,7 +113,7 @@ class GroupCommit:
                 self._wake()
 
     def _separately(self, batch: list[_Pending], error: BaseException) -> None:
-        """Commit each alone, so that only the one that cannot be written fails."""
+        """Commit each separately, so that only those that cannot be written fail."""
         if len(batch) > 1:
             for one in batch:
                 self._commit([one])
@@ -125,7 +125,7 @@ class GroupCommit:
         settled.set_exception(Unavailable("this webhook cannot be stored"))
 
     def _turn_away(self) -> None:
-        """Let nobody wait for a thread that is gone, or was never started."""
+        """Fail all waiting notifications if the thread has ended, or was never started."""
         with self._adding:
             self._stopping = True
             while not self._waiting.empty():

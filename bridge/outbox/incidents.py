@@ -1,6 +1,6 @@
-"""BigPanda's incidents in the store: what webhooks say of them, and which callbacks BigPanda waits for.
+"""BigPanda's incidents in the store: their records from webhooks, and the callbacks that are due.
 
-An incident and the callback that follows from it are written in the transaction that its webhook is answered for.
+An incident and its callback are written in the same transaction as its webhook.
 """
 
 import json
@@ -27,7 +27,7 @@ _MEMBERS = tuple(member.name for member in fields(IncidentRecord))
 
 @dataclass(frozen=True, slots=True)
 class DueCallback:
-    """One share that BigPanda waits to hear of. `asked_at` sets it apart from a later share of the same incident."""
+    """One share that BigPanda waits for. `asked_at` distinguishes it from a later share of the same incident."""
 
     source: str
     incident: str
@@ -36,7 +36,7 @@ class DueCallback:
 
 
 class Incidents(Repository):
-    """Incidents as BigPanda's webhooks described them last, and the callbacks that are due."""
+    """Incidents as last reported by BigPanda's webhooks, and the callbacks that are due."""
 
     def records(self, source: str | None = None) -> list[IncidentRecord]:
         """Return the incidents of one source, or of all, the newest first."""
@@ -47,28 +47,28 @@ class Incidents(Repository):
             return [_record(row) for row in connection.execute(query)]
 
     def page(self, request: PageRequest) -> Page[IncidentRecord]:
-        """Return a page of incidents: open ones first, then what was heard last."""
-        heard = incidents.c.heard_at > 0
+        """Return a page of incidents: open ones first, then the latest."""
+        reported = incidents.c.heard_at > 0
         order = (incidents.c.active.desc(), incidents.c.heard_at.desc(), incidents.c.source, incidents.c.id)
-        query = select(incidents).where(heard).order_by(*order).limit(request.limit).offset(request.offset)
+        query = select(incidents).where(reported).order_by(*order).limit(request.limit).offset(request.offset)
         with self._database.read() as connection:
             rows = [_record(row) for row in connection.execute(query)]
-            return Page(rows, connection.execute(select(func.count()).where(heard)).scalar_one())
+            return Page(rows, connection.execute(select(func.count()).where(reported)).scalar_one())
 
     def record(self, source: str, number: str) -> IncidentRecord | None:
-        """Return one incident; None when no webhook has described it."""
+        """Return one incident; None if no webhook has reported it."""
         here = (incidents.c.source == source, incidents.c.id == number, incidents.c.heard_at > 0)
         with self._database.read() as connection:
             row = connection.execute(select(incidents).where(*here)).one_or_none()
             return None if row is None else _record(row)
 
     def share_quotas(self) -> dict[str, float]:
-        """Return how many shares each source has left until BigPanda resets the count, where its webhooks say so."""
+        """Return each source's remaining shares until BigPanda resets the count, if its webhooks report them."""
         with self._database.read() as connection:
             return {row.source: row.available for row in connection.execute(select(share_quotas))}
 
     def counts(self) -> dict[tuple[str, str], int]:
-        """Count by environment and status; what is closed is ok, whatever its alerts say."""
+        """Count by environment and status; a closed incident counts as ok, whatever its alerts."""
         status: ColumnElement[str] = case((incidents.c.active, incidents.c.status), else_=literal(Status.OK.value))
         query = select(incidents.c.environment, status, func.count()).where(incidents.c.heard_at > 0)
         with self._database.read() as connection:
@@ -76,9 +76,9 @@ class Incidents(Repository):
             return {(environment, found): number for environment, found, number in rows}
 
     def due_callbacks(self, source: str, now: float, limit: int = 50) -> list[DueCallback]:
-        """Return the new shares that BigPanda waits to hear of, the oldest first."""
+        """Return the new shares whose callback BigPanda waits for, the oldest first."""
         columns = (callbacks.c.source, callbacks.c.incident, callbacks.c.attempts, callbacks.c.asked_at)
-        # What was asked for later than now is of a clock that was set back since.
+        # A share from the future means that the clock was set back since.
         now_or_before = (callbacks.c.not_before <= now) | (callbacks.c.asked_at > now)
         due = (callbacks.c.source == source, callbacks.c.state == "waiting", now_or_before)
         query = select(*columns).where(*due).order_by(callbacks.c.asked_at, callbacks.c.incident).limit(limit)
@@ -86,7 +86,7 @@ class Incidents(Repository):
             return [DueCallback(*row) for row in connection.execute(query)]
 
     def settle_callback(self, callback: DueCallback, state: str, reason: str, *, now: float, not_before: float) -> None:
-        """Note what became of a callback (`done`, `dead`, or `waiting` until `not_before`), unless asked again."""
+        """Record the outcome of a callback (`done`, `dead`, or `waiting` until `not_before`), unless superseded."""
         same = (
             (callbacks.c.source == callback.source)
             & (callbacks.c.incident == callback.incident)
@@ -101,33 +101,34 @@ class Incidents(Repository):
 def merge_heard(
     database: Database, connection: Connection, batch: Sequence[Notification], outcomes: Sequence[Outcome], now: float
 ) -> None:
-    """Merge what each notification reports of incidents, in the order given."""
-    known = _load(database, connection, {(one.source, heard.id) for one in batch for heard in one.incidents}, now)
+    """Merge the incidents of each notification, in the order given."""
+    known = _load(database, connection, {(one.source, each.id) for one in batch for each in one.incidents}, now)
     for notification, outcome in zip(batch, outcomes, strict=True):
         source = notification.source
-        for heard in notification.incidents:
-            before = known[source, heard.id]
-            after = merge(before, heard, source, now)
+        for incoming in notification.incidents:
+            before = known[source, incoming.id]
+            after = merge(before, incoming, source, now)
             if after is None:
                 continue
             after = _judged(connection, before, after, outcome, now)
             _write(connection, after)
-            known[source, heard.id] = after
+            known[source, incoming.id] = after
             if after.active:
                 known |= {(one.source, one.id): one for one in _absorbed(connection, after, now)}
-            if heard.quota is not None:
-                connection.execute(database.upsert(share_quotas, "source").values(source=source, available=heard.quota))
-            if notification.confirm and is_new_share(before, heard):
-                place = {"source": source, "incident": heard.id}
+            if incoming.quota is not None:
+                quota = database.upsert(share_quotas, "source").values(source=source, available=incoming.quota)
+                connection.execute(quota)
+            if notification.confirm and is_new_share(before, incoming):
+                place = {"source": source, "incident": incoming.id}
                 fresh = {"state": "waiting", "reason": "", "attempts": 0, "asked_at": now, "not_before": 0.0}
-                asked = database.upsert(callbacks, "source", "incident").values(**place, **fresh, closed_at=None)
-                connection.execute(asked)
+                due = database.upsert(callbacks, "source", "incident").values(**place, **fresh, closed_at=None)
+                connection.execute(due)
 
 
 def _load(
     database: Database, connection: Connection, places: set[tuple[str, str]], now: float
 ) -> dict[tuple[str, str], IncidentRecord | None]:
-    """Lock each incident, also one that is not there yet, so that two replicas cannot both be the first."""
+    """Lock each incident, even one that does not exist yet, so that two replicas cannot both be the first."""
     found: dict[tuple[str, str], IncidentRecord | None] = {}
     for source, number in sorted(places):
         blank = _row(IncidentRecord(source=source, id=number, first_heard_at=now, heard_at=0.0))
@@ -141,15 +142,15 @@ def _load(
 def _judged(
     connection: Connection, before: IncidentRecord | None, after: IncidentRecord, outcome: Outcome, now: float
 ) -> IncidentRecord:
-    """Count what this webhook brought about; note what still fires in an incident that it closed."""
+    """Count the changes in this webhook, and record the alerts that still fire in an incident that it closed."""
     if not (before and before.acknowledged_at) and (seconds := lasted(after, after.acknowledged_at)) is not None:
         outcome.acknowledged.append((after.environment, seconds))
     if after.active or (before and not before.active):
         return after
-    # By BigPanda's clock, by ours where it does not say when it ended.
+    # By BigPanda's clock, or by ours if it does not report the end.
     if (seconds := lasted(after, after.closed_at if after.ended_at is None else after.ended_at)) is not None:
         outcome.resolved.append((after.environment, seconds))
-    # What was merged into another open incident was not closed.
+    # An incident merged into another open one was not closed.
     others = (incidents.c.source == after.source) & (incidents.c.id != after.id) & incidents.c.active
     listed = connection.execute(select(incidents.c.alerts).where(others, incidents.c.heard_at > 0)).scalars()
     elsewhere = {key for keys in listed for key in json.loads(keys)}
@@ -163,9 +164,9 @@ def _judged(
 
 
 def _absorbed(connection: Connection, by: IncidentRecord, now: float) -> list[IncidentRecord]:
-    """Close the incidents of which every alert is in this one now: BigPanda does not report what was merged away.
+    """Close the incidents all of whose alerts are now in this one: BigPanda does not report merged incidents.
 
-    What another replica writes at this moment is left to it.
+    Incidents that another replica is writing at this moment are left to it.
     """
     mine = set(by.keys)
     others = (incidents.c.source == by.source) & (incidents.c.id != by.id) & incidents.c.active

@@ -1,4 +1,4 @@
-"""What webhooks change in the store: alert states and the events to send, decided and written in one transaction."""
+"""Ingest of webhooks: decides and writes alert states and the events to send, in one transaction."""
 
 import json
 import logging
@@ -22,24 +22,24 @@ from bridge.outbox.schema import members
 from bridge.outbox.statements import BLANK, Statements
 
 MOST_UNREADABLE: Final = 100
-"""Unreadable alerts of one webhook that are kept; the rest is only counted."""
+"""Most unreadable alerts kept of one webhook; the rest is only counted."""
 _log = logging.getLogger(__name__)
 
 
 class Ingest:
-    """Takes notifications in: what they say is durable once `accept` returns."""
+    """Stores notifications, which are durable once `accept` returns."""
 
     def __init__(self, database: Database) -> None:
         self._database, self._statements = database, Statements(database)
         self._named: set[tuple[str, str, str]] = set()
 
     def accept(self, batch: Sequence[Notification], now: float) -> list[Outcome]:
-        """Commit several notifications at once, all or nothing. Unavailable when the database cannot be used now."""
+        """Commit several notifications, all or nothing. Raises Unavailable if the database cannot be used now."""
         self._database.refuse_when_full()
         with self._database.write() as connection:
             outcomes = Batch(self._database, self._statements, connection, now).accept(batch)
             named = {(one.receiver, one.source, one.receiver_name) for one in batch if one.receiver_name}
-            if new := sorted(named - self._named):  # the same few names come with every webhook
+            if new := sorted(named - self._named):  # every webhook has the same few names
                 rows = [{"receiver": receiver, "source": source, "name": name} for receiver, source, name in new]
                 connection.execute(self._statements.sender, rows)
         self._named |= named
@@ -47,7 +47,7 @@ class Ingest:
 
 
 class Batch:
-    """One batch of notifications on its way into the store, in one transaction."""
+    """One batch of notifications, stored in one transaction."""
 
     def __init__(self, database: Database, statements: Statements, connection: Connection, now: float) -> None:
         self._database, self._statements, self._connection, self._now = database, statements, connection, now
@@ -61,7 +61,7 @@ class Batch:
         self._superseded: list[tuple[str, int]] = []
 
     def accept(self, batch: Sequence[Notification]) -> list[Outcome]:
-        """Decide about every alert, in the order given, and write what follows."""
+        """Decide about every alert, in the order given, and write the results."""
         alerts = [alert for notification in batch for alert in notification.alerts]
         identities = {alert.identity for alert in alerts if alert.identity}
         self._load({alert.key for alert in alerts} | identities, grouped=bool(identities))
@@ -82,7 +82,7 @@ class Batch:
                 self._states[row.key] = state_of(row)
         if not self._states:
             return
-        # After the rows are locked: what another replica claimed in the meantime is not pending any more.
+        # Only after locking the rows: an event that another replica has claimed meanwhile is no longer pending.
         known = self._database.names(list(self._states))
         for row in self._connection.execute(self._statements.pending, known):
             self._states[row.key] = replace(self._states[row.key], pending=pending_of(row))
@@ -99,8 +99,7 @@ class Batch:
     def _reserve(self, keys: list[str]) -> None:
         """Insert unknown keys blank, so that two replicas cannot both be the first.
 
-        Before any row is locked, and in one order: a replica that inserts while it holds locks may wait for one that
-        waits for it.
+        Before any row is locked, and in one order, to avoid deadlocks with other replicas.
         """
         found = self._connection.execute(self._statements.names, self._database.names(keys)).scalars()
         if new := sorted(set(keys).difference(found)):
@@ -143,13 +142,13 @@ class Batch:
     def _shared(
         self, key: str, state: AlertState | None, alert: Alert, status: Status | None
     ) -> tuple[Alert, Status | None]:
-        """Note what one of the alerts of an identity says; return the one that speaks for all, and its status."""
+        """Update one alert of a shared identity; return the alert that represents all of them, and its status."""
         before = state.members if state else {}
         if not alert.identity and alert.key not in before and not alert.firing:
-            after: dict[str, Member] = {}  # an end of the whole, by silence or by hand
+            after: dict[str, Member] = {}  # the whole identity is resolved, by expiry or manually
         else:
             if state and state.open and not before:
-                # It was opened before its sender's alerts shared an identity.
+                # It was opened before its sender's alerts shared identities.
                 before = {state.key: Member(state.alert, state.status)}
             after = with_member(before, alert, status)
         for left in before.keys() - after.keys():
@@ -167,7 +166,7 @@ class Batch:
                     "alert": alert_json(found.alert),
                 }
         if state and after != state.members:
-            # Whatever was judged by the members before is overtaken, though BigPanda may see no change.
+            # Judgements about the former members are obsolete, even if BigPanda sees no change.
             self._states[key] = replace(state, members=after, updated_at=self._now)
             self._changed.add(key)
         self._groups[key] = after
@@ -191,7 +190,7 @@ class Batch:
             self._events[alert.key, after.seq] = self._event_row(after, decision, event, app_key)
             if decision.timestamp > self._now + LONGEST_HOLD:
                 _log.warning(
-                    "Clock stepped back: event of %s sent with a time %d seconds ahead, after its last one",
+                    "Clock stepped back: event of %s sent with a timestamp %d seconds ahead, after its last one",
                     alert.key,
                     decision.timestamp - self._now,
                 )
@@ -244,7 +243,7 @@ class Batch:
             more = len(one.unreadable) - MOST_UNREADABLE
             for number, item in enumerate(one.unreadable[:MOST_UNREADABLE], start=1):
                 last = more > 0 and number == MOST_UNREADABLE
-                reason = f"{item.reason}, and {more} more of this webhook that are not kept" if last else item.reason
+                reason = f"{item.reason}, and {more} more in this webhook that are not kept" if last else item.reason
                 rows.append(quarantine_row(one.receiver, one.source, reason, item.body, self._now))
         if rows:
             put(self._connection, rows)
@@ -263,10 +262,10 @@ class Batch:
                 for (receiver, source, key), alert in sorted(beats.items(), key=lambda item: item[0])
             ]
             self._connection.execute(self._statements.heartbeat, rows)
-        # Alerts that were repeated, or more, where that is noted: under the key that BigPanda knows.
+        # If repeats are recorded, record every firing alert under its key in BigPanda.
         firing = [alert for one in batch if one.note_heard for alert in one.alerts if alert.firing]
-        if heard := sorted({identity_key(alert, self._owners, self._states) for alert in firing}):
-            self._connection.execute(self._statements.heard, [{"key": key, "at": self._now} for key in heard])
+        if repeated := sorted({identity_key(alert, self._owners, self._states) for alert in firing}):
+            self._connection.execute(self._statements.heard, [{"key": key, "at": self._now} for key in repeated])
 
 
 def _count(outcome: Outcome, decision: Decision, status: Status | None, *, mapped: bool) -> None:

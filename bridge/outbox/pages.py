@@ -1,4 +1,4 @@
-"""Pages of rows, as the operator's page asks for them: every query of it is bounded."""
+"""Pages of rows for the operator's page, all of whose queries are bounded."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -7,12 +7,12 @@ from typing import Final, Generic, TypeVar
 T = TypeVar("T")
 
 SHOWN: Final = 20_000
-"""Characters of a body that a page shows."""
+"""Most characters of a body on a page."""
 
 
 @dataclass(frozen=True, slots=True)
 class PageRequest:
-    """Which rows: `limit` of them, after `offset` others."""
+    """The rows requested: `limit` of them, after `offset` others."""
 
     limit: int
     offset: int = 0
@@ -20,9 +20,9 @@ class PageRequest:
 
 @dataclass(frozen=True, slots=True)
 class Page(Generic[T]):
-    """Some rows, and how many there are in all; where that would cost too much to count, as far as is known.
+    """Some rows, and their total number; a lower bound if counting would cost too much.
 
-    `partial`: the search was ended before everything was looked at.
+    `partial`: the search ended before it had covered everything.
     """
 
     rows: Sequence[T]

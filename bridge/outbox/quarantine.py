@@ -1,4 +1,4 @@
-"""The quarantine: webhook bodies, or single alerts of them, that could not be read. To be looked at, or discarded."""
+"""The quarantine: unreadable webhook bodies, or single alerts of them, to be viewed, replayed or discarded."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -12,15 +12,15 @@ from bridge.outbox.pages import SHOWN, Page, PageRequest
 from bridge.outbox.schema import quarantine
 
 LARGEST_BODY: Final = 1_000_000
-"""Characters of a body that are kept."""
+"""Most characters kept of a body."""
 MOST_ROWS: Final = 10_000
 MOST_CHARACTERS: Final = 100_000_000
-"""Of the whole quarantine; beyond, the oldest go."""
+"""Largest size of the quarantine; beyond it the oldest are deleted."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Quarantined:
-    """A body, or one alert of a body, that could not be read."""
+    """An unreadable body, or one unreadable alert of a body."""
 
     id: int
     receiver: str
@@ -31,23 +31,23 @@ class Quarantined:
 
 
 class Quarantine(Repository):
-    """Bodies kept with the reason why they could not be read."""
+    """The quarantined bodies in the store."""
 
     def add(self, receiver: str, source: str, reason: str, body: str, now: float) -> None:
-        """Keep a body that can never be read."""
+        """Quarantine a body that can never be read."""
         self._database.refuse_when_full()
         with self._database.write() as connection:
             put(connection, [quarantine_row(receiver, source, reason, body, now)])
 
     def oldest(self, limit: int = 1000) -> list[Quarantined]:
-        """Return what was kept, the oldest first."""
+        """Return quarantined bodies, the oldest first."""
         with self._database.read() as connection:
             columns = (quarantine.c[name] for name in Quarantined.__slots__)
             rows = connection.execute(select(*columns).order_by(quarantine.c.id).limit(limit))
             return [Quarantined(**row._asdict()) for row in rows]
 
     def page(self, request: PageRequest) -> Page[Quarantined]:
-        """Return a page of what was kept, the oldest first, the bodies cut."""
+        """Return a page of quarantined bodies, the oldest first, cut."""
         body = func.substr(quarantine.c.body, 1, SHOWN).label("body")
         columns = [body if name == "body" else quarantine.c[name] for name in Quarantined.__slots__]
         query = select(*columns).order_by(quarantine.c.id).limit(request.limit).offset(request.offset)
@@ -56,18 +56,18 @@ class Quarantine(Repository):
             return Page(rows, count(connection))
 
     def discard(self, ids: Sequence[int]) -> int:
-        """Delete from quarantine; returns how many there were."""
+        """Delete from quarantine; return the number deleted."""
         with self._database.write() as connection:
             return connection.execute(delete(quarantine).where(quarantine.c.id.in_(ids))).rowcount
 
     def discard_until(self, last: int) -> int:
-        """Delete everything up to the one of this id, as someone saw it; returns how many there were."""
+        """Delete everything up to this id, the last one that the user saw; return the number deleted."""
         with self._database.write() as connection:
             return connection.execute(delete(quarantine).where(quarantine.c.id <= last)).rowcount
 
 
 def put(connection: Connection, rows: Sequence[Mapping[str, Any]]) -> None:
-    """Put these in quarantine, and let the oldest go where that is more than it may hold."""
+    """Put these into quarantine, deleting the oldest beyond its limit."""
     connection.execute(insert(quarantine), rows)
     newest_first = quarantine.c.id.desc()
     number = func.row_number().over(order_by=newest_first)
@@ -80,12 +80,12 @@ def put(connection: Connection, rows: Sequence[Mapping[str, Any]]) -> None:
 
 
 def count(connection: Connection) -> int:
-    """Return how many bodies are in quarantine."""
+    """Return the number of bodies in quarantine."""
     return connection.execute(select(func.count()).select_from(quarantine)).scalar_one()
 
 
 def quarantine_row(receiver: str, source: str, reason: str, body: str, now: float) -> dict[str, Any]:
-    """Return the row that keeps what could not be read."""
+    """Return the row for an unreadable body."""
     text = clean(body[:LARGEST_BODY])
     return {
         "receiver": receiver,

@@ -1,8 +1,8 @@
-"""The queue: what delivery takes from the store, and what it gives back.
+"""The queue: delivery claims events from the store and records their outcome.
 
-An alert's events go out one at a time and in order: only its first queued event may be claimed, and claiming it locks
+An alert's events are sent one at a time and in order: only its first queued event may be claimed, and claiming it locks
 the alert. A claim is a lease that ends by itself, so that nothing is lost with the process that held it; its token
-keeps a late answer of that process from counting.
+keeps a late result of that process from counting.
 """
 
 import json
@@ -24,7 +24,7 @@ _COLUMNS = (
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ClaimedEvent:
-    """One event that is ours to send until its lease ends. `attempts` counts this one too."""
+    """One event claimed by us until its lease ends. `attempts` includes the current one."""
 
     id: int
     key: str
@@ -41,7 +41,7 @@ class ClaimedEvent:
 
     @property
     def event(self) -> dict[str, Any]:
-        """Return the event as it was frozen."""
+        """Return the event as frozen."""
         found: dict[str, Any] = json.loads(self.body)
         return found
 
@@ -53,12 +53,12 @@ _first = ~exists().where(
     _earlier.c.seq < events.c.seq,
 )
 _LONGEST_PAUSE = 3600.0
-"""Seconds; no attempt is put off for longer."""
+"""Longest delay of an attempt in seconds."""
 _LONGEST_LEASE = 7200.0
 _MOST_REFUSED = 1000
 _now: BindParameter[float] = bindparam("now", type_=Float)
 _clock: BindParameter[float] = bindparam("clock", type_=Float)
-# What was accepted, or is to be tried again, later than it can be is of a clock that was set back since.
+# An impossible time of acceptance or retry means that the clock was set back since.
 _set_back = (events.c.accepted_at > _now) | ((events.c.attempts > 0) & (events.c.not_before > _now + _LONGEST_PAUSE))
 _free = (events.c.lease_until <= _clock) | (events.c.lease_until > _clock + _LONGEST_LEASE)
 _due = (waiting, (events.c.not_before <= _now) | _set_back, _free, _first)
@@ -80,10 +80,10 @@ _EARLIEST = select(func.min(case((events.c.not_before >= _LEASED, events.c.not_b
 
 
 class Queue(Repository):
-    """Queued events. Every method is one transaction, and raises Unavailable when the database cannot be used now."""
+    """Queued events. Every method is one transaction, and raises Unavailable if the database cannot be used now."""
 
     def claim(self, limit: int, owner: str, now: float, lease: float) -> list[ClaimedEvent]:
-        """Take up to `limit` due events, the first of its alert each, all of one app_key, for `lease` seconds.
+        """Claim up to `limit` due events, each the first of its alert, all of one app_key, for `lease` seconds.
 
         Critical first, then resolutions, then the rest, the oldest first within each.
         """
@@ -110,12 +110,12 @@ class Queue(Repository):
         destination: str = "",
         now: float,
     ) -> int:
-        """Note what a destination has: 2xx (`accepted`), or 204 (`duplicate`); and what is open there from now on.
+        """Record events that a destination accepted (2xx) or knew (204, `duplicate`), and the alerts now open there.
 
-        Returns for how many our lease counted.
+        Returns the number of events for which our lease was still valid.
         """
         with self._database.write() as connection:
-            # In the order in which ingest locks them: two that wait for each other would end in an error for one.
+            # Lock in the same order as ingest, to avoid deadlocks.
             for event in sorted((*accepted, *duplicate), key=lambda event: event.key):
                 ends = event.kind == Kind.RESOLVE
                 place = {"destination": "" if ends else destination, "app_key": "" if ends else event.app_key}
@@ -128,28 +128,28 @@ class Queue(Repository):
             )
 
     def postpone(self, claimed: Sequence[ClaimedEvent], not_before: float, reason: str) -> None:
-        """Give back what was tried and not accepted, to be tried again at `not_before`."""
+        """Release events that were tried but not accepted, to be retried at `not_before`."""
         with self._database.write() as connection:
             _settle(connection, claimed, not_before=not_before, reason=reason)
 
     def release(self, claimed: Sequence[ClaimedEvent]) -> None:
-        """Give back what was not tried at all: it does not count as an attempt."""
+        """Release events that were not tried at all, without counting an attempt."""
         with self._database.write() as connection:
             _settle(connection, claimed, attempts=events.c.attempts - 1)
 
     def bury(self, claimed: ClaimedEvent, reason: str, now: float) -> None:
-        """Make an event that will never be accepted a dead letter; its alert goes on."""
+        """Make an event that will never be accepted a dead letter, unblocking its alert."""
         with self._database.write() as connection:
             _settle(connection, [claimed], state="dead", reason=reason, closed_at=now)
 
     def revive(self, ids: Sequence[int]) -> int:
-        """Queue dead letters again as they were: what refused them was the destination. Returns how many."""
+        """Queue dead letters again unchanged, because the destination was at fault. Returns their number."""
         with self._database.write() as connection:
             buried = update(events).where(events.c.id.in_(ids), events.c.state == "dead")
             return connection.execute(buried.values(state="waiting", closed_at=None)).rowcount
 
     def refused(self) -> list[tuple[int, str, str]]:
-        """Return id, key and reason of the dead letters since a destination last took anything, in their order."""
+        """Return id, key and reason of the dead letters since a destination last accepted anything, in order."""
         taken = select(func.max(events.c.closed_at)).where(events.c.state == "sent").scalar_subquery()
         since = (dead, events.c.closed_at > func.coalesce(taken, 0.0))
         query = select(events.c.id, events.c.key, events.c.reason).where(*since).order_by(events.c.closed_at)
@@ -157,7 +157,7 @@ class Queue(Repository):
             return [(row.id, row.key, row.reason) for row in connection.execute(query.limit(_MOST_REFUSED))]
 
     def reclaim(self) -> int:
-        """Free what a process that is gone had claimed, where no other can be at work; returns how many events."""
+        """Release the claims of a process that is gone, if no other can be running; return the number of events."""
         if self._database.postgresql:
             return 0
         with self._database.write() as connection:
@@ -166,7 +166,7 @@ class Queue(Repository):
             return connection.execute(leased.values(lease_token="", lease_until=0.0)).rowcount
 
     def next_due(self, now: float) -> float | None:
-        """Return when the next event may be claimed: now, at its own time or its lease's end; None: none is."""
+        """Return when the next event may be claimed: now, at its due time or its lease's end; None: queue empty."""
         with self._database.read() as connection:
             times = {"now": now, "clock": self._database.clock(connection, now)}
             if connection.execute(_ANY_DUE, times).first():
@@ -176,7 +176,7 @@ class Queue(Repository):
 
 
 def _settle(connection: Connection, claimed: Sequence[ClaimedEvent], **changes: Any) -> int:
-    """Change events that are still ours, and end the lease; return how many there were."""
+    """Change events that are still ours and end their lease; return their number."""
     settled = 0
     for token in {one.token for one in claimed}:
         ids = [one.id for one in claimed if one.token == token]

@@ -1,4 +1,4 @@
-"""How domain objects are written into rows, and read back."""
+"""Conversion between domain objects and rows."""
 
 import json
 from dataclasses import asdict
@@ -12,7 +12,7 @@ from bridge.domain.alert_state import AlertState, Kind, Member, PendingEvent
 from bridge.domain.event import Status
 
 PRIORITY = {Status.CRITICAL: 0, Status.OK: 1}
-"""Who goes first across alerts; 2 for every other status."""
+"""Priority across alerts; 2 for every other status."""
 _json = msgspec.json.Encoder(enc_hook=dict).encode
 
 
@@ -20,17 +20,17 @@ def alert_json(alert: Alert) -> str:
     """Return an alert as JSON."""
     try:
         return _json(alert).decode()
-    except UnicodeEncodeError:  # a lone surrogate, which only the standard library writes
+    except UnicodeEncodeError:  # a lone surrogate, which only the standard library can write
         return json.dumps(asdict(alert))
 
 
 def alert_of(text: str) -> Alert:
-    """Return the alert that `alert_json` wrote."""
+    """Return the alert written by `alert_json`."""
     return Alert(**json.loads(text))
 
 
 def state_of(row: Row[Any]) -> AlertState:
-    """Return the state that a row of `alert_states` holds."""
+    """Return the state in a row of `alert_states`."""
     return AlertState(
         alert=alert_of(row.alert),
         status=Status(row.status),
@@ -49,7 +49,7 @@ def state_of(row: Row[Any]) -> AlertState:
 
 
 def state_row(state: AlertState) -> dict[str, Any]:
-    """Return the row of `alert_states` that holds a state. Its words are plain strings, as drivers want them."""
+    """Return the row of `alert_states` for a state. Enums become plain strings, as drivers require."""
     return {
         "key": state.key,
         "receiver": state.alert.receiver,
@@ -71,12 +71,12 @@ def state_row(state: AlertState) -> dict[str, Any]:
 
 
 def member_of(row: Row[Any]) -> Member:
-    """Return what a row of `members` holds."""
+    """Return the member in a row of `members`."""
     return Member(alert_of(row.alert), Status(row.status))
 
 
 def pending_of(row: Row[Any]) -> PendingEvent:
-    """Return what a row of `events` holds of an event that was never sent."""
+    """Return the pending event in a row of `events`."""
     return PendingEvent(
         kind=Kind(row.kind),
         timestamp=row.timestamp,

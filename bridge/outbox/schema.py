@@ -1,4 +1,4 @@
-"""The tables, one schema for SQLite and PostgreSQL, and how an older database becomes the newest."""
+"""The tables, one schema for SQLite and PostgreSQL, and the migrations."""
 
 from collections.abc import Iterator
 from itertools import chain
@@ -32,7 +32,7 @@ _Id = BigInteger().with_variant(Integer, "sqlite")
 
 
 def _texts(*names: str) -> Iterator[Column[str]]:
-    """Yield columns of text that every row has."""
+    """Yield non-null text columns."""
     return (Column(name, Text, nullable=False) for name in names)
 
 
@@ -58,7 +58,7 @@ alert_states = Table(
     Column("app_key", Text, nullable=False, comment="under which it took that in"),
 )
 opened = (alert_states.c.status != literal_column("'ok'")) & (alert_states.c.status != literal_column("''"))
-"""Written as the partial index has it; an empty status was only reserved."""
+"""Written exactly as in the partial index; a row with an empty status is only reserved."""
 _not_ok = alert_states.c.status != literal_column("'ok'")
 Index("keys_open", alert_states.c.source, alert_states.c.status, sqlite_where=_not_ok, postgresql_where=_not_ok)
 
@@ -96,7 +96,7 @@ events = Table(
     Column("lease_until", Double, nullable=False),
 )
 waiting = events.c.state == literal_column("'waiting'")
-"""Written out, not bound: SQLite uses a partial index only then."""
+"""A literal, not a bound parameter: otherwise SQLite does not use the partial index."""
 Index("events_queue", events.c.priority, events.c.queued_at, sqlite_where=waiting, postgresql_where=waiting)
 Index("events_line", events.c.key, events.c.seq, unique=True, sqlite_where=waiting, postgresql_where=waiting)
 dead = events.c.state == literal_column("'dead'")
@@ -255,14 +255,14 @@ _ADDRESSES = (
 )
 _OLDEST = 3  # of the first release
 MIGRATIONS = (_CONFIRMATIONS, _DESTINATIONS_AND_MEMBERS, _ADDRESSES)
-"""MIGRATIONS[n] takes a database from version _OLDEST + n to the next. What was released never changes."""
+"""MIGRATIONS[n] takes a database from version _OLDEST + n to the next. Released migrations never change."""
 VERSION = _OLDEST + len(MIGRATIONS)
 _LOCK = 7_246_501_187
-"""Any number: which advisory lock keeps two replicas from migrating at once."""
+"""The advisory lock that keeps two replicas from migrating at once; any number."""
 
 
 def migrate(connection: Connection) -> None:
-    """Bring the database to `VERSION`. ConfigError when it is newer than this program, or older than any release."""
+    """Migrate the database to `VERSION`. Raises ConfigError if it is newer than this program, or too old."""
     if connection.dialect.name == "postgresql":
         connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": _LOCK})
     if not inspect(connection).has_table(versions.name):
@@ -281,6 +281,6 @@ def migrate(connection: Connection) -> None:
 
 
 def touch(connection: Connection) -> None:
-    """Write what changes nothing, there and back: SQLite writes no page for a value that it has already."""
+    """Test that the database is writable by changing a value and back: SQLite writes no page for an unchanged value."""
     for change in (1, -1):
         connection.execute(update(versions).values(version=versions.c.version + change))

@@ -1,4 +1,4 @@
-"""SQLite: which library, where its file may be, and the settings that make a commit durable."""
+"""SQLite: the library, the location of its file, and the settings that make a commit durable."""
 
 import os
 from contextlib import suppress
@@ -16,13 +16,13 @@ except ImportError:
     import sqlite3 as found
 
 sqlite3: Any = found
-"""The library that we bring along, and the host's where there is no build of ours. That of many hosts may damage a
-write-ahead log that is reset while another connection writes, so that there only a journal is sound: four flushes of
-the disk for a commit instead of one."""
+"""The bundled library, or the host's if there is no build for the platform. Many hosts' versions may corrupt a
+write-ahead log that is reset while another connection writes, so only a rollback journal is safe there: four disk
+flushes per commit instead of one."""
 LONGEST_LOG = 32_000_000
-"""Bytes; some eight times what it has when no reader is in its way."""
+"""Bytes; some eight times its size without readers in the way."""
 LARGEST_RESERVE = 64_000_000
-"""Bytes of a disk, or a tenth of a small one, that webhooks do not fill: delivery must still note what was sent."""
+"""Bytes of disk, or a tenth of a small one, that webhooks leave free, so that delivery can still record results."""
 _NETWORK = frozenset(
     {"9p", "afs", "ceph", "cifs", "fuse.glusterfs", "fuse.s3fs", "fuse.sshfs", "glusterfs", "lustre", "ncpfs", "nfs",
      "nfs4", "smb3", "smbfs", "vboxsf"}
@@ -30,9 +30,9 @@ _NETWORK = frozenset(
 
 
 class Files:
-    """The database and its log, as they were opened. SQLite goes on writing to one that was deleted or replaced.
+    """The database file and its log as opened. SQLite goes on writing to a file that was deleted or replaced.
 
-    And it makes a new one for whoever comes next, who would read from another file than we write to.
+    A later connection would create a new file, and read from another one than we write to.
     """
 
     def __init__(self, path: Path) -> None:
@@ -43,7 +43,7 @@ class Files:
         self._log: tuple[int, int] | None = None
 
     def check(self, *, writes: bool) -> None:
-        """See that a database may be here, and that nobody else can read it. ConfigError, Unavailable."""
+        """Check the location, and that nobody else can read the file. Raises ConfigError, Unavailable."""
         folder, mounts = self.path.parent, ""
         if not folder.is_dir():
             raise ConfigError([f"database: {folder} is not a directory"])
@@ -55,19 +55,19 @@ class Files:
         if os.statvfs(folder).f_flag & os.ST_RDONLY:
             raise Unavailable("database: read-only")
         if writes:
-            # SQLite gives its log the same permissions. What is wrong with the file it says more clearly.
+            # SQLite gives its log the same permissions, and reports problems with the file more clearly.
             with suppress(OSError):
                 os.close(os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
                 if self.path.stat().st_mode & 0o077:
                     self.path.chmod(0o600)
 
     def opened(self) -> None:
-        """Note what is there, once the connection that writes is open: SQLite keeps the log for as long."""
+        """Record the files once the writing connection is open: SQLite keeps the log that long."""
         self._database = self._database or _identity(self.path)
         self._log = _identity(self.log)
 
     def there(self) -> bool:
-        """Tell whether they are still what their paths name."""
+        """Return whether their paths still lead to the same files."""
         log = self._log is None or _identity(self.log) == self._log
         return log and (self._database is None or _identity(self.path) == self._database)
 
@@ -81,7 +81,7 @@ def _identity(path: Path) -> tuple[int, int] | None:
 
 
 def filesystem(path: Path, mounts: str) -> str:
-    """Return the type of the file system that holds `path`, from the text of /proc/mounts; "" when unknown."""
+    """Return the type of the file system of `path`, from the text of /proc/mounts; "" if unknown."""
     found, depth = "", -1
     for line in mounts.splitlines():
         _device, mount, kind, *_ = [*line.split(" "), "", "", ""]
@@ -92,17 +92,17 @@ def filesystem(path: Path, mounts: str) -> str:
 
 
 def journal_mode(version: tuple[int, ...]) -> str:
-    """Return WAL only where the library does not lose a WAL that is reset while another connection writes.
+    """Return WAL only if the library does not corrupt a WAL that is reset while another connection writes.
 
-    Elsewhere a journal that stays: in DELETE mode a commit may be undone by a power cut, for the directory is not
-    flushed, and every commit makes a new file.
+    Otherwise return PERSIST: in DELETE mode a power cut may undo a commit, because the directory is not flushed, and
+    every commit creates a new file.
     """
     fixed = version >= (3, 51, 3) or (3, 50, 7) <= version < (3, 51) or (3, 44, 6) <= version < (3, 45)
     return "WAL" if fixed else "PERSIST"
 
 
 def engine(url: URL, files: Files, *, writes: bool, patience: float) -> Engine:
-    """Return the way into a file: one connection that writes, or a few that read. ConfigError, Unavailable.
+    """Return an engine for a file: one writing connection, or a few reading ones. Raises ConfigError, Unavailable.
 
     `patience`: seconds to wait for another writer.
     """
@@ -121,14 +121,14 @@ def engine(url: URL, files: Files, *, writes: bool, patience: float) -> Engine:
         connection.isolation_level = None
         _set_pragmas(connection, writes=writes)
         if writes:
-            connection.execute("PRAGMA user_version").fetchone()  # a log is there once something was read
-            if not os.access(files.path, os.W_OK):  # SQLite would open it all the same, and never again otherwise
+            connection.execute("PRAGMA user_version").fetchone()  # the log exists once something was read
+            if not os.access(files.path, os.W_OK):  # SQLite would open it read-only, and stay so
                 raise sqlite3.OperationalError("attempt to write a readonly database")
             files.opened()
 
     @event.listens_for(made, "begin")
     def _begin(connection: Connection) -> None:
-        """Say it to the driver itself: through SQLAlchemy it takes longer than anything that follows."""
+        """Execute BEGIN on the driver itself: through SQLAlchemy it takes longer than anything that follows."""
         driver: Any = connection.connection.dbapi_connection
         driver.execute("BEGIN IMMEDIATE" if writes else "BEGIN")
 
@@ -136,20 +136,20 @@ def engine(url: URL, files: Files, *, writes: bool, patience: float) -> Engine:
 
 
 class Log:
-    """The write-ahead log. Readers that overlap never let a commit start it over: in a storm it grows by 10 MB/s."""
+    """The write-ahead log. Overlapping readers keep it from being reset: in a storm it grows by 10 MB/s."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
         self._bearable = LONGEST_LOG
 
     def grown(self) -> bool:
-        """Tell whether it is time to empty it."""
+        """Return whether it is time for a checkpoint."""
         return self._size() > self._bearable
 
     def empty(self, driver: sqlite3.Connection, *, patience: float) -> None:
-        """Bring it into the database, waiting up to `patience` seconds for readers while nothing is written.
+        """Checkpoint it, waiting up to `patience` seconds for readers while nothing is written.
 
-        Where one stays it is time again when the log has doubled; SQLite cuts it by itself once the reader is gone.
+        If a reader stays, try again when the log has doubled; SQLite truncates it by itself once the reader is gone.
         """
         (usual,) = driver.execute("PRAGMA busy_timeout").fetchone()
         driver.execute(f"PRAGMA busy_timeout={round(patience * 1000)}").close()
@@ -167,13 +167,13 @@ class Log:
 
 
 def room(path: Path) -> int:
-    """Return the bytes that are free for more, beyond those that are kept for what empties the queue."""
+    """Return the free bytes beyond those reserved for draining the queue."""
     disk = os.statvfs(path.parent)
     return disk.f_bavail * disk.f_frsize - min(LARGEST_RESERVE, disk.f_blocks * disk.f_frsize // 10)
 
 
 def _set_pragmas(connection: sqlite3.Connection, *, writes: bool) -> None:
-    """Make a commit wait for the disk, and see that SQLite agreed."""
+    """Make commits wait for the disk, and check that SQLite applied the settings."""
     if not writes:
         connection.execute("PRAGMA query_only=ON")
         return

@@ -1,4 +1,4 @@
-"""The statements of ingest, stated once: to state one takes SQLAlchemy longer than it takes SQLite to run it."""
+"""The compiled statements of ingest: building one takes SQLAlchemy longer than SQLite takes to run it."""
 
 from sqlalchemy import bindparam, insert, literal_column, select, update
 
@@ -10,16 +10,16 @@ BLANK = {
     "starts_at": 0.0, "ended_at": None, "at": None, "doubtful": False, "alert": "", "updated_at": 0.0,
     "destination": "", "app_key": "",
 }  # fmt: skip
-"""The row of an alert of which nothing is known yet."""
+"""The row of an unknown alert."""
 
 
 class Statements:
-    """What every batch of webhooks reads and writes, for one database."""
+    """The statements of every batch of webhooks, for one database."""
 
     def __init__(self, database: Database) -> None:
         this_alert = database.among(alert_states.c.key)
         known = select(alert_states).where(this_alert)
-        in_one_order = known.order_by(alert_states.c.key.collate("C")).with_for_update()  # every replica locks in it
+        in_one_order = known.order_by(alert_states.c.key.collate("C")).with_for_update()  # same order everywhere
         self.known = in_one_order if database.postgresql else known
         self.names = select(alert_states.c.key).where(this_alert)
         self.reserve = database.insert(alert_states).on_conflict_do_nothing()

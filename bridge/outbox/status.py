@@ -1,4 +1,4 @@
-"""The state of the outbox itself: what is in it, which destination is up, who was heard, which replica leads."""
+"""The state of the outbox: counts, circuit breakers of destinations, heartbeats, and roles among replicas."""
 
 import json
 from collections.abc import Mapping
@@ -28,9 +28,9 @@ from bridge.outbox.schema import identity as identities
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Counts:
-    """What is in the store. `oldest`: when the oldest queued event was accepted, None when none is queued.
+    """The counts of the store. `oldest`: when the oldest queued event was accepted, None if none is queued.
 
-    `held` are updates that wait for their interval only; `open_alerts` counts by (source, status).
+    `held`: updates that wait only for their interval; `open_alerts`: by (source, status).
     """
 
     waiting: int = 0
@@ -44,7 +44,7 @@ class Counts:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Heartbeat:
-    """A label set of a watchdog's alert: when it was last heard, and whether it fired then."""
+    """A label set of a watchdog's alert: when it was last received, and whether it was firing then."""
 
     receiver: str
     source: str
@@ -55,14 +55,14 @@ class Heartbeat:
 
     @property
     def distinction(self) -> str:
-        """Return the labels that tell it from others of its name, in brackets after a blank; "" without any."""
+        """Return the labels that distinguish it from others of its name, in brackets after a space; "" without any."""
         shown = [f"{name}={self.labels[name]}" for name in sorted(self.labels) if name not in ("alertname", "severity")]
         return f" ({', '.join(shown)})" if shown else ""
 
 
 @dataclass(frozen=True, slots=True)
 class Address:
-    """Where a destination is, "" where it may not be stored, and by what its token is known again."""
+    """The URL of a destination, "" if it must not be stored, and the proof by which its token is recognized."""
 
     url: str
     token_proof: str
@@ -70,9 +70,9 @@ class Address:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Circuit:
-    """The circuit breaker of a destination: is it up, failures in a row, when to try again, and why it is down.
+    """The circuit breaker of a destination: whether it is up, failures in a row, when to retry, and why it is down.
 
-    `opened_at`: when that was decided, so that a clock that was set back since then is noticed.
+    `opened_at`: the time of the decision, to notice a clock that was set back since.
     """
 
     up: bool = True
@@ -83,10 +83,10 @@ class Circuit:
 
 
 class OutboxStatus(Repository):
-    """The outbox as a whole. Every method is one transaction; Unavailable when the database cannot be used now."""
+    """The outbox as a whole. Every method is one transaction and raises Unavailable if the database is unusable."""
 
     def counts(self, now: float) -> Counts:
-        """Return what is queued, held and dead, and the open alerts."""
+        """Return the counts of queued, held and dead events, and of open alerts."""
         held = and_(events.c.kind == Kind.UPDATE, events.c.attempts == 0, events.c.not_before > now)
         all_held = func.coalesce(func.sum(case((held, 1), else_=0)), 0)
         oldest = func.min(case((~held, events.c.accepted_at)))
@@ -107,7 +107,7 @@ class OutboxStatus(Repository):
             )
 
     def writable(self) -> bool:
-        """Tell whether the database can be written now, by writing."""
+        """Return whether the database is writable now, by writing."""
         try:
             with self._database.write() as connection:
                 schema.touch(connection)
@@ -116,14 +116,14 @@ class OutboxStatus(Repository):
         return True
 
     def database_id(self) -> str:
-        """Return the name of this database, made when it is first asked for."""
+        """Return the id of this database, created when first needed."""
         statement = self._database.insert(identities).values(one=1, name=uuid4().hex[:12])
         with self._database.write() as connection:
             connection.execute(statement.on_conflict_do_nothing())
             return str(connection.execute(select(identities.c.name)).scalar_one())
 
     def circuit(self, destination: str) -> Circuit:
-        """Return a destination's circuit breaker; one never heard of is up."""
+        """Return a destination's circuit breaker; an unknown destination is up."""
         with self._database.read() as connection:
             row = connection.execute(select(destinations).where(destinations.c.name == destination)).one_or_none()
         if row is None:
@@ -131,27 +131,27 @@ class OutboxStatus(Repository):
         return Circuit(**{name: getattr(row, name) for name in Circuit.__slots__})
 
     def set_circuit(self, destination: str, circuit: Circuit) -> None:
-        """Note the state of a destination."""
+        """Store a destination's circuit breaker."""
         values = asdict(circuit)
         statement = self._database.insert(destinations).values(name=destination, **values)
         with self._database.write() as connection:
             connection.execute(statement.on_conflict_do_update(index_elements=["name"], set_=values))
 
     def addresses(self) -> dict[str, Address]:
-        """Return where each destination is, by its name."""
+        """Return the address of each destination, by name."""
         with self._database.read() as connection:
             rows = connection.execute(select(destinations)).all()
         return {row.name: Address(row.url, row.token_proof) for row in rows}
 
     def set_address(self, destination: str, address: Address) -> None:
-        """Note where a destination is."""
+        """Store the address of a destination."""
         values = asdict(address)
         statement = self._database.insert(destinations).values(name=destination, **asdict(Circuit()), **values)
         with self._database.write() as connection:
             connection.execute(statement.on_conflict_do_update(index_elements=["name"], set_=values))
 
     def receiver_names(self, source: str) -> frozenset[str]:
-        """Return Alertmanager's names of its receivers that have sent to this source."""
+        """Return the names of the Alertmanager receivers that have sent to this source."""
         with self._database.read() as connection:
             return frozenset(connection.execute(select(senders.c.name).where(senders.c.source == source)).scalars())
 
@@ -162,25 +162,25 @@ class OutboxStatus(Repository):
         return [Heartbeat(**(row._asdict() | {"labels": json.loads(row.labels)})) for row in rows]
 
     def forget_heartbeat(self, heartbeat: Heartbeat) -> None:
-        """Forget a label set, unless it was heard meanwhile."""
+        """Forget a label set, unless it was received meanwhile."""
         of = watchdog_heartbeats.c
         same = (of.receiver == heartbeat.receiver, of.source == heartbeat.source, of.key == heartbeat.key)
         with self._database.write() as connection:
             connection.execute(delete(watchdog_heartbeats).where(*same, of.heard_at == heartbeat.heard_at))
 
     def watermark(self, name: str) -> float | None:
-        """Return until when something was looked at, None: never."""
+        """Return the time up to which something was checked, None: never."""
         with self._database.read() as connection:
             at = connection.execute(select(watermarks.c.at).where(watermarks.c.name == name)).scalar()
             return None if at is None else float(at)
 
     def set_watermark(self, name: str, at: float) -> None:
-        """Note until when something was looked at."""
+        """Store the time up to which something was checked."""
         with self._database.write() as connection:
             connection.execute(self._database.upsert(watermarks, "name").values(name=name, at=at))
 
     def lead(self, role: str, owner: str, now: float, lease: float) -> bool:
-        """Take, or keep, a role that only one of the replicas may have, for `lease` seconds; tell if it is ours."""
+        """Take or keep a role that only one replica may have, for `lease` seconds; return whether it is ours."""
         with self._database.write() as connection:
             clock = self._database.clock(connection, now)
             values = {"owner": owner, "until": clock + lease}
@@ -190,7 +190,7 @@ class OutboxStatus(Repository):
             return connection.execute(select(roles.c.owner).where(roles.c.role == role)).scalar() == owner
 
     def yield_role(self, role: str, owner: str) -> None:
-        """Give a role up, so that another replica need not wait for the end of the lease."""
+        """Give up a role, so that another replica need not wait for the lease to end."""
         ours = (roles.c.role == role, roles.c.owner == owner)
         with self._database.write() as connection:
             connection.execute(update(roles).where(*ours).values(until=0.0))

@@ -200,7 +200,7 @@ def test_the_quarantine_holds_no_more_than_it_may(outbox, monkeypatch):
     tell(outbox, unreadable=tuple(UnreadableAlert(f"odd {number}", "{}") for number in range(250)))
     kept = outbox.quarantine.oldest()
     assert (len(kept), kept[0].reason) == (100, "odd 0")
-    assert kept[-1].reason == "odd 99, and 150 more of this webhook that are not kept"
+    assert kept[-1].reason == "odd 99, and 150 more in this webhook that are not kept"
     monkeypatch.setattr("bridge.outbox.quarantine.MOST_ROWS", 3)
     outbox.quarantine.add("alertmanager", "prod", "one more", "xxxx", T0)
     assert [one.reason for one in outbox.quarantine.oldest()][1:] == [kept[-1].reason, "one more"]

@@ -166,7 +166,7 @@ def test_more_than_can_wait_is_refused_at_once(running):
         assert store.entered.wait(30)
         told.append(pool.submit(commits.accept, notification(), 0.0))
         assert waiting_for(commits, 1)
-        with pytest.raises(Unavailable, match="too many webhooks wait"):
+        with pytest.raises(Unavailable, match="too many webhooks are waiting"):
             commits.accept(notification(), 0.0)
         store.open.set()
         assert [one.result(30).queued for one in told] == [1, 1]

@@ -1,4 +1,4 @@
-"""The newcomer's path: what README says under "The first minutes", run as it stands."""
+"""The newcomer's path: the commands under "Getting started" in README, run unchanged."""
 
 import os
 import re
@@ -14,7 +14,7 @@ from tests.sandbox.server import Sandbox
 from tests.system.running import ROOT, free_port, missing
 
 README = (ROOT / "README.md").read_text()
-PATH = README.split("## The first minutes\n")[1].split("\n## ")[0]
+PATH = README.split("## Getting started\n")[1].split("\n## ")[0]
 CHECKOUT = ("pyproject.toml", "README.md", "LICENSE", "exporter", "bridge")
 MOST_BYTES = 150_000
 STARTED = re.compile(r"^(vendorwatch-\w+)( .*) &$", re.MULTILINE)

@@ -107,7 +107,7 @@ def test_a_newcomer_gets_a_running_pair(machine, ports, vendors):
         (settings / f"{name}.env").write_text(f"VENDORWATCH_FLAGS=--web.listen-address=127.0.0.1:{port}\n")
     machine.run(configuration)
     told = machine.run(start)
-    assert "credentials are accepted" in told
+    assert "credentials accepted" in told
     assert told.count("accepted by BigPanda") == 2
     page = requests.get(f"http://127.0.0.1:{ports['9788']}/metrics", timeout=10).text
     assert 'vendorwatch_poll_success{collector="vigilmon",account="prod"} 1' in page

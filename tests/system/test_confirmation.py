@@ -56,6 +56,6 @@ def test_a_tenant_that_shows_nothing_changes_nothing(station, started):
     bridge = started(station.bridge())
     Sender([bridge.url], station.ledger).tell("a", "critical")
     station.settle()
-    until("it was said", lambda: "BigPanda does not confirm events, sending goes on" in bridge.tail(1000))
+    until("it was said", lambda: "BigPanda does not confirm events, still sending" in bridge.tail(1000))
     station.fresh(bridge.url)
     assert bridge.tail(1000).count("BigPanda does not confirm events") == 1

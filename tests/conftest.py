@@ -9,8 +9,14 @@ from tests import postgresql
 from tests.postgresql import Cluster
 from tests.system.running import missing
 
-TOGETHER = {"postgresql_cluster": "postgresql", "browser": "browser", "shared_alerting": "alertmanager"}
-"""What costs seconds to start, by the fixture that starts it once: its tests go to one worker."""
+TOGETHER = {
+    "postgresql_cluster": "postgresql",
+    "browser": "browser",
+    "shared_alerting": "alertmanager",
+    "day": "vigilmon",
+    "hour": "thousandeyes",
+}
+"""What costs seconds to start or to simulate, by the fixture that does it once: its tests go to one worker."""
 
 
 @pytest.hookimpl(tryfirst=True)

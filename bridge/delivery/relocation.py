@@ -35,21 +35,24 @@ class Relocation:
 
     def begin(self, route: Route, now: float) -> None:
         """Resolve alerts that are open at destinations of earlier runs, and record this one's address."""
-        proof = route.proof(self._status.database_id())
+        here = self._address(route)
         for name, address in self._status.addresses().items():
             if name == route.name or not (states := self._opened_at(name)):
                 continue
-            if route.at and address.url and address.token_proof == proof:
+            if route.at and address.url and address.token_proof == here.token_proof:
                 destination = route.at(address.url)
                 _close(states, destination, route.receivers, now)
                 destination.close()
             else:
                 _log.warning("%d alerts stay open at the previous destination: %s", len(states), _UNREACHED)
-        self.note(route)
+        self._status.set_address(route.name, here)
 
     def note(self, route: Route) -> None:
         """Record the address of a destination."""
-        self._status.set_address(route.name, Address(route.url, route.proof(self._status.database_id())))
+        self._status.set_address(route.name, self._address(route))
+
+    def _address(self, route: Route) -> Address:
+        return Address(route.url, route.proof(self._status.database_id()))
 
     def close(self, old: Route, receivers: Receivers, now: float) -> None:
         """Resolve the alerts that are open at an old destination; tried once, because it may be gone."""

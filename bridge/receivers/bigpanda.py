@@ -6,7 +6,6 @@ values and unfilled placeholders count as absent, and only a body without an inc
 
 import hashlib
 import json
-import re
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any, ClassVar, Final
@@ -30,10 +29,9 @@ from bridge.receivers.bigpanda_values import (
 )
 from bridge.receivers.settings import AlertmanagerClientSettings, HeaderSecret, ReceiverSettings
 from exporter.toolkit.config_types import Duration, Secret, fold_files
-from exporter.toolkit.http_settings import HttpClientSettings, HttpUrl
+from exporter.toolkit.http_settings import HEADER_NAME, HttpClientSettings, HttpUrl
 
 STATUSES: Final = frozenset({"critical", "warning", "unknown", "ok", "acknowledged"})
-_HEADER_NAME: Final = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _TRIGGERS: Final = {"incident#closed": False, "incident#reopen": True}
 
 
@@ -90,7 +88,7 @@ class Settings(ReceiverSettings):
     def _arrives(cls, headers: dict[str, Secret]) -> dict[str, Secret]:
         """Check that a request can carry all of them."""
         for name in headers:
-            if not _HEADER_NAME.fullmatch(name):
+            if not HEADER_NAME.fullmatch(name):
                 raise ValueError(f"{name!r} is not a valid header name")
         if len({name.lower() for name in headers}) < len(headers):
             raise ValueError("duplicate header: upper and lower case are the same")

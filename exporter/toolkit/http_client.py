@@ -26,10 +26,9 @@ from exporter.toolkit.http_errors import (
     RequestTimedOut,
     TlsFailed,
 )
-from exporter.toolkit.http_settings import HttpClientSettings
+from exporter.toolkit.http_settings import HEADER_NAME, HttpClientSettings
 
 _IDEMPOTENT: Final = frozenset({"GET", "HEAD", "PUT", "DELETE"})
-_HEADER_NAME: Final = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _HEADER_VALUE: Final = re.compile(r"[!-~]([ -~]*[!-~])?|")
 _CHUNK: Final = 65536
 
@@ -134,7 +133,7 @@ def _adapter(ca_file: str | None) -> Adapter:
 def _prepared(method: str, url: str, headers: Mapping[str, str], body: bytes | None) -> requests.PreparedRequest:
     """Return the request, ready to send. Raises InvalidRequest, which names a header but never its value."""
     for name, value in headers.items():
-        if not _HEADER_NAME.fullmatch(name):
+        if not HEADER_NAME.fullmatch(name):
             raise InvalidRequest("a header's name cannot be sent")
         if not _HEADER_VALUE.fullmatch(value):
             raise InvalidRequest(f"the value of header {name} cannot be sent: printable ASCII only")

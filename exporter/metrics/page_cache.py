@@ -137,15 +137,12 @@ class PageCache:
 
     def _own_rendered(self) -> Rendered:
         """Render those of the exporter's own families that have changed since the last scrape."""
-        before = self._own
-        own = {
-            family.metric.name: before[family.metric.name]
-            if before.get(family.metric.name, (None, None))[0] == family
-            else (family, render([family]))
-            for family in own_families([source.health() for source in self.sources()], self._running.families())
-        }
+        own: dict[str, tuple[Family, Rendered]] = {}
+        for family in own_families([source.health() for source in self.sources()], self._running.families()):
+            known = self._own.get(family.metric.name)
+            own[family.metric.name] = known if known and known[0] == family else (family, render([family]))
         self._own = own
-        return {name: block for _, rendered in own.values() for name, block in rendered.items()}
+        return {name: blocks for _, rendered in own.values() for name, blocks in rendered.items()}
 
     def _process_block(self, *, openmetrics: bool) -> Block:
         now = time.monotonic()

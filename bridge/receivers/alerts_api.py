@@ -14,7 +14,7 @@ from bridge.domain.alert import Alert
 from bridge.domain.event import Status
 from bridge.domain.notification import Notification
 from bridge.errors import Unreadable
-from bridge.receivers.lenient import date_of, strings_of, text_of
+from bridge.receivers.lenient import MILLISECONDS, date_of, strings_of, text_of
 from bridge.receivers.settings import BigPandaStatus, HttpAuthSettings
 from exporter.toolkit.config_types import Duration
 
@@ -36,8 +36,6 @@ _LINKS: Final = (
     "alertmanager_url", "dashboard_url", "generator_url", "panel_url", "permalink", "runbook_url", "silence_url",
 )  # fmt: skip
 """Tags that every event has as members of its own."""
-_LATEST: Final = 1e11
-"""A number from here on is not a date in seconds."""
 _MOST_ERRORS: Final = 20
 _LONGEST_IDENTITY: Final = 512
 
@@ -99,7 +97,7 @@ def _time(value: Any) -> float | None:
     if "T" in written:
         return date_of(written)  # Kapacitor's handler writes RFC 3339.
     number = int(written[:20]) if written.isascii() and written.isdigit() else value
-    if isinstance(number, bool) or not isinstance(number, int | float) or not 0 < number < _LATEST:
+    if isinstance(number, bool) or not isinstance(number, int | float) or not 0 < number < MILLISECONDS:
         return None
     return float(number)
 

@@ -18,7 +18,7 @@ _MOST_NAMES: Final = 1000
 _MOST_TOGETHER: Final = 1_000_000
 """Most characters kept of an object's names and texts: they are stored more than once, and BigPanda accepts few."""
 _LONGEST_IDENTIFIER: Final = 128
-_MILLISECONDS: Final = 1e11
+MILLISECONDS: Final = 1e11
 """A number from here on is not a date in seconds: that would be in the year 5138."""
 _LATEST: Final = 1e14
 
@@ -101,7 +101,7 @@ def time_of(value: Any) -> float | None:
         return date_of(str(value))
     if not 0 < found < _LATEST:
         return None
-    return found / 1000 if found >= _MILLISECONDS else found
+    return found / 1000 if found >= MILLISECONDS else found
 
 
 def date_of(text: str) -> float | None:

@@ -8,11 +8,12 @@ ExecStart says, with its environment and state directory, but without systemd's 
 import os
 import re
 import shlex
+import shutil
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 PLACES = ("/opt/vendorwatch", "/etc/vendorwatch", "/etc/prometheus", "/etc/systemd", "/etc/sysusers.d", "/var/lib")
@@ -25,6 +26,16 @@ _STAND_INS = {
     "python3": 'exec {base} "$@"',
 }
 _WAIT = 20.0
+
+
+def checkout(folder: Path, names: Iterable[str]) -> Path:
+    """Copy these entries of the project into a folder; return that."""
+    folder.mkdir()
+    for name in names:
+        source = Path(__file__).parents[2] / name
+        copy = shutil.copytree if source.is_dir() else shutil.copy2
+        copy(source, folder / name)
+    return folder
 
 
 class Bare:

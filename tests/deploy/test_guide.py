@@ -1,7 +1,6 @@
 """The installation guide: its commands are run as they stand, and what it names exists."""
 
 import re
-import shutil
 import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
@@ -9,7 +8,7 @@ from pathlib import Path
 import pytest
 import requests
 
-from tests.deploy.bare import Bare
+from tests.deploy.bare import Bare, checkout
 from tests.sandbox.server import Sandbox
 from tests.system.commands import alertmanager
 from tests.system.running import free_port, missing, until
@@ -71,18 +70,12 @@ def alertmanager_of_the_guide(tmp_path, ports) -> Iterator[None]:
 @pytest.fixture
 def machine(tmp_path, vendors, ports) -> Iterator[Bare]:
     """Give a machine with a checkout, on which the vendors' addresses are the sandbox's."""
-    checkout = tmp_path / "checkout"
-    checkout.mkdir()
-    for name in CHECKOUT:
-        source = DEPLOY.parent / name
-        copy = shutil.copytree if source.is_dir() else shutil.copy2
-        copy(source, checkout / name)
     replaced = {
         "https://vigilmon.online/api/v1": vendors.base_url("vigilmon"),
         "https://api.bigpanda.io/data/v2/alerts": f"{vendors.url}/bigpanda/data/v2/alerts",
         **{f"127.0.0.1:{usual}": f"127.0.0.1:{port}" for usual, port in ports.items()},
     }
-    made = Bare(tmp_path / "root", checkout, replaced)
+    made = Bare(tmp_path / "root", checkout(tmp_path / "checkout", CHECKOUT), replaced)
     yield made
     made.stop()
 

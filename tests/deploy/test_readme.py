@@ -2,14 +2,13 @@
 
 import os
 import re
-import shutil
 import signal
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from tests.deploy.bare import Bare
+from tests.deploy.bare import Bare, checkout
 from tests.sandbox.server import Sandbox
 from tests.system.running import ROOT, free_port, missing
 
@@ -32,14 +31,9 @@ def vendors() -> Iterator[Sandbox]:
 @pytest.fixture
 def machine(tmp_path) -> Iterator[Bare]:
     """Give a machine with a checkout and two free ports; what was started on it is ended."""
-    checkout = tmp_path / "checkout"
-    checkout.mkdir()
-    for name in CHECKOUT:
-        source = ROOT / name
-        copy = shutil.copytree if source.is_dir() else shutil.copy2
-        copy(source, checkout / name)
-    yield Bare(tmp_path / "root", checkout, {f":{usual}": f":{free_port()}" for usual in (9788, 9789)})
-    for path in checkout.glob("*.pid"):
+    folder = checkout(tmp_path / "checkout", CHECKOUT)
+    yield Bare(tmp_path / "root", folder, {f":{usual}": f":{free_port()}" for usual in (9788, 9789)})
+    for path in folder.glob("*.pid"):
         os.kill(int(path.read_text()), signal.SIGTERM)
 
 

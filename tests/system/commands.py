@@ -46,6 +46,34 @@ def blackbox(folder: Path, address: str) -> Program:
     return Program("blackbox", command, folder / "blackbox.log", f"http://{address}", ready="/-/healthy")
 
 
+def victoria_metrics(folder: Path, address: str) -> Program:
+    """Make VictoriaMetrics, which scrapes as the folder's prometheus.yml says."""
+    command = [
+        "victoria-metrics",
+        f"-promscrape.config={folder / 'prometheus.yml'}",
+        "-promscrape.config.strictParse=false",  # it has no rule_files and no alerting: those are vmalert's
+        f"-storageDataPath={folder / 'victoria'}",
+        f"-httpListenAddr={address}",
+        "-search.latencyOffset=0s",
+    ]
+    return Program("victoria-metrics", command, folder / "victoria.log", f"http://{address}", ready="/health")
+
+
+def vmalert(folder: Path, address: str, victoria: str, alertmanager: str) -> Program:
+    """Make vmalert, with the folder's rules, between a VictoriaMetrics and an Alertmanager at these URLs."""
+    command = [
+        "vmalert",
+        f"-rule={folder / 'rules'}/*.yml",
+        f"-datasource.url={victoria}",
+        f"-remoteWrite.url={victoria}",  # where what the recording rules find goes
+        f"-notifier.url={alertmanager}",
+        f"-httpListenAddr={address}",
+        "-evaluationInterval=1s",
+        "-rule.evalDelay=0s",
+    ]
+    return Program("vmalert", command, folder / "vmalert.log", f"http://{address}", ready="/health")
+
+
 def alertmanagers(folder: Path, address: str, peers: int) -> tuple[Program, ...]:
     """Make an Alertmanager at this address and so many peers at free ones; without peers it gossips with nobody."""
     if not peers:

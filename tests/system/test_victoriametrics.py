@@ -5,8 +5,9 @@ import time
 
 import pytest
 
+from tests.system.commands import victoria_metrics, vmalert
 from tests.system.deployed import DEPLOY
-from tests.system.running import Program, free_port, missing, until
+from tests.system.running import free_port, missing, until
 
 pytestmark = [
     pytest.mark.system,
@@ -33,41 +34,8 @@ def test_an_outage_arrives_and_ends(make_way, started):
     way.start_sandbox()
     for program in (way.exporter, way.bridge, way.alertmanager):
         started(program)
-    metrics, rules = (f"127.0.0.1:{free_port()}" for _ in range(2))
-    victoria = started(
-        Program(
-            "victoria-metrics",
-            [
-                "victoria-metrics",
-                f"-promscrape.config={way.folder}/prometheus.yml",
-                "-promscrape.config.strictParse=false",  # it has no rule_files and no alerting: those are vmalert's
-                f"-storageDataPath={way.folder}/victoria",
-                f"-httpListenAddr={metrics}",
-                "-search.latencyOffset=0s",
-            ],
-            way.folder / "victoria.log",
-            f"http://{metrics}",
-            ready="/health",
-        )
-    )
-    started(
-        Program(
-            "vmalert",
-            [
-                "vmalert",
-                f"-rule={way.folder}/rules/*.yml",
-                f"-datasource.url={victoria.url}",
-                f"-remoteWrite.url={victoria.url}",  # where what the recording rules find goes
-                f"-notifier.url={way.alertmanager.url}",
-                f"-httpListenAddr={rules}",
-                "-evaluationInterval=1s",
-                "-rule.evalDelay=0s",
-            ],
-            way.folder / "vmalert.log",
-            f"http://{rules}",
-            ready="/health",
-        )
-    )
+    victoria = started(victoria_metrics(way.folder, f"127.0.0.1:{free_port()}"))
+    started(vmalert(way.folder, f"127.0.0.1:{free_port()}", victoria.url, way.alertmanager.url))
     number = way.change("vigilmon/add", name="shop", url="http://shop.example.com/")
 
     def statuses():

@@ -17,7 +17,7 @@ from bridge.delivery.worker import Delivery
 from bridge.domain.notification import Notification, Outcome
 from bridge.incidents.follow_up import Followed, FollowUp
 from bridge.incidents.incidents_client import IncidentsClient
-from bridge.metrics import Metrics, QueueStats
+from bridge.metrics import Metrics, Numbers
 from bridge.outbox.alerts import Alerts
 from bridge.outbox.database import Database
 from bridge.outbox.group_commit import GroupCommit
@@ -268,20 +268,20 @@ class Bridge:
         hashed = self._start.web_config.config.basic_auth_users.get(user)
         return hashed.read() if hashed else None
 
-    def _queue_stats(self) -> QueueStats:
-        """Return the database's numbers for a scrape."""
-        counts = self._status.counts(self._clock())
-        return QueueStats(
-            events={"waiting": counts.waiting, "held": counts.held},
-            oldest=counts.oldest,
-            dead_letters=counts.dead,
-            dead_resolutions=counts.dead_resolutions,
-            quarantined=counts.quarantined,
-            open_alerts=counts.open_alerts,
-            incidents=self._incidents.counts(),
-            share_quotas=self._incidents.share_quotas(),
-            unconfirmed=self._now.confirmation.status.unconfirmed if self._now.confirmation else None,
-        )
+    def _queue_stats(self) -> Mapping[str, Numbers]:
+        """Return the database's numbers for a scrape, by family."""
+        counts, confirmation = self._status.counts(self._clock()), self._now.confirmation
+        return {
+            "outbox_events": {"waiting": counts.waiting, "held": counts.held},
+            "outbox_oldest_event_timestamp_seconds": counts.oldest,
+            "dead_letters": counts.dead,
+            "dead_letter_resolutions": counts.dead_resolutions,
+            "quarantined_bodies": counts.quarantined,
+            "open_alerts": counts.open_alerts,
+            "incidents": self._incidents.counts(),
+            "share_quota_available": self._incidents.share_quotas(),
+            "unconfirmed_events": confirmation.status.unconfirmed if confirmation else None,
+        }
 
     def _prune(self) -> float:
         """Delete old history in small batches; return the seconds until the next."""

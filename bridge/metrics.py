@@ -1,11 +1,11 @@
 """The bridge's own metrics: every family of `/metrics`, in a registry of its own."""
 
+import math
 import sys
 import threading
 import time
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Final
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 from prometheus_client.core import GaugeMetricFamily, Metric
@@ -33,106 +33,66 @@ _FRESH: Final = 1.0
 """Seconds for which counts from the database are cached, so that a scrape costs next to nothing."""
 
 
-@dataclass(frozen=True, slots=True)
-class QueueStats:
-    """The numbers in the database at one moment."""
-
-    events: Mapping[str, int] = field(default_factory=dict)
-    """Queued events by state."""
-    oldest: float | None = None
-    """Epoch seconds when the oldest queued event was accepted; None if none is queued."""
-    dead_letters: int = 0
-    dead_resolutions: int = 0
-    """Resolutions among the dead letters: their alerts stay open in BigPanda."""
-    quarantined: int = 0
-    open_alerts: Mapping[tuple[str, str], int] = field(default_factory=dict)
-    """By source and BigPanda status."""
-    incidents: Mapping[tuple[str, str], int] = field(default_factory=dict)
-    """By BigPanda's environment and status."""
-    share_quotas: Mapping[str, float] = field(default_factory=dict)
-    """Shares left for each of BigPanda's webhooks, by source."""
-    unconfirmed: int | None = None
-    """Events that BigPanda accepted but has not processed; None without confirmation."""
+Numbers = Mapping[str, float] | Mapping[tuple[str, str], float] | float | None
+"""One number, one for each label set, or none."""
+STATS: Final[Mapping[str, tuple[str, ...]]] = {
+    "outbox_events": ("Events queued for BigPanda, by state.", "state"),
+    "outbox_oldest_event_timestamp_seconds": (
+        "When the oldest queued event was accepted; absent when the queue is empty.",
+    ),
+    "dead_letters": ("Events set aside because BigPanda rejected them.",),
+    "dead_letter_resolutions": ("Resolutions among the dead letters.",),
+    "quarantined_bodies": ("Quarantined webhooks and alerts, which cannot be read.",),
+    "open_alerts": ("Open alerts, by the status sent to BigPanda.", "source", "status"),
+    "incidents": (
+        "BigPanda's incidents, as last reported by its webhooks; ok: resolved, within the retention.",
+        "bigpanda_environment",
+        "status",
+    ),
+    "share_quota_available": (
+        "Shares left for this integration until BigPanda resets the count; absent unless BigPanda reports it.",
+        "source",
+    ),
+    "unconfirmed_events": (
+        "Events that BigPanda accepted but was not seen to process in two checks; absent without bigpanda.confirm.",
+    ),
+}
+"""The families counted in the database: HELP text and labels."""
 
 
 class QueueStatsCollector(Collector):
     """Serves the numbers that `look` reads from the database, at most a second old; none while it cannot be read."""
 
-    def __init__(self, look: Callable[[], QueueStats], clock: Callable[[], float] = time.monotonic) -> None:
-        self._look = look
-        self._clock = clock
-        self._lock = threading.Lock()
-        self._seen: tuple[float, QueueStats | None] | None = None
+    def __init__(self, look: Callable[[], Mapping[str, Numbers]], clock: Callable[[], float] = time.monotonic) -> None:
+        self._look, self._clock, self._lock = look, clock, threading.Lock()
+        self._seen_at, self._seen = -math.inf, list[Metric]()
 
     def describe(self) -> Iterable[Metric]:
         """Return the families without reading the database."""
-        return _stats_families(QueueStats())
+        return _families(dict.fromkeys(STATS))
 
     def collect(self) -> Iterable[Metric]:
         """Return the current families."""
         with self._lock:
             now = self._clock()
-            if self._seen is None or now - self._seen[0] >= _FRESH:
+            if now - self._seen_at >= _FRESH:
                 try:
-                    stats = self._look()
+                    self._seen = _families(self._look())
                 except Exception:  # noqa: BLE001  a scrape serves everything else whatever the database does
-                    stats = None
-                self._seen = now, stats
-            stats = self._seen[1]
-        return [] if stats is None else _stats_families(stats)
+                    self._seen = []
+                self._seen_at = now
+            return self._seen
 
 
-def _stats_families(stats: QueueStats) -> list[Metric]:
-    """Return a family for each member that is not None."""
-    return [
-        _family("outbox_events", "Events queued for BigPanda, by state.", stats.events, "state"),
-        _family(
-            "outbox_oldest_event_timestamp_seconds",
-            "When the oldest queued event was accepted; absent when the queue is empty.",
-            stats.oldest,
-        ),
-        _family("dead_letters", "Events set aside because BigPanda rejected them.", stats.dead_letters),
-        _family("dead_letter_resolutions", "Resolutions among the dead letters.", stats.dead_resolutions),
-        _family("quarantined_bodies", "Quarantined webhooks and alerts, which cannot be read.", stats.quarantined),
-        _family(
-            "open_alerts",
-            "Open alerts, by the status sent to BigPanda.",
-            stats.open_alerts,
-            "source",
-            "status",
-        ),
-        _family(
-            "incidents",
-            "BigPanda's incidents, as last reported by its webhooks; ok: resolved, within the retention.",
-            stats.incidents,
-            "bigpanda_environment",
-            "status",
-        ),
-        _family(
-            "share_quota_available",
-            "Shares left for this integration until BigPanda resets the count; absent unless BigPanda reports it.",
-            stats.share_quotas,
-            "source",
-        ),
-        _family(
-            "unconfirmed_events",
-            "Events that BigPanda accepted but was not seen to process in two checks; absent without bigpanda.confirm.",
-            stats.unconfirmed,
-        ),
-    ]
-
-
-def _family(
-    name: str, documentation: str, found: Mapping[Any, float] | float | None, *labels: str
-) -> GaugeMetricFamily:
-    """Return a gauge with one value, or one for each label set."""
-    family = GaugeMetricFamily(f"{PREFIX}{name}", documentation, labels=labels)
-    if isinstance(found, Mapping):
-        for values, number in sorted(found.items()):
+def _families(stats: Mapping[str, Numbers]) -> list[Metric]:
+    found: list[Metric] = []
+    for name, (documentation, *labels) in STATS.items():
+        family, numbers = GaugeMetricFamily(f"{PREFIX}{name}", documentation, labels=labels), stats[name]
+        each = numbers if isinstance(numbers, Mapping) else {} if numbers is None else {(): numbers}
+        for values, number in sorted(each.items()):
             family.add_metric([values] if isinstance(values, str) else values, number)
-    elif found is not None:
-        family.add_metric([], found)
-    return family
+        found.append(family)
+    return found
 
 
 class Metrics:
@@ -201,7 +161,7 @@ class Metrics:
         build = self._gauge("build_info", "Version of the running bridge; always 1.", "version", "python")
         build.labels(release(), f"{sys.version_info.major}.{sys.version_info.minor}.{sys.version_info.micro}").set(1)
 
-    def watch(self, look: Callable[[], QueueStats]) -> None:
+    def watch(self, look: Callable[[], Mapping[str, Numbers]]) -> None:
         """Also serve the gauges of the database, read by `look`."""
         self.registry.register(QueueStatsCollector(look))
 

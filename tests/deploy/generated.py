@@ -10,7 +10,7 @@ from pathlib import Path
 from prometheus_client.metrics import MetricWrapperBase
 
 import exporter.metrics.exporter_metrics
-from bridge.metrics import Metrics, QueueStats, QueueStatsCollector
+from bridge.metrics import Metrics, QueueStatsCollector
 from exporter.config import known
 from exporter.metrics.families import CACHED, Metric
 
@@ -75,7 +75,7 @@ def _of_bridge() -> Iterator[Row]:
         if isinstance(collector, MetricWrapperBase):
             (family,) = collector.describe()
             yield _name(family.name, family.type), family.type, tuple(collector._labelnames), family.documentation
-    for family in QueueStatsCollector(QueueStats).describe():
+    for family in QueueStatsCollector(dict).describe():
         yield family.name, family.type, tuple(family._labelnames), family.documentation
 
 

@@ -10,7 +10,7 @@ import yaml
 from prometheus_client.metrics import MetricWrapperBase
 
 import exporter.metrics.exporter_metrics
-from bridge.metrics import Metrics, QueueStats, QueueStatsCollector
+from bridge.metrics import Metrics, QueueStatsCollector
 from exporter.config import known
 from exporter.metrics.families import Metric
 
@@ -82,5 +82,5 @@ def _bridge() -> Iterator[tuple[str, set[str]]]:
                 endings = {"counter": ["_total"], "histogram": ["_bucket", "_count", "_sum"]}.get(family.type, [""])
                 bucket = {"le"} if family.type == "histogram" else set()
                 yield from ((family.name + ending, {*metric._labelnames} | bucket) for ending in endings)
-    for family in QueueStatsCollector(QueueStats).describe():
+    for family in QueueStatsCollector(dict).describe():
         yield family.name, set(family._labelnames)

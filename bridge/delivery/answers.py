@@ -54,12 +54,12 @@ def fault_of(status: int) -> type[DeliveryError]:
     return _FAULTS.get(status, Overloaded if status >= 500 else Stopped)  # noqa: PLR2004  5xx
 
 
-def judge(response: HttpResponse, now: float, *, who: str = "BigPanda", secrets: Iterable[str] = ()) -> Answer:
-    """Return the acceptance in a response, or raise its DeliveryError, with `secrets` masked."""
+def judge(response: HttpResponse, now: float, *, who: str = "BigPanda", secrets: Iterable[str] = ()) -> None:
+    """Raise the DeliveryError in a response that is not an acceptance, with `secrets` masked."""
     status, text = response.status, response.body.decode(json.detect_encoding(response.body), "replace")
     accepted = 200 <= status < 300  # noqa: PLR2004  2xx
     if accepted and (why := _unbelievable(status, text)) is None:
-        return Answer.DUPLICATE if status == 204 else Answer.ACCEPTED  # noqa: PLR2004  No Content
+        return
     kind = Stopped if accepted else fault_of(status)
     reason = why if accepted else words(text) or _page(text)
     message = f"{who} answered {status}{', but did not accept' if accepted else ''}{f': {reason}' if reason else ''}"
@@ -75,11 +75,7 @@ def _unbelievable(status: int, text: str) -> str | None:
         return words(text)
     if page := _page(text):
         return page
-    try:
-        answer = json.loads(text)
-    except (ValueError, RecursionError):
-        return None
-    return next((words(json.dumps(one)) or json.dumps(one) for one in _refusals(answer)), None)
+    return next((words(json.dumps(one)) or json.dumps(one) for one in _refusals(parsed(text))), None)
 
 
 def _page(text: str) -> str:
@@ -109,10 +105,7 @@ def _failed(status: Any) -> bool:
 
 def words(text: str) -> str:
     """Return the error message in a JSON body."""
-    try:
-        answer = json.loads(text)
-    except (ValueError, RecursionError):
-        return ""
+    answer = parsed(text)
     if isinstance(answer, str):  # Alertmanager's own form
         return answer
     if not isinstance(answer, dict):
@@ -120,6 +113,14 @@ def words(text: str) -> str:
     found = answer.get("errors") or answer.get("error") or answer.get("message") or ""
     parts = found if isinstance(found, list) else [found]
     return "; ".join(part if isinstance(part, str) else json.dumps(part) for part in parts if part)
+
+
+def parsed(text: str | bytes) -> Any:
+    """Return the JSON in a response; None if it has none."""
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError):
+        return None
 
 
 def masked(text: str, secrets: Iterable[str]) -> str:

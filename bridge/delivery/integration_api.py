@@ -1,6 +1,5 @@
 """BigPanda's listings of our integrations: processed alerts and diagnostics. Needs a user's API key."""
 
-import json
 import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
@@ -8,8 +7,8 @@ from typing import Any, Final
 from urllib.parse import urlencode
 
 from bridge.config import BigPanda, Confirm
-from bridge.delivery.answers import masked
-from bridge.delivery.user_api import UserApi
+from bridge.delivery.answers import masked, parsed
+from bridge.delivery.http_api import HttpApi
 from bridge.errors import Overloaded, Unreached
 from exporter.toolkit.config_types import Secret
 from exporter.toolkit.http_settings import HttpClientSettings
@@ -22,7 +21,7 @@ _SPACING: Final = 0.25
 """Seconds between two pages: BigPanda allows five requests a second per endpoint."""
 
 
-class IntegrationApi(UserApi):
+class IntegrationApi(HttpApi):
     """Both listings below one base URL, for one thread. `rest` waits between two pages."""
 
     def __init__(
@@ -56,15 +55,13 @@ class IntegrationApi(UserApi):
     def _pages(self, path: str, size: str, **query: str | int) -> Iterator[Any]:
         before: bytes | None = None
         for page in range(1, _MOST_PAGES + 1):
-            body = self.request("GET", f"{self._url}{path}?{urlencode(query | {size: PAGE, 'page': page})}")
+            body = self.request("GET", f"{self._url}{path}?{urlencode(query | {size: PAGE, 'page': page})}").body
             # If BigPanda ignores the page parameter, the first page comes again and again.
             if body == before:
                 return
-            before = body
-            try:
-                answer = json.loads(body)
-            except (ValueError, RecursionError):
-                raise Unreached("BigPanda's response is not JSON") from None
+            before, answer = body, parsed(body)
+            if answer is None:
+                raise Unreached("BigPanda's response is not JSON")
             yield answer
             # An empty page, or one without a list, is the last.
             members = answer.values() if isinstance(answer, dict) else [answer]

@@ -1,11 +1,11 @@
 """BigPanda's callback service: confirms that a new share has arrived, so that its updates follow at once."""
 
-from bridge.delivery.user_api import UserApi
+from bridge.delivery.http_api import HttpApi
 from bridge.domain.incident import NEW
 from bridge.receivers.bigpanda import Callback as Settings
 
 
-class CallbackService(UserApi):
+class CallbackService(HttpApi):
     """The service at one URL, for one thread."""
 
     def __init__(self, settings: Settings) -> None:

@@ -4,13 +4,13 @@ The API needs the environment of an incident. Webhooks name it if the integratio
 environment visible to the key's owner is tried.
 """
 
-import json
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Final
 from urllib.parse import quote
 
 from bridge.config import Incidents
-from bridge.delivery.user_api import UserApi
+from bridge.delivery.answers import parsed
+from bridge.delivery.http_api import HttpApi
 from bridge.domain.incident import IncidentRecord
 from bridge.errors import DeliveryError, Rejected, Stopped
 
@@ -18,7 +18,7 @@ _NOT_FOUND: Final = 404
 _MOST_ENVIRONMENTS: Final = 50
 
 
-class IncidentsClient(UserApi):
+class IncidentsClient(HttpApi):
     """The API at one URL, for one thread at a time."""
 
     def __init__(self, settings: Incidents) -> None:
@@ -35,11 +35,9 @@ class IncidentsClient(UserApi):
 
     def environments(self) -> list[Mapping[str, Any]]:
         """Return the environments visible to the key's owner."""
-        body = self.request("GET", self._base)
-        try:
-            found = json.loads(body)
-        except (ValueError, RecursionError):
-            raise Stopped("BigPanda's response is not JSON: check the URL") from None
+        found = parsed(self.request("GET", self._base).body)
+        if found is None:
+            raise Stopped("BigPanda's response is not JSON: check the URL")
         listed = found.get("items", []) if isinstance(found, dict) else found
         return [one for one in listed if isinstance(one, dict)] if isinstance(listed, list) else []
 

@@ -3,74 +3,50 @@
 A call succeeds or raises a DeliveryError with whose fault it is.
 """
 
-import json
-import time
 from collections.abc import Iterator
 from datetime import UTC, datetime
+from http import HTTPStatus
 from typing import Any, Final
 from urllib.parse import quote
 
-from bridge.delivery.answers import judge
-from bridge.errors import Stopped, Unreached, Unreadable
-from bridge.incidents.silence_plan import CREATED_BY, Silence, Step, Verb, Wanted, tagged_key
+from bridge.delivery.answers import parsed
+from bridge.delivery.http_api import HttpApi
+from bridge.errors import Stopped, Unreadable
+from bridge.incidents.silence_plan import CREATED_BY, Silence, Step, Wanted, tagged_key
 from bridge.receivers.bigpanda import Silences as Settings
 from bridge.receivers.lenient import time_of
-from exporter.toolkit.http_client import HttpClient
-from exporter.toolkit.http_errors import HttpError
 
 _EARLIER: Final = 3600.0
 """Seconds by which a new silence is backdated, so that Alertmanager starts it at once, whatever its clock."""
 
 
-class SilenceApi:
+class SilenceApi(HttpApi):
     """The silences of one Alertmanager, for one thread. `owner`: our owner tag."""
 
     def __init__(self, settings: Settings, owner: str) -> None:
-        self._settings, self._owner = settings, owner
-        self._client = HttpClient(settings, settings.timeout)
+        super().__init__(settings, settings.timeout, settings, "Alertmanager")
+        self._url, self._owner = f"{settings.alertmanager}/api/v2/silence", owner
 
     def ours(self) -> list[Silence]:
         """Return our active and pending silences. Raises DeliveryError."""
         # Since 0.34 expired silences can be left out; an older Alertmanager always lists them.
-        answer = self._ask("GET", "/api/v2/silences?expired=false")
+        answer = self.request("GET", f"{self._url}s?expired=false")
         try:
-            return list(ours(answer, self._owner))
+            return list(ours(parsed(answer.body), self._owner))
         except Unreadable as error:
             raise Stopped(f"Alertmanager's list of silences cannot be read: {error}") from None
 
     def do(self, step: Step, now: float) -> None:
         """Execute a step. Raises DeliveryError."""
-        if step.verb is Verb.EXPIRE:
-            if step.silence is not None:
-                self._ask("DELETE", f"/api/v2/silence/{quote(step.silence.id, safe='')}", gone=True)
-        elif step.wanted is not None:
-            self._ask("POST", "/api/v2/silences", body(step.wanted, step.silence, now), gone=True)
-
-    def close(self) -> None:
-        """Close all connections."""
-        self._client.close()
-
-    def _ask(self, method: str, path: str, content: Any = None, *, gone: bool = False) -> Any:
-        """Return the response's JSON, None if it has none. `gone`: a 404 counts as success."""
         try:
-            credentials = dict(self._settings.credentials())
-        except (OSError, ValueError):
-            raise Unreached("the credentials cannot be read") from None
-        headers = credentials | {"Accept": "application/json", "Content-Type": "application/json"}
-        body = None if content is None else json.dumps(content).encode()
-        try:
-            answer = self._client.request(method, self._settings.alertmanager + path, headers=headers, body=body)
-        except HttpError as error:
-            raise Unreached(str(error)) from None
-        if answer.status == 404 and gone:  # noqa: PLR2004  Not Found
-            return None
-        secrets = [value.partition(" ")[2] for value in credentials.values()]
-        secrets += [self._settings.password.read()] if self._settings.password else []
-        judge(answer, time.time(), who="Alertmanager", secrets=secrets)
-        try:
-            return json.loads(answer.body)
-        except (ValueError, RecursionError):
-            return None
+            if step.wanted is not None:
+                self.request("POST", f"{self._url}s", body(step.wanted, step.silence, now))
+            elif step.silence is not None:
+                self.request("DELETE", f"{self._url}/{quote(step.silence.id, safe='')}")
+        except Stopped as error:
+            # It has expired meanwhile; if it is still wanted, the next check finds it missing.
+            if error.status != HTTPStatus.NOT_FOUND:
+                raise
 
 
 def body(one: Wanted, before: Silence | None, now: float) -> dict[str, Any]:

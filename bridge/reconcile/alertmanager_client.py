@@ -11,28 +11,28 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import lru_cache
-from typing import Any, Final
+from http import HTTPStatus
+from typing import Any, Final, TypeVar
 from urllib.parse import urlencode, urlsplit
 
+from bridge.delivery.http_api import HttpApi
 from bridge.domain.alert import Alert, clean
-from bridge.errors import Unanswered, Unreadable
+from bridge.errors import DeliveryError, Unanswered, Unreadable
 from bridge.receivers.alertmanager import Settings, read
 from bridge.receivers.lenient import time_of
 from exporter.toolkit.config_types import seconds
-from exporter.toolkit.http_client import HttpClient
-from exporter.toolkit.http_errors import HttpError
 from exporter.toolkit.yaml_file import parse_foreign
 
 TIMEOUT: Final = 10.0
 """Timeout in seconds of one complete response."""
-_MOST_ANSWER: Final = 256_000_000
 _EVERYTHING: Final = {"active": "true", "silenced": "true", "inhibited": "true", "unprocessed": "true"}
 _MUTES: Final = ("silencedBy", "inhibitedBy", "mutedBy")
-_VERSION: Final = re.compile(r"v?(\d+)\.(\d+)")
+_VERSION: Final = re.compile(r"v?(\d{1,9})\.(\d{1,9})")
 _SHOWS_MUTES: Final = (0, 35)
 """The first version that shows time interval mutes at once; earlier ones only after the group's next flush."""
 _GROUP_INTERVAL: Final = 300.0
 """Alertmanager's default."""
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -80,40 +80,37 @@ class Peer:
     listed: tuple[Listed, ...] = ()
 
 
-class AlertmanagerApi:
+class AlertmanagerApi(HttpApi):
     """The Alertmanagers of one receiver, queried one after the other, by one thread."""
 
     def __init__(self, settings: Settings, steady: Callable[[], float] = time.monotonic) -> None:
         """Take a receiver's settings, which must have `reconcile`. `steady`: a monotonic clock."""
         if settings.reconcile is None:
             raise ValueError("this receiver has no reconcile section")
-        self._settings, self._reconcile = settings, settings.reconcile
-        self._client = HttpClient(self._reconcile, TIMEOUT)
-        self._steady = steady
+        super().__init__(settings.reconcile, TIMEOUT, settings.reconcile, "Alertmanager")
+        self._settings, self._urls, self._steady = settings, settings.reconcile.urls, steady
         self._runs: dict[str, tuple[float | None, float]] = {}
 
     def ask(self, now: float) -> list[Peer | Unanswered]:
         """Return each one's response, or why it is unusable; `now` stands in for a missing time."""
-        answers: list[Peer | Unanswered] = []
-        for url in self._reconcile.urls:
-            try:
-                started, settling, lag = status(self._get(url, "/api/v2/status", {}))
-                alerts = self._get(url, "/api/v2/alerts", _EVERYTHING)
-                found = tuple(listed(alerts, self._settings, now))
-            except _FAILURES as error:
-                # It may have restarted meanwhile: without a reported start time, count it as young again.
-                self._runs.pop(url, None)
-                answers.append(Unanswered(origin(url), _words(error)))
-                continue
-            known, since = self._runs.get(url, (started, self._steady()))
-            if known != started:
-                since = self._steady()
-            self._runs[url] = started, since
-            # It has run for at least as long as we know it, whatever happens to its clock or ours.
-            known = now - (self._steady() - since)
-            started = known if started is None else min(started, known)
-            answers.append(Peer(started=started, settling=settling, mutes_lag=lag, listed=found))
-        return answers
+        return [self._ask(url, now) for url in self._urls]
+
+    def _ask(self, url: str, now: float) -> Peer | Unanswered:
+        try:
+            started, settling, lag = status(self._get(url, "/api/v2/status", {}))
+            found = tuple(listed(self._get(url, "/api/v2/alerts", _EVERYTHING), self._settings, now))
+        except _FAILURES as error:
+            # It may have restarted meanwhile: without a reported start time, count it as young again.
+            self._runs.pop(url, None)
+            return Unanswered(origin(url), str(error))
+        known, since = self._runs.get(url, (started, self._steady()))
+        if known != started:
+            since = self._steady()
+        self._runs[url] = started, since
+        # It has run for at least as long as we know it, whatever happens to its clock or ours.
+        known = now - (self._steady() - since)
+        started = known if started is None else min(started, known)
+        return Peer(started=started, settling=settling, mutes_lag=lag, listed=found)
 
     def muted(self, names: Collection[str], now: float) -> frozenset[str]:
         """Return the keys that a time interval mutes in every group routed to one of these receivers.
@@ -121,58 +118,43 @@ class AlertmanagerApi:
         Alertmanager shows that only in its groups, since 0.28; one without groups mutes nothing. Raises Unanswered if
         none of them answers.
         """
-        known: list[set[str]] = []
-        failures: list[Unanswered] = []
-        for url in self._reconcile.urls:
-            try:
-                groups = self._get(url, "/api/v2/alerts/groups", _EVERYTHING | {"muted": "true"})
-                known.append(muted(groups, names, self._settings, now))
-            except _Missing:
-                known.append(set())
-            except _FAILURES as error:
-                failures.append(Unanswered(origin(url), _words(error)))
-        if not known:
-            raise failures[0]
-        return frozenset().union(*known)
+
+        def read(groups: Any) -> set[str]:
+            return muted(groups, names, self._settings, now)
+
+        return frozenset().union(*self._any("/api/v2/alerts/groups", _EVERYTHING | {"muted": "true"}, read, missing=[]))
 
     def silences(self) -> dict[str, Silence]:
         """Return the silences of all that answer, by id. Raises Unanswered if none does."""
-        found: dict[str, Silence] = {}
-        failures: list[Unanswered] = []
-        for url in self._reconcile.urls:
+        found = self._any("/api/v2/silences", {"expired": "false"}, silences)
+        return {name: silence for one in found for name, silence in one.items()}
+
+    def _any(self, path: str, params: Mapping[str, str], read: Callable[[Any], T], missing: Any = None) -> list[T]:
+        """Return what `read` finds in the responses, at least one. `missing`: stands in for a 404."""
+        answers = []
+        failed: Unanswered | None = None
+        for url in self._urls:
             try:
-                found |= silences(self._get(url, "/api/v2/silences", {"expired": "false"}))
+                answers.append(read(self._get(url, path, params, missing)))
             except _FAILURES as error:
-                failures.append(Unanswered(origin(url), _words(error)))
-        if len(failures) == len(self._reconcile.urls):
-            raise failures[0]
-        return found
+                failed = failed or Unanswered(origin(url), str(error))
+        if failed and not answers:
+            raise failed
+        return answers
 
-    def close(self) -> None:
-        """Close all connections."""
-        self._client.close()
-
-    def _get(self, url: str, path: str, params: Mapping[str, str]) -> Any:
-        headers = dict(self._reconcile.credentials()) | {"Accept": "application/json"}
-        answer = self._client.request("GET", f"{url}{path}?{urlencode(params)}", headers=headers)
-        if answer.status != 200:  # noqa: PLR2004  OK, and nothing else
-            kind = _Missing if answer.status == 404 else Unreadable  # noqa: PLR2004  Not Found
-            raise kind(f"answered {answer.status}")
+    def _get(self, url: str, path: str, params: Mapping[str, str], missing: Any = None) -> Any:
+        answer = self.fetch("GET", f"{url}{path}?{urlencode(params)}")
+        if answer.status == HTTPStatus.NOT_FOUND and missing is not None:
+            return missing
+        if answer.status != HTTPStatus.OK:
+            raise Unreadable(f"answered {answer.status}")
         try:
             return json.loads(answer.body)
         except (ValueError, RecursionError):
             raise Unreadable("the response is not JSON") from None
 
 
-class _Missing(Unreadable):
-    """The Alertmanager has no such resource."""
-
-
-_FAILURES: Final = (HttpError, Unreadable, OSError, ValueError)
-
-
-def _words(error: Exception) -> str:
-    return str(error) if isinstance(error, HttpError | Unreadable) else "the credentials cannot be read"
+_FAILURES: Final = (DeliveryError, Unreadable)
 
 
 def origin(url: str) -> str:

@@ -140,7 +140,7 @@ def test_a_new_token_is_used_at_once(tmp_path):
 def test_an_unreadable_token_is_no_crash(tmp_path):
     """A token file that is missing is told, and the event waits."""
     client = BigPanda(URL, Secret(file=tmp_path / "none"), timeout=2.0)
-    with pytest.raises(Unreached, match="the token cannot be read"):
+    with pytest.raises(Unreached, match="the credentials cannot be read: No such file"):
         client.send(EVENTS, "a")
     client.close()
 

@@ -1,0 +1,54 @@
+"""The HTTP APIs that the bridge calls. A request returns the response or raises a DeliveryError."""
+
+import json
+import time
+from typing import Any
+
+from bridge.delivery.answers import judge
+from bridge.errors import Unreached
+from bridge.receivers.settings import HttpCredentials
+from exporter.toolkit.config_types import Secret
+from exporter.toolkit.http_client import HttpClient
+from exporter.toolkit.http_connection import HttpResponse
+from exporter.toolkit.http_errors import HttpError
+from exporter.toolkit.http_settings import HttpClientSettings
+
+
+class HttpApi:
+    """One API, for one thread at a time. `auth`: its credentials, or its bearer token; `who`: its name in errors."""
+
+    def __init__(
+        self, http: HttpClientSettings, timeout: float, auth: HttpCredentials | Secret, who: str = "BigPanda"
+    ) -> None:
+        """`http`: proxy and roots. `timeout`: seconds for one request."""
+        self._client, self._who = HttpClient(http, timeout), who
+        self._auth = HttpCredentials.model_construct(bearer_token=auth) if isinstance(auth, Secret) else auth
+        self._sent: list[str] = []
+
+    def request(self, method: str, url: str, content: Any = None, *, repeatable: bool | None = None) -> HttpResponse:
+        """Return an acceptance of `content`: bytes, or anything else as JSON."""
+        answer = self.fetch(method, url, content, repeatable=repeatable)
+        judge(answer, time.time(), who=self._who, secrets=self._sent)
+        return answer
+
+    def fetch(self, method: str, url: str, content: Any = None, *, repeatable: bool | None = None) -> HttpResponse:
+        """Return the response, whatever its status. `repeatable`: see HttpClient's `retry_dead_connection`."""
+        try:
+            headers = dict(self._auth.credentials()) | {"Accept": "application/json"}
+            self._sent = [secret.read() for secret in (self._auth.bearer_token, self._auth.password) if secret]
+        except OSError as error:
+            raise Unreached(f"the credentials cannot be read: {error.strerror}") from None
+        except ValueError:
+            raise Unreached("the credentials cannot be read") from None
+        body = content
+        if content is not None:
+            headers["Content-Type"] = "application/json"
+            body = content if isinstance(content, bytes) else json.dumps(content).encode()
+        try:
+            return self._client.request(method, url, headers=headers, body=body, retry_dead_connection=repeatable)
+        except HttpError as error:
+            raise Unreached(str(error)) from None
+
+    def close(self) -> None:
+        """Close all connections."""
+        self._client.close()

@@ -1,10 +1,8 @@
-"""The decision about a request that BigPanda did not accept.
+"""When to retry a request that was not accepted, unless an event is at fault.
 
-It depends on the kind of error, never on the number of attempts: an outage of a week loses nothing, and an event that
-will never be accepted holds up no others. Nothing here sleeps, sends or stores.
+It depends on the kind of error, never on the number of attempts alone: an outage of a week loses nothing.
 """
 
-from dataclasses import dataclass
 from typing import Final
 
 from bridge.errors import DeliveryError, Fault
@@ -20,53 +18,17 @@ PROBE_INTERVAL: Final = 60.0
 _MOST_DOUBLINGS: Final = 16
 
 
-@dataclass(frozen=True, slots=True)
-class RetryAt:
-    """Send the same request again at `at` (epoch seconds) or later."""
-
-    at: float
-
-
-@dataclass(frozen=True, slots=True)
-class DeadLetter:
-    """This event will never be accepted, for `reason`."""
-
-    reason: str
+def retry_at(error: DeliveryError, failures: int, now: float, chance: float) -> float:
+    """Return when to retry after the `failures`th failure in a row. `chance`: a random number in [0, 1)."""
+    if error.fault is Fault.DESTINATION:
+        return probe_at(now, chance)
+    wished = min(error.retry_after or 0.0, LONGEST_RETRY_AFTER)
+    return now + max(SHORTEST_PAUSE, wished, chance * ceiling(failures))
 
 
-@dataclass(frozen=True, slots=True)
-class Split:
-    """One of several events spoils the request: send its halves separately."""
-
-
-@dataclass(frozen=True, slots=True)
-class Pause:
-    """Nothing will be accepted until someone fixes the destination; probe it at `until` (epoch seconds)."""
-
-    until: float
-
-
-Decision = RetryAt | DeadLetter | Split | Pause
-
-
-def decide(error: DeliveryError, *, events: int, failures: int, now: float, chance: float) -> Decision:
-    """Decide about a failed request of `events` events, the `failures`th failure in a row.
-
-    `chance` is a random number in [0, 1).
-    """
-    match error.fault:
-        case Fault.EVENT:
-            return Split() if events > 1 else DeadLetter(str(error))
-        case Fault.DESTINATION:
-            return pause(now, chance)
-        case Fault.TRANSIENT:
-            wished = min(error.retry_after or 0.0, LONGEST_RETRY_AFTER)
-            return RetryAt(now + max(SHORTEST_PAUSE, wished, chance * ceiling(failures)))
-
-
-def pause(now: float, chance: float) -> Pause:
-    """Return the pause before the next probe of a destination, with jitter so that replicas do not coincide."""
-    return Pause(now + PROBE_INTERVAL * (0.95 + 0.1 * chance))
+def probe_at(now: float, chance: float) -> float:
+    """Return when to probe a destination that someone must fix, with jitter so that replicas do not coincide."""
+    return now + PROBE_INTERVAL * (0.95 + 0.1 * chance)
 
 
 def ceiling(failures: int) -> float:

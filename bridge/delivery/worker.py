@@ -19,9 +19,9 @@ from bridge.delivery.bigpanda_client import packed
 from bridge.delivery.poison_events import Isolation, Refusals
 from bridge.delivery.rate_limiter import RateLimiter
 from bridge.delivery.relocation import Relocation
-from bridge.delivery.retry_policy import LONGEST_RETRY_AFTER, DeadLetter, Pause, RetryAt, Split, decide, pause
+from bridge.delivery.retry_policy import LONGEST_RETRY_AFTER, probe_at, retry_at
 from bridge.delivery.route import Route
-from bridge.errors import DeliveryError, Unavailable
+from bridge.errors import DeliveryError, Fault, Unavailable
 from bridge.metrics import Metrics
 from bridge.outbox.database import Database
 from bridge.outbox.queue import ClaimedEvent, Queue
@@ -166,30 +166,32 @@ class Delivery(PeriodicThread):
         now, first = self._clock(), request[0]
         poison = len(request) == 1 and self._isolation.is_poison(first.id)
         failures = first.attempts if poison else circuit.failures + 1
-        match decide(error, events=len(request), failures=failures, now=now, chance=self._chance()):
-            case Split():
+        at = retry_at(error, failures, now, self._chance())
+        match error.fault:
+            case Fault.EVENT if len(request) > 1:
+                # One of them spoils the request: send its halves separately.
                 self._refusals = self._refusals.split(_ids(request))
                 self._requests.extendleft((request[len(request) // 2 :], request[: len(request) // 2]))
                 self._up(circuit)
-            case DeadLetter(reason):
-                self._refused_alone(first, reason, error, circuit)
-            case RetryAt(at) if poison:
+            case Fault.EVENT:
+                self._refused_alone(first, error, circuit)
+            case Fault.TRANSIENT if poison:
                 self._postpone(request, at, error, "retry")
-            case RetryAt(at):
+            case Fault.TRANSIENT:
                 # Too high a rate, or an outage, says nothing about the events that happened to be in flight.
                 if error.status not in _TOO_MUCH:
                     blamed = error.status == _STUMBLED or failures > _PATIENCE
                     self._isolation = self._isolation.failed(_ids(request), blamed=blamed)
                 self._postpone(request, now, error, "retry")
                 self._down(failures, now, at, str(error), logging.WARNING)
-            case Pause(until):
+            case Fault.DESTINATION:
                 self._isolation = replace(self._isolation, width=1)
                 self._postpone(request, now, error, "destination_down")
-                self._down(failures, now, until, str(error), logging.ERROR)
+                self._down(failures, now, at, str(error), logging.ERROR)
 
-    def _refused_alone(self, claimed: ClaimedEvent, reason: str, error: DeliveryError, circuit: Circuit) -> None:
+    def _refused_alone(self, claimed: ClaimedEvent, error: DeliveryError, circuit: Circuit) -> None:
         """Make an event a dead letter, unless the destination is at fault: then requeue it and probe."""
-        now = self._clock()
+        now, reason = self._clock(), str(error)
         self._refusals = self._refusals.refused(claimed.id, claimed.key, reason)
         if self._refusals.blame_destination(claimed.id, others=bool(self._requests)):
             alike = [one for one in self._refusals.alone if one != claimed.id]
@@ -199,8 +201,7 @@ class Delivery(PeriodicThread):
                 self._isolation = self._isolation.failed([one])
             self._postpone([claimed], now, error, "destination_down")
             refusal = f"every event is rejected: {reason}"
-            until = pause(now, self._chance()).until
-            self._down(circuit.failures + 1, now, until, refusal, logging.ERROR)
+            self._down(circuit.failures + 1, now, probe_at(now, self._chance()), refusal, logging.ERROR)
             return
         _log.warning("Dead letter: %s event of %s: %s", claimed.status, claimed.key, reason)
         self._pending_writes.append(lambda: self._queue.bury(claimed, reason, now))

@@ -12,9 +12,9 @@ from dataclasses import dataclass
 from typing import Final
 from uuid import uuid4
 
-from bridge.delivery.retry_policy import Pause, RetryAt, decide
+from bridge.delivery.retry_policy import retry_at
 from bridge.domain.incident import IncidentRecord
-from bridge.errors import DeliveryError
+from bridge.errors import DeliveryError, Fault
 from bridge.incidents.callback import CallbackService
 from bridge.incidents.silence_client import SilenceApi
 from bridge.incidents.silence_sync import SilenceSync
@@ -117,16 +117,14 @@ class FollowUp(PeriodicThread):
         try:
             callbacks.confirm(due.incident)
         except DeliveryError as error:
-            match decide(error, events=1, failures=due.attempts + 1, now=now, chance=self._chance()):
-                case RetryAt(at) | Pause(at):
-                    self._settle(due, "waiting", str(error), "retry", at)
-                    waiting = f"BigPanda's callback service unavailable, shares of {self._source} are queued: {error}"
-                    self.conditions.report("callback", waiting)
-                    return False
-                case _:
-                    self._settle(due, "dead", str(error), "rejected")
-                    _log.warning("Callback for incident %s rejected: %s", due.incident, error)
-                    return True
+            if error.fault is Fault.EVENT:
+                self._settle(due, "dead", str(error), "rejected")
+                _log.warning("Callback for incident %s rejected: %s", due.incident, error)
+                return True
+            self._settle(due, "waiting", str(error), "retry", retry_at(error, due.attempts + 1, now, self._chance()))
+            waiting = f"BigPanda's callback service unavailable, shares of {self._source} are queued: {error}"
+            self.conditions.report("callback", waiting)
+            return False
         self._settle(due, "done", "accepted", "accepted")
         self.conditions.report("callback", "")
         return True

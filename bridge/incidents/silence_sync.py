@@ -6,10 +6,10 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, S
 from dataclasses import dataclass, replace
 from typing import Final
 
-from bridge.delivery.retry_policy import DeadLetter, RetryAt, decide
+from bridge.delivery.retry_policy import ceiling, retry_at
 from bridge.domain.alert_state import AlertState
 from bridge.domain.incident import IncidentRecord
-from bridge.errors import DeliveryError
+from bridge.errors import DeliveryError, Fault
 from bridge.incidents.silence_client import SilenceApi
 from bridge.incidents.silence_plan import Step, Wanted, plan, wanted
 from bridge.metrics import Metrics
@@ -20,9 +20,7 @@ _LOOK: Final = 15.0
 _IDLE: Final = 300.0
 """The same while nothing is snoozed and we have no silences."""
 _FIRST_RETRY: Final = 15.0
-"""Seconds until a rejected silence is retried. They double with each further rejection."""
-_LONGEST_RETRY: Final = 900.0
-_MOST_DOUBLINGS: Final = 8
+"""Seconds until a rejected silence is retried. They double with each further rejection, up to a quarter of an hour."""
 _log = logging.getLogger(__name__)
 
 
@@ -86,8 +84,8 @@ class SilenceSync:
         except DeliveryError as error:
             self._failures += 1
             self._metrics.silence_failures.labels(self._source).inc()
-            decision = decide(error, events=1, failures=self._failures, now=now, chance=self._chance())
-            self._look_at = self._steady() + (decision.at - now if isinstance(decision, RetryAt) else _LOOK)
+            pause = retry_at(error, self._failures, 0.0, self._chance()) if error.fault is Fault.TRANSIENT else _LOOK
+            self._look_at = self._steady() + pause
             unavailable = f"Alertmanager unavailable, not silencing snoozes of {self._source}: {error}"
             self._conditions.report("alertmanager", unavailable)
         else:
@@ -115,16 +113,14 @@ class SilenceSync:
         try:
             self._alertmanager.do(step, now)
         except DeliveryError as error:
-            decision = decide(error, events=1, failures=1, now=now, chance=self._chance())
-            if not isinstance(decision, DeadLetter):
+            if error.fault is not Fault.EVENT:
                 raise
             self._metrics.silence_failures.labels(self._source).inc()
             before = self._refused.get(step.key)
             failures = before.failures + 1 if before else 1
-            pause = min(_LONGEST_RETRY, _FIRST_RETRY * 2 ** min(failures - 1, _MOST_DOUBLINGS))
-            self._refused[step.key] = Refusal(step.wanted, decision.reason, failures, self._steady() + pause)
-            refused = f"Silence for {step.key} rejected, not {step.verb}: {decision.reason}"
-            self._conditions.report(step.key, refused)
+            retry = self._steady() + _FIRST_RETRY * ceiling(failures)
+            self._refused[step.key] = Refusal(step.wanted, str(error), failures, retry)
+            self._conditions.report(step.key, f"Silence for {step.key} rejected, not {step.verb}: {error}")
         else:
             self._forget(step.key)
             self._metrics.silences.labels(self._source, step.verb).inc()

@@ -1,4 +1,4 @@
-"""Direct or derived: with the routes that the document gives, each outage takes one way to BigPanda."""
+"""Direct or derived: with the routes in direct-or-derived.md, each outage reaches BigPanda once."""
 
 import re
 import shutil
@@ -19,7 +19,7 @@ pytestmark = pytest.mark.skipif(shutil.which("amtool") is None, reason="amtool i
 
 
 def derived():
-    """Return the label sets that tell the shipped vendors' alerts apart, certificates with each vendor's view."""
+    """Yield vendor, alert name and severity of each shipped alert about a vendor; certificates once for each vendor."""
     for rule in (rule for path in RULES for rule in rules(path) if "alert" in rule):
         seen_by = [rule["labels"]["vendor"]] if "vendor" in rule["labels"] else ["vigilmon", "certificates"]
         if "vendor" in rule["labels"] or rule["alert"].startswith("Certificate"):
@@ -38,14 +38,14 @@ def config(tmp_path):
 
 
 def uncommented(text):
-    """Return the shipped configuration with these routes in force."""
+    """Return the shipped configuration with these routes uncommented."""
     commented = "".join(f"    # {line[4:]}\n" for line in text.splitlines())
     assert commented in SHIPPED
     return SHIPPED.replace(commented, text)
 
 
-def test_as_shipped_all_is_derived(config):
-    """Every vendor's alert goes to the bridge, but for BigPanda's own."""
+def test_shipped_routing_sends_every_derived_alert_to_the_bridge(config):
+    """Every vendor's alerts go to the bridge, except those about BigPanda's own incidents."""
     config.write_text(SHIPPED)
     taken = {(vendor, receivers(config, vendor, name, severity)) for vendor, name, severity in derived()}
     assert taken == {
@@ -54,17 +54,19 @@ def test_as_shipped_all_is_derived(config):
     }
 
 
-def test_what_comes_directly_is_dropped_and_nothing_else(config):
-    """The label `vendor` and the name pick it; what no webhook tells goes on as before."""
+def test_documented_routes_drop_only_the_alerts_that_arrive_directly(config):
+    """The routes match `vendor` and the alert's name; alerts without a webhook still go to the bridge."""
     config.write_text(uncommented(ROUTES))
     named = {(vendor, name): receivers(config, vendor, name, severity) for vendor, name, severity in derived()}
     assert {alert for alert, receiver in named.items() if receiver == "nobody"} == DIRECT
     assert {name for _, name in named} >= PLAIN
 
 
-def test_certificates_can_be_left_to_the_vendor_too(config):
-    """Those that Vigilmon sees, not those of the exporter's own list."""
-    config.write_text(SHIPPED.replace("    # Where a vendor sends", f"{CERTIFICATES}\n    # Where a vendor sends"))
+def test_documented_route_drops_the_certificate_alerts_of_vigilmon(config):
+    """The certificates of the exporter's own list still go to the bridge."""
+    routes = "  routes:\n"
+    assert SHIPPED.count(routes) == 1
+    config.write_text(SHIPPED.replace(routes, routes + CERTIFICATES))
     named = {(vendor, name): receivers(config, vendor, name, severity) for vendor, name, severity in derived()}
     dropped = {vendor for (vendor, name), receiver in named.items() if receiver == "nobody"}
     assert dropped == {"vigilmon"}

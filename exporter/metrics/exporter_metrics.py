@@ -153,7 +153,5 @@ GCCollector(registry=_PROCESS)
 
 
 def python_lines(*, openmetrics: bool) -> bytes:
-    """Return `process_*` and `python_*` as lines, without the end marker."""
-    if not openmetrics:
-        return exposition.text(_PROCESS)
-    return exposition.openmetrics(_PROCESS).removesuffix(b"# EOF\n")
+    """Return `process_*` and `python_*` as lines, the last of the page: in OpenMetrics with the end marker."""
+    return exposition.openmetrics(_PROCESS) if openmetrics else exposition.text(_PROCESS)

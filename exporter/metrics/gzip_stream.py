@@ -1,60 +1,47 @@
 """Blocks that are compressed each by itself, put together as one gzip stream (RFC 1952). Pure.
 
 Not as one gzip member after the other: browsers, curl, wget and urllib3 2.8 read the first alone. A block is deflate
-that ends on a byte and refers to nothing before it. The stream's checksum follows from the blocks' own, so that no
-scrape reads megabytes for it: CRC-32 is linear, and a block multiplies the checksum of what stands before it by a
-factor that depends on the block's length only.
+that ends on a byte and refers to nothing before it.
 """
 
 import zlib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from functools import lru_cache, reduce
-from itertools import accumulate, groupby
+from itertools import groupby
 
 LARGE = 1_000_000
 """Bytes from which a piece is sent alone instead of copied, so that 50 slow readers share one copy of a large page."""
-SMALL = 4096
-"""Bytes of a block that is read for the checksum sooner than a shift is computed."""
 _HEADER = b"\x1f\x8b\x08\0\0\0\0\0\0\xff"  # deflate, no name, no time, no system
 _END = b"\x03\0"  # a last block of deflate, with nothing in it
-_POLYNOMIAL, _ONE = 0xEDB88320, 1 << 31
-"""Of CRC-32, the lowest power in the highest bit; and 1 in that notation."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Block:
-    """Some bytes, the same as deflate, their CRC-32, and the factor by which they shift the checksum before them."""
+    """Some bytes, and the same as deflate. Compared by identity, so that no comparison reads megabytes."""
 
     plain: bytes
     packed: bytes
-    checksum: int
-    shift: int
 
 
 def block(plain: bytes) -> Block:
     """Compress some bytes. zlib releases the interpreter lock meanwhile."""
     deflate = zlib.compressobj(6, zlib.DEFLATED, -zlib.MAX_WBITS)
-    packed = deflate.compress(plain) + deflate.flush(zlib.Z_FULL_FLUSH)
-    shift = _ONE
-    if len(plain) >= SMALL:
-        bits = 8 * len(plain)
-        shift = reduce(_product, (_POWERS[n] for n in range(bits.bit_length()) if bits >> n & 1))
-    return Block(plain, packed, zlib.crc32(plain), shift)
+    return Block(plain, deflate.compress(plain) + deflate.flush(zlib.Z_FULL_FLUSH))
 
 
-def stream(blocks: Iterable[Block]) -> list[bytes]:
-    """Return blocks as one gzip stream, in pieces."""
-    checksum = size = 0
-    pieces = [_HEADER]
+def checksum(blocks: Iterable[Block], before: int = 0) -> int:
+    """Return the CRC-32 of blocks that follow bytes whose CRC-32 is `before`."""
     for each in blocks:
-        if len(each.plain) < SMALL:
-            checksum = zlib.crc32(each.plain, checksum)
-        else:
-            checksum = _product(each.shift, checksum) ^ each.checksum
-        size += len(each.plain)
-        pieces.append(each.packed)
-    return joined([*pieces, _END, checksum.to_bytes(4, "little"), (size % 2**32).to_bytes(4, "little")])
+        before = zlib.crc32(each.plain, before)
+    return before
+
+
+def stream(blocks: Sequence[Block], earlier: Sequence[Block] = (), earlier_checksum: int = 0) -> list[bytes]:
+    """Return blocks, after earlier ones that are not read again, as one gzip stream, in pieces."""
+    crc = checksum(blocks, earlier_checksum)
+    size = sum(len(each.plain) for each in (*earlier, *blocks)) % 2**32
+    packed = [each.packed for each in (*earlier, *blocks)]
+    return joined([_HEADER, *packed, _END, crc.to_bytes(4, "little"), size.to_bytes(4, "little")])
 
 
 def joined(blobs: Sequence[bytes]) -> list[bytes]:
@@ -64,19 +51,3 @@ def joined(blobs: Sequence[bytes]) -> list[bytes]:
         some = list(run)
         pieces.extend(some if are_large else [b"".join(some)])
     return pieces
-
-
-@lru_cache(maxsize=1024)
-def _product(one: int, other: int) -> int:
-    """Multiply polynomials over GF(2), modulo that of CRC-32."""
-    product = 0
-    while other:
-        if other & _ONE:
-            product ^= one
-        other = other << 1 & 0xFFFFFFFF  # each power in turn, the lowest first
-        one = one >> 1 ^ (_POLYNOMIAL if one & 1 else 0)
-    return product
-
-
-_POWERS = list(accumulate(range(40), lambda power, _: _product(power, power), initial=_ONE >> 1))
-"""x to the power of 1, 2, 4, 8, …, 2^40: of more bits than any page has."""

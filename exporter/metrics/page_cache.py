@@ -1,6 +1,6 @@
 """The cached metrics page: one thread renders each target when it changes; a scrape only joins the rendered parts.
 
-Only the exporter's own families are rendered for each scrape, because they describe that moment.
+Only the exporter's own families are rendered by a scrape, if they have changed: they describe that moment.
 """
 
 import logging
@@ -12,16 +12,15 @@ from operator import attrgetter
 from typing import Final, Protocol
 
 from exporter.metrics.exporter_metrics import Running, own_families, python_lines
-from exporter.metrics.families import Family, Metric
-from exporter.metrics.gzip_stream import Block, block, joined, stream
+from exporter.metrics.families import Family
+from exporter.metrics.gzip_stream import Block, block, checksum, joined, stream
 from exporter.metrics.health import Endpoint, Figure, Health
-from exporter.metrics.text_format import Rendered, compose, render
+from exporter.metrics.text_format import Rendered, compose, plain, render
 
 REST: Final = 10
 """After a render, a target rests this many times its duration, so that a big one costs at most a tenth of one core."""
 PROCESS_AGE: Final = 1.0
 """Seconds for which client_python's process metrics are cached: reading them takes a millisecond."""
-_EOF: Final = block(b"# EOF\n")
 _log = logging.getLogger(__name__)
 
 
@@ -31,10 +30,6 @@ class Source(Protocol):
     @property
     def identity(self) -> tuple[str, str]:
         """Collector and account."""
-
-    @property
-    def metrics(self) -> Sequence[Metric]:
-        """Every metric that the target may have."""
 
     def rendered(self, now: float, form: Callable[[Iterable[Family]], Rendered]) -> Rendered:
         """Return the result of `form` for its families, yielded one at a time; for none if it has nothing to show."""
@@ -78,8 +73,9 @@ class PageCache:
         self._clock = clock
         self._running = running
         self._slots: list[_Slot] = []
-        self._own: dict[str, tuple[Family, Rendered]] = {}
-        self._process: dict[bool, tuple[float, Block]] = {}
+        self._vendors: dict[bool, tuple[list[Rendered], list[Block], int]] = {}
+        self._own: dict[bool, tuple[list[Family], float, Block]] = {}
+        """By format, as composed for the last scrape, and from what: the vendors' families and the exporter's own."""
         self._stopping = False
         self._wake = threading.Condition()
         self._thread = threading.Thread(target=self._run, name="page cache", daemon=True)
@@ -125,32 +121,25 @@ class PageCache:
 
     def page(self, *, openmetrics: bool, packed: bool) -> list[bytes]:
         """Return the page in one form, in pieces; large pieces are shared between scrapes, not copied."""
-        now, slots = self._clock(), self._slots
-        # The vendors' families first: what stands before a large block is then the same at the next scrape.
-        blocks = [
-            *compose((slot.shown(now) for slot in slots), openmetrics=openmetrics),
-            *compose([self._own_rendered()], openmetrics=openmetrics),
-            self._process_block(openmetrics=openmetrics),
-            *([_EOF] if openmetrics else []),
-        ]
-        return stream(blocks) if packed else joined([each.plain for each in blocks])
+        now = self._clock()
+        shown = [slot.shown(now) for slot in self._slots]
+        known = self._vendors.get(openmetrics)
+        if known is None or known[0] != shown:
+            vendors = compose(shown, openmetrics=openmetrics)
+            known = self._vendors[openmetrics] = shown, vendors, checksum(vendors)
+        _, vendors, crc = known
+        own = self._own_block(openmetrics=openmetrics)
+        return stream([own], vendors, crc) if packed else joined([each.plain for each in (*vendors, own)])
 
-    def _own_rendered(self) -> Rendered:
-        """Render those of the exporter's own families that have changed since the last scrape."""
-        own: dict[str, tuple[Family, Rendered]] = {}
-        for family in own_families([source.health() for source in self.sources()], self._running.families()):
-            known = self._own.get(family.metric.name)
-            own[family.metric.name] = known if known and known[0] == family else (family, render([family]))
-        self._own = own
-        return {name: blocks for _, rendered in own.values() for name, blocks in rendered.items()}
-
-    def _process_block(self, *, openmetrics: bool) -> Block:
+    def _own_block(self, *, openmetrics: bool) -> Block:
+        """Return the exporter's own families and client_python's, rendered again if they have changed."""
+        families = own_families([source.health() for source in self.sources()], self._running.families())
         now = time.monotonic()
-        at, found = self._process.get(openmetrics, (-PROCESS_AGE, _EOF))
-        if now - at >= PROCESS_AGE:
-            found = block(python_lines(openmetrics=openmetrics))
-            self._process[openmetrics] = now, found
-        return found
+        known = self._own.get(openmetrics)
+        if known is None or known[0] != families or now - known[1] >= PROCESS_AGE:
+            own = block(plain(families, openmetrics=openmetrics) + python_lines(openmetrics=openmetrics))
+            known = self._own[openmetrics] = families, now, own
+        return known[2]
 
     def _run(self) -> None:
         while slot := self._next():

@@ -75,22 +75,35 @@ def lines(metric: Metric, samples: Sequence[Sample], account: str | None = None)
         yield (template * len(some) % tuple(chain.from_iterable(rows))).encode("utf-8", "replace")
 
 
-def render(families: Iterable[Family], account: str | None = None) -> Rendered:
+def samples(family: Family, account: str | None = None, *, openmetrics: bool) -> bytes:
+    """Return a family's sample lines; in OpenMetrics each sample of a counter is followed by its `_created` sample."""
+    text = b"".join(lines(family.metric, family.samples, account))
+    if not (openmetrics and family.created):
+        return text
+    created = replace(family.metric, name=f"{family.metric.name.removesuffix('_total')}_created")
+    at = [(labels, since) for (labels, _), since in zip(family.samples, family.created, strict=False)]
+    starts = b"".join(lines(created, at, account))
+    return b"\n".join(chain.from_iterable(zip(text.split(b"\n"), starts.split(b"\n"), strict=True)))[:-1]
+
+
+def render(families: Iterable[Family], account: str) -> Rendered:
     """Render a target's families, leaving out those without samples."""
     rendered: dict[str, tuple[Metric, Block, Block]] = {}
     for family in families:
         if family.samples:
-            text = b"".join(lines(family.metric, family.samples, account))
-            samples = counted = block(text)
-            if family.created:
-                # OpenMetrics: each sample of a counter is followed by its `_created` sample.
-                created = replace(family.metric, name=f"{family.metric.name.removesuffix('_total')}_created")
-                at = [(labels, since) for (labels, _), since in zip(family.samples, family.created, strict=False)]
-                starts = b"".join(lines(created, at, account))
-                both = zip(text.split(b"\n"), starts.split(b"\n"), strict=True)
-                counted = block(b"\n".join(chain.from_iterable(both))[:-1])
-            rendered[family.metric.name] = (family.metric, samples, counted)
+            text = block(samples(family, account, openmetrics=False))
+            counted = block(samples(family, account, openmetrics=True)) if family.created else text
+            rendered[family.metric.name] = (family.metric, text, counted)
     return rendered
+
+
+def plain(families: Iterable[Family], *, openmetrics: bool) -> bytes:
+    """Return families without an account as text, leaving out those without samples."""
+    return b"".join(
+        head(family.metric, openmetrics=openmetrics).plain + samples(family, openmetrics=openmetrics)
+        for family in families
+        if family.samples
+    )
 
 
 def compose(targets: Iterable[Rendered], *, openmetrics: bool) -> list[Block]:

@@ -8,7 +8,7 @@ delays a request.
 import logging
 import random
 import threading
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 from typing import Any, Final, TypeVar
 
@@ -17,7 +17,7 @@ from exporter.collectors.settings import TargetSettings
 from exporter.errors import PollError
 from exporter.fetch import tls_probe
 from exporter.fetch.session import Session
-from exporter.metrics.families import Family, Limited, Metric
+from exporter.metrics.families import Family, Limited
 from exporter.metrics.health import Endpoint, Figure, Health
 from exporter.polling import target_health, target_state
 from exporter.polling.snapshot_store import SnapshotStore
@@ -59,7 +59,6 @@ class Poller:
     ) -> None:
         self.settings = settings
         self.identity = (settings.collector, settings.account)
-        self.metrics: Sequence[Metric] = collector.metrics
         self.discovers = isinstance(collector, Discovering)
         """Whether the collector supports service discovery."""
         self._collector = collector

@@ -92,8 +92,9 @@ def test_one_that_shares_its_storage_says_whether_it_leads():
     ]
 
 
-def test_the_process_tells_of_itself_without_an_end_mark():
-    """client_python's families in both formats, so that more can follow."""
+def test_the_process_tells_of_itself_at_the_end_of_a_page():
+    """client_python's families in both formats; OpenMetrics ends with its end mark."""
     assert b"process_resident_memory_bytes" in python_lines(openmetrics=False)
     assert b"# TYPE process_cpu_seconds counter" in python_lines(openmetrics=True)
-    assert b"# EOF" not in python_lines(openmetrics=True)
+    assert python_lines(openmetrics=True).endswith(b"\n# EOF\n")
+    assert b"# EOF" not in python_lines(openmetrics=False)

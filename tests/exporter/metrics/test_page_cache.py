@@ -40,8 +40,6 @@ NEVER = Health(
 class Told:
     """A target whose state the test tells."""
 
-    metrics = (UP, SEEN)
-
     def __init__(self, account="prod", collector="demo"):
         self.identity = (collector, account)
         self.told = []

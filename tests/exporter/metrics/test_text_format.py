@@ -52,7 +52,7 @@ def test_any_value_is_written_as_client_python_writes_it(value):
 def test_equal_values_are_written_each_as_itself():
     """Zero and minus zero are equal, and so are one and True; nothing equals not-a-number."""
     values = [0.0, -0.0, 1.0, True, 0, math.nan, math.nan, float("nan"), -0.0]
-    page = render([Family(SEEN, [((str(i),), value) for i, value in enumerate(values)])])
+    page = render([Family(SEEN, [((str(i),), value) for i, value in enumerate(values)])], "a")
     written = [line.rpartition(" ")[2] for line in whole(page).splitlines() if not line.startswith("#")]
     assert written == [floatToGoString(value) for value in values]
 
@@ -171,7 +171,7 @@ def _took(work):
 @pytest.mark.parametrize("name", ["x" * 3000, "é" * 3000, "\U0001f600" * 3000, '"' * 3000])
 def test_a_label_is_cut_at_512_bytes(name):
     """Prometheus refuses a whole scrape over one value beyond its limit; what is shorter stays as it is."""
-    text = whole(render([Family(UP, [((name, "/"), 1.0), (("short", "/"), 1.0)])]))
+    text = whole(render([Family(UP, [((name, "/"), 1.0), (("short", "/"), 1.0)])], "a"))
     values = {sample.labels["host"] for family in text_families(text) for sample in family.samples}
     (cut,) = values - {"short"}
     assert 505 < len(cut.encode()) <= 512

@@ -12,7 +12,6 @@ from wsgiref.types import WSGIApplication
 from bridge.config import Config, load_for
 from bridge.delivery.confirmation import Confirmation
 from bridge.delivery.integration_api import integration_api
-from bridge.delivery.route import route as route_of
 from bridge.delivery.worker import Delivery
 from bridge.domain.notification import Notification, Outcome
 from bridge.incidents.follow_up import Followed, FollowUp
@@ -111,7 +110,7 @@ class Bridge:
         self._last_webhook: dict[tuple[str, str], float] = {}
 
         # Parts that live as long as the process.
-        self._delivery = Delivery(database.reserved(), route_of(config), self._metrics)
+        self._delivery = Delivery(database.reserved(), config, self._metrics)
         wake = self._delivery.wake
         self._commits = GroupCommit(Ingest(database), wake=wake)
         self._watchdog = Watchdog(database, config.alertmanagers, self._metrics, wake=wake)
@@ -176,7 +175,7 @@ class Bridge:
             for loop in self._now.loops:
                 loop.stop(_GRACE)
             self._now = self._configure(config)
-            self._delivery.change(route_of(config))
+            self._delivery.change(config)
             self._watchdog.change(config.alertmanagers)
             self._expiry.change(config.receivers)
             for loop in self._now.loops:
@@ -186,7 +185,6 @@ class Bridge:
     def _configure(self, config: Config) -> _Configured:
         """Create the parts that this configuration needs."""
         database, metrics, wake = self._database, self._metrics, self._delivery.wake
-        everyone = {(one.receiver, one.source): one for one in config.receivers}
         for one in config.receivers:
             metrics.expect(one.receiver, one.source)
         made = _Configured(
@@ -198,7 +196,7 @@ class Bridge:
                 if one.reconcile
             },
             follow_ups={
-                one.source: FollowUp(database, Followed(one, everyone), metrics, wake=wake)
+                one.source: FollowUp(database, Followed(one, config.by_source), metrics, wake=wake)
                 for one in config.receivers
                 if isinstance(one, BigPandaSettings) and (one.callback or one.silences or one.reopen_after)
             },

@@ -90,6 +90,11 @@ class Config(_Ground):
         return [one for one in self.receivers if isinstance(one, AlertmanagerSettings)]
 
     @property
+    def by_source(self) -> Mapping[tuple[str, str], ReceiverSettings]:
+        """Return every receiver by (receiver, source)."""
+        return {(one.receiver, one.source): one for one in self.receivers}
+
+    @property
     def destination(self) -> str:
         """Return the destination's name in the outbox, without its URL, which may contain a token."""
         return hashlib.blake2b(self.bigpanda.url.encode(), digest_size=8).hexdigest()

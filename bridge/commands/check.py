@@ -79,10 +79,9 @@ def _checks(config: Config) -> Iterator[Result]:
 def _alerts_api(config: Config) -> Result:
     """Send an empty batch: BigPanda checks the credentials before the content, and nothing can come of it."""
     detail = ""
-    found = config.bigpanda
-    with closing(BigPanda(found.url, found.token, found.timeout, found)) as client:
+    with closing(BigPanda(config.bigpanda)) as client:
         try:
-            client.send([], found.app_key)
+            client.send([], config.bigpanda.app_key)
         except Rejected as error:
             detail = f"; {error}"  # about the batch, or about the app key
         except Stopped as error:

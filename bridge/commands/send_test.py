@@ -30,8 +30,7 @@ def send_test(arguments: Namespace) -> int:
         annotations={"description": "A test of the path from vendorwatch to BigPanda; it resolves itself."},
         starts_at=began,
     )
-    found = config.bigpanda
-    with closing(BigPanda(found.url, found.token, found.timeout, found)) as client:
+    with closing(BigPanda(config.bigpanda)) as client:
         try:
             for at, alert in ((began, test), (began + 1, replace(test, firing=False, ends_at=began + 1))):
                 # BigPanda may drop a second event within the same second, even with another status.

@@ -4,22 +4,21 @@ import json
 from collections.abc import Iterable, Sequence
 from typing import Final
 
+from bridge.config import BigPanda as Settings
 from bridge.delivery.answers import Answer
 from bridge.delivery.http_api import HttpApi
 from bridge.outbox.queue import ClaimedEvent
-from exporter.toolkit.config_types import Secret
-from exporter.toolkit.http_settings import HttpClientSettings
 
 MOST_BYTES: Final = 1_000_000
 """Most bytes in one request. BigPanda publishes no limit for this call, and 6 MB for a similar one: stay well below."""
 
 
 class BigPanda(HttpApi):
-    """The Alerts API at one URL, for one thread. `http`: proxy and roots."""
+    """The Alerts API at one URL, for one thread."""
 
-    def __init__(self, url: str, token: Secret, timeout: float, http: HttpClientSettings | None = None) -> None:
-        super().__init__(http or HttpClientSettings(), timeout, token)
-        self._url = url
+    def __init__(self, settings: Settings) -> None:
+        super().__init__(settings, settings.timeout, settings.token)
+        self._url = settings.url
 
     def send(self, events: Sequence[str], app_key: str) -> Answer:
         """Send `events`, each as JSON, all of one integration.

@@ -5,14 +5,18 @@ reached if its URL could be stored, and only with a token that it has received b
 destination that bridge.yml no longer names.
 """
 
+import hashlib
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import closing
 from dataclasses import replace
 from itertools import groupby
 from typing import Final, TypeVar
+from urllib.parse import urlsplit
 
+from bridge.config import BigPanda as Settings
+from bridge.config import Config
 from bridge.delivery.bigpanda_client import BigPanda
-from bridge.delivery.route import Receivers, Route
 from bridge.domain.alert_state import AlertState
 from bridge.domain.event import Status, draft
 from bridge.errors import DeliveryError
@@ -20,7 +24,11 @@ from bridge.outbox.alerts import Alerts
 from bridge.outbox.database import Database
 from bridge.outbox.ingest import Ingest
 from bridge.outbox.status import Address, OutboxStatus
+from bridge.receivers.settings import ReceiverSettings
+from exporter.toolkit.config_types import Secret
 
+_WORK: Final = {"n": 2**14, "r": 8, "p": 1, "dklen": 16}
+"""Cost of the hash, so that a token cannot be guessed from its stored proof."""
 _BATCH: Final = 100
 _UNREACHED: Final = "its URL was not stored, or the token in bridge.yml has changed; resolve them there"
 T = TypeVar("T")
@@ -28,53 +36,47 @@ _log = logging.getLogger(__name__)
 
 
 class Relocation:
-    """Both sides of a change of destination. Destinations are identified by their names in the outbox."""
+    """Both sides of a change of destination. `connect` returns the client of one."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, connect: Callable[[Settings], BigPanda]) -> None:
         self._alerts, self._ingest, self._status = Alerts(database), Ingest(database), OutboxStatus(database)
+        self._connect = connect
 
-    def begin(self, route: Route, now: float) -> None:
-        """Resolve alerts that are open at destinations of earlier runs, and record this one's address."""
-        here = self._address(route)
+    def leave_others(self, config: Config, now: float, reached: Mapping[str, BigPanda]) -> None:
+        """Resolve alerts that are open at other destinations, and record the address of this one.
+
+        It is tried once, because they may be gone. `reached`: clients that exist, by their destination's name.
+        """
+        # A URL with a query may contain a secret.
+        url = "" if urlsplit(config.bigpanda.url).query else config.bigpanda.url
+        here = Address(url, _proof(config.bigpanda.token, self._status.database_id()))
         for name, address in self._status.addresses().items():
-            if name == route.name or not (states := self._opened_at(name)):
+            states = [state for state in self._alerts.opened_at(name) if state.app_key]
+            if name == config.destination or not states:
                 continue
-            if route.at and address.url and address.token_proof == here.token_proof:
-                destination = route.at(address.url)
-                _close(states, destination, route.receivers, now)
-                destination.close()
+            if name in reached:
+                _close(states, reached[name], config, now)
+            elif address.url and address.token_proof == here.token_proof:
+                with closing(self._connect(config.bigpanda.model_copy(update={"url": address.url}))) as client:
+                    _close(states, client, config, now)
             else:
                 _log.warning("%d alerts stay open at the previous destination: %s", len(states), _UNREACHED)
-        self._status.set_address(route.name, here)
+        self._status.set_address(config.destination, here)
 
-    def note(self, route: Route) -> None:
-        """Record the address of a destination."""
-        self._status.set_address(route.name, self._address(route))
-
-    def _address(self, route: Route) -> Address:
-        return Address(route.url, route.proof(self._status.database_id()))
-
-    def close(self, old: Route, receivers: Receivers, now: float) -> None:
-        """Resolve the alerts that are open at an old destination; tried once, because it may be gone."""
-        _close(self._opened_at(old.name), old.destination, receivers, now)
-
-    def _opened_at(self, name: str) -> list[AlertState]:
-        return [state for state in self._alerts.opened_at(name) if state.app_key]
-
-    def restate(self, route: Route, now: float) -> int:
-        """Queue the alerts that are open at another destination, or under another app key; return the number of events.
+    def restate(self, config: Config, client: BigPanda, now: float) -> None:
+        """Queue the alerts that are open at another destination, or under another app key.
 
         An alert open here under another app key is resolved under that one first: it has another identity.
         """
-        receivers = route.receivers
+        receivers = config.by_source
         rekeyed = [
             state
-            for state in self._alerts.opened_at(route.name)
+            for state in self._alerts.opened_at(config.destination)
             if (settings := receivers.get((state.alert.receiver, state.alert.source)))
             and state.app_key not in ("", settings.mapping.app_key)
         ]
-        _close(rekeyed, route.destination, receivers, now)
-        states = [*self._alerts.opened_elsewhere(route.name), *(state for state in rekeyed if state.open)]
+        _close(rekeyed, client, config, now)
+        states = [*self._alerts.opened_elsewhere(config.destination), *(state for state in rekeyed if state.open)]
         batch = [
             settings.notification(alerts=(state.alert,), resend=True, if_unmodified={state.key: state.updated_at})
             for state in states
@@ -85,13 +87,22 @@ class Relocation:
             queued += sum(outcome.queued for outcome in self._ingest.accept(part, now))
         if queued:
             _log.info("Resending %d open alerts to the new destination", queued)
-        return queued
 
 
-def _close(closing: Sequence[AlertState], destination: BigPanda, receivers: Receivers, now: float) -> None:
+def _proof(token: Secret, salt: str) -> str:
+    """Return a proof by which a token is recognized without revealing it; "" while it cannot be read."""
+    try:
+        text = token.read()
+    except (OSError, ValueError):
+        return ""
+    return hashlib.scrypt(text.encode(), salt=salt.encode(), **_WORK).hex() if text else ""
+
+
+def _close(open_states: Sequence[AlertState], client: BigPanda, config: Config, now: float) -> None:
+    receivers: Mapping[tuple[str, str], ReceiverSettings] = config.by_source
     done = 0
     try:
-        for app_key, states in groupby(sorted(closing, key=lambda state: state.app_key), lambda one: one.app_key):
+        for app_key, states in groupby(sorted(open_states, key=lambda state: state.app_key), lambda one: one.app_key):
             for part in _parts(list(states)):
                 events = []
                 for state in part:
@@ -99,10 +110,10 @@ def _close(closing: Sequence[AlertState], destination: BigPanda, receivers: Rece
                         ended = draft(replace(state.alert, firing=False, ends_at=now), Status.OK, settings.mapping)
                         # Later than its last event, and earlier than those sent to the new destination.
                         events.append(ended.freeze(state.timestamp + 1))
-                destination.send(events, app_key)
+                client.send(events, app_key)
                 done += len(part)
     except DeliveryError as error:
-        _log.warning("%d alerts stay open at the previous destination: %s", len(closing) - done, error)
+        _log.warning("%d alerts stay open at the previous destination: %s", len(open_states) - done, error)
     if done:
         _log.info("Closed %d alerts at the previous destination", done)
 

@@ -14,13 +14,14 @@ from dataclasses import replace
 from typing import Final
 from uuid import uuid4
 
+from bridge.config import BigPanda as Settings
+from bridge.config import Config
 from bridge.delivery.answers import Answer
-from bridge.delivery.bigpanda_client import packed
+from bridge.delivery.bigpanda_client import BigPanda, packed
 from bridge.delivery.poison_events import Isolation, Refusals
 from bridge.delivery.rate_limiter import RateLimiter
 from bridge.delivery.relocation import Relocation
 from bridge.delivery.retry_policy import LONGEST_RETRY_AFTER, probe_at, retry_at
-from bridge.delivery.route import Route
 from bridge.errors import DeliveryError, Fault, Unavailable
 from bridge.metrics import Metrics
 from bridge.outbox.database import Database
@@ -51,31 +52,32 @@ class Delivery(PeriodicThread):
     def __init__(  # noqa: PLR0913  its dependencies; tests replace each separately
         self,
         database: Database,
-        route: Route,
+        config: Config,
         metrics: Metrics,
         *,
+        connect: Callable[[Settings], BigPanda] = BigPanda,
         clock: Callable[[], float] = time.time,
         steady: Callable[[], float] = time.monotonic,
         chance: Callable[[], float] = random.random,
     ) -> None:
         self._queue, self._status = Queue(database), OutboxStatus(database)
-        self._relocation = Relocation(database)
+        self._relocation, self._connect = Relocation(database, connect), connect
         self._begun = False
         self._restate_at: float | None = None
         self._metrics, self._owner = metrics, uuid4().hex
         self._clock, self._steady, self._chance = clock, steady, chance
-        self._limiter, self._offset = RateLimiter(route.events_per_minute, steady()), clock() - steady()
+        self._limiter, self._offset = RateLimiter(config.bigpanda.events_per_minute, steady()), clock() - steady()
         self._isolation, self._refusals = Isolation(most=1, width=1), Refusals()
-        self._use(route)
-        self._changed: Route | None = None
+        self._use(config)
+        self._changed: Config | None = None
         self._requests: deque[list[ClaimedEvent]] = deque()
         self._lease_ends = 0.0
         self._pending_writes: deque[Callable[[], object]] = deque()
         super().__init__("delivery", "Delivery", self._turn, at_end=self.close, retry=_IDLE)
 
-    def change(self, route: Route) -> None:
-        """Use another route from the next request on, with a closed circuit breaker."""
-        self._changed = route
+    def change(self, config: Config) -> None:
+        """Use another configuration from the next request on, with a closed circuit breaker."""
+        self._changed = config
         self.wake()
 
     def tick(self) -> float:
@@ -88,19 +90,19 @@ class Delivery(PeriodicThread):
             if not self._begun:
                 # Continue from the state of an earlier run.
                 self._refusals = Refusals.remembered(self._queue.refused())
-                self._relocation.begin(self._route, self._clock())
+                self._relocation.leave_others(self._config, self._clock(), {})
                 self._begun, self._restate_at = True, self._steady() + _APART
-            if self._changed is not None:
-                self._reroute(self._changed)
+            if (changed := self._changed) is not None:
+                self._reroute(changed)
             if self._restate_at is not None and self._steady() >= self._restate_at:
                 self._restate_at = None
-                self._relocation.restate(self._route, self._clock())
+                self._relocation.restate(self._config, self._destination, self._clock())
             return self._deliver()
         except Unavailable:
             raise
         except Exception:
             # The outcome of events in flight is unknown: they are due again when their lease ends.
-            self._begun = True
+            self._begun, self._changed = True, None
             self._pending_writes.clear()
             self._requests.clear()
             raise
@@ -112,12 +114,12 @@ class Delivery(PeriodicThread):
             _log.warning("System clock stepped %s by %.0f seconds", "back" if step < 0 else "ahead", abs(step))
         if rest := self._limiter.wait(steady, len(self._requests[0]) if self._requests else None):
             return rest
-        circuit = self._status.circuit(self._route.name)
+        circuit = self._status.circuit(self._name)
         if rest := closed_for(circuit, now):
             self._metrics.destination_up.set(0)
             self._give_back()
             return rest
-        if steady + self._route.timeout > self._lease_ends:
+        if steady + self._settings.timeout > self._lease_ends:
             self._give_back()
         if not self._requests and (rest := self._claim(now, steady, probe=not circuit.up and self._refusals.alike)):
             return rest
@@ -129,7 +131,7 @@ class Delivery(PeriodicThread):
         due = self._queue.next_due(now)
         if due is None or due > now:
             return _IDLE if due is None else min(_IDLE, due - now)
-        lease = self._route.timeout * _LEASES
+        lease = self._settings.timeout * _LEASES
         allowance = self._limiter.allowance()
         wanted = self._isolation.wanted(allowance, probe=probe)
         claimed = {one.id: one for one in self._queue.claim(wanted, self._owner, now, lease)}
@@ -144,7 +146,7 @@ class Delivery(PeriodicThread):
     def _attempt(self, request: list[ClaimedEvent], circuit: Circuit) -> None:
         began = self._steady()
         try:
-            answer = self._route.destination.send([one.body for one in request], request[0].app_key)
+            answer = self._destination.send([one.body for one in request], request[0].app_key)
         except DeliveryError as error:
             self._limiter.sent(len(request), began, self._steady())
             self._refused(request, error, circuit)
@@ -152,7 +154,7 @@ class Delivery(PeriodicThread):
             return
         self._limiter.sent(len(request), began, self._steady())
         now = self._clock()
-        name, noted = self._route.name, {"duplicate" if answer is Answer.DUPLICATE else "accepted": request}
+        name, noted = self._name, {"duplicate" if answer is Answer.DUPLICATE else "accepted": request}
         self._pending_writes.append(lambda: self._queue.record(**noted, destination=name, now=now))
         self._metrics.deliveries.labels(answer.value).inc(len(request))
         for one in request:
@@ -218,13 +220,13 @@ class Delivery(PeriodicThread):
         circuit = Circuit(up=False, failures=failures, opened_at=now, not_before=until, reason=reason)
         self._metrics.destination_up.set(0)
         self.conditions.report("destination", f"BigPanda unavailable, queueing events: {reason}", level)
-        self._pending_writes.append(lambda: self._status.set_circuit(self._route.name, circuit))
+        self._pending_writes.append(lambda: self._status.set_circuit(self._name, circuit))
         self._pending_writes.append(self._give_back)
 
     def _up(self, circuit: Circuit) -> None:
         self._metrics.destination_up.set(1)
         if not circuit.up:
-            self._pending_writes.append(lambda: self._status.set_circuit(self._route.name, Circuit()))
+            self._pending_writes.append(lambda: self._status.set_circuit(self._name, Circuit()))
         if self.conditions.report("destination", ""):
             _log.info("BigPanda available again, delivering events")
 
@@ -240,28 +242,28 @@ class Delivery(PeriodicThread):
             self._pending_writes[0]()
             self._pending_writes.popleft()
 
-    def _reroute(self, route: Route) -> None:
-        self._changed = None
+    def _reroute(self, config: Config) -> None:
         self._give_back()
-        if route.name != self._route.name:
-            self._relocation.close(self._route, route.receivers, self._clock())
-        self._relocation.note(route)
+        self._relocation.leave_others(config, self._clock(), {self._name: self._destination})
+        self._status.set_circuit(config.destination, Circuit())
         # If both names lead to the same BigPanda, a resent event must have a later second.
         self._restate_at = self._steady() + _APART
-        self._route.destination.close()
-        self._use(route)
-        self._status.set_circuit(route.name, Circuit())
+        self._destination.close()
+        self._use(config)
+        if self._changed is config:
+            self._changed = None
 
-    def _use(self, route: Route) -> None:
-        self._route = route
-        if self._limiter.per_minute != route.events_per_minute:
-            self._limiter = RateLimiter(route.events_per_minute, self._steady())
-        self._isolation = Isolation(most=route.batch_size, width=route.batch_size)
+    def _use(self, config: Config) -> None:
+        self._config, self._settings, self._name = config, config.bigpanda, config.destination
+        self._destination = self._connect(self._settings)
+        if self._limiter.per_minute != self._settings.events_per_minute:
+            self._limiter = RateLimiter(self._settings.events_per_minute, self._steady())
+        self._isolation = Isolation(most=self._settings.batch_size, width=self._settings.batch_size)
         self._refusals = Refusals()
 
     def close(self) -> None:
         """Close all connections and release claimed events that were not tried."""
-        self._route.destination.close()
+        self._destination.close()
         self._give_back()
 
 

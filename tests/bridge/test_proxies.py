@@ -77,7 +77,7 @@ def test_every_way_out_leads_through_its_proxy(proxy):
     read_config = config(url)
     alertmanager, panda = read_config.receivers
     found = read_config.bigpanda
-    bigpanda = BigPanda(found.url, found.token, found.timeout, found)
+    bigpanda = BigPanda(found)
     with pytest.raises(DeliveryError):
         bigpanda.send([], "a")
     confirmation = integration_api(found, found.confirm)

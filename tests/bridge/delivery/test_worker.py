@@ -1,19 +1,18 @@
 import json
 import threading
-from dataclasses import replace
 
 import pytest
 
+from bridge.config import BigPanda, Config
 from bridge.delivery.answers import Answer
 from bridge.delivery.bigpanda_client import packed
-from bridge.delivery.route import Route
 from bridge.delivery.worker import Delivery, closed_for
 from bridge.domain.event import EventMapping
 from bridge.domain.notification import Notification
 from bridge.errors import Overloaded, Rejected, Stopped, Unavailable, Unreached
 from bridge.metrics import Metrics
 from bridge.outbox.queue import Queue
-from bridge.outbox.status import Circuit
+from bridge.outbox.status import Circuit, OutboxStatus
 from bridge.receivers.alertmanager import Settings
 from exporter.toolkit.config_types import Secret
 from tests.bridge.alerts import alert_at
@@ -22,6 +21,15 @@ from tests.store import Store
 MAPPING = EventMapping(
     app_key="app", statuses={"critical": "critical", "warning": "warning"}, primary_property=("host",)
 )
+RECEIVER = Settings(receiver="alertmanager", source="prod", app_key="app")
+MAIN, OTHER = "http://main", "http://other"
+
+
+def config(url, receivers=(RECEIVER,), **bigpanda):
+    """Give the configuration of a destination."""
+    limits = {"events_per_minute": 6000, "batch_size": 100, "timeout": 10.0, "token": Secret("t0ken")}
+    found = BigPanda(url=url, app_key="app", **limits | bigpanda)
+    return Config.model_construct(bigpanda=found, receivers=tuple(receivers))
 
 
 class Panda:
@@ -71,20 +79,20 @@ class Scene:
         self.panda = Panda(self.clock)
         self.metrics = Metrics()
         self.outbox = Store(f"sqlite:///{folder}/bridge.db")
-        self.route = Route(
-            name="main",
-            destination=self.panda,
-            events_per_minute=per_minute,
-            batch_size=batch_size,
-            timeout=10.0,
-        )
+        self.pandas, self.connected = {MAIN: self.panda}, []
+        self.config = config(MAIN, receivers=[], events_per_minute=per_minute, batch_size=batch_size)
         self.delivery = self.restarted()
+
+    def connect(self, settings):
+        self.connected.append(settings.url)
+        return self.pandas[settings.url]
 
     def restarted(self):
         return Delivery(
             self.outbox.database,
-            self.route,
+            self.config,
             self.metrics,
+            connect=self.connect,
             clock=self.clock,
             steady=self.clock.steady,
             chance=lambda: 0.5,
@@ -419,19 +427,10 @@ def test_a_changed_route_holds_from_the_next_request(scene):
     scene.panda.mood = refuse(Stopped("401", status=401))
     scene.accept("a")
     scene.live(2)
-    other = Panda(scene.clock)
-    scene.delivery.change(Route(name="main", destination=other, events_per_minute=60, batch_size=1, timeout=1.0))
+    other = scene.pandas[MAIN] = Panda(scene.clock)
+    scene.delivery.change(config(MAIN, events_per_minute=60, batch_size=1, timeout=1.0))
     scene.live(2)
     assert other.names() == ["prod:a"]
-
-
-RECEIVERS = {("alertmanager", "prod"): Settings(receiver="alertmanager", source="prod", app_key="app")}
-
-
-def moved(scene, panda, name="other"):
-    return Route(
-        name=name, destination=panda, events_per_minute=6000, batch_size=100, timeout=10.0, receivers=RECEIVERS
-    )
 
 
 def test_what_is_open_is_stated_at_a_new_destination_and_closed_at_the_old_one(scene):
@@ -441,8 +440,9 @@ def test_what_is_open_is_stated_at_a_new_destination_and_closed_at_the_old_one(s
     scene.accept("b", firing=False)
     scene.live(3)
     old, new = scene.panda, Panda(scene.clock)
+    scene.pandas[OTHER] = new
     old.accepted.clear()
-    scene.delivery.change(moved(scene, new))
+    scene.delivery.change(config(OTHER))
     scene.live(10)
     assert [(key, status) for _, key, status in old.accepted] == [("prod:a", "ok"), ("prod:c", "ok")]
     assert sorted((key, status) for _, key, status in new.accepted) == [("prod:a", "warning"), ("prod:c", "warning")]
@@ -450,7 +450,7 @@ def test_what_is_open_is_stated_at_a_new_destination_and_closed_at_the_old_one(s
     scene.accept("a", firing=False)
     scene.live(5)
     assert [(key, status) for _, key, status in new.accepted[2:]] == [("prod:a", "ok")]
-    scene.delivery.change(moved(scene, new))
+    scene.delivery.change(config(OTHER))
     scene.live(10)
     assert len(new.accepted) == 3
 
@@ -460,38 +460,53 @@ def test_an_old_destination_that_is_gone_is_left_as_it_is(scene, caplog):
     scene.accept("a")
     scene.live(3)
     scene.panda.mood = refuse(Unreached("no complete response in time"))
-    new = Panda(scene.clock)
-    scene.delivery.change(moved(scene, new))
+    new = scene.pandas[OTHER] = Panda(scene.clock)
+    scene.delivery.change(config(OTHER))
     scene.live(10)
     assert new.names() == ["prod:a"]
     assert "1 alerts stay open at the previous destination: no complete response in time" in caplog.text
 
 
 @pytest.mark.parametrize(
-    ("stored", "token", "ended"),
-    [("http://old", "t0ken", True), ("http://old", "another", False), ("", "t0ken", False)],
+    ("url", "token", "ended"), [(MAIN, "t0ken", True), (MAIN, "another", False), (f"{MAIN}?key=s3cret", "t0ken", False)]
 )
-def test_a_restart_with_another_destination_moves_what_is_open(scene, caplog, stored, token, ended):
+def test_a_restart_with_another_destination_moves_what_is_open(scene, caplog, url, token, ended):
     """Closed at the old one where its URL was stored and has had the token before; a further restart does nothing."""
-    old, new, asked = scene.panda, Panda(scene.clock), []
-    first = replace(moved(scene, old, "main"), url=stored, token=Secret("t0ken"))
-    scene.route = first
+    old, new = scene.panda, Panda(scene.clock)
+    scene.pandas.update({url: old, OTHER: new})
+    scene.config = config(url)
     scene.delivery = scene.restarted()
     scene.accept("a")
     scene.live(5)
     old.accepted.clear()
-    at = {"http://old": old}
-    scene.route = replace(
-        moved(scene, new), url="http://new", token=Secret(token), at=lambda url: asked.append(url) or at[url]
-    )
+    scene.connected.clear()
+    scene.config = config(OTHER, token=Secret(token))
     for _ in range(2):
         scene.delivery = scene.restarted()
         scene.live(5)
-    assert (new.names(), asked) == (["prod:a"], ["http://old"] * ended)
+    assert (new.names(), scene.connected) == (["prod:a"], [OTHER, *[url] * ended, OTHER])
     assert [(key, status) for _, key, status in old.accepted] == [("prod:a", "ok")] * ended
     assert ("1 alerts stay open at the previous destination" in caplog.text) == (not ended)
     assert max(old.times) < min(new.times)
     assert all("t0ken" not in str(address) for address in scene.outbox.status.addresses().values())
+    assert all("s3cret" not in str(address) for address in scene.outbox.status.addresses().values())
+
+
+def test_a_new_destination_is_not_forgotten_while_the_database_is_unavailable(scene, monkeypatch):
+    """A reload comes while the store cannot be written: it is carried out when it can be."""
+    scene.accept("a")
+    scene.live(3)
+    new = scene.pandas[OTHER] = Panda(scene.clock)
+    monkeypatch.setattr(OutboxStatus, "set_address", unavailable)
+    scene.delivery.change(config(OTHER))
+    scene.live(3)
+    monkeypatch.undo()
+    scene.live(10)
+    assert new.names() == ["prod:a"]
+
+
+def unavailable(*_):
+    raise Unavailable("database: busy")
 
 
 def test_stop_does_not_wait_for_a_hanging_bigpanda(scene):
@@ -551,8 +566,7 @@ def test_another_app_key_is_another_identity(scene):
     scene.accept("a")
     scene.live(3)
     scene.panda.accepted.clear()
-    renamed = {key: one.model_copy(update={"app_key": "new-key"}) for key, one in RECEIVERS.items()}
-    scene.delivery.change(replace(moved(scene, scene.panda), name="main", receivers=renamed))
+    scene.delivery.change(config(MAIN, receivers=[RECEIVER.model_copy(update={"app_key": "new-key"})]))
     scene.live(10)
     assert [(key, status) for _, key, status in scene.panda.accepted] == [("prod:a", "ok"), ("prod:a", "warning")]
     assert scene.outbox.state("prod:a").app_key == "new-key"

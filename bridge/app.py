@@ -5,9 +5,9 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Final
-from wsgiref.types import WSGIApplication
 
 from bridge.config import Config, load_for
 from bridge.delivery.confirmation import Confirmation
@@ -45,6 +45,7 @@ from exporter.toolkit.flags import Address
 from exporter.toolkit.front import Front
 from exporter.toolkit.server import HttpServer
 from exporter.toolkit.web_config import WebConfigFile
+from exporter.toolkit.wsgi import Application, call
 
 _PRUNE_INTERVAL: Final = 60.0
 _PRUNE_ROWS: Final = 500
@@ -215,7 +216,7 @@ class Bridge:
         metrics.reloaded(successful=True, now=self._clock())
         return made
 
-    def _application(self) -> WSGIApplication:
+    def _application(self) -> Application:
         """Return the web application: webhooks, the operator's page, metrics and health."""
 
         def accept(notification: Notification, now: float) -> Outcome:
@@ -256,7 +257,8 @@ class Bridge:
         )
         reload = self.reload if self._start.lifecycle else None
         routes = health(self._metrics.registry, self._status.writable, reload)
-        return create_app([routes, webhooks.blueprint(), page.blueprint(), actions.blueprint()])
+        app = create_app([routes, webhooks.blueprint(), page.blueprint(), actions.blueprint()])
+        return partial(call, app)
 
     def _wake(self, loops: Mapping[str, Reconciler] | Mapping[str, FollowUp], source: str) -> None:
         if loop := loops.get(source):

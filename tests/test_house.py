@@ -137,7 +137,7 @@ def test_postgresql_is_spoken_to_by_who_shares_it():
 
 
 def test_the_server_stays_in_the_toolkit():
-    """Everyone else speaks WSGI."""
+    """Everyone else takes a WSGI environ and returns an answer."""
     users = {named(path) for path in SOURCES if any(module.split(".")[0] == "uvicorn" for module in imported(path))}
     assert users == {"exporter/toolkit/connection.py", "exporter/toolkit/server.py"}
 

@@ -5,14 +5,11 @@ from collections.abc import Callable
 
 from flask import Blueprint, Response, request
 from prometheus_client import CollectorRegistry
-from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
-from prometheus_client.openmetrics.exposition import CONTENT_TYPE_LATEST
-from werkzeug.datastructures import MIMEAccept
-from werkzeug.http import parse_options_header
 
 from bridge.web.application import plain
 from exporter.toolkit import exposition
 from exporter.toolkit.config_types import ConfigError
+from exporter.toolkit.exposition import negotiated
 
 
 def health(registry: CollectorRegistry, ready: Callable[[], bool], reload: Callable[[], None] | None) -> Blueprint:
@@ -21,13 +18,12 @@ def health(registry: CollectorRegistry, ready: Callable[[], bool], reload: Calla
 
     @routes.get("/metrics")
     def metrics() -> Response:
-        if wants_openmetrics(request.accept_mimetypes):
-            page, kind = exposition.openmetrics(registry), CONTENT_TYPE_LATEST
-        else:
-            page, kind = exposition.text(registry), CONTENT_TYPE_PLAIN_0_0_4
-        packed = request.accept_encodings["gzip"] > 0
-        headers = {"Vary": "Accept, Accept-Encoding"} | ({"Content-Encoding": "gzip"} if packed else {})
-        return Response(gzip.compress(page, 1) if packed else page, headers=headers, content_type=kind)
+        openmetrics, packed, headers = negotiated(
+            request.headers.get("Accept", ""), request.headers.get("Accept-Encoding", "")
+        )
+        page = exposition.openmetrics(registry) if openmetrics else exposition.text(registry)
+        shown = [(name.decode(), value.decode()) for name, value in headers]
+        return Response(gzip.compress(page, 1) if packed else page, headers=shown)
 
     @routes.get("/-/healthy")
     def healthy() -> Response:
@@ -48,14 +44,3 @@ def health(registry: CollectorRegistry, ready: Callable[[], bool], reload: Calla
         return plain(200, "reloaded")
 
     return routes
-
-
-def wants_openmetrics(accepted: MIMEAccept) -> bool:
-    """Return whether a client prefers OpenMetrics 1.0.0 to the text format."""
-    for value, quality in accepted:
-        kind, options = parse_options_header(value)
-        if quality > 0 and kind == "application/openmetrics-text" and options.get("version", "1.0.0") == "1.0.0":
-            return True
-        if kind in {"*/*", "text/*"} or (kind == "text/plain" and options.get("version", "0.0.4") == "0.0.4"):
-            return False
-    return False

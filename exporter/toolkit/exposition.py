@@ -2,13 +2,19 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Final
 
 from prometheus_client import exposition
 from prometheus_client.metrics_core import Metric
 from prometheus_client.openmetrics import exposition as openmetrics_exposition
 from prometheus_client.registry import Collector
+from werkzeug.http import parse_accept_header, parse_options_header
 
+from exporter.toolkit.wsgi import Headers
+
+TEXT: Final = exposition.CONTENT_TYPE_PLAIN_0_0_4
+OPENMETRICS: Final = openmetrics_exposition.CONTENT_TYPE_LATEST
 UNITS: Final = ("seconds", "bytes", "ratio", "percent", "days")
 """Units of our metrics. OpenMetrics requires the metric's name to end in its unit."""
 
@@ -28,6 +34,33 @@ def openmetrics(collector: Collector) -> bytes:
     """Return the page in OpenMetrics 1.0.0."""
     page: bytes = openmetrics_exposition.generate_latest(_WithUnits(collector))  # type: ignore[no-untyped-call]
     return page
+
+
+@lru_cache(maxsize=16)
+def negotiated(accept: str, accept_encoding: str) -> tuple[bool, bool, Headers]:
+    """Return whether to send OpenMetrics, whether to send gzip, and the response headers that say so."""
+    openmetrics, packed = wants_openmetrics(accept), wants_gzip(accept_encoding)
+    kind = OPENMETRICS if openmetrics else TEXT
+    headers = [(b"content-type", kind.encode()), (b"vary", b"Accept, Accept-Encoding")]
+    return openmetrics, packed, [*headers, *([(b"content-encoding", b"gzip")] if packed else [])]
+
+
+def wants_openmetrics(accept: str) -> bool:
+    """Return whether a client prefers OpenMetrics 1.0.0. A client that accepts neither format gets text."""
+    for offer, quality in parse_accept_header(accept):  # best first
+        name, parameters = parse_options_header(offer.lower())
+        version = parameters.get("version", "")
+        if quality > 0 and name == "application/openmetrics-text" and version in {"", "1.0.0"}:
+            return True
+        if quality <= 0 or (name == "text/plain" and version in {"", "0.0.4"}) or name in {"text/*", "*/*"}:
+            return False
+    return False
+
+
+def wants_gzip(accept_encoding: str) -> bool:
+    """Return whether a client accepts gzip and does not prefer the plain page."""
+    accepted = parse_accept_header(accept_encoding.lower().replace("x-gzip", "gzip"))
+    return accepted["gzip"] > 0 and accepted["gzip"] >= accepted["identity"]
 
 
 @dataclass(frozen=True)

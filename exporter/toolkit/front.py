@@ -1,4 +1,4 @@
-"""ASGI in front of a WSGI application: reject and authenticate requests by their head, limit their bodies.
+"""ASGI in front of an application: reject and authenticate requests by their head, limit their bodies.
 
 Requests that need no database are answered in the event loop itself, so they wait for no thread and no password.
 """
@@ -13,13 +13,12 @@ from dataclasses import dataclass
 from enum import Enum, auto
 from functools import partial
 from typing import Any, cast
-from wsgiref.types import WSGIApplication
 
 from exporter.toolkit.connection import EXTENSION, Connection
 from exporter.toolkit.passwords import Passwords
 from exporter.toolkit.refusals import Refusal, Refusals
 from exporter.toolkit.web_config import RateLimit, WebConfigFile
-from exporter.toolkit.wsgi import Answer, Full, Headers, Pool, call, environment, plain
+from exporter.toolkit.wsgi import Answer, Application, Full, Headers, Pool, environment, plain
 
 STALLED = 10.0
 """Seconds without a byte of the body after which its sender is dropped."""
@@ -78,7 +77,7 @@ class Front:
 
     def __init__(
         self,
-        application: WSGIApplication,
+        application: Application,
         web_config: WebConfigFile,
         route: Callable[[str], Route],
         count: Callable[[Refusal], None] = lambda _refusal: None,
@@ -143,7 +142,7 @@ class Front:
                 body.write(piece)
             body.getvalue()  # frees the over-allocation; otherwise reading would copy it
             body.seek(0)
-            work = partial(call, self._application, environment(scope, route.path, body, held, user))
+            work = partial(self._application, environment(scope, route.path, body, held, user))
             return work() if route.lane is Lane.LOOP else await self._pools[route.lane].run(work)
         finally:
             self._held -= held

@@ -1,4 +1,4 @@
-"""WSGI applications behind ASGI: a request's environment, a response's parts, and bounded thread pools."""
+"""Applications behind ASGI: a request's environment as WSGI has it, a response, and bounded thread pools."""
 
 import asyncio
 import contextlib
@@ -26,6 +26,9 @@ class Answer:
     status: int
     headers: Headers
     body: Sequence[bytes]
+
+
+Application = Callable[[WSGIEnvironment], Answer]
 
 
 def plain(status: int, text: str, *headers: tuple[bytes, bytes]) -> Answer:
@@ -80,7 +83,7 @@ def _header(header: tuple[str, str]) -> tuple[bytes, bytes]:
 
 
 def call(application: WSGIApplication, environ: WSGIEnvironment) -> Answer:
-    """Call an application and return its response."""
+    """Call a WSGI application and return its response."""
     begun: list[tuple[str, list[tuple[str, str]]]] = []
 
     def start_response(status: str, headers: list[tuple[str, str]], _exc_info: object = None) -> Callable[..., object]:

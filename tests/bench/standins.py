@@ -10,6 +10,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable
+from functools import partial
 from types import SimpleNamespace
 from wsgiref.types import WSGIApplication
 
@@ -24,12 +25,13 @@ from bridge.web.webhooks import Webhooks
 from exporter.toolkit.front import Front, Route
 from exporter.toolkit.server import HttpServer
 from exporter.toolkit.web_config import WebConfigFile
+from exporter.toolkit.wsgi import call
 
 
 def serve(port: str, application: WSGIApplication) -> None:
     """Serve an application as both programs do."""
     config = WebConfigFile(None)
-    front = Front(application, config, lambda path: Route(path=path, max_body=64_000_000))
+    front = Front(partial(call, application), config, lambda path: Route(path=path, max_body=64_000_000))
     HttpServer(front, [("127.0.0.1", int(port))], config).start()
 
 

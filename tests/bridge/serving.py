@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 
 from bridge.metrics import Metrics
 from bridge.web.routes import route
@@ -9,6 +10,7 @@ from bridge.web.webhooks import Webhooks
 from exporter.toolkit.front import Front
 from exporter.toolkit.server import HttpServer
 from exporter.toolkit.web_config import WebConfigFile
+from exporter.toolkit.wsgi import call
 
 
 def webhooks_at(now, store, receivers, metrics=None, on_incidents=lambda _source: None):
@@ -27,7 +29,12 @@ def webhooks_at(now, store, receivers, metrics=None, on_incidents=lambda _source
 @contextmanager
 def serving(application, receivers, metrics, max_body=64_000_000) -> Iterator[tuple[str, int]]:
     """Serve an application; give its address."""
-    front = Front(application, WebConfigFile(None), lambda path: route(path, receivers(), max_body), metrics.refused)
+    front = Front(
+        partial(call, application),
+        WebConfigFile(None),
+        lambda path: route(path, receivers(), max_body),
+        metrics.refused,
+    )
     server = HttpServer(front, [("127.0.0.1", 0)], WebConfigFile(None))
     server.start()
     try:

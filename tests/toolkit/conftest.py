@@ -3,6 +3,7 @@
 import contextlib
 import http.client
 from dataclasses import dataclass, field
+from functools import partial
 from itertools import chain
 
 import pytest
@@ -10,6 +11,7 @@ import pytest
 from exporter.toolkit.front import Front, Lane, Route
 from exporter.toolkit.server import HttpServer
 from exporter.toolkit.web_config import WebConfigFile
+from exporter.toolkit.wsgi import call
 
 LARGE = [bytes(128 * 1024)] * 64
 
@@ -51,14 +53,21 @@ class Served:
 
 @pytest.fixture
 def serve():
-    """Start servers, and stop them in the end."""
+    """Start servers of a WSGI `application`, or of one that returns Answers, and stop them in the end."""
     started = []
 
-    def start(web_config=None, addresses=(("127.0.0.1", 0),), application=application, route=None, lane=Lane.POOL):
+    def start(  # noqa: PLR0913, PLR0917  what differs between two servers
+        web_config=None,
+        addresses=(("127.0.0.1", 0),),
+        application=application,
+        route=None,
+        lane=Lane.POOL,
+        answering=None,
+    ):
         config = web_config or WebConfigFile(None)
         refusals = []
         route = route or (lambda path: Route(path=path, max_body=10_000_000, lane=lane))
-        front = Front(application, config, route, refusals.append)
+        front = Front(answering or partial(call, application), config, route, refusals.append)
         server = HttpServer(front, list(addresses), config)
         server.start()
         started.append(Served(server, front, refusals))

@@ -142,7 +142,7 @@ BROKEN = {
 
 def exporter(reload):
     web = pages.Web(PageCache(time.time, Running("1.2.3")), reload)
-    return {"application": web, "route": pages.route}
+    return {"answering": web, "route": pages.route}
 
 
 def bridge(reload):

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from exporter.toolkit.front import Front, Lane, Route
 from exporter.toolkit.server import HttpServer
 from exporter.toolkit.web_config import WebConfigFile
+from exporter.toolkit.wsgi import Answer
 
 SMUGGLED = b"GET /smuggled HTTP/1.1\r\nHost: x\r\n\r\n"
 odd = st.sampled_from([b"", b" ", b"\t", b"\r", b"\n", b"\0", b"\x0b", b",", b";", b'"', b"0", b"\xff", b"\r\n "])
@@ -86,11 +87,10 @@ class Recorder:
     def __init__(self):
         self.found = []
 
-    def __call__(self, environ, start_response):
+    def __call__(self, environ):
         target = environ["PATH_INFO"].encode("latin-1")
         self.found.append((environ["REQUEST_METHOD"].encode(), target, environ["wsgi.input"].read()))
-        start_response("200 OK", [("Content-Length", "0")])
-        return []
+        return Answer(200, [], [])
 
 
 @pytest.fixture(scope="module")

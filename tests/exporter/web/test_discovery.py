@@ -1,9 +1,8 @@
-"""Prometheus' http_sd over HTTP, as a WSGI application."""
+"""Prometheus' http_sd over HTTP."""
 
 import json
 from dataclasses import dataclass
-from wsgiref.util import setup_testing_defaults
-from wsgiref.validate import validator
+from urllib.parse import quote
 
 import pytest
 
@@ -11,6 +10,7 @@ from exporter.metrics.exporter_metrics import Running
 from exporter.metrics.health import Endpoint
 from exporter.metrics.page_cache import PageCache
 from exporter.web.pages import Web
+from tests.exporter.web import serving
 
 SHOP = Endpoint("https://shop.example.com/health", (("monitor_id", "42"), ("monitor", "shop"), ("status", "up")))
 
@@ -37,17 +37,8 @@ class Served(PageCache):
 
 
 def asked(path, *targets, method="GET"):
-    """Return the status, the headers and the body of an answer, held to WSGI's rules."""
-    environ, got = {}, []
-    setup_testing_defaults(environ)
-    environ |= {"PATH_INFO": path.encode().decode("latin-1"), "REQUEST_METHOD": method, "QUERY_STRING": ""}
-    web = validator(Web(Served(*targets), None))
-    response = web(environ, lambda status, headers, exc_info=None: got.append((status, dict(headers))))
-    try:
-        body = b"".join(response)
-    finally:
-        response.close()
-    return got[0][0], got[0][1], body
+    """Return the status, the headers and the body of an answer."""
+    return serving.asked(Web(Served(*targets), None), quote(path), method)
 
 
 def test_lists_a_group_for_each_endpoint_with_its_labels():

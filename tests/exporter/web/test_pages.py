@@ -1,9 +1,7 @@
-"""What is served over HTTP, as a WSGI application."""
+"""What is served over HTTP."""
 
 import gzip
 from dataclasses import replace
-from wsgiref.util import setup_testing_defaults
-from wsgiref.validate import validator
 
 import pytest
 
@@ -11,14 +9,11 @@ from exporter.metrics.exporter_metrics import Running
 from exporter.metrics.health import Figure
 from exporter.metrics.page_cache import PageCache
 from exporter.toolkit.config_types import ConfigError
-from exporter.web.pages import OPENMETRICS, TEXT, Web, wants_gzip, wants_openmetrics
+from exporter.toolkit.exposition import OPENMETRICS, TEXT
+from exporter.web.pages import Web
 from tests.exporter.health import HEALTH
-
-PROMETHEUS = (
-    "application/openmetrics-text;version=1.0.0;escaping=allow-utf-8;q=0.6,"
-    "application/openmetrics-text;version=0.0.1;q=0.5,text/plain;version=1.0.0;escaping=allow-utf-8;q=0.4,"
-    "text/plain;version=0.0.4;q=0.3,*/*;q=0.2"
-)
+from tests.exporter.web.serving import asked
+from tests.toolkit.test_exposition import PROMETHEUS
 
 
 class Target:
@@ -39,71 +34,10 @@ class Served(PageCache):
 
 
 def request(web, path="/metrics", method="GET", **headers):
-    """Return the status, the headers and the body of an answer, held to WSGI's rules."""
-    environ, got = {}, []
-    setup_testing_defaults(environ)
-    environ |= {"PATH_INFO": path, "REQUEST_METHOD": method, "QUERY_STRING": ""}
-    environ |= {f"HTTP_{name.upper()}": value for name, value in headers.items()}
-    response = validator(web)(environ, lambda status, headers, exc_info=None: got.append((status, dict(headers))))
-    try:
-        body = b"".join(response)
-    finally:
-        response.close()
-    return got[0][0], got[0][1], body
-
-
-@pytest.mark.parametrize(
-    ("accept", "openmetrics"),
-    [
-        ("", False),
-        ("*/*", False),
-        ("text/html,application/xhtml+xml,*/*;q=0.8", False),
-        ("text/plain", False),
-        ("text/plain;version=0.0.4", False),
-        (PROMETHEUS, True),
-        ("application/openmetrics-text", True),
-        ("application/openmetrics-text; version=1.0.0; charset=utf-8", True),
-        ("application/openmetrics-text;version=0.0.1", False),
-        ("application/openmetrics-text;version=2.0.0", False),
-        ("application/openmetrics-text;q=0.3,text/plain;q=0.5", False),
-        ("application/openmetrics-text;q=0.5,text/plain;q=0.3", True),
-        ("text/plain;q=0.3,application/openmetrics-text;q=0.5", True),
-        ("application/openmetrics-text,text/plain", True),
-        ("text/plain,application/openmetrics-text", False),
-        ("application/openmetrics-text;q=0,text/plain;q=0.1", False),
-        ("application/openmetrics-text;q=0", False),
-        ("application/openmetrics-text;q=high", False),
-        ('Application/OpenMetrics-Text; Version="1.0.0"; Q=1', True),
-        ("image/png", False),
-        (",;,=;q", False),
-    ],
-)
-def test_the_format_is_the_best_that_is_accepted(accept, openmetrics):
-    """By q value, equals in their order; text when nothing that we have is accepted."""
-    assert wants_openmetrics(accept) is openmetrics
-
-
-@pytest.mark.parametrize(
-    ("accept_encoding", "packed"),
-    [
-        ("", False),
-        ("gzip", True),
-        ("deflate, gzip;q=0.5", True),
-        ("gzip;q=0", False),
-        ("*", True),
-        ("*;q=0", False),
-        ("*, gzip;q=0", False),
-        ("identity", False),
-        ("identity, gzip;q=0.5", False),
-        ("identity;q=0.5, gzip", True),
-        ("br", False),
-        ("GZIP", True),
-        ("x-gzip", True),
-    ],
-)
-def test_gzip_is_used_when_asked_for(accept_encoding, packed):
-    """Unless the client likes the plain page better."""
-    assert wants_gzip(accept_encoding) is packed
+    """Return the status, the headers and the body of an answer; `Date` moves between two of them."""
+    status, got, body = asked(web, path, method, **headers)
+    assert got.pop("Date")
+    return status, got, body
 
 
 @pytest.mark.parametrize(("accept", "content_type"), [("", TEXT), (PROMETHEUS, OPENMETRICS)])

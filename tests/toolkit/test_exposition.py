@@ -1,0 +1,70 @@
+"""Which of the forms of a page a client is sent."""
+
+import pytest
+
+from exporter.toolkit.exposition import wants_gzip, wants_openmetrics
+
+PROMETHEUS = (
+    "application/openmetrics-text;version=1.0.0;escaping=allow-utf-8;q=0.6,"
+    "application/openmetrics-text;version=0.0.1;q=0.5,text/plain;version=1.0.0;escaping=allow-utf-8;q=0.4,"
+    "text/plain;version=0.0.4;q=0.3,*/*;q=0.2"
+)
+
+
+@pytest.mark.parametrize(
+    ("accept", "openmetrics"),
+    [
+        ("", False),
+        ("*/*", False),
+        ("text/html,application/xhtml+xml,*/*;q=0.8", False),
+        ("text/plain", False),
+        ("text/plain;version=0.0.4", False),
+        (PROMETHEUS, True),
+        ("application/openmetrics-text", True),
+        ("application/openmetrics-text; version=1.0.0; charset=utf-8", True),
+        ("application/openmetrics-text;version=0.0.1", False),
+        ("application/openmetrics-text;version=2.0.0", False),
+        ("application/openmetrics-text;q=0.3,text/plain;q=0.5", False),
+        ("application/openmetrics-text;q=0.5,text/plain;q=0.3", True),
+        ("text/plain;q=0.3,application/openmetrics-text;q=0.5", True),
+        ("application/openmetrics-text,text/plain", True),
+        ("text/plain,application/openmetrics-text", False),
+        ("application/openmetrics-text;q=0,text/plain;q=0.1", False),
+        ("application/openmetrics-text;q=0", False),
+        ("application/openmetrics-text;q=high", False),
+        ('Application/OpenMetrics-Text; Version="1.0.0"; Q=1', True),
+        ("image/png", False),
+        ("application/json", False),
+        ("application/openmetrics-text;version=2.0.0,text/plain;q=0.1", False),
+        ("application/openmetrics-text;version=1.0.0;q=0.3,text/plain;version=0.0.4;q=0.4", False),
+        (",;,=;q", False),
+    ],
+)
+def test_the_format_is_the_best_that_is_accepted(accept, openmetrics):
+    """By q value, equals in their order; text when nothing that we have is accepted."""
+    assert wants_openmetrics(accept) is openmetrics
+
+
+@pytest.mark.parametrize(
+    ("accept_encoding", "packed"),
+    [
+        ("", False),
+        ("gzip", True),
+        ("deflate, gzip;q=0.5", True),
+        ("gzip;q=0", False),
+        ("*", True),
+        ("*;q=0", False),
+        ("*, gzip;q=0", False),
+        ("identity", False),
+        ("identity, gzip;q=0.5", False),
+        ("identity;q=0.5, gzip", True),
+        ("br", False),
+        ("GZIP", True),
+        ("x-gzip", True),
+        ("gzip;q=0, *", False),
+        ("gzip;q=0.5, identity;q=0.5", True),
+    ],
+)
+def test_gzip_is_used_when_asked_for(accept_encoding, packed):
+    """Unless the client likes the plain page better."""
+    assert wants_gzip(accept_encoding) is packed

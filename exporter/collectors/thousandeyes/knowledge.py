@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 from exporter.collectors.contract import MOST_ROWS
 
 from .answers import Alert, AlertPage, Test
-from .inventory import Agent, Usage
+from .readings import Value
 
 ROUNDS_BEHIND = 2
 """A group this many listings behind must be failing, because the longest overdue one is read first."""
@@ -35,37 +35,17 @@ class Listing:
 
 
 @dataclass(frozen=True, slots=True)
-class Result:
-    """The measurements of a test, by name, as of `at`."""
+class Reading:
+    """The values read by one request, as of `at`. `denied`: the token may not see them."""
 
     at: float
-    measured: dict[str, float]
-
-
-@dataclass(frozen=True, slots=True)
-class Inventory:
-    """Data requested less often, each with the time of its request; None before.
-
-    `cleared`: alerts that ended within the window, by type and severity. `problems`: active local problems by agent
-    id. `outages`: by type.
-    """
-
-    cleared_at: float | None = None
-    cleared_listing: Listing | None = None
-    cleared: tuple[tuple[str, str, int], ...] = ()
-    agents_at: float | None = None
-    agents: tuple[Agent, ...] = ()
-    problems_at: float | None = None
-    problems: dict[str, int] = field(default_factory=dict)
-    usage_at: float | None = None
-    usage: Usage = field(default_factory=Usage)
-    outages_at: float | None = None
-    outages: dict[str, int] = field(default_factory=dict)
+    values: tuple[Value, ...] = ()
+    denied: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Group:
-    """One account group. `types` holds every alert type seen; lookups and results are by id.
+    """One account group. `types` holds every alert type seen; lookups are by id.
 
     `rounds`: the number of its complete listings. `emptied_at`: when its alerts suddenly were all gone, until that is
     confirmed.
@@ -82,10 +62,11 @@ class Group:
     rules: dict[str, str] = field(default_factory=dict)
     tests_at: float | None = None
     tests: dict[str, Test] = field(default_factory=dict)
-    results: dict[str, dict[str, Result]] = field(default_factory=dict)
-    """By kind of result, then by test id."""
+    readings: dict[str, Reading] = field(default_factory=dict)
+    """By kind, for results `kind/test id`."""
+    cleared: Listing | None = None
+    """The unfinished listing of cleared alerts."""
     rounds: int = 0
-    inventory: Inventory = Inventory()
     emptied_at: float | None = None
 
 
@@ -174,13 +155,14 @@ def with_page(group: Group, page: AlertPage, *, at: float, cursor: str | None, m
     )
 
 
-def with_cleared_page(known: Inventory, page: AlertPage, *, at: float, cursor: str | None, max_pages: int) -> Inventory:
-    """Return the inventory after a page of cleared alerts, which are counted once the listing is complete."""
-    listing = grown(known.cleared_listing, page, at=at, cursor=cursor, max_pages=max_pages)
+def with_cleared_page(group: Group, page: AlertPage, *, at: float, cursor: str | None, max_pages: int) -> Group:
+    """Return the group after a page of cleared alerts, which are counted once the listing is complete."""
+    listing = grown(group.cleared, page, at=at, cursor=cursor, max_pages=max_pages)
     if listing is None:
-        return known
+        return group
     if not listing.whole:
-        return replace(known, cleared_listing=listing)
+        return replace(group, cleared=listing)
     counts = Counter((alert.type, alert.severity) for alert in listing.distinct() if not alert.active)
-    counted = tuple((*kind, count) for kind, count in sorted(counts.items()))
-    return replace(known, cleared_at=listing.began, cleared_listing=None, cleared=counted)
+    values = tuple(("cleared_alerts", kind, float(count)) for kind, count in sorted(counts.items()))
+    readings = {**group.readings, "cleared_alerts": Reading(listing.began, values)}
+    return replace(group, cleared=None, readings=readings)

@@ -1,125 +1,78 @@
 """The metrics of ThousandEyes and their samples."""
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 
-from exporter.metrics.families import Family, Sample, gauge
+from exporter.metrics.families import Family, Metric, Sample, gauge
 
 from .answers import SEVERITIES, UNKNOWN, Alert
-from .knowledge import Group, Inventory, Result
+from .knowledge import Group, Reading
 
-ACTIVE = gauge(
-    "thousandeyes_active_alerts",
-    "Active alerts, suppressed ones included.",
-    "account_group",
-    "alert_type",
-    "severity",
+Readings = Mapping[str, Mapping[str, Reading]]
+"""By account group, and as in `Group.readings`."""
+PREFIX = "thousandeyes_"
+
+
+def _gauge(name: str, text: str, *labels: str) -> Metric:
+    return gauge(f"{PREFIX}{name}", text, "account_group", *labels)
+
+
+ACTIVE = _gauge("active_alerts", "Active alerts, suppressed ones included.", "alert_type", "severity")
+SUPPRESSED = _gauge(
+    "suppressed_alerts", "Active alerts currently hidden by a suppression window.", "alert_type", "severity"
 )
-SUPPRESSED = gauge(
-    "thousandeyes_suppressed_alerts",
-    "Active alerts currently hidden by a suppression window.",
-    "account_group",
-    "alert_type",
-    "severity",
-)
-OLDEST = gauge(
-    "thousandeyes_oldest_active_alert_timestamp_seconds",
+OLDEST = _gauge(
+    "oldest_active_alert_timestamp_seconds",
     "When the oldest active alert started, in seconds since the epoch; absent without one.",
-    "account_group",
 )
-AVAILABILITY = gauge(
-    "thousandeyes_test_availability_ratio",
-    "Share of agents whose last round of the http-server test ended without an error, 0 to 1.",
-    "account_group",
-    "test_id",
+_OF_TESTS = {
+    "test_availability_ratio":
+        "Share of agents whose last round of the http-server test ended without an error, 0 to 1.",
+    "certificate_expiry_timestamp_seconds":
+        "When the first of the server certificates that the test's agents saw expires, in seconds since the epoch.",
+    "test_bgp_reachability_ratio": "Share of BGP monitors' time in which they reached the prefix, 0 to 1, mean.",
+    "test_bgp_updates": "BGP updates that all monitors saw for the prefix in the last round.",
+    "test_bgp_path_changes": "Changes of the path that all monitors saw in the last round.",
+    "test_dns_availability_ratio": "Share of agents whose DNS query was answered in the last round, 0 to 1.",
+    "certificate_expiry_days": "Days until the first of the server certificates that the test's agents saw expires.",
+}  # fmt: skip
+_SPREAD = {
+    "test_loss_ratio": "Share of packets that did not reach the target, 0 to 1, over the test's agents.",
+    "test_latency_seconds": "Average round-trip time to the target, over the test's agents.",
+    "test_jitter_seconds": "Standard deviation of the round-trip time, over the test's agents.",
+}
+_OF_AGENTS = {
+    "agent_online": "Whether the enterprise agent is online; absent while it is disabled.",
+    "agent_last_seen_timestamp_seconds": "When ThousandEyes last heard from the agent, in seconds since the epoch.",
+    "agent_utilization_ratio": "Utilization of the agent, 0 to 1; a high one makes its measurements unreliable.",
+    "agent_local_problems": "Active local problems of the agent: in its own network, not at the target.",
+    "agent_errors": "Errors that ThousandEyes reports for the agent.",
+}
+READINGS = (
+    *(_gauge(name, text, "test_id") for name, text in _OF_TESTS.items()),
+    *(_gauge(name, text, "test_id", "stat") for name, text in _SPREAD.items()),
+    _gauge("cleared_alerts", "Alerts that ended within the configured `cleared_window`.", "alert_type", "severity"),
+    *(_gauge(name, text, "agent_id") for name, text in _OF_AGENTS.items()),
+    _gauge(
+        "agent_info", "Constant 1: the agent's name, type and location.", "agent_id", "agent", "agent_type", "location"
+    ),
+    _gauge("units_used", "Units of the plan used in its current period."),
+    _gauge("units_included", "Units that the plan includes in a period."),
+    _gauge("outages", "Ongoing internet outages that affect the organisation's tests.", "type"),
 )
-EXPIRY_DAYS = gauge(
-    "thousandeyes_certificate_expiry_days",
-    "Days until the first of the server certificates that the test's agents saw expires.",
-    "account_group",
-    "test_id",
-)
-EXPIRY = gauge(
-    "thousandeyes_certificate_expiry_timestamp_seconds",
-    "When the first of the server certificates that the test's agents saw expires, in seconds since the epoch.",
-    "account_group",
-    "test_id",
-)
-ALERT = gauge(
-    "thousandeyes_alert_active",
-    "Constant 1 for each active alert; rule and test by name, or by id while the name is unknown.",
-    "account_group",
-    "alert_id",
-    "rule",
-    "test",
-    "alert_type",
-    "severity",
-)
-CLEARED = gauge(
-    "thousandeyes_cleared_alerts",
-    "Alerts that ended within the configured `cleared_window`.",
-    "account_group",
-    "alert_type",
-    "severity",
-)
-LOSS, LATENCY, JITTER = (
-    gauge(f"thousandeyes_test_{name}", f"{text}, over the test's agents.", "account_group", "test_id", "stat")
-    for name, text in (
-        ("loss_ratio", "Share of packets that did not reach the target, 0 to 1"),
-        ("latency_seconds", "Average round-trip time to the target"),
-        ("jitter_seconds", "Standard deviation of the round-trip time"),
-    )
-)
-REACHABILITY, UPDATES, PATH_CHANGES, DNS_AVAILABILITY = (
-    gauge(f"thousandeyes_test_{name}", text, "account_group", "test_id")
-    for name, text in (
-        ("bgp_reachability_ratio", "Share of BGP monitors' time in which they reached the prefix, 0 to 1, mean."),
-        ("bgp_updates", "BGP updates that all monitors saw for the prefix in the last round."),
-        ("bgp_path_changes", "Changes of the path that all monitors saw in the last round."),
-        ("dns_availability_ratio", "Share of agents whose DNS query was answered in the last round, 0 to 1."),
-    )
-)
-TEST_INFO = gauge("thousandeyes_test_info", "Constant 1: the test's name and type.", "account_group", "test_id",
-                  "test", "test_type")  # fmt: skip
-AGENT_ONLINE, AGENT_SEEN, AGENT_LOAD, AGENT_PROBLEMS, AGENT_ERRORS = (
-    gauge(f"thousandeyes_agent_{name}", text, "account_group", "agent_id")
-    for name, text in (
-        ("online", "Whether the enterprise agent is online; absent while it is disabled."),
-        ("last_seen_timestamp_seconds", "When ThousandEyes last heard from the agent, in seconds since the epoch."),
-        ("utilization_ratio", "Utilization of the agent, 0 to 1; a high one makes its measurements unreliable."),
-        ("local_problems", "Active local problems of the agent: in its own network, not at the target."),
-        ("errors", "Errors that ThousandEyes reports for the agent."),
-    )
-)
-AGENT_INFO = gauge("thousandeyes_agent_info", "Constant 1: the agent's name, type and location.", "account_group",
-                   "agent_id", "agent", "agent_type", "location")  # fmt: skip
-UNITS_USED = gauge("thousandeyes_units_used", "Units of the plan used in its current period.", "account_group")
-UNITS_INCLUDED = gauge("thousandeyes_units_included", "Units that the plan includes in a period.", "account_group")
-OUTAGES = gauge(
-    "thousandeyes_outages", "Ongoing internet outages that affect the organisation's tests.", "account_group", "type"
-)
-READ = gauge(
-    "thousandeyes_oldest_reading_timestamp_seconds",
+"""The metrics of what is read beside the alerts."""
+READ = _gauge(
+    "oldest_reading_timestamp_seconds",
     "Time as of which the oldest value shown of a kind of results or inventory is valid, in seconds since the epoch.",
-    "account_group",
     "reading",
 )
-METRICS = (
-    ACTIVE, SUPPRESSED, OLDEST,
-    AVAILABILITY, EXPIRY, REACHABILITY, UPDATES, PATH_CHANGES, DNS_AVAILABILITY, EXPIRY_DAYS, LOSS, LATENCY, JITTER,
-    CLEARED, AGENT_ONLINE, AGENT_SEEN, AGENT_LOAD, AGENT_PROBLEMS, AGENT_ERRORS, AGENT_INFO,
-    UNITS_USED, UNITS_INCLUDED, OUTAGES, READ, TEST_INFO, ALERT,
-)  # fmt: skip
-_SPREAD = ((LOSS, "loss"), (LATENCY, "latency"), (JITTER, "jitter"))
-_SINGLE = (
-    (AVAILABILITY, "availability"),
-    (EXPIRY, "expires"),
-    (REACHABILITY, "bgp reachability"),
-    (UPDATES, "bgp updates"),
-    (PATH_CHANGES, "bgp path changes"),
-    (DNS_AVAILABILITY, "dns availability"),
+TEST_INFO = _gauge("test_info", "Constant 1: the test's name and type.", "test_id", "test", "test_type")
+ALERT = _gauge(
+    "alert_active",
+    "Constant 1 for each active alert; rule and test by name, or by id while the name is unknown.",
+    *("alert_id", "rule", "test", "alert_type", "severity"),
 )
-"""The measurement of each metric."""
+METRICS = (ACTIVE, SUPPRESSED, OLDEST, *READINGS, READ, TEST_INFO, ALERT)
 
 DAY = 86_400.0
 _GRAVITY = {severity: rank for rank, severity in enumerate((*SEVERITIES, UNKNOWN))}
@@ -143,79 +96,33 @@ def _counts(aid: str, group: Group, alerts: Iterable[Alert]) -> Iterator[Sample]
     yield from (((aid, kind, severity), float(count)) for (kind, severity), count in counts.items())
 
 
-def measured(results: Mapping[str, Mapping[str, Mapping[str, Result]]], now: float) -> Iterator[Family]:
-    """Yield the tests' measurements by account group, kind and test; a certificate's days are counted from `now`."""
-    found = [
-        ((aid, test), result.measured)
-        for aid, kinds in results.items()
-        for tests in kinds.values()
-        for test, result in tests.items()
-    ]
-    for metric, name in _SINGLE:
-        yield Family(metric, [(labels, each[name]) for labels, each in found if name in each])
-    expiries = [(labels, each["expires"]) for labels, each in found if "expires" in each]
-    yield Family(EXPIRY_DAYS, [(labels, (expires - now) / DAY) for labels, expires in expiries])
-    for metric, name in _SPREAD:
-        yield Family(
-            metric,
-            [
-                ((*labels, stat), each[f"{name} {stat}"])
-                for labels, each in found
-                for stat in ("mean", "max")
-                if f"{name} {stat}" in each
-            ],
-        )
+def readings(shown: Readings, now: float) -> Iterator[Family]:
+    """Yield the values of all readings, then the oldest time of each kind: their rotations differ in length."""
+    values = samples(shown)
+    ends = values["certificate_expiry_timestamp_seconds"]
+    values["certificate_expiry_days"] = [(labels, (expires - now) / DAY) for labels, expires in ends]
+    # The list of local problems names only agents that have some; the others have none.
+    problems = dict(values["agent_local_problems"])
+    asked = {aid for aid, readings in shown.items() if "local_problems" in readings}
+    agents = [labels[:2] for labels, _ in values["agent_info"] if labels[0] in asked]
+    values["agent_local_problems"] = [(agent, problems.get(agent, 0.0)) for agent in agents]
+    for metric in READINGS:
+        yield Family(metric, values[metric.name.removeprefix(PREFIX)])
+    oldest: dict[tuple[str, ...], float] = {}
+    for aid, known in shown.items():
+        for key, reading in known.items():
+            labels = (aid, key.partition("/")[0])
+            oldest[labels] = min(reading.at, oldest.get(labels, reading.at))
+    yield Family(READ, list(oldest.items()))
 
 
-def inventory(groups: Mapping[str, Inventory]) -> Iterator[Family]:
-    """Yield cleared alerts, agents, usage and outages by account group, as far as they were requested."""
-    kinds = [((aid, kind, severity), float(n)) for aid, each in groups.items() for kind, severity, n in each.cleared]
-    yield Family(CLEARED, kinds)
-    agents = [((aid, agent.id), agent, each) for aid, each in groups.items() for agent in each.agents]
-    yield Family(
-        AGENT_ONLINE, [(labels, float(agent.online)) for labels, agent, _ in agents if agent.online is not None]
-    )
-    yield Family(AGENT_SEEN, [(labels, agent.seen) for labels, agent, _ in agents if agent.seen is not None])
-    yield Family(AGENT_LOAD, [(labels, agent.load) for labels, agent, _ in agents if agent.load is not None])
-    yield Family(
-        AGENT_PROBLEMS,
-        [
-            (labels, float(each.problems.get(agent.id, 0)))
-            for labels, agent, each in agents
-            if each.problems_at is not None
-        ],
-    )
-    yield Family(AGENT_ERRORS, [(labels, float(agent.errors)) for labels, agent, _ in agents])
-    yield Family(AGENT_INFO, [((*labels, agent.name, agent.type, agent.location), 1.0) for labels, agent, _ in agents])
-    usages = [((aid,), each.usage) for aid, each in groups.items()]
-    yield Family(UNITS_USED, [(labels, usage.used) for labels, usage in usages if usage.used is not None])
-    yield Family(UNITS_INCLUDED, [(labels, usage.included) for labels, usage in usages if usage.included is not None])
-    yield Family(OUTAGES, [((aid, kind), float(n)) for aid, each in groups.items() for kind, n in each.outages.items()])
-
-
-def readings(
-    results: Mapping[str, Mapping[str, Mapping[str, Result]]], inventories: Mapping[str, Inventory]
-) -> Iterator[Family]:
-    """Yield the oldest reading shown of each kind: their rotations differ in length."""
-    measured = {
-        (aid, kind): min(result.at for result in tests.values())
-        for aid, kinds in results.items()
-        for kind, tests in kinds.items()
-        if tests
-    }
-    listed = {
-        (aid, kind): at
-        for aid, each in inventories.items()
-        for kind, at in (
-            ("agents", each.agents_at if each.agents else None),
-            ("local_problems", each.problems_at if each.agents else None),
-            ("cleared_alerts", each.cleared_at),
-            ("usage", None if each.usage.used is None else each.usage_at),
-            ("outages", each.outages_at),
-        )
-        if at is not None
-    }
-    yield Family(READ, list((measured | listed).items()))
+def samples(shown: Readings) -> defaultdict[str, list[Sample]]:
+    """Return the samples of readings by metric."""
+    found = defaultdict[str, list[Sample]](list)
+    for aid, readings in shown.items():
+        for name, labels, value in (each for reading in readings.values() for each in reading.values):
+            found[name].append(((aid, *labels), value))
+    return found
 
 
 def names(groups: Mapping[str, Group]) -> Iterator[Family]:

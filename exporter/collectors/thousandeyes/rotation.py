@@ -1,21 +1,18 @@
 """The requests to ThousandEyes: alerts first, then missing names, then lists, then results in rotation."""
 
 from collections.abc import Iterator
-from dataclasses import replace
+from dataclasses import asdict, replace
 from urllib.parse import quote
 
 from exporter.collectors.contract import CONFIRM_AFTER, Get, ReadingPost, Reason, Request
 
 from .answers import Test
 from .config import Settings
-from .knowledge import Group, Inventory, Knowledge, Listing
+from .knowledge import Group, Knowledge, Listing
+from .readings import LISTS, RESULTS
 
 ACCEPT = "application/hal+json, application/json, application/problem+json"
 ALERTS, RULES, TESTS = "/alerts", "/alerts/rules", "/tests"
-AGENTS, PROBLEMS, USAGE = "/agents", "/agents/local-problems", "/usage"
-OUTAGES = "/internet-insights/outages/filter"
-RESULT_KINDS = {"http": "http-server", "network": "network", "bgp": "bgp", "dns": "dns-server"}
-"""The kinds of results in `result_types`, and the vendor's names for them."""
 LOOKUP_EVERY = 3600.0
 """Seconds between two lookups of names."""
 LOOKUP_AGAIN = 300.0
@@ -39,7 +36,7 @@ def requests(settings: Settings, knowledge: Knowledge, now: float) -> Iterator[R
     pages = sum(group.pages for group in groups.values())
     every = max(settings.poll_interval, pages * 60.0 / (ALERTS_SHARE * settings.requests_per_minute))
     for aid, group in groups.items():
-        due = _due(group.as_of, every)
+        due = 0.0 if group.as_of is None else group.as_of + every
         if group.emptied_at is not None:
             due = group.emptied_at + min(CONFIRM_AFTER, every)
         due, cursor = _resumed(settings, group.unfinished, due, now)
@@ -51,15 +48,7 @@ def requests(settings: Settings, knowledge: Knowledge, now: float) -> Iterator[R
         yield _names_request(RULES, aid, group.rules_at, is_short=bool(rules - group.rules.keys()))
         yield _names_request(TESTS, aid, group.tests_at, is_short=bool(tests - group.tests.keys()))
     for aid, group in groups.items():
-        yield from _inventory_requests(settings, aid, group.inventory, now)
-        for kind, wanted in measured(settings, group).items():
-            for test, interval in wanted.items():
-                result = group.results.get(kind, {}).get(test)
-                due = _due(result.at if result else None, interval)
-                more = (("expand", "certificate"),) if kind == "http" else ()
-                endpoint = f"/test-results/{{id}}/{RESULT_KINDS[kind]}"
-                path = endpoint.replace("{id}", quote(test, safe=""))
-                yield _get(endpoint, aid, Reason.OLDEST, due, interval, *more, path=path)
+        yield from _readings(settings, aid, group, now)
 
 
 def _resumed(
@@ -74,55 +63,54 @@ def _resumed(
     return listing.began, (("cursor", listing.cursors[-1]),)
 
 
-def _inventory_requests(settings: Settings, aid: str, known: Inventory, now: float) -> Iterator[Request]:
-    """Yield the requests enabled besides alerts and results; usage and outages cover the whole organisation."""
-    if settings.cleared_window is not None:
-        filters = (("state", "clear"), ("window", f"{settings.cleared_window:.0f}s"))
-        due, cursor = _resumed(settings, known.cleared_listing, _due(known.cleared_at, CLEARED_EVERY), now)
-        yield _get(ALERTS, aid, Reason.LISTING, due, CLEARED_EVERY, *filters, *cursor)
-    if settings.agents:
-        every = settings.agents_interval
-        agents = _get(AGENTS, aid, Reason.LISTING, _due(known.agents_at, every), every, ENTERPRISE_ONLY)
-        problems = _get(PROBLEMS, aid, Reason.LISTING, _due(known.problems_at, every), every)
-        yield from (_tried(settings, "agents", each) for each in (agents, problems))
-    if aid != settings.groups()[0]:
-        return
-    if settings.usage:
-        usage = _get(USAGE, aid, Reason.LISTING, _due(known.usage_at, USAGE_EVERY), USAGE_EVERY)
-        yield _tried(settings, "usage", usage)
-    if settings.outages:
-        yield ReadingPost(
-            endpoint=OUTAGES,
-            reason=Reason.LISTING,
-            due=_due(known.outages_at, OUTAGES_EVERY),
-            every=OUTAGES_EVERY,
-            path=OUTAGES,
-            params=(("aid", aid),) if aid else (),
-            accept=ACCEPT,
-            content=b'{"window": "1h", "outageScope": "with-affected-test"}',
-        )
+def _readings(settings: Settings, aid: str, group: Group, now: float) -> Iterator[Get]:
+    """Yield the requests for all that is read besides alerts and names."""
+    for key, every in wanted(settings, aid, group).items():
+        kind, _, test = key.partition("/")
+        due = group.readings[key].at + every if key in group.readings else 0.0
+        if kind in RESULTS:
+            endpoint = f"/test-results/{{id}}/{RESULTS[kind]}"
+            more = (("expand", "certificate"),) if kind == "http" else ()
+            path = endpoint.replace("{id}", quote(test, safe=""))
+            yield _get(endpoint, aid, Reason.OLDEST, due, every, *more, path=path)
+        elif kind == "cleared_alerts":
+            due, cursor = _resumed(settings, group.cleared, due, now)
+            window = ("window", f"{settings.cleared_window:.0f}s")
+            yield _get(ALERTS, aid, Reason.LISTING, due, every, ("state", "clear"), window, *cursor)
+        else:
+            filters = (ENTERPRISE_ONLY,) if kind == "agents" else ()
+            request = _get(LISTS[kind][0], aid, Reason.LISTING, due, every, *filters)
+            if kind == "outages":
+                yield ReadingPost(**asdict(request), content=b'{"window": "1h", "outageScope": "with-affected-test"}')
+            # The others are on by default: unless configured explicitly, a token without access is no error.
+            elif settings.asks_for("usage" if kind == "usage" else "agents"):
+                yield request
+            else:
+                yield replace(request, expected_statuses=UNSEEN)
 
 
-def _tried(settings: Settings, name: str, request: Get) -> Get:
-    """Return a request that is on by default: unless configured explicitly, a token without access is no error."""
-    return request if settings.asks_for(name) else replace(request, expected_statuses=UNSEEN)
+def wanted(settings: Settings, aid: str, group: Group) -> dict[str, float]:
+    """Return what to read besides alerts and names, each with its interval in seconds; see `Group.readings`.
 
-
-def measured(settings: Settings, group: Group) -> dict[str, dict[str, float]]:
-    """Return, by kind, the tests whose results are wanted, each with its interval in seconds.
-
-    With several account groups a configured id belongs to the one that lists it; with one it is requested anyway.
+    Usage and outages cover the whole organisation: the first group reads them. With several groups a configured test
+    belongs to the one that lists it; with one it is requested anyway.
     """
-    wanted, alone = settings.test_results, len(settings.groups()) == 1
-    ids = group.tests if wanted is None else [test for test in wanted if alone or test in group.tests]
-    return {
-        kind: {
-            test: max(group.tests[test].interval if test in group.tests else 0.0, RESULTS_EVERY)
-            for test in ids
-            if _has(kind, group.tests.get(test), chosen=wanted is not None)
-        }
-        for kind in settings.result_types
+    is_first, alone, chosen = aid == settings.groups()[0], len(settings.groups()) == 1, settings.test_results
+    lists = {
+        "cleared_alerts": CLEARED_EVERY if settings.cleared_window is not None else None,
+        "agents": settings.agents_interval if settings.agents else None,
+        "local_problems": settings.agents_interval if settings.agents else None,
+        "usage": USAGE_EVERY if settings.usage and is_first else None,
+        "outages": OUTAGES_EVERY if settings.outages and is_first else None,
     }
+    tests = group.tests if chosen is None else [test for test in chosen if alone or test in group.tests]
+    results = {
+        f"{kind}/{test}": max(group.tests[test].interval if test in group.tests else 0.0, RESULTS_EVERY)
+        for kind in settings.result_types
+        for test in tests
+        if _has(kind, group.tests.get(test), chosen=chosen is not None)
+    }
+    return {kind: every for kind, every in lists.items() if every} | results
 
 
 def _has(kind: str, test: Test | None, *, chosen: bool) -> bool:
@@ -131,11 +119,7 @@ def _has(kind: str, test: Test | None, *, chosen: bool) -> bool:
         return kind == "http"  # not listed yet, or in another group: try the default
     if kind == "http" and not chosen:
         return test.of_today and test.type == "http-server"
-    return (chosen or test.of_today) and (RESULT_KINDS[kind] in test.kinds or (chosen and kind == "http"))
-
-
-def _due(at: float | None, every: float) -> float:
-    return 0.0 if at is None else at + every
+    return (chosen or test.of_today) and (RESULTS[kind] in test.kinds or (chosen and kind == "http"))
 
 
 def _get(  # noqa: PLR0913  one parameter per member

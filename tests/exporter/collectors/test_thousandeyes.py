@@ -7,13 +7,14 @@ from exporter.collectors.contract import Certificate, Reason, Response
 from exporter.collectors.thousandeyes.collector import Collector
 from exporter.collectors.thousandeyes.config import Settings
 from exporter.collectors.thousandeyes.knowledge import Knowledge
-from exporter.collectors.thousandeyes.measurements import read_results
+from exporter.collectors.thousandeyes.readings import read_results
 from exporter.collectors.thousandeyes.rotation import ALERTS, LOOKUP_AGAIN, LOOKUP_EVERY, RULES, TESTS
 from exporter.errors import Malformed
 from exporter.polling.scheduler import choose
 
 START = 1_795_176_000.0
 RESULTS = "/test-results/{id}/http-server"
+LOSS, LATENCY, JITTER = (f"test_{name}" for name in ("loss_ratio", "latency_seconds", "jitter_seconds"))
 
 
 def settings(**given):
@@ -67,7 +68,7 @@ def test_names_and_results_have_their_turn_where_alerts_would_take_the_whole_bud
         cursor = None if request.endpoint != ALERTS or "cursor" in dict(request.params) else "x"
         answer = document | page(alert("a", alertRuleId=None), cursor=cursor)
         knowledge = collector.update(knowledge, request, Response(now, 200, json.dumps(answer).encode()))
-    assert all(group.rules_at and group.tests_at and group.results["http"] for group in knowledge.groups.values())
+    assert all(group.rules_at and group.tests_at and "http/7" in group.readings for group in knowledge.groups.values())
     assert asked.count(RESULTS) > 10
     assert knowledge.as_of > now - 2 * 20 * 60 / (0.9 * 15)
 
@@ -301,9 +302,15 @@ def test_old_results_are_withdrawn():
 )
 def test_reads_the_latest_round(rows, availability, expires):
     """Availability is the share of agents that say how it went; the soonest server certificate counts."""
-    found = read_results("http-server", json.dumps({"results": rows}).encode())
+    found = measured("http-server", rows)
+    names = ("test_availability_ratio", "certificate_expiry_timestamp_seconds")
+    assert tuple(found.get((name,)) for name in names) == (availability, expires)
 
-    assert (found.get("availability"), found.get("expires")) == (availability, expires)
+
+def measured(kind, rows):
+    """Return what the results of test 7 hold, by metric and further labels."""
+    values = read_results("7", kind, json.dumps({"results": rows}).encode())
+    return {(name, *labels[1:]): value for name, labels, value in values if labels[0] == "7"}
 
 
 def test_refuses_what_was_not_asked():
@@ -363,22 +370,26 @@ def test_warns_beyond_the_organisations_limit():
         (
             "network",
             [{"loss": 0, "avgLatency": 40, "jitter": 1}, {"loss": "50.0", "avgLatency": 60.0}, {"errorDetails": "x"}],
-            {"loss mean": 0.25, "loss max": 0.5, "latency mean": 0.05, "latency max": 0.06}
-            | {"jitter mean": 0.001, "jitter max": 0.001},
+            {(LOSS, "mean"): 0.25, (LOSS, "max"): 0.5, (LATENCY, "mean"): 0.05, (LATENCY, "max"): 0.06}
+            | {(JITTER, "mean"): 0.001, (JITTER, "max"): 0.001},
         ),
         (
             "bgp",
             [{"reachability": 100, "updates": 3, "pathChanges": 1}, {"reachability": 50.0, "updates": 4}],
-            {"bgp reachability": 0.75, "bgp updates": 7.0, "bgp path changes": 1.0},
+            {("test_bgp_reachability_ratio",): 0.75, ("test_bgp_updates",): 7.0, ("test_bgp_path_changes",): 1.0},
         ),
-        ("dns-server", [{"resolutionTime": 12}, {"errorDetails": "timeout"}], {"dns availability": 0.5}),
+        ("dns-server", [{"resolutionTime": 12}, {"errorDetails": "timeout"}], {("test_dns_availability_ratio",): 0.5}),
         ("dns-server", [], {}),
-        ("network", [{"roundId": 1, "loss": 100}, {"roundId": 2, "loss": 0}], {"loss mean": 0.0, "loss max": 0.0}),
+        (
+            "network",
+            [{"roundId": 1, "loss": 100}, {"roundId": 2, "loss": 0}],
+            {(LOSS, "mean"): 0.0, (LOSS, "max"): 0.0},
+        ),
     ],
 )
 def test_reads_what_other_kinds_of_tests_measure(kind, rows, expected):
     """Percent become ratios, milliseconds seconds; what nobody measured is left out."""
-    assert read_results(kind, json.dumps({"results": rows}).encode()) == pytest.approx(expected)
+    assert measured(kind, rows) == pytest.approx(expected)
 
 
 @pytest.mark.parametrize(

@@ -113,7 +113,7 @@ class Bridge:
         # Parts that live as long as the process.
         self._delivery = Delivery(database.reserved(), config, self._metrics)
         wake = self._delivery.wake
-        self._commits = GroupCommit(Ingest(database), wake=wake)
+        self._commits = GroupCommit(Ingest(database).accept, wake=wake)
         self._watchdog = Watchdog(database, config.alertmanagers, self._metrics, wake=wake)
         self._expiry = Expiry(database, config.receivers, wake=wake)
         self._pruning = PeriodicThread("retention", "Deleting old history", self._prune)
@@ -132,7 +132,6 @@ class Bridge:
     def start(self) -> None:
         """Open the sockets and start. Raises OSError for an unusable address, Unavailable for an unusable database."""
         self._server.start()
-        self._commits.start()
         if requeued := Queue(self._database).reclaim():
             _log.info("Requeued %d events left in flight by the previous run", requeued)
         for loop in (self._delivery, self._watchdog, self._expiry, self._pruning, *self._now.loops):
@@ -147,9 +146,7 @@ class Bridge:
         delivery = threading.Thread(target=self._delivery.stop, args=(2 * _GRACE,), daemon=True)
         delivery.start()
         self._server.stop(_GRACE)
-        commits = threading.Thread(target=self._commits.stop, daemon=True)
-        commits.start()
-        commits.join(_GRACE)
+        self._commits.stop(_GRACE)
         delivery.join(_GRACE)
         for lasting in (self._watchdog, self._expiry, self._pruning):
             lasting.stop()

@@ -1,15 +1,14 @@
 """Group commit: webhooks that arrive while the disk is busy are committed together in one transaction.
 
-The threads that serve webhooks wait until their own notification is durable; one thread writes. So one disk flush
-serves all that wait, and a sender is answered only once its webhook is committed.
+Of the threads that serve webhooks, the one that finds nobody writing commits for all that wait. So one disk flush
+serves them all, and a sender is answered only once its webhook is durable.
 """
 
 import logging
-import queue
 import threading
+from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
-from typing import Protocol
 
 from bridge.domain.notification import Notification, Outcome
 from bridge.errors import Unavailable
@@ -18,116 +17,66 @@ _log = logging.getLogger(__name__)
 _Pending = tuple[Notification, float, Future[Outcome]]
 
 
-class Store(Protocol):
-    """The store that batches are committed to."""
-
-    def accept(self, batch: Sequence[Notification], now: float) -> list[Outcome]:
-        """Make a batch durable, all or nothing."""
-
-
 class GroupCommit:
-    """The single thread that stores webhooks. `wake` is called after each commit that queued something."""
+    """Stores webhooks by `store`, which makes a batch durable, all or nothing. `wake` is called when one was queued."""
 
     def __init__(
         self,
-        store: Store,
+        store: Callable[[Sequence[Notification], float], list[Outcome]],
         *,
         wake: Callable[[], object] = lambda: None,
         most_alerts: int = 2000,
-        most_waiting: int = 1000,
     ) -> None:
         self._store, self._wake, self._most_alerts = store, wake, most_alerts
-        self._waiting: queue.Queue[_Pending | None] = queue.Queue(most_waiting)
-        self._adding = threading.Lock()
+        self._waiting: deque[_Pending] = deque()
+        self._writing = threading.Lock()
         self._stopping = False
-        self._thread = threading.Thread(target=self._run, name="commits", daemon=True)
-
-    def start(self) -> None:
-        """Start writing."""
-        self._thread.start()
 
     def accept(self, notification: Notification, now: float) -> Outcome:
         """Return once the notification is durable. Raises Unavailable if it cannot be; then nothing of it is kept."""
+        if self._stopping:
+            raise Unavailable("shutting down")
         settled: Future[Outcome] = Future()
-        with self._adding:
-            if self._stopping:
-                raise Unavailable("shutting down")
-            try:
-                self._waiting.put_nowait((notification, now, settled))
-            except queue.Full:
-                raise Unavailable("too many webhooks are waiting for the database") from None
-        return settled.result()
+        self._waiting.append((notification, now, settled))
+        with self._writing:
+            while not settled.done():
+                self._commit(self._collect())
+        outcome = settled.result()
+        if outcome.queued:
+            self._wake()
+        return outcome
 
-    def stop(self) -> None:
-        """Accept no more, commit what is waiting, and stop."""
-        with self._adding:
-            stopped, self._stopping = self._stopping, True
-        if stopped:
-            return
-        if self._thread.ident is None:
-            self._turn_away()
-        else:
-            self._waiting.put(None)
-            self._thread.join()
+    def stop(self, patience: float) -> None:
+        """Accept no more, and wait up to `patience` seconds for the transaction in progress."""
+        self._stopping = True
+        if self._writing.acquire(timeout=patience):
+            self._writing.release()
 
-    def _run(self) -> None:
-        try:
-            going = True
-            while going:
-                batch, going = self._collect()
-                self._commit(batch)
-        finally:
-            self._turn_away()
-
-    def _collect(self) -> tuple[list[_Pending], bool]:
-        """Wait for a notification, then take the others waiting, within bounds; return them and whether to go on."""
+    def _collect(self) -> list[_Pending]:
+        """Take what waits, the oldest first, within the bound of a transaction."""
         batch: list[_Pending] = []
-        alerts, found = 0, self._waiting.get()
-        while found is not None:
-            batch.append(found)
-            alerts += len(found[0].alerts)
-            if alerts >= self._most_alerts:
-                break
-            try:
-                found = self._waiting.get_nowait()
-            except queue.Empty:
-                break
-        return batch, found is not None
+        alerts = 0
+        while self._waiting and (not batch or alerts < self._most_alerts):
+            batch.append(self._waiting.popleft())
+            alerts += len(batch[-1][0].alerts)
+        return batch
 
     def _commit(self, batch: list[_Pending]) -> None:
-        if not batch:
-            return
         try:
-            outcomes = self._store.accept(
-                [notification for notification, _, _ in batch], max(now for _, now, _ in batch)
-            )
+            outcomes = self._store([one for one, _, _ in batch], max(now for _, now, _ in batch))
         except Unavailable as error:
             for _, _, settled in batch:
                 settled.set_exception(Unavailable(str(error)))
-        except BaseException as error:  # noqa: BLE001  whatever it is, the thread goes on and the senders are answered
-            self._separately(batch, error)
+        except BaseException as error:  # noqa: BLE001  whatever it is, every sender is answered
+            if len(batch) > 1:
+                # Commit each separately, so that only those that cannot be written fail.
+                for one in batch:
+                    self._commit([one])
+                return
+            [(notification, _, settled)] = batch
+            where, kind = f"{notification.receiver}/{notification.source}", type(error).__name__
+            _log.error("Webhook for %s cannot be stored: %s", where, kind)
+            settled.set_exception(Unavailable("this webhook cannot be stored"))
         else:
             for (_, _, settled), outcome in zip(batch, outcomes, strict=True):
                 settled.set_result(outcome)
-            if any(outcome.queued for outcome in outcomes):
-                self._wake()
-
-    def _separately(self, batch: list[_Pending], error: BaseException) -> None:
-        """Commit each separately, so that only those that cannot be written fail."""
-        if len(batch) > 1:
-            for one in batch:
-                self._commit([one])
-            return
-        notification, _, settled = batch[0]
-        _log.error(
-            "Webhook for %s/%s cannot be stored: %s", notification.receiver, notification.source, type(error).__name__
-        )
-        settled.set_exception(Unavailable("this webhook cannot be stored"))
-
-    def _turn_away(self) -> None:
-        """Fail all waiting notifications if the thread has ended, or was never started."""
-        with self._adding:
-            self._stopping = True
-            while not self._waiting.empty():
-                if found := self._waiting.get():
-                    found[2].set_exception(Unavailable("shutting down"))

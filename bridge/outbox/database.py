@@ -2,7 +2,7 @@
 
 import threading
 from collections.abc import Iterator, Sequence
-from contextlib import closing, contextmanager, suppress
+from contextlib import contextmanager
 from copy import copy
 from pathlib import Path
 from typing import Any, Self
@@ -24,7 +24,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.dialects.postgresql import ARRAY
-from sqlalchemy.exc import ArgumentError, DBAPIError, SQLAlchemyError
+from sqlalchemy.exc import ArgumentError, DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
 from bridge.errors import Unavailable
@@ -59,14 +59,12 @@ class Database:
         self._url = found = location(url)
         self.postgresql = found.get_backend_name() == "postgresql"
         self._files = sqlite_engine.Files(Path(found.database or "").absolute())
-        self._log = sqlite_engine.Log(self._files.log)
-        if self.postgresql:
-            self._writer = self._reader = _postgresql(found)
-        else:
-            self._writer = sqlite_engine.engine(found, self._files, writes=True, patience=BUSY_TIMEOUT)
-            self._reader = sqlite_engine.engine(found, self._files, writes=False, patience=BUSY_TIMEOUT)
-        self._apart: list[Engine] = []
+        self._engines: list[Engine] = []
         self._turn = threading.Lock()
+        if not self.postgresql:
+            self._files.check()
+        self._writer = self._open(writes=True)
+        self._reader = self._writer if self.postgresql else self._open(writes=False)
         try:
             with self.write() as connection:
                 schema.migrate(connection)
@@ -74,9 +72,17 @@ class Database:
             self.close()
             raise
 
+    def _open(self, *, writes: bool) -> Engine:
+        if self.postgresql:
+            made = _postgresql(self._url)
+        else:
+            made = sqlite_engine.engine(self._url, self._files, writes=writes, patience=BUSY_TIMEOUT)
+        self._engines.append(made)
+        return made
+
     def close(self) -> None:
         """Close every connection."""
-        for engine in (self._writer, self._reader, *self._apart):
+        for engine in self._engines:
             engine.dispose()
 
     def reserved(self) -> Self:
@@ -84,13 +90,10 @@ class Database:
 
         Its user never waits for connections used to read pages, however many and however long.
         """
-        if self.postgresql:
-            reader = _postgresql(self._url)
-        else:
-            reader = sqlite_engine.engine(self._url, self._files, writes=False, patience=BUSY_TIMEOUT)
-        self._apart.append(reader)
         made = copy(self)
-        made._writer, made._reader = reader if self.postgresql else self._writer, reader  # noqa: SLF001  one of us
+        made._reader = self._open(writes=False)  # noqa: SLF001  one of us
+        if self.postgresql:
+            made._writer = made._reader  # noqa: SLF001  one of us
         return made
 
     @contextmanager
@@ -108,13 +111,7 @@ class Database:
                 with self._writer.begin() as connection:
                     self._see_files()
                     yield connection
-                if self._log.grown():
-                    # The commit stands, whatever the result of this.
-                    with (
-                        suppress(SQLAlchemyError, sqlite_engine.sqlite3.Error),
-                        closing(self._writer.raw_connection()) as log,
-                    ):
-                        self._log.empty(log.driver_connection, patience=_FOR_READERS)
+                self._files.checkpoint(_FOR_READERS)  # the commit stands, whatever the result of this
             finally:
                 self._turn.release()
 

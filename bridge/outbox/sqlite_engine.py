@@ -1,7 +1,7 @@
 """SQLite: the library, the location of its file, and the settings that make a commit durable."""
 
 import os
-from contextlib import suppress
+from contextlib import closing, suppress
 from pathlib import Path
 from typing import Any
 
@@ -30,7 +30,7 @@ _NETWORK = frozenset(
 
 
 class Files:
-    """The database file and its log as opened. SQLite goes on writing to a file that was deleted or replaced.
+    """The database file and its write-ahead log. SQLite goes on writing to a file that was deleted or replaced.
 
     A later connection would create a new file, and read from another one than we write to.
     """
@@ -39,10 +39,10 @@ class Files:
         self.path = path
         file = path.resolve()  # SQLite follows a link too
         self.log = file.with_name(f"{file.name}-wal")
-        self._database: tuple[int, int] | None = None
-        self._log: tuple[int, int] | None = None
+        self._opened: list[tuple[int, int] | None] = [None, None]
+        self._bearable = LONGEST_LOG
 
-    def check(self, *, writes: bool) -> None:
+    def check(self) -> None:
         """Check the location, and that nobody else can read the file. Raises ConfigError, Unavailable."""
         folder, mounts = self.path.parent, ""
         if not folder.is_dir():
@@ -54,22 +54,33 @@ class Files:
             raise ConfigError([f"database: {where}, where SQLite loses data"])
         if os.statvfs(folder).f_flag & os.ST_RDONLY:
             raise Unavailable("database: read-only")
-        if writes:
-            # SQLite gives its log the same permissions, and reports problems with the file more clearly.
-            with suppress(OSError):
-                os.close(os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
-                if self.path.stat().st_mode & 0o077:
-                    self.path.chmod(0o600)
+        # SQLite gives its log the same permissions, and reports problems with the file more clearly.
+        with suppress(OSError):
+            os.close(os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
+            if self.path.stat().st_mode & 0o077:
+                self.path.chmod(0o600)
 
     def opened(self) -> None:
         """Record the files once the writing connection is open: SQLite keeps the log that long."""
-        self._database = self._database or _identity(self.path)
-        self._log = _identity(self.log)
+        self._opened = [self._opened[0] or _identity(self.path), _identity(self.log)]
 
     def there(self) -> bool:
         """Return whether their paths still lead to the same files."""
-        log = self._log is None or _identity(self.log) == self._log
-        return log and (self._database is None or _identity(self.path) == self._database)
+        return self._opened == [_identity(self.path), _identity(self.log)]
+
+    def checkpoint(self, patience: float) -> None:
+        """Empty the log if it has grown, waiting up to `patience` seconds for readers while nothing is written.
+
+        Overlapping readers keep it from being reset: in a storm it grows by 10 MB/s. If a reader stays, try again when
+        the log has doubled; SQLite truncates it by itself once the reader is gone.
+        """
+        with suppress(OSError, sqlite3.Error):
+            if (size := self.log.stat().st_size) > self._bearable:
+                self._bearable = 2 * size
+                opened = sqlite3.connect(f"{self.path.as_uri()}?mode=rw", uri=True, timeout=patience)
+                with closing(opened) as connection:
+                    connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+                self._bearable = max(LONGEST_LOG, 2 * self.log.stat().st_size)
 
 
 def _identity(path: Path) -> tuple[int, int] | None:
@@ -102,11 +113,10 @@ def journal_mode(version: tuple[int, ...]) -> str:
 
 
 def engine(url: URL, files: Files, *, writes: bool, patience: float) -> Engine:
-    """Return an engine for a file: one writing connection, or a few reading ones. Raises ConfigError, Unavailable.
+    """Return an engine for a file: one writing connection, or a few reading ones.
 
     `patience`: seconds to wait for another writer.
     """
-    files.check(writes=writes)
     made = create_engine(
         url,
         module=sqlite3,
@@ -133,37 +143,6 @@ def engine(url: URL, files: Files, *, writes: bool, patience: float) -> Engine:
         driver.execute("BEGIN IMMEDIATE" if writes else "BEGIN")
 
     return made
-
-
-class Log:
-    """The write-ahead log. Overlapping readers keep it from being reset: in a storm it grows by 10 MB/s."""
-
-    def __init__(self, path: Path) -> None:
-        self._path = path
-        self._bearable = LONGEST_LOG
-
-    def grown(self) -> bool:
-        """Return whether it is time for a checkpoint."""
-        return self._size() > self._bearable
-
-    def empty(self, driver: sqlite3.Connection, *, patience: float) -> None:
-        """Checkpoint it, waiting up to `patience` seconds for readers while nothing is written.
-
-        If a reader stays, try again when the log has doubled; SQLite truncates it by itself once the reader is gone.
-        """
-        (usual,) = driver.execute("PRAGMA busy_timeout").fetchone()
-        driver.execute(f"PRAGMA busy_timeout={round(patience * 1000)}").close()
-        try:
-            driver.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
-        finally:
-            driver.execute(f"PRAGMA busy_timeout={usual}").close()
-            self._bearable = max(LONGEST_LOG, 2 * self._size())
-
-    def _size(self) -> int:
-        try:
-            return self._path.stat().st_size
-        except OSError:
-            return 0
 
 
 def room(path: Path) -> int:

@@ -13,7 +13,7 @@ from bridge.domain.alert_state import AlertState, Member
 from bridge.domain.event import Status
 from bridge.domain.identity import identity_key
 from bridge.outbox.database import Repository
-from bridge.outbox.pages import Page, PageRequest
+from bridge.outbox.pages import Page, PageRequest, page_of
 from bridge.outbox.rows import member_of, state_of
 from bridge.outbox.schema import alert_states, last_heard, members, opened
 
@@ -94,9 +94,7 @@ class Alerts(Repository):
         with self._database.read() as connection:
             if words:
                 return _search(connection, query, [word.casefold() for word in words[:MOST_WORDS]], request)
-            total = connection.execute(select(func.count()).where(opened)).scalar_one()
-            rows = connection.execute(query.limit(request.limit).offset(request.offset))
-            return Page([state_of(row) for row in rows], total)
+            return page_of(connection, query, request, state_of)
 
 
 def owners_of(connection: Connection, keys: Sequence[str]) -> dict[str, str]:

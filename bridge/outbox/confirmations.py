@@ -7,6 +7,7 @@ from typing import Final
 from sqlalchemy import delete, exists, func, select, update
 
 from bridge.outbox.database import Database
+from bridge.outbox.pages import columns
 from bridge.outbox.schema import events, unconfirmed, watermarks
 
 _LONGEST: Final = 86400.0
@@ -48,7 +49,7 @@ class Confirmations:
             wanted = new if looked is None else new | missed
             query = (
                 select(
-                    *(events.c[name] for name in ("id", "key", "app_key", "status", "timestamp")),
+                    *columns(events, SentEvent),
                     events.c.closed_at.label("sent_at"),
                     looks.label("looks"),
                     resends.label("resends"),

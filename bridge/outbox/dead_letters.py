@@ -2,19 +2,16 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Row, func, select, update
+from sqlalchemy import ColumnElement, Connection, Row, select, update
 
 from bridge.domain.alert_state import Kind
 from bridge.domain.event import EventMapping, Status, draft, status_of
 from bridge.outbox.database import Repository
-from bridge.outbox.pages import SHOWN, Page, PageRequest
+from bridge.outbox.pages import Page, PageRequest, columns, page_of
 from bridge.outbox.rows import PRIORITY, alert_of
 from bridge.outbox.schema import alert_states, dead, events
-
-_COLUMNS = (
-    "id", "key", "receiver", "source", "kind", "status", "reason", "body", "attempts", "accepted_at", "closed_at",
-)  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,18 +49,15 @@ class DeadLetters(Repository):
 
     def oldest(self, limit: int = 1000) -> list[DeadLetter]:
         """Return dead letters, the oldest first."""
-        query = select(*(events.c[name] for name in _COLUMNS)).where(dead).order_by(events.c.id).limit(limit)
+        query = select(*columns(events, DeadLetter)).where(dead).order_by(events.c.id).limit(limit)
         with self._database.read() as connection:
-            return [DeadLetter(**row._asdict()) for row in connection.execute(query)]
+            return [_letter(row) for row in connection.execute(query)]
 
     def page(self, request: PageRequest) -> Page[DeadLetter]:
         """Return a page of dead letters, the oldest first, their bodies cut."""
-        body = func.substr(events.c.body, 1, SHOWN).label("body")
-        columns = [body if name == "body" else events.c[name] for name in _COLUMNS]
-        query = select(*columns).where(dead).order_by(events.c.id).limit(request.limit).offset(request.offset)
+        query = select(*columns(events, DeadLetter, cut=True)).where(dead).order_by(events.c.id)
         with self._database.read() as connection:
-            rows = [DeadLetter(**row._asdict()) for row in connection.execute(query)]
-            return Page(rows, connection.execute(select(func.count()).where(dead)).scalar_one())
+            return page_of(connection, query, request, _letter)
 
     def requeue(
         self, ids: Sequence[int] | None, mappings: Mapping[tuple[str, str], EventMapping], now: float
@@ -100,7 +94,11 @@ class DeadLetters(Repository):
             return connection.execute(statement).rowcount
 
 
-def _requeue(connection: Connection, row: Row[tuple[object, ...]], mapping: EventMapping | None, now: float) -> str:
+def _letter(row: Row[Any]) -> DeadLetter:
+    return DeadLetter(**row._asdict())
+
+
+def _requeue(connection: Connection, row: Row[Any], mapping: EventMapping | None, now: float) -> str:
     if mapping is None:
         return "unknown"
     alert = alert_of(row.alert)

@@ -1,23 +1,20 @@
 """Events for the operator's page: queued ones, sent or discarded ones, and all events of one alert."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from sqlalchemy import ColumnElement, Connection, Row, exists, func, select
+from sqlalchemy import Connection, Row, Select, func, select
 
 from bridge.domain.alert import Alert
 from bridge.domain.alert_state import Kind
 from bridge.outbox.database import Repository
-from bridge.outbox.pages import SHOWN, Page, PageRequest
+from bridge.outbox.pages import Page, PageRequest, columns, page_of
+from bridge.outbox.queue import first, sending_order
 from bridge.outbox.rows import alert_of
 from bridge.outbox.schema import alert_states, closed, events, unconfirmed, waiting
 
 _NEWEST: Final = 100
 """Most events on the page of an alert."""
-_COLUMNS: Final = (
-    "id", "key", "kind", "status", "state", "reason", "attempts", "accepted_at", "not_before", "closed_at",
-)  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,29 +60,23 @@ class EventLog(Repository):
 
     def queued(self, request: PageRequest, now: float) -> Page[EventRow]:
         """Return queued events, in the order in which they are sent."""
-        order = (events.c.priority, events.c.queued_at, events.c.id)
         with self._database.read() as connection:
-            query = select(*_columns(self._database.clock(connection, now))).where(waiting).order_by(*order)
-            rows = connection.execute(query.limit(request.limit).offset(request.offset))
-            return Page([_event(row) for row in rows], _count(connection, waiting))
+            query = self._events(connection, now).where(waiting).order_by(*sending_order)
+            return page_of(connection, query, request, _event)
 
     def closed(self, request: PageRequest, now: float) -> Page[EventRow]:
         """Return events sent, superseded or discarded, the newest first; the total shows only whether more follow."""
         with self._database.read() as connection:
-            query = select(*_columns(self._database.clock(connection, now))).where(closed)
-            newest = query.order_by(events.c.closed_at.desc()).limit(request.limit + 1).offset(request.offset)
-            rows = [_event(row) for row in connection.execute(newest)]
+            newest = self._events(connection, now).where(closed).order_by(events.c.closed_at.desc())
+            found = connection.execute(newest.limit(request.limit + 1).offset(request.offset))
+            rows = [_event(row) for row in found]
             return Page(rows[: request.limit], request.offset + len(rows))
 
     def of_alert(self, key: str, now: float) -> Page[EventRow]:
         """Return the newest events of one alert, the newest first."""
-        of_alert = events.c.key == key
         with self._database.read() as connection:
-            query = select(*_columns(self._database.clock(connection, now))).where(of_alert)
-            rows: Sequence[EventRow] = [
-                _event(row) for row in connection.execute(query.order_by(events.c.seq.desc()).limit(_NEWEST))
-            ]
-            return Page(rows, _count(connection, of_alert))
+            query = self._events(connection, now).where(events.c.key == key).order_by(events.c.seq.desc())
+            return page_of(connection, query, PageRequest(_NEWEST), _event)
 
     def noisiest(self, since: float, limit: int) -> list[NoisyAlert]:
         """Return the alerts with the most events accepted after `since`, the most first."""
@@ -101,30 +92,16 @@ class EventLog(Repository):
     def unconfirmed(self, limit: int, now: float) -> list[EventRow]:
         """Return events that BigPanda accepted but did not process, the newest first."""
         with self._database.read() as connection:
-            query = select(*_columns(self._database.clock(connection, now)))
+            query = self._events(connection, now)
             missing = query.join(unconfirmed, unconfirmed.c.event == events.c.id).where(unconfirmed.c.resends > 0)
             rows = connection.execute(missing.order_by(events.c.id.desc()).limit(limit))
             return [_event(row) for row in rows]
 
-
-_earlier = events.alias()
-_behind = exists().where(
-    _earlier.c.key == events.c.key, _earlier.c.state == waiting.right, _earlier.c.seq < events.c.seq
-)
-
-
-def _columns(clock: float) -> tuple[ColumnElement[Any], ...]:
-    return (
-        *(events.c[name] for name in _COLUMNS),
-        func.substr(events.c.body, 1, SHOWN).label("body"),
-        (waiting & _behind).label("behind"),
-        (waiting & (events.c.lease_until > clock)).label("in_flight"),
-    )
+    def _events(self, connection: Connection, now: float) -> Select[Any]:
+        leased = waiting & (events.c.lease_until > self._database.clock(connection, now))
+        shown = columns(events, EventRow, cut=True)
+        return select(*shown, (waiting & ~first).label("behind"), leased.label("in_flight"))
 
 
 def _event(row: Row[Any]) -> EventRow:
-    return EventRow(**(row._asdict() | {"behind": bool(row.behind), "in_flight": bool(row.in_flight)}))
-
-
-def _count(connection: Connection, condition: ColumnElement[bool]) -> int:
-    return connection.execute(select(func.count()).where(condition)).scalar_one()
+    return EventRow(**row._asdict())

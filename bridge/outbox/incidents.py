@@ -17,7 +17,7 @@ from bridge.domain.incident_details import IncidentDetails
 from bridge.domain.notification import Notification, Outcome
 from bridge.outbox.alerts import states
 from bridge.outbox.database import Database, Repository
-from bridge.outbox.pages import Page, PageRequest
+from bridge.outbox.pages import Page, PageRequest, page_of
 from bridge.outbox.schema import callbacks, incidents, share_quotas
 
 _COLUMN_OF = {"keys": "alerts", "closed_manually": "by_hand"}
@@ -50,10 +50,8 @@ class Incidents(Repository):
         """Return a page of incidents: open ones first, then the latest."""
         reported = incidents.c.heard_at > 0
         order = (incidents.c.active.desc(), incidents.c.heard_at.desc(), incidents.c.source, incidents.c.id)
-        query = select(incidents).where(reported).order_by(*order).limit(request.limit).offset(request.offset)
         with self._database.read() as connection:
-            rows = [_record(row) for row in connection.execute(query)]
-            return Page(rows, connection.execute(select(func.count()).where(reported)).scalar_one())
+            return page_of(connection, select(incidents).where(reported).order_by(*order), request, _record)
 
     def record(self, source: str, number: str) -> IncidentRecord | None:
         """Return one incident; None if no webhook has reported it."""

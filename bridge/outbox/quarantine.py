@@ -4,11 +4,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from sqlalchemy import Connection, delete, func, insert, select
+from sqlalchemy import Connection, Row, delete, func, insert, select
 
 from bridge.domain.alert import clean
 from bridge.outbox.database import Repository
-from bridge.outbox.pages import SHOWN, Page, PageRequest
+from bridge.outbox.pages import Page, PageRequest, columns, page_of
 from bridge.outbox.schema import quarantine
 
 LARGEST_BODY: Final = 1_000_000
@@ -41,19 +41,15 @@ class Quarantine(Repository):
 
     def oldest(self, limit: int = 1000) -> list[Quarantined]:
         """Return quarantined bodies, the oldest first."""
+        query = select(*columns(quarantine, Quarantined)).order_by(quarantine.c.id).limit(limit)
         with self._database.read() as connection:
-            columns = (quarantine.c[name] for name in Quarantined.__slots__)
-            rows = connection.execute(select(*columns).order_by(quarantine.c.id).limit(limit))
-            return [Quarantined(**row._asdict()) for row in rows]
+            return [_quarantined(row) for row in connection.execute(query)]
 
     def page(self, request: PageRequest) -> Page[Quarantined]:
         """Return a page of quarantined bodies, the oldest first, cut."""
-        body = func.substr(quarantine.c.body, 1, SHOWN).label("body")
-        columns = [body if name == "body" else quarantine.c[name] for name in Quarantined.__slots__]
-        query = select(*columns).order_by(quarantine.c.id).limit(request.limit).offset(request.offset)
+        query = select(*columns(quarantine, Quarantined, cut=True)).order_by(quarantine.c.id)
         with self._database.read() as connection:
-            rows = [Quarantined(**row._asdict()) for row in connection.execute(query)]
-            return Page(rows, count(connection))
+            return page_of(connection, query, request, _quarantined)
 
     def discard(self, ids: Sequence[int]) -> int:
         """Delete from quarantine; return the number deleted."""
@@ -79,9 +75,8 @@ def put(connection: Connection, rows: Sequence[Mapping[str, Any]]) -> None:
         connection.execute(delete(quarantine).where(quarantine.c.id <= last))
 
 
-def count(connection: Connection) -> int:
-    """Return the number of bodies in quarantine."""
-    return connection.execute(select(func.count()).select_from(quarantine)).scalar_one()
+def _quarantined(row: Row[Any]) -> Quarantined:
+    return Quarantined(**row._asdict())
 
 
 def quarantine_row(receiver: str, source: str, reason: str, body: str, now: float) -> dict[str, Any]:

@@ -15,11 +15,8 @@ from sqlalchemy import BindParameter, Connection, Float, bindparam, case, exists
 
 from bridge.domain.alert_state import Kind
 from bridge.outbox.database import Repository
+from bridge.outbox.pages import columns
 from bridge.outbox.schema import alert_states, dead, events, roles, waiting
-
-_COLUMNS = (
-    "id", "key", "kind", "status", "receiver", "source", "app_key", "timestamp", "body", "attempts", "accepted_at",
-)  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,11 +44,11 @@ class ClaimedEvent:
 
 
 _earlier = events.alias()
-_first = ~exists().where(
-    _earlier.c.key == events.c.key,
-    _earlier.c.state == waiting.right,
-    _earlier.c.seq < events.c.seq,
+first = ~exists().where(
+    _earlier.c.key == events.c.key, _earlier.c.state == waiting.right, _earlier.c.seq < events.c.seq
 )
+"""The condition that no earlier event of its alert is queued."""
+sending_order = (events.c.priority, events.c.queued_at, events.c.id)
 _LONGEST_PAUSE = 3600.0
 """Longest delay of an attempt in seconds."""
 _LONGEST_LEASE = 7200.0
@@ -61,21 +58,20 @@ _clock: BindParameter[float] = bindparam("clock", type_=Float)
 # An impossible time of acceptance or retry means that the clock was set back since.
 _set_back = (events.c.accepted_at > _now) | ((events.c.attempts > 0) & (events.c.not_before > _now + _LONGEST_PAUSE))
 _free = (events.c.lease_until <= _clock) | (events.c.lease_until > _clock + _LONGEST_LEASE)
-_due = (waiting, (events.c.not_before <= _now) | _set_back, _free, _first)
-_order = (events.c.priority, events.c.queued_at, events.c.id)
+_due = (waiting, (events.c.not_before <= _now) | _set_back, _free, first)
 _ANY_DUE = select(events.c.id).where(*_due).limit(1)
-_APP_KEY = select(events.c.app_key).where(*_due).order_by(*_order).limit(1)
+_APP_KEY = select(events.c.app_key).where(*_due).order_by(*sending_order).limit(1)
 _CLAIMED = (
-    select(*(events.c[name] for name in _COLUMNS))
+    select(*columns(events, ClaimedEvent))
     .join(alert_states, alert_states.c.key == events.c.key)
     .where(*_due, events.c.app_key == bindparam("of"))
-    .order_by(*_order)
+    .order_by(*sending_order)
     .limit(bindparam("most"))
     .with_for_update(of=[alert_states, events], skip_locked=True)
 )
 _LEASED = events.c.lease_until - _clock + _now
 _EARLIEST = select(func.min(case((events.c.not_before >= _LEASED, events.c.not_before), else_=_LEASED))).where(
-    waiting, _first
+    waiting, first
 )
 
 

@@ -9,7 +9,7 @@ from sqlalchemy import and_, case, delete, func, select, update
 
 from bridge.domain.alert_state import Kind
 from bridge.errors import Unavailable
-from bridge.outbox import quarantine, schema
+from bridge.outbox import schema
 from bridge.outbox.database import Repository
 from bridge.outbox.schema import (
     alert_states,
@@ -17,6 +17,7 @@ from bridge.outbox.schema import (
     destinations,
     events,
     opened,
+    quarantine,
     roles,
     senders,
     waiting,
@@ -102,7 +103,7 @@ class OutboxStatus(Repository):
                 oldest=queue[2],
                 dead=letters[0],
                 dead_resolutions=letters[1],
-                quarantined=quarantine.count(connection),
+                quarantined=connection.execute(select(func.count()).select_from(quarantine)).scalar_one(),
                 open_alerts={(source, status): number for source, status, number in open_alerts},
             )
 

@@ -40,7 +40,7 @@ def titles() -> list[str]:
 
 def test_the_state_of_the_bridge_is_where_the_unit_puts_it():
     """The backup's path is the database of the guide's own bridge.yml."""
-    assert "/var/lib/vendorwatch/bridge.db" in section("The second day")
+    assert "/var/lib/vendorwatch/bridge.db" in section("Operation")
     assert "sqlite:////var/lib/vendorwatch/bridge.db" in section("systemd")
 
 
@@ -116,7 +116,7 @@ def reloaded(machine: Bare) -> bool:
 
 def backed_up(machine: Bare) -> None:
     """See that the guide's backup, made while the bridge runs, is a whole database."""
-    (command,) = re.findall(r"^\$ (runuser.*?)^```$", section("The second day"), re.MULTILINE | re.DOTALL)
+    (command,) = re.findall(r"^\$ (runuser.*?)^```$", section("Operation"), re.MULTILINE | re.DOTALL)
     machine.run(command)
     with sqlite3.connect(machine.root / "var/lib/vendorwatch/backup.db") as copy:
         assert copy.execute("PRAGMA integrity_check").fetchone() == ("ok",)

@@ -11,7 +11,6 @@ from typing import Final
 
 from bridge.config import Config, load_for
 from bridge.delivery.confirmation import Confirmation
-from bridge.delivery.integration_api import integration_api
 from bridge.delivery.worker import Delivery
 from bridge.domain.notification import Notification, Outcome
 from bridge.incidents.follow_up import Followed, FollowUp
@@ -200,16 +199,7 @@ class Bridge:
             },
         )
         if config.bigpanda.confirm is not None:
-            made.confirmation = Confirmation(
-                database,
-                integration_api(config.bigpanda, config.bigpanda.confirm),
-                metrics,
-                interval=config.bigpanda.confirm.interval,
-                app_keys={config.bigpanda.app_key, *(one.app_key for one in config.receivers if one.app_key)},
-                sources={one.source for one in config.receivers},
-                destination=config.destination,
-                wake=wake,
-            )
+            made.confirmation = Confirmation(database, config, metrics, wake=wake)
         metrics.reloaded(successful=True, now=self._clock())
         return made
 

@@ -9,7 +9,7 @@ from typing import Final
 from bridge.commands import output
 from bridge.config import Config, load
 from bridge.delivery.bigpanda_client import BigPanda
-from bridge.delivery.integration_api import integration_api
+from bridge.delivery.integration_api import IntegrationApi
 from bridge.errors import DeliveryError, Rejected, Stopped, Unanswered
 from bridge.incidents.callback import CallbackService
 from bridge.incidents.incidents_client import IncidentsClient
@@ -48,7 +48,7 @@ def _checks(config: Config) -> Iterator[Result]:
     yield "database", writable, found if writable else "cannot be written"
     yield _alerts_api(config)
     if config.bigpanda.confirm is not None:
-        with closing(integration_api(config.bigpanda, config.bigpanda.confirm)) as api:
+        with closing(IntegrationApi(config.bigpanda, config.bigpanda.confirm)) as api:
 
             def confirmed() -> str:
                 """Send the confirmation's requests for every integration, about the last minutes."""

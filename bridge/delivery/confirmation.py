@@ -7,20 +7,13 @@ neither forgets nor resends twice. If BigPanda rejects these calls, that is logg
 import logging
 import time
 from collections import deque
-from collections.abc import Callable, Collection
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Final
 from uuid import uuid4
 
-from bridge.delivery.confirmation_diff import (
-    LOOKS,
-    Comparison,
-    Diagnostic,
-    ListedAlert,
-    compare,
-    read_alerts,
-    read_diagnostics,
-)
+from bridge.config import Config
+from bridge.delivery.confirmation_diff import LOOKS, Diagnostic, ListedAlert, compare, read_alerts, read_diagnostics
 from bridge.delivery.integration_api import IntegrationApi
 from bridge.errors import DeliveryError, Unreadable
 from bridge.metrics import Metrics
@@ -53,46 +46,38 @@ class ConfirmationStatus:
 
 
 class Confirmation(PeriodicThread):
-    """Checks every `interval` seconds which events BigPanda has processed: `start`, `stop`.
-
-    `app_keys`, `sources`: of our receivers, to recognize BigPanda's diagnostics about them.
-    """
+    """Checks every `interval` seconds which events BigPanda has processed: `start`, `stop`."""
 
     def __init__(  # noqa: PLR0913  its dependencies; tests replace each separately
         self,
         database: Database,
-        api: IntegrationApi,
+        config: Config,
         metrics: Metrics,
         *,
-        interval: float,
-        app_keys: Collection[str],
-        sources: Collection[str],
-        destination: str,
         wake: Callable[[], object] = lambda: None,
+        api: IntegrationApi | None = None,
         clock: Callable[[], float] = time.time,
     ) -> None:
-        """`destination`: its name in the outbox. `wake`: called when events were queued again."""
-        self._confirmations, self._status = Confirmations(database, destination), OutboxStatus(database)
-        self._api, self._metrics, self._interval = api, metrics, interval
-        self._app_keys, self._sources = app_keys, sources
-        self._wake_delivery, self._clock, self._owner = wake, clock, uuid4().hex
+        """Take a configuration, which must have `bigpanda.confirm`. `wake`: called when events were queued again."""
+        if (confirm := config.bigpanda.confirm) is None:
+            raise ValueError("bigpanda has no confirm section")
+        self._confirmations, self._status = Confirmations(database, config.destination), OutboxStatus(database)
+        self._api, self._metrics = api or IntegrationApi(config.bigpanda, confirm), metrics
+        self._interval, self._wake_delivery, self._clock, self._owner = confirm.interval, wake, clock, uuid4().hex
+        # By these we recognize BigPanda's diagnostics about our events.
+        self._app_keys = {config.bigpanda.app_key, *(one.app_key for one in config.receivers if one.app_key)}
+        self._sources = {one.source for one in config.receivers}
         self._began = self._since = clock()
         self._known: deque[str] = deque(maxlen=_MOST_KNOWN)
         self._shown: deque[Diagnostic] = deque(maxlen=_MOST_SHOWN)
-        self._looked_at: float | None = None
-        self._problem = ""
+        self._last = ConfirmationStatus()
         super().__init__(_ROLE, "Confirming events", self.tick, at_end=self.close, retry=_LONGEST_TICK)
         metrics.expect_confirmation()
 
     @property
     def status(self) -> ConfirmationStatus:
         """Return the result of the last check."""
-        return ConfirmationStatus(
-            looked_at=self._looked_at,
-            problem=self._problem,
-            unconfirmed=self._confirmations.unconfirmed(),
-            diagnostics=tuple(self._shown),
-        )
+        return replace(self._last, unconfirmed=self._confirmations.unconfirmed(), diagnostics=tuple(self._shown))
 
     def tick(self) -> float:
         """Check once; return the seconds until the next check. A no-op if another replica has the role."""
@@ -101,14 +86,11 @@ class Confirmation(PeriodicThread):
         try:
             self._look(self._clock())
             self._diagnose()
-        except DeliveryError as error:
-            self._problem = str(error)
+        except (DeliveryError, Unreadable) as error:
+            self._last = replace(self._last, problem=str(error))
             self.conditions.report("bigpanda", f"BigPanda does not confirm events, still sending: {error}")
-        except Unreadable as error:
-            self._problem = str(error)
-            self.conditions.report("bigpanda", f"BigPanda's list of processed events is unreadable: {error}")
         else:
-            self._problem, self._looked_at = "", self._clock()
+            self._last = ConfirmationStatus(looked_at=self._clock())
             self.conditions.report("bigpanda", "")
         return self._interval
 
@@ -116,30 +98,28 @@ class Confirmation(PeriodicThread):
         """Compare the events sent since the last check, and those missed then, with the alerts that BigPanda lists."""
         until = now - min(_SETTLED, self._interval)
         sent = self._confirmations.to_confirm(until, self._began)
-        results: list[Comparison] = []
+        listings: dict[str, list[ListedAlert]] = {}
         for app_key in sorted({event.app_key for event in sent}):
-            ours = [event for event in sent if event.app_key == app_key]
-            listed: list[ListedAlert] = []
-            for page in self._api.alerts(app_key, min(event.sent_at for event in ours) - _SKEW):
+            since = min(event.sent_at for event in sent if event.app_key == app_key) - _SKEW
+            listings[app_key] = []
+            # Only a complete listing shows what is missing; an incomplete one raises.
+            for page in self._api.alerts(app_key, since):
                 if self.stopping:
                     return
-                listed += read_alerts(page)
-            # Only a complete listing shows what is missing; an incomplete one has raised.
-            results.append(compare(ours, listed))
-            blind = f"BigPanda lists no event of {app_key}, not resending any" if results[-1].blind else ""
+                listings[app_key] += read_alerts(page)
+        found = compare(sent, listings)
+        for app_key in listings:
+            blind = f"BigPanda lists no event of {app_key}, not resending any" if app_key in found.blind else ""
             self.conditions.report(f"listing of {app_key}", blind)
-        confirmed = [event for result in results for event in result.confirmed]
-        resend = [event for result in results for event in result.resend]
-        lost = [event for result in results for event in result.lost]
-        missed = [*(event for result in results for event in result.missed), *lost]
-        self._confirmations.record(confirmed=confirmed, missed=missed, resend=resend, until=until)
-        self._metrics.confirmed_events.inc(len(confirmed))
-        for event in resend:
+        missed = [*found.missed, *found.lost]
+        self._confirmations.record(confirmed=found.confirmed, missed=missed, resend=found.resend, until=until)
+        self._metrics.confirmed_events.inc(len(found.confirmed))
+        for event in found.resend:
             _log.warning("Resent %s event of %s: BigPanda accepted but did not process it", event.status, event.key)
-        for event in lost:
+        for event in found.lost:
             if event.looks + 1 == LOOKS:
                 _log.error("%s event of %s not processed by BigPanda although resent", event.status, event.key)
-        if resend:
+        if found.resend:
             self._wake_delivery()
 
     def _diagnose(self) -> None:

@@ -5,7 +5,7 @@ Neither listing is documented beyond its parameters, so both are read leniently.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Final
 
 from bridge.errors import Unreadable
@@ -43,44 +43,39 @@ class Diagnostic:
     message: str
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Comparison:
     """The result of a check. `resend`: missed in two checks since it was sent; `lost`: missed although resent.
 
-    `blind`: none of our events is listed, so the listing must be wrong, and nothing is resent.
+    `blind`: app keys of which no event is listed, so their listing must be wrong, and nothing is resent.
     """
 
-    confirmed: tuple[SentEvent, ...] = ()
-    missed: tuple[SentEvent, ...] = ()
-    resend: tuple[SentEvent, ...] = ()
-    lost: tuple[SentEvent, ...] = ()
-    blind: bool = False
+    confirmed: list[SentEvent] = field(default_factory=list)
+    missed: list[SentEvent] = field(default_factory=list)
+    resend: list[SentEvent] = field(default_factory=list)
+    lost: list[SentEvent] = field(default_factory=list)
+    blind: set[str] = field(default_factory=set)
 
 
-def compare(sent: Iterable[SentEvent], listed: Sequence[ListedAlert]) -> Comparison:
-    """Compare the events sent under one app key with a complete listing of it."""
-    exact, timeless = set(), set()
-    for alert in listed:
-        exact.add((alert.key, alert.timestamp))
-        if alert.timestamp is None:
-            timeless.add((alert.key, alert.status))
-    outcomes: dict[str, list[SentEvent]] = {"confirmed": [], "missed": [], "resend": [], "lost": []}
-    for event in sent:
-        # No two events of an alert have the same second, so the time identifies the event.
-        any_time = (event.key, event.status) in timeless or (event.key, None) in timeless
-        if (event.key, event.timestamp) in exact or any_time:
-            outcomes["confirmed"].append(event)
-        elif event.looks + 1 < LOOKS:
-            outcomes["missed"].append(event)
-        elif event.resends < RESENDS:
-            outcomes["resend"].append(event)
-        else:
-            outcomes["lost"].append(event)
-    blind = not listed and len(outcomes["resend"]) >= MANY
-    if blind:
-        outcomes["missed"] += outcomes["resend"]
-        outcomes["resend"] = []
-    return Comparison(**{name: tuple(events) for name, events in outcomes.items()}, blind=blind)
+def compare(sent: Sequence[SentEvent], listings: Mapping[str, Sequence[ListedAlert]]) -> Comparison:
+    """Compare sent events with the complete listing of each of their app keys."""
+    found = Comparison()
+    for app_key, listed in listings.items():
+        exact = {(alert.key, alert.timestamp) for alert in listed}
+        timeless = {(alert.key, alert.status) for alert in listed if alert.timestamp is None}
+        due: list[SentEvent] = []
+        for event in (one for one in sent if one.app_key == app_key):
+            # No two events of an alert have the same second, so the time identifies the event.
+            if (event.key, event.timestamp) in exact or timeless & {(event.key, event.status), (event.key, None)}:
+                found.confirmed.append(event)
+            elif event.looks + 1 < LOOKS:
+                found.missed.append(event)
+            else:
+                (due if event.resends < RESENDS else found.lost).append(event)
+        if blind := not listed and len(due) >= MANY:
+            found.blind.add(app_key)
+        (found.missed if blind else found.resend).extend(due)
+    return found
 
 
 def read_alerts(answer: Any) -> list[ListedAlert]:

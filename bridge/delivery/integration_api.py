@@ -10,8 +10,6 @@ from bridge.config import BigPanda, Confirm
 from bridge.delivery.answers import masked, parsed
 from bridge.delivery.http_api import HttpApi
 from bridge.errors import Overloaded, Unreached
-from exporter.toolkit.config_types import Secret
-from exporter.toolkit.http_settings import HttpClientSettings
 
 PAGE: Final = 100
 _MOST_PAGES: Final = 500
@@ -22,19 +20,15 @@ _SPACING: Final = 0.25
 
 
 class IntegrationApi(HttpApi):
-    """Both listings below one base URL, for one thread. `rest` waits between two pages."""
+    """Both listings of the BigPanda that receives our events, for one thread. `rest` waits between two pages."""
 
-    def __init__(
-        self,
-        url: str,
-        api_key: Secret,
-        http: HttpClientSettings,
-        rest: Callable[[float], object] = time.sleep,
-        token: Secret | None = None,
-    ) -> None:
-        """`token`: the one events are sent with; diagnostics may repeat it."""
-        super().__init__(http, TIMEOUT, api_key)
-        self._url, self._rest, self._secrets = url, rest, [api_key, *([token] if token else [])]
+    def __init__(self, bigpanda: BigPanda, confirm: Confirm, rest: Callable[[float], object] = time.sleep) -> None:
+        # The CA and proxy that one of BigPanda's APIs needs apply to the other too.
+        shared = {name: getattr(confirm, name) or getattr(bigpanda, name) for name in ("ca_file", "proxy_url")}
+        super().__init__(confirm.model_copy(update=shared), TIMEOUT, confirm.api_key)
+        self._url = (confirm.url or bigpanda.url.partition("/data/")[0]).rstrip("/")
+        # Diagnostics may repeat the token that events are sent with.
+        self._rest, self._secrets = rest, (confirm.api_key, bigpanda.token)
 
     def masked(self, text: str) -> str:
         """Mask our secrets in a message of BigPanda's."""
@@ -69,13 +63,3 @@ class IntegrationApi(HttpApi):
                 return
             self._rest(_SPACING)
         raise Overloaded(f"more than {_MOST_PAGES * PAGE} entries since the last check")
-
-
-def integration_api(bigpanda: BigPanda, confirm: Confirm) -> IntegrationApi:
-    """Return the listings of the BigPanda that receives our events."""
-    base = confirm.url or bigpanda.url.partition("/data/")[0]
-    # The CA and proxy that one of BigPanda's APIs needs apply to the other too.
-    http = confirm.model_copy(
-        update={"ca_file": confirm.ca_file or bigpanda.ca_file, "proxy_url": confirm.proxy_url or bigpanda.proxy_url}
-    )
-    return IntegrationApi(base.rstrip("/"), confirm.api_key, http, token=bigpanda.token)

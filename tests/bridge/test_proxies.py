@@ -7,7 +7,7 @@ import pytest
 
 from bridge.config import read
 from bridge.delivery.bigpanda_client import BigPanda
-from bridge.delivery.integration_api import integration_api
+from bridge.delivery.integration_api import IntegrationApi
 from bridge.errors import DeliveryError, Unanswered
 from bridge.incidents.callback import CallbackService
 from bridge.incidents.silence_client import SilenceApi
@@ -80,7 +80,7 @@ def test_every_way_out_leads_through_its_proxy(proxy):
     bigpanda = BigPanda(found)
     with pytest.raises(DeliveryError):
         bigpanda.send([], "a")
-    confirmation = integration_api(found, found.confirm)
+    confirmation = IntegrationApi(found, found.confirm)
     with pytest.raises(DeliveryError):
         next(confirmation.alerts("a", 0.0))
     callback = CallbackService(panda.callback)

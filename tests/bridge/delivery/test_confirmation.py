@@ -4,12 +4,14 @@ import logging
 
 import pytest
 
+from bridge.config import BigPanda, Config
 from bridge.delivery.confirmation import Confirmation
 from bridge.delivery.confirmation_diff import RESENDS, Diagnostic
 from bridge.domain.event import EventMapping
 from bridge.domain.notification import Notification
 from bridge.errors import Stopped, Unreached
 from bridge.metrics import Metrics
+from bridge.receivers.alertmanager import Settings
 from tests.bridge.alerts import alert_at
 
 T0 = 1_800_000_000.0
@@ -57,16 +59,13 @@ class Bench:
         self.confirmation = self.make()
 
     def make(self, destination="main"):
+        confirm = {"api_key": "k", "interval": INTERVAL}
+        bigpanda = BigPanda(url=f"http://{destination}/data/", app_key="app", token="t", confirm=confirm)
+        config = Config.model_construct(
+            bigpanda=bigpanda, receivers=(Settings(receiver="alertmanager", source="prod"),)
+        )
         return Confirmation(
-            self.outbox.database,
-            self.panda,
-            self.metrics,
-            interval=INTERVAL,
-            app_keys={"app"},
-            sources={"prod"},
-            destination=destination,
-            wake=self.wake,
-            clock=lambda: self.now,
+            self.outbox.database, config, self.metrics, wake=self.wake, api=self.panda, clock=lambda: self.now
         )
 
     def wake(self):

@@ -12,7 +12,7 @@ def sent(number, key="prod:a", timestamp=1000, **more):
 
 
 def outcome(event, *listed):
-    result = compare([event], listed)
+    result = compare([event], {"app": listed})
     (name,) = [name for name in ("confirmed", "missed", "resend", "lost") if getattr(result, name)]
     return name
 

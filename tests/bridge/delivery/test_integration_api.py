@@ -5,14 +5,22 @@ from pathlib import Path
 import pytest
 import responses
 
+from bridge.config import BigPanda, Confirm
 from bridge.delivery.integration_api import IntegrationApi
 from bridge.errors import Overloaded, Stopped, Unreached
 from exporter.toolkit.config_types import Secret
-from exporter.toolkit.http_settings import HttpClientSettings
 
 URL = "https://api.bigpanda.test"
 ALERTS = f"{URL}/resources/v2.1/integration-alerts"
 LOGS = f"{URL}/resources/v2.0/troubleshooting/logs"
+
+
+KEY = Secret("us3r-key")
+
+
+def listings(api_key=KEY, **more):
+    bigpanda = BigPanda(url=f"{URL}/data/v2/alerts", app_key="app", token=Secret("t0ken"))
+    return IntegrationApi(bigpanda, Confirm.model_construct(api_key=api_key), **more)
 
 
 @pytest.fixture
@@ -22,7 +30,7 @@ def rests():
 
 @pytest.fixture
 def api(rests):
-    made = IntegrationApi(URL, Secret("us3r-key"), HttpClientSettings(), rests.append)
+    made = listings(rest=rests.append)
     yield made
     made.close()
 
@@ -68,9 +76,9 @@ def test_a_listing_that_is_none_is_an_error(api, answer, error, words):
 
 def test_our_own_secrets_are_masked_in_bigpandas_words():
     """The key that asks, and the token that events are sent with; one that cannot be read was never sent."""
-    made = IntegrationApi(URL, Secret("us3r-key"), HttpClientSettings(), token=Secret("t0ken"))
+    made = listings()
     assert made.masked("us3r-key and t0ken are wrong") == "<secret> and <secret> are wrong"
-    gone = IntegrationApi(URL, Secret(file=Path("/nowhere/key")), HttpClientSettings())
+    gone = listings(Secret(file=Path("/nowhere/key")))
     assert gone.masked("words") == "words"
     made.close()
     gone.close()

@@ -1,8 +1,8 @@
 # ruff: noqa: INP001  one file of the image, no package
-"""The container's health check: `healthy.py [URL]` ends with 0 when the program in this container answers.
+"""The container's health check: `healthy.py [URL]` exits with 0 if the program in this container is healthy.
 
-Without a URL both programs' default ports are tried: a container runs one of them. An answer that asks for a password
-is an answer, and so is one under a certificate that is not for 127.0.0.1.
+Without a URL it tries the default ports of both programs, because a container runs one of them. A 401 is healthy too,
+and so is a response under a certificate that is not for 127.0.0.1.
 """
 
 import ssl
@@ -13,8 +13,8 @@ from collections.abc import Sequence
 
 DEFAULT = tuple(f"{scheme}://127.0.0.1:{port}/-/healthy" for port in (9788, 9789) for scheme in ("http", "https"))
 TIMEOUT = 3.0
-"""Seconds for each."""
-ANY_CERTIFICATE = ssl._create_unverified_context()  # noqa: S323, SLF001  nothing is told, and it is this container
+"""Seconds for each URL."""
+ANY_CERTIFICATE = ssl._create_unverified_context()  # noqa: S323, SLF001  no secret is sent, and only to this container
 
 
 def main(urls: Sequence[str]) -> int:
@@ -23,7 +23,7 @@ def main(urls: Sequence[str]) -> int:
 
 
 def answers(url: str) -> bool:
-    """Return whether somebody well answers there."""
+    """Return whether a healthy program answers at the URL."""
     try:
         with urllib.request.urlopen(url, timeout=TIMEOUT, context=ANY_CERTIFICATE) as response:  # noqa: S310  the operator's own URL
             return bool(response.status == 200)  # noqa: PLR2004  OK

@@ -1,4 +1,4 @@
-{{/* What every object bears beside its name. */}}
+{{/* Labels of every object. */}}
 {{- define "vendorwatch.labels" -}}
 app.kubernetes.io/part-of: vendorwatch
 app.kubernetes.io/instance: {{ .Release.Name }}
@@ -7,7 +7,7 @@ app.kubernetes.io/version: {{ .Chart.AppVersion | quote }}
 helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version }}
 {{- end }}
 
-{{/* bridge.yml: the values' with the database of their kind. */}}
+{{/* bridge.yml: `bridge.config` plus the database that `bridge.database` selects. */}}
 {{- define "vendorwatch.bridge.config" -}}
 {{- $database := dict "database" "sqlite:////var/lib/vendorwatch/bridge.db" -}}
 {{- if eq .Values.bridge.database "postgresql" -}}
@@ -88,7 +88,7 @@ spec:
         httpGet: {path: /-/healthy, port: http}
         periodSeconds: 15
         timeoutSeconds: 5
-      readinessProbe: # of the bridge: the database can be written
+      readinessProbe: # of the bridge: the database is writable
         httpGet: {path: /-/ready, port: http}
         {{- if eq .name "bridge" }}
         periodSeconds: 5

@@ -49,18 +49,14 @@ class Answer(StrEnum):
     DUPLICATE = "duplicate"
 
 
-def fault_of(status: int) -> type[DeliveryError]:
-    """Return the kind of error for a status. A status unknown to the API stops delivery, so that nothing is lost."""
-    return _FAULTS.get(status, Overloaded if status >= 500 else Stopped)  # noqa: PLR2004  5xx
-
-
 def judge(response: HttpResponse, now: float, *, who: str = "BigPanda", secrets: Iterable[str] = ()) -> None:
     """Raise the DeliveryError in a response that is not an acceptance, with `secrets` masked."""
     status, text = response.status, response.body.decode(json.detect_encoding(response.body), "replace")
     accepted = 200 <= status < 300  # noqa: PLR2004  2xx
     if accepted and (why := _unbelievable(status, text)) is None:
         return
-    kind = Stopped if accepted else fault_of(status)
+    # A status unknown to the API stops delivery, so that nothing is lost.
+    kind = Stopped if accepted else _FAULTS.get(status, Overloaded if status >= 500 else Stopped)  # noqa: PLR2004  5xx
     reason = why if accepted else words(text) or _page(text)
     message = f"{who} answered {status}{', but did not accept' if accepted else ''}{f': {reason}' if reason else ''}"
     wait, retry_after = response.headers.get("retry-after", "").strip(), None

@@ -86,14 +86,6 @@ class Refusals:
     guilty: frozenset[int] = frozenset()
     event_causes: frozenset[str] = frozenset()
 
-    @classmethod
-    def remembered(cls, refused: Iterable[tuple[int, str, str]]) -> "Refusals":
-        """Restore from an earlier run: id, key and message of the dead letters since the last acceptance."""
-        found = cls()
-        for one, key, words in refused:
-            found = found.refused(one, key, words)
-        return found
-
     def split(self, ids: Iterable[int]) -> "Refusals":
         """Record the rejection of several events at once."""
         return replace(self, together=self.together | set(ids))

@@ -15,20 +15,17 @@ SHORTEST_PAUSE: Final = 0.1
 LONGEST_RETRY_AFTER: Final = 3600.0
 """Longest `Retry-After` in seconds that is honoured: more than an hour is a gateway's mistake."""
 PROBE_INTERVAL: Final = 60.0
+"""Seconds between two probes of a destination that someone must fix."""
 _MOST_DOUBLINGS: Final = 16
 
 
 def retry_at(error: DeliveryError, failures: int, now: float, chance: float) -> float:
     """Return when to retry after the `failures`th failure in a row. `chance`: a random number in [0, 1)."""
     if error.fault is Fault.DESTINATION:
-        return probe_at(now, chance)
+        # With jitter, so that replicas do not coincide.
+        return now + PROBE_INTERVAL * (0.95 + 0.1 * chance)
     wished = min(error.retry_after or 0.0, LONGEST_RETRY_AFTER)
     return now + max(SHORTEST_PAUSE, wished, chance * ceiling(failures))
-
-
-def probe_at(now: float, chance: float) -> float:
-    """Return when to probe a destination that someone must fix, with jitter so that replicas do not coincide."""
-    return now + PROBE_INTERVAL * (0.95 + 0.1 * chance)
 
 
 def ceiling(failures: int) -> float:

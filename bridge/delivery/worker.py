@@ -9,7 +9,7 @@ import logging
 import random
 import time
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Final
 from uuid import uuid4
@@ -21,8 +21,8 @@ from bridge.delivery.bigpanda_client import BigPanda, packed
 from bridge.delivery.poison_events import Isolation, Refusals
 from bridge.delivery.rate_limiter import RateLimiter
 from bridge.delivery.relocation import Relocation
-from bridge.delivery.retry_policy import LONGEST_RETRY_AFTER, probe_at, retry_at
-from bridge.errors import DeliveryError, Fault, Unavailable
+from bridge.delivery.retry_policy import LONGEST_RETRY_AFTER, retry_at
+from bridge.errors import DeliveryError, Fault, Stopped, Unavailable
 from bridge.metrics import Metrics
 from bridge.outbox.database import Database
 from bridge.outbox.queue import ClaimedEvent, Queue
@@ -89,7 +89,9 @@ class Delivery(PeriodicThread):
             self._flush()
             if not self._begun:
                 # Continue from the state of an earlier run.
-                self._refusals = Refusals.remembered(self._queue.refused())
+                self._refusals = Refusals()
+                for one, key, reason in self._queue.refused():
+                    self._refusals = self._refusals.refused(one, key, reason)
                 self._relocation.leave_others(self._config, self._clock(), {})
                 self._begun, self._restate_at = True, self._steady() + _APART
             if (changed := self._changed) is not None:
@@ -159,20 +161,20 @@ class Delivery(PeriodicThread):
         self._metrics.deliveries.labels(answer.value).inc(len(request))
         for one in request:
             self._metrics.latency.observe(max(0.0, now - one.accepted_at))
-        self._isolation = self._isolation.passed(_ids(request))
-        self._refusals = self._refusals.accepted(_ids(request))
+        ids = [one.id for one in request]
+        self._isolation, self._refusals = self._isolation.passed(ids), self._refusals.accepted(ids)
         self._up(circuit)
         self._flush()
 
     def _refused(self, request: list[ClaimedEvent], error: DeliveryError, circuit: Circuit) -> None:
-        now, first = self._clock(), request[0]
+        now, first, ids = self._clock(), request[0], [one.id for one in request]
         poison = len(request) == 1 and self._isolation.is_poison(first.id)
         failures = first.attempts if poison else circuit.failures + 1
         at = retry_at(error, failures, now, self._chance())
         match error.fault:
             case Fault.EVENT if len(request) > 1:
                 # One of them spoils the request: send its halves separately.
-                self._refusals = self._refusals.split(_ids(request))
+                self._refusals = self._refusals.split(ids)
                 self._requests.extendleft((request[len(request) // 2 :], request[: len(request) // 2]))
                 self._up(circuit)
             case Fault.EVENT:
@@ -183,7 +185,7 @@ class Delivery(PeriodicThread):
                 # Too high a rate, or an outage, says nothing about the events that happened to be in flight.
                 if error.status not in _TOO_MUCH:
                     blamed = error.status == _STUMBLED or failures > _PATIENCE
-                    self._isolation = self._isolation.failed(_ids(request), blamed=blamed)
+                    self._isolation = self._isolation.failed(ids, blamed=blamed)
                 self._postpone(request, now, error, "retry")
                 self._down(failures, now, at, str(error), logging.WARNING)
             case Fault.DESTINATION:
@@ -202,8 +204,8 @@ class Delivery(PeriodicThread):
             for one in self._refusals.alone:
                 self._isolation = self._isolation.failed([one])
             self._postpone([claimed], now, error, "destination_down")
-            refusal = f"every event is rejected: {reason}"
-            self._down(circuit.failures + 1, now, probe_at(now, self._chance()), refusal, logging.ERROR)
+            failures, stopped = circuit.failures + 1, Stopped(f"every event is rejected: {reason}")
+            self._down(failures, now, retry_at(stopped, failures, now, self._chance()), str(stopped), logging.ERROR)
             return
         _log.warning("Dead letter: %s event of %s: %s", claimed.status, claimed.key, reason)
         self._pending_writes.append(lambda: self._queue.bury(claimed, reason, now))
@@ -272,7 +274,3 @@ def closed_for(circuit: Circuit, now: float) -> float:
     rest = circuit.not_before - now
     # A decision from the future, or an impossible pause, means that the clock was set back since.
     return rest if circuit.opened_at <= now and 0 < rest <= LONGEST_RETRY_AFTER else 0.0
-
-
-def _ids(request: Iterable[ClaimedEvent]) -> list[int]:
-    return [one.id for one in request]

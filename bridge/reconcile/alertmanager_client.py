@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from functools import lru_cache
+from functools import lru_cache, partial
 from http import HTTPStatus
 from typing import Any, Final, TypeVar
 from urllib.parse import urlencode, urlsplit
@@ -93,24 +93,25 @@ class AlertmanagerApi(HttpApi):
 
     def ask(self, now: float) -> list[Peer | Unanswered]:
         """Return each one's response, or why it is unusable; `now` stands in for a missing time."""
-        return [self._ask(url, now) for url in self._urls]
-
-    def _ask(self, url: str, now: float) -> Peer | Unanswered:
-        try:
-            started, settling, lag = status(self._get(url, "/api/v2/status", {}))
-            found = tuple(listed(self._get(url, "/api/v2/alerts", _EVERYTHING), self._settings, now))
-        except _FAILURES as error:
-            # It may have restarted meanwhile: without a reported start time, count it as young again.
-            self._runs.pop(url, None)
-            return Unanswered(origin(url), str(error))
-        known, since = self._runs.get(url, (started, self._steady()))
-        if known != started:
-            since = self._steady()
-        self._runs[url] = started, since
-        # It has run for at least as long as we know it, whatever happens to its clock or ours.
-        known = now - (self._steady() - since)
-        started = known if started is None else min(started, known)
-        return Peer(started=started, settling=settling, mutes_lag=lag, listed=found)
+        answers: list[Peer | Unanswered] = []
+        for url in self._urls:
+            try:
+                started, settling, lag = status(self._get(url, "/api/v2/status", {}))
+                found = tuple(listed(self._get(url, "/api/v2/alerts", _EVERYTHING), self._settings, now))
+            except _FAILURES as error:
+                # It may have restarted meanwhile: without a reported start time, count it as young again.
+                self._runs.pop(url, None)
+                answers.append(Unanswered(origin(url), str(error)))
+                continue
+            known, since = self._runs.get(url, (started, self._steady()))
+            if known != started:
+                since = self._steady()
+            self._runs[url] = started, since
+            # It has run for at least as long as we know it, whatever happens to its clock or ours.
+            known = now - (self._steady() - since)
+            started = known if started is None else min(started, known)
+            answers.append(Peer(started=started, settling=settling, mutes_lag=lag, listed=found))
+        return answers
 
     def muted(self, names: Collection[str], now: float) -> frozenset[str]:
         """Return the keys that a time interval mutes in every group routed to one of these receivers.
@@ -118,11 +119,8 @@ class AlertmanagerApi(HttpApi):
         Alertmanager shows that only in its groups, since 0.28; one without groups mutes nothing. Raises Unanswered if
         none of them answers.
         """
-
-        def read(groups: Any) -> set[str]:
-            return muted(groups, names, self._settings, now)
-
-        return frozenset().union(*self._any("/api/v2/alerts/groups", _EVERYTHING | {"muted": "true"}, read, missing=[]))
+        query, read = _EVERYTHING | {"muted": "true"}, partial(muted, names=names, settings=self._settings, now=now)
+        return frozenset().union(*self._any("/api/v2/alerts/groups", query, read, missing=[]))
 
     def silences(self) -> dict[str, Silence]:
         """Return the silences of all that answer, by id. Raises Unanswered if none does."""

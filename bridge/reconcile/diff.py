@@ -76,7 +76,9 @@ class Result:
 def diff(before: Poll | None, latest: Poll, *, min_uptime: float) -> Result:
     """Compare two consecutive polls with the alert states. `before` None: there was none."""
     missing = [key for key in latest.held if key not in latest.listed]
-    blocker = blocked(before, latest, min_uptime) if missing else None
+    blocker = None
+    if missing:
+        blocker = _blocked(latest, min_uptime) or (_blocked(before, min_uptime) if before else Blocker.FIRST)
     if before is None:
         return Result(blocker=blocker)
     corrections = []
@@ -96,14 +98,8 @@ def diff(before: Poll | None, latest: Poll, *, min_uptime: float) -> Result:
     return Result(tuple(corrections), blocker)
 
 
-def blocked(before: Poll | None, latest: Poll, min_uptime: float) -> Blocker | None:
-    """Return why alerts that these polls do not list must not be closed; None if they may."""
-    if found := _blocked(latest, min_uptime):
-        return found
-    return Blocker.FIRST if before is None else _blocked(before, min_uptime)
-
-
 def _blocked(poll: Poll, min_uptime: float) -> Blocker | None:
+    """Return why alerts that a poll does not list must not be closed; None if they may."""
     if not poll.whole:
         return Blocker.UNANSWERED
     if poll.at - poll.started < min_uptime:

@@ -12,7 +12,6 @@ from exporter.config import Config, load
 from exporter.metrics.exporter_metrics import Running
 from exporter.metrics.page_cache import PageCache
 from exporter.polling.snapshot_files import Directory
-from exporter.polling.snapshot_store import SnapshotStore
 from exporter.polling.targets import PATIENCE, Targets
 from exporter.toolkit import flags
 from exporter.toolkit.config_types import ConfigError, Secret
@@ -45,7 +44,7 @@ class App:
         self._running = Running(flags.release(), shard, self._leadership)
         self._page_cache = PageCache(time.time, self._running)
         leads = self._leadership.leads if self._leadership else lambda: True
-        self._targets = Targets(self._page_cache, SnapshotStore(place) if place else None, leads)
+        self._targets = Targets(self._page_cache, place, leads)
         web = Web(self._page_cache, self.reload if options.lifecycle else None, roles=self._running.roles)
         front = Front(web, web_config, route, self._running.refused)
         self._server = HttpServer(front, flags.addresses(options.listen, DEFAULT), web_config)

@@ -20,8 +20,7 @@ from exporter.fetch.session import Session
 from exporter.metrics.families import Family, Limited
 from exporter.metrics.health import Endpoint, Figure, Health
 from exporter.polling import target_health, target_state
-from exporter.polling.snapshot_store import SnapshotStore
-from exporter.polling.snapshots import Snapshot, followed
+from exporter.polling.snapshots import Place, Snapshot, followed
 from exporter.polling.target_state import NextAction, Target
 
 CREDENTIALS_EVERY: Final = 2.0
@@ -51,7 +50,7 @@ class Poller:
         session: Session,
         clock: Callable[[], float],
         on_change: Callable[["Poller"], None],
-        storage: SnapshotStore | None = None,
+        storage: Place = None,
         *,
         earlier: Target[Any] | None = None,
         leads: Callable[[], bool] = lambda: True,

@@ -1,42 +1,57 @@
 """The snapshot of one target: when it is read, and when it is written next.
 
-The leader writes it every few seconds while something changes; followers check for a new one as often.
+The leader writes it every few seconds while something changes; followers check for a new one as often. One that cannot
+be read, belongs to another target (its base URL changed) or has another format is not used: the next poll fetches
+everything again.
 """
 
+import logging
 import time
 from collections.abc import Hashable
 from dataclasses import replace
 from math import inf
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 from exporter.collectors.contract import Collector
 from exporter.collectors.settings import TargetSettings
 from exporter.polling.rate_budget import Budget
-from exporter.polling.snapshot_store import SnapshotStore
+from exporter.polling.snapshot_document import decode, encode, fingerprint, name
+from exporter.polling.snapshot_files import Directory
 from exporter.polling.target_state import Target, drop_future_state
+
+if TYPE_CHECKING:
+    from exporter.polling.postgresql import Database  # its driver is an extra
 
 REST: Final = 10
 """After a write or read, a snapshot rests this many times its duration, so that a big one costs a tenth of one core."""
+Place: TypeAlias = "Directory | Database | None"
+"""Where snapshots are stored; None: nowhere."""
+_log = logging.getLogger(__name__)
 
 
 class Snapshot:
-    """The snapshot of one target; nothing is stored without a `storage`. For one thread at a time."""
+    """The snapshot of one target; nothing is stored without a `place`. For one thread at a time.
 
-    def __init__(self, storage: SnapshotStore | None, settings: TargetSettings, collector: Collector[Any]) -> None:
-        self._storage = storage
+    A failure to read or write is only logged: storage is a convenience.
+    """
+
+    def __init__(self, place: Place, settings: TargetSettings, collector: Collector[Any]) -> None:
+        self._place = place
         self._settings = settings
         self._collector = collector
+        self._name, self._fingerprint = name(settings), fingerprint(settings)
         self._kinds = {"knowledge": type(collector.start()), "budget": Budget, "success": bool | None}
         """The parts of a target that are stored, with their types; the rest belongs to this process."""
         self._took = 0.0
         self._stamp: Hashable = None
         self._saved: Target[Any] | None = None
         self._saved_at = 0.0
+        self._problems: dict[str, str] = {}
 
     @property
     def rest(self) -> float:
         """Return the seconds between two writes, or two checks for a new snapshot."""
-        return max(self._storage.every if self._storage else 0.0, REST * self._took)
+        return max(self._place.every if self._place else 0.0, REST * self._took)
 
     def read(self, now: float) -> Target[Any]:
         """Return the target as stored, or a new one. The first change is written at once.
@@ -51,13 +66,13 @@ class Snapshot:
 
     def news(self, now: float) -> Target[Any] | None:
         """Return the target if it was stored again since the last read, else None."""
-        if self._storage is None:
+        if self._place is None:
             return None
-        began, stamp = time.monotonic(), self._storage.stamp(self._settings)
+        began, stamp = time.monotonic(), self._place.stamp(self._name)
         if stamp == self._stamp:
             return None
         self._stamp = stamp
-        stored = self._storage.load(self._settings, self._kinds)
+        stored = self._load()
         self._took = time.monotonic() - began
         if not stored:
             return None
@@ -65,16 +80,37 @@ class Snapshot:
         self._saved = drop_future_state(self._collector, Target(**stored), now)
         return self._saved
 
+    def _load(self) -> dict[str, Any] | None:
+        found, problem, level = None, "", logging.WARNING
+        try:
+            content = self._place.read(self._name) if self._place else None
+            if content is not None:
+                found = decode(content, self._fingerprint, self._kinds)
+                if found is None:
+                    problem, level = "not used: it is of another target or format", logging.INFO
+        except OSError as error:
+            problem = f"cannot be read ({error.strerror})"
+        except (ValueError, LookupError, TypeError, RecursionError) as error:
+            problem = f"cannot be used, starting without it ({type(error).__name__})"
+        self._report("read", problem, level)
+        return found
+
+    def _report(self, action: str, problem: str, level: int = logging.WARNING) -> None:
+        """Log the problem of an action, "" for none, once for as long as it is the same."""
+        if problem not in {"", self._problems.get(action)}:
+            _log.log(level, "Snapshot %s %s", self._name, problem)
+        self._problems[action] = problem
+
     def resumed(self, target: Target[Any], now: float) -> Target[Any]:
         """Return the target as this exporter polls it from now on. That is stored before the first request."""
-        loss_window = max(self._storage.loss_window if self._storage else 0.0, self.rest)
+        loss_window = max(self._place.loss_window if self._place else 0.0, self.rest)
         return replace(target, budget=target.budget.inherited(now, loss_window))
 
     def wait(self, target: Target[Any], now: float) -> float:
         """Return the seconds until `target` is to be written; infinity if it is unchanged since the last write."""
         saved = self._saved
         # Parts are immutable, so comparing identities is enough.
-        if self._storage is None or (
+        if self._place is None or (
             saved and all(getattr(target, part) is getattr(saved, part) for part in self._kinds)
         ):
             return inf
@@ -86,11 +122,16 @@ class Snapshot:
 
     def write(self, target: Target[Any], now: float) -> None:
         """Store `target`, unless it is unchanged since the last write."""
-        if self._storage is None or self.wait(target, now) == inf:
+        if self._place is None or self.wait(target, now) == inf:
             return
-        began = time.monotonic()
-        self._storage.save(self._settings, {part: getattr(target, part) for part in self._kinds})
-        self._stamp = self._storage.stamp(self._settings)  # our own write is no news
+        began, problem = time.monotonic(), ""
+        parts = {part: getattr(target, part) for part in self._kinds}
+        try:
+            self._place.write(self._name, encode(self._fingerprint, parts))
+        except (OSError, ValueError, TypeError) as error:
+            problem = f"cannot be written ({error.strerror if isinstance(error, OSError) else type(error).__name__})"
+        self._report("write", problem)
+        self._stamp = self._place.stamp(self._name)  # our own write is no news
         self._saved, self._saved_at, self._took = target, now, time.monotonic() - began
 
 

@@ -9,7 +9,8 @@ from exporter.config import Identity, collector, identity
 from exporter.fetch.session import Session
 from exporter.metrics.page_cache import PageCache
 from exporter.polling.poller import Poller
-from exporter.polling.snapshot_store import SnapshotStore, fingerprint
+from exporter.polling.snapshot_document import fingerprint
+from exporter.polling.snapshots import Place
 
 PATIENCE = 2.0
 """Timeout in seconds for poll loops to end."""
@@ -18,9 +19,7 @@ PATIENCE = 2.0
 class Targets:
     """The running poll loops, by target."""
 
-    def __init__(
-        self, page_cache: PageCache, storage: SnapshotStore | None, leads: Callable[[], bool] = lambda: True
-    ) -> None:
+    def __init__(self, page_cache: PageCache, storage: Place, leads: Callable[[], bool] = lambda: True) -> None:
         """`leads` returns whether to poll, or to serve the snapshots of another exporter."""
         self._page_cache = page_cache
         self._storage = storage

@@ -18,7 +18,8 @@ from exporter.collectors.vigilmon.rounds import with_page
 from exporter.metrics.families import Family
 from exporter.polling.rate_budget import Budget
 from exporter.polling.snapshot_files import Directory
-from exporter.polling.snapshot_store import SnapshotStore
+from exporter.polling.snapshots import Snapshot
+from exporter.polling.target_state import Target
 
 PAGE = 20
 SERIES = 13
@@ -131,7 +132,8 @@ def families(count: int, now: float, account: str = "a") -> list[Family]:
 def remember(folder: Path, chosen: Iterable[tuple[Settings, int]]) -> None:
     """Write what `--storage.path` brings back: targets of which everything is known."""
     now = time.time()
-    storage = SnapshotStore(Directory(folder))
-    for target, count in chosen:
-        budget = Budget.start(target.requests_per_minute, now)
-        storage.save(target, {"knowledge": knowledge(count, now), "budget": budget, "success": True})
+    directory = Directory(folder)
+    for chosen_settings, count in chosen:
+        budget = Budget.start(chosen_settings.requests_per_minute, now)
+        target = Target(knowledge=knowledge(count, now), budget=budget, success=True)
+        Snapshot(directory, chosen_settings, Collector(chosen_settings)).write(target, now)

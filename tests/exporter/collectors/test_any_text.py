@@ -20,7 +20,6 @@ from exporter.metrics.text_format import compose, render
 from exporter.polling.poller import Poller
 from exporter.polling.rate_budget import Budget
 from exporter.polling.snapshot_files import Directory
-from exporter.polling.snapshot_store import SnapshotStore
 from exporter.polling.snapshots import Snapshot
 from exporter.polling.target_state import Target
 from exporter.toolkit.text import LABEL_BYTES, valid_json
@@ -88,7 +87,7 @@ def test_page_restart_and_follower_are_equal(folder, data):
     labels = [value for samples in told[1] for each in samples for value in each.labels.values()]
     assert all(len(value.encode()) <= LABEL_BYTES for value in labels)
     with tempfile.TemporaryDirectory() as path:
-        storage = SnapshotStore(Directory(Path(path)))
+        storage = Directory(Path(path))
         target = Target(knowledge=known, budget=Budget.start(60.0, now), success=True)
         Snapshot(storage, case.settings, case.collector).write(target, now)
         assert Snapshot(storage, case.settings, case.collector).read(now).knowledge == known

@@ -2,31 +2,33 @@
 
 import threading
 import time
+from dataclasses import replace
 
 import psycopg
 import pytest
 
-from exporter.collectors.settings import ApiSettings
+from exporter.collectors.vigilmon.collector import Collector
 from exporter.polling.leadership import Leadership
 from exporter.polling.postgresql import Database, key
 from exporter.polling.rate_budget import Budget
-from exporter.polling.snapshot_store import SnapshotStore
+from exporter.polling.snapshots import Snapshot
+from exporter.polling.target_state import Target
 from exporter.toolkit.config_types import ConfigError, Secret
-from tests.bench.account import knowledge
+from tests.bench.account import knowledge, settings
 from tests.postgresql import Cluster, needed
 
 pytestmark = pytest.mark.system
-SETTINGS = ApiSettings(collector="c", account="a", base_url="http://v/1", token="s3cret")
-KNOWN = knowledge(2, 1000.0)
-KINDS = {"knowledge": type(KNOWN), "budget": Budget, "success": bool}
-PARTS = {"knowledge": KNOWN, "budget": Budget.start(55, 1000.0).spend(1001.0), "success": True}
+NOW = 1002.0
+SETTINGS = settings(rate=55)
+TARGET = Target(knowledge=knowledge(2, 1000.0), budget=Budget.start(55, 1000.0).spend(1001.0), success=True)
 
 
 def eventually(condition):
     end = time.monotonic() + 60
-    while not condition():
+    while not (found := condition()):
         assert time.monotonic() < end, "it never came true"
         time.sleep(0.01)
+    return found
 
 
 @pytest.fixture
@@ -71,6 +73,10 @@ class Watch:
         self._ended.set()
         self._thread.join()
         assert not self.both
+
+
+def snapshot(database, chosen=SETTINGS):
+    return Snapshot(database, chosen, Collector(chosen))
 
 
 def hold_up(url, shard="1/1"):
@@ -127,49 +133,51 @@ def test_while_postgresql_is_away_nobody_leads_and_one_does_when_it_is_back(memb
 
 
 def test_a_follower_reads_what_the_leader_writes_and_nothing_of_another_target(url, member):
-    """As it was; what is written has a new stamp, and what is of another place or shard is not used."""
+    """As it was, once; what is of another place or shard, or broken, is not used."""
     leader, follower = member(url), member(url)
-    kept, read = SnapshotStore(leader.database), SnapshotStore(follower.database)
-    assert read.stamp(SETTINGS) is None
-    stamps = set()
+    kept, read = snapshot(leader.database), snapshot(follower.database)
+    assert read.news(NOW) is None
     for success in (True, False):
-        kept.save(SETTINGS, {**PARTS, "success": success})
-        eventually(lambda: read.stamp(SETTINGS) == kept.stamp(SETTINGS))
-        assert read.load(SETTINGS, KINDS) == {**PARTS, "success": success}
-        stamps.add(read.stamp(SETTINGS))
-    assert len(stamps) == 2
-    assert read.load(SETTINGS.model_copy(update={"base_url": "http://v/2"}), KINDS) == {}
-    assert SnapshotStore(member(url, "1/2").database).load(SETTINGS, KINDS) == {}
+        target = replace(TARGET, success=success)
+        kept.write(target, NOW)
+        found = eventually(lambda: read.news(NOW))
+        assert (found.knowledge, found.budget, found.success) == (target.knowledge, target.budget, success)
+    elsewhere = settings(rate=55, url="http://v/2")
+    assert snapshot(member(url).database).news(NOW) is not None
+    assert snapshot(member(url).database, elsewhere).news(NOW) is None
+    assert snapshot(member(url, "1/2").database).news(NOW) is None
     with psycopg.connect(url) as connection:
         connection.execute("UPDATE vendorwatch_exporter_snapshots SET document = 'x'")
-    assert read.load(SETTINGS, KINDS) == {}
+    assert snapshot(member(url).database).news(NOW) is None
 
 
 def test_who_led_before_overwrites_nothing(url, member, caplog):
     """Though its connection for snapshots still stands, and it does not know yet."""
     first, second = member(url), member(url)
     database = first.database
-    term, kept = database.term, SnapshotStore(database)
-    kept.save(SETTINGS, PARTS)
+    term, kept = database.term, snapshot(database)
+    kept.write(TARGET, NOW)
     first.stop()
     eventually(second.leads)
     database.term = term
-    kept.save(SETTINGS, {**PARTS, "success": False})
+    kept.write(replace(TARGET, success=False), NOW)
     assert "cannot be written (another exporter leads)" in caplog.text
-    assert SnapshotStore(second.database).load(SETTINGS, KINDS) == PARTS
+    assert snapshot(second.database).news(NOW).success is True
     database.close()
 
 
 def test_a_broken_connection_loses_no_snapshot(url, member, postgresql_cluster, caplog):
     """It is opened anew, by who reads as by who writes."""
     leader = member(url)
-    kept = SnapshotStore(leader.database)
-    kept.save(SETTINGS, PARTS)
+    kept = snapshot(leader.database)
+    kept.write(TARGET, NOW)
     postgresql_cluster.hang_up(url.rpartition("/")[2])
-    assert kept.load(SETTINGS, KINDS) == PARTS
+    assert snapshot(leader.database).news(NOW).knowledge == TARGET.knowledge
     eventually(leader.leads)
-    kept.save(SETTINGS, {**PARTS, "success": False})
-    assert kept.load(SETTINGS, KINDS) == {**PARTS, "success": False}
+    postgresql_cluster.hang_up(url.rpartition("/")[2])
+    eventually(leader.leads)
+    kept.write(replace(TARGET, success=False), NOW)
+    assert snapshot(leader.database).news(NOW).success is False
     assert "Snapshot" not in caplog.text
 
 
@@ -177,10 +185,9 @@ def test_an_account_of_100_000_series_is_written_and_read_and_the_lead_is_kept(u
     """Packed, in pieces: no thread waits for the whole of it."""
     leader, follower = member(url), member(url)
     large = knowledge(7700, 1000.0)
-    SnapshotStore(leader.database).save(SETTINGS, {**PARTS, "knowledge": large})
-    read = SnapshotStore(follower.database)
-    eventually(lambda: read.stamp(SETTINGS) is not None)
-    assert read.load(SETTINGS, KINDS)["knowledge"] == large
+    snapshot(leader.database).write(replace(TARGET, knowledge=large), NOW)
+    read = snapshot(follower.database)
+    assert eventually(lambda: read.news(NOW)).knowledge == large
     assert (leader.database.term, follower.leads()) == (1, False)
 
 

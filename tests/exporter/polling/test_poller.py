@@ -13,8 +13,8 @@ from exporter.metrics.families import Family, Limited, gauge
 from exporter.polling.poller import Poller
 from exporter.polling.rate_budget import Budget
 from exporter.polling.snapshot_files import Directory
-from exporter.polling.snapshot_store import SnapshotStore
-from exporter.polling.target_state import PROBES_AT_ONCE
+from exporter.polling.snapshots import Snapshot
+from exporter.polling.target_state import PROBES_AT_ONCE, Target
 from exporter.toolkit.config_types import Secret
 
 VALUE = gauge("c_value", "A value.", "name")
@@ -367,20 +367,20 @@ def test_a_stop_is_quick_and_ends_all_threads(started):
 
 def test_the_state_survives_a_restart_with_its_age(started, tmp_path):
     """The last good answers are served at once, ready and successful, and the budget remembers what was spent."""
-    first = started(Collector(every=300.0), storage=SnapshotStore(Directory(tmp_path)), requests_per_minute=2.0)
+    first = started(Collector(every=300.0), storage=Directory(tmp_path), requests_per_minute=2.0)
     eventually(lambda: value(first))
     first.stop(30)
     vendor = Vendor()
     again = Poller(
         settings(requests_per_minute=2.0), Collector(every=300.0), vendor, time.time, lambda _poller: None,
-        SnapshotStore(Directory(tmp_path)),
+        Directory(tmp_path),
     )  # fmt: skip
     assert again.rendered(time.time(), list) == first.rendered(time.time(), list)
     assert again.expires() == first.expires()
     health = again.health()
     assert (health.success, health.first_poll_ended) == (True, True)
     assert health.budget_used_ratio == pytest.approx(0.5)
-    storage = SnapshotStore(Directory(tmp_path))
+    storage = Directory(tmp_path)
     later = Poller(settings(), Collector(), vendor, lambda: time.time() + 3600, lambda _poller: None, storage)
     assert later.rendered(time.time() + 3600, list) == []
     assert later.health().first_poll_ended is False
@@ -388,18 +388,18 @@ def test_the_state_survives_a_restart_with_its_age(started, tmp_path):
 
 def test_what_is_known_is_stored_while_it_runs(started, tmp_path):
     """Not only at a clean end: a kill loses seconds."""
-    started(storage=SnapshotStore(Directory(tmp_path, every=0.05)))
+    started(storage=Directory(tmp_path, every=0.05))
     eventually(lambda: any(b'"as_of": 1' in file.read_bytes() for file in tmp_path.glob("*.json")))
 
 
 def test_a_follower_asks_nobody_and_serves_what_the_leader_stores(started, tmp_path):
     """With its age, its success and its budget; the requests are the leader's."""
-    leader = started(Collector(details=("d",)), storage=SnapshotStore(Directory(tmp_path, every=0.05)))
+    leader = started(Collector(details=("d",)), storage=Directory(tmp_path, every=0.05))
     vendor, changes = Vendor(), []
     follower = started(
         Collector(details=("d",)),
         vendor,
-        storage=SnapshotStore(Directory(tmp_path, every=0.05)),
+        storage=Directory(tmp_path, every=0.05),
         leads=lambda: False,
         on_change=changes.append,
     )
@@ -418,8 +418,8 @@ def test_a_follower_is_ready_and_failing_as_the_leader_is(started, tmp_path):
     """Though nothing was ever known: that the polls fail is what there is to tell."""
     vendor = Vendor()
     vendor.steady = 404
-    started(vendor=vendor, storage=SnapshotStore(Directory(tmp_path, every=0.05)))
-    follower = started(storage=SnapshotStore(Directory(tmp_path, every=0.05)), leads=lambda: False)
+    started(vendor=vendor, storage=Directory(tmp_path, every=0.05))
+    follower = started(storage=Directory(tmp_path, every=0.05), leads=lambda: False)
     eventually(lambda: follower.health().first_poll_ended)
     assert follower.health().success is False
 
@@ -427,14 +427,12 @@ def test_a_follower_is_ready_and_failing_as_the_leader_is(started, tmp_path):
 def test_a_follower_leads_from_where_the_leader_ended(started, tmp_path):
     """Its knowledge, and its budget: what was spent is spent; nothing else, for it ended in order."""
     leading = []
-    leader = started(
-        Collector(every=300.0), storage=SnapshotStore(Directory(tmp_path, every=0.05)), requests_per_minute=2.0
-    )
+    leader = started(Collector(every=300.0), storage=Directory(tmp_path, every=0.05), requests_per_minute=2.0)
     vendor = Vendor()
     follower = started(
         Collector(every=0.05),
         vendor,
-        storage=SnapshotStore(Directory(tmp_path, every=0.05)),
+        storage=Directory(tmp_path, every=0.05),
         leads=lambda: bool(leading),
         requests_per_minute=2.0,
     )
@@ -461,7 +459,7 @@ def rests(vendor):
 def test_one_that_leads_no_more_stops_asking_and_keeps_what_it_knows(started, tmp_path):
     """At once, and its counts too; what another stores then is shown, and it may lead again from there."""
     leading, vendor = [True], Vendor()
-    poller = started(vendor=vendor, storage=SnapshotStore(Directory(tmp_path, every=0.05)), leads=lambda: bool(leading))
+    poller = started(vendor=vendor, storage=Directory(tmp_path, every=0.05), leads=lambda: bool(leading))
     eventually(lambda: value(poller))
     leading.clear()
     poller.wake()
@@ -469,7 +467,7 @@ def test_one_that_leads_no_more_stops_asking_and_keeps_what_it_knows(started, tm
     eventually(lambda: rests(vendor))  # a request that was under way when it lost the lead has ended
     asked, known, seen = len(vendor.asked), value(poller), poller.expires()
     counted = dict(poller.health().requests)
-    other = started(storage=SnapshotStore(Directory(tmp_path, every=0.05)))
+    other = started(storage=Directory(tmp_path, every=0.05))
     eventually(lambda: poller.expires() > seen)
     assert (set(value(poller)), dict(poller.health().requests), len(vendor.asked)) == (set(known), counted, asked)
     other.stop(30)
@@ -480,26 +478,26 @@ def test_one_that_leads_no_more_stops_asking_and_keeps_what_it_knows(started, tm
 
 def test_a_leader_that_knows_nothing_yet_takes_nothing_from_the_page(started, tmp_path):
     """It stores that it leads before its first request: what a follower knows is shown on, with its age."""
-    leading, storage = [True], SnapshotStore(Directory(tmp_path, every=0.05))
+    leading, storage = [True], Directory(tmp_path, every=0.05)
     poller = started(storage=storage, leads=lambda: bool(leading))
     eventually(lambda: value(poller))
     leading.clear()
     poller.wake()
     eventually(lambda: poller.health().next_poll is None)
     known, expires = value(poller), poller.expires()
-    begins = {"knowledge": Known(), "budget": Budget.start(60.0, time.time()), "success": None}
-    storage.save(poller.settings, begins)
+    begins = Target(knowledge=Known(), budget=Budget.start(60.0, time.time()))
+    Snapshot(storage, poller.settings, Collector()).write(begins, time.time())
     eventually(lambda: poller.health().success is None)
     assert (value(poller), poller.expires()) == (known, expires)
 
 
 def test_a_follower_that_ends_stores_nothing(started, tmp_path):
     """What it knows is older than what the leader stores."""
-    leader = started(storage=SnapshotStore(Directory(tmp_path, every=1000.0)))
+    leader = started(storage=Directory(tmp_path, every=1000.0))
     eventually(lambda: value(leader))
     leader.stop(30)
     written = {file: file.stat().st_mtime_ns for file in tmp_path.iterdir()}
-    follower = started(storage=SnapshotStore(Directory(tmp_path, every=0.05)), leads=lambda: False)
+    follower = started(storage=Directory(tmp_path, every=0.05), leads=lambda: False)
     eventually(lambda: value(follower))
     follower.stop(30)
     assert {file: file.stat().st_mtime_ns for file in tmp_path.iterdir()} == written

@@ -1,7 +1,8 @@
-"""The directory of one exporter's snapshots: it is used by one process. What is in it: test_snapshot_store.py."""
+"""The directory of one exporter's snapshots, and what happens to its files."""
 
 import errno
 import os
+import stat
 
 import pytest
 
@@ -37,3 +38,65 @@ def test_a_file_system_that_cannot_lock_is_told(tmp_path, monkeypatch, caplog, n
     directory.close()
     assert [record.levelname for record in caplog.records] == ["WARNING"]
     assert os.strerror(number) in caplog.text
+
+
+def test_what_was_written_is_read_and_nobody_else_may(tmp_path):
+    """The directory is made; the file has what was written last."""
+    path = tmp_path / "made" / "here"
+    directory = Directory(path)
+    assert directory.read("x") is None
+    directory.write("x", [b"a", b"b"])
+    directory.write("x", [b"c"])
+    assert Directory(path).read("x") == b"c"
+    (file,) = path.iterdir()
+    assert stat.S_IMODE(file.stat().st_mode) == 0o600
+    assert stat.S_IMODE(path.stat().st_mode) == 0o700
+
+
+def test_what_killed_writes_left_is_removed(tmp_path):
+    """A crash loop would fill the disk; what is being written, and what is of another target, stays."""
+    directory = Directory(tmp_path)
+    directory.write("x", [b"{}"])
+    (saved,) = tmp_path.iterdir()
+    old, new = (tmp_path / f".{saved.name}.{end}" for end in ("old12345", "new12345"))
+    other = tmp_path / ".other.json.old12345"
+    for each in (old, new, other):
+        each.write_bytes(b"{")
+    for each in (old, other):
+        os.utime(each, (1000.0, 1000.0))
+    directory.write("x", [b"{}"])
+    assert set(tmp_path.iterdir()) == {saved, new, other}
+
+
+def test_each_write_has_a_stamp_of_its_own(tmp_path):
+    """Nothing that was stored is missed, and nothing is read twice."""
+    directory = Directory(tmp_path)
+    stamps = [directory.stamp("x")]
+    for _ in range(3):
+        directory.write("x", [b"{}"])
+        assert directory.stamp("x") == directory.stamp("x")
+        stamps.append(directory.stamp("x"))
+    assert stamps[0] is None
+    assert len(set(stamps)) == 4
+
+
+def test_a_failed_write_leaves_the_old_file_alone(tmp_path):
+    """Whatever the error, nothing else is left behind."""
+
+    def broken():
+        yield b"{"
+        raise TypeError
+
+    directory = Directory(tmp_path)
+    directory.write("x", [b"{}"])
+    with pytest.raises(TypeError):
+        directory.write("x", broken())
+    (file,) = tmp_path.iterdir()
+    assert (file.suffix, directory.read("x")) == (".json", b"{}")
+
+
+def test_a_directory_that_cannot_be_made_is_an_error_at_the_start(tmp_path):
+    """The operator asked for it."""
+    (tmp_path / "file").write_text("")
+    with pytest.raises(OSError, match="file"):
+        Directory(tmp_path / "file")

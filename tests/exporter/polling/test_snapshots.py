@@ -1,5 +1,7 @@
 """What is read and written of one target, and when."""
 
+import json
+import logging
 from dataclasses import dataclass, replace
 from math import inf
 
@@ -8,7 +10,6 @@ import pytest
 from exporter.collectors.contract import Get, Reason, Response
 from exporter.collectors.settings import ApiSettings
 from exporter.polling.snapshot_files import Directory
-from exporter.polling.snapshot_store import SnapshotStore
 from exporter.polling.snapshots import REST, Snapshot
 from tests.exporter.simulation import START, Run, step
 
@@ -29,7 +30,7 @@ SETTINGS = ApiSettings(collector="c", account="a", base_url="http://v", token="t
 
 
 def record(directory=None, every=10.0):
-    return Snapshot(SnapshotStore(Directory(directory, every)) if directory else None, SETTINGS, Collector())
+    return Snapshot(Directory(directory, every) if directory else None, SETTINGS, Collector())
 
 
 def told(target, at):
@@ -90,22 +91,71 @@ def test_what_is_of_the_future_is_not_believed(tmp_path):
     assert follower.read(1000.0).knowledge == Known()
 
 
+def only_file(directory):
+    (path,) = directory.iterdir()
+    return path
+
+
+def test_a_broken_file_is_set_aside_with_one_warning(tmp_path, caplog):
+    """Polling starts anew; the content of the file is not repeated. Once a good one was used, it is told anew."""
+    leader, follower = record(tmp_path), record(tmp_path)
+    target = leader.read(1000.0)
+    for at in (1000.0, 1100.0):
+        target = told(target, at)
+        leader.write(target, at)
+        assert follower.news(at).knowledge == target.knowledge
+        for broken in (b"{s3cret", b"{s3cret!"):
+            only_file(tmp_path).write_bytes(broken)
+            assert follower.news(at) is None
+    assert [record.levelno for record in caplog.records] == [logging.WARNING] * 2
+    assert "cannot be used, starting without it (ValidationError)" in caplog.text
+    assert "s3cret" not in caplog.text
+
+
+def test_another_format_is_not_used(tmp_path, caplog):
+    """A newer program's file is left aside without a warning: it is not broken."""
+    leader = record(tmp_path)
+    leader.write(told(leader.read(1000.0), 1000.0), 1000.0)
+    path = only_file(tmp_path)
+    path.write_text(json.dumps({**json.loads(path.read_text()), "format": 99}))
+    assert record(tmp_path).read(1000.0).knowledge == Known()
+    assert not caplog.records
+
+
+def test_a_failed_write_is_logged_once_and_leaves_the_old_file(tmp_path, caplog):
+    """A value that cannot be kept, twice, then a good one, then it fails again: two lines."""
+    kept = record(tmp_path)
+    target = told(kept.read(1000.0), 1000.0)
+    for success in (object(), object(), True, object()):
+        kept.write(replace(target, success=success), 1000.0)
+    assert len(caplog.records) == 2
+    assert record(tmp_path).read(1000.0).success is True
+
+
+def test_a_directory_that_is_gone_is_told(tmp_path, caplog):
+    """The polling goes on."""
+    kept = record(tmp_path / "state")
+    (tmp_path / "state").rmdir()
+    kept.write(told(kept.read(1000.0), 1000.0), 1000.0)
+    assert "cannot be written (No such file or directory)" in caplog.text
+
+
 class Memory:
     """A storage that survives every process."""
 
     every, loss_window = 10.0, 2.0
 
     def __init__(self):
-        self.parts, self.saved = None, 0
+        self.content, self.saved = None, 0
 
-    def stamp(self, _settings):
+    def stamp(self, _name):
         return self.saved
 
-    def load(self, _settings, _kinds):
-        return dict(self.parts or {})
+    def read(self, _name):
+        return self.content
 
-    def save(self, _settings, parts):
-        self.parts, self.saved = parts, self.saved + 1
+    def write(self, _name, content):
+        self.content, self.saved = b"".join(content), self.saved + 1
 
 
 class Wanting(Collector):

@@ -1,0 +1,96 @@
+"""The stored form of a target: one JSON document with the target's fingerprint and its parts. Pure."""
+
+import hashlib
+import json
+import re
+from collections.abc import Hashable, Iterable, Iterator, Mapping
+from dataclasses import fields, is_dataclass
+from functools import cache
+from itertools import islice
+from typing import Any, Final, cast, get_type_hints
+
+from pydantic import BaseModel, TypeAdapter, create_model
+
+from exporter.collectors.settings import TargetSettings
+from exporter.toolkit.config_types import Secret
+
+FORMAT: Final = 1
+"""Version of the document's format; the knowledge inside is shaped by the collector."""
+PIECE: Final = 500
+"""Entries of a mapping written at once: about a millisecond."""
+_hints = cache(get_type_hints)
+_adapter = cache(TypeAdapter)
+"""Created once for each type: both are slow."""
+_UNSAFE = re.compile(r"[^A-Za-z0-9._-]+")
+
+
+class _Head(BaseModel):
+    """The head of a document, read before its parts."""
+
+    format: Any
+    target: Any
+
+
+def name(settings: TargetSettings) -> str:
+    """Return the name of the target's document, which is safe as the name of a file."""
+    unique = hashlib.sha256(f"{settings.collector}\0{settings.account}".encode()).hexdigest()[:8]
+    return f"{_UNSAFE.sub('_', f'{settings.collector}-{settings.account}')[:100]}-{unique}"
+
+
+def fingerprint(settings: TargetSettings) -> str:
+    """Return a value that identifies the account and place of these settings. It contains no secret.
+
+    Polling settings are left out: a collector continues from its earlier knowledge when they change.
+    """
+    url = settings.url() or ""
+    if isinstance(url, Secret):  # only the host of a URL that is secret
+        try:
+            url = url.read().partition("://")[2].partition("/")[0].rpartition("@")[2].partition("?")[0]
+        except (OSError, ValueError):
+            url = ""
+    place = [settings.collector, settings.account, url]
+    return hashlib.sha256(json.dumps(place).encode()).hexdigest()[:32]
+
+
+def decode(content: bytes, target: str, kinds: Mapping[str, Any]) -> dict[str, Any] | None:
+    """Return the parts, each as its type in `kinds`; None if they are of another target (its fingerprint) or format.
+
+    Raises ValueError if they cannot be read.
+    """
+    # Parse straight from bytes: intermediate Python objects of a large account would leave megabytes behind.
+    if _Head.model_validate_json(content) != _Head(format=FORMAT, target=target):
+        return None
+    wanted: dict[str, Any] = {part: (kind, ...) for part, kind in kinds.items()}
+    document = create_model("Document", parts=(create_model("Parts", **wanted), ...))
+    return dict(dict(document.model_validate_json(content))["parts"])
+
+
+def encode(target: str, parts: Mapping[str, Any]) -> Iterator[bytes]:
+    """Yield the document in pieces: serialising a large one at once would block every scrape."""
+    yield f'{{"format": {FORMAT}, "target": "{target}", "parts": '.encode()
+    yield from _object((part, type(value), value) for part, value in parts.items())
+    yield b"}"
+
+
+def _object(members: Iterable[tuple[str, Any, Any]]) -> Iterator[bytes]:
+    """Yield an object with these members: name, type and value of each."""
+    separator = "{"
+    for member, kind, value in members:
+        yield f'{separator}"{member}": '.encode()
+        separator = ", "
+        if is_dataclass(value):
+            kinds = _hints(cast(Hashable, type(value)))
+            yield from _object((each.name, kinds[each.name], getattr(value, each.name)) for each in fields(value))
+        elif isinstance(value, dict) and len(value) > PIECE:
+            left, before = iter(value.items()), b"{"
+            while some := dict(islice(left, PIECE)):
+                yield before + _json(kind, some)[1:-1]
+                before = b", "
+            yield b"}"
+        else:
+            yield _json(kind, value)
+    yield b"}"
+
+
+def _json(kind: Any, value: object) -> bytes:
+    return json.dumps(_adapter(kind).dump_python(value, mode="json")).encode()

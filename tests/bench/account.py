@@ -10,10 +10,10 @@ from random import Random
 
 from exporter.collectors.certificate_observations import CertificateObservation
 from exporter.collectors.contract import Certificate, Probe, Request, Response
-from exporter.collectors.vigilmon.answers import read_monitors
+from exporter.collectors.vigilmon.answers import History, read_monitors
 from exporter.collectors.vigilmon.collector import Collector
 from exporter.collectors.vigilmon.config import Settings
-from exporter.collectors.vigilmon.knowledge import Incidents, Known, Uptime, place
+from exporter.collectors.vigilmon.knowledge import Known, Uptime
 from exporter.collectors.vigilmon.rounds import with_page
 from exporter.metrics.families import Family
 from exporter.polling.rate_budget import Budget
@@ -114,11 +114,10 @@ def knowledge(count: int, now: float) -> Known:
         known = with_page(known, page, now, read_monitors(account.body("/monitors", page)), 1_000_000)
     for identity, one in known.monitors.items():
         moment = now - 300 * int(identity) / count
-        known.uptimes[identity] = Uptime(moment, answered=True, windows=uptime(int(identity)))
-        known.incidents[identity] = Incidents(moment, answered=True, ongoing=0, recorded=3)
-        known.unprobed.pop(place(one), None)
+        known.uptimes[identity] = Uptime(moment, uptime(int(identity)))
+        known.incidents[identity] = History(moment, ongoing=0, recorded=3)
         ends = now + Random(identity).randrange(86_400, 90 * 86_400)
-        known.observations[place(one)] = CertificateObservation(
+        known.observations[one.place] = CertificateObservation(
             moment, reached=True, seen_at=moment, not_after=ends, valid=True
         )
     return known

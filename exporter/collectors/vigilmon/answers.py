@@ -22,10 +22,10 @@ _ROUNDING = 0.001
 
 @dataclass(frozen=True, slots=True)
 class Monitor:
-    """A monitor as listed. `status` is lower-case, "" if missing.
+    """A monitor as listed. `status` is lower-case, "" if missing; `url` is without credentials, query and fragment.
 
-    `checked_at` is in epoch seconds, `check_interval` in seconds. `url` is without credentials,
-    query and fragment. `host` and `port` are where its certificate is; "" and 0 if it has none.
+    `checked_at` and `found`, when it was first listed, are in epoch seconds, `check_interval` in seconds. `host` and
+    `port` are where its certificate is; "" and 0 if it has none.
     """
 
     id: str
@@ -38,6 +38,12 @@ class Monitor:
     host: str
     port: int
     check_interval: float | None = None
+    found: float = 0.0
+
+    @property
+    def place(self) -> str:
+        """The `host:port` of its certificate; "" if it has none."""
+        return f"{self.host}:{self.port}" if self.host else ""
 
     @property
     def up(self) -> bool | None:
@@ -59,12 +65,13 @@ class Incident:
 
 @dataclass(frozen=True, slots=True)
 class History:
-    """A monitor's incidents, newest first, at most 30.
+    """A monitor's incidents, newest first, at most 30, requested at `at`.
 
     `recorded`: the number that the vendor has on record, None if missing. `newest`: the newest ongoing one,
     `last_duration`: the duration in seconds of the newest resolved one.
     """
 
+    at: float = 0.0
     ongoing: int | None = None
     recorded: int | None = None
     newest: Incident | None = None
@@ -131,8 +138,8 @@ def read_uptime(body: bytes) -> dict[str, float]:
     return windows
 
 
-def read_incidents(body: bytes) -> History:
-    """Read `GET /monitors/{id}/incidents`; only its first page is ever requested."""
+def read_incidents(body: bytes, at: float = 0.0) -> History:
+    """Read `GET /monitors/{id}/incidents`, requested at `at`; only its first page is ever requested."""
     document = read_object(body)
     ongoing, newest, last_duration = 0, None, None
     for row in _rows(document):
@@ -149,7 +156,7 @@ def read_incidents(body: bytes) -> History:
             last_duration = amount_of(row.get("duration_seconds"))
             if last_duration is None and started is not None and ended is not None:
                 last_duration = max(0.0, ended - started)
-    return History(ongoing, recorded=_of_all(document, "total"), newest=newest, last_duration=last_duration)
+    return History(at, ongoing, recorded=_of_all(document, "total"), newest=newest, last_duration=last_duration)
 
 
 def _rows(document: dict[str, Any]) -> list[dict[str, Any]]:

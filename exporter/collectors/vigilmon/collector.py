@@ -19,7 +19,7 @@ from exporter.toolkit.text import cut_label
 
 from .answers import History, Monitor, Page, read_incidents, read_monitors, read_uptime
 from .config import Settings
-from .knowledge import Incidents, Known, place, unsettled, with_certificate, with_incidents, with_uptime
+from .knowledge import Known, unsettled, with_certificate, with_incidents, with_uptime
 from .rotation import DETAIL, LISTING, gets, probes, rotation, trouble_every
 from .rounds import with_page, without
 
@@ -106,7 +106,8 @@ class Collector:
             return without(knowledge, (identity,))
         if request.endpoint == DETAIL:
             return with_uptime(knowledge, identity, response.at, {} if gone else read_uptime(response.body))
-        return with_incidents(knowledge, identity, response.at, History() if gone else read_incidents(response.body))
+        history = History(response.at) if gone else read_incidents(response.body, response.at)
+        return with_incidents(knowledge, identity, history)
 
     def families(self, knowledge: Known, now: float) -> Iterator[Family]:
         """Yield the knowledge that is not too old, statuses first."""
@@ -120,7 +121,11 @@ class Collector:
         yield Family(INFO, [((one.id, one.name, one.url, one.method), 1.0) for one in monitors])
         yield from certificate_families(CERTIFICATE, self._certificates(knowledge, now), now)
         oldest = max(self.settings.max_age, TURNS * rotation(self.settings, knowledge))
-        uptimes = [(one, known) for one in knowledge.monitors if now - (known := knowledge.uptimes[one]).at <= oldest]
+        uptimes = [
+            (one, known)
+            for one in knowledge.monitors
+            if (known := knowledge.uptimes.get(one)) and now - known.at <= oldest
+        ]
         yield Family(
             UPTIME, [((one, window), percent) for one, known in uptimes for window, percent in known.windows.items()]
         )
@@ -133,10 +138,10 @@ class Collector:
         fresh = knowledge.as_of is not None and now - knowledge.as_of <= self.settings.max_age
         return list(knowledge.monitors.values()) if fresh else []
 
-    def _valid(self, knowledge: Known, monitor: Monitor, now: float) -> Incidents | None:
+    def _valid(self, knowledge: Known, monitor: Monitor, now: float) -> History | None:
         """Return the incidents of a monitor while its status confirms them; those of one that is down expire."""
         incidents = knowledge.incidents.get(monitor.id)
-        if incidents is None or not incidents.answered or unsettled(knowledge, monitor.id)[0]:
+        if incidents is None or unsettled(knowledge, monitor.id)[0]:
             return None
         if monitor.up is not False and not incidents.ongoing:
             return incidents
@@ -151,7 +156,7 @@ class Collector:
         return [
             ((one.id,), seen.within(max_age, now))
             for one in knowledge.monitors.values()
-            if (seen := knowledge.observations.get(place(one))) and now - seen.probed_at <= max_age
+            if (seen := knowledge.observations.get(one.place)) and now - seen.probed_at <= max_age
         ]
 
     def figures(self, knowledge: Known, now: float) -> Iterator[Figure]:

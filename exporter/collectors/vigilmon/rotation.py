@@ -1,14 +1,15 @@
 """The next request, and the age that an uptime may reach: the arithmetic of README.md."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from heapq import nsmallest
 from itertools import islice
 from urllib.parse import quote
 
 from exporter.collectors.contract import CONFIRM_AFTER, Get, Probe, Reason
 
+from .answers import History
 from .config import Settings
-from .knowledge import Known, unasked, unsettled
+from .knowledge import Known, Uptime, unasked, unsettled
 
 LISTING = "/monitors"
 DETAIL = "/monitors/{id}"
@@ -46,11 +47,12 @@ def trouble_every(settings: Settings, known: Known, troubled: int) -> float:
 
 def gets(settings: Settings, known: Known, now: float) -> Iterator[Get]:
     """Yield the most urgent requests of each kind, due or not."""
-    # Due one whole turn ago counts as overdue by it: a changed monitor goes before the regular rotation.
-    for identity, at in known.urgent.items():
-        yield _get(INCIDENTS, identity, Reason.STATUS, at - settings.poll_interval, settings.poll_interval)
-    yield _page(settings, known, now)
     changed = [(at, identity, unsettled(known, identity)) for identity, at in known.changed.items()]
+    # Due one whole turn ago counts as overdue by it: a changed monitor goes before the regular rotation.
+    for at, identity, (incidents, _) in changed:
+        if incidents and known.listing and at == known.listing.told_at and identity in known.listing.urgent:
+            yield _get(INCIDENTS, identity, Reason.STATUS, at - settings.poll_interval, settings.poll_interval)
+    yield _page(settings, known, now)
     every = trouble_every(settings, known, len(changed))
     for at, identity in nsmallest(MOST, ((at, identity) for at, identity, (incidents, _) in changed if incidents)):
         yield _get(INCIDENTS, identity, Reason.CHANGED, at - every, every)
@@ -59,21 +61,29 @@ def gets(settings: Settings, known: Known, now: float) -> Iterator[Get]:
     for identity, at in islice(unasked(known), MOST):
         yield _get(DETAIL, identity, Reason.CHANGED, at, settings.uptime_interval)
     every = trouble_every(settings, known, len(known.troubled))
-    troubled = ((known.incidents[identity], identity) for identity in known.troubled)
-    for at, identity in nsmallest(MOST, ((each.at + every, identity) for each, identity in troubled if each.answered)):
+    troubled = ((known.incidents[one].at + every, one) for one in known.troubled if one in known.incidents)
+    for at, identity in nsmallest(MOST, troubled):
         yield _get(INCIDENTS, identity, Reason.CHANGED, at, every)
-    for identity, uptime in islice(known.uptimes.items(), MOST):
-        every = settings.uptime_interval
-        yield _get(DETAIL, identity, Reason.OLDEST, uptime.at + every if uptime.answered else uptime.at, every)
-    for identity, found in islice(known.incidents.items(), MOST):
-        every = settings.incidents_interval
-        yield _get(INCIDENTS, identity, Reason.OLDEST, found.at + every if found.answered else found.at, every)
+    for at, identity in islice(_turns(known, known.uptimes, settings.uptime_interval), MOST):
+        yield _get(DETAIL, identity, Reason.OLDEST, at, settings.uptime_interval)
+    for at, identity in islice(_turns(known, known.incidents, settings.incidents_interval), MOST):
+        yield _get(INCIDENTS, identity, Reason.OLDEST, at, settings.incidents_interval)
+
+
+def _turns(
+    known: Known, read: Mapping[str, Uptime] | Mapping[str, History], every: float
+) -> Iterator[tuple[float, str]]:
+    """Yield when each monitor has its turn: first those never read, then the one read the longest ago."""
+    yield from ((one.found, identity) for identity, one in known.monitors.items() if identity not in read)
+    yield from ((each.at + every, identity) for identity, each in read.items())
 
 
 def probes(settings: Settings, known: Known) -> Iterator[Probe]:
     """Yield the most urgent probes, one for all monitors of the same host and port."""
     every, retry = settings.certificate_interval, settings.certificate_retry_interval
-    for where, found in islice(known.unprobed.items(), MOST):
+    unprobed = {one.place: one.found for one in known.monitors.values() if one.place not in known.observations}
+    unprobed.pop("", None)
+    for where, found in islice(unprobed.items(), MOST):
         yield _probe(where, found, every)
     due = ((seen.due(every, min(retry, every)), where) for where, seen in known.observations.items())
     for at, where in nsmallest(MOST, due):

@@ -12,8 +12,8 @@ from itertools import takewhile
 
 from exporter.collectors.contract import MOST_ROWS
 
-from .answers import Monitor, Page
-from .knowledge import Found, Incidents, Known, Listing, Uptime, less, place
+from .answers import Page
+from .knowledge import Known, Listing, less
 
 URGENT_PER_PAGE = 2
 URGENT_PER_ROUND = 4
@@ -64,78 +64,56 @@ def without(known: Known, identities: Iterable[str]) -> Known:
         uptimes=less(known.uptimes, gone),
         incidents=less(known.incidents, gone),
         changed=less(known.changed, gone),
-        urgent=less(known.urgent, gone),
         troubled=tuple(identity for identity in known.troubled if identity not in gone),
     )
 
 
 def _read(known: Known, listing: Listing, at: float, page: Page) -> tuple[Known, Listing]:
     """Return the knowledge with the rows of `page` applied, and the listing with the page."""
-    rows = {one.id: one for one in page.monitors}
-    fallen, moved = [], []
-    for identity, one in rows.items():
-        before = known.monitors.get(identity)
+    rows, fallen, moved = {}, [], []
+    for one in page.monitors:
+        before = known.monitors.get(one.id)
+        rows[one.id] = replace(one, found=before.found if before else at)
         if one.up is False and (before is None or before.up is not False):
-            fallen.append(identity)
+            fallen.append(one.id)
         if before is not None and (before.status, before.active) != (one.status, one.active):
-            moved.append(identity)
-    hurried = fallen[: min(URGENT_PER_PAGE, URGENT_PER_ROUND - listing.urgent)]
+            moved.append(one.id)
     listing = replace(
         listing,
         told_at=at,
         firsts=(*listing.firsts, page.monitors[0].id),
         rows=listing.rows or len(page.monitors),
         told=listing.told + len(page.monitors),
-        urgent=listing.urgent + len(hurried),
+        urgent=(*listing.urgent, *fallen[:URGENT_PER_PAGE])[:URGENT_PER_ROUND],
     )
     seen = {**less(known.seen, rows), **dict.fromkeys(rows, at)}
     known = replace(
-        _with_found(known, rows, at),
+        known,
         as_of=_oldest(known, seen),
         listing=listing,
         monitors={**known.monitors, **rows},
         seen=seen,
         missing=less(known.missing, rows),
         changed={**known.changed, **dict.fromkeys([*moved, *fallen], at)},
-        urgent=dict.fromkeys(hurried, at),
     )
     return known, listing
 
 
-def _with_found(known: Known, rows: Mapping[str, Monitor], at: float) -> Known:
-    """Return the knowledge with new monitors, and their hosts, queued for their first requests."""
-    new = [identity for identity in rows if identity not in known.uptimes]
-    places = dict.fromkeys(where for one in rows.values() if (where := place(one)) and where not in known.observations)
-    if not new and places.keys() <= known.unprobed.keys():
-        return known
-    return replace(
-        known,
-        uptimes=_waiting(known.uptimes, dict.fromkeys(new, Uptime(at))),
-        incidents=_waiting(known.incidents, dict.fromkeys(new, Incidents(at))),
-        unprobed={**known.unprobed, **{where: at for where in places if where not in known.unprobed}},
-    )
-
-
 def _whole(known: Known, listing: Listing, *, alone: bool, truncated: bool) -> Known:
-    """Return the knowledge at the end of a round. A round of one page, read `alone`, cannot have missed a monitor.
-
-    Nothing stays urgent: this round has no further pages to go before.
-    """
+    """Return the knowledge at the end of a round. A round of one page, read `alone`, cannot have missed a monitor."""
     unlisted = [identity for identity, _ in takewhile(lambda item: item[1] < listing.at, known.seen.items())]
     sure = alone or known.round_at is None
     known = without(known, unlisted if sure else (one for one in unlisted if one in known.missing))
     ongoing = {identity for identity, each in known.incidents.items() if each.ongoing}
-    places = {place(one) for one in known.monitors.values()}
+    places = {one.place for one in known.monitors.values()}
     known = replace(
         known,
         round_at=listing.at,
         truncated=truncated,
         pages=max(1, len(listing.firsts)),
         listing=None,
-        urgent={},
         missing={one: listing.told_at for one in unlisted if one in known.monitors},
         troubled=tuple(one for one, each in known.monitors.items() if each.up is False or one in ongoing),
-        unprobed={where: at for where, at in known.unprobed.items() if where in places},
         observations={where: each for where, each in known.observations.items() if where in places},
     )
     return replace(known, as_of=next(iter(known.seen.values()), listing.at))
@@ -155,9 +133,3 @@ def _is_last(listing: Listing, page: Page) -> bool:
         pages = -(-page.total // (page.per_page or listing.rows or _PER_PAGE))
     contradicted = page.total not in {None, listing.told} and len(page.monitors) >= listing.rows
     return len(listing.firsts) >= pages and not contradicted
-
-
-def _waiting(known: Mapping[str, Found], new: Mapping[str, Found]) -> dict[str, Found]:
-    """Return `known` with `new` inserted after all items waiting for their first response and before the rest."""
-    waiting = dict(takewhile(lambda item: not item[1].answered, known.items()))
-    return {**waiting, **new, **known}

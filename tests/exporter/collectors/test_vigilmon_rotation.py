@@ -85,7 +85,7 @@ class Account:
         return dict(family.samples)
 
     def ages(self):
-        return [self.now - told.at for told in self.known.uptimes.values() if told.answered]
+        return [self.now - told.at for told in self.known.uptimes.values()]
 
     def times(self, path):
         return [at for at, request in self.log if request.path == path]

@@ -37,6 +37,16 @@ def listed():
     return read(Known(), 100.0, page(1, 2, total=6), page(3, 4, total=6), page(5, 6, total=6))
 
 
+def requests(known, now):
+    return list(Collector(Settings(collector="vigilmon", account="prod", token="vtk_secret")).requests(known, now))
+
+
+def hurried(known):
+    """Return the monitors whose incidents go before the next page."""
+    wanted = [request for request in requests(known, 200.0) if request.reason is Reason.STATUS]
+    return [request.path.split("/")[2] for request in wanted if request.path != "/monitors"]
+
+
 def next_get(known, now, **others):
     chosen = Settings(collector="vigilmon", account="prod", token="vtk_secret", **others)
     due = [
@@ -124,14 +134,13 @@ def test_a_page_takes_effect_as_soon_as_it_is_read():
     """A status changes, a new monitor is there and will be asked about, while the round goes on."""
     known = with_page(listed(), 1, 130.0, page(1, monitor(2, "down"), total=7), MOST)
     assert [known.monitors[one].up for one in "126"] == [True, False, True]
-    assert (known.changed, known.urgent) == ({"2": 130.0}, {"2": 130.0})
+    assert known.changed == {"2": 130.0}
     assert next_get(known, 130.0).path == "/monitors/2/incidents"
 
     known = with_page(known, 2, 131.0, page(3, monitor(7, host="new.example.com"), total=7), MOST)
-    assert known.urgent == {}
-    assert next(iter(known.uptimes)) in "1234567"
-    assert not known.uptimes["7"].answered
-    assert known.unprobed == {"new.example.com:443": 131.0}
+    assert hurried(known) == []
+    wanted = [(request.identity[0], request.due) for request in requests(known, 131.0)]
+    assert {("/monitors/7", 131.0), ("/monitors/7/incidents", 131.0), ("new.example.com", 131.0)} <= set(wanted)
 
 
 def test_the_age_is_that_of_the_oldest_status_shown_and_moves_page_by_page():
@@ -181,12 +190,8 @@ def test_the_next_page_follows_at_once_and_the_next_round_in_its_turn():
     known = with_page(listed(), 1, 130.0, page(1, 2, total=6), MOST)
     assert (next_get(known, 130.5).params, next_get(known, 130.5).due) == ((("page", "2"),), 130.0)
     known = read(known, 130.0, page(1, 2, total=6), page(3, 4, total=6), page(5, 6, total=6))
-    first = [request for request in _asks(known, 140.0) if request.path == "/monitors"]
+    first = [request for request in requests(known, 140.0) if request.path == "/monitors"]
     assert [(request.params, request.due, request.every) for request in first] == [((), 160.0, 30.0)]
-
-
-def _asks(known, now):
-    return list(Collector(Settings(collector="vigilmon", account="prod", token="vtk_secret")).requests(known, now))
 
 
 @pytest.mark.parametrize(
@@ -236,7 +241,7 @@ def test_a_list_of_one_page_forgets_at_once():
     """One answer cannot have missed a monitor."""
     known = read(Known(), 100.0, page(1, 2, 3, total=3))
     known = read(known, 130.0, page(2, total=1))
-    assert list(known.monitors) == list(known.seen) == list(known.uptimes) == list(known.incidents) == ["2"]
+    assert list(known.monitors) == list(known.seen) == ["2"]
 
 
 def test_a_monitor_that_a_round_ended_without_is_asked_for_itself():
@@ -248,7 +253,7 @@ def test_a_monitor_that_a_round_ended_without_is_asked_for_itself():
 
     collector = Collector(Settings(collector="vigilmon", account="prod", token="vtk_secret"))
     gone = collector.update(known, request, Response(134.0, 404, b"{}"))
-    assert (list(gone.monitors), list(gone.uptimes), gone.as_of) == (list("12456"), list("12456"), 130.0)
+    assert (list(gone.monitors), gone.as_of) == (list("12456"), 130.0)
 
     there = collector.update(known, request, Response(134.0, 200, json.dumps({"data": {"uptime": None}}).encode()))
     assert list(there.monitors) == list("123456")
@@ -272,9 +277,16 @@ def test_only_an_answer_after_the_round_tells_of_a_missing_monitor():
 def test_what_is_forgotten_is_forgotten_everywhere():
     """Nothing is asked about it any more, nor about its certificate."""
     known = read(Known(), 100.0, page(monitor(1, "down", "a.example.com"), total=1))
-    assert (known.troubled, list(known.unprobed), list(known.changed)) == (("1",), ["a.example.com:443"], ["1"])
+    wanted = [request.identity[0] for request in requests(known, 100.0)]
+    assert (known.troubled, list(known.changed)) == (("1",), ["1"])
+    assert {"/monitors/1", "/monitors/1/incidents", "a.example.com"} <= set(wanted)
     known = read(known, 130.0, page(2, total=1))
-    assert (known.troubled, known.unprobed, known.changed) == ((), {}, {})
+    assert (known.troubled, known.changed) == ((), {})
+    assert {request.identity[0] for request in requests(known, 130.0)} == {
+        "/monitors",
+        "/monitors/2",
+        "/monitors/2/incidents",
+    }
 
 
 def test_after_the_last_page_nothing_is_urgent():
@@ -287,11 +299,11 @@ def test_after_the_last_page_nothing_is_urgent():
 def test_monitors_down_are_hurried_for_a_few_at_a_time():
     """Two a page and four a round: the round is late by that, and no more."""
     down = [page(*(monitor(2 * n + one, "down") for one in (1, 2)), total=6) for n in range(3)]
-    known, hurried = listed(), []
+    known, first = listed(), []
     for number, one in enumerate(down, 1):
         known = with_page(known, number, 130.0 + number, one, MOST)
-        hurried.append(list(known.urgent))
-    assert hurried == [["1", "2"], ["3", "4"], []]
+        first.append(hurried(known))
+    assert first == [["1", "2"], ["3", "4"], []]
     assert list(known.changed) == list(known.troubled) == list("123456")
 
 
@@ -342,4 +354,4 @@ def test_no_monitor_flickers_however_the_list_shifts_while_it_is_read(count, rou
         if known.emptied_at is not None:
             known = whole_round(known, present, at + 510)
         known = answered(known, present, at + 800)
-        assert known.monitors.keys() == known.seen.keys() == known.uptimes.keys() == {str(one) for one in present}
+        assert known.monitors.keys() == known.seen.keys() == {str(one) for one in present}

@@ -4,6 +4,7 @@ import shutil
 import subprocess
 
 import pytest
+from _pytest.nodeid import NodeId
 
 from tests import postgresql
 from tests.postgresql import Cluster
@@ -20,12 +21,15 @@ TOGETHER = {
 
 
 @pytest.hookimpl(tryfirst=True)
-def pytest_collection_modifyitems(items):
+def pytest_collection_modifyitems(config, items):
     """Begin with what takes longest, so that at the end no worker still has a long way to go alone."""
     for item in items:
-        for fixture, group in TOGETHER.items():
-            if fixture in item.fixturenames:
-                item.add_marker(pytest.mark.xdist_group(group))
+        groups = {group for fixture, group in TOGETHER.items() if fixture in item.fixturenames}
+        groups |= {mark.args[0] for mark in item.iter_markers("xdist_group")}
+        if groups and getattr(config.option, "loadgroup", False):
+            # xdist reads the group from the id, but cannot write it there since pytest 9.2 (pytest-xdist, issue 1386).
+            item._id = NodeId.parse(f"{item.nodeid}@{groups.pop()}")
+            assert "@" in item.nodeid
     items.sort(key=lambda item: [not item.get_closest_marker(name) for name in ("system", "slow")])
 
 

@@ -4,12 +4,11 @@ import json
 import time
 from argparse import Namespace
 from collections.abc import Callable
-from contextlib import closing
 from dataclasses import asdict
 from typing import Any
 
 from bridge.commands import output
-from bridge.config import load
+from bridge.config import Config
 from bridge.domain.alert_state import AlertState
 from bridge.outbox.alerts import Alerts
 from bridge.outbox.database import Database
@@ -23,39 +22,24 @@ from bridge.web.formatting import cause, host, moment, outcome, queue_reason
 from exporter.toolkit.text import span
 
 _ALL = PageRequest(1_000_000)
-_UNKNOWN = "kept: its receiver is no longer configured"
 
 
-def show_list(arguments: Namespace) -> int:
+def show_list(arguments: Namespace, _: Config, database: Database) -> int:
     """List open alerts, the most urgent first."""
-    now = time.time()
-    with closing(Database(load(arguments.config_file).database.read())) as database:
-        states = Alerts(database).page([], _ALL).rows
-    if arguments.format == "json":
-        output.as_json([_record(state) for state in states])
-        return 0
-    rows = [
-        (
-            state.status,
-            state.alert.name,
-            host(state.alert),
-            span(now - state.starts_at),
-            f"{state.alert.receiver}/{state.alert.source}",
-            state.key,
-        )
+    states, now = Alerts(database).page([], _ALL).rows, time.time()
+    rows = (
+        (state.status, state.alert.name, host(state.alert), span(now - state.starts_at), _receiver(state), state.key)
         for state in states
-    ]
-    output.table(("STATUS", "ALERT", "HOST", "AGE", "RECEIVER", "KEY"), rows, "no open alerts")
-    return 0
+    )
+    names = ("STATUS", "ALERT", "HOST", "AGE", "RECEIVER", "KEY")
+    return output.listed(arguments, map(_record, states), names, rows, "no open alerts")
 
 
-def show(arguments: Namespace) -> int:
+def show(arguments: Namespace, config: Config, database: Database) -> int:
     """Show one alert, open or not, and its events, the newest first."""
-    config, now = load(arguments.config_file), time.time()
-    with closing(Database(config.database.read())) as database:
-        state = Alerts(database).states([arguments.key]).get(arguments.key)
-        events = EventLog(database).of_alert(arguments.key, now).rows
-        circuit = OutboxStatus(database).circuit(config.destination)
+    now = time.time()
+    state = Alerts(database).states([arguments.key]).get(arguments.key)
+    events = EventLog(database).of_alert(arguments.key, now).rows
     if state is None and not events:
         return output.missing("alert", [arguments.key], [])
     if arguments.format == "json":
@@ -63,21 +47,8 @@ def show(arguments: Namespace) -> int:
         output.as_json(found | {"events": [asdict(event) for event in events]})
         return 0
     if state is not None:
-        alert = state.alert
-        output.facts(
-            {
-                "alert": alert.name,
-                "host": host(alert),
-                "key": state.key,
-                "receiver": f"{alert.receiver}/{alert.source}",
-                "status": state.status,
-                "since": f"{moment(state.starts_at)} ({span(now - state.starts_at)})",
-                **{f"label {name}": value for name, value in alert.labels.items()},
-                **{f"annotation {name}": value for name, value in alert.annotations.items()},
-                **alert.links,
-            }
-        )
-    rows = []
+        output.facts(_described(state, now))
+    circuit, rows = OutboxStatus(database).circuit(config.destination), []
     for event in events:
         queued = event.state == "waiting"
         words = f"queued: {queue_reason(event, circuit, now).why} {cause(event)}" if queued else outcome(event)
@@ -86,28 +57,40 @@ def show(arguments: Namespace) -> int:
     return 0
 
 
-def close(arguments: Namespace) -> int:
+def close(arguments: Namespace, config: Config, database: Database) -> int:
     """Resolve alerts in BigPanda, whatever their senders report."""
-    unchanged = "unchanged: not open, or its sender reported something newer"
-    words = {"closed": "closed", "unchanged": unchanged, "unknown": _UNKNOWN}
-    return _act(arguments, alert_actions.close, words)
+    return _act(alert_actions.close, arguments, config, database)
 
 
-def resend(arguments: Namespace) -> int:
+def resend(arguments: Namespace, config: Config, database: Database) -> int:
     """Send open alerts to BigPanda again, with a later time, which reopens alerts that were closed there."""
-    words = {"resent": "resent", "unchanged": "unchanged: not open, or already queued", "unknown": _UNKNOWN}
-    return _act(arguments, alert_actions.resend, words)
+    return _act(alert_actions.resend, arguments, config, database)
 
 
-def _act(arguments: Namespace, act: Callable[..., dict[str, list[str]]], words: dict[str, str]) -> int:
-    config, everything = load(arguments.config_file), getattr(arguments, "all", False)
-    with closing(Database(config.database.read())) as database:
-        alerts, ingest = Alerts(database), Ingest(database)
-        states = alerts.page([], _ALL).rows if everything else list(alerts.states(arguments.keys).values())
-        accept = lambda notification, now: ingest.accept([notification], now)[0]  # noqa: E731  one at a time
-        done = act(states, receivers(config.receivers), accept, time.time())
-    handled = output.results(done, words, arguments.format, "no open alerts" if everything else "")
-    return max(output.missing("alert", arguments.keys, handled), 1 if done["unknown"] else 0)
+def _act(act: Callable[..., dict[str, list[str]]], arguments: Namespace, config: Config, database: Database) -> int:
+    everything, alerts, ingest = getattr(arguments, "all", False), Alerts(database), Ingest(database)
+    states = alerts.page([], _ALL).rows if everything else alerts.states(arguments.keys).values()
+    accept = lambda notification, now: ingest.accept([notification], now)[0]  # noqa: E731  one at a time
+    done = act(states, receivers(config.receivers), accept, time.time())
+    return output.results(arguments, "alert", arguments.keys, done, "no open alerts" if everything else "")
+
+
+def _described(state: AlertState, now: float) -> dict[str, object]:
+    return {
+        "alert": state.alert.name,
+        "host": host(state.alert),
+        "key": state.key,
+        "receiver": _receiver(state),
+        "status": state.status,
+        "since": f"{moment(state.starts_at)} ({span(now - state.starts_at)})",
+        **{f"label {name}": value for name, value in state.alert.labels.items()},
+        **{f"annotation {name}": value for name, value in state.alert.annotations.items()},
+        **state.alert.links,
+    }
+
+
+def _receiver(state: AlertState) -> str:
+    return f"{state.alert.receiver}/{state.alert.source}"
 
 
 def _record(state: AlertState) -> dict[str, Any]:

@@ -2,10 +2,15 @@
 
 import argparse
 from collections.abc import Callable, Sequence
+from contextlib import closing
+from functools import wraps
+from types import ModuleType
 from typing import Any, Final
 
 from bridge import starter
 from bridge.commands import alerts, check, dead_letters, incidents, quarantine, send, send_test
+from bridge.config import Config, load
+from bridge.outbox.database import Database
 from bridge.receivers.contract import senders
 from exporter.toolkit import flags
 
@@ -35,38 +40,26 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     _send(_command(commands, "send", "send one event through an alerts_api receiver of any bridge", send.send))
 
     group = _group(commands, "alerts", "open alerts: list, show, close, resend")
-    _list(_command(group, "list", "list open alerts, the most urgent first", alerts.show_list))
-    one = _list(_command(group, "show", "show one alert and its events", alerts.show))
-    one.add_argument("key", metavar="KEY", help=_KEY)
-    one = _list(_command(group, "close", "resolve alerts in BigPanda", alerts.close))
+    _stored(group, "list", "list open alerts, the most urgent first", alerts.show_list)
+    _stored(group, "show", "show one alert and its events", alerts.show).add_argument("key", metavar="KEY", help=_KEY)
+    one = _stored(group, "close", "resolve alerts in BigPanda", alerts.close)
     one.add_argument("keys", nargs="+", metavar="KEY", help=_KEY)
-    _some_or_all(
-        _list(_command(group, "resend", "send open alerts to BigPanda again", alerts.resend)), "keys", "KEY", str
-    )
+    _some_or_all(_stored(group, "resend", "send open alerts to BigPanda again", alerts.resend), "keys", "KEY", str)
 
     group = _group(commands, "dead-letters", "events that BigPanda rejected: list, show, requeue, discard")
-    _list(_command(group, "list", "list them, the oldest first", dead_letters.show_list))
-    _ids(_list(_command(group, "show", "show them in full", dead_letters.show)))
-    _some_or_all(_list(_command(group, "requeue", "send them again", dead_letters.requeue)), "ids", "ID", _id)
-    _ids(_list(_command(group, "discard", "discard them for good", dead_letters.discard)))
-
+    _some_or_all(_stored(group, "requeue", "send them again", dead_letters.requeue), "ids", "ID", _id)
+    _set_aside(group, dead_letters)
     group = _group(commands, "quarantine", "webhooks that could not be read: list, show, replay, discard")
-    _list(_command(group, "list", "list them, the oldest first", quarantine.show_list))
-    _ids(_list(_command(group, "show", "show them in full", quarantine.show)))
-    _some_or_all(
-        _list(_command(group, "replay", "process them as if they had just arrived", quarantine.replay)),
-        "ids",
-        "ID",
-        _id,
-    )
-    _ids(_list(_command(group, "discard", "delete them", quarantine.discard)))
+    replay = _stored(group, "replay", "process them as if they had just arrived", quarantine.replay)
+    _some_or_all(replay, "ids", "ID", _id)
+    _set_aside(group, quarantine)
 
     group = _group(commands, "incidents", "BigPanda's incidents: list, resolve, comment")
-    _list(_command(group, "list", "list them, open ones first", incidents.show_list))
-    one = _list(_command(group, "resolve", "resolve one in BigPanda", incidents.resolve))
+    _stored(group, "list", "list them, open ones first", incidents.show_list)
+    one = _stored(group, "resolve", "resolve one in BigPanda", incidents.resolve)
     one.add_argument("id", metavar="ID")
     one.add_argument("--comment", metavar="TEXT", default="", help="comment to show in BigPanda")
-    one = _list(_command(group, "comment", "comment on one in BigPanda", incidents.comment))
+    one = _stored(group, "comment", "comment on one in BigPanda", incidents.comment)
     one.add_argument("id", metavar="ID")
     one.add_argument("text", metavar="TEXT")
     return parser.parse_args(arguments)
@@ -84,13 +77,26 @@ def _group(commands: Any, name: str, summary: str) -> Any:
     return parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
 
 
-def _list(parser: argparse.ArgumentParser) -> argparse.ArgumentParser:
+def _stored(
+    commands: Any, name: str, summary: str, run: Callable[[argparse.Namespace, Config, Database], int]
+) -> argparse.ArgumentParser:
+    """Add a command that works on the database of bridge.yml."""
+
+    @wraps(run)
+    def opened(arguments: argparse.Namespace) -> int:
+        config = load(arguments.config_file)
+        with closing(Database(config.database.read())) as database:
+            return run(arguments, config, database)
+
+    parser = _command(commands, name, summary, opened)
     parser.add_argument("--format", choices=["text", "json"], default="text", help="output format")
     return parser
 
 
-def _ids(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("ids", nargs="+", type=_id, metavar="ID")
+def _set_aside(group: Any, module: ModuleType) -> None:
+    _stored(group, "list", "list them, the oldest first", module.show_list)
+    for name, summary, run in (("show", "show them in full", module.show), ("discard", "delete them", module.discard)):
+        _stored(group, name, summary, run).add_argument("ids", nargs="+", type=_id, metavar="ID")
 
 
 def _some_or_all(parser: argparse.ArgumentParser, dest: str, name: str, kind: Callable[[str], object]) -> None:

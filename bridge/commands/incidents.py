@@ -7,7 +7,7 @@ from contextlib import closing
 from dataclasses import asdict
 
 from bridge.commands import output
-from bridge.config import load
+from bridge.config import Config
 from bridge.domain.incident import IncidentRecord
 from bridge.errors import DeliveryError
 from bridge.incidents.incidents_client import IncidentsClient
@@ -21,16 +21,10 @@ from exporter.toolkit.text import span
 _ALL = PageRequest(1_000_000)
 
 
-def show_list(arguments: Namespace) -> int:
+def show_list(arguments: Namespace, _: Config, database: Database) -> int:
     """List incidents as BigPanda last reported them, open ones first."""
-    config, now = load(arguments.config_file), time.time()
-    with closing(Database(config.database.read())) as database:
-        records = Incidents(database).page(_ALL).rows
-        states = Alerts(database).states(sorted({key for one in records for key in one.keys}))
-    if arguments.format == "json":
-        found = [asdict(one) | {"updated": one.heard_at} for one in records]
-        output.as_json([{name: one[name] for name in one if name not in {"seen", "heard_at"}} for one in found])
-        return 0
+    records, now = Incidents(database).page(_ALL).rows, time.time()
+    states = Alerts(database).states(sorted({key for one in records for key in one.keys}))
     rows = []
     for one in records:
         alerts = [states[key].alert for key in one.keys if key in states]
@@ -39,29 +33,36 @@ def show_list(arguments: Namespace) -> int:
         began = one.first_heard_at if one.started_at is None else one.started_at
         status = one.status if one.active else "ok"
         rows.append((status, one.id, names, hosts, span(now - began), one.details.assignee, one.source))
+    found = (asdict(one) | {"updated": one.heard_at} for one in records)
+    public = ({name: one[name] for name in one if name not in {"seen", "heard_at"}} for one in found)
     columns = ("STATUS", "ID", "ALERTS", "HOSTS", "AGE", "ASSIGNED", "SOURCE")
-    output.table(columns, rows, "no incidents received yet: point a BigPanda Notifications Webhook at this bridge")
-    return 0
+    nothing = "no incidents received yet: point a BigPanda Notifications Webhook at this bridge"
+    return output.listed(arguments, public, columns, rows, nothing)
 
 
-def resolve(arguments: Namespace) -> int:
+def resolve(arguments: Namespace, config: Config, database: Database) -> int:
     """Resolve an incident in BigPanda."""
     comment = arguments.comment or "Resolved with vendorwatch-bridge"
-    return _act(arguments, "resolved", lambda client, one: client.resolve(one, comment))
+    return _act("resolved", lambda client, one: client.resolve(one, comment), arguments, config, database)
 
 
-def comment(arguments: Namespace) -> int:
+def comment(arguments: Namespace, config: Config, database: Database) -> int:
     """Comment on an incident in BigPanda."""
-    return _act(arguments, "commented", lambda client, one: client.comment(one, arguments.text))
+    text = arguments.text
+    return _act("commented", lambda client, one: client.comment(one, text), arguments, config, database)
 
 
-def _act(arguments: Namespace, done: str, act: Callable[[IncidentsClient, IncidentRecord], None]) -> int:
-    config = load(arguments.config_file)
+def _act(
+    done: str,
+    act: Callable[[IncidentsClient, IncidentRecord], None],
+    arguments: Namespace,
+    config: Config,
+    database: Database,
+) -> int:
     if config.incidents is None:
         output.problem("incidents: not configured: bridge.yml needs incidents: {api_key_file: …}")
         return 1
-    with closing(Database(config.database.read())) as database:
-        found = next((one for one in Incidents(database).records() if one.id == arguments.id), None)
+    found = next((one for one in Incidents(database).records() if one.id == arguments.id), None)
     # An incident that was never shared with us can be acted on too: BigPanda knows it.
     incident = found or IncidentRecord(source="", id=arguments.id, first_heard_at=0.0, heard_at=0.0)
     with closing(IncidentsClient(config.incidents)) as client:
@@ -70,5 +71,4 @@ def _act(arguments: Namespace, done: str, act: Callable[[IncidentsClient, Incide
         except DeliveryError as error:
             output.problem(f"{arguments.id}: not {done}: {error}")
             return 1
-    output.results({done: [arguments.id]}, {done: f"{done} in BigPanda"}, arguments.format, "")
-    return 0
+    return output.results(arguments, "incident", [], {done: [arguments.id]})

@@ -2,13 +2,18 @@
 
 import json
 import sys
-from collections.abc import Iterable, Mapping, Sequence
+from argparse import Namespace
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import Any, Final
 
-from bridge.web.formatting import visible
+from bridge.web.formatting import OUTCOMES, visible
 
+Described = Callable[[Any], tuple[Mapping[str, object], str]]
+"""Returns the facts of an item, and its body."""
 _WIDEST: Final = 60
 """Most characters of a column, except the last."""
+_KEPT: Final = ("unknown", "unreadable")
+"""Outcomes of items for which nothing could be done."""
 
 
 def line(text: str) -> None:
@@ -47,29 +52,50 @@ def facts(found: Mapping[str, object]) -> None:
         line(f"{name + ':':<{width}}{' '.join(str(value).split())}")
 
 
-def results(found: Mapping[str, Sequence[object]], words: Mapping[str, str], form: str, nothing: str) -> list[Any]:
-    """Print the outcome of each item; return all items named."""
-    handled = [one for which in found.values() for one in which]
-    if form == "json":
-        as_json({name: list(which) for name, which in found.items()})
-        return handled
-    for name, which in found.items():
-        for one in which:
-            line(f"{one}: {words[name]}")
-    if not handled and nothing:
+def listed(
+    arguments: Namespace, records: Iterable[Any], names: Sequence[str], rows: Iterable[Sequence[object]], empty: str
+) -> int:
+    """Print a list: `records` as JSON, or a table of `rows`; return the exit status."""
+    if arguments.format == "json":
+        as_json(list(records))
+    else:
+        table(names, rows, empty)
+    return 0
+
+
+def in_full(
+    arguments: Namespace, kind: str, found: Sequence[Any], record: Callable[[Any], Any], described: Described
+) -> int:
+    """Print the items named by id, as JSON or text, and report those that do not exist; return the exit status."""
+    if arguments.format == "json":
+        records = [record(one) for one in found]
+        as_json(records[0] if len(records) == len(arguments.ids) == 1 else records)
+    else:
+        for known, body in map(described, found):
+            facts(known)
+            line(body)
+    return missing(kind, arguments.ids, [one.id for one in found])
+
+
+def results(
+    arguments: Namespace, kind: str, wanted: Iterable[Any], done: Mapping[str, Sequence[Any]], nothing: str = ""
+) -> int:
+    """Print the items by outcome, or `nothing`, and report those that do not exist; return the exit status."""
+    if arguments.format == "json":
+        as_json(done)
+    elif not any(done.values()) and nothing:
         line(nothing)
-    return handled
+    else:
+        for outcome, items in done.items():
+            for one in items:
+                line(f"{one}: {OUTCOMES[outcome]}")
+    absent = missing(kind, wanted, {one for items in done.values() for one in items})
+    return 1 if absent or any(done.get(outcome) for outcome in _KEPT) else 0
 
 
-def one_or_all(records: Sequence[Any], wanted: Sequence[Any]) -> None:
-    """Print records as JSON: a single object if one was requested, else a list."""
-    as_json(records[0] if len(records) == len(wanted) == 1 else records)
-
-
-def missing(kind: str, wanted: Iterable[Any], found: Iterable[Any]) -> int:
+def missing(kind: str, wanted: Iterable[Any], found: Collection[Any]) -> int:
     """Report items that do not exist; return the exit status."""
-    there = set(found)
-    absent = [one for one in dict.fromkeys(wanted) if one not in there]
+    absent = [one for one in dict.fromkeys(wanted) if one not in found]
     for one in absent:
         problem(f"{one}: no such {kind}")
     return 1 if absent else 0

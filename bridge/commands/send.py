@@ -34,11 +34,8 @@ def send(arguments: Namespace) -> int:
         return 1
     url = arguments.url.rstrip("/").removesuffix(_PATH) + _PATH
     headers = {"Authorization": f"Bearer {token}", "Content-Type": "application/json"}
-    body, deadline, pause = (
-        json.dumps(event(arguments, time.time())).encode(),
-        time.monotonic() + arguments.timeout,
-        _PAUSE,
-    )
+    body, pause = json.dumps(event(arguments, time.time())).encode(), _PAUSE
+    deadline = time.monotonic() + arguments.timeout
     while True:
         reason, again = _attempt(settings, url, headers, body, deadline - time.monotonic())
         if not reason:
@@ -61,9 +58,8 @@ def event(arguments: Namespace, now: float) -> dict[str, Any]:
         "secondary_property": "check",
         "timestamp": int(now),
     }
-    if arguments.description:
-        members["description"] = arguments.description
-    return dict(arguments.tags) | members
+    described = {"description": arguments.description} if arguments.description else {}
+    return dict(arguments.tags) | members | described
 
 
 def _attempt(

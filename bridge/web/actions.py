@@ -102,7 +102,7 @@ class Actions:
         user, everything = forms.authorize(self._password_hash), forms.up_to()
         ids = None if everything else forms.ids()
         done = replay(self._quarantine, ids, self._receivers(), self._accept, self._clock())
-        return _back("../quarantine", user, _counted(asdict(done)))
+        return _back("../quarantine", user, _counted(done))
 
     def discard_quarantined(self) -> Response:
         """Delete quarantined webhooks."""

@@ -18,6 +18,20 @@ _INVISIBLE: Final = re.compile(
     "[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200b\u200e\u200f\u2028-\u202e\u2060-\u2069\ufeff\ud800-\udfff]"
 )
 """Control characters, changes of text direction, lone surrogates: shown as escapes, so that a reader sees them."""
+OUTCOMES: Final = {
+    "queued": "queued again",
+    "superseded": "no longer needed: a newer event exists, or the severity is no longer sent",
+    "unknown": "kept: its receiver is no longer configured",
+    "discarded": "discarded",
+    "closed": "closed: BigPanda receives a resolution",
+    "resent": "resent",
+    "unchanged": "unchanged: not open, already queued, or its sender reported something newer",
+    "replayed": "replayed",
+    "unreadable": "kept: still unreadable",
+    "resolved": "resolved in BigPanda; its webhook will bring the new state",
+    "commented": "comment sent to BigPanda",
+}
+"""What an operator's action did, on the page and the command line."""
 _OUTCOMES: Final = {
     ("sent", "accepted"): "BigPanda accepted it",
     ("sent", "duplicate"): "BigPanda had it already",

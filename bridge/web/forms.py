@@ -8,21 +8,10 @@ from urllib.parse import urlencode, urlsplit
 
 from flask import request
 
+from bridge.web.formatting import OUTCOMES
+
 _LARGEST: Final = 100_000
 """Largest form in bytes."""
-_RESULTS: Final = {
-    "queued": "queued again",
-    "superseded": "no longer needed: a newer event exists, or the severity is no longer sent",
-    "unknown": "kept: the receiver is no longer configured",
-    "discarded": "discarded",
-    "closed": "closed: BigPanda receives a resolution",
-    "resent": "resent",
-    "unchanged": "unchanged: no longer open, or its sender reported something newer",
-    "replayed": "replayed",
-    "unreadable": "kept: still unreadable",
-    "resolved": "resolved in BigPanda; its webhook will bring the new state",
-    "commented": "comment sent to BigPanda",
-}
 PasswordHash = Callable[[str], str | None]
 """The hash of a web user's password; None for an unknown user."""
 _log = logging.getLogger(__name__)
@@ -82,8 +71,8 @@ def done(user: str, counts: Mapping[str, int], about: str = "") -> str:
 
 def results() -> list[str]:
     """Return the result of a form, from the query string: numbers and our own words only."""
-    found = {name: request.args.get(name, "") for name in _RESULTS}
-    return [f"{found[name]} {words}" for name, words in _RESULTS.items() if _is_id(found[name])]
+    found = {name: request.args.get(name, "") for name in OUTCOMES}
+    return [f"{found[name]} {words}" for name, words in OUTCOMES.items() if _is_id(found[name])]
 
 
 def _is_id(word: str) -> bool:

@@ -2,7 +2,6 @@
 
 import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 
 from bridge.domain.notification import Notification, Outcome
 from bridge.errors import Unreadable
@@ -13,23 +12,17 @@ _MOST = 100_000
 """Most bodies in one replay of all."""
 
 
-@dataclass(frozen=True, slots=True)
-class Replayed:
-    """The outcome of a replay, by id; `unreadable` and `unknown` (receiver not configured) bodies are kept."""
-
-    replayed: tuple[int, ...] = ()
-    unreadable: tuple[int, ...] = ()
-    unknown: tuple[int, ...] = ()
-
-
 def replay(
     quarantine: Quarantine,
     ids: Sequence[int] | None,
     receivers: Mapping[tuple[str, str], Receiver],
     accept: Callable[[Notification, float], Outcome],
     now: float,
-) -> Replayed:
-    """Process quarantined bodies as if they had just arrived (None: all), and delete those that could be read."""
+) -> dict[str, list[int]]:
+    """Process quarantined bodies as if they had just arrived (None: all), and delete those that could be read.
+
+    Returns the ids by outcome; `unreadable` and `unknown` (receiver not configured) bodies are kept.
+    """
     results: dict[str, list[int]] = {"replayed": [], "unreadable": [], "unknown": []}
     for one in quarantine.oldest(_MOST):
         if ids is not None and one.id not in ids:
@@ -44,7 +37,7 @@ def replay(
             accept(notification, now)
             quarantine.discard([one.id])
             results["replayed"].append(one.id)
-    return Replayed(**{name: tuple(found) for name, found in results.items()})
+    return results
 
 
 def read(one: Quarantined, receiver: Receiver, now: float) -> Notification | None:

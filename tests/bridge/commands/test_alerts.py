@@ -46,11 +46,18 @@ def test_alerts_are_closed(run, filled):
     """A resolution is queued for BigPanda; one that is not open, or not known, says so."""
     filled.tell("a", "b")
     done = run("alerts", "close", "prod:a", "prod:nobody")
-    assert (done.status, done.out, done.err) == (1, "prod:a: closed\n", "prod:nobody: no such alert\n")
+    assert (done.status, done.out, done.err) == (
+        1,
+        "prod:a: closed: BigPanda receives a resolution\n",
+        "prod:nobody: no such alert\n",
+    )
     assert filled.statuses() == {"prod:b": "critical"}
     assert filled.queued() == 3
     again = run("alerts", "close", "prod:a")
-    assert (again.status, again.out) == (0, "prod:a: unchanged: not open, or its sender reported something newer\n")
+    assert (again.status, again.out) == (
+        0,
+        "prod:a: unchanged: not open, already queued, or its sender reported something newer\n",
+    )
 
 
 def test_an_alert_whose_receiver_is_gone_is_closed(filled):

@@ -47,9 +47,12 @@ def test_an_incident_is_resolved_and_commented(run, sandbox):
     """Also one that was never shared with the bridge: BigPanda knows it."""
     (number,) = sandbox.world.bigpanda.incidents
     found = sandbox.world.bigpanda.incidents[number]
-    assert run("incidents", "comment", number, "looking").out == f"{number}: commented in BigPanda\n"
+    assert run("incidents", "comment", number, "looking").out == f"{number}: comment sent to BigPanda\n"
     assert "looking" in str(found.activities)
-    assert run("incidents", "resolve", number, "--comment=done").out == f"{number}: resolved in BigPanda\n"
+    assert (
+        run("incidents", "resolve", number, "--comment=done").out
+        == f"{number}: resolved in BigPanda; its webhook will bring the new state\n"
+    )
     assert not found.active
     again = run("incidents", "resolve", number)
     assert again.status == 1

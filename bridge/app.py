@@ -27,7 +27,6 @@ from bridge.outbox.retention import Retention
 from bridge.outbox.status import OutboxStatus
 from bridge.periodic import PeriodicThread
 from bridge.receivers.bigpanda import Settings as BigPandaSettings
-from bridge.receivers.contract import Receiver, receivers
 from bridge.reconcile.alertmanager_client import Silence
 from bridge.reconcile.expiry import Expiry
 from bridge.reconcile.reconciler import Reconciler
@@ -69,7 +68,6 @@ class _Configured:
     """The parts that a reload replaces: the configuration and its loops."""
 
     config: Config
-    receivers: Mapping[tuple[str, str], Receiver] = field(default_factory=dict)
     reconcilers: Mapping[str, Reconciler] = field(default_factory=dict)
     follow_ups: Mapping[str, FollowUp] = field(default_factory=dict)
     confirmation: Confirmation | None = None
@@ -119,7 +117,7 @@ class Bridge:
 
         # Parts that a reload replaces.
         self._now = self._configure(config)
-        way = lambda path: route(path, self._now.receivers, self._now.config.max_body)  # noqa: E731  read each time
+        way = lambda path: route(path, self._now.config.by_source, self._now.config.max_body)  # noqa: E731  read each time
         front = Front(self._application(), start.web_config, way, self._metrics.refused)
         self._server = HttpServer(front, start.addresses, start.web_config)
 
@@ -186,7 +184,6 @@ class Bridge:
             metrics.expect(one.receiver, one.source)
         made = _Configured(
             config,
-            receivers=receivers(config.receivers),
             reconcilers={
                 one.source: Reconciler(database, one, metrics, wake=wake)
                 for one in config.alertmanagers
@@ -212,7 +209,7 @@ class Bridge:
             return outcome
 
         webhooks = Webhooks(
-            receivers=lambda: self._now.receivers,
+            receivers=lambda: self._now.config.by_source,
             accept=accept,
             quarantine=Quarantine(self._database),
             metrics=self._metrics,
@@ -235,7 +232,7 @@ class Bridge:
         )
         actions = Actions(
             self._database,
-            receivers=lambda: self._now.receivers,
+            receivers=lambda: self._now.config.by_source,
             accept=self._commits.accept,
             wake=self._delivery.wake,
             incidents_client=lambda: self._now.incidents_client(),  # noqa: PLW0108  a reload replaces it

@@ -6,6 +6,7 @@ The receivers are the modules of `bridge.receivers`; a new one needs no registra
 import hashlib
 import ipaddress
 from collections.abc import Iterable, Mapping
+from functools import cached_property
 from pathlib import Path
 from typing import Self
 
@@ -58,14 +59,15 @@ class Incidents(HttpClientSettings):
     timeout: Duration = Field(10.0, gt=0)
 
 
-class _Ground(Section):
-    """The content of bridge.yml besides the receivers."""
+class Config(Section):
+    """The content of bridge.yml. `retention`: seconds of history; `max_body`: largest webhook in bytes."""
 
     database: Secret
     retention: Duration = Field(30 * 86400.0, gt=0)
     max_body: Size = Field(64_000_000, gt=0)
     bigpanda: BigPanda
     incidents: Incidents | None = None
+    receivers: tuple[ReceiverSettings, ...] = ()
 
     @field_validator("database")
     @classmethod
@@ -78,18 +80,12 @@ class _Ground(Section):
             raise ValueError("must name a file: an in-memory database is lost with the process")
         return secret
 
-
-class Config(_Ground):
-    """The content of bridge.yml. `retention`: seconds of history; `max_body`: largest webhook in bytes."""
-
-    receivers: tuple[ReceiverSettings, ...] = ()
-
     @property
     def alertmanagers(self) -> list[AlertmanagerSettings]:
         """Return the Alertmanager receivers."""
         return [one for one in self.receivers if isinstance(one, AlertmanagerSettings)]
 
-    @property
+    @cached_property
     def by_source(self) -> Mapping[tuple[str, str], ReceiverSettings]:
         """Return every receiver by (receiver, source)."""
         return {(one.receiver, one.source): one for one in self.receivers}
@@ -121,31 +117,27 @@ def read(content: object, folder: Path = _HERE) -> Config:
     listed = SectionList("receivers", "receiver", "source", senders(), lambda name: sender(name).Settings)
     receivers, found = listed.read(content.get("receivers"), folder)
     try:
-        checked = _Ground.model_validate(ground, context={"folder": folder})
+        checked = Config.model_validate(ground, context={"folder": folder})
     except ValidationError as error:
-        secrets = frozenset().union(*(secret_keys(one) for one in (_Ground, BigPanda, Confirm, Incidents)))
+        secrets = frozenset().union(*(secret_keys(one) for one in (Config, BigPanda, Confirm, Incidents)))
         raise ConfigError([*problems(error, secrets), *found]) from None
     if found:
         raise ConfigError(found)
     default = {"app_key": checked.bigpanda.app_key}
     whole = (one if one.app_key else one.model_copy(update=default) for one in receivers)
-    return Config.model_construct(**dict(checked), receivers=tuple(whole))
+    return checked.model_copy(update={"receivers": tuple(whole)})
 
 
-def unauthenticated(config: Config, addresses: Iterable[str]) -> list[str]:
-    """Return why the bridge must not start: receivers without credentials on an address that others can reach.
-
-    `addresses`: hosts or HOST:PORT, as listened on.
-    """
+def unauthenticated(config: Config, hosts: Iterable[str]) -> list[str]:
+    """Return why the bridge must not start: receivers without credentials on an address that others can reach."""
     exposed = []
-    for address in addresses:
-        host = address.rpartition(":")[0] if address.count(":") == 1 or "]" in address else address
+    for host in hosts:
         try:
-            loopback = ipaddress.ip_address(host.strip("[]")).is_loopback
+            loopback = ipaddress.ip_address(host).is_loopback
         except ValueError:
             loopback = host == "localhost"
         if not loopback:
-            exposed.append(address)
+            exposed.append(host)
     if not exposed:
         return []
     return [

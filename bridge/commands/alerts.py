@@ -16,7 +16,6 @@ from bridge.outbox.event_log import EventLog
 from bridge.outbox.ingest import Ingest
 from bridge.outbox.pages import PageRequest
 from bridge.outbox.status import OutboxStatus
-from bridge.receivers.contract import receivers
 from bridge.web import alert_actions
 from bridge.web.formatting import cause, host, moment, outcome, queue_reason
 from exporter.toolkit.text import span
@@ -71,7 +70,7 @@ def _act(act: Callable[..., dict[str, list[str]]], arguments: Namespace, config:
     everything, alerts, ingest = getattr(arguments, "all", False), Alerts(database), Ingest(database)
     states = alerts.page([], _ALL).rows if everything else alerts.states(arguments.keys).values()
     accept = lambda notification, now: ingest.accept([notification], now)[0]  # noqa: E731  one at a time
-    done = act(states, receivers(config.receivers), accept, time.time())
+    done = act(states, config.by_source, accept, time.time())
     return output.results(arguments, "alert", arguments.keys, done, "no open alerts" if everything else "")
 
 

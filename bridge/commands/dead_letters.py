@@ -29,13 +29,30 @@ def show_list(arguments: Namespace, _: Config, database: Database) -> int:
 
 def show(arguments: Namespace, _: Config, database: Database) -> int:
     """Show dead letters in full: the rejected event, and the reason."""
+
+    def described(letter: DeadLetter) -> tuple[dict[str, object], str]:
+        name, host = subject(letter.body)
+        facts = {
+            "id": letter.id,
+            "alert": name,
+            "host": host,
+            "key": letter.key,
+            "receiver": f"{letter.receiver}/{letter.source}",
+            "event": f"{letter.kind}, {letter.status}",
+            "reason": letter.reason,
+            "attempts": letter.attempts,
+            "accepted": moment(letter.accepted_at),
+            "set aside": moment(letter.closed_at),
+        }
+        return facts, body_text(letter.body, len(letter.body) + 1)
+
     found = [letter for letter in DeadLetters(database).oldest(_ALL) if letter.id in arguments.ids]
-    return output.in_full(arguments, "dead letter", found, _record, _described)
+    return output.in_full(arguments, "dead letter", found, _record, described)
 
 
 def requeue(arguments: Namespace, config: Config, database: Database) -> int:
     """Queue dead letters again, rebuilt from their alerts, so that a corrected mapping takes effect."""
-    mappings = {(one.receiver, one.source): one.mapping for one in config.receivers}
+    mappings = {path: one.mapping for path, one in config.by_source.items()}
     ids = None if arguments.all else arguments.ids
     done = asdict(DeadLetters(database).requeue(ids, mappings, time.time()))
     return output.results(arguments, "dead letter", arguments.ids, done, "no dead letters to requeue")
@@ -52,20 +69,3 @@ def discard(arguments: Namespace, _: Config, database: Database) -> int:
 def _record(letter: DeadLetter) -> dict[str, Any]:
     name, host = subject(letter.body)
     return asdict(letter) | {"alert": name, "host": host, "body": json.loads(letter.body)}
-
-
-def _described(letter: DeadLetter) -> tuple[dict[str, object], str]:
-    name, host = subject(letter.body)
-    facts = {
-        "id": letter.id,
-        "alert": name,
-        "host": host,
-        "key": letter.key,
-        "receiver": f"{letter.receiver}/{letter.source}",
-        "event": f"{letter.kind}, {letter.status}",
-        "reason": letter.reason,
-        "attempts": letter.attempts,
-        "accepted": moment(letter.accepted_at),
-        "set aside": moment(letter.closed_at),
-    }
-    return facts, body_text(letter.body, len(letter.body) + 1)

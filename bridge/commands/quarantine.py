@@ -9,7 +9,6 @@ from bridge.config import Config
 from bridge.outbox.database import Database
 from bridge.outbox.ingest import Ingest
 from bridge.outbox.quarantine import Quarantine, Quarantined
-from bridge.receivers.contract import receivers
 from bridge.web.formatting import body_text, moment, webhook_subject
 from bridge.web.replay import replay as replayed
 from exporter.toolkit.text import span
@@ -30,15 +29,21 @@ def show_list(arguments: Namespace, _: Config, database: Database) -> int:
 
 def show(arguments: Namespace, _: Config, database: Database) -> int:
     """Show quarantined bodies in full, and why they could not be read."""
+
+    def described(one: Quarantined) -> tuple[dict[str, object], str]:
+        receiver, received = f"{one.receiver}/{one.source}", moment(one.received_at)
+        facts = {"id": one.id, "receiver": receiver, "reason": one.reason, "received": received}
+        return facts, body_text(one.body, len(one.body) + 1)
+
     found = [one for one in Quarantine(database).oldest(_ALL) if one.id in arguments.ids]
-    return output.in_full(arguments, "quarantined webhook", found, asdict, _described)
+    return output.in_full(arguments, "quarantined webhook", found, asdict, described)
 
 
 def replay(arguments: Namespace, config: Config, database: Database) -> int:
     """Process quarantined bodies again as if they had just arrived; those still unreadable are kept."""
     ids, ingest = None if arguments.all else arguments.ids, Ingest(database)
     accept = lambda notification, now: ingest.accept([notification], now)[0]  # noqa: E731  one at a time
-    done = replayed(Quarantine(database), ids, receivers(config.receivers), accept, time.time())
+    done = replayed(Quarantine(database), ids, config.by_source, accept, time.time())
     return output.results(arguments, "quarantined webhook", arguments.ids, done, "nothing in quarantine to replay")
 
 
@@ -48,9 +53,3 @@ def discard(arguments: Namespace, _: Config, database: Database) -> int:
     there = [one.id for one in quarantine.oldest(_ALL) if one.id in arguments.ids]
     quarantine.discard(there)
     return output.results(arguments, "quarantined webhook", arguments.ids, {"discarded": there})
-
-
-def _described(one: Quarantined) -> tuple[dict[str, object], str]:
-    receiver, received = f"{one.receiver}/{one.source}", moment(one.received_at)
-    facts = {"id": one.id, "receiver": receiver, "reason": one.reason, "received": received}
-    return facts, body_text(one.body, len(one.body) + 1)

@@ -100,10 +100,8 @@ class Settings(HttpAuthSettings):
         return self
 
 
-def translate(body: Any, settings: Settings, now: float) -> Notification:
+def translate(body: dict[str, Any], settings: Settings, now: float) -> Notification:
     """Translate one webhook. `body` is its parsed JSON. Raises Unreadable if it has no list of alerts."""
-    if not isinstance(body, dict):
-        raise Unreadable("the body is not an object")
     entries = body.get("alerts")
     if not isinstance(entries, list):
         raise Unreadable("alerts: not a list" if "alerts" in body else "alerts: missing")

@@ -55,10 +55,8 @@ class Settings(HttpAuthSettings):
         return _AS_THEY_ARE | statuses
 
 
-def translate(body: Any, settings: Settings, now: float) -> Notification:
+def translate(body: dict[str, Any], settings: Settings, now: float) -> Notification:
     """Translate one request. Raises Unreadable with everything that BigPanda would reject, separated by "; "."""
-    if not isinstance(body, dict):
-        raise Unreadable("the body is not an object")
     entries = body.get("alerts", [body])
     if not (isinstance(entries, list) and entries):
         raise Unreadable("alerts: empty" if entries == [] else "alerts: not a list")

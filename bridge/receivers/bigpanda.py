@@ -99,10 +99,8 @@ class Settings(ReceiverSettings):
         return tuple((name, secret.read()) for name, secret in self.headers.items())
 
 
-def translate(body: Any, settings: Settings, now: float) -> Notification:
+def translate(body: dict[str, Any], settings: Settings, now: float) -> Notification:
     """Translate one webhook into an incident. Raises Unreadable if the body has none."""
-    if not isinstance(body, dict):
-        raise Unreadable("the body is not an object")
     reported = body.get("incident", body)
     if not isinstance(reported, dict):
         raise Unreadable("incident: not an object")

@@ -1,17 +1,16 @@
-"""The contract of a sender's module, and the Receiver that the rest of the bridge uses.
+"""The contract of a sender's module, and the translation of its webhooks.
 
 A new sender is one new module of this package with `Settings` and `translate`: it is found by its name, and
 `tests/bridge/receivers/test_contract.py` checks it against this contract.
 """
 
 import pkgutil
-from collections.abc import Iterable
-from dataclasses import dataclass
 from importlib import import_module
 from typing import Any, Final, Protocol, cast
 
 import bridge.receivers
 from bridge.domain.notification import Notification
+from bridge.errors import Unreadable
 from bridge.receivers.settings import ReceiverSettings
 
 _NOT_SENDERS: Final = {"bigpanda_details", "bigpanda_values", "contract", "lenient", "settings"}
@@ -24,25 +23,13 @@ class Sender(Protocol):
     Settings: type[ReceiverSettings]
     """The keys of a receiver of this sender in bridge.yml."""
 
-    def translate(self, body: Any, settings: Any, now: float) -> Notification:
+    def translate(self, body: dict[str, Any], settings: Any, now: float) -> Notification:
         """Translate one webhook; `body` is its parsed JSON, `settings` the receiver's own.
 
         Pure and lenient: malformed or missing members are left out, and only an alert without an identity is
         unreadable. One alert of many goes to `unreadable`; for a whole body, raises Unreadable naming the member. Test
         messages and unknown events are counted in `ignored`.
         """
-
-
-@dataclass(frozen=True, slots=True)
-class Receiver:
-    """One receiver of bridge.yml: its settings, and its sender's module."""
-
-    settings: ReceiverSettings
-    sender: Sender
-
-    def translate(self, body: Any, now: float) -> Notification:
-        """Translate one webhook. Raises Unreadable if the body can never be read."""
-        return self.sender.translate(body, self.settings, now)
 
 
 def senders() -> list[str]:
@@ -56,11 +43,8 @@ def sender(name: str) -> Sender:
     return cast("Sender", import_module(f"bridge.receivers.{name}"))
 
 
-def receiver(settings: ReceiverSettings) -> Receiver:
-    """Return the receiver with these settings."""
-    return Receiver(settings, sender(settings.receiver))
-
-
-def receivers(settings: Iterable[ReceiverSettings]) -> dict[tuple[str, str], Receiver]:
-    """Return the receivers with these settings by the names in their paths: receiver and source."""
-    return {(one.receiver, one.source): receiver(one) for one in settings}
+def translate(body: Any, settings: ReceiverSettings, now: float) -> Notification:
+    """Translate one webhook of a receiver. Raises Unreadable if the body can never be read."""
+    if not isinstance(body, dict):
+        raise Unreadable("the body is not an object")
+    return sender(settings.receiver).translate(body, settings, now)

@@ -84,10 +84,8 @@ class Settings(HttpAuthSettings):
         return _SEVERITIES | statuses
 
 
-def translate(body: Any, settings: Settings, now: float) -> Notification:
+def translate(body: dict[str, Any], settings: Settings, now: float) -> Notification:
     """Translate one webhook; test messages and unknown events are ignored. Raises Unreadable with the reason."""
-    if not isinstance(body, dict):
-        raise Unreadable("the body is not an object")
     if body.get("schema") not in (None, SCHEMA):
         raise Unreadable(f"schema: not {SCHEMA}")
     # Our template has the number of the event type instead of its name.

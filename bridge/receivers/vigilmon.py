@@ -55,10 +55,8 @@ class Settings(ReceiverSettings):
         return () if self.secret is None else (("X-Vigilmon-Secret", self.secret.read()),)
 
 
-def translate(body: Any, settings: Settings, now: float) -> Notification:
+def translate(body: dict[str, Any], settings: Settings, now: float) -> Notification:
     """Translate one webhook; test messages and unknown events are ignored. Raises Unreadable with the reason."""
-    if not isinstance(body, dict):
-        raise Unreadable("the body is not an object")
     event = body.get("event")
     event = event.lower() if isinstance(event, str) else event
     if event is None and (not body or not _ABOUT.isdisjoint(body)):

@@ -16,7 +16,7 @@ from bridge.outbox.database import Database
 from bridge.outbox.dead_letters import DeadLetters
 from bridge.outbox.incidents import Incidents
 from bridge.outbox.quarantine import Quarantine
-from bridge.receivers.contract import Receiver
+from bridge.receivers.settings import ReceiverSettings
 from bridge.web import forms
 from bridge.web.alert_actions import close, resend
 from bridge.web.operator_page import HEADERS, respond
@@ -32,7 +32,7 @@ class Actions:
         self,
         database: Database,
         *,
-        receivers: Callable[[], Mapping[tuple[str, str], Receiver]],
+        receivers: Callable[[], Mapping[tuple[str, str], ReceiverSettings]],
         accept: Callable[[Notification, float], Outcome],
         wake: Callable[[], object],
         incidents_client: Callable[[], IncidentsClient | None],
@@ -45,19 +45,20 @@ class Actions:
         self._incidents_client, self._password_hash, self._clock = incidents_client, password_hash, clock
 
     def blueprint(self) -> Blueprint:
-        """Return the routes."""
+        """Return the routes, each only for a user who may change something."""
         actions = Blueprint("actions", __name__, template_folder="templates")
         for path, view in (
-            ("/alerts/close", self.close_alert),
-            ("/alerts/resend", self.resend_alert),
+            ("/alerts/close", lambda: self._on_alert(close)),
+            ("/alerts/resend", lambda: self._on_alert(resend)),
             ("/dead-letters/requeue", self.requeue),
             ("/dead-letters/discard", self.discard),
             ("/quarantine/replay", self.replay),
             ("/quarantine/discard", self.discard_quarantined),
-            ("/incidents/resolve", self.resolve_incident),
-            ("/incidents/comment", self.comment_incident),
+            ("/incidents/resolve", lambda: self._on_incident("resolved", lambda client: client.resolve)),
+            ("/incidents/comment", lambda: self._on_incident("commented", lambda client: client.comment)),
         ):
-            actions.add_url_rule(path, view.__name__, view, methods=["POST"])
+            actions.add_url_rule(path, path, view, methods=["POST"])
+        actions.before_request(lambda: forms.authorize(self._password_hash))
 
         @actions.errorhandler(Unavailable)
         def unavailable(error: Unavailable) -> Response:
@@ -70,80 +71,56 @@ class Actions:
 
         return actions
 
-    def close_alert(self) -> Response:
-        """Close one alert in BigPanda."""
-        user, key = forms.authorize(self._password_hash), request.form.get("key", "")
-        done = close(self._alerts.states([key]).values(), self._receivers(), self._accept, self._clock())
-        return _back("../alerts", user, _counted(done), key)
-
-    def resend_alert(self) -> Response:
-        """Send one open alert to BigPanda again."""
-        user, key = forms.authorize(self._password_hash), request.form.get("key", "")
-        done = resend(self._alerts.states([key]).values(), self._receivers(), self._accept, self._clock())
-        return _back("../alerts", user, _counted(done), key)
+    def _on_alert(self, act: Callable[..., Mapping[str, Sequence[str]]]) -> Response:
+        key = request.form.get("key", "")
+        done = act(self._alerts.states([key]).values(), self._receivers(), self._accept, self._clock())
+        return _back("../alerts", done, key)
 
     def requeue(self) -> Response:
         """Queue dead letters again."""
-        user, everything = forms.authorize(self._password_hash), forms.up_to()
-        mappings = {path: found.settings.mapping for path, found in self._receivers().items()}
-        done = self._dead_letters.requeue(None if everything else forms.ids(), mappings, self._clock())
+        mappings = {path: found.mapping for path, found in self._receivers().items()}
+        done = self._dead_letters.requeue(None if forms.up_to() else forms.ids(), mappings, self._clock())
         self._wake()
-        return _back("../dead-letters", user, _counted(asdict(done)))
+        return _back("../dead-letters", asdict(done))
 
     def discard(self) -> Response:
         """Discard dead letters."""
-        user, last, now = forms.authorize(self._password_hash), forms.up_to(), self._clock()
-        letters = self._dead_letters
+        letters, last, now = self._dead_letters, forms.up_to(), self._clock()
         count = letters.discard_until(last, now) if last else letters.discard(forms.ids(), now)
-        return _back("../dead-letters", user, {"discarded": count})
+        return _back("../dead-letters", {"discarded": range(count)})
 
     def replay(self) -> Response:
         """Process quarantined webhooks again."""
-        user, everything = forms.authorize(self._password_hash), forms.up_to()
-        ids = None if everything else forms.ids()
-        done = replay(self._quarantine, ids, self._receivers(), self._accept, self._clock())
-        return _back("../quarantine", user, _counted(done))
+        ids = None if forms.up_to() else forms.ids()
+        return _back("../quarantine", replay(self._quarantine, ids, self._receivers(), self._accept, self._clock()))
 
     def discard_quarantined(self) -> Response:
         """Delete quarantined webhooks."""
-        user, last = forms.authorize(self._password_hash), forms.up_to()
-        kept = self._quarantine
+        kept, last = self._quarantine, forms.up_to()
         count = kept.discard_until(last) if last else kept.discard(forms.ids())
-        return _back("../quarantine", user, {"discarded": count})
+        return _back("../quarantine", {"discarded": range(count)})
 
-    def resolve_incident(self) -> Response:
-        """Resolve one incident in BigPanda."""
-        return self._at_bigpanda("resolved", lambda client, incident, words: client.resolve(incident, words))
-
-    def comment_incident(self) -> Response:
-        """Comment on one incident in BigPanda."""
-        return self._at_bigpanda("commented", lambda client, incident, words: client.comment(incident, words))
-
-    def _at_bigpanda(self, done: str, act: Callable[[IncidentsClient, IncidentRecord, str], None]) -> Response:
-        user = forms.authorize(self._password_hash)
-        number, client = request.form.get("id", ""), self._incidents_client()
+    def _on_incident(
+        self, done: str, action: Callable[[IncidentsClient], Callable[[IncidentRecord, str], None]]
+    ) -> Response:
+        user, number, client = forms.user(), request.form.get("id", ""), self._incidents_client()
         found = self._incidents.record(request.form.get("source", ""), number)
         if client is None or found is None:
             raise forms.Forbidden("incidents is not configured in bridge.yml" if found else "no such incident")
         # BigPanda shows only the owner of the API key, so the comment names the user.
         words = f"{request.form.get('text', '').strip()[:1000]} ({user}, vendorwatch)".strip()
         try:
-            act(client, found, words)
+            action(client)(found, words)
         except DeliveryError as error:
             _log.warning("Incident %s not %s for %s: %s", number, done, user, error)
             return respond("error.html", 502, title="BigPanda rejected the change", text=str(error))
         finally:
             client.close()
-        where = urlencode({"source": found.source, "id": found.id})
-        return _back(f"../incident?{where}", user, {done: 1}, number)
+        return _back(f"../incident?{urlencode({'source': found.source, 'id': found.id})}", {done: [number]}, number)
 
 
-def _counted(found: Mapping[str, Sequence[object]]) -> dict[str, int]:
-    return {name: len(which) for name, which in found.items()}
-
-
-def _back(where: str, user: str, counts: Mapping[str, int], about: str = "") -> Response:
-    """Redirect back to the operator's page, which shows the result."""
-    joined = "&" if "?" in where else "?"
-    location = f"{where}{joined}{forms.done(user, counts, about)}"
+def _back(where: str, done: Mapping[str, Sequence[object]], about: str = "") -> Response:
+    """Redirect back to the operator's page, which shows how many items have which outcome."""
+    counts = {outcome: len(items) for outcome, items in done.items()}
+    location = f"{where}{'&' if '?' in where else '?'}{forms.done(counts, about)}"
     return Response(status=303, headers={"Location": location, **HEADERS})

@@ -2,14 +2,14 @@
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
+from typing import Any
 
 from bridge.domain.alert_state import AlertState
 from bridge.domain.notification import Notification, Outcome
-from bridge.receivers.contract import Receiver
 from bridge.receivers.settings import ReceiverSettings
 
 Accept = Callable[[Notification, float], Outcome]
-Receivers = Mapping[tuple[str, str], Receiver]
+Receivers = Mapping[tuple[str, str], ReceiverSettings]
 
 
 def close(states: Iterable[AlertState], receivers: Receivers, accept: Accept, now: float) -> dict[str, list[str]]:
@@ -18,49 +18,32 @@ def close(states: Iterable[AlertState], receivers: Receivers, accept: Accept, no
     `unchanged`: it is no longer open, or its sender reported something meanwhile, which takes precedence.
     `unknown`: its receiver is no longer configured, and BigPanda has not accepted it, so its app key is unknown.
     """
-
-    def closing(state: AlertState, settings: ReceiverSettings) -> Notification:
-        resolved = replace(state.alert, firing=False, ends_at=now, at=None, ordered=False)
-        return settings.notification(alerts=(resolved,), if_unmodified={state.key: state.updated_at})
-
-    def settings_of(state: AlertState) -> ReceiverSettings | None:
-        if found := _configured(state, receivers):
-            return found
-        # No receiver can report its end any more; a resolution only needs to know where it was opened.
-        whose = {"receiver": state.alert.receiver, "source": state.alert.source}
-        return ReceiverSettings(app_key=state.app_key, **whose) if state.app_key else None
-
-    return _each("closed", states, settings_of, closing, accept, now)
+    done: dict[str, list[str]] = {"closed": [], "unchanged": [], "unknown": []}
+    for state in states:
+        alert, path = state.alert, (state.alert.receiver, state.alert.source)
+        settings = receivers.get(path)
+        if settings is None and state.app_key:
+            # No receiver can report its end any more; a resolution only needs to know where it was opened.
+            settings = ReceiverSettings(receiver=alert.receiver, source=alert.source, app_key=state.app_key)
+        ended = replace(alert, firing=False, ends_at=now, at=None, ordered=False)
+        done[_queue("closed", state, settings, accept, now, alerts=(ended,))].append(state.key)
+    return done
 
 
 def resend(states: Iterable[AlertState], receivers: Receivers, accept: Accept, now: float) -> dict[str, list[str]]:
     """Queue each open alert again, unchanged; return the keys by outcome, as `close` does."""
-
-    def resending(state: AlertState, settings: ReceiverSettings) -> Notification:
-        return settings.notification(alerts=(state.alert,), resend=True, if_unmodified={state.key: state.updated_at})
-
-    return _each("resent", states, lambda state: _configured(state, receivers), resending, accept, now)
-
-
-def _configured(state: AlertState, receivers: Receivers) -> ReceiverSettings | None:
-    found = receivers.get((state.alert.receiver, state.alert.source))
-    return found.settings if found else None
-
-
-def _each(  # noqa: PLR0913, PLR0917  the parts that close and resend share
-    done: str,
-    states: Iterable[AlertState],
-    settings_of: Callable[[AlertState], ReceiverSettings | None],
-    notification: Callable[[AlertState, ReceiverSettings], Notification],
-    accept: Accept,
-    now: float,
-) -> dict[str, list[str]]:
-    results: dict[str, list[str]] = {done: [], "unchanged": [], "unknown": []}
+    done: dict[str, list[str]] = {"resent": [], "unchanged": [], "unknown": []}
     for state in states:
-        if (settings := settings_of(state)) is None:
-            results["unknown"].append(state.key)
-        elif state.open and accept(notification(state, settings), now).queued:
-            results[done].append(state.key)
-        else:
-            results["unchanged"].append(state.key)
-    return results
+        settings = receivers.get((state.alert.receiver, state.alert.source))
+        done[_queue("resent", state, settings, accept, now, alerts=(state.alert,), resend=True)].append(state.key)
+    return done
+
+
+def _queue(
+    done: str, state: AlertState, settings: ReceiverSettings | None, accept: Accept, now: float, **parts: Any
+) -> str:
+    """Accept a notification of one alert unless it has changed since it was read; return the outcome."""
+    if settings is None:
+        return "unknown"
+    notification = settings.notification(if_unmodified={state.key: state.updated_at}, **parts)
+    return done if state.open and accept(notification, now).queued else "unchanged"

@@ -33,8 +33,8 @@ def token(password_hash: PasswordHash, user: str) -> str | None:
     return hmac.new(secret.encode(), f"console\0{user}".encode(), "sha256").hexdigest() if secret else None
 
 
-def authorize(password_hash: PasswordHash) -> str:
-    """Return the user who sent the form. Raises Forbidden."""
+def authorize(password_hash: PasswordHash) -> None:
+    """Check that a user of the web config sent the form, from our own page. Raises Forbidden."""
     who = user()
     expected = token(password_hash, who) if who else None
     if who is None or expected is None:
@@ -47,7 +47,6 @@ def authorize(password_hash: PasswordHash) -> str:
     request.max_content_length = _LARGEST
     if not hmac.compare_digest(request.form.get("token", "").encode("utf-8", "replace"), expected.encode()):
         raise Forbidden("the form has expired: reload the page")
-    return who
 
 
 def ids() -> list[int]:
@@ -61,11 +60,11 @@ def up_to() -> int:
     return int(last) if _is_id(last) else 0
 
 
-def done(user: str, counts: Mapping[str, int], about: str = "") -> str:
+def done(counts: Mapping[str, int], about: str = "") -> str:
     """Log the change and its user, and return it as the query string that `results` reads."""
     found = {name: count for name, count in counts.items() if count} or dict(list(counts.items())[:1])
     result = ", ".join(f"{count} {name}" for name, count in found.items())
-    _log.info("%s by %s: %s%s", request.path, user, result, f" ({about})" if about else "")
+    _log.info("%s by %s: %s%s", request.path, user(), result, f" ({about})" if about else "")
     return urlencode(found)
 
 

@@ -90,16 +90,16 @@ class OperatorPage:
         page = Blueprint("operator_page", __name__, template_folder="templates")
         for path, view in (
             ("/", self.overview),
-            ("/alerts", self.alerts),
+            ("/alerts", lambda: self._page("alerts", rows=self._alerts.page(_words(), _requested()))),
             ("/alert", self.alert),
-            ("/incidents", self.incidents),
+            ("/incidents", self.incident_list),
             ("/incident", self.incident),
-            ("/waiting", self.queue),
-            ("/dead-letters", self.dead_letters),
-            ("/quarantine", self.quarantine),
-            ("/deliveries", self.deliveries),
+            ("/waiting", lambda: self._page("waiting", rows=self._events.queued(_requested(), self._clock()))),
+            ("/dead-letters", lambda: self._page("dead-letters", rows=self._dead_letters.page(_requested()))),
+            ("/quarantine", lambda: self._page("quarantine", rows=self._quarantine.page(_requested()))),
+            ("/deliveries", lambda: self._page("deliveries", rows=self._events.closed(_requested(), self._clock()))),
         ):
-            page.add_url_rule(path, view.__name__, view)
+            page.add_url_rule(path, path, view)
 
         @page.errorhandler(Unavailable)
         def unavailable(error: Unavailable) -> Response:
@@ -122,7 +122,6 @@ class OperatorPage:
         )
         return self._page(
             "overview",
-            now,
             attention=list(notices),
             receivers=receivers,
             alerts=self._alerts.page(_words(), _FEW),
@@ -137,19 +136,15 @@ class OperatorPage:
             deliveries=self._events.closed(_FEW, now),
         )
 
-    def alerts(self) -> Response:
-        """Show open alerts, all or those matching a search."""
-        return self._page("alerts", rows=self._alerts.page(_words(), _requested()))
-
     def alert(self) -> Response:
         """Show one alert and its events."""
-        now, key = self._clock(), request.args.get("key", "")
-        state, events = self._alerts.states([key]).get(key), self._events.of_alert(key, now)
+        key = request.args.get("key", "")
+        state, events = self._alerts.states([key]).get(key), self._events.of_alert(key, self._clock())
         if state is None and not events.rows:
             return respond("error.html", 404, title="No such alert", text=f"Unknown alert: {key or 'no key'}.")
-        return self._page("alert", now, key=key, state=state, events=events)
+        return self._page("alert", key=key, state=state, events=events)
 
-    def incidents(self) -> Response:
+    def incident_list(self) -> Response:
         """Show BigPanda's incidents."""
         rows = self._incidents.page(_requested())
         return self._page("incidents", rows=rows, firing=self._firing(rows.rows))
@@ -164,34 +159,14 @@ class OperatorPage:
         states, firing = self._alerts.states(list(found.keys)), self._firing([found])
         return self._page("incident", one=found, states=states, firing=firing, manageable=self._manageable())
 
-    def queue(self) -> Response:
-        """Show queued events."""
-        now = self._clock()
-        return self._page("waiting", now, rows=self._events.queued(_requested(), now))
-
-    def dead_letters(self) -> Response:
-        """Show dead letters."""
-        return self._page("dead-letters", rows=self._dead_letters.page(_requested()))
-
-    def quarantine(self) -> Response:
-        """Show quarantined webhooks."""
-        return self._page("quarantine", rows=self._quarantine.page(_requested()))
-
-    def deliveries(self) -> Response:
-        """Show events that were sent, superseded or discarded."""
-        now = self._clock()
-        return self._page("deliveries", now, rows=self._events.closed(_requested(), now))
-
     def _firing(self, incidents: Sequence[Any]) -> set[str]:
         """Return the open alerts of these incidents."""
         keys = sorted({key for one in incidents for key in (*one.keys, *one.closed_manually)})
         return {key for key, state in self._alerts.states(keys).items() if state.open}
 
-    def _page(self, name: str, now: float | None = None, **content: Any) -> Response:
+    def _page(self, name: str, **content: Any) -> Response:
         """Render a page with the content common to all: the counts of each kind, and the user."""
-        now = self._clock() if now is None else now
-        user = forms.user()
-        following = request.args.get("follow") == "1"
+        now, user, following = self._clock(), forms.user(), request.args.get("follow") == "1"
         answer = respond(
             f"{name}.html",
             200,

@@ -6,7 +6,8 @@ from collections.abc import Callable, Mapping, Sequence
 from bridge.domain.notification import Notification, Outcome
 from bridge.errors import Unreadable
 from bridge.outbox.quarantine import Quarantine, Quarantined
-from bridge.receivers.contract import Receiver
+from bridge.receivers.contract import translate
+from bridge.receivers.settings import ReceiverSettings
 
 _MOST = 100_000
 """Most bodies in one replay of all."""
@@ -15,7 +16,7 @@ _MOST = 100_000
 def replay(
     quarantine: Quarantine,
     ids: Sequence[int] | None,
-    receivers: Mapping[tuple[str, str], Receiver],
+    receivers: Mapping[tuple[str, str], ReceiverSettings],
     accept: Callable[[Notification, float], Outcome],
     now: float,
 ) -> dict[str, list[int]]:
@@ -27,10 +28,10 @@ def replay(
     for one in quarantine.oldest(_MOST):
         if ids is not None and one.id not in ids:
             continue
-        receiver = receivers.get((one.receiver, one.source))
-        if receiver is None:
+        settings = receivers.get((one.receiver, one.source))
+        if settings is None:
             results["unknown"].append(one.id)
-        elif (notification := read(one, receiver, now)) is None:
+        elif (notification := read(one, settings, now)) is None:
             results["unreadable"].append(one.id)
         else:
             # Accept before deleting: if killed in between, the body is replayed twice, which dedup absorbs.
@@ -40,7 +41,7 @@ def replay(
     return results
 
 
-def read(one: Quarantined, receiver: Receiver, now: float) -> Notification | None:
+def read(one: Quarantined, settings: ReceiverSettings, now: float) -> Notification | None:
     """Translate a quarantined body, which may be a single alert of a webhook; None if it cannot be read."""
     try:
         body = json.loads(one.body)
@@ -48,7 +49,7 @@ def read(one: Quarantined, receiver: Receiver, now: float) -> Notification | Non
         return None
     for whole in (body, {"alerts": [body]}):
         try:
-            notification = receiver.translate(whole, now)
+            notification = translate(whole, settings, now)
         except Unreadable:
             continue
         if not notification.unreadable and (notification.alerts or notification.incidents or notification.ignored):

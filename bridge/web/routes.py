@@ -3,7 +3,6 @@
 import hmac
 from collections.abc import Mapping
 
-from bridge.receivers.contract import Receiver
 from bridge.receivers.settings import ReceiverSettings
 from exporter.toolkit.front import Lane, Route, only
 from exporter.toolkit.wsgi import Headers
@@ -11,7 +10,7 @@ from exporter.toolkit.wsgi import Headers
 _LANES = {"/-/healthy": Lane.LOOP, "/metrics": Lane.SIDE, "/-/ready": Lane.SIDE}
 
 
-def route(path: str, receivers: Mapping[tuple[str, str], Receiver], max_body: int) -> Route:
+def route(path: str, receivers: Mapping[tuple[str, str], ReceiverSettings], max_body: int) -> Route:
     """Return how a path is served. Some senders' webhook paths have a slash too many."""
     match [part for part in path.split("/") if part]:
         case ["webhooks", receiver, source]:
@@ -22,10 +21,9 @@ def route(path: str, receivers: Mapping[tuple[str, str], Receiver], max_body: in
             return Route(path=path, found=False)
         case _:
             return Route(path=path, lane=_LANES.get(path, Lane.POOL))
-    found = receivers.get((receiver, source))
-    if found is None:
+    settings = receivers.get((receiver, source))
+    if settings is None:
         return Route(path=path, found=False)
-    settings = found.settings
     return Route(
         path=f"/webhooks/{receiver}/{source}{rest}",
         methods=("POST",),

@@ -20,7 +20,8 @@ from bridge.domain.notification import Notification, Outcome
 from bridge.errors import Unavailable, Unreadable
 from bridge.metrics import Metrics
 from bridge.outbox.quarantine import Quarantine
-from bridge.receivers.contract import Receiver
+from bridge.receivers.contract import translate
+from bridge.receivers.settings import ReceiverSettings
 from bridge.web.application import plain
 from exporter.toolkit.text import is_utf8, valid_json
 
@@ -53,7 +54,7 @@ class Webhooks:
     def __init__(  # noqa: PLR0913  the parts it hands webhooks to
         self,
         *,
-        receivers: Callable[[], Mapping[tuple[str, str], Receiver]],
+        receivers: Callable[[], Mapping[tuple[str, str], ReceiverSettings]],
         accept: Callable[[Notification, float], Outcome],
         quarantine: Quarantine,
         metrics: Metrics,
@@ -117,7 +118,7 @@ class Webhooks:
         self._metrics.notifications.labels(receiver, source, problem.outcome).inc()
         raise problem
 
-    def _accepted(self, receiver: Receiver) -> bool:
+    def _accepted(self, settings: ReceiverSettings) -> bool:
         if not (request.mimetype == "application/json" or request.mimetype.endswith("+json")):
             raise HttpError(415, "unsupported", "not application/json")
         if request.headers.get("Content-Encoding", "").strip().lower() not in ("", "identity"):
@@ -130,10 +131,10 @@ class Webhooks:
                 content = readable(content)  # free each form before creating the next
                 document = parsed(content)
                 del content
-                notification = receiver.translate(document, now)
+                notification = translate(document, settings, now)
                 del document
         except Unreadable as error:
-            name, source = receiver.settings.receiver, receiver.settings.source
+            name, source = settings.receiver, settings.source
             self._quarantine.add(name, source, str(error), beginning.decode("utf-8", "replace"), now)
             _log.warning("Quarantined unreadable webhook for %s/%s: %s", name, source, error)
             raise HttpError(400, "unreadable", str(error)) from None

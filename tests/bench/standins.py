@@ -19,7 +19,6 @@ import requests
 from bridge.domain.notification import Outcome
 from bridge.metrics import Metrics
 from bridge.receivers import alertmanager
-from bridge.receivers.contract import receiver
 from bridge.web.application import create_app
 from bridge.web.webhooks import Webhooks
 from exporter.toolkit.front import Front, Route
@@ -52,7 +51,7 @@ def unstored(port: str) -> None:
     """Serve the receiver routes themselves, as `bridge.app` wires them, with a store that forgets."""
     settings = alertmanager.Settings.model_validate({"receiver": "alertmanager", "source": "prod"})
     webhooks = Webhooks(
-        receivers=lambda: {("alertmanager", "prod"): receiver(settings)},
+        receivers=lambda: {("alertmanager", "prod"): settings},
         accept=lambda notification, now: Outcome(queued=len(notification.alerts)),
         quarantine=SimpleNamespace(add=lambda *_: None),
         metrics=Metrics(),

@@ -5,7 +5,8 @@ import json
 import pytest
 
 from bridge.errors import Unreadable
-from bridge.receivers.alertmanager import Settings, fingerprint, translate
+from bridge.receivers.alertmanager import Settings, fingerprint
+from bridge.receivers.contract import translate
 
 NOW = 1_800_000_000.0
 SETTINGS = Settings(receiver="alertmanager", source="prod")

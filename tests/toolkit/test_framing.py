@@ -11,7 +11,6 @@ import pytest
 from bridge.domain.notification import Outcome
 from bridge.metrics import Metrics
 from bridge.receivers import alertmanager
-from bridge.receivers.contract import receiver
 from bridge.web import routes
 from bridge.web.application import create_app
 from bridge.web.health import health
@@ -147,7 +146,7 @@ def exporter(reload):
 
 def bridge(reload):
     settings = alertmanager.Settings.model_validate({"receiver": "alertmanager", "source": "prod"})
-    receivers = {("alertmanager", "prod"): receiver(settings)}
+    receivers = {("alertmanager", "prod"): settings}
     metrics = Metrics()
     webhooks = Webhooks(
         receivers=lambda: receivers,

@@ -9,7 +9,7 @@ import pytest
 import requests
 
 from bridge.metrics import Metrics
-from bridge.receivers.contract import receiver, sender
+from bridge.receivers.contract import sender
 from bridge.web.application import create_app
 from tests.bridge.serving import serving, webhooks_at
 from tests.store import Store
@@ -35,7 +35,7 @@ class Front:
 
     @staticmethod
     def receiver(name):
-        return receiver(sender(name).Settings(receiver=name, source="s", app_key="app", **SECRETS[name]))
+        return sender(name).Settings(receiver=name, source="s", app_key="app", **SECRETS[name])
 
     def post(self, receiver, body, headers):
         body = (TESTDATA / body).read_text() if isinstance(body, str) else json.dumps(body)

@@ -16,8 +16,8 @@ from bridge.config import read
 from bridge.domain.incident import Incident
 from bridge.errors import Unreadable
 from bridge.metrics import Metrics
-from bridge.receivers.bigpanda import STATUSES, Settings, translate
-from bridge.receivers.contract import receiver
+from bridge.receivers.bigpanda import STATUSES, Settings
+from bridge.receivers.contract import translate
 from bridge.web.application import create_app
 from exporter.toolkit.config_types import ConfigError
 from exporter.toolkit.text import valid_json
@@ -256,7 +256,7 @@ class Front:
         self.outbox, self.metrics, self.heard = outbox, Metrics(), []
         headers = {"x-api-key": "panda-s3cret", "x-second": "second-s3cret"}
         settings = Settings(receiver="bigpanda", source="panda", headers=headers)
-        self.receivers = lambda: {("bigpanda", "panda"): receiver(settings)}
+        self.receivers = lambda: {("bigpanda", "panda"): settings}
         webhooks = webhooks_at(NOW, outbox, self.receivers, self.metrics, on_incidents=self.heard.append)
         self.application = create_app([webhooks.blueprint()])
         self.address = None

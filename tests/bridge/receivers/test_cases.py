@@ -10,7 +10,7 @@ import yaml
 from bridge.domain.dedup import decide
 from bridge.domain.event import build, status_of
 from bridge.errors import Unreadable
-from bridge.receivers.contract import sender
+from bridge.receivers.contract import sender, translate
 
 TESTDATA = Path(__file__).parent / "testdata"
 NOW = 1_795_200_000.0
@@ -36,7 +36,7 @@ def body_of(case):
 
 def translated(receiver, body):
     settings = sender(receiver).Settings(receiver=receiver, source=SOURCES[receiver], app_key="app")
-    return sender(receiver).translate(body, settings, NOW), settings.mapping
+    return translate(body, settings, NOW), settings.mapping
 
 
 @pytest.mark.parametrize(("receiver", "case"), CASES)
@@ -71,7 +71,7 @@ def test_a_repeat_of_a_webhook_is_the_same_event(receiver, case):
     if "event" not in case or case.get("change", {}).get("days_remaining", 0) is None:
         return
     (first, mapping), settings = translated(receiver, body_of(case)), sender(receiver).Settings
-    later = sender(receiver).translate(
+    later = translate(
         body_of(case) | {"eventId": "another"},
         settings(receiver=receiver, source=SOURCES[receiver], app_key="app"),
         NOW + 300,

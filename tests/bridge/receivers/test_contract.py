@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from bridge.domain.notification import Notification
 from bridge.errors import Unreadable
-from bridge.receivers.contract import receiver, sender, senders
+from bridge.receivers.contract import sender, senders, translate
 from bridge.receivers.settings import ReceiverSettings
 from exporter.toolkit.text import valid_json
 
@@ -36,7 +36,7 @@ ODD = [None, 7, 1.5, True, "", "x" * 100_000, [], ["a", 1], {}, {"a": [{}]}, "\u
 
 
 def made(name):
-    return receiver(sender(name).Settings(receiver=name, source="s", app_key="app"))
+    return sender(name).Settings(receiver=name, source="s", app_key="app")
 
 
 def paths(body, way=()):
@@ -60,7 +60,7 @@ def changed(body, way, value):
 def told(name, body):
     """Return what a sender's module makes of a body; None where it is unreadable, in few words."""
     try:
-        return made(name).translate(body, NOW)
+        return translate(body, made(name), NOW)
     except Unreadable as error:
         assert 0 < len(str(error)) < 3000  # noqa: PT017  it names members
         return None

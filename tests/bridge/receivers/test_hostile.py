@@ -12,7 +12,7 @@ from bridge.domain.alert import Alert
 from bridge.domain.event import build, status_of
 from bridge.errors import Unreadable
 from bridge.outbox.rows import alert_json, alert_of
-from bridge.receivers.contract import sender
+from bridge.receivers.contract import sender, translate
 
 TESTDATA = Path(__file__).parent / "testdata"
 NOW = 1_795_200_000.0
@@ -52,7 +52,7 @@ def understood(receiver, body):
     chosen = sender(receiver).Settings(receiver=receiver, source="s", app_key="app")
     mapping = chosen.mapping
     try:
-        alerts = sender(receiver).translate(body, chosen, NOW).alerts
+        alerts = translate(body, chosen, NOW).alerts
     except Unreadable as error:
         assert len(str(error)) < 100  # noqa: PT017  it names a member, and quotes nothing
         return []

@@ -8,7 +8,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from bridge.domain.notification import Notification
-from bridge.receivers.contract import sender
+from bridge.receivers.contract import sender, translate
 from tests.store import Store
 
 NOW = 1_795_200_000.0
@@ -29,14 +29,13 @@ class Sender:
 
     def __init__(self, outbox, receiver):
         self.outbox, self.now, self.key = outbox, NOW, ""
-        self.module = sender(receiver)
-        self.settings = self.module.Settings(receiver=receiver, source="s", app_key="app")
+        self.settings = sender(receiver).Settings(receiver=receiver, source="s", app_key="app")
         self.mapping = self.settings.mapping
 
     def send(self, body):
         """Return how many events follow."""
         self.now += 60.0
-        (alert,) = self.module.translate(body, self.settings, self.now).alerts
+        (alert,) = translate(body, self.settings, self.now).alerts
         notification = Notification(receiver="r", source="s", alerts=(alert,), mapping=self.mapping)
         self.key = alert.key
         (outcome,) = self.outbox.ingest.accept([notification], self.now)

@@ -13,7 +13,7 @@ import requests
 from bridge.__main__ import main
 from bridge.domain.event import Status
 from bridge.metrics import Metrics
-from bridge.receivers.contract import receiver, sender
+from bridge.receivers.contract import sender
 from bridge.web.application import create_app
 from tests.bridge.serving import serving, webhooks_at
 from tests.store import Store
@@ -30,7 +30,7 @@ class Api:
         self.store, self.base = store, ""
         named = {"receiver": "alerts_api", "source": "cron", "app_key": "app"}
         settings = sender("alerts_api").Settings(bearer_token=TOKEN, **named)
-        self.receivers = {("alerts_api", "cron"): receiver(settings)}
+        self.receivers = {("alerts_api", "cron"): settings}
         self.webhooks = webhooks_at(NOW, store, lambda: self.receivers)
 
     def post(self, body, token=TOKEN, path="/data/v2/alerts"):

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from bridge.outbox import schema
 from bridge.outbox.pages import PageRequest
-from bridge.receivers.contract import receiver, sender, senders
+from bridge.receivers.contract import sender, senders
 from bridge.web.application import create_app
 from bridge.web.operator_page import OperatorPage
 from exporter.toolkit.text import valid
@@ -92,7 +92,7 @@ class Desk:
     """A bridge's webhooks and pages over a store that is emptied, or opened anew."""
 
     def __init__(self, url):
-        self.url, self.receivers = url, {(name, "s"): receiver(made(name)) for name in senders()}
+        self.url, self.receivers = url, {(name, "s"): made(name) for name in senders()}
         self.open()
 
     def open(self):

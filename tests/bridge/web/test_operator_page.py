@@ -13,7 +13,6 @@ from bridge.domain.notification import Notification
 from bridge.errors import Rejected, Unavailable
 from bridge.outbox.pages import Page, PageRequest
 from bridge.outbox.status import Circuit, OutboxStatus
-from bridge.receivers.contract import receiver
 from bridge.reconcile.alertmanager_client import Silence
 from bridge.reconcile.reconciler_status import ReconcilerStatus
 from bridge.web.actions import Actions
@@ -69,7 +68,7 @@ class World:
     def __init__(self, folder):
         self.outbox = Store(f"sqlite:///{folder}/bridge.db")
         self.config = read(CONFIG)
-        self.receivers = {(one.receiver, one.source): receiver(one) for one in self.config.receivers}
+        self.receivers = self.config.by_source
         self.statuses, self.silences, self.refused_silences, self.confirmation = [], {}, {}, None
         self.passwords, self.woken = {"ann": "hash-of-ann", "bob": "hash-of-bob"}, []
         self.panda = None

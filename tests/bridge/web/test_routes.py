@@ -5,7 +5,6 @@ import base64
 import pytest
 
 from bridge.receivers import alertmanager, bigpanda, vigilmon
-from bridge.receivers.contract import receiver
 from bridge.web.routes import authenticated, route
 from exporter.toolkit.front import Lane
 
@@ -51,7 +50,7 @@ def test_who_holds_the_credentials_comes_in(found, headers, admitted):
 def test_a_path_says_how_it_is_served():
     """A receiver's own limit and credentials; what Prometheus asks for does not wait for webhooks."""
     bare = settings(alertmanager)
-    receivers = {("alertmanager", "prod"): receiver(BEARER), ("alertmanager", "bare"): receiver(bare)}
+    receivers = {("alertmanager", "prod"): BEARER, ("alertmanager", "bare"): bare}
     found = route("//webhooks/alertmanager//prod/", receivers, 7)
     assert (found.path, found.max_body, found.receiver) == ("/webhooks/alertmanager/prod", 7, "alertmanager/prod")
     assert (found.methods, found.found, found.lane) == (("POST",), True, Lane.POOL)

@@ -6,9 +6,9 @@ with its messages, so that a batch never succeeds partially. Tags are passed on 
 
 import hashlib
 from collections.abc import Mapping
-from typing import Any, Final
+from typing import Any, ClassVar, Final
 
-from pydantic import Field, field_validator
+from pydantic import Field
 
 from bridge.domain.alert import Alert
 from bridge.domain.event import Status
@@ -19,12 +19,6 @@ from bridge.receivers.settings import BigPandaStatus, HttpAuthSettings
 from exporter.toolkit.config_types import Duration
 
 _STATUSES: Final = tuple(status.value for status in Status)
-_AS_THEY_ARE: Final[dict[str, BigPandaStatus]] = {
-    "critical": "critical",
-    "warning": "warning",
-    "unknown": "unknown",
-    "acknowledged": "acknowledged",
-}
 _PRIMARY: Final = ("host", "service", "application", "device")
 _SECONDARY: Final = ("check", "sensor")
 _IDENTITIES: Final = ("incident_identifier", "incident_key")
@@ -46,13 +40,9 @@ class Settings(HttpAuthSettings):
     Events are passed on at once, as BigPanda would process them, unless `update_interval` is set.
     """
 
-    update_interval: Duration = Field(0.0, ge=0)
-    statuses: dict[str, BigPandaStatus] = Field(default_factory=dict, validate_default=True)
+    severities: ClassVar[Mapping[str, BigPandaStatus]] = {"unknown": "unknown", "acknowledged": "acknowledged"}
 
-    @field_validator("statuses")
-    @classmethod
-    def _as_bigpanda_says(cls, statuses: dict[str, BigPandaStatus]) -> dict[str, BigPandaStatus]:
-        return _AS_THEY_ARE | statuses
+    update_interval: Duration = Field(0.0, ge=0)
 
 
 def translate(body: dict[str, Any], settings: Settings, now: float) -> Notification:

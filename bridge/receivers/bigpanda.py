@@ -8,9 +8,9 @@ import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import Any, ClassVar, Final
+from typing import Annotated, Any, ClassVar, Final
 
-from pydantic import Field, ValidationInfo, field_validator
+from pydantic import AfterValidator, Field, ValidationInfo, field_validator
 
 from bridge.domain.incident import Incident
 from bridge.domain.notification import Notification
@@ -53,14 +53,9 @@ class Silences(AlertmanagerClientSettings):
     `sources`: whose alerts it knows; by default every Alertmanager receiver's. `timeout`: seconds for one request.
     """
 
-    alertmanager: HttpUrl
+    alertmanager: Annotated[HttpUrl, AfterValidator(lambda url: url.rstrip("/"))]
     sources: tuple[str, ...] | None = Field(None, min_length=1)
     timeout: Duration = Field(10.0, gt=0)
-
-    @field_validator("alertmanager")
-    @classmethod
-    def _without_slash(cls, url: str) -> str:
-        return url.rstrip("/")
 
 
 class Settings(ReceiverSettings):

@@ -39,6 +39,8 @@ class ReceiverSettings(Section):
 
     needs_all: ClassVar[bool] = False
     """Whether a request must have every credential instead of any one."""
+    severities: ClassVar[Mapping[str, BigPandaStatus]] = {}
+    """The sender's own severities, in lower case, and those that do not mean what they usually do."""
 
     receiver: str
     source: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")
@@ -60,11 +62,8 @@ class ReceiverSettings(Section):
     @property
     def mapping(self) -> EventMapping:
         """Return the mapping of its alerts to events."""
-        return EventMapping(
-            app_key=self.app_key or "",
-            statuses=DEFAULT_STATUSES | self.statuses,
-            primary_property=self.primary_property,
-        )
+        statuses = {**DEFAULT_STATUSES, **self.severities, **self.statuses}
+        return EventMapping(app_key=self.app_key or "", statuses=statuses, primary_property=self.primary_property)
 
     def notification(self, **parts: Any) -> Notification:
         """Return a notification of this receiver: a translated webhook, or a correction of our own."""

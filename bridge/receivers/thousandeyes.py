@@ -8,9 +8,7 @@ repeats (the event's id) becomes part of the alert.
 import html
 from collections.abc import Iterator, Mapping
 from itertools import islice
-from typing import Any
-
-from pydantic import Field, field_validator
+from typing import Any, ClassVar
 
 from bridge.domain.alert import Alert
 from bridge.domain.notification import Notification
@@ -19,14 +17,6 @@ from bridge.receivers.lenient import identifier_of, short_text_of, time_of
 from bridge.receivers.settings import BigPandaStatus, HttpAuthSettings
 
 SCHEMA = "te-alert/1"
-_SEVERITIES: dict[str, BigPandaStatus] = {
-    "critical": "critical",
-    "major": "critical",
-    "minor": "warning",
-    "info": "warning",
-    "unknown": "warning",
-}
-"""The vendor's severities; `unknown` is the vendor's own, also used for a missing one."""
 _TEMPLATE_EVENTS = {"1": "ALERT_NOTIFICATION_CLEAR", "2": "ALERT_NOTIFICATION_TRIGGER"}
 _ENDED = frozenset({"0", "2"})
 """`active`: 0 is cleared, 2 means that its rule or test was deleted."""
@@ -76,12 +66,8 @@ _KNOWN = frozenset(
 class Settings(HttpAuthSettings):
     """One ThousandEyes account, or one of its account groups. Major is critical unless `statuses` maps it otherwise."""
 
-    statuses: dict[str, BigPandaStatus] = Field(default_factory=dict, validate_default=True)
-
-    @field_validator("statuses")
-    @classmethod
-    def _as_the_vendor_says(cls, statuses: dict[str, BigPandaStatus]) -> dict[str, BigPandaStatus]:
-        return _SEVERITIES | statuses
+    severities: ClassVar[Mapping[str, BigPandaStatus]] = {"major": "critical", "unknown": "warning"}
+    """`unknown` is the vendor's own, also used for a missing one."""
 
 
 def translate(body: dict[str, Any], settings: Settings, now: float) -> Notification:

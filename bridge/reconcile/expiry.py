@@ -6,7 +6,7 @@ which nothing could be received, because we did not run or the clock was set, do
 
 import logging
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Final
 
@@ -34,20 +34,18 @@ def expired(
     states: Iterable[AlertState],
     settings: ReceiverSettings,
     now: float,
-    *,
-    heard: Mapping[str, float] | None = None,
-    deaf: Iterable[tuple[float, float]] = (),
+    heard: Mapping[str, float],
+    deaf: Sequence[tuple[float, float]],
 ) -> Iterator[tuple[Alert, float]]:
     """Yield the resolution of each open alert that was silent for too long, and when its state was last updated.
 
-    `heard`: when each alert was last repeated. `deaf`: the period during which nothing could be received.
+    `heard`: when each alert was last repeated. `deaf`: the periods during which nothing could be received.
     """
-    gaps = list(deaf)
     for state in states:
         if state.alert.receiver != settings.receiver:
             continue
-        last = max(state.updated_at, *((heard or {}).get(key, 0.0) for key in (state.key, *state.firing)))
-        quiet = now - last - sum(end - max(begin, last) for begin, end in gaps if end > last)
+        last = max(state.updated_at, *(heard.get(key, 0.0) for key in (state.key, *state.firing)))
+        quiet = now - last - sum(end - max(begin, last) for begin, end in deaf if end > last)
         lapses = settings.lapses.get(state.alert.name)
         ended = lapses is not None and now - state.updated_at >= lapses
         if ended or (settings.resolve_after and quiet >= settings.resolve_after):
@@ -95,7 +93,7 @@ class Expiry(PeriodicThread):
             states = self._alerts.open_alerts(one.source)
             keys = [key for state in states for key in (state.key, *state.firing)]
             heard = self._alerts.heard_at(keys) if one.resolve_after else {}
-            ends = list(expired(states, one, now, heard=heard, deaf=self._deaf))
+            ends = list(expired(states, one, now, heard, self._deaf))
             if not ends:
                 continue
             notification = one.notification(

@@ -8,7 +8,7 @@ first of the two polls takes precedence.
 import logging
 import re
 import time
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 from uuid import uuid4
@@ -26,14 +26,15 @@ from bridge.periodic import PeriodicThread
 from bridge.receivers.alertmanager import Settings
 from bridge.reconcile.alertmanager_client import AlertmanagerApi, Peer, Silence, origin
 from bridge.reconcile.diff import Action, Blocker, Correction, Poll, diff, read_poll
-from bridge.reconcile.reconciler_status import ReconcilerStatus
-from bridge.reconcile.silenced import changes, silenced
+from bridge.reconcile.silenced import changes
 from bridge.reconcile.watchdog import is_watchdog
 
 _BATCH: Final = 500
 """Most corrections in one transaction."""
 _BREATH: Final = 1.0
 """Seconds between two fetches of truncated alerts, however many webhooks were truncated."""
+_GRACE: Final = 30.0
+"""Seconds beyond three intervals without a success, after which a reconciler is late."""
 _LATE: Final = 5.0
 """Seconds by which a tick may be late before another replica takes over."""
 _QUOTED: Final = re.compile(r"\\(.)", re.DOTALL)
@@ -43,12 +44,18 @@ _REASONS: Final = {Action.CLOSED: "unknown to every Alertmanager in two consecut
 _log = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True, slots=True)
-class Inputs:
-    """The state before a poll: the alerts open here, and Alertmanager's names for this receiver."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReconcilerStatus:
+    """The status of a reconciler. `last_success`: when all Alertmanagers last answered this process, None: not yet."""
 
-    held: Mapping[str, AlertState]
-    names: frozenset[str]
+    last_success: float | None = None
+    failures: int = 0
+    corrections: int = 0
+    interval: float
+
+    def late(self, now: float) -> bool:
+        """Return whether no poll has succeeded for much longer than the interval."""
+        return self.last_success is not None and now - self.last_success > 3 * self.interval + _GRACE
 
 
 class Reconciler(PeriodicThread):
@@ -75,7 +82,7 @@ class Reconciler(PeriodicThread):
         self._role, self._owner = f"reconciler {settings.source}", uuid4().hex
         self._lease = 2 * self._reconcile.interval + _LATE
         self._before: Poll | None = None
-        self._size: int | None = None
+        self._had_alerts = False
         self.silenced: Mapping[str, Silence] = {}
         """The silence of each open alert that is silenced in Alertmanager, by alert key, as last seen."""
         self._truncated = False
@@ -105,55 +112,55 @@ class Reconciler(PeriodicThread):
         """Poll once and apply the corrections of this and the last poll. A no-op if another replica has the role."""
         before, self._before = self._before, None
         if not self._status.lead(self._role, self._owner, self._clock(), self._lease):
-            self._size, self.silenced = None, {}
+            self._had_alerts, self.silenced = False, {}
             return
-        inputs = self._inputs()
-        latest, peers = self._poll(inputs, before.since if before else {})
+        held = self._held()
+        latest, peers = self._poll(held, before.since if before else {})
         self._before = latest
         if self._settings.resolve_after:
             # A listed alert does not expire, whatever its repeat_interval.
-            self._alerts.note_heard([key for key in inputs.held if key in latest.listed], self._clock())
+            self._alerts.note_heard([key for key in held if key in latest.listed], self._clock())
         result = diff(before, latest, min_uptime=self._reconcile.min_uptime)
         # Every start begins with a single poll: not worth a log line.
         blocker = "" if result.blocker in (None, Blocker.FIRST) else result.blocker
         unclosed = f"Not closing unlisted alerts of {self._settings.source}: {blocker}" if blocker else ""
         self.conditions.report("blocker", unclosed)
-        corrections = self._without_muted(result.corrections, inputs.names)
-        now = self._clock()
+        corrections, now = self._without_muted(result.corrections), self._clock()
         # A corrected alert that was held has ended now; an active one is firing.
-        ended = {key: replace(state.alert, firing=False, ends_at=now, silence={}) for key, state in inputs.held.items()}
+        ended = {key: replace(state.alert, firing=False, ends_at=now, silence={}) for key, state in held.items()}
         self._apply(corrections, {**ended, **latest.active}, _REASONS)
-        self._follow_silences(inputs, latest, peers)
+        self._follow_silences(held, latest, peers)
 
     def fetch(self) -> None:
         """Open alerts at once that two immediate polls show as active and that are not open here."""
-        first, _ = self._poll(self._inputs(), {})
-        inputs = self._inputs()
-        second, _ = self._poll(inputs, {})
+        first, _ = self._poll(self._held(), {})
+        second, _ = self._poll(self._held(), {})
         # Two immediate polls cannot show since when an alert is active; one that began long ago has been flushed.
         second = replace(second, since={key: alert.starts_at for key, alert in second.active.items()})
         result = diff(first, second, min_uptime=self._reconcile.min_uptime)
         opened = [found for found in result.corrections if found.action is Action.OPENED]
-        self._apply(self._without_muted(opened, inputs.names), second.active, {Action.OPENED: _CUT_OFF})
+        self._apply(self._without_muted(opened), second.active, {Action.OPENED: _CUT_OFF})
 
-    def _inputs(self) -> Inputs:
+    def _held(self) -> dict[str, AlertState]:
+        """Return the alerts open here. Alertmanager knows each by its own key, even if several share an identity."""
         source, receiver = self._settings.source, self._settings.receiver
-        # Alertmanager knows each alert by its own key, even if several share an identity in BigPanda.
-        held = {
+        return {
             key: replace(state, alert=alert, members={})
             for state in self._alerts.open_alerts(source)
             for key, alert in state.firing.items()
             if state.alert.receiver == receiver and not is_watchdog(state.key, source)
         }
-        names: frozenset[str] = frozenset()
-        if self._reconcile.open_missed and self._reconcile.receiver is not None:
-            names = frozenset({self._reconcile.receiver})
-        elif self._reconcile.open_missed:
-            names = frozenset(unquoted(name) for name in self._status.receiver_names(source))
-        return Inputs(held, names)
 
-    def _poll(self, inputs: Inputs, since: Mapping[str, float]) -> tuple[Poll, list[Peer]]:
-        at = self._clock()
+    def _names(self) -> frozenset[str]:
+        """Return Alertmanager's names for this receiver; none if it opens nothing."""
+        if not self._reconcile.open_missed:
+            return frozenset()
+        if self._reconcile.receiver is not None:
+            return frozenset({self._reconcile.receiver})
+        return frozenset(unquoted(name) for name in self._status.receiver_names(self._settings.source))
+
+    def _poll(self, held: Mapping[str, AlertState], since: Mapping[str, float]) -> tuple[Poll, list[Peer]]:
+        at, wanted = self._clock(), self._names()
         answers = self._api.ask(at)
         self._report_health(answers)
         peers = [answer for answer in answers if isinstance(answer, Peer)]
@@ -162,27 +169,26 @@ class Reconciler(PeriodicThread):
         def ours(alert: Alert, names: frozenset[str]) -> bool:
             """Return whether an alert is routed to us and of a kind that is sent on."""
             sent = alert.name != watchdog and status_of(alert, self._settings.mapping)[0] is not None
-            return sent and not names.isdisjoint(inputs.names)
+            return sent and not names.isdisjoint(wanted)
 
         poll = read_poll(at, peers, len(answers), ours, since)
-        known = self._alerts.of_alerts([alert for key, alert in poll.active.items() if key not in inputs.held])
-        emptied = poll.whole and not poll.listed and bool(self._size)
-        if poll.whole:
-            self._size = len(poll.listed)
+        known = self._alerts.of_alerts([alert for key, alert in poll.active.items() if key not in held])
         poll = replace(
             poll,
-            emptied=emptied,
-            held={key: state.updated_at for key, state in inputs.held.items()},
+            emptied=poll.whole and not poll.listed and self._had_alerts,
+            held={key: state.updated_at for key, state in held.items()},
             known={key: state.updated_at for key, state in known.items()},
         )
+        if poll.whole:
+            self._had_alerts = bool(poll.listed)
         return poll, peers
 
-    def _without_muted(self, corrections: Sequence[Correction], names: frozenset[str]) -> Sequence[Correction]:
+    def _without_muted(self, corrections: Sequence[Correction]) -> Sequence[Correction]:
         """Drop corrections that would open an alert muted by a time interval; all that open, while that is unknown."""
         if not any(found.action is Action.OPENED for found in corrections):
             return corrections
         try:
-            muted: Collection[str] = self._api.muted(names, self._clock())
+            muted: Collection[str] = self._api.muted(self._names(), self._clock())
         except Unanswered as error:
             unopened = f"Not opening missed alerts of {self._settings.source}: Alertmanager {error.url}: {error}"
             self.conditions.report("groups", unopened)
@@ -194,33 +200,29 @@ class Reconciler(PeriodicThread):
     def _apply(
         self, corrections: Sequence[Correction], alerts: Mapping[str, Alert], reasons: Mapping[Action, str]
     ) -> None:
-        for start in range(0, len(corrections), _BATCH):
-            part = corrections[start : start + _BATCH]
-            done = self._accept([(alerts[found.key], found.updated_at) for found in part])
-            for found in part:
-                if found.key in done:
-                    self._metrics.reconciled.labels(self._settings.source, found.action).inc()
-                    self.status = replace(self.status, corrections=self.status.corrections + 1)
-                    name = alerts[found.key].name
-                    _log.warning("Reconciled: %s %s (%s): %s", found.action, found.key, name, reasons[found.action])
+        actions = {found.key: found.action for found in corrections}
+        for alert in self._accept([(alerts[found.key], found.updated_at) for found in corrections]):
+            action = actions[alert.key]
+            self._metrics.reconciled.labels(self._settings.source, action).inc()
+            self.status = replace(self.status, corrections=self.status.corrections + 1)
+            _log.warning("Reconciled: %s %s (%s): %s", action, alert.key, alert.name, reasons[action])
 
-    def _accept(self, corrected: Sequence[tuple[Alert, float | None]]) -> set[str]:
-        """Ingest corrections, over which any webhook takes precedence; return the keys with a queued event."""
-        batch = [
-            self._settings.notification(alerts=(alert,), if_unmodified={alert.key: updated_at})
-            for alert, updated_at in corrected
-        ]
-        outcomes = self._ingest.accept(batch, self._clock()) if batch else []
-        queued = {alert.key for (alert, _), outcome in zip(corrected, outcomes, strict=True) if outcome.queued}
-        if queued:
-            self._wake_delivery()
-        return queued
+    def _accept(self, corrected: Sequence[tuple[Alert, float | None]]) -> Iterator[Alert]:
+        """Ingest corrections, over which any webhook takes precedence; yield those with a queued event."""
+        for start in range(0, len(corrected), _BATCH):
+            part = corrected[start : start + _BATCH]
+            batch = [self._settings.notification(alerts=(alert,), if_unmodified={alert.key: at}) for alert, at in part]
+            outcomes = self._ingest.accept(batch, self._clock())
+            queued = [alert for (alert, _), outcome in zip(part, outcomes, strict=True) if outcome.queued]
+            if queued:
+                self._wake_delivery()
+            yield from queued
 
-    def _follow_silences(self, inputs: Inputs, latest: Poll, peers: Iterable[Peer]) -> None:
+    def _follow_silences(self, held: Mapping[str, AlertState], latest: Poll, peers: Iterable[Peer]) -> None:
         """Find the open alerts that are silenced, and report that to BigPanda if configured."""
         source = self._settings.source
         everything = (found for peer in peers for found in peer.listed)
-        listed = [found for found in everything if found.silenced_by and found.alert.key in inputs.held]
+        listed = [found for found in everything if found.silenced_by and found.alert.key in held]
         try:
             silences = self._api.silences() if listed else {}
         except Unanswered as error:
@@ -228,18 +230,19 @@ class Reconciler(PeriodicThread):
             self.conditions.report("silences", f"Silences of {source} unknown: Alertmanager {error.url}: {error}")
             return
         self.conditions.report("silences", "")
-        self.silenced = silenced(listed, silences)
+        known = [(one.alert.key, silences[name]) for one in listed for name in one.silenced_by if name in silences]
+        # Of several, the one that ends last counts.
+        self.silenced = dict(sorted(known, key=lambda pair: pair[1].ends_at))
         self._metrics.silenced_alerts.labels(source).set(len(self.silenced))
         acknowledges = self._settings.silenced == "acknowledge"
         wished = self.silenced if acknowledges else {}
         # With `keep`, alerts acknowledged earlier get their status back.
         active = latest.unsuppressed if acknowledges else latest.listed
-        news = list(changes(inputs.held, active, wished, whole=latest.whole))
-        for start in range(0, len(news), _BATCH):
-            for key in self._accept(news[start : start + _BATCH]):
-                silence = wished.get(key)
-                state = f"silenced until {silence.until} by {silence.by}" if silence else "no longer silenced"
-                _log.info("%s is %s", key, state)
+        news = list(changes(held, active, wished, whole=latest.whole))
+        for alert in self._accept(news):
+            silence = wished.get(alert.key)
+            state = f"silenced until {silence.until} by {silence.by}" if silence else "no longer silenced"
+            _log.info("%s is %s", alert.key, state)
 
     def _report_health(self, answers: Iterable[Peer | Unanswered]) -> None:
         source = self._settings.source

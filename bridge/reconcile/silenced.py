@@ -1,22 +1,11 @@
-"""Open alerts silenced in Alertmanager: by whom, until when and why, and the events to send. Pure."""
+"""The events to send about open alerts silenced in Alertmanager: by whom, until when and why. Pure."""
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 
 from bridge.domain.alert import Alert
 from bridge.domain.alert_state import AlertState
-from bridge.reconcile.alertmanager_client import Listed, Silence
-
-
-def silenced(listed: Iterable[Listed], silences: Mapping[str, Silence]) -> dict[str, Silence]:
-    """Return, for each silenced alert, the silence that ends last."""
-    found: dict[str, Silence] = {}
-    for one in listed:
-        for silence in (silences[name] for name in one.silenced_by if name in silences):
-            known = found.get(one.alert.key)
-            if known is None or known.ends_at < silence.ends_at:
-                found[one.alert.key] = silence
-    return found
+from bridge.reconcile.alertmanager_client import Silence
 
 
 def changes(

@@ -15,7 +15,6 @@ from typing import Final
 from uuid import uuid4
 
 from bridge.domain.alert import Alert
-from bridge.domain.alert_state import AlertState
 from bridge.domain.event import Status
 from bridge.metrics import Metrics
 from bridge.outbox.alerts import Alerts
@@ -146,34 +145,25 @@ class Watchdog(PeriodicThread):
             if change is None or not self._status.lead(_ROLE, self._owner, now, _LEASE):
                 continue
             if change is Change.ALARM or alarmed:
-                self._report(receiver, key, heartbeat, change, state, now)
+                firing = alarm(receiver, key, heartbeat, now)
+                alert = firing if change is Change.ALARM else replace(firing, firing=False, ends_at=now)
+                if self._queue(receiver, alert, state.updated_at if state else None):
+                    which = heartbeat.distinction if heartbeat else ""
+                    _log.warning("Watchdog %s of %s%s %s", alert.name, receiver.source, which, change)
             if change is Change.FORGOTTEN and heartbeat is not None:
                 self._status.forget_heartbeat(heartbeat)
         if settings is not None:
             self._metrics.watchdog_silent.labels(receiver.source).set(silent)
 
-    def _report(  # noqa: PLR0913, PLR0917  the facts about one heartbeat
-        self,
-        receiver: Settings,
-        key: str,
-        heartbeat: Heartbeat | None,
-        change: Change,
-        state: AlertState | None,
-        now: float,
-    ) -> None:
-        """Queue an alarm, or its end."""
-        firing = alarm(receiver, receiver.watchdog or WatchdogSettings(), key, heartbeat, now)
-        notification = receiver.notification(
-            alerts=(firing if change is Change.ALARM else replace(firing, firing=False, ends_at=now),),
-            if_unmodified={key: state.updated_at if state else None},
-        )
+    def _queue(self, receiver: Settings, alert: Alert, updated_at: float | None) -> bool:
+        """Queue an alarm, or its end; return whether it was news."""
+        notification = receiver.notification(alerts=(alert,), if_unmodified={alert.key: updated_at})
         # Critical, whatever the receiver's severity mapping.
         mapping = replace(receiver.mapping, statuses={"critical": Status.CRITICAL})
-        (outcome,) = self._ingest.accept([replace(notification, mapping=mapping)], now)
+        (outcome,) = self._ingest.accept([replace(notification, mapping=mapping)], self._clock())
         if outcome.queued:
-            which = heartbeat.distinction if heartbeat else ""
-            _log.warning("Watchdog %s of %s%s %s", firing.name, receiver.source, which, change)
             self._wake_delivery()
+        return outcome.queued > 0
 
 
 def heartbeats_of(receiver: Settings, heartbeats: Iterable[Heartbeat]) -> dict[str, Heartbeat]:
@@ -198,8 +188,9 @@ def is_watchdog(key: str, source: str) -> bool:
     return key == watchdog_key(source) or key.startswith(f"{watchdog_key(source)}:")
 
 
-def alarm(receiver: Settings, watchdog: WatchdogSettings, key: str, heartbeat: Heartbeat | None, now: float) -> Alert:
+def alarm(receiver: Settings, key: str, heartbeat: Heartbeat | None, now: float) -> Alert:
     """Return the alert about a silent heartbeat. It stays the same while it lasts."""
+    watchdog = receiver.watchdog or WatchdogSettings()
     name, source, which = watchdog.alertname, receiver.source, heartbeat.distinction if heartbeat else ""
     described = (
         f"The alert {name}{which}, which always fires, has not come from Alertmanager ({source}) for longer than "

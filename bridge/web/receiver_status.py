@@ -7,8 +7,7 @@ from bridge.config import Config
 from bridge.outbox.alerts import Alerts
 from bridge.outbox.status import Heartbeat
 from bridge.receivers.alertmanager import Settings
-from bridge.reconcile.reconciler import Reconciler
-from bridge.reconcile.reconciler_status import ReconcilerStatus
+from bridge.reconcile.reconciler import Reconciler, ReconcilerStatus
 from bridge.reconcile.watchdog import heartbeats_of, watchdog_key
 
 

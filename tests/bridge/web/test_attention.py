@@ -3,7 +3,7 @@
 import pytest
 
 from bridge.outbox.status import Circuit, Counts
-from bridge.reconcile.reconciler_status import ReconcilerStatus
+from bridge.reconcile.reconciler import ReconcilerStatus
 from bridge.web.attention import attention
 from bridge.web.receiver_status import ReceiverStatus, WatchdogStatus
 

@@ -14,7 +14,7 @@ from bridge.errors import Rejected, Unavailable
 from bridge.outbox.pages import Page, PageRequest
 from bridge.outbox.status import Circuit, OutboxStatus
 from bridge.reconcile.alertmanager_client import Silence
-from bridge.reconcile.reconciler_status import ReconcilerStatus
+from bridge.reconcile.reconciler import ReconcilerStatus
 from bridge.web.actions import Actions
 from bridge.web.application import create_app
 from bridge.web.operator_page import OperatorPage

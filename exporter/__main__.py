@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import TypeVar
 
-from exporter.app import DEFAULT, App, database, summary
+from exporter.app import DEFAULT, App, leadership, summary
 from exporter.collectors.sharding import ALONE, shard
 from exporter.config import known, load, starter_for
 from exporter.toolkit import flags, logs, starter
@@ -40,7 +40,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         if options.config_check:
             if options.storage_url:
-                database(options.storage_url, options.shard)
+                leadership(options.storage_url, options.shard)
             _print(options.config_file, (f"warning: {warning}" for warning in config.warnings()))
             sys.stdout.write(f"{options.config_file}: ok, {summary(config, options.shard)}\n")
             return 0

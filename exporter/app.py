@@ -22,7 +22,6 @@ from exporter.web.pages import Web, route
 
 if TYPE_CHECKING:
     from exporter.polling.leadership import Leadership
-    from exporter.polling.postgresql import Database
 
 DEFAULT = ("127.0.0.1", 9788)
 _log = logging.getLogger(__name__)
@@ -38,13 +37,14 @@ class App:
         self._config = config
         self._one_at_a_time = threading.Lock()
         self._directory = _directory(options) if options.storage else None
-        self._leadership = _leadership(database(options.storage_url, self._shard)) if options.storage_url else None
-        place = self._directory or (self._leadership.database if self._leadership else None)
-        shard = (self._shard.number, self._shard.count)
-        self._running = Running(flags.release(), shard, self._leadership)
+        self._leadership = leadership(options.storage_url, self._shard) if options.storage_url else None
+        shard, role = (self._shard.number, self._shard.count), self._leadership.role if self._leadership else None
+        self._running = Running(flags.release(), shard, role)
         self._page_cache = PageCache(time.time, self._running)
-        leads = self._leadership.leads if self._leadership else lambda: True
-        self._targets = Targets(self._page_cache, place, leads)
+        if self._leadership:
+            self._targets = Targets(self._page_cache, self._leadership.database, self._leadership.leads)
+        else:
+            self._targets = Targets(self._page_cache, self._directory)
         web = Web(self._page_cache, self.reload if options.lifecycle else None, roles=self._running.roles)
         front = Front(web, web_config, route, self._running.refused)
         self._server = HttpServer(front, flags.addresses(options.listen, DEFAULT), web_config)
@@ -109,26 +109,17 @@ def summary(config: Config, shard: Shard) -> str:
 def _directory(options: argparse.Namespace) -> Directory:
     """Lock the directory of `--storage.path`. Raises ConfigError if it is unusable or another exporter uses it."""
     shard: Shard = options.shard
-    path: Path = options.storage
-    try:  # shards may share a path, but not their files
-        directory = Directory(path if shard.count == 1 else path / f"shard-{shard.number}-of-{shard.count}")
-    except OSError as error:
-        raise ConfigError([f"cannot use --storage.path {path}: {error.strerror}"]) from error
+    # Shards may share a path, but not their files.
+    place = options.storage if shard.count == 1 else options.storage / f"shard-{shard.number}-of-{shard.count}"
+    directory = Directory(place)
     directory.claim()
     return directory
 
 
-def database(url: Secret, shard: Shard) -> "Database":
-    """Return the database of `--storage.url`, not yet connected. Raises ConfigError if the URL is invalid."""
+def leadership(url: Secret, shard: Shard) -> "Leadership":
+    """Return the leadership of `--storage.url`, not yet connected. Raises ConfigError if the URL is invalid."""
     try:
-        from exporter.polling.postgresql import Database  # noqa: PLC0415  the driver is an extra
+        from exporter.polling.leadership import Leadership  # noqa: PLC0415  the driver is an extra
     except ImportError:
         raise ConfigError(["--storage.url needs the extra: pip install 'vendorwatch[postgresql]'"]) from None
-    return Database(url, str(shard))
-
-
-def _leadership(found: "Database") -> "Leadership":
-    """Connect to the database, retrying in the background while it is unavailable."""
-    from exporter.polling.leadership import Leadership  # noqa: PLC0415  the driver is an extra
-
-    return Leadership(found)
+    return Leadership(url, str(shard))

@@ -4,7 +4,7 @@ import platform
 import time
 from collections.abc import Callable, Iterable, Sequence
 from operator import attrgetter
-from typing import Protocol
+from typing import Literal
 
 from prometheus_client import CollectorRegistry, GCCollector, PlatformCollector, ProcessCollector
 
@@ -61,22 +61,21 @@ _OF_TARGETS: tuple[tuple[Metric, Callable[[Health], float | None]], ...] = tuple
 )
 
 
-class Leadership(Protocol):
-    """The role of an exporter among those that share a database."""
-
-    def leads(self) -> bool:
-        """Return whether this exporter polls."""
-
-    def reached(self) -> bool:
-        """Return whether the database is reachable."""
+Role = Literal["leading", "following", "unavailable"]
+"""The role of an exporter among those that share a database; `unavailable` while the database is."""
+_ROLES: dict[Role, str] = {
+    "leading": "leading",
+    "following": "following: serving the data of the leading exporter",
+    "unavailable": "PostgreSQL unavailable: serving the last known data, not polling",
+}
 
 
 class Running:
     """The running version, and the result and time (epoch seconds) of the last reload."""
 
-    def __init__(self, release: str, shard: tuple[int, int] = (1, 1), leadership: Leadership | None = None) -> None:
-        """`shard`: its number, and the number of shards. `leadership` is None if the storage is not shared."""
-        self._leadership = leadership
+    def __init__(self, release: str, shard: tuple[int, int] = (1, 1), role: Callable[[], Role] | None = None) -> None:
+        """`shard`: its number, and the number of shards. `role` is None if the storage is not shared."""
+        self._role = role
         self._build = Family(BUILD, [((release, platform.python_version()), 1.0)])
         self._shard = shard
         self._successful = False
@@ -99,12 +98,13 @@ class Running:
     def families(self) -> list[Family]:
         """Return the metric families."""
         number, count = self._shard
+        role = self._role() if self._role else None
         at: list[Sample] = [] if self._at is None else [((), self._at)]
         return [
             self._build,
             Family(SHARD, [((str(number), str(count)), 1.0)] if count > 1 else []),
-            Family(LEADER, [((), float(self._leadership.leads()))] if self._leadership else []),
-            Family(STORAGE, [((), float(self._leadership.reached()))] if self._leadership else []),
+            Family(LEADER, [((), float(role == "leading"))] if role else []),
+            Family(STORAGE, [((), float(role != "unavailable"))] if role else []),
             Family(RELOADED, [((), float(self._successful))]),
             Family(RELOADED_AT, at),
             Family(
@@ -118,14 +118,7 @@ class Running:
         """Return this exporter's shard and leadership in words."""
         number, count = self._shard
         shard = [f"shard {number} of {count}"] if count > 1 else []
-        if self._leadership is None:
-            return shard
-        if not self._leadership.reached():
-            return [*shard, "PostgreSQL unavailable: serving the last known data, not polling"]
-        return [
-            *shard,
-            "leading" if self._leadership.leads() else "following: serving the data of the leading exporter",
-        ]
+        return [*shard, _ROLES[self._role()]] if self._role else shard
 
 
 def own_families(healths: Sequence[Health], more: Iterable[Family]) -> list[Family]:

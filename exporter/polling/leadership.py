@@ -17,7 +17,9 @@ from typing import Any, Final
 
 import psycopg
 
+from exporter.metrics.exporter_metrics import Role
 from exporter.polling.postgresql import AWAY, LEASE, Database, one, word
+from exporter.toolkit.config_types import Secret
 
 LOOK_EVERY: Final = 1.0
 """Seconds between two checks of the lock and of the stored snapshots."""
@@ -32,26 +34,28 @@ _log = logging.getLogger(__name__)
 class Leadership:
     """Whether this exporter leads those that share a database. All methods are safe from any thread."""
 
-    def __init__(self, database: Database) -> None:
-        self.database = database
+    def __init__(self, url: Secret, shard: str) -> None:
+        """Take the URL of a database, not yet connected. Raises ConfigError if it is invalid."""
+        self.database = Database(url, shard)
         self._connection: psycopg.Connection[Any] | None = None
+        self._role: Role = "unavailable"
+        self._until = 0.0
+        """Until when the role holds, by the monotonic clock."""
         self._leads_from = 0.0
-        self._leads_until = self._reached_until = 0.0
         self._logged = ""
         self._stopping = threading.Event()
         self._thread: threading.Thread | None = None
-        self._beat()
 
     def leads(self) -> bool:
         """Return whether this exporter polls."""
-        return time.monotonic() < self._leads_until
+        return self.role() == "leading"
 
-    def reached(self) -> bool:
-        """Return whether PostgreSQL is reachable."""
-        return time.monotonic() < self._reached_until
+    def role(self) -> Role:
+        """Return this exporter's role."""
+        return self._role if time.monotonic() < self._until else "unavailable"
 
     def start(self, on_change: Callable[[], None]) -> None:
-        """Check the lock every second, and call `on_change` when this exporter starts or stops leading."""
+        """Check the lock now and every second; call `on_change` when this exporter starts or stops leading later."""
 
         def run() -> None:
             while not self._stopping.wait(LOOK_EVERY):
@@ -60,6 +64,7 @@ class Leadership:
                 if led != self.leads():
                     on_change()
 
+        self._beat()
         self._thread = threading.Thread(target=run, name="leadership", daemon=True)
         self._thread.start()
 
@@ -68,7 +73,7 @@ class Leadership:
         self._stopping.set()
         if self._thread:
             self._thread.join(LEASE)
-        self._leads_until = 0.0
+        self._until = 0.0
         if self._connection:
             self._connection.close()  # releases the lock
         self.database.close()
@@ -91,18 +96,18 @@ class Leadership:
         except (psycopg.Error, OSError, ValueError) as error:
             self._lose(word(error))
             return
-        self._reached_until = checked + LEASE
-        if self.database.term is not None and checked >= self._leads_from:
-            self._leads_until = checked + LEASE
-        if self.leads():
+        has_lock = self.database.term is not None
+        self._role = "leading" if has_lock and checked >= self._leads_from else "following"
+        self._until = checked + LEASE
+        if self._role == "leading":
             self._log_change(logging.INFO, "leading: polling, and storing snapshots in PostgreSQL for others")
-        elif self.database.term is not None:
+        elif has_lock:
             self._log_change(logging.INFO, "taking over: the previous leader has stopped, or cannot reach PostgreSQL")
         else:
             self._log_change(logging.INFO, "following: serving the snapshots that the leader stores in PostgreSQL")
 
     def _lose(self, why: str) -> None:
-        self._leads_until = self._reached_until = 0.0
+        self._until = 0.0
         self.database.term = None
         if self._connection:
             self._connection.close()

@@ -32,8 +32,11 @@ class Directory:
     loss_window = LOSS_WINDOW
 
     def __init__(self, path: Path, every: float = EVERY) -> None:
-        """Use the directory `path`, creating it if missing. Raises OSError if that fails."""
-        path.mkdir(mode=0o700, parents=True, exist_ok=True)
+        """Use the directory `path`, creating it if missing. Raises ConfigError if that fails."""
+        try:
+            path.mkdir(mode=0o700, parents=True, exist_ok=True)
+        except OSError as error:
+            raise ConfigError([f"cannot use --storage.path {path}: {error.strerror}"]) from error
         self.every = every
         self._path = path
         self._lock: int | None = None

@@ -61,30 +61,19 @@ def test_one_of_several_exporters_says_which():
     assert running.roles() == ["shard 2 of 3"]
 
 
-class Part:
-    def __init__(self):
-        self.leading, self.there = False, True
-
-    def leads(self):
-        return self.leading
-
-    def reached(self):
-        return self.there
-
-
 def test_one_that_shares_its_storage_says_whether_it_leads():
     """As it is at that moment; while the storage is away that is what there is to tell."""
     assert stated(Running("1.2.3").families())["vendorwatch_leader"] == {}
     assert stated(Running("1.2.3").families())["vendorwatch_storage_up"] == {}
-    part = Part()
-    running = Running("1.2.3", (1, 2), part)
+    role = ["following"]
+    running = Running("1.2.3", (1, 2), lambda: role[0])
     assert stated(running.families())["vendorwatch_leader"] == {(): 0.0}
     assert running.roles() == ["shard 1 of 2", "following: serving the data of the leading exporter"]
-    part.leading = True
+    role[0] = "leading"
     assert stated(running.families())["vendorwatch_leader"] == {(): 1.0}
     assert stated(running.families())["vendorwatch_storage_up"] == {(): 1.0}
     assert running.roles() == ["shard 1 of 2", "leading"]
-    part.leading = part.there = False
+    role[0] = "unavailable"
     assert stated(running.families())["vendorwatch_storage_up"] == {(): 0.0}
     assert running.roles() == [
         "shard 1 of 2",

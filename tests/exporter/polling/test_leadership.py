@@ -9,7 +9,7 @@ import pytest
 
 from exporter.collectors.vigilmon.collector import Collector
 from exporter.polling.leadership import Leadership
-from exporter.polling.postgresql import Database, key
+from exporter.polling.postgresql import key
 from exporter.polling.rate_budget import Budget
 from exporter.polling.snapshots import Snapshot
 from exporter.polling.target_state import Target
@@ -44,7 +44,7 @@ def member():
     made = []
 
     def begin(url, shard="1/1", on_change=lambda: None):
-        made.append(Leadership(Database(Secret(url), shard)))
+        made.append(Leadership(Secret(url), shard))
         made[-1].start(on_change)
         return made[-1]
 
@@ -117,14 +117,14 @@ def test_while_postgresql_is_away_nobody_leads_and_one_does_when_it_is_back(memb
         first, second = member(own.url), member(own.url)
         with Watch(first, second):
             own.stop()
-            eventually(lambda: not (first.leads() or first.reached() or second.reached()))
+            eventually(lambda: first.role() == second.role() == "unavailable")
             third = member(own.url)
             eventually(lambda: len(caplog.records) == 3)
             time.sleep(2.5)
             assert not any(each.leads() for each in (first, second, third))
             own.start()
             eventually(lambda: first.leads() or second.leads() or third.leads())
-        eventually(lambda: first.reached() and second.reached() and third.reached())
+        eventually(lambda: "unavailable" not in {each.role() for each in (first, second, third)})
         assert [first.leads(), second.leads(), third.leads()].count(True) == 1
         assert all("PostgreSQL unavailable" in record.message for record in caplog.records)
         assert len(caplog.records) == 3
@@ -199,7 +199,8 @@ def test_a_user_who_may_make_no_tables_uses_those_that_are_there(url, member, po
     leader = member(plain)
     assert not leader.leads()
     assert "PostgreSQL unavailable (permission denied)" in caplog.text
-    owner = Leadership(Database(Secret(url), "1/1"))
+    owner = Leadership(Secret(url), "1/1")
+    owner.start(lambda: None)
     owner.stop()
     with psycopg.connect(url, autocommit=True) as connection:
         connection.execute("GRANT SELECT, INSERT, UPDATE ON ALL TABLES IN SCHEMA public TO reader")
@@ -224,7 +225,7 @@ def test_a_user_who_may_make_no_tables_uses_those_that_are_there(url, member, po
 def test_a_url_that_is_none_is_refused_without_repeating_it(wrong):
     """How to write it is said instead."""
     with pytest.raises(ConfigError, match="write it like postgresql://") as raised:
-        Database(Secret(wrong), "1/1")
+        Leadership(Secret(wrong), "1/1")
     told = str(raised.value)
     assert "s3" not in told
     assert "cret" not in told.replace("secret", "")
@@ -232,7 +233,8 @@ def test_a_url_that_is_none_is_refused_without_repeating_it(wrong):
 
 def test_what_libpq_says_of_a_database_is_told_in_our_words(caplog):
     """Its own may hold parts of a URL."""
-    leadership = Leadership(Database(Secret("postgresql://v:s3cret@127.0.0.1:1/s3cret"), "1/1"))
+    leadership = Leadership(Secret("postgresql://v:s3cret@127.0.0.1:1/s3cret"), "1/1")
+    leadership.start(lambda: None)
     assert not leadership.leads()
     leadership.stop()
     assert "PostgreSQL unavailable (connection refused)" in caplog.text

@@ -98,5 +98,5 @@ def test_a_failed_write_leaves_the_old_file_alone(tmp_path):
 def test_a_directory_that_cannot_be_made_is_an_error_at_the_start(tmp_path):
     """The operator asked for it."""
     (tmp_path / "file").write_text("")
-    with pytest.raises(OSError, match="file"):
+    with pytest.raises(ConfigError, match=r"cannot use --storage.path .*/file: File exists"):
         Directory(tmp_path / "file")

@@ -13,7 +13,7 @@ from bridge.config import Config, load_for
 from bridge.delivery.confirmation import Confirmation
 from bridge.delivery.worker import Delivery
 from bridge.domain.notification import Notification, Outcome
-from bridge.incidents.follow_up import Followed, FollowUp
+from bridge.incidents.follow_up import FollowUp
 from bridge.incidents.incidents_client import IncidentsClient
 from bridge.metrics import Metrics, Numbers
 from bridge.outbox.alerts import Alerts
@@ -190,7 +190,7 @@ class Bridge:
                 if one.reconcile
             },
             follow_ups={
-                one.source: FollowUp(database, Followed(one, config.by_source), metrics, wake=wake)
+                one.source: FollowUp(database, one, config.by_source, metrics, wake=wake)
                 for one in config.receivers
                 if isinstance(one, BigPandaSettings) and (one.callback or one.silences or one.reopen_after)
             },

@@ -73,7 +73,7 @@ class Delivery(PeriodicThread):
         self._requests: deque[list[ClaimedEvent]] = deque()
         self._lease_ends = 0.0
         self._pending_writes: deque[Callable[[], object]] = deque()
-        super().__init__("delivery", "Delivery", self._turn, at_end=self.close, retry=_IDLE)
+        super().__init__("delivery", "Delivery", self.tick, at_end=self.close, retry=_IDLE)
 
     def change(self, config: Config) -> None:
         """Use another configuration from the next request on, with a closed circuit breaker."""
@@ -81,15 +81,11 @@ class Delivery(PeriodicThread):
         self.wake()
 
     def tick(self) -> float:
-        """Do one thing; return the seconds to rest before the next."""
-        return self.guarded(self._turn) or 0.0
-
-    def _turn(self) -> float:
+        """Do one thing; return the seconds to rest before the next. Raises Unavailable."""
         try:
             self._flush()
             if not self._begun:
                 # Continue from the state of an earlier run.
-                self._refusals = Refusals()
                 for one, key, reason in self._queue.refused():
                     self._refusals = self._refusals.refused(one, key, reason)
                 self._relocation.leave_others(self._config, self._clock(), {})
@@ -97,14 +93,14 @@ class Delivery(PeriodicThread):
             if (changed := self._changed) is not None:
                 self._reroute(changed)
             if self._restate_at is not None and self._steady() >= self._restate_at:
-                self._restate_at = None
                 self._relocation.restate(self._config, self._destination, self._clock())
+                self._restate_at = None
             return self._deliver()
         except Unavailable:
             raise
         except Exception:
             # The outcome of events in flight is unknown: they are due again when their lease ends.
-            self._begun, self._changed = True, None
+            self._begun, self._changed, self._restate_at = True, None, None
             self._pending_writes.clear()
             self._requests.clear()
             raise

@@ -8,7 +8,6 @@ import logging
 import random
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Final
 from uuid import uuid4
 
@@ -25,7 +24,7 @@ from bridge.outbox.incidents import DueCallback, Incidents
 from bridge.outbox.ingest import Ingest
 from bridge.outbox.status import OutboxStatus
 from bridge.periodic import PeriodicThread
-from bridge.receivers.bigpanda import Settings
+from bridge.receivers.bigpanda import Settings, Silences
 from bridge.receivers.settings import ReceiverSettings
 
 _TICK: Final = 5.0
@@ -37,34 +36,26 @@ _POINTLESS: Final = 86400.0
 _log = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True, slots=True)
-class Followed:
-    """One BigPanda receiver, and all receivers by (receiver, source)."""
-
-    settings: Settings
-    receivers: Mapping[tuple[str, str], ReceiverSettings]
-
-
 class FollowUp(PeriodicThread):
     """Follows the incidents of one receiver: `start`, `wake` after a webhook, `stop`."""
 
     def __init__(  # noqa: PLR0913  its dependencies; tests replace each separately
         self,
         database: Database,
-        followed: Followed,
+        settings: Settings,
+        receivers: Mapping[tuple[str, str], ReceiverSettings],
         metrics: Metrics,
         *,
         wake: Callable[[], object] = lambda: None,
         callbacks: CallbackService | None = None,
-        silences: Callable[[str], SilenceApi] | None = None,
+        silences: Callable[[Silences, str], SilenceApi] = SilenceApi,
         clock: Callable[[], float] = time.time,
         steady: Callable[[], float] = time.monotonic,
         chance: Callable[[], float] = random.random,
     ) -> None:
-        """`wake`: called when something was queued. `silences`: creates the Alertmanager client for our owner tag."""
-        settings = followed.settings
+        """`receivers`: all, by (receiver, source). `wake`: called when something was queued."""
         self._incidents, self._alerts, self._ingest = Incidents(database), Alerts(database), Ingest(database)
-        self._status, self._settings, self._receivers = OutboxStatus(database), settings, followed.receivers
+        self._status, self._settings, self._receivers = OutboxStatus(database), settings, receivers
         self._metrics, self._wake_delivery = metrics, wake
         self._clock, self._steady, self._chance = clock, steady, chance
         self._callbacks = callbacks or (CallbackService(settings.callback) if settings.callback else None)
@@ -90,7 +81,7 @@ class FollowUp(PeriodicThread):
                 # Our owner tag is in the database, which may be unavailable at first.
                 owner = f"{self._status.database_id()}/{self._source}"
                 self._silences = SilenceSync(
-                    self._make_silences(owner) if self._make_silences else SilenceApi(silences, owner),
+                    self._make_silences(silences, owner),
                     self._alerts.states,
                     self._metrics,
                     owner=owner,

@@ -11,6 +11,7 @@ from bridge.domain.event import EventMapping
 from bridge.domain.notification import Notification
 from bridge.errors import Overloaded, Rejected, Stopped, Unavailable, Unreached
 from bridge.metrics import Metrics
+from bridge.outbox.alerts import Alerts
 from bridge.outbox.queue import Queue
 from bridge.outbox.status import Circuit, OutboxStatus
 from bridge.receivers.alertmanager import Settings
@@ -109,7 +110,7 @@ class Scene:
         """Let the loop run for so long, by the clock."""
         end = self.clock.now + seconds
         while self.clock.now < end:
-            rest = self.delivery.tick()
+            rest = self.delivery.guarded(self.delivery.tick)
             self.clock.now += min(rest, end - self.clock.now) if rest else 0.0
             self.clock.now += 1e-4
 
@@ -418,7 +419,7 @@ def test_the_loop_outlives_what_it_did_not_foresee(scene, caplog):
     """A fault in the loop itself is logged, and the loop goes on."""
     scene.panda.mood = lambda events: 1 / 0
     scene.accept("a")
-    assert scene.delivery.tick() == 1.0
+    assert scene.delivery.guarded(scene.delivery.tick) == 1.0
     assert "unexpectedly" in caplog.text
 
 
@@ -492,12 +493,13 @@ def test_a_restart_with_another_destination_moves_what_is_open(scene, caplog, ur
     assert all("s3cret" not in str(address) for address in scene.outbox.status.addresses().values())
 
 
-def test_a_new_destination_is_not_forgotten_while_the_database_is_unavailable(scene, monkeypatch):
-    """A reload comes while the store cannot be written: it is carried out when it can be."""
+@pytest.mark.parametrize(("owner", "method"), [(OutboxStatus, "set_address"), (Alerts, "opened_elsewhere")])
+def test_a_new_destination_is_not_forgotten_while_the_database_is_unavailable(scene, monkeypatch, owner, method):
+    """A reload comes while the store cannot be used: it is carried out when it can be."""
     scene.accept("a")
     scene.live(3)
     new = scene.pandas[OTHER] = Panda(scene.clock)
-    monkeypatch.setattr(OutboxStatus, "set_address", unavailable)
+    monkeypatch.setattr(owner, method, unavailable)
     scene.delivery.change(config(OTHER))
     scene.live(3)
     monkeypatch.undo()

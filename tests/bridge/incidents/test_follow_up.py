@@ -11,7 +11,7 @@ from bridge.config import load
 from bridge.domain.incident import NEW, Incident
 from bridge.domain.notification import Notification
 from bridge.errors import Overloaded, Rejected, Stopped, Unavailable, Unreached
-from bridge.incidents.follow_up import Followed, FollowUp
+from bridge.incidents.follow_up import FollowUp
 from bridge.incidents.silence_plan import Silence, Verb, tagged_key
 from bridge.metrics import Metrics
 from bridge.outbox.status import OutboxStatus
@@ -56,7 +56,7 @@ class Alertmanager:
         self.kept, self.refuses, self.looks, self.number, self.owner = {}, None, 0, 0, ""
         self.lost_answer = False
 
-    def __call__(self, owner):
+    def __call__(self, _settings, owner):
         self.owner = owner
         return self
 
@@ -104,10 +104,10 @@ class Bench:
         self.incidents = self.make()
 
     def make(self, **more):
-        followed = Followed(settings(**more), {("alertmanager", "prod"): RECEIVER})
         return FollowUp(
             self.outbox.database,
-            followed,
+            settings(**more),
+            {("alertmanager", "prod"): RECEIVER},
             self.metrics,
             wake=self.wake,
             callbacks=self.panda,

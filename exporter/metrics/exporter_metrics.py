@@ -13,33 +13,28 @@ from exporter.metrics.health import Health
 from exporter.toolkit import exposition
 from exporter.toolkit.refusals import REASONS, Refusal
 
+
+def _gauge(name: str, text: str, *labels: str) -> Metric:
+    return Metric(name, "gauge", text, labels)
+
+
 REQUESTS = Metric(
     "vendorwatch_api_requests_total",
     "counter",
     "Requests to the vendor's API, by endpoint template and outcome.",
     ("collector", "account", "endpoint", "outcome"),
 )
-BUILD = Metric(
-    "vendorwatch_build_info", "gauge", "Version of the running exporter; always 1.", ("version", "pythonversion")
+BUILD = _gauge("vendorwatch_build_info", "Version of the running exporter; always 1.", "version", "pythonversion")
+RELOADED = _gauge("vendorwatch_config_last_reload_successful", "Whether the last reload succeeded.")
+RELOADED_AT = _gauge(
+    "vendorwatch_config_last_reload_success_timestamp_seconds", "Time of the last successful configuration load."
 )
-RELOADED = Metric("vendorwatch_config_last_reload_successful", "gauge", "Whether the last reload succeeded.")
-RELOADED_AT = Metric(
-    "vendorwatch_config_last_reload_success_timestamp_seconds",
-    "gauge",
-    "Time of the last successful configuration load.",
-)
-SHARD = Metric(
-    "vendorwatch_shard_info", "gauge", "Shard of this exporter, and number of shards; always 1.", ("shard", "shards")
-)
+SHARD = _gauge("vendorwatch_shard_info", "Shard of this exporter, and number of shards; always 1.", "shard", "shards")
 REFUSALS = Metric("vendorwatch_http_refusals_total", "counter", "HTTP requests rejected, by reason.", ("reason",))
-LEADER = Metric(
-    "vendorwatch_leader", "gauge", "1 if this exporter polls, 0 if it serves the data of the one that does."
-)
-STORAGE = Metric(
-    "vendorwatch_storage_up", "gauge", "Whether PostgreSQL is reachable; while it is not, nothing is polled."
-)
+LEADER = _gauge("vendorwatch_leader", "1 if this exporter polls, 0 if it serves the data of the one that does.")
+STORAGE = _gauge("vendorwatch_storage_up", "Whether PostgreSQL is reachable; while it is not, nothing is polled.")
 _OF_TARGETS: tuple[tuple[Metric, Callable[[Health], float | None]], ...] = tuple(
-    (Metric(f"vendorwatch_{name}", "gauge", text, ("collector", "account")), attrgetter(member))
+    (_gauge(f"vendorwatch_{name}", text, "collector", "account"), attrgetter(member))
     for name, text, member in (
         ("poll_success", "Whether the whole target is polled successfully.", "success"),
         ("poll_last_success_timestamp_seconds", "Time as of which the target's series are valid.", "last_success"),
@@ -51,11 +46,7 @@ _OF_TARGETS: tuple[tuple[Metric, Callable[[Health], float | None]], ...] = tuple
             "rate_limit_remaining",
         ),
         ("target_series", "Series of the target on this page.", "series"),
-        (
-            "budget_used_ratio",
-            "Share of the request budget used in the last minute.",
-            "budget_used_ratio",
-        ),
+        ("budget_used_ratio", "Share of the request budget used in the last minute.", "budget_used_ratio"),
         ("oldest_value_timestamp_seconds", "Time as of which the target's oldest value is valid.", "oldest_value"),
     )
 )

@@ -26,9 +26,6 @@ STARTER_HEAD = """\
 """The head of a first exporter.yml."""
 _HERE = Path()
 
-Identity = tuple[str, str]
-"""A target's collector and account, together unique."""
-
 
 @dataclass(frozen=True, slots=True)
 class Config:
@@ -55,11 +52,6 @@ def starter_for(names: Sequence[str]) -> str:
     chosen = starter.chosen("collector", names, known())
     found = (resources.files(f"exporter.collectors.{name}").joinpath("starter.yml") for name in chosen)
     return STARTER_HEAD + starter.listed("targets", [file.read_text(encoding="utf-8") for file in found])
-
-
-def identity(settings: TargetSettings) -> Identity:
-    """Return the identity of a target, which stays the same across reloads."""
-    return settings.collector, settings.account
 
 
 def collector(settings: TargetSettings) -> Collector[Any]:

@@ -5,13 +5,15 @@ import time
 from collections.abc import Callable, Iterable, Sequence
 
 from exporter.collectors.settings import TargetSettings
-from exporter.config import Identity, collector, identity
+from exporter.config import collector
 from exporter.fetch.session import Session
 from exporter.metrics.page_cache import PageCache
 from exporter.polling.poller import Poller
 from exporter.polling.snapshot_document import fingerprint
 from exporter.polling.snapshots import Place
 
+Identity = tuple[str, str]
+"""A target's collector and account: unique, and the same across reloads."""
 PATIENCE = 2.0
 """Timeout in seconds for poll loops to end."""
 
@@ -32,7 +34,7 @@ class Targets:
         A target whose settings changed keeps its state as long as its account and place are the same, so that no
         series ends because of an unrelated change.
         """
-        wanted = {identity(settings): settings for settings in targets}
+        wanted = {(settings.collector, settings.account): settings for settings in targets}
         kept = {name: poller for name, poller in self._pollers.items() if wanted.get(name) == poller.settings}
         made = {name: collector(settings) for name, settings in wanted.items() if name not in kept}
         gone = {name: poller for name, poller in self._pollers.items() if name not in kept}

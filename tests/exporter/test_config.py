@@ -40,7 +40,7 @@ def test_a_good_file_becomes_the_settings_of_its_targets(tmp_path):
     file = tmp_path / "exporter.yml"
     file.write_text("targets: [{collector: certificates, account: edge, endpoints: ['a.example:443'], timeout: 1m}]")
     (target,) = config.load(file).targets
-    assert (config.identity(target), target.timeout) == (("certificates", "edge"), 60.0)
+    assert (target.collector, target.account, target.timeout) == ("certificates", "edge", 60.0)
 
 
 def test_no_secret_stands_in_a_problem():
@@ -94,7 +94,7 @@ def test_each_target_belongs_to_one_of_several_exporters():
     targets = [{"collector": "packetvis", "account": f"noc{number}", "url": url} for number in range(12)]
     read = config.read({"targets": targets})
     parts = [read.part(Shard(number, 3)) for number in (1, 2, 3)]
-    assert sorted(config.identity(one) for part in parts for one in part) == sorted(map(config.identity, read.targets))
+    assert sorted(one.account for part in parts for one in part) == sorted(one.account for one in read.targets)
     assert all(one in read.targets for part in parts for one in part)
     assert all(parts)
     assert read.part(ALONE) == read.targets

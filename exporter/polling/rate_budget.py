@@ -74,12 +74,8 @@ class Budget:
         return cls(rate=rate, tokens=1.0, updated=now, settled=True)
 
     def at_rate(self, rate: float) -> "Budget":
-        """Return the same budget after a restart, perhaps at another rate.
-
-        A pause for rejected credentials is dropped: an operator who fixed them restarts the exporter.
-        """
-        pause = self.pause if self.pause and self.pause.reason != Refused.reason else None
-        return replace(self, rate=rate, tokens=min(self.tokens, _burst(rate)), pause=pause, streak=0, refusals=0)
+        """Return the same budget after a restart or reload, perhaps at another rate and with other credentials."""
+        return replace(self.credentials_changed(), rate=rate, tokens=min(self.tokens, _burst(rate)))
 
     def inherited(self, now: float, unseen: float) -> "Budget":
         """Return the budget of an exporter that is gone and may not have stored its last `unseen` seconds.

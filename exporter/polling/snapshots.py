@@ -144,6 +144,5 @@ def followed(mine: Target[Any], stored: Target[Any]) -> Target[Any]:
         polled=stored.success is not None or mine.polled,
         requests=mine.requests,  # each process counts the requests it sends
         counting_since=mine.counting_since,
-        in_flight=mine.in_flight,  # probes started while this exporter led
-        probing=mine.probing,
+        probing=mine.probing,  # started while this exporter led
     )

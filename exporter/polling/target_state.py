@@ -5,6 +5,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from traceback import walk_tb
 from typing import Final, Generic, TypeVar
 
 from exporter.collectors.contract import Certificate, Collector, Get, Knowledge, Probe, Reason, Response
@@ -34,11 +35,11 @@ class Target(Generic[K]):
 
     knowledge: K
     budget: Budget
-    in_flight: frozenset[Identity] = frozenset()
-    probing: int = 0
+    probing: frozenset[Identity] = frozenset()
+    """The probes in flight. Of other requests there is one at a time."""
     backoffs: Mapping[Identity, Backoff] = field(default_factory=dict)
     probe_failures: Mapping[Identity, str] = field(default_factory=dict)
-    """The reason of each endpoint whose last probe failed."""
+    """The reason of each endpoint whose last probe failed; "" once it succeeds again."""
     requests: Mapping[tuple[str, str], int] = field(default_factory=dict)
     """By endpoint and outcome."""
     counting_since: float = 0.0
@@ -98,7 +99,7 @@ def drop_future_state(collector: Collector[K], target: Target[K], now: float) ->
 def carried_over(target: Target[K], rate: float) -> Target[K]:
     """Return the target after its settings changed: its knowledge is kept, failed requests are retried at once."""
     budget = replace(target.budget.at_rate(rate), settled=False)
-    return replace(target, budget=budget, in_flight=frozenset(), probing=0, backoffs={}, round_began=None)
+    return replace(target, budget=budget, probing=frozenset(), backoffs={}, round_began=None)
 
 
 def next_action(collector: Collector[K], target: Target[K], now: float, *, getting: bool = True) -> NextAction:
@@ -110,9 +111,9 @@ def next_action(collector: Collector[K], target: Target[K], now: float, *, getti
     requests = list(collector.requests(target.knowledge, now))
     gets = [each for each in requests if isinstance(each, Get)]
     probes = [each for each in requests if isinstance(each, Probe)]
-    get = choose(gets, now, target.in_flight, target.backoffs)
-    probe = choose(probes, now, target.in_flight, target.backoffs)
-    can_probe = target.probing < PROBES_AT_ONCE
+    get = choose(gets, now, frozenset(), target.backoffs)
+    probe = choose(probes, now, target.probing, target.backoffs)
+    can_probe = len(target.probing) < PROBES_AT_ONCE
     next_get = None if get.next_due is None else max(get.next_due, now + pause)
     # Time as of which the oldest value, of statuses and rotation, is valid.
     as_of = target.knowledge.as_of
@@ -135,8 +136,7 @@ def begin(target: Target[K], request: Get | Probe, now: float) -> Target[K]:
     begins_round = request.reason is Reason.STATUS and target.round_began is None
     return replace(
         target,
-        in_flight=target.in_flight | {request.identity},
-        probing=target.probing + (not is_get),
+        probing=target.probing if is_get else target.probing | {request.identity},
         budget=target.budget.spend(now) if is_get else target.budget,
         round_began=now if begins_round else target.round_began,
         latest=now,
@@ -151,11 +151,7 @@ def update(
     now: float,
 ) -> Update[K]:
     """Return the target after the outcome of `request`. Any exception of a collector counts as `Malformed`."""
-    arrived = replace(
-        target,
-        in_flight=target.in_flight - {request.identity},
-        probing=target.probing - isinstance(request, Probe),
-    )
+    arrived = replace(target, probing=target.probing - {request.identity})
     if isinstance(result, PollError):
         return _failed(arrived, request, result, now, None)
     try:
@@ -171,11 +167,8 @@ def update(
 
 def unforeseen(error: Exception) -> Malformed:
     """Return the Malformed for an unforeseen exception of a collector, with its place: its message may be secret."""
-    trace = error.__traceback__
-    while trace is not None and trace.tb_next is not None:
-        trace = trace.tb_next
-    place = f" at {trace.tb_frame.f_globals.get('__name__')}:{trace.tb_lineno}" if trace else ""
-    return Malformed(f"unforeseen {type(error).__name__}{place}")
+    *_, (frame, line) = walk_tb(error.__traceback__)
+    return Malformed(f"unforeseen {type(error).__name__} at {frame.f_globals.get('__name__')}:{line}")
 
 
 def refused(target: Target[K], now: float) -> bool:
@@ -214,9 +207,8 @@ def _succeeded(
         outcome = result.reason if result.reason in {"timeout", "tls"} else "connect"
     failures, known = target.probe_failures, target.probe_failures.get(request.identity, "")
     if isinstance(request, Probe) and isinstance(result, Certificate) and result.reason != known:
-        failures = {identity: reason for identity, reason in failures.items() if identity != request.identity}
+        failures = {**failures, request.identity: result.reason}
         if result.reason:
-            failures |= {request.identity: result.reason}
             warning = f"probe of {request.place} failed: {result.reason}: {result.detail}"
         else:
             notice = f"probe of {request.place} succeeds again"

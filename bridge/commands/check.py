@@ -4,6 +4,7 @@ import time
 from argparse import Namespace
 from collections.abc import Callable, Iterator
 from contextlib import closing
+from functools import partial
 from typing import Final
 
 from bridge.commands import output
@@ -17,7 +18,6 @@ from bridge.incidents.silence_client import SilenceApi
 from bridge.outbox.database import Database
 from bridge.outbox.status import OutboxStatus
 from bridge.receivers.alertmanager import Settings as AlertmanagerSettings
-from bridge.receivers.bigpanda import Callback
 from bridge.receivers.bigpanda import Settings as BigPandaSettings
 from bridge.reconcile.alertmanager_client import AlertmanagerApi, origin
 
@@ -46,7 +46,10 @@ def _checks(config: Config) -> Iterator[Result]:
         writable, counts = status.writable(), status.counts(time.time())
     found = f"{counts.waiting} events queued, {counts.dead} dead letters, {counts.quarantined} in quarantine"
     yield "database", writable, found if writable else "cannot be written"
-    yield _alerts_api(config)
+    with closing(BigPanda(config.bigpanda)) as bigpanda:
+        empty = partial(bigpanda.send, [], config.bigpanda.app_key)
+        # What it rejects is the batch, or the app key.
+        yield _credentials("bigpanda", empty, "an empty batch", lambda error: isinstance(error, Rejected))
     if config.bigpanda.confirm is not None:
         with closing(IntegrationApi(config.bigpanda, config.bigpanda.confirm)) as api:
 
@@ -73,38 +76,25 @@ def _checks(config: Config) -> Iterator[Result]:
             with closing(SilenceApi(one.silences, "check")) as silences:
                 yield _attempted(f"silences {one.source}", lambda: f"{len(silences.ours())} of ours")
         if isinstance(one, BigPandaSettings) and one.callback is not None:
-            yield _callback(one.source, one.callback)
+            with closing(CallbackService(one.callback)) as service:
+                unknown = partial(service.confirm, "vendorwatch-check")
+                harmless = lambda error: error.status in _UNKNOWN_INCIDENT  # noqa: E731
+                yield _credentials(f"callback {one.source}", unknown, "an unknown incident", harmless)
 
 
-def _alerts_api(config: Config) -> Result:
-    """Send an empty batch: BigPanda checks the credentials before the content, and nothing can come of it."""
+def _credentials(name: str, ask: Callable[[], object], about: str, harmless: Callable[[DeliveryError], bool]) -> Result:
+    """Send a request of which nothing can come: BigPanda checks the credentials before the content."""
     detail = ""
-    with closing(BigPanda(config.bigpanda)) as client:
-        try:
-            client.send([], config.bigpanda.app_key)
-        except Rejected as error:
-            detail = f"; {error}"  # about the batch, or about the app key
-        except Stopped as error:
-            whose = "credentials rejected" if error.status in _REFUSED else "not the Alerts API: check the URL"
-            return "bigpanda", False, f"{whose}: {error}"
-        except DeliveryError as error:
-            return "bigpanda", False, f"no conclusive response: {error}"
-    return "bigpanda", True, f"credentials accepted (checked with an empty batch{detail})"
-
-
-def _callback(source: str, callback: Callback) -> Result:
-    """Confirm the share of an unknown incident: BigPanda checks the credentials first, and nothing changes."""
-    name, detail = f"callback {source}", ""
-    with closing(CallbackService(callback)) as client:
-        try:
-            client.confirm("vendorwatch-check")
-        except DeliveryError as error:
-            if error.status in _REFUSED:
-                return name, False, f"credentials rejected: {error}"
-            if error.status not in _UNKNOWN_INCIDENT:
-                return name, False, f"no conclusive response: {error}"
-            detail = f"; {error}"
-    return name, True, f"credentials accepted (checked with an unknown incident{detail})"
+    try:
+        ask()
+    except DeliveryError as error:
+        if error.status in _REFUSED:
+            return name, False, f"credentials rejected: {error}"
+        if not harmless(error):
+            wrong = "not this API: check the URL" if isinstance(error, Stopped) else "no conclusive response"
+            return name, False, f"{wrong}: {error}"
+        detail = f"; {error}"
+    return name, True, f"credentials accepted (checked with {about}{detail})"
 
 
 def _attempted(name: str, ask: Callable[[], str]) -> Result:

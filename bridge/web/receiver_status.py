@@ -40,19 +40,16 @@ def statuses(
 ) -> list[ReceiverStatus]:
     """Return every configured receiver, in the order of the file. `last`: last webhooks, by receiver and source."""
     beats = list(heartbeats)
-    found = []
-    for one in config.receivers:
-        reconciler = reconcilers.get(one.source) if isinstance(one, Settings) else None
-        found.append(
-            ReceiverStatus(
-                receiver=one.receiver,
-                source=one.source,
-                last=last.get((one.receiver, one.source)),
-                reconciler=reconciler.status if reconciler else None,
-                watchdogs=_watchdogs(one, beats, alerts) if isinstance(one, Settings) else (),
-            )
+    return [
+        ReceiverStatus(
+            receiver=one.receiver,
+            source=one.source,
+            last=last.get((one.receiver, one.source)),
+            reconciler=found.status if isinstance(one, Settings) and (found := reconcilers.get(one.source)) else None,
+            watchdogs=_watchdogs(one, beats, alerts) if isinstance(one, Settings) else (),
         )
-    return found
+        for one in config.receivers
+    ]
 
 
 def _watchdogs(settings: Settings, heartbeats: Sequence[Heartbeat], alerts: Alerts) -> Sequence[WatchdogStatus]:

@@ -36,7 +36,6 @@ An Alertmanager alert has three objects and some thirty values in about two kilo
 64 MB.
 """
 _STRING: Final = re.compile(rb'"[^"]*"?')
-_ALERTS_API: Final = "alerts_api"
 _log = logging.getLogger(__name__)
 
 
@@ -75,48 +74,44 @@ class Webhooks:
         """Return the routes."""
         webhooks = Blueprint("webhooks", __name__)
         webhooks.add_url_rule("/webhooks/<receiver>/<source>", "webhook", self.webhook, methods=["POST"])
-        alerts_api = "/webhooks/alerts_api/<source>/data/v2/alerts"
-        webhooks.add_url_rule(alerts_api, "alerts_api", self.alerts_api, methods=["POST"])
+        api, named = "/webhooks/alerts_api/<source>/data/v2/alerts", {"receiver": "alerts_api"}
+        webhooks.add_url_rule(api, "alerts_api", self.alerts_api, methods=["POST"], defaults=named)
+        webhooks.register_error_handler(Exception, self._failed)
         return webhooks
 
     def webhook(self, receiver: str, source: str) -> Response:
         """Accept one webhook."""
-        try:
-            self._take(receiver, source)
-        except HttpError as error:
-            return plain(error.status, str(error))
+        self._take(receiver, source)
         return plain(200, "accepted")
 
-    def alerts_api(self, source: str) -> Response:
+    def alerts_api(self, receiver: str, source: str) -> Response:
         """Accept one request and answer as BigPanda's Alerts API would: 201, 204 for an exact duplicate, 400."""
-        try:
-            duplicate = self._take(_ALERTS_API, source)
-        except HttpError as error:
-            body = {"status": error.status, "errors": str(error).split("; ")}
-            return Response(json.dumps(body), error.status, mimetype="application/json")
-        if duplicate:
+        if self._take(receiver, source):
             return Response(status=204)
         return Response(json.dumps({"response": {"status": "created"}}), 201, mimetype="application/json")
 
+    def _failed(self, error: Exception) -> Response:
+        """Count what went wrong with a webhook, and answer in the form that its sender expects."""
+        receiver, source = (str((request.view_args or {})[name]) for name in ("receiver", "source"))
+        if isinstance(error, Unavailable):
+            _log.warning("Webhook for %s/%s rejected (503): %s", receiver, source, error)
+        elif not isinstance(error, HttpError):
+            _log.error("Webhook for %s/%s failed unexpectedly", receiver, source, exc_info=error)
+        if not isinstance(error, HttpError):
+            error = HttpError(503, "unavailable", "not now; try again")
+        if error.outcome != "not_found":
+            self._metrics.notifications.labels(receiver, source, error.outcome).inc()
+        if request.endpoint == "webhooks.alerts_api":
+            body = {"status": error.status, "errors": str(error).split("; ")}
+            return Response(json.dumps(body), error.status, mimetype="application/json")
+        return plain(error.status, str(error))
+
     def _take(self, receiver: str, source: str) -> bool:
         """Make a webhook durable; return whether it is a duplicate. Raises HttpError."""
-        found = self._receivers().get((receiver, source))
-        if found is None:
+        settings = self._receivers().get((receiver, source))
+        if settings is None:
             raise HttpError(404, "not_found", "no such receiver")
-        try:
-            duplicate = self._accepted(found)
-        except HttpError as error:
-            problem = error
-        except Unavailable as error:
-            _log.warning("Webhook for %s/%s rejected (503): %s", receiver, source, error)
-            problem = HttpError(503, "unavailable", "not now; try again")
-        except Exception:  # noqa: BLE001  the sender must get a 503 whatever went wrong
-            _log.exception("Webhook for %s/%s failed unexpectedly", receiver, source)
-            problem = HttpError(503, "unavailable", "not now; try again")
-        else:
-            return duplicate
-        self._metrics.notifications.labels(receiver, source, problem.outcome).inc()
-        raise problem
+        return self._accepted(settings)
 
     def _accepted(self, settings: ReceiverSettings) -> bool:
         if not (request.mimetype == "application/json" or request.mimetype.endswith("+json")):

@@ -16,7 +16,7 @@ from tests.sandbox.server import Sandbox
         ),
         ("bp-token", 201, "ok, credentials accepted (checked with an empty batch)"),
         ("other", None, "credentials rejected"),
-        ("bp-token", 404, "not the Alerts API"),
+        ("bp-token", 404, "not this API: check the URL"),
         ("bp-token", 503, "no conclusive response"),
     ],
 )

@@ -17,16 +17,11 @@ LEASE: Final = 3.0
 """Seconds for which a confirmed lock counts as held."""
 PATIENCE: Final = 10
 """Timeout in seconds for reading or writing one snapshot."""
-_SESSION: Final = " ".join(
-    f"-c {setting}"
-    for setting in (
-        "tcp_keepalives_idle=2",  # a leader whose machine is gone must not hold the lock for hours
-        "tcp_keepalives_interval=1",
-        "tcp_keepalives_count=3",
-        "tcp_user_timeout=5000",
-        "idle_in_transaction_session_timeout=10s",
-        "synchronous_commit=off",  # a crash loses the last second's commits, which `loss_window` allows for
-    )
+_SESSION: Final = (
+    # A leader whose machine is gone must not hold the lock for hours.
+    "-c tcp_keepalives_idle=2 -c tcp_keepalives_interval=1 -c tcp_keepalives_count=3 -c tcp_user_timeout=5000 "
+    # A crash loses the last second's commits, which `loss_window` allows for.
+    "-c synchronous_commit=off -c idle_in_transaction_session_timeout=10s"
 )
 _CLIENT: Final = {
     "connect_timeout": 2,

@@ -74,8 +74,9 @@ class Poller:
         else:
             found = self._snapshot.read(clock())
             self.target = self._snapshot.resumed(found, clock()) if self._leading else found
-        self._changed = threading.Condition(threading.RLock())
-        self._woken = False
+        self._updating = threading.RLock()
+        self._event = threading.Event()
+        """Something happened that the loop has not considered yet."""
         self._stopped = False
         self._action: NextAction | None = None
         self._shown = (0, False)
@@ -136,15 +137,12 @@ class Poller:
 
     def wake(self) -> None:
         """Let the loop check now whether it leads."""
-        with self._changed:
-            self._woken = True
-            self._changed.notify_all()
+        self._event.set()
 
     def stop(self, timeout: float) -> None:
         """Stop the loop, waiting at most `timeout` seconds, and store the state."""
-        with self._changed:
-            self._stopped = True
-            self._changed.notify_all()
+        self._stopped = True
+        self._event.set()
         self._session.close()
         if self._thread.is_alive():
             self._thread.join(timeout)
@@ -168,18 +166,17 @@ class Poller:
 
     def _follow(self) -> None:
         """Take over the leader's latest snapshot, then rest; or start leading from it once the leader has gone."""
-        with self._changed:
-            self._woken = False
+        self._event.clear()
         leads, now = self._leads(), self._clock()  # in this order: the snapshot read next is then the leader's last
         stored = self._snapshot.news(now)
         if stored:
-            with self._changed:
+            with self._updating:
                 mine = self.target
                 self.target = followed(mine, stored)
             if self.target.knowledge != mine.knowledge:
                 self._on_change(self)
         if leads:
-            with self._changed:
+            with self._updating:
                 self.target, self._leading = self._snapshot.resumed(self.target, now), True
         else:
             self._rest(self._snapshot.rest)
@@ -192,7 +189,7 @@ class Poller:
             self._leading, self._action = False, None
             return
         if target_state.refused(self.target, self._clock()) and self._session.credentials() != self._credentials:
-            with self._changed:
+            with self._updating:
                 self.target = target_state.credentials_changed(self.target)
         action = self._next()
         if action.probe:
@@ -206,8 +203,9 @@ class Poller:
     def _next(self, *, getting: bool = True) -> NextAction:
         """Decide the next action and record that it has begun."""
         now = self._clock()
-        with self._changed:
-            self._woken = self._woken and not getting
+        with self._updating:
+            if getting:
+                self._event.clear()
             try:
                 self.target = target_state.drop_future_state(self._collector, self.target, now)
                 action = target_state.next_action(self._collector, self.target, now, getting=getting)
@@ -245,14 +243,13 @@ class Poller:
             result = error
         except Exception as error:  # noqa: BLE001  a request that nothing comes of would be in flight for ever
             result = target_state.unforeseen(error)
-        with self._changed:
+        with self._updating:
             if self._stopped:
                 return  # the failure of an aborted request is not the vendor's fault
             before = self.target
             outcome = target_state.update(self._collector, before, request, result, self._clock())
             self.target = outcome.target
-            self._woken = True
-            self._changed.notify_all()
+            self._event.set()
         if outcome.warning:
             _log.warning("%s: %s", self._name, outcome.warning)
         if outcome.notice:
@@ -263,13 +260,13 @@ class Poller:
     def _rest(self, seconds: float) -> None:
         """Wait for an event, at most `seconds`."""
         most = min(seconds, CREDENTIALS_EVERY) if target_state.refused(self.target, self._clock()) else seconds
-        with self._changed:
-            self._changed.wait_for(lambda: self._woken or self._stopped, max(most, SHORTEST_REST))
+        if not self._stopped:
+            self._event.wait(max(most, SHORTEST_REST))
 
     def _collector_failed(self, where: str, error: Exception) -> None:
         """Count and log an exception of the collector in `where`, once for as long as it stays the same."""
         message = f"{where}: {target_state.unforeseen(error)}"
-        with self._changed:
+        with self._updating:
             is_new = message != self.target.last_error
             self.target = target_state.collector_failed(self.target, where, message, self._clock())
         if is_new:

@@ -10,33 +10,28 @@ from urllib.parse import quote, unquote
 from exporter.collectors.contract import CONFIRM_AFTER, Certificate, Get, Reason, Request, Response
 from exporter.collectors.figures import counted
 from exporter.errors import Malformed
-from exporter.metrics.families import Family, Sample, gauge
+from exporter.metrics.families import Family, gauge
 from exporter.metrics.health import Figure
 
 from .answers import Found, read_environments, read_plans, read_search, read_total
 from .config import Settings
 from .knowledge import (
+    ACTIVE,
+    FOLDERS,
     PAGE_SIZE,
+    Folder,
     Knowledge,
     Plans,
     with_environment,
     with_environments,
     with_page,
-    with_total,
 )
 
-INCIDENTS = gauge(
-    "bigpanda_incidents",
-    "Incidents in a folder of the environment.",
-    "bigpanda_environment",
-    "folder",
-)
-ACTIVE = gauge(
+INCIDENTS = gauge("bigpanda_incidents", "Incidents in a folder of the environment.", "bigpanda_environment", "folder")
+BY_SEVERITY = gauge(
     "bigpanda_active_incidents",
     "Active incidents by current status and by the worst status they ever had.",
-    "bigpanda_environment",
-    "status",
-    "severity",
+    *("bigpanda_environment", "status", "severity"),
 )
 OLDEST = gauge(
     "bigpanda_oldest_active_incident_timestamp_seconds",
@@ -47,8 +42,6 @@ PLANS = gauge("bigpanda_maintenance_plans", "Maintenance plans that are planned 
 
 ENVIRONMENTS = "/resources/v2.0/environments"
 SEARCH = "/resources/v2.0/environments/{id}/incidents"
-FOLDERS = ("unhandled", "shared", "snoozed", "maintenance")
-"""Folders counted by a search of one row each; `active` is counted by listing all of it."""
 LIST_EVERY = 3600.0
 """Seconds between two requests for the list of environments."""
 MAINTENANCE = "/resources/v2.0/ordered-maintenance-plans"
@@ -66,7 +59,7 @@ class Collector:
 
     settings: Settings
 
-    metrics = (INCIDENTS, ACTIVE, OLDEST, PLANS)
+    metrics = (INCIDENTS, BY_SEVERITY, OLDEST, PLANS)
     start = Knowledge
     """The knowledge before the first response."""
 
@@ -96,38 +89,35 @@ class Collector:
 
     def _searches(self, knowledge: Knowledge, now: float) -> Iterator[Get]:
         """Yield, for each environment, the next page of its active incidents and the total of each other folder."""
-        listed = (each.active.incidents() if each.active else 0 for each in knowledge.environments)
-        searches = sum(len(FOLDERS) + max(1, ceil(incidents / PAGE_SIZE)) for incidents in listed)
+        active = (each.folders.get(ACTIVE) for each in knowledge.environments)
+        searches = sum(len(FOLDERS) - 1 + max(1, ceil(each.found / PAGE_SIZE) if each else 1) for each in active)
         per_minute = SEARCHES_SHARE * self.settings.requests_per_minute
         every = max(self.settings.poll_interval, searches * 60.0 / per_minute)
-        behind = knowledge.behind()
+        keeping_up = {each.id for each in knowledge.keeping_up()}
         for environment in knowledge.environments:
-            listing, active = environment.unfinished, environment.active
-            if listing is not None and now - listing.began <= self.settings.max_age:
-                due, page = listing.began, listing.pages + 1
-            else:  # a listing that takes longer than `max_age` is abandoned
-                due, page = 0.0 if active is None else active.at + every, 1
-            confirm_after = min(CONFIRM_AFTER, self.settings.poll_interval)
-            if environment.emptied_at is not None:
-                due = environment.emptied_at + confirm_after
-            # Sorted by start, which never changes, so that incidents do not move between pages during a listing.
-            searched = [(due, {"folder": "active", "sort_by": "start", "page_size": str(PAGE_SIZE), "page": str(page)})]
             for folder in FOLDERS:
-                total = environment.folders.get(folder)
-                rows = PAGE_SIZE if environment.listed else 1
-                due = total.at + every if total else 0.0
-                if total and total.emptied_at is not None:
-                    due = total.emptied_at + confirm_after
-                searched.append((due, {"folder": folder, "page_size": str(rows)}))
-            for due, params in searched:
+                known, page = environment.folders.get(folder), 1
+                due = known.at + every if known else 0.0
+                params = {"folder": folder}
+                if folder == ACTIVE:
+                    listing = environment.unfinished
+                    # A listing that takes longer than `max_age` is abandoned.
+                    if listing is not None and now - listing.began <= self.settings.max_age:
+                        due, page = listing.began, listing.pages + 1
+                    # Sorted by start, which never changes, so that incidents do not move between its pages.
+                    params |= {"sort_by": "start", "page_size": str(PAGE_SIZE), "page": str(page)}
+                else:
+                    params["page_size"] = str(PAGE_SIZE if environment.listed else 1)
+                if known and known.emptied_at is not None:
+                    due = known.emptied_at + min(CONFIRM_AFTER, self.settings.poll_interval)
                 yield Get(
                     endpoint=SEARCH,
-                    reason=Reason.OLDEST if environment.id in behind else Reason.STATUS,
+                    reason=Reason.STATUS if environment.id in keeping_up else Reason.OLDEST,
                     due=due,
                     every=every,
                     path=f"{ENVIRONMENTS}/{quote(environment.id, safe='')}/incidents",
                     params=tuple(params.items()),
-                    expected_statuses=frozenset({404} if params.get("page", "1") != "1" else ()),
+                    expected_statuses=frozenset({404} if page > 1 else ()),
                 )
 
     def update(self, knowledge: Knowledge, request: Request, response: Response | Certificate) -> Knowledge:
@@ -144,7 +134,7 @@ class Collector:
         environment = next((each for each in knowledge.environments if each.id == identity), None)
         if environment is None:
             return knowledge
-        if params["folder"] == "active":
+        if params["folder"] == ACTIVE:
             known = environment.unfinished
             # 404: the previous page was the last one.
             found = Found(known.total if known else None, ()) if response.status == 404 else read_search(response.body)  # noqa: PLR2004
@@ -154,26 +144,25 @@ class Collector:
             total = read_total(response.body, rows)
             if total is None and rows == PAGE_SIZE:
                 raise Malformed("total: missing")
-            changed = with_total(environment, params["folder"], total, at)
-        return with_environment(knowledge, changed, len(FOLDERS), at)
+            changed = replace(environment, listed=True)
+            if total is not None:
+                changed = environment.with_folder(params["folder"], Folder(at, total, total))
+        return with_environment(knowledge, changed, at)
 
     def families(self, knowledge: Knowledge, now: float) -> Iterator[Family]:
-        """Yield totals first, then counts and ages of the active incidents, each part while it is fresh."""
+        """Yield totals first, then counts and ages of the active incidents, each folder while it is fresh."""
         oldest_shown = now - self.settings.max_age
-        totals: list[Sample] = []
-        counts: list[Sample] = []
-        oldest: list[Sample] = []
-        for environment in knowledge.environments:
-            name, active = environment.name, environment.active
-            if active is not None and active.at >= oldest_shown:
-                totals += [((name, "active"), float(active.total))] if active.total is not None else []
-                counts += [((name, status, severity), float(count)) for status, severity, count in active.counts]
-                oldest += [((name,), active.oldest)] if active.oldest is not None else []
-            folders = [(folder, environment.folders.get(folder)) for folder in FOLDERS]
-            totals += [((name, folder), float(of.incidents)) for folder, of in folders if of and of.at >= oldest_shown]
+        folders = [
+            (environment.name, name, folder)
+            for environment in knowledge.environments
+            for name in FOLDERS
+            if (folder := environment.folders.get(name)) and folder.at >= oldest_shown
+        ]
+        totals = [((place, name), float(each.total)) for place, name, each in folders if each.total is not None]
+        counts = [((place, *labels), float(count)) for place, _, each in folders for *labels, count in each.counts]
         yield Family(INCIDENTS, totals)
-        yield Family(ACTIVE, counts)
-        yield Family(OLDEST, oldest)
+        yield Family(BY_SEVERITY, counts)
+        yield Family(OLDEST, [((place,), each.oldest) for place, _, each in folders if each.oldest is not None])
         oldest_plans = now - max(self.settings.max_age, 3 * PLANS_EVERY)
         fresh = [(status, plans) for status, plans in knowledge.plans.items() if plans.at >= oldest_plans]
         yield Family(PLANS, [((status,), float(plans.count)) for status, plans in fresh if plans.count is not None])
@@ -181,7 +170,8 @@ class Collector:
     def figures(self, knowledge: Knowledge, now: float) -> Iterator[Figure]:
         """Yield the active incidents by status, the number of environments, and the oldest incident."""
         fresh = now - self.settings.max_age
-        active = [each.active for each in knowledge.environments if each.active and each.active.at >= fresh]
+        listings = (each.folders.get(ACTIVE) for each in knowledge.environments)
+        active = [each for each in listings if each and each.at >= fresh]
         statuses = Counter[str]()
         for listing in active:
             for status, _, count in listing.counts:

@@ -1,8 +1,8 @@
 """The knowledge of each environment, and how responses change it.
 
-A round is complete once every environment's folders and active incidents have been read again. An environment that the
-others are several rounds ahead of is failing (BigPanda answers 500 for some): it is left behind, so that the age of the
-target is that of the environments that do answer.
+A round is complete once every environment's folders have been read again. An environment that the others are several
+rounds ahead of is failing (BigPanda answers 500 for some): it is left behind, so that the age of the target is that of
+the environments that do answer.
 """
 
 from collections import Counter
@@ -12,6 +12,9 @@ from exporter.errors import Malformed
 
 from .answers import Found, Incident, Place
 
+ACTIVE = "active"
+FOLDERS = (ACTIVE, "unhandled", "shared", "snoozed", "maintenance")
+"""`active` is counted by listing all of it, each of the others by a search of one row."""
 PAGE_SIZE = 100
 REREADS = 2
 """How often a listing that shifted while being read is read again; after that it counts as is, truncated."""
@@ -24,11 +27,18 @@ ROUNDS_BEHIND = 2
 
 
 @dataclass(frozen=True, slots=True)
-class Total:
-    """The number of incidents in a folder, as of `at`."""
+class Folder:
+    """A folder as of `at`: its incidents as the vendor counts them, None if unknown, and those found.
+
+    Of `active` also those by status and severity, with every combination ever seen, and when the oldest started.
+    """
 
     at: float
-    incidents: int
+    total: int | None
+    found: int
+    counts: tuple[tuple[str, str, int], ...] = ()
+    oldest: float | None = None
+    truncated: bool = False
     emptied_at: float | None = None
     """When it suddenly became empty, until that is confirmed."""
 
@@ -49,42 +59,27 @@ class Listing:
 
 
 @dataclass(frozen=True, slots=True)
-class Active:
-    """The last complete listing: active incidents by status and severity, with every combination ever seen."""
-
-    at: float
-    total: int | None
-    counts: tuple[tuple[str, str, int], ...]
-    oldest: float | None
-    truncated: bool
-
-    def incidents(self) -> int:
-        """Return the number of incidents listed."""
-        return sum(count for *_, count in self.counts)
-
-
-@dataclass(frozen=True, slots=True)
 class Environment:
-    """One environment. `as_of`: its last complete round, which ended at `round_ended`; `rounds`: their number.
+    """One environment. `rounds`: the number of its complete rounds, the last of which ended at `round_ended`.
 
     `listed`: its searches have no total, so a folder is counted by listing it.
     """
 
     id: str
     name: str
-    folders: dict[str, Total] = field(default_factory=dict)
-    active: Active | None = None
+    folders: dict[str, Folder] = field(default_factory=dict)
     unfinished: Listing | None = None
-    as_of: float | None = None
     round_ended: float = 0.0
     rounds: int = 0
     listed: bool = False
-    emptied_at: float | None = None
-    """When its active incidents suddenly were all gone, until that is confirmed."""
 
-    def parts(self) -> list[float]:
-        """Return the time as of which each part is valid."""
-        return [*([] if self.active is None else [self.active.at]), *(total.at for total in self.folders.values())]
+    def with_folder(self, name: str, folder: Folder) -> "Environment":
+        """Return the environment after a folder was read."""
+        known = self.folders.get(name)
+        if known and known.found and not folder.found and known.emptied_at is None:
+            # A folder that is suddenly empty must be confirmed: one bad response would end every incident.
+            folder = replace(known, emptied_at=folder.at)
+        return replace(self, folders={**self.folders, name: folder})
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,15 +92,11 @@ class Plans:
 
 @dataclass(frozen=True, slots=True)
 class Knowledge:
-    """The knowledge of all environments. `round_ended`: when the last complete round ended.
-
-    `plans`: maintenance plans by status.
-    """
+    """The knowledge of all environments. `as_of`: the oldest part; `plans`: maintenance plans by status."""
 
     as_of: float | None = None
     listed_at: float | None = None
     environments: tuple[Environment, ...] = ()
-    round_ended: float = 0.0
     round_at: float | None = None
     """Time as of which the last complete round is valid."""
     wanted: tuple[str, ...] | None = None
@@ -117,16 +108,16 @@ class Knowledge:
     @property
     def truncated(self) -> bool:
         """Whether an environment's active incidents were cut by the page cap or the vendor's limit on results."""
-        return any(environment.active is not None and environment.active.truncated for environment in self.environments)
+        return any(folder.truncated for environment in self.environments for folder in environment.folders.values())
 
     def rounds(self) -> int:
         """Return the number of rounds of the environment that is furthest ahead."""
         return max((environment.rounds for environment in self.environments), default=0)
 
-    def behind(self) -> set[str]:
-        """Return the ids of environments that the others went on without, which happens only while these fail."""
+    def keeping_up(self) -> list[Environment]:
+        """Return the environments without those that the others went on without, which happens only while they fail."""
         furthest = self.rounds()
-        return {each.id for each in self.environments if furthest - each.rounds >= ROUNDS_BEHIND}
+        return [each for each in self.environments if furthest - each.rounds < ROUNDS_BEHIND]
 
 
 def with_environments(
@@ -156,16 +147,6 @@ def with_environments(
     return listed if places else replace(listed, as_of=at, round_at=at)
 
 
-def with_total(environment: Environment, folder: str, incidents: int | None, at: float) -> Environment:
-    """Return the environment after the total of one folder; None: the vendor gives no total."""
-    if incidents is None:
-        return replace(environment, listed=True)
-    known, total = environment.folders.get(folder), Total(at, incidents)
-    if known and known.incidents and not incidents and known.emptied_at is None:
-        total = replace(known, emptied_at=at)  # must be confirmed, like the active incidents
-    return replace(environment, folders={**environment.folders, folder: total})
-
-
 def with_page(environment: Environment, found: Found, page: int, at: float, max_pages: int) -> Environment:
     """Return the environment after a page of active incidents; only a complete listing replaces the old one."""
     before = environment.unfinished
@@ -177,58 +158,44 @@ def with_page(environment: Environment, found: Found, page: int, at: float, max_
     shifted = None not in (found.total, listing.total) and found.total != listing.total
     if shifted and listing.rereads < REREADS:
         return replace(environment, unfinished=Listing(at, rereads=listing.rereads + 1))
-    grown = replace(
-        listing,
-        pages=page,
-        rows=listing.rows + len(found.incidents),
-        incidents=(*listing.incidents, *found.incidents),
-    )
+    rows, incidents = listing.rows + len(found.incidents), (*listing.incidents, *found.incidents)
+    grown = replace(listing, pages=page, rows=rows, incidents=incidents)
     # A vendor without paging repeats the same page for ever: a page with nothing new ends the listing.
     seen = {incident.id for incident in listing.incidents if incident.id}
-    is_full = len(found.incidents) >= PAGE_SIZE if found.total is None else grown.rows < found.total
+    is_full = len(found.incidents) >= PAGE_SIZE if found.total is None else rows < found.total
     more = is_full and any(incident.id not in seen for incident in found.incidents)
-    if more and page < max_pages and grown.rows < LAST_INCIDENT:
+    if more and page < max_pages and rows < LAST_INCIDENT:
         return replace(environment, unfinished=grown)
-    missing = shifted or (found.total is not None and found.total > grown.rows)
-    whole = _whole(environment.active, grown, found.total, truncated=more or missing)
-    was_listed = environment.active is not None and environment.active.incidents() > 0
-    if was_listed and not grown.rows and environment.emptied_at is None:
-        # A listing that is suddenly empty must be confirmed: one bad response would end every incident.
-        return replace(environment, unfinished=None, emptied_at=listing.began)
-    return replace(environment, unfinished=None, active=whole, emptied_at=None)
+    missing = shifted or (found.total is not None and found.total > rows)
+    whole = _whole(environment.folders.get(ACTIVE), grown, found.total, truncated=more or missing)
+    return replace(environment, unfinished=None).with_folder(ACTIVE, whole)
 
 
-def _whole(before: Active | None, listing: Listing, total: int | None, *, truncated: bool) -> Active:
+def _whole(before: Folder | None, listing: Listing, total: int | None, *, truncated: bool) -> Folder:
     """Count an incident that moved between pages once, as last listed; 0 for combinations seen before."""
     listed = {incident.id or f"unnamed {place}": incident for place, incident in enumerate(listing.incidents)}
     active = [incident for incident in listed.values() if incident.active]
     counts = Counter({(status, severity): 0 for status, severity, _ in before.counts} if before else {})
     counts.update((incident.status, incident.severity) for incident in active)
-    return Active(
+    return Folder(
         at=listing.began,
         total=total if total is not None or truncated else len(active),
+        found=listing.rows,
         counts=tuple((*key, count) for key, count in sorted(counts.items())),
         oldest=min((incident.start for incident in active if incident.start is not None), default=None),
         truncated=truncated,
     )
 
 
-def with_environment(knowledge: Knowledge, changed: Environment, folders: int, at: float) -> Knowledge:
-    """Return the knowledge with one environment changed, ending its round and the target's if they are complete.
-
-    `folders`: the number of folders counted by requests of their own.
-    """
-    parts = changed.parts()
-    if changed.active is not None and len(changed.folders) >= folders and min(parts) > changed.round_ended:
-        # All its parts have been read again since its last round ended.
-        rounds = max(changed.rounds + 1, knowledge.rounds())
-        changed = replace(changed, as_of=min(parts), round_ended=at, rounds=rounds)
+def with_environment(knowledge: Knowledge, changed: Environment, at: float) -> Knowledge:
+    """Return the knowledge with one environment changed, ending its round and the target's if they are complete."""
+    times = [folder.at for folder in changed.folders.values()]
+    if len(times) == len(FOLDERS) and min(times) > changed.round_ended:
+        # All its folders have been read again since its last round ended.
+        changed = replace(changed, round_ended=at, rounds=max(changed.rounds + 1, knowledge.rounds()))
     environments = tuple(changed if each.id == changed.id else each for each in knowledge.environments)
     after = replace(knowledge, environments=environments)
-    behind = after.behind()
-    keeping_up = [environment for environment in environments if environment.id not in behind]
-    after = replace(after, as_of=min((part for each in keeping_up for part in each.parts()), default=knowledge.as_of))
-    held = [each.as_of for each in keeping_up if each.as_of is not None]
-    if len(held) < len(keeping_up) or min(held) <= knowledge.round_ended:
-        return after
-    return replace(after, round_at=min(held), round_ended=at)
+    up = after.keeping_up()
+    as_of = min((folder.at for each in up for folder in each.folders.values()), default=knowledge.as_of)
+    ended = min(each.rounds for each in up) > min(each.rounds for each in knowledge.keeping_up())
+    return replace(after, as_of=as_of, round_at=as_of if ended else knowledge.round_at)

@@ -81,9 +81,9 @@ def _turns(
 def probes(settings: Settings, known: Known) -> Iterator[Probe]:
     """Yield the most urgent probes, one for all monitors of the same host and port."""
     every, retry = settings.certificate_interval, settings.certificate_retry_interval
-    unprobed = {one.place: one.found for one in known.monitors.values() if one.place not in known.observations}
-    unprobed.pop("", None)
-    for where, found in islice(unprobed.items(), MOST):
+    places = {one.place: one.found for one in known.monitors.values()}
+    unprobed = (place for place in places.items() if place[0] and place[0] not in known.observations)
+    for where, found in islice(unprobed, MOST):
         yield _probe(where, found, every)
     due = ((seen.due(every, min(retry, every)), where) for where, seen in known.observations.items())
     for at, where in nsmallest(MOST, due):

@@ -4,9 +4,9 @@ import pytest
 from pydantic import TypeAdapter, ValidationError
 
 from exporter.collectors.bigpanda.answers import Place, read_environments, read_search
-from exporter.collectors.bigpanda.collector import ENVIRONMENTS, FOLDERS, MAINTENANCE, SEARCH, Collector
+from exporter.collectors.bigpanda.collector import ENVIRONMENTS, MAINTENANCE, SEARCH, Collector
 from exporter.collectors.bigpanda.config import Settings
-from exporter.collectors.bigpanda.knowledge import Knowledge
+from exporter.collectors.bigpanda.knowledge import ACTIVE, FOLDERS, Knowledge
 from exporter.collectors.contract import Certificate, Reason, Response
 from exporter.errors import Malformed
 from exporter.polling.scheduler import choose
@@ -44,7 +44,7 @@ def ask_for(collector, knowledge, name, folder, now=START):
 
 def after_round(collector, knowledge, name, at, found=()):
     """Return the knowledge after every folder of one environment was read, a second each."""
-    for second, folder in enumerate(("active", *FOLDERS)):
+    for second, folder in enumerate(FOLDERS):
         request = ask_for(collector, knowledge, name, folder, at)
         document = {"total": len(found), "items": list(found)}
         knowledge = collector.update(knowledge, request, response(document, at + second))
@@ -216,7 +216,7 @@ def test_asks_for_the_next_page_while_there_is_one(total, page, more):
 
     request = ask_for(collector, knowledge, "a", "active", START + 1)
     assert dict(request.params)["page"] == ("2" if more else "1")
-    assert (knowledge.environments[0].active is None) is more
+    assert (ACTIVE not in knowledge.environments[0].folders) is more
 
 
 @pytest.mark.parametrize(

@@ -12,22 +12,24 @@ Labels = tuple[str, ...]
 
 @dataclass(frozen=True, slots=True)
 class CertificateObservation:
-    """The last certificate seen at an endpoint, and the result of the last probe.
+    """The last probe of an endpoint, at `probed_at`, and the last certificate seen there, kept after a failed probe.
 
-    Times are epoch seconds. The members from `seen_at` to `serial` are kept after a failed probe.
+    `reason`: why the probe failed, one of `PROBE_FAILURES`; "" if a client would connect.
     """
 
     probed_at: float
-    reached: bool
-    """Whether the last probe saw a certificate, valid or not."""
     reason: str = ""
-    """Why the last probe failed, one of `PROBE_FAILURES`; "" if a client would connect."""
-    seen_at: float | None = None
-    not_after: float | None = None
-    valid: bool | None = None
-    chain_not_after: float | None = None
-    issuer: str = ""
-    serial: str = ""
+    seen: Certificate | None = None
+
+    @property
+    def reached(self) -> bool:
+        """Whether the last probe saw a certificate, valid or not."""
+        return self.seen is not None and self.seen.at == self.probed_at
+
+    @property
+    def refused(self) -> bool:
+        """Whether a client would not accept the certificate."""
+        return self.seen is not None and self.seen.valid is False
 
     def due(self, every: float, retry: float) -> float:
         """Return when to probe the endpoint again: `retry` seconds after a failure, else `every`."""
@@ -35,28 +37,13 @@ class CertificateObservation:
 
     def within(self, max_age: float, now: float) -> "CertificateObservation":
         """Return the observation without a certificate last seen more than `max_age` seconds ago."""
-        if self.seen_at is None or now - self.seen_at <= max_age:
-            return self
-        return CertificateObservation(self.probed_at, self.reached, self.reason)
+        return replace(self, seen=None) if self.seen and now - self.seen.at > max_age else self
 
 
 def observe(known: CertificateObservation | None, certificate: Certificate) -> CertificateObservation:
     """Return the observation of an endpoint after a probe."""
-    if certificate.seen:
-        return CertificateObservation(
-            certificate.at,
-            reached=True,
-            reason=certificate.reason,
-            seen_at=certificate.at,
-            not_after=certificate.not_after,
-            valid=certificate.valid,
-            chain_not_after=certificate.chain_not_after,
-            issuer=certificate.issuer,
-            serial=certificate.serial,
-        )
-    if known is None:
-        return CertificateObservation(certificate.at, reached=False, reason=certificate.reason)
-    return replace(known, probed_at=certificate.at, reached=False, reason=certificate.reason)
+    seen = certificate if certificate.seen else known.seen if known else None
+    return CertificateObservation(certificate.at, certificate.reason, seen)
 
 
 class CertificateMetrics(NamedTuple):
@@ -73,29 +60,17 @@ class CertificateMetrics(NamedTuple):
 
 def certificate_metrics(prefix: str, probe_success: str, probe_failure: str, label: str) -> CertificateMetrics:
     """Define the metrics of probed certificates: `prefix` as in `tls_certificate`, the probe's names in full."""
+    failure = "Why the last TLS probe saw no certificate, or one that a client would not accept; always 1."
+    chain = "When the first certificate of the chain that the server sent expires, its own included."
+    info = "Issuer and serial number of the server's own certificate; always 1."
     return CertificateMetrics(
         gauge(f"{prefix}_expiry_days", "Days until the server's own certificate expires, negative once it has.", label),
         gauge(f"{prefix}_expiry_timestamp_seconds", "When the server's own certificate expires.", label),
         gauge(f"{prefix}_valid", "Whether a client with the trusted roots would accept the certificate now.", label),
         gauge(probe_success, "Whether the last TLS probe saw a certificate, valid or not.", label),
-        gauge(
-            probe_failure,
-            "Why the last TLS probe saw no certificate, or one that a client would not accept; always 1.",
-            label,
-            "reason",
-        ),
-        gauge(
-            f"{prefix}_chain_expiry_timestamp_seconds",
-            "When the first certificate of the chain that the server sent expires, its own included.",
-            label,
-        ),
-        gauge(
-            f"{prefix}_info",
-            "Issuer and serial number of the server's own certificate; always 1.",
-            label,
-            "issuer",
-            "serial",
-        ),
+        gauge(probe_failure, failure, label, "reason"),
+        gauge(f"{prefix}_chain_expiry_timestamp_seconds", chain, label),
+        gauge(f"{prefix}_info", info, label, "issuer", "serial"),
     )
 
 
@@ -103,14 +78,13 @@ def certificate_families(
     metrics: CertificateMetrics, observations: Sequence[tuple[Labels, CertificateObservation]], now: float
 ) -> Iterator[Family]:
     """Yield the families of `metrics` for observations with their label values; days are counted from `now`."""
-    dates = [(labels, known.not_after) for labels, known in observations if known.not_after is not None]
+    seen = [(labels, known.seen) for labels, known in observations if known.seen]
+    dates = [(labels, each.not_after) for labels, each in seen if each.not_after is not None]
     yield Family(metrics.days, [(labels, (not_after - now) / 86400) for labels, not_after in dates])
     yield Family(metrics.timestamp, dates)
-    valid = [(labels, known.valid) for labels, known in observations if known.valid is not None]
-    yield Family(metrics.valid, [(labels, float(valid)) for labels, valid in valid])
+    yield Family(metrics.valid, [(labels, float(each.valid)) for labels, each in seen if each.valid is not None])
     yield Family(metrics.probe_success, [(labels, float(known.reached)) for labels, known in observations])
     yield Family(metrics.failure, [((*labels, known.reason), 1.0) for labels, known in observations if known.reason])
-    chains = [(labels, known.chain_not_after) for labels, known in observations if known.chain_not_after is not None]
+    chains = [(labels, each.chain_not_after) for labels, each in seen if each.chain_not_after is not None]
     yield Family(metrics.chain, chains)
-    seen = [(labels, known) for labels, known in observations if known.serial]
-    yield Family(metrics.info, [((*labels, known.issuer, known.serial), 1.0) for labels, known in seen])
+    yield Family(metrics.info, [((*labels, each.issuer, each.serial), 1.0) for labels, each in seen if each.serial])

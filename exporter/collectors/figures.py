@@ -24,12 +24,13 @@ def counted(count: int, what: str) -> str:
 
 def certificate_figures(observations: Sequence[tuple[str, CertificateObservation]], now: float) -> Iterator[Figure]:
     """Yield the certificates that a client would not accept, that could not be read, and that expire soon."""
-    ends = sorted((each.not_after, name) for name, each in observations if each.not_after is not None)
+    seen = [(name, each.seen) for name, each in observations if each.seen]
+    ends = sorted((each.not_after, name) for name, each in seen if each.not_after is not None)
     labelled = [(f"{name} ({each.reason})" if each.reason else name, each) for name, each in observations]
     found = {
-        "not accepted": [text for text, each in labelled if each.valid is False],
+        "not accepted": [text for text, each in labelled if each.refused],
         "seen by a probe that failed": [
-            text for text, each in labelled if each.reached and each.reason and each.valid is not False
+            text for text, each in labelled if each.reached and each.reason and not each.refused
         ],
         "not seen": [text for text, each in labelled if not each.reached],
         "expiring within 14 days": [name for at, name in ends if now < at <= now + SOON],

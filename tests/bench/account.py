@@ -8,7 +8,7 @@ from functools import cache
 from pathlib import Path
 from random import Random
 
-from exporter.collectors.certificate_observations import CertificateObservation
+from exporter.collectors.certificate_observations import observe
 from exporter.collectors.contract import Certificate, Probe, Request, Response
 from exporter.collectors.vigilmon.answers import History, read_monitors
 from exporter.collectors.vigilmon.collector import Collector
@@ -117,9 +117,7 @@ def knowledge(count: int, now: float) -> Known:
         known.uptimes[identity] = Uptime(moment, uptime(int(identity)))
         known.incidents[identity] = History(moment, ongoing=0, recorded=3)
         ends = now + Random(identity).randrange(86_400, 90 * 86_400)
-        known.observations[one.place] = CertificateObservation(
-            moment, reached=True, seen_at=moment, not_after=ends, valid=True
-        )
+        known.observations[one.place] = observe(None, Certificate(moment, moment, ends, valid=True))
     return known
 
 

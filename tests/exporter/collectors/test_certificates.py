@@ -4,7 +4,7 @@ import yaml
 from pydantic import TypeAdapter, ValidationError
 
 from exporter import config
-from exporter.collectors.certificate_observations import CertificateObservation, observe
+from exporter.collectors.certificate_observations import observe
 from exporter.collectors.certificates.collector import Collector, Known
 from exporter.collectors.certificates.config import Settings
 from exporter.collectors.certificates.endpoints import Endpoint, endpoint
@@ -140,7 +140,7 @@ def test_forgets_endpoints_that_left_the_configuration():
     """Knowledge that outlived a reload tells nothing of endpoints that are no longer listed."""
     old = Known(
         as_of=50.0,
-        observations={"old.example:443": CertificateObservation(50.0, reached=True, not_after=9e9, seen_at=50.0)},
+        observations={"old.example:443": observe(None, Certificate(50.0, 0.0, 9e9, valid=True))},
     )
     collector = Collector(settings("new.example:443"))
 

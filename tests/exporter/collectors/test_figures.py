@@ -1,14 +1,15 @@
 """Words for the status page."""
 
-from exporter.collectors.certificate_observations import CertificateObservation
+from exporter.collectors.certificate_observations import CertificateObservation, observe
+from exporter.collectors.contract import Certificate
 from exporter.collectors.figures import certificate_figures, counted, named
 
 DAY = 86400.0
 NOW = 1_800_000_000.0
 
 
-def seen(days, *, valid=True, reached=True, reason=""):
-    return CertificateObservation(NOW, reached, reason, seen_at=NOW, not_after=NOW + days * DAY, valid=valid)
+def seen(days, *, valid=True, reason=""):
+    return observe(None, Certificate(NOW, None, NOW + days * DAY, valid, reason))
 
 
 def test_names_are_few():
@@ -29,7 +30,7 @@ def test_certificates_that_need_somebody_are_named():
         ("soon", seen(3)),
         ("bad", seen(40, valid=False, reason="name")),
         ("asks", seen(70, reason="client_certificate")),
-        ("gone", CertificateObservation(NOW, reached=False, reason="dns")),
+        ("gone", CertificateObservation(NOW, reason="dns")),
     ]
     told = [(figure.text, figure.bad) for figure in certificate_figures(observations, NOW)]
     assert told == [

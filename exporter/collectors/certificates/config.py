@@ -4,13 +4,13 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated, ClassVar
 
-from pydantic import BeforeValidator, Field, ValidationInfo, field_validator
+from pydantic import BeforeValidator, Field, PlainValidator, ValidationInfo, field_validator
 
 from exporter.collectors.contract import StartTls
 from exporter.collectors.settings import TargetSettings, check_key_pair
 from exporter.toolkit.config_types import Duration, FilePath, Secret
 
-from .endpoints import Endpoint, EndpointsFile, endpoint
+from .endpoints import Endpoint, EndpointsFile, endpoint, opened
 
 
 class Settings(TargetSettings):
@@ -23,7 +23,7 @@ class Settings(TargetSettings):
     shortest_max_age: ClassVar[float] = 1800.0
 
     endpoints: tuple[Annotated[Endpoint, BeforeValidator(endpoint)], ...] = ()
-    endpoints_file: EndpointsFile | None = Field(None, validate_default=True)
+    endpoints_file: Annotated[EndpointsFile, PlainValidator(opened)] | None = Field(None, validate_default=True)
     starttls: StartTls | None = None
     client_cert_file: FilePath | None = None
     client_key_file: FilePath | None = Field(None, validate_default=True)
@@ -40,9 +40,8 @@ class Settings(TargetSettings):
     @field_validator("endpoints")
     @classmethod
     def _are_distinct(cls, value: tuple[Endpoint, ...]) -> tuple[Endpoint, ...]:
-        twice = sorted(set(_repeated(value)))
-        if twice:
-            raise ValueError(f"listed more than once: {', '.join(twice)}")
+        if twice := _repeated(value):
+            raise ValueError(f"listed more than once: {twice}")
         return value
 
     @field_validator("endpoints_file")
@@ -53,9 +52,8 @@ class Settings(TargetSettings):
         found = (*info.data["endpoints"], *(value.read().endpoints if value else ()))
         if not found:
             raise ValueError("give endpoints or endpoints_file, with at least one endpoint")
-        twice = sorted(set(_repeated(found)))
-        if twice:
-            raise ValueError(f"in endpoints already: {', '.join(twice)}")
+        if twice := _repeated(found):
+            raise ValueError(f"in endpoints already: {twice}")
         return value
 
     @field_validator("client_key_file")
@@ -71,9 +69,8 @@ class Settings(TargetSettings):
     @property
     def client_certificate(self) -> tuple[str, str] | None:
         """Return the files of the client certificate and its key, which may be the same."""
-        if self.client_cert_file is None:
-            return None
-        return str(self.client_cert_file), str(self.client_key_file or self.client_cert_file)
+        certificate = self.client_cert_file
+        return (str(certificate), str(self.client_key_file or certificate)) if certificate else None
 
     def listed(self) -> dict[tuple[str, str, int], Endpoint]:
         """Return the current endpoints by place, including those of `endpoints_file` as it is now."""
@@ -81,9 +78,6 @@ class Settings(TargetSettings):
         return {one.place: one for one in (*self.endpoints, *found)}
 
 
-def _repeated(endpoints: Iterable[Endpoint]) -> Iterable[str]:
-    seen = set()
-    for one in endpoints:
-        if one.place in seen:
-            yield one.written
-        seen.add(one.place)
+def _repeated(endpoints: Iterable[Endpoint]) -> str:
+    first: dict[tuple[str, str, int], Endpoint] = {}
+    return ", ".join(sorted({one.written for one in endpoints if first.setdefault(one.place, one) is not one}))

@@ -5,10 +5,9 @@ import re
 from dataclasses import dataclass, field
 from ipaddress import IPv6Address
 from pathlib import Path
-from typing import Any, cast, get_args
+from typing import cast, get_args
 
-from pydantic import GetCoreSchemaHandler, ValidationInfo
-from pydantic_core import CoreSchema, core_schema
+from pydantic import ValidationInfo
 
 from exporter.collectors.contract import StartTls
 from exporter.toolkit.config_types import located
@@ -78,7 +77,7 @@ class EndpointsFile:
     def read(self) -> Lines:
         """Return the current content; the last one while the file cannot be read."""
         try:
-            if self._changed():
+            if self.refresh():
                 for problem in self._lines.problems:
                     _log.warning("Skipped a line of %s: %s", self.file, problem)
         except (OSError, ValueError) as error:
@@ -90,7 +89,7 @@ class EndpointsFile:
                 self._unreadable = reason
         return self._lines
 
-    def _changed(self) -> bool:
+    def refresh(self) -> bool:
         """Read the file if it has changed, and return whether it had. Raises OSError, ValueError."""
         stat = self.file.stat()
         seen = (stat.st_mtime_ns, stat.st_ino, stat.st_size)
@@ -113,22 +112,19 @@ class EndpointsFile:
         self._seen, self._unreadable = seen, ""
         return True
 
-    @classmethod
-    def __get_pydantic_core_schema__(cls, _source: Any, _handler: GetCoreSchemaHandler) -> CoreSchema:
-        def opened(value: object, info: ValidationInfo) -> EndpointsFile:
-            if not isinstance(value, str) or not value:
-                raise ValueError("must be the path of a file")
-            path = located(value, info)
-            file = cls(path)
-            try:
-                file._changed()  # at start-up a failure is a configuration problem, not a log line
-            except (OSError, ValueError) as error:
-                raise ValueError(f"cannot read {path}: {_why(error)}") from error
-            if file.read().problems:
-                raise ValueError("; ".join(file.read().problems))
-            return file
 
-        return core_schema.with_info_plain_validator_function(opened)
+def opened(value: object, info: ValidationInfo) -> EndpointsFile:
+    """Open the file that a setting names. Raises ValueError if it cannot be read or a line is invalid."""
+    if not isinstance(value, str) or not value:
+        raise ValueError("must be the path of a file")
+    file = EndpointsFile(located(value, info))
+    try:
+        file.refresh()  # at start-up a failure is a configuration problem, not a log line
+    except (OSError, ValueError) as error:
+        raise ValueError(f"cannot read {file.file}: {_why(error)}") from error
+    if problems := file.read().problems:
+        raise ValueError("; ".join(problems))
+    return file
 
 
 def _why(error: OSError | ValueError) -> str:

@@ -25,7 +25,7 @@ from typing import Final, Literal, Protocol, TypeVar, runtime_checkable
 from exporter.metrics.families import Family, Metric
 from exporter.metrics.health import Endpoint, Figure
 
-CONFIRM_AFTER: Final = 10.0
+_CONFIRM_AFTER: Final = 10.0
 """Seconds after which a suddenly empty listing is requested again to confirm it."""
 MOST_ROWS: Final = 20_000
 """Rows of a listing, over all its pages: what goes on is cut. Twice what `max_pages` lets through."""
@@ -119,6 +119,11 @@ class Probe(Request):
         address = f"[{self.address}]" if ":" in self.address else self.address
         protocol = f"{self.starttls}://" if self.starttls else ""
         return f"{protocol}{name}{address}:{self.port}"
+
+
+def confirmed(emptied_at: float | None, every: float, due: float) -> float:
+    """Return when to request a listing: when `due`, or soon after it suddenly became empty, to confirm that."""
+    return due if emptied_at is None else emptied_at + min(_CONFIRM_AFTER, every)
 
 
 @dataclass(frozen=True, slots=True)

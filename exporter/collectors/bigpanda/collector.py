@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from math import ceil
 from urllib.parse import quote, unquote
 
-from exporter.collectors.contract import CONFIRM_AFTER, Certificate, Get, Reason, Request, Response
+from exporter.collectors.contract import Certificate, Get, Reason, Request, Response, confirmed
 from exporter.collectors.figures import counted
 from exporter.errors import Malformed
 from exporter.metrics.families import Family, gauge
@@ -61,17 +61,15 @@ class Collector:
 
     metrics = (INCIDENTS, BY_SEVERITY, OLDEST, PLANS)
     start = Knowledge
-    """The knowledge before the first response."""
 
     def requests(self, knowledge: Knowledge, now: float) -> Iterator[Request]:
         """Yield the list of environments and the searches of each; an environment left behind goes last."""
         every = LIST_EVERY if knowledge.environments else self.settings.poll_interval
-        if knowledge.emptied_at is not None:
-            due = knowledge.emptied_at + min(CONFIRM_AFTER, every)
-        elif knowledge.listed_at is None or knowledge.wanted != self.settings.environments:
+        if knowledge.listed_at is None or knowledge.wanted != self.settings.environments:
             due = 0.0  # the configured environments have changed
         else:
             due = knowledge.listed_at + every
+        due = confirmed(knowledge.emptied_at, every, due)
         yield Get(endpoint=ENVIRONMENTS, reason=Reason.STATUS, due=due, every=every, path=ENVIRONMENTS)
         yield from self._searches(knowledge, now)
         for status in PLAN_STATUSES if knowledge.as_of is not None and knowledge.environments else ():
@@ -108,12 +106,10 @@ class Collector:
                     params |= {"sort_by": "start", "page_size": str(PAGE_SIZE), "page": str(page)}
                 else:
                     params["page_size"] = str(PAGE_SIZE if environment.listed else 1)
-                if known and known.emptied_at is not None:
-                    due = known.emptied_at + min(CONFIRM_AFTER, self.settings.poll_interval)
                 yield Get(
                     endpoint=SEARCH,
                     reason=Reason.STATUS if environment.id in keeping_up else Reason.OLDEST,
-                    due=due,
+                    due=confirmed(known.emptied_at if known else None, self.settings.poll_interval, due),
                     every=every,
                     path=f"{ENVIRONMENTS}/{quote(environment.id, safe='')}/incidents",
                     params=tuple(params.items()),

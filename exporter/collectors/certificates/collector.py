@@ -40,7 +40,6 @@ class Collector:
 
     metrics = tuple(METRICS)
     start = Known
-    """The knowledge before the first probe."""
 
     def requests(self, knowledge: Known, now: float) -> Iterator[Request]:  # noqa: ARG002  nothing depends on the time
         """Yield one probe for each endpoint; one that was never probed is most overdue."""

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from textwrap import shorten
 from typing import ClassVar
 
-from exporter.collectors.contract import CONFIRM_AFTER, Certificate, Get, Reason, Request, Response
+from exporter.collectors.contract import Certificate, Get, Reason, Request, Response, confirmed
 from exporter.collectors.figures import counted
 from exporter.errors import Malformed
 from exporter.metrics.families import Family, counter, gauge
@@ -19,15 +19,10 @@ WARNING = gauge("packetvis_warning", "Whether a matching notification was create
 NOTIFICATIONS = gauge(
     "packetvis_notifications",
     "Notifications that PacketVis lists now, old ones included.",
-    "category",
-    "notification_type",
-    "severity",
+    *("category", "notification_type", "severity"),
 )
 SEEN = counter(
-    "packetvis_notifications_seen_total",
-    "Distinct notifications seen, by their id.",
-    "notification_type",
-    "severity",
+    "packetvis_notifications_seen_total", "Distinct notifications seen, by their id.", "notification_type", "severity"
 )
 LATEST = gauge(
     "packetvis_latest_notification_timestamp_seconds",
@@ -36,13 +31,7 @@ LATEST = gauge(
 RECENT = gauge(
     "packetvis_notification_timestamp_seconds",
     "When each of the newest notifications within the warning window was created, in seconds since the epoch.",
-    "notification_id",
-    "notification_type",
-    "severity",
-    "category",
-    "summary",
-    "url",
-    "dispatched",
+    *("notification_id", "notification_type", "severity", "category", "summary", "url", "dispatched"),
 )
 
 OTHER = "other"
@@ -95,23 +84,18 @@ class Collector:
 
     metrics = (WARNING, LATEST, RECENT, SEEN, NOTIFICATIONS)
     start = Knowledge
-    """The knowledge before the first response."""
 
     def requests(self, knowledge: Knowledge, now: float) -> Iterator[Request]:  # noqa: ARG002  the contract's signature
         """Yield the only request. 418 is expected: a pasted URL may contain `status=true`."""
         every = self.settings.poll_interval
-        if knowledge.emptied_at is not None:
-            due = knowledge.emptied_at + min(CONFIRM_AFTER, every)
-        elif knowledge.as_of is None or knowledge.filters != self.settings.params():
-            due = 0.0  # the configured filters have changed
-        else:
-            due = knowledge.as_of + every
+        params, as_of = self.settings.params(), knowledge.as_of
+        due = 0.0 if as_of is None or knowledge.filters != params else as_of + every  # at once when filters change
         yield Get(
             endpoint="/notifications",
             reason=Reason.STATUS,
-            due=due,
+            due=confirmed(knowledge.emptied_at, every, due),
             every=every,
-            params=self.settings.params(),
+            params=params,
             expected_statuses=frozenset({418}),
         )
 

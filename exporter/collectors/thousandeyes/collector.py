@@ -31,7 +31,6 @@ class Collector:
 
     metrics = pages.METRICS
     start = Knowledge
-    """The knowledge before the first response."""
 
     def requests(self, knowledge: Knowledge, now: float) -> Iterator[Request]:
         """Return the requests for each account group."""

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from dataclasses import asdict, replace
 from urllib.parse import quote
 
-from exporter.collectors.contract import CONFIRM_AFTER, Get, ReadingPost, Reason, Request
+from exporter.collectors.contract import Get, ReadingPost, Reason, Request, confirmed
 
 from .answers import Test
 from .config import Settings
@@ -36,9 +36,7 @@ def requests(settings: Settings, knowledge: Knowledge, now: float) -> Iterator[R
     pages = sum(group.pages for group in groups.values())
     every = max(settings.poll_interval, pages * 60.0 / (ALERTS_SHARE * settings.requests_per_minute))
     for aid, group in groups.items():
-        due = 0.0 if group.as_of is None else group.as_of + every
-        if group.emptied_at is not None:
-            due = group.emptied_at + min(CONFIRM_AFTER, every)
+        due = confirmed(group.emptied_at, every, 0.0 if group.as_of is None else group.as_of + every)
         due, cursor = _resumed(settings, group.unfinished, due, now)
         reason = Reason.OLDEST if knowledge.is_behind(aid) else Reason.STATUS
         yield _get(ALERTS, aid, reason, due, every, ("state", "trigger"), *cursor)

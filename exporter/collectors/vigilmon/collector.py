@@ -78,7 +78,6 @@ class Collector:
 
     metrics = (UP, ACTIVE, ONGOING, STARTED, INFO, *CERTIFICATE, UPTIME, RECORDED, LASTED, CHECKED, INTERVAL)
     start = Known
-    """The knowledge before the first response."""
 
     def requests(self, knowledge: Known, now: float) -> Iterator[Request]:
         """Yield the most urgent requests and probes of each kind, and so the earliest that is due."""

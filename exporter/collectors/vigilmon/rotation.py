@@ -5,7 +5,7 @@ from heapq import nsmallest
 from itertools import islice
 from urllib.parse import quote
 
-from exporter.collectors.contract import CONFIRM_AFTER, Get, Probe, Reason
+from exporter.collectors.contract import Get, Probe, Reason, confirmed
 
 from .answers import History
 from .config import Settings
@@ -98,13 +98,11 @@ def _page(settings: Settings, known: Known, now: float) -> Get:
         number, due = len(listing.firsts) + 1, listing.told_at
     else:
         number, due = 1, 0.0 if known.round_at is None else known.round_at + every
-    if known.emptied_at is not None:
-        number, due = 1, known.emptied_at + min(CONFIRM_AFTER, every)
     params = () if number == 1 else ((settings.page_parameter, str(number)),)
     return Get(
         endpoint=LISTING,
         reason=Reason.STATUS,
-        due=due,
+        due=confirmed(known.emptied_at, every, due),
         every=every,
         path=LISTING,
         params=params,

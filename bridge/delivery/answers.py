@@ -18,19 +18,8 @@ from exporter.toolkit.http_connection import HttpResponse
 MASK: Final = "<secret>"
 _MOST_WORDS: Final = 500
 _MOST_TITLE: Final = 100
-_FAULTS: Final[Mapping[int, type[DeliveryError]]] = {
-    400: Rejected,
-    401: Stopped,
-    403: Stopped,
-    404: Stopped,
-    408: Overloaded,
-    409: Rejected,
-    410: Stopped,
-    413: Rejected,
-    422: Rejected,
-    425: Overloaded,
-    429: Overloaded,
-}
+_REJECTED: Final = frozenset({400, 409, 413, 422})
+_LATER: Final = frozenset({408, 425, 429})
 _MULTI_STATUS: Final = 207
 _FAILED: Final = frozenset({"error", "errors", "fail", "failed", "failure", "unauthorized", "forbidden"})
 _STATUSES: Final = ("status", "statusCode", "status_code", "code")
@@ -56,7 +45,9 @@ def judge(response: HttpResponse, now: float, *, who: str = "BigPanda", secrets:
     if accepted and (why := _unbelievable(status, text)) is None:
         return
     # A status unknown to the API stops delivery, so that nothing is lost.
-    kind = Stopped if accepted else _FAULTS.get(status, Overloaded if status >= 500 else Stopped)  # noqa: PLR2004  5xx
+    kind: type[DeliveryError] = Rejected if status in _REJECTED else Stopped
+    if status in _LATER or status >= 500:  # noqa: PLR2004  5xx
+        kind = Overloaded
     reason = why if accepted else words(text) or _page(text)
     message = f"{who} answered {status}{', but did not accept' if accepted else ''}{f': {reason}' if reason else ''}"
     wait, retry_after = response.headers.get("retry-after", "").strip(), None
@@ -120,10 +111,7 @@ def parsed(text: str | bytes) -> Any:
 
 
 def masked(text: str, secrets: Iterable[str]) -> str:
-    """Mask secrets in the text and cut it to the length of a log line.
-
-    It is masked before it is cut, because half a secret would no longer be found.
-    """
+    """Mask secrets in the text, then cut it to the length of a log line: half a secret would not be found."""
     for secret in sorted(filter(None, secrets), key=len, reverse=True):
         for form in (secret, json.dumps(secret)[1:-1]):
             text = text.replace(form, MASK)

@@ -7,11 +7,12 @@ destination that bridge.yml no longer names.
 
 import hashlib
 import logging
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
 from dataclasses import replace
 from itertools import groupby
-from typing import Final, TypeVar
+from operator import attrgetter
+from typing import Final
 from urllib.parse import urlsplit
 
 from bridge.config import BigPanda as Settings
@@ -24,14 +25,12 @@ from bridge.outbox.alerts import Alerts
 from bridge.outbox.database import Database
 from bridge.outbox.ingest import Ingest
 from bridge.outbox.status import Address, OutboxStatus
-from bridge.receivers.settings import ReceiverSettings
 from exporter.toolkit.config_types import Secret
 
 _WORK: Final = {"n": 2**14, "r": 8, "p": 1, "dklen": 16}
 """Cost of the hash, so that a token cannot be guessed from its stored proof."""
 _BATCH: Final = 100
 _UNREACHED: Final = "its URL was not stored, or the token in bridge.yml has changed; resolve them there"
-T = TypeVar("T")
 _log = logging.getLogger(__name__)
 
 
@@ -83,8 +82,8 @@ class Relocation:
             if (settings := receivers.get((state.alert.receiver, state.alert.source)))
         ]
         queued = 0
-        for part in _parts(batch):
-            queued += sum(outcome.queued for outcome in self._ingest.accept(part, now))
+        for start in range(0, len(batch), _BATCH):
+            queued += sum(outcome.queued for outcome in self._ingest.accept(batch[start : start + _BATCH], now))
         if queued:
             _log.info("Resending %d open alerts to the new destination", queued)
 
@@ -99,25 +98,20 @@ def _proof(token: Secret, salt: str) -> str:
 
 
 def _close(open_states: Sequence[AlertState], client: BigPanda, config: Config, now: float) -> None:
-    receivers: Mapping[tuple[str, str], ReceiverSettings] = config.by_source
-    done = 0
+    receivers, done, by_app_key = config.by_source, 0, attrgetter("app_key")
     try:
-        for app_key, states in groupby(sorted(open_states, key=lambda state: state.app_key), lambda one: one.app_key):
-            for part in _parts(list(states)):
+        for app_key, group in groupby(sorted(open_states, key=by_app_key), by_app_key):
+            states = list(group)
+            for start in range(0, len(states), _BATCH):
                 events = []
-                for state in part:
+                for state in states[start : start + _BATCH]:
                     if settings := receivers.get((state.alert.receiver, state.alert.source)):
                         ended = draft(replace(state.alert, firing=False, ends_at=now), Status.OK, settings.mapping)
                         # Later than its last event, and earlier than those sent to the new destination.
                         events.append(ended.freeze(state.timestamp + 1))
                 client.send(events, app_key)
-                done += len(part)
+                done += len(states[start : start + _BATCH])
     except DeliveryError as error:
         _log.warning("%d alerts stay open at the previous destination: %s", len(open_states) - done, error)
     if done:
         _log.info("Closed %d alerts at the previous destination", done)
-
-
-def _parts(items: Sequence[T]) -> Iterator[Sequence[T]]:
-    for start in range(0, len(items), _BATCH):
-        yield items[start : start + _BATCH]

@@ -16,7 +16,6 @@ from uuid import uuid4
 
 from bridge.config import BigPanda as Settings
 from bridge.config import Config
-from bridge.delivery.answers import Answer
 from bridge.delivery.bigpanda_client import BigPanda, packed
 from bridge.delivery.poison_events import Isolation, Refusals
 from bridge.delivery.rate_limiter import RateLimiter
@@ -146,20 +145,17 @@ class Delivery(PeriodicThread):
         try:
             answer = self._destination.send([one.body for one in request], request[0].app_key)
         except DeliveryError as error:
-            self._limiter.sent(len(request), began, self._steady())
             self._refused(request, error, circuit)
-            self._flush()
-            return
-        self._limiter.sent(len(request), began, self._steady())
-        now = self._clock()
-        name, noted = self._name, {"duplicate" if answer is Answer.DUPLICATE else "accepted": request}
-        self._pending_writes.append(lambda: self._queue.record(**noted, destination=name, now=now))
-        self._metrics.deliveries.labels(answer.value).inc(len(request))
-        for one in request:
-            self._metrics.latency.observe(max(0.0, now - one.accepted_at))
-        ids = [one.id for one in request]
-        self._isolation, self._refusals = self._isolation.passed(ids), self._refusals.accepted(ids)
-        self._up(circuit)
+        else:
+            now, name, ids = self._clock(), self._name, [one.id for one in request]
+            self._pending_writes.append(lambda: self._queue.record(**{answer: request}, destination=name, now=now))
+            self._metrics.deliveries.labels(answer).inc(len(request))
+            for one in request:
+                self._metrics.latency.observe(max(0.0, now - one.accepted_at))
+            self._isolation, self._refusals = self._isolation.passed(ids), self._refusals.accepted(ids)
+            self._up(circuit)
+        finally:
+            self._limiter.sent(len(request), began, self._steady())
         self._flush()
 
     def _refused(self, request: list[ClaimedEvent], error: DeliveryError, circuit: Circuit) -> None:

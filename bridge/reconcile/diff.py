@@ -5,12 +5,13 @@ has started so recently that alerts may be missing, no cluster is settling, and 
 needs less: an alert that one of them shows as active in two consecutive polls is firing.
 """
 
-from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 
 from bridge.domain.alert import Alert
-from bridge.reconcile.alertmanager_client import Peer
+from bridge.domain.alert_state import AlertState
+from bridge.reconcile.alertmanager_client import Peer, Silence
 
 
 class Action(StrEnum):
@@ -136,3 +137,19 @@ def read_poll(
         # A time in the future means that the clock was set back since.
         since={key: min(since.get(key, at), at) for key in active},
     )
+
+
+def silence_changes(
+    held: Mapping[str, AlertState], active: Iterable[str], found: Mapping[str, Silence], *, whole: bool
+) -> Iterator[tuple[Alert, float]]:
+    """Yield each open alert whose silence has changed, as it is to be reported, and when it was last updated.
+
+    `active`: alerts that no Alertmanager suppresses. Not `whole`: one that did not answer may still silence them.
+    """
+    unsuppressed = frozenset(active) if whole else frozenset()
+    for key, state in held.items():
+        silence = found.get(key)
+        # Neither silenced nor active: inhibited, not evaluated yet, or ended. That says nothing about a silence.
+        tags = silence.tags if silence else ({} if key in unsuppressed else state.alert.silence)
+        if tags != state.alert.silence:
+            yield replace(state.alert, silence=tags), state.updated_at

@@ -25,8 +25,7 @@ from bridge.outbox.status import OutboxStatus
 from bridge.periodic import PeriodicThread
 from bridge.receivers.alertmanager import Settings
 from bridge.reconcile.alertmanager_client import AlertmanagerApi, Peer, Silence, origin
-from bridge.reconcile.diff import Action, Blocker, Correction, Poll, diff, read_poll
-from bridge.reconcile.silenced import changes
+from bridge.reconcile.diff import Action, Blocker, Correction, Poll, diff, read_poll, silence_changes
 from bridge.reconcile.watchdog import is_watchdog
 
 _BATCH: Final = 500
@@ -238,7 +237,7 @@ class Reconciler(PeriodicThread):
         wished = self.silenced if acknowledges else {}
         # With `keep`, alerts acknowledged earlier get their status back.
         active = latest.unsuppressed if acknowledges else latest.listed
-        news = list(changes(held, active, wished, whole=latest.whole))
+        news = list(silence_changes(held, active, wished, whole=latest.whole))
         for alert in self._accept(news):
             silence = wished.get(alert.key)
             state = f"silenced until {silence.until} by {silence.by}" if silence else "no longer silenced"

@@ -1,4 +1,4 @@
-"""`python -m grafana [FOLDER]`: write every dashboard's JSON, into `grafana/dashboards` unless told otherwise."""
+"""`python -m grafana [FOLDER]`: write every dashboard's JSON, into `grafana/dashboards` by default."""
 
 import sys
 from pathlib import Path
@@ -9,7 +9,7 @@ FOLDER = Path(__file__).with_name("dashboards")
 
 
 def main(arguments: list[str]) -> int:
-    """Write the files and say which."""
+    """Write the files and print their paths."""
     folder = Path(arguments[0]) if arguments else FOLDER
     folder.mkdir(parents=True, exist_ok=True)
     for dashboard in DASHBOARDS:

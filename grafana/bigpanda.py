@@ -1,4 +1,4 @@
-"""BigPanda's own incidents: how many, how bad, how old, and whether somebody has them."""
+"""BigPanda's own incidents: their number, severity, age and handling."""
 
 from typing import Final
 
@@ -21,7 +21,7 @@ def dashboard() -> Dashboard:
     return Board(
         name="bigpanda",
         title="BigPanda incidents",
-        told="Incidents in BigPanda's environments. An incident may be in several environments: counts do not add up.",
+        description="Incidents in BigPanda's environments. One may be in several environments: do not add the counts.",
         metrics=[EXPORTER],
         runbook="bigpanda.md",
         chained=[chained("account", "vendorwatch_poll_success", 'collector="bigpanda"')],
@@ -46,40 +46,42 @@ def _now() -> list[Panel]:
     )
     stats = [
         stat_of(
-            Text(title, told),
+            Text(title, description),
             f"max({_folder(folder)})",
             Look(above=above, lowest=lowest, words=NONE),
             size,
         )
-        for title, folder, told, above, lowest in (
+        for title, folder, description, above, lowest in (
             ("Active", "active", "Incidents in BigPanda's active folder.", palette.HIGH_IS_ODD, palette.GOOD),
-            ("Unhandled", "unhandled", "Incidents nobody took, shared or snoozed.", palette.HIGH_IS_BAD, palette.GOOD),
+            ("Unhandled", "unhandled", "Not assigned, shared or snoozed.", palette.HIGH_IS_BAD, palette.GOOD),
             ("Snoozed", "snoozed", "Incidents that are snoozed.", (), palette.QUIET),
-            ("In maintenance", "maintenance", "Incidents of planned work.", (), palette.QUIET),
+            ("In maintenance", "maintenance", "Incidents in BigPanda's maintenance folder.", (), palette.QUIET),
         )
     ]
     return [
         *stats,
         stat_of(
-            Text("Plans running", "Maintenance plans that run now: incidents they cover stay quiet.", "not known"),
+            Text(
+                "Running plans", "Maintenance plans that run now: they mute the incidents that they cover.", "not known"
+            ),
             f"max({running})",
             Look(above=palette.HIGH_IS_ODD, words=NONE),
             size,
         ),
         stat_of(
-            Text("Plans ahead", "Maintenance plans that are planned.", "not known"),
+            Text("Planned plans", "Maintenance plans that have not started yet.", "not known"),
             f"max({planned})",
             Look(lowest=palette.QUIET),
             size,
         ),
         stat_of(
-            Text("Oldest active", "How long ago the oldest active incident began."),
+            Text("Oldest active", "Age of the oldest active incident."),
             zero_while_polled(oldest, "bigpanda"),
             Look("s", OLD, words=NONE, decimals=0),
             size,
         ),
         stat_of(
-            Text("Age", "How long ago BigPanda last answered for the account whose values are the oldest."),
+            Text("Age", "Time since the last successful poll of BigPanda, for the account with the oldest data."),
             age("bigpanda"),
             Look("s", palette.AGE, decimals=0, link="exporter"),
             size,
@@ -111,8 +113,8 @@ def _severities() -> Panel:
     return lines(
         Text(
             "Active, by severity",
-            "Active incidents of each severity, in the environment that has the most of them, stacked.",
-            "✓ No incident is known to have been active.",
+            "Active incidents of each severity, in the environment with the most of them, stacked.",
+            "✓ No active incidents.",
         ),
         [query(expr, "{{severity}}")],
         Look("short", decimals=0, named=("critical", "major", "warning", "minor", "unknown")),
@@ -123,7 +125,7 @@ def _severities() -> Panel:
 
 def _unhandled() -> Panel:
     return lines(
-        Text("Unhandled", "Incidents that nobody took, shared or snoozed, by environment."),
+        Text("Unhandled", "Incidents that nobody has assigned, shared or snoozed, by environment."),
         [query(_folder("unhandled"), "{{bigpanda_environment}}")],
         COUNT,
         Size(12, 9),
@@ -135,8 +137,8 @@ def _oldest() -> Panel:
     return lines(
         Text(
             "Age of the oldest active incident",
-            "By environment; beyond a day, see the runbook.",
-            "✓ No incident is known to have been active.",
+            "By environment. For more than a day, see the runbook.",
+            "✓ No active incidents.",
         ),
         [query(f"time() - {began}", "{{bigpanda_environment}}")],
         Look("s", ((86400, palette.BAD),)),

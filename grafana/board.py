@@ -1,4 +1,4 @@
-"""A whole dashboard: its identity, the ways to the others and to the runbook, its variables, its panels."""
+"""A whole dashboard: its identity, its links to the others and to the runbook, its variables and panels."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -12,7 +12,7 @@ from grafana.panels import Panel
 
 TAG: Final = "vendorwatch"
 RUNBOOKS: Final = "https://runbooks.example.com/vendorwatch"
-"""Where deploy/runbooks is served; the rules name the same place."""
+"""The URL where deploy/runbooks is published; the rules link to the same one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,22 +25,22 @@ class Section:
 
 @dataclass(frozen=True, slots=True)
 class Board:
-    """What makes one dashboard. `metrics`: every program that it is about serves one; jobs and instances are theirs."""
+    """One dashboard. `metrics`: each of its programs serves one of them; variables list their jobs and instances."""
 
     name: str
     title: str
-    told: str
+    description: str
     metrics: Sequence[str]
     runbook: str
     sections: Sequence[Section]
     chained: Sequence[QueryVariable] = ()
 
     def build(self) -> dashboard.Dashboard:
-        """Return Grafana's own form of it."""
+        """Return the dashboard as Grafana's model."""
         board = (
             Dashboard(f"vendorwatch / {self.title}")
             .uid(f"vendorwatch-{self.name}")
-            .description(self.told)
+            .description(self.description)
             .tags([TAG])
             .readonly()
             .tooltip(dashboard.DashboardCursorSync.CROSSHAIR)
@@ -65,7 +65,7 @@ class Board:
             .type(dashboard.DashboardLinkType.LINK)
             .url(f"{RUNBOOKS}/{self.runbook}")
             .icon("doc")
-            .tooltip("The runbook for what this dashboard shows")
+            .tooltip("The runbook for this dashboard")
             .target_blank(target_blank=True)
         )
 
@@ -82,7 +82,7 @@ def _others() -> DashboardLink:
 
 
 def _numbered(board: dashboard.Dashboard) -> dashboard.Dashboard:
-    """Give panels numbers that stay the same as long as their order does: links to a panel use them."""
+    """Return the dashboard with its panels numbered in their order: links to a panel use these numbers."""
     for number, panel in enumerate(board.panels or [], start=1):
         panel.id_val = number
     return board

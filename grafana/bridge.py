@@ -1,4 +1,4 @@
-"""The bridge: what comes in, what waits and for how long, what BigPanda says, what was set aside or corrected."""
+"""The bridge: webhooks, the queue and its age, deliveries, dead letters, quarantine and corrections."""
 
 from typing import Final
 
@@ -15,7 +15,7 @@ DELIVERIES: Final = ("accepted", "duplicate", "retry", "rejected", "destination_
 NONE: Final = palette.words({"0": ("✓ none", palette.GOOD)})
 HALF: Final = Size(12, 9)
 UP: Final = f"max({ALL(PREFIX + 'destination_up')})"
-"""1 or 0 where a bridge is scraped, else nothing."""
+"""1 or 0 if a bridge is scraped, otherwise empty."""
 
 
 def dashboard() -> Dashboard:
@@ -23,22 +23,23 @@ def dashboard() -> Dashboard:
     return Board(
         name="bridge",
         title="Bridge",
-        told="The way of alerts to BigPanda: in, waiting, out, set aside, corrected. Replicas share one database.",
+        description="The path of alerts to BigPanda: webhooks, queue, deliveries, dead letters, corrections.",
         metrics=[BRIDGE],
         runbook="bridge.md",
         chained=[chained("source", PREFIX + "notifications_total")],
         sections=[
             Section("", _now()),
-            Section("In", [_notifications(), _alerts(), _events(), _open()]),
-            Section("Waiting", [_waiting(), _oldest()]),
-            Section("Out", [_deliveries(), _quantiles(), _heatmap()]),
-            Section("Set aside", [_dead(), _doubts()]),
-            Section("Reconciler", [_corrections(), _asked()]),
+            Section("Webhooks", [_notifications(), _alerts(), _events(), _open()]),
+            Section("Queue", [_queue(), _oldest()]),
+            Section("Deliveries", [_deliveries(), _quantiles(), _heatmap()]),
+            Section("Dead letters and incomplete data", [_dead(), _incomplete()]),
+            Section("Reconciler", [_corrections(), _reconciled()]),
         ],
     ).build()
 
 
-def _stock(name: str) -> str:
+def _highest(name: str) -> str:
+    """Return a gauge of the shared database: every replica serves the same value."""
     return f"max({ALL(PREFIX + name)})"
 
 
@@ -51,42 +52,42 @@ def _now() -> list[Panel]:
     bad, odd = palette.HIGH_IS_BAD, palette.HIGH_IS_ODD
     return [
         stat_of(
-            Text("BigPanda", "Whether BigPanda took the last request of every bridge."),
+            Text("BigPanda", "Whether BigPanda accepted the last request of every bridge."),
             f"min({ALL(PREFIX + 'destination_up')})",
             Look(words=reachable),
         ),
         stat_of(
-            Text("Waiting", "Events that are on disk and not yet accepted by BigPanda."),
+            Text("Queued events", "Events on disk that BigPanda has not accepted yet."),
             f"sum(max by (state) ({ALL(PREFIX + 'outbox_events')})) or 0 * {UP}",
             Look(above=((100, palette.WARN), (1000, palette.BAD)), words=NONE),
         ),
         stat_of(
-            Text("Longest wait", "Since when the oldest waiting event has been waiting."),
+            Text("Oldest queued", "Age of the oldest queued event."),
             f"time() - min({ALL(PREFIX + 'outbox_oldest_event_timestamp_seconds')}) or 0 * {UP}",
             Look("s", ((300, palette.WARN), (1800, palette.BAD)), words=NONE, decimals=0),
         ),
         stat_of(
-            Text("Dead letters", "Events that BigPanda refuses as they are; see the bridge's page for the reasons."),
-            _stock("dead_letters"),
+            Text("Dead letters", "Events that BigPanda rejected; the bridge's page has the reasons."),
+            _highest("dead_letters"),
             Look(above=bad, words=NONE),
         ),
         stat_of(
-            Text("…that resolve", "Resolutions among the dead letters: what they would close stays open in BigPanda."),
-            _stock("dead_letter_resolutions"),
+            Text("Dead resolutions", "Resolutions among the dead letters: their alerts stay open in BigPanda."),
+            _highest("dead_letter_resolutions"),
             Look(above=bad, words=NONE),
         ),
         stat_of(
-            Text("Quarantine", "Webhooks and alerts that could not be read, kept for somebody to look at."),
-            _stock("quarantined_bodies"),
+            Text("Quarantine", "Webhooks and alerts that could not be read; replay or discard them."),
+            _highest("quarantined_bodies"),
             Look(above=odd, words=NONE),
         ),
         stat_of(
-            Text("Watchdog", "Whether the alert that must keep coming is heard.", "not configured"),
+            Text("Watchdog", "Whether the bridge receives the watchdog alert of every source.", "not configured"),
             f"max({SOURCE(PREFIX + 'watchdog_silent')})",
-            Look(words=palette.HEARD, lowest=palette.QUIET),
+            Look(words=palette.WATCHDOG, lowest=palette.QUIET),
         ),
         stat_of(
-            Text("Open alerts", "Alerts that are open, as BigPanda was told."),
+            Text("Open alerts", "Alerts that are open in BigPanda, according to the events sent."),
             f"sum(max by (source, status) ({SOURCE(PREFIX + 'open_alerts')})) or 0 * {UP}",
             Look(lowest=palette.CALM),
         ),
@@ -95,22 +96,24 @@ def _now() -> list[Panel]:
 
 def _notifications() -> Panel:
     text = Text(
-        "Webhooks, by answer", "Webhooks per minute. Only `accepted` is a 200; senders try again after `unavailable`."
+        "Webhooks, by outcome", "Webhooks per minute. Only `accepted` is a 200; senders retry after `unavailable`."
     )
-    asked = query(_rate("notifications_total", "outcome", SOURCE), "{{outcome}}")
-    return lines(text, [asked], Look("reqpm", named=("accepted", "unreadable", "unauthorized", "unavailable")), HALF)
+    rate = query(_rate("notifications_total", "outcome", SOURCE), "{{outcome}}")
+    return lines(text, [rate], Look("reqpm", named=("accepted", "unreadable", "unauthorized", "unavailable")), HALF)
 
 
 def _alerts() -> Panel:
-    text = Text("Alerts in", "Alerts per minute within accepted webhooks; Alertmanager repeats a group's alerts.")
-    asked = query(_rate("alerts_total", "status", SOURCE), "{{status}}")
-    return lines(text, [asked], Look("cpm", named=("firing", "resolved")), HALF, stacked=True)
+    text = Text("Received alerts", "Alerts per minute in accepted webhooks; Alertmanager repeats a group's alerts.")
+    rate = query(_rate("alerts_total", "status", SOURCE), "{{status}}")
+    return lines(text, [rate], Look("cpm", named=("firing", "resolved")), HALF, stacked=True)
 
 
 def _events() -> Panel:
-    told = "Alerts per minute by what became of them. `unchanged`: BigPanda has it. `superseded`: a newer one waits."
+    description = (
+        "Alerts per minute. `unchanged`: BigPanda has it already. `superseded`: a newer event is queued instead."
+    )
     return lines(
-        Text("What became of them", told),
+        Text("Received alerts, by outcome", description),
         [query(_rate("events_total", "outcome", SOURCE), "{{outcome}}")],
         Look("cpm", named=("queued", "unchanged", "superseded", "skipped", "quarantined")),
         HALF,
@@ -120,75 +123,71 @@ def _events() -> Panel:
 
 def _open() -> Panel:
     expr = f"sum by (status) (max by (source, status) ({SOURCE(PREFIX + 'open_alerts')}))"
-    text = Text("Open alerts", "Open alerts, by the status sent to BigPanda.", "✓ No open alert is known.")
+    text = Text("Open alerts", "Open alerts, by the status sent to BigPanda.", "✓ No open alerts.")
     return lines(text, [query(expr, "{{status}}")], Look("short", named=("critical", "warning")), HALF, stacked=True)
 
 
-def _waiting() -> Panel:
+def _queue() -> Panel:
     expr = f"max by (state) ({ALL(PREFIX + 'outbox_events')})"
-    text = Text("Waiting events", "Events that wait for BigPanda, by state, stacked.", "✓ Nothing waited.")
+    text = Text("Queued events", "Events that BigPanda has not accepted yet, by state, stacked.", "✓ No queued events.")
     return lines(text, [query(expr, "{{state}}")], Look("short"), HALF, stacked=True)
 
 
 def _oldest() -> Panel:
     expr = f"time() - min({ALL(PREFIX + 'outbox_oldest_event_timestamp_seconds')}) or 0 * {UP}"
     look = Look("s", ((300, palette.WARN), (1800, palette.BAD)))
-    text = Text("Longest wait", "The age of the oldest waiting event; alerts fire at five and at thirty minutes.")
+    text = Text("Oldest queued", "Age of the oldest queued event; alerts fire after five and after thirty minutes.")
     return lines(text, [query(expr, "oldest event")], look, HALF)
 
 
 def _deliveries() -> Panel:
-    told = (
-        "Events per minute by how their sending ended. `duplicate`: BigPanda had it. `retry`: again later, by itself."
-    )
-    asked = query(_rate("deliveries_total", "outcome"), "{{outcome}}")
-    return lines(Text("Alerts out, by outcome", told), [asked], Look("epm", named=DELIVERIES), HALF, stacked=True)
+    description = "Events per minute. `duplicate`: BigPanda had it already. `retry`: the bridge sends it again later."
+    rate = query(_rate("deliveries_total", "outcome"), "{{outcome}}")
+    return lines(Text("Deliveries, by outcome", description), [rate], Look("epm", named=DELIVERIES), HALF, stacked=True)
 
 
 def _quantiles() -> Panel:
     rate = f"sum by (le) (rate({ALL(PREFIX + 'delivery_latency_seconds_bucket')}[$__rate_interval]))"
-    told = "From accepting a webhook to BigPanda accepting its event: half of the events, and 99 of 100, were faster."
+    description = "Time from accepting a webhook until BigPanda accepts its event: median and 99th percentile."
     return lines(
-        Text("Time to BigPanda", told, "Nothing was delivered."),
+        Text("Delivery latency", description, "No events delivered."),
         [
-            query(f"histogram_quantile(0.5, {rate})", "half", "A"),
-            query(f"histogram_quantile(0.99, {rate})", "99 %", "B"),
+            query(f"histogram_quantile(0.5, {rate})", "p50", "A"),
+            query(f"histogram_quantile(0.99, {rate})", "p99", "B"),
         ],
-        Look("s", named=("half", "99 %")),
+        Look("s", named=("p50", "p99")),
         HALF,
     )
 
 
 def _heatmap() -> Panel:
     expr = f"sum by (le) (increase({ALL(PREFIX + 'delivery_latency_seconds_bucket')}[$__rate_interval]))"
-    told = (
-        "How many events took how long; the stronger the colour, the more. A band high up is a backlog that went out."
-    )
-    return latencies(Text("Time to BigPanda, all events", told, "Nothing was delivered."), expr, Size(24, 9))
+    description = "Events by latency: a stronger colour means more events. A band at the top is a backlog being sent."
+    return latencies(Text("Delivery latency, all events", description, "No events delivered."), expr, Size(24, 9))
 
 
 def _dead() -> Panel:
     return lines(
-        Text("Dead letters and quarantine", "What waits for somebody to look at it, on the bridge's page."),
+        Text("Dead letters and quarantine", "Requeue, replay or discard them on the bridge's page."),
         [
-            query(_stock("dead_letters"), "dead letters", "A"),
-            query(_stock("dead_letter_resolutions"), "resolutions among them", "B"),
-            query(_stock("quarantined_bodies"), "quarantine", "C"),
+            query(_highest("dead_letters"), "dead letters", "A"),
+            query(_highest("dead_letter_resolutions"), "dead resolutions", "B"),
+            query(_highest("quarantined_bodies"), "quarantine", "C"),
         ],
         Look("short"),
         HALF,
     )
 
 
-def _doubts() -> Panel:
+def _incomplete() -> Panel:
     return lines(
         Text(
-            "Doubtful alerts",
-            "Per minute: alerts of a severity that is not known (sent as warning), and alerts that max_alerts cut off.",
+            "Unmapped severities and truncated alerts",
+            "Per minute: alerts with an unmapped severity (sent as warning), and alerts that max_alerts left out.",
         ),
         [
-            query(_rate("unmapped_severities_total", "source", SOURCE), "{{source}}: unknown severity", "A"),
-            query(_rate("truncated_alerts_total", "source", SOURCE), "{{source}}: cut off", "B"),
+            query(_rate("unmapped_severities_total", "source", SOURCE), "{{source}}: unmapped severity", "A"),
+            query(_rate("truncated_alerts_total", "source", SOURCE), "{{source}}: truncated", "B"),
         ],
         Look("cpm"),
         HALF,
@@ -200,8 +199,8 @@ def _corrections() -> Panel:
     return lines(
         Text(
             "Corrections",
-            "Alerts that the reconciler closed because Alertmanager no longer knows them, or opened because it does.",
-            "No receiver has a reconciler.",
+            "Alerts that the reconciler closed because Alertmanager no longer has them, or opened because it does.",
+            "No receiver has reconcile configured.",
         ),
         [query(expr, "{{source}}: {{action}}")],
         Look("short", named=("closed", "opened")),
@@ -210,13 +209,13 @@ def _corrections() -> Panel:
     )
 
 
-def _asked() -> Panel:
+def _reconciled() -> Panel:
     success = f"time() - max by (source) ({SOURCE(PREFIX + 'reconcile_last_success_timestamp_seconds')})"
     return lines(
         Text(
-            "Last answer of all Alertmanagers",
-            "How long ago every Alertmanager answered the reconciler; while one does not, nothing is closed.",
-            "No receiver has a reconciler.",
+            "Time since the last complete reconciliation",
+            "Time since every Alertmanager answered the reconciler; while one does not, no unlisted alert is closed.",
+            "No receiver has reconcile configured.",
         ),
         [query(success, "{{source}}")],
         Look("s", ((600, palette.WARN),)),

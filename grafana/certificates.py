@@ -1,4 +1,4 @@
-"""Certificates, whoever saw them: how long they last, and which a client would refuse."""
+"""Certificates of every source: the days left, and those that a client would reject."""
 
 from typing import Final
 
@@ -18,9 +18,9 @@ ENDS: Final = certificates(ACCOUNT, "_expiry_timestamp_seconds")
 CHAIN: Final = certificates(ACCOUNT, "_chain_expiry_timestamp_seconds")
 REASON: Final = Column("reason", "Reason", Look(words=palette.REASON), 210)
 DAYS: Final = Look("none", palette.DAYS_LEFT, palette.BAD, decimals=1)
-NO_FAILURE: Final = "✓ No probe fails."
+NO_FAILURE: Final = "✓ No failed probes."
 NONE: Final = palette.words({"0": ("✓ none", palette.GOOD)})
-WHERE: Final = (Column("seen_by", "Seen by", width=130), Column("account", "Account", width=130))
+WHERE: Final = (Column("seen_by", "Source", width=130), Column("account", "Account", width=130))
 
 
 def dashboard() -> Dashboard:
@@ -28,14 +28,14 @@ def dashboard() -> Dashboard:
     return Board(
         name="certificates",
         title="Certificates",
-        told="Certificates of Vigilmon's https monitors, of ThousandEyes' tests and of the list of endpoints.",
+        description="Certificates of Vigilmon's https monitors, of ThousandEyes' tests and of configured endpoints.",
         metrics=[EXPORTER],
         runbook="certificates.md",
         chained=[chained("account", "vendorwatch_poll_success", 'collector=~"vigilmon|thousandeyes|certificates"')],
         sections=[
             Section("", _now()),
             Section("All certificates", [_all()]),
-            Section("In trouble", [_refused(), _unseen(), _chains(), _reasons()]),
+            Section("Problems", [_rejected(), _unreadable(), _chains(), _reasons()]),
             Section("Issuers", [_issuers()]),
             Section("Over time", [_first()]),
         ],
@@ -45,8 +45,13 @@ def dashboard() -> Dashboard:
 def _now() -> list[Panel]:
     size = Size(4, 4)
     return [
-        stat_of(Text("Known", "Certificates whose end is known."), f"count({LEFT})", Look(lowest=palette.CALM), size),
-        stat_of(Text("Least days left", "Days until the first of them expires."), f"min({LEFT})", DAYS, size),
+        stat_of(
+            Text("Certificates", "Certificates with a known expiry date."),
+            f"count({LEFT})",
+            Look(lowest=palette.CALM),
+            size,
+        ),
+        stat_of(Text("Least days left", "Days until the first certificate expires."), f"min({LEFT})", DAYS, size),
         stat_of(
             Text("Within 14 days", "Certificates that expire within 14 days, or have expired."),
             f"sum(({LEFT}) < bool 14)",
@@ -54,19 +59,19 @@ def _now() -> list[Panel]:
             size,
         ),
         stat_of(
-            Text("Expired", "Certificates that have expired: clients refuse the site."),
+            Text("Expired", "Certificates that have expired: clients reject the site."),
             f"sum(({LEFT}) <= bool 0)",
             Look(above=palette.HIGH_IS_BAD, words=NONE),
             size,
         ),
         stat_of(
-            Text("Refused", "Certificates that a client with the usual roots refuses now, expired or not."),
+            Text("Rejected", "Certificates that a client with the system's roots rejects now, expired or not."),
             f"sum(({VALID}) == bool 0)",
             Look(above=palette.HIGH_IS_BAD, words=NONE),
             size,
         ),
         stat_of(
-            Text("Without TLS", "Endpoints to which the exporter's last TLS connection did not come about."),
+            Text("Not readable", "Endpoints whose certificate the exporter's last probe could not read."),
             f"sum(({PROBED}) == bool 0)",
             Look(above=palette.HIGH_IS_ODD, words=NONE),
             size,
@@ -79,62 +84,66 @@ def _all() -> Panel:
         Column("host", "Host"),
         Column("Value #days", "Days left", DAYS, 120),
         Column("Value #valid", "Clients", Look(words=palette.ACCEPTED), 140),
-        Column("Value #probe", "Last look", Look(words=palette.SEEN), 140),
+        Column("Value #probe", "Last probe", Look(words=palette.READ), 140),
         *WHERE,
     ]
-    told = "The first to end on top. ThousandEyes tells the end alone: whether clients accept it is not known there."
+    description = "Those that expire first on top. ThousandEyes reports only the expiry, not whether clients accept it."
     probed = f"({PROBED}) and on (account, host, seen_by) ({LEFT})"
     return table_of(
-        Text("Days left", told), {"days": LEFT, "valid": VALID, "probe": probed}, columns, Size(24, 14), "Days left"
+        Text("Days left", description),
+        {"days": LEFT, "valid": VALID, "probe": probed},
+        columns,
+        Size(24, 14),
+        "Days left",
     )
 
 
-def _refused() -> Panel:
+def _rejected() -> Panel:
     text = Text(
-        "Refused by clients",
-        "Why a client with the usual roots refuses it. Expired may be another certificate of its chain.",
-        "✓ No certificate is known that clients refuse.",
+        "Rejected by clients",
+        "Why a client with the system's roots rejects it. `expired` may be another certificate of its chain.",
+        "✓ No rejected certificates.",
     )
     columns = [Column("host", "Host"), REASON, Column("Value", "Days left", DAYS, 120), *WHERE]
-    refused = f"({LEFT}) and on (account, host, seen_by) (({VALID}) == 0)"
-    expr = described(ACCOUNT, refused, "probe_failure", "reason")
+    rejected = f"({LEFT}) and on (account, host, seen_by) (({VALID}) == 0)"
+    expr = described(ACCOUNT, rejected, "probe_failure", "reason")
     return table_of(text, {"A": expr}, columns, Size(12, 9), "Days left")
 
 
-def _unseen() -> Panel:
+def _unreadable() -> Panel:
     text = Text(
-        "Without TLS",
-        "Endpoints that showed no certificate when the exporter last connected: down, filtered, or not TLS.",
-        "✓ No endpoint is known to be without TLS.",
+        "Not readable",
+        "Endpoints whose certificate the last probe could not read: the host is down, filtered, or does not speak TLS.",
+        "✓ Every certificate could be read.",
     )
-    columns = [Column("host", "Host"), REASON, Column("Value", "Last look", Look(words=palette.SEEN), 120), *WHERE]
+    columns = [Column("host", "Host"), REASON, Column("Value", "Last probe", Look(words=palette.READ), 120), *WHERE]
     expr = described(ACCOUNT, f"({PROBED}) == 0", "probe_failure", "reason")
     return table_of(text, {"A": expr}, columns, Size(12, 9), "Host")
 
 
 def _chains() -> Panel:
     text = Text(
-        "Chain ends first",
-        "Certificates whose server sends an intermediate that ends within 30 days and before the certificate itself.",
-        "✓ No intermediate is known that ends first.",
+        "Chain expires first",
+        "The server sends an intermediate that expires within 30 days and before the certificate itself.",
+        "✓ No intermediate expires first.",
     )
     columns = [
         Column("host", "Host"),
-        Column("Value #chain", "Chain ends in days", DAYS, 150),
+        Column("Value #chain", "Chain, days left", DAYS, 150),
         Column("Value #days", "Days left", DAYS, 120),
         *WHERE,
     ]
     first = f"({CHAIN}) < time() + 30 * 86400 < on (account, host, seen_by) ({ENDS})"
     days = f"({LEFT}) and on (account, host, seen_by) ({first})"
     queries = {"chain": f"(({first}) - time()) / 86400", "days": days}
-    return table_of(text, queries, columns, Size(12, 9), "Chain ends in days")
+    return table_of(text, queries, columns, Size(12, 9), "Chain, days left")
 
 
 def _reasons() -> Panel:
     return lines(
         Text(
-            "Probes that fail, by reason",
-            "How many certificates are not seen, or would be refused, and why.",
+            "Failed probes, by reason",
+            "Certificates that could not be read, or that clients would reject, by reason.",
             NO_FAILURE,
         ),
         [query(f"count by (reason) ({FAILED})", "{{reason}}")],
@@ -147,8 +156,8 @@ def _reasons() -> Panel:
 def _issuers() -> Panel:
     text = Text(
         "Issuer and serial",
-        "Who issued it, and which one it is: a serial that changes is a renewal. The serial is openssl's.",
-        "No certificate was read by a probe.",
+        "A changed serial is a renewal. The serial is written as openssl prints it.",
+        "No probe has read a certificate.",
     )
     columns = [
         Column("host", "Host"),
@@ -163,7 +172,7 @@ def _issuers() -> Panel:
 
 def _first() -> Panel:
     return lines(
-        Text("Days left, the ten that end first", "A line that jumps up was renewed."),
+        Text("Days left, the ten that expire first", "A line that jumps up is a renewal."),
         [query(f"bottomk(10, {LEFT})", "{{host}}")],
         Look("none", ((0, palette.BAD), (3, palette.WARN), (14, palette.GOOD)), palette.BAD),
         Size(24, 9),

@@ -1,4 +1,4 @@
-"""The exporter: how fresh each target is, what its requests cost and how they end."""
+"""The exporter: the freshness of each target, its requests and their outcomes."""
 
 from typing import Final
 
@@ -22,7 +22,7 @@ def dashboard() -> Dashboard:
     return Board(
         name="exporter",
         title="Exporter",
-        told="How fresh what the exporter serves is, target by target, and what it spends of each vendor's limit.",
+        description="The freshness of each target's data, and its share of the vendor's rate limit.",
         metrics=[EXPORTER],
         runbook="exporter.md",
         chained=[
@@ -60,15 +60,13 @@ def _now() -> list[Panel]:
             Text("Targets", "Targets that the exporter polls."), f"count({POLLS})", Look(lowest=palette.CALM), size
         ),
         stat_of(
-            Text("Failing", "Targets whose last round of polls did not succeed."),
+            Text("Failing", "Targets whose last polls failed."),
             f"sum({POLLS} == bool 0)",
             Look(above=palette.HIGH_IS_BAD, words=NONE),
             size,
         ),
         stat_of(
-            Text(
-                "Oldest", "The age of the target that has not succeeded for the longest time; stale from 30 minutes on."
-            ),
+            Text("Oldest", "Age of the data of the target with the oldest data; stale after 30 minutes."),
             f"max({age})",
             Look("s", palette.AGE, decimals=0),
             size,
@@ -76,14 +74,14 @@ def _now() -> list[Panel]:
         stat_of(
             Text(
                 "Failed requests",
-                "Requests within the time range that did not end well, from the second of each kind on.",
+                "Failed requests within the time range. The first one of each new series is not counted.",
             ),
             f"round(sum(increase({failed}[$__range])) or 0 * sum({POLLS}))",
             Look(above=palette.HIGH_IS_ODD, words=NONE),
             size,
         ),
         stat_of(
-            Text("Budget", "The target that spends the most of its share of requests, within the last minute."),
+            Text("Budget", "Highest share of requests_per_minute used by a target, within the last minute."),
             f"max({_most('vendorwatch_budget_used_ratio')})",
             Look("percentunit", ((0.9, palette.WARN),), decimals=0),
             size,
@@ -91,7 +89,7 @@ def _now() -> list[Panel]:
         stat_of(
             Text("Configuration", "Whether the last reload succeeded on every exporter."),
             f"min({ALL('vendorwatch_config_last_reload_successful')})",
-            Look(words=palette.words({"1": ("✓ in force", palette.GOOD), "0": ("✗ OLD ONE", palette.WARN)})),
+            Look(words=palette.words({"1": ("✓ current", palette.GOOD), "0": ("✗ RELOAD FAILED", palette.WARN)})),
             size,
         ),
     ]
@@ -104,34 +102,34 @@ def _targets() -> Panel:
         "oldest": f"time() - {_least('vendorwatch_oldest_value_timestamp_seconds')}",
         "duration": _most("vendorwatch_poll_duration_seconds"),
         "series": per_target("vendorwatch_target_series", "sum", TARGET),
-        "cut": _most("vendorwatch_poll_truncated"),
+        "truncated": _most("vendorwatch_poll_truncated"),
         "budget": _most("vendorwatch_budget_used_ratio"),
     }
     columns = [
         Column("collector", "Collector"),
         Column("account", "Account"),
-        Column("Value #success", "Last poll", Look(words=palette.ANSWERS), 120),
+        Column("Value #success", "Last poll", Look(words=palette.POLLED), 120),
         Column("Value #age", "Age", Look("s", palette.AGE, decimals=0), 110),
         Column("Value #oldest", "Oldest value", Look("s", decimals=0), 120),
-        Column("Value #duration", "Poll takes", Look("s"), 110),
+        Column("Value #duration", "Poll duration", Look("s"), 120),
         Column("Value #series", "Series", Look("none"), 90),
-        Column("Value #cut", "Answer", Look(words=palette.CUT), 110),
+        Column("Value #truncated", "Data", Look(words=palette.TRUNCATED), 120),
         Column("Value #budget", "Budget used", Look("percentunit", ((0.9, palette.WARN),), decimals=0), 120),
     ]
-    told = (
-        "Age: since when the target's series hold. Oldest value: of what is asked for in rotation. Budget: last minute."
+    description = (
+        "Age: time since the last successful poll. Oldest value: of data polled in rotation. Budget: last minute."
     )
-    return table_of(Text("Targets", told), queries, columns, Size(24, 8), "-Age")
+    return table_of(Text("Targets", description), queries, columns, Size(24, 8), "-Age")
 
 
 def _polls() -> Panel:
-    told = "Whether each target's last round of polls succeeded. A gap is a time in which the exporter did not run."
-    return timeline(Text("Polls", told), POLLS, NAME, palette.ANSWERS, Size(24, 8))
+    description = "Whether each target's last polls succeeded. In a gap the exporter did not run."
+    return timeline(Text("Polls", description), POLLS, NAME, palette.POLLED, Size(24, 8))
 
 
 def _age() -> Panel:
     return lines(
-        Text("Age", "How old each target's values are; a saw's teeth are as high as its poll interval."),
+        Text("Age", "Age of each target's data; it rises until the next poll."),
         [query(_since("vendorwatch_poll_last_success_timestamp_seconds"), NAME)],
         Look("s", ((1800, palette.BAD),)),
         HALF,
@@ -139,7 +137,7 @@ def _age() -> Panel:
 
 
 def _durations() -> Panel:
-    text = Text("Duration of a poll", "How long the last whole round of polls of each target took.")
+    text = Text("Poll duration", "Duration of the last complete round of polls of each target.")
     return lines(text, [query(_most("vendorwatch_poll_duration_seconds"), NAME)], Look("s"), HALF)
 
 
@@ -156,9 +154,9 @@ def _failures() -> Panel:
     expr = _rate("collector, account, endpoint, outcome", 'outcome!="ok"')
     return lines(
         Text(
-            "Requests that fail",
-            "Requests per minute by target, endpoint and outcome, without those that end well.",
-            "✓ No failed request is known.",
+            "Failed requests",
+            "Failed requests per minute, by target, endpoint and outcome.",
+            "✓ No failed requests.",
         ),
         [query(expr, NAME + " {{endpoint}}: {{outcome}}")],
         Look("reqpm", named=OUTCOMES[1:]),
@@ -168,7 +166,7 @@ def _failures() -> Panel:
 
 def _budget() -> Panel:
     return lines(
-        Text("Budget used", "The part of requests_per_minute that each target spends. At 100 % values grow older."),
+        Text("Budget used", "Used share of each target's requests_per_minute. At 100 % its data gets older."),
         [query(_most("vendorwatch_budget_used_ratio"), NAME)],
         Look("percentunit", ((0.9, palette.WARN),)),
         HALF,
@@ -178,9 +176,9 @@ def _budget() -> Panel:
 def _remaining() -> Panel:
     return lines(
         Text(
-            "Requests left, as the vendor says",
-            "What is left of the vendor's own window, whoever else spends from it. 0: the vendor answers 429.",
-            "No vendor tells what is left.",
+            "Remaining requests, as reported by the vendor",
+            "Remaining requests in the vendor's own window, shared with other clients. At 0 the vendor answers 429.",
+            "No vendor reports its remaining requests.",
         ),
         [query(_least("vendorwatch_api_rate_limit_remaining"), NAME)],
         Look("short"),
@@ -189,7 +187,7 @@ def _remaining() -> Panel:
 
 
 def _series() -> Panel:
-    text = Text("Series", "How many series each target has on the page; series_limit bounds them.")
+    text = Text("Series", "Series of each target; series_limit is the limit.")
     return lines(text, [query(per_target("vendorwatch_target_series", "sum", TARGET), NAME)], Look("short"), HALF)
 
 

@@ -1,4 +1,4 @@
-"""PacketVis: whether something new happened to our routes, what it lists now, and what came when."""
+"""PacketVis: new notifications about our routes, the current list, and the history."""
 
 from typing import Final
 
@@ -18,7 +18,7 @@ def dashboard() -> Dashboard:
     return Board(
         name="packetvis",
         title="PacketVis",
-        told="BGP and RPKI as PacketVis sees them. Its list keeps old notifications: its length is not health.",
+        description="BGP and RPKI notifications of PacketVis. Its list keeps old ones, so its length is not health.",
         metrics=[EXPORTER],
         runbook="packetvis.md",
         chained=[chained("account", "vendorwatch_poll_success", 'collector="packetvis"')],
@@ -48,7 +48,7 @@ def _now() -> list[Panel]:
         stat_of(
             Text(
                 "Latest notification",
-                "How long ago PacketVis created the newest notification that it lists.",
+                "Age of the newest listed notification.",
                 "✓ none listed",
             ),
             f"time() - max({latest})",
@@ -68,7 +68,7 @@ def _now() -> list[Panel]:
             size,
         ),
         stat_of(
-            Text("Age", "How long ago PacketVis last answered for the account whose values are the oldest."),
+            Text("Age", "Time since the last successful poll of PacketVis, for the account with the oldest data."),
             age("packetvis"),
             Look("s", palette.AGE, decimals=0, link="exporter"),
             Size(4, 4),
@@ -77,18 +77,18 @@ def _now() -> list[Panel]:
 
 
 def _warning() -> Panel:
-    told = "When there was something new, by account. A gap is a time in which nobody could ask."
+    description = "Times with a new notification, by account. In a gap PacketVis could not be polled."
     warned = f"max by (account) ({ACCOUNT('packetvis_warning')})"
-    return timeline(Text("Warning", told), warned, "{{account}}", palette.QUIET_OR_NOT, Size(24, 5))
+    return timeline(Text("Warning", description), warned, "{{account}}", palette.QUIET_OR_NOT, Size(24, 5))
 
 
 def _new() -> Panel:
     return lines(
         Text(
             "New notifications",
-            "Notifications seen for the first time, by type, within each step of the graph. When the exporter starts "
-            "without its storage while something is new, all that is listed counts once.",
-            "Nothing was listed since the exporter began to count.",
+            "Notifications seen for the first time in each step of the graph, by type. If the exporter starts without "
+            "stored data during a warning, all listed notifications count once.",
+            "No notifications since the exporter started to count.",
         ),
         [query(f"sum by (notification_type) ({_arrived()})", "{{notification_type}}")],
         COUNT,
@@ -98,7 +98,7 @@ def _new() -> Panel:
 
 
 def _arrived() -> str:
-    """Return what is new by type and severity; `increase` alone never sees the first of a kind."""
+    """Return new notifications by type and severity; `increase` alone misses the first one of a new series."""
     by = "account, notification_type, severity"
     counted = f"max by ({by}) (increase({ACCOUNT('packetvis_notifications_seen_total')}[$__rate_interval]))"
     listed = ACCOUNT("packetvis_notifications")
@@ -113,7 +113,7 @@ def _arrived() -> str:
 def _by_type() -> Panel:
     each = f"max by (account, category, notification_type, severity) ({ACCOUNT('packetvis_notifications')})"
     return lines(
-        Text("Listed, by type", "How many notifications of each type were on the list.", "✓ No notification is known."),
+        Text("Listed, by type", "Listed notifications of each type.", "✓ No notifications."),
         [query(f"sum by (notification_type) ({each})", "{{notification_type}}")],
         COUNT,
         Size(12, 9),
@@ -127,13 +127,13 @@ def _recent() -> Panel:
     columns = [
         Column("severity", "Severity", Look("string", words=palette.SEVERITY), 110),
         Column("notification_type", "Type", width=140),
-        Column("summary", "What happened"),
+        Column("summary", "Summary"),
         Column("url", "Page", width=90, url="${__data.fields.Page}", hint="Open at PacketVis"),
-        Column("Value", "Ago", Look("s", decimals=0), 100),
+        Column("Value", "Age", Look("s", decimals=0), 100),
         Column("account", "Account", width=110),
     ]
-    text = Text("New now", "The newest within the warning window: prefix, page, age.", "✓ Nothing new.")
-    return table_of(text, {"A": each}, columns, Size(24, 7), "Ago")
+    text = Text("New now", "The newest notifications within the warning window.", "✓ No new notifications.")
+    return table_of(text, {"A": each}, columns, Size(24, 7), "Age")
 
 
 def _listed() -> Panel:
@@ -145,5 +145,5 @@ def _listed() -> Panel:
         Column("Value", "Listed", Look("none"), 100),
         Column("account", "Account"),
     ]
-    text = Text("Listed now", "What PacketVis lists now, old notifications included.", "✓ No notification is known.")
+    text = Text("Listed now", "All notifications on PacketVis' list, old ones included.", "✓ No notifications.")
     return table_of(text, {"A": each}, columns, Size(24, 9), "-Listed")

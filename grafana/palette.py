@@ -1,7 +1,7 @@
-"""Colours that colour-blind people can tell apart, and words that say the same without any colour.
+"""Colours that colour-blind people can distinguish, and words with the same meaning.
 
 The colours are those of Okabe and Ito (https://jfly.uni-koeln.de/color/), some of them lighter or darker, so that
-they can be read as text on a dark page and as the ground of white or black text.
+they are readable as text on a dark page and as the background of white or black text.
 """
 
 from collections.abc import Mapping, Sequence
@@ -31,27 +31,27 @@ GREEN: Final = "#009E73"
 PURPLE: Final = "#CC79A7"
 
 SERIES: Final = {
-    **dict.fromkeys(("accepted", "ok", "queued", "closed", "half", "active"), GOOD),
+    **dict.fromkeys(("accepted", "ok", "queued", "closed", "p50", "active"), GOOD),
     **dict.fromkeys(("duplicate", "unchanged", "resolved", "opened", "Certificates", "sending"), LINK),
     **dict.fromkeys(("retry", "warning", "superseded", "major", "rate_limited", "waiting", "BigPanda"), WARN),
-    **dict.fromkeys(("rejected", "critical", "quarantined", "firing", "auth", "99 %", "Vigilmon"), BAD),
+    **dict.fromkeys(("rejected", "critical", "quarantined", "firing", "auth", "p99", "Vigilmon"), BAD),
     **dict.fromkeys(("destination_down", "server_error", "unauthorized", "vendorwatch", "high"), PURPLE),
     **dict.fromkeys(("skipped", "unknown", "low", "info", "unreadable", "client_error", "PacketVis"), QUIET),
     **dict.fromkeys(("timeout", "minor", "medium", "unavailable", "ThousandEyes"), GREEN),
 }
-"""The colour of a series whose name is this, or ends in it after a colon; the others have Grafana's."""
+"""The colour of a series by its name, or by the part after the last colon; other series have Grafana's colours."""
 
 Step = tuple[float, str]
-"""From this value on, this colour."""
+"""A threshold: from this value on, this colour."""
 
 HIGH_IS_BAD: Final[Sequence[Step]] = ((1, BAD),)
-"""For counts of what is broken."""
+"""For counts of failures."""
 HIGH_IS_ODD: Final[Sequence[Step]] = ((1, WARN),)
-"""For counts of what somebody should look at."""
+"""For counts of things to look at."""
 DAYS_LEFT: Final[Sequence[Step]] = ((3, WARN), (14, GOOD))
 """For certificates; the lowest colour is BAD. The days are those of the rules."""
 AGE: Final[Sequence[Step]] = ((600, WARN), (1800, BAD))
-"""Seconds since a target's values held; the rules call 1800 stale."""
+"""Seconds since a target's last successful poll; stale after 1800, as in the rules."""
 
 
 def steps(above: Sequence[Step], lowest: str = GOOD) -> ThresholdsConfig:
@@ -78,21 +78,21 @@ def words(said: Mapping[str, tuple[str, str]]) -> list[ValueMapping]:
 
 
 def unknown(text: str) -> ValueMapping:
-    """Return the text for a value that is not there, in no colour that judges."""
+    """Return the text for a missing value, in a neutral colour."""
     absent = DashboardSpecialValueMapOptions(SpecialValueMatch.NULL_AND_NAN, ValueMappingResult(text=text, color=QUIET))
     return SpecialValueMap(absent)
 
 
 def anything(text: str, colour: str) -> list[ValueMapping]:
-    """Return the mapping from every value to one text: what is behind it is for the link."""
+    """Return the mapping from every value to one text; the value itself is for the link."""
     return [RegexMap(DashboardRegexMapOptions(pattern=".+", result=ValueMappingResult(text=text, color=colour)))]
 
 
 UP: Final = words({"1": ("✓ up", GOOD), "0": ("✗ DOWN", BAD)})
 ONLINE: Final = words({"1": ("✓ online", GOOD), "0": ("✗ OFFLINE", BAD)})
-ANSWERS: Final = words({"1": ("✓ answers", GOOD), "0": ("✗ FAILS", BAD)})
-ACCEPTED: Final = words({"1": ("✓ accepted", GOOD), "0": ("✗ REFUSED", BAD)})
-SEEN: Final = words({"1": ("✓ seen", GOOD), "0": ("✗ no TLS", WARN)})
+POLLED: Final = words({"1": ("✓ succeeded", GOOD), "0": ("✗ FAILED", BAD)})
+ACCEPTED: Final = words({"1": ("✓ accept", GOOD), "0": ("✗ REJECT", BAD)})
+READ: Final = words({"1": ("✓ read", GOOD), "0": ("✗ failed", WARN)})
 REASON: Final = words(
     {
         "dns": ("✗ not in DNS", WARN),
@@ -108,9 +108,9 @@ REASON: Final = words(
         "client_certificate": ("▲ client certificate", WARN),
     }
 )
-CUT: Final = words({"0": ("✓ whole", GOOD), "1": ("▲ cut off", WARN)})
-QUIET_OR_NOT: Final = words({"0": ("✓ quiet", GOOD), "1": ("▲ NEW", BAD)})
-HEARD: Final = words({"0": ("✓ heard", GOOD), "1": ("✗ SILENT", BAD)})
+TRUNCATED: Final = words({"0": ("✓ complete", GOOD), "1": ("▲ truncated", WARN)})
+QUIET_OR_NOT: Final = words({"0": ("✓ none", GOOD), "1": ("▲ NEW", BAD)})
+WATCHDOG: Final = words({"0": ("✓ received", GOOD), "1": ("✗ SILENT", BAD)})
 ACTIVE: Final = words({"1": ("✓ checked", GOOD), "0": ("⏸ paused", QUIET)})
 LEVEL: Final = words({"critical": ("✗ critical", BAD), "warning": ("▲ warning", WARN)})
 SEVERITY: Final = words(

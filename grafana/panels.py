@@ -1,4 +1,4 @@
-"""The kinds of panels. Each takes its title, what it tells the reader, its queries and their unit."""
+"""The kinds of panels. Each has a title, a description, queries and their unit."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -26,14 +26,14 @@ from grafana.palette import GOOD, SERIES, Step, steps, unknown
 from grafana.variables import PROMETHEUS
 
 Panel = Builder[dashboard.Panel]
-UNKNOWN: Final = "not known: no data"
+UNKNOWN: Final = "unknown: no data"
 NOTHING: Final = "-"
 LEAST_TOP: Final = {**dict.fromkeys(("short", "cpm", "epm", "reqpm"), 1), "percentunit": 0.05, "s": 0.01}
-"""By unit, how far an axis reaches at least: a panel of zeroes would else reach to 100, or to 10,000 %."""
+"""By unit, the least upper end of an axis: with only zeroes it would otherwise be 100, or 10,000 %."""
 
 
 class _Dressed(Protocol):
-    """What every kind of panel has."""
+    """The methods of every kind of panel."""
 
     def title(self, title: str) -> Self: ...
     def description(self, description: str) -> Self: ...
@@ -50,10 +50,10 @@ Kind = TypeVar("Kind", bound=_Dressed)
 
 @dataclass(frozen=True, slots=True)
 class Text:
-    """What a panel is called, what it tells the reader, and what it says when there is nothing to show."""
+    """A panel's title and description, and the text that it shows without data."""
 
     title: str
-    told: str
+    description: str
     empty: str = UNKNOWN
 
 
@@ -70,7 +70,7 @@ SMALL: Final = Size(3, 4)
 
 @dataclass(frozen=True, slots=True)
 class Look:
-    """How a value is shown: its unit, the colours from which value on, the words for some values, where it leads."""
+    """How a value is shown: its unit, thresholds with their colours, words for some values, and a link."""
 
     unit: str = "none"
     above: Sequence[Step] = ()
@@ -78,9 +78,9 @@ class Look:
     words: Sequence[ValueMapping] = ()
     decimals: int | None = None
     named: Sequence[str] = ()
-    """Series that have a colour of their own in the palette."""
+    """Series with a fixed colour in the palette."""
     link: str = ""
-    """The name of the dashboard that tells more."""
+    """The name of the dashboard with details."""
 
 
 PLAIN: Final = Look(unit="string")
@@ -88,35 +88,35 @@ PLAIN: Final = Look(unit="string")
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """One column of a table. Name as the query gives it: a label, or "Value #" and the query's name."""
+    """One column of a table. `name`: a label, or "Value #" and the query's name."""
 
     name: str
     title: str
     look: Look = PLAIN
     width: int = 0
     bar: bool = False
-    """Whether a bar of the value's length stands beside it."""
+    """Whether to draw a bar beside the value."""
     url: str = ""
-    """Where a cell leads; its row's cells are `${__data.fields.TITLE}`."""
+    """The link of a cell; other cells of the row are `${__data.fields.TITLE}`."""
     hint: str = ""
-    """What the link is called."""
+    """The title of the link."""
 
 
 def query(expr: str, legend: str = "__auto", name: str = "A", *, now: bool = False, rows: bool = False) -> Dataquery:
-    """Return a query over time; `now`: its last value alone; `rows`: as a table."""
-    asked = Dataquery().expr(expr).legend_format(legend).ref_id(name).datasource(PROMETHEUS)
-    asked = asked.instant() if now else asked.range()
+    """Return a range query. `now`: an instant query instead; `rows`: formatted as a table."""
+    target = Dataquery().expr(expr).legend_format(legend).ref_id(name).datasource(PROMETHEUS)
+    target = target.instant() if now else target.range()
     shape = prometheus.PromQueryFormat.TABLE if rows else prometheus.PromQueryFormat.TIME_SERIES
-    return asked.editor_mode(prometheus.QueryEditorMode.CODE).format(shape)
+    return target.editor_mode(prometheus.QueryEditorMode.CODE).format(shape)
 
 
 def href(name: str) -> str:
-    """Return the way to another dashboard of the set, with the time and the data source of this one."""
+    """Return the link to another of these dashboards, with this one's time range and data source."""
     return f"/d/vendorwatch-{name}?${{__url_time_range}}&${{datasource:queryparam}}"
 
 
 def stat_of(text: Text, expr: str, look: Look, size: Size = SMALL) -> Panel:
-    """Return one big number, with its colour behind it and a word where it has one."""
+    """Return one big number, or its word, on a coloured background."""
     panel = _dress(stat.Panel(), text, [query(expr, now=True)], size, look.unit)
     panel.thresholds(steps(look.above, look.lowest)).mappings(list(look.words))
     panel.color_mode(common.BigValueColorMode.BACKGROUND_SOLID).graph_mode(common.BigValueGraphMode.NONE)
@@ -129,7 +129,7 @@ def stat_of(text: Text, expr: str, look: Look, size: Size = SMALL) -> Panel:
 
 
 def lines(text: Text, queries: Sequence[Dataquery], look: Look, size: Size, *, stacked: bool = False) -> Panel:
-    """Return values over time, as lines or, where they add up, as stacked bars."""
+    """Return values over time, as lines or as stacked bars."""
     panel = _dress(timeseries.Panel(), text, queries, size, look.unit)
     panel.min(0).thresholds(steps(look.above, look.lowest))
     panel.color_scheme(FieldColor().mode(dashboard.FieldColorModeId.PALETTE_CLASSIC))
@@ -150,7 +150,7 @@ def lines(text: Text, queries: Sequence[Dataquery], look: Look, size: Size, *, s
 
 
 def timeline(text: Text, expr: str, legend: str, words: Sequence[ValueMapping], size: Size) -> Panel:
-    """Return the states of each series over time, named in the bars."""
+    """Return the states of each series over time, as labelled bars."""
     panel = _dress(statetimeline.Panel(), text, [query(expr, legend)], size, "none")
     panel.mappings(list(words)).thresholds(steps(())).merge_values(merge_values=True)
     panel.show_value(common.VisibilityMode.AUTO).row_height(0.85).fill_opacity(85).line_width(0).per_page(20)
@@ -159,8 +159,8 @@ def timeline(text: Text, expr: str, legend: str, words: Sequence[ValueMapping], 
 
 def latencies(text: Text, expr: str, size: Size) -> Panel:
     """Return a heatmap of a histogram's buckets, in one hue from dark to light."""
-    asked = query(expr, "{{le}}").format(prometheus.PromQueryFormat.HEATMAP)
-    panel = _dress(heatmap.Panel(), text, [asked], size, "s")
+    target = query(expr, "{{le}}").format(prometheus.PromQueryFormat.HEATMAP)
+    panel = _dress(heatmap.Panel(), text, [target], size, "s")
     colours = HeatmapColorOptions().mode(heatmap_model.HeatmapColorMode.SCHEME).scheme("Blues").steps(64)
     panel.color(colours.reverse(reverse=False).exponent(0.5).fill(GOOD))
     panel.y_axis(YAxisConfig().unit("s").axis_placement(common.AxisPlacement.LEFT))
@@ -169,9 +169,9 @@ def latencies(text: Text, expr: str, size: Size) -> Panel:
 
 
 def table_of(text: Text, queries: Mapping[str, str], columns: Sequence[Column], size: Size, sort: str = "") -> Panel:
-    """Return rows merged from these queries by their labels; `sort`: a column's title, "-Title" for the most first."""
-    asked = [query(expr, name=name, now=True, rows=True) for name, expr in queries.items()]
-    panel = _dress(table.Panel(), text, asked, size, "string")
+    """Return rows joined from these queries by their labels. `sort`: a column's title; "-Title" sorts descending."""
+    targets = [query(expr, name=name, now=True, rows=True) for name, expr in queries.items()]
+    panel = _dress(table.Panel(), text, targets, size, "string")
     panel.transformations(_arranged(columns))
     panel.thresholds(steps(())).filterable(filterable=True).cell_options(common.TableAutoCellOptions())
     for column in columns:
@@ -182,10 +182,10 @@ def table_of(text: Text, queries: Mapping[str, str], columns: Sequence[Column], 
 
 
 def _dress(panel: Kind, text: Text, queries: Sequence[Dataquery], size: Size, unit: str) -> Kind:
-    panel.title(text.title).description(text.told).datasource(PROMETHEUS).span(size.width).height(size.height)
+    panel.title(text.title).description(text.description).datasource(PROMETHEUS).span(size.width).height(size.height)
     panel.unit(unit).no_value(text.empty)
-    for asked in queries:
-        panel.with_target(asked)
+    for target in queries:
+        panel.with_target(target)
     return panel
 
 
@@ -203,7 +203,7 @@ def _dashes() -> GraphThresholdsStyleConfig:
 
 
 def _arranged(columns: Sequence[Column]) -> list[DataTransformerConfig]:
-    """Join the queries' rows by their labels, keep the columns, and name them in their order."""
+    """Join the queries' rows by their labels, keep only the columns, and order and rename them."""
     names = [column.name for column in columns]
     order: dict[str, object] = {
         "indexByName": {name: place for place, name in enumerate(names)},
@@ -218,7 +218,7 @@ def _arranged(columns: Sequence[Column]) -> list[DataTransformerConfig]:
 
 
 def _cells(column: Column) -> Iterator[DynamicConfigValue]:
-    """Yield what makes a column's cells differ from the others."""
+    """Yield the overrides for the cells of a column."""
     look = column.look
     yield DynamicConfigValue("unit", look.unit)
     yield DynamicConfigValue("noValue", NOTHING)

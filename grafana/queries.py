@@ -1,4 +1,4 @@
-"""PromQL that more than one dashboard needs. Every selector carries the variables of the dashboard."""
+"""PromQL that several dashboards use. Every selector has the variables of the dashboard."""
 
 import re
 from dataclasses import dataclass
@@ -6,18 +6,18 @@ from typing import Final
 
 EXPORTER: Final = "vendorwatch_config_last_reload_successful"
 BRIDGE: Final = "vendorwatch_bridge_config_last_reload_successful"
-"""What every exporter and every bridge serves, whatever it is configured for."""
+"""A metric that every exporter, and every bridge, serves with any configuration."""
 EVERYWHERE: Final = 'job=~"$job", instance=~"$instance"'
 
 
 @dataclass(frozen=True, slots=True)
 class Scope:
-    """What the variables of one dashboard select: `scope("metric", 'label="value"')` is a whole selector."""
+    """The matchers of one dashboard's variables: `scope("metric", 'label="value"')` returns a complete selector."""
 
     matchers: str = ""
 
     def __call__(self, metric: str, *more: str) -> str:
-        """Return the selector of a metric's series with these matchers as well."""
+        """Return the selector of a metric with additional matchers."""
         return f"{metric}{{{', '.join(filter(None, (EVERYWHERE, self.matchers, *more)))}}}"
 
 
@@ -28,26 +28,26 @@ SOURCE: Final = Scope('source=~"$source"')
 
 
 def monitors(scope: Scope, expr: str) -> str:
-    """Give series by (account, monitor_id) their monitor's name and URL, one each even after a rename."""
+    """Add the monitor's name and URL to series by (account, monitor_id), one each even after a renaming."""
     name = scope("vigilmon_monitor_info")
     one = f"topk by (account, monitor_id) (1, max by (account, monitor_id, monitor, url) ({name}))"
     return f"{expr} * on (account, monitor_id) group_left (monitor, url) {one}"
 
 
 def named_tests(scope: Scope, expr: str) -> str:
-    """Give series by (account, account_group, test_id) their ThousandEyes test's name, one each even after a rename."""
+    """Add the ThousandEyes test's name to series by (account, account_group, test_id), even after a renaming."""
     by = "account, account_group, test_id"
     one = f"topk by ({by}) (1, max by ({by}, test) ({scope('thousandeyes_test_info')}))"
     return f"{expr} * on ({by}) group_left (test) {one}"
 
 
 def per_monitor(scope: Scope, metric: str, *more: str, by: str = "min") -> str:
-    """Return a metric of monitors with their names, one series for each whatever runs twice."""
+    """Return a metric of monitors with their names: one series for each, even with two exporters."""
     return monitors(scope, f"{by} by (account, monitor_id) ({scope(metric, *more)})")
 
 
 def labelled(expr: str, **labels: str) -> str:
-    """Give each series these labels; "$name" within a value stands for the label `name`."""
+    """Add these labels to each series; "$name" in a value stands for the label `name`."""
     for label, value in labels.items():
         source = next(iter(re.findall(r"\$(\w+)", value)), "")
         copied, pattern = (value.replace(f"${source}", "$1"), "(.*)") if source else (value, "")
@@ -56,21 +56,21 @@ def labelled(expr: str, **labels: str) -> str:
 
 
 def per_target(metric: str, across: str = "min", scope: Scope = ALL) -> str:
-    """Return a metric of targets, one series for each: the best of a pair, and of shards their `across`.
+    """Return a metric of targets, one series for each: the maximum of a pair, aggregated `across` shards.
 
-    `shard` is a label that the scrape gives to exporters that divide their targets: one that fails must not hide.
+    The scrape configuration sets the label `shard` on exporters that divide their targets: a failing one must show.
     """
     return f"{across} by (collector, account) (max by (collector, account, shard) ({scope(metric)}))"
 
 
 def zero_while_polled(expr: str, collector: str, scope: Scope = ACCOUNT) -> str:
-    """Return the expression, or 0 where it is empty because there is nothing, not because nobody could ask."""
+    """Return the expression, or 0 if it is empty although the polls succeed."""
     polled = scope("vendorwatch_poll_success", f'collector="{collector}"')
     return f"{expr} or 0 * (max(min by (account) (max by (account, shard) ({polled}))) == 1)"
 
 
 def age(collector: str, scope: Scope = ACCOUNT) -> str:
-    """Return the age in seconds of the account whose values are the oldest."""
+    """Return the age in seconds of the account with the oldest data."""
     succeeded = scope("vendorwatch_poll_last_success_timestamp_seconds", f'collector="{collector}"')
     return f"time() - min(max by (account, shard) ({succeeded}))"
 
@@ -86,13 +86,13 @@ CERTIFICATES: Final = (
     ("thousandeyes_certificate", "", "", "account, account_group, test_id", "ThousandEyes"),
     ("tls_certificate", "tls_probe_success", "tls_probe_failure", "account, endpoint", "own list"),
 )
-"""Prefix, metrics of the probe ("" where the vendor looks itself), labels, and who saw it."""
+"""Prefix, metrics of the probe ("" if the vendor probes itself), labels, and source."""
 
 
 def certificates(scope: Scope, ending: str, labels: str = "") -> str:
     """Return one kind of certificate metric from every source, with the labels `seen_by`, `host` and these `labels`.
 
-    ThousandEyes tells when its certificates end, and nothing else of them.
+    ThousandEyes reports only when its certificates expire.
     """
     also = f", {labels}" if labels else ""
     parts = []
@@ -113,6 +113,6 @@ def certificates(scope: Scope, ending: str, labels: str = "") -> str:
 
 
 def described(scope: Scope, expr: str, ending: str, labels: str) -> str:
-    """Give certificates the `labels` of another of their metrics, one set each: a host may have several monitors."""
+    """Add the `labels` of another certificate metric, one set per host: a host may have several monitors."""
     one = f"topk by (account, host, seen_by) (1, {certificates(scope, ending, labels)})"
     return f"({expr}) * on (account, host, seen_by) group_left ({labels}) {one}"

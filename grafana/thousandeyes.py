@@ -1,4 +1,4 @@
-"""ThousandEyes: which alerts are active, of which type, rule and test, and for how long."""
+"""ThousandEyes: active alerts by type, rule, test and age; results of tests; agents; the plan."""
 
 from typing import Final
 
@@ -12,7 +12,7 @@ from grafana.variables import chained
 
 ALERT_PAGE: Final = "https://app.thousandeyes.com/alerts/list/"
 COUNT: Final = Look("short", decimals=0)
-NONE: Final = "✓ No active alert is known."
+NONE: Final = "✓ No active alerts."
 RATIO: Final = Look("percentunit", ((0.9, palette.WARN), (0.99, palette.GOOD)), palette.BAD, decimals=1)
 
 
@@ -21,7 +21,7 @@ def dashboard() -> Dashboard:
     return Board(
         name="thousandeyes",
         title="ThousandEyes",
-        told="Alerts of ThousandEyes by type, severity, rule and test; availability and certificates of its tests.",
+        description="Active alerts by type, severity, rule and test; results of tests; agents; units of the plan.",
         metrics=[EXPORTER],
         runbook="thousandeyes.md",
         chained=[chained("account", "vendorwatch_poll_success", 'collector="thousandeyes"')],
@@ -31,7 +31,7 @@ def dashboard() -> Dashboard:
             Section("Over time", [_by_severity(), _by_type()]),
             Section("Tests", [_availability(), _certificates(), *_network(), _bgp(), _dns()]),
             Section("Agents", [_agents()]),
-            Section("Plan and Internet", [_units(), _outages(), _cleared(), _readings()]),
+            Section("Plan and Internet", [_units(), _outages(), _cleared(), _ages()]),
         ],
     ).build()
 
@@ -54,7 +54,7 @@ def _now() -> list[Panel]:
     size = Size(4, 4)
     return [
         stat_of(
-            Text("Active alerts", "Alerts that are active now, suppressed ones included."),
+            Text("Active alerts", "Active alerts, suppressed ones included."),
             zero_while_polled(active, "thousandeyes"),
             Look(above=palette.HIGH_IS_ODD, words=none),
             size,
@@ -66,25 +66,25 @@ def _now() -> list[Panel]:
             size,
         ),
         stat_of(
-            Text("Suppressed", "Active alerts that a suppression window of ThousandEyes keeps quiet."),
+            Text("Suppressed", "Active alerts in a suppression window of ThousandEyes."),
             zero_while_polled(hidden, "thousandeyes"),
             Look(lowest=palette.QUIET),
             size,
         ),
         stat_of(
-            Text("Longest running", "Since when the oldest active alert has been running."),
+            Text("Oldest active", "Age of the oldest active alert."),
             zero_while_polled(oldest, "thousandeyes"),
             Look("s", ((3600, palette.WARN), (86400, palette.BAD)), words=none, decimals=0),
             size,
         ),
         stat_of(
-            Text("Lowest availability", "The test that the fewest agents reach, of those whose results are read."),
+            Text("Lowest availability", "The lowest availability of a test whose results are polled."),
             f"min({ACCOUNT('thousandeyes_test_availability_ratio')})",
             RATIO,
             size,
         ),
         stat_of(
-            Text("Age", "How long ago ThousandEyes last answered for the account whose values are the oldest."),
+            Text("Age", "Time since the last successful poll of ThousandEyes, for the account with the oldest data."),
             age("thousandeyes"),
             Look("s", palette.AGE, decimals=0, link="exporter"),
             size,
@@ -94,8 +94,8 @@ def _now() -> list[Panel]:
 
 def _active() -> Panel:
     text = Text(
-        "Active alerts, longest first",
-        "Seen for: since when within the dashboard's time range; widen it for alerts that began before.",
+        "Active alerts, oldest first",
+        "Active for: within the dashboard's time range; widen it for alerts that began before.",
         NONE,
     )
     columns = [
@@ -103,7 +103,7 @@ def _active() -> Panel:
         Column("rule", "Rule"),
         Column("test", "Test"),
         Column("alert_type", "Type", width=160),
-        Column("Value", "Seen for", Look("s", decimals=0), 110),
+        Column("Value", "Active for", Look("s", decimals=0), 110),
         Column("account_group", "Account group", width=120),
         Column("account", "Account", width=100),
         Column(
@@ -112,17 +112,19 @@ def _active() -> Panel:
     ]
     labels = "account, account_group, alert_id, rule, test, alert_type, severity"
     first = f"min by ({labels}) (min_over_time(timestamp({ACCOUNT('thousandeyes_alert_active')})[$__range:]))"
-    return table_of(text, {"A": f"time() - ({first} and {_each()})"}, columns, Size(24, 10), "-Seen for")
+    return table_of(text, {"A": f"time() - ({first} and {_each()})"}, columns, Size(24, 10), "-Active for")
 
 
 def _by_rule() -> Panel:
-    told = "Active alerts of each alert rule: a rule that stands out is the outage, or wrongly set."
-    return _ranked(Text("By rule", told, NONE), Column("rule", "Rule"))
+    description = (
+        "Active alerts of each alert rule. Many alerts of one rule: an outage, or a rule that is too sensitive."
+    )
+    return _ranked(Text("By rule", description, NONE), Column("rule", "Rule"))
 
 
 def _by_test() -> Panel:
-    told = "Active alerts of each test: many rules on one test mean that its target is in trouble."
-    return _ranked(Text("By test", told, NONE), Column("test", "Test"))
+    description = "Active alerts of each test. Many rules on one test point to its target."
+    return _ranked(Text("By test", description, NONE), Column("test", "Test"))
 
 
 def _ranked(text: Text, label: Column) -> Panel:
@@ -133,7 +135,7 @@ def _ranked(text: Text, label: Column) -> Panel:
 
 def _by_severity() -> Panel:
     return lines(
-        Text("By severity", "Active alerts of each severity, stacked.", "✓ No alert is known to have been active."),
+        Text("By severity", "Active alerts of each severity, stacked.", NONE),
         [query(_counted("thousandeyes_active_alerts", "severity"), "{{severity}}")],
         Look("short", decimals=0, named=("critical", "major", "minor", "info", "unknown")),
         Size(12, 9),
@@ -143,7 +145,7 @@ def _by_severity() -> Panel:
 
 def _by_type() -> Panel:
     return lines(
-        Text("By type", "Active alerts of each type of test, stacked.", "✓ No alert is known to have been active."),
+        Text("By type", "Active alerts of each type of test, stacked.", NONE),
         [query(_counted("thousandeyes_active_alerts", "alert_type"), "{{alert_type}}")],
         COUNT,
         Size(12, 9),
@@ -157,8 +159,8 @@ def _availability() -> Panel:
     return lines(
         Text(
             "Availability, the ten lowest",
-            "Part of the agents that reach the target, by test; only of tests whose results are read (`test_results`).",
-            "No test's results are read: see test_results in exporter.yml.",
+            "Share of agents that reach the target, by test; only for tests whose results are polled (`test_results`).",
+            "No results are polled: see test_results in exporter.yml.",
         ),
         [query(expr, "{{test}}")],
         Look("percentunit"),
@@ -170,8 +172,8 @@ def _certificates() -> Panel:
     left = f"min by (account, account_group, test_id) ({ACCOUNT('thousandeyes_certificate_expiry_days')})"
     text = Text(
         "Certificates of tests",
-        "Days until the certificate that the test's agents see expires.",
-        "No test's results tell of a certificate: see test_results in exporter.yml.",
+        "Days until the certificate that the test's agents received expires.",
+        "No polled result has a certificate: see test_results in exporter.yml.",
     )
     columns = [
         Column("test", "Test"),
@@ -183,26 +185,26 @@ def _certificates() -> Panel:
 
 
 def _worst(metric: str, stat: str = "") -> str:
-    """Return the five highest values of a test's metric, with the tests' names."""
+    """Return the five tests with the highest values of a metric, with their names."""
     chosen = f'stat="{stat}"' if stat else ""
     return named_tests(ACCOUNT, f"topk(5, max by (account, account_group, test_id) ({ACCOUNT(metric, chosen)}))")
 
 
 def _network() -> list[Panel]:
-    empty = "No test's network results are read: see result_types in exporter.yml."
+    empty = "No network results are polled: see result_types in exporter.yml."
     return [
         lines(
             Text(
                 f"{title}, the five highest",
-                f"{told} by test: mean over its agents, and the worst of them (`result_types: [network]`).",
+                f"{description} by test: mean of its agents, and its worst agent (`result_types: [network]`).",
                 empty,
             ),
             [query(_worst(metric, "mean"), "{{test}}"), query(_worst(metric, "max"), "{{test}}, worst agent", "B")],
             Look(unit, decimals=1),
             Size(8, 9),
         )
-        for title, told, metric, unit in (
-            ("Packet loss", "Share of packets that do not arrive,", "thousandeyes_test_loss_ratio", "percentunit"),
+        for title, description, metric, unit in (
+            ("Packet loss", "Share of lost packets,", "thousandeyes_test_loss_ratio", "percentunit"),
             ("Latency", "Average round-trip time,", "thousandeyes_test_latency_seconds", "s"),
             ("Jitter", "Standard deviation of the round-trip time,", "thousandeyes_test_jitter_seconds", "s"),
         )
@@ -220,8 +222,8 @@ def _bgp() -> Panel:
     return table_of(
         Text(
             "BGP",
-            "What BGP monitors saw of each test's prefix in the last round (`result_types: [bgp]`).",
-            "No test's BGP results are read: see result_types in exporter.yml.",
+            "Each test's prefix as the BGP monitors saw it in the last round (`result_types: [bgp]`).",
+            "No BGP results are polled: see result_types in exporter.yml.",
         ),
         {
             name: named_tests(ACCOUNT, f"{by} ({ACCOUNT(metric)})")
@@ -243,7 +245,7 @@ def _dns() -> Panel:
         Text(
             "DNS, the ten lowest",
             "Share of agents whose query was answered, by test (`result_types: [dns]`).",
-            "No test's DNS results are read: see result_types in exporter.yml.",
+            "No DNS results are polled: see result_types in exporter.yml.",
         ),
         [query(named_tests(ACCOUNT, f"bottomk(10, {each})"), "{{test}}")],
         Look("percentunit"),
@@ -270,8 +272,8 @@ def _agents() -> Panel:
     return table_of(
         Text(
             "Enterprise agents",
-            "From where ThousandEyes looks: what an agent that is offline, busy or ill says of a target is doubtful.",
-            "No agents are read: see agents in exporter.yml.",
+            "Results of an agent that is offline, overloaded or has local problems are unreliable.",
+            "No agents are polled: see agents in exporter.yml.",
         ),
         {
             "A": f"max by ({by}) ({ACCOUNT('thousandeyes_agent_online')}) {named}",
@@ -291,8 +293,8 @@ def _units() -> Panel:
     return lines(
         Text(
             "Units of the plan",
-            "Used in the current period, and included in it.",
-            "Usage is not read: see usage in exporter.yml.",
+            "Units used in the current period, and included in it.",
+            "Usage is not polled: see usage in exporter.yml.",
         ),
         [query(f"max({used})", "used"), query(f"max({included})", "included", "B")],
         COUNT,
@@ -304,8 +306,8 @@ def _outages() -> Panel:
     return lines(
         Text(
             "Internet outages",
-            "Outages that go on and affect a test of ours, by type.",
-            "Outages are not read: see outages in exporter.yml.",
+            "Ongoing outages that affect a test of ours, by type.",
+            "Outages are not polled: see outages in exporter.yml.",
         ),
         [
             query(
@@ -320,9 +322,9 @@ def _outages() -> Panel:
 def _cleared() -> Panel:
     return lines(
         Text(
-            "Alerts that ended",
+            "Cleared alerts",
             "Alerts that were cleared within `cleared_window`, by severity.",
-            "Cleared alerts are not read, or there were none: see cleared_window in exporter.yml.",
+            "No cleared alerts, or they are not polled: see cleared_window in exporter.yml.",
         ),
         [query(_counted("thousandeyes_cleared_alerts", "severity"), "{{severity}}")],
         Look("short", decimals=0, named=("critical", "major", "minor", "info", "unknown")),
@@ -331,14 +333,14 @@ def _cleared() -> Panel:
     )
 
 
-def _readings() -> Panel:
+def _ages() -> Panel:
     at = ACCOUNT("thousandeyes_oldest_reading_timestamp_seconds")
-    columns = [Column("reading", "Reading"), Column("Value", "Age", Look("s", decimals=0), 110)]
+    columns = [Column("reading", "Data"), Column("Value", "Age", Look("s", decimals=0), 110)]
     return table_of(
         Text(
-            "Age of readings",
-            "How old the oldest value of each kind is: results of tests are read in rotation, as the budget allows.",
-            "Nothing is read beside alerts.",
+            "Age of data",
+            "Age of the oldest value of each kind. Results of tests are polled in rotation, as the budget allows.",
+            "Only alerts are polled.",
         ),
         {"A": f"time() - min by (reading) ({at})"},
         columns,

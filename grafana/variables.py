@@ -1,4 +1,4 @@
-"""The variables of every dashboard, and those chained after them."""
+"""The variables of every dashboard, and those that depend on them."""
 
 from collections.abc import Sequence
 from typing import Final
@@ -12,18 +12,18 @@ PROMETHEUS: Final = DataSourceRef(type_val="prometheus", uid="${datasource}")
 
 
 def datasource() -> DatasourceVariable:
-    """Return the choice of the Prometheus to ask."""
+    """Return the variable for the Prometheus data source."""
     chosen = VariableOption(selected=True, text="default", value="default")
     return DatasourceVariable("datasource").label("Data source").type("prometheus").current(chosen)
 
 
 def job(metrics: Sequence[str]) -> QueryVariable:
-    """Return the choice of the jobs whose programs serve one of these metrics."""
+    """Return the variable for the jobs whose programs serve one of these metrics."""
     return _query("job", "Job", f"label_values({_any(metrics)}, job)")
 
 
 def instance(metrics: Sequence[str]) -> QueryVariable:
-    """Return the choice of the programs among those jobs."""
+    """Return the variable for the instances of those jobs."""
     chosen = _any(metrics, 'job=~"$job"')
     return _query("instance", "Instance", f"label_values({chosen}, instance)")
 
@@ -34,7 +34,7 @@ def _any(metrics: Sequence[str], *matchers: str) -> str:
 
 
 def chained(name: str, metric: str, *matchers: str) -> QueryVariable:
-    """Return the choice of a label's values, after job and instance and whatever the matchers name."""
+    """Return the variable for a label's values, restricted by job, instance and the matchers."""
     selector = ", ".join((EVERYWHERE, *matchers))
     return _query(name, name.capitalize(), f"label_values({metric}{{{selector}}}, {name})")
 

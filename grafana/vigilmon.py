@@ -1,4 +1,4 @@
-"""Vigilmon: what is down now, how the day went, and what each monitor's record is."""
+"""Vigilmon: monitors that are down, states over time, uptime, incidents and certificates."""
 
 from typing import Final
 
@@ -21,7 +21,7 @@ def dashboard() -> Dashboard:
     return Board(
         name="vigilmon",
         title="Vigilmon",
-        told="Sites and services as Vigilmon sees them: states, uptime, incidents, certificates.",
+        description="Vigilmon's monitors: states, uptime, incidents, certificates.",
         metrics=[EXPORTER],
         runbook="vigilmon.md",
         chained=[chained("account", "vendorwatch_poll_success", 'collector="vigilmon"')],
@@ -30,7 +30,7 @@ def dashboard() -> Dashboard:
             Section("States", [_states(), _down()]),
             Section("Each monitor", [_uptimes()]),
             Section("Incidents", [_open_incidents(), _incidents()]),
-            Section("Certificates", [_certificates(), _failing_certificates()]),
+            Section("Certificates", [_certificates(), _failed_probes()]),
         ],
     ).build()
 
@@ -45,23 +45,23 @@ def _now() -> list[Panel]:
     week = _each("vigilmon_monitor_uptime_percent", 'window="7d"')
     return [
         stat_of(
-            Text("Down", "Monitors that Vigilmon finds down now."),
+            Text("Down", "Monitors that Vigilmon reports as down."),
             f"sum({states} == bool 0)",
             Look(above=palette.HIGH_IS_BAD, words=palette.words({"0": ("✓ none", palette.GOOD)})),
         ),
-        stat_of(Text("Up", "Monitors that Vigilmon finds up now."), f"sum({states} == bool 1)", Look()),
+        stat_of(Text("Up", "Monitors that Vigilmon reports as up."), f"sum({states} == bool 1)", Look()),
         stat_of(
             Text("Paused", "Monitors that are not checked because somebody paused them."),
             f"sum({active} == bool 0)",
             Look(lowest=palette.QUIET),
         ),
         stat_of(
-            Text("Without a state", "Active monitors that Vigilmon has not said up or down of yet: new ones, mostly."),
+            Text("Without a state", "Active monitors without a first check, mostly new ones."),
             f"sum({active}) - count({states})",
             Look(above=palette.HIGH_IS_ODD),
         ),
         stat_of(
-            Text("Open incidents", "Incidents that are not resolved, of all monitors."),
+            Text("Open incidents", "Unresolved incidents of all monitors."),
             f"sum({ongoing})",
             Look(above=palette.HIGH_IS_BAD, words=palette.words({"0": ("✓ none", palette.GOOD)})),
         ),
@@ -72,7 +72,7 @@ def _now() -> list[Panel]:
             Look("none", palette.DAYS_LEFT, palette.BAD, decimals=1, link="certificates"),
         ),
         stat_of(
-            Text("Age", "How long ago Vigilmon last answered for the account whose values are the oldest."),
+            Text("Age", "Time since the last successful poll of Vigilmon, for the account with the oldest data."),
             age("vigilmon"),
             Look("s", palette.AGE, decimals=0, link="exporter"),
         ),
@@ -80,14 +80,14 @@ def _now() -> list[Panel]:
 
 
 def _states() -> Panel:
-    told = "Each monitor's states, 20 to a page. A gap is a time in which the monitor was paused or nobody could ask."
+    description = "States of each monitor, 20 per page. In a gap the monitor was paused or could not be polled."
     named = per_monitor(ACCOUNT, "vigilmon_monitor_up")
-    return timeline(Text("States", told), named, "{{monitor}}", palette.UP, Size(24, 13))
+    return timeline(Text("States", description), named, "{{monitor}}", palette.UP, Size(24, 13))
 
 
 def _down() -> Panel:
     return lines(
-        Text("Monitors down", "How many monitors were down at the same time, by account."),
+        Text("Monitors down", "Monitors that were down at the same time, by account."),
         [query(f"sum by (account) ({_each('vigilmon_monitor_up')} == bool 0)", "{{account}}")],
         Look("short", decimals=0),
         Size(24, 6),
@@ -114,20 +114,22 @@ def _uptimes() -> Panel:
         Column("Value #week", "7 days", UPTIME, 100),
         Column("Value #month", "30 days", UPTIME, 100),
         Column("Value #recorded", "Incidents", Look("none"), 90),
-        Column("Value #lasted", "Last one took", Look("s", decimals=0), 120),
+        Column("Value #lasted", "Last duration", Look("s", decimals=0), 120),
         Column("Value #every", "Checked every", Look("s", decimals=0), 120),
         Column("Value #checked", "Last check", Look("dateTimeFromNow"), 130),
         Column("url", "URL"),
         Column("monitor_id", "Number", width=90),
         Column("account", "Account", width=110),
     ]
-    told = "Uptime as Vigilmon counts it: below 99.9 % orange, below 99 % red. Incidents: all on record."
-    return table_of(Text("Uptime", told), queries, columns, Size(24, 14), "7 days")
+    description = (
+        "Uptime as Vigilmon calculates it: yellow below 99.9 %, vermilion below 99 %. Incidents: all recorded ones."
+    )
+    return table_of(Text("Uptime", description), queries, columns, Size(24, 14), "7 days")
 
 
 def _incidents() -> Panel:
     return lines(
-        Text("Open incidents", "Incidents that were not resolved yet, by account."),
+        Text("Open incidents", "Unresolved incidents, by account."),
         [query(f"sum by (account) ({_each('vigilmon_monitor_ongoing_incidents')})", "{{account}}")],
         Look("short", decimals=0),
         Size(24, 6),
@@ -137,8 +139,8 @@ def _incidents() -> Panel:
 def _open_incidents() -> Panel:
     text = Text(
         "Open now",
-        "The monitors with an incident that is not resolved; of one that is down since when, why, and seen from where.",
-        "✓ No open incident is known.",
+        "Monitors with unresolved incidents. For a monitor that is down: start, cause and regions of the newest one.",
+        "✓ No open incidents.",
     )
     columns = [
         Column("monitor", "Monitor", url="${__data.fields.URL}", hint="Open the site"),
@@ -171,23 +173,23 @@ def _certificates() -> Panel:
         Column("Value #days", "Days left", DAYS, 110),
         Column("Value #chain", "Chain, days left", DAYS, 130),
         Column("Value #valid", "Clients", Look(words=palette.ACCEPTED), 120),
-        Column("Value #probe", "Last look", Look(words=palette.SEEN), 120),
+        Column("Value #probe", "Last probe", Look(words=palette.READ), 120),
         Column("url", "URL"),
         Column("account", "Account", width=110),
     ]
     text = Text(
         "Certificates of https monitors",
-        "Read by the exporter's own TLS connection. Clients: would one with the usual roots accept it now?",
-        "No https monitor shows a certificate.",
+        "Read by the exporter's own TLS probe. Clients: whether a client with the system's roots accepts it now.",
+        "No certificate of an https monitor is known.",
     )
     return table_of(text, queries, columns, WIDE, "Days left")
 
 
-def _failing_certificates() -> Panel:
+def _failed_probes() -> Panel:
     text = Text(
-        "Why a certificate is refused, or not seen",
-        "What the exporter's last TLS connection to the monitor's host found, and who issued what it saw.",
-        "✓ Every certificate was seen, and a client would accept it.",
+        "Failed certificate probes",
+        "The reason why the last TLS probe of the monitor's host failed, and the issuer of the certificate, if read.",
+        "✓ No failed probes.",
     )
     columns = [
         Column("monitor", "Monitor", url="${__data.fields.URL}", hint="Open the site"),

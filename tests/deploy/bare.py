@@ -1,8 +1,8 @@
-"""A bare machine to try the guide's commands on: a folder that stands for `/`, and stand-ins for what needs root.
+"""A machine for the guide's commands: a folder in place of `/`, and stand-ins for commands that need root.
 
-The commands are those of the document. Paths below `PLACES` are moved into the folder; `systemctl`, `systemd-sysusers`
-and `runuser` are scripts that come first on PATH, and `install` loses its `-g`. `systemctl` starts what a unit's
-ExecStart says, with its environment and state directory, but without systemd's sandbox.
+The commands are the document's. Paths below `PLACES` are moved into the folder; `systemctl`, `systemd-sysusers`
+and `runuser` are scripts first on PATH, and `install` loses its `-g`. `systemctl` runs a unit's
+ExecStart, with its environment and state directory, but without systemd's sandbox.
 """
 
 import os
@@ -59,13 +59,13 @@ class Bare:
             (stand_ins / name).chmod(0o755)
 
     def here(self, text: str) -> str:
-        """Return a text of the document as it is meant here."""
+        """Return a text of the document with this machine's addresses and paths."""
         for old, new in self._replaced.items():
             text = text.replace(old, new)
         return moved(text, self.root)
 
     def run(self, commands: str) -> str:
-        """Run commands of the document with `sh -e`; AssertionError with their output when one fails."""
+        """Run the document's commands with `sh -e`; raise AssertionError with the output if one fails."""
         path = f"{self.root / 'stand-ins'}:{os.environ['PATH']}"
         environment = {**os.environ, "PATH": path}
         done = subprocess.run(
@@ -81,11 +81,11 @@ class Bare:
         return done.stdout
 
     def logs(self) -> str:
-        """Return what the programs said."""
+        """Return the programs' logs."""
         return "\n".join(path.read_text() for path in sorted((self.root / "run").glob("*.log")))
 
     def stop(self) -> None:
-        """End what runs."""
+        """Stop the programs."""
         for path in (self.root / "run").glob("*.pid"):
             os.kill(int(path.read_text()), signal.SIGTERM)
         for path in (self.root / "run").glob("*.pid"):
@@ -93,7 +93,7 @@ class Bare:
 
 
 def moved(text: str, root: Path) -> str:
-    """Return a text with its places below `root`."""
+    """Return a text with its paths moved below `root`."""
     return _PLACE.sub(lambda match: f"{root}{match[0]}", text)
 
 
@@ -114,7 +114,7 @@ def _gone(pid: int) -> None:
 
 
 def systemctl(root: Path, words: list[str]) -> int:
-    """Do what `systemctl` would: enable --now, reload. Any other word is done by doing nothing."""
+    """Carry out `enable --now` and `reload` like systemctl, and ignore everything else."""
     status = 0
     action, *units = [word for word in words if not word.startswith("--")]
     for name in units:
@@ -131,11 +131,11 @@ class Unit:
     def __init__(self, root: Path, name: str) -> None:
         self._root, self._name = root, name
         text = (root / f"etc/systemd/system/{name}.service").read_text()
-        self._said = re.findall(r"^(\w+)=(.*)$", moved(text, root), re.MULTILINE)
+        self._directives = re.findall(r"^(\w+)=(.*)$", moved(text, root), re.MULTILINE)
         self._pid = root / f"run/{name}.pid"
 
     def start(self) -> None:
-        """Start it, with its state directory and its output in a file."""
+        """Start the service, with its state directory and its output in a file."""
         for directory in self._all("StateDirectory"):
             (self._root / "var/lib" / directory).mkdir(mode=0o700, exist_ok=True)
         with (self._root / f"run/{self._name}.log").open("ab") as log:
@@ -158,7 +158,7 @@ class Unit:
         return 0
 
     def _all(self, name: str) -> list[str]:
-        return [value for found, value in self._said if found == name]
+        return [value for found, value in self._directives if found == name]
 
     def _words(self, line: str) -> list[str]:
         known = self._environment() | {"MAINPID": self._pid.read_text() if self._pid.exists() else ""}

@@ -1,4 +1,4 @@
-"""An overlay of `deploy/kubernetes` as a cluster would get it: enough of kustomize to look at every object."""
+"""An overlay of `deploy/kubernetes` as a cluster gets it: a small reading of kustomize, for tests of every object."""
 
 from dataclasses import dataclass
 from functools import cache
@@ -14,7 +14,7 @@ Object = dict[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class Overlay:
-    """The objects of an overlay and the ConfigMaps that it generates: name → file name → content."""
+    """The objects of an overlay, and its generated ConfigMaps by name and file name."""
 
     objects: tuple[Object, ...]
     generated: dict[str, dict[str, str]]
@@ -24,24 +24,24 @@ class Overlay:
         return [one for one in self.objects if one["kind"] in kinds]
 
     def workloads(self) -> list[Object]:
-        """Return what runs pods."""
+        """Return the objects that run pods."""
         return self.of("Deployment", "StatefulSet")
 
 
 @cache
 def overlay(name: str) -> Overlay:
-    """Return an overlay, its base included; patches are JSON patches that add to a list."""
+    """Return an overlay with its base; patches may only be JSON patches that add to a list."""
     return _built(KUBERNETES / "overlays" / name)
 
 
 def _built(folder: Path) -> Overlay:
-    told = kustomization(folder)
+    content = kustomization(folder)
     objects: list[Object] = []
     generated = {
         one["name"]: {file: (folder / file).read_text() for file in one["files"]}
-        for one in told.get("configMapGenerator", [])
+        for one in content.get("configMapGenerator", [])
     }
-    for resource in told["resources"]:
+    for resource in content["resources"]:
         path = (folder / resource).resolve()
         if path.is_dir():
             below = _built(path)
@@ -49,7 +49,7 @@ def _built(folder: Path) -> Overlay:
             generated |= below.generated
         else:
             objects += [one for one in yaml.safe_load_all(path.read_text()) if one]
-    for patch in told.get("patches", []):
+    for patch in content.get("patches", []):
         _patch(objects, patch["target"], yaml.safe_load((folder / patch["path"]).read_text()))
     return Overlay(tuple(objects), generated)
 
@@ -57,17 +57,17 @@ def _built(folder: Path) -> Overlay:
 def _patch(objects: list[Object], target: dict[str, str], steps: list[dict[str, Any]]) -> None:
     (found,) = [one for one in objects if (one["kind"], one["metadata"]["name"]) == (target["kind"], target["name"])]
     for step in steps:
-        *way, last = step["path"].strip("/").split("/")
+        *parents, last = step["path"].strip("/").split("/")
         if (step["op"], last) != ("add", "-"):
-            raise ValueError(f"this reads additions to lists only: {step}")
+            raise ValueError(f"only additions to lists are supported: {step}")
         place: Any = found
-        for part in way:
+        for part in parents:
             place = place[part]
         place.append(step["value"])
 
 
 def kustomization(folder: Path) -> Any:
-    """Return what a folder's kustomization says."""
+    """Return the content of a folder's kustomization.yaml."""
     return yaml.safe_load((folder / "kustomization.yaml").read_text())
 
 
@@ -82,6 +82,6 @@ def pod(workload: Object) -> Any:
 
 
 def pod_labels(workload: Object) -> dict[str, str]:
-    """Return the labels of its pods."""
+    """Return the labels of a workload's pods."""
     found: dict[str, str] = workload["spec"]["template"]["metadata"]["labels"]
     return found

@@ -1,6 +1,6 @@
-"""What `deploy/` holds that is made from something else: `python -m tests.deploy.generated` writes it anew.
+"""Generated files in `deploy/`: `python -m tests.deploy.generated` rewrites them.
 
-The metrics reference is made from the metrics the programs state, the PrometheusRules from Prometheus's own rule files.
+METRICS.md comes from the programs' metrics, the PrometheusRules from Prometheus's own rule files.
 """
 
 import importlib
@@ -21,14 +21,14 @@ TITLES = {"certificates": "TLS certificates", "bigpanda": "BigPanda incidents", 
           "thousandeyes": "ThousandEyes", "vigilmon": "Vigilmon"}  # fmt: skip
 HEAD = """# Metrics
 
-Every metric of both programs, as they state it themselves. This page is written by `python -m tests.deploy.generated`,
-and a test compares. What the vendors' metrics mean in full: [exporter/collectors](../exporter/collectors).
+Every metric of both programs, with its HELP text. `python -m tests.deploy.generated` writes this page,
+and a test checks that it is current. Details of the vendors' metrics: [exporter/collectors](../exporter/collectors).
 
-A value that is not known is absent, never 0. The vendors' metrics are cached from the last poll: their age is
+An unknown value is absent, never 0. The vendors' metrics are cached from the last poll: their age is
 `vendorwatch_poll_last_success_timestamp_seconds`, and past `max_age` they are withdrawn. A label's value is cut at 512
-bytes of UTF-8, and ends in an ellipsis then. All of them carry the label
-`account`, which the tables leave out. Times are epoch seconds. Both programs also serve `process_*` and `python_*`, as
-client_python does.
+bytes of UTF-8, with an ellipsis at its end. The vendors' metrics also have the label
+`account`, which the tables omit. Times are epoch seconds. Both programs also serve `process_*` and `python_*`, as
+prometheus_client does.
 """
 RULES_HEAD = "# Written by `python -m tests.deploy.generated` from deploy/prometheus/rules.\n"
 
@@ -37,8 +37,8 @@ def metrics_reference() -> str:
     """Return `deploy/METRICS.md`."""
     sections = [
         HEAD,
-        *(_section(f"Exporter: {TITLES.get(name, name)}", _stated(_of_collector(name))) for name in known()),
-        _section("Exporter: itself", _stated(_among(vars(exporter.metrics.exporter_metrics).values()))),
+        *(_section(f"Exporter: {TITLES.get(name, name)}", _rows(_of_collector(name))) for name in known()),
+        _section("Exporter: itself", _rows(_among(vars(exporter.metrics.exporter_metrics).values()))),
         _section("Bridge", sorted(_of_bridge())),
     ]
     return "\n".join(sections)
@@ -46,8 +46,8 @@ def metrics_reference() -> str:
 
 def _section(title: str, rows: Iterable[Row]) -> str:
     lines = [
-        f"| `{name}` | {kind} | {', '.join(f'`{label}`' for label in labels)} | {told} |"
-        for name, kind, labels, told in rows
+        f"| `{name}` | {kind} | {', '.join(f'`{label}`' for label in labels)} | {text} |"
+        for name, kind, labels, text in rows
     ]
     return "\n".join([f"## {title}", "", "| metric | type | labels | meaning |", "|---|---|---|---|", *lines, ""])
 
@@ -65,7 +65,7 @@ def _among(values: Iterable[object]) -> Iterator[Metric]:
             yield from _among(value)
 
 
-def _stated(metrics: Iterable[Metric]) -> Iterator[Row]:
+def _rows(metrics: Iterable[Metric]) -> Iterator[Row]:
     for metric in metrics:
         yield metric.name, metric.kind, metric.labels, metric.help.removesuffix(CACHED).strip()
 
@@ -84,7 +84,7 @@ def _name(name: str, kind: str) -> str:
 
 
 def prometheus_rules() -> str:
-    """Return `deploy/kubernetes/base/prometheusrules.yaml`: one PrometheusRule for each rule file, comments and all."""
+    """Return `deploy/kubernetes/base/prometheusrules.yaml`: one PrometheusRule per rule file, comments included."""
     files = sorted((DEPLOY / "prometheus/rules").glob("*.yml"))
     return RULES_HEAD + "".join(_rule_object(path.stem, path.read_text()) for path in files)
 

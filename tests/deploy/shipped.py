@@ -1,4 +1,4 @@
-"""What `deploy/` ships of rules, the names they use, and the names the programs state."""
+"""The rules in `deploy/`, the names that they use, and the metrics that the programs serve."""
 
 import importlib
 import re
@@ -39,13 +39,13 @@ def rule_tests() -> list[dict]:
 
 
 def metrics_in(rule: dict) -> set[str]:
-    """Return the programs' metrics that a rule asks for, its description's queries included."""
+    """Return the programs' metrics that a rule and the queries in its description use."""
     expr = GROUPING.sub("", re.sub(r'"[^"]*"', "", rule["expr"]))
     return set(OURS.findall(RECORDED.sub("", expr))) | {name for name in _in_text(rule) if ":" not in name}
 
 
 def recordings_in(rule: dict) -> set[str]:
-    """Return the recorded series that a rule asks for."""
+    """Return the recorded series that a rule uses."""
     return set(RECORDED.findall(re.sub(r'"[^"]*"', "", rule["expr"]))) | {
         name for name in _in_text(rule) if ":" in name
     }
@@ -57,7 +57,7 @@ def _in_text(rule: dict) -> set[str]:
 
 @cache
 def stated() -> dict[str, set[str]]:
-    """Return every metric that the programs state, with its labels, those of the scrape included."""
+    """Return every metric that the programs serve, with its labels, those added by the scrape included."""
     found = {"up": set[str]()}
     for collector in known():
         metrics = importlib.import_module(f"exporter.collectors.{collector}.collector").Collector.metrics

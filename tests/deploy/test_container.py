@@ -1,4 +1,4 @@
-"""The image and the compose file: what they take is there, and nothing runs with more than it needs."""
+"""The image and the compose file: every input exists, and containers run with the least privileges."""
 
 import contextlib
 import importlib.util
@@ -38,7 +38,7 @@ def instructions() -> Iterator[tuple[str, str]]:
 
 
 def copied() -> list[str]:
-    """Return what comes from the checkout."""
+    """Return the files and folders that the image copies from the checkout."""
     return [
         source
         for name, rest in instructions()
@@ -52,8 +52,8 @@ def last_stage() -> list[tuple[str, str]]:
     return found[max(place for place, (name, _) in enumerate(found) if name == "FROM") :]
 
 
-def test_everything_copied_exists_and_is_let_through():
-    """No COPY names what is not there, or what the ignore file keeps out."""
+def test_copied_files_exist_and_are_not_ignored():
+    """Every source of a COPY exists and is not excluded by the ignore file."""
     let_through = [
         line[1:] for line in (DEPLOY / "Dockerfile.dockerignore").read_text().splitlines() if line.startswith("!")
     ]
@@ -62,15 +62,15 @@ def test_everything_copied_exists_and_is_let_through():
         assert any(fnmatch(source, pattern) for pattern in let_through), source
 
 
-def test_packages_come_by_their_hashes():
-    """Each pip install takes a lock with hashes, or the wheel that was just built."""
+def test_packages_are_installed_by_hash():
+    """Each pip install uses a lock file with hashes, or the wheel that was just built."""
     installs = re.findall(r"pip (?:--python \S+ )?install ([^\n&]*)", DOCKERFILE)
     assert len(installs) == 4
     assert all("--require-hashes" in one or "--no-index /wheels" in one for one in installs)
 
 
-def test_what_builds_is_what_the_developers_lock_says():
-    """The build's own lock holds the same setuptools as the developers' lock."""
+def test_build_lock_matches_the_developers_lock():
+    """build.lock has the same setuptools as requirements-dev.lock."""
     block = re.search(
         r"^setuptools==.*?[^\\]\n", (ROOT / "requirements-dev.lock").read_text(), re.MULTILINE | re.DOTALL
     )
@@ -78,8 +78,8 @@ def test_what_builds_is_what_the_developers_lock_says():
     assert (DEPLOY / "build.lock").read_text().endswith(block[0])
 
 
-def test_the_image_runs_as_nobody_special():
-    """A numeric user, so that Kubernetes can see it is not root; one volume; both ports; a health check."""
+def test_image_runs_as_an_unprivileged_user():
+    """The image has a numeric non-root user, one volume, both ports and a health check."""
     found = dict(last_stage())
     assert found["USER"] == "10001:10001"
     assert found["VOLUME"] == "/var/lib/vendorwatch"
@@ -89,20 +89,20 @@ def test_the_image_runs_as_nobody_special():
 
 
 @pytest.mark.parametrize(("status", "expected"), [(200, 0), (401, 0), (503, 1), (404, 1)])
-def test_the_health_check_asks_the_program(status, expected):
-    """200 is healthy, and so is one that asks for a password; anything else is not."""
+def test_health_check_maps_the_status_code(status, expected):
+    """200 is healthy, and so is 401; every other status is not."""
     with serving(status) as url:
         assert health_check(f"{url}/-/healthy") == expected
 
 
-def test_tls_with_any_certificate_is_healthy():
-    """A program that speaks TLS under its public name answers here too."""
+def test_health_check_accepts_any_certificate():
+    """A certificate for the program's public name does not fail the check on 127.0.0.1."""
     with serving(200, trustme.CA().issue_cert("vendorwatch.example.com")) as url:
         assert health_check(f"{url}/-/healthy") == 0
 
 
-def test_nobody_there_is_not_healthy():
-    """A program that does not listen is not healthy."""
+def test_health_check_fails_without_a_listener():
+    """Without a listener the check fails."""
     assert health_check(f"http://127.0.0.1:{free_port()}/-/healthy") == 1
 
 
@@ -136,8 +136,8 @@ def serving(status: int, certificate: trustme.LeafCert | None = None) -> Iterato
 
 
 @pytest.mark.parametrize("name", COMPOSE["services"])
-def test_every_container_is_kept_small(name):
-    """Read-only, without capabilities, in the pod's network, at a version that is named."""
+def test_every_container_is_restricted(name):
+    """Each is read-only, without capabilities, in the pod's network, at a fixed version."""
     service = COMPOSE["services"][name]
     assert service["read_only"] is True
     assert service["cap_drop"] == ["ALL"]
@@ -148,21 +148,21 @@ def test_every_container_is_kept_small(name):
     assert "build" in service or re.search(r":v?\d", service["image"])
 
 
-def test_nothing_is_published_beyond_this_machine():
-    """Every port is bound to loopback."""
+def test_ports_are_published_on_loopback_only():
+    """Every published port is bound to loopback."""
     assert all(port.startswith("127.0.0.1:") for port in COMPOSE["services"]["pod"]["ports"])
 
 
-def test_what_is_mounted_exists():
-    """Each folder of the repository that a container mounts is there; each volume is declared."""
+def test_mounted_folders_and_volumes_exist():
+    """Each mounted folder of the repository exists; each volume is declared."""
     for service in COMPOSE["services"].values():
         for mount in service.get("volumes", []):
             source = mount.replace("${VENDORWATCH_CONFIG:-/etc/vendorwatch}", "./compose/sandbox").split(":")[0]
             assert source in COMPOSE["volumes"] or (DEPLOY / source).exists(), mount
 
 
-def test_grafana_finds_its_dashboards():
-    """The folder that the provisioning names is one that is mounted."""
+def test_grafana_mounts_its_dashboards():
+    """The folder in Grafana's provisioning is mounted."""
     mounted = [mount.split(":")[1] for mount in COMPOSE["services"]["grafana"]["volumes"]]
     providers = [
         provider
@@ -172,8 +172,8 @@ def test_grafana_finds_its_dashboards():
     assert all(provider["options"]["path"] in mounted for provider in providers)
 
 
-def test_prometheus_and_alertmanager_find_the_programs():
-    """The addresses in the shipped files are those that the containers listen on."""
+def test_prometheus_and_alertmanager_use_the_containers_ports():
+    """The addresses in the shipped files are those on which the containers listen."""
     flags = [flag for name in OURS for flag in COMPOSE["services"][name]["command"]]
     for path in ("prometheus/prometheus.yml", "alertmanager/alertmanager.yml"):
         for port in re.findall(r"127\.0\.0\.1:(97\d\d)", (DEPLOY / path).read_text()):
@@ -181,17 +181,17 @@ def test_prometheus_and_alertmanager_find_the_programs():
 
 
 @pytest.mark.parametrize(("program", "name"), [(exporter, "exporter.yml"), (bridge, "bridge.yml")])
-def test_the_sandboxes_configuration_is_right(program, name, tmp_path, capsys):
-    """The files for the sandbox pass their program's check on every interface."""
+def test_sandbox_configuration_passes_the_check(program, name, tmp_path, capsys):
+    """Both files for the sandbox pass their program's --config.check."""
     path = tmp_path / name
     path.write_text((SANDBOX / name).read_text().replace("/etc/vendorwatch/am.token", str(SANDBOX / "am.token")))
     status = program.__main__.main([f"--config.file={path}", "--config.check", "--web.listen-address=:9789"])
-    told = [line for line in capsys.readouterr().err.splitlines() if "warning" not in line]
-    assert (status, told) == (0, [])
+    problems = [line for line in capsys.readouterr().err.splitlines() if "warning" not in line]
+    assert (status, problems) == (0, [])
 
 
-def test_compose_reads_it():
-    """Docker's own compose finds nothing wrong, where it is installed."""
+def test_docker_compose_accepts_the_file():
+    """`docker compose config` finds no error, if Docker is installed."""
     if (
         shutil.which("docker") is None
         or subprocess.run(["docker", "compose", "version"], capture_output=True, check=False).returncode
@@ -205,8 +205,8 @@ def test_compose_reads_it():
 
 
 @pytest.mark.system
-def test_the_sandbox_is_seen_within_a_minute(tmp_path):
-    """With the sandbox's own configuration every vendor's polls succeed, and their series are there."""
+def test_polls_of_the_sandbox_succeed_within_a_minute(tmp_path):
+    """With the sandbox's exporter.yml the polls of every vendor succeed."""
     address, served = (f"127.0.0.1:{free_port()}" for _ in range(2))
     command = python("tests.sandbox", "--listen", address)
     (tmp_path / "exporter.yml").write_text((SANDBOX / "exporter.yml").read_text().replace("127.0.0.1:9700", address))
@@ -214,9 +214,12 @@ def test_the_sandbox_is_seen_within_a_minute(tmp_path):
         Program("sandbox", command, tmp_path / "sandbox.log", f"http://{address}", "/control/"),
         exporter_program(tmp_path, served),
     ):
-        until("every vendor is seen", lambda: seen(served) >= {"vigilmon", "packetvis", "thousandeyes", "bigpanda"})
+        until(
+            "polls of every vendor succeed",
+            lambda: polled(served) >= {"vigilmon", "packetvis", "thousandeyes", "bigpanda"},
+        )
 
 
-def seen(address: str) -> set[str]:
+def polled(address: str) -> set[str]:
     page = requests.get(f"http://{address}/metrics", timeout=10).text
     return set(re.findall(r'^vendorwatch_poll_success\{collector="(\w+)".*\} 1(?:\.0)?$', page, re.MULTILINE))

@@ -1,4 +1,4 @@
-"""The example files: each passes the program's own check, and each says every key there is, with its default."""
+"""The example files pass the programs' check and have every key with its default."""
 
 import re
 from collections.abc import Iterator
@@ -27,12 +27,12 @@ CONTENT = {"packetvis.url": "https://packetvis.example.com/api?key=k", "proxy.ur
 
 
 def whole(text: str) -> Any:
-    """Return the file with every key in force, those that are off by default too."""
+    """Return the file with every commented-out key enabled."""
     return yaml.safe_load(OFF.sub(r"\1", text))
 
 
 def usable(name: str, folder: Path) -> Path:
-    """Write the example with secrets and a certificate of this machine."""
+    """Write the example with secrets and a certificate."""
 
     def placed(match: re.Match[str]) -> str:
         (folder / match[2]).write_text(CONTENT.get(match[2], "a-secret") + "\n")
@@ -44,7 +44,7 @@ def usable(name: str, folder: Path) -> Path:
 
 
 def sections() -> Iterator[Any]:
-    """Yield where each part of the examples stands, what holds it whole and as it is, and its model."""
+    """Yield each part of the examples: its place, with all keys, as shipped, and its model."""
     text = {name: (EXAMPLES / f"{name}.yml").read_text() for name in ("exporter", "bridge", "web")}
     full = {name: whole(content) for name, content in text.items()}
     used = {name: yaml.safe_load(content) for name, content in text.items()}
@@ -59,8 +59,8 @@ def sections() -> Iterator[Any]:
             used["bridge"]["receivers"][index],
             settings(bridge.config, receiver),
         )
-    ground = [{key: found["bridge"][key] for key in found["bridge"] if key != "receivers"} for found in (full, used)]
-    yield from parts("bridge", *ground, bridge.config.Config)
+    rest = [{key: found["bridge"][key] for key in found["bridge"] if key != "receivers"} for found in (full, used)]
+    yield from parts("bridge", *rest, bridge.config.Config)
     yield from parts("web", full["web"], used["web"], WebConfig)
 
 
@@ -102,14 +102,14 @@ CASES = {place: rest for place, *rest in sections()}
 
 
 @pytest.mark.parametrize("place", CASES)
-def test_every_key_there_is_stands_in_the_example(place):
-    """An operator who reads the example has seen every key, and none that does not exist."""
+def test_example_has_every_key(place):
+    """The example has every key of the model, and no other."""
     full, _, model = CASES[place]
     assert set(full) - {"basic_auth_users"} == keys(model) - {"basic_auth_users", "receivers"}
 
 
 def test_every_collector_and_receiver_has_an_example():
-    """What can be configured is shown, top-level keys included."""
+    """Every collector, receiver and top-level key is in an example."""
     exporter_yml, bridge_yml = (whole((EXAMPLES / f"{name}.yml").read_text()) for name in ("exporter", "bridge"))
     assert {target["collector"] for target in exporter_yml["targets"]} == set(exporter.config.known())
     assert {one["receiver"] for one in bridge_yml["receivers"]} == set(senders())
@@ -117,16 +117,16 @@ def test_every_collector_and_receiver_has_an_example():
 
 
 @pytest.mark.parametrize("name", ["exporter.yml", "bridge.yml", "web.yml"])
-def test_a_line_that_is_off_or_required_says_so(name):
-    """A key that is off by default tells its default."""
+def test_disabled_key_has_its_default_in_a_comment(name):
+    """A commented-out key has its default in the comment."""
     for line in (EXAMPLES / name).read_text().splitlines():
         if OFF.match(line):
             assert re.search(r" # default: ", line), line
 
 
 @pytest.mark.parametrize("place", CASES)
-def test_a_key_without_a_remark_is_written_with_its_default(place):
-    """Copying the example changes nothing but what the operator fills in."""
+def test_key_without_a_comment_has_its_default(place):
+    """An uncommented example changes no default."""
     _, used, model = CASES[place]
     text = "".join((EXAMPLES / f"{name}.yml").read_text() for name in ("exporter", "bridge", "web"))
     for name, field in model.model_fields.items():
@@ -145,15 +145,15 @@ def test_a_key_without_a_remark_is_written_with_its_default(place):
 
 
 def taken(model: type[BaseModel], name: str, value: Any, used: dict[str, Any]) -> Any:
-    """Return what a setting is once a value was written for it, beside the others of the example."""
-    # Where keys need one another, those that are written as they are taken stand beside it.
+    """Return the value of a setting after validation, beside the example's other keys."""
+    # Keys that are only valid together are set as in the example.
     beside = {key: used[key] for key in ("cert_file", "key_file") if key in used}
     bare = model.model_construct(**beside)
     return getattr(model.__pydantic_validator__.validate_assignment(bare, name, value), name)
 
 
-def test_the_examples_pass_their_programs_check(tmp_path, capsys):
-    """`--config.check` finds nothing wrong with them, and no value that goes against a vendor's advice."""
+def test_examples_pass_the_programs_check(tmp_path, capsys):
+    """`--config.check` reports no problem and no warning."""
     certificate = trustme.CA().issue_cert("vendorwatch.example.com")
     certificate.cert_chain_pems[0].write_to_path(str(tmp_path / "vendorwatch.crt"))
     certificate.private_key_pem.write_to_path(str(tmp_path / "vendorwatch.key"))

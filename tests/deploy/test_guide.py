@@ -1,4 +1,4 @@
-"""The installation guide: its commands are run as they stand, and what it names exists."""
+"""The installation guide: a test runs its commands unchanged, and its links exist."""
 
 import re
 import sqlite3
@@ -23,12 +23,12 @@ def section(title: str) -> str:
 
 
 def commands(title: str) -> list[str]:
-    """Return the blocks of a section that are to be run, in their order."""
+    """Return the commands of a section, block by block."""
     return re.findall(r"^```sh\n(.*?)^```$", section(title), re.MULTILINE | re.DOTALL)
 
 
-def test_every_link_leads_somewhere():
-    """Files and headings that the guide refers to exist."""
+def test_guide_links_exist():
+    """The guide's links to files and headings exist."""
     headings = {"#" + re.sub(r"[^\w -]", "", line).lower().replace(" ", "-") for line in titles()}
     for target in re.findall(r"\]\(([^)]+)\)", GUIDE):
         assert target in headings if target.startswith("#") else (DEPLOY / target).exists(), target
@@ -38,15 +38,15 @@ def titles() -> list[str]:
     return re.findall(r"^## (.+)$", GUIDE, re.MULTILINE)
 
 
-def test_the_state_of_the_bridge_is_where_the_unit_puts_it():
-    """The backup's path is the database of the guide's own bridge.yml."""
+def test_guide_backs_up_the_configured_database():
+    """The path in the backup command is the database of the guide's bridge.yml."""
     assert "/var/lib/vendorwatch/bridge.db" in section("Operation")
     assert "sqlite:////var/lib/vendorwatch/bridge.db" in section("systemd")
 
 
 @pytest.fixture
 def vendors() -> Iterator[Sandbox]:
-    """Run the vendors' APIs."""
+    """Run the sandbox of the vendors' APIs."""
     with Sandbox() as sandbox:
         sandbox.world.populate(monitors=5)
         yield sandbox
@@ -54,13 +54,13 @@ def vendors() -> Iterator[Sandbox]:
 
 @pytest.fixture
 def ports() -> dict[str, int]:
-    """Give each program a port of its own: another pair may run on this machine."""
+    """Return a free port for each program's default port."""
     return {"9788": free_port(), "9789": free_port(), "9093": free_port()}
 
 
 @pytest.fixture
 def alertmanager_of_the_guide(tmp_path, ports) -> Iterator[None]:
-    """Run the Alertmanager that the guide's bridge asks what still fires: `check` asks it too."""
+    """Run the Alertmanager of the guide's bridge.yml, which `check` tests."""
     (tmp_path / "alertmanager.yml").write_text("route: {receiver: nobody}\nreceivers: [{name: nobody}]\n")
     running = alertmanager(tmp_path, f"127.0.0.1:{ports['9093']}").start()
     yield
@@ -69,7 +69,7 @@ def alertmanager_of_the_guide(tmp_path, ports) -> Iterator[None]:
 
 @pytest.fixture
 def machine(tmp_path, vendors, ports) -> Iterator[Bare]:
-    """Give a machine with a checkout, on which the vendors' addresses are the sandbox's."""
+    """Return a machine with a checkout, on which the vendors' addresses are the sandbox's."""
     replaced = {
         "https://vigilmon.online/api/v1": vendors.base_url("vigilmon"),
         "https://api.bigpanda.io/data/v2/alerts": f"{vendors.url}/bigpanda/data/v2/alerts",
@@ -87,8 +87,8 @@ def machine(tmp_path, vendors, ports) -> Iterator[Bare]:
     reason="not installed: curl, openssl, prometheus-alertmanager",
 )
 @pytest.mark.usefixtures("alertmanager_of_the_guide")
-def test_a_newcomer_gets_a_running_pair(machine, ports, vendors):
-    """The guide's commands, one after the other, end with both programs well and a test alert at BigPanda."""
+def test_guide_commands_install_both_programs(machine, ports, vendors):
+    """The commands, in order, end with two healthy programs and a test alert at BigPanda."""
     install, units, secrets, configuration, start, reload = commands("systemd")
     machine.run(install)
     machine.run(units)
@@ -99,9 +99,9 @@ def test_a_newcomer_gets_a_running_pair(machine, ports, vendors):
     for name, port in (("exporter", ports["9788"]), ("bridge", ports["9789"])):
         (settings / f"{name}.env").write_text(f"VENDORWATCH_FLAGS=--web.listen-address=127.0.0.1:{port}\n")
     machine.run(configuration)
-    told = machine.run(start)
-    assert "credentials accepted" in told
-    assert told.count("accepted by BigPanda") == 2
+    output = machine.run(start)
+    assert "credentials accepted" in output
+    assert output.count("accepted by BigPanda") == 2
     page = requests.get(f"http://127.0.0.1:{ports['9788']}/metrics", timeout=10).text
     assert 'vendorwatch_poll_success{collector="vigilmon",account="prod"} 1' in page
     machine.run(reload)
@@ -115,7 +115,7 @@ def reloaded(machine: Bare) -> bool:
 
 
 def backed_up(machine: Bare) -> None:
-    """See that the guide's backup, made while the bridge runs, is a whole database."""
+    """Assert that the guide's backup command copies a complete database from the running bridge."""
     (command,) = re.findall(r"^\$ (runuser.*?)^```$", section("Operation"), re.MULTILINE | re.DOTALL)
     machine.run(command)
     with sqlite3.connect(machine.root / "var/lib/vendorwatch/backup.db") as copy:
@@ -126,16 +126,16 @@ def backed_up(machine: Bare) -> None:
 
 @pytest.mark.system
 @pytest.mark.skipif(bool(missing("promtool", "amtool")), reason="not installed: promtool, amtool")
-def test_prometheus_and_alertmanager_take_what_the_guide_installs(machine):
-    """The guide's commands end with files that both programs' own tools accept, and no rule is lost."""
+def test_promtool_and_amtool_accept_the_installed_files(machine):
+    """The guide's commands install all rules, and both tools accept the files."""
     (machine.root / "etc/vendorwatch").mkdir()
     (machine.root / "etc/vendorwatch/am.token").write_text("a-token\n")
     shipped = machine.checkout / "deploy/alertmanager/alertmanager.yml"
     shipped.write_text(machine.here(shipped.read_text()))
     (block,) = commands("Prometheus, Alertmanager, Grafana")
-    told = machine.run(block)
+    output = machine.run(block)
     rules = list((DEPLOY / "prometheus/rules").glob("*.yml"))
-    assert told.count("rules found") == len(rules) > 0
+    assert output.count("rules found") == len(rules) > 0
     sent = (machine.root / "etc/prometheus/alertmanager.yml").read_text()
     (named,) = re.findall(r"credentials_file: (\S+)", sent)
     assert Path(named).read_text() == "a-token\n"

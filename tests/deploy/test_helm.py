@@ -1,4 +1,4 @@
-"""The Helm chart: it is well made, and gives a cluster the same objects as the overlays of deploy/kubernetes."""
+"""The Helm chart: it is valid, and creates the same objects as the overlays of deploy/kubernetes."""
 
 import copy
 import json
@@ -26,9 +26,9 @@ CHARTS_OWN = (
     "app.kubernetes.io/version",
     "helm.sh/chart",
 )
-"""Labels by which Helm's users find what a release made."""
+"""Labels that Helm's conventions add to the objects of a release."""
 CLUSTER = "--kube-version=1.30.0"
-"""A helm that was built from source takes a cluster for one of its libraries' age."""
+"""A helm built from source assumes a cluster as old as its libraries."""
 needs_helm = pytest.mark.skipif(bool(missing("helm")), reason="not installed: helm (tests/system/newest builds it)")
 
 
@@ -39,7 +39,7 @@ def helm(*arguments: object) -> str:
 
 
 def rendered(*files: Path) -> dict[tuple[str, str], Any]:
-    """Return the objects of the chart with the values of these files, by kind and name."""
+    """Return the chart's objects with the values of these files, by kind and name."""
     values = [f"--values={file}" for file in files]
     text = helm("template", "vendorwatch", CHART, "--namespace=vendorwatch", CLUSTER, *values)
     objects = [one for one in yaml.safe_load_all(text) if one]
@@ -48,7 +48,7 @@ def rendered(*files: Path) -> dict[tuple[str, str], Any]:
 
 
 def without_charts_own(one: Any) -> Any:
-    """Return an object without what is Helm's own: its labels, a pull policy, the hash by which a change rolls pods."""
+    """Return an object without the chart's own parts: labels, pull policy, image and the configuration's hash."""
     one = copy.deepcopy(one)
     labelled = [one, one["spec"]["template"]] if "template" in one.get("spec", {}) else [one]
     for part in labelled:
@@ -66,7 +66,7 @@ def without_charts_own(one: Any) -> Any:
 
 
 def configured(found: dict[tuple[str, str], Any]) -> dict[str, Any]:
-    """Return what the ConfigMaps hold, as the programs read it."""
+    """Return the content of the ConfigMaps, parsed, by file name."""
     return {
         file: yaml.safe_load(text)
         for (kind, _), one in found.items()
@@ -77,8 +77,8 @@ def configured(found: dict[tuple[str, str], Any]) -> dict[str, Any]:
 
 @needs_helm
 @pytest.mark.parametrize("name", OVERLAYS)
-def test_the_chart_gives_what_the_overlay_gives(name):
-    """Every object of the overlay, equal in meaning, and none beside."""
+def test_chart_creates_the_objects_of_the_overlay(name):
+    """The chart creates every object of the overlay, equal in meaning, and no others."""
     found = rendered(*FLAVOURS[name], OPERATOR)
     wanted: Overlay = overlay(name)
     objects = {key: without_charts_own(one) for key, one in found.items() if key[0] != "ConfigMap"}
@@ -91,22 +91,22 @@ def test_the_chart_gives_what_the_overlay_gives(name):
 
 @needs_helm
 @pytest.mark.parametrize("files", [[], *FLAVOURS.values(), [OPERATOR], [*FLAVOURS["postgresql"], OPERATOR]], ids=str)
-def test_helm_finds_nothing_to_complain_about(files):
-    """`helm lint --strict`, and `helm template`, whose objects are all of the namespace that is asked for."""
+def test_helm_lint_and_template_succeed(files):
+    """`helm lint --strict` passes, and `helm template` sets no namespace."""
     linted = helm("lint", "--strict", CLUSTER, CHART, *(f"--values={file}" for file in files))
     assert "0 chart(s) failed" in linted
     assert all("namespace" not in one["metadata"] for one in rendered(*files).values())
 
 
 @needs_helm
-def test_without_an_operator_nothing_of_its_is_there():
-    """A cluster that does not know ServiceMonitors would refuse the release."""
+def test_chart_without_the_operator_has_none_of_its_kinds():
+    """A cluster without ServiceMonitors would reject the release."""
     assert {one["apiVersion"] for one in rendered().values()} == {"v1", "apps/v1", "networking.k8s.io/v1", "policy/v1"}
 
 
 @needs_helm
-def test_a_change_of_the_configuration_rolls_the_pods(tmp_path):
-    """The pods bear their configuration's hash, and each program only its own."""
+def test_configuration_change_rolls_the_pods(tmp_path):
+    """The pods have their own configuration's hash as an annotation."""
     changed = tmp_path / "values.yaml"
     changed.write_text(yaml.safe_dump({"bridge": {"config": {"bigpanda": {"app_key": "other"}}}}))
     before, after = rendered(), rendered(changed)
@@ -123,8 +123,8 @@ def test_a_change_of_the_configuration_rolls_the_pods(tmp_path):
 
 
 @needs_helm
-def test_values_reach_the_objects(tmp_path):
-    """Image, secrets, storage class, flags, labels for the operator, runbooks' address, namespaces."""
+def test_values_are_applied_to_the_objects(tmp_path):
+    """Image, secrets, storage class, flags, operator labels, the runbooks' URL and namespaces are applied."""
     chosen = {
         "image": {"repository": "r.example.com/v", "tag": "9", "pullSecrets": ["pull"]},
         "exporter": {
@@ -159,8 +159,8 @@ def test_values_reach_the_objects(tmp_path):
 
 
 @needs_helm
-def test_the_notes_say_what_to_do_next(tmp_path):
-    """Which secrets, where to look, what Alertmanager needs, and what is switched off."""
+def test_notes_list_the_next_steps(tmp_path):
+    """The notes name secrets, logs, Alertmanager's webhook and disabled parts."""
     chart = shutil.copytree(CHART, tmp_path / "vendorwatch")
     notes = (chart / "templates/NOTES.txt").read_text()  # only a release prints them, and that needs a cluster
     (chart / "templates/notes.yaml").write_text("kind: Notes\ntext: |\n" + textwrap.indent(notes, "  "))
@@ -171,8 +171,8 @@ def test_the_notes_say_what_to_do_next(tmp_path):
         assert words in one["text"]
 
 
-def test_the_schema_knows_every_value_and_takes_the_defaults():
-    """What values.yaml holds is right; a key that is not known, or of another kind, is refused by its name."""
+def test_schema_accepts_the_defaults_and_rejects_bad_values():
+    """An unknown key or a value of another type is an error."""
     validator = jsonschema.Draft7Validator(SCHEMA)
     assert list(validator.iter_errors(VALUES)) == []
     for path, value in {
@@ -194,7 +194,7 @@ def test_the_schema_knows_every_value_and_takes_the_defaults():
         assert list(validator.iter_errors(wrong)), path
 
 
-def test_every_value_is_explained_or_speaks_for_itself():
+def test_parts_of_the_values_have_comments():
     """Each part of values.yaml has a comment."""
     text = (CHART / "values.yaml").read_text().splitlines()
     for part in ("exporter", "bridge", "existingSecret", "storage", "serviceMonitor", "networkPolicy", "database"):
@@ -202,12 +202,12 @@ def test_every_value_is_explained_or_speaks_for_itself():
         assert any("#" in line for line in text[max(0, place - 4) : place + 3]), part
 
 
-def test_the_chart_has_the_programs_version():
-    """Chart, image and package go together."""
-    told = yaml.safe_load((CHART / "Chart.yaml").read_text())
-    assert f'version = "{told["appVersion"]}"' in (KUBERNETES.parents[1] / "pyproject.toml").read_text()
+def test_chart_has_the_programs_version():
+    """The chart's appVersion is the package's version."""
+    chart = yaml.safe_load((CHART / "Chart.yaml").read_text())
+    assert f'version = "{chart["appVersion"]}"' in (KUBERNETES.parents[1] / "pyproject.toml").read_text()
 
 
-def test_the_chart_ships_the_rules_themselves():
-    """Not a copy that could stay behind."""
+def test_chart_links_to_the_rules():
+    """The chart has no copy of the rules that could become outdated."""
     assert (CHART / "files/rules").resolve() == KUBERNETES.parent / "prometheus/rules"

@@ -1,4 +1,4 @@
-"""The manifests: every reference meets what it names, and pods run under the `restricted` standard."""
+"""The manifests: every reference has its object, and pods meet the `restricted` standard."""
 
 import re
 import shutil
@@ -27,7 +27,7 @@ in_each = pytest.mark.parametrize("name", OVERLAYS)
 
 
 def builder() -> list[str]:
-    """Return the command that builds a kustomization; empty where there is none."""
+    """Return the command that builds a kustomization; empty if none is installed."""
     for command in (["kustomize", "build"], ["kubectl", "kustomize"]):
         if shutil.which(command[0]):
             return command
@@ -35,8 +35,8 @@ def builder() -> list[str]:
 
 
 @in_each
-def test_kustomize_builds_what_is_looked_at_here(name):
-    """Where kustomize is installed, it makes the objects that these tests read."""
+def test_kustomize_builds_the_same_objects(name):
+    """If kustomize is installed, it builds the objects that these tests read."""
     if not (command := builder()):
         pytest.skip("not installed: kustomize, kubectl")
     done = subprocess.run(
@@ -52,28 +52,28 @@ def test_kustomize_builds_what_is_looked_at_here(name):
 
 
 @pytest.mark.parametrize("folder", [KUBERNETES / "base", *(KUBERNETES / "overlays" / name for name in OVERLAYS)])
-def test_a_kustomization_lists_every_file_beside_it(folder):
-    """No manifest is forgotten, none is missing."""
-    told = kustomization(folder)
+def test_kustomization_lists_every_file_of_its_folder(folder):
+    """No manifest is forgotten, and none is missing."""
+    content = kustomization(folder)
     listed = {
-        *(one for one in told["resources"] if not one.startswith("..")),
-        *(patch["path"] for patch in told.get("patches", [])),
-        *(file for one in told["configMapGenerator"] for file in one["files"]),
+        *(one for one in content["resources"] if not one.startswith("..")),
+        *(patch["path"] for patch in content.get("patches", [])),
+        *(file for one in content["configMapGenerator"] for file in one["files"]),
     }
     assert listed == {path.name for path in folder.iterdir()} - {"kustomization.yaml"}
 
 
 @in_each
-def test_every_object_is_of_a_current_version(name):
-    """Kinds and API versions that clusters of today serve; no name twice."""
+def test_objects_use_current_api_versions(name):
+    """Kinds have API versions that current clusters serve; no name occurs twice."""
     objects = overlay(name).objects
     assert all(VERSIONS[one["kind"]] == one["apiVersion"] for one in objects)
     assert len({named(one) for one in objects}) == len(objects)
 
 
 @in_each
-def test_every_selector_finds_its_pods(name):
-    """Services, policies, budgets and the workloads themselves select exactly one workload's pods."""
+def test_every_selector_matches_its_workload(name):
+    """Services, policies, budgets and workloads each select the pods of exactly one workload."""
     found = overlay(name)
     for one in found.objects:
         spec = one.get("spec", {})
@@ -87,8 +87,8 @@ def test_every_selector_finds_its_pods(name):
 
 
 @in_each
-def test_every_port_is_one_that_is_listened_on(name):
-    """Named ports of services, probes, policies and monitors are a container's, and it listens there."""
+def test_ports_and_probes_match_the_containers(name):
+    """The ports of services, probes, policies and monitors are a container's, and it listens there."""
     found = overlay(name)
     for workload in found.workloads():
         (container,) = pod(workload)["containers"]
@@ -103,8 +103,8 @@ def test_every_port_is_one_that_is_listened_on(name):
 
 
 @in_each
-def test_prometheus_finds_both_by_the_names_that_rules_use(name):
-    """A monitor selects a service by its label, and that label is the job of `prometheus.yml`."""
+def test_service_monitors_set_the_job_names_of_the_rules(name):
+    """A monitor selects a service by its label, and that label is the job in prometheus.yml."""
     found = overlay(name)
     jobs = {
         one["job_name"]: one
@@ -121,8 +121,8 @@ def test_prometheus_finds_both_by_the_names_that_rules_use(name):
 
 
 @in_each
-def test_every_volume_and_what_it_holds_is_there(name):
-    """Mounts have volumes; ConfigMaps are generated; the secrets are those that the guide creates."""
+def test_every_mount_has_its_volume_and_source(name):
+    """Mounts have volumes, ConfigMaps are generated, and the guide creates the secrets."""
     found = overlay(name)
     guide = (ROOT / "deploy/README.md").read_text()
     for workload in found.workloads():
@@ -135,8 +135,8 @@ def test_every_volume_and_what_it_holds_is_there(name):
 
 
 @in_each
-def test_pods_run_under_the_restricted_standard(name):
-    """Not root, no privileges, no capabilities, a read-only root, no API token, bounded memory."""
+def test_pods_meet_the_restricted_standard(name):
+    """Pods are non-root, without privileges or an API token, with a read-only root and a memory limit."""
     for workload in overlay(name).workloads():
         spec = pod(workload)
         assert spec["automountServiceAccountToken"] is False
@@ -155,8 +155,8 @@ def test_pods_run_under_the_restricted_standard(name):
         assert f"{context['runAsUser']}:{context['runAsGroup']}" == user
 
 
-def test_only_what_shares_a_database_has_replicas():
-    """One of each with a volume of its own, several on PostgreSQL without one."""
+def test_only_workloads_on_postgresql_have_replicas():
+    """With SQLite there is one of each with a volume; on PostgreSQL several without one."""
     kinds = {
         name: {one["metadata"]["name"]: (one["kind"], one["spec"]["replicas"]) for one in overlay(name).workloads()}
         for name in OVERLAYS
@@ -166,8 +166,8 @@ def test_only_what_shares_a_database_has_replicas():
 
 
 @pytest.mark.parametrize("program", ["exporter", "bridge"])
-def test_a_program_differs_between_the_overlays_in_its_storage_alone(program):
-    """What protects one protects the other."""
+def test_overlays_differ_only_in_storage(program):
+    """Both overlays run a program with the same pod, except for its storage."""
     pods = []
     for name in OVERLAYS:
         (workload,) = [one for one in overlay(name).workloads() if one["metadata"]["name"] == f"vendorwatch-{program}"]
@@ -179,8 +179,8 @@ def test_a_program_differs_between_the_overlays_in_its_storage_alone(program):
     assert pods[0] == pods[1]
 
 
-def test_the_exporters_of_a_pair_find_their_database():
-    """By the secret's file, and through the network policy."""
+def test_exporter_pair_has_access_to_its_database():
+    """The URL is in the secret's file, and the network policies allow the port."""
     found = overlay("postgresql")
     (exporter_pod,) = [pod(one) for one in found.workloads() if one["metadata"]["name"] == "vendorwatch-exporter"]
     (container,) = exporter_pod["containers"]
@@ -190,8 +190,8 @@ def test_the_exporters_of_a_pair_find_their_database():
 
 
 @in_each
-def test_the_configuration_passes_the_programs_check(name, tmp_path, capsys):
-    """With the secrets in place both files are right, for the address that the pod listens on."""
+def test_configuration_passes_the_programs_check(name, tmp_path, capsys):
+    """Both files pass --config.check for the address on which the pod listens."""
     for program, file, port in ((exporter, "exporter.yml", 9788), (bridge, "bridge.yml", 9789)):
         text = overlay(name).generated[f"vendorwatch-{Path(file).stem}"][file]
         for secret in re.findall(r"/etc/vendorwatch-secrets/([\w.-]+)", text):

@@ -1,4 +1,4 @@
-"""The newcomer's path: the commands under "Getting started" in README, run unchanged."""
+"""README's "Getting started": a test runs its commands unchanged."""
 
 import os
 import re
@@ -17,12 +17,12 @@ PATH = README.split("## Getting started\n")[1].split("\n## ")[0]
 CHECKOUT = ("pyproject.toml", "README.md", "LICENSE", "exporter", "bridge")
 MOST_BYTES = 150_000
 STARTED = re.compile(r"^(vendorwatch-\w+)( .*) &$", re.MULTILINE)
-"""A program that README starts in the background."""
+"""A command that starts a program in the background."""
 
 
 @pytest.fixture
 def vendors() -> Iterator[Sandbox]:
-    """Run the vendors' APIs, with some monitors."""
+    """Run the sandbox with some monitors."""
     with Sandbox() as sandbox:
         sandbox.world.populate(monitors=3)
         yield sandbox
@@ -30,7 +30,7 @@ def vendors() -> Iterator[Sandbox]:
 
 @pytest.fixture
 def machine(tmp_path) -> Iterator[Bare]:
-    """Give a machine with a checkout and two free ports; what was started on it is ended."""
+    """Return a machine with a checkout and two free ports; stop its programs afterwards."""
     folder = checkout(tmp_path / "checkout", CHECKOUT)
     yield Bare(tmp_path / "root", folder, {f":{usual}": f":{free_port()}" for usual in (9788, 9789)})
     for path in folder.glob("*.pid"):
@@ -38,7 +38,7 @@ def machine(tmp_path) -> Iterator[Bare]:
 
 
 def as_started(block: str) -> str:
-    """Return a block in which each program listens where it is asked, its output and its id in a file."""
+    """Return a block whose programs listen on the tests' ports and write their output and pid to files."""
     address = {"vendorwatch-exporter": "127.0.0.1:9788", "vendorwatch-bridge": "127.0.0.1:9789"}
 
     def started(match: re.Match[str]) -> str:
@@ -54,8 +54,8 @@ def put(path: Path, before: str, after: str) -> None:
     path.write_text(text.replace(before, after))
 
 
-def test_the_pictures_are_there_and_small():
-    """README shows each of them, and a clone costs little for it."""
+def test_readme_pictures_exist_and_are_small():
+    """README shows every picture, and each is small."""
     shown = re.findall(r"!\[[^]]+\]\(([^)]+)\)", README)
     assert {ROOT / path for path in shown} == set((ROOT / "deploy/pictures").iterdir())
     assert all((ROOT / path).stat().st_size < MOST_BYTES for path in shown)
@@ -64,8 +64,8 @@ def test_the_pictures_are_there_and_small():
 @pytest.mark.slow
 @pytest.mark.system
 @pytest.mark.skipif(bool(missing("curl", "openssl")), reason="not installed: curl, openssl")
-def test_a_newcomer_sees_a_first_metric_and_a_first_event(machine, vendors):
-    """The lines of README, one block after the other; only the vendors' addresses are a sandbox's."""
+def test_getting_started_ends_with_a_metric_and_an_event(machine, vendors):
+    """The commands, block by block, with the vendors' addresses replaced by a sandbox's."""
     blocks = re.findall(r"^```sh\n(.*?)^```$", PATH, re.MULTILINE | re.DOTALL)
     install, write_exporter, see_metrics, write_bridge, see_event = blocks
     folder = machine.checkout

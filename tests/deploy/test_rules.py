@@ -19,7 +19,7 @@ from tests.deploy.shipped import (
     stated,
 )
 
-ASKED = re.compile(r'ALERTS\{alertname="(?P<name>\w+)"(?:.*?severity="(?P<severity>\w+)")?')
+ALERTS_QUERY = re.compile(r'ALERTS\{alertname="(?P<name>\w+)"(?:.*?severity="(?P<severity>\w+)")?')
 ALERTS = [(path, rule) for path in RULES for rule in rules(path) if "alert" in rule]
 by_name = pytest.mark.parametrize(
     ("path", "rule"), ALERTS, ids=[f"{rule['alert']}-{rule['labels']['severity']}" for _, rule in ALERTS]
@@ -27,16 +27,16 @@ by_name = pytest.mark.parametrize(
 
 
 @by_name
-def test_an_alert_says_how_bad_it_is_and_where_it_comes_from(path, rule):
-    """Severity is one the bridge knows; `origin` and `vendor` or `component` let a route pick it."""
+def test_alert_has_severity_and_origin(path, rule):
+    """The bridge knows the severity; `origin` and `vendor` or `component` are for routing."""
     assert rule["labels"]["severity"] in {"critical", "warning", "info", "none"}
     assert rule["labels"]["origin"] == "vendorwatch"
     assert rule["alert"] == "Watchdog" or path.stem == "certificates" or {"vendor", "component"} & set(rule["labels"])
 
 
 @by_name
-def test_an_alert_says_what_to_do(path, rule):
-    """A summary of one line, a description, and a runbook section that exists."""
+def test_alert_has_summary_description_and_runbook(path, rule):
+    """The summary is one line, and the runbook section exists."""
     annotations = rule["annotations"]
     assert set(annotations) == {"summary", "description", "runbook_url"}
     assert "\n" not in annotations["summary"].strip()
@@ -47,22 +47,22 @@ def test_an_alert_says_what_to_do(path, rule):
     assert anchor == rule["alert"].lower()
 
 
-THINGS = {
+SUBJECTS = {
     "vigilmon": r"\$labels\.monitor\b",
     "packetvis": r"\.Labels\.summary\b",
     "thousandeyes": r"\$labels\.(test|agent|account)\b|\.Labels\.rule\b",
     "bigpanda": r"\$labels\.bigpanda_environment\b",
     "certificates": r"\$labels\.host\b",
 }
-"""What each vendor's alerts are about, as their texts name it."""
-OF_VENDORS = [(path, rule) for path, rule in ALERTS if path.stem in THINGS]
+"""The subject that descriptions of each vendor's alerts must name."""
+OF_VENDORS = [(path, rule) for path, rule in ALERTS if path.stem in SUBJECTS]
 
 
 @pytest.mark.parametrize(("path", "rule"), OF_VENDORS, ids=[rule["alert"] for _, rule in OF_VENDORS])
-def test_a_vendors_alert_names_the_thing_and_leads_to_the_vendor(path, rule):
-    """Whoever reads no more than the description knows what it is about and which page to open first."""
+def test_vendor_alert_names_its_subject_and_links_to_the_vendor(path, rule):
+    """The description alone has the subject and the page to open first."""
     description = rule["annotations"]["description"]
-    assert re.search(THINGS[path.stem], description)
+    assert re.search(SUBJECTS[path.stem], description)
     assert "https://" in description or rule["labels"].get("vendor") == "certificates"
 
 
@@ -71,14 +71,14 @@ def anchors(page):
 
 
 @by_name
-def test_an_alert_is_seen_to_fire_and_to_end(path, rule):
-    """Some rule test asks for the alert before it fires, while it fires, and after it; the Watchdog never ends."""
+def test_rule_tests_cover_inactive_firing_and_resolved(path, rule):
+    """A rule test checks the alert before, while and after it fires; the Watchdog never resolves."""
     seen = [fired_in(test, rule) for test in rule_tests()]
     assert ([True] if rule["alert"] == "Watchdog" else [False, True, False]) in seen
 
 
 def fired_in(test, rule):
-    """Return whether the alert fires each time that the rule test asks, repeats joined."""
+    """Return whether the alert fires at each evaluation in the rule test, without repeats."""
     fired = [
         bool(asked.get("exp_samples")) for asked in test.get("promql_expr_test", ()) if is_about(asked["expr"], rule)
     ]
@@ -86,12 +86,12 @@ def fired_in(test, rule):
 
 
 def is_about(expr, rule):
-    match = ASKED.match(expr)
+    match = ALERTS_QUERY.match(expr)
     return match and match["name"] == rule["alert"] and match["severity"] in {None, rule["labels"]["severity"]}
 
 
-def test_every_name_in_the_rules_is_one_that_is_stated():
-    """Metrics are stated by the programs or recorded here."""
+def test_rules_use_existing_metrics():
+    """Every metric is served by a program or recorded by a rule."""
     recorded = {rule["record"] for path in RULES for rule in rules(path) if "record" in rule}
     for path in RULES:
         for rule in rules(path):
@@ -99,8 +99,8 @@ def test_every_name_in_the_rules_is_one_that_is_stated():
             assert recordings_in(rule) <= recorded, path.name
 
 
-def test_every_label_in_the_rules_is_one_of_its_metric():
-    """Selectors name labels of their own metric; groupings name labels that some metric has, or that a rule adds."""
+def test_rules_use_existing_labels():
+    """Selectors use labels of their metric; groupings use labels of some metric or of a rule."""
     everywhere = set(chain.from_iterable(stated().values())) | {"host", "vendor"}
     for path in RULES:
         for rule in rules(path):
@@ -124,18 +124,18 @@ def test_promtool_accepts_the_rules():
 
 
 @pytest.mark.parametrize("path", RULE_TESTS, ids=lambda path: path.stem)
-def test_promtool_runs_the_rule_tests(path):
-    """What the rule tests expect is what Prometheus computes."""
+def test_promtool_rule_tests_pass(path):
+    """`promtool test rules` passes."""
     run("promtool", "test", "rules", str(path))
 
 
 def test_promtool_accepts_the_configuration():
-    """Prometheus would start with this file, and finds the rules it names."""
+    """Prometheus accepts prometheus.yml and finds its rules."""
     run("promtool", "check", "config", "prometheus/prometheus.yml")
 
 
 def test_amtool_accepts_the_routing():
-    """Alertmanager would start with this file."""
+    """Alertmanager accepts alertmanager.yml."""
     run("amtool", "check-config", "alertmanager/alertmanager.yml")
 
 
@@ -150,16 +150,16 @@ def test_amtool_accepts_the_routing():
         (["alertname=VendorwatchBridgeWatchdogSilent", "origin=vendorwatch", "component=bridge"], "operators"),
     ],
 )
-def test_alerts_go_where_they_are_useful(labels, receivers):
-    """BigPanda's own incidents never return to it; the bridge's alerts take a second way, which is enough for some."""
+def test_alerts_are_routed_to_their_receivers(labels, receivers):
+    """Alerts about BigPanda's incidents never go to BigPanda; the bridge's alerts also go to the operators."""
     run(
         "amtool", "config", "routes", "test",
         "--config.file=alertmanager/alertmanager.yml", f"--verify.receivers={receivers}", *labels,
     )  # fmt: skip
 
 
-def test_what_explains_what_names_alerts_that_exist():
-    """Each side of an inhibition matches alerts that are shipped, and no alert is on both sides of one."""
+def test_inhibitions_match_shipped_alerts():
+    """Each side of an inhibition matches shipped alerts, and no alert is on both sides."""
     shipped = {rule["alert"] for _, rule in ALERTS}
     config = yaml.safe_load((DEPLOY / "alertmanager/alertmanager.yml").read_text())
     for inhibition in config["inhibit_rules"]:
@@ -181,8 +181,8 @@ def alerts_matched(matchers, shipped):
     return shipped
 
 
-def test_the_bridge_hears_everything():
-    """Resolutions are sent, nothing is cut off, and the token is a file's."""
+def test_webhook_sends_resolved_and_all_alerts():
+    """Resolutions are sent, nothing is truncated, and the token is in a file."""
     config = yaml.safe_load((DEPLOY / "alertmanager/alertmanager.yml").read_text())
     (webhook,) = next(each for each in config["receivers"] if each["name"] == "bigpanda")["webhook_configs"]
     assert webhook["send_resolved"] is True

@@ -1,4 +1,4 @@
-"""What an agent scrapes is what Prometheus scrapes."""
+"""scrape-only.yml has the scrape jobs of prometheus.yml."""
 
 import subprocess
 
@@ -11,8 +11,8 @@ from tests.system.running import missing
 FOLDER = DEPLOY / "prometheus"
 
 
-def test_an_agent_scrapes_what_prometheus_scrapes():
-    """The same jobs, at the same pace, and nothing that an agent refuses."""
+def test_scrape_only_has_the_jobs_of_prometheus():
+    """It has the same jobs and interval, and no key that an agent rejects."""
     alone, whole = (yaml.safe_load((FOLDER / f"{name}.yml").read_text()) for name in ("scrape-only", "prometheus"))
     assert alone["scrape_configs"] == whole["scrape_configs"]
     assert alone["global"] == {"scrape_interval": whole["global"]["scrape_interval"]}
@@ -20,8 +20,8 @@ def test_an_agent_scrapes_what_prometheus_scrapes():
 
 
 @pytest.mark.skipif(bool(missing("promtool")), reason="not installed: promtool")
-def test_an_agent_takes_the_file():
-    """In agent mode Prometheus refuses rules and Alertmanagers."""
+def test_agent_mode_accepts_scrape_only():
+    """In agent mode Prometheus rejects rules and Alertmanagers."""
     for name, status in (("scrape-only.yml", 0), ("prometheus.yml", 1)):
         command = ["promtool", "check", "config", "--agent", "--syntax-only", str(FOLDER / name)]
         assert subprocess.run(command, capture_output=True, check=False, timeout=60).returncode == status, name

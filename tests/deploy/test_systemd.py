@@ -1,4 +1,4 @@
-"""The units: systemd takes them, and they leave a program that was broken into next to nothing."""
+"""The units: systemd accepts them, and they restrict a compromised program as far as possible."""
 
 import re
 import shutil
@@ -27,8 +27,8 @@ def assigned(unit: Path) -> dict[str, list[str]]:
 
 @needs_systemd
 @units
-def test_systemd_finds_nothing_wrong(unit, tmp_path):
-    """Every directive exists and has a value that systemd understands; only the programs are others here."""
+def test_systemd_accepts_the_unit(unit, tmp_path):
+    """Every directive exists and has a valid value; only the programs' paths are replaced."""
     copy = tmp_path / unit.name
     copy.write_text(re.sub(r"/opt/vendorwatch/bin/\S+", "/bin/true", unit.read_text()))
     done = analyze("verify", "--man=no", str(copy))
@@ -37,25 +37,25 @@ def test_systemd_finds_nothing_wrong(unit, tmp_path):
 
 @needs_systemd
 @units
-def test_the_exposure_is_low(unit):
+def test_unit_has_a_low_exposure(unit):
     """`systemd-analyze security` gives at most 2.0 of 10."""
     done = analyze("security", "--offline=true", "--no-pager", str(unit))
-    told = re.search(r"Overall exposure level for \S+: ([\d.]+)", done.stdout)
-    assert told, done.stderr
-    assert float(told[1]) <= MOST_EXPOSED
+    level = re.search(r"Overall exposure level for \S+: ([\d.]+)", done.stdout)
+    assert level, done.stderr
+    assert float(level[1]) <= MOST_EXPOSED
 
 
 @units
-def test_it_runs_as_a_user_of_its_own(unit):
-    """Its user is one that `vendorwatch.sysusers` makes, so that neither program reads the other's secrets."""
+def test_unit_runs_as_its_own_user(unit):
+    """`vendorwatch.sysusers` creates the user, so that no program can read the other's secrets."""
     (user,) = assigned(unit)["User"]
     assert user == unit.stem
     assert f"\nu {user} " in (SYSTEMD / "vendorwatch.sysusers").read_text()
 
 
 @units
-def test_it_comes_back_and_reloads(unit):
-    """It is started again for ever; a reload checks the file first and then sends SIGHUP."""
+def test_unit_restarts_always_and_checks_before_a_reload(unit):
+    """A reload checks the file first and then sends SIGHUP."""
     found = assigned(unit)
     assert (found["Restart"], found["StartLimitIntervalSec"]) == (["always"], ["0"])
     check, signal = found["ExecReload"]
@@ -66,16 +66,16 @@ def test_it_comes_back_and_reloads(unit):
 
 
 @units
-def test_what_it_writes_is_its_state_directory(unit):
-    """The exporter's answers and the bridge's database lie where the unit lets them be written."""
+def test_state_is_in_the_state_directory(unit):
+    """The exporter's snapshots and the bridge's database are in the directory that the unit may write."""
     (state,) = assigned(unit)["StateDirectory"]
     example = (SYSTEMD.parent / "examples/bridge.yml").read_text()
     written = unit.read_text() if "exporter" in unit.stem else example
     assert f"/var/lib/{state}" in written
 
 
-def test_the_two_units_differ_in_nothing_but_names():
-    """What protects one protects the other."""
+def test_both_units_have_the_same_hardening():
+    """The hardening directives of both units are equal."""
     exporter, bridge = ({k: v for k, v in assigned(unit).items() if k.startswith(HARDENING)} for unit in UNITS)
     assert exporter == bridge
     assert len(exporter) > 20

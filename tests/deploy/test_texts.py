@@ -10,10 +10,10 @@ from tests.deploy.shipped import RULE_TESTS
 TEXT = re.compile(r'(summary|description)="((?:[^"\\]|\\.)*)"')
 
 
-def told(path, folder):
+def texts_of_fired_alerts(path, folder):
     """Return the texts of all alerts that fire in a file of rule tests, as (annotation, text).
 
-    Promtool prints an alert that nobody expected with all its annotations: so none is expected here.
+    promtool prints unexpected alerts with all annotations, so the tests are changed to expect none.
     """
     content = yaml.safe_load(path.read_text())
     content["rule_files"] = [str((path.parent / name).resolve()) for name in content["rule_files"]]
@@ -31,11 +31,11 @@ def told(path, folder):
 
 
 @pytest.mark.parametrize("path", RULE_TESTS, ids=lambda path: path.stem)
-def test_every_text_is_whole_when_the_alert_fires(path, tmp_path):
-    """Templates expand, nothing is left empty, and BigPanda's limit for a description holds."""
+def test_annotations_of_fired_alerts_are_complete(path, tmp_path):
+    """Templates expand, no value is missing, and the description fits BigPanda's limit."""
     if shutil.which("promtool") is None:
         pytest.skip("promtool is not installed")
-    texts = told(path, tmp_path)
+    texts = texts_of_fired_alerts(path, tmp_path)
     assert {annotation for annotation, _ in texts} == {"summary", "description"}
     for annotation, text in texts:
         assert "error expanding" not in text

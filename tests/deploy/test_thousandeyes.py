@@ -1,4 +1,4 @@
-"""The template for ThousandEyes' custom webhooks: what it renders is what the bridge reads."""
+"""The template for ThousandEyes' custom webhooks: the bridge can read a rendered body."""
 
 import html
 import json
@@ -42,7 +42,7 @@ def value(scope, path):
 
 
 def rendered(template, scope):
-    """Render what the template uses of Handlebars: if, each, unless @first, and escaped variables."""
+    """Render the parts of Handlebars that the template uses: if, each, unless @first, and escaped variables."""
     template = BLOCK.sub(lambda match: block(match, scope), template)
     return VARIABLE.sub(lambda match: html.escape(str("" if (v := value(scope, match[1])) is None else v)), template)
 
@@ -68,8 +68,8 @@ def translated(notification):
     return found
 
 
-def test_a_trigger():
-    """Names are as they were before Handlebars escaped them."""
+def test_custom_webhook_trigger():
+    """Names are unescaped again."""
     found = alert()
     assert (found.key, found.firing, found.starts_at) == (f"netops:{NOTIFICATION['alert']['id']}", True, 1795174200.0)
     assert (found.name, found.severity) == ('the "quick" & <slow>', "major")
@@ -87,19 +87,19 @@ def test_a_trigger():
     }
 
 
-def test_a_clear():
-    """The number of the type decides, whatever the template language thinks of numbers and strings."""
+def test_custom_webhook_clear():
+    """The number of the type decides, as a number or as a string."""
     cleared = NOTIFICATION["alert"] | {"timeCleared": {"epochSecond": 1795174800}}
     found = translated(NOTIFICATION | {"type": {"id": 1}, "alert": cleared})
     assert (found.key, found.firing, found.ends_at) == (alert().key, False, 1795174800.0)
 
 
 @pytest.mark.parametrize("missing", ["test", "targets", "details", "severity", "firstSeen"])
-def test_what_an_alert_lacks_leaves_json(missing):
+def test_missing_members_leave_valid_json(missing):
     """Alerts of agents, devices and outages have neither test nor targets."""
     assert alert(**{missing: None}).firing
 
 
-def test_an_alert_without_a_test_is_about_those_who_saw_it():
-    """It must be about something in BigPanda."""
+def test_alert_without_a_test_has_its_agents_as_host():
+    """BigPanda needs a host."""
     assert alert(test=None, targets=None).labels["host"] == 'Bucharest, Romania, Cluj "2"'

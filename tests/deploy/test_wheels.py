@@ -1,4 +1,4 @@
-"""The page about wheels is about what is locked, and reads a wheel's name as pip does."""
+"""deploy/wheels.md matches the lock file, and wheel names are read as pip reads them."""
 
 import re
 
@@ -8,10 +8,10 @@ from packaging.utils import parse_wheel_filename
 from tests.deploy.wheels import PAGE, Package, locked, page, pythons
 
 
-def test_the_page_names_every_locked_version():
+def test_page_lists_every_locked_version():
     """`python -m tests.deploy.wheels` was run after the last change of requirements.lock."""
-    told = dict(re.findall(r"([a-z][\w.-]+) (\d[\w.]*)(?= \||,|\.$)", PAGE.read_text(), re.MULTILINE))
-    assert {name: told.get(name) for name in locked()} == locked(), "run python -m tests.deploy.wheels"
+    listed = dict(re.findall(r"([a-z][\w.-]+) (\d[\w.]*)(?= \||,|\.$)", PAGE.read_text(), re.MULTILINE))
+    assert {name: listed.get(name) for name in locked()} == locked(), "run python -m tests.deploy.wheels"
 
 
 def package(*files):
@@ -33,13 +33,13 @@ def package(*files):
         ("cp312-cp312-macosx_11_0_arm64", "aarch64", "glibc", []),
     ],
 )
-def test_a_wheels_name_says_where_it_can_be_installed(file, machine, libc, expected):
-    """By Python, machine and C library."""
+def test_wheel_name_determines_where_it_installs(file, machine, libc, expected):
+    """Python, machine and C library are read from the name."""
     assert pythons(package(file), machine, libc) == expected
 
 
-def test_what_has_no_wheel_is_told():
-    """A row of its own for what needs the right machine; the rest in one sentence."""
+def test_page_shows_missing_wheels():
+    """A package with machine-specific wheels has a row; pure packages share a sentence."""
     text = page([package("cp312-cp312-manylinux_2_28_x86_64"), package("py3-none-any")])
     assert "| some 1.0 | 3.12 | none | none | none | no |" in text
     assert "One wheel for every machine: some 1.0." in text

@@ -1,4 +1,4 @@
-"""Which locked dependency has a wheel where: `python -m tests.deploy.wheels` writes deploy/wheels.md (needs uv)."""
+"""Wheels of the locked dependencies by platform: `python -m tests.deploy.wheels` writes deploy/wheels.md (needs uv)."""
 
 import re
 import subprocess
@@ -18,7 +18,7 @@ LOCK, PAGE = ROOT / "requirements.lock", ROOT / "deploy/wheels.md"
 PYTHONS = (11, 12, 13, 14)
 """Minor versions of Python 3."""
 GLIBC, MUSL = 36, 2
-"""Debian 12's glibc is 2.36; Alpine 3.18 and newer take wheels for musl 1.2."""
+"""Debian 12 has glibc 2.36; Alpine 3.18 and newer accept wheels for musl 1.2."""
 MACHINES = {"x86-64": "x86_64", "arm64": "aarch64"}
 HEAD = """# Wheels
 
@@ -31,13 +31,13 @@ Every test runs on 3.11; the unit tests pass on 3.12.1 and 3.13.0 as well, with 
 
 @dataclass(frozen=True, slots=True)
 class Package:
-    """A locked dependency and the wheels that the registry has of it."""
+    """A locked dependency and its wheels in the registry."""
 
     name: str
     version: str
     wheels: tuple[frozenset[Tag], ...]
     source: bool
-    """Whether pip can build it, where there is a compiler."""
+    """Whether there is a source distribution, which pip can build with a compiler."""
 
     @property
     def pure(self) -> bool:
@@ -51,7 +51,7 @@ def locked() -> dict[str, str]:
 
 
 def packages() -> Iterator[Package]:
-    """Ask the registry, by uv, for the files of every locked version."""
+    """Return the files of every locked version, which uv reads from the registry."""
     with tempfile.TemporaryDirectory() as folder:
         lock = Path(folder) / "pylock.toml"
         command = [
@@ -70,15 +70,15 @@ def packages() -> Iterator[Package]:
     return (_package(one) for one in found)
 
 
-def _package(told: Mapping[str, Any]) -> Package:
-    files = [wheel.get("name") or wheel["url"].rpartition("/")[2] for wheel in told.get("wheels", [])]
+def _package(entry: Mapping[str, Any]) -> Package:
+    files = [wheel.get("name") or wheel["url"].rpartition("/")[2] for wheel in entry.get("wheels", [])]
     wheels = tuple(parse_wheel_filename(file)[3] for file in files)
-    return Package(told["name"], told["version"], wheels, "sdist" in told)
+    return Package(entry["name"], entry["version"], wheels, "sdist" in entry)
 
 
 @cache
 def tags(python: int, machine: str, libc: str) -> frozenset[Tag]:
-    """Return the tags of wheels that Python 3.`python` takes there."""
+    """Return the tags of wheels that Python 3.`python` accepts there."""
     if libc == "musl":
         platforms = [f"musllinux_1_{minor}_{machine}" for minor in range(MUSL + 1)]
     else:

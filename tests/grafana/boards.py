@@ -1,4 +1,4 @@
-"""The committed dashboards as JSON: their panels, queries and variables, and what Prometheus would be asked."""
+"""The committed dashboards as JSON: their panels, variables and queries, as Prometheus receives them."""
 
 import json
 import re
@@ -18,7 +18,7 @@ LABEL_VALUES = re.compile(r"label_values\((?P<selector>.*), (?P<label>\w+)\)")
 
 @dataclass(frozen=True, slots=True)
 class Query:
-    """One query of one panel. `id`: dashboard, panel and query, as the list of quiet ones names them."""
+    """One query of one panel."""
 
     board: str
     panel: str
@@ -28,7 +28,7 @@ class Query:
 
     @property
     def id(self) -> str:
-        """Where it is asked."""
+        """Dashboard, panel and query."""
         return f"{self.board} / {self.panel} / {self.name}"
 
     @property
@@ -38,12 +38,12 @@ class Query:
 
 
 def filled(text: str) -> str:
-    """Replace variables: the built-in ones by a short time, the others by what "All" stands for."""
+    """Replace the variables: the built-in ones with a short time, the others with the value of "All"."""
     return VARIABLE.sub(lambda found: BUILT_IN.get(found[1], ".+"), text)
 
 
 def every(subjects: Iterable[tuple[str, Any]]) -> Callable[[Callable[[Any], None]], Callable[[], None]]:
-    """Make one test of a rule that holds for all `subjects`: it names each place where the rule fails, and why."""
+    """Return a decorator that makes one test of a rule for all `subjects`; it reports each failure with its place."""
     places = list(subjects)
 
     def of(rule: Callable[[Any], None]) -> Callable[[], None]:
@@ -52,12 +52,12 @@ def every(subjects: Iterable[tuple[str, Any]]) -> Callable[[Callable[[Any], None
             for place, subject in places:
                 try:
                     rule(subject)
-                except Exception as error:  # noqa: BLE001  a query that cannot be parsed is told with its place, too
+                except Exception as error:  # noqa: BLE001  a query that cannot be parsed is reported with its place
                     failures.append(f"{place}: {error!r}" if type(error) is not AssertionError else f"{place}: {error}")
             assert places
             assert not failures, "\n".join(failures)
 
-        # Not functools.wraps: pytest would take the rule's parameter for a fixture.
+        # No functools.wraps: pytest would treat the rule's parameter as a fixture.
         test.__name__, test.__doc__, test.__module__ = rule.__name__, rule.__doc__, rule.__module__
         return test
 

@@ -1,4 +1,4 @@
-"""Two days of a way: one on which nothing is wrong, and one on which all is wrong that a dashboard can show."""
+"""Two states of the whole path: one without problems, and one with every problem that a dashboard can show."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -23,7 +23,7 @@ KINDS = (
     ("intermediate", 60),
     ("silent", None),
 )
-"""TLS endpoints of the outage, with the days that are left."""
+"""TLS endpoints of the outage, with the days left."""
 SITES = ("www", "shop", "api", "login", "mail", "docs")
 OLD = """\
 vendorwatch_config_last_reload_successful 1
@@ -31,11 +31,11 @@ vendorwatch_poll_success{{collector="thousandeyes",account="old"}} 0
 vendorwatch_poll_last_success_timestamp_seconds{{collector="thousandeyes",account="old"}} {then}
 vendorwatch_bridge_outbox_oldest_event_timestamp_seconds {then}
 """
-"""What takes half an hour to come about is told by a page in place of a program."""
+"""The page of a fake program, for problems that would take half an hour to occur."""
 
 
 class OldPage:
-    """A program that says that nothing new came for an hour; `close` it, and it is one that is down."""
+    """A fake program without new data for an hour; after `close` it is down."""
 
     def __init__(self) -> None:
         page = OLD.format(then=time() - 3600).encode()
@@ -55,7 +55,7 @@ class OldPage:
         self._thread.start()
 
     def close(self) -> None:
-        """Answer no more; may be called twice."""
+        """Stop serving; may be called twice."""
         if self._thread.is_alive():
             self._server.shutdown()
             self._thread.join()
@@ -64,7 +64,7 @@ class OldPage:
 
 @dataclass
 class Day(Way):
-    """A way with TLS endpoints of these kinds, a reconciler, a watchdog, and perhaps one more page to scrape."""
+    """The whole path with TLS endpoints of these kinds, a reconciler, a watchdog, and optional other scrape targets."""
 
     kinds: Sequence[tuple[str, float | None]] = (("good", 60),)
     also: Sequence[str] = ()
@@ -72,7 +72,7 @@ class Day(Way):
     hosts: list[dict[str, Any]] = field(default_factory=list)
 
     def prepare(self) -> None:
-        """Start the vendors with their TLS endpoints; the world is empty."""
+        """Start the sandbox with its TLS endpoints and no other data."""
         self.start_sandbox()
         self.hosts = [self.change("certificates/open", kind=kind, days=days) for kind, days in self.kinds]
         self.endpoints = [host["endpoint"] for host in self.hosts]
@@ -111,15 +111,15 @@ class Day(Way):
         path.write_text(yaml.safe_dump(content))
 
     def post(self, body: bytes | dict[str, Any], source: str = "dark") -> int:
-        """Send the bridge a webhook as an Alertmanager would; return the status of its answer."""
+        """Send the bridge a webhook as Alertmanager does; return the status code."""
         headers = {"Authorization": f"Bearer {TOKEN}", "Content-Type": "application/json"}
-        whole = {"data": body} if isinstance(body, bytes) else {"json": body}
+        content = {"data": body} if isinstance(body, bytes) else {"json": body}
         url = f"{self.bridge.url}/webhooks/alertmanager/{source}"
-        return requests.post(url, headers=headers, timeout=10, **whole).status_code
+        return requests.post(url, headers=headers, timeout=10, **content).status_code
 
 
 def healthy(folder: Path) -> Day:
-    """Start a day on which all is well: monitors that are up, an incident long over, good certificates, no alert."""
+    """Start the path without problems: monitors that are up, a resolved incident, valid certificates, no alert."""
     day = Day(folder)
     day.prepare()
     for site in SITES:
@@ -137,7 +137,7 @@ def healthy(folder: Path) -> Day:
 
 
 def outage(folder: Path, old: OldPage) -> Day:
-    """Start a day on which everything is wrong that a dashboard can show."""
+    """Start the path with every problem that a dashboard can show."""
     day = Day(folder, kinds=KINDS, also=[old.address], receiver_settings={"watchdog": {"max_silence": "3s"}})
     day.prepare()
     day.change("populate", monitors=30, endpoints=[host["url"] for host in day.hosts])
@@ -146,8 +146,8 @@ def outage(folder: Path, old: OldPage) -> Day:
         until("every vendor is known", lambda: day.query("packetvis_notifications") and day.query("bigpanda_incidents"))
         day.change("packetvis/notify", type="hijack", severity=4)
         day.change("faults", vendor="packetvis", kind="status", code=500, count=2)
-        _at_the_door(day)
-        _at_bigpanda(day)
+        _send_bad_webhooks(day)
+        _fail_deliveries(day)
     except BaseException:
         day.stop()
         raise
@@ -155,7 +155,7 @@ def outage(folder: Path, old: OldPage) -> Day:
 
 
 def alert(name: str, **labels: str) -> dict[str, Any]:
-    """Return an alert within a webhook, firing since a minute ago."""
+    """Return a firing alert for a webhook."""
     return {
         "status": "firing",
         "labels": {"alertname": name, "severity": "critical", "host": "db1", **labels},
@@ -168,7 +168,7 @@ def alert(name: str, **labels: str) -> dict[str, Any]:
 
 
 def webhook(*alerts: dict[str, Any], truncated: int = 0) -> dict[str, Any]:
-    """Return a webhook of Alertmanager with these alerts."""
+    """Return Alertmanager's webhook with these alerts."""
     return {
         "version": "4",
         "groupKey": "{}:{}",
@@ -183,22 +183,25 @@ def webhook(*alerts: dict[str, Any], truncated: int = 0) -> dict[str, Any]:
     }
 
 
-def _at_the_door(day: Day) -> None:
-    """Send what cannot be read, what is not understood, and what was cut off."""
+def _send_bad_webhooks(day: Day) -> None:
+    """Send an unreadable body, an unmapped severity and truncated alerts."""
     assert day.post(b"not json") == 400
     assert day.post(webhook(alert("Odd", severity="odd"), truncated=3)) == 200
 
 
-def _at_bigpanda(day: Day) -> None:
-    """Let BigPanda refuse an event and its resolution while it accepts others, and then be away."""
+def _fail_deliveries(day: Day) -> None:
+    """Let BigPanda reject an event and its resolution while it accepts others, and then be unavailable."""
     path = "/data/v2/alerts"
     until("events have been accepted", lambda: day.counted("vendorwatch_bridge_deliveries_total", outcome="accepted"))
     fault = day.change("faults", vendor="bigpanda", kind="status", path=path, code=400, containing='"Refused"')
     day.post(webhook(alert("Refused")))
-    until("an event is set aside", lambda: "vendorwatch_bridge_dead_letters 0.0" not in day.bridge.get("/metrics").text)
+    until(
+        "an event is a dead letter",
+        lambda: "vendorwatch_bridge_dead_letters 0.0" not in day.bridge.get("/metrics").text,
+    )
     day.post(webhook({**alert("Refused"), "status": "resolved", "endsAt": "2026-01-01T00:01:00Z"}))
     none_yet = "vendorwatch_bridge_dead_letter_resolutions 0.0"
-    until("a resolution is set aside", lambda: none_yet not in day.bridge.get("/metrics").text)
+    until("a resolution is a dead letter", lambda: none_yet not in day.bridge.get("/metrics").text)
     day.change("faults/clear", number=fault)
     day.change("faults", vendor="bigpanda", kind="status", path=path, code=503)
     day.post(webhook(alert("Waits")))

@@ -1,4 +1,4 @@
-"""What a query consists of: its nodes with those above them, its selectors, and the labels its series can have."""
+"""The parts of a PromQL query: its nodes, its selectors, and the labels that its series can have."""
 
 from collections.abc import Iterator
 from functools import cache
@@ -9,19 +9,19 @@ import promql_parser
 from tests.deploy.shipped import stated
 
 CLIENT = {"process_resident_memory_bytes": {"job", "instance"}}
-"""Metrics of client_python that the dashboards show."""
+"""Metrics of prometheus_client that the dashboards show."""
 SHARD = {"shard"}
-"""What the scrape adds to the series of exporters that divide their targets."""
+"""The label that the scrape configuration sets on exporters that divide their targets."""
 
 
 @cache
 def parse(expr: str) -> Any:
-    """Return a query's tree; ValueError when it is not PromQL."""
+    """Return a query's syntax tree; raise ValueError if it is not PromQL."""
     return promql_parser.parse(expr)
 
 
 def nodes(node: Any, above: tuple[Any, ...] = ()) -> Iterator[tuple[Any, tuple[Any, ...]]]:
-    """Yield every node with those above it, the nearest first."""
+    """Yield every node with its ancestors, the parent first."""
     yield node, above
     below = [getattr(node, name, None) for name in ("lhs", "rhs", "expr", "vector_selector", "param")]
     for each in [*below, *(getattr(node, "args", None) or [])]:
@@ -30,7 +30,7 @@ def nodes(node: Any, above: tuple[Any, ...] = ()) -> Iterator[tuple[Any, tuple[A
 
 
 def selectors(tree: Any) -> Iterator[tuple[Any, tuple[Any, ...]]]:
-    """Yield every selector with the nodes above it."""
+    """Yield every selector with its ancestors."""
     return ((node, above) for node, above in nodes(tree) if isinstance(node, promql_parser.VectorSelector))
 
 
@@ -41,7 +41,7 @@ def matchers(selector: Any) -> dict[str, str]:
 
 
 def names(selector: Any) -> list[str]:
-    """Return the metrics that a selector asks for."""
+    """Return the metrics that a selector names."""
     return [selector.name] if selector.name else matchers(selector)["__name__"].removeprefix("=~").split("|")
 
 
@@ -52,13 +52,13 @@ def served() -> dict[str, set[str]]:
 
 
 def labels(tree: Any) -> set[str]:
-    """Return every label that something in the query has, those it makes itself included."""
+    """Return every label that a metric of the query has, or that the query adds."""
     found = {label for selector, _ in selectors(tree) for name in names(selector) for label in served()[name]}
     return found | {node.args[1].val for node, _ in nodes(tree) if is_call(node, "label_replace")}
 
 
-def asked_labels(tree: Any) -> set[str]:
-    """Return every label that the query groups, joins or copies by."""
+def used_labels(tree: Any) -> set[str]:
+    """Return every label by which the query groups or joins, or that it copies."""
     found: set[str] = set()
     for node, _ in nodes(tree):
         modifier = getattr(node, "modifier", None)

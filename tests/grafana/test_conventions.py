@@ -1,4 +1,4 @@
-"""The rules of Grafana's dashboard-linter, each as a test of every dashboard, without exclusion."""
+"""The rules of Grafana's dashboard-linter, each as a test of every dashboard, without exclusions."""
 
 import promql_parser
 
@@ -8,11 +8,11 @@ from tests.grafana.promql import is_call, matchers, nodes, parse, selectors
 UNITS = {
     "none", "short", "string", "s", "percent", "percentunit", "bytes", "cpm", "epm", "reqpm", "dateTimeFromNow"
 }  # fmt: skip
-"""Of Grafana's units, those in use; each is one that dashboard-linter accepts."""
+"""The units in use; dashboard-linter accepts each of them."""
 
 
 def without_ranges(expr):
-    """Return the query with the variables that stand for a time replaced, the others as they are."""
+    """Return the query with only its time variables replaced."""
     for name, value in BUILT_IN.items():
         expr = expr.replace(f"${name}", value)
     return expr
@@ -20,14 +20,14 @@ def without_ranges(expr):
 
 @every_board
 def test_template_datasource_rule(board):
-    """One choice of the data source, named `datasource` and labelled "Data source"."""
+    """There is one data source variable, named `datasource` and labelled "Data source"."""
     (source,) = variables(board, "datasource").values()
     assert (source["name"], source["label"], source["query"]) == ("datasource", "Data source", "prometheus")
 
 
 @every_board
 def test_template_job_and_instance_rules(board):
-    """`job` and `instance` are queries with a label, several may be chosen, and all means any."""
+    """`job` and `instance` are labelled query variables with multiple values, and "All" matches any value."""
     for name, label in (("job", "Job"), ("instance", "Instance")):
         variable = variables(board)[name]
         assert variable["label"] == label
@@ -48,13 +48,13 @@ def test_template_label_promql_rule(board):
 
 @every_board
 def test_template_on_time_change_reload_rule(board):
-    """A query variable is asked again when the time changes."""
+    """A query variable is refreshed when the time range changes."""
     assert {variable["refresh"] for variable in variables(board).values()} == {2}
 
 
 @every_board
 def test_variables_are_chained(board):
-    """After job come instance and then those of the dashboard, each among what is chosen before it."""
+    """`instance` depends on `job`, and the dashboard's other variables depend on both."""
     names = list(variables(board))
     assert names[:2] == ["job", "instance"]
     assert 'job=~"$job"' in variables(board)["instance"]["query"]
@@ -64,20 +64,20 @@ def test_variables_are_chained(board):
 
 @every_board
 def test_uneditable_dashboard(board):
-    """Changes are made in the code."""
+    """Dashboards are read-only: changes are made in the code."""
     assert board["editable"] is False
 
 
 @every_panel
 def test_panel_datasource_rule(panel):
-    """Every panel and every query asks the chosen data source."""
-    for asked in [panel, *panel["targets"]]:
-        assert asked["datasource"] == {"type": "prometheus", "uid": "${datasource}"}
+    """Every panel and every query uses the selected data source."""
+    for part in [panel, *panel["targets"]]:
+        assert part["datasource"] == {"type": "prometheus", "uid": "${datasource}"}
 
 
 @every_panel
 def test_panel_title_description_rule(panel):
-    """Every panel has a title and says what it shows."""
+    """Every panel has a title and a description."""
     assert panel["title"]
     assert len(panel["description"]) > 20
     assert panel["description"].rstrip("?").endswith(".") or panel["description"].endswith("?")
@@ -85,15 +85,15 @@ def test_panel_title_description_rule(panel):
 
 @every_panel
 def test_panel_units_rule(panel):
-    """Every panel has a unit that Grafana knows, and so has every column."""
+    """Every panel and every column has a unit that Grafana knows."""
     config = panel["fieldConfig"]
-    told = [value["value"] for each in config["overrides"] for value in each["properties"] if value["id"] == "unit"]
-    assert {config["defaults"]["unit"], *told} <= UNITS
+    units = [value["value"] for each in config["overrides"] for value in each["properties"] if value["id"] == "unit"]
+    assert {config["defaults"]["unit"], *units} <= UNITS
 
 
 @every_panel
 def test_panel_no_targets_rule(panel):
-    """Every panel asks something."""
+    """Every panel has queries with distinct names."""
     assert panel["targets"]
     assert all(target["expr"] for target in panel["targets"])
     names = [target["refId"] for target in panel["targets"]]
@@ -101,8 +101,8 @@ def test_panel_no_targets_rule(panel):
 
 
 @every_panel
-def test_an_empty_panel_says_why(panel):
-    """Instead of Grafana's "No data" there is a text."""
+def test_panel_without_data_shows_a_text(panel):
+    """Every panel has its own text in place of Grafana's "No data"."""
     assert panel["fieldConfig"]["defaults"]["noValue"]
 
 
@@ -114,15 +114,15 @@ def test_target_promql_rule(query):
 
 @every_query
 def test_target_job_and_instance_rules(query):
-    """Every selector carries job and instance."""
+    """Every selector matches job and instance."""
     for selector, _ in selectors(parse(without_ranges(query.expr))):
-        asked = matchers(selector)
-        assert (asked["job"], asked["instance"]) == ("=~$job", "=~$instance"), selector
+        matched = matchers(selector)
+        assert (matched["job"], matched["instance"]) == ("=~$job", "=~$instance"), selector
 
 
 @every_query
 def test_target_rate_interval_rule(query):
-    """`rate` and `irate` are taken over $__rate_interval; any other range stands within a function call."""
+    """`rate` and `irate` use $__rate_interval; any other range is an argument of a function."""
     marked = query.expr.replace("$__rate_interval", "77s").replace("$__range", "10m")
     for node, above in nodes(parse(marked)):
         if isinstance(node, promql_parser.MatrixSelector | promql_parser.SubqueryExpr):
@@ -133,7 +133,7 @@ def test_target_rate_interval_rule(query):
 
 @every_query
 def test_target_counter_agg_rule(query):
-    """A counter stands within rate, irate or increase."""
+    """A counter is used only within rate, irate or increase."""
     for selector, above in selectors(parse(without_ranges(query.expr))):
         if (selector.name or "").endswith("_total"):
             assert any(is_call(node, "rate", "irate", "increase") for node in above), query.expr

@@ -12,7 +12,7 @@ from jsonschema import Draft7Validator
 from grafana.__main__ import main
 from grafana.board import RUNBOOKS
 from grafana.every import DASHBOARDS, text
-from grafana.wrong import WRONG
+from grafana.problems import PROBLEMS
 from tests.deploy.shipped import DEPLOY, RULES
 from tests.grafana.boards import BOARDS, FOLDER, PATHS, every, every_board, load, panels
 from tests.system.running import ROOT
@@ -25,11 +25,11 @@ GRAFANAS = {
     }
     for path in sorted(Path(__file__).parent.glob("schemas-*.json"))
 }
-"""By the version of Grafana: the validator of a dashboard, and of each kind of panel."""
+"""By Grafana version: the validators of a dashboard and of each kind of panel."""
 
 
-def test_the_files_are_what_the_code_says(tmp_path):
-    """Whoever changes the code runs `python -m grafana`, and whoever changes the files changes the code."""
+def test_committed_json_matches_the_code(tmp_path):
+    """`python -m grafana` writes exactly the committed files."""
     assert main([str(tmp_path)]) == 0
     assert [path.name for path in PATHS] == sorted(path.name for path in tmp_path.iterdir())
     for path in PATHS:
@@ -39,16 +39,16 @@ def test_the_files_are_what_the_code_says(tmp_path):
 
 
 @every_board
-def test_grafanas_own_types_hold_all_of_it(board):
-    """Read into the types made from Grafana's schema and written again, nothing is lost, changed or refused."""
+def test_dashboard_survives_a_round_trip_through_grafanas_types(board):
+    """A dashboard read into the types of Grafana's schema and written again is unchanged."""
     register_default_plugins()
     again = json.loads(json.dumps(Dashboard.from_json(board), cls=JSONEncoder))
     assert again == board
 
 
 @every((f"{version} / {name}", (version, board)) for version in GRAFANAS for name, board in BOARDS.items())
-def test_grafanas_schema_accepts_it(subject):
-    """The dashboard, and the options of every panel by its kind; `tests/grafana/schemas` wrote the schemas."""
+def test_dashboard_is_valid_under_grafanas_schema(subject):
+    """The dashboard and each panel's options are valid; `tests/grafana/schemas` writes the schemas."""
     version, board = subject
     assert problems(version, "dashboard", board) == []
     for panel in panels(board):
@@ -57,8 +57,8 @@ def test_grafanas_schema_accepts_it(subject):
         assert custom is None or problems(version, f"{panel['type']} custom", custom) == [], panel["title"]
 
 
-def test_grafanas_schema_refuses_what_grafana_would_not_draw():
-    """A word that is none of an option's, or a panel's place that is no number, does not pass."""
+def test_grafanas_schema_rejects_invalid_panels():
+    """An unknown value of an option, or a position that is not a number, is an error."""
     for version in GRAFANAS:
         board = load(PATHS[0])
         board["panels"][0]["gridPos"]["x"] = "left"
@@ -66,19 +66,19 @@ def test_grafanas_schema_refuses_what_grafana_would_not_draw():
         assert problems(version, "stat options", board["panels"][0]["options"] | {"colorMode": "rainbow"}) != []
 
 
-def test_the_dashboards_are_checked_against_every_grafana_that_is_supported():
-    """The oldest is the one whose types the dashboards are built with."""
+def test_schemas_of_every_supported_grafana_are_checked():
+    """The oldest version is the one whose types build the dashboards."""
     assert [version.split(".")[0] for version in GRAFANAS] == ["11", "12", "13"]
 
 
 def problems(version, kind, part):
-    """Return what the schema of this name says of a part of a dashboard."""
+    """Return the errors of a part of a dashboard under the schema of this kind."""
     return [f"{error.json_path}: {error.message:.200}" for error in GRAFANAS[version][kind].iter_errors(part)]
 
 
 @every_board
-def test_a_dashboard_has_an_identity_that_stays(board):
-    """The address is the file's name; nothing of the machine it was made on is in it."""
+def test_dashboard_has_a_stable_identity(board):
+    """The uid is the file's name, and the JSON has no ids or inputs of one Grafana."""
     assert load(FOLDER / f"{board['uid']}.json") == board
     assert board["title"].startswith("vendorwatch / ")
     assert board["description"]
@@ -94,23 +94,23 @@ def test_a_dashboard_has_an_identity_that_stays(board):
 
 
 @every_board
-def test_a_dashboard_leads_to_the_others_and_to_its_runbook(board):
-    """One menu of the set, one link to a page of deploy/runbooks."""
+def test_dashboard_links_to_the_others_and_to_its_runbook(board):
+    """There is a menu of all dashboards, and a link to a page of deploy/runbooks."""
     others, runbook = board["links"]
     assert (others["type"], others["tags"], others["keepTime"]) == ("dashboards", ["vendorwatch"], True)
     page = runbook["url"].removeprefix(RUNBOOKS + "/")
     assert (DEPLOY / "runbooks" / page).exists()
 
 
-def test_links_go_where_the_rules_lead_to():
-    """One address of runbooks for all that is shipped."""
+def test_runbook_links_have_the_same_base_url_as_in_the_rules():
+    """Rules and dashboards use one base URL of the runbooks."""
     urls = {url for path in RULES for url in re.findall(r"runbook_url: (.*)/\w+\.md#", path.read_text())}
     assert urls == {RUNBOOKS}
 
 
-@every(WRONG.items())
-def test_what_is_wrong_leads_to_a_dashboard_and_a_section_that_exist(expr):
-    """Each row of the overview names both."""
+@every(PROBLEMS.items())
+def test_each_problem_links_to_an_existing_dashboard_and_runbook_section(expr):
+    """Each row of the overview has both links."""
     given = dict(re.findall(r'"(level|source|board|runbook)", "([^"]+)", "", ""', expr))
     assert given["level"] in {"critical", "warning"}
     assert FOLDER / f"vendorwatch-{given['board']}.json" in PATHS
@@ -120,15 +120,15 @@ def test_what_is_wrong_leads_to_a_dashboard_and_a_section_that_exist(expr):
 
 
 @every_board
-def test_data_links_lead_somewhere(board):
-    """A link within the set names a dashboard of it, unless the row does."""
+def test_data_links_name_existing_dashboards(board):
+    """A link to a dashboard is the uid of one of these, or a value of the row."""
     for url in re.findall(r'"url": "/d/([^?"]+)', json.dumps(board)):
         assert url == "vendorwatch-${__value.raw}" or FOLDER / f"{url}.json" in PATHS
 
 
 @every_board
-def test_panels_are_of_kinds_that_stay_and_do_not_overlap(board):
-    """No panel of a kind that Grafana gave up; each has a number and a place of its own on the grid."""
+def test_panels_are_of_supported_kinds_and_do_not_overlap(board):
+    """No panel is of a deprecated kind; each has its own number and position on the grid."""
     assert {panel["type"] for panel in panels(board)} <= KINDS
     assert sorted(panel["id"] for panel in board["panels"]) == list(range(1, len(board["panels"]) + 1))
     assert all(panel["gridPos"]["x"] + panel["gridPos"]["w"] <= COLUMNS for panel in board["panels"])
@@ -142,8 +142,8 @@ def overlap(one, other):
 
 
 @every_board
-def test_a_colour_never_speaks_alone(board):
-    """What is green or red elsewhere has a word here, and no colour that colour-blind people mistake."""
+def test_every_colour_has_a_word(board):
+    """Each mapped value has a text, and no colour is green or red, which colour-blind people confuse."""
     for panel in panels(board):
         for mapping in mappings(panel):
             assert all(result["text"] for result in mapping), panel["title"]
@@ -151,18 +151,18 @@ def test_a_colour_never_speaks_alone(board):
 
 
 def mappings(panel):
-    """Yield the results of each mapping of a panel, its overrides' included."""
+    """Yield the results of each mapping of a panel and its overrides."""
     config = panel["fieldConfig"]
-    stated = [*config["defaults"].get("mappings", [])]
+    found = [*config["defaults"].get("mappings", [])]
     for override in config["overrides"]:
-        stated += [each for one in override["properties"] if one["id"] == "mappings" for each in one["value"]]
-    for mapping in stated:
+        found += [each for one in override["properties"] if one["id"] == "mappings" for each in one["value"]]
+    for mapping in found:
         options = mapping["options"]
         yield list(options.values()) if mapping["type"] == "value" else [options["result"]]
 
 
-def test_every_dashboard_is_in_the_documents_and_provisioned():
-    """The README names each; the provider reads the folder that compose.yml mounts."""
+def test_every_dashboard_is_documented_and_provisioned():
+    """The README lists each; the provider reads the folder that compose.yml mounts."""
     readme = (ROOT / "grafana/README.md").read_text(encoding="utf-8")
     for dashboard in DASHBOARDS:
         assert f"| {dashboard.title.removeprefix('vendorwatch / ')} |" in readme

@@ -3,27 +3,27 @@ import re
 from exporter.collectors.contract import PROBE_FAILURES
 from grafana import palette
 from tests.grafana.boards import LABEL_VALUES, PANELS, every, every_board, every_panel, every_query, filled, variables
-from tests.grafana.promql import SHARD, asked_labels, labels, matchers, names, parse, selectors, served
+from tests.grafana.promql import SHARD, labels, matchers, names, parse, selectors, served, used_labels
 
 VALUE = re.compile(r"Value(?: #(?P<query>.+))?")
 TABLES = [(place, panel) for place, panel in PANELS if panel["type"] == "table"]
 
 
-def holds(tree):
-    """See that a query names metrics that are served, and labels that they have."""
+def assert_names_exist(tree):
+    """Assert that the programs serve the query's metrics, with its labels."""
     for selector, _ in selectors(tree):
         for name in names(selector):
             assert name in served(), name
             assert set(matchers(selector)) - {"__name__"} <= served()[name], (name, matchers(selector))
-    assert asked_labels(tree) <= labels(tree) | SHARD
+    assert used_labels(tree) <= labels(tree) | SHARD
 
 
 OF_POLLS = {"vendorwatch_poll_success", "vendorwatch_poll_last_success_timestamp_seconds"}
 
 
 @every_query
-def test_a_shard_that_fails_does_not_hide_behind_the_others(query):
-    """Of a pair the best counts and of shards the worst, so how polls go is first told shard by shard."""
+def test_poll_metrics_are_grouped_by_shard(query):
+    """The best of a pair counts, but the worst of several shards: a failing shard must not be hidden by the others."""
     for selector, above in selectors(parse(query.filled)):
         if OF_POLLS & set(names(selector)):
             grouped = next(node.modifier for node in above if getattr(node, "modifier", None))
@@ -31,33 +31,33 @@ def test_a_shard_that_fails_does_not_hide_behind_the_others(query):
 
 
 @every_query
-def test_a_query_names_what_the_programs_serve(query):
-    """Every metric is stated by a program; a label in a selector is its own, any other that of a metric asked."""
-    holds(parse(query.filled))
+def test_query_uses_existing_metrics_and_labels(query):
+    """A program serves every metric, and each label belongs to a metric of the query."""
+    assert_names_exist(parse(query.filled))
 
 
 @every_board
-def test_a_variable_names_what_the_programs_serve(board):
-    """A choice that no series has would be empty, and all panels with it."""
+def test_variable_uses_existing_metrics_and_labels(board):
+    """A variable without values would leave every panel empty."""
     for name, variable in variables(board).items():
-        asked = LABEL_VALUES.fullmatch(filled(variable["query"]))
-        tree = parse(asked["selector"])
-        holds(tree)
-        assert asked["label"] == name
+        query = LABEL_VALUES.fullmatch(filled(variable["query"]))
+        tree = parse(query["selector"])
+        assert_names_exist(tree)
+        assert query["label"] == name
         assert name in labels(tree)
 
 
 @every_panel
-def test_a_legend_names_labels_that_the_query_has(panel):
-    """A label that is not there would be an empty name."""
+def test_legend_uses_labels_of_its_query(panel):
+    """A missing label would make an empty name."""
     for target in panel["targets"]:
-        told = set(re.findall(r"\{\{(\w+)\}\}", target["legendFormat"]))
-        assert told <= labels(parse(filled(target["expr"])))
+        named = set(re.findall(r"\{\{(\w+)\}\}", target["legendFormat"]))
+        assert named <= labels(parse(filled(target["expr"])))
 
 
 @every(TABLES)
-def test_a_table_has_its_columns(panel):
-    """Each column is a label of a query or the value of one, and each has its own title and look."""
+def test_table_columns_exist_in_its_queries(panel):
+    """Each column is a label or the value of a query, and has its own title and overrides."""
     trees = {target["refId"]: parse(filled(target["expr"])) for target in panel["targets"]}
     organize = next(each for each in panel["transformations"] if each["id"] == "organize")["options"]
     for column in organize["indexByName"]:
@@ -72,7 +72,7 @@ def test_a_table_has_its_columns(panel):
     assert set(sorted_by) <= set(titles)
 
 
-def test_every_reason_of_a_probe_has_its_word():
-    """A reason without a word would be shown in the exporter's spelling and in no colour."""
+def test_every_probe_failure_reason_has_a_word():
+    """The mapping of reasons covers every reason that the exporter exports."""
     (mapping,) = palette.REASON
     assert set(mapping.options) == set(PROBE_FAILURES)

@@ -11,7 +11,7 @@ from tests.system.running import ROOT, until
 from tests.system.way import ACCOUNTS, Way
 
 PICTURES = ROOT / "deploy/pictures"
-BOARDS = {"overview": ("Wrong now", 476), "thousandeyes": ("By test", 552)}
+BOARDS = {"overview": ("Current problems", 476), "thousandeyes": ("By test", 552)}
 """Which dashboards, down to which panel, and how high that is in pixels."""
 ALERTS = {"VigilmonMonitorDown", "PacketVisCriticalNotification", "ThousandEyesAlerts", "CertificateExpiring"}
 

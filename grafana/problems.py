@@ -1,20 +1,20 @@
-"""Everything that can be wrong, each as a query whose rows all have the same labels.
+"""All kinds of problems, each as a query whose rows have the same labels.
 
-level (`critical` or `warning`), source (who says so), account, subject, wrong (what it is), board (the dashboard
-that tells more) and runbook (its page and section). A query without rows is good news.
+level (`critical` or `warning`), source (a vendor, or vendorwatch), account, subject, problem, board (the dashboard with
+details) and runbook (its page and section). A query without rows means no such problem.
 """
 
 from typing import Final
 
 from grafana.queries import ALL, BRIDGE, EXPORTER, certificates, labelled, monitors, per_target
 
-LABELS: Final = ("level", "source", "account", "subject", "wrong", "board", "runbook")
+LABELS: Final = ("level", "source", "account", "subject", "problem", "board", "runbook")
 DAYS: Final = 14
-"""Certificates with fewer days left are told; those with fewer than three are critical. As in the rules."""
+"""A certificate with fewer days left is a problem; with fewer than three it is critical. As in the rules."""
 
 
 def _row(expr: str, **labels: str) -> str:
-    """Give the series these labels, and no others but those of a row."""
+    """Set these labels on the series, and keep only the labels of a row."""
     return f"max by ({', '.join(LABELS)}) ({labelled(expr, **labels)})"
 
 
@@ -30,21 +30,21 @@ def _ours(board: str, section: str) -> dict[str, str]:
 def _monitors_down() -> str:
     down = monitors(ALL, f"(min by (account, monitor_id) ({ALL('vigilmon_monitor_up')}) == 0)")
     described = _vendor("Vigilmon", "vigilmonmonitordown")
-    return _row(f"{down} + 1", level="critical", subject="$monitor", wrong="monitor is down", **described)
+    return _row(f"{down} + 1", level="critical", subject="$monitor", problem="monitor is down", **described)
 
 
 def _packetvis() -> str:
     warned = f"max by (account) ({ALL('packetvis_warning')}) == 1"
     new = f"max by (account, summary) ({ALL('packetvis_notification_timestamp_seconds')})"
-    told = labelled(warned, summary="something new about your routes")
+    unnamed = labelled(warned, summary="new notification")
     described = _vendor("PacketVis", "packetviswarning")
-    return _row(f"{new} or on (account) {told}", level="warning", subject="routes", wrong="$summary", **described)
+    return _row(f"{new} or on (account) {unnamed}", level="warning", subject="routes", problem="$summary", **described)
 
 
 def _thousandeyes(level: str, severities: str) -> str:
     active = ALL("thousandeyes_alert_active", f"severity{severities}")
     described = _vendor("ThousandEyes", "thousandeyesalerts")
-    return _row(active, level=level, subject="$test", wrong="$rule", **described)
+    return _row(active, level=level, subject="$test", problem="$rule", **described)
 
 
 def _agents_offline() -> str:
@@ -53,48 +53,55 @@ def _agents_offline() -> str:
     one = f"topk by ({by}) (1, max by ({by}, agent) ({ALL('thousandeyes_agent_info')}))"
     described = _vendor("ThousandEyes", "thousandeyesagentoffline")
     named = f"({offline}) * on ({by}) group_left (agent) {one}"
-    return _row(named, level="warning", subject="agent $agent", wrong="agent is offline", **described)
+    return _row(named, level="warning", subject="agent $agent", problem="agent is offline", **described)
 
 
 def _bigpanda() -> str:
     folder = ALL("bigpanda_incidents", 'folder="unhandled"')
     described = _vendor("BigPanda", "bigpandaincidentsunhandled")
     return _row(
-        f"{folder} > 0", level="warning", subject="$bigpanda_environment", wrong="incidents nobody handles", **described
+        f"{folder} > 0", level="warning", subject="$bigpanda_environment", problem="unhandled incidents", **described
     )
 
 
-def _certificates(level: str, condition: str, wrong: str, section: str, ending: str = "_expiry_days") -> str:
+def _certificates(level: str, condition: str, problem: str, section: str, ending: str = "_expiry_days") -> str:
     found = f"({certificates(ALL, ending)}) {condition}"
     more = {"board": "certificates", "runbook": f"certificates.md#{section}"}
-    return _row(found, level=level, source="$seen_by", subject="$host", wrong=wrong, **more)
+    return _row(found, level=level, source="$seen_by", subject="$host", problem=problem, **more)
 
 
-def _unseen() -> str:
-    unseen = f"(max by (account, endpoint) ({ALL('tls_probe_success')}) == 0) + 1"
+def _unreadable() -> str:
+    unreadable = f"(max by (account, endpoint) ({ALL('tls_probe_success')}) == 0) + 1"
     more = {"board": "certificates", "runbook": "certificates.md#certificateunreadable"}
-    return _row(unseen, level="warning", source="own list", subject="$endpoint", wrong="no certificate is seen", **more)
+    return _row(
+        unreadable,
+        level="warning",
+        source="own list",
+        subject="$endpoint",
+        problem="certificate cannot be read",
+        **more,
+    )
 
 
-def _target(level: str, expr: str, wrong: str, section: str) -> str:
-    return _row(expr, level=level, subject="target $collector", wrong=wrong, **_ours("exporter", section))
+def _target(level: str, expr: str, problem: str, section: str) -> str:
+    return _row(expr, level=level, subject="target $collector", problem=problem, **_ours("exporter", section))
 
 
-def _bridge(level: str, expr: str, wrong: str, section: str) -> str:
-    return _row(expr, level=level, account="", subject="bridge", wrong=wrong, **_ours("bridge", section))
+def _bridge(level: str, expr: str, problem: str, section: str) -> str:
+    return _row(expr, level=level, account="", subject="bridge", problem=problem, **_ours("bridge", section))
 
 
 def _programs_down() -> str:
-    """Tell of programs that served one of our metrics within a day."""
+    """Return the programs that served one of our metrics within a day and cannot be scraped now."""
     ours = " or ".join(f"last_over_time({ALL(metric)}[1d])" for metric in (EXPORTER, BRIDGE))
     down = f"({ALL('up')} == 0 and on (job, instance) ({ours})) + 1"
     described = _ours("exporter", "vendorwatchexporterdown")
     return _row(
-        down, level="critical", account="", subject="$instance", wrong="Prometheus cannot scrape it", **described
+        down, level="critical", account="", subject="$instance", problem="Prometheus cannot scrape it", **described
     )
 
 
-WRONG: Final[dict[str, str]] = {
+PROBLEMS: Final[dict[str, str]] = {
     "monitors": _monitors_down(),
     "routes": _packetvis(),
     "tests": _thousandeyes("critical", '=~"critical|major"'),
@@ -102,22 +109,22 @@ WRONG: Final[dict[str, str]] = {
     "agents": _agents_offline(),
     "incidents": _bigpanda(),
     "expired": _certificates("critical", "<= 0", "certificate has expired", "certificateexpired"),
-    "ending": _certificates("critical", "< 3 > 0", "certificate ends within 3 days", "certificateexpiring"),
-    "ending later": _certificates(
-        "warning", f"< {DAYS} >= 3", f"certificate ends within {DAYS} days", "certificateexpiring"
+    "expiring": _certificates("critical", "< 3 > 0", "certificate expires within 3 days", "certificateexpiring"),
+    "expiring later": _certificates(
+        "warning", f"< {DAYS} >= 3", f"certificate expires within {DAYS} days", "certificateexpiring"
     ),
     "chain": _certificates(
         "warning",
         f"< time() + {DAYS} * 86400 < on (account, host, seen_by) ({certificates(ALL, '_expiry_timestamp_seconds')})",
-        f"an intermediate ends within {DAYS} days",
+        f"an intermediate expires within {DAYS} days",
         "certificatechainexpiring",
         "_chain_expiry_timestamp_seconds",
     ),
-    "unseen": _unseen(),
-    "refused": _certificates(
+    "unreadable": _unreadable(),
+    "rejected": _certificates(
         "critical",
         f"== 0 unless ({certificates(ALL, '_expiry_days')}) <= 0",
-        "clients refuse the certificate",
+        "clients reject the certificate",
         "certificateinvalid",
         "_valid",
     ),
@@ -130,20 +137,20 @@ WRONG: Final[dict[str, str]] = {
     "stale": _target(
         "critical",
         f"time() - {per_target('vendorwatch_poll_last_success_timestamp_seconds')} > 1800",
-        "nothing new for half an hour",
+        "no new data for half an hour",
         "vendorwatchtargetstale",
     ),
     "programs": _programs_down(),
     "destination": _bridge(
         "critical",
         f"({ALL('vendorwatch_bridge_destination_up')} == 0) + 1",
-        "BigPanda takes nothing",
+        "BigPanda accepts no events",
         "vendorwatchbridgedestinationdown",
     ),
-    "waiting": _bridge(
+    "queue": _bridge(
         "warning",
         f"time() - min({ALL('vendorwatch_bridge_outbox_oldest_event_timestamp_seconds')}) > 300",
-        "events wait for more than five minutes",
+        "events queued for more than five minutes",
         "vendorwatchbridgeoutboxold",
     ),
     "dead resolutions": _bridge(
@@ -161,7 +168,7 @@ WRONG: Final[dict[str, str]] = {
     "quarantine": _bridge(
         "warning",
         f"max({ALL('vendorwatch_bridge_quarantined_bodies')}) > 0",
-        "webhooks that cannot be read",
+        "unreadable webhooks in quarantine",
         "vendorwatchbridgequarantine",
     ),
     "watchdog": _bridge(

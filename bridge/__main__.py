@@ -61,12 +61,7 @@ def _addresses(arguments: argparse.Namespace) -> tuple[flags.Address, ...]:
 
 
 def _serve(arguments: argparse.Namespace, web_config: WebConfigFile) -> int:
-    start = Start(
-        config_file=arguments.config_file,
-        addresses=_addresses(arguments),
-        web_config=web_config,
-        lifecycle=arguments.lifecycle,
-    )
+    start = Start(arguments.config_file, _addresses(arguments), web_config, arguments.lifecycle)
     bridge = Bridge(start, load_for(start.config_file, start.addresses))
     signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS)
     try:

@@ -53,7 +53,7 @@ _GRACE: Final = 1.5
 _log = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True)
 class Start:
     """The command-line flags."""
 
@@ -204,8 +204,13 @@ class Bridge:
         """Return the web application: webhooks, the operator's page, metrics and health."""
 
         def accept(notification: Notification, now: float) -> Outcome:
-            outcome = self._commits.accept(notification, now)
-            self._last_webhook[notification.receiver, notification.source] = now
+            outcome, source = self._commits.accept(notification, now), notification.source
+            self._last_webhook[notification.receiver, source] = now
+            # What is missing from a webhook is fetched at once, and what it says of incidents followed up.
+            if notification.truncated and (reconciler := self._now.reconcilers.get(source)):
+                reconciler.wake()
+            if notification.incidents and (follow_up := self._now.follow_ups.get(source)):
+                follow_up.wake()
             return outcome
 
         webhooks = Webhooks(
@@ -213,8 +218,6 @@ class Bridge:
             accept=accept,
             quarantine=Quarantine(self._database),
             metrics=self._metrics,
-            on_truncated=lambda source: self._wake(self._now.reconcilers, source),
-            on_incidents=lambda source: self._wake(self._now.follow_ups, source),
             clock=self._clock,
         )
         page = OperatorPage(
@@ -243,10 +246,6 @@ class Bridge:
         routes = health(self._metrics.registry, self._status.writable, reload)
         app = create_app([routes, webhooks.blueprint(), page.blueprint(), actions.blueprint()])
         return partial(call, app)
-
-    def _wake(self, loops: Mapping[str, Reconciler] | Mapping[str, FollowUp], source: str) -> None:
-        if loop := loops.get(source):
-            loop.wake()
 
     def _password_hash(self, user: str) -> str | None:
         hashed = self._start.web_config.config.basic_auth_users.get(user)

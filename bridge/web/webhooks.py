@@ -50,25 +50,17 @@ class HttpError(Exception):
 class Webhooks:
     """The receiver routes. Anything a reload may change is read at each request."""
 
-    def __init__(  # noqa: PLR0913  the parts it hands webhooks to
+    def __init__(
         self,
         *,
         receivers: Callable[[], Mapping[tuple[str, str], ReceiverSettings]],
         accept: Callable[[Notification, float], Outcome],
         quarantine: Quarantine,
         metrics: Metrics,
-        on_truncated: Callable[[str], None],
-        on_incidents: Callable[[str], None],
         clock: Callable[[], float],
     ) -> None:
-        """Parts that may change are given as functions.
-
-        `on_truncated`, `on_incidents`: called with the source once a webhook that was truncated, or that brought
-        incidents, is durable.
-        """
         self._receivers, self._accept, self._quarantine, self._metrics = receivers, accept, quarantine, metrics
-        self._on_truncated, self._on_incidents, self._clock = on_truncated, on_incidents, clock
-        self._large_body = threading.Lock()
+        self._clock, self._large_body = clock, threading.Lock()
 
     def blueprint(self) -> Blueprint:
         """Return the routes."""
@@ -138,10 +130,6 @@ class Webhooks:
         if odd := notification.unreadable:
             where = f"{notification.receiver}/{notification.source}"
             _log.warning("Quarantined %d unreadable alerts of a webhook for %s: %s", len(odd), where, odd[0].reason)
-        if notification.truncated:
-            self._on_truncated(notification.source)
-        if notification.incidents:
-            self._on_incidents(notification.source)
         return outcome.duplicates == len(notification.alerts)
 
 

@@ -55,8 +55,6 @@ def unstored(port: str) -> None:
         accept=lambda notification, now: Outcome(queued=len(notification.alerts)),
         quarantine=SimpleNamespace(add=lambda *_: None),
         metrics=Metrics(),
-        on_truncated=lambda _source: None,
-        on_incidents=lambda _source: None,
         clock=time.time,
     )
     serve(port, create_app([webhooks.blueprint()]))

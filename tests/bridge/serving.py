@@ -13,15 +13,13 @@ from exporter.toolkit.web_config import WebConfigFile
 from exporter.toolkit.wsgi import call
 
 
-def webhooks_at(now, store, receivers, metrics=None, on_incidents=lambda _source: None):
+def webhooks_at(now, store, receivers, metrics=None):
     """Return webhook views before a store; for them it is always `now`. `receivers` is asked at each request."""
     return Webhooks(
         receivers=receivers,
         accept=lambda notification, now: store.ingest.accept([notification], now)[0],
         quarantine=store.quarantine,
         metrics=metrics or Metrics(),
-        on_truncated=lambda _source: None,
-        on_incidents=on_incidents,
         clock=lambda: now,
     )
 

@@ -1,6 +1,8 @@
 import threading
 import time
 from dataclasses import replace
+from functools import partial
+from unittest.mock import Mock
 
 import bcrypt
 import pytest
@@ -11,7 +13,10 @@ from bridge.config import load, load_for
 from bridge.domain.alert import Alert
 from bridge.domain.event import EventMapping
 from bridge.domain.notification import Notification
+from bridge.errors import Unavailable
+from bridge.incidents.follow_up import FollowUp
 from bridge.outbox.pages import PageRequest
+from bridge.reconcile.reconciler import Reconciler
 from exporter.toolkit.config_types import ConfigError
 from exporter.toolkit.web_config import WebConfigFile
 from tests.bridge.alertmanagers import alertmanager_with
@@ -72,6 +77,34 @@ def test_it_starts_answers_and_stops(start, file):
     bridge.stop()
     with pytest.raises(requests.ConnectionError):
         requests.get(f"http://{host}:{port}/-/ready", timeout=30)
+
+
+@pytest.mark.parametrize(
+    ("path", "body", "told"),
+    [
+        ("alertmanager/prod", {"alerts": [], "truncatedAlerts": 2}, [Reconciler]),
+        ("alertmanager/prod", {"alerts": [], "truncatedAlerts": 0}, []),
+        ("bigpanda/panda", {"id": "i1"}, [FollowUp]),
+    ],
+)
+def test_what_a_webhook_leaves_to_do_is_done_once_it_is_durable(  # noqa: PLR0913, PLR0917  a row of the table
+    file, start, monkeypatch, path, body, told
+):
+    """The reconciler hears at once that alerts are missing, the follow-up of an incident; nobody of what was lost."""
+    woken = []
+    for loop in (Reconciler, FollowUp):
+        monkeypatch.setattr(loop, "wake", lambda self: woken.append(type(self)))
+    text = file.read_text().replace("source: prod,", 'source: prod, reconcile: {urls: ["http://127.0.0.1:1"]},')
+    file.write_text(text + "  - {receiver: bigpanda, source: panda, headers: {x: t}, reopen_after: 1h}\n")
+    bridge = Bridge(start, load(file))
+    bridge.start()
+    (host, port), *_ = bridge.addresses
+    send = partial(requests.post, f"http://{host}:{port}/webhooks/{path}", json=body, timeout=30)
+    headers = {"Authorization": "Bearer t", "x": "t"}
+    assert (send(headers=headers).status_code, woken) == (200, told)
+    monkeypatch.setattr(bridge._commits, "accept", Mock(side_effect=Unavailable("database: busy")))
+    assert (send(headers=headers).status_code, woken) == (503, told)
+    bridge.stop()
 
 
 def test_old_history_goes_and_what_waits_stays(start, file, monkeypatch):

@@ -153,8 +153,6 @@ def bridge(reload):
         accept=lambda notification, now: Outcome(queued=len(notification.alerts)),
         quarantine=SimpleNamespace(add=lambda *_: None),
         metrics=metrics,
-        on_truncated=lambda _source: None,
-        on_incidents=lambda _source: None,
         clock=time.time,
     )
     application = create_app([health(metrics.registry, lambda: True, reload), webhooks.blueprint()])

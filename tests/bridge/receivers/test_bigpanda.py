@@ -253,11 +253,11 @@ class Front:
     """One BigPanda receiver, before a real store."""
 
     def __init__(self, outbox):
-        self.outbox, self.metrics, self.heard = outbox, Metrics(), []
+        self.outbox, self.metrics = outbox, Metrics()
         headers = {"x-api-key": "panda-s3cret", "x-second": "second-s3cret"}
         settings = Settings(receiver="bigpanda", source="panda", headers=headers)
         self.receivers = lambda: {("bigpanda", "panda"): settings}
-        webhooks = webhooks_at(NOW, outbox, self.receivers, self.metrics, on_incidents=self.heard.append)
+        webhooks = webhooks_at(NOW, outbox, self.receivers, self.metrics)
         self.application = create_app([webhooks.blueprint()])
         self.address = None
 
@@ -294,17 +294,16 @@ def test_without_every_header_nothing_is_taken(front, headers, caplog):
     """One right header of two is a guess."""
     caplog.set_level(logging.DEBUG)
     assert front.post(BARE, headers) == 401
-    assert (front.outbox.incidents.records(), front.heard) == ([], [])
+    assert front.outbox.incidents.records() == []
     assert "s3cret" not in caplog.text
 
 
-def test_with_them_the_incident_is_kept_and_the_loop_is_told(front, caplog):
+def test_with_them_the_incident_is_kept(front, caplog):
     """200 once it is durable; a replay is answered alike and changes nothing; times are observed once."""
     caplog.set_level(logging.DEBUG)
     assert [front.post({"incident": BARE}, BOTH) for _ in range(3)] == [200, 200, 200]
     (kept,) = front.outbox.incidents.records("panda")
     assert (kept.id, kept.keys, kept.snoozed) == ("5f1", ("prod:1",), True)
-    assert front.heard == ["panda"] * 3
     page = generate_latest(front.metrics.registry).decode()
     name = "vendorwatch_bridge_incident_time_to_acknowledge_seconds"
     assert f'{name}_sum{{bigpanda_environment=""}} 10000.0' in page

@@ -50,15 +50,13 @@ class Front:
                 "password": "pass word",
             }
         )
-        self.receiver, self.truncated, self.heard = settings, [], []
+        self.receiver = settings
         self.receivers = lambda: {("alertmanager", "prod"): self.receiver}
         webhooks = Webhooks(
             receivers=self.receivers,
             accept=self._accept,
             quarantine=SimpleNamespace(add=self._quarantine),
             metrics=self.metrics,
-            on_truncated=self.truncated.append,
-            on_incidents=self.heard.append,
             clock=lambda: 1_800_000_000.0,
         )
         self.app = create_app([webhooks.blueprint()])
@@ -108,15 +106,6 @@ def test_what_means_nothing_to_bigpanda_is_counted(front, monkeypatch):
     monkeypatch.setattr(alertmanager, "translate", lambda _body, settings, _now: settings.notification(ignored=3))
     assert front.post({}).status_code == 200
     assert front.value("events_total", outcome="skipped", source="prod") == 3
-
-
-@pytest.mark.parametrize(("cut", "told"), [(2, ["prod"]), (0, [])])
-def test_what_was_cut_off_is_said_once_it_is_durable(front, cut, told):
-    """The reconciler hears at once that alerts are missing, and nothing when the webhook was not taken."""
-    assert front.post(GOOD | {"truncatedAlerts": cut}).status_code == 200
-    front.failure = Unavailable("database: busy")
-    assert front.post(GOOD | {"truncatedAlerts": cut}).status_code == 503
-    assert front.truncated == told
 
 
 def test_one_bad_alert_is_set_aside_alone(front, caplog):

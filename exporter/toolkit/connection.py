@@ -6,131 +6,98 @@ Only the methods that asyncio and httptools call on uvicorn's protocol class are
 import asyncio
 import socket
 import time
-from collections.abc import Callable
 from itertools import chain, takewhile
 from math import inf
-from typing import Any, ClassVar, cast
+from typing import Literal
 
 from uvicorn import Config
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 from uvicorn.server import ServerState
 
+from exporter.toolkit.refusals import Refusal, Refusals
 from exporter.toolkit.web_config import TlsNow
 
 EXTENSION = "vendorwatch.connection"
 """The key under which an ASGI scope holds its connection."""
 HANDSHAKE = 10.0
-NEW, HEAD, IDLE, CLOSING = 30.0, 10.0, 90.0, 10.0
-"""Seconds until a first request, for a head, until another request (more than most scrape intervals), for the end."""
+State = Literal["closing", "new", "head", "idle", "busy"]
+PATIENCE: dict[State, float] = {"closing": 10.0, "new": 30.0, "head": 10.0, "idle": 90.0, "busy": inf}
+"""Seconds for the end, until a first request, for a head, until another request (more than most scrape intervals).
+
+Where there are too many connections, the first in this order is evicted: a Prometheus keeps its own.
+"""
 HEAD_LIMIT = 64 * 1024
 """Bytes of a request's head, and of chunk extensions or trailers between two pieces of a body."""
 PIPELINED = 100
 """Pipelined requests that may wait for an earlier one's response: each takes a hundred times its size in memory."""
-STALLED = 10.0
-"""Seconds without progress after which a client that is reading its response is dropped."""
-STEADY = 10_000
-"""Bytes read within those seconds that count as progress."""
-
-
-class Group(dict["Connection", None]):
-    """Connections in the same state, in the order in which they entered it."""
-
-    def __init__(self, patience: float) -> None:
-        """`patience`: seconds that a connection may stay in this state."""
-        super().__init__()
-        self.patience = patience
-
-
-Refused = Callable[[int, str, str], None]
-"""Called with the status, reason and peer of each request rejected before it reached the application."""
 
 
 class Connections:
-    """All connections of a server, by state."""
+    """All connections of a server: by state, and in the order in which they entered it."""
 
-    def __init__(self, limit: int, refused: Refused) -> None:
-        self._limit, self.refused = limit, refused
-        self.new, self.head, self.idle, self.closing = (Group(seconds) for seconds in (NEW, HEAD, IDLE, CLOSING))
-        self.busy = Group(inf)
-        self.all = (self.closing, self.new, self.head, self.idle, self.busy)
-        self.stalled: dict[Connection, tuple[float, int]] = {}
-        """Connections waiting for their client to read: since when, and how many bytes were unsent then."""
+    def __init__(self, limit: int, refusals: Refusals) -> None:
+        self._limit, self.refusals = limit, refusals
+        self.groups: dict[State, dict[Connection, None]] = {state: {} for state in PATIENCE}
 
     def __len__(self) -> int:
-        return sum(map(len, self.all))
+        return sum(map(len, self.groups.values()))
 
     def add(self, connection: "Connection") -> bool:
-        """Add a connection, evicting the longest idle one if there is no room. False: every connection is busy.
-
-        Connections that never sent a whole request are evicted first, so a Prometheus keeps its own.
-        """
+        """Add a connection, evicting another one if there is no room. False: every connection is busy."""
         if len(self) >= self._limit:
-            idle = next(chain(self.closing, self.new, self.head, self.idle), None)
-            if idle is None:
+            first = next(chain(*self.groups.values()))
+            if first.state == "busy":
                 return False
-            idle.abort()
-        self.move(connection, self.new)
+            first.abort()
+        self.move(connection, "new")
         return True
 
-    def move(self, connection: "Connection", group: Group) -> None:
+    def move(self, connection: "Connection", state: State) -> None:
         """Move a connection into another state."""
-        connection.group.pop(connection, None)
-        connection.group, connection.since = group, time.monotonic()
-        group[connection] = None
+        self.remove(connection)
+        connection.state, connection.since = state, time.monotonic()
+        self.groups[state][connection] = None
 
     def remove(self, connection: "Connection") -> None:
         """Remove a closed connection."""
-        connection.group.pop(connection, None)
-        self.stalled.pop(connection, None)
+        self.groups[connection.state].pop(connection, None)
 
-    def expire(self, now: float) -> None:
-        """End the connections that have taken too long, by the monotonic clock."""
-        for group in self.all:
-            for connection in list(takewhile(lambda one: now - one.since > one.group.patience, group)):
+    def expire(self) -> None:
+        """End the connections that have taken too long."""
+        now = time.monotonic()
+        for group in self.groups.values():
+            for connection in list(takewhile(lambda one: now - one.since > PATIENCE[one.state], group)):
                 connection.expire()
-        for connection, (since, unsent) in list(self.stalled.items()):
-            left = connection.unsent()
-            if unsent - left >= STEADY:
-                self.stalled[connection] = (now, left)
-            elif now - since > STALLED:
-                connection.abort()
 
     def abort(self) -> None:
         """End all of them."""
-        for connection in list(chain(*self.all)):
+        for connection in list(chain(*self.groups.values())):
             connection.abort()
 
 
 class Connection(HttpToolsProtocol):
-    """One connection of a server. `registry` is set by a subclass for each server."""
+    """One connection of a server. `beginning`: the task of `begin`."""
 
-    registry: ClassVar[Connections]
+    beginning: asyncio.Task[None]
 
-    def __init__(
-        self,
-        config: Config,
-        server_state: ServerState,
-        app_state: dict[str, Any],
-        _loop: asyncio.AbstractEventLoop | None = None,
-    ) -> None:
-        super().__init__(config, server_state, app_state, _loop)
-        self.group, self.since = self.registry.new, 0.0
+    def __init__(self, registry: Connections, config: Config, server_state: ServerState) -> None:
+        super().__init__(config, server_state, {})
+        self.registry = registry
+        self.state: State = "new"
+        self.since = 0.0
         self.in_head = self.in_body = False
-        self._socket: asyncio.Transport | None = None
-        self._before: RequestResponseCycle | None = None
-        self._last: RequestResponseCycle | None = None
-        self._refusal = b""
+        self._refusal, self._is_deaf = b"", False
+        """What the client still sends is dropped; it is read only so that the client sees its response."""
+        self._whole: RequestResponseCycle | None = None
+        """The last request that was received completely."""
         self._framing = 0
         """Bytes since the last byte of a body, or since the head began."""
-        self._to_drop: int | None = None
-        """Bytes still to be read and dropped, so that the client sees its response; None: requests are being read."""
 
     async def begin(self, sock: socket.socket, peer: str, tls: TlsNow | None) -> None:
         """Serve an accepted client, after the TLS handshake if TLS is enabled."""
         self.peer, self._tls = peer, tls
-        self._beginning = asyncio.current_task()
         if not self.registry.add(self):
-            self.registry.refused(503, "too many connections", peer)
+            self._note(503, "too many connections")
             sock.close()
             return
         context, patience = (tls.context, HANDSHAKE) if tls else (None, None)
@@ -142,11 +109,10 @@ class Connection(HttpToolsProtocol):
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn has it
         """Serve a client whose certificate, if one is required, is allowed."""
-        self._socket = transport
         super().connection_made(transport)
         if self._tls and not self._tls.admits(transport.get_extra_info("ssl_object")):
-            self.registry.refused(403, "no allowed name in the client certificate", self.peer)
-            self.abort()
+            self._note(403, "no allowed name in the client certificate")
+            transport.abort()
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Remove the connection."""
@@ -155,15 +121,12 @@ class Connection(HttpToolsProtocol):
 
     def data_received(self, data: bytes) -> None:
         """Parse the data, unless it is to be dropped or its framing grows without end."""
-        if self._to_drop is not None:
-            self._to_drop -= len(data)
-            if self._to_drop <= 0:
-                self.transport.close()
-        else:
-            self._framing += len(data)
-            super().data_received(data)
-            if self._framing > HEAD_LIMIT and (self.in_head or self.in_body) and self._to_drop is None:
-                self.refuse(431, "head or chunk framing too large")
+        if self._is_deaf:
+            return
+        self._framing += len(data)
+        super().data_received(data)
+        if self._framing > HEAD_LIMIT and (self.in_head or self.in_body) and not self._is_deaf:
+            self.refuse(431, "head or chunk framing too large")
 
     def eof_received(self) -> bool | None:  # type: ignore[override]  # asyncio asks whether to keep the other half open
         """Answer the requests of a client that has closed its sending half."""
@@ -175,13 +138,13 @@ class Connection(HttpToolsProtocol):
     def on_message_begin(self) -> None:
         """Note when a request begins to arrive."""
         super().on_message_begin()
-        self.scope["extensions"] = {EXTENSION: cast("dict[object, object]", self)}
+        self.scope["extensions"] = {EXTENSION: {"connection": self}}
         self.in_head, self._framing = True, 0
-        if self.group is not self.registry.busy:
-            self.registry.move(self, self.registry.head)
+        if self.state != "busy":
+            self.registry.move(self, "head")
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        """Add a header. Trailers are ignored: they arrive after the head has been acted on."""
+        """Add a header to the head. A trailer is not one, and is dropped."""
         if self.in_head:
             super().on_header(name, value)
 
@@ -192,9 +155,8 @@ class Connection(HttpToolsProtocol):
             self.expect_100_continue = False
         if len(self.pipeline) >= PIPELINED:
             raise ValueError("too many requests at once")  # answered with 400: the parser treats it as its own error
-        self._before = self._unanswered()
         super().on_headers_complete()
-        self.registry.move(self, self.registry.busy)
+        self.registry.move(self, "busy")
 
     def on_body(self, body: bytes) -> None:
         """Add a piece of the body."""
@@ -203,88 +165,65 @@ class Connection(HttpToolsProtocol):
 
     def on_message_complete(self) -> None:
         """Mark the request as complete."""
-        self.in_body = False
+        self.in_body, self._whole = False, self.cycle
         super().on_message_complete()
 
     def on_response_complete(self) -> None:
         """Wait for the next request, or close."""
         super().on_response_complete()
-        registry = self.registry
-        if self._last and self._last.response_complete:  # data after the last request is not one
+        if self.transport.is_closing():
+            self.registry.move(self, "closing")
+        elif self._is_deaf and self._last_to_answer() is None:
             self._end_with_refusal()
-        elif self.transport.is_closing():
-            registry.move(self, registry.closing)
         elif self.cycle.response_complete:  # otherwise the next pipelined request is being answered
-            registry.move(self, registry.head if self.in_head else registry.idle)
+            self.registry.move(self, "head" if self.in_head else "idle")
 
     def send_400_response(self, msg: str) -> None:
         """Reject data that is not HTTP."""
         self.refuse(400, msg)
 
-    def pause_writing(self) -> None:
-        """Start watching a client that does not read."""
-        super().pause_writing()
-        self.registry.stalled[self] = (time.monotonic(), self.unsent())
-
-    def resume_writing(self) -> None:
-        """Continue with a client that has read."""
-        super().resume_writing()
-        self.registry.stalled.pop(self, None)
-
-    def unsent(self) -> int:
-        """Return how many bytes the client has yet to read."""
-        return self.transport.get_write_buffer_size()
-
     def refuse(self, status: int, message: str) -> None:
-        """Reject the request, stop reading, and close."""
-        self.registry.refused(status, message, self.peer)
+        """Reject what the client sends, and close, once the complete requests before it have been answered."""
+        self._note(status, message)
         head = f"HTTP/1.1 {status} Refused\r\nContent-Type: text/plain\r\nConnection: close\r\n"
         self._refusal = f"{head}Content-Length: {len(message) + 1}\r\n\r\n{message}\n".encode()
-        self._last, self._to_drop = self._last_to_answer(), HEAD_LIMIT
-        if self._last is None:
+        self._is_deaf = True
+        if self._last_to_answer() is None:
             self._end_with_refusal()
 
     def _end_with_refusal(self) -> None:
-        cycle = self._unanswered()
-        if cycle is None or not cycle.response_started:
+        if (cycle := self._unanswered()) is None or not cycle.response_started:
             self.transport.write(self._refusal)
-        if cycle:
-            cycle.message_event.set()
-        self.linger(HEAD_LIMIT)
+        self.linger()
 
-    def linger(self, most: int) -> None:
-        """Keep reading so that the client sees its response: a client whose connection breaks while it sends does not.
-
-        Up to `most` further bytes are dropped unread.
-        """
+    def linger(self) -> None:
+        """Keep reading for a while, and drop it: a client whose connection breaks while it sends sees no response."""
         if cycle := self._unanswered():
-            cycle.disconnected = True
+            cycle.disconnected, cycle.waiting_for_100_continue = True, False
+            cycle.message_event.set()
         if self.transport.is_closing():
             return
-        self._to_drop = most
-        self.registry.move(self, self.registry.closing)
+        self._is_deaf = True
+        self.registry.move(self, "closing")
         self.flow.resume_reading()
         if self.transport.can_write_eof():
             self.transport.write_eof()
 
     def _unanswered(self) -> RequestResponseCycle | None:
         """Return the last request, unless it has been answered."""
-        cycle = cast("RequestResponseCycle | None", self.cycle)
+        cycle: RequestResponseCycle | None = self.cycle
         return cycle if cycle and not cycle.response_complete else None
 
     def _last_to_answer(self) -> RequestResponseCycle | None:
-        """Return the last complete request that has no response yet."""
-        cycle = self._unanswered()
-        if cycle and cycle.more_body and self.pipeline and self.pipeline[0][0] is cycle:
-            self.pipeline.popleft()  # it was pipelined, and will never be complete
-            cycle = self._before
-        if cycle is None or cycle.more_body or cycle.response_complete or cycle.disconnected:
-            return None
-        return cycle
+        """Return the last complete request if it has no response yet. One behind it will never be complete."""
+        if self.pipeline and self.pipeline[0][0].more_body:
+            self.pipeline.popleft()
+        whole = self._whole
+        return None if whole is None or whole.response_complete or whole.disconnected else whole
 
     def expire(self) -> None:
         """Close the connection: it has taken too long."""
-        if self.group is self.registry.head:
+        if self.state == "head":
             self.refuse(408, "request head not received in time")
         else:
             self.abort()
@@ -292,7 +231,8 @@ class Connection(HttpToolsProtocol):
     def abort(self) -> None:
         """Close now, whatever is in flight."""
         self.registry.remove(self)
-        if self._socket is not None:
-            self._socket.abort()
-        elif self._beginning is not None:
-            self._beginning.cancel()
+        if not self.beginning.cancel():  # the handshake is over
+            self.transport.abort()
+
+    def _note(self, status: int, message: str) -> None:
+        self.registry.refusals.note(Refusal(status, message, self.peer))

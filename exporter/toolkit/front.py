@@ -12,16 +12,19 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from enum import Enum, auto
 from functools import partial
-from typing import Any, cast
+from queue import Full
+from typing import Any
 
 from exporter.toolkit.connection import EXTENSION, Connection
 from exporter.toolkit.passwords import Passwords
 from exporter.toolkit.refusals import Refusal, Refusals
 from exporter.toolkit.web_config import RateLimit, WebConfigFile
-from exporter.toolkit.wsgi import Answer, Application, Full, Headers, Pool, environment, plain
+from exporter.toolkit.wsgi import Answer, Application, Headers, Pool, environment, plain
 
 STALLED = 10.0
-"""Seconds without a byte of the body after which its sender is dropped."""
+"""Seconds after which a client is dropped that has sent no byte of its body, or not read a piece of its response."""
+PIECE = 256_000
+"""Bytes of such a piece."""
 ROOM = 64_000_000
 """Bytes of all bodies in memory, queued ones included; more if a single one may be larger."""
 SMALL = 64_000
@@ -92,7 +95,7 @@ class Front:
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         """Answer one request."""
-        connection = cast("Connection", scope["extensions"][EXTENSION])
+        connection: Connection = scope["extensions"][EXTENSION]["connection"]
         self._web_config.refresh()
         route, by_application = Route(path=scope["path"]), False
         try:
@@ -112,7 +115,7 @@ class Front:
         if is_refusal(answer.status, scope["method"]) or (answer.status >= ERROR and not by_application):
             message = answer.body[0][:200].decode("utf-8", "replace").partition("\n")[0] if answer.body else "no body"
             self.refusals.note(Refusal(answer.status, message, connection.peer, route.receiver, by_application))
-        await self._send(scope, send, answer, connection, route)
+        await self._send(scope, send, answer, connection)
 
     def stop(self, patience: float) -> None:
         """End all threads, waiting at most `patience` seconds for each."""
@@ -187,7 +190,7 @@ class Front:
             yield message["body"]
             more = message["more_body"]
 
-    async def _send(self, scope: Any, send: Any, answer: Answer, connection: Connection, route: Route) -> None:
+    async def _send(self, scope: Any, send: Any, answer: Answer, connection: Connection) -> None:
         """Send the response. Close the connection afterwards if the body was not read or the response says so."""
         names = {name for name, _ in answer.headers}
         headers = list(answer.headers)
@@ -200,13 +203,19 @@ class Front:
         last = unread or b"connection" in names or any(name == b"upgrade" for name, _ in scope["headers"])
         if last and b"connection" not in names:
             headers.append((b"connection", b"close"))
-        await send({"type": "http.response.start", "status": answer.status, "headers": headers})
-        *blobs, final = answer.body or [b""]
-        for blob in blobs:
-            await send({"type": "http.response.body", "body": blob, "more_body": True})
-        await send({"type": "http.response.body", "body": final, "more_body": last})
+        pieces = [memoryview(blob)[at : at + PIECE] for blob in answer.body for at in range(0, len(blob), PIECE)]
+        *earlier, final = pieces or [memoryview(b"")]
+        try:
+            async with asyncio.timeout(STALLED) as patience:
+                await send({"type": "http.response.start", "status": answer.status, "headers": headers})
+                for piece in earlier:
+                    await send({"type": "http.response.body", "body": piece, "more_body": True})
+                    patience.reschedule(asyncio.get_running_loop().time() + STALLED)
+                await send({"type": "http.response.body", "body": final, "more_body": last})
+        except TimeoutError:
+            connection.abort()
         if last:
-            connection.linger(route.max_body + ROOM)
+            connection.linger()
 
 
 class _Bucket:

@@ -25,7 +25,7 @@ class Passwords:
         self._pool = Pool("passwords", threads=1, queued=_QUEUED)
 
     async def user(self, authorization: bytes, users: Mapping[str, Secret]) -> str | None:
-        """Return the user whose credentials a header holds, or None if they are wrong. Raises wsgi.Full."""
+        """Return the user whose credentials a header holds, or None if they are wrong. Raises queue.Full."""
         name, password = credentials(authorization)
         if password is None:
             return None

@@ -1,22 +1,21 @@
 """Applications behind ASGI: a request's environment as WSGI has it, a response, and bounded thread pools."""
 
 import asyncio
-import contextlib
 import io
 import sys
 import threading
 import time
 from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import Future
 from dataclasses import dataclass
 from functools import lru_cache
-from queue import SimpleQueue
+from queue import Full, SimpleQueue
 from typing import Any, TypeVar
 from wsgiref.types import WSGIApplication, WSGIEnvironment
 
 Headers = Sequence[tuple[bytes, bytes]]
 """Headers with lower-case names, in the order received."""
 T = TypeVar("T")
-_Job = tuple[Callable[[], Any], "asyncio.Future[Any]", asyncio.AbstractEventLoop]
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,10 +99,6 @@ def call(application: WSGIApplication, environ: WSGIEnvironment) -> Answer:
     return Answer(int(status[:3]), [_header(header) for header in headers], body)
 
 
-class Full(Exception):
-    """Too much work is queued for a pool's threads."""
-
-
 class Pool:
     """A thread pool that starts threads only when needed: each one that has worked keeps some memory.
 
@@ -112,22 +107,24 @@ class Pool:
 
     def __init__(self, name: str, threads: int, queued: int) -> None:
         self._name, self._most, self._queued = name, threads, queued
-        self._queue: SimpleQueue[_Job | None] = SimpleQueue()
+        self._queue: SimpleQueue[tuple[Callable[[], Any], Future[Any]] | None] = SimpleQueue()
         self._threads: list[threading.Thread] = []
         self._unfinished = 0
 
     async def run(self, work: Callable[[], T]) -> T:
-        """Run `work` in a thread and return its result. Raises Full."""
+        """Run `work` in a thread and return its result. Raises queue.Full if too much work is waiting for a thread."""
         if self._unfinished >= self._most + self._queued:
             raise Full
         if self._unfinished >= len(self._threads) < self._most:
             self._threads.append(threading.Thread(target=self._work, name=self._name, daemon=True))
             self._threads[-1].start()
-        loop = asyncio.get_running_loop()
-        future: asyncio.Future[T] = loop.create_future()
+        future: Future[T] = Future()
         self._unfinished += 1
-        self._queue.put((work, future, loop))
-        return await future
+        self._queue.put((work, future))
+        try:
+            return await asyncio.wrap_future(future)
+        finally:
+            self._unfinished -= 1
 
     def stop(self, patience: float) -> None:
         """End the threads, waiting at most `patience` seconds for their work."""
@@ -139,21 +136,10 @@ class Pool:
 
     def _work(self) -> None:
         while job := self._queue.get():
-            work, future, loop = job
-            result, failure = None, None
-            try:
-                result = work()
-            except Exception as error:  # noqa: BLE001  it is raised where the result is waited for
-                failure = error
-            with contextlib.suppress(RuntimeError):  # the loop has ended already
-                loop.call_soon_threadsafe(self._finish, future, result, failure)
-            del job, work, future, result, failure  # a body must not stay in memory until the next one
-
-    def _finish(self, future: "asyncio.Future[Any]", result: object, failure: Exception | None) -> None:
-        self._unfinished -= 1
-        if future.done():
-            return
-        if failure is None:
-            future.set_result(result)
-        else:
-            future.set_exception(failure)
+            work, future = job
+            if future.set_running_or_notify_cancel():
+                try:
+                    future.set_result(work())
+                except Exception as error:  # noqa: BLE001  it is raised where the result is waited for
+                    future.set_exception(error)
+            del job, work, future  # a body must not stay in memory until the next one

@@ -41,7 +41,7 @@ class Served:
 
     @property
     def connections(self):
-        return list(chain(*self.server._connections.all))
+        return list(chain(*self.server._connections.groups.values()))
 
     @property
     def reasons(self):

@@ -18,6 +18,7 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from exporter.toolkit import connection as connection_module
 from exporter.toolkit import server as server_module
+from exporter.toolkit.connection import PATIENCE
 from exporter.toolkit.front import Lane, Route
 from exporter.toolkit.server import RESERVE, limit
 from exporter.toolkit.web_config import WebConfigFile
@@ -231,7 +232,7 @@ def ended(sock):
 
 def test_a_head_that_is_not_whole_in_time_ends(serve, monkeypatch):
     """However many bytes come meanwhile; an idle connection stays."""
-    monkeypatch.setattr("exporter.toolkit.connection.HEAD", 0.5)
+    monkeypatch.setitem(PATIENCE, "head", 0.5)
     served = serve()
     with socket.create_connection(served.address, 30) as idle, socket.create_connection(served.address, 30) as slow:
         slow.sendall(b"GET /")
@@ -251,12 +252,12 @@ def test_a_head_that_is_not_whole_in_time_ends(serve, monkeypatch):
 
 @pytest.mark.parametrize(
     ("state", "said"),
-    [("NEW", b""), ("NEW", b"\r\n\r\n"), ("IDLE", b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")],
+    [("new", b""), ("new", b"\r\n\r\n"), ("idle", b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")],
     ids=["mute", "blank lines", "idle"],
 )
 def test_a_connection_on_which_nothing_is_asked_ends(serve, monkeypatch, state, said):
     """One that never sent a request, and one that sends no other."""
-    monkeypatch.setattr(f"exporter.toolkit.connection.{state}", 0.2)
+    monkeypatch.setitem(PATIENCE, state, 0.2)
     served = serve()
     with socket.create_connection(served.address, 30) as client:
         client.sendall(said)
@@ -326,7 +327,7 @@ def test_clients_that_do_not_read_hold_nobody_up(serve, get, monkeypatch):
 @pytest.mark.parametrize("drips", [False, True])
 def test_a_client_that_does_not_read_is_given_up(serve, monkeypatch, drips):
     """The rest of its answer is never sent; a byte now and then is not reading."""
-    monkeypatch.setattr("exporter.toolkit.connection.STALLED", 0.5)
+    monkeypatch.setattr("exporter.toolkit.front.STALLED", 0.5)
     served = serve()
     with contextlib.ExitStack() as stack:
         client = stalled_reader(stack, served.address)
@@ -374,7 +375,7 @@ def test_where_all_connections_work_another_one_is_refused(serve, get, monkeypat
         working = [stack.enter_context(socket.create_connection(served.address, 30)) for _ in range(2)]
         for one in working:
             one.sendall(half)
-        eventually(lambda: len(served.server._connections.busy) == 2)
+        eventually(lambda: len(served.server._connections.groups["busy"]) == 2)
         with socket.create_connection(served.address, 30) as another:
             assert ended(another) == b""
         working[0].close()

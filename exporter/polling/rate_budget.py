@@ -8,7 +8,7 @@ import re
 from bisect import bisect_right
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from math import ceil, inf
+from math import ceil
 from typing import Final
 
 from exporter.errors import ConnectFailed, PollError, RateLimited, Refused, ServerError, TimedOut, TlsFailed
@@ -39,9 +39,8 @@ _EPOCH_MS = 1e12
 
 @dataclass(frozen=True, slots=True)
 class Pause:
-    """No request is sent from `since` until `until` (epoch seconds). `reason`: the outcome that caused it."""
+    """No request is sent before `until` (epoch seconds). `reason`: the outcome that caused it."""
 
-    since: float
     until: float
     reason: str
 
@@ -88,8 +87,7 @@ class Budget:
             return replace(self, settled=False)
         rate = self.rate / MINUTE
         most = ceil(min(self.tokens + since * rate, _burst(self.rate) + min(unseen, since) * rate) - ROUNDING)
-        sent = (*(at for at in self.sent if at <= now), *[now] * most)
-        return replace(self, tokens=0.0, updated=now, sent=sent, settled=False)
+        return replace(self, tokens=0.0, updated=now, sent=(*self.sent, *[now] * most), settled=False)
 
     def wait(self, now: float) -> float:
         """Return the seconds until a request may be sent; 0.0 for now."""
@@ -97,15 +95,13 @@ class Budget:
             return pause.until - now
         missing = 1.0 - self._tokens(now)
         refilled = missing * MINUTE / self.rate if missing > ROUNDING else 0.0
-        # This request must be a minute old before another may follow, unless its time is in the future.
         most = max(1, int(self.rate))
-        first = self.sent[-most] if len(self.sent) >= most else inf
-        return max(refilled, first + MINUTE - now if first <= now else 0.0)
+        # This request must be a minute old before another may follow.
+        return max(refilled, self.sent[-most] + MINUTE - now if len(self.sent) >= most else 0.0)
 
     def spend(self, now: float) -> "Budget":
         """Spend one request. Called when it is sent, whatever its outcome."""
-        recent = self.sent[bisect_right(self.sent, now - MINUTE) :]
-        sent = (*(at for at in recent if at <= now), now)
+        sent = (*self.sent[bisect_right(self.sent, now - MINUTE) :], now)
         return replace(self, tokens=max(0.0, self._tokens(now) - 1.0), updated=now, sent=sent, settled=False)
 
     def answered(self, headers: Mapping[str, str], now: float) -> "Budget":
@@ -116,9 +112,9 @@ class Budget:
         if after.remaining is None or after.remaining >= reserve:
             return after
         # The rest is for other users of the token: wait for the vendor's reset, or until our oldest request ages out.
-        oldest = after.sent[0] if after.sent and after.sent[0] <= now else now
+        oldest = after.sent[0] if after.sent else now
         until = after.reset if after.reset is not None else max(now + 1.0, oldest + MINUTE)
-        return replace(after, pause=Pause(now, until, "reserve"))
+        return replace(after, pause=Pause(until, "reserve"))
 
     def failed(self, error: PollError, now: float, headers: Mapping[str, str] | None = None) -> "Budget":
         """Return the budget after a failure. A failure that concerns only one request leaves it unchanged."""
@@ -136,7 +132,7 @@ class Budget:
             seconds = doubled(VENDOR_DOWN, self.streak - 2) if self.streak >= 2 else 0.0  # noqa: PLR2004  two may be chance
         else:
             return after
-        pause = Pause(now, now + min(seconds, LONGEST), error.reason) if seconds > 0 else None
+        pause = Pause(now + min(seconds, LONGEST), error.reason) if seconds > 0 else None
         refusals = self.refusals + isinstance(error, Refused)
         return replace(after, streak=self.streak + 1, refusals=refusals, pause=pause)
 
@@ -146,12 +142,12 @@ class Budget:
         return replace(self, pause=None, streak=0, refusals=0) if refused else self
 
     def paused(self, now: float) -> Pause | None:
-        """Return the current pause; None if there is none, or the clock was set back to before it began."""
-        return self.pause if self.pause and self.pause.since <= now < self.pause.until else None
+        """Return the current pause, if any."""
+        return self.pause if self.pause and now < self.pause.until else None
 
     def used_ratio(self, now: float) -> float:
         """Return the requests of the last 60 s as a share of the rate."""
-        return sum(now - MINUTE < at <= now for at in self.sent) / self.rate
+        return sum(at > now - MINUTE for at in self.sent) / self.rate
 
     def _tokens(self, now: float) -> float:
         if now < self.updated - SET_BACK:

@@ -27,17 +27,13 @@ BAD_REQUEST: Final = 3600.0
 
 @dataclass(frozen=True, slots=True)
 class Backoff:
-    """A request that failed `failures` times in a row is not sent from `since` until `not_before` (epoch seconds).
-
-    It ends if the clock is set back to before `since`, which may be by hours, as at boot.
-    """
+    """A request that failed `failures` times in a row is not sent before `not_before` (epoch seconds)."""
 
     not_before: float
     failures: int
     endpoint: str
     reason: str
     """Of the last error."""
-    since: float = 0.0
     failing_since: float = 0.0
     message: str = ""
 
@@ -64,7 +60,7 @@ def choose(
             if identity in in_flight:
                 continue
             backoff = backoffs.get(identity)
-            if backoff and now >= backoff.since:
+            if backoff:
                 # Count it as overdue only from then on: otherwise one that always fails would come first every time.
                 start = max(start, backoff.not_before)
         if start > now:
@@ -96,7 +92,6 @@ def back_off(earlier: Backoff | None, request: Get | Probe, error: PollError, no
         failures=failures,
         endpoint=request.endpoint,
         reason=error.reason,
-        since=now,
         failing_since=earlier.failing_since if earlier else now,
         message=f"{request.endpoint}: {error.reason}: {error}",
     )

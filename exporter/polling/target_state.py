@@ -83,16 +83,16 @@ class Update(Generic[K]):
 
 
 def drop_future_state(collector: Collector[K], target: Target[K], now: float) -> Target[K]:
-    """Return the target, without its knowledge if that is from the future: the clock was set back.
+    """Return the target, without what it knows if that is from the future: the clock was set back, as at boot.
 
-    Otherwise such data would look fresh, and not be due again, until that time has come.
+    Otherwise such data would look fresh, and nothing be due again, until that time has come.
     """
     latest = max(target.latest, target.budget.updated, target.knowledge.as_of or 0.0)
     if latest <= now + FUTURE:
         return target
-    budget = replace(target.budget, updated=min(target.budget.updated, now))
+    budget, knowledge = Budget.start(target.budget.rate, now), collector.start()
     return replace(
-        target, knowledge=collector.start(), budget=budget, backoffs={}, answered_at={}, round_began=None, latest=now
+        target, knowledge=knowledge, budget=budget, backoffs={}, answered_at={}, round_began=None, latest=now
     )
 
 

@@ -8,7 +8,7 @@ from exporter.collectors.contract import Certificate, Collector, Get, Probe, Req
 from exporter.collectors.settings import TargetSettings
 from exporter.errors import PollError
 from exporter.polling.rate_budget import Budget
-from exporter.polling.target_state import Target, begin, next_action, update
+from exporter.polling.target_state import Target, begin, drop_future_state, next_action, update
 
 START = 1_800_000_000.0
 
@@ -55,6 +55,7 @@ def simulate(  # noqa: PLR0913  what is simulated is named once
 
 def step(collector: Collector[Any], run: Run, vendor: Vendor, latency: float) -> None:
     """Do what is to be done now: a probe, a request that takes `latency` seconds, or wait."""
+    run.target = drop_future_state(collector, run.target, run.now)
     action = next_action(collector, run.target, run.now)
     if action.probe:
         _carry_out(collector, run, vendor, action.probe, 0.0)

@@ -3,7 +3,7 @@ from dataclasses import dataclass, field, replace
 import pytest
 
 from exporter.collectors.contract import Certificate, Get, Probe, Reason, Response
-from exporter.errors import TimedOut
+from exporter.errors import RateLimited, TimedOut
 from exporter.polling.rate_budget import Budget
 from exporter.polling.target_state import (
     LONGEST_WAIT,
@@ -252,6 +252,17 @@ def test_a_clock_set_back_ends_what_was_noted_later():
     dropped = drop_future_state(Collector(), later, NOW)
     assert dropped.knowledge == Known()
     assert drop_future_state(Collector(), dropped, NOW) is dropped
+
+
+def test_a_clock_set_back_ends_pauses_and_backoffs():
+    """An hour back: neither the bucket, nor the window, nor a pause or backoff lasts longer than it should."""
+    budget, back = Budget.start(1, NOW).spend(NOW).failed(RateLimited("429", 600), NOW), NOW - 3600
+    failed = heard(target(budget=budget), DETAIL, ok(status=404)).target
+    dropped = drop_future_state(Collector(), failed, back)
+    assert dropped.budget.wait(back) == 0
+    assert dropped.budget.spend(back).wait(back) == pytest.approx(60)
+    assert dropped.budget.spend(back).wait(back + 60) == 0
+    assert next_action(Collector(replace(DETAIL, due=back)), dropped, back).get is not None
 
 
 @pytest.mark.parametrize(("ahead", "kept"), [(-9999, True), (0, True), (60, True), (61, False)])

@@ -21,10 +21,7 @@ class BigPanda(HttpApi):
         self._url = settings.url
 
     def send(self, events: Sequence[str], app_key: str) -> Answer:
-        """Send `events`, each as JSON, all of one integration.
-
-        Raises DeliveryError, also if there is no complete response within the timeout.
-        """
+        """Send `events`, each as JSON, all of one integration. Raises DeliveryError."""
         # Sending the same bytes twice is harmless: the second time they are a duplicate.
         answer = self.request("POST", self._url, body(events, app_key), repeatable=True)
         return Answer.DUPLICATE if answer.status == 204 else Answer.ACCEPTED  # noqa: PLR2004  No Content

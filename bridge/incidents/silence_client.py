@@ -1,7 +1,4 @@
-"""The client of Alertmanager's silences API: lists, creates, changes and expires our own silences, and no others.
-
-A call succeeds or raises a DeliveryError with whose fault it is.
-"""
+"""The client of Alertmanager's silences API: lists, creates, changes and expires our own silences, and no others."""
 
 from collections.abc import Iterator
 from datetime import UTC, datetime
@@ -52,14 +49,13 @@ class SilenceApi(HttpApi):
 def body(one: Wanted, before: Silence | None, now: float) -> dict[str, Any]:
     """Return the request that creates a silence, or changes the one `before`, keeping its start."""
     matchers = [{"name": name, "value": value, "isRegex": False, "isEqual": True} for name, value in one.matchers]
-    made = {
+    return {
         "matchers": matchers,
         "startsAt": before.starts_at if before else _written(now - _EARLIER),
         "endsAt": _written(one.ends_at),
         "createdBy": CREATED_BY,
         "comment": one.comment,
-    }
-    return made | {"id": before.id} if before else made
+    } | ({"id": before.id} if before else {})
 
 
 def _written(moment: float) -> str:

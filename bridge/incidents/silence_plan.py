@@ -32,10 +32,7 @@ class Verb(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Wanted:
-    """One wanted silence: for exactly one alert, until `ends_at` (epoch seconds).
-
-    `matchers`: the alert's labels, matched for equality.
-    """
+    """A silence for exactly one alert until `ends_at` (epoch seconds). `matchers`: its labels, matched for equality."""
 
     key: str
     matchers: tuple[tuple[str, str], ...]

@@ -7,7 +7,8 @@ that still fires, so a response counts as a whole or not at all.
 import json
 import re
 import time
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import lru_cache, partial
@@ -37,10 +38,9 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Listed:
-    """One alert known to an Alertmanager. `receivers`: the names of those it is routed to.
+    """One alert known to an Alertmanager, routed to `receivers`. `silenced_by`: the ids of its silences.
 
     `active` and `suppressed` are both false until Alertmanager has checked its silences and inhibitions.
-    `silenced_by`: the ids of its silences.
     """
 
     alert: Alert
@@ -162,10 +162,7 @@ def origin(url: str) -> str:
 
 
 def status(answer: Any) -> tuple[float | None, bool, float]:
-    """Return an Alertmanager's start time (None: not reported), whether its cluster is settling, and its mutes' lag.
-
-    Raises Unreadable.
-    """
+    """Return its start (None: not reported), whether its cluster is settling, and its mutes' lag. Raises Unreadable."""
     if not isinstance(answer, dict):
         raise Unreadable("status: not an object")
     started = time_of(answer["uptime"]) if isinstance(answer.get("uptime"), str) else None
@@ -182,10 +179,9 @@ def status(answer: Any) -> tuple[float | None, bool, float]:
 @lru_cache(maxsize=8)
 def _longest_group_interval(config: str) -> float:
     """Return the longest group interval of a configuration's routes; cached, because parsing the YAML is slow."""
-    try:
+    parsed = None
+    with suppress(ValueError):
         parsed = parse_foreign(config)
-    except ValueError:
-        return _GROUP_INTERVAL
     return max(_group_intervals(parsed.get("route") if isinstance(parsed, dict) else None, _GROUP_INTERVAL))
 
 
@@ -248,8 +244,6 @@ def silences(answer: Any) -> dict[str, Silence]:
     return found
 
 
-def _names(receivers: Any) -> Iterator[str]:
-    found: Sequence[Any] = receivers if isinstance(receivers, list) else ()
-    for receiver in found:
-        if isinstance(receiver, dict) and isinstance(receiver.get("name"), str):
-            yield receiver["name"]
+def _names(receivers: Any) -> list[str]:
+    found = [one.get("name") for one in receivers if isinstance(one, dict)] if isinstance(receivers, list) else []
+    return [name for name in found if isinstance(name, str)]

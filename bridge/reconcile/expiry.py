@@ -91,8 +91,7 @@ class Expiry(PeriodicThread):
             self._status.set_watermark(_MARK, now)
         for one in self._expiring:
             states = self._alerts.open_alerts(one.source)
-            keys = [key for state in states for key in (state.key, *state.firing)]
-            heard = self._alerts.heard_at(keys) if one.resolve_after else {}
+            heard = self._alerts.heard_at([key for state in states for key in (state.key, *state.firing)])
             ends = list(expired(states, one, now, heard, self._deaf))
             if not ends:
                 continue

@@ -26,7 +26,7 @@ from bridge.periodic import PeriodicThread
 from bridge.receivers.alertmanager import Settings
 from bridge.reconcile.alertmanager_client import AlertmanagerApi, Peer, Silence, origin
 from bridge.reconcile.diff import Action, Blocker, Correction, Poll, diff, read_poll, silence_changes
-from bridge.reconcile.watchdog import is_watchdog
+from bridge.reconcile.watchdog import watchdog_key
 
 _BATCH: Final = 500
 """Most corrections in one transaction."""
@@ -143,11 +143,13 @@ class Reconciler(PeriodicThread):
     def _held(self) -> dict[str, AlertState]:
         """Return the alerts open here. Alertmanager knows each by its own key, even if several share an identity."""
         source, receiver = self._settings.source, self._settings.receiver
+        # Our own alerts about watchdogs are unknown to any Alertmanager.
+        watchdogs = f"{watchdog_key(source)}:"
         return {
             key: replace(state, alert=alert, members={})
             for state in self._alerts.open_alerts(source)
             for key, alert in state.firing.items()
-            if state.alert.receiver == receiver and not is_watchdog(state.key, source)
+            if state.alert.receiver == receiver and not f"{state.key}:".startswith(watchdogs)
         }
 
     def _names(self) -> frozenset[str]:

@@ -84,10 +84,7 @@ class Watchdog(PeriodicThread):
         clock: Callable[[], float] = time.time,
         steady: Callable[[], float] = time.monotonic,
     ) -> None:
-        """Take all Alertmanager receivers: the alarm of one that no longer has a watchdog ends.
-
-        `wake`: called when something was queued.
-        """
+        """`watched`: all Alertmanager receivers, to end the alarm of one whose watchdog is gone."""
         self._alerts, self._ingest, self._status = Alerts(database), Ingest(database), OutboxStatus(database)
         self._metrics, self._wake_delivery = metrics, wake
         self._clock, self._steady, self._owner = clock, steady, uuid4().hex
@@ -181,11 +178,6 @@ def watchdog_key(source: str) -> str:
 
 def _fingerprint(heartbeat: Heartbeat) -> str:
     return heartbeat.key.rpartition(":")[2]
-
-
-def is_watchdog(key: str, source: str) -> bool:
-    """Return whether an alert is our own about a watchdog, unknown to any Alertmanager."""
-    return key == watchdog_key(source) or key.startswith(f"{watchdog_key(source)}:")
 
 
 def alarm(receiver: Settings, key: str, heartbeat: Heartbeat | None, now: float) -> Alert:

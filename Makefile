@@ -9,6 +9,8 @@ BIN := $(VENV)/bin
 # tests/conftest.py says in which order, and what stays together.
 PYTEST := $(BIN)/pytest --dist loadgroup --no-loadscope-reorder
 STAY ?=
+# Every program that a test starts would compile itself again where the shell says not to keep what is compiled.
+export PYTHONDONTWRITEBYTECODE :=
 
 .DEFAULT_GOAL := test
 .PHONY: demo quick test check compiled unit system bench lock programs clean

@@ -79,7 +79,8 @@ def test_without_problems_only_the_listed_panels_are_empty(folder):
     day = healthy(folder)
     try:
         assert_all_have_data(day, [query for query in queries() if (query.board, query.panel) not in quiet()])
-        until("problems of the start are over", lambda: empty_panels(day) | STAYS == quiet(), patience=4 * LOOK_BACK)
+        over = "problems of the start are over"
+        until(over, lambda: empty_panels(day) | STAYS == quiet(), patience=4 * LOOK_BACK, pause=STEP)
         assert_variables_have_values(day)
     finally:
         day.stop()

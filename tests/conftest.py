@@ -13,11 +13,12 @@ from tests.system.running import missing
 TOGETHER = {
     "postgresql_cluster": "postgresql",
     "browser": "browser",
+    "sdk": "sdk",
     "shared_alerting": "alertmanager",
     "day": "vigilmon",
     "hour": "thousandeyes",
 }
-"""What costs seconds to start or to simulate, by the fixture that does it once: its tests go to one worker."""
+"""What takes seconds to start, import or simulate, by the fixture that does it once: its tests go to one worker."""
 
 
 @pytest.hookimpl(tryfirst=True)

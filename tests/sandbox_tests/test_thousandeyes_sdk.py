@@ -2,26 +2,12 @@ import json
 from datetime import UTC, datetime
 
 import pytest
-from thousandeyes_sdk.agents.api.cloud_and_enterprise_agents_api import CloudAndEnterpriseAgentsApi
-from thousandeyes_sdk.agents.api.local_problems_api import LocalProblemsApi
-from thousandeyes_sdk.agents.models.cloud_enterprise_agent_type import CloudEnterpriseAgentType
-from thousandeyes_sdk.agents.models.enterprise_agent import EnterpriseAgent
-from thousandeyes_sdk.alerts.api.alert_rules_api import AlertRulesApi
-from thousandeyes_sdk.alerts.api.alerts_api import AlertsApi
-from thousandeyes_sdk.alerts.models.state import State
-from thousandeyes_sdk.core import ApiClient, Configuration
-from thousandeyes_sdk.core.exceptions import NotFoundException, UnauthorizedException
-from thousandeyes_sdk.internet_insights.api.internet_insights_outages_api import InternetInsightsOutagesApi
-from thousandeyes_sdk.internet_insights.models.api_outage_filter import ApiOutageFilter
-from thousandeyes_sdk.test_results.api.dns_server_test_results_api import DNSServerTestResultsApi
-from thousandeyes_sdk.test_results.api.network_bgp_test_results_api import NetworkBGPTestResultsApi
-from thousandeyes_sdk.test_results.api.network_test_results_api import NetworkTestResultsApi
-from thousandeyes_sdk.tests.api.tests_api import TestsApi as AllTestsApi
-from thousandeyes_sdk.usage.api.usage_api import UsageApi
 
 
 def speaking_to(sandbox, token="te-sandbox-token"):
     """Give the vendor's SDK with nothing changed but its host and token."""
+    from thousandeyes_sdk.core import ApiClient, Configuration
+
     return ApiClient(Configuration(host=sandbox.base_url("thousandeyes"), access_token=token))
 
 
@@ -35,6 +21,8 @@ def sdk(sandbox):
 
 def test_alerts_over_all_pages(sandbox, sdk):
     """The SDK follows the cursor over every page and finds each active alert once."""
+    from thousandeyes_sdk.alerts.api.alerts_api import AlertsApi
+
     sandbox.settings.thousandeyes.page_size = 3
     paged = AlertsApi(sdk).get_alerts_paginated(aid="1234")
     ids = [alert.id for alert in paged]
@@ -46,6 +34,9 @@ def test_alerts_over_all_pages(sandbox, sdk):
 
 def test_cleared_alerts(sdk, clock):
     """The SDK's own times are understood, and what it reads back is typed."""
+    from thousandeyes_sdk.alerts.api.alerts_api import AlertsApi
+    from thousandeyes_sdk.alerts.models.state import State
+
     since = datetime.fromtimestamp(clock.now - 86400, UTC)
     cleared = AlertsApi(sdk).get_alerts(state=State.CLEAR, start_date=since).alerts
     assert cleared
@@ -54,6 +45,8 @@ def test_cleared_alerts(sdk, clock):
 
 def test_the_detail_of_an_alert(sandbox, sdk):
     """The SDK reads an alert's detail with its agents."""
+    from thousandeyes_sdk.alerts.api.alerts_api import AlertsApi
+
     number = next(iter(sandbox.world.thousandeyes.alerts))
     detail = AlertsApi(sdk).get_alert(number)
     assert (detail.id, detail.details[0].name) == (number, "Bucharest, Romania")
@@ -61,9 +54,12 @@ def test_the_detail_of_an_alert(sandbox, sdk):
 
 def test_rules_and_tests(sdk):
     """The SDK reads rules, one rule with its tests, and every test."""
+    from thousandeyes_sdk.alerts.api.alert_rules_api import AlertRulesApi
+    from thousandeyes_sdk.tests.api.tests_api import TestsApi
+
     rules = AlertRulesApi(sdk).get_alerts_rules().alert_rules
     detail = AlertRulesApi(sdk).get_alert_rule(rules[0].rule_id)
-    tests = AllTestsApi(sdk).get_tests().tests
+    tests = TestsApi(sdk).get_tests().tests
     assert [rule.severity.value for rule in rules] == ["critical", "major", "major", "minor", "info"]
     assert detail.test_ids == [test.test_id for test in tests if test.type.value == "http-server"]
     assert len(tests) == 24
@@ -71,6 +67,9 @@ def test_rules_and_tests(sdk):
 
 def test_refusals_become_the_sdks_errors(sandbox, sdk):
     """A bad token and an unknown alert raise what the SDK documents for them."""
+    from thousandeyes_sdk.alerts.api.alerts_api import AlertsApi
+    from thousandeyes_sdk.core.exceptions import NotFoundException, UnauthorizedException
+
     stranger = speaking_to(sandbox, "wrong")
     with pytest.raises(UnauthorizedException, match="invalid_token"):
         AlertsApi(stranger).get_alerts()
@@ -81,6 +80,11 @@ def test_refusals_become_the_sdks_errors(sandbox, sdk):
 
 def test_agents_and_their_local_problems(sandbox, sdk, clock):
     """The SDK reads enterprise agents with their state, and which of them has a problem of its own."""
+    from thousandeyes_sdk.agents.api.cloud_and_enterprise_agents_api import CloudAndEnterpriseAgentsApi
+    from thousandeyes_sdk.agents.api.local_problems_api import LocalProblemsApi
+    from thousandeyes_sdk.agents.models.cloud_enterprise_agent_type import CloudEnterpriseAgentType
+    from thousandeyes_sdk.agents.models.enterprise_agent import EnterpriseAgent
+
     state = sandbox.world.thousandeyes
     state.agents.clear()
     agent = state.add_agent("Prague", state="offline", silent_for=3600, problems=1, errors=1)
@@ -99,6 +103,10 @@ def test_agents_and_their_local_problems(sandbox, sdk, clock):
 
 def test_results_of_every_kind_we_read(sandbox, sdk):
     """The SDK reads network, BGP and DNS results as it does those of http-server tests."""
+    from thousandeyes_sdk.test_results.api.dns_server_test_results_api import DNSServerTestResultsApi
+    from thousandeyes_sdk.test_results.api.network_bgp_test_results_api import NetworkBGPTestResultsApi
+    from thousandeyes_sdk.test_results.api.network_test_results_api import NetworkTestResultsApi
+
     test = sandbox.world.thousandeyes.add_test("resolver", type="dns-server", failing_agents=1, loss=25.0)
     network = NetworkTestResultsApi(sdk).get_test_network_results(test).results
     dns = DNSServerTestResultsApi(sdk).get_test_dns_servers_results(test).results
@@ -110,6 +118,10 @@ def test_results_of_every_kind_we_read(sandbox, sdk):
 
 def test_usage_and_outages(sandbox, sdk):
     """The SDK reads the units of the plan, and the outages that its filter finds."""
+    from thousandeyes_sdk.internet_insights.api.internet_insights_outages_api import InternetInsightsOutagesApi
+    from thousandeyes_sdk.internet_insights.models.api_outage_filter import ApiOutageFilter
+    from thousandeyes_sdk.usage.api.usage_api import UsageApi
+
     sandbox.world.thousandeyes.add_outage(type="net")
     usage = UsageApi(sdk).get_usage().usage
     assert (usage.cloud_units_used, usage.quota.cloud_units_included) == (61_000, 100_000)

@@ -5,11 +5,12 @@ import re
 import subprocess
 import sys
 from fnmatch import fnmatch
+from functools import cache
 from pathlib import Path
 
 import pytest
 
-from tests.house import PROGRAMS, ROOT, copies, figures, sources, table
+from tests.house import PROGRAMS, ROOT, copies, figures, sources
 
 MODULES = {"exporter": 8, "bridge": 12}
 SIDE_BY_SIDE = {"exporter": 10, "bridge": 16}
@@ -44,13 +45,12 @@ def named(path):
     return str(path.relative_to(ROOT))
 
 
+@cache
 def imported(path):
     """Return the modules that a file imports, by their whole names."""
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-        if isinstance(node, ast.Import):
-            yield from (alias.name for alias in node.names)
-        elif isinstance(node, ast.ImportFrom) and node.module:
-            yield node.module
+    nodes = list(ast.walk(ast.parse(path.read_text(encoding="utf-8"))))
+    plain = [alias.name for node in nodes if isinstance(node, ast.Import) for alias in node.names]
+    return plain + [node.module for node in nodes if isinstance(node, ast.ImportFrom) and node.module]
 
 
 def test_the_top_level_is_what_the_design_says():
@@ -104,7 +104,6 @@ def test_nothing_stands_in_both_programs():
 @pytest.mark.parametrize("program", PROGRAMS)
 def test_functions_read_from_top_to_bottom(program):
     """Neither so short that a reader hops, nor so long that it is lost; `python -m tests.house` says where."""
-    print("\n".join(table()))
     found = figures(sources(ROOT / program))
     assert MEDIAN[0] <= found.median <= MEDIAN[1]
     assert found.p90 < P90

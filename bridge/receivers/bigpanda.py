@@ -15,8 +15,20 @@ from pydantic import AfterValidator, Field, ValidationInfo, field_validator
 from bridge.domain.incident import Incident
 from bridge.domain.notification import Notification
 from bridge.errors import Unreadable
-from bridge.receivers.bigpanda_details import KEY_TAG, details, quota_available
-from bridge.receivers.bigpanda_values import first_time, flag, object_of, person, places, tags_of, text, texts, word
+from bridge.receivers.bigpanda_body import (
+    KEY_TAG,
+    details,
+    first_time,
+    flag,
+    object_of,
+    person,
+    places,
+    quota_available,
+    tags_of,
+    text,
+    texts,
+    word,
+)  # fmt: skip
 from bridge.receivers.settings import AlertmanagerClientSettings, HeaderSecret, ReceiverSettings
 from exporter.toolkit.config_types import Duration, Secret, fold_files
 from exporter.toolkit.http_settings import HEADER_NAME, HttpClientSettings, HttpUrl

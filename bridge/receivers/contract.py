@@ -13,7 +13,7 @@ from bridge.domain.notification import Notification
 from bridge.errors import Unreadable
 from bridge.receivers.settings import ReceiverSettings
 
-_NOT_SENDERS: Final = {"bigpanda_details", "bigpanda_values", "contract", "lenient", "settings"}
+_NOT_SENDERS: Final = {"bigpanda_body", "contract", "lenient", "settings"}
 """Modules of `bridge.receivers` that are not senders."""
 
 

@@ -8,7 +8,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from bridge.domain.incident_details import ForeignAlert, IncidentDetails, RelatedChange, merge_details
-from bridge.receivers.bigpanda_details import details, quota_available
+from bridge.receivers.bigpanda_body import details, quota_available
 
 NOW = 1_700_000_000.0
 V1 = json.loads((Path(__file__).parent / "testdata/bigpanda/v1.json").read_text())
@@ -124,6 +124,8 @@ def test_what_a_webhook_does_not_say_stays_as_it_was():
         ({"quota": {"used": 1000, "available": 0, "last_reset": 1, "notified": True}}, 0.0),
         ({"metadata": {"quota": {"available": 12}}}, 12.0),
         ({"incident": {"quota": {"available": "3"}}}, 3.0),
+        ({"quota": {"available": -1.0}}, -1.0),
+        ({"quota": {"available": "--1"}}, None),
         ({"quota": {"available": True}}, None),
         ({"quota": {"available": "{{quota}}"}}, None),
         ({"quota": 7}, None),

@@ -1,6 +1,5 @@
 """`alerts`: list, show, close and resend alerts that are open in BigPanda."""
 
-import json
 import time
 from argparse import Namespace
 from collections.abc import Callable
@@ -16,7 +15,7 @@ from bridge.outbox.event_log import EventLog
 from bridge.outbox.ingest import Ingest
 from bridge.outbox.pages import PageRequest
 from bridge.outbox.status import OutboxStatus
-from bridge.web import alert_actions
+from bridge.web import operations
 from bridge.web.formatting import cause, host, moment, outcome, queue_reason
 from exporter.toolkit.text import span
 
@@ -58,12 +57,12 @@ def show(arguments: Namespace, config: Config, database: Database) -> int:
 
 def close(arguments: Namespace, config: Config, database: Database) -> int:
     """Resolve alerts in BigPanda, whatever their senders report."""
-    return _act(alert_actions.close, arguments, config, database)
+    return _act(operations.close, arguments, config, database)
 
 
 def resend(arguments: Namespace, config: Config, database: Database) -> int:
     """Send open alerts to BigPanda again, with a later time, which reopens alerts that were closed there."""
-    return _act(alert_actions.resend, arguments, config, database)
+    return _act(operations.resend, arguments, config, database)
 
 
 def _act(act: Callable[..., dict[str, list[str]]], arguments: Namespace, config: Config, database: Database) -> int:
@@ -93,6 +92,6 @@ def _receiver(state: AlertState) -> str:
 
 
 def _record(state: AlertState) -> dict[str, Any]:
-    found: dict[str, Any] = json.loads(json.dumps(asdict(state), default=str))
+    found = asdict(state)
     del found["pending"]  # known only to ingest
     return found | {"key": state.key, "name": state.alert.name, "host": host(state.alert)}

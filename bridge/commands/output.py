@@ -28,7 +28,7 @@ def problem(text: str) -> None:
 
 def as_json(content: Any) -> None:
     """Print JSON."""
-    json.dump(content, sys.stdout, indent=2)
+    json.dump(content, sys.stdout, indent=2, default=str)
     sys.stdout.write("\n")
 
 

@@ -9,8 +9,8 @@ from bridge.config import Config
 from bridge.outbox.database import Database
 from bridge.outbox.ingest import Ingest
 from bridge.outbox.quarantine import Quarantine, Quarantined
+from bridge.web import operations
 from bridge.web.formatting import body_text, moment, webhook_subject
-from bridge.web.replay import replay as replayed
 from exporter.toolkit.text import span
 
 _ALL = 1_000_000
@@ -43,7 +43,7 @@ def replay(arguments: Namespace, config: Config, database: Database) -> int:
     """Process quarantined bodies again as if they had just arrived; those still unreadable are kept."""
     ids, ingest = None if arguments.all else arguments.ids, Ingest(database)
     accept = lambda notification, now: ingest.accept([notification], now)[0]  # noqa: E731  one at a time
-    done = replayed(Quarantine(database), ids, config.by_source, accept, time.time())
+    done = operations.replay(Quarantine(database), ids, config.by_source, accept, time.time())
     return output.results(arguments, "quarantined webhook", arguments.ids, done, "nothing in quarantine to replay")
 
 

@@ -8,7 +8,6 @@ from urllib.parse import urlencode
 from flask import Blueprint, Response, request
 
 from bridge.domain.incident import IncidentRecord
-from bridge.domain.notification import Notification, Outcome
 from bridge.errors import DeliveryError, Unavailable
 from bridge.incidents.incidents_client import IncidentsClient
 from bridge.outbox.alerts import Alerts
@@ -16,11 +15,9 @@ from bridge.outbox.database import Database
 from bridge.outbox.dead_letters import DeadLetters
 from bridge.outbox.incidents import Incidents
 from bridge.outbox.quarantine import Quarantine
-from bridge.receivers.settings import ReceiverSettings
 from bridge.web import forms
-from bridge.web.alert_actions import close, resend
+from bridge.web.operations import Accept, Receivers, close, replay, resend
 from bridge.web.operator_page import HEADERS, respond
-from bridge.web.replay import replay
 
 _log = logging.getLogger(__name__)
 
@@ -32,8 +29,8 @@ class Actions:
         self,
         database: Database,
         *,
-        receivers: Callable[[], Mapping[tuple[str, str], ReceiverSettings]],
-        accept: Callable[[Notification, float], Outcome],
+        receivers: Callable[[], Receivers],
+        accept: Accept,
         wake: Callable[[], object],
         incidents_client: Callable[[], IncidentsClient | None],
         password_hash: forms.PasswordHash,

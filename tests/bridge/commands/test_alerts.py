@@ -2,7 +2,7 @@
 
 import json
 
-from bridge.web import alert_actions
+from bridge.web import operations
 
 
 def test_open_alerts_are_listed_with_host_and_age(run, filled):
@@ -67,11 +67,11 @@ def test_an_alert_whose_receiver_is_gone_is_closed(filled):
     queue.record(accepted=queue.claim(1, "me", now, 10), now=now)
     states, accept = filled.store.alerts.open_alerts("prod"), lambda one, at: filled.store.ingest.accept([one], at)[0]
     taken, other = sorted(states, key=lambda state: not state.app_key)
-    found = alert_actions.close(states, {}, accept, now + 60)
+    found = operations.close(states, {}, accept, now + 60)
     assert found == {"closed": [taken.key], "unchanged": [], "unknown": [other.key]}
     (ended,) = [one for one in queue.claim(9, "me", now + 90, 10) if one.status == "ok"]
     assert (ended.key, ended.app_key, ended.event["incident_identifier"]) == (taken.key, taken.app_key, taken.key)
-    assert alert_actions.resend(states, {}, accept, now)["unknown"] == [state.key for state in states]
+    assert operations.resend(states, {}, accept, now)["unknown"] == [state.key for state in states]
 
 
 def test_open_alerts_are_resent(run, filled):

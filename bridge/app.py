@@ -16,7 +16,6 @@ from bridge.domain.notification import Notification, Outcome
 from bridge.incidents.follow_up import FollowUp
 from bridge.incidents.incidents_client import IncidentsClient
 from bridge.metrics import Metrics, Numbers
-from bridge.outbox.alerts import Alerts
 from bridge.outbox.database import Database
 from bridge.outbox.group_commit import GroupCommit
 from bridge.outbox.incidents import Incidents
@@ -102,8 +101,12 @@ class Bridge:
         """Wire the parts. Raises ConfigError or Unavailable if the database cannot be used."""
         self._start, self._clock, self._reloading = start, clock, threading.Lock()
         self._database = database = Database(config.database.read())
-        self._status, self._alerts, self._retention = OutboxStatus(database), Alerts(database), Retention(database)
-        self._incidents, self._metrics = Incidents(database), Metrics()
+        self._status, self._retention, self._incidents = (
+            OutboxStatus(database),
+            Retention(database),
+            Incidents(database),
+        )
+        self._metrics = Metrics()
         self._metrics.watch(self._queue_stats)
         self._last_webhook: dict[tuple[str, str], float] = {}
 
@@ -223,9 +226,7 @@ class Bridge:
         page = OperatorPage(
             self._database,
             destination=lambda: self._now.config.destination,
-            receivers=lambda: statuses(
-                self._now.config, self._last_webhook, self._now.reconcilers, self._status.heartbeats(), self._alerts
-            ),
+            receivers=lambda: statuses(self._now.config, self._last_webhook, self._now.reconcilers, self._database),
             silences=lambda: self._now.silences,
             refused_silences=lambda: self._now.refused_silences,
             confirmation=lambda: self._now.confirmation.status if self._now.confirmation else None,

@@ -8,12 +8,11 @@ from datetime import UTC, datetime
 from itertools import islice
 from typing import Any, Final
 
-_MOST_KEPT: Final = 100_000
-"""Most characters kept of an unreadable alert."""
 _ENCODER: Final = json.JSONEncoder(ensure_ascii=False)
 _LONGEST: Final = 2048
 """Most characters kept of a text: no member of an event holds more."""
 _LONGEST_KEPT: Final = 100_000
+"""Most characters kept of any text, and of an unreadable alert."""
 _MOST_NAMES: Final = 1000
 _MOST_TOGETHER: Final = 1_000_000
 """Most characters kept of an object's names and texts: they are stored more than once, and BigPanda accepts few."""
@@ -28,8 +27,8 @@ def beginning_of(value: Any) -> str:
     kept = ""
     with suppress(RecursionError):
         for piece in _ENCODER.iterencode(value):
-            kept += piece[: _MOST_KEPT - len(kept)]
-            if len(kept) == _MOST_KEPT:
+            kept += piece[: _LONGEST_KEPT - len(kept)]
+            if len(kept) == _LONGEST_KEPT:
                 break
     return kept
 

@@ -48,6 +48,9 @@ _CAUSES: Final = {
     "resent": "it was resent",
     "requeued": "it was requeued",
 }
+_HOSTS: Final = ("host", "instance", "monitor", "service", "application", "device", "agent", "job")
+_NAMED: Final = re.compile(r'"(?:alertname|ruleName|check|event)"\s*:\s*"([^"\\]{1,120})"')
+_ABOUT: Final = re.compile(r'"(?:host|instance|monitor|monitor_name|testName|service)"\s*:\s*"([^"\\]{1,120})"')
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,9 +97,6 @@ def cause(event: EventRow) -> str:
     return _CAUSES.get(event.reason, "")
 
 
-_HOSTS: Final = ("host", "instance", "monitor", "service", "application", "device", "agent", "job")
-
-
 def host(alert: Alert) -> str:
     """Return the host of an alert, from the labels that usually name it."""
     return next((found for name in _HOSTS if (found := alert.labels.get(name))), alert.source)
@@ -116,16 +116,8 @@ def subject(body: str) -> tuple[str, str]:
 
 def webhook_subject(body: str) -> tuple[str, str]:
     """Return the likely subject of an unreadable webhook: the first name and host in it; "" if missing."""
-    return _found(_NAMED, body), _found(_ABOUT, body)
-
-
-_NAMED: Final = re.compile(r'"(?:alertname|ruleName|check|event)"\s*:\s*"([^"\\]{1,120})"')
-_ABOUT: Final = re.compile(r'"(?:host|instance|monitor|monitor_name|testName|service)"\s*:\s*"([^"\\]{1,120})"')
-
-
-def _found(pattern: re.Pattern[str], body: str) -> str:
-    match = pattern.search(body)
-    return match[1] if match else ""
+    name, host = (match[1] if match else "" for match in (_NAMED.search(body), _ABOUT.search(body)))
+    return name, host
 
 
 def times(number: int) -> str:

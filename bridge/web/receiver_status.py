@@ -1,11 +1,12 @@
 """The status of each receiver: its last webhook, and the state of its reconciler and watchdogs."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from bridge.config import Config
 from bridge.outbox.alerts import Alerts
-from bridge.outbox.status import Heartbeat
+from bridge.outbox.database import Database
+from bridge.outbox.status import Heartbeat, OutboxStatus
 from bridge.receivers.alertmanager import Settings
 from bridge.reconcile.reconciler import Reconciler, ReconcilerStatus
 from bridge.reconcile.watchdog import heartbeats_of, watchdog_key
@@ -35,11 +36,10 @@ def statuses(
     config: Config,
     last: Mapping[tuple[str, str], float],
     reconcilers: Mapping[str, Reconciler],
-    heartbeats: Iterable[Heartbeat],
-    alerts: Alerts,
+    database: Database,
 ) -> list[ReceiverStatus]:
     """Return every configured receiver, in the order of the file. `last`: last webhooks, by receiver and source."""
-    beats = list(heartbeats)
+    beats, alerts = OutboxStatus(database).heartbeats(), Alerts(database)
     return [
         ReceiverStatus(
             receiver=one.receiver,

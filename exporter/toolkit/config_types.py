@@ -61,6 +61,15 @@ Size = Annotated[int, BeforeValidator(size)]
 """Bytes."""
 
 
+Stamp = tuple[int, int, int]
+
+
+def stamp(file: Path) -> Stamp:
+    """Return a file's modification time, inode and size, which change with its content. Raises OSError."""
+    stat = file.stat()
+    return stat.st_mtime_ns, stat.st_ino, stat.st_size
+
+
 class Secret:
     """A value that must never be shown, from the configuration or a separate file, stripped of surrounding whitespace.
 
@@ -71,7 +80,7 @@ class Secret:
     def __init__(self, value: str = "", *, file: Path | None = None) -> None:
         self.file = file
         self._value = value
-        self._seen: tuple[int, int, int] | None = None
+        self._seen: Stamp | None = None
         self._is_kept = False
         self._lock = threading.Lock()
 
@@ -94,8 +103,7 @@ class Secret:
             return self._value
 
     def _refresh(self, file: Path) -> None:
-        stat = file.stat()
-        seen = (stat.st_mtime_ns, stat.st_ino, stat.st_size)
+        seen = stamp(file)
         if seen == self._seen:
             return
         value = file.read_text(encoding="utf-8-sig").strip()

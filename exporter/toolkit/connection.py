@@ -15,7 +15,7 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResp
 from uvicorn.server import ServerState
 
 from exporter.toolkit.refusals import Refusal, Refusals
-from exporter.toolkit.web_config import TlsNow
+from exporter.toolkit.web_config import WebConfigFile
 
 EXTENSION = "vendorwatch.connection"
 """The key under which an ASGI scope holds its connection."""
@@ -93,16 +93,18 @@ class Connection(HttpToolsProtocol):
         self._framing = 0
         """Bytes since the last byte of a body, or since the head began."""
 
-    async def begin(self, sock: socket.socket, peer: str, tls: TlsNow | None) -> None:
+    async def begin(self, sock: socket.socket, peer: str, web_config: WebConfigFile) -> None:
         """Serve an accepted client, after the TLS handshake if TLS is enabled."""
-        self.peer, self._tls = peer, tls
+        self.peer, self._web_config = peer, web_config
         if not self.registry.add(self):
             self._note(503, "too many connections")
             sock.close()
             return
-        context, patience = (tls.context, HANDSHAKE) if tls else (None, None)
+        context = web_config.context
         try:
-            await self.loop.connect_accepted_socket(lambda: self, sock, ssl=context, ssl_handshake_timeout=patience)
+            await self.loop.connect_accepted_socket(
+                lambda: self, sock, ssl=context, ssl_handshake_timeout=HANDSHAKE if context else None
+            )
         except (OSError, asyncio.CancelledError):  # raised by ssl and timeouts too: the client's problem
             self.registry.remove(self)
             sock.close()
@@ -110,7 +112,8 @@ class Connection(HttpToolsProtocol):
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn has it
         """Serve a client whose certificate, if one is required, is allowed."""
         super().connection_made(transport)
-        if self._tls and not self._tls.admits(transport.get_extra_info("ssl_object")):
+        tls = self._web_config.config.tls_server_config
+        if tls and not tls.admits(transport.get_extra_info("ssl_object")):
             self._note(403, "no allowed name in the client certificate")
             transport.abort()
 

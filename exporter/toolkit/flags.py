@@ -2,6 +2,7 @@
 
 import argparse
 import socket
+from functools import partial
 from importlib import metadata
 from pathlib import Path
 from typing import Any, NoReturn
@@ -29,26 +30,23 @@ def declare(parser: argparse.ArgumentParser, default: Address, config_file: str,
     `listen` is a list of addresses, or None if the flag was not given; see `addresses`. `again`: the parser is a
     sub-command's and sets only the flags given there, so that a flag may come before or after the command.
     """
-
-    def unless_again(value: object) -> Any:
-        return argparse.SUPPRESS if again else value
-
-    add = parser.add_argument
-    add("--config.file", dest="config_file", type=Path, metavar="PATH", default=unless_again(Path(config_file)),
+    add = partial(parser.add_argument, default=argparse.SUPPRESS)
+    if not again:
+        parser.set_defaults(config_file=Path(config_file), config_check=False, listen=None, web_config=None)
+        parser.set_defaults(lifecycle=False, log_level="info", log_format="logfmt")
+    add("--config.file", dest="config_file", type=Path, metavar="PATH",
         help=f"path of the configuration file; {config_file}")  # fmt: skip
-    add("--config.check", dest="config_check", action="store_true", default=unless_again(value=False),
-        help="check the configuration and exit")  # fmt: skip
+    add("--config.check", dest="config_check", action="store_true", help="check the configuration and exit")
     add("--web.listen-address", dest="listen", action="append", type=address, metavar="HOST:PORT",
-        default=unless_again(None), help=f"address to listen on, repeatable; {default[0]}:{default[1]}")  # fmt: skip
-    add("--web.config.file", dest="web_config", type=Path, metavar="PATH", default=unless_again(None),
+        help=f"address to listen on, repeatable; {default[0]}:{default[1]}")  # fmt: skip
+    add("--web.config.file", dest="web_config", type=Path, metavar="PATH",
         help="path of the file that enables TLS or basic auth")  # fmt: skip
-    add("--web.enable-lifecycle", dest="lifecycle", action="store_true", default=unless_again(value=False),
+    add("--web.enable-lifecycle", dest="lifecycle", action="store_true",
         help="enable reloading by HTTP request: POST /-/reload")  # fmt: skip
-    levels = ["debug", "info", "warn", "error"]
-    add("--log.level", dest="log_level", choices=levels, default=unless_again("info"), help="lowest level to log")
-    add("--log.format", dest="log_format", choices=["logfmt", "json"], default=unless_again("logfmt"))
+    add("--log.level", dest="log_level", choices=["debug", "info", "warn", "error"], help="lowest level to log")
+    add("--log.format", dest="log_format", choices=["logfmt", "json"])
     version = f"{parser.prog.split()[0]}, version {release()}"
-    add("--version", action="version", version=version, help="print the version and exit")
+    parser.add_argument("--version", action="version", version=version, help="print the version and exit")
 
 
 def addresses(given: list[Address] | None, default: Address) -> list[Address]:

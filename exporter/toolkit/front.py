@@ -90,7 +90,8 @@ class Front:
         self.refusals = Refusals(count)
         self._passwords = Passwords()
         self._pools = {Lane.SIDE: Pool("side", 2, 64), Lane.POOL: Pool("http", THREADS, QUEUED)}
-        self._bucket = _Bucket()
+        self._full_at = 0.0
+        """When the bucket of `rate_limit` will be full again, by the monotonic clock."""
         self._held = 0
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
@@ -112,22 +113,33 @@ class Front:
         except Exception:  # noqa: BLE001  the client must get a 503 whatever went wrong
             _log.exception("Request failed unexpectedly: %s", route.receiver or scope["method"])
             answer = plain(503, "not now; try again")
-        if is_refusal(answer.status, scope["method"]) or (answer.status >= ERROR and not by_application):
+        # An application's 503 to a probe that only reads means "not ready", and its 500 rejects nothing.
+        status, reads = answer.status, scope["method"] in {"GET", "HEAD"}
+        is_refusal = ERROR <= status < FAILURE or (status == UNAVAILABLE and not reads)
+        if is_refusal or (status >= ERROR and not by_application):
             message = answer.body[0][:200].decode("utf-8", "replace").partition("\n")[0] if answer.body else "no body"
             self.refusals.note(Refusal(answer.status, message, connection.peer, route.receiver, by_application))
         await self._send(scope, send, answer, connection)
 
     def stop(self, patience: float) -> None:
         """End all threads, waiting at most `patience` seconds for each."""
-        self._passwords.stop(patience)
-        for pool in self._pools.values():
+        for pool in (self._passwords.pool, *self._pools.values()):
             pool.stop(patience)
+
+    def _has_token(self, limit: RateLimit) -> bool:
+        """Take a token from the bucket of `rate_limit`; return False if there is none."""
+        now = time.monotonic()
+        full_at = max(self._full_at, now) + limit.interval
+        if limit.interval and full_at > now + limit.burst * limit.interval:
+            return False
+        self._full_at = full_at
+        return True
 
     async def _answer(self, scope: Any, route: Route, receive: Any) -> Answer:
         headers: Headers = scope["headers"]
         if problem := problem_of(scope["http_version"], headers):
             raise Rejected(400, problem, (b"connection", b"close"))  # the end of this request is ambiguous
-        if not self._bucket.take(self._web_config.config.rate_limit, time.monotonic()):
+        if not self._has_token(self._web_config.config.rate_limit):
             # A webhook's sender must retry, and some do so only after a 5xx.
             raise Rejected(503 if route.admits else 429, "too many requests")
         if route.methods and scope["method"] not in route.methods:
@@ -218,29 +230,6 @@ class Front:
             connection.linger()
 
 
-class _Bucket:
-    """The token bucket of `rate_limit`."""
-
-    def __init__(self) -> None:
-        self._left, self._at = 0.0, -float("inf")
-
-    def take(self, limit: RateLimit, now: float) -> bool:
-        """Take one token; return False if there is none."""
-        if not limit.interval:
-            return True
-        self._left = min(float(limit.burst), self._left + (now - self._at) / limit.interval)
-        self._at = now
-        if self._left < 1:
-            return False
-        self._left -= 1
-        return True
-
-
-def is_refusal(status: int, method: str) -> bool:
-    """Return whether a response rejects its request. A readiness probe that answers "not ready" does not."""
-    return ERROR <= status < FAILURE or (status == UNAVAILABLE and method not in {"GET", "HEAD"})
-
-
 def only(headers: Headers, name: bytes) -> bytes | None:
     """Return the value of a header; None if it is missing or repeated."""
     found = [value for each, value in headers if each == name]
@@ -251,20 +240,16 @@ def problem_of(version: str, headers: Headers) -> str:
     """Return why a head that the parser accepts must be rejected; "" if it need not be."""
     if version not in {"1.0", "1.1"}:
         return "not HTTP/1.1"
-    hosts, lengths, codings = [], [], []
-    for name, value in headers:
-        if name == b"host":
-            hosts.append(value)
-        elif name == b"content-length":
-            lengths.append(value)
-        elif name == b"transfer-encoding":
-            codings.append(value)
+    hosts, lengths, codings = (
+        [value.strip(b" \t") for name, value in headers if name == wanted]
+        for wanted in (b"host", b"content-length", b"transfer-encoding")
+    )
     if len(hosts) > 1 or (not hosts and version == "1.1"):
         return "exactly one Host header is required"
-    if hosts and not _HOST.fullmatch(hosts[0].strip(b" \t")):
+    if hosts and not _HOST.fullmatch(hosts[0]):
         return "invalid Host header"
-    if codings and (lengths or version == "1.0" or len(codings) > 1 or codings[0].strip(b" \t").lower() != b"chunked"):
+    if codings and (lengths or version == "1.0" or len(codings) > 1 or codings[0].lower() != b"chunked"):
         return "Transfer-Encoding must be chunked, without a Content-Length"
-    if len(lengths) > 1 or (lengths and not _LENGTH.fullmatch(lengths[0].strip(b" \t"))):
+    if len(lengths) > 1 or (lengths and not _LENGTH.fullmatch(lengths[0])):
         return "invalid Content-Length header"
     return ""

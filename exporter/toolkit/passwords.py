@@ -22,7 +22,7 @@ class Passwords:
 
     def __init__(self) -> None:
         self._right: set[bytes] = set()
-        self._pool = Pool("passwords", threads=1, queued=_QUEUED)
+        self.pool = Pool("passwords", threads=1, queued=_QUEUED)
 
     async def user(self, authorization: bytes, users: Mapping[str, Secret]) -> str | None:
         """Return the user whose credentials a header holds, or None if they are wrong. Raises queue.Full."""
@@ -34,17 +34,13 @@ class Passwords:
         pair = hashlib.sha256(b"".join(hashlib.sha256(part).digest() for part in (name.encode(), known, password)))
         if pair.digest() in self._right:
             return name
-        dearest = max(_cost(hashed) for hashed in hashes.values())
-        if not await self._pool.run(lambda: _matches(password, known, dearest)):
+        dearest = max(int(hashed[4:6]) for hashed in hashes.values())
+        if not await self.pool.run(lambda: _matches(password, known, dearest)):
             return None
         if len(self._right) >= _REMEMBERED:
             self._right.clear()
         self._right.add(pair.digest())
         return name
-
-    def stop(self, patience: float) -> None:
-        """End the thread."""
-        self._pool.stop(patience)
 
 
 def credentials(authorization: bytes) -> tuple[str, bytes | None]:
@@ -59,15 +55,11 @@ def credentials(authorization: bytes) -> tuple[str, bytes | None]:
     return name.decode("utf-8", "replace"), password if colon and b"\0" not in password else None
 
 
-def _cost(hashed: bytes) -> int:
-    return int(hashed[4:6])
-
-
 def _matches(password: bytes, hashed: bytes, dearest: int) -> bool:
     """Check a password. Each step of cost doubles the work, so 2^c and one hash of each cost up to d make 2^d."""
     password = password[:_BCRYPT_READS]
     if hashed and bcrypt.checkpw(password, hashed):
         return True
-    for cost in range(_cost(hashed), dearest) if hashed else (dearest,):
+    for cost in range(int(hashed[4:6]), dearest) if hashed else (dearest,):
         bcrypt.checkpw(password, b"$2b$%02d$%s" % (cost, _NOBODYS))
     return False

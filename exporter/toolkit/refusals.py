@@ -5,22 +5,17 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
-REASONS = ("unauthorized", "not_found", "method", "too_large", "unsupported", "malformed", "timeout", "overloaded")
-_BY_STATUS = {
-    400: "malformed",
-    401: "unauthorized",
-    403: "unauthorized",
-    404: "not_found",
-    405: "method",
-    408: "timeout",
-    413: "too_large",
-    415: "unsupported",
-    417: "unsupported",
-    429: "overloaded",
-    431: "too_large",
-    503: "overloaded",
-    505: "malformed",
+_STATUSES = {
+    "unauthorized": (401, 403),
+    "not_found": (404,),
+    "method": (405,),
+    "too_large": (413, 431),
+    "unsupported": (415, 417),
+    "malformed": (400, 505),
+    "timeout": (408,),
+    "overloaded": (429, 503),
 }
+REASONS = tuple(_STATUSES)
 _EVERY = 60.0
 _log = logging.getLogger(__name__)
 
@@ -38,7 +33,7 @@ class Refusal:
     @property
     def reason(self) -> str:
         """The metric's label."""
-        return _BY_STATUS.get(self.status, "malformed")
+        return next((reason for reason, statuses in _STATUSES.items() if self.status in statuses), "malformed")
 
 
 class Refusals:
@@ -46,18 +41,18 @@ class Refusals:
 
     def __init__(self, count: Callable[[Refusal], None], clock: Callable[[], float] = time.monotonic) -> None:
         self._count, self._clock = count, clock
-        self._logged: dict[tuple[str, str], float] = {}
-        self._since: dict[tuple[str, str], int] = {}
+        self._logged: dict[tuple[str, str], tuple[float, int]] = {}
+        """By reason and receiver: when one was logged, and how many were not since."""
 
     def note(self, refusal: Refusal) -> None:
         """Count a refusal, and log it unless one like it was logged within the last minute."""
         self._count(refusal)
         kind, now = (refusal.reason, refusal.receiver), self._clock()
-        if now - self._logged.get(kind, -_EVERY) < _EVERY:
-            self._since[kind] = self._since.get(kind, 0) + 1
+        at, more = self._logged.get(kind, (-_EVERY, 0))
+        if now - at < _EVERY:
+            self._logged[kind] = at, more + 1
             return
-        self._logged[kind] = now
-        more = self._since.pop(kind, 0)
+        self._logged[kind] = now, 0
         _log.warning(
             "Request%s from %s rejected (%d): %s%s",
             f" for {refusal.receiver}" if refusal.receiver else "",

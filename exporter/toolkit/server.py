@@ -109,8 +109,8 @@ class HttpServer:
                     await asyncio.sleep(1.0)
                 continue
             connection = Connection(self._connections, self._config, self._state)
-            beginning = connection.begin(sock, str(address[0]), self._web_config.tls_now())
-            connection.beginning = loop.create_task(beginning)
+            self._web_config.refresh()
+            connection.beginning = loop.create_task(connection.begin(sock, str(address[0]), self._web_config))
 
     def _close(self) -> None:
         for sock in self._sockets:

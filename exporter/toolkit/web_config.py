@@ -9,20 +9,15 @@ import logging
 import os
 import re
 import ssl
-import threading
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, Field, ValidationError, model_validator
 
-from exporter.toolkit.config_types import ConfigError, Duration, Secret, Section, problems
+from exporter.toolkit.config_types import ConfigError, Duration, Secret, Section, Stamp, problems, stamp
 from exporter.toolkit.yaml_file import load_yaml
-
-Stamps = tuple[tuple[int, int, int] | None, ...]
-"""Each file's modification time, inode and size."""
 
 _LOOK_AGAIN = 1.0
 _BCRYPT = re.compile(r"\$2[abxy]\$(0[4-9]|[12]\d|3[01])\$[./A-Za-z0-9]{53}")
@@ -36,6 +31,12 @@ _CIPHER = re.compile(
 _TLS13 = frozenset({"TLS_AES_128_GCM_SHA256", "TLS_AES_256_GCM_SHA384", "TLS_CHACHA20_POLY1305_SHA256"})
 _CURVES = {"CurveP256": "prime256v1", "CurveP384": "secp384r1", "CurveP521": "secp521r1", "X25519": "X25519"}
 _VERIFY = {"VerifyClientCertIfGiven": ssl.CERT_OPTIONAL, "RequireAndVerifyClientCert": ssl.CERT_REQUIRED}
+_VERSIONS = {
+    "TLS10": ssl.TLSVersion.TLSv1,
+    "TLS11": ssl.TLSVersion.TLSv1_1,
+    "TLS12": ssl.TLSVersion.TLSv1_2,
+    "TLS13": ssl.TLSVersion.TLSv1_3,
+}
 Version = Literal["TLS10", "TLS11", "TLS12", "TLS13"]
 _log = logging.getLogger(__name__)
 
@@ -114,10 +115,15 @@ class TlsServer(Section):
         """Return the files named in this section."""
         return [folder / path for path in (self.cert_file, self.key_file, self.client_ca_file) if path]
 
+    def admits(self, connection: ssl.SSLObject) -> bool:
+        """Return whether the client's certificate has an allowed name, if only some are allowed."""
+        names: Any = (connection.getpeercert() or {}).get("subjectAltName", ())
+        return not self.client_allowed_sans or any(value in self.client_allowed_sans for _, value in names)
+
     def context(self, folder: Path) -> ssl.SSLContext:
         """Return the TLS context for connections. Raises OSError (ssl.SSLError is one) if a file cannot be used."""
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        context.minimum_version, context.maximum_version = _version(self.min_version), _version(self.max_version)
+        context.minimum_version, context.maximum_version = _VERSIONS[self.min_version], _VERSIONS[self.max_version]
         with _pem(self.cert, self.cert_file, folder) as cert, _pem(self.key, self.key_file, folder) as key:
             context.load_cert_chain(cert, key, password=_no_password)
         if self.client_ca_file:
@@ -147,10 +153,6 @@ def _pem(inline: str | None, file: Path | None, folder: Path) -> Iterator[str]:
         memory.write(inline or "")
         memory.flush()
         yield f"/proc/self/fd/{descriptor}"
-
-
-def _version(name: str) -> ssl.TLSVersion:
-    return ssl.TLSVersion[f"TLSv1_{name[-1]}" if name != "TLS10" else "TLSv1"]
 
 
 def _no_password() -> str:
@@ -191,73 +193,47 @@ class WebConfig(Section):
     rate_limit: RateLimit = Field(default_factory=RateLimit)
 
 
-@dataclass(frozen=True, slots=True)
-class TlsNow:
-    """The TLS settings of a new connection."""
-
-    context: ssl.SSLContext
-    allowed_sans: tuple[str, ...] = ()
-
-    def admits(self, connection: ssl.SSLObject) -> bool:
-        """Return whether the client's certificate has an allowed name."""
-        if not self.allowed_sans:
-            return True
-        names: Any = (connection.getpeercert() or {}).get("subjectAltName", ())
-        return any(value in self.allowed_sans for _, value in names)
-
-
 class WebConfigFile:
-    """The current web config: `config`, and the `tls` built from it."""
+    """The current web config: `config`, and the TLS `context` of new connections, None without TLS."""
 
     def __init__(self, file: Path | None) -> None:
         """Read the file. Raises ConfigError with one line for each problem."""
         self._file = file
-        self._lock = threading.Lock()
         self._looked = time.monotonic()
-        self._seen: Stamps = ()
-        self.config: WebConfig = WebConfig()
-        self.tls: TlsNow | None = None
+        self._seen: list[Stamp | None] = []
+        self.config = WebConfig()
+        self.context: ssl.SSLContext | None = None
         if file:
-            self.config, self.tls = _read(file)
+            self.config, self.context = _read(file)
             self._seen = _stamps(file, self.config)
 
     def refresh(self) -> None:
-        """Check, at most once a second, whether a file has changed, and re-read those that have."""
+        """Check, at most once a second, whether a file has changed, and re-read those that have. For one thread."""
         now = time.monotonic()
-        if self._file is None or now - self._looked < _LOOK_AGAIN or not self._lock.acquire(blocking=False):
+        if self._file is None or now - self._looked < _LOOK_AGAIN:
             return
+        self._looked = now
+        seen = _stamps(self._file, self.config)
+        if seen == self._seen:
+            return
+        self._seen = seen
         try:
-            self._looked = now
-            seen = _stamps(self._file, self.config)
-            if seen != self._seen:
-                self._seen = seen
-                self._follow(self._file)
-        finally:
-            self._lock.release()
-
-    def tls_now(self) -> TlsNow | None:
-        """Return the TLS settings for a new connection."""
-        self.refresh()
-        return self.tls
-
-    def _follow(self, file: Path) -> None:
-        try:
-            config, tls = _read(file)
+            config, context = _read(self._file)
         except ConfigError as error:
             _log.error("Reload of the web config failed, keeping the current one: %s", error)
             return
-        if (tls is None) != (self.tls is None):
+        if (context is None) != (self.context is None):
             _log.error("Keeping the current web config: enabling or disabling TLS needs a restart")
             return
-        self.config, self.tls = config, tls
-        self._seen = _stamps(file, config)
+        self.config, self.context = config, context
+        self._seen = _stamps(self._file, config)
 
 
-def _read(file: Path) -> tuple[WebConfig, TlsNow | None]:
+def _read(file: Path) -> tuple[WebConfig, ssl.SSLContext | None]:
     try:
         config = WebConfig.model_validate(load_yaml(file) or {})
         tls = config.tls_server_config
-        return config, TlsNow(tls.context(file.parent), tls.client_allowed_sans) if tls else None
+        return config, tls.context(file.parent) if tls else None
     except ValidationError as error:
         raise ConfigError(problems(error)) from error
     except OSError as error:
@@ -266,14 +242,13 @@ def _read(file: Path) -> tuple[WebConfig, TlsNow | None]:
         raise ConfigError([str(error)]) from error
 
 
-def _stamps(file: Path, config: WebConfig) -> Stamps:
+def _stamps(file: Path, config: WebConfig) -> list[Stamp | None]:
+    """Return the stamp of each file, None for one that is not there."""
     tls = config.tls_server_config
-    stamps: list[tuple[int, int, int] | None] = []
+    found: list[Stamp | None] = []
     for path in (file, *(tls.files(file.parent) if tls else ())):
         try:
-            stat = path.stat()
+            found.append(stamp(path))
         except OSError:
-            stamps.append(None)
-        else:
-            stamps.append((stat.st_mtime_ns, stat.st_ino, stat.st_size))
-    return tuple(stamps)
+            found.append(None)
+    return found

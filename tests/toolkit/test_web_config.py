@@ -128,7 +128,7 @@ def test_a_bad_file_is_told_by_its_problem(web_config, certificate, text, proble
 def test_without_a_file_everybody_comes_in():
     """Neither TLS nor basic auth."""
     open_to_all = WebConfigFile(None)
-    assert open_to_all.tls_now() is None
+    assert open_to_all.context is None
     assert open_to_all.config.basic_auth_users == {}
 
 
@@ -154,7 +154,7 @@ def test_a_change_is_followed_and_a_bad_one_is_not(web_config, caplog):
     assert "plain" not in caplog.text
     later(file, f"tls_server_config: {{{PAIR}}}")
     found.refresh()
-    assert found.tls is None
+    assert found.context is None
 
 
 @pytest.mark.parametrize(
@@ -170,7 +170,7 @@ def test_client_certificates_are_asked_for_as_the_file_says(web_config, certific
     """Go's names for what OpenSSL does."""
     authorities = ", client_ca_file: ca.pem" if mode is not ssl.CERT_NONE else ""
     text = f"tls_server_config: {{{PAIR}, client_auth_type: {auth_type}{authorities}}}"
-    assert WebConfigFile(web_config(text)).tls.context.verify_mode == mode
+    assert WebConfigFile(web_config(text)).context.verify_mode == mode
 
 
 def test_suites_curves_and_versions_are_those_of_the_file(web_config, certificate):
@@ -181,7 +181,7 @@ def test_suites_curves_and_versions_are_those_of_the_file(web_config, certificat
         f"tls_server_config: {{{PAIR}, cipher_suites: [{', '.join(names)}], prefer_server_cipher_suites: false, "
         "curve_preferences: [CurveP384], min_version: TLS12, max_version: TLS12}"
     )
-    context = WebConfigFile(web_config(text)).tls.context
+    context = WebConfigFile(web_config(text)).context
     suites = [one["name"] for one in context.get_ciphers() if one["protocol"] != "TLSv1.3"]
     assert suites == ["ECDHE-RSA-AES128-GCM-SHA256", "ECDHE-ECDSA-CHACHA20-POLY1305", "AES256-SHA"]
     assert not context.options & ssl.OP_CIPHER_SERVER_PREFERENCE

@@ -14,7 +14,7 @@ from exporter.metrics.health import Figure
 from . import pages, rotation
 from .answers import SEVERITIES, read_alerts, read_rules, read_tests
 from .config import Settings
-from .knowledge import ROUNDS_BEHIND, Group, Knowledge, Reading, with_cleared_page, with_page
+from .knowledge import ROUNDS_BEHIND, Group, Knowledge, Reading, with_page
 from .pages import Readings
 from .readings import LISTS, RESULTS, read_results
 from .rotation import ALERTS, LOOKUP_EVERY, RULES, TESTS, UNSEEN, wanted
@@ -49,13 +49,15 @@ class Collector:
         groups = self._groups(knowledge)
         if aid not in groups:
             return knowledge
-        return Knowledge(groups).with_group(aid, self._updated(aid, groups[aid], request, response))
+        before, group = groups[aid], self._updated(aid, groups[aid], request, response)
+        if group.as_of != before.as_of:  # a complete listing brings a group level with the others
+            group = replace(group, rounds=max(before.rounds + 1, Knowledge(groups).rounds()))
+        return Knowledge({**groups, aid: group})
 
     def _updated(self, aid: str, group: Group, request: Get, response: Response) -> Group:
-        at, body, params = response.at, response.body, dict(request.params)
+        at, body = response.at, response.body
         if request.endpoint == ALERTS:
-            add = with_cleared_page if params.get("state") == "clear" else with_page
-            return add(group, read_alerts(body), at=at, cursor=params.get("cursor"), max_pages=self.settings.max_pages)
+            return with_page(group, dict(request.params), read_alerts(body), at, self.settings.max_pages)
         if request.endpoint == RULES:
             return replace(group, rules_at=at, rules=read_rules(body))
         if request.endpoint == TESTS:
@@ -80,9 +82,9 @@ class Collector:
         shown = {aid: each for aid, each in groups.items() if each.as_of is not None and each.as_of >= oldest_shown}
         yield from pages.alert_counts(shown)
         yield from pages.readings(self._shown_readings(groups, now), now)
-        yield from pages.names(
-            {aid: each for aid, each in groups.items() if self._holds(each.tests_at, LOOKUP_EVERY, now)}
-        )
+        looked_up = ((aid, each) for aid, each in groups.items() if self._holds(each.tests_at, LOOKUP_EVERY, now))
+        tests = [(aid, test) for aid, group in looked_up for test in group.tests.values()]
+        yield Family(pages.TEST_INFO, [((aid, each.id, each.name, each.type), 1.0) for aid, each in tests])
         yield from pages.single_alerts(shown)
 
     def figures(self, knowledge: Knowledge, now: float) -> Iterator[Figure]:

@@ -38,10 +38,6 @@ class Settings(ApiSettings):
             raise ValueError("an id is given twice")
         return value
 
-    def asks_for(self, name: str) -> bool:
-        """Return whether a default was configured explicitly, so that a rejected request for it is an error."""
-        return name in self.model_fields_set
-
     def groups(self) -> tuple[str, ...]:
         """Return the account groups to request; "" is the token's own."""
         return self.account_groups or ("",)

@@ -5,6 +5,7 @@ that of the groups that do answer.
 """
 
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
 from exporter.collectors.contract import MOST_ROWS
@@ -18,16 +19,11 @@ ROUNDS_BEHIND = 2
 
 @dataclass(frozen=True, slots=True)
 class Listing:
-    """A listing of alerts: when it began, and the cursors followed, the last of them being next.
-
-    `whole`: no further page is requested; `truncated`: pages are missing.
-    """
+    """An unfinished listing of alerts: when it began, and the cursors followed, the last of them being next."""
 
     began: float
     cursors: tuple[str, ...] = ()
     alerts: tuple[Alert, ...] = ()
-    whole: bool = False
-    truncated: bool = False
 
     def distinct(self) -> tuple[Alert, ...]:
         """Return its alerts; one that moved between pages counts once, as last listed."""
@@ -57,15 +53,14 @@ class Group:
     """Of its last complete listing."""
     alerts: tuple[Alert, ...] = ()
     types: tuple[str, ...] = ()
-    unfinished: Listing | None = None
+    unfinished: dict[str, Listing] = field(default_factory=dict)
+    """By the state of the alerts listed: `trigger` or `clear`."""
     rules_at: float | None = None
     rules: dict[str, str] = field(default_factory=dict)
     tests_at: float | None = None
     tests: dict[str, Test] = field(default_factory=dict)
     readings: dict[str, Reading] = field(default_factory=dict)
     """By kind, for results `kind/test id`."""
-    cleared: Listing | None = None
-    """The unfinished listing of cleared alerts."""
     rounds: int = 0
     emptied_at: float | None = None
 
@@ -78,34 +73,22 @@ class Knowledge:
 
     @property
     def as_of(self) -> float | None:
-        """The oldest of the groups' last complete listings, without groups that have none or are left behind."""
-        return min(self._listings(), default=None)
+        """The oldest of the last complete listings, without groups that have none or are left behind."""
+        return min((each.as_of for each in self.keeping_up().values() if each.as_of is not None), default=None)
 
     @property
     def round_at(self) -> float | None:
         """The same, once every group that is not left behind has a listing."""
-        wanted = sum(not self.is_behind(aid) for aid in self.groups)
-        return self.as_of if len(self._listings()) == wanted else None
-
-    def _listings(self) -> list[float]:
-        return [
-            group.as_of for aid, group in self.groups.items() if group.as_of is not None and not self.is_behind(aid)
-        ]
-
-    def is_behind(self, aid: str) -> bool:
-        """Return whether the other groups went on without this one, which happens only while it fails."""
-        return self.rounds() - self.groups[aid].rounds >= ROUNDS_BEHIND
+        return None if any(each.as_of is None for each in self.keeping_up().values()) else self.as_of
 
     def rounds(self) -> int:
         """Return the number of complete listings of the group that is furthest ahead."""
         return max((group.rounds for group in self.groups.values()), default=0)
 
-    def with_group(self, aid: str, group: Group) -> "Knowledge":
-        """Return the knowledge with one group changed; a complete listing brings it level with the others."""
-        before = self.groups[aid]
-        if group.as_of != before.as_of:
-            group = replace(group, rounds=max(before.rounds + 1, self.rounds()))
-        return Knowledge({**self.groups, aid: group})
+    def keeping_up(self) -> dict[str, Group]:
+        """Return the groups without those that the others went on without, which happens only while they fail."""
+        furthest = self.rounds()
+        return {aid: each for aid, each in self.groups.items() if furthest - each.rounds < ROUNDS_BEHIND}
 
     @property
     def truncated(self) -> bool:
@@ -113,56 +96,46 @@ class Knowledge:
         return any(group.truncated for group in self.groups.values())
 
 
-def grown(listing: Listing | None, page: AlertPage, *, at: float, cursor: str | None, max_pages: int) -> Listing | None:
-    """Return a listing with one more page; None if the page belongs to an abandoned listing.
+def with_page(group: Group, params: Mapping[str, str], page: AlertPage, at: float, max_pages: int) -> Group:
+    """Return the group after a page of alerts; a listing replaces the old one only when it is complete.
 
-    The first page, requested without a cursor, always begins a new listing.
+    `params` are those of the request: with the state `trigger` it lists the active alerts, with `clear` those that have
+    ended. The first page, requested without a cursor, always begins a new listing.
     """
-    if cursor is None:
-        listing = Listing(at)
-    elif listing is None or listing.cursors[-1:] != (cursor,):
-        return None
+    state, cursor = params["state"], params.get("cursor")
+    listing = Listing(at) if cursor is None else group.unfinished.get(state)
+    if listing is None or (cursor is not None and listing.cursors[-1:] != (cursor,)):
+        return group  # a page of an abandoned listing
     grown = replace(listing, alerts=(*listing.alerts, *page.alerts))
     goes_on = page.cursor is not None and page.cursor not in listing.cursors
     is_full = len(listing.cursors) + 1 >= max_pages or len(grown.alerts) >= MOST_ROWS
     if page.cursor is not None and goes_on and not is_full:
-        return replace(grown, cursors=(*listing.cursors, page.cursor))
+        following = replace(grown, cursors=(*listing.cursors, page.cursor))
+        return replace(group, unfinished={**group.unfinished, state: following})
+    group = replace(group, unfinished={other: each for other, each in group.unfinished.items() if other != state})
+    if state == "clear":
+        return _with_cleared(group, grown)
     # A link back to a page already read means that the rest cannot be reached.
-    return replace(grown, whole=True, truncated=page.cursor is not None or page.broken)
+    return _with_active(group, grown, truncated=page.cursor is not None or page.broken)
 
 
-def with_page(group: Group, page: AlertPage, *, at: float, cursor: str | None, max_pages: int) -> Group:
-    """Return the group after a page of alerts; the listing replaces the old one only when it is complete."""
-    listing = grown(group.unfinished, page, at=at, cursor=cursor, max_pages=max_pages)
-    if listing is None:
-        return group
-    if not listing.whole:
-        return replace(group, unfinished=listing)
+def _with_active(group: Group, listing: Listing, *, truncated: bool) -> Group:
     if group.alerts and not listing.alerts and group.emptied_at is None:
         # A listing that is suddenly empty must be confirmed: one bad response would end every alert.
-        return replace(group, emptied_at=listing.began, unfinished=None)
+        return replace(group, emptied_at=listing.began)
     alerts = tuple(alert for alert in listing.distinct() if alert.active)
-    types = tuple(sorted({*group.types, *(alert.type for alert in alerts)}))
     return replace(
         group,
         as_of=listing.began,
-        truncated=listing.truncated,
+        truncated=truncated,
         pages=len(listing.cursors) + 1,
         alerts=alerts,
-        types=types,
-        unfinished=None,
+        types=tuple(sorted({*group.types, *(alert.type for alert in alerts)})),
         emptied_at=None,
     )
 
 
-def with_cleared_page(group: Group, page: AlertPage, *, at: float, cursor: str | None, max_pages: int) -> Group:
-    """Return the group after a page of cleared alerts, which are counted once the listing is complete."""
-    listing = grown(group.cleared, page, at=at, cursor=cursor, max_pages=max_pages)
-    if listing is None:
-        return group
-    if not listing.whole:
-        return replace(group, cleared=listing)
+def _with_cleared(group: Group, listing: Listing) -> Group:
     counts = Counter((alert.type, alert.severity) for alert in listing.distinct() if not alert.active)
     values = tuple(("cleared_alerts", kind, float(count)) for kind, count in sorted(counts.items()))
-    readings = {**group.readings, "cleared_alerts": Reading(listing.began, values)}
-    return replace(group, cleared=None, readings=readings)
+    return replace(group, readings={**group.readings, "cleared_alerts": Reading(listing.began, values)})

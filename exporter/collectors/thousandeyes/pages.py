@@ -1,11 +1,11 @@
 """The metrics of ThousandEyes and their samples."""
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 
 from exporter.metrics.families import Family, Metric, Sample, gauge
 
-from .answers import SEVERITIES, UNKNOWN, Alert
+from .answers import SEVERITIES, UNKNOWN
 from .knowledge import Group, Reading
 
 Readings = Mapping[str, Mapping[str, Reading]]
@@ -79,21 +79,17 @@ _GRAVITY = {severity: rank for rank, severity in enumerate((*SEVERITIES, UNKNOWN
 
 
 def alert_counts(groups: Mapping[str, Group]) -> Iterator[Family]:
-    """Yield the counts of all groups with a listing."""
-    suppressed = {aid: [alert for alert in group.alerts if alert.suppressed] for aid, group in groups.items()}
-    started = {
-        aid: [each.started for each in group.alerts if each.started is not None] for aid, group in groups.items()
-    }
-    yield Family(ACTIVE, [sample for aid, group in groups.items() for sample in _counts(aid, group, group.alerts)])
-    yield Family(SUPPRESSED, [each for aid, group in groups.items() for each in _counts(aid, group, suppressed[aid])])
-    yield Family(OLDEST, [((aid,), min(moments)) for aid, moments in started.items() if moments])
-
-
-def _counts(aid: str, group: Group, alerts: Iterable[Alert]) -> Iterator[Sample]:
-    """Count by type and severity, with 0 for each known severity of a type that has been seen."""
-    counts = Counter({(kind, severity): 0 for kind in group.types for severity in SEVERITIES})
-    counts.update((alert.type, alert.severity) for alert in alerts)
-    yield from (((aid, kind, severity), float(count)) for (kind, severity), count in counts.items())
+    """Yield the alerts of groups with a listing, by type and severity, and when the oldest of each group started."""
+    for metric, states in ((ACTIVE, {True, False}), (SUPPRESSED, {True})):
+        found: list[Sample] = []
+        for aid, group in groups.items():
+            # 0 for each known severity of a type that has been seen.
+            counts = Counter({(kind, severity): 0 for kind in group.types for severity in SEVERITIES})
+            counts.update((each.type, each.severity) for each in group.alerts if each.suppressed in states)
+            found += [((aid, *labels), float(count)) for labels, count in counts.items()]
+        yield Family(metric, found)
+    times = {aid: [each.started for each in group.alerts if each.started is not None] for aid, group in groups.items()}
+    yield Family(OLDEST, [((aid,), min(started)) for aid, started in times.items() if started])
 
 
 def readings(shown: Readings, now: float) -> Iterator[Family]:
@@ -123,12 +119,6 @@ def samples(shown: Readings) -> defaultdict[str, list[Sample]]:
         for name, labels, value in (each for reading in readings.values() for each in reading.values):
             found[name].append(((aid, *labels), value))
     return found
-
-
-def names(groups: Mapping[str, Group]) -> Iterator[Family]:
-    """Yield the name and type of each test, for rules and panels to join."""
-    tests = [(aid, test) for aid, group in groups.items() for test in group.tests.values()]
-    yield Family(TEST_INFO, [((aid, test.id, test.name, test.type), 1.0) for aid, test in tests])
 
 
 def single_alerts(groups: Mapping[str, Group]) -> Iterator[Family]:

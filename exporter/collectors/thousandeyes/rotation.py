@@ -32,13 +32,13 @@ UNSEEN = frozenset({403, 404})
 
 def requests(settings: Settings, knowledge: Knowledge, now: float) -> Iterator[Request]:
     """Yield, for each account group: its alerts, the names of rules and tests, then all data read less often."""
-    groups = knowledge.groups
+    groups, keeping_up = knowledge.groups, knowledge.keeping_up()
     pages = sum(group.pages for group in groups.values())
     every = max(settings.poll_interval, pages * 60.0 / (ALERTS_SHARE * settings.requests_per_minute))
     for aid, group in groups.items():
         due = confirmed(group.emptied_at, every, 0.0 if group.as_of is None else group.as_of + every)
-        due, cursor = _resumed(settings, group.unfinished, due, now)
-        reason = Reason.OLDEST if knowledge.is_behind(aid) else Reason.STATUS
+        due, cursor = _resumed(settings, group.unfinished.get("trigger"), due, now)
+        reason = Reason.STATUS if aid in keeping_up else Reason.OLDEST
         yield _get(ALERTS, aid, reason, due, every, ("state", "trigger"), *cursor)
     for aid, group in groups.items():
         rules = {alert.rule_id for alert in group.alerts if alert.rule_id}
@@ -72,7 +72,7 @@ def _readings(settings: Settings, aid: str, group: Group, now: float) -> Iterato
             path = endpoint.replace("{id}", quote(test, safe=""))
             yield _get(endpoint, aid, Reason.OLDEST, due, every, *more, path=path)
         elif kind == "cleared_alerts":
-            due, cursor = _resumed(settings, group.cleared, due, now)
+            due, cursor = _resumed(settings, group.unfinished.get("clear"), due, now)
             window = ("window", f"{settings.cleared_window:.0f}s")
             yield _get(ALERTS, aid, Reason.LISTING, due, every, ("state", "clear"), window, *cursor)
         else:
@@ -81,7 +81,7 @@ def _readings(settings: Settings, aid: str, group: Group, now: float) -> Iterato
             if kind == "outages":
                 yield ReadingPost(**asdict(request), content=b'{"window": "1h", "outageScope": "with-affected-test"}')
             # The others are on by default: unless configured explicitly, a token without access is no error.
-            elif settings.asks_for("usage" if kind == "usage" else "agents"):
+            elif ("usage" if kind == "usage" else "agents") in settings.model_fields_set:
                 yield request
             else:
                 yield replace(request, expected_statuses=UNSEEN)

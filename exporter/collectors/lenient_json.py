@@ -14,22 +14,18 @@ _EARLIEST: Final = 1e8
 _LATEST: Final = 1e11
 """Seconds: the years 1973 and 5138. A larger number is in milliseconds."""
 _LONGEST: Final = 4300
-"""Most digits of a number."""
+"""Most digits of a number: Python reads no longer ones."""
 
 
 def read_json(body: bytes) -> Any:
     """Parse a response. Raises Malformed if it is not JSON or reports errors, whatever else it contains."""
     try:
-        document = json.loads(body, parse_int=_whole)
+        document = json.loads(body, parse_int=lambda digits: int(digits) if len(digits) <= _LONGEST else math.inf)
     except (ValueError, RecursionError):
         raise Malformed("body: not JSON") from None
     if isinstance(document, dict) and (document.get("errors") or document.get("error")):
         raise Malformed("body: reports errors")
     return document
-
-
-def _whole(digits: str) -> float:
-    return int(digits) if len(digits) <= _LONGEST else math.inf  # Python's limit
 
 
 def read_object(body: bytes) -> dict[str, Any]:

@@ -80,14 +80,6 @@ def read_search(body: bytes) -> Found:
     return Found(total if total is not None and total >= len(incidents) else None, incidents)
 
 
-def read_total(body: bytes, page_size: int) -> int | None:
-    """Read the number of matches of a search; None if there is no `total` and the page is full: more may follow."""
-    found = read_search(body)
-    if found.total is not None:
-        return found.total
-    return None if len(found.incidents) == page_size else len(found.incidents)
-
-
 def read_plans(body: bytes) -> int:
     """Read the number of maintenance plans, from `total` or else from the list, whatever its name."""
     document = read_json(body)

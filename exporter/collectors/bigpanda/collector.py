@@ -13,7 +13,7 @@ from exporter.errors import Malformed
 from exporter.metrics.families import Family, gauge
 from exporter.metrics.health import Figure
 
-from .answers import Found, read_environments, read_plans, read_search, read_total
+from .answers import Found, read_environments, read_plans, read_search
 from .config import Settings
 from .knowledge import (
     ACTIVE,
@@ -136,8 +136,9 @@ class Collector:
             found = Found(known.total if known else None, ()) if response.status == 404 else read_search(response.body)  # noqa: PLR2004
             changed = with_page(environment, found, int(params["page"]), at, self.settings.max_pages)
         else:
-            rows = int(params["page_size"])
-            total = read_total(response.body, rows)
+            found, rows = read_search(response.body), int(params["page_size"])
+            # Without a total, more incidents may follow on a full page.
+            total = len(found.incidents) if found.total is None and len(found.incidents) != rows else found.total
             if total is None and rows == PAGE_SIZE:
                 raise Malformed("total: missing")
             changed = replace(environment, listed=True)

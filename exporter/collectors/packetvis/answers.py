@@ -75,7 +75,9 @@ def _member(places: tuple[Mapping[str, Any], ...], name: str) -> Any:
 
 
 def _notification(row: Mapping[str, Any]) -> Notification:
-    category, kind = _label(row.get("service")), _label(row.get("type"))
+    # Label values: printable, without spaces, of bounded length.
+    words = (_text(row.get(name), LONGEST_LABEL).replace(" ", "-") for name in ("service", "type"))
+    category, kind = (word or UNKNOWN for word in words)
     identity = str(row.get("id") or row.get("data") or f"{category}/{kind}/{row.get('createdAt')}")
     if identity != _text(identity, LONGEST_TEXT):
         # It cannot be a label value as it is, and two different ones must stay different.
@@ -105,8 +107,3 @@ def _text(value: Any, most: int) -> str:
         return ""
     printable = "".join(letter if letter.isprintable() else " " for letter in value[: 4 * most])
     return " ".join(printable.split())[:most]
-
-
-def _label(value: Any) -> str:
-    """Return a label value: printable, without spaces, of bounded length."""
-    return _text(value, LONGEST_LABEL).replace(" ", "-") or UNKNOWN

@@ -13,7 +13,7 @@ from exporter.collectors.certificate_observations import (
 from exporter.collectors.contract import Certificate, Get, Probe, Request, Response
 from exporter.collectors.figures import certificate_figures, counted, named
 from exporter.errors import Malformed
-from exporter.metrics.families import Family, gauge
+from exporter.metrics.families import Family, Metric, gauge
 from exporter.metrics.health import Endpoint, Figure
 from exporter.toolkit.text import cut_label
 
@@ -23,46 +23,28 @@ from .knowledge import Known, unsettled, with_certificate, with_incidents, with_
 from .rotation import DETAIL, LISTING, gets, probes, rotation, trouble_every
 from .rounds import with_page, without
 
-UP = gauge("vigilmon_monitor_up", "Whether the monitor is up; absent while it is paused or unknown.", "monitor_id")
-ACTIVE = gauge("vigilmon_monitor_active", "Whether the monitor is checked at all: 0 while it is paused.", "monitor_id")
-ONGOING = gauge("vigilmon_monitor_ongoing_incidents", "Ongoing incidents of the monitor.", "monitor_id")
-STARTED = gauge(
-    "vigilmon_ongoing_incident_start_timestamp_seconds",
+
+def _gauge(name: str, text: str, *labels: str) -> Metric:
+    return gauge(f"vigilmon_{name}", text, "monitor_id", *labels)
+
+
+UP = _gauge("monitor_up", "Whether the monitor is up; absent while it is paused or unknown.")
+ACTIVE = _gauge("monitor_active", "Whether the monitor is checked at all: 0 while it is paused.")
+ONGOING = _gauge("monitor_ongoing_incidents", "Ongoing incidents of the monitor.")
+STARTED = _gauge(
+    "ongoing_incident_start_timestamp_seconds",
     "When the newest ongoing incident of a monitor that is down began.",
-    "monitor_id",
-    "incident_id",
-    "cause",
-    "regions",
+    *("incident_id", "cause", "regions"),
 )
-INFO = gauge(
-    "vigilmon_monitor_info",
-    "Always 1; the URL is without credentials and query.",
-    "monitor_id",
-    "monitor",
-    "url",
-    "method",
-)
+INFO = _gauge("monitor_info", "Always 1; the URL is without credentials and query.", *("monitor", "url", "method"))
 CERTIFICATE = certificate_metrics(
     "vigilmon_certificate", "vigilmon_certificate_probe_success", "vigilmon_tls_probe_failure", "monitor_id"
 )
-UPTIME = gauge(
-    "vigilmon_monitor_uptime_percent",
-    "Uptime over the window, 0 to 100, as computed by Vigilmon.",
-    "monitor_id",
-    "window",
-)
-RECORDED = gauge("vigilmon_monitor_incidents", "Incidents of the monitor that Vigilmon has on record.", "monitor_id")
-LASTED = gauge(
-    "vigilmon_monitor_last_incident_duration_seconds",
-    "Duration of the monitor's newest resolved incident.",
-    "monitor_id",
-)
-CHECKED = gauge(
-    "vigilmon_monitor_last_check_timestamp_seconds", "When Vigilmon last checked the monitor.", "monitor_id"
-)
-INTERVAL = gauge(
-    "vigilmon_monitor_check_interval_seconds", "Interval between Vigilmon's checks of the monitor.", "monitor_id"
-)
+UPTIME = _gauge("monitor_uptime_percent", "Uptime over the window, 0 to 100, as computed by Vigilmon.", "window")
+RECORDED = _gauge("monitor_incidents", "Incidents of the monitor that Vigilmon has on record.")
+LASTED = _gauge("monitor_last_incident_duration_seconds", "Duration of the monitor's newest resolved incident.")
+CHECKED = _gauge("monitor_last_check_timestamp_seconds", "When Vigilmon last checked the monitor.")
+INTERVAL = _gauge("monitor_check_interval_seconds", "Interval between Vigilmon's checks of the monitor.")
 
 SHORT: Final = 48
 """Most bytes of a name or a cause in a figure."""

@@ -50,8 +50,8 @@ class Known:
     `as_of`: time as of which the oldest status of `monitors` is valid, None before the first complete round;
     `round_at`: when the last complete round began. `seen`: when each status was requested, the oldest first.
     `missing`: monitors absent from the last complete round, with its time.
-    `changed`: when a monitor was seen to change, until its incidents and uptime have been requested since. `troubled`:
-    monitors that are down or have ongoing incidents. `observations` are by `host:port`.
+    `changed`: when a monitor was seen to change, at least until its incidents and uptime have been requested since.
+    `troubled`: monitors that are down or have ongoing incidents. `observations` are by `host:port`.
     """
 
     as_of: float | None = None
@@ -74,23 +74,22 @@ class Known:
 def with_uptime(known: Known, identity: str, at: float, windows: dict[str, float]) -> Known:
     """Return the knowledge after a monitor's uptime. A fall of the day's uptime reveals an outage between two polls."""
     before, monitor = known.uptimes.get(identity), known.monitors.get(identity)
-    changed = known.changed
+    changed, uptimes = known.changed, {**less(known.uptimes, (identity,)), identity: Uptime(at, windows)}
     # If either value is missing, it did not fall.
     if before and monitor and monitor.up and windows.get("24h", 100.0) < before.windows.get("24h", 0.0):
         changed = {**changed, identity: at}
-    uptimes = _last(known.uptimes, identity, Uptime(at, windows))
-    return _settled(replace(known, uptimes=uptimes, changed=changed), identity)
+    return replace(known, uptimes=uptimes, changed=changed)
 
 
 def with_incidents(known: Known, identity: str, history: History) -> Known:
     """Return the knowledge after a monitor's incidents."""
-    return _settled(replace(known, incidents=_last(known.incidents, identity, history)), identity)
+    return replace(known, incidents={**less(known.incidents, (identity,)), identity: history})
 
 
 def with_certificate(known: Known, where: str, certificate: Certificate) -> Known:
     """Return the knowledge after a probe of `where`, `host:port`."""
     seen = observe(known.observations.get(where), certificate)
-    return replace(known, observations=_last(known.observations, where, seen))
+    return replace(known, observations={**less(known.observations, (where,)), where: seen})
 
 
 def unsettled(known: Known, identity: str) -> tuple[bool, bool]:
@@ -108,20 +107,6 @@ def unasked(known: Known) -> list[tuple[str, float]]:
 
 def _older(found: Uptime | History | None, at: float) -> bool:
     return found is None or found.at < at
-
-
-def _settled(known: Known, identity: str) -> Known:
-    if identity not in known.changed or any(unsettled(known, identity)):
-        return known
-    return replace(known, changed=less(known.changed, (identity,)))
-
-
-def _last(known: Mapping[str, T], key: str, value: T) -> dict[str, T]:
-    """Return `known` with `key` moved to its end."""
-    after = dict(known)
-    after.pop(key, None)
-    after[key] = value
-    return after
 
 
 def less(known: Mapping[str, T], keys: Iterable[str]) -> dict[str, T]:

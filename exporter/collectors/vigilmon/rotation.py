@@ -47,7 +47,7 @@ def trouble_every(settings: Settings, known: Known, troubled: int) -> float:
 
 def gets(settings: Settings, known: Known, now: float) -> Iterator[Get]:
     """Yield the most urgent requests of each kind, due or not."""
-    changed = [(at, identity, unsettled(known, identity)) for identity, at in known.changed.items()]
+    changed = [(at, one, what) for one, at in known.changed.items() if any(what := unsettled(known, one))]
     # Due one whole turn ago counts as overdue by it: a changed monitor goes before the regular rotation.
     for at, identity, (incidents, _) in changed:
         if incidents and known.listing and at == known.listing.told_at and identity in known.listing.urgent:

@@ -13,7 +13,7 @@ from itertools import takewhile
 from exporter.collectors.contract import MOST_ROWS
 
 from .answers import Page
-from .knowledge import Known, Listing, less
+from .knowledge import Known, Listing, less, unsettled
 
 URGENT_PER_PAGE = 2
 URGENT_PER_ROUND = 4
@@ -113,6 +113,7 @@ def _whole(known: Known, listing: Listing, *, alone: bool, truncated: bool) -> K
         pages=max(1, len(listing.firsts)),
         listing=None,
         missing={one: listing.told_at for one in unlisted if one in known.monitors},
+        changed={one: at for one, at in known.changed.items() if any(unsettled(known, one))},
         troubled=tuple(one for one, each in known.monitors.items() if each.up is False or one in ongoing),
         observations={where: each for where, each in known.observations.items() if where in places},
     )

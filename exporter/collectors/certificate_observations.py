@@ -1,6 +1,6 @@
 """Observations of the certificates that our own probe reads, and their metrics. Pure."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
@@ -26,24 +26,26 @@ class CertificateObservation:
         """Whether the last probe saw a certificate, valid or not."""
         return self.seen is not None and self.seen.at == self.probed_at
 
-    @property
-    def refused(self) -> bool:
-        """Whether a client would not accept the certificate."""
-        return self.seen is not None and self.seen.valid is False
-
     def due(self, every: float, retry: float) -> float:
         """Return when to probe the endpoint again: `retry` seconds after a failure, else `every`."""
         return self.probed_at + (every if self.reached else retry)
-
-    def within(self, max_age: float, now: float) -> "CertificateObservation":
-        """Return the observation without a certificate last seen more than `max_age` seconds ago."""
-        return replace(self, seen=None) if self.seen and now - self.seen.at > max_age else self
 
 
 def observe(known: CertificateObservation | None, certificate: Certificate) -> CertificateObservation:
     """Return the observation of an endpoint after a probe."""
     seen = certificate if certificate.seen else known.seen if known else None
     return CertificateObservation(certificate.at, certificate.reason, seen)
+
+
+def shown(
+    found: Iterable[tuple[Labels, CertificateObservation | None]], max_age: float, now: float
+) -> list[tuple[Labels, CertificateObservation]]:
+    """Return the probes at most `max_age` seconds old, without a certificate last seen before that."""
+    fresh = [(labels, known) for labels, known in found if known and now - known.probed_at <= max_age]
+    return [
+        (labels, replace(known, seen=None) if known.seen and now - known.seen.at > max_age else known)
+        for labels, known in fresh
+    ]
 
 
 class CertificateMetrics(NamedTuple):

@@ -28,9 +28,11 @@ def certificate_figures(observations: Sequence[tuple[str, CertificateObservation
     ends = sorted((each.not_after, name) for name, each in seen if each.not_after is not None)
     labelled = [(f"{name} ({each.reason})" if each.reason else name, each) for name, each in observations]
     found = {
-        "not accepted": [text for text, each in labelled if each.refused],
+        "not accepted": [text for text, each in labelled if each.seen and each.seen.valid is False],
         "seen by a probe that failed": [
-            text for text, each in labelled if each.reached and each.reason and not each.refused
+            text
+            for text, each in labelled
+            if each.reached and each.reason and each.seen and each.seen.valid is not False
         ],
         "not seen": [text for text, each in labelled if not each.reached],
         "expiring within 14 days": [name for at, name in ends if now < at <= now + SOON],

@@ -25,12 +25,9 @@ class Shard:
 
     def owns(self, *key: str) -> bool:
         """Return whether `key`, such as a collector and an account, belongs to this exporter."""
-
-        def weight(number: int) -> bytes:
-            text = "\0".join((str(number), *key))
-            return hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=8).digest()
-
-        return max(range(1, self.count + 1), key=weight) == self.number
+        texts = ("\0".join((str(number), *key)) for number in range(1, self.count + 1))
+        weights = [hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=8).digest() for text in texts]
+        return weights.index(max(weights)) + 1 == self.number
 
 
 ALONE = Shard()

@@ -8,6 +8,7 @@ from exporter.collectors.certificate_observations import (
     certificate_families,
     certificate_metrics,
     observe,
+    shown,
 )
 from exporter.collectors.contract import Certificate, Probe, Reason, Request, Response
 from exporter.collectors.figures import certificate_figures, counted
@@ -81,13 +82,9 @@ class Collector:
 
     def families(self, knowledge: Known, now: float) -> Iterator[Family]:
         """Yield the dates and validity of every endpoint seen within `max_age`, and the result of its last probe."""
-        max_age = self.settings.max_age
-        observed = [
-            ((endpoint.written,), known.within(max_age, now))
-            for endpoint in self.settings.listed().values()
-            if (known := knowledge.observations.get(endpoint.written)) and now - known.probed_at <= max_age
-        ]
-        yield from certificate_families(METRICS, observed, now)
+        written = [endpoint.written for endpoint in self.settings.listed().values()]
+        found = (((each,), knowledge.observations.get(each)) for each in written)
+        yield from certificate_families(METRICS, shown(found, self.settings.max_age, now), now)
 
     def figures(self, knowledge: Known, now: float) -> Iterator[Figure]:
         """Yield the number of endpoints, and those whose certificate is not accepted, missing or about to expire."""

@@ -53,11 +53,16 @@ def read_report(body: bytes, status: int = 200) -> Report:
     document = read_object(body)
     inner = document.get("data")
     places = (inner, document) if isinstance(inner, dict) else (document,)
-    value = _member(places, "warning")
+    found = {}
+    for name in ("warning", "notifications"):
+        found[name] = next((place[name] for place in places if place.get(name) is not None), None)
+        if found[name] is None:
+            raise Malformed(f"data.{name}: missing")
+    value = found["warning"]
     warning = _BOOLEANS.get(str(value).lower()) if isinstance(value, bool | int | str) else None
     if warning is None:
         raise Malformed("data.warning: not a boolean")
-    rows = objects(_member(places, "notifications"), "data.notifications")
+    rows = objects(found["notifications"], "data.notifications")
     metadata = document.get("metadata")
     minutes = number_of(metadata.get("warningMinutes")) if isinstance(metadata, dict) else None
     return Report(
@@ -65,13 +70,6 @@ def read_report(body: bytes, status: int = 200) -> Report:
         tuple(_notification(row) for row in rows),
         60.0 * minutes if minutes is not None and minutes > 0 else None,
     )
-
-
-def _member(places: tuple[Mapping[str, Any], ...], name: str) -> Any:
-    for place in places:
-        if place.get(name) is not None:
-            return place[name]
-    raise Malformed(f"data.{name}: missing")
 
 
 def _notification(row: Mapping[str, Any]) -> Notification:

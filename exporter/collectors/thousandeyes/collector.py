@@ -82,7 +82,10 @@ class Collector:
         shown = {aid: each for aid, each in groups.items() if each.as_of is not None and each.as_of >= oldest_shown}
         yield from pages.alert_counts(shown)
         yield from pages.readings(self._shown_readings(groups, now), now)
-        looked_up = ((aid, each) for aid, each in groups.items() if self._holds(each.tests_at, LOOKUP_EVERY, now))
+        oldest = now - max(self.settings.max_age, MISSED * LOOKUP_EVERY)
+        looked_up = (
+            (aid, each) for aid, each in groups.items() if each.tests_at is not None and each.tests_at >= oldest
+        )
         tests = [(aid, test) for aid, group in looked_up for test in group.tests.values()]
         yield Family(pages.TEST_INFO, [((aid, each.id, each.name, each.type), 1.0) for aid, each in tests])
         yield from pages.single_alerts(shown)
@@ -107,10 +110,6 @@ class Collector:
             summary = f"{counted(len(agents), 'enterprise agent')}, {len(offline)} offline"
             yield Figure(f"{summary}: {named(offline)}" if offline else summary, bad=bool(offline))
 
-    def _holds(self, at: float | None, every: float, now: float) -> bool:
-        """Return whether data read at `at`, and again every `every` seconds, may still be shown."""
-        return at is not None and now - at <= max(self.settings.max_age, MISSED * every)
-
     def _shown_readings(self, groups: Mapping[str, Group], now: float) -> Readings:
         """Return the readings of each group that may still be shown, however long the rotation takes."""
         intervals = {aid: wanted(self.settings, aid, group) for aid, group in groups.items()}
@@ -120,7 +119,7 @@ class Collector:
                 key: known
                 for key, every in intervals[aid].items()
                 if (known := group.readings.get(key)) and not known.denied
-                if self._holds(known.at, max(every, turn) if "/" in key else every, now)
+                if now - known.at <= max(self.settings.max_age, MISSED * (max(every, turn) if "/" in key else every))
             }
             for aid, group in groups.items()
         }

@@ -25,10 +25,6 @@ class Listing:
     cursors: tuple[str, ...] = ()
     alerts: tuple[Alert, ...] = ()
 
-    def distinct(self) -> tuple[Alert, ...]:
-        """Return its alerts; one that moved between pages counts once, as last listed."""
-        return tuple({alert.id or f"unnamed {place}": alert for place, alert in enumerate(self.alerts)}.values())
-
 
 @dataclass(frozen=True, slots=True)
 class Reading:
@@ -113,29 +109,23 @@ def with_page(group: Group, params: Mapping[str, str], page: AlertPage, at: floa
         following = replace(grown, cursors=(*listing.cursors, page.cursor))
         return replace(group, unfinished={**group.unfinished, state: following})
     group = replace(group, unfinished={other: each for other, each in group.unfinished.items() if other != state})
+    # One that moved between pages counts once, as last listed.
+    distinct = {alert.id or f"unnamed {place}": alert for place, alert in enumerate(grown.alerts)}
+    alerts = tuple(alert for alert in distinct.values() if alert.active is (state == "trigger"))
     if state == "clear":
-        return _with_cleared(group, grown)
-    # A link back to a page already read means that the rest cannot be reached.
-    return _with_active(group, grown, truncated=page.cursor is not None or page.broken)
-
-
-def _with_active(group: Group, listing: Listing, *, truncated: bool) -> Group:
-    if group.alerts and not listing.alerts and group.emptied_at is None:
+        counts = Counter((alert.type, alert.severity) for alert in alerts)
+        values = tuple(("cleared_alerts", kind, float(count)) for kind, count in sorted(counts.items()))
+        return replace(group, readings={**group.readings, "cleared_alerts": Reading(grown.began, values)})
+    if group.alerts and not grown.alerts and group.emptied_at is None:
         # A listing that is suddenly empty must be confirmed: one bad response would end every alert.
-        return replace(group, emptied_at=listing.began)
-    alerts = tuple(alert for alert in listing.distinct() if alert.active)
+        return replace(group, emptied_at=grown.began)
     return replace(
         group,
-        as_of=listing.began,
-        truncated=truncated,
-        pages=len(listing.cursors) + 1,
+        as_of=grown.began,
+        # A link back to a page already read means that the rest cannot be reached.
+        truncated=page.cursor is not None or page.broken,
+        pages=len(grown.cursors) + 1,
         alerts=alerts,
         types=tuple(sorted({*group.types, *(alert.type for alert in alerts)})),
         emptied_at=None,
     )
-
-
-def _with_cleared(group: Group, listing: Listing) -> Group:
-    counts = Counter((alert.type, alert.severity) for alert in listing.distinct() if not alert.active)
-    values = tuple(("cleared_alerts", kind, float(count)) for kind, count in sorted(counts.items()))
-    return replace(group, readings={**group.readings, "cleared_alerts": Reading(listing.began, values)})

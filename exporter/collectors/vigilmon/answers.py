@@ -90,9 +90,8 @@ class Page:
 
 def read_monitors(body: bytes) -> Page:
     """Read one page of `GET /monitors`. Raises Malformed, naming the member."""
-    document = read_object(body)
-    monitors = []
-    for place, row in enumerate(_rows(document)):
+    (rows, meta), monitors = _listed(body), []
+    for place, row in enumerate(rows):
         identity, active = text_of(row.get("id")), row.get("is_active")
         if not identity:
             raise Malformed(f"data[{place}].id: not an id")
@@ -115,7 +114,7 @@ def read_monitors(body: bytes) -> Page:
             check_interval=amount_of(row.get("check_interval_seconds")) or None,
         )
         monitors.append(one)
-    return Page(tuple(monitors), *(_of_all(document, name) for name in ("total", "per_page", "last_page")))
+    return Page(tuple(monitors), *(count_of(meta.get(name)) for name in ("total", "per_page", "last_page")))
 
 
 def read_uptime(body: bytes) -> dict[str, float]:
@@ -140,9 +139,9 @@ def read_uptime(body: bytes) -> dict[str, float]:
 
 def read_incidents(body: bytes, at: float = 0.0) -> History:
     """Read `GET /monitors/{id}/incidents`, requested at `at`; only its first page is ever requested."""
-    document = read_object(body)
+    rows, meta = _listed(body)
     ongoing, newest, last_duration = 0, None, None
-    for row in _rows(document):
+    for row in rows:
         status, resolved_at = _text(row.get("status")).lower(), row.get("resolved_at")
         started, ended = time_of(row.get("started_at")), time_of(resolved_at)
         # The status decides; without one, an incident without a resolution is ongoing.
@@ -156,23 +155,19 @@ def read_incidents(body: bytes, at: float = 0.0) -> History:
             last_duration = amount_of(row.get("duration_seconds"))
             if last_duration is None and started is not None and ended is not None:
                 last_duration = max(0.0, ended - started)
-    return History(at, ongoing, recorded=_of_all(document, "total"), newest=newest, last_duration=last_duration)
+    return History(at, ongoing, recorded=count_of(meta.get("total")), newest=newest, last_duration=last_duration)
 
 
-def _rows(document: dict[str, Any]) -> list[dict[str, Any]]:
-    """Return the rows under `data`: a list, or a list with gaps, which PHP writes as a map by index."""
+def _listed(body: bytes) -> tuple[list[dict[str, Any]], dict[str, Any]]:
+    """Return the rows under `data`, and `meta`, which describes all pages. PHP writes a list with gaps as a map."""
+    document = read_object(body)
     if "data" not in document:
         raise Malformed("data: missing")
     rows = document["data"]
     if isinstance(rows, dict) and rows and all(key.isdecimal() for key in rows):
         rows = list(rows.values())
-    return objects(rows, "data")
-
-
-def _of_all(document: dict[str, Any], name: str) -> int | None:
-    """Return a number from `meta`, which describes all pages."""
     meta = document.get("meta")
-    return count_of(meta.get(name)) if isinstance(meta, dict) else None
+    return objects(rows, "data"), meta if isinstance(meta, dict) else {}
 
 
 def _text(value: Any) -> str:

@@ -1,7 +1,7 @@
 """Vigilmon: statuses in rounds, uptimes and incidents in rotation, certificates by our own probe."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 from urllib.parse import unquote
 
@@ -9,6 +9,8 @@ from exporter.collectors.certificate_observations import (
     CertificateObservation,
     certificate_families,
     certificate_metrics,
+    observe,
+    shown,
 )
 from exporter.collectors.contract import Certificate, Get, Probe, Request, Response
 from exporter.collectors.figures import certificate_figures, counted, named
@@ -19,7 +21,7 @@ from exporter.toolkit.text import cut_label
 
 from .answers import History, Monitor, Page, read_incidents, read_monitors, read_uptime
 from .config import Settings
-from .knowledge import Known, unsettled, with_certificate, with_incidents, with_uptime
+from .knowledge import Known, less, unsettled, with_uptime
 from .rotation import DETAIL, LISTING, gets, probes, rotation, trouble_every
 from .rounds import with_page, without
 
@@ -70,7 +72,8 @@ class Collector:
     def update(self, knowledge: Known, request: Request, response: Response | Certificate) -> Known:
         """Return the knowledge after a response."""
         if isinstance(request, Probe) and isinstance(response, Certificate):
-            return with_certificate(knowledge, f"{request.address}:{request.port}", response)
+            where, seen = f"{request.address}:{request.port}", knowledge.observations
+            return replace(knowledge, observations=seen | {where: observe(seen.get(where), response)})
         if not isinstance(request, Get) or not isinstance(response, Response):
             raise TypeError("a Get is answered by a Response, a Probe by a Certificate")
         if request.endpoint == LISTING:
@@ -88,7 +91,7 @@ class Collector:
         if request.endpoint == DETAIL:
             return with_uptime(knowledge, identity, response.at, {} if gone else read_uptime(response.body))
         history = History(response.at) if gone else read_incidents(response.body, response.at)
-        return with_incidents(knowledge, identity, history)
+        return replace(knowledge, incidents={**less(knowledge.incidents, (identity,)), identity: history})
 
     def families(self, knowledge: Known, now: float) -> Iterator[Family]:
         """Yield the knowledge that is not too old, statuses first."""
@@ -134,11 +137,8 @@ class Collector:
         if not self.settings.certificates:
             return []
         max_age = max(self.settings.max_age, TURNS * self.settings.certificate_interval)
-        return [
-            ((one.id,), seen.within(max_age, now))
-            for one in knowledge.monitors.values()
-            if (seen := knowledge.observations.get(one.place)) and now - seen.probed_at <= max_age
-        ]
+        found = (((one.id,), knowledge.observations.get(one.place)) for one in knowledge.monitors.values())
+        return shown(found, max_age, now)
 
     def figures(self, knowledge: Known, now: float) -> Iterator[Figure]:
         """Yield the number of monitors, those that are down and why, the paused ones, and the certificates."""

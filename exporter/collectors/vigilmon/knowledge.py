@@ -8,8 +8,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import TypeVar
 
-from exporter.collectors.certificate_observations import CertificateObservation, observe
-from exporter.collectors.contract import Certificate
+from exporter.collectors.certificate_observations import CertificateObservation
 
 from .answers import History, Monitor
 
@@ -81,32 +80,19 @@ def with_uptime(known: Known, identity: str, at: float, windows: dict[str, float
     return replace(known, uptimes=uptimes, changed=changed)
 
 
-def with_incidents(known: Known, identity: str, history: History) -> Known:
-    """Return the knowledge after a monitor's incidents."""
-    return replace(known, incidents={**less(known.incidents, (identity,)), identity: history})
-
-
-def with_certificate(known: Known, where: str, certificate: Certificate) -> Known:
-    """Return the knowledge after a probe of `where`, `host:port`."""
-    seen = observe(known.observations.get(where), certificate)
-    return replace(known, observations={**less(known.observations, (where,)), where: seen})
-
-
 def unsettled(known: Known, identity: str) -> tuple[bool, bool]:
     """Return whether the monitor's incidents, and its uptime, are yet to be requested since it changed."""
     at = known.changed.get(identity)
     if at is None:
         return False, False
-    return _older(known.incidents.get(identity), at), _older(known.uptimes.get(identity), at)
+    incidents, uptime = known.incidents.get(identity), known.uptimes.get(identity)
+    return incidents is None or incidents.at < at, uptime is None or uptime.at < at
 
 
 def unasked(known: Known) -> list[tuple[str, float]]:
     """Return the missing monitors that have not been requested singly since, with the time they went missing."""
-    return [(identity, at) for identity, at in known.missing.items() if _older(known.uptimes.get(identity), at)]
-
-
-def _older(found: Uptime | History | None, at: float) -> bool:
-    return found is None or found.at < at
+    asked = {one for one, at in known.missing.items() if (uptime := known.uptimes.get(one)) and uptime.at >= at}
+    return [(identity, at) for identity, at in known.missing.items() if identity not in asked]
 
 
 def less(known: Mapping[str, T], keys: Iterable[str]) -> dict[str, T]:

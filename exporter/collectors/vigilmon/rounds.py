@@ -6,7 +6,7 @@ does not exist, or if it is absent from the next round too. In the first round, 
 with differing totals are read again.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import replace
 from itertools import takewhile
 
@@ -57,7 +57,7 @@ def without(known: Known, identities: Iterable[str]) -> Known:
     seen = less(known.seen, gone)
     return replace(
         known,
-        as_of=_oldest(known, seen),
+        as_of=None if known.as_of is None else next(iter(seen.values()), known.as_of),
         monitors=less(known.monitors, gone),
         seen=seen,
         missing=less(known.missing, gone),
@@ -89,7 +89,8 @@ def _read(known: Known, listing: Listing, at: float, page: Page) -> tuple[Known,
     seen = {**less(known.seen, rows), **dict.fromkeys(rows, at)}
     known = replace(
         known,
-        as_of=_oldest(known, seen),
+        # None in the first round: half a list looks like a whole one.
+        as_of=None if known.as_of is None else next(iter(seen.values())),
         listing=listing,
         monitors={**known.monitors, **rows},
         seen=seen,
@@ -118,11 +119,6 @@ def _whole(known: Known, listing: Listing, *, alone: bool, truncated: bool) -> K
         observations={where: each for where, each in known.observations.items() if where in places},
     )
     return replace(known, as_of=next(iter(known.seen.values()), listing.at))
-
-
-def _oldest(known: Known, seen: Mapping[str, float]) -> float | None:
-    """Return the time of the oldest in `seen`; None in the first round: half a list looks like a whole one."""
-    return None if known.as_of is None else next(iter(seen.values()), known.as_of)
 
 
 def _is_last(listing: Listing, page: Page) -> bool:

@@ -1,28 +1,10 @@
-"""Everything that can go wrong, by kind.
-
-    ExporterError
-    └── PollError               no usable response; `reason` is the `outcome` label
-        ├── TimedOut            timeout        no complete response within the target's `timeout`
-        ├── ConnectFailed       connect        no connection, or it broke
-        ├── TlsFailed           tls            the vendor's certificate is not trusted
-        ├── Refused             auth           401 or 403: the vendor rejects the credentials
-        ├── RateLimited         rate_limited   429; `retry_after` if the vendor gives one
-        ├── ClientError         client_error   any other 4xx, or a redirect, which would leak the token
-        ├── ServerError         server_error   5xx
-        └── Malformed           malformed      a response that violates the vendor's contract
-
-No message contains a URL's query, a header or a body, because these may hold secrets.
-"""
+"""Why a request to a vendor got no usable response. No message contains a URL's query, a header or a body: secrets."""
 
 from typing import ClassVar
 
 
-class ExporterError(Exception):
-    """Root of all errors that this program raises on purpose."""
-
-
-class PollError(ExporterError):
-    """A request to a vendor got no usable response."""
+class PollError(Exception):
+    """A request to a vendor got no usable response; `reason` is the `outcome` label."""
 
     reason: ClassVar[str]
 

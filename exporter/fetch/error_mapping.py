@@ -41,12 +41,13 @@ def check(request: Get, response: Response) -> None:
         raise Refused(f"{status}: the vendor rejects the credentials")
     if status == 429:  # noqa: PLR2004  see above
         raise RateLimited("429: too many requests", _retry_after(response))
-    if 500 <= status <= 599:  # noqa: PLR2004  see above
-        raise ServerError(f"{status}")
-    if 300 <= status <= 399:  # noqa: PLR2004  see above
-        raise ClientError(f"{status}: redirects are not followed")
-    if 400 <= status <= 499:  # noqa: PLR2004  see above
-        raise ClientError(f"{status}")
+    match status // 100:
+        case 3:
+            raise ClientError(f"{status}: redirects are not followed")
+        case 4:
+            raise ClientError(f"{status}")
+        case 5:
+            raise ServerError(f"{status}")
     raise Malformed(f"status {status}")
 
 

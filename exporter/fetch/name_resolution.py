@@ -4,27 +4,18 @@
 thread, which is abandoned when the deadline passes; while it still runs, later lookups of that name share it.
 """
 
-import ipaddress
 import socket
 import threading
 import time
 from concurrent.futures import Future
 from concurrent.futures import TimeoutError as FutureTimeout
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
 import idna
 
-
-class Address(NamedTuple):
-    """An address to connect to, as `socket` takes it."""
-
-    family: int
-    kind: int
-    protocol: int
-    address: tuple[Any, ...]
-
-
-_lookups: Final[dict[tuple[str, int], "Future[list[Address]]"]] = {}
+Addresses = list[tuple[Any, ...]]
+"""As getaddrinfo returns them: family, kind, protocol, canonical name, address."""
+_lookups: Final[dict[tuple[str, int], "Future[Addresses]"]] = {}
 _lock: Final = threading.Lock()
 
 
@@ -34,25 +25,18 @@ def to_ascii(name: str) -> str:
     return ".".join(part if part.isascii() else idna.encode(part, uts46=True).decode() for part in name.split("."))
 
 
-def resolve(host: str, port: int, deadline: float) -> list[Address]:
+def resolve(host: str, port: int, deadline: float) -> Addresses:
     """Return the addresses of `host`, a name or an address, by `deadline` (`time.monotonic`).
 
     Raises socket.gaierror if there are none or the resolver has not answered by then, UnicodeError for an invalid name.
     """
-    try:
-        ipaddress.ip_address(host)
-    except ValueError:
-        name = to_ascii(host)
-    else:
-        return _look_up(host, port, socket.AI_NUMERICHOST)
+    name = to_ascii(host)
 
-    def carry_out(lookup: "Future[list[Address]]") -> None:
+    def carry_out(lookup: "Future[Addresses]") -> None:
         try:
-            found = _look_up(name, port, 0)
+            lookup.set_result(socket.getaddrinfo(name, port, type=socket.SOCK_STREAM))
         except Exception as error:  # noqa: BLE001  whatever it is, the one who waits gets it
             lookup.set_exception(error)
-        else:
-            lookup.set_result(found)
         finally:
             with _lock:
                 del _lookups[name, port]
@@ -66,8 +50,3 @@ def resolve(host: str, port: int, deadline: float) -> list[Address]:
         return lookup.result(max(0.0, deadline - time.monotonic()))
     except FutureTimeout:
         raise socket.gaierror(socket.EAI_AGAIN, "the resolver does not answer") from None
-
-
-def _look_up(host: str, port: int, flags: int) -> list[Address]:
-    found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=flags)
-    return [Address(family, kind, protocol, address) for family, kind, protocol, _, address in found]

@@ -73,13 +73,12 @@ def shake_hands(plain: socket.socket, server_name: str, trust: Trust, deadline: 
     if server_name:
         connection.set_tlsext_host_name(server_name.encode("ascii"))
     connection.set_connect_state()
-    wire = _Wire(plain, connection)
     try:
-        wire.carry(connection.do_handshake, deadline)
+        _carry(connection.do_handshake, connection, plain, deadline)
         if shown.asks_for_certificate:
             # An alert means that the client certificate, or its absence, is rejected. Silence means it is accepted.
             with suppress(TimeoutError, SSL.ZeroReturnError):
-                wire.carry(lambda: connection.recv(1), min(deadline, time.monotonic() + VERDICT))
+                _carry(lambda: connection.recv(1), connection, plain, min(deadline, time.monotonic() + VERDICT))
     except (SSL.Error, OSError, EOFError) as error:
         shown.error = error
     shown.chain = tuple(connection.get_peer_cert_chain(as_cryptography=True) or ())
@@ -118,40 +117,24 @@ def _context(trust: Trust, shown: Handshake, *, old: bool) -> SSL.Context:
     return context
 
 
-class _Wire:
-    """Moves bytes between OpenSSL and the socket until the deadline."""
-
-    def __init__(self, plain: socket.socket, connection: SSL.Connection) -> None:
-        self._plain = plain
-        self._connection = connection
-        self._received = 0
-
-    def carry(self, act: Callable[[], T], deadline: float) -> T:
-        """Return the result of `act` once enough has arrived. Raises TimeoutError, EOFError, OSError, SSL.Error."""
-        while True:
-            try:
-                done = act()
-            except SSL.WantReadError:
-                self._send(deadline)
-                self._plain.settimeout(remaining(deadline))
-                received = self._plain.recv(65_536)
-                self._received += len(received)
-                if not received:
-                    raise EOFError from None
-                if self._received > MOST_BYTES:
-                    raise ConnectionError(f"more than {MOST_BYTES} bytes of handshake") from None
-                self._connection.bio_write(received)
-            except SSL.Error:
-                self._send(deadline)  # the alert
-                raise
-            else:
-                self._send(deadline)
-                return done
-
-    def _send(self, deadline: float) -> None:
+def _carry(act: Callable[[], T], connection: SSL.Connection, plain: socket.socket, deadline: float) -> T:
+    """Return the result of `act` once enough has arrived. Raises TimeoutError, EOFError, OSError, SSL.Error."""
+    total = 0
+    while True:
         try:
-            while written := self._connection.bio_read(65_536):
-                self._plain.settimeout(remaining(deadline))
-                self._plain.sendall(written)
+            return act()
         except SSL.WantReadError:
-            return
+            pass
+        finally:  # an alert, too
+            with suppress(SSL.WantReadError):
+                while written := connection.bio_read(65_536):
+                    plain.settimeout(remaining(deadline))
+                    plain.sendall(written)
+        plain.settimeout(remaining(deadline))
+        received = plain.recv(65_536)
+        total += len(received)
+        if not received:
+            raise EOFError
+        if total > MOST_BYTES:
+            raise ConnectionError(f"more than {MOST_BYTES} bytes of handshake")
+        connection.bio_write(received)

@@ -48,7 +48,7 @@ def _connected(request: Probe, deadline: float) -> Iterator[socket.socket]:
     """Yield a connection ready for TLS, to the first address that answers, all of them within the deadline."""
     last: OSError = socket.gaierror("no address")
     addresses = resolve(request.address, request.port, deadline)
-    for position, (family, kind, protocol, address) in enumerate(addresses):
+    for position, (family, kind, protocol, _, address) in enumerate(addresses):
         plain = socket.socket(family, kind, protocol)
         try:
             plain.settimeout(remaining(deadline) / (len(addresses) - position))

@@ -80,6 +80,7 @@ class Secret:
     def __init__(self, value: str = "", *, file: Path | None = None) -> None:
         self.file = file
         self._value = value
+        self._origin = (file, value)
         self._seen: Stamp | None = None
         self._is_kept = False
         self._lock = threading.Lock()
@@ -115,13 +116,10 @@ class Secret:
         return "Secret(…)"
 
     def __eq__(self, other: object) -> bool:
-        return isinstance(other, Secret) and self._origin() == other._origin()
+        return isinstance(other, Secret) and self._origin == other._origin
 
     def __hash__(self) -> int:
-        return hash(self._origin())
-
-    def _origin(self) -> tuple[Path | None, str]:
-        return (self.file, "" if self.file else self._value)
+        return hash(self._origin)
 
     @classmethod
     def __get_pydantic_core_schema__(cls, _source: Any, _handler: GetCoreSchemaHandler) -> CoreSchema:

@@ -5,7 +5,6 @@ It sends only what the caller gives: it follows no redirect, keeps no cookie and
 """
 
 import re
-import ssl
 import threading
 import time
 from collections.abc import Mapping
@@ -19,13 +18,7 @@ import requests
 
 from exporter.toolkit.flags import release
 from exporter.toolkit.http_connection import Adapter, Attempt, HttpResponse
-from exporter.toolkit.http_errors import (
-    ConnectionFailed,
-    InvalidRequest,
-    InvalidResponse,
-    RequestTimedOut,
-    TlsFailed,
-)
+from exporter.toolkit.http_errors import ConnectionFailed, InvalidRequest, InvalidResponse, RequestTimedOut
 from exporter.toolkit.http_settings import HEADER_NAME, HttpClientSettings
 
 _IDEMPOTENT: Final = frozenset({"GET", "HEAD", "PUT", "DELETE"})
@@ -63,7 +56,7 @@ class HttpClient:
         if self._closed.is_set():
             raise ConnectionFailed("the client is closed")
         prepared = _prepared(method, url, headers or {}, body)
-        adapter = self._adapter = self._adapter or _adapter(self._settings.ca_file)
+        adapter = self._adapter = self._adapter or Adapter(self._settings.ca_file)
         retry = method in _IDEMPOTENT if retry_dead_connection is None else retry_dead_connection
         first = Attempt(time.monotonic() + self._timeout)
         self._attempts = [first]
@@ -119,15 +112,6 @@ class HttpClient:
                 if len(body) > self._settings.max_response:
                     raise InvalidResponse(f"response larger than {self._settings.max_response:,} bytes")
             return HttpResponse(response.status_code, headers, bytes(body))
-
-
-def _adapter(ca_file: str | None) -> Adapter:
-    try:
-        return Adapter(ca_file)
-    except ssl.SSLError:
-        raise TlsFailed("ca_file holds no certificate in PEM form") from None
-    except OSError as error:
-        raise TlsFailed(f"ca_file cannot be read: {error.strerror}") from None
 
 
 def _prepared(method: str, url: str, headers: Mapping[str, str], body: bytes | None) -> requests.PreparedRequest:

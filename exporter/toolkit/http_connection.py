@@ -171,44 +171,40 @@ class _SecurePool(HTTPSConnectionPool):
 _POOLS: Final = {"http": _PlainPool, "https": _SecurePool}
 
 
-class _SystemContext(truststore.SSLContext):
-    def wrap_socket(self, *args: Any, **kwargs: Any) -> ssl.SSLSocket:
-        return _handshaken(super().wrap_socket(*args, **kwargs | {"do_handshake_on_connect": False}))
-
-
 class _FileContext(ssl.SSLContext):
+    """A context whose handshake ends within the deadline, on a socket that can be cut."""
+
     def wrap_socket(self, *args: Any, **kwargs: Any) -> ssl.SSLSocket:
-        return _handshaken(super().wrap_socket(*args, **kwargs | {"do_handshake_on_connect": False}))
+        secure = super().wrap_socket(*args, **kwargs | {"do_handshake_on_connect": False})
+        attempt = CURRENT.get()
+        attempt.stage = "TLS handshake"
+        try:
+            secure.settimeout(attempt.left())
+            attempt.hold(secure)
+            secure.do_handshake()
+        except BaseException:
+            secure.close()
+            raise
+        return secure
 
 
-def _handshaken(secure: ssl.SSLSocket) -> ssl.SSLSocket:
-    """Do the TLS handshake within the deadline, on a socket that can be cut."""
-    attempt = CURRENT.get()
-    attempt.stage = "TLS handshake"
-    try:
-        secure.settimeout(attempt.left())
-        attempt.hold(secure)
-        secure.do_handshake()
-    except BaseException:
-        secure.close()
-        raise
-    return secure
-
-
-def _context(ca_file: str | None) -> ssl.SSLContext:
-    if ca_file is None:
-        return _SystemContext(ssl.PROTOCOL_TLS_CLIENT)
-    context = _FileContext(ssl.PROTOCOL_TLS_CLIENT)
-    context.load_verify_locations(ca_file)
-    return context
+class _SystemContext(_FileContext, truststore.SSLContext):  # type: ignore[misc]  # its get_ca_certs is typed narrower
+    """The same with the system's roots."""
 
 
 class Adapter(HTTPAdapter):
     """The transport adapter: no retries, connections as above, roots from `ca_file` or the system's roots."""
 
     def __init__(self, ca_file: str | None) -> None:
-        """Load the roots. Raises OSError if `ca_file` cannot be read."""
-        self._context = _context(ca_file)
+        """Load the roots. Raises TlsFailed if `ca_file` cannot be read."""
+        self._context = (_FileContext if ca_file else _SystemContext)(ssl.PROTOCOL_TLS_CLIENT)
+        try:
+            if ca_file:
+                self._context.load_verify_locations(ca_file)
+        except ssl.SSLError:
+            raise TlsFailed("ca_file holds no certificate in PEM form") from None
+        except OSError as error:
+            raise TlsFailed(f"ca_file cannot be read: {error.strerror}") from None
         super().__init__(max_retries=0)
 
     def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:

@@ -1,14 +1,4 @@
-"""The errors of an outgoing HTTP request, by kind.
-
-    HttpError                 no usable response; `reason` is one word
-    ├── RequestTimedOut       timeout     no complete response within the deadline
-    ├── ConnectionFailed      connect     no connection, or it broke
-    ├── TlsFailed             tls         the handshake failed; the message has OpenSSL's reason
-    ├── InvalidRequest        request     the URL, a header or the configuration cannot be used
-    └── InvalidResponse       response    too long, broken compression, not HTTP
-
-No message contains a URL, a header's value or a body, because these may hold secrets.
-"""
+"""The errors of an outgoing HTTP request, by kind. No message contains a URL, a header's value or a body: secrets."""
 
 import re
 import socket
@@ -21,7 +11,7 @@ from urllib3 import exceptions as urllib3
 
 
 class HttpError(Exception):
-    """No usable response to an HTTP request."""
+    """No usable response to an HTTP request; `reason` is one word."""
 
     reason: ClassVar[str]
 
@@ -39,13 +29,13 @@ class ConnectionFailed(HttpError):
 
 
 class TlsFailed(HttpError):
-    """The TLS handshake failed, usually because the certificate is not signed by a trusted root."""
+    """The TLS handshake failed, usually for want of a trusted root; the message has OpenSSL's reason."""
 
     reason = "tls"
 
 
 class InvalidRequest(HttpError):
-    """The request cannot be sent as it is."""
+    """The URL, a header or the configuration cannot be used."""
 
     reason = "request"
 

@@ -19,6 +19,7 @@ from bridge.outbox.database import Database
 from bridge.outbox.status import OutboxStatus
 from bridge.receivers.alertmanager import Settings as AlertmanagerSettings
 from bridge.receivers.bigpanda import Settings as BigPandaSettings
+from bridge.receivers.settings import ReceiverSettings
 from bridge.reconcile.alertmanager_client import AlertmanagerApi, origin
 
 Result = tuple[str, bool, str]
@@ -66,20 +67,24 @@ def _checks(config: Config) -> Iterator[Result]:
         with closing(IncidentsClient(config.incidents)) as client:
             yield _attempted("incidents", lambda: f"{len(client.environments())} environments visible")
     for one in config.receivers:
-        if isinstance(one, AlertmanagerSettings) and one.reconcile is not None:
-            with closing(AlertmanagerApi(one)) as alertmanagers:
-                for url, answer in zip(one.reconcile.urls, alertmanagers.ask(time.time()), strict=True):
-                    well = not isinstance(answer, Unanswered)
-                    found = str(answer) if isinstance(answer, Unanswered) else f"{len(answer.listed)} alerts listed"
-                    yield f"reconcile {one.source} {origin(url)}", well, found
-        if isinstance(one, BigPandaSettings) and one.silences is not None:
-            with closing(SilenceApi(one.silences, "check")) as silences:
-                yield _attempted(f"silences {one.source}", lambda: f"{len(silences.ours())} of ours")
-        if isinstance(one, BigPandaSettings) and one.callback is not None:
-            with closing(CallbackService(one.callback)) as service:
-                unknown = partial(service.confirm, "vendorwatch-check")
-                harmless = lambda error: error.status in _UNKNOWN_INCIDENT  # noqa: E731
-                yield _credentials(f"callback {one.source}", unknown, "an unknown incident", harmless)
+        yield from _receiver_checks(one)
+
+
+def _receiver_checks(one: ReceiverSettings) -> Iterator[Result]:
+    if isinstance(one, AlertmanagerSettings) and one.reconcile is not None:
+        with closing(AlertmanagerApi(one)) as alertmanagers:
+            for url, answer in zip(one.reconcile.urls, alertmanagers.ask(time.time()), strict=True):
+                well = not isinstance(answer, Unanswered)
+                found = str(answer) if isinstance(answer, Unanswered) else f"{len(answer.listed)} alerts listed"
+                yield f"reconcile {one.source} {origin(url)}", well, found
+    if isinstance(one, BigPandaSettings) and one.silences is not None:
+        with closing(SilenceApi(one.silences, "check")) as silences:
+            yield _attempted(f"silences {one.source}", lambda: f"{len(silences.ours())} of ours")
+    if isinstance(one, BigPandaSettings) and one.callback is not None:
+        with closing(CallbackService(one.callback)) as service:
+            unknown = partial(service.confirm, "vendorwatch-check")
+            harmless = lambda error: error.status in _UNKNOWN_INCIDENT  # noqa: E731
+            yield _credentials(f"callback {one.source}", unknown, "an unknown incident", harmless)
 
 
 def _credentials(name: str, ask: Callable[[], object], about: str, harmless: Callable[[DeliveryError], bool]) -> Result:

@@ -1,10 +1,11 @@
 """The bridge's own metrics: every family of `/metrics`, in a registry of its own."""
 
 import math
-import sys
+import platform
 import threading
 import time
 from collections.abc import Callable, Iterable, Mapping
+from functools import partial
 from typing import Final
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
@@ -18,7 +19,7 @@ from bridge.domain.notification import Notification, Outcome
 from exporter.toolkit.flags import release
 from exporter.toolkit.refusals import REASONS, Refusal
 
-PREFIX: Final = "vendorwatch_bridge_"
+NAMESPACE: Final = "vendorwatch_bridge"
 NOTIFICATIONS: Final = ("accepted", "unreadable", "unauthorized", "too_large", "unsupported", "unavailable")
 EVENTS: Final = ("queued", "unchanged", "superseded", "skipped", "quarantined")
 DELIVERIES: Final = ("accepted", "duplicate", "rejected", "retry", "destination_down")
@@ -87,7 +88,7 @@ class QueueStatsCollector(Collector):
 def _families(stats: Mapping[str, Numbers]) -> list[Metric]:
     found: list[Metric] = []
     for name, (documentation, *labels) in STATS.items():
-        family, numbers = GaugeMetricFamily(f"{PREFIX}{name}", documentation, labels=labels), stats[name]
+        family, numbers = GaugeMetricFamily(f"{NAMESPACE}_{name}", documentation, labels=labels), stats[name]
         each = numbers if isinstance(numbers, Mapping) else {} if numbers is None else {(): numbers}
         for values, number in sorted(each.items()):
             family.add_metric([values] if isinstance(values, str) else values, number)
@@ -102,64 +103,71 @@ class Metrics:
         self.registry = CollectorRegistry()
         for collector in (ProcessCollector, PlatformCollector, GCCollector):
             collector(registry=self.registry)
-        self.notifications = self._counter("notifications", "Webhooks, by response.", "receiver", "source", "outcome")
-        self.refusals = self._counter("http_refusals", "HTTP requests rejected, by reason.", "reason")
+        counter = partial(Counter, namespace=NAMESPACE, registry=self.registry)
+        gauge = partial(Gauge, namespace=NAMESPACE, registry=self.registry)
+        histogram = partial(Histogram, namespace=NAMESPACE, registry=self.registry)
+        self.notifications = counter("notifications", "Webhooks, by response.", ["receiver", "source", "outcome"])
+        self.refusals = counter("http_refusals", "HTTP requests rejected, by reason.", ["reason"])
         for reason in REASONS:
             self.refusals.labels(reason)
-        self.alerts = self._counter("alerts", "Alerts in accepted webhooks.", "receiver", "source", "status")
-        self.events = self._counter("events", "Alerts, by outcome.", "source", "outcome")
-        self.deliveries = self._counter("deliveries", "Events sent, by outcome.", "outcome")
+        self.alerts = counter("alerts", "Alerts in accepted webhooks.", ["receiver", "source", "status"])
+        self.events = counter("events", "Alerts, by outcome.", ["source", "outcome"])
+        self.deliveries = counter("deliveries", "Events sent, by outcome.", ["outcome"])
         for outcome in DELIVERIES:
             self.deliveries.labels(outcome)
-        self.unmapped = self._counter("unmapped_severities", "Alerts with an unknown severity.", "source")
-        self.truncated = self._counter("truncated_alerts", "Alerts left out of webhooks by max_alerts.", "source")
-        self.reconciled = self._counter("reconciled_alerts", "Corrections by the reconciler.", "source", "action")
-        self.reconcile_success = self._gauge(
-            "reconcile_last_success_timestamp_seconds", "When all Alertmanagers last answered the reconciler.", "source"
+        self.unmapped = counter("unmapped_severities", "Alerts with an unknown severity.", ["source"])
+        self.truncated = counter("truncated_alerts", "Alerts left out of webhooks by max_alerts.", ["source"])
+        self.reconciled = counter("reconciled_alerts", "Corrections by the reconciler.", ["source", "action"])
+        self.reconcile_success = gauge(
+            "reconcile_last_success_timestamp_seconds",
+            "When all Alertmanagers last answered the reconciler.",
+            ["source"],
         )
-        self.reconcile_failures = self._counter(
-            "reconcile_failures", "Failed requests of the reconciler to an Alertmanager.", "source"
+        self.reconcile_failures = counter(
+            "reconcile_failures", "Failed requests of the reconciler to an Alertmanager.", ["source"]
         )
-        self.watchdog_silent = self._gauge(
+        self.watchdog_silent = gauge(
             "watchdog_silent",
             "1 if the watchdog's alert has been silent for longer than max_silence, else 0.",
-            "source",
+            ["source"],
         )
-        self.latency = Histogram(
-            f"{PREFIX}delivery_latency_seconds",
+        self.latency = histogram(
+            "delivery_latency_seconds",
             "Seconds from accepting a webhook to BigPanda accepting its event.",
             buckets=_LATENCIES,
-            registry=self.registry,
         )
-        self.time_to_acknowledge = self._attended("acknowledge", "its assignment, acknowledgement or snooze")
-        self.time_to_resolve = self._attended("resolve", "its end")
-        self.resolved_by_hand = self._counter(
-            "resolved_by_hand", "Alerts that still fired when their incident was closed in BigPanda.", "source"
+        attended = partial(histogram, labelnames=["bigpanda_environment"], buckets=_ATTENDED)
+        since = "Seconds from the start of an incident to {}, as reported by BigPanda's webhooks."
+        until = since.format("its assignment, acknowledgement or snooze")
+        self.time_to_acknowledge = attended("incident_time_to_acknowledge_seconds", until)
+        self.time_to_resolve = attended("incident_time_to_resolve_seconds", since.format("its end"))
+        self.resolved_by_hand = counter(
+            "resolved_by_hand", "Alerts that still fired when their incident was closed in BigPanda.", ["source"]
         )
-        self.callbacks = self._counter("callbacks", "Calls of BigPanda's callback service.", "source", "outcome")
-        self.silences = self._counter("silences", "Silences in Alertmanager for snoozed incidents.", "source", "action")
-        self.silence_failures = self._counter(
-            "silence_failures", "Failed requests to Alertmanager about silences.", "source"
+        self.callbacks = counter("callbacks", "Calls of BigPanda's callback service.", ["source", "outcome"])
+        self.silences = counter("silences", "Silences in Alertmanager for snoozed incidents.", ["source", "action"])
+        self.silence_failures = counter(
+            "silence_failures", "Failed requests to Alertmanager about silences.", ["source"]
         )
-        self.silence_refusals = self._gauge(
-            "silence_refusals", "Wanted silences that Alertmanager currently rejects.", "source"
+        self.silence_refusals = gauge(
+            "silence_refusals", "Wanted silences that Alertmanager currently rejects.", ["source"]
         )
-        self.silenced_alerts = self._gauge(
-            "silenced_alerts", "Open alerts silenced in Alertmanager, as last seen by the reconciler.", "source"
+        self.silenced_alerts = gauge(
+            "silenced_alerts", "Open alerts silenced in Alertmanager, as last seen by the reconciler.", ["source"]
         )
-        self.confirmed_events = self._counter("confirmed_events", "Events that BigPanda was seen to have processed.")
-        self.diagnostics = self._counter(
-            "diagnostics", "Entries of BigPanda's diagnostics about our app keys, by level.", "level"
+        self.confirmed_events = counter("confirmed_events", "Events that BigPanda was seen to have processed.")
+        self.diagnostics = counter(
+            "diagnostics", "Entries of BigPanda's diagnostics about our app keys, by level.", ["level"]
         )
-        self.sent_anew = self._counter(
-            "sent_anew", "Alerts resent because they were still firing after their incident was closed.", "source"
+        self.sent_anew = counter(
+            "sent_anew", "Alerts resent because they were still firing after their incident was closed.", ["source"]
         )
-        self.destination_up = self._gauge("destination_up", "1 if BigPanda accepted the last request, else 0.")
+        self.destination_up = gauge("destination_up", "1 if BigPanda accepted the last request, else 0.")
         self.destination_up.set(1)
-        self.reload_successful = self._gauge("config_last_reload_successful", "Whether the last reload succeeded.")
-        self.reload_time = self._gauge("config_last_reload_success_timestamp_seconds", "The last successful reload.")
-        build = self._gauge("build_info", "Version of the running bridge; always 1.", "version", "python")
-        build.labels(release(), f"{sys.version_info.major}.{sys.version_info.minor}.{sys.version_info.micro}").set(1)
+        self.reload_successful = gauge("config_last_reload_successful", "Whether the last reload succeeded.")
+        self.reload_time = gauge("config_last_reload_success_timestamp_seconds", "The last successful reload.")
+        build = gauge("build_info", "Version of the running bridge; always 1.", ["version", "python"])
+        build.labels(release(), platform.python_version()).set(1)
 
     def watch(self, look: Callable[[], Mapping[str, Numbers]]) -> None:
         """Also serve the gauges of the database, read by `look`."""
@@ -230,18 +238,3 @@ class Metrics:
         self.reload_successful.set(successful)
         if successful:
             self.reload_time.set(now)
-
-    def _counter(self, name: str, documentation: str, *labels: str) -> Counter:
-        return Counter(f"{PREFIX}{name}", documentation, labels, registry=self.registry)
-
-    def _gauge(self, name: str, documentation: str, *labels: str) -> Gauge:
-        return Gauge(f"{PREFIX}{name}", documentation, labels, registry=self.registry)
-
-    def _attended(self, what: str, until: str) -> Histogram:
-        return Histogram(
-            f"{PREFIX}incident_time_to_{what}_seconds",
-            f"Seconds from the start of an incident to {until}, as reported by BigPanda's webhooks.",
-            ["bigpanda_environment"],
-            buckets=_ATTENDED,
-            registry=self.registry,
-        )

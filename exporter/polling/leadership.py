@@ -18,7 +18,7 @@ from typing import Any, Final
 import psycopg
 
 from exporter.metrics.exporter_metrics import Role
-from exporter.polling.postgresql import AWAY, LEASE, Database, one, word
+from exporter.polling.postgresql import AWAY, LEASE, Database, word
 from exporter.toolkit.config_types import Secret
 
 LOOK_EVERY: Final = 1.0
@@ -90,7 +90,7 @@ class Leadership:
                 # Before the first term there was no leader to wait for.
                 self._leads_from = 0.0 if term == 1 else time.monotonic() + TAKEOVER
                 self.database.term = term
-            elif not one(self._connection.execute(_HELD)):
+            elif not self._connection.execute(_HELD).fetchone():
                 raise ValueError("the lock is gone: connect without a pooler")  # noqa: TRY301  lost like in any other way
             self.database.look(self._connection)
         except (psycopg.Error, OSError, ValueError) as error:

@@ -8,6 +8,7 @@ from typing import Any, Final, LiteralString
 
 import psycopg
 from psycopg.conninfo import conninfo_to_dict
+from psycopg.rows import scalar_row
 
 from exporter.toolkit.config_types import ConfigError, Secret
 
@@ -82,14 +83,15 @@ class Database:
             raise ConfigError([f"cannot use --storage.url: {reason}"]) from None
 
     def connect(self, patience: int) -> psycopg.Connection[Any]:
-        """Open a connection with a statement timeout of `patience` seconds."""
+        """Open a connection with a statement timeout of `patience` seconds; all our statements return one value."""
         found = parameters(self._url)
         given = found.pop("options", "")
         options = f"{_SESSION} -c statement_timeout={patience}s -c lock_timeout={patience}s {given}"
-        return psycopg.connect(**{**_CLIENT, **found, "options": options}, autocommit=True)
+        return psycopg.connect(**{**_CLIENT, **found, "options": options}, autocommit=True, row_factory=scalar_row)
 
     def close(self) -> None:
         """Close the connection for reads and writes."""
+        # A write that hangs must not delay the end of the program.
         if self._turn.acquire(timeout=1.0):
             if self._connection:
                 self._connection.close()
@@ -98,7 +100,7 @@ class Database:
     def prepare(self, connection: psycopg.Connection[Any]) -> None:
         """Create the tables if they are missing. A user without that permission can use existing ones."""
         there = "SELECT to_regclass('vendorwatch_exporter_snapshots') IS NOT NULL"
-        if not one(connection.execute(there)):
+        if not connection.execute(there).fetchone():
             with connection.transaction():
                 connection.execute("SELECT pg_advisory_xact_lock(%s)", [key("tables")])
                 connection.execute(_TABLES)
@@ -108,16 +110,16 @@ class Database:
 
         Writes of earlier terms are rejected from then on.
         """
-        if not one(connection.execute("SELECT pg_try_advisory_lock(%s)", [key(self._shard)])):
+        if not connection.execute("SELECT pg_try_advisory_lock(%s)", [key(self._shard)]).fetchone():
             return None
         begin = """INSERT INTO vendorwatch_exporter_terms AS known VALUES (%s, 1)
                    ON CONFLICT (shard) DO UPDATE SET term = known.term + 1 RETURNING term"""
-        return int(one(connection.execute(begin, [self._shard])))
+        return connection.execute(begin, [self._shard]).fetchone()
 
     def look(self, connection: psycopg.Connection[Any]) -> None:
         """Read the versions of the stored snapshots."""
-        listed = "SELECT name, version FROM vendorwatch_exporter_snapshots WHERE shard = %s"
-        self._versions = dict(connection.execute(listed, [self._shard]).fetchall())
+        listed = "SELECT json_object_agg(name, version) FROM vendorwatch_exporter_snapshots WHERE shard = %s"
+        self._versions = connection.execute(listed, [self._shard]).fetchone() or {}
 
     def stamp(self, name: str) -> Hashable:
         """Return the version of `name`, as of the last look."""
@@ -128,7 +130,7 @@ class Database:
         find = "SELECT document FROM vendorwatch_exporter_snapshots WHERE shard = %s AND name = %s"
         found = self._execute(find, [self._shard, name])
         try:
-            return None if found is None else zlib.decompress(found[0])
+            return None if found is None else zlib.decompress(found)
         except zlib.error as error:
             raise ValueError("not in our compressed format") from error
 
@@ -146,10 +148,13 @@ class Database:
         written = self._execute(replace, [name, packed, self._shard, self.term])
         if written is None:
             raise OSError(0, "another exporter leads")
-        self._versions = {**self._versions, name: written[0]}
+        self._versions = {**self._versions, name: written}
 
-    def _execute(self, statement: LiteralString, values: Sequence[object]) -> tuple[Any, ...] | None:
-        """Return the first row; retry if the connection broke since its last use. Raises OSError with our reason."""
+    def _execute(self, statement: LiteralString, values: Sequence[object]) -> Any:
+        """Return the only value, None if there is no row. Raises OSError with our reason.
+
+        Retries once if the connection broke since its last use.
+        """
         with self._turn:
             for is_last in (False, True):
                 try:
@@ -180,12 +185,6 @@ def parameters(url: Secret) -> dict[str, Any]:
 def key(name: str) -> int:
     """Return the key of the advisory lock of this name: 64 bits, signed."""
     return int.from_bytes(sha256(f"vendorwatch-exporter {name}".encode()).digest()[:8], signed=True)
-
-
-def one(cursor: psycopg.Cursor[Any]) -> Any:
-    """Return the only value of the only row."""
-    row = cursor.fetchone()
-    return row[0] if row else None
 
 
 def word(error: Exception) -> str:

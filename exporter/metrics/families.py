@@ -45,16 +45,18 @@ def counter(name: str, text: str, *labels: str) -> Metric:
     return Metric(name, "counter", f"{text} {CACHED}", labels)
 
 
+@dataclass
 class Limited:
     """Passes at most `most` samples and drops the rest. `series`: how many passed; `cut`: whether any were dropped."""
 
-    def __init__(self, most: int) -> None:
-        self._most, self.series, self.cut = most, 0, False
+    most: int
+    series: int = 0
+    cut: bool = False
 
     def __call__(self, families: Iterable[Family]) -> Iterator[Family]:
         """Yield every family with its remaining samples."""
         for family in families:
-            samples = family.samples[: self._most - self.series]
+            samples = family.samples[: self.most - self.series]
             self.series += len(samples)
             self.cut = self.cut or len(samples) < len(family.samples)
             yield replace(family, samples=samples)

@@ -27,9 +27,10 @@ _log = logging.getLogger(__name__)
 class Source(Protocol):
     """A target as the page sees it. All methods are safe from any thread."""
 
-    @property
-    def identity(self) -> tuple[str, str]:
-        """Collector and account."""
+    identity: tuple[str, str]
+    """Collector and account."""
+    discovers: bool
+    """Whether its collector supports service discovery."""
 
     def rendered(self, now: float, form: Callable[[Iterable[Family]], Rendered]) -> Rendered:
         """Return the result of `form` for its families, yielded one at a time; for none if it has nothing to show."""
@@ -42,10 +43,6 @@ class Source(Protocol):
 
     def figures(self) -> Sequence[Figure]:
         """Return the summary of its vendor's data."""
-
-    @property
-    def discovers(self) -> bool:
-        """Whether its collector supports service discovery."""
 
     def endpoints(self) -> Sequence[Endpoint] | None:
         """Return the endpoints for service discovery; None while they are not known."""
@@ -142,19 +139,19 @@ class PageCache:
         return known[2]
 
     def _run(self) -> None:
-        while slot := self._next():
-            self._render(slot)
-
-    def _next(self) -> _Slot | None:
-        """Wait for a changed target that has rested, and return it; None when the program stops."""
-        with self._wake:
-            while not self._stopping:
-                now = time.monotonic()
-                slot = min((slot for slot in self._slots if slot.is_dirty), key=attrgetter("rests_until"), default=None)
-                if slot and slot.rests_until <= now:
-                    return slot
-                self._wake.wait(slot.rests_until - now if slot else None)
-        return None
+        """Render changed targets that have rested, until the program stops."""
+        while True:
+            with self._wake:
+                if self._stopping:
+                    return
+                dirty = [slot for slot in self._slots if slot.is_dirty]
+                slot = min(dirty, key=attrgetter("rests_until"), default=None)
+                rest = slot.rests_until - time.monotonic() if slot else None
+                if rest is None or rest > 0:
+                    self._wake.wait(rest)
+                    continue
+            if slot:
+                self._render(slot)
 
     def _render(self, slot: _Slot) -> None:
         began, (collector, account) = time.monotonic(), slot.source.identity

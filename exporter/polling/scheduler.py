@@ -95,8 +95,3 @@ def back_off(earlier: Backoff | None, request: Get | Probe, error: PollError, no
         failing_since=earlier.failing_since if earlier else now,
         message=f"{request.endpoint}: {error.reason}: {error}",
     )
-
-
-def without_expired(backoffs: Mapping[Identity, Backoff], now: float) -> dict[Identity, Backoff]:
-    """Return the backoffs without those that ended an hour ago: their requests are no longer wanted."""
-    return {identity: backoff for identity, backoff in backoffs.items() if backoff.not_before > now - BAD_REQUEST}

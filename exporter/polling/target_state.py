@@ -12,7 +12,7 @@ from exporter.collectors.contract import Certificate, Collector, Get, Knowledge,
 from exporter.errors import Malformed, PollError, Refused
 from exporter.fetch.error_mapping import check
 from exporter.polling.rate_budget import Budget
-from exporter.polling.scheduler import Backoff, Identity, back_off, choose, without_expired
+from exporter.polling.scheduler import BAD_REQUEST, Backoff, Identity, back_off, choose
 
 K = TypeVar("K", bound=Knowledge)
 
@@ -236,6 +236,8 @@ def _failed(
         (known.endpoint, known.reason) == (request.endpoint, error.reason) for known in target.backoffs.values()
     )
     backoff = back_off(target.backoffs.get(request.identity), request, error, now)
+    # Those that ended an hour ago are of requests that are no longer wanted.
+    left = {identity: each for identity, each in target.backoffs.items() if each.not_before > now - BAD_REQUEST}
     is_status = request.reason is Reason.STATUS
     # A 403 concerns that one resource, such as an environment, not the token.
     forbidden = isinstance(error, Refused) and isinstance(result, Response) and result.status == _FORBIDDEN
@@ -243,7 +245,7 @@ def _failed(
     after = replace(
         target,
         budget=target.budget if isinstance(request, Probe) or forbidden else target.budget.failed(error, now, headers),
-        backoffs={**without_expired(target.backoffs, now), request.identity: backoff},
+        backoffs={**left, request.identity: backoff},
         requests=counted(target.requests, request.endpoint, error.reason),
         success=False if is_status else target.success,
         polled=target.polled or is_status,

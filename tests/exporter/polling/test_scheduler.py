@@ -2,7 +2,7 @@ import pytest
 
 from exporter.collectors.contract import Get, Reason
 from exporter.errors import ClientError, Malformed, RateLimited, Refused, ServerError, TimedOut
-from exporter.polling.scheduler import Backoff, back_off, choose, without_expired
+from exporter.polling.scheduler import Backoff, back_off, choose
 
 NOW = 1_800_000_000.0
 
@@ -94,9 +94,3 @@ def test_an_ask_that_fails_is_put_off_for_longer_each_time(reason, every, error,
         waits.append(backoff.not_before - NOW)
     assert waits == seconds
     assert (backoff.failures, backoff.reason) == (len(seconds), error.reason)
-
-
-def test_deferrals_of_what_is_wanted_no_more_are_forgotten():
-    """An hour after it might have been asked again."""
-    kept, gone = Backoff(NOW - 10, 1, "/x", "timeout"), Backoff(NOW - 3601, 1, "/x", "timeout")
-    assert without_expired({("kept",): kept, ("gone",): gone}, NOW) == {("kept",): kept}

@@ -5,6 +5,7 @@ import pytest
 from exporter.collectors.contract import Certificate, Get, Probe, Reason, Response
 from exporter.errors import RateLimited, TimedOut
 from exporter.polling.rate_budget import Budget
+from exporter.polling.scheduler import Backoff
 from exporter.polling.target_state import (
     LONGEST_WAIT,
     PROBES_AT_ONCE,
@@ -234,6 +235,13 @@ def test_what_a_probe_finds_wrong_is_told_once_per_change():
         "probe of a.example:443 succeeds again",
         "",
     ]
+
+
+def test_backoffs_of_what_is_wanted_no_more_are_forgotten():
+    """An hour after it might have been requested again, with the next failure."""
+    kept, gone = Backoff(NOW - 10, 1, "/x", "timeout"), Backoff(NOW - 3601, 1, "/x", "timeout")
+    before = target(backoffs={("kept",): kept, ("gone",): gone})
+    assert set(heard(before, DETAIL, TimedOut("late")).target.backoffs) == {("kept",), DETAIL.identity}
 
 
 def test_what_is_known_is_carried_over_a_change_of_settings():

@@ -51,7 +51,6 @@ class App:
         try:
             self._server.open()
         except OSError as error:
-            self._release()
             raise ConfigError([f"cannot listen: {error}"]) from error
 
     def start(self) -> None:
@@ -90,12 +89,6 @@ class App:
         self._server.stop()
         polling.join(PATIENCE)
         self._page_cache.stop(0.5)
-        self._release()
-
-    def _release(self) -> None:
-        """Release the storage for another exporter."""
-        if self._directory:
-            self._directory.close()
         if self._leadership:
             self._leadership.stop()
 

@@ -147,7 +147,8 @@ class Poller:
         if self._thread.is_alive():
             self._thread.join(timeout)
         if self._leading:
-            self._snapshot.end(self.target, self._clock())
+            settled = replace(self.target.budget, settled=True)
+            self._snapshot.write(replace(self.target, budget=settled), self._clock())
 
     def _run(self) -> None:
         self._rest(random.uniform(0.0, min(START_WITHIN, self.settings.poll_interval / 10)))  # noqa: S311  no secret

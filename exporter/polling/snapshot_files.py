@@ -50,17 +50,10 @@ class Directory:
             self._lock = os.open(self._path / LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
             fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            self.close()
             problem = f"another exporter uses --storage.path {self._path}"
             raise ConfigError([f"{problem}: give each its own; two that share their data need --storage.url"]) from None
         except OSError as error:
             _log.warning("cannot lock %s (%s): make sure that no other exporter uses it", self._path, error.strerror)
-
-    def close(self) -> None:
-        """Release the directory for another process."""
-        if self._lock is not None:
-            os.close(self._lock)
-            self._lock = None
 
     def stamp(self, name: str) -> Stamp | None:
         """Return a value that changes whenever `name` is written; None if it does not exist."""

@@ -116,10 +116,6 @@ class Snapshot:
             return inf
         return max(0.0, self._saved_at + self.rest - now) if self._saved_at <= now else 0.0
 
-    def end(self, target: Target[Any], now: float) -> None:
-        """Store `target` for the last time, marking its budget as settled: nothing more will be spent."""
-        self.write(replace(target, budget=replace(target.budget, settled=True)), now)
-
     def write(self, target: Target[Any], now: float) -> None:
         """Store `target`, unless it is unchanged since the last write."""
         if self._place is None or self.wait(target, now) == inf:

@@ -184,7 +184,7 @@ def lives(ages, *, clean=False, pause=0.5, rate=55.0):
         sent += [at for at, _ in run.sent]
         now = max(end, run.now) + pause
         if clean:
-            kept.end(run.target, run.now)
+            kept.write(replace(run.target, budget=replace(run.target.budget, settled=True)), run.now)
     return sent
 
 

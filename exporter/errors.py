@@ -1,30 +1,17 @@
-"""Why a request to a vendor got no usable response. No message contains a URL's query, a header or a body: secrets."""
+"""Why a poll failed: the errors of HTTP, and those that a vendor's status means. `reason` is the `outcome` label.
 
-from typing import ClassVar
+No message contains a URL's query, a header or a body, because these may hold secrets.
+"""
 
+from exporter.toolkit.http_errors import ClientError, ConnectFailed, HttpError, Malformed, TimedOut, TlsFailed
 
-class PollError(Exception):
-    """A request to a vendor got no usable response; `reason` is the `outcome` label."""
+__all__ = (
+    "ClientError", "ConnectFailed", "Malformed", "PollError", "RateLimited", "Refused", "ServerError", "TimedOut",
+    "TlsFailed",
+)  # fmt: skip
 
-    reason: ClassVar[str]
-
-
-class TimedOut(PollError):
-    """No complete response arrived within the target's `timeout`."""
-
-    reason = "timeout"
-
-
-class ConnectFailed(PollError):
-    """No connection could be made, or it broke before the response was complete."""
-
-    reason = "connect"
-
-
-class TlsFailed(PollError):
-    """The TLS handshake failed, usually because the certificate is not signed by a trusted root."""
-
-    reason = "tls"
+PollError = HttpError
+"""A request to a vendor got no usable response."""
 
 
 class Refused(PollError):
@@ -43,19 +30,7 @@ class RateLimited(PollError):
         self.retry_after = retry_after
 
 
-class ClientError(PollError):
-    """Another 4xx, or a redirect, which is never followed because it would leak the token."""
-
-    reason = "client_error"
-
-
 class ServerError(PollError):
     """5xx: the vendor is having problems."""
 
     reason = "server_error"
-
-
-class Malformed(PollError):
-    """The response violates the vendor's contract; the message names the JSON member."""
-
-    reason = "malformed"

@@ -9,7 +9,7 @@ from typing import Any, Final
 
 from bridge.commands import output
 from exporter.toolkit.http_client import HttpClient
-from exporter.toolkit.http_errors import HttpError, InvalidRequest
+from exporter.toolkit.http_errors import ClientError, HttpError
 from exporter.toolkit.http_settings import HttpClientSettings, is_url
 
 _PATH: Final = "/data/v2/alerts"
@@ -69,7 +69,7 @@ def _attempt(
     with closing(HttpClient(settings, max(patience, 0.1))) as client:
         try:
             answer = client.request("POST", url, headers=headers, body=body, retry_dead_connection=True)
-        except InvalidRequest as error:
+        except ClientError as error:
             return str(error), False
         except HttpError as error:
             return str(error), True

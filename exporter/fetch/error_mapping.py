@@ -1,33 +1,12 @@
-"""Map transport errors and HTTP statuses to PollErrors. Pure."""
+"""Map HTTP statuses to PollErrors. Pure."""
 
 import contextlib
-from collections.abc import Mapping
 from email.utils import parsedate_to_datetime
 from typing import Final
 
 from exporter.collectors.contract import Get, Response
-from exporter.errors import (
-    ClientError,
-    ConnectFailed,
-    Malformed,
-    PollError,
-    RateLimited,
-    Refused,
-    ServerError,
-    TimedOut,
-    TlsFailed,
-)
-from exporter.toolkit import http_errors
-from exporter.toolkit.http_errors import HttpError
+from exporter.errors import ClientError, Malformed, RateLimited, Refused, ServerError
 
-KINDS: Final[Mapping[type[HttpError], type[PollError]]] = {
-    http_errors.RequestTimedOut: TimedOut,
-    http_errors.ConnectionFailed: ConnectFailed,
-    http_errors.TlsFailed: TlsFailed,
-    http_errors.InvalidRequest: ClientError,
-    http_errors.InvalidResponse: Malformed,
-}
-"""Transport errors → PollErrors."""
 UNCERTAIN: Final = 60.0
 """Longest wait, in seconds, for a date that cannot be compared with the vendor's own clock."""
 

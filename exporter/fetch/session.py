@@ -11,10 +11,8 @@ from urllib.parse import unquote_plus, urlencode, urlsplit, urlunsplit
 from exporter.collectors.contract import Get, ReadingPost, Response
 from exporter.collectors.settings import TargetSettings
 from exporter.errors import ClientError, Malformed, Refused
-from exporter.fetch.error_mapping import KINDS
 from exporter.toolkit.config_types import Secret
 from exporter.toolkit.http_client import HttpClient
-from exporter.toolkit.http_errors import HttpError
 from exporter.toolkit.text import valid_json
 
 MOST_OBJECTS: Final = 40_000
@@ -64,10 +62,7 @@ class Session:
                 headers["Authorization"] = f"Bearer {bearer.read()}"
         except (OSError, ValueError) as error:
             raise Refused("the file that holds the token cannot be read") from error
-        try:
-            found = self._client.request(method, url, headers=headers, body=content)
-        except HttpError as error:
-            raise KINDS[type(error)](str(error)) from None
+        found = self._client.request(method, url, headers=headers, body=content)
         if found.body.count(b"{") + found.body.count(b"[") > MOST_OBJECTS:
             raise Malformed(f"response with more than {MOST_OBJECTS:,} objects")
         return Response(at, found.status, valid_json(found.body), found.headers)

@@ -18,7 +18,7 @@ import requests
 
 from exporter.toolkit.flags import release
 from exporter.toolkit.http_connection import Adapter, Attempt, HttpResponse
-from exporter.toolkit.http_errors import ConnectionFailed, InvalidRequest, InvalidResponse, RequestTimedOut
+from exporter.toolkit.http_errors import ClientError, ConnectFailed, Malformed, TimedOut
 from exporter.toolkit.http_settings import HEADER_NAME, HttpClientSettings
 
 _IDEMPOTENT: Final = frozenset({"GET", "HEAD", "PUT", "DELETE"})
@@ -54,7 +54,7 @@ class HttpClient:
         same deadline. For requests that are safe to repeat; by default those that HTTP calls idempotent.
         """
         if self._closed.is_set():
-            raise ConnectionFailed("the client is closed")
+            raise ConnectFailed("the client is closed")
         prepared = _prepared(method, url, headers or {}, body)
         adapter = self._adapter = self._adapter or Adapter(self._settings.ca_file)
         retry = method in _IDEMPOTENT if retry_dead_connection is None else retry_dead_connection
@@ -92,9 +92,9 @@ class HttpClient:
                 if outcome.exception() is None:
                     break
             return outcome.result()
-        except (NotInTime, RequestTimedOut):  # the socket's own timeout may be the first to notice
+        except (NotInTime, TimedOut):  # the socket's own timeout may be the first to notice
             stage = self._attempts[-1].stage
-            raise RequestTimedOut(f"no complete response within {self._timeout:g} s ({stage})") from None
+            raise TimedOut(f"no complete response within {self._timeout:g} s ({stage})") from None
 
     def _exchange(self, adapter: Adapter, request: requests.PreparedRequest, attempt: Attempt) -> HttpResponse:
         proxy = self._settings.proxy_url
@@ -105,27 +105,27 @@ class HttpClient:
             if 300 <= response.status_code < 400:  # noqa: PLR2004  3xx, whichever
                 return HttpResponse(response.status_code, headers, b"")
             if proxy and response.status_code == requests.codes.proxy_authentication_required:
-                raise ConnectionFailed("the proxy does not accept the credentials (407)")
+                raise ConnectFailed("the proxy does not accept the credentials (407)")
             body = bytearray()
             for chunk in response.iter_content(_CHUNK):
                 body += chunk
                 if len(body) > self._settings.max_response:
-                    raise InvalidResponse(f"response larger than {self._settings.max_response:,} bytes")
+                    raise Malformed(f"response larger than {self._settings.max_response:,} bytes")
             return HttpResponse(response.status_code, headers, bytes(body))
 
 
 def _prepared(method: str, url: str, headers: Mapping[str, str], body: bytes | None) -> requests.PreparedRequest:
-    """Return the request, ready to send. Raises InvalidRequest, which names a header but never its value."""
+    """Return the request, ready to send. Raises ClientError, which names a header but never its value."""
     for name, value in headers.items():
         if not HEADER_NAME.fullmatch(name):
-            raise InvalidRequest("a header's name cannot be sent")
+            raise ClientError("a header's name cannot be sent")
         if not _HEADER_VALUE.fullmatch(value):
-            raise InvalidRequest(f"the value of header {name} cannot be sent: printable ASCII only")
+            raise ClientError(f"the value of header {name} cannot be sent: printable ASCII only")
     try:
         if "@" in urlsplit(url).netloc:
             # requests would send it in place of the token.
-            raise InvalidRequest("the URL holds a user name or password")
+            raise ClientError("the URL holds a user name or password")
         always = {"User-Agent": f"vendorwatch/{release()}", "Accept-Encoding": "gzip, deflate"}
         return requests.Request(method, url, headers=always | dict(headers), data=body).prepare()
     except (requests.RequestException, ValueError):
-        raise InvalidRequest("the URL cannot be used") from None
+        raise ClientError("the URL cannot be used") from None

@@ -22,7 +22,7 @@ from requests.adapters import HTTPAdapter
 from urllib3 import HTTPConnectionPool, HTTPSConnectionPool
 from urllib3.connection import HTTPConnection, HTTPSConnection
 
-from exporter.toolkit.http_errors import ConnectionFailed, HttpError, TlsFailed, translated
+from exporter.toolkit.http_errors import ConnectFailed, HttpError, TlsFailed, translated
 
 KEEP_IDLE: Final = 50.0
 """Seconds for which an idle connection is reused: load balancers and NATs silently drop one after a minute or more.
@@ -58,7 +58,7 @@ class Attempt:
         try:
             threading.Thread(target=self._run, args=(exchange,), daemon=True).start()
         except RuntimeError:
-            self.outcome.set_exception(ConnectionFailed("cannot start another thread"))
+            self.outcome.set_exception(ConnectFailed("cannot start another thread"))
 
     def _run(self, exchange: Callable[["Attempt"], HttpResponse]) -> None:
         CURRENT.set(self)
@@ -73,7 +73,7 @@ class Attempt:
         """Return whether a kept connection broke, or stayed silent for `patience` seconds."""
         try:
             # OpenSSL reports a connection lost while writing with errors of its own.
-            broken = isinstance(self.outcome.exception(patience), ConnectionFailed | TlsFailed)
+            broken = isinstance(self.outcome.exception(patience), ConnectFailed | TlsFailed)
         except NotInTime:
             broken = True
         return broken and self.kept and not self.answered

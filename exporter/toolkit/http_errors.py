@@ -16,13 +16,13 @@ class HttpError(Exception):
     reason: ClassVar[str]
 
 
-class RequestTimedOut(HttpError):
+class TimedOut(HttpError):
     """No complete response arrived within the deadline."""
 
     reason = "timeout"
 
 
-class ConnectionFailed(HttpError):
+class ConnectFailed(HttpError):
     """No connection could be made, or it broke before the response was complete."""
 
     reason = "connect"
@@ -34,52 +34,52 @@ class TlsFailed(HttpError):
     reason = "tls"
 
 
-class InvalidRequest(HttpError):
-    """The URL, a header or the configuration cannot be used."""
+class ClientError(HttpError):
+    """The request is wrong: its URL or a header cannot be sent, or the server rejects it."""
 
-    reason = "request"
+    reason = "client_error"
 
 
-class InvalidResponse(HttpError):
-    """The response is not HTTP, cannot be decompressed or is too large."""
+class Malformed(HttpError):
+    """The response is not HTTP, cannot be decompressed, is too large, or is not what the caller can read."""
 
-    reason = "response"
+    reason = "malformed"
 
 
 KINDS: Final[tuple[tuple[type[Exception], type[HttpError], str], ...]] = (
-    (exceptions.ConnectTimeout, RequestTimedOut, "timed out connecting"),
-    (exceptions.ReadTimeout, RequestTimedOut, "no complete response in time"),
-    (exceptions.Timeout, RequestTimedOut, "no complete response in time"),
+    (exceptions.ConnectTimeout, TimedOut, "timed out connecting"),
+    (exceptions.ReadTimeout, TimedOut, "no complete response in time"),
+    (exceptions.Timeout, TimedOut, "no complete response in time"),
     (exceptions.SSLError, TlsFailed, "TLS handshake failed"),
-    (exceptions.ProxyError, ConnectionFailed, "cannot connect through the proxy"),
-    (exceptions.ChunkedEncodingError, ConnectionFailed, "the connection broke before the response was complete"),
-    (exceptions.RetryError, ConnectionFailed, "no connection"),
-    (exceptions.ConnectionError, ConnectionFailed, "no connection"),
-    (exceptions.ContentDecodingError, InvalidResponse, "the body's compression is broken"),
-    (exceptions.StreamConsumedError, InvalidResponse, "the body cannot be read"),
-    (exceptions.JSONDecodeError, InvalidResponse, "not JSON"),
-    (exceptions.InvalidJSONError, InvalidRequest, "the request's body is not JSON"),
-    (exceptions.InvalidProxyURL, InvalidRequest, "the proxy's URL cannot be used"),
-    (exceptions.InvalidURL, InvalidRequest, "the URL cannot be used"),
-    (exceptions.MissingSchema, InvalidRequest, "the URL cannot be used"),
-    (exceptions.InvalidSchema, InvalidRequest, "the URL cannot be used"),
-    (exceptions.URLRequired, InvalidRequest, "the URL cannot be used"),
-    (exceptions.InvalidHeader, InvalidRequest, "a header cannot be sent"),
-    (exceptions.TooManyRedirects, InvalidResponse, "redirected"),
-    (exceptions.UnrewindableBodyError, InvalidRequest, "the request cannot be sent"),
-    (exceptions.HTTPError, ConnectionFailed, "no usable response"),
-    (exceptions.RequestException, ConnectionFailed, "no usable response"),
-    (urllib3.NewConnectionError, ConnectionFailed, "no connection"),
-    (urllib3.TimeoutError, RequestTimedOut, "no complete response in time"),
+    (exceptions.ProxyError, ConnectFailed, "cannot connect through the proxy"),
+    (exceptions.ChunkedEncodingError, ConnectFailed, "the connection broke before the response was complete"),
+    (exceptions.RetryError, ConnectFailed, "no connection"),
+    (exceptions.ConnectionError, ConnectFailed, "no connection"),
+    (exceptions.ContentDecodingError, Malformed, "the body's compression is broken"),
+    (exceptions.StreamConsumedError, Malformed, "the body cannot be read"),
+    (exceptions.JSONDecodeError, Malformed, "not JSON"),
+    (exceptions.InvalidJSONError, ClientError, "the request's body is not JSON"),
+    (exceptions.InvalidProxyURL, ClientError, "the proxy's URL cannot be used"),
+    (exceptions.InvalidURL, ClientError, "the URL cannot be used"),
+    (exceptions.MissingSchema, ClientError, "the URL cannot be used"),
+    (exceptions.InvalidSchema, ClientError, "the URL cannot be used"),
+    (exceptions.URLRequired, ClientError, "the URL cannot be used"),
+    (exceptions.InvalidHeader, ClientError, "a header cannot be sent"),
+    (exceptions.TooManyRedirects, Malformed, "redirected"),
+    (exceptions.UnrewindableBodyError, ClientError, "the request cannot be sent"),
+    (exceptions.HTTPError, ConnectFailed, "no usable response"),
+    (exceptions.RequestException, ConnectFailed, "no usable response"),
+    (urllib3.NewConnectionError, ConnectFailed, "no connection"),
+    (urllib3.TimeoutError, TimedOut, "no complete response in time"),
     (urllib3.SSLError, TlsFailed, "TLS handshake failed"),
-    (urllib3.LocationValueError, InvalidRequest, "the URL cannot be used"),
-    (urllib3.DecodeError, InvalidResponse, "the body's compression is broken"),
-    (urllib3.HTTPError, ConnectionFailed, "the connection broke"),
+    (urllib3.LocationValueError, ClientError, "the URL cannot be used"),
+    (urllib3.DecodeError, Malformed, "the body's compression is broken"),
+    (urllib3.HTTPError, ConnectFailed, "the connection broke"),
     (ssl.SSLError, TlsFailed, "TLS handshake failed"),
-    (TimeoutError, RequestTimedOut, "no complete response in time"),
-    (ConnectionError, ConnectionFailed, "the connection broke"),
-    (UnicodeError, InvalidRequest, "the URL or the credentials cannot be sent"),
-    (OSError, ConnectionFailed, "no connection"),
+    (TimeoutError, TimedOut, "no complete response in time"),
+    (ConnectionError, ConnectFailed, "the connection broke"),
+    (UnicodeError, ClientError, "the URL or the credentials cannot be sent"),
+    (OSError, ConnectFailed, "no connection"),
 )
 """Foreign exceptions → ours, with the message. The first match wins, so the narrow ones come first."""
 
@@ -90,15 +90,15 @@ def translated(error: Exception) -> HttpError:
     """Map an error of requests, urllib3 or the socket to ours. Its own message is not repeated."""
     for cause in _causes(error):
         if isinstance(cause, urllib3.TimeoutError | TimeoutError) and not isinstance(cause, urllib3.NewConnectionError):
-            return RequestTimedOut("no complete response in time")
+            return TimedOut("no complete response in time")
         if isinstance(cause, ssl.SSLCertVerificationError):
             return TlsFailed(f"the server's certificate is not trusted: {cause.verify_message}")
         if isinstance(cause, ssl.SSLError) and cause.reason:
             return TlsFailed(f"TLS handshake failed: {cause.reason.replace('_', ' ').lower()}")
         if isinstance(cause, OSError) and (why := _refused(cause)):
-            return ConnectionFailed(why)
+            return ConnectFailed(why)
     known = (kind(message) for foreign, kind, message in KINDS if isinstance(error, foreign))
-    return next(known, ConnectionFailed(f"unexpected {type(error).__name__}"))
+    return next(known, ConnectFailed(f"unexpected {type(error).__name__}"))
 
 
 def _refused(cause: OSError) -> str | None:

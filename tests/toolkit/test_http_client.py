@@ -23,11 +23,11 @@ from exporter.toolkit.config_types import Secret
 from exporter.toolkit.http_client import HttpClient
 from exporter.toolkit.http_errors import (
     KINDS,
-    ConnectionFailed,
+    ClientError,
+    ConnectFailed,
     HttpError,
-    InvalidRequest,
-    InvalidResponse,
-    RequestTimedOut,
+    Malformed,
+    TimedOut,
     TlsFailed,
     translated,
 )
@@ -145,7 +145,7 @@ def test_a_post_is_sent_once_unless_the_caller_says_that_twice_does_no_harm():
     """A POST that broke may have been carried out."""
     with serving(dying_when_reused(lambda connection, _: reset(connection))) as server, client() as one:
         one.request("POST", server.url, body=b"1")
-        with pytest.raises(ConnectionFailed):
+        with pytest.raises(ConnectFailed):
             one.request("POST", server.url, body=b"2")
         one.request("POST", server.url, body=b"3")
         assert one.request("POST", server.url, body=b"4", retry_dead_connection=True).status == 200
@@ -156,7 +156,7 @@ def test_a_fresh_connection_that_breaks_is_not_tried_again():
     """The server is down, and says so at once."""
     with serving(lambda connection, server: next(server.heads(connection)) and reset(connection)) as server:
         with client() as one:
-            assert isinstance(failure(one, server.url), ConnectionFailed)
+            assert isinstance(failure(one, server.url), ConnectFailed)
         assert len(server.requests) == 1
 
 
@@ -210,7 +210,7 @@ def test_an_answer_that_never_ends_is_cut_at_the_deadline(act):
 
 def told(error, stage, *, reached):
     """See that the error says what was waited for; a busy machine may not have come so far."""
-    assert isinstance(error, RequestTimedOut)
+    assert isinstance(error, TimedOut)
     assert str(error) == f"no complete response within 0.5 s ({stage})" or not reached
 
 
@@ -280,7 +280,7 @@ def test_a_name_of_dead_addresses_only_is_given_up_at_the_deadline(monkeypatch):
     """None of them is waited for beyond it."""
     with swallowing() as dead, client(0.5) as one:
         resolving(monkeypatch, dead, dead)
-        assert isinstance(failure(one, "http://vendor.example"), RequestTimedOut)
+        assert isinstance(failure(one, "http://vendor.example"), TimedOut)
 
 
 def test_closing_cuts_what_is_under_way():
@@ -296,7 +296,7 @@ def test_closing_cuts_what_is_under_way():
         one.close()
         waiting.join(30)
         caught.append(failure(one, server.url))
-    assert [type(error) for error in caught] == [ConnectionFailed] * 2
+    assert [type(error) for error in caught] == [ConnectFailed] * 2
     assert len(server.requests) == 2
 
 
@@ -316,7 +316,7 @@ def test_an_answer_of_the_size_allowed_is_whole_and_one_byte_more_is_refused():
     with serving(answering(answer(b"x" * 10), answer(b"x" * 11))) as server, client(max_response=10) as one:
         assert one.request("GET", server.url).body == b"x" * 10
         error = failure(one, server.url)
-    assert isinstance(error, InvalidResponse)
+    assert isinstance(error, Malformed)
     assert str(error) == "response larger than 10 bytes"
     assert HttpClientSettings().max_response == 8_000_000
 
@@ -328,7 +328,7 @@ def test_a_gzip_bomb_is_refused_before_it_fills_the_memory():
     with serving(answering(answer(bomb, "200 OK", "Content-Encoding: gzip"))) as server, client() as one:
         tracemalloc.start()
         try:
-            assert isinstance(failure(one, server.url), InvalidResponse)
+            assert isinstance(failure(one, server.url), Malformed)
             assert tracemalloc.get_traced_memory()[1] < 40_000_000
         finally:
             tracemalloc.stop()
@@ -370,13 +370,13 @@ def test_what_comes_before_the_answer_is_passed_over(early):
 @pytest.mark.parametrize(
     ("sent", "kind", "message"),
     [
-        (b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nhalf", ConnectionFailed,
+        (b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nhalf", ConnectFailed,
          "the connection broke before the response was complete"),
-        (b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nab", ConnectionFailed,
+        (b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nab", ConnectFailed,
          "the connection broke before the response was complete"),
-        (answer(b"no gzip", "200 OK", "Content-Encoding: gzip"), InvalidResponse, "the body's compression is broken"),
-        (b"SSH-2.0-OpenSSH_9.6\r\n", ConnectionFailed, "no connection"),
-        (b"", ConnectionFailed, "no connection"),
+        (answer(b"no gzip", "200 OK", "Content-Encoding: gzip"), Malformed, "the body's compression is broken"),
+        (b"SSH-2.0-OpenSSH_9.6\r\n", ConnectFailed, "no connection"),
+        (b"", ConnectFailed, "no connection"),
     ],
 )  # fmt: skip
 def test_a_broken_answer_is_an_error(sent, kind, message):
@@ -534,7 +534,7 @@ def test_no_connection_has_a_plain_reason():
     ]:
         with client(**settings) as one:
             error = failure(one, url)
-            assert (type(error), str(error)) == (ConnectionFailed, message)
+            assert (type(error), str(error)) == (ConnectFailed, message)
 
 
 @pytest.mark.parametrize(
@@ -557,7 +557,7 @@ def test_a_request_that_cannot_be_sent_is_refused_without_its_secrets(url, heade
     """In particular user names in URLs, which requests would send in place of the token."""
     with client() as one:
         error = failure(one, url, headers=headers)
-    assert (type(error), str(error)) == (InvalidRequest, message)
+    assert (type(error), str(error)) == (ClientError, message)
 
 
 def test_no_error_holds_a_secret():
@@ -593,11 +593,11 @@ def test_every_exception_of_requests_has_its_kind(foreign):
 @pytest.mark.parametrize(
     ("error", "kind"),
     [
-        (exceptions.ConnectionError(urllib3.exceptions.ReadTimeoutError(None, "", "read timed out")), RequestTimedOut),
-        (exceptions.ConnectionError(urllib3.exceptions.ProtocolError("", ConnectionResetError())), ConnectionFailed),
-        (urllib3.exceptions.LocationParseError("x"), InvalidRequest),
-        (UnicodeEncodeError("latin-1", "€", 0, 1, "no"), InvalidRequest),
-        (RuntimeError(SECRET), ConnectionFailed),
+        (exceptions.ConnectionError(urllib3.exceptions.ReadTimeoutError(None, "", "read timed out")), TimedOut),
+        (exceptions.ConnectionError(urllib3.exceptions.ProtocolError("", ConnectionResetError())), ConnectFailed),
+        (urllib3.exceptions.LocationParseError("x"), ClientError),
+        (UnicodeEncodeError("latin-1", "€", 0, 1, "no"), ClientError),
+        (RuntimeError(SECRET), ConnectFailed),
     ],
 )
 def test_causes_that_are_wrapped_are_found(error, kind):

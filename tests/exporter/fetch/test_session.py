@@ -6,14 +6,16 @@ from exporter.collectors.contract import Get, Reason, Response
 from exporter.collectors.settings import TargetSettings
 from exporter.errors import (
     ClientError,
+    ConnectFailed,
     Malformed,
     PollError,
     RateLimited,
     Refused,
     ServerError,
     TimedOut,
+    TlsFailed,
 )
-from exporter.fetch.error_mapping import KINDS, check
+from exporter.fetch.error_mapping import check
 from exporter.fetch.session import Session, located
 from exporter.toolkit import http_errors
 from exporter.toolkit.config_types import Secret
@@ -220,10 +222,10 @@ def test_200_and_what_the_request_names_are_answers(status):
     check(request(expected_statuses=frozenset({418})), Response(0.0, status, b""))
 
 
-def every_error():
-    return [one for one in vars(http_errors).values() if isinstance(one, type) and issubclass(one, HttpError)]
-
-
-def test_every_error_below_http_has_its_kind():
-    """The words are the transport's, the kind is the label of a metric."""
-    assert set(KINDS) == {one for one in every_error() if one is not HttpError}
+def test_every_error_below_http_is_an_outcome():
+    """The words are the transport's, the reason is the label of a metric."""
+    below = [one for one in vars(http_errors).values() if isinstance(one, type) and issubclass(one, HttpError)]
+    reasons = {one.reason for one in below if one is not HttpError}
+    assert reasons == {"timeout", "connect", "tls", "client_error", "malformed"}
+    assert set(below) - {HttpError} == {TimedOut, ConnectFailed, TlsFailed, ClientError, Malformed}
+    assert all(issubclass(one, PollError) for one in below)

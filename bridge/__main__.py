@@ -66,14 +66,12 @@ def _serve(arguments: argparse.Namespace, web_config: WebConfigFile) -> int:
     signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS)
     try:
         bridge.start()
-    except (OSError, Unavailable) as error:
-        bridge.stop()
-        problem = f"cannot listen: {error.strerror or error}" if isinstance(error, OSError) else str(error)
-        sys.stderr.write(f"{problem}\n")
-        return 1
-    except BaseException:
+    except BaseException as error:
         bridge.stop()  # otherwise the open sockets would go on accepting connections
-        raise
+        if not isinstance(error, OSError):
+            raise
+        sys.stderr.write(f"cannot listen: {error.strerror or error}\n")
+        return 1
     while signal.sigwait(_SIGNALS) == signal.SIGHUP:
         try:
             bridge.reload()

@@ -30,7 +30,7 @@ class Notice:
 def attention(  # noqa: PLR0913  everything that can go wrong
     circuit: Circuit,
     counts: Counts,
-    receivers: Iterable[ReceiverStatus],
+    receivers: Sequence[ReceiverStatus],
     *,
     unconfirmed: int,
     refused_silences: Mapping[str, str],
@@ -38,7 +38,6 @@ def attention(  # noqa: PLR0913  everything that can go wrong
     now: float,
 ) -> Iterator[Notice]:
     """Yield the notices, urgent ones first; none while all is well."""
-    receivers = list(receivers)
     yield from _urgent(circuit, counts, receivers, now)
     sources = {one.source for one in receivers}
     if left := sum(number for (source, _), number in counts.open_alerts.items() if source not in sources):

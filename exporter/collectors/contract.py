@@ -1,20 +1,12 @@
 """The contract of a collector.
 
-A collector does no I/O. It is four pure functions over its knowledge of one target:
+A collector does no I/O: it is the pure functions of `Collector` over its knowledge of one target, and for service
+discovery that of `Discovering`. The poller calls them.
 
-    requests(knowledge, now)                the requests it wants, each with its reason and due time
-    update(knowledge, request, response)    the knowledge after a response, or `Malformed`
-    families(knowledge, now)                the metrics
-    figures(knowledge, now)                 a summary in words, for the status page
-
-A fifth is optional:
-
-    endpoints(knowledge, now)               the endpoints that others may probe too, for service discovery
-
-The poller calls them. A vendor is a folder `exporter/collectors/<name>/` whose `config.py` holds `Settings`
-(a `TargetSettings`) and whose `collector.py` holds `Collector`, which takes those settings.
-`starter.yml` is the section that `init` writes, `README.md` the documentation.
-The folder's name is the value of `collector:` in exporter.yml and of the label `collector`.
+A vendor is a folder `exporter/collectors/<name>/` whose `config.py` holds `Settings` (a `TargetSettings`) and whose
+`collector.py` holds `Collector`, which takes those settings. `starter.yml` is the section that `init` writes,
+`README.md` the documentation. The folder's name is the value of `collector:` in exporter.yml and of the label
+`collector`.
 """
 
 from collections.abc import Iterable, Mapping
@@ -30,17 +22,8 @@ _CONFIRM_AFTER: Final = 10.0
 MOST_ROWS: Final = 20_000
 """Rows of a listing, over all its pages: what goes on is cut. Twice what `max_pages` lets through."""
 PROBE_FAILURES: Final = (
-    "dns",
-    "connect",
-    "timeout",
-    "tls",
-    "protocol",
-    "name",
-    "expired",
-    "not_yet_valid",
-    "untrusted",
-    "self_signed",
-    "client_certificate",
+    *("dns", "connect", "timeout", "tls", "protocol"),
+    *("name", "expired", "not_yet_valid", "untrusted", "self_signed", "client_certificate"),
 )
 """Reasons why a probe saw no certificate, or one that a client would not accept."""
 StartTls = Literal["smtp", "imap", "pop3", "ftp", "postgres", "ldap", "xmpp"]
@@ -190,7 +173,7 @@ K_contra = TypeVar("K_contra", bound=Knowledge, contravariant=True)
 
 
 class Collector(Protocol[K]):
-    """The four functions, and the knowledge of a target before its first response."""
+    """Four functions, and the knowledge of a target before its first response."""
 
     metrics: tuple[Metric, ...]
     """Every metric that `families` may yield, in the order of the page."""

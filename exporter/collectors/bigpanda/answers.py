@@ -83,12 +83,9 @@ def read_search(body: bytes) -> Found:
 def read_plans(body: bytes) -> int:
     """Read the number of maintenance plans, from `total` or else from the list, whatever its name."""
     document = read_json(body)
-    if isinstance(document, list):
-        return len(document)
-    total = count_of(document.get("total")) if isinstance(document, dict) else None
-    if total is not None:
-        return total
-    listed = [value for value in document.values() if isinstance(value, list)] if isinstance(document, dict) else []
-    if not listed:
+    members = {"items": document} if isinstance(document, list) else document if isinstance(document, dict) else {}
+    total = count_of(members.get("total"))
+    listed = next((value for value in members.values() if isinstance(value, list)), None)
+    if total is None and listed is None:
         raise Malformed("body: no list of maintenance plans")
-    return len(listed[0])
+    return len(listed or ()) if total is None else total

@@ -65,10 +65,8 @@ class Collector:
     def requests(self, knowledge: Knowledge, now: float) -> Iterator[Request]:
         """Yield the list of environments and the searches of each; an environment left behind goes last."""
         every = LIST_EVERY if knowledge.environments else self.settings.poll_interval
-        if knowledge.listed_at is None or knowledge.wanted != self.settings.environments:
-            due = 0.0  # the configured environments have changed
-        else:
-            due = knowledge.listed_at + every
+        at, wanted = knowledge.listed_at, self.settings.environments
+        due = 0.0 if at is None or knowledge.wanted != wanted else at + every  # at once when others are configured
         due = confirmed(knowledge.emptied_at, every, due)
         yield Get(endpoint=ENVIRONMENTS, reason=Reason.STATUS, due=due, every=every, path=ENVIRONMENTS)
         yield from self._searches(knowledge, now)

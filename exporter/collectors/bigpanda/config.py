@@ -8,6 +8,8 @@ from exporter.collectors.settings import ApiSettings, all_or_listed
 from exporter.toolkit.config_types import Duration
 from exporter.toolkit.http_settings import HttpUrl
 
+Name = Annotated[str, Field(min_length=1)]
+
 
 class Settings(ApiSettings):
     """One BigPanda organisation, as visible to one user's API key."""
@@ -17,9 +19,7 @@ class Settings(ApiSettings):
 
     base_url: HttpUrl = "https://api.bigpanda.io"
     poll_interval: Duration = Field(60.0, gt=0)
-    environments: Annotated[tuple[Annotated[str, Field(min_length=1)], ...] | None, all_or_listed("environments")] = (
-        None
-    )
+    environments: Annotated[tuple[Name, ...] | None, all_or_listed("environments")] = None
     """None: all."""
     max_pages: int = Field(100, gt=0)
 

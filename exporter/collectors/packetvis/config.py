@@ -9,21 +9,10 @@ from exporter.collectors.settings import TargetSettings
 from exporter.toolkit.config_types import Duration, Secret
 from exporter.toolkit.http_settings import is_url
 
-DOCUMENTED_TYPES = frozenset(
-    {
-        "hijack",
-        "visibility",
-        "misconfiguration",
-        "newprefix",
-        "neighbors",
-        "rpki-invalid",
-        "rpki-unknown",
-        "rpki-disappear",
-        "roa-diff",
-        "roa-expire",
-        "ta-expire",
-        "ta-malfunction",
-    }
+DOCUMENTED_TYPES = (
+    *("hijack", "visibility", "misconfiguration", "newprefix", "neighbors"),
+    *("rpki-invalid", "rpki-unknown", "rpki-disappear"),
+    *("roa-diff", "roa-expire", "ta-expire", "ta-malfunction"),
 )
 """The types that the vendor documents; there may be others."""
 DEFAULT_WARNING_MINUTES = 10
@@ -56,11 +45,7 @@ class Settings(TargetSettings):
 
     def params(self) -> tuple[tuple[str, str], ...]:
         """Return the configured parameters; they replace those of the URL."""
-        given = {
-            "severity": self.severity,
-            "types": ",".join(self.types) or None,
-            "warning": self.warning_minutes,
-        }
+        given = {"severity": self.severity, "types": ",".join(self.types) or None, "warning": self.warning_minutes}
         return tuple((name, str(value)) for name, value in given.items() if value is not None)
 
     def window(self) -> float:
@@ -82,12 +67,8 @@ class Settings(TargetSettings):
         ]
         if of_url.get("status", "").lower() == "true":
             found.append("url: contains status=true: PacketVis answers 418 while it warns, which proxies may break")
-        found += [
-            f"types: {name} is not one of the vendor's documented types"
-            for name in self.types
-            if name not in DOCUMENTED_TYPES
-        ]
-        return found
+        unknown = [name for name in self.types if name not in DOCUMENTED_TYPES]
+        return found + [f"types: {name} is not one of the vendor's documented types" for name in unknown]
 
     def _of_url(self) -> dict[str, str]:
         """Return the parameters of the wizard's URL. Some are secret: only the documented four may be shown."""

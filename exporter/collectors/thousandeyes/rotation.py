@@ -137,8 +137,6 @@ def _get(  # noqa: PLR0913  one parameter per member
 
 def _names_request(endpoint: str, aid: str, at: float | None, *, is_short: bool) -> Get:
     """Return a lookup of names, due again soon if an active alert has an id that the last one lacked."""
-    if at is None:
-        return _get(endpoint, aid, Reason.CHANGED, 0.0, LOOKUP_EVERY)
-    if is_short:
-        return _get(endpoint, aid, Reason.CHANGED, at + LOOKUP_AGAIN, LOOKUP_AGAIN)
-    return _get(endpoint, aid, Reason.LISTING, at + LOOKUP_EVERY, LOOKUP_EVERY)
+    every = LOOKUP_AGAIN if is_short else LOOKUP_EVERY
+    reason = Reason.CHANGED if is_short or at is None else Reason.LISTING
+    return _get(endpoint, aid, reason, 0.0 if at is None else at + every, every)

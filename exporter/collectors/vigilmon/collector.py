@@ -76,16 +76,14 @@ class Collector:
             return replace(knowledge, observations=seen | {where: observe(seen.get(where), response)})
         if not isinstance(request, Get) or not isinstance(response, Response):
             raise TypeError("a Get is answered by a Response, a Probe by a Certificate")
+        gone = response.status != 200  # noqa: PLR2004  the other expected statuses: there is no such page or monitor
         if request.endpoint == LISTING:
             number = int(dict(request.params).get(self.settings.page_parameter, "1"))
-            # 404: the previous page was the last one.
-            page = read_monitors(response.body) if response.status == 200 else Page((), None, None, None)  # noqa: PLR2004
-            listing = knowledge.listing
-            if response.status != 200 and listing and (listing.total or 0) > listing.told:  # noqa: PLR2004
+            page, listing = Page((), None, None, None) if gone else read_monitors(response.body), knowledge.listing
+            if gone and listing and (listing.total or 0) > listing.told:
                 raise Malformed("404, though there are more monitors")
             return with_page(knowledge, number, response.at, page, self.settings.max_pages)
         identity = unquote(request.path.split("/")[2])
-        gone = response.status != 200  # noqa: PLR2004  the other expected statuses mean that the monitor does not exist
         if gone and identity in knowledge.missing:
             return without(knowledge, (identity,))
         if request.endpoint == DETAIL:
@@ -105,14 +103,9 @@ class Collector:
         yield Family(INFO, [((one.id, one.name, one.url, one.method), 1.0) for one in monitors])
         yield from certificate_families(CERTIFICATE, self._certificates(knowledge, now), now)
         oldest = max(self.settings.max_age, TURNS * rotation(self.settings, knowledge))
-        uptimes = [
-            (one, known)
-            for one in knowledge.monitors
-            if (known := knowledge.uptimes.get(one)) and now - known.at <= oldest
-        ]
-        yield Family(
-            UPTIME, [((one, window), percent) for one, known in uptimes for window, percent in known.windows.items()]
-        )
+        uptimes = ((one, knowledge.uptimes.get(one)) for one in knowledge.monitors)
+        fresh = ((one, known.windows) for one, known in uptimes if known and now - known.at <= oldest)
+        yield Family(UPTIME, [((one, window), percent) for one, each in fresh for window, percent in each.items()])
         yield Family(RECORDED, [((one.id,), float(each.recorded)) for one, each in valid if each.recorded is not None])
         yield Family(LASTED, [((one.id,), each.last_duration) for one, each in valid if each.last_duration is not None])
         yield Family(CHECKED, [((one.id,), one.checked_at) for one in monitors if one.checked_at is not None])

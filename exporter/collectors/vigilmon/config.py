@@ -10,24 +10,21 @@ from exporter.toolkit.http_settings import HttpUrl
 
 
 class Settings(ApiSettings):
-    """One API token. The vendor allows 60 requests a minute per token; the default leaves ten to others."""
+    """One API token. The vendor allows 60 requests a minute per token; the default leaves ten to others.
+
+    It documents paging but not the name of the page parameter. See README.md for the intervals and shares.
+    """
 
     most_requests_per_minute: ClassVar[float] = 60.0
     base_url: HttpUrl = "https://vigilmon.online/api/v1"
     poll_interval: Duration = Field(30.0, gt=0)
-    """How often each page of statuses is requested, as far as `status_share` allows."""
     requests_per_minute: float = Field(50.0, gt=0, allow_inf_nan=False)
     page_parameter: str = Field("page", min_length=1)
-    """The vendor documents paging but not the parameter's name."""
     max_pages: int = Field(500, gt=0)
     uptime_interval: Duration = Field(300.0, gt=0)
-    """How often a monitor's uptime is requested; uptime changes slowly."""
     incidents_interval: Duration = Field(6 * 3600.0, gt=0)
-    """How often the incidents of an unchanged monitor that is not down are requested."""
     down_interval: Duration = Field(180.0, gt=0)
-    """How often the incidents of a monitor that is down are requested."""
     status_share: float = Field(0.9, gt=0, le=0.95)
-    """Largest share of the budget for statuses, so that a large account still gets its uptimes."""
     certificates: bool = True
     certificate_interval: Duration = Field(3600.0, gt=0)
     certificate_retry_interval: Duration = Field(300.0, gt=0)

@@ -82,12 +82,13 @@ def probes(settings: Settings, known: Known) -> Iterator[Probe]:
     """Yield the most urgent probes, one for all monitors of the same host and port."""
     every, retry = settings.certificate_interval, settings.certificate_retry_interval
     places = {one.place: one.found for one in known.monitors.values()}
-    unprobed = (place for place in places.items() if place[0] and place[0] not in known.observations)
-    for where, found in islice(unprobed, MOST):
-        yield _probe(where, found, every)
-    due = ((seen.due(every, min(retry, every)), where) for where, seen in known.observations.items())
-    for at, where in nsmallest(MOST, due):
-        yield _probe(where, at, every)
+    unprobed = ((at, place) for place, at in places.items() if place and place not in known.observations)
+    again = ((seen.due(every, min(retry, every)), place) for place, seen in known.observations.items())
+    for due, place in (*islice(unprobed, MOST), *nsmallest(MOST, again)):
+        host, _, port = place.rpartition(":")
+        yield Probe(
+            endpoint="tls", reason=Reason.OLDEST, due=due, every=every, server_name=host, address=host, port=int(port)
+        )
 
 
 def _page(settings: Settings, known: Known, now: float) -> Get:
@@ -115,17 +116,4 @@ def _get(endpoint: str, identity: str, reason: Reason, due: float, every: float)
     path = endpoint.replace("{id}", quote(identity, safe=""))
     return Get(
         endpoint=endpoint, reason=reason, due=due, every=every, path=path, expected_statuses=frozenset({403, 404})
-    )
-
-
-def _probe(where: str, due: float, every: float) -> Probe:
-    host, _, port = where.rpartition(":")
-    return Probe(
-        endpoint="tls",
-        reason=Reason.OLDEST,
-        due=due,
-        every=every,
-        server_name=host,
-        address=host,
-        port=int(port),
     )

@@ -68,6 +68,6 @@ def step(collector: Collector[Any], run: Run, vendor: Vendor, latency: float) ->
 def _carry_out(collector: Collector[Any], run: Run, vendor: Vendor, request: Get | Probe, latency: float) -> None:
     run.sent.append((run.now, request))
     run.target = begin(run.target, request, run.now)
-    told = vendor(request, run.now)
+    response = vendor(request, run.now)
     run.now += latency
-    run.target = update(collector, run.target, request, told, run.now).target
+    run.target = update(collector, run.target, request, response, run.now).target

@@ -19,8 +19,8 @@ EDGE = {"collector": "certificates", "account": "edge", "endpoints": ["example.c
 
 
 @pytest.mark.parametrize("file", BAD, ids=lambda file: file.stem)
-def test_each_bad_file_is_told_by_exactly_its_problems(file):
-    """Every problem of a file is told at once, one line each, with its path in the file."""
+def test_each_invalid_file_has_exactly_its_problems(file):
+    """All problems at once, a line each, with the path in the file."""
     lines = file.read_text().splitlines()
     expected = [line.removeprefix("# expected: ") for line in lines if line.startswith("# expected: ")]
     with pytest.raises(ConfigError) as raised:
@@ -28,30 +28,30 @@ def test_each_bad_file_is_told_by_exactly_its_problems(file):
     assert list(raised.value.problems) == [line.replace("{known}", ", ".join(config.known())) for line in expected]
 
 
-def test_a_file_that_is_not_there_is_one_problem(tmp_path):
-    """A missing file is told with the system's reason."""
+def test_missing_file_is_one_problem(tmp_path):
+    """With the system's reason."""
     with pytest.raises(ConfigError) as raised:
         config.load(tmp_path / "exporter.yml")
     assert raised.value.problems == ("cannot read: No such file or directory",)
 
 
-def test_a_good_file_becomes_the_settings_of_its_targets(tmp_path):
-    """Targets keep their order, and their durations are seconds."""
+def test_valid_file_becomes_settings(tmp_path):
+    """Targets keep their order, and durations are seconds."""
     file = tmp_path / "exporter.yml"
     file.write_text("targets: [{collector: certificates, account: edge, endpoints: ['a.example:443'], timeout: 1m}]")
     (target,) = config.load(file).targets
     assert (target.collector, target.account, target.timeout) == ("certificates", "edge", 60.0)
 
 
-def test_no_secret_stands_in_a_problem():
-    """A value that was given in the wrong place is not repeated."""
+def test_problems_contain_no_secret():
+    """A value in the wrong place is not repeated."""
     with pytest.raises(ConfigError) as raised:
         config.read({"targets": [EDGE | {"tokn": "s3cr3t", "proxy_url": ["s3cr3t"]}]})
     assert "s3cr3t" not in str(raised.value)
 
 
 def test_a_value_beyond_the_vendors_advice_is_a_warning():
-    """What the vendor advises against is said, with its place, and allowed."""
+    """With its place; the value is used."""
     (target,) = config.read({"targets": [EDGE]}).targets
     hasty = type("Hasty", (type(target),), {"shortest_poll_interval": 1e6})
     read = config.Config((target, hasty.model_validate(EDGE)))
@@ -62,15 +62,15 @@ def test_a_value_beyond_the_vendors_advice_is_a_warning():
     ("given", "max_age"),
     [({}, 1800.0), ({"poll_interval": "1h"}, 10800.0), ({"poll_interval": "1h", "max_age": "90m"}, 5400.0)],
 )
-def test_max_age_follows_the_interval_unless_it_is_configured(given, max_age):
-    """Series outlive three polls that fail; a vendor's own default is the least."""
+def test_default_max_age_follows_the_poll_interval(given, max_age):
+    """Series outlive three failed polls; a vendor's own default is the minimum."""
     (target,) = config.read({"targets": [EDGE | given]}).targets
     assert target.max_age == max_age
 
 
 @pytest.mark.parametrize("max_age", ["10m", "5m"])
-def test_data_that_would_be_withdrawn_between_two_polls_is_refused(max_age):
-    """It is a contradiction that nobody means; shorter than two intervals is a warning."""
+def test_max_age_shorter_than_the_interval_is_an_error(max_age):
+    """Shorter than two intervals is a warning."""
     with pytest.raises(ConfigError) as raised:
         config.read({"targets": [EDGE | {"poll_interval": "10m", "max_age": max_age}]})
     assert raised.value.problems == (
@@ -88,8 +88,8 @@ def test_data_that_would_be_withdrawn_between_two_polls_is_refused(max_age):
     ]
 
 
-def test_each_target_belongs_to_one_of_several_exporters():
-    """Whole, with all of its rate; every exporter has some of many, and one that is alone has all."""
+def test_each_target_belongs_to_one_shard():
+    """With its full rate; every shard has some of many targets, and a single exporter has all."""
     url = "https://packetvis.com/api?auth=k3y"
     targets = [{"collector": "packetvis", "account": f"noc{number}", "url": url} for number in range(12)]
     read = config.read({"targets": targets})
@@ -101,7 +101,7 @@ def test_each_target_belongs_to_one_of_several_exporters():
 
 
 def test_a_new_folder_is_a_new_vendor(tmp_path, monkeypatch):
-    """A collector's folder copied under another name is known and made, without another line changed."""
+    """A copied collector folder works under its new name without another change."""
     original = Path(exporter.collectors.__path__[0]) / "certificates"
     shutil.copytree(original, tmp_path / "copied_vendor")
     monkeypatch.setattr(exporter.collectors, "__path__", [*exporter.collectors.__path__, str(tmp_path)])
@@ -121,8 +121,8 @@ ANYTHING = st.recursive(
 
 @settings(deadline=None)
 @given(st.sampled_from(config.known()), st.data())
-def test_whatever_stands_there_the_answer_is_one_line_for_each_problem(vendor, data):
-    """Any value under any key, and any key: no traceback, nothing that a terminal would act on."""
+def test_any_value_is_one_line_per_problem(vendor, data):
+    """For any value under any key: no traceback and no control characters."""
     model = importlib.import_module(f"exporter.collectors.{vendor}.config").Settings
     target = {"collector": vendor, "account": "a", "token": "t", "endpoints": ["example.com:443"]}
     target[data.draw(st.sampled_from(sorted(model.model_fields)) | st.text())] = data.draw(ANYTHING)
@@ -134,8 +134,8 @@ def test_whatever_stands_there_the_answer_is_one_line_for_each_problem(vendor, d
     assert all(line.isprintable() for line in found)
 
 
-def test_a_file_is_named_relative_to_exporter_yml(tmp_path, monkeypatch):
-    """Wherever the exporter was started, as with Prometheus."""
+def test_paths_are_relative_to_exporter_yml(tmp_path, monkeypatch):
+    """As with Prometheus, whatever the working directory."""
     (tmp_path / "conf").mkdir()
     for name in ("token", "proxy"):
         (tmp_path / "conf" / name).write_text("http://proxy:3128\n")

@@ -54,8 +54,8 @@ class Running:
         self.url = f"http://127.0.0.1:{self.eventually(self._port)}"
 
     def _port(self):
-        told = [json.loads(line)["msg"] for line in self.log.read_text().splitlines()]
-        return next((line.rpartition(" ")[2] for line in told if line.startswith("listening on")), None)
+        messages = [json.loads(line)["msg"] for line in self.log.read_text().splitlines()]
+        return next((line.rpartition(" ")[2] for line in messages if line.startswith("listening on")), None)
 
     def eventually(self, condition):
         deadline = time.monotonic() + 60
@@ -100,16 +100,16 @@ def test_config_check_says_ok_and_starts_nothing(config_file, capsys):
     assert capsys.readouterr() == (f"{file}: ok, 2 targets\n", "")
 
 
-def test_config_check_says_what_a_shard_has(config_file, capsys):
+def test_config_check_prints_the_targets_of_a_shard(config_file, capsys):
     """Each target is on one of the shards."""
     file = config_file(target("edge"), target("core"))
-    told = []
+    outputs = []
     for number in (1, 2, 3):
         assert main([f"--config.file={file}", "--config.check", f"--shard={number}/3"]) == 0
-        told.append(
+        outputs.append(
             re.fullmatch(rf"{file}: ok, 2 targets, (\d) of them on shard {number}/3\n", capsys.readouterr().out)
         )
-    assert sum(int(line[1]) for line in told) == 2
+    assert sum(int(line[1]) for line in outputs) == 2
 
 
 @pytest.mark.parametrize("written", ["0/3", "4/3", "a/b", "1/0"])
@@ -122,8 +122,8 @@ def test_a_bad_shard_ends_with_status_2(config_file, capsys, written):
     assert line.startswith(f"vendorwatch-exporter: argument --shard: {written}: ")
 
 
-def test_a_shard_without_targets_serves_all_the_same(config_file, run):
-    """Ready, with the families of the exporter itself, and the page for people says why there are no others."""
+def test_shard_without_targets_is_ready(config_file, run):
+    """With the exporter's own families; the status page gives the reason."""
     file = config_file(target("edge"))
     without = next(number for number in (1, 2) if not Shard(number, 2).owns("certificates", "edge"))
     program = run(f"--config.file={file}", f"--shard={without}/2")
@@ -135,7 +135,7 @@ def test_a_shard_without_targets_serves_all_the_same(config_file, run):
 
 @pytest.mark.parametrize("check", [["--config.check"], []])
 def test_a_bad_configuration_ends_with_status_1_and_a_line_per_problem(config_file, tmp_path, capsys, check):
-    """Of both files, before any socket opens; no traceback."""
+    """Problems of both files, before any socket opens; no traceback."""
     file = config_file(target("edge", timeout="soon"), target("edge", collector="nagios"))
     web = tmp_path / "web.yml"
     web.write_text("basic_auth_users: {ann: h1dden}")
@@ -169,8 +169,8 @@ def test_an_address_in_use_ends_with_status_1(config_file):
 
 
 @pytest.mark.system
-def test_both_of_a_pair_follow_a_new_configuration(config_file, run, tmp_path, postgresql_cluster):
-    """The follower has the new target once the leader has it, and asks nobody for it."""
+def test_pair_follows_a_new_configuration(config_file, run, tmp_path, postgresql_cluster):
+    """The follower has the new target once the leader has it, and does not poll it."""
     flags = (f"--config.file={config_file(target('edge'))}", f"--storage.url={postgresql_cluster.database()}")
     leader = run(*flags)
     leader.eventually(lambda: "\nvendorwatch_leader 1.0\n" in leader.get())
@@ -185,17 +185,17 @@ def test_both_of_a_pair_follow_a_new_configuration(config_file, run, tmp_path, p
     assert "vendorwatch_api_requests_total{" not in follower.get()
 
 
-def test_a_directory_and_a_database_are_one_too_many(config_file, capsys):
+def test_storage_path_and_url_exclude_each_other(config_file, capsys):
     """Status 2, and one line that names both flags and repeats no value."""
     with pytest.raises(SystemExit) as ended:
         main(["--storage.path=/s3cret", "--storage.url=postgresql://v:s3cret@h/d"])
     assert ended.value.code == 2
-    told = "vendorwatch-exporter: argument --storage.url: not allowed with argument --storage.path\n"
-    assert capsys.readouterr().err == told
+    message = "vendorwatch-exporter: argument --storage.url: not allowed with argument --storage.path\n"
+    assert capsys.readouterr().err == message
 
 
 @pytest.mark.parametrize(
-    ("content", "told"),
+    ("content", "message"),
     [
         (None, "cannot use --storage.url: No such file or directory\n"),
         ("", "cannot use --storage.url: {path} is empty\n"),
@@ -203,8 +203,8 @@ def test_a_directory_and_a_database_are_one_too_many(config_file, capsys):
     ],
 )
 @pytest.mark.parametrize("flags", [(), ("--config.check",)])
-def test_a_url_that_cannot_be_used_ends_with_status_1(config_file, tmp_path, content, told, flags):
-    """One line that says why, without the URL; the check says it too."""
+def test_unusable_storage_url_ends_with_status_1(config_file, tmp_path, content, message, flags):
+    """One line with the reason, without the URL; --config.check reports it too."""
     path = tmp_path / "database.url"
     if content is not None:
         path.write_text(content)
@@ -213,12 +213,12 @@ def test_a_url_that_cannot_be_used_ends_with_status_1(config_file, tmp_path, con
         [sys.executable, "-m", "exporter", *flags], cwd=ROOT, capture_output=True, text=True, timeout=60, check=False
     )
     assert ended.returncode == 1
-    assert ended.stderr.startswith(f"vendorwatch-exporter: {told.format(path=path)}")
+    assert ended.stderr.startswith(f"vendorwatch-exporter: {message.format(path=path)}")
     assert "s3cret" not in ended.stderr
     assert ended.stderr.count("\n") == 1
 
 
-def test_without_the_driver_the_extra_is_named(config_file, tmp_path):
+def test_missing_driver_names_the_extra(config_file, tmp_path):
     """One line, status 1."""
     (tmp_path / "psycopg.py").write_text("raise ImportError")
     flags = (f"--config.file={config_file(target('edge'))}", "--storage.url=postgresql://v:s3cret@h/d")
@@ -232,12 +232,12 @@ def test_without_the_driver_the_extra_is_named(config_file, tmp_path):
         env={**os.environ, "PYTHONPATH": f"{tmp_path}{os.pathsep}{ROOT}"},
     )
     assert ended.returncode == 1
-    told = "vendorwatch-exporter: --storage.url needs the extra: pip install 'vendorwatch[postgresql]'\n"
-    assert ended.stderr == told
+    message = "vendorwatch-exporter: --storage.url needs the extra: pip install 'vendorwatch[postgresql]'\n"
+    assert ended.stderr == message
 
 
 def test_a_directory_that_another_exporter_uses_ends_with_status_1(config_file, run, tmp_path):
-    """Before anything is polled; a shard has a place of its own below it."""
+    """Before any poll; a shard has its own folder below it."""
     flags = (f"--config.file={config_file(target('edge'))}", f"--storage.path={tmp_path / 'stored'}")
     run(*flags)
     command = [sys.executable, "-m", "exporter", *flags, "--web.listen-address=127.0.0.1:0"]
@@ -250,7 +250,7 @@ def test_a_directory_that_another_exporter_uses_ends_with_status_1(config_file, 
     assert "vendorwatch_shard_info" in run(*flags, "--shard=1/2", folder=tmp_path / "other").get()
 
 
-def test_a_path_that_cannot_be_used_ends_with_status_1(config_file, tmp_path):
+def test_unusable_storage_path_ends_with_status_1(config_file, tmp_path):
     """One line that names it."""
     (tmp_path / "file").write_text("")
     flags = (f"--config.file={config_file(target('edge'))}", f"--storage.path={tmp_path / 'file'}")
@@ -263,7 +263,7 @@ def test_a_path_that_cannot_be_used_ends_with_status_1(config_file, tmp_path):
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_signal_stops_it_cleanly(config_file, run, number):
-    """Status 0, though clients hold their connections open and one never reads."""
+    """Status 0, though clients keep their connections open and one never reads."""
     program = run(f"--config.file={config_file(target('edge'))}")
     program.eventually(lambda: requests.get(f"{program.url}/-/ready", timeout=30).status_code == 200)
     port = int(program.url.rpartition(":")[2])
@@ -275,8 +275,8 @@ def test_a_signal_stops_it_cleanly(config_file, run, number):
     assert "Traceback" not in program.log.read_text()
 
 
-def test_the_first_scrape_after_a_restart_has_what_was_stored(config_file, run, tmp_path):
-    """No page without the targets: Prometheus would take every series for ended."""
+def test_first_scrape_after_a_restart_has_the_stored_data(config_file, run, tmp_path):
+    """A page without the targets would make every series stale in Prometheus."""
     flags = (f"--config.file={config_file(target('edge'))}", f"--storage.path={tmp_path / 'stored'}")
     before = run(*flags)
     assert 'vendorwatch_target_series{collector="certificates",account="edge"}' in before.get()
@@ -287,8 +287,8 @@ def test_the_first_scrape_after_a_restart_has_what_was_stored(config_file, run, 
     assert "\nvendorwatch_config_last_reload_successful 1.0\n" in page
 
 
-def test_hangup_follows_the_file_and_disturbs_no_other_target(config_file, run):
-    """Targets come, go and change; what is known of the others stays."""
+def test_sighup_reloads_without_affecting_other_targets(config_file, run):
+    """Targets are added, removed and changed; the others keep their data."""
     file = config_file(target("stays"), target("goes"), target("changes"))
     program = run(f"--config.file={file}")
     program.eventually(lambda: program.get().count("tls_probe_success{") == 3)
@@ -312,7 +312,7 @@ def _success_of(page, account):
 
 
 def test_reload_over_http_with_a_bad_file_changes_nothing(config_file, run):
-    """500 with every problem, and the metric says so; the good file afterwards is followed."""
+    """500 with every problem, and the metric is 0; a valid file afterwards is used."""
     file = config_file(target("edge"))
     program = run(f"--config.file={file}", "--web.enable-lifecycle")
     program.eventually(lambda: "tls_probe_success{" in program.get())
@@ -329,7 +329,7 @@ def test_reload_over_http_with_a_bad_file_changes_nothing(config_file, run):
     assert "\nvendorwatch_config_last_reload_successful 1.0\n" in program.get()
 
 
-def test_no_secret_is_told_anywhere(config_file, run, tmp_path):
+def test_no_secret_is_logged_or_served(config_file, run, tmp_path):
     """Not in a log line at debug, not on a page, not in an error."""
     token, url, proxy = SECRETS
     (tmp_path / "token").write_text(token)
@@ -352,7 +352,7 @@ def test_no_secret_is_told_anywhere(config_file, run, tmp_path):
 
 
 def test_a_copied_folder_is_served_as_another_vendor(config_file, run, tmp_path):
-    """Nothing else is changed: the collector under its new name, its families once on the page."""
+    """The collector under its new name, with its families once on the page."""
     vendors = tmp_path / "vendors"
     shutil.copytree(ROOT / "exporter", vendors / "exporter", ignore=shutil.ignore_patterns("__pycache__"))
     original = vendors / "exporter" / "collectors" / "certificates"
@@ -370,7 +370,7 @@ def test_a_copied_folder_is_served_as_another_vendor(config_file, run, tmp_path)
 @pytest.mark.system
 @pytest.mark.skipif(shutil.which("promtool") is None, reason="promtool is not installed")
 def test_promtool_finds_only_the_days(config_file, run):
-    """`…_days` is asked for; everything else is as Prometheus wants it."""
+    """`…_days` is intended; everything else follows Prometheus's conventions."""
     program = run(f"--config.file={config_file(target('edge'))}")
     program.eventually(lambda: "tls_probe_success{" in program.get())
     checked = subprocess.run(

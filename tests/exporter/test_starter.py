@@ -8,8 +8,8 @@ from tests.starting import uncommented, with_secrets
 
 
 @pytest.mark.parametrize("collector", known())
-def test_every_collector_has_a_start_that_passes_the_check(collector, tmp_path, capsys):
-    """Once its secrets are there nothing is wrong with it, and nothing is warned of."""
+def test_init_of_every_collector_passes_the_check(collector, tmp_path, capsys):
+    """Once its secrets exist there is no error and no warning."""
     path = tmp_path / "exporter.yml"
     assert main(["init", collector, f"--config.file={path}"]) == 0
     assert main([f"--config.file={with_secrets(path)}", "--config.check"]) == 0
@@ -17,15 +17,15 @@ def test_every_collector_has_a_start_that_passes_the_check(collector, tmp_path, 
 
 
 @pytest.mark.parametrize("collector", known())
-def test_every_key_that_a_start_mentions_is_one(collector, tmp_path):
-    """A reader who removes a `#` gets no error."""
+def test_every_key_in_a_comment_exists(collector, tmp_path):
+    """Uncommenting it is no error."""
     path = tmp_path / "exporter.yml"
     path.write_text(uncommented(starter_for([collector])), encoding="utf-8")
     assert len(load(with_secrets(path)).targets) == 1
 
 
-def test_says_which_secrets_are_wanted_and_what_comes_next(tmp_path, capsys):
-    """Each secret with its path and where it comes from; the check; the start."""
+def test_init_prints_secrets_and_next_steps(tmp_path, capsys):
+    """Each secret with its path and its source; the check; the start."""
     path = tmp_path / "exporter.yml"
     assert main([f"--config.file={path}", "init", "vigilmon", "certificates"]) == 0
     wrote, put, secret, then, check, start = capsys.readouterr().out.splitlines()
@@ -35,7 +35,7 @@ def test_says_which_secrets_are_wanted_and_what_comes_next(tmp_path, capsys):
 
 
 def test_an_existing_file_is_never_overwritten(tmp_path, capsys):
-    """Whatever is in it; what would be written can be printed."""
+    """Whatever its content; init can print the configuration instead."""
     path = tmp_path / "exporter.yml"
     path.write_text("mine")
     assert main(["init", f"--config.file={path}"]) == 1
@@ -47,13 +47,13 @@ def test_an_existing_file_is_never_overwritten(tmp_path, capsys):
     assert capsys.readouterr().out == starter_for(known())
 
 
-def test_a_folder_that_is_not_there_is_an_error_of_one_line(tmp_path, capsys):
+def test_missing_folder_is_one_line(tmp_path, capsys):
     """No traceback."""
     assert main(["init", f"--config.file={tmp_path}/none/exporter.yml"]) == 1
     assert capsys.readouterr().err.endswith("No such file or directory\n")
 
 
-def test_a_collector_that_is_not_there_is_named(capsys):
-    """With those that there are."""
+def test_unknown_collector_is_named(capsys):
+    """With the existing ones."""
     assert main(["init", "nagios", "--stdout"]) == 1
     assert "no such collector: nagios: must be one of bigpanda, certificates, " in capsys.readouterr().err

@@ -67,7 +67,7 @@ def pages(families, account):
 @hypothesis(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
 @given(data=st.data())
 def test_page_restart_and_follower_are_equal(folder, data):
-    """Any member that is text, in any answer: lone surrogates, NUL, bidi, 100 kB."""
+    """Any text in any member of any response: lone surrogates, NUL, bidi, 100 kB."""
     case = Case(folder)
     turns = [turn for turn in case.turns() if isinstance(turn.response, Response) and "malformed" not in turn.step]
     turn = data.draw(st.sampled_from(turns))
@@ -83,8 +83,8 @@ def test_page_restart_and_follower_are_equal(folder, data):
         known = case.collector.update(turn.before, turn.request, replace(turn.response, body=body))
     except Malformed:
         return
-    told = pages(case.collector.families(known, now), case.settings.account)
-    labels = [value for samples in told[1] for each in samples for value in each.labels.values()]
+    expected = pages(case.collector.families(known, now), case.settings.account)
+    labels = [value for samples in expected[1] for each in samples for value in each.labels.values()]
     assert all(len(value.encode()) <= LABEL_BYTES for value in labels)
     with tempfile.TemporaryDirectory() as path:
         storage = Directory(Path(path))
@@ -96,7 +96,7 @@ def test_page_restart_and_follower_are_equal(folder, data):
         )
         if follower.expires() is not None:
             shown = follower.rendered(now, lambda families: pages(families, case.settings.account))
-            assert shown == told
+            assert shown == expected
         assert follower.target.knowledge == known
         assert [figure.text for figure in follower.figures()] == [
             figure.text for figure in case.collector.figures(known, now) if follower.expires() is not None

@@ -56,8 +56,8 @@ def samples(collector, knowledge, name, now=START):
     return families[name]
 
 
-def test_a_round_is_whole_with_every_folder_of_every_environment():
-    """What an environment brings is shown as it arrives, as old as its oldest part; the last one ends the round."""
+def test_round_ends_with_the_last_environment():
+    """Each environment is published when its folders were read, with the age of its oldest part."""
     collector = Collector(settings())
     knowledge = after_round(collector, knowing(collector, "a", "b"), "a", START)
     assert (knowledge.as_of, knowledge.round_at) == (START, None)
@@ -72,16 +72,16 @@ def test_a_round_is_whole_with_every_folder_of_every_environment():
     assert (after.as_of, after.round_at) == (START + 60, START + 60)
 
 
-def test_more_environments_than_can_be_read_are_refused_unless_some_are_chosen():
-    """The message says what to do."""
+def test_more_than_1000_environments_are_an_error_unless_selected():
+    """The message says what to configure."""
     names = [str(number) for number in range(1001)]
     with pytest.raises(Malformed, match="more than 1,000 environments: list those that matter"):
         knowing(Collector(settings()), *names)
     assert len(knowing(Collector(settings(environments=["7"])), *names).environments) == 1
 
 
-def test_a_page_after_the_last_one_may_be_missing():
-    """Without a total a full page may be the last; with one that is not reached the listing is cut."""
+def test_missing_page_after_the_last_one_ends_the_listing():
+    """Without a total a full page may be the last; if a total is not reached, the listing is truncated."""
     collector = Collector(settings())
     full = [incident(number) for number in range(100)]
     for document, cut in (({"items": full}, False), ({"total": 120, "items": full}, True)):
@@ -98,32 +98,32 @@ def test_a_page_after_the_last_one_may_be_missing():
         }
 
 
-def test_a_total_that_is_less_than_its_page_is_none():
-    """What is listed counts."""
+def test_total_smaller_than_its_page_is_ignored():
+    """The listed incidents are counted."""
     assert read_search(json.dumps({"total": 0, "items": [incident(1)]}).encode()).total is None
 
 
-def test_a_folder_that_is_empty_at_once_is_empty_when_it_is_said_twice():
-    """Its total stays until then, and is asked for again soon; another number is believed at once."""
+def test_suddenly_empty_folder_is_polled_again():
+    """Its total stays until a second poll confirms it; any other number counts at once."""
     collector = Collector(settings())
     knowledge = after_round(collector, knowing(collector, "a"), "a", START, [incident(1)])
     shared = ("a", "shared")
 
-    def told(total, at):
+    def polled(total, at):
         request = ask_for(collector, knowledge, "a", "shared", at)
         return collector.update(knowledge, request, response({"total": total, "items": []}, at))
 
-    knowledge = told(0, START + 60)
+    knowledge = polled(0, START + 60)
     assert samples(collector, knowledge, "bigpanda_incidents", START + 60)[shared] == 1.0
     assert ask_for(collector, knowledge, "a", "shared").due == START + 70
-    assert samples(collector, told(2, START + 70), "bigpanda_incidents", START + 70)[shared] == 2.0
-    knowledge = told(0, START + 70)
+    assert samples(collector, polled(2, START + 70), "bigpanda_incidents", START + 70)[shared] == 2.0
+    knowledge = polled(0, START + 70)
     assert samples(collector, knowledge, "bigpanda_incidents", START + 70)[shared] == 0.0
     assert ask_for(collector, knowledge, "a", "shared").due == START + 130
 
 
-def test_incidents_that_are_all_gone_at_once_are_gone_when_it_is_said_twice():
-    """One stray empty answer would end every incident; it is asked again soon, and an answer with incidents ends it."""
+def test_suddenly_empty_incident_list_is_polled_again():
+    """One wrong empty response would resolve every incident, so a second poll must confirm it."""
     collector = Collector(settings())
     knowledge = after_round(collector, knowing(collector, "a"), "a", START, [incident(1)])
     request = ask_for(collector, knowledge, "a", "active", START + 60)
@@ -137,8 +137,8 @@ def test_incidents_that_are_all_gone_at_once_are_gone_when_it_is_said_twice():
     assert ask_for(collector, denied, "a", "active", START + 70).due == START + 130
 
 
-def test_another_choice_of_environments_is_listed_at_once():
-    """What is known outlives a reload, and what was chosen since is not waited for until the next hour."""
+def test_changed_environments_are_listed_at_once():
+    """Knowledge survives a reload, and newly selected environments do not wait for the hourly listing."""
     before = Collector(settings(environments=["a"]))
     knowledge = after_round(before, knowing(before, "a"), "a", START, [incident(1)])
     after = Collector(settings(environments=["a", "b"]))
@@ -151,7 +151,7 @@ def test_another_choice_of_environments_is_listed_at_once():
 
 
 def test_a_failing_environment_does_not_stop_the_others():
-    """One that never answers is left behind: asked last, and without a say in the age of the target."""
+    """It is polled last, and does not count for the target's age."""
     collector = Collector(settings())
     knowledge = knowing(collector, "a", "ill")
     for rounds in range(2):
@@ -166,7 +166,7 @@ def test_a_failing_environment_does_not_stop_the_others():
 
 
 def test_an_environment_that_recovers_counts_again():
-    """Its next whole round brings it back among the others."""
+    """After its next complete round it is polled in order with the others."""
     collector = Collector(settings())
     knowledge = knowing(collector, "a", "ill")
     for rounds in range(5):
@@ -178,7 +178,7 @@ def test_an_environment_that_recovers_counts_again():
 
 
 def test_the_series_of_a_failing_environment_are_withdrawn():
-    """Past `max_age` they are gone, never repeated, while those of the others stay."""
+    """After `max_age` its series are gone, and those of the others stay."""
     collector = Collector(settings(max_age="2m"))
     knowledge = after_round(collector, knowing(collector, "a", "ill"), "ill", START, [incident(1)])
     knowledge = after_round(collector, knowledge, "a", START + 120, [incident(2)])
@@ -208,8 +208,8 @@ def listed(collector, pages, **document):
         (5, 0, False),
     ],
 )
-def test_asks_for_the_next_page_while_there_is_one(total, page, more):
-    """The total decides, whatever size the vendor gives its pages; without one a full page has a successor."""
+def test_next_page_is_requested_up_to_the_total(total, page, more):
+    """The total decides, whatever the page size; without a total, a full page has a successor."""
     collector = Collector(settings())
     document = {} if total is None else {"total": total}
     knowledge = listed(collector, [[incident(number) for number in range(page)]], **document)
@@ -228,8 +228,8 @@ def test_asks_for_the_next_page_while_there_is_one(total, page, more):
         (100, [[incident(number) for number in range(10_000)]], 10_001, True),
     ],
 )
-def test_says_when_incidents_are_missing(cap, pages, total, truncated):
-    """A page cap, the vendor's last result or a listing that ends early cuts the counts, never the total."""
+def test_incomplete_listing_is_truncated(cap, pages, total, truncated):
+    """A page cap, the vendor's last result or an early end truncates the counts, never the total."""
     collector = Collector(settings(max_pages=cap))
     knowledge = listed(collector, pages, total=total)
 
@@ -237,8 +237,8 @@ def test_says_when_incidents_are_missing(cap, pages, total, truncated):
     assert samples(collector, knowledge, "bigpanda_incidents") == {("a", "active"): float(total)}
 
 
-def test_a_total_is_not_made_up():
-    """Where the listing was cut and the vendor tells no total, the folder has no value."""
+def test_truncated_folder_without_a_total_has_no_value():
+    """A truncated listing does not count the folder."""
     collector = Collector(settings(max_pages=1))
     knowledge = listed(collector, [[incident(number) for number in range(100)]])
 
@@ -246,8 +246,8 @@ def test_a_total_is_not_made_up():
     assert samples(collector, knowledge, "bigpanda_incidents") == {}
 
 
-def test_a_listing_that_drags_on_begins_anew():
-    """Pages read too long ago are dropped, and a late page of that listing changes nothing."""
+def test_slow_listing_starts_again():
+    """Pages that are too old are dropped, and a late page of that listing changes nothing."""
     collector = Collector(settings(max_age="5m"))
     half = listed(collector, [[incident(1)]], total=2)
     late = ask_for(collector, half, "a", "active", START + 60)
@@ -258,8 +258,8 @@ def test_a_listing_that_drags_on_begins_anew():
     assert collector.update(whole, late, response([incident(2)], START + 302)) == whole
 
 
-def test_environments_come_and_go():
-    """A list read anew keeps what is known of those that stay; without any, the list is all there is to know."""
+def test_environments_are_added_and_removed():
+    """A new list keeps the knowledge of remaining environments; an empty list leaves nothing else."""
     collector = Collector(settings())
     knowledge = after_round(collector, knowing(collector, "a", "b"), "a", START, [incident(1)])
     (request, *_) = collector.requests(knowledge, START)
@@ -285,8 +285,8 @@ def test_environments_come_and_go():
         (["Lab", "3"], ["Lab"]),
     ],
 )
-def test_labels_are_names_that_are_unique(wanted, labels):
-    """The label is the environment's name; with its id where two share one, the id where there is none."""
+def test_environment_labels_are_unique(wanted, labels):
+    """The label is the name; with the id if two share a name, the id alone without a name."""
     collector = Collector(settings(environments=wanted))
     rows = [{"id": "1", "name": "Prod"}, {"id": "2", "name": "Prod"}, {"id": "3", "name": "Lab"}]
     (request,) = collector.requests(collector.start(), START)
@@ -303,13 +303,13 @@ def test_labels_are_names_that_are_unique(wanted, labels):
         {"environments": [{"id": "7", "name": " Prod "}]},
     ],
 )
-def test_reads_environments_however_wrapped(document):
-    """A bare list or a wrapped one; each environment once."""
+def test_environments_are_read_from_any_wrapping(document):
+    """A bare list or a wrapped one, and each environment once."""
     assert read_environments(json.dumps(document).encode()) == (Place("7", "Prod"),)
 
 
 @pytest.mark.parametrize("found", [0, 1, 3, 99])
-def test_a_folder_is_listed_where_the_search_tells_no_total(found):
+def test_folder_without_a_total_is_listed(found):
     """One row of a bare list may be all or the first of many."""
     collector = Collector(settings())
     knowledge = knowing(collector, "a")
@@ -321,8 +321,8 @@ def test_a_folder_is_listed_where_the_search_tells_no_total(found):
     assert samples(collector, knowledge, "bigpanda_incidents") == {("a", "shared"): float(found)}
 
 
-def test_a_total_is_not_guessed_from_a_full_list():
-    """Beyond one page nobody knows."""
+def test_full_list_without_a_total_has_no_value():
+    """There may be more incidents beyond the page."""
     collector = Collector(settings())
     knowledge = knowing(collector, "a")
     rows = [incident(number) for number in range(100)]
@@ -331,8 +331,8 @@ def test_a_total_is_not_guessed_from_a_full_list():
         collector.update(knowledge, ask_for(collector, knowledge, "a", "shared"), response(rows))
 
 
-def test_a_page_that_is_told_again_ends_the_listing():
-    """A vendor that ignores the page number is not asked for page after page."""
+def test_repeated_page_ends_the_listing():
+    """A vendor that ignores the page number does not cause endless requests."""
     collector = Collector(settings())
     document = {"total": 1000, "items": [incident(1)]}
     knowledge = knowing(collector, "a")
@@ -353,16 +353,16 @@ def test_a_page_that_is_told_again_ends_the_listing():
         (b'{"total": -1}', "items: missing"),
     ],
 )
-def test_refuses_what_no_form_explains(body, message):
-    """The message names the member."""
+def test_unknown_response_shape_is_malformed(body, message):
+    """The error names the member."""
     with pytest.raises(Malformed) as caught:
         read_search(body)
 
     assert str(caught.value) == message
 
 
-def test_refuses_what_was_not_asked():
-    """A certificate is no answer here, and an environment that is gone changes nothing."""
+def test_unexpected_responses_are_rejected():
+    """A certificate is not a response here, and one for a removed environment changes nothing."""
     collector = Collector(settings())
     knowledge = knowing(collector, "a")
     request = ask_for(collector, knowledge, "a", "shared")
@@ -373,7 +373,7 @@ def test_refuses_what_was_not_asked():
 
 
 def test_knowledge_survives_a_restart():
-    """Totals, counts and a half listing come back from JSON as they were."""
+    """Totals, counts and an incomplete listing are the same after a round trip through JSON."""
     collector = Collector(settings())
     knowledge = after_round(collector, knowing(collector, "a", "b"), "a", START, [incident(1)])
     request = ask_for(collector, knowledge, "a", "active")
@@ -395,8 +395,8 @@ def test_knowledge_survives_a_restart():
         ({"base_url": "bigpanda"}, "not a URL"),
     ],
 )
-def test_refuses_bad_settings(given, message):
-    """Each problem says what to mend."""
+def test_invalid_settings_are_errors(given, message):
+    """Each problem says what to fix."""
     with pytest.raises(ValidationError) as caught:
         settings(**given)
 
@@ -404,8 +404,8 @@ def test_refuses_bad_settings(given, message):
     assert message in problem["msg"]
 
 
-def test_warns_beyond_the_vendors_limit():
-    """The documented limit may be exceeded, where it was raised, with a warning."""
+def test_rate_above_the_vendors_limit_is_a_warning():
+    """The limit may have been raised for this account."""
     assert settings().warnings() == []
     assert settings(requests_per_minute=301).warnings() == ["requests_per_minute: the vendor allows 300"]
 
@@ -422,8 +422,8 @@ def shifting(collector, knowledge, totals, first=START):
     return knowledge
 
 
-def test_a_listing_that_shifts_while_its_pages_are_read_is_read_again():
-    """An incident that ends between two pages moves one past the border: the total tells, and nothing is believed."""
+def test_listing_that_shifts_is_read_again():
+    """If an incident ends between two pages, the total changes, and the listing is not used."""
     collector = Collector(settings())
     knowledge = shifting(collector, knowing(collector, "a"), [(151, 150)])
     assert samples(collector, knowledge, "bigpanda_active_incidents") == {}
@@ -435,8 +435,8 @@ def test_a_listing_that_shifts_while_its_pages_are_read_is_read_again():
     assert not knowledge.truncated
 
 
-def test_a_listing_that_never_rests_counts_in_the_end_and_says_so():
-    """In a storm of incidents the total changes with every page: after three tries it is shown, as truncated."""
+def test_listing_that_keeps_shifting_is_used_as_truncated():
+    """If the total changes on every page, the third try is published as truncated."""
     collector = Collector(settings())
     knowledge = shifting(collector, knowing(collector, "a"), [(151, 150), (152, 151), (151, 150)])
     assert samples(collector, knowledge, "bigpanda_active_incidents", START + 6) == {
@@ -457,34 +457,34 @@ def plans_request(collector, knowledge, status):
     ("document", "count"),
     [([], 0), ([{}, {}], 2), ({"total": "3"}, 3), ({"items": [{}]}, 1), ({"maintenance_plans": [{}, {}]}, 2)],
 )
-def test_maintenance_plans_are_counted_in_whatever_they_are_wrapped(document, count):
-    """The vendor's answer is not published: a list, or an object with a total or a list."""
+def test_maintenance_plans_are_counted_in_any_wrapping(document, count):
+    """The response is not documented: a list, or an object with a total or a list."""
     collector = Collector(settings())
     knowledge = after_round(collector, knowing(collector, "a"), "a", START)
     knowledge = collector.update(knowledge, plans_request(collector, knowledge, "running"), response(document))
     assert samples(collector, knowledge, "bigpanda_maintenance_plans") == {("running",): float(count)}
 
 
-def test_plans_have_their_turn_where_the_searches_would_take_the_whole_budget():
-    """Twenty environments at 60 a minute are read less often than configured; plans keep their five minutes."""
+def test_searches_leave_budget_for_maintenance_plans():
+    """Twenty environments at 60 a minute are polled less often than configured; plans every five minutes."""
     collector = Collector(settings())
     knowledge = knowing(collector, *(f"place{number}" for number in range(20)))
-    told = []
+    times = []
     for now in (START + second for second in range(900)):
         request = choose(collector.requests(knowledge, now), now, frozenset(), {}).request
         if request is None:
             continue
         if request.endpoint == MAINTENANCE:
-            told.append(now - START)
+            times.append(now - START)
         knowledge = collector.update(knowledge, request, response({"total": 0, "items": []}, now))
-    assert len(told) == 6
-    assert told[-1] < 780
+    assert len(times) == 6
+    assert times[-1] < 780
     assert knowledge.as_of > START + 900 - 2 * 20 * 5 / 0.9
 
 
 @pytest.mark.parametrize("status", [403, 404])
-def test_plans_that_the_key_may_not_see_are_absent_and_asked_for_seldom(status):
-    """A role without maintenance is no failure of the target: nothing is told, and asked again in an hour."""
+def test_forbidden_maintenance_plans_are_absent(status):
+    """A role without access is no failure of the target, and plans are polled again after an hour."""
     collector = Collector(settings())
     knowledge = after_round(collector, knowing(collector, "a"), "a", START)
     request = plans_request(collector, knowledge, "planned")

@@ -37,13 +37,13 @@ def refused(endpoints):
         ("www.example.com.:443", "www.example.com.", "www.example.com.", 443),
     ],
 )
-def test_reads_an_endpoint(text, server_name, address, port):
-    """The part before @ is whose certificate is expected, the rest where to connect; the label is as written."""
+def test_endpoint_is_parsed(text, server_name, address, port):
+    """The part before @ is the expected name, the rest the address; the label is as written."""
     assert endpoint(text) == Endpoint(text, server_name, address, port)
 
 
-def test_reads_the_protocol_before_tls():
-    """Each endpoint may name its own; the target's `starttls` is for those that name none."""
+def test_starttls_protocol_is_parsed():
+    """An endpoint may name its protocol; the target's `starttls` applies to the others."""
     assert endpoint("smtp://mail.example.com:25") == Endpoint(
         "smtp://mail.example.com:25", "mail.example.com", "mail.example.com", 25, "smtp"
     )
@@ -53,7 +53,7 @@ def test_reads_the_protocol_before_tls():
 
 
 @pytest.mark.parametrize(
-    ("endpoints", "told"),
+    ("endpoints", "problem"),
     [
         (["www.example.com"], f"endpoints[0]: not an endpoint: {HOW}"),
         (["https://www.example.com:443"], f"endpoints[0]: not an endpoint: {HOW}"),
@@ -72,18 +72,18 @@ def test_reads_the_protocol_before_tls():
         ([], "endpoints_file: give endpoints or endpoints_file, with at least one endpoint"),
     ],
 )
-def test_names_what_is_wrong_with_an_endpoint(endpoints, told):
-    """Each bad endpoint is one line with its place in the file."""
-    assert refused(endpoints) == [told]
+def test_invalid_endpoint_is_one_line(endpoints, problem):
+    """With its place in the file."""
+    assert refused(endpoints) == [problem]
 
 
-def test_tells_all_bad_endpoints_at_once():
-    """An operator mends a list in one go."""
+def test_all_invalid_endpoints_are_reported_at_once():
+    """An operator can fix them in one go."""
     assert len(refused(["one", "two", "three:443"])) == 2
 
 
-def test_each_endpoint_is_told_as_it_is_probed():
-    """One that hangs withholds none of the others (E5); the round is whole once every endpoint was probed."""
+def test_each_endpoint_is_published_after_its_probe():
+    """A hanging endpoint does not delay the others (E5); the round ends when every endpoint was probed."""
     collector = Collector(settings("a.example:443", "b.example:443"))
     knowledge = collector.start()
     first, second = collector.requests(knowledge, 100.0)
@@ -97,8 +97,8 @@ def test_each_endpoint_is_told_as_it_is_probed():
     assert (knowledge.as_of, knowledge.round_at) == (130.0, 130.0)
 
 
-def test_what_was_stored_long_ago_withholds_nothing_that_was_probed_since():
-    """After a restart each endpoint is told as it is probed, though the others' last probe is past `max_age`."""
+def test_old_snapshot_does_not_delay_new_probes():
+    """After a restart each endpoint is published after its probe, even if the others are older than `max_age`."""
     collector = Collector(settings("a.example:443", "b.example:443", max_age=1000.0))
     knowledge = collector.start()
     for request in collector.requests(knowledge, 0.0):
@@ -111,33 +111,33 @@ def samples(collector, knowledge, now):
     return {family.metric.name: family.samples for family in collector.families(knowledge, now)}
 
 
-def test_tells_why_a_probe_failed_when_the_chain_ends_and_who_issued_it():
-    """One reason at a time; what was seen of the certificate stays while a probe fails, for `max_age`."""
+def test_failure_reason_chain_expiry_and_issuer_are_exported():
+    """While probes fail, the last read certificate stays for `max_age`."""
     collector = Collector(settings("a.example:443", max_age=1000.0))
     (request,) = collector.requests(collector.start(), 0.0)
     seen = Certificate(
         0.0, 0.0, 9e9, valid=False, reason="name", chain_not_after=8e9, issuer="CN=An Authority", serial="1A2B"
     )
     knowledge = collector.update(collector.start(), request, seen)
-    told = samples(collector, knowledge, 1.0)
-    assert told["tls_probe_failure"] == [(("a.example:443", "name"), 1.0)]
-    assert told["tls_certificate_chain_expiry_timestamp_seconds"] == [(("a.example:443",), 8e9)]
-    assert told["tls_certificate_info"] == [(("a.example:443", "CN=An Authority", "1A2B"), 1.0)]
+    exported = samples(collector, knowledge, 1.0)
+    assert exported["tls_probe_failure"] == [(("a.example:443", "name"), 1.0)]
+    assert exported["tls_certificate_chain_expiry_timestamp_seconds"] == [(("a.example:443",), 8e9)]
+    assert exported["tls_certificate_info"] == [(("a.example:443", "CN=An Authority", "1A2B"), 1.0)]
 
     knowledge = collector.update(knowledge, request, Certificate(900.0, None, None, valid=None, reason="timeout"))
-    told = samples(collector, knowledge, 950.0)
-    assert told["tls_probe_failure"] == [(("a.example:443", "timeout"), 1.0)]
-    assert told["tls_certificate_info"] == [(("a.example:443", "CN=An Authority", "1A2B"), 1.0)]
-    told = samples(collector, knowledge, 1001.0)
-    assert told["tls_probe_failure"] == [(("a.example:443", "timeout"), 1.0)]
-    assert told["tls_certificate_info"] == told["tls_certificate_chain_expiry_timestamp_seconds"] == []
+    exported = samples(collector, knowledge, 950.0)
+    assert exported["tls_probe_failure"] == [(("a.example:443", "timeout"), 1.0)]
+    assert exported["tls_certificate_info"] == [(("a.example:443", "CN=An Authority", "1A2B"), 1.0)]
+    exported = samples(collector, knowledge, 1001.0)
+    assert exported["tls_probe_failure"] == [(("a.example:443", "timeout"), 1.0)]
+    assert exported["tls_certificate_info"] == exported["tls_certificate_chain_expiry_timestamp_seconds"] == []
 
     knowledge = collector.update(knowledge, request, Certificate(1000.0, 0.0, 9e9, valid=True))
     assert samples(collector, knowledge, 1001.0)["tls_probe_failure"] == []
 
 
-def test_forgets_endpoints_that_left_the_configuration():
-    """Knowledge that outlived a reload tells nothing of endpoints that are no longer listed."""
+def test_removed_endpoints_have_no_series():
+    """Knowledge of endpoints that are no longer configured is dropped."""
     old = Known(
         as_of=50.0,
         observations={"old.example:443": observe(None, Certificate(50.0, 0.0, 9e9, valid=True))},
@@ -151,8 +151,8 @@ def test_forgets_endpoints_that_left_the_configuration():
     assert learned.as_of == 60.0
 
 
-def test_tries_a_silent_endpoint_again_sooner():
-    """A failure is retried after `retry_interval`, but never later than a success would be."""
+def test_failed_endpoint_is_retried_sooner():
+    """After `retry_interval`, but never later than after a success."""
     for every, retry, expected in [(300.0, 60.0, 160.0), (30.0, 60.0, 130.0)]:
         collector = Collector(settings("a.example:443", poll_interval=every, retry_interval=retry))
         (request,) = collector.requests(collector.start(), 100.0)
@@ -161,8 +161,8 @@ def test_tries_a_silent_endpoint_again_sooner():
         assert again.due == expected
 
 
-def test_counts_days_when_asked():
-    """The days are those left at rendering, not at the probe."""
+def test_days_are_counted_at_rendering():
+    """Not at the probe."""
     collector = Collector(settings("a.example:443", max_age=10 * 86400.0))
     (request,) = collector.requests(collector.start(), 0.0)
     knowledge = collector.update(collector.start(), request, Certificate(0.0, -1.0, 10 * 86400.0, valid=True))
@@ -171,8 +171,8 @@ def test_counts_days_when_asked():
         assert next(collector.families(knowledge, now)).samples == [(("a.example:443",), days)]
 
 
-def test_stale_probes_tell_nothing():
-    """When nothing was probed for `max_age`, not even the failure is told as if it were of today."""
+def test_stale_probes_are_withdrawn():
+    """After `max_age` without a probe even the failure is withdrawn."""
     collector = Collector(settings("a.example:443", poll_interval=30.0, max_age=100.0))
     (request,) = collector.requests(collector.start(), 0.0)
     knowledge = collector.update(collector.start(), request, Certificate(0.0, 0.0, 9e9, valid=True))
@@ -182,7 +182,7 @@ def test_stale_probes_tell_nothing():
 
 
 def test_knowledge_survives_json():
-    """What is stored over a restart comes back equal."""
+    """Stored knowledge is equal when it is loaded again."""
     known = Known(as_of=1.5, observations={"[::1]:443": observe(None, Certificate(1.5, None, None, valid=None))})
     adapter = TypeAdapter(Known)
     assert adapter.validate_json(adapter.dump_json(known)) == known
@@ -192,8 +192,8 @@ def listed(collector, knowledge, now=0.0):
     return [f"{request.server_name}:{request.port}" for request in collector.requests(knowledge, now)]
 
 
-def test_endpoints_of_a_file_follow_it_without_a_reload(tmp_path, caplog):
-    """It is read again when it changes: new endpoints are probed, those that left are forgotten (ping_exporter 35)."""
+def test_changed_endpoints_file_is_read_without_a_reload(tmp_path, caplog):
+    """New endpoints are probed, removed ones dropped (ping_exporter 35)."""
     file = tmp_path / "endpoints"
     file.write_text("# the edge\na.example:443\n\n  smtp://mail.example:25   # relay\n")
     collector = Collector(settings("own.example:443", endpoints_file=str(file)))
@@ -213,8 +213,8 @@ def test_endpoints_of_a_file_follow_it_without_a_reload(tmp_path, caplog):
     assert caplog.records == []
 
 
-def test_a_wrong_line_that_comes_later_is_skipped_and_told_once(tmp_path, caplog):
-    """The other endpoints go on; the log names the line, and `vendorwatch_poll_truncated` is 1 until it is mended."""
+def test_invalid_line_in_a_changed_file_is_skipped(tmp_path, caplog):
+    """The log names it once, and `vendorwatch_poll_truncated` is 1 until it is fixed."""
     file = tmp_path / "endpoints"
     file.write_text("a.example:443\n")
     collector = Collector(settings(endpoints_file=str(file)))
@@ -232,8 +232,8 @@ def test_a_wrong_line_that_comes_later_is_skipped_and_told_once(tmp_path, caplog
     assert not collector.update(knowledge, first, Certificate(2.0, 0.0, 9e9, valid=True)).truncated
 
 
-def test_a_file_that_cannot_be_read_any_more_keeps_its_endpoints(tmp_path, caplog):
-    """A moment without the file, or one with half of it, must not end the probing."""
+def test_unreadable_endpoints_file_keeps_the_last_endpoints(tmp_path, caplog):
+    """A missing or partial file must not end the probes."""
     file = tmp_path / "endpoints"
     file.write_text("a.example:443\n")
     collector = Collector(settings(endpoints_file=str(file)))
@@ -253,8 +253,8 @@ def refused_target(**target):
     return problems(caught.value)
 
 
-def test_a_file_with_a_wrong_line_is_refused_at_the_start(tmp_path):
-    """What the operator just wrote is strict: each wrong line is named; so is a file that is not there, or empty."""
+def test_invalid_endpoints_file_is_an_error_at_start(tmp_path):
+    """Each invalid line is named; a missing or empty file is an error too."""
     file = tmp_path / "endpoints"
     file.write_text("a.example:443\nwrong\na.example:443\nb.example:0\n")
     (refusal,) = refused_target(endpoints_file=str(file))
@@ -278,7 +278,7 @@ def test_a_file_with_a_wrong_line_is_refused_at_the_start(tmp_path):
 
 
 def test_paths_are_relative_to_the_file_that_names_them(tmp_path):
-    """As Prometheus does it: where the exporter was started does not matter (E14)."""
+    """As in Prometheus; the working directory does not matter (E14)."""
     (tmp_path / "endpoints").write_text("a.example:443\n")
     trustme.CA().issue_cert("prober@example.com").private_key_and_cert_chain_pem.write_to_path(tmp_path / "both.pem")
     target = {
@@ -293,15 +293,15 @@ def test_paths_are_relative_to_the_file_that_names_them(tmp_path):
     assert read.client_certificate == (str(tmp_path / "both.pem"), str(tmp_path / "both.pem"))
 
 
-def test_a_proxy_is_refused_since_no_probe_goes_through_it():
-    """A key that would be ignored is a mistake that is better found at the start (E15)."""
+def test_proxy_is_an_error_because_probes_connect_directly():
+    """It would be ignored (E15)."""
     assert refused_target(endpoints=["a.example:443"], proxy_url="http://proxy.example:3128") == [
         "proxy_url: probes connect directly: remove it"
     ]
 
 
 def test_a_client_certificate_is_checked_at_the_start(tmp_path):
-    """The pair must fit and be readable; a file that holds both needs no `client_key_file`."""
+    """Certificate and key must match and be readable; one file may have both."""
     leaf = trustme.CA().issue_cert("prober@example.com")
     both, key = tmp_path / "both.pem", tmp_path / "key.pem"
     leaf.private_key_and_cert_chain_pem.write_to_path(both)

@@ -16,7 +16,7 @@
     page.prom       the page that must come out: text format 0.0.4, with the label `account`
 
 A step `- at: …, nothing: get` (or `probe`) states that nothing of that kind is due then.
-VENDORWATCH_REWRITE_PAGES=1 writes the pages anew: read the difference before you commit it.
+VENDORWATCH_REWRITE_PAGES=1 rewrites the pages: review the difference before you commit it.
 
 Beside the page, each step is held to what every collector owes: knowledge survives a trip through JSON, and no body,
 however wrong, raises anything but `Malformed`.
@@ -87,13 +87,13 @@ def answer_of(step: dict[str, Any], case: Path) -> Response | Certificate:
     if "probe" not in step:
         body = valid_json((case / step["body"]).read_bytes())  # as a Session hands it on
         return Response(epoch(step["at"]), step.get("status", 200), body, step.get("headers", {}))
-    told = step["certificate"]
+    recorded = step["certificate"]
     moments = {
-        name: None if told.get(name) is None else epoch(told[name])
+        name: None if recorded.get(name) is None else epoch(recorded[name])
         for name in ("not_before", "not_after", "chain_not_after")
     }
-    words = {name: told.get(name, "") for name in ("reason", "issuer", "serial")}
-    return Certificate(at=epoch(step["at"]), valid=told.get("valid"), **moments, **words)
+    words = {name: recorded.get(name, "") for name in ("reason", "issuer", "serial")}
+    return Certificate(at=epoch(step["at"]), valid=recorded.get("valid"), **moments, **words)
 
 
 def page(families: Iterable[Family], account: str) -> str:
@@ -200,7 +200,7 @@ class Case:
             knowledge = learned
 
     def families(self) -> list[Family]:
-        """Return what is told after the last step."""
+        """Return what is recorded after the last step."""
         *_, last = self.turns()
         return list(self.collector.families(last.after, self.now))
 
@@ -210,8 +210,8 @@ def case(request):
     return Case(request.param)
 
 
-def test_gives_the_recorded_page(case):
-    """What the vendor answered gives this page, and the most urgent ask is the expected one at every step."""
+def test_recorded_responses_give_the_expected_page(case):
+    """The most urgent request at every step is as expected, too."""
     shown = page(case.families(), case.settings.account)
 
     recorded = case.folder / "page.prom"
@@ -220,8 +220,8 @@ def test_gives_the_recorded_page(case):
     assert shown == recorded.read_text(encoding="utf-8")
 
 
-def test_states_only_its_own_metrics(case):
-    """Families come in the order in which they are stated, each once, with a value for each label."""
+def test_families_are_those_of_the_collector(case):
+    """In their order, each once, with a value for each label."""
     families = case.families()
 
     stated = [family.metric for family in families]
@@ -230,8 +230,8 @@ def test_states_only_its_own_metrics(case):
     assert all(len({values for values, _ in family.samples}) == len(family.samples) for family in families)
 
 
-def test_refuses_what_the_contract_does_not_promise(case):
-    """A recorded answer that is malformed names the member that is wrong."""
+def test_malformed_response_names_the_wrong_member(case):
+    """A recorded malformed response is an error with the member's name."""
     for action in case.turns():
         if "malformed" in action.step:
             with pytest.raises(Malformed) as caught:
@@ -240,8 +240,8 @@ def test_refuses_what_the_contract_does_not_promise(case):
 
 
 @pytest.mark.slow
-def test_survives_every_wrong_body(case):
-    """Whatever a body holds, the worst that happens is `Malformed`; what was learned can be told and stored."""
+def test_any_body_is_read_or_malformed(case):
+    """After any body the knowledge can be rendered and stored."""
     for action in case.turns():
         if not isinstance(action.response, Response) or "malformed" in action.step:
             continue
@@ -256,15 +256,15 @@ def test_survives_every_wrong_body(case):
 
 
 def test_knowledge_survives_a_restart(case):
-    """After each answer the knowledge comes back from JSON as it was, and in the same order."""
+    """After each response the knowledge is equal after a round trip through JSON, in the same order."""
     for action in case.turns():
         restored = through_json(action.after)
         assert restored == action.after
         assert repr(restored) == repr(action.after)
 
 
-def test_knows_nothing_at_first_and_asks(case):
-    """Before the first answer nothing is told, nothing is a success, and something is due."""
+def test_empty_knowledge_has_requests_and_no_series(case):
+    """Before the first response nothing is exported, nothing is a success, and a request is due."""
     knowledge = case.collector.start()
 
     assert page(case.collector.families(knowledge, 1e9), "any") == ""
@@ -274,8 +274,8 @@ def test_knows_nothing_at_first_and_asks(case):
     assert through_json(knowledge) == knowledge
 
 
-def test_says_in_words_what_the_vendor_says_now(case):
-    """For the status page: something at any moment, short, and each thing once."""
+def test_figures_summarise_the_knowledge(case):
+    """The status page has a short summary at any time, without repeats."""
     for action in case.turns():
         figures = list(case.collector.figures(action.after, action.response.at))
         assert figures
@@ -283,8 +283,8 @@ def test_says_in_words_what_the_vendor_says_now(case):
         assert all(figure.text and len(figure.text) < 500 for figure in figures)
 
 
-def test_no_two_vendors_state_the_same_metric():
-    """A family on the page is one vendor's: its samples stand together, and no series is there twice."""
+def test_metric_names_are_unique_among_vendors():
+    """A family belongs to one vendor: its samples are together, and no series is duplicated."""
     names = [
         metric.name
         for vendor in VENDORS
@@ -294,15 +294,15 @@ def test_no_two_vendors_state_the_same_metric():
 
 
 @pytest.mark.parametrize("vendor", VENDORS)
-def test_is_whole(vendor):
-    """A collector's folder explains itself and has at least one recorded case."""
+def test_collector_folder_is_complete(vendor):
+    """It has a README and at least one recorded case."""
     assert (COLLECTORS / vendor / "README.md").is_file()
     assert [case for case in CASES if case.parent.parent.name == vendor]
 
 
 @pytest.mark.parametrize("vendor", VENDORS)
-def test_names_its_metrics_after_the_conventions(vendor):
-    """Names are snake case, counters alone end in `_total`, and every HELP is a sentence."""
+def test_metric_names_follow_the_conventions(vendor):
+    """Snake case, `_total` only for counters, and HELP is a sentence."""
     module = importlib.import_module(f"exporter.collectors.{vendor}.collector")
     metrics: tuple[Metric, ...] = module.Collector.metrics
 

@@ -12,19 +12,19 @@ def seen(days, *, valid=True, reason=""):
     return observe(None, Certificate(NOW, None, NOW + days * DAY, valid, reason))
 
 
-def test_names_are_few():
-    """Five, and how many more there are."""
+def test_long_list_of_names_is_shortened():
+    """Five names, and the number of others."""
     assert named(["a", "b"]) == "a, b"
     assert named(list("abcdefg")) == "a, b, c, d, e and 2 more"
 
 
-def test_one_is_not_many():
-    """As people say it."""
+def test_singular_and_plural():
+    """One monitor, two monitors."""
     assert (counted(0, "alert"), counted(1, "alert"), counted(2, "alert")) == ("0 alerts", "1 alert", "2 alerts")
 
 
-def test_certificates_that_need_somebody_are_named():
-    """Refused, not reached, about to expire; and the first that will, which is nothing bad by itself."""
+def test_problem_certificates_are_named():
+    """Rejected, unreachable and about to expire; and the next one to expire, which is not a problem."""
     observations = [
         ("good", seen(80)),
         ("soon", seen(3)),
@@ -32,8 +32,8 @@ def test_certificates_that_need_somebody_are_named():
         ("asks", seen(70, reason="client_certificate")),
         ("gone", CertificateObservation(NOW, reason="dns")),
     ]
-    told = [(figure.text, figure.bad) for figure in certificate_figures(observations, NOW)]
-    assert told == [
+    found = [(figure.text, figure.bad) for figure in certificate_figures(observations, NOW)]
+    assert found == [
         ("1 certificate not accepted: bad (name)", True),
         ("1 certificate seen by a probe that failed: asks (client_certificate)", True),
         ("1 certificate not seen: gone (dns)", True),

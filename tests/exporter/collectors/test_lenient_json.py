@@ -14,32 +14,32 @@ from exporter.errors import Malformed
 
 
 @pytest.mark.parametrize("body", [b"", b"{", b"\xff", b"[" * 100_000])
-def test_what_is_not_json_is_malformed(body):
-    """A page of HTML, a cut answer and a bomb of brackets all end alike, and the message holds nothing of them."""
+def test_invalid_json_is_malformed(body):
+    """HTML, a truncated body and deep nesting are malformed, and the message quotes nothing of them."""
     with pytest.raises(Malformed, match=r"^body: not JSON$"):
         read_json(body)
 
 
 @pytest.mark.parametrize("member", ['"errors": ["x"]', '"error": "x"', '"errors": {"code": 5}'])
-def test_an_answer_that_tells_of_errors_is_malformed(member):
-    """With a 200, and an empty list beside them: nothing of it is believed. No errors are none."""
+def test_response_with_errors_is_malformed(member):
+    """Even with a 200 and an empty list beside the errors. An empty error list is none."""
     with pytest.raises(Malformed, match=r"^body: reports errors$"):
         read_json(f'{{"data": [], {member}}}'.encode())
     assert read_object(b'{"errors": [], "error": null}') == {"errors": [], "error": None}
 
 
-def test_a_number_of_thousands_of_digits_spoils_nothing_beside_it():
-    """Python reads none; it is beyond any count and time."""
+def test_huge_number_does_not_affect_other_members():
+    """Python does not parse it; it is beyond any count and time."""
     assert number_of(read_object(b'{"total": ' + b"9" * 5000 + b', "b": 1}')["total"]) is None
 
 
-def test_null_in_a_list_is_nothing():
-    """As the list's writer means it."""
+def test_null_in_a_list_is_skipped():
+    """A null among rows is ignored."""
     assert objects([None, {"a": 1}, None], "items") == [{"a": 1}]
 
 
-def test_an_answer_that_must_be_an_object_is_one():
-    """A list where an object is promised is malformed."""
+def test_list_instead_of_an_object_is_malformed():
+    """A response that must be an object is not read from a list."""
     assert read_object(b'{"a": 1}') == {"a": 1}
     with pytest.raises(Malformed, match=r"^body: not an object$"):
         read_object(b"[]")
@@ -48,15 +48,15 @@ def test_an_answer_that_must_be_an_object_is_one():
 @pytest.mark.parametrize(
     ("rows", "message"), [({}, "^items: not a list$"), (None, "^items: not a list$"), ([{}, 5], r"^items\[1\]: not an")]
 )
-def test_the_message_names_what_is_no_list_of_objects(rows, message):
-    """Whoever reads the log knows which member, and which row."""
+def test_malformed_list_is_named_with_its_row(rows, message):
+    """The message names the member and the row."""
     with pytest.raises(Malformed, match=message):
         objects(rows, "items")
 
 
 @pytest.mark.parametrize(("value", "expected"), [("a", "a"), (5, "5"), (True, ""), (None, ""), (1.5, ""), ([], "")])
 def test_an_id_may_be_a_number(value, expected):
-    """Vendors write ids both ways; what is neither text nor a whole number is not told."""
+    """Vendors use both; anything but text or a whole number counts as missing."""
     assert text_of(value) == expected
 
 
@@ -74,15 +74,15 @@ def test_an_id_may_be_a_number(value, expected):
     ],
 )
 def test_a_number_may_be_text(value, expected):
-    """Databases hand numbers out as text; what is none, or beyond any count and time, is not told."""
+    """Databases export numbers as text; an invalid one, or one beyond any count and time, counts as missing."""
     assert number_of(value) == expected
 
 
 @pytest.mark.parametrize(
     ("value", "amount", "count"), [(3, 3.0, 3), ("2.0", 2.0, 2), (0, 0.0, 0), (2.5, 2.5, None), (-1, None, None)]
 )
-def test_a_count_is_whole_and_neither_it_nor_a_duration_is_negative(value, amount, count):
-    """What is, is not told."""
+def test_fractional_counts_and_negative_numbers_count_as_missing(value, amount, count):
+    """A count must be whole, and neither a count nor a duration is negative."""
     assert (amount_of(value), count_of(value)) == (amount, count)
 
 
@@ -105,6 +105,6 @@ def test_a_count_is_whole_and_neither_it_nor_a_duration_is_negative(value, amoun
         (5, None),
     ],
 )
-def test_a_moment_without_a_zone_is_utc(value, expected):
-    """What cannot be read is not told."""
+def test_time_without_a_zone_is_utc(value, expected):
+    """An unreadable time counts as missing."""
     assert time_of(value) == expected

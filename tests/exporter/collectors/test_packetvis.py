@@ -42,7 +42,7 @@ def samples(collector, knowledge, name):
 
 
 @pytest.mark.parametrize(
-    ("told", "status", "warning"),
+    ("value", "status", "warning"),
     [
         (True, 200, True),
         (False, 200, False),
@@ -54,20 +54,20 @@ def samples(collector, knowledge, name):
         (False, 418, True),
     ],
 )
-def test_reads_the_warning(told, status, warning):
-    """A warning is read from a boolean or what plainly means one; 418 says that it is on."""
-    assert read_report(body(warning=told), status).warning is warning
+def test_warning_is_read_leniently(value, status, warning):
+    """From a boolean or a clear equivalent; 418 means that it is on."""
+    assert read_report(body(warning=value), status).warning is warning
 
 
-@pytest.mark.parametrize("told", [2, -1, 0.5, "yes", [], {}])
-def test_refuses_a_warning_that_is_none(told):
-    """What is no boolean is an error that names the member, never 0."""
+@pytest.mark.parametrize("value", [2, -1, 0.5, "yes", [], {}])
+def test_invalid_warning_is_malformed(value):
+    """The error names the member; it is never read as 0."""
     with pytest.raises(Malformed, match=r"^data\.warning: not a boolean$"):
-        read_report(body(warning=told))
+        read_report(body(warning=value))
 
 
-def test_counts_each_id_once_and_never_less():
-    """An id that stays, goes or comes back is one notification seen, and the counter survives in the knowledge."""
+def test_each_id_is_counted_once():
+    """Whether an id stays, goes or returns; the counter survives in the knowledge."""
     first, second, third = (notification(number) for number in range(3))
     collector, knowledge = learned([[first, first], [first, second], [], [second, third]])
 
@@ -77,16 +77,16 @@ def test_counts_each_id_once_and_never_less():
     assert adapter.validate_json(adapter.dump_json(knowledge)) == knowledge
 
 
-def test_remembers_a_bounded_number_of_ids(monkeypatch):
-    """Ids that are gone are forgotten, the longest gone first; those listed now never."""
+def test_number_of_remembered_ids_is_bounded(monkeypatch):
+    """Ids no longer listed are dropped, the oldest first; listed ones never."""
     monkeypatch.setattr(under_test, "REMEMBERED_IDS", 2)
     _, knowledge = learned([[notification(number) for number in range(5)], [notification(9)], [notification(8)]])
 
     assert knowledge.ids == ("8", "9", "0")
 
 
-def test_bounds_the_label_values(monkeypatch):
-    """However many types the vendor invents, the series stay few and no notification is lost."""
+def test_label_values_are_bounded(monkeypatch):
+    """However many types the vendor invents, the series are bounded and no notification is lost."""
     monkeypatch.setattr(under_test, "MOST_KINDS", 3)
     invented = [notification(number, f"type-{number}") for number in range(10)]
     collector, knowledge = learned([invented, invented])
@@ -98,8 +98,8 @@ def test_bounds_the_label_values(monkeypatch):
 
 
 @pytest.mark.parametrize(("choice", "label"), [("keep", "brand-new"), ("other", "other")])
-def test_keeps_or_gathers_unknown_types(choice, label):
-    """A type that the vendor does not document survives as it is, or as `other` where that is configured."""
+def test_unknown_types_are_kept_or_counted_as_other(choice, label):
+    """As configured by `unknown_types`."""
     collector, knowledge = learned([[notification(1, "brand-new"), notification(2)]], unknown_types=choice)
 
     kinds = {kind for kind, _ in samples(collector, knowledge, "packetvis_notifications_seen_total")}
@@ -107,22 +107,22 @@ def test_keeps_or_gathers_unknown_types(choice, label):
 
 
 def test_label_values_are_printable_and_short():
-    """Blanks, control characters and endless names never reach a label."""
+    """Spaces, control characters and long names never reach a label."""
     report = read_report(body(notification(1, "a\tb\x00c\u2028d"), notification(2, "x" * 1000), notification(3, " ")))
 
     assert [each.type for each in report.notifications] == ["a-b-c-d", "x" * 64, "unknown"]
 
 
-def test_refuses_a_certificate():
-    """Nothing was probed."""
+def test_certificate_observation_is_rejected():
+    """There are no probes."""
     collector = Collector(settings())
     (request,) = collector.requests(collector.start(), 0.0)
     with pytest.raises(Malformed):
         collector.update(collector.start(), request, Certificate(0.0, None, None, None))
 
 
-def test_sends_only_what_is_configured():
-    """Of the documented parameters those configured are sent; `status` never."""
+def test_only_configured_parameters_are_sent():
+    """`status` is never sent."""
     assert settings().params() == ()
     assert settings(severity=3, types=["hijack", "roa-diff"], warning_minutes=20).params() == (
         ("severity", "3"),
@@ -132,7 +132,7 @@ def test_sends_only_what_is_configured():
 
 
 def test_the_url_is_a_secret(tmp_path):
-    """The URL comes as a literal or from a file, and shows nowhere."""
+    """It comes as a literal or from a file, and is shown nowhere."""
     (tmp_path / "url").write_text(f"{URL}\n", encoding="utf-8")
     from_file = Settings(collector="packetvis", account="noc", url_file=str(tmp_path / "url"))
 
@@ -152,7 +152,7 @@ def test_the_url_is_a_secret(tmp_path):
         ({"address": URL}, ("address",), "Extra inputs"),
     ],
 )
-def test_refuses_bad_settings(given, place, message):
+def test_invalid_settings_are_errors(given, place, message):
     """Each problem names its key, and never quotes the URL."""
     with pytest.raises(ValidationError) as caught:
         settings(**given)
@@ -163,8 +163,8 @@ def test_refuses_bad_settings(given, place, message):
     assert "tell-nobody" not in str(caught.value)
 
 
-def test_a_missing_url_is_called_by_its_key():
-    """The operator reads `url`, the key of the file."""
+def test_missing_url_is_reported_by_its_key():
+    """The error says `url`, the key in the file."""
     with pytest.raises(ValidationError) as caught:
         Settings(collector="packetvis", account="noc")
 
@@ -183,21 +183,23 @@ def test_a_missing_url_is_called_by_its_key():
         ({"types": ["hijack", "hijak"]}, ["types: hijak is not one of the vendor's documented types"]),
     ],
 )
-def test_warns_against_the_vendors_advice(given, warnings):
-    """What is allowed but unwise is said, a line each."""
+def test_unwise_settings_are_warnings(given, warnings):
+    """Each has a line."""
     assert settings(**given).warnings() == warnings
 
 
-def test_the_newest_notifications_name_prefix_and_page_while_they_are_new():
-    """Twenty at most, the newest first; what is older than the vendor's window has no series, a blink later neither."""
+def test_newest_notifications_have_prefix_and_page():
+    """At most twenty, the newest first, and only within the vendor's window."""
     rows = [
         notification(n) | {"createdAt": f"2026-11-20T12:00:{n:02}Z", "summary": f"prefix {n}", "url": f"https://p/{n}"}
         for n in range(30)
     ]
     collector = Collector(settings())
     (request,) = collector.requests(collector.start(), 0)
-    told = json.dumps({"data": {"notifications": rows, "warning": True}, "metadata": {"warningMinutes": 2}}).encode()
-    knowledge = collector.update(collector.start(), request, Response(T_NOON + 60, 200, told))
+    document = json.dumps(
+        {"data": {"notifications": rows, "warning": True}, "metadata": {"warningMinutes": 2}}
+    ).encode()
+    knowledge = collector.update(collector.start(), request, Response(T_NOON + 60, 200, document))
 
     shown = recent(collector, knowledge, T_NOON + 60)
     assert shown[0] == (("29", "hijack", "critical", "bgp", "prefix 29", "https://p/29", ""), T_NOON + 29)
@@ -215,14 +217,14 @@ RECENT = "packetvis_notification_timestamp_seconds"
 
 
 @pytest.mark.parametrize("url", ["javascript:alert(1)", "https://p/" + "x" * 600, "https://p/ q", None, 7])
-def test_an_address_that_is_none_is_left_out(url):
-    """An operator follows it at night: it is whole and of the web, or it is not told."""
+def test_invalid_url_is_left_out(url):
+    """A URL on the page is complete and http or https."""
     report = read_report(body(notification(1) | {"url": url}))
     assert report.notifications[0].url == ""
 
 
-def test_long_ids_that_differ_in_their_end_stay_two():
-    """Cut to one label value they would be two equal series, and Prometheus would refuse the page."""
+def test_long_ids_stay_distinct():
+    """Truncated to one label value they would be duplicate series, which Prometheus rejects."""
     ids = {each.id for each in read_report(body(*(notification("x" * 5000 + end) for end in "ab"))).notifications}
     assert len(ids) == 2
     assert all(len(each) < 300 for each in ids)
@@ -241,6 +243,6 @@ def test_long_ids_that_differ_in_their_end_stay_two():
         ("warning=1", {}, ["poll_interval: a warning lasts 60 s and can begin and end between two polls"]),
     ],
 )
-def test_a_url_that_contradicts_the_configuration_is_told_at_start(query, given, expected):
-    """The wizard's URL carries parameters too; nothing else of it is shown."""
+def test_contradicting_url_is_a_warning(query, given, expected):
+    """The wizard's URL has parameters too; nothing else of it is shown."""
     assert settings(url=f"https://api.packetvis.com/v1/any?{query}", **given).warnings() == expected

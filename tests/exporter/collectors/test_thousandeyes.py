@@ -22,8 +22,14 @@ def settings(**given):
 
 
 def alert(identity, **members):
-    told = {"id": identity, "alertType": "bgp", "alertState": "trigger", "alertSeverity": "major", "alertRuleId": "7"}
-    return told | members
+    defaults = {
+        "id": identity,
+        "alertType": "bgp",
+        "alertState": "trigger",
+        "alertSeverity": "major",
+        "alertRuleId": "7",
+    }
+    return defaults | members
 
 
 def page(*alerts, cursor=None):
@@ -39,7 +45,7 @@ def ask_for(collector, knowledge, endpoint, now, aid=""):
     )
 
 
-def told(collector, knowledge, endpoint, document, *, at=START, aid=""):  # noqa: PLR0913  one step of a story, told in a line
+def polled(collector, knowledge, endpoint, document, *, at=START, aid=""):  # noqa: PLR0913  one step of a test in a line
     request = ask_for(collector, knowledge, endpoint, at, aid)
     return collector.update(knowledge, request, Response(at, 200, json.dumps(document).encode()))
 
@@ -49,8 +55,8 @@ def samples(collector, knowledge, name, now=START):
     return families[name]
 
 
-def test_names_and_results_have_their_turn_where_alerts_would_take_the_whole_budget():
-    """Ten account groups of two pages at 15 requests a minute are listed less often than configured; all are read."""
+def test_alerts_leave_budget_for_names_and_results():
+    """Ten account groups of two pages at 15 requests a minute are polled less often than configured."""
     groups = [str(number) for number in range(10)]
     collector = Collector(settings(account_groups=groups, requests_per_minute=15, test_results="all", agents=False))
     knowledge, asked = collector.start(), []
@@ -73,11 +79,11 @@ def test_names_and_results_have_their_turn_where_alerts_would_take_the_whole_bud
     assert knowledge.as_of > now - 2 * 20 * 60 / (0.9 * 15)
 
 
-def test_follows_every_page_before_it_replaces_the_old_listing():
-    """The first page's time is the listing's age; until the last page is here the old listing stands."""
+def test_new_listing_replaces_the_old_one_when_complete():
+    """Its age is the time of its first page; until its last page the old listing stays."""
     collector = Collector(settings())
-    whole = told(collector, collector.start(), ALERTS, page(alert("old")))
-    half = told(collector, whole, ALERTS, page(alert("a"), cursor="x"), at=START + 60)
+    whole = polled(collector, collector.start(), ALERTS, page(alert("old")))
+    half = polled(collector, whole, ALERTS, page(alert("a"), cursor="x"), at=START + 60)
     request = ask_for(collector, half, ALERTS, START + 61)
 
     assert request.params == (("state", "trigger"), ("cursor", "x"))
@@ -85,90 +91,90 @@ def test_follows_every_page_before_it_replaces_the_old_listing():
     assert half.as_of == START
     assert [each.id for each in half.groups[""].alerts] == ["old"]
 
-    done = told(collector, half, ALERTS, page(alert("b")), at=START + 62)
+    done = polled(collector, half, ALERTS, page(alert("b")), at=START + 62)
     assert done.as_of == START + 60
     assert [each.id for each in done.groups[""].alerts] == ["a", "b"]
     assert ask_for(collector, done, ALERTS, START + 63).due == START + 120
 
 
 def test_an_alert_that_moves_between_pages_counts_once():
-    """Told on two pages, the later telling holds: here it was cleared in between."""
+    """If it is on two pages, the later one counts: here it was cleared in between."""
     collector = Collector(settings())
-    half = told(collector, collector.start(), ALERTS, page(alert("a"), alert("b"), cursor="x"))
-    done = told(collector, half, ALERTS, page(alert("a", alertState="clear"), alert("b")))
+    half = polled(collector, collector.start(), ALERTS, page(alert("a"), alert("b"), cursor="x"))
+    done = polled(collector, half, ALERTS, page(alert("a", alertState="clear"), alert("b")))
 
     assert [each.id for each in done.groups[""].alerts] == ["b"]
 
 
-def test_a_page_cap_says_truncated():
-    """With more pages than allowed the listing ends there, and says so until a whole one follows."""
+def test_page_cap_is_truncated():
+    """Until a complete listing follows."""
     collector = Collector(settings(max_pages=2))
-    half = told(collector, collector.start(), ALERTS, page(alert("a"), cursor="x"))
-    cut = told(collector, half, ALERTS, page(alert("b"), cursor="y"))
+    half = polled(collector, collector.start(), ALERTS, page(alert("a"), cursor="x"))
+    cut = polled(collector, half, ALERTS, page(alert("b"), cursor="y"))
 
     assert cut.truncated
     assert len(cut.groups[""].alerts) == 2
-    assert not told(collector, cut, ALERTS, page(alert("a")), at=START + 60).truncated
+    assert not polled(collector, cut, ALERTS, page(alert("a")), at=START + 60).truncated
 
 
-def test_a_listing_that_grows_without_end_is_cut():
-    """However few its pages are: what a vendor can make us hold has a bound."""
+def test_endless_listing_is_truncated():
+    """The memory for a listing is bounded, however few its pages."""
     collector = Collector(settings())
-    half = told(collector, collector.start(), ALERTS, page(*map(alert, range(12_000)), cursor="x"))
-    cut = told(collector, half, ALERTS, page(*map(alert, range(12_000, 24_000)), cursor="y"))
+    half = polled(collector, collector.start(), ALERTS, page(*map(alert, range(12_000)), cursor="x"))
+    cut = polled(collector, half, ALERTS, page(*map(alert, range(12_000, 24_000)), cursor="y"))
     assert (half.as_of, cut.as_of, cut.truncated) == (None, START, True)
 
 
-def test_alerts_that_are_all_gone_at_once_are_gone_when_it_is_said_twice():
-    """One stray empty answer would end every alert; it is asked again soon. A cleared alert is no such answer."""
+def test_suddenly_empty_alert_list_is_polled_again():
+    """One wrong empty response would resolve every alert. A list with only cleared alerts is not empty."""
     collector = Collector(settings())
-    one = told(collector, collector.start(), ALERTS, page(alert("a")))
-    doubted = told(collector, one, ALERTS, page(), at=START + 60)
+    one = polled(collector, collector.start(), ALERTS, page(alert("a")))
+    doubted = polled(collector, one, ALERTS, page(), at=START + 60)
     assert len(doubted.groups[""].alerts) == 1
     assert ask_for(collector, doubted, ALERTS, START + 70).due == START + 70
-    assert told(collector, doubted, ALERTS, page(), at=START + 70).groups[""].alerts == ()
-    denied = told(collector, doubted, ALERTS, page(alert("a")), at=START + 70)
+    assert polled(collector, doubted, ALERTS, page(), at=START + 70).groups[""].alerts == ()
+    denied = polled(collector, doubted, ALERTS, page(alert("a")), at=START + 70)
     assert ask_for(collector, denied, ALERTS, START + 130).due == START + 130
 
 
-def test_a_group_more_leaves_what_is_known_of_the_others():
-    """After a reload it begins behind them: the age is theirs until it has answered."""
+def test_added_account_group_keeps_the_others():
+    """After a reload the age is that of the others until the new group has answered."""
     one = Collector(settings(account_groups=["1"]))
-    known = told(one, one.start(), ALERTS, page(alert("a")), aid="1")
+    known = polled(one, one.start(), ALERTS, page(alert("a")), aid="1")
     two = Collector(settings(account_groups=["1", "2"]))
-    known = told(two, known, ALERTS, page(alert("a")), at=START + 60, aid="1")
+    known = polled(two, known, ALERTS, page(alert("a")), at=START + 60, aid="1")
     assert (known.as_of, known.round_at) == (START + 60, START + 60)
-    assert told(two, known, ALERTS, page(alert("b")), at=START + 61, aid="2").as_of == START + 60
+    assert polled(two, known, ALERTS, page(alert("b")), at=START + 61, aid="2").as_of == START + 60
 
 
-def test_a_cursor_that_repeats_ends_the_listing():
-    """A vendor that points back to a page already read cannot hold the poll for ever; what else there is is missing."""
+def test_repeated_cursor_ends_the_listing_as_truncated():
+    """A cursor back to an earlier page must not hold the poll forever."""
     collector = Collector(settings())
-    first = told(collector, collector.start(), ALERTS, page(alert("a"), cursor="x"))
-    second = told(collector, first, ALERTS, page(alert("b"), cursor="y"))
-    done = told(collector, second, ALERTS, page(alert("c"), cursor="x"))
+    first = polled(collector, collector.start(), ALERTS, page(alert("a"), cursor="x"))
+    second = polled(collector, first, ALERTS, page(alert("b"), cursor="y"))
+    done = polled(collector, second, ALERTS, page(alert("c"), cursor="x"))
 
     assert done.truncated
     assert len(done.groups[""].alerts) == 3
 
 
-def test_a_listing_that_drags_on_begins_anew():
-    """A cursor older than `max_age` is given up: the vendor may not know it any more."""
+def test_slow_listing_starts_again():
+    """A cursor older than `max_age` is dropped: the vendor may have forgotten it."""
     collector = Collector(settings(max_age="5m"))
-    half = told(collector, collector.start(), ALERTS, page(alert("a"), cursor="x"))
+    half = polled(collector, collector.start(), ALERTS, page(alert("a"), cursor="x"))
     late = ask_for(collector, half, ALERTS, START + 60)
 
     again = ask_for(collector, half, ALERTS, START + 301)
     assert again.params == (("state", "trigger"),)
-    fresh = told(collector, half, ALERTS, page(alert("b")), at=START + 301)
+    fresh = polled(collector, half, ALERTS, page(alert("b")), at=START + 301)
     assert collector.update(fresh, late, Response(START + 302, 200, json.dumps(page(alert("c"))).encode())) == fresh
 
 
-def test_a_group_is_shown_as_it_answers_and_the_round_ends_with_the_last():
-    """The target is as old as its oldest group, and no success before all have answered."""
+def test_each_group_is_published_at_once_and_the_last_one_ends_the_round():
+    """The target's age is that of its oldest group, and there is no success before all have answered."""
     collector = Collector(settings(account_groups=["1", "2"]))
-    one = told(collector, collector.start(), ALERTS, page(alert("a")), aid="1")
-    both = told(collector, one, ALERTS, page(alert("b")), aid="2", at=START + 5)
+    one = polled(collector, collector.start(), ALERTS, page(alert("a")), aid="1")
+    both = polled(collector, one, ALERTS, page(alert("b")), aid="2", at=START + 5)
 
     assert (one.as_of, one.round_at) == (START, None)
     assert samples(collector, one, "thousandeyes_active_alerts")[("1", "bgp", "major")] == 1.0
@@ -177,52 +183,52 @@ def test_a_group_is_shown_as_it_answers_and_the_round_ends_with_the_last():
 
 
 def test_a_failing_group_does_not_stop_the_others():
-    """One that never answers is left behind: asked last, without a say in the age, and level again once it answers."""
+    """It is polled last, does not count for the age, and is equal again once it answers."""
     collector = Collector(settings(account_groups=["1", "2"]))
     knowledge = collector.start()
     for at in (START, START + 60):
         assert knowledge.round_at is None
         assert ask_for(collector, knowledge, ALERTS, at, "2").reason is Reason.STATUS
-        knowledge = told(collector, knowledge, ALERTS, page(alert("a")), at=at, aid="1")
+        knowledge = polled(collector, knowledge, ALERTS, page(alert("a")), at=at, aid="1")
     assert knowledge.as_of == START + 60
     assert ask_for(collector, knowledge, ALERTS, START + 60, "2").reason is Reason.OLDEST
 
-    knowledge = told(collector, knowledge, ALERTS, page(), at=START + 70, aid="2")
+    knowledge = polled(collector, knowledge, ALERTS, page(), at=START + 70, aid="2")
     assert knowledge.as_of == START + 60
     assert ask_for(collector, knowledge, ALERTS, START + 70, "2").reason is Reason.STATUS
-    assert told(collector, knowledge, ALERTS, page(alert("a")), at=START + 120, aid="1").as_of == START + 70
+    assert polled(collector, knowledge, ALERTS, page(alert("a")), at=START + 120, aid="1").as_of == START + 70
 
 
 def test_the_alerts_of_a_failing_group_are_withdrawn():
-    """Past `max_age` they are not repeated; the others' are there."""
+    """After `max_age` they are gone; those of the others stay."""
     collector = Collector(settings(account_groups=["1", "2"], max_age="5m"))
     knowledge = collector.start()
     for aid in ("1", "2"):
-        knowledge = told(collector, knowledge, ALERTS, page(alert(f"of {aid}")), aid=aid)
+        knowledge = polled(collector, knowledge, ALERTS, page(alert(f"of {aid}")), aid=aid)
     for minute in range(1, 7):
-        knowledge = told(collector, knowledge, ALERTS, page(alert("of 1")), at=START + 60 * minute, aid="1")
+        knowledge = polled(collector, knowledge, ALERTS, page(alert("of 1")), at=START + 60 * minute, aid="1")
     labels = samples(collector, knowledge, "thousandeyes_alert_active", START + 360)
     assert [values[0] for values in labels] == ["1"]
 
 
-def test_unknown_names_are_looked_up_soon_but_not_always():
-    """An alert with an unknown rule moves the lookup forward, at most to five minutes after the last."""
+def test_unknown_names_are_looked_up_at_most_every_five_minutes():
+    """An alert with an unknown rule moves the lookup forward."""
     collector = Collector(settings())
-    knowledge = told(collector, collector.start(), RULES, {"alertRules": [{"ruleId": "7", "ruleName": "seven"}]})
-    hourly = ask_for(collector, told(collector, knowledge, ALERTS, page(alert("a"))), RULES, START)
-    soon = ask_for(collector, told(collector, knowledge, ALERTS, page(alert("a", alertRuleId="8"))), RULES, START)
+    knowledge = polled(collector, collector.start(), RULES, {"alertRules": [{"ruleId": "7", "ruleName": "seven"}]})
+    hourly = ask_for(collector, polled(collector, knowledge, ALERTS, page(alert("a"))), RULES, START)
+    soon = ask_for(collector, polled(collector, knowledge, ALERTS, page(alert("a", alertRuleId="8"))), RULES, START)
 
     assert (hourly.reason, hourly.due) == (Reason.LISTING, START + LOOKUP_EVERY)
     assert (soon.reason, soon.due) == (Reason.CHANGED, START + LOOKUP_AGAIN)
 
 
 def test_names_follow_a_lookup():
-    """Rule and test are shown by name once known, by id before; a test without a name keeps its id."""
+    """A rule or test has its id as a name until the name is known; a test without a name keeps its id."""
     collector = Collector(settings())
     link = {"_links": {"test": {"href": "https://api.thousandeyes.com/v7/tests/99"}}}
-    listed = told(collector, collector.start(), ALERTS, page(alert("a", **link)))
-    named = told(collector, listed, RULES, {"alertRules": [{"ruleId": 7, "ruleName": "seven"}]})
-    tested = told(collector, named, TESTS, {"tests": [{"testId": "99"}, {"testName": "nameless"}]})
+    listed = polled(collector, collector.start(), ALERTS, page(alert("a", **link)))
+    named = polled(collector, listed, RULES, {"alertRules": [{"ruleId": 7, "ruleName": "seven"}]})
+    tested = polled(collector, named, TESTS, {"tests": [{"testId": "99"}, {"testName": "nameless"}]})
 
     (before,) = samples(collector, listed, "thousandeyes_alert_active")
     (after,) = samples(collector, tested, "thousandeyes_alert_active")
@@ -230,13 +236,13 @@ def test_names_follow_a_lookup():
     assert after[2:4] == ("seven", "99")
 
 
-def test_the_gravest_alerts_come_first():
-    """A series limit cuts from the end: the info alerts go before the critical ones."""
+def test_worst_alerts_come_first():
+    """A series limit drops info alerts before critical ones."""
     collector = Collector(settings())
     graded = [
         alert(f"{number}", alertSeverity=grade) for number, grade in enumerate(["info", "x", "critical", "minor"])
     ]
-    knowledge = told(collector, collector.start(), ALERTS, page(*graded))
+    knowledge = polled(collector, collector.start(), ALERTS, page(*graded))
 
     order = [labels[-1] for labels in samples(collector, knowledge, "thousandeyes_alert_active")]
     assert order == ["critical", "minor", "info", "unknown"]
@@ -250,8 +256,8 @@ def test_the_gravest_alerts_come_first():
         (["2", "77"], {"2": 600.0, "77": 300.0}),
     ],
 )
-def test_asks_for_results_of_the_wanted_tests(wanted, asked):
-    """`all` means enabled http-server tests that are no saved events; ids are asked for as they are configured."""
+def test_results_of_the_configured_tests_are_requested(wanted, asked):
+    """`all` means enabled http-server tests without saved events; ids are requested as configured."""
     collector = Collector(settings(test_results=wanted))
     tests = [
         {"testId": "1", "type": "http-server", "interval": 60, "enabled": True},
@@ -260,7 +266,7 @@ def test_asks_for_results_of_the_wanted_tests(wanted, asked):
         {"testId": "4", "type": "http-server", "interval": 900},
         {"testId": "5", "type": "http-server", "savedEvent": True},
     ]
-    knowledge = told(collector, collector.start(), TESTS, {"tests": tests})
+    knowledge = polled(collector, collector.start(), TESTS, {"tests": tests})
 
     found = {
         request.path.split("/")[2]: request.every
@@ -271,9 +277,9 @@ def test_asks_for_results_of_the_wanted_tests(wanted, asked):
 
 
 def test_old_results_are_withdrawn():
-    """Results stand while they are read as planned, and go when three readings were missed."""
+    """Results stay while they are polled as planned, and go after three missed polls."""
     collector = Collector(settings(test_results=["1"]))
-    knowledge = told(collector, collector.start(), RESULTS, {"results": [{"errorType": "None"}]})
+    knowledge = polled(collector, collector.start(), RESULTS, {"results": [{"errorType": "None"}]})
 
     name = "thousandeyes_test_availability_ratio"
     assert samples(collector, knowledge, name, START + 900) == {("", "1"): 1.0}
@@ -300,8 +306,8 @@ def test_old_results_are_withdrawn():
         ),
     ],
 )
-def test_reads_the_latest_round(rows, availability, expires):
-    """Availability is the share of agents that say how it went; the soonest server certificate counts."""
+def test_latest_round_counts(rows, availability, expires):
+    """Availability is the share of agents with a result; the certificate that expires first counts."""
     found = measured("http-server", rows)
     names = ("test_availability_ratio", "certificate_expiry_timestamp_seconds")
     assert tuple(found.get((name,)) for name in names) == (availability, expires)
@@ -313,8 +319,8 @@ def measured(kind, rows):
     return {(name, *labels[1:]): value for name, labels, value in values if labels[0] == "7"}
 
 
-def test_refuses_what_was_not_asked():
-    """A certificate is no answer here, and an account group that is no longer configured changes nothing."""
+def test_unexpected_responses_are_rejected():
+    """A certificate is not a response here, and one for a removed account group changes nothing."""
     old = Collector(settings(account_groups=["1"]))
     (request, *_) = old.requests(old.start(), START)
     collector = Collector(settings())
@@ -325,12 +331,12 @@ def test_refuses_what_was_not_asked():
 
 
 def test_knowledge_survives_a_restart():
-    """A half listing, names and results come back from JSON as they were."""
+    """An incomplete listing, names and results are equal after a round trip through JSON."""
     collector = Collector(settings(test_results=["1"]))
-    knowledge = told(collector, collector.start(), ALERTS, page(alert("a", startDate="2026-11-20T11:00:00Z")))
-    knowledge = told(collector, knowledge, ALERTS, page(alert("b"), cursor="x"), at=START + 60)
-    knowledge = told(collector, knowledge, RULES, {"alertRules": [{"ruleId": "7", "ruleName": "seven"}]})
-    knowledge = told(collector, knowledge, RESULTS, {"results": [{"errorType": "None"}]})
+    knowledge = polled(collector, collector.start(), ALERTS, page(alert("a", startDate="2026-11-20T11:00:00Z")))
+    knowledge = polled(collector, knowledge, ALERTS, page(alert("b"), cursor="x"), at=START + 60)
+    knowledge = polled(collector, knowledge, RULES, {"alertRules": [{"ruleId": "7", "ruleName": "seven"}]})
+    knowledge = polled(collector, knowledge, RESULTS, {"results": [{"errorType": "None"}]})
 
     adapter = TypeAdapter(Knowledge)
     assert adapter.validate_json(adapter.dump_json(knowledge)) == knowledge
@@ -348,7 +354,7 @@ def test_knowledge_survives_a_restart():
         ({"base_url": "api.thousandeyes.com"}, ("base_url",), "not a URL"),
     ],
 )
-def test_refuses_bad_settings(given, place, message):
+def test_invalid_settings_are_errors(given, place, message):
     """Each problem names its key."""
     with pytest.raises(ValidationError) as caught:
         settings(**given)
@@ -358,8 +364,8 @@ def test_refuses_bad_settings(given, place, message):
     assert message in problem["msg"]
 
 
-def test_warns_beyond_the_organisations_limit():
-    """The documented limit may be exceeded, where it was raised, with a warning."""
+def test_rate_above_the_organisations_limit_is_a_warning():
+    """The limit may have been raised for this organisation."""
     assert settings().warnings() == []
     assert settings(requests_per_minute=241).warnings() == ["requests_per_minute: the vendor allows 240"]
 
@@ -387,8 +393,8 @@ def test_warns_beyond_the_organisations_limit():
         ),
     ],
 )
-def test_reads_what_other_kinds_of_tests_measure(kind, rows, expected):
-    """Percent become ratios, milliseconds seconds; what nobody measured is left out."""
+def test_network_bgp_and_dns_results_are_read(kind, rows, expected):
+    """Percentages become ratios, milliseconds seconds; missing values are left out."""
     assert measured(kind, rows) == pytest.approx(expected)
 
 
@@ -405,20 +411,20 @@ def test_reads_what_other_kinds_of_tests_measure(kind, rows, expected):
         (None, 1, False),
     ],
 )
-def test_a_next_page_that_cannot_be_followed_is_told(links, alerts, truncated):
-    """Whatever form the link has, its cursor is taken; one that has none makes the listing truncated, not whole."""
+def test_next_link_without_a_cursor_is_truncated(links, alerts, truncated):
+    """The cursor is taken from a link of any form."""
     collector = Collector(settings())
-    knowledge = told(collector, collector.start(), ALERTS, {"alerts": [alert("a")], "_links": links})
+    knowledge = polled(collector, collector.start(), ALERTS, {"alerts": [alert("a")], "_links": links})
     if knowledge.as_of is None:
-        knowledge = told(collector, knowledge, ALERTS, {"alerts": []}, at=START + 1)
+        knowledge = polled(collector, knowledge, ALERTS, {"alerts": []}, at=START + 1)
     assert (sum(map(len, (group.alerts for group in knowledge.groups.values()))), knowledge.truncated) == (
         alerts,
         truncated,
     )
 
 
-def test_asks_each_kind_of_results_only_where_a_test_has_it():
-    """The links of a test say what it measures; without them its type does."""
+def test_only_result_types_of_a_test_are_requested():
+    """The links of a test name them; without links its type does."""
     collector = Collector(settings(test_results="all", result_types=["http", "network", "bgp", "dns"]))
     links = [{"href": f"https://api.thousandeyes.com/v7/test-results/1/{kind}"} for kind in ("http-server", "network")]
     tests = [
@@ -426,7 +432,7 @@ def test_asks_each_kind_of_results_only_where_a_test_has_it():
         {"testId": "2", "type": "dns-server"},
         {"testId": "3", "type": "voice"},
     ]
-    knowledge = told(collector, collector.start(), TESTS, {"tests": tests})
+    knowledge = polled(collector, collector.start(), TESTS, {"tests": tests})
 
     found = {request.path for request in collector.requests(knowledge, START) if "results" in request.path}
     paths = ("1/http-server", "1/network", "2/network", "2/bgp", "2/dns-server")
@@ -445,12 +451,12 @@ AGENTS = {
 }
 
 
-def test_agents_are_shown_with_their_names_and_withdrawn_when_they_are_old():
-    """Cloud agents are the vendor's; an agent that is disabled is neither online nor offline."""
+def test_agents_have_names_and_are_withdrawn_when_old():
+    """Cloud agents are left out; a disabled agent is neither online nor offline."""
     collector = Collector(settings(agents=True))
-    knowledge = told(collector, collector.start(), "/agents", AGENTS)
+    knowledge = polled(collector, collector.start(), "/agents", AGENTS)
     problems = {"localProblems": [{"agent": {"agentId": "2"}, "active": True}, {"agent": {"agentId": "1"}}]}
-    knowledge = told(collector, knowledge, "/agents/local-problems", problems)
+    knowledge = polled(collector, knowledge, "/agents/local-problems", problems)
 
     assert samples(collector, knowledge, "thousandeyes_agent_online") == {("", "1"): 1.0, ("", "2"): 0.0}
     assert samples(collector, knowledge, "thousandeyes_agent_utilization_ratio") == {("", "1"): 0.42}
@@ -458,14 +464,14 @@ def test_agents_are_shown_with_their_names_and_withdrawn_when_they_are_old():
     assert samples(collector, knowledge, "thousandeyes_agent_local_problems")[("", "2")] == 1.0
     assert ("", "2", "Oslo", "enterprise-cluster", "") in samples(collector, knowledge, "thousandeyes_agent_info")
     assert samples(collector, knowledge, "thousandeyes_agent_online", START + 1801) == {}
-    later = told(collector, knowledge, "/agents", AGENTS, at=START + 1801)
+    later = polled(collector, knowledge, "/agents", AGENTS, at=START + 1801)
     assert samples(collector, later, "thousandeyes_agent_online", START + 1801) != {}
     assert set(samples(collector, later, "thousandeyes_agent_local_problems", START + 1801).values()) <= {0.0}
 
 
 @pytest.mark.parametrize(("given", "refusal"), [({}, {403, 404}), ({"agents": True, "usage": True}, set())])
-def test_a_token_that_may_not_see_agents_is_at_fault_only_when_they_were_asked_for(given, refusal):
-    """They are on by default; nothing is shown of them, and the rest goes on."""
+def test_forbidden_agents_are_an_error_only_if_configured(given, refusal):
+    """By default they are absent, and everything else continues."""
     collector = Collector(settings(**given))
     wanted = [each for each in collector.requests(collector.start(), START) if each.endpoint in ("/agents", "/usage")]
     assert [each.expected_statuses for each in wanted] == [refusal, refusal]
@@ -478,10 +484,10 @@ def test_a_token_that_may_not_see_agents_is_at_fault_only_when_they_were_asked_f
     assert ask_for(collector, knowledge, "/usage", START).due == START + 3600
 
 
-def test_alerts_that_ended_are_counted_beside_the_active_ones():
-    """They are listed apart, page by page, and never make an alert active or the target younger."""
+def test_cleared_alerts_are_counted_separately():
+    """They are listed page by page, never count as active, and do not change the target's age."""
     collector = Collector(settings(cleared_window=86400.0))
-    knowledge = told(collector, collector.start(), ALERTS, page(alert("a")))
+    knowledge = polled(collector, collector.start(), ALERTS, page(alert("a")))
     ended = [
         alert(name, alertState="clear", alertSeverity=severity) for name, severity in (("x", "major"), ("y", "info"))
     ]
@@ -502,13 +508,13 @@ def test_alerts_that_ended_are_counted_beside_the_active_ones():
     assert knowledge.as_of == START
 
 
-def test_usage_and_outages_are_asked_for_once_for_the_organisation():
-    """Units used are those of cloud and enterprise together; outages that have ended do not count."""
+def test_usage_and_outages_are_polled_once_per_organisation():
+    """Used units are those of cloud and enterprise together; ended outages do not count."""
     collector = Collector(settings(usage=True, outages=True, account_groups=["1", "2"]))
     usage = {"usage": {"cloudUnitsUsed": 90, "enterpriseUnitsUsed": 5, "quota": {"cloudUnitsIncluded": 100}}}
-    knowledge = told(collector, collector.start(), "/usage", usage, aid="1")
+    knowledge = polled(collector, collector.start(), "/usage", usage, aid="1")
     outages = {"outages": [{"type": "app"}, {"type": "app", "endDate": "2026-11-20T11:00:00Z"}, {"type": "net"}]}
-    knowledge = told(collector, knowledge, "/internet-insights/outages/filter", outages, aid="1")
+    knowledge = polled(collector, knowledge, "/internet-insights/outages/filter", outages, aid="1")
 
     endpoints = [request.endpoint for request in collector.requests(collector.start(), START)]
     assert (endpoints.count("/usage"), endpoints.count("/internet-insights/outages/filter")) == (1, 1)
@@ -519,9 +525,9 @@ def test_usage_and_outages_are_asked_for_once_for_the_organisation():
     assert samples(collector, knowledge, "thousandeyes_outages", START + 86400) == {}
 
 
-def test_a_test_is_named():
-    """Rules and panels join the name; a number says nothing at three in the morning."""
+def test_tests_have_names():
+    """For joins in rules and panels."""
     collector = Collector(settings())
     tests = {"tests": [{"testId": "1", "testName": "checkout", "type": "http-server"}]}
-    knowledge = told(collector, collector.start(), TESTS, tests)
+    knowledge = polled(collector, collector.start(), TESTS, tests)
     assert samples(collector, knowledge, "thousandeyes_test_info") == {("", "1", "checkout", "http-server"): 1.0}

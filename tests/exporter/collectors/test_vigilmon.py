@@ -29,8 +29,8 @@ def next_get(collector, known, now):
     return min(due, key=lambda request: (request.reason, (request.due - now) / request.every), default=None)
 
 
-def told(collector, known, at, document):
-    """Answer whatever is most urgent at `at`."""
+def polled(collector, known, at, document):
+    """Answer the most urgent request at `at`."""
     request = next_get(collector, known, at)
     return collector.update(known, request, Response(at, 200, json.dumps(document).encode()))
 
@@ -53,8 +53,8 @@ def samples(collector, known, now, name):
         ("", ""),
     ],
 )
-def test_shows_no_secret_of_a_url(url, shown):
-    """Credentials, query and fragment are dropped as the answer is read, so that they are not even stored."""
+def test_secrets_in_urls_are_dropped(url, shown):
+    """Credentials, query and fragment are not even stored."""
     (one,) = read_monitors(json.dumps(listed(monitor(1, url=url))).encode()).monitors
     assert one.url == shown
 
@@ -74,17 +74,17 @@ def test_shows_no_secret_of_a_url(url, shown):
         ({"check_interval_seconds": {}}, {"check_interval": None}),
     ],
 )
-def test_one_odd_monitor_does_not_blind_the_account(odd, read):
-    """What of it cannot be read counts as not told; the rest of it, and the others, are there."""
+def test_unreadable_member_affects_no_other_data(odd, read):
+    """It counts as missing; the monitor's other members, and the other monitors, are exported."""
     first, second = read_monitors(json.dumps(listed(monitor(1) | odd, monitor(2))).encode()).monitors
     assert {name: getattr(first, name) for name in read} == read
     assert (first.id, second.id, second.up) == ("1", "2", True)
 
 
-@pytest.mark.parametrize(("told", "read"), [("99.98", 99.98), (100, 100.0), (0, 0.0), ("0", 0.0)])
-def test_percentages_may_be_decimals_written_as_text(told, read):
-    """Databases hand them out so."""
-    assert read_uptime(json.dumps({"data": {"uptime": {"24h": told, "7d": None}}}).encode()) == {"24h": read}
+@pytest.mark.parametrize(("value", "read"), [("99.98", 99.98), (100, 100.0), (0, 0.0), ("0", 0.0)])
+def test_percentages_may_be_decimals_written_as_text(value, read):
+    """Databases export them as text."""
+    assert read_uptime(json.dumps({"data": {"uptime": {"24h": value, "7d": None}}}).encode()) == {"24h": read}
 
 
 @pytest.mark.parametrize(
@@ -100,8 +100,8 @@ def test_percentages_may_be_decimals_written_as_text(told, read):
         ("https://[broken/", ("", 0)),
     ],
 )
-def test_finds_where_the_certificate_is(url, place):
-    """Only an https URL with a host and a possible port has a certificate to probe."""
+def test_certificate_endpoint_is_taken_from_the_url(url, place):
+    """Only an https URL with a host and a valid port is probed."""
     (one,) = read_monitors(json.dumps(listed(monitor(1, url=url))).encode()).monitors
     assert (one.host, one.port) == place
 
@@ -119,8 +119,8 @@ def test_finds_where_the_certificate_is(url, place):
         (None, True, None),
     ],
 )
-def test_is_up_only_when_it_is_known(status, active, up):
-    """Paused, pending and undocumented states are not known, never down."""
+def test_undocumented_states_are_unknown(status, active, up):
+    """Paused, pending and undocumented states are never down."""
     (one,) = read_monitors(json.dumps(listed(monitor(1, status, is_active=active))).encode()).monitors
     assert one.up is up
 
@@ -135,68 +135,68 @@ def test_is_up_only_when_it_is_known(status, active, up):
         ({"resolved_at": "2026-11-20T12:00:00Z"}, 0),
     ],
 )
-def test_counts_ongoing_incidents(incident, ongoing):
-    """The status decides; without one, an incident that was not resolved is ongoing."""
+def test_ongoing_incidents_are_counted(incident, ongoing):
+    """By status; without one, an unresolved incident is ongoing."""
     history = read_incidents(json.dumps({"data": [incident]}).encode())
     assert (history.ongoing, history.recorded) == (ongoing, None)
 
 
-def test_page_parameter_can_be_named():
-    """The first page is asked for without it: a wrong name costs the other pages, never all."""
+def test_page_parameter_is_configurable():
+    """The first page is requested without it: a wrong name loses only the other pages."""
     collector = Collector(settings(page_parameter="p"))
     request = next_get(collector, collector.start(), 0.0)
     assert (request.path, request.params) == ("/monitors", ())
-    known = told(collector, collector.start(), 0.0, listed(monitor(1), total=2))
+    known = polled(collector, collector.start(), 0.0, listed(monitor(1), total=2))
     assert next_get(collector, known, 1.0).params == (("p", "2"),)
 
 
-def test_incidents_are_not_told_from_before_a_change():
-    """From a change of status until the incidents were asked anew, how many are ongoing is not known."""
+def test_ongoing_incidents_are_withdrawn_after_a_change():
+    """From a change of status until the incidents were polled again, their number is unknown."""
     collector = Collector(settings())
-    known = told(collector, collector.start(), 100.0, listed(monitor(1), total=1))
-    known = told(collector, known, 101.0, {"data": {"uptime": None}})
-    known = told(collector, known, 102.0, {"data": [], "meta": {"total": 3}})
+    known = polled(collector, collector.start(), 100.0, listed(monitor(1), total=1))
+    known = polled(collector, known, 101.0, {"data": {"uptime": None}})
+    known = polled(collector, known, 102.0, {"data": [], "meta": {"total": 3}})
     assert samples(collector, known, 103.0, "vigilmon_monitor_ongoing_incidents") == {("1",): 0.0}
 
-    known = told(collector, known, 160.0, listed(monitor(1, "down"), total=1))
+    known = polled(collector, known, 160.0, listed(monitor(1, "down"), total=1))
     assert samples(collector, known, 160.0, "vigilmon_monitor_ongoing_incidents") == {}
     assert samples(collector, known, 160.0, "vigilmon_monitor_incidents") == {}
-    known = told(collector, known, 161.0, {"data": [{"status": "ongoing"}], "meta": {"total": 4}})
+    known = polled(collector, known, 161.0, {"data": [{"status": "ongoing"}], "meta": {"total": 4}})
     assert samples(collector, known, 161.0, "vigilmon_monitor_ongoing_incidents") == {("1",): 1.0}
     assert samples(collector, known, 161.0, "vigilmon_monitor_incidents") == {("1",): 4.0}
 
 
-def test_statuses_confirm_incidents_for_hours():
-    """An unchanged monitor's incidents hold as long as its status is confirmed, and no longer than that status."""
+def test_unchanged_status_confirms_incidents():
+    """A monitor's incidents stay valid as long as its status is confirmed."""
     collector = Collector(settings(incidents_interval=86400.0, uptime_interval=86400.0))
-    known = told(collector, collector.start(), 0.0, listed(monitor(1), total=1))
-    known = told(collector, known, 1.0, {"data": {"uptime": None}})
-    known = told(collector, known, 2.0, {"data": [], "meta": {"total": 0}})
+    known = polled(collector, collector.start(), 0.0, listed(monitor(1), total=1))
+    known = polled(collector, known, 1.0, {"data": {"uptime": None}})
+    known = polled(collector, known, 2.0, {"data": [], "meta": {"total": 0}})
     for minute in range(1, 200):
-        known = told(collector, known, minute * 60.0, listed(monitor(1), total=1))
+        known = polled(collector, known, minute * 60.0, listed(monitor(1), total=1))
 
     assert samples(collector, known, 12000.0, "vigilmon_monitor_ongoing_incidents") == {("1",): 0.0}
     assert samples(collector, known, 11940.0 + 301, "vigilmon_monitor_ongoing_incidents") == {}
 
 
-def test_incident_that_outlasts_its_outage_is_asked_again():
-    """A monitor that is up with an ongoing incident is asked about every few minutes until the incident is over."""
+def test_incident_of_a_recovered_monitor_is_polled_again():
+    """Every few minutes until the incident is resolved."""
     collector = Collector(settings())
-    known = told(collector, collector.start(), 0.0, listed(monitor(1), total=1))
-    known = told(collector, known, 1.0, {"data": {"uptime": None}})
-    known = told(collector, known, 2.0, {"data": [{"status": "ongoing"}], "meta": {"total": 1}})
+    known = polled(collector, collector.start(), 0.0, listed(monitor(1), total=1))
+    known = polled(collector, known, 1.0, {"data": {"uptime": None}})
+    known = polled(collector, known, 2.0, {"data": [{"status": "ongoing"}], "meta": {"total": 1}})
     for minute in (1, 2, 3):
-        known = told(collector, known, minute * 60.0, listed(monitor(1), total=1))
+        known = polled(collector, known, minute * 60.0, listed(monitor(1), total=1))
 
     request = next_get(collector, known, 183.0)
     assert (request.path, request.reason) == ("/monitors/1/incidents", Reason.CHANGED)
 
 
 def test_old_uptimes_are_withdrawn():
-    """An uptime may miss three turns of the rotation; then it is not told any more, while statuses go on."""
+    """After three missed turns of the rotation, while statuses continue."""
     collector = Collector(settings(uptime_interval=300.0, max_age=60.0))
-    known = told(collector, collector.start(), 0.0, listed(monitor(1), total=1))
-    known = told(collector, known, 1.0, {"data": {"uptime": {"24h": 99.5}}})
+    known = polled(collector, collector.start(), 0.0, listed(monitor(1), total=1))
+    known = polled(collector, known, 1.0, {"data": {"uptime": {"24h": 99.5}}})
 
     assert samples(collector, known, 901.0, "vigilmon_monitor_uptime_percent") == {("1", "24h"): 99.5}
     assert samples(collector, known, 901.5, "vigilmon_monitor_uptime_percent") == {}
@@ -207,7 +207,7 @@ def test_one_probe_serves_all_monitors_of_a_host():
     collector = Collector(settings())
     urls = ["https://shop.example.com/a", "https://shop.example.com:443/b", "http://shop.example.com/"]
     document = listed(*(monitor(n, url=url) for n, url in enumerate(urls)), total=3)
-    known = told(collector, collector.start(), 100.0, document)
+    known = polled(collector, collector.start(), 100.0, document)
     (probe,) = [request for request in collector.requests(known, 100.0) if isinstance(request, Probe)]
     assert (probe.server_name, probe.address, probe.port, probe.due) == (
         "shop.example.com",
@@ -226,26 +226,26 @@ def test_one_probe_serves_all_monitors_of_a_host():
     assert samples(collector, known, 401.0 + 3 * 3600 + 1, "vigilmon_certificate_expiry_days") == {}
 
 
-def test_certificates_can_be_left_out():
-    """With `certificates: false` nothing is probed."""
+def test_certificates_false_probes_nothing():
+    """With `certificates: false` there are no probes."""
     collector = Collector(settings(certificates=False))
-    known = told(collector, collector.start(), 0.0, listed(monitor(1, url="https://a.example"), total=1))
+    known = polled(collector, collector.start(), 0.0, listed(monitor(1, url="https://a.example"), total=1))
     assert not [request for request in collector.requests(known, 0.0) if isinstance(request, Probe)]
 
 
-def test_asks_are_few_but_hold_the_next_that_is_due():
-    """Of thousands of monitors only the most urgent are asked for, among them the one that is due first."""
+def test_wanted_requests_are_few_and_include_the_next_due_one():
+    """Of thousands of monitors only the most urgent requests are returned."""
     collector = Collector(settings())
-    known = told(collector, collector.start(), 0.0, listed(*map(monitor, range(1000)), total=1000))
+    known = polled(collector, collector.start(), 0.0, listed(*map(monitor, range(1000)), total=1000))
     requests = list(collector.requests(known, 0.0))
     assert len(requests) <= 4 * MOST + 1
     assert min(request.due for request in requests if isinstance(request, Get)) == 0.0
 
 
 def test_knowledge_survives_json_in_the_middle_of_a_round():
-    """A restart between two pages goes on with the second."""
+    """After a restart between two pages the round continues with the second."""
     collector = Collector(settings())
-    known = told(collector, collector.start(), 0.0, listed(monitor(1, "down"), monitor("x"), total=4))
+    known = polled(collector, collector.start(), 0.0, listed(monitor(1, "down"), monitor("x"), total=4))
     adapter = TypeAdapter(Known)
     restored = adapter.validate_json(adapter.dump_json(known))
     assert restored == known
@@ -271,20 +271,20 @@ def test_knowledge_survives_json_in_the_middle_of_a_round():
         ),
     ],
 )
-def test_names_what_is_wrong_with_the_settings(target, lines):
-    """All problems of a target are told at once, a line each."""
+def test_invalid_settings_are_errors(target, lines):
+    """All problems of a target are reported at once, a line each."""
     with pytest.raises(ValidationError) as caught:
         Settings(collector="vigilmon", **target)
     assert problems(caught.value) == lines
 
 
-def test_warns_beyond_the_documented_limit():
-    """More than 60 requests a minute is allowed, for sandboxes and negotiated limits, with a warning."""
+def test_rate_above_the_documented_limit_is_a_warning():
+    """For sandboxes and negotiated limits."""
     assert settings().warnings() == []
     assert settings(requests_per_minute=61).warnings() == ["requests_per_minute: the vendor allows 60"]
 
 
-def test_hands_on_what_is_not_paused_to_service_discovery():
+def test_service_discovery_lists_active_monitors():
     """URL, id, name and status of each monitor with a URL, as long as its status is fresh."""
     collector = Collector(settings())
     document = listed(
@@ -293,7 +293,7 @@ def test_hands_on_what_is_not_paused_to_service_discovery():
         monitor(3, name="heartbeat"),
         total=3,
     )
-    known = told(collector, collector.start(), 100.0, document)
+    known = polled(collector, collector.start(), 100.0, document)
     (found,) = collector.endpoints(known, 100.0)
     assert found.address == "https://shop.example.com/health"
     assert dict(found.labels) == {"monitor_id": "1", "monitor": "shop", "status": "down"}
@@ -310,23 +310,23 @@ def test_hands_on_what_is_not_paused_to_service_discovery():
         ({"total": 2.5, "per_page": -1}, (None, None)),
     ],
 )
-def test_totals_that_cannot_be_read_count_as_not_told(meta, read):
-    """PHP's empty list is an empty map, and a number may come as text."""
+def test_unreadable_totals_count_as_missing(meta, read):
+    """PHP's empty list is an empty map, and a number may be text."""
     page = read_monitors(json.dumps({"data": [monitor(1)], "meta": meta}).encode())
     assert (page.total, page.per_page) == read
 
 
-def test_an_incident_is_told_of_a_monitor_that_is_down_alone():
-    """With cause and regions; once it is up, how long the incident took."""
+def test_ongoing_incident_is_exported_only_for_a_monitor_that_is_down():
+    """With cause and regions; once it is up, the duration of the incident."""
     collector = Collector(settings())
     name = "vigilmon_ongoing_incident_start_timestamp_seconds"
     ongoing = {"id": 7, "started_at": "1970-01-01T00:01:00Z", "cause": "HTTP 503", "confirmed_regions": ["za", "eu"]}
-    known = told(collector, collector.start(), 100.0, listed(monitor(1, "down"), total=1))
-    known = told(collector, known, 101.0, {"data": [{**ongoing, "resolved_at": None}]})
+    known = polled(collector, collector.start(), 100.0, listed(monitor(1, "down"), total=1))
+    known = polled(collector, known, 101.0, {"data": [{**ongoing, "resolved_at": None}]})
     assert samples(collector, known, 102.0, name) == {("1", "7", "HTTP 503", "za,eu"): 60.0}
     assert [figure.text for figure in collector.figures(known, 102.0)] == ["1 monitor", "1 down: 1 (HTTP 503)"]
 
-    known = told(collector, known, 160.0, listed(monitor(1), total=1))
+    known = polled(collector, known, 160.0, listed(monitor(1), total=1))
     assert samples(collector, known, 160.0, name) == {}
-    known = told(collector, known, 161.0, {"data": [{**ongoing, "resolved_at": "1970-01-01T00:02:40Z"}]})
+    known = polled(collector, known, 161.0, {"data": [{**ongoing, "resolved_at": "1970-01-01T00:02:40Z"}]})
     assert samples(collector, known, 162.0, "vigilmon_monitor_last_incident_duration_seconds") == {("1",): 100.0}

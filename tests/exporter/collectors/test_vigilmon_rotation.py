@@ -80,12 +80,12 @@ class Account:
         monitors = [{"id": one, "current_status": "down" if one in self.down else "up"} for one in listed]
         return {"data": monitors, "meta": {"current_page": number, "total": self.size}}
 
-    def told(self, name):
+    def samples(self, name):
         (family,) = [one for one in self.collector.families(self.known, self.now) if one.metric.name == name]
         return dict(family.samples)
 
     def ages(self):
-        return [self.now - told.at for told in self.known.uptimes.values()]
+        return [self.now - uptime.at for uptime in self.known.uptimes.values()]
 
     def times(self, path):
         return [at for at, request in self.log if request.path == path]
@@ -97,19 +97,19 @@ class Account:
         return [pages[end - 1][0] - pages[start][0] for start, end in pairwise(starts)]
 
 
-def test_forty_five_monitors_are_all_known_within_a_minute():
-    """At 55 requests a minute every status and every uptime is told within the first minute, down ones included."""
+def test_forty_five_monitors_are_complete_within_a_minute():
+    """At 55 requests a minute every status and uptime is known, those of monitors that are down included."""
     account = Account(45, 55.0, down={7, 31}).run(59.0)
 
-    assert len(account.told("vigilmon_monitor_up")) == 45
-    assert len(account.told("vigilmon_monitor_uptime_percent")) == 3 * 45
-    assert account.told("vigilmon_monitor_ongoing_incidents")[("31",)] == 1
+    assert len(account.samples("vigilmon_monitor_up")) == 45
+    assert len(account.samples("vigilmon_monitor_uptime_percent")) == 3 * 45
+    assert account.samples("vigilmon_monitor_ongoing_incidents")[("31",)] == 1
 
 
-def test_small_account_learns_all_incidents_soon_and_then_rests():
-    """All incident counts come within three minutes; then nothing is asked before it is wanted."""
+def test_small_account_polls_all_incidents_within_three_minutes():
+    """Afterwards no request is sent before it is due."""
     account = Account(45, 55.0).run(180.0)
-    assert len(account.told("vigilmon_monitor_incidents")) == 45
+    assert len(account.samples("vigilmon_monitor_incidents")) == 45
 
     seen = len(account.log)
     account.run(3600.0)
@@ -118,8 +118,8 @@ def test_small_account_learns_all_incidents_soon_and_then_rests():
     assert min(b - a for a, b in pairwise(account.times("/monitors/7"))) >= 300
 
 
-def test_rounds_of_five_hundred_monitors_are_never_held_up():
-    """A round takes its pages' share of the budget and at most five seconds more, even when fifty go down at once."""
+def test_rounds_of_five_hundred_monitors_are_not_delayed():
+    """A round takes its pages' share of the budget plus five seconds, even if fifty monitors go down at once."""
     account = Account(500, 55.0).run(600.0)
     account.down = set(range(1, 500, 10))
     account.run(3000.0)
@@ -130,7 +130,7 @@ def test_rounds_of_five_hundred_monitors_are_never_held_up():
 
 
 def test_uptimes_of_five_hundred_monitors_are_as_fresh_as_the_budget_allows():
-    """The mean age stays within 1.1 of the bound, every request that is left goes into it, and in even turns."""
+    """The mean age stays within 1.1 of the bound, with the whole rest of the budget, in even turns."""
     rotation = 500 / (55 * 0.1) * 60
     account = Account(500, 55.0).run(1.5 * rotation)
     means = []
@@ -145,22 +145,24 @@ def test_uptimes_of_five_hundred_monitors_are_as_fresh_as_the_budget_allows():
 
 
 @pytest.mark.parametrize("victim", [1, 20, 21, 250, 481, 500])
-def test_incidents_follow_within_two_requests(victim):
-    """Wherever in the list a monitor goes down, its incidents are asked right after the page that tells it."""
+def test_incidents_are_polled_within_two_requests(victim):
+    """Wherever in the list a monitor goes down, its incidents follow the page that shows it."""
     account = Account(500, 55.0).run(900.0)
     account.down = {victim}
     seen = len(account.log)
     account.run(120.0)
 
-    asked = [(request.path, dict(request.params).get("page", "1")) for _, request in account.log[seen:]]
+    requested = [(request.path, dict(request.params).get("page", "1")) for _, request in account.log[seen:]]
     page = str((victim - 1) // PER_PAGE + 1)
-    told = next(place for place, (at, request) in enumerate(account.log[seen:]) if asked[place] == ("/monitors", page))
-    assert asked[told + 1 : told + 3].count((f"/monitors/{victim}/incidents", "1")) == 1
-    assert account.told("vigilmon_monitor_ongoing_incidents")[(str(victim),)] == 1
+    shown = next(
+        place for place, (at, request) in enumerate(account.log[seen:]) if requested[place] == ("/monitors", page)
+    )
+    assert requested[shown + 1 : shown + 3].count((f"/monitors/{victim}/incidents", "1")) == 1
+    assert account.samples("vigilmon_monitor_ongoing_incidents")[(str(victim),)] == 1
 
 
-def test_uptimes_go_on_while_everything_is_down():
-    """When all monitors are down, incidents take half of what statuses leave."""
+def test_uptimes_are_polled_while_everything_is_down():
+    """Incidents take half of the budget that statuses leave."""
     account = Account(500, 55.0).run(60.0)
     account.down = set(range(1, 501))
     account.run(2 * 3600.0)
@@ -168,52 +170,52 @@ def test_uptimes_go_on_while_everything_is_down():
     late = [request.endpoint for at, request in account.log if at > 1000.0 + 3600.0]
     assert late.count("/monitors/{id}") >= 0.04 * len(late)
     assert late.count("/monitors/{id}/incidents") <= 0.06 * len(late)
-    assert len(account.told("vigilmon_monitor_ongoing_incidents")) == 500
+    assert len(account.samples("vigilmon_monitor_ongoing_incidents")) == 500
 
 
-def test_incidents_that_cannot_be_had_stop_nothing_else():
-    """While every call for incidents fails, statuses keep their pace and uptimes go on, if slowly."""
+def test_failing_incident_requests_do_not_stop_others():
+    """Statuses keep their interval, and uptimes continue more slowly."""
     account = Account(500, 55.0, failing="/monitors/{id}/incidents").run(60.0)
     account.down = set(range(1, 101))
     account.run(3600.0)
 
     assert max(account.rounds()) <= math.ceil(500 / PER_PAGE) / 55 * 60 + 5
-    assert len(account.told("vigilmon_monitor_up")) == 500
+    assert len(account.samples("vigilmon_monitor_up")) == 500
     late = [request.endpoint for at, request in account.log if at > 1000.0 + 1200.0]
     assert late.count("/monitors/{id}") > 0
-    assert account.told("vigilmon_monitor_ongoing_incidents") == {}
+    assert account.samples("vigilmon_monitor_ongoing_incidents") == {}
 
 
-def test_fresh_outage_goes_before_those_that_last():
-    """With thirty monitors down for long, the one that goes down now is still asked about within two requests."""
+def test_new_outage_is_polled_before_old_ones():
+    """With thirty monitors down, the incidents of another one are still polled within two requests."""
     account = Account(500, 55.0, down=set(range(100, 130))).run(900.0)
     account.down = account.down | {490}
     seen = len(account.log)
     account.run(120.0)
-    asked = [(request.path, dict(request.params).get("page")) for _, request in account.log[seen:]]
+    requested = [(request.path, dict(request.params).get("page")) for _, request in account.log[seen:]]
 
-    assert "/monitors/490/incidents" in [path for path, _ in asked[asked.index(("/monitors", "25")) + 1 :][:2]]
+    assert "/monitors/490/incidents" in [path for path, _ in requested[requested.index(("/monitors", "25")) + 1 :][:2]]
 
 
-def test_large_account_still_hears_of_its_uptimes():
-    """Statuses take at most nine tenths of the budget, however many pages they need."""
+def test_large_account_still_polls_uptimes():
+    """Statuses take at most nine tenths of the budget, however many pages there are."""
     account = Account(3000, 50.0).run(3 * 3600.0)
     statuses = sum(request.path == "/monitors" for _, request in account.log)
 
     assert statuses <= 0.91 * len(account.log)
-    assert len(account.told("vigilmon_monitor_up")) == 3000
+    assert len(account.samples("vigilmon_monitor_up")) == 3000
     assert len(account.ages()) > 800
 
 
-def test_an_operator_may_give_uptimes_more_than_statuses():
-    """With a round a minute 500 uptimes come round in a quarter of an hour."""
+def test_longer_poll_interval_leaves_more_for_uptimes():
+    """With a round a minute, 500 uptimes take a quarter of an hour."""
     account = Account(500, 55.0, poll_interval=60.0).run(1200.0)
     assert max(account.ages()) <= 1.1 * 500 / (55 - 25) * 60
     assert len(account.ages()) == 500
 
 
-def test_asking_is_cheap_for_ten_thousand_monitors():
-    """What is wanted is a short list, however many monitors there are."""
+def test_requests_are_cheap_for_ten_thousand_monitors():
+    """The list of wanted requests is short, however many monitors there are."""
     account = Account(10_000, 600.0).run(120.0)
     assert len(account.known.monitors) == 10_000
     assert sum(1 for _ in account.collector.requests(account.known, account.now)) <= 250

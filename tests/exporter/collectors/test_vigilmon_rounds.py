@@ -70,7 +70,7 @@ def next_get(known, now, **others):
     ids=["total", "per_page", "last_page", "shrank", "no meta", "pages ignored", "pages ignored, no meta", "shifted"],
 )
 def test_a_round_ends_with_its_last_page(first, second, found):
-    """The end is told by whatever the vendor says, else by an empty or a repeated page; what cannot end is cut."""
+    """The end is taken from `meta`, or is an empty or repeated page; an endless list is truncated."""
     known = with_page(Known(), 1, 100.0, first, MOST)
     assert known.as_of is None
     known = with_page(known, 2, 101.0, second, MOST)
@@ -93,8 +93,8 @@ def test_a_round_ends_with_its_last_page(first, second, found):
         ([page(1, 2, total=2), page(3, total=3)], 1),
     ],
 )
-def test_rows_count_for_more_than_totals(pages, asked):
-    """Where they agree no page is asked in vain; a full page that they cannot agree on is not the last one."""
+def test_rows_count_more_than_totals(pages, asked):
+    """If they agree, no page is requested in vain; after a full page that contradicts the total comes another."""
     known, number = Known(), 0
     while known.round_at is None:
         known = with_page(known, number + 1, 100.0 + number, pages[number], MOST)
@@ -103,8 +103,8 @@ def test_rows_count_for_more_than_totals(pages, asked):
     assert len(known.monitors) == sum(len(one.monitors) for one in pages[:asked])
 
 
-def test_an_empty_list_that_has_monitors_by_its_total_takes_two_rounds_to_be_believed():
-    """One odd answer must not take all that is known, and every alert on it, away."""
+def test_empty_list_with_a_total_counts_after_two_rounds():
+    """One wrong response must not remove all series and resolve every alert."""
     known = with_page(listed(), 1, 130.0, page(total=6), MOST)
     known = with_page(known, 1, 140.0, page(total=6), MOST)
     assert (len(known.monitors), len(known.missing)) == (6, 6)
@@ -112,8 +112,8 @@ def test_an_empty_list_that_has_monitors_by_its_total_takes_two_rounds_to_be_bel
     assert with_page(known, 1, 180.0, page(total=6), MOST).monitors == {}
 
 
-def test_an_empty_list_is_believed_when_it_is_said_twice():
-    """It is asked again ten seconds later, and the age stays where it is; a list with monitors is as ever."""
+def test_suddenly_empty_list_is_polled_again():
+    """Ten seconds later, and the age stays; a list with monitors counts as usual."""
     doubted = with_page(listed(), 1, 130.0, page(total=0), MOST)
     assert (len(doubted.monitors), doubted.as_of, doubted.round_at) == (6, 100.0, 100.0)
     assert next_get(doubted, 139.9) is None or next_get(doubted, 139.9).path != "/monitors"
@@ -123,15 +123,15 @@ def test_an_empty_list_is_believed_when_it_is_said_twice():
     assert (len(restored.monitors), restored.missing, restored.emptied_at) == (6, {}, None)
 
 
-def test_a_list_longer_than_the_cap_is_cut_and_says_so():
-    """What is beyond it is not known; the next whole round says that it is not cut any more."""
+def test_list_longer_than_the_cap_is_truncated():
+    """Until the next complete round."""
     known = with_page(Known(), 1, 100.0, page(1, total=2), 1)
     assert (known.truncated, list(known.monitors)) == (True, ["1"])
     assert not with_page(known, 1, 130.0, page(1, total=1), 1).truncated
 
 
-def test_a_page_takes_effect_as_soon_as_it_is_read():
-    """A status changes, a new monitor is there and will be asked about, while the round goes on."""
+def test_page_is_published_as_soon_as_it_is_read():
+    """A status changes, a new monitor appears and its details are due, while the round continues."""
     known = with_page(listed(), 1, 130.0, page(1, monitor(2, "down"), total=7), MOST)
     assert [known.monitors[one].up for one in "126"] == [True, False, True]
     assert known.changed == {"2": 130.0}
@@ -143,8 +143,8 @@ def test_a_page_takes_effect_as_soon_as_it_is_read():
     assert {("/monitors/7", 131.0), ("/monitors/7/incidents", 131.0), ("new.example.com", 131.0)} <= set(wanted)
 
 
-def test_the_age_is_that_of_the_oldest_status_shown_and_moves_page_by_page():
-    """With every page the next one becomes the oldest; the round is asked again from when it began."""
+def test_age_is_that_of_the_oldest_status():
+    """It advances with every page; the next round is due from the start of this one."""
     known, moments = listed(), []
     for number, at in ((1, 130.0), (2, 131.0), (3, 132.0), (1, 160.0)):
         known = with_page(known, number, at, page(2 * number - 1, 2 * number, total=6), MOST)
@@ -153,15 +153,15 @@ def test_the_age_is_that_of_the_oldest_status_shown_and_moves_page_by_page():
 
 
 def test_a_first_round_that_shifted_is_read_again():
-    """Monitor 3 moved up between two pages: without the second reading nobody would know of it."""
+    """Monitor 3 moved up between two pages: without a second round it would be missing."""
     known = read(Known(), 100.0, page(1, 2, total=4), page(4, total=3))
     assert (known.round_at, next_get(known, 101.0).params, next_get(known, 101.0).due) == (None, (), 101.0)
     known = read(known, 101.5, page(2, 3, total=3), page(4, total=3))
     assert (list(known.monitors), known.truncated) == (["2", "3", "4"], False)
 
 
-def test_a_first_round_that_never_stands_still_counts_as_it_is():
-    """After the second reading again it is told, as cut; later rounds have something to compare with."""
+def test_first_round_that_keeps_shifting_is_used_as_truncated():
+    """After the second retry it is published; later rounds can compare."""
     known = Known()
     for number, total in enumerate((9, 7, 5)):
         assert known.round_at is None
@@ -170,14 +170,14 @@ def test_a_first_round_that_never_stands_still_counts_as_it_is():
     assert (known.round_at, known.truncated, list(known.monitors)) == (120.0, True, ["1", "2", "4"])
 
 
-def test_a_listing_that_grows_without_end_is_cut():
-    """However few its pages are: what a vendor can make us hold has a bound."""
+def test_endless_listing_is_truncated():
+    """The memory for a listing is bounded, however few its pages."""
     half = with_page(Known(), 1, 100.0, page(*range(12_000)), MOST)
     cut = with_page(half, 2, 101.0, page(*range(12_000, 24_000)), MOST)
     assert (half.round_at, cut.round_at, cut.truncated) == (None, 100.0, True)
 
 
-def test_nothing_is_shown_before_the_first_round_has_ended():
+def test_first_round_is_published_when_complete():
     """Half a list would look like a whole one."""
     known = with_page(Known(), 1, 100.0, page(1, 2, total=4), MOST)
     assert known.as_of is None
@@ -185,8 +185,8 @@ def test_nothing_is_shown_before_the_first_round_has_ended():
     assert not [family for family in Collector(chosen).families(known, 100.0) if family.samples]
 
 
-def test_the_next_page_follows_at_once_and_the_next_round_in_its_turn():
-    """Every page is asked again after as long as every other."""
+def test_next_page_is_due_at_once_and_next_round_after_its_interval():
+    """Every page is polled equally often."""
     known = with_page(listed(), 1, 130.0, page(1, 2, total=6), MOST)
     assert (next_get(known, 130.5).params, next_get(known, 130.5).due) == ((("page", "2"),), 130.0)
     known = read(known, 130.0, page(1, 2, total=6), page(3, 4, total=6), page(5, 6, total=6))
@@ -205,14 +205,14 @@ def test_the_next_page_follows_at_once_and_the_next_round_in_its_turn():
     ],
     ids=["goes on", "two turns", "max_age", "slow", "clock set back"],
 )
-def test_a_stalled_round_begins_anew(others, now, page_asked):
-    """A page that fails keeps no other from being asked for longer than a turn; nor does a clock that was wrong."""
+def test_stalled_round_starts_again(others, now, page_asked):
+    """A failing page, or a wrong clock, delays no other page for longer than a turn."""
     known = with_page(Known(), 1, 100.0, page(1, total=2), MOST)
     assert next_get(known, now, **others).params == page_asked
 
 
-def test_a_page_that_always_fails_leaves_the_age_where_it_is():
-    """The pages before it are read again and again; what it held grows old, until `max_age` withdraws all."""
+def test_failing_page_stops_the_age_from_advancing():
+    """The pages before it are polled; its own monitors get old, until `max_age` withdraws everything."""
     known = listed()
     for at in (130.0, 500.0, 900.0):
         known = read(known, at, page(1, 2, total=6), page(3, 4, total=6))
@@ -221,15 +221,15 @@ def test_a_page_that_always_fails_leaves_the_age_where_it_is():
 
 
 @pytest.mark.parametrize("number", [1, 3, 4])
-def test_an_answer_of_another_page_changes_nothing(number):
-    """A page that does not follow the last one is not put in its place; a first one begins a round."""
+def test_response_of_another_page_changes_nothing(number):
+    """A page out of order is not used; a first page starts a round."""
     known = with_page(listed(), 1, 130.0, page(1, 2, total=6), MOST)
     after = with_page(known, number, 131.0, page(9, total=6), MOST)
     assert (after is known) == (number != 1)
 
 
-def test_a_clock_set_back_in_a_round_costs_no_monitor():
-    """A page that seems to be read before the first one of its round is of that round all the same."""
+def test_clock_set_back_during_a_round_loses_no_monitor():
+    """A page that seems older than the first one still belongs to the round."""
     known = listed()
     known = with_page(known, 1, 130.0, page(1, 2, total=6), MOST)
     known = with_page(known, 2, 110.0, page(3, 4, total=6), MOST)
@@ -237,15 +237,15 @@ def test_a_clock_set_back_in_a_round_costs_no_monitor():
     assert (known.missing, known.as_of) == ({}, 130.0)
 
 
-def test_a_list_of_one_page_forgets_at_once():
-    """One answer cannot have missed a monitor."""
+def test_single_page_list_drops_missing_monitors_at_once():
+    """One response cannot miss a monitor."""
     known = read(Known(), 100.0, page(1, 2, 3, total=3))
     known = read(known, 130.0, page(2, total=1))
     assert list(known.monitors) == list(known.seen) == ["2"]
 
 
-def test_a_monitor_that_a_round_ended_without_is_asked_for_itself():
-    """It may have shifted between two pages. It stays, and so does its age, until its answer or the next round."""
+def test_missing_monitor_is_polled_by_id():
+    """It may have shifted between two pages. It stays, with its age, until its response or the next round."""
     known = read(listed(), 130.0, page(1, 2, total=5), page(4, 5, total=5), page(6, total=5))
     assert (list(known.monitors), known.as_of) == (list("123456"), 101.0)
     request = next_get(known, 133.0)
@@ -264,8 +264,8 @@ def test_a_monitor_that_a_round_ended_without_is_asked_for_itself():
     assert list(without_it.monitors) == list("12456")
 
 
-def test_only_an_answer_after_the_round_tells_of_a_missing_monitor():
-    """What was told while the round was read may be older than the monitor's end; being listed again is an answer."""
+def test_only_a_response_after_the_round_confirms_a_missing_monitor():
+    """One during the round may be older than the monitor's deletion; being listed again counts as a response."""
     known = read(listed(), 130.0, page(1, 2, total=5), page(4, 5, total=5))
     known = with_uptime(known, "3", 131.5, {})
     known = with_page(known, 3, 132.0, page(6, total=5), MOST)
@@ -274,8 +274,8 @@ def test_only_an_answer_after_the_round_tells_of_a_missing_monitor():
     assert (unasked(known), known.as_of) == ([], 130.0)
 
 
-def test_what_is_forgotten_is_forgotten_everywhere():
-    """Nothing is asked about it any more, nor about its certificate."""
+def test_deleted_monitor_is_dropped_everywhere():
+    """No more requests or probes for it."""
     known = read(Known(), 100.0, page(monitor(1, "down", "a.example.com"), total=1))
     wanted = [request.identity[0] for request in requests(known, 100.0)]
     assert (known.troubled, list(known.changed)) == (("1",), ["1"])
@@ -289,15 +289,15 @@ def test_what_is_forgotten_is_forgotten_everywhere():
     }
 
 
-def test_after_the_last_page_nothing_is_urgent():
-    """What went down on it is asked about next all the same, but is no part of a round: its duration would grow."""
+def test_outages_on_the_last_page_are_not_part_of_the_round():
+    """Their incidents are next, but do not prolong the round."""
     known = read(listed(), 130.0, page(1, 2, total=6), page(3, 4, total=6), page(5, monitor(6, "down"), total=6))
     request = next_get(known, 133.0)
     assert (request.path, request.reason) == ("/monitors/6/incidents", Reason.CHANGED)
 
 
-def test_monitors_down_are_hurried_for_a_few_at_a_time():
-    """Two a page and four a round: the round is late by that, and no more."""
+def test_urgent_incidents_are_limited_per_round():
+    """Two per page and four per round: that is the most by which a round is late."""
     down = [page(*(monitor(2 * n + one, "down") for one in (1, 2)), total=6) for n in range(3)]
     known, first = listed(), []
     for number, one in enumerate(down, 1):
@@ -342,8 +342,8 @@ def answered(known, present, at):
 
 @given(st.integers(0, 14), st.lists(EDITS, min_size=1, max_size=4))
 @settings(deadline=None)
-def test_no_monitor_flickers_however_the_list_shifts_while_it_is_read(count, rounds):
-    """One that is there never vanishes; after the next calm round exactly those are known that there are."""
+def test_shifting_list_hides_no_monitor(count, rounds):
+    """Existing monitors never disappear; after the next stable round exactly the existing ones are known."""
     fresh = iter(range(count, 10_000))
     present = list(range(count))
     known = whole_round(Known(), present, 100.0)

@@ -57,21 +57,21 @@ def vendor():
         yield mock
 
 
-def test_a_response_carries_its_time_status_body_and_headers(vendor):
-    """The time is when it was requested for, names of headers are in lower case; any status is a response."""
+def test_response_has_time_status_body_and_headers(vendor):
+    """The time is that of the request; header names are in lower case; any status is a response."""
     vendor.get(f"{VENDOR}/x", body=b"[1]", status=418, headers={"X-Limit": "9"})
     found = opened().get(request())
     assert (found.at, found.status, found.body, found.headers["x-limit"]) == (1000.0, 418, b"[1]", "9")
 
 
-def test_text_of_the_vendor_is_valid_from_here_on(vendor):
-    """Half an emoji, NUL and bytes of another encoding come to nobody."""
+def test_text_of_the_vendor_is_made_valid(vendor):
+    """Half an emoji, NUL and invalid UTF-8 are replaced."""
     vendor.get(f"{VENDOR}/x", body=b'["\\ud83d", "\\u0000", "\xff"]')
     assert opened().get(request()).body == b'["\\ufffd", "\\ufffd", "\xef\xbf\xbd"]'
 
 
-def test_a_request_says_what_it_accepts_and_carries_the_token_as_it_is_now(vendor, tmp_path):
-    """A token file is read again when it has changed."""
+def test_request_has_accept_header_and_current_token(vendor, tmp_path):
+    """A changed token file is re-read."""
     file = tmp_path / "token"
     file.write_text(TOKEN)
     session = opened(token=Secret(file=file))
@@ -87,37 +87,37 @@ def test_a_request_says_what_it_accepts_and_carries_the_token_as_it_is_now(vendo
 
 
 def test_a_redirect_is_an_error(vendor):
-    """Following it would carry the token away."""
+    """Following it would send the token to another server."""
     vendor.get(f"{VENDOR}/x", status=302, headers={"Location": f"{VENDOR}/y"})
     with pytest.raises(ClientError, match="302: redirects are not followed"):
         check(request(), opened(token=Secret(TOKEN)).get(request()))
 
 
-def test_a_vendor_that_does_not_answer_in_time_is_timed_out():
-    """The target's `timeout` counts for the whole answer."""
+def test_slow_vendor_is_a_timeout():
+    """The target's `timeout` covers the whole response."""
     with serving(lambda _, server: server.over.wait(60)) as server:
         error = failure(opened(server.url, timeout=0.3), request())
     assert type(error) is TimedOut
     assert str(error).startswith("no complete response within 0.3 s (")
 
 
-def test_an_answer_that_is_too_long_is_malformed(vendor):
-    """`max_response` bounds it."""
+def test_too_large_response_is_malformed(vendor):
+    """`max_response` is the limit."""
     vendor.get(f"{VENDOR}/x", body=b"12")
     error = failure(opened(max_response=1), request())
     assert (type(error), str(error)) == (Malformed, "response larger than 1 bytes")
 
 
-def test_an_answer_of_too_many_objects_is_malformed(vendor):
-    """A few bytes of JSON are many of memory, so their number is bounded before they are made."""
+def test_response_with_too_many_objects_is_malformed(vendor):
+    """A few bytes of JSON need much memory, so objects are counted before they are parsed."""
     vendor.get(f"{VENDOR}/x", body=b"[" + b"{}," * 40_000 + b"{}]")
     error = failure(opened(), request())
     assert (type(error), str(error)) == (Malformed, "response with more than 40,000 objects")
 
 
 @pytest.mark.parametrize("address", ["", "http://[::1", "nonsense://x"])
-def test_a_url_that_cannot_be_used_is_our_own_mistake(address):
-    """The vendor is not to blame."""
+def test_unusable_url_is_a_client_error(address):
+    """It is not counted as the vendor's fault."""
     error = failure(opened(address), request())
     assert (type(error), str(error)) == (ClientError, "the URL cannot be used")
 
@@ -125,8 +125,8 @@ def test_a_url_that_cannot_be_used_is_our_own_mistake(address):
 @pytest.mark.parametrize(
     ("secret", "failing"), [({"token": "gone"}, "token"), ({"address": "gone"}, "URL")]
 )  # fmt: skip
-def test_a_secret_that_cannot_be_read_is_a_refusal(tmp_path, secret, failing):
-    """The target waits for the file, as it waits for better credentials."""
+def test_unreadable_secret_counts_as_rejected_credentials(tmp_path, secret, failing):
+    """The target waits for the file as for better credentials."""
     (name,) = secret
     values = {"address": VENDOR, "token": None, name: Secret(file=tmp_path / "gone")}
     session = Session(Settings.model_construct(collector="c", account="a", **values), lambda: 0.0)
@@ -136,8 +136,8 @@ def test_a_secret_that_cannot_be_read_is_a_refusal(tmp_path, secret, failing):
     assert session.credentials() == ""
 
 
-def test_no_message_holds_a_secret():
-    """Whatever goes wrong with a secret URL and a token, neither is repeated, nor in the chain of causes."""
+def test_errors_contain_no_secret():
+    """Neither a secret URL nor a token, nor in the chain of causes."""
     for base in ("http://127.0.0.1:1/?key=qs3cret", "nonsense://x?key=qs3cret", "http://[qs3cret", "http://qs3cret@v"):
         error = failure(opened(Secret(base), token=Secret(TOKEN)), request(""))
         assert not any(secret in str(error) + repr(error) for secret in ("qs3cret", TOKEN))
@@ -160,8 +160,8 @@ def test_no_message_holds_a_secret():
         ("http://v/s#part", "/x", (), "http://v/s/x"),
     ],
 )
-def test_a_request_is_located_below_the_base_url(base, path, params, url):
-    """The base's own query stays to the letter, except for what the ask's params replace."""
+def test_request_url_is_below_the_base_url(base, path, params, url):
+    """The base URL's own query is kept, except for parameters that the request replaces."""
     assert located(base, request(path, params)) == url
 
 
@@ -208,8 +208,8 @@ DAY = "Thu, 01 Jan 1970"
         (999, {}, Malformed, None),
     ],
 )
-def test_a_status_means_one_kind_of_error(status, headers, kind, retry_after):
-    """Retry-After is read as seconds or as a date, from the moment of asking."""
+def test_each_status_is_one_kind_of_error(status, headers, kind, retry_after):
+    """Retry-After is read as seconds or as a date."""
     with pytest.raises(PollError) as caught:
         check(request(), Response(1000.0, status, b"", headers))
     assert type(caught.value) is kind
@@ -217,7 +217,7 @@ def test_a_status_means_one_kind_of_error(status, headers, kind, retry_after):
 
 
 @pytest.mark.parametrize("status", [200, 418])
-def test_200_and_what_the_request_names_are_answers(status):
+def test_200_and_the_requests_own_statuses_are_responses(status):
     """PacketVis answers 418 with a body."""
     check(request(expected_statuses=frozenset({418})), Response(0.0, status, b""))
 

@@ -62,22 +62,22 @@ def probed(port, starttls, timeout=30.0, ca_file=None):
     return probe(ask, NOW, timeout, ca_file)
 
 
-def test_the_sandbox_speaks_every_protocol_that_is_offered():
-    """No protocol is offered that no test has spoken."""
+def test_every_starttls_protocol_is_tested():
+    """The sandbox speaks every protocol of the configuration."""
     assert set(GREETINGS) == set(get_args(StartTls))
 
 
 @pytest.mark.parametrize("protocol", get_args(StartTls))
 def test_a_certificate_behind_starttls_is_read(sandbox, tmp_path, protocol):
-    """Dates and validity are those of a server that is asked for TLS in its own protocol."""
+    """Dates and validity are the same as with direct TLS."""
     (tmp_path / "ca.pem").write_bytes(sandbox.root_pem)
     endpoint = sandbox.open(starttls=protocol)
     seen = probed(endpoint.port, protocol, ca_file=str(tmp_path / "ca.pem"))
     assert (seen.reason, seen.valid, seen.not_after) == ("", True, endpoint.not_after)
 
 
-def test_old_protocols_and_untrusted_certificates_behind_starttls_are_read_too(sandbox, tmp_path):
-    """Asking once more, as a client of yesterday, holds the dialogue once more."""
+def test_old_protocols_and_untrusted_certificates_behind_starttls(sandbox, tmp_path):
+    """The second connection repeats the dialogue."""
     (tmp_path / "ca.pem").write_bytes(sandbox.root_pem)
     endpoint = sandbox.open("old_protocol", starttls="smtp")
     seen = probed(endpoint.port, "smtp", ca_file=str(tmp_path / "ca.pem"))
@@ -106,8 +106,8 @@ def test_old_protocols_and_untrusted_certificates_behind_starttls_are_read_too(s
         ("imap", [], "the server closed the connection before TLS"),
     ],
 )
-def test_a_server_that_will_not_begin_tls_is_an_answer(protocol, words, detail):
-    """The reason is `tls`, and what the server said stands beside it."""
+def test_server_that_rejects_starttls(protocol, words, detail):
+    """The reason is `tls`, with the server's reply."""
     with saying(*words) as port:
         seen = probed(port, protocol)
     assert (seen.reason, seen.not_after, seen.valid) == ("tls", None, None)
@@ -115,8 +115,8 @@ def test_a_server_that_will_not_begin_tls_is_an_answer(protocol, words, detail):
 
 
 @pytest.mark.parametrize("protocol", ["smtp", "imap", "pop3", "ftp", "ldap", "xmpp"])
-def test_a_server_that_talks_without_end_is_cut_off(protocol):
-    """The dialogue is bounded in bytes, whatever is said."""
+def test_endless_starttls_dialogue_is_limited(protocol):
+    """The dialogue is limited in bytes."""
     words = b"0\x84\x7f\xff\xff\xff" if protocol == "ldap" else b"* " if protocol == "imap" else b""
     with saying(words + b"2" * (2 * MOST_BYTES)) as port:
         seen = probed(port, protocol)
@@ -124,8 +124,8 @@ def test_a_server_that_talks_without_end_is_cut_off(protocol):
 
 
 @pytest.mark.parametrize("protocol", get_args(StartTls))
-def test_a_server_that_falls_silent_holds_nothing_longer_than_the_deadline(protocol):
-    """A listener that accepts and waits, as for a protocol in which the client speaks first."""
+def test_silent_starttls_server_ends_at_the_deadline(protocol):
+    """The server accepts the connection and sends nothing."""
     with socket.create_server(("127.0.0.1", 0)) as silent:
         seen = probed(silent.getsockname()[1], protocol, timeout=0.2)
     assert (seen.reason, seen.detail) == ("timeout", "no answer in time")

@@ -122,8 +122,8 @@ def sandbox_roots(sandbox, tmp_path_factory):
         ({"by": STRANGER}, False, "untrusted"),
     ],
 )
-def test_a_certificate_tells_its_dates_whether_valid_or_not(roots, leaf, valid, reason):
-    """A client with the roots of `ca_file` would refuse it, yet when it ends is known."""
+def test_dates_are_read_from_valid_and_invalid_certificates(roots, leaf, valid, reason):
+    """A client with the roots of `ca_file` would reject it, but its expiry is known."""
     shown = issued(**leaf)
     with serving(showing(shown)) as port:
         seen = probe(asked(port), NOW, 30.0, roots)
@@ -135,15 +135,15 @@ def test_a_certificate_tells_its_dates_whether_valid_or_not(roots, leaf, valid, 
     assert seen.not_before < seen.not_after
 
 
-def test_a_self_signed_certificate_is_said_to_be_one(sandbox, sandbox_roots):
-    """Self-signed is a reason of its own: it is how appliances ship."""
+def test_self_signed_certificate_has_its_own_reason(sandbox, sandbox_roots):
+    """Appliances ship with them."""
     endpoint = sandbox.open("self_signed")
     seen = probe(asked(endpoint.port, "localhost"), NOW, 30.0, sandbox_roots)
     assert (seen.valid, seen.reason, seen.not_after) == (False, "self_signed", endpoint.not_after)
 
 
-def test_who_issued_it_and_its_serial_are_told_as_openssl_tells_them(roots):
-    """So that the operator finds the renewal that made it, and can compare with `openssl x509 -serial -issuer`."""
+def test_issuer_and_serial_are_written_as_openssl_does(roots):
+    """So that an operator can compare with `openssl x509 -serial -issuer`."""
     leaf = issued()
     shown = x509.load_pem_x509_certificate(leaf.cert_chain_pems[0].bytes())
     with serving(showing(leaf)) as port:
@@ -151,8 +151,8 @@ def test_who_issued_it_and_its_serial_are_told_as_openssl_tells_them(roots):
     assert (seen.issuer, seen.serial) == (shown.issuer.rfc4514_string(), f"{shown.serial_number:X}")
 
 
-def test_an_issuer_of_any_length_costs_neither_the_dates_nor_the_scrape():
-    """A label is cut at its documented length (E18); what the certificate says is text of a stranger."""
+def test_long_issuer_is_truncated():
+    """A label is cut at its documented length (E18), and the dates are read."""
     key = ec.generate_private_key(ec.SECP256R1())
     units = [x509.NameAttribute(NameOID.ORGANIZATIONAL_UNIT_NAME, "\u202e\0ü" * 20) for _ in range(40)]
     issuer = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "An Authority"), *units])
@@ -164,8 +164,8 @@ def test_an_issuer_of_any_length_costs_neither_the_dates_nor_the_scrape():
     assert seen.not_after == pytest.approx(at(1).timestamp(), abs=60)
 
 
-def test_the_chain_ends_when_the_first_certificate_in_it_ends(sandbox, sandbox_roots):
-    """An intermediate that ends first ends the site, though the server's own certificate lasts."""
+def test_chain_expiry_is_the_earliest_in_the_chain(sandbox, sandbox_roots):
+    """An intermediate that expires first breaks the site before the server's own certificate expires."""
     endpoint = sandbox.open("intermediate", days=60, chain_days=10)
     seen = probe(asked(endpoint.port, "localhost"), NOW, 30.0, sandbox_roots)
     assert (seen.valid, seen.not_after) == (True, endpoint.not_after)
@@ -177,16 +177,16 @@ def test_the_chain_ends_when_the_first_certificate_in_it_ends(sandbox, sandbox_r
     assert seen.chain_not_after < time.time() < seen.not_after
 
 
-def test_without_ca_file_the_systems_roots_decide(monkeypatch, roots):
-    """They do not know our own authority, until it is put where OpenSSL looks: as the API client does."""
+def test_system_roots_are_used_without_ca_file(monkeypatch, roots):
+    """As for API requests: our own authority is trusted once it is where OpenSSL looks."""
     with serving(showing(issued())) as port:
         assert probe(asked(port), NOW, 30.0, None).reason == "untrusted"
         monkeypatch.setenv("SSL_CERT_FILE", roots)
         assert probe(asked(port), NOW, 30.0, None).valid is True
 
 
-def test_the_name_is_asked_for_and_an_address_too(roots):
-    """SNI carries the name, whatever address is pinned; an IP address is verified as one, without SNI."""
+def test_sni_has_the_name_also_with_a_pinned_address(roots):
+    """An IP address is verified as one, without SNI."""
     names = []
     with serving(showing(issued(), names)) as port:
         assert probe(asked(port), NOW, 30.0, roots).valid is True
@@ -211,7 +211,7 @@ def test_the_name_is_asked_for_and_an_address_too(roots):
     ],
 )
 def test_names_are_checked_as_clients_check_them(roots, certified, name, valid):
-    """A dot at the end, an underscore under a wildcard, an international name: as curl and Go read them (E9)."""
+    """A trailing dot, an underscore under a wildcard, an international name: as in curl and Go (E9)."""
     names = []
     with serving(showing(issued(certified), names)) as port:
         seen = probe(asked(port, name=name), NOW, 30.0, roots)
@@ -219,8 +219,8 @@ def test_names_are_checked_as_clients_check_them(roots, certified, name, valid):
     assert names[0] is None or (names[0].isascii() and not names[0].endswith("."))
 
 
-def test_a_wildcard_for_a_part_of_a_label_covers_nothing():
-    """Browsers, curl and Go take an asterisk for a whole label only."""
+def test_partial_wildcard_matches_nothing():
+    """Browsers, curl and Go accept an asterisk only as a whole label."""
     key = ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "www.example.test")])
     builder = x509.CertificateBuilder().subject_name(name).issuer_name(name).public_key(key.public_key())
@@ -238,8 +238,8 @@ def closed_port():
         return listening.getsockname()[1]
 
 
-def test_an_endpoint_that_cannot_be_reached_is_an_answer(roots):
-    """Nothing is raised; no dates, no verdict, the reason and a line about it."""
+def test_unreachable_endpoint_has_a_reason(roots):
+    """No exception, no dates, no validity."""
     for ask, reason, detail in [
         (asked(closed_port()), "connect", "Connection refused"),
         (asked(443, address="nowhere.invalid"), "dns", "the name does not resolve: .+"),
@@ -260,8 +260,8 @@ def test_an_endpoint_that_cannot_be_reached_is_an_answer(roots):
         (lambda connection, over: over.wait(30), "timeout"),
     ],
 )
-def test_an_endpoint_that_speaks_no_tls_is_an_answer(roots, act, reason):
-    """Also one that accepts and says nothing: the deadline counts for the whole probe."""
+def test_endpoint_without_tls_has_a_reason(roots, act, reason):
+    """Also one that accepts and sends nothing: the deadline covers the whole probe."""
     began = time.monotonic()
     with serving(act) as port:
         seen = probe(asked(port), NOW, 0.5, roots)
@@ -271,16 +271,16 @@ def test_an_endpoint_that_speaks_no_tls_is_an_answer(roots, act, reason):
     assert took < 30
 
 
-def test_a_server_that_speaks_only_old_tls_tells_its_date(sandbox, sandbox_roots):
-    """No client of today connects, so it is not valid; when it ends is known all the same (E10)."""
+def test_date_is_read_from_a_server_with_old_tls_only(sandbox, sandbox_roots):
+    """No current client connects, so it is not valid, but its expiry is known (E10)."""
     endpoint = sandbox.open("old_protocol")
     seen = probe(asked(endpoint.port, "localhost"), NOW, 30.0, sandbox_roots)
     assert (seen.valid, seen.reason, seen.not_after) == (False, "protocol", endpoint.not_after)
 
 
 @pytest.mark.parametrize("kind", ["client_certificate", "client_certificate_late"])
-def test_a_server_that_demands_a_client_certificate_tells_its_date(sandbox, sandbox_roots, tmp_path, kind):
-    """Its own certificate was sent and is good; that ours is missing is the reason, until it is presented (E10)."""
+def test_date_is_read_from_a_server_that_requires_a_client_certificate(sandbox, sandbox_roots, tmp_path, kind):
+    """The server's own certificate is valid; the missing client certificate is the reason (E10)."""
     endpoint = sandbox.open(kind)
     seen = probe(asked(endpoint.port, "localhost"), NOW, 30.0, sandbox_roots)
     assert (seen.valid, seen.reason, seen.not_after) == (True, "client_certificate", endpoint.not_after)
@@ -300,16 +300,16 @@ def test_a_server_that_demands_a_client_certificate_tells_its_date(sandbox, sand
     assert "client_cert_file" in seen.detail
 
 
-def test_roots_that_cannot_be_read_leave_validity_open(tmp_path):
-    """A mistake in our own configuration is not the endpoint's: its date is told, and what we cannot read."""
+def test_unreadable_ca_file_leaves_validity_unknown(tmp_path):
+    """The date is exported, and the error names the file."""
     with serving(showing(issued())) as port:
         seen = probe(asked(port), NOW, 30.0, str(tmp_path / "gone.pem"))
     assert (seen.valid, seen.reason, seen.detail) == (None, "untrusted", "cannot read ca_file")
     assert seen.not_after is not None
 
 
-def test_a_server_that_drips_holds_nothing_longer_than_the_deadline(roots):
-    """The deadline counts for the whole probe, not from the last byte."""
+def test_slow_server_ends_at_the_deadline(roots):
+    """The deadline covers the whole probe, not the time since the last byte."""
 
     def drip(connection, over):
         connection.sendall(b"\x16\x03\x03\x40\x00")
@@ -330,21 +330,21 @@ def test_a_server_that_drips_holds_nothing_longer_than_the_deadline(roots):
         (ConnectionResetError(104, "Connection reset by peer"), False, None, "connect"),
     ],
 )
-def test_a_handshake_that_breaks_after_the_certificate_tells_its_date(error, asks, valid, reason):
-    """Who did not prove that a certificate is its own is neither trusted nor distrusted for it."""
+def test_date_is_read_from_an_incomplete_handshake(error, asks, valid, reason):
+    """Without proof of the private key the certificate is neither valid nor invalid."""
     leaf = x509.load_pem_x509_certificate(issued().cert_chain_pems[0].bytes())
     seen = judge(Handshake(chain=(leaf,), asks_for_certificate=asks, error=error), "www.example.com", NOW)
     assert (seen.valid, seen.reason, seen.seen) == (valid, reason, True)
 
 
-def test_every_reason_is_one_of_the_closed_set():
-    """Rules and dashboards have a word for each."""
-    told = {*OBJECTIONS.values(), *(reason for _, reason, _ in KINDS), *BROKEN, *TEXTS}
-    assert told | {"untrusted", "name"} == set(PROBE_FAILURES)
+def test_every_reason_is_documented():
+    """Rules and dashboards have a text for each."""
+    reasons = {*OBJECTIONS.values(), *(reason for _, reason, _ in KINDS), *BROKEN, *TEXTS}
+    assert reasons | {"untrusted", "name"} == set(PROBE_FAILURES)
 
 
-def test_the_deadline_covers_a_resolver_that_does_not_answer(roots, monkeypatch):
-    """The probe ends in time, and a second one does not start a second lookup of the name (E11)."""
+def test_deadline_covers_name_resolution(roots, monkeypatch):
+    """The probe ends in time, and a second one does not start a second lookup (E11)."""
     hanging, lookups = threading.Event(), []
 
     def hang(*_args, **_kwargs):
@@ -364,8 +364,8 @@ def test_the_deadline_covers_a_resolver_that_does_not_answer(roots, monkeypatch)
     assert not lookups[0].is_alive()
 
 
-def test_the_deadline_is_shared_among_the_addresses_of_a_name(roots, monkeypatch):
-    """A first address that swallows everything leaves time for the second."""
+def test_deadline_is_shared_among_the_addresses(roots, monkeypatch):
+    """A first address that does not answer leaves time for the second."""
     with socket.socket() as deaf, serving(showing(issued())) as port:
         deaf.bind(("127.0.0.1", 0))
         deaf.listen(0)
@@ -383,8 +383,8 @@ def test_the_deadline_is_shared_among_the_addresses_of_a_name(roots, monkeypatch
             one.close()
 
 
-def test_an_exporter_that_probes_nothing_does_without_what_probes():
-    """Loading pyOpenSSL and cryptography costs more memory than a page of 100,000 series."""
+def test_exporter_without_probes_does_not_load_cryptography():
+    """Loading pyOpenSSL and cryptography needs more memory than a page of 100,000 series."""
     program = "import sys, exporter.__main__; print('cryptography' in sys.modules, 'OpenSSL' in sys.modules)"
     root = Path(__file__).parents[3]
     ended = subprocess.run(

@@ -33,16 +33,16 @@ def test_each_target_has_its_health_on_the_page():
     }
 
 
-def test_what_is_not_known_is_absent():
-    """Before the first poll there is no success, no age and no duration: not even 0."""
+def test_unknown_values_are_absent():
+    """Before the first poll there is no success, no age and no duration, not even 0."""
     families = stated(own_families([replace(TRUNCATED, success=None, last_success=None, duration=None)], []))
     assert families["vendorwatch_poll_success"] == {}
     assert families["vendorwatch_poll_last_success_timestamp_seconds"] == {}
     assert families["vendorwatch_poll_duration_seconds"] == {}
 
 
-def test_a_failed_reload_keeps_the_time_of_the_last_good_one():
-    """Success and its time are two metrics, so that an alert can tell how long the file has been bad."""
+def test_failed_reload_keeps_the_time_of_the_last_successful_one():
+    """So that an alert can show how long the file has been invalid."""
     running = Running("1.2.3")
     running.succeeded(1000.0)
     running.failed()
@@ -52,8 +52,8 @@ def test_a_failed_reload_keeps_the_time_of_the_last_good_one():
     assert [labels[0] for labels in families["vendorwatch_build_info"]] == ["1.2.3"]
 
 
-def test_one_of_several_exporters_says_which():
-    """One that is alone says nothing."""
+def test_shard_info_is_exported():
+    """Not by a single exporter."""
     assert stated(Running("1.2.3").families())["vendorwatch_shard_info"] == {}
     assert Running("1.2.3").roles() == []
     running = Running("1.2.3", (2, 3))
@@ -61,8 +61,8 @@ def test_one_of_several_exporters_says_which():
     assert running.roles() == ["shard 2 of 3"]
 
 
-def test_one_that_shares_its_storage_says_whether_it_leads():
-    """As it is at that moment; while the storage is away that is what there is to tell."""
+def test_leader_and_storage_up_are_exported():
+    """While the storage is unavailable, too."""
     assert stated(Running("1.2.3").families())["vendorwatch_leader"] == {}
     assert stated(Running("1.2.3").families())["vendorwatch_storage_up"] == {}
     role = ["following"]
@@ -81,8 +81,8 @@ def test_one_that_shares_its_storage_says_whether_it_leads():
     ]
 
 
-def test_the_process_tells_of_itself_at_the_end_of_a_page():
-    """client_python's families in both formats; OpenMetrics ends with its end mark."""
+def test_process_metrics_are_at_the_end_of_the_page():
+    """prometheus_client's families in both formats; OpenMetrics ends with its EOF mark."""
     assert b"process_resident_memory_bytes" in python_lines(openmetrics=False)
     assert b"# TYPE process_cpu_seconds counter" in python_lines(openmetrics=True)
     assert python_lines(openmetrics=True).endswith(b"\n# EOF\n")

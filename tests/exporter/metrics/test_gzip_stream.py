@@ -24,29 +24,29 @@ def unpacked_as_browsers_do(packed):
 
 
 @given(st.lists(st.tuples(st.integers(0, 250), SIZES), max_size=6))
-def test_all_blocks_are_one_member(drawn):
-    """With the checksum and the size of all of it, whatever the blocks' sizes, and nothing behind it."""
+def test_blocks_are_one_gzip_member(drawn):
+    """With the checksum and size of the whole content, whatever the blocks' sizes, and nothing after it."""
     blobs = [blob(seed, size) for seed, size in drawn]
     packed = b"".join(stream([block(each) for each in blobs]))
     assert unpacked_as_browsers_do(packed) == (b"".join(blobs), b"")
     assert gzip.decompress(packed) == b"".join(blobs)
 
 
-def test_a_block_serves_in_any_place():
-    """It refers to nothing before it."""
+def test_block_can_be_at_any_position():
+    """It has no references to data before it."""
     one, other = block(blob(1, 50_000)), block(blob(2, 5_000))
     for blocks in ([one, other], [other, one, other], [one, one]):
         assert gzip.decompress(b"".join(stream(blocks))) == b"".join(each.plain for each in blocks)
 
 
-def test_what_stood_before_is_not_read_again():
-    """Its checksum is enough: the stream is the same."""
+def test_earlier_blocks_are_not_read_again():
+    """Their checksum is enough."""
     one, other, last = block(blob(1, 50_000)), block(blob(2, 100)), block(blob(3, 5_000))
     assert stream([last], [one, other], checksum([one, other])) == stream([one, other, last])
 
 
-def test_a_large_block_is_a_piece_of_its_own():
-    """Nobody copies it; the small ones around it are joined."""
+def test_large_block_is_not_copied():
+    """The small ones around it are joined."""
     noise = b"".join(zlib.crc32(place.to_bytes(4, "big")).to_bytes(4, "big") for place in range(300_000))
     large = block(noise)
     assert len(large.packed) >= LARGE
@@ -55,7 +55,7 @@ def test_a_large_block_is_a_piece_of_its_own():
     assert pieces[1] is large.packed
 
 
-def test_a_wrong_checksum_would_be_seen():
+def test_wrong_checksum_is_detected():
     """So the tests above cannot pass by accident."""
     packed = bytearray(b"".join(stream([block(b"x" * 9000)])))
     packed[-8] ^= 1

@@ -37,18 +37,18 @@ NEVER = Health(
 )
 
 
-class Told:
-    """A target whose state the test tells."""
+class FakePoller:
+    """A poller whose families the test sets."""
 
     def __init__(self, account="prod", collector="demo"):
         self.identity = (collector, account)
-        self.told = []
+        self.families = []
         self.until = None
         self.asked = 0
 
     def rendered(self, now, form):
         self.asked += 1
-        return form(self.told if self.until is None or now < self.until else [])
+        return form(self.families if self.until is None or now < self.until else [])
 
     def expires(self):
         return self.until
@@ -84,16 +84,16 @@ def eventually(condition):
         time.sleep(0.002)
 
 
-def tell(page_cache, poller, *families):
-    poller.told = list(families)
+def publish(page_cache, poller, *families):
+    poller.families = list(families)
     page_cache.changed(poller)
 
 
-def test_what_a_target_tells_is_on_the_page_in_both_formats(page_cache):
+def test_targets_families_are_on_the_page_in_both_formats(page_cache):
     """Rendered in the background, and readable by both parsers beside the exporter's own families."""
-    poller = Told()
+    poller = FakePoller()
     page_cache.serve([poller])
-    tell(page_cache, poller, Family(UP, [(("a",), 1.0)]), Family(SEEN, [((), 2.0)]))
+    publish(page_cache, poller, Family(UP, [(("a",), 1.0)]), Family(SEEN, [((), 2.0)]))
     eventually(lambda: 'demo_up{account="prod",host="a"} 1.0\n' in text(page_cache))
     names = {family.name for family in text_families(text(page_cache))}
     assert {"demo_up", "demo_seen", "vendorwatch_target_series", "process_cpu_seconds", "python_info"} <= names
@@ -102,33 +102,33 @@ def test_what_a_target_tells_is_on_the_page_in_both_formats(page_cache):
 
 
 def test_a_target_is_rendered_once_per_change(page_cache):
-    """Scrapes only put together what is there."""
-    poller = Told()
+    """Scrapes only join the rendered parts."""
+    poller = FakePoller()
     page_cache.serve([poller])
-    tell(page_cache, poller, Family(UP, [((f"{i:05}" * 20,), 1.0) for i in range(5000)]))
+    publish(page_cache, poller, Family(UP, [((f"{i:05}" * 20,), 1.0) for i in range(5000)]))
     eventually(lambda: "demo_up{" in text(page_cache))
     asked = poller.asked
     assert [text(page_cache).count("demo_up{") for _ in range(5)] == [5000] * 5
     assert poller.asked == asked
 
 
-def test_what_a_target_knows_already_is_on_the_first_page(page_cache):
-    """What comes with a snapshot, or from before a reload, is rendered before the page without it is served."""
-    before, after = Told(), Told()
-    before.told = after.told = [Family(UP, [(("a",), 1.0)])]
+def test_stored_data_is_on_the_first_page(page_cache):
+    """Data from a snapshot, or from before a reload, is rendered before a page is served."""
+    before, after = FakePoller(), FakePoller()
+    before.families = after.families = [Family(UP, [(("a",), 1.0)])]
     page_cache.serve([before])
     assert "demo_up{" in text(page_cache)
     page_cache.serve([after])
     assert "demo_up{" in text(page_cache)
 
 
-def test_what_has_expired_is_gone_at_that_moment(page_cache, now):
-    """Nobody has to say so: the target's thread may hang. Other targets of its group stay."""
-    old, young = Told("old"), Told("young")
+def test_expired_series_disappear_exactly_at_their_time(page_cache, now):
+    """Even if the target's thread hangs. Other targets of its group stay."""
+    old, young = FakePoller("old"), FakePoller("young")
     old.until, young.until = 2000.0, 3000.0
     page_cache.serve([old, young])
     for poller in (old, young):
-        tell(page_cache, poller, Family(UP, [(("a",), 1.0)]))
+        publish(page_cache, poller, Family(UP, [(("a",), 1.0)]))
     eventually(lambda: text(page_cache).count("demo_up{") == 2)
     now[0] = 1999.9
     assert text(page_cache).count("demo_up{") == 2
@@ -136,27 +136,27 @@ def test_what_has_expired_is_gone_at_that_moment(page_cache, now):
     assert 'demo_up{account="young",host="a"}' in text(page_cache)
     assert 'account="old",host' not in text(page_cache)
     old.until = 4000.0
-    tell(page_cache, old, Family(UP, [(("b",), 1.0)]))
+    publish(page_cache, old, Family(UP, [(("b",), 1.0)]))
     eventually(lambda: 'demo_up{account="old",host="b"}' in text(page_cache))
 
 
-def test_collectors_that_state_the_same_families_share_one_help(page_cache):
-    """Two folders copied from one give one valid page: each family once, its samples together."""
-    first, second = Told(collector="demo"), Told("corp", collector="copy")
+def test_equal_families_of_two_collectors_share_one_help(page_cache):
+    """Two copies of a folder give one valid page: each family once, its samples together."""
+    first, second = FakePoller(collector="demo"), FakePoller("corp", collector="copy")
     page_cache.serve([first, second])
     for poller in (first, second):
-        tell(page_cache, poller, Family(UP, [(("a",), 1.0)]), Family(SEEN, [((), 1.0)]))
+        publish(page_cache, poller, Family(UP, [(("a",), 1.0)]), Family(SEEN, [((), 1.0)]))
     eventually(lambda: text(page_cache).count("demo_up{") == 2)
     assert text(page_cache).count("# TYPE demo_up ") == 1
     assert len({family.name for family in openmetrics_families(text(page_cache, openmetrics=True))}) > 2
 
 
-def test_targets_come_and_go_without_disturbing_the_others(page_cache):
-    """What is rendered of a target that stays is kept; what goes is gone at once."""
-    stays, goes, comes = Told("stays"), Told("goes"), Told("comes")
+def test_removed_target_does_not_affect_the_others(page_cache):
+    """The rendered parts of remaining targets are kept; those of a removed one are gone at once."""
+    stays, goes, comes = FakePoller("stays"), FakePoller("goes"), FakePoller("comes")
     page_cache.serve([stays, goes])
     for poller in (stays, goes):
-        tell(page_cache, poller, Family(UP, [(("a",), 1.0)]))
+        publish(page_cache, poller, Family(UP, [(("a",), 1.0)]))
     eventually(lambda: text(page_cache).count("demo_up{") == 2)
     asked = stays.asked
     page_cache.serve([comes, stays])
@@ -166,20 +166,20 @@ def test_targets_come_and_go_without_disturbing_the_others(page_cache):
     assert stays.asked == asked
 
 
-def test_a_collector_that_cannot_state_its_metrics_stops_no_other(page_cache, caplog):
-    """The mistake is logged, the rest is served."""
-    broken, well = Told("broken"), Told("well")
+def test_failing_collector_does_not_affect_the_others(page_cache, caplog):
+    """The error is logged, and everything else is served."""
+    broken, well = FakePoller("broken"), FakePoller("well")
     broken.rendered = lambda _now, _form: 1 / 0
     page_cache.serve([broken, well])
-    tell(page_cache, well, Family(UP, [(("a",), 1.0)]))
+    publish(page_cache, well, Family(UP, [(("a",), 1.0)]))
     eventually(lambda: 'account="well",host="a"' in text(page_cache))
     assert "Cannot render demo broken" in caplog.text
 
 
 @pytest.mark.slow
-def test_a_large_page_rests_between_two_renders(page_cache):
-    """Changes that come while it rests are told together: rendering takes a tenth of a core at most."""
-    poller = Told()
+def test_renders_of_a_large_page_are_limited(page_cache):
+    """Changes between two renders are rendered together: rendering takes a tenth of a core at most."""
+    poller = FakePoller()
     slow = threading.Event()
 
     def stated(_now, form):

@@ -38,19 +38,19 @@ def samples(text, parse):
     "value",
     [0, 1, True, -0.0, 0.1, 1e5, 1e6, 1763679586.123, 2**53, 1e15, 1e16, 1e-7, -1e6, math.nan, math.inf, -math.inf],
 )
-def test_a_value_is_written_as_client_python_writes_it(value):
-    """Go's float formatting, as Prometheus' own libraries have it."""
+def test_value_is_written_as_prometheus_client_writes_it(value):
+    """In Go's float format, as Prometheus' own libraries do."""
     assert number(value) == floatToGoString(value)
 
 
 @given(st.floats())
-def test_any_value_is_written_as_client_python_writes_it(value):
+def test_any_float_is_written_as_prometheus_client_writes_it(value):
     """The same for every float."""
     assert number(value) == floatToGoString(value)
 
 
-def test_equal_values_are_written_each_as_itself():
-    """Zero and minus zero are equal, and so are one and True; nothing equals not-a-number."""
+def test_equal_values_keep_their_spelling():
+    """Zero and minus zero are equal, and so are one and True; NaN equals nothing."""
     values = [0.0, -0.0, 1.0, True, 0, math.nan, math.nan, float("nan"), -0.0]
     page = render([Family(SEEN, [((str(i),), value) for i, value in enumerate(values)])], "a")
     written = [line.rpartition(" ")[2] for line in whole(page).splitlines() if not line.startswith("#")]
@@ -59,8 +59,8 @@ def test_equal_values_are_written_each_as_itself():
 
 @pytest.mark.parametrize(("openmetrics", "parse"), [(False, text_families), (True, openmetrics_families)])
 @pytest.mark.parametrize("packed", [False, True])
-def test_hostile_labels_and_values_survive(openmetrics, parse, packed):
-    """What the parsers read is what was stated, whatever the labels and the account hold."""
+def test_hostile_labels_and_values_round_trip(openmetrics, parse, packed):
+    """The parsers read back the exported labels and values."""
     values = [1.0, math.inf, -math.inf, 2.0**60, -1e-9]
     stated = [((label, str(i)), values[i % len(values)]) for i, label in enumerate(HOSTILE)]
     for account in HOSTILE:
@@ -72,28 +72,28 @@ def test_hostile_labels_and_values_survive(openmetrics, parse, packed):
 
 
 @given(st.text(), st.text())
-def test_any_label_survives_in_openmetrics(host, path):
-    """Whatever Unicode a vendor sends is read back; what is no Unicode becomes a question mark."""
+def test_any_label_round_trips_in_openmetrics(host, path):
+    """Any Unicode is read back; invalid Unicode becomes a question mark."""
     page = render([Family(UP, [((host, path), 1.0)])], "a")
     assert ("demo_up", (("account", "a"), ("host", host), ("path", path))) in samples(
         whole(page, openmetrics=True), openmetrics_families
     )
 
 
-def test_what_is_no_unicode_does_not_spoil_the_page():
-    """A lone surrogate, which JSON can carry, becomes a question mark."""
+def test_lone_surrogate_becomes_a_question_mark():
+    """JSON can contain one."""
     page = render([Family(UP, [(("\ud800x", "/"), math.nan)])], "a")
     assert 'host="?x",path="/"} NaN\n' in whole(page)
 
 
-def test_account_stands_before_all_other_labels():
-    """Every sample of a collector carries it, first."""
+def test_account_is_the_first_label():
+    """On every sample of a collector."""
     page = render([Family(SEEN, [(("x",), 3.0)])], "prod")
     assert 'demo_seen_total{account="prod",kind="x"} 3.0\n' in whole(page)
 
 
 def test_openmetrics_names_a_counter_without_its_suffix_and_escapes_quotes():
-    """HELP and TYPE of the two formats differ."""
+    """HELP and TYPE differ between the two formats."""
     assert head(SEEN, openmetrics=False).plain.decode() == (
         '# HELP demo_seen_total Seen: a "quote", a \\\\ and a\\nbreak.\n# TYPE demo_seen_total counter\n'
     )
@@ -102,8 +102,8 @@ def test_openmetrics_names_a_counter_without_its_suffix_and_escapes_quotes():
     )
 
 
-def test_openmetrics_tells_units_and_since_when_each_sample_counts():
-    """The start stands beside its sample, as the specification demands; the text format knows neither."""
+def test_openmetrics_has_units_and_created_timestamps():
+    """The text format has neither."""
     seen = [(("x",), 3.0), (("a\r\nb",), 1.0)]
     page = render([Family(SEEN, seen, [1.5, 2.5]), Family(AGE, [((), 7.0)])], "prod")
     counted, age = openmetrics_families(whole(page, openmetrics=True, packed=True))
@@ -118,8 +118,8 @@ def test_openmetrics_tells_units_and_since_when_each_sample_counts():
     assert "UNIT" not in whole(page)
 
 
-def test_a_family_is_told_once_with_its_samples_together():
-    """Two targets of one group share HELP and TYPE, in order of the families."""
+def test_family_has_one_help_and_contiguous_samples():
+    """Two targets of a group share HELP and TYPE, in the order of the families."""
     first = render([Family(UP, [(("a", "/"), 1.0)]), Family(SEEN, [(("x",), 1.0)])], "one")
     second = render([Family(SEEN, [(("x",), 2.0)]), Family(UP, [(("a", "/"), 0.0)])], "two")
     lines = whole(first, second).splitlines()
@@ -135,12 +135,12 @@ def test_a_family_is_told_once_with_its_samples_together():
     ]
 
 
-def test_a_family_without_samples_is_not_on_the_page():
-    """What is not known is absent, its HELP too."""
+def test_family_without_samples_is_absent():
+    """Its HELP too."""
     assert whole(render([Family(UP, [])], "a")) == ""
 
 
-def test_both_formats_and_codings_say_the_same_of_a_large_page():
+def test_formats_and_encodings_of_a_large_page_are_equal():
     """The samples are rendered once, and shared."""
     many = [((f"host-{i:06}.example.com", "/some/path"), float(i % 2)) for i in range(5 * SAMPLES)]
     target = render([Family(SEEN, [(("x",), 1.0)]), Family(UP, many)], "a")
@@ -149,8 +149,8 @@ def test_both_formats_and_codings_say_the_same_of_a_large_page():
     assert whole(target).count("demo_up{") == len(many)
 
 
-def test_rendering_costs_at_most_a_fifth_of_client_python():
-    """The same families, the same process; the best of a few rounds of each."""
+def test_rendering_takes_at_most_a_fifth_of_prometheus_clients_time():
+    """The same families in the same process; the best of a few rounds of each."""
     many = [((f"host-{i:06}.example.com", "/some/path"), float(i % 2)) for i in range(10_000)]
     theirs = GaugeMetricFamily("demo_up", "Whether it is up.", labels=["account", *UP.labels])
     for labels, value in many:
@@ -169,8 +169,8 @@ def _took(work):
 
 
 @pytest.mark.parametrize("name", ["x" * 3000, "é" * 3000, "\U0001f600" * 3000, '"' * 3000])
-def test_a_label_is_cut_at_512_bytes(name):
-    """Prometheus refuses a whole scrape over one value beyond its limit; what is shorter stays as it is."""
+def test_label_is_truncated_at_512_bytes(name):
+    """Prometheus rejects a whole scrape because of one longer value; shorter ones are unchanged."""
     text = whole(render([Family(UP, [((name, "/"), 1.0), (("short", "/"), 1.0)])], "a"))
     values = {sample.labels["host"] for family in text_families(text) for sample in family.samples}
     (cut,) = values - {"short"}

@@ -87,8 +87,8 @@ def hold_up(url, shard="1/1"):
         connection.execute(end, [number >> 32, number & 0xFFFFFFFF])
 
 
-def test_the_first_leads_at_once_and_the_next_once_it_has_ended(url, member):
-    """Who leads and who follows is told, and a change of it; another shard has a leader of its own."""
+def test_second_exporter_leads_after_the_first_stops(url, member):
+    """Changes are logged; another shard has its own leader."""
     woken = []
     first = member(url)
     second = member(url, on_change=lambda: woken.append(second.leads()))
@@ -99,8 +99,8 @@ def test_the_first_leads_at_once_and_the_next_once_it_has_ended(url, member):
     assert second.leads()
 
 
-def test_a_leader_whose_session_ends_stops_at_once_and_only_one_leads_after(url, member, caplog):
-    """Whoever it is: not before the lease of the one before has run out."""
+def test_lost_session_ends_the_lead_and_only_one_leads_after(url, member, caplog):
+    """A new leader waits until the lease of the old one has run out."""
     caplog.set_level("INFO")
     first, second = member(url), member(url)
     with Watch(first, second):
@@ -110,8 +110,8 @@ def test_a_leader_whose_session_ends_stops_at_once_and_only_one_leads_after(url,
     assert sum("PostgreSQL unavailable" in record.message for record in caplog.records) == 1
 
 
-def test_while_postgresql_is_away_nobody_leads_and_one_does_when_it_is_back(member, caplog):
-    """One line for each of the two, though they try again every second; one that starts meanwhile waits for it."""
+def test_without_postgresql_nobody_leads(member, caplog):
+    """One line each, though they retry every second; one leads when it is back."""
     needed()
     with Cluster() as own:
         first, second = member(own.url), member(own.url)
@@ -132,8 +132,8 @@ def test_while_postgresql_is_away_nobody_leads_and_one_does_when_it_is_back(memb
             each.stop()
 
 
-def test_a_follower_reads_what_the_leader_writes_and_nothing_of_another_target(url, member):
-    """As it was, once; what is of another place or shard, or broken, is not used."""
+def test_follower_reads_only_its_targets_snapshots(url, member):
+    """Each one once; snapshots of another place or shard, or broken ones, are not used."""
     leader, follower = member(url), member(url)
     kept, read = snapshot(leader.database), snapshot(follower.database)
     assert read.news(NOW) is None
@@ -151,8 +151,8 @@ def test_a_follower_reads_what_the_leader_writes_and_nothing_of_another_target(u
     assert snapshot(member(url).database).news(NOW) is None
 
 
-def test_who_led_before_overwrites_nothing(url, member, caplog):
-    """Though its connection for snapshots still stands, and it does not know yet."""
+def test_former_leader_overwrites_nothing(url, member, caplog):
+    """Even if its connection for snapshots is still open and it has not noticed."""
     first, second = member(url), member(url)
     database = first.database
     term, kept = database.term, snapshot(database)
@@ -167,7 +167,7 @@ def test_who_led_before_overwrites_nothing(url, member, caplog):
 
 
 def test_a_broken_connection_loses_no_snapshot(url, member, postgresql_cluster, caplog):
-    """It is opened anew, by who reads as by who writes."""
+    """Readers and writers reconnect."""
     leader = member(url)
     kept = snapshot(leader.database)
     kept.write(TARGET, NOW)
@@ -181,8 +181,8 @@ def test_a_broken_connection_loses_no_snapshot(url, member, postgresql_cluster, 
     assert "Snapshot" not in caplog.text
 
 
-def test_an_account_of_100_000_series_is_written_and_read_and_the_lead_is_kept(url, member):
-    """Packed, in pieces: no thread waits for the whole of it."""
+def test_snapshot_of_100_000_series_keeps_the_lead(url, member):
+    """It is compressed and processed in pieces, so no thread blocks for long."""
     leader, follower = member(url), member(url)
     large = knowledge(7700, 1000.0)
     snapshot(leader.database).write(replace(TARGET, knowledge=large), NOW)
@@ -191,8 +191,8 @@ def test_an_account_of_100_000_series_is_written_and_read_and_the_lead_is_kept(u
     assert (leader.database.term, follower.leads()) == (1, False)
 
 
-def test_a_user_who_may_make_no_tables_uses_those_that_are_there(url, member, postgresql_cluster, caplog):
-    """And is told what is missing while there are none."""
+def test_user_without_create_rights_uses_existing_tables(url, member, postgresql_cluster, caplog):
+    """The error names a missing table."""
     with psycopg.connect(url, autocommit=True) as connection:
         connection.execute("CREATE ROLE reader LOGIN")
     plain = url.replace("vendorwatch@", "reader@")
@@ -222,17 +222,17 @@ def test_a_user_who_may_make_no_tables_uses_those_that_are_there(url, member, po
         "postgresql://h/d?s3cret=1",
     ],
 )
-def test_a_url_that_is_none_is_refused_without_repeating_it(wrong):
-    """How to write it is said instead."""
+def test_invalid_url_is_an_error_that_does_not_repeat_it(wrong):
+    """It shows the format instead."""
     with pytest.raises(ConfigError, match="write it like postgresql://") as raised:
         Leadership(Secret(wrong), "1/1")
-    told = str(raised.value)
-    assert "s3" not in told
-    assert "cret" not in told.replace("secret", "")
+    message = str(raised.value)
+    assert "s3" not in message
+    assert "cret" not in message.replace("secret", "")
 
 
-def test_what_libpq_says_of_a_database_is_told_in_our_words(caplog):
-    """Its own may hold parts of a URL."""
+def test_libpq_errors_are_replaced_with_our_own(caplog):
+    """Their text may contain parts of a URL."""
     leadership = Leadership(Secret("postgresql://v:s3cret@127.0.0.1:1/s3cret"), "1/1")
     leadership.start(lambda: None)
     assert not leadership.leads()

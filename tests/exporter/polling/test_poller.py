@@ -26,7 +26,7 @@ class Known:
     as_of: float | None = None
     round_at: float | None = None
     truncated: bool = False
-    told: dict[str, float] = field(default_factory=dict)
+    values: dict[str, float] = field(default_factory=dict)
     probed: dict[str, float] = field(default_factory=dict)
 
 
@@ -47,7 +47,7 @@ class Collector:
         due = 0.0 if knowledge.as_of is None else knowledge.as_of + self.every
         yield Get(endpoint="/status", reason=Reason.STATUS, due=due, every=self.every, path="/status")
         for name in self.details:
-            if name not in knowledge.told:
+            if name not in knowledge.values:
                 yield Get(endpoint="/{id}", reason=Reason.OLDEST, due=0.0, every=60.0, path=name)
         for name in self.endpoints:
             if name not in knowledge.probed:
@@ -68,13 +68,13 @@ class Collector:
         if response.body == b"broken":
             raise Malformed("data: missing")
         if request.reason is Reason.STATUS:
-            known = {**knowledge.told, "status": response.at}
-            return replace(knowledge, as_of=response.at, round_at=response.at, told=known)
-        return replace(knowledge, told={**knowledge.told, request.path: response.at})
+            known = {**knowledge.values, "status": response.at}
+            return replace(knowledge, as_of=response.at, round_at=response.at, values=known)
+        return replace(knowledge, values={**knowledge.values, request.path: response.at})
 
     def families(self, knowledge, now):
         self.fail("families")
-        yield Family(VALUE, [((name,), at) for name, at in knowledge.told.items()])
+        yield Family(VALUE, [((name,), at) for name, at in knowledge.values.items()])
         self.fail("the second family")
         yield Family(DAYS, [((name,), at) for name, at in knowledge.probed.items()])
 
@@ -113,8 +113,8 @@ class Vendor:
 
 
 def settings(**more):
-    told = {"collector": "c", "account": "a", "base_url": "http://v", "token": "t", "requests_per_minute": 60_000.0}
-    return ApiSettings(**{**told, "poll_interval": 0.05, **more})
+    given = {"collector": "c", "account": "a", "base_url": "http://v", "token": "t", "requests_per_minute": 60_000.0}
+    return ApiSettings(**{**given, "poll_interval": 0.05, **more})
 
 
 def eventually(condition):
@@ -124,7 +124,7 @@ def eventually(condition):
         time.sleep(0.005)
 
 
-def told(request, now, _timeout, _ca_file):
+def probe_result(request, now, _timeout, _ca_file):
     return Certificate(now, now, now, valid=True)
 
 
@@ -137,7 +137,7 @@ def started():
         collector=None,
         vendor=None,
         *,
-        probe=told,
+        probe=probe_result,
         on_change=lambda _poller: None,
         storage=None,
         leads=lambda: True,
@@ -166,8 +166,8 @@ def value(poller):
     return {labels[0]: number for family in poller.rendered(time.time(), list) for labels, number in family.samples}
 
 
-def test_nothing_is_known_before_the_first_round():
-    """No series, no age, no success; the landing page has something to show all the same."""
+def test_before_the_first_round_there_are_no_series():
+    """No age and no success either; the status page still shows the target."""
     poller = Poller(settings(), Collector(), Vendor(), lambda: 1000.0, lambda _poller: None)
     health = poller.health()
     assert poller.rendered(1000.0, list) == []
@@ -177,7 +177,7 @@ def test_nothing_is_known_before_the_first_round():
 
 
 def test_a_target_is_polled_and_its_metrics_served(started):
-    """Status and details arrive, are counted by endpoint and outcome, and each change is announced."""
+    """Status and details arrive, requests are counted by endpoint and outcome, and each change is published."""
     changes = []
     poller = started(Collector(details=("d",)), on_change=changes.append)
     eventually(lambda: {"status", "d"} <= set(value(poller)))
@@ -206,8 +206,8 @@ def test_a_target_is_polled_and_its_metrics_served(started):
         (RuntimeError("s3cret"), "malformed"),
     ],
 )
-def test_a_failed_status_is_told(started, caplog, say, outcome):
-    """Success is False, the first poll has ended, the outcome is counted and logged without a secret."""
+def test_failed_status_is_counted_and_logged(started, caplog, say, outcome):
+    """Success is False, the first poll has ended, and the log has no secret."""
     vendor = Vendor()
     vendor.script.append(say)
     poller = started(vendor=vendor)
@@ -225,7 +225,7 @@ def test_a_failed_status_is_told(started, caplog, say, outcome):
 
 
 def test_a_lasting_failure_is_logged_once_and_its_end_once(started, caplog, monkeypatch):
-    """Not a line for each attempt, nor for each of many asks that fail alike."""
+    """Not once per attempt, nor for each of many requests with the same error."""
     monkeypatch.setattr("exporter.polling.scheduler.FIRST", 0.01)
     caplog.set_level(logging.INFO)
     vendor = Vendor()
@@ -239,8 +239,8 @@ def test_a_lasting_failure_is_logged_once_and_its_end_once(started, caplog, monk
 
 
 @pytest.mark.slow
-def test_a_hung_vendor_holds_its_own_thread_alone(started):
-    """Health, age and withdrawal go on; another target is polled; it recovers without a restart."""
+def test_hanging_vendor_blocks_only_its_own_target(started):
+    """Health, age and withdrawal continue, another target is polled, and polling recovers without a restart."""
     vendor, hung = Vendor(), threading.Event()
     poller = started(vendor=vendor, max_age=0.4)
     other = started()
@@ -258,18 +258,18 @@ def test_a_hung_vendor_holds_its_own_thread_alone(started):
     eventually(lambda: value(poller))
 
 
-def test_withdrawal_is_exact():
+def test_series_are_withdrawn_exactly_at_their_time():
     """At `expires` the series are still there, after it they are gone."""
     collector = Collector()
     poller = Poller(settings(max_age=300.0), collector, Vendor(), lambda: 1000.0, lambda _poller: None)
-    poller.target = replace(poller.target, knowledge=Known(as_of=1000.0, told={"x": 1.0}))
+    poller.target = replace(poller.target, knowledge=Known(as_of=1000.0, values={"x": 1.0}))
     assert poller.expires() == 1300.0
     assert poller.rendered(1300.0, list) != []
     assert poller.rendered(1300.1, list) == []
 
 
-def test_probes_run_beside_the_requests(started):
-    """Endpoints that hang delay no status; so many are probed at once and no more, and all in the end."""
+def test_probes_do_not_delay_requests(started):
+    """A fixed number of endpoints is probed at once, and all in the end."""
     release, running, most = threading.Event(), [], []
 
     def hanging(request, now, _timeout, _ca_file):
@@ -292,8 +292,8 @@ def test_probes_run_beside_the_requests(started):
 
 
 @pytest.mark.parametrize("where", ["requests", "update", "families", "the second family"])
-def test_a_collectors_mistake_does_not_end_the_polling(started, caplog, monkeypatch, where):
-    """It is counted as malformed and logged with its place, without its message; then all goes on."""
+def test_exception_in_a_collector_does_not_stop_polling(started, caplog, monkeypatch, where):
+    """It is counted as malformed and logged with its place, without its message."""
     monkeypatch.setattr("exporter.polling.poller.AFTER_MISTAKE", 0.01)
     monkeypatch.setattr("exporter.polling.scheduler.FIRST", 0.01)
     collector = Collector()
@@ -308,8 +308,8 @@ def test_a_collectors_mistake_does_not_end_the_polling(started, caplog, monkeypa
     assert "s3cret" not in caplog.text
 
 
-def test_new_credentials_end_a_refusal_at_once(started, monkeypatch):
-    """A token that has changed does not wait for the end of the pause after a 401."""
+def test_changed_credentials_end_the_pause_at_once(started, monkeypatch):
+    """A changed token is used before the pause after a 401 ends."""
     monkeypatch.setattr("exporter.polling.poller.CREDENTIALS_EVERY", 0.01)
     vendor = Vendor()
     vendor.steady = 401
@@ -323,8 +323,8 @@ def test_new_credentials_end_a_refusal_at_once(started, monkeypatch):
     assert poller.health().paused_reason == ""
 
 
-def test_a_monitor_that_is_not_ours_does_not_pause_the_target(started):
-    """A 403 outside the statuses is about that one thing; the target is not polled as a whole, and says why."""
+def test_403_on_one_monitor_does_not_pause_the_target(started):
+    """The target counts as failing, with the reason."""
     vendor = Vendor()
     vendor.script.extend([200, 403])
     poller = started(Collector(every=0.3, details=("theirs", "ours")), vendor)
@@ -336,23 +336,23 @@ def test_a_monitor_that_is_not_ours_does_not_pause_the_target(started):
 @pytest.mark.parametrize(
     ("most", "left", "cut"), [(9, [2, 1], False), (3, [2, 1], False), (2, [2, 0], True), (1, [1, 0], True)]
 )  # fmt: skip
-def test_the_series_limit_cuts_from_the_end(most, left, cut):
-    """The most important families stay; that something was cut is told."""
+def test_series_limit_drops_the_last_families(most, left, cut):
+    """The most important families stay, and `truncated` is 1."""
     families = [Family(VALUE, [(("a",), 1.0), (("b",), 2.0)]), Family(DAYS, [(("a",), 1.0)])]
     limited = Limited(most)
     assert [len(family.samples) for family in limited(families)] == left
     assert (limited.series, limited.cut) == (sum(left), cut)
 
 
-def test_a_cut_page_says_so(started):
-    """`truncated` and the number of series go by what is served."""
+def test_truncated_page_is_reported(started):
+    """`truncated` and the number of series are those of the served page."""
     poller = started(Collector(details=("d",)), series_limit=1)
     eventually(lambda: len(value(poller)) == 1 and poller.health().truncated)
     assert poller.health().series == 1
 
 
 def test_a_stop_is_quick_and_ends_all_threads(started):
-    """Also while the vendor hangs; what the cut request came to is not taken for the vendor's fault."""
+    """Even while the vendor hangs; the cancelled request does not count as the vendor's failure."""
     vendor = Vendor()
     poller = started(vendor=vendor)
     eventually(lambda: value(poller))
@@ -366,7 +366,7 @@ def test_a_stop_is_quick_and_ends_all_threads(started):
 
 
 def test_the_state_survives_a_restart_with_its_age(started, tmp_path):
-    """The last good answers are served at once, ready and successful, and the budget remembers what was spent."""
+    """The stored data is served at once, ready and successful, and the spent budget counts."""
     first = started(Collector(every=300.0), storage=Directory(tmp_path), requests_per_minute=2.0)
     eventually(lambda: value(first))
     first.stop(30)
@@ -386,14 +386,14 @@ def test_the_state_survives_a_restart_with_its_age(started, tmp_path):
     assert later.health().first_poll_ended is False
 
 
-def test_what_is_known_is_stored_while_it_runs(started, tmp_path):
-    """Not only at a clean end: a kill loses seconds."""
+def test_snapshots_are_stored_while_running(started, tmp_path):
+    """A kill loses only seconds."""
     started(storage=Directory(tmp_path, every=0.05))
     eventually(lambda: any(b'"as_of": 1' in file.read_bytes() for file in tmp_path.glob("*.json")))
 
 
-def test_a_follower_asks_nobody_and_serves_what_the_leader_stores(started, tmp_path):
-    """With its age, its success and its budget; the requests are the leader's."""
+def test_follower_serves_the_leaders_snapshots(started, tmp_path):
+    """With their age, success and budget; only the leader sends requests."""
     leader = started(Collector(details=("d",)), storage=Directory(tmp_path, every=0.05))
     vendor, changes = Vendor(), []
     follower = started(
@@ -414,8 +414,8 @@ def test_a_follower_asks_nobody_and_serves_what_the_leader_stores(started, tmp_p
     assert vendor.asked == []
 
 
-def test_a_follower_is_ready_and_failing_as_the_leader_is(started, tmp_path):
-    """Though nothing was ever known: that the polls fail is what there is to tell."""
+def test_follower_has_the_leaders_health(started, tmp_path):
+    """Even if the leader has no data: the failure itself is known."""
     vendor = Vendor()
     vendor.steady = 404
     started(vendor=vendor, storage=Directory(tmp_path, every=0.05))
@@ -424,8 +424,8 @@ def test_a_follower_is_ready_and_failing_as_the_leader_is(started, tmp_path):
     assert follower.health().success is False
 
 
-def test_a_follower_leads_from_where_the_leader_ended(started, tmp_path):
-    """Its knowledge, and its budget: what was spent is spent; nothing else, for it ended in order."""
+def test_new_leader_continues_from_the_old_ones_state(started, tmp_path):
+    """With its knowledge and budget; after a clean stop no unreported requests are assumed."""
     leading = []
     leader = started(Collector(every=300.0), storage=Directory(tmp_path, every=0.05), requests_per_minute=2.0)
     vendor = Vendor()
@@ -456,8 +456,8 @@ def rests(vendor):
     return len(vendor.asked) == asked
 
 
-def test_one_that_leads_no_more_stops_asking_and_keeps_what_it_knows(started, tmp_path):
-    """At once, and its counts too; what another stores then is shown, and it may lead again from there."""
+def test_former_leader_stops_polling_and_keeps_its_data(started, tmp_path):
+    """At once; it serves the new leader's snapshots, and may lead again."""
     leading, vendor = [True], Vendor()
     poller = started(vendor=vendor, storage=Directory(tmp_path, every=0.05), leads=lambda: bool(leading))
     eventually(lambda: value(poller))
@@ -476,8 +476,8 @@ def test_one_that_leads_no_more_stops_asking_and_keeps_what_it_knows(started, tm
     eventually(lambda: len(vendor.asked) > asked)
 
 
-def test_a_leader_that_knows_nothing_yet_takes_nothing_from_the_page(started, tmp_path):
-    """It stores that it leads before its first request: what a follower knows is shown on, with its age."""
+def test_new_leader_without_data_keeps_the_followers_data(started, tmp_path):
+    """It stores its lead before its first request; a follower keeps serving its data, with its age."""
     leading, storage = [True], Directory(tmp_path, every=0.05)
     poller = started(storage=storage, leads=lambda: bool(leading))
     eventually(lambda: value(poller))
@@ -491,8 +491,8 @@ def test_a_leader_that_knows_nothing_yet_takes_nothing_from_the_page(started, tm
     assert (value(poller), poller.expires()) == (known, expires)
 
 
-def test_a_follower_that_ends_stores_nothing(started, tmp_path):
-    """What it knows is older than what the leader stores."""
+def test_stopping_follower_stores_nothing(started, tmp_path):
+    """Its data is older than the leader's."""
     leader = started(storage=Directory(tmp_path, every=1000.0))
     eventually(lambda: value(leader))
     leader.stop(30)

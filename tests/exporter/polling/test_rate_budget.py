@@ -50,8 +50,8 @@ def greedy(rate, seconds, lag=0.0):
     rate=st.floats(0.5, 300),
     gaps=st.lists(st.floats(0, 30), min_size=1, max_size=150),
 )
-def test_no_minute_ever_holds_more_than_the_rate(rate, gaps):
-    """However the requests come, any 60 s hold at most `rate` of them (at least one)."""
+def test_no_minute_has_more_requests_than_the_rate(rate, gaps):
+    """However the requests arrive, any 60 s have at most `rate` of them (at least one)."""
     budget, now, times = Budget.start(rate, NOW), NOW, []
     for gap in gaps:
         now += gap
@@ -63,14 +63,14 @@ def test_no_minute_ever_holds_more_than_the_rate(rate, gaps):
 
 
 @pytest.mark.parametrize("rate", [1.0, 5.0, 55.0, 240.0])
-def test_the_rate_is_spent_to_the_last_request(rate):
-    """Who always wants more gets the whole rate over ten minutes, also when each request takes a while."""
+def test_whole_rate_can_be_spent(rate):
+    """With constant demand the whole rate is used over ten minutes, even if each request takes a while."""
     assert len(greedy(rate, 600)) >= rate * 10
     assert len(greedy(rate, 600, lag=0.5 * 60 / rate)) >= rate * 10 - 1
 
 
-def test_a_start_earns_no_burst():
-    """A fresh budget holds one request; the second waits its turn."""
+def test_new_budget_has_no_burst():
+    """It allows one request; the second waits."""
     budget = Budget.start(60, NOW)
     assert budget.wait(NOW) == 0.0
     assert budget.spend(NOW).wait(NOW) == pytest.approx(1.0)
@@ -127,8 +127,8 @@ def test_used_ratio_is_the_last_minutes_share_of_the_rate():
         (Malformed("no JSON"), {}, 20, 0),
     ],
 )  # fmt: skip
-def test_a_failure_pauses_by_its_kind(error, headers, failures, pause):
-    """Retry-After, else the reset, else a time that grows; what is one request's own fault pauses nothing."""
+def test_pause_depends_on_the_failure(error, headers, failures, pause):
+    """Retry-After, else the reset, else a growing time; a failure of a single request pauses nothing."""
     budget = Budget.start(60, NOW)
     for _ in range(failures):
         budget = budget.failed(error, NOW, headers)
@@ -155,8 +155,8 @@ def test_a_failure_pauses_by_its_kind(error, headers, failures, pause):
         (str(int(NOW) + 25), "+3600", 60),  # past by its own clock: the pause of a limit that does not say how long
     ],
 )
-def test_the_vendors_clock_is_compared_with_itself(reset, date, seconds):
-    """A reset is waited for by the answer's own Date, and for no longer than the window of a limit."""
+def test_reset_is_relative_to_the_vendors_clock(reset, date, seconds):
+    """It is compared with the response's Date header, and capped at the limit's window."""
     if reset.startswith("date"):
         reset = format_datetime(datetime.fromtimestamp(NOW + float(reset.removeprefix("date ")), UTC), usegmt=True)
     headers = {"x-ratelimit-remaining": "0", "x-ratelimit-reset": reset}
@@ -166,31 +166,31 @@ def test_the_vendors_clock_is_compared_with_itself(reset, date, seconds):
     assert paused_until(budget, NOW) - NOW == pytest.approx(seconds)
 
 
-def test_refusals_grow_by_refusals_alone():
-    """Other failures before make a first refusal no second one; an answer between two makes each of them a first."""
+def test_pause_after_rejected_credentials_grows_only_by_rejections():
+    """Other failures do not count, and a successful response starts from the first pause again."""
     budget = Budget.start(60, NOW).failed(ServerError("503"), NOW).failed(ServerError("503"), NOW)
     assert paused_until(budget.failed(Refused("401"), NOW), NOW) == NOW + 30
     again = budget.failed(Refused("401"), NOW).answered({}, NOW).failed(Refused("401"), NOW)
     assert paused_until(again, NOW) == NOW + 30
 
 
-def test_an_answer_ends_the_growth():
-    """After a usable answer the next 429 starts at 60 s again."""
+def test_successful_response_resets_the_pause():
+    """After it the next 429 pauses for 60 s again."""
     budget = Budget.start(60, NOW).failed(RateLimited("429"), NOW).failed(RateLimited("429"), NOW)
     budget = budget.answered({}, NOW).failed(RateLimited("429"), NOW)
     assert paused_until(budget, NOW) == NOW + 60
 
 
 @pytest.mark.parametrize("again", [Budget.credentials_changed, lambda budget: budget.at_rate(60)])
-def test_new_credentials_and_a_restart_end_the_pause_after_a_refusal(again):
-    """A refusal of the old credentials says nothing of the new ones; a 429 stays in force."""
+def test_changed_credentials_and_a_restart_end_the_pause(again):
+    """The pause after a 429 stays."""
     refused = Budget.start(60, NOW).failed(Refused("401"), NOW)
     limited = Budget.start(60, NOW).failed(RateLimited("429"), NOW)
     assert paused_until(again(refused), NOW) is None
     assert paused_until(again(limited), NOW) == NOW + 60
 
 
-def test_a_restart_at_a_lower_rate_keeps_what_was_spent():
+def test_restart_at_a_lower_rate_keeps_the_spent_budget():
     """The requests of the last minute still count."""
     budget = Budget.start(60, NOW)
     for second in range(10):
@@ -199,29 +199,29 @@ def test_a_restart_at_a_lower_rate_keeps_what_was_spent():
 
 
 @pytest.mark.parametrize(("rate", "unseen"), [(55.0, 2.0), (55 / 3, 2.0), (2.75, 2.0), (55.0, 20.0)])
-def test_who_takes_over_counts_what_was_not_told_as_sent(rate, unseen):
-    """However the one before ended: with what it sent unseen, no 60 s hold more than the rate."""
+def test_unreported_requests_count_as_sent_after_a_kill(rate, unseen):
+    """With the requests sent but not stored, no 60 s have more than the rate."""
     budget, now, sent = Budget.start(rate, NOW), NOW, []
-    told = budget
+    stored = budget
     while now < NOW + 70:
         now += max(budget.wait(now), 0.001)
         if budget.wait(now) <= 0:
             budget = budget.spend(now)
-            told = budget if now <= NOW + 70 - unseen else told
+            stored = budget if now <= NOW + 70 - unseen else stored
             sent.append(now)
-    heir, ended = told.inherited(now, unseen), now
-    assert heir.wait(now) > 0
+    successor, ended = stored.inherited(now, unseen), now
+    assert successor.wait(now) > 0
     while now < ended + 120:
-        now += max(heir.wait(now), 0.001)
-        if heir.wait(now) <= 0:
-            heir = heir.spend(now)
+        now += max(successor.wait(now), 0.001)
+        if successor.wait(now) <= 0:
+            successor = successor.spend(now)
             sent.append(now)
     assert max(sum(at - 60 < other <= at for other in sent) for at in sent) <= max(1, int(rate))
     assert len([at for at in sent if at > ended]) >= int(rate)
 
 
-def test_who_ended_in_order_or_long_ago_leaves_nothing_untold():
-    """A restart by an operator is not slowed down; from then on all is untold again until it is told."""
+def test_clean_stop_leaves_no_unreported_requests():
+    """A restart by an operator is not slowed down; afterwards requests are unreported until stored."""
     spent = Budget.start(60, NOW).spend(NOW)
     settled = replace(spent, settled=True)
     assert settled.inherited(NOW + 1, 10.0) == spent
@@ -250,7 +250,7 @@ def test_who_ended_in_order_or_long_ago_leaves_nothing_untold():
     ],
 )  # fmt: skip
 def test_rate_headers_are_read_leniently(headers, remaining, limit, paused_for):
-    """Epoch seconds, milliseconds, seconds from now, a date or nothing; a reserve is left to others."""
+    """Epoch seconds, milliseconds, seconds from now, a date or nothing; a reserve is left to other clients."""
     budget = Budget.start(55, NOW).answered(headers, NOW)
     assert (budget.remaining, budget.limit) == (remaining, limit)
     assert paused_until(budget, NOW) == (None if paused_for is None else pytest.approx(NOW + paused_for))

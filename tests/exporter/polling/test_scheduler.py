@@ -31,21 +31,21 @@ def request(name, reason=Reason.OLDEST, due=NOW - 10, every=60.0):
         ([request("first"), request("second")], "first"),
     ],
 )
-def test_the_most_urgent_is_chosen(requests, chosen):
-    """By reason, then by how many of its own intervals it is overdue, then as listed."""
+def test_most_urgent_request_is_chosen(requests, chosen):
+    """By reason, then by overdue intervals, then in the given order."""
     choice = choose(requests, NOW, frozenset(), {})
     assert (choice.request.path if choice.request else None) == chosen
 
 
-def test_what_is_in_flight_or_put_off_is_passed_over():
-    """The rotation goes on beside them."""
+def test_requests_in_flight_or_in_backoff_are_skipped():
+    """The rotation continues with the others."""
     requests = [request("flying"), request("failed"), request("well", due=NOW)]
     put_off = {("failed",): Backoff(NOW + 30, 1, "/x", "timeout")}
     assert choose(requests, NOW, {("flying",)}, put_off).request.path == "well"
 
 
-def test_what_failed_is_overdue_only_from_when_it_was_put_off_to():
-    """What was never told would come first for ever, and what fails always would leave no turn to the others."""
+def test_failed_request_is_overdue_from_the_end_of_its_backoff():
+    """Otherwise a request that always fails would leave no turn to the others."""
     requests = [
         request("fails", Reason.STATUS, due=0.0),
         request("never", Reason.STATUS, due=0.0),
@@ -66,8 +66,8 @@ def test_what_failed_is_overdue_only_from_when_it_was_put_off_to():
         ([request("a", due=NOW + 5), request("now")], NOW),
     ],
 )
-def test_the_next_due_moment_is_told(requests, next_due):
-    """Deferrals count, what is in flight does not: its end is an event of its own."""
+def test_next_due_time(requests, next_due):
+    """Backoff counts; requests in flight do not, because their end is an event of its own."""
     put_off = {("failed",): Backoff(NOW + 30, 1, "/x", "timeout")}
     assert choose(requests, NOW, {("flying",)}, put_off).next_due == next_due
 
@@ -86,8 +86,8 @@ def test_the_next_due_moment_is_told(requests, next_due):
         (Reason.OLDEST, 60, RateLimited("429"), [0, 0]),  # the whole target is paused instead
     ],
 )
-def test_an_ask_that_fails_is_put_off_for_longer_each_time(reason, every, error, seconds):
-    """A status for a minute at most, what is refused for minutes, what is wrong by itself up to an hour."""
+def test_backoff_grows_with_each_failure(reason, every, error, seconds):
+    """Up to a minute for statuses, minutes for rejected ones, and an hour for requests that are wrong."""
     backoff, waits = None, []
     for _ in seconds:
         backoff = back_off(backoff, request("a", reason, every=every), error, NOW)

@@ -50,11 +50,11 @@ class Listing:
             params=(("page", str(len(knowledge.round) + 1)),),
         )
         for number in range(MONITORS):
-            told = knowledge.uptime_at.get(str(number), 0.0)
+            read_at = knowledge.uptime_at.get(str(number), 0.0)
             yield Get(
                 endpoint="/monitors/{id}",
                 reason=Reason.OLDEST,
-                due=told + 300,
+                due=read_at + 300,
                 every=300.0,
                 path=f"/monitors/{number}",
             )
@@ -104,19 +104,19 @@ def test_an_hour_of_500_monitors_stays_within_the_limit_and_fresh(latency):
 
 
 def test_a_deleted_monitor_does_not_stop_the_rotation():
-    """A 404 is asked again ever more rarely; all others get their turn."""
+    """A 404 is retried ever more rarely; all other monitors get their turn."""
 
     def response(request, now):
         return Response(now, 404 if request.path == "/monitors/7" else 200, b"{}")
 
     run = simulate(Listing(), settings(), limited(Limiter(), response), 3600)
-    asked = [request.path for _, request in run.sent]
-    assert 2 <= asked.count("/monitors/7") <= 12
+    requested = [request.path for _, request in run.sent]
+    assert 2 <= requested.count("/monitors/7") <= 12
     assert len(run.target.knowledge.uptime_at) == MONITORS - 1
 
 
-def test_an_outage_is_waited_out_politely_and_its_end_is_noticed_within_a_minute():
-    """While everything fails few requests are sent; afterwards the next round is whole at once."""
+def test_outage_of_the_vendor_causes_few_requests():
+    """After its end the next round succeeds within a minute."""
 
     def response(request, now):
         return Response(now, 503 if START + 600 <= now < START + 1800 else 200, b"{}")
@@ -129,8 +129,8 @@ def test_an_outage_is_waited_out_politely_and_its_end_is_noticed_within_a_minute
 
 
 @pytest.mark.parametrize("failing", [(), ("1",), ("2",)])
-def test_a_clock_set_back_by_hours_in_the_first_round_holds_up_nothing(failing):
-    """A machine boots with a wrong clock and no network: once both are right the first round is whole."""
+def test_clock_set_back_by_hours_does_not_delay_the_first_round(failing):
+    """A machine boots with a wrong clock and no network: once both are right, the first round is complete."""
     chosen = Settings(collector="vigilmon", account="a", token="t", certificates=False)
     day = Day()
     right = START + 10
@@ -150,8 +150,8 @@ def test_a_clock_set_back_by_hours_in_the_first_round_holds_up_nothing(failing):
     assert run.target.knowledge.round_at is not None
 
 
-def test_a_restart_costs_no_burst():
-    """A process that restarts every 10 s with nothing stored sends one request more per start, not a burst."""
+def test_restarts_cause_no_burst():
+    """A process that restarts every 10 s without storage sends one more request per start."""
     sent = []
     run = None
     for _ in range(6):
@@ -219,15 +219,15 @@ def day():
     return run, statuses, uptimes, chosen
 
 
-def test_every_status_of_500_monitors_is_young_at_every_moment(day):
-    """A round of 25 pages and five seconds more, as Vigilmon's own times tell, while monitors go down and come up."""
+def test_statuses_of_500_monitors_are_always_fresh(day):
+    """A round of 25 pages plus five seconds, while monitors go down and up."""
     _, statuses, _, _ = day
     assert max(age for age, _ in statuses) <= PAGES * 60 / 55 + 5
-    assert all(abs(told - age) < 1e-3 for age, told in statuses)
+    assert all(abs(exported - age) < 1e-3 for age, exported in statuses)
 
 
-def test_two_hours_of_500_monitors_spend_the_budget_and_never_more(day):
-    """No answer is 429, whichever way the minutes are drawn."""
+def test_two_hours_of_500_monitors_spend_exactly_the_budget(day):
+    """No response is 429, wherever a minute begins."""
     run, _, _, _ = day
     sent = [at for at, request in run.sent if isinstance(request, Get)]
     assert run.outcomes() == {"ok": len(run.sent)}
@@ -235,18 +235,18 @@ def test_two_hours_of_500_monitors_spend_the_budget_and_never_more(day):
     assert len(sent) >= 0.98 * 55 * 120
 
 
-def test_uptimes_of_500_monitors_are_as_young_as_the_rest_of_the_budget_allows(day):
-    """Half a turn on average, and a tenth of that for what goes down meanwhile."""
+def test_uptimes_of_500_monitors_are_as_fresh_as_the_budget_allows(day):
+    """Half a turn on average, plus a tenth for monitors that go down meanwhile."""
     run, _, uptimes, chosen = day
     action = rotation(chosen, run.target.knowledge)
     late = [age for now, age in uptimes if now >= START + 1.1 * action]
     assert sum(late) / len(late) <= 1.1 * action / 2
 
 
-def test_incidents_follow_within_two_requests_of_the_page_that_tells(day):
-    """Each monitor that went down in these two hours, wherever in the list it is."""
+def test_incidents_are_polled_within_two_requests_of_the_page(day):
+    """For each monitor that went down in two hours, wherever in the list it is."""
     run, _, _, _ = day
-    asked = [
+    requested = [
         (at, request.path, dict(request.params).get("page", "1"))
         for at, request in run.sent
         if isinstance(request, Get)
@@ -254,8 +254,8 @@ def test_incidents_follow_within_two_requests_of_the_page_that_tells(day):
     for begins in range(int(START) + 600, int(START) + 7200, 300):
         down = 1 + begins // 300 * 37 % MONITORS
         page = str(-(-down // PAGE))
-        told = next(n for n, (at, *what) in enumerate(asked) if at >= begins and what == ["/monitors", page])
-        assert f"/monitors/{down}/incidents" in [path for _, path, _ in asked[told + 1 : told + 3]]
+        place = next(n for n, (at, *what) in enumerate(requested) if at >= begins and what == ["/monitors", page])
+        assert f"/monitors/{down}/incidents" in [path for _, path, _ in requested[place + 1 : place + 3]]
 
 
 UPTIME = {"24h": 100.0, "7d": 99.9, "30d": 99.5}

@@ -61,13 +61,13 @@ def read(content, **changed):
 
 
 @pytest.mark.parametrize("parts", [PARTS, MANY, PARTS | {"knowledge": Known()}])
-def test_what_was_stored_comes_back_as_it_was(parts):
-    """Records, tuples, sets, infinities, thousands of them, in their own types."""
+def test_document_round_trips(parts):
+    """Thousands of records, tuples, sets and infinities keep their types."""
     assert read(stored(parts)) == parts
 
 
-def test_targets_do_not_share_a_name():
-    """Not even those whose names are alike once they are made safe."""
+def test_targets_have_distinct_names():
+    """Even if their names are equal once made safe."""
     names = [name(settings(account=account)) for account in ("a/b", "a_b", "../../x", "x" * 300)]
     assert len(set(names)) == 4
     assert all("/" not in each and len(each) < 150 for each in names)
@@ -84,7 +84,7 @@ def test_targets_do_not_share_a_name():
         ({"account": "other"}, True),
     ],
 )
-def test_what_is_known_of_another_target_is_forgotten(changed, forgotten):
+def test_snapshot_of_another_target_is_not_used(changed, forgotten):
     """Another base URL or account is another target; other credentials, intervals and selections are not."""
     assert (read(stored(), **changed) is None) is forgotten
 
@@ -96,8 +96,8 @@ class Hidden(TargetSettings):
         return self.url_file
 
 
-def test_a_secret_url_counts_by_its_host_alone():
-    """Its key may be rotated, and nothing of it goes into the file."""
+def test_secret_url_is_identified_by_its_host():
+    """Its key may be rotated, and no part of it is stored."""
     hosts = [
         fingerprint(Hidden.model_construct(collector="c", account="a", url_file=Secret(url)))
         for url in ("https://u:p@v/api?key=1", "https://v/api?key=2", "https://w/api?key=1")
@@ -121,7 +121,7 @@ def test_a_secret_url_counts_by_its_host_alone():
     ],
 )
 def test_a_broken_document_is_an_error(broken):
-    """Nothing of it is used."""
+    """No part of it is used."""
     with pytest.raises((ValueError, RecursionError)):
         read(broken)
 

@@ -10,8 +10,8 @@ from exporter.polling.snapshot_files import LOCK, Directory
 from exporter.toolkit.config_types import ConfigError
 
 
-def test_a_directory_that_is_in_use_is_refused_with_the_way_out(tmp_path):
-    """Two that poll with one token is the mishap to prevent; nobody else may read the lock, and the end frees it."""
+def test_directory_in_use_is_an_error_that_says_what_to_do(tmp_path):
+    """Two exporters must not poll with one token; only the owner may read the lock, and the end releases it."""
     first, second = Directory(tmp_path), Directory(tmp_path)
     first.claim()
     with pytest.raises(ConfigError) as raised:
@@ -25,8 +25,8 @@ def test_a_directory_that_is_in_use_is_refused_with_the_way_out(tmp_path):
 
 
 @pytest.mark.parametrize("number", [errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOSYS])
-def test_a_file_system_that_cannot_lock_is_told(tmp_path, monkeypatch, caplog, number):
-    """It is a warning, for storage is a convenience."""
+def test_file_system_without_locks_is_a_warning(tmp_path, monkeypatch, caplog, number):
+    """Storage is a convenience, so the exporter starts."""
 
     def flock(_descriptor, _how):
         raise OSError(number, os.strerror(number))
@@ -38,8 +38,8 @@ def test_a_file_system_that_cannot_lock_is_told(tmp_path, monkeypatch, caplog, n
     assert os.strerror(number) in caplog.text
 
 
-def test_what_was_written_is_read_and_nobody_else_may(tmp_path):
-    """The directory is made; the file has what was written last."""
+def test_written_snapshot_is_read_and_private(tmp_path):
+    """The directory is created; the file has the last content."""
     path = tmp_path / "made" / "here"
     directory = Directory(path)
     assert directory.read("x") is None
@@ -51,8 +51,8 @@ def test_what_was_written_is_read_and_nobody_else_may(tmp_path):
     assert stat.S_IMODE(path.stat().st_mode) == 0o700
 
 
-def test_what_killed_writes_left_is_removed(tmp_path):
-    """A crash loop would fill the disk; what is being written, and what is of another target, stays."""
+def test_leftovers_of_killed_writes_are_removed(tmp_path):
+    """A crash loop would fill the disk; current writes and other targets' files stay."""
     directory = Directory(tmp_path)
     directory.write("x", [b"{}"])
     (saved,) = tmp_path.iterdir()
@@ -66,8 +66,8 @@ def test_what_killed_writes_left_is_removed(tmp_path):
     assert set(tmp_path.iterdir()) == {saved, new, other}
 
 
-def test_each_write_has_a_stamp_of_its_own(tmp_path):
-    """Nothing that was stored is missed, and nothing is read twice."""
+def test_each_write_has_its_own_stamp(tmp_path):
+    """No snapshot is missed or read twice."""
     directory = Directory(tmp_path)
     stamps = [directory.stamp("x")]
     for _ in range(3):
@@ -78,8 +78,8 @@ def test_each_write_has_a_stamp_of_its_own(tmp_path):
     assert len(set(stamps)) == 4
 
 
-def test_a_failed_write_leaves_the_old_file_alone(tmp_path):
-    """Whatever the error, nothing else is left behind."""
+def test_failed_write_keeps_the_old_file(tmp_path):
+    """Whatever the error, no other file is left."""
 
     def broken():
         yield b"{"

@@ -33,25 +33,25 @@ def record(directory=None, every=10.0):
     return Snapshot(Directory(directory, every) if directory else None, SETTINGS, Collector())
 
 
-def told(target, at):
+def polled(target, at):
     return replace(target, knowledge=Known(at), budget=target.budget.spend(at), success=True)
 
 
 def test_without_storage_nothing_is_written_or_read():
-    """And there is nothing to wait for."""
+    """And nothing is awaited."""
     kept = record()
-    target = told(kept.read(1000.0), 1001.0)
+    target = polled(kept.read(1000.0), 1001.0)
     kept.write(target, 1002.0)
     assert (kept.wait(target, 1002.0), kept.news(1003.0)) == (inf, None)
 
 
-def test_a_change_is_due_so_many_seconds_after_the_last_write(tmp_path):
-    """The first is due at once. Nothing is while nothing changed; a clock that was set back does not put it off."""
+def test_write_is_due_seconds_after_the_last_one(tmp_path):
+    """The first one at once, none without a change; a clock set back does not delay it."""
     kept = record(tmp_path)
     target = kept.read(1000.0)
     assert kept.wait(target, 1000.0) == 0.0
     kept.write(target, 1000.0)
-    changed = told(target, 1001.0)
+    changed = polled(target, 1001.0)
     assert kept.wait(changed, 1004.0) == pytest.approx(6.0)
     assert kept.wait(changed, 1011.0) == 0.0
     assert kept.wait(changed, 900.0) == 0.0
@@ -60,34 +60,34 @@ def test_a_change_is_due_so_many_seconds_after_the_last_write(tmp_path):
     assert kept.wait(replace(changed, success=False), 1012.0) > 0
 
 
-def test_what_takes_long_is_written_and_read_seldom(tmp_path, monkeypatch):
-    """A tenth of one core is the most that a large account may take for it."""
+def test_slow_snapshots_are_written_and_read_rarely(tmp_path, monkeypatch):
+    """A large account takes a tenth of a core at most."""
     kept, moments = record(tmp_path, every=1.0), iter([0.0, 0.7])
-    target = told(kept.read(1000.0), 1001.0)
+    target = polled(kept.read(1000.0), 1001.0)
     assert kept.rest == 1.0
     monkeypatch.setattr("time.monotonic", lambda: next(moments))
     kept.write(target, 1002.0)
     assert kept.rest == pytest.approx(REST * 0.7)
-    assert kept.wait(told(target, 1003.0), 1003.0) == pytest.approx(REST * 0.7 - 1.0)
+    assert kept.wait(polled(target, 1003.0), 1003.0) == pytest.approx(REST * 0.7 - 1.0)
 
 
-def test_another_reads_what_is_new_and_nothing_twice(tmp_path):
-    """As it was: knowledge, budget and whether it went well."""
+def test_follower_reads_each_new_snapshot_once(tmp_path):
+    """With knowledge, budget and success."""
     leader, follower = record(tmp_path), record(tmp_path)
     first = leader.read(1000.0)
     assert follower.read(1000.0).knowledge == Known()
     for success in (None, False, True):
-        target = replace(told(first, 1001.0), success=success)
+        target = replace(polled(first, 1001.0), success=success)
         leader.write(target, 1002.0)
         read = follower.news(1002.0)
         assert (read.knowledge, read.budget, read.success) == (target.knowledge, target.budget, success)
         assert follower.news(1002.0) is None
 
 
-def test_what_is_of_the_future_is_not_believed(tmp_path):
-    """It would look fresh until that time has come."""
+def test_snapshot_of_the_future_is_not_used(tmp_path):
+    """It would look fresh until that time."""
     leader, follower = record(tmp_path), record(tmp_path)
-    leader.write(told(leader.read(5000.0), 5000.0), 5000.0)
+    leader.write(polled(leader.read(5000.0), 5000.0), 5000.0)
     assert follower.read(1000.0).knowledge == Known()
 
 
@@ -96,12 +96,12 @@ def only_file(directory):
     return path
 
 
-def test_a_broken_file_is_set_aside_with_one_warning(tmp_path, caplog):
-    """Polling starts anew; the content of the file is not repeated. Once a good one was used, it is told anew."""
+def test_broken_snapshot_is_one_warning(tmp_path, caplog):
+    """Polling starts without it, and its content is not logged. After a good one, the next is logged again."""
     leader, follower = record(tmp_path), record(tmp_path)
     target = leader.read(1000.0)
     for at in (1000.0, 1100.0):
-        target = told(target, at)
+        target = polled(target, at)
         leader.write(target, at)
         assert follower.news(at).knowledge == target.knowledge
         for broken in (b"{s3cret", b"{s3cret!"):
@@ -113,9 +113,9 @@ def test_a_broken_file_is_set_aside_with_one_warning(tmp_path, caplog):
 
 
 def test_another_format_is_not_used(tmp_path, caplog):
-    """A newer program's file is left aside without a warning: it is not broken."""
+    """A newer program's file is ignored without a warning."""
     leader = record(tmp_path)
-    leader.write(told(leader.read(1000.0), 1000.0), 1000.0)
+    leader.write(polled(leader.read(1000.0), 1000.0), 1000.0)
     path = only_file(tmp_path)
     path.write_text(json.dumps({**json.loads(path.read_text()), "format": 99}))
     assert record(tmp_path).read(1000.0).knowledge == Known()
@@ -123,20 +123,20 @@ def test_another_format_is_not_used(tmp_path, caplog):
 
 
 def test_a_failed_write_is_logged_once_and_leaves_the_old_file(tmp_path, caplog):
-    """A value that cannot be kept, twice, then a good one, then it fails again: two lines."""
+    """Two failures, a success and another failure are two lines."""
     kept = record(tmp_path)
-    target = told(kept.read(1000.0), 1000.0)
+    target = polled(kept.read(1000.0), 1000.0)
     for success in (object(), object(), True, object()):
         kept.write(replace(target, success=success), 1000.0)
     assert len(caplog.records) == 2
     assert record(tmp_path).read(1000.0).success is True
 
 
-def test_a_directory_that_is_gone_is_told(tmp_path, caplog):
-    """The polling goes on."""
+def test_missing_directory_is_logged(tmp_path, caplog):
+    """Polling continues."""
     kept = record(tmp_path / "state")
     (tmp_path / "state").rmdir()
-    kept.write(told(kept.read(1000.0), 1000.0), 1000.0)
+    kept.write(polled(kept.read(1000.0), 1000.0), 1000.0)
     assert "cannot be written (No such file or directory)" in caplog.text
 
 
@@ -159,7 +159,7 @@ class Memory:
 
 
 class Wanting(Collector):
-    """Wants one thing after another, and never has enough; what it is told makes it no wiser."""
+    """Wants one thing after another, and never has enough; what it is polled makes it no wiser."""
 
     def requests(self, _knowledge, now):
         yield Get(endpoint="/x", reason=Reason.STATUS, due=now, every=1.0, path="/x")
@@ -191,16 +191,16 @@ def lives(ages, *, clean=False, pause=0.5, rate=55.0):
 @pytest.mark.slow
 @pytest.mark.parametrize("age", [0.04, 0.5, 1.5, 3.0, 7.3, 9.9, 10.1, 14.0, 59.0, 61.0, 75.5])
 @pytest.mark.parametrize("before", [0.0, 90.0, 94.7, 99.9])
-def test_whenever_it_is_killed_no_minute_holds_more_than_the_rate(before, age):
-    """Killed once after a while, then again and again: what no file told of counts as sent."""
+def test_kills_never_exceed_the_rate(before, age):
+    """Requests that no stored file knows of count as sent."""
     sent = lives([before, *[age] * 30, 120.0])
     assert max(sum(at - 60 < other <= at for other in sent) for at in sent) <= 55
     assert len([at for at in sent if at > sent[-1] - 60]) >= 54
 
 
 @pytest.mark.parametrize("rate", [1.0, 55.0])
-def test_a_restart_in_order_costs_no_wait(rate):
-    """Nor does the first start: only who was killed left something untold."""
+def test_clean_restart_causes_no_wait(rate):
+    """Nor does the first start: only a kill leaves unreported requests."""
     straight, restarted = lives([200.0], rate=rate), lives([100.0, 99.5], clean=True, rate=rate)
     assert straight[0] == restarted[0] == START
     assert abs(len(straight) - len(restarted)) <= 1

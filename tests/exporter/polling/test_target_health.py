@@ -76,15 +76,15 @@ def backoff(reason, since, message="/x: it fails"):
     ],
 )
 def test_success_is_about_the_whole_target(state, reason):
-    """Not only its statuses: refused credentials, and whatever withdraws series, are failures, with a reason."""
+    """Not only its statuses: rejected credentials, and anything that withdraws series, are failures with a reason."""
     assert failing(state, MAX_AGE, NOW) == reason
-    told = health(SETTINGS, state, None, (7, False), NOW)
-    assert (told.success, told.reason) == (False if reason else state.success, reason)
+    found = health(SETTINGS, state, None, (7, False), NOW)
+    assert (found.success, found.reason) == (False if reason else state.success, reason)
 
 
-def test_what_is_withdrawn_has_no_series():
-    """The number of series goes by what is shown now; each kind of failure is a line, once."""
+def test_withdrawn_families_count_no_series():
+    """Each kind of failure is logged once."""
     state = target(knowledge=Known(as_of=NOW - 301), backoffs=[backoff("timeout", NOW)] * 3)
-    told = health(SETTINGS, state, None, (7, True), NOW)
-    assert (told.series, told.truncated, told.problems) == (0, False, ("/x: it fails",))
+    found = health(SETTINGS, state, None, (7, True), NOW)
+    assert (found.series, found.truncated, found.problems) == (0, False, ("/x: it fails",))
     assert health(SETTINGS, target(), None, (7, True), NOW).truncated is True

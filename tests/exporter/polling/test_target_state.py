@@ -72,8 +72,8 @@ def target(**more):
     return Target(**{"knowledge": Known(), "budget": Budget.start(60, NOW - 60), **more})
 
 
-def heard(before, request, told, now=NOW):
-    return update(Collector(), begin(before, request, now), request, told, now)
+def after_response(before, request, response, now=NOW):
+    return update(Collector(), begin(before, request, now), request, response, now)
 
 
 def ok(now=NOW, status=200):
@@ -94,8 +94,8 @@ def ok(now=NOW, status=200):
         ([STATUS, probe("p")], {"budget": Budget.start(60, NOW).spend(NOW)}, (None, None, 1)),  # a breath, just waited
     ],
 )
-def test_what_to_do_follows_from_what_is_wanted_and_allowed(wanted, more, action):
-    """The budget holds back requests, never probes for long; nothing to do means to wait for the next due."""
+def test_next_action_follows_from_wanted_requests_and_budget(wanted, more, action):
+    """The budget delays requests, never probes; without work the next action is to wait."""
     decided = next_action(Collector(*wanted), target(**more), NOW)
     assert (decided.get, decided.probe, decided.wait) == (*action[:2], pytest.approx(action[2]))
 
@@ -109,7 +109,7 @@ def test_what_to_do_follows_from_what_is_wanted_and_allowed(wanted, more, action
     ],
 )
 def test_the_next_poll_is_a_request_or_else_a_probe(wanted, next_poll):
-    """A target that only opens TLS connections has a next poll too."""
+    """A target with only TLS probes has a next poll too."""
     assert next_action(Collector(*wanted), target(), NOW).next_poll == next_poll
 
 
@@ -122,8 +122,8 @@ class Rolling(Collector):
         return replace(after, as_of=response.at, round_at=response.at if whole else knowledge.round_at)
 
 
-def test_a_round_that_takes_effect_page_by_page_ends_with_its_last():
-    """The age moves with every page; success and duration are the whole round's."""
+def test_round_published_page_by_page_ends_with_the_last_page():
+    """The age advances with every page; success and duration are those of the whole round."""
     before, seen = target(knowledge=Known(as_of=NOW - 60)), []
     for at in (NOW, NOW + 3, NOW + 6):
         before = update(Rolling(), begin(before, STATUS, at), STATUS, ok(at), at + 1).target
@@ -131,18 +131,18 @@ def test_a_round_that_takes_effect_page_by_page_ends_with_its_last():
     assert seen == [(NOW, None, None), (NOW + 3, True, 4), (NOW + 6, True, 4)]
 
 
-def test_a_round_is_a_success_once_it_is_whole():
-    """Duration counts from its first request; a failure on the way is the end of success at once."""
-    first = heard(target(), STATUS, ok()).target
+def test_round_succeeds_when_it_is_complete():
+    """Its duration counts from its first request; a failure in between ends success at once."""
+    first = after_response(target(), STATUS, ok()).target
     assert (first.success, first.polled, first.duration) == (None, False, None)
     whole = update(Collector(), begin(first, STATUS, NOW + 3), STATUS, ok(NOW + 3), NOW + 4).target
     assert (whole.success, whole.polled, whole.duration) == (True, True, 4)
-    failed = heard(whole, STATUS, TimedOut("late"), NOW + 9).target
+    failed = after_response(whole, STATUS, TimedOut("late"), NOW + 9).target
     assert (failed.success, failed.duration, failed.last_error) == (False, 4, "/{status}: timeout: late")
 
 
 @pytest.mark.parametrize(
-    ("wanted", "told", "success", "paused"),
+    ("wanted", "response", "success", "paused"),
     [
         (STATUS, ok(status=401), False, "auth"),
         (STATUS, ok(status=403), False, ""),
@@ -155,29 +155,29 @@ def test_a_round_is_a_success_once_it_is_whole():
         (probe("p"), Certificate(NOW, None, None, None, "refused"), True, ""),
     ],
 )
-def test_a_failure_touches_what_it_is_about(wanted, told, success, paused):
-    """Statuses decide success; a refusal or limit pauses the target, but for a 403 about one thing alone."""
-    after = heard(target(success=True), wanted, told).target
+def test_failure_affects_only_its_subject(wanted, response, success, paused):
+    """Statuses decide success; rejected credentials or a limit pause the target, except for a 403 on one thing."""
+    after = after_response(target(success=True), wanted, response).target
     pause = after.budget.paused(NOW)
     assert (after.success, pause.reason if pause else "") == (success, paused)
     assert after.probing == frozenset()
     assert after.knowledge == Known()
 
 
-def test_what_is_forbidden_waits_for_new_credentials_and_holds_nothing_else_up():
-    """A 403 is put off for minutes by itself; once the credentials are others it is asked again at once."""
-    after = heard(target(), STATUS, ok(status=403)).target
+def test_forbidden_request_waits_for_new_credentials():
+    """A 403 is retried after minutes, or at once with changed credentials; other requests continue."""
+    after = after_response(target(), STATUS, ok(status=403)).target
     both = Collector(STATUS, DETAIL)
     assert next_action(both, after, NOW + 20).get == DETAIL
     assert refused(after, NOW + 20)
 
-    anew = credentials_changed(after)
-    assert not refused(anew, NOW + 20)
-    assert next_action(both, anew, NOW + 20).get == STATUS
+    changed = credentials_changed(after)
+    assert not refused(changed, NOW + 20)
+    assert next_action(both, changed, NOW + 20).get == STATUS
 
 
 @pytest.mark.parametrize(
-    ("told", "outcome"),
+    ("response", "outcome"),
     [
         (Certificate(NOW, NOW, NOW, valid=True), "ok"),
         (Certificate(NOW, NOW, NOW, valid=False, reason="expired"), "ok"),
@@ -188,47 +188,47 @@ def test_what_is_forbidden_waits_for_new_credentials_and_holds_nothing_else_up()
         (Certificate(NOW, NOW, NOW, None, "untrusted"), "ok"),
     ],
 )
-def test_a_probe_is_counted_by_what_it_came_to(told, outcome):
-    """A certificate that was seen is `ok`, whatever is wrong with it."""
-    assert heard(target(), probe("p"), told).target.requests == {("tls", outcome): 1}
+def test_probe_is_counted_by_its_outcome(response, outcome):
+    """A certificate that was read is `ok`, even if it is invalid."""
+    assert after_response(target(), probe("p"), response).target.requests == {("tls", outcome): 1}
 
 
-def test_news_is_told_once_for_all_that_fail_alike():
-    """By endpoint and reason; the end is told when the last of them answers."""
+def test_equal_failures_are_logged_once():
+    """By endpoint and reason; the end is logged when the last of them succeeds."""
     one, other = get("detail"), replace(get("other"), endpoint=DETAIL.endpoint)
-    first = heard(target(), one, TimedOut("late"))
-    second = heard(first.target, other, TimedOut("late"))
-    third = heard(second.target, other, ok(status=404))
+    first = after_response(target(), one, TimedOut("late"))
+    second = after_response(first.target, other, TimedOut("late"))
+    third = after_response(second.target, other, ok(status=404))
     assert (first.warning, second.warning, third.warning) == (
         "/{detail}: timeout: late",
         "",
         "/{detail}: client_error: 404",
     )
-    fourth = heard(third.target, one, ok())
-    fifth = heard(fourth.target, other, ok())
+    fourth = after_response(third.target, one, ok())
+    fifth = after_response(fourth.target, other, ok())
     assert (fourth.notice, fifth.notice) == ("", "/{detail}: answered again")
 
 
 def test_the_oldest_value_is_that_of_the_rotation():
-    """Of what is still wanted and was told; before the first round nothing is."""
+    """Of values still wanted and read; none before the first round."""
     known = Known(as_of=NOW - 5)
-    collector = Collector(STATUS, DETAIL, get("never told"))
+    collector = Collector(STATUS, DETAIL, get("never response"))
     assert next_action(collector, target(), NOW).oldest is None
     assert next_action(collector, target(knowledge=known), NOW).oldest == NOW - 5
-    after = heard(target(knowledge=known), DETAIL, ok(NOW - 90)).target
+    after = after_response(target(knowledge=known), DETAIL, ok(NOW - 90)).target
     assert next_action(collector, replace(after, budget=Budget.start(60, NOW)), NOW).oldest == NOW - 90
     assert next_action(Collector(STATUS), replace(after, budget=Budget.start(60, NOW)), NOW).oldest == NOW - 5
 
 
-def test_what_a_probe_finds_wrong_is_told_once_per_change():
-    """Though an endpoint that cannot be reached is an answer: by endpoint and reason, and when it is over (E6)."""
+def test_probe_failures_are_logged_once_per_change():
+    """By endpoint and reason, and again when they are over (E6)."""
     found = [("expired", "since May"), ("expired", "since June"), ("timeout", "no answer in time"), ("", ""), ("", "")]
-    before, told = target(), []
+    before, response = target(), []
     for reason, detail in found:
-        outcome = heard(before, probe("a.example"), Certificate(NOW, None, None, None, reason, detail))
+        outcome = after_response(before, probe("a.example"), Certificate(NOW, None, None, None, reason, detail))
         before = outcome.target
-        told.append(outcome.warning or outcome.notice)
-    assert told == [
+        response.append(outcome.warning or outcome.notice)
+    assert response == [
         "probe of a.example:443 failed: expired: since May",
         "",
         "probe of a.example:443 failed: timeout: no answer in time",
@@ -241,20 +241,20 @@ def test_backoffs_of_what_is_wanted_no_more_are_forgotten():
     """An hour after it might have been requested again, with the next failure."""
     kept, gone = Backoff(NOW - 10, 1, "/x", "timeout"), Backoff(NOW - 3601, 1, "/x", "timeout")
     before = target(backoffs={("kept",): kept, ("gone",): gone})
-    assert set(heard(before, DETAIL, TimedOut("late")).target.backoffs) == {("kept",), DETAIL.identity}
+    assert set(after_response(before, DETAIL, TimedOut("late")).target.backoffs) == {("kept",), DETAIL.identity}
 
 
-def test_what_is_known_is_carried_over_a_change_of_settings():
-    """With its counts and its budget; what was in flight is not, and what failed is tried again at once."""
-    before = heard(target(), STATUS, ok()).target
-    before = begin(heard(before, DETAIL, TimedOut("late")).target, probe("p"), NOW)
+def test_knowledge_survives_a_change_of_settings():
+    """With its counts and budget; requests in flight are dropped, and failed ones retried at once."""
+    before = after_response(target(), STATUS, ok()).target
+    before = begin(after_response(before, DETAIL, TimedOut("late")).target, probe("p"), NOW)
     after = carried_over(before, 30.0)
     assert (after.knowledge, after.requests, after.budget.rate) == (before.knowledge, before.requests, 30.0)
     assert (after.probing, dict(after.backoffs)) == (frozenset(), {})
 
 
-def test_a_clock_set_back_ends_what_was_noted_later():
-    """Also where the oldest value is older than that: the others would not be due again for as long."""
+def test_clock_set_back_drops_future_times():
+    """Even if the oldest value is older: otherwise the others would not be due for as long."""
     later = begin(target(knowledge=Known(as_of=NOW - 30)), STATUS, NOW + 3600)
     assert drop_future_state(Collector(), later, NOW + 3590) is later
     dropped = drop_future_state(Collector(), later, NOW)
@@ -265,7 +265,7 @@ def test_a_clock_set_back_ends_what_was_noted_later():
 def test_a_clock_set_back_ends_pauses_and_backoffs():
     """An hour back: neither the bucket, nor the window, nor a pause or backoff lasts longer than it should."""
     budget, back = Budget.start(1, NOW).spend(NOW).failed(RateLimited("429", 600), NOW), NOW - 3600
-    failed = heard(target(budget=budget), DETAIL, ok(status=404)).target
+    failed = after_response(target(budget=budget), DETAIL, ok(status=404)).target
     dropped = drop_future_state(Collector(), failed, back)
     assert dropped.budget.wait(back) == 0
     assert dropped.budget.spend(back).wait(back) == pytest.approx(60)
@@ -274,7 +274,7 @@ def test_a_clock_set_back_ends_pauses_and_backoffs():
 
 
 @pytest.mark.parametrize(("ahead", "kept"), [(-9999, True), (0, True), (60, True), (61, False)])
-def test_knowledge_of_the_future_is_forgotten(ahead, kept):
-    """After the clock was set back it would look fresh, and never be due, for as long."""
+def test_knowledge_of_the_future_is_dropped(ahead, kept):
+    """After the clock was set back it would look fresh for as long."""
     known = target(knowledge=Known(as_of=NOW + ahead))
     assert (drop_future_state(Collector(), known, NOW).knowledge.as_of is not None) is kept

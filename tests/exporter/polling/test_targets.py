@@ -74,8 +74,8 @@ def probed(page_cache, *ports, account="edge"):
     ],
     ids=str,
 )
-def test_a_reload_keeps_what_is_known_of_what_is_still_configured(page_cache, targets, closed_ports, changed):
-    """Not one page lacks a series of an endpoint that stays; the target is ready and successful all the while."""
+def test_reload_keeps_the_data_of_configured_targets(page_cache, targets, closed_ports, changed):
+    """No page lacks a series of a remaining endpoint; the target stays ready and successful."""
     first, second, third = closed_ports
     targets.follow(read(edge(first, second)))
     eventually(lambda: probed(page_cache, first, second))
@@ -90,8 +90,8 @@ def test_a_reload_keeps_what_is_known_of_what_is_still_configured(page_cache, ta
     eventually(lambda: probed(page_cache, *ports))
 
 
-def test_another_account_begins_with_nothing(page_cache, targets, closed_ports):
-    """What was known of one is nothing to another, and what is not configured any more is gone at once."""
+def test_new_account_starts_without_data(page_cache, targets, closed_ports):
+    """Data of a removed one is gone at once."""
     targets.follow(read(edge(*closed_ports, account="one")))
     eventually(lambda: probed(page_cache, *closed_ports, account="one"))
     targets.follow(read(edge(*closed_ports, account="two")))

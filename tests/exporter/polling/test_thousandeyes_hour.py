@@ -137,22 +137,22 @@ def hour():
     return simulate(collector, chosen, Organisation(170.0), 3600, observe=observe), alerts, readings, chosen
 
 
-def test_an_organisation_of_200_tests_is_asked_within_its_limit(hour):
-    """Never 429, though others ask as well and need most of it; what is ours is spent."""
+def test_organisation_of_200_tests_is_polled_within_its_limit(hour):
+    """Never 429, though other clients use most of the limit; our share is spent."""
     run, _, _, chosen = hour
     assert run.outcomes() == {"ok": len(run.sent)}
     assert fullest([at for at, _ in run.sent]) <= chosen.requests_per_minute
     assert len(run.sent) >= 0.9 * 60 * chosen.requests_per_minute
 
 
-def test_alerts_are_as_fresh_as_if_nothing_else_were_read(hour):
-    """Whatever else is due they go first: an interval, and a pause that leaves the rest of the minute to others."""
+def test_alerts_are_as_fresh_as_if_polled_alone(hour):
+    """They always go first: an interval, plus a pause that leaves the rest of the minute to others."""
     _, alerts, _, chosen = hour
     assert max(alerts) <= chosen.poll_interval + PAUSE
 
 
-def test_each_kind_of_results_tells_its_age_and_keeps_to_the_arithmetic(hour):
-    """What the README says: lists when they are due, results in a rotation as long as the budget makes it."""
+def test_age_of_each_kind_of_result_matches_the_readme(hour):
+    """Lists when they are due, results in a rotation as long as the budget makes it."""
     _, _, readings, chosen = hour
     turn = sum(len(results) for _, results in TESTS) * 60 / chosen.requests_per_minute
     lists = {"agents": 600, "local_problems": 600, "cleared_alerts": 300, "usage": 3600, "outages": 300}

@@ -41,8 +41,8 @@ def asked(path, *targets, method="GET"):
     return serving.asked(Web(Served(*targets), None), quote(path), method)
 
 
-def test_lists_a_group_for_each_endpoint_with_its_labels():
-    """As Prometheus' http_sd wants it: JSON, every label a string, and its own account beside each."""
+def test_each_endpoint_is_a_group_with_labels():
+    """In Prometheus' http_sd format: JSON, every label a string, with its account."""
     targets = (Target(("vigilmon", "prod"), [SHOP]), Target(("vigilmon", "eu"), []), Target(("demo", "x"), [SHOP]))
     status, headers, body = asked("/sd/vigilmon", *targets)
     assert (status, headers["Content-Type"]) == ("200 OK", "application/json")
@@ -60,29 +60,29 @@ def test_lists_a_group_for_each_endpoint_with_its_labels():
 
 
 @pytest.mark.parametrize("account", ["prod", "Zürich/ä"])
-def test_one_account_has_a_path_of_its_own(account):
-    """Whatever its name holds; the others are not in it, and need not be known."""
+def test_account_has_its_own_path(account):
+    """For any name; other accounts are left out, and need not have data."""
     targets = (Target(("vigilmon", "other")), Target(("vigilmon", account), [SHOP]))
     status, _, body = asked(f"/sd/vigilmon/{account}", *targets)
     assert (status, len(json.loads(body))) == ("200 OK", 1)
 
 
-def test_a_long_label_is_cut():
-    """At the length at which metrics are cut too."""
+def test_long_label_is_truncated():
+    """At the same length as in metrics."""
     _, _, body = asked("/sd/demo", Target(("demo", "x"), [Endpoint("x:1", (("monitor", "n" * 3000),))]))
     (group,) = json.loads(body)
     assert len(group["labels"]["__meta_demo_monitor"].encode()) == 512
 
 
 @pytest.mark.parametrize("path", ["/sd/", "/sd/nobody", "/sd/packetvis", "/sd/vigilmon/", "/sd/vigilmon/nobody", "/sd"])
-def test_what_knows_of_nothing_to_probe_is_not_found(path):
-    """A collector or an account that is not there, and a collector that has no endpoints."""
+def test_unknown_or_unsupported_target_is_404(path):
+    """A missing collector or account, and a collector without endpoints."""
     targets = (Target(("vigilmon", "prod"), [SHOP]), Target(("packetvis", "noc"), discovers=False))
     assert asked(path, *targets)[0] == "404 Not Found"
 
 
-def test_before_the_first_round_prometheus_keeps_what_it_has():
-    """503 names what is not known; an empty list would end every probe. So it is when nothing is fresh any more."""
+def test_missing_data_is_503():
+    """An empty list would end every probe. So it is when all data is older than `max_age`."""
     status, _, body = asked("/sd/vigilmon", Target(("vigilmon", "prod"), [SHOP]), Target(("vigilmon", "eu")))
     assert (status, body) == (
         "503 Service Unavailable",
@@ -91,7 +91,7 @@ def test_before_the_first_round_prometheus_keeps_what_it_has():
 
 
 def test_head_is_answered_and_post_is_not():
-    """As on every other path that is only read."""
+    """As on other read-only paths."""
     target = Target(("vigilmon", "prod"), [SHOP])
     status, headers, body = asked("/sd/vigilmon", target, method="HEAD")
     assert (status, body) == ("200 OK", b"")

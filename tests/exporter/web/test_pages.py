@@ -41,8 +41,8 @@ def request(web, path="/metrics", method="GET", **headers):
 
 
 @pytest.mark.parametrize(("accept", "content_type"), [("", TEXT), (PROMETHEUS, OPENMETRICS)])
-def test_the_page_comes_in_the_form_that_was_asked_for(accept, content_type):
-    """With its content type, its length, and what it varies by; the same packed."""
+def test_page_has_the_requested_format_and_encoding(accept, content_type):
+    """With content type, length and Vary."""
     web = Web(Served(HEALTH), None)
     status, headers, plain = request(web, accept=accept)
     assert (status, headers["Content-Type"], headers["Content-Length"]) == ("200 OK", content_type, str(len(plain)))
@@ -54,8 +54,8 @@ def test_the_page_comes_in_the_form_that_was_asked_for(accept, content_type):
 
 
 @pytest.mark.parametrize("path", ["/metrics", "/", "/-/healthy", "/-/ready"])
-def test_head_tells_what_get_would(path):
-    """The same headers, and no body."""
+def test_head_has_the_headers_of_get(path):
+    """And no body."""
     web = Web(Served(HEALTH), None)
     status, headers, body = request(web, path, "GET")
     assert int(headers["Content-Length"]) == len(body) > 0
@@ -79,13 +79,13 @@ def test_head_tells_what_get_would(path):
     ],
 )
 def test_anything_else_is_404_or_405(method, path, status, allow):
-    """405 names the methods there are."""
+    """405 lists the allowed methods."""
     got, headers, _ = request(Web(Served(HEALTH), None), path, method)
     assert (got, headers.get("Allow")) == (status, allow)
 
 
 @pytest.mark.parametrize(
-    ("healths", "status", "told"),
+    ("healths", "status", "expected"),
     [
         ([HEALTH], "200 OK", b"vendorwatch-exporter is ready.\n"),
         ([], "200 OK", b"vendorwatch-exporter is ready.\n"),
@@ -96,23 +96,23 @@ def test_anything_else_is_404_or_405(method, path, status, allow):
         ),
     ],
 )
-def test_ready_once_every_first_poll_has_ended(healths, status, told):
-    """Before, it names the targets that are waited for, which may be none; healthy it is all the while."""
+def test_ready_once_every_first_poll_has_ended(healths, status, expected):
+    """Before that, it names the awaited targets; the exporter is healthy throughout."""
     web = Web(Served(*healths), None)
-    assert request(web, "/-/ready")[::2] == (status, told)
+    assert request(web, "/-/ready")[::2] == (status, expected)
     assert request(web, "/-/healthy")[0] == "200 OK"
 
 
 @pytest.mark.parametrize("method", ["POST", "PUT"])
 def test_reload_answers_when_it_is_done(method):
-    """200 once the new configuration is followed."""
+    """200 once the new configuration is used."""
     reloaded = []
     assert request(Web(Served(), lambda: reloaded.append(1)), "/-/reload", method)[0] == "200 OK"
     assert reloaded == [1]
 
 
-def test_a_bad_file_is_500_with_the_reason():
-    """Every problem, for whoever asked."""
+def test_reload_of_an_invalid_file_is_500():
+    """With every problem."""
 
     def reload():
         raise ConfigError(["targets: missing", "a: unknown key"])
@@ -125,13 +125,13 @@ def test_a_bad_file_is_500_with_the_reason():
 
 
 def test_reload_is_forbidden_unless_it_is_enabled():
-    """As Prometheus answers."""
+    """As in Prometheus."""
     status, _, body = request(Web(Served(), None), "/-/reload", "POST")
     assert (status, body) == ("403 Forbidden", b"Lifecycle API is not enabled.\n")
 
 
-def test_the_landing_page_shows_each_target():
-    """Its state, what its vendor says, age, problems, next poll and budget; as HTML that holds no script."""
+def test_status_page_shows_each_target():
+    """State, summary, age, problems, next poll and budget; as HTML without scripts."""
     failing = replace(
         HEALTH,
         account="corp",
@@ -158,8 +158,8 @@ def test_the_landing_page_shows_each_target():
     assert "<script" not in page
 
 
-def test_the_landing_page_escapes_what_others_wrote():
-    """An account or an error is text, whatever it holds."""
+def test_status_page_escapes_untrusted_text():
+    """An account or an error is text, whatever it contains."""
     hostile = replace(HEALTH, account="<script>alert(1)</script>", last_error='<img src="x">&', last_error_at=1.0)
     page = request(Web(Served(hostile), None), "/")[2].decode()
     assert "<script" not in page

@@ -1,4 +1,4 @@
-"""Durations, sizes, secrets, and how problems are told."""
+"""Durations, sizes, secrets, and how problems are problems_of."""
 
 import pytest
 from pydantic import Field, ValidationError
@@ -19,7 +19,7 @@ class Inner(Section):
     password: Secret | None = None
 
 
-def told(**values: object) -> list[str]:
+def problems_of(**values: object) -> list[str]:
     with pytest.raises(ValidationError) as caught:
         Example.model_validate(values)
     return problems(caught.value, frozenset({"token"}))
@@ -35,9 +35,9 @@ def test_durations_are_read_in_seconds(written, expected):
 
 
 @pytest.mark.parametrize("written", ["", "5 minutes", "30", 30, None, "m", "-5s", "s5", True])
-def test_what_is_no_duration_is_told_with_the_way_to_write_it(written):
-    """A bare number has no unit, so it is refused rather than guessed."""
-    assert told(token="t", wait=written) == ["wait: not a duration: write it like 30s, 5m or 1h30m"]
+def test_invalid_duration_is_an_error_with_the_format(written):
+    """A bare number has no unit, so it is an error rather than a guess."""
+    assert problems_of(token="t", wait=written) == ["wait: not a duration: write it like 30s, 5m or 1h30m"]
 
 
 @pytest.mark.parametrize(("written", "expected"), [("64MB", 64_000_000), ("1 kB", 1000), (12, 12), ("3GB", 3 * 10**9)])
@@ -46,9 +46,9 @@ def test_sizes_are_read_in_bytes(written, expected):
     assert Example(token="t", body=written).body == expected
 
 
-def test_all_problems_are_told_at_once_with_their_places():
-    """One line each; the value itself is never shown."""
-    found = told(wait="soon", body="big", colour="red", inner={"headers": [1], "password": 5})
+def test_all_problems_are_reported_at_once_with_their_places():
+    """One line each, never with the value."""
+    found = problems_of(wait="soon", body="big", colour="red", inner={"headers": [1], "password": 5})
 
     assert found == [
         "token: missing: give token or token_file",
@@ -60,15 +60,15 @@ def test_all_problems_are_told_at_once_with_their_places():
     ]
 
 
-def test_a_secret_is_stripped_wherever_it_comes_from(tmp_path):
-    """A newline at the end and a mark at the beginning are of the editor, not of the secret."""
+def test_secret_is_stripped(tmp_path):
+    """An editor may add a newline at the end and a byte order mark at the beginning."""
     (tmp_path / "token").write_text("\ufeff hidden \n")
     assert Example(token=" hidden\n").token.read() == "hidden"
     assert Example.model_validate({"token_file": str(tmp_path / "token")}).token.read() == "hidden"
 
 
 def test_a_path_is_relative_to_the_file_that_names_it(tmp_path, monkeypatch):
-    """Wherever the program was started, as Prometheus does; an absolute path stays as it is."""
+    """As in Prometheus, whatever the working directory; an absolute path is kept."""
     (tmp_path / "token").write_text("hidden")
     monkeypatch.chdir("/")
     for written in ("token", str(tmp_path / "token")):
@@ -76,8 +76,8 @@ def test_a_path_is_relative_to_the_file_that_names_it(tmp_path, monkeypatch):
         assert (found.token.read(), found.place) == ("hidden", tmp_path / "x")
 
 
-def test_a_secret_file_is_read_again_when_it_changed(tmp_path, caplog):
-    """Rotation needs no restart, and one that is gone for a moment changes nothing but the log."""
+def test_changed_secret_file_is_re_read(tmp_path, caplog):
+    """Rotation needs no restart; a file missing for a moment is only logged."""
     file = tmp_path / "token"
     file.write_text("first\n", encoding="utf-8")
     token = Example.model_validate({"token_file": str(file)}).token
@@ -96,24 +96,24 @@ def test_a_secret_file_is_read_again_when_it_changed(tmp_path, caplog):
     ]
 
 
-def test_an_unreadable_secret_file_is_a_problem_that_names_the_file(tmp_path):
-    """Missing, empty, and given beside a literal."""
+def test_unreadable_secret_file_is_named(tmp_path):
+    """Missing, empty, or given beside a literal."""
     missing, empty = tmp_path / "missing", tmp_path / "empty"
     empty.write_text("\n", encoding="utf-8")
 
-    assert told(token_file=str(missing)) == [f"token: cannot read {missing}: No such file or directory"]
-    assert told(token_file=str(empty)) == [f"token: {empty} is empty"]
-    assert told(token="x", token_file=str(empty)) == ["file: give token or token_file, not both"]
+    assert problems_of(token_file=str(missing)) == [f"token: cannot read {missing}: No such file or directory"]
+    assert problems_of(token_file=str(empty)) == [f"token: {empty} is empty"]
+    assert problems_of(token="x", token_file=str(empty)) == ["file: give token or token_file, not both"]
 
 
-def test_a_secret_never_shows_itself(tmp_path):
-    """Neither in repr nor str nor a format, nor in the model that holds it."""
+def test_secret_is_never_shown(tmp_path):
+    """Neither in repr nor str nor a format, nor in the model that has it."""
     settings = Example(token="hidden")
 
     assert "hidden" not in f"{settings!r} {settings} {settings.token} {settings.token!r} {settings.model_dump()}"
 
 
-def test_secrets_are_equal_by_where_they_come_from(tmp_path):
+def test_secrets_are_compared_by_their_source(tmp_path):
     """A reload compares settings; a rotated file is not a changed setting."""
     file = tmp_path / "token"
     file.write_text("first", encoding="utf-8")

@@ -40,8 +40,8 @@ PROMETHEUS = (
         (",;,=;q", False),
     ],
 )
-def test_the_format_is_the_best_that_is_accepted(accept, openmetrics):
-    """By q value, equals in their order; text when nothing that we have is accepted."""
+def test_format_follows_the_accept_header(accept, openmetrics):
+    """By q value, equal ones in their order; text if no format is accepted."""
     assert wants_openmetrics(accept) is openmetrics
 
 
@@ -65,6 +65,6 @@ def test_the_format_is_the_best_that_is_accepted(accept, openmetrics):
         ("gzip;q=0.5, identity;q=0.5", True),
     ],
 )
-def test_gzip_is_used_when_asked_for(accept_encoding, packed):
-    """Unless the client likes the plain page better."""
+def test_gzip_follows_accept_encoding(accept_encoding, packed):
+    """Unless the client prefers the uncompressed page."""
     assert wants_gzip(accept_encoding) is packed

@@ -34,7 +34,7 @@ def test_addresses_are_read_as_go_writes_them(parser, text, address):
 
 @pytest.mark.parametrize("text", ["9788", "host:", "host:http", "host:65536", "::1:9788", "host:-1", ""])
 def test_a_bad_address_ends_with_status_2_and_one_line(parser, capsys, text):
-    """The line names the flag and says how an address is written."""
+    """The line names the flag and the format."""
     with pytest.raises(SystemExit) as ended:
         parser.parse_args([f"--web.listen-address={text}"])
     assert ended.value.code == 2
@@ -45,15 +45,15 @@ def test_a_bad_address_ends_with_status_2_and_one_line(parser, capsys, text):
 
 @pytest.mark.parametrize("flag", ["--nonsense", "--log.level=loud", "--log.format=xml", "--config.fil=x", "stray"])
 def test_a_bad_flag_ends_with_status_2_and_one_line(parser, capsys, flag):
-    """No usage text, no traceback; an abbreviation is no flag."""
+    """No usage text, no traceback; abbreviations are not accepted."""
     with pytest.raises(SystemExit) as ended:
         parser.parse_args([flag])
     error = capsys.readouterr().err
     assert (ended.value.code, error.count("\n"), error.startswith("program: ")) == (2, 1, True)
 
 
-def test_defaults_stand_where_nothing_is_given(parser):
-    """The configuration beside the program, the default address, info as logfmt."""
+def test_default_flags(parser):
+    """The configuration in the working directory, the default address, info as logfmt."""
     read = parser.parse_args([])
     assert (str(read.config_file), read.config_check, read.web_config) == ("exporter.yml", False, None)
     assert (read.lifecycle, read.log_level, read.log_format) == (False, "info", "logfmt")
@@ -61,12 +61,12 @@ def test_defaults_stand_where_nothing_is_given(parser):
 
 
 def test_the_address_flag_can_be_repeated(parser):
-    """Each address once, in their order, instead of the default."""
+    """Each address once, in order, instead of the default."""
     read = parser.parse_args(["--web.listen-address=a:1", "--web.listen-address=b:2", "--web.listen-address=a:1"])
     assert flags.addresses(read.listen, DEFAULT) == [("a", 1), ("b", 2)]
 
 
-def test_version_is_told_as_prometheus_tells_it(parser, capsys):
+def test_version_has_prometheus_format(parser, capsys):
     """The program's name and the distribution's version, status 0."""
     with pytest.raises(SystemExit) as ended:
         parser.parse_args(["--version"])

@@ -193,8 +193,8 @@ def answers(address, said, pieces=1):
 
 @pytest.mark.parametrize("pieces", [1, 1000])
 @pytest.mark.parametrize("name", LEGAL)
-def test_what_is_legal_is_answered(program, name, pieces):
-    """Each request once, though it comes byte by byte; and what is data in it is nothing else."""
+def test_valid_requests_are_answered(program, name, pieces):
+    """Each request once, even byte by byte, and its body is never a request."""
     address, reloads = program
     said, count = LEGAL[name]
     assert answers(address, said, pieces) == [200] * count
@@ -203,8 +203,8 @@ def test_what_is_legal_is_answered(program, name, pieces):
 
 @pytest.mark.parametrize("pieces", [1, 1000])
 @pytest.mark.parametrize("name", BROKEN)
-def test_what_is_malformed_is_refused(program, name, pieces):
-    """With a status of 4xx or without any, and nothing that comes after it is looked at."""
+def test_malformed_requests_are_rejected(program, name, pieces):
+    """With a 4xx or without a response, and nothing after it is read."""
     address, reloads = program
     found = answers(address, BROKEN[name], pieces)
     assert len(found) <= 1
@@ -212,15 +212,15 @@ def test_what_is_malformed_is_refused(program, name, pieces):
     assert reloads == []
 
 
-def test_a_request_that_comes_after_all_is_answered(program):
-    """The same bytes, where they are a request."""
+def test_same_bytes_as_a_real_request_are_answered(program):
+    """The bytes that are a body above are a request here."""
     address, reloads = program
     assert answers(address, GET + RELOAD) == [200, 200]
     assert reloads == [1]
 
 
-def test_leave_to_send_is_given_to_who_knows_of_it(program):
-    """Not to HTTP/1.0."""
+def test_100_continue_is_not_sent_to_http_1_0(program):
+    """Only HTTP/1.1 knows it."""
     address, _ = program
     for version, expected in ((b"1.1", b"HTTP/1.1 100"), (b"1.0", b"HTTP/1.1 200")):
         with socket.create_connection(address, 30) as sock:
@@ -233,23 +233,23 @@ def test_leave_to_send_is_given_to_who_knows_of_it(program):
             assert sock.recv(12) == expected
 
 
-def test_nothing_is_answered_after_the_last_request(program):
-    """`Connection: Close` is meant as it is said, in any case of letters."""
+def test_connection_close_ends_the_connection(program):
+    """`Connection: Close`, in any case."""
     address, reloads = program
     assert answers(address, BEGUN + b"Connection: Close\r\n\r\n" + RELOAD) == [200]
     assert reloads == []
 
 
-def test_more_requests_at_once_than_anyone_sends_are_cut_off(program):
-    """A hundred times its bytes is what each of them takes; those that came first are answered."""
+def test_excessive_pipelining_is_cut_off(program):
+    """Each request needs a hundred times its bytes; the first ones are answered."""
     address, _ = program
     found = answers(address, GET * 5000)
     assert 50 < len(found) < 1000
     assert set(found) == {200}
 
 
-def test_what_follows_a_broken_request_changes_no_answer_before_it(program):
-    """The whole request that came first is answered, with its own answer."""
+def test_broken_request_does_not_affect_the_one_before(program):
+    """The complete request before it gets its own response."""
     address, reloads = program
     assert answers(address, GET + b"POST / HTTP/1.1\r\nbroken\r\n\r\n" + RELOAD) in ([200], [200, 400])
     assert reloads == []

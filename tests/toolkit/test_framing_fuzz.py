@@ -130,7 +130,7 @@ def expected(stream):
         return found, False
 
 
-def heard(address, stream, cuts):
+def responses_to(address, stream, cuts):
     """Send a stream in pieces, say that no more comes, and return everything that is answered."""
     got = b""
     with socket.create_connection(address, 30) as sock, contextlib.suppress(ConnectionError):
@@ -147,11 +147,11 @@ def heard(address, stream, cuts):
 
 @settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(stream=said, cuts=st.lists(st.integers(0, 10_000), max_size=6))
-def test_no_request_is_found_that_another_parser_does_not_find(recorder, stream, cuts):
-    """And each that it finds is answered as it is, or refused: what is refused ends the connection."""
+def test_framing_agrees_with_another_parser(recorder, stream, cuts):
+    """Each request is answered or rejected as a whole; a rejection ends the connection."""
     application, address = recorder
     application.found.clear()
-    got = heard(address, stream, cuts)
+    got = responses_to(address, stream, cuts)
     found, (wanted, legal) = list(application.found), expected(stream)
     assert found == wanted[: len(found)]
     answered, refused = got.count(b"HTTP/1.1 200"), got.count(b"HTTP/1.1 4")

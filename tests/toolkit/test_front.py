@@ -34,8 +34,8 @@ def environs(seen):
     return application
 
 
-def test_an_application_finds_what_wsgi_promises(serve):
-    """Path, query, headers, the whole body with its length; repeated headers together, ambiguous names not at all."""
+def test_wsgi_environment_is_complete(serve):
+    """Path, query, headers and the whole body; repeated headers are joined, ambiguous names dropped."""
     seen = []
     served = serve(application=environs(seen))
     talk(
@@ -54,8 +54,8 @@ def test_an_application_finds_what_wsgi_promises(serve):
     assert "HTTP_X_B" not in environ
 
 
-def test_a_trailer_is_no_header(serve):
-    """Credentials are decided on the head, and so is everything else."""
+def test_trailers_are_not_headers(serve):
+    """Credentials, and everything else, are decided by the head."""
     seen = []
     admits = lambda headers: (b"x-token", b"t") in headers  # noqa: E731
     served = serve(application=environs(seen), route=lambda path: Route(path=path, admits=admits))
@@ -67,8 +67,8 @@ def test_a_trailer_is_no_header(serve):
     assert "HTTP_X_MORE" not in environ
 
 
-def test_an_application_that_fails_is_503_and_tells_nothing(serve, get, caplog):
-    """Whatever it raises, wherever it runs; and the next request is answered."""
+def test_failing_application_is_a_bare_503(serve, get, caplog):
+    """Whatever it raises; the next request is answered."""
 
     def failing(environ, start_response):
         if environ["PATH_INFO"] == "/":
@@ -83,8 +83,8 @@ def test_an_application_that_fails_is_503_and_tells_nothing(serve, get, caplog):
     assert caplog.text.count("Request failed unexpectedly") == 3
 
 
-def test_what_an_application_opens_is_closed(serve, get):
-    """As WSGI has it; generators too, which begin late."""
+def test_response_iterables_are_closed(serve, get):
+    """As in WSGI; generators too, which start late."""
     closed = threading.Event()
 
     def generating(_environ, start_response):
@@ -101,8 +101,8 @@ def test_what_an_application_opens_is_closed(serve, get):
 
 @pytest.mark.parametrize("chunked", [False, True])
 @pytest.mark.parametrize("size", [1000, 20_000_000])
-def test_a_refused_sender_hears_why(serve, size, chunked):
-    """Its answer reaches one that is still sending, and reads only when it has sent everything."""
+def test_rejected_sender_gets_its_response(serve, size, chunked):
+    """Even if it is still sending, and reads only at the end."""
     served = serve(route=lambda path: Route(path=path, admits=lambda _headers: False))
     body = iter([bytes(size // 10)] * 10) if chunked else bytes(size)
     client = http.client.HTTPConnection(*served.address, timeout=30)
@@ -113,7 +113,7 @@ def test_a_refused_sender_hears_why(serve, size, chunked):
     assert served.reasons == ["unauthorized"]
 
 
-def test_a_refused_request_without_a_body_keeps_its_connection(serve):
+def test_rejected_request_without_a_body_keeps_its_connection(serve):
     """A browser asks for a password and tries again."""
     served = serve(route=lambda path: Route(path=path, admits=lambda headers: (b"x-token", b"t") in headers))
     client = http.client.HTTPConnection(*served.address, timeout=30)
@@ -126,16 +126,16 @@ def test_a_refused_request_without_a_body_keeps_its_connection(serve):
             assert client.sock
 
 
-def test_leave_to_send_is_not_given_to_a_stranger(serve):
-    """The final answer comes at once, and the body is never sent."""
+def test_100_continue_is_not_sent_without_credentials(serve):
+    """The final response comes at once, and the body is never sent."""
     served = serve(route=lambda path: Route(path=path, admits=lambda _headers: False))
     with socket.create_connection(served.address, 30) as sock:
         sock.sendall(b"POST / HTTP/1.1\r\nHost: x\r\nExpect: 100-continue\r\nContent-Length: 9000000\r\n\r\n")
         assert sock.recv(12) == b"HTTP/1.1 401"
 
 
-def test_requests_beyond_the_rate_are_turned_away(serve, get, tmp_path):
-    """`rate_limit`: a burst, then none; 429, or 503 where a sender must try again."""
+def test_requests_beyond_the_rate_limit_are_rejected(serve, get, tmp_path):
+    """`rate_limit`: after a burst 429, or 503 for senders that must retry."""
     (tmp_path / "web.yml").write_text("rate_limit: {interval: 1h, burst: 2}")
 
     def route(path):
@@ -146,8 +146,8 @@ def test_requests_beyond_the_rate_are_turned_away(serve, get, tmp_path):
     assert served.reasons == ["overloaded", "overloaded"]
 
 
-def test_a_head_without_end_is_refused(serve):
-    """431 after 64 kB, whether in one header or in many; and so are trailers, and an extension of a chunk."""
+def test_too_large_head_is_431(serve):
+    """After 64 kB, in one header or many; trailers and chunk extensions are limited too."""
     served = serve()
     begun = b"GET / HTTP/1.1\r\nHost: x\r\n"
     chunks = begun + b"Transfer-Encoding: chunked\r\n\r\n1"
@@ -171,8 +171,8 @@ def test_a_head_without_end_is_refused(serve):
     assert set(served.reasons) == {"too_large"}
 
 
-def test_a_kind_of_refusal_is_logged_once_a_minute(caplog):
-    """Each reason for each receiver, with the peer's address, and how many there were since."""
+def test_rejections_are_logged_once_a_minute(caplog):
+    """By reason and receiver, with the peer's address and their number."""
     now, counted = [0.0], []
     refusals = Refusals(counted.append, clock=lambda: now[0])
     for at, status, receiver in (

@@ -60,8 +60,8 @@ def reset(connection):
     connection.close()
 
 
-def test_an_answer_has_status_headers_and_body():
-    """Whatever the status; names of headers are in lower case; the body is unpacked."""
+def test_response_has_status_headers_and_body():
+    """For any status; header names are in lower case; the body is decompressed."""
     packed = answer(gzip.compress(b"gone"), "404 Not Found", "Content-Encoding: gzip", "X-One: 1")
     with serving(answering(packed)) as server, client() as one:
         got = one.request("GET", f"{server.url}/a?b=c%20d", headers={"Authorization": "Bearer t"})
@@ -72,7 +72,7 @@ def test_an_answer_has_status_headers_and_body():
     assert b"\r\nUser-Agent: vendorwatch/" in request
 
 
-def test_a_body_is_sent_as_it_is():
+def test_body_is_sent_unchanged():
     """The bytes of a POST are the caller's."""
     with serving(answering(answer(b"", "204 No Content"))) as server, client() as one:
         assert (
@@ -83,7 +83,7 @@ def test_a_body_is_sent_as_it_is():
 
 
 def test_requests_share_a_connection():
-    """A connection is kept for the next request, if that comes soon."""
+    """A connection is kept for the next request, for a short time."""
     with serving(answering(answer())) as server, client() as one:
         for _ in range(3):
             one.request("GET", server.url)
@@ -91,7 +91,7 @@ def test_requests_share_a_connection():
 
 
 def test_an_idle_connection_is_not_kept_for_long(monkeypatch):
-    """Load balancers and NATs forget idle connections without a word."""
+    """Load balancers and NATs drop idle connections silently."""
     monkeypatch.setattr(http_connection, "KEEP_IDLE", 0.0)
     with serving(answering(answer())) as server, client() as one:
         for _ in range(2):
@@ -122,7 +122,7 @@ def dying_when_reused(end):
     ids=["reset", "closed", "silent"],
 )
 def test_a_dead_idle_connection_is_replaced(end, timeout):
-    """A server or a NAT that dropped the kept connection costs no answer, within the same deadline."""
+    """A kept connection dropped by the server or a NAT does not fail the request, within the same deadline."""
     with serving(dying_when_reused(end)) as server, client(timeout) as one:
         for _ in range(4):
             assert one.request("GET", server.url).body == b"ok"
@@ -130,8 +130,8 @@ def test_a_dead_idle_connection_is_replaced(end, timeout):
 
 
 @pytest.mark.parametrize("end", [reset, ssl.SSLSocket.unwrap, ssl.SSLSocket.close], ids=["reset", "unwrap", "close"])
-def test_a_dead_idle_tls_connection_is_replaced_too(authority, ca_file, end):
-    """Reset, closed as TLS wants it, and just gone."""
+def test_dead_idle_tls_connection_is_replaced(authority, ca_file, end):
+    """Reset, closed with close_notify, or just gone."""
     with (
         serving(dying_when_reused(lambda secure, _: end(secure)), context=tls(authority, "127.0.0.1")) as server,
         client(ca_file=str(ca_file)) as one,
@@ -141,8 +141,8 @@ def test_a_dead_idle_tls_connection_is_replaced_too(authority, ca_file, end):
     assert server.connections == 4
 
 
-def test_a_post_is_sent_once_unless_the_caller_says_that_twice_does_no_harm():
-    """A POST that broke may have been carried out."""
+def test_post_is_retried_only_if_repeatable():
+    """A POST that failed may have been carried out."""
     with serving(dying_when_reused(lambda connection, _: reset(connection))) as server, client() as one:
         one.request("POST", server.url, body=b"1")
         with pytest.raises(ConnectFailed):
@@ -152,8 +152,8 @@ def test_a_post_is_sent_once_unless_the_caller_says_that_twice_does_no_harm():
     assert [request[-1:] for request in server.requests] == [b"1", b"2", b"3", b"4", b"4"]
 
 
-def test_a_fresh_connection_that_breaks_is_not_tried_again():
-    """The server is down, and says so at once."""
+def test_failed_new_connection_is_not_retried():
+    """The server is down, and the error comes at once."""
     with serving(lambda connection, server: next(server.heads(connection)) and reset(connection)) as server:
         with client() as one:
             assert isinstance(failure(one, server.url), ConnectFailed)
@@ -161,8 +161,8 @@ def test_a_fresh_connection_that_breaks_is_not_tried_again():
 
 
 @pytest.mark.slow
-def test_a_slow_answer_on_a_kept_connection_is_still_taken():
-    """Half of the time is gone, a second request is on its way, and the first is answered."""
+def test_slow_response_on_a_kept_connection_is_used():
+    """A second request was sent after half of the time, and the first is answered."""
 
     def act(connection, server):
         for count, _ in enumerate(server.heads(connection)):
@@ -200,16 +200,16 @@ def dripping(start, piece):
     ],
     ids=["mute", "head", "headers", "body", "early hints"],
 )
-def test_an_answer_that_never_ends_is_cut_at_the_deadline(act):
-    """However often a byte comes; and the thread that reads ends too."""
+def test_endless_response_ends_at_the_deadline(act):
+    """However often a byte arrives; the reading thread ends too."""
     before = threading.active_count()
     with serving(act) as server, client(0.5) as one:
-        told(failure(one, server.url), "waiting for the response", reached=server.requests)
+        assert_timed_out(failure(one, server.url), "waiting for the response", reached=server.requests)
     ended(before)
 
 
-def told(error, stage, *, reached):
-    """See that the error says what was waited for; a busy machine may not have come so far."""
+def assert_timed_out(error, stage, *, reached):
+    """Assert that the error names the stage; a busy machine may not have come so far."""
     assert isinstance(error, TimedOut)
     assert str(error) == f"no complete response within 0.5 s ({stage})" or not reached
 
@@ -221,8 +221,8 @@ def ended(before):
         time.sleep(0.02)
 
 
-def test_a_tls_handshake_that_drips_is_cut_at_the_deadline():
-    """A socket's own timeout counts anew with each byte."""
+def test_slow_tls_handshake_ends_at_the_deadline():
+    """A socket's own timeout restarts with each byte."""
 
     def act(connection, server):
         connection.recv(1)
@@ -233,12 +233,12 @@ def test_a_tls_handshake_that_drips_is_cut_at_the_deadline():
 
     before = threading.active_count()
     with serving(act) as server, client(0.5) as one:
-        told(failure(one, server.url.replace("http:", "https:")), "TLS handshake", reached=server.requests)
+        assert_timed_out(failure(one, server.url.replace("http:", "https:")), "TLS handshake", reached=server.requests)
     ended(before)
 
 
 def test_the_deadline_covers_name_resolution(monkeypatch):
-    """A resolver that does not answer holds nobody longer than the deadline."""
+    """A resolver that does not answer blocks no longer than the deadline."""
     over = threading.Event()
     monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: over.wait(60))
     with client(0.3) as one:
@@ -269,22 +269,22 @@ def swallowing():
 
 @pytest.mark.slow
 def test_the_deadline_is_shared_among_the_addresses_of_a_name(monkeypatch):
-    """The first swallows everything, the second answers."""
+    """The first does not answer, the second does."""
     with serving(answering(answer())) as server, swallowing() as dead, client(4.0) as one:
         resolving(monkeypatch, dead, ("127.0.0.1", server.port))
         assert one.request("GET", "http://vendor.example").body == b"ok"
         assert b"\r\nHost: vendor.example\r\n" in server.requests[0]
 
 
-def test_a_name_of_dead_addresses_only_is_given_up_at_the_deadline(monkeypatch):
-    """None of them is waited for beyond it."""
+def test_name_with_only_dead_addresses_ends_at_the_deadline(monkeypatch):
+    """None of its addresses is waited for any longer."""
     with swallowing() as dead, client(0.5) as one:
         resolving(monkeypatch, dead, dead)
         assert isinstance(failure(one, "http://vendor.example"), TimedOut)
 
 
-def test_closing_cuts_what_is_under_way():
-    """A stop need not wait for an answer, nor for a second attempt on a kept connection that seems to be dead."""
+def test_close_cancels_requests():
+    """A stop waits neither for a response nor for a second attempt on a dead connection."""
     with serving(dying_when_reused(lambda _, server: server.over.wait(60))) as server:
         one = HttpClient(HttpClientSettings(), LONG)
         one.request("GET", server.url)
@@ -300,8 +300,8 @@ def test_closing_cuts_what_is_under_way():
     assert len(server.requests) == 2
 
 
-def test_a_system_without_threads_to_give_is_an_error_like_others(monkeypatch):
-    """Nothing that the caller does not expect comes out."""
+def test_failure_to_start_a_thread_is_a_request_error(monkeypatch):
+    """The caller gets no exception that it does not expect."""
 
     def refuse(_self):
         raise RuntimeError("can't start new thread")
@@ -311,8 +311,8 @@ def test_a_system_without_threads_to_give_is_an_error_like_others(monkeypatch):
         assert str(failure(one, "http://vendor.example")) == "cannot start another thread"
 
 
-def test_an_answer_of_the_size_allowed_is_whole_and_one_byte_more_is_refused():
-    """By default 8 MB; counted after unpacking."""
+def test_max_response_is_exact():
+    """By default 8 MB, after decompression."""
     with serving(answering(answer(b"x" * 10), answer(b"x" * 11))) as server, client(max_response=10) as one:
         assert one.request("GET", server.url).body == b"x" * 10
         error = failure(one, server.url)
@@ -321,8 +321,8 @@ def test_an_answer_of_the_size_allowed_is_whole_and_one_byte_more_is_refused():
     assert HttpClientSettings().max_response == 8_000_000
 
 
-def test_a_gzip_bomb_is_refused_before_it_fills_the_memory():
-    """400 kB that would be 400 MB."""
+def test_gzip_bomb_is_rejected_early():
+    """400 kB that would become 400 MB."""
     packer = gzip.zlib.compressobj(9, wbits=31)
     bomb = b"".join([*(packer.compress(bytes(1_000_000)) for _ in range(400)), packer.flush()])
     with serving(answering(answer(bomb, "200 OK", "Content-Encoding: gzip"))) as server, client() as one:
@@ -336,7 +336,7 @@ def test_a_gzip_bomb_is_refused_before_it_fills_the_memory():
 
 @pytest.mark.parametrize("status", ["301 Moved", "302 Found", "307 Temporary", "300 Choices"])
 def test_a_redirect_is_not_followed_and_its_body_not_read(status):
-    """It would carry the token away, and its body could be endless."""
+    """It would send the token elsewhere, and its body could be endless."""
     sent = []
 
     def act(connection, server):
@@ -357,8 +357,8 @@ def test_a_redirect_is_not_followed_and_its_body_not_read(status):
 
 
 @pytest.mark.parametrize("early", [b"HTTP/1.1 103 Early Hints\r\nLink: </x>\r\n\r\n", b"HTTP/1.1 100 Continue\r\n\r\n"])
-def test_what_comes_before_the_answer_is_passed_over(early):
-    """1xx, once and several times; the connection is of use afterwards."""
+def test_interim_responses_are_skipped(early):
+    """1xx, once and several times; the connection stays usable."""
     with serving(answering(early * 3 + answer())) as server, client() as one:
         for _ in range(2):
             got = one.request("GET", server.url)
@@ -379,8 +379,8 @@ def test_what_comes_before_the_answer_is_passed_over(early):
         (b"", ConnectFailed, "no connection"),
     ],
 )  # fmt: skip
-def test_a_broken_answer_is_an_error(sent, kind, message):
-    """Half an answer is never taken for a whole one."""
+def test_incomplete_response_is_an_error(sent, kind, message):
+    """Half a response is never treated as complete."""
 
     def act(connection, server):
         next(server.heads(connection))
@@ -391,7 +391,7 @@ def test_a_broken_answer_is_an_error(sent, kind, message):
     assert (type(error), str(error)) == (kind, message)
 
 
-def test_the_environment_changes_nothing(monkeypatch, tmp_path):
+def test_environment_is_ignored(monkeypatch, tmp_path):
     """Neither a proxy nor a netrc nor a CA bundle of the environment is used."""
     (tmp_path / "netrc").write_text("machine 127.0.0.1 login me password pw")
     monkeypatch.setenv("NETRC", str(tmp_path / "netrc"))
@@ -420,8 +420,8 @@ def tls(authority, *names):
     return context
 
 
-def test_a_certificate_is_trusted_by_ca_file_alone(authority, ca_file):
-    """Before anything is sent; the message has OpenSSL's reason."""
+def test_only_ca_file_is_trusted(authority, ca_file):
+    """Verified before anything is sent; the error has OpenSSL's reason."""
     with serving(answering(answer()), context=tls(authority, "127.0.0.1")) as server:
         url = server.url.replace("http:", "https:")
         with client() as one:
@@ -437,14 +437,14 @@ def test_a_certificate_is_trusted_by_ca_file_alone(authority, ca_file):
 
 
 def test_without_ca_file_the_systems_roots_are_trusted(authority, ca_file, monkeypatch):
-    """One trust store: what OpenSSL finds on this machine, and not a list that a package brings along."""
+    """OpenSSL's trust store on this machine, not a list in a package."""
     monkeypatch.setenv("SSL_CERT_FILE", str(ca_file))
     with serving(answering(answer()), context=tls(authority, "127.0.0.1")) as server, client() as one:
         assert one.request("GET", server.url.replace("http:", "https:")).body == b"ok"
 
 
-def test_a_server_that_speaks_no_tls_is_a_tls_failure():
-    """An https URL of a port that serves plain HTTP: OpenSSL's own words."""
+def test_plain_http_on_an_https_url_is_a_tls_failure():
+    """With OpenSSL's message."""
 
     def act(connection, _server):
         connection.recv(1000)
@@ -456,8 +456,8 @@ def test_a_server_that_speaks_no_tls_is_a_tls_failure():
     assert re.fullmatch("TLS handshake failed: (wrong version number|record layer failure)", str(error))
 
 
-def test_a_ca_file_that_is_gone_is_named(ca_file):
-    """It was there when the configuration was read."""
+def test_missing_ca_file_is_named(ca_file):
+    """It existed when the configuration was read."""
     gone = Path(shutil.copy(ca_file, ca_file.with_name("gone.pem")))
     with client(ca_file=str(gone)) as one:
         gone.unlink()
@@ -482,7 +482,7 @@ def proxy(act):
 
 
 def test_http_goes_through_a_proxy_with_its_credentials():
-    """The proxy gets the whole URL; the credentials are those of proxy_url."""
+    """The proxy gets the whole URL, with the credentials of proxy_url."""
     with serving(proxy(None)) as server:
         with client(proxy_url=Secret(f"http://me:{SECRET}@127.0.0.1:{server.port}")) as one:
             assert one.request("GET", "http://vendor.invalid/x").body == b"forwarded"
@@ -493,7 +493,7 @@ def test_http_goes_through_a_proxy_with_its_credentials():
 
 
 def test_https_goes_through_a_proxy_by_connect(authority, ca_file):
-    """The proxy sees the name alone, the server's certificate is checked for that name; a refusal says its status."""
+    """The proxy gets only the name, whose certificate is verified; a rejection is an error with its status."""
     context = tls(authority, "vendor.invalid")
 
     def act(connection, _head):
@@ -513,7 +513,7 @@ def test_https_goes_through_a_proxy_by_connect(authority, ca_file):
 
 
 def test_a_proxy_may_speak_tls_itself(authority, ca_file):
-    """Its certificate is checked like any."""
+    """Its certificate is verified like any other."""
     context = tls(authority, "127.0.0.1")
     with serving(proxy(None), context=context) as server:
         address = f"https://me:{SECRET}@127.0.0.1:{server.port}"
@@ -523,8 +523,8 @@ def test_a_proxy_may_speak_tls_itself(authority, ca_file):
             assert isinstance(failure(one, "http://vendor.invalid/x"), TlsFailed)
 
 
-def test_no_connection_has_a_plain_reason():
-    """Refused, unresolvable, a proxy that is not there."""
+def test_connection_errors_have_a_plain_reason():
+    """Refused, unresolvable, a missing proxy."""
     with socket.create_server(("127.0.0.1", 0)) as listening:
         closed = f"http://127.0.0.1:{listening.getsockname()[1]}"
     for url, settings, message in [
@@ -553,15 +553,15 @@ def test_no_connection_has_a_plain_reason():
         ("http://" + "a" * 70 + ".invalid/", {}, "the URL or the credentials cannot be sent"),
     ],
 )
-def test_a_request_that_cannot_be_sent_is_refused_without_its_secrets(url, headers, message):
-    """In particular user names in URLs, which requests would send in place of the token."""
+def test_unsendable_request_is_an_error_without_secrets(url, headers, message):
+    """Such as a user name in the URL, which requests would send in place of the token."""
     with client() as one:
         error = failure(one, url, headers=headers)
     assert (type(error), str(error)) == (ClientError, message)
 
 
-def test_no_error_holds_a_secret():
-    """Neither itself nor any cause of it that a traceback would show."""
+def test_errors_contain_no_secret():
+    """Neither the error nor a cause that a traceback would show."""
     with serving(lambda connection, server: next(server.heads(connection)) and connection.close()) as server:
         for base in (server.url, "http://127.0.0.1:1", "http://nowhere.invalid"):
             with client(2.0, proxy_url=None) as one:
@@ -571,7 +571,7 @@ def test_no_error_holds_a_secret():
 
 
 @responses.activate
-def test_what_is_mocked_for_requests_is_mocked_here():
+def test_mocks_of_requests_work_here():
     """Tests of vendors' clients need no server."""
     responses.get("https://vendor.example/x", json={"a": 1})
     with client() as one:
@@ -585,7 +585,7 @@ def every_exception():
 
 @pytest.mark.parametrize("foreign", every_exception())
 def test_every_exception_of_requests_has_its_kind(foreign):
-    """Each is in the table by itself, behind none that would take it first."""
+    """Each is in the table, not behind a base class of it."""
     first = next(row for row in KINDS if issubclass(foreign, row[0]))
     assert first[0] is foreign
 
@@ -600,7 +600,7 @@ def test_every_exception_of_requests_has_its_kind(foreign):
         (RuntimeError(SECRET), ConnectFailed),
     ],
 )
-def test_causes_that_are_wrapped_are_found(error, kind):
+def test_wrapped_causes_are_found(error, kind):
     """Requests reports a timeout while reading a body as a ConnectionError."""
     assert type(translated(error)) is kind
     assert SECRET not in str(translated(error))

@@ -39,14 +39,14 @@ def quiet():
         ("é", "é"),
     ],
 )
-def test_logfmt_quotes_what_is_not_one_word(message, written):
-    """A record is one line whatever its message holds."""
+def test_logfmt_quotes_values(message, written):
+    """A record is one line, whatever its message."""
     line = logs.Logfmt().format(record(message))
     assert line == f"time=2025-06-15T15:06:40.500Z level=info logger=exporter.polling.poller msg={written}"
 
 
 def test_json_is_one_object_per_line():
-    """The same members as in logfmt."""
+    """With the same members as logfmt."""
     line = logs.Json().format(record("%s\n%d", "two", 2, level=logging.WARNING))
     assert json.loads(line) == {
         "time": "2025-06-15T15:06:40.500Z",
@@ -58,8 +58,8 @@ def test_json_is_one_object_per_line():
 
 
 @pytest.mark.parametrize("sign", ["\x00", "\x1b", "\x7f", "\x9b", "\u202e", "\u2066", "\u2028", "\ud83d", "\U000e0041"])
-def test_what_would_move_the_cursor_or_turn_the_text_is_escaped(sign):
-    """Control and bidi characters come from vendors' and senders' names; the line is ASCII there, and still JSON."""
+def test_control_and_bidi_characters_are_escaped(sign):
+    """They come from vendors' and senders' names; the line stays ASCII there, and valid JSON."""
     for formatter in (logs.Json(), logs.Logfmt()):
         line = formatter.format(record(f"a{sign}é"))
         assert line.isprintable()
@@ -69,8 +69,8 @@ def test_what_would_move_the_cursor_or_turn_the_text_is_escaped(sign):
 
 
 @pytest.mark.parametrize("formatter", [logs.Json(), logs.Logfmt()])
-def test_a_traceback_stays_on_the_line(formatter):
-    """An exception is a member of its record."""
+def test_traceback_is_a_member_of_the_line(formatter):
+    """The record stays one line."""
     try:
         {}["x"]
     except KeyError:
@@ -79,8 +79,8 @@ def test_a_traceback_stays_on_the_line(formatter):
     assert "\n" not in line
 
 
-def test_libraries_say_little_and_urllib3_nothing(quiet, capsys):
-    """At debug only this program speaks at length: urllib3 would tell URLs, and a URL can be a secret."""
+def test_libraries_log_warnings_and_urllib3_nothing(quiet, capsys):
+    """Even at debug: urllib3 would log URLs, and a URL can be a secret."""
     logs.start("exporter", "debug", "logfmt")
     logging.getLogger("exporter.polling.poller").debug("ours")
     logging.getLogger("uvicorn.error").info("theirs")

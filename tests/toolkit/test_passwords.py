@@ -55,8 +55,8 @@ def basic(pair):
         ("ann:open sesame\0", 401),
     ],
 )
-def test_whoever_has_the_password_comes_in(guarded, get, pair, status):
-    """By bcrypt, again and again, and the application learns the name."""
+def test_right_password_is_accepted(guarded, get, pair, status):
+    """By bcrypt, and the application gets the user's name."""
     name = pair.partition(":")[0].encode()
     for _ in range(2):
         assert get(guarded.address, headers=basic(pair)) == (status, name if status == 200 else b"Unauthorized\n")
@@ -66,26 +66,26 @@ def test_whoever_has_the_password_comes_in(guarded, get, pair, status):
     "header",
     [None, "", "Basic", "Basic ?", "Basic \xe9", "Bearer YW5uOm9wZW4gc2VzYW1l", "YW5uOm9wZW4gc2VzYW1l"],
 )
-def test_what_are_no_credentials_is_refused(guarded, get, header):
-    """401, never an error."""
+def test_malformed_credentials_are_401(guarded, get, header):
+    """Never an error."""
     assert get(guarded.address, headers={} if header is None else {"Authorization": header})[0] == 401
     assert guarded.reasons == ["unauthorized"]
 
 
-def test_the_schemes_name_is_the_same_in_any_case(guarded, get):
-    """As HTTP has it."""
+def test_scheme_is_case_insensitive(guarded, get):
+    """As in HTTP."""
     assert get(guarded.address, headers={"Authorization": "bAsIc YW5uOm9wZW4gc2VzYW1l"}) == (200, b"ann")
 
 
-def test_a_path_with_credentials_of_its_own_asks_for_no_user(guarded, get):
-    """Its `Authorization` is its own; and no user's password opens it."""
+def test_auth_exempt_path_needs_no_user(guarded, get):
+    """Its `Authorization` is its own, and a user's password is not accepted there."""
     assert get(guarded.address, "/own", headers={"X-Own": "yes"}) == (200, b"nobody")
     assert get(guarded.address, "/own", headers=basic("ann:open sesame"))[0] == 401
     assert get(guarded.address, "/", headers={"X-Own": "yes"})[0] == 401
 
 
-def test_nobody_says_who_he_is_but_by_his_password(serve, get):
-    """`REMOTE_USER` cannot be sent."""
+def test_remote_user_cannot_be_sent(serve, get):
+    """Only a password sets `REMOTE_USER`."""
     address = serve(application=whose).address
     assert get(address, headers={"Remote-User": "ann", "Remote_User": "ann"} | basic("ann:open sesame")) == (
         200,
@@ -93,8 +93,8 @@ def test_nobody_says_who_he_is_but_by_his_password(serve, get):
     )
 
 
-def test_a_right_pair_is_checked_once_and_a_wrong_one_costs_as_much_as_the_dearest(guarded, get, monkeypatch):
-    """2 to the power of 6 for whoever it names: by time, nobody learns who there is."""
+def test_wrong_users_cost_as_much_as_wrong_passwords(guarded, get, monkeypatch):
+    """The response time does not show which users exist; a right pair is checked once."""
     checked = []
     check = bcrypt.checkpw
     monkeypatch.setattr(bcrypt, "checkpw", lambda password, hashed: checked.append(hashed) or check(password, hashed))
@@ -107,8 +107,8 @@ def test_a_right_pair_is_checked_once_and_a_wrong_one_costs_as_much_as_the_deare
         assert sum(2 ** int(hashed[4:6]) for hashed in checked) == 2**6
 
 
-def test_a_remembered_password_waits_for_no_other(guarded, get, monkeypatch):
-    """While wrong ones are checked, and there are more of them than may wait: those are answered 503 at once."""
+def test_cached_password_does_not_wait(guarded, get, monkeypatch):
+    """While wrong ones are checked; if too many wait, they are answered 503 at once."""
     assert get(guarded.address, headers=basic("ann:open sesame")) == (200, b"ann")
     go_on, check = threading.Event(), bcrypt.checkpw
     monkeypatch.setattr(bcrypt, "checkpw", lambda password, hashed: go_on.wait(60) and check(password, hashed))
@@ -122,8 +122,8 @@ def test_a_remembered_password_waits_for_no_other(guarded, get, monkeypatch):
     assert 503 in statuses
 
 
-def test_a_changed_password_is_asked_for(guarded, get, tmp_path, monkeypatch):
-    """What was remembered of the old one opens nothing."""
+def test_changed_password_invalidates_the_cache(guarded, get, tmp_path, monkeypatch):
+    """The cached old password is no longer accepted."""
     assert get(guarded.address, headers=basic("ann:open sesame"))[0] == 200
     (tmp_path / "web.yml").write_text(f"basic_auth_users: {{ann: {OTHER}}}")
     monkeypatch.setattr("exporter.toolkit.web_config._LOOK_AGAIN", 0)
@@ -131,14 +131,14 @@ def test_a_changed_password_is_asked_for(guarded, get, tmp_path, monkeypatch):
     assert get(guarded.address, headers=basic("ann:other"))[0] == 200
 
 
-def test_repeated_credentials_are_none(guarded):
-    """Whichever of them is right."""
+def test_repeated_authorization_headers_are_rejected(guarded):
+    """Even if one of them is right."""
     pair = basic("ann:open sesame")["Authorization"]
     with socket.create_connection(guarded.address, 30) as client:
         client.sendall(f"GET / HTTP/1.1\r\nHost: x\r\nAuthorization: {pair}\r\nAuthorization: {pair}\r\n\r\n".encode())
         assert client.recv(100).startswith(b"HTTP/1.1 401 ")
 
 
-def test_a_name_may_hold_anything_but_a_colon():
-    """The password, colons too."""
+def test_user_name_may_contain_anything_but_a_colon():
+    """A password may contain colons too."""
     assert credentials(b"Basic " + base64.b64encode("ä b:c:d".encode())) == ("ä b", b"c:d")

@@ -41,7 +41,7 @@ def secure(tmp_path):
 
 
 def test_every_address_is_served(serve, get):
-    """The same application on each, IPv6 in its brackets too."""
+    """The same application on each, bracketed IPv6 included."""
     wanted = [("127.0.0.1", 0), ("127.0.0.1", 0)]
     if socket.has_ipv6:
         wanted.append(("::1", 0))
@@ -51,7 +51,7 @@ def test_every_address_is_served(serve, get):
 
 
 def test_an_address_in_use_is_an_error_and_nothing_stays_open(serve, get):
-    """The addresses before it are let go again."""
+    """Addresses opened before it are closed again."""
     taken = serve().addresses[0]
     with socket.create_server(("127.0.0.1", 0)) as probe:
         free = probe.getsockname()
@@ -61,13 +61,13 @@ def test_an_address_in_use_is_an_error_and_nothing_stays_open(serve, get):
         pass
 
 
-def test_a_large_page_arrives_whole(serve, get):
+def test_large_page_is_sent_completely(serve, get):
     """In blobs, on plain connections."""
     assert get(serve().addresses[0], "/large") == (200, b"".join(LARGE))
 
 
 def test_a_connection_serves_many_requests(serve, get):
-    """Kept alive, with answers in their order."""
+    """Kept alive, with responses in order."""
     client = http.client.HTTPConnection(*serve().addresses[0], timeout=30)
     with contextlib.closing(client):
         for number in range(5):
@@ -85,8 +85,8 @@ def received(sock, end):
     return got
 
 
-def test_requests_sent_at_once_are_answered_in_their_order(serve, get):
-    """Pipelined: what was read beyond one request is the beginning of the next."""
+def test_pipelined_requests_are_answered_in_order(serve, get):
+    """Bytes after one request begin the next."""
     request = b"POST /echo HTTP/1.1\r\nHost: x\r\nContent-Length: 1\r\n\r\n"
     with socket.create_connection(serve().addresses[0], 30) as sock:
         sock.sendall(b"".join(request + digit for digit in (b"1", b"2", b"3")))
@@ -94,8 +94,8 @@ def test_requests_sent_at_once_are_answered_in_their_order(serve, get):
             assert received(sock, b"\r\n\r\n" + digit).count(b"HTTP/1.1 200") == 1
 
 
-def test_a_client_that_waits_for_leave_to_send_gets_it_at_once(serve, get):
-    """`Expect: 100-continue` is answered before the body is there, and the answer after it."""
+def test_100_continue_is_sent_at_once(serve, get):
+    """Before the body arrives; the response comes after it."""
     with socket.create_connection(serve().addresses[0], 30) as sock:
         sock.sendall(b"POST /echo HTTP/1.1\r\nHost: x\r\nContent-Length: 4\r\nExpect: 100-continue\r\n\r\n")
         assert received(sock, b"\r\n\r\n").startswith(b"HTTP/1.1 100")
@@ -103,15 +103,15 @@ def test_a_client_that_waits_for_leave_to_send_gets_it_at_once(serve, get):
         assert received(sock, b"\r\n\r\nbody").startswith(b"HTTP/1.1 200")
 
 
-def test_an_answer_without_a_body_is_sent_at_once(serve, get):
-    """Its head waits for nothing: a client that says HEAD or POSTs nothing hears at once."""
+def test_response_without_a_body_is_sent_at_once(serve, get):
+    """To a HEAD, or to a POST without a body."""
     with socket.create_connection(serve().addresses[0], 30) as sock:
         sock.sendall(b"POST /echo HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\n\r\n")
         assert received(sock, b"\r\n\r\n").startswith(b"HTTP/1.1 200")
 
 
-def test_a_client_that_never_pauses_does_not_keep_the_listener_from_stopping(serve, get):
-    """Its thread looks up between two requests."""
+def test_busy_client_does_not_prevent_a_stop(serve, get):
+    """The server checks between two requests."""
     listener = serve()
     stopped = threading.Event()
 
@@ -130,8 +130,8 @@ def test_a_client_that_never_pauses_does_not_keep_the_listener_from_stopping(ser
     asking.join()
 
 
-def test_a_body_over_the_limit_is_refused(serve, get):
-    """413 without reading it, and the limit follows a reload at once."""
+def test_body_over_the_limit_is_413(serve, get):
+    """Without reading it; a reload changes the limit at once."""
     most = [1000]
     served = serve(route=lambda path: Route(path=path, max_body=most[0]))
     assert get(served.address, "/echo", method="POST", body=b"x" * 1000) == (200, b"x" * 1000)
@@ -141,8 +141,8 @@ def test_a_body_over_the_limit_is_refused(serve, get):
     assert served.reasons == ["too_large"]
 
 
-def test_there_are_as_many_threads_as_were_busy_at_once(serve, get, monkeypatch):
-    """None at first; more for as long as requests last; at most the limit, and then requests wait for their turn."""
+def test_threads_are_started_on_demand(serve, get, monkeypatch):
+    """None at first, more while requests last, up to the limit; then requests wait."""
     monkeypatch.setattr("exporter.toolkit.front.THREADS", 20)
     together = threading.Barrier(20)
 
@@ -160,8 +160,8 @@ def test_there_are_as_many_threads_as_were_busy_at_once(serve, get, monkeypatch)
     assert threading.active_count() - before == 21
 
 
-def test_more_requests_than_may_wait_are_answered_503(serve, get, monkeypatch):
-    """At once, while every thread is busy; what is answered in the loop is answered all the same."""
+def test_full_queue_is_503(serve, get, monkeypatch):
+    """At once, while every thread is busy; requests answered in the event loop still are."""
     monkeypatch.setattr("exporter.toolkit.front.THREADS", 1)
     monkeypatch.setattr("exporter.toolkit.front.QUEUED", 1)
     go_on, busy = threading.Event(), threading.Semaphore(0)
@@ -189,8 +189,8 @@ def test_more_requests_than_may_wait_are_answered_503(serve, get, monkeypatch):
     assert served.reasons == ["overloaded"]
 
 
-def test_mute_clients_hold_nobody_up(serve, get):
-    """A hundred connections that say nothing cost no thread."""
+def test_silent_clients_do_not_block_others(serve, get):
+    """A hundred silent connections need no thread."""
     address = serve().addresses[0]
     with contextlib.ExitStack() as mute:
         for _ in range(100):
@@ -209,8 +209,8 @@ def test_mute_clients_hold_nobody_up(serve, get):
     ],
     ids=["half a request line", "half a header", "half a body", "no body after leave for it", "half a chunk"],
 )
-def test_clients_that_never_come_to_an_end_hold_nobody_up(serve, get, begun):
-    """Three times as many as there are threads: what is not whole waits without one."""
+def test_endless_requests_do_not_block_others(serve, get, begun):
+    """Three times as many as threads: incomplete requests wait without one."""
     address = serve().address
     with contextlib.ExitStack() as slow:
         clients = [slow.enter_context(socket.create_connection(address, 30)) for _ in range(200)]
@@ -230,8 +230,8 @@ def ended(sock):
     return got
 
 
-def test_a_head_that_is_not_whole_in_time_ends(serve, monkeypatch):
-    """However many bytes come meanwhile; an idle connection stays."""
+def test_slow_head_is_a_timeout(serve, monkeypatch):
+    """However many bytes arrive meanwhile; an idle connection stays."""
     monkeypatch.setitem(PATIENCE, "head", 0.5)
     served = serve()
     with socket.create_connection(served.address, 30) as idle, socket.create_connection(served.address, 30) as slow:
@@ -255,8 +255,8 @@ def test_a_head_that_is_not_whole_in_time_ends(serve, monkeypatch):
     [("new", b""), ("new", b"\r\n\r\n"), ("idle", b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")],
     ids=["mute", "blank lines", "idle"],
 )
-def test_a_connection_on_which_nothing_is_asked_ends(serve, monkeypatch, state, said):
-    """One that never sent a request, and one that sends no other."""
+def test_idle_connection_is_closed(serve, monkeypatch, state, said):
+    """Before its first request, and after the last one."""
     monkeypatch.setitem(PATIENCE, state, 0.2)
     served = serve()
     with socket.create_connection(served.address, 30) as client:
@@ -266,8 +266,8 @@ def test_a_connection_on_which_nothing_is_asked_ends(serve, monkeypatch, state, 
 
 
 @pytest.mark.parametrize("framing", [b"Content-Length: 9\r\n\r\n", b"Transfer-Encoding: chunked\r\n\r\n9\r\n"])
-def test_a_body_without_progress_ends_and_a_steady_one_does_not(serve, monkeypatch, framing):
-    """However slow it is: each byte is progress."""
+def test_stalled_body_is_a_timeout(serve, monkeypatch, framing):
+    """A slow but steady one is not: each byte is progress."""
     monkeypatch.setattr("exporter.toolkit.front.STALLED", 2.0)
     served = serve()
     head = b"POST /echo HTTP/1.1\r\nHost: x\r\n" + framing
@@ -284,8 +284,8 @@ def test_a_body_without_progress_ends_and_a_steady_one_does_not(serve, monkeypat
     assert served.reasons == ["timeout"]
 
 
-def test_large_bodies_that_are_not_whole_have_little_room(serve, get, monkeypatch):
-    """All of them together; small ones find room nevertheless, and large ones once the others are gone."""
+def test_incomplete_large_bodies_share_a_limit(serve, get, monkeypatch):
+    """Small ones still fit, and large ones once the others are gone."""
     monkeypatch.setattr("exporter.toolkit.front.ROOM", 300_000)
     served = serve(route=lambda path: Route(path=path, max_body=300_000))
     begun = b"POST /echo HTTP/1.1\r\nHost: x\r\nContent-Length: 200001\r\n\r\n" + bytes(200_000)
@@ -314,8 +314,8 @@ def stalled_reader(stack, address):
     return client
 
 
-def test_clients_that_do_not_read_hold_nobody_up(serve, get, monkeypatch):
-    """Five times as many as there are threads."""
+def test_clients_that_do_not_read_do_not_block_others(serve, get, monkeypatch):
+    """Five times as many as threads."""
     monkeypatch.setattr("exporter.toolkit.front.THREADS", 4)
     address = serve().address
     with contextlib.ExitStack() as stalled:
@@ -325,8 +325,8 @@ def test_clients_that_do_not_read_hold_nobody_up(serve, get, monkeypatch):
 
 
 @pytest.mark.parametrize("drips", [False, True])
-def test_a_client_that_does_not_read_is_given_up(serve, monkeypatch, drips):
-    """The rest of its answer is never sent; a byte now and then is not reading."""
+def test_client_that_does_not_read_is_disconnected(serve, monkeypatch, drips):
+    """A byte now and then is not reading."""
     monkeypatch.setattr("exporter.toolkit.front.STALLED", 0.5)
     served = serve()
     with contextlib.ExitStack() as stack:
@@ -342,8 +342,8 @@ def test_a_client_that_does_not_read_is_given_up(serve, monkeypatch, drips):
             assert sum(map(len, iter(lambda: client.recv(1 << 20), b""))) < sum(map(len, LARGE))
 
 
-def test_idle_connections_go_first_where_descriptors_are_scarce(serve, get, monkeypatch):
-    """Those that never asked anything before those that did; the one that works is let finish."""
+def test_idle_connections_are_closed_when_descriptors_are_scarce(serve, get, monkeypatch):
+    """Unused ones first; a request in progress is finished."""
     monkeypatch.setattr("exporter.toolkit.server.limit", lambda _descriptors: 8)
     address = serve().address
     half = b"POST /echo HTTP/1.1\r\nHost: x\r\nContent-Length: 4\r\n\r\nha"
@@ -366,8 +366,8 @@ def test_idle_connections_go_first_where_descriptors_are_scarce(serve, get, monk
         assert received(working, b"half").startswith(b"HTTP/1.1 200")
 
 
-def test_where_all_connections_work_another_one_is_refused(serve, get, monkeypatch):
-    """And counted; there is room again once one of them is gone."""
+def test_connection_beyond_the_limit_is_rejected(serve, get, monkeypatch):
+    """If all are in use; it is counted, and there is room again once one ends."""
     monkeypatch.setattr("exporter.toolkit.server.limit", lambda _descriptors: 2)
     served = serve()
     half = b"POST /echo HTTP/1.1\r\nHost: x\r\nContent-Length: 4\r\n\r\nha"
@@ -398,8 +398,8 @@ def test_there_are_fewer_connections_than_descriptors():
     assert limit(64) == 16
 
 
-def test_mute_tls_clients_hold_nobody_up(serve, get, secure):
-    """Neither before the handshake, nor in the middle of it."""
+def test_silent_tls_clients_do_not_block_others(serve, get, secure):
+    """Neither before nor in the handshake."""
     access, context = secure
     address = serve(access).addresses[0]
     with contextlib.ExitStack() as mute:
@@ -410,8 +410,8 @@ def test_mute_tls_clients_hold_nobody_up(serve, get, secure):
         assert get(address, "/large", context=context) == (200, b"".join(LARGE))
 
 
-def test_a_client_without_a_certificate_is_refused(serve, get, secure, tmp_path, capfd):
-    """Where the web config asks for one; and nothing is printed about it."""
+def test_client_without_a_certificate_is_rejected(serve, get, secure, tmp_path, capfd):
+    """If the web config requires one; nothing is printed about it."""
     access, context = secure
     address = serve(access).addresses[0]
     stranger = ssl.create_default_context(cafile=str(tmp_path / "ca.pem"))
@@ -423,8 +423,8 @@ def test_a_client_without_a_certificate_is_refused(serve, get, secure, tmp_path,
     assert capfd.readouterr().err == ""
 
 
-def test_stopping_lets_a_request_end_and_breaks_a_reader_that_stalls(serve, get):
-    """Within seconds, whoever holds on; no thread is left."""
+def test_stop_finishes_requests_and_drops_stalled_clients(serve, get):
+    """Within seconds; no thread is left."""
     before = set(threading.enumerate())
     listener = serve()
     with socket.socket() as stalled, socket.create_connection(listener.addresses[0], 30):
@@ -440,8 +440,8 @@ def test_stopping_lets_a_request_end_and_breaks_a_reader_that_stalls(serve, get)
         get(listener.addresses[0])
 
 
-def test_nothing_private_of_the_server_is_touched():
-    """What uvicorn does not document may be another thing in its next release, without a word."""
+def test_no_private_attribute_of_uvicorn_is_used():
+    """Undocumented attributes may change in its next release."""
     sources = [inspect.getsource(module) for module in (connection_module, server_module)]
     theirs = set(re.findall(r"self\.(_\w+)", inspect.getsource(httptools_impl))) | set(dir(HttpToolsProtocol))
     ours = {name for source in sources for name in re.findall(r"\.(_[a-z]\w*)", source)}

@@ -24,14 +24,14 @@ ANY = st.text(st.characters(exclude_categories=[]))
     ],
 )
 def test_text_is_valid_without_nul_and_lone_surrogates(text, expected):
-    """What is written in two halves by chance is whole again; all else stays."""
+    """Two halves of a pair are joined; all other text is unchanged."""
     assert valid(text) == expected
 
 
 @settings(deadline=None)
 @given(ANY)
 def test_valid_text_can_be_stored_by_anything(text):
-    """It is UTF-8 without NUL, and stays as it is from then on."""
+    """It is UTF-8 without NUL, and unchanged from then on."""
     assert "\0" not in valid(text).encode().decode()
     assert valid(valid(text)) == valid(text)
 
@@ -39,7 +39,7 @@ def test_valid_text_can_be_stored_by_anything(text):
 @settings(deadline=None)
 @given(st.recursive(ANY, lambda inner: st.lists(inner) | st.dictionaries(ANY, inner), max_leaves=8))
 def test_each_string_of_valid_json_is_valid(value):
-    """As if each had been made valid by itself, names of members included."""
+    """As if each string had been made valid by itself, member names included."""
 
     def made(one):
         if isinstance(one, dict):
@@ -62,22 +62,22 @@ def test_each_string_of_valid_json_is_valid(value):
         (b"", b""),
     ],
 )
-def test_json_keeps_what_only_looks_like_an_escape(body, expected):
-    """A backslash that is itself escaped begins none; bytes that are no UTF-8 are replaced."""
+def test_json_keeps_escaped_backslashes(body, expected):
+    """Such a backslash begins no escape; invalid UTF-8 is replaced."""
     assert valid_json(body) == expected
 
 
 @settings(deadline=None)
 @given(ANY)
-def test_escaped_text_moves_no_cursor(text):
-    """What is printable stays as it is, the rest is written as JSON writes it."""
+def test_escaped_text_has_no_control_characters(text):
+    """Printable text is unchanged, the rest is escaped as in JSON."""
     assert escaped(text).isprintable()
     whole = text.encode("utf-16", "surrogatepass").decode("utf-16", "surrogatepass")
     assert json.loads(escaped(json.dumps(text, ensure_ascii=False))) == whole
 
 
-def test_a_label_is_cut_at_whole_characters():
-    """512 bytes, as Prometheus counts them; what fits is left alone."""
+def test_label_is_truncated_at_whole_characters():
+    """At 512 bytes, as Prometheus counts them; shorter ones are unchanged."""
     assert cut_label("x" * 512) == "x" * 512
     assert cut_label("x" * 513) == "x" * 509 + "…"
     assert cut_label("é" * 300) == "é" * 254 + "…"
@@ -96,13 +96,13 @@ def test_a_label_is_cut_at_whole_characters():
         ("http://host:s3cret/", "a URL that cannot be read"),
     ],
 )
-def test_a_url_is_named_by_its_server_alone(url, expected):
-    """User name, path and query may hold secrets."""
+def test_url_is_shortened_to_its_server(url, expected):
+    """User name, path and query may be secrets."""
     assert redacted(url) == expected
 
 
 @pytest.mark.parametrize(
-    ("seconds", "told"),
+    ("seconds", "expected"),
     [
         (-5, "0s"),
         (0.4, "0s"),
@@ -114,6 +114,6 @@ def test_a_url_is_named_by_its_server_alone(url, expected):
         (90000, "1d 1h"),
     ],
 )
-def test_a_time_span_is_told_in_two_units(seconds, told):
-    """The two largest; what lies ahead of the clock is nothing."""
-    assert span(seconds) == told
+def test_time_span_has_two_units(seconds, expected):
+    """The two largest; a time in the future is 0."""
+    assert span(seconds) == expected

@@ -118,15 +118,15 @@ def certificate(tmp_path):
         ("a: [", "line 1, column 5: not YAML: expected the node content, but found '<stream end>'"),
     ],
 )
-def test_a_bad_file_is_told_by_its_problem(web_config, certificate, text, problem):
-    """One line with the place in the file, and no value of a secret."""
+def test_invalid_file_is_one_line(web_config, certificate, text, problem):
+    """With the place in the file, and no secret value."""
     with pytest.raises(ConfigError) as raised:
         WebConfigFile(web_config(text))
     assert [line.split(" (_ssl")[0] for line in raised.value.problems] == [problem]
 
 
-def test_without_a_file_everybody_comes_in():
-    """Neither TLS nor basic auth."""
+def test_without_a_file_there_is_no_tls_or_auth():
+    """Every client is accepted over plain HTTP."""
     open_to_all = WebConfigFile(None)
     assert open_to_all.context is None
     assert open_to_all.config.basic_auth_users == {}
@@ -137,8 +137,8 @@ def later(file, text):
     time.sleep(1.01)
 
 
-def test_a_change_is_followed_and_a_bad_one_is_not(web_config, caplog):
-    """Users come and go without a restart; what cannot be read changes nothing and is logged once."""
+def test_changed_file_is_used_and_an_invalid_one_is_not(web_config, caplog):
+    """Users are added and removed without a restart; an unreadable file is logged once."""
     file = web_config(f"basic_auth_users: {{ann: {HASH}}}")
     found = WebConfigFile(file)
     later(file, f"basic_auth_users: {{bob: {OTHER}}}")
@@ -166,15 +166,15 @@ def test_a_change_is_followed_and_a_bad_one_is_not(web_config, caplog):
         ("RequireAndVerifyClientCert", ssl.CERT_REQUIRED),
     ],
 )
-def test_client_certificates_are_asked_for_as_the_file_says(web_config, certificate, auth_type, mode):
-    """Go's names for what OpenSSL does."""
+def test_client_auth_type_is_applied(web_config, certificate, auth_type, mode):
+    """Go's names are mapped to OpenSSL's modes."""
     authorities = ", client_ca_file: ca.pem" if mode is not ssl.CERT_NONE else ""
     text = f"tls_server_config: {{{PAIR}, client_auth_type: {auth_type}{authorities}}}"
     assert WebConfigFile(web_config(text)).context.verify_mode == mode
 
 
-def test_suites_curves_and_versions_are_those_of_the_file(web_config, certificate):
-    """Go's names become OpenSSL's; those of TLS 1.3 are always on, as in Go."""
+def test_ciphers_curves_and_versions_are_applied(web_config, certificate):
+    """Go's names are mapped to OpenSSL's; TLS 1.3 ciphers are always enabled, as in Go."""
     names = ["TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256", "TLS_ECDHE_ECDSA_WITH_CHACHA20_POLY1305_SHA256",
              "TLS_RSA_WITH_AES_256_CBC_SHA", "TLS_AES_128_GCM_SHA256"]  # fmt: skip
     text = (
@@ -207,8 +207,8 @@ def status(address, context):
             return None
 
 
-def test_certificate_key_and_authority_may_stand_in_the_file_itself(web_config, serve):
-    """As exporter-toolkit has it for containers without files."""
+def test_inline_certificate_key_and_authority(web_config, serve):
+    """As in exporter-toolkit, for containers without files."""
     authority = trustme.CA()
     issued = authority.issue_cert("127.0.0.1")
 
@@ -226,8 +226,8 @@ def test_certificate_key_and_authority_may_stand_in_the_file_itself(web_config, 
     assert status(address, known) == 200
 
 
-def test_a_client_comes_in_by_a_name_in_its_certificate(web_config, certificate, serve):
-    """`client_allowed_sans`: DNS names, addresses and the rest, exactly as they are written."""
+def test_client_allowed_sans_are_checked(web_config, certificate, serve):
+    """DNS names, addresses and others, exactly as written."""
     text = (
         f"tls_server_config: {{{PAIR}, client_auth_type: RequireAndVerifyClientCert, client_ca_file: ca.pem, "
         "client_allowed_sans: [prometheus.example, 10.0.0.7]}"
@@ -243,7 +243,7 @@ def test_a_client_comes_in_by_a_name_in_its_certificate(web_config, certificate,
 
 
 def test_a_certificate_is_rotated_without_a_restart(web_config, certificate, tmp_path, serve):
-    """New connections get the certificate that the file now holds; one that is open goes on."""
+    """New connections get the new certificate; open ones continue."""
     address = serve(WebConfigFile(web_config(f"tls_server_config: {{{PAIR}}}"))).address
     kept = http.client.HTTPSConnection(*address, timeout=30, context=trusting(certificate))
     with contextlib.closing(kept):
@@ -258,8 +258,8 @@ def test_a_certificate_is_rotated_without_a_restart(web_config, certificate, tmp
         assert kept.getresponse().read() == b"hello"
 
 
-def test_headers_of_the_file_go_onto_every_answer(web_config, serve):
-    """Where the application has not set them; a blank one is unset; `http2` is accepted and without effect."""
+def test_headers_of_the_file_are_added_to_every_response(web_config, serve):
+    """Unless the application sets them; a blank one is removed; `http2` has no effect."""
 
     def own(_environ, start_response):
         start_response("200 OK", [("Content-Length", "0"), ("X-Frame-Options", "DENY")])

@@ -33,7 +33,7 @@ class Leg:
 
     title: str
     happen: Callable[[Trouble], object]
-    told: Callable[[Trouble], str]
+    describe: Callable[[Trouble], str]
     stations: Callable[[Way, Trouble, Callable[[], bool]], Journey]
     style: Style
 
@@ -139,32 +139,32 @@ def walk(way: Way, screen: Screen, wrong: Sequence[Trouble], leg: Leg) -> list[J
     screen.begin(leg.title)
     for trouble in wrong:
         leg.happen(trouble)
-        screen.step(trouble.title, leg.told(trouble))
+        screen.step(trouble.title, leg.describe(trouble))
 
     def passed(journey: Journey, station: Station) -> None:
-        screen.step(journey.title, station.told, leg.style if station is journey.stations[-1] else "")
+        screen.step(journey.title, station.description, leg.style if station is journey.stations[-1] else "")
 
     follow(journeys, passed)
     return journeys
 
 
 def hang(way: Way, screen: Screen) -> None:
-    """Let Alertmanager hang until the bridge misses the Watchdog and tells BigPanda by itself; then go on."""
+    """Stop Alertmanager until the bridge misses the Watchdog and raises an alert in BigPanda; then continue it."""
 
-    def told(status: str) -> bool:
+    def accepted(status: str) -> bool:
         return [each["status"] for each in way.accepted(incident_identifier=WATCHDOG)][-1:] == [status]
 
     screen.begin("The way itself breaks")
     screen.step("Alertmanager", "hangs: no alert would get through, nor does the Watchdog, which fires always")
     way.alertmanager.send(signal.SIGSTOP)
     try:
-        until("the bridge misses the Watchdog", lambda: told("critical"))
-        screen.step("bridge", f"heard no Watchdog for {MAX_SILENCE} s: BigPanda accepted: critical", "bad")
+        until("the bridge misses the Watchdog", lambda: accepted("critical"))
+        screen.step("bridge", f"received no Watchdog for {MAX_SILENCE} s: BigPanda accepted: critical", "bad")
     finally:
         way.alertmanager.send(signal.SIGCONT)
     screen.step("Alertmanager", "goes on")
-    until("the bridge hears the Watchdog", lambda: told("ok"))
-    screen.step("bridge", "hears the Watchdog: BigPanda accepted: ok", "good")
+    until("the bridge receives the Watchdog", lambda: accepted("ok"))
+    screen.step("bridge", "receives the Watchdog: BigPanda accepted: ok", "good")
 
 
 def tell_times(screen: Screen, title: str, journeys: Sequence[Journey]) -> None:
@@ -180,11 +180,11 @@ def tell_result(way: Way, screen: Screen, wrong: Sequence[Trouble]) -> int:
     rows, good = [], True
     for trouble in wrong:
         events = way.accepted(check=trouble.alertname, **trouble.alert_labels)
-        told = [str(event["status"]) for event in events]
-        good = good and told == ["critical", "ok"] and last_status(way, trouble) == "ok"
-        rows.append([trouble.title, " → ".join(told), str(events[0]["incident_identifier"])])
-    told = [str(event["status"]) for event in way.accepted(incident_identifier=WATCHDOG)]
-    rows.append(["Watchdog silent", " → ".join(told), WATCHDOG])
+        statuses = [str(event["status"]) for event in events]
+        good = good and statuses == ["critical", "ok"] and last_status(way, trouble) == "ok"
+        rows.append([trouble.title, " → ".join(statuses), str(events[0]["incident_identifier"])])
+    statuses = [str(event["status"]) for event in way.accepted(incident_identifier=WATCHDOG)]
+    rows.append(["Watchdog silent", " → ".join(statuses), WATCHDOG])
     screen.table(["", "events", "incident_identifier"], rows)
     screen.say(
         "  one event for each change, every one resolved" if good else "  NOT what was expected",

@@ -19,10 +19,10 @@ UNTOLD = "no word of it, for it is silenced: the bridge's reconciler finds out"
 
 @dataclass(frozen=True, slots=True)
 class Station:
-    """A place on the way: `short` heads the table's column, `told` is the line, `reached` looks whether it is there."""
+    """A step on the path: `short` heads the table's column, `description` is the line, `reached` checks it."""
 
     short: str
-    told: str
+    description: str
     reached: Callable[[], bool]
 
 
@@ -52,7 +52,7 @@ def follow(journeys: Sequence[Journey], passed: Callable[[Journey, Station], Non
         for journey in journeys:
             _advance(journey, began, passed)
         if time.monotonic() - began > PATIENCE:
-            late = [f"{journey.title}: {journey.next.told}" for journey in journeys if not journey.arrived]
+            late = [f"{journey.title}: {journey.next.description}" for journey in journeys if not journey.arrived]
             raise NotInTime(f"not within {PATIENCE:g} s: {'; '.join(late)}")
         time.sleep(0.05)
 
@@ -98,9 +98,9 @@ def counter_of_queued(way: Way) -> Callable[[], bool]:
     """Return what tells, once for each event more in the bridge's outbox since now, that there is one."""
 
     def queued() -> float:
-        """Count what webhooks told, and what the reconciler found."""
-        told = way.counted("vendorwatch_bridge_events_total", outcome="queued")
-        return told + way.counted("vendorwatch_bridge_reconciled_alerts_total")
+        """Count the events from webhooks and the reconciler's corrections."""
+        queued = way.counted("vendorwatch_bridge_events_total", outcome="queued")
+        return queued + way.counted("vendorwatch_bridge_reconciled_alerts_total")
 
     seen = queued()
 

@@ -36,7 +36,7 @@ def main() -> None:
     browser = Browser()
     with tempfile.TemporaryDirectory() as name, bad_day(folder := Path(name)) as way:
         until("every vendor is polled", lambda: len(way.query("vendorwatch_poll_success == 1")) == len(ACCOUNTS))
-        until("BigPanda was told", lambda: {event["check"] for event in way.accepted()} >= ALERTS)
+        until("BigPanda has the events", lambda: {event["check"] for event in way.accepted()} >= ALERTS)
         until("results are read", lambda: way.query("thousandeyes_test_availability_ratio"))
         try:
             for program, height in ((way.exporter, 890), (way.bridge, 740)):

@@ -1,4 +1,4 @@
-"""Alertmanagers, the bridge and BigPanda alone: what Prometheus would push is pushed by the test."""
+"""Alertmanagers, the bridge and BigPanda without Prometheus: the test pushes the alerts."""
 
 import time
 from collections.abc import Callable, Mapping
@@ -13,10 +13,10 @@ from tests.sandbox.server import Sandbox
 from tests.system.running import Program, free_port, python, until
 
 RECEIVER = "big.panda"
-"""A name that a webhook bears quoted, as a pattern."""
+"""A pattern for a quoted name in a webhook."""
 HOUR = 3600.0
 QUIET = 3.0
-"""Seconds in which nothing more may arrive: several intervals of everything."""
+"""Seconds without another event that prove there is none: several intervals of everything."""
 
 
 class Alerting:
@@ -107,20 +107,22 @@ class Alerting:
         found = program.get("/api/v2/alerts", filter=f'alertname="{name}"').json()
         return str(found[0]["status"]["state"]) if found else ""
 
-    def heard(self, name: str) -> list[str]:
-        """Return the statuses that BigPanda was told of an alert, in order."""
+    def statuses_at_bigpanda(self, name: str) -> list[str]:
+        """Return the statuses of an alert that BigPanda accepted, in order."""
         events = list(self.sandbox.world.bigpanda.intake.events)
         return [event.alert["status"] for event in events if event.alert["check"] == name]
 
     def arrives(self, **expected: list[str]) -> None:
-        """Wait until BigPanda has heard exactly this of each alert."""
+        """Wait until BigPanda has accepted exactly these statuses of each alert."""
         for name, statuses in expected.items():
-            until(f"{name}: {statuses}", lambda name=name, statuses=statuses: self.heard(name) == statuses)
+            until(
+                f"{name}: {statuses}", lambda name=name, statuses=statuses: self.statuses_at_bigpanda(name) == statuses
+            )
 
     def stays(self, **expected: list[str]) -> None:
         """See that for a while nothing more arrives, and nothing came twice."""
         time.sleep(QUIET)
-        assert {name: self.heard(name) for name in expected} == expected
+        assert {name: self.statuses_at_bigpanda(name) for name in expected} == expected
         assert self.sandbox.world.bigpanda.intake.duplicates == 0
 
     def counted(self, metric: str, **labels: str) -> float:
@@ -134,7 +136,7 @@ class Alerting:
         return found
 
     def polled(self, times: int = 4) -> None:
-        """Wait until all Alertmanagers have answered the reconciler so many times anew."""
+        """Wait until all Alertmanagers have answered the reconciler this many more times."""
         metric = "reconcile_last_success_timestamp_seconds"
         for _ in range(times):
             last = self.counted(metric)

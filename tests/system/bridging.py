@@ -1,4 +1,4 @@
-"""Bridges before the sandbox's BigPanda, and senders that repeat what they tell until they hear 200."""
+"""Bridges in front of the sandbox's BigPanda, and senders that repeat a webhook until they get a 200."""
 
 import json
 import random
@@ -26,9 +26,9 @@ BEARER = {"Authorization": f"Bearer {TOKEN}"}
 WEBHOOK = f"/webhooks/alertmanager/{SOURCE}"
 RECEIVER = {"receiver": "alertmanager", "source": SOURCE, "bearer_token": TOKEN, "update_interval": "0s"}
 ODD = RECEIVER | {"statuses": {"odd": "unknown"}}
-"""With the fixture `picky` BigPanda refuses what has the severity `odd`."""
+"""With the fixture `picky` BigPanda rejects events with the severity `odd`."""
 STORIES = (("critical", "ok"), ("warning", "critical", "ok", "critical"), ("critical", "ok", "warning", "ok"))
-"""What may become of an alert; a second apart at least is each event's time, so they are short."""
+"""Sequences of statuses. Events of an alert are at least a second apart, so they are short."""
 
 
 class Station:
@@ -94,8 +94,8 @@ class Station:
         """See that a new alert still passes, and ends."""
         sender = Sender(urls, self.ledger)
         name = f"fresh{time.monotonic_ns()}"
-        sender.tell(name, "critical")
-        sender.tell(name, "ok")
+        sender.send(name, "critical")
+        sender.send(name, "ok")
         self.settle()
 
 
@@ -136,13 +136,13 @@ class Answer:
 
 
 class Sender:
-    """An Alertmanager: tells all of `urls` at once, each until it answers 200. One thread uses it."""
+    """An Alertmanager: sends to all of `urls` at once, and repeats until each answers 200. For one thread."""
 
     def __init__(self, urls: Sequence[str], ledger: Ledger, patience: float = PATIENCE * 2) -> None:
         self._urls, self._ledger, self._patience = urls, ledger, patience
         self.answers: list[Answer] = []
 
-    def tell(self, name: str, status: str) -> None:
+    def send(self, name: str, status: str) -> None:
         """Tell one state of an alert, and note it once everyone has answered 200."""
         self.tell_all([alert(name, status)])
 
@@ -159,7 +159,7 @@ class Sender:
         while (answer := post(url, body)).status != 200:
             self.answers.append(answer)
             assert answer.status in (0, 503), f"answered {answer.status}"
-            assert time.monotonic() < end, "a webhook was not taken in time"
+            assert time.monotonic() < end, "a webhook was not accepted in time"
             time.sleep(0.1)
         self.answers.append(answer)
 
@@ -185,7 +185,7 @@ def together(calls: Sequence[Callable[[], object]]) -> None:
 
 
 class Load:
-    """Senders at work in threads of their own, each with some alerts: `with Load(…):` waits until all is told.
+    """Senders in threads of their own, each with some alerts: `with Load(…):` waits until they have sent everything.
 
     `pause`: the most seconds between two webhooks of a sender.
     """
@@ -211,7 +211,7 @@ class Load:
         try:
             while stories:
                 name = chance.choice(sorted(stories))
-                self.senders[number].tell(name, stories[name].pop(0))
+                self.senders[number].send(name, stories[name].pop(0))
                 time.sleep(chance.uniform(0, self._pause))
                 if not stories[name]:
                     del stories[name]
@@ -220,7 +220,7 @@ class Load:
 
     @property
     def going(self) -> bool:
-        """Whether something is still to be told."""
+        """Whether there are webhooks left to send."""
         return any(thread.is_alive() for thread in self._threads)
 
     def __enter__(self) -> Self:

@@ -1,4 +1,4 @@
-"""A headless Chromium that looks at pages: wide or narrow, light or dark; and what axe-core says of them."""
+"""A headless Chromium for pages (wide or narrow, light or dark), and axe-core's findings about them."""
 
 import base64
 import os
@@ -17,7 +17,7 @@ from selenium.webdriver.remote.webelement import WebElement
 from tests.system.running import until
 
 WIDE, NARROW = 1280, 390
-"""Pixels: a desk, a phone."""
+"""Pixels: a desktop, a phone."""
 _FLAGS = ("--headless=new", "--disable-gpu", "--disable-dev-shm-usage", "--disable-extensions", "--no-first-run")
 _AUDIT = "const done = arguments[0]; axe.run().then(found => done(found.violations), error => done(String(error)))"
 
@@ -47,8 +47,8 @@ class Browser:
     def picture(self, path: Path, height: int) -> None:
         """Save what the top of the page looks like, so many pixels high, as PNG."""
         clip = {"x": 0, "y": 0, "width": WIDE, "height": height, "scale": 1}
-        told = self._driver.execute_cdp_cmd("Page.captureScreenshot", {"clip": clip, "captureBeyondViewport": True})
-        path.write_bytes(base64.b64decode(told["data"]))
+        picture = self._driver.execute_cdp_cmd("Page.captureScreenshot", {"clip": clip, "captureBeyondViewport": True})
+        path.write_bytes(base64.b64decode(picture["data"]))
 
     @property
     def text(self) -> str:

@@ -1,4 +1,4 @@
-"""How each program is started: its command, its log, where it answers."""
+"""The commands of each program, with its log and its address."""
 
 from collections.abc import Sequence
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""What `deploy/` holds, with a test's addresses and pace: the rules and the routing stay as they are shipped."""
+"""The files of `deploy/` with a test's addresses and intervals: rules and routing as shipped."""
 
 import re
 from collections.abc import Mapping, Sequence
@@ -40,7 +40,7 @@ def quick_rules(folder: Path, wait: str) -> Path:
 def alertmanager(
     folder: Path, bridge: str, token_file: Path, *, group_interval: str = "2s", repeat_interval: str = "1h"
 ) -> Path:
-    """Write alertmanager.yml: routed as shipped, groups told at once, to this bridge; return its path."""
+    """Write alertmanager.yml with the shipped routes, without group_wait, to this bridge; return its path."""
     config = yaml.safe_load((DEPLOY / "alertmanager/alertmanager.yml").read_text())
     config["route"] |= {"group_wait": "0s", "group_interval": group_interval, "repeat_interval": repeat_interval}
     for route in config["route"]["routes"]:

@@ -21,7 +21,7 @@ ROOT = Path(__file__).parents[2]
 if _PROGRAMS := os.environ.get("VENDORWATCH_PROGRAMS"):
     os.environ["PATH"] = os.pathsep.join([str(Path(_PROGRAMS).resolve()), os.environ["PATH"]])
 PATIENCE = 60.0
-"""Seconds until something that should happen at once is given up: two busy cores are slow."""
+"""Seconds to wait for something that should happen at once: two busy cores are slow."""
 T = TypeVar("T")
 
 
@@ -57,7 +57,7 @@ def is_free(port: int) -> bool:
     return True
 
 
-def until(told: str, ask: Callable[[], T], patience: float = PATIENCE, pause: float = 0.1) -> T:
+def until(condition: str, ask: Callable[[], T], patience: float = PATIENCE, pause: float = 0.1) -> T:
     """Ask until the answer is true and return it; NotInTime after `patience` seconds. A failed connection is no."""
     end = time.monotonic() + patience
     last: object = None
@@ -71,7 +71,7 @@ def until(told: str, ask: Callable[[], T], patience: float = PATIENCE, pause: fl
                 return answer
             last = answer
         time.sleep(pause)
-    raise NotInTime(f"{told}: not within {patience:g} s; last answer: {last!r:.2000}")
+    raise NotInTime(f"{condition}: not within {patience:g} s; last answer: {last!r:.2000}")
 
 
 @dataclass

@@ -1,4 +1,4 @@
-"""Real Alertmanagers keep silent about the end of alerts in many ways: no stuck alert, no duplicate, no false close."""
+"""Real Alertmanagers lose the end of alerts in many ways: no stuck alert, no duplicate, no false resolve."""
 
 import time
 from contextlib import ExitStack
@@ -42,8 +42,8 @@ def alerting(tmp_path, started):
         yield lambda **settings: Alerting(tmp_path, started, sandbox, **settings).begin()
 
 
-def test_the_end_under_a_silence(shared):
-    """Alertmanager never tells it. A silenced alert that still fires stays open, and nothing is told of it."""
+def test_alert_that_ends_under_a_silence_is_resolved(shared):
+    """Alertmanager sends no "resolved" for it. A silenced alert that still fires stays open, without an event."""
     before = [shared.counted("reconciled_alerts_total", action=action) for action in ("closed", "opened")]
     shared.push("Ends", "Fires")
     shared.arrives(Ends=OPEN, Fires=OPEN)
@@ -59,8 +59,8 @@ def test_the_end_under_a_silence(shared):
     assert shared.counted("reconciled_alerts_total", action="opened") == before[1]
 
 
-def test_a_silence_from_the_beginning(shared):
-    """What Alertmanager must not tell is not told by a way round; when the silence ends it is told, once."""
+def test_alert_silenced_from_the_start_is_sent_when_the_silence_ends(shared):
+    """The reconciler does not open a silenced alert; when the silence ends it is sent, once."""
     silence = shared.silence("Quiet")
     shared.push("Quiet", "Loud")
     shared.arrives(Loud=OPEN)
@@ -72,8 +72,8 @@ def test_a_silence_from_the_beginning(shared):
     shared.stays(Loud=OPEN, Quiet=OPEN)
 
 
-def test_a_silence_that_is_acknowledged(alerting):
-    """With `silenced: acknowledge` a silence is one event and its end another; an alert that ends under it is over."""
+def test_silenced_acknowledge_sends_one_event_for_the_silence_and_one_for_its_end(alerting):
+    """An alert that ends under the silence is resolved."""
     site = alerting(receiver={"silenced": "acknowledge"})
     site.push("Ends", "Fires")
     site.arrives(Ends=OPEN, Fires=OPEN)
@@ -90,8 +90,8 @@ def test_a_silence_that_is_acknowledged(alerting):
     until("none is silenced", lambda: site.counted("silenced_alerts", source="prod") == 0)
 
 
-def test_a_bridge_that_lost_its_database(alerting):
-    """Alertmanager, which has told everything, tells nothing again: what fires is asked for, and so its end is seen."""
+def test_bridge_without_its_database_recovers_firing_alerts(alerting):
+    """Alertmanager repeats nothing, so the reconciler polls the firing alerts and later resolves them."""
     site = alerting(reconcile={"receiver": RECEIVER})
     site.push("Ends", "Fires")
     site.arrives(Ends=OPEN, Fires=OPEN)
@@ -103,12 +103,12 @@ def test_a_bridge_that_lost_its_database(alerting):
     site.silence("Ends")
     site.suppressed("Ends")
     site.resolve("Ends")
-    until("Ends is closed", lambda: site.heard("Ends")[-1] == "ok")
-    assert site.heard("Fires")[-1] == "critical"
+    until("Ends is closed", lambda: site.statuses_at_bigpanda("Ends")[-1] == "ok")
+    assert site.statuses_at_bigpanda("Fires")[-1] == "critical"
 
 
-def test_the_end_under_an_inhibition(shared):
-    """The effect ends while its cause inhibits it; the cause fires on."""
+def test_alert_that_ends_while_inhibited_is_resolved(shared):
+    """The inhibiting alert keeps firing."""
     shared.push("Effect")
     shared.arrives(Effect=OPEN)
     shared.push("Cause")
@@ -121,8 +121,8 @@ def test_the_end_under_an_inhibition(shared):
     shared.stays(Effect=CLOSED, Cause=OPEN)
 
 
-def test_a_restart_between_the_end_and_its_notification(alerting):
-    """What Alertmanager forgets, the reconciler closes; what it only learns again later is not taken for ended."""
+def test_alertmanager_restart_between_end_and_notification(alerting):
+    """The reconciler resolves alerts that Alertmanager forgot, but not those that it will know again later."""
     site = alerting(route={"group_interval": "1m"}, reconcile={"min_uptime": "6s"})
     site.push("Ends", "Fires")
     site.arrives(Ends=OPEN, Fires=OPEN)
@@ -135,25 +135,25 @@ def test_a_restart_between_the_end_and_its_notification(alerting):
     site.stays(Ends=CLOSED, Fires=OPEN)
 
 
-def test_an_alertmanager_that_is_killed(alerting):
-    """Its notification log is lost as well: it tells what fires once more, BigPanda does not hear it twice."""
+def test_killed_alertmanager_repeats_firing_alerts(alerting):
+    """It loses its notification log and repeats firing alerts; BigPanda gets no duplicate."""
     site = alerting(reconcile={"min_uptime": "5s"})
     site.push("Ends", "Fires")
     site.arrives(Ends=OPEN, Fires=OPEN)
     site.alertmanagers[0].kill()
     until("the reconciler notices", lambda: site.counted("reconcile_failures_total") >= 2)
-    assert site.heard("Ends") == OPEN
+    assert site.statuses_at_bigpanda("Ends") == OPEN
     site.alertmanagers[0].start()
     time.sleep(2)
-    told = site.counted("notifications_total", outcome="accepted")
+    before = site.counted("notifications_total", outcome="accepted")
     site.push("Fires")
-    until("Fires is told again", lambda: site.counted("notifications_total", outcome="accepted") > told)
+    until("Alertmanager repeats Fires", lambda: site.counted("notifications_total", outcome="accepted") > before)
     site.arrives(Ends=CLOSED)
     site.stays(Ends=CLOSED, Fires=OPEN)
 
 
-def test_what_max_alerts_cuts_off(alerting):
-    """One of three alerts is in the webhook: the others are fetched at once, and closed though their end is cut off."""
+def test_alerts_truncated_by_max_alerts_are_fetched(alerting):
+    """Two of three alerts are not in the webhook: they are fetched at once, and resolved later."""
     site = alerting(webhook={"max_alerts": 1}, reconcile={"interval": "2s"})
     names = {"Cut": ["critical"] * 3}
     for instance in ("a", "b", "c"):
@@ -163,26 +163,26 @@ def test_what_max_alerts_cuts_off(alerting):
     assert "left out of a truncated webhook" in site.bridge.tail()
     for instance in ("a", "b", "c"):
         site.resolve("Cut", instance=instance)
-    until("all are closed", lambda: sorted(site.heard("Cut")) == ["critical"] * 3 + ["ok"] * 3)
-    site.stays(Cut=site.heard("Cut"))
+    until("all are closed", lambda: sorted(site.statuses_at_bigpanda("Cut")) == ["critical"] * 3 + ["ok"] * 3)
+    site.stays(Cut=site.statuses_at_bigpanda("Cut"))
 
 
-def test_a_change_of_group_by(alerting):
-    """New groups know nothing of what the old ones told: ends are lost, and what fires is told once more."""
+def test_change_of_group_by(alerting):
+    """New groups lose resolutions and repeat firing alerts: the reconciler resolves, and nothing is duplicated."""
     site = alerting(route={"group_interval": "1m"})
     site.push("Ends", "Fires")
     site.arrives(Ends=OPEN, Fires=OPEN)
-    told = site.counted("notifications_total", outcome="accepted")
+    before = site.counted("notifications_total", outcome="accepted")
     site.resolve("Ends")
     site.configure(group_by=["alertname", "instance"])
     site.reload()
-    until("Fires is told again", lambda: site.counted("notifications_total", outcome="accepted") > told)
+    until("Alertmanager repeats Fires", lambda: site.counted("notifications_total", outcome="accepted") > before)
     site.arrives(Ends=CLOSED)
     site.stays(Ends=CLOSED, Fires=OPEN)
 
 
-def test_two_alertmanagers_that_both_deliver(alerting):
-    """A cluster counts as one: no event twice, nothing closed while a peer is gone, nothing stuck when it is back."""
+def test_cluster_counts_as_one_alertmanager(alerting):
+    """No duplicate event, no resolve while a peer is down, nothing stuck when it is back."""
     site = alerting(peers=2, reconcile={"min_uptime": "1s"})
     for program in site.alertmanagers:
         until("settled", lambda program=program: program.get("/api/v2/status").json()["cluster"]["status"] == "ready")
@@ -207,8 +207,8 @@ def test_two_alertmanagers_that_both_deliver(alerting):
     site.stays(Told=CLOSED, Ends=CLOSED, Fires=OPEN)
 
 
-def test_a_watchdog_that_falls_silent(alerting):
-    """It is never sent on; its silence is an alert of its own, which ends when it comes back."""
+def test_silent_watchdog_raises_an_alert(alerting):
+    """The watchdog itself is never sent; the alert about its silence is resolved when it arrives again."""
     site = alerting(
         route={"repeat_interval": "1s"}, receiver={"watchdog": {"alertname": "Watchdog", "max_silence": "5s"}}
     )
@@ -216,7 +216,7 @@ def test_a_watchdog_that_falls_silent(alerting):
     site.push("Other")
     site.arrives(Other=OPEN)
     time.sleep(7)
-    assert site.heard("Watchdog") == []
+    assert site.statuses_at_bigpanda("Watchdog") == []
     site.bridge.restart()
     site.stays(Watchdog=[], Other=OPEN)
     site.resolve("Watchdog")

@@ -1,4 +1,4 @@
-"""BigPanda's own clients before a bridge that is killed: what they say arrives, once, in order, and ends.
+"""BigPanda's own clients with a bridge that is killed: their events arrive once, in order, and every alert is resolved.
 
 bigpanda-python-module runs as it was released. Kapacitor's body and curl's are as its source and BigPanda's documents
 write them. bigpanda-ansible is not here: each of its modules acts on an incident, or on an alert by BigPanda's own id,
@@ -97,8 +97,8 @@ def curl(api: str, began: int) -> None:
 
 
 @pytest.mark.parametrize("point", ["before-commit", "after-commit", "sent", "recorded"])
-def test_killed_under_bigpandas_own_clients(station, started, point):
-    """Nothing that was kept is lost, nothing comes twice, and every alert ends, wherever the bridge dies."""
+def test_events_of_bigpandas_clients_survive_kills(station, started, point):
+    """Nothing acknowledged is lost or duplicated, and every alert is resolved, wherever the bridge is killed."""
     station.configure(receivers=[RECEIVER])
     address = f"127.0.0.1:{free_port()}"
     base, began = f"http://{address}/webhooks/alerts_api/scripts", int(time.time()) - 600
@@ -111,7 +111,7 @@ def test_killed_under_bigpandas_own_clients(station, started, point):
 
     together([die, lambda: module(base, began), lambda: kapacitor(api, began), lambda: curl(api, began)])
 
-    def heard() -> dict[str, list[tuple[str, int]]]:
+    def arrived() -> dict[str, list[tuple[str, int]]]:
         found: dict[str, list[tuple[str, int]]] = {
             f"{name}-{number}": [] for name in SENDERS for number in range(HOSTS)
         }
@@ -119,8 +119,8 @@ def test_killed_under_bigpandas_own_clients(station, started, point):
             found[event["host"]].append((event["status"], event["timestamp"]))
         return found
 
-    until("every alert has ended", lambda: all(told[-1:] and told[-1][0] == "ok" for told in heard().values()))
-    for host, told in heard().items():
+    until("every alert has ended", lambda: all(events[-1:] and events[-1][0] == "ok" for events in arrived().values()))
+    for host, events in arrived().items():
         # A warning that was still queued when it became critical has given way to it.
-        assert episodes(status for status, _ in told) == ["open", "ok"], host
-        assert all(one[0] != other[0] and one[1] < other[1] for one, other in pairwise(told)), (host, told)
+        assert episodes(status for status, _ in events) == ["open", "ok"], host
+        assert all(one[0] != other[0] and one[1] < other[1] for one, other in pairwise(events)), (host, events)

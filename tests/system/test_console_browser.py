@@ -1,4 +1,4 @@
-"""The pages for people, in a real browser: what an operator does, what a stranger cannot, what axe-core says."""
+"""The pages in a real browser: an operator's actions, rejected strangers, and axe-core's findings."""
 
 import json
 import re
@@ -85,27 +85,31 @@ class Desk:
         self.open = self.bridge.url
         self.url = self.bridge.url = self.bridge.url.replace("://", "://ann:sesame@") if guarded else self.open
         started(self.bridge)
-        told = [alert("web-1", "odd", note=HOSTILE), alert(HOSTILE, "warning"), alert("web-2", "critical")]
-        assert post(self.open, webhook(told)).status == 200
+        alerts = [alert("web-1", "odd", note=HOSTILE), alert(HOSTILE, "warning"), alert("web-2", "critical")]
+        assert post(self.open, webhook(alerts)).status == 200
         requests.post(f"{self.open}/webhooks/alertmanager/prod", data="{", headers={
             "Authorization": f"Bearer {RECEIVER['bearer_token']}", "Content-Type": "application/json"
         }, timeout=30)  # fmt: skip
         for number in ("i-1", HOSTILE):
-            told = {
+            incident = {
                 "id": number,
                 "status": "critical",
                 "snooze": {"snoozed": True, "end_time": 4e9},
                 "assignee": HOSTILE,
             }
-            told |= {"updatedOn": 1_700_000_000, "links": "https://bigpanda.example/i", "vendorwatch_key": "prod:web-1"}
+            incident |= {
+                "updatedOn": 1_700_000_000,
+                "links": "https://bigpanda.example/i",
+                "vendorwatch_key": "prod:web-1",
+            }
             asked = requests.post(
-                f"{self.open}/webhooks/bigpanda/panda", json=told, headers=PANDA["headers"], timeout=30
+                f"{self.open}/webhooks/bigpanda/panda", json=incident, headers=PANDA["headers"], timeout=30
             )
             assert asked.status_code == 200
         until("BigPanda has refused it", lambda: "prod:web-1" in dead_letters(station))
         until("BigPanda has the others", lambda: len(station.events) == 2)
 
-    def heard(self):
+    def events(self):
         return [(event["incident_identifier"], event["status"]) for event in self.station.events]
 
     def mend(self):
@@ -131,8 +135,8 @@ def desk(station, picky, started, alertmanager):
     return Desk(station, started, alertmanager=alertmanager)
 
 
-def test_a_dead_letter_is_found_read_requeued_and_arrives(browser, desk):
-    """By hand, from the overview to BigPanda: no script runs, least of all one that an alert brought."""
+def test_dead_letter_is_requeued_on_the_page(browser, desk):
+    """From the overview to BigPanda; no script runs, not even one from an alert."""
     browser.look(desk.url)
     assert "Dead letters 1" in browser.text
     browser.fill("q", "host-that-is-not-there")
@@ -164,8 +168,8 @@ def test_a_dead_letter_is_found_read_requeued_and_arrives(browser, desk):
     assert not browser.all("script, img")
 
 
-def test_a_dead_letter_is_discarded_only_after_a_second_look(browser, desk):
-    """The grave button is folded away; what was given up is told in the alert's story."""
+def test_dead_letter_is_discarded_after_a_confirmation(browser, desk):
+    """The button is hidden until opened; the alert's history shows the discarded event."""
     browser.look(f"{desk.url}/dead-letters")
     assert "it will never be sent" not in browser.text
     browser.press("Discard dead letter")
@@ -177,8 +181,8 @@ def test_a_dead_letter_is_discarded_only_after_a_second_look(browser, desk):
     assert "discarded: BigPanda answered 400" in browser.text
 
 
-def test_an_alert_is_closed(browser, desk):
-    """From the list to its page, after a second look; BigPanda hears that it is over."""
+def test_alert_is_closed_on_the_page(browser, desk):
+    """From the list to its page, after a confirmation; BigPanda gets the resolution."""
     browser.look(f"{desk.url}/alerts?q=web-2")
     browser.press("Down")
     assert browser.shows("web-2")
@@ -186,11 +190,11 @@ def test_an_alert_is_closed(browser, desk):
     browser.press("Close")
     browser.press("Close it")
     assert browser.shows("1 closed")
-    until("BigPanda has heard it", lambda: ("prod:web-2", "ok") in desk.heard())
+    until("BigPanda has the resolution", lambda: ("prod:web-2", "ok") in desk.events())
 
 
-def test_a_quarantined_webhook_is_replayed(browser, desk):
-    """What can be read now goes on to BigPanda as if it arrived now."""
+def test_quarantined_webhook_is_replayed_on_the_page(browser, desk):
+    """A webhook that is readable now goes to BigPanda as if it had just arrived."""
     store = Store(desk.station.database)
     store.quarantine.add("alertmanager", "prod", "alerts: missing", READABLE, 1_700_000_000.0)
     store.close()
@@ -198,21 +202,21 @@ def test_a_quarantined_webhook_is_replayed(browser, desk):
     assert "alerts: missing" in browser.text
     browser.press("Replay webhook 2")
     assert browser.shows("1 replayed")
-    until("BigPanda has it", lambda: "prod:lost" in [key for key, _ in desk.heard()])
+    until("BigPanda has it", lambda: "prod:lost" in [key for key, _ in desk.events()])
 
 
-def test_an_incident_is_read_commented_and_resolved(browser, desk):
-    """With what webhooks say of it; BigPanda does what the buttons say, and names the user."""
+def test_incident_is_commented_and_resolved_on_the_page(browser, desk):
+    """The page shows the webhooks' content; BigPanda carries out the actions under the user's name."""
     panda = desk.station.sandbox.world.bigpanda
     number = next(iter(panda.incidents))
-    told = {
+    incident = {
         "id": number,
         "status": "critical",
         "updatedOn": 1_700_000_001,
         "metadata": {"assignee": {"name": "Ann Lee"}, "comment": {"comment": "provider called"}},
         "incidentTags": [{"id": "priority", "value": "P1"}],
     }
-    answer = requests.post(f"{desk.open}/webhooks/bigpanda/panda", json=told, headers=PANDA["headers"], timeout=30)
+    answer = requests.post(f"{desk.open}/webhooks/bigpanda/panda", json=incident, headers=PANDA["headers"], timeout=30)
     assert answer.status_code == 200
     browser.look(f"{desk.url}/incidents")
     browser.press(number)
@@ -230,8 +234,8 @@ def test_an_incident_is_read_commented_and_resolved(browser, desk):
     until("BigPanda has resolved it", lambda: not panda.incidents[number].active)
 
 
-def test_a_silence_is_read(browser, desk):
-    """Who silenced an alert in Alertmanager, until when and why, though it goes on firing."""
+def test_page_shows_who_silenced_an_alert(browser, desk):
+    """With the end and the comment of the silence, while the alert still fires."""
 
     def silenced():
         browser.look(f"{desk.url}/alert?key=prod:web-2")
@@ -241,8 +245,8 @@ def test_a_silence_is_read(browser, desk):
     assert "silenced by ann.lee until 2100-01-01" in browser.text
 
 
-def test_without_credentials_nothing_changes(browser, desk):
-    """Neither without a password, nor with a wrong one, nor with a right one but no token."""
+def test_actions_without_valid_credentials_are_rejected(browser, desk):
+    """Without a password, with a wrong one, or without the form's token."""
     paths = ("/dead-letters/requeue", "/dead-letters/discard", "/quarantine/discard", "/quarantine/replay")
     for path in (*paths, "/alerts/close", "/alerts/resend", "/incidents/resolve", "/incidents/comment"):
         for form in ({"id": "1"}, {"all": "99"}, {"id": "1", "token": "0" * 64}):
@@ -253,8 +257,8 @@ def test_without_credentials_nothing_changes(browser, desk):
     assert list(dead_letters(desk.station)) == ["prod:web-1"]
 
 
-def test_a_bridge_without_users_shows_and_changes_nothing(browser, station, picky, started):
-    """There is no button, and what a button would send is refused."""
+def test_page_without_users_has_no_actions(browser, station, picky, started):
+    """There are no buttons, and requests of such buttons are rejected."""
     desk = Desk(station, started, guarded=False)
     browser.look(f"{desk.url}/dead-letters")
     assert "'status' unknown is not for us" in browser.text
@@ -278,8 +282,8 @@ def elsewhere(tmp_path):
         thread.join()
 
 
-def test_another_site_cannot_press_a_button(browser, desk, elsewhere):
-    """Not even with a browser that is signed in and a token that was somehow learned."""
+def test_cross_site_requests_are_rejected(browser, desk, elsewhere):
+    """Even from a signed-in browser with a valid token."""
     folder, url = elsewhere
     browser.look(f"{desk.url}/dead-letters")
     token = browser.all("input[name=token]")[0].get_attribute("value")
@@ -295,8 +299,8 @@ def test_another_site_cannot_press_a_button(browser, desk, elsewhere):
 
 
 @pytest.mark.parametrize(("width", "dark"), LOOKS)
-def test_everyone_can_read_the_operators_page(browser, axe, desk, width, dark):
-    """Nothing for axe-core to find, folded or not; nothing beside the window."""
+def test_operator_page_is_accessible(browser, axe, desk, width, dark):
+    """axe-core finds nothing, with sections open or closed; nothing overflows the window."""
     paths = (
         "/",
         "/alerts",
@@ -328,8 +332,8 @@ def health(**changes):
 
 
 @pytest.mark.parametrize(("width", "dark"), LOOKS)
-def test_everyone_can_read_the_exporters_page(browser, axe, tmp_path, width, dark):
-    """As the operator's page."""
+def test_exporter_page_is_accessible(browser, axe, tmp_path, width, dark):
+    """The same for the exporter's page."""
     healths = [
         health(),
         health(
@@ -348,8 +352,8 @@ def test_everyone_can_read_the_exporters_page(browser, axe, tmp_path, width, dar
     assert (browser.audit(axe), browser.overhang) == ([], 0)
 
 
-def test_a_browser_reads_all_of_the_metrics(browser, started, tmp_path):
-    """Compressed as it asks for: to the last line, which a scrape without compression has too."""
+def test_browser_reads_the_complete_metrics_page(browser, started, tmp_path):
+    """The compressed page is as complete as the uncompressed one."""
     (tmp_path / "exporter.yml").write_text(
         "targets: [{collector: vigilmon, account: prod, base_url: 'http://127.0.0.1:9', token: x}]\n"
     )

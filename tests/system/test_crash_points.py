@@ -1,4 +1,4 @@
-"""SIGKILL at named points between a webhook and BigPanda: whatever was answered 200 arrives all the same."""
+"""SIGKILL at named points between a webhook and BigPanda: everything acknowledged arrives."""
 
 import pytest
 
@@ -22,22 +22,22 @@ def kill_at(station: Station, started, point: str) -> None:
 
 
 @pytest.mark.parametrize("point", sorted(POINTS.keys() - {"pruning", "pruned"}))
-def test_killed_on_the_way(station, started, point):
-    """Killed before or after each step of the way: nothing acknowledged is lost, and the order holds."""
+def test_kill_at_each_step_loses_nothing(station, started, point):
+    """Killed before or after each step: nothing acknowledged is lost, and the order holds."""
     station.configure()
     kill_at(station, started, point)
 
 
 @pytest.mark.parametrize("point", ["pruning", "pruned"])
-def test_killed_while_history_is_deleted(station, started, point):
-    """Killed with half of the history deleted: only history was touched."""
+def test_kill_during_retention_deletes_only_history(station, started, point):
+    """Killed with half of the history deleted."""
     station.configure(retention="1s")
     kill_at(station, started, point)
 
 
 @pytest.mark.parametrize("point", ["after-commit", "sent"])
-def test_killed_on_postgresql(station, started, postgresql_cluster, point):
-    """On PostgreSQL the lease of the dead ends by itself; its events are sent again, and are the same."""
+def test_lease_of_a_killed_bridge_ends_on_postgresql(station, started, postgresql_cluster, point):
+    """Its events are sent again, with the same bytes."""
     station.database = postgresql_cluster.database()
     station.configure()
     kill_at(station, started, point)

@@ -9,7 +9,7 @@ from tests.system.running import ROOT, missing, python
 pytestmark = [pytest.mark.system, pytest.mark.slow]
 
 
-def test_the_demo_arrives(tmp_path):
+def test_demo_succeeds(tmp_path):
     """Four alerts there and back, one by the reconciler, then the watchdog: status 0, and no colours in a pipe."""
     if missing(*NEEDED):
         pytest.skip(f"not installed: {', '.join(missing(*NEEDED))}")
@@ -25,8 +25,8 @@ def test_the_demo_arrives(tmp_path):
     assert not done.stderr
 
 
-def test_without_prometheus_the_demo_says_so_and_fails():
-    """It cannot prove its point without them: one line, status 1."""
+def test_demo_without_prometheus_fails_with_one_line():
+    """Exit status 1."""
     done = subprocess.run(
         python("tests.demo"), cwd=ROOT, capture_output=True, text=True, check=False, env={"PATH": "/nonexistent"}
     )

@@ -1,4 +1,4 @@
-"""What is answered 200 is on disk before: the system calls of the real process, as the kernel saw them."""
+"""A webhook answered 200 is on disk before: the system calls of the real process, recorded by the kernel."""
 
 import re
 import shutil
@@ -58,8 +58,8 @@ def first(calls, after, names, *words):
     raise AssertionError(f"no {'/'.join(names)} with {words} after call {after} of {len(calls)}")
 
 
-def test_synced_before_the_answer(station, started, strace):
-    """Between reading the request and writing 200 the alert is written to a database file, and that file is synced."""
+def test_webhook_is_synced_before_the_response(station, started, strace):
+    """The alert is written to a database file and synced between reading the request and writing the 200."""
     command, trace = strace
     station.configure()
     station.sandbox.faults.set("bigpanda", "status", code=503)

@@ -11,7 +11,7 @@ from tests.system.way import ACCOUNTS
 pytestmark = [pytest.mark.system, pytest.mark.slow]
 
 QUIET = 8.0
-"""Seconds in which nothing more may arrive: several group intervals."""
+"""Seconds without another event that prove there is none: several group intervals."""
 
 
 def populate(way, monitors):
@@ -29,8 +29,8 @@ def arrives(way, name, expected):
     until(f"{name}: {expected}", lambda: statuses(way, name) == expected)
 
 
-def test_one_event_for_each_change(way):
-    """Four monitors of one group fall and rise, one of them twice: the group repeats, BigPanda hears a change once."""
+def test_one_event_per_change(way):
+    """Four monitors of a group go down and up, one of them twice: groups are repeated, events are not."""
     number = populate(way, ["shop", "login", "mail", "vpn", "docs"])
     before = way.duplicates()
     for name in ("shop", "login", "mail"):
@@ -63,8 +63,8 @@ def test_one_event_for_each_change(way):
         times = [event["timestamp"] for event in way.accepted(monitor=name)]
         assert all(earlier < later for earlier, later in pairwise(times))
         assert times[-1] <= time.time()
-    told = way.counted("vendorwatch_bridge_alerts_total", receiver="alertmanager")
-    assert told > len(way.accepted()) + 5, "the groups were to repeat"
+    received = way.counted("vendorwatch_bridge_alerts_total", receiver="alertmanager")
+    assert received > len(way.accepted()) + 5, "the groups did not repeat"
 
 
 def arriving(endpoint, alert):
@@ -95,8 +95,8 @@ def arriving(endpoint, alert):
     }
 
 
-def test_every_vendor_arrives_and_ends(make_way):
-    """Each vendor's trouble becomes one event that names the thing and the vendor's page, and one resolution."""
+def test_alerts_of_every_vendor_arrive_and_resolve(make_way):
+    """Each problem becomes one event that names the subject and links to the vendor, and one resolution."""
     way = make_way()
     way.start_sandbox()
     endpoint = way.change("certificates/open", kind="good", days=90)
@@ -121,11 +121,11 @@ def test_every_vendor_arrives_and_ends(make_way):
     way.change("thousandeyes/change_agent", id=agent, state="offline")
     way.change("vigilmon/down", id=monitor, cause="connection refused")
     way.change("certificates/renew", port=endpoint["port"], days=2)
-    for name, (status, members, told) in arriving(endpoint["endpoint"], alert).items():
+    for name, (status, members, texts) in arriving(endpoint["endpoint"], alert).items():
         (event,) = until(name, lambda name=name, members=members: way.accepted(check=name, **members))
         assert event["status"] == status
         assert event["runbook_url"].endswith(f"#{name.lower()}")
-        assert [text for text in told if text not in event["description"]] == []
+        assert [text for text in texts if text not in event["description"]] == []
 
     expected = arriving(endpoint["endpoint"], alert)
     way.change("packetvis/withdraw", id=hijack)
@@ -142,8 +142,8 @@ def test_every_vendor_arrives_and_ends(make_way):
     assert way.accepted(vendor="bigpanda") == []
 
 
-def test_a_severity_that_changes_is_one_alert(make_way):
-    """A rule for each severity: warning, critical, warning, ok are four events of one alert, and nothing in between."""
+def test_changing_severity_is_one_alert(make_way):
+    """Rules per severity: warning, critical, warning, ok are four events of one alert, with no ok in between."""
     # Prometheus sends what one rule ends and what the next begins one after the other: the longer the interval, the
     # less likely Alertmanager notifies in between.
     way = make_way(receiver_settings={"identity": {"without": ["severity"]}}, wait="0s", group_interval="10s")
@@ -168,15 +168,15 @@ def test_a_severity_that_changes_is_one_alert(make_way):
     assert len({event["incident_identifier"] for event in way.accepted(check="CertificateExpiring")}) == 1
 
 
-def test_an_outage_is_not_over_because_nobody_can_look(make_way):
-    """Vigilmon fails while a monitor is down: its series are withdrawn, the alert stays until it is seen up."""
+def test_alert_is_held_while_the_vendor_cannot_be_polled(make_way):
+    """Vigilmon fails while a monitor is down: its series are withdrawn, the alert stays until the monitor is up."""
     way = make_way(targets={"vigilmon": {"max_age": "3s"}}).start()
     number = populate(way, ["shop", "login"])
     way.change("vigilmon/down", id=number["shop"])
     arrives(way, "shop", ["critical"])
     way.change("faults", vendor="vigilmon", kind="status", code=503)
     until("the series are withdrawn", lambda: not way.query("vigilmon_monitor_up"))
-    until("the failure is told", lambda: way.accepted(check="VendorwatchTargetFailing", account="prod"))
+    until("the failure arrives", lambda: way.accepted(check="VendorwatchTargetFailing", account="prod"))
     time.sleep(QUIET)
     assert statuses(way, "shop") == ["critical"]
     assert way.query('ALERTS{alertname="VigilmonMonitorDown",monitor="shop",alertstate="firing"}')
@@ -192,8 +192,8 @@ def test_an_outage_is_not_over_because_nobody_can_look(make_way):
     assert failing[0]["status"] == "warning"
 
 
-def test_two_alertmanagers_are_one_voice(make_way):
-    """Both peers of a cluster get every alert; BigPanda hears each change once, also when one of them is killed."""
+def test_alertmanager_cluster_sends_no_duplicates(make_way):
+    """Both peers get every alert; BigPanda gets each change once, even if one of them is killed."""
     way = make_way(peers=1).start()
     number = populate(way, ["shop", "login"])
     before = way.duplicates()

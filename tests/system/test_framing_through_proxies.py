@@ -1,4 +1,4 @@
-"""What is data stays data behind Debian's haproxy and nginx, buffering or not, which reuse their connections to us."""
+"""A body stays a body behind Debian's haproxy and nginx, buffering or not, which reuse connections to us."""
 
 import os
 import shutil
@@ -116,7 +116,7 @@ def proxied(request, program, tmp_path):
         yield ("127.0.0.1", port), reloads
 
 
-def heard(address, *pieces):
+def exchange(address, *pieces):
     """Send pieces, a moment apart, and return what comes back until the other end is silent or has closed."""
     got = b""
     with socket.create_connection(address, 30) as sock:
@@ -133,8 +133,8 @@ def heard(address, *pieces):
     return got
 
 
-def test_data_that_looks_like_a_request_is_data(proxied):
-    """Sixty requests, the pieces cut where a careless reader would see an end: sixty answers, and no reload."""
+def test_chunked_body_is_never_a_request(proxied):
+    """Sixty requests cut at places where a careless parser would see an end: sixty responses, and no reload."""
     address, reloads = proxied
     begun = CHUNKED.replace(b"\r\n\r\n", b"\r\nConnection: close\r\n\r\n")
     for number in range(20):
@@ -145,25 +145,25 @@ def test_data_that_looks_like_a_request_is_data(proxied):
             (begun, chunk(b"data 0\r\n\r\n"), chunk(RELOAD), b"0\r\nX: 0\r\n\r\n"),
             (begun.replace(b"\r\n\r\n", b"\r\nX: 0\r\n\r\n"), chunk(RELOAD), b"0\r\n\r\n"),
         ):
-            assert heard(address, *pieces).count(b"HTTP/1.1 200") == 1
+            assert exchange(address, *pieces).count(b"HTTP/1.1 200") == 1
     assert reloads == []
 
 
-def test_nothing_that_is_broken_reaches_another_request(proxied):
-    """Whatever the proxy makes of it: no reload, and the next request gets the answer that is its own."""
+def test_broken_request_does_not_affect_the_next(proxied):
+    """Whatever the proxy forwards: no reload, and the next request gets its own response."""
     address, reloads = proxied
     for said in [*BROKEN.values(), *(said for said, _ in LEGAL.values())]:
-        heard(address, said)
-        body = heard(address, GET.replace(b"\r\n\r\n", b"\r\nConnection: close\r\n\r\n"))
+        exchange(address, said)
+        body = exchange(address, GET.replace(b"\r\n\r\n", b"\r\nConnection: close\r\n\r\n"))
         assert body.count(b"HTTP/1.1 200") == 1
         assert b"healthy" in body
     assert reloads == []
 
 
-def test_a_length_with_data_that_looks_like_a_request(proxied):
-    """The same for a body of announced length, cut anywhere."""
+def test_body_with_content_length_is_never_a_request(proxied):
+    """The same for a body with Content-Length, cut anywhere."""
     address, reloads = proxied
     head = BEGUN + b"Connection: close\r\nContent-Length: %d\r\n\r\n" % len(NEVER)
     for cut in range(len(NEVER)):
-        assert heard(address, head, NEVER[:cut], NEVER[cut:]).count(b"HTTP/1.1 200") == 1
+        assert exchange(address, head, NEVER[:cut], NEVER[cut:]).count(b"HTTP/1.1 200") == 1
     assert reloads == []

@@ -1,4 +1,4 @@
-"""What a hostile or broken sender gets, and that nobody else suffers for it."""
+"""Hostile and broken senders: their status codes, and no effect on other senders."""
 
 import contextlib
 import json
@@ -57,14 +57,14 @@ BROKEN = {
 }
 
 
-def test_what_cannot_be_read(bridge):
-    """400 for each body that can never be read; each is kept."""
+def test_unreadable_bodies_are_answered_400_and_quarantined(bridge):
+    """Each body that can never be read is kept."""
     assert {name: send(bridge, body) for name, body in BROKEN.items()} == dict.fromkeys(BROKEN, 400)
     assert f"vendorwatch_bridge_quarantined_bodies {len(BROKEN)}.0" in bridge.get("/metrics").text
 
 
-def test_who_may_not_come_in(bridge):
-    """401, 404, 405, 413 and 415, whatever else is wrong."""
+def test_rejected_requests_have_their_status_codes(bridge):
+    """401, 404, 405, 413 and 415, whatever else is wrong with the request."""
     wrong = [
         None,
         "",
@@ -95,8 +95,8 @@ def pieces(size, piece=1_000_000):
         yield b" " * min(piece, size - start)
 
 
-def test_strange_alerts(station, bridge):
-    """Labels that look like members of an event change nothing of it; every name and value is one BigPanda takes."""
+def test_strange_labels_do_not_change_the_event(station, bridge):
+    """Labels named like members of an event do not replace them; every name and value is valid for BigPanda."""
     labels = {
         "status": "ok",
         "timestamp": "0",
@@ -158,7 +158,7 @@ def _sound(body) -> bool:
 
 
 def test_wrong_types_and_missing_members(station, bridge):
-    """Whatever is missing or of another type: 200 or 400, and what becomes an event is one that BigPanda takes."""
+    """A missing member or one of another type is answered 200 or 400, and every event is valid for BigPanda."""
     chance = random.Random(7)
     statuses = {send(bridge, json.dumps(mutated(chance, number)).encode()) for number in range(300)}
     assert statuses == {200, 400}
@@ -172,8 +172,8 @@ def test_wrong_types_and_missing_members(station, bridge):
         station.ledger.note(event["incident_identifier"], event["status"])
 
 
-def test_one_bad_alert_in_a_good_webhook(station, bridge):
-    """It is set aside alone; its neighbours arrive."""
+def test_one_bad_alert_is_quarantined_alone(station, bridge):
+    """The other alerts of the webhook are delivered."""
     neighbours = [alert(f"n{number}", "critical") for number in range(10)]
     bad = [None, 5, {}, {"status": "firing"}, alert("x", "critical") | {"labels": [], "fingerprint": None}]
     assert send(bridge, json.dumps(webhook([*neighbours[:5], *bad, *neighbours[5:]])).encode()) == 200
@@ -183,8 +183,8 @@ def test_one_bad_alert_in_a_good_webhook(station, bridge):
     assert f"vendorwatch_bridge_quarantined_bodies {len(bad)}.0" in bridge.get("/metrics").text
 
 
-def test_forty_megabytes(station, bridge):
-    """A huge webhook is taken, and others are answered while it is."""
+def test_forty_megabyte_webhook_is_accepted(station, bridge):
+    """Other webhooks are answered meanwhile."""
     alerts = [alert(f"huge{number}", "warning") for number in range(400)]
     for one in alerts:
         one["annotations"]["description"] = "d" * 100_000
@@ -197,7 +197,7 @@ def test_forty_megabytes(station, bridge):
     number = 0
     while huge.is_alive():
         number += 1
-        other.tell(f"small{number}", "critical")
+        other.send(f"small{number}", "critical")
         huge.join(0.1)
     assert answered == [200]
     assert {answer.status for answer in other.answers} == {200}
@@ -218,13 +218,13 @@ FILLED = {
     "half emoji": (b'{"alerts": [{"labels": {"alertname": "', rb"\ud83d", 8_000_000),
     "not UTF-8": (b'{"alerts": [{"labels": {"alertname": "', b"\xff", 49_000_000),
 }
-"""How a body begins, what it is filled with, and how often."""
+"""The beginning of a body, its filling, and how often that is repeated."""
 ENDS = {b"[": b"]}", b'"': b'"}}]}'}
 
 
 @pytest.mark.parametrize("name", FILLED)
-def test_no_body_takes_more_than_256_megabytes(bridge, name):
-    """At its peak, with all that becomes of it; whether it is taken or refused."""
+def test_no_webhook_needs_more_than_256_megabytes(bridge, name):
+    """The peak memory counts, whether the webhook is accepted or rejected."""
     head, piece, count = FILLED[name]
     body = head + (piece * count).rstrip(b",") + ENDS[head[-1:]]
     assert len(body) < MOST
@@ -233,8 +233,8 @@ def test_no_body_takes_more_than_256_megabytes(bridge, name):
     assert int(re.search(r"VmHWM:\s+(\d+) kB", status)[1]) < 256 * 1024
 
 
-def test_bodies_in_pieces(station, bridge):
-    """A body in chunks, or dripping, is a body."""
+def test_chunked_and_slow_bodies_are_accepted(station, bridge):
+    """A chunked body, or one that arrives slowly, is accepted."""
     assert send(bridge, iter([GOOD[:10], GOOD[10:300], GOOD[300:]])) == 200
     with begun(bridge, len(GOOD)) as dripping:
         for start in range(0, len(GOOD), 100):
@@ -255,8 +255,8 @@ def begun(bridge, length):
         yield connection
 
 
-def test_senders_that_stall_or_speak_no_http(bridge):
-    """Thirty connections promise a body and send none, some send rubbish: a webhook is answered all the same."""
+def test_stalled_connections_do_not_block_webhooks(bridge):
+    """Thirty connections promise a body and send none, some send no HTTP: a webhook is still answered."""
     host, port = bridge.url.removeprefix("http://").split(":")
     with contextlib.ExitStack() as held:
         for _ in range(30):

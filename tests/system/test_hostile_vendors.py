@@ -1,4 +1,4 @@
-"""What a vendor's answers may cost at most, just below the bounds of what is read at all."""
+"""The memory for a vendor's responses, just below the limits of accepted sizes."""
 
 import re
 from pathlib import Path
@@ -39,8 +39,8 @@ def peak(program):
 
 
 @pytest.mark.parametrize("vendor", ANSWERS)
-def test_no_answer_takes_more_than_256_megabytes(started, tmp_path, vendor):
-    """Read, shown, stored, and read again at the next start."""
+def test_no_response_needs_more_than_256_megabytes(started, tmp_path, vendor):
+    """It is read, served, stored, and read again at the next start."""
     head, row, tail = ANSWERS[vendor]
     body = (head + ",".join(row % (number, number) for number in range(ROWS)) + tail).encode()
     assert len(body) < 8_000_000

@@ -28,8 +28,8 @@ def scrape_documented_job(way, blackbox_address):
     way.prometheus.restart()
 
 
-def test_prometheus_discovers_what_vigilmon_watches(make_way):
-    """Each monitor that is not paused becomes a probe of its URL, named; one that is paused goes."""
+def test_prometheus_discovers_vigilmons_monitors(make_way):
+    """Each active monitor becomes a named probe of its URL; a paused one disappears."""
     way = make_way()
     way.start_sandbox()
     way.change("vigilmon/add", id=1, name="shop", url=f"{way.sandbox.url}/shop")
@@ -56,8 +56,8 @@ def test_prometheus_discovers_what_vigilmon_watches(make_way):
 
 
 @pytest.mark.skipif(bool(missing("prometheus-blackbox-exporter")), reason="not installed: prometheus-blackbox-exporter")
-def test_a_site_is_seen_from_outside_and_from_inside(make_way, started):
-    """Vigilmon's word and the probe's stand on the same labels: down for both, down for Vigilmon alone, or up."""
+def test_vigilmon_and_blackbox_series_share_labels(make_way, started):
+    """A query tells apart down for both, down for Vigilmon alone, and up."""
     way = make_way()
     way.start_sandbox()
     for number, name, path in ((1, "up", "control/"), (2, "the way to you", "control/"), (3, "the site", "nothing")):

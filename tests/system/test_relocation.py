@@ -1,4 +1,4 @@
-"""A bridge that is started with another URL: what is open is closed in the old region and stated in the new one."""
+"""A bridge that starts with another URL: open alerts are resolved in the old region and sent to the new one."""
 
 import pytest
 
@@ -15,13 +15,13 @@ def statuses(sandbox):
     ]
 
 
-def test_a_restart_with_another_url(station, started):
-    """Once each; what ended before is nobody's business in the new region."""
+def test_restart_with_another_url_moves_open_alerts(station, started):
+    """Each open alert is moved once; resolved ones are not sent to the new region."""
     station.configure()
     bridge = started(station.bridge())
     sender = Sender([bridge.url], station.ledger)
     for name, status in (("stays", "critical"), ("ended", "warning"), ("ended", "ok")):
-        sender.tell(name, status)
+        sender.send(name, status)
     station.settle()
     bridge.stop()
     with Sandbox() as other:
@@ -31,7 +31,7 @@ def test_a_restart_with_another_url(station, started):
         assert statuses(station.sandbox)[-1] == ("prod:stays", "ok")
         before = len(station.events)
         bridge.restart()
-        sender.tell("stays", "ok")
+        sender.send("stays", "ok")
         until("it ends in the new region", lambda: statuses(other)[1:] == [("prod:stays", "ok")])
         assert len(station.events) == before
         bridge.stop()

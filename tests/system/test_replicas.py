@@ -1,4 +1,4 @@
-"""Two and three bridges on one PostgreSQL, killed at random: nothing lost, nothing overtaken, nothing twice."""
+"""Several bridges on one PostgreSQL, killed at random: nothing lost, overtaken or duplicated."""
 
 import random
 import signal
@@ -32,8 +32,8 @@ def answers(load: Load) -> set[int]:
 
 
 @pytest.mark.parametrize("number", [2, 3])
-def test_random_kills(station, replicas, number):
-    """All get every webhook at the same time; one after the other is killed and comes back, leases and all."""
+def test_replicas_survive_random_kills(station, replicas, number):
+    """All get every webhook at the same time; one after the other is killed and restarted, with its leases."""
     bridges = replicas(number)
     chance = random.Random(number)
     with Load([one.url for one in bridges], station.ledger, threads=4, alerts=5, seed=number, pause=0.4) as load:
@@ -48,8 +48,8 @@ def test_random_kills(station, replicas, number):
     station.fresh(bridges[0].url)
 
 
-def test_one_event_per_change_by_many_doors(station, replicas):
-    """Three bridges hear the same webhooks at once: BigPanda hears each change once, none is told to come again."""
+def test_webhooks_to_three_replicas_become_one_event_per_change(station, replicas):
+    """Three bridges get the same webhooks at once, and none answers 503."""
     bridges = replicas(3)
     with Load([one.url for one in bridges], station.ledger, threads=6, alerts=5) as load:
         pass
@@ -60,8 +60,8 @@ def test_one_event_per_change_by_many_doors(station, replicas):
     assert not any("Traceback" in one.log.read_text() for one in bridges)
 
 
-def test_crossing_webhooks_do_not_lock_each_other_out(station, replicas):
-    """Webhooks with the same alerts in opposite orders, at once at all doors, new alerts and known ones: all 200."""
+def test_concurrent_webhooks_do_not_deadlock(station, replicas):
+    """Webhooks with the same alerts in opposite orders, at all replicas at once: all are answered 200."""
     bridges = replicas(2)
     names = [f"x{number}" for number in range(60)]
     senders = [Sender([one.url], station.ledger) for one in bridges for _ in range(3)]
@@ -75,20 +75,20 @@ def test_crossing_webhooks_do_not_lock_each_other_out(station, replicas):
 
 
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGSTOP])
-def test_the_living_take_over(station, started, replicas, number):
-    """A bridge dies, or freezes, with a request under way: another brings what it held once its lease ends.
+def test_another_replica_takes_over_after_the_lease(station, started, replicas, number):
+    """A bridge is killed or frozen during a request: another one delivers its events once the lease ends.
 
     The frozen one wakes up later, finds that its lease counts no more, and spoils nothing.
     """
     (first,) = replicas(1)
     second = station.bridge("other")
     station.sandbox.faults.set("bigpanda", "hang", seconds=4)
-    Sender([first.url], station.ledger).tell("taken", "critical")
+    Sender([first.url], station.ledger).send("taken", "critical")
     until("a request is under way", lambda: station.sandbox.traffic.described().get("bigpanda", {}).get("open_now"))
     first.send(number)
     started(second)
     station.sandbox.faults.clear("bigpanda")
-    Sender([second.url], station.ledger).tell("taken", "ok")
+    Sender([second.url], station.ledger).send("taken", "ok")
     station.settle()
     if number is signal.SIGSTOP:
         first.send(signal.SIGCONT)

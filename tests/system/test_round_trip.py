@@ -1,4 +1,4 @@
-"""There and back: what an operator does to an incident in BigPanda reaches a real Alertmanager, and ends there."""
+"""There and back: an operator's actions on an incident in BigPanda reach a real Alertmanager."""
 
 import re
 import signal
@@ -16,7 +16,7 @@ DOWN = "VigilmonMonitorDown"
 
 
 class Trip:
-    """One way, whose BigPanda tells the bridge of its incidents."""
+    """The whole path, with BigPanda's webhooks to the bridge."""
 
     def __init__(self, make_way, form):
         self.way = make_way()
@@ -89,8 +89,8 @@ def trip(make_way, request):
 
 
 @pytest.mark.parametrize("trip", ["v1"], indirect=True)
-def test_down_shared_snoozed_woken_up(trip):
-    """Every step is heard on the other side, with the bridge killed while a snooze is on its way to Alertmanager."""
+def test_snooze_becomes_a_silence_and_waking_ends_it(trip):
+    """The bridge is killed while it creates the silence, and every step still reaches the other side."""
     way = trip.way
     shop = way.change("vigilmon/add", name="shop", url="http://shop.example.com/")
     until("the monitor is up in Prometheus", lambda: len(way.query("vigilmon_monitor_up == 1")) == 1)
@@ -120,10 +120,10 @@ def test_down_shared_snoozed_woken_up(trip):
     assert len(trip.silences()) == 1
 
     way.change("bigpanda/unsnooze", incident=incident["id"])
-    until("the waking was told", lambda: len(trip.webhooks()) == 4 and all(trip.webhooks()))
+    until("the webhook about waking arrived", lambda: len(trip.webhooks()) == 4 and all(trip.webhooks()))
     assert trip.webhooks() == [[200]] * 4
     until("the silence is gone", lambda: not trip.silences())
-    until("the alert is told again", lambda: trip.state() == {"shop": "active"})
+    until("the alert is active again", lambda: trip.state() == {"shop": "active"})
 
     way.change("vigilmon/up", id=shop)
     until("BigPanda has the resolution", lambda: way.accepted(monitor="shop", status="ok"))
@@ -137,8 +137,8 @@ def test_down_shared_snoozed_woken_up(trip):
 
 
 @pytest.mark.parametrize("trip", ["v2"], indirect=True)
-def test_a_silence_that_alertmanager_forgot_is_made_again_and_others_are_left_alone(trip):
-    """Alertmanager restarts without its memory while an incident is snoozed; an operator's own silence stays.
+def test_lost_silence_is_created_again(trip):
+    """Alertmanager restarts without its state while an incident is snoozed; an operator's own silence is not changed.
 
     Then the incident is resolved by hand: what fires still opens it again after `reopen_after`, and not before.
     """
@@ -165,7 +165,7 @@ def test_a_silence_that_alertmanager_forgot_is_made_again_and_others_are_left_al
     way.change("bigpanda/resolve", incident=incident["id"])
     until("it is counted", lambda: way.counted("vendorwatch_bridge_resolved_by_hand_total", source="prod") == 1)
     assert len(way.accepted(monitor="shop")) == 1
-    until("it is sent anew", lambda: len(way.accepted(monitor="shop", status="critical")) == 2)
+    until("the alert is resent", lambda: len(way.accepted(monitor="shop", status="critical")) == 2)
     until("the incident is open again", lambda: trip.settled({"critical": 1, "ok": 0}))
 
 

@@ -1,4 +1,4 @@
-"""No secret of either program's configuration in any line, page, metric, error or file, whatever goes wrong."""
+"""No secret of either configuration in any line, page, metric, error or file, through all faults."""
 
 import base64
 import re
@@ -142,8 +142,8 @@ def put_at(program: Program, station: Station, fault: dict) -> dict[str, str]:
     return found
 
 
-def test_the_bridge_keeps_its_secrets(station, started, tmp_path):
-    """Every fault of BigPanda, wrong credentials, broken bodies, bad reloads; the log at its most talkative."""
+def test_bridge_leaks_no_secret(station, started, tmp_path):
+    """Through every fault of BigPanda, wrong credentials, broken bodies and bad reloads, with the log at debug."""
     station.sandbox.settings.change({"bigpanda": {"org_token": mark("org-token")}})
     settings = bridge_settings(tmp_path, station.sandbox.url, station.database)
     station.config_file.write_text(yaml.safe_dump(settings))
@@ -166,8 +166,8 @@ def test_the_bridge_keeps_its_secrets(station, started, tmp_path):
     assert leaks(found | files(tmp_path, ".yml")) == []
 
 
-def test_the_database_keeps_its_password(station, started, postgresql_cluster, tmp_path):
-    """A PostgreSQL that is there, goes away, comes back, refuses, or never was: its URL is never told."""
+def test_database_url_is_not_leaked(station, started, postgresql_cluster, tmp_path):
+    """PostgreSQL is there, stops, comes back, rejects, or never existed."""
     own = postgresql_cluster.database().replace("vendorwatch@", f"vendorwatch:{mark('database')}@")
     station.database = own
     station.configure()
@@ -183,9 +183,9 @@ def test_the_database_keeps_its_password(station, started, postgresql_cluster, t
     for url in (f"postgresql://nobody:{mark('database')}@127.0.0.1:1/x", own.replace("/d", f"/{mark('gone')}")):
         station.database = url
         station.configure()
-        with pytest.raises(RuntimeError, match="ended with status 1") as told:
+        with pytest.raises(RuntimeError, match="ended with status 1") as error:
             station.bridge("refused").start()
-        found[url.rpartition("/")[2]] = str(told.value)
+        found[url.rpartition("/")[2]] = str(error.value)
     assert (
         leaks({place.replace(MARK, ""): text for place, text in found.items()} | files(tmp_path, ".yml", ".db")) == []
     )
@@ -221,8 +221,8 @@ def succeeds(program: Program, account: str) -> bool:
     return any(f'account="{account}"' in line and line.endswith(" 1.0") for line in shown)
 
 
-def test_the_exporter_keeps_its_secrets(station, started, tmp_path):
-    """Every fault of every vendor, tokens that hold no more, bad reloads; the log, the pages and the state file."""
+def test_exporter_leaks_no_secret(station, started, tmp_path):
+    """Through every fault of every vendor, expired tokens and bad reloads: in the log, the pages and the state file."""
     sandbox = station.sandbox
     names = {"vigilmon": "token", "thousandeyes": "token"}
     sandbox.settings.change({vendor: {name: mark(vendor), "per_minute": 0} for vendor, name in names.items()})
@@ -301,8 +301,8 @@ def spoilt(web: dict) -> list[dict]:
 
 
 @pytest.mark.parametrize("name", ["bridge", "exporter"])
-def test_who_may_come_in_is_kept_secret(station, started, tmp_path, monkeypatch, name):
-    """Hashes, passwords and keys of --web.config.file: right and wrong ones, while it is good and while it is not."""
+def test_web_config_leaks_no_secret(station, started, tmp_path, monkeypatch, name):
+    """Hashes, passwords and keys of --web.config.file, right and wrong ones, with a valid and an invalid file."""
     monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(tmp_path / "ca.crt"))
     web, file, address = web_config(tmp_path), tmp_path / "web.yml", f"127.0.0.1:{free_port()}"
     file.write_text(yaml.safe_dump(web))
@@ -337,15 +337,15 @@ def test_who_may_come_in_is_kept_secret(station, started, tmp_path, monkeypatch,
 
 
 @pytest.mark.parametrize("program", [bridge.__main__, exporter.__main__])
-def test_a_bad_web_config_keeps_its_secrets(tmp_path, capsys, program):
-    """The problems of who may come in are told by their place too."""
+def test_errors_in_the_web_config_leak_no_secret(tmp_path, capsys, program):
+    """Problems are reported by their place only."""
     web, file = web_config(tmp_path), tmp_path / "web.yml"
     for content in spoilt(web):
         file.write_text(yaml.safe_dump(content))
         assert program.main([f"--config.file={tmp_path}/gone.yml", f"--web.config.file={file}", "--config.check"]) == 1
-        told = capsys.readouterr()
-        assert "web.yml" in told.err
-        assert leaks({"stdout": told.out, "stderr": told.err}, *hidden(tmp_path, web)) == []
+        output = capsys.readouterr()
+        assert "web.yml" in output.err
+        assert leaks({"stdout": output.out, "stderr": output.err}, *hidden(tmp_path, web)) == []
 
 
 GROUND = {"app_key": "app", "token": mark("token")}
@@ -390,28 +390,28 @@ def checked(program, content: str, folder: Path, capsys) -> list[str]:
     file = folder / "bad.yml"
     file.write_text(content)
     program.main([f"--config.file={file}", "--config.check"])
-    told = capsys.readouterr()
-    return leaks({"stdout": told.out, "stderr": told.err})
+    output = capsys.readouterr()
+    return leaks({"stdout": output.out, "stderr": output.err})
 
 
 @pytest.mark.parametrize("changes", BAD_BRIDGES)
-def test_a_bad_bridge_yml_keeps_its_secrets(tmp_path, capsys, changes):
-    """The problems of a file are told by their place, never by what stands there."""
+def test_errors_in_bridge_yml_leak_no_secret(tmp_path, capsys, changes):
+    """Problems are reported by their place, never by the value."""
     good = {"database": f"sqlite:///{tmp_path}/bridge.db", "bigpanda": GROUND, "receivers": [RECEIVER]}
     content = {name: value for name, value in (good | changes).items() if value is not None}
     assert checked(bridge.__main__, yaml.safe_dump(content, allow_unicode=True), tmp_path, capsys) == []
 
 
 @pytest.mark.parametrize("target", BAD_EXPORTERS)
-def test_a_bad_exporter_yml_keeps_its_secrets(tmp_path, capsys, target):
-    """The same for the exporter."""
+def test_errors_in_exporter_yml_leak_no_secret(tmp_path, capsys, target):
+    """Problems are reported by their place, never by the value."""
     content = yaml.safe_dump({"targets": [target]}, allow_unicode=True)
     assert checked(exporter.__main__, content, tmp_path, capsys) == []
 
 
 @pytest.mark.parametrize("program", [bridge.__main__, exporter.__main__])
-def test_what_is_no_yaml_keeps_its_secrets(tmp_path, capsys, program):
-    """A file that cannot be parsed is told without the line that is wrong."""
+def test_yaml_syntax_errors_leak_no_secret(tmp_path, capsys, program):
+    """The error does not quote the line."""
     for content in (
         f"bigpanda: {{token: {mark('x')}",
         f"token: '{mark('x')}\n a: b",

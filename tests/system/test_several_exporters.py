@@ -1,4 +1,4 @@
-"""Several exporters on the same accounts: shards that divide them, a pair of which one asks."""
+"""Several exporters on the same accounts: shards that divide them, and a pair of which one polls."""
 
 import time
 from collections.abc import Callable, Iterator
@@ -66,8 +66,8 @@ def spent(program: Program) -> float:
     return sum(series(program, 'vendorwatch_api_requests_total{collector="vigilmon"').values())
 
 
-def test_three_shards_divide_what_one_exporter_would_poll(exporter, sandbox, tmp_path):
-    """Each account is on one page, whole, and is asked by that exporter alone."""
+def test_three_shards_divide_the_accounts(exporter, sandbox, tmp_path):
+    """Each account is completely on one page, and only that exporter polls it."""
     flags = [(f"--shard={number}/3", f"--storage.path={tmp_path / 'state'}") for number in (1, 2, 3)]
     shards = [exporter(f"shard{number}", *flags[number - 1]) for number in (1, 2, 3)]
     pages = [series(shard, "vigilmon_monitor_active{") for shard in shards]
@@ -92,9 +92,9 @@ def pair(exporter, tmp_path) -> Callable[[Cluster], tuple[Program, Program]]:
         flag = f"--storage.url-file={file}"
         leader = exporter("leader", flag)
         follower = exporter("follower", flag)
-        until("uptimes are told", lambda: series(leader, "vigilmon_monitor_uptime"))
+        until("uptimes are served", lambda: series(leader, "vigilmon_monitor_uptime"))
         for prefix in ("vigilmon_monitor_", "packetvis_", "vendorwatch_poll_success"):
-            until("both tell the same", lambda prefix=prefix: known(leader, prefix) == known(follower, prefix))
+            until("both serve the same", lambda prefix=prefix: known(leader, prefix) == known(follower, prefix))
         return leader, follower
 
     return start
@@ -114,8 +114,8 @@ def nothing_was_refused_or_lost(sandbox: Sandbox) -> None:
 
 
 @pytest.mark.parametrize("end", [Program.kill, Program.stop])
-def test_a_pair_asks_once_and_goes_on_when_the_leader_ends(pair, postgresql_cluster, exporter, sandbox, end):
-    """The follower costs the vendor nothing and serves the same; then it asks, within what the leader left."""
+def test_follower_takes_over_when_the_leader_stops(pair, postgresql_cluster, exporter, sandbox, end):
+    """The follower costs the vendor nothing and serves the same page; then it polls within the remaining budget."""
     leader, follower = pair(postgresql_cluster)
     assert (leads(leader), leads(follower)) == (True, False)
     assert "leading" in leader.get("/").text
@@ -140,8 +140,8 @@ def test_a_pair_asks_once_and_goes_on_when_the_leader_ends(pair, postgresql_clus
     assert not any("s3cret" in each.log.read_text() for each in (leader, follower, again))
 
 
-def test_a_pair_whose_database_goes_away_serves_on_and_one_of_it_asks_when_it_is_back(pair, sandbox):
-    """Nobody asks meanwhile, for neither can know whether the other does; both say so, in one line each."""
+def test_pair_stops_polling_while_postgresql_is_unavailable(pair, sandbox):
+    """Neither can know whether the other polls. Both serve their data and log one line; later one polls again."""
     postgresql.needed()
     with Cluster() as own:
         both = pair(own)
@@ -167,5 +167,5 @@ def test_a_pair_whose_database_goes_away_serves_on_and_one_of_it_asks_when_it_is
         until("it asks", lambda: one_leads() and asked(sandbox)["count"] > before + 2)
         nothing_was_refused_or_lost(sandbox)
         for each in both:
-            told = each.log.read_text()
-            assert (told.count("PostgreSQL unavailable"), "Traceback" in told, "s3cret" in told) == (1, False, False)
+            log = each.log.read_text()
+            assert (log.count("PostgreSQL unavailable"), "Traceback" in log, "s3cret" in log) == (1, False, False)

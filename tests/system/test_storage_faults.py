@@ -1,4 +1,4 @@
-"""The disk is full, the database locked, read-only, gone or not ours: 503 until it is back, and nothing is lost."""
+"""The disk is full, the database locked, read-only, gone or not usable: 503 until it is back, and nothing is lost."""
 
 import contextlib
 import subprocess
@@ -50,7 +50,7 @@ def see(bridge: Program, path: str) -> int:
 
 def suffer(station: Station, bridge: Program, begin, end, ready: Collection[int] = (503,)) -> None:
     """Tell stories while a fault begins and ends; the process stays the same, and all arrives."""
-    Sender([bridge.url], station.ledger).tell("early", "critical")
+    Sender([bridge.url], station.ledger).send("early", "critical")
     pid = bridge.pid
     with Load([bridge.url], station.ledger, threads=3, alerts=3, pause=0.2):
         begin()
@@ -58,7 +58,7 @@ def suffer(station: Station, bridge: Program, begin, end, ready: Collection[int]
             refused(station, bridge, ready)
         finally:
             end()
-    Sender([bridge.url], station.ledger).tell("early", "ok")
+    Sender([bridge.url], station.ledger).send("early", "ok")
     station.settle()
     assert (bridge.pid, bridge.running) == (pid, True)
     assert "Traceback" not in bridge.log.read_text()
@@ -85,16 +85,16 @@ def whole(database: Path, copy: Path) -> bool:
         return connection.execute("PRAGMA integrity_check").fetchone() == ("ok",)
 
 
-def test_disk_full(station, disk):
-    """No room for one page more: 503 until there is, and the database is whole. A page that is there can be written."""
+def test_full_disk_answers_503(station, disk):
+    """Webhooks are answered 503 until there is space; existing pages can be written, the database stays intact."""
     bridge, folder = disk
     suffer(station, bridge, lambda: fill(folder), lambda: filler(folder).unlink(), ready=(200, 503))
     until("the database is whole", lambda: whole(folder / "bridge.db", station.folder / "copy.db"))
 
 
 @pytest.mark.parametrize("disk", [30], indirect=True)
-def test_a_nearly_full_disk_still_drains(station, disk):
-    """What is kept free is for delivery: webhooks are refused, and what was queued is sent and noted, once."""
+def test_nearly_full_disk_still_delivers(station, disk):
+    """The reserve is for delivery: webhooks are rejected, while queued events are sent and recorded once."""
     bridge, folder = disk
     station.sandbox.faults.set("bigpanda", "status", path="/data")
     Sender([bridge.url], station.ledger).tell_all([alert(f"a{number}", "critical") for number in range(100)])
@@ -110,8 +110,8 @@ def test_a_nearly_full_disk_still_drains(station, disk):
     station.fresh(bridge.url)
 
 
-def test_database_is_locked(station, started, tmp_path):
-    """Another process holds the database, a backup for example: 503 once it was waited for, then all goes on."""
+def test_locked_database_answers_503(station, started, tmp_path):
+    """Another process, such as a backup, holds the lock: 503 after a wait, then the bridge continues."""
     station.configure()
     bridge = started(station.bridge(command=[sys.executable, "-c", IMPATIENT]))
     with contextlib.closing(sqlite3.connect(tmp_path / "bridge.db", timeout=30, isolation_level=None)) as other:
@@ -119,8 +119,8 @@ def test_database_is_locked(station, started, tmp_path):
 
 
 @pytest.mark.parametrize("name", ["bridge.db", "bridge.db-wal"])
-def test_a_file_of_the_database_is_moved_away(station, started, tmp_path, name):
-    """503 until it is back: what went on being written would be lost with the process."""
+def test_moved_database_file_answers_503(station, started, tmp_path, name):
+    """The bridge writes nothing to it, because that would be lost with the process."""
     station.configure()
     bridge = started(station.bridge())
     file, away = tmp_path / name, tmp_path / "away"
@@ -130,16 +130,16 @@ def test_a_file_of_the_database_is_moved_away(station, started, tmp_path, name):
     assert "database: gone" in bridge.log.read_text()
 
 
-def test_postgresql_stops_and_starts(station, started, postgresql_cluster):
-    """The server is killed and started again: 503 in between, and the connections mend themselves."""
+def test_postgresql_restart_answers_503_meanwhile(station, started, postgresql_cluster):
+    """The server is killed and started again; the connections recover."""
     station.database = postgresql_cluster.database()
     station.configure()
     bridge = started(station.bridge())
     suffer(station, bridge, postgresql_cluster.stop, postgresql_cluster.start)
 
 
-def test_postgresql_is_read_only(station, started, postgresql_cluster):
-    """The server became a standby, or an operator said so: 503 until it can be written."""
+def test_read_only_postgresql_answers_503(station, started, postgresql_cluster):
+    """The server is a standby, or set to read-only, until it is writable again."""
     station.database = postgresql_cluster.database()
     name = station.database.rpartition("/")[2]
 
@@ -161,8 +161,8 @@ def refuses_to_start(station: Station, command: list[str]) -> str:
     return line
 
 
-def test_a_newer_schema(station, tmp_path):
-    """A database that a newer program has changed is not touched."""
+def test_bridge_does_not_start_with_a_newer_schema(station, tmp_path):
+    """It does not change a database that a newer version migrated."""
     station.configure()
     tool(station, "dead-letters", "list")
     with contextlib.closing(sqlite3.connect(tmp_path / "bridge.db")) as connection:
@@ -172,8 +172,8 @@ def test_a_newer_schema(station, tmp_path):
     assert "database: its schema is version 99, this program knows" in line
 
 
-def test_a_network_file_system(station, tmp_path):
-    """SQLite loses data where locks are a promise of another machine."""
+def test_bridge_does_not_start_on_a_network_file_system(station, tmp_path):
+    """SQLite loses data where locks are not reliable."""
     mounts = tmp_path / "mounts"
     mounts.write_text(f"server:/export {tmp_path} nfs4 rw 0 0\n")
     prepare = 'mount --bind "$0" /proc/$$/mounts'
@@ -183,8 +183,8 @@ def test_a_network_file_system(station, tmp_path):
     assert line.endswith(f"database: {tmp_path}/bridge.db is on a network file system (nfs4), where SQLite loses data")
 
 
-def test_a_read_only_file_system(station, tmp_path):
-    """A database that cannot be written when the bridge starts is told in one line."""
+def test_read_only_file_system_is_one_line_at_start(station, tmp_path):
+    """The bridge reports a database that it cannot write in one line."""
     folder = tmp_path / "disk"
     folder.mkdir()
     station.database = f"sqlite:///{folder}/bridge.db"

@@ -1,4 +1,4 @@
-"""The whole way on loopback: the sandbox's vendors, both programs, a real Prometheus and a real Alertmanager."""
+"""The whole path on loopback: the sandbox's vendors, both programs, a real Prometheus and a real Alertmanager."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -20,7 +20,7 @@ APP_KEY = "vendorwatch"
 QUICK = {"poll_interval": "1s"}
 UNLIMITED = {"per_minute": 1_000_000}
 SLOWER = ("bigpanda", "certificates")
-"""BigPanda allows five requests a second; probes are not requests."""
+"""BigPanda allows five requests a second; TLS probes do not count."""
 ACCOUNTS = {"vigilmon": "prod", "packetvis": "noc", "thousandeyes": "corp", "bigpanda": "main", "certificates": "edge"}
 
 
@@ -64,7 +64,7 @@ class Way:
     peers: int = 0
     """Alertmanagers beside the first one, in a cluster with it."""
     resend: str = "15s"
-    """After how long Prometheus tells Alertmanager again of what fires."""
+    """How often Prometheus resends firing alerts to Alertmanager."""
 
     def __post_init__(self) -> None:
         self.sandbox = sandbox(self.folder, self.addresses.sandbox)

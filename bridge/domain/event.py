@@ -10,7 +10,6 @@ from collections import abc
 from dataclasses import dataclass
 from enum import StrEnum
 from functools import lru_cache
-from typing import Any
 
 import msgspec
 
@@ -19,28 +18,11 @@ from bridge.domain.alert import Alert, clean
 LONGEST_NAME = 64
 LONGEST_VALUE = 512
 LONGEST_DESCRIPTION = 2048
-MEMBERS = frozenset(
-    {
-        "alerts",
-        "app_key",
-        "check",
-        "description",
-        "incident_identifier",
-        "incident_key",
-        "primary_property",
-        "secondary_property",
-        "status",
-        "timestamp",
-        "vendorwatch_key",
-        "generator_url",
-        "alertmanager_url",
-        "runbook_url",
-        "dashboard_url",
-        "permalink",
-        "panel_url",
-        "silence_url",
-    }
-)
+MEMBERS = frozenset({
+    "alerts", "app_key", "check", "description", "incident_identifier", "incident_key", "primary_property",
+    "secondary_property", "status", "timestamp", "vendorwatch_key", "generator_url", "alertmanager_url", "runbook_url",
+    "dashboard_url", "permalink", "panel_url", "silence_url",
+})  # fmt: skip
 """Reserved names, with a meaning to BigPanda or to us: no label may take them."""
 _REPLICA_LINKS = ("generator_url", "alertmanager_url")
 """Links that differ between replicas of the sender: a change of these alone is no update."""
@@ -49,9 +31,8 @@ _DESCRIBING = ("description", "summary", "message")
 _OWN_MEMBER = frozenset({"description", "runbook_url", "dashboard_url"})
 """Annotations with a member of their own."""
 _json = msgspec.json.Encoder(order="sorted").encode
-_UNLABELLED = MEMBERS | {"service"}
 _REMEMBERED = 2000
-"""Most characters of names that are cached."""
+"""Most characters of an alert's names that are cached."""
 _UNFIT = re.compile(r"[^a-z0-9_-]")
 
 
@@ -65,7 +46,6 @@ class Status(StrEnum):
     ACKNOWLEDGED = "acknowledged"
 
 
-_STATUSES = {status.value: status for status in Status}
 NONE = "none"
 """The mapping of a severity whose alerts are not sent."""
 DEFAULT_STATUSES: dict[str, str] = {
@@ -96,7 +76,7 @@ def status_of(alert: Alert, mapping: EventMapping) -> tuple[Status | None, bool]
         return Status.OK, True
     if alert.silence:
         return Status.ACKNOWLEDGED, True
-    return (Status.WARNING, False) if found is None else (_STATUSES[found], True)
+    return (Status.WARNING, False) if found is None else (Status(found), True)
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,30 +104,25 @@ def draft(alert: Alert, status: Status, mapping: EventMapping) -> Draft:
     return Draft(status, text.decode(), hashlib.blake2b(shown, digest_size=16).hexdigest())
 
 
-def build(alert: Alert, status: Status, timestamp: int, mapping: EventMapping) -> dict[str, Any]:
-    """Return the whole event as parsed JSON."""
-    event: dict[str, Any] = msgspec.json.decode(draft(alert, status, mapping).freeze(timestamp))
-    return event
-
-
 def _members(alert: Alert, status: Status, mapping: EventMapping) -> dict[str, str]:
     """Return the members that BigPanda shows."""
     present = (name for name in mapping.primary_property if alert.labels.get(name, "").strip())
     primary = alert.primary if alert.primary in alert.labels else next(present, "")
-    names = _names(tuple(alert.labels), tuple(alert.annotations), labelled=bool(primary))
-    members = dict(zip(names, _values(alert), strict=True))
-    members.pop("", None)
+    named = (tuple(alert.labels), tuple(alert.annotations))
+    cached = _tag_names if sum(map(len, (*alert.labels, *alert.annotations))) < _REMEMBERED else _tag_names.__wrapped__
+    tags = cached(*named, MEMBERS if primary else MEMBERS | {"service"})
+    members = {tags[name, "label_"]: _value(text) for name, text in alert.labels.items()}
+    for name in alert.annotations.keys() - _OWN_MEMBER:
+        members[tags[name, "annotation_"]] = _value(alert.annotations[name])
     members |= {name: _value(value) for name, value in alert.silence.items()}
-    members["incident_identifier"] = alert.key
-    members["vendorwatch_key"] = alert.key[:LONGEST_VALUE]
-    members["status"] = status.value
+    members |= {"incident_identifier": alert.key, "vendorwatch_key": alert.key[:LONGEST_VALUE], "status": status.value}
     described = (text for name in _DESCRIBING if (text := alert.annotations.get(name, "")).strip())
     members["description"] = clean(next(described, alert.name or alert.key))[:LONGEST_DESCRIPTION]
-    members["primary_property"] = names[list(alert.labels).index(primary)] if primary else "service"
+    members["primary_property"] = tags[primary, "label_"] if primary else "service"
     if not primary:
         members["service"] = alert.source
     if alert.secondary in alert.labels:
-        members["secondary_property"] = names[list(alert.labels).index(alert.secondary)]
+        members["secondary_property"] = tags[alert.secondary, "label_"]
     elif alert.name:
         members["secondary_property"], members["check"] = "check", _value(alert.name)
     for name, url in alert.links.items():
@@ -156,38 +131,19 @@ def _members(alert: Alert, status: Status, mapping: EventMapping) -> dict[str, s
     return members
 
 
-def _values(alert: Alert) -> abc.Iterable[str]:
-    """Return the values of all labels and annotations, checking all of them at once if possible."""
-    values = (*alert.labels.values(), *alert.annotations.values())
-    together = "".join(values)
-    return values if len(together) <= LONGEST_VALUE and together == clean(together) else map(_value, values)
-
-
-def _names(labels: tuple[str, ...], annotations: tuple[str, ...], *, labelled: bool) -> tuple[str, ...]:
-    """Return the tag names of all labels and annotations, "" for those with a member of their own.
-
-    `labelled`: a label is the primary property; otherwise `service` is a member. Alerts of one rule share their names,
-    so they are cached, unless they are too long.
-    """
-    known = _tag_names if sum(map(len, labels + annotations)) < _REMEMBERED else _tag_names.__wrapped__
-    return known(labels, annotations, MEMBERS if labelled else _UNLABELLED)
-
-
 @lru_cache(maxsize=4096)
-def _tag_names(labels: tuple[str, ...], annotations: tuple[str, ...], taken: frozenset[str]) -> tuple[str, ...]:
-    used: set[str] = set(taken)
-    tags = {}
-    for name in sorted(labels, key=_rank):
-        tags[name, "label_"] = _free(name, "label_", taken, used)
-    for name in sorted(set(annotations) - _OWN_MEMBER, key=_rank):
-        tags[name, "annotation_"] = _free(name, "annotation_", taken, used)
-    return tuple(tags[name, "label_"] for name in labels) + tuple(
-        tags.get((name, "annotation_"), "") for name in annotations
-    )
+def _tag_names(
+    labels: tuple[str, ...], annotations: tuple[str, ...], taken: frozenset[str]
+) -> abc.Mapping[tuple[str, str], str]:
+    """Return the tag of each label and annotation without a member of its own, by its name and its kind's prefix.
 
-
-def _rank(name: str) -> tuple[bool, str]:
-    return (_fold(name, "label_") != name, name)
+    Alerts of one rule share their names, so they are cached.
+    """
+    used, tags = set(taken), {}
+    for prefix, names in (("label_", labels), ("annotation_", set(annotations) - _OWN_MEMBER)):
+        for name in sorted(names, key=lambda name: (_fold(name, "label_") != name, name)):
+            tags[name, prefix] = _free(name, prefix, taken, used)
+    return tags
 
 
 def _free(name: str, prefix: str, taken: frozenset[str], used: set[str]) -> str:

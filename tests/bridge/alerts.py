@@ -1,6 +1,9 @@
 """An alert of Alertmanager's for tests of the bridge: what a test does not say of it is alike in all of them."""
 
+import json
+
 from bridge.domain.alert import Alert
+from bridge.domain.event import draft
 
 
 def alert_at(at, name="a", /, *, source="prod", firing=True, **more):
@@ -17,3 +20,8 @@ def alert_at(at, name="a", /, *, source="prod", firing=True, **more):
         "ends_at": None if firing else at,
     }
     return Alert(**(usual | more))
+
+
+def build(alert, status, timestamp, mapping):
+    """Return the event of an alert as BigPanda reads it."""
+    return json.loads(draft(alert, status, mapping).freeze(timestamp))

@@ -8,8 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bridge.domain.alert import Alert
-from bridge.domain.event import MEMBERS, Status, build, draft, status_of
+from bridge.domain.event import MEMBERS, Status, draft, status_of
 from bridge.receivers.settings import ReceiverSettings
+from tests.bridge.alerts import build
 
 SETTINGS = ReceiverSettings(receiver="alertmanager", source="prod", app_key="app")
 MAPPING = SETTINGS.mapping

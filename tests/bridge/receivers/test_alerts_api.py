@@ -4,9 +4,10 @@ import json
 
 import pytest
 
-from bridge.domain.event import build, status_of
+from bridge.domain.event import status_of
 from bridge.errors import Unreadable
 from bridge.receivers.alerts_api import Settings, translate
+from tests.bridge.alerts import build
 from tests.store import Store
 
 NOW = 1_795_200_000.0

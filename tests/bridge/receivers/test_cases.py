@@ -8,9 +8,10 @@ import pytest
 import yaml
 
 from bridge.domain.dedup import decide
-from bridge.domain.event import build, status_of
+from bridge.domain.event import status_of
 from bridge.errors import Unreadable
 from bridge.receivers.contract import sender, translate
+from tests.bridge.alerts import build
 
 TESTDATA = Path(__file__).parent / "testdata"
 NOW = 1_795_200_000.0

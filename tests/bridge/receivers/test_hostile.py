@@ -9,10 +9,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bridge.domain.alert import Alert
-from bridge.domain.event import build, status_of
+from bridge.domain.event import status_of
 from bridge.errors import Unreadable
 from bridge.outbox.rows import alert_json, alert_of
 from bridge.receivers.contract import sender, translate
+from tests.bridge.alerts import build
 
 TESTDATA = Path(__file__).parent / "testdata"
 NOW = 1_795_200_000.0

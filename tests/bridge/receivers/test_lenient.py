@@ -4,9 +4,10 @@ import json
 
 import pytest
 
-from bridge.domain.event import build, draft, status_of
+from bridge.domain.event import draft, status_of
 from bridge.receivers.alertmanager import Settings, translate
 from bridge.receivers.lenient import identifier_of, strings_of, time_of, whole_of
+from tests.bridge.alerts import build
 
 NOW = 1_795_200_000.0
 SETTINGS = Settings(receiver="alertmanager", source="prod", app_key="app")

@@ -2,11 +2,10 @@
 
 import re
 import time
-from collections.abc import Iterable, Sequence
-from dataclasses import replace
+from collections.abc import Sequence
 from typing import Any, Final
 
-from sqlalchemy import Connection, Row, Select, case, func, select
+from sqlalchemy import ColumnElement, Connection, Select, case, func, select
 
 from bridge.domain.alert import Alert
 from bridge.domain.alert_state import AlertState, Member
@@ -14,21 +13,18 @@ from bridge.domain.event import Status
 from bridge.domain.identity import identity_key
 from bridge.outbox.database import Repository
 from bridge.outbox.pages import Page, PageRequest, page_of
-from bridge.outbox.rows import member_of, state_of
+from bridge.outbox.rows import alert_of, state_of
 from bridge.outbox.schema import alert_states, last_heard, members, opened
 
 _STREAMED: Final = 500
 MOST_WORDS: Final = 8
 MOST_SECONDS: Final = 0.25
 """Most seconds of one search: many may look at pages, and webhooks come first."""
-_AT_ONCE: Final = 500
-"""Most keys in one SELECT."""
 _AS_IT_IS: Final = re.compile(r"[^\x00-\x1f\x7f-\U0010ffff\"\\]+")
 """Characters that JSON does not escape, so that the database can search for them."""
 _URGENCY: Final = case(
     (alert_states.c.status == Status.CRITICAL, 0), (alert_states.c.status == Status.WARNING, 1), else_=2
 )
-_known = alert_states.c.status != ""
 
 
 class Alerts(Repository):
@@ -36,49 +32,44 @@ class Alerts(Repository):
 
     def open_alerts(self, source: str) -> list[AlertState]:
         """Return a source's alerts that are open in BigPanda, or will be, by key."""
-        query = select(alert_states).where(opened, alert_states.c.source == source).order_by(alert_states.c.key)
-        with self._database.read() as connection:
-            shared = (
-                select(members)
-                .join(alert_states, alert_states.c.key == members.c.key)
-                .where(alert_states.c.source == source)
-            )
-            return _with_members([state_of(row) for row in connection.execute(query)], connection.execute(shared).all())
+        return self._where(opened, alert_states.c.source == source)
 
     def opened_at(self, destination: str) -> list[AlertState]:
         """Return the alerts that a destination accepted as open and whose resolution it was not sent."""
-        query = select(alert_states).where(alert_states.c.destination == destination).order_by(alert_states.c.key)
-        with self._database.read() as connection:
-            return [state_of(row) for row in connection.execute(query)]
+        return self._where(alert_states.c.destination == destination)
 
     def opened_elsewhere(self, destination: str) -> list[AlertState]:
         """Return the open alerts that another destination accepted, as far as known."""
-        elsewhere = alert_states.c.destination.not_in(["", destination])
-        query = select(alert_states).where(opened, elsewhere).order_by(alert_states.c.key)
+        return self._where(opened, alert_states.c.destination.not_in(["", destination]))
+
+    def _where(self, *conditions: ColumnElement[bool]) -> list[AlertState]:
         with self._database.read() as connection:
-            return [state_of(row) for row in connection.execute(query)]
+            return states(connection, *conditions)
 
     def states(self, keys: Sequence[str]) -> dict[str, AlertState]:
         """Return the states of these keys, as far as known."""
         with self._database.read() as connection:
-            return states(connection, keys)
+            return self._known(connection, keys)
 
     def of_alerts(self, alerts: Sequence[Alert]) -> dict[str, AlertState]:
         """Return the states that these alerts of a sender belong to, by the alert's key, as far as known."""
+        own = self._database.names([alert.key for alert in alerts])
+        shared = select(members.c.member, members.c.key).where(self._database.among(members.c.member))
         with self._database.read() as connection:
-            owners = owners_of(connection, [alert.key for alert in alerts])
+            owners = {row.member: row.key for row in connection.execute(shared, own)}
             wanted = {one for alert in alerts for one in (alert.key, alert.identity, owners.get(alert.key, "")) if one}
-            found = states(connection, sorted(wanted))
+            found = self._known(connection, sorted(wanted))
         return {alert.key: found[key] for alert in alerts if (key := identity_key(alert, owners, found)) in found}
+
+    def _known(self, connection: Connection, keys: Sequence[str]) -> dict[str, AlertState]:
+        these = self._database.among(alert_states.c.key)
+        return {state.key: state for state in states(connection, these, **self._database.names(keys))}
 
     def heard_at(self, keys: Sequence[str]) -> dict[str, float]:
         """Return when each of these keys was last repeated, if that is recorded."""
-        found: dict[str, float] = {}
+        query = select(last_heard).where(self._database.among(last_heard.c.key))
         with self._database.read() as connection:
-            for start in range(0, len(keys), _AT_ONCE):
-                part = last_heard.c.key.in_(keys[start : start + _AT_ONCE])
-                found |= {row.key: row.at for row in connection.execute(select(last_heard).where(part))}
-        return found
+            return {row.key: row.at for row in connection.execute(query, self._database.names(keys))}
 
     def note_heard(self, keys: Sequence[str], now: float) -> None:
         """Record these keys as still firing, without a webhook."""
@@ -97,32 +88,14 @@ class Alerts(Repository):
             return page_of(connection, query, request, state_of)
 
 
-def owners_of(connection: Connection, keys: Sequence[str]) -> dict[str, str]:
-    """Return the shared identity of each of these alerts, by the alert's own key, if it fires as a member."""
-    owners: dict[str, str] = {}
-    for start in range(0, len(keys), _AT_ONCE):
-        of = select(members.c.member, members.c.key).where(members.c.member.in_(keys[start : start + _AT_ONCE]))
-        owners |= {row.member: row.key for row in connection.execute(of)}
-    return owners
-
-
-def states(connection: Connection, keys: Sequence[str]) -> dict[str, AlertState]:
-    """Return the states of these keys, as far as known."""
-    found: dict[str, AlertState] = {}
-    for start in range(0, len(keys), _AT_ONCE):
-        part = keys[start : start + _AT_ONCE]
-        rows = connection.execute(select(alert_states).where(alert_states.c.key.in_(part), _known))
-        states_found = [state_of(row) for row in rows]
-        shared = connection.execute(select(members).where(members.c.key.in_(part))).all()
-        found |= {state.key: state for state in _with_members(states_found, shared)}
-    return found
-
-
-def _with_members(states_found: Iterable[AlertState], rows: Iterable[Row[Any]]) -> list[AlertState]:
+def states(connection: Connection, *conditions: ColumnElement[bool], **bound: object) -> list[AlertState]:
+    """Return the known states that meet all conditions, by key, with their members."""
+    query = select(alert_states).where(alert_states.c.status != "", *conditions).order_by(alert_states.c.key)
     shared: dict[str, dict[str, Member]] = {}
-    for row in rows:
-        shared.setdefault(row.key, {})[row.member] = member_of(row)
-    return [replace(one, members=shared[one.key]) if one.key in shared else one for one in states_found]
+    keys = query.with_only_columns(alert_states.c.key).order_by(None)
+    for row in connection.execute(select(members).where(members.c.key.in_(keys)), bound):
+        shared.setdefault(row.key, {})[row.member] = Member(alert_of(row.alert), Status(row.status))
+    return [state_of(row, shared.get(row.key)) for row in connection.execute(query, bound)]
 
 
 def _search(

@@ -109,7 +109,8 @@ class Database:
                 raise Unavailable("database: busy")
             try:
                 with self._writer.begin() as connection:
-                    self._see_files()
+                    if not self._files.there():
+                        raise Unavailable("database: gone")
                     yield connection
                 self._files.checkpoint(_FOR_READERS)  # the commit stands, whatever the result of this
             finally:
@@ -123,13 +124,10 @@ class Database:
     @contextmanager
     def read(self) -> Iterator[Connection]:
         """Yield a consistent view."""
-        self._see_files()
-        with self._meanings(), self._reader.begin() as connection:
-            yield connection
-
-    def _see_files(self) -> None:
         if not (self.postgresql or self._files.there()):
             raise Unavailable("database: gone")
+        with self._meanings(), self._reader.begin() as connection:
+            yield connection
 
     @contextmanager
     def _meanings(self) -> Iterator[None]:
@@ -169,7 +167,7 @@ class Database:
     def upsert(self, table: Any, *index: str) -> Any:
         """Return an INSERT that replaces the row with the same `index`."""
         made = self.insert(table)
-        replaced = {column.name: made.excluded[column.name] for column in table.c if column.name not in index}
+        replaced = {column.key: made.excluded[column.key] for column in table.c if column.key not in index}
         return made.on_conflict_do_update(index_elements=index, set_=replaced)
 
     def among(self, column: ColumnElement[str]) -> ColumnElement[bool]:

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Row, select, update
+from sqlalchemy import Connection, Row, select, update
 
 from bridge.domain.alert_state import Kind
 from bridge.domain.event import EventMapping, Status, draft, status_of
@@ -51,13 +51,13 @@ class DeadLetters(Repository):
         """Return dead letters, the oldest first."""
         query = select(*columns(events, DeadLetter)).where(dead).order_by(events.c.id).limit(limit)
         with self._database.read() as connection:
-            return [_letter(row) for row in connection.execute(query)]
+            return [DeadLetter(**row._asdict()) for row in connection.execute(query)]
 
     def page(self, request: PageRequest) -> Page[DeadLetter]:
         """Return a page of dead letters, the oldest first, their bodies cut."""
         query = select(*columns(events, DeadLetter, cut=True)).where(dead).order_by(events.c.id)
         with self._database.read() as connection:
-            return page_of(connection, query, request, _letter)
+            return page_of(connection, query, request, lambda row: DeadLetter(**row._asdict()))
 
     def requeue(
         self, ids: Sequence[int] | None, mappings: Mapping[tuple[str, str], EventMapping], now: float
@@ -82,20 +82,15 @@ class DeadLetters(Repository):
 
     def discard(self, ids: Sequence[int], now: float) -> int:
         """Discard dead letters; they stay in the history. Returns their number."""
-        return self._discard(events.c.id.in_(ids), now)
+        chosen = update(events).where(dead, events.c.id.in_(ids))
+        with self._database.write() as connection:
+            return connection.execute(chosen.values(state="discarded", closed_at=now)).rowcount
 
     def discard_until(self, last: int, now: float) -> int:
         """Discard every dead letter up to this id, the last one that the user saw; return their number."""
-        return self._discard(events.c.id <= last, now)
-
-    def _discard(self, chosen: ColumnElement[bool], now: float) -> int:
-        statement = update(events).where(dead, chosen).values(state="discarded", closed_at=now)
+        chosen = update(events).where(dead, events.c.id <= last)
         with self._database.write() as connection:
-            return connection.execute(statement).rowcount
-
-
-def _letter(row: Row[Any]) -> DeadLetter:
-    return DeadLetter(**row._asdict())
+            return connection.execute(chosen.values(state="discarded", closed_at=now)).rowcount
 
 
 def _requeue(connection: Connection, row: Row[Any], mapping: EventMapping | None, now: float) -> str:
@@ -122,6 +117,6 @@ def _requeue(connection: Connection, row: Row[Any], mapping: EventMapping | None
         closed_at=None,
     )
     connection.execute(queued)
-    state = {"status": status, "content": event.content_hash, "told_at": now, "updated_at": now}
+    state = {"status": status, "content_hash": event.content_hash, "queued_at": now, "updated_at": now}
     connection.execute(update(alert_states).where(alert_states.c.key == row.key).values(state))
     return "queued"

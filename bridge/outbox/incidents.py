@@ -18,10 +18,14 @@ from bridge.domain.notification import Notification, Outcome
 from bridge.outbox.alerts import states
 from bridge.outbox.database import Database, Repository
 from bridge.outbox.pages import Page, PageRequest, page_of
-from bridge.outbox.schema import callbacks, incidents, share_quotas
+from bridge.outbox.schema import alert_states, callbacks, incidents, share_quotas
 
-_COLUMN_OF = {"keys": "alerts", "closed_manually": "by_hand"}
-_AS_JSON = ("keys", "closed_manually", "seen")
+_AS_JSON = {
+    "keys": tuple[str, ...],
+    "closed_manually": dict[str, float],
+    "seen": tuple[str, ...],
+    "details": IncidentDetails,
+}
 _MEMBERS = tuple(member.name for member in fields(IncidentRecord))
 
 
@@ -150,12 +154,12 @@ def _judged(
         outcome.resolved.append((after.environment, seconds))
     # An incident merged into another open one was not closed.
     others = (incidents.c.source == after.source) & (incidents.c.id != after.id) & incidents.c.active
-    listed = connection.execute(select(incidents.c.alerts).where(others, incidents.c.heard_at > 0)).scalars()
+    listed = connection.execute(select(incidents.c["keys"]).where(others, incidents.c.heard_at > 0)).scalars()
     elsewhere = {key for keys in listed for key in json.loads(keys)}
     still = {
-        key: one
-        for key, one in states(connection, after.keys).items()
-        if one.open and key not in elsewhere and fires_still(one.queued_at, one.ended_at, after, now)
+        one.key: one
+        for one in states(connection, alert_states.c.key.in_(after.keys))
+        if one.open and one.key not in elsewhere and fires_still(one.queued_at, one.ended_at, after, now)
     }
     outcome.closed_manually.update(one.alert.source for one in still.values())
     return replace(after, closed_manually={key: one.updated_at for key, one in still.items()})
@@ -188,14 +192,12 @@ def _write(connection: Connection, record: IncidentRecord) -> None:
 
 
 def _record(row: Row[Any]) -> IncidentRecord:
-    found = {name: getattr(row, _COLUMN_OF.get(name, name)) for name in _MEMBERS}
-    found |= {name: json.loads(found[name]) for name in _AS_JSON}
-    found["details"] = msgspec.json.decode(found["details"], type=IncidentDetails)
-    return IncidentRecord(**(found | {"keys": tuple(found["keys"]), "seen": tuple(found["seen"])}))
+    found = {name: getattr(row, name) for name in _MEMBERS}
+    return IncidentRecord(
+        **found | {name: msgspec.json.decode(found[name], type=kind) for name, kind in _AS_JSON.items()}
+    )
 
 
 def _row(record: IncidentRecord) -> dict[str, Any]:
     found = {name: getattr(record, name) for name in _MEMBERS}
-    found |= {name: json.dumps(found[name]) for name in _AS_JSON}
-    found["details"] = msgspec.json.encode(record.details).decode()
-    return {_COLUMN_OF.get(name, name): value for name, value in found.items()}
+    return found | {name: msgspec.json.encode(found[name]).decode() for name in _AS_JSON}

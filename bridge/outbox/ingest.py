@@ -2,14 +2,15 @@
 
 import json
 import logging
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any, Final
 
-from sqlalchemy import Connection, Row, Select, delete
+import msgspec
+from sqlalchemy import Connection, delete
 
 from bridge.domain.alert import Alert
-from bridge.domain.alert_state import AlertState, Member
+from bridge.domain.alert_state import AlertState, Member, PendingEvent
 from bridge.domain.dedup import LONGEST_HOLD, Action, Decision, Reason, decide, next_state, resend
 from bridge.domain.event import NONE, Draft, Status, draft, status_of
 from bridge.domain.identity import identity_key, speaker, with_member
@@ -17,7 +18,7 @@ from bridge.domain.notification import Notification, Outcome
 from bridge.outbox import incidents
 from bridge.outbox.database import Database
 from bridge.outbox.quarantine import put, quarantine_row
-from bridge.outbox.rows import PRIORITY, alert_json, member_of, pending_of, state_of, state_row
+from bridge.outbox.rows import PRIORITY, alert_json, alert_of, state_of, state_row
 from bridge.outbox.schema import members
 from bridge.outbox.statements import BLANK, Statements
 
@@ -54,17 +55,14 @@ class Batch:
         self._states: dict[str, AlertState] = {}
         self._changed: set[str] = set()
         self._owners: dict[str, str] = {}
-        self._groups: dict[str, dict[str, Member]] = {}
-        self._joined: dict[str, dict[str, Any]] = {}
-        self._left: set[str] = set()
+        self._members: dict[str, dict[str, Member]] = {}
+        self._stored: dict[str, tuple[str, Member]] = {}
         self._events: dict[tuple[str, int], dict[str, Any]] = {}
         self._superseded: list[tuple[str, int]] = []
 
     def accept(self, batch: Sequence[Notification]) -> list[Outcome]:
         """Decide about every alert, in the order given, and write the results."""
-        alerts = [alert for notification in batch for alert in notification.alerts]
-        identities = {alert.identity for alert in alerts if alert.identity}
-        self._load({alert.key for alert in alerts} | identities, grouped=bool(identities))
+        self._load([alert for notification in batch for alert in notification.alerts])
         outcomes = [self._ingest(notification) for notification in batch]
         self._write()
         self._write_unreadable(batch)
@@ -72,29 +70,30 @@ class Batch:
         incidents.merge_heard(self._database, self._connection, batch, outcomes, self._now)
         return outcomes
 
-    def _load(self, names: set[str], *, grouped: bool) -> None:
-        shared = self._members(self._statements.owners, names)
-        keys = sorted(names | {row.key for row in shared})
+    def _load(self, alerts: Sequence[Alert]) -> None:
+        """Read, and on PostgreSQL lock, the states of these alerts and of the identities that they share."""
+        execute, names = self._connection.execute, self._database.names
+        identities = {alert.identity for alert in alerts if alert.identity}
+        wanted = {alert.key for alert in alerts} | identities
+        shared = execute(self._statements.owners, names(sorted(wanted))).scalars().all()
+        keys = sorted(wanted.union(shared))
         if self._database.postgresql:
             self._reserve(keys)
-        for row in self._connection.execute(self._statements.known, self._database.names(keys)):
+        for row in execute(self._statements.known, names(keys)):
             if row.status:
                 self._states[row.key] = state_of(row)
         if not self._states:
             return
         # Only after locking the rows: an event that another replica has claimed meanwhile is no longer pending.
-        known = self._database.names(list(self._states))
-        for row in self._connection.execute(self._statements.pending, known):
-            self._states[row.key] = replace(self._states[row.key], pending=pending_of(row))
-        if not shared and not grouped:
-            return
-        for row in self._members(self._statements.members, keys):
-            self._owners[row.member] = row.key
-            state = self._states[row.key]
-            self._states[row.key] = replace(state, members={**state.members, row.member: member_of(row)})
-
-    def _members(self, statement: Select[Any], names: Iterable[str]) -> Sequence[Row[Any]]:
-        return self._connection.execute(statement, self._database.names(sorted(names))).all()
+        for row in execute(self._statements.pending, names(list(self._states))):
+            pending = msgspec.convert(row, PendingEvent, from_attributes=True)
+            self._states[row.key] = replace(self._states[row.key], pending=pending)
+        if shared or identities:
+            for row in execute(self._statements.members, names(keys)):
+                self._owners[row.member] = row.key
+                member = Member(alert_of(row.alert), Status(row.status))
+                self._stored[row.member] = row.key, member
+                self._members.setdefault(row.key, {})[row.member] = member
 
     def _reserve(self, keys: list[str]) -> None:
         """Insert unknown keys blank, so that two replicas cannot both be the first.
@@ -118,8 +117,8 @@ class Batch:
             status, mapped = status_of(alert, notification.mapping)
             if notification.resend and state:
                 status = state.status
-            elif alert.identity or (state and state.members):
-                alert, status = self._shared(key, state, alert, status)  # noqa: PLW2901  who speaks for all of them
+            elif alert.identity or self._members.get(key):
+                alert, status = self._shared(key, alert, status)  # noqa: PLW2901  who speaks for all of them
                 state = self._states.get(key)
             event = draft(alert, status or Status.OK, notification.mapping)
             if notification.resend:
@@ -139,37 +138,24 @@ class Batch:
             _count(outcome, decision, status, mapped=mapped)
         return outcome
 
-    def _shared(
-        self, key: str, state: AlertState | None, alert: Alert, status: Status | None
-    ) -> tuple[Alert, Status | None]:
+    def _shared(self, key: str, alert: Alert, status: Status | None) -> tuple[Alert, Status | None]:
         """Update one alert of a shared identity; return the alert that represents all of them, and its status."""
-        before = state.members if state else {}
-        if not alert.identity and alert.key not in before and not alert.firing:
+        state, known = self._states.get(key), self._members.get(key, {})
+        if not alert.identity and alert.key not in known and not alert.firing:
             after: dict[str, Member] = {}  # the whole identity is resolved, by expiry or manually
+        elif state and state.open and not known:
+            # It was opened before its sender's alerts shared identities.
+            after = with_member({state.key: Member(state.alert, state.status)}, alert, status)
         else:
-            if state and state.open and not before:
-                # It was opened before its sender's alerts shared identities.
-                before = {state.key: Member(state.alert, state.status)}
-            after = with_member(before, alert, status)
-        for left in before.keys() - after.keys():
+            after = with_member(known, alert, status)
+        for left in known.keys() - after.keys():
             self._owners.pop(left, None)
-            self._joined.pop(left, None)
-            self._left.add(left)
-        for member, found in after.items():
-            if before.get(member) != found or state is None or member not in state.members:
-                self._owners[member] = key
-                self._left.discard(member)
-                self._joined[member] = {
-                    "member": member,
-                    "key": key,
-                    "status": found.status.value,
-                    "alert": alert_json(found.alert),
-                }
-        if state and after != state.members:
+        self._owners |= dict.fromkeys(after, key)
+        if state and after != known:
             # Judgements about the former members are obsolete, even if BigPanda sees no change.
-            self._states[key] = replace(state, members=after, updated_at=self._now)
+            self._states[key] = replace(state, updated_at=self._now)
             self._changed.add(key)
-        self._groups[key] = after
+        self._members[key] = after
         if after:
             worst = speaker(key, after)
             return worst.alert, worst.status
@@ -184,7 +170,7 @@ class Batch:
         after = next_state(state, alert, decision, event.content_hash, self._now)
         if after is None or after is state:
             return
-        self._states[alert.key] = replace(after, members=self._groups.get(alert.key, state.members if state else {}))
+        self._states[alert.key] = after
         self._changed.add(alert.key)
         if decision.kind:
             self._events[alert.key, after.seq] = self._event_row(after, decision, event, app_key)
@@ -229,10 +215,15 @@ class Batch:
             self._connection.execute(self._statements.supersede, these)
         if self._events:
             self._connection.execute(self._statements.queue, list(self._events.values()))
-        if self._left:
-            self._connection.execute(delete(members).where(members.c.member.in_(sorted(self._left))))
-        if self._joined:
-            self._connection.execute(self._statements.join, list(self._joined.values()))
+        firing = {member: (key, found) for key, group in self._members.items() for member, found in group.items()}
+        if left := self._stored.keys() - firing.keys():
+            self._connection.execute(delete(members).where(members.c.member.in_(sorted(left))))
+        if joined := [
+            {"member": member, "key": key, "status": found.status.value, "alert": alert_json(found.alert)}
+            for member, (key, found) in firing.items()
+            if self._stored.get(member) != (key, found)
+        ]:
+            self._connection.execute(self._statements.join, joined)
         if self._changed:
             rows = [state_row(self._states[key]) for key in sorted(self._changed)]
             self._connection.execute(self._statements.keep, rows)

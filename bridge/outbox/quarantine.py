@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from sqlalchemy import Connection, Row, delete, func, insert, select
+from sqlalchemy import Connection, delete, func, insert, select
 
 from bridge.domain.alert import clean
 from bridge.outbox.database import Repository
@@ -43,13 +43,13 @@ class Quarantine(Repository):
         """Return quarantined bodies, the oldest first."""
         query = select(*columns(quarantine, Quarantined)).order_by(quarantine.c.id).limit(limit)
         with self._database.read() as connection:
-            return [_quarantined(row) for row in connection.execute(query)]
+            return [Quarantined(**row._asdict()) for row in connection.execute(query)]
 
     def page(self, request: PageRequest) -> Page[Quarantined]:
         """Return a page of quarantined bodies, the oldest first, cut."""
         query = select(*columns(quarantine, Quarantined, cut=True)).order_by(quarantine.c.id)
         with self._database.read() as connection:
-            return page_of(connection, query, request, _quarantined)
+            return page_of(connection, query, request, lambda row: Quarantined(**row._asdict()))
 
     def discard(self, ids: Sequence[int]) -> int:
         """Delete from quarantine; return the number deleted."""
@@ -73,10 +73,6 @@ def put(connection: Connection, rows: Sequence[Mapping[str, Any]]) -> None:
     last = connection.execute(select(func.max(counted.c.id)).where(too_much)).scalar()
     if last is not None:
         connection.execute(delete(quarantine).where(quarantine.c.id <= last))
-
-
-def _quarantined(row: Row[Any]) -> Quarantined:
-    return Quarantined(**row._asdict())
 
 
 def quarantine_row(receiver: str, source: str, reason: str, body: str, now: float) -> dict[str, Any]:

@@ -2,12 +2,14 @@
 
 from sqlalchemy import bindparam, insert, literal_column, select, update
 
+from bridge.domain.alert_state import PendingEvent
 from bridge.outbox.database import Database
+from bridge.outbox.pages import columns
 from bridge.outbox.schema import alert_states, events, last_heard, members, senders, waiting, watchdog_heartbeats
 
 BLANK = {
-    "receiver": "", "source": "", "status": "", "content": "", "timestamp": 0, "seq": 0, "told_at": 0.0,
-    "starts_at": 0.0, "ended_at": None, "at": None, "doubtful": False, "alert": "", "updated_at": 0.0,
+    "receiver": "", "source": "", "status": "", "content_hash": "", "timestamp": 0, "seq": 0, "queued_at": 0.0,
+    "starts_at": 0.0, "ended_at": None, "at": None, "possibly_stale": False, "alert": "", "updated_at": 0.0,
     "destination": "", "app_key": "",
 }  # fmt: skip
 """The row of an unknown alert."""
@@ -24,7 +26,7 @@ class Statements:
         self.names = select(alert_states.c.key).where(this_alert)
         self.reserve = database.insert(alert_states).on_conflict_do_nothing()
         self.pending = (
-            select(*(events.c[name] for name in ("key", "kind", "timestamp", "not_before", "replaces", "queued_at")))
+            select(events.c.key, *columns(events, PendingEvent))
             .join(alert_states, (alert_states.c.key == events.c.key) & (alert_states.c.seq == events.c.seq))
             .where(waiting, events.c.attempts == literal_column("0"), database.among(events.c.key))
         )

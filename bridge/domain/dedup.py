@@ -1,4 +1,4 @@
-"""Deduplication: (an alert's state, its sender's new report) → queue, hold, unchanged or skip, and why. Pure.
+"""Deduplication: (an alert's state, its sender's new report) → the event to queue, or none, and why. Pure.
 
 BigPanda gets one event per change. Two events of an alert never have the same second, a later one never has an earlier
 time, and none has a time in the future when it is sent, because BigPanda shows the event with the newest time. Only
@@ -16,15 +16,6 @@ from bridge.domain.event import Status
 
 LONGEST_HOLD: Final = 5.0
 """Most seconds that an event is held until its own timestamp: as many changes within one second."""
-
-
-class Action(StrEnum):
-    """The decision about an alert."""
-
-    QUEUE = "queue"
-    HOLD = "hold"
-    UNCHANGED = "unchanged"
-    SKIP = "skip"
 
 
 class Reason(StrEnum):
@@ -47,13 +38,12 @@ class Reason(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Decision:
-    """A decision. `kind`, `status`, `timestamp` and `not_before` describe the event of QUEUE and HOLD.
+    """A decision. `kind`, `status`, `timestamp` and `not_before` describe the event to queue; `kind` None: none.
 
     `supersede`: the pending event is no longer sent. `keeps_position`: the new event takes its place in the queue.
     `possibly_stale`: it began before the last resolution; a stale peer and a genuine re-fire look alike.
     """
 
-    action: Action
     reason: Reason
     kind: Kind | None = None
     status: Status = Status.OK
@@ -80,39 +70,35 @@ def decide(  # noqa: PLR0911, PLR0913  one return for each outcome; six independ
     """
     if state and alert.ordered and alert.at is not None and state.at is not None and alert.at < state.at:
         # A late or repeated webhook of a sender whose times order its states: keep the newer state.
-        return Decision(action=Action.UNCHANGED, reason=Reason.OLDER)
+        return Decision(reason=Reason.OLDER)
     if status is None:
         if state is None or not state.open:
-            return Decision(action=Action.SKIP, reason=Reason.SEVERITY_NONE)
+            return Decision(reason=Reason.SEVERITY_NONE)
         # It was opened before its severity became one that is not sent: otherwise nothing would ever close it.
         return _close(state, now, now, Reason.MUTED)
     if status is Status.OK:
         if state and not state.open:
-            return Decision(action=Action.UNCHANGED, reason=Reason.REPEAT)
+            return Decision(reason=Reason.REPEAT)
         # Resolve an unknown alert too: after a lost database this closes it in BigPanda.
         reason = Reason.RESOLVED if state else Reason.UNKNOWN_RESOLVED
         return _close(state, now if alert.ends_at is None else alert.ends_at, now, reason)
     if state is None or not state.open:
         return _open(state, alert, status, now)
-    if state.status is not status:
-        return _restate(state, status, content_hash, now, Reason.STATUS)
-    return _update(state, alert, content_hash, now, update_interval)
+    if content_hash == state.content_hash:
+        return Decision(reason=Reason.REPEAT)
+    if state.pending and content_hash == state.pending.replaces:
+        # It changed back before anything was sent, so BigPanda shows it correctly.
+        return Decision(reason=Reason.REVERTED, status=status, supersede=True)
+    if state.status is not status or (state.pending and state.pending.kind is Kind.OPEN):
+        return _restate(state, status, now, Reason.CONTENT if state.status is status else Reason.STATUS)
+    return _update(state, alert, now, update_interval)
 
 
 def resend(state: AlertState | None, *, now: float) -> Decision:
     """Queue a firing alert again. Unchanged if it does not fire, or its firing event is queued already."""
     if state is None or not state.open or (state.pending and state.pending.kind is Kind.OPEN):
-        return Decision(action=Action.UNCHANGED, reason=Reason.REPEAT)
-    timestamp = timestamp_of(state, now, now)
-    return Decision(
-        action=Action.QUEUE,
-        reason=Reason.RESENT,
-        kind=Kind.OPEN,
-        status=state.status,
-        timestamp=timestamp,
-        not_before=hold_until(timestamp, now),
-        supersede=state.pending is not None,
-    )
+        return Decision(reason=Reason.REPEAT)
+    return _restate(state, state.status, now, Reason.RESENT)
 
 
 def _close(state: AlertState | None, ended_at: float, now: float, reason: Reason) -> Decision:
@@ -120,7 +106,6 @@ def _close(state: AlertState | None, ended_at: float, now: float, reason: Reason
     pending = state.pending if state else None
     timestamp = timestamp_of(state, ended_at, now)
     return Decision(
-        action=Action.QUEUE,
         reason=reason,
         kind=Kind.RESOLVE,
         timestamp=timestamp,
@@ -134,7 +119,6 @@ def _open(state: AlertState | None, alert: Alert, status: Status, now: float) ->
     stale = state is not None and state.ended_at is not None and alert.starts_at <= state.ended_at
     timestamp = timestamp_of(state, now if stale else alert.starts_at, now)
     return Decision(
-        action=Action.QUEUE,
         reason=Reason.FIRED_AGAIN if state else Reason.FIRST,
         kind=Kind.OPEN,
         status=status,
@@ -144,15 +128,12 @@ def _open(state: AlertState | None, alert: Alert, status: Status, now: float) ->
     )
 
 
-def _restate(state: AlertState, status: Status, content_hash: str, now: float, reason: Reason) -> Decision:
+def _restate(state: AlertState, status: Status, now: float, reason: Reason) -> Decision:
     """Send a firing event again. A pending one is superseded, and passes on its time and position."""
     pending = state.pending
-    if pending and content_hash == pending.replaces:
-        return _reverted(status)
     inherits = pending is not None and pending.kind is Kind.OPEN
     timestamp = pending.timestamp if pending and inherits else timestamp_of(state, now, now)
     return Decision(
-        action=Action.QUEUE,
         reason=reason,
         kind=Kind.OPEN,
         status=status,
@@ -164,16 +145,9 @@ def _restate(state: AlertState, status: Status, content_hash: str, now: float, r
     )
 
 
-def _update(state: AlertState, alert: Alert, content_hash: str, now: float, update_interval: float) -> Decision:
+def _update(state: AlertState, alert: Alert, now: float, update_interval: float) -> Decision:
     """Send changed content, at most every `update_interval`, but at once if it is more urgent."""
-    pending = state.pending
-    if content_hash == state.content_hash:
-        return Decision(action=Action.UNCHANGED, reason=Reason.REPEAT)
-    if pending and pending.kind is Kind.OPEN:
-        return _restate(state, state.status, content_hash, now, Reason.CONTENT)
-    held = pending if pending and pending.kind is Kind.UPDATE else None
-    if held and content_hash == held.replaces:
-        return _reverted(state.status)
+    held = state.pending if state.pending and state.pending.kind is Kind.UPDATE else None
     timestamp = held.timestamp if held else timestamp_of(state, now, now)
     if alert.level > state.alert.level or alert.severity != state.alert.severity:
         # A step up within the same status, such as an escalation, is sent at once; a changed text waits.
@@ -186,7 +160,6 @@ def _update(state: AlertState, alert: Alert, content_hash: str, now: float, upda
     # Never longer than the interval: the clock may have stepped back since the last event.
     due = max(hold_until(timestamp, now), min(wait, now + update_interval))
     return Decision(
-        action=Action.HOLD if due > now else Action.QUEUE,
         reason=Reason.CONTENT,
         kind=Kind.UPDATE,
         status=state.status,
@@ -208,11 +181,6 @@ def hold_until(timestamp: int, now: float) -> float:
     return float(timestamp) if now < timestamp <= now + LONGEST_HOLD else 0.0
 
 
-def _reverted(status: Status) -> Decision:
-    """Send nothing: it changed back before anything was sent, so BigPanda shows it correctly."""
-    return Decision(action=Action.UNCHANGED, reason=Reason.REVERTED, status=status, supersede=True)
-
-
 def next_state(
     state: AlertState | None, alert: Alert, decision: Decision, content_hash: str, now: float
 ) -> AlertState | None:
@@ -225,18 +193,18 @@ def next_state(
         return state
     event = _pending(state, decision, now)
     resolved_at = now if alert.ends_at is None else alert.ends_at
-    return AlertState(
+    before = state or AlertState(alert=alert, status=decision.status)
+    return replace(
+        before,
         alert=alert,
         status=decision.status,
-        destination=state.destination if state else "",
-        app_key=state.app_key if state else "",
         content_hash=content_hash,
-        timestamp=state.timestamp if state and event is None else decision.timestamp,
-        seq=(state.seq if state else 0) + (event is not None),
-        queued_at=state.queued_at if state and (event is None or decision.keeps_position) else now,
+        timestamp=decision.timestamp if event else before.timestamp,
+        seq=before.seq + (event is not None),
+        queued_at=now if event and not decision.keeps_position else before.queued_at,
         starts_at=alert.starts_at,
-        ended_at=resolved_at if decision.status is Status.OK else state.ended_at if state else None,
-        at=state.at if state and alert.at is None else alert.at,
+        ended_at=resolved_at if decision.status is Status.OK else before.ended_at,
+        at=before.at if alert.at is None else alert.at,
         possibly_stale=decision.possibly_stale,
         updated_at=now,
         pending=event,

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Any, Final
 
-from sqlalchemy import Connection, Row, Select, func, select
+from sqlalchemy import Connection, Select, func, select
 
 from bridge.domain.alert import Alert
 from bridge.domain.alert_state import Kind
@@ -62,21 +62,21 @@ class EventLog(Repository):
         """Return queued events, in the order in which they are sent."""
         with self._database.read() as connection:
             query = self._events(connection, now).where(waiting).order_by(*sending_order)
-            return page_of(connection, query, request, _event)
+            return page_of(connection, query, request, lambda row: EventRow(**row._asdict()))
 
     def closed(self, request: PageRequest, now: float) -> Page[EventRow]:
         """Return events sent, superseded or discarded, the newest first; the total shows only whether more follow."""
         with self._database.read() as connection:
             newest = self._events(connection, now).where(closed).order_by(events.c.closed_at.desc())
             found = connection.execute(newest.limit(request.limit + 1).offset(request.offset))
-            rows = [_event(row) for row in found]
+            rows = [EventRow(**row._asdict()) for row in found]
             return Page(rows[: request.limit], request.offset + len(rows))
 
     def of_alert(self, key: str, now: float) -> Page[EventRow]:
         """Return the newest events of one alert, the newest first."""
         with self._database.read() as connection:
             query = self._events(connection, now).where(events.c.key == key).order_by(events.c.seq.desc())
-            return page_of(connection, query, PageRequest(_NEWEST), _event)
+            return page_of(connection, query, PageRequest(_NEWEST), lambda row: EventRow(**row._asdict()))
 
     def noisiest(self, since: float, limit: int) -> list[NoisyAlert]:
         """Return the alerts with the most events accepted after `since`, the most first."""
@@ -95,13 +95,9 @@ class EventLog(Repository):
             query = self._events(connection, now)
             missing = query.join(unconfirmed, unconfirmed.c.event == events.c.id).where(unconfirmed.c.resends > 0)
             rows = connection.execute(missing.order_by(events.c.id.desc()).limit(limit))
-            return [_event(row) for row in rows]
+            return [EventRow(**row._asdict()) for row in rows]
 
     def _events(self, connection: Connection, now: float) -> Select[Any]:
         leased = waiting & (events.c.lease_until > self._database.clock(connection, now))
         shown = columns(events, EventRow, cut=True)
         return select(*shown, (waiting & ~first).label("behind"), leased.label("in_flight"))
-
-
-def _event(row: Row[Any]) -> EventRow:
-    return EventRow(**row._asdict())

@@ -11,7 +11,7 @@ from sqlalchemy import Connection, delete
 
 from bridge.domain.alert import Alert
 from bridge.domain.alert_state import AlertState, Member, PendingEvent
-from bridge.domain.dedup import LONGEST_HOLD, Action, Decision, Reason, decide, next_state, resend
+from bridge.domain.dedup import LONGEST_HOLD, Decision, Reason, decide, next_state, resend
 from bridge.domain.event import NONE, Draft, Status, draft, status_of
 from bridge.domain.identity import identity_key, speaker, with_member
 from bridge.domain.notification import Notification, Outcome
@@ -264,6 +264,6 @@ def _count(outcome: Outcome, decision: Decision, status: Status | None, *, mappe
     outcome.reasons[decision.reason] += 1
     outcome.unmapped += not mapped
     outcome.superseded += decision.supersede
-    outcome.queued += decision.action in (Action.QUEUE, Action.HOLD)
-    outcome.unchanged += decision.action is Action.UNCHANGED
-    outcome.skipped += decision.action is Action.SKIP
+    outcome.queued += decision.kind is not None
+    outcome.skipped += decision.reason is Reason.SEVERITY_NONE
+    outcome.unchanged += decision.kind is None and decision.reason is not Reason.SEVERITY_NONE

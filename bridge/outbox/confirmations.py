@@ -61,12 +61,7 @@ class Confirmations:
             return [SentEvent(**row._asdict()) for row in connection.execute(query)]
 
     def record(
-        self,
-        *,
-        confirmed: Sequence[SentEvent],
-        missed: Sequence[SentEvent],
-        resend: Sequence[SentEvent],
-        until: float,
+        self, *, confirmed: Sequence[SentEvent], missed: Sequence[SentEvent], resend: Sequence[SentEvent], until: float
     ) -> None:
         """Record the result of a check of the events sent `until` then, and queue those to resend, unchanged."""
         with self._database.write() as connection:

@@ -20,7 +20,6 @@ from sqlalchemy import (
     func,
     make_url,
     select,
-    text,
 )
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.dialects.postgresql import ARRAY
@@ -158,7 +157,7 @@ class Database:
         """Return the time for leases: the database's own if several machines share it."""
         if not self.postgresql:
             return now
-        return float(connection.execute(text("SELECT extract(epoch FROM clock_timestamp())")).scalar_one())
+        return float(connection.exec_driver_sql("SELECT extract(epoch FROM clock_timestamp())").scalar_one())
 
     def insert(self, table: Any) -> Any:
         """Return an INSERT that supports `on_conflict_do_update`."""

@@ -17,7 +17,7 @@ from bridge.domain.identity import identity_key, speaker, with_member
 from bridge.domain.notification import Notification, Outcome
 from bridge.outbox import incidents
 from bridge.outbox.database import Database
-from bridge.outbox.quarantine import put, quarantine_row
+from bridge.outbox.quarantine import put
 from bridge.outbox.rows import PRIORITY, alert_json, alert_of, state_of, state_row
 from bridge.outbox.schema import members
 from bridge.outbox.statements import BLANK, Statements
@@ -102,7 +102,7 @@ class Batch:
         """
         found = self._connection.execute(self._statements.names, self._database.names(keys)).scalars()
         if new := sorted(set(keys).difference(found)):
-            self._connection.execute(self._statements.reserve, [{"key": key, **BLANK} for key in new])
+            self._connection.execute(self._statements.reserve, [BLANK | {"key": key} for key in new])
 
     def _ingest(self, notification: Notification) -> Outcome:
         outcome = Outcome(quarantined=len(notification.unreadable))
@@ -229,15 +229,13 @@ class Batch:
             self._connection.execute(self._statements.keep, rows)
 
     def _write_unreadable(self, batch: Sequence[Notification]) -> None:
-        rows = []
         for one in batch:
-            more = len(one.unreadable) - MOST_UNREADABLE
-            for number, item in enumerate(one.unreadable[:MOST_UNREADABLE], start=1):
-                last = more > 0 and number == MOST_UNREADABLE
-                reason = f"{item.reason}, and {more} more in this webhook that are not kept" if last else item.reason
-                rows.append(quarantine_row(one.receiver, one.source, reason, item.body, self._now))
-        if rows:
-            put(self._connection, rows)
+            kept = list(one.unreadable[:MOST_UNREADABLE])
+            if more := len(one.unreadable) - len(kept):
+                reason = f"{kept[-1].reason}, and {more} more in this webhook that are not kept"
+                kept[-1] = replace(kept[-1], reason=reason)
+            if kept:
+                put(self._connection, one.receiver, one.source, kept, self._now)
 
     def _write_heard(self, batch: Sequence[Notification]) -> None:
         if beats := {(one.receiver, one.source, alert.key): alert for one in batch for alert in one.heartbeats}:

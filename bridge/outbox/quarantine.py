@@ -1,12 +1,12 @@
 """The quarantine: unreadable webhook bodies, or single alerts of them, to be viewed, replayed or discarded."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Final
 
 from sqlalchemy import Connection, delete, func, insert, select
 
-from bridge.domain.alert import clean
+from bridge.domain.alert import UnreadableAlert, clean
 from bridge.outbox.database import Repository
 from bridge.outbox.pages import Page, PageRequest, columns, page_of
 from bridge.outbox.schema import quarantine
@@ -37,7 +37,7 @@ class Quarantine(Repository):
         """Quarantine a body that can never be read."""
         self._database.refuse_when_full()
         with self._database.write() as connection:
-            put(connection, [quarantine_row(receiver, source, reason, body, now)])
+            put(connection, receiver, source, [UnreadableAlert(reason, body)], now)
 
     def oldest(self, limit: int = 1000) -> list[Quarantined]:
         """Return quarantined bodies, the oldest first."""
@@ -62,8 +62,11 @@ class Quarantine(Repository):
             return connection.execute(delete(quarantine).where(quarantine.c.id <= last)).rowcount
 
 
-def put(connection: Connection, rows: Sequence[Mapping[str, Any]]) -> None:
-    """Put these into quarantine, deleting the oldest beyond its limit."""
+def put(connection: Connection, receiver: str, source: str, found: Sequence[UnreadableAlert], now: float) -> None:
+    """Put what is unreadable in a webhook into quarantine, deleting the oldest beyond its limit."""
+    origin = {"receiver": receiver, "source": source, "received_at": now}
+    bodies = [(one.reason, clean(one.body[:LARGEST_BODY])) for one in found]
+    rows = [origin | {"reason": reason, "size": len(body), "body": body} for reason, body in bodies]
     connection.execute(insert(quarantine), rows)
     newest_first = quarantine.c.id.desc()
     number = func.row_number().over(order_by=newest_first)
@@ -73,16 +76,3 @@ def put(connection: Connection, rows: Sequence[Mapping[str, Any]]) -> None:
     last = connection.execute(select(func.max(counted.c.id)).where(too_much)).scalar()
     if last is not None:
         connection.execute(delete(quarantine).where(quarantine.c.id <= last))
-
-
-def quarantine_row(receiver: str, source: str, reason: str, body: str, now: float) -> dict[str, Any]:
-    """Return the row for an unreadable body."""
-    text = clean(body[:LARGEST_BODY])
-    return {
-        "receiver": receiver,
-        "source": source,
-        "reason": reason,
-        "size": len(text),
-        "body": text,
-        "received_at": now,
-    }

@@ -7,11 +7,7 @@ from bridge.outbox.database import Database
 from bridge.outbox.pages import columns
 from bridge.outbox.schema import alert_states, events, last_heard, members, senders, waiting, watchdog_heartbeats
 
-BLANK = {
-    "receiver": "", "source": "", "status": "", "content_hash": "", "timestamp": 0, "seq": 0, "queued_at": 0.0,
-    "starts_at": 0.0, "ended_at": None, "at": None, "possibly_stale": False, "alert": "", "updated_at": 0.0,
-    "destination": "", "app_key": "",
-}  # fmt: skip
+BLANK = {column.key: None if column.nullable else column.type.python_type() for column in alert_states.c}
 """The row of an unknown alert."""
 
 

@@ -3,6 +3,7 @@
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
+from typing import Any
 from uuid import uuid4
 
 from sqlalchemy import and_, case, delete, func, select, update
@@ -133,10 +134,7 @@ class OutboxStatus(Repository):
 
     def set_circuit(self, destination: str, circuit: Circuit) -> None:
         """Store a destination's circuit breaker."""
-        values = asdict(circuit)
-        statement = self._database.insert(destinations).values(name=destination, **values)
-        with self._database.write() as connection:
-            connection.execute(statement.on_conflict_do_update(index_elements=["name"], set_=values))
+        self._change(destination, asdict(circuit))
 
     def addresses(self) -> dict[str, Address]:
         """Return the address of each destination, by name."""
@@ -146,8 +144,10 @@ class OutboxStatus(Repository):
 
     def set_address(self, destination: str, address: Address) -> None:
         """Store the address of a destination."""
-        values = asdict(address)
-        statement = self._database.insert(destinations).values(name=destination, **asdict(Circuit()), **values)
+        self._change(destination, asdict(address))
+
+    def _change(self, destination: str, values: dict[str, Any]) -> None:
+        statement = self._database.insert(destinations).values(name=destination, **(asdict(Circuit()) | values))
         with self._database.write() as connection:
             connection.execute(statement.on_conflict_do_update(index_elements=["name"], set_=values))
 

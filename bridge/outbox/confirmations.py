@@ -71,12 +71,10 @@ class Confirmations:
                 connection.execute(delete(unconfirmed))
             for event in confirmed:
                 connection.execute(delete(unconfirmed).where(unconfirmed.c.event == event.id))
-            for event, looks, resends in [
-                *((one, one.looks + 1, one.resends) for one in missed),
-                *((one, 0, one.resends + 1) for one in resend),
-            ]:
-                row = {"event": event.id, "looks": looks, "resends": resends}
-                connection.execute(self._database.upsert(unconfirmed, "event").values(row))
+            rows = [{"event": one.id, "looks": one.looks + 1, "resends": one.resends} for one in missed]
+            rows += [{"event": one.id, "looks": 0, "resends": one.resends + 1} for one in resend]
+            if rows:
+                connection.execute(self._database.upsert(unconfirmed, "event"), rows)
             for event in resend:
                 again = {"state": "waiting", "closed_at": None, "not_before": 0.0}
                 sent = (events.c.id == event.id) & (events.c.state == "sent")

@@ -49,11 +49,6 @@ class NoisyAlert:
     events: int
     last_at: float
 
-    @property
-    def key(self) -> str:
-        """Return the alert's identity."""
-        return self.alert.key
-
 
 class EventLog(Repository):
     """Queries over the events of all alerts."""

@@ -239,17 +239,11 @@ class Batch:
 
     def _write_heard(self, batch: Sequence[Notification]) -> None:
         if beats := {(one.receiver, one.source, alert.key): alert for one in batch for alert in one.heartbeats}:
-            rows = [
-                {
-                    "receiver": receiver,
-                    "source": source,
-                    "key": key,
-                    "labels": json.dumps(dict(alert.labels)),
-                    "firing": alert.firing,
-                    "heard_at": self._now,
-                }
-                for (receiver, source, key), alert in sorted(beats.items(), key=lambda item: item[0])
-            ]
+            rows = []
+            for receiver, source, key in sorted(beats):
+                alert = beats[receiver, source, key]
+                heard = {"labels": json.dumps(dict(alert.labels)), "firing": alert.firing, "heard_at": self._now}
+                rows.append({"receiver": receiver, "source": source, "key": key} | heard)
             self._connection.execute(self._statements.heartbeat, rows)
         # If repeats are recorded, record every firing alert under its key in BigPanda.
         firing = [alert for one in batch if one.note_heard for alert in one.alerts if alert.firing]

@@ -4,7 +4,7 @@ import json
 import logging
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any, Final
+from typing import Any
 
 import msgspec
 from sqlalchemy import Connection, delete
@@ -22,8 +22,6 @@ from bridge.outbox.rows import PRIORITY, alert_json, alert_of, state_of, state_r
 from bridge.outbox.schema import members
 from bridge.outbox.statements import BLANK, Statements
 
-MOST_UNREADABLE: Final = 100
-"""Most unreadable alerts kept of one webhook; the rest is only counted."""
 _log = logging.getLogger(__name__)
 
 
@@ -65,7 +63,9 @@ class Batch:
         self._load([alert for notification in batch for alert in notification.alerts])
         outcomes = [self._ingest(notification) for notification in batch]
         self._write()
-        self._write_unreadable(batch)
+        for one in batch:
+            if one.unreadable:
+                put(self._connection, one.receiver, one.source, one.unreadable, self._now)
         self._write_heard(batch)
         incidents.merge_heard(self._database, self._connection, batch, outcomes, self._now)
         return outcomes
@@ -227,15 +227,6 @@ class Batch:
         if self._changed:
             rows = [state_row(self._states[key]) for key in sorted(self._changed)]
             self._connection.execute(self._statements.keep, rows)
-
-    def _write_unreadable(self, batch: Sequence[Notification]) -> None:
-        for one in batch:
-            kept = list(one.unreadable[:MOST_UNREADABLE])
-            if more := len(one.unreadable) - len(kept):
-                reason = f"{kept[-1].reason}, and {more} more in this webhook that are not kept"
-                kept[-1] = replace(kept[-1], reason=reason)
-            if kept:
-                put(self._connection, one.receiver, one.source, kept, self._now)
 
     def _write_heard(self, batch: Sequence[Notification]) -> None:
         if beats := {(one.receiver, one.source, alert.key): alert for one in batch for alert in one.heartbeats}:

@@ -13,6 +13,8 @@ from bridge.outbox.schema import quarantine
 
 LARGEST_BODY: Final = 1_000_000
 """Most characters kept of a body."""
+MOST_OF_ONE: Final = 100
+"""Most unreadable alerts kept of one webhook; the rest is only counted."""
 MOST_ROWS: Final = 10_000
 MOST_CHARACTERS: Final = 100_000_000
 """Largest size of the quarantine; beyond it the oldest are deleted."""
@@ -65,7 +67,10 @@ class Quarantine(Repository):
 def put(connection: Connection, receiver: str, source: str, found: Sequence[UnreadableAlert], now: float) -> None:
     """Put what is unreadable in a webhook into quarantine, deleting the oldest beyond its limit."""
     origin = {"receiver": receiver, "source": source, "received_at": now}
-    bodies = [(one.reason, clean(one.body[:LARGEST_BODY])) for one in found]
+    bodies = [(one.reason, clean(one.body[:LARGEST_BODY])) for one in found[:MOST_OF_ONE]]
+    if more := len(found) - len(bodies):
+        reason, body = bodies[-1]
+        bodies[-1] = f"{reason}, and {more} more in this webhook that are not kept", body
     rows = [origin | {"reason": reason, "size": len(body), "body": body} for reason, body in bodies]
     connection.execute(insert(quarantine), rows)
     newest_first = quarantine.c.id.desc()

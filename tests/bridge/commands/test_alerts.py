@@ -6,7 +6,7 @@ from bridge.web import operations
 
 
 def test_open_alerts_are_listed_with_host_and_age(run, filled):
-    """The most urgent first; or JSON; or that there are none."""
+    """The most urgent first, also as JSON; an empty list has a text."""
     assert run("alerts", "list").out == "no open alerts\n"
     filled.tell("a", severity="warning")
     filled.tell("b")
@@ -22,7 +22,7 @@ def test_open_alerts_are_listed_with_host_and_age(run, filled):
 
 
 def test_one_alert_is_shown_with_its_events(run, filled):
-    """Labels, state, and what became of each event; one that nobody knows is an error."""
+    """Labels, state, and the outcome of each event; an unknown key is an error."""
     filled.tell("a", annotations={"summary": "it is \u202edown"})
     shown = run("alerts", "show", "prod:a")
     assert shown.status == 0
@@ -43,7 +43,7 @@ def test_one_alert_is_shown_with_its_events(run, filled):
 
 
 def test_alerts_are_closed(run, filled):
-    """A resolution is queued for BigPanda; one that is not open, or not known, says so."""
+    """A resolution is queued for BigPanda; an unknown key, or an alert that is not open, is reported."""
     filled.tell("a", "b")
     done = run("alerts", "close", "prod:a", "prod:nobody")
     assert (done.status, done.out, done.err) == (
@@ -60,8 +60,8 @@ def test_alerts_are_closed(run, filled):
     )
 
 
-def test_an_alert_whose_receiver_is_gone_is_closed(filled):
-    """Nobody else would end it: it is closed where it was opened. What BigPanda never took in is opened nowhere."""
+def test_alert_of_a_removed_receiver_is_closed(filled):
+    """At the destination where it was opened. One that BigPanda never accepted is not open anywhere."""
     filled.tell("a", "b")
     queue, now = filled.store.queue, 1_700_000_000.0
     queue.record(accepted=queue.claim(1, "me", now, 10), now=now)
@@ -75,7 +75,7 @@ def test_an_alert_whose_receiver_is_gone_is_closed(filled):
 
 
 def test_open_alerts_are_resent(run, filled):
-    """Named ones or all: queued once more with a later time, under the same identity."""
+    """Named ones or all: queued again with a later time, under the same identifier."""
     filled.tell("a", "b")
     filled.store.queue.record(accepted=filled.store.queue.claim(9, "me", 1_700_000_000.0, 10), now=1_700_000_001.0)
     assert run("alerts", "resend", "prod:a").out == "prod:a: resent\n"
@@ -85,6 +85,6 @@ def test_open_alerts_are_resent(run, filled):
     }  # fmt: skip
 
 
-def test_nothing_to_resend_is_said(run):
+def test_nothing_to_resend_is_reported(run):
     """As with every other --all."""
     assert (run("alerts", "resend", "--all").status, run("alerts", "resend", "--all").out) == (0, "no open alerts\n")

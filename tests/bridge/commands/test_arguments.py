@@ -6,8 +6,8 @@ from bridge.commands import arguments
 
 
 @pytest.mark.parametrize("place", [0, 1, 2])
-def test_flags_stand_where_they_like(place):
-    """Before the command, between its words, after it: as everybody types them."""
+def test_flags_may_be_anywhere(place):
+    """Before the command, between its words, after it."""
     words = ["dead-letters", "list"]
     words[place:place] = ["--config.file=x.yml", "--log.level=warn"]
     read = arguments.parse(words)
@@ -59,7 +59,7 @@ def test_serve_is_the_default(words):
     ],
 )
 def test_bad_usage_ends_with_2(capsys, words):
-    """One line says what is wrong."""
+    """One line has the reason."""
     with pytest.raises(SystemExit) as ended:
         arguments.parse(words)
     assert ended.value.code == 2
@@ -67,8 +67,8 @@ def test_bad_usage_ends_with_2(capsys, words):
 
 
 @pytest.mark.parametrize("words", [["--version"], ["serve", "--version"], ["dead-letters", "list", "--version"]])
-def test_the_version_is_told(capsys, words):
-    """--version prints it and ends with 0."""
+def test_version_is_printed(capsys, words):
+    """With status 0."""
     with pytest.raises(SystemExit) as ended:
         arguments.parse(words)
     assert ended.value.code == 0

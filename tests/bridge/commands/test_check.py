@@ -20,8 +20,8 @@ from tests.sandbox.server import Sandbox
         ("bp-token", 503, "no conclusive response"),
     ],
 )
-def test_bigpanda_is_asked_without_an_event(run, panda, token, answer, told):
-    """Credentials are tried with a batch of no events: nothing can become visible."""
+def test_check_sends_no_event(run, panda, token, answer, told):
+    """Credentials are tried with an empty batch, which BigPanda does not show."""
     panda.token, panda.status = token, answer
     done = run("check")
     assert done.status == (0 if told.startswith("ok") else 1)
@@ -61,8 +61,8 @@ def configured(config, **changes):
     )
 
 
-def test_everything_that_is_configured_is_asked(run, config, alertmanager, sandbox):
-    """Each Alertmanager, the silences, the callback service, the Incidents API: a line each."""
+def test_check_covers_every_configured_url(run, config, alertmanager, sandbox):
+    """Each Alertmanager, the silences, the callback service and the Incidents API have a line."""
     url = f"{sandbox.url}/bigpanda"
     configured(config, reconcile=alertmanager, silences=alertmanager, callback=url, incidents=url)
     done = run("check")
@@ -77,8 +77,8 @@ def test_everything_that_is_configured_is_asked(run, config, alertmanager, sandb
 
 
 @pytest.mark.parametrize("dead", ["reconcile", "silences", "callback", "incidents"])
-def test_one_that_is_dead_fails_the_check(run, config, alertmanager, sandbox, dead):
-    """Status 1, a line for it, and the others are asked all the same."""
+def test_unreachable_url_fails_the_check(run, config, alertmanager, sandbox, dead):
+    """Status 1, with a line for it; the others are still checked."""
     url = f"{sandbox.url}/bigpanda"
     places = {"reconcile": alertmanager, "silences": alertmanager, "callback": url, "incidents": url} | {dead: DEAD}
     configured(config, **places)
@@ -89,8 +89,8 @@ def test_one_that_is_dead_fails_the_check(run, config, alertmanager, sandbox, de
     assert failed[0].startswith(dead)
 
 
-def test_a_key_that_is_refused_fails_the_check(run, config, alertmanager, sandbox):
-    """401 is said to be about the credentials, and no secret is printed."""
+def test_rejected_key_fails_the_check(run, config, alertmanager, sandbox):
+    """401 is reported as wrong credentials, and no secret is printed."""
     url = f"{sandbox.url}/bigpanda"
     configured(config, reconcile=alertmanager, silences=alertmanager, callback=url, incidents=url, key="wrong-key")
     done = run("check")
@@ -100,8 +100,8 @@ def test_a_key_that_is_refused_fails_the_check(run, config, alertmanager, sandbo
     assert "wrong-key" not in done.out
 
 
-def test_a_test_alert_goes_the_whole_way_and_resolves(run, panda):
-    """Two events of one identity, the second later and ok, under the receiver's app key."""
+def test_send_test_sends_an_alert_and_its_resolution(run, panda):
+    """Two events with one identifier and the receiver's app key."""
     done = run("send-test", "--source", "lab")
     assert done.status == 0
     assert [event["status"] for event in panda.events] == ["warning", "ok"]
@@ -112,8 +112,8 @@ def test_a_test_alert_goes_the_whole_way_and_resolves(run, panda):
     assert done.out.count("accepted by BigPanda") == 2
 
 
-def test_a_refused_test_alert_says_why(run, panda):
-    """BigPanda's words, status 1, and no secret."""
+def test_rejected_test_alert_prints_bigpandas_message(run, panda):
+    """Status 1, and no secret."""
     panda.token = "other"
     done = run("send-test")
     assert done.status == 1
@@ -121,8 +121,8 @@ def test_a_refused_test_alert_says_why(run, panda):
     assert "bp-token" not in done.out
 
 
-def test_a_test_alert_needs_a_receiver(run):
-    """A source that is not configured is an error."""
+def test_send_test_with_an_unknown_source_is_an_error(run):
+    """The source must be configured."""
     done = run("send-test", "--source=nowhere")
     assert (done.status, done.out) == (1, "send-test: no receiver has the source nowhere\n")
 
@@ -134,8 +134,8 @@ def test_a_test_alert_needs_a_receiver(run):
         (False, "BigPanda answered 403"),
     ],
 )
-def test_the_confirmation_is_asked_too(run, config, sandbox, shows, told):
-    """What each integration took in, and the diagnostics: whether the key may see them."""
+def test_check_covers_the_confirmation(run, config, sandbox, shows, told):
+    """The listing of each integration and the diagnostics, if the key may see them."""
     sandbox.settings.bigpanda.shows_integration_alerts = shows
     confirm = f"confirm: {{url: '{sandbox.url}/bigpanda', api_key: bp-sandbox-user-key}}, "
     config.write_text(config.read_text().replace("bigpanda: {", f"bigpanda: {{{confirm}"))

@@ -7,8 +7,8 @@ import pytest
 from bridge.config import load
 
 
-def test_they_are_listed_with_alert_host_and_age(run, filled):
-    """One line each, without what would steer a terminal; or JSON."""
+def test_dead_letters_are_listed_with_alert_host_and_age(run, filled):
+    """One line each, without control characters; or JSON."""
     ids = filled.bury("a", "b", "c")
     listed = run("dead-letters", "list")
     assert listed.status == 0
@@ -23,16 +23,16 @@ def test_they_are_listed_with_alert_host_and_age(run, filled):
     assert records[0]["body"]["incident_identifier"] == "prod:a"
 
 
-def test_no_dead_letters_are_said(run):
-    """An empty list says so, in both forms; so does a requeue of all of none."""
+def test_empty_list_of_dead_letters_is_reported(run):
+    """In both forms; also by requeue --all."""
     assert run("dead-letters", "list").out == "no dead letters\n"
     assert json.loads(run("dead-letters", "list", "--format", "json").out) == []
     nothing = run("dead-letters", "requeue", "--all")
     assert (nothing.status, nothing.out) == (0, "no dead letters to requeue\n")
 
 
-def test_one_is_shown_whole(run, filled):
-    """The event that was refused, with its reason; what is not there is an error."""
+def test_dead_letter_is_shown_completely(run, filled):
+    """The rejected event with its reason; an unknown id is an error."""
     ids = filled.bury("a", "b")
     shown = run("dead-letters", "show", str(ids[1]))
     assert shown.status == 0
@@ -43,8 +43,8 @@ def test_one_is_shown_whole(run, filled):
     assert (missing.status, missing.err) == (1, "99: no such dead letter\n")
 
 
-def test_they_are_requeued(run, filled):
-    """Named ones or all of them are queued again."""
+def test_dead_letters_are_requeued(run, filled):
+    """Named ones, or all of them."""
     ids = filled.bury("a", "b", "c")
     assert run("dead-letters", "requeue", str(ids[0])).out == f"{ids[0]}: queued again\n"
     assert (filled.dead(), filled.queued()) == (ids[1:], 1)
@@ -52,8 +52,8 @@ def test_they_are_requeued(run, filled):
     assert (filled.dead(), filled.queued()) == ([], 3)
 
 
-def test_one_whose_receiver_is_gone_is_kept(run, filled, config):
-    """It cannot be mapped any more: status 1, and why."""
+def test_dead_letter_of_a_removed_receiver_is_kept(run, filled, config):
+    """It cannot be mapped any more: status 1, with the reason."""
     (number,) = filled.bury("a")
     config.write_text(config.read_text().replace("source: prod", "source: other"))
     assert load(config)
@@ -62,8 +62,8 @@ def test_one_whose_receiver_is_gone_is_kept(run, filled, config):
     assert filled.dead() == [number]
 
 
-def test_they_are_discarded(run, filled):
-    """What is discarded is gone; what is not there is an error."""
+def test_dead_letters_are_discarded(run, filled):
+    """They are deleted; an unknown id is an error."""
     ids = filled.bury("a", "b")
     done = run("dead-letters", "discard", str(ids[0]), "99")
     assert (done.status, done.out, done.err) == (1, f"{ids[0]}: discarded\n", "99: no such dead letter\n")
@@ -71,8 +71,8 @@ def test_they_are_discarded(run, filled):
 
 
 @pytest.mark.parametrize("command", ["show", "requeue", "discard"])
-def test_json_is_json_when_a_number_is_wrong_too(run, filled, command):
-    """What is wrong goes to standard error, so that a script can read what was done."""
+def test_json_output_is_valid_with_an_unknown_id(run, filled, command):
+    """The error goes to standard error, so that a script can read the result."""
     (number,) = filled.bury("a")
     done = run("dead-letters", command, str(number), "99", "--format=json")
     assert done.status == 1

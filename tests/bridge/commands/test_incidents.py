@@ -31,7 +31,7 @@ def share(filled, number, **more):
 
 
 def test_incidents_are_listed_with_their_alerts_hosts_and_age(run, filled):
-    """Open ones first; or JSON with everything that is known; or that there are none."""
+    """Open ones first; or JSON with all members; an empty list has a text."""
     assert run("incidents", "list").out.startswith("no incidents received yet")
     filled.tell("a")
     share(filled, "i-1")
@@ -44,7 +44,7 @@ def test_incidents_are_listed_with_their_alerts_hosts_and_age(run, filled):
 
 
 def test_an_incident_is_resolved_and_commented(run, sandbox):
-    """Also one that was never shared with the bridge: BigPanda knows it."""
+    """Also one that was never shared with the bridge."""
     (number,) = sandbox.world.bigpanda.incidents
     found = sandbox.world.bigpanda.incidents[number]
     assert run("incidents", "comment", number, "looking").out == f"{number}: comment sent to BigPanda\n"
@@ -59,8 +59,8 @@ def test_an_incident_is_resolved_and_commented(run, sandbox):
     assert "already resolved" in again.err
 
 
-def test_without_a_key_nothing_is_tried(run):
-    """Status 1, and what bridge.yml needs."""
+def test_incidents_without_a_key_are_an_error(run):
+    """Status 1, with the key that bridge.yml needs."""
     done = run("incidents", "resolve", "i-1")
     assert (done.status, done.out) == (1, "")
     assert "bridge.yml needs incidents" in done.err

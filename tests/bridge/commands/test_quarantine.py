@@ -16,8 +16,8 @@ def keep(filled, *bodies, source="prod"):
         filled.store.quarantine.add("alertmanager", source, "alerts: \x1bmissing", body, 1_700_000_000.0)
 
 
-def test_it_is_listed_with_what_it_seems_to_be_about(run, filled):
-    """Receiver, the first alert and host in the body, age, reason; or JSON; or that there is nothing."""
+def test_quarantine_is_listed_with_alert_and_host(run, filled):
+    """Receiver, first alert and host in the body, age, reason; or JSON; an empty list has a text."""
     assert run("quarantine", "list").out == "nothing in quarantine\n"
     keep(filled, READABLE)
     heading, line = run("quarantine", "list").out.splitlines()
@@ -27,8 +27,8 @@ def test_it_is_listed_with_what_it_seems_to_be_about(run, filled):
     assert json.loads(run("quarantine", "list", "--format=json").out)[0]["body"] == READABLE
 
 
-def test_one_is_shown_whole(run, filled):
-    """With its reason and all of its body, however long."""
+def test_quarantined_body_is_shown_completely(run, filled):
+    """With its reason, however long it is."""
     keep(filled, json.dumps({"long": "x" * 50_000}))
     shown = run("quarantine", "show", "1")
     assert shown.status == 0
@@ -36,8 +36,8 @@ def test_one_is_shown_whole(run, filled):
     assert run("quarantine", "show", "9").err == "9: no such quarantined webhook\n"
 
 
-def test_what_can_be_read_now_is_replayed(run, filled):
-    """A whole webhook or one alert of one; what can still not be read is kept and said."""
+def test_readable_quarantine_is_replayed(run, filled):
+    """A whole webhook or one alert; one that is still unreadable is kept and reported."""
     keep(filled, READABLE, ONE_ALERT, "{")
     done = run("quarantine", "replay", "1", "2")
     assert (done.status, done.out) == (0, "1: replayed\n2: replayed\n")
@@ -48,14 +48,14 @@ def test_what_can_be_read_now_is_replayed(run, filled):
     assert run("quarantine", "replay", "1").err == "1: no such quarantined webhook\n"
 
 
-def test_what_belongs_to_nobody_is_kept(run, filled):
+def test_quarantine_of_a_removed_receiver_is_kept(run, filled):
     """Its receiver may be configured again."""
     keep(filled, READABLE, source="gone")
     assert run("quarantine", "replay", "--all").out == "1: kept: its receiver is no longer configured\n"
 
 
-def test_it_is_discarded(run, filled):
-    """Deleted for good; nothing to replay is said."""
+def test_quarantine_is_discarded(run, filled):
+    """Deleted for good; an empty quarantine is reported."""
     keep(filled, "{", "{")
     done = run("quarantine", "discard", "1", "9")
     assert (done.status, done.out, done.err) == (1, "1: discarded\n", "9: no such quarantined webhook\n")

@@ -69,8 +69,8 @@ def send(tmp_path, capsys):
     return run
 
 
-def test_an_event_goes_out_as_bigpandas_api_takes_it(bridge, send):
-    """With the token, the members, tags that cannot replace them; 201 ends with 0."""
+def test_send_posts_an_event_of_bigpandas_api(bridge, send):
+    """With the token, the members, and tags that cannot replace them; 201 exits with 0."""
     running = bridge(201)
     assert send(running.url, "--description=it failed", "--tag=team=db", "--tag=status=odd") == (0, "")
     ((path, token, body),) = running.requests
@@ -84,15 +84,15 @@ def test_an_event_goes_out_as_bigpandas_api_takes_it(bridge, send):
 
 
 @pytest.mark.parametrize("suffix", ["", "/", "/data/v2/alerts"])
-def test_the_url_may_be_the_base_or_the_whole(bridge, send, suffix):
-    """A duplicate is durable as well."""
+def test_url_may_be_the_base_or_complete(bridge, send, suffix):
+    """A duplicate is a success as well."""
     running = bridge(204)
     assert send(running.url + suffix)[0] == 0
     assert running.requests[0][0] == "/webhooks/alerts_api/cron/data/v2/alerts"
 
 
-def test_what_may_pass_is_tried_again_with_the_same_bytes(bridge, send):
-    """A bridge that restarts answers 503: the same event a second later is no second event."""
+def test_503_is_retried_with_the_same_bytes(bridge, send):
+    """The retry of a restarting bridge's 503 is no second event."""
     running = bridge(503, 201)
     assert send(running.url, "--timeout=30")[0] == 0
     assert len({body for _, _, body in running.requests}) == 1
@@ -100,8 +100,8 @@ def test_what_may_pass_is_tried_again_with_the_same_bytes(bridge, send):
 
 
 @pytest.mark.parametrize("status", [400, 401, 404, 200, 302])
-def test_everything_else_is_no_success(bridge, send, status):
-    """At once, with the status; never with the token."""
+def test_other_statuses_fail_at_once(bridge, send, status):
+    """With the status, never with the token."""
     running = bridge(status)
     ended, told = send(running.url)
     assert ended == 1
@@ -110,8 +110,8 @@ def test_everything_else_is_no_success(bridge, send, status):
     assert len(running.requests) == 1
 
 
-def test_a_bridge_that_is_not_there_is_no_success(send):
-    """After --timeout, in one line."""
+def test_unreachable_bridge_fails_after_the_timeout(send):
+    """In one line."""
     ended, told = send("http://127.0.0.1:1/webhooks/alerts_api/cron", "--timeout=0.5")
     assert (ended, told.count("\n")) == (1, 1)
     assert told.startswith("send: not accepted: ")
@@ -125,8 +125,8 @@ def test_a_bridge_that_is_not_there_is_no_success(send):
         ("http://127.0.0.1:1", ("--ca-file=/nowhere",), "send: --ca-file: cannot use /nowhere"),
     ],
 )
-def test_what_cannot_work_is_said(send, url, more, told):
-    """One line, status 1, nothing sent."""
+def test_invalid_arguments_are_one_line(send, url, more, told):
+    """Status 1, and nothing is sent."""
     ended, complaint = send(url, *more)
     assert ended == 1
     assert complaint.startswith(told)

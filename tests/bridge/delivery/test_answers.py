@@ -35,8 +35,8 @@ def judge(status, retry_after, text, now):
         (299, "null"),
     ],
 )
-def test_a_2xx_is_an_acceptance_unless_it_says_otherwise(status, text):
-    """BigPanda documents no body for it, so what says nothing, or nothing readable, is believed."""
+def test_2xx_is_an_acceptance_by_default(status, text):
+    """BigPanda documents no body for it, so an empty or unreadable one is an acceptance."""
     judge(status, None, text, NOW)
 
 
@@ -64,8 +64,8 @@ def test_a_2xx_is_an_acceptance_unless_it_says_otherwise(status, text):
         (207, "", ""),
     ],
 )
-def test_a_2xx_that_says_otherwise_is_no_acceptance(status, text, said):
-    """Nothing was accepted: the destination is wrong, not the event, and BigPanda's own words tell how."""
+def test_2xx_with_an_error_body_is_no_acceptance(status, text, said):
+    """The destination is at fault, not the event, and the message is BigPanda's."""
     with pytest.raises(Stopped) as raised:
         judge(status, None, text, NOW)
     assert str(raised.value) == f"BigPanda answered {status}, but did not accept{said}"
@@ -85,24 +85,24 @@ def test_a_2xx_that_says_otherwise_is_no_acceptance(status, text, said):
     ],
 )
 def test_secrets_are_masked(text, shown):
-    """Our own secrets, in whichever form JSON writes them, and whatever looks like credentials."""
+    """Our own secrets, in any form in which JSON writes them, and anything that looks like credentials."""
     assert masked(text, ["s3cret", "", 'quo"ted']) == shown
 
 
-def test_a_secret_is_masked_before_the_words_are_cut():
-    """Half a token at the end of the words would be half a token in the log."""
+def test_secret_is_masked_before_truncation():
+    """Otherwise half a token would be logged."""
     assert "s3c" not in masked("x" * 495 + "s3cret", ["s3cret"])
 
 
 @pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16", "utf-32"])
-def test_a_web_page_is_one_in_any_encoding(encoding):
+def test_web_page_is_recognized_in_any_encoding(encoding):
     """A gateway need not write UTF-8."""
     with pytest.raises(Stopped, match="a web page"):
         judge_response(HttpResponse(201, {}, LOGIN.encode(encoding)), NOW)
 
 
-def test_an_unknown_status_names_its_page():
-    """A gateway's own page says which gateway it is."""
+def test_unknown_status_has_the_pages_title():
+    """A gateway's own page names the gateway."""
     with pytest.raises(Overloaded, match=r"^BigPanda answered 502: a web page \(Single sign-on\)$"):
         judge(502, None, LOGIN, NOW)
 
@@ -120,7 +120,7 @@ def test_an_unknown_status_names_its_page():
     ],
 )
 def test_retry_after_is_seconds_or_a_date(header, wanted):
-    """Both forms of HTTP are read; what is neither is as if it were missing."""
+    """Any other value counts as missing."""
     with pytest.raises(Overloaded) as raised:
         judge(429, header, "", 1000.0)
     assert raised.value.retry_after == wanted
@@ -145,13 +145,13 @@ def test_retry_after_is_seconds_or_a_date(header, wanted):
         ("", ""),
     ],
 )
-def test_bigpandas_words_are_kept(text, said):
-    """The reason of a refusal is BigPanda's own, in whichever member it stands."""
+def test_bigpandas_message_is_kept(text, said):
+    """The reason is BigPanda's own, from any of its members."""
     assert words(text) == said
 
 
-def test_words_are_cut():
-    """A refusal that quotes a whole event does not flood log and page."""
+def test_message_is_truncated():
+    """A message that quotes a whole event does not flood log and page."""
     with pytest.raises(Rejected) as raised:
         judge(400, None, json.dumps({"error": "x" * 5000}), 1000.0)
     assert len(str(raised.value)) == 500

@@ -31,7 +31,7 @@ def bigpanda():
 
 @responses.activate
 def test_a_request_is_one_batch_with_the_token(bigpanda):
-    """The app key stands once beside the alerts, which ascend by timestamp; the token is in the header alone."""
+    """The app key is beside the alerts, which ascend by timestamp; the token is only in the header."""
     call = responses.post(URL, status=201, body="created")
     assert bigpanda.send(EVENTS, "my-app") is Answer.ACCEPTED
     request = call.calls[0].request
@@ -42,7 +42,7 @@ def test_a_request_is_one_batch_with_the_token(bigpanda):
 
 
 def test_the_same_events_are_the_same_bytes():
-    """Each event goes in to the byte as it was frozen, so that BigPanda sees the duplicate of a repeated one."""
+    """Each event is sent as it was frozen, so that BigPanda detects a duplicate."""
     assert body(EVENTS, 'a"b') == f'{{"app_key":"a\\"b","alerts":[{EVENTS[1]},{EVENTS[0]}]}}'.encode()
     assert body([], "a") == b'{"app_key":"a","alerts":[]}'
 
@@ -50,14 +50,14 @@ def test_the_same_events_are_the_same_bytes():
 @responses.activate
 @pytest.mark.parametrize("status", [200, 201, 202, 299])
 def test_any_2xx_is_success(bigpanda, status):
-    """BigPanda documents 201 here and 200 and 202 elsewhere: all mean accepted, if the body says nothing else."""
+    """BigPanda documents 201 here, and 200 and 202 elsewhere."""
     responses.post(URL, status=status, body="{not json")
     assert bigpanda.send(EVENTS, "a") is Answer.ACCEPTED
 
 
 @responses.activate
 def test_204_is_a_duplicate(bigpanda):
-    """204 tells that BigPanda has this event already: success."""
+    """BigPanda has this event already: success."""
     responses.post(URL, status=204)
     assert bigpanda.send(EVENTS, "a") is Answer.DUPLICATE
 
@@ -88,8 +88,8 @@ def test_204_is_a_duplicate(bigpanda):
         (599, Overloaded),
     ],
 )
-def test_a_refusal_says_whose_fault_it_is(bigpanda, status, kind):
-    """Every status that is no success is one kind of error and carries its status."""
+def test_each_status_is_one_kind_of_error(bigpanda, status, kind):
+    """With its status."""
     call = responses.post(URL, status=status, headers={"Location": "https://elsewhere.test/"})
     with pytest.raises(DeliveryError) as raised:
         bigpanda.send(EVENTS, "a")
@@ -103,8 +103,8 @@ def test_a_refusal_says_whose_fault_it_is(bigpanda, status, kind):
 @pytest.mark.parametrize(
     "kind", [ConnectionError, TimeoutError, requests.exceptions.SSLError, requests.exceptions.ReadTimeout]
 )
-def test_whatever_breaks_below_http_is_transient(bigpanda, kind):
-    """No exception of the HTTP client leaves the client as it is, and none tells a URL or a token."""
+def test_transport_errors_are_transient(bigpanda, kind):
+    """No exception of the HTTP client is passed on, and no message has a URL or a token."""
     responses.post(URL, body=kind("https://x.test/?token=tok-7c1"))
     with pytest.raises(Unreached) as raised:
         bigpanda.send(EVENTS, "a")
@@ -113,7 +113,7 @@ def test_whatever_breaks_below_http_is_transient(bigpanda, kind):
 
 @responses.activate
 def test_an_echoed_token_is_masked(bigpanda):
-    """What answers may quote our request: BigPanda's words are kept, the token in them is not."""
+    """BigPanda's message is kept without the token that it quotes."""
     responses.post(URL, status=400, json={"errors": ["no such header: Authorization: Bearer tok-7c1", "tok-7c1?"]})
     with pytest.raises(Rejected) as raised:
         bigpanda.send(EVENTS, "a")
@@ -123,7 +123,7 @@ def test_an_echoed_token_is_masked(bigpanda):
 
 @responses.activate
 def test_a_login_page_is_no_acceptance(bigpanda):
-    """A proxy that answers 200 with its login page has not accepted anything: the destination is down."""
+    """A proxy that answers 200 with its login page: the destination is down."""
     responses.post(URL, status=200, body="<html><head><title>Log\n in</title>…", content_type="text/html")
     with pytest.raises(Stopped, match=r"BigPanda answered 200, but did not accept: a web page \(Log in\)"):
         bigpanda.send(EVENTS, "a")
@@ -131,7 +131,7 @@ def test_a_login_page_is_no_acceptance(bigpanda):
 
 @responses.activate
 def test_a_new_token_is_used_at_once(tmp_path):
-    """A token file that was replaced holds for the next request."""
+    """A replaced token file is used for the next request."""
     file = tmp_path / "token"
     file.write_text("old")
     call = responses.post(URL, status=201)
@@ -143,8 +143,8 @@ def test_a_new_token_is_used_at_once(tmp_path):
     assert [one.request.headers["Authorization"] for one in call.calls] == ["Bearer old", "Bearer newer"]
 
 
-def test_an_unreadable_token_is_no_crash(tmp_path):
-    """A token file that is missing is told, and the event waits."""
+def test_unreadable_token_is_logged(tmp_path):
+    """The event stays queued."""
     client = BigPanda(settings(token=Secret(file=tmp_path / "none")))
     with pytest.raises(Unreached, match="the credentials cannot be read: No such file"):
         client.send(EVENTS, "a")
@@ -153,7 +153,7 @@ def test_an_unreadable_token_is_no_crash(tmp_path):
 
 @responses.activate
 def test_the_body_of_a_redirect_is_not_read(bigpanda):
-    """However long it is: what redirects us is no BigPanda."""
+    """However long it is."""
     responses.post(URL, status=302, body=b"x" * 20_000_000, headers={"Location": "http://elsewhere.test/"})
     with pytest.raises(Stopped, match=r"^BigPanda answered 302$"):
         bigpanda.send(EVENTS, "a")
@@ -194,8 +194,8 @@ def dripping():
 
 
 @pytest.mark.parametrize("at_once", [5, 50])
-def test_a_dripping_answer_ends_at_the_deadline(dripping, at_once):
-    """Bytes that keep trickling, in the head or in the body, do not hold the client beyond its timeout."""
+def test_slow_response_ends_at_the_deadline(dripping, at_once):
+    """Bytes that trickle, in the head or the body, do not extend the timeout."""
     client = BigPanda(settings(url=dripping(at_once), timeout=0.5))
     began = time.monotonic()
     with pytest.raises(Unreached):
@@ -205,7 +205,7 @@ def test_a_dripping_answer_ends_at_the_deadline(dripping, at_once):
 
 
 def test_a_refused_connection_is_transient():
-    """Nobody listens: try again later."""
+    """It is retried."""
     with socket.create_server(("127.0.0.1", 0)) as server:
         port = server.getsockname()[1]
     client = BigPanda(settings(url=f"http://127.0.0.1:{port}/"))

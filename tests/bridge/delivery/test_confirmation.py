@@ -103,8 +103,8 @@ def bench(outbox):
     return Bench(outbox)
 
 
-def test_what_was_taken_in_is_confirmed_once(bench):
-    """Counted at the first look after it was sent, and not looked for again."""
+def test_processed_events_are_confirmed_once(bench):
+    """Counted at the first poll, and not looked up again."""
     bench.fire("a", "b", "c")
     bench.look()
     assert (bench.counted("confirmed_events_total"), bench.unconfirmed) == (3, 0)
@@ -114,8 +114,8 @@ def test_what_was_taken_in_is_confirmed_once(bench):
     assert bench.confirmation.status.looked_at == bench.now
 
 
-def test_what_was_dropped_is_resent_after_two_looks_and_confirmed(bench, caplog):
-    """To the byte as before; unconfirmed from then on until it is taken in."""
+def test_dropped_event_is_resent_after_two_polls(bench, caplog):
+    """With the same bytes; unconfirmed until BigPanda processes it."""
     bench.panda.drops = {"prod:b": 1}
     bench.fire("a", "b", "c")
     bench.look()
@@ -130,8 +130,8 @@ def test_what_was_dropped_is_resent_after_two_looks_and_confirmed(bench, caplog)
     assert (len(bench.bodies), bench.counted("confirmed_events_total")) == (4, 3)
 
 
-def test_what_is_dropped_again_and_again_is_lost(bench, caplog):
-    """It is resent some times, then said to be lost, once; it stays unconfirmed for a day."""
+def test_repeatedly_dropped_event_is_logged_as_lost(bench, caplog):
+    """After some resends, once; it stays unconfirmed for a day."""
     bench.panda.drops = {"prod:b": 99}
     bench.fire("a", "b")
     bench.look(2 + 2 * RESENDS + 10)
@@ -143,8 +143,8 @@ def test_what_is_dropped_again_and_again_is_lost(bench, caplog):
     assert len(bench.bodies) == 2 + RESENDS
 
 
-def test_a_listing_that_shows_nothing_of_ours_resends_nothing(bench, caplog):
-    """A wrong region, or a key that may not see: counted and told, until the listing shows what was taken in."""
+def test_listing_without_our_events_resends_nothing(bench, caplog):
+    """A wrong region or a key without access: counted and logged, until the listing has our events."""
     bench.fire(*map(str, range(20)))
     taken, bench.panda.taken = bench.panda.taken, []
     bench.look(6)
@@ -156,8 +156,8 @@ def test_a_listing_that_shows_nothing_of_ours_resends_nothing(bench, caplog):
     assert (bench.counted("confirmed_events_total"), len(bench.bodies), bench.unconfirmed) == (19, 21, 1)
 
 
-def test_what_was_sent_before_yesterday_is_looked_for_no_more(bench):
-    """However long BigPanda did not answer: a listing of weeks would never be read to its end."""
+def test_events_older_than_a_day_are_not_looked_up(bench):
+    """A listing of weeks would never be read to its end."""
     bench.look()
     bench.panda.problem = Unreached("no connection")
     bench.fire("a")
@@ -171,7 +171,7 @@ def test_what_was_sent_before_yesterday_is_looked_for_no_more(bench):
 
 
 def test_a_restart_neither_forgets_nor_resends_twice(bench):
-    """What was missed once is missed twice after a restart, and resent once."""
+    """An event missed once before a restart is resent once after it."""
     bench.panda.drops = {"prod:b": 1}
     bench.fire("a", "b")
     bench.look()
@@ -185,8 +185,8 @@ def test_a_restart_neither_forgets_nor_resends_twice(bench):
     assert (len(bench.bodies), bench.unconfirmed) == (3, 0)
 
 
-def test_a_listing_that_breaks_off_says_nothing(bench):
-    """Only a whole listing tells what is missing."""
+def test_incomplete_listing_is_not_used(bench):
+    """Only a complete one shows which events are missing."""
     bench.fire("a")
     bench.panda.taken.clear()
     bench.panda.problem = Unreached("no complete response in time")
@@ -198,8 +198,8 @@ def test_a_listing_that_breaks_off_says_nothing(bench):
     assert len(bench.bodies) == 2
 
 
-def test_a_tenant_that_refuses_is_reported_once(bench, caplog):
-    """Sending goes on, and nothing is said to be missing."""
+def test_rejected_confirmation_is_logged_once(bench, caplog):
+    """Delivery continues, and no event counts as missing."""
     bench.panda.problem = Stopped("BigPanda answered 403: forbidden", status=403)
     bench.fire("a")
     bench.look(5)
@@ -209,7 +209,7 @@ def test_a_tenant_that_refuses_is_reported_once(bench, caplog):
 
 
 def test_diagnostics_about_us_are_counted_once(bench, caplog):
-    """By level; an error is logged; the last ones are kept for the page; what they repeat of ours is masked."""
+    """By level; errors are logged; the last ones are kept for the page, with secrets masked."""
     entry = {"log_id": "1", "level": "error", "message": "alert 1: s3cret", "resource_id": "api.app"}
     bench.panda.logs = [entry, entry | {"log_id": "2", "level": "info"}, entry | {"resource_id": "api.other"}]
     bench.look(3)
@@ -218,8 +218,8 @@ def test_diagnostics_about_us_are_counted_once(bench, caplog):
     assert bench.confirmation.status.diagnostics[0] == Diagnostic(id="1", level="error", message="alert 1: <secret>")
 
 
-def test_what_was_sent_elsewhere_is_not_looked_for(bench):
-    """Another destination knows nothing of it, and is not sent it again."""
+def test_events_of_another_destination_are_not_looked_up(bench):
+    """It does not have them, and must not get them again."""
     bench.panda.drops = {"prod:b": 1}
     bench.fire("b")
     bench.look()
@@ -231,8 +231,8 @@ def test_what_was_sent_elsewhere_is_not_looked_for(bench):
     assert (len(bench.bodies), bench.unconfirmed) == (1, 0)
 
 
-def test_of_two_replicas_one_looks(bench, outbox):
-    """The other waits for its lease to end: two intervals and a minute."""
+def test_only_one_replica_polls(bench, outbox):
+    """The other one after the lease: two intervals and a minute."""
     if outbox.database.postgresql:
         pytest.skip("leases run on PostgreSQL's own clock, which a test cannot move")
     second = bench.make()

@@ -29,13 +29,13 @@ def outcome(event, *listed):
         (ListedAlert("prod:b", 1000, "critical"), "missed"),
     ],
 )
-def test_the_identity_and_the_time_tell_an_event(listed, expected):
-    """No two events of an alert bear the same second; where BigPanda shows no time, the status must do."""
+def test_event_is_identified_by_key_and_time(listed, expected):
+    """No two events of an alert have the same second; without a time, the status decides."""
     assert outcome(sent(1), listed) == expected
 
 
-def test_an_event_is_resent_after_two_looks():
-    """One look may come too early; after some resends it is lost, and said to be."""
+def test_event_is_resent_after_two_polls():
+    """One poll may come too early; after some resends it is lost."""
     assert outcome(sent(1)) == "missed"
     assert outcome(sent(1, looks=1)) == "resend"
     assert outcome(sent(1, looks=0, resends=1)) == "missed"
@@ -61,26 +61,26 @@ LISTED = ListedAlert("prod:a", 1000, "critical")
     ids=["bare", "alerts", "payload", "raw", "text", "others", "tag"],
 )
 def test_a_listing_is_read_leniently(answer):
-    """The shape is not documented: the alert may lie bare, or in a member, its time be text or milliseconds."""
+    """The shape is not documented: alerts may be wrapped, and times text or milliseconds."""
     (found,) = read_alerts(answer)
     assert found in (LISTED, ListedAlert("prod:a", 1_700_000_000, "critical"))
 
 
-def test_tags_as_incidents_have_them():
-    """[{"name": …, "value": …}]: they hold the identity, but neither status nor time."""
+def test_tags_in_incident_form_are_read():
+    """[{"name": …, "value": …}]: they have the key, but neither status nor time."""
     tags = [{"name": "vendorwatch_key", "value": "prod:a"}, {"name": "host", "value": "h"}, None]
     assert read_alerts([{"id": "7", "tags": tags}]) == [ListedAlert("prod:a", None, None)]
 
 
 @pytest.mark.parametrize("timestamp", [None, True, "soon", "nan", "inf", [], {}])
-def test_a_time_that_is_none_is_not_said(timestamp):
-    """It tells nothing, and breaks nothing."""
+def test_invalid_time_counts_as_missing(timestamp):
+    """It does not break the comparison."""
     assert read_alerts([ALERT | {"timestamp": timestamp}]) == [ListedAlert("prod:a", None, "critical")]
 
 
 @pytest.mark.parametrize("answer", [None, 5, "x", {}, {"alerts": {}}, {"total": 0}])
-def test_what_is_no_listing_is_not_taken_for_an_empty_one(answer):
-    """Else everything would count as missing."""
+def test_invalid_listing_is_an_error(answer):
+    """As an empty one it would make every event count as missing."""
     with pytest.raises(Unreadable):
         read_alerts(answer)
 
@@ -106,5 +106,5 @@ ENTRY = {"log_id": "1", "level": "error", "message": "alert 1: bad", "resource_i
     ],
 )
 def test_only_diagnostics_about_us_count(change, expected):
-    """Our app keys, as the resource or in the payload, or the identity of an alert of ours."""
+    """With our app keys, as the resource or in the payload, or with the key of one of our alerts."""
     assert read_diagnostics({"logs": [ENTRY | change]}, ["app"], ["prod"]) == expected

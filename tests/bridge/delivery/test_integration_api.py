@@ -37,7 +37,7 @@ def api(rests):
 
 @responses.activate
 def test_pages_are_read_until_one_is_empty(api, rests):
-    """With the user's key, in between a rest that keeps below BigPanda's five requests a second."""
+    """With the user's key, and with pauses below BigPanda's five requests a second."""
     for number in (1, 2, 0):
         responses.get(ALERTS, json={"alerts": [{"id": number}] * number, "total": 3})
     assert [len(page["alerts"]) for page in api.alerts("my app", 1000.9)] == [1, 2, 0]
@@ -49,8 +49,8 @@ def test_pages_are_read_until_one_is_empty(api, rests):
 
 
 @responses.activate
-def test_a_page_that_comes_again_is_the_last(api):
-    """Where BigPanda does not heed the page, the first one would come for ever."""
+def test_repeated_page_is_the_last(api):
+    """If BigPanda ignores the page number, the first page would repeat forever."""
     responses.get(LOGS, json={"logs": [{"log_id": "1"}]})
     assert len(list(api.diagnostics(1000.0))) == 1
     assert len(responses.calls) == 2
@@ -67,15 +67,15 @@ def test_a_page_that_comes_again_is_the_last(api):
         ({"body": ConnectionError()}, Unreached, "connection"),
     ],
 )
-def test_a_listing_that_is_none_is_an_error(api, answer, error, words):
-    """It is not taken for an empty one: everything would be missing."""
+def test_invalid_listing_is_an_error(api, answer, error, words):
+    """As an empty one it would make every event count as missing."""
     responses.get(ALERTS, **answer)
     with pytest.raises(error, match=words):
         list(api.alerts("a", 0.0))
 
 
-def test_our_own_secrets_are_masked_in_bigpandas_words():
-    """The key that asks, and the token that events are sent with; one that cannot be read was never sent."""
+def test_secrets_are_masked_in_bigpandas_messages():
+    """The key of the request and the token for events."""
     made = listings()
     assert made.masked("us3r-key and t0ken are wrong") == "<secret> and <secret> are wrong"
     gone = listings(Secret(file=Path("/nowhere/key")))

@@ -2,7 +2,7 @@ from bridge.delivery.poison_events import Isolation, Refusals
 
 
 def test_requests_are_halved_while_they_fail_and_doubled_while_they_pass():
-    """100 fails, 50 fails, 25 passes, then 50 go together again."""
+    """100 fail, 50 fail, 25 pass, then 50 are sent together again."""
     isolation = Isolation(most=100, width=100)
     isolation = isolation.failed(range(100))
     assert isolation.width == 50
@@ -12,16 +12,16 @@ def test_requests_are_halved_while_they_fail_and_doubled_while_they_pass():
     assert isolation.width == 50
 
 
-def test_what_failed_alone_is_passed_over():
-    """After an event failed by itself, another one is tried; when all have failed, it is their turn again."""
+def test_event_that_failed_alone_is_skipped():
+    """Another one is tried; when all have failed, it is its turn again."""
     isolation = Isolation(most=10, width=1).failed([7])
     assert isolation.wanted(1) == 2
     assert isolation.arrange([7, 8, 9], 1) == ([[8]], [7, 9])
     assert isolation.failed([8]).arrange([7, 8], 1) == ([[7]], [8])
 
 
-def test_an_event_that_fails_while_others_pass_is_sent_by_itself():
-    """Once may be the end of an outage; twice is proof, and from then on it spoils no request."""
+def test_event_that_fails_twice_while_others_pass_is_isolated():
+    """Once may be the end of an outage; after twice it is not sent with others."""
     isolation = Isolation(most=10, width=1).failed([7]).passed([8])
     assert not isolation.is_poison(7)
     assert isolation.arrange([7, 9], 10) == ([[7, 9]], [])
@@ -30,8 +30,8 @@ def test_an_event_that_fails_while_others_pass_is_sent_by_itself():
     assert isolation.arrange([7, 10, 11], 10) == ([[10, 11], [7]], [])
 
 
-def test_an_outage_proves_nothing():
-    """Events that failed alone in one long outage go together with the others after it."""
+def test_outage_isolates_no_event():
+    """Events that failed alone during a long outage are sent together with others after it."""
     isolation = Isolation(most=100, width=1)
     for one in range(60):
         isolation = isolation.failed([one])
@@ -39,35 +39,35 @@ def test_an_outage_proves_nothing():
     assert not any(isolation.is_poison(one) for one in range(60))
 
 
-def test_what_is_accepted_is_forgotten():
-    """An event that BigPanda took in the end leaves no trace."""
+def test_accepted_event_is_no_longer_suspected():
+    """Its failures are forgotten."""
     isolation = Isolation(most=10, width=1).failed([7]).passed([8]).passed([7])
     assert isolation.failures == {}
 
 
-def test_an_outage_blames_no_event():
-    """What looks like an outage narrows the next request, and the most urgent event stays the first to be tried."""
+def test_outage_only_shrinks_requests():
+    """The most urgent event is still tried first."""
     isolation = Isolation(most=10, width=4).failed([7, 8], blamed=False).failed([7], blamed=False)
     assert isolation.width == 1
     assert isolation.arrange([7, 8], 1) == ([[7]], [8])
 
 
-def test_one_refused_event_says_nothing_of_the_others():
-    """Also one that is refused again and again: another key must be refused in the same words."""
+def test_one_rejected_event_is_no_rejected_destination():
+    """Even if it is rejected repeatedly: another key must be rejected with the same message."""
     refusals = Refusals().refused(7, "a", "no host").refused(8, "a", "no host")
     assert not refusals.blame_destination(8, others=False)
     assert refusals.refused(9, "b", "no host").blame_destination(9, others=False)
     assert not refusals.refused(9, "b", "no status").blame_destination(9, others=False)
 
 
-def test_the_same_words_with_other_particulars_are_the_same():
-    """BigPanda may number the alerts of a request and quote what it refuses."""
+def test_messages_are_compared_without_their_particulars():
+    """BigPanda may number the alerts of a request and quote the rejected one."""
     refusals = Refusals().refused(7, "a", "alert 1: 'x' is no app key").refused(8, "b", "alert 2: 'y' is no app key")
     assert refusals.blame_destination(8, others=False)
 
 
-def test_while_others_may_be_accepted_the_event_is_blamed():
-    """Until ten are refused alike: then the others need not be asked."""
+def test_rejected_event_is_blamed_while_others_are_untried():
+    """Until ten are rejected alike."""
     refusals = Refusals()
     for one in range(9):
         refusals = refusals.refused(one, f"k{one}", "no host")
@@ -75,8 +75,8 @@ def test_while_others_may_be_accepted_the_event_is_blamed():
     assert refusals.refused(9, "k9", "no host").blame_destination(9, others=True)
 
 
-def test_what_is_refused_while_others_are_accepted_is_to_blame_itself():
-    """In the same request as what was accepted, or by itself before it; once accepted it is not blamed any more."""
+def test_event_rejected_beside_accepted_ones_is_a_dead_letter():
+    """In the same request, or alone before it; once accepted it is not blamed any more."""
     refusals = Refusals().split([1, 2, 3]).accepted([1]).refused(2, "b", "no host").refused(3, "c", "no host")
     assert not refusals.blame_destination(3, others=False)
     refusals = Refusals().refused(2, "b", "no host").accepted([9]).refused(2, "b", "no host").refused(3, "c", "no host")
@@ -85,8 +85,8 @@ def test_what_is_refused_while_others_are_accepted_is_to_blame_itself():
     assert refusals.settled(2).guilty == frozenset()
 
 
-def test_words_that_were_for_bad_events_are_so_again():
-    """One rule may make many of them; a hundred in a row, and nothing accepted, are the destination all the same."""
+def test_known_message_of_bad_events_stays_one():
+    """One rule may make many; only a hundred in a row without an acceptance mean the destination."""
     refusals = Refusals().refused(1, "a", "no host").accepted([2])
     for one in range(10, 109):
         refusals = refusals.refused(one, f"k{one}", "no host")
@@ -94,14 +94,14 @@ def test_words_that_were_for_bad_events_are_so_again():
     assert refusals.refused(109, "k109", "no host").blame_destination(109, others=False)
 
 
-def test_words_for_events_that_are_accepted_later_were_the_destinations():
-    """After it was mended they count as before: the second one refused alike is enough."""
+def test_message_for_events_accepted_later_means_the_destination():
+    """After a fix, the second equal rejection is enough again."""
     refusals = Refusals().refused(1, "a", "no key").refused(2, "b", "no key").accepted([3]).accepted([1])
     assert refusals.refused(4, "d", "no key").refused(5, "e", "no key").blame_destination(5, others=False)
 
 
-def test_a_probe_is_unlike_what_was_refused():
-    """The last of all that may go, and nothing with it; what failed alone only when there is nothing else."""
+def test_probe_is_an_event_that_was_not_rejected():
+    """The last in the queue, alone; a rejected one only if there is no other."""
     isolation = Isolation(most=10, width=1).failed([7])
     assert isolation.wanted(1, probe=True) == 10
     assert isolation.arrange([7, 8, 9], 5, probe=True) == ([[9]], [7, 8])

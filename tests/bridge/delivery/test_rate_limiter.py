@@ -20,8 +20,8 @@ def run(limiter, seconds, batch, took=0.0):
 
 @pytest.mark.parametrize("per_minute", [1, 7, 60, 300, 1000, 6000])
 @pytest.mark.parametrize("took", [0.0, 0.02, 1.7])
-def test_no_minute_holds_more_than_allowed(per_minute, took):
-    """However a storm goes out, any 60 seconds hold at most what is allowed, and nearly that much."""
+def test_no_minute_has_more_events_than_allowed(per_minute, took):
+    """In an alert storm any 60 seconds have at most the allowed number, and nearly that many."""
     sent = run(RateLimiter(per_minute, 0.0), 300.0, 1000, took)
     for start, _ in sent:
         assert sum(count for at, count in sent if start <= at < start + 60) <= per_minute
@@ -29,22 +29,22 @@ def test_no_minute_holds_more_than_allowed(per_minute, took):
     assert sum(count for _, count in sent) >= 0.95 * 5 * max(per_minute - burst, per_minute / 2)
 
 
-def test_a_rest_earns_a_small_burst():
-    """After an hour's rest a quarter of a second's worth goes at once, not more."""
+def test_idle_limiter_allows_a_small_burst():
+    """After an hour, a quarter of a second's worth is sent at once, not more."""
     limiter = RateLimiter(6000, 0.0)
     assert limiter.wait(3600.0) == 0
     assert limiter.allowance() == 25  # 6000 / 60 * 0.25
 
 
-def test_at_least_one_event_goes():
-    """However low the limit, one event may always go after a rest."""
+def test_at_least_one_event_is_allowed():
+    """However low the limit is."""
     limiter = RateLimiter(10, 0.0)
     assert limiter.wait(0.0) == 0
     assert limiter.allowance() == 1
 
 
-def test_a_slow_answer_earns_a_larger_request():
-    """While a request takes 2 seconds, 2 seconds' worth is earned: a slow BigPanda gets larger requests."""
+def test_slow_response_allows_a_larger_request():
+    """While a request takes 2 seconds, 2 seconds' worth accumulates."""
     limiter = RateLimiter(6000, 0.0)
     limiter.sent(25, 0.0, 2.0)
     assert limiter.wait(2.0) == 0

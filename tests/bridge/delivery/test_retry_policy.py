@@ -26,8 +26,8 @@ NOW = 1000.0
         (Stopped("404", status=404), 1, 0.5, NOW + 60.0),
     ],
 )
-def test_the_kind_of_error_decides(error, failures, chance, at):
-    """When it is tried again follows from whose fault it is; a count only lengthens a pause."""
+def test_retry_depends_on_the_kind_of_error(error, failures, chance, at):
+    """The count of failures only lengthens a pause."""
     assert retry_at(error, failures, NOW, chance) == at
 
 

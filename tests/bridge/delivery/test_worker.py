@@ -137,8 +137,8 @@ def refuse(error, when=lambda events: True):
     return mood
 
 
-def test_what_waits_is_sent_once_and_noted(scene):
-    """Each event arrives, in one request, and then nothing waits."""
+def test_queued_events_are_sent_once_and_recorded(scene):
+    """In one request, and then the queue is empty."""
     scene.accept("a", "b", "c")
     scene.live(5)
     assert [keys for _, keys in scene.panda.requests] == [["prod:a", "prod:b", "prod:c"]]
@@ -148,7 +148,7 @@ def test_what_waits_is_sent_once_and_noted(scene):
 
 
 def test_a_duplicate_is_success(scene):
-    """204 is counted apart, and the event is done."""
+    """204 is counted separately, and the event is done."""
     scene.panda.mood = lambda events: Answer.DUPLICATE
     scene.accept("a")
     scene.live(3)
@@ -157,7 +157,7 @@ def test_a_duplicate_is_success(scene):
 
 
 def test_critical_goes_first_then_resolutions(scene):
-    """After an outage critical events overtake everything, resolutions the rest; each key keeps its order."""
+    """After an outage critical events go first, then resolutions; each key keeps its order."""
     scene.accept("old")
     scene.live(2)
     scene.panda.accepted.clear()
@@ -177,7 +177,7 @@ def test_critical_goes_first_then_resolutions(scene):
 
 
 def test_a_key_keeps_its_order(scene):
-    """Firing, resolved, firing again arrive in that order, however the first attempts fail."""
+    """Firing, resolved, firing arrive in that order, however the first attempts fail."""
     scene.panda.mood = refuse(Overloaded("503", status=503))
     for firing in (True, False, True, False):
         scene.accept("a", firing=firing)
@@ -187,8 +187,8 @@ def test_a_key_keeps_its_order(scene):
     assert [status for *_, status in scene.panda.accepted] == ["warning", "ok", "warning", "ok"]
 
 
-def test_an_hour_of_refused_credentials_costs_nothing(scene):
-    """About one attempt a minute, no dead letter, and all is delivered when the credentials are right again."""
+def test_rejected_credentials_lose_nothing(scene):
+    """About one attempt a minute, no dead letter, and everything is delivered with valid credentials."""
     scene.panda.mood = refuse(Stopped("BigPanda answered 401", status=401))
     scene.accept(*range(80))
     scene.live(3600)
@@ -203,8 +203,8 @@ def test_an_hour_of_refused_credentials_costs_nothing(scene):
     assert scene.count("destination_down") >= 55
 
 
-def test_a_closed_gate_survives_a_restart(scene):
-    """A restart during an outage does not start hammering again."""
+def test_open_circuit_survives_a_restart(scene):
+    """A restart during an outage does not start sending again."""
     scene.panda.mood = refuse(Stopped("BigPanda answered 403", status=403))
     scene.accept("a")
     scene.live(2)
@@ -218,7 +218,7 @@ def test_a_closed_gate_survives_a_restart(scene):
 
 
 def test_retry_after_is_obeyed(scene):
-    """BigPanda asks for 40 seconds: it gets them, also for what is accepted meanwhile."""
+    """BigPanda asks for 40 seconds, which also holds for events accepted meanwhile."""
     scene.panda.mood = refuse(Overloaded("429", status=429, retry_after=40.0))
     scene.accept("a")
     scene.live(1)
@@ -230,8 +230,8 @@ def test_retry_after_is_obeyed(scene):
     assert scene.panda.names() == ["prod:b", "prod:a"]
 
 
-def test_one_bad_event_of_eighty_is_set_aside(scene):
-    """A refused batch is halved until the bad event stands alone; it becomes a dead letter with BigPanda's words."""
+def test_one_bad_event_of_eighty_becomes_a_dead_letter(scene):
+    """A rejected batch is halved until the bad event is alone; its dead letter has BigPanda's message."""
     bad = Rejected("BigPanda answered 400: alert 1: no status", status=400)
     scene.panda.mood = refuse(bad, lambda events: any(event["incident_identifier"] == "prod:37" for event in events))
     scene.accept(*range(80))
@@ -244,8 +244,8 @@ def test_one_bad_event_of_eighty_is_set_aside(scene):
     assert len(scene.panda.requests) < 30
 
 
-def test_what_refuses_everything_in_the_same_words_is_the_destination(scene, caplog):
-    """A wrong app key: nothing becomes a dead letter, one event a minute is a probe, and all arrive in the end."""
+def test_equal_rejections_of_all_events_mean_the_destination(scene, caplog):
+    """A wrong app key: no dead letters, one probe a minute, and all events arrive in the end."""
     scene.panda.mood = refuse(Rejected("BigPanda answered 400: 'app_key' is not known", status=400))
     scene.accept(*range(30))
     scene.live(30)
@@ -267,8 +267,8 @@ def test_what_refuses_everything_in_the_same_words_is_the_destination(scene, cap
     assert scene.up() == 1
 
 
-def test_alerts_refused_one_by_one_in_the_same_words_are_held_from_the_second_on(scene):
-    """On a quiet day they come alone: with the second, the first is no dead letter any more either."""
+def test_second_equal_rejection_holds_the_queue(scene):
+    """The first event is no longer a dead letter then."""
     scene.panda.mood = refuse(Rejected("BigPanda answered 400: unknown", status=400))
     scene.accept("a")
     scene.live(5)
@@ -281,8 +281,8 @@ def test_alerts_refused_one_by_one_in_the_same_words_are_held_from_the_second_on
     assert sorted(scene.panda.names()) == ["prod:a", "prod:b"]
 
 
-def test_a_restart_remembers_what_was_refused_alone(scene):
-    """A second refusal alike revives the first, also in another run; what came before an acceptance stays dead."""
+def test_equal_rejections_are_recognized_across_a_restart(scene):
+    """A second one revives the first dead letter; older ones, before an acceptance, stay dead."""
     scene.panda.mood = refuse(Rejected("BigPanda answered 400: unknown", status=400))
     scene.accept("bad")
     scene.live(5)
@@ -301,7 +301,7 @@ def test_a_restart_remembers_what_was_refused_alone(scene):
 
 
 def test_bad_events_of_one_rule_do_not_stop_the_destination(scene):
-    """Twelve of eighty are refused in the same words, next to one another: they alone become dead letters."""
+    """Twelve of eighty are rejected with the same message: only they become dead letters."""
     bad = {f"prod:{number}" for number in range(40, 52)}
     error = Rejected("BigPanda answered 400: no host", status=400)
     scene.panda.mood = refuse(error, lambda events: any(event["incident_identifier"] in bad for event in events))
@@ -313,7 +313,7 @@ def test_bad_events_of_one_rule_do_not_stop_the_destination(scene):
 
 
 def test_bad_events_at_the_head_of_the_queue_delay_the_others_by_one_probe(scene):
-    """Before anything is accepted nobody can know: the probe is an event that was not refused yet."""
+    """Before an acceptance the probe is an event that was not rejected yet."""
     bad = {f"prod:{number}" for number in range(50)}
     error = Rejected("BigPanda answered 400: no host", status=400)
     scene.panda.mood = refuse(error, lambda events: any(event["incident_identifier"] in bad for event in events))
@@ -325,8 +325,8 @@ def test_bad_events_at_the_head_of_the_queue_delay_the_others_by_one_probe(scene
     assert scene.up() == 1
 
 
-def test_a_refused_event_does_not_hold_its_key(scene):
-    """After a dead letter the key's next state is sent."""
+def test_dead_letter_does_not_block_its_key(scene):
+    """The key's next state is sent."""
     scene.panda.mood = refuse(Rejected("400", status=400), lambda events: events[0]["status"] != "ok")
     scene.accept("a")
     scene.accept("a", firing=False)
@@ -343,8 +343,8 @@ def test_a_refused_event_does_not_hold_its_key(scene):
         (Unreached("reset"), 180),
     ],
 )
-def test_an_event_that_bigpanda_stumbles_over_holds_up_nobody(scene, error, seconds):
-    """One event spoils every request with it: the others pass before long, it is tried for ever, alone."""
+def test_event_that_fails_every_request_is_isolated(scene, error, seconds):
+    """The others are delivered soon, and it is retried forever, alone."""
     scene.panda.mood = refuse(error, lambda events: any(event["incident_identifier"] == "prod:bad" for event in events))
     scene.accept("bad", severity="critical")
     scene.accept(*range(200))
@@ -363,8 +363,8 @@ def test_an_event_that_bigpanda_stumbles_over_holds_up_nobody(scene, error, seco
 
 
 @pytest.mark.slow
-def test_a_storm_keeps_the_pace(tmp_path):
-    """3,000 alerts at 6,000 a minute: critical ones within 2 seconds, all within the bound, no minute above."""
+def test_storm_stays_within_the_rate(tmp_path):
+    """3,000 alerts at 6,000 a minute: critical ones within 2 seconds, no minute above the limit."""
     scene = Scene(tmp_path)
     scene.panda.took = 0.01
     scene.accept(*range(2970))
@@ -378,8 +378,8 @@ def test_a_storm_keeps_the_pace(tmp_path):
     scene.outbox.close()
 
 
-def test_an_accepted_event_is_not_sent_again_when_it_cannot_be_noted(scene, monkeypatch):
-    """The database fails between send and record: it is recorded later, not sent again."""
+def test_accepted_event_is_recorded_later_if_the_database_fails(scene, monkeypatch):
+    """It is not sent again."""
     scene.accept("a")
     record, failures = Queue.record, iter(range(3))
 
@@ -395,7 +395,7 @@ def test_an_accepted_event_is_not_sent_again_when_it_cannot_be_noted(scene, monk
 
 
 def test_a_crash_between_send_and_record_repeats_the_same_bytes(scene):
-    """What was sent and never noted is sent again when its lease ends, to the byte as before."""
+    """The event is sent again when its lease ends, with the same bytes."""
     bodies = []
 
     def crash(events):
@@ -415,16 +415,16 @@ def test_a_crash_between_send_and_record_repeats_the_same_bytes(scene):
     assert 60 <= second - first <= 62  # a lease: six requests that time out after 10 seconds
 
 
-def test_the_loop_outlives_what_it_did_not_foresee(scene, caplog):
-    """A fault in the loop itself is logged, and the loop goes on."""
+def test_loop_survives_unexpected_errors(scene, caplog):
+    """The error is logged."""
     scene.panda.mood = lambda events: 1 / 0
     scene.accept("a")
     assert scene.delivery.guarded(scene.delivery.tick) == 1.0
     assert "unexpectedly" in caplog.text
 
 
-def test_a_changed_route_holds_from_the_next_request(scene):
-    """New credentials after a reload are tried at once, whatever stood in the way of the old ones."""
+def test_changed_credentials_are_used_for_the_next_request(scene):
+    """After a reload, whatever the state of the old ones."""
     scene.panda.mood = refuse(Stopped("401", status=401))
     scene.accept("a")
     scene.live(2)
@@ -434,8 +434,8 @@ def test_a_changed_route_holds_from_the_next_request(scene):
     assert other.names() == ["prod:a"]
 
 
-def test_what_is_open_is_stated_at_a_new_destination_and_closed_at_the_old_one(scene):
-    """Once each, with later times at the new one; what has ended is nobody's business there."""
+def test_open_alerts_move_to_a_new_destination(scene):
+    """Once each, with later times, and they are resolved at the old one; resolved alerts are not sent."""
     scene.accept("a", "b", "c")
     scene.live(3)
     scene.accept("b", firing=False)
@@ -456,8 +456,8 @@ def test_what_is_open_is_stated_at_a_new_destination_and_closed_at_the_old_one(s
     assert len(new.accepted) == 3
 
 
-def test_an_old_destination_that_is_gone_is_left_as_it_is(scene, caplog):
-    """It is said how many alerts stay open there; the new one hears of them all the same."""
+def test_unreachable_old_destination_does_not_block_the_move(scene, caplog):
+    """The number of alerts that stay open there is logged."""
     scene.accept("a")
     scene.live(3)
     scene.panda.mood = refuse(Unreached("no complete response in time"))
@@ -471,8 +471,8 @@ def test_an_old_destination_that_is_gone_is_left_as_it_is(scene, caplog):
 @pytest.mark.parametrize(
     ("url", "token", "ended"), [(MAIN, "t0ken", True), (MAIN, "another", False), (f"{MAIN}?key=s3cret", "t0ken", False)]
 )
-def test_a_restart_with_another_destination_moves_what_is_open(scene, caplog, url, token, ended):
-    """Closed at the old one where its URL was stored and has had the token before; a further restart does nothing."""
+def test_restart_with_another_destination_moves_open_alerts(scene, caplog, url, token, ended):
+    """They are resolved at the old URL if it had this token; another restart does nothing."""
     old, new = scene.panda, Panda(scene.clock)
     scene.pandas.update({url: old, OTHER: new})
     scene.config = config(url)
@@ -494,8 +494,8 @@ def test_a_restart_with_another_destination_moves_what_is_open(scene, caplog, ur
 
 
 @pytest.mark.parametrize(("owner", "method"), [(OutboxStatus, "set_address"), (Alerts, "opened_elsewhere")])
-def test_a_new_destination_is_not_forgotten_while_the_database_is_unavailable(scene, monkeypatch, owner, method):
-    """A reload comes while the store cannot be used: it is carried out when it can be."""
+def test_move_waits_for_an_unavailable_database(scene, monkeypatch, owner, method):
+    """A reload during the outage is carried out later."""
     scene.accept("a")
     scene.live(3)
     new = scene.pandas[OTHER] = Panda(scene.clock)
@@ -512,7 +512,7 @@ def unavailable(*_):
 
 
 def test_stop_does_not_wait_for_a_hanging_bigpanda(scene):
-    """The loop is told to stop while a request hangs: stop returns, and the event still waits."""
+    """Stop returns during a hanging request, and the event stays queued."""
     hangs, let_go = threading.Event(), threading.Event()
 
     def hang(events):
@@ -535,14 +535,14 @@ def test_stop_does_not_wait_for_a_hanging_bigpanda(scene):
     [(0.0, 0.0), (999.0, 0.0), (1000.0, 0.0), (1007.5, 7.5), (4600.0, 3600.0), (99999.0, 0.0)],
 )
 def test_a_circuit_is_open_until_its_time(not_before, rest):
-    """One further ahead than any decision sets it, or of a decision in the future, comes from a changed clock."""
+    """A time further ahead than any decision sets, or a decision in the future, comes from a changed clock."""
     assert closed_for(Circuit(up=False, opened_at=990.0, not_before=not_before), 1000.0) == rest
     assert closed_for(Circuit(up=False, opened_at=1001.0, not_before=not_before), 1000.0) == 0
 
 
 @pytest.mark.parametrize("back", [30.0, 3600.0, 86400.0])
-def test_a_clock_that_is_set_back_holds_nothing(scene, caplog, back):
-    """Neither the pause of a destination that is down, nor an event that was put off; the step is logged."""
+def test_clock_set_back_delays_nothing(scene, caplog, back):
+    """Neither the pause of a destination nor a retry; the step is logged."""
     scene.panda.mood = refuse(Stopped("BigPanda answered 401", status=401))
     scene.accept("a")
     scene.live(2)
@@ -555,7 +555,7 @@ def test_a_clock_that_is_set_back_holds_nothing(scene, caplog, back):
 
 
 def test_requests_stay_under_a_megabyte(scene):
-    """A claim that is too large for one request becomes several; one event that is too large goes alone."""
+    """A claim that is too large becomes several requests; one event that is too large is sent alone."""
     scene.accept("a", "b", "c")
     claimed = scene.outbox.queue.claim(10, "me", scene.clock.now, 60)
     weight = len(claimed[0].body) + 1
@@ -564,7 +564,7 @@ def test_requests_stay_under_a_megabyte(scene):
 
 
 def test_another_app_key_is_another_identity(scene):
-    """What is open under the old one is closed under it, and stated under the new one."""
+    """Alerts open under the old one are resolved under it and sent under the new one."""
     scene.accept("a")
     scene.live(3)
     scene.panda.accepted.clear()

@@ -55,7 +55,7 @@ def decided(before, told, status, content="new", *, now=NOW, update_interval=900
         (known(at=50.0), alert(at=50.0, ordered=True), WARNING, "new", Reason.STATUS, Kind.OPEN, False),
     ],
 )
-def test_what_an_alert_changes(before, told, status, content, reason, kind, held):  # noqa: PLR0913, PLR0917  a table
+def test_decision_for_a_key_without_pending_events(before, told, status, content, reason, kind, held):  # noqa: PLR0913, PLR0917  a table
     """One row for each thing that can happen to a key of which nothing waits."""
     decision = decided(before, told, status, content)
     assert (decision.reason, decision.kind, decision.supersede) == (reason, kind, False)
@@ -75,14 +75,14 @@ def test_what_an_alert_changes(before, told, status, content, reason, kind, held
         (waiting(Kind.UPDATE, replaces="was"), RESOLVED, OK, "new", Reason.RESOLVED, True, False),
     ],
 )
-def test_what_waits_and_was_never_sent_gives_way(tail, told, status, content, reason, supersede, keeps_position):  # noqa: PLR0913, PLR0917  a table
+def test_pending_event_is_superseded(tail, told, status, content, reason, supersede, keeps_position):  # noqa: PLR0913, PLR0917  a table
     """A firing to a newer firing, an update to anything; a firing never to its resolution."""
     decision = decided(known(pending=tail), told, status, content)
     assert (decision.reason, decision.supersede, decision.keeps_position) == (reason, supersede, keeps_position)
 
 
-def test_a_resolution_that_waits_gives_way_to_nothing():
-    """The firing that follows waits behind it."""
+def test_pending_resolution_is_never_superseded():
+    """The next firing is queued behind it."""
     assert not decided(known(OK, pending=waiting(Kind.RESOLVE)), alert(), CRITICAL).supersede
 
 
@@ -103,14 +103,14 @@ def test_a_resolution_that_waits_gives_way_to_nothing():
         (known(OK, ended_at=9_400.0), alert(starts_at=9_300.0), CRITICAL, 10_000, 0.0),
     ],
 )
-def test_the_time_of_an_event(before, told, status, timestamp, not_before):
-    """startsAt, arrival or endsAt; later than the last one; what must lie ahead is not sent before."""
+def test_timestamp_of_an_event(before, told, status, timestamp, not_before):
+    """startsAt, arrival or endsAt; later than the last one; an event with a future time is sent only then."""
     decision = decided(before, told, status)
     assert (decision.timestamp, decision.not_before) == (timestamp, not_before)
 
 
-def test_an_update_is_due_one_interval_after_the_last_telling():
-    """And one that replaces a held one keeps its time and its turn."""
+def test_update_is_due_one_interval_after_the_last_event():
+    """One that replaces a held one keeps its time and its queue position."""
     held = decided(known(), alert(), CRITICAL)
     assert (held.kind, held.not_before, held.timestamp) == (Kind.UPDATE, 10_400.0, 10_000)
     tail = waiting(Kind.UPDATE, not_before=10_400.0, timestamp=10_000)
@@ -118,14 +118,14 @@ def test_an_update_is_due_one_interval_after_the_last_telling():
     assert (after.kind, after.not_before, after.timestamp) == (Kind.UPDATE, 10_400.0, 10_000)
 
 
-def test_no_interval_sends_every_change_at_once():
+def test_update_interval_zero_sends_every_change_at_once():
     """update_interval: 0s."""
     decision = decided(known(), alert(), CRITICAL, update_interval=0.0)
     assert (decision.kind, decision.not_before > NOW) == (Kind.UPDATE, False)
 
 
 @pytest.mark.parametrize(("starts_at", "possibly_stale"), [(9_300.0, True), (9_400.0, True), (9_400.1, False)])
-def test_a_firing_that_began_before_the_last_end_is_doubtful(starts_at, possibly_stale):
+def test_firing_older_than_the_last_end_is_possibly_stale(starts_at, possibly_stale):
     """A stale peer and a genuine re-fire look alike: it is sent, and marked."""
     decision = decided(known(OK, ended_at=9_400.0), alert(starts_at=starts_at), CRITICAL)
     assert (decision.kind, decision.possibly_stale) == (Kind.OPEN, possibly_stale)
@@ -142,8 +142,8 @@ def test_a_firing_that_began_before_the_last_end_is_doubtful(starts_at, possibly
     ],
     ids=["unknown", "over", "its firing waits", "it fires", "an update waits"],
 )
-def test_what_still_fires_is_sent_anew_and_nothing_else(before, sent, supersede):
-    """It states its status once more, later than the last time; an update that waits gives way to it."""
+def test_resend_only_alerts_that_still_fire(before, sent, supersede):
+    """The status is sent again with a later time; a pending update is superseded."""
     decision = resend(before, now=NOW)
     assert (decision.kind is not None, decision.supersede) == (sent, supersede)
     if sent:
@@ -152,15 +152,15 @@ def test_what_still_fires_is_sent_anew_and_nothing_else(before, sent, supersede)
 
 
 @pytest.mark.parametrize(("ahead", "not_before"), [(4, 10_005.0), (5, 0.0), (3600, 0.0)])
-def test_a_clock_that_stepped_back_holds_nothing(ahead, not_before):
-    """The last event bears a time that lies far ahead: the next one bears a second more, and goes at once."""
+def test_clock_set_back_delays_nothing(ahead, not_before):
+    """If the last event's time lies far ahead, the next one is a second later, and is sent at once."""
     for told, status in ((alert(), CRITICAL), (RESOLVED, OK)):
         decision = decided(known(WARNING, timestamp=10_000 + ahead), told, status)
         assert (decision.timestamp, decision.not_before) == (10_001 + ahead, not_before)
 
 
-def test_what_was_held_by_a_clock_that_stepped_back_goes_within_the_interval():
-    """An update is never put off for longer than update_interval."""
+def test_update_is_never_held_longer_than_the_interval():
+    """Even if the clock is set back."""
     assert decided(known(queued_at=90_000.0), alert(), CRITICAL).not_before == NOW + 900.0
     tail = waiting(Kind.UPDATE, not_before=90_000.0)
     assert decided(known(pending=tail), alert(), CRITICAL, "newer").not_before == NOW + 900.0
@@ -175,8 +175,8 @@ def test_what_was_held_by_a_clock_that_stepped_back_goes_within_the_interval():
         ({"level": 0.0}, True),
     ],
 )
-def test_a_step_up_goes_at_once(more, held):
-    """An escalation, or another severity of the same status, is no mere text; also where an update is held already."""
+def test_severity_change_is_sent_at_once(more, held):
+    """An escalation, or another severity with the same status, is no mere update; also if one is held."""
     for before in (known(), known(pending=waiting(Kind.UPDATE, not_before=10_800.0))):
         decision = decided(before, alert(**more), CRITICAL)
         assert (decision.kind, decision.not_before > NOW) == (Kind.UPDATE, held)
@@ -184,7 +184,7 @@ def test_a_step_up_goes_at_once(more, held):
 
 
 def test_the_next_state_follows_from_the_decision():
-    """What a repeat, a revert, a new event and a skip leave."""
+    """After a repeat, a revert, a new event and a skip."""
     before = known(seq=3, ended_at=5.0, starts_at=9_000.9, alert=alert())
     repeat = decided(before, alert(), CRITICAL, "old")
     assert next_state(before, alert(), repeat, "old", NOW) is before

@@ -26,8 +26,8 @@ def made(labels=None, annotations=None, **more):
     return build(alert(labels, annotations, **more), Status.CRITICAL, 1_700_000_000, MAPPING)
 
 
-def test_an_event_says_what_bigpanda_needs():
-    """Identity, status, time, both properties and the description are members of their own."""
+def test_event_has_bigpandas_members():
+    """Identifier, status, time, both properties and the description."""
     event = made({"alertname": "Down", "host": "web-1", "team": "net"}, {"summary": "It is down"})
     assert event == {
         "incident_identifier": "prod:f1",
@@ -56,12 +56,12 @@ def test_an_event_says_what_bigpanda_needs():
     ],
 )
 def test_the_first_configured_label_that_is_present_is_the_primary_property(labels, name, value):
-    """No such label: the source, as a service."""
+    """Without such a label it is the source, as a service."""
     event = made(labels)
     assert (event["primary_property"], event[name]) == (name, value)
 
 
-def test_a_reserved_primary_label_goes_by_its_safe_name():
+def test_reserved_primary_label_gets_a_safe_name():
     """Even a configured property cannot replace a member."""
     settings = ReceiverSettings(receiver="x", source="prod", primary_property=("status",))
     event = build(alert({"status": "up"}), Status.OK, 1, settings.mapping)
@@ -70,7 +70,7 @@ def test_a_reserved_primary_label_goes_by_its_safe_name():
 
 @pytest.mark.parametrize("name", sorted(MEMBERS))
 def test_a_label_named_as_a_member_cannot_change_the_event(name):
-    """It goes in as label_<name>."""
+    """It is sent as label_<name>."""
     event = made({name: "evil", "host": "h"})
     assert event[f"label_{name}"] == "evil"
     assert event.get(name) == made({"host": "h"}).get(name)
@@ -88,13 +88,13 @@ def test_a_label_named_as_a_member_cannot_change_the_event(name):
         ("x" * 64, "x" * 64),
     ],
 )
-def test_names_are_folded_to_what_bigpanda_can_query(name, folded):
+def test_tag_names_are_normalised(name, folded):
     """Lower case, no accents, a letter first, at most 64."""
     assert made({name: "v"})[folded] == "v"
 
 
-def test_names_that_fall_together_are_kept_apart():
-    """The exact name keeps it; the others bear a hash of the original, whatever order the sender chose."""
+def test_equal_normalised_names_stay_distinct():
+    """The exact name keeps it; the others get a hash of the original, in any order."""
     one = made({"team": "a", "Team": "b", "TEAM": "c"})
     assert one == made({"TEAM": "c", "Team": "b", "team": "a"})
     assert one["team"] == "a"
@@ -103,8 +103,8 @@ def test_names_that_fall_together_are_kept_apart():
     assert sorted(value for name, value in long.items() if name.startswith("xx")) == ["1", "2"]
 
 
-def test_an_annotation_gives_way_to_a_label_of_its_name():
-    """Both are told."""
+def test_annotation_with_a_labels_name_is_renamed():
+    """Both are sent."""
     event = made({"team": "label"}, {"team": "note", "status": "s", "check": "c"})
     assert (event["team"], event["annotation_team"]) == ("label", "note")
     assert (event["annotation_status"], event["annotation_check"]) == ("s", "c")
@@ -119,13 +119,13 @@ def test_an_annotation_gives_way_to_a_label_of_its_name():
         ({}, "Down"),
     ],
 )
-def test_the_description_is_the_first_that_says_something(annotations, description):
-    """Annotations description, summary, message; else the alert's name."""
+def test_description_is_the_first_non_empty_annotation(annotations, description):
+    """Of description, summary and message; otherwise the alert's name."""
     assert made({}, annotations)["description"] == description
 
 
-def test_values_are_cut_to_bigpandas_limits():
-    """512 characters a tag, 2048 the description."""
+def test_values_are_truncated_to_bigpandas_limits():
+    """512 characters for a tag, 2048 for the description."""
     event = made({"v": "é" * 5000}, {"description": "d" * 5000})
     assert (len(event["v"]), len(event["description"])) == (512, 2048)
 
@@ -144,18 +144,18 @@ def test_values_are_cut_to_bigpandas_limits():
     ],
 )
 def test_a_firing_alert_takes_its_status_from_its_severity(severity, status, mapped):
-    """Case does not matter; what is not known is a warning, and counted."""
+    """In any case; an unmapped severity is a warning, and counted."""
     assert status_of(alert(severity=severity), MAPPING) == (status, mapped)
 
 
 def test_a_resolved_alert_is_ok_whatever_its_severity():
-    """But a severity that is never sent is not sent resolved either."""
+    """Except a severity that is never sent."""
     assert status_of(alert(severity="purple", firing=False), MAPPING) == (Status.OK, True)
     assert status_of(alert(severity="none", firing=False), MAPPING) == (None, True)
 
 
 def test_configured_statuses_are_added_to_the_defaults():
-    """In any case, over the defaults too."""
+    """In any case, and they override the defaults."""
     settings = ReceiverSettings(receiver="x", source="s", app_key="own", statuses={"P1": "critical", "info": "none"})
     mapping = settings.mapping
     assert mapping.app_key == "own"
@@ -167,7 +167,7 @@ def test_configured_statuses_are_added_to_the_defaults():
 
 
 def test_links_that_differ_between_replicas_are_no_change():
-    """They are sent, but do not count as content."""
+    """They are sent, but are not part of the content hash."""
     one = draft(alert(links={"alertmanager_url": "http://a", "runbook_url": "http://r"}), Status.OK, MAPPING)
     two = draft(alert(links={"alertmanager_url": "http://b", "runbook_url": "http://r"}), Status.OK, MAPPING)
     three = draft(alert(links={"alertmanager_url": "http://b", "runbook_url": "http://x"}), Status.OK, MAPPING)
@@ -187,8 +187,8 @@ def test_the_frozen_bytes_do_not_depend_on_the_senders_order():
     st.text(max_size=3000),
     st.sampled_from(list(Status)),
 )
-def test_every_event_is_valid_whatever_the_labels(labels, annotations, name, status):
-    """Names, lengths, types and the properties hold for any text; no label and no annotation is lost."""
+def test_event_is_valid_for_any_labels(labels, annotations, name, status):
+    """Names, lengths, types and properties; no label and no annotation is lost."""
     event = build(alert(labels, annotations, name=name), status, 1_700_000_000, MAPPING)
     assert (event["status"], event["timestamp"], event["incident_identifier"]) == (status, 1_700_000_000, "prod:f1")
     assert event[event["primary_property"]].strip()

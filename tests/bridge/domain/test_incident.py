@@ -25,8 +25,8 @@ def shown(kept):
     return kept.status, kept.active, kept.snoozed, kept.snoozed_until, kept.keys
 
 
-def test_what_a_body_does_not_say_stays_as_it_was():
-    """A template tells less than a listing."""
+def test_missing_members_keep_their_values():
+    """A template has fewer members than a listing."""
     kept = after(
         told(status="critical", active=True, keys=("a", "b"), environment="All", link="http://x", started_at=T0),
         told(T0 + 1, snoozed=True, snoozed_until=T0 + 900),
@@ -37,7 +37,7 @@ def test_what_a_body_does_not_say_stays_as_it_was():
 
 
 def test_an_older_update_never_replaces_a_newer_one():
-    """In whichever order they come, the newest by BigPanda's time is what is kept."""
+    """In any order of arrival, by BigPanda's time."""
     webhooks = [
         told(T0, status="critical", active=True, snoozed=False, keys=("a",)),
         told(T0 + 1, status="critical", active=True, snoozed=True, snoozed_until=T0 + 900, keys=("a",)),
@@ -54,16 +54,16 @@ def test_duplicates_in_any_order_end_at_the_newest(numbers):
     assert after(*webhooks).keys == (str(max(numbers)),)
 
 
-def test_of_one_second_the_later_arrival_counts_but_no_replay():
-    """BigPanda's times have whole seconds: a snooze and its end may bear the same."""
+def test_later_arrival_within_a_second_counts_but_no_replay():
+    """BigPanda's times are whole seconds: a snooze and its end may have the same one."""
     snoozed = told(status="critical", snoozed=True, snoozed_until=T0 + 900)
     woken = told(status="critical", snoozed=False)
     assert not after(snoozed, woken).snoozed
     assert merge(after(snoozed, woken), snoozed, "panda", T0 + 200) is None
 
 
-def test_a_snooze_that_ends_within_its_second_ends_though_the_same_was_told_before_it():
-    """The body of the waking is that of the share, to the letter; a replay of the snooze still changes nothing."""
+def test_snooze_that_ends_within_its_second_ends():
+    """The waking has the body of the share; a replay of the snooze still changes nothing."""
     shared = told(status="critical", active=True, snoozed=False)
     snoozed = told(status="critical", active=True, snoozed=True, snoozed_until=T0 + 900)
     woken = after(shared, snoozed, shared)
@@ -73,7 +73,7 @@ def test_a_snooze_that_ends_within_its_second_ends_though_the_same_was_told_befo
 
 
 def test_bodies_without_a_time_count_as_they_arrive():
-    """A template may leave the time out: what closed, opened and closed again is closed, though it was told before."""
+    """A template may omit the time: closed, open, closed ends as closed."""
     opened, closed = told(None, status="critical"), told(None, status="ok")
     assert not after(opened, closed, opened, closed).active
     assert after(opened, closed, opened).active
@@ -82,7 +82,7 @@ def test_bodies_without_a_time_count_as_they_arrive():
 
 @pytest.mark.parametrize("skew", [-6 * 3600.0, 6 * 3600.0])
 def test_a_clock_that_is_hours_off_changes_nothing(skew):
-    """Only BigPanda's own times are compared with one another."""
+    """Only BigPanda's own times are compared."""
     kept = after(
         told(T0 + skew, status="critical"), told(T0 + skew + 1, status="ok"), told(T0 + skew, status="critical")
     )
@@ -100,14 +100,14 @@ def test_a_clock_that_is_hours_off_changes_nothing(skew):
         ({}, True),
     ],
 )
-def test_what_is_ok_or_not_active_is_closed(said, active):
-    """A resolution by hand leaves the status of the alerts."""
+def test_ok_or_inactive_incident_is_closed(said, active):
+    """A manual resolve leaves the alerts' status."""
     kept = after(told(**said))
     assert (kept.active, kept.closed_at) == (active, None if active else T0 + 100)
 
 
-def test_what_is_closed_is_not_snoozed_and_what_reopens_begins_anew():
-    """Nothing of the first end is left after the second beginning."""
+def test_reopened_incident_starts_again():
+    """A closed one is not snoozed, and the first end leaves no trace after the reopening."""
     closed = after(
         told(status="critical", snoozed=True, snoozed_until=T0 + 900), told(T0 + 1, status="ok", ended_at=T0 + 1)
     )
@@ -121,8 +121,8 @@ def test_what_is_closed_is_not_snoozed_and_what_reopens_begins_anew():
     ("known", "event", "new"),
     [(False, "", True), (False, "incident#updated", True), (True, "", False), (True, NEW, True)],
 )
-def test_the_first_of_a_share_is_confirmed(known, event, new):
-    """v1 names no event: what was never heard of is new. v2 tells of a second share of the same incident."""
+def test_first_webhook_of_a_share_is_confirmed(known, event, new):
+    """v1 names no event: an unknown incident is new. v2 also reports a second share."""
     kept = IncidentRecord(source="panda", id="i", first_heard_at=T0, heard_at=T0) if known else None
     assert is_new_share(kept, told(event=event)) is new
 
@@ -138,13 +138,13 @@ def test_the_first_of_a_share_is_confirmed(known, event, new):
     ],
     ids=["all the while", "even if new", "an episode before", "it may have closed the incident", "long since"],
 )
-def test_what_outlasts_its_incident_was_open_all_the_while(told_at, ended_at, fires):
-    """An alert that ended, closed the incident and fired anew was not resolved by hand."""
+def test_only_alerts_open_throughout_count_as_outlasting_the_incident(told_at, ended_at, fires):
+    """An alert that ended, closed the incident and fired again was not closed manually."""
     kept = IncidentRecord(source="panda", id="i", started_at=T0, first_heard_at=T0 + 5, heard_at=T0 + 100)
     assert fires_still(told_at, ended_at, kept, T0 + 100) is fires
 
 
-def test_how_long_it_took_is_never_negative():
+def test_durations_are_never_negative():
     """Clocks differ."""
     kept = IncidentRecord(source="panda", id="i", started_at=T0, first_heard_at=T0, heard_at=T0)
     assert (lasted(kept, T0 + 5), lasted(kept, T0 - 5), lasted(kept, None)) == (5.0, 0.0, None)

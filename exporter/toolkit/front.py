@@ -152,6 +152,8 @@ class Front:
             async for piece in self._body(route, headers, receive):
                 held += len(piece)
                 self._held += len(piece)
+                if held > route.max_body:
+                    raise Rejected(413, f"larger than {route.max_body} bytes")
                 if held > SMALL and self._held > max(ROOM, route.max_body):
                     raise Rejected(503, "too many large bodies at once; try again")
                 body.write(piece)
@@ -180,14 +182,13 @@ class Front:
         return user
 
     async def _body(self, route: Route, headers: Headers, receive: Any) -> Any:
-        """Yield the body in pieces. Raises Rejected if it is too large or stalls."""
+        """Yield the body in pieces. Raises Rejected if it is announced as too large, or stalls."""
         length = only(headers, b"content-length")
         if length in {None, b"0"} and not any(name == b"transfer-encoding" for name, _ in headers):
             return
-        size, most, more = int(length or 0), route.max_body, True
-        if size > most:
-            raise Rejected(413, f"larger than {most} bytes")
-        size = 0
+        if int(length or 0) > route.max_body:
+            raise Rejected(413, f"larger than {route.max_body} bytes")
+        more = True
         while more:
             try:
                 async with asyncio.timeout(STALLED):
@@ -196,9 +197,6 @@ class Front:
                 raise Rejected(408, "timed out reading the body") from None
             if message["type"] == "http.disconnect":
                 raise Disconnected
-            size += len(message["body"])
-            if size > most:
-                raise Rejected(413, f"larger than {most} bytes")
             yield message["body"]
             more = message["more_body"]
 

@@ -70,18 +70,16 @@ KINDS: Final[tuple[tuple[type[Exception], type[HttpError], str], ...]] = (
     (exceptions.HTTPError, ConnectFailed, "no usable response"),
     (exceptions.RequestException, ConnectFailed, "no usable response"),
     (urllib3.NewConnectionError, ConnectFailed, "no connection"),
-    (urllib3.TimeoutError, TimedOut, "no complete response in time"),
     (urllib3.SSLError, TlsFailed, "TLS handshake failed"),
     (urllib3.LocationValueError, ClientError, "the URL cannot be used"),
     (urllib3.DecodeError, Malformed, "the body's compression is broken"),
     (urllib3.HTTPError, ConnectFailed, "the connection broke"),
     (ssl.SSLError, TlsFailed, "TLS handshake failed"),
-    (TimeoutError, TimedOut, "no complete response in time"),
     (ConnectionError, ConnectFailed, "the connection broke"),
     (UnicodeError, ClientError, "the URL or the credentials cannot be sent"),
     (OSError, ConnectFailed, "no connection"),
 )
-"""Foreign exceptions → ours, with the message. The first match wins, so the narrow ones come first."""
+"""Foreign exceptions → ours, with the message, unless a cause says more. The narrow ones come first, and win."""
 
 _TUNNEL: Final = re.compile(r"Tunnel connection failed: (\d{3})")
 

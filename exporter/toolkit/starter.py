@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Final
 
 from exporter.toolkit.config_types import ConfigError
+from exporter.toolkit.text import escaped
 
 _SECRET: Final = re.compile(r"^[ -]*\w[\w-]*_file: (\S+)(?: # (.*))?$", re.MULTILINE)
 
@@ -26,40 +27,28 @@ def chosen(kind: str, names: Sequence[str], known: Sequence[str]) -> list[str]:
 
 
 def run(program: str, path: Path | None, text: Callable[[], str]) -> int:
-    """Write a first configuration, or print it if there is no path; return the exit status."""
+    """Write a first configuration and print the next steps, or print it if there is no path; return the exit status."""
     try:
-        if path is None:
-            sys.stdout.write(text())
-        else:
-            write(program, path, text())
+        written = text()
+        if path is not None:
+            with path.open("x", encoding="utf-8") as file:
+                file.write(written)
+        sys.stdout.write(next_steps(program, path, written) if path else written)
     except ConfigError as error:
-        sys.stderr.write("".join(f"{program}: {problem}\n" for problem in error.problems))
-        return 1
-    return 0
-
-
-def write(program: str, path: Path, text: str) -> None:
-    """Write the file and print the next steps. Raises ConfigError if it exists or cannot be written."""
-    try:
-        with path.open("x", encoding="utf-8") as file:
-            file.write(text)
+        problems = error.problems
     except FileExistsError:
-        raise ConfigError([f"{path}: already exists: choose another --config.file, or --stdout"]) from None
+        problems = (f"{path}: already exists: choose another --config.file, or --stdout",)
     except OSError as error:
-        raise ConfigError([f"cannot write {path}: {error.strerror}"]) from error
-    sys.stdout.write(next_steps(program, path, text))
+        problems = (f"cannot write {path}: {error.strerror}",)
+    else:
+        return 0
+    sys.stderr.write("".join(f"{program}: {escaped(problem)}\n" for problem in problems))
+    return 1
 
 
 def next_steps(program: str, path: Path, text: str) -> str:
     """Return the next steps after writing the file: its secrets, the check, the start."""
-    secrets = [f"  {path.parent / name}: {comment}\n" for name, comment in _SECRET.findall(text)]
-    return "".join(
-        (
-            f"Wrote {path}.\n",
-            "Put each secret into its own file, readable only by this program:\n" if secrets else "",
-            *secrets,
-            "Then check the configuration, and start:\n",
-            f"  {program} --config.file={path} --config.check\n",
-            f"  {program} --config.file={path}\n",
-        )
-    )
+    secrets = "".join(f"  {path.parent / name}: {comment}\n" for name, comment in _SECRET.findall(text))
+    head = "Put each secret into its own file, readable only by this program:\n" if secrets else ""
+    check, start = f"  {program} --config.file={path} --config.check\n", f"  {program} --config.file={path}\n"
+    return f"Wrote {path}.\n{head}{secrets}Then check the configuration, and start:\n{check}{start}"

@@ -25,9 +25,7 @@ _TOKEN = re.compile(r"[!#$%&'*+.^`|~0-9A-Za-z-]+")
 _VALUE = re.compile(r"[\t\x20-\x7e]*")
 _OURS = frozenset({"connection", "content-encoding", "content-length", "content-type", "date", "transfer-encoding"})
 _LIMITED = {"x-frame-options": ("deny", "sameorigin"), "x-content-type-options": ("nosniff",)}
-_CIPHER = re.compile(
-    r"TLS_(?:ECDHE_(RSA|ECDSA)|RSA)_WITH_(?:AES_(128|256)_(?:GCM_SHA(?:256|384)|(CBC)_SHA)|CHACHA20_.*)"
-)
+_CIPHER = re.compile(r"TLS_(ECDHE_(RSA|ECDSA)|RSA)_WITH_(AES_(128|256)_(GCM_SHA(256|384)|CBC_SHA)|CHACHA20_.*)")
 _TLS13 = frozenset({"TLS_AES_128_GCM_SHA256", "TLS_AES_256_GCM_SHA384", "TLS_CHACHA20_POLY1305_SHA256"})
 _CURVES = {"CurveP256": "prime256v1", "CurveP384": "secp384r1", "CurveP521": "secp521r1", "X25519": "X25519"}
 _VERIFY = {"VerifyClientCertIfGiven": ssl.CERT_OPTIONAL, "RequireAndVerifyClientCert": ssl.CERT_REQUIRED}

@@ -14,8 +14,6 @@ from exporter.toolkit.text import span
 
 _SHOWN_PROBLEMS: Final = 5
 _COLUMNS: Final = ("Target", "State", "Vendor says", "Age", "Next poll", "Series", "Budget used", "Problems")
-
-
 _TEMPLATES = Environment(loader=PackageLoader(__package__), autoescape=True, trim_blocks=True, auto_reload=False)
 _TEMPLATES.filters["span"] = span
 _STYLE = Markup(_TEMPLATES.get_template("style.css").render())  # noqa: S704  our own file

@@ -9,7 +9,6 @@ import yaml
 from tests.deploy.shipped import (
     DEPLOY,
     GROUPING,
-    RULE_TESTS,
     RULES,
     SELECTOR,
     metrics_in,
@@ -121,12 +120,6 @@ def run(*command):
 def test_promtool_accepts_the_rules():
     """The rules are valid, with no lint finding."""
     run("promtool", "check", "rules", "--lint-fatal", *map(str, RULES))
-
-
-@pytest.mark.parametrize("path", RULE_TESTS, ids=lambda path: path.stem)
-def test_promtool_rule_tests_pass(path):
-    """`promtool test rules` passes."""
-    run("promtool", "test", "rules", str(path))
 
 
 def test_promtool_accepts_the_configuration():

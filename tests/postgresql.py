@@ -60,6 +60,12 @@ class Cluster:
         self.execute(f"CREATE DATABASE {name}")
         return self.url.replace("/postgres", f"/{name}")
 
+    def schema(self) -> str:
+        """Make an empty schema and give the URL of the one user who sees it: that costs a tenth of a database."""
+        name = f"u{next(self._numbers)}"
+        self.execute(f"CREATE ROLE {name} SUPERUSER LOGIN; CREATE SCHEMA {name}")
+        return self.url.replace("vendorwatch@", f"{name}@")
+
     def drop(self, url: str) -> None:
         """Delete a database, whoever still uses it."""
         self.execute(f"DROP DATABASE {url.rpartition('/')[2]} WITH (FORCE)")

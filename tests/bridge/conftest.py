@@ -30,7 +30,7 @@ def database_url(request, tmp_path):
     """Give an empty database, of each kind."""
     if request.param == "sqlite":
         return f"sqlite:///{tmp_path}/bridge.db"
-    return request.getfixturevalue("postgresql_url")
+    return request.getfixturevalue("postgresql_cluster").schema()
 
 
 @pytest.fixture

@@ -20,9 +20,9 @@ def share(outbox, number, now=T0, **more):
 
 
 @pytest.fixture
-def held(postgresql_url):
+def held(database_url):
     """Give a connection that holds rows as another replica does."""
-    engine = engine_of(postgresql_url)
+    engine = engine_of(database_url)
     with engine.connect() as connection:
         yield connection
     engine.dispose()

@@ -56,13 +56,13 @@ class Snapshot:
     def read(self, now: float) -> Target[Any]:
         """Return the target as stored, or a new one. The first change is written at once.
 
-        Stored data that may still be shown counts as a first poll.
+        Stored data that may still be shown counts as a first round.
         """
         rate = self._settings.requests_per_minute
         found = self.news(now) or Target(knowledge=self._collector.start(), budget=Budget.start(rate, now))
         as_of, round_at = found.knowledge.as_of, found.knowledge.round_at
         is_shown = as_of is not None and round_at is not None and now <= as_of + self._settings.max_age
-        return replace(found, polled=is_shown, counting_since=now)
+        return replace(found, success=found.success if is_shown else None, counting_since=now)
 
     def news(self, now: float) -> Target[Any] | None:
         """Return the target if it was stored again since the last read, else None."""
@@ -137,7 +137,7 @@ def followed(mine: Target[Any], stored: Target[Any]) -> Target[Any]:
         stored,
         # A leader that has just started knows nothing yet: until it does, show our own data.
         knowledge=mine.knowledge if stored.knowledge.as_of is None else stored.knowledge,
-        polled=stored.success is not None or mine.polled,
+        success=mine.success if stored.success is None else stored.success,
         requests=mine.requests,  # each process counts the requests it sends
         counting_since=mine.counting_since,
         probing=mine.probing,  # started while this exporter led

@@ -34,7 +34,7 @@ def health(
         rate_limit_remaining=target.budget.remaining,
         budget_used_ratio=target.budget.used_ratio(now),
         oldest_value=action.oldest if action else as_of,
-        first_poll_ended=target.polled,
+        first_poll_ended=target.success is not None,
         last_error=target.last_error,
         last_error_at=target.last_error_at,
         next_poll=action.next_poll if action else None,

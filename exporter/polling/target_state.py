@@ -45,13 +45,11 @@ class Target(Generic[K]):
     counting_since: float = 0.0
     """When counting started: a restart resets the counts, a change of settings keeps them."""
     success: bool | None = None
-    """True after a complete round of status requests, False if the last status request failed."""
+    """True after a complete round of status requests, False if the last one failed, None before a first round ended."""
     answered_at: Mapping[Identity, float] = field(default_factory=dict)
     """When each request of the rotation last succeeded."""
     endpoints: Mapping[str, float] = field(default_factory=dict)
     """When each endpoint last answered any request."""
-    polled: bool = False
-    """Whether a first round has ended, successfully or not."""
     round_began: float | None = None
     duration: float | None = None
     last_error: str = ""
@@ -186,22 +184,15 @@ def credentials_changed(target: Target[K]) -> Target[K]:
 def collector_failed(target: Target[K], where: str, message: str, now: float) -> Target[K]:
     """Return the target after its collector raised in `where`, independent of any request."""
     requests = counted(target.requests, where, Malformed.reason)
-    return replace(target, requests=requests, success=False, polled=True, last_error=message, last_error_at=now)
+    return replace(target, requests=requests, success=False, last_error=message, last_error_at=now)
 
 
 def _succeeded(
     target: Target[K], request: Get | Probe, result: Response | Certificate, knowledge: K, now: float
 ) -> Update[K]:
-    whole = knowledge.round_at not in {None, target.knowledge.round_at}
-    began = now if target.round_began is None else target.round_began
     left = {identity: each for identity, each in target.backoffs.items() if identity != request.identity}
     recovered = len(left) < len(target.backoffs) and all(each.endpoint != request.endpoint for each in left.values())
     warning, notice = "", f"{request.endpoint}: answered again" if recovered else ""
-    answered_at = target.answered_at
-    if whole:  # requests not sent for days are no longer wanted
-        answered_at = {each: at for each, at in answered_at.items() if at >= result.at - FORGOTTEN}
-    if request.reason is not Reason.STATUS:
-        answered_at = {**answered_at, request.identity: result.at}
     outcome = "ok"
     if isinstance(result, Certificate) and not result.seen:
         outcome = result.reason if result.reason in {"timeout", "tls"} else "connect"
@@ -219,13 +210,15 @@ def _succeeded(
         backoffs=left,
         probe_failures=failures,
         requests=counted(target.requests, request.endpoint, outcome),
-        success=True if whole else target.success,
-        polled=target.polled or whole,
-        duration=max(0.0, now - began) if whole else target.duration,
-        round_began=None if whole else target.round_began,
-        answered_at=answered_at,
         endpoints={**target.endpoints, request.endpoint: now},
     )
+    if request.reason is not Reason.STATUS:
+        after = replace(after, answered_at={**target.answered_at, request.identity: result.at})
+    if knowledge.round_at not in {None, target.knowledge.round_at}:
+        duration = 0.0 if target.round_began is None else max(0.0, now - target.round_began)
+        # Requests not sent for days are no longer wanted.
+        recent = {each: at for each, at in after.answered_at.items() if at >= result.at - FORGOTTEN}
+        after = replace(after, success=True, duration=duration, round_began=None, answered_at=recent)
     return Update(after, warning=warning, notice=notice)
 
 
@@ -248,7 +241,6 @@ def _failed(
         backoffs={**left, request.identity: backoff},
         requests=counted(target.requests, request.endpoint, error.reason),
         success=False if is_status else target.success,
-        polled=target.polled or is_status,
         round_began=None if is_status else target.round_began,
         last_error=backoff.message,
         last_error_at=now,

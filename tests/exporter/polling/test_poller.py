@@ -485,10 +485,11 @@ def test_new_leader_without_data_keeps_the_followers_data(started, tmp_path):
     poller.wake()
     eventually(lambda: poller.health().next_poll is None)
     known, expires = value(poller), poller.expires()
-    begins = Target(knowledge=Known(), budget=Budget.start(60.0, time.time()))
+    begins = Target(knowledge=Known(), budget=replace(Budget.start(60.0, time.time()), remaining=7.0))
     Snapshot(storage, poller.settings, Collector()).write(begins, time.time())
-    eventually(lambda: poller.health().success is None)
+    eventually(lambda: poller.health().rate_limit_remaining == 7.0)
     assert (value(poller), poller.expires()) == (known, expires)
+    assert (poller.health().success, poller.health().first_poll_ended) == (True, True)
 
 
 def test_stopping_follower_stores_nothing(started, tmp_path):

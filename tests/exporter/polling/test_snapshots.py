@@ -129,7 +129,7 @@ def test_a_failed_write_is_logged_once_and_leaves_the_old_file(tmp_path, caplog)
     for success in (object(), object(), True, object()):
         kept.write(replace(target, success=success), 1000.0)
     assert len(caplog.records) == 2
-    assert record(tmp_path).read(1000.0).success is True
+    assert record(tmp_path).news(1000.0).success is True
 
 
 def test_missing_directory_is_logged(tmp_path, caplog):

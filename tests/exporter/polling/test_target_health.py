@@ -25,9 +25,7 @@ class Known:
 def target(*, backoffs=(), pause=None, **more):
     budget = Budget(rate=60.0, tokens=1.0, updated=NOW, pause=pause)
     named = {(str(place),): backoff for place, backoff in enumerate(backoffs)}
-    return Target(
-        **{"knowledge": Known(), "budget": budget, "backoffs": named, "success": True, "polled": True, **more}
-    )
+    return Target(**{"knowledge": Known(), "budget": budget, "backoffs": named, "success": True, **more})
 
 
 def backoff(reason, since, message="/x: it fails"):

@@ -134,9 +134,9 @@ def test_round_published_page_by_page_ends_with_the_last_page():
 def test_round_succeeds_when_it_is_complete():
     """Its duration counts from its first request; a failure in between ends success at once."""
     first = after_response(target(), STATUS, ok()).target
-    assert (first.success, first.polled, first.duration) == (None, False, None)
+    assert (first.success, first.duration) == (None, None)
     whole = update(Collector(), begin(first, STATUS, NOW + 3), STATUS, ok(NOW + 3), NOW + 4).target
-    assert (whole.success, whole.polled, whole.duration) == (True, True, 4)
+    assert (whole.success, whole.duration) == (True, 4)
     failed = after_response(whole, STATUS, TimedOut("late"), NOW + 9).target
     assert (failed.success, failed.duration, failed.last_error) == (False, 4, "/{status}: timeout: late")
 

@@ -531,3 +531,13 @@ def test_tests_have_names():
     tests = {"tests": [{"testId": "1", "testName": "checkout", "type": "http-server"}]}
     knowledge = polled(collector, collector.start(), TESTS, tests)
     assert samples(collector, knowledge, "thousandeyes_test_info") == {("", "1", "checkout", "http-server"): 1.0}
+
+
+def test_local_problems_that_may_not_be_seen_are_absent_not_zero():
+    """The agents are exported; whether they have local problems is unknown."""
+    collector = Collector(settings())
+    knowledge = told(collector, collector.start(), "/agents", AGENTS)
+    request = ask_for(collector, knowledge, "/agents/local-problems", START)
+    denied = collector.update(knowledge, request, Response(START, 403, b"{}"))
+    assert samples(collector, denied, "thousandeyes_agent_online") != {}
+    assert samples(collector, denied, "thousandeyes_agent_local_problems") == {}

@@ -536,7 +536,7 @@ def test_tests_have_names():
 def test_local_problems_that_may_not_be_seen_are_absent_not_zero():
     """The agents are exported; whether they have local problems is unknown."""
     collector = Collector(settings())
-    knowledge = told(collector, collector.start(), "/agents", AGENTS)
+    knowledge = polled(collector, collector.start(), "/agents", AGENTS)
     request = ask_for(collector, knowledge, "/agents/local-problems", START)
     denied = collector.update(knowledge, request, Response(START, 403, b"{}"))
     assert samples(collector, denied, "thousandeyes_agent_online") != {}

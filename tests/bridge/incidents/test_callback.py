@@ -24,7 +24,7 @@ def service(tmp_path):
 @pytest.mark.parametrize("status", [200, 201, 202, 204])
 @responses.activate
 def test_a_share_is_confirmed(service, status):
-    """With the three members it wants and the user's key; any 2xx will do, whatever is in it."""
+    """With its three members and the user's key; any 2xx is a success, whatever its body."""
     call = responses.post(URL, status=status, body="" if status == 204 else "?")
     service.confirm("i1")
     request = call.calls[0].request
@@ -53,8 +53,8 @@ def test_a_login_page_confirms_nothing(service):
     ],
 )
 @responses.activate
-def test_each_refusal_says_whose_fault_it_is(service, answer, error, retry_after):
-    """As with the Alerts API; the key is in no message, and goes to no other address."""
+def test_each_status_is_one_kind_of_error(service, answer, error, retry_after):
+    """As with the Alerts API; the key is in no message, and is sent to no other address."""
     responses.post(URL, **answer)
     with pytest.raises(error) as raised:
         service.confirm("i1")

@@ -161,7 +161,7 @@ def bench(outbox):
 
 
 def test_a_share_is_confirmed_once(bench):
-    """However often the webhook comes and the loop turns, before and after a restart."""
+    """However often the webhook arrives and the loop runs, before and after a restart."""
     bench.hears()
     bench.hears()
     bench.turn()
@@ -177,8 +177,8 @@ def test_a_share_is_confirmed_once(bench):
 
 
 @pytest.mark.parametrize("error", [Overloaded("answered 503"), Unreached("no answer"), Stopped("answered 401")])
-def test_a_callback_that_fails_is_tried_again_until_it_is_heard(bench, error, caplog):
-    """Over restarts; the others wait with it, and it is told once."""
+def test_failed_callback_is_retried_until_accepted(bench, error, caplog):
+    """Across restarts; the others wait with it, and it is logged once."""
     bench.panda.refuses = error
     bench.hears("i")
     bench.hears("j")
@@ -196,8 +196,8 @@ def test_a_callback_that_fails_is_tried_again_until_it_is_heard(bench, error, ca
     assert sorted(bench.panda.heard) == ["i", "j"]
 
 
-def test_a_callback_that_is_refused_is_given_up(bench):
-    """The incident is gone, say; the next one is made all the same."""
+def test_rejected_callback_is_dropped(bench):
+    """The incident may be deleted; the next callback is still sent."""
     bench.panda.refuses = Rejected("BigPanda answered 400")
     bench.hears("i")
     bench.hears("j")
@@ -207,8 +207,8 @@ def test_a_callback_that_is_refused_is_given_up(bench):
     assert bench.counted("callbacks_total", outcome="rejected") == 2
 
 
-def test_nobody_is_told_after_a_day(bench):
-    """BigPanda has gone on by itself long before."""
+def test_callback_is_dropped_after_a_day(bench):
+    """BigPanda has continued by itself long before."""
     bench.panda.refuses = Overloaded("answered 503")
     bench.hears()
     bench.turn()
@@ -217,8 +217,8 @@ def test_nobody_is_told_after_a_day(bench):
     assert bench.outbox.incidents.due_callbacks("panda", bench.now + 1e6) == []
 
 
-def test_a_snooze_silences_until_it_ends(bench):
-    """Only what is in the incident; another end is another end here, waking ends it."""
+def test_snooze_is_silenced_until_its_end(bench):
+    """Only the incident's alerts; a changed end changes the silence, waking expires it."""
     bench.fires("a", "b", "c")
     bench.snoozes(keys=("prod:a", "prod:b"))
     bench.turn()
@@ -234,8 +234,8 @@ def test_a_snooze_silences_until_it_ends(bench):
 
 
 @pytest.mark.parametrize("said", [{"status": "ok"}, {"active": False}, {"keys": ()}])
-def test_what_is_closed_or_emptied_is_not_silenced_any_more(bench, said):
-    """By hand, by its alerts, or because its alerts were merged away."""
+def test_closed_or_emptied_incident_ends_its_silences(bench, said):
+    """Closed manually, by its alerts, or because its alerts were merged away."""
     bench.fires("a")
     bench.snoozes()
     bench.turn()
@@ -245,8 +245,8 @@ def test_what_is_closed_or_emptied_is_not_silenced_any_more(bench, said):
     assert bench.alertmanager.silenced() == {}
 
 
-def test_a_silence_that_alertmanager_lost_is_made_again_while_the_snooze_lasts(bench):
-    """Alertmanager is looked at now and then, not at each turn; after the end nothing is made."""
+def test_lost_silence_is_created_again_during_the_snooze(bench):
+    """Alertmanager is polled now and then, not on each tick; after the end nothing is created."""
     bench.fires("a")
     bench.snoozes(100)
     bench.turn()
@@ -260,8 +260,8 @@ def test_a_silence_that_alertmanager_lost_is_made_again_while_the_snooze_lasts(b
     assert bench.alertmanager.silenced() == {}
 
 
-def test_what_was_made_and_never_noted_is_found(bench):
-    """The process died between the request and its answer, or the answer was lost."""
+def test_unrecorded_silence_is_found(bench):
+    """The process died between request and response, or the response was lost."""
     bench.fires("a")
     bench.snoozes()
     bench.alertmanager.lost_answer = True
@@ -273,8 +273,8 @@ def test_what_was_made_and_never_noted_is_found(bench):
     assert bench.alertmanager.silenced() == {"prod:a": 3600}
 
 
-def test_a_snooze_that_was_heard_before_a_restart_is_followed_after_it(bench):
-    """What is answered 200 will be done; what was woken meanwhile is ended."""
+def test_snooze_survives_a_restart(bench):
+    """A webhook answered 200 is carried out; if the incident was woken meanwhile, the silence ends."""
     bench.fires("a")
     bench.snoozes()
     bench.restart()
@@ -287,8 +287,8 @@ def test_a_snooze_that_was_heard_before_a_restart_is_followed_after_it(bench):
 
 
 @pytest.mark.parametrize("error", [Overloaded("answered 503"), Unreached("no answer"), Stopped("answered 401")])
-def test_an_alertmanager_that_does_not_answer_is_tried_again(bench, error, caplog):
-    """With a pause, told once, and told no more when it is over."""
+def test_unavailable_alertmanager_is_retried(bench, error, caplog):
+    """With a pause, logged once, and again when it is available."""
     bench.fires("a")
     bench.snoozes()
     bench.alertmanager.refuses = error
@@ -304,8 +304,8 @@ def test_an_alertmanager_that_does_not_answer_is_tried_again(bench, error, caplo
     assert bench.counted("silence_failures_total") == 2
 
 
-def test_a_silence_that_is_refused_is_made_at_once_when_it_differs(bench, caplog):
-    """What was refused before waits for its time; another wish does not."""
+def test_changed_silence_is_not_delayed_by_a_rejection(bench, caplog):
+    """The rejected one waits for its time."""
     bench.fires("a")
     bench.snoozes()
     bench.alertmanager.refuses = Rejected("answered 400")
@@ -318,7 +318,7 @@ def test_a_silence_that_is_refused_is_made_at_once_when_it_differs(bench, caplog
     assert bench.alertmanager.silenced() == {"prod:a": 7200}
 
 
-def test_a_clock_that_is_set_back_holds_no_callback(bench):
+def test_clock_set_back_delays_no_callback(bench):
     """What was to be tried again by a clock that was ahead is tried now."""
     bench.panda.refuses = Overloaded("answered 503")
     bench.hears()
@@ -328,8 +328,8 @@ def test_a_clock_that_is_set_back_holds_no_callback(bench):
     assert bench.panda.heard == ["i", "i"]
 
 
-def test_one_replica_alone_acts(bench):
-    """The other takes over when the lease has ended."""
+def test_only_one_replica_acts(bench):
+    """The other takes over when the lease ends."""
     if bench.outbox.database.postgresql:
         pytest.skip("leases run on PostgreSQL's own clock, which a test cannot move")
     bench.hears()
@@ -346,8 +346,8 @@ def test_one_replica_alone_acts(bench):
     assert bench.panda.heard == ["i", "j"]
 
 
-def test_what_was_resolved_by_hand_reopens_nothing_by_itself(bench):
-    """It is counted, and sent anew after reopen_after only, once, if it fires still."""
+def test_manually_closed_incident_is_reopened_only_after_reopen_after(bench):
+    """It is counted; the alert is resent once, if it still fires."""
     bench.fires("a", "b")
     assert len(bench.deliver()) == 2
     bench.hears(keys=("prod:a", "prod:b"))
@@ -365,8 +365,8 @@ def test_what_was_resolved_by_hand_reopens_nothing_by_itself(bench):
     assert bench.deliver() == []
 
 
-def test_what_was_told_anew_since_is_not_sent_anew(bench):
-    """It ended and fired again: BigPanda has heard of it."""
+def test_alert_that_changed_since_is_not_resent(bench):
+    """It ended and fired again: BigPanda has the new event."""
     bench.fires("a")
     bench.deliver()
     bench.hears()
@@ -384,7 +384,7 @@ def test_what_was_told_anew_since_is_not_sent_anew(bench):
 
 
 def test_reopening_is_off_by_default(bench):
-    """What a person closed stays closed."""
+    """A manually closed incident stays closed."""
     bench.incidents = bench.make(reopen_after="0s")
     bench.fires("a")
     bench.deliver()
@@ -395,8 +395,8 @@ def test_reopening_is_off_by_default(bench):
     assert bench.deliver() == []
 
 
-def test_the_loop_outlives_what_it_did_not_foresee(bench, caplog, monkeypatch):
-    """A database that is away and an error of ours are told; a webhook wakes it."""
+def test_loop_survives_unexpected_errors(bench, caplog, monkeypatch):
+    """An unavailable database and our own errors are logged; a webhook wakes it."""
     caplog.set_level(logging.WARNING)
     errors = [Unavailable("database: busy"), RuntimeError("odd")]
     acted = threading.Event()
@@ -422,8 +422,8 @@ def looking():
     return [thread.name for thread in threading.enumerate() if thread.name.startswith("incidents ")]
 
 
-def test_a_reload_follows_what_is_new_and_leaves_what_is_gone(tmp_path):
-    """Only receivers of which something follows have a thread."""
+def test_reload_starts_and_stops_follow_ups(tmp_path):
+    """Only receivers with callback, silences or reopen_after have a thread."""
     file = tmp_path / "bridge.yml"
     ground = (
         f"database: sqlite:///{tmp_path}/bridge.db\nbigpanda: {{url: 'http://127.0.0.1:1', app_key: a, token: t}}\n"

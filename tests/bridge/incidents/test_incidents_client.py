@@ -42,22 +42,22 @@ def incident(sandbox):
     return IncidentRecord(source="panda", id=number, first_heard_at=0.0, heard_at=0.0)
 
 
-def test_an_incident_is_resolved_in_the_environment_that_has_it(sandbox, client, incident):
-    """Without a named environment each that the key sees is tried; the comment says who."""
+def test_incident_is_resolved_in_its_environment(sandbox, client, incident):
+    """Without a named environment, each that the key sees is tried; the comment names the user."""
     client().resolve(incident, "done (ann)")
     found = sandbox.world.bigpanda.incidents[incident.id]
     assert not found.active
 
 
-def test_an_incident_that_is_resolved_already_is_an_error_with_bigpandas_words(client, incident):
-    """409, as BigPanda puts it."""
+def test_resolved_incident_is_an_error_with_bigpandas_message(client, incident):
+    """409."""
     client().resolve(incident, "once")
     with pytest.raises(Rejected, match=r"409.*already resolved"):
         client().resolve(incident, "twice")
 
 
 def test_an_incident_is_commented(sandbox, client, incident):
-    """In the environment that a webhook named: no other is asked for."""
+    """In the environment that a webhook named, without a listing."""
     known = IncidentRecord(
         source="panda", id=incident.id, first_heard_at=0.0, heard_at=0.0, details=IncidentDetails(environment_id="all")
     )
@@ -66,8 +66,8 @@ def test_an_incident_is_commented(sandbox, client, incident):
     assert [one["params"] for one in activities if "looking" in str(one)]
 
 
-def test_one_that_bigpanda_does_not_know_is_said(client):
-    """404 of every environment is 404."""
+def test_unknown_incident_is_an_error(client):
+    """404 in every environment is a 404."""
     nobody = IncidentRecord(source="panda", id="nobody", first_heard_at=0.0, heard_at=0.0)
     with pytest.raises(Stopped, match="404"):
         client().resolve(nobody, "x")
@@ -81,8 +81,8 @@ def test_one_that_bigpanda_does_not_know_is_said(client):
         ({"url": "{sandbox}/nowhere"}, Stopped),
     ],
 )
-def test_what_is_wrong_is_said_without_a_secret(sandbox, client, incident, changes, kind):
-    """Refused credentials, nobody there, another address."""
+def test_errors_contain_no_secret(sandbox, client, incident, changes, kind):
+    """Rejected credentials, no connection, a redirect."""
     changes = {name: value.format(sandbox=sandbox.url) for name, value in changes.items()}
     with pytest.raises(kind) as raised:
         client(**changes).resolve(incident, "x")
@@ -91,19 +91,19 @@ def test_what_is_wrong_is_said_without_a_secret(sandbox, client, incident, chang
 
 
 def test_environments_are_listed(client):
-    """What `check` asks for: it needs the credentials and changes nothing."""
+    """For `check`: it needs the credentials and changes nothing."""
     assert "all" in [one["id"] for one in client().environments()]
 
 
 def test_the_named_environment_comes_first():
-    """An incident is in several; what webhooks name is the likeliest."""
+    """An incident is in several; the one in webhooks is the likeliest."""
     listed = [{"id": "1", "name": "All"}, {"_id": "2", "name": "Edge"}, {"name": "no id"}]
     assert ids(listed, "Edge") == ["2", "1"]
     assert ids(listed, "") == ["1", "2"]
 
 
 def test_an_overload_is_transient(sandbox, client, incident):
-    """429 and 5xx may pass."""
+    """429 and 5xx."""
     sandbox.settings.bigpanda.resources_per_second = 1
     patient = client()
     errors = []

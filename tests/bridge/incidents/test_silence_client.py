@@ -56,8 +56,8 @@ def api():
 
 
 @responses.activate
-def test_ours_are_those_that_bear_our_mark_and_are_not_over(api):
-    """An operator's, another bridge's and what is expired are nobody's here; matchers are put in order."""
+def test_own_silences_have_our_tag_and_are_active(api):
+    """Those of an operator or another bridge, and expired ones, are left out; matchers are sorted."""
     others = [
         {**ENTRY, "createdBy": "ann"},
         {**ENTRY, "comment": f"Snoozed {owner_tag('ffff/panda', 'prod:1')}"},
@@ -73,24 +73,24 @@ def test_ours_are_those_that_bear_our_mark_and_are_not_over(api):
     "matchers", [None, [None], [{"name": "a", "isRegex": True}], [{"name": "a", "isEqual": False}]]
 )
 @responses.activate
-def test_a_silence_of_ours_that_somebody_widened_is_seen(api, matchers):
-    """It is not of the kind we make, so it is put right."""
+def test_widened_silence_is_detected(api, matchers):
+    """It differs from the wanted one, so it is corrected."""
     responses.get(f"{URL}/api/v2/silences", json=[{**ENTRY, "matchers": matchers}])
     assert api.ours()[0].matchers is None
 
 
 @pytest.mark.parametrize("answer", [{}, [None], [{**ENTRY, "id": 7}], [{**ENTRY, "endsAt": "soon"}], None, "x"])
 @responses.activate
-def test_a_list_that_cannot_be_read_is_no_list(api, answer):
-    """To make or to end anything by it could double or lose a silence."""
+def test_unreadable_list_is_an_error(api, answer):
+    """Otherwise a silence could be duplicated or lost."""
     responses.get(f"{URL}/api/v2/silences", body=json.dumps(answer))
     with pytest.raises(Stopped, match="cannot be read"):
         api.ours()
 
 
 @responses.activate
-def test_a_new_silence_begins_at_once_whatever_the_clocks_say(api):
-    """Alertmanager moves a beginning in its past to now; one in its future would have to be waited for."""
+def test_new_silence_starts_at_once(api):
+    """Alertmanager moves a start in its past to now; one in its future would delay the silence."""
     call = responses.post(f"{URL}/api/v2/silences", json={"silenceID": "s2"})
     api.do(CREATE, T0)
     assert json.loads(call.calls[0].request.body) == {
@@ -106,8 +106,8 @@ def test_a_new_silence_begins_at_once_whatever_the_clocks_say(api):
 
 
 @responses.activate
-def test_a_change_names_the_silence_and_leaves_its_beginning(api):
-    """Another beginning would make Alertmanager end it and make a new one."""
+def test_update_keeps_id_and_start(api):
+    """With another start Alertmanager would expire it and create a new one."""
     call = responses.post(f"{URL}/api/v2/silences", json={"silenceID": "another"})
     api.do(UPDATE, T0)
     sent = json.loads(call.calls[0].request.body)
@@ -116,15 +116,15 @@ def test_a_change_names_the_silence_and_leaves_its_beginning(api):
 
 @pytest.mark.parametrize("status", [200, 404])
 @responses.activate
-def test_a_silence_that_is_gone_is_as_good_as_ended(api, status):
+def test_expiring_a_missing_silence_is_a_success(api, status):
     """Whoever ended it."""
     responses.delete(f"{URL}/api/v2/silence/s1", status=status)
     api.do(EXPIRE, T0)
 
 
 @responses.activate
-def test_a_change_of_what_is_gone_waits_for_the_next_look(api):
-    """Then it is made anew."""
+def test_updating_a_missing_silence_waits_for_the_next_poll(api):
+    """Then it is created again."""
     responses.post(f"{URL}/api/v2/silences", status=404)
     api.do(UPDATE, T0)
 
@@ -142,7 +142,7 @@ def test_a_change_of_what_is_gone_waits_for_the_next_look(api):
     ],
 )
 @responses.activate
-def test_each_refusal_says_whose_fault_it_is(api, answer, error):
+def test_each_status_is_one_kind_of_error(api, answer, error):
     """Without the URL, a body or a secret."""
     responses.post(f"{URL}/api/v2/silences", **answer)
     with pytest.raises(error) as raised:
@@ -152,7 +152,7 @@ def test_each_refusal_says_whose_fault_it_is(api, answer, error):
 
 
 @responses.activate
-def test_a_user_and_a_password_will_do():
+def test_basic_auth_is_supported():
     """As everywhere."""
     call = responses.get(f"{URL}/api/v2/silences", json=[])
     api = SilenceApi(Silences(alertmanager=f"{URL}/", username="u", password="p"), OWNER)
@@ -162,16 +162,16 @@ def test_a_user_and_a_password_will_do():
 
 
 @responses.activate
-def test_what_has_expired_is_not_asked_for(api):
-    """There may be thousands; an Alertmanager that does not know the question lists them all the same."""
+def test_expired_silences_are_not_requested(api):
+    """There may be thousands; an Alertmanager without the filter lists them, and they are ignored."""
     call = responses.get(f"{URL}/api/v2/silences", json=[])
     api.ours()
     assert call.calls[0].request.params == {"expired": "false"}
 
 
 @responses.activate
-def test_alertmanagers_words_are_kept_without_our_token(api):
-    """Alertmanager's error is a JSON string; what echoes our credentials does not bring them into the log."""
+def test_alertmanagers_message_is_kept_without_our_token(api):
+    """The error is a JSON string; echoed credentials are masked."""
     responses.post(f"{URL}/api/v2/silences", status=400, json="silence too large; Bearer am-t0ken; am-t0ken")
     with pytest.raises(Rejected) as raised:
         api.do(CREATE, T0)

@@ -50,8 +50,8 @@ def steps(want, ours):
     return [(step.verb, step.key, step.silence.id if step.silence else None) for step in plan(want, ours)]
 
 
-def test_a_snooze_silences_exactly_the_alerts_of_ours_in_it():
-    """One silence for each, that matches its whole label set; the comment says which incident and who."""
+def test_snooze_becomes_a_silence_for_each_alert():
+    """With its whole label set; the comment has the incident and the user."""
     found = should(incident(keys=("prod:1", "prod:2", "unknown:1", "up:1"), who="ann", link="https://x/i"))
     assert sorted(found) == ["prod:1", "prod:2"]
     one = found["prod:1"]
@@ -72,13 +72,13 @@ def test_a_snooze_silences_exactly_the_alerts_of_ours_in_it():
         {"keys": ("unknown:1",)},
     ],
 )
-def test_what_is_not_snoozed_now_is_not_silenced(said):
-    """Woken, closed, over, empty, or nothing of ours."""
+def test_incident_without_a_current_snooze_has_no_silences(said):
+    """Woken, closed, over, empty, or without our alerts."""
     assert should(incident(**said)) == {}
 
 
-def test_a_snooze_without_an_end_is_silenced_while_it_lasts():
-    """For an hour at least, and longer each hour; between, nothing changes."""
+def test_snooze_without_an_end_is_extended_hourly():
+    """For an hour at least; in between nothing changes."""
     (first,) = should(incident(snoozed_until=None)).values()
     assert T0 + 3600 <= first.ends_at <= T0 + 7200
     assert should(incident(snoozed_until=None), now=T0 + 1)["prod:1"] == first
@@ -86,12 +86,12 @@ def test_a_snooze_without_an_end_is_silenced_while_it_lasts():
 
 
 def test_only_the_sources_of_this_alertmanager_are_silenced_there():
-    """Two Alertmanagers may have alerts of the same labels."""
+    """Two Alertmanagers may have alerts with the same labels."""
     assert sorted(should(incident(keys=("prod:1", "lab:1")), sources=["lab"])) == ["lab:1"]
 
 
-def test_an_alert_that_was_merged_away_is_in_the_other_incident():
-    """BigPanda does not tell of the incident that was merged; a closed one never counts against an active one."""
+def test_merged_alert_belongs_to_the_other_incident():
+    """BigPanda does not report the merged incident; a closed one never counts against an active one."""
     merged = incident("target", updated_at=T0 + 5, snoozed=False)
     assert should(incident("merged"), merged) == {}
     later = incident("target", updated_at=T0 + 5, snoozed_until=T0 + 60)
@@ -110,21 +110,21 @@ def test_an_alert_that_was_merged_away_is_in_the_other_incident():
         (CREATED_BY, f"{owner_tag(OWNER, 'prod:1')} and more", None),
     ],
 )
-def test_a_silence_is_ours_by_its_author_and_its_mark(created_by, comment, key):
-    """That of another bridge is not, nor one that an operator wrote anew."""
+def test_own_silences_are_recognized_by_author_and_tag(created_by, comment, key):
+    """Not those of another bridge, nor one rewritten by an operator."""
     assert tagged_key(created_by, comment, OWNER) == key
 
 
 @pytest.mark.parametrize(
     "said", [{"who": owner_tag("x/y", "k")}, {"number": owner_tag(OWNER, "prod:9")}, {"link": "http://[::1]/"}]
 )
-def test_no_name_in_bigpanda_can_pass_for_a_mark(said):
-    """Else the silence would not be known again, or taken for another's."""
+def test_names_from_bigpanda_cannot_forge_a_tag(said):
+    """Otherwise a silence would not be recognized, or mistaken for another's."""
     one = should(incident(**said))["prod:1"]
     assert tagged_key(CREATED_BY, one.comment, OWNER) == "prod:1"
 
 
-def test_what_is_as_it_should_be_is_left_alone():
+def test_correct_silence_is_not_changed():
     """Alertmanager writes milliseconds."""
     want = should(incident())
     assert steps(want, [made(want["prod:1"], ends_at=T0 + 900.4)]) == []
@@ -134,14 +134,14 @@ def test_what_is_as_it_should_be_is_left_alone():
     "other",
     [{"ends_at": T0 + 60}, {"matchers": None}, {"matchers": (("alertname", "Down"),)}, {"comment": "another incident"}],
 )
-def test_what_differs_is_changed(other):
-    """A later end, somebody's change of its matchers, another incident."""
+def test_different_silence_is_updated(other):
+    """A later end, changed matchers, another incident."""
     want = should(incident())
     assert steps(want, [made(want["prod:1"], **other)]) == [(Verb.UPDATE, "prod:1", "s1")]
 
 
-def test_what_is_missing_is_made_and_what_should_not_be_ends():
-    """Also of two for one alert the one that is not as it should be: two leaders may have made them."""
+def test_missing_silences_are_created_and_extra_ones_expired():
+    """Also one of two for the same alert, which two leaders may have created."""
     want = should(incident(keys=("prod:1", "prod:2")))
     gone = made(want["prod:1"], "s9", key="prod:9")
     double = made(want["prod:1"], "s0", ends_at=T0 + 60)
@@ -154,8 +154,8 @@ def test_what_is_missing_is_made_and_what_should_not_be_ends():
 
 
 @given(st.lists(st.tuples(st.sampled_from(["prod:1", "prod:2", "prod:9"]), st.integers(-100, 2000)), max_size=6))
-def test_after_its_steps_nothing_is_left_to_do(there):
-    """Whatever there was."""
+def test_plan_converges(there):
+    """After its steps there are none left, from any state."""
     want = should(incident(keys=("prod:1", "prod:2")))
     template = want["prod:1"]
     ours = {

@@ -87,8 +87,8 @@ def follow():
     return Sync
 
 
-def test_alertmanager_is_looked_at_when_something_changed_and_now_and_then(follow):
-    """Not at every turn."""
+def test_alertmanager_is_polled_after_changes_and_regularly(follow):
+    """Not on every tick."""
     alertmanager = Alertmanager()
     snoozes = follow(alertmanager)
     for seconds, looks in ((0, 1), (5, 1), (14, 1), (15, 2), (16, 2)):
@@ -98,8 +98,8 @@ def test_alertmanager_is_looked_at_when_something_changed_and_now_and_then(follo
     assert alertmanager.looks == 3
 
 
-def test_alertmanager_is_left_alone_while_nothing_is_snoozed(follow):
-    """A list of silences may be long; a snooze is followed at once all the same."""
+def test_alertmanager_is_not_polled_without_snoozes(follow):
+    """A list of silences may be long; a snooze is still followed at once."""
     alertmanager = Alertmanager()
     snoozes = follow(alertmanager)
     for seconds, looks in ((0, 1), (60, 1), (299, 1), (300, 2)):
@@ -110,8 +110,8 @@ def test_alertmanager_is_left_alone_while_nothing_is_snoozed(follow):
 
 
 @pytest.mark.parametrize("back", [60.0, 7 * 3600.0])
-def test_a_clock_that_is_set_back_delays_nothing(follow, back):
-    """Pauses are not counted by the clock of the wall."""
+def test_clock_set_back_delays_nothing(follow, back):
+    """Pauses use the monotonic clock."""
     alertmanager = Alertmanager()
     snoozes = follow(alertmanager)
     snoozes.turn([incident("prod:a")], 0)
@@ -120,8 +120,8 @@ def test_a_clock_that_is_set_back_delays_nothing(follow, back):
     assert alertmanager.looks == 2
 
 
-def test_what_is_refused_is_tried_again_with_growing_pauses(follow, caplog):
-    """While the wish stands: its words are logged once and served, the others have their silence meanwhile."""
+def test_rejected_silence_is_retried_with_growing_pauses(follow, caplog):
+    """While it is wanted: the message is logged once and shown, and other silences are created."""
     alertmanager = Alertmanager(a=Rejected("Alertmanager answered 400: cannot create silence: limit exceeded"))
     snoozes = follow(alertmanager)
     tried = []
@@ -135,7 +135,7 @@ def test_what_is_refused_is_tried_again_with_growing_pauses(follow, caplog):
     assert snoozes.refusals == 1
 
 
-def test_a_refusal_ends_when_alertmanager_takes_it(follow):
+def test_rejection_ends_when_alertmanager_accepts(follow):
     """Then nothing is refused any more."""
     alertmanager = Alertmanager(a=Rejected("answered 400"))
     snoozes = follow(alertmanager)
@@ -145,8 +145,8 @@ def test_a_refusal_ends_when_alertmanager_takes_it(follow):
     assert (snoozes.sync.refused, snoozes.refusals) == ({}, 0)
 
 
-def test_a_refusal_ends_with_the_wish(follow):
-    """What nobody snoozes any more is refused no more; another wish is tried at once."""
+def test_rejection_ends_with_the_snooze(follow):
+    """A different silence is tried at once."""
     alertmanager = Alertmanager(a=Rejected("answered 400"))
     snoozes = follow(alertmanager)
     snoozes.turn([incident("prod:a")], 0)
@@ -156,22 +156,22 @@ def test_a_refusal_ends_with_the_wish(follow):
     assert (snoozes.sync.refused, snoozes.refusals) == ({}, 0)
 
 
-def test_what_cannot_be_reached_is_left_for_later(follow):
-    """The next would fail as well."""
+def test_unavailable_alertmanager_ends_the_tick(follow):
+    """The next request would fail as well."""
     alertmanager = Alertmanager(a=Unreached("no answer in time"))
     follow(alertmanager).turn([incident("prod:a", "prod:b")])
     assert alertmanager.done == ["prod:a"]
 
 
-def test_a_stop_ends_it_between_two_steps(follow):
-    """What is left is done by the next process."""
+def test_stop_ends_the_sync_between_two_steps(follow):
+    """The next process does the rest."""
     alertmanager = Alertmanager()
     follow(alertmanager).turn([incident("prod:a", "prod:b")], 0.0, lambda: bool(alertmanager.done))
     assert alertmanager.done == ["prod:a"]
 
 
 def test_alerts_of_other_alertmanagers_are_not_silenced_in_this_one(follow):
-    """They may bear the same labels."""
+    """They may have the same labels."""
     alertmanager = Alertmanager()
     follow(alertmanager, sources=("lab",)).turn([incident("prod:a", "lab:a")])
     assert alertmanager.done == ["lab:a"]

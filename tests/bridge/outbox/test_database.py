@@ -36,13 +36,13 @@ tmpfs /srv/share/tmp tmpfs rw 0 0
         ("/srv/share/tmp/bridge.db", "tmpfs"),
     ],
 )
-def test_the_deepest_mount_tells_the_file_system(path, kind):
-    """Names that only begin alike are other places."""
+def test_file_system_is_that_of_the_deepest_mount(path, kind):
+    """Names with a common prefix are other places."""
     assert filesystem(Path(path), MOUNTS) == kind
 
 
 def test_an_unknown_place_has_no_file_system():
-    """Then nothing is refused."""
+    """Then the database is accepted."""
     assert filesystem(Path("/x"), "") == ""
 
 
@@ -59,8 +59,8 @@ def test_an_unknown_place_has_no_file_system():
         ((3, 60, 0), "WAL"),
     ],
 )
-def test_a_write_ahead_log_only_where_it_is_sound(version, mode):
-    """Older libraries may damage it when it is reset."""
+def test_write_ahead_log_only_with_a_fixed_sqlite(version, mode):
+    """Older versions may damage it on a reset."""
     assert journal_mode(version) == mode
 
 
@@ -73,47 +73,47 @@ def test_a_write_ahead_log_only_where_it_is_sound(version, mode):
         ("sqlite:///:memory:", "database: name a file: sqlite:////var/lib/vendorwatch/bridge.db"),
     ],
 )
-def test_a_place_that_cannot_be_used_is_told(url, problem):
-    """In one line, without its password."""
+def test_unusable_url_is_one_line(url, problem):
+    """Without its password."""
     with pytest.raises(ConfigError) as raised:
         location(url)
     assert raised.value.problems == (problem,)
 
 
-def test_an_option_that_postgresql_does_not_know_is_told():
-    """In one line, before any connection, without the password."""
+def test_unknown_postgresql_option_is_one_line():
+    """Before any connection, without the password."""
     with pytest.raises(ConfigError) as raised:
         Database("postgresql://bridge:geheim@127.0.0.1:1/bridge?foo=bar")
     assert raised.value.problems == ('database: invalid connection option "foo"',)
 
 
-def test_a_port_that_is_none_is_told_without_what_stands_there():
-    """What follows an unescaped sign in a password is read as a port: it is not repeated."""
+def test_invalid_port_is_an_error_that_does_not_repeat_it():
+    """The text after an unescaped sign in a password is parsed as a port."""
     with pytest.raises(ConfigError) as caught:
         location("postgresql://bridge:pass@word:secret/bridge")
     assert caught.value.problems == ("database: not a URL: write it like sqlite:////var/lib/vendorwatch/bridge.db",)
 
 
-def test_postgresql_is_reached_by_psycopg():
-    """Whichever way the operator writes it."""
+def test_postgresql_urls_use_psycopg():
+    """Whichever way the operator writes them."""
     assert location("postgresql://h/d").drivername == location("postgresql+psycopg://h/d").drivername
 
 
-def test_a_folder_that_is_not_there_is_told(tmp_path):
-    """SQLite would only say that it cannot open the file."""
+def test_missing_folder_is_named(tmp_path):
+    """SQLite would only report that it cannot open the file."""
     with pytest.raises(ConfigError, match="is not a directory"):
         Database(f"sqlite:///{tmp_path}/nowhere/bridge.db")
 
 
-def test_a_network_file_system_is_refused(tmp_path, monkeypatch):
-    """SQLite's locks do not hold there."""
+def test_network_file_system_is_an_error(tmp_path, monkeypatch):
+    """SQLite's locks are not reliable there."""
     monkeypatch.setattr("bridge.outbox.sqlite_engine.filesystem", lambda *_: "nfs4")
     with pytest.raises(ConfigError, match=r"is on a network file system \(nfs4\), where SQLite loses data"):
         Database(f"sqlite:///{tmp_path}/bridge.db")
 
 
-def test_what_is_no_database_is_damaged(tmp_path):
-    """Told as unavailable: the file may be put back."""
+def test_damaged_file_is_unavailable(tmp_path):
+    """The file may be put back."""
     (tmp_path / "bridge.db").write_text("not a database, but long enough to be read as one" * 30)
     with pytest.raises(Unavailable, match=r"^database: damaged$"):
         Database(f"sqlite:///{tmp_path}/bridge.db")
@@ -137,7 +137,7 @@ def write_twice(database):
 
 
 def test_a_failed_transaction_leaves_nothing(database_url):
-    """All or nothing, whatever broke it."""
+    """All or nothing, whatever the error."""
     database = Database(database_url)
     with pytest.raises(IntegrityError):
         write_twice(database)
@@ -156,8 +156,8 @@ def put(database, value, *, plain):
 
 
 @pytest.mark.parametrize("plain", [True, False], ids=["driver", "sqlalchemy"])
-def test_a_value_that_can_never_be_written_is_told_apart(database_url, plain):
-    """No reason to try the same again: only so the one webhook is found that cannot be made durable."""
+def test_unwritable_value_is_an_error_of_its_own(database_url, plain):
+    """A retry is useless: this way the one bad webhook of a group is found."""
     database = Database(database_url)
     with pytest.raises(Exception, match=r"adapt|binding") as caught:
         put(database, object(), plain=plain)
@@ -166,8 +166,8 @@ def test_a_value_that_can_never_be_written_is_told_apart(database_url, plain):
     database.close()
 
 
-def test_a_full_disk_is_unavailable_until_there_is_room(tmp_path):
-    """Nothing half-written, no crash, and as before once there is room."""
+def test_full_disk_is_unavailable_until_there_is_space(tmp_path):
+    """Nothing is half written, nothing crashes, and the bridge continues once there is space."""
     database = Database(f"sqlite:///{tmp_path}/bridge.db")
     with database.write() as connection:
         pages = connection.exec_driver_sql("PRAGMA page_count").scalar()
@@ -182,7 +182,7 @@ def test_a_full_disk_is_unavailable_until_there_is_room(tmp_path):
 
 
 def test_a_read_only_database_is_unavailable(tmp_path, monkeypatch):
-    """Told as what it is."""
+    """With that reason."""
     database = Database(f"sqlite:///{tmp_path}/bridge.db")
     with database.write() as connection:
         connection.exec_driver_sql("PRAGMA query_only=ON")
@@ -192,7 +192,7 @@ def test_a_read_only_database_is_unavailable(tmp_path, monkeypatch):
 
 
 def test_the_file_is_a_plain_sqlite_database(tmp_path):
-    """An operator can read it with the tools there are; no lock is left behind, and of a journal only the empty one."""
+    """An operator can read it with other tools; no lock is left, and no journal but an empty one."""
     Database(f"sqlite:///{tmp_path}/bridge.db").close()
     assert {file.name for file in tmp_path.iterdir()} <= {"bridge.db", "bridge.db-journal"}
     connection = sqlite3.connect(tmp_path / "bridge.db")
@@ -201,8 +201,8 @@ def test_the_file_is_a_plain_sqlite_database(tmp_path):
 
 
 @pytest.mark.system
-def test_a_postgresql_that_goes_away_is_unavailable_and_comes_back(postgresql_url):
-    """A restart of the server costs one 503, not the bridge."""
+def test_postgresql_restart_is_unavailable_once(postgresql_url):
+    """A restart of the server costs one 503."""
     database = Database(postgresql_url)
     with pytest.raises(Unavailable, match=r"^database: not reached$"), database.write() as connection:
         connection.exec_driver_sql("SELECT pg_terminate_backend(pg_backend_pid())")
@@ -226,8 +226,8 @@ def test_a_postgresql_that_goes_away_is_unavailable_and_comes_back(postgresql_ur
         ("XX001", "failed"),
     ],
 )
-def test_what_postgresql_says_has_a_word(postgresql_url, state, word):
-    """Said to the driver itself as to SQLAlchemy; the next transaction knows nothing of it."""
+def test_postgresql_errors_have_a_reason(postgresql_url, state, word):
+    """From the driver as from SQLAlchemy; the next transaction is not affected."""
     database = Database(postgresql_url)
     failing = f"DO $$ BEGIN RAISE EXCEPTION 'x' USING ERRCODE='{state}'; END $$"
     with pytest.raises(Unavailable, match=rf"^database: {word}$"), database.write() as connection:
@@ -239,14 +239,14 @@ def test_what_postgresql_says_has_a_word(postgresql_url, state, word):
 
 
 @pytest.mark.system
-def test_a_postgresql_that_is_not_there_is_unavailable():
+def test_unreachable_postgresql_is_unavailable():
     """At the start as later."""
     with pytest.raises(Unavailable, match=r"^database: not reached$"):
         Database("postgresql://nobody@127.0.0.1:1/nothing")
 
 
-def test_nobody_waits_for_ever_behind_a_writer_who_waits(tmp_path, monkeypatch):
-    """While one transaction takes long, the next is refused in time instead of queueing without a bound."""
+def test_waiting_for_a_writer_is_bounded(tmp_path, monkeypatch):
+    """While one transaction takes long, the next one fails in time."""
     monkeypatch.setattr("bridge.outbox.database.BUSY_TIMEOUT", 0.05)
     database = Database(f"sqlite:///{tmp_path}/bridge.db")
     with ThreadPoolExecutor(4) as threads, database.write():
@@ -261,8 +261,8 @@ def _write(database):
         touch(connection)
 
 
-def test_a_file_that_was_replaced_is_not_written_on(tmp_path):
-    """SQLite would write on to a file that no path leads to: what was answered 200 would be lost with the process."""
+def test_replaced_file_is_not_written(tmp_path):
+    """SQLite would write to a file without a path, and acknowledged webhooks would be lost with the process."""
     first, other = tmp_path / "bridge.db", tmp_path / "other.db"
     database = Database(f"sqlite:///{first}")
     Database(f"sqlite:///{other}").close()
@@ -272,8 +272,8 @@ def test_a_file_that_was_replaced_is_not_written_on(tmp_path):
     database.close()
 
 
-def test_the_file_is_nobody_elses_business(tmp_path):
-    """What alerts say is read by the bridge's user alone; a file that was open to others is closed."""
+def test_database_file_is_private(tmp_path):
+    """Only the bridge's user may read it; a file with wider permissions is restricted."""
     file = tmp_path / "bridge.db"
     Database(f"sqlite:///{file}").close()
     assert file.stat().st_mode & 0o777 == 0o600
@@ -282,8 +282,8 @@ def test_the_file_is_nobody_elses_business(tmp_path):
     assert file.stat().st_mode & 0o777 == 0o600
 
 
-def test_what_is_full_still_drains(tmp_path, monkeypatch):
-    """Where only the reserve of the disk is left webhooks are refused, and what was sent is noted all the same."""
+def test_reserve_of_a_full_disk_is_for_delivery(tmp_path, monkeypatch):
+    """Webhooks are rejected, and deliveries are still recorded."""
     store = Store(f"sqlite:///{tmp_path}/bridge.db")
     alert = Alert(receiver="alertmanager", source="prod", key="prod:a", name="Down", firing=True, starts_at=1.0)
     mapping = EventMapping(app_key="app", statuses={}, primary_property=())
@@ -304,8 +304,8 @@ def occupy(database, readers):
         readers.enter_context(database.read())
 
 
-def test_readers_that_hold_every_connection_do_not_delay_what_is_reserved(database_url):
-    """Pages may be read by many, and slowly: delivery reads and writes all the same, and ends with the database."""
+def test_slow_readers_do_not_delay_delivery(database_url):
+    """Pages may use every other connection."""
     database = Database(database_url)
     reserved = database.reserved()
     with ExitStack() as readers:

@@ -43,8 +43,8 @@ def keys_of(page):
     return [row.key.removeprefix("prod:") for row in page.rows]
 
 
-def test_open_alerts_come_in_pages_the_most_urgent_first(outbox):
-    """Critical before warning, the youngest first within; what is resolved is not there."""
+def test_open_alerts_are_paged_most_urgent_first(outbox):
+    """Critical before warning, the youngest first within; resolved alerts are left out."""
     tell(
         outbox,
         alert("old"),
@@ -77,7 +77,7 @@ def test_open_alerts_come_in_pages_the_most_urgent_first(outbox):
     ],
 )
 def test_open_alerts_are_found_by_key_name_and_labels(outbox, words, found):
-    """Whatever the case; every word must be there; nothing else of the alert, and no wildcard, finds it."""
+    """In any case; all words must match; nothing else of the alert, and no wildcards."""
     tell(
         outbox,
         alert("a", instance="web-1", region="eu"),
@@ -88,14 +88,14 @@ def test_open_alerts_are_found_by_key_name_and_labels(outbox, words, found):
     assert (keys_of(page), page.total) == (found, len(found))
 
 
-def test_a_search_comes_in_pages_too(outbox):
-    """With how many there are in all."""
+def test_search_is_paged(outbox):
+    """With the total number."""
     tell(outbox, *(alert(f"n{number}", instance=f"web-{number % 2}") for number in range(10)))
     page = outbox.alerts.page(["web-1"], PageRequest(2, 2))
     assert (keys_of(page), page.total) == (["n5", "n7"], 5)
 
 
-def test_words_match_what_the_database_cannot_tell_apart():
+def test_search_does_not_match_the_stored_structure():
     """The structure of what is stored is no hit."""
     one = AlertState(alert=alert("x", a="b"), status=Status.WARNING)
     assert matches(one, ["a=b"])
@@ -103,8 +103,8 @@ def test_words_match_what_the_database_cannot_tell_apart():
     assert not matches(one, ["starts_at"])
 
 
-def test_the_queue_tells_why_each_event_waits(outbox):
-    """In the order of sending: under way, behind an earlier one of its key, held, put off."""
+def test_queue_has_the_reason_for_each_event(outbox):
+    """In the order of sending: in flight, behind an earlier event of its key, held, retried later."""
     tell(outbox, alert("a", severity="critical"), alert("b"))
     outbox.queue.claim(1, "me", T0, 1e9)
     tell(outbox, alert("a", firing=False), now=T0 + 1)
@@ -128,8 +128,8 @@ def test_an_update_that_was_never_tried_is_held(outbox):
     assert held.not_before > T0 + 11
 
 
-def test_what_is_over_comes_newest_first(outbox):
-    """And tells whether more follows, without counting a month of history."""
+def test_finished_events_are_listed_newest_first(outbox):
+    """With a flag for further rows, without counting a month of history."""
     tell(outbox, *(alert(f"n{number}") for number in range(3)))
     for number in range(3):
         outbox.queue.record(accepted=outbox.queue.claim(1, "me", T0, 10), now=T0 + number)
@@ -139,8 +139,8 @@ def test_what_is_over_comes_newest_first(outbox):
     assert {row.reason for row in page.rows} == {"accepted"}
 
 
-def test_dead_letters_come_in_pages_and_all_that_was_seen_can_be_given_up(outbox):
-    """What came since the page was made stays."""
+def test_dead_letters_are_paged_and_discarded_up_to_the_seen_ones(outbox):
+    """Dead letters newer than the page stay."""
     tell(outbox, *(alert(f"n{number}", text="x" * 100_000) for number in range(3)))
     for one in outbox.queue.claim(3, "me", T0, 10)[:2]:
         outbox.queue.bury(one, "400: no", T0 + 1)
@@ -152,8 +152,8 @@ def test_dead_letters_come_in_pages_and_all_that_was_seen_can_be_given_up(outbox
     assert keys_of(outbox.dead_letters.page(ALL)) == ["n1"]
 
 
-def test_quarantine_comes_in_pages_and_all_that_was_seen_can_be_deleted(outbox):
-    """Its bodies are cut as well."""
+def test_quarantine_is_paged_and_discarded_up_to_the_seen_ones(outbox):
+    """Its bodies are truncated as well."""
     for reason in ("first", "second", "third"):
         outbox.quarantine.add("alertmanager", "prod", reason, "x" * 50_000, T0)
     page = outbox.quarantine.page(PageRequest(2))
@@ -163,8 +163,8 @@ def test_quarantine_comes_in_pages_and_all_that_was_seen_can_be_deleted(outbox):
     assert [row.reason for row in outbox.quarantine.page(ALL).rows] == ["third"]
 
 
-def test_the_story_of_a_key(outbox):
-    """How it stands, and its events with BigPanda's answers, the newest first."""
+def test_history_of_a_key(outbox):
+    """Its state, and its events with BigPanda's responses, the newest first."""
     tell(outbox, alert("a"), alert("other"), unreadable=(UnreadableAlert("odd", "{}"),))
     outbox.queue.record(
         accepted=[one for one in outbox.queue.claim(2, "me", T0, 10) if one.key == "prod:a"], now=T0 + 1
@@ -186,7 +186,7 @@ def test_an_unknown_alert_has_no_state_and_no_events(outbox):
 
 
 def test_a_search_ends_in_time(outbox, monkeypatch):
-    """However many words, and however much there is: a part is said to be one."""
+    """However many words and alerts; an incomplete result is marked."""
     tell(outbox, *(alert(str(number)) for number in range(3)))
     assert not outbox.alerts.page(["down"], ALL).partial
     assert outbox.alerts.page(["down"] * 8 + ["nowhere"], ALL).total == 3
@@ -195,8 +195,8 @@ def test_a_search_ends_in_time(outbox, monkeypatch):
     assert (page.partial, list(page.rows)) == (True, [])
 
 
-def test_the_quarantine_holds_no_more_than_it_may(outbox, monkeypatch):
-    """In bodies and in characters: the oldest go; of one webhook the first hundred are kept, the rest is counted."""
+def test_quarantine_is_bounded(outbox, monkeypatch):
+    """In bodies and in characters: the oldest are deleted; of one webhook the first hundred are kept."""
     tell(outbox, unreadable=tuple(UnreadableAlert(f"odd {number}", "{}") for number in range(250)))
     kept = outbox.quarantine.oldest()
     assert (len(kept), kept[0].reason) == (100, "odd 0")

@@ -58,8 +58,8 @@ def waiting_for(commits, count):
     return any(len(commits._waiting) >= count or pause.wait(0.01) for _ in range(3000))
 
 
-def test_what_waits_while_the_disk_is_busy_is_one_transaction(running):
-    """One flush for all; each is told its own outcome; delivery is woken."""
+def test_waiting_webhooks_share_a_transaction(running):
+    """One flush for all, each with its own outcome; delivery is woken."""
     store, woken = Store(), threading.Event()
     commits = running(store, wake=woken.set)
     store.open.clear()
@@ -76,8 +76,8 @@ def test_what_waits_while_the_disk_is_busy_is_one_transaction(running):
     assert woken.wait(30)
 
 
-def test_a_database_that_is_away_is_told_to_all(running):
-    """Unavailable, for a 503; the next one is tried again."""
+def test_unavailable_database_fails_the_whole_group(running):
+    """With Unavailable, for a 503; the next group is tried."""
     store = Store(Unavailable("database: busy"))
     commits = running(store)
     with pytest.raises(Unavailable, match=r"^database: busy$"):
@@ -86,8 +86,8 @@ def test_a_database_that_is_away_is_told_to_all(running):
     assert commits.accept(notification(), 0.0).queued == 1
 
 
-def test_one_that_cannot_be_written_fails_alone(running):
-    """Its neighbours are written one by one; its sender may try again."""
+def test_unwritable_webhook_fails_alone(running):
+    """The others are written one by one; its sender may retry."""
     store = Store(ValueError("a bug"))
     commits = running(store)
     store.open.clear()
@@ -104,8 +104,8 @@ def test_one_that_cannot_be_written_fails_alone(running):
 
 
 @pytest.mark.parametrize("error", [SystemExit(1), KeyboardInterrupt(), GeneratorExit(), MemoryError()])
-def test_whatever_breaks_the_store_nobody_waits_for_ever(running, error):
-    """The sender is told, and the next webhook is written."""
+def test_unexpected_error_does_not_block_senders(running, error):
+    """They get an error, and the next webhook is written."""
     store = Store(error)
     commits = running(store)
     with pytest.raises(Unavailable, match="cannot be stored"):
@@ -113,8 +113,8 @@ def test_whatever_breaks_the_store_nobody_waits_for_ever(running, error):
     assert commits.accept(notification("prod"), 0.0).queued == 1
 
 
-def test_nobody_waits_for_a_wake_that_fails(running):
-    """What it raises is for the thread that called it; what was stored stays stored, and the others are answered."""
+def test_failing_wake_affects_no_sender(running):
+    """Its exception is raised in the thread that called it; stored webhooks stay stored."""
     store, broken = Store(), threading.Event()
     broken.set()
 
@@ -137,7 +137,7 @@ def test_nobody_waits_for_a_wake_that_fails(running):
     assert commits.accept(notification(), 0.0).queued == 1
 
 
-def test_a_batch_has_a_bound(running):
+def test_batch_size_is_bounded(running):
     """No webhook waits for an endless transaction."""
     store = Store()
     commits = running(store, most_alerts=0)
@@ -149,8 +149,8 @@ def test_a_batch_has_a_bound(running):
     assert [len(batch) for batch in store.batches] == [1, 1, 1]
 
 
-def test_what_waits_when_it_stops_is_still_written(running):
-    """A clean stop loses nothing that might yet be answered, and takes nothing more."""
+def test_stop_writes_waiting_webhooks(running):
+    """It accepts no more of them."""
     store = Store()
     commits = running(store)
     store.open.clear()
@@ -167,8 +167,8 @@ def test_what_waits_when_it_stops_is_still_written(running):
         commits.accept(notification(), 0.0)
 
 
-def test_a_stop_waits_no_longer_than_it_may(running):
-    """A database that hangs does not keep the program from ending; to stop twice, or unused, is harmless."""
+def test_stop_is_bounded(running):
+    """A hanging database does not prevent the program's end; stopping twice, or unused, is harmless."""
     store = Store()
     commits = running(store)
     store.open.clear()

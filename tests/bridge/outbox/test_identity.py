@@ -44,7 +44,7 @@ def deliver(outbox, now):
 
 
 def test_a_warning_that_becomes_critical_is_one_alert(outbox):
-    """Warning, critical, warning, ok: four events of one identity, each with the words and tags of the worst."""
+    """Warning, critical, warning, ok: four events with one identifier, each with the worst member's content."""
     assert send(outbox, entry("warning")).queued == 1
     assert deliver(outbox, T0 + 1) == [(IDENTITY, "warning", "warning")]
     assert send(outbox, entry("critical"), now=T0 + 10).queued == 1
@@ -58,8 +58,8 @@ def test_a_warning_that_becomes_critical_is_one_alert(outbox):
     assert outbox.state(IDENTITY).members == {}
 
 
-def test_one_that_is_no_worse_changes_nothing(outbox):
-    """A second replica of the same alert, and its end, are no events; who judged by the state before is overtaken."""
+def test_member_that_is_no_worse_changes_nothing(outbox):
+    """A second replica of the alert, and its end, are no events; a decision on older state is dropped."""
     send(outbox, entry("critical", replica="a"))
     before = outbox.state(IDENTITY).updated_at
     assert send(outbox, entry("critical", replica="b"), now=T0 + 5).unchanged == 1
@@ -71,8 +71,8 @@ def test_one_that_is_no_worse_changes_nothing(outbox):
     assert send(outbox, entry("critical", replica="a", firing=False), now=T0 + 10).queued == 1
 
 
-def test_one_webhook_that_ends_one_and_begins_another_is_one_change(outbox):
-    """Alertmanager lists the critical one that ended before the warning that fires in its place: no end in between."""
+def test_end_and_start_in_one_webhook_are_one_change(outbox):
+    """Alertmanager lists the resolved critical alert before the firing warning: no ok in between."""
     send(outbox, entry("critical"))
     deliver(outbox, T0 + 1)
     assert send(outbox, entry("critical", firing=False, at=T0 + 10), entry("warning"), now=T0 + 10).queued == 1
@@ -82,8 +82,8 @@ def test_one_webhook_that_ends_one_and_begins_another_is_one_change(outbox):
     assert deliver(outbox, T0 + 21) == [(IDENTITY, "ok", "warning")]
 
 
-def test_the_end_of_the_whole_ends_it_whatever_fires(outbox):
-    """Closed by hand, or by silence: the state's own alert, not firing."""
+def test_closing_the_merged_alert_ends_it_whatever_fires(outbox):
+    """Closed manually or by expiry, which is an event of the merged alert, not of a member."""
     send(outbox, entry("critical"), entry("warning"))
     state = outbox.state(IDENTITY)
     end = SHARED.notification(alerts=(replace(state.alert, firing=False, ends_at=T0 + 5),))
@@ -92,8 +92,8 @@ def test_the_end_of_the_whole_ends_it_whatever_fires(outbox):
     assert outbox.state(IDENTITY).members == {}
 
 
-def test_a_change_of_the_setting_moves_nothing_that_is_open(outbox):
-    """What was opened alone ends alone, what was opened as one ends as one; only then the new identity holds."""
+def test_changed_identity_setting_keeps_open_alerts(outbox):
+    """They are resolved under their old identity; afterwards the new one applies."""
     alone = f"prod:{fingerprint(LABELS | {'severity': 'warning'})}"
     send(outbox, entry("warning"), receiver=PLAIN)
     send(outbox, entry("warning", text="more"), entry("critical"), now=T0 + 5)
@@ -106,7 +106,7 @@ def test_a_change_of_the_setting_moves_nothing_that_is_open(outbox):
     assert {state.key for state in outbox.alerts.open_alerts("prod")} == {IDENTITY}
 
 
-def test_a_correction_finds_the_state_of_each_alert(outbox):
+def test_reconciler_finds_the_state_of_each_member(outbox):
     """By its own key, whichever identity it is open under."""
     send(outbox, entry("warning"))
     (alert,) = translate({"alerts": [entry("warning")]}, PLAIN, T0).alerts
@@ -178,8 +178,8 @@ class Machine(RuleBasedStateMachine):
         assert sum(len(state.firing) for state in states) == len(self.firing)
 
 
-def test_bigpanda_shows_the_worst_that_fires_whatever_happens(tmp_path):
-    """Any interleaving of members that fire, change and resolve, with duplicates and restarts."""
+def test_bigpanda_has_the_worst_firing_status(tmp_path):
+    """For any interleaving of members that fire, change and resolve, with duplicates and restarts."""
     number = count()
     run_state_machine_as_test(
         lambda: Machine(f"sqlite:///{tmp_path}/{next(number)}.db"),

@@ -41,8 +41,8 @@ def heard(outbox, *incidents, now=T0, **more):
     return outbox.ingest.accept([shared(*incidents, **more)], now)[0]
 
 
-def test_what_was_told_is_kept_as_it_was(outbox):
-    """Every member, over a restart."""
+def test_incident_is_stored_completely(outbox):
+    """Every member, across a restart."""
     heard(outbox, incident(snoozed=True, snoozed_until=T0 + 900, who="ann", link="https://x", environment="All"))
     (kept,) = outbox.incidents.records("panda")
     assert (kept.id, kept.status, kept.active, kept.snoozed, kept.snoozed_until) == (
@@ -59,7 +59,7 @@ def test_what_was_told_is_kept_as_it_was(outbox):
 
 
 def test_an_older_update_and_a_replay_change_nothing(outbox):
-    """Whatever the order, in one commit or in several."""
+    """In any order, in one commit or in several."""
     outbox.ingest.accept([shared(incident(T0 + 1, snoozed=True)), shared(incident(T0))], T0)
     before = outbox.incidents.records()
     heard(outbox, incident(T0), incident(T0 + 1, snoozed=True), now=T0 + 9)
@@ -67,14 +67,14 @@ def test_an_older_update_and_a_replay_change_nothing(outbox):
 
 
 def test_incidents_are_counted_by_environment_and_status(outbox):
-    """What is closed is ok, whatever its alerts say."""
+    """A closed one is ok, whatever its alerts' status."""
     heard(outbox, incident(environment="All"), incident(number="j", keys=("prod:b",)))
     heard(outbox, closed(number="k", environment="All"), replace(incident(number="l"), active=False))
     assert outbox.incidents.counts() == {("All", "critical"): 1, ("", "critical"): 1, ("All", "ok"): 1, ("", "ok"): 1}
 
 
-def test_how_long_people_took_is_told_once(outbox):
-    """From the beginning of the incident; a repeat, a second snooze or a later comment adds nothing."""
+def test_times_to_acknowledge_and_resolve_are_observed_once(outbox):
+    """From the start of the incident; a repeat, a second snooze or a later comment adds nothing."""
     assert heard(outbox, incident()).acknowledged == []
     assert heard(outbox, incident(T0 + 5, acknowledged=True), now=T0 + 5).acknowledged == [("", 65.0)]
     assert heard(outbox, incident(T0 + 6, snoozed=True), now=T0 + 6).acknowledged == []
@@ -83,7 +83,7 @@ def test_how_long_people_took_is_told_once(outbox):
 
 
 def test_a_new_share_is_confirmed_once(outbox):
-    """Whatever is repeated; a second share of the same incident again."""
+    """Repeats are not; a second share of the same incident is."""
     heard(outbox, incident(), incident(number="j"))
     heard(outbox, incident(), incident(T0 + 1), now=T0 + 1)
     due = outbox.incidents.due_callbacks("panda", T0 + 2)
@@ -97,8 +97,8 @@ def test_a_new_share_is_confirmed_once(outbox):
     assert [one.incident for one in outbox.incidents.due_callbacks("panda", T0 + 20)] == ["j", "i"]
 
 
-def test_what_a_later_share_asks_is_not_settled_by_an_earlier_answer(outbox):
-    """The answer came while BigPanda shared anew."""
+def test_earlier_callback_does_not_settle_a_later_share(outbox):
+    """The response arrived while BigPanda shared again."""
     heard(outbox, incident())
     (first,) = outbox.incidents.due_callbacks("panda", T0)
     heard(outbox, incident(T0 + 1, event=NEW), now=T0 + 1)
@@ -106,14 +106,14 @@ def test_what_a_later_share_asks_is_not_settled_by_an_earlier_answer(outbox):
     assert [one.asked_at for one in outbox.incidents.due_callbacks("panda", T0 + 2)] == [T0 + 1]
 
 
-def test_without_a_callback_nothing_waits(outbox):
+def test_without_callback_no_confirmation_is_pending(outbox):
     """The service is optional."""
     heard(outbox, incident(), confirm=False)
     assert outbox.incidents.due_callbacks("panda", T0 + 1) == []
 
 
-def test_what_still_fires_when_its_incident_is_closed_is_counted_and_noted(outbox):
-    """By its source, once; it is not sent again by that."""
+def test_alert_that_outlasts_its_incident_is_counted_once(outbox):
+    """By its source; that alone does not resend it."""
     webhook(outbox, alert("a"), alert("b"), alert("c"))
     webhook(outbox, alert("b", firing=False, at=T0 + 30), now=T0 + 30)
     heard(outbox, incident(keys=("prod:a", "prod:b", "else:1")))
@@ -125,15 +125,15 @@ def test_what_still_fires_when_its_incident_is_closed_is_counted_and_noted(outbo
     assert outbox.incidents.records()[0].closed_manually == {}
 
 
-def test_what_lives_on_in_another_incident_was_not_closed(outbox):
+def test_alert_in_another_incident_was_not_closed(outbox):
     """Incidents are merged, and the emptied one is closed."""
     webhook(outbox, alert())
     heard(outbox, incident(), incident(number="target"))
     assert not heard(outbox, closed(), now=T0 + 50).closed_manually
 
 
-def test_what_was_merged_away_is_closed(outbox):
-    """BigPanda does not tell of it: every alert of it is in another incident that changed later."""
+def test_merged_incident_is_closed(outbox):
+    """BigPanda does not report it: all its alerts are in another incident that changed later."""
     heard(outbox, incident(keys=("prod:a",), snoozed=True), incident(number="j", keys=("prod:b", "prod:c")))
     outcome = heard(outbox, incident(T0 + 5, number="target", keys=("prod:a", "prod:b")), now=T0 + 5)
     kept = {one.id: (one.active, one.snoozed, one.closed_at) for one in outbox.incidents.records()}
@@ -145,8 +145,8 @@ def test_what_was_merged_away_is_closed(outbox):
     assert {one.id for one in outbox.incidents.records() if one.active} == {"i", "j", "target", "late"}
 
 
-def test_what_is_sent_anew_is_sent_once(outbox):
-    """A new event with a later time, unless anything was told of its key since."""
+def test_alert_is_resent_once(outbox):
+    """A new event with a later time, unless its key has changed since."""
     webhook(outbox, alert())
     sent = outbox.queue.claim(10, "me", T0, 60.0)
     outbox.queue.record(accepted=sent, now=T0)
@@ -161,7 +161,7 @@ def test_what_is_sent_anew_is_sent_once(outbox):
     assert {**anew.event, "timestamp": 0} == {**sent[0].event, "timestamp": 0}
 
 
-def test_what_waits_or_is_over_is_not_sent_anew(outbox):
+def test_queued_or_resolved_alert_is_not_resent(outbox):
     """Its firing will be heard anyway, or must not be."""
     webhook(outbox, alert())
     assert webhook(outbox, alert(), now=T0 + 1, resend=True).queued == 0
@@ -169,8 +169,8 @@ def test_what_waits_or_is_over_is_not_sent_anew(outbox):
     assert webhook(outbox, alert(), now=T0 + 3, resend=True).queued == 0
 
 
-def test_two_replicas_that_hear_the_same_ask_once(database_url):
-    """Whoever is first, one incident and one callback are kept."""
+def test_two_replicas_confirm_a_share_once(database_url):
+    """One incident and one callback are stored."""
     outboxes = [Store(database_url) for _ in range(2)]
     barrier = threading.Barrier(2)
 
@@ -190,8 +190,8 @@ def test_two_replicas_that_hear_the_same_ask_once(database_url):
         outbox.close()
 
 
-def test_what_was_not_heard_of_for_long_is_forgotten(outbox):
-    """With its callback."""
+def test_old_incidents_are_deleted(outbox):
+    """With their callbacks."""
     heard(outbox, incident(), incident(number="j"))
     for due in outbox.incidents.due_callbacks("panda", T0):
         outbox.incidents.settle_callback(due, "done", "accepted", now=T0, not_before=0.0)
@@ -200,7 +200,7 @@ def test_what_was_not_heard_of_for_long_is_forgotten(outbox):
     assert [kept.id for kept in outbox.incidents.records()] == ["i"]
 
 
-def test_a_database_has_one_name(database_url, outbox):
+def test_database_has_one_id(database_url, outbox):
     """The same for every replica and after every restart."""
     again = Store(database_url)
     assert outbox.status.database_id() == again.status.database_id() == outbox.status.database_id() != ""

@@ -63,7 +63,7 @@ def deliver(outbox, now=T0):
 
 
 def test_a_firing_and_its_resolution_both_arrive_in_order(outbox):
-    """One event per change, whatever waits; the later one bears the later second."""
+    """One event per change; the later one has the later second."""
     accept(outbox, alert())
     accept(outbox, alert(firing=False, at=T0 + 5), now=T0 + 5)
     first = claim(outbox, T0 + 10)
@@ -74,8 +74,8 @@ def test_a_firing_and_its_resolution_both_arrive_in_order(outbox):
     assert outbox.status.counts(T0 + 10).waiting == 0
 
 
-def test_a_repeat_changes_nothing(outbox):
-    """Alertmanager's repeats of a group are heard once."""
+def test_repeat_changes_nothing(outbox):
+    """Alertmanager's repeats of a group are no events."""
     assert accept(outbox, alert()).queued == 1
     assert accept(outbox, alert(), now=T0 + 60).unchanged == 1
     assert deliver(outbox, T0 + 60) == [("a", "critical")]
@@ -84,8 +84,8 @@ def test_a_repeat_changes_nothing(outbox):
 
 
 @pytest.mark.parametrize("firing", [True, False])
-def test_a_repeat_moves_the_time_of_an_ordered_state_on(outbox, firing):
-    """What is older than the repeat comes too late, in the same batch and in another."""
+def test_repeat_advances_the_time_of_an_ordered_state(outbox, firing):
+    """An older state comes too late, in the same batch and in another."""
 
     def told(at, *, firing):
         return replace(alert(firing=firing, at=T0), at=at, ordered=True)
@@ -96,8 +96,8 @@ def test_a_repeat_moves_the_time_of_an_ordered_state_on(outbox, firing):
     assert accept(outbox, told(31.0, firing=not firing)).queued == 1
 
 
-def test_one_batch_may_tell_a_key_several_times(outbox):
-    """The order within a batch is the order of the events; what was never sent gives way to what is newer."""
+def test_batch_may_have_several_states_of_a_key(outbox):
+    """Their order is the order of the events; unsent ones are superseded."""
     outcomes = outbox.ingest.accept(
         [
             notification(alert(severity="warning")),
@@ -110,16 +110,16 @@ def test_one_batch_may_tell_a_key_several_times(outbox):
     assert deliver(outbox, T0 + 5) == [("a", "critical"), ("a", "ok")]
 
 
-def test_a_waiting_firing_gives_way_to_a_newer_one_and_leaves_its_time(outbox):
-    """What BigPanda never got need not be sent; the first it hears still bears startsAt."""
+def test_superseded_firing_leaves_its_start_time(outbox):
+    """The first event that BigPanda gets still has startsAt."""
     accept(outbox, alert(severity="warning"))
     assert accept(outbox, alert(severity="critical"), now=T0 + 30).superseded == 1
     (claimed,) = claim(outbox, T0 + 30)
     assert (claimed.status, claimed.timestamp, claimed.event["timestamp"]) == ("critical", T0, T0)
 
 
-def test_what_was_tried_never_gives_way(outbox):
-    """BigPanda may have it, even when no answer came."""
+def test_attempted_event_is_never_superseded(outbox):
+    """BigPanda may have it, even without a response."""
     accept(outbox, alert(severity="warning"))
     outbox.queue.postpone(claim(outbox), T0 + 10, "timed out")
     assert accept(outbox, alert(severity="critical"), now=T0 + 5).superseded == 0
@@ -127,15 +127,15 @@ def test_what_was_tried_never_gives_way(outbox):
     assert deliver(outbox, T0 + 10) == [("a", "warning"), ("a", "critical")]
 
 
-def test_what_was_released_untried_may_still_give_way(outbox):
-    """A destination that is down does not fix the queue's past."""
+def test_released_event_may_be_superseded(outbox):
+    """A destination that is down does not freeze the queue."""
     accept(outbox, alert(severity="warning"))
     outbox.queue.release(claim(outbox))
     assert accept(outbox, alert(severity="critical"), now=T0 + 5).superseded == 1
 
 
 def test_a_change_of_annotations_is_held_for_its_interval(outbox):
-    """At most one event per update_interval shows what changed beside the status, and it shows the newest."""
+    """At most one update per update_interval, with the newest content."""
     accept(outbox, alert(note="1 %"))
     deliver(outbox)
     accept(outbox, alert(note="2 %"), now=T0 + 60)
@@ -147,8 +147,8 @@ def test_a_change_of_annotations_is_held_for_its_interval(outbox):
     assert claimed.event["summary"] == "3 %"
 
 
-def test_a_held_change_that_is_taken_back_is_not_sent(outbox):
-    """BigPanda has it already."""
+def test_reverted_update_is_not_sent(outbox):
+    """BigPanda has this content already."""
     accept(outbox, alert(note="1 %"))
     deliver(outbox)
     accept(outbox, alert(note="2 %"), now=T0 + 60)
@@ -159,7 +159,7 @@ def test_a_held_change_that_is_taken_back_is_not_sent(outbox):
     assert deliver(outbox, T0 + 3000) == []
 
 
-def test_a_resolution_drops_the_held_change(outbox):
+def test_resolution_supersedes_a_held_update(outbox):
     """It would only be shown for a moment."""
     accept(outbox, alert(note="1 %"))
     deliver(outbox)
@@ -169,7 +169,7 @@ def test_a_resolution_drops_the_held_change(outbox):
 
 
 def test_critical_goes_first_then_resolutions_then_the_rest(outbox):
-    """Across keys urgency decides, and age within one urgency."""
+    """Across keys the urgency decides, then the age."""
     accept(outbox, alert("w1", severity="warning"))
     accept(outbox, alert("r", firing=False), now=T0 + 1)
     accept(outbox, alert("w2", severity="warning"), now=T0 + 2)
@@ -177,16 +177,16 @@ def test_critical_goes_first_then_resolutions_then_the_rest(outbox):
     assert [name for name, _ in deliver(outbox, T0 + 4)] == ["c", "r", "w1", "w2"]
 
 
-def test_one_claim_holds_one_app_key(outbox):
-    """BigPanda takes one app key per request."""
+def test_claim_has_one_app_key(outbox):
+    """BigPanda accepts one app key per request."""
     other = replace(MAPPING, app_key="other")
     accept(outbox, alert("a"), alert("b"))
     accept(outbox, alert("c"), mapping=other, now=T0 + 1)
     assert [[one.app_key for one in claim(outbox, T0 + 1)] for _ in range(2)] == [["app", "app"], ["other"]]
 
 
-def test_a_lease_ends_by_itself_and_a_late_answer_does_not_count(database_url, outbox):
-    """Nothing is lost with the process that held it, and what another one sends is that one's to record."""
+def test_expired_lease_ignores_a_late_result(database_url, outbox):
+    """The next owner records the outcome."""
     accept(outbox, alert())
     late = claim(outbox, T0, lease=0.05)
     claimed = []
@@ -207,8 +207,8 @@ def until(condition):
     return any(condition() or pause.wait(0.02) for _ in range(1500))
 
 
-def test_a_dead_letter_lets_its_key_go_on(outbox):
-    """One event that BigPanda will never take does not hold back what follows."""
+def test_dead_letter_does_not_block_its_key(outbox):
+    """The key's next events are sent."""
     accept(outbox, alert())
     outbox.queue.bury(claim(outbox)[0], "'host' must exist", T0)
     accept(outbox, alert(firing=False, at=T0 + 5), now=T0 + 5)
@@ -219,8 +219,8 @@ def test_a_dead_letter_lets_its_key_go_on(outbox):
     assert outbox.dead_letters.oldest() == []
 
 
-def test_a_requeued_dead_letter_is_mapped_anew(outbox):
-    """A mended mapping helps what it had spoiled."""
+def test_requeued_dead_letter_is_mapped_again(outbox):
+    """With the corrected mapping."""
     accept(outbox, alert(severity="odd"))
     (claimed,) = claim(outbox)
     outbox.queue.bury(claimed, "no", T0)
@@ -232,8 +232,8 @@ def test_a_requeued_dead_letter_is_mapped_anew(outbox):
     assert outbox.status.counts(T0).open_alerts == {("prod", "critical"): 1}
 
 
-def test_a_dead_letter_can_be_given_up(outbox):
-    """It is a dead letter no more, and nothing is sent."""
+def test_dead_letter_is_discarded(outbox):
+    """Nothing is sent."""
     accept(outbox, alert(firing=False))
     outbox.queue.bury(claim(outbox)[0], "no", T0)
     assert outbox.status.counts(T0).dead_resolutions == 1
@@ -245,8 +245,8 @@ def test_a_dead_letter_can_be_given_up(outbox):
     ) == (1, 0, [])
 
 
-def test_what_cannot_be_read_is_kept_with_its_reason(outbox):
-    """Whole bodies and single alerts, whatever is in them; only so much of each."""
+def test_unreadable_body_or_alert_is_quarantined_with_its_reason(outbox):
+    """Up to a maximal size."""
     outbox.quarantine.add("alertmanager", "prod", "not JSON", "\0\ud800" + "x" * 2_000_000, T0)
     outcome = accept(outbox, alert(), unreadable=(UnreadableAlert("status: neither", "{}"),))
     assert (outcome.quarantined, outcome.queued) == (1, 1)
@@ -260,8 +260,8 @@ def test_what_cannot_be_read_is_kept_with_its_reason(outbox):
     assert outbox.quarantine.discard([first.id, second.id]) == 2
 
 
-def test_open_keys_tell_what_fires_with_its_labels(outbox):
-    """What the reconciler compares with Alertmanager."""
+def test_open_keys_have_firing_alerts_with_labels(outbox):
+    """For the reconciler's comparison with Alertmanager."""
     accept(outbox, alert("a"), alert("b"), receiver_name="hook")
     accept(outbox, alert("a", firing=False, at=T0 + 5), now=T0 + 5, receiver_name="hook2")
     (found,) = outbox.alerts.open_alerts("prod")
@@ -270,8 +270,8 @@ def test_open_keys_tell_what_fires_with_its_labels(outbox):
     assert outbox.status.receiver_names("prod") == {"hook", "hook2"}
 
 
-def test_a_firing_older_than_the_last_resolution_is_doubtful(outbox):
-    """It is sent all the same."""
+def test_firing_older_than_the_last_resolution_is_possibly_stale(outbox):
+    """It is still sent."""
     accept(outbox, alert("a"))
     accept(outbox, alert("a", firing=False, at=T0 + 50), now=T0 + 50)
     accept(outbox, alert("a"), now=T0 + 60)
@@ -279,8 +279,8 @@ def test_a_firing_older_than_the_last_resolution_is_doubtful(outbox):
     assert deliver(outbox, T0 + 60) == [("a", "critical"), ("a", "ok"), ("a", "critical")]
 
 
-def test_heartbeats_are_remembered(outbox):
-    """The last one of each label set of each source, and forgotten only while nothing more is heard."""
+def test_heartbeats_are_stored(outbox):
+    """The last one of each label set and source, until it is deleted."""
     accept(outbox, heartbeats=(alert("a"), alert("b")))
     accept(outbox, now=T0 + 60, heartbeats=(alert("a", firing=False),))
     beats = {beat.key: beat for beat in outbox.status.heartbeats()}
@@ -295,8 +295,8 @@ def test_heartbeats_are_remembered(outbox):
     assert [beat.key for beat in outbox.status.heartbeats()] == ["prod:b"]
 
 
-def test_a_repeat_is_noted_where_that_is_wished(outbox):
-    """It changes nothing else; what ended is not heard of."""
+def test_repeat_is_recorded_if_requested(outbox):
+    """For resolve_after; it changes nothing else, and not for resolved alerts."""
     accept(outbox, alert(), note_heard=True)
     before = outbox.state("prod:a")
     accept(outbox, alert(), alert("b", firing=False), now=T0 + 60, note_heard=True)
@@ -309,8 +309,8 @@ def test_a_repeat_is_noted_where_that_is_wished(outbox):
     assert outbox.alerts.heard_at(["prod:a"]) == {"prod:a": T0 + 99}
 
 
-def test_dead_letters_are_revived_as_they_were(outbox):
-    """To the byte, and only what is still a dead letter; a later event of the alert waits for it."""
+def test_dead_letters_are_revived_unchanged(outbox):
+    """With the same bytes; a later event of the alert is queued behind."""
     accept(outbox, alert())
     (claimed,) = outbox.queue.claim(9, "me", T0, 60)
     outbox.queue.bury(claimed, "BigPanda answered 400", T0)
@@ -320,8 +320,8 @@ def test_dead_letters_are_revived_as_they_were(outbox):
     assert (again.id, again.body) == (claimed.id, claimed.body)
 
 
-def test_a_clock_that_was_set_back_holds_no_event(outbox):
-    """What was accepted, or put off, by a clock that was ahead is due."""
+def test_clock_set_back_holds_no_event(outbox):
+    """Events with a future time are due."""
     accept(outbox, alert())
     (claimed,) = outbox.queue.claim(9, "me", T0, 60)
     outbox.queue.postpone([claimed], T0 + 60, "503")
@@ -333,8 +333,8 @@ def test_a_clock_that_was_set_back_holds_no_event(outbox):
 
 
 @pytest.mark.parametrize("leads", ["claim", "role"])
-def test_a_lease_ends_by_itself_and_not_before(outbox, leads):
-    """To the second: what holds it has died, and nobody else may act before, or need wait for longer."""
+def test_lease_ends_exactly_at_its_time(outbox, leads):
+    """Nobody else may act before, or waits for longer."""
     if outbox.database.postgresql:
         pytest.skip("leases run on PostgreSQL's own clock, which a test cannot move")
     accept(outbox, alert())
@@ -349,8 +349,8 @@ def test_a_lease_ends_by_itself_and_not_before(outbox, leads):
     assert taken("second", T0 + 60)
 
 
-def test_a_destination_is_up_until_told_otherwise(outbox):
-    """How it stands survives a restart."""
+def test_destination_is_up_by_default(outbox):
+    """Its state survives a restart."""
     assert outbox.status.circuit("bigpanda") == Circuit()
     down = Circuit(up=False, failures=3, not_before=T0 + 60, reason="401")
     outbox.status.set_circuit("bigpanda", down)
@@ -359,7 +359,7 @@ def test_a_destination_is_up_until_told_otherwise(outbox):
 
 
 def test_a_role_has_one_owner_at_a_time(outbox):
-    """The owner may renew, another must wait for the lease's end or its yielding."""
+    """The owner may renew; another must wait for the end of the lease, or its release."""
     assert outbox.status.lead("reconciler", "one", T0, 60.0)
     assert outbox.status.lead("reconciler", "one", T0 + 1, 60.0)
     assert not outbox.status.lead("reconciler", "two", T0 + 2, 60.0)
@@ -367,8 +367,8 @@ def test_a_role_has_one_owner_at_a_time(outbox):
     assert outbox.status.lead("reconciler", "two", T0 + 3, 60.0)
 
 
-def test_history_is_pruned_in_batches_and_nothing_that_matters(outbox):
-    """What waits, what is dead and what is open stays, however old."""
+def test_retention_deletes_only_history_in_batches(outbox):
+    """Queued events, dead letters and open alerts stay, however old."""
     for name in "abc":
         accept(outbox, alert(name))
         accept(outbox, alert(name, firing=False, at=T0 + 5), now=T0 + 5)
@@ -384,8 +384,8 @@ def test_history_is_pruned_in_batches_and_nothing_that_matters(outbox):
     ) == (1, 1, 2)
 
 
-def test_what_was_accepted_survives_a_restart(database_url, outbox):
-    """The same bytes, still to be sent."""
+def test_queued_events_survive_a_restart(database_url, outbox):
+    """With the same bytes."""
     accept(outbox, alert())
     (claimed,) = claim(outbox)
     outbox.queue.postpone([claimed], T0, "503")
@@ -395,8 +395,8 @@ def test_what_was_accepted_survives_a_restart(database_url, outbox):
     again.close()
 
 
-def test_two_bridges_on_one_database_never_take_the_same_key(database_url, outbox):
-    """Every event once, in order per key, while both accept and both claim."""
+def test_two_bridges_never_claim_the_same_key(database_url, outbox):
+    """Every event once, in order per key, while both accept and claim."""
     second, names = Store(database_url), [f"k{number}" for number in range(30)]
     seen, lock = [], threading.Lock()
 
@@ -424,8 +424,8 @@ def test_two_bridges_on_one_database_never_take_the_same_key(database_url, outbo
         assert times
 
 
-def test_a_newer_schema_is_refused(database_url, outbox):
-    """An older program would spoil it."""
+def test_newer_schema_is_an_error(database_url, outbox):
+    """An older version would damage it."""
     engine = engine_of(database_url)
     with engine.begin() as connection:
         connection.execute(text("UPDATE schema_version SET version = 99"))
@@ -435,7 +435,7 @@ def test_a_newer_schema_is_refused(database_url, outbox):
 
 
 def test_hostile_text_is_stored_and_sent(outbox):
-    """NUL and lone surrogates reach neither the database nor BigPanda."""
+    """Without NUL and lone surrogates."""
     hostile = replace(alert(), labels={"na\0me": "\ud800", "alertname": "a\0"}, name="a\0")
     accept(outbox, hostile)
     (claimed,) = claim(outbox)
@@ -443,15 +443,15 @@ def test_hostile_text_is_stored_and_sent(outbox):
     assert "\0" not in json.dumps(claimed.event)
 
 
-def test_a_database_that_is_ready_can_be_written(outbox):
-    """Readiness is tried, not guessed, and leaves no trace."""
+def test_readiness_writes_to_the_database(outbox):
+    """And leaves no trace."""
     assert outbox.status.writable()
     assert outbox.status.writable()
     assert accept(outbox, alert()).queued == 1
 
 
 def test_a_database_whose_file_is_gone_is_not_ready(tmp_path):
-    """What webhooks would be answered 503 for, readiness tells as well, until the file is back."""
+    """Until the file is back, as for webhooks."""
     file = tmp_path / "bridge.db"
     outbox = Store(f"sqlite:///{file}")
     assert accept(outbox, alert()).queued == 1
@@ -463,8 +463,8 @@ def test_a_database_whose_file_is_gone_is_not_ready(tmp_path):
     outbox.close()
 
 
-def test_nothing_is_taken_while_the_database_is_busy(tmp_path, monkeypatch):
-    """Another writer that does not end: Unavailable, and as before once it has ended."""
+def test_busy_database_is_unavailable(tmp_path, monkeypatch):
+    """Another writer does not end; afterwards the bridge continues."""
     monkeypatch.setattr("bridge.outbox.database.BUSY_TIMEOUT", 0.1)
     outbox = Store(f"sqlite:///{tmp_path}/bridge.db")
     engine = engine_of(f"sqlite:///{tmp_path}/bridge.db")
@@ -479,8 +479,8 @@ def test_nothing_is_taken_while_the_database_is_busy(tmp_path, monkeypatch):
     outbox.close()
 
 
-def test_the_mapping_is_a_value():
-    """It can be compared, and changed into another."""
+def test_mapping_is_immutable():
+    """It can be compared, and copied with changes."""
     assert EventMapping(app_key="a", statuses={}, primary_property=()) != MAPPING
 
 
@@ -497,8 +497,8 @@ def test_the_mapping_is_a_value():
     ],
     ids=["nothing", "a repeat", "another episode", "its end", "another status", "its end and a new start", "others"],
 )
-def test_a_webhook_overtakes_a_correction(outbox, between, counts):
-    """A correction counts only while nobody has told anything of its key since what it was judged by."""
+def test_webhook_overrides_a_correction(outbox, between, counts):
+    """A correction counts only if its key has not changed since the poll."""
     accept(outbox, alert())
     (state,) = outbox.alerts.states(["prod:a", "prod:z"]).values()
     for told in between:
@@ -508,8 +508,8 @@ def test_a_webhook_overtakes_a_correction(outbox, between, counts):
     assert outcome.reasons["overtaken"] == (not counts)
 
 
-def test_a_resolution_overtakes_a_correction_that_would_open(outbox):
-    """Neither an alert unknown before, nor one that was resolved before, is opened after its end was told."""
+def test_resolution_overrides_an_opening_correction(outbox):
+    """Neither an unknown nor a resolved alert is opened after its end arrived."""
     accept(outbox, alert("known"))
     accept(outbox, alert("known", firing=False, at=T0 + 10), now=T0 + 10)
     judged_by = {"prod:new": None, "prod:known": outbox.state("prod:known").updated_at}
@@ -519,15 +519,15 @@ def test_a_resolution_overtakes_a_correction_that_would_open(outbox):
     assert {state.status for state in outbox.alerts.states(["prod:new", "prod:known"]).values()} == {"ok"}
 
 
-def test_a_correction_of_what_nobody_knew_opens_it(outbox):
-    """None in `if_unmodified` says that the key is not known, and is right as long as it is not."""
+def test_correction_opens_an_unknown_alert(outbox):
+    """None in `if_unmodified` means that the key is unknown."""
     assert accept(outbox, alert("new"), if_unmodified={"prod:new": None}).queued == 1
     assert accept(outbox, alert("new", firing=False), now=T0 + 5, if_unmodified={"prod:new": None}).queued == 0
 
 
 @pytest.mark.system
-def test_replicas_wait_for_each_other_in_one_order(postgresql_url):
-    """Writers whose alerts overlap, new ones and known ones, in other orders: none is refused, none deadlocked."""
+def test_replicas_lock_keys_in_one_order(postgresql_url):
+    """Writers with overlapping alerts in other orders neither fail nor deadlock."""
     outboxes = [Store(postgresql_url) for _ in range(4)]
 
     def write(number):

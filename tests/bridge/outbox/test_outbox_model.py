@@ -148,8 +148,8 @@ def fresh(database_url, tmp_path):
 
 
 @pytest.mark.slow
-def test_bigpanda_ends_with_the_truth_whatever_happens(fresh):
-    """Lost answers, restarts, outages and flapping: in order, nothing lost, nothing too early."""
+def test_bigpanda_ends_with_the_true_state(fresh):
+    """Through lost responses, restarts, outages and flapping: in order, nothing lost, nothing too early."""
     run_state_machine_as_test(
         lambda: Machine(fresh()),
         settings=settings(

@@ -29,8 +29,8 @@ def held(database_url):
 
 
 @pytest.mark.parametrize("database_url", [pytest.param("postgresql", marks=pytest.mark.system)], indirect=True)
-def test_what_a_webhook_holds_is_left_for_the_next_time(outbox, held):
-    """Whichever rows they are: to wait for them is how two transactions come to wait for each other."""
+def test_rows_locked_by_a_webhook_are_skipped(outbox, held):
+    """Waiting for them could deadlock; the next run deletes them."""
     for name in "abc":
         accept(outbox, alert(name))
         accept(outbox, alert(name, firing=False, at=T0 + 5), now=T0 + 5)
@@ -51,7 +51,7 @@ def test_what_a_webhook_holds_is_left_for_the_next_time(outbox, held):
     assert outbox.incidents.records() == []
 
 
-def test_a_batch_is_never_larger_than_asked(outbox):
+def test_batch_size_is_bounded(outbox):
     """Whatever it is made of."""
     accept(outbox, alert())
     accept(outbox, alert(firing=False, at=T0 + 5), now=T0 + 5)
@@ -62,8 +62,8 @@ def test_a_batch_is_never_larger_than_asked(outbox):
     assert [outbox.retention.prune(LATER, 5) for _ in range(4)] == [5, 5, 2, 0]
 
 
-def test_a_snooze_is_remembered_as_long_as_it_lasts(outbox):
-    """BigPanda tells nothing while it lasts; what was forgotten would lose its silence."""
+def test_snoozed_incident_is_kept(outbox):
+    """BigPanda sends nothing meanwhile, and without the incident its silence would end."""
     share(outbox, "plain")
     share(outbox, "over", snoozed=True, snoozed_until=T0 + 60)
     share(outbox, "long", snoozed=True, snoozed_until=LATER + 60)
@@ -74,8 +74,8 @@ def test_a_snooze_is_remembered_as_long_as_it_lasts(outbox):
     assert {one.id for one in outbox.incidents.records()} == {"endless"}
 
 
-def test_a_share_that_nobody_confirms_is_forgotten_in_the_end(outbox):
-    """Its receiver may have gone from the configuration, with whoever would have given it up."""
+def test_unconfirmed_share_is_deleted_in_the_end(outbox):
+    """Its receiver may have been removed from the configuration."""
     share(outbox, "a")
     assert len(outbox.incidents.due_callbacks("panda", LATER)) == 1
     outbox.retention.prune(LATER, 100)

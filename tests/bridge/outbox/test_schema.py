@@ -21,8 +21,8 @@ def shape(connection):
     }
 
 
-def test_the_first_release_becomes_the_newest(database_url, outbox):
-    """What the steps make of it is what a new one is made as, and what was kept is kept."""
+def test_migrations_lead_to_the_current_schema(database_url, outbox):
+    """The migrated schema equals a new one, and the data is kept."""
     outbox.quarantine.add("vigilmon", "s", "odd", "body", 1.0)
     engine = engine_of(database_url)
     with engine.begin() as connection:
@@ -57,8 +57,8 @@ def test_the_first_release_becomes_the_newest(database_url, outbox):
 
 
 @pytest.mark.parametrize(("version", "words"), [(2, "from before the first release"), (VERSION + 1, "use a newer one")])
-def test_a_schema_that_nobody_released_is_refused(database_url, outbox, version, words):
-    """One line that says what to do, and nothing is changed."""
+def test_unreleased_schema_is_an_error(database_url, outbox, version, words):
+    """One line says what to do, and nothing is changed."""
     outbox.close()
     engine = engine_of(database_url)
     with engine.begin() as connection:

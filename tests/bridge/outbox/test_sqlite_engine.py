@@ -48,8 +48,8 @@ def run_without_ours(folder, key):
     return subprocess.run(command, cwd=ROOT, check=True, capture_output=True, text=True).stdout.split(maxsplit=3)
 
 
-def test_the_hosts_library_will_do(tmp_path):
-    """Where there is no build of ours the host's keeps what came, in the mode in which it is sound."""
+def test_host_library_is_a_fallback(tmp_path):
+    """Without the bundled build the host's is used, in a safe journal mode."""
     for number, key in enumerate(("prod:a", "prod:b"), start=1):
         module, version, mode, rest = run_without_ours(tmp_path, key)
         assert module == "sqlite3"
@@ -73,8 +73,8 @@ def write(database):
         touch(connection)
 
 
-def test_a_log_that_was_removed_is_not_written_on(wal):
-    """What was answered 200 would be lost with the process; what was committed before is kept when it ends."""
+def test_removed_wal_is_not_written(wal):
+    """Acknowledged webhooks would be lost with the process; committed ones are saved when it ends."""
     database, log = wal
     with database.write() as connection:
         connection.exec_driver_sql("INSERT INTO roles VALUES ('r', 'o', 1.0)")
@@ -88,7 +88,7 @@ def test_a_log_that_was_removed_is_not_written_on(wal):
     again.close()
 
 
-def test_the_log_of_a_new_file_is_watched_too(wal):
+def test_wal_of_a_new_file_is_checked(wal):
     """Before anything but the schema was written."""
     database, log = wal
     log.rename(log.with_name("moved"))
@@ -96,8 +96,8 @@ def test_the_log_of_a_new_file_is_watched_too(wal):
         pytest.fail("it was written")
 
 
-def test_nothing_is_read_from_a_new_file_while_the_old_one_is_away(wal):
-    """SQLite would make one, and read on from it once the old one is back."""
+def test_moved_file_is_not_recreated(wal):
+    """SQLite would create one, and keep reading it once the old one is back."""
     database, log = wal
     for file in (log, log.with_name("bridge.db")):
         away = file.rename(file.with_name("moved"))
@@ -110,8 +110,8 @@ def test_nothing_is_read_from_a_new_file_while_the_old_one_is_away(wal):
             assert connection.exec_driver_sql("PRAGMA quick_check").scalar() == "ok"
 
 
-def test_a_file_that_may_not_be_written_is_told_at_the_start(tmp_path, monkeypatch):
-    """And nothing is kept open that could never write: it goes on once its mode is mended."""
+def test_unwritable_file_is_an_error_at_start(tmp_path, monkeypatch):
+    """No connection is kept open; it works once its mode is fixed."""
     url = f"sqlite:///{tmp_path}/bridge.db"
     Database(url).close()
     with monkeypatch.context() as patch:
@@ -121,8 +121,8 @@ def test_a_file_that_may_not_be_written_is_told_at_the_start(tmp_path, monkeypat
     Database(url).close()
 
 
-def test_a_link_is_followed(tmp_path):
-    """The log lies beside the file, not beside the link."""
+def test_symlink_is_followed(tmp_path):
+    """The WAL is beside the file, not beside the link."""
     (tmp_path / "disk").mkdir()
     link = tmp_path / "bridge.db"
     link.symlink_to(tmp_path / "disk" / "real.db")
@@ -141,8 +141,8 @@ def grow(database):
         connection.exec_driver_sql("INSERT INTO roles VALUES (hex(randomblob(8)), hex(randomblob(50000)), 1.0)")
 
 
-def test_a_log_that_readers_let_grow_is_emptied(wal, monkeypatch):
-    """By the first commit that finds it long and no reader in its way; every commit is kept, and patience is as before.
+def test_long_wal_is_truncated(wal, monkeypatch):
+    """By the first commit without a reader in its way; every commit is kept.
 
     A reader that stays is not waited for at each commit.
     """
@@ -173,8 +173,8 @@ def test_a_log_that_readers_let_grow_is_emptied(wal, monkeypatch):
 
 
 @pytest.mark.slow
-def test_readers_that_overlap_do_not_let_the_log_grow_without_a_bound(wal, monkeypatch):
-    """There is hardly a moment without one, and no checkpoint of SQLite's own comes to an end."""
+def test_overlapping_readers_do_not_grow_the_wal_without_a_bound(wal, monkeypatch):
+    """SQLite's own checkpoints never complete then."""
     database, log = wal
     database._files._bearable = 250_000
     monkeypatch.setattr("bridge.outbox.sqlite_engine.LONGEST_LOG", 250_000)
@@ -196,8 +196,8 @@ def test_readers_that_overlap_do_not_let_the_log_grow_without_a_bound(wal, monke
     assert max(sizes) < 3_000_000
 
 
-def test_a_log_that_cannot_be_emptied_changes_nothing_of_a_commit(wal, monkeypatch):
-    """The disk is full, for example: what was committed is answered 200."""
+def test_failed_truncation_of_the_wal_does_not_fail_the_commit(wal, monkeypatch):
+    """On a full disk, for example."""
 
     def fail(*_given, **_named):
         raise sqlite3.OperationalError("database or disk is full")

@@ -30,7 +30,7 @@ def only(alert, settings=SETTINGS):
     return found
 
 
-def test_a_firing_alert_as_alertmanager_sends_it():
+def test_firing_alert_is_read():
     """Identity by source and fingerprint, nanoseconds, links; the zero endsAt is no end."""
     found = only(REAL)
     assert (found.key, found.name, found.severity, found.firing) == (
@@ -48,7 +48,7 @@ def test_a_firing_alert_as_alertmanager_sends_it():
     }
 
 
-def test_a_resolved_alert_has_its_end():
+def test_resolved_alert_has_its_end():
     """The end is endsAt; the identity is the same."""
     found = only(REAL | {"status": "resolved", "endsAt": "2026-11-20T21:54:21+01:00"})
     assert (found.key, found.firing, found.ends_at) == ("prod:28606b9eb85889cf", False, 1795208061.0)
@@ -68,10 +68,10 @@ def test_a_fingerprint_is_computed_as_alertmanager_does(labels, expected):
     assert len(fingerprint(labels)) == 16
 
 
-@pytest.mark.parametrize("told", [None, "", 7, "x" * 200, "tab\t", "é"])
-def test_a_missing_or_strange_fingerprint_is_computed(told):
-    """The identity never depends on what cannot be one."""
-    alert = {name: value for name, value in REAL.items() if name != "fingerprint"} | {"fingerprint": told}
+@pytest.mark.parametrize("value", [None, "", 7, "x" * 200, "tab\t", "é"])
+def test_a_missing_or_strange_fingerprint_is_computed(value):
+    """An invalid one is never the identity."""
+    alert = {name: value for name, value in REAL.items() if name != "fingerprint"} | {"fingerprint": value}
     assert only(alert).key == f"prod:{fingerprint(REAL['labels'])}"
 
 
@@ -85,16 +85,16 @@ def test_a_missing_or_strange_fingerprint_is_computed(told):
         ({"labels": [], "fingerprint": ""}, "labels: not an object"),
     ],
 )
-def test_one_bad_alert_is_set_aside_alone(change, reason):
-    """With its reason and its own JSON; its neighbours go on."""
+def test_one_bad_alert_is_quarantined_alone(change, reason):
+    """With the reason and its own JSON."""
     found = translate(body(REAL, REAL | change, REAL), SETTINGS, NOW)
     assert len(found.alerts) == 2
     assert [(item.reason, json.loads(item.body)) for item in found.unreadable] == [(reason, REAL | change)]
 
 
 @pytest.mark.parametrize("entry", [None, 7, "x", [], True])
-def test_an_entry_that_is_no_alert_is_set_aside(entry):
-    """Whatever stands there."""
+def test_invalid_entry_is_quarantined(entry):
+    """Whatever its value."""
     (item,) = translate(body(entry), SETTINGS, NOW).unreadable
     assert (item.reason, json.loads(item.body)) == ("the alert is not an object", entry)
 
@@ -109,45 +109,45 @@ def test_an_entry_that_is_no_alert_is_set_aside(entry):
         ({"alerts": {}}, "alerts: not a list"),
     ],
 )
-def test_a_body_without_alerts_can_never_be_read(content, reason):
-    """Its whole is kept in quarantine, so the error names what is wrong."""
+def test_body_without_alerts_is_unreadable(content, reason):
+    """The whole body is quarantined, and the error names the problem."""
     with pytest.raises(Unreadable, match=f"^{reason}$"):
         translate(content, SETTINGS, NOW)
 
 
-def test_what_is_not_needed_may_be_missing_or_strange():
-    """Fields come and go without a new version."""
+def test_optional_members_may_be_missing_or_strange():
+    """Members change without a new version."""
     found = translate(
         {"alerts": [{"status": "firing", "labels": {}}], "receiver": 5, "truncatedAlerts": "x"}, SETTINGS, NOW
     )
     assert (found.alerts[0].starts_at, found.alerts[0].name, found.receiver_name, found.truncated) == (NOW, "", "5", 0)
 
 
-def test_truncation_and_the_receivers_name_are_told():
-    """max_alerts cuts alerts off; the name is what the reconciler asks for."""
+def test_truncation_and_receiver_name_are_read():
+    """For the reconciler."""
     found = translate(body(REAL, truncatedAlerts=10), SETTINGS, NOW)
     assert (found.truncated, found.receiver_name) == (10, "hook")
 
 
-def test_times_far_away_are_times():
-    """Year 1 is "none"; others are what they are."""
+def test_distant_times_are_read():
+    """Year 1 means none."""
     assert only(REAL | {"startsAt": "0001-01-01T00:00:00Z"}).starts_at == NOW
     assert only(REAL | {"startsAt": "9999-12-31T23:59:59Z"}).starts_at > 2.5e11
     assert only(REAL | {"startsAt": "1066-10-14T09:00:00Z"}).starts_at < 0
 
 
-def test_the_watchdogs_alert_is_a_heartbeat_and_not_sent_on():
-    """Firing it is heard; resolved it is silence."""
+def test_watchdog_alert_is_a_heartbeat_and_not_sent():
+    """Resolved, it is silent."""
     settings = Settings(receiver="alertmanager", source="prod", watchdog={"alertname": "Watchdog"})
     dog = REAL | {"labels": {"alertname": "Watchdog"}}
-    heard = translate(body(dog, REAL), settings, NOW)
-    assert [beat.firing for beat in heard.heartbeats] == [True]
-    assert (heard.ignored, [alert.name for alert in heard.alerts]) == (1, ["MonitorDown"])
+    notification = translate(body(dog, REAL), settings, NOW)
+    assert [beat.firing for beat in notification.heartbeats] == [True]
+    assert (notification.ignored, [alert.name for alert in notification.alerts]) == (1, ["MonitorDown"])
     assert [beat.firing for beat in translate(body(dog | {"status": "resolved"}), settings, NOW).heartbeats] == [False]
     assert not translate(body(dog), SETTINGS, NOW).heartbeats
 
 
-def test_the_severity_label_can_be_chosen():
+def test_severity_label_is_configurable():
     """Not everyone calls it severity."""
     settings = Settings(receiver="alertmanager", source="prod", severity_label="cluster")
     assert only(REAL, settings).severity == "eu"
@@ -161,6 +161,6 @@ def test_the_severity_label_can_be_chosen():
         ({"username": "am", "password": "pä"}, (("Authorization", "Basic YW06cMOk"),)),
     ],
 )
-def test_credentials_are_headers_of_which_one_must_match(settings, headers):
-    """None: anyone may send."""
+def test_one_of_several_credentials_must_match(settings, headers):
+    """Without any, every request is accepted."""
     assert Settings(receiver="alertmanager", source="prod", **settings).credentials() == headers

@@ -47,12 +47,12 @@ def start(file):
 
 
 def test_each_receiver_has_its_app_key(file):
-    """Its own where it has one, the destination's otherwise."""
+    """The destination's by default."""
     assert {one.source: one.mapping.app_key for one in load(file).receivers} == {"prod": "app", "lab": "lab-key"}
 
 
-def test_a_destination_is_named_without_its_url(file):
-    """What is kept of a destination in the database tells no token that its URL may hold."""
+def test_destination_is_stored_without_its_url(file):
+    """The URL may have a token."""
     name = load(file).destination
     assert "hidden" not in name
     assert name == load(file).destination
@@ -60,16 +60,16 @@ def test_a_destination_is_named_without_its_url(file):
     assert name != load(file).destination
 
 
-def test_an_open_door_must_be_meant(file):
-    """Without credentials a receiver is served on loopback only."""
+def test_receiver_without_credentials_is_served_on_loopback_only(file):
+    """Unless allow_unauthenticated is set."""
     file.write_text(file.read_text().replace(", bearer_token: t", "", 1))
     assert load_for(file, LOOPBACK)
     with pytest.raises(ConfigError, match="receivers\\[0\\]: alertmanager/prod has no credentials"):
         load_for(file, (("192.0.2.1", 9789),))
 
 
-def test_it_starts_answers_and_stops(start, file):
-    """Once started it answers; once stopped the port is free, and a second stop would find nothing to do."""
+def test_app_starts_answers_and_stops(start, file):
+    """Afterwards the port is free, and a second stop does nothing."""
     bridge = Bridge(start, load(file))
     bridge.start()
     (host, port), *_ = bridge.addresses
@@ -80,17 +80,17 @@ def test_it_starts_answers_and_stops(start, file):
 
 
 @pytest.mark.parametrize(
-    ("path", "body", "told"),
+    ("path", "body", "expected"),
     [
         ("alertmanager/prod", {"alerts": [], "truncatedAlerts": 2}, [Reconciler]),
         ("alertmanager/prod", {"alerts": [], "truncatedAlerts": 0}, []),
         ("bigpanda/panda", {"id": "i1"}, [FollowUp]),
     ],
 )
-def test_what_a_webhook_leaves_to_do_is_done_once_it_is_durable(  # noqa: PLR0913, PLR0917  a row of the table
-    file, start, monkeypatch, path, body, told
+def test_follow_up_work_starts_after_the_commit(  # noqa: PLR0913, PLR0917  a row of the table
+    file, start, monkeypatch, path, body, expected
 ):
-    """The reconciler hears at once that alerts are missing, the follow-up of an incident; nobody of what was lost."""
+    """Missing alerts wake the reconciler, incidents the follow-up; a failed commit wakes neither."""
     woken = []
     for loop in (Reconciler, FollowUp):
         monkeypatch.setattr(loop, "wake", lambda self: woken.append(type(self)))
@@ -101,14 +101,14 @@ def test_what_a_webhook_leaves_to_do_is_done_once_it_is_durable(  # noqa: PLR091
     (host, port), *_ = bridge.addresses
     send = partial(requests.post, f"http://{host}:{port}/webhooks/{path}", json=body, timeout=30)
     headers = {"Authorization": "Bearer t", "x": "t"}
-    assert (send(headers=headers).status_code, woken) == (200, told)
+    assert (send(headers=headers).status_code, woken) == (200, expected)
     monkeypatch.setattr(bridge._commits, "accept", Mock(side_effect=Unavailable("database: busy")))
-    assert (send(headers=headers).status_code, woken) == (503, told)
+    assert (send(headers=headers).status_code, woken) == (503, expected)
     bridge.stop()
 
 
-def test_old_history_goes_and_what_waits_stays(start, file, monkeypatch):
-    """What was sent longer ago than `retention` is deleted, in batches; what waits is kept however old."""
+def test_retention_deletes_history_and_keeps_queued_events(start, file, monkeypatch):
+    """Events sent longer ago than `retention` are deleted, in batches."""
     outbox = Store(load(file).database.read())
     mapping = EventMapping(app_key="app", statuses={}, primary_property=())
     alerts = [
@@ -142,8 +142,8 @@ def alertmanager():
         yield url
 
 
-def test_a_reload_begins_and_ends_to_reconcile(start, file, alertmanager, tmp_path):
-    """The Alertmanagers of the new file are asked from then on, and no longer once they are gone from it."""
+def test_reload_starts_and_stops_reconcilers(start, file, alertmanager, tmp_path):
+    """For the Alertmanagers of the new file."""
     bridge = Bridge(start, load(file))
     bridge.start()
     plain = file.read_text()
@@ -163,7 +163,7 @@ def test_a_reload_begins_and_ends_to_reconcile(start, file, alertmanager, tmp_pa
 
 
 def test_a_receiver_with_credentials_needs_none_of_the_web_configs_users(start, file, tmp_path):
-    """A sender has one `Authorization`: its own passes there, and opens nothing else."""
+    """Its `Authorization` is its own, and is accepted nowhere else."""
     web = tmp_path / "web.yml"
     hashed = bcrypt.hashpw(b"sesame", bcrypt.gensalt(4)).decode()
     web.write_text(f"basic_auth_users: {{ann: '{hashed}'}}")
@@ -198,19 +198,19 @@ def pandas():
         one.close()
 
 
-def test_what_is_open_is_stated_at_the_destination_of_a_reload(start, file, pandas):
-    """The new BigPanda knows of nothing that the old one was told."""
+def test_reload_moves_open_alerts_to_the_new_destination(start, file, pandas):
+    """It has none of the old one's alerts."""
     old, new = pandas
     file.write_text(file.read_text().replace("http://127.0.0.1:1/alerts?access_token=hidden", old.url))
     bridge = Bridge(start, load(file))
     bridge.start()
     host, port = bridge.addresses[0]
     alert = {"status": "firing", "labels": {"alertname": "Down"}, "fingerprint": "00ff"}
-    told = requests.post(
+    expected = requests.post(
         f"http://{host}:{port}/webhooks/alertmanager/prod",
         json={"alerts": [alert]}, headers={"Authorization": "Bearer t"}, timeout=30,
     )  # fmt: skip
-    assert told.status_code == 200
+    assert expected.status_code == 200
     wait(lambda: old.statuses("prod:00ff"))
     file.write_text(file.read_text().replace(old.url, new.url))
     bridge.reload()

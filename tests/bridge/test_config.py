@@ -39,8 +39,8 @@ def file(tmp_path):
 
 
 @pytest.mark.parametrize("file", BAD, ids=lambda file: file.stem)
-def test_each_bad_file_is_told_by_exactly_its_problems(file):
-    """Every problem of a file is told at once, one line each, with its path in the file."""
+def test_each_invalid_file_has_exactly_its_problems(file):
+    """All problems at once, a line each, with the path in the file."""
     lines = file.read_text().splitlines()
     expected = [line.removeprefix("# expected: ") for line in lines if line.startswith("# expected: ")]
     with pytest.raises(ConfigError) as raised:
@@ -49,15 +49,15 @@ def test_each_bad_file_is_told_by_exactly_its_problems(file):
     assert "geheim" not in str(raised.value)
 
 
-def test_a_file_that_is_not_there_is_one_problem(tmp_path):
-    """A missing file is told with the system's reason."""
+def test_missing_file_is_one_problem(tmp_path):
+    """With the system's reason."""
     with pytest.raises(ConfigError) as raised:
         config.load(tmp_path / "bridge.yml")
     assert raised.value.problems == ("cannot read: No such file or directory",)
 
 
-def test_a_good_file_is_read_with_its_defaults(file):
-    """Durations are seconds, sizes bytes; what is not said has the documented default."""
+def test_valid_file_is_read_with_its_defaults(file):
+    """Durations are seconds, sizes bytes."""
     found = config.load(file)
     assert (found.retention, found.max_body) == (30 * 86400.0, 64_000_000)
     panda = found.bigpanda
@@ -77,8 +77,8 @@ def test_a_good_file_is_read_with_its_defaults(file):
     assert (lab.update_interval, lab.primary_property, lab.reconcile) == (0.0, ("host",), None)
 
 
-def test_no_secret_is_in_what_a_config_says_of_itself(file):
-    """Not the tokens, and not the database's password."""
+def test_repr_of_the_config_has_no_secret(file):
+    """Neither the tokens nor the database's password."""
     found = config.load(file)
     assert found.bigpanda.token.read() == "s3cret"
     assert found.database.read().startswith("postgresql://")
@@ -97,13 +97,13 @@ def test_no_secret_is_in_what_a_config_says_of_itself(file):
     ],
 )
 def test_a_receiver_without_credentials_is_for_loopback_only(file, addresses, problems):
-    """Anyone could resolve every alert otherwise."""
+    """Otherwise anyone could resolve every alert."""
     found = config.unauthenticated(config.load(file), [address(one)[0] for one in addresses])
     assert len(found) == problems
     assert all(line.startswith("receivers[1]: alertmanager/lab has no credentials") for line in found)
 
 
-def test_a_receiver_may_be_opened_on_purpose(file):
+def test_allow_unauthenticated_opens_a_receiver(file):
     """allow_unauthenticated: true overrides."""
     file.write_text(file.read_text().replace("source: lab,", "source: lab, allow_unauthenticated: true,"))
     assert config.unauthenticated(config.load(file), ["192.0.2.1"]) == []
@@ -119,7 +119,7 @@ def test_headers_are_secrets_too(tmp_path):
 
 
 def test_a_receiver_is_one_module(file, tmp_path, monkeypatch):
-    """A module that appears in the folder is a receiver, with no line changed elsewhere."""
+    """A new module in the folder is a receiver, without another change."""
     folder = tmp_path / "more"
     folder.mkdir()
     shutil.copy(Path(bridge.receivers.__path__[0]) / "alertmanager.py", folder / "copied.py")
@@ -138,8 +138,8 @@ ANYTHING = st.recursive(
 
 @settings(deadline=None)
 @given(st.sampled_from(senders()), st.data())
-def test_whatever_stands_there_the_answer_is_one_line_for_each_problem(name, data):
-    """Any value under any key, and any key: no traceback, nothing that a terminal would act on."""
+def test_any_value_is_one_line_per_problem(name, data):
+    """For any value under any key: no traceback and no control characters."""
     content = {"database": "sqlite:////var/lib/vendorwatch/bridge.db", "bigpanda": {"app_key": "a", "token": "t"}}
     receiver = {"receiver": name, "source": "s"}
     keys = st.sampled_from(sorted({*sender(name).Settings.model_fields, *config.Config.model_fields})) | st.text()
@@ -153,8 +153,8 @@ def test_whatever_stands_there_the_answer_is_one_line_for_each_problem(name, dat
     assert all(line.isprintable() for line in found)
 
 
-def test_a_file_is_named_relative_to_bridge_yml(tmp_path, monkeypatch):
-    """At the top, in a receiver, among its headers and below, wherever the bridge was started."""
+def test_paths_are_relative_to_bridge_yml(tmp_path, monkeypatch):
+    """At the top, in a receiver, among its headers and below, in any working directory."""
     (tmp_path / "s3cret").write_text("k3y\n")
     (tmp_path / "bridge.yml").write_text(
         "database: sqlite:////var/lib/vendorwatch/bridge.db\n"
@@ -172,8 +172,8 @@ def test_a_file_is_named_relative_to_bridge_yml(tmp_path, monkeypatch):
     assert [secret.read() for secret in secrets] == ["k3y"] * 3
 
 
-def test_where_something_is_asked_the_way_out_can_be_told(file):
-    """ca_file, proxy_url and max_response stand beside every URL; Alertmanager's lists are longer."""
+def test_every_url_has_ca_file_proxy_url_and_max_response(file):
+    """Alertmanager's limit is higher."""
     file.write_text(file.read_text().replace("app_key: app,", "app_key: app, proxy_url: 'http://me:p3ss@proxy:3128',"))
     found = config.load(file)
     assert (found.bigpanda.proxy_url.read(), found.bigpanda.max_response) == ("http://me:p3ss@proxy:3128", 8_000_000)

@@ -101,7 +101,7 @@ def eventually(condition, patience=30.0):
 
 
 def test_an_alert_and_its_end_arrive(start, panda):
-    """What is answered 200 arrives at BigPanda, and no secret is in the log or on a page."""
+    """After a 200; no secret is in the log or on a page."""
     bridge = start("--log.level=debug")
     assert bridge.post("a").status_code == 200
     eventually(lambda: panda.statuses("prod:a") == ["critical"])
@@ -115,7 +115,7 @@ def test_an_alert_and_its_end_arrive(start, panda):
 
 
 def test_nothing_is_lost_when_bigpanda_hangs_and_the_bridge_is_killed(start, panda):
-    """BigPanda hangs, webhooks are answered all the same; after SIGKILL and a restart all arrives, in order."""
+    """Webhooks are answered meanwhile; after SIGKILL and a restart all events arrive, in order."""
     panda.flowing.clear()
     bridge = start()
     for names, firing in ((("a", "b"), True), (("a",), False), (("c", "d", "e"), True), (("b",), False)):
@@ -144,8 +144,8 @@ def test_a_signal_ends_it_while_bigpanda_hangs(start, panda, number):
     eventually(lambda: panda.statuses("prod:a") == ["critical"])
 
 
-def test_reload_takes_a_good_file_and_keeps_out_a_bad_one(start, config, panda):
-    """SIGHUP and POST /-/reload read the file again; a bad one is told and changes nothing."""
+def test_reload_uses_a_valid_file_and_rejects_an_invalid_one(start, config, panda):
+    """By SIGHUP and POST /-/reload; the errors are logged."""
     bridge = start("--web.enable-lifecycle")
     good = config.read_text()
     config.write_text(good.replace("app_key: app", "app_key: other"))
@@ -165,8 +165,8 @@ def test_reload_takes_a_good_file_and_keeps_out_a_bad_one(start, config, panda):
     assert bridge.metric("config_last_reload_successful") == 1
 
 
-def test_a_mended_token_is_used_after_a_reload(start, config, panda):
-    """Refused credentials stop the destination; a reload with the right ones tries at once."""
+def test_corrected_token_is_used_after_a_reload(start, config, panda):
+    """Rejected credentials stop delivery; a reload with valid ones tries at once."""
     config.with_name("bp").write_text("wrong")
     bridge = start()
     bridge.post("a")
@@ -190,7 +190,7 @@ def cpu_seconds(pid):
     "said", [b"", b"GET /-/healthy HTTP/1.1\r\nHost: x\r\n\r\n", b"POST /web"], ids=["mute", "idle", "half"]
 )
 def test_more_connections_than_descriptors_starve_nobody(start, panda, said):
-    """256 descriptors, 276 connections: webhooks are taken and delivered, scrapes answered, and no core spins."""
+    """256 descriptors, 276 connections: webhooks are accepted and delivered, scrapes answered, without a busy loop."""
     bridge = start(command=FEW_DESCRIPTORS)
     address = ("127.0.0.1", int(bridge.url.rpartition(":")[2]))
     kept = requests.Session()
@@ -212,8 +212,8 @@ def test_more_connections_than_descriptors_starve_nobody(start, panda, said):
     assert "Traceback" not in bridge.log.read_text()
 
 
-def test_what_strangers_send_takes_no_memory(start):
-    """32 bodies of 30 MB without credentials, at once: each hears 401, and none of them is kept."""
+def test_unauthenticated_bodies_need_no_memory(start):
+    """32 bodies of 30 MB at once: each gets a 401, and none is kept."""
     bridge = start()
     url = f"{bridge.url}/webhooks/alertmanager/prod"
 
@@ -227,35 +227,35 @@ def test_what_strangers_send_takes_no_memory(start):
     assert bridge.metric('http_refusals_total{reason="unauthorized"}') == 32
 
 
-def test_the_configuration_can_be_checked_alone(config, capsys):
-    """--config.check tells ok, or each problem with its place, and starts nothing."""
+def test_config_check_starts_nothing(config, capsys):
+    """It prints ok, or each problem with its place."""
     assert main([f"--config.file={config}", "--config.check"]) == 0
     assert capsys.readouterr().out == f"{config}: ok\n"
     config.write_text("database: mysql://x\nreceivers: []\n")
     assert main([f"--config.file={config}", "--config.check"]) == 1
-    told = capsys.readouterr().err.splitlines()
-    assert len(told) == 3
-    assert all(line.startswith(f"{config}: ") for line in told)
+    output = capsys.readouterr().err.splitlines()
+    assert len(output) == 3
+    assert all(line.startswith(f"{config}: ") for line in output)
     assert not config.with_name("bridge.db").exists()
 
 
 @pytest.mark.parametrize(
-    ("url", "told"),
+    ("url", "problem"),
     [
         ("postgresql://v:s3cret@h:port/d", "not a URL: write it like sqlite:////var/lib/vendorwatch/bridge.db"),
         ("postgresql://v:s3cret@h/d?bogus=1", 'invalid connection option "bogus"'),
         ("postgresql://v:s3cret@nowhere.invalid/d", ""),
     ],
 )
-def test_the_check_knows_a_database_that_cannot_be_used(config, capsys, url, told):
-    """One line without the URL; whether it answers is not asked."""
+def test_config_check_reports_an_unusable_database_url(config, capsys, url, problem):
+    """One line without the URL; no connection is made."""
     config.write_text(re.sub(r"(?m)^database: .*$", f"database: {url}", config.read_text()))
-    assert main([f"--config.file={config}", "--config.check"]) == bool(told)
-    assert capsys.readouterr().err == (f"{config}: database: {told}\n" if told else "")
+    assert main([f"--config.file={config}", "--config.check"]) == bool(problem)
+    assert capsys.readouterr().err == (f"{config}: database: {problem}\n" if problem else "")
 
 
-def test_a_bad_web_config_is_told_with_its_own_name(config, tmp_path, capsys):
-    """The problem is in the file that --web.config.file names."""
+def test_invalid_web_config_is_named(config, tmp_path, capsys):
+    """The problem has the name of the file of --web.config.file."""
     web = tmp_path / "web.yml"
     web.write_text("tls_server_config: {cert_file: x}\n")
     assert main([f"--config.file={config}", f"--web.config.file={web}", "--config.check"]) == 1
@@ -267,13 +267,13 @@ def test_a_bad_configuration_ends_every_command(config, capsys, command):
     """Status 1, a line for each problem, no traceback, no secret."""
     config.write_text(config.read_text().replace("app_key: app, ", "").replace("source: prod", "source: '!'"))
     assert main([*command, "--config.file", str(config)]) == 1
-    told = capsys.readouterr()
-    assert f"{config}: bigpanda.app_key: missing\n" in told.err
-    assert "receivers[0].source" in told.err
-    assert not [secret for secret in SECRETS if secret in told.err + told.out]
+    output = capsys.readouterr()
+    assert f"{config}: bigpanda.app_key: missing\n" in output.err
+    assert "receivers[0].source" in output.err
+    assert not [secret for secret in SECRETS if secret in output.err + output.out]
 
 
-def test_an_open_door_is_refused(config, capsys):
+def test_unauthenticated_receiver_beyond_loopback_is_an_error(config, capsys):
     """A receiver that anyone may write to is served on loopback only."""
     config.write_text(config.read_text().replace(", bearer_token: am-token", ""))
     assert main([f"--config.file={config}", "--web.listen-address=0.0.0.0:0"]) == 1
@@ -282,8 +282,8 @@ def test_an_open_door_is_refused(config, capsys):
     assert main([f"--config.file={config}", "--web.listen-address=0.0.0.0:0", "--config.check"]) == 0
 
 
-def test_a_taken_address_is_told(start, config, tmp_path):
-    """Status 1 and one line, no traceback."""
+def test_address_in_use_is_one_line(start, config, tmp_path):
+    """Status 1, no traceback."""
     bridge = start()
     other = tmp_path / "other.yml"
     other.write_text(config.read_text().replace("bridge.db", "other.db"))
@@ -306,8 +306,8 @@ sys.exit(__main__.main())
 """
 
 
-def test_what_nobody_foresaw_at_the_start_ends_it(config):
-    """Half started, it would answer webhooks that nobody delivers: it ends, so that whoever started it sees that."""
+def test_unexpected_error_at_start_ends_the_bridge(config):
+    """Half started, it would accept webhooks without delivering them."""
     flawed = FLAWED.format(module="bridge.delivery.worker", name="Delivery", method="start")
     flags = [f"--config.file={config}", "--web.listen-address=127.0.0.1:0"]
     ended = subprocess.run(
@@ -317,8 +317,8 @@ def test_what_nobody_foresaw_at_the_start_ends_it(config):
     assert "ZeroDivisionError" in ended.stderr
 
 
-def test_what_nobody_foresaw_at_a_reload_leaves_it_running(start, config):
-    """It goes on as it was, says so in the log, and still hears SIGTERM."""
+def test_unexpected_error_at_reload_keeps_it_running(start, config):
+    """With its old configuration; the error is logged, and SIGTERM still works."""
     flawed = FLAWED.format(module="bridge.app", name="Bridge", method="reload")
     bridge = start(command=[sys.executable, "-c", flawed])
     bridge.process.send_signal(signal.SIGHUP)

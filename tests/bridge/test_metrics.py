@@ -29,7 +29,7 @@ def page(metrics):
 
 
 def test_every_family_of_the_interface_is_served():
-    """The names and labels that users rely on are there from the first scrape."""
+    """The names and labels that users rely on exist from the first scrape."""
     metrics = Metrics()
     metrics.watch(lambda: STATS)
     metrics.expect("alertmanager", "prod")
@@ -66,8 +66,8 @@ def test_every_family_of_the_interface_is_served():
     assert "_created" not in served
 
 
-def test_openmetrics_tells_units_and_since_when_counters_count():
-    """Prometheus then knows of a counter's first increase; the text format is spared the extra series."""
+def test_openmetrics_has_units_and_created_timestamps():
+    """For a counter's first increase in Prometheus; the text format has no extra series."""
     before = time.time()
     metrics = Metrics()
     metrics.expect("alertmanager", "prod")
@@ -83,7 +83,7 @@ def test_openmetrics_tells_units_and_since_when_counters_count():
 
 
 @pytest.mark.skipif(not shutil.which("promtool"), reason="promtool is not installed")
-def test_promtool_finds_nothing():
+def test_promtool_check_metrics_passes():
     """The page is as Prometheus's own linter wants it."""
     metrics = Metrics()
     metrics.watch(lambda: STATS)
@@ -95,8 +95,8 @@ def test_promtool_finds_nothing():
     assert (found.returncode, found.stdout, found.stderr) == (0, b"", b"")
 
 
-def test_the_database_is_asked_at_most_once_a_second():
-    """However many scrape, the database is counted once; after a second it is counted anew."""
+def test_database_is_queried_at_most_once_a_second():
+    """However many scrapes there are."""
     now, looks = [0.0], []
 
     def look():
@@ -109,8 +109,8 @@ def test_the_database_is_asked_at_most_once_a_second():
     assert looks == [0.0, 1.0, 2.1]
 
 
-def test_nothing_is_told_of_a_database_that_cannot_be_read():
-    """A value that is not known is absent, and the rest of the page is served."""
+def test_unreadable_database_leaves_its_metrics_absent():
+    """The rest of the page is served."""
 
     def look():
         raise OSError("gone")
@@ -123,14 +123,14 @@ def test_nothing_is_told_of_a_database_that_cannot_be_read():
 
 
 def test_an_empty_outbox_has_no_oldest_event():
-    """When nothing waits there is no oldest time, not a zero."""
+    """The metric is absent, not 0."""
     metrics = Metrics()
     metrics.watch(lambda: STATS | {"outbox_oldest_event_timestamp_seconds": None})
     assert "\nvendorwatch_bridge_outbox_oldest_event_timestamp_seconds" not in page(metrics)
 
 
-def test_a_failed_reload_keeps_the_time_of_the_last_good_one():
-    """What fails says 0 and leaves the time of the success."""
+def test_failed_reload_keeps_the_time_of_the_last_successful_one():
+    """And success is 0."""
     metrics = Metrics()
     metrics.reloaded(successful=True, now=5.0)
     metrics.reloaded(successful=False, now=9.0)
@@ -139,8 +139,8 @@ def test_a_failed_reload_keeps_the_time_of_the_last_good_one():
     assert metrics.registry.get_sample_value(name) == 5.0
 
 
-def test_what_a_webhook_brought_is_counted():
-    """Its alerts by status, what became of them, and how long incidents took in their environment."""
+def test_webhook_contents_are_counted():
+    """Alerts by status, their outcomes, and the times of incidents by environment."""
     metrics = Metrics()
     mapping = EventMapping(app_key="app", statuses={}, primary_property=())
     alert = Alert(receiver="alertmanager", source="prod", key="k", name="Down", firing=True, starts_at=1.0)

@@ -18,8 +18,8 @@ def failing(*errors):
     return act
 
 
-def test_a_loop_outlives_what_it_did_not_foresee(caplog):
-    """A database that is gone is logged once for as long as it lasts; an unforeseen error with its traceback."""
+def test_loop_survives_unexpected_errors(caplog):
+    """An unavailable database is logged once; an unexpected error with its traceback."""
     loop = PeriodicThread("looking", "Looking", lambda: None, retry=2.0)
     act = failing(Unavailable("busy"), Unavailable("busy"), RuntimeError("odd"))
 
@@ -30,8 +30,8 @@ def test_a_loop_outlives_what_it_did_not_foresee(caplog):
     assert caplog.records[-1].message == "Looking paused: busy"
 
 
-def test_what_fails_while_the_loop_ends_is_not_logged(caplog):
-    """The database may be closed before the last tick is over."""
+def test_errors_while_stopping_are_not_logged(caplog):
+    """The database may be closed before the last tick ends."""
     loop = PeriodicThread("looking", "Looking", lambda: None)
     loop.stop(0)
     loop.guarded(failing(Unavailable("closed")))
@@ -41,10 +41,10 @@ def test_what_fails_while_the_loop_ends_is_not_logged(caplog):
 
 
 def test_a_condition_is_logged_when_it_is_new(caplog):
-    """Each about its own thing, at its level; once all was well it is new again."""
+    """By its subject, at its level; after it was over it is new again."""
     conditions = Conditions(logging.getLogger("looking"))
-    told = [("a", "x"), ("a", "x"), ("b", "x"), ("a", ""), ("a", "x")]
-    assert [conditions.report(*one) for one in told] == [True, False, True, True, True]
+    reports = [("a", "x"), ("a", "x"), ("b", "x"), ("a", ""), ("a", "x")]
+    assert [conditions.report(*one) for one in reports] == [True, False, True, True, True]
     conditions.report("c", "worse", logging.ERROR)
 
     assert [(record.levelno, record.message) for record in caplog.records] == [
@@ -53,8 +53,8 @@ def test_a_condition_is_logged_when_it_is_new(caplog):
     ]
 
 
-def test_a_rest_ends_when_the_loop_is_woken():
-    """Also a rest without an end; the loop ends when it is stopped, and tidies up once."""
+def test_wake_ends_the_pause():
+    """Also an endless one; a stopped loop cleans up once."""
     ticked, ended = threading.Semaphore(0), []
 
     def tick():
@@ -70,8 +70,8 @@ def test_a_rest_ends_when_the_loop_is_woken():
     assert not ticked.acquire(blocking=False)
 
 
-def test_a_tick_without_a_rest_is_followed_at_once():
-    """0 seconds is no rest, and a wake that comes during a tick shortens the rest after it."""
+def test_zero_pause_ticks_at_once():
+    """A wake during a tick shortens the pause after it."""
     rests, ticks, done = iter([0.0, 0.0, 3600.0]), [], threading.Event()
 
     def tick():
@@ -89,8 +89,8 @@ def test_a_tick_without_a_rest_is_followed_at_once():
     assert len(ticks) == 4
 
 
-def test_a_loop_that_hangs_is_not_waited_for():
-    """`stop` returns after its patience, whatever the tick does."""
+def test_stop_does_not_wait_for_a_hanging_tick():
+    """`stop` returns after its timeout."""
     begun, let_go = threading.Event(), threading.Event()
 
     def tick():

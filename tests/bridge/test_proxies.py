@@ -71,8 +71,8 @@ def config(proxy_url):
     )
 
 
-def test_every_way_out_leads_through_its_proxy(proxy):
-    """The Alerts API, the confirmation, the reconciler, the callback and the silences: none is reached by itself."""
+def test_every_connection_uses_its_proxy(proxy):
+    """The Alerts API, the confirmation, the reconciler, the callback and the silences."""
     url, asked = proxy
     read_config = config(url)
     alertmanager, panda = read_config.receivers

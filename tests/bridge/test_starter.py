@@ -10,8 +10,8 @@ from tests.starting import uncommented, with_secrets
 
 
 @pytest.mark.parametrize("receiver", senders())
-def test_every_sender_has_a_start_that_passes_the_check(receiver, tmp_path, capsys):
-    """Once its secrets are there nothing is wrong with it."""
+def test_init_of_every_sender_passes_the_check(receiver, tmp_path, capsys):
+    """Once its secrets exist."""
     path = tmp_path / "bridge.yml"
     assert main(["init", receiver, f"--config.file={path}"]) == 0
     assert f"  {tmp_path}/bigpanda.token: the organisation's token\n" in capsys.readouterr().out
@@ -20,20 +20,20 @@ def test_every_sender_has_a_start_that_passes_the_check(receiver, tmp_path, caps
 
 
 @pytest.mark.parametrize("receiver", senders())
-def test_every_key_that_a_start_mentions_is_one(receiver, tmp_path):
-    """A reader who removes a `#` gets no error."""
+def test_every_key_in_a_comment_exists(receiver, tmp_path):
+    """Uncommenting it is no error."""
     path = tmp_path / "bridge.yml"
     path.write_text(uncommented(starter_for([receiver])), encoding="utf-8")
     assert len(load(with_secrets(path)).receivers) == 1
 
 
-def test_without_names_all_senders_are_in_it(capsys):
-    """Printed, with --stdout, and no file is written."""
+def test_init_without_names_has_all_senders(capsys):
+    """Printed with --stdout, without writing a file."""
     assert main(["init", "--stdout"]) == 0
     assert capsys.readouterr().out == starter_for(senders())
 
 
-def test_a_sender_that_is_not_there_is_named(capsys):
-    """With those that there are."""
+def test_unknown_sender_is_named(capsys):
+    """With the existing ones."""
     assert main(["init", "nagios", "--stdout"]) == 1
     assert "vendorwatch-bridge: no such receiver: nagios: must be one of alertmanager, " in capsys.readouterr().err

@@ -48,7 +48,7 @@ class Filled:
         self.config = load(config)
         self.store = Store(self.config.database.read())
 
-    def tell(self, *names, source="prod", now=NOW, **more):
+    def ingest(self, *names, source="prod", now=NOW, **more):
         """Ingest alerts that fire."""
         settings = next(one for one in self.config.receivers if one.source == source)
         alerts = [alert_at(now, name, source=source, **more) for name in names]
@@ -56,7 +56,7 @@ class Filled:
 
     def bury(self, *names, reason="BigPanda answered 400: no\nhost \x1b[31m"):
         """Make dead letters; return their ids."""
-        self.tell(*names)
+        self.ingest(*names)
         claimed = self.store.queue.claim(len(names), "me", NOW, 60)
         for one in claimed:
             self.store.queue.bury(one, reason, NOW + 5)

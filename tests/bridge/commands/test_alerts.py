@@ -8,8 +8,8 @@ from bridge.web import operations
 def test_open_alerts_are_listed_with_host_and_age(run, filled):
     """The most urgent first, also as JSON; an empty list has a text."""
     assert run("alerts", "list").out == "no open alerts\n"
-    filled.tell("a", severity="warning")
-    filled.tell("b")
+    filled.ingest("a", severity="warning")
+    filled.ingest("b")
     heading, first, second = run("alerts", "list").out.splitlines()
     assert heading.split() == ["STATUS", "ALERT", "HOST", "AGE", "RECEIVER", "KEY"]
     assert first.split()[:3] == ["critical", "Down", "web-b"]
@@ -23,7 +23,7 @@ def test_open_alerts_are_listed_with_host_and_age(run, filled):
 
 def test_one_alert_is_shown_with_its_events(run, filled):
     """Labels, state, and the outcome of each event; an unknown key is an error."""
-    filled.tell("a", annotations={"summary": "it is \u202edown"})
+    filled.ingest("a", annotations={"summary": "it is \u202edown"})
     shown = run("alerts", "show", "prod:a")
     assert shown.status == 0
     for line in (
@@ -44,7 +44,7 @@ def test_one_alert_is_shown_with_its_events(run, filled):
 
 def test_alerts_are_closed(run, filled):
     """A resolution is queued for BigPanda; an unknown key, or an alert that is not open, is reported."""
-    filled.tell("a", "b")
+    filled.ingest("a", "b")
     done = run("alerts", "close", "prod:a", "prod:nobody")
     assert (done.status, done.out, done.err) == (
         1,
@@ -62,7 +62,7 @@ def test_alerts_are_closed(run, filled):
 
 def test_alert_of_a_removed_receiver_is_closed(filled):
     """At the destination where it was opened. One that BigPanda never accepted is not open anywhere."""
-    filled.tell("a", "b")
+    filled.ingest("a", "b")
     queue, now = filled.store.queue, 1_700_000_000.0
     queue.record(accepted=queue.claim(1, "me", now, 10), now=now)
     states, accept = filled.store.alerts.open_alerts("prod"), lambda one, at: filled.store.ingest.accept([one], at)[0]
@@ -76,7 +76,7 @@ def test_alert_of_a_removed_receiver_is_closed(filled):
 
 def test_open_alerts_are_resent(run, filled):
     """Named ones or all: queued again with a later time, under the same identifier."""
-    filled.tell("a", "b")
+    filled.ingest("a", "b")
     filled.store.queue.record(accepted=filled.store.queue.claim(9, "me", 1_700_000_000.0, 10), now=1_700_000_001.0)
     assert run("alerts", "resend", "prod:a").out == "prod:a: resent\n"
     assert filled.queued() == 1

@@ -7,7 +7,7 @@ from tests.sandbox.server import Sandbox
 
 
 @pytest.mark.parametrize(
-    ("token", "answer", "told"),
+    ("token", "answer", "line"),
     [
         (
             "bp-token",
@@ -20,14 +20,14 @@ from tests.sandbox.server import Sandbox
         ("bp-token", 503, "no conclusive response"),
     ],
 )
-def test_check_sends_no_event(run, panda, token, answer, told):
+def test_check_sends_no_event(run, panda, token, answer, line):
     """Credentials are tried with an empty batch, which BigPanda does not show."""
     panda.token, panda.status = token, answer
     done = run("check")
-    assert done.status == (0 if told.startswith("ok") else 1)
+    assert done.status == (0 if line.startswith("ok") else 1)
     assert "configuration: ok, 2 receivers" in done.out
     assert "database: ok, 0 events queued" in done.out
-    assert f"bigpanda: {told}" in done.out
+    assert f"bigpanda: {line}" in done.out
     assert [request["alerts"] for request in panda.requests] == [[]]
 
 
@@ -128,19 +128,19 @@ def test_send_test_with_an_unknown_source_is_an_error(run):
 
 
 @pytest.mark.parametrize(
-    ("shows", "told"),
+    ("shows", "line"),
     [
         (True, "ok, BigPanda lists the alerts of 2 integrations"),
         (False, "BigPanda answered 403"),
     ],
 )
-def test_check_covers_the_confirmation(run, config, sandbox, shows, told):
+def test_check_covers_the_confirmation(run, config, sandbox, shows, line):
     """The listing of each integration and the diagnostics, if the key may see them."""
     sandbox.settings.bigpanda.shows_integration_alerts = shows
     confirm = f"confirm: {{url: '{sandbox.url}/bigpanda', api_key: bp-sandbox-user-key}}, "
     config.write_text(config.read_text().replace("bigpanda: {", f"bigpanda: {{{confirm}"))
     done = run("check")
-    assert f"bigpanda.confirm: {told}" in done.out
+    assert f"bigpanda.confirm: {line}" in done.out
     assert done.status == (0 if shows else 1)
     asked = sandbox.traffic.described()["bigpanda"]["paths"]
     assert sorted(asked.values()) == ([1, 2] if shows else [1])

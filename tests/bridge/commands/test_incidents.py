@@ -20,20 +20,20 @@ def sandbox(config):
 
 def share(filled, number, **more):
     settings = filled.config.receivers[0]
-    told = {
+    members = {
         "status": "critical",
         "active": True,
         "keys": ("prod:a",),
         "updated_at": 1.0,
         "details": {"assignee": "Ann"},
     }
-    filled.store.ingest.accept([settings.notification(incidents=(Incident(id=number, **(told | more)),))], 1.0)
+    filled.store.ingest.accept([settings.notification(incidents=(Incident(id=number, **(members | more)),))], 1.0)
 
 
 def test_incidents_are_listed_with_their_alerts_hosts_and_age(run, filled):
     """Open ones first; or JSON with all members; an empty list has a text."""
     assert run("incidents", "list").out.startswith("no incidents received yet")
-    filled.tell("a")
+    filled.ingest("a")
     share(filled, "i-1")
     heading, line = run("incidents", "list").out.splitlines()
     assert heading.split() == ["STATUS", "ID", "ALERTS", "HOSTS", "AGE", "ASSIGNED", "SOURCE"]

@@ -103,30 +103,30 @@ def test_503_is_retried_with_the_same_bytes(bridge, send):
 def test_other_statuses_fail_at_once(bridge, send, status):
     """With the status, never with the token."""
     running = bridge(status)
-    ended, told = send(running.url)
+    ended, output = send(running.url)
     assert ended == 1
-    assert told.startswith(f"send: not accepted: the bridge answered {status}")
-    assert "cron-token" not in told
+    assert output.startswith(f"send: not accepted: the bridge answered {status}")
+    assert "cron-token" not in output
     assert len(running.requests) == 1
 
 
 def test_unreachable_bridge_fails_after_the_timeout(send):
     """In one line."""
-    ended, told = send("http://127.0.0.1:1/webhooks/alerts_api/cron", "--timeout=0.5")
-    assert (ended, told.count("\n")) == (1, 1)
-    assert told.startswith("send: not accepted: ")
+    ended, output = send("http://127.0.0.1:1/webhooks/alerts_api/cron", "--timeout=0.5")
+    assert (ended, output.count("\n")) == (1, 1)
+    assert output.startswith("send: not accepted: ")
 
 
 @pytest.mark.parametrize(
-    ("url", "more", "told"),
+    ("url", "more", "output"),
     [
         ("nowhere", (), "send: --url: not a URL"),
         ("http://127.0.0.1:1", ("--token-file=/nowhere",), "send: --token-file: cannot read /nowhere"),
         ("http://127.0.0.1:1", ("--ca-file=/nowhere",), "send: --ca-file: cannot use /nowhere"),
     ],
 )
-def test_invalid_arguments_are_one_line(send, url, more, told):
+def test_invalid_arguments_are_one_line(send, url, more, output):
     """Status 1, and nothing is sent."""
     ended, complaint = send(url, *more)
     assert ended == 1
-    assert complaint.startswith(told)
+    assert complaint.startswith(output)

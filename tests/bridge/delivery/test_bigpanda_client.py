@@ -117,8 +117,8 @@ def test_an_echoed_token_is_masked(bigpanda):
     responses.post(URL, status=400, json={"errors": ["no such header: Authorization: Bearer tok-7c1", "tok-7c1?"]})
     with pytest.raises(Rejected) as raised:
         bigpanda.send(EVENTS, "a")
-    told = "BigPanda answered 400: no such header: Authorization: Bearer <secret>; <secret>?"
-    assert str(raised.value) == told
+    expected = "BigPanda answered 400: no such header: Authorization: Bearer <secret>; <secret>?"
+    assert str(raised.value) == expected
 
 
 @responses.activate

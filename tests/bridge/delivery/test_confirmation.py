@@ -149,8 +149,8 @@ def test_listing_without_our_events_resends_nothing(bench, caplog):
     taken, bench.panda.taken = bench.panda.taken, []
     bench.look(6)
     assert (len(bench.bodies), bench.unconfirmed) == (20, 20)
-    told = "BigPanda lists no event of app, not resending any"
-    assert [record.message for record in caplog.records] == [told]
+    expected = "BigPanda lists no event of app, not resending any"
+    assert [record.message for record in caplog.records] == [expected]
     bench.panda.taken = taken[1:]
     bench.look()
     assert (bench.counted("confirmed_events_total"), len(bench.bodies), bench.unconfirmed) == (19, 21, 1)
@@ -203,8 +203,8 @@ def test_rejected_confirmation_is_logged_once(bench, caplog):
     bench.panda.problem = Stopped("BigPanda answered 403: forbidden", status=403)
     bench.fire("a")
     bench.look(5)
-    told = "BigPanda does not confirm events, still sending: BigPanda answered 403: forbidden"
-    assert [record.message for record in caplog.records] == [told]
+    expected = "BigPanda does not confirm events, still sending: BigPanda answered 403: forbidden"
+    assert [record.message for record in caplog.records] == [expected]
     assert (bench.unconfirmed, len(bench.bodies), bench.confirmation.status.looked_at) == (0, 1, None)
 
 

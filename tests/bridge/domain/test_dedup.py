@@ -30,12 +30,12 @@ def waiting(kind, **more):
 RESOLVED = alert(firing=False, ends_at=9_900.7)
 
 
-def decided(before, told, status, content="new", *, now=NOW, update_interval=900.0):  # noqa: PLR0913  as decide
-    return decide(before, told, status, content, now=now, update_interval=update_interval)
+def decided(before, received, status, content="new", *, now=NOW, update_interval=900.0):  # noqa: PLR0913  as decide
+    return decide(before, received, status, content, now=now, update_interval=update_interval)
 
 
 @pytest.mark.parametrize(
-    ("before", "told", "status", "content", "reason", "kind", "held"),
+    ("before", "received", "status", "content", "reason", "kind", "held"),
     [
         (None, alert(), CRITICAL, "new", Reason.FIRST, Kind.OPEN, False),
         (None, alert(), None, "new", Reason.SEVERITY_NONE, None, False),
@@ -55,15 +55,15 @@ def decided(before, told, status, content="new", *, now=NOW, update_interval=900
         (known(at=50.0), alert(at=50.0, ordered=True), WARNING, "new", Reason.STATUS, Kind.OPEN, False),
     ],
 )
-def test_decision_for_a_key_without_pending_events(before, told, status, content, reason, kind, held):  # noqa: PLR0913, PLR0917  a table
+def test_decision_for_a_key_without_pending_events(before, received, status, content, reason, kind, held):  # noqa: PLR0913, PLR0917  a table
     """One row for each thing that can happen to a key of which nothing waits."""
-    decision = decided(before, told, status, content)
+    decision = decided(before, received, status, content)
     assert (decision.reason, decision.kind, decision.supersede) == (reason, kind, False)
     assert (decision.not_before > NOW) is held
 
 
 @pytest.mark.parametrize(
-    ("tail", "told", "status", "content", "reason", "supersede", "keeps_position"),
+    ("tail", "received", "status", "content", "reason", "supersede", "keeps_position"),
     [
         (waiting(Kind.OPEN), alert(), WARNING, "new", Reason.STATUS, True, True),
         (waiting(Kind.OPEN), alert(), CRITICAL, "new", Reason.CONTENT, True, True),
@@ -75,9 +75,9 @@ def test_decision_for_a_key_without_pending_events(before, told, status, content
         (waiting(Kind.UPDATE, replaces="was"), RESOLVED, OK, "new", Reason.RESOLVED, True, False),
     ],
 )
-def test_pending_event_is_superseded(tail, told, status, content, reason, supersede, keeps_position):  # noqa: PLR0913, PLR0917  a table
+def test_pending_event_is_superseded(tail, received, status, content, reason, supersede, keeps_position):  # noqa: PLR0913, PLR0917  a table
     """A firing to a newer firing, an update to anything; a firing never to its resolution."""
-    decision = decided(known(pending=tail), told, status, content)
+    decision = decided(known(pending=tail), received, status, content)
     assert (decision.reason, decision.supersede, decision.keeps_position) == (reason, supersede, keeps_position)
 
 
@@ -87,7 +87,7 @@ def test_pending_resolution_is_never_superseded():
 
 
 @pytest.mark.parametrize(
-    ("before", "told", "status", "timestamp", "not_before"),
+    ("before", "received", "status", "timestamp", "not_before"),
     [
         (None, alert(), CRITICAL, 9_000, 0.0),
         (None, alert(starts_at=99_999.0), CRITICAL, 10_000, 0.0),
@@ -103,9 +103,9 @@ def test_pending_resolution_is_never_superseded():
         (known(OK, ended_at=9_400.0), alert(starts_at=9_300.0), CRITICAL, 10_000, 0.0),
     ],
 )
-def test_timestamp_of_an_event(before, told, status, timestamp, not_before):
+def test_timestamp_of_an_event(before, received, status, timestamp, not_before):
     """startsAt, arrival or endsAt; later than the last one; an event with a future time is sent only then."""
-    decision = decided(before, told, status)
+    decision = decided(before, received, status)
     assert (decision.timestamp, decision.not_before) == (timestamp, not_before)
 
 
@@ -147,15 +147,15 @@ def test_resend_only_alerts_that_still_fire(before, sent, supersede):
     decision = resend(before, now=NOW)
     assert (decision.kind is not None, decision.supersede) == (sent, supersede)
     if sent:
-        told = (decision.kind, decision.status, decision.timestamp, decision.reason)
-        assert told == (Kind.OPEN, before.status, 10_000, Reason.RESENT)
+        decided_on = (decision.kind, decision.status, decision.timestamp, decision.reason)
+        assert decided_on == (Kind.OPEN, before.status, 10_000, Reason.RESENT)
 
 
 @pytest.mark.parametrize(("ahead", "not_before"), [(4, 10_005.0), (5, 0.0), (3600, 0.0)])
 def test_clock_set_back_delays_nothing(ahead, not_before):
     """If the last event's time lies far ahead, the next one is a second later, and is sent at once."""
-    for told, status in ((alert(), CRITICAL), (RESOLVED, OK)):
-        decision = decided(known(WARNING, timestamp=10_000 + ahead), told, status)
+    for received, status in ((alert(), CRITICAL), (RESOLVED, OK)):
+        decision = decided(known(WARNING, timestamp=10_000 + ahead), received, status)
         assert (decision.timestamp, decision.not_before) == (10_001 + ahead, not_before)
 
 

@@ -196,6 +196,6 @@ def test_event_is_valid_for_any_labels(labels, annotations, name, status):
     own = event.pop("description")
     assert 0 < len(own) <= 2048
     assert all(isinstance(value, str) and len(value) <= 512 for value in event.values() if value != 1_700_000_000)
-    told = len(labels) + len(set(annotations) - {"description", "runbook_url", "dashboard_url"})
-    assert len(event) >= told
+    expected = len(labels) + len(set(annotations) - {"description", "runbook_url", "dashboard_url"})
+    assert len(event) >= expected
     json.dumps(event, ensure_ascii=False).encode()

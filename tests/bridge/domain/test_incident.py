@@ -11,7 +11,7 @@ from bridge.domain.incident import NEW, Incident, IncidentRecord, fires_still, i
 T0 = 1_795_200_000.0
 
 
-def told(at=T0, digest="", **said):
+def update(at=T0, digest="", **said):
     return Incident(id="i", updated_at=at, digest=digest or f"{at}{sorted(said.items())}", **said)
 
 
@@ -28,9 +28,9 @@ def shown(kept):
 def test_missing_members_keep_their_values():
     """A template has fewer members than a listing."""
     kept = after(
-        told(status="critical", active=True, keys=("a", "b"), environment="All", link="http://x", started_at=T0),
-        told(T0 + 1, snoozed=True, snoozed_until=T0 + 900),
-        told(T0 + 2, status="warning"),
+        update(status="critical", active=True, keys=("a", "b"), environment="All", link="http://x", started_at=T0),
+        update(T0 + 1, snoozed=True, snoozed_until=T0 + 900),
+        update(T0 + 2, status="warning"),
     )
     assert shown(kept) == ("warning", True, True, T0 + 900, ("a", "b"))
     assert (kept.environment, kept.link, kept.started_at) == ("All", "http://x", T0)
@@ -39,9 +39,9 @@ def test_missing_members_keep_their_values():
 def test_an_older_update_never_replaces_a_newer_one():
     """In any order of arrival, by BigPanda's time."""
     webhooks = [
-        told(T0, status="critical", active=True, snoozed=False, keys=("a",)),
-        told(T0 + 1, status="critical", active=True, snoozed=True, snoozed_until=T0 + 900, keys=("a",)),
-        told(T0 + 2, status="ok", active=False, snoozed=False, keys=("a",)),
+        update(T0, status="critical", active=True, snoozed=False, keys=("a",)),
+        update(T0 + 1, status="critical", active=True, snoozed=True, snoozed_until=T0 + 900, keys=("a",)),
+        update(T0 + 2, status="ok", active=False, snoozed=False, keys=("a",)),
     ]
     for order in itertools.permutations(webhooks):
         assert shown(after(*order)) == ("ok", False, False, None, ("a",))
@@ -50,22 +50,22 @@ def test_an_older_update_never_replaces_a_newer_one():
 @given(st.lists(st.integers(0, 9), min_size=1, max_size=20))
 def test_duplicates_in_any_order_end_at_the_newest(numbers):
     """Replays change nothing."""
-    webhooks = [told(T0 + number, status="critical", keys=(str(number),)) for number in numbers]
+    webhooks = [update(T0 + number, status="critical", keys=(str(number),)) for number in numbers]
     assert after(*webhooks).keys == (str(max(numbers)),)
 
 
 def test_later_arrival_within_a_second_counts_but_no_replay():
     """BigPanda's times are whole seconds: a snooze and its end may have the same one."""
-    snoozed = told(status="critical", snoozed=True, snoozed_until=T0 + 900)
-    woken = told(status="critical", snoozed=False)
+    snoozed = update(status="critical", snoozed=True, snoozed_until=T0 + 900)
+    woken = update(status="critical", snoozed=False)
     assert not after(snoozed, woken).snoozed
     assert merge(after(snoozed, woken), snoozed, "panda", T0 + 200) is None
 
 
 def test_snooze_that_ends_within_its_second_ends():
     """The waking has the body of the share; a replay of the snooze still changes nothing."""
-    shared = told(status="critical", active=True, snoozed=False)
-    snoozed = told(status="critical", active=True, snoozed=True, snoozed_until=T0 + 900)
+    shared = update(status="critical", active=True, snoozed=False)
+    snoozed = update(status="critical", active=True, snoozed=True, snoozed_until=T0 + 900)
     woken = after(shared, snoozed, shared)
     assert not woken.snoozed
     assert merge(woken, shared, "panda", T0 + 200) is None
@@ -74,7 +74,7 @@ def test_snooze_that_ends_within_its_second_ends():
 
 def test_bodies_without_a_time_count_as_they_arrive():
     """A template may omit the time: closed, open, closed ends as closed."""
-    opened, closed = told(None, status="critical"), told(None, status="ok")
+    opened, closed = update(None, status="critical"), update(None, status="ok")
     assert not after(opened, closed, opened, closed).active
     assert after(opened, closed, opened).active
     assert merge(after(opened, closed), closed, "panda", T0 + 200) is None
@@ -84,10 +84,10 @@ def test_bodies_without_a_time_count_as_they_arrive():
 def test_a_clock_that_is_hours_off_changes_nothing(skew):
     """Only BigPanda's own times are compared."""
     kept = after(
-        told(T0 + skew, status="critical"), told(T0 + skew + 1, status="ok"), told(T0 + skew, status="critical")
+        update(T0 + skew, status="critical"), update(T0 + skew + 1, status="ok"), update(T0 + skew, status="critical")
     )
     assert (kept.status, kept.active) == ("ok", False)
-    assert after(told(T0 + skew, status="critical"), told(None, status="warning")).status == "warning"
+    assert after(update(T0 + skew, status="critical"), update(None, status="warning")).status == "warning"
 
 
 @pytest.mark.parametrize(
@@ -102,18 +102,18 @@ def test_a_clock_that_is_hours_off_changes_nothing(skew):
 )
 def test_ok_or_inactive_incident_is_closed(said, active):
     """A manual resolve leaves the alerts' status."""
-    kept = after(told(**said))
+    kept = after(update(**said))
     assert (kept.active, kept.closed_at) == (active, None if active else T0 + 100)
 
 
 def test_reopened_incident_starts_again():
     """A closed one is not snoozed, and the first end leaves no trace after the reopening."""
     closed = after(
-        told(status="critical", snoozed=True, snoozed_until=T0 + 900), told(T0 + 1, status="ok", ended_at=T0 + 1)
+        update(status="critical", snoozed=True, snoozed_until=T0 + 900), update(T0 + 1, status="ok", ended_at=T0 + 1)
     )
     assert (closed.snoozed, closed.snoozed_until, closed.ended_at) == (False, None, T0 + 1)
-    assert closed.closed_at == after(told(T0 + 2, link="http://x"), known=closed).closed_at
-    again = after(told(T0 + 3, status="critical", active=True), known=closed)
+    assert closed.closed_at == after(update(T0 + 2, link="http://x"), known=closed).closed_at
+    again = after(update(T0 + 3, status="critical", active=True), known=closed)
     assert (again.closed_at, again.ended_at, again.closed_manually) == (None, None, {})
 
 
@@ -124,7 +124,7 @@ def test_reopened_incident_starts_again():
 def test_first_webhook_of_a_share_is_confirmed(known, event, new):
     """v1 names no event: an unknown incident is new. v2 also reports a second share."""
     kept = IncidentRecord(source="panda", id="i", first_heard_at=T0, heard_at=T0) if known else None
-    assert is_new_share(kept, told(event=event)) is new
+    assert is_new_share(kept, update(event=event)) is new
 
 
 @pytest.mark.parametrize(

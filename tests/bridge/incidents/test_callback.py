@@ -1,4 +1,4 @@
-"""BigPanda's callback service: what it is told, and what its answers mean."""
+"""BigPanda's callback service: the requests, and the meaning of its responses."""
 
 import json
 

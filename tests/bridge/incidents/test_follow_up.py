@@ -35,13 +35,13 @@ def settings(**more):
 
 
 class Panda:
-    """BigPanda's callback service: refuses while told to."""
+    """BigPanda's callback service; it rejects requests while `refuses` is set."""
 
     def __init__(self):
-        self.heard, self.refuses = [], None
+        self.confirmed, self.refuses = [], None
 
     def confirm(self, incident):
-        self.heard.append(incident)
+        self.confirmed.append(incident)
         if self.refuses:
             raise self.refuses
 
@@ -131,16 +131,18 @@ class Bench:
         notification = Notification(receiver="alertmanager", source="prod", alerts=alerts, mapping=MAPPING)
         return self.outbox.ingest.accept([notification], self.now)[0]
 
-    def hears(self, number="i", keys=("prod:a",), **said):
+    def webhook(self, number="i", keys=("prod:a",), **said):
         said = {"status": "critical", "active": True, "snoozed": False, **said}
-        told = Incident(id=number, updated_at=self.now, keys=keys, digest=f"{self.now}{sorted(said.items())}", **said)
+        incident = Incident(
+            id=number, updated_at=self.now, keys=keys, digest=f"{self.now}{sorted(said.items())}", **said
+        )
         notification = Notification(
-            receiver="bigpanda", source="panda", alerts=(), mapping=MAPPING, incidents=(told,), confirm=True
+            receiver="bigpanda", source="panda", alerts=(), mapping=MAPPING, incidents=(incident,), confirm=True
         )
         return self.outbox.ingest.accept([notification], self.now)[0]
 
     def snoozes(self, seconds=3600, **said):
-        return self.hears(snoozed=True, snoozed_until=T0 + seconds, **said)
+        return self.webhook(snoozed=True, snoozed_until=T0 + seconds, **said)
 
     def turn(self, after=5.0):
         self.now += after
@@ -162,58 +164,58 @@ def bench(outbox):
 
 def test_a_share_is_confirmed_once(bench):
     """However often the webhook arrives and the loop runs, before and after a restart."""
-    bench.hears()
-    bench.hears()
+    bench.webhook()
+    bench.webhook()
     bench.turn()
-    bench.hears(severity="critical")
+    bench.webhook(severity="critical")
     bench.turn()
     bench.restart()
     bench.turn()
-    assert bench.panda.heard == ["i"]
+    assert bench.panda.confirmed == ["i"]
     assert bench.counted("callbacks_total", outcome="accepted") == 1
-    bench.hears(event=NEW)
+    bench.webhook(event=NEW)
     bench.turn()
-    assert bench.panda.heard == ["i", "i"]
+    assert bench.panda.confirmed == ["i", "i"]
 
 
 @pytest.mark.parametrize("error", [Overloaded("answered 503"), Unreached("no answer"), Stopped("answered 401")])
 def test_failed_callback_is_retried_until_accepted(bench, error, caplog):
     """Across restarts; the others wait with it, and it is logged once."""
     bench.panda.refuses = error
-    bench.hears("i")
-    bench.hears("j")
+    bench.webhook("i")
+    bench.webhook("j")
     bench.turn()
-    assert bench.panda.heard == ["i"]
+    assert bench.panda.confirmed == ["i"]
     bench.restart()
     bench.turn()
     bench.turn(120)
     assert caplog.text.count("shares of panda are queued") == 2
     assert "us3r-key" not in caplog.text
     bench.panda.refuses = None
-    bench.panda.heard.clear()
+    bench.panda.confirmed.clear()
     bench.turn(120)
     bench.turn(120)
-    assert sorted(bench.panda.heard) == ["i", "j"]
+    assert sorted(bench.panda.confirmed) == ["i", "j"]
 
 
 def test_rejected_callback_is_dropped(bench):
     """The incident may be deleted; the next callback is still sent."""
     bench.panda.refuses = Rejected("BigPanda answered 400")
-    bench.hears("i")
-    bench.hears("j")
+    bench.webhook("i")
+    bench.webhook("j")
     bench.turn()
     bench.turn(3600)
-    assert bench.panda.heard == ["i", "j"]
+    assert bench.panda.confirmed == ["i", "j"]
     assert bench.counted("callbacks_total", outcome="rejected") == 2
 
 
 def test_callback_is_dropped_after_a_day(bench):
     """BigPanda has continued by itself long before."""
     bench.panda.refuses = Overloaded("answered 503")
-    bench.hears()
+    bench.webhook()
     bench.turn()
     bench.turn(86400)
-    assert bench.panda.heard == ["i"]
+    assert bench.panda.confirmed == ["i"]
     assert bench.outbox.incidents.due_callbacks("panda", bench.now + 1e6) == []
 
 
@@ -226,7 +228,7 @@ def test_snooze_is_silenced_until_its_end(bench):
     bench.snoozes(7200, keys=("prod:a", "prod:b"))
     bench.turn()
     assert bench.alertmanager.silenced() == {"prod:a": 7200, "prod:b": 7200}
-    bench.hears()
+    bench.webhook()
     bench.turn()
     assert bench.alertmanager.silenced() == {}
     counted = [bench.counted("silences_total", action=verb) for verb in ("created", "updated", "expired")]
@@ -280,7 +282,7 @@ def test_snooze_survives_a_restart(bench):
     bench.restart()
     bench.turn()
     assert bench.alertmanager.silenced() == {"prod:a": 3600}
-    bench.hears()
+    bench.webhook()
     bench.restart()
     bench.turn()
     assert bench.alertmanager.silenced() == {}
@@ -321,38 +323,38 @@ def test_changed_silence_is_not_delayed_by_a_rejection(bench, caplog):
 def test_clock_set_back_delays_no_callback(bench):
     """What was to be tried again by a clock that was ahead is tried now."""
     bench.panda.refuses = Overloaded("answered 503")
-    bench.hears()
+    bench.webhook()
     bench.turn()
     bench.panda.refuses = None
     bench.turn(-7200)
-    assert bench.panda.heard == ["i", "i"]
+    assert bench.panda.confirmed == ["i", "i"]
 
 
 def test_only_one_replica_acts(bench):
     """The other takes over when the lease ends."""
     if bench.outbox.database.postgresql:
         pytest.skip("leases run on PostgreSQL's own clock, which a test cannot move")
-    bench.hears()
+    bench.webhook()
     bench.turn()
     other = bench.make()
-    bench.hears("j")
+    bench.webhook("j")
     bench.now += 5
     other.tick()
     bench.now += 14
     other.tick()
-    assert bench.panda.heard == ["i"]
+    assert bench.panda.confirmed == ["i"]
     bench.now += 1
     other.tick()
-    assert bench.panda.heard == ["i", "j"]
+    assert bench.panda.confirmed == ["i", "j"]
 
 
 def test_manually_closed_incident_is_reopened_only_after_reopen_after(bench):
     """It is counted; the alert is resent once, if it still fires."""
     bench.fires("a", "b")
     assert len(bench.deliver()) == 2
-    bench.hears(keys=("prod:a", "prod:b"))
+    bench.webhook(keys=("prod:a", "prod:b"))
     bench.now += 60
-    assert bench.hears(active=False, keys=("prod:a", "prod:b")).closed_manually == {"prod": 2}
+    assert bench.webhook(active=False, keys=("prod:a", "prod:b")).closed_manually == {"prod": 2}
     bench.turn(599)
     assert bench.deliver() == []
     bench.fires("b", firing=False)
@@ -369,9 +371,9 @@ def test_alert_that_changed_since_is_not_resent(bench):
     """It ended and fired again: BigPanda has the new event."""
     bench.fires("a")
     bench.deliver()
-    bench.hears()
+    bench.webhook()
     bench.now += 60
-    bench.hears(active=False)
+    bench.webhook(active=False)
     bench.now += 60
     bench.fires("a", firing=False)
     bench.deliver()
@@ -388,9 +390,9 @@ def test_reopening_is_off_by_default(bench):
     bench.incidents = bench.make(reopen_after="0s")
     bench.fires("a")
     bench.deliver()
-    bench.hears()
+    bench.webhook()
     bench.now += 60
-    bench.hears(active=False)
+    bench.webhook(active=False)
     bench.turn(86400 * 20)
     assert bench.deliver() == []
 

@@ -19,7 +19,7 @@ def incident(*keys, until=T0 + 3600):
     )  # fmt: skip
 
 
-def told(names):
+def find_alerts(names):
     return {
         key: AlertState(
             alert=Alert(
@@ -64,7 +64,7 @@ class Sync:
         self.metrics, self.now, self.set_back = Metrics(), 0.0, 0.0
         self.sync = SilenceSync(
             alertmanager,
-            told,
+            find_alerts,
             self.metrics,
             owner="o/panda",
             source="panda",

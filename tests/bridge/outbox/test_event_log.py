@@ -23,7 +23,7 @@ def alert(name, *, firing=True, severity="warning", starts_at=T0, text="", **lab
     return alert_at(starts_at, name, firing=firing, severity=severity, ends_at=ends_at, **members)
 
 
-def tell(outbox, *alerts, now=T0, interval=0.0, unreadable=()):
+def accept(outbox, *alerts, now=T0, interval=0.0, unreadable=()):
     outbox.ingest.accept(
         [
             Notification(
@@ -45,7 +45,7 @@ def keys_of(page):
 
 def test_open_alerts_are_paged_most_urgent_first(outbox):
     """Critical before warning, the youngest first within; resolved alerts are left out."""
-    tell(
+    accept(
         outbox,
         alert("old"),
         alert("new", starts_at=T0 + 5),
@@ -78,7 +78,7 @@ def test_open_alerts_are_paged_most_urgent_first(outbox):
 )
 def test_open_alerts_are_found_by_key_name_and_labels(outbox, words, found):
     """In any case; all words must match; nothing else of the alert, and no wildcards."""
-    tell(
+    accept(
         outbox,
         alert("a", instance="web-1", region="eu"),
         alert("b", team="über", text="secret-text"),
@@ -90,7 +90,7 @@ def test_open_alerts_are_found_by_key_name_and_labels(outbox, words, found):
 
 def test_search_is_paged(outbox):
     """With the total number."""
-    tell(outbox, *(alert(f"n{number}", instance=f"web-{number % 2}") for number in range(10)))
+    accept(outbox, *(alert(f"n{number}", instance=f"web-{number % 2}") for number in range(10)))
     page = outbox.alerts.page(["web-1"], PageRequest(2, 2))
     assert (keys_of(page), page.total) == (["n5", "n7"], 5)
 
@@ -105,9 +105,9 @@ def test_search_does_not_match_the_stored_structure():
 
 def test_queue_has_the_reason_for_each_event(outbox):
     """In the order of sending: in flight, behind an earlier event of its key, held, retried later."""
-    tell(outbox, alert("a", severity="critical"), alert("b"))
+    accept(outbox, alert("a", severity="critical"), alert("b"))
     outbox.queue.claim(1, "me", T0, 1e9)
-    tell(outbox, alert("a", firing=False), now=T0 + 1)
+    accept(outbox, alert("a", firing=False), now=T0 + 1)
     rows = {(row.key, row.kind): row for row in outbox.events.queued(ALL, T0 + 2).rows}
     assert list(rows) == [("prod:a", "open"), ("prod:a", "resolve"), ("prod:b", "open")]
     first, second, third = rows.values()
@@ -120,9 +120,9 @@ def test_queue_has_the_reason_for_each_event(outbox):
 
 def test_an_update_that_was_never_tried_is_held(outbox):
     """Until its interval is over."""
-    tell(outbox, alert("a"))
+    accept(outbox, alert("a"))
     outbox.queue.record(accepted=outbox.queue.claim(1, "me", T0, 10), now=T0)
-    tell(outbox, alert("a", text="changed"), now=T0 + 10, interval=900.0)
+    accept(outbox, alert("a", text="changed"), now=T0 + 10, interval=900.0)
     (held,) = outbox.events.queued(ALL, T0 + 11).rows
     assert held.held
     assert held.not_before > T0 + 11
@@ -130,7 +130,7 @@ def test_an_update_that_was_never_tried_is_held(outbox):
 
 def test_finished_events_are_listed_newest_first(outbox):
     """With a flag for further rows, without counting a month of history."""
-    tell(outbox, *(alert(f"n{number}") for number in range(3)))
+    accept(outbox, *(alert(f"n{number}") for number in range(3)))
     for number in range(3):
         outbox.queue.record(accepted=outbox.queue.claim(1, "me", T0, 10), now=T0 + number)
     page = outbox.events.closed(PageRequest(2), T0)
@@ -141,7 +141,7 @@ def test_finished_events_are_listed_newest_first(outbox):
 
 def test_dead_letters_are_paged_and_discarded_up_to_the_seen_ones(outbox):
     """Dead letters newer than the page stay."""
-    tell(outbox, *(alert(f"n{number}", text="x" * 100_000) for number in range(3)))
+    accept(outbox, *(alert(f"n{number}", text="x" * 100_000) for number in range(3)))
     for one in outbox.queue.claim(3, "me", T0, 10)[:2]:
         outbox.queue.bury(one, "400: no", T0 + 1)
     page = outbox.dead_letters.page(ALL)
@@ -165,11 +165,11 @@ def test_quarantine_is_paged_and_discarded_up_to_the_seen_ones(outbox):
 
 def test_history_of_a_key(outbox):
     """Its state, and its events with BigPanda's responses, the newest first."""
-    tell(outbox, alert("a"), alert("other"), unreadable=(UnreadableAlert("odd", "{}"),))
+    accept(outbox, alert("a"), alert("other"), unreadable=(UnreadableAlert("odd", "{}"),))
     outbox.queue.record(
         accepted=[one for one in outbox.queue.claim(2, "me", T0, 10) if one.key == "prod:a"], now=T0 + 1
     )
-    tell(outbox, alert("a", firing=False), now=T0 + 60)
+    accept(outbox, alert("a", firing=False), now=T0 + 60)
     events = outbox.events.of_alert("prod:a", T0 + 61)
     assert outbox.state("prod:a").status == "ok"
     assert [(event.kind, event.state, event.reason) for event in events.rows] == [
@@ -187,7 +187,7 @@ def test_an_unknown_alert_has_no_state_and_no_events(outbox):
 
 def test_a_search_ends_in_time(outbox, monkeypatch):
     """However many words and alerts; an incomplete result is marked."""
-    tell(outbox, *(alert(str(number)) for number in range(3)))
+    accept(outbox, *(alert(str(number)) for number in range(3)))
     assert not outbox.alerts.page(["down"], ALL).partial
     assert outbox.alerts.page(["down"] * 8 + ["nowhere"], ALL).total == 3
     monkeypatch.setattr("bridge.outbox.alerts.MOST_SECONDS", -1.0)
@@ -197,7 +197,7 @@ def test_a_search_ends_in_time(outbox, monkeypatch):
 
 def test_quarantine_is_bounded(outbox, monkeypatch):
     """In bodies and in characters: the oldest are deleted; of one webhook the first hundred are kept."""
-    tell(outbox, unreadable=tuple(UnreadableAlert(f"odd {number}", "{}") for number in range(250)))
+    accept(outbox, unreadable=tuple(UnreadableAlert(f"odd {number}", "{}") for number in range(250)))
     kept = outbox.quarantine.oldest()
     assert (len(kept), kept[0].reason) == (100, "odd 0")
     assert kept[-1].reason == "odd 99, and 150 more in this webhook that are not kept"

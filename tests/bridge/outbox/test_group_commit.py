@@ -1,4 +1,4 @@
-"""Group commit: everyone is told what became of their own, after it is durable."""
+"""Group commit: every sender gets the outcome of its own webhook, after it is durable."""
 
 import threading
 from concurrent.futures import ThreadPoolExecutor
@@ -18,7 +18,7 @@ def notification(source="prod"):
 
 
 class Store:
-    """Stands in for the outbox: remembers its batches, waits while `open` is not set, fails as it is told."""
+    """A fake outbox: records its batches, blocks until `open` is set, and fails on request."""
 
     def __init__(self, error=None):
         self.open = threading.Event()
@@ -71,7 +71,9 @@ def test_waiting_webhooks_share_a_transaction(running):
         assert not first.done()
         store.open.set()
         assert first.result(30).queued == 1
-        assert {name: list(told.result(30).reasons) for name, told in rest.items()} == {name: [name] for name in rest}
+        assert {name: list(futures.result(30).reasons) for name, futures in rest.items()} == {
+            name: [name] for name in rest
+        }
     assert [sorted(batch) for batch in store.batches] == [["first"], list("abcde")]
     assert woken.wait(30)
 
@@ -126,12 +128,12 @@ def test_failing_wake_affects_no_sender(running):
     commits = running(store, wake=wake)
     store.open.clear()
     with ThreadPoolExecutor(3) as pool:
-        told = [pool.submit(commits.accept, notification("first"), 0.0)]
+        futures = [pool.submit(commits.accept, notification("first"), 0.0)]
         assert store.entered.wait(30)
-        told += [pool.submit(commits.accept, notification(name), 0.0) for name in "ab"]
+        futures += [pool.submit(commits.accept, notification(name), 0.0) for name in "ab"]
         assert waiting_for(commits, 2)
         store.open.set()
-        outcomes = [one.exception(30) for one in told]
+        outcomes = [one.exception(30) for one in futures]
     assert sorted(map(str, outcomes)) == ["None", "None", "wake"]
     assert [sorted(batch) for batch in store.batches] == [["first"], ["a", "b"]]
     assert commits.accept(notification(), 0.0).queued == 1
@@ -143,9 +145,9 @@ def test_batch_size_is_bounded(running):
     commits = running(store, most_alerts=0)
     store.open.clear()
     with ThreadPoolExecutor(3) as pool:
-        told = [pool.submit(commits.accept, notification(), 0.0) for _ in range(3)]
+        futures = [pool.submit(commits.accept, notification(), 0.0) for _ in range(3)]
         store.open.set()
-        assert [one.result(30).queued for one in told] == [1, 1, 1]
+        assert [one.result(30).queued for one in futures] == [1, 1, 1]
     assert [len(batch) for batch in store.batches] == [1, 1, 1]
 
 
@@ -173,11 +175,11 @@ def test_stop_is_bounded(running):
     commits = running(store)
     store.open.clear()
     with ThreadPoolExecutor(1) as pool:
-        told = pool.submit(commits.accept, notification(), 0.0)
+        future = pool.submit(commits.accept, notification(), 0.0)
         assert store.entered.wait(30)
         commits.stop(0.01)
         commits.stop(0.01)
-        assert not told.done()
+        assert not future.done()
         store.open.set()
-        assert told.result(30).queued == 1
+        assert future.result(30).queued == 1
     GroupCommit(store.accept).stop(0.0)

@@ -124,12 +124,12 @@ class Machine(RuleBasedStateMachine):
     def __init__(self, url):
         super().__init__()
         self.url, self.outbox, self.now = url, Store(url), T0
-        self.firing, self.shown, self.heard, self.quiet = {}, [], False, True
+        self.firing, self.shown, self.sent, self.quiet = {}, [], False, True
 
     def teardown(self):
         self.everything_arrives()
         worst = min((self.rank(severity) for severity, _ in self.firing), default="ok")
-        assert self.shown[-1:] in ([], [worst]) if not self.heard else self.shown[-1] == worst
+        assert self.shown[-1:] in ([], [worst]) if not self.sent else self.shown[-1] == worst
         assert all(one != other for one, other in zip(self.shown, self.shown[1:], strict=False) if one == "ok")
         self.outbox.close()
 
@@ -143,7 +143,7 @@ class Machine(RuleBasedStateMachine):
         send(self.outbox, *(entry(s, replica=r, firing=f, text=t, at=self.now) for s, r, f, t in changes), now=self.now)
         for severity, replica, firing, _ in changes:
             if severity != "none":
-                self.heard = True
+                self.sent = True
                 self.firing.pop((severity, replica), None)
                 if firing:
                     self.firing[severity, replica] = True

@@ -37,13 +37,15 @@ def webhook(outbox, *alerts, now=T0, **more):
     return outbox.ingest.accept([notification], now)[0]
 
 
-def heard(outbox, *incidents, now=T0, **more):
+def accept_webhook(outbox, *incidents, now=T0, **more):
     return outbox.ingest.accept([shared(*incidents, **more)], now)[0]
 
 
 def test_incident_is_stored_completely(outbox):
     """Every member, across a restart."""
-    heard(outbox, incident(snoozed=True, snoozed_until=T0 + 900, who="ann", link="https://x", environment="All"))
+    accept_webhook(
+        outbox, incident(snoozed=True, snoozed_until=T0 + 900, who="ann", link="https://x", environment="All")
+    )
     (kept,) = outbox.incidents.records("panda")
     assert (kept.id, kept.status, kept.active, kept.snoozed, kept.snoozed_until) == (
         "i",
@@ -62,30 +64,30 @@ def test_an_older_update_and_a_replay_change_nothing(outbox):
     """In any order, in one commit or in several."""
     outbox.ingest.accept([shared(incident(T0 + 1, snoozed=True)), shared(incident(T0))], T0)
     before = outbox.incidents.records()
-    heard(outbox, incident(T0), incident(T0 + 1, snoozed=True), now=T0 + 9)
+    accept_webhook(outbox, incident(T0), incident(T0 + 1, snoozed=True), now=T0 + 9)
     assert outbox.incidents.records() == before
 
 
 def test_incidents_are_counted_by_environment_and_status(outbox):
     """A closed one is ok, whatever its alerts' status."""
-    heard(outbox, incident(environment="All"), incident(number="j", keys=("prod:b",)))
-    heard(outbox, closed(number="k", environment="All"), replace(incident(number="l"), active=False))
+    accept_webhook(outbox, incident(environment="All"), incident(number="j", keys=("prod:b",)))
+    accept_webhook(outbox, closed(number="k", environment="All"), replace(incident(number="l"), active=False))
     assert outbox.incidents.counts() == {("All", "critical"): 1, ("", "critical"): 1, ("All", "ok"): 1, ("", "ok"): 1}
 
 
 def test_times_to_acknowledge_and_resolve_are_observed_once(outbox):
     """From the start of the incident; a repeat, a second snooze or a later comment adds nothing."""
-    assert heard(outbox, incident()).acknowledged == []
-    assert heard(outbox, incident(T0 + 5, acknowledged=True), now=T0 + 5).acknowledged == [("", 65.0)]
-    assert heard(outbox, incident(T0 + 6, snoozed=True), now=T0 + 6).acknowledged == []
-    assert heard(outbox, closed(), now=T0 + 50).resolved == [("", 100.0)]
-    assert heard(outbox, closed(T0 + 60), now=T0 + 60).resolved == []
+    assert accept_webhook(outbox, incident()).acknowledged == []
+    assert accept_webhook(outbox, incident(T0 + 5, acknowledged=True), now=T0 + 5).acknowledged == [("", 65.0)]
+    assert accept_webhook(outbox, incident(T0 + 6, snoozed=True), now=T0 + 6).acknowledged == []
+    assert accept_webhook(outbox, closed(), now=T0 + 50).resolved == [("", 100.0)]
+    assert accept_webhook(outbox, closed(T0 + 60), now=T0 + 60).resolved == []
 
 
 def test_a_new_share_is_confirmed_once(outbox):
     """Repeats are not; a second share of the same incident is."""
-    heard(outbox, incident(), incident(number="j"))
-    heard(outbox, incident(), incident(T0 + 1), now=T0 + 1)
+    accept_webhook(outbox, incident(), incident(number="j"))
+    accept_webhook(outbox, incident(), incident(T0 + 1), now=T0 + 1)
     due = outbox.incidents.due_callbacks("panda", T0 + 2)
     assert [(one.incident, one.attempts, one.asked_at) for one in due] == [("i", 0, T0), ("j", 0, T0)]
     assert outbox.incidents.due_callbacks("other", T0 + 2) == []
@@ -93,22 +95,22 @@ def test_a_new_share_is_confirmed_once(outbox):
     outbox.incidents.settle_callback(due[1], "waiting", "answered 503", now=T0 + 2, not_before=T0 + 9)
     assert outbox.incidents.due_callbacks("panda", T0 + 8) == []
     assert [(one.incident, one.attempts) for one in outbox.incidents.due_callbacks("panda", T0 + 9)] == [("j", 1)]
-    heard(outbox, incident(T0 + 20, event=NEW), now=T0 + 20)
+    accept_webhook(outbox, incident(T0 + 20, event=NEW), now=T0 + 20)
     assert [one.incident for one in outbox.incidents.due_callbacks("panda", T0 + 20)] == ["j", "i"]
 
 
 def test_earlier_callback_does_not_settle_a_later_share(outbox):
     """The response arrived while BigPanda shared again."""
-    heard(outbox, incident())
+    accept_webhook(outbox, incident())
     (first,) = outbox.incidents.due_callbacks("panda", T0)
-    heard(outbox, incident(T0 + 1, event=NEW), now=T0 + 1)
+    accept_webhook(outbox, incident(T0 + 1, event=NEW), now=T0 + 1)
     outbox.incidents.settle_callback(first, "done", "accepted", now=T0 + 2, not_before=0.0)
     assert [one.asked_at for one in outbox.incidents.due_callbacks("panda", T0 + 2)] == [T0 + 1]
 
 
 def test_without_callback_no_confirmation_is_pending(outbox):
     """The service is optional."""
-    heard(outbox, incident(), confirm=False)
+    accept_webhook(outbox, incident(), confirm=False)
     assert outbox.incidents.due_callbacks("panda", T0 + 1) == []
 
 
@@ -116,32 +118,34 @@ def test_alert_that_outlasts_its_incident_is_counted_once(outbox):
     """By its source; that alone does not resend it."""
     webhook(outbox, alert("a"), alert("b"), alert("c"))
     webhook(outbox, alert("b", firing=False, at=T0 + 30), now=T0 + 30)
-    heard(outbox, incident(keys=("prod:a", "prod:b", "else:1")))
-    assert heard(outbox, closed(keys=("prod:a", "prod:b", "else:1")), now=T0 + 50).closed_manually == {"prod": 1}
-    assert not heard(outbox, closed(T0 + 51, keys=("prod:a",)), now=T0 + 51).closed_manually
+    accept_webhook(outbox, incident(keys=("prod:a", "prod:b", "else:1")))
+    assert accept_webhook(outbox, closed(keys=("prod:a", "prod:b", "else:1")), now=T0 + 50).closed_manually == {
+        "prod": 1
+    }
+    assert not accept_webhook(outbox, closed(T0 + 51, keys=("prod:a",)), now=T0 + 51).closed_manually
     (kept,) = outbox.incidents.records()
     assert kept.closed_manually == {"prod:a": outbox.alerts.states(["prod:a"])["prod:a"].updated_at}
-    heard(outbox, incident(T0 + 60), now=T0 + 60)
+    accept_webhook(outbox, incident(T0 + 60), now=T0 + 60)
     assert outbox.incidents.records()[0].closed_manually == {}
 
 
 def test_alert_in_another_incident_was_not_closed(outbox):
     """Incidents are merged, and the emptied one is closed."""
     webhook(outbox, alert())
-    heard(outbox, incident(), incident(number="target"))
-    assert not heard(outbox, closed(), now=T0 + 50).closed_manually
+    accept_webhook(outbox, incident(), incident(number="target"))
+    assert not accept_webhook(outbox, closed(), now=T0 + 50).closed_manually
 
 
 def test_merged_incident_is_closed(outbox):
     """BigPanda does not report it: all its alerts are in another incident that changed later."""
-    heard(outbox, incident(keys=("prod:a",), snoozed=True), incident(number="j", keys=("prod:b", "prod:c")))
-    outcome = heard(outbox, incident(T0 + 5, number="target", keys=("prod:a", "prod:b")), now=T0 + 5)
+    accept_webhook(outbox, incident(keys=("prod:a",), snoozed=True), incident(number="j", keys=("prod:b", "prod:c")))
+    outcome = accept_webhook(outbox, incident(T0 + 5, number="target", keys=("prod:a", "prod:b")), now=T0 + 5)
     kept = {one.id: (one.active, one.snoozed, one.closed_at) for one in outbox.incidents.records()}
     assert kept == {"i": (False, False, T0 + 5), "j": (True, False, None), "target": (True, False, None)}
     assert (outcome.resolved, outcome.closed_manually) == ([], {})
-    heard(outbox, incident(T0 + 9, keys=("prod:a",)), now=T0 + 9)
+    accept_webhook(outbox, incident(T0 + 9, keys=("prod:a",)), now=T0 + 9)
     assert {one.id: one.active for one in outbox.incidents.records()} == {"i": True, "j": True, "target": True}
-    heard(outbox, incident(T0 + 1, number="late", keys=("prod:a",)), now=T0 + 10)
+    accept_webhook(outbox, incident(T0 + 1, number="late", keys=("prod:a",)), now=T0 + 10)
     assert {one.id for one in outbox.incidents.records() if one.active} == {"i", "j", "target", "late"}
 
 
@@ -150,19 +154,19 @@ def test_alert_is_resent_once(outbox):
     webhook(outbox, alert())
     sent = outbox.queue.claim(10, "me", T0, 60.0)
     outbox.queue.record(accepted=sent, now=T0)
-    told = outbox.alerts.states(["prod:a", "prod:unknown"])
-    assert list(told) == ["prod:a"]
-    again = {"resend": True, "if_unmodified": {"prod:a": told["prod:a"].updated_at}}
-    assert webhook(outbox, told["prod:a"].alert, now=T0 + 100, **again).queued == 1
-    assert webhook(outbox, told["prod:a"].alert, now=T0 + 101, **again).queued == 0
-    (anew,) = outbox.queue.claim(10, "me", T0 + 102, 60.0)
-    assert anew.status == "critical"
-    assert anew.timestamp > sent[0].timestamp
-    assert {**anew.event, "timestamp": 0} == {**sent[0].event, "timestamp": 0}
+    states = outbox.alerts.states(["prod:a", "prod:unknown"])
+    assert list(states) == ["prod:a"]
+    again = {"resend": True, "if_unmodified": {"prod:a": states["prod:a"].updated_at}}
+    assert webhook(outbox, states["prod:a"].alert, now=T0 + 100, **again).queued == 1
+    assert webhook(outbox, states["prod:a"].alert, now=T0 + 101, **again).queued == 0
+    (resent,) = outbox.queue.claim(10, "me", T0 + 102, 60.0)
+    assert resent.status == "critical"
+    assert resent.timestamp > sent[0].timestamp
+    assert {**resent.event, "timestamp": 0} == {**sent[0].event, "timestamp": 0}
 
 
 def test_queued_or_resolved_alert_is_not_resent(outbox):
-    """Its firing will be heard anyway, or must not be."""
+    """Its firing is sent anyway, or must not be."""
     webhook(outbox, alert())
     assert webhook(outbox, alert(), now=T0 + 1, resend=True).queued == 0
     webhook(outbox, alert(firing=False, at=T0 + 2), now=T0 + 2)
@@ -177,7 +181,7 @@ def test_two_replicas_confirm_a_share_once(database_url):
     def hear(outbox):
         barrier.wait()
         for second in range(5):
-            heard(outbox, incident(T0 + second), incident(T0, "j"), now=T0 + second)
+            accept_webhook(outbox, incident(T0 + second), incident(T0, "j"), now=T0 + second)
 
     threads = [threading.Thread(target=hear, args=[outbox]) for outbox in outboxes]
     for thread in threads:
@@ -192,10 +196,10 @@ def test_two_replicas_confirm_a_share_once(database_url):
 
 def test_old_incidents_are_deleted(outbox):
     """With their callbacks."""
-    heard(outbox, incident(), incident(number="j"))
+    accept_webhook(outbox, incident(), incident(number="j"))
     for due in outbox.incidents.due_callbacks("panda", T0):
         outbox.incidents.settle_callback(due, "done", "accepted", now=T0, not_before=0.0)
-    heard(outbox, incident(T0 + 100), now=T0 + 100)
+    accept_webhook(outbox, incident(T0 + 100), now=T0 + 100)
     assert outbox.retention.prune(T0 + 50, 100) == 3
     assert [kept.id for kept in outbox.incidents.records()] == ["i"]
 

@@ -87,13 +87,16 @@ def test_repeat_changes_nothing(outbox):
 def test_repeat_advances_the_time_of_an_ordered_state(outbox, firing):
     """An older state comes too late, in the same batch and in another."""
 
-    def told(at, *, firing):
+    def state(at, *, firing):
         return replace(alert(firing=firing, at=T0), at=at, ordered=True)
 
-    accept(outbox, told(10.0, firing=firing))
-    assert accept(outbox, told(30.0, firing=firing), told(20.0, firing=not firing)).reasons == {"repeat": 1, "older": 1}
-    assert accept(outbox, told(25.0, firing=not firing)).reasons == {"older": 1}
-    assert accept(outbox, told(31.0, firing=not firing)).queued == 1
+    accept(outbox, state(10.0, firing=firing))
+    assert accept(outbox, state(30.0, firing=firing), state(20.0, firing=not firing)).reasons == {
+        "repeat": 1,
+        "older": 1,
+    }
+    assert accept(outbox, state(25.0, firing=not firing)).reasons == {"older": 1}
+    assert accept(outbox, state(31.0, firing=not firing)).queued == 1
 
 
 def test_batch_may_have_several_states_of_a_key(outbox):
@@ -501,8 +504,8 @@ def test_webhook_overrides_a_correction(outbox, between, counts):
     """A correction counts only if its key has not changed since the poll."""
     accept(outbox, alert())
     (state,) = outbox.alerts.states(["prod:a", "prod:z"]).values()
-    for told in between:
-        accept(outbox, told, now=T0 + 60)
+    for change in between:
+        accept(outbox, change, now=T0 + 60)
     outcome = accept(outbox, alert(firing=False, at=T0 + 70), now=T0 + 70, if_unmodified={"prod:a": state.updated_at})
     assert (outcome.queued, outcome.unchanged) == ((1, 0) if counts else (0, 1))
     assert outcome.reasons["overtaken"] == (not counts)

@@ -28,30 +28,30 @@ class Machine(RuleBasedStateMachine):
         self.url = url
         self.outbox = Store(url)
         self.now = 1_700_000_000.0
-        self.told = {}
+        self.states = {}
         self.resolutions = {}
-        self.heard = {}
+        self.received = {}
         self.held = []
         self.seen = set()
 
-    def tell(self, key, **state):
+    def ingest(self, key, **state):
         alert = Alert(receiver="alertmanager", source="prod", key=key, name="n", starts_at=self.now - 30, **state)
-        told = Notification(
+        notification = Notification(
             receiver="alertmanager", source="prod", alerts=(alert,), mapping=MAPPING, update_interval=200.0
         )
-        self.outbox.ingest.accept([told], self.now)
+        self.outbox.ingest.accept([notification], self.now)
 
     @rule(key=KEYS, severity=FIRING, note=NOTES)
     def fires(self, key, severity, note):
-        self.tell(key, firing=True, severity=severity, annotations={"summary": note} if note else {})
-        self.told[key] = (severity, note)
+        self.ingest(key, firing=True, severity=severity, annotations={"summary": note} if note else {})
+        self.states[key] = (severity, note)
 
     @rule(key=KEYS, back=st.integers(0, 90))
     def resolves(self, key, back):
-        self.tell(key, firing=False, ends_at=self.now - back)
-        if self.told.get(key) != ("ok", ""):
+        self.ingest(key, firing=False, ends_at=self.now - back)
+        if self.states.get(key) != ("ok", ""):
             self.resolutions[key] = self.resolutions.get(key, 0) + 1
-        self.told[key] = ("ok", "")
+        self.states[key] = ("ok", "")
 
     @rule(seconds=st.sampled_from([0.3, 1.0, 40.0, 230.0]))
     def time_passes(self, seconds):
@@ -103,16 +103,16 @@ class Machine(RuleBasedStateMachine):
         if (one.key, one.body) in self.seen:
             return
         self.seen.add((one.key, one.body))
-        before = self.heard.get(one.key, [])
+        before = self.received.get(one.key, [])
         assert all(event["timestamp"] < one.timestamp for event in before)
         assert one.timestamp <= self.now
-        self.heard[one.key] = [*before, one.event]
+        self.received[one.key] = [*before, one.event]
 
     @invariant()
     def what_is_open_is_what_was_told(self):
         """Compare the store's open alerts with Alertmanager's, at every moment."""
         assert {found.key: found.status for found in self.outbox.alerts.open_alerts("prod")} == {
-            key: status for key, (status, _) in self.told.items() if status != "ok"
+            key: status for key, (status, _) in self.states.items() if status != "ok"
         }
 
     def teardown(self):
@@ -122,11 +122,11 @@ class Machine(RuleBasedStateMachine):
         while taken := self.outbox.queue.claim(100, "one", self.now, 60.0):
             self.held = taken
             self.bigpanda_accepts()
-        for key, (status, note) in self.told.items():
-            last = self.heard[key][-1]
+        for key, (status, note) in self.states.items():
+            last = self.received[key][-1]
             assert (last["status"], last.get("summary", "")) == (status, note)
-            assert all(pair != ("ok", "ok") for pair in pairwise(event["status"] for event in self.heard[key]))
-            assert sum(event["status"] == "ok" for event in self.heard[key]) == self.resolutions.get(key, 0)
+            assert all(pair != ("ok", "ok") for pair in pairwise(event["status"] for event in self.received[key]))
+            assert sum(event["status"] == "ok" for event in self.received[key]) == self.resolutions.get(key, 0)
         assert self.outbox.status.counts(self.now).waiting == 0
         self.outbox.close()
 

@@ -13,10 +13,10 @@ LATER = T0 + 30 * 86400
 
 def share(outbox, number, now=T0, **more):
     incident = Incident(id=number, digest=number, **({"status": "critical", "updated_at": now} | more))
-    told = Notification(
+    notification = Notification(
         receiver="bigpanda", source="panda", alerts=(), mapping=MAPPING, incidents=(incident,), confirm=True
     )
-    outbox.ingest.accept([told], now)
+    outbox.ingest.accept([notification], now)
 
 
 @pytest.fixture

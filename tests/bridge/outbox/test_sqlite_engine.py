@@ -30,7 +30,7 @@ alert = Alert(receiver="alertmanager", source="prod", key=key, name="Down", firi
 mapping = EventMapping(app_key="app", statuses={}, primary_property=())
 outbox = Store(url)
 notification = Notification(receiver="alertmanager", source="prod", alerts=(alert,), mapping=mapping)
-told = [outbox.ingest.accept([notification], now)[0] for now in (2.0, 3.0)]
+outcomes = [outbox.ingest.accept([notification], now)[0] for now in (2.0, 3.0)]
 outbox.retention.prune(0.0, 10)
 database = Database(url)
 with database.write() as connection:
@@ -38,7 +38,7 @@ with database.write() as connection:
     events = connection.exec_driver_sql("SELECT count(*) FROM events").scalar()
 database.close()
 outbox.close()
-print(sqlite3.__name__, sqlite3.sqlite_version, mode.upper(), [one.queued for one in told], events)
+print(sqlite3.__name__, sqlite3.sqlite_version, mode.upper(), [one.queued for one in outcomes], events)
 """
 
 

@@ -23,8 +23,8 @@ def event(body):
     return build(alert, status_of(alert, SETTINGS.mapping)[0] or "ok", int(NOW), SETTINGS.mapping)
 
 
-def test_one_alert_becomes_the_same_event():
-    """Status, properties, description, tags; the app key is the receiver's, the identity BigPanda's own."""
+def test_alert_becomes_the_same_event():
+    """Status, properties, description, tags; the app key is the receiver's, the identifier BigPanda's own."""
     found = event(DISK | {"timestamp": 5, "cluster": "eu", "disks": ["a", "b"], "load": 3, "runbook_url": "http://r"})
     assert found == {
         "timestamp": int(NOW), "status": "critical", "host": "web-1", "check": "disk", "description": "full",
@@ -34,13 +34,13 @@ def test_one_alert_becomes_the_same_event():
 
 
 @pytest.mark.parametrize("status", ["ok", "critical", "warning", "unknown", "acknowledged", "Critical"])
-def test_every_status_of_bigpandas_is_passed_on(status):
-    """As it is, in lower case; not as a severity to be mapped."""
+def test_every_status_of_bigpanda_is_forwarded(status):
+    """In lower case, without a mapping of severities."""
     assert event(DISK | {"status": status})["status"] == status.lower()
 
 
-def test_the_properties_that_the_sender_names_hold():
-    """As bigpanda-python-module names them; the identifier where there is one."""
+def test_senders_properties_are_kept():
+    """As bigpanda-python-module names them; the identifier too, if there is one."""
     body = {"status": "warning", "primary_property": "rack", "secondary_property": "sensor", "rack": "r7",
             "sensor": "temp", "incident_identifier": "rack-7"}  # fmt: skip
     found = event({"app_key": "k", "alerts": [body]})
@@ -59,15 +59,15 @@ def test_the_properties_that_the_sender_names_hold():
         ({"alerts": []}, ["alerts: empty"]),
     ],
 )  # fmt: skip
-def test_what_bigpanda_would_refuse_is_refused(body, errors):
-    """As a whole, each problem named; nothing of the batch is taken."""
+def test_batch_that_bigpanda_would_reject_is_rejected(body, errors):
+    """As a whole, with every problem."""
     with pytest.raises(Unreadable) as raised:
         translate(body, SETTINGS, NOW)
     assert str(raised.value).split("; ") == errors
 
 
-def test_an_exact_duplicate_is_told_from_a_repeat(tmp_path):
-    """The same alert of the same time once more; one with another time, or without any, is news to BigPanda."""
+def test_exact_duplicate_differs_from_a_repeat(tmp_path):
+    """The same alert with the same time; with another time, or without one, it is new to BigPanda."""
     store = Store(f"sqlite:///{tmp_path}/bridge.db")
 
     def take(**more):

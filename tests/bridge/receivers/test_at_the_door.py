@@ -69,7 +69,7 @@ def front(tmp_path):
         ("thousandeyes", "thousandeyes_trigger.json", {}, 401),
     ],
 )
-def test_a_vendor_proves_itself(front, caplog, receiver, body, headers, status):  # noqa: PLR0913, PLR0917  a table
+def test_vendor_is_authenticated(front, caplog, receiver, body, headers, status):  # noqa: PLR0913, PLR0917  a table
     """By its own secret; and neither that nor the body is logged."""
     caplog.set_level(logging.DEBUG)
     assert front.post(receiver, body, headers).status_code == status
@@ -82,7 +82,7 @@ def test_a_vendor_proves_itself(front, caplog, receiver, body, headers, status):
     [("vigilmon", {"event": "test"}), ("thousandeyes", "thousandeyes_test.json")],
 )
 def test_a_test_message_is_answered_counted_and_not_sent(front, receiver, body):
-    """200, and skipped."""
+    """200, counted as skipped."""
     headers = {"X-Vigilmon-Secret": "vigil-s3cret", "Authorization": BASIC}
     assert front.post(receiver, body, headers).status_code == 200
     assert front.events() == []
@@ -90,15 +90,15 @@ def test_a_test_message_is_answered_counted_and_not_sent(front, receiver, body):
 
 
 def test_repeats_of_the_vendor_make_one_event(front):
-    """ThousandEyes sends again every five minutes for an hour until it hears 200."""
+    """ThousandEyes repeats a webhook every five minutes for an hour until it gets a 200."""
     for _ in range(13):
         assert front.post("thousandeyes", "thousandeyes_trigger.json", {"Authorization": BASIC}).status_code == 200
     assert len(front.events()) == 1
     assert front.metrics.unmapped.labels("s")._value.get() == 0
 
 
-def test_an_unreadable_webhook_is_kept_and_its_content_is_not_told(front, caplog):
-    """400 names the member; the quarantine has the body; the log has not."""
+def test_unreadable_webhook_is_quarantined_and_not_logged(front, caplog):
+    """400 names the member; the body is in the quarantine, not in the log."""
     body = {"event": "monitor_down", "monitor": {"id": None, "url": "https://u:hunter2@x.example.com"}}
     answer = front.post("vigilmon", body, {"X-Vigilmon-Secret": "vigil-s3cret"})
     assert (answer.status_code, answer.text.strip()) == (400, "monitor.id: missing")
@@ -106,8 +106,8 @@ def test_an_unreadable_webhook_is_kept_and_its_content_is_not_told(front, caplog
     assert [kept.reason for kept in front.outbox.quarantine.oldest()] == ["monitor.id: missing"]
 
 
-def test_a_huge_webhook_becomes_an_event_of_the_usual_size(front):
-    """Fifty thousand agents are cut to what a tag holds."""
+def test_huge_webhook_becomes_an_event_of_normal_size(front):
+    """Fifty thousand agents are truncated to a tag's limit."""
     body = json.loads((TESTDATA / "thousandeyes_trigger.json").read_text())
     body["alert"]["agents"] = [{"agentName": f"agent {n}", "metricsAtStart": f"Loss: {n}%"} for n in range(50_000)]
     assert front.post("thousandeyes", body, {"Authorization": BASIC}).status_code == 200
@@ -115,14 +115,14 @@ def test_a_huge_webhook_becomes_an_event_of_the_usual_size(front):
     assert (len(event["agents"]), len(json.dumps(event)) < 5_000) == (512, True)
 
 
-def test_a_users_own_severities_hold():
-    """`statuses` is added to what is known of the vendor's words."""
+def test_configured_statuses_are_used():
+    """`statuses` is added to the vendor's own."""
     settings = sender("thousandeyes").Settings(receiver="thousandeyes", source="s", statuses={"Minor": "none"})
     statuses = settings.mapping.statuses
     assert (statuses["minor"], statuses["major"], statuses["critical"]) == ("none", "critical", "critical")
 
 
 @pytest.mark.parametrize("receiver", SECRETS)
-def test_a_receiver_without_credentials_says_so(receiver):
-    """So that the bridge refuses to open it beyond loopback."""
+def test_receiver_without_credentials_is_known(receiver):
+    """So that the bridge does not serve it beyond loopback."""
     assert sender(receiver).Settings(receiver=receiver, source="s").credentials() == ()

@@ -54,7 +54,7 @@ SAID = Incident(
 )
 
 
-def told(body, settings=SETTINGS):
+def incident_of(body, settings=SETTINGS):
     (incident,) = translate(body, settings, NOW).incidents
     return incident
 
@@ -69,13 +69,13 @@ def sample(name):
 
 @pytest.mark.parametrize("body", [BARE, {"incident": BARE}, {"incident": BARE, "tomorrow": [{}]}])
 def test_an_incident_is_the_same_bare_and_wrapped(body):
-    """And whatever stands beside it."""
-    assert without_digest(told(body)) == without_digest(SAID)
+    """With any other members beside it."""
+    assert without_digest(incident_of(body)) == without_digest(SAID)
 
 
-def test_the_documented_sample_is_understood():
+def test_documented_sample_is_read():
     """Its statuses are capitalised, its snooze has no end, and none of its alerts is ours."""
-    found = told(sample("v1.json"))
+    found = incident_of(sample("v1.json"))
     assert (found.id, found.status, found.severity, found.active) == (
         "5555370aabc20a001145d6g9",
         "critical",
@@ -87,9 +87,9 @@ def test_the_documented_sample_is_understood():
     assert (found.environment, found.who, found.link) == ("All", None, "http://bigp.io/9ad55554d5c116e4")
 
 
-def test_our_v2_body_is_understood():
-    """A template makes a string of everything, and names the primary alert alone."""
-    found = told(sample("v2.json"))
+def test_own_v2_body_is_read():
+    """A template makes a string of everything, and names only the primary alert."""
+    found = incident_of(sample("v2.json"))
     assert without_digest(found) == without_digest(
         Incident(
             id="5f1",
@@ -110,12 +110,14 @@ def test_our_v2_body_is_understood():
     )
 
 
-def test_the_shipped_template_fills_what_is_read():
-    """Each placeholder of deploy/bigpanda/webhook-v2.json stands where the receiver looks for it."""
+def test_shipped_template_has_the_members_that_are_read():
+    """Each placeholder of deploy/bigpanda/webhook-v2.json is where the receiver reads it."""
     shipped = json.loads((Path(__file__).parents[3] / "deploy/bigpanda/webhook-v2.json").read_text())
     for event in shipped["workflow_config"]["events"]:
         assert event["method"] == "POST"
-        assert without_digest(told({**event["body"], "incident": {**event["body"]["incident"], "id": "5f1"}})) == (
+        assert without_digest(
+            incident_of({**event["body"], "incident": {**event["body"]["incident"], "id": "5f1"}})
+        ) == (
             without_digest(
                 Incident(id="5f1", event=event["body"]["event"], active=TRIGGERS.get(event["body"]["event"]))
             )
@@ -157,9 +159,9 @@ def test_the_shipped_template_fills_what_is_read():
         ({"id": 7}, {"id": "7"}),
     ],
 )
-def test_a_member_says_what_it_says(members, said):
-    """Strange ones say nothing, which leaves what was known."""
-    found = told({**copy.deepcopy(BARE), **members})
+def test_members_are_read(members, said):
+    """A strange value counts as missing, which keeps the known one."""
+    found = incident_of({**copy.deepcopy(BARE), **members})
     assert {name: getattr(found, name) for name in said} == said
 
 
@@ -174,24 +176,24 @@ def test_a_member_says_what_it_says(members, said):
     ],
 )
 def test_a_body_without_an_incident_is_unreadable(body, reason):
-    """And kept in quarantine by the door."""
+    """And quarantined by the webhook view."""
     with pytest.raises(Unreadable, match=reason):
-        told(body)
+        incident_of(body)
 
 
 PLACES = [(body, way) for body in (BARE, sample("v1.json"), sample("v2.json")) for way in paths(body)]
 
 
 @given(place=st.sampled_from(PLACES), value=values | st.sampled_from(HOSTILE))
-def test_whatever_stands_anywhere_is_understood_or_unreadable(place, value):
-    """No type of value in any place is an error of ours, and what is understood can be stored."""
+def test_any_body_is_read_or_unreadable(place, value):
+    """No value in any place is an error of ours, and the result can be stored."""
     body, way = copy.deepcopy(place[0]), place[1]
     at = body
     for name in way[:-1]:
         at = at[name]
     at[way[-1]] = value
     try:
-        found = told(json.loads(valid_json(json.dumps(body).encode())))
+        found = incident_of(json.loads(valid_json(json.dumps(body).encode())))
     except Unreadable:
         return
     assert found.status is None or found.status in STATUSES
@@ -202,14 +204,14 @@ def test_whatever_stands_anywhere_is_understood_or_unreadable(place, value):
 
 
 def test_a_share_is_confirmed_only_where_a_callback_is_configured():
-    """The door hands it on with the incident."""
+    """The webhook view passes it on with the incident."""
     callback = {"api_key": "k3y", "app_key": "out"}
     assert translate(BARE, SETTINGS, NOW).confirm is False
     assert translate(BARE, Settings(receiver="bigpanda", source="p", callback=callback), NOW).confirm is True
 
 
-def test_every_configured_header_is_asked_for(tmp_path):
-    """Literal or from a file that is read again."""
+def test_every_configured_header_is_required(tmp_path):
+    """A literal, or from a file that is re-read."""
     (tmp_path / "key").write_text("from-file")
     settings = Settings(receiver="bigpanda", source="p", headers={"x-api-key_file": f"{tmp_path}/key", "x-b": "b"})
     assert sorted(settings.credentials()) == [("x-api-key", "from-file"), ("x-b", "b")]
@@ -235,8 +237,8 @@ def test_every_configured_header_is_asked_for(tmp_path):
         ({"reopen_after": "soon"}, "not a duration"),
     ],
 )
-def test_a_setting_that_cannot_be_used_is_told(settings, problem):
-    """By its path in the file, without a secret."""
+def test_invalid_setting_is_an_error(settings, problem):
+    """With its path in the file, without a secret."""
     with pytest.raises(ConfigError) as raised:
         read(
             {
@@ -290,15 +292,15 @@ def front(tmp_path):
         {**BOTH, "X-Api-Key": ""},
     ],
 )
-def test_without_every_header_nothing_is_taken(front, headers, caplog):
-    """One right header of two is a guess."""
+def test_missing_header_is_401(front, headers, caplog):
+    """One right header of two is not enough."""
     caplog.set_level(logging.DEBUG)
     assert front.post(BARE, headers) == 401
     assert front.outbox.incidents.records() == []
     assert "s3cret" not in caplog.text
 
 
-def test_with_them_the_incident_is_kept(front, caplog):
+def test_valid_webhook_stores_the_incident(front, caplog):
     """200 once it is durable; a replay is answered alike and changes nothing; times are observed once."""
     caplog.set_level(logging.DEBUG)
     assert [front.post({"incident": BARE}, BOTH) for _ in range(3)] == [200, 200, 200]
@@ -312,16 +314,16 @@ def test_with_them_the_incident_is_kept(front, caplog):
 
 
 @pytest.mark.parametrize("body", ["{", "[]", '{"incident": {"token": "b0dy-s3cret"}}', "[" * 100_000])
-def test_what_names_no_incident_is_kept_in_quarantine(front, body, caplog):
-    """400, with its reason; the body is in no log."""
+def test_body_without_an_incident_is_quarantined(front, body, caplog):
+    """400 with the reason; the body is in no log."""
     caplog.set_level(logging.DEBUG)
     assert front.post(body, BOTH) == 400
     assert [one.body for one in front.outbox.quarantine.oldest()] == [body]
     assert "s3cret" not in caplog.text
 
 
-def test_a_large_incident_is_taken(front):
-    """BigPanda's limit is 300 alerts; ours is the size of a body."""
+def test_large_incident_is_accepted(front):
+    """BigPanda's limit is 300 alerts; ours is the size of the body."""
     alerts = [
         {"id": f"a{number}", "tags": {"vendorwatch_key": f"prod:{number}", "x": "y" * 512}} for number in range(5000)
     ]
@@ -329,8 +331,8 @@ def test_a_large_incident_is_taken(front):
     assert len(front.outbox.incidents.records()[0].keys) == 5000
 
 
-def test_reopening_is_off_unless_it_is_asked_for():
-    """0s says so as well; a negative time cannot be written."""
+def test_reopening_is_off_by_default():
+    """0s disables it too; a negative time is an error."""
     assert SETTINGS.reopen_after == 0
     assert Settings(receiver="bigpanda", source="p", reopen_after="0s").reopen_after == 0
     with pytest.raises(ValidationError):

@@ -19,8 +19,8 @@ def read(body, now=NOW):
     return merge_details(IncidentDetails(), details(body, body.get("incident", body), now))
 
 
-def test_a_webhook_with_every_dataset_option_is_read_whole():
-    """People, environment, comment, tags, changes, events, flapping, other sources' alerts: as BigPanda writes them."""
+def test_webhook_with_every_dataset_option_is_read():
+    """People, environment, comment, tags, changes, events, flapping, other sources' alerts."""
     body = {
         "incident": {
             "id": "i-1",
@@ -82,8 +82,8 @@ def test_bigpandas_own_sample_is_read():
 
 
 @pytest.mark.parametrize("where", ["metadata", "body", "incident"])
-def test_who_snoozed_is_never_who_shared(where):
-    """The sender of the share is whoever pressed Share, or AutoShare: the page would accuse the wrong person."""
+def test_sender_of_a_share_is_never_shown_as_snoozer(where):
+    """It is the user who pressed Share, or AutoShare."""
     said = {"sender": {"name": "Sender"}, "assigner": {"name": "Bob"}}
     body = {"incident": {"id": "1", "snooze": {"snoozed": True}}}
     if where == "body":
@@ -96,15 +96,15 @@ def test_who_snoozed_is_never_who_shared(where):
     assert (found.snoozed_by, found.assignee, found.assigner) == ("", "", "Bob")
 
 
-def test_a_template_can_say_who_snoozed():
-    """v2's body is ours to define; an unfilled placeholder says nothing."""
+def test_template_can_have_the_snoozer():
+    """v2's body is ours; an unfilled placeholder counts as missing."""
     assert read({"id": "1", "snoozed_by": "Ann"}).snoozed_by == "Ann"
     assert read({"id": "1", "snooze": {"snoozed_by": {"name": "Ann"}}}).snoozed_by == "Ann"
     assert read({"id": "1", "snoozed_by": "{{snooze.user}}"}).snoozed_by == ""
 
 
-def test_what_a_webhook_does_not_say_stays_as_it_was():
-    """Comments and events add up, each once; an assignee of null is an unassignment."""
+def test_missing_members_keep_their_values():
+    """Comments and events are added once; an assignee of null is an unassignment."""
     known = read({"id": "1", "updated_at": 100, "metadata": {"assignee": {"name": "Ann"}, "comment": {"comment": "a"}},
                   "event_types": [{"event": "incident#new", "time": 90}]})  # fmt: skip
     said = {"id": "1", "updated_at": 200, "metadata": {"comment": {"comment": "b"}},
@@ -133,7 +133,7 @@ def test_what_a_webhook_does_not_say_stays_as_it_was():
     ],
 )
 def test_the_share_quota_is_read(body, available):
-    """What is left until the next reset, wherever BigPanda puts it."""
+    """The shares left until the next reset, wherever BigPanda puts it."""
     assert quota_available(body, body.get("incident", body)) == available
 
 
@@ -150,8 +150,8 @@ NAMES = (
 
 @settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(st.dictionaries(st.sampled_from(NAMES), _json), st.dictionaries(st.sampled_from(NAMES), _json))
-def test_nothing_that_is_strange_breaks_it(body, incident):
-    """Any JSON in any of the members: read as far as it can be, and storable."""
+def test_any_json_in_any_member_is_read(body, incident):
+    """As far as possible, and the result can be stored."""
     found = merge_details(IncidentDetails(), details(body | {"incident": incident}, incident, NOW))
     quota_available(body, incident)
     json.dumps(found.comments + found.events).encode()

@@ -41,8 +41,8 @@ def translated(receiver, body):
 
 
 @pytest.mark.parametrize(("receiver", "case"), CASES)
-def test_a_webhook_becomes_what_the_case_says(receiver, case):
-    """An event with these members (null: without it), or nothing, or a reason why it can never be read."""
+def test_webhook_becomes_the_event_of_its_case(receiver, case):
+    """An event with these members (null: absent), or none, or a reason why it is unreadable."""
     body = body_of(case)
     if "unreadable" in case:
         with pytest.raises(Unreadable) as raised:
@@ -61,14 +61,14 @@ def test_a_webhook_becomes_what_the_case_says(receiver, case):
 
 
 def test_every_sample_is_a_case():
-    """No body in the folder is left untried."""
+    """No body in the folder is unused."""
     used = {case.values[1]["body"] for case in CASES if isinstance(case.values[1]["body"], str)}
     assert {path.name for path in TESTDATA.glob("*.json")} == used
 
 
 @pytest.mark.parametrize(("receiver", "case"), CASES)
 def test_a_repeat_of_a_webhook_is_the_same_event(receiver, case):
-    """What the vendor sends again differs in nothing that BigPanda would show, whenever it comes."""
+    """A vendor's repeat has the same content, at any time."""
     if "event" not in case or case.get("change", {}).get("days_remaining", 0) is None:
         return
     (first, mapping), settings = translated(receiver, body_of(case)), sender(receiver).Settings

@@ -57,7 +57,7 @@ def changed(body, way, value):
     return json.loads(valid_json(json.dumps(copy).encode()))
 
 
-def told(name, body):
+def translated(name, body):
     """Return what a sender's module makes of a body; None where it is unreadable, in few words."""
     try:
         return translate(body, made(name), NOW)
@@ -67,15 +67,15 @@ def told(name, body):
 
 
 def test_every_sender_is_covered():
-    """A module that appears in the folder needs a sample here."""
+    """A new module in the folder needs a sample here."""
     assert set(SAMPLES) == set(senders())
 
 
 @pytest.mark.parametrize("name", senders())
-def test_a_module_provides_what_the_contract_says(name):
-    """Its settings are a receiver's, and a sample becomes a notification of that receiver with something in it."""
+def test_module_follows_the_contract(name):
+    """Its settings are a receiver's, and a sample becomes a notification with content."""
     assert issubclass(sender(name).Settings, ReceiverSettings)
-    notification = told(name, SAMPLES[name])
+    notification = translated(name, SAMPLES[name])
     assert isinstance(notification, Notification)
     assert (notification.receiver, notification.source, notification.mapping.app_key) == (name, "s", "app")
     assert len(notification.alerts) + len(notification.incidents) == 1
@@ -86,18 +86,18 @@ def test_a_module_provides_what_the_contract_says(name):
 
 @pytest.mark.parametrize("name", senders())
 @pytest.mark.parametrize("body", [None, 1, "x", [], {}, {"alerts": None}, {"alerts": [None]}])
-def test_a_body_that_is_none_is_unreadable_or_nothing(name, body):
-    """No alert is made up, and nothing else is raised."""
-    notification = told(name, body)
+def test_invalid_body_is_unreadable_or_empty(name, body):
+    """No alert is invented, and no other exception is raised."""
+    notification = translated(name, body)
     assert notification is None or not notification.alerts
 
 
 @pytest.mark.parametrize("name", senders())
-def test_strange_values_anywhere_are_read_as_far_as_they_can_be(name):
-    """In any place: no error but Unreadable, every text of an alert a string, its key of a bounded length."""
+def test_strange_values_are_read_leniently(name):
+    """In any place: no exception but Unreadable, every text a string, every key of bounded length."""
     for way in paths(SAMPLES[name]):
         for value in ODD:
-            notification = told(name, changed(SAMPLES[name], way, value))
+            notification = translated(name, changed(SAMPLES[name], way, value))
             for alert in notification.alerts if notification else ():
                 texts = (
                     *alert.labels.items(),
@@ -112,9 +112,9 @@ def test_strange_values_anywhere_are_read_as_far_as_they_can_be(name):
 @pytest.mark.parametrize("name", senders())
 @settings(max_examples=60, deadline=None)
 @given(data=st.data(), text=st.text(st.characters(exclude_categories=())))
-def test_no_text_is_too_strange(name, data, text):
-    """Arbitrary text in any member, lone surrogates and NUL included, is understood or unreadable."""
+def test_any_text_is_read_or_unreadable(name, data, text):
+    """In any member, lone surrogates and NUL included."""
     way = data.draw(st.sampled_from(list(paths(SAMPLES[name]))))
-    notification = told(name, changed(SAMPLES[name], way, text))
+    notification = translated(name, changed(SAMPLES[name], way, text))
     for alert in notification.alerts if notification else ():
         json.dumps(dict(alert.labels), ensure_ascii=False).encode()

@@ -18,12 +18,12 @@ def alert(**more):
     return {"status": "firing", "labels": LABELS, "annotations": {}, "startsAt": "2026-11-20T11:38:00Z"} | more
 
 
-def told(entry, **body):
+def translated(entry, **body):
     return translate({"alerts": [entry], **body}, SETTINGS, NOW)
 
 
 def event(entry, **body):
-    (found,) = told(entry, **body).alerts
+    (found,) = translated(entry, **body).alerts
     return build(found, status_of(found, SETTINGS.mapping)[0], int(NOW), SETTINGS.mapping)
 
 
@@ -31,25 +31,25 @@ def event(entry, **body):
     ("value", "text"),
     [(7, "7"), (1.5, "1.5"), (True, "true"), (None, None), (["a", 2], "a|2"), ({"a": 1}, None), ([["a"]], "")],
 )
-def test_a_value_that_is_no_text_becomes_text_or_is_left_out(value, text):
-    """In labels and annotations alike; the alert is sent all the same."""
+def test_non_text_value_becomes_text_or_is_dropped(value, text):
+    """In labels and annotations alike; the alert is still sent."""
     found = event(alert(annotations={"note": value}, labels=LABELS | {"rack": value}))
     assert (found.get("note"), found.get("rack"), found["status"]) == (text, text, "critical")
 
 
 @pytest.mark.parametrize("value", ["", "soon", None, {}, [], True, 10**400, "0001-01-01T00:00:00Z", -5])
-def test_a_time_that_cannot_be_read_counts_as_not_told(value):
-    """It began now, and it ends now."""
-    (found,) = told(alert(startsAt=value)).alerts
+def test_unreadable_time_counts_as_missing(value):
+    """The alert starts, or ends, now."""
+    (found,) = translated(alert(startsAt=value)).alerts
     assert found.starts_at == NOW
-    (found,) = told(alert(status="resolved", endsAt=value)).alerts
+    (found,) = translated(alert(status="resolved", endsAt=value)).alerts
     assert found.ends_at is None
 
 
-def test_of_very_much_as_much_is_kept_as_can_be_stored():
-    """Megabytes of text, or a hundred thousand labels, would be stored and searched: what comes first remains."""
+def test_huge_alerts_are_truncated():
+    """Megabytes of text, or a hundred thousand labels: the first ones are kept."""
     labels = LABELS | {"long": "x" * 60_000_000} | {f"label{number}": "y" * 2000 for number in range(100_000)}
-    (found,) = told(alert(labels=labels, generatorURL="z" * 60_000_000), externalURL="w" * 60_000_000).alerts
+    (found,) = translated(alert(labels=labels, generatorURL="z" * 60_000_000), externalURL="w" * 60_000_000).alerts
     assert found.labels == strings_of(labels)
     assert LABELS.items() <= found.labels.items()
     assert (len(found.labels["long"]), len(found.labels) <= 1000) == (100_000, True)
@@ -57,14 +57,14 @@ def test_of_very_much_as_much_is_kept_as_can_be_stored():
     assert sum(map(len, found.links.values())) <= 110_000
 
 
-def test_a_status_is_one_in_any_case():
-    """Nobody is paged by an alert that is set aside."""
-    assert [told(alert(status=word)).alerts[0].firing for word in ("Firing", "RESOLVED")] == [True, False]
+def test_status_is_case_insensitive():
+    """A quarantined alert pages nobody."""
+    assert [translated(alert(status=word)).alerts[0].firing for word in ("Firing", "RESOLVED")] == [True, False]
 
 
-def test_a_time_in_seconds_is_one():
+def test_time_in_seconds_is_read():
     """As some senders write it."""
-    (found,) = told(alert(startsAt=1_795_199_000)).alerts
+    (found,) = translated(alert(startsAt=1_795_199_000)).alerts
     assert found.starts_at == 1_795_199_000
 
 
@@ -77,16 +77,16 @@ def test_a_time_in_seconds_is_one():
         (7, "the alert is not an object"),
     ],
 )
-def test_only_what_has_no_identity_or_state_is_set_aside(entry, reason):
-    """With its own JSON; the rest of the webhook is taken."""
+def test_only_alerts_without_identity_or_status_are_quarantined(entry, reason):
+    """With their own JSON; the rest of the webhook is accepted."""
     found = translate({"alerts": [entry, alert()]}, SETTINGS, NOW)
     assert [(one.reason, json.loads(one.body)) for one in found.unreadable] == [(reason, entry)]
     assert len(found.alerts) == 1
 
 
-def test_a_fingerprint_is_identity_enough():
-    """Labels that cannot be read cost the alert its tags, not its life."""
-    (found,) = told(alert(labels=None, fingerprint="abc")).alerts
+def test_fingerprint_identifies_an_alert_without_labels():
+    """Unreadable labels cost the alert only its tags."""
+    (found,) = translated(alert(labels=None, fingerprint="abc")).alerts
     assert found.key == "prod:abc"
 
 
@@ -96,8 +96,8 @@ GRAFANA = alert(
 )  # fmt: skip
 
 
-def test_what_grafana_adds_is_kept():
-    """Its links, and what it measured, as tags."""
+def test_grafanas_additions_become_tags():
+    """Its links and measured values."""
     found = event(GRAFANA)
     assert found | {
         "dashboard_url": "http://g/d", "panel_url": "http://g/p", "silence_url": "http://g/s",
@@ -105,30 +105,30 @@ def test_what_grafana_adds_is_kept():
     } == found  # fmt: skip
 
 
-def test_another_measured_value_is_no_news():
-    """It differs with every evaluation: shown with what is sent anyway, but no reason to send."""
+def test_changed_measured_value_is_no_update():
+    """It differs with every evaluation."""
     hashes = set()
     for changed in (GRAFANA, GRAFANA | {"values": {"B": 99}, "valueString": "x", "imageURL": "http://g/j.png"}):
-        (found,) = told(changed).alerts
+        (found,) = translated(changed).alerts
         hashes.add(draft(found, status_of(found, SETTINGS.mapping)[0], SETTINGS.mapping).content_hash)
     assert len(hashes) == 1
 
 
 def test_grafanas_test_alert_is_counted_and_not_sent():
-    """It has no end, and would stay open for ever."""
-    found = told(alert(labels={"alertname": "TestAlert", "instance": "Grafana"}))
+    """It has no end, and would stay open forever."""
+    found = translated(alert(labels={"alertname": "TestAlert", "instance": "Grafana"}))
     assert (found.alerts, found.ignored) == ((), 1)
 
 
 def test_the_routes_labels_are_tags():
-    """Alertmanager 0.34 sends them; they are no part of what the alert is, and hide none of its own."""
-    plain, routed = told(alert()).alerts[0], told(alert(), routeLabels={"team": "shop"}).alerts[0]
+    """Alertmanager 0.34 sends them; they are not part of the identity, and replace no label of the alert."""
+    plain, routed = translated(alert()).alerts[0], translated(alert(), routeLabels={"team": "shop"}).alerts[0]
     assert routed.key == plain.key
     assert event(alert(), routeLabels={"team": "shop"})["route_team"] == "shop"
 
 
-def test_the_identity_leaves_labels_out():
-    """Those that are configured; the own key stays the fingerprint's."""
+def test_identity_omits_configured_labels():
+    """The alert's own key is still the fingerprint's."""
     settings = Settings.model_validate(
         {"receiver": "alertmanager", "source": "prod", "identity": {"without": ["severity", "alertgroup"]}}
     )
@@ -139,7 +139,7 @@ def test_the_identity_leaves_labels_out():
     assert len({one.identity for one in found}) == 1
     assert len({one.key for one in found}) == 3
     assert found[2].identity == found[2].key
-    assert told(alert()).alerts[0].identity == ""
+    assert translated(alert()).alerts[0].identity == ""
 
 
 @pytest.mark.parametrize(
@@ -156,7 +156,7 @@ def test_the_identity_leaves_labels_out():
     ],
 )
 def test_a_time_is_read_in_every_form_that_senders_write(value, time):
-    """Seconds, milliseconds, either as text, and dates, in UTC where they name no zone."""
+    """Seconds, milliseconds, either as text, and dates, in UTC without a zone."""
     assert time_of(value) == time
 
 
@@ -165,13 +165,13 @@ def test_a_time_is_read_in_every_form_that_senders_write(value, time):
     [(7, "7"), (" a-1 ", "a-1"), (1.0, ""), (True, ""), (None, ""), ("é", ""), ("a\nb", ""), ("x" * 129, "")],
 )
 def test_an_identifier_is_a_whole_number_or_a_line_of_ascii(value, identifier):
-    """Everything else identifies nothing."""
+    """Any other value is no identifier."""
     assert identifier_of(value) == identifier
 
 
 @pytest.mark.parametrize(
     ("value", "count"), [(3, 3), (2.9, 2), (-1, -1), (True, None), ("3", None), (10**400, None), (1e300, None)]
 )
-def test_a_count_is_a_number_that_counters_hold(value, count):
-    """One beyond would fail where it is counted, after the webhook is durable: its sender would try for ever."""
+def test_count_is_bounded(value, count):
+    """A larger one would fail after the webhook is durable, and its sender would retry forever."""
     assert whole_of(value) == count

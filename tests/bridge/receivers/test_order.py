@@ -57,7 +57,7 @@ def written(moment):
     return datetime.fromtimestamp(moment, UTC).isoformat()
 
 
-def told(number, kind, minute, skew):
+def message(number, kind, minute, skew):
     """Return what Vigilmon says of a monitor; an escalation's own time is the beginning of its incident."""
     moment = written(NOW - 86_400 + 60 * minute + skew)
     body = {"event": f"monitor_{kind}", "monitor": {"id": number, "name": "svc"}, "region": f"r{minute}"}
@@ -72,10 +72,10 @@ states = st.lists(st.tuples(st.sampled_from(["down", "up", "escalation"]), st.in
 @pytest.mark.slow
 @patient
 @given(states=states, skew=skews)
-def test_the_newest_state_of_a_monitor_holds(outbox, states, skew):
-    """Whatever the order of down, up and escalation; an up outdoes what bears its own second."""
+def test_newest_state_of_a_monitor_wins(outbox, states, skew):
+    """In any order of down, up and escalation; an up wins within the same second."""
     sender, number = Sender(outbox, "vigilmon"), next(NUMBERS)
-    messages = [told(number, kind, minute, skew) for kind, minute in states]
+    messages = [message(number, kind, minute, skew) for kind, minute in states]
     for message in messages:
         sender.send(message)
     firing, up = (max((m for kind, m in states if (kind == "up") is wanted), default=-1) for wanted in (False, True))
@@ -85,19 +85,19 @@ def test_the_newest_state_of_a_monitor_holds(outbox, states, skew):
 
 @patient
 @given(states=states, tries=st.integers(2, 4))
-def test_the_vendors_own_retries_make_no_event(outbox, states, tries):
-    """Each message in order, each several times: as many events as without the repeats."""
+def test_vendors_retries_make_no_event(outbox, states, tries):
+    """Each message in order, several times: as many events as without the repeats."""
     once, often, number = Sender(outbox, "vigilmon"), Sender(outbox, "vigilmon"), next(NUMBERS)
     other = next(NUMBERS)
     for kind, minute in states:
-        alone = once.send(told(number, kind, minute, 0))
-        assert [often.send(told(other, kind, minute, 0)) for _ in range(tries)] == [alone] + [0] * (tries - 1)
+        alone = once.send(message(number, kind, minute, 0))
+        assert [often.send(message(other, kind, minute, 0)) for _ in range(tries)] == [alone] + [0] * (tries - 1)
 
 
 @patient
 @given(states=st.lists(st.tuples(st.integers(0, 3), st.integers(-1, 30)), min_size=1, max_size=8), skew=skews)
-def test_the_newest_date_of_a_certificate_holds(outbox, states, skew):
-    """A date that moved out is newer; of one date, the fewest days left."""
+def test_newest_date_of_a_certificate_wins(outbox, states, skew):
+    """A later expiry date is newer; of the same date, fewer days left."""
     sender, number = Sender(outbox, "vigilmon"), next(NUMBERS)
     messages = [
         {
@@ -127,8 +127,8 @@ def occurrence(number, *, firing, minute, skew):
 
 @patient
 @given(states=st.lists(st.tuples(st.booleans(), st.integers(0, 5)), min_size=1, max_size=8), skew=skews)
-def test_the_newest_state_of_an_occurrence_holds(outbox, states, skew):
-    """A trigger that comes after its own clear opens nothing; a later one does."""
+def test_newest_state_of_an_occurrence_wins(outbox, states, skew):
+    """A trigger after its own clear opens nothing; a later one does."""
     sender, number = Sender(outbox, "thousandeyes"), next(NUMBERS)
     messages = [occurrence(number, firing=firing, minute=minute, skew=skew) for firing, minute in states]
     for message in messages:

@@ -11,8 +11,8 @@ from exporter.toolkit.config_types import problems
 @pytest.mark.parametrize(
     ("section", "rest"), [(Reconcile, {"urls": ["http://am:9093"]}), (Silences, {"alertmanager": "http://am:9093"})]
 )
-def test_certificates_that_cannot_be_trusted_are_a_problem(section, rest, tmp_path):
-    """A file that is not there and one that holds none, wherever an Alertmanager is asked over TLS."""
+def test_invalid_ca_file_is_an_error(section, rest, tmp_path):
+    """A missing file, and one without certificates, for every Alertmanager connection."""
     empty = tmp_path / "empty.pem"
     empty.write_text("")
     for file, why in [(tmp_path / "none.pem", "No such file or directory"), (empty, "no certificates in PEM form")]:

@@ -48,8 +48,8 @@ def given(status=STATUS, alerts=(ENTRY,), **more):
 
 
 @responses.activate
-def test_an_answer_says_what_fires_and_since_when_it_runs(ask):
-    """The alert is as its webhook would tell it; everything is asked for, suppressed or not."""
+def test_response_has_alerts_and_start_time(ask):
+    """Alerts are as in webhooks; all are requested, suppressed or not."""
     call = given()
     (peer,) = ask()
     assert isinstance(peer, Peer)
@@ -75,8 +75,8 @@ def test_an_answer_says_what_fires_and_since_when_it_runs(ask):
         (None, False, False),
     ],
 )
-def test_states(status, active, suppressed):
-    """What any silence, inhibition or time interval mutes is suppressed; what is not looked at yet is neither."""
+def test_states_of_alerts(status, active, suppressed):
+    """An alert muted by a silence, inhibition or time interval is suppressed; an unprocessed one is neither."""
     (found,) = listed([ENTRY | {"status": status}], settings(), NOW)
     assert (found.active, found.suppressed) == (active, suppressed)
 
@@ -86,15 +86,15 @@ def test_states(status, active, suppressed):
     [None, {}, [None], [{}], [ENTRY, {"labels": {"a": 1}}], [ENTRY | {"startsAt": "soon"}]],
     ids=["null", "object", "null in it", "no labels", "a label is a number", "no time"],
 )
-def test_an_alert_that_cannot_be_read_could_be_any(answer):
-    """One unreadable alert makes the whole list unreadable: it must not close what it may be."""
+def test_unreadable_alert_makes_the_list_unreadable(answer):
+    """It could be any alert, so the list must not resolve one."""
     with pytest.raises(Unreadable):
         list(listed(answer, settings(), NOW))
 
 
 @responses.activate
-def test_a_status_that_is_none_does_not_count(ask):
-    """What says nothing of itself is no Alertmanager."""
+def test_invalid_status_is_an_error(ask):
+    """A response without it is not Alertmanager's."""
     given(status=[])
     (answer,) = ask()
     assert isinstance(answer, Unanswered)
@@ -103,8 +103,8 @@ def test_a_status_that_is_none_does_not_count(ask):
 
 @responses.activate
 @pytest.mark.parametrize("uptime", [None, 5, "soon", "0001-01-01T00:00:00Z"])
-def test_one_that_does_not_say_since_when_it_runs_is_young_since_it_was_asked(uptime):
-    """Grafana's own Alertmanager does not; after an answer that failed it may have started anew."""
+def test_alertmanager_without_uptime_is_young_at_the_first_poll(uptime):
+    """Grafana's has none; after a failed response it may have restarted."""
     given(status=STATUS | {"uptime": uptime})
     clock = [0.0]
     api = AlertmanagerApi(settings(), steady=lambda: clock[0])
@@ -122,8 +122,8 @@ def test_one_that_does_not_say_since_when_it_runs_is_young_since_it_was_asked(up
 
 
 @responses.activate
-def test_an_alertmanager_is_as_old_as_we_know_it_whatever_its_clock_says():
-    """A clock that is set back, its or ours, does not make it young; a start that is another does."""
+def test_age_of_an_alertmanager_ignores_clock_changes():
+    """A clock set back does not make it young; another start time does."""
     given(status=STATUS | {"uptime": "2033-11-14T22:00:00Z"})
     clock = [0.0]
     api = AlertmanagerApi(settings(), steady=lambda: clock[0])
@@ -164,15 +164,15 @@ route:
         ("0.28.1", "route: {receiver: x, group_interval: 10s, routes: 5}", 10.0),
     ],
 )
-def test_how_long_it_may_hide_what_it_mutes(version, config, lag):
-    """Before 0.35 until the longest group interval of its routes is over; what cannot be read has the default."""
+def test_muting_delay_depends_on_version_and_routes(version, config, lag):
+    """Before 0.35 the longest group interval of its routes; the default if unreadable."""
     answer = STATUS | {"versionInfo": {"version": version}, "config": {"original": config}}
     assert status(answer)[2] == lag
 
 
 @pytest.mark.parametrize("strange", [{"versionInfo": None}, {"versionInfo": {"version": 5}}, {"config": []}])
-def test_a_version_that_cannot_be_read_is_an_old_one(strange):
-    """Opened too late is better than opened though it is muted."""
+def test_unreadable_version_counts_as_old(strange):
+    """Opening too late is better than opening a muted alert."""
     assert status(STATUS | strange)[2] == 300.0
 
 
@@ -181,7 +181,7 @@ SILENCE = {"id": "s1", "createdBy": "jo", "comment": "deploy", "endsAt": "2033-1
 
 @responses.activate
 def test_silences_are_known_by_their_ids():
-    """Of all peers that answer; one that says too little of itself is left out."""
+    """Of all peers that answer; an incomplete one is left out."""
     urls = [URL, "http://am-2:9093", "http://am-3:9093"]
     call = responses.get(f"{URL}/api/v2/silences", json=[SILENCE, {"id": "s2"}, {**SILENCE, "id": 5}, None])
     responses.get("http://am-2:9093/api/v2/silences", json=[{**SILENCE, "id": "s3", "createdBy": None}])
@@ -198,8 +198,8 @@ def test_silences_are_known_by_their_ids():
 
 
 @responses.activate
-def test_silences_that_nobody_lists_are_unknown():
-    """That is not none at all."""
+def test_failed_silence_lists_are_unknown():
+    """That differs from an empty list."""
     responses.get(f"{URL}/api/v2/silences", status=403)
     api = AlertmanagerApi(settings())
     with pytest.raises(Unanswered, match="answered 403"):
@@ -216,13 +216,13 @@ def test_silences_that_nobody_lists_are_unknown():
     ],
 )
 def test_only_scheme_and_host_of_a_url_are_shown(url, shown):
-    """Its path and query may hold secrets."""
+    """Its path and query may be secrets."""
     assert origin(url) == shown
 
 
 @responses.activate
-def test_a_settling_cluster_says_so(ask):
-    """And one without a cluster does not settle."""
+def test_settling_cluster_is_detected(ask):
+    """One without a cluster does not settle."""
     given(status=STATUS | {"cluster": {"status": "settling"}})
     assert ask()[0].settling
     responses.reset()
@@ -232,8 +232,8 @@ def test_a_settling_cluster_says_so(ask):
 
 @responses.activate
 @pytest.mark.parametrize("code", [302, 401, 404, 410, 503])
-def test_every_status_but_200_does_not_count(ask, code):
-    """503 is Alertmanager's answer over its concurrency limit; a redirect is not followed with our credentials."""
+def test_every_status_but_200_is_an_error(ask, code):
+    """503 is Alertmanager's response over its concurrency limit; redirects are not followed."""
     given(status=STATUS)
     responses.replace(responses.GET, f"{URL}/api/v2/alerts", status=code, headers={"Location": "http://evil.test/"})
     (answer,) = ask(bearer_token="tok-9")
@@ -243,7 +243,7 @@ def test_every_status_but_200_does_not_count(ask, code):
 
 @responses.activate
 @pytest.mark.parametrize(
-    ("body", "told"),
+    ("body", "message"),
     [
         ("<html>", "the response is not JSON"),
         ('[{"labels": {}', "the response is not JSON"),
@@ -251,12 +251,12 @@ def test_every_status_but_200_does_not_count(ask, code):
         (requests.ReadTimeout(), "no complete response within 10 s (waiting for the response)"),
     ],
 )
-def test_what_goes_wrong_is_said_in_words(ask, body, told):
-    """No exception leaves, and no word of it."""
+def test_errors_have_our_own_messages(ask, body, message):
+    """No foreign exception is passed on."""
     given()
     responses.replace(responses.GET, f"{URL}/api/v2/alerts", body=body)
     (answer,) = ask()
-    assert str(answer) == told
+    assert str(answer) == message
 
 
 @responses.activate
@@ -268,8 +268,8 @@ def test_what_goes_wrong_is_said_in_words(ask, body, told):
         ({"username": "u", "password": "p"}, f"Basic {base64.b64encode(b'u:p').decode()}"),
     ],
 )
-def test_credentials(ask, credentials, header):
-    """A bearer token, or a user and a password, in the header of each request."""
+def test_credentials_are_sent(ask, credentials, header):
+    """A bearer token, or user and password, in the header of each request."""
     given()
     ask(**credentials)
     assert [call.request.headers.get("Authorization") for call in responses.calls] == [header] * 2
@@ -291,8 +291,8 @@ OURS, OTHERS = {"receiver": {"name": "big.panda"}}, {"receiver": {"name": "other
         ({}, set()),
     ],
 )
-def test_what_time_intervals_mute(groups, expected):
-    """A group that goes to us counts; what another group of ours tells is not muted."""
+def test_muted_groups_suppress_their_alerts(groups, expected):
+    """Only groups of our receiver count, and an alert in another group of ours is not muted."""
     assert muted(groups, {"big.panda"}, settings(), NOW) == expected
 
 
@@ -307,8 +307,8 @@ def test_what_time_intervals_mute(groups, expected):
         ({"status": 503}, {"status": 500}, "answered 503"),
     ],
 )
-def test_one_of_them_says_what_is_muted(first, second, expected):
-    """One without groups mutes nothing; when none of them answers, it is not known."""
+def test_muting_is_taken_from_one_alertmanager(first, second, expected):
+    """Without groups nothing is muted; if none answers, it is unknown."""
     urls = [URL, "http://am-2:9093"]
     for url, answer in zip(urls, (first, second), strict=True):
         responses.get(f"{url}/api/v2/alerts/groups", **answer)
@@ -323,7 +323,7 @@ def test_one_of_them_says_what_is_muted(first, second, expected):
 
 
 @pytest.mark.parametrize(
-    ("wrong", "told"),
+    ("wrong", "message"),
     [
         ({"urls": ["http://u:p@am:9093"]}, "must not contain credentials"),
         ({"username": "u"}, "username and password belong together"),
@@ -332,7 +332,7 @@ def test_one_of_them_says_what_is_muted(first, second, expected):
         ({"ca_file": __file__}, "not PEM|cannot use"),
     ],
 )
-def test_settings_that_cannot_be_used(wrong, told):
-    """Each is a problem when the configuration is read."""
-    with pytest.raises(ValueError, match=told):
+def test_invalid_settings_are_errors(wrong, message):
+    """When the configuration is read."""
+    with pytest.raises(ValueError, match=message):
         settings(**wrong)

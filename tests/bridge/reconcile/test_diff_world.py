@@ -11,7 +11,7 @@ from bridge.reconcile.diff import Action, Poll, diff
 
 INTERVAL, MIN_UPTIME = 60.0, 300.0
 RESEND = 4 * INTERVAL
-"""Seconds after which an Alertmanager that started anew knows all that fires: less than `MIN_UPTIME`."""
+"""Seconds after which a restarted Alertmanager has all firing alerts: less than `MIN_UPTIME`."""
 KEYS = st.sampled_from(["a", "b", "c"])
 PEERS = st.integers(0, 1)
 STEPS = st.one_of(
@@ -31,32 +31,32 @@ class Peer:
     up: bool = True
 
     def knows(self, firing, now):
-        """Return what it lists: nothing that began before its start until it was sent anew."""
-        told = {key: since for key, since in firing.items() if key != self.kept_from}
-        return {key for key, since in told.items() if since >= self.started or now - self.started >= RESEND}
+        """Return its listed alerts: those from before its start only once they were resent."""
+        received = {key: since for key, since in firing.items() if key != self.kept_from}
+        return {key for key, since in received.items() if since >= self.started or now - self.started >= RESEND}
 
 
 @dataclass
 class World:
-    """What fires in truth, two Alertmanagers, and a ledger that some webhooks do not reach."""
+    """The firing alerts, two Alertmanagers, and alert states that some webhooks do not reach."""
 
     now: float = 0.0
     firing: dict[str, float] = field(default_factory=dict)
     silenced: set[str] = field(default_factory=set)
     peers: tuple[Peer, Peer] = field(default_factory=lambda: (Peer("a"), Peer("b")))
-    ledger: dict[str, tuple[bool, float]] = field(default_factory=dict)
+    states: dict[str, tuple[bool, float]] = field(default_factory=dict)
     size: int | None = None
     before: Poll | None = None
 
     def fire(self, key, arrives):
         self.firing.setdefault(key, self.now)
         if arrives and key not in self.silenced:
-            self.ledger[key] = (True, self.now)
+            self.states[key] = (True, self.now)
 
     def end(self, key, arrives):
         self.firing.pop(key, None)
-        if arrives and key not in self.silenced and key in self.ledger:
-            self.ledger[key] = (False, self.now)
+        if arrives and key not in self.silenced and key in self.states:
+            self.states[key] = (False, self.now)
 
     def silence(self, key):
         self.silenced.add(key)
@@ -75,7 +75,7 @@ class World:
             self.restart(number)
 
     def open(self):
-        return {key for key, (is_open, _) in self.ledger.items() if is_open}
+        return {key for key, (is_open, _) in self.states.items() if is_open}
 
     def turn(self, times=1):
         for _ in range(times):
@@ -94,8 +94,8 @@ class World:
             emptied=whole and not listed and bool(self.size),
             listed=listed,
             active=active,
-            held={key: self.ledger[key][1] for key in self.open()},
-            known={key: at for key, (is_open, at) in self.ledger.items() if not is_open and key in active},
+            held={key: self.states[key][1] for key in self.open()},
+            known={key: at for key, (is_open, at) in self.states.items() if not is_open and key in active},
         )
         self.size = len(listed) if whole else self.size
         result = diff(self.before, latest, min_uptime=MIN_UPTIME)
@@ -104,8 +104,8 @@ class World:
             opens = found.action is Action.OPENED
             assert opens == (found.key in self.firing), f"{found} though it is not so"
             assert not (opens and found.key in self.silenced), f"{found} though it is silenced"
-            assert self.ledger.get(found.key, (False, None))[1] == found.updated_at
-            self.ledger[found.key] = (opens, self.now)
+            assert self.states.get(found.key, (False, None))[1] == found.updated_at
+            self.states[found.key] = (opens, self.now)
 
 
 def alert(key):
@@ -115,8 +115,8 @@ def alert(key):
 @pytest.mark.slow
 @settings(max_examples=300, deadline=None)
 @given(st.lists(STEPS, min_size=20, max_size=60))
-def test_every_correction_is_true_and_in_the_end_all_is(steps):
-    """No correction contradicts the truth; once the faults stop, what is open is what fires, but for silences."""
+def test_every_correction_is_right_and_states_converge(steps):
+    """Without faults, open alerts are the firing ones in the end, except silenced ones."""
     world = World()
     for name, *arguments in steps:
         getattr(world, name)(*arguments)

@@ -1,4 +1,4 @@
-"""Alerts that end by silence, because their sender does not tell of the end."""
+"""Alerts that expire, because their sender does not report the end."""
 
 import threading
 import time
@@ -53,8 +53,8 @@ def outbox(tmp_path):
     opened.close()
 
 
-def test_a_certificate_of_which_nothing_is_heard_is_resolved(outbox):
-    """After the silence, not before; a monitor stays down, and what another receiver told stays as well."""
+def test_certificate_alert_expires_without_webhooks(outbox):
+    """After certificate_resolve_after, not before; monitors, and other receivers' alerts, stay."""
     bench = Bench(outbox)
     bench.send(DOWN)
     bench.send(expiring(14))
@@ -69,8 +69,8 @@ def test_a_certificate_of_which_nothing_is_heard_is_resolved(outbox):
     assert [one.event["status"] for one in outbox.queue.claim(9, "me", bench.now, 60.0)][:2] == ["critical", "warning"]
 
 
-def test_what_is_heard_again_goes_on(outbox):
-    """A repeat, and a day less, break the silence; what is older than the last word opens nothing again."""
+def test_repeated_alert_does_not_expire(outbox):
+    """A repeat, or a day less, restarts the time; an older state opens nothing again."""
     bench = Bench(outbox)
     bench.send(expiring(14))
     for day, days in ((2, 14), (4, 10)):
@@ -84,8 +84,8 @@ def test_what_is_heard_again_goes_on(outbox):
     assert [bench.send(expiring(days)) for days in (11, 10, 9)] == [0, 1, 1]
 
 
-def test_never_by_silence_unless_said(outbox):
-    """0s is the default: there is nothing to look for, and no database is asked."""
+def test_expiry_is_off_by_default(outbox):
+    """With 0s the database is not read."""
     bench = Bench(outbox, after=0.0)
     bench.send(expiring(14))
     bench.now = T0 + 400 * DAY
@@ -94,13 +94,13 @@ def test_never_by_silence_unless_said(outbox):
 
 
 @pytest.mark.parametrize(("after", "tick"), [(3 * DAY, 60.0), (80.0, 10.0), (0.1, 0.25)])
-def test_it_looks_often_enough(outbox, after, tick):
-    """Some times within the silence, never without a pause."""
+def test_expiry_runs_often_enough(outbox, after, tick):
+    """Several times within the shortest time, never without a pause."""
     assert Bench(outbox, after).expiry.interval == tick
 
 
-def test_the_loop_outlives_its_failures_and_hears_of_new_settings(outbox, caplog, monkeypatch):
-    """A database that is busy, and a mistake, are told; a reload takes effect at once; it stops when told."""
+def test_loop_survives_errors_and_uses_new_settings(outbox, caplog, monkeypatch):
+    """A busy database and our own errors are logged; a reload takes effect at once."""
     bench = Bench(outbox)
     bench.send(expiring(14))
     failures = [Unavailable("busy"), ZeroDivisionError("no"), None]
@@ -159,8 +159,8 @@ class Repeating:
         return bool(self.outbox.alerts.open_alerts("am"))
 
 
-def test_an_alert_that_is_not_repeated_is_resolved(outbox):
-    """A repeat that changes nothing is a word all the same."""
+def test_resolve_after_resolves_an_unrepeated_alert(outbox):
+    """A repeat without a change counts."""
     world = Repeating(outbox)
     world.expiry.tick()
     assert world.fire() == 1
@@ -174,8 +174,8 @@ def test_an_alert_that_is_not_repeated_is_resolved(outbox):
 
 
 @pytest.mark.parametrize("gap", [3 * HOUR, -3 * HOUR], ids=["ahead", "back"])
-def test_a_time_in_which_nobody_was_heard_is_no_silence(outbox, gap):
-    """The bridge did not run, or the clock was set: the sender has what was left of its time."""
+def test_downtime_of_the_bridge_does_not_count(outbox, gap):
+    """After a stop, or a clock change, the sender has the rest of its time."""
     world = Repeating(outbox)
     world.expiry.tick()
     world.fire()

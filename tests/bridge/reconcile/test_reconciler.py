@@ -61,7 +61,7 @@ def peer(*found, started=T0 - 3600, **more):
 
 
 class Alertmanagers:
-    """Say the same until told otherwise; `asked` is called at each question."""
+    """Answer the same until changed; `asked` is called at each poll."""
 
     def __init__(self):
         self.says = [peer(), peer()]
@@ -142,8 +142,8 @@ def bench(outbox):
     return Bench(outbox)
 
 
-def test_what_no_alertmanager_knows_is_closed_after_two_polls(bench, caplog):
-    """The stored alert is resolved as of now, under the same identifier; counted, logged with its reason."""
+def test_unlisted_alert_is_resolved_after_two_polls(bench, caplog):
+    """As of now, under the same identifier; counted, and logged with the reason."""
     bench.webhook(alert("gone"), alert("there"))
     bench.alertmanagers.says = [peer(listed("there")), peer(listed("there"))]
     bench.turn()
@@ -161,8 +161,8 @@ def test_what_no_alertmanager_knows_is_closed_after_two_polls(bench, caplog):
     assert bench.counted("closed") == 1
 
 
-def test_one_peer_that_knows_it_keeps_it_open(bench):
-    """A set of Alertmanagers counts as one; what one of them suppresses is not resolved."""
+def test_alert_listed_by_one_peer_stays_open(bench):
+    """A suppressed one too."""
     bench.webhook(alert("a"), alert("b"))
     bench.alertmanagers.says = [peer(listed("a", "suppressed")), peer(listed("b", receivers=["other"]))]
     bench.turn(4)
@@ -178,8 +178,8 @@ def test_one_peer_that_knows_it_keeps_it_open(bench):
     ],
     ids=["unanswered", "young", "settling"],
 )
-def test_a_doubt_keeps_everything_open_and_is_said_once(bench, says, caplog):
-    """Nothing is closed while an Alertmanager may not know all; the log says why, and not at every poll."""
+def test_blocker_keeps_alerts_open_and_is_logged_once(bench, says, caplog):
+    """Nothing is resolved while an Alertmanager may lack alerts."""
     bench.webhook(alert("a"))
     bench.alertmanagers.says = says
     bench.turn(4)
@@ -187,8 +187,8 @@ def test_a_doubt_keeps_everything_open_and_is_said_once(bench, says, caplog):
     assert caplog.text.count("Not closing unlisted alerts of prod") == 1
 
 
-def test_a_list_that_is_suddenly_empty_must_stay_so(bench):
-    """The first empty list after one that was not is not believed; the next two are."""
+def test_suddenly_empty_list_must_be_confirmed(bench):
+    """The first empty list after a non-empty one does not count; the next two do."""
     bench.webhook(alert("a"))
     bench.alertmanagers.says = [peer(listed("a")), peer()]
     bench.turn()
@@ -199,8 +199,8 @@ def test_a_list_that_is_suddenly_empty_must_stay_so(bench):
     assert bench.open() == []
 
 
-def test_a_poll_that_fails_starts_the_count_anew(bench):
-    """Two polls running means with none between that does not count."""
+def test_failed_poll_restarts_the_count(bench):
+    """Two consecutive polls must succeed."""
     bench.webhook(alert("a"))
     whole = [peer(listed("x", receivers=["other"])), peer()]
     for says in (whole, [whole[0], Unanswered("http://am-2", "no answer in time")], whole):
@@ -211,8 +211,8 @@ def test_a_poll_that_fails_starts_the_count_anew(bench):
     assert bench.open() == []
 
 
-def test_a_database_that_fails_between_starts_the_count_anew(bench, monkeypatch):
-    """What was seen before an interruption is forgotten."""
+def test_failed_database_restarts_the_count(bench, monkeypatch):
+    """The poll before it is forgotten."""
     bench.webhook(alert("a"))
     bench.turn()
 
@@ -230,22 +230,22 @@ def test_a_database_that_fails_between_starts_the_count_anew(bench, monkeypatch)
 
 
 @pytest.mark.parametrize(
-    ("told", "left"),
+    ("change", "left"),
     [(alert("a", at=T0 + 150), ["prod:a"]), (alert("a", firing=False, at=T0 + 150), [])],
     ids=["fires again", "resolved"],
 )
-def test_a_webhook_between_asking_and_closing_wins(bench, told, left):
-    """An alert that starts anew while the Alertmanagers are asked is not closed by what they said before."""
+def test_webhook_during_a_poll_wins(bench, change, left):
+    """An alert that fires again meanwhile is not resolved."""
     bench.webhook(alert("a"))
     bench.turn()
-    bench.alertmanagers.asked = lambda: bench.webhook(told)
+    bench.alertmanagers.asked = lambda: bench.webhook(change)
     bench.turn()
     assert bench.open() == left
     assert bench.counted("closed") == 0
 
 
 def test_only_this_receivers_alerts_are_closed(bench):
-    """Another sender under the same source, and the watchdog's own alert, are nobody's but theirs."""
+    """Not those of another sender with this source, nor the watchdog's alert."""
     bench.webhook(alert("monitor:5", receiver="vigilmon"), alert("watchdog"), alert("a"))
     bench.turn(3)
     assert bench.open() == ["prod:monitor:5", "prod:watchdog"]
@@ -263,22 +263,22 @@ def test_only_this_receivers_alerts_are_closed(bench):
     ],
     ids=["suppressed", "unprocessed", "another's", "nobody's", "the heartbeat", "not sent"],
 )
-def test_what_is_not_ours_to_tell_is_not_opened(bench, found):
-    """Only what fires, unsuppressed, routed to us, and of a severity that is sent."""
+def test_only_alerts_for_this_receiver_are_opened(bench, found):
+    """Firing, unsuppressed, routed to us, with a severity that is sent."""
     bench.alertmanagers.says = [peer(found), peer()]
     bench.turn(3)
     assert (bench.open(), bench.counted("opened")) == ([], 0)
 
 
-def test_what_one_peer_suppresses_is_not_opened(bench):
-    """A silence that has not reached every peer holds for all of them."""
+def test_alert_suppressed_by_one_peer_is_not_opened(bench):
+    """A silence may not have reached every peer."""
     bench.alertmanagers.says = [peer(listed("x")), peer(listed("x", "suppressed"))]
     bench.turn(3)
     assert bench.open() == []
 
 
-def test_what_was_never_told_is_opened_after_two_polls(bench, caplog):
-    """Labels, severity and time come from the API; counted, logged with its reason, once."""
+def test_missed_alert_is_opened_after_two_polls(bench, caplog):
+    """With labels, severity and time from the API; counted, and logged once with the reason."""
     bench.alertmanagers.says = [peer(listed("x", severity="warning")), Unanswered("http://am-2", "answered 503")]
     bench.turn()
     assert bench.open() == []
@@ -288,8 +288,8 @@ def test_what_was_never_told_is_opened_after_two_polls(bench, caplog):
     assert "opened prod:x (x): active in Alertmanager in two consecutive polls, but never reported" in caplog.text
 
 
-def test_what_a_time_interval_mutes_is_not_opened(bench, caplog):
-    """Nor is anything while an Alertmanager does not say what it mutes; what has ended is closed all the same."""
+def test_alert_muted_by_a_time_interval_is_not_opened(bench, caplog):
+    """Nor is any while the muting is unknown; ended alerts are still resolved."""
     bench.alertmanagers.says = [peer(listed("x"), listed("y")), peer()]
     bench.alertmanagers.mutes = Unanswered("http://am-1", "answered 503")
     bench.webhook(alert("gone"))
@@ -302,8 +302,8 @@ def test_what_a_time_interval_mutes_is_not_opened(bench, caplog):
     assert bench.open() == ["prod:x"]
 
 
-def test_opening_can_be_left_to_alertmanager(bench):
-    """Where it does not show what its time intervals mute, the reconciler closes and never opens."""
+def test_open_missed_false_never_opens(bench):
+    """It still resolves."""
     bench.reconciler = bench.make(settings(open_missed=False))
     bench.webhook(alert("gone"))
     bench.alertmanagers.says = [peer(listed("x")), peer()]
@@ -312,8 +312,8 @@ def test_opening_can_be_left_to_alertmanager(bench):
     assert bench.open() == []
 
 
-def test_what_was_closed_wrongly_is_opened_again(bench):
-    """An alert that the ledger holds as resolved and Alertmanager as active fires."""
+def test_wrongly_resolved_alert_is_opened_again(bench):
+    """Resolved here, active at Alertmanager."""
     bench.webhook(alert("x"))
     bench.webhook(alert("x", firing=False))
     bench.alertmanagers.says = [peer(listed("x")), peer(listed("x"))]
@@ -322,8 +322,8 @@ def test_what_was_closed_wrongly_is_opened_again(bench):
 
 
 @pytest.mark.parametrize(("name", "opened"), [("", []), (r"big\.panda", ["prod:x"]), ("other", [])])
-def test_the_receivers_name_is_learned(bench, name, opened):
-    """Webhooks bear it quoted as a pattern; before the first of them nothing is opened, yet closed all the same."""
+def test_receiver_name_is_learned_from_webhooks(bench, name, opened):
+    """Before the first one nothing is opened, but alerts are resolved."""
     bench.reconciler = bench.make(settings(receiver=None))
     bench.webhook(alert("gone"), name=name)
     bench.alertmanagers.says = [peer(listed("x", receivers=["big.panda"])), peer()]
@@ -337,8 +337,8 @@ def test_a_quoted_name_is_read_as_it_was_written():
     assert unquoted("plain-name_1") == "plain-name_1"
 
 
-def test_what_was_cut_off_is_fetched_at_once(bench, caplog):
-    """After a hint two looks in a row are enough to open, and never close anything."""
+def test_truncated_alerts_are_fetched_at_once(bench, caplog):
+    """After a wake two polls in a row are enough to open, never to resolve."""
     bench.webhook(alert("gone"))
     bench.alertmanagers.says = [peer(listed("x")), peer(listed("y"))]
     bench.reconciler.fetch()
@@ -349,8 +349,8 @@ def test_what_was_cut_off_is_fetched_at_once(bench, caplog):
     assert (bench.counted("opened"), bench.counted("closed")) == (2, 0)
 
 
-def test_an_alert_that_may_be_muted_unseen_is_opened_later(bench):
-    """Before 0.35 Alertmanager shows what a time interval mutes only once the group was flushed again."""
+def test_possibly_muted_alert_is_opened_later(bench):
+    """Before 0.35 Alertmanager shows muting only after the group was flushed again."""
     bench.alertmanagers.says = [peer(listed("x"), mutes_lag=300.0), peer(listed("x"))]
     bench.turn(5)
     assert bench.open() == []
@@ -358,8 +358,8 @@ def test_an_alert_that_may_be_muted_unseen_is_opened_later(bench):
     assert bench.open() == ["prod:x"]
 
 
-def test_what_was_cut_off_is_not_opened_while_it_may_be_muted_unseen(bench):
-    """Two looks in a row cannot tell since when it is listed: only what began long enough ago is fetched."""
+def test_possibly_muted_truncated_alert_is_not_opened(bench):
+    """Only alerts that started long enough ago are fetched."""
     bench.alertmanagers.says = [
         peer(listed("old", at=bench.now - 60), listed("new", at=bench.now - 50), mutes_lag=60.0),
         peer(),
@@ -368,25 +368,25 @@ def test_what_was_cut_off_is_not_opened_while_it_may_be_muted_unseen(bench):
     assert bench.open() == ["prod:old"]
 
 
-def test_alerts_that_share_an_identity_are_asked_for_one_by_one(bench):
-    """What one of them missed is made good, and BigPanda shows the worst of those that fire."""
+def test_members_of_an_identity_are_reconciled_one_by_one(bench):
+    """BigPanda has the worst firing one."""
 
     def member(name, severity):
         return replace(alert(name, severity=severity), identity="prod:shared")
 
     both = [member("warn", "warning"), member("crit", "critical")]
     bench.webhook(*both)
-    told = [Listed(alert=one, active=True, suppressed=False, receivers=frozenset({"bigpanda"})) for one in both]
-    bench.alertmanagers.says = [peer(*told), peer()]
+    listed = [Listed(alert=one, active=True, suppressed=False, receivers=frozenset({"bigpanda"})) for one in both]
+    bench.alertmanagers.says = [peer(*listed), peer()]
     bench.turn(3)
     assert (bench.counted("closed"), bench.counted("opened")) == (0, 0)
     assert [state.status for state in bench.outbox.alerts.open_alerts("prod")] == ["critical"]
-    bench.alertmanagers.says = [peer(told[0]), peer()]
+    bench.alertmanagers.says = [peer(listed[0]), peer()]
     bench.turn(2)
     assert [(state.key, state.status) for state in bench.outbox.alerts.open_alerts("prod")] == [
         ("prod:shared", "warning")
     ]
-    bench.alertmanagers.says = [peer(*told), peer()]
+    bench.alertmanagers.says = [peer(*listed), peer()]
     bench.turn(2)
     assert (bench.counted("closed"), bench.counted("opened")) == (1, 1)
     assert [state.status for state in bench.outbox.alerts.open_alerts("prod")] == ["critical"]
@@ -416,7 +416,7 @@ def acknowledging(bench):
 
 
 def test_a_silenced_alert_is_acknowledged_until_the_silence_ends(bench, caplog):
-    """One event when it begins, with who, until when and why; its status again when it ends; none in between."""
+    """One event at its start, with user, end and comment; the alert's status again at its end; none in between."""
     caplog.set_level(logging.INFO)
     acknowledging(bench)
     silenced = listed("x", "suppressed", silenced_by=("s1",))
@@ -434,8 +434,8 @@ def test_a_silenced_alert_is_acknowledged_until_the_silence_ends(bench, caplog):
     assert (bench.counted("closed"), bench.counted("opened")) == (0, 0)
 
 
-def test_an_alert_that_ends_under_its_silence_is_closed(bench):
-    """The silence outlives it: its end is an end, without the silence's tags."""
+def test_alert_that_ends_under_its_silence_is_resolved(bench):
+    """Without the silence's tags."""
     acknowledging(bench)
     silenced = listed("x", "suppressed", silenced_by=("s1",))
     bench.alertmanagers.says = [peer(silenced), peer(silenced, listed("y", receivers=["other"]))]
@@ -447,7 +447,7 @@ def test_an_alert_that_ends_under_its_silence_is_closed(bench):
 
 
 def test_a_webhook_ends_the_acknowledgement(bench):
-    """Alertmanager notifies of nothing that it silences: what it sends is not silenced any more."""
+    """Alertmanager does not notify about silenced alerts."""
     acknowledging(bench)
     silenced = listed("x", "suppressed", silenced_by=("s1",))
     bench.alertmanagers.says = [peer(silenced), peer(silenced)]
@@ -468,8 +468,8 @@ def test_a_webhook_ends_the_acknowledgement(bench):
     ],
     ids=["one does not answer", "one silences it", "not looked at yet", "inhibited"],
 )
-def test_a_silence_ends_only_when_all_say_so(bench, says):
-    """A peer that is gone may still silence it; a list in which it is neither active nor silenced says nothing."""
+def test_acknowledgement_ends_only_when_all_alertmanagers_agree(bench, says):
+    """A missing peer may still silence it; so may one that lists it as neither active nor silenced."""
     acknowledging(bench)
     silenced = listed("x", "suppressed", silenced_by=("s1",))
     bench.alertmanagers.says = [peer(silenced), peer(silenced)]
@@ -479,8 +479,8 @@ def test_a_silence_ends_only_when_all_say_so(bench, says):
     assert sent(bench) == [("acknowledged", TAGS)]
 
 
-def test_while_silences_are_unknown_everything_stays(bench, caplog):
-    """An Alertmanager that lists alerts and not its silences: said once."""
+def test_unknown_silences_change_nothing(bench, caplog):
+    """If an Alertmanager lists alerts but not silences; logged once."""
     acknowledging(bench)
     silenced = listed("x", "suppressed", silenced_by=("s1",))
     bench.alertmanagers.says = [peer(silenced), peer(silenced)]
@@ -490,8 +490,8 @@ def test_while_silences_are_unknown_everything_stays(bench, caplog):
     assert caplog.text.count("Silences of prod unknown: Alertmanager http://am-1: answered 403") == 1
 
 
-def test_without_acknowledging_silences_are_only_seen(bench):
-    """The page and the metric have them; what was acknowledged under another setting gets its status back."""
+def test_silenced_keep_only_shows_silences(bench):
+    """On the page and in the metric; an acknowledged alert gets its status back."""
     acknowledging(bench)
     silenced = listed("x", "suppressed", silenced_by=("s1",))
     bench.alertmanagers.says = [peer(silenced), peer(silenced)]
@@ -509,7 +509,7 @@ def test_without_acknowledging_silences_are_only_seen(bench):
 
 
 def test_another_replica_takes_over_when_the_lease_ends(bench):
-    """Two intervals and a little after the last turn of one that died: not at once, and not much later."""
+    """Two intervals and a little after the last tick of a dead replica."""
     if bench.outbox.database.postgresql:
         pytest.skip("leases run on PostgreSQL's own clock, which a test cannot move")
     first, second = bench.reconciler, bench.make(SETTINGS)
@@ -521,8 +521,8 @@ def test_another_replica_takes_over_when_the_lease_ends(bench):
     assert bench.now - started == pytest.approx(125, abs=1)
 
 
-def test_only_one_replica_asks(bench):
-    """Another takes over when the first gives the role up, and starts its count anew."""
+def test_only_one_replica_polls(bench):
+    """Another one takes over after the release, and starts its count."""
     first, second = bench.reconciler, bench.make(SETTINGS)
     bench.webhook(alert("a"))
     first.turn()
@@ -537,15 +537,15 @@ def test_only_one_replica_asks(bench):
     assert bench.open() == []
 
 
-def test_many_corrections_are_made_in_parts(bench):
-    """A whole lost storm is made good in one turn."""
+def test_many_corrections_are_made_in_batches(bench):
+    """A whole lost storm is corrected in one tick."""
     bench.alertmanagers.says = [peer(*(listed(f"x{number}") for number in range(1203))), peer()]
     bench.turn(2)
     assert (len(bench.open()), bench.counted("opened"), bench.woken) == (1203, 1203, 3)
 
 
-def test_its_own_health_is_a_metric(bench):
-    """When all answered last, and how many questions were not answered."""
+def test_reconciler_health_is_exported(bench):
+    """The last complete success, and the number of failures."""
     value = bench.metrics.registry.get_sample_value
     bench.turn()
     asked_at = bench.now
@@ -555,8 +555,8 @@ def test_its_own_health_is_a_metric(bench):
     assert value("vendorwatch_bridge_reconcile_last_success_timestamp_seconds", {"source": "prod"}) == asked_at
 
 
-def test_a_reconciler_that_ended_is_not_late(bench):
-    """When it last asked is not served any more: what left the configuration must not look stale for ever."""
+def test_removed_reconciler_has_no_metric(bench):
+    """It must not look stale forever."""
     bench.turn()
     bench.reconciler.stop()
     bench.reconciler.run()
@@ -564,8 +564,8 @@ def test_a_reconciler_that_ended_is_not_late(bench):
     assert value("vendorwatch_bridge_reconcile_last_success_timestamp_seconds", {"source": "prod"}) is None
 
 
-def test_the_loop_outlives_everything_and_stops(bench, caplog):
-    """What nobody foresaw is logged, and the next turn comes; a hint shortens the wait; the role is given up."""
+def test_loop_survives_unexpected_errors_and_stops(bench, caplog):
+    """A wake shortens the pause; the role is released."""
     bench.reconciler = bench.make(settings(interval="200ms"))
     failed = threading.Event()
 
@@ -589,6 +589,6 @@ def test_the_loop_outlives_everything_and_stops(bench, caplog):
 
 
 def test_a_receiver_without_reconcile_has_no_reconciler(bench):
-    """That is a mistake of the wiring."""
+    """Making one is a programming error."""
     with pytest.raises(ValueError, match="no reconcile section"):
         bench.make(Settings(receiver="alertmanager", source="prod", app_key="app"))

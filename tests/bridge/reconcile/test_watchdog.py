@@ -27,7 +27,7 @@ SETTINGS = Settings(
 BEAT = {"receiver": "alertmanager", "source": "prod", "key": "prod:00aa", "labels": {"alertname": "Heartbeat"}}
 
 
-def heard(at):
+def heartbeat_at(at):
     return Heartbeat(**BEAT, firing=True, heard_at=at)
 
 
@@ -51,9 +51,9 @@ def heard(at):
         (-86400, 3600, True, None),
     ],
 )
-def test_when_silence_is_an_alarm(heard_ago, awake, alarmed, change):
-    """More than max_silence since it was heard, and since we could hear it; a time far ahead of us is not believed."""
-    heartbeat = None if heard_ago is None else heard(T0 - heard_ago)
+def test_heartbeat_is_silent_after_max_silence(heard_ago, awake, alarmed, change):
+    """Since it was received, and since the bridge could receive it; a time far in the future is ignored."""
+    heartbeat = None if heard_ago is None else heartbeat_at(T0 - heard_ago)
     settings = WatchdogSettings(max_silence=300.0)
     assert judge(heartbeat, settings, now=T0, awake=awake, alarmed=alarmed, others=False) == change
 
@@ -69,15 +69,15 @@ def test_when_silence_is_an_alarm(heard_ago, awake, alarmed, change):
         (None, False, True, None),
     ],
 )
-def test_a_resolved_heartbeat_is_silent_and_an_old_one_forgotten(heartbeat, alarmed, others, change):
-    """However lately it was resolved; and what was heard under another name is no silence."""
+def test_resolved_heartbeat_is_silent_and_an_old_one_is_dropped(heartbeat, alarmed, others, change):
+    """However lately it was resolved; heartbeats of another alert name do not count."""
     settings = WatchdogSettings(max_silence=300.0)
     assert judge(heartbeat, settings, now=T0, awake=3600, alarmed=alarmed, others=others) == change
 
 
-def test_a_heartbeat_is_not_forgotten_before_it_could_be_heard():
-    """After a week in which the bridge did not run."""
-    heartbeat, settings = heard(T0 - 8 * 86400), WatchdogSettings(max_silence=300.0)
+def test_heartbeat_is_not_dropped_before_it_could_arrive():
+    """After a week without the bridge."""
+    heartbeat, settings = heartbeat_at(T0 - 8 * 86400), WatchdogSettings(max_silence=300.0)
     assert judge(heartbeat, settings, now=T0, awake=299, alarmed=True, others=False) is None
 
 
@@ -144,7 +144,7 @@ def bench(tmp_path):
 
 
 def test_silence_is_one_critical_event_and_its_end_a_resolution(bench, caplog):
-    """Under an identifier of its own, whatever the receiver makes of "critical"; said once, however long it lasts."""
+    """With an identifier of its own, whatever `statuses` maps "critical" to."""
     bench.watchdog.tick()
     for _ in range(20):
         bench.beat()
@@ -181,7 +181,7 @@ def test_silence_is_one_critical_event_and_its_end_a_resolution(bench, caplog):
 
 
 def test_each_label_set_is_a_heartbeat_of_its_own(bench):
-    """Two clusters behind one Alertmanager: one falls silent, the other is resolved, each is an alert of its own."""
+    """Two clusters behind one Alertmanager: one falls silent, the other is resolved, each has its alert."""
     bench.watchdog.tick()
     for _ in range(10):
         bench.beat("a")
@@ -208,8 +208,8 @@ def test_each_label_set_is_a_heartbeat_of_its_own(bench):
     assert bench.silent == 0
 
 
-def test_a_label_set_that_is_gone_for_good_is_forgotten(bench):
-    """Its alarm ends after forget_after; what is left goes on under the name of the only one."""
+def test_removed_label_set_is_dropped_after_forget_after(bench):
+    """Its alert is resolved; a single remaining one has the plain name."""
     settings = SETTINGS.model_copy(update={"watchdog": SETTINGS.watchdog.model_copy(update={"forget_after": 3600.0})})
     bench.watchdog = bench.make(settings)
     bench.beat("gone")
@@ -227,8 +227,8 @@ def test_a_label_set_that_is_gone_for_good_is_forgotten(bench):
     ]
 
 
-def test_an_alarm_moves_to_its_own_name_when_another_label_set_comes(bench):
-    """While there is one label set its alarm needs no name; with the second both have one, and the old alarm ends."""
+def test_alert_is_renamed_when_a_second_label_set_arrives(bench):
+    """With one label set the alert needs no labels; with the second both have them, and the old alert is resolved."""
     bench.watchdog.tick()
     bench.beat("a")
     bench.wait(400)
@@ -241,8 +241,8 @@ def test_an_alarm_moves_to_its_own_name_when_another_label_set_comes(bench):
     ]
 
 
-def test_never_heard_since_the_start_is_silence_too(bench):
-    """An Alertmanager that was never set up to send it is found out."""
+def test_watchdog_that_never_arrived_is_silent(bench):
+    """An Alertmanager that never sent it is detected."""
     bench.watchdog.tick()
     bench.wait(300)
     assert bench.events() == []
@@ -250,8 +250,8 @@ def test_never_heard_since_the_start_is_silence_too(bench):
     assert [event["status"] for event in bench.events()] == ["critical"]
 
 
-def test_a_restart_gives_the_sender_all_its_time(bench):
-    """What came while we did not run is no silence; an alarm from before stays until the sender is heard."""
+def test_restart_restarts_the_silence(bench):
+    """An alert from before stays until the watchdog arrives."""
     bench.watchdog.tick()
     bench.beat()
     bench.now += 86400
@@ -271,8 +271,8 @@ def test_a_restart_gives_the_sender_all_its_time(bench):
     assert [event["status"] for event in bench.events()] == ["ok"]
 
 
-def test_a_rest_of_our_own_is_no_silence(bench, monkeypatch):
-    """While the database is gone, or the machine sleeps, heartbeats are refused or not received."""
+def test_own_outage_is_no_silence(bench, monkeypatch):
+    """While the database is unavailable, or the machine sleeps, heartbeats cannot arrive."""
     bench.watchdog.tick()
     bench.beat()
 
@@ -296,8 +296,8 @@ def test_a_rest_of_our_own_is_no_silence(bench, monkeypatch):
 
 
 @pytest.mark.parametrize("set_back", [7200.0, -7200.0])
-def test_a_clock_that_is_set_is_no_silence(bench, set_back):
-    """The sender has all its time from then on."""
+def test_clock_change_is_no_silence(bench, set_back):
+    """The sender has the whole time from then on."""
     bench.watchdog.tick()
     for _ in range(10):
         bench.beat()
@@ -311,8 +311,8 @@ def test_a_clock_that_is_set_is_no_silence(bench, set_back):
     assert bench.events() == []
 
 
-def test_another_replica_speaks_when_the_lease_ends(bench):
-    """Fifteen seconds after the last word of one that died."""
+def test_another_replica_takes_over_when_the_lease_ends(bench):
+    """Fifteen seconds after the last tick of a dead one."""
     if bench.outbox.database.postgresql:
         pytest.skip("leases run on PostgreSQL's own clock, which a test cannot move")
     first, second = bench.watchdog, bench.make()
@@ -323,16 +323,16 @@ def test_another_replica_speaks_when_the_lease_ends(bench):
     bench.beat()
     bench.now += 1
     second.tick()
-    began, heard = bench.now, []
-    while not heard:
+    began, events = bench.now, []
+    while not events:
         bench.now += 1
         second.tick()
-        heard = bench.events()
+        events = bench.events()
     assert bench.now - began <= 15
 
 
-def test_of_two_replicas_one_tells(bench):
-    """Both see the silence, BigPanda hears it once."""
+def test_only_one_replica_alerts(bench):
+    """Both detect the silence, BigPanda gets one event."""
     first, second = bench.watchdog, bench.make()
     for _ in range(100):
         bench.now += 5
@@ -341,7 +341,7 @@ def test_of_two_replicas_one_tells(bench):
     assert len(bench.events()) == 1
 
 
-def test_an_alarm_ends_when_nobody_watches_any_more(bench):
+def test_removed_watchdog_resolves_its_alert(bench):
     """A watchdog that was taken out of the configuration leaves nothing open."""
     bench.watchdog.tick()
     bench.wait(310)
@@ -358,8 +358,8 @@ def test_an_alarm_ends_when_nobody_watches_any_more(bench):
     assert bench.events() == []
 
 
-def test_a_longer_patience_ends_the_alarm_with_the_next_beat(bench):
-    """Settings change while it runs."""
+def test_longer_max_silence_resolves_at_the_next_tick(bench):
+    """After a reload."""
     bench.watchdog.tick()
     bench.wait(250)
     patient = SETTINGS.model_copy(update={"watchdog": SETTINGS.watchdog.model_copy(update={"max_silence": 600.0})})
@@ -369,15 +369,15 @@ def test_a_longer_patience_ends_the_alarm_with_the_next_beat(bench):
 
 
 @pytest.mark.parametrize(("max_silence", "tick"), [(0.01, 0.1), (2.0, 0.25), (300.0, 5.0), (86400.0, 5.0)])
-def test_it_looks_often_enough(bench, max_silence, tick):
-    """Several looks within the silence that is allowed, and no more than the database deserves."""
+def test_watchdog_runs_often_enough(bench, max_silence, tick):
+    """Several times within max_silence, and not more often than needed."""
     watched = SETTINGS.watchdog.model_copy(update={"max_silence": max_silence})
     settings = SETTINGS.model_copy(update={"watchdog": watched})
     assert bench.make(settings).interval == tick
 
 
-def test_the_loop_outlives_everything_and_stops(tmp_path, caplog, monkeypatch):
-    """A database that is gone and an error that nobody foresaw are logged once each; then it goes on."""
+def test_loop_survives_unexpected_errors_and_stops(tmp_path, caplog, monkeypatch):
+    """A missing database and unexpected errors are logged once each."""
     outbox = Store(f"sqlite:///{tmp_path}/bridge.db")
     settings = SETTINGS.model_copy(update={"watchdog": SETTINGS.watchdog.model_copy(update={"max_silence": 1.0})})
     found = []

@@ -54,7 +54,7 @@ def api(tmp_path):
 
 
 def test_an_event_is_created_and_an_exact_duplicate_is_not(api):
-    """201, then 204 with an empty body; a later time says something new; the end closes it."""
+    """201, then 204 with an empty body; a later time is a new event; the end resolves it."""
     assert api.post(EVENT).status_code == 201
     again = api.post(EVENT)
     assert (again.status_code, again.content) == (204, b"")
@@ -65,8 +65,8 @@ def test_an_event_is_created_and_an_exact_duplicate_is_not(api):
     assert api.store.status.counts(NOW).waiting == 2
 
 
-def test_a_batch_is_taken_whole_or_not_at_all(api):
-    """One event that BigPanda would refuse spoils it, named by its number; nothing is believed sent."""
+def test_batch_is_accepted_or_rejected_as_a_whole(api):
+    """One event that BigPanda would reject, named by its number, rejects the batch."""
     alerts = [{"status": "warning", "host": f"h{number}", "check": "c"} for number in range(3)]
     answer = api.post({"app_key": "k", "alerts": [*alerts, {"status": "odd", "host": "h9"}]})
     assert answer.status_code == 400
@@ -77,8 +77,8 @@ def test_a_batch_is_taken_whole_or_not_at_all(api):
     assert api.open() == dict.fromkeys(("h0", "h1", "h2"), "warning")
 
 
-def test_a_batch_is_a_duplicate_only_when_each_of_it_is(api):
-    """204 would say that nothing of it is new."""
+def test_batch_is_a_duplicate_only_if_each_event_is(api):
+    """A 204 means that no event is new."""
     first, second = ({"status": "warning", "host": host, "check": "c", "timestamp": 1_799_999_000} for host in "ab")
     assert api.post({"app_key": "k", "alerts": [first]}).status_code == 201
     assert api.post({"app_key": "k", "alerts": [first, second]}).status_code == 201
@@ -91,8 +91,8 @@ def test_a_batch_is_a_duplicate_only_when_each_of_it_is(api):
     ("body", "token", "status"),
     [(b"{", TOKEN, 400), (b"[]", TOKEN, 400), ({"status": "ok"}, TOKEN, 400), (EVENT, "wrong", 401)],
 )
-def test_what_bigpanda_would_refuse_is_refused_alike(api, body, token, status):
-    """Its statuses; 400 with `status` and `errors`."""
+def test_rejections_look_like_bigpandas(api, body, token, status):
+    """Its status codes; 400 with `status` and `errors`."""
     answer = api.post(body, token)
     assert answer.status_code == status
     if status == 400:
@@ -100,7 +100,7 @@ def test_what_bigpanda_would_refuse_is_refused_alike(api, body, token, status):
 
 
 @pytest.mark.parametrize("path", ["/data/v2/alerts/", "//data/v2/alerts"])
-def test_a_slash_too_many_does_no_harm(api, path):
+def test_doubled_slash_is_accepted(api, path):
     """Base URLs are written with and without one."""
     assert api.post(EVENT, path=path).status_code == 201
 
@@ -123,8 +123,8 @@ panda.alert("ack", "db-1", "backup", timestamp=1799999060).send()
 """
 
 
-def test_bigpandas_python_module_works_as_it_is(api):
-    """Released for BigPanda's base URL; here with the bridge's. Batches, resolution, acknowledgement."""
+def test_bigpandas_python_module_works_unchanged(api):
+    """With the bridge's base URL: batches, resolution, acknowledgement."""
     folder = Path(find_spec("bigpanda").origin).parent
     done = subprocess.run(
         [sys.executable, "-c", CLIENT, str(folder), api.base, TOKEN],
@@ -138,8 +138,8 @@ def test_bigpandas_python_module_works_as_it_is(api):
     }  # fmt: skip
 
 
-def test_kapacitors_handler_works_as_it_is(api):
-    """Times as RFC 3339 to the nanosecond, the message as `check`, tags as members; only 201 is success to it."""
+def test_kapacitors_handler_works_unchanged(api):
+    """RFC 3339 times with nanoseconds, the message as `check`, tags as members; only a 201 is a success for it."""
     said = {"app_key": "app", "check": "cpu is CRITICAL", "status": "critical", "host": "db-2", "cpu": "cpu-total"}
     for moment in ("2026-11-20T20:54:08.123456789Z", "2026-11-20T20:54:18.123456789+01:00"):
         assert api.post(said | {"timestamp": moment}).status_code == 201
@@ -148,8 +148,8 @@ def test_kapacitors_handler_works_as_it_is(api):
     assert api.open() == {}
 
 
-def test_the_send_command_ends_with_0_once_it_is_durable(api, tmp_path, capsys):
-    """From cron: no configuration, the token's file, and an exit status to rely on."""
+def test_send_command_exits_with_0_once_durable(api, tmp_path, capsys):
+    """From cron: without a configuration, with the token's file."""
     (tmp_path / "token").write_text(TOKEN)
     arguments = ["send", "--url", api.base, "--token-file", str(tmp_path / "token"), "--host=db-3", "--check=backup"]
     assert main([*arguments, "--status=warning", "--tag=team=db"]) == 0

@@ -89,7 +89,7 @@ def changed(body, way, text):
 
 
 class Desk:
-    """A bridge's webhooks and pages over a store that is emptied, or opened anew."""
+    """A bridge's webhooks and pages over a store that is emptied, or opened again."""
 
     def __init__(self, url):
         self.url, self.receivers = url, {(name, "s"): made(name) for name in senders()}
@@ -173,7 +173,7 @@ def survives(desk):
 @pytest.mark.slow
 @pytest.mark.parametrize("name", senders())
 def test_any_text_is_stored_shown_and_sent(desk, name):
-    """Anywhere, of any length, as escapes or as raw bytes; over a restart, on both databases."""
+    """In any place, of any length, as escapes or raw bytes; across a restart, on both databases."""
 
     @settings(max_examples=6, deadline=None, suppress_health_check=list(HealthCheck))
     @given(piece=pieces, times=st.sampled_from([1, 20_000]), raw=st.booleans(), place=st.sampled_from(PLACES[name]))
@@ -189,8 +189,8 @@ def test_any_text_is_stored_shown_and_sent(desk, name):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", senders())
-def test_every_member_takes_the_nastiest_text(desk, name):
-    """Half an emoji, NUL, what turns directions, an escape of terminals; short, as 100 kB, and what nothing packs."""
+def test_every_member_accepts_hostile_text(desk, name):
+    """Half an emoji, NUL, direction marks, terminal escapes; short, 100 kB, and incompressible."""
     for place in PLACES[name]:
         for text, raw in ((NASTY, False), (NASTY, True), (NASTY * 10_000, False), (UNPACKABLE, True)):
             assert desk.post(name, place, text, raw=raw) in (200, 201, 204, 400)

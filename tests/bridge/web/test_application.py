@@ -46,15 +46,15 @@ OPENMETRICS = "application/openmetrics-text; version=1.0.0; charset=utf-8"
         ("application/json", TEXT),
     ],
 )
-def test_metrics_are_served_in_the_format_that_is_asked_for(client, accept, kind):
-    """Text or OpenMetrics, by the quality the client gives each."""
+def test_metrics_have_the_requested_format(client, accept, kind):
+    """Text or OpenMetrics, by q value."""
     answer = client.get("/metrics", headers={"Accept": accept} if accept else {})
     assert answer.content_type == kind
     assert answer.data.endswith(b"# EOF\n") == (kind == OPENMETRICS)
 
 
-def test_metrics_are_packed_for_who_wants_it(client):
-    """Packed when it is asked for, plain otherwise; HEAD has no body."""
+def test_metrics_are_compressed_on_request(client):
+    """Plain otherwise; HEAD has no body."""
     packed = client.get("/metrics", headers={"Accept-Encoding": "gzip"})
     assert b"vendorwatch_bridge_destination_up" in gzip.decompress(packed.data)
     assert "Content-Encoding" not in client.get("/metrics").headers
@@ -62,7 +62,7 @@ def test_metrics_are_packed_for_who_wants_it(client):
 
 
 def test_ready_follows_the_database(client, state):
-    """200 while the database can be written, 503 while not; alive all the time."""
+    """200 while the database is writable, 503 otherwise; healthy throughout."""
     assert client.get("/-/ready").status_code == 200
     state["ready"] = False
     assert client.get("/-/ready").status_code == 503
@@ -71,7 +71,7 @@ def test_ready_follows_the_database(client, state):
 
 @pytest.mark.parametrize("method", ["post", "put"])
 def test_reload_over_http(client, state, method):
-    """A good file is taken, a bad one is told with each problem, and stays out."""
+    """A valid file is used; an invalid one is rejected with each problem."""
     assert getattr(client, method)("/-/reload").status_code == 200
     state["reload"] = ConfigError(["bigpanda.url: missing", "receivers: missing"])
     answer = getattr(client, method)("/-/reload")
@@ -80,7 +80,7 @@ def test_reload_over_http(client, state, method):
 
 
 def test_reload_must_be_enabled():
-    """Without --web.enable-lifecycle nobody reloads over HTTP."""
+    """By --web.enable-lifecycle."""
     client = create_app([health(Metrics().registry, lambda: True, None)]).test_client()
     assert client.post("/-/reload").status_code == 403
 
@@ -96,8 +96,8 @@ def test_reload_must_be_enabled():
         ("get", "/broken", 503),
     ],
 )
-def test_everything_else_is_refused_plainly(client, method, path, status):
-    """Errors are one line of text; what failed inside is never told."""
+def test_errors_are_one_line_of_text(client, method, path, status):
+    """An internal error's text is never shown."""
     answer = getattr(client, method)(path)
     assert answer.status_code == status
     assert b"tok-1" not in answer.data

@@ -35,8 +35,8 @@ def notices(*, circuit=UP, counts=EMPTY, receivers=(WELL,), unconfirmed=0, quota
     return list(found)
 
 
-def test_a_quiet_day_has_nothing_to_say():
-    """A reconciler that failed once, updates that are held, open alerts: none of that needs anybody."""
+def test_no_notices_without_problems():
+    """One failed reconciliation, held updates and open alerts need no attention."""
     assert notices(counts=Counts(waiting=3, held=9, oldest=NOW - 300, open_alerts={("prod", "critical"): 4})) == []
 
 
@@ -65,13 +65,13 @@ def test_a_quiet_day_has_nothing_to_say():
         ),
     ],
 )  # fmt: skip
-def test_each_trouble_is_one_notice(found, subject, urgent):
-    """One line each; urgent where BigPanda shows something wrong because of it."""
+def test_each_problem_is_one_notice(found, subject, urgent):
+    """One line each; urgent if BigPanda's view is wrong because of it."""
     assert [(notice.subject, notice.urgent) for notice in found] == [(subject, urgent)]
 
 
-def test_an_outage_says_why_and_until_when():
-    """And does not complain of the queue that follows from it."""
+def test_outage_has_reason_and_next_attempt():
+    """And there is no notice about the queue that follows from it."""
     (found,) = notices(
         circuit=Circuit(up=False, failures=3, not_before=NOW + 75, reason="BigPanda answered 503"),
         counts=Counts(waiting=900, oldest=NOW - 4000),
@@ -81,7 +81,7 @@ def test_an_outage_says_why_and_until_when():
     )
 
 
-def test_what_is_urgent_comes_first():
+def test_urgent_notices_come_first():
     """Whatever the order in which it is looked at."""
     found = notices(counts=Counts(dead=3, dead_resolutions=1, quarantined=2), quotas=["panda"])
     assert [notice.urgent for notice in found] == [True, False, False, False]
@@ -90,6 +90,6 @@ def test_what_is_urgent_comes_first():
 @pytest.mark.parametrize(
     ("success", "late"), [(None, False), (NOW - 100, False), (NOW - 210, False), (NOW - 211, True)]
 )
-def test_a_reconciler_is_late_after_some_rounds(success, late):
-    """Three rounds and a grace; one that has not succeeded yet is not late, it has just begun."""
+def test_reconciler_is_late_after_three_intervals(success, late):
+    """Plus a grace period; one that has just started is not late."""
     assert ReconcilerStatus(last_success=success, failures=0, corrections=0, interval=60.0).late(NOW) == late

@@ -34,11 +34,11 @@ def event(**changes):
 
 
 @pytest.mark.parametrize(
-    ("epoch", "told"), [(NOW, "2023-11-14 22:13:20Z"), (0.0, "1970-01-01 00:00:00Z"), (1e18, "1e+18")]
+    ("epoch", "text"), [(NOW, "2023-11-14 22:13:20Z"), (0.0, "1970-01-01 00:00:00Z"), (1e18, "1e+18")]
 )
-def test_a_moment_is_told_in_utc(epoch, told):
-    """What no calendar holds breaks no page."""
-    assert moment(epoch) == told
+def test_time_is_shown_in_utc(epoch, text):
+    """A time beyond any calendar does not break the page."""
+    assert moment(epoch) == text
 
 
 @pytest.mark.parametrize(
@@ -54,15 +54,15 @@ def test_a_moment_is_told_in_utc(epoch, told):
         (event(kind="update", not_before=NOW - 1), UP, "due", None),
     ],
 )
-def test_why_an_event_is_queued(queued, circuit, why, until):
-    """The nearest reason; and until when, where that is known."""
+def test_reason_for_a_queued_event(queued, circuit, why, until):
+    """The nearest reason, with its end if known."""
     found = queue_reason(queued, circuit, NOW)
     assert found.why == why
     assert found.until == (None if until is None else NOW + until)
 
 
 @pytest.mark.parametrize(
-    ("state", "reason", "told"),
+    ("state", "reason", "text"),
     [
         ("sent", "accepted", "BigPanda accepted it"),
         ("sent", "duplicate", "BigPanda had it already"),
@@ -71,34 +71,34 @@ def test_why_an_event_is_queued(queued, circuit, why, until):
         ("discarded", "400: no", "discarded: 400: no"),
     ],
 )
-def test_what_became_of_an_event(state, reason, told):
-    """BigPanda's answer in plain words, or the operator's."""
-    assert outcome(event(state=state, reason=reason)) == told
+def test_outcome_of_an_event(state, reason, text):
+    """BigPanda's response in plain words, or the operator's action."""
+    assert outcome(event(state=state, reason=reason)) == text
 
 
-def test_why_an_event_was_made():
-    """Nothing where the reason is another's."""
+def test_reason_for_an_event():
+    """Empty if another event has it."""
     assert cause(event()) == "the alert is new"
     assert cause(event(reason="503: busy")) == ""
 
 
-@pytest.mark.parametrize(("number", "told"), [(0, "0 times"), (1, "once"), (2, "twice"), (7, "7 times")])
-def test_how_often(number, told):
+@pytest.mark.parametrize(("number", "text"), [(0, "0 times"), (1, "once"), (2, "twice"), (7, "7 times")])
+def test_counts_in_words(number, text):
     """In words where English has them."""
-    assert times(number) == told
+    assert times(number) == text
 
 
 @pytest.mark.parametrize(
-    ("body", "told"),
+    ("body", "text"),
     [('{"a":"ü"}', '{\n  "a": "ü"\n}'), ("<html>", "<html>"), ("[" * 5000, "[" * 5000), ("", "")],
 )
-def test_a_body_is_laid_out(body, told):
-    """JSON in lines, everything else as it is."""
-    assert body_text(body) == told
+def test_body_is_formatted(body, text):
+    """JSON is indented, everything else unchanged."""
+    assert body_text(body) == text
 
 
-def test_a_body_that_was_cut_says_so():
-    """And where the whole is."""
+def test_truncated_body_is_marked():
+    """With the command that shows all of it."""
     assert body_text("x" * SHOWN).endswith("… cut here; the `show` command prints all of it")
 
 
@@ -114,14 +114,14 @@ def test_a_body_that_was_cut_says_so():
         ("\N{FAMILY}\u200d\N{BOY}", "\N{FAMILY}\u200d\N{BOY}"),
     ],
 )
-def test_what_cannot_be_seen_is_written_out(text, shown):
-    """Control characters, direction marks and lone surrogates; what joins letters or emoji is left alone."""
+def test_invisible_characters_are_escaped(text, shown):
+    """Control characters, direction marks and lone surrogates; joiners of letters and emoji are kept."""
     assert visible(text) == shown
     assert finalize(text) == shown
 
 
-def test_our_own_markup_is_left_alone():
-    """Only text that others wrote is escaped."""
+def test_own_markup_is_not_escaped():
+    """Only others' text is."""
     assert finalize(Markup("<b>\u202e</b>")) == "<b>\u202e</b>"
     assert finalize(7) == 7
 
@@ -130,8 +130,8 @@ def test_our_own_markup_is_left_alone():
     ("labels", "found"),
     [({"instance": "i", "job": "j"}, "i"), ({"job": "j", "host": "h"}, "h"), ({"host": ""}, "prod"), ({}, "prod")],
 )  # fmt: skip
-def test_an_alert_is_about_a_host(labels, found):
-    """The label that says so best; the source where none does."""
+def test_host_of_an_alert(labels, found):
+    """The best label; the source if there is none."""
     alert = Alert(
         receiver="alertmanager", source="prod", key="k", name="Down", firing=True, labels=labels, starts_at=NOW
     )
@@ -149,6 +149,6 @@ def test_an_alert_is_about_a_host(labels, found):
         ("[" * 5000, ("", "")),
     ],
 )
-def test_an_event_is_about_an_alert_on_a_host(body, found):
-    """As BigPanda would show it; nothing of what cannot be read."""
+def test_alert_and_host_of_an_event(body, found):
+    """As BigPanda shows it; empty if unreadable."""
     assert subject(body) == found

@@ -98,21 +98,27 @@ class World:
     def accept(self, notification, now):
         return self.outbox.ingest.accept([notification], now)[0]
 
-    def tell(self, name="a", /, *, now=NOW - 100, interval=0.0, source="prod", **more):
+    def ingest(self, name="a", /, *, now=NOW - 100, interval=0.0, source="prod", **more):
         found = {"alerts": (alert_at(now, name, source=source, **more),), "update_interval": interval}
-        told = Notification(receiver="alertmanager", source=source, mapping=self.mapping, **found)
-        self.outbox.ingest.accept([told], now)
+        notification = Notification(receiver="alertmanager", source=source, mapping=self.mapping, **found)
+        self.outbox.ingest.accept([notification], now)
 
     def bury(self, name="a", reason="400: no", /, **more):
-        self.tell(name, **more)
+        self.ingest(name, **more)
         (claimed,) = [one for one in self.outbox.queue.claim(100, "me", NOW - 90, 0.0) if one.key.endswith(f":{name}")]
         self.outbox.queue.bury(claimed, reason, NOW - 80)
         return claimed.id
 
     def share(self, number, *, now=NOW - 100, **more):
-        told = {"active": True, "status": "critical", "keys": ("prod:a",), "updated_at": now, "started_at": NOW - 450}
-        told |= {"link": f"https://bigpanda.example/{number}", "digest": f"{now}"}
-        incident = Incident(id=number, **(told | more))
+        members = {
+            "active": True,
+            "status": "critical",
+            "keys": ("prod:a",),
+            "updated_at": now,
+            "started_at": NOW - 450,
+        }
+        members |= {"link": f"https://bigpanda.example/{number}", "digest": f"{now}"}
+        incident = Incident(id=number, **(members | more))
         notification = Notification(
             receiver="bigpanda", source="panda", alerts=(), mapping=self.mapping, incidents=(incident,)
         )
@@ -151,8 +157,8 @@ PAGES = ("/", "/alerts", "/incidents", "/waiting", "/dead-letters", "/quarantine
 
 
 @pytest.mark.parametrize("path", [*PAGES, "/alert?key=x"])
-def test_every_page_says_how_a_browser_must_treat_it(world, path):
-    """No script, no frame, no other site's content; nothing is stored."""
+def test_pages_have_security_headers(world, path):
+    """No scripts, frames or other sites' content; nothing is cached."""
     answer = world.get(path)
     policy = answer.headers["Content-Security-Policy"]
     assert "default-src 'none'" in policy
@@ -165,7 +171,7 @@ def test_every_page_says_how_a_browser_must_treat_it(world, path):
 
 
 @pytest.mark.parametrize("path", PAGES)
-def test_an_empty_bridge_says_so(world, path):
+def test_empty_pages_have_a_text(world, path):
     """Each page reads well when there is nothing to show."""
     page = world.page(path)
     assert "<table" not in page or path == "/"
@@ -173,30 +179,30 @@ def test_an_empty_bridge_says_so(world, path):
 
 
 def test_open_alerts_are_shown_and_found(world):
-    """With status, name, key, labels, where from, since when; and whether they are doubtful."""
-    world.tell("a")
-    world.tell("b", severity="warning")
+    """With status, name, key, labels, source and start; possibly stale ones are marked."""
+    world.ingest("a")
+    world.ingest("b", severity="warning")
     page = world.page("/")
-    for told in ("critical", "prod:a", "host=web-a", "alertmanager / prod", "1m 40s ago", "2023-11-14 22:11:40Z"):
-        assert told in page
+    for text in ("critical", "prod:a", "host=web-a", "alertmanager / prod", "1m 40s ago", "2023-11-14 22:11:40Z"):
+        assert text in page
     found = world.page("/alerts?q=host=WEB-B")
     assert "prod:b" in found
     assert "prod:a" not in found
     assert "No open alert matches “nothing”" in world.page("/alerts?q=nothing")
 
 
-def test_a_doubtful_alert_is_marked(world):
-    """It fired before its last resolution."""
-    world.tell("a", now=NOW - 100)
-    world.tell("a", now=NOW - 50, firing=False, starts_at=NOW - 100, ends_at=NOW - 50)
-    world.tell("a", now=NOW - 40, starts_at=NOW - 100)
+def test_possibly_stale_alert_is_marked(world):
+    """It started before its last resolution."""
+    world.ingest("a", now=NOW - 100)
+    world.ingest("a", now=NOW - 50, firing=False, starts_at=NOW - 100, ends_at=NOW - 50)
+    world.ingest("a", now=NOW - 40, starts_at=NOW - 100)
     assert "possibly stale" in world.page("/alerts")
 
 
-def test_long_lists_come_in_pages(world):
-    """A hundred rows each; the first page of all says where the rest is."""
+def test_long_lists_are_paged(world):
+    """A hundred rows each; the overview links to the rest."""
     for number in range(0, 130, 1):
-        world.tell(f"n{number:03}", starts_at=NOW - number)
+        world.ingest(f"n{number:03}", starts_at=NOW - number)
     assert ">All open alerts<" in world.page("/")
     first, second = world.page("/alerts"), world.page("/alerts?page=2")
     assert (first.count('<th role="rowheader"'), second.count('<th role="rowheader"')) == (100, 30)
@@ -206,8 +212,8 @@ def test_long_lists_come_in_pages(world):
         assert world.get(f"/alerts?page={odd}").status_code == 200
 
 
-def test_incidents_tell_who_snoozed_them_and_until_when(world):
-    """What is open comes first, with its alerts; a snooze says its end, or that it has none, or that it is over."""
+def test_incidents_show_who_snoozed_them_and_until_when(world):
+    """Open ones first, with their alerts; a snooze shows its end, no end, or that it is over."""
     world.share("closed", active=False)
     world.share("plain", now=NOW - 60)
     world.share("slept", now=NOW - 70, snoozed=True, snoozed_until=NOW + 3600, environment="edge",
@@ -218,7 +224,7 @@ def test_incidents_tell_who_snoozed_them_and_until_when(world):
     assert re.findall(r">(closed|plain|slept|endless|woken)</a>", page) == [
         "plain", "slept", "endless", "woken", "closed",
     ]  # fmt: skip
-    for told in (
+    for text in (
         "5 as BigPanda last reported them",
         'href="incident?source=panda&amp;id=slept"',
         "<small>panda, edge</small>",
@@ -229,24 +235,24 @@ def test_incidents_tell_who_snoozed_them_and_until_when(world):
         "by ann",
         'href="alert?key=prod%3Aa"',
     ):
-        assert told in page
+        assert text in page
     assert "Incidents</h2>" in world.page("/")
 
 
-def test_an_incident_that_was_resolved_while_its_alert_fires_says_so(world):
-    """As long as it fires; afterwards only that it was so."""
-    world.tell("a", now=NOW - 500)
+def test_incident_resolved_while_its_alert_fires_is_marked(world):
+    """As long as it fires; afterwards as past."""
+    world.ingest("a", now=NOW - 500)
     world.share("1", now=NOW - 400)
     world.share("1", now=NOW - 300, active=False)
     assert "resolved manually while 1 of its alerts still fires" in world.page("/incidents")
-    world.tell("a", now=NOW - 50, firing=False, ends_at=NOW - 50)
+    world.ingest("a", now=NOW - 50, firing=False, ends_at=NOW - 50)
     page = world.page("/incidents")
     assert "still fires" not in page
     assert "resolved manually before its alerts were resolved" in page
 
 
-def test_incidents_come_in_pages(world):
-    """A hundred at once, as everything else."""
+def test_incidents_are_paged(world):
+    """A hundred per page."""
     for number in range(105):
         world.share(f"n{number:03}")
     first, second = world.page("/incidents"), world.page("/incidents?page=2")
@@ -255,8 +261,8 @@ def test_incidents_come_in_pages(world):
     assert ">All incidents<" in world.page("/")
 
 
-def test_what_bigpanda_says_of_an_incident_is_shown_and_not_run(world):
-    """Whoever may name an incident or a person there runs nothing here; a link leads nowhere but to a site."""
+def test_text_of_incidents_is_escaped(world):
+    """Names from BigPanda are never markup; a link is only http or https."""
     world.share(
         HOSTILE,
         details={"assignee": HOSTILE, "snoozed_by": HOSTILE},
@@ -272,31 +278,31 @@ def test_what_bigpanda_says_of_an_incident_is_shown_and_not_run(world):
     assert page.count("&lt;script&gt;alert(1)") >= 4
 
 
-def test_why_each_event_waits_is_told(world):
-    """Under way, behind an earlier one, held, tried before, in its turn."""
-    world.tell("sent")
+def test_queued_events_have_a_reason(world):
+    """In flight, behind an earlier one, held, retried later, in its turn."""
+    world.ingest("sent")
     world.outbox.queue.record(accepted=world.outbox.queue.claim(1, "me", NOW - 90, 10), now=NOW - 90)
-    world.tell("sent", annotations={"summary": "new"}, interval=900.0)
-    world.tell("tried")
+    world.ingest("sent", annotations={"summary": "new"}, interval=900.0)
+    world.ingest("tried")
     world.outbox.queue.postpone(world.outbox.queue.claim(1, "me", NOW - 90, 10), NOW + 60, "503: busy")
-    world.tell("tried", now=NOW - 20, firing=False, ends_at=NOW - 20)
-    world.tell("going")
+    world.ingest("tried", now=NOW - 20, firing=False, ends_at=NOW - 20)
+    world.ingest("going")
     world.outbox.queue.claim(1, "me", NOW, 1000)
-    world.tell("due")
+    world.ingest("due")
     page = world.page("/waiting")
-    for told in (
+    for text in (
         "held by the receiver&#39;s update_interval; next try in",
         "tried once: 503: busy; next try in 1m 0s",
         "waiting for an earlier event of the same alert",
         "being sent now",
         "due</div>",
     ):
-        assert told in page
+        assert text in page
 
 
-def test_an_outage_comes_first(world):
-    """Why BigPanda is unavailable, when it is tried again; and each event says that it waits for that."""
-    world.tell("a")
+def test_outage_is_shown_first(world):
+    """The reason and the next attempt; each queued event refers to it."""
+    world.ingest("a")
     world.outbox.status.set_circuit("bp", Circuit(up=False, failures=3, not_before=NOW + 75, reason="401: <who>"))
     page = world.page("/")
     assert "Needs attention" in page
@@ -305,7 +311,7 @@ def test_an_outage_comes_first(world):
     assert "BigPanda is unavailable; next try in 1m 15s" in page
 
 
-def test_a_quiet_day_says_so(world):
+def test_page_without_problems_has_one_line(world):
     """An operator at three in the morning reads one line."""
     assert "Nothing needs attention." in world.page("/")
     world.bury("a")
@@ -314,48 +320,48 @@ def test_a_quiet_day_says_so(world):
     assert "1 dead letter</strong>" in page
 
 
-def test_deliveries_tell_bigpandas_answer(world):
-    """Accepted, known already, replaced, refused; and how long it took."""
-    world.tell("a")
+def test_deliveries_show_bigpandas_response(world):
+    """Accepted, duplicate, superseded, rejected; with the latency."""
+    world.ingest("a")
     world.outbox.queue.record(accepted=world.outbox.queue.claim(1, "me", NOW - 90, 10), now=NOW - 60)
-    world.tell("b")
+    world.ingest("b")
     world.outbox.queue.record(duplicate=world.outbox.queue.claim(1, "me", NOW - 90, 10), now=NOW - 50)
     world.bury("c", "422: no")
     page = world.page("/deliveries")
-    for told in ("BigPanda accepted it", "BigPanda had it already", "dead letter: 422: no", ">40s<"):
-        assert told in page
+    for text in ("BigPanda accepted it", "BigPanda had it already", "dead letter: 422: no", ">40s<"):
+        assert text in page
 
 
-def test_the_page_of_one_alert_tells_its_story(world):
-    """From the webhook to BigPanda's answer, each event with its body; what nobody knows is 404."""
+def test_alert_page_shows_its_history(world):
+    """From the webhook to BigPanda's response, each event with its body; an unknown key is 404."""
     links = {"generator_url": "http://prom.example.com/g", "odd_url": "javascript:alert(1)"}
-    world.tell("a", links=links)
+    world.ingest("a", links=links)
     world.outbox.queue.record(accepted=world.outbox.queue.claim(1, "me", NOW - 90, 10), now=NOW - 60)
-    world.tell("a", now=NOW - 30, firing=False, ends_at=NOW - 30, links=links)
+    world.ingest("a", now=NOW - 30, firing=False, ends_at=NOW - 30, links=links)
     page = world.page("/alert?key=prod:a")
-    for told in (
+    for text in (
         "Webhook accepted",
         "BigPanda accepted it",
         "it is resolved",
         "&#34;incident_identifier&#34;: &#34;prod:a&#34;",
         'href="http://prom.example.com/g"',
     ):
-        assert told in page
+        assert text in page
     assert 'href="javascript' not in page
     assert re.search(r">ok</span> since 30s ago", page)
     assert world.get("/alert?key=prod:nobody").status_code == 404
     assert world.get("/alert").status_code == 404
 
 
-def test_receivers_tell_when_they_were_heard_and_how_their_care_goes(world):
-    """Last webhook, reconciler, watchdogs; what is not known is not shown as fine."""
+def test_receivers_show_last_webhook_reconciler_and_watchdogs(world):
+    """Unknown values are not shown as fine."""
     reconciler = ReconcilerStatus(last_success=None, failures=0, corrections=0, interval=60.0)
     silent = WatchdogStatus(name="Watchdog", heard_at=None, silent=False)
     prod = ReceiverStatus(receiver="alertmanager", source="prod", last=None, reconciler=reconciler, watchdogs=(silent,))
     world.statuses = [prod, ReceiverStatus(receiver="vigilmon", source="uptime", last=None)]
     page = world.page("/")
-    for told in ("none yet", "no answer yet", "Watchdog was never received"):
-        assert told in page
+    for text in ("none yet", "no answer yet", "Watchdog was never received"):
+        assert text in page
     assert ">ok<" not in page
     world.statuses = [
         replace(
@@ -366,8 +372,8 @@ def test_receivers_tell_when_they_were_heard_and_how_their_care_goes(world):
         )
     ]
     page = world.page("/")
-    for told in ("5s ago", "10s ago", "corrections: 2", "Watchdog received 7s ago"):
-        assert told in page
+    for text in ("5s ago", "10s ago", "corrections: 2", "Watchdog received 7s ago"):
+        assert text in page
     world.statuses = [
         replace(
             prod,
@@ -394,9 +400,9 @@ class Parsed(HTMLParser):
 
 
 @pytest.mark.parametrize("path", [*PAGES, "/alert?key=KEY", "/alerts?q=QUERY", "/alert?key=QUERY"])
-def test_what_others_wrote_is_never_markup(world, path):
-    """Keys, names, labels, annotations, reasons, bodies, searches: all of it is text."""
-    world.tell(
+def test_untrusted_text_is_escaped(world, path):
+    """Keys, names, labels, annotations, reasons, bodies, searches."""
+    world.ingest(
         HOSTILE, name=HOSTILE, labels={HOSTILE: HOSTILE}, annotations={HOSTILE: HOSTILE}, links={HOSTILE: HOSTILE}
     )
     world.bury("dead", HOSTILE, labels={HOSTILE: HOSTILE})
@@ -414,8 +420,8 @@ def test_what_others_wrote_is_never_markup(world, path):
     assert "49" not in re.findall(r"\{\{ 7\*7 \}\}|\b49\b", answer.text)
 
 
-def test_bodies_are_cut(world):
-    """A megabyte of nonsense does not make the page unusable."""
+def test_bodies_are_truncated(world):
+    """A megabyte of text does not make the page unusable."""
     world.outbox.quarantine.add("vigilmon", "uptime", "odd", "x" * 900_000, NOW)
     page = world.page("/quarantine")
     assert len(page) < 50_000
@@ -423,7 +429,7 @@ def test_bodies_are_cut(world):
 
 
 def test_no_secret_is_on_any_page(world):
-    """Neither a credential nor a hash of one."""
+    """Neither a credential nor its hash."""
     world.bury("a")
     for path in PAGES:
         page = world.page(path, "ann")
@@ -431,7 +437,7 @@ def test_no_secret_is_on_any_page(world):
             assert secret not in page
 
 
-def test_without_credentials_there_are_no_buttons(world):
+def test_without_users_there_are_no_buttons(world):
     """The page says what to do instead."""
     world.bury("a")
     page = world.page("/dead-letters")
@@ -463,8 +469,8 @@ ACTS = (
         ("ann", "ann's", {"Origin": "null"}),
     ],
 )
-def test_a_stranger_changes_nothing(world, user, token, headers):
-    """403 for each action, whatever is missing: credentials, the token of this user, a form of this site."""
+def test_unauthorized_actions_are_403(world, user, token, headers):
+    """Without credentials, this user's token, or a form of this site."""
     letter = world.bury("a")
     world.outbox.quarantine.add("vigilmon", "uptime", "odd", "{}", NOW)
     token = world.token(token.removesuffix("'s")) if token.endswith("'s") else token
@@ -483,12 +489,12 @@ def test_a_stranger_changes_nothing(world, user, token, headers):
 
 
 @pytest.mark.parametrize("path", ACTS)
-def test_only_a_form_changes_anything(world, path):
+def test_get_of_an_action_is_405(world, path):
     """A link that someone follows is 405."""
     assert world.get(path, "ann").status_code == 405
 
 
-def test_a_token_ends_with_its_password(world):
+def test_form_token_is_invalid_after_a_password_change(world):
     """What was made for the password before is refused."""
     letter, token = world.bury("a"), world.token()
     world.passwords["ann"] = "another hash"
@@ -500,7 +506,7 @@ def test_a_token_ends_with_its_password(world):
     "headers", [{}, {"Sec-Fetch-Site": "same-origin"}, {"Origin": "http://localhost"}, {"Sec-Fetch-Site": "none"}]
 )
 def test_a_dead_letter_is_requeued(world, headers):
-    """It waits again, the delivery is woken, and the operator is led back to what is left."""
+    """Delivery is woken, and the browser is redirected to the remaining ones."""
     letter, other = world.bury("a"), world.bury("b")
     answer = world.press("/dead-letters/requeue", headers=headers, token=world.token(), id=str(letter))
     assert (answer.status_code, answer.headers["Location"]) == (303, "../dead-letters?queued=1")
@@ -509,8 +515,8 @@ def test_a_dead_letter_is_requeued(world, headers):
     assert "1 queued again" in world.page("/dead-letters?queued=1", "ann")
 
 
-def test_all_are_requeued_and_what_cannot_be_is_told(world):
-    """One whose receiver is gone from the file stays dead."""
+def test_all_dead_letters_are_requeued(world):
+    """One whose receiver was removed stays, and is reported."""
     world.bury("a")
     gone = world.bury("b", source="gone")
     answer = world.press("/dead-letters/requeue", token=world.token(), all="1")
@@ -518,8 +524,8 @@ def test_all_are_requeued_and_what_cannot_be_is_told(world):
     assert world.dead() == [gone]
 
 
-def test_dead_letters_are_discarded_alone_or_up_to_what_was_seen(world, caplog):
-    """What came after the page was made stays; who did it is in the log."""
+def test_dead_letters_are_discarded_alone_or_up_to_the_seen_ones(world, caplog):
+    """Newer ones stay; the user is in the log."""
     caplog.set_level("INFO")
     first, second, third, unseen = (world.bury(name) for name in "abcd")
     token = world.token()
@@ -531,7 +537,7 @@ def test_dead_letters_are_discarded_alone_or_up_to_what_was_seen(world, caplog):
     assert "/dead-letters/discard by ann: 2 discarded" in caplog.text
 
 
-def test_quarantine_is_emptied_alone_or_up_to_what_was_seen(world):
+def test_quarantine_is_discarded_alone_or_up_to_the_seen_ones(world):
     """As dead letters are."""
     for _ in range(3):
         world.outbox.quarantine.add("vigilmon", "uptime", "odd", "{}", NOW)
@@ -543,7 +549,7 @@ def test_quarantine_is_emptied_alone_or_up_to_what_was_seen(world):
 
 
 @pytest.mark.parametrize("odd", ["x", "-1", "1; DROP TABLE events", "9" * 40, ""])
-def test_odd_numbers_change_nothing(world, odd):
+def test_invalid_ids_change_nothing(world, odd):
     """What is no number of a dead letter is none."""
     letter = world.bury("a")
     answer = world.press("/dead-letters/discard", token=world.token(), id=odd, all=odd)
@@ -551,15 +557,15 @@ def test_odd_numbers_change_nothing(world, odd):
     assert world.dead() == [letter]
 
 
-def test_what_a_link_claims_to_have_happened_is_numbers_only(world):
-    """Nobody's words get onto the page by its address."""
+def test_result_message_has_only_numbers_from_the_url(world):
+    """No text of the URL appears on the page."""
     page = world.page("/dead-letters?queued=%3Cb%3E&discarded=12&done=x")
     assert "12 discarded" in page
     assert "queued again" not in page
 
 
-def test_following_is_the_readers_choice(world):
-    """The page loads itself again where that was asked for, and keeps the search."""
+def test_auto_refresh_is_optional(world):
+    """The page reloads if requested, and keeps the search."""
     assert "Refresh" not in world.get("/alerts?q=x").headers
     assert "?q=x&amp;follow=1" in world.page("/alerts?q=x")
     followed = world.get("/alerts?q=x&follow=1")
@@ -567,8 +573,8 @@ def test_following_is_the_readers_choice(world):
     assert 'href="?q=x"' in followed.text
 
 
-def test_a_database_that_cannot_be_read_is_told(world, monkeypatch):
-    """503 with a word, no trace."""
+def test_unreadable_database_is_503(world, monkeypatch):
+    """With one line."""
 
     def gone(*_):
         raise Unavailable("the database is locked")
@@ -579,10 +585,10 @@ def test_a_database_that_cannot_be_read_is_told(world, monkeypatch):
     assert "the database is locked" in answer.text
 
 
-def test_an_alert_is_closed_from_its_page(world, caplog):
-    """BigPanda receives a resolution, delivery is not asked twice, and the log says who did it."""
+def test_alert_is_closed_on_its_page(world, caplog):
+    """BigPanda gets a resolution, delivery is woken once, and the user is in the log."""
     caplog.set_level("INFO")
-    world.tell("a")
+    world.ingest("a")
     assert "Close<" in world.page("/alert?key=prod:a", "ann")
     assert "Close<" not in world.page("/alert?key=prod:a")
     token = world.token_of("/alert?key=prod:a")
@@ -595,9 +601,9 @@ def test_an_alert_is_closed_from_its_page(world, caplog):
     assert again.headers["Location"] == "../alerts?unchanged=1"
 
 
-def test_an_alert_is_resent_from_its_page(world):
-    """What still fires is queued once more, with a later time."""
-    world.tell("a")
+def test_alert_is_resent_on_its_page(world):
+    """A firing alert is queued again with a later time."""
+    world.ingest("a")
     world.outbox.queue.record(accepted=world.outbox.queue.claim(1, "me", NOW - 90, 10), now=NOW - 60)
     token = world.token_of("/alert?key=prod:a")
     assert world.press("/alerts/resend", token=token, key="prod:a").headers["Location"] == "../alerts?resent=1"
@@ -610,7 +616,7 @@ READABLE = '{"version": "4", "alerts": [{"status": "firing", "labels": {"alertna
 
 
 def test_a_quarantined_webhook_is_replayed(world):
-    """What can be read now is taken in and leaves the quarantine; the rest is kept, and said."""
+    """It leaves the quarantine if it is readable now; the rest is kept and reported."""
     world.outbox.quarantine.add("alertmanager", "prod", "odd", READABLE, NOW - 50)
     world.outbox.quarantine.add("alertmanager", "prod", "odd", "{", NOW - 50)
     world.outbox.quarantine.add("alertmanager", "gone", "odd", READABLE, NOW - 50)
@@ -622,9 +628,9 @@ def test_a_quarantined_webhook_is_replayed(world):
     assert [one.id for one in world.outbox.quarantine.oldest()] == [2, 3]
 
 
-def test_an_incident_is_shown_whole(world):
-    """Assignee, who snoozed, comments, tags, changes, flapping, what happened, other sources' alerts, ours."""
-    world.tell("a")
+def test_incident_is_shown_completely(world):
+    """Assignee, snoozer, comments, tags, changes, flapping, history, other sources' alerts and ours."""
+    world.ingest("a")
     world.share(
         "i-1",
         environment="edge",
@@ -639,18 +645,18 @@ def test_an_incident_is_shown_whole(world):
         snoozed_until=NOW + 60,
     )  # fmt: skip
     page = world.page("/incident?source=panda&id=i-1", "ann")
-    for told in (
+    for text in (
         "Ann Lee", "by Bob", "by Cleo", "flapping", "looking at it", "priority", "P1", "new switch", "sure",
         'href="https://t.example.com/7"', "incident#new", "nagios.est", "web-3 CPU", "edge",
         'href="alert?key=prod%3Aa"',
         'href="https://bigpanda.example/i-1"',
     ):  # fmt: skip
-        assert told in page
+        assert text in page
     assert world.get("/incident?source=panda&id=nothing").status_code == 404
 
 
 def test_an_incident_is_resolved_and_commented(world):
-    """With the name of the web user, for BigPanda shows the owner of the key; without a key there is no button."""
+    """With the web user's name, because BigPanda shows the key's owner; without a key there is no button."""
     world.share("i-1")
     where = "/incident?source=panda&id=i-1"
     assert "configure <code>incidents</code>" in world.page(where, "ann")
@@ -667,8 +673,8 @@ def test_an_incident_is_resolved_and_commented(world):
     assert "resolved in BigPanda" in world.page(f"{where}&resolved=1", "ann")
 
 
-def test_what_bigpanda_refuses_is_said(world):
-    """With its words, and nothing is claimed to be done."""
+def test_rejected_incident_action_shows_bigpandas_message(world):
+    """And no success."""
     world.share("i-1")
     world.panda = Panda(Rejected("BigPanda answered 409: incident is already resolved"))
     token = world.token_of("/incident?source=panda&id=i-1")
@@ -677,9 +683,9 @@ def test_what_bigpanda_refuses_is_said(world):
     assert "incident is already resolved" in answer.text
 
 
-def test_a_silence_says_who_until_when_and_why(world):
-    """In the list and on the alert's page, for an alert that goes on firing."""
-    world.tell("a")
+def test_silence_shows_user_end_and_comment(world):
+    """In the list and on the alert's page, while the alert fires."""
+    world.ingest("a")
     world.silences = {"prod:a": Silence(by="ann", until="2023-11-15", comment=HOSTILE, ends_at=NOW + 600)}
     for path in ("/alerts", "/alert?key=prod:a"):
         page = world.page(path)
@@ -689,12 +695,12 @@ def test_a_silence_says_who_until_when_and_why(world):
 
 
 def test_the_noisiest_alerts_of_the_last_day_are_listed(world):
-    """By their events, the most first; what is older does not count."""
+    """By the number of events; older ones do not count."""
     for name, changes in (("once", 1), ("calm", 2), ("loud", 4)):
         for number in range(changes):
-            world.tell(name, now=NOW - 100 + number, annotations={"summary": str(number)})
+            world.ingest(name, now=NOW - 100 + number, annotations={"summary": str(number)})
             world.outbox.queue.record(accepted=world.outbox.queue.claim(9, "me", NOW, 10), now=NOW)
-    world.tell("old", now=NOW - 2 * 86400)
+    world.ingest("old", now=NOW - 2 * 86400)
     page = world.page("/")
     noisiest = page[page.index("Noisiest alerts of the last day") :]
     assert re.findall(r"<strong>(\d+)</strong>.*?key=prod%3A(\w+)", noisiest, re.DOTALL) == [
@@ -703,9 +709,9 @@ def test_the_noisiest_alerts_of_the_last_day_are_listed(world):
     ]
 
 
-def test_text_that_would_reorder_the_page_is_made_visible(world):
-    """A direction mark, a terminal's escape, half an emoji: shown as what they are, on a page that still comes."""
-    world.tell("a", name="\u202eevil", labels={"alertname": "x", "odd": "\x1b[31m"})
+def test_direction_marks_and_escapes_are_made_visible(world):
+    """A direction mark, a terminal escape, half an emoji."""
+    world.ingest("a", name="\u202eevil", labels={"alertname": "x", "odd": "\x1b[31m"})
     world.outbox.quarantine.add("alertmanager", "prod", "odd", '{"half": "\\ud83d"}', NOW)
     page = world.page("/")
     assert "\\u202eevil" in page
@@ -714,16 +720,16 @@ def test_text_that_would_reorder_the_page_is_made_visible(world):
     assert "\\ud83d" in world.page("/quarantine")
 
 
-def test_a_search_has_few_words(world):
-    """Each word is looked for in every alert: sixty of them held up everybody else."""
-    world.tell("a")
+def test_number_of_search_words_is_limited(world):
+    """Each word is searched in every alert: sixty would block everybody else."""
+    world.ingest("a")
     words = " ".join(["host=web-a"] * 8 + ["not-there"] * 60)
     assert "prod:a" in world.page(f"/alerts?q={words[:200]}")
 
 
-def test_a_silence_that_alertmanager_refuses_is_said(world):
-    """At the top, at the alert, and at its incident: snoozed in BigPanda, it goes on notifying."""
-    world.tell("a")
+def test_rejected_silence_is_shown(world):
+    """At the top, at the alert, and at its incident."""
+    world.ingest("a")
     world.share("i1")
     world.refused_silences = {"prod:a": f"Alertmanager answered 400: {HOSTILE}"}
     for path in ("/", "/alerts", "/alert?key=prod:a", "/incident?source=panda&id=i1"):
@@ -735,9 +741,9 @@ def test_a_silence_that_alertmanager_refuses_is_said(world):
     assert "not silenced" not in world.client.get("/").text
 
 
-def test_a_search_that_was_ended_early_says_so(world, monkeypatch):
-    """What was found by then is not all there is; nothing found does not mean that nothing is there."""
-    world.tell("a")
+def test_incomplete_search_is_marked(world, monkeypatch):
+    """There may be more results, even if there are none."""
+    world.ingest("a")
     assert "Not every open alert was searched" not in world.client.get("/alerts?q=down").text
     monkeypatch.setattr("bridge.outbox.alerts.MOST_SECONDS", -1.0)
     page = world.client.get("/alerts?q=down").text

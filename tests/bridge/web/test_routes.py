@@ -42,13 +42,13 @@ PAIR = base64.b64encode(b"am:p w")
         (HEADERS, [(b"x-api-key", b"Key k")], False),
     ],
 )
-def test_who_holds_the_credentials_comes_in(found, headers, admitted):
-    """To the letter, but for the name of a scheme; from a header that is there once, under its own name."""
+def test_credentials_must_match_exactly(found, headers, admitted):
+    """Except for the case of the scheme; from a single header of that name."""
     assert authenticated(found, headers) is admitted
 
 
-def test_a_path_says_how_it_is_served():
-    """A receiver's own limit and credentials; what Prometheus asks for does not wait for webhooks."""
+def test_path_determines_limits_and_credentials():
+    """Prometheus' paths do not wait for webhooks."""
     bare = settings(alertmanager)
     receivers = {("alertmanager", "prod"): BEARER, ("alertmanager", "bare"): bare}
     found = route("//webhooks/alertmanager//prod/", receivers, 7)

@@ -87,7 +87,7 @@ def front(tmp_path):
 
 
 def test_200_follows_the_commit(front):
-    """A good webhook is handed over whole, counted, and answered in a word."""
+    """A valid webhook is stored as a whole, counted, and answered in a word."""
     answer = front.post(GOOD)
     assert (answer.status_code, answer.data) == (200, b"accepted\n")
     [notification] = front.accepted
@@ -101,15 +101,15 @@ def test_200_follows_the_commit(front):
     assert front.value("unmapped_severities_total", source="prod") == 1
 
 
-def test_what_means_nothing_to_bigpanda_is_counted(front, monkeypatch):
-    """A watchdog's alert, a test message, an event nobody knows: answered 200, not sent, counted as skipped."""
+def test_skipped_messages_are_counted(front, monkeypatch):
+    """A watchdog's alert, a test message, an unknown event: 200, not sent, counted as skipped."""
     monkeypatch.setattr(alertmanager, "translate", lambda _body, settings, _now: settings.notification(ignored=3))
     assert front.post({}).status_code == 200
     assert front.value("events_total", outcome="skipped", source="prod") == 3
 
 
-def test_one_bad_alert_is_set_aside_alone(front, caplog):
-    """What can be read of a body is accepted; the rest is kept, counted and logged."""
+def test_one_bad_alert_is_quarantined_alone(front, caplog):
+    """The readable alerts are accepted; the other one is counted and logged."""
     assert front.post(GOOD | {"alerts": [ALERT, {"status": "odd"}, 7]}).status_code == 200
     [notification] = front.accepted
     assert (len(notification.alerts), len(notification.unreadable)) == (1, 2)
@@ -127,13 +127,13 @@ def test_one_bad_alert_is_set_aside_alone(front, caplog):
     ],
 )
 def test_an_unknown_source_is_not_found(front, path, status):
-    """Only what is configured has a door."""
+    """Only configured sources have a path."""
     assert front.post(GOOD, path=path).status_code == status
 
 
 @pytest.mark.parametrize("method", ["get", "put", "delete", "patch"])
-def test_only_post(front, method):
-    """Another method is answered 405, and which one is allowed."""
+def test_other_methods_are_405(front, method):
+    """With the allowed one."""
     answer = getattr(front.client, method)(PATH, headers=BEARER)
     assert answer.status_code == 405
     assert "POST" in answer.headers["Allow"]
@@ -151,16 +151,16 @@ def test_only_post(front, method):
         ("", 415),
     ],
 )
-def test_only_json(front, kind, status):
-    """The content type says JSON in one of its spellings, or the answer is 415."""
+def test_other_content_types_are_415(front, kind, status):
+    """JSON in any of its spellings is accepted."""
     assert front.post(GOOD, kind=kind).status_code == status
 
 
 @pytest.mark.parametrize(
     ("encoding", "status"), [("identity", 200), ("", 200), ("gzip", 415), ("GZIP", 415), ("zstd, gzip", 415)]
 )
-def test_a_packed_body_is_not_taken(front, encoding, status):
-    """415 in a clear line, counted, and not kept: nobody could read it in quarantine."""
+def test_compressed_body_is_415(front, encoding, status):
+    """Counted, and not quarantined: nobody could read it."""
     body = gzip.compress(json.dumps(GOOD).encode()) if status == 415 else GOOD
     answer = front.post(body, BEARER | {"Content-Encoding": encoding})
     assert answer.status_code == status
@@ -185,20 +185,20 @@ def test_a_packed_body_is_not_taken(front, encoding, status):
         (b'{"alerts": {}}', "alerts: not a list"),
     ],
 )
-def test_what_can_never_be_read_is_kept_and_refused(front, body, reason):
-    """400 with the reason, and the body lies in quarantine."""
+def test_unreadable_body_is_400_and_quarantined(front, body, reason):
+    """With the reason."""
     answer = front.post(body)
     assert (answer.status_code, answer.data.decode()) == (400, reason + "\n")
-    [(receiver, source, told, kept, _)] = front.quarantined
-    assert (receiver, source, told) == ("alertmanager", "prod", reason)
+    [(receiver, source, problem, kept, _)] = front.quarantined
+    assert (receiver, source, problem) == ("alertmanager", "prod", reason)
     assert kept == body.decode("utf-8", "replace")
     assert front.value("notifications_total", outcome="unreadable", receiver="alertmanager", source="prod") == 1
 
 
 @pytest.mark.parametrize("failure", [Unavailable("database: busy"), RuntimeError("am-token"), OSError("disk")])
 @pytest.mark.parametrize("body", [GOOD, b"no json"])
-def test_what_may_pass_later_is_503(front, caplog, failure, body):
-    """Whatever fails inside, the sender hears 503, tries again, and learns nothing of the inside."""
+def test_internal_error_is_503(front, caplog, failure, body):
+    """The sender retries, and gets no details."""
     front.failure = failure
     answer = front.post(body)
     assert (answer.status_code, answer.data) == (503, b"not now; try again\n")
@@ -211,8 +211,8 @@ def parsed(content):
     return webhooks.parsed(webhooks.readable(content))
 
 
-def test_parsed_takes_what_json_allows():
-    """A byte order mark of UTF-8 and UTF-16 bodies are JSON as well."""
+def test_parsed_accepts_every_json_encoding():
+    """A UTF-8 byte order mark, and UTF-16."""
     assert parsed(json.dumps({"a": "ü"}).encode("utf-16")) == {"a": "ü"}
     assert parsed(b'\xef\xbb\xbf{"a": 1}') == {"a": 1}
     with pytest.raises(Unreadable):
@@ -220,15 +220,15 @@ def test_parsed_takes_what_json_allows():
 
 
 def test_text_is_made_valid_as_it_enters():
-    """What is not UTF-8, half an emoji, NUL: a replacement character each, and the rest is read."""
+    """Invalid UTF-8, half an emoji and NUL become a replacement character; the rest is read."""
     body = b'{"a": "\\ud83d", "b": "\\u0000", "c": "\xff", "d": "\\ud83d\\ude00", "\\udc00": NaN}'
     found = parsed(body)
     assert (found["a"], found["b"], found["c"], found["d"]) == ("\ufffd", "\ufffd", "\ufffd", "\U0001f600")
     assert "\ufffd" in found
 
 
-def test_what_would_fill_the_memory_is_refused_unparsed(front):
-    """A few bytes an object: told, its beginning kept, and never made into objects, which take thirty times as much."""
+def test_body_with_too_many_objects_is_rejected_unparsed(front):
+    """Logged, with its beginning quarantined; parsed objects need thirty times the memory."""
     body = b'{"alerts": [' + b"{}," * 100_000 + b"{}]}"
     tracemalloc.start()
     answer = front.post(body)
@@ -241,14 +241,14 @@ def test_what_would_fill_the_memory_is_refused_unparsed(front):
 
 
 @pytest.mark.parametrize("piece", [b"1,", b"1.5,", b'"ab",', b'"[",', b"{},"])
-def test_so_are_more_values_than_alerts_have(piece):
-    """Numbers and texts of a few bytes take as much memory."""
+def test_body_with_too_many_values_is_rejected_unparsed(piece):
+    """Numbers and texts of a few bytes need as much memory."""
     with pytest.raises(Unreadable, match="more than"):
         parsed(b'{"alerts": [' + piece * 1_000_000 + b"1]}")
 
 
-def test_so_is_a_large_body_that_is_no_utf_8():
-    """With a replacement for each wrong byte it would take many times its size; a small one is read."""
+def test_large_body_of_invalid_utf_8_is_rejected():
+    """Replacement characters would multiply its size; a small one is read."""
     assert parsed(b'{"a": "\xff"}') == {"a": "\ufffd"}
     with pytest.raises(Unreadable, match="UTF-8"):
         parsed(b'{"a": "' + b"\xff" * 4_000_000 + b'"}')
@@ -256,7 +256,7 @@ def test_so_is_a_large_body_that_is_no_utf_8():
 
 @pytest.mark.parametrize("piece", [",", "[{", '\\"[', "\\[", '{\\"', "\\\\[", '"', "\\"])
 def test_brackets_in_text_are_no_objects(piece):
-    """However many, escaped in whatever way: what an alert says may be code."""
+    """However many and however escaped: an alert's text may be code."""
     text = piece * 1_000_001
     assert parsed(json.dumps({"[": text, text: ["{"]}).encode()) == {"[": text, text: ["{"]}
 
@@ -295,8 +295,8 @@ def basic(pair):
         (basic("other:pass word"), 401),
     ],
 )
-def test_credentials_come_first(served, headers, status):
-    """Any of the receiver's credentials opens; nothing else does, and nothing else is looked at before."""
+def test_credentials_are_checked_first(served, headers, status):
+    """Any of the receiver's credentials is enough; nothing else is checked before."""
     answer = post(served, json.dumps(GOOD) if status == 200 else b"no json", headers)
     assert answer.status_code == status
     if status == 401:
@@ -308,16 +308,16 @@ def test_credentials_come_first(served, headers, status):
         assert served.front.value("http_refusals_total", reason="unauthorized") == 1
 
 
-def test_a_rotated_token_holds_at_once(served):
-    """The token file is read again when it has changed."""
+def test_rotated_token_is_used_at_once(served):
+    """A changed token file is re-read."""
     served.front.token.write_text("rotated")
     assert post(served, json.dumps(GOOD)).status_code == 401
     assert post(served, json.dumps(GOOD), {"Authorization": "Bearer rotated"}).status_code == 200
 
 
 @pytest.mark.parametrize("path", [f"{PATH}/", f"/{PATH}", "//webhooks//alertmanager/prod//"])
-def test_a_slash_too_many_is_no_other_path(served, path):
-    """What senders make of a configured URL reaches the receiver."""
+def test_doubled_and_trailing_slashes_are_accepted(served, path):
+    """As senders build them from a configured URL."""
     assert post(served, json.dumps(GOOD), path=path).status_code == 200
     assert len(served.front.accepted) == 1
 
@@ -326,15 +326,15 @@ def test_a_slash_too_many_is_no_other_path(served, path):
     "path", ["/webhooks/alertmanager/other", "/webhooks/vigilmon/prod", f"{PATH}/more", "/webhooks"]
 )
 def test_an_unknown_receiver_is_not_found_whatever_is_sent(served, path):
-    """404 without the body: with credentials or without, small or large."""
+    """404 without reading the body: with credentials or without, small or large."""
     assert [
         post(served, body, headers, path).status_code for headers in ({}, BEARER) for body in (b"{}", bytes(500_000))
     ] == [404] * 4
     assert served.front.value("http_refusals_total", reason="not_found") == 4
 
 
-def test_a_body_may_be_as_large_as_allowed_and_no_larger(served):
-    """The limit is a limit: to the byte, whatever is announced."""
+def test_max_body_is_exact(served):
+    """Whatever Content-Length says."""
     content = json.dumps(GOOD).encode()
     assert post(served, content + b" " * (100_000 - len(content))).status_code == 200
     for body in (content + b" " * (100_001 - len(content)), iter([content, b" " * (100_001 - len(content))])):
@@ -343,7 +343,7 @@ def test_a_body_may_be_as_large_as_allowed_and_no_larger(served):
     assert served.front.value("notifications_total", outcome="too_large", receiver="alertmanager", source="prod") == 2
 
 
-def test_what_the_views_refuse_is_counted_and_logged_too(served, caplog):
+def test_rejections_of_the_views_are_counted_and_logged(served, caplog):
     """Once a minute for each reason and receiver, with the peer's address and no secret."""
     url = served.url
     for _ in range(3):
@@ -374,14 +374,14 @@ def pieces(total):
     [(5_000_000, BEARER, 413), (5_000_000, {}, 401), (50_000, {}, 401)],
 )
 @pytest.mark.parametrize("chunked", [False, True])
-def test_a_refused_sender_hears_why(served, size, headers, status, chunked):
-    """The answer reaches a sender that is still sending, announced length or chunks."""
+def test_rejected_sender_gets_its_response(served, size, headers, status, chunked):
+    """Even if it is still sending, with Content-Length or chunks."""
     body = pieces(size) if chunked else b" " * size
     answer = requests.post(served.url, data=body, headers=headers | {"Content-Type": "application/json"}, timeout=30)
     assert answer.status_code == status
 
 
-def test_chunks_are_a_body(served):
+def test_chunked_body_is_read(served):
     """A body without an announced length is read to its end."""
     content = json.dumps(GOOD).encode()
     answer = requests.post(
@@ -394,8 +394,8 @@ def test_chunks_are_a_body(served):
     assert len(served.front.accepted) == 1
 
 
-def test_a_body_that_breaks_off_changes_nothing(served):
-    """A sender that vanishes in the middle leaves no trace, neither accepted nor kept."""
+def test_incomplete_body_changes_nothing(served):
+    """Neither accepted nor quarantined."""
     head = f"POST {PATH} HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer am-token\r\n"
     with socket.create_connection(served.address) as connection:
         connection.sendall(f'{head}Content-Type: application/json\r\nContent-Length: 900\r\n\r\n{{"alerts": ['.encode())
@@ -411,8 +411,8 @@ def test_a_body_that_breaks_off_changes_nothing(served):
     [(PATH, "am-token", b"400"), (PATH, "wrong", b"401"), ("/webhooks/alertmanager/elsewhere", "am-token", b"404")],
 )
 @pytest.mark.parametrize("piece", [b"zz\r\n{}\r\n0\r\n\r\n", b"2\r\n{}??"])
-def test_chunks_that_are_none_are_never_our_failure(served, path, token, status, piece):
-    """Broken framing is answered 400 at most, to anyone: never 500."""
+def test_invalid_chunks_are_400(served, path, token, status, piece):
+    """Never 500."""
     request = f"POST {path} HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {token}\r\n"
     with socket.create_connection(served.address, timeout=30) as connection:
         connection.sendall(request.encode() + b"Content-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\n")
@@ -423,7 +423,7 @@ def test_chunks_that_are_none_are_never_our_failure(served, path, token, status,
     assert not served.front.quarantined
 
 
-def test_a_slow_sender_holds_up_nobody(served):
+def test_slow_sender_does_not_block_others(served):
     """While one body dribbles in, others are answered."""
     head = f"POST {PATH} HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer am-token\r\nContent-Type: application/json\r\n"
     with socket.create_connection(served.address) as slow:

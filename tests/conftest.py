@@ -1,4 +1,4 @@
-"""In which order tests are given out, and which of them one worker keeps; a PostgreSQL for whoever needs one."""
+"""The order in which tests are distributed, the groups of one worker, and a PostgreSQL for tests that need one."""
 
 import shutil
 import subprocess
@@ -42,8 +42,8 @@ def pytest_report_header(config):
 
 
 def version(program):
-    told = subprocess.run([program, "--version"], capture_output=True, text=True, check=False)
-    return f"{shutil.which(program)}: {(told.stdout + told.stderr).partition('(')[0].strip()}"
+    done = subprocess.run([program, "--version"], capture_output=True, text=True, check=False)
+    return f"{shutil.which(program)}: {(done.stdout + done.stderr).partition('(')[0].strip()}"
 
 
 @pytest.fixture(scope="session")

@@ -122,7 +122,7 @@ def knowledge(count: int, now: float) -> Known:
 
 
 def families(count: int, now: float, account: str = "a") -> list[Family]:
-    """Return what the exporter has to tell of an account: `count` times `SERIES` series."""
+    """Return the exporter's knowledge of an account: `count` times `SERIES` series."""
     return list(Collector(settings(account)).families(knowledge(count, now), now))
 
 

@@ -126,10 +126,10 @@ def plot(table: Table) -> str:
     return head + _text(8, 20, f"{table.title} ({table.unit}, logarithmic)", 14) + "".join(parts) + "</svg>\n"
 
 
-def _box(x: float, y: float, width: float, height: float, told: str) -> str:
+def _box(x: float, y: float, width: float, height: float, title: str) -> str:
     return (
         f'<rect x="{x:.0f}" y="{y:.0f}" width="{width:.1f}" height="{height}" fill="COLOUR">'
-        f"<title>{escape(told)}</title></rect>"
+        f"<title>{escape(title)}</title></rect>"
     )
 
 

@@ -74,8 +74,8 @@ class Watch:
             self.oldest_status = max(self.oldest_status, now - self._checked)
             if now >= self._next_look:
                 self._next_look = now + 60
-                told = [now - one.at for one in self._shown.uptimes.values()]
-                self.uptimes.append(sum(told) / len(told))
+                ages = [now - one.at for one in self._shown.uptimes.values()]
+                self.uptimes.append(sum(ages) / len(ages))
         known = target.knowledge
         if known.as_of is not None and (self._shown is None or known.monitors is not self._shown.monitors):
             self._checked = min(one.checked_at or 0.0 for one in known.monitors.values())
@@ -94,7 +94,7 @@ class Freshness:
     mean_uptime: float | None
     """The mean age of the uptimes; None where no turn was waited for."""
     until_incidents: int
-    """The most requests from the page that told of an outage to the incidents of that monitor; 0: no outage."""
+    """The most requests from the page that showed an outage to the incidents of that monitor; 0: no outage."""
 
 
 def hour(chosen: Settings, monitors: int, hours: float = 1.0, *, outages: bool = False) -> Freshness:
@@ -132,8 +132,8 @@ def _until_incidents(vendor: Strict, asked: Sequence[tuple[float, tuple[str, str
     while begins + OUTAGES < run.now:
         down = vendor.victim(begins)
         page, wanted = ("/monitors", str(ceil(down / PAGE))), (f"/monitors/{down}/incidents", "1")
-        told = next(n for n, (at, what) in enumerate(asked) if at >= begins and what == page)
-        found.append(next(n for n, (_, what) in enumerate(asked[told:]) if what == wanted))
+        shown = next(n for n, (at, what) in enumerate(asked) if at >= begins and what == page)
+        found.append(next(n for n, (_, what) in enumerate(asked[shown:]) if what == wanted))
         begins += OUTAGES
     return found
 

@@ -1,4 +1,4 @@
-"""The machine that measured, in words that tell nothing else about it; and what a process uses of it."""
+"""The machine that measured, without identifying details; and the resources that a process uses."""
 
 import os
 import platform

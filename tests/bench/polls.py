@@ -29,11 +29,11 @@ def rendering(sizes: Sequence[int]) -> Table:
     """Render the same families with both, the best of some times."""
     rows: dict[str, dict[str, float]] = {}
     for size in sizes:
-        told = families(-(-size // SERIES), time.time())
-        page = compose([render(told, "a")], openmetrics=False)
+        found = families(-(-size // SERIES), time.time())
+        page = compose([render(found, "a")], openmetrics=False)
         stock = registry(b"".join(block.plain for block in page).decode())
-        text: Callable[[], object] = lambda told=told: [b"".join(lines(one.metric, one.samples, "a")) for one in told]  # noqa: E731
-        whole: Callable[[], object] = lambda told=told: _ours(render(told, "a"))  # noqa: E731
+        text: Callable[[], object] = lambda of=found: [b"".join(lines(one.metric, one.samples, "a")) for one in of]  # noqa: E731
+        whole: Callable[[], object] = lambda found=found: _ours(render(found, "a"))  # noqa: E731
         rows[f"{size:,} series, text"] = {OURS: best(text), STOCK: best(lambda stock=stock: generate_latest(stock))}
         rows[f"{size:,} series, both formats, plain and gzip"] = {
             OURS: best(whole),
@@ -138,7 +138,7 @@ def held(size: int, seconds: float) -> Table:
 
 def _held(program: Program, seconds: float) -> Iterator[tuple[str, float]]:
     until("rendered", lambda: b"vigilmon_" in requests.get(f"{program.url}/metrics", timeout=60).content)
-    for told, path in (("health", "/-/healthy"), ("page", "/metrics")):
+    for name, path in (("health", "/-/healthy"), ("page", "/metrics")):
         times: list[float] = []
         end = time.monotonic() + seconds / 2
         while time.monotonic() < end:
@@ -147,6 +147,6 @@ def _held(program: Program, seconds: float) -> Iterator[tuple[str, float]]:
             )
             times += run(load).times
             threading.Event().wait(0.01)
-        yield f"{told}, median", 1000 * quantile(times, 0.5)
-        yield f"{told}, p99", 1000 * quantile(times, 0.99)
-        yield f"{told}, longest", 1000 * max(times)
+        yield f"{name}, median", 1000 * quantile(times, 0.5)
+        yield f"{name}, p99", 1000 * quantile(times, 0.99)
+        yield f"{name}, longest", 1000 * max(times)

@@ -74,7 +74,7 @@ def _size(
             if program.name == GATEWAY:
                 servers.push(program, vendors_only(page))
         programs = {OURS: ours} | {program.name: program for program in rest}
-        found = {told(form): _form(programs, clients, form, seconds) for form in ALL}
+        found = {described(form): _form(programs, clients, form, seconds) for form in ALL}
         held = {"plain page": len(page) / 1e6, "gzip page": len(packed) / 1e6, "resident": resident(ours.pid) / 1e6}
     return found, held
 
@@ -87,7 +87,7 @@ def _others(folder: Path, page: bytes, packed: bytes) -> Iterator[Program]:
         yield servers.pushgateway(folder, page)
 
 
-def told(form: tuple[bool, int, bool]) -> str:
+def described(form: tuple[bool, int, bool]) -> str:
     """Return a form's name."""
     packed, count, new = form
     return f"{'gzip' if packed else 'plain'}, {count} client{'s' * (count > 1)}{', new connections' * new}"
@@ -105,10 +105,10 @@ def _form(
                 continue
             load = Load(servers.port_of(program), [get("/metrics", packed=packed, close=new)], seconds / TURNS,
                         least=2 if name in SLOW else 5, new_connections=new)  # fmt: skip
-            heard = clients.together([load] * count)
-            if not all(len(one.times) == one.ok for one in heard):
+            results = clients.together([load] * count)
+            if not all(len(one.times) == one.ok for one in results):
                 raise RuntimeError(f"{name} did not answer every GET with 200")
-            found.setdefault(name, []).append(1000 * median([each for one in heard for each in one.times]))
+            found.setdefault(name, []).append(1000 * median([each for one in results for each in one.times]))
     return {name: min(each) for name, each in found.items()}
 
 

@@ -65,7 +65,7 @@ class Soak:
             worker.join()
 
     def _send(self, number: int) -> None:
-        """Webhooks as ten Alertmanagers send them: groups of some alerts, each told several times, then resolved."""
+        """Webhooks as ten Alertmanagers send them: groups of some alerts, each repeated, then resolved."""
         session = requests.Session()
         url = f"{self._way.bridge.url}/webhooks/alertmanager/prod"
         headers = {"Authorization": f"Bearer {BEARER}", "Content-Type": "application/json"}
@@ -82,7 +82,7 @@ class Soak:
             session.get(f"{self._way.exporter.url}/metrics", timeout=30)
 
     def _disturb(self) -> None:
-        """Let a vendor fail for some seconds, change what it has to tell, and so on."""
+        """Let a vendor fail for some seconds, change its data, and so on."""
         chance = random.Random(1)
         while not self._ending.wait(5):
             fault = {**chance.choice(FAULTS), "vendor": chance.choice(VENDORS), "duration": 3}
@@ -105,7 +105,7 @@ def grown(seen: Sequence[tuple[float, int, int]]) -> list[str]:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Soak, and tell what was seen."""
+    """Soak, and print the result."""
     parser = argparse.ArgumentParser(prog="python -m tests.bench.soak", description=__doc__)
     parser.add_argument("--minutes", type=float, default=30.0)
     minutes = parser.parse_args(arguments).minutes
@@ -126,8 +126,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     for name, seen in soak.seen.items():
         wrong = grown(seen)
         failed = failed or bool(wrong)
-        told = ", ".join(f"{one[0]:.0f} MB {one[1]} threads {one[2]} fds" for one in seen[:: max(1, len(seen) // 8)])
-        print(f"{name}: {told}: {'; '.join(wrong) or 'nothing grew'}")
+        usage = ", ".join(f"{one[0]:.0f} MB {one[1]} threads {one[2]} fds" for one in seen[:: max(1, len(seen) // 8)])
+        print(f"{name}: {usage}: {'; '.join(wrong) or 'nothing grew'}")
     print(f"{soak.sent} webhooks, {soak.refused} of them not taken")
     return int(failed or soak.refused > 0)
 

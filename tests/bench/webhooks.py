@@ -107,17 +107,17 @@ def _measured(
         rates[_RAW_PG] = durable.postgresql_alerts(fresh(database, f"raw{alerts}"), alerts, seconds / 2)
     for name, server in _servers(folder, memory, alerts, database):
         with server as program:
-            heard = clients.together([sender(program, alerts, number, seconds) for number in range(SENDERS)])
-        if not all(len(each.times) == each.ok for each in heard):
+            results = clients.together([sender(program, alerts, number, seconds) for number in range(SENDERS)])
+        if not all(len(each.times) == each.ok for each in results):
             raise RuntimeError(f"{name} did not answer every webhook with 200")
-        rates[name] = per_second(heard) * alerts
-        waits[name] = 1000 * quantile([each for one in heard for each in one.times], 0.99)
+        rates[name] = per_second(results) * alerts
+        waits[name] = 1000 * quantile([each for one in results for each in one.times], 0.99)
     return rates, waits
 
 
-def per_second(heard: Sequence[Heard]) -> float:
+def per_second(results: Sequence[Heard]) -> float:
     """Return the answers of all senders per second."""
-    return sum(len(one.times) / one.took for one in heard)
+    return sum(len(one.times) / one.took for one in results)
 
 
 def _servers(folder: Path, memory: Path, alerts: int, database: str) -> Iterator[tuple[str, object]]:

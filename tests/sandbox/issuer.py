@@ -1,4 +1,4 @@
-"""Certificates made on the fly: each kind of trouble that a TLS probe must tell apart."""
+"""Certificates made on the fly, one for each problem that a TLS probe must distinguish."""
 
 import ssl
 import tempfile

@@ -70,6 +70,6 @@ class Limits:
             return self._windows[key].take(now)
 
     def forget(self) -> None:
-        """Start every window anew."""
+        """Restart every window."""
         with self._lock:
             self._windows.clear()

@@ -52,9 +52,9 @@ class BigPanda:
     too_large_status: int = 413
     bad_item_spoils_batch: bool = True
     drops_one_in: int = 0
-    """Every so manieth new event is answered 201 and dropped; the diagnostics alone tell."""
+    """Every n-th new event is answered 201 and dropped; only the diagnostics show it."""
     shows_integration_alerts: bool = True
-    """Whether a user may read what was taken in, and the diagnostics; 403 when not."""
+    """Whether a user may read the processed alerts and the diagnostics; 403 otherwise."""
     strict_old_dedup: bool = False
     """The old rule: same app_key, timestamp and identity is dropped even if the status differs."""
     reopen_seconds: float = 48 * 3600

@@ -11,7 +11,7 @@ from tests.sandbox.exchange import Request
 
 
 def fingerprint(secret: str) -> str:
-    """Twelve hex digits that tell two credentials apart and give neither away."""
+    """Twelve hex digits that distinguish credentials without revealing them."""
     return hashlib.sha256(secret.encode()).hexdigest()[:12]
 
 

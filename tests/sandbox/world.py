@@ -1,4 +1,4 @@
-"""The scripted world: what each vendor has to tell, and the webhooks that say so when it changes."""
+"""The scripted world: the vendors' data, and the webhooks about its changes."""
 
 from base64 import b64encode
 from collections.abc import Callable, Mapping
@@ -62,7 +62,7 @@ class World:
         return [delivery.described() for courier in self.couriers.values() for delivery in list(courier.record)]
 
     def clear(self) -> None:
-        """Nothing anywhere, nobody is told."""
+        """Remove all data, without webhooks."""
         self.vigilmon.clear()
         self.thousandeyes.clear_all()
         self.packetvis.clear()

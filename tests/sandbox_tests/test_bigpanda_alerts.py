@@ -136,7 +136,7 @@ def test_the_newest_timestamp_decides(inbound, intake):
 
 
 def test_an_incident_identifier_is_the_identity(inbound, intake):
-    """Two alerts of one host and check are told apart by it."""
+    """It distinguishes two alerts of one host and check."""
     send(inbound, {**ALERT, "incident_identifier": "a"}, {**ALERT, "incident_identifier": "b"})
     send(inbound, {**ALERT, "incident_identifier": "a", "status": "ok", "timestamp": NOW + 1})
     assert {identity: alert.status for (_, identity), alert in intake.alerts.items()} == {"a": "ok", "b": "critical"}

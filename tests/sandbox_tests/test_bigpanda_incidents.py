@@ -135,7 +135,7 @@ def test_resolve(state, panda, clock):
 
 
 def test_assignment_comments_tags_and_activities(state, panda):
-    """What was done to an incident is told, the newest first."""
+    """The actions on an incident are listed, the newest first."""
     (one,) = incidents(state, 1)
     path = f"/environments/all/incidents/{one}"
     assert panda.delete(f"{path}/assignment").status_code == 400
@@ -143,8 +143,8 @@ def test_assignment_comments_tags_and_activities(state, panda):
     assert panda.post(f"{path}/comments", json={"comment": "seen"}).status_code == 204
     assert panda.post(f"{path}/tags", json=[{"tag_id": "t", "tag_value": "v"}]).status_code == 204
     assert panda.get(f"{path}/tags").json() == [{"tag_id": "t", "tag_value": "v"}]
-    told = panda.get(f"/incidents/{one}/activities").json()
-    assert [entry["type"] for entry in told] == ["incident_commented", "incident_created"]
+    entries = panda.get(f"/incidents/{one}/activities").json()
+    assert [entry["type"] for entry in entries] == ["incident_commented", "incident_created"]
     assert len(panda.get(f"/incidents/{one}/activities?types=incident_created").json()) == 1
 
 

@@ -66,7 +66,7 @@ def test_garbage_and_half_a_body(sandbox, vigilmon):
 
 
 def test_a_redirect_and_refused_credentials(sandbox, vigilmon):
-    """A redirect leads where it is told; a refusal is in the vendor's own words."""
+    """A redirect goes to `to`; a rejection has the vendor's own body."""
     sandbox.faults.set("vigilmon", "redirect", to="https://elsewhere.example.com/x", count=1)
     sandbox.faults.set("*", "refuse_credentials", count=1)
     assert vigilmon.get("/monitors").headers["Location"] == "https://elsewhere.example.com/x"

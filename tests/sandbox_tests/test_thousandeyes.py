@@ -167,5 +167,5 @@ def test_a_removed_test_clears_as_disabled(sandbox, world, receiver):
     """`active` is 2 when the test was removed under an active alert."""
     sandbox.world.send_webhooks("thousandeyes", receiver.url)
     world.remove_test("7")
-    told = [delivery["body"]["alert"] for delivery in sandbox.world.deliveries()]
-    assert {(alert["alertId"], alert["active"]) for alert in told} == {("young", 2), ("old", 2)}
+    alerts = [delivery["body"]["alert"] for delivery in sandbox.world.deliveries()]
+    assert {(alert["alertId"], alert["active"]) for alert in alerts} == {("young", 2), ("old", 2)}

@@ -80,7 +80,7 @@ def test_incidents_are_newest_first_in_pages_of_thirty(sandbox, vigilmon, clock)
     ],
 )
 def test_refusals(sandbox, client, path, token, status):
-    """A bad token, another's monitor, an unknown one and a bad parameter are told apart."""
+    """A bad token, another's monitor, an unknown one and a bad parameter have different errors."""
     sandbox.world.vigilmon.add("mine", "https://mine.example.com")
     sandbox.world.vigilmon.add("theirs", "https://theirs.example.com", theirs=True)
     answer = client("/vigilmon/api/v1", token).get(path)

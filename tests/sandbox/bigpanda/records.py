@@ -9,7 +9,7 @@ MAX_ALERTS = 300
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """An accepted event: `number` counts from 1 in order of arrival, `request` tells which POST it came in."""
+    """An accepted event: `number` counts from 1 in order of arrival, `request` is the number of its POST."""
 
     number: int
     received_at: float

@@ -15,7 +15,7 @@ class AlreadyResolved(Exception):
 
 
 class BigPandaState:
-    """Thread-safe. `by` tells a person's action ("ui") from the API's. LookupError for an unknown incident."""
+    """Thread-safe. `by` is "ui" for a person's action, else the API. LookupError for an unknown incident."""
 
     def __init__(self, clock: Callable[[], float], settings: BigPandaSettings, post: Callable[..., object]) -> None:
         self._clock, self._settings = clock, settings
@@ -101,7 +101,7 @@ class BigPandaState:
             self._incident_changed(found, "incident#updated")
 
     def share(self, incident: str, by: str = "ui") -> None:
-        """Share with the outbound integration: from now on it hears of every change."""
+        """Share with the outbound integration: from now on every change is POSTed to it."""
         with self.lock:
             found, now = self.incidents[incident], self._clock()
             found.shared = True
@@ -135,7 +135,7 @@ class BigPandaState:
                 self.intake.join(self.incidents[target], self.incidents[source], self._clock())
 
     def log(self, app_key: str, message: str, payload: Any) -> None:
-        """Tell what `troubleshooting/logs` tells of a refused alert."""
+        """Add the entry of a rejected alert to `troubleshooting/logs`."""
         with self.lock:
             entry = {"log_id": str(next(self._log_ids)), "log_type": "invalid_payload", "level": "error"}
             entry |= {"message": message, "component_name": "inbound", "resource_id": f"api.{app_key}"}

@@ -25,7 +25,7 @@ def problem(status: int, detail: str, request: Request, **more: Any) -> Reply:
 
 
 class ThousandEyesApi:
-    """Reads only; every answer tells what is left of the organization's limit."""
+    """Read-only; every response has the rest of the organization's limit."""
 
     base_path = "/thousandeyes/v7"
 
@@ -199,8 +199,8 @@ def _moved(version: str, request: Request) -> Reply:
 
 def _rate(limit: Verdict) -> dict[str, str]:
     prefix = "X-Organization-Rate-Limit-"
-    told = {"Limit": limit.limit, "Remaining": limit.remaining, "Reset": int(limit.reset)}
-    return {prefix + name: str(value) for name, value in told.items()}
+    headers = {"Limit": limit.limit, "Remaining": limit.remaining, "Reset": int(limit.reset)}
+    return {prefix + name: str(value) for name, value in headers.items()}
 
 
 def _itself(request: Request, **more: str) -> dict[str, str]:

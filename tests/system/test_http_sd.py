@@ -13,7 +13,7 @@ from tests.system.running import free_port, missing, until
 pytestmark = pytest.mark.system
 
 GUIDE = (DEPLOY / "prometheus/README.md").read_text()
-DOWN_FROM_EVERYWHERE = re.search(r"^`(.+)` *$", GUIDE[GUIDE.index("that is down from everywhere") :], re.MULTILINE)[1]
+DOWN_FROM_EVERYWHERE = re.search(r"^`(.+)` *$", GUIDE[GUIDE.index("that are down from both sides") :], re.MULTILINE)[1]
 
 
 def scrape_documented_job(way, blackbox_address):

@@ -33,6 +33,8 @@ _SHOWS_MUTES: Final = (0, 35)
 """The first version that shows time interval mutes at once; earlier ones only after the group's next flush."""
 _GROUP_INTERVAL: Final = 300.0
 """Alertmanager's default."""
+_MOST_VALUES: Final = 5_000_000
+"""Objects, lists and values in one response; an alert has some thirty. In memory one takes up to a hundred bytes."""
 T = TypeVar("T")
 
 
@@ -146,6 +148,8 @@ class AlertmanagerApi(HttpApi):
             return missing
         if answer.status != HTTPStatus.OK:
             raise Unreadable(f"answered {answer.status}")
+        if sum(map(answer.body.count, (b"{", b"[", b","))) > _MOST_VALUES:
+            raise Unreadable(f"the response has more than {_MOST_VALUES:,} values")
         try:
             return json.loads(answer.body)
         except (ValueError, RecursionError):

@@ -246,6 +246,7 @@ def test_every_status_but_200_is_an_error(ask, code):
     ("body", "message"),
     [
         ("<html>", "the response is not JSON"),
+        pytest.param(f"[{'1,' * 5_000_000}1]", "the response has more than 5,000,000 values", id="too many values"),
         ('[{"labels": {}', "the response is not JSON"),
         (requests.ConnectionError("http://user:pass@am"), "no connection"),
         (requests.ReadTimeout(), "no complete response within 10 s (waiting for the response)"),

@@ -16,7 +16,7 @@ TOGETHER = {
     "sdk": "sdk",
     "shared_alerting": "alertmanager",
     "day": "vigilmon",
-    "hour": "thousandeyes",
+    "half_hour": "thousandeyes",
 }
 """What takes seconds to start, import or simulate, by the fixture that does it once: its tests go to one worker."""
 

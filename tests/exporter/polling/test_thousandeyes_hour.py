@@ -1,4 +1,4 @@
-"""An hour of a large ThousandEyes organisation, without sockets or waiting.
+"""Half an hour of a large ThousandEyes organisation, without sockets or waiting.
 
 Of 500 Vigilmon monitors beside it test_simulation.py has two hours: targets share neither budget nor thread.
 """
@@ -27,6 +27,9 @@ TYPES = {
 """How many tests of each type, and the kinds of results they have: 200 tests, 510 results."""
 TESTS = [(kind, results) for kind, (count, results) in TYPES.items() for _ in range(count)]
 AGENTS = 60
+MINUTES = 30
+"""Three rotations of the results, and three readings of every list but the usage."""
+
 LIMIT = 240
 """Requests a minute, of all tools of the organisation together; the minute begins with its first request."""
 
@@ -41,7 +44,7 @@ class Organisation:
     """
 
     def __init__(self, others):
-        self.others = deque(START + n * 60 / others for n in range(int(others * 75)))
+        self.others = deque(START + n * 60 / others for n in range(int(others * 1.25 * MINUTES)))
         self.minute, self.spent = START, 0
 
     def __call__(self, request, now):
@@ -106,8 +109,8 @@ LISTS = {
 
 
 @pytest.fixture(scope="module")
-def hour():
-    """Return an hour in which all is read that can be: what happened, ages of alerts and of readings, the settings.
+def half_hour():
+    """Return half an hour in which all is read: what happened, ages of alerts and of readings, the settings.
 
     Others take 170 of the organisation's 240 requests a minute: the last tenth of each minute is left to them.
     """
@@ -134,26 +137,26 @@ def hour():
             for (_, kind), at in shown[READ]:
                 readings.setdefault(kind, []).append(now - at)
 
-    return simulate(collector, chosen, Organisation(170.0), 3600, observe=observe), alerts, readings, chosen
+    return simulate(collector, chosen, Organisation(170.0), 60 * MINUTES, observe=observe), alerts, readings, chosen
 
 
-def test_organisation_of_200_tests_is_polled_within_its_limit(hour):
+def test_organisation_of_200_tests_is_polled_within_its_limit(half_hour):
     """Never 429, though other clients use most of the limit; our share is spent."""
-    run, _, _, chosen = hour
+    run, _, _, chosen = half_hour
     assert run.outcomes() == {"ok": len(run.sent)}
     assert fullest([at for at, _ in run.sent]) <= chosen.requests_per_minute
-    assert len(run.sent) >= 0.9 * 60 * chosen.requests_per_minute
+    assert len(run.sent) >= 0.9 * MINUTES * chosen.requests_per_minute
 
 
-def test_alerts_are_as_fresh_as_if_polled_alone(hour):
+def test_alerts_are_as_fresh_as_if_polled_alone(half_hour):
     """They always go first: an interval, plus a pause that leaves the rest of the minute to others."""
-    _, alerts, _, chosen = hour
+    _, alerts, _, chosen = half_hour
     assert max(alerts) <= chosen.poll_interval + PAUSE
 
 
-def test_age_of_each_kind_of_result_matches_the_readme(hour):
+def test_age_of_each_kind_of_result_matches_the_readme(half_hour):
     """Lists when they are due, results in a rotation as long as the budget makes it."""
-    _, _, readings, chosen = hour
+    _, _, readings, chosen = half_hour
     turn = sum(len(results) for _, results in TESTS) * 60 / chosen.requests_per_minute
     lists = {"agents": 600, "local_problems": 600, "cleared_alerts": 300, "usage": 3600, "outages": 300}
     oldest = {kind: max(ages) for kind, ages in readings.items()}

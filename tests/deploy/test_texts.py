@@ -10,7 +10,7 @@ from tests.deploy.shipped import RULE_TESTS
 TEXT = re.compile(r'(summary|description)="((?:[^"\\]|\\.)*)"')
 
 
-def told(path, folder):
+def texts_of(path, folder):
     """Return what promtool says of a file of rule tests that also expects no alert when one fires.
 
     It prints an unexpected alert with all annotations, and each query whose answer is not as expected as `expr: …`.
@@ -34,7 +34,7 @@ def test_alerts_fire_as_the_rule_tests_expect_with_complete_annotations(path, tm
     """Each alert fires and ends when expected; its templates expand, no value is missing, BigPanda's limit holds."""
     if shutil.which("promtool") is None:
         pytest.skip("promtool is not installed")
-    output = told(path, tmp_path)
+    output = texts_of(path, tmp_path)
     assert not re.search(r"^ *expr: ", output, re.MULTILINE), output
     texts = TEXT.findall(output)
     assert {annotation for annotation, _ in texts} == {"summary", "description"}

@@ -20,8 +20,8 @@ def send(inbound, *alerts):
     return inbound.post("", json={"app_key": "k", "alerts": list(alerts)})
 
 
-def test_single_and_batch(inbound, control):
-    """Both forms are taken; events are kept in order of arrival with their time and request."""
+def test_single_alert_and_batch_are_accepted(inbound, control):
+    """Events are kept in order of arrival with their time and request."""
     single = inbound.post("", json={"app_key": "k", **ALERT})
     batch = send(inbound, {**ALERT, "host": "web2"}, {**ALERT, "host": "web3"})
     kept = control.get("/bigpanda/events").json()
@@ -48,8 +48,8 @@ def test_single_and_batch(inbound, control):
         ({"value": None}, "'value' must be a string, an integer or an array"),
     ],
 )
-def test_one_bad_alert_spoils_its_batch(inbound, intake, change, words):
-    """The whole batch is refused, and the words name the alert by its place."""
+def test_one_bad_alert_rejects_its_batch(inbound, intake, change, words):
+    """The error names the alert by its position."""
     answer = send(inbound, ALERT, {**ALERT, **change})
     assert answer.status_code == 400
     assert answer.json()["status"] == 400
@@ -57,8 +57,8 @@ def test_one_bad_alert_spoils_its_batch(inbound, intake, change, words):
     assert intake.events == []
 
 
-def test_only_the_bad_alert_is_lost_when_so_set(sandbox, inbound, intake, client):
-    """The vendor's documents do not say which it is; what is lost appears in the troubleshooting logs."""
+def test_only_the_bad_alert_is_dropped_if_configured(sandbox, inbound, intake, client):
+    """The vendor's documents leave it open; a dropped alert is in the troubleshooting logs."""
     sandbox.settings.bigpanda.bad_item_spoils_batch = False
     assert send(inbound, {"status": "critical"}, ALERT).status_code == 201
     logs = client("/bigpanda/resources/v2.0/troubleshooting", "bp-sandbox-user-key").get("/logs").json()
@@ -67,7 +67,7 @@ def test_only_the_bad_alert_is_lost_when_so_set(sandbox, inbound, intake, client
 
 
 def test_a_primary_property_is_the_name_of_a_member(inbound, intake):
-    """The member that it names counts; without that member the usual ones do."""
+    """The named member counts; without that member the usual ones do."""
     named = {"status": "critical", "primary_property": "pod", "pod": "a-1"}
     missing = {"status": "critical", "primary_property": "pod", "service": "shop"}
     assert send(inbound, named, missing).status_code == 201
@@ -84,14 +84,14 @@ def test_a_primary_property_is_the_name_of_a_member(inbound, intake):
         (json.dumps({"app_key": "stranger", **ALERT}).encode(), "'app_key' is not known"),
     ],
 )
-def test_bodies_that_are_refused(sandbox, inbound, content, words):
-    """What is not a payload gets the same shape of error."""
+def test_invalid_bodies_are_rejected(sandbox, inbound, content, words):
+    """With the same shape of error."""
     sandbox.settings.bigpanda.app_keys = ["k"]
     answer = inbound.post("", data=content, headers={"Content-Type": "application/json"})
     assert (answer.status_code, answer.json()) == (400, {"status": 400, "errors": [words]})
 
 
-def test_six_megabytes(inbound):
+def test_body_over_six_megabytes_is_rejected(inbound):
     """A larger body is refused."""
     assert send(inbound, {**ALERT, "tag": "x" * 6_000_000}).status_code == 413
 
@@ -110,8 +110,8 @@ def test_credentials(client):
     assert client("/bigpanda/data/v2/alerts", "bp-sandbox-org-token").get("").status_code == 501
 
 
-def test_exact_duplicates(inbound, intake):
-    """204 without a body when nothing in the request is new; 201 as soon as one event is."""
+def test_exact_duplicates_are_204(inbound, intake):
+    """Without a body if no event in the request is new; otherwise 201."""
     send(inbound, ALERT)
     again, mixed = send(inbound, ALERT), send(inbound, ALERT, {**ALERT, "timestamp": NOW + 1})
     assert (again.status_code, again.content) == (204, b"")
@@ -119,8 +119,8 @@ def test_exact_duplicates(inbound, intake):
 
 
 @pytest.mark.parametrize(("strict", "status"), [(False, "ok"), (True, "critical")])
-def test_a_resolve_in_the_same_second(sandbox, inbound, intake, strict, status):
-    """By the old rule it is dropped although its status differs."""
+def test_resolve_in_the_same_second_is_dropped(sandbox, inbound, intake, strict, status):
+    """By the old rule, although its status differs."""
     sandbox.settings.bigpanda.strict_old_dedup = strict
     send(inbound, ALERT)
     send(inbound, {**ALERT, "status": "ok"})
@@ -128,7 +128,7 @@ def test_a_resolve_in_the_same_second(sandbox, inbound, intake, strict, status):
 
 
 def test_the_newest_timestamp_decides(inbound, intake):
-    """An event that is older than what is known changes nothing."""
+    """An older event changes nothing."""
     send(inbound, {**ALERT, "timestamp": NOW - 10})
     send(inbound, {**ALERT, "status": "ok", "timestamp": NOW})
     send(inbound, {**ALERT, "status": "warning", "timestamp": NOW - 5})
@@ -142,16 +142,16 @@ def test_an_incident_identifier_is_the_identity(inbound, intake):
     assert {identity: alert.status for (_, identity), alert in intake.alerts.items()} == {"a": "ok", "b": "critical"}
 
 
-def test_acknowledged_is_not_a_status_that_is_reported(inbound, intake):
-    """The alert keeps the status it had."""
+def test_acknowledged_keeps_the_status(inbound, intake):
+    """The API accepts it, but the alert keeps its status."""
     send(inbound, ALERT, {**ALERT, "status": "acknowledged", "timestamp": NOW + 1})
     alert = next(iter(intake.alerts.values()))
     assert (alert.status, alert.acknowledged) == ("critical", True)
 
 
 @pytest.mark.parametrize(("hours", "incidents"), [(47, 1), (49, 2)])
-def test_reopening(sandbox, inbound, clock, hours, incidents):
-    """Within 48 hours of its end an alert opens its incident again, later it makes a new one."""
+def test_event_reopens_its_incident_within_48_hours(sandbox, inbound, clock, hours, incidents):
+    """Later it creates a new one."""
     send(inbound, ALERT)
     send(inbound, {**ALERT, "status": "ok", "timestamp": NOW + 1})
     clock.now += hours * 3600
@@ -160,14 +160,14 @@ def test_reopening(sandbox, inbound, clock, hours, incidents):
     assert (len(found), [incident.active for incident in found.values()][-1]) == (incidents, True)
 
 
-def test_a_resolve_of_an_unknown_alert(sandbox, inbound, intake):
-    """It is taken, makes a closed alert and no incident."""
+def test_resolve_of_an_unknown_alert_is_accepted(sandbox, inbound, intake):
+    """It creates a closed alert and no incident."""
     assert send(inbound, {**ALERT, "status": "ok"}).status_code == 201
     assert ([alert.status for alert in intake.alerts.values()], sandbox.world.bigpanda.incidents) == (["ok"], {})
 
 
 @pytest.mark.parametrize(("send_retry_after", "header"), [(False, None), (True, "1")])
-def test_the_limit(sandbox, inbound, clock, send_retry_after, header):
+def test_rate_limit_is_configurable(sandbox, inbound, clock, send_retry_after, header):
     """No limit is published; one can be set, with or without Retry-After."""
     sandbox.settings.change({"bigpanda": {"alerts_per_second": 1, "send_retry_after": send_retry_after}})
     send(inbound, ALERT)
@@ -177,8 +177,8 @@ def test_the_limit(sandbox, inbound, clock, send_retry_after, header):
     assert send(inbound, ALERT).status_code == 204
 
 
-def test_what_was_taken_in_can_be_listed(sandbox, inbound, client):
-    """The raw alerts of one integration, by pages; what was answered 201 and dropped is in the diagnostics alone."""
+def test_processed_alerts_can_be_listed(sandbox, inbound, client):
+    """By pages, for one integration; dropped ones are only in the diagnostics."""
     sandbox.settings.bigpanda.drops_one_in = 3
     alerts = [{**ALERT, "host": f"h{number}"} for number in range(4)]
     assert inbound.post("", json={"app_key": "app", "alerts": alerts}).status_code == 201

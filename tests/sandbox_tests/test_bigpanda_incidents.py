@@ -53,13 +53,13 @@ def test_pages_and_order(state, panda, clock):
         ("query=" + "x" * 2001, 400),
     ],
 )
-def test_what_a_search_may_ask(state, panda, query, status):
-    """Expanded alerts come ten incidents at a time; unknown words are refused."""
+def test_search_parameters_are_checked(state, panda, query, status):
+    """Expanded alerts come ten incidents at a time; unknown values are errors."""
     assert panda.get(f"/environments/all/incidents?{query}").status_code == status
 
 
-def test_nothing_past_the_ten_thousandth(state, panda):
-    """The total goes on, the items end."""
+def test_search_ends_at_the_ten_thousandth_incident(state, panda):
+    """The total continues, the items end."""
     incidents(state, 10_020)
     last = panda.get("/environments/all/incidents?page=100&page_size=100").json()
     beyond = panda.get("/environments/all/incidents?page=101&page_size=100").json()
@@ -67,7 +67,7 @@ def test_nothing_past_the_ten_thousandth(state, panda):
 
 
 def test_environments_are_views(state, panda):
-    """An incident is in every environment that one of its alerts belongs to."""
+    """An incident is in every environment of its alerts."""
     state.add_environment("Network", id="net", tag="team", value="net")
     made = incidents(state, 4)
     assert [of["id"] for of in panda.get("/environments").json()] == ["all", "net"]
@@ -77,7 +77,7 @@ def test_environments_are_views(state, panda):
 
 
 def test_status_is_now_and_severity_the_worst_ever(state, panda, clock):
-    """A critical alert that became a warning leaves its severity behind."""
+    """A critical alert that became a warning keeps its severity."""
     state.send_event(host="h", status="critical", fingerprint="f1")
     clock.now += 1
     state.send_event(host="h", status="warning", fingerprint="f1")
@@ -87,8 +87,8 @@ def test_status_is_now_and_severity_the_worst_ever(state, panda, clock):
     assert tags == {"host": "h", "fingerprint": "f1"}
 
 
-def test_capitals_when_so_set(sandbox, state, panda):
-    """The vendor's examples write statuses with a capital."""
+def test_capitalised_statuses_if_configured(sandbox, state, panda):
+    """As in the vendor's examples."""
     sandbox.settings.bigpanda.capitalised = True
     incidents(state, 1)
     assert panda.get("/environments/all/incidents").json()["items"][0]["status"] == "Critical"
@@ -174,6 +174,6 @@ def test_five_requests_a_second_per_endpoint(sandbox, panda):
     assert panda.get("/environments/all/incidents").status_code == 200
 
 
-def test_the_resources_want_a_users_key(client):
-    """The organization's token is refused there."""
+def test_resources_need_a_users_key(client):
+    """The organization's token is rejected."""
     assert client("/bigpanda/resources/v2.0", "bp-sandbox-org-token").get("/environments").status_code == 401

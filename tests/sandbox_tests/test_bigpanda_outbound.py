@@ -65,8 +65,8 @@ def test_locked_until_the_callback(state, one, receiver, callback):
     assert state.outbound.callbacks[0]["incident_id"] == one
 
 
-def test_a_lock_ends_by_itself(state, one, receiver, clock):
-    """Five minutes later what waited is sent with the next change."""
+def test_lock_ends_after_five_minutes(state, one, receiver, clock):
+    """Pending updates are sent with the next change."""
     state.outbound.configure(receiver.url, expects_callbacks=True)
     state.share(one)
     state.snooze(one, 60)
@@ -83,8 +83,8 @@ def test_a_callback_needs_all_three(state, one, callback, missing):
     assert callback.post("", json={**call, "incident_id": "unknown"}).status_code == 404
 
 
-def test_sharing_by_itself(sandbox, state, receiver):
-    """With automatic sharing a new incident is POSTed at once, and again when its alert ends."""
+def test_autoshare(sandbox, state, receiver):
+    """A new incident is POSTed at once, and again when its alert ends."""
     sandbox.settings.bigpanda.share_automatically = True
     state.outbound.configure(receiver.url, form="v2")
     state.send_event(host="h2", status="critical")
@@ -94,7 +94,7 @@ def test_sharing_by_itself(sandbox, state, receiver):
 
 
 def test_no_header_value_is_shown(state, one, control):
-    """What was configured can be read, without its secrets."""
+    """The configuration can be read without its secrets."""
     state.share(one)
     assert control.get("/bigpanda/webhook").json()["headers"] == ["x-api-key"]
     assert "hidden" not in control.get("/deliveries").text

@@ -46,7 +46,7 @@ def handshake(endpoint, root=None, timeout=30):
     ],
 )
 def test_each_kind_of_certificate(certificates, kind, days, code):
-    """A client that trusts the root is refused with the code of that trouble; the date can be read all the same."""
+    """A client that trusts the root rejects it with that error; its date can be read anyway."""
     endpoint = certificates.open(kind)
     refused = pytest.raises(ssl.SSLCertVerificationError) if code else contextlib.nullcontext()
     with refused as caught:
@@ -56,7 +56,7 @@ def test_each_kind_of_certificate(certificates, kind, days, code):
     assert left == pytest.approx(days * DAY, abs=120)
 
 
-def test_one_that_accepts_and_never_answers(certificates):
+def test_silent_endpoint_accepts_and_sends_nothing(certificates):
     """The connection stands and nothing comes."""
     endpoint = certificates.open("silent")
     with pytest.raises(TimeoutError):
@@ -64,14 +64,14 @@ def test_one_that_accepts_and_never_answers(certificates):
     assert endpoint.connections == 1
 
 
-def test_one_that_speaks_no_tls(certificates):
-    """The handshake fails at once."""
+def test_plain_endpoint_fails_the_handshake(certificates):
+    """At once."""
     with pytest.raises(ssl.SSLError):
         handshake(certificates.open("plain"))
 
 
-def test_a_certificate_nears_its_end(certificates, control):
-    """An endpoint can be given another certificate while it runs."""
+def test_certificate_can_be_replaced(certificates, control):
+    """While the endpoint runs."""
     opened = control.post("/certificates/open", json={"kind": "good"}).json()["result"]
     assert control.post("/certificates/renew", json={"port": opened["port"], "days": 2}).status_code == 200
     (listed,) = control.get("/certificates").json()
@@ -111,23 +111,23 @@ def ftp(port, context):
 
 
 @pytest.mark.parametrize("client", [smtp, imap, pop3, ftp], ids=lambda client: client.__name__)
-def test_clients_of_the_standard_library_begin_tls_there(certificates, client):
-    """What the sandbox speaks is the protocol, not merely what our probe happens to say."""
+def test_standard_library_clients_start_tls(certificates, client):
+    """The sandbox speaks the protocol, not just our probe's dialogue."""
     endpoint = certificates.open(starttls=client.__name__)
     context = ssl.create_default_context(cadata=certificates.root_pem.decode())
     seen = x509.load_der_x509_certificate(client(endpoint.port, context))
     assert seen.not_valid_after_utc.timestamp() == endpoint.not_after
 
 
-def test_psycopg_begins_tls_there(certificates):
-    """PostgreSQL's own library takes the answer to its SSLRequest and shakes hands."""
+def test_psycopg_starts_tls(certificates):
+    """After the response to its SSLRequest."""
     endpoint = certificates.open(starttls="postgres")
     with pytest.raises(psycopg.OperationalError, match="authentication request from server, but received H"):
         psycopg.connect(f"host=localhost port={endpoint.port} user=x dbname=x sslmode=require connect_timeout=10")
     assert endpoint.connections >= 1
 
 
-def test_an_intermediate_that_ends_first(certificates):
+def test_intermediate_expires_before_the_certificate(certificates):
     """The server's own certificate lasts, the one that signed it does not."""
     endpoint = certificates.open("intermediate", days=60, chain_days=5)
     handshake(endpoint, certificates.root_pem)

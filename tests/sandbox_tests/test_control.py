@@ -11,7 +11,7 @@ README = (Path(__file__).parents[1] / "sandbox" / "README.md").read_text()
 
 
 def test_monitors_change_over_http(control, client):
-    """Whatever can happen to a monitor can be made to happen."""
+    """Every change of a monitor can be made."""
     number = control.post("/vigilmon/add", json={"name": "svc1", "url": "https://svc1.example.com"}).json()["result"]
     vigilmon = client("/vigilmon/api/v1", "vtk_sandbox")
 
@@ -59,15 +59,15 @@ def test_the_other_vendors_change_over_http(control, client):
         ("webhooks", {"vendor": "packetvis", "url": "http://127.0.0.1:9"}, 400),
     ],
 )
-def test_what_cannot_be_done_is_said(control, call, body, status):
-    """The reason comes with it."""
+def test_impossible_change_is_an_error(control, call, body, status):
+    """With the reason."""
     control.post("/vigilmon/add", json={"name": "svc1", "url": "https://svc1.example.com"})
     answer = control.post(f"/{call}", json=body)
     assert (answer.status_code, "error" in answer.json()) == (status, True)
 
 
 def test_any_body_can_be_sent_as_a_webhook(control, receiver):
-    """Payloads that the world does not make by itself reach the receiver all the same."""
+    """Also bodies that the world never makes."""
     send = {"vendor": "thousandeyes", "body": {"eventType": "AGENT_ALERT_NOTIFICATION_TRIGGER"}}
     assert control.post("/webhooks/send", json=send).status_code == 400
     control.post("/webhooks", json={"vendor": "thousandeyes", "url": receiver.url, "bearer": "t"})
@@ -91,13 +91,13 @@ def test_requests_are_counted(sandbox, control, client):
     assert "vtk_sandbox" not in str(counted)
 
 
-def test_a_bad_query_is_said(control):
+def test_invalid_query_is_an_error(control):
     """A number that is none is refused."""
     assert control.get("/bigpanda/events?after=x").status_code == 400
 
 
-def test_reset(sandbox, control):
-    """Everything is as it was at the start: no faults, no counts, an empty world, the first settings."""
+def test_reset_restores_the_start(sandbox, control):
+    """No faults, no counts, an empty world, the default settings."""
     control.post("/populate", json={"monitors": 3})
     control.post("/faults", json={"vendor": "vigilmon", "kind": "hang"})
     control.post("/settings", json={"vigilmon": {"per_minute": 1}})
@@ -115,8 +115,8 @@ def test_every_control_call_is_documented(sandbox):
     assert set(re.findall(r"^\| `((?:GET|POST|DELETE) /control/[\w./]*)", README, re.MULTILINE)) == exist
 
 
-def test_as_a_command():
-    """The first line is the URL; SIGTERM ends it cleanly while a connection is open."""
+def test_command_prints_its_url_and_stops_on_sigterm():
+    """Even while a connection is open."""
     command = [sys.executable, "-m", "tests.sandbox", "--monitors", "3", "--endpoints", "good", "silent"]
     with (
         subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=Path(__file__).parents[2]) as program,

@@ -35,8 +35,8 @@ def test_a_fault_for_a_time_on_a_path(sandbox, vigilmon, clock):
     assert vigilmon.get("/monitors/9").status_code == 404
 
 
-def test_a_reset_does_nothing_and_a_lost_answer_acts(sandbox, inbound):
-    """Both look the same to the client; only after the second the event is there."""
+def test_lost_answer_acts_and_reset_does_not(sandbox, inbound):
+    """Both look the same to the client; only after the second the event exists."""
     sandbox.faults.set("bigpanda", "reset", count=1)
     sandbox.faults.set("bigpanda", "lose_answer", count=1)
     counts = []
@@ -48,8 +48,8 @@ def test_a_reset_does_nothing_and_a_lost_answer_acts(sandbox, inbound):
     assert inbound.post("", json=ALERT).status_code == 204
 
 
-def test_a_fault_strikes_what_holds_its_text(sandbox, inbound):
-    """One event is refused wherever it is, and others pass meanwhile."""
+def test_fault_applies_to_requests_with_its_text(sandbox, inbound):
+    """One event is rejected wherever it is, and others pass meanwhile."""
     sandbox.faults.set("bigpanda", "status", code=400, containing='"bad"')
     answers = [inbound.post("", json=ALERT | {"host": host}) for host in ("good", "bad", "good")]
     assert [answer.status_code for answer in answers] == [201, 400, 204]
@@ -74,8 +74,8 @@ def test_a_redirect_and_refused_credentials(sandbox, vigilmon):
     assert (refused.status_code, refused.json()) == (401, {"message": "Unauthenticated."})
 
 
-def test_a_hung_connection_holds_up_nobody(sandbox, vigilmon, client):
-    """While fifty requests hang others are answered, and taking the fault away lets them go."""
+def test_hanging_connection_does_not_block_others(sandbox, vigilmon, client):
+    """While fifty requests hang others are answered; clearing the fault releases them."""
     number = sandbox.faults.set("thousandeyes", "hang")
     hanging = [client("/thousandeyes/v7", "te-sandbox-token") for _ in range(50)]
     ended = []
@@ -97,8 +97,8 @@ def test_a_hung_connection_holds_up_nobody(sandbox, vigilmon, client):
     assert len(ended) == 50
 
 
-def test_a_client_that_gives_up(sandbox, vigilmon):
-    """Its own deadline ends the wait, and the connection is not held any longer."""
+def test_client_timeout_ends_the_hang(sandbox, vigilmon):
+    """The connection is closed."""
     sandbox.faults.set("vigilmon", "hang")
     with pytest.raises(requests.ReadTimeout):
         vigilmon.get("/monitors", timeout=0.3)
@@ -125,8 +125,8 @@ def test_a_slow_body_is_whole_in_the_end(sandbox, vigilmon):
 @pytest.mark.parametrize(
     "wrong", [{"vendor": "vigilmon", "kind": "explode"}, {"vendor": "vigilmon"}, {"kind": "hang", "often": 1}]
 )
-def test_what_is_not_a_fault(control, wrong):
-    """A misspelt fault must not pass for one that never strikes."""
+def test_unknown_fault_is_an_error(control, wrong):
+    """A misspelt fault must not be accepted silently."""
     assert control.post("/faults", json=wrong).status_code == 400
 
 

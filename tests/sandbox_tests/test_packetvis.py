@@ -35,8 +35,8 @@ def test_filters_govern_the_warning_and_not_the_age_of_the_list(state, packetvis
     assert (answer.status_code, listed["warning"]) == (200, warning)
 
 
-def test_a_teapot_has_the_same_body(state, packetvis):
-    """With status=true a warning is 418; the body differs only in saying so."""
+def test_418_has_the_same_body(state, packetvis):
+    """With status=true a warning is 418; the body differs only in that."""
     plain, teapot = packetvis.get(""), packetvis.get("", params={"status": "true"})
     assert (plain.status_code, teapot.status_code) == (200, 418)
     assert plain.json()["data"] == teapot.json()["data"]
@@ -51,8 +51,8 @@ def test_a_warning_ends_by_itself(state, packetvis, clock):
     assert len(answer.json()["data"]["notifications"]) == 3
 
 
-def test_what_a_notification_says(state, packetvis):
-    """Times are UTC with milliseconds, the id is its links' last part but one."""
+def test_members_of_a_notification(state, packetvis):
+    """Times are UTC with milliseconds; the id is the last part but one of its links."""
     said = packetvis.get("").json()["data"]["notifications"][0]
     assert said["createdAt"] == "2026-11-20T11:58:00.000Z"
     assert said["id"] in said["url"]
@@ -63,8 +63,8 @@ def test_what_a_notification_says(state, packetvis):
 @pytest.mark.parametrize(
     ("query", "status"), [({"key": "x"}, 401), ({"org": "x"}, 401), ({"severity": "5"}, 400), ({"warning": "0"}, 400)]
 )
-def test_refusals(packetvis, query, status):
-    """A bad key, an organization that is not ours and bad parameters."""
+def test_rejected_requests(packetvis, query, status):
+    """A wrong key, an unknown organization and bad parameters."""
     assert packetvis.get("", params=query).status_code == status
 
 

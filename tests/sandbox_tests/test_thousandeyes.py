@@ -37,8 +37,8 @@ def world(sandbox):
         ("state=clear&startDate=2026-10-25T00:00:00Z&endDate=2026-11-10T00:00:00Z", {"long gone"}),
     ],
 )
-def test_what_state_and_time_filter_mean(world, thousandeyes, query, ids):
-    """A time filter without a state mixes cleared and active; with state=trigger it forgets those that last."""
+def test_state_and_time_filters(world, thousandeyes, query, ids):
+    """A time filter without a state mixes cleared and active alerts; with state=trigger it omits lasting ones."""
     assert {alert["id"] for alert in thousandeyes.get(f"/alerts?{query}").json()["alerts"]} == ids
 
 
@@ -88,8 +88,8 @@ def test_the_next_page_is_named_by_a_link_to_the_vendor(sandbox, world, thousand
         ("/nothing", 404),
     ],
 )
-def test_problems(thousandeyes, path, status):
-    """Refusals are RFC 9457 problems."""
+def test_errors_are_problem_documents(thousandeyes, path, status):
+    """RFC 9457."""
     answer = thousandeyes.get(path)
     assert (answer.status_code, answer.headers["Content-Type"]) == (status, "application/problem+json")
     assert answer.json()["status"] == status

@@ -11,6 +11,7 @@ from tests.postgresql import Cluster
 from tests.system.running import missing
 
 TOGETHER = {
+    "replicas": "replicas",
     "postgresql_cluster": "postgresql",
     "browser": "browser",
     "sdk": "sdk",
@@ -25,11 +26,11 @@ TOGETHER = {
 def pytest_collection_modifyitems(config, items):
     """Begin with what takes longest, so that at the end no worker still has a long way to go alone."""
     for item in items:
-        groups = {group for fixture, group in TOGETHER.items() if fixture in item.fixturenames}
-        groups |= {mark.args[0] for mark in item.iter_markers("xdist_group")}
+        groups = [group for fixture, group in TOGETHER.items() if fixture in item.fixturenames]
+        groups += [mark.args[0] for mark in item.iter_markers("xdist_group")]
         if groups and getattr(config.option, "loadgroup", False):
             # xdist reads the group from the id, but cannot write it there since pytest 9.2 (pytest-xdist, issue 1386).
-            item._id = NodeId.parse(f"{item.nodeid}@{groups.pop()}")
+            item._id = NodeId.parse(f"{item.nodeid}@{groups[0]}")
             assert "@" in item.nodeid
     items.sort(key=lambda item: [not item.get_closest_marker(name) for name in ("system", "slow")])
 

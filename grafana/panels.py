@@ -70,7 +70,7 @@ SMALL: Final = Size(3, 4)
 
 @dataclass(frozen=True, slots=True)
 class Look:
-    """How a value is shown: its unit, thresholds with their colours, words for some values, and a link."""
+    """The presentation of a value: its unit, thresholds with their colours, words for some values, and a link."""
 
     unit: str = "none"
     above: Sequence[Step] = ()

@@ -19,7 +19,7 @@ TOGETHER = {
     "day": "vigilmon",
     "half_hour": "thousandeyes",
 }
-"""What takes seconds to start, import or simulate, by the fixture that does it once: its tests go to one worker."""
+"""Fixtures that take seconds to start, import or simulate: the tests of each go to one worker."""
 
 
 @pytest.hookimpl(tryfirst=True)

@@ -1,4 +1,4 @@
-"""What a first configuration from `init` asks of its reader: secrets in files, and keys to be taken in."""
+"""Checks of a first configuration from `init`: its secret files, and its commented keys."""
 
 import re
 from pathlib import Path

@@ -64,7 +64,7 @@ def test_programs_that_share_a_token_are_counted_together(rate, refused):
     [((80.0, 70, 12), []), ((95.0, 70, 12), ["memory"]), ((80.0, 100, 40), ["threads", "descriptors"])],
 )
 def test_a_soak_finds_what_grows(after, wrong):
-    """What the first third fills up does not count; noise does not either."""
+    """Neither the growth within the first third nor noise counts."""
     seen = [(50.0, 10, 5)] * 10 + [(80.0, 70, 12)] * 10 + [after] * 10
     assert [line.split()[0] for line in grown(seen)] == wrong
 

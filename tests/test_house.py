@@ -75,13 +75,13 @@ def test_nothing_has_a_name_that_says_nothing():
 
 
 def test_no_file_is_longer_than_one_job():
-    """What grows beyond 300 lines does two things."""
+    """A module of more than 300 lines does two things."""
     assert [named(path) for path in SOURCES if len(path.read_text(encoding="utf-8").splitlines()) > LONGEST] == []
 
 
 @pytest.mark.parametrize("program", PROGRAMS)
 def test_a_programs_folder_is_read_at_a_glance(program):
-    """What does not fit belongs into a room."""
+    """Any other module belongs in a package."""
     there = set((ROOT / program).iterdir())
     modules = {path for path in there if path.suffix == ".py"}
     packages = {path for path in there if (path / "__init__.py").exists()}
@@ -97,7 +97,7 @@ def test_what_contributing_names_is_there():
 
 
 def test_nothing_stands_in_both_programs():
-    """What both need lies in exporter/toolkit, once."""
+    """Code for both programs is in exporter/toolkit, once."""
     assert list(copies()) == []
 
 
@@ -112,7 +112,7 @@ def test_functions_read_from_top_to_bottom(program):
 
 @pytest.mark.parametrize("path", COLLECTORS, ids=named)
 def test_a_collector_opens_no_socket(path):
-    """What is asked goes out in one place; a vendor's folder says only what, and what the answers mean."""
+    """Requests are sent in one place; a vendor's folder only builds them and reads the responses."""
     assert OPENS_SOCKETS.isdisjoint(module.split(".")[0] for module in imported(path))
 
 

@@ -18,7 +18,7 @@ _HEADER_END = b"\r\n\r\n"
 
 @dataclass(frozen=True, slots=True)
 class Load:
-    """What one client sends: `requests` in turn, for `seconds` or until `most` were answered, but at least `least`."""
+    """The load of one client: `requests` in turn, for `seconds` or until `most` were answered, but at least `least`."""
 
     port: int
     requests: Sequence[bytes]
@@ -32,7 +32,7 @@ class Load:
 
 @dataclass(frozen=True, slots=True)
 class Heard:
-    """What came of it: the seconds of each answer, how many were 200, the last one's bytes, seconds in all."""
+    """The result: the seconds of each response, how many were 200, the last one's bytes, seconds in all."""
 
     times: Sequence[float]
     ok: int

@@ -1,4 +1,4 @@
-"""How long a scrape and a webhook with the right credentials wait while a crowd does what a server must not mind."""
+"""The latency of a scrape and a webhook with valid credentials while hostile clients crowd the server."""
 
 import base64
 import contextlib

@@ -1,4 +1,4 @@
-"""What a benchmark found: tables of figures, and whether each promise about them holds."""
+"""The results of a benchmark: tables of figures, and whether each promise about them holds."""
 
 import json
 from collections.abc import Mapping, Sequence

@@ -1,4 +1,4 @@
-"""How fresh Vigilmon accounts are kept by their budgets: simulated hours of the real collector, against the arithmetic.
+"""The freshness of Vigilmon accounts within their budgets: simulated hours of the real collector, against the formulas.
 
 The vendor of the simulation counts as the real one may: no minute of the clock and no 60 s hold more than its limit.
 It tells of each monitor that it was checked just now, so the page itself says how old what it shows is.
@@ -84,7 +84,7 @@ class Watch:
 
 @dataclass(frozen=True, slots=True)
 class Freshness:
-    """What an hour was like. Seconds, but for counts."""
+    """The figures of an hour: seconds, except for counts."""
 
     requests: int
     refused: int

@@ -1,4 +1,4 @@
-"""What polling and rendering cost: processor time for a request and for a series, against prometheus_client."""
+"""The cost of polling and rendering: processor time for a request and for a series, against prometheus_client."""
 
 import gc
 import gzip

@@ -94,7 +94,7 @@ def test_one_bad_alert_is_quarantined_alone(change, reason):
 
 @pytest.mark.parametrize("entry", [None, 7, "x", [], True])
 def test_invalid_entry_is_quarantined(entry):
-    """Whatever its value."""
+    """For any value."""
     (item,) = translate(body(entry), SETTINGS, NOW).unreadable
     assert (item.reason, json.loads(item.body)) == ("the alert is not an object", entry)
 

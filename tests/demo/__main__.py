@@ -22,7 +22,7 @@ from tests.system.way import ACCOUNTS, Addresses, Way
 
 NEEDED = ("prometheus", "prometheus-alertmanager")
 WATCHDOG = "prod:watchdog"
-"""What BigPanda knows the bridge's own alert by."""
+"""The identifier of the bridge's own alert in BigPanda."""
 MAX_SILENCE = 8
 """Seconds; Alertmanager repeats the Watchdog every two to four, and at first Prometheus must find it."""
 

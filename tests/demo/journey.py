@@ -41,7 +41,7 @@ class Journey:
 
     @property
     def next(self) -> Station:
-        """Where it is expected."""
+        """The next station."""
         return self.stations[len(self.passed)]
 
 

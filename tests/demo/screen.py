@@ -1,4 +1,4 @@
-"""What the demo says, readable in a terminal: colours only where there is one, and only if nobody objects."""
+"""The demo's output for a terminal: in colours only on a terminal without NO_COLOR."""
 
 import os
 import sys

@@ -45,7 +45,7 @@ def _matchers(labels: Mapping[str, str]) -> str:
 
 @dataclass(frozen=True, slots=True)
 class World:
-    """What is needed later of what was put into the sandbox."""
+    """The ids of objects in the sandbox that the demo needs later."""
 
     monitors: Mapping[str, int]
     rule: str

@@ -18,7 +18,7 @@ Vendor = Callable[[Request, float], Response | Certificate | PollError]
 
 @dataclass
 class Run:
-    """What happened: every request with its time and outcome, and the target at the end."""
+    """The result: every request with its time and outcome, and the target at the end."""
 
     target: Target[Any]
     now: float

@@ -35,7 +35,7 @@ def test_init_prints_secrets_and_next_steps(tmp_path, capsys):
 
 
 def test_an_existing_file_is_never_overwritten(tmp_path, capsys):
-    """Whatever its content; init can print the configuration instead."""
+    """Init can print the configuration instead."""
     path = tmp_path / "exporter.yml"
     path.write_text("mine")
     assert main(["init", f"--config.file={path}"]) == 1

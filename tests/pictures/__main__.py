@@ -12,7 +12,7 @@ from tests.system.way import ACCOUNTS, Way
 
 PICTURES = ROOT / "deploy/pictures"
 BOARDS = {"overview": ("Current problems", 476), "thousandeyes": ("By test", 552)}
-"""Which dashboards, down to which panel, and how high that is in pixels."""
+"""The dashboards, with the last panel in the picture and its height in pixels."""
 ALERTS = {"VigilmonMonitorDown", "PacketVisCriticalNotification", "ThousandEyesAlerts", "CertificateExpiring"}
 
 

@@ -9,7 +9,7 @@ from typing import Any, Protocol
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """What arrived: `path` below the vendor's prefix, header names in lower case.
+    """A request: `path` below the vendor's prefix, header names in lower case.
 
     Of a repeated query name the last counts.
     """
@@ -34,7 +34,7 @@ class Request:
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """What is answered."""
+    """A response."""
 
     status: int
     body: bytes = b""
@@ -59,7 +59,7 @@ class Api(Protocol):
 
     @property
     def base_path(self) -> str:
-        """What a client is configured with, after the host."""
+        """The part of a client's base URL after the host."""
 
     def template(self, path: str) -> str:
         """Give the path with its ids left out."""

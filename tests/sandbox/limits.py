@@ -1,4 +1,4 @@
-"""How vendors count requests against a limit."""
+"""The vendors' rate limits: counting of requests."""
 
 import threading
 from collections import deque

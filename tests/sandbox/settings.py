@@ -1,4 +1,4 @@
-"""What can be set: credentials, limits, and which way the vendor goes where its documents are silent or disagree."""
+"""The settings: credentials, limits, and behaviour where a vendor's documents are silent or disagree."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field

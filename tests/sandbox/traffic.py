@@ -1,4 +1,4 @@
-"""What was asked of whom: the numbers that tests of politeness need. Credentials are kept as a hash only."""
+"""The recorded requests: counts for tests of rate limits. Credentials are kept only as a hash."""
 
 import hashlib
 import threading

@@ -41,7 +41,7 @@ class World:
     def send_webhooks(  # noqa: PLR0913  a keyword for each kind of credentials
         self, vendor: str, url: str, *, secret: str = "", username: str = "", password: str = "", bearer: str = ""
     ) -> None:
-        """Where Vigilmon (`secret`) or ThousandEyes (Basic or bearer) sends its webhooks; "" stops them."""
+        """Set the URL of Vigilmon's (`secret`) or ThousandEyes' (Basic or bearer) webhooks; "" stops them."""
         if vendor not in ("vigilmon", "thousandeyes"):
             raise ValueError("BigPanda's webhook has a call of its own, PacketVis has none")
         headers = {"X-Vigilmon-Secret": secret} if secret else {}

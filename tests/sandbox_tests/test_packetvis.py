@@ -69,6 +69,6 @@ def test_rejected_requests(packetvis, query, status):
 
 
 def test_the_whole_url_is_the_credential(sandbox, client):
-    """What a client is configured with needs nothing added, and the key is counted as a hash only."""
+    """The URL alone is enough for a client, and the key is recorded only as a hash."""
     assert client("").get(sandbox.base_url("packetvis").removeprefix(sandbox.url)).status_code == 200
     assert "pv-sandbox-key" not in str(sandbox.traffic.described())

@@ -43,7 +43,7 @@ class Station:
 
     @property
     def config_file(self) -> Path:
-        """Where bridge.yml is."""
+        """The path of bridge.yml."""
         return self.folder / "bridge.yml"
 
     def configure(self, bigpanda: Mapping[str, Any] | None = None, **changes: Any) -> None:
@@ -76,7 +76,7 @@ class Station:
 
     @property
     def events(self) -> list[dict[str, Any]]:
-        """What BigPanda took, in order of arrival."""
+        """The events that BigPanda accepted, in order of arrival."""
         intake = self.sandbox.world.bigpanda.intake
         with intake.lock:
             return [event.alert for event in intake.events]
@@ -129,7 +129,7 @@ def webhook(alerts: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """How a webhook was answered; status 0: not at all."""
+    """The response to a webhook; status 0: none."""
 
     status: int
     seconds: float

@@ -52,7 +52,7 @@ class Browser:
 
     @property
     def text(self) -> str:
-        """What a reader sees."""
+        """Return the visible text."""
         return self._driver.find_element(By.TAG_NAME, "body").text
 
     def shows(self, words: str) -> bool:

@@ -25,7 +25,7 @@ class Ledger:
 
     @property
     def sent(self) -> Mapping[str, Sequence[str]]:
-        """What was written down so far."""
+        """The recorded states so far."""
         with self._lock:
             return {identifier: tuple(statuses) for identifier, statuses in self._sent.items()}
 

@@ -150,7 +150,7 @@ def test_chunked_body_is_never_a_request(proxied):
 
 
 def test_broken_request_does_not_affect_the_next(proxied):
-    """Whatever the proxy forwards: no reload, and the next request gets its own response."""
+    """There is no reload, and the next request gets its own response."""
     address, reloads = proxied
     for said in [*BROKEN.values(), *(said for said, _ in LEGAL.values())]:
         exchange(address, said)

@@ -26,7 +26,7 @@ ACCOUNTS = {"vigilmon": "prod", "packetvis": "noc", "thousandeyes": "corp", "big
 
 @dataclass(frozen=True, slots=True)
 class Addresses:
-    """Where each program listens, host:port; chosen before any starts, for they name one another."""
+    """The address of each program, chosen before any starts, because their configurations name one another."""
 
     sandbox: str
     exporter: str

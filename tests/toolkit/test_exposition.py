@@ -1,4 +1,4 @@
-"""Which of the forms of a page a client is sent."""
+"""The format and encoding of a page for a client."""
 
 import pytest
 

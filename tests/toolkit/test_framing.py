@@ -24,7 +24,7 @@ GET = b"GET /-/healthy HTTP/1.1\r\n" + HOST + b"\r\n"
 BEGUN = b"GET /-/healthy HTTP/1.1\r\n" + HOST
 CHUNKED = BEGUN + b"Transfer-Encoding: chunked\r\n\r\n"
 RELOAD = b"POST /-/reload HTTP/1.1\r\n" + HOST + b"Content-Length: 0\r\n\r\n"
-"""What must never be done on account of these bytes where they are data."""
+"""The request that these bytes must never cause within a body."""
 NEVER = b"0\r\n\r\n" + RELOAD
 
 

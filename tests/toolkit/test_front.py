@@ -1,4 +1,4 @@
-"""What stands before the application: what it refuses, what it hands over, and what it tells of it."""
+"""The layer in front of the application: rejections, the WSGI environment, and their logs and counters."""
 
 import contextlib
 import http.client
@@ -68,7 +68,7 @@ def test_trailers_are_not_headers(serve):
 
 
 def test_failing_application_is_a_bare_503(serve, get, caplog):
-    """Whatever it raises; the next request is answered."""
+    """For any exception; the next request is answered."""
 
     def failing(environ, start_response):
         if environ["PATH_INFO"] == "/":

@@ -1,4 +1,4 @@
-"""What an answer means, above all one that only looks like success."""
+"""The meaning of BigPanda's responses, above all of those that only look like a success."""
 
 import json
 

@@ -1,4 +1,4 @@
-"""What BigPanda lists, and what follows from an event that it does not."""
+"""BigPanda's listing, and the consequences for events that are missing in it."""
 
 import pytest
 

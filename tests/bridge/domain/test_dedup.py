@@ -1,4 +1,4 @@
-"""What an alert changes, as a table: one event per change, in order, none too early."""
+"""The changes that an alert causes, as a table: one event per change, in order, none too early."""
 
 import pytest
 

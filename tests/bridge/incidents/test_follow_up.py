@@ -1,4 +1,4 @@
-"""What follows from BigPanda's incidents, with a real outbox and stand-ins for BigPanda and Alertmanager."""
+"""The follow-up of BigPanda's incidents, with a real outbox and fakes of BigPanda and Alertmanager."""
 
 import logging
 import threading
@@ -321,7 +321,7 @@ def test_changed_silence_is_not_delayed_by_a_rejection(bench, caplog):
 
 
 def test_clock_set_back_delays_no_callback(bench):
-    """What was to be tried again by a clock that was ahead is tried now."""
+    """A retry scheduled by a clock that was ahead is due now."""
     bench.panda.refuses = Overloaded("answered 503")
     bench.webhook()
     bench.turn()

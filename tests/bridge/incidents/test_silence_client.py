@@ -117,7 +117,7 @@ def test_update_keeps_id_and_start(api):
 @pytest.mark.parametrize("status", [200, 404])
 @responses.activate
 def test_expiring_a_missing_silence_is_a_success(api, status):
-    """Whoever ended it."""
+    """Somebody else may have expired it."""
     responses.delete(f"{URL}/api/v2/silence/s1", status=status)
     api.do(EXPIRE, T0)
 

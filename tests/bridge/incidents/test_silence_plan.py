@@ -1,4 +1,4 @@
-"""Which silences there should be, and the steps from those there are."""
+"""The wanted silences, and the steps from the existing ones."""
 
 from dataclasses import replace
 

@@ -1,4 +1,4 @@
-"""What the operator's page reads: in pages, in order, found by words, cut, and by key."""
+"""Queries of the operator's page: paged, ordered, searched, truncated, and by key."""
 
 import pytest
 

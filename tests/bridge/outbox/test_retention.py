@@ -1,4 +1,4 @@
-"""What is old is deleted, without standing in anybody's way; what still means something stays."""
+"""Old rows are deleted without blocking anybody; rows that are still needed stay."""
 
 import pytest
 from sqlalchemy import text
@@ -52,7 +52,7 @@ def test_rows_locked_by_a_webhook_are_skipped(outbox, held):
 
 
 def test_batch_size_is_bounded(outbox):
-    """Whatever it is made of."""
+    """For any kind of rows."""
     accept(outbox, alert())
     accept(outbox, alert(firing=False, at=T0 + 5), now=T0 + 5)
     deliver(outbox, T0 + 10)

@@ -1,4 +1,4 @@
-"""Which SQLite there is, ours or that of the host; and its write-ahead log while it is written to."""
+"""The bundled or the host's SQLite, and its write-ahead log while it is in use."""
 
 import subprocess
 import sys

@@ -1,4 +1,4 @@
-"""What BigPanda's dataset options say: read wherever it stands, left out where it is strange."""
+"""Members of BigPanda's dataset options: read in any place, and left out if they are strange."""
 
 import json
 from pathlib import Path

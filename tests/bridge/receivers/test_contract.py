@@ -1,4 +1,4 @@
-"""What every sender module must do, whoever sends: bodies of each are here, and one without any fails."""
+"""The contract of every sender module, checked with sample bodies; a module without one fails."""
 
 import json
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""What every receiver has in bridge.yml."""
+"""The settings that every receiver has in bridge.yml."""
 
 import pytest
 from pydantic import ValidationError

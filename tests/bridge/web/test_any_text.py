@@ -1,4 +1,4 @@
-"""Whatever text stands in a webhook: what is stored of it is read back equal, shown, and sent as strict JSON."""
+"""Any text in a webhook: it is read back equal from the store, shown, and sent as strict JSON."""
 
 import copy
 import json

@@ -1,4 +1,4 @@
-"""What an operator must look at first."""
+"""The notices at the top of the operator's page."""
 
 import pytest
 
@@ -82,7 +82,7 @@ def test_outage_has_reason_and_next_attempt():
 
 
 def test_urgent_notices_come_first():
-    """Whatever the order in which it is looked at."""
+    """In any order of checking."""
     found = notices(counts=Counts(dead=3, dead_resolutions=1, quarantined=2), quotas=["panda"])
     assert [notice.urgent for notice in found] == [True, False, False, False]
 

@@ -1,4 +1,4 @@
-"""How the operator's page puts things."""
+"""The texts of the operator's page."""
 
 import pytest
 from markupsafe import Markup

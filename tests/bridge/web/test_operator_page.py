@@ -495,7 +495,7 @@ def test_get_of_an_action_is_405(world, path):
 
 
 def test_form_token_is_invalid_after_a_password_change(world):
-    """What was made for the password before is refused."""
+    """A form made before the change is rejected."""
     letter, token = world.bury("a"), world.token()
     world.passwords["ann"] = "another hash"
     assert world.press("/dead-letters/requeue", token=token, id=str(letter)).status_code == 403
@@ -550,7 +550,7 @@ def test_quarantine_is_discarded_alone_or_up_to_the_seen_ones(world):
 
 @pytest.mark.parametrize("odd", ["x", "-1", "1; DROP TABLE events", "9" * 40, ""])
 def test_invalid_ids_change_nothing(world, odd):
-    """What is no number of a dead letter is none."""
+    """An id must be the number of a dead letter."""
     letter = world.bury("a")
     answer = world.press("/dead-letters/discard", token=world.token(), id=odd, all=odd)
     assert answer.headers["Location"] == "../dead-letters?discarded=0"

@@ -334,7 +334,7 @@ def test_an_unknown_receiver_is_not_found_whatever_is_sent(served, path):
 
 
 def test_max_body_is_exact(served):
-    """Whatever Content-Length says."""
+    """With any Content-Length."""
     content = json.dumps(GOOD).encode()
     assert post(served, content + b" " * (100_000 - len(content))).status_code == 200
     for body in (content + b" " * (100_001 - len(content)), iter([content, b" " * (100_001 - len(content))])):

@@ -1,4 +1,4 @@
-"""Whatever text a vendor writes: the page can be read, and a restart and a follower show the same page."""
+"""Any text of a vendor: the page can be parsed, and is the same after a restart and on a follower."""
 
 import gzip
 import json

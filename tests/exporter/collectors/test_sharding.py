@@ -1,4 +1,4 @@
-"""Who owns what among several exporters."""
+"""The assignment of keys to shards."""
 
 import argparse
 import subprocess

@@ -1,4 +1,4 @@
-"""What each page of Vigilmon's listing changes, and which monitors are forgotten when."""
+"""The effect of each page of Vigilmon's listing, and when monitors are dropped."""
 
 import json
 

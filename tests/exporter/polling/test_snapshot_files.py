@@ -79,7 +79,7 @@ def test_each_write_has_its_own_stamp(tmp_path):
 
 
 def test_failed_write_keeps_the_old_file(tmp_path):
-    """Whatever the error, no other file is left."""
+    """No other file is left, after any error."""
 
     def broken():
         yield b"{"

@@ -1,4 +1,4 @@
-"""What is read and written of one target, and when."""
+"""Reading and writing the snapshots of a target, and their timing."""
 
 import json
 import logging

@@ -24,7 +24,7 @@ TYPES = {
     "dns-server": (30, ("dns-server", "network", "bgp")),
     "bgp": (20, ("bgp",)),
 }
-"""How many tests of each type, and the kinds of results they have: 200 tests, 510 results."""
+"""The number of tests of each type, and their types of results: 200 tests, 510 results."""
 TESTS = [(kind, results) for kind, (count, results) in TYPES.items() for _ in range(count)]
 AGENTS = 60
 MINUTES = 30

@@ -1,4 +1,4 @@
-"""What is served over HTTP."""
+"""The pages served over HTTP."""
 
 import gzip
 from dataclasses import replace

@@ -1,4 +1,4 @@
-"""What became of what was sent: an integration's raw alerts as they were taken in, and the diagnostics."""
+"""The listing of an integration's processed alerts, and the diagnostics."""
 
 from typing import Any
 

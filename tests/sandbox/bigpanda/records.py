@@ -1,4 +1,4 @@
-"""What BigPanda keeps: events as they came, alerts they fold into, incidents that gather alerts."""
+"""BigPanda's records: events as they arrived, the alerts they merge into, the incidents that group alerts."""
 
 from dataclasses import dataclass, field
 from typing import Any
@@ -20,7 +20,7 @@ class Event:
 
 @dataclass(slots=True)
 class Alert:
-    """What the events of one identity have become. Times are epoch seconds."""
+    """The alert of one identity. Times are epoch seconds."""
 
     id: str
     app_key: str
@@ -90,7 +90,7 @@ class Incident:
 
 
 def rank(status: str) -> int:
-    """How severe a status is."""
+    """Return the rank of a status by severity."""
     return _RANK.get(status, 0)
 
 

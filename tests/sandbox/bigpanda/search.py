@@ -18,7 +18,7 @@ _ORDERS: Mapping[str, Callable[[Incident], Any]] = {
 
 
 def page(query: Mapping[str, str], incidents: Iterable[Incident], now: float) -> tuple[int, list[Incident]]:
-    """How many there are, and one page of them. Nothing is shown past the 10,000th. Raises ValueError."""
+    """Return the total and one page, which never goes past the 10,000th. Raises ValueError."""
     number, size = _size(query)
     if len(query.get("query", "")) > 2000:
         raise ValueError("'query' must not be longer than 2000 characters")

@@ -1,4 +1,4 @@
-"""What people do in BigPanda: snooze, resolve, share, assign, comment."""
+"""People's actions in BigPanda: snooze, resolve, share, assign, comment."""
 
 import itertools
 from collections.abc import Callable

@@ -1,4 +1,4 @@
-"""What the Alerts API refuses, in its words. Pure."""
+"""The Alerts API's validation, with its messages. Pure."""
 
 from collections.abc import Mapping
 from typing import Any

@@ -1,4 +1,4 @@
-"""Which alerts `GET /v7/alerts` means: the semantics of state and time filter, and pages. Pure."""
+"""The alerts that `GET /v7/alerts` lists: the semantics of state and time filters, and pages. Pure."""
 
 import base64
 import binascii

@@ -46,7 +46,7 @@ class Agent:
 
 @dataclass(slots=True)
 class Rule:
-    """What makes an alert; `severity` is info, minor, major, critical or unknown."""
+    """An alert rule; `severity` is info, minor, major, critical or unknown."""
 
     id: str
     name: str

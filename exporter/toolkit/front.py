@@ -23,8 +23,8 @@ from exporter.toolkit.wsgi import Answer, Application, Headers, Pool, environmen
 
 STALLED = 10.0
 """Seconds after which a client is dropped that has sent no byte of its body, or not read a piece of its response."""
-PIECE = 256_000
-"""Bytes of such a piece."""
+WHOLE, PIECE = 1_000_000, 128_000
+"""Bytes of a response that is written at once, and of the pieces of a larger one."""
 ROOM = 64_000_000
 """Bytes of all bodies in memory, queued ones included; more if a single one may be larger."""
 SMALL = 64_000
@@ -213,7 +213,8 @@ class Front:
         last = unread or b"connection" in names or any(name == b"upgrade" for name, _ in scope["headers"])
         if last and b"connection" not in names:
             headers.append((b"connection", b"close"))
-        pieces = [memoryview(blob)[at : at + PIECE] for blob in answer.body for at in range(0, len(blob), PIECE)]
+        views = [(memoryview(blob), PIECE if len(blob) > WHOLE else WHOLE) for blob in answer.body]
+        pieces = [view[at : at + most] for view, most in views for at in range(0, len(view), most)]
         *earlier, final = pieces or [memoryview(b"")]
         try:
             async with asyncio.timeout(STALLED) as patience:

@@ -81,6 +81,7 @@ class Delivery(PeriodicThread):
 
     def tick(self) -> float:
         """Do one thing; return the seconds to rest before the next. Raises Unavailable."""
+        changed = self._changed
         try:
             self._flush()
             if not self._begun:
@@ -89,7 +90,7 @@ class Delivery(PeriodicThread):
                     self._refusals = self._refusals.refused(one, key, reason)
                 self._relocation.leave_others(self._config, self._clock(), {})
                 self._begun, self._restate_at = True, self._steady() + _APART
-            if (changed := self._changed) is not None:
+            if changed is not None:
                 self._reroute(changed)
             if self._restate_at is not None and self._steady() >= self._restate_at:
                 self._relocation.restate(self._config, self._destination, self._clock())
@@ -99,7 +100,8 @@ class Delivery(PeriodicThread):
             raise
         except Exception:
             # The outcome of events in flight is unknown: they are due again when their lease ends.
-            self._begun, self._changed, self._restate_at = True, None, None
+            self._begun, self._restate_at = True, None
+            self._changed = None if self._changed is changed else self._changed
             self._pending_writes.clear()
             self._requests.clear()
             raise

@@ -434,6 +434,20 @@ def test_changed_credentials_are_used_for_the_next_request(scene):
     assert other.names() == ["prod:a"]
 
 
+def test_reload_during_a_request_that_fails_unexpectedly_is_carried_out(scene):
+    """The error is about the old configuration's request."""
+    other = scene.pandas[OTHER] = Panda(scene.clock)
+
+    def reload_and_crash(events):
+        scene.delivery.change(config(OTHER))
+        raise RuntimeError("crash")
+
+    scene.panda.mood = reload_and_crash
+    scene.accept("a")
+    scene.live(90)
+    assert other.names() == ["prod:a"]
+
+
 def test_open_alerts_move_to_a_new_destination(scene):
     """Once each, with later times, and they are resolved at the old one; resolved alerts are not sent."""
     scene.accept("a", "b", "c")

@@ -57,8 +57,8 @@ def written(moment):
     return datetime.fromtimestamp(moment, UTC).isoformat()
 
 
-def message(number, kind, minute, skew):
-    """Return what Vigilmon says of a monitor; an escalation's own time is the beginning of its incident."""
+def monitor_webhook(number, kind, minute, skew):
+    """Return Vigilmon's webhook about a monitor; the time of an escalation is the start of its incident."""
     moment = written(NOW - 86_400 + 60 * minute + skew)
     body = {"event": f"monitor_{kind}", "monitor": {"id": number, "name": "svc"}, "region": f"r{minute}"}
     if kind == "escalation":
@@ -75,7 +75,7 @@ states = st.lists(st.tuples(st.sampled_from(["down", "up", "escalation"]), st.in
 def test_newest_state_of_a_monitor_wins(outbox, states, skew):
     """In any order of down, up and escalation; an up wins within the same second."""
     sender, number = Sender(outbox, "vigilmon"), next(NUMBERS)
-    messages = [message(number, kind, minute, skew) for kind, minute in states]
+    messages = [monitor_webhook(number, kind, minute, skew) for kind, minute in states]
     for message in messages:
         sender.send(message)
     firing, up = (max((m for kind, m in states if (kind == "up") is wanted), default=-1) for wanted in (False, True))
@@ -90,8 +90,10 @@ def test_vendors_retries_make_no_event(outbox, states, tries):
     once, often, number = Sender(outbox, "vigilmon"), Sender(outbox, "vigilmon"), next(NUMBERS)
     other = next(NUMBERS)
     for kind, minute in states:
-        alone = once.send(message(number, kind, minute, 0))
-        assert [often.send(message(other, kind, minute, 0)) for _ in range(tries)] == [alone] + [0] * (tries - 1)
+        alone = once.send(monitor_webhook(number, kind, minute, 0))
+        assert [often.send(monitor_webhook(other, kind, minute, 0)) for _ in range(tries)] == [alone] + [0] * (
+            tries - 1
+        )
 
 
 @patient

@@ -234,8 +234,10 @@ class Connection(HttpToolsProtocol):
     def abort(self) -> None:
         """Close now, whatever is in flight."""
         self.registry.remove(self)
-        if not self.beginning.cancel():  # the handshake is over
+        if self in self.connections:  # the handshake is over
             self.transport.abort()
+        else:
+            self.beginning.cancel()
 
     def _note(self, status: int, message: str) -> None:
         self.registry.refusals.note(Refusal(status, message, self.peer))

@@ -384,6 +384,21 @@ def test_connection_beyond_the_limit_is_rejected(serve, get, monkeypatch):
     assert served.reasons == ["overloaded"]
 
 
+def test_connection_evicted_as_it_begins_leaves_nothing(serve, monkeypatch):
+    """While a client is being accepted, the next one may already take its place."""
+    monkeypatch.setattr("exporter.toolkit.server.limit", lambda _descriptors: 1)
+    served = serve()
+    with contextlib.ExitStack() as stack:
+        for _ in range(100):
+            client = stack.enter_context(socket.socket())
+            client.setblocking(False)
+            client.connect_ex(served.address)
+        last = stack.enter_context(socket.create_connection(served.address, 30))
+        last.sendall(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+        received(last, b"hello")
+        eventually(lambda: len(served.server._state.connections) == len(served.connections) == 1)
+
+
 def eventually(condition):
     end = time.monotonic() + 30
     while not condition():

@@ -18,8 +18,9 @@ class CertificateObservation:
     """
 
     probed_at: float
-    reason: str = ""
-    seen: Certificate | None = None
+    reason: str
+    seen: Certificate | None
+    """No default: in an older program's snapshot it would stand for a probe that failed."""
 
     @property
     def reached(self) -> bool:

@@ -192,6 +192,14 @@ def listed(collector, knowledge, now=0.0):
     return [f"{request.server_name}:{request.port}" for request in collector.requests(knowledge, now)]
 
 
+def test_observation_without_its_certificate_is_no_observation():
+    """A snapshot from before the certificate was stored whole would report a failed probe and no date."""
+    with pytest.raises(ValidationError, match="seen"):
+        TypeAdapter(Known).validate_python(
+            {"observations": {"a:1": {"probed_at": 1.0, "reached": True, "reason": "", "seen_at": 1.0, "valid": True}}}
+        )
+
+
 def test_changed_endpoints_file_is_read_without_a_reload(tmp_path, caplog):
     """New endpoints are probed, removed ones dropped (ping_exporter 35)."""
     file = tmp_path / "endpoints"

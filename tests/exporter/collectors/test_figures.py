@@ -30,7 +30,7 @@ def test_problem_certificates_are_named():
         ("soon", seen(3)),
         ("bad", seen(40, valid=False, reason="name")),
         ("asks", seen(70, reason="client_certificate")),
-        ("gone", CertificateObservation(NOW, reason="dns")),
+        ("gone", CertificateObservation(NOW, "dns", None)),
     ]
     found = [(figure.text, figure.bad) for figure in certificate_figures(observations, NOW)]
     assert found == [

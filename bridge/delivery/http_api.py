@@ -34,13 +34,14 @@ class HttpApi:
     def fetch(self, method: str, url: str, content: Any = None, *, repeatable: bool | None = None) -> HttpResponse:
         """Return the response, whatever its status. `repeatable`: see HttpClient's `retry_dead_connection`."""
         try:
-            headers = dict(self._auth.credentials()) | {"Accept": "application/json"}
-            self._sent = [secret.read() for secret in (self._auth.bearer_token, self._auth.password) if secret]
+            headers = dict(self._auth.credentials())
+            self._sent = [value.partition(" ")[2] for value in headers.values()]
+            self._sent += [self._auth.password.read()] if self._auth.password else []
         except OSError as error:
             raise Unreached(f"the credentials cannot be read: {error.strerror}") from None
         except ValueError:
             raise Unreached("the credentials cannot be read") from None
-        body = content
+        headers["Accept"], body = "application/json", content
         if content is not None:
             headers["Content-Type"] = "application/json"
             body = content if isinstance(content, bytes) else json.dumps(content).encode()

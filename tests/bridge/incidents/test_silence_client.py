@@ -176,3 +176,14 @@ def test_alertmanagers_message_is_kept_without_our_token(api):
     with pytest.raises(Rejected) as raised:
         api.do(CREATE, T0)
     assert str(raised.value) == "Alertmanager answered 400: silence too large; Bearer <secret>; <secret>"
+
+
+@responses.activate
+def test_an_echoed_user_and_password_are_masked():
+    """Also in the form in which the header carries them."""
+    pair = base64.b64encode(b"u:p4ssword").decode()
+    responses.post(f"{URL}/api/v2/silences", status=400, json=f"not a token: {pair}; p4ssword")
+    api = SilenceApi(Silences(alertmanager=URL, username="u", password="p4ssword"), OWNER)
+    with pytest.raises(Rejected, match=r"^Alertmanager answered 400: not a token: <secret>; <secret>$"):
+        api.do(CREATE, T0)
+    api.close()

@@ -81,7 +81,7 @@ class Delivery(PeriodicThread):
 
     def tick(self) -> float:
         """Do one thing; return the seconds to rest before the next. Raises Unavailable."""
-        changed = self._changed
+        changed, due = self._changed, self._restate_at is not None and self._steady() >= self._restate_at
         try:
             self._flush()
             if not self._begun:
@@ -92,16 +92,21 @@ class Delivery(PeriodicThread):
                 self._begun, self._restate_at = True, self._steady() + _APART
             if changed is not None:
                 self._reroute(changed)
-            if self._restate_at is not None and self._steady() >= self._restate_at:
+            elif due:
                 self._relocation.restate(self._config, self._destination, self._clock())
                 self._restate_at = None
             return self._deliver()
         except Unavailable:
             raise
         except Exception:
+            # The step that failed is given up, and only that: delivery goes on, also by a configuration read meanwhile.
+            if not self._begun:
+                self._begun = True
+            elif changed is None:
+                self._restate_at = None if due else self._restate_at
+            elif self._changed is changed:
+                self._changed = None
             # The outcome of events in flight is unknown: they are due again when their lease ends.
-            self._begun, self._restate_at = True, None
-            self._changed = None if self._changed is changed else self._changed
             self._pending_writes.clear()
             self._requests.clear()
             raise

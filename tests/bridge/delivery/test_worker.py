@@ -6,6 +6,7 @@ import pytest
 from bridge.config import BigPanda, Config
 from bridge.delivery.answers import Answer
 from bridge.delivery.bigpanda_client import packed
+from bridge.delivery.relocation import Relocation
 from bridge.delivery.worker import Delivery, closed_for
 from bridge.domain.event import EventMapping
 from bridge.domain.notification import Notification
@@ -519,6 +520,34 @@ def test_move_waits_for_an_unavailable_database(scene, monkeypatch, owner, metho
     monkeypatch.undo()
     scene.live(10)
     assert new.names() == ["prod:a"]
+
+
+def test_unexpected_error_does_not_keep_open_alerts_from_moving(scene):
+    """A request that fails between the change of destination and the resending of open alerts."""
+    scene.accept("a")
+    scene.live(3)
+    new = scene.pandas[OTHER] = Panda(scene.clock)
+    new.mood = lambda events: 1 / 0
+    scene.delivery.change(config(OTHER))
+    scene.accept("b")
+    scene.live(0.5)
+    new.mood = lambda events: Answer.ACCEPTED
+    scene.live(90)
+    assert sorted(set(new.names())) == ["prod:a", "prod:b"]
+
+
+@pytest.mark.parametrize("method", ["leave_others", "restate"])
+def test_move_that_fails_unexpectedly_does_not_stop_delivery(scene, monkeypatch, method):
+    """It is logged, and given up."""
+    scene.accept("a")
+    scene.live(3)
+    new = scene.pandas[OTHER] = Panda(scene.clock)
+    monkeypatch.setattr(Relocation, method, lambda *_: 1 / 0)
+    scene.delivery.change(config(OTHER))
+    scene.live(10)
+    scene.accept("b")
+    scene.live(10)
+    assert "prod:b" in [*scene.panda.names(), *new.names()]
 
 
 def unavailable(*_):

@@ -91,11 +91,13 @@ class Alerts(Repository):
 def states(connection: Connection, *conditions: ColumnElement[bool], **bound: object) -> list[AlertState]:
     """Return the known states that meet all conditions, by key, with their members."""
     query = select(alert_states).where(alert_states.c.status != "", *conditions).order_by(alert_states.c.key)
+    # Before their members: if another replica changes both in between, the old `updated_at` shows that it did.
+    rows = connection.execute(query, bound).all()
     shared: dict[str, dict[str, Member]] = {}
     keys = query.with_only_columns(alert_states.c.key).order_by(None)
     for row in connection.execute(select(members).where(members.c.key.in_(keys)), bound):
         shared.setdefault(row.key, {})[row.member] = Member(alert_of(row.alert), Status(row.status))
-    return [state_of(row, shared.get(row.key)) for row in connection.execute(query, bound)]
+    return [state_of(row, shared.get(row.key)) for row in rows]
 
 
 def _search(

@@ -6,6 +6,7 @@ from itertools import count
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule, run_state_machine_as_test
+from sqlalchemy import event
 
 from bridge.receivers.alertmanager import Identity, Settings, fingerprint, translate
 from tests.store import Store
@@ -187,3 +188,19 @@ def test_bigpanda_has_the_worst_firing_status(tmp_path):
             max_examples=40, stateful_step_count=25, deadline=None, suppress_health_check=list(HealthCheck)
         ),
     )
+
+
+def test_state_is_never_newer_than_its_members(outbox):
+    """Another replica's change between the two queries of a read shows: a judgement on old members comes too late."""
+    send(outbox, entry("warning"))
+    engine, others = outbox.database._reader, [entry("critical")]
+
+    def join(*_):
+        if others:
+            send(outbox, others.pop(), now=T0 + 10)
+
+    event.listen(engine, "after_cursor_execute", join)
+    found = outbox.state(IDENTITY)
+    event.remove(engine, "after_cursor_execute", join)
+    assert len(found.members) == 2 or found.updated_at == T0
+    assert len(outbox.state(IDENTITY).members) == 2

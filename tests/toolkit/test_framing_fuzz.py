@@ -123,7 +123,10 @@ def expected(stream):
                     connection.send(h11.EndOfMessage())
                     if connection.our_state is not h11.DONE:
                         return found, not connection.trailing_data[0]
-                    connection.start_next_cycle()
+                    # The parser skips empty lines before a request, which a body's length may leave there.
+                    rest, connection = connection.trailing_data[0].lstrip(b"\r\n"), h11.Connection(h11.SERVER)
+                    connection.receive_data(rest)
+                    connection.receive_data(b"")
                 case _:
                     return found, isinstance(event, h11.ConnectionClosed)
     except h11.RemoteProtocolError:

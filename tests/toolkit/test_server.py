@@ -391,7 +391,7 @@ def test_connection_evicted_as_it_begins_leaves_nothing(serve, monkeypatch):
     with contextlib.ExitStack() as stack:
         for _ in range(100):
             client = stack.enter_context(socket.socket())
-            client.setblocking(False)
+            client.settimeout(0)
             client.connect_ex(served.address)
         last = stack.enter_context(socket.create_connection(served.address, 30))
         last.sendall(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")

@@ -19,7 +19,7 @@ from exporter.toolkit.connection import EXTENSION, Connection
 from exporter.toolkit.passwords import Passwords
 from exporter.toolkit.refusals import Refusal, Refusals
 from exporter.toolkit.web_config import RateLimit, WebConfigFile
-from exporter.toolkit.wsgi import Answer, Application, Headers, Pool, environment, plain
+from exporter.toolkit.wsgi import SAFE, Answer, Application, Headers, Pool, environment, plain
 
 STALLED = 10.0
 """Seconds after which a client is dropped that has sent no byte of its body, or not read a piece of its response."""
@@ -68,7 +68,7 @@ class Rejected(Exception):
 
     def __init__(self, status: int, message: str, *headers: tuple[bytes, bytes]) -> None:
         super().__init__(message)
-        self.answer = plain(status, message, *headers)
+        self.answer = plain(status, message, *SAFE, *headers)
 
 
 class Disconnected(Exception):

@@ -28,6 +28,8 @@ class Answer:
 
 
 Application = Callable[[WSGIEnvironment], Answer]
+SAFE: Headers = ((b"x-content-type-options", b"nosniff"), (b"cache-control", b"no-store"))
+"""Headers with which a response is neither stored nor taken for something else than its content type says."""
 
 
 def plain(status: int, text: str, *headers: tuple[bytes, bytes]) -> Answer:

@@ -12,13 +12,12 @@ from exporter.metrics.page_cache import PageCache
 from exporter.toolkit.config_types import ConfigError
 from exporter.toolkit.exposition import negotiated
 from exporter.toolkit.front import Lane, Route
-from exporter.toolkit.wsgi import Answer, plain
+from exporter.toolkit.wsgi import SAFE, Answer, plain
 from exporter.web import discovery
 from exporter.web.status_page import CONTENT_POLICY
 from exporter.web.status_page import page as landing_page
 
 _READ, _CHANGE = ("GET", "HEAD"), ("POST", "PUT")
-_SAFE = [(b"x-content-type-options", b"nosniff"), (b"cache-control", b"no-store")]
 _AT_ONCE = ("/metrics", "/-/healthy", "/-/ready")
 _ROUTES = {path: Route(path=path, methods=_READ, lane=Lane.LOOP) for path in _AT_ONCE} | {
     "/": Route(path="/", methods=_READ),
@@ -59,7 +58,7 @@ class Web:
     def __call__(self, environ: WSGIEnvironment) -> Answer:
         """Answer a request that has a route."""
         answer = self._views.get(environ["PATH_INFO"], self._discovery)(environ)
-        return replace(answer, headers=[*answer.headers, *_SAFE])
+        return replace(answer, headers=[*answer.headers, *SAFE])
 
     def _metrics(self, environ: WSGIEnvironment) -> Answer:
         accepted = environ.get("HTTP_ACCEPT", ""), environ.get("HTTP_ACCEPT_ENCODING", "")

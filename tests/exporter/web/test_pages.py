@@ -79,9 +79,10 @@ def test_head_has_the_headers_of_get(path):
     ],
 )
 def test_anything_else_is_404_or_405(method, path, status, allow):
-    """405 lists the allowed methods."""
+    """405 lists the allowed methods. Neither is stored on its way or taken for a page."""
     got, headers, _ = request(Web(Served(HEALTH), None), path, method)
     assert (got, headers.get("Allow")) == (status, allow)
+    assert (headers["Cache-Control"], headers["X-Content-Type-Options"]) == ("no-store", "nosniff")
 
 
 @pytest.mark.parametrize(

@@ -39,7 +39,7 @@ class Snapshot:
         self._place = place
         self._settings = settings
         self._collector = collector
-        self._name, self._fingerprint = name(settings), fingerprint(settings)
+        self._name = name(settings)
         self._kinds = {"knowledge": type(collector.start()), "budget": Budget, "success": bool | None}
         """The parts of a target that are stored, with their types; the rest belongs to this process."""
         self._took = 0.0
@@ -85,7 +85,7 @@ class Snapshot:
         try:
             content = self._place.read(self._name) if self._place else None
             if content is not None:
-                found = decode(content, self._fingerprint, self._kinds)
+                found = decode(content, fingerprint(self._settings), self._kinds)
                 if found is None:
                     problem, level = "not used: it is of another target or format", logging.INFO
         except OSError as error:
@@ -123,7 +123,7 @@ class Snapshot:
         began, problem = time.monotonic(), ""
         parts = {part: getattr(target, part) for part in self._kinds}
         try:
-            self._place.write(self._name, encode(self._fingerprint, parts))
+            self._place.write(self._name, encode(fingerprint(self._settings), parts))
         except (OSError, ValueError, TypeError) as error:
             problem = f"cannot be written ({error.strerror if isinstance(error, OSError) else type(error).__name__})"
         self._report("write", problem)

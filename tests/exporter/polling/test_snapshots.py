@@ -8,9 +8,10 @@ from math import inf
 import pytest
 
 from exporter.collectors.contract import Get, Reason, Response
-from exporter.collectors.settings import ApiSettings
+from exporter.collectors.settings import ApiSettings, TargetSettings
 from exporter.polling.snapshot_files import Directory
 from exporter.polling.snapshots import REST, Snapshot
+from exporter.toolkit.config_types import Secret
 from tests.exporter.simulation import START, Run, step
 
 
@@ -19,6 +20,13 @@ class Known:
     as_of: float | None = None
     round_at: float | None = None
     truncated: bool = False
+
+
+class Hidden(TargetSettings):
+    url_file: Secret
+
+    def url(self):
+        return self.url_file
 
 
 class Collector:
@@ -58,6 +66,24 @@ def test_write_is_due_seconds_after_the_last_one(tmp_path):
     kept.write(changed, 1011.0)
     assert kept.wait(changed, 2000.0) == inf
     assert kept.wait(replace(changed, success=False), 1012.0) > 0
+
+
+def test_snapshot_is_of_the_place_that_is_polled_when_it_is_written(tmp_path):
+    """The file of a secret URL may be replaced while the exporter runs; a restart then finds the new place's data."""
+    secret, directory = tmp_path / "url", Directory(tmp_path / "snapshots", 1.0)
+    secret.write_text("https://old.example/api?key=1")
+
+    def restarted():
+        settings = Hidden.model_construct(
+            collector="c", account="a", url_file=Secret(file=secret), requests_per_minute=30.0, max_age=100.0
+        )
+        return Snapshot(directory, settings, Collector())
+
+    running = restarted()
+    target = polled(running.read(1000.0), 1001.0)
+    secret.write_text("https://replaced.example/api?key=1")
+    running.write(target, 1002.0)
+    assert restarted().read(1003.0).knowledge == target.knowledge
 
 
 def test_slow_snapshots_are_written_and_read_rarely(tmp_path, monkeypatch):

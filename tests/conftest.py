@@ -12,7 +12,7 @@ from tests.system.running import missing
 
 TOGETHER = {
     "replicas": "replicas",
-    "postgresql_cluster": "postgresql",
+    "postgresql_cluster": "cluster",
     "browser": "browser",
     "sdk": "sdk",
     "shared_alerting": "alertmanager",

@@ -5,6 +5,7 @@ from sqlalchemy import text
 
 from bridge.domain.incident import Incident
 from bridge.domain.notification import Notification
+from tests.bridge.conftest import ON_POSTGRESQL
 from tests.bridge.outbox.test_outbox import MAPPING, T0, accept, alert, deliver
 from tests.database import engine_of
 
@@ -28,7 +29,7 @@ def held(database_url):
     engine.dispose()
 
 
-@pytest.mark.parametrize("database_url", [pytest.param("postgresql", marks=pytest.mark.system)], indirect=True)
+@pytest.mark.parametrize("database_url", [pytest.param("postgresql", marks=ON_POSTGRESQL)], indirect=True)
 def test_rows_locked_by_a_webhook_are_skipped(outbox, held):
     """Waiting for them could deadlock; the next run deletes them."""
     for name in "abc":

@@ -29,8 +29,8 @@ class GroupCommit:
     ) -> None:
         self._store, self._wake, self._most_alerts = store, wake, most_alerts
         self._waiting: deque[_Pending] = deque()
-        self._writing = threading.Lock()
-        self._stopping = False
+        self._written = threading.Condition()
+        self._writing = self._stopping = False
 
     def accept(self, notification: Notification, now: float) -> Outcome:
         """Return once the notification is durable. Raises Unavailable if it cannot be; then nothing of it is kept."""
@@ -38,19 +38,35 @@ class GroupCommit:
             raise Unavailable("shutting down")
         settled: Future[Outcome] = Future()
         self._waiting.append((notification, now, settled))
-        with self._writing:
-            while not settled.done():
+        while self._has_turn(settled):
+            try:
                 self._commit(self._collect())
+            finally:
+                with self._written:
+                    self._writing = False
+                    self._written.notify_all()
         outcome = settled.result()
         if outcome.queued:
             self._wake()
         return outcome
 
+    def _has_turn(self, settled: Future[Outcome]) -> bool:
+        """Wait until nobody writes, and return True; False once this notification is settled.
+
+        Not a lock held while writing: whoever is settled would wait for it behind those who arrive later.
+        """
+        with self._written:
+            self._written.wait_for(lambda: settled.done() or not self._writing)
+            if settled.done():
+                return False
+            self._writing = True
+            return True
+
     def stop(self, patience: float) -> None:
-        """Accept no more, and wait up to `patience` seconds for the transaction in progress."""
+        """Accept no more, and wait up to `patience` seconds for what is being written."""
         self._stopping = True
-        if self._writing.acquire(timeout=patience):
-            self._writing.release()
+        with self._written:
+            self._written.wait_for(lambda: not self._writing and not self._waiting, patience)
 
     def _collect(self) -> list[_Pending]:
         """Take what waits, the oldest first, within the bound of a transaction."""

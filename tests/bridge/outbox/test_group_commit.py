@@ -78,6 +78,22 @@ def test_waiting_webhooks_share_a_transaction(running):
     assert woken.wait(30)
 
 
+def test_busy_senders_go_on_sharing_transactions(running):
+    """One whose webhook is durable is answered at once, not behind the transactions of those who came later."""
+    transactions = []
+
+    def slow(batch, now):
+        transactions.append(len(batch))
+        threading.Event().wait(0.005)
+        return [Outcome(queued=1) for _ in batch]
+
+    commits = GroupCommit(slow)
+    with ThreadPoolExecutor(32) as pool:
+        list(pool.map(lambda _: [commits.accept(notification(), 0.0) for _ in range(25)], range(32)))
+    assert sum(transactions) == 32 * 25
+    assert len(transactions) < 200
+
+
 def test_unavailable_database_fails_the_whole_group(running):
     """With Unavailable, for a 503; the next group is tried."""
     store = Store(Unavailable("database: busy"))

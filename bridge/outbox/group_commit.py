@@ -38,7 +38,13 @@ class GroupCommit:
             raise Unavailable("shutting down")
         settled: Future[Outcome] = Future()
         self._waiting.append((notification, now, settled))
-        while self._has_turn(settled):
+        while True:
+            # Not a lock held while writing: whoever is settled would wait for it behind those who arrive later.
+            with self._written:
+                self._written.wait_for(lambda: settled.done() or not self._writing)
+                if settled.done():
+                    break
+                self._writing = True
             try:
                 self._commit(self._collect())
             finally:
@@ -49,18 +55,6 @@ class GroupCommit:
         if outcome.queued:
             self._wake()
         return outcome
-
-    def _has_turn(self, settled: Future[Outcome]) -> bool:
-        """Wait until nobody writes, and return True; False once this notification is settled.
-
-        Not a lock held while writing: whoever is settled would wait for it behind those who arrive later.
-        """
-        with self._written:
-            self._written.wait_for(lambda: settled.done() or not self._writing)
-            if settled.done():
-                return False
-            self._writing = True
-            return True
 
     def stop(self, patience: float) -> None:
         """Accept no more, and wait up to `patience` seconds for what is being written."""

@@ -132,8 +132,9 @@ def details(body: Mapping[str, Any], incident: Mapping[str, Any], now: float) ->
 
 def quota_available(body: Mapping[str, Any], incident: Mapping[str, Any]) -> float | None:
     """Return the integration's remaining shares until the next reset; None if the webhook does not have it."""
-    available = text(object_of(_first(places(body, incident), "quota")).get("available"))
-    return float(available) if available and available.removeprefix("-").isdecimal() else None
+    quotas = (object_of(place.get("quota")).get("available") for place in places(body, incident))
+    available = next(filter(None, map(text, quotas)), "")
+    return float(available) if available.removeprefix("-").isdecimal() else None
 
 
 def _first(where: Places, *names: str) -> Any:

@@ -129,6 +129,7 @@ def test_missing_members_keep_their_values():
         ({"quota": {"available": True}}, None),
         ({"quota": {"available": "{{quota}}"}}, None),
         ({"quota": 7}, None),
+        ({"quota": "{{quota}}", "metadata": {"quota": {"available": 9}}}, 9.0),
         ({}, None),
     ],
 )

@@ -99,19 +99,22 @@ def _proof(token: Secret, salt: str) -> str:
 
 def _close(open_states: Sequence[AlertState], client: BigPanda, config: Config, now: float) -> None:
     receivers, done, by_app_key = config.by_source, 0, attrgetter("app_key")
+    closing = [state for state in open_states if (state.alert.receiver, state.alert.source) in receivers]
+    if left := len(open_states) - len(closing):
+        _log.warning("%d alerts stay open at the previous destination: their receivers are no longer configured", left)
     try:
-        for app_key, group in groupby(sorted(open_states, key=by_app_key), by_app_key):
+        for app_key, group in groupby(sorted(closing, key=by_app_key), by_app_key):
             states = list(group)
             for start in range(0, len(states), _BATCH):
                 events = []
                 for state in states[start : start + _BATCH]:
-                    if settings := receivers.get((state.alert.receiver, state.alert.source)):
-                        ended = draft(replace(state.alert, firing=False, ends_at=now), Status.OK, settings.mapping)
-                        # Later than its last event, and earlier than those sent to the new destination.
-                        events.append(ended.freeze(state.timestamp + 1))
+                    mapping = receivers[state.alert.receiver, state.alert.source].mapping
+                    ended = draft(replace(state.alert, firing=False, ends_at=now), Status.OK, mapping)
+                    # Later than its last event, and earlier than those sent to the new destination.
+                    events.append(ended.freeze(state.timestamp + 1))
                 client.send(events, app_key)
-                done += len(states[start : start + _BATCH])
+                done += len(events)
     except DeliveryError as error:
-        _log.warning("%d alerts stay open at the previous destination: %s", len(open_states) - done, error)
+        _log.warning("%d alerts stay open at the previous destination: %s", len(closing) - done, error)
     if done:
         _log.info("Closed %d alerts at the previous destination", done)

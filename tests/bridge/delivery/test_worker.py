@@ -471,6 +471,18 @@ def test_open_alerts_move_to_a_new_destination(scene):
     assert len(new.accepted) == 3
 
 
+def test_alerts_of_a_removed_receiver_stay_open_at_the_old_destination(scene, caplog):
+    """That is logged, and no empty request is sent."""
+    scene.accept("a")
+    scene.live(3)
+    scene.panda.requests.clear()
+    scene.pandas[OTHER] = Panda(scene.clock)
+    scene.delivery.change(config(OTHER, receivers=[]))
+    scene.live(10)
+    assert scene.panda.requests == []
+    assert "1 alerts stay open at the previous destination: their receivers are no longer configured" in caplog.text
+
+
 def test_unreachable_old_destination_does_not_block_the_move(scene, caplog):
     """The number of alerts that stay open there is logged."""
     scene.accept("a")

@@ -201,3 +201,17 @@ def test_the_next_state_follows_from_the_decision():
     assert (newer.pending.replaces, newer.pending.queued_at, newer.queued_at, newer.seq) == ("was", 7.0, 9_400.0, 4)
     back = next_state(held, alert(), decided(held, alert(), CRITICAL, "was"), "was", NOW)
     assert (back.pending, back.content_hash, back.seq, back.timestamp) == (None, "was", 3, 9_500)
+
+
+@pytest.mark.parametrize(("given", "kept"), [(None, 50.0), (60.0, 60.0)])
+def test_time_given_by_the_sender_outlives_reports_without_one(given, kept):
+    """A sender's later state is ordered by it."""
+    before, received = known(at=50.0), alert(at=given)
+    assert next_state(before, received, decided(before, received, WARNING), "new", NOW).at == kept
+
+
+def test_firing_event_does_not_take_the_position_of_a_superseded_update():
+    """It is queued as of now."""
+    before = known(pending=waiting(Kind.UPDATE, queued_at=7.0))
+    changed = next_state(before, alert(), decided(before, alert(), WARNING), "new", NOW)
+    assert (changed.pending.kind, changed.pending.queued_at) == (Kind.OPEN, NOW)

@@ -131,11 +131,14 @@ def limit(descriptors: int) -> int:
 
 
 def _listening(address: Address) -> socket.socket:
-    found = socket.getaddrinfo(*address, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
-    family, _, _, _, where = found[0]
+    host, port = address
+    if host == "::" and not socket.has_dualstack_ipv6():
+        host = "0.0.0.0"  # noqa: S104  every address was asked for, and this host has no IPv6
+    family, _, _, _, where = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0]
     sock = socket.create_server(where, family=family, backlog=BACKLOG, dualstack_ipv6=where[0] == "::")
     sock.settimeout(0.0)
     if where[0] in {"127.0.0.1", "::1"}:
-        with contextlib.suppress(OSError):  # BBR, if it is the system's default, paces loopback with timers
+        # BBR, if it is the system's default, paces loopback with timers. Not every system has a choice.
+        with contextlib.suppress(OSError, AttributeError):
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_CONGESTION, b"reno")
     return sock

@@ -50,6 +50,13 @@ def test_every_address_is_served(serve, get):
     assert {get(address) for address in listener.addresses} == {(200, b"hello")}
 
 
+def test_every_address_is_ipv4_on_a_host_without_ipv6(serve, get, monkeypatch):
+    """`:9788` means all that there are."""
+    monkeypatch.setattr("socket.has_dualstack_ipv6", lambda: False)
+    _, port = serve(addresses=[("::", 0)]).address
+    assert get(("127.0.0.1", port)) == (200, b"hello")
+
+
 def test_an_address_in_use_is_an_error_and_nothing_stays_open(serve, get):
     """Addresses opened before it are closed again."""
     taken = serve().addresses[0]

@@ -80,15 +80,17 @@ class HttpServer:
             runner.run(self._serve())
 
     async def _serve(self) -> None:
-        accepting = [asyncio.create_task(self._accept(sock)) for sock in self._sockets]
+        for sock in self._sockets:
+            self._listen(sock)
         while not self._stopping.is_set():
             self._state.default_headers = [(b"date", formatdate(usegmt=True).encode()), (b"server", b"vendorwatch")]
             self._connections.expire()
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._stopping.wait(), 1.0)
-        for task in accepting:
-            task.cancel()
+        for sock in self._sockets:
+            asyncio.get_running_loop().remove_reader(sock)
         self._close()
+        await asyncio.sleep(0.02)  # for those just accepted to begin: one that has not is closed by nobody
         for connection in list(self._state.connections):
             connection.shutdown()
         with contextlib.suppress(TimeoutError):
@@ -98,19 +100,27 @@ class HttpServer:
         self._connections.abort()
         await asyncio.sleep(0.05)  # for the sockets to close
 
-    async def _accept(self, listening: socket.socket) -> None:
-        """Accept connections. uvicorn's own listener has no connection limit and no timeout for the TLS handshake."""
+    def _listen(self, listening: socket.socket) -> None:
+        if listening in self._sockets:
+            asyncio.get_running_loop().add_reader(listening, self._accept, listening)
+
+    def _accept(self, listening: socket.socket) -> None:
+        """Accept a connection. uvicorn's own listener has no connection limit and no timeout for the TLS handshake.
+
+        In a callback: what goes wrong is logged and concerns one client, and no accepted socket is lost at the end.
+        """
         loop = asyncio.get_running_loop()
-        while True:
-            try:
-                sock, address = await loop.sock_accept(listening)
-            except OSError as error:  # the client has gone already
-                if error.errno in {errno.EMFILE, errno.ENFILE}:  # despite the limit: retry when some may be free
-                    await asyncio.sleep(1.0)
-                continue
-            connection = Connection(self._connections, self._config, self._state)
-            self._web_config.refresh()
-            connection.beginning = loop.create_task(connection.begin(sock, str(address[0]), self._web_config))
+        try:
+            sock, address = listening.accept()
+        except OSError as error:  # the client has gone already
+            if error.errno in {errno.EMFILE, errno.ENFILE}:  # despite the limit: retry when some may be free
+                loop.remove_reader(listening)
+                loop.call_later(1.0, self._listen, listening)
+            return
+        sock.settimeout(0.0)
+        connection = Connection(self._connections, self._config, self._state)
+        self._web_config.refresh()
+        connection.beginning = loop.create_task(connection.begin(sock, str(address[0]), self._web_config))
 
     def _close(self) -> None:
         for sock in self._sockets:

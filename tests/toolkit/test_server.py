@@ -1,6 +1,7 @@
 """The sockets: many clients, mute ones, TLS, limits, and the end."""
 
 import contextlib
+import gc
 import http.client
 import inspect
 import re
@@ -135,6 +136,26 @@ def test_busy_client_does_not_prevent_a_stop(serve, get):
     listener.stop()
     assert stopped.wait(30)
     asking.join()
+
+
+@pytest.mark.slow
+def test_client_accepted_as_the_server_stops_is_closed(serve):
+    """Not left to the garbage collector, whose warning fails this test."""
+
+    def connect(address, clients):
+        with contextlib.suppress(OSError):
+            while True:
+                clients.enter_context(socket.create_connection(address, 30))
+
+    for _ in range(6):
+        served = serve()
+        with contextlib.ExitStack() as clients:
+            connecting = threading.Thread(target=connect, args=(served.address, clients))
+            connecting.start()
+            time.sleep(0.01)
+            served.stop(0.0)
+            connecting.join()
+        gc.collect()
 
 
 def test_body_over_the_limit_is_413(serve, get):

@@ -8,7 +8,7 @@ from exporter.collectors.thousandeyes.collector import Collector
 from exporter.collectors.thousandeyes.config import Settings
 from exporter.collectors.thousandeyes.knowledge import Knowledge
 from exporter.collectors.thousandeyes.readings import read_results
-from exporter.collectors.thousandeyes.rotation import ALERTS, LOOKUP_AGAIN, LOOKUP_EVERY, RULES, TESTS
+from exporter.collectors.thousandeyes.rotation import ALERTS, RULES, TESTS
 from exporter.errors import Malformed
 from exporter.polling.scheduler import choose
 
@@ -218,8 +218,8 @@ def test_unknown_names_are_looked_up_at_most_every_five_minutes():
     hourly = ask_for(collector, polled(collector, knowledge, ALERTS, page(alert("a"))), RULES, START)
     soon = ask_for(collector, polled(collector, knowledge, ALERTS, page(alert("a", alertRuleId="8"))), RULES, START)
 
-    assert (hourly.reason, hourly.due) == (Reason.LISTING, START + LOOKUP_EVERY)
-    assert (soon.reason, soon.due) == (Reason.CHANGED, START + LOOKUP_AGAIN)
+    assert (hourly.reason, hourly.due) == (Reason.LISTING, START + 3600.0)
+    assert (soon.reason, soon.due) == (Reason.CHANGED, START + 300.0)
 
 
 def test_names_follow_a_lookup():

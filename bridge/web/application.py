@@ -18,6 +18,10 @@ def create_app(blueprints: Iterable[Blueprint]) -> Flask:
     # Some senders' webhook paths have a slash too many.
     app.url_map.strict_slashes = False
 
+    # PostgreSQL cannot look for a NUL, and nothing stored has one.
+    no_nul = "the query contains a NUL character"
+    app.before_request(lambda: plain(400, no_nul) if b"%00" in request.query_string else None)
+
     @app.errorhandler(HTTPException)
     def http_error(error: HTTPException) -> Response:
         answer = plain(error.code or 500, error.name)

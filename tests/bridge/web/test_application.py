@@ -105,3 +105,10 @@ def test_errors_are_one_line_of_text(client, method, path, status):
         assert answer.mimetype == "text/plain"
     if status == 405:
         assert answer.headers["Allow"]
+
+
+@pytest.mark.parametrize(("query", "status"), [("key=%00", 400), ("q=a%00b", 400), ("key=%2500", 200)])
+def test_a_query_with_a_nul_is_a_bad_request(client, query, status):
+    """PostgreSQL would fail on it; a percent sign before two zeros is none."""
+    answer = client.get(f"/-/healthy?{query}")
+    assert (answer.status_code, b"NUL" in answer.data) == (status, status == 400)

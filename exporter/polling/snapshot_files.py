@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Final
 
-from exporter.toolkit.config_types import ConfigError
+from exporter.toolkit.config_types import ConfigError, Stamp, stamp
 
 EVERY: Final = 10.0
 """Seconds between two writes of a snapshot, and so the data that a kill may lose."""
@@ -21,8 +21,6 @@ LEFT: Final = 60.0
 LOCK: Final = "leader.lock"
 """The lock file of a directory in use. The kernel releases the lock however the process ends."""
 
-Stamp = tuple[int, int, int]
-"""The modification time, inode and size of a file, which differ for each one written."""
 _log = logging.getLogger(__name__)
 
 
@@ -58,10 +56,9 @@ class Directory:
     def stamp(self, name: str) -> Stamp | None:
         """Return a value that changes whenever `name` is written; None if it does not exist."""
         try:
-            found = self._file(name).stat()
+            return stamp(self._file(name))
         except OSError:
             return None
-        return found.st_mtime_ns, found.st_ino, found.st_size
 
     def read(self, name: str) -> bytes | None:
         """Return the content of `name`, None if it does not exist. Raises OSError if it cannot be read."""

@@ -10,7 +10,7 @@ from typing import cast, get_args
 from pydantic import ValidationInfo
 
 from exporter.collectors.contract import StartTls
-from exporter.toolkit.config_types import located
+from exporter.toolkit.config_types import located, stamp
 
 _ENDPOINT = re.compile(
     rf"(?:({'|'.join(get_args(StartTls))})://)?(?:([^@:/\[\]\s]+)@)?(?:\[([^@/\[\]\s]+)\]|([^@:/\[\]\s]+)):([0-9]+)"
@@ -91,8 +91,7 @@ class EndpointsFile:
 
     def refresh(self) -> bool:
         """Read the file if it has changed, and return whether it had. Raises OSError, ValueError."""
-        stat = self.file.stat()
-        seen = (stat.st_mtime_ns, stat.st_ino, stat.st_size)
+        seen = stamp(self.file)
         if seen == self._seen:
             return False
         found: dict[tuple[str, str, int], Endpoint] = {}

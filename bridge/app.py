@@ -101,12 +101,8 @@ class Bridge:
         """Wire the parts. Raises ConfigError or Unavailable if the database cannot be used."""
         self._start, self._clock, self._reloading = start, clock, threading.Lock()
         self._database = database = Database(config.database.read())
-        self._status, self._retention, self._incidents = (
-            OutboxStatus(database),
-            Retention(database),
-            Incidents(database),
-        )
-        self._metrics = Metrics()
+        self._status, self._retention = OutboxStatus(database), Retention(database)
+        self._incidents, self._metrics = Incidents(database), Metrics()
         self._metrics.watch(self._queue_stats)
         self._last_webhook: dict[tuple[str, str], float] = {}
 

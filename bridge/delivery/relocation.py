@@ -50,8 +50,9 @@ class Relocation:
         url = "" if urlsplit(config.bigpanda.url).query else config.bigpanda.url
         here = Address(url, _proof(config.bigpanda.token, self._status.database_id()))
         for name, address in self._status.addresses().items():
-            states = [state for state in self._alerts.opened_at(name) if state.app_key]
-            if name == config.destination or not states:
+            if name == config.destination:
+                continue
+            if not (states := [state for state in self._alerts.opened_at(name) if state.app_key]):
                 continue
             if name in reached:
                 _close(states, reached[name], config, now)

@@ -91,7 +91,8 @@ class Expiry(PeriodicThread):
             self._status.set_watermark(_MARK, now)
         for one in self._expiring:
             states = self._alerts.open_alerts(one.source)
-            heard = self._alerts.heard_at([key for state in states for key in (state.key, *state.firing)])
+            keys = [key for state in states for key in (state.key, *state.firing)]
+            heard = self._alerts.heard_at(keys) if one.resolve_after else {}
             ends = list(expired(states, one, now, heard, self._deaf))
             if not ends:
                 continue

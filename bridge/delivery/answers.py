@@ -12,7 +12,7 @@ from email.utils import parsedate_to_datetime
 from enum import StrEnum
 from typing import Any, Final
 
-from bridge.errors import DeliveryError, Overloaded, Rejected, Stopped
+from bridge.errors import DeliveryError, Rejected, Stopped, Transient
 from exporter.toolkit.http_connection import HttpResponse
 
 MASK: Final = "<secret>"
@@ -47,7 +47,7 @@ def judge(response: HttpResponse, now: float, *, who: str = "BigPanda", secrets:
     # A status unknown to the API stops delivery, so that nothing is lost.
     kind: type[DeliveryError] = Rejected if status in _REJECTED else Stopped
     if status in _LATER or status >= 500:  # noqa: PLR2004  5xx
-        kind = Overloaded
+        kind = Transient
     reason = why if accepted else words(text) or _page(text)
     message = f"{who} answered {status}{', but did not accept' if accepted else ''}{f': {reason}' if reason else ''}"
     wait, retry_after = response.headers.get("retry-after", "").strip(), None

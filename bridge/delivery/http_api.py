@@ -5,7 +5,7 @@ import time
 from typing import Any
 
 from bridge.delivery.answers import judge
-from bridge.errors import Unreached
+from bridge.errors import Transient
 from bridge.receivers.settings import HttpCredentials
 from exporter.toolkit.config_types import Secret
 from exporter.toolkit.http_client import HttpClient
@@ -38,9 +38,9 @@ class HttpApi:
             self._sent = [value.partition(" ")[2] for value in headers.values()]
             self._sent += [self._auth.password.read()] if self._auth.password else []
         except OSError as error:
-            raise Unreached(f"the credentials cannot be read: {error.strerror}") from None
+            raise Transient(f"the credentials cannot be read: {error.strerror}") from None
         except ValueError:
-            raise Unreached("the credentials cannot be read") from None
+            raise Transient("the credentials cannot be read") from None
         headers["Accept"], body = "application/json", content
         if content is not None:
             headers["Content-Type"] = "application/json"
@@ -48,7 +48,7 @@ class HttpApi:
         try:
             return self._client.request(method, url, headers=headers, body=body, retry_dead_connection=repeatable)
         except HttpError as error:
-            raise Unreached(str(error)) from None
+            raise Transient(str(error)) from None
 
     def close(self) -> None:
         """Close all connections."""

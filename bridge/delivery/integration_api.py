@@ -9,7 +9,7 @@ from urllib.parse import urlencode
 from bridge.config import BigPanda, Confirm
 from bridge.delivery.answers import masked, parsed
 from bridge.delivery.http_api import HttpApi
-from bridge.errors import Overloaded, Unreached
+from bridge.errors import Transient
 
 PAGE: Final = 100
 _MOST_PAGES: Final = 500
@@ -55,11 +55,11 @@ class IntegrationApi(HttpApi):
                 return
             before, answer = body, parsed(body)
             if answer is None:
-                raise Unreached("BigPanda's response is not JSON")
+                raise Transient("BigPanda's response is not JSON")
             yield answer
             # An empty page, or one without a list, is the last.
             members = answer.values() if isinstance(answer, dict) else [answer]
             if not any(isinstance(found, list) and found for found in members):
                 return
             self._rest(_SPACING)
-        raise Overloaded(f"more than {_MOST_PAGES * PAGE} entries since the last check")
+        raise Transient(f"more than {_MOST_PAGES * PAGE} entries since the last check")

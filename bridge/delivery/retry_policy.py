@@ -5,7 +5,7 @@ It depends on the kind of error, never on the number of attempts alone: an outag
 
 from typing import Final
 
-from bridge.errors import DeliveryError, Fault
+from bridge.errors import DeliveryError, Stopped
 
 FIRST_PAUSE: Final = 1.0
 """Longest pause in seconds after the first failure. It doubles with each further one."""
@@ -21,7 +21,7 @@ _MOST_DOUBLINGS: Final = 16
 
 def retry_at(error: DeliveryError, failures: int, now: float, chance: float) -> float:
     """Return when to retry after the `failures`th failure in a row. `chance`: a random number in [0, 1)."""
-    if error.fault is Fault.DESTINATION:
+    if isinstance(error, Stopped):
         # With jitter, so that replicas do not coincide.
         return now + PROBE_INTERVAL * (0.95 + 0.1 * chance)
     wished = min(error.retry_after or 0.0, LONGEST_RETRY_AFTER)

@@ -21,7 +21,7 @@ from bridge.delivery.poison_events import Isolation, Refusals
 from bridge.delivery.rate_limiter import RateLimiter
 from bridge.delivery.relocation import Relocation
 from bridge.delivery.retry_policy import LONGEST_RETRY_AFTER, retry_at
-from bridge.errors import DeliveryError, Fault, Stopped, Unavailable
+from bridge.errors import DeliveryError, Rejected, Stopped, Transient, Unavailable
 from bridge.metrics import Metrics
 from bridge.outbox.database import Database
 from bridge.outbox.queue import ClaimedEvent, Queue
@@ -170,24 +170,24 @@ class Delivery(PeriodicThread):
         poison = len(request) == 1 and self._isolation.is_poison(first.id)
         failures = first.attempts if poison else circuit.failures + 1
         at = retry_at(error, failures, now, self._chance())
-        match error.fault:
-            case Fault.EVENT if len(request) > 1:
+        match error:
+            case Rejected() if len(request) > 1:
                 # One of them spoils the request: send its halves separately.
                 self._refusals = self._refusals.split(ids)
                 self._requests.extendleft((request[len(request) // 2 :], request[: len(request) // 2]))
                 self._up(circuit)
-            case Fault.EVENT:
+            case Rejected():
                 self._refused_alone(first, error, circuit)
-            case Fault.TRANSIENT if poison:
+            case Transient() if poison:
                 self._postpone(request, at, error, "retry")
-            case Fault.TRANSIENT:
+            case Transient():
                 # Too high a rate, or an outage, says nothing about the events that happened to be in flight.
                 if error.status not in _TOO_MUCH:
                     blamed = error.status == _STUMBLED or failures > _PATIENCE
                     self._isolation = self._isolation.failed(ids, blamed=blamed)
                 self._postpone(request, now, error, "retry")
                 self._down(failures, now, at, str(error), logging.WARNING)
-            case Fault.DESTINATION:
+            case _:
                 self._isolation = replace(self._isolation, width=1)
                 self._postpone(request, now, error, "destination_down")
                 self._down(failures, now, at, str(error), logging.ERROR)

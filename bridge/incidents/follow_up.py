@@ -13,7 +13,7 @@ from uuid import uuid4
 
 from bridge.delivery.retry_policy import retry_at
 from bridge.domain.incident import IncidentRecord
-from bridge.errors import DeliveryError, Fault
+from bridge.errors import DeliveryError, Rejected
 from bridge.incidents.callback import CallbackService
 from bridge.incidents.silence_client import SilenceApi
 from bridge.incidents.silence_sync import SilenceSync
@@ -108,7 +108,7 @@ class FollowUp(PeriodicThread):
         try:
             callbacks.confirm(due.incident)
         except DeliveryError as error:
-            if error.fault is Fault.EVENT:
+            if isinstance(error, Rejected):
                 self._settle(due, "dead", str(error), "rejected")
                 _log.warning("Callback for incident %s rejected: %s", due.incident, error)
                 return True

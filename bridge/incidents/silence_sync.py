@@ -9,7 +9,7 @@ from typing import Final
 from bridge.delivery.retry_policy import ceiling, retry_at
 from bridge.domain.alert_state import AlertState
 from bridge.domain.incident import IncidentRecord
-from bridge.errors import DeliveryError, Fault
+from bridge.errors import DeliveryError, Rejected, Transient
 from bridge.incidents.silence_client import SilenceApi
 from bridge.incidents.silence_plan import Step, Wanted, plan, wanted
 from bridge.metrics import Metrics
@@ -84,7 +84,7 @@ class SilenceSync:
         except DeliveryError as error:
             self._failures += 1
             self._metrics.silence_failures.labels(self._source).inc()
-            pause = retry_at(error, self._failures, 0.0, self._chance()) if error.fault is Fault.TRANSIENT else _LOOK
+            pause = retry_at(error, self._failures, 0.0, self._chance()) if isinstance(error, Transient) else _LOOK
             self._look_at = self._steady() + pause
             unavailable = f"Alertmanager unavailable, not silencing snoozes of {self._source}: {error}"
             self._conditions.report("alertmanager", unavailable)
@@ -113,7 +113,7 @@ class SilenceSync:
         try:
             self._alertmanager.do(step, now)
         except DeliveryError as error:
-            if error.fault is not Fault.EVENT:
+            if not isinstance(error, Rejected):
                 raise
             self._metrics.silence_failures.labels(self._source).inc()
             before = self._refused.get(step.key)

@@ -6,7 +6,7 @@ import pytest
 
 from bridge.delivery.answers import judge as judge_response
 from bridge.delivery.answers import masked, words
-from bridge.errors import Overloaded, Rejected, Stopped
+from bridge.errors import Rejected, Stopped, Transient
 from exporter.toolkit.http_connection import HttpResponse
 
 NOW = 1000.0
@@ -103,7 +103,7 @@ def test_web_page_is_recognized_in_any_encoding(encoding):
 
 def test_unknown_status_has_the_pages_title():
     """A gateway's own page names the gateway."""
-    with pytest.raises(Overloaded, match=r"^BigPanda answered 502: a web page \(Single sign-on\)$"):
+    with pytest.raises(Transient, match=r"^BigPanda answered 502: a web page \(Single sign-on\)$"):
         judge(502, None, LOGIN, NOW)
 
 
@@ -121,7 +121,7 @@ def test_unknown_status_has_the_pages_title():
 )
 def test_retry_after_is_seconds_or_a_date(header, wanted):
     """Any other value counts as missing."""
-    with pytest.raises(Overloaded) as raised:
+    with pytest.raises(Transient) as raised:
         judge(429, header, "", 1000.0)
     assert raised.value.retry_after == wanted
 

@@ -10,7 +10,7 @@ import responses
 from bridge.config import BigPanda as Settings
 from bridge.delivery.answers import Answer
 from bridge.delivery.bigpanda_client import BigPanda, body
-from bridge.errors import DeliveryError, Overloaded, Rejected, Stopped, Unreached
+from bridge.errors import DeliveryError, Rejected, Stopped, Transient
 from exporter.toolkit.config_types import Secret
 
 URL = "https://api.bigpanda.test/data/v2/alerts"
@@ -73,19 +73,19 @@ def test_204_is_a_duplicate(bigpanda):
         (404, Stopped),
         (405, Stopped),
         (407, Stopped),
-        (408, Overloaded),
+        (408, Transient),
         (409, Rejected),
         (410, Stopped),
         (413, Rejected),
         (422, Rejected),
-        (425, Overloaded),
-        (429, Overloaded),
-        (500, Overloaded),
-        (501, Overloaded),
-        (502, Overloaded),
-        (503, Overloaded),
-        (504, Overloaded),
-        (599, Overloaded),
+        (425, Transient),
+        (429, Transient),
+        (500, Transient),
+        (501, Transient),
+        (502, Transient),
+        (503, Transient),
+        (504, Transient),
+        (599, Transient),
     ],
 )
 def test_each_status_is_one_kind_of_error(bigpanda, status, kind):
@@ -106,7 +106,7 @@ def test_each_status_is_one_kind_of_error(bigpanda, status, kind):
 def test_transport_errors_are_transient(bigpanda, kind):
     """No exception of the HTTP client is passed on, and no message has a URL or a token."""
     responses.post(URL, body=kind("https://x.test/?token=tok-7c1"))
-    with pytest.raises(Unreached) as raised:
+    with pytest.raises(Transient) as raised:
         bigpanda.send(EVENTS, "a")
     assert "tok-7c1" not in str(raised.value)
 
@@ -146,7 +146,7 @@ def test_a_new_token_is_used_at_once(tmp_path):
 def test_unreadable_token_is_logged(tmp_path):
     """The event stays queued."""
     client = BigPanda(settings(token=Secret(file=tmp_path / "none")))
-    with pytest.raises(Unreached, match="the credentials cannot be read: No such file"):
+    with pytest.raises(Transient, match="the credentials cannot be read: No such file"):
         client.send(EVENTS, "a")
     client.close()
 
@@ -198,7 +198,7 @@ def test_slow_response_ends_at_the_deadline(dripping, at_once):
     """Bytes that trickle, in the head or the body, do not extend the timeout."""
     client = BigPanda(settings(url=dripping(at_once), timeout=0.5))
     began = time.monotonic()
-    with pytest.raises(Unreached):
+    with pytest.raises(Transient):
         client.send(EVENTS, "a")
     client.close()
     assert time.monotonic() - began < 30  # 45 bytes of head would take 4.5 s, the body 50 s
@@ -209,6 +209,6 @@ def test_a_refused_connection_is_transient():
     with socket.create_server(("127.0.0.1", 0)) as server:
         port = server.getsockname()[1]
     client = BigPanda(settings(url=f"http://127.0.0.1:{port}/"))
-    with pytest.raises(Unreached, match="connection refused"):
+    with pytest.raises(Transient, match="connection refused"):
         client.send(EVENTS, "a")
     client.close()

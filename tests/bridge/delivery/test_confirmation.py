@@ -9,7 +9,7 @@ from bridge.delivery.confirmation import Confirmation
 from bridge.delivery.confirmation_diff import RESENDS, Diagnostic
 from bridge.domain.event import EventMapping
 from bridge.domain.notification import Notification
-from bridge.errors import Stopped, Unreached
+from bridge.errors import Stopped, Transient
 from bridge.metrics import Metrics
 from bridge.receivers.alertmanager import Settings
 from tests.bridge.alerts import alert_at
@@ -159,7 +159,7 @@ def test_listing_without_our_events_resends_nothing(bench, caplog):
 def test_events_older_than_a_day_are_not_looked_up(bench):
     """A listing of weeks would never be read to its end."""
     bench.look()
-    bench.panda.problem = Unreached("no connection")
+    bench.panda.problem = Transient("no connection")
     bench.fire("a")
     bench.look()
     bench.now += 90_000
@@ -189,7 +189,7 @@ def test_incomplete_listing_is_not_used(bench):
     """Only a complete one shows which events are missing."""
     bench.fire("a")
     bench.panda.taken.clear()
-    bench.panda.problem = Unreached("no complete response in time")
+    bench.panda.problem = Transient("no complete response in time")
     bench.look(5)
     assert (len(bench.bodies), bench.unconfirmed) == (1, 0)
     assert bench.confirmation.status.problem == "no complete response in time"

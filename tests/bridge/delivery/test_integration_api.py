@@ -7,7 +7,7 @@ import responses
 
 from bridge.config import BigPanda, Confirm
 from bridge.delivery.integration_api import IntegrationApi
-from bridge.errors import Overloaded, Stopped, Unreached
+from bridge.errors import Stopped, Transient
 from exporter.toolkit.config_types import Secret
 
 URL = "https://api.bigpanda.test"
@@ -61,10 +61,10 @@ def test_repeated_page_is_the_last(api):
     ("answer", "error", "words"),
     [
         ({"status": 403, "json": {"errors": ["forbidden for us3r-key"]}}, Stopped, "403: forbidden for <secret>"),
-        ({"status": 429}, Overloaded, "429"),
+        ({"status": 429}, Transient, "429"),
         ({"body": "<html><title>Log in</title>"}, Stopped, "a web page"),
-        ({"body": "{not json"}, Unreached, "not JSON"),
-        ({"body": ConnectionError()}, Unreached, "connection"),
+        ({"body": "{not json"}, Transient, "not JSON"),
+        ({"body": ConnectionError()}, Transient, "connection"),
     ],
 )
 def test_invalid_listing_is_an_error(api, answer, error, words):

@@ -10,7 +10,7 @@ from bridge.delivery.relocation import Relocation
 from bridge.delivery.worker import Delivery, closed_for
 from bridge.domain.event import EventMapping
 from bridge.domain.notification import Notification
-from bridge.errors import Overloaded, Rejected, Stopped, Unavailable, Unreached
+from bridge.errors import Rejected, Stopped, Transient, Unavailable
 from bridge.metrics import Metrics
 from bridge.outbox.alerts import Alerts
 from bridge.outbox.queue import Queue
@@ -162,7 +162,7 @@ def test_critical_goes_first_then_resolutions(scene):
     scene.accept("old")
     scene.live(2)
     scene.panda.accepted.clear()
-    scene.panda.mood = refuse(Unreached("hung"))
+    scene.panda.mood = refuse(Transient("hung"))
     scene.accept(*(f"w{number}" for number in range(40)))
     scene.live(1)
     scene.accept("old", firing=False)
@@ -179,7 +179,7 @@ def test_critical_goes_first_then_resolutions(scene):
 
 def test_a_key_keeps_its_order(scene):
     """Firing, resolved, firing arrive in that order, however the first attempts fail."""
-    scene.panda.mood = refuse(Overloaded("503", status=503))
+    scene.panda.mood = refuse(Transient("503", status=503))
     for firing in (True, False, True, False):
         scene.accept("a", firing=firing)
         scene.live(3)
@@ -220,7 +220,7 @@ def test_open_circuit_survives_a_restart(scene):
 
 def test_retry_after_is_obeyed(scene):
     """BigPanda asks for 40 seconds, which also holds for events accepted meanwhile."""
-    scene.panda.mood = refuse(Overloaded("429", status=429, retry_after=40.0))
+    scene.panda.mood = refuse(Transient("429", status=429, retry_after=40.0))
     scene.accept("a")
     scene.live(1)
     scene.panda.mood = lambda events: Answer.ACCEPTED
@@ -339,9 +339,9 @@ def test_dead_letter_does_not_block_its_key(scene):
 @pytest.mark.parametrize(
     ("error", "seconds"),
     [
-        (Overloaded("500", status=500), 60),
-        (Overloaded("503", status=503), 180),  # looks like an outage: that is waited for before an event is blamed
-        (Unreached("reset"), 180),
+        (Transient("500", status=500), 60),
+        (Transient("503", status=503), 180),  # looks like an outage: that is waited for before an event is blamed
+        (Transient("reset"), 180),
     ],
 )
 def test_event_that_fails_every_request_is_isolated(scene, error, seconds):
@@ -487,7 +487,7 @@ def test_unreachable_old_destination_does_not_block_the_move(scene, caplog):
     """The number of alerts that stay open there is logged."""
     scene.accept("a")
     scene.live(3)
-    scene.panda.mood = refuse(Unreached("no complete response in time"))
+    scene.panda.mood = refuse(Transient("no complete response in time"))
     new = scene.pandas[OTHER] = Panda(scene.clock)
     scene.delivery.change(config(OTHER))
     scene.live(10)
@@ -573,7 +573,7 @@ def test_stop_does_not_wait_for_a_hanging_bigpanda(scene):
     def hang(events):
         hangs.set()
         let_go.wait(60)
-        raise Unreached("hung")
+        raise Transient("hung")
 
     scene.panda.mood = hang
     scene.accept("a")

@@ -6,7 +6,7 @@ import pytest
 import requests
 import responses
 
-from bridge.errors import Overloaded, Rejected, Stopped, Unreached
+from bridge.errors import Rejected, Stopped, Transient
 from bridge.incidents.callback import CallbackService
 from bridge.receivers.bigpanda import Callback
 
@@ -46,10 +46,10 @@ def test_a_login_page_confirms_nothing(service):
         ({"status": 400, "json": {"errors": ["no such incident"]}}, Rejected, None),
         ({"status": 401}, Stopped, None),
         ({"status": 404}, Stopped, None),
-        ({"status": 429, "headers": {"Retry-After": "7"}}, Overloaded, 7.0),
-        ({"status": 500}, Overloaded, None),
+        ({"status": 429, "headers": {"Retry-After": "7"}}, Transient, 7.0),
+        ({"status": 500}, Transient, None),
         ({"status": 302, "headers": {"Location": "http://elsewhere"}}, Stopped, None),
-        ({"body": requests.ConnectTimeout()}, Unreached, None),
+        ({"body": requests.ConnectTimeout()}, Transient, None),
     ],
 )
 @responses.activate

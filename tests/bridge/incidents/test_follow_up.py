@@ -10,7 +10,7 @@ from bridge.app import Bridge, Start
 from bridge.config import load
 from bridge.domain.incident import NEW, Incident
 from bridge.domain.notification import Notification
-from bridge.errors import Overloaded, Rejected, Stopped, Unavailable, Unreached
+from bridge.errors import Rejected, Stopped, Transient, Unavailable
 from bridge.incidents.follow_up import FollowUp
 from bridge.incidents.silence_plan import Silence, Verb, tagged_key
 from bridge.metrics import Metrics
@@ -46,7 +46,7 @@ class Panda:
             raise self.refuses
 
     def close(self):
-        self.refuses = Unreached("closed")
+        self.refuses = Transient("closed")
 
 
 class Alertmanager:
@@ -86,10 +86,10 @@ class Alertmanager:
             )
         if self.lost_answer:
             self.lost_answer = False
-            raise Unreached("no answer in time")
+            raise Transient("no answer in time")
 
     def close(self):
-        self.refuses = Unreached("closed")
+        self.refuses = Transient("closed")
 
     def silenced(self):
         return {one.key: one.ends_at - T0 for one in self.kept.values()}
@@ -178,7 +178,7 @@ def test_a_share_is_confirmed_once(bench):
     assert bench.panda.confirmed == ["i", "i"]
 
 
-@pytest.mark.parametrize("error", [Overloaded("answered 503"), Unreached("no answer"), Stopped("answered 401")])
+@pytest.mark.parametrize("error", [Transient("answered 503"), Transient("no answer"), Stopped("answered 401")])
 def test_failed_callback_is_retried_until_accepted(bench, error, caplog):
     """Across restarts; the others wait with it, and it is logged once."""
     bench.panda.refuses = error
@@ -211,7 +211,7 @@ def test_rejected_callback_is_dropped(bench):
 
 def test_callback_is_dropped_after_a_day(bench):
     """BigPanda has continued by itself long before."""
-    bench.panda.refuses = Overloaded("answered 503")
+    bench.panda.refuses = Transient("answered 503")
     bench.webhook()
     bench.turn()
     bench.turn(86400)
@@ -288,7 +288,7 @@ def test_snooze_survives_a_restart(bench):
     assert bench.alertmanager.silenced() == {}
 
 
-@pytest.mark.parametrize("error", [Overloaded("answered 503"), Unreached("no answer"), Stopped("answered 401")])
+@pytest.mark.parametrize("error", [Transient("answered 503"), Transient("no answer"), Stopped("answered 401")])
 def test_unavailable_alertmanager_is_retried(bench, error, caplog):
     """With a pause, logged once, and again when it is available."""
     bench.fires("a")
@@ -322,7 +322,7 @@ def test_changed_silence_is_not_delayed_by_a_rejection(bench, caplog):
 
 def test_clock_set_back_delays_no_callback(bench):
     """A retry scheduled by a clock that was ahead is due now."""
-    bench.panda.refuses = Overloaded("answered 503")
+    bench.panda.refuses = Transient("answered 503")
     bench.webhook()
     bench.turn()
     bench.panda.refuses = None

@@ -5,7 +5,7 @@ import pytest
 from bridge.config import Incidents
 from bridge.domain.incident import IncidentRecord
 from bridge.domain.incident_details import IncidentDetails
-from bridge.errors import DeliveryError, Overloaded, Rejected, Stopped, Unreached
+from bridge.errors import DeliveryError, Rejected, Stopped, Transient
 from bridge.incidents.incidents_client import IncidentsClient, ids
 from tests.sandbox.server import Sandbox
 
@@ -77,7 +77,7 @@ def test_unknown_incident_is_an_error(client):
     ("changes", "kind"),
     [
         ({"api_key": "another-key"}, Stopped),
-        ({"url": "http://127.0.0.1:1"}, Unreached),
+        ({"url": "http://127.0.0.1:1"}, Transient),
         ({"url": "{sandbox}/nowhere"}, Stopped),
     ],
 )
@@ -113,4 +113,4 @@ def test_an_overload_is_transient(sandbox, client, incident):
         except DeliveryError as error:
             errors.append(error)
     assert errors
-    assert {type(error) for error in errors} == {Overloaded}
+    assert {type(error) for error in errors} == {Transient}

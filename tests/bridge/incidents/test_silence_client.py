@@ -7,7 +7,7 @@ import pytest
 import requests
 import responses
 
-from bridge.errors import Overloaded, Rejected, Stopped, Unreached
+from bridge.errors import Rejected, Stopped, Transient
 from bridge.incidents.silence_client import SilenceApi
 from bridge.incidents.silence_plan import CREATED_BY, Silence, Step, Verb, Wanted, owner_tag
 from bridge.receivers.bigpanda import Silences
@@ -135,10 +135,10 @@ def test_updating_a_missing_silence_waits_for_the_next_poll(api):
         ({"status": 400}, Rejected),
         ({"status": 401}, Stopped),
         ({"status": 302, "headers": {"Location": "http://elsewhere"}}, Stopped),
-        ({"status": 429}, Overloaded),
-        ({"status": 503}, Overloaded),
-        ({"body": requests.ConnectionError("http://secret")}, Unreached),
-        ({"body": requests.ReadTimeout()}, Unreached),
+        ({"status": 429}, Transient),
+        ({"status": 503}, Transient),
+        ({"body": requests.ConnectionError("http://secret")}, Transient),
+        ({"body": requests.ReadTimeout()}, Transient),
     ],
 )
 @responses.activate

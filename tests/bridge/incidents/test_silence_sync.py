@@ -6,7 +6,7 @@ from bridge.domain.alert import Alert
 from bridge.domain.alert_state import AlertState
 from bridge.domain.event import Status
 from bridge.domain.incident import IncidentRecord
-from bridge.errors import Rejected, Unreached
+from bridge.errors import Rejected, Transient
 from bridge.incidents.silence_sync import SilenceSync
 from bridge.metrics import Metrics
 
@@ -158,7 +158,7 @@ def test_rejection_ends_with_the_snooze(follow):
 
 def test_unavailable_alertmanager_ends_the_tick(follow):
     """The next request would fail as well."""
-    alertmanager = Alertmanager(a=Unreached("no answer in time"))
+    alertmanager = Alertmanager(a=Transient("no answer in time"))
     follow(alertmanager).turn([incident("prod:a", "prod:b")])
     assert alertmanager.done == ["prod:a"]
 

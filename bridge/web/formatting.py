@@ -9,6 +9,7 @@ from typing import Any, Final
 from markupsafe import Markup
 
 from bridge.domain.alert import Alert
+from bridge.domain.dedup import Reason
 from bridge.outbox.event_log import EventRow
 from bridge.outbox.pages import SHOWN
 from bridge.outbox.status import Circuit
@@ -38,14 +39,14 @@ _OUTCOMES: Final = {
     "superseded": "superseded by a newer event before it was sent",
 }
 _CAUSES: Final = {
-    "first": "the alert is new",
-    "fired_again": "it fires again",
-    "status_changed": "its status changed",
-    "content_changed": "its content changed",
-    "resolved": "it is resolved",
-    "resolved_unknown": "it is resolved, and was unknown",
-    "severity_now_none": "its severity is no longer sent",
-    "resent": "it was resent",
+    Reason.FIRST: "the alert is new",
+    Reason.FIRED_AGAIN: "it fires again",
+    Reason.STATUS: "its status changed",
+    Reason.CONTENT: "its content changed",
+    Reason.RESOLVED: "it is resolved",
+    Reason.UNKNOWN_RESOLVED: "it is resolved, and was unknown",
+    Reason.MUTED: "its severity is no longer sent",
+    Reason.RESENT: "it was resent",
     "requeued": "it was requeued",
 }
 _HOSTS: Final = ("host", "instance", "monitor", "service", "application", "device", "agent", "job")

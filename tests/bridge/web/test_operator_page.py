@@ -609,6 +609,7 @@ def test_alert_is_resent_on_its_page(world):
     assert world.press("/alerts/resend", token=token, key="prod:a").headers["Location"] == "../alerts?resent=1"
     (queued,) = world.outbox.events.queued(PageRequest(9), NOW).rows
     assert (queued.status, queued.key) == ("critical", "prod:a")
+    assert "it was resent" in world.page("/alert?key=prod:a")
     assert world.press("/alerts/resend", token=token, key="prod:nobody").headers["Location"] == "../alerts?resent=0"
 
 

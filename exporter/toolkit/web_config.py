@@ -109,10 +109,6 @@ class TlsServer(Section):
             raise ValueError("client_allowed_sans needs client_auth_type RequireAndVerifyClientCert")
         return self
 
-    def files(self, folder: Path) -> list[Path]:
-        """Return the files named in this section."""
-        return [folder / path for path in (self.cert_file, self.key_file, self.client_ca_file) if path]
-
     def admits(self, connection: ssl.SSLObject) -> bool:
         """Return whether the client's certificate has an allowed name, if only some are allowed."""
         names: Any = (connection.getpeercert() or {}).get("subjectAltName", ())
@@ -199,11 +195,11 @@ class WebConfigFile:
         self._file = file
         self._looked = time.monotonic()
         self._seen: list[Stamp | None] = []
+        """Taken before reading, so that a change meanwhile is read next; none yet: the first check reads once more."""
         self.config = WebConfig()
         self.context: ssl.SSLContext | None = None
         if file:
             self.config, self.context = _read(file)
-            self._seen = _stamps(file, self.config)
 
     def refresh(self) -> None:
         """Check, at most once a second, whether a file has changed, and re-read those that have. For one thread."""
@@ -224,7 +220,6 @@ class WebConfigFile:
             _log.error("Keeping the current web config: enabling or disabling TLS needs a restart")
             return
         self.config, self.context = config, context
-        self._seen = _stamps(self._file, config)
 
 
 def _read(file: Path) -> tuple[WebConfig, ssl.SSLContext | None]:
@@ -243,8 +238,9 @@ def _read(file: Path) -> tuple[WebConfig, ssl.SSLContext | None]:
 def _stamps(file: Path, config: WebConfig) -> list[Stamp | None]:
     """Return the stamp of each file, None for one that is not there."""
     tls = config.tls_server_config
+    named = (tls.cert_file, tls.key_file, tls.client_ca_file) if tls else ()
     found: list[Stamp | None] = []
-    for path in (file, *(tls.files(file.parent) if tls else ())):
+    for path in (file, *(file.parent / each for each in named if each)):
         try:
             found.append(stamp(path))
         except OSError:

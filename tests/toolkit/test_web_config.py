@@ -11,6 +11,7 @@ import trustme
 
 from exporter.toolkit.config_types import ConfigError
 from exporter.toolkit.web_config import WebConfigFile
+from exporter.toolkit.yaml_file import load_yaml
 
 HASH = bcrypt.hashpw(b"open sesame", bcrypt.gensalt(4)).decode()
 OTHER = bcrypt.hashpw(b"other", bcrypt.gensalt(4)).decode()
@@ -155,6 +156,26 @@ def test_changed_file_is_used_and_an_invalid_one_is_not(web_config, caplog):
     later(file, f"tls_server_config: {{{PAIR}}}")
     found.refresh()
     assert found.context is None
+
+
+def test_change_while_the_file_is_read_is_read_next(web_config, monkeypatch):
+    """At the start as well as later."""
+    monkeypatch.setattr("exporter.toolkit.web_config._LOOK_AGAIN", 0)
+    file = web_config(f"basic_auth_users: {{ann: {HASH}}}")
+
+    def replaced(path):
+        content = load_yaml(path)
+        name = next(names, None)
+        if name:
+            file.write_text(f"basic_auth_users: {{{name}: {HASH}}}")
+        return content
+
+    names = iter(("robert", "clara"))  # of different lengths: the clock of files is coarse
+    monkeypatch.setattr("exporter.toolkit.web_config.load_yaml", replaced)
+    found = WebConfigFile(file)
+    for name in ("ann", "robert", "clara"):
+        assert list(found.config.basic_auth_users) == [name]
+        found.refresh()
 
 
 @pytest.mark.parametrize(

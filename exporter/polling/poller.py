@@ -89,36 +89,31 @@ class Poller:
 
         They are cut to `series_limit`. There are none while nothing is known, or past `max_age`.
         """
-        expires = self.expires()
-        if expires is None or now > expires:
-            return form(())
         limited = Limited(self.settings.series_limit)
-        try:
-            found = form(limited(self._collector.families(self.target.knowledge, now)))
-        except Exception as error:  # noqa: BLE001  a collector's mistake must not end the serving
-            self._collector_failed("families", error)
-            limited, found = Limited(0), form(())
-        self._shown = (limited.series, limited.cut)
-        return found
+        found = self._query("families", now, lambda known: form(limited(self._collector.families(known, now))))
+        self._shown = (0, False) if found is None else (limited.series, limited.cut)
+        return form(()) if found is None else found
 
     def figures(self) -> list[Figure]:
         """Return the summary of the vendor's data; nothing past `max_age`."""
-        return self._query("figures", self._collector.figures) or []
+        now = self._clock()
+        return self._query("figures", now, lambda known: list(self._collector.figures(known, now))) or []
 
     def endpoints(self) -> list[Endpoint] | None:
         """Return the endpoints for service discovery; None while they are not known, or past `max_age`."""
-        if not isinstance(self._collector, Discovering):
+        collector, now = self._collector, self._clock()
+        if not isinstance(collector, Discovering):
             return None
-        return self._query("endpoints", self._collector.endpoints)
+        return self._query("endpoints", now, lambda known: list(collector.endpoints(known, now)))
 
-    def _query(self, where: str, query: Callable[[Any, float], Iterable[T]]) -> list[T] | None:
+    def _query(self, where: str, now: float, query: Callable[[Any], T]) -> T | None:
         """Return the collector's answer; None while nothing is known, past `max_age`, or if the collector raises."""
-        now, expires = self._clock(), self.expires()
+        expires = self.expires()
         if expires is None or now > expires:
             return None
         try:
-            return list(query(self.target.knowledge, now))
-        except Exception as error:  # noqa: BLE001  see above
+            return query(self.target.knowledge)
+        except Exception as error:  # noqa: BLE001  a collector's mistake must not end the serving
             self._collector_failed(where, error)
             return None
 

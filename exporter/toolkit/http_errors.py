@@ -46,40 +46,23 @@ class Malformed(HttpError):
     reason = "malformed"
 
 
-KINDS: Final[tuple[tuple[type[Exception], type[HttpError], str], ...]] = (
-    (exceptions.ConnectTimeout, TimedOut, "timed out connecting"),
-    (exceptions.ReadTimeout, TimedOut, "no complete response in time"),
+_KINDS: Final[tuple[tuple[type[Exception] | tuple[type[Exception], ...], type[HttpError], str], ...]] = (
     (exceptions.Timeout, TimedOut, "no complete response in time"),
-    (exceptions.SSLError, TlsFailed, "TLS handshake failed"),
+    ((exceptions.SSLError, urllib3.SSLError, ssl.SSLError), TlsFailed, "TLS handshake failed"),
     (exceptions.ProxyError, ConnectFailed, "cannot connect through the proxy"),
     (exceptions.ChunkedEncodingError, ConnectFailed, "the connection broke before the response was complete"),
-    (exceptions.RetryError, ConnectFailed, "no connection"),
-    (exceptions.ConnectionError, ConnectFailed, "no connection"),
     (exceptions.ContentDecodingError, Malformed, "the body's compression is broken"),
-    (exceptions.StreamConsumedError, Malformed, "the body cannot be read"),
-    (exceptions.JSONDecodeError, Malformed, "not JSON"),
-    (exceptions.InvalidJSONError, ClientError, "the request's body is not JSON"),
     (exceptions.InvalidProxyURL, ClientError, "the proxy's URL cannot be used"),
-    (exceptions.InvalidURL, ClientError, "the URL cannot be used"),
-    (exceptions.MissingSchema, ClientError, "the URL cannot be used"),
-    (exceptions.InvalidSchema, ClientError, "the URL cannot be used"),
-    (exceptions.URLRequired, ClientError, "the URL cannot be used"),
-    (exceptions.InvalidHeader, ClientError, "a header cannot be sent"),
-    (exceptions.TooManyRedirects, Malformed, "redirected"),
-    (exceptions.UnrewindableBodyError, ClientError, "the request cannot be sent"),
-    (exceptions.HTTPError, ConnectFailed, "no usable response"),
-    (exceptions.RequestException, ConnectFailed, "no usable response"),
-    (urllib3.NewConnectionError, ConnectFailed, "no connection"),
-    (urllib3.SSLError, TlsFailed, "TLS handshake failed"),
+    ((exceptions.InvalidURL, exceptions.InvalidSchema), ClientError, "the URL cannot be used"),
     (urllib3.LocationValueError, ClientError, "the URL cannot be used"),
-    (urllib3.DecodeError, Malformed, "the body's compression is broken"),
-    (urllib3.HTTPError, ConnectFailed, "the connection broke"),
-    (ssl.SSLError, TlsFailed, "TLS handshake failed"),
-    (ConnectionError, ConnectFailed, "the connection broke"),
+    (exceptions.InvalidHeader, ClientError, "a header cannot be sent"),
+    (exceptions.ConnectionError, ConnectFailed, "no connection"),
+    (exceptions.RequestException, ConnectFailed, "no usable response"),
+    ((urllib3.HTTPError, ConnectionError), ConnectFailed, "the connection broke"),
     (UnicodeError, ClientError, "the URL or the credentials cannot be sent"),
     (OSError, ConnectFailed, "no connection"),
 )
-"""Foreign exceptions → ours, with the message, unless a cause says more. The narrow ones come first, and win."""
+"""What an adapter of requests raises → ours, with the message, unless a cause says more. The first match wins."""
 
 _TUNNEL: Final = re.compile(r"Tunnel connection failed: (\d{3})")
 
@@ -95,7 +78,7 @@ def translated(error: Exception) -> HttpError:
             return TlsFailed(f"TLS handshake failed: {cause.reason.replace('_', ' ').lower()}")
         if isinstance(cause, OSError) and (why := _refused(cause)):
             return ConnectFailed(why)
-    known = (kind(message) for foreign, kind, message in KINDS if isinstance(error, foreign))
+    known = (kind(message) for foreign, kind, message in _KINDS if isinstance(error, foreign))
     return next(known, ConnectFailed(f"unexpected {type(error).__name__}"))
 
 

@@ -8,7 +8,6 @@ from typing import Literal
 
 from exporter.toolkit.text import escaped
 
-LEVELS = {"debug": logging.DEBUG, "info": logging.INFO, "warn": logging.WARNING, "error": logging.ERROR}
 _WORDS = {logging.DEBUG: "debug", logging.INFO: "info", logging.WARNING: "warn"}
 _BARE = re.compile(r"[^\s\"=\\]+")
 
@@ -24,7 +23,7 @@ def start(program: str, level: str, form: Literal["logfmt", "json"]) -> None:
     root.handlers[:] = [handler]
     root.setLevel(logging.WARNING)
     for own in (program, "exporter.toolkit"):
-        logging.getLogger(own).setLevel(LEVELS[level])
+        logging.getLogger(own).setLevel(level.upper())
     logging.getLogger("urllib3").setLevel(logging.CRITICAL + 1)
     logging.captureWarnings(capture=True)
 

@@ -5,7 +5,6 @@ import io
 import json
 import re
 from typing import Final
-from urllib.parse import urlsplit
 
 LABEL_BYTES: Final = 512
 """Most bytes of a label value, in UTF-8. Prometheus rejects a whole scrape if one exceeds its limit."""
@@ -73,16 +72,6 @@ def cut_label(text: str, most: int = LABEL_BYTES) -> str:
     if len(text) * 4 <= most or len(encoded := text.encode("utf-8", "replace")) <= most:
         return text
     return encoded[: most - 3].decode("utf-8", "ignore") + "…"
-
-
-def redacted(url: str) -> str:
-    """Return scheme, host and port of a URL: user name, path and query may hold secrets."""
-    try:
-        parts = urlsplit(url)
-        host, port = parts.hostname or "", parts.port
-    except ValueError:
-        return "a URL that cannot be read"
-    return f"{parts.scheme}://{f'[{host}]' if ':' in host else host}{f':{port}' if port is not None else ''}"
 
 
 def span(seconds: float) -> str:

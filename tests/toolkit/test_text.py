@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from exporter.toolkit.text import cut_label, escaped, redacted, span, valid, valid_json
+from exporter.toolkit.text import cut_label, escaped, span, valid, valid_json
 
 ANY = st.text(st.characters(exclude_categories=[]))
 """Lone surrogates and NUL among them."""
@@ -84,21 +84,6 @@ def test_label_is_truncated_at_whole_characters():
     assert len(cut_label("😀" * 300).encode()) <= 512
     assert cut_label("\ud83d" * 600).encode()
     assert cut_label("abcdef", 5) == "ab…"
-
-
-@pytest.mark.parametrize(
-    ("url", "expected"),
-    [
-        ("https://me:s3cret@host.example:8443/s3cret?s3cret#s3cret", "https://host.example:8443"),
-        ("http://[2001:db8::1]/s3cret", "http://[2001:db8::1]"),
-        ("https://host", "https://host"),
-        ("http://[s3cret", "a URL that cannot be read"),
-        ("http://host:s3cret/", "a URL that cannot be read"),
-    ],
-)
-def test_url_is_shortened_to_its_server(url, expected):
-    """User name, path and query may be secrets."""
-    assert redacted(url) == expected
 
 
 @pytest.mark.parametrize(

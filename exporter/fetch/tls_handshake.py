@@ -4,6 +4,7 @@ Uses pyOpenSSL because, on every Python, it shows the certificates that the serv
 afterwards, and OpenSSL's objections to them, without a second connection.
 """
 
+import ipaddress
 import socket
 import ssl
 import time
@@ -17,6 +18,8 @@ from cryptography import x509
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 from OpenSSL import SSL
 
+from exporter.collectors.contract import Probe
+from exporter.fetch.name_resolution import to_ascii
 from exporter.fetch.starttls import remaining
 
 MOST_BYTES: Final = 1_000_000
@@ -24,15 +27,6 @@ MOST_BYTES: Final = 1_000_000
 VERDICT: Final = 1.0
 """Seconds to wait, with TLS 1.3, for the server's alert about our client certificate, or our lack of one."""
 T = TypeVar("T")
-
-
-@dataclass(frozen=True, slots=True)
-class Trust:
-    """The roots to trust and the certificate to present: paths of PEM files. Without `ca_file`, the system's roots."""
-
-    ca_file: str | None = None
-    client_certificate: tuple[str, str] | None = None
-    """Certificate and key."""
 
 
 @dataclass(slots=True)
@@ -50,13 +44,14 @@ class Handshake:
     """Our own files that could not be used."""
 
 
-def shake_hands(plain: socket.socket, server_name: str, trust: Trust, deadline: float, *, old: bool) -> Handshake:
+def shake_hands(plain: socket.socket, request: Probe, ca_file: str | None, deadline: float, *, old: bool) -> Handshake:
     """Do a handshake on `plain` by `deadline`. `old`: also allow protocols and ciphers that today's clients reject.
 
-    Raises TimeoutError if it is not complete by then.
+    Without `ca_file` the system's roots are trusted. Raises TimeoutError if it is not complete by then, UnicodeError
+    for an impossible name.
     """
     shown = Handshake()
-    context = _context(trust, shown, old=old)
+    context = _context(request, ca_file, shown, old=old)
 
     def object_to(_connection: SSL.Connection, _certificate: Any, code: int, _depth: int, ok: int) -> bool:
         if not ok and not shown.verify_code:
@@ -70,8 +65,11 @@ def shake_hands(plain: socket.socket, server_name: str, trust: Trust, deadline: 
     context.set_verify(SSL.VERIFY_PEER, object_to)
     context.set_info_callback(follow)
     connection = SSL.Connection(context)
-    if server_name:
-        connection.set_tlsext_host_name(server_name.encode("ascii"))
+    try:
+        ipaddress.ip_address(request.server_name)  # no SNI for an address
+    except ValueError:
+        # RFC 6066: without the trailing dot
+        connection.set_tlsext_host_name(to_ascii(request.server_name).removesuffix(".").encode())
     connection.set_connect_state()
     try:
         _carry(connection.do_handshake, connection, plain, deadline)
@@ -87,7 +85,7 @@ def shake_hands(plain: socket.socket, server_name: str, trust: Trust, deadline: 
     return shown
 
 
-def _context(trust: Trust, shown: Handshake, *, old: bool) -> SSL.Context:
+def _context(request: Probe, ca_file: str | None, shown: Handshake, *, old: bool) -> SSL.Context:
     """Return the TLS context; `shown` records which of our files cannot be used."""
     context = SSL.Context(SSL.TLS_METHOD)
     context.set_min_proto_version(SSL.TLS1_VERSION if old else SSL.TLS1_2_VERSION)
@@ -96,17 +94,17 @@ def _context(trust: Trust, shown: Handshake, *, old: bool) -> SSL.Context:
         context.set_options(ssl.OP_LEGACY_SERVER_CONNECT if hasattr(ssl, "OP_LEGACY_SERVER_CONNECT") else 0x4)
     # The roots that truststore uses, so that a probe trusts the same as the API client; SSL_CERT_FILE is honoured.
     system = ssl.get_default_verify_paths()
-    if trust.ca_file:
+    if ca_file:
         try:
-            context.load_verify_locations(trust.ca_file)
+            context.load_verify_locations(ca_file)
         except SSL.Error:
             shown.unreadable.append("ca_file")
     elif system.cafile or system.capath:
         context.load_verify_locations(system.cafile, system.capath)
     else:
         context.set_default_verify_paths()
-    if trust.client_certificate:
-        cert_file, key_file = trust.client_certificate
+    if request.client_certificate:
+        cert_file, key_file = request.client_certificate
         try:
             context.use_certificate_chain_file(cert_file)
             # Not use_privatekey_file: OpenSSL would prompt on the terminal for the password of an encrypted key.

@@ -5,37 +5,30 @@ pyOpenSSL and cryptography take 12 MB that an exporter without endpoints does no
 """
 
 import contextlib
-import ipaddress
 import socket
 import ssl
 import time
 from collections.abc import Iterator
 
 from exporter.collectors.contract import Certificate, Probe
-from exporter.fetch.name_resolution import resolve, to_ascii
+from exporter.fetch.name_resolution import resolve
 from exporter.fetch.starttls import remaining, start_tls
 
 
 def probe(request: Probe, now: float, timeout: float, ca_file: str | None) -> Certificate:
     """Probe `request.address:port` for `request.server_name` within `timeout` seconds. Never raises."""
-    from exporter.fetch.tls_handshake import Trust, shake_hands  # noqa: PLC0415  see above
+    from exporter.fetch.tls_handshake import shake_hands  # noqa: PLC0415  see above
     from exporter.fetch.tls_verdict import judge, unreached  # noqa: PLC0415  see above
 
     deadline = time.monotonic() + timeout
-    trust = Trust(ca_file, request.client_certificate)
     try:
-        try:
-            ipaddress.ip_address(request.server_name)
-            name = ""  # no SNI for an address
-        except ValueError:
-            name = to_ascii(request.server_name).removesuffix(".")  # RFC 6066: without the trailing dot
         with _connected(request, deadline) as plain:
-            shown = shake_hands(plain, name, trust, deadline, old=False)
+            shown = shake_hands(plain, request, ca_file, deadline, old=False)
         if shown.chain:
             return judge(shown, request.server_name, now)
         # No protocol or cipher in common with today's clients: retry with older ones, to read the dates.
         with contextlib.suppress(Exception), _connected(request, deadline) as plain:
-            older = shake_hands(plain, name, trust, deadline, old=True)
+            older = shake_hands(plain, request, ca_file, deadline, old=True)
             if older.chain:
                 return judge(older, request.server_name, now, old=True)
         return unreached(now, shown.error or ssl.SSLError("no certificate was sent"))

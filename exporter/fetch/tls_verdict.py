@@ -14,7 +14,6 @@ from exporter.fetch.starttls import StartTlsRefused
 from exporter.fetch.tls_handshake import Handshake
 from exporter.toolkit.text import cut_label, valid
 
-Kinds = type[Exception] | tuple[type[Exception], ...]
 OBJECTIONS: Final = {9: "not_yet_valid", 10: "expired", 18: "self_signed"}
 """OpenSSL's verification codes (X509_V_ERR_…) → our reason. Any other code is `untrusted`."""
 BROKEN: Final = frozenset({"timeout", "tls", "connect"})
@@ -28,7 +27,7 @@ TEXTS: Final = {
     "client_certificate": "the server demands a client certificate",
     "protocol": "the server offers nothing newer than TLS 1.1, or only ciphers that today's clients reject",
 }
-KINDS: Final[tuple[tuple[Kinds, str, str], ...]] = (
+KINDS: Final[tuple[tuple[type[Exception] | tuple[type[Exception], ...], str, str], ...]] = (
     (TimeoutError, "timeout", "no answer in time"),
     ((socket.gaierror, UnicodeError), "dns", "the name does not resolve: {}"),
     (StartTlsRefused, "tls", "{}"),

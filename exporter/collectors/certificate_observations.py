@@ -2,10 +2,9 @@
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import NamedTuple
 
 from exporter.collectors.contract import Certificate
-from exporter.metrics.families import Family, Metric, gauge
+from exporter.metrics.families import Family, Metric, Sample, gauge
 
 Labels = tuple[str, ...]
 
@@ -49,24 +48,12 @@ def shown(
     ]
 
 
-class CertificateMetrics(NamedTuple):
-    """The metrics of a probed certificate."""
-
-    days: Metric
-    timestamp: Metric
-    valid: Metric
-    probe_success: Metric
-    failure: Metric
-    chain: Metric
-    info: Metric
-
-
-def certificate_metrics(prefix: str, probe_success: str, probe_failure: str, label: str) -> CertificateMetrics:
+def certificate_metrics(prefix: str, probe_success: str, probe_failure: str, label: str) -> tuple[Metric, ...]:
     """Define the metrics of probed certificates: `prefix` as in `tls_certificate`, the probe's names in full."""
     failure = "Why the last TLS probe saw no certificate, or one that a client would not accept; always 1."
     chain = "When the first certificate of the chain that the server sent expires, its own included."
     info = "Issuer and serial number of the server's own certificate; always 1."
-    return CertificateMetrics(
+    return (
         gauge(f"{prefix}_expiry_days", "Days until the server's own certificate expires, negative once it has.", label),
         gauge(f"{prefix}_expiry_timestamp_seconds", "When the server's own certificate expires.", label),
         gauge(f"{prefix}_valid", "Whether a client with the trusted roots would accept the certificate now.", label),
@@ -78,16 +65,19 @@ def certificate_metrics(prefix: str, probe_success: str, probe_failure: str, lab
 
 
 def certificate_families(
-    metrics: CertificateMetrics, observations: Sequence[tuple[Labels, CertificateObservation]], now: float
+    metrics: tuple[Metric, ...], observations: Sequence[tuple[Labels, CertificateObservation]], now: float
 ) -> Iterator[Family]:
     """Yield the families of `metrics` for observations with their label values; days are counted from `now`."""
     seen = [(labels, known.seen) for labels, known in observations if known.seen]
     dates = [(labels, each.not_after) for labels, each in seen if each.not_after is not None]
-    yield Family(metrics.days, [(labels, (not_after - now) / 86400) for labels, not_after in dates])
-    yield Family(metrics.timestamp, dates)
-    yield Family(metrics.valid, [(labels, float(each.valid)) for labels, each in seen if each.valid is not None])
-    yield Family(metrics.probe_success, [(labels, float(known.reached)) for labels, known in observations])
-    yield Family(metrics.failure, [((*labels, known.reason), 1.0) for labels, known in observations if known.reason])
-    chains = [(labels, each.chain_not_after) for labels, each in seen if each.chain_not_after is not None]
-    yield Family(metrics.chain, chains)
-    yield Family(metrics.info, [((*labels, each.issuer, each.serial), 1.0) for labels, each in seen if each.serial])
+    samples: tuple[Iterable[Sample], ...] = (
+        ((labels, (not_after - now) / 86400) for labels, not_after in dates),
+        dates,
+        ((labels, float(each.valid)) for labels, each in seen if each.valid is not None),
+        ((labels, float(known.reached)) for labels, known in observations),
+        (((*labels, known.reason), 1.0) for labels, known in observations if known.reason),
+        ((labels, each.chain_not_after) for labels, each in seen if each.chain_not_after is not None),
+        (((*labels, each.issuer, each.serial), 1.0) for labels, each in seen if each.serial),
+    )
+    for metric, found in zip(metrics, samples, strict=True):
+        yield Family(metric, list(found))  # one at a time: together they are larger than their page

@@ -39,7 +39,7 @@ class Collector:
 
     settings: Settings
 
-    metrics = tuple(METRICS)
+    metrics = METRICS
     start = Known
 
     def requests(self, knowledge: Known, now: float) -> Iterator[Request]:  # noqa: ARG002  nothing depends on the time

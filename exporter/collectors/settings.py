@@ -11,7 +11,7 @@ from exporter.toolkit.http_settings import HttpClientSettings, HttpUrl
 
 MINUTE: Final = 60.0
 POLLS_MISSED: Final = 3
-"""Consecutive polls that may fail before series are withdrawn, unless `max_age` is configured."""
+"""Consecutive polls that may fail before series are withdrawn, unless `max_age` allows more."""
 
 
 def check_key_pair(cert_file: str, key_file: str) -> None:
@@ -80,6 +80,10 @@ class TargetSettings(HttpClientSettings):
         if value * info.data.get("max_age", math.inf) < MINUTE:
             raise ValueError("less than one request within max_age: series would be withdrawn between two polls")
         return value
+
+    def max_age_of(self, every: float) -> float:
+        """Return how many seconds old data may become that is polled every `every` seconds."""
+        return max(self.max_age, POLLS_MISSED * every)
 
     def url(self) -> str | Secret | None:
         """Return the base URL of the vendor's API: a `Secret` if it is one, None if there are no requests."""

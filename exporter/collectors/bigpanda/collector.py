@@ -158,7 +158,7 @@ class Collector:
         yield Family(INCIDENTS, totals)
         yield Family(BY_SEVERITY, counts)
         yield Family(OLDEST, [((place,), each.oldest) for place, _, each in folders if each.oldest is not None])
-        oldest_plans = now - max(self.settings.max_age, 3 * PLANS_EVERY)
+        oldest_plans = now - self.settings.max_age_of(PLANS_EVERY)
         fresh = [(status, plans) for status, plans in knowledge.plans.items() if plans.at >= oldest_plans]
         yield Family(PLANS, [((status,), float(plans.count)) for status, plans in fresh if plans.count is not None])
 

@@ -5,7 +5,6 @@ from typing import Annotated, ClassVar
 from pydantic import Field, field_validator
 
 from exporter.collectors.settings import ApiSettings, all_or_listed
-from exporter.toolkit.config_types import Duration
 from exporter.toolkit.http_settings import HttpUrl
 
 Name = Annotated[str, Field(min_length=1)]
@@ -18,7 +17,6 @@ class Settings(ApiSettings):
     """5 per second and endpoint; nearly all requests go to the same one."""
 
     base_url: HttpUrl = "https://api.bigpanda.io"
-    poll_interval: Duration = Field(60.0, gt=0)
     environments: Annotated[tuple[Name, ...] | None, all_or_listed("environments")] = None
     """None: all."""
     max_pages: int = Field(100, gt=0)

@@ -19,9 +19,6 @@ from .pages import Readings
 from .readings import LISTS, RESULTS, read_results
 from .rotation import ALERTS, LOOKUP_EVERY, RULES, TESTS, UNSEEN, wanted
 
-MISSED = 3
-"""Data requested less often than the alerts is withdrawn after this many missed readings in a row."""
-
 
 @dataclass(frozen=True, slots=True)
 class Collector:
@@ -82,7 +79,7 @@ class Collector:
         shown = {aid: each for aid, each in groups.items() if each.as_of is not None and each.as_of >= oldest_shown}
         yield from pages.alert_counts(shown)
         yield from pages.readings(self._shown_readings(groups, now), now)
-        oldest = now - max(self.settings.max_age, MISSED * LOOKUP_EVERY)
+        oldest = now - self.settings.max_age_of(LOOKUP_EVERY)
         looked_up = (
             (aid, each) for aid, each in groups.items() if each.tests_at is not None and each.tests_at >= oldest
         )
@@ -119,7 +116,7 @@ class Collector:
                 key: known
                 for key, every in intervals[aid].items()
                 if (known := group.readings.get(key)) and not known.denied
-                if now - known.at <= max(self.settings.max_age, MISSED * (max(every, turn) if "/" in key else every))
+                if now - known.at <= self.settings.max_age_of(max(every, turn) if "/" in key else every)
             }
             for aid, group in groups.items()
         }

@@ -19,7 +19,6 @@ class Settings(ApiSettings):
     most_requests_per_minute: ClassVar[float] = 240.0
 
     base_url: HttpUrl = "https://api.thousandeyes.com/v7"
-    poll_interval: Duration = Field(60.0, gt=0)
     account_groups: tuple[Id, ...] = ()
     test_results: Annotated[tuple[Id, ...] | None, all_or_listed("test ids")] = ()
     """None: all."""

@@ -50,8 +50,6 @@ INTERVAL = _gauge("monitor_check_interval_seconds", "Interval between Vigilmon's
 
 SHORT: Final = 48
 """Most bytes of a name or a cause in a figure."""
-TURNS = 3
-"""How many turns an uptime, a certificate or the incidents of a monitor that is down may miss."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,7 +100,7 @@ class Collector:
         yield Family(STARTED, [((one.id, last.id, last.cause, last.regions), last.started) for one, last in begun])
         yield Family(INFO, [((one.id, one.name, one.url, one.method), 1.0) for one in monitors])
         yield from certificate_families(CERTIFICATE, self._certificates(knowledge, now), now)
-        oldest = max(self.settings.max_age, TURNS * rotation(self.settings, knowledge))
+        oldest = self.settings.max_age_of(rotation(self.settings, knowledge))
         uptimes = ((one, knowledge.uptimes.get(one)) for one in knowledge.monitors)
         fresh = ((one, known.windows) for one, known in uptimes if known and now - known.at <= oldest)
         yield Family(UPTIME, [((one, window), percent) for one, each in fresh for window, percent in each.items()])
@@ -123,15 +121,14 @@ class Collector:
         if monitor.up is not False and not incidents.ongoing:
             return incidents
         every = trouble_every(self.settings, knowledge, len(knowledge.troubled))
-        return incidents if now - incidents.at <= max(self.settings.max_age, TURNS * every) else None
+        return incidents if now - incidents.at <= self.settings.max_age_of(every) else None
 
     def _certificates(self, knowledge: Known, now: float) -> list[tuple[tuple[str, ...], CertificateObservation]]:
         """Return the certificate observations by monitor; none if certificates are disabled."""
         if not self.settings.certificates:
             return []
-        max_age = max(self.settings.max_age, TURNS * self.settings.certificate_interval)
         found = (((one.id,), knowledge.observations.get(one.place)) for one in knowledge.monitors.values())
-        return shown(found, max_age, now)
+        return shown(found, self.settings.max_age_of(self.settings.certificate_interval), now)
 
     def figures(self, knowledge: Known, now: float) -> Iterator[Figure]:
         """Yield the number of monitors, those that are down and why, the paused ones, and the certificates."""

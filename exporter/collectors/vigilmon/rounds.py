@@ -20,7 +20,6 @@ URGENT_PER_ROUND = 4
 """Monitors that went down whose incidents may be requested during a round, delaying it."""
 REREADS = 2
 """How often the first round is restarted because the list shifted; after that it counts as is, truncated."""
-_PER_PAGE = 20
 
 
 def with_page(known: Known, number: int, at: float, page: Page, most: int) -> Known:
@@ -127,6 +126,6 @@ def _is_last(listing: Listing, page: Page) -> bool:
     if not pages:
         if page.total is None:
             return False  # only an empty or repeated page shows the end
-        pages = -(-page.total // (page.per_page or listing.rows or _PER_PAGE))
+        pages = -(-page.total // (page.per_page or listing.rows))
     contradicted = page.total not in {None, listing.told} and len(page.monitors) >= listing.rows
     return len(listing.firsts) >= pages and not contradicted

@@ -8,7 +8,6 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
-from operator import attrgetter
 from typing import Final, Protocol
 
 from exporter.metrics.exporter_metrics import Running, own_families, python_lines
@@ -19,6 +18,8 @@ from exporter.metrics.text_format import Rendered, compose, plain, render
 
 REST: Final = 10
 """After a render, a target rests this many times its duration, so that a big one costs at most a tenth of one core."""
+AGAIN: Final = 10.0
+"""Seconds after which a target is rendered again without a change: its parts expire one by one, days count down."""
 PROCESS_AGE: Final = 1.0
 """Seconds for which client_python's process metrics are cached: reading them takes a millisecond."""
 _log = logging.getLogger(__name__)
@@ -56,6 +57,10 @@ class _Slot:
     rendered: Rendered = field(default_factory=dict)
     is_dirty: bool = True
     rests_until: float = 0.0
+
+    def due(self) -> float:
+        """Return when to render it next, by the monotonic clock."""
+        return self.rests_until if self.is_dirty else self.rests_until + AGAIN
 
     def shown(self, now: float) -> Rendered:
         """Return the rendered families unless expired: the target's thread may hang, the render thread be late."""
@@ -139,14 +144,13 @@ class PageCache:
         return known[2]
 
     def _run(self) -> None:
-        """Render changed targets that have rested, until the program stops."""
+        """Render changed targets that have rested, and now and then the others, until the program stops."""
         while True:
             with self._wake:
                 if self._stopping:
                     return
-                dirty = [slot for slot in self._slots if slot.is_dirty]
-                slot = min(dirty, key=attrgetter("rests_until"), default=None)
-                rest = slot.rests_until - time.monotonic() if slot else None
+                slot = min(self._slots, key=_Slot.due, default=None)
+                rest = slot.due() - time.monotonic() if slot else None
                 if rest is None or rest > 0:
                     self._wake.wait(rest)
                     continue

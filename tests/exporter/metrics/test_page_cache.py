@@ -140,6 +140,19 @@ def test_expired_series_disappear_exactly_at_their_time(page_cache, now):
     eventually(lambda: 'demo_up{account="old",host="b"}' in text(page_cache))
 
 
+def test_parts_of_a_target_disappear_at_their_time_without_a_change(page_cache, now, monkeypatch):
+    """An environment or account group that fails is withdrawn before the others, although no response arrives."""
+    monkeypatch.setattr("exporter.metrics.page_cache.AGAIN", 0.01)
+    poller = FakePoller()
+    parts = {"old": 2000.0, "young": 3000.0}
+    poller.rendered = lambda time, form: form([Family(UP, [((part,), 1.0) for part in parts if time < parts[part]])])
+    page_cache.serve([poller])
+    assert text(page_cache).count("demo_up{") == 2
+    now[0] = 2000.0
+    eventually(lambda: 'host="old"' not in text(page_cache))
+    assert 'host="young"' in text(page_cache)
+
+
 def test_equal_families_of_two_collectors_share_one_help(page_cache):
     """Two copies of a folder give one valid page: each family once, its samples together."""
     first, second = FakePoller(collector="demo"), FakePoller("corp", collector="copy")

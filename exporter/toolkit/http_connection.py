@@ -15,6 +15,7 @@ from concurrent.futures import Future
 from concurrent.futures import TimeoutError as NotInTime
 from contextvars import ContextVar
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Final
 
 import truststore
@@ -22,6 +23,7 @@ from requests.adapters import HTTPAdapter
 from urllib3 import HTTPConnectionPool, HTTPSConnectionPool
 from urllib3.connection import HTTPConnection, HTTPSConnection
 
+from exporter.toolkit.config_types import stamp
 from exporter.toolkit.http_errors import ConnectFailed, HttpError, TlsFailed, translated
 
 KEEP_IDLE: Final = 50.0
@@ -197,15 +199,23 @@ class Adapter(HTTPAdapter):
 
     def __init__(self, ca_file: str | None) -> None:
         """Load the roots. Raises TlsFailed if `ca_file` cannot be read."""
+        self._file = Path(ca_file) if ca_file else None
         self._context = (_FileContext if ca_file else _SystemContext)(ssl.PROTOCOL_TLS_CLIENT)
         try:
-            if ca_file:
-                self._context.load_verify_locations(ca_file)
+            if self._file:
+                self._loaded = stamp(self._file)
+                self._context.load_verify_locations(self._file)
         except ssl.SSLError:
             raise TlsFailed("ca_file holds no certificate in PEM form") from None
         except OSError as error:
             raise TlsFailed(f"ca_file cannot be read: {error.strerror}") from None
         super().__init__(max_retries=0)
+
+    def is_outdated(self) -> bool:
+        """Return whether `ca_file` has other content now; one that cannot be read keeps the roots loaded last."""
+        with contextlib.suppress(OSError):
+            return self._file is not None and stamp(self._file) != self._loaded
+        return False
 
     def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
         """Make the pools of direct connections."""

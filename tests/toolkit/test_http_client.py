@@ -455,6 +455,23 @@ def test_plain_http_on_an_https_url_is_a_tls_failure():
     assert re.fullmatch("TLS handshake failed: (wrong version number|record layer failure)", str(error))
 
 
+def test_a_replaced_ca_file_is_trusted_from_then_on(authority, ca_file):
+    """A renewed authority needs no restart. The old one is no longer trusted; a missing file changes nothing."""
+    renewed = trustme.CA()
+    with (
+        serving(answering(answer()), context=tls(authority, "127.0.0.1")) as old,
+        serving(answering(answer()), context=tls(renewed, "127.0.0.1")) as new,
+        client(ca_file=str(ca_file)) as one,
+    ):
+        before, after = (server.url.replace("http:", "https:") for server in (old, new))
+        assert one.request("GET", before).body == b"ok"
+        ca_file.unlink()
+        assert one.request("GET", before).body == b"ok"
+        renewed.cert_pem.write_to_path(ca_file)
+        assert one.request("GET", after).body == b"ok"
+        assert isinstance(failure(one, before), TlsFailed)
+
+
 def test_missing_ca_file_is_named(ca_file):
     """It existed when the configuration was read."""
     gone = Path(shutil.copy(ca_file, ca_file.with_name("gone.pem")))

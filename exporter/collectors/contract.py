@@ -64,18 +64,13 @@ class Get(Request):
     accept: str = "application/json"
     expected_statuses: frozenset[int] = frozenset()
     """Statuses besides 200 that the collector handles, such as PacketVis's 418."""
+    content: bytes = b""
+    """JSON that makes it a POST, but one that only reads, such as a search with its filter in the body."""
 
     @property
     def identity(self) -> tuple[str, ...]:
         """The identity of a request."""
         return (self.path, *(f"{name}={value}" for name, value in self.params))
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ReadingPost(Get):
-    """A POST that only reads, such as a search with its filter in the body. `content` is JSON."""
-
-    content: bytes
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import Final
 from urllib.parse import unquote_plus, urlencode, urlsplit, urlunsplit
 
-from exporter.collectors.contract import Get, ReadingPost, Response
+from exporter.collectors.contract import Get, Response
 from exporter.collectors.settings import TargetSettings
 from exporter.errors import ClientError, Malformed, Refused
 from exporter.toolkit.config_types import Secret
@@ -53,16 +53,15 @@ class Session:
             raise Refused("the file that holds the URL cannot be read") from error
         except ValueError as error:
             raise ClientError("the URL cannot be used") from error
-        method, content, headers = "GET", b"", {"Accept": request.accept}
-        if isinstance(request, ReadingPost):
-            method, content = "POST", request.content
-            headers["Content-Type"] = "application/json"
+        method, headers = "GET", {"Accept": request.accept}
+        if request.content:
+            method, headers["Content-Type"] = "POST", "application/json"
         try:
             if bearer:
                 headers["Authorization"] = f"Bearer {bearer.read()}"
         except (OSError, ValueError) as error:
             raise Refused("the file that holds the token cannot be read") from error
-        found = self._client.request(method, url, headers=headers, body=content)
+        found = self._client.request(method, url, headers=headers, body=request.content)
         if found.body.count(b"{") + found.body.count(b"[") > MOST_OBJECTS:
             raise Malformed(f"response with more than {MOST_OBJECTS:,} objects")
         return Response(at, found.status, valid_json(found.body), found.headers)

@@ -1,10 +1,10 @@
 """The requests to ThousandEyes: alerts first, then missing names, then lists, then results in rotation."""
 
 from collections.abc import Iterator
-from dataclasses import asdict, replace
+from dataclasses import replace
 from urllib.parse import quote
 
-from exporter.collectors.contract import Get, ReadingPost, Reason, Request, confirmed
+from exporter.collectors.contract import Get, Reason, Request, confirmed
 
 from .answers import Test
 from .config import Settings
@@ -79,7 +79,7 @@ def _readings(settings: Settings, aid: str, group: Group, now: float) -> Iterato
             filters = (ENTERPRISE_ONLY,) if kind == "agents" else ()
             request = _get(LISTS[kind][0], aid, Reason.LISTING, due, every, *filters)
             if kind == "outages":
-                yield ReadingPost(**asdict(request), content=b'{"window": "1h", "outageScope": "with-affected-test"}')
+                yield replace(request, content=b'{"window": "1h", "outageScope": "with-affected-test"}')
             # The others are on by default: unless configured explicitly, a token without access is no error.
             elif ("usage" if kind == "usage" else "agents") in settings.model_fields_set:
                 yield request

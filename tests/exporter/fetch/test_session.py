@@ -86,6 +86,16 @@ def test_request_has_accept_header_and_current_token(vendor, tmp_path):
     assert seen.isdisjoint({"", TOKEN, "renewed"})
 
 
+def test_a_request_with_content_is_a_post_of_json(vendor):
+    """A search has its filter in the body; it is the only request that is no GET."""
+    sent = [
+        matchers.header_matcher({"Content-Type": "application/json"}),
+        matchers.json_params_matcher({"window": "1h"}),
+    ]
+    vendor.post(f"{VENDOR}/x", match=sent)
+    assert opened().get(request(content=b'{"window": "1h"}')).status == 200
+
+
 def test_a_redirect_is_an_error(vendor):
     """Following it would send the token to another server."""
     vendor.get(f"{VENDOR}/x", status=302, headers={"Location": f"{VENDOR}/y"})

@@ -13,14 +13,6 @@ UNKNOWN = "unknown"
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
-    """An environment: `id` goes into paths, `name` is for people."""
-
-    id: str
-    name: str
-
-
-@dataclass(frozen=True, slots=True)
 class Incident:
     """An incident; "" and None for missing values. `start`: epoch seconds."""
 
@@ -39,8 +31,8 @@ class Found:
     incidents: tuple[Incident, ...]
 
 
-def read_environments(body: bytes) -> tuple[Place, ...]:
-    """Read the list of environments. If the id or the name is missing, the other stands in for it."""
+def read_environments(body: bytes) -> dict[str, str]:
+    """Read the list of environments as names by id. If the id or the name is missing, the other stands in for it."""
     document = read_json(body)
     if isinstance(document, dict):
         document = next((document[name] for name in ("items", "environments") if name in document), document)
@@ -48,8 +40,8 @@ def read_environments(body: bytes) -> tuple[Place, ...]:
     for row in objects(document, "environments"):
         key, name = text_of(row.get("id")).strip(), text_of(row.get("name")).strip()
         if key or name:
-            places[key or name] = Place(key or name, name or key)
-    return tuple(places.values())
+            places[key or name] = name or key
+    return places
 
 
 def read_search(body: bytes) -> Found:

@@ -9,6 +9,7 @@ from urllib.parse import quote, unquote
 
 from exporter.collectors.contract import Certificate, Get, Reason, Request, Response, confirmed
 from exporter.collectors.figures import counted
+from exporter.collectors.parts import keeping_up
 from exporter.errors import Malformed
 from exporter.metrics.families import Family, gauge
 from exporter.metrics.health import Figure
@@ -85,12 +86,12 @@ class Collector:
 
     def _searches(self, knowledge: Knowledge, now: float) -> Iterator[Get]:
         """Yield, for each environment, the next page of its active incidents and the total of each other folder."""
-        active = (each.folders.get(ACTIVE) for each in knowledge.environments)
+        active = (each.folders.get(ACTIVE) for each in knowledge.environments.values())
         searches = sum(len(FOLDERS) - 1 + max(1, ceil(each.found / PAGE_SIZE) if each else 1) for each in active)
         per_minute = SEARCHES_SHARE * self.settings.requests_per_minute
         every = max(self.settings.poll_interval, searches * 60.0 / per_minute)
-        keeping_up = {each.id for each in knowledge.keeping_up()}
-        for environment in knowledge.environments:
+        first = keeping_up(knowledge.environments)
+        for identity, environment in knowledge.environments.items():
             for folder in FOLDERS:
                 known, page = environment.folders.get(folder), 1
                 due = known.at + every if known else 0.0
@@ -106,10 +107,10 @@ class Collector:
                     params["page_size"] = str(PAGE_SIZE if environment.listed else 1)
                 yield Get(
                     endpoint=SEARCH,
-                    reason=Reason.STATUS if environment.id in keeping_up else Reason.OLDEST,
+                    reason=Reason.STATUS if identity in first else Reason.OLDEST,
                     due=confirmed(known.emptied_at if known else None, self.settings.poll_interval, due),
                     every=every,
-                    path=f"{ENVIRONMENTS}/{quote(environment.id, safe='')}/incidents",
+                    path=f"{ENVIRONMENTS}/{quote(identity, safe='')}/incidents",
                     params=tuple(params.items()),
                     expected_statuses=frozenset({404} if page > 1 else ()),
                 )
@@ -125,7 +126,7 @@ class Collector:
             count = None if response.status in UNSEEN else read_plans(response.body)
             return replace(knowledge, plans={**knowledge.plans, params["status"]: Plans(at, count)})
         identity = unquote(request.path.split("/")[4])
-        environment = next((each for each in knowledge.environments if each.id == identity), None)
+        environment = knowledge.environments.get(identity)
         if environment is None:
             return knowledge
         if params["folder"] == ACTIVE:
@@ -142,14 +143,14 @@ class Collector:
             changed = replace(environment, listed=True)
             if total is not None:
                 changed = environment.with_folder(params["folder"], Folder(at, total, total))
-        return with_environment(knowledge, changed, at)
+        return with_environment(knowledge, identity, changed, at)
 
     def families(self, knowledge: Knowledge, now: float) -> Iterator[Family]:
         """Yield totals first, then counts and ages of the active incidents, each folder while it is fresh."""
         oldest_shown = now - self.settings.max_age
         folders = [
             (environment.name, name, folder)
-            for environment in knowledge.environments
+            for environment in knowledge.environments.values()
             for name in FOLDERS
             if (folder := environment.folders.get(name)) and folder.at >= oldest_shown
         ]
@@ -165,7 +166,7 @@ class Collector:
     def figures(self, knowledge: Knowledge, now: float) -> Iterator[Figure]:
         """Yield the active incidents by status, the number of environments, and the oldest incident."""
         fresh = now - self.settings.max_age
-        listings = (each.folders.get(ACTIVE) for each in knowledge.environments)
+        listings = (each.folders.get(ACTIVE) for each in knowledge.environments.values())
         active = [each for each in listings if each and each.at >= fresh]
         statuses = Counter[str]()
         for listing in active:

@@ -1,16 +1,17 @@
 """The knowledge of each environment, and how responses change it.
 
-A round is complete once every environment's folders have been read again. An environment that the others are several
-rounds ahead of is failing (BigPanda answers 500 for some): it is left behind, so that the age of the target is that of
-the environments that do answer.
+A round is complete once every environment's folders have been read again, without those of an environment that is left
+behind: BigPanda answers 500 for some.
 """
 
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
+from exporter.collectors.parts import Part, furthest, keeping_up
 from exporter.errors import Malformed
 
-from .answers import Found, Incident, Place
+from .answers import Found, Incident
 
 ACTIVE = "active"
 FOLDERS = (ACTIVE, "unhandled", "shared", "snoozed", "maintenance")
@@ -22,8 +23,6 @@ LAST_INCIDENT = 10_000
 """The vendor lists no incident beyond this one."""
 MOST_ENVIRONMENTS = 1_000
 """Of five searches each: at the vendor's own limit they would take 17 minutes."""
-ROUNDS_BEHIND = 2
-"""An environment this many rounds behind must be failing, because the longest overdue one is read first."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,32 +44,29 @@ class Folder:
 
 @dataclass(frozen=True, slots=True)
 class Listing:
-    """An incomplete listing of active incidents: when it began, the pages read, their rows.
+    """An incomplete listing of active incidents: when it began, the pages read, their incidents.
 
     `total`: as on its first page. `rereads`: how often it was restarted because the total changed.
     """
 
     began: float
     pages: int = 0
-    rows: int = 0
     incidents: tuple[Incident, ...] = ()
     total: int | None = None
     rereads: int = 0
 
 
 @dataclass(frozen=True, slots=True)
-class Environment:
-    """One environment. `rounds`: the number of its complete rounds, the last of which ended at `round_ended`.
+class Environment(Part):
+    """One environment. `round_ended`: when its last complete round ended.
 
     `listed`: its searches have no total, so a folder is counted by listing it.
     """
 
-    id: str
     name: str
     folders: dict[str, Folder] = field(default_factory=dict)
     unfinished: Listing | None = None
     round_ended: float = 0.0
-    rounds: int = 0
     listed: bool = False
 
     def with_folder(self, name: str, folder: Folder) -> "Environment":
@@ -92,11 +88,11 @@ class Plans:
 
 @dataclass(frozen=True, slots=True)
 class Knowledge:
-    """The knowledge of all environments. `as_of`: the oldest part; `plans`: maintenance plans by status."""
+    """The knowledge of all environments, by id. `as_of`: the oldest folder; `plans`: maintenance plans by status."""
 
     as_of: float | None = None
     listed_at: float | None = None
-    environments: tuple[Environment, ...] = ()
+    environments: dict[str, Environment] = field(default_factory=dict)
     round_at: float | None = None
     """Time as of which the last complete round is valid."""
     wanted: tuple[str, ...] | None = None
@@ -108,42 +104,31 @@ class Knowledge:
     @property
     def truncated(self) -> bool:
         """Whether an environment's active incidents were cut by the page cap or the vendor's limit on results."""
-        return any(folder.truncated for environment in self.environments for folder in environment.folders.values())
-
-    def rounds(self) -> int:
-        """Return the number of rounds of the environment that is furthest ahead."""
-        return max((environment.rounds for environment in self.environments), default=0)
-
-    def keeping_up(self) -> list[Environment]:
-        """Return the environments without those that the others went on without, which happens only while they fail."""
-        furthest = self.rounds()
-        return [each for each in self.environments if furthest - each.rounds < ROUNDS_BEHIND]
+        return any(folder.truncated for each in self.environments.values() for folder in each.folders.values())
 
 
 def with_environments(
-    knowledge: Knowledge, places: tuple[Place, ...], at: float, wanted: tuple[str, ...] | None
+    knowledge: Knowledge, places: Mapping[str, str], at: float, wanted: tuple[str, ...] | None
 ) -> Knowledge:
-    """Return the knowledge after the list of environments. If there are none, the list completes the round.
+    """Return the knowledge after the list of environments, names by id. If there are none, it completes the round.
 
     A configured one is found by its id or name; one that is not in the list is requested as configured.
     """
     if wanted is not None:
-        by_name = {place.name: place for place in places} | {place.id: place for place in places}
-        chosen = [by_name.get(each, Place(each, each)) for each in wanted]
-        places = tuple({place.id: place for place in chosen}.values())
+        ids = {name: identity for identity, name in places.items()} | {identity: identity for identity in places}
+        places = {(identity := ids.get(each, each)): places.get(identity, each) for each in wanted}
     if len(places) > MOST_ENVIRONMENTS:
         raise Malformed(f"more than {MOST_ENVIRONMENTS:,} environments: list those that matter in `environments`")
     if knowledge.environments and not places and knowledge.emptied_at is None:
         # A list that is suddenly empty must be confirmed by a second one.
         return replace(knowledge, emptied_at=at)
-    known = {environment.id: environment for environment in knowledge.environments}
-    names = Counter(place.name for place in places)
-    rounds, environments = knowledge.rounds(), []
-    for place in places:
+    names, rounds, environments = Counter(places.values()), furthest(knowledge.environments), {}
+    for identity, place in places.items():
         # The name is a label value: two series must not share it.
-        name = place.name if names[place.name] == 1 else f"{place.name} ({place.id})"
-        environments.append(replace(known.get(place.id, Environment(place.id, name, rounds=rounds)), name=name))
-    listed = replace(knowledge, listed_at=at, environments=tuple(environments), wanted=wanted, emptied_at=None)
+        name = place if names[place] == 1 else f"{place} ({identity})"
+        known = knowledge.environments.get(identity, Environment(name, rounds=rounds))
+        environments[identity] = replace(known, name=name)
+    listed = replace(knowledge, listed_at=at, environments=environments, wanted=wanted, emptied_at=None)
     return listed if places else replace(listed, as_of=at, round_at=at)
 
 
@@ -158,8 +143,8 @@ def with_page(environment: Environment, found: Found, page: int, at: float, max_
     shifted = None not in (found.total, listing.total) and found.total != listing.total
     if shifted and listing.rereads < REREADS:
         return replace(environment, unfinished=Listing(at, rereads=listing.rereads + 1))
-    rows, incidents = listing.rows + len(found.incidents), (*listing.incidents, *found.incidents)
-    grown = replace(listing, pages=page, rows=rows, incidents=incidents)
+    grown = replace(listing, pages=page, incidents=(*listing.incidents, *found.incidents))
+    rows = len(grown.incidents)
     # A vendor without paging repeats the same page for ever: a page with nothing new ends the listing.
     seen = {incident.id for incident in listing.incidents if incident.id}
     is_full = len(found.incidents) >= PAGE_SIZE if found.total is None else rows < found.total
@@ -180,22 +165,22 @@ def _whole(before: Folder | None, listing: Listing, total: int | None, *, trunca
     return Folder(
         at=listing.began,
         total=total if total is not None or truncated else len(active),
-        found=listing.rows,
+        found=len(listing.incidents),
         counts=tuple((*key, count) for key, count in sorted(counts.items())),
         oldest=min((incident.start for incident in active if incident.start is not None), default=None),
         truncated=truncated,
     )
 
 
-def with_environment(knowledge: Knowledge, changed: Environment, at: float) -> Knowledge:
+def with_environment(knowledge: Knowledge, identity: str, changed: Environment, at: float) -> Knowledge:
     """Return the knowledge with one environment changed, ending its round and the target's if they are complete."""
     times = [folder.at for folder in changed.folders.values()]
     if len(times) == len(FOLDERS) and min(times) > changed.round_ended:
         # All its folders have been read again since its last round ended.
-        changed = replace(changed, round_ended=at, rounds=max(changed.rounds + 1, knowledge.rounds()))
-    environments = tuple(changed if each.id == changed.id else each for each in knowledge.environments)
-    after = replace(knowledge, environments=environments)
-    up = after.keeping_up()
+        changed = replace(changed, round_ended=at, rounds=max(changed.rounds + 1, furthest(knowledge.environments)))
+    environments = {**knowledge.environments, identity: changed}
+    before, up = keeping_up(knowledge.environments).values(), keeping_up(environments).values()
     as_of = min((folder.at for each in up for folder in each.folders.values()), default=knowledge.as_of)
-    ended = min(each.rounds for each in up) > min(each.rounds for each in knowledge.keeping_up())
-    return replace(after, as_of=as_of, round_at=as_of if ended else knowledge.round_at)
+    ended = min(each.rounds for each in up) > min(each.rounds for each in before)
+    round_at = as_of if ended else knowledge.round_at
+    return replace(knowledge, environments=environments, as_of=as_of, round_at=round_at)

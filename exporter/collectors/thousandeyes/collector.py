@@ -7,6 +7,7 @@ from urllib.parse import unquote
 
 from exporter.collectors.contract import Certificate, Get, Request, Response
 from exporter.collectors.figures import counted, named
+from exporter.collectors.parts import ROUNDS_BEHIND, furthest
 from exporter.errors import Malformed
 from exporter.metrics.families import Family
 from exporter.metrics.health import Figure
@@ -14,7 +15,7 @@ from exporter.metrics.health import Figure
 from . import pages, rotation
 from .answers import SEVERITIES, read_alerts, read_rules, read_tests
 from .config import Settings
-from .knowledge import ROUNDS_BEHIND, Group, Knowledge, Reading, with_page
+from .knowledge import Group, Knowledge, Reading, with_page
 from .pages import Readings
 from .readings import LISTS, RESULTS, read_results
 from .rotation import ALERTS, LOOKUP_EVERY, RULES, TESTS, UNSEEN, wanted
@@ -31,11 +32,11 @@ class Collector:
 
     def requests(self, knowledge: Knowledge, now: float) -> Iterator[Request]:
         """Return the requests for each account group."""
-        return rotation.requests(self.settings, Knowledge(self._groups(knowledge)), now)
+        return rotation.requests(self.settings, self._groups(knowledge), now)
 
     def _groups(self, knowledge: Knowledge) -> dict[str, Group]:
         """Return the configured groups; one added to others that already have listings starts behind them."""
-        new = Group(rounds=knowledge.rounds() - ROUNDS_BEHIND)
+        new = Group(rounds=furthest(knowledge.groups) - ROUNDS_BEHIND)
         return {aid: knowledge.groups.get(aid, new) for aid in self.settings.groups()}
 
     def update(self, knowledge: Knowledge, request: Request, response: Response | Certificate) -> Knowledge:
@@ -48,7 +49,7 @@ class Collector:
             return knowledge
         before, group = groups[aid], self._updated(aid, groups[aid], request, response)
         if group.as_of != before.as_of:  # a complete listing brings a group level with the others
-            group = replace(group, rounds=max(before.rounds + 1, Knowledge(groups).rounds()))
+            group = replace(group, rounds=max(before.rounds + 1, furthest(groups)))
         return Knowledge({**groups, aid: group})
 
     def _updated(self, aid: str, group: Group, request: Get, response: Response) -> Group:

@@ -1,20 +1,14 @@
-"""The knowledge of each account group, and how a page of its alerts changes it.
-
-A group that the others are several listings ahead of is failing: it is left behind, so that the age of the target is
-that of the groups that do answer.
-"""
+"""The knowledge of each account group, and how a page of its alerts changes it."""
 
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
 from exporter.collectors.contract import MOST_ROWS
+from exporter.collectors.parts import Part, keeping_up
 
 from .answers import Alert, AlertPage, Test
 from .readings import Value
-
-ROUNDS_BEHIND = 2
-"""A group this many listings behind must be failing, because the longest overdue one is read first."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,11 +30,10 @@ class Reading:
 
 
 @dataclass(frozen=True, slots=True)
-class Group:
-    """One account group. `types` holds every alert type seen; lookups are by id.
+class Group(Part):
+    """One account group, whose rounds are listings of its alerts. `types` holds every alert type seen.
 
-    `rounds`: the number of its complete listings. `emptied_at`: when its alerts suddenly were all gone, until that is
-    confirmed.
+    Lookups are by id. `emptied_at`: when its alerts suddenly were all gone, until that is confirmed.
     """
 
     as_of: float | None = None
@@ -57,7 +50,6 @@ class Group:
     tests: dict[str, Test] = field(default_factory=dict)
     readings: dict[str, Reading] = field(default_factory=dict)
     """By kind, for results `kind/test id`."""
-    rounds: int = 0
     emptied_at: float | None = None
 
 
@@ -70,21 +62,12 @@ class Knowledge:
     @property
     def as_of(self) -> float | None:
         """The oldest of the last complete listings, without groups that have none or are left behind."""
-        return min((each.as_of for each in self.keeping_up().values() if each.as_of is not None), default=None)
+        return min((each.as_of for each in keeping_up(self.groups).values() if each.as_of is not None), default=None)
 
     @property
     def round_at(self) -> float | None:
         """The same, once every group that is not left behind has a listing."""
-        return None if any(each.as_of is None for each in self.keeping_up().values()) else self.as_of
-
-    def rounds(self) -> int:
-        """Return the number of complete listings of the group that is furthest ahead."""
-        return max((group.rounds for group in self.groups.values()), default=0)
-
-    def keeping_up(self) -> dict[str, Group]:
-        """Return the groups without those that the others went on without, which happens only while they fail."""
-        furthest = self.rounds()
-        return {aid: each for aid, each in self.groups.items() if furthest - each.rounds < ROUNDS_BEHIND}
+        return None if any(each.as_of is None for each in keeping_up(self.groups).values()) else self.as_of
 
     @property
     def truncated(self) -> bool:

@@ -1,14 +1,15 @@
 """The requests to ThousandEyes: alerts first, then missing names, then lists, then results in rotation."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from urllib.parse import quote
 
 from exporter.collectors.contract import Get, Reason, Request, confirmed
+from exporter.collectors.parts import keeping_up
 
 from .answers import Test
 from .config import Settings
-from .knowledge import Group, Knowledge, Listing
+from .knowledge import Group, Listing
 from .readings import LISTS, RESULTS
 
 ACCEPT = "application/hal+json, application/json, application/problem+json"
@@ -30,15 +31,15 @@ UNSEEN = frozenset({403, 404})
 """Statuses with which ThousandEyes answers if the token may not see agents or usage, or the organisation has none."""
 
 
-def requests(settings: Settings, knowledge: Knowledge, now: float) -> Iterator[Request]:
+def requests(settings: Settings, groups: Mapping[str, Group], now: float) -> Iterator[Request]:
     """Yield, for each account group: its alerts, the names of rules and tests, then all data read less often."""
-    groups, keeping_up = knowledge.groups, knowledge.keeping_up()
+    first = keeping_up(groups)
     pages = sum(group.pages for group in groups.values())
     every = max(settings.poll_interval, pages * 60.0 / (ALERTS_SHARE * settings.requests_per_minute))
     for aid, group in groups.items():
         due = confirmed(group.emptied_at, every, 0.0 if group.as_of is None else group.as_of + every)
         due, cursor = _resumed(settings, group.unfinished.get("trigger"), due, now)
-        reason = Reason.STATUS if aid in keeping_up else Reason.OLDEST
+        reason = Reason.STATUS if aid in first else Reason.OLDEST
         yield _get(ALERTS, aid, reason, due, every, ("state", "trigger"), *cursor)
     for aid, group in groups.items():
         rules = {alert.rule_id for alert in group.alerts if alert.rule_id}

@@ -3,7 +3,7 @@ import json
 import pytest
 from pydantic import TypeAdapter, ValidationError
 
-from exporter.collectors.bigpanda.answers import Place, read_environments, read_search
+from exporter.collectors.bigpanda.answers import read_environments, read_search
 from exporter.collectors.bigpanda.collector import ENVIRONMENTS, MAINTENANCE, SEARCH, Collector
 from exporter.collectors.bigpanda.config import Settings
 from exporter.collectors.bigpanda.knowledge import ACTIVE, FOLDERS, Knowledge
@@ -146,7 +146,7 @@ def test_changed_environments_are_listed_at_once():
     assert (request.endpoint, request.due) == (ENVIRONMENTS, 0.0)
     listed = after.update(knowledge, request, response([{"id": "a", "name": "a"}, {"id": "b", "name": "b"}], START + 5))
     assert samples(after, listed, "bigpanda_incidents")[("a", "active")] == 1.0
-    assert [each.id for each in listed.environments] == ["a", "b"]
+    assert list(listed.environments) == ["a", "b"]
     assert next(iter(after.requests(listed, START + 5))).due == START + 5 + 3600
 
 
@@ -216,7 +216,7 @@ def test_next_page_is_requested_up_to_the_total(total, page, more):
 
     request = ask_for(collector, knowledge, "a", "active", START + 1)
     assert dict(request.params)["page"] == ("2" if more else "1")
-    assert (ACTIVE not in knowledge.environments[0].folders) is more
+    assert (ACTIVE not in knowledge.environments["a"].folders) is more
 
 
 @pytest.mark.parametrize(
@@ -265,7 +265,7 @@ def test_environments_are_added_and_removed():
     (request, *_) = collector.requests(knowledge, START)
 
     renamed = collector.update(knowledge, request, response([{"id": "a", "name": "A"}, {"id": "c", "name": "C"}]))
-    assert [each.name for each in renamed.environments] == ["A", "C"]
+    assert [each.name for each in renamed.environments.values()] == ["A", "C"]
     assert samples(collector, renamed, "bigpanda_incidents")[("A", "active")] == 1.0
 
     doubted = collector.update(knowledge, request, response([], START + 5))
@@ -292,7 +292,7 @@ def test_environment_labels_are_unique(wanted, labels):
     (request,) = collector.requests(collector.start(), START)
     knowledge = collector.update(collector.start(), request, response(rows))
 
-    assert [each.name for each in knowledge.environments] == labels
+    assert [each.name for each in knowledge.environments.values()] == labels
 
 
 @pytest.mark.parametrize(
@@ -305,7 +305,7 @@ def test_environment_labels_are_unique(wanted, labels):
 )
 def test_environments_are_read_from_any_wrapping(document):
     """A bare list or a wrapped one, and each environment once."""
-    assert read_environments(json.dumps(document).encode()) == (Place("7", "Prod"),)
+    assert read_environments(json.dumps(document).encode()) == {"7": "Prod"}
 
 
 @pytest.mark.parametrize("found", [0, 1, 3, 99])

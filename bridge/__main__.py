@@ -29,6 +29,7 @@ _log = logging.getLogger(__name__)
 def main(words: Sequence[str] | None = None) -> int:
     """Run a command and return the exit status: 0, 1 on failure, 2 for wrong usage."""
     arguments = parse(words)
+    addresses = tuple(flags.addresses(arguments.listen, DEFAULT_ADDRESS))
     if arguments.run is None or arguments.config_check:
         try:
             web_config = WebConfigFile(arguments.web_config)
@@ -36,13 +37,13 @@ def main(words: Sequence[str] | None = None) -> int:
             return _report(arguments.web_config, error)
     try:
         if arguments.config_check:
-            check_database(load_for(arguments.config_file, _addresses(arguments)).database.read())
+            check_database(load_for(arguments.config_file, addresses).database.read())
             sys.stdout.write(f"{arguments.config_file}: ok\n")
             return 0
         if arguments.run is not None:
             return int(arguments.run(arguments))
         logs.start("bridge", arguments.log_level, arguments.log_format)
-        return _serve(arguments, web_config)
+        return _serve(arguments, addresses, web_config)
     except ConfigError as error:
         return _report(arguments.config_file, error)
     except Unavailable as error:
@@ -56,12 +57,8 @@ def _report(file: Path, error: ConfigError) -> int:
     return 1
 
 
-def _addresses(arguments: argparse.Namespace) -> tuple[flags.Address, ...]:
-    return tuple(flags.addresses(arguments.listen, DEFAULT_ADDRESS))
-
-
-def _serve(arguments: argparse.Namespace, web_config: WebConfigFile) -> int:
-    start = Start(arguments.config_file, _addresses(arguments), web_config, arguments.lifecycle)
+def _serve(arguments: argparse.Namespace, addresses: tuple[flags.Address, ...], web_config: WebConfigFile) -> int:
+    start = Start(arguments.config_file, addresses, web_config, arguments.lifecycle)
     bridge = Bridge(start, load_for(start.config_file, start.addresses))
     signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS)
     try:

@@ -15,7 +15,7 @@ from bridge.delivery.worker import Delivery
 from bridge.domain.notification import Notification, Outcome
 from bridge.incidents.follow_up import FollowUp
 from bridge.incidents.incidents_client import IncidentsClient
-from bridge.metrics import Metrics, Numbers
+from bridge.metrics import Metrics, Numbers, QueueStatsCollector
 from bridge.outbox.database import Database
 from bridge.outbox.group_commit import GroupCommit
 from bridge.outbox.incidents import Incidents
@@ -103,7 +103,7 @@ class Bridge:
         self._database = database = Database(config.database.read())
         self._status, self._retention = OutboxStatus(database), Retention(database)
         self._incidents, self._metrics = Incidents(database), Metrics()
-        self._metrics.watch(self._queue_stats)
+        self._metrics.registry.register(QueueStatsCollector(self._queue_stats))
         self._last_webhook: dict[tuple[str, str], float] = {}
 
         # Parts that live as long as the process.

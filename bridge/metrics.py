@@ -169,10 +169,6 @@ class Metrics:
         build = gauge("build_info", "Version of the running bridge; always 1.", ["version", "python"])
         build.labels(release(), platform.python_version()).set(1)
 
-    def watch(self, look: Callable[[], Mapping[str, Numbers]]) -> None:
-        """Also serve the gauges of the database, read by `look`."""
-        self.registry.register(QueueStatsCollector(look))
-
     def expect(self, receiver: str, source: str) -> None:
         """Initialize the counters of one receiver to 0, so that the first increase is seen."""
         for outcome in NOTIFICATIONS:

@@ -31,7 +31,6 @@ class Reason(StrEnum):
     REPEAT = "repeat"
     REVERTED = "reverted"
     OLDER = "older"
-    OVERTAKEN = "overtaken"
     SEVERITY_NONE = "severity_none"
     RESENT = "sent_anew"
 

@@ -83,7 +83,6 @@ def status_of(alert: Alert, mapping: EventMapping) -> tuple[Status | None, bool]
 class Draft:
     """An event without its timestamp. `content_hash`: of its content as shown in BigPanda."""
 
-    status: Status
     text: str
     content_hash: str
 
@@ -101,7 +100,7 @@ def draft(alert: Alert, status: Status, mapping: EventMapping) -> Draft:
         unhashed.setdefault(_fold(name, "value_"), value)
     rest = {name: _value(value) for name, value in unhashed.items() if name not in members}
     text = b"%s,%s" % (shown[:-1], _json(rest)[1:]) if rest else shown
-    return Draft(status, text.decode(), hashlib.blake2b(shown, digest_size=16).hexdigest())
+    return Draft(text.decode(), hashlib.blake2b(shown, digest_size=16).hexdigest())
 
 
 def _members(alert: Alert, status: Status, mapping: EventMapping) -> dict[str, str]:

@@ -119,11 +119,6 @@ def merge(known: IncidentRecord | None, incoming: Incident, source: str, now: fl
     )
 
 
-def is_new_share(known: IncidentRecord | None, incoming: Incident) -> bool:
-    """Return whether a webhook with news is the first of a share, whose callback BigPanda may wait for."""
-    return known is None or incoming.event == NEW
-
-
 def fires_still(queued_at: float, ended_at: float | None, kept: IncidentRecord, now: float) -> bool:
     """Return whether an open alert has been firing all the time when its incident is closed.
 

@@ -44,7 +44,7 @@ class Notification:
 
 @dataclass(slots=True)
 class Outcome:
-    """The outcome of one notification. `statuses` and `reasons` count its alerts.
+    """The outcome of one notification: the numbers of its alerts.
 
     `acknowledged`, `resolved`: for each incident that just was, its environment and the seconds since it began.
     `closed_manually`: the number of alerts that still fire although their incident was closed, by source.
@@ -58,8 +58,6 @@ class Outcome:
     skipped: int = 0
     quarantined: int = 0
     unmapped: int = 0
-    statuses: Counter[str] = field(default_factory=Counter)
-    reasons: Counter[str] = field(default_factory=Counter)
     acknowledged: list[tuple[str, float]] = field(default_factory=list)
     resolved: list[tuple[str, float]] = field(default_factory=list)
     closed_manually: Counter[str] = field(default_factory=Counter)

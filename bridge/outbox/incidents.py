@@ -12,7 +12,7 @@ import msgspec
 from sqlalchemy import ColumnElement, Connection, Row, case, func, literal, select, update
 
 from bridge.domain.event import Status
-from bridge.domain.incident import IncidentRecord, fires_still, is_new_share, lasted, merge
+from bridge.domain.incident import NEW, IncidentRecord, fires_still, lasted, merge
 from bridge.domain.incident_details import IncidentDetails
 from bridge.domain.notification import Notification, Outcome
 from bridge.outbox.alerts import states
@@ -120,7 +120,8 @@ def merge_heard(
             if incoming.quota is not None:
                 quota = database.upsert(share_quotas, "source").values(source=source, available=incoming.quota)
                 connection.execute(quota)
-            if notification.confirm and is_new_share(before, incoming):
+            # The first webhook of a share: v1 names no event, and an incident may be shared again.
+            if notification.confirm and (before is None or incoming.event == NEW):
                 place = {"source": source, "incident": incoming.id}
                 fresh = {"state": "waiting", "reason": "", "attempts": 0, "asked_at": now, "not_before": 0.0}
                 due = database.upsert(callbacks, "source", "incident").values(**place, **fresh, closed_at=None)

@@ -12,7 +12,7 @@ from sqlalchemy import Connection, delete
 from bridge.domain.alert import Alert
 from bridge.domain.alert_state import AlertState, Member, PendingEvent
 from bridge.domain.dedup import LONGEST_HOLD, Decision, Reason, decide, next_state, resend
-from bridge.domain.event import NONE, Draft, Status, draft, status_of
+from bridge.domain.event import Draft, Status, draft, status_of
 from bridge.domain.identity import identity_key, speaker, with_member
 from bridge.domain.notification import Notification, Outcome
 from bridge.outbox import incidents
@@ -112,7 +112,6 @@ class Batch:
             expected = notification.if_unmodified
             if expected is not None and expected.get(alert.key) != (state.updated_at if state else None):
                 outcome.unchanged += 1
-                outcome.reasons[Reason.OVERTAKEN] += 1
                 continue
             status, mapped = status_of(alert, notification.mapping)
             if notification.resend and state:
@@ -135,7 +134,7 @@ class Batch:
             if decision.reason is Reason.REPEAT and state and alert.at is not None and alert.at == state.at:
                 outcome.duplicates += 1
             self._apply(alert, state, decision, event, notification.mapping.app_key)
-            _count(outcome, decision, status, mapped=mapped)
+            _count(outcome, decision, mapped=mapped)
         return outcome
 
     def _shared(self, key: str, alert: Alert, status: Status | None) -> tuple[Alert, Status | None]:
@@ -242,9 +241,7 @@ class Batch:
             self._connection.execute(self._statements.heard, [{"key": key, "at": self._now} for key in repeated])
 
 
-def _count(outcome: Outcome, decision: Decision, status: Status | None, *, mapped: bool) -> None:
-    outcome.statuses[status or NONE] += 1
-    outcome.reasons[decision.reason] += 1
+def _count(outcome: Outcome, decision: Decision, *, mapped: bool) -> None:
     outcome.unmapped += not mapped
     outcome.superseded += decision.supersede
     outcome.queued += decision.kind is not None

@@ -31,7 +31,7 @@ def page(metrics):
 def test_every_family_of_the_interface_is_served():
     """The names and labels that users rely on exist from the first scrape."""
     metrics = Metrics()
-    metrics.watch(lambda: STATS)
+    metrics.registry.register(QueueStatsCollector(lambda: STATS))
     metrics.expect("alertmanager", "prod")
     metrics.expect_incidents("panda")
     metrics.reconciled.labels("prod", "closed").inc()
@@ -86,7 +86,7 @@ def test_openmetrics_has_units_and_created_timestamps():
 def test_promtool_check_metrics_passes():
     """The page is as Prometheus's own linter wants it."""
     metrics = Metrics()
-    metrics.watch(lambda: STATS)
+    metrics.registry.register(QueueStatsCollector(lambda: STATS))
     metrics.expect("alertmanager", "prod")
     metrics.expect_incidents("panda")
     found = subprocess.run(
@@ -116,7 +116,7 @@ def test_unreadable_database_leaves_its_metrics_absent():
         raise OSError("gone")
 
     metrics = Metrics()
-    metrics.watch(look)
+    metrics.registry.register(QueueStatsCollector(look))
     served = page(metrics)
     assert "outbox_events" not in served
     assert "destination_up" in served
@@ -125,7 +125,7 @@ def test_unreadable_database_leaves_its_metrics_absent():
 def test_an_empty_outbox_has_no_oldest_event():
     """The metric is absent, not 0."""
     metrics = Metrics()
-    metrics.watch(lambda: STATS | {"outbox_oldest_event_timestamp_seconds": None})
+    metrics.registry.register(QueueStatsCollector(lambda: STATS | {"outbox_oldest_event_timestamp_seconds": None}))
     assert "\nvendorwatch_bridge_outbox_oldest_event_timestamp_seconds" not in page(metrics)
 
 

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bridge.domain.incident import NEW, Incident, IncidentRecord, fires_still, is_new_share, lasted, merge
+from bridge.domain.incident import Incident, IncidentRecord, fires_still, lasted, merge
 
 T0 = 1_795_200_000.0
 
@@ -115,16 +115,6 @@ def test_reopened_incident_starts_again():
     assert closed.closed_at == after(update(T0 + 2, link="http://x"), known=closed).closed_at
     again = after(update(T0 + 3, status="critical", active=True), known=closed)
     assert (again.closed_at, again.ended_at, again.closed_manually) == (None, None, {})
-
-
-@pytest.mark.parametrize(
-    ("known", "event", "new"),
-    [(False, "", True), (False, "incident#updated", True), (True, "", False), (True, NEW, True)],
-)
-def test_first_webhook_of_a_share_is_confirmed(known, event, new):
-    """v1 names no event: an unknown incident is new. v2 also reports a second share."""
-    kept = IncidentRecord(source="panda", id="i", first_heard_at=T0, heard_at=T0) if known else None
-    assert is_new_share(kept, update(event=event)) is new
 
 
 @pytest.mark.parametrize(

@@ -33,7 +33,7 @@ class Store:
         self.batches.append([one.source for one in batch])
         if self.error and (isinstance(self.error, Unavailable) or "poison" in self.batches[-1]):
             raise self.error
-        return [Outcome(queued=1, reasons={one.source: 1}) for one in batch]
+        return [Outcome(queued=1, acknowledged=[(one.source, 0.0)]) for one in batch]
 
 
 @pytest.fixture
@@ -71,8 +71,8 @@ def test_waiting_webhooks_share_a_transaction(running):
         assert not first.done()
         store.open.set()
         assert first.result(30).queued == 1
-        assert {name: list(futures.result(30).reasons) for name, futures in rest.items()} == {
-            name: [name] for name in rest
+        assert {name: futures.result(30).acknowledged for name, futures in rest.items()} == {
+            name: [(name, 0.0)] for name in rest
         }
     assert [sorted(batch) for batch in store.batches] == [["first"], list("abcde")]
     assert woken.wait(30)

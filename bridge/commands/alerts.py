@@ -66,10 +66,9 @@ def resend(arguments: Namespace, config: Config, database: Database) -> int:
 
 
 def _act(act: Callable[..., dict[str, list[str]]], arguments: Namespace, config: Config, database: Database) -> int:
-    everything, alerts, ingest = getattr(arguments, "all", False), Alerts(database), Ingest(database)
+    everything, alerts = getattr(arguments, "all", False), Alerts(database)
     states = alerts.page([], _ALL).rows if everything else alerts.states(arguments.keys).values()
-    accept = lambda notification, now: ingest.accept([notification], now)[0]  # noqa: E731  one at a time
-    done = act(states, config.by_source, accept, time.time())
+    done = act(states, config.by_source, Ingest(database).accept_one, time.time())
     return output.results(arguments, "alert", arguments.keys, done, "no open alerts" if everything else "")
 
 

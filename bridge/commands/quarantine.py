@@ -41,8 +41,7 @@ def show(arguments: Namespace, _: Config, database: Database) -> int:
 
 def replay(arguments: Namespace, config: Config, database: Database) -> int:
     """Process quarantined bodies again as if they had just arrived; those still unreadable are kept."""
-    ids, ingest = None if arguments.all else arguments.ids, Ingest(database)
-    accept = lambda notification, now: ingest.accept([notification], now)[0]  # noqa: E731  one at a time
+    ids, accept = None if arguments.all else arguments.ids, Ingest(database).accept_one
     done = operations.replay(Quarantine(database), ids, config.by_source, accept, time.time())
     return output.results(arguments, "quarantined webhook", arguments.ids, done, "nothing in quarantine to replay")
 

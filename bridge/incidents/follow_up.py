@@ -141,7 +141,7 @@ class FollowUp(PeriodicThread):
                 continue
             unmodified = {key: state.updated_at}
             notification = receiver.notification(alerts=(state.alert,), resend=True, if_unmodified=unmodified)
-            (outcome,) = self._ingest.accept([notification], now)
+            outcome = self._ingest.accept_one(notification, now)
             if outcome.queued:
                 self._metrics.sent_anew.labels(self._source).inc()
                 _log.warning("Resent %s: still firing although its incident was closed", key)

@@ -44,6 +44,10 @@ class Ingest:
         self._named |= named
         return outcomes
 
+    def accept_one(self, notification: Notification, now: float) -> Outcome:
+        """Commit one notification, as `accept` does."""
+        return self.accept([notification], now)[0]
+
 
 class Batch:
     """One batch of notifications, stored in one transaction."""

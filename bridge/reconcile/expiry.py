@@ -99,7 +99,7 @@ class Expiry(PeriodicThread):
             notification = one.notification(
                 alerts=[alert for alert, _ in ends], if_unmodified={alert.key: at for alert, at in ends}
             )
-            (outcome,) = self._ingest.accept([notification], now)
+            outcome = self._ingest.accept_one(notification, now)
             if outcome.queued:
                 _log.info("Resolved %d alerts of %s: no longer reported by their sender", outcome.queued, one.source)
                 self._wake_delivery()

@@ -157,7 +157,7 @@ class Watchdog(PeriodicThread):
         notification = receiver.notification(alerts=(alert,), if_unmodified={alert.key: updated_at})
         # Critical, whatever the receiver's severity mapping.
         mapping = replace(receiver.mapping, statuses={"critical": Status.CRITICAL})
-        (outcome,) = self._ingest.accept([replace(notification, mapping=mapping)], self._clock())
+        outcome = self._ingest.accept_one(replace(notification, mapping=mapping), self._clock())
         if outcome.queued:
             self._wake_delivery()
         return outcome.queued > 0

@@ -44,8 +44,9 @@ def resolve(host: str, port: int, deadline: float) -> Addresses:
     with _lock:
         lookup = _lookups.get((name, port))
         if lookup is None:
-            lookup = _lookups[name, port] = Future()
+            lookup = Future()
             threading.Thread(target=carry_out, args=(lookup,), name=f"resolve {name}", daemon=True).start()
+            _lookups[name, port] = lookup  # only now: one without a thread would never end
     try:
         return lookup.result(max(0.0, deadline - time.monotonic()))
     except FutureTimeout:

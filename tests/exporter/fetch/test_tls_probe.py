@@ -364,6 +364,19 @@ def test_deadline_covers_name_resolution(roots, monkeypatch):
     assert not lookups[0].is_alive()
 
 
+def test_lookup_that_cannot_start_does_not_block_later_ones(roots, monkeypatch):
+    """When the host has no thread left, only that probe fails."""
+
+    def full(_thread):
+        raise RuntimeError("can't start new thread")
+
+    with serving(showing(issued())) as port:
+        with monkeypatch.context() as patched:
+            patched.setattr(threading.Thread, "start", full)
+            assert probe(asked(port), NOW, 30.0, roots).valid is None
+        assert probe(asked(port), NOW, 30.0, roots).valid is True
+
+
 def test_deadline_is_shared_among_the_addresses(roots, monkeypatch):
     """A first address that does not answer leaves time for the second."""
     with socket.socket() as deaf, serving(showing(issued())) as port:

@@ -1,7 +1,7 @@
 """PacketVis's single request: the warning, and the list of notifications."""
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from textwrap import shorten
 from typing import ClassVar
@@ -41,9 +41,6 @@ MOST_KINDS = 500
 """Most kinds with label values of their own; the vendor documents 60."""
 REMEMBERED_IDS = 10_000
 """Ids remembered after they are no longer listed, so that one that comes back is not counted twice."""
-
-Kind = tuple[str, str, str]
-"""Category, type, severity."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,18 +101,17 @@ class Collector:
         if isinstance(response, Certificate):
             raise Malformed("unexpected certificate")
         report = read_report(response.body, response.status)
-        distinct = {notification.id: notification for notification in report.notifications}
+        distinct = self._labelled(knowledge, report.notifications)
         filters = self.settings.params()
         # PacketVis lists old notifications too, so a suddenly empty list must be confirmed.
         was_listed = any(count for *_, count in knowledge.listed) and knowledge.filters == filters
         if not distinct and was_listed and knowledge.emptied_at is None:
             return replace(knowledge, emptied_at=response.at)
-        kinds = self._kinds(knowledge, distinct.values())
-        counts = Counter(kinds.values())
+        counts = Counter((each.category, each.type, each.severity) for each in distinct.values())
         listed = sorted({kind[:3] for kind in knowledge.listed} | set(counts))  # 0 for those listed before
         old = set(knowledge.ids)
         seen = Counter({(kind, severity): count for kind, severity, count in knowledge.seen})
-        seen.update((kind, severity) for each, (_, kind, severity) in kinds.items() if each not in old)
+        seen.update((each.type, each.severity) for each in distinct.values() if each.id not in old)
         created = [each.created for each in distinct.values() if each.created is not None]
         gone = [each for each in knowledge.ids if each not in distinct]
         return Knowledge(
@@ -126,23 +122,23 @@ class Collector:
             seen=tuple((*key, count) for key, count in sorted(seen.items())),
             ids=(*distinct, *gone[:REMEMBERED_IDS]),
             filters=filters,
-            recent=_recent(distinct.values(), kinds),
+            recent=_recent(distinct.values()),
             window=report.window or self.settings.window(),
             counting_since=knowledge.counting_since or response.at,
         )
 
-    def _kinds(self, knowledge: Knowledge, notifications: Iterable[Notification]) -> dict[str, Kind]:
-        """Return the kind of each id; beyond the limit a new kind becomes `other`, to bound the label values."""
+    def _labelled(self, knowledge: Knowledge, notifications: Iterable[Notification]) -> dict[str, Notification]:
+        """Return the notifications by id; beyond the limit a new kind becomes `other`, to bound the label values."""
         known = {kind[:3] for kind in knowledge.listed}
-        kinds = {}
-        for each in notifications:
+        distinct = {each.id: each for each in notifications}
+        for each in distinct.values():
             is_kept = each.type in DOCUMENTED_TYPES or self.settings.unknown_types == "keep"
             kind = (each.category, each.type if is_kept else OTHER, each.severity)
             if kind not in known and len(known) >= MOST_KINDS:
                 kind = (OTHER, OTHER, each.severity)
             known.add(kind)
-            kinds[each.id] = kind
-        return kinds
+            distinct[each.id] = replace(each, category=kind[0], type=kind[1])
+        return distinct
 
     def families(self, knowledge: Knowledge, now: float) -> Iterator[Family]:
         """Yield the families, the warning first."""
@@ -170,13 +166,11 @@ class Collector:
         yield Figure(f"{counted(kinds.total(), 'notification')} listed{f': {listed}' if listed else ''}")
 
 
-def _recent(
-    notifications: Iterable[Notification], kinds: Mapping[str, Kind]
-) -> tuple[tuple[float, tuple[str, ...]], ...]:
-    """Return the newest notifications with a known time, the newest first, with the kinds they are counted as."""
+def _recent(notifications: Iterable[Notification]) -> tuple[tuple[float, tuple[str, ...]], ...]:
+    """Return the newest notifications with a known time, the newest first."""
     dated = [(each.created, each) for each in notifications if each.created is not None]
-    found = []
-    for created, each in sorted(dated, key=lambda pair: (-pair[0], pair[1].id))[:MOST_RECENT]:
-        category, kind, severity = kinds[each.id]
-        found.append((created, (each.id, kind, severity, category, each.summary, each.url, each.dispatched)))
-    return tuple(found)
+    newest = sorted(dated, key=lambda pair: (-pair[0], pair[1].id))[:MOST_RECENT]
+    return tuple(
+        (created, (each.id, each.type, each.severity, each.category, each.summary, each.url, each.dispatched))
+        for created, each in newest
+    )

@@ -49,7 +49,7 @@ class Settings(TargetSettings):
     def _adds_to_the_list(cls, value: EndpointsFile | None, info: ValidationInfo) -> EndpointsFile | None:
         if "endpoints" not in info.data:  # already reported as invalid
             return value
-        found = (*info.data["endpoints"], *(value.read().endpoints if value else ()))
+        found = (*info.data["endpoints"], *(value.read() if value else ()))
         if not found:
             raise ValueError("give endpoints or endpoints_file, with at least one endpoint")
         if twice := _repeated(found):
@@ -74,7 +74,7 @@ class Settings(TargetSettings):
 
     def listed(self) -> dict[tuple[str, str, int], Endpoint]:
         """Return the current endpoints by place, including those of `endpoints_file` as it is now."""
-        found = self.endpoints_file.read().endpoints if self.endpoints_file else ()
+        found = self.endpoints_file.read() if self.endpoints_file else ()
         return {one.place: one for one in (*self.endpoints, *found)}
 
 

@@ -10,7 +10,7 @@ from typing import cast, get_args
 from pydantic import ValidationInfo
 
 from exporter.collectors.contract import StartTls
-from exporter.toolkit.config_types import located, stamp
+from exporter.toolkit.config_types import Stamp, located, stamp
 
 _ENDPOINT = re.compile(
     rf"(?:({'|'.join(get_args(StartTls))})://)?(?:([^@:/\[\]\s]+)@)?(?:\[([^@/\[\]\s]+)\]|([^@:/\[\]\s]+)):([0-9]+)"
@@ -54,14 +54,6 @@ def endpoint(text: object) -> Endpoint:
     return Endpoint(match[0], name or address, address, int(port), cast(StartTls | None, starttls))
 
 
-@dataclass(frozen=True, slots=True)
-class Lines:
-    """The content of an endpoints file: the valid endpoints, and a problem for each invalid line."""
-
-    endpoints: tuple[Endpoint, ...] = ()
-    problems: tuple[str, ...] = ()
-
-
 @dataclass(unsafe_hash=True)
 class EndpointsFile:
     """A file with one endpoint per line and `#` for comments, re-read when it changes.
@@ -70,24 +62,24 @@ class EndpointsFile:
     """
 
     file: Path
-    _seen: tuple[int, int, int] | None = field(default=None, init=False, compare=False)
-    _lines: Lines = field(default=Lines(), init=False, compare=False)
+    problems: tuple[str, ...] = field(default=(), init=False, compare=False)
+    """One for each invalid line, as last read."""
+    _endpoints: tuple[Endpoint, ...] = field(default=(), init=False, compare=False)
+    _seen: Stamp | None = field(default=None, init=False, compare=False)
     _unreadable: str = field(default="", init=False, compare=False)
 
-    def read(self) -> Lines:
-        """Return the current content; the last one while the file cannot be read."""
+    def read(self) -> tuple[Endpoint, ...]:
+        """Return the endpoints now; the last ones while the file cannot be read."""
         try:
             if self.refresh():
-                for problem in self._lines.problems:
+                for problem in self.problems:
                     _log.warning("Skipped a line of %s: %s", self.file, problem)
         except (OSError, ValueError) as error:
             reason = _why(error)
             if reason != self._unreadable:
-                _log.warning(
-                    "Cannot read %s, keeping its %d endpoints: %s", self.file, len(self._lines.endpoints), reason
-                )
+                _log.warning("Cannot read %s, keeping its %d endpoints: %s", self.file, len(self._endpoints), reason)
                 self._unreadable = reason
-        return self._lines
+        return self._endpoints
 
     def refresh(self) -> bool:
         """Read the file if it has changed, and return whether it had. Raises OSError, ValueError."""
@@ -107,7 +99,7 @@ class EndpointsFile:
                 continue
             if found.setdefault(read.place, read) is not read:
                 problems.append(f"line {number}: listed more than once: {read.written}")
-        self._lines = Lines(tuple(found.values()), tuple(problems))
+        self._endpoints, self.problems = tuple(found.values()), tuple(problems)
         self._seen, self._unreadable = seen, ""
         return True
 
@@ -121,8 +113,8 @@ def opened(value: object, info: ValidationInfo) -> EndpointsFile:
         file.refresh()  # at start-up a failure is a configuration problem, not a log line
     except (OSError, ValueError) as error:
         raise ValueError(f"cannot read {file.file}: {_why(error)}") from error
-    if problems := file.read().problems:
-        raise ValueError("; ".join(problems))
+    if file.problems:
+        raise ValueError("; ".join(file.problems))
     return file
 
 

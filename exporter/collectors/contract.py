@@ -21,6 +21,8 @@ _CONFIRM_AFTER: Final = 10.0
 """Seconds after which a suddenly empty listing is requested again to confirm it."""
 MOST_ROWS: Final = 20_000
 """Rows of a listing, over all its pages: what goes on is cut. Twice what `max_pages` lets through."""
+UNSEEN: Final = frozenset({403, 404})
+"""Statuses of what does not exist or the credentials may not see, such as a single monitor, agents or plans."""
 PROBE_FAILURES: Final = (
     *("dns", "connect", "timeout", "tls", "protocol"),
     *("name", "expired", "not_yet_valid", "untrusted", "self_signed", "client_certificate"),

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from math import ceil
 from urllib.parse import quote, unquote
 
-from exporter.collectors.contract import Certificate, Get, Reason, Request, Response, confirmed
+from exporter.collectors.contract import UNSEEN, Certificate, Get, Reason, Request, Response, confirmed
 from exporter.collectors.figures import counted
 from exporter.collectors.parts import keeping_up
 from exporter.errors import Malformed
@@ -50,8 +50,6 @@ PLAN_STATUSES = ("running", "planned")
 PLANS_EVERY = 300.0
 SEARCHES_SHARE = 0.9
 """Share of the budget for the searches; the rest is for plans and an environment left behind."""
-UNSEEN = frozenset({403, 404})
-"""Statuses with which BigPanda answers if the key's role may not see plans, or the organisation has none."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from urllib.parse import unquote
 
-from exporter.collectors.contract import Certificate, Get, Request, Response
+from exporter.collectors.contract import UNSEEN, Certificate, Get, Request, Response
 from exporter.collectors.figures import counted, named
 from exporter.collectors.parts import ROUNDS_BEHIND, furthest
 from exporter.errors import Malformed
@@ -18,7 +18,7 @@ from .config import Settings
 from .knowledge import Group, Knowledge, Reading, with_page
 from .pages import Readings
 from .readings import LISTS, RESULTS, read_results
-from .rotation import ALERTS, LOOKUP_EVERY, RULES, TESTS, UNSEEN, wanted
+from .rotation import ALERTS, LOOKUP_EVERY, RULES, TESTS, wanted
 
 
 @dataclass(frozen=True, slots=True)

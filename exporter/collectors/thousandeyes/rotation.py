@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from urllib.parse import quote
 
-from exporter.collectors.contract import Get, Reason, Request, confirmed
+from exporter.collectors.contract import UNSEEN, Get, Reason, Request, confirmed
 from exporter.collectors.parts import keeping_up
 
 from .answers import Test
@@ -27,8 +27,6 @@ ENTERPRISE_ONLY = ("agentTypes", "enterprise,enterprise-cluster")
 """Leaves out cloud agents: there are hundreds, run by the vendor."""
 ALERTS_SHARE = 0.9
 """Share of the budget for alerts; the rest is for names, lists and results."""
-UNSEEN = frozenset({403, 404})
-"""Statuses with which ThousandEyes answers if the token may not see agents or usage, or the organisation has none."""
 
 
 def requests(settings: Settings, groups: Mapping[str, Group], now: float) -> Iterator[Request]:

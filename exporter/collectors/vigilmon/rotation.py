@@ -5,7 +5,7 @@ from heapq import nsmallest
 from itertools import islice
 from urllib.parse import quote
 
-from exporter.collectors.contract import Get, Probe, Reason, confirmed
+from exporter.collectors.contract import UNSEEN, Get, Probe, Reason, confirmed
 
 from .answers import History
 from .config import Settings
@@ -114,6 +114,4 @@ def _page(settings: Settings, known: Known, now: float) -> Get:
 def _get(endpoint: str, identity: str, reason: Reason, due: float, every: float) -> Get:
     """Return a request about one monitor. That it is gone or not ours is expected and must not stop the rotation."""
     path = endpoint.replace("{id}", quote(identity, safe=""))
-    return Get(
-        endpoint=endpoint, reason=reason, due=due, every=every, path=path, expected_statuses=frozenset({403, 404})
-    )
+    return Get(endpoint=endpoint, reason=reason, due=due, every=every, path=path, expected_statuses=UNSEEN)

@@ -46,8 +46,7 @@ def show(arguments: Namespace, _: Config, database: Database) -> int:
         }
         return facts, body_text(letter.body, len(letter.body) + 1)
 
-    found = [letter for letter in DeadLetters(database).oldest(_ALL) if letter.id in arguments.ids]
-    return output.in_full(arguments, "dead letter", found, _record, described)
+    return output.in_full(arguments, "dead letter", DeadLetters(database).oldest(_ALL), _record, described)
 
 
 def requeue(arguments: Namespace, config: Config, database: Database) -> int:

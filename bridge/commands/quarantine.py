@@ -35,8 +35,7 @@ def show(arguments: Namespace, _: Config, database: Database) -> int:
         facts = {"id": one.id, "receiver": receiver, "reason": one.reason, "received": received}
         return facts, body_text(one.body, len(one.body) + 1)
 
-    found = [one for one in Quarantine(database).oldest(_ALL) if one.id in arguments.ids]
-    return output.in_full(arguments, "quarantined webhook", found, asdict, described)
+    return output.in_full(arguments, "quarantined webhook", Quarantine(database).oldest(_ALL), asdict, described)
 
 
 def replay(arguments: Namespace, config: Config, database: Database) -> int:

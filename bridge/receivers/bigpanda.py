@@ -1,7 +1,6 @@
 """BigPanda's Notifications Webhook as Incidents: v1, bare or under `incident`, and v2 with a body of our template.
 
-BigPanda documents only half of its payload, and a v2 template turns everything into strings. So missing or malformed
-values and unfilled placeholders count as absent, and only a body without an incident id is unreadable.
+BigPanda documents only half of its payload, so only a body without an incident id is unreadable.
 """
 
 import hashlib

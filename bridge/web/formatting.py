@@ -104,15 +104,12 @@ def host(alert: Alert) -> str:
 
 
 def subject(body: str) -> tuple[str, str]:
-    """Return the name and the host of the alert in an event's body; "" if missing."""
+    """Return the name and the host of the alert in an event's body; "" if missing, or if the body is cut."""
     try:
-        event = json.loads(body)
-    except (ValueError, RecursionError):
+        event: dict[str, str] = json.loads(body)
+    except ValueError:
         return "", ""
-    if not isinstance(event, dict):
-        return "", ""
-    primary = event.get("primary_property", "host")
-    return str(event.get("check", "")), str(event.get(primary, "")) if isinstance(primary, str) else ""
+    return event.get("check", ""), event.get(event.get("primary_property", "host"), "")
 
 
 def webhook_subject(body: str) -> tuple[str, str]:

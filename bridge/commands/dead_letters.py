@@ -13,12 +13,10 @@ from bridge.outbox.dead_letters import DeadLetter, DeadLetters
 from bridge.web.formatting import body_text, moment, subject
 from exporter.toolkit.text import span
 
-_ALL = 1_000_000
-
 
 def show_list(arguments: Namespace, _: Config, database: Database) -> int:
     """List dead letters, the oldest first."""
-    letters, now = DeadLetters(database).oldest(_ALL), time.time()
+    letters, now = DeadLetters(database).oldest(), time.time()
     rows = (
         (letter.id, letter.status, *subject(letter.body), span(now - letter.closed_at), letter.key, letter.reason)
         for letter in letters
@@ -46,7 +44,8 @@ def show(arguments: Namespace, _: Config, database: Database) -> int:
         }
         return facts, body_text(letter.body, len(letter.body) + 1)
 
-    return output.in_full(arguments, "dead letter", DeadLetters(database).oldest(_ALL), _record, described)
+    found = DeadLetters(database).oldest(arguments.ids)
+    return output.in_full(arguments, "dead letter", found, _record, described)
 
 
 def requeue(arguments: Namespace, config: Config, database: Database) -> int:
@@ -60,7 +59,7 @@ def requeue(arguments: Namespace, config: Config, database: Database) -> int:
 def discard(arguments: Namespace, _: Config, database: Database) -> int:
     """Discard dead letters."""
     letters = DeadLetters(database)
-    there = [letter.id for letter in letters.oldest(_ALL) if letter.id in arguments.ids]
+    there = [letter.id for letter in letters.oldest(arguments.ids)]
     letters.discard(there, time.time())
     return output.results(arguments, "dead letter", arguments.ids, {"discarded": there})
 

@@ -64,10 +64,9 @@ def listed(
 
 
 def in_full(
-    arguments: Namespace, kind: str, kept: Iterable[Any], record: Callable[[Any], Any], described: Described
+    arguments: Namespace, kind: str, found: Sequence[Any], record: Callable[[Any], Any], described: Described
 ) -> int:
-    """Print those of the kept items named by id, as JSON or text, and report missing ones; return the exit status."""
-    found = [one for one in kept if one.id in arguments.ids]
+    """Print the items named by id, as JSON or text, and report those that do not exist; return the exit status."""
     if arguments.format == "json":
         records = [record(one) for one in found]
         as_json(records[0] if len(records) == len(arguments.ids) == 1 else records)

@@ -13,12 +13,10 @@ from bridge.web import operations
 from bridge.web.formatting import body_text, moment, webhook_subject
 from exporter.toolkit.text import span
 
-_ALL = 1_000_000
-
 
 def show_list(arguments: Namespace, _: Config, database: Database) -> int:
     """List the quarantine, the oldest first."""
-    kept, now = Quarantine(database).oldest(_ALL), time.time()
+    kept, now = Quarantine(database).oldest(), time.time()
     rows = (
         (one.id, f"{one.receiver}/{one.source}", *webhook_subject(one.body), span(now - one.received_at), one.reason)
         for one in kept
@@ -35,7 +33,8 @@ def show(arguments: Namespace, _: Config, database: Database) -> int:
         facts = {"id": one.id, "receiver": receiver, "reason": one.reason, "received": received}
         return facts, body_text(one.body, len(one.body) + 1)
 
-    return output.in_full(arguments, "quarantined webhook", Quarantine(database).oldest(_ALL), asdict, described)
+    found = Quarantine(database).oldest(arguments.ids)
+    return output.in_full(arguments, "quarantined webhook", found, asdict, described)
 
 
 def replay(arguments: Namespace, config: Config, database: Database) -> int:
@@ -48,6 +47,6 @@ def replay(arguments: Namespace, config: Config, database: Database) -> int:
 def discard(arguments: Namespace, _: Config, database: Database) -> int:
     """Delete quarantined bodies."""
     quarantine = Quarantine(database)
-    there = [one.id for one in quarantine.oldest(_ALL) if one.id in arguments.ids]
+    there = [one.id for one in quarantine.oldest(arguments.ids)]
     quarantine.discard(there)
     return output.results(arguments, "quarantined webhook", arguments.ids, {"discarded": there})

@@ -47,9 +47,10 @@ class Requeued:
 class DeadLetters(Repository):
     """The dead letters in the store."""
 
-    def oldest(self, limit: int = 1000) -> list[DeadLetter]:
-        """Return dead letters, the oldest first."""
-        query = select(*columns(events, DeadLetter)).where(dead).order_by(events.c.id).limit(limit)
+    def oldest(self, ids: Sequence[int] | None = None) -> list[DeadLetter]:
+        """Return dead letters (None: all), the oldest first."""
+        chosen = dead if ids is None else dead & events.c.id.in_(ids)
+        query = select(*columns(events, DeadLetter)).where(chosen).order_by(events.c.id)
         with self._database.read() as connection:
             return [DeadLetter(**row._asdict()) for row in connection.execute(query)]
 

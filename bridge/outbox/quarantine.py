@@ -41,9 +41,11 @@ class Quarantine(Repository):
         with self._database.write() as connection:
             put(connection, receiver, source, [UnreadableAlert(reason, body)], now)
 
-    def oldest(self, limit: int = 1000) -> list[Quarantined]:
-        """Return quarantined bodies, the oldest first."""
-        query = select(*columns(quarantine, Quarantined)).order_by(quarantine.c.id).limit(limit)
+    def oldest(self, ids: Sequence[int] | None = None) -> list[Quarantined]:
+        """Return quarantined bodies (None: all), the oldest first."""
+        query = select(*columns(quarantine, Quarantined)).order_by(quarantine.c.id)
+        if ids is not None:
+            query = query.where(quarantine.c.id.in_(ids))
         with self._database.read() as connection:
             return [Quarantined(**row._asdict()) for row in connection.execute(query)]
 

@@ -14,8 +14,6 @@ from bridge.receivers.settings import ReceiverSettings
 
 Accept = Callable[[Notification, float], Outcome]
 Receivers = Mapping[tuple[str, str], ReceiverSettings]
-_MOST = 100_000
-"""Most bodies in one replay of all."""
 
 
 def close(states: Iterable[AlertState], receivers: Receivers, accept: Accept, now: float) -> dict[str, list[str]]:
@@ -63,9 +61,7 @@ def replay(
     Returns the ids by outcome; `unreadable` and `unknown` (receiver not configured) bodies are kept.
     """
     results: dict[str, list[int]] = {"replayed": [], "unreadable": [], "unknown": []}
-    for one in quarantine.oldest(_MOST):
-        if ids is not None and one.id not in ids:
-            continue
+    for one in quarantine.oldest(ids):
         settings = receivers.get((one.receiver, one.source))
         if settings is None:
             results["unknown"].append(one.id)

@@ -13,6 +13,7 @@ LARGEST: Final = 1e15
 _EARLIEST: Final = 1e8
 _LATEST: Final = 1e11
 """Seconds: the years 1973 and 5138. A larger number is in milliseconds."""
+_FLAGS: Final = {"true": True, "1": True, "false": False, "0": False}
 _LONGEST: Final = 4300
 """Most digits of a number: Python reads no longer ones."""
 
@@ -70,6 +71,11 @@ def count_of(value: Any) -> int | None:
     """Return a whole number if it is not negative."""
     found = amount_of(value)
     return int(found) if found is not None and found.is_integer() else None
+
+
+def flag_of(value: Any) -> bool | None:
+    """Return a boolean, also one given as 0 or 1 or as text; None for anything else."""
+    return _FLAGS.get(str(value).strip().lower()) if isinstance(value, bool | int | str) else None
 
 
 def time_of(value: Any) -> float | None:

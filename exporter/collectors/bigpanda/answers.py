@@ -6,7 +6,7 @@ list, `{item}` or `{items}` alone. The case of statuses differs too; all are low
 
 from dataclasses import dataclass
 
-from exporter.collectors.lenient_json import count_of, objects, read_json, text_of, time_of
+from exporter.collectors.lenient_json import count_of, flag_of, objects, read_json, text_of, time_of
 from exporter.errors import Malformed
 
 UNKNOWN = "unknown"
@@ -64,7 +64,7 @@ def read_search(body: bytes) -> Found:
             status=text_of(row.get("status")).strip().lower() or UNKNOWN,
             severity=text_of(row.get("severity")).strip().lower() or UNKNOWN,
             start=time_of(row.get("start")),
-            active=row.get("active") is not False,
+            active=flag_of(row.get("active")) is not False,
         )
         for row in objects(rows, "items")
     )

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from exporter.collectors.lenient_json import number_of, objects, read_object, text_of, time_of
+from exporter.collectors.lenient_json import flag_of, number_of, objects, read_object, text_of, time_of
 from exporter.errors import Malformed
 
 SEVERITIES: Mapping[float, str] = {1: "low", 2: "medium", 3: "high", 4: "critical"}
@@ -18,7 +18,6 @@ LONGEST_LABEL = 64
 LONGEST_TEXT = 256
 LONGEST_URL = 512
 """Most characters of a summary and of a page's URL; the vendor's are shorter than half of that."""
-_BOOLEANS = {"true": True, "1": True, "false": False, "0": False}
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,8 +57,7 @@ def read_report(body: bytes, status: int = 200) -> Report:
         found[name] = next((place[name] for place in places if place.get(name) is not None), None)
         if found[name] is None:
             raise Malformed(f"data.{name}: missing")
-    value = found["warning"]
-    warning = _BOOLEANS.get(str(value).lower()) if isinstance(value, bool | int | str) else None
+    warning = flag_of(found["warning"])
     if warning is None:
         raise Malformed("data.warning: not a boolean")
     rows = objects(found["notifications"], "data.notifications")
@@ -86,7 +84,7 @@ def _notification(row: Mapping[str, Any]) -> Notification:
     url = _text(row.get("url"), LONGEST_URL + 1)
     if not url.startswith(("https://", "http://")) or len(url) > LONGEST_URL or " " in url:
         url = ""  # not safe to link to, or too long
-    dispatched = row.get("dispatched")
+    dispatched = flag_of(row.get("dispatched"))
     return Notification(
         id=identity,
         category=category,
@@ -95,7 +93,7 @@ def _notification(row: Mapping[str, Any]) -> Notification:
         created=time_of(row.get("createdAt")),
         summary=_text(row.get("summary"), LONGEST_TEXT),
         url=url,
-        dispatched=str(dispatched).lower() if isinstance(dispatched, bool) else "",
+        dispatched="" if dispatched is None else str(dispatched).lower(),
     )
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
-from exporter.collectors.lenient_json import number_of, objects, read_object, text_of, time_of
+from exporter.collectors.lenient_json import flag_of, number_of, objects, read_object, text_of, time_of
 from exporter.errors import Malformed
 
 SEVERITIES = ("critical", "major", "minor", "info")
@@ -99,7 +99,7 @@ def read_tests(body: bytes) -> tuple[Test, ...]:
             id=text_of(row.get("testId")),
             name=text_of(row.get("testName")),
             interval=number_of(row.get("interval")) or 0.0,
-            of_today=row.get("enabled") is not False and row.get("savedEvent") is not True,
+            of_today=flag_of(row.get("enabled")) is not False and flag_of(row.get("savedEvent")) is not True,
             type=kind,
             kinds=tuple(sorted(kinds)),
         )
@@ -123,7 +123,7 @@ def _alert(row: dict[str, Any]) -> Alert:
         severity=next((severity for severity in severities if severity in SEVERITIES), UNKNOWN),
         # Only active alerts are requested, so one without a readable state is active.
         active=next((state for state in states if state is not None), True),
-        suppressed=row.get("suppressed") is True,
+        suppressed=flag_of(row.get("suppressed")) is True,
         rule_id=text_of(row.get("alertRuleId")) or text_of(row.get("ruleId")) or last_segment(_href(row, "rule")),
         test_id=last_segment(_href(row, "test")),
         started=time_of(row.get("startDate")) or time_of(row.get("dateStart")),

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Mapping
 from statistics import fmean
 from typing import Final
 
-from exporter.collectors.lenient_json import number_of, read_object, text_of, time_of
+from exporter.collectors.lenient_json import flag_of, number_of, read_object, text_of, time_of
 
 from .answers import UNKNOWN, read_rows
 
@@ -84,7 +84,7 @@ def read_local_problems(body: bytes) -> Iterator[Value]:
     active: Counter[str] = Counter()
     for row in read_rows(read_object(body), "localProblems"):
         agent = row.get("agent")
-        if row.get("active") is True and isinstance(agent, dict) and (name := text_of(agent.get("agentId"))):
+        if flag_of(row.get("active")) and isinstance(agent, dict) and (name := text_of(agent.get("agentId"))):
             active[name] += 1
     return (("agent_local_problems", (agent,), float(count)) for agent, count in active.items())
 

@@ -11,7 +11,16 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
 
-from exporter.collectors.lenient_json import amount_of, count_of, number_of, objects, read_object, text_of, time_of
+from exporter.collectors.lenient_json import (
+    amount_of,
+    count_of,
+    flag_of,
+    number_of,
+    objects,
+    read_object,
+    text_of,
+    time_of,
+)
 from exporter.errors import Malformed
 
 _USERINFO = re.compile(r"^([A-Za-z][A-Za-z0-9+.-]*://)?[^/]*@")
@@ -92,7 +101,7 @@ def read_monitors(body: bytes) -> Page:
     """Read one page of `GET /monitors`. Raises Malformed, naming the member."""
     (rows, meta), monitors = _listed(body), []
     for place, row in enumerate(rows):
-        identity, active = text_of(row.get("id")), row.get("is_active")
+        identity = text_of(row.get("id"))
         if not identity:
             raise Malformed(f"data[{place}].id: not an id")
         url = _USERINFO.sub(r"\1", re.split(r"[?#]", _text(row.get("url")), maxsplit=1)[0])
@@ -106,7 +115,7 @@ def read_monitors(body: bytes) -> Page:
             name=_text(row.get("name")),
             url=url,
             method=_text(row.get("method")),
-            active=bool(active) if active in (0, 1) else None,
+            active=flag_of(row.get("is_active")),
             status=_text(row.get("current_status")).lower(),
             checked_at=time_of(row.get("last_checked_at")),
             host=host,
@@ -144,8 +153,8 @@ def read_incidents(body: bytes, at: float = 0.0) -> History:
     for row in rows:
         status, resolved_at = _text(row.get("status")).lower(), row.get("resolved_at")
         started, ended = time_of(row.get("started_at")), time_of(resolved_at)
-        # The status decides; without one, an incident without a resolution is ongoing.
-        if status == "ongoing" if status else resolved_at is None:
+        # The status decides; without a documented one, an incident without a resolution is ongoing.
+        if {"ongoing": True, "resolved": False}.get(status, not resolved_at):
             ongoing += 1
             if started is not None and (newest is None or started > newest.started):
                 regions = row.get("confirmed_regions")
@@ -154,7 +163,7 @@ def read_incidents(body: bytes, at: float = 0.0) -> History:
         elif last_duration is None:
             last_duration = amount_of(row.get("duration_seconds"))
             if last_duration is None and started is not None and ended is not None:
-                last_duration = max(0.0, ended - started)
+                last_duration = amount_of(ended - started)
     return History(at, ongoing, recorded=count_of(meta.get("total")), newest=newest, last_duration=last_duration)
 
 

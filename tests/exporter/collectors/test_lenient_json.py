@@ -3,6 +3,7 @@ import pytest
 from exporter.collectors.lenient_json import (
     amount_of,
     count_of,
+    flag_of,
     number_of,
     objects,
     read_json,
@@ -76,6 +77,15 @@ def test_an_id_may_be_a_number(value, expected):
 def test_a_number_may_be_text(value, expected):
     """Databases export numbers as text; an invalid one, or one beyond any count and time, counts as missing."""
     assert number_of(value) == expected
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [(True, True), (0, False), ("1", True), (" False ", False), ("no", None), (2, None), (1.0, None), (None, None)],
+)
+def test_a_boolean_may_be_a_number_or_text(value, expected):
+    """As PHP and MySQL write them; anything else counts as missing."""
+    assert flag_of(value) is expected
 
 
 @pytest.mark.parametrize(

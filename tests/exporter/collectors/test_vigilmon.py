@@ -66,6 +66,7 @@ def test_secrets_in_urls_are_dropped(url, shown):
         ({"last_checked_at": 1763640000}, {"checked_at": 1763640000.0}),
         ({"last_checked_at": "2026-11-20 12:00:00"}, {"checked_at": 1795176000.0}),
         ({"is_active": 0}, {"active": False}),
+        ({"is_active": "0", "current_status": "up"}, {"active": False, "up": None}),
         ({"is_active": "no"}, {"active": None}),
         ({"current_status": 5}, {"status": "", "up": None}),
         ({"name": ["a"], "url": 7, "method": {}}, {"name": "", "url": "", "method": ""}),
@@ -131,12 +132,15 @@ def test_undocumented_states_are_unknown(status, active, up):
         ({"status": "ongoing", "resolved_at": None}, 1),
         ({"status": "resolved", "resolved_at": "2026-11-20T12:00:00+00:00"}, 0),
         ({"status": "resolved", "resolved_at": None}, 0),
+        ({"status": "investigating", "resolved_at": None}, 1),
+        ({"status": "closed", "resolved_at": "2026-11-20T12:00:00Z"}, 0),
         ({"resolved_at": None}, 1),
+        ({"resolved_at": ""}, 1),
         ({"resolved_at": "2026-11-20T12:00:00Z"}, 0),
     ],
 )
 def test_ongoing_incidents_are_counted(incident, ongoing):
-    """By status; without one, an unresolved incident is ongoing."""
+    """By status; without one that is documented, an unresolved incident is ongoing."""
     history = read_incidents(json.dumps({"data": [incident]}).encode())
     assert (history.ongoing, history.recorded) == (ongoing, None)
 

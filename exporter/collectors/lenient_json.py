@@ -13,6 +13,8 @@ LARGEST: Final = 1e15
 _EARLIEST: Final = 1e8
 _LATEST: Final = 1e11
 """Seconds: the years 1973 and 5138. A larger number is in milliseconds."""
+_ROUNDING: Final = 0.001
+"""Percent by which a computed percentage may go beyond 0 or 100."""
 _FLAGS: Final = {"true": True, "1": True, "false": False, "0": False}
 _LONGEST: Final = 4300
 """Most digits of a number: Python reads no longer ones."""
@@ -65,6 +67,14 @@ def amount_of(value: Any) -> float | None:
     """Return a number if it is not negative."""
     found = number_of(value)
     return found if found is not None and found >= 0 else None
+
+
+def percent_of(value: Any) -> float | None:
+    """Return a percentage, 0 to 100 but for rounding; None for any other number."""
+    found = number_of(value)
+    if found is None or not -_ROUNDING <= found <= 100.0 + _ROUNDING:
+        return None
+    return min(max(found, 0.0), 100.0)
 
 
 def count_of(value: Any) -> int | None:

@@ -68,9 +68,11 @@ class Collector:
         elif key:
             reading = Reading(at, tuple(LISTS[key][1](body)))
         else:
-            *_, test, name = request.path.split("/")
-            key = next(f"{kind}/{unquote(test)}" for kind, of_vendor in RESULTS.items() if of_vendor == name)
-            reading = Reading(at, tuple(read_results(unquote(test), name, body)))
+            *_, quoted, name = request.path.split("/")
+            test = unquote(quoted)
+            key = next(f"{kind}/{test}" for kind, of_vendor in RESULTS.items() if of_vendor == name)
+            oldest = at - self.settings.max_age_of(request.every)
+            reading = Reading(at, tuple(read_results(test, name, body, oldest)))
         return replace(group, readings={**group.readings, key: reading})
 
     def families(self, knowledge: Knowledge, now: float) -> Iterator[Family]:

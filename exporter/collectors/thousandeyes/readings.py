@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Mapping
 from statistics import fmean
 from typing import Final
 
-from exporter.collectors.lenient_json import flag_of, number_of, read_object, text_of, time_of
+from exporter.collectors.lenient_json import amount_of, flag_of, number_of, percent_of, read_object, text_of, time_of
 
 from .answers import UNKNOWN, read_rows
 
@@ -18,17 +18,18 @@ RESULTS: Final = {"http": "http-server", "network": "network", "bgp": "bgp", "dn
 """The kinds of results in `result_types`, and the vendor's names for them."""
 _ONLINE: Final = {"online": 1.0, "offline": 0.0}
 """A disabled agent, or one in an undocumented state, is neither."""
+_PERCENT: Final = 100
 _OF_NUMBERS: Final[Mapping[str, tuple[tuple[str, str, str, Callable[[list[float]], float], float], ...]]] = {
     "network": (
-        ("test_loss_ratio", "mean", "loss", fmean, 100),
-        ("test_loss_ratio", "max", "loss", max, 100),
+        ("test_loss_ratio", "mean", "loss", fmean, _PERCENT),
+        ("test_loss_ratio", "max", "loss", max, _PERCENT),
         ("test_latency_seconds", "mean", "avgLatency", fmean, 1000),
         ("test_latency_seconds", "max", "avgLatency", max, 1000),
         ("test_jitter_seconds", "mean", "jitter", fmean, 1000),
         ("test_jitter_seconds", "max", "jitter", max, 1000),
     ),
     "bgp": (
-        ("test_bgp_reachability_ratio", "", "reachability", fmean, 100),
+        ("test_bgp_reachability_ratio", "", "reachability", fmean, _PERCENT),
         ("test_bgp_updates", "", "updates", sum, 1),
         ("test_bgp_path_changes", "", "pathChanges", sum, 1),
     ),
@@ -39,14 +40,20 @@ The vendor uses percent and milliseconds, Prometheus ratios and seconds.
 """
 
 
-def read_results(test: str, kind: str, body: bytes) -> Iterator[Value]:
-    """Read `/test-results/{id}/{kind}`; the latest of several rounds counts. Missing measurements are left out."""
+def read_results(test: str, kind: str, body: bytes, oldest: float = 0.0) -> Iterator[Value]:
+    """Read `/test-results/{id}/{kind}`; the latest of several rounds counts, unless it was before `oldest`.
+
+    Missing and impossible measurements, such as a negative latency, are left out.
+    """
     listed = read_rows(read_object(body), "results")
     rounds = [number_of(row.get("roundId")) or number_of(row.get("startTime")) for row in listed]
     latest = max((each for each in rounds if each is not None), default=None)
+    if (began := time_of(latest)) is not None and began < oldest:
+        return  # the vendor keeps the last round of a test that no longer runs
     rows = [row for row, each in zip(listed, rounds, strict=True) if each == latest]
     for name, stat, member, over, part in _OF_NUMBERS.get(kind, ()):
-        if numbers := [number for row in rows if (number := number_of(row.get(member))) is not None]:
+        read = percent_of if part == _PERCENT else amount_of
+        if numbers := [number for row in rows if (number := read(row.get(member))) is not None]:
             yield name, (test, stat) if stat else (test,), over(numbers) / part
     if kind == "http-server":
         if errors := [error.lower() for row in rows if (error := text_of(row.get("errorType")))]:
@@ -66,7 +73,7 @@ def read_agents(body: bytes) -> Iterator[Value]:
     """Read `/agents`, leaving out cloud agents, which the vendor runs, and agents without an id."""
     rows = [row for row in read_rows(read_object(body), "agents") if row.get("agentType") != "cloud"]
     for agent, row in {text_of(row.get("agentId")): row for row in rows}.items():
-        load, errors = number_of(row.get("utilization")), row.get("errorDetails")
+        load, errors = amount_of(row.get("utilization")), row.get("errorDetails")
         values = {
             "agent_online": _ONLINE.get(text_of(row.get("agentState")).lower()),
             "agent_last_seen_timestamp_seconds": time_of(row.get("lastSeen")),
@@ -96,11 +103,11 @@ def read_usage(body: bytes) -> Iterator[Value]:
     """
     found = read_object(body).get("usage")
     usage = found if isinstance(found, dict) else {}
-    units = [number_of(usage.get(name)) for name in ("cloudUnitsUsed", "enterpriseUnitsUsed")]
+    units = [amount_of(usage.get(name)) for name in ("cloudUnitsUsed", "enterpriseUnitsUsed")]
     if known := [each for each in units if each is not None]:
         yield "units_used", (), sum(known)
     quota = usage.get("quota")
-    included = number_of(quota.get("cloudUnitsIncluded")) if isinstance(quota, dict) else None
+    included = amount_of(quota.get("cloudUnitsIncluded")) if isinstance(quota, dict) else None
     if included is not None:
         yield "units_included", (), included
 

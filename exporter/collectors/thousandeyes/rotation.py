@@ -9,7 +9,7 @@ from exporter.collectors.parts import keeping_up
 
 from .answers import Test
 from .config import Settings
-from .knowledge import Group, Listing
+from .knowledge import Group
 from .readings import LISTS, RESULTS
 
 ACCEPT = "application/hal+json, application/json, application/problem+json"
@@ -25,6 +25,8 @@ USAGE_EVERY = 3600.0
 OUTAGES_EVERY = 300.0
 ENTERPRISE_ONLY = ("agentTypes", "enterprise,enterprise-cluster")
 """Leaves out cloud agents: there are hundreds, run by the vendor."""
+STALLED = 2.0
+"""Turns after which a listing whose next page keeps failing is restarted, while the last one may still be shown."""
 ALERTS_SHARE = 0.9
 """Share of the budget for alerts; the rest is for names, lists and results."""
 
@@ -36,7 +38,7 @@ def requests(settings: Settings, groups: Mapping[str, Group], now: float) -> Ite
     every = max(settings.poll_interval, pages * 60.0 / (ALERTS_SHARE * settings.requests_per_minute))
     for aid, group in groups.items():
         due = confirmed(group.emptied_at, every, 0.0 if group.as_of is None else group.as_of + every)
-        due, cursor = _resumed(settings, group.unfinished.get("trigger"), due, now)
+        due, cursor = _resumed(settings, group, "trigger", due, every, now)
         reason = Reason.STATUS if aid in first else Reason.OLDEST
         yield _get(ALERTS, aid, reason, due, every, ("state", "trigger"), *cursor)
     for aid, group in groups.items():
@@ -48,14 +50,17 @@ def requests(settings: Settings, groups: Mapping[str, Group], now: float) -> Ite
         yield from _readings(settings, aid, group, now)
 
 
-def _resumed(
-    settings: Settings, listing: Listing | None, due: float, now: float
+def _resumed(  # noqa: PLR0913, PLR0917  one parameter per number
+    settings: Settings, group: Group, state: str, due: float, every: float, now: float
 ) -> tuple[float, tuple[tuple[str, str], ...]]:
     """Return when the next page is due, and its cursor: that of a new listing if the last one has ended.
 
-    A listing that takes longer than `max_age` is abandoned.
+    A listing that takes too long is abandoned: the vendor may have forgotten its cursor. How long one takes is known
+    once there has been one.
     """
-    if listing is None or now - listing.began > settings.max_age:
+    listing = group.unfinished.get(state)
+    longest = settings.max_age if group.as_of is None else min(settings.max_age, STALLED * every)
+    if listing is None or now - listing.began > longest:
         return due, ()
     return listing.began, (("cursor", listing.cursors[-1]),)
 
@@ -71,7 +76,7 @@ def _readings(settings: Settings, aid: str, group: Group, now: float) -> Iterato
             path = endpoint.replace("{id}", quote(test, safe=""))
             yield _get(endpoint, aid, Reason.OLDEST, due, every, *more, path=path)
         elif kind == "cleared_alerts":
-            due, cursor = _resumed(settings, group.unfinished.get("clear"), due, now)
+            due, cursor = _resumed(settings, group, "clear", due, every, now)
             window = ("window", f"{settings.cleared_window:.0f}s")
             yield _get(ALERTS, aid, Reason.LISTING, due, every, ("state", "clear"), window, *cursor)
         else:

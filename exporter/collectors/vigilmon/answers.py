@@ -15,8 +15,8 @@ from exporter.collectors.lenient_json import (
     amount_of,
     count_of,
     flag_of,
-    number_of,
     objects,
+    percent_of,
     read_object,
     text_of,
     time_of,
@@ -25,8 +25,6 @@ from exporter.errors import Malformed
 
 _USERINFO = re.compile(r"^([A-Za-z][A-Za-z0-9+.-]*://)?[^/]*@")
 _HTTPS_PORT = 443
-_ROUNDING = 0.001
-"""Percent by which a computed percentage may go beyond 0 or 100."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,10 +137,10 @@ def read_uptime(body: bytes) -> dict[str, float]:
         value = uptime.get(window)
         if value is None or value == "":
             continue
-        percent = number_of(value)
-        if percent is None or not -_ROUNDING <= percent <= 100.0 + _ROUNDING:
+        percent = percent_of(value)
+        if percent is None:
             raise Malformed(f"data.uptime.{window}: not a percentage")
-        windows[window] = min(max(percent, 0.0), 100.0)
+        windows[window] = percent
     return windows
 
 

@@ -170,6 +170,16 @@ def test_slow_listing_starts_again():
     assert collector.update(fresh, late, Response(START + 302, 200, json.dumps(page(alert("c"))).encode())) == fresh
 
 
+def test_forgotten_cursor_does_not_withdraw_the_alerts():
+    """A listing whose next page keeps failing is restarted while the last one may still be shown."""
+    collector = Collector(settings(max_age="5m"))
+    known = polled(collector, collector.start(), ALERTS, page(alert("a")))
+    half = polled(collector, known, ALERTS, page(alert("a"), cursor="x"), at=START + 60)
+
+    assert ask_for(collector, half, ALERTS, START + 180).params == (("state", "trigger"), ("cursor", "x"))
+    assert ask_for(collector, half, ALERTS, START + 181).params == (("state", "trigger"),)
+
+
 def test_each_group_is_published_at_once_and_the_last_one_ends_the_round():
     """The target's age is that of its oldest group, and there is no success before all have answered."""
     collector = Collector(settings(account_groups=["1", "2"]))
@@ -286,6 +296,16 @@ def test_old_results_are_withdrawn():
     assert samples(collector, knowledge, name, START + 901) == {}
 
 
+def test_results_of_a_round_long_ago_are_not_shown():
+    """The vendor keeps the last round of a test that no longer runs, and answers with it."""
+    collector = Collector(settings(test_results=["1"]))
+    rounds = {START - 900: {("", "1"): 1.0}, START - 901: {}}
+    for began, expected in rounds.items():
+        results = {"results": [{"roundId": int(began), "errorType": "None"}]}
+        knowledge = polled(collector, collector.start(), RESULTS, results)
+        assert samples(collector, knowledge, "thousandeyes_test_availability_ratio") == expected
+
+
 @pytest.mark.parametrize(
     ("rows", "availability", "expires"),
     [
@@ -391,10 +411,16 @@ def test_rate_above_the_organisations_limit_is_a_warning():
             [{"roundId": 1, "loss": 100}, {"roundId": 2, "loss": 0}],
             {(LOSS, "mean"): 0.0, (LOSS, "max"): 0.0},
         ),
+        (
+            "network",
+            [{"loss": 100.0001, "avgLatency": -1, "jitter": -1}, {"loss": 250}, {"loss": -1, "avgLatency": 40}],
+            {(LOSS, "mean"): 1.0, (LOSS, "max"): 1.0, (LATENCY, "mean"): 0.04, (LATENCY, "max"): 0.04},
+        ),
+        ("bgp", [{"reachability": 101, "updates": -1, "pathChanges": 0}], {("test_bgp_path_changes",): 0.0}),
     ],
 )
 def test_network_bgp_and_dns_results_are_read(kind, rows, expected):
-    """Percentages become ratios, milliseconds seconds; missing values are left out."""
+    """Percentages become ratios, milliseconds seconds; missing and impossible values are left out."""
     assert measured(kind, rows) == pytest.approx(expected)
 
 

@@ -24,6 +24,7 @@ from exporter.toolkit.text import escaped
 
 _DURATION = re.compile(r"(?:(\d+)d)?(?:(\d+)h)?(?:(\d+)m)?(?:(\d+(?:\.\d+)?)s)?(?:(\d+)ms)?")
 _SECONDS = (86400.0, 3600.0, 60.0, 1.0, 0.001)
+_LONGEST = 36_525 * 86_400.0
 _SIZE = re.compile(r"(\d+)\s*(B|kB|KB|MB|GB)?")
 _BYTES = {None: 1, "B": 1, "kB": 1000, "KB": 1000, "MB": 1000**2, "GB": 1000**3}
 _log = logging.getLogger(__name__)
@@ -42,7 +43,10 @@ def seconds(value: object) -> float:
     match = _DURATION.fullmatch(value) if isinstance(value, str) else None
     if not value or match is None:
         raise ValueError("not a duration: write it like 30s, 5m or 1h30m")
-    return sum(float(count) * unit for count, unit in zip(match.groups(), _SECONDS, strict=True) if count)
+    found = sum(float(count) * unit for count, unit in zip(match.groups(), _SECONDS, strict=True) if count)
+    if found > _LONGEST:
+        raise ValueError("longer than a hundred years")  # the system's clocks and waits overflow
+    return found
 
 
 def size(value: object) -> int:

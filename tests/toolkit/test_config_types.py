@@ -40,6 +40,13 @@ def test_invalid_duration_is_an_error_with_the_format(written):
     assert problems_of(token="t", wait=written) == ["wait: not a duration: write it like 30s, 5m or 1h30m"]
 
 
+@pytest.mark.parametrize("written", ["36526d", "9" * 400 + "s"])
+def test_a_duration_that_no_clock_can_measure_is_an_error(written):
+    """It would pass the check and fail every request."""
+    assert Example(token="t", wait="36525d").wait == 36_525 * 86_400.0
+    assert problems_of(token="t", wait=written) == ["wait: longer than a hundred years"]
+
+
 @pytest.mark.parametrize(("written", "expected"), [("64MB", 64_000_000), ("1 kB", 1000), (12, 12), ("3GB", 3 * 10**9)])
 def test_sizes_are_read_in_bytes(written, expected):
     """Decimal units, and a bare number of bytes."""

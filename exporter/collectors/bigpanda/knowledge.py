@@ -122,7 +122,8 @@ def with_environments(
     if knowledge.environments and not places and knowledge.emptied_at is None:
         # A list that is suddenly empty must be confirmed by a second one.
         return replace(knowledge, emptied_at=at)
-    names, rounds, environments = Counter(places.values()), furthest(knowledge.environments), {}
+    names = Counter(name for identity, place in places.items() for name in (place, f"{place} ({identity})"))
+    rounds, environments = furthest(knowledge.environments), {}
     for identity, place in places.items():
         # The name is a label value: two series must not share it.
         name = place if names[place] == 1 else f"{place} ({identity})"

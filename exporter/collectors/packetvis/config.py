@@ -5,6 +5,7 @@ from urllib.parse import parse_qsl, urlsplit
 
 from pydantic import Field, field_validator
 
+from exporter.collectors.lenient_json import count_of
 from exporter.collectors.settings import TargetSettings
 from exporter.toolkit.config_types import Duration, Secret
 from exporter.toolkit.http_settings import is_url
@@ -29,7 +30,7 @@ class Settings(TargetSettings):
     address: Secret = Field(alias="url")
     severity: int | None = Field(None, ge=1, le=4)
     types: tuple[Annotated[str, Field(pattern=r"^[^,\s]+$")], ...] = ()
-    warning_minutes: int | None = Field(None, gt=0)
+    warning_minutes: int | None = Field(None, gt=0, le=1_000_000)
     unknown_types: Literal["keep", "other"] = "keep"
 
     @field_validator("address")
@@ -50,9 +51,8 @@ class Settings(TargetSettings):
 
     def window(self) -> float:
         """Return how many seconds a notification keeps the warning on, as far as the configuration shows."""
-        given = self._of_url().get("warning", "")
-        of_url = int(given) if given.isascii() and given.isdecimal() and int(given) > 0 else DEFAULT_WARNING_MINUTES
-        return 60.0 * (self.warning_minutes or of_url)
+        of_url = count_of(self._of_url().get("warning"))
+        return 60.0 * (self.warning_minutes or of_url or DEFAULT_WARNING_MINUTES)
 
     def warnings(self) -> list[str]:
         """Return the settings that go against the vendor's advice, could miss a warning, or contradict the URL."""

@@ -280,7 +280,7 @@ def test_environments_are_added_and_removed():
 @pytest.mark.parametrize(
     ("wanted", "labels"),
     [
-        ("all", ["Prod (1)", "Prod (2)", "Lab"]),
+        ("all", ["Prod (1)", "Prod (2)", "Lab", "Prod (1) (4)"]),
         (["2", "Lab", "77"], ["Prod", "Lab", "77"]),
         (["Lab", "3"], ["Lab"]),
     ],
@@ -289,6 +289,7 @@ def test_environment_labels_are_unique(wanted, labels):
     """The label is the name; with the id if two share a name, the id alone without a name."""
     collector = Collector(settings(environments=wanted))
     rows = [{"id": "1", "name": "Prod"}, {"id": "2", "name": "Prod"}, {"id": "3", "name": "Lab"}]
+    rows += [{"id": "4", "name": "Prod (1)"}]
     (request,) = collector.requests(collector.start(), START)
     knowledge = collector.update(collector.start(), request, response(rows))
 

@@ -240,6 +240,7 @@ def test_long_ids_stay_distinct():
             {},
             ["url: contains status=true: PacketVis answers 418 while it warns, which proxies may break"],
         ),
+        (f"warning={'9' * 5000}", {}, []),
         ("warning=1", {}, ["poll_interval: a warning lasts 60 s and can begin and end between two polls"]),
     ],
 )

@@ -52,7 +52,7 @@ def requeue(arguments: Namespace, config: Config, database: Database) -> int:
     """Queue dead letters again, rebuilt from their alerts, so that a corrected mapping takes effect."""
     mappings = {path: one.mapping for path, one in config.by_source.items()}
     ids = None if arguments.all else arguments.ids
-    done = asdict(DeadLetters(database).requeue(ids, mappings, time.time()))
+    done = DeadLetters(database).requeue(ids, mappings, time.time())
     return output.results(arguments, "dead letter", arguments.ids, done, "no dead letters to requeue")
 
 

@@ -38,7 +38,7 @@ def send_test(arguments: Namespace) -> int:
                 status = status_of(alert, settings.mapping)[0] or Status.WARNING
                 event = draft(alert, status, settings.mapping).freeze(at)
                 answer = client.send([event], settings.mapping.app_key)
-                output.line(f"{alert.key} {status.value}: {answer.value} by BigPanda")
+                output.line(f"{alert.key} {status.value}: {answer} by BigPanda")
         except DeliveryError as error:
             output.line(f"send-test: not accepted: {error}")
             return 1

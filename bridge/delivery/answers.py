@@ -9,7 +9,6 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from email.utils import parsedate_to_datetime
-from enum import StrEnum
 from typing import Any, Final
 
 from bridge.errors import DeliveryError, Rejected, Stopped, Transient
@@ -29,13 +28,6 @@ _INSIDE: Final = ("response", "responses", "result", "results")
 _BEARER: Final = re.compile(r"\b(Bearer|Basic)\s+[^\s\"',;<>]+", re.IGNORECASE)
 _TOKEN_QUERY: Final = re.compile(r"\b((?:access_)?token|api_?key)=[^\s&\"'<>]+", re.IGNORECASE)
 _TITLE: Final = re.compile(r"<title[^>]*>(.*?)</title>", re.IGNORECASE | re.DOTALL)
-
-
-class Answer(StrEnum):
-    """BigPanda's acceptance of a request."""
-
-    ACCEPTED = "accepted"
-    DUPLICATE = "duplicate"
 
 
 def judge(response: HttpResponse, now: float, *, who: str = "BigPanda", secrets: Iterable[str] = ()) -> None:

@@ -5,7 +5,6 @@ from collections.abc import Iterable, Sequence
 from typing import Final
 
 from bridge.config import BigPanda as Settings
-from bridge.delivery.answers import Answer
 from bridge.delivery.http_api import HttpApi
 from bridge.outbox.queue import ClaimedEvent
 
@@ -20,11 +19,14 @@ class BigPanda(HttpApi):
         super().__init__(settings, settings.timeout, settings.token)
         self._url = settings.url
 
-    def send(self, events: Sequence[str], app_key: str) -> Answer:
-        """Send `events`, each as JSON, all of one integration. Raises DeliveryError."""
+    def send(self, events: Sequence[str], app_key: str) -> str:
+        """Send `events`, each as JSON, all of one integration. Raises DeliveryError.
+
+        Returns "accepted", or "duplicate" if BigPanda had them already.
+        """
         # Sending the same bytes twice is harmless: the second time they are a duplicate.
         answer = self.request("POST", self._url, body(events, app_key), repeatable=True)
-        return Answer.DUPLICATE if answer.status == 204 else Answer.ACCEPTED  # noqa: PLR2004  No Content
+        return "duplicate" if answer.status == 204 else "accepted"  # noqa: PLR2004  No Content
 
 
 def body(events: Sequence[str], app_key: str) -> bytes:

@@ -12,7 +12,6 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Final
-from uuid import uuid4
 
 from bridge.config import BigPanda as Settings
 from bridge.config import Config
@@ -63,8 +62,7 @@ class Delivery(PeriodicThread):
         self._relocation, self._connect = Relocation(database, connect), connect
         self._begun = False
         self._restate_at: float | None = None
-        self._metrics, self._owner = metrics, uuid4().hex
-        self._clock, self._steady, self._chance = clock, steady, chance
+        self._metrics, self._clock, self._steady, self._chance = metrics, clock, steady, chance
         self._limiter, self._offset = RateLimiter(config.bigpanda.events_per_minute, steady()), clock() - steady()
         self._isolation, self._refusals = Isolation(most=1, width=1), Refusals()
         self._use(config)
@@ -138,7 +136,7 @@ class Delivery(PeriodicThread):
         lease = self._settings.timeout * _LEASES
         allowance = self._limiter.allowance()
         wanted = self._isolation.wanted(allowance, probe=probe)
-        claimed = {one.id: one for one in self._queue.claim(wanted, self._owner, now, lease)}
+        claimed = {one.id: one for one in self._queue.claim(wanted, now, lease)}
         requests, left = self._isolation.arrange(list(claimed), allowance, probe=probe)
         if left:
             self._queue.release([claimed[one] for one in left])
@@ -155,7 +153,7 @@ class Delivery(PeriodicThread):
             self._refused(request, error, circuit)
         else:
             now, name, ids = self._clock(), self._name, [one.id for one in request]
-            self._pending_writes.append(lambda: self._queue.record(**{answer: request}, destination=name, now=now))
+            self._pending_writes.append(lambda: self._queue.record(request, answer, destination=name, now=now))
             self._metrics.deliveries.labels(answer).inc(len(request))
             for one in request:
                 self._metrics.latency.observe(max(0.0, now - one.accepted_at))

@@ -31,19 +31,6 @@ class DeadLetter:
     closed_at: float
 
 
-@dataclass(frozen=True, slots=True)
-class Requeued:
-    """The outcome of requeueing dead letters, by id.
-
-    `queued`: queued again; `superseded`: made pointless by a newer event of their alert, or by a mapping that no longer
-    sends them; `unknown`: kept, because their receiver is no longer configured.
-    """
-
-    queued: tuple[int, ...] = ()
-    superseded: tuple[int, ...] = ()
-    unknown: tuple[int, ...] = ()
-
-
 class DeadLetters(Repository):
     """The dead letters in the store."""
 
@@ -62,10 +49,12 @@ class DeadLetters(Repository):
 
     def requeue(
         self, ids: Sequence[int] | None, mappings: Mapping[tuple[str, str], EventMapping], now: float
-    ) -> Requeued:
+    ) -> dict[str, list[int]]:
         """Rebuild dead letters (None: all) from their alerts and queue them, in their old order with their old time.
 
-        `mappings`: of the configured receivers, by receiver and source.
+        `mappings`: of the configured receivers, by receiver and source. Returns the ids by outcome. `superseded`: made
+        pointless by a newer event of their alert, or by a mapping that no longer sends them; `unknown`: kept, because
+        their receiver is no longer configured.
         """
         chosen = dead if ids is None else dead & events.c.id.in_(ids)
         query = (
@@ -79,17 +68,14 @@ class DeadLetters(Repository):
         with self._database.write() as connection:
             for row in connection.execute(query).all():
                 results[_requeue(connection, row, mappings.get((row.receiver, row.source)), now)].append(row.id)
-        return Requeued(**{result: tuple(found) for result, found in results.items()})
+        return results
 
-    def discard(self, ids: Sequence[int], now: float) -> int:
-        """Discard dead letters; they stay in the history. Returns their number."""
-        chosen = update(events).where(dead, events.c.id.in_(ids))
-        with self._database.write() as connection:
-            return connection.execute(chosen.values(state="discarded", closed_at=now)).rowcount
+    def discard(self, ids: Sequence[int], now: float, *, up_to: int = 0) -> int:
+        """Discard these dead letters, and all up to an id, the last one that the user saw; return their number.
 
-    def discard_until(self, last: int, now: float) -> int:
-        """Discard every dead letter up to this id, the last one that the user saw; return their number."""
-        chosen = update(events).where(dead, events.c.id <= last)
+        They stay in the history.
+        """
+        chosen = update(events).where(dead, events.c.id.in_(ids) | (events.c.id <= up_to))
         with self._database.write() as connection:
             return connection.execute(chosen.values(state="discarded", closed_at=now)).rowcount
 

@@ -55,15 +55,11 @@ class Quarantine(Repository):
         with self._database.read() as connection:
             return page_of(connection, query, request, lambda row: Quarantined(**row._asdict()))
 
-    def discard(self, ids: Sequence[int]) -> int:
-        """Delete from quarantine; return the number deleted."""
+    def discard(self, ids: Sequence[int], *, up_to: int = 0) -> int:
+        """Delete these bodies, and all up to an id, the last one that the user saw; return the number deleted."""
+        chosen = quarantine.c.id.in_(ids) | (quarantine.c.id <= up_to)
         with self._database.write() as connection:
-            return connection.execute(delete(quarantine).where(quarantine.c.id.in_(ids))).rowcount
-
-    def discard_until(self, last: int) -> int:
-        """Delete everything up to this id, the last one that the user saw; return the number deleted."""
-        with self._database.write() as connection:
-            return connection.execute(delete(quarantine).where(quarantine.c.id <= last)).rowcount
+            return connection.execute(delete(quarantine).where(chosen)).rowcount
 
 
 def put(connection: Connection, receiver: str, source: str, found: Sequence[UnreadableAlert], now: float) -> None:

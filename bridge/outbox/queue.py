@@ -5,7 +5,6 @@ the alert. A claim is a lease that ends by itself, so that nothing is lost with 
 keeps a late result of that process from counting.
 """
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -27,20 +26,11 @@ class ClaimedEvent:
     key: str
     kind: str
     status: str
-    receiver: str
-    source: str
     app_key: str
-    timestamp: int
     body: str
     attempts: int
     accepted_at: float
     token: str
-
-    @property
-    def event(self) -> dict[str, Any]:
-        """Return the event as frozen."""
-        found: dict[str, Any] = json.loads(self.body)
-        return found
 
 
 _earlier = events.alias()
@@ -78,7 +68,7 @@ _EARLIEST = select(func.min(case((events.c.not_before >= _LEASED, events.c.not_b
 class Queue(Repository):
     """Queued events. Every method is one transaction, and raises Unavailable if the database cannot be used now."""
 
-    def claim(self, limit: int, owner: str, now: float, lease: float) -> list[ClaimedEvent]:
+    def claim(self, limit: int, now: float, lease: float) -> list[ClaimedEvent]:
         """Claim up to `limit` due events, each the first of its alert, all of one app_key, for `lease` seconds.
 
         Critical first, then resolutions, then the rest, the oldest first within each.
@@ -90,7 +80,7 @@ class Queue(Repository):
             if app_key is None:
                 return []
             rows = connection.execute(_CLAIMED, {**times, "of": app_key, "most": limit}).all()
-            token = f"{owner}/{uuid4().hex}"
+            token = uuid4().hex
             connection.execute(
                 update(events)
                 .where(events.c.id.in_([row.id for row in rows]))
@@ -98,30 +88,20 @@ class Queue(Repository):
             )
         return [ClaimedEvent(**(row._asdict() | {"attempts": row.attempts + 1}), token=token) for row in rows]
 
-    def record(
-        self,
-        *,
-        accepted: Sequence[ClaimedEvent] = (),
-        duplicate: Sequence[ClaimedEvent] = (),
-        destination: str = "",
-        now: float,
-    ) -> int:
-        """Record events that a destination accepted (2xx) or knew (204, `duplicate`), and the alerts now open there.
+    def record(self, claimed: Sequence[ClaimedEvent], outcome: str, *, destination: str = "", now: float) -> int:
+        """Record events that a destination accepted, or knew as a "duplicate", and the alerts now open there.
 
         Returns the number of events for which our lease was still valid.
         """
         with self._database.write() as connection:
             # Lock in the same order as ingest, to avoid deadlocks.
-            for event in sorted((*accepted, *duplicate), key=lambda event: event.key):
+            for event in sorted(claimed, key=lambda event: event.key):
                 ends = event.kind == Kind.RESOLVE
                 place = {"destination": "" if ends else destination, "app_key": "" if ends else event.app_key}
                 of = alert_states.c
                 moved = (of.destination != place["destination"]) | (of.app_key != place["app_key"])
                 connection.execute(update(alert_states).where(of.key == event.key, moved).values(place))
-            return sum(
-                _settle(connection, claimed, state="sent", reason=outcome, closed_at=now)
-                for claimed, outcome in ((accepted, "accepted"), (duplicate, "duplicate"))
-            )
+            return _settle(connection, claimed, state="sent", reason=outcome, closed_at=now)
 
     def postpone(self, claimed: Sequence[ClaimedEvent], not_before: float, reason: str) -> None:
         """Release events that were tried but not accepted, to be retried at `not_before`."""
@@ -173,10 +153,7 @@ class Queue(Repository):
 
 def _settle(connection: Connection, claimed: Sequence[ClaimedEvent], **changes: Any) -> int:
     """Change events that are still ours and end their lease; return their number."""
-    settled = 0
-    for token in {one.token for one in claimed}:
-        ids = [one.id for one in claimed if one.token == token]
-        ours = (events.c.id.in_(ids), events.c.lease_token == token, waiting)
-        statement = update(events).where(*ours).values(lease_token="", lease_until=0.0, **changes)
-        settled += connection.execute(statement).rowcount
-    return settled
+    ids, tokens = [one.id for one in claimed], {one.token for one in claimed}
+    ours = (events.c.id.in_(ids), events.c.lease_token.in_(tokens), waiting)
+    statement = update(events).where(*ours).values(lease_token="", lease_until=0.0, **changes)
+    return connection.execute(statement).rowcount

@@ -2,7 +2,6 @@
 
 import logging
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict
 from urllib.parse import urlencode
 
 from flask import Blueprint, Response, request
@@ -78,12 +77,11 @@ class Actions:
         mappings = {path: found.mapping for path, found in self._receivers().items()}
         done = self._dead_letters.requeue(None if forms.up_to() else forms.ids(), mappings, self._clock())
         self._wake()
-        return _back("../dead-letters", asdict(done))
+        return _back("../dead-letters", done)
 
     def discard(self) -> Response:
         """Discard dead letters."""
-        letters, last, now = self._dead_letters, forms.up_to(), self._clock()
-        count = letters.discard_until(last, now) if last else letters.discard(forms.ids(), now)
+        count = self._dead_letters.discard(forms.ids(), self._clock(), up_to=forms.up_to())
         return _back("../dead-letters", {"discarded": range(count)})
 
     def replay(self) -> Response:
@@ -93,8 +91,7 @@ class Actions:
 
     def discard_quarantined(self) -> Response:
         """Delete quarantined webhooks."""
-        kept, last = self._quarantine, forms.up_to()
-        count = kept.discard_until(last) if last else kept.discard(forms.ids())
+        count = self._quarantine.discard(forms.ids(), up_to=forms.up_to())
         return _back("../quarantine", {"discarded": range(count)})
 
     def _on_incident(

@@ -116,7 +116,7 @@ def test_retention_deletes_history_and_keeps_queued_events(start, file, monkeypa
         for number in range(30)
     ]
     outbox.ingest.accept([Notification(receiver="alertmanager", source="prod", alerts=alerts, mapping=mapping)], 1000.0)
-    outbox.queue.record(accepted=outbox.queue.claim(20, "me", 1001.0, 60.0), now=1002.0)
+    outbox.queue.record(outbox.queue.claim(20, 1001.0, 60.0), "accepted", now=1002.0)
     monkeypatch.setattr("bridge.app._PRUNE_ROWS", 7)
     bridge = Bridge(start, load(file), clock=lambda: 10_000.0)
     pauses = [bridge._prune() for _ in range(4)]

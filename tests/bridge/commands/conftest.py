@@ -57,7 +57,7 @@ class Filled:
     def bury(self, *names, reason="BigPanda answered 400: no\nhost \x1b[31m"):
         """Make dead letters; return their ids."""
         self.ingest(*names)
-        claimed = self.store.queue.claim(len(names), "me", NOW, 60)
+        claimed = self.store.queue.claim(len(names), NOW, 60)
         for one in claimed:
             self.store.queue.bury(one, reason, NOW + 5)
         return [one.id for one in claimed]

@@ -64,20 +64,21 @@ def test_alert_of_a_removed_receiver_is_closed(filled):
     """At the destination where it was opened. One that BigPanda never accepted is not open anywhere."""
     filled.ingest("a", "b")
     queue, now = filled.store.queue, 1_700_000_000.0
-    queue.record(accepted=queue.claim(1, "me", now, 10), now=now)
+    queue.record(queue.claim(1, now, 10), "accepted", now=now)
     states, accept = filled.store.alerts.open_alerts("prod"), lambda one, at: filled.store.ingest.accept([one], at)[0]
     taken, other = sorted(states, key=lambda state: not state.app_key)
     found = operations.close(states, {}, accept, now + 60)
     assert found == {"closed": [taken.key], "unchanged": [], "unknown": [other.key]}
-    (ended,) = [one for one in queue.claim(9, "me", now + 90, 10) if one.status == "ok"]
-    assert (ended.key, ended.app_key, ended.event["incident_identifier"]) == (taken.key, taken.app_key, taken.key)
+    (ended,) = [one for one in queue.claim(9, now + 90, 10) if one.status == "ok"]
+    identity = json.loads(ended.body)["incident_identifier"]
+    assert (ended.key, ended.app_key, identity) == (taken.key, taken.app_key, taken.key)
     assert operations.resend(states, {}, accept, now)["unknown"] == [state.key for state in states]
 
 
 def test_open_alerts_are_resent(run, filled):
     """Named ones or all: queued again with a later time, under the same identifier."""
     filled.ingest("a", "b")
-    filled.store.queue.record(accepted=filled.store.queue.claim(9, "me", 1_700_000_000.0, 10), now=1_700_000_001.0)
+    filled.store.queue.record(filled.store.queue.claim(9, 1_700_000_000.0, 10), "accepted", now=1_700_000_001.0)
     assert run("alerts", "resend", "prod:a").out == "prod:a: resent\n"
     assert filled.queued() == 1
     assert json.loads(run("alerts", "resend", "--all", "--format=json").out) == {

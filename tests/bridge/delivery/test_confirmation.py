@@ -1,5 +1,6 @@
 """The confirmation against a real outbox, and a BigPanda that lists what a test wants."""
 
+import json
 import logging
 
 import pytest
@@ -30,7 +31,7 @@ class Panda:
         if self.drops.get(event.key, 0) > 0:
             self.drops[event.key] -= 1
         else:
-            self.taken.append({"payload": event.event})
+            self.taken.append({"payload": json.loads(event.body)})
 
     def alerts(self, app_key, since):
         self.asked.append((app_key, since))
@@ -78,8 +79,8 @@ class Bench:
         self.deliver()
 
     def deliver(self):
-        while claimed := self.outbox.queue.claim(100, "me", self.now, 60):
-            self.outbox.queue.record(accepted=claimed, now=self.now)
+        while claimed := self.outbox.queue.claim(100, self.now, 60):
+            self.outbox.queue.record(claimed, "accepted", now=self.now)
             for event in claimed:
                 self.bodies.append(event.body)
                 self.panda.take(event)

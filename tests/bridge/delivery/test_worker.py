@@ -4,7 +4,6 @@ import threading
 import pytest
 
 from bridge.config import BigPanda, Config
-from bridge.delivery.answers import Answer
 from bridge.delivery.bigpanda_client import packed
 from bridge.delivery.relocation import Relocation
 from bridge.delivery.worker import Delivery, closed_for
@@ -42,7 +41,7 @@ class Panda:
         self.took = 0.0
         self.requests = []
         self.accepted, self.times = [], []
-        self.mood = lambda events: Answer.ACCEPTED
+        self.mood = lambda events: "accepted"
 
     def send(self, events, app_key):
         self.clock.now += self.took
@@ -133,7 +132,7 @@ def refuse(error, when=lambda events: True):
     def mood(events):
         if when(events):
             raise error
-        return Answer.ACCEPTED
+        return "accepted"
 
     return mood
 
@@ -150,7 +149,7 @@ def test_queued_events_are_sent_once_and_recorded(scene):
 
 def test_a_duplicate_is_success(scene):
     """204 is counted separately, and the event is done."""
-    scene.panda.mood = lambda events: Answer.DUPLICATE
+    scene.panda.mood = lambda events: "duplicate"
     scene.accept("a")
     scene.live(3)
     assert scene.count("duplicate") == 1
@@ -169,7 +168,7 @@ def test_critical_goes_first_then_resolutions(scene):
     scene.accept("c1", "c2", severity="critical")
     scene.live(20)
     assert not scene.panda.accepted
-    scene.panda.mood = lambda events: Answer.ACCEPTED
+    scene.panda.mood = lambda events: "accepted"
     scene.live(70)
     keys = scene.panda.names()
     assert set(keys[:2]) == {"prod:c1", "prod:c2"}
@@ -183,7 +182,7 @@ def test_a_key_keeps_its_order(scene):
     for firing in (True, False, True, False):
         scene.accept("a", firing=firing)
         scene.live(3)
-    scene.panda.mood = lambda events: Answer.ACCEPTED
+    scene.panda.mood = lambda events: "accepted"
     scene.live(70)
     assert [status for *_, status in scene.panda.accepted] == ["warning", "ok", "warning", "ok"]
 
@@ -197,7 +196,7 @@ def test_rejected_credentials_lose_nothing(scene):
     assert scene.up() == 0
     counts = scene.outbox.status.counts(scene.clock.now)
     assert (counts.waiting, counts.dead) == (80, 0)
-    scene.panda.mood = lambda events: Answer.ACCEPTED
+    scene.panda.mood = lambda events: "accepted"
     scene.live(75)
     assert len(scene.panda.accepted) == 80
     assert scene.up() == 1
@@ -223,7 +222,7 @@ def test_retry_after_is_obeyed(scene):
     scene.panda.mood = refuse(Transient("429", status=429, retry_after=40.0))
     scene.accept("a")
     scene.live(1)
-    scene.panda.mood = lambda events: Answer.ACCEPTED
+    scene.panda.mood = lambda events: "accepted"
     scene.accept("b", severity="critical")
     began = scene.panda.requests[0][0]
     scene.live(60)
@@ -261,7 +260,7 @@ def test_equal_rejections_of_all_events_mean_the_destination(scene, caplog):
     probes = scene.panda.requests[before:]
     assert 18 <= len(probes) <= 22
     assert all(len(keys) == 1 for _, keys in probes)
-    scene.panda.mood = lambda events: Answer.ACCEPTED
+    scene.panda.mood = lambda events: "accepted"
     scene.live(130)
     assert sorted(scene.panda.names()) == sorted(f"prod:{number}" for number in range(30))
     assert scene.outbox.status.counts(scene.clock.now).dead == 0
@@ -277,7 +276,7 @@ def test_second_equal_rejection_holds_the_queue(scene):
     scene.accept("b")
     scene.live(5)
     assert (scene.outbox.status.counts(scene.clock.now).dead, scene.up()) == (0, 0)
-    scene.panda.mood = lambda events: Answer.ACCEPTED
+    scene.panda.mood = lambda events: "accepted"
     scene.live(130)
     assert sorted(scene.panda.names()) == ["prod:a", "prod:b"]
 
@@ -287,7 +286,7 @@ def test_equal_rejections_are_recognized_across_a_restart(scene):
     scene.panda.mood = refuse(Rejected("BigPanda answered 400: unknown", status=400))
     scene.accept("bad")
     scene.live(5)
-    scene.panda.mood = lambda events: Answer.ACCEPTED
+    scene.panda.mood = lambda events: "accepted"
     scene.accept("good")
     scene.live(5)
     scene.panda.mood = refuse(Rejected("BigPanda answered 400: unknown", status=400))
@@ -296,7 +295,7 @@ def test_equal_rejections_are_recognized_across_a_restart(scene):
         scene.accept(name)
         scene.live(5)
         assert [letter.key for letter in scene.outbox.dead_letters.oldest()] == dead
-    scene.panda.mood = lambda events: Answer.ACCEPTED
+    scene.panda.mood = lambda events: "accepted"
     scene.live(130)
     assert sorted(scene.panda.names()) == ["prod:a", "prod:b", "prod:good"]
 
@@ -358,7 +357,7 @@ def test_event_that_fails_every_request_is_isolated(scene, error, seconds):
     before = len(scene.panda.requests)
     scene.live(600)
     assert before + 5 <= len(scene.panda.requests) <= before + 60
-    scene.panda.mood = lambda events: Answer.ACCEPTED
+    scene.panda.mood = lambda events: "accepted"
     scene.live(120)
     assert "prod:bad" in scene.panda.names()
 
@@ -384,10 +383,10 @@ def test_accepted_event_is_recorded_later_if_the_database_fails(scene, monkeypat
     scene.accept("a")
     record, failures = Queue.record, iter(range(3))
 
-    def failing(queue, **arguments):
+    def failing(queue, *events, **arguments):
         if next(failures, None) is not None:
             raise Unavailable("database: busy")
-        return record(queue, **arguments)
+        return record(queue, *events, **arguments)
 
     monkeypatch.setattr(Queue, "record", failing)
     scene.live(10)
@@ -403,7 +402,7 @@ def test_a_crash_between_send_and_record_repeats_the_same_bytes(scene):
         bodies.append(events)
         if len(bodies) == 1:
             raise RuntimeError("crash")
-        return Answer.DUPLICATE
+        return "duplicate"
 
     scene.panda.mood = crash
     scene.accept("a")
@@ -543,7 +542,7 @@ def test_unexpected_error_does_not_keep_open_alerts_from_moving(scene):
     scene.delivery.change(config(OTHER))
     scene.accept("b")
     scene.live(0.5)
-    new.mood = lambda events: Answer.ACCEPTED
+    new.mood = lambda events: "accepted"
     scene.live(90)
     assert sorted(set(new.names())) == ["prod:a", "prod:b"]
 
@@ -601,7 +600,7 @@ def test_clock_set_back_delays_nothing(scene, caplog, back):
     scene.panda.mood = refuse(Stopped("BigPanda answered 401", status=401))
     scene.accept("a")
     scene.live(2)
-    scene.panda.mood = lambda events: Answer.ACCEPTED
+    scene.panda.mood = lambda events: "accepted"
     scene.clock.set_back = back
     scene.accept("b")
     scene.live(61)
@@ -612,7 +611,7 @@ def test_clock_set_back_delays_nothing(scene, caplog, back):
 def test_requests_stay_under_a_megabyte(scene):
     """A claim that is too large becomes several requests; one event that is too large is sent alone."""
     scene.accept("a", "b", "c")
-    claimed = scene.outbox.queue.claim(10, "me", scene.clock.now, 60)
+    claimed = scene.outbox.queue.claim(10, scene.clock.now, 60)
     weight = len(claimed[0].body) + 1
     assert [len(request) for request in packed(claimed, weight * 2)] == [2, 1]
     assert [len(request) for request in packed(claimed, 10)] == [1, 1, 1]

@@ -152,8 +152,8 @@ class Bench:
         return self.metrics.registry.get_sample_value(f"vendorwatch_bridge_{name}", {"source": "panda", **labels})
 
     def deliver(self):
-        claimed = self.outbox.queue.claim(100, "me", self.now, 60.0)
-        self.outbox.queue.record(accepted=claimed, now=self.now)
+        claimed = self.outbox.queue.claim(100, self.now, 60.0)
+        self.outbox.queue.record(claimed, "accepted", now=self.now)
         return [(one.key, one.status) for one in claimed]
 
 

@@ -106,7 +106,7 @@ def test_search_does_not_match_the_stored_structure():
 def test_queue_has_the_reason_for_each_event(outbox):
     """In the order of sending: in flight, behind an earlier event of its key, held, retried later."""
     accept(outbox, alert("a", severity="critical"), alert("b"))
-    outbox.queue.claim(1, "me", T0, 1e9)
+    outbox.queue.claim(1, T0, 1e9)
     accept(outbox, alert("a", firing=False), now=T0 + 1)
     rows = {(row.key, row.kind): row for row in outbox.events.queued(ALL, T0 + 2).rows}
     assert list(rows) == [("prod:a", "open"), ("prod:a", "resolve"), ("prod:b", "open")]
@@ -121,7 +121,7 @@ def test_queue_has_the_reason_for_each_event(outbox):
 def test_an_update_that_was_never_tried_is_held(outbox):
     """Until its interval is over."""
     accept(outbox, alert("a"))
-    outbox.queue.record(accepted=outbox.queue.claim(1, "me", T0, 10), now=T0)
+    outbox.queue.record(outbox.queue.claim(1, T0, 10), "accepted", now=T0)
     accept(outbox, alert("a", text="changed"), now=T0 + 10, interval=900.0)
     (held,) = outbox.events.queued(ALL, T0 + 11).rows
     assert held.held
@@ -132,7 +132,7 @@ def test_finished_events_are_listed_newest_first(outbox):
     """With a flag for further rows, without counting a month of history."""
     accept(outbox, *(alert(f"n{number}") for number in range(3)))
     for number in range(3):
-        outbox.queue.record(accepted=outbox.queue.claim(1, "me", T0, 10), now=T0 + number)
+        outbox.queue.record(outbox.queue.claim(1, T0, 10), "accepted", now=T0 + number)
     page = outbox.events.closed(PageRequest(2), T0)
     assert (keys_of(page), page.total) == (["n2", "n1"], 3)
     assert keys_of(outbox.events.closed(PageRequest(2, 2), T0)) == ["n0"]
@@ -142,13 +142,13 @@ def test_finished_events_are_listed_newest_first(outbox):
 def test_dead_letters_are_paged_and_discarded_up_to_the_seen_ones(outbox):
     """Dead letters newer than the page stay."""
     accept(outbox, *(alert(f"n{number}", text="x" * 100_000) for number in range(3)))
-    for one in outbox.queue.claim(3, "me", T0, 10)[:2]:
+    for one in outbox.queue.claim(3, T0, 10)[:2]:
         outbox.queue.bury(one, "400: no", T0 + 1)
     page = outbox.dead_letters.page(ALL)
     assert (keys_of(page), page.total) == (["n0", "n1"], 2)
     assert keys_of(outbox.dead_letters.page(PageRequest(1, 1))) == ["n1"]
     assert all(len(row.body) <= SHOWN for row in page.rows)
-    assert outbox.dead_letters.discard_until(page.rows[0].id, T0 + 2) == 1
+    assert outbox.dead_letters.discard([], T0 + 2, up_to=page.rows[0].id) == 1
     assert keys_of(outbox.dead_letters.page(ALL)) == ["n1"]
 
 
@@ -159,16 +159,14 @@ def test_quarantine_is_paged_and_discarded_up_to_the_seen_ones(outbox):
     page = outbox.quarantine.page(PageRequest(2))
     assert ([row.reason for row in page.rows], page.total) == (["first", "second"], 3)
     assert {len(row.body) for row in page.rows} == {SHOWN}
-    assert outbox.quarantine.discard_until(page.rows[-1].id) == 2
+    assert outbox.quarantine.discard([], up_to=page.rows[-1].id) == 2
     assert [row.reason for row in outbox.quarantine.page(ALL).rows] == ["third"]
 
 
 def test_history_of_a_key(outbox):
     """Its state, and its events with BigPanda's responses, the newest first."""
     accept(outbox, alert("a"), alert("other"), unreadable=(UnreadableAlert("odd", "{}"),))
-    outbox.queue.record(
-        accepted=[one for one in outbox.queue.claim(2, "me", T0, 10) if one.key == "prod:a"], now=T0 + 1
-    )
+    outbox.queue.record([one for one in outbox.queue.claim(2, T0, 10) if one.key == "prod:a"], "accepted", now=T0 + 1)
     accept(outbox, alert("a", firing=False), now=T0 + 60)
     events = outbox.events.of_alert("prod:a", T0 + 61)
     assert outbox.state("prod:a").status == "ok"

@@ -1,5 +1,6 @@
 """Alerts that share an identity are one alert in BigPanda: the worst that fires, ok when none does."""
 
+import json
 from dataclasses import replace
 from itertools import count
 
@@ -38,9 +39,9 @@ def send(outbox, *entries, now=T0, receiver=SHARED):
 def deliver(outbox, now):
     """Deliver all that is due; return each event's identifier, status and description."""
     found = []
-    while claimed := outbox.queue.claim(100, "me", now, 60.0):
-        found += [one.event for one in claimed]
-        outbox.queue.record(accepted=claimed, now=now)
+    while claimed := outbox.queue.claim(100, now, 60.0):
+        found += [json.loads(one.body) for one in claimed]
+        outbox.queue.record(claimed, "accepted", now=now)
     return [(one["incident_identifier"], one["status"], one["description"]) for one in found]
 
 
@@ -49,9 +50,9 @@ def test_a_warning_that_becomes_critical_is_one_alert(outbox):
     assert send(outbox, entry("warning")).queued == 1
     assert deliver(outbox, T0 + 1) == [(IDENTITY, "warning", "warning")]
     assert send(outbox, entry("critical"), now=T0 + 10).queued == 1
-    (claimed,) = outbox.queue.claim(9, "me", T0 + 11, 60.0)
-    assert (claimed.event["severity"], claimed.event["status"]) == ("critical", "critical")
-    outbox.queue.record(accepted=[claimed], now=T0 + 11)
+    (claimed,) = outbox.queue.claim(9, T0 + 11, 60.0)
+    assert (json.loads(claimed.body)["severity"], json.loads(claimed.body)["status"]) == ("critical", "critical")
+    outbox.queue.record([claimed], "accepted", now=T0 + 11)
     assert send(outbox, entry("critical", firing=False, at=T0 + 20), now=T0 + 20).queued == 1
     assert deliver(outbox, T0 + 21) == [(IDENTITY, "warning", "warning")]
     assert send(outbox, entry("warning", firing=False, at=T0 + 30), now=T0 + 30).queued == 1

@@ -1,5 +1,6 @@
 """The outbox against a model in memory: whatever happens in whatever order, BigPanda ends with the truth."""
 
+import json
 from itertools import count, pairwise
 
 import pytest
@@ -59,7 +60,7 @@ class Machine(RuleBasedStateMachine):
 
     @rule(limit=st.integers(1, 3))
     def claims(self, limit):
-        taken = self.outbox.queue.claim(limit, "one", self.now, 7000.0)  # longer than a run
+        taken = self.outbox.queue.claim(limit, self.now, 7000.0)  # longer than a run
         assert not {one.key for one in taken} & {one.key for one in self.held}
         self.held += taken
 
@@ -67,7 +68,7 @@ class Machine(RuleBasedStateMachine):
     def bigpanda_accepts(self):
         for one in self.held:
             self.arrives(one)
-        assert self.outbox.queue.record(accepted=self.held, now=self.now) == len(self.held)
+        assert self.outbox.queue.record(self.held, "accepted", now=self.now) == len(self.held)
         self.held = []
 
     @rule(after=st.sampled_from([0.0, 5.0]))
@@ -103,10 +104,10 @@ class Machine(RuleBasedStateMachine):
         if (one.key, one.body) in self.seen:
             return
         self.seen.add((one.key, one.body))
-        before = self.received.get(one.key, [])
-        assert all(event["timestamp"] < one.timestamp for event in before)
-        assert one.timestamp <= self.now
-        self.received[one.key] = [*before, one.event]
+        event, before = json.loads(one.body), self.received.get(one.key, [])
+        assert all(other["timestamp"] < event["timestamp"] for other in before)
+        assert event["timestamp"] <= self.now
+        self.received[one.key] = [*before, event]
 
     @invariant()
     def what_is_open_is_what_was_told(self):
@@ -119,7 +120,7 @@ class Machine(RuleBasedStateMachine):
         """Once all is delivered, BigPanda knows the last of each key, and every resolution came after its firing."""
         self.bigpanda_is_away(0.0)
         self.now += 10_000
-        while taken := self.outbox.queue.claim(100, "one", self.now, 60.0):
+        while taken := self.outbox.queue.claim(100, self.now, 60.0):
             self.held = taken
             self.bigpanda_accepts()
         for key, (status, note) in self.states.items():

@@ -43,7 +43,7 @@ class Front:
         return requests.post(url, data=body, headers={"Content-Type": "application/json", **headers}, timeout=60)
 
     def events(self):
-        return [one.event for one in self.outbox.queue.claim(100, "me", NOW, 60.0)]
+        return [json.loads(one.body) for one in self.outbox.queue.claim(100, NOW, 60.0)]
 
 
 @pytest.fixture

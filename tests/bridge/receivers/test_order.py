@@ -1,5 +1,6 @@
 """Vendors' messages in any order, repeated, by clocks that are hours off: the newest by the vendor's own time holds."""
 
+import json
 from datetime import UTC, datetime
 from itertools import count
 
@@ -44,9 +45,9 @@ class Sender:
     def shown(self):
         """Deliver all, and return what BigPanda shows in the end; events come in order, none from the future."""
         events = []
-        while claimed := self.outbox.queue.claim(100, "me", self.now, 60.0):
-            events += [one.event for one in claimed if one.event["incident_identifier"] == self.key]
-            self.outbox.queue.record(accepted=claimed, now=self.now)
+        while claimed := self.outbox.queue.claim(100, self.now, 60.0):
+            events += [json.loads(one.body) for one in claimed if one.key == self.key]
+            self.outbox.queue.record(claimed, "accepted", now=self.now)
         stamps = [event["timestamp"] for event in events]
         assert stamps == sorted(set(stamps))
         assert max(stamps) <= self.now

@@ -66,7 +66,7 @@ def test_certificate_alert_expires_without_webhooks(outbox):
     bench.expiry.tick()
     assert bench.open() == ["s:certificate:other.example.com:443", "s:monitor:2"]
     assert bench.woken == 1
-    assert [one.event["status"] for one in outbox.queue.claim(9, "me", bench.now, 60.0)][:2] == ["critical", "warning"]
+    assert [one.status for one in outbox.queue.claim(9, bench.now, 60.0)][:2] == ["critical", "warning"]
 
 
 def test_repeated_alert_does_not_expire(outbox):

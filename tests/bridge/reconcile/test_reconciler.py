@@ -1,5 +1,6 @@
 """The reconciler against a real outbox, on both databases, and Alertmanagers that say what a test wants."""
 
+import json
 import logging
 import threading
 import time
@@ -152,9 +153,9 @@ def test_unlisted_alert_is_resolved_after_two_polls(bench, caplog):
     assert bench.open() == ["prod:there"]
     assert (bench.counted("closed"), bench.counted("opened"), bench.woken) == (1, 0, 1)
     assert "closed prod:gone (gone): unknown to every Alertmanager in two consecutive polls" in caplog.text
-    claimed = bench.outbox.queue.claim(10, "me", bench.now, 60)
-    bench.outbox.queue.record(accepted=claimed, now=bench.now)
-    (event,) = [claim.event for claim in bench.outbox.queue.claim(10, "me", bench.now, 60)]
+    claimed = bench.outbox.queue.claim(10, bench.now, 60)
+    bench.outbox.queue.record(claimed, "accepted", now=bench.now)
+    (event,) = [json.loads(claim.body) for claim in bench.outbox.queue.claim(10, bench.now, 60)]
     assert event["incident_identifier"] == "prod:gone"
     assert (event["status"], event["timestamp"]) == ("ok", int(bench.now))
     bench.turn(3)
@@ -399,11 +400,10 @@ TAGS = {"silenced_by": "jo", "silenced_until": "2023-11-15T00:00:00Z", "silence_
 def sent(bench):
     """Return the statuses of all events so far, with the tags of a silence."""
     found = []
-    while claimed := bench.outbox.queue.claim(10, "me", bench.now, 60):
-        bench.outbox.queue.record(accepted=claimed, now=bench.now)
-        found += [
-            (one.event["status"], {name: one.event[name] for name in TAGS if name in one.event}) for one in claimed
-        ]
+    while claimed := bench.outbox.queue.claim(10, bench.now, 60):
+        bench.outbox.queue.record(claimed, "accepted", now=bench.now)
+        events = [json.loads(one.body) for one in claimed]
+        found += [(event["status"], {name: event[name] for name in TAGS if name in event}) for event in events]
     return found
 
 

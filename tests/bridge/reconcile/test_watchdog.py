@@ -1,5 +1,6 @@
 """The watchdog's silence becomes one event, its return another, and our own rest neither."""
 
+import json
 import time
 from functools import partial
 
@@ -126,9 +127,9 @@ class Bench:
 
     def events(self):
         found = []
-        while claimed := self.outbox.queue.claim(10, "me", self.now, 60):
-            found += [one.event for one in claimed]
-            self.outbox.queue.record(accepted=claimed, now=self.now)
+        while claimed := self.outbox.queue.claim(10, self.now, 60):
+            found += [json.loads(one.body) for one in claimed]
+            self.outbox.queue.record(claimed, "accepted", now=self.now)
         return found
 
     @property

@@ -132,7 +132,7 @@ def test_bigpandas_python_module_works_unchanged(api):
     )  # fmt: skip
     assert (done.returncode, done.stderr) == (0, "")
     assert api.open() == {"db-1": Status.ACKNOWLEDGED.value, "web-0": "warning", "web-1": "warning"}
-    events = [one.event for one in api.store.queue.claim(100, "me", NOW, 60.0)]
+    events = [json.loads(one.body) for one in api.store.queue.claim(100, NOW, 60.0)]
     assert {(event["host"], event["check"], event["primary_property"]) for event in events} == {
         ("db-1", "backup", "host"), ("web-0", "load", "host"), ("web-1", "load", "host"), ("web-2", "load", "host"),
     }  # fmt: skip

@@ -166,7 +166,7 @@ def survives(desk):
     kept, shown = desk.kept(), desk.shown()
     desk.restart()
     assert (desk.kept(), desk.shown()) == (kept, shown)
-    for claimed in desk.store.queue.claim(1000, "me", NOW, 60.0):
+    for claimed in desk.store.queue.claim(1000, NOW, 60.0):
         assert all(valid(str(value)) == str(value) for value in json.loads(claimed.body.encode()).values())
 
 

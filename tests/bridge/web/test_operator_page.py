@@ -105,7 +105,7 @@ class World:
 
     def bury(self, name="a", reason="400: no", /, **more):
         self.ingest(name, **more)
-        (claimed,) = [one for one in self.outbox.queue.claim(100, "me", NOW - 90, 0.0) if one.key.endswith(f":{name}")]
+        (claimed,) = [one for one in self.outbox.queue.claim(100, NOW - 90, 0.0) if one.key.endswith(f":{name}")]
         self.outbox.queue.bury(claimed, reason, NOW - 80)
         return claimed.id
 
@@ -281,13 +281,13 @@ def test_text_of_incidents_is_escaped(world):
 def test_queued_events_have_a_reason(world):
     """In flight, behind an earlier one, held, retried later, in its turn."""
     world.ingest("sent")
-    world.outbox.queue.record(accepted=world.outbox.queue.claim(1, "me", NOW - 90, 10), now=NOW - 90)
+    world.outbox.queue.record(world.outbox.queue.claim(1, NOW - 90, 10), "accepted", now=NOW - 90)
     world.ingest("sent", annotations={"summary": "new"}, interval=900.0)
     world.ingest("tried")
-    world.outbox.queue.postpone(world.outbox.queue.claim(1, "me", NOW - 90, 10), NOW + 60, "503: busy")
+    world.outbox.queue.postpone(world.outbox.queue.claim(1, NOW - 90, 10), NOW + 60, "503: busy")
     world.ingest("tried", now=NOW - 20, firing=False, ends_at=NOW - 20)
     world.ingest("going")
-    world.outbox.queue.claim(1, "me", NOW, 1000)
+    world.outbox.queue.claim(1, NOW, 1000)
     world.ingest("due")
     page = world.page("/waiting")
     for text in (
@@ -323,9 +323,9 @@ def test_page_without_problems_has_one_line(world):
 def test_deliveries_show_bigpandas_response(world):
     """Accepted, duplicate, superseded, rejected; with the latency."""
     world.ingest("a")
-    world.outbox.queue.record(accepted=world.outbox.queue.claim(1, "me", NOW - 90, 10), now=NOW - 60)
+    world.outbox.queue.record(world.outbox.queue.claim(1, NOW - 90, 10), "accepted", now=NOW - 60)
     world.ingest("b")
-    world.outbox.queue.record(duplicate=world.outbox.queue.claim(1, "me", NOW - 90, 10), now=NOW - 50)
+    world.outbox.queue.record(world.outbox.queue.claim(1, NOW - 90, 10), "duplicate", now=NOW - 50)
     world.bury("c", "422: no")
     page = world.page("/deliveries")
     for text in ("BigPanda accepted it", "BigPanda had it already", "dead letter: 422: no", ">40s<"):
@@ -336,7 +336,7 @@ def test_alert_page_shows_its_history(world):
     """From the webhook to BigPanda's response, each event with its body; an unknown key is 404."""
     links = {"generator_url": "http://prom.example.com/g", "odd_url": "javascript:alert(1)"}
     world.ingest("a", links=links)
-    world.outbox.queue.record(accepted=world.outbox.queue.claim(1, "me", NOW - 90, 10), now=NOW - 60)
+    world.outbox.queue.record(world.outbox.queue.claim(1, NOW - 90, 10), "accepted", now=NOW - 60)
     world.ingest("a", now=NOW - 30, firing=False, ends_at=NOW - 30, links=links)
     page = world.page("/alert?key=prod:a")
     for text in (
@@ -604,7 +604,7 @@ def test_alert_is_closed_on_its_page(world, caplog):
 def test_alert_is_resent_on_its_page(world):
     """A firing alert is queued again with a later time."""
     world.ingest("a")
-    world.outbox.queue.record(accepted=world.outbox.queue.claim(1, "me", NOW - 90, 10), now=NOW - 60)
+    world.outbox.queue.record(world.outbox.queue.claim(1, NOW - 90, 10), "accepted", now=NOW - 60)
     token = world.token_of("/alert?key=prod:a")
     assert world.press("/alerts/resend", token=token, key="prod:a").headers["Location"] == "../alerts?resent=1"
     (queued,) = world.outbox.events.queued(PageRequest(9), NOW).rows
@@ -700,7 +700,7 @@ def test_the_noisiest_alerts_of_the_last_day_are_listed(world):
     for name, changes in (("once", 1), ("calm", 2), ("loud", 4)):
         for number in range(changes):
             world.ingest(name, now=NOW - 100 + number, annotations={"summary": str(number)})
-            world.outbox.queue.record(accepted=world.outbox.queue.claim(9, "me", NOW, 10), now=NOW)
+            world.outbox.queue.record(world.outbox.queue.claim(9, NOW, 10), "accepted", now=NOW)
     world.ingest("old", now=NOW - 2 * 86400)
     page = world.page("/")
     noisiest = page[page.index("Noisiest alerts of the last day") :]

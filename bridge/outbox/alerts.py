@@ -18,6 +18,7 @@ from bridge.outbox.schema import alert_states, last_heard, members, opened
 
 _STREAMED: Final = 500
 MOST_WORDS: Final = 8
+"""Most words of one search: each is looked for in every alert."""
 MOST_SECONDS: Final = 0.25
 """Most seconds of one search: many may look at pages, and webhooks come first."""
 _AS_IT_IS: Final = re.compile(r"[^\x00-\x1f\x7f-\U0010ffff\"\\]+")

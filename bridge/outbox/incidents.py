@@ -17,7 +17,7 @@ from bridge.domain.incident_details import IncidentDetails
 from bridge.domain.notification import Notification, Outcome
 from bridge.outbox.alerts import states
 from bridge.outbox.database import Database, Repository
-from bridge.outbox.pages import Page, PageRequest, page_of
+from bridge.outbox.pages import Page, PageRequest, columns, page_of
 from bridge.outbox.schema import alert_states, callbacks, incidents, share_quotas
 
 _AS_JSON = {
@@ -79,13 +79,13 @@ class Incidents(Repository):
 
     def due_callbacks(self, source: str, now: float, limit: int = 50) -> list[DueCallback]:
         """Return the new shares whose callback BigPanda waits for, the oldest first."""
-        columns = (callbacks.c.source, callbacks.c.incident, callbacks.c.attempts, callbacks.c.asked_at)
         # A share from the future means that the clock was set back since.
         now_or_before = (callbacks.c.not_before <= now) | (callbacks.c.asked_at > now)
         due = (callbacks.c.source == source, callbacks.c.state == "waiting", now_or_before)
-        query = select(*columns).where(*due).order_by(callbacks.c.asked_at, callbacks.c.incident).limit(limit)
+        query = select(*columns(callbacks, DueCallback)).where(*due)
         with self._database.read() as connection:
-            return [DueCallback(*row) for row in connection.execute(query)]
+            rows = connection.execute(query.order_by(callbacks.c.asked_at, callbacks.c.incident).limit(limit))
+            return [DueCallback(*row) for row in rows]
 
     def settle_callback(self, callback: DueCallback, state: str, reason: str, *, now: float, not_before: float) -> None:
         """Record the outcome of a callback (`done`, `dead`, or `waiting` until `not_before`), unless superseded."""
@@ -100,96 +100,91 @@ class Incidents(Repository):
             connection.execute(update(callbacks).where(same).values(**changes, closed_at=closed_at))
 
 
-def merge_heard(
-    database: Database, connection: Connection, batch: Sequence[Notification], outcomes: Sequence[Outcome], now: float
-) -> None:
-    """Merge the incidents of each notification, in the order given."""
-    known = _load(database, connection, {(one.source, each.id) for one in batch for each in one.incidents}, now)
-    for notification, outcome in zip(batch, outcomes, strict=True):
-        source = notification.source
-        for incoming in notification.incidents:
-            before = known[source, incoming.id]
-            after = merge(before, incoming, source, now)
-            if after is None:
-                continue
-            after = _judged(connection, before, after, outcome, now)
-            _write(connection, after)
-            known[source, incoming.id] = after
-            if after.active:
-                known |= {(one.source, one.id): one for one in _absorbed(connection, after, now)}
-            if incoming.quota is not None:
-                quota = database.upsert(share_quotas, "source").values(source=source, available=incoming.quota)
-                connection.execute(quota)
-            # The first webhook of a share: v1 names no event, and an incident may be shared again.
-            if notification.confirm and (before is None or incoming.event == NEW):
-                place = {"source": source, "incident": incoming.id}
-                fresh = {"state": "waiting", "reason": "", "attempts": 0, "asked_at": now, "not_before": 0.0}
-                due = database.upsert(callbacks, "source", "incident").values(**place, **fresh, closed_at=None)
-                connection.execute(due)
+class IncidentMerge:
+    """The merge of a batch's incidents into their records, in the transaction of its webhooks."""
 
+    def __init__(self, database: Database, connection: Connection, now: float) -> None:
+        self._database, self._connection, self._now = database, connection, now
 
-def _load(
-    database: Database, connection: Connection, places: set[tuple[str, str]], now: float
-) -> dict[tuple[str, str], IncidentRecord | None]:
-    """Lock each incident, even one that does not exist yet, so that two replicas cannot both be the first."""
-    found: dict[tuple[str, str], IncidentRecord | None] = {}
-    for source, number in sorted(places):
-        blank = _row(IncidentRecord(source=source, id=number, first_heard_at=now, heard_at=0.0))
-        connection.execute(database.insert(incidents).values(blank).on_conflict_do_nothing())
-        here = (incidents.c.source == source) & (incidents.c.id == number)
-        row = connection.execute(select(incidents).where(here).with_for_update()).one()
-        found[source, number] = _record(row) if row.heard_at else None
-    return found
+    def merge(self, batch: Sequence[Notification], outcomes: Sequence[Outcome]) -> None:
+        """Merge the incidents of each notification, in the order given."""
+        known = self._load({(one.source, each.id) for one in batch for each in one.incidents})
+        for notification, outcome in zip(batch, outcomes, strict=True):
+            source = notification.source
+            for incoming in notification.incidents:
+                before = known[source, incoming.id]
+                after = merge(before, incoming, source, self._now)
+                if after is None:
+                    continue
+                after = self._judged(before, after, outcome)
+                self._write(after)
+                known[source, incoming.id] = after
+                if after.active:
+                    known |= {(one.source, one.id): one for one in self._absorbed(after)}
+                if incoming.quota is not None:
+                    quota = self._database.upsert(share_quotas, "source")
+                    self._connection.execute(quota.values(source=source, available=incoming.quota))
+                # The first webhook of a share: v1 names no event, and an incident may be shared again.
+                if notification.confirm and (before is None or incoming.event == NEW):
+                    place = {"source": source, "incident": incoming.id, "asked_at": self._now}
+                    fresh = {"state": "waiting", "reason": "", "attempts": 0, "not_before": 0.0, "closed_at": None}
+                    due = self._database.upsert(callbacks, "source", "incident")
+                    self._connection.execute(due.values(**place, **fresh))
 
+    def _load(self, places: set[tuple[str, str]]) -> dict[tuple[str, str], IncidentRecord | None]:
+        """Lock each incident, even one that does not exist yet, so that two replicas cannot both be the first."""
+        found: dict[tuple[str, str], IncidentRecord | None] = {}
+        for source, number in sorted(places):
+            blank = _row(IncidentRecord(source=source, id=number, first_heard_at=self._now, heard_at=0.0))
+            self._connection.execute(self._database.insert(incidents).values(blank).on_conflict_do_nothing())
+            here = (incidents.c.source == source) & (incidents.c.id == number)
+            row = self._connection.execute(select(incidents).where(here).with_for_update()).one()
+            found[source, number] = _record(row) if row.heard_at else None
+        return found
 
-def _judged(
-    connection: Connection, before: IncidentRecord | None, after: IncidentRecord, outcome: Outcome, now: float
-) -> IncidentRecord:
-    """Count the changes in this webhook, and record the alerts that still fire in an incident that it closed."""
-    if not (before and before.acknowledged_at) and (seconds := lasted(after, after.acknowledged_at)) is not None:
-        outcome.acknowledged.append((after.environment, seconds))
-    if after.active or (before and not before.active):
-        return after
-    # By BigPanda's clock, or by ours if it does not report the end.
-    if (seconds := lasted(after, after.closed_at if after.ended_at is None else after.ended_at)) is not None:
-        outcome.resolved.append((after.environment, seconds))
-    # An incident merged into another open one was not closed.
-    others = (incidents.c.source == after.source) & (incidents.c.id != after.id) & incidents.c.active
-    listed = connection.execute(select(incidents.c["keys"]).where(others, incidents.c.heard_at > 0)).scalars()
-    elsewhere = {key for keys in listed for key in json.loads(keys)}
-    still = {
-        one.key: one
-        for one in states(connection, alert_states.c.key.in_(after.keys))
-        if one.open and one.key not in elsewhere and fires_still(one.queued_at, one.ended_at, after, now)
-    }
-    outcome.closed_manually.update(one.alert.source for one in still.values())
-    return replace(after, closed_manually={key: one.updated_at for key, one in still.items()})
+    def _judged(self, before: IncidentRecord | None, after: IncidentRecord, outcome: Outcome) -> IncidentRecord:
+        """Count the changes in this webhook, and record the alerts that still fire in an incident that it closed."""
+        if not (before and before.acknowledged_at) and (seconds := lasted(after, after.acknowledged_at)) is not None:
+            outcome.acknowledged.append((after.environment, seconds))
+        if after.active or (before and not before.active):
+            return after
+        # By BigPanda's clock, or by ours if it does not report the end.
+        if (seconds := lasted(after, after.closed_at if after.ended_at is None else after.ended_at)) is not None:
+            outcome.resolved.append((after.environment, seconds))
+        # An incident merged into another open one was not closed.
+        others = (incidents.c.source == after.source) & (incidents.c.id != after.id) & incidents.c.active
+        listed = self._connection.execute(select(incidents.c["keys"]).where(others, incidents.c.heard_at > 0)).scalars()
+        elsewhere = {key for keys in listed for key in json.loads(keys)}
+        these, names = self._database.among(alert_states.c.key), self._database.names(after.keys)
+        still = {
+            one.key: one
+            for one in states(self._connection, these, **names)
+            if one.open and one.key not in elsewhere and fires_still(one.queued_at, one.ended_at, after, self._now)
+        }
+        outcome.closed_manually.update(one.alert.source for one in still.values())
+        return replace(after, closed_manually={key: one.updated_at for key, one in still.items()})
 
+    def _absorbed(self, by: IncidentRecord) -> list[IncidentRecord]:
+        """Close the incidents all of whose alerts are now in this one: BigPanda does not report merged incidents.
 
-def _absorbed(connection: Connection, by: IncidentRecord, now: float) -> list[IncidentRecord]:
-    """Close the incidents all of whose alerts are now in this one: BigPanda does not report merged incidents.
+        Incidents that another replica is writing at this moment are left to it.
+        """
+        mine = set(by.keys)
+        others = (incidents.c.source == by.source) & (incidents.c.id != by.id) & incidents.c.active
+        older = others & (incidents.c.heard_at > 0) & (incidents.c.updated_at <= by.updated_at)
+        rows = self._connection.execute(select(incidents).where(older).with_for_update(skip_locked=True))
+        merged = [
+            replace(one, active=False, snoozed=False, snoozed_until=None, closed_at=self._now)
+            for one in map(_record, rows)
+            if one.keys and mine.issuperset(one.keys)
+        ]
+        for one in merged:
+            self._write(one)
+        return merged
 
-    Incidents that another replica is writing at this moment are left to it.
-    """
-    mine = set(by.keys)
-    others = (incidents.c.source == by.source) & (incidents.c.id != by.id) & incidents.c.active
-    older = others & (incidents.c.heard_at > 0) & (incidents.c.updated_at <= by.updated_at)
-    found = [
-        _record(row) for row in connection.execute(select(incidents).where(older).with_for_update(skip_locked=True))
-    ]
-    merged = [
-        replace(one, active=False, snoozed=False, snoozed_until=None, closed_at=now)
-        for one in found
-        if one.keys and mine.issuperset(one.keys)
-    ]
-    for one in merged:
-        _write(connection, one)
-    return merged
-
-
-def _write(connection: Connection, record: IncidentRecord) -> None:
-    here = (incidents.c.source == record.source) & (incidents.c.id == record.id)
-    connection.execute(update(incidents).where(here).values(_row(record)))
+    def _write(self, record: IncidentRecord) -> None:
+        here = (incidents.c.source == record.source) & (incidents.c.id == record.id)
+        self._connection.execute(update(incidents).where(here).values(_row(record)))
 
 
 def _record(row: Row[Any]) -> IncidentRecord:

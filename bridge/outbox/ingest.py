@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 import msgspec
-from sqlalchemy import Connection, delete
+from sqlalchemy import Connection
 
 from bridge.domain.alert import Alert
 from bridge.domain.alert_state import AlertState, Member, PendingEvent
@@ -15,11 +15,10 @@ from bridge.domain.dedup import LONGEST_HOLD, Decision, Reason, decide, next_sta
 from bridge.domain.event import Draft, Status, draft, status_of
 from bridge.domain.identity import identity_key, speaker, with_member
 from bridge.domain.notification import Notification, Outcome
-from bridge.outbox import incidents
 from bridge.outbox.database import Database
+from bridge.outbox.incidents import IncidentMerge
 from bridge.outbox.quarantine import put
 from bridge.outbox.rows import PRIORITY, alert_json, alert_of, state_of, state_row
-from bridge.outbox.schema import members
 from bridge.outbox.statements import BLANK, Statements
 
 _log = logging.getLogger(__name__)
@@ -71,7 +70,7 @@ class Batch:
             if one.unreadable:
                 put(self._connection, one.receiver, one.source, one.unreadable, self._now)
         self._write_heard(batch)
-        incidents.merge_heard(self._database, self._connection, batch, outcomes, self._now)
+        IncidentMerge(self._database, self._connection, self._now).merge(batch, outcomes)
         return outcomes
 
     def _load(self, alerts: Sequence[Alert]) -> None:
@@ -220,7 +219,7 @@ class Batch:
             self._connection.execute(self._statements.queue, list(self._events.values()))
         firing = {member: (key, found) for key, group in self._members.items() for member, found in group.items()}
         if left := self._stored.keys() - firing.keys():
-            self._connection.execute(delete(members).where(members.c.member.in_(sorted(left))))
+            self._connection.execute(self._statements.leave, self._database.names(sorted(left)))
         if joined := [
             {"member": member, "key": key, "status": found.status.value, "alert": alert_json(found.alert)}
             for member, (key, found) in firing.items()

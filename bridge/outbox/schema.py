@@ -180,8 +180,7 @@ roles = Table(
 incidents = Table(
     "incidents",
     metadata,
-    *_texts("source", "id"),
-    *_texts("status", "severity"),
+    *_texts("source", "id", "status", "severity"),
     Column("active", Boolean, nullable=False),
     Column("environment", Text, nullable=False),
     Column("started_at", Double),

@@ -1,6 +1,6 @@
 """The compiled statements of ingest: building one takes SQLAlchemy longer than SQLite takes to run it."""
 
-from sqlalchemy import bindparam, insert, literal_column, select, update
+from sqlalchemy import bindparam, delete, insert, literal_column, select, update
 
 from bridge.domain.alert_state import PendingEvent
 from bridge.outbox.database import Database
@@ -31,6 +31,7 @@ class Statements:
         self.queue = insert(events)
         self.owners = select(members.c.key).where(database.among(members.c.member) | database.among(members.c.key))
         self.members = select(members).where(database.among(members.c.key))
+        self.leave = delete(members).where(database.among(members.c.member))
         self.join = database.upsert(members, "member")
         self.keep = database.upsert(alert_states, "key")
         self.heartbeat = database.upsert(watchdog_heartbeats, "receiver", "source", "key")

@@ -38,8 +38,6 @@ _NOISIEST: Final = 10
 _DAY: Final = 86400.0
 _MANY: Final = 100
 _LAST_PAGE: Final = 1000
-_WORDS: Final = 8
-"""Most words of a search: each is looked for in every alert."""
 _REFRESH: Final = 15
 """Seconds between reloads of a page that follows."""
 _STYLE: Final = Path(__file__).with_name("templates").joinpath("console.css").read_text(encoding="utf-8")
@@ -160,8 +158,8 @@ class OperatorPage:
         return self._page("incident", one=found, states=states, firing=firing, manageable=self._manageable())
 
     def _firing(self, incidents: Sequence[Any]) -> set[str]:
-        """Return the open alerts of these incidents."""
-        keys = sorted({key for one in incidents for key in (*one.keys, *one.closed_manually)})
+        """Return the alerts that still fire of those that did when one of these incidents was closed manually."""
+        keys = sorted({key for one in incidents for key in one.closed_manually})
         return {key for key, state in self._alerts.states(keys).items() if state.open}
 
     def _page(self, name: str, **content: Any) -> Response:
@@ -201,7 +199,7 @@ def respond(template: str, status: int, **content: Any) -> Response:
 
 
 def _words() -> Sequence[str]:
-    return request.args.get("q", "")[:200].split()[:_WORDS]
+    return request.args.get("q", "")[:200].split()
 
 
 def _number() -> int:

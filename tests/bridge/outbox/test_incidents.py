@@ -130,6 +130,14 @@ def test_alert_that_outlasts_its_incident_is_counted_once(outbox):
     assert outbox.incidents.records()[0].closed_manually == {}
 
 
+def test_incident_of_more_alerts_than_a_statement_has_parameters_is_closed(outbox):
+    """PostgreSQL allows 65,535 of them."""
+    keys = ("prod:a", *(f"prod:n{number}" for number in range(70_000)))
+    webhook(outbox, alert())
+    accept_webhook(outbox, incident(keys=keys))
+    assert accept_webhook(outbox, closed(keys=keys), now=T0 + 50).closed_manually == {"prod": 1}
+
+
 def test_alert_in_another_incident_was_not_closed(outbox):
     """Incidents are merged, and the emptied one is closed."""
     webhook(outbox, alert())

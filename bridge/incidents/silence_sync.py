@@ -96,18 +96,17 @@ class SilenceSync:
 
     def _due(self, steps: Iterable[Step]) -> Iterator[Step]:
         """Yield the steps to take now; a rejected one waits for its retry as long as it stays the same."""
-        due, named = list(steps), set()
+        due = list(steps)
+        for key in self._refused.keys() - {step.key for step in due}:
+            # The step is no longer needed: the silence is no longer wanted, or another replica has created it.
+            self._forget(key)
         for step in due:
-            named.add(step.key)
             refusal = self._refused.get(step.key)
             if refusal is not None and refusal.wanted != step.wanted:
                 self._forget(step.key)
             elif refusal is not None and self._steady() < refusal.retry_at:
                 continue
             yield step
-        for key in set(self._refused) - named:
-            # The step is no longer needed: the silence is no longer wanted, or another replica has created it.
-            self._forget(key)
 
     def _do(self, step: Step, now: float) -> None:
         try:

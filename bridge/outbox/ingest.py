@@ -81,7 +81,11 @@ class Batch:
         shared = execute(self._statements.owners, names(sorted(wanted))).scalars().all()
         keys = sorted(wanted.union(shared))
         if self._database.postgresql:
-            self._reserve(keys)
+            # Insert unknown keys blank, so that two replicas cannot both be the first; before any row is locked, and in
+            # one order, to avoid deadlocks with other replicas.
+            found = execute(self._statements.names, names(keys)).scalars()
+            if new := sorted(set(keys).difference(found)):
+                execute(self._statements.reserve, [BLANK | {"key": key} for key in new])
         for row in execute(self._statements.known, names(keys)):
             if row.status:
                 self._states[row.key] = state_of(row)
@@ -97,15 +101,6 @@ class Batch:
                 member = Member(alert_of(row.alert), Status(row.status))
                 self._stored[row.member] = row.key, member
                 self._members.setdefault(row.key, {})[row.member] = member
-
-    def _reserve(self, keys: list[str]) -> None:
-        """Insert unknown keys blank, so that two replicas cannot both be the first.
-
-        Before any row is locked, and in one order, to avoid deadlocks with other replicas.
-        """
-        found = self._connection.execute(self._statements.names, self._database.names(keys)).scalars()
-        if new := sorted(set(keys).difference(found)):
-            self._connection.execute(self._statements.reserve, [BLANK | {"key": key} for key in new])
 
     def _ingest(self, notification: Notification) -> Outcome:
         outcome = Outcome(quarantined=len(notification.unreadable))

@@ -36,7 +36,6 @@ class App:
         self._shard: Shard = options.shard
         self._config = config
         self._one_at_a_time = threading.Lock()
-        self._directory = _directory(options) if options.storage else None
         self._leadership = leadership(options.storage_url, self._shard) if options.storage_url else None
         shard, role = (self._shard.number, self._shard.count), self._leadership.role if self._leadership else None
         self._running = Running(flags.release(), shard, role)
@@ -44,7 +43,7 @@ class App:
         if self._leadership:
             self._targets = Targets(self._page_cache, self._leadership.database, self._leadership.leads)
         else:
-            self._targets = Targets(self._page_cache, self._directory)
+            self._targets = Targets(self._page_cache, _directory(options) if options.storage else None)
         web = Web(self._page_cache, self.reload if options.lifecycle else None, roles=self._running.roles)
         front = Front(web, web_config, route, self._running.refused)
         self._server = HttpServer(front, flags.addresses(options.listen, DEFAULT), web_config)

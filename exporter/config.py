@@ -24,7 +24,6 @@ STARTER_HEAD = """\
 # relative to this file. Durations: 30s, 5m, 1h30m.
 """
 """The head of a first exporter.yml."""
-_HERE = Path()
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +65,7 @@ def load(path: Path) -> Config:
     return yaml_file.load(path, read)
 
 
-def read(content: object, folder: Path = _HERE) -> Config:
+def read(content: object, folder: Path = Path()) -> Config:
     """Check the content of an exporter.yml in `folder`. Raises ConfigError with one line for each problem."""
     if not isinstance(content, Mapping):
         raise ConfigError(["file: not a mapping: must begin with targets:"])

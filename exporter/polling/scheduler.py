@@ -6,7 +6,7 @@ A failed request backs off by itself, longer each time, so that a deleted monito
 from collections.abc import Iterable, Mapping
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
-from typing import Final, Generic, TypeVar
+from typing import Final, TypeVar
 
 from exporter.collectors.contract import Get, Probe, Reason
 from exporter.errors import ClientError, Malformed, PollError, RateLimited, Refused
@@ -38,18 +38,13 @@ class Backoff:
     message: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Choice(Generic[Wanted]):
-    """The request to send now, or when the next one is due (epoch seconds; None: nothing is wanted)."""
-
-    request: Wanted | None
-    next_due: float | None
-
-
 def choose(
     requests: Iterable[Wanted], now: float, in_flight: AbstractSet[Identity], backoffs: Mapping[Identity, Backoff]
-) -> Choice[Wanted]:
-    """Return the most urgent request that is due, neither in flight nor backing off."""
+) -> tuple[Wanted | None, float | None]:
+    """Return the most urgent request that is due, neither in flight nor backing off, and when it or the next is due.
+
+    That is in epoch seconds; None if nothing is wanted.
+    """
     best: Wanted | None = None
     best_urgency: tuple[int, float] = (len(Reason), 0.0)
     next_due: float | None = None
@@ -70,7 +65,7 @@ def choose(
         urgency = (request.reason, (start - now) / request.every)
         if urgency < best_urgency:
             best, best_urgency = request, urgency
-    return Choice(best, now if best else next_due)
+    return best, now if best else next_due
 
 
 def back_off(earlier: Backoff | None, request: Get | Probe, error: PollError, now: float) -> Backoff:

@@ -109,21 +109,21 @@ def next_action(collector: Collector[K], target: Target[K], now: float, *, getti
     requests = list(collector.requests(target.knowledge, now))
     gets = [each for each in requests if isinstance(each, Get)]
     probes = [each for each in requests if isinstance(each, Probe)]
-    get = choose(gets, now, frozenset(), target.backoffs)
-    probe = choose(probes, now, target.probing, target.backoffs)
+    get, get_due = choose(gets, now, frozenset(), target.backoffs)
+    probe, probe_due = choose(probes, now, target.probing, target.backoffs)
     can_probe = len(target.probing) < PROBES_AT_ONCE
-    next_get = None if get.next_due is None else max(get.next_due, now + pause)
+    next_get = None if get_due is None else max(get_due, now + pause)
     # Time as of which the oldest value, of statuses and rotation, is valid.
     as_of = target.knowledge.as_of
     wanted: list[Get | Probe] = [*gets, *probes]
     rotating = [each.identity for each in wanted if each.reason >= Reason.LISTING]
     oldest = None if as_of is None else min([as_of, *(target.answered_at.get(each, as_of) for each in rotating)])
-    due = [moment for moment in (next_get, probe.next_due if can_probe else None) if moment is not None]
+    due = [moment for moment in (next_get, probe_due if can_probe else None) if moment is not None]
     return NextAction(
-        get=get.request if getting and pause <= 0 else None,
-        probe=probe.request if can_probe else None,
+        get=get if getting and pause <= 0 else None,
+        probe=probe if can_probe else None,
         wait=min([LONGEST_WAIT, *(max(0.0, moment - now) for moment in due)]),
-        next_poll=next_get if gets else probe.next_due,
+        next_poll=next_get if gets else probe_due,
         oldest=oldest,
     )
 

@@ -52,17 +52,17 @@ class Account:
         return self
 
     def step(self):
-        choice = choose(self.collector.requests(self.known, self.now), self.now, frozenset(), self.backoffs)
-        if choice.request is None:
-            self.now = max(choice.next_due, self.now)
+        request, due = choose(self.collector.requests(self.known, self.now), self.now, frozenset(), self.backoffs)
+        if request is None:
+            self.now = max(due, self.now)
             return
-        self.log.append((self.now, choice.request))
-        earlier = self.backoffs.pop(choice.request.identity, None)
-        if choice.request.endpoint == self.failing:
-            self.backoffs[choice.request.identity] = back_off(earlier, choice.request, ServerError("ill"), self.now)
+        self.log.append((self.now, request))
+        earlier = self.backoffs.pop(request.identity, None)
+        if request.endpoint == self.failing:
+            self.backoffs[request.identity] = back_off(earlier, request, ServerError("ill"), self.now)
         else:
-            response = Response(self.now, 200, json.dumps(self.response(choice.request)).encode())
-            self.known = self.collector.update(self.known, choice.request, response)
+            response = Response(self.now, 200, json.dumps(self.response(request)).encode())
+            self.known = self.collector.update(self.known, request, response)
         self.now += 60.0 / self.budget
 
     def response(self, request: Request):

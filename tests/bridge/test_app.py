@@ -22,6 +22,7 @@ from exporter.toolkit.web_config import WebConfigFile
 from tests.bridge.alertmanagers import alertmanager_with
 from tests.bridge.panda import Panda
 from tests.store import Store
+from tests.waiting import eventually
 
 LOOPBACK = (("127.0.0.1", 0),)
 SETTINGS = """
@@ -211,16 +212,9 @@ def test_reload_moves_open_alerts_to_the_new_destination(start, file, pandas):
         json={"alerts": [alert]}, headers={"Authorization": "Bearer t"}, timeout=30,
     )  # fmt: skip
     assert expected.status_code == 200
-    wait(lambda: old.statuses("prod:00ff"))
+    eventually(lambda: old.statuses("prod:00ff"))
     file.write_text(file.read_text().replace(old.url, new.url))
     bridge.reload()
-    wait(lambda: new.statuses("prod:00ff"))
+    eventually(lambda: new.statuses("prod:00ff"))
     bridge.stop()
     assert new.statuses("prod:00ff") == old.statuses("prod:00ff")[:1]
-
-
-def wait(true):
-    end = time.monotonic() + 60
-    while not true() and time.monotonic() < end:
-        time.sleep(0.05)
-    assert true()

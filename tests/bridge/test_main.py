@@ -14,6 +14,7 @@ import pytest
 import requests
 
 from bridge.__main__ import main
+from tests.waiting import eventually
 
 pytestmark = pytest.mark.slow
 
@@ -90,14 +91,6 @@ def start(config):
         if one.process.poll() is None:
             one.process.kill()
         one.process.wait()
-
-
-def eventually(condition, patience=30.0):
-    end = time.monotonic() + patience
-    while not (found := condition()):
-        assert time.monotonic() < end, "it did not happen"
-        time.sleep(0.05)
-    return found
 
 
 def test_an_alert_and_its_end_arrive(start, panda):

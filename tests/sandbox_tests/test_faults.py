@@ -4,6 +4,8 @@ import time
 import pytest
 import requests
 
+from tests.waiting import eventually
+
 
 @pytest.fixture
 def vigilmon(client):
@@ -88,7 +90,7 @@ def test_hanging_connection_does_not_block_others(sandbox, vigilmon, client):
     threads = [threading.Thread(target=ask, args=(one,)) for one in hanging]
     for thread in threads:
         thread.start()
-    until(lambda: sandbox.traffic.described().get("thousandeyes", {}).get("open_now") == 50)
+    eventually(lambda: sandbox.traffic.described().get("thousandeyes", {}).get("open_now") == 50)
     assert vigilmon.get("/monitors").status_code == 200
     assert ended == []
     sandbox.faults.clear(number=number)
@@ -102,7 +104,7 @@ def test_client_timeout_ends_the_hang(sandbox, vigilmon):
     sandbox.faults.set("vigilmon", "hang")
     with pytest.raises(requests.ReadTimeout):
         vigilmon.get("/monitors", timeout=0.3)
-    until(lambda: sandbox.traffic.described()["vigilmon"]["open_now"] == 0)
+    eventually(lambda: sandbox.traffic.described()["vigilmon"]["open_now"] == 0)
 
 
 def test_a_hang_of_some_seconds_ends_with_the_answer(sandbox, vigilmon):
@@ -137,11 +139,3 @@ def test_faults_over_http(sandbox, control, vigilmon):
     assert vigilmon.get("/monitors").status_code == 502
     assert control.delete("/faults?vendor=vigilmon").json() == {"cleared": 1}
     assert vigilmon.get("/monitors").status_code == 200
-
-
-def until(condition):
-    """Wait until a condition holds, for half a minute at most."""
-    deadline = time.monotonic() + 30
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.01)

@@ -24,6 +24,7 @@ from exporter.toolkit.front import Lane, Route
 from exporter.toolkit.server import RESERVE, limit
 from exporter.toolkit.web_config import WebConfigFile
 from tests.toolkit.conftest import LARGE
+from tests.waiting import eventually
 
 
 @pytest.fixture
@@ -425,13 +426,6 @@ def test_connection_evicted_as_it_begins_leaves_nothing(serve, monkeypatch):
         last.sendall(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
         received(last, b"hello")
         eventually(lambda: len(served.server._state.connections) == len(served.connections) == 1)
-
-
-def eventually(condition):
-    end = time.monotonic() + 30
-    while not condition():
-        assert time.monotonic() < end, "it did not happen"
-        time.sleep(0.01)
 
 
 def test_there_are_fewer_connections_than_descriptors():

@@ -19,6 +19,7 @@ from bridge.receivers.alertmanager import Settings
 from exporter.toolkit.config_types import ConfigError
 from tests.database import engine_of
 from tests.store import Store
+from tests.waiting import eventually
 
 T0 = 1_700_000_000.0
 MAPPING = Settings(receiver="alertmanager", source="prod", app_key="app").mapping
@@ -195,16 +196,10 @@ def test_expired_lease_ignores_a_late_result(database_url, outbox):
         claimed.extend(claim(outbox, T0 + 1))
         return bool(claimed)
 
-    assert until(again)
+    assert eventually(again)
     assert claimed[0].attempts == 2
     assert outbox.queue.record(late, "accepted", now=T0 + 1) == 0
     assert outbox.queue.record(claimed, "accepted", now=T0 + 1) == 1
-
-
-def until(condition):
-    """Poll, up to 30 seconds."""
-    pause = threading.Event()
-    return any(condition() or pause.wait(0.02) for _ in range(1500))
 
 
 def test_dead_letter_does_not_block_its_key(outbox):

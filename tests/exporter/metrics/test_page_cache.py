@@ -12,6 +12,7 @@ from exporter.metrics.exporter_metrics import Running
 from exporter.metrics.families import Family, Metric
 from exporter.metrics.health import Health
 from exporter.metrics.page_cache import PageCache
+from tests.waiting import eventually
 
 UP = Metric("demo_up", "gauge", "Whether it is up.", ("host",))
 SEEN = Metric("demo_seen_total", "counter", "Seen.", ())
@@ -75,13 +76,6 @@ def page_cache(now):
 
 def text(page_cache, *, openmetrics=False):
     return gzip.decompress(b"".join(page_cache.page(openmetrics=openmetrics, packed=True))).decode()
-
-
-def eventually(condition):
-    deadline = time.monotonic() + 30
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.002)
 
 
 def publish(page_cache, poller, *families):

@@ -16,19 +16,12 @@ from exporter.polling.target_state import Target
 from exporter.toolkit.config_types import ConfigError, Secret
 from tests.bench.account import knowledge, settings
 from tests.postgresql import Cluster, needed
+from tests.waiting import eventually
 
 pytestmark = pytest.mark.system
 NOW = 1002.0
 SETTINGS = settings(rate=55)
 TARGET = Target(knowledge=knowledge(2, 1000.0), budget=Budget.start(55, 1000.0).spend(1001.0), success=True)
-
-
-def eventually(condition):
-    end = time.monotonic() + 60
-    while not (found := condition()):
-        assert time.monotonic() < end, "it never came true"
-        time.sleep(0.01)
-    return found
 
 
 @pytest.fixture

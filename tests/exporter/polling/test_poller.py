@@ -16,6 +16,7 @@ from exporter.polling.snapshot_files import Directory
 from exporter.polling.snapshots import Snapshot
 from exporter.polling.target_state import PROBES_AT_ONCE, Target
 from exporter.toolkit.config_types import Secret
+from tests.waiting import eventually
 
 VALUE = gauge("c_value", "A value.", "name")
 DAYS = gauge("c_days", "Days.", "name")
@@ -115,13 +116,6 @@ class Vendor:
 def settings(**more):
     given = {"collector": "c", "account": "a", "base_url": "http://v", "token": "t", "requests_per_minute": 60_000.0}
     return ApiSettings(**{**given, "poll_interval": 0.05, **more})
-
-
-def eventually(condition):
-    end = time.monotonic() + 30
-    while not condition():
-        assert time.monotonic() < end, "it never came true"
-        time.sleep(0.005)
 
 
 def probe_result(request, now, _timeout, _ca_file):

@@ -10,6 +10,7 @@ from exporter import config
 from exporter.metrics.exporter_metrics import Running
 from exporter.metrics.page_cache import PageCache
 from exporter.polling.targets import Targets
+from tests.waiting import eventually
 
 
 @pytest.fixture
@@ -48,13 +49,6 @@ def read(*content):
 
 def page(page_cache):
     return gzip.decompress(b"".join(page_cache.page(openmetrics=False, packed=True))).decode()
-
-
-def eventually(condition):
-    end = time.monotonic() + 30
-    while not condition():
-        assert time.monotonic() < end, "it never came true"
-        time.sleep(0.005)
 
 
 def probed(page_cache, *ports, account="edge"):

@@ -67,7 +67,7 @@ _KINDS: Final[tuple[tuple[type[Exception] | tuple[type[Exception], ...], type[Ht
 _TUNNEL: Final = re.compile(r"Tunnel connection failed: (\d{3})")
 
 
-def translated(error: Exception) -> HttpError:
+def translated(error: Exception) -> HttpError:  # noqa: PLR0911  one for each cause
     """Map an error of requests, urllib3 or the socket to ours. Its own message is not repeated."""
     for cause in _causes(error):
         if isinstance(cause, urllib3.TimeoutError | TimeoutError) and not isinstance(cause, urllib3.NewConnectionError):
@@ -76,19 +76,14 @@ def translated(error: Exception) -> HttpError:
             return TlsFailed(f"the server's certificate is not trusted: {cause.verify_message}")
         if isinstance(cause, ssl.SSLError) and cause.reason:
             return TlsFailed(f"TLS handshake failed: {cause.reason.replace('_', ' ').lower()}")
-        if isinstance(cause, OSError) and (why := _refused(cause)):
-            return ConnectFailed(why)
+        if isinstance(cause, socket.gaierror):
+            return ConnectFailed("the name does not resolve")
+        if isinstance(cause, ConnectionRefusedError):
+            return ConnectFailed("connection refused")
+        if isinstance(cause, OSError) and (refusal := _TUNNEL.match(str(cause))):
+            return ConnectFailed(f"the proxy refuses to connect ({refusal[1]})")
     known = (kind(message) for foreign, kind, message in _KINDS if isinstance(error, foreign))
     return next(known, ConnectFailed(f"unexpected {type(error).__name__}"))
-
-
-def _refused(cause: OSError) -> str | None:
-    if isinstance(cause, socket.gaierror):
-        return "the name does not resolve"
-    if isinstance(cause, ConnectionRefusedError):
-        return "connection refused"
-    refusal = _TUNNEL.match(str(cause))
-    return f"the proxy refuses to connect ({refusal[1]})" if refusal else None
 
 
 def _causes(error: BaseException) -> Iterator[BaseException]:

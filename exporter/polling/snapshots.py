@@ -71,29 +71,24 @@ class Snapshot:
         began, stamp = time.monotonic(), self._place.stamp(self._name)
         if stamp == self._stamp:
             return None
-        self._stamp = stamp
-        stored = self._load()
-        self._took = time.monotonic() - began
-        if not stored:
-            return None
-        stored["budget"] = stored["budget"].at_rate(self._settings.requests_per_minute)
-        self._saved = drop_future_state(self._collector, Target(**stored), now)
-        return self._saved
-
-    def _load(self) -> dict[str, Any] | None:
-        found, problem, level = None, "", logging.WARNING
+        self._stamp, stored, problem, level = stamp, None, "", logging.WARNING
         try:
-            content = self._place.read(self._name) if self._place else None
+            content = self._place.read(self._name)
             if content is not None:
-                found = decode(content, fingerprint(self._settings), self._kinds)
-                if found is None:
+                stored = decode(content, fingerprint(self._settings), self._kinds)
+                if stored is None:
                     problem, level = "not used: it is of another target or format", logging.INFO
         except OSError as error:
             problem = f"cannot be read ({error.strerror})"
         except (ValueError, LookupError, TypeError, RecursionError) as error:
             problem = f"cannot be used, starting without it ({type(error).__name__})"
         self._report("read", problem, level)
-        return found
+        self._took = time.monotonic() - began
+        if stored is None:
+            return None
+        stored["budget"] = stored["budget"].at_rate(self._settings.requests_per_minute)
+        self._saved = drop_future_state(self._collector, Target(**stored), now)
+        return self._saved
 
     def _report(self, action: str, problem: str, level: int = logging.WARNING) -> None:
         """Log the problem of an action, "" for none, once for as long as it is the same."""

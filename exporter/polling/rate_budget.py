@@ -163,8 +163,8 @@ class Budget:
         a minute.
         """
         prefix = next((name for name in _FAMILIES if f"{name}remaining" in headers), None)
-        if prefix is None:
-            return self
+        if prefix is None:  # what an earlier response said may long be over
+            return replace(self, limit=None, remaining=None, reset=None)
         text = headers.get(f"{prefix}reset", "")
         number, vendors_now = _number(text), http_date(headers.get("date", ""))
         if number is not None and number < _EPOCH:

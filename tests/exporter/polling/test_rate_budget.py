@@ -255,3 +255,11 @@ def test_rate_headers_are_read_leniently(headers, remaining, limit, paused_for):
     assert (budget.remaining, budget.limit) == (remaining, limit)
     assert paused_until(budget, NOW) == (None if paused_for is None else pytest.approx(NOW + paused_for))
     assert paused_reason(budget, NOW) == ("" if paused_for is None else "reserve")
+
+
+def test_rate_headers_do_not_outlive_their_response():
+    """A gateway or a cache may leave them out: one response with nothing left would slow down all later ones."""
+    told = Budget.start(55, NOW).answered({"x-ratelimit-limit": "60", "x-ratelimit-remaining": "0"}, NOW)
+    after = told.answered({}, NOW + 60)
+    assert (after.remaining, paused_until(after, NOW + 60)) == (None, None)
+    assert told.failed(TimedOut("late"), NOW + 60).remaining is None

@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import Any
 
 import requests
-import yaml
 
 from tests.sandbox.server import Sandbox
-from tests.system.running import Program, free_port, python, until
+from tests.system import commands
+from tests.system.running import Program, free_port, until
 
 RECEIVER = "big.panda"
 """A pattern for a quoted name in a webhook."""
@@ -40,10 +40,10 @@ class Alerting:
         self.configure()
         gossip = [f"127.0.0.1:{free_port()}" for _ in range(peers)] if peers > 1 else [""]
         self.alertmanagers = [_alertmanager(folder, number, gossip) for number in range(len(gossip))]
-        self.bridge = _bridge(folder, bridge)
+        self.bridge = commands.bridge(folder, bridge)
         urls = [program.url for program in self.alertmanagers]
         asked = {"urls": urls, "interval": "500ms", "min_uptime": "0s", **changes.get("reconcile", {})}
-        _write(folder / "bridge.yml", _bridge_yml(folder, sandbox, asked, changes.get("receiver", {})))
+        commands.write(folder / "bridge.yml", _bridge_yml(folder, sandbox, asked, changes.get("receiver", {})))
 
     def begin(self) -> "Alerting":
         """Start everything."""
@@ -54,7 +54,7 @@ class Alerting:
     def configure(self, **route: Any) -> None:
         """Write alertmanager.yml, with changes of its route."""
         self.config["route"] |= route
-        _write(self.folder / "alertmanager.yml", self.config)
+        commands.write(self.folder / "alertmanager.yml", self.config)
 
     def reload(self) -> None:
         """Let every Alertmanager read its configuration again."""
@@ -168,11 +168,6 @@ def _bridge_yml(
     }
 
 
-def _bridge(folder: Path, address: str) -> Program:
-    flags = (f"--config.file={folder / 'bridge.yml'}", f"--web.listen-address={address}")
-    return Program("bridge", python("bridge", *flags), folder / "bridge.log", f"http://{address}")
-
-
 def _alertmanager(folder: Path, number: int, gossip: list[str]) -> Program:
     """Make one; in a cluster no peer waits for another, so that both deliver."""
     address, name = f"127.0.0.1:{free_port()}", f"alertmanager{number}"
@@ -192,7 +187,3 @@ def _alertmanager(folder: Path, number: int, gossip: list[str]) -> Program:
 
 def _moment(at: float) -> str:
     return datetime.fromtimestamp(at, UTC).isoformat()
-
-
-def _write(path: Path, content: object) -> None:
-    path.write_text(yaml.safe_dump(content, sort_keys=False))

@@ -3,7 +3,15 @@
 from collections.abc import Sequence
 from pathlib import Path
 
+import yaml
+
 from tests.system.running import Program, free_port, python
+
+
+def write(file: Path, content: object) -> Path:
+    """Write a YAML file, and return its path."""
+    file.write_text(yaml.safe_dump(content, sort_keys=False))
+    return file
 
 
 def sandbox(folder: Path, address: str) -> Program:

@@ -7,6 +7,7 @@ from typing import Any
 
 import yaml
 
+from tests.system.commands import write
 from tests.system.running import ROOT
 
 DEPLOY = ROOT / "deploy"
@@ -25,7 +26,7 @@ def prometheus(folder: Path, exporter: str, bridge: str, alertmanagers: Sequence
         job["static_configs"] = [{"targets": [addresses[job["job_name"]]]}]
     rules = quick_rules(folder, wait) if wait else DEPLOY / "prometheus/rules"
     config["rule_files"] = [f"{rules}/*.yml"]
-    return _write(folder / "prometheus.yml", config)
+    return write(folder / "prometheus.yml", config)
 
 
 def quick_rules(folder: Path, wait: str) -> Path:
@@ -48,13 +49,8 @@ def alertmanager(
     for webhook in _webhooks(config):
         webhook["url"] = f"{bridge}/webhooks/alertmanager/prod"
         webhook["http_config"]["authorization"]["credentials_file"] = str(token_file)
-    return _write(folder / "alertmanager.yml", config)
+    return write(folder / "alertmanager.yml", config)
 
 
 def _webhooks(config: Mapping[str, Any]) -> list[dict[str, Any]]:
     return [webhook for receiver in config["receivers"] for webhook in receiver.get("webhook_configs", [])]
-
-
-def _write(path: Path, config: object) -> Path:
-    path.write_text(yaml.safe_dump(config, sort_keys=False))
-    return path

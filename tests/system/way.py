@@ -7,11 +7,10 @@ from types import TracebackType
 from typing import Any, Self
 
 import requests
-import yaml
 
 from tests.sandbox.settings import Settings
 from tests.system import deployed
-from tests.system.commands import alertmanagers, bridge, exporter, prometheus, sandbox
+from tests.system.commands import alertmanagers, bridge, exporter, prometheus, sandbox, write
 from tests.system.running import Program, free_port, is_free, until
 
 CREDENTIALS = Settings()
@@ -83,8 +82,8 @@ class Way:
         """Write every configuration file."""
         token = self.folder / "am.token"
         token.write_text(TOKEN)
-        _write(self.folder / "exporter.yml", {"targets": list(self._targets())})
-        _write(self.folder / "bridge.yml", self._bridge(token))
+        write(self.folder / "exporter.yml", {"targets": list(self._targets())})
+        write(self.folder / "bridge.yml", self._bridge(token))
         bridge_url = f"http://{self.addresses.bridge}"
         deployed.alertmanager(self.folder, bridge_url, token, group_interval=self.group_interval)
         addresses = self.addresses
@@ -203,7 +202,3 @@ def wizard_path() -> str:
     """Return the path of the URL that PacketVis' wizard would print for the sandbox."""
     own = CREDENTIALS.packetvis
     return f"/packetvis/v1/notifications?key={own.key}&org={own.org}"
-
-
-def _write(path: Path, content: object) -> None:
-    path.write_text(yaml.safe_dump(content, sort_keys=False))

@@ -1,6 +1,5 @@
 import socket
 import threading
-import time
 from contextlib import contextmanager
 from typing import get_args
 
@@ -9,17 +8,9 @@ import pytest
 from exporter.collectors.contract import Probe, Reason, StartTls
 from exporter.fetch.starttls import MOST_BYTES
 from exporter.fetch.tls_probe import probe
-from tests.sandbox.certificates import Certificates
 from tests.sandbox.starttls import GREETINGS
 
 NOW = 1_800_000_000.0
-
-
-@pytest.fixture(scope="module")
-def sandbox():
-    made = Certificates(time.time)
-    yield made
-    made.close()
 
 
 @contextmanager

@@ -20,7 +20,6 @@ from exporter.collectors.contract import PROBE_FAILURES, Certificate, Probe, Rea
 from exporter.fetch.tls_handshake import Handshake
 from exporter.fetch.tls_probe import probe
 from exporter.fetch.tls_verdict import BROKEN, KINDS, OBJECTIONS, TEXTS, covers, judge, names_of
-from tests.sandbox.certificates import Certificates
 
 NOW = 1_800_000_000.0
 AUTHORITY = trustme.CA()
@@ -96,13 +95,6 @@ def roots(tmp_path_factory):
     path = tmp_path_factory.mktemp("roots") / "ca.pem"
     AUTHORITY.cert_pem.write_to_path(path)
     return str(path)
-
-
-@pytest.fixture(scope="module")
-def sandbox():
-    made = Certificates(time.time)
-    yield made
-    made.close()
 
 
 @pytest.fixture(scope="module")

@@ -70,10 +70,11 @@ def certificate_families(
     """Yield the families of `metrics` for observations with their label values; days are counted from `now`."""
     seen = [(labels, known.seen) for labels, known in observations if known.seen]
     dates = [(labels, each.not_after) for labels, each in seen if each.not_after is not None]
+    expired = {labels for labels, not_after in dates if not_after <= now}  # perhaps since the probe
     samples: tuple[Iterable[Sample], ...] = (
         ((labels, (not_after - now) / 86400) for labels, not_after in dates),
         dates,
-        ((labels, float(each.valid)) for labels, each in seen if each.valid is not None),
+        ((labels, float(each.valid and labels not in expired)) for labels, each in seen if each.valid is not None),
         ((labels, float(known.reached)) for labels, known in observations),
         (((*labels, known.reason), 1.0) for labels, known in observations if known.reason),
         ((labels, each.chain_not_after) for labels, each in seen if each.chain_not_after is not None),

@@ -171,6 +171,17 @@ def test_days_are_counted_at_rendering():
         assert next(collector.families(knowledge, now)).samples == [(("a.example:443",), days)]
 
 
+def test_certificate_that_expires_between_two_probes_is_invalid_at_once():
+    """A client would no longer accept it."""
+    collector = Collector(settings("a.example:443"))
+    (request,) = collector.requests(collector.start(), 0.0)
+    knowledge = collector.update(collector.start(), request, Certificate(0.0, -1.0, 100.0, valid=True))
+
+    for now, valid in [(99.0, 1.0), (100.0, 0.0)]:
+        found = {family.metric.name: family.samples for family in collector.families(knowledge, now)}
+        assert found["tls_certificate_valid"] == [(("a.example:443",), valid)]
+
+
 def test_stale_probes_are_withdrawn():
     """After `max_age` without a probe even the failure is withdrawn."""
     collector = Collector(settings("a.example:443", poll_interval=30.0, max_age=100.0))

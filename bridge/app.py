@@ -4,6 +4,7 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import Future
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -109,7 +110,7 @@ class Bridge:
         # Parts that live as long as the process.
         self._delivery = Delivery(database.reserved(), config, self._metrics)
         wake = self._delivery.wake
-        self._commits = GroupCommit(Ingest(database).accept, wake=wake)
+        self._commits = GroupCommit(Ingest(database).accept, queued=wake)
         self._watchdog = Watchdog(database, config.alertmanagers, self._metrics, wake=wake)
         self._expiry = Expiry(database, config.receivers, wake=wake)
         self._pruning = PeriodicThread("retention", "Deleting old history", self._prune)
@@ -130,7 +131,7 @@ class Bridge:
         self._server.start()
         if requeued := Queue(self._database).reclaim():
             _log.info("Requeued %d events left in flight by the previous run", requeued)
-        for loop in (self._delivery, self._watchdog, self._expiry, self._pruning, *self._now.loops):
+        for loop in (self._commits, self._delivery, self._watchdog, self._expiry, self._pruning, *self._now.loops):
             loop.start()
         for host, port in self.addresses:
             _log.info("Listening on %s:%d", host, port)
@@ -202,15 +203,10 @@ class Bridge:
     def _application(self) -> Application:
         """Return the web application: webhooks, the operator's page, metrics and health."""
 
-        def accept(notification: Notification, now: float) -> Outcome:
-            outcome, source = self._commits.accept(notification, now), notification.source
-            self._last_webhook[notification.receiver, source] = now
-            # What is missing from a webhook is fetched at once, and what it says of incidents followed up.
-            if notification.truncated and (reconciler := self._now.reconcilers.get(source)):
-                reconciler.wake()
-            if notification.incidents and (follow_up := self._now.follow_ups.get(source)):
-                follow_up.wake()
-            return outcome
+        def accept(notification: Notification, now: float) -> Future[Outcome]:
+            settled = self._commits.submit(notification, now)
+            settled.add_done_callback(partial(self._follow_up, notification, now))
+            return settled
 
         webhooks = Webhooks(
             receivers=lambda: self._now.config.by_source,
@@ -243,6 +239,17 @@ class Bridge:
         routes = health(self._metrics.registry, self._status.writable, reload)
         app = create_app([routes, webhooks.blueprint(), page.blueprint(), actions.blueprint()])
         return partial(call, app)
+
+    def _follow_up(self, notification: Notification, now: float, settled: Future[Outcome]) -> None:
+        """Fetch at once what is missing from a durable webhook, and follow up what it says of incidents."""
+        if settled.exception():
+            return
+        source = notification.source
+        self._last_webhook[notification.receiver, source] = now
+        if notification.truncated and (reconciler := self._now.reconcilers.get(source)):
+            reconciler.wake()
+        if notification.incidents and (follow_up := self._now.follow_ups.get(source)):
+            follow_up.wake()
 
     def _password_hash(self, user: str) -> str | None:
         hashed = self._start.web_config.config.basic_auth_users.get(user)

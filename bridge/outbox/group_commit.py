@@ -1,75 +1,67 @@
 """Group commit: webhooks that arrive while the disk is busy are committed together in one transaction.
 
-Of the threads that serve webhooks, the one that finds nobody writing commits for all that wait. So one disk flush
-serves them all, and a sender is answered only once its webhook is durable.
+So one disk flush serves them all, and a sender is answered only once its webhook is durable. No thread waits for that.
 """
 
 import logging
-import threading
 from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 
 from bridge.domain.notification import Notification, Outcome
 from bridge.errors import Unavailable
+from bridge.periodic import PeriodicThread
 
+MOST_WAITING = 500
+"""Most webhooks that wait for a transaction: none waits for minutes, and they take memory."""
 _log = logging.getLogger(__name__)
 _Pending = tuple[Notification, float, Future[Outcome]]
 
 
-class GroupCommit:
-    """Stores webhooks by `store`, which makes a batch durable, all or nothing. `wake` is called when one was queued."""
+class GroupCommit(PeriodicThread):
+    """Stores webhooks by `store`, which makes a batch durable, all or nothing. `queued` is called when one was queued.
+
+    `most_alerts`: after as many, the rest waits for the next transaction.
+    """
 
     def __init__(
         self,
         store: Callable[[Sequence[Notification], float], list[Outcome]],
         *,
-        wake: Callable[[], object] = lambda: None,
+        queued: Callable[[], object] = lambda: None,
         most_alerts: int = 2000,
     ) -> None:
-        self._store, self._wake, self._most_alerts = store, wake, most_alerts
+        super().__init__("commit", "Storing webhooks", self._commit_waiting, at_end=self._commit_waiting)
+        self._store, self._queued, self._most_alerts = store, queued, most_alerts
         self._waiting: deque[_Pending] = deque()
-        self._written = threading.Condition()
-        self._writing = self._stopping = False
+
+    def submit(self, notification: Notification, now: float) -> Future[Outcome]:
+        """Return a future that is done once the notification is durable.
+
+        Its exception is Unavailable if that is impossible; then nothing of it is kept.
+        """
+        settled: Future[Outcome] = Future()
+        if self.stopping:
+            settled.set_exception(Unavailable("shutting down"))
+        elif len(self._waiting) >= MOST_WAITING:
+            settled.set_exception(Unavailable("too many webhooks at once"))
+        else:
+            self._waiting.append((notification, now, settled))
+            self.wake()
+        return settled
 
     def accept(self, notification: Notification, now: float) -> Outcome:
-        """Return once the notification is durable. Raises Unavailable if it cannot be; then nothing of it is kept."""
-        if self._stopping:
-            raise Unavailable("shutting down")
-        settled: Future[Outcome] = Future()
-        self._waiting.append((notification, now, settled))
-        while True:
-            # Not a lock held while writing: whoever is settled would wait for it behind those who arrive later.
-            with self._written:
-                self._written.wait_for(lambda: settled.done() or not self._writing)
-                if settled.done():
-                    break
-                self._writing = True
-            try:
-                self._commit(self._collect())
-            finally:
-                with self._written:
-                    self._writing = False
-                    self._written.notify_all()
-        outcome = settled.result()
-        if outcome.queued:
-            self._wake()
-        return outcome
+        """Return once the notification is durable. Raises Unavailable if that is impossible."""
+        return self.submit(notification, now).result()
 
-    def stop(self, patience: float) -> None:
-        """Accept no more, and wait up to `patience` seconds for what is being written."""
-        self._stopping = True
-        with self._written:
-            self._written.wait_for(lambda: not self._writing and not self._waiting, patience)
-
-    def _collect(self) -> list[_Pending]:
-        """Take what waits, the oldest first, within the bound of a transaction."""
-        batch: list[_Pending] = []
-        alerts = 0
-        while self._waiting and (not batch or alerts < self._most_alerts):
-            batch.append(self._waiting.popleft())
-            alerts += len(batch[-1][0].alerts)
-        return batch
+    def _commit_waiting(self) -> None:
+        while self._waiting:
+            batch: list[_Pending] = []
+            alerts = 0
+            while self._waiting and (not batch or alerts < self._most_alerts):
+                batch.append(self._waiting.popleft())
+                alerts += len(batch[-1][0].alerts)
+            self._commit(batch)
 
     def _commit(self, batch: list[_Pending]) -> None:
         try:
@@ -90,3 +82,5 @@ class GroupCommit:
         else:
             for (_, _, settled), outcome in zip(batch, outcomes, strict=True):
                 settled.set_result(outcome)
+            if any(outcome.queued for outcome in outcomes):
+                self._queued()

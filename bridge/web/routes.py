@@ -26,6 +26,7 @@ def route(path: str, receivers: Mapping[tuple[str, str], ReceiverSettings], max_
         return Route(path=path, found=False)
     return Route(
         path=f"/webhooks/{receiver}/{source}{rest}",
+        lane=Lane.BRIEF,
         methods=("POST",),
         # a path without credentials of its own is subject to the web config's users, if any
         admits=(lambda headers: authenticated(settings, headers)) if settings.credentials() else None,

@@ -8,9 +8,9 @@ The front has already rejected unauthorized and oversized requests.
 import json
 import logging
 import re
-import threading
 from collections.abc import Callable, Mapping
-from contextlib import nullcontext, suppress
+from concurrent.futures import Future
+from contextlib import suppress
 from typing import Any, Final
 
 import msgspec
@@ -23,10 +23,10 @@ from bridge.outbox.quarantine import Quarantine
 from bridge.receivers.contract import translate
 from bridge.receivers.settings import ReceiverSettings
 from bridge.web.application import plain
+from exporter.toolkit.front import LARGE
 from exporter.toolkit.text import is_utf8, valid_json
+from exporter.toolkit.wsgi import LATER
 
-_LARGE: Final = 4_000_000
-"""Bytes from which bodies are parsed one at a time, to bound the memory they take."""
 _KEPT: Final = 1_000_000
 """Most bytes kept of an unreadable body."""
 _MOST: Final = (("objects and lists", b"{[", 100_000), ("values", b"{[,", 1_000_000))
@@ -37,6 +37,8 @@ An Alertmanager alert has three objects and some thirty values in about two kilo
 """
 _STRING: Final = re.compile(rb'"[^"]*"?')
 _log = logging.getLogger(__name__)
+Form = Callable[[int, str], Response]
+"""Makes the response of a message and a status: 201 if accepted, 204 if it was a duplicate, an error."""
 
 
 class HttpError(Exception):
@@ -54,37 +56,71 @@ class Webhooks:
         self,
         *,
         receivers: Callable[[], Mapping[tuple[str, str], ReceiverSettings]],
-        accept: Callable[[Notification, float], Outcome],
+        accept: Callable[[Notification, float], Future[Outcome]],
         quarantine: Quarantine,
         metrics: Metrics,
         clock: Callable[[], float],
     ) -> None:
         self._receivers, self._accept, self._quarantine, self._metrics = receivers, accept, quarantine, metrics
-        self._clock, self._large_body = clock, threading.Lock()
+        self._clock = clock
 
     def blueprint(self) -> Blueprint:
         """Return the routes."""
         webhooks = Blueprint("webhooks", __name__)
-        webhooks.add_url_rule("/webhooks/<receiver>/<source>", "webhook", self.webhook, methods=["POST"])
-        api, named = "/webhooks/alerts_api/<source>/data/v2/alerts", {"receiver": "alerts_api"}
-        webhooks.add_url_rule(api, "alerts_api", self.alerts_api, methods=["POST"], defaults=named)
-        webhooks.register_error_handler(Exception, self._failed)
+        as_text: Form = lambda status, message: plain(200 if status in {201, 204} else status, message)  # noqa: E731
+        for path, given in (
+            ("<receiver>/<source>", {"form": as_text}),
+            ("alerts_api/<source>/data/v2/alerts", {"receiver": "alerts_api", "form": _as_alerts_api}),
+        ):
+            webhooks.add_url_rule(f"/webhooks/{path}", path, self.webhook, methods=["POST"], defaults=given)
+        webhooks.register_error_handler(Exception, lambda error: self._failed(error, **(request.view_args or {})))
         return webhooks
 
-    def webhook(self, receiver: str, source: str) -> Response:
+    def webhook(self, receiver: str, source: str, form: Form) -> Response:
         """Accept one webhook."""
-        self._take(receiver, source)
-        return plain(200, "accepted")
+        settings, now = self._receivers().get((receiver, source)), self._clock()
+        if settings is None:
+            raise HttpError(404, "not_found", "no such receiver")
+        notification = self._read(settings, now)
+        settled = self._accept(notification, now)
 
-    def alerts_api(self, receiver: str, source: str) -> Response:
-        """Accept one request and answer as BigPanda's Alerts API would: 201, 204 for an exact duplicate, 400."""
-        if self._take(receiver, source):
-            return Response(status=204)
-        return Response(json.dumps({"response": {"status": "created"}}), 201, mimetype="application/json")
+        def response() -> Response:
+            try:
+                outcome = settled.result()
+            except Unavailable as error:
+                return self._failed(error, receiver, source, form)
+            self._metrics.ingested(notification, outcome)
+            if odd := notification.unreadable:
+                what = "Quarantined %d unreadable alerts of a webhook for %s/%s: %s"
+                _log.warning(what, len(odd), receiver, source, odd[0].reason)
+            return form(204 if outcome.duplicates == len(notification.alerts) else 201, "accepted")
 
-    def _failed(self, error: Exception) -> Response:
+        if later := request.environ.get(LATER):
+            later(settled, response)
+            return plain(202, "not durable yet")
+        return response()
+
+    def _read(self, settings: ReceiverSettings, now: float) -> Notification:
+        if not (request.mimetype == "application/json" or request.mimetype.endswith("+json")):
+            raise HttpError(415, "unsupported", "not application/json")
+        if request.headers.get("Content-Encoding", "").strip().lower() not in ("", "identity"):
+            raise HttpError(415, "unsupported", "Content-Encoding is not supported")
+        with request.stream as stream:
+            content = stream.read()
+        beginning = content[:_KEPT]
+        try:
+            content = readable(content)  # free each form before creating the next
+            document = parsed(content)
+            del content
+            return translate(document, settings, now)
+        except Unreadable as error:
+            name, source = settings.receiver, settings.source
+            self._quarantine.add(name, source, str(error), beginning.decode("utf-8", "replace"), now)
+            _log.warning("Quarantined unreadable webhook for %s/%s: %s", name, source, error)
+            raise HttpError(400, "unreadable", str(error)) from None
+
+    def _failed(self, error: Exception, receiver: str, source: str, form: Form) -> Response:
         """Count what went wrong with a webhook, and answer in the form that its sender expects."""
-        receiver, source = (str((request.view_args or {})[name]) for name in ("receiver", "source"))
         if isinstance(error, Unavailable):
             _log.warning("Webhook for %s/%s rejected (503): %s", receiver, source, error)
         elif not isinstance(error, HttpError):
@@ -93,49 +129,24 @@ class Webhooks:
             error = HttpError(503, "unavailable", "not now; try again")
         if error.outcome != "not_found":
             self._metrics.notifications.labels(receiver, source, error.outcome).inc()
-        if request.endpoint == "webhooks.alerts_api":
-            body = {"status": error.status, "errors": str(error).split("; ")}
-            return Response(json.dumps(body), error.status, mimetype="application/json")
-        return plain(error.status, str(error))
+        return form(error.status, str(error))
 
-    def _take(self, receiver: str, source: str) -> bool:
-        """Make a webhook durable; return whether it is a duplicate. Raises HttpError."""
-        settings = self._receivers().get((receiver, source))
-        if settings is None:
-            raise HttpError(404, "not_found", "no such receiver")
-        return self._accepted(settings)
 
-    def _accepted(self, settings: ReceiverSettings) -> bool:
-        if not (request.mimetype == "application/json" or request.mimetype.endswith("+json")):
-            raise HttpError(415, "unsupported", "not application/json")
-        if request.headers.get("Content-Encoding", "").strip().lower() not in ("", "identity"):
-            raise HttpError(415, "unsupported", "Content-Encoding is not supported")
-        with request.stream as stream:
-            content = stream.read()
-        beginning, now = content[:_KEPT], self._clock()
-        try:
-            with self._large_body if len(content) > _LARGE else nullcontext():
-                content = readable(content)  # free each form before creating the next
-                document = parsed(content)
-                del content
-                notification = translate(document, settings, now)
-                del document
-        except Unreadable as error:
-            name, source = settings.receiver, settings.source
-            self._quarantine.add(name, source, str(error), beginning.decode("utf-8", "replace"), now)
-            _log.warning("Quarantined unreadable webhook for %s/%s: %s", name, source, error)
-            raise HttpError(400, "unreadable", str(error)) from None
-        outcome = self._accept(notification, now)
-        self._metrics.ingested(notification, outcome)
-        if odd := notification.unreadable:
-            where = f"{notification.receiver}/{notification.source}"
-            _log.warning("Quarantined %d unreadable alerts of a webhook for %s: %s", len(odd), where, odd[0].reason)
-        return outcome.duplicates == len(notification.alerts)
+def _as_alerts_api(status: int, message: str) -> Response:
+    """Answer as BigPanda's Alerts API would: 201, 204 for an exact duplicate, 400."""
+    match status:
+        case 201:
+            body: object = {"response": {"status": "created"}}
+        case 204:
+            return Response(status=204)
+        case _:
+            body = {"status": status, "errors": message.split("; ")}
+    return Response(json.dumps(body), status, mimetype="application/json")
 
 
 def readable(content: bytes) -> bytes:
     """Return JSON with every string in it valid. Raises Unreadable."""
-    if len(content) > _LARGE and not is_utf8(content):
+    if len(content) > LARGE and not is_utf8(content):
         raise Unreadable("the body is not UTF-8")  # escaping it would take six times its size
     return valid_json(content)
 

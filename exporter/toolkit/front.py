@@ -4,22 +4,25 @@ Requests that need no database are answered in the event loop itself, so they wa
 """
 
 import asyncio
+import contextlib
 import io
 import logging
 import re
 import time
 from collections.abc import Callable
+from concurrent.futures import Future
 from dataclasses import dataclass
 from enum import Enum, auto
 from functools import partial
 from queue import Full
 from typing import Any
+from wsgiref.types import WSGIApplication
 
 from exporter.toolkit.connection import EXTENSION, Connection
 from exporter.toolkit.passwords import Passwords
 from exporter.toolkit.refusals import Refusal, Refusals
 from exporter.toolkit.web_config import RateLimit, WebConfigFile
-from exporter.toolkit.wsgi import SAFE, Answer, Application, Headers, Pool, environment, plain
+from exporter.toolkit.wsgi import LATER, SAFE, Answer, Application, Headers, Pool, call, environment, plain
 
 STALLED = 10.0
 """Seconds after which a client is dropped that has sent no byte of its body, or not read a piece of its response."""
@@ -29,7 +32,9 @@ ROOM = 64_000_000
 """Bytes of all bodies in memory, queued ones included; more if a single one may be larger."""
 SMALL = 64_000
 """Bytes of a body that is always accepted."""
-THREADS, QUEUED = 64, 512
+LARGE = 4_000_000
+"""Bytes from which bodies are handled one at a time."""
+THREADS, QUEUED = 16, 512
 ERROR, FAILURE, UNAVAILABLE = 400, 500, 503
 _HOST = re.compile(rb"[A-Za-z0-9._~!$&'()*+;=%:\[\]-]*")
 _LENGTH = re.compile(rb"\d{1,18}")
@@ -43,6 +48,10 @@ class Lane(Enum):
     """In the event loop: the application blocks on nothing there."""
     SIDE = auto()
     """In a few threads of its own, never queued behind a webhook."""
+    BRIEF = auto()
+    """In two threads: it is brief, and what it waits for, it waits for without a thread (`LATER`)."""
+    LARGE = auto()
+    """One of those with a large body at a time: what is made of it may take many times its size."""
     POOL = auto()
 
 
@@ -89,7 +98,8 @@ class Front:
         self._application, self._web_config, self._route = application, web_config, route
         self.refusals = Refusals(count)
         self._passwords = Passwords()
-        self._pools = {Lane.SIDE: Pool("side", 2, 64), Lane.POOL: Pool("http", THREADS, QUEUED)}
+        sizes = {Lane.SIDE: (2, 64), Lane.BRIEF: (2, QUEUED), Lane.LARGE: (1, QUEUED), Lane.POOL: (THREADS, QUEUED)}
+        self._pools = {lane: Pool(lane.name.lower(), *size) for lane, size in sizes.items()}
         self._full_at = 0.0
         """When the bucket of `rate_limit` will be full again, by the monotonic clock."""
         self._held = 0
@@ -159,8 +169,18 @@ class Front:
                 body.write(piece)
             body.getvalue()  # frees the over-allocation; otherwise reading would copy it
             body.seek(0)
-            work = partial(self._application, environment(scope, route.path, body, held, user))
-            return work() if route.lane is Lane.LOOP else await self._pools[route.lane].run(work)
+            environ = environment(scope, route.path, body, held, user)
+            postponed: list[tuple[Future[Any], Callable[[], WSGIApplication]]] = []
+            environ[LATER] = lambda event, response: postponed.append((event, response))
+            if route.lane is Lane.LOOP:
+                return self._application(environ)
+            lane = Lane.LARGE if route.lane is Lane.BRIEF and held > LARGE else route.lane
+            answer = await self._pools[lane].run(partial(self._application, environ))
+            for event, response in postponed:
+                with contextlib.suppress(Exception):  # it is for the response to tell
+                    await asyncio.wrap_future(event)
+                answer = call(response(), environ)
+            return answer
         finally:
             self._held -= held
 

@@ -28,6 +28,11 @@ class Answer:
 
 
 Application = Callable[[WSGIEnvironment], Answer]
+LATER = "vendorwatch.later"
+"""Where the environ holds a function, for a response that is not decided yet: no thread waits for it.
+
+It takes the future to wait for, and what returns the response then, in place of the one returned now.
+"""
 SAFE: Headers = ((b"x-content-type-options", b"nosniff"), (b"cache-control", b"no-store"))
 """Headers with which a response is neither stored nor taken for something else than its content type says."""
 

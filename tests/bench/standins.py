@@ -21,16 +21,17 @@ from bridge.metrics import Metrics
 from bridge.receivers import alertmanager
 from bridge.web.application import create_app
 from bridge.web.webhooks import Webhooks
-from exporter.toolkit.front import Front, Route
+from exporter.toolkit.front import Front, Lane, Route
 from exporter.toolkit.server import HttpServer
 from exporter.toolkit.web_config import WebConfigFile
 from exporter.toolkit.wsgi import call
+from tests.bridge.serving import settled
 
 
-def serve(port: str, application: WSGIApplication) -> None:
+def serve(port: str, application: WSGIApplication, lane: Lane = Lane.POOL) -> None:
     """Serve an application as both programs do."""
     config = WebConfigFile(None)
-    front = Front(partial(call, application), config, lambda path: Route(path=path, max_body=64_000_000))
+    front = Front(partial(call, application), config, lambda path: Route(path=path, lane=lane, max_body=64_000_000))
     HttpServer(front, [("127.0.0.1", int(port))], config).start()
 
 
@@ -52,12 +53,12 @@ def unstored(port: str) -> None:
     settings = alertmanager.Settings.model_validate({"receiver": "alertmanager", "source": "prod"})
     webhooks = Webhooks(
         receivers=lambda: {("alertmanager", "prod"): settings},
-        accept=lambda notification, now: Outcome(queued=len(notification.alerts)),
+        accept=lambda notification, now: settled(lambda: Outcome(queued=len(notification.alerts))),
         quarantine=SimpleNamespace(add=lambda *_: None),
         metrics=Metrics(),
         clock=time.time,
     )
-    serve(port, create_app([webhooks.blueprint()]))
+    serve(port, create_app([webhooks.blueprint()]), Lane.BRIEF)
 
 
 def relay(port: str, url: str, threads: str) -> None:

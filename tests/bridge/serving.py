@@ -1,9 +1,11 @@
 """The bridge's application behind the front, as the program puts it there."""
 
 from collections.abc import Iterator
+from concurrent.futures import Future
 from contextlib import contextmanager
 from functools import partial
 
+from bridge.errors import Unavailable
 from bridge.metrics import Metrics
 from bridge.web.routes import route
 from bridge.web.webhooks import Webhooks
@@ -13,11 +15,21 @@ from exporter.toolkit.web_config import WebConfigFile
 from exporter.toolkit.wsgi import call
 
 
+def settled(accept):
+    """Return a future that is done already, as `accept` ended."""
+    future = Future()
+    try:
+        future.set_result(accept())
+    except Unavailable as error:
+        future.set_exception(error)
+    return future
+
+
 def webhooks_at(now, store, receivers, metrics=None):
     """Return webhook views before a store; for them it is always `now`. `receivers` is asked at each request."""
     return Webhooks(
         receivers=receivers,
-        accept=lambda notification, now: store.ingest.accept([notification], now)[0],
+        accept=lambda notification, now: settled(lambda: store.ingest.accept([notification], now)[0]),
         quarantine=store.quarantine,
         metrics=metrics or Metrics(),
         clock=lambda: now,

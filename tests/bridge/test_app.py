@@ -103,7 +103,7 @@ def test_follow_up_work_starts_after_the_commit(  # noqa: PLR0913, PLR0917  a ro
     send = partial(requests.post, f"http://{host}:{port}/webhooks/{path}", json=body, timeout=30)
     headers = {"Authorization": "Bearer t", "x": "t"}
     assert (send(headers=headers).status_code, woken) == (200, expected)
-    monkeypatch.setattr(bridge._commits, "accept", Mock(side_effect=Unavailable("database: busy")))
+    monkeypatch.setattr(bridge._commits, "_store", Mock(side_effect=Unavailable("database: busy")))
     assert (send(headers=headers).status_code, woken) == (503, expected)
     bridge.stop()
 

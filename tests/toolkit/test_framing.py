@@ -18,6 +18,7 @@ from bridge.web.webhooks import Webhooks
 from exporter.metrics.exporter_metrics import Running
 from exporter.metrics.page_cache import PageCache
 from exporter.web import pages
+from tests.bridge.serving import settled
 
 HOST = b"Host: x\r\n"
 GET = b"GET /-/healthy HTTP/1.1\r\n" + HOST + b"\r\n"
@@ -150,7 +151,7 @@ def bridge(reload):
     metrics = Metrics()
     webhooks = Webhooks(
         receivers=lambda: receivers,
-        accept=lambda notification, now: Outcome(queued=len(notification.alerts)),
+        accept=lambda notification, now: settled(lambda: Outcome(queued=len(notification.alerts))),
         quarantine=SimpleNamespace(add=lambda *_: None),
         metrics=metrics,
         clock=time.time,

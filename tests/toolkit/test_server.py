@@ -10,7 +10,7 @@ import socket
 import ssl
 import threading
 import time
-from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 
 import pytest
 import trustme
@@ -23,6 +23,7 @@ from exporter.toolkit.connection import PATIENCE
 from exporter.toolkit.front import Lane, Route
 from exporter.toolkit.server import RESERVE, limit
 from exporter.toolkit.web_config import WebConfigFile
+from exporter.toolkit.wsgi import LATER
 from tests.toolkit.conftest import LARGE
 from tests.waiting import eventually
 
@@ -187,6 +188,68 @@ def test_threads_are_started_on_demand(serve, get, monkeypatch):
         assert list(clients.map(get, [address] * 60)) == [(200, b"met")] * 60
     assert few == 1
     assert threading.active_count() - before == 21
+
+
+def test_postponed_response_occupies_no_thread(serve, get, monkeypatch, caplog):
+    """One thread begins many requests, each of which is answered as its own event ends."""
+    monkeypatch.setattr("exporter.toolkit.front.THREADS", 1)
+    events = [Future() for _ in range(5)]
+    begun, not_begun = threading.Semaphore(0), list(events)
+
+    def postponing(environ, start_response):
+        event = not_begun.pop()
+
+        def response():
+            word = event.result()
+
+            def answer(_environ, start_response):
+                start_response("201 Created", [])
+                return [word]
+
+            return answer
+
+        environ[LATER](event, response)
+        start_response("202 Accepted", [])
+        begun.release()
+        return [b"not yet"]
+
+    served = serve(application=postponing)
+    with ThreadPoolExecutor(5) as clients:
+        waiting = [clients.submit(get, served.address) for _ in events]
+        for _ in events:
+            assert begun.acquire(timeout=60)
+        assert not any(one.done() for one in waiting)
+        for number, event in enumerate(events[:4]):
+            event.set_result(b"number %d" % number)
+        events[4].set_exception(ValueError("unforeseen"))
+        answers = sorted(one.result(60) for one in waiting)
+    assert answers == [*((201, b"number %d" % number) for number in range(4)), (503, b"not now; try again\n")]
+    del events, waiting
+    gc.collect()
+    assert "never retrieved" not in caplog.text
+
+
+def test_large_bodies_are_handled_one_at_a_time(serve, get, monkeypatch):
+    """Small ones overtake them."""
+    monkeypatch.setattr("exporter.toolkit.front.LARGE", 1000)
+    go_on, running, most = threading.Event(), [], []
+
+    def handling(environ, start_response):
+        if int(environ["CONTENT_LENGTH"]) > 1000:
+            running.append(1)
+            most.append(len(running))
+            go_on.wait(60)
+            running.pop()
+        start_response("200 OK", [])
+        return [b"done"]
+
+    served = serve(application=handling, lane=Lane.BRIEF)
+    with ThreadPoolExecutor(4) as clients:
+        large = [clients.submit(get, served.address, "/", method="POST", body=bytes(2000)) for _ in range(4)]
+        assert get(served.address, "/", method="POST", body=bytes(1000)) == (200, b"done")
+        go_on.set()
+        assert [one.result(60) for one in large] == [(200, b"done")] * 4
+    assert most == [1, 1, 1, 1]
 
 
 def test_full_queue_is_503(serve, get, monkeypatch):

@@ -43,6 +43,7 @@ def running():
 
     def start(store, **more):
         commits = GroupCommit(store.accept, **more)
+        commits.start()
         started.append((store, commits))
         return commits
 
@@ -61,7 +62,7 @@ def waiting_for(commits, count):
 def test_waiting_webhooks_share_a_transaction(running):
     """One flush for all, each with its own outcome; delivery is woken."""
     store, woken = Store(), threading.Event()
-    commits = running(store, wake=woken.set)
+    commits = running(store, queued=woken.set)
     store.open.clear()
     with ThreadPoolExecutor(6) as pool:
         first = pool.submit(commits.accept, notification("first"), 0.0)
@@ -87,7 +88,9 @@ def test_busy_senders_go_on_sharing_transactions(running):
         threading.Event().wait(0.005)
         return [Outcome(queued=1) for _ in batch]
 
-    commits = GroupCommit(slow)
+    store = Store()
+    store.accept = slow
+    commits = running(store)
     with ThreadPoolExecutor(32) as pool:
         list(pool.map(lambda _: [commits.accept(notification(), 0.0) for _ in range(25)], range(32)))
     assert sum(transactions) == 32 * 25
@@ -132,27 +135,31 @@ def test_unexpected_error_does_not_block_senders(running, error):
 
 
 def test_failing_wake_affects_no_sender(running):
-    """Its exception is raised in the thread that called it; stored webhooks stay stored."""
-    store, broken = Store(), threading.Event()
-    broken.set()
+    """Stored webhooks are stored, and the next ones are too."""
+    store, failing = Store(), [RuntimeError("wake")]
 
     def wake():
-        if broken.is_set():
-            broken.clear()
-            raise RuntimeError("wake")
+        if failing:
+            raise failing.pop()
 
-    commits = running(store, wake=wake)
+    commits = running(store, queued=wake)
+    assert [commits.accept(notification(name), 0.0).queued for name in "abc"] == [1, 1, 1]
+    assert failing == []
+
+
+def test_waiting_webhooks_are_bounded(running, monkeypatch):
+    """Those beyond may be retried."""
+    monkeypatch.setattr("bridge.outbox.group_commit.MOST_WAITING", 2)
+    store = Store()
+    commits = running(store)
     store.open.clear()
-    with ThreadPoolExecutor(3) as pool:
-        futures = [pool.submit(commits.accept, notification("first"), 0.0)]
-        assert store.entered.wait(30)
-        futures += [pool.submit(commits.accept, notification(name), 0.0) for name in "ab"]
-        assert waiting_for(commits, 2)
-        store.open.set()
-        outcomes = [one.exception(30) for one in futures]
-    assert sorted(map(str, outcomes)) == ["None", "None", "wake"]
-    assert [sorted(batch) for batch in store.batches] == [["first"], ["a", "b"]]
-    assert commits.accept(notification(), 0.0).queued == 1
+    first = commits.submit(notification("first"), 0.0)
+    assert store.entered.wait(30)
+    rest = [commits.submit(notification(name), 0.0) for name in "abc"]
+    with pytest.raises(Unavailable, match="too many webhooks at once"):
+        rest.pop().result(30)
+    store.open.set()
+    assert [one.result(30).queued for one in (first, *rest)] == [1, 1, 1]
 
 
 def test_batch_size_is_bounded(running):
@@ -172,15 +179,14 @@ def test_stop_writes_waiting_webhooks(running):
     store = Store()
     commits = running(store)
     store.open.clear()
-    with ThreadPoolExecutor(3) as pool:
-        first = pool.submit(commits.accept, notification("first"), 0.0)
-        assert store.entered.wait(30)
-        second = pool.submit(commits.accept, notification("second"), 0.0)
-        assert waiting_for(commits, 1)
+    first = commits.submit(notification("first"), 0.0)
+    assert store.entered.wait(30)
+    second = commits.submit(notification("second"), 0.0)
+    with ThreadPoolExecutor(1) as pool:
         stopping = pool.submit(commits.stop, 30.0)
         store.open.set()
         stopping.result(30)
-        assert first.result(30).queued == second.result(30).queued == 1
+    assert first.result(30).queued == second.result(30).queued == 1
     with pytest.raises(Unavailable, match="shutting down"):
         commits.accept(notification(), 0.0)
 
@@ -190,12 +196,11 @@ def test_stop_is_bounded(running):
     store = Store()
     commits = running(store)
     store.open.clear()
-    with ThreadPoolExecutor(1) as pool:
-        future = pool.submit(commits.accept, notification(), 0.0)
-        assert store.entered.wait(30)
-        commits.stop(0.01)
-        commits.stop(0.01)
-        assert not future.done()
-        store.open.set()
-        assert future.result(30).queued == 1
+    future = commits.submit(notification(), 0.0)
+    assert store.entered.wait(30)
+    commits.stop(0.01)
+    commits.stop(0.01)
+    assert not future.done()
+    store.open.set()
+    assert future.result(30).queued == 1
     GroupCommit(store.accept).stop(0.0)

@@ -53,7 +53,7 @@ def test_path_determines_limits_and_credentials():
     receivers = {("alertmanager", "prod"): BEARER, ("alertmanager", "bare"): bare}
     found = route("//webhooks/alertmanager//prod/", receivers, 7)
     assert (found.path, found.max_body, found.receiver) == ("/webhooks/alertmanager/prod", 7, "alertmanager/prod")
-    assert (found.methods, found.found, found.lane) == (("POST",), True, Lane.POOL)
+    assert (found.methods, found.found, found.lane) == (("POST",), True, Lane.BRIEF)
     assert found.admits([(b"authorization", b"Bearer Tok 1")])
     assert not found.admits([])
     assert route("/webhooks/alertmanager/bare", receivers, 7).admits is None

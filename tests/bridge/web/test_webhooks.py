@@ -4,6 +4,7 @@ import json
 import socket
 import threading
 import tracemalloc
+from concurrent.futures import Future
 from types import SimpleNamespace
 
 import pytest
@@ -63,10 +64,14 @@ class Front:
         self.client = self.app.test_client()
 
     def _accept(self, notification, now):
+        settled = Future()
         if self.failure:
-            raise self.failure
-        self.accepted.append(notification)
-        return Outcome(queued=len(notification.alerts), quarantined=len(notification.unreadable), unmapped=1)
+            settled.set_exception(self.failure)
+        else:
+            self.accepted.append(notification)
+            firing, unreadable = len(notification.alerts), len(notification.unreadable)
+            settled.set_result(Outcome(queued=firing, quarantined=unreadable, unmapped=1))
+        return settled
 
     def _quarantine(self, *kept):
         if self.failure:

@@ -74,22 +74,28 @@ def decide(  # noqa: PLR0911, PLR0913  one return for each outcome; six independ
         if state is None or not state.open:
             return Decision(reason=Reason.SEVERITY_NONE)
         # It was opened before its severity became one that is not sent: otherwise nothing would ever close it.
-        return _close(state, now, now, Reason.MUTED)
+        return _queued(Decision(reason=Reason.MUTED, kind=Kind.RESOLVE), state, now, now)
     if status is Status.OK:
         if state and not state.open:
             return Decision(reason=Reason.REPEAT)
         # Resolve an unknown alert too: after a lost database this closes it in BigPanda.
         reason = Reason.RESOLVED if state else Reason.UNKNOWN_RESOLVED
-        return _close(state, now if alert.ends_at is None else alert.ends_at, now, reason)
+        resolved = Decision(reason=reason, kind=Kind.RESOLVE)
+        return _queued(resolved, state, now if alert.ends_at is None else alert.ends_at, now)
     if state is None or not state.open:
-        return _open(state, alert, status, now)
+        # A firing alert that began before the last resolution is accepted, and left to the reconciler to confirm.
+        stale = state is not None and state.ended_at is not None and alert.starts_at <= state.ended_at
+        reason = Reason.FIRED_AGAIN if state else Reason.FIRST
+        opened = Decision(reason=reason, kind=Kind.OPEN, status=status, possibly_stale=stale)
+        return _queued(opened, state, now if stale else alert.starts_at, now)
     if content_hash == state.content_hash:
         return Decision(reason=Reason.REPEAT)
     if state.pending and content_hash == state.pending.replaces:
         # It changed back before anything was sent, so BigPanda shows it correctly.
         return Decision(reason=Reason.REVERTED, status=status, supersede=True)
     if state.status is not status or (state.pending and state.pending.kind is Kind.OPEN):
-        return _restate(state, status, now, Reason.CONTENT if state.status is status else Reason.STATUS)
+        reason = Reason.CONTENT if state.status is status else Reason.STATUS
+        return _queued(Decision(reason=reason, kind=Kind.OPEN, status=status), state, now, now)
     return _update(state, alert, now, update_interval)
 
 
@@ -97,76 +103,41 @@ def resend(state: AlertState | None, *, now: float) -> Decision:
     """Queue a firing alert again. Unchanged if it does not fire, or its firing event is queued already."""
     if state is None or not state.open or (state.pending and state.pending.kind is Kind.OPEN):
         return Decision(reason=Reason.REPEAT)
-    return _restate(state, state.status, now, Reason.RESENT)
+    return _queued(Decision(reason=Reason.RESENT, kind=Kind.OPEN, status=state.status), state, now, now)
 
 
-def _close(state: AlertState | None, ended_at: float, now: float, reason: Reason) -> Decision:
-    """Resolve. A pending update is now pointless; a pending firing event is still sent first."""
+def _queued(decision: Decision, state: AlertState | None, wanted: float, now: float) -> Decision:
+    """Give an event its time, as close to `wanted` as possible, and its place in the queue.
+
+    A pending update is now pointless, and a pending firing event before another one: that takes over its time and
+    position. Before a resolution a firing event is still sent. A pending resolution is never dropped: after a lost `ok`
+    an alert stays open for weeks.
+    """
     pending = state.pending if state else None
-    timestamp = timestamp_of(state, ended_at, now)
-    return Decision(
-        reason=reason,
-        kind=Kind.RESOLVE,
+    inherits = pending is not None and pending.kind is decision.kind
+    timestamp = pending.timestamp if pending and inherits else timestamp_of(state, wanted, now)
+    return replace(
+        decision,
         timestamp=timestamp,
         not_before=hold_until(timestamp, now),
-        supersede=pending is not None and pending.kind is Kind.UPDATE,
-    )
-
-
-def _open(state: AlertState | None, alert: Alert, status: Status, now: float) -> Decision:
-    # A firing alert that began before the last resolution is accepted, and left to the reconciler to confirm.
-    stale = state is not None and state.ended_at is not None and alert.starts_at <= state.ended_at
-    timestamp = timestamp_of(state, now if stale else alert.starts_at, now)
-    return Decision(
-        reason=Reason.FIRED_AGAIN if state else Reason.FIRST,
-        kind=Kind.OPEN,
-        status=status,
-        timestamp=timestamp,
-        not_before=hold_until(timestamp, now),
-        possibly_stale=stale,
-    )
-
-
-def _restate(state: AlertState, status: Status, now: float, reason: Reason) -> Decision:
-    """Send a firing event again. A pending one is superseded, and passes on its time and position."""
-    pending = state.pending
-    inherits = pending is not None and pending.kind is Kind.OPEN
-    timestamp = pending.timestamp if pending and inherits else timestamp_of(state, now, now)
-    return Decision(
-        reason=reason,
-        kind=Kind.OPEN,
-        status=status,
-        timestamp=timestamp,
-        not_before=hold_until(timestamp, now),
-        # A pending resolution is never dropped: after a lost `ok` an alert stays open for weeks.
-        supersede=pending is not None and pending.kind is not Kind.RESOLVE,
+        supersede=inherits or (pending is not None and pending.kind is Kind.UPDATE),
         keeps_position=inherits,
     )
 
 
 def _update(state: AlertState, alert: Alert, now: float, update_interval: float) -> Decision:
     """Send changed content, at most every `update_interval`, but at once if it is more urgent."""
-    held = state.pending if state.pending and state.pending.kind is Kind.UPDATE else None
-    timestamp = held.timestamp if held else timestamp_of(state, now, now)
+    decision = _queued(Decision(reason=Reason.CONTENT, kind=Kind.UPDATE, status=state.status), state, now, now)
     if alert.level > state.alert.level or alert.severity != state.alert.severity:
         # A step up within the same status, such as an escalation, is sent at once; a changed text waits.
         wait = 0.0
-    elif held:
+    elif state.pending and decision.keeps_position:
         # Keep the due time of a superseded update, otherwise a text that changes often would never be sent.
-        wait = held.not_before
+        wait = state.pending.not_before
     else:
         wait = state.queued_at + update_interval
     # Never longer than the interval: the clock may have stepped back since the last event.
-    due = max(hold_until(timestamp, now), min(wait, now + update_interval))
-    return Decision(
-        reason=Reason.CONTENT,
-        kind=Kind.UPDATE,
-        status=state.status,
-        timestamp=timestamp,
-        not_before=due,
-        supersede=held is not None,
-        keeps_position=held is not None,
-    )
+    return replace(decision, not_before=max(decision.not_before, min(wait, now + update_interval)))
 
 
 def timestamp_of(state: AlertState | None, wanted: float, now: float) -> int:

@@ -99,6 +99,7 @@ def test_pending_resolution_is_never_superseded():
         (known(), alert(firing=False, ends_at=99_999.0), OK, 10_000, 0.0),
         (known(), alert(firing=False), OK, 10_000, 0.0),
         (known(timestamp=10_000), RESOLVED, OK, 10_001, 10_001.0),
+        (known(timestamp=10_000), alert(severity="page"), CRITICAL, 10_001, 10_001.0),
         (known(OK, ended_at=9_400.0), alert(starts_at=9_600.0), CRITICAL, 9_600, 0.0),
         (known(OK, ended_at=9_400.0), alert(starts_at=9_300.0), CRITICAL, 10_000, 0.0),
     ],

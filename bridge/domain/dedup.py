@@ -161,9 +161,19 @@ def next_state(
         return replace(state, **times, updated_at=now) if times else state
     if decision.kind is None and decision.reason is not Reason.REVERTED:
         return state
-    event = _pending(state, decision, now)
+    before = state or AlertState(alert=alert, status=Status.OK)
+    event = None
+    if decision.kind is not None:
+        superseded = before.pending if decision.supersede else None
+        shown = before.content_hash if before.open else ""
+        event = PendingEvent(
+            kind=decision.kind,
+            timestamp=decision.timestamp,
+            not_before=decision.not_before,
+            replaces=superseded.replaces if superseded else shown,
+            queued_at=superseded.queued_at if superseded and decision.keeps_position else now,
+        )
     resolved_at = now if alert.ends_at is None else alert.ends_at
-    before = state or AlertState(alert=alert, status=decision.status)
     return replace(
         before,
         alert=alert,
@@ -178,20 +188,6 @@ def next_state(
         possibly_stale=decision.possibly_stale,
         updated_at=now,
         pending=event,
-    )
-
-
-def _pending(state: AlertState | None, decision: Decision, now: float) -> PendingEvent | None:
-    if decision.kind is None:
-        return None
-    superseded = state.pending if state and decision.supersede else None
-    shown = state.content_hash if state and state.open else ""
-    return PendingEvent(
-        kind=decision.kind,
-        timestamp=decision.timestamp,
-        not_before=decision.not_before,
-        replaces=superseded.replaces if superseded else shown,
-        queued_at=superseded.queued_at if superseded and decision.keeps_position else now,
     )
 
 

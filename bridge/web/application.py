@@ -15,7 +15,7 @@ def create_app(blueprints: Iterable[Blueprint]) -> Flask:
     """Return the application."""
     app = Flask(__name__, static_folder=None)
     app.jinja_options = app.jinja_options | {"finalize": finalize}
-    # Some senders' webhook paths have a slash too many.
+    # A probe or bookmark may have a slash too many. Webhook paths arrive without: see `routes`.
     app.url_map.strict_slashes = False
 
     # PostgreSQL cannot look for a NUL, and nothing stored has one.

@@ -24,6 +24,7 @@ from bridge.errors import DeliveryError
 from bridge.outbox.alerts import Alerts
 from bridge.outbox.database import Database
 from bridge.outbox.ingest import Ingest
+from bridge.outbox.queue import Queue
 from bridge.outbox.status import Address, OutboxStatus
 from exporter.toolkit.config_types import Secret
 
@@ -39,7 +40,7 @@ class Relocation:
 
     def __init__(self, database: Database, connect: Callable[[Settings], BigPanda]) -> None:
         self._alerts, self._ingest, self._status = Alerts(database), Ingest(database), OutboxStatus(database)
-        self._connect = connect
+        self._queue, self._connect = Queue(database), connect
 
     def leave_others(self, config: Config, now: float, reached: Mapping[str, BigPanda]) -> None:
         """Resolve alerts that are open at other destinations, and record the address of this one.
@@ -63,20 +64,29 @@ class Relocation:
                 _log.warning("%d alerts stay open at the previous destination: %s", len(states), _UNREACHED)
         self._status.set_address(config.destination, here)
 
-    def restate(self, config: Config, client: BigPanda, now: float) -> None:
-        """Queue the alerts that are open at another destination, or under another app key.
+    def rekey(self, config: Config, client: BigPanda, now: float) -> None:
+        """Resolve alerts open here under another app key, which is another identity, and queue events under this one.
 
-        An alert open here under another app key is resolved under that one first: it has another identity.
+        To be done before anything is sent: afterwards it would no longer be known under which key an alert is open.
         """
+        _close(self._rekeyed(config), client, config, now)
+        for (receiver, source), settings in config.by_source.items():
+            self._queue.set_app_key(receiver, source, settings.mapping.app_key, config.destination)
+
+    def _rekeyed(self, config: Config) -> list[AlertState]:
         receivers = config.by_source
-        rekeyed = [
+        return [
             state
             for state in self._alerts.opened_at(config.destination)
             if (settings := receivers.get((state.alert.receiver, state.alert.source)))
             and state.app_key not in ("", settings.mapping.app_key)
         ]
-        _close(rekeyed, client, config, now)
-        states = [*self._alerts.opened_elsewhere(config.destination), *(state for state in rekeyed if state.open)]
+
+    def restate(self, config: Config, now: float) -> None:
+        """Queue the alerts that are open at another destination, or under another app key."""
+        receivers = config.by_source
+        rekeyed = (state for state in self._rekeyed(config) if state.open)
+        states = [*self._alerts.opened_elsewhere(config.destination), *rekeyed]
         batch = [
             settings.notification(alerts=(state.alert,), resend=True, if_unmodified={state.key: state.updated_at})
             for state in states

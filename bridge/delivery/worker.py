@@ -87,11 +87,12 @@ class Delivery(PeriodicThread):
                 for one, key, reason in self._queue.refused():
                     self._refusals = self._refusals.refused(one, key, reason)
                 self._relocation.leave_others(self._config, self._clock(), {})
+                self._relocation.rekey(self._config, self._destination, self._clock())
                 self._begun, self._restate_at = True, self._steady() + _APART
             if changed is not None:
                 self._reroute(changed)
             elif due:
-                self._relocation.restate(self._config, self._destination, self._clock())
+                self._relocation.restate(self._config, self._clock())
                 self._restate_at = None
             return self._deliver()
         except Unavailable:
@@ -249,6 +250,7 @@ class Delivery(PeriodicThread):
         self._restate_at = self._steady() + _APART
         self._destination.close()
         self._use(config)
+        self._relocation.rekey(config, self._destination, self._clock())
         if self._changed is config:
             self._changed = None
 

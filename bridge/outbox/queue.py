@@ -124,6 +124,15 @@ class Queue(Repository):
             buried = update(events).where(events.c.id.in_(ids), events.c.state == "dead")
             return connection.execute(buried.values(state="waiting", closed_at=None)).rowcount
 
+    def set_app_key(self, receiver: str, source: str, app_key: str, destination: str) -> None:
+        """Queue a receiver's events under another app key, but not resolutions of alerts open under the former one."""
+        of = alert_states.c
+        opened = exists().where(of.key == events.c.key, of.app_key == events.c.app_key, of.destination == destination)
+        theirs = (events.c.receiver == receiver, events.c.source == source, events.c.app_key != app_key)
+        with self._database.write() as connection:
+            queued = update(events).where(waiting, *theirs, (events.c.kind != Kind.RESOLVE) | ~opened)
+            connection.execute(queued.values(app_key=app_key))
+
     def refused(self) -> list[tuple[int, str, str]]:
         """Return id, key and reason of the dead letters since a destination last accepted anything, in order."""
         taken = select(func.max(events.c.closed_at)).where(events.c.state == "sent").scalar_subquery()

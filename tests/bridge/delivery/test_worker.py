@@ -1,5 +1,6 @@
 import json
 import threading
+from dataclasses import replace
 
 import pytest
 
@@ -40,7 +41,7 @@ class Panda:
         self.clock = clock
         self.took = 0.0
         self.requests = []
-        self.accepted, self.times = [], []
+        self.accepted, self.times, self.app_keys = [], [], []
         self.mood = lambda events: "accepted"
 
     def send(self, events, app_key):
@@ -50,6 +51,7 @@ class Panda:
         answer = self.mood(read)
         self.accepted += [(self.clock.now, event["incident_identifier"], event["status"]) for event in read]
         self.times += [event["timestamp"] for event in read]
+        self.app_keys += [app_key] * len(read)
         return answer
 
     def close(self):
@@ -99,11 +101,16 @@ class Scene:
             chance=lambda: 0.5,
         )
 
-    def accept(self, *names, firing=True, severity="warning"):
+    def accept(self, *names, firing=True, severity="warning", app_key="app"):
         now = self.clock()
         alerts = [alert_at(now - 10, name, firing=firing, severity=severity) for name in names]
         self.outbox.ingest.accept(
-            [Notification(receiver="alertmanager", source="prod", alerts=alerts, mapping=MAPPING)], now
+            [
+                Notification(
+                    receiver="alertmanager", source="prod", alerts=alerts, mapping=replace(MAPPING, app_key=app_key)
+                )
+            ],
+            now,
         )
 
     def live(self, seconds):
@@ -627,3 +634,50 @@ def test_another_app_key_is_another_identity(scene):
     assert [(key, status) for _, key, status in scene.panda.accepted] == [("prod:a", "ok"), ("prod:a", "warning")]
     assert scene.outbox.state("prod:a").app_key == "new-key"
     assert len(set(scene.panda.times)) == len(scene.panda.times)
+
+
+NEW_KEY = RECEIVER.model_copy(update={"app_key": "new-key"})
+
+
+@pytest.mark.parametrize("restart", [False, True])
+def test_queued_events_follow_a_corrected_app_key(scene, restart):
+    """Those that were rejected for a wrong one, after a reload or a restart."""
+    scene.panda.mood = refuse(Rejected("BigPanda answered 400: 'app_key' is not known", status=400))
+    scene.accept("a", "b", "c")
+    scene.live(5)
+    scene.panda.mood = lambda events: "accepted"
+    scene.config = config(MAIN, receivers=[NEW_KEY])
+    if restart:
+        scene.delivery = scene.restarted()
+    else:
+        scene.delivery.change(scene.config)
+    scene.live(70)
+    assert sorted(scene.panda.names()) == ["prod:a", "prod:b", "prod:c"]
+    assert set(scene.panda.app_keys) == {"new-key"}
+
+
+@pytest.mark.parametrize("firing", [True, False])
+def test_alert_that_changes_along_with_the_app_key_is_resolved_under_the_former_one(scene, firing):
+    """An event under the new one may be queued before open alerts are resent."""
+    scene.accept("a")
+    scene.live(3)
+    scene.delivery.change(config(MAIN, receivers=[NEW_KEY]))
+    scene.accept("a", firing=firing, severity="critical", app_key="new-key")
+    scene.live(10)
+    shown = {key: status for key, (_, _, status) in zip(scene.panda.app_keys, scene.panda.accepted, strict=True)}
+    assert shown == {"app": "ok", "new-key": "critical" if firing else "ok"}
+
+
+def test_queued_resolution_is_sent_under_the_app_key_of_its_alert(scene):
+    """Although BigPanda does not answer while the app key changes."""
+    scene.accept("a")
+    scene.live(3)
+    scene.panda.mood = refuse(Unreached("no connection"))
+    scene.accept("a", firing=False)
+    scene.live(3)
+    scene.delivery.change(config(MAIN, receivers=[NEW_KEY]))
+    scene.live(3)
+    scene.panda.mood = lambda events: "accepted"
+    scene.live(60)
+    assert [status for _, _, status in scene.panda.accepted] == ["warning", "ok"]
+    assert scene.panda.app_keys == ["app", "app"]

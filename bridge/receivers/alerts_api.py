@@ -114,7 +114,8 @@ def _alert(entry: Mapping[str, Any], settings: Settings, now: float) -> Alert:
         links={tag: tags[tag] for tag in _LINKS if tag in tags},
         starts_at=now if at is None else at,
         ends_at=at if status == Status.OK else None,
-        at=at,
+        # A clock that is ahead must not let its event outlast the resolution by one that is right.
+        at=None if at is None else min(at, now),
         ordered=at is not None,
         primary=primary,
         secondary="" if secondary == "check" else secondary,

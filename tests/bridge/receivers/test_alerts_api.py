@@ -82,3 +82,17 @@ def test_exact_duplicate_differs_from_a_repeat(tmp_path):
     assert take(status="warning") == (1, 0)
     assert take(status="warning") == (0, 0)
     store.close()
+
+
+def test_clock_that_was_ahead_does_not_outlast_the_resolution(tmp_path):
+    """An event from the future counts as of its arrival; one that is late for it is still older."""
+    store = Store(f"sqlite:///{tmp_path}/bridge.db")
+
+    def shown(now, **more):
+        store.ingest.accept([translate(DISK | more, SETTINGS, now)], now)
+        return store.alerts.states(["scripts:web-1:disk"])["scripts:web-1:disk"].status
+
+    assert shown(NOW, timestamp=int(NOW) + 3600) == "critical"
+    assert shown(NOW + 60, timestamp=int(NOW) - 60, status="ok") == "critical"
+    assert shown(NOW + 60, timestamp=int(NOW) + 60, status="ok") == "ok"
+    store.close()

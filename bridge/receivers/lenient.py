@@ -108,6 +108,7 @@ def date_of(text: str) -> float | None:
     try:
         moment = datetime.fromisoformat(text)
         moment = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
-        return None if moment.year == 1 else moment.timestamp()
+        # In UTC a moment near either end of the calendar lies outside it, where no date can be written.
+        return None if moment.year == 1 else moment.astimezone(UTC).timestamp()
     except (ValueError, OverflowError):
         return None

@@ -153,10 +153,12 @@ def test_identity_omits_configured_labels():
         (True, None),
         (1e14, None),
         ("2026-11-20 06:30:00 EST", None),
+        ("9999-12-31T23:59:59Z", 253_402_300_799.0),
+        ("9999-12-31T23:59:59-10:00", None),
     ],
 )
 def test_a_time_is_read_in_every_form_that_senders_write(value, time):
-    """Seconds, milliseconds, either as text, and dates, in UTC without a zone."""
+    """Seconds, milliseconds, either as text, and dates, in UTC without a zone; none that cannot be written in UTC."""
     assert time_of(value) == time
 
 

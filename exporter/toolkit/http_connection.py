@@ -16,6 +16,7 @@ from concurrent.futures import TimeoutError as NotInTime
 from contextvars import ContextVar
 from dataclasses import dataclass
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, Final
 
 import truststore
@@ -112,13 +113,30 @@ CURRENT: ContextVar[Attempt] = ContextVar("attempt")
 
 
 class _FinalResponse(http.client.HTTPResponse):
-    """A response that skips every 1xx: Python skips only 100 and takes 103 for the final response."""
+    """A response that skips every 1xx, and whose head is whole.
+
+    Python skips only 100 and takes 103 for the final response; it takes the end of the connection for the head's.
+    """
 
     def begin(self) -> None:
-        super().begin()
-        while 100 <= self.status < 200 and self.status != http.HTTPStatus.SWITCHING_PROTOCOLS:  # noqa: PLR2004  1xx
-            self.headers = None  # type: ignore[assignment]  # begin() reads a head only where there is none yet
+        received = self.fp
+
+        def readline(size: int) -> bytes:
+            line = received.readline(size)
+            if not line.endswith(b"\n") and len(line) < size:
+                raise ConnectionResetError
+            return line
+
+        # All that begin() uses.
+        self.fp = SimpleNamespace(readline=readline, close=received.close)  # type: ignore[assignment]
+        try:
             super().begin()
+            while 100 <= self.status < 200 and self.status != http.HTTPStatus.SWITCHING_PROTOCOLS:  # noqa: PLR2004  1xx
+                self.headers = None  # type: ignore[assignment]  # begin() reads a head only where there is none yet
+                super().begin()
+        finally:
+            if self.fp is not None:  # it is once begin() has closed it
+                self.fp = received
 
 
 class _Plain(HTTPConnection):

@@ -1,6 +1,7 @@
 """`send`: sends one event through an `alerts_api` receiver, from any machine; exits with 0 once it is durable."""
 
 import json
+import math
 import time
 from argparse import Namespace
 from contextlib import closing
@@ -22,6 +23,9 @@ def send(arguments: Namespace) -> int:
     """Send one event, retrying with the same bytes for as long as --timeout allows: a duplicate does no harm."""
     if not is_url(arguments.url):
         output.problem("send: --url: not a URL: must begin with http:// or https:// and a host")
+        return 1
+    if not 0 < arguments.timeout < math.inf:
+        output.problem(f"send: --timeout: {arguments.timeout:g}: not a number of seconds above 0")
         return 1
     try:
         token = Path(arguments.token_file).read_text(encoding="utf-8").strip()

@@ -6,8 +6,9 @@ from collections.abc import Callable, Mapping
 from typing import Final
 from urllib.parse import urlencode, urlsplit
 
-from flask import request
+from flask import abort, request
 
+from bridge.web.application import plain
 from bridge.web.formatting import OUTCOMES
 
 _LARGEST: Final = 100_000
@@ -47,6 +48,9 @@ def authorize(password_hash: PasswordHash) -> None:
     request.max_content_length = _LARGEST
     if not hmac.compare_digest(request.form.get("token", "").encode("utf-8", "replace"), expected.encode()):
         raise Forbidden("the form has expired: reload the page")
+    if any("\0" in words for words in request.form.values()):
+        # As in a query: PostgreSQL cannot look for it.
+        abort(plain(400, "the form contains a NUL character"))
 
 
 def ids() -> list[int]:

@@ -2,6 +2,8 @@
 
 import json
 
+import pytest
+
 from bridge.web import operations
 
 
@@ -40,6 +42,13 @@ def test_one_alert_is_shown_with_its_events(run, filled):
     ]
     nobody = run("alerts", "show", "prod:nobody")
     assert (nobody.status, nobody.err) == (1, "prod:nobody: no such alert\n")
+
+
+@pytest.mark.parametrize("action", ["show", "close", "resend"])
+def test_key_that_is_not_utf8_is_unknown(run, filled, action):
+    """Python reads such an argument as lone surrogates, which no database takes."""
+    done = run("alerts", action, "prod:\udcff")
+    assert (done.status, done.out, done.err) == (1, "", "prod:?: no such alert\n")
 
 
 def test_alerts_are_closed(run, filled):

@@ -557,6 +557,14 @@ def test_invalid_ids_change_nothing(world, odd):
     assert world.dead() == [letter]
 
 
+@pytest.mark.parametrize("path", ["/alerts/close", "/incidents/comment"])
+def test_form_with_a_nul_is_a_bad_request(world, path):
+    """PostgreSQL would fail on it."""
+    world.bury("a")
+    answer = world.press(path, token=world.token(), key="a\0b", source="a\0b", id="i")
+    assert (answer.status_code, answer.text) == (400, "the form contains a NUL character\n")
+
+
 def test_result_message_has_only_numbers_from_the_url(world):
     """No text of the URL appears on the page."""
     page = world.page("/dead-letters?queued=%3Cb%3E&discarded=12&done=x")

@@ -34,7 +34,19 @@ class Config:
 
     def warnings(self) -> list[str]:
         """Return one line for each setting that exceeds a vendor's limit or goes against its advice."""
-        return [f"targets[{index}].{line}" for index, target in enumerate(self.targets) for line in target.warnings()]
+        found = [f"targets[{index}].{line}" for index, target in enumerate(self.targets) for line in target.warnings()]
+        sharing: dict[tuple[str, str], list[int]] = {}
+        for index, target in enumerate(self.targets):
+            if token := target.bearer():
+                sharing.setdefault((target.collector, token.read()), []).append(index)
+        for first, *others in sharing.values():
+            together = sum(self.targets[index].requests_per_minute for index in (first, *others))
+            most = self.targets[first].most_requests_per_minute
+            if others and together > most:
+                same = ", ".join(f"targets[{index}]" for index in others)
+                share = f"{together:g} together with {same}, which have the same token"
+                found.append(f"targets[{first}].requests_per_minute: {share}: the vendor allows {most:g}")
+        return found
 
     def part(self, shard: Shard) -> tuple[TargetSettings, ...]:
         """Return the targets of one shard. Each target belongs to exactly one shard."""

@@ -58,6 +58,18 @@ def test_a_value_beyond_the_vendors_advice_is_a_warning():
     assert read.warnings() == ["targets[1].poll_interval: the vendor advises 1e+06 s or more"]
 
 
+def test_targets_of_one_token_beyond_the_vendors_limit_are_a_warning(tmp_path):
+    """Each has a budget of its own, and the vendor counts them together."""
+    (tmp_path / "token").write_text("secret\n")
+    groups = [{"collector": "thousandeyes", "account": str(one), "token": "secret"} for one in range(5)]
+    groups[4] = {"collector": "thousandeyes", "account": "4", "token_file": str(tmp_path / "token")}
+    others = [{"collector": "thousandeyes", "account": "other", "token": "another"}, EDGE, EDGE | {"account": "b"}]
+    assert config.read({"targets": [*groups[1:], *others]}).warnings() == []
+    (line,) = config.read({"targets": [*others, *groups]}).warnings()
+    same = "targets[4], targets[5], targets[6], targets[7], which have the same token"
+    assert line == f"targets[3].requests_per_minute: 300 together with {same}: the vendor allows 240"
+
+
 @pytest.mark.parametrize(
     ("given", "max_age"),
     [({}, 1800.0), ({"poll_interval": "1h"}, 10800.0), ({"poll_interval": "1h", "max_age": "90m"}, 5400.0)],

@@ -24,7 +24,6 @@ class Action(StrEnum):
 class Blocker(StrEnum):
     """Why an alert that a poll does not list may still be firing."""
 
-    FIRST = "only one poll so far"
     UNANSWERED = "not every Alertmanager answered"
     YOUNG = "an Alertmanager started too recently"
     SETTLING = "a cluster is settling"
@@ -75,11 +74,11 @@ class Result:
 
 
 def diff(before: Poll | None, latest: Poll, *, min_uptime: float) -> Result:
-    """Compare two consecutive polls with the alert states. `before` None: there was none."""
+    """Compare two consecutive polls with the alert states. `before` None: there was none, so nothing is corrected."""
     missing = [key for key in latest.held if key not in latest.listed]
     blocker = None
     if missing:
-        blocker = _blocked(latest, min_uptime) or (_blocked(before, min_uptime) if before else Blocker.FIRST)
+        blocker = _blocked(latest, min_uptime) or (_blocked(before, min_uptime) if before else None)
     if before is None:
         return Result(blocker=blocker)
     corrections = []

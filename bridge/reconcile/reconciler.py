@@ -25,7 +25,7 @@ from bridge.outbox.status import OutboxStatus
 from bridge.periodic import PeriodicThread
 from bridge.receivers.alertmanager import Settings
 from bridge.reconcile.alertmanager_client import AlertmanagerApi, Peer, Silence, origin
-from bridge.reconcile.diff import Action, Blocker, Correction, Poll, diff, read_poll, silence_changes
+from bridge.reconcile.diff import Action, Correction, Poll, diff, read_poll, silence_changes
 from bridge.reconcile.watchdog import watchdog_key
 
 _BATCH: Final = 500
@@ -120,8 +120,7 @@ class Reconciler(PeriodicThread):
             # A listed alert does not expire, whatever its repeat_interval.
             self._alerts.note_heard([key for key in held if key in latest.listed], self._clock())
         result = diff(before, latest, min_uptime=self._reconcile.min_uptime)
-        # Every start begins with a single poll: not worth a log line.
-        blocker = "" if result.blocker in (None, Blocker.FIRST) else result.blocker
+        blocker = result.blocker
         unclosed = f"Not closing unlisted alerts of {self._settings.source}: {blocker}" if blocker else ""
         self.conditions.report("blocker", unclosed)
         corrections, now = self._without_muted(result.corrections), self._clock()

@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from bridge.domain.alert import Alert
-from bridge.reconcile.diff import Action, Blocker, Correction, Poll, diff
+from bridge.reconcile.diff import Action, Blocker, Correction, Poll, Result, diff
 
 NOW = 1_700_000_000.0
 KEY = "prod:a"
@@ -52,8 +52,7 @@ def test_each_blocker_keeps_alerts_open(change, doubt, which):
 
 def test_one_poll_is_not_enough():
     """The first poll after a start, or after a failed one, resolves and opens nothing."""
-    assert diff(None, GONE, min_uptime=300).blocker is Blocker.FIRST
-    assert diff(None, ACTIVE, min_uptime=300).corrections == ()
+    assert diff(None, GONE, min_uptime=300) == diff(None, ACTIVE, min_uptime=300) == Result()
 
 
 @pytest.mark.parametrize(

@@ -672,7 +672,7 @@ def test_queued_resolution_is_sent_under_the_app_key_of_its_alert(scene):
     """Although BigPanda does not answer while the app key changes."""
     scene.accept("a")
     scene.live(3)
-    scene.panda.mood = refuse(Unreached("no connection"))
+    scene.panda.mood = refuse(Transient("no connection"))
     scene.accept("a", firing=False)
     scene.live(3)
     scene.delivery.change(config(MAIN, receivers=[NEW_KEY]))

@@ -3,13 +3,12 @@
 import hashlib
 import json
 import re
-from collections.abc import Hashable, Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import fields, is_dataclass
-from functools import cache
 from itertools import islice
-from typing import Any, Final, cast, get_type_hints
+from typing import Any, Final
 
-from pydantic import BaseModel, TypeAdapter, create_model
+import msgspec
 
 from exporter.collectors.settings import TargetSettings
 from exporter.toolkit.config_types import Secret
@@ -18,13 +17,10 @@ FORMAT: Final = 1
 """Version of the document's format; the knowledge inside is shaped by the collector."""
 PIECE: Final = 500
 """Entries of a mapping written at once: about a millisecond."""
-_hints = cache(get_type_hints)
-_adapter = cache(TypeAdapter)
-"""Created once for each type: both are slow."""
 _UNSAFE = re.compile(r"[^A-Za-z0-9._-]+")
 
 
-class _Head(BaseModel):
+class _Head(msgspec.Struct):
     """The head of a document, read before its parts."""
 
     format: Any
@@ -57,40 +53,36 @@ def decode(content: bytes, target: str, kinds: Mapping[str, Any]) -> dict[str, A
 
     Raises ValueError if they cannot be read.
     """
-    # Parse straight from bytes: intermediate Python objects of a large account would leave megabytes behind.
-    if _Head.model_validate_json(content) != _Head(format=FORMAT, target=target):
+    # Decoded straight into its types: with objects in between, a large account would leave megabytes behind.
+    if msgspec.json.decode(content, type=_Head) != _Head(FORMAT, target):
         return None
-    wanted: dict[str, Any] = {part: (kind, ...) for part, kind in kinds.items()}
-    document = create_model("Document", parts=(create_model("Parts", **wanted), ...))
-    return dict(dict(document.model_validate_json(content))["parts"])
+    document = msgspec.defstruct("Document", [("parts", msgspec.defstruct("Parts", list(kinds.items())))])
+    return msgspec.structs.asdict(msgspec.json.decode(content, type=document).parts)  # type: ignore[attr-defined]
 
 
 def encode(target: str, parts: Mapping[str, Any]) -> Iterator[bytes]:
-    """Yield the document in pieces: serialising a large one at once would block every scrape."""
+    """Yield the document in pieces: serialising a large one at once would block every scrape.
+
+    An infinite number is written as null, as unknown: JSON has none.
+    """
     yield f'{{"format": {FORMAT}, "target": "{target}", "parts": '.encode()
-    yield from _object((part, type(value), value) for part, value in parts.items())
+    yield from _object(parts)
     yield b"}"
 
 
-def _object(members: Iterable[tuple[str, Any, Any]]) -> Iterator[bytes]:
-    """Yield an object with these members: name, type and value of each."""
+def _object(members: Mapping[str, Any]) -> Iterator[bytes]:
     separator = "{"
-    for member, kind, value in members:
+    for member, value in members.items():
         yield f'{separator}"{member}": '.encode()
         separator = ", "
         if is_dataclass(value):
-            kinds = _hints(cast(Hashable, type(value)))
-            yield from _object((each.name, kinds[each.name], getattr(value, each.name)) for each in fields(value))
+            yield from _object({each.name: getattr(value, each.name) for each in fields(value)})
         elif isinstance(value, dict) and len(value) > PIECE:
             left, before = iter(value.items()), b"{"
             while some := dict(islice(left, PIECE)):
-                yield before + _json(kind, some)[1:-1]
+                yield before + msgspec.json.encode(some)[1:-1]
                 before = b", "
             yield b"}"
         else:
-            yield _json(kind, value)
+            yield msgspec.json.encode(value)
     yield b"}"
-
-
-def _json(kind: Any, value: object) -> bytes:
-    return json.dumps(_adapter(kind).dump_python(value, mode="json")).encode()

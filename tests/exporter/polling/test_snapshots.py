@@ -134,7 +134,7 @@ def test_broken_snapshot_is_one_warning(tmp_path, caplog):
             only_file(tmp_path).write_bytes(broken)
             assert follower.news(at) is None
     assert [record.levelno for record in caplog.records] == [logging.WARNING] * 2
-    assert "cannot be used, starting without it (ValidationError)" in caplog.text
+    assert "cannot be used, starting without it (DecodeError)" in caplog.text
     assert "s3cret" not in caplog.text
 
 

@@ -7,9 +7,10 @@ that ends on a byte and refers to nothing before it.
 import zlib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from itertools import groupby
 
-LARGE = 1_000_000
+LARGE = 50_000
 """Bytes from which a piece is sent alone instead of copied, so that 50 slow readers share one copy of a large page."""
 _HEADER = b"\x1f\x8b\x08\0\0\0\0\0\0\xff"  # deflate, no name, no time, no system
 _END = b"\x03\0"  # a last block of deflate, with nothing in it
@@ -23,25 +24,37 @@ class Block:
     packed: bytes
 
 
-def block(plain: bytes) -> Block:
-    """Compress some bytes. zlib releases the interpreter lock meanwhile."""
+@dataclass(frozen=True, slots=True, eq=False)
+class Beginning:
+    """A gzip stream without its end, in pieces, and the CRC-32 and the size of what it holds."""
+
+    packed: Sequence[bytes]
+    crc: int
+    size: int
+
+
+def block(plain: bytes, earlier: Block | None = None) -> Block:
+    """Compress some bytes, unless `earlier` has the same. zlib releases the interpreter lock meanwhile."""
+    if earlier and earlier.plain == plain:
+        return earlier
     deflate = zlib.compressobj(6, zlib.DEFLATED, -zlib.MAX_WBITS)
     return Block(plain, deflate.compress(plain) + deflate.flush(zlib.Z_FULL_FLUSH))
 
 
-def checksum(blocks: Iterable[Block], before: int = 0) -> int:
-    """Return the CRC-32 of blocks that follow bytes whose CRC-32 is `before`."""
+def begin(blocks: Iterable[Block]) -> Beginning:
+    """Return blocks as the beginning of a gzip stream."""
+    packed, crc, size = [_HEADER], 0, 0
     for each in blocks:
-        before = zlib.crc32(each.plain, before)
-    return before
+        packed.append(each.packed)
+        crc, size = zlib.crc32(each.plain, crc), size + len(each.plain)
+    return Beginning(packed, crc, size)
 
 
-def stream(blocks: Sequence[Block], earlier: Sequence[Block] = (), earlier_checksum: int = 0) -> list[bytes]:
-    """Return blocks, after earlier ones that are not read again, as one gzip stream, in pieces."""
-    crc = checksum(blocks, earlier_checksum)
-    size = sum(len(each.plain) for each in (*earlier, *blocks)) % 2**32
-    packed = [each.packed for each in (*earlier, *blocks)]
-    return joined([_HEADER, *packed, _END, crc.to_bytes(4, "little"), size.to_bytes(4, "little")])
+@lru_cache(maxsize=2)
+def end(beginning: Beginning, last: Block) -> bytes:
+    """Return a gzip stream that ends with the block `last`. The latest ones are kept, for scrapes at the same time."""
+    crc, size = zlib.crc32(last.plain, beginning.crc), (beginning.size + len(last.plain)) % 2**32
+    return b"".join([*beginning.packed, last.packed, _END, crc.to_bytes(4, "little"), size.to_bytes(4, "little")])
 
 
 def joined(blobs: Sequence[bytes]) -> list[bytes]:

@@ -12,7 +12,7 @@ from typing import Final, Protocol
 
 from exporter.metrics.exporter_metrics import Running, own_families, python_lines
 from exporter.metrics.families import Family
-from exporter.metrics.gzip_stream import Block, block, checksum, joined, stream
+from exporter.metrics.gzip_stream import Beginning, Block, begin, block, end, joined
 from exporter.metrics.health import Endpoint, Figure, Health
 from exporter.metrics.text_format import Rendered, compose, plain, render
 
@@ -75,9 +75,10 @@ class PageCache:
         self._clock = clock
         self._running = running
         self._slots: list[_Slot] = []
-        self._vendors: dict[bool, tuple[list[Rendered], list[Block], int]] = {}
-        self._own: dict[bool, tuple[list[Family], float, Block]] = {}
-        """By format, as composed for the last scrape, and from what: the vendors' families and the exporter's own."""
+        self._vendors: tuple[list[Rendered], dict[bool, tuple[list[Block], Beginning]]] = ([], {})
+        """The targets shown by the last scrape, and by format what was composed of them."""
+        self._own: dict[bool, tuple[tuple[list[Health], list[Family]], float, Block]] = {}
+        """By format: the exporter's own families as rendered last, from what and when."""
         self._stopping = False
         self._wake = threading.Condition()
         self._thread = threading.Thread(target=self._run, name="page cache", daemon=True)
@@ -125,22 +126,24 @@ class PageCache:
         """Return the page in one form, in pieces; large pieces are shared between scrapes, not copied."""
         now = self._clock()
         shown = [slot.shown(now) for slot in self._slots]
-        known = self._vendors.get(openmetrics)
-        if known is None or known[0] != shown:
-            vendors = compose(shown, openmetrics=openmetrics)
-            known = self._vendors[openmetrics] = shown, vendors, checksum(vendors)
-        _, vendors, crc = known
+        known = self._vendors
+        if known[0] != shown:
+            known = self._vendors = shown, {}
+        if openmetrics not in known[1]:
+            blocks = compose(shown, openmetrics=openmetrics)
+            known[1][openmetrics] = blocks, begin(blocks)
+        vendors, beginning = known[1][openmetrics]
         own = self._own_block(openmetrics=openmetrics)
-        return stream([own], vendors, crc) if packed else joined([each.plain for each in (*vendors, own)])
+        return [end(beginning, own)] if packed else joined([each.plain for each in (*vendors, own)])
 
     def _own_block(self, *, openmetrics: bool) -> Block:
         """Return the exporter's own families and client_python's, rendered again if they have changed."""
-        families = own_families([source.health() for source in self.sources()], self._running.families())
+        state = [source.health() for source in self.sources()], self._running.families()
         now = time.monotonic()
         known = self._own.get(openmetrics)
-        if known is None or known[0] != families or now - known[1] >= PROCESS_AGE:
-            own = block(plain(families, openmetrics=openmetrics) + python_lines(openmetrics=openmetrics))
-            known = self._own[openmetrics] = families, now, own
+        if known is None or known[0] != state or now - known[1] >= PROCESS_AGE:
+            lines = plain(own_families(*state), openmetrics=openmetrics) + python_lines(openmetrics=openmetrics)
+            known = self._own[openmetrics] = state, now, block(lines)
         return known[2]
 
     def _run(self) -> None:
@@ -161,7 +164,9 @@ class PageCache:
         began, (collector, account) = time.monotonic(), slot.source.identity
         slot.is_dirty = False  # cleared before reading, so that a change meanwhile is rendered next
         try:
-            slot.rendered = slot.source.rendered(self._clock(), lambda families: render(families, account))
+            slot.rendered = slot.source.rendered(
+                self._clock(), lambda families: render(families, account, slot.rendered)
+            )
         except Exception:  # noqa: BLE001  a target that cannot be rendered stops no other
             _log.exception("Cannot render %s %s", collector, account)
         slot.rests_until = time.monotonic() + REST * (time.monotonic() - began)

@@ -10,6 +10,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import cache
 from itertools import chain
+from types import MappingProxyType
 
 from exporter.metrics.families import Family, Metric, Sample
 from exporter.metrics.gzip_stream import Block, block
@@ -86,13 +87,14 @@ def samples(family: Family, account: str | None = None, *, openmetrics: bool) ->
     return b"\n".join(chain.from_iterable(zip(text.split(b"\n"), starts.split(b"\n"), strict=True)))[:-1]
 
 
-def render(families: Iterable[Family], account: str) -> Rendered:
-    """Render a target's families, leaving out those without samples."""
+def render(families: Iterable[Family], account: str, earlier: Rendered = MappingProxyType({})) -> Rendered:
+    """Render a target's families, except those without samples. What is as in `earlier` is not compressed again."""
     rendered: dict[str, tuple[Metric, Block, Block]] = {}
     for family in families:
         if family.samples:
-            text = block(samples(family, account, openmetrics=False))
-            counted = block(samples(family, account, openmetrics=True)) if family.created else text
+            _, text, counted = earlier.get(family.metric.name, (None, None, None))
+            text = block(samples(family, account, openmetrics=False), text)
+            counted = block(samples(family, account, openmetrics=True), counted) if family.created else text
             rendered[family.metric.name] = (family.metric, text, counted)
     return rendered
 

@@ -223,9 +223,9 @@ class Front:
     async def _send(self, scope: Any, send: Any, answer: Answer, connection: Connection) -> None:
         """Send the response. Close the connection afterwards if the body was not read or the response says so."""
         names = {name for name, _ in answer.headers}
-        headers = list(answer.headers)
+        headers, size = list(answer.headers), sum(map(len, answer.body))
         if b"content-length" not in names and answer.status not in {204, 304}:
-            headers.append((b"content-length", b"%d" % sum(map(len, answer.body))))
+            headers.append((b"content-length", b"%d" % size))
         for name, value in self._web_config.config.http_server_config.headers.items():
             if name.lower().encode() not in names:
                 headers.append((name.encode(), value.encode()))
@@ -233,8 +233,8 @@ class Front:
         last = unread or b"connection" in names or any(name == b"upgrade" for name, _ in scope["headers"])
         if last and b"connection" not in names:
             headers.append((b"connection", b"close"))
-        views = [(memoryview(blob), PIECE if len(blob) > WHOLE else WHOLE) for blob in answer.body]
-        pieces = [view[at : at + most] for view, most in views for at in range(0, len(view), most)]
+        body, most = (answer.body, PIECE) if size > WHOLE else ([b"".join(answer.body)], WHOLE)
+        pieces = [memoryview(blob)[at : at + most] for blob in body for at in range(0, len(blob), most)]
         *earlier, final = pieces or [memoryview(b"")]
         try:
             async with asyncio.timeout(STALLED) as patience:

@@ -15,7 +15,7 @@ from prometheus_client.parser import text_string_to_metric_families as text_fami
 
 from exporter.collectors.contract import Response
 from exporter.errors import Malformed
-from exporter.metrics.gzip_stream import stream
+from exporter.metrics.gzip_stream import begin, block, end
 from exporter.metrics.text_format import compose, render
 from exporter.polling.poller import Poller
 from exporter.polling.rate_budget import Budget
@@ -57,7 +57,7 @@ def pages(families, account):
     rendered = render(families, account)
     found = []
     for openmetrics, parse in ((False, text_families), (True, openmetrics_families)):
-        text = gzip.decompress(b"".join(stream(compose([rendered], openmetrics=openmetrics)))).decode()
+        text = gzip.decompress(end(begin(compose([rendered], openmetrics=openmetrics)), block(b""))).decode()
         found.append([each.samples for each in parse(text + ("# EOF\n" if openmetrics else ""))])
     return found
 

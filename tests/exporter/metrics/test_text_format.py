@@ -14,7 +14,7 @@ from prometheus_client.parser import text_string_to_metric_families as text_fami
 from prometheus_client.utils import floatToGoString
 
 from exporter.metrics.families import Family, Metric
-from exporter.metrics.gzip_stream import stream
+from exporter.metrics.gzip_stream import begin, block, end
 from exporter.metrics.text_format import SAMPLES, compose, head, number, render
 
 UP = Metric("demo_up", "gauge", "Whether it is up.", ("host", "path"))
@@ -26,7 +26,7 @@ HOSTILE = ["", " ", '"', "\\", "\n", "\\n", '\\"', "a\r\nb", "%s %d %%", "{}", "
 def whole(*targets, openmetrics=False, packed=False):
     """Return what a scrape of these targets gets, unpacked."""
     blocks = compose(targets, openmetrics=openmetrics)
-    sent = gzip.decompress(b"".join(stream(blocks))) if packed else b"".join(block.plain for block in blocks)
+    sent = gzip.decompress(end(begin(blocks), block(b""))) if packed else b"".join(each.plain for each in blocks)
     return sent.decode() + ("# EOF\n" if openmetrics else "")
 
 

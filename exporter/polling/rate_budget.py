@@ -1,7 +1,8 @@
 """The request budget of a target: a token bucket, the vendor's rate limit headers, and pauses. Pure.
 
 Never more than `rate` requests in any 60 s, so that a share below the vendor's limit stays below it wherever the
-vendor's windows begin. The bucket spreads the requests: a burst is a twentieth of a minute's worth.
+vendor's windows begin. The bucket spreads the requests: a burst is a twentieth of a minute's worth. Nor more in any
+second than its share of the rate, or two: BigPanda's limit is five a second.
 """
 
 import re
@@ -15,6 +16,7 @@ from exporter.errors import ConnectFailed, PollError, RateLimited, Refused, Serv
 from exporter.fetch.error_mapping import http_date
 
 MINUTE: Final = 60.0
+SECOND: Final = 1.0
 RESERVE: Final = 0.1
 """Share of the vendor's limit that is left to other users of the token."""
 FIRST_REFUSAL: Final = 30.0
@@ -95,9 +97,10 @@ class Budget:
             return pause.until - now
         missing = 1.0 - self._tokens(now)
         refilled = missing * MINUTE / self.rate if missing > ROUNDING else 0.0
-        most = max(1, int(self.rate))
-        # This request must be a minute old before another may follow.
-        return max(refilled, self.sent[-most] + MINUTE - now if len(self.sent) >= most else 0.0)
+        windows = ((max(1, int(self.rate)), MINUTE), (max(2, ceil(self.rate / MINUTE)), SECOND))
+        # Of as many requests as a window may have, the first must have left it before another may follow.
+        leave = (min(window, self.sent[-most] + window - now) for most, window in windows if len(self.sent) >= most)
+        return max(refilled, *leave, 0.0)
 
     def spend(self, now: float) -> "Budget":
         """Spend one request. Called when it is sent, whatever its outcome."""

@@ -88,7 +88,10 @@ class EndpointsFile:
             return False
         found: dict[tuple[str, str, int], Endpoint] = {}
         problems = []
-        for number, line in enumerate(self.file.read_text(encoding="utf-8-sig").splitlines(), 1):
+        text = self.file.read_text(encoding="utf-8-sig")
+        if self._seen and not text.strip():
+            raise ValueError("empty")  # what writes it has only begun: a list without endpoints has a comment
+        for number, line in enumerate(text.splitlines(), 1):
             written = line.partition("#")[0].strip()
             if not written:
                 continue
@@ -119,4 +122,6 @@ def opened(value: object, info: ValidationInfo) -> EndpointsFile:
 
 
 def _why(error: OSError | ValueError) -> str:
-    return (error.strerror or "unreadable") if isinstance(error, OSError) else "not UTF-8 text"
+    if isinstance(error, UnicodeError):
+        return "not UTF-8 text"
+    return (error.strerror or "unreadable") if isinstance(error, OSError) else str(error)

@@ -252,18 +252,21 @@ def test_invalid_line_in_a_changed_file_is_skipped(tmp_path, caplog):
 
 
 def test_unreadable_endpoints_file_keeps_the_last_endpoints(tmp_path, caplog):
-    """A missing or partial file must not end the probes."""
+    """A missing, partial or empty file must not end the probes: a shell empties it before a command writes."""
     file = tmp_path / "endpoints"
     file.write_text("a.example:443\n")
     collector = Collector(settings(endpoints_file=str(file)))
-    for change in (file.unlink, lambda: file.write_bytes(b"\xff\xfe")):
+    for change in (file.unlink, lambda: file.write_bytes(b"\xff\xfe"), lambda: file.write_bytes(b"\n")):
         change()
         for _ in range(2):
             assert listed(collector, collector.start()) == ["a.example:443"]
     assert [record.getMessage() for record in caplog.records] == [
         f"Cannot read {file}, keeping its 1 endpoints: No such file or directory",
         f"Cannot read {file}, keeping its 1 endpoints: not UTF-8 text",
+        f"Cannot read {file}, keeping its 1 endpoints: empty",
     ]
+    file.write_text("# none for now\n")
+    assert listed(collector, collector.start()) == []
 
 
 def refused_target(**target):

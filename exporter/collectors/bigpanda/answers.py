@@ -55,7 +55,7 @@ def read_search(body: bytes) -> Found:
     if item is not None:
         rows = item if isinstance(item, list) else [item]
     elif "items" in document or total is not None:
-        rows = document.get("items", [])
+        rows = [] if total is not None and document.get("items") is None else document["items"]
     else:
         raise Malformed("items: missing")
     incidents = tuple(

@@ -79,16 +79,12 @@ class Delivery(PeriodicThread):
 
     def tick(self) -> float:
         """Do one thing; return the seconds to rest before the next. Raises Unavailable."""
-        changed, due = self._changed, self._restate_at is not None and self._steady() >= self._restate_at
+        changed, due = None, self._restate_at is not None and self._steady() >= self._restate_at
         try:
             self._flush()
             if not self._begun:
-                # Continue from the state of an earlier run.
-                for one, key, reason in self._queue.refused():
-                    self._refusals = self._refusals.refused(one, key, reason)
-                self._relocation.leave_others(self._config, self._clock(), {})
-                self._relocation.rekey(self._config, self._destination, self._clock())
-                self._begun, self._restate_at = True, self._steady() + _APART
+                self._begin()
+            changed = self._changed
             if changed is not None:
                 self._reroute(changed)
             elif due:
@@ -109,6 +105,15 @@ class Delivery(PeriodicThread):
             self._pending_writes.clear()
             self._requests.clear()
             raise
+
+    def _begin(self) -> None:
+        """Continue from the state of an earlier run, which may have had another configuration."""
+        for one, key, reason in self._queue.refused():
+            self._refusals = self._refusals.refused(one, key, reason)
+        self._relocation.leave_others(self._config, self._clock(), {})
+        if self._changed is None:  # otherwise webhooks may be queued already under the app keys of the newer one
+            self._relocation.rekey(self._config, self._destination, self._clock())
+        self._begun, self._restate_at = True, self._steady() + _APART
 
     def _deliver(self) -> float:
         now, steady = self._clock(), self._steady()

@@ -681,3 +681,20 @@ def test_queued_resolution_is_sent_under_the_app_key_of_its_alert(scene):
     scene.live(60)
     assert [status for _, _, status in scene.panda.accepted] == ["warning", "ok"]
     assert scene.panda.app_keys == ["app", "app"]
+
+
+def test_reload_during_the_first_tick_does_not_bring_back_the_former_app_key(scene, monkeypatch):
+    """Webhooks are mapped by the newer configuration before delivery has begun with the older one."""
+    begin = Relocation.leave_others
+
+    def reload(*arguments):
+        monkeypatch.undo()
+        scene.delivery.change(config(MAIN, receivers=[NEW_KEY]))
+        scene.accept("a", app_key="new-key")
+        begin(*arguments)
+
+    scene.config = config(MAIN)
+    scene.delivery = scene.restarted()
+    monkeypatch.setattr(Relocation, "leave_others", reload)
+    scene.live(5)
+    assert scene.panda.app_keys == ["new-key"]

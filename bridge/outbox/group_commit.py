@@ -41,6 +41,7 @@ class GroupCommit(PeriodicThread):
         Its exception is Unavailable if that is impossible; then nothing of it is kept.
         """
         settled: Future[Outcome] = Future()
+        settled.set_running_or_notify_cancel()  # the others of its batch must not fail because its sender is gone
         if self.stopping:
             settled.set_exception(Unavailable("shutting down"))
         elif len(self._waiting) >= MOST_WAITING:

@@ -162,6 +162,19 @@ def test_waiting_webhooks_are_bounded(running, monkeypatch):
     assert [one.result(30).queued for one in (first, *rest)] == [1, 1, 1]
 
 
+def test_sender_that_is_gone_does_not_harm_the_others(running):
+    """At the program's end the server cancels what it still waits for; the webhook is stored all the same."""
+    store = Store()
+    commits = running(store)
+    store.open.clear()
+    first = commits.submit(notification("first"), 0.0)
+    assert store.entered.wait(30)
+    gone, second = (commits.submit(notification(name), 0.0) for name in ("gone", "second"))
+    gone.cancel()
+    store.open.set()
+    assert [one.result(30).queued for one in (first, gone, second)] == [1, 1, 1]
+
+
 def test_batch_size_is_bounded(running):
     """No webhook waits for an endless transaction."""
     store = Store()

@@ -25,7 +25,7 @@ from bridge.outbox.quarantine import Quarantine
 from bridge.outbox.queue import Queue
 from bridge.outbox.retention import Retention
 from bridge.outbox.status import OutboxStatus
-from bridge.periodic import PeriodicThread
+from bridge.periodic import PeriodicThread, stop_all
 from bridge.receivers.bigpanda import Settings as BigPandaSettings
 from bridge.reconcile.alertmanager_client import Silence
 from bridge.reconcile.expiry import Expiry
@@ -145,10 +145,7 @@ class Bridge:
         self._server.stop(_GRACE)
         self._commits.stop(_GRACE)
         delivery.join(_GRACE)
-        for lasting in (self._watchdog, self._expiry, self._pruning):
-            lasting.stop()
-        for loop in self._now.loops:
-            loop.stop(_GRACE)
+        stop_all((self._watchdog, self._expiry, self._pruning, *self._now.loops), _GRACE)
         self._database.close()
 
     def reload(self) -> None:
@@ -167,8 +164,7 @@ class Bridge:
                 left = "Open alerts of %s stay open until closed manually: their receiver is no longer configured"
                 _log.warning(left, ", ".join(sorted(gone)))
             # Two reconcilers of one receiver would undo each other's corrections.
-            for loop in self._now.loops:
-                loop.stop(_GRACE)
+            stop_all(self._now.loops, _GRACE)
             self._now = self._configure(config)
             self._delivery.change(config)
             self._watchdog.change(config.alertmanagers)

@@ -5,7 +5,8 @@ It survives any exception of a tick, rests until the next tick or a wake, and lo
 
 import logging
 import threading
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Iterable
 from typing import Final
 
 from bridge.errors import Unavailable
@@ -80,6 +81,16 @@ class PeriodicThread:
             return self._retry
         self.conditions.report("database", "")
         return rest if isinstance(rest, float | int) else None
+
+
+def stop_all(loops: Iterable[PeriodicThread], patience: float) -> None:
+    """Stop loops after their current ticks, waiting at most `patience` seconds for all of them together."""
+    stopping = list(loops)
+    for loop in stopping:
+        loop.stop(0.0)
+    end = time.monotonic() + patience
+    for loop in stopping:
+        loop.stop(max(0.0, end - time.monotonic()))
 
 
 class Conditions:

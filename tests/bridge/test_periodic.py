@@ -3,8 +3,9 @@
 import logging
 import threading
 
+from bridge import periodic
 from bridge.errors import Unavailable
-from bridge.periodic import Conditions, PeriodicThread
+from bridge.periodic import Conditions, PeriodicThread, stop_all
 
 
 def failing(*errors):
@@ -104,3 +105,20 @@ def test_stop_does_not_wait_for_a_hanging_tick():
     assert loop.stopping
     let_go.set()
     loop.stop(30)
+
+
+def test_hanging_ticks_are_waited_for_together(monkeypatch):
+    """Ten unavailable Alertmanagers delay a reload no longer than one, and SIGTERM after SIGHUP no longer than it."""
+    now, given = [100.0], []
+    monkeypatch.setattr(periodic.time, "monotonic", lambda: now[0])
+
+    class Hanging(PeriodicThread):
+        def stop(self, patience=1.0):
+            given.append((self, patience))
+            now[0] += patience
+
+    loops = [Hanging("looking", "Looking", lambda: None) for _ in range(10)]
+    stop_all(iter(loops), 1.5)
+    assert given[:10] == [(loop, 0.0) for loop in loops]
+    assert [loop for loop, _ in given[10:]] == loops
+    assert now[0] == 101.5

@@ -93,6 +93,10 @@ class TargetSettings(HttpClientSettings):
         """Return the token for `Authorization: Bearer …`, if any."""
         return None
 
+    def credentials(self) -> Secret | str | None:
+        """Return what the vendor knows this target by: its token, or its URL if that holds the key."""
+        return self.bearer() or self.url()
+
     def warnings(self) -> list[str]:
         """Return one line for each setting that goes against the vendor's advice or limits, naming the key."""
         found = []

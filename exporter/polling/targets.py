@@ -3,6 +3,7 @@
 import threading
 import time
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
 
 from exporter.collectors.settings import TargetSettings
 from exporter.config import collector
@@ -32,13 +33,14 @@ class Targets:
         """Run exactly these targets. Unchanged ones are not disturbed.
 
         A target whose settings changed keeps its state as long as its account and place are the same, so that no
-        series ends because of an unrelated change.
+        series ends because of an unrelated change. A renamed one keeps its budget: the vendor counts by token.
         """
         wanted = {(settings.collector, settings.account): settings for settings in targets}
         kept = {name: poller for name, poller in self._pollers.items() if wanted.get(name) == poller.settings}
         made = {name: collector(settings) for name, settings in wanted.items() if name not in kept}
         gone = {name: poller for name, poller in self._pollers.items() if name not in kept}
         self.stop(gone.values())
+        spent = {(name[0], poller.settings.credentials()): poller.target.budget for name, poller in gone.items()}
         come: dict[Identity, Poller] = {}
         for name, its_collector in made.items():
             settings = wanted[name]
@@ -53,6 +55,10 @@ class Targets:
                 earlier=gone[name].target if is_same else None,
                 leads=self._leads,
             )
+            budget = spent.get((settings.collector, settings.credentials()))
+            if budget and not is_same:
+                inherited = replace(budget.at_rate(settings.requests_per_minute), settled=False)
+                come[name].target = replace(come[name].target, budget=inherited)
         self._pollers = {name: kept.get(name) or come[name] for name in wanted}
         self._page_cache.serve(list(self._pollers.values()))
         for poller in come.values():

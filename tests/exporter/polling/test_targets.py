@@ -91,3 +91,15 @@ def test_new_account_starts_without_data(page_cache, targets, closed_ports):
     targets.follow(read(edge(*closed_ports, account="two")))
     assert 'account="one"' not in page(page_cache)
     eventually(lambda: probed(page_cache, *closed_ports, account="two"))
+
+
+def test_renamed_account_keeps_its_budget(page_cache, targets, closed_ports):
+    """The vendor counts by token, whatever a target is called; another token has a budget of its own."""
+    target = {"collector": "vigilmon", "base_url": f"http://127.0.0.1:{closed_ports[0]}", "requests_per_minute": 1}
+    targets.follow(read(target | {"account": "one", "token": "t"}))
+    eventually(lambda: page_cache.sources()[0].health().budget_used_ratio == 1.0)
+    targets.follow(read(target | {"account": "two", "token": "t"}, target | {"account": "other", "token": "another"}))
+    renamed, other = page_cache.sources()
+    assert renamed.health().budget_used_ratio == 1.0
+    eventually(lambda: other.health().requests)
+    assert not renamed.health().requests

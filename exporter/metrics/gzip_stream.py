@@ -8,7 +8,7 @@ import zlib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from itertools import groupby
+from itertools import chain, groupby, repeat
 
 LARGE = 50_000
 """Bytes from which a piece is sent alone instead of copied, so that 50 slow readers share one copy of a large page."""
@@ -41,6 +41,11 @@ def block(plain: bytes, earlier: Block | None = None) -> Block:
     return Block(plain, deflate.compress(plain) + deflate.flush(zlib.Z_FULL_FLUSH))
 
 
+def blocks(pieces: Iterable[bytes], earlier: Iterable[Block] = ()) -> list[Block]:
+    """Compress pieces one at a time: all of a large family, plain and packed, would be in memory twice."""
+    return list(map(block, pieces, chain(earlier, repeat(None))))
+
+
 def begin(blocks: Iterable[Block]) -> Beginning:
     """Return blocks as the beginning of a gzip stream."""
     packed, crc, size = [_HEADER], 0, 0
@@ -50,9 +55,9 @@ def begin(blocks: Iterable[Block]) -> Beginning:
     return Beginning(packed, crc, size)
 
 
-@lru_cache(maxsize=2)
+@lru_cache(maxsize=1)
 def end(beginning: Beginning, last: Block) -> bytes:
-    """Return a gzip stream that ends with the block `last`. The latest ones are kept, for scrapes at the same time."""
+    """Return a gzip stream that ends with the block `last`. The latest one is kept, for scrapes at the same time."""
     crc, size = zlib.crc32(last.plain, beginning.crc), (beginning.size + len(last.plain)) % 2**32
     return b"".join([*beginning.packed, last.packed, _END, crc.to_bytes(4, "little"), size.to_bytes(4, "little")])
 

@@ -1,6 +1,6 @@
 """Families → bytes: text 0.0.4 and OpenMetrics 1.0.0, plain and gzip. Pure.
 
-A target's family is rendered and compressed once, and a page is joined from these blocks, plain or as one gzip
+A target's family is rendered and compressed once, in blocks, and a page is joined from these, plain or as one gzip
 stream. The two formats share the samples. They differ in HELP, TYPE and UNIT, and in counters: OpenMetrics has a
 `_created` sample beside each.
 """
@@ -13,7 +13,7 @@ from itertools import chain
 from types import MappingProxyType
 
 from exporter.metrics.families import Family, Metric, Sample
-from exporter.metrics.gzip_stream import Block, block
+from exporter.metrics.gzip_stream import Block, block, blocks
 from exporter.toolkit.exposition import unit_of
 from exporter.toolkit.text import LABEL_BYTES, cut_label
 
@@ -22,8 +22,8 @@ SAMPLES = 1500
 _GO_EXPONENT_FROM = 6
 
 
-Rendered = Mapping[str, tuple[Metric, Block, Block]]
-"""A target's families by name, in text 0.0.4 and in OpenMetrics: the same block, unless the family has `created`."""
+Rendered = Mapping[str, tuple[Metric, Sequence[Block], Sequence[Block]]]
+"""A target's families by name, in text 0.0.4 and in OpenMetrics: the same blocks, unless the family has `created`."""
 
 
 def number(value: float) -> str:
@@ -76,25 +76,26 @@ def lines(metric: Metric, samples: Sequence[Sample], account: str | None = None)
         yield (template * len(some) % tuple(chain.from_iterable(rows))).encode("utf-8", "replace")
 
 
-def samples(family: Family, account: str | None = None, *, openmetrics: bool) -> bytes:
-    """Return a family's sample lines; in OpenMetrics each sample of a counter is followed by its `_created` sample."""
-    text = b"".join(lines(family.metric, family.samples, account))
+def samples(family: Family, account: str | None = None, *, openmetrics: bool) -> Iterator[bytes]:
+    """Yield a family's sample lines; in OpenMetrics each sample of a counter is followed by its `_created` sample."""
+    text = lines(family.metric, family.samples, account)
     if not (openmetrics and family.created):
-        return text
+        yield from text
+        return
     created = replace(family.metric, name=f"{family.metric.name.removesuffix('_total')}_created")
     at = [(labels, since) for (labels, _), since in zip(family.samples, family.created, strict=False)]
-    starts = b"".join(lines(created, at, account))
-    return b"\n".join(chain.from_iterable(zip(text.split(b"\n"), starts.split(b"\n"), strict=True)))[:-1]
+    for some, starts in zip(text, lines(created, at, account), strict=True):
+        yield b"\n".join(chain.from_iterable(zip(some.split(b"\n"), starts.split(b"\n"), strict=True)))[:-1]
 
 
 def render(families: Iterable[Family], account: str, earlier: Rendered = MappingProxyType({})) -> Rendered:
     """Render a target's families, except those without samples. What is as in `earlier` is not compressed again."""
-    rendered: dict[str, tuple[Metric, Block, Block]] = {}
+    rendered: dict[str, tuple[Metric, Sequence[Block], Sequence[Block]]] = {}
     for family in families:
         if family.samples:
-            _, text, counted = earlier.get(family.metric.name, (None, None, None))
-            text = block(samples(family, account, openmetrics=False), text)
-            counted = block(samples(family, account, openmetrics=True), counted) if family.created else text
+            _, text, counted = earlier.get(family.metric.name, (None, (), ()))
+            text = blocks(samples(family, account, openmetrics=False), text)
+            counted = blocks(samples(family, account, openmetrics=True), counted) if family.created else text
             rendered[family.metric.name] = (family.metric, text, counted)
     return rendered
 
@@ -102,7 +103,7 @@ def render(families: Iterable[Family], account: str, earlier: Rendered = Mapping
 def plain(families: Iterable[Family], *, openmetrics: bool) -> bytes:
     """Return families without an account as text, leaving out those without samples."""
     return b"".join(
-        head(family.metric, openmetrics=openmetrics).plain + samples(family, openmetrics=openmetrics)
+        b"".join([head(family.metric, openmetrics=openmetrics).plain, *samples(family, openmetrics=openmetrics)])
         for family in families
         if family.samples
     )
@@ -115,5 +116,5 @@ def compose(targets: Iterable[Rendered], *, openmetrics: bool) -> list[Block]:
         for name, (metric, text, counted) in rendered.items():
             if name not in families:
                 families[name] = [head(metric, openmetrics=openmetrics)]
-            families[name].append(counted if openmetrics else text)
+            families[name].extend(counted if openmetrics else text)
     return list(chain.from_iterable(families.values()))

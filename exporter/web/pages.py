@@ -5,7 +5,6 @@ No response waits for a vendor: all are built from data already in memory.
 
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from wsgiref.types import WSGIEnvironment
 
 from exporter.metrics.page_cache import PageCache
@@ -58,7 +57,7 @@ class Web:
     def __call__(self, environ: WSGIEnvironment) -> Answer:
         """Answer a request that has a route."""
         answer = self._views.get(environ["PATH_INFO"], self._discovery)(environ)
-        return replace(answer, headers=[*answer.headers, *SAFE])
+        return Answer(answer.status, [*answer.headers, *SAFE], answer.body)
 
     def _metrics(self, environ: WSGIEnvironment) -> Answer:
         accepted = environ.get("HTTP_ACCEPT", ""), environ.get("HTTP_ACCEPT_ENCODING", "")

@@ -3,6 +3,7 @@
 import gzip
 import math
 import time
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
@@ -78,6 +79,36 @@ def test_any_label_round_trips_in_openmetrics(host, path):
     assert ("demo_up", (("account", "a"), ("host", host), ("path", path))) in samples(
         whole(page, openmetrics=True), openmetrics_families
     )
+
+
+def test_family_that_stays_the_same_is_kept():
+    """In both formats; what has changed is rendered anew, though only its `_created` did."""
+    seen = Family(SEEN, [(("a",), 2.0)], [1000.0])
+    first = render([Family(AGE, [((), 1.0)]), seen], "a")
+    again = render([Family(AGE, [((), 2.0)]), seen], "a", first)
+    assert again[SEEN.name] == first[SEEN.name]
+    assert again[AGE.name] != first[AGE.name]
+    later = render([replace(seen, created=[2000.0])], "a", first)[SEEN.name]
+    assert [kept == known for kept, known in zip(later, first[SEEN.name], strict=True)] == [True, True, False]
+    assert b"demo_seen_created" in later[2][0].plain
+
+
+def test_large_family_is_compressed_in_blocks():
+    """Only those that have changed are compressed again."""
+    values = [((str(number), ""), 1.0) for number in range(2 * SAMPLES + 1)]
+    first = render([Family(UP, values)], "a")
+    values[SAMPLES] = (("changed", ""), 1.0)
+    again = render([Family(UP, values)], "a", first)
+    blocks = zip(again[UP.name][1], first[UP.name][1], strict=True)
+    assert [kept is known for kept, known in blocks] == [True, False, True]
+
+
+def test_created_samples_are_beside_theirs_in_a_large_family():
+    """From its first block to its last."""
+    values = [((str(number),), 1.0) for number in range(2 * SAMPLES + 1)]
+    page = whole(render([Family(SEEN, values, [1000.0] * len(values))], "a"), openmetrics=True)
+    names = [line.partition("{")[0] for line in page.splitlines() if not line.startswith("#")]
+    assert names == ["demo_seen_total", "demo_seen_created"] * len(values)
 
 
 def test_lone_surrogate_becomes_a_question_mark():

@@ -4,6 +4,7 @@ import re
 import socket
 import ssl
 from collections.abc import Iterator
+from http.client import HTTPException, IncompleteRead
 from typing import Any, ClassVar, Final
 
 from requests import exceptions
@@ -55,7 +56,7 @@ _KINDS: Final[tuple[tuple[type[Exception] | tuple[type[Exception], ...], type[Ht
     (exceptions.InvalidProxyURL, ClientError, "the proxy's URL cannot be used"),
     ((exceptions.InvalidURL, exceptions.InvalidSchema), ClientError, "the URL cannot be used"),
     (urllib3.LocationValueError, ClientError, "the URL cannot be used"),
-    (exceptions.InvalidHeader, ClientError, "a header cannot be sent"),
+    (exceptions.InvalidHeader, Malformed, "the response's head contradicts itself"),
     (exceptions.ConnectionError, ConnectFailed, "no connection"),
     (exceptions.RequestException, ConnectFailed, "no usable response"),
     ((urllib3.HTTPError, ConnectionError), ConnectFailed, "the connection broke"),
@@ -80,6 +81,8 @@ def translated(error: Exception) -> HttpError:  # noqa: PLR0911  one for each ca
             return ConnectFailed("the name does not resolve")
         if isinstance(cause, ConnectionRefusedError):
             return ConnectFailed("connection refused")
+        if isinstance(cause, HTTPException) and not isinstance(cause, ConnectionError | IncompleteRead):
+            return Malformed("the response is not HTTP, or its head is too large")
         if isinstance(cause, OSError) and (refusal := _TUNNEL.match(str(cause))):
             return ConnectFailed(f"the proxy refuses to connect ({refusal[1]})")
     known = (kind(message) for foreign, kind, message in _KINDS if isinstance(error, foreign))

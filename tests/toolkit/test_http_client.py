@@ -377,7 +377,6 @@ def test_interim_responses_are_skipped(early):
         (b"HTTP/1.1 200", ConnectFailed, "no connection"),
         (b"HTTP/1.1 200 OK\r\n", ConnectFailed, "no connection"),
         (b"HTTP/1.1 103 Early Hints\r\n\r\nHTTP/1.1 200 OK\r\nA: b\r\n", ConnectFailed, "no connection"),
-        (b"SSH-2.0-OpenSSH_9.6\r\n", ConnectFailed, "no connection"),
         (b"", ConnectFailed, "no connection"),
     ],
 )  # fmt: skip
@@ -589,6 +588,23 @@ def test_errors_contain_no_secret():
                 assert not any(SECRET in repr(link) for link in chain)
 
 
+@pytest.mark.parametrize(
+    ("lines", "message"),
+    [
+        ([b"SSH-2.0-OpenSSH_9.2"], "the response is not HTTP, or its head is too large"),
+        ([b"HTTP/1.1 200 OK", b"X: " + b"a" * 70_000], "the response is not HTTP, or its head is too large"),
+        ([b"HTTP/1.1 200 OK", *[b"X: y"] * 150], "the response is not HTTP, or its head is too large"),
+        ([b"HTTP/1.1 200 OK", b"Content-Length: 2", b"Content-Length: 3"], "the response's head contradicts itself"),
+    ],
+    ids=["ssh", "long", "many", "lengths"],
+)
+def test_response_that_is_not_http_is_malformed(lines, message):
+    """The server was reached, and the request is not at fault."""
+    with serving(answering(b"\r\n".join([*lines, b"", b"ok"]))) as server, client() as one:
+        error = failure(one, server.url)
+    assert (type(error), str(error)) == (Malformed, message)
+
+
 @responses.activate
 def test_mocks_of_requests_work_here():
     """Tests of vendors' clients need no server."""
@@ -608,7 +624,7 @@ def test_mocks_of_requests_work_here():
         (exceptions.ContentDecodingError(SECRET), Malformed),
         (exceptions.InvalidProxyURL(SECRET), ClientError),
         (exceptions.InvalidSchema(SECRET), ClientError),
-        (exceptions.InvalidHeader(SECRET), ClientError),
+        (exceptions.InvalidHeader(SECRET), Malformed),
         (exceptions.RequestException(SECRET), ConnectFailed),
         (urllib3.exceptions.LocationParseError(SECRET), ClientError),
         (UnicodeEncodeError("latin-1", "€", 0, 1, "no"), ClientError),

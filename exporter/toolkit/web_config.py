@@ -195,11 +195,10 @@ class WebConfigFile:
         self._file = file
         self._looked = time.monotonic()
         self._seen: list[Stamp | None] = []
-        """Taken before reading, so that a change meanwhile is read next; none yet: the first check reads once more."""
         self.config = WebConfig()
         self.context: ssl.SSLContext | None = None
         if file:
-            self.config, self.context = _read(file)
+            self.config, self.context, self._seen = _read(file)
 
     def refresh(self) -> None:
         """Check, at most once a second, whether a file has changed, and re-read those that have. For one thread."""
@@ -212,21 +211,24 @@ class WebConfigFile:
             return
         self._seen = seen
         try:
-            config, context = _read(self._file)
+            config, context, seen = _read(self._file)
         except ConfigError as error:
             _log.error("Reload of the web config failed, keeping the current one: %s", error)
             return
         if (context is None) != (self.context is None):
             _log.error("Keeping the current web config: enabling or disabling TLS needs a restart")
             return
-        self.config, self.context = config, context
+        self.config, self.context, self._seen = config, context, seen
 
 
-def _read(file: Path) -> tuple[WebConfig, ssl.SSLContext | None]:
+def _read(file: Path) -> tuple[WebConfig, ssl.SSLContext | None, list[Stamp | None]]:
+    """Return the content, and the stamp of each file from before it was read: a change meanwhile is then read next."""
+    seen = _stamps(file, WebConfig())
     try:
         config = WebConfig.model_validate(load_yaml(file) or {})
         tls = config.tls_server_config
-        return config, tls.context(file.parent) if tls else None
+        seen += _stamps(file, config)[1:]
+        return config, tls.context(file.parent) if tls else None, seen
     except ValidationError as error:
         raise ConfigError(problems(error)) from error
     except OSError as error:

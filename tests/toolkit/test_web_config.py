@@ -52,10 +52,7 @@ def certificate(tmp_path):
         ("basic_auth: {}", "basic_auth: unknown key"),
         ("tls_server_config: {cert_file: c}", "tls_server_config: missing: give key or key_file"),
         ("tls_server_config: {key_file: c}", "tls_server_config: missing: give cert or cert_file"),
-        (
-            f"tls_server_config: {{{PAIR}, cert: x}}",
-            "tls_server_config: give cert or cert_file, not both",
-        ),
+        (f"tls_server_config: {{{PAIR}, cert: x}}", "tls_server_config: give cert or cert_file, not both"),
         (
             f"tls_server_config: {{{PAIR}, min_version: SSL3}}",
             "tls_server_config.min_version: Input should be 'TLS10', 'TLS11', 'TLS12' or 'TLS13'",
@@ -159,14 +156,13 @@ def test_changed_file_is_used_and_an_invalid_one_is_not(web_config, caplog):
 
 
 def test_change_while_the_file_is_read_is_read_next(web_config, monkeypatch):
-    """At the start as well as later."""
+    """At the start as well as later. An unchanged file is not read again."""
     monkeypatch.setattr("exporter.toolkit.web_config._LOOK_AGAIN", 0)
     file = web_config(f"basic_auth_users: {{ann: {HASH}}}")
 
     def replaced(path):
         content = load_yaml(path)
-        name = next(names, None)
-        if name:
+        if name := next(names, None):
             file.write_text(f"basic_auth_users: {{{name}: {HASH}}}")
         return content
 
@@ -176,6 +172,10 @@ def test_change_while_the_file_is_read_is_read_next(web_config, monkeypatch):
     for name in ("ann", "robert", "clara"):
         assert list(found.config.basic_auth_users) == [name]
         found.refresh()
+    found = WebConfigFile(file)
+    monkeypatch.setattr("exporter.toolkit.web_config.load_yaml", lambda _path: {})  # as of a pipe, the second time
+    found.refresh()
+    assert list(found.config.basic_auth_users) == ["clara"]
 
 
 @pytest.mark.parametrize(

@@ -123,6 +123,8 @@ class Delivery(PeriodicThread):
         if rest := self._limiter.wait(steady, len(self._requests[0]) if self._requests else None):
             return rest
         circuit = self._status.circuit(self._name)
+        if circuit.up:
+            self._up(circuit)  # also for a replica that has had no event since another one found BigPanda available
         if rest := closed_for(circuit, now):
             self._metrics.destination_up.set(0)
             self._give_back()

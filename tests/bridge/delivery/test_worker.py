@@ -224,6 +224,25 @@ def test_open_circuit_survives_a_restart(scene):
     assert len(scene.panda.requests) == 2
 
 
+def test_destination_is_up_for_a_replica_without_events_once_another_has_delivered(scene, caplog):
+    """What is exported by a replica that no event reaches after the outage would be an alert without end."""
+    caplog.set_level("INFO")
+    scene.panda.mood = refuse(Stopped("BigPanda answered 403", status=403))
+    scene.accept("a")
+    scene.live(2)
+    assert scene.up() == 0
+    failed, failed_metrics = scene.delivery, scene.metrics
+    scene.metrics, scene.panda.mood = Metrics(), lambda events: "accepted"
+    scene.delivery = scene.restarted()
+    scene.live(60)
+    assert scene.panda.names() == ["prod:a"]
+    scene.delivery, scene.metrics = failed, failed_metrics
+    caplog.clear()
+    scene.live(2)
+    assert scene.up() == 1
+    assert "BigPanda available again" in caplog.text
+
+
 def test_retry_after_is_obeyed(scene):
     """BigPanda asks for 40 seconds, which also holds for events accepted meanwhile."""
     scene.panda.mood = refuse(Transient("429", status=429, retry_after=40.0))

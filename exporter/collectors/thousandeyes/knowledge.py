@@ -13,11 +13,15 @@ from .readings import Value
 
 @dataclass(frozen=True, slots=True)
 class Listing:
-    """An unfinished listing of alerts: when it began, and the cursors followed, the last of them being next."""
+    """An unfinished listing of alerts: when it began, and the cursors followed, the last of them being next.
+
+    `told_at`: when its last page was requested.
+    """
 
     began: float
     cursors: tuple[str, ...] = ()
     alerts: tuple[Alert, ...] = ()
+    told_at: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +89,7 @@ def with_page(group: Group, params: Mapping[str, str], page: AlertPage, at: floa
     listing = Listing(at) if cursor is None else group.unfinished.get(state)
     if listing is None or (cursor is not None and listing.cursors[-1:] != (cursor,)):
         return group  # a page of an abandoned listing
-    grown = replace(listing, alerts=(*listing.alerts, *page.alerts))
+    grown = replace(listing, told_at=at, alerts=(*listing.alerts, *page.alerts))
     goes_on = page.cursor is not None and page.cursor not in listing.cursors
     is_full = len(listing.cursors) + 1 >= max_pages or len(grown.alerts) >= MOST_ROWS
     if page.cursor is not None and goes_on and not is_full:

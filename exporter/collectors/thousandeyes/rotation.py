@@ -55,12 +55,13 @@ def _resumed(  # noqa: PLR0913, PLR0917  one parameter per number
 ) -> tuple[float, tuple[tuple[str, str], ...]]:
     """Return when the next page is due, and its cursor: that of a new listing if the last one has ended.
 
-    A listing that takes too long is abandoned: the vendor may have forgotten its cursor. How long one takes is known
-    once there has been one.
+    A listing that takes longer than `max_age` is abandoned, and one whose next page keeps failing while the last one is
+    still shown: the vendor may have forgotten its cursor.
     """
     listing = group.unfinished.get(state)
-    longest = settings.max_age if group.as_of is None else min(settings.max_age, STALLED * every)
-    if listing is None or now - listing.began > longest:
+    if listing is None or now - listing.began > settings.max_age:
+        return due, ()
+    if group.as_of is not None and now - listing.told_at > STALLED * every:
         return due, ()
     return listing.began, (("cursor", listing.cursors[-1]),)
 

@@ -180,6 +180,16 @@ def test_forgotten_cursor_does_not_withdraw_the_alerts():
     assert ask_for(collector, half, ALERTS, START + 181).params == (("state", "trigger"),)
 
 
+def test_listing_that_goes_on_is_not_restarted():
+    """Slow responses, or a budget for one page a minute after hundreds of alerts began, make it take several turns."""
+    collector = Collector(settings(max_age="5m"))
+    known = polled(collector, collector.start(), ALERTS, page(alert("a")))
+    for number in range(4):
+        known = polled(collector, known, ALERTS, page(alert(number), cursor=f"c{number}"), at=START + 60 + 50 * number)
+    done = polled(collector, known, ALERTS, page(alert("b")), at=START + 260)
+    assert (done.as_of, len(done.groups[""].alerts)) == (START + 60, 5)
+
+
 def test_each_group_is_published_at_once_and_the_last_one_ends_the_round():
     """The target's age is that of its oldest group, and there is no success before all have answered."""
     collector = Collector(settings(account_groups=["1", "2"]))

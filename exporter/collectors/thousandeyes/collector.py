@@ -18,7 +18,7 @@ from .config import Settings
 from .knowledge import Group, Knowledge, Reading, with_page
 from .pages import Readings
 from .readings import LISTS, RESULTS, read_results
-from .rotation import ALERTS, LOOKUP_EVERY, RULES, TESTS, wanted
+from .rotation import ALERTS, LONGEST_ROUND, LOOKUP_EVERY, RULES, TESTS, wanted
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +71,9 @@ class Collector:
             *_, quoted, name = request.path.split("/")
             test = unquote(quoted)
             key = next(f"{kind}/{test}" for kind, of_vendor in RESULTS.items() if of_vendor == name)
-            oldest = at - self.settings.max_age_of(request.every)
+            # BGP's rounds take 15 minutes, all others their test's interval, which is known if it is listed.
+            is_known = name != RESULTS["bgp"] and test in group.tests
+            oldest = at - self.settings.max_age_of(request.every if is_known else LONGEST_ROUND)
             reading = Reading(at, tuple(read_results(test, name, body, oldest)))
         return replace(group, readings={**group.readings, key: reading})
 

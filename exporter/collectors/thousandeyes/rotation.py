@@ -20,6 +20,8 @@ LOOKUP_AGAIN = 300.0
 """Seconds after which names are looked up again because an alert has an id that the last lookup lacked."""
 RESULTS_EVERY = 300.0
 """Shortest interval in seconds between two readings of one test's results."""
+LONGEST_ROUND = 3600.0
+"""Longest interval in seconds that a test can have."""
 CLEARED_EVERY = 300.0
 USAGE_EVERY = 3600.0
 OUTAGES_EVERY = 300.0

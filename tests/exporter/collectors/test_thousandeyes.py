@@ -14,6 +14,7 @@ from exporter.polling.scheduler import choose
 
 START = 1_795_176_000.0
 RESULTS = "/test-results/{id}/http-server"
+LINKS = [{"href": f"https://elsewhere.example.com/test-results/1/{kind}"} for kind in ("http-server", "bgp")]
 LOSS, LATENCY, JITTER = (f"test_{name}" for name in ("loss_ratio", "latency_seconds", "jitter_seconds"))
 
 
@@ -306,14 +307,23 @@ def test_old_results_are_withdrawn():
     assert samples(collector, knowledge, name, START + 901) == {}
 
 
-def test_results_of_a_round_long_ago_are_not_shown():
-    """The vendor keeps the last round of a test that no longer runs, and answers with it."""
-    collector = Collector(settings(test_results=["1"]))
-    rounds = {START - 900: {("", "1"): 1.0}, START - 901: {}}
-    for began, expected in rounds.items():
-        results = {"results": [{"roundId": int(began), "errorType": "None"}]}
-        knowledge = polled(collector, collector.start(), RESULTS, results)
-        assert samples(collector, knowledge, "thousandeyes_test_availability_ratio") == expected
+@pytest.mark.parametrize(
+    ("listed", "kind", "oldest"),
+    [(True, "http", 900), (True, "bgp", 10_800), (False, "http", 10_800)],
+)
+def test_results_of_a_round_long_ago_are_not_shown(listed, kind, oldest):
+    """The vendor keeps the last round of a test that no longer runs. Rounds of BGP are longer than a test's interval.
+
+    So may those of a test be whose interval is unknown, because it is not listed.
+    """
+    collector = Collector(settings(test_results=["1"], result_types=["http", "bgp"]))
+    tests = [{"testId": "1", "type": "http-server", "interval": 60, "_links": {"testResults": LINKS}}] * listed
+    known = polled(collector, collector.start(), TESTS, {"tests": tests})
+    endpoint = RESULTS if kind == "http" else RESULTS.replace("http-server", "bgp")
+    name = f"thousandeyes_test_{'availability' if kind == 'http' else 'bgp_reachability'}_ratio"
+    for began, expected in {START - oldest: {("", "1"): 1.0}, START - oldest - 1: {}}.items():
+        results = {"results": [{"roundId": int(began), "errorType": "None", "reachability": 100}]}
+        assert samples(collector, polled(collector, known, endpoint, results), name) == expected
 
 
 @pytest.mark.parametrize(

@@ -74,6 +74,9 @@ class FollowUp(PeriodicThread):
     def tick(self) -> float:
         """Do the work that is due; return the seconds until the next check. A no-op if another replica has the role."""
         if not self._status.lead(self._role, self._owner, self._clock(), _LEASE):
+            if self._silences:
+                self._silences.close()
+                self._silences = None
             return _TICK
         incidents = self._incidents.records(self._source)
         if (silences := self._settings.silences) is not None:

@@ -63,7 +63,8 @@ class SilenceSync:
         return {key: refusal.words for key, refusal in self._refused.copy().items()}
 
     def close(self) -> None:
-        """Close all connections."""
+        """Close all connections; what Alertmanager rejects is no longer known."""
+        self._metrics.silence_refusals.labels(self._source).set(0)
         self._alertmanager.close()
 
     def turn(

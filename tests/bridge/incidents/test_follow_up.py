@@ -320,6 +320,26 @@ def test_changed_silence_is_not_delayed_by_a_rejection(bench, caplog):
     assert bench.alertmanager.silenced() == {"prod:a": 7200}
 
 
+@pytest.mark.parametrize("stops", [False, True], ids=["lost the role", "reloaded without silences"])
+def test_rejected_silences_are_those_of_the_replica_that_acts(bench, stops):
+    """Another replica takes over, or `silences` is no longer configured: an alert about them would have no end."""
+    if bench.outbox.database.postgresql:
+        pytest.skip("leases run on PostgreSQL's own clock, which a test cannot move")
+    bench.fires("a")
+    bench.snoozes()
+    bench.alertmanager.refuses = Rejected("answered 400")
+    bench.turn()
+    assert bench.counted("silence_refusals") == 1
+    if stops:
+        bench.incidents.close()
+    else:
+        bench.now += 60
+        bench.make().tick()
+        bench.turn()
+        assert bench.incidents.refused_silences == {}
+    assert bench.counted("silence_refusals") == 0
+
+
 def test_clock_set_back_delays_no_callback(bench):
     """A retry scheduled by a clock that was ahead is due now."""
     bench.panda.refuses = Transient("answered 503")

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable, Iterator
+from itertools import chain
 
 import pytest
 import yaml
@@ -70,10 +71,11 @@ def test_three_shards_divide_the_accounts(exporter, sandbox, tmp_path):
     """Each account is completely on one page, and only that exporter polls it."""
     flags = [(f"--shard={number}/3", f"--storage.path={tmp_path / 'state'}") for number in (1, 2, 3)]
     shards = [exporter(f"shard{number}", *flags[number - 1]) for number in (1, 2, 3)]
-    pages = [series(shard, "vigilmon_monitor_active{") for shard in shards]
-    assert sorted(map(len, pages)) == [0, 0, MONITORS]
-    warnings = [name for shard in shards for name in series(shard, "packetvis_warning{")]
-    assert sorted(warnings) == sorted(f'packetvis_warning{{account="{account}"}}' for account in ACCOUNTS)
+    found = lambda prefix: [sorted(series(shard, prefix)) for shard in shards]  # noqa: E731
+    until("pages are whole", lambda: sum(map(len, found("vigilmon_monitor_active{"))) == MONITORS)
+    assert sorted(map(len, found("vigilmon_monitor_active{"))) == [0, 0, MONITORS]
+    warnings = sorted(f'packetvis_warning{{account="{account}"}}' for account in ACCOUNTS)
+    until("warnings are on one page each", lambda: sorted(chain(*found("packetvis_warning{"))) == warnings)
     for number, shard in enumerate(shards, 1):
         assert f'vendorwatch_shard_info{{shard="{number}",shards="3"}} 1.0' in shard.get("/metrics").text
         assert f"shard {number} of 3" in shard.get("/").text

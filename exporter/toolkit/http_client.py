@@ -56,10 +56,7 @@ class HttpClient:
         if self._closed.is_set():
             raise ConnectFailed("the client is closed")
         prepared = _prepared(method, url, headers or {}, body)
-        if self._adapter and self._adapter.is_outdated():
-            self._adapter.close()
-            self._adapter = None
-        adapter = self._adapter = self._adapter or Adapter(self._settings.ca_file)
+        adapter = self._adapter = self._adapter.renewed() if self._adapter else Adapter(self._settings.ca_file)
         retry = method in _IDEMPOTENT if retry_dead_connection is None else retry_dead_connection
         first = Attempt(time.monotonic() + self._timeout)
         self._attempts = [first]

@@ -6,6 +6,7 @@ waiting thread shuts the socket instead, which ends the reading thread.
 
 import contextlib
 import http.client
+import logging
 import socket
 import ssl
 import threading
@@ -30,6 +31,7 @@ from exporter.toolkit.http_errors import ConnectFailed, HttpError, TlsFailed, tr
 KEEP_IDLE: Final = 50.0
 """Seconds for which an idle connection is reused: load balancers and NATs silently drop one after a minute or more.
 A handshake costs 25 ms of CPU here, most of it for reading the system's roots."""
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -218,6 +220,7 @@ class Adapter(HTTPAdapter):
     def __init__(self, ca_file: str | None) -> None:
         """Load the roots. Raises TlsFailed if `ca_file` cannot be read."""
         self._file = Path(ca_file) if ca_file else None
+        self._is_kept = False
         self._context = (_FileContext if ca_file else _SystemContext)(ssl.PROTOCOL_TLS_CLIENT)
         try:
             if self._file:
@@ -229,11 +232,20 @@ class Adapter(HTTPAdapter):
             raise TlsFailed(f"ca_file cannot be read: {error.strerror}") from None
         super().__init__(max_retries=0)
 
-    def is_outdated(self) -> bool:
-        """Return whether `ca_file` has other content now; one that cannot be read keeps the roots loaded last."""
+    def renewed(self) -> "Adapter":
+        """Return an adapter with the roots that `ca_file` has now, itself while they are the same or cannot be read."""
         with contextlib.suppress(OSError):
-            return self._file is not None and stamp(self._file) != self._loaded
-        return False
+            if self._file is None or stamp(self._file) == self._loaded:
+                return self
+        try:
+            found = Adapter(str(self._file))
+        except TlsFailed as error:
+            if not self._is_kept:
+                _log.warning("Keeping the roots that %s held before: %s", self._file, error)
+            self._is_kept = True
+            return self
+        self.close()
+        return found
 
     def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
         """Make the pools of direct connections."""

@@ -457,8 +457,8 @@ def test_plain_http_on_an_https_url_is_a_tls_failure():
     assert re.fullmatch("TLS handshake failed: (wrong version number|record layer failure)", str(error))
 
 
-def test_a_replaced_ca_file_is_trusted_from_then_on(authority, ca_file):
-    """A renewed authority needs no restart. The old one is no longer trusted; a missing file changes nothing."""
+def test_a_replaced_ca_file_is_trusted_from_then_on(authority, ca_file, caplog):
+    """A renewed authority needs no restart, and the old one is forgotten. A missing or broken file changes nothing."""
     renewed = trustme.CA()
     with (
         serving(answering(answer()), context=tls(authority, "127.0.0.1")) as old,
@@ -469,6 +469,9 @@ def test_a_replaced_ca_file_is_trusted_from_then_on(authority, ca_file):
         assert one.request("GET", before).body == b"ok"
         ca_file.unlink()
         assert one.request("GET", before).body == b"ok"
+        ca_file.write_text("-----BEGIN")
+        assert one.request("GET", before).body == b"ok"
+        assert caplog.text.count("Keeping the roots that") == 1
         renewed.cert_pem.write_to_path(ca_file)
         assert one.request("GET", after).body == b"ok"
         assert isinstance(failure(one, before), TlsFailed)

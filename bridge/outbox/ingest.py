@@ -129,8 +129,10 @@ class Batch:
                     now=self._now,
                     update_interval=notification.update_interval,
                 )
-            if decision.reason is Reason.REPEAT and state and alert.at is not None and alert.at == state.at:
-                outcome.duplicates += 1
+            if decision.reason is Reason.REPEAT and state and alert.at is not None:
+                # By the sender's own times: one that is ahead of our clock counts as of its arrival.
+                times = (alert.starts_at, state.starts_at) if alert.firing else (alert.ends_at, state.ended_at)
+                outcome.duplicates += times[0] == times[1]
             self._apply(alert, state, decision, event, notification.mapping.app_key)
             _count(outcome, decision, mapped=mapped)
         return outcome

@@ -84,6 +84,21 @@ def test_exact_duplicate_differs_from_a_repeat(tmp_path):
     store.close()
 
 
+@pytest.mark.parametrize("status", ["critical", "ok"])
+def test_exact_duplicate_of_a_clock_that_is_ahead(tmp_path, status):
+    """However much later it comes."""
+    store = Store(f"sqlite:///{tmp_path}/bridge.db")
+
+    def duplicates(now, timestamp):
+        event = translate(DISK | {"status": status, "timestamp": timestamp}, SETTINGS, now)
+        return store.ingest.accept_one(event, now).duplicates
+
+    ahead = int(NOW) + 60
+    assert [duplicates(NOW, ahead), duplicates(NOW + 5, ahead), duplicates(NOW + 90, ahead)] == [0, 1, 1]
+    assert duplicates(NOW + 95, ahead + 1) == 0
+    store.close()
+
+
 def test_clock_that_was_ahead_does_not_outlast_the_resolution(tmp_path):
     """An event from the future counts as of its arrival; one that is late for it is still older."""
     store = Store(f"sqlite:///{tmp_path}/bridge.db")

@@ -13,7 +13,9 @@ from bridge.outbox.schema import (
     last_heard,
     quarantine,
     waiting,
+    watermarks,
 )
+from bridge.outbox.status import DEAF
 
 _HISTORY = ("sent", "superseded", "discarded")
 
@@ -39,6 +41,7 @@ def prune_rows(connection: Connection, before: float, limit: int) -> int:
         (quarantine, quarantine.c.received_at < before),
         (incidents, (incidents.c.heard_at < before) & ~snoozed),
         (last_heard, last_heard.c.at < before),
+        (watermarks, watermarks.c.name.startswith(DEAF) & (watermarks.c.at < before)),
         (callbacks, (callbacks.c.closed_at < before) | (callbacks.c.asked_at < before)),
     )
     deleted = 0

@@ -3,7 +3,7 @@
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
-from typing import Any
+from typing import Any, Final
 from uuid import uuid4
 
 from sqlalchemy import and_, case, delete, func, select, update
@@ -26,6 +26,9 @@ from bridge.outbox.schema import (
     watermarks,
 )
 from bridge.outbox.schema import identity as identities
+
+DEAF: Final = "deaf since "
+"""Prefix of the watermarks of periods during which nothing could be received; `at` is the end of one."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -179,6 +182,16 @@ class OutboxStatus(Repository):
         """Store the time up to which something was checked."""
         with self._database.write() as connection:
             connection.execute(self._database.upsert(watermarks, "name").values(name=name, at=at))
+
+    def note_deaf(self, begin: float, end: float) -> None:
+        """Record a period during which nothing could be received."""
+        self.set_watermark(f"{DEAF}{begin!r}", end)
+
+    def deaf(self) -> list[tuple[float, float]]:
+        """Return the recorded periods during which nothing could be received."""
+        with self._database.read() as connection:
+            rows = connection.execute(select(watermarks).where(watermarks.c.name.startswith(DEAF))).all()
+        return [(float(row.name.removeprefix(DEAF)), row.at) for row in rows]
 
     def lead(self, role: str, owner: str, now: float, lease: float) -> bool:
         """Take or keep a role that only one replica may have, for `lease` seconds; return whether it is ours."""

@@ -1,7 +1,8 @@
 """Expiry: resolves an alert after a configured silence, for senders that report no resolution.
 
 Any webhook in between takes precedence: the resolution is valid only while the alert's state is unchanged. Time during
-which nothing could be received, because we did not run or the clock was set, does not count as silence.
+which nothing could be received, because we did not run or the clock was set, does not count as silence; it is in the
+outbox, for the next process and for other replicas.
 """
 
 import logging
@@ -66,7 +67,6 @@ class Expiry(PeriodicThread):
         """`receivers`: all of them. `wake`: called when something was queued."""
         self._alerts, self._ingest, self._status = Alerts(database), Ingest(database), OutboxStatus(database)
         self._wake_delivery, self._clock = wake, clock
-        self._deaf: list[tuple[float, float]] = []
         super().__init__("expiry", "Resolving expired alerts", self.tick)
         self.change(receivers)
 
@@ -86,14 +86,15 @@ class Expiry(PeriodicThread):
         now, interval = self._clock(), self.interval
         if interval is not None and any(one.resolve_after for one in self._expiring):
             before = self._status.watermark(_MARK)
-            if before is not None and not 0 <= now - before <= _MISSED * interval:
-                self._deaf.append((min(before, now), now))
+            if before is not None and now - before > _MISSED * interval:
+                self._status.note_deaf(before, now)
             self._status.set_watermark(_MARK, now)
+        deaf = self._status.deaf() if self._expiring else []
         for one in self._expiring:
             states = self._alerts.open_alerts(one.source)
             keys = [key for state in states for key in (state.key, *state.firing)]
             heard = self._alerts.heard_at(keys) if one.resolve_after else {}
-            ends = list(expired(states, one, now, heard, self._deaf))
+            ends = list(expired(states, one, now, heard, deaf))
             if not ends:
                 continue
             notification = one.notification(

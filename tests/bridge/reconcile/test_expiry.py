@@ -186,3 +186,21 @@ def test_downtime_of_the_bridge_does_not_count(outbox, gap):
     assert world.open
     world.wait(240 if gap > 0 else 4 * HOUR)
     assert not world.open
+
+
+def test_every_process_knows_the_downtime(outbox):
+    """Another replica that looks after the first one, and a process started soon after, do not count it either."""
+    world = Repeating(outbox)
+    other = world.make()
+    world.expiry.tick()
+    world.fire()
+    world.now += 3 * HOUR
+    for expiry in (world.expiry, other, world.make()):
+        expiry.tick()
+        assert world.open
+    world.wait(HOUR - 60)
+    assert world.open
+    world.wait(60)
+    assert not world.open
+    outbox.retention.prune(world.now + 1, 100)
+    assert outbox.status.deaf() == []

@@ -21,7 +21,6 @@ from bridge.outbox.database import Database
 from bridge.outbox.group_commit import GroupCommit
 from bridge.outbox.incidents import Incidents
 from bridge.outbox.ingest import Ingest
-from bridge.outbox.quarantine import Quarantine
 from bridge.outbox.queue import Queue
 from bridge.outbox.retention import Retention
 from bridge.outbox.status import OutboxStatus
@@ -207,7 +206,7 @@ class Bridge:
         webhooks = Webhooks(
             receivers=lambda: self._now.config.by_source,
             accept=accept,
-            quarantine=Quarantine(self._database),
+            quarantine=self._commits.submit,
             metrics=self._metrics,
             clock=self._clock,
         )

@@ -1,5 +1,8 @@
 """The bridge's store for tests: one database, opened, and every repository of it."""
 
+from bridge.domain.alert import UnreadableAlert
+from bridge.domain.event import EventMapping
+from bridge.domain.notification import Notification
 from bridge.outbox.alerts import Alerts
 from bridge.outbox.database import Database
 from bridge.outbox.dead_letters import DeadLetters
@@ -25,6 +28,14 @@ class Store:
     def state(self, key):
         """Return the state of one alert, None when it is not known."""
         return self.alerts.states([key]).get(key)
+
+    def set_aside(self, receiver, source, reason, body, now):
+        """Put a body into quarantine."""
+        mapping = EventMapping(app_key="", statuses={}, primary_property=())
+        unreadable = [UnreadableAlert(reason, body)]
+        self.ingest.accept_one(
+            Notification(receiver=receiver, source=source, mapping=mapping, unreadable=unreadable), now
+        )
 
     def close(self):
         self.database.close()

@@ -35,12 +35,6 @@ class Quarantined:
 class Quarantine(Repository):
     """The quarantined bodies in the store."""
 
-    def add(self, receiver: str, source: str, reason: str, body: str, now: float) -> None:
-        """Quarantine a body that can never be read."""
-        self._database.refuse_when_full()
-        with self._database.write() as connection:
-            put(connection, receiver, source, [UnreadableAlert(reason, body)], now)
-
     def oldest(self, ids: Sequence[int] | None = None) -> list[Quarantined]:
         """Return quarantined bodies (None: all), the oldest first."""
         query = select(*columns(quarantine, Quarantined)).order_by(quarantine.c.id)

@@ -16,10 +16,10 @@ from typing import Any, Final
 import msgspec
 from flask import Blueprint, Response, request
 
+from bridge.domain.alert import UnreadableAlert
 from bridge.domain.notification import Notification, Outcome
 from bridge.errors import Unavailable, Unreadable
 from bridge.metrics import Metrics
-from bridge.outbox.quarantine import Quarantine
 from bridge.receivers.contract import translate
 from bridge.receivers.settings import ReceiverSettings
 from bridge.web.application import plain
@@ -37,6 +37,8 @@ An Alertmanager alert has three objects and some thirty values in about two kilo
 """
 _STRING: Final = re.compile(rb'"[^"]*"?')
 _log = logging.getLogger(__name__)
+Accept = Callable[[Notification, float], Future[Outcome]]
+"""Returns a future that is done once a notification is durable."""
 Form = Callable[[int, str], Response]
 """Makes the response of a message and a status: 201 if accepted, 204 if it was a duplicate, an error."""
 
@@ -56,11 +58,12 @@ class Webhooks:
         self,
         *,
         receivers: Callable[[], Mapping[tuple[str, str], ReceiverSettings]],
-        accept: Callable[[Notification, float], Future[Outcome]],
-        quarantine: Quarantine,
+        accept: Accept,
+        quarantine: Accept,
         metrics: Metrics,
         clock: Callable[[], float],
     ) -> None:
+        """`quarantine`: accepts a body that is unreadable as a whole."""
         self._receivers, self._accept, self._quarantine, self._metrics = receivers, accept, quarantine, metrics
         self._clock = clock
 
@@ -81,14 +84,17 @@ class Webhooks:
         settings, now = self._receivers().get((receiver, source)), self._clock()
         if settings is None:
             raise HttpError(404, "not_found", "no such receiver")
-        notification = self._read(settings, now)
-        settled = self._accept(notification, now)
+        notification, problem = self._read(settings, now)
+        settled = (self._quarantine if problem else self._accept)(notification, now)
 
         def response() -> Response:
             try:
                 outcome = settled.result()
             except Unavailable as error:
                 return self._failed(error, receiver, source, form)
+            if problem:
+                _log.warning("Quarantined unreadable webhook for %s/%s: %s", receiver, source, problem)
+                return self._failed(HttpError(400, "unreadable", problem), receiver, source, form)
             self._metrics.ingested(notification, outcome)
             if odd := notification.unreadable:
                 what = "Quarantined %d unreadable alerts of a webhook for %s/%s: %s"
@@ -100,7 +106,8 @@ class Webhooks:
             return plain(202, "not durable yet")
         return response()
 
-    def _read(self, settings: ReceiverSettings, now: float) -> Notification:
+    def _read(self, settings: ReceiverSettings, now: float) -> tuple[Notification, str]:
+        """Return what a body says, and why it is unreadable, if it is. Raises HttpError."""
         if not (request.mimetype == "application/json" or request.mimetype.endswith("+json")):
             raise HttpError(415, "unsupported", "not application/json")
         if request.headers.get("Content-Encoding", "").strip().lower() not in ("", "identity"):
@@ -112,12 +119,10 @@ class Webhooks:
             content = readable(content)  # free each form before creating the next
             document = parsed(content)
             del content
-            return translate(document, settings, now)
+            return translate(document, settings, now), ""
         except Unreadable as error:
-            name, source = settings.receiver, settings.source
-            self._quarantine.add(name, source, str(error), beginning.decode("utf-8", "replace"), now)
-            _log.warning("Quarantined unreadable webhook for %s/%s: %s", name, source, error)
-            raise HttpError(400, "unreadable", str(error)) from None
+            body = beginning.decode("utf-8", "replace")
+            return settings.notification(unreadable=[UnreadableAlert(str(error), body)]), str(error)
 
     def _failed(self, error: Exception, receiver: str, source: str, form: Form) -> Response:
         """Count what went wrong with a webhook, and answer in the form that its sender expects."""

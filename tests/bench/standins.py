@@ -11,7 +11,6 @@ import threading
 import time
 from collections.abc import Callable
 from functools import partial
-from types import SimpleNamespace
 from wsgiref.types import WSGIApplication
 
 import requests
@@ -51,10 +50,11 @@ def destination(port: str, seconds: str) -> None:
 def unstored(port: str) -> None:
     """Serve the receiver routes themselves, as `bridge.app` wires them, with a store that forgets."""
     settings = alertmanager.Settings.model_validate({"receiver": "alertmanager", "source": "prod"})
+    accept = lambda notification, now: settled(lambda: Outcome(queued=len(notification.alerts)))  # noqa: E731
     webhooks = Webhooks(
         receivers=lambda: {("alertmanager", "prod"): settings},
-        accept=lambda notification, now: settled(lambda: Outcome(queued=len(notification.alerts))),
-        quarantine=SimpleNamespace(add=lambda *_: None),
+        accept=accept,
+        quarantine=accept,
         metrics=Metrics(),
         clock=time.time,
     )

@@ -27,10 +27,11 @@ def settled(accept):
 
 def webhooks_at(now, store, receivers, metrics=None):
     """Return webhook views before a store; for them it is always `now`. `receivers` is asked at each request."""
+    accept = lambda notification, now: settled(lambda: store.ingest.accept_one(notification, now))  # noqa: E731
     return Webhooks(
         receivers=receivers,
-        accept=lambda notification, now: settled(lambda: store.ingest.accept([notification], now)[0]),
-        quarantine=store.quarantine,
+        accept=accept,
+        quarantine=accept,
         metrics=metrics or Metrics(),
         clock=lambda: now,
     )

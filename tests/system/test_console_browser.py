@@ -197,7 +197,7 @@ def test_alert_is_closed_on_the_page(browser, desk):
 def test_quarantined_webhook_is_replayed_on_the_page(browser, desk):
     """A webhook that is readable now goes to BigPanda as if it had just arrived."""
     store = Store(desk.station.database)
-    store.quarantine.add("alertmanager", "prod", "alerts: missing", READABLE, 1_700_000_000.0)
+    store.set_aside("alertmanager", "prod", "alerts: missing", READABLE, 1_700_000_000.0)
     store.close()
     browser.look(f"{desk.url}/quarantine")
     assert "alerts: missing" in browser.text

@@ -3,7 +3,6 @@
 import contextlib
 import socket
 import time
-from types import SimpleNamespace
 
 import h11
 import pytest
@@ -149,10 +148,11 @@ def bridge(reload):
     settings = alertmanager.Settings.model_validate({"receiver": "alertmanager", "source": "prod"})
     receivers = {("alertmanager", "prod"): settings}
     metrics = Metrics()
+    accept = lambda notification, now: settled(lambda: Outcome(queued=len(notification.alerts)))  # noqa: E731
     webhooks = Webhooks(
         receivers=lambda: receivers,
-        accept=lambda notification, now: settled(lambda: Outcome(queued=len(notification.alerts))),
-        quarantine=SimpleNamespace(add=lambda *_: None),
+        accept=accept,
+        quarantine=accept,
         metrics=metrics,
         clock=time.time,
     )

@@ -13,7 +13,7 @@ ONE_ALERT = json.dumps({"status": "firing", "labels": {"alertname": "Down"}, "fi
 
 def keep(filled, *bodies, source="prod"):
     for body in bodies:
-        filled.store.quarantine.add("alertmanager", source, "alerts: \x1bmissing", body, 1_700_000_000.0)
+        filled.store.set_aside("alertmanager", source, "alerts: \x1bmissing", body, 1_700_000_000.0)
 
 
 def test_quarantine_is_listed_with_alert_and_host(run, filled):

@@ -155,7 +155,7 @@ def test_dead_letters_are_paged_and_discarded_up_to_the_seen_ones(outbox):
 def test_quarantine_is_paged_and_discarded_up_to_the_seen_ones(outbox):
     """Its bodies are truncated as well."""
     for reason in ("first", "second", "third"):
-        outbox.quarantine.add("alertmanager", "prod", reason, "x" * 50_000, T0)
+        outbox.set_aside("alertmanager", "prod", reason, "x" * 50_000, T0)
     page = outbox.quarantine.page(PageRequest(2))
     assert ([row.reason for row in page.rows], page.total) == (["first", "second"], 3)
     assert {len(row.body) for row in page.rows} == {SHOWN}
@@ -200,8 +200,8 @@ def test_quarantine_is_bounded(outbox, monkeypatch):
     assert (len(kept), kept[0].reason) == (100, "odd 0")
     assert kept[-1].reason == "odd 99, and 150 more in this webhook that are not kept"
     monkeypatch.setattr("bridge.outbox.quarantine.MOST_ROWS", 3)
-    outbox.quarantine.add("alertmanager", "prod", "one more", "xxxx", T0)
+    outbox.set_aside("alertmanager", "prod", "one more", "xxxx", T0)
     assert [one.reason for one in outbox.quarantine.oldest()][1:] == [kept[-1].reason, "one more"]
     monkeypatch.setattr("bridge.outbox.quarantine.MOST_CHARACTERS", 7)
-    outbox.quarantine.add("alertmanager", "prod", "two more", "xxxx", T0)
+    outbox.set_aside("alertmanager", "prod", "two more", "xxxx", T0)
     assert [one.reason for one in outbox.quarantine.oldest()] == ["two more"]

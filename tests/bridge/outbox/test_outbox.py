@@ -244,7 +244,7 @@ def test_dead_letter_is_discarded(outbox):
 
 def test_unreadable_body_or_alert_is_quarantined_with_its_reason(outbox):
     """Up to a maximal size."""
-    outbox.quarantine.add("alertmanager", "prod", "not JSON", "\0\ud800" + "x" * 2_000_000, T0)
+    outbox.set_aside("alertmanager", "prod", "not JSON", "\0\ud800" + "x" * 2_000_000, T0)
     outcome = accept(outbox, alert(), unreadable=(UnreadableAlert("status: neither", "{}"),))
     assert (outcome.quarantined, outcome.queued) == (1, 1)
     first, second = outbox.quarantine.oldest()

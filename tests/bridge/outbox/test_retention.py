@@ -59,7 +59,7 @@ def test_batch_size_is_bounded(outbox):
     deliver(outbox, T0 + 10)
     for number in range(3):
         share(outbox, str(number))
-        outbox.quarantine.add("alertmanager", "prod", "no", "{", T0)
+        outbox.set_aside("alertmanager", "prod", "no", "{", T0)
     assert [outbox.retention.prune(LATER, 5) for _ in range(4)] == [5, 5, 2, 0]
 
 

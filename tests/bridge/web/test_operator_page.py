@@ -406,7 +406,7 @@ def test_untrusted_text_is_escaped(world, path):
         HOSTILE, name=HOSTILE, labels={HOSTILE: HOSTILE}, annotations={HOSTILE: HOSTILE}, links={HOSTILE: HOSTILE}
     )
     world.bury("dead", HOSTILE, labels={HOSTILE: HOSTILE})
-    world.outbox.quarantine.add("vigilmon", "uptime", HOSTILE, HOSTILE, NOW)
+    world.outbox.set_aside("vigilmon", "uptime", HOSTILE, HOSTILE, NOW)
     named = {"KEY": f"prod:{HOSTILE}", "QUERY": HOSTILE}
     where, _, word = path.partition("=")
     answer = world.client.get(
@@ -422,7 +422,7 @@ def test_untrusted_text_is_escaped(world, path):
 
 def test_bodies_are_truncated(world):
     """A megabyte of text does not make the page unusable."""
-    world.outbox.quarantine.add("vigilmon", "uptime", "odd", "x" * 900_000, NOW)
+    world.outbox.set_aside("vigilmon", "uptime", "odd", "x" * 900_000, NOW)
     page = world.page("/quarantine")
     assert len(page) < 50_000
     assert "cut here" in page
@@ -472,7 +472,7 @@ ACTS = (
 def test_unauthorized_actions_are_403(world, user, token, headers):
     """Without credentials, this user's token, or a form of this site."""
     letter = world.bury("a")
-    world.outbox.quarantine.add("vigilmon", "uptime", "odd", "{}", NOW)
+    world.outbox.set_aside("vigilmon", "uptime", "odd", "{}", NOW)
     token = world.token(token.removesuffix("'s")) if token.endswith("'s") else token
     world.panda = Panda()
     world.share("i-1")
@@ -540,7 +540,7 @@ def test_dead_letters_are_discarded_alone_or_up_to_the_seen_ones(world, caplog):
 def test_quarantine_is_discarded_alone_or_up_to_the_seen_ones(world):
     """As dead letters are."""
     for _ in range(3):
-        world.outbox.quarantine.add("vigilmon", "uptime", "odd", "{}", NOW)
+        world.outbox.set_aside("vigilmon", "uptime", "odd", "{}", NOW)
     token = re.search('value="([0-9a-f]{64})"', world.page("/quarantine", "ann"))[1]
     world.press("/quarantine/discard", token=token, id="1")
     assert [one.id for one in world.outbox.quarantine.oldest()] == [2, 3]
@@ -626,9 +626,9 @@ READABLE = '{"version": "4", "alerts": [{"status": "firing", "labels": {"alertna
 
 def test_a_quarantined_webhook_is_replayed(world):
     """It leaves the quarantine if it is readable now; the rest is kept and reported."""
-    world.outbox.quarantine.add("alertmanager", "prod", "odd", READABLE, NOW - 50)
-    world.outbox.quarantine.add("alertmanager", "prod", "odd", "{", NOW - 50)
-    world.outbox.quarantine.add("alertmanager", "gone", "odd", READABLE, NOW - 50)
+    world.outbox.set_aside("alertmanager", "prod", "odd", READABLE, NOW - 50)
+    world.outbox.set_aside("alertmanager", "prod", "odd", "{", NOW - 50)
+    world.outbox.set_aside("alertmanager", "gone", "odd", READABLE, NOW - 50)
     token = world.token_of("/quarantine")
     assert world.press("/quarantine/replay", token=token, id="1").headers["Location"] == "../quarantine?replayed=1"
     assert world.outbox.alerts.states(["prod:f1"])["prod:f1"].open
@@ -721,7 +721,7 @@ def test_the_noisiest_alerts_of_the_last_day_are_listed(world):
 def test_direction_marks_and_escapes_are_made_visible(world):
     """A direction mark, a terminal escape, half an emoji."""
     world.ingest("a", name="\u202eevil", labels={"alertname": "x", "odd": "\x1b[31m"})
-    world.outbox.quarantine.add("alertmanager", "prod", "odd", '{"half": "\\ud83d"}', NOW)
+    world.outbox.set_aside("alertmanager", "prod", "odd", '{"half": "\\ud83d"}', NOW)
     page = world.page("/")
     assert "\\u202eevil" in page
     assert "\u202e" not in page

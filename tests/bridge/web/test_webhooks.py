@@ -4,7 +4,7 @@ import json
 import socket
 import threading
 import tracemalloc
-from concurrent.futures import Future
+from concurrent.futures import Future, ThreadPoolExecutor
 from types import SimpleNamespace
 
 import pytest
@@ -18,6 +18,7 @@ from bridge.web import webhooks
 from bridge.web.application import create_app
 from bridge.web.webhooks import Webhooks
 from tests.bridge.serving import serving
+from tests.waiting import eventually
 
 PATH = "/webhooks/alertmanager/prod"
 BEARER = {"Authorization": "Bearer am-token"}
@@ -39,7 +40,7 @@ class Front:
         self.token = folder / "token"
         self.token.write_text("am-token")
         self.accepted, self.quarantined = [], []
-        self.failure = None
+        self.failure = self.held = None
         self.metrics = Metrics()
         settings = alertmanager.Settings.model_validate(
             {
@@ -56,7 +57,7 @@ class Front:
         webhooks = Webhooks(
             receivers=self.receivers,
             accept=self._accept,
-            quarantine=SimpleNamespace(add=self._quarantine),
+            quarantine=self._quarantine,
             metrics=self.metrics,
             clock=lambda: 1_800_000_000.0,
         )
@@ -73,10 +74,17 @@ class Front:
             settled.set_result(Outcome(queued=firing, quarantined=unreadable, unmapped=1))
         return settled
 
-    def _quarantine(self, *kept):
-        if self.failure:
-            raise self.failure
-        self.quarantined.append(kept)
+    def _quarantine(self, notification, now):
+        settled = Future()
+        if self.held is not None:
+            self.held.append(settled)
+        elif self.failure:
+            settled.set_exception(self.failure)
+        else:
+            [kept] = notification.unreadable
+            self.quarantined.append((notification.receiver, notification.source, kept.reason, kept.body, now))
+            settled.set_result(Outcome(quarantined=1))
+        return settled
 
     def post(self, body, headers=BEARER, kind="application/json", path=PATH):
         content = body if isinstance(body, bytes) else json.dumps(body).encode()
@@ -276,6 +284,20 @@ def served(front):
 def post(served, content, headers=BEARER, path=PATH):
     url = served.url.removesuffix(PATH) + path
     return requests.post(url, data=content, headers=headers | {"Content-Type": "application/json"}, timeout=30)
+
+
+def test_webhooks_do_not_wait_behind_unreadable_bodies(served):
+    """However many of them, and however long the database takes to keep them."""
+    served.front.held = held = []
+    with ThreadPoolExecutor(5) as pool:
+        unreadable = [pool.submit(post, served, b"no json") for _ in range(5)]
+        try:
+            eventually(lambda: len(held) == 5)
+            assert post(served, json.dumps(GOOD)).status_code == 200
+        finally:
+            for one in held:
+                one.set_result(Outcome(quarantined=1))
+        assert [one.result(30).status_code for one in unreadable] == [400] * 5
 
 
 def basic(pair):

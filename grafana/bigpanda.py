@@ -47,12 +47,18 @@ def _now() -> list[Panel]:
     stats = [
         stat_of(
             Text(title, description),
-            f"max({_folder(folder)})",
+            f"sum({_folder(folder, 'account')})",
             Look(above=above, lowest=lowest, words=NONE),
             size,
         )
         for title, folder, description, above, lowest in (
-            ("Active", "active", "Incidents in BigPanda's active folder.", palette.HIGH_IS_ODD, palette.GOOD),
+            (
+                "Active",
+                "active",
+                "Incidents in BigPanda's active folder, of each account's largest environment.",
+                palette.HIGH_IS_ODD,
+                palette.GOOD,
+            ),
             ("Unhandled", "unhandled", "Not assigned, shared or snoozed.", palette.HIGH_IS_BAD, palette.GOOD),
             ("Snoozed", "snoozed", "Incidents that are snoozed.", (), palette.QUIET),
             ("In maintenance", "maintenance", "Incidents in BigPanda's maintenance folder.", (), palette.QUIET),
@@ -64,13 +70,13 @@ def _now() -> list[Panel]:
             Text(
                 "Running plans", "Maintenance plans that run now: they mute the incidents that they cover.", "not known"
             ),
-            f"max({running})",
+            f"sum(max by (account) ({running}))",
             Look(above=palette.HIGH_IS_ODD, words=NONE),
             size,
         ),
         stat_of(
             Text("Planned plans", "Maintenance plans that have not started yet.", "not known"),
-            f"max({planned})",
+            f"sum(max by (account) ({planned}))",
             Look(lowest=palette.QUIET),
             size,
         ),

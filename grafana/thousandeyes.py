@@ -296,7 +296,10 @@ def _units() -> Panel:
             "Units used in the current period, and included in it.",
             "Usage is not polled: see usage in exporter.yml.",
         ),
-        [query(f"max({used})", "used"), query(f"max({included})", "included", "B")],
+        [
+            query(f"max by (account) ({used})", "{{account}}: used"),
+            query(f"max by (account) ({included})", "{{account}}: included", "B"),
+        ],
         COUNT,
         Size(6, 8),
     )

@@ -224,9 +224,10 @@ class Metrics:
     def refused(self, refusal: Refusal) -> None:
         """Count a rejected request; if it is a webhook rejected before the application, also by its receiver."""
         self.refusals.labels(refusal.reason).inc()
-        if refusal.receiver and not refusal.by_application:
+        outcome = {"overloaded": "unavailable", "malformed": "unsupported"}.get(refusal.reason, refusal.reason)
+        # A request with another method than POST is no webhook.
+        if refusal.receiver and not refusal.by_application and outcome in NOTIFICATIONS:
             receiver, _, source = refusal.receiver.partition("/")
-            outcome = refusal.reason if refusal.reason in NOTIFICATIONS else "unavailable"
             self.notifications.labels(receiver, source, outcome).inc()
 
     def reloaded(self, *, successful: bool, now: float) -> None:

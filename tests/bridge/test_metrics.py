@@ -1,3 +1,4 @@
+import re
 import shutil
 import subprocess
 import time
@@ -10,6 +11,7 @@ from bridge.domain.event import EventMapping
 from bridge.domain.notification import Notification, Outcome
 from bridge.metrics import EVENTS, Metrics, QueueStatsCollector
 from exporter.toolkit import exposition
+from exporter.toolkit.refusals import Refusal
 
 STATS = {
     "outbox_events": {"waiting": 3, "held": 1},
@@ -164,3 +166,17 @@ def test_webhook_contents_are_counted():
         'resolved_by_hand_total{source="prod"} 1.0',
     ):
         assert f"vendorwatch_bridge_{sample}\n" in served
+
+
+@pytest.mark.parametrize(
+    ("status", "outcome"),
+    [(400, "unsupported"), (401, "unauthorized"), (405, None), (413, "too_large"), (415, "unsupported"),
+     (503, "unavailable")],
+)  # fmt: skip
+def test_rejected_webhook_is_counted_by_its_reason(status, outcome):
+    """A browser's GET is no webhook, and says nothing about the database."""
+    metrics = Metrics()
+    metrics.expect("vigilmon", "uptime")
+    metrics.refused(Refusal(status, "why", "192.0.2.1", "vigilmon/uptime"))
+    counted = re.findall(r'notifications_total{outcome="(\w+)",receiver="vigilmon",source="uptime"} 1.0', page(metrics))
+    assert counted == [outcome] * (outcome is not None)

@@ -125,8 +125,9 @@ class _FinalResponse(http.client.HTTPResponse):
 
         def readline(size: int) -> bytes:
             line = received.readline(size)
-            if not line.endswith(b"\n") and len(line) < size:
-                raise ConnectionResetError
+            # No line at all, instead of the status, is an error of Python's.
+            if not line.endswith(b"\n") and len(line) < size and (line or isinstance(self.status, int)):
+                raise ConnectFailed("the connection broke before the response was complete")
             return line
 
         # All that begin() uses.

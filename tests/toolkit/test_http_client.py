@@ -366,17 +366,18 @@ def test_interim_responses_are_skipped(early):
     assert server.connections == 1
 
 
+BROKE = "the connection broke before the response was complete"
+
+
 @pytest.mark.parametrize(
     ("sent", "kind", "message"),
     [
-        (b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nhalf", ConnectFailed,
-         "the connection broke before the response was complete"),
-        (b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nab", ConnectFailed,
-         "the connection broke before the response was complete"),
+        (b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nhalf", ConnectFailed, BROKE),
+        (b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nab", ConnectFailed, BROKE),
         (answer(b"no gzip", "200 OK", "Content-Encoding: gzip"), Malformed, "the body's compression is broken"),
-        (b"HTTP/1.1 200", ConnectFailed, "no connection"),
-        (b"HTTP/1.1 200 OK\r\n", ConnectFailed, "no connection"),
-        (b"HTTP/1.1 103 Early Hints\r\n\r\nHTTP/1.1 200 OK\r\nA: b\r\n", ConnectFailed, "no connection"),
+        (b"HTTP/1.1 200", ConnectFailed, BROKE),
+        (b"HTTP/1.1 200 OK\r\n", ConnectFailed, BROKE),
+        (b"HTTP/1.1 103 Early Hints\r\n\r\nHTTP/1.1 200 OK\r\nA: b\r\n", ConnectFailed, BROKE),
         (b"", ConnectFailed, "no connection"),
     ],
 )  # fmt: skip
@@ -387,8 +388,9 @@ def test_incomplete_response_is_an_error(sent, kind, message):
         next(server.heads(connection))
         connection.sendall(sent)
 
-    with serving(act) as server, client() as one:
+    with serving(act) as server, client() as one, client(proxy_url=Secret(server.url)) as other:
         error = failure(one, server.url)
+        assert not sent or str(failure(other, "http://vendor.invalid")) == message
     assert (type(error), str(error)) == (kind, message)
 
 

@@ -12,8 +12,6 @@ from bridge.domain.notification import Notification, Outcome
 from bridge.errors import Unavailable
 from bridge.periodic import PeriodicThread
 
-MOST_WAITING = 500
-"""Most webhooks that wait for a transaction: none waits for minutes, and they take memory."""
 _log = logging.getLogger(__name__)
 _Pending = tuple[Notification, float, Future[Outcome]]
 
@@ -44,8 +42,6 @@ class GroupCommit(PeriodicThread):
         settled.set_running_or_notify_cancel()  # the others of its batch must not fail because its sender is gone
         if self.stopping:
             settled.set_exception(Unavailable("shutting down"))
-        elif len(self._waiting) >= MOST_WAITING:
-            settled.set_exception(Unavailable("too many webhooks at once"))
         else:
             self._waiting.append((notification, now, settled))
             self.wake()

@@ -4,7 +4,6 @@ Requests that need no database are answered in the event loop itself, so they wa
 """
 
 import asyncio
-import contextlib
 import io
 import logging
 import re
@@ -16,7 +15,6 @@ from enum import Enum, auto
 from functools import partial
 from queue import Full
 from typing import Any
-from wsgiref.types import WSGIApplication
 
 from exporter.toolkit.connection import EXTENSION, Connection
 from exporter.toolkit.passwords import Passwords
@@ -170,17 +168,12 @@ class Front:
             body.getvalue()  # frees the over-allocation; otherwise reading would copy it
             body.seek(0)
             environ = environment(scope, route.path, body, held, user)
-            postponed: list[tuple[Future[Any], Callable[[], WSGIApplication]]] = []
-            environ[LATER] = lambda event, response: postponed.append((event, response))
+            postponed: list[tuple[Future[Any], Callable[[], Answer]]] = []
+            environ[LATER] = lambda event, response: postponed.append((event, lambda: call(response(), environ)))
             if route.lane is Lane.LOOP:
                 return self._application(environ)
             lane = Lane.LARGE if route.lane is Lane.BRIEF and held > LARGE else route.lane
-            answer = await self._pools[lane].run(partial(self._application, environ))
-            for event, response in postponed:
-                with contextlib.suppress(Exception):  # it is for the response to tell
-                    await asyncio.wrap_future(event)
-                answer = call(response(), environ)
-            return answer
+            return await self._pools[lane].run(partial(self._application, environ), postponed)
         finally:
             self._held -= held
 

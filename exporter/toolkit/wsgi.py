@@ -7,6 +7,7 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import Future
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import lru_cache
 from queue import Full, SimpleQueue
@@ -118,8 +119,12 @@ class Pool:
         self._threads: list[threading.Thread] = []
         self._unfinished = 0
 
-    async def run(self, work: Callable[[], T]) -> T:
-        """Run `work` in a thread and return its result. Raises queue.Full if too much work is waiting for a thread."""
+    async def run(self, work: Callable[[], T], later: list[tuple[Future[Any], Callable[[], T]]] | None = None) -> T:
+        """Run `work` in a thread and return its result. Raises queue.Full if too much work is waiting.
+
+        `later`: where `work` puts what must happen first, and what returns the result then. No thread waits for that,
+        but the work counts until then.
+        """
         if self._unfinished >= self._most + self._queued:
             raise Full
         if self._unfinished >= len(self._threads) < self._most:
@@ -129,7 +134,13 @@ class Pool:
         self._unfinished += 1
         self._queue.put((work, future))
         try:
-            return await asyncio.wrap_future(future)
+            result = await asyncio.wrap_future(future)
+            while later:
+                event, decide = later.pop()  # a request may be part of a cycle: what it holds stays in memory for long
+                with suppress(Exception):  # it is for `decide` to tell
+                    await asyncio.wrap_future(event)
+                result = decide()
+            return result
         finally:
             self._unfinished -= 1
 

@@ -229,6 +229,32 @@ def test_postponed_response_occupies_no_thread(serve, get, monkeypatch, caplog):
     assert "never retrieved" not in caplog.text
 
 
+def test_requests_that_wait_without_a_thread_are_bounded(serve, get, monkeypatch):
+    """Those beyond are rejected before the application takes them, and logged at most once a minute."""
+    monkeypatch.setattr("exporter.toolkit.front.QUEUED", 1)
+    event, begun = Future(), threading.Semaphore(0)
+
+    def postponing(environ, start_response):
+        environ[LATER](event, lambda: postponing_no_more)
+        start_response("202 Accepted", [])
+        begun.release()
+        return [b"not yet"]
+
+    def postponing_no_more(_environ, start_response):
+        start_response("200 OK", [])
+        return [b"done"]
+
+    served = serve(application=postponing, lane=Lane.BRIEF)
+    with ThreadPoolExecutor(3) as clients:
+        waiting = [clients.submit(get, served.address) for _ in range(3)]
+        for _ in waiting:
+            assert begun.acquire(timeout=60)
+        assert get(served.address) == (503, b"too many requests at once; try again\n")
+        event.set_result(None)
+        assert [one.result(60) for one in waiting] == [(200, b"done")] * 3
+    assert not begun.acquire(blocking=False)
+
+
 def test_large_bodies_are_handled_one_at_a_time(serve, get, monkeypatch):
     """Small ones overtake them."""
     monkeypatch.setattr("exporter.toolkit.front.LARGE", 1000)

@@ -147,21 +147,6 @@ def test_failing_wake_affects_no_sender(running):
     assert failing == []
 
 
-def test_waiting_webhooks_are_bounded(running, monkeypatch):
-    """Those beyond may be retried."""
-    monkeypatch.setattr("bridge.outbox.group_commit.MOST_WAITING", 2)
-    store = Store()
-    commits = running(store)
-    store.open.clear()
-    first = commits.submit(notification("first"), 0.0)
-    assert store.entered.wait(30)
-    rest = [commits.submit(notification(name), 0.0) for name in "abc"]
-    with pytest.raises(Unavailable, match="too many webhooks at once"):
-        rest.pop().result(30)
-    store.open.set()
-    assert [one.result(30).queued for one in (first, *rest)] == [1, 1, 1]
-
-
 def test_sender_that_is_gone_does_not_harm_the_others(running):
     """At the program's end the server cancels what it still waits for; the webhook is stored all the same."""
     store = Store()

@@ -90,7 +90,14 @@ def drop_future_state(collector: Collector[K], target: Target[K], now: float) ->
         return target
     budget, knowledge = Budget.start(target.budget.rate, now), collector.start()
     return replace(
-        target, knowledge=knowledge, budget=budget, backoffs={}, answered_at={}, round_began=None, latest=now
+        target,
+        knowledge=knowledge,
+        budget=budget,
+        backoffs={},
+        answered_at={},
+        endpoints={},
+        round_began=None,
+        latest=now,
     )
 
 
@@ -152,6 +159,8 @@ def update(
     arrived = replace(target, probing=target.probing - {request.identity})
     if isinstance(result, PollError):
         return _failed(arrived, request, result, now, None)
+    # The clock may have been set back meanwhile.
+    result = replace(result, at=min(result.at, now))
     try:
         if isinstance(request, Get) and isinstance(result, Response):
             check(request, result)

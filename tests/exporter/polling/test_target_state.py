@@ -273,6 +273,19 @@ def test_a_clock_set_back_ends_pauses_and_backoffs():
     assert next_action(Collector(replace(DETAIL, due=back)), dropped, back).get is not None
 
 
+def test_clock_set_back_forgets_when_endpoints_answered():
+    """One that fails from then on would not count as failing until that time has come again."""
+    later = after_response(target(), DETAIL, ok(NOW + 3600), NOW + 3600).target
+    assert drop_future_state(Collector(), later, NOW).endpoints == {}
+
+
+def test_clock_set_back_during_a_request_does_not_date_its_response_ahead():
+    """It would look fresh, and not be due again, until that time has come."""
+    begun = drop_future_state(Collector(), begin(target(), probe("p"), NOW + 3600), NOW)
+    seen = Certificate(NOW + 3600, NOW, NOW, valid=True)
+    assert update(Collector(), begun, probe("p"), seen, NOW).target.answered_at == {probe("p").identity: NOW}
+
+
 @pytest.mark.parametrize(("ahead", "kept"), [(-9999, True), (0, True), (60, True), (61, False)])
 def test_knowledge_of_the_future_is_dropped(ahead, kept):
     """After the clock was set back it would look fresh for as long."""

@@ -226,7 +226,10 @@ class Poller:
                 self._carry_out(request)
                 request = self._next(getting=False).probe if self._leads() and not self._stopped else None
 
-        threading.Thread(target=run, name=f"probe {self._name}", daemon=True).start()
+        try:
+            threading.Thread(target=run, name=f"probe {self._name}", daemon=True).start()
+        except RuntimeError:  # the system allows no more threads: one that waited for one would be in flight for ever
+            self._carry_out(first)
 
     def _carry_out(self, request: Get | Probe) -> None:
         result: Response | Certificate | PollError

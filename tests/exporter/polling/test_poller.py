@@ -285,6 +285,24 @@ def test_probes_do_not_delay_requests(started):
     assert max(most) == PROBES_AT_ONCE
 
 
+def test_probes_go_on_when_the_system_allows_no_more_threads(started, monkeypatch):
+    """Those that wait for a thread are not in flight for ever."""
+    start, spared = threading.Thread.start, 3
+
+    def exhausted(thread):
+        nonlocal spared
+        spared -= thread.name.startswith("probe ")
+        if spared < 0 and thread.name.startswith("probe "):
+            raise RuntimeError("can't start new thread")
+        start(thread)
+
+    monkeypatch.setattr(threading.Thread, "start", exhausted)
+    names = [f"host-{number}" for number in range(2 * PROBES_AT_ONCE)]
+    poller = started(Collector(endpoints=names))
+    eventually(lambda: set(poller.target.knowledge.probed) == set(names))
+    assert not poller.target.probing
+
+
 @pytest.mark.parametrize("where", ["requests", "update", "families", "the second family"])
 def test_exception_in_a_collector_does_not_stop_polling(started, caplog, monkeypatch, where):
     """It is counted as malformed and logged with its place, without its message."""

@@ -46,6 +46,7 @@ _SQLITE_WORDS = (
 )
 _POSTGRESQL_WORDS = {
     "53100": "disk full", "55P03": "busy", "40P01": "busy", "40001": "busy", "57014": "busy", "25006": "read-only",
+    "42501": "permission denied", "42P01": "gone", "42703": "of another version, which a restart migrates",
 }  # fmt: skip
 _CONNECTION = ("", "08", "53", "57")
 """Classes of PostgreSQL errors that mean it is unreachable or has no free connection."""
@@ -144,12 +145,12 @@ class Database:
             raise Unavailable("database: busy") from error
         except (DBAPIError, driver.Error) as error:
             cause = error.orig if isinstance(error, DBAPIError) else error
-            if isinstance(cause, tuple(wrong_again)):
+            state = getattr(cause, "sqlstate", None) or ""
+            if isinstance(cause, tuple(wrong_again)) and state not in _POSTGRESQL_WORDS:
                 raise
             if isinstance(cause, sqlite_engine.sqlite3.Error):
                 word = next((word for part, word in _SQLITE_WORDS if part in str(cause)), "failed")
             else:
-                state = getattr(cause, "sqlstate", None) or ""
                 word = _POSTGRESQL_WORDS.get(state, "not reached" if state[:2] in _CONNECTION else "failed")
             raise Unavailable(f"database: {word}") from error
 

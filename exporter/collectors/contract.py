@@ -178,8 +178,11 @@ class Collector(Protocol[K]):
     def start(self) -> K:
         """Return the empty knowledge before the first response."""
 
-    def requests(self, knowledge: K, now: float) -> Iterable[Request]:
-        """Yield the requests wanted, now or later. The least urgent may be left out, the most urgent never."""
+    def requests(self, knowledge: K, now: float, failing: int = 0) -> Iterable[Request]:
+        """Yield the requests wanted, now or later. The least urgent may be left out, the most urgent never.
+
+        `failing` of them wait for another try: so many more must be yielded, or the others would have to wait too.
+        """
 
     def update(self, knowledge: K, request: Request, response: Response | Certificate) -> K:
         """Return the new knowledge. Raises Malformed if the response violates the vendor's contract."""

@@ -113,7 +113,7 @@ def next_action(collector: Collector[K], target: Target[K], now: float, *, getti
     if getting and 0 < pause <= SHORT_WAIT:
         # Between two requests of a busy target, skip the collector: a probe can wait that long.
         return NextAction(None, None, pause, now + pause, None)
-    requests = list(collector.requests(target.knowledge, now))
+    requests = list(collector.requests(target.knowledge, now, len(target.backoffs)))
     gets = [each for each in requests if isinstance(each, Get)]
     probes = [each for each in requests if isinstance(each, Probe)]
     get, get_due = choose(gets, now, frozenset(), target.backoffs)

@@ -61,7 +61,7 @@ class Collector:
     metrics = (INCIDENTS, BY_SEVERITY, OLDEST, PLANS)
     start = Knowledge
 
-    def requests(self, knowledge: Knowledge, now: float) -> Iterator[Request]:
+    def requests(self, knowledge: Knowledge, now: float, failing: int = 0) -> Iterator[Request]:  # noqa: ARG002  all are yielded
         """Yield the list of environments and the searches of each; an environment left behind goes last."""
         every = LIST_EVERY if knowledge.environments else self.settings.poll_interval
         at, wanted = knowledge.listed_at, self.settings.environments

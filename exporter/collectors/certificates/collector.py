@@ -42,7 +42,7 @@ class Collector:
     metrics = METRICS
     start = Known
 
-    def requests(self, knowledge: Known, now: float) -> Iterator[Request]:  # noqa: ARG002  nothing depends on the time
+    def requests(self, knowledge: Known, now: float, failing: int = 0) -> Iterator[Request]:  # noqa: ARG002  all are wanted
         """Yield one probe for each endpoint; one that was never probed is most overdue."""
         settings = self.settings
         every, retry = settings.poll_interval, min(settings.retry_interval, settings.poll_interval)

@@ -82,7 +82,7 @@ class Collector:
     metrics = (WARNING, LATEST, RECENT, SEEN, NOTIFICATIONS)
     start = Knowledge
 
-    def requests(self, knowledge: Knowledge, now: float) -> Iterator[Request]:  # noqa: ARG002  the contract's signature
+    def requests(self, knowledge: Knowledge, now: float, failing: int = 0) -> Iterator[Request]:  # noqa: ARG002  there is one
         """Yield the only request. 418 is expected: a pasted URL may contain `status=true`."""
         every = self.settings.poll_interval
         params, as_of = self.settings.params(), knowledge.as_of

@@ -30,7 +30,7 @@ class Collector:
     metrics = pages.METRICS
     start = Knowledge
 
-    def requests(self, knowledge: Knowledge, now: float) -> Iterator[Request]:
+    def requests(self, knowledge: Knowledge, now: float, failing: int = 0) -> Iterator[Request]:  # noqa: ARG002  all are yielded
         """Return the requests for each account group."""
         return rotation.requests(self.settings, self._groups(knowledge), now)
 

@@ -22,7 +22,7 @@ from exporter.toolkit.text import cut_label
 from .answers import History, Monitor, Page, read_incidents, read_monitors, read_uptime
 from .config import Settings
 from .knowledge import Known, less, unsettled, with_uptime
-from .rotation import DETAIL, LISTING, gets, probes, rotation, trouble_every
+from .rotation import DETAIL, LISTING, MOST, gets, probes, rotation, trouble_every
 from .rounds import with_page, without
 
 
@@ -61,9 +61,9 @@ class Collector:
     metrics = (UP, ACTIVE, ONGOING, STARTED, INFO, *CERTIFICATE, UPTIME, RECORDED, LASTED, CHECKED, INTERVAL)
     start = Known
 
-    def requests(self, knowledge: Known, now: float) -> Iterator[Request]:
+    def requests(self, knowledge: Known, now: float, failing: int = 0) -> Iterator[Request]:
         """Yield the most urgent requests and probes of each kind, and so the earliest that is due."""
-        yield from gets(self.settings, knowledge, now)
+        yield from gets(self.settings, knowledge, now, MOST + failing)
         if self.settings.certificates:
             yield from probes(self.settings, knowledge)
 

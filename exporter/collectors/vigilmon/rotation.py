@@ -16,7 +16,7 @@ DETAIL = "/monitors/{id}"
 INCIDENTS = "/monitors/{id}/incidents"
 
 MOST = 50
-"""Requests of a kind to offer at a time: more than will ever back off at once."""
+"""Requests of a kind to offer at a time, besides those that back off."""
 TROUBLED_SHARE = 0.5
 """Largest share of the budget left by statuses for the incidents of monitors that stay down."""
 STALLED = 2.0
@@ -45,8 +45,8 @@ def trouble_every(settings: Settings, known: Known, troubled: int) -> float:
     return max(settings.down_interval, troubled * 60.0 / (left(settings, known) * TROUBLED_SHARE))
 
 
-def gets(settings: Settings, known: Known, now: float) -> Iterator[Get]:
-    """Yield the most urgent requests of each kind, due or not."""
+def gets(settings: Settings, known: Known, now: float, most: int) -> Iterator[Get]:
+    """Yield the `most` urgent requests of each kind, due or not."""
     changed = [(at, one, what) for one, at in known.changed.items() if any(what := unsettled(known, one))]
     # Due one whole turn ago counts as overdue by it: a changed monitor goes before the regular rotation.
     for at, identity, (incidents, _) in changed:
@@ -54,19 +54,19 @@ def gets(settings: Settings, known: Known, now: float) -> Iterator[Get]:
             yield _get(INCIDENTS, identity, Reason.STATUS, at - settings.poll_interval, settings.poll_interval)
     yield _page(settings, known, now)
     every = trouble_every(settings, known, len(changed))
-    for at, identity in nsmallest(MOST, ((at, identity) for at, identity, (incidents, _) in changed if incidents)):
+    for at, identity in nsmallest(most, ((at, identity) for at, identity, (incidents, _) in changed if incidents)):
         yield _get(INCIDENTS, identity, Reason.CHANGED, at - every, every)
-    for at, identity in nsmallest(MOST, ((at, identity) for at, identity, (_, due) in changed if due)):
+    for at, identity in nsmallest(most, ((at, identity) for at, identity, (_, due) in changed if due)):
         yield _get(DETAIL, identity, Reason.CHANGED, at, every)
-    for identity, at in islice(unasked(known), MOST):
+    for identity, at in islice(unasked(known), most):
         yield _get(DETAIL, identity, Reason.CHANGED, at, settings.uptime_interval)
     every = trouble_every(settings, known, len(known.troubled))
     troubled = ((known.incidents[one].at + every, one) for one in known.troubled if one in known.incidents)
-    for at, identity in nsmallest(MOST, troubled):
+    for at, identity in nsmallest(most, troubled):
         yield _get(INCIDENTS, identity, Reason.CHANGED, at, every)
-    for at, identity in islice(_turns(known, known.uptimes, settings.uptime_interval), MOST):
+    for at, identity in islice(_turns(known, known.uptimes, settings.uptime_interval), most):
         yield _get(DETAIL, identity, Reason.OLDEST, at, settings.uptime_interval)
-    for at, identity in islice(_turns(known, known.incidents, settings.incidents_interval), MOST):
+    for at, identity in islice(_turns(known, known.incidents, settings.incidents_interval), most):
         yield _get(INCIDENTS, identity, Reason.OLDEST, at, settings.incidents_interval)
 
 

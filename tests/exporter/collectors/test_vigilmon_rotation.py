@@ -25,7 +25,7 @@ class Account:
     size: int
     budget: float
     down: set = field(default_factory=set)
-    failing: str = "nothing"
+    failing: set = field(default_factory=set)
     poll_interval: float = 30.0
     log: list = field(default_factory=list)
     backoffs: dict = field(default_factory=dict)
@@ -52,13 +52,14 @@ class Account:
         return self
 
     def step(self):
-        request, due = choose(self.collector.requests(self.known, self.now), self.now, frozenset(), self.backoffs)
+        wanted = self.collector.requests(self.known, self.now, len(self.backoffs))
+        request, due = choose(wanted, self.now, frozenset(), self.backoffs)
         if request is None:
             self.now = max(due, self.now)
             return
         self.log.append((self.now, request))
         earlier = self.backoffs.pop(request.identity, None)
-        if request.endpoint == self.failing:
+        if self.failing & {request.endpoint, request.path}:
             self.backoffs[request.identity] = back_off(earlier, request, ServerError("ill"), self.now)
         else:
             response = Response(self.now, 200, json.dumps(self.response(request)).encode())
@@ -175,7 +176,7 @@ def test_uptimes_are_polled_while_everything_is_down():
 
 def test_failing_incident_requests_do_not_stop_others():
     """Statuses keep their interval, and uptimes continue more slowly."""
-    account = Account(500, 55.0, failing="/monitors/{id}/incidents").run(60.0)
+    account = Account(500, 55.0, failing={"/monitors/{id}/incidents"}).run(60.0)
     account.down = set(range(1, 101))
     account.run(3600.0)
 
@@ -195,6 +196,12 @@ def test_new_outage_is_polled_before_old_ones():
     requested = [(request.path, dict(request.params).get("page")) for _, request in account.log[seen:]]
 
     assert "/monitors/490/incidents" in [path for path, _ in requested[requested.index(("/monitors", "25")) + 1 :][:2]]
+
+
+def test_any_number_of_failing_monitors_leaves_the_others_their_turn():
+    """The failing ones would be next for as long as they fail."""
+    account = Account(200, 55.0, failing={f"/monitors/{number}" for number in range(1, 101)}).run(1800.0)
+    assert len(account.known.uptimes) == 100
 
 
 def test_large_account_still_polls_uptimes():

@@ -43,7 +43,7 @@ class Collector:
     def start(self):
         return Known()
 
-    def requests(self, knowledge, now):
+    def requests(self, knowledge, now, failing):
         self.fail("requests")
         due = 0.0 if knowledge.as_of is None else knowledge.as_of + self.every
         yield Get(endpoint="/status", reason=Reason.STATUS, due=due, every=self.every, path="/status")

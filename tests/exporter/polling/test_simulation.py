@@ -41,7 +41,7 @@ class Listing:
     def start(self):
         return Known()
 
-    def requests(self, knowledge, now):
+    def requests(self, knowledge, now, failing):
         due = knowledge.round[0] if knowledge.round else (knowledge.as_of or 0.0) + 60
         yield Get(
             endpoint="/monitors",

@@ -187,7 +187,7 @@ class Memory:
 class Wanting(Collector):
     """Wants one thing after another, and never has enough; what it is polled makes it no wiser."""
 
-    def requests(self, _knowledge, now):
+    def requests(self, _knowledge, now, _failing):
         yield Get(endpoint="/x", reason=Reason.STATUS, due=now, every=1.0, path="/x")
 
     def update(self, knowledge, _ask, _answer):

@@ -53,7 +53,7 @@ class Collector:
     def start(self):
         return Known()
 
-    def requests(self, knowledge, now):
+    def requests(self, knowledge, now, failing):
         return self.wanted
 
     def update(self, knowledge, request, response):

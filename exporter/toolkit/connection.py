@@ -121,6 +121,8 @@ class Connection(HttpToolsProtocol):
         """Remove the connection."""
         self.registry.remove(self)
         super().connection_lost(exc)
+        if self.timeout_keep_alive_task:  # after an error uvicorn lets it run, and it holds us for an hour
+            self.timeout_keep_alive_task.cancel()
 
     def data_received(self, data: bytes) -> None:
         """Parse the data, unless it is to be dropped or its framing grows without end."""

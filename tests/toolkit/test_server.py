@@ -8,8 +8,10 @@ import re
 import select
 import socket
 import ssl
+import struct
 import threading
 import time
+import weakref
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 
 import pytest
@@ -482,6 +484,20 @@ def test_idle_connections_are_closed_when_descriptors_are_scarce(serve, get, mon
         assert received(kept, b"hello").startswith(b"HTTP/1.1 200")
         working.sendall(b"lf")
         assert received(working, b"half").startswith(b"HTTP/1.1 200")
+
+
+def test_connection_that_the_client_resets_leaves_nothing(serve):
+    """Not even in memory, where uvicorn's keep-alive timer would hold it for an hour."""
+    served = serve()
+    client = socket.create_connection(served.address, 30)
+    client.sendall(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+    received(client, b"hello")
+    eventually(lambda: len(served.server._connections.groups["idle"]) == 1)
+    connection = weakref.ref(served.connections[0])
+    client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))  # so that closing it is a reset
+    client.close()
+    eventually(lambda: not served.connections)
+    eventually(lambda: gc.collect() >= 0 and connection() is None)
 
 
 def test_connection_beyond_the_limit_is_rejected(serve, get, monkeypatch):

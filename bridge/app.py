@@ -261,7 +261,7 @@ class Bridge:
             "quarantined_bodies": counts.quarantined,
             "open_alerts": counts.open_alerts,
             "incidents": self._incidents.counts(),
-            "share_quota_available": self._incidents.share_quotas(),
+            "share_quota_available": self._incidents.share_quotas(self._now.config.by_source),
             "unconfirmed_events": confirmation.status.unconfirmed if confirmation else None,
         }
 

@@ -4,7 +4,7 @@ An incident and its callback are written in the same transaction as its webhook.
 """
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, fields, replace
 from typing import Any
 
@@ -64,10 +64,15 @@ class Incidents(Repository):
             row = connection.execute(select(incidents).where(*here)).one_or_none()
             return None if row is None else _record(row)
 
-    def share_quotas(self) -> dict[str, float]:
-        """Return each source's remaining shares until BigPanda resets the count, if its webhooks report them."""
+    def share_quotas(self, receivers: Iterable[tuple[str, str]]) -> dict[str, float]:
+        """Return each source's remaining shares until BigPanda resets the count, if its webhooks report them.
+
+        `receivers`: (receiver, source) of those that are configured; the quota of a removed one never changes again.
+        """
+        sources = [source for receiver, source in receivers if receiver == "bigpanda"]
         with self._database.read() as connection:
-            return {row.source: row.available for row in connection.execute(select(share_quotas))}
+            rows = connection.execute(select(share_quotas).where(share_quotas.c.source.in_(sources)))
+            return {row.source: row.available for row in rows}
 
     def counts(self) -> dict[tuple[str, str], int]:
         """Count by environment and status; a closed incident counts as ok, whatever its alerts."""

@@ -109,13 +109,14 @@ class OperatorPage:
         """Show the notices and the beginning of every list."""
         now = self._clock()
         receivers, incidents, confirmation = self._receivers(), self._incidents.page(_FEW), self._confirmation()
+        quotas = self._incidents.share_quotas((one.receiver, one.source) for one in receivers)
         notices = attention(
             self._status.circuit(self._destination()),
             self._status.counts(now),
             receivers,
             unconfirmed=confirmation.unconfirmed if confirmation else 0,
             refused_silences=self._refused_silences(),
-            exhausted_quotas=[source for source, left in self._incidents.share_quotas().items() if left <= 0],
+            exhausted_quotas=[source for source, left in quotas.items() if left <= 0],
             now=now,
         )
         return self._page(

@@ -76,6 +76,14 @@ def test_incidents_are_counted_by_environment_and_status(outbox):
     assert outbox.incidents.counts() == {("All", "critical"): 1, ("", "critical"): 1, ("All", "ok"): 1, ("", "ok"): 1}
 
 
+def test_share_quota_is_that_of_a_configured_receiver(outbox):
+    """The count of a removed one never changes again, and 0 would alert without end."""
+    accept_webhook(outbox, incident(quota=0.0))
+    accept_webhook(outbox, incident(T0 + 1, quota=3.0), source="other")
+    configured = {("bigpanda", "other"): None, ("alertmanager", "panda"): None}
+    assert outbox.incidents.share_quotas(configured) == {"other": 3.0}
+
+
 def test_times_to_acknowledge_and_resolve_are_observed_once(outbox):
     """From the start of the incident; a repeat, a second snooze or a later comment adds nothing."""
     assert accept_webhook(outbox, incident()).acknowledged == []

@@ -5,6 +5,7 @@ in force.
 """
 
 import contextlib
+import ipaddress
 import logging
 import os
 import re
@@ -20,7 +21,7 @@ from exporter.toolkit.config_types import ConfigError, Duration, Secret, Section
 from exporter.toolkit.yaml_file import load_yaml
 
 _LOOK_AGAIN = 1.0
-_BCRYPT = re.compile(r"\$2[abxy]\$(0[4-9]|[12]\d|3[01])\$[./A-Za-z0-9]{53}")
+_BCRYPT = re.compile(r"\$2[abxy]\$(0[4-9]|[12]\d|3[01])\$[./A-Za-z0-9]{21}[.Oeu][./A-Za-z0-9]{31}")
 _TOKEN = re.compile(r"[!#$%&'*+.^`|~0-9A-Za-z-]+")
 _VALUE = re.compile(r"[\t\x20-\x7e]*")
 _OURS = frozenset({"connection", "content-encoding", "content-length", "content-type", "date", "transfer-encoding"})
@@ -68,6 +69,14 @@ def _curves(names: tuple[str, ...]) -> tuple[str, ...]:
     return tuple(_CURVES[name] for name in names)
 
 
+def _san(name: Any) -> Any:
+    """Return an IP address in its shortest form, as Go writes it and Python does not; any other name unchanged."""
+    try:
+        return str(ipaddress.ip_address(name.strip()))
+    except ValueError:
+        return name
+
+
 def _client_auth(name: str) -> str:
     if name == "RequireAnyClientCert":
         raise ValueError(
@@ -88,7 +97,7 @@ class TlsServer(Section):
     client_ca: str | None = None
     client_ca_file: Path | None = None
     client_auth_type: Annotated[str, AfterValidator(_client_auth)] = "NoClientCert"
-    client_allowed_sans: tuple[str, ...] = ()
+    client_allowed_sans: tuple[Annotated[str, AfterValidator(_san)], ...] = ()
     min_version: Version = "TLS12"
     max_version: Version = "TLS13"
     cipher_suites: tuple[Annotated[str, AfterValidator(_cipher)], ...] = ()
@@ -103,6 +112,8 @@ class TlsServer(Section):
                 raise ValueError(f"give {name} or {name}_file, not both")
             if inline is None and file is None and name != "client_ca":
                 raise ValueError(f"missing: give {name} or {name}_file")
+        if self.min_version > self.max_version:
+            raise ValueError("min_version is above max_version")
         if (self.client_ca or self.client_ca_file) and self.client_auth_type not in _VERIFY:
             raise ValueError("client_ca_file has no effect without a client_auth_type that verifies")
         if self.client_allowed_sans and self.client_auth_type != "RequireAndVerifyClientCert":
@@ -112,7 +123,7 @@ class TlsServer(Section):
     def admits(self, connection: ssl.SSLObject) -> bool:
         """Return whether the client's certificate has an allowed name, if only some are allowed."""
         names: Any = (connection.getpeercert() or {}).get("subjectAltName", ())
-        return not self.client_allowed_sans or any(value in self.client_allowed_sans for _, value in names)
+        return not self.client_allowed_sans or any(_san(value) in self.client_allowed_sans for _, value in names)
 
     def context(self, folder: Path) -> ssl.SSLContext:
         """Return the TLS context for connections. Raises OSError (ssl.SSLError is one) if a file cannot be used."""
@@ -120,15 +131,17 @@ class TlsServer(Section):
         context.minimum_version, context.maximum_version = _VERSIONS[self.min_version], _VERSIONS[self.max_version]
         with _pem(self.cert, self.cert_file, folder) as cert, _pem(self.key, self.key_file, folder) as key:
             context.load_cert_chain(cert, key, password=_no_password)
-        if self.client_ca_file:
-            context.load_verify_locations(folder / self.client_ca_file)
-        elif self.client_ca:
-            context.load_verify_locations(cadata=self.client_ca)
+        if self.client_ca or self.client_ca_file:
+            with _pem(self.client_ca, self.client_ca_file, folder) as authorities:
+                context.load_verify_locations(authorities)
         elif self.client_auth_type in _VERIFY:
             context.load_default_certs(ssl.Purpose.CLIENT_AUTH)
         context.verify_mode = _VERIFY.get(self.client_auth_type, ssl.CERT_NONE)
-        if ciphers := ":".join(filter(None, self.cipher_suites)):
-            context.set_ciphers(ciphers)
+        ciphers = list(filter(None, self.cipher_suites))
+        if self.min_version < "TLS12":  # OpenSSL has them at this level only, and Python no ciphers for them
+            ciphers = [*(ciphers or ["DEFAULT"]), "@SECLEVEL=0"]
+        if ciphers:
+            context.set_ciphers(":".join(ciphers))
         if not self.prefer_server_cipher_suites:
             context.options &= ~ssl.OP_CIPHER_SERVER_PREFERENCE
         for curve in self.curve_preferences:
@@ -194,11 +207,12 @@ class WebConfigFile:
         """Read the file. Raises ConfigError with one line for each problem."""
         self._file = file
         self._looked = time.monotonic()
+        self._latest = self.config = WebConfig()
+        """The latest that could be read, and the one in force; they differ while a certificate cannot be used."""
         self._seen: list[Stamp | None] = []
-        self.config = WebConfig()
         self.context: ssl.SSLContext | None = None
         if file:
-            self.config, self.context, self._seen = _read(file)
+            self.config, self.context = self._read(file)
 
     def refresh(self) -> None:
         """Check, at most once a second, whether a file has changed, and re-read those that have. For one thread."""
@@ -206,35 +220,34 @@ class WebConfigFile:
         if self._file is None or now - self._looked < _LOOK_AGAIN:
             return
         self._looked = now
-        seen = _stamps(self._file, self.config)
+        seen = _stamps(self._file, self._latest)
         if seen == self._seen:
             return
         self._seen = seen
         try:
-            config, context, seen = _read(self._file)
+            config, context = self._read(self._file)
         except ConfigError as error:
             _log.error("Reload of the web config failed, keeping the current one: %s", error)
             return
         if (context is None) != (self.context is None):
             _log.error("Keeping the current web config: enabling or disabling TLS needs a restart")
             return
-        self.config, self.context, self._seen = config, context, seen
+        self.config, self.context = config, context
 
-
-def _read(file: Path) -> tuple[WebConfig, ssl.SSLContext | None, list[Stamp | None]]:
-    """Return the content, and the stamp of each file from before it was read: a change meanwhile is then read next."""
-    seen = _stamps(file, WebConfig())
-    try:
-        config = WebConfig.model_validate(load_yaml(file) or {})
-        tls = config.tls_server_config
-        seen += _stamps(file, config)[1:]
-        return config, tls.context(file.parent) if tls else None, seen
-    except ValidationError as error:
-        raise ConfigError(problems(error)) from error
-    except OSError as error:
-        raise ConfigError([f"tls_server_config: {error.strerror or error}"]) from error
-    except ValueError as error:
-        raise ConfigError([str(error)]) from error
+    def _read(self, file: Path) -> tuple[WebConfig, ssl.SSLContext | None]:
+        """Read the file, and those it names. Each one's stamp is from before: a change meanwhile is then read next."""
+        seen = _stamps(file, WebConfig())
+        try:
+            config = WebConfig.model_validate(load_yaml(file) or {})
+            self._latest, self._seen = config, seen + _stamps(file, config)[1:]
+            tls = config.tls_server_config
+            return config, tls.context(file.parent) if tls else None
+        except ValidationError as error:
+            raise ConfigError(problems(error)) from error
+        except OSError as error:
+            raise ConfigError([f"tls_server_config: {error.strerror or error}"]) from error
+        except ValueError as error:
+            raise ConfigError([str(error)]) from error
 
 
 def _stamps(file: Path, config: WebConfig) -> list[Stamp | None]:

@@ -49,6 +49,10 @@ def certificate(tmp_path):
             f"basic_auth_users: {{ann: $2b$99${'a' * 53}}}",
             "basic_auth_users.ann: not a bcrypt hash: make one with htpasswd -nBC 10 NAME",
         ),
+        (
+            f"basic_auth_users: {{ann: $2b$04${'a' * 53}}}",  # a salt that bcrypt cannot read
+            "basic_auth_users.ann: not a bcrypt hash: make one with htpasswd -nBC 10 NAME",
+        ),
         ("basic_auth: {}", "basic_auth: unknown key"),
         ("tls_server_config: {cert_file: c}", "tls_server_config: missing: give key or key_file"),
         ("tls_server_config: {key_file: c}", "tls_server_config: missing: give cert or cert_file"),
@@ -56,6 +60,14 @@ def certificate(tmp_path):
         (
             f"tls_server_config: {{{PAIR}, min_version: SSL3}}",
             "tls_server_config.min_version: Input should be 'TLS10', 'TLS11', 'TLS12' or 'TLS13'",
+        ),
+        (
+            f"tls_server_config: {{{PAIR}, min_version: TLS13, max_version: TLS12}}",
+            "tls_server_config: min_version is above max_version",
+        ),
+        (
+            f"tls_server_config: {{{PAIR}, client_auth_type: VerifyClientCertIfGiven, client_ca: \u00e9}}",
+            "tls_server_config: [X509: NO_CERTIFICATE_OR_CRL_FOUND] no certificate or crl found",
         ),
         (
             f"tls_server_config: {{{PAIR}, client_ca_file: ca.pem}}",
@@ -251,15 +263,15 @@ def test_client_allowed_sans_are_checked(web_config, certificate, serve):
     """DNS names, addresses and others, exactly as written."""
     text = (
         f"tls_server_config: {{{PAIR}, client_auth_type: RequireAndVerifyClientCert, client_ca_file: ca.pem, "
-        "client_allowed_sans: [prometheus.example, 10.0.0.7]}"
+        'client_allowed_sans: [prometheus.example, 10.0.0.7, "2001:db8::1"]}'
     )
     served = serve(WebConfigFile(web_config(text)))
     found = []
-    for name in ("prometheus.example", "10.0.0.7", "other.example", "sub.prometheus.example"):
+    for name in ("prometheus.example", "10.0.0.7", "2001:db8::1", "other.example", "sub.prometheus.example"):
         context = trusting(certificate)
         certificate.issue_cert(name).configure_cert(context)
         found.append(status(served.address, context))
-    assert found == [200, 200, None, None]
+    assert found == [200, 200, 200, None, None]
     assert served.reasons == ["unauthorized", "unauthorized"]
 
 
@@ -277,6 +289,39 @@ def test_a_certificate_is_rotated_without_a_restart(web_config, certificate, tmp
         assert status(address, trusting(certificate)) is None
         kept.request("GET", "/")
         assert kept.getresponse().read() == b"hello"
+
+
+def test_certificate_of_another_path_may_come_later(web_config, certificate, tmp_path, serve):
+    """Than the web config that names it, or be half-written then."""
+    address = serve(WebConfigFile(web_config(f"tls_server_config: {{{PAIR}}}"))).address
+    successor = trustme.CA()
+    issued = successor.issue_cert("127.0.0.1").private_key_and_cert_chain_pem.bytes()
+    web_config("tls_server_config: {cert_file: new.pem, key_file: new.pem}")
+    for content, used in ((None, certificate), (issued[:900], certificate), (issued, successor)):
+        if content:
+            (tmp_path / "new.pem").write_bytes(content)
+        time.sleep(1.01)
+        assert status(address, trusting(used)) == 200
+
+
+@pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1, ssl.TLSVersion.TLSv1_1, ssl.TLSVersion.TLSv1_2])
+@pytest.mark.parametrize("suites", ["", ", cipher_suites: [TLS_ECDHE_ECDSA_WITH_AES_128_CBC_SHA]"])
+def test_old_version_is_served_if_it_is_allowed(web_config, certificate, serve, version, suites):
+    """As in Go: `min_version` is all that it takes."""
+    context = trusting(certificate)
+    context.set_ciphers("ALL:@SECLEVEL=0")
+    with (
+        pytest.warns(DeprecationWarning, match="deprecated")
+        if version < ssl.TLSVersion.TLSv1_2
+        else contextlib.nullcontext()
+    ):
+        context.minimum_version = context.maximum_version = version
+    found = []
+    for lowest in ("TLS10", "TLS12"):
+        text = f"tls_server_config: {{{PAIR}, min_version: {lowest}{suites}}}"
+        with pytest.warns(DeprecationWarning, match="deprecated") if lowest == "TLS10" else contextlib.nullcontext():
+            found.append(status(serve(WebConfigFile(web_config(text))).address, context))
+    assert found == [200, 200 if version is ssl.TLSVersion.TLSv1_2 else None]
 
 
 def test_headers_of_the_file_are_added_to_every_response(web_config, serve):

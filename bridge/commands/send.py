@@ -1,7 +1,7 @@
 """`send`: sends one event through an `alerts_api` receiver, from any machine; exits with 0 once it is durable."""
 
 import json
-import math
+import threading
 import time
 from argparse import Namespace
 from contextlib import closing
@@ -24,8 +24,8 @@ def send(arguments: Namespace) -> int:
     if not is_url(arguments.url):
         output.problem("send: --url: not a URL: must begin with http:// or https:// and a host")
         return 1
-    if not 0 < arguments.timeout < math.inf:
-        output.problem(f"send: --timeout: {arguments.timeout:g}: not a number of seconds above 0")
+    if not 0 < arguments.timeout < threading.TIMEOUT_MAX - 1:
+        output.problem(f"send: --timeout: {arguments.timeout:g}: not a number of seconds that a clock can measure")
         return 1
     try:
         token = Path(arguments.token_file).read_text(encoding="utf-8").strip()

@@ -124,7 +124,7 @@ def test_unreachable_bridge_fails_after_the_timeout(send):
         ("http://127.0.0.1:1", ("--token-file=/nowhere",), "send: --token-file: cannot read /nowhere"),
         *(
             ("http://127.0.0.1:1", (f"--timeout={odd}",), f"send: --timeout: {odd}: not a number of seconds")
-            for odd in ("nan", "inf", "0", "-1")
+            for odd in ("nan", "inf", "1e+10", "0", "-1")
         ),
         ("http://127.0.0.1:1", ("--ca-file=/nowhere",), "send: --ca-file: cannot use /nowhere"),
     ],

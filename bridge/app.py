@@ -164,7 +164,10 @@ class Bridge:
                 _log.warning(left, ", ".join(sorted(gone)))
             # Two reconcilers of one receiver would undo each other's corrections.
             stop_all(self._now.loops, _GRACE)
+            removed = self._now.config.by_source.keys() - config.by_source.keys()
             self._now = self._configure(config)
+            for receiver, source in removed:
+                self._metrics.forget(receiver, source)
             self._delivery.change(config)
             self._watchdog.change(config.alertmanagers)
             self._expiry.change(config.receivers)

@@ -181,6 +181,11 @@ class Metrics:
         self.truncated.labels(source)
         self.resolved_by_hand.labels(source)
 
+    def forget(self, receiver: str, source: str) -> None:
+        """Remove the webhook counters of a receiver that is no longer configured: its silence is not a failure."""
+        for outcome in NOTIFICATIONS:
+            self.notifications.remove(receiver, source, outcome)
+
     def expect_incidents(self, source: str) -> None:
         """Initialize the counters of one source's incidents to 0."""
         for outcome in CALLBACKS:

@@ -1,3 +1,4 @@
+import re
 import threading
 import time
 from dataclasses import replace
@@ -161,6 +162,23 @@ def test_reload_starts_and_stops_reconcilers(start, file, alertmanager, tmp_path
     assert not [thread for thread in threading.enumerate() if thread.name.startswith("reconciler")]
     bridge.stop()
     outbox.close()
+
+
+def test_reload_removes_the_webhook_counters_of_a_removed_receiver(start, file):
+    """With them, a bridge without any Alertmanager would alert that it hears nothing."""
+    bridge = Bridge(start, load(file))
+    bridge.start()
+    host, port = bridge.addresses[0]
+    served = lambda: set(  # noqa: E731
+        re.findall(
+            r'notifications_total{.*source="(\w+)"', requests.get(f"http://{host}:{port}/metrics", timeout=30).text
+        )
+    )
+    assert served() == {"prod", "lab"}
+    file.write_text("".join(line for line in file.read_text().splitlines(keepends=True) if "source: lab" not in line))
+    bridge.reload()
+    assert served() == {"prod"}
+    bridge.stop()
 
 
 def test_a_receiver_with_credentials_needs_none_of_the_web_configs_users(start, file, tmp_path):

@@ -82,13 +82,15 @@ class Snapshot:
             problem = f"cannot be read ({error.strerror})"
         except (ValueError, LookupError, TypeError, RecursionError) as error:
             problem = f"cannot be used, starting without it ({type(error).__name__})"
+        if stored is not None:
+            stored["budget"] = stored["budget"].at_rate(self._settings.requests_per_minute)
+            found = Target(**stored)
+            self._saved = drop_future_state(self._collector, found, now)
+            if self._saved is not found:
+                problem = "not used: it is from the future, by the clock of this machine"
         self._report("read", problem, level)
         self._took = time.monotonic() - began
-        if stored is None:
-            return None
-        stored["budget"] = stored["budget"].at_rate(self._settings.requests_per_minute)
-        self._saved = drop_future_state(self._collector, Target(**stored), now)
-        return self._saved
+        return None if stored is None else self._saved
 
     def _report(self, action: str, problem: str, level: int = logging.WARNING) -> None:
         """Log the problem of an action, "" for none, once for as long as it is the same."""

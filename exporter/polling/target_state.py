@@ -96,6 +96,7 @@ def drop_future_state(collector: Collector[K], target: Target[K], now: float) ->
         backoffs={},
         answered_at={},
         endpoints={},
+        success=None,
         round_began=None,
         latest=now,
     )

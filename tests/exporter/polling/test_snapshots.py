@@ -110,11 +110,18 @@ def test_follower_reads_each_new_snapshot_once(tmp_path):
         assert follower.news(1002.0) is None
 
 
-def test_snapshot_of_the_future_is_not_used(tmp_path):
-    """It would look fresh until that time."""
+def test_snapshot_of_the_future_is_not_used(tmp_path, caplog):
+    """It would look fresh until that time. A follower says so, once, and reports no success without data."""
     leader, follower = record(tmp_path), record(tmp_path)
-    leader.write(polled(leader.read(5000.0), 5000.0), 5000.0)
-    assert follower.read(1000.0).knowledge == Known()
+    target = leader.read(5000.0)
+    for at in (5000.0, 5100.0):
+        target = polled(target, at)
+        leader.write(target, at)
+        read = follower.news(at - 4000.0)
+        assert (read.knowledge, read.success) == (Known(), None)
+    assert [record.getMessage().partition(" not used: ")[2] for record in caplog.records] == [
+        "it is from the future, by the clock of this machine"
+    ]
 
 
 def only_file(directory):

@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
 REST: Final = 10
 """After a write or read, a snapshot rests this many times its duration, so that a big one costs a tenth of one core."""
+LONGEST_REST: Final = 30.0
+"""Longest rest in seconds: what takes longer than a tenth of it has waited for storage that hangs."""
 Place: TypeAlias = "Directory | Database | None"
 """Where snapshots are stored; None: nowhere."""
 _log = logging.getLogger(__name__)
@@ -51,7 +53,7 @@ class Snapshot:
     @property
     def rest(self) -> float:
         """Return the seconds between two writes, or two checks for a new snapshot."""
-        return max(self._place.every if self._place else 0.0, REST * self._took)
+        return max(self._place.every if self._place else 0.0, min(REST * self._took, LONGEST_REST))
 
     def read(self, now: float) -> Target[Any]:
         """Return the target as stored, or a new one. The first change is written at once.

@@ -169,11 +169,11 @@ def test_reload_removes_the_webhook_counters_of_a_removed_receiver(start, file):
     bridge = Bridge(start, load(file))
     bridge.start()
     host, port = bridge.addresses[0]
-    served = lambda: set(  # noqa: E731
-        re.findall(
-            r'notifications_total{.*source="(\w+)"', requests.get(f"http://{host}:{port}/metrics", timeout=30).text
-        )
-    )
+
+    def served():
+        page = requests.get(f"http://{host}:{port}/metrics", timeout=30).text
+        return set(re.findall(r'notifications_total{.*source="(\w+)"', page))
+
     assert served() == {"prod", "lab"}
     file.write_text("".join(line for line in file.read_text().splitlines(keepends=True) if "source: lab" not in line))
     bridge.reload()

@@ -131,7 +131,7 @@ class Front:
 
     def stop(self, patience: float) -> None:
         """End all threads, waiting at most `patience` seconds for each."""
-        for pool in (self._passwords.pool, *self._pools.values()):
+        for pool in (*self._passwords.pools, *self._pools.values()):
             pool.stop(patience)
 
     def _has_token(self, limit: RateLimit) -> bool:

@@ -1,6 +1,7 @@
 """Basic auth of the web config's users, on real connections."""
 
 import base64
+import contextlib
 import socket
 import threading
 from concurrent.futures import ThreadPoolExecutor
@@ -11,6 +12,7 @@ import pytest
 from exporter.toolkit.front import Lane, Route
 from exporter.toolkit.passwords import credentials
 from exporter.toolkit.web_config import WebConfigFile
+from tests.waiting import eventually
 
 HASH = bcrypt.hashpw(b"open sesame", bcrypt.gensalt(4)).decode()
 OTHER = bcrypt.hashpw(b"other", bcrypt.gensalt(6)).decode()
@@ -120,6 +122,42 @@ def test_cached_password_does_not_wait(guarded, get, monkeypatch):
         statuses = [one.result()[0] for one in wrong]
     assert set(statuses) <= {401, 503}
     assert 503 in statuses
+
+
+def test_password_that_comes_again_is_checked_despite_a_crowd(guarded, get, monkeypatch):
+    """Of passwords that are all different; a wrong one that is repeated is rejected at once."""
+    go_on, check, stop = threading.Semaphore(0), bcrypt.checkpw, threading.Event()
+    monkeypatch.setattr(
+        bcrypt, "checkpw", lambda password, hashed: go_on.acquire(timeout=60) and check(password, hashed)
+    )
+
+    def crowd(number):
+        statuses = [get(guarded.address, headers=basic(f"ann:{number}"))[0]]
+        while not stop.is_set():
+            statuses.append(get(guarded.address, headers=basic(f"ann:{number}-{len(statuses)}"))[0])
+        return statuses
+
+    with ThreadPoolExecutor(30) as clients:
+        try:
+            crowds = [clients.submit(crowd, number) for number in range(15)]
+            eventually(lambda: "overloaded" in guarded.reasons)
+            assert get(guarded.address, headers=basic("ann:open sesame"))[0] == 503
+            scrape = clients.submit(get, guarded.address, headers=basic("ann:open sesame"))
+            for _ in range(10):
+                go_on.release()
+                with contextlib.suppress(TimeoutError):
+                    assert scrape.result(0.2) == (200, b"ann")
+                    break
+            else:
+                pytest.fail("it is not checked")
+        finally:
+            stop.set()
+            for _ in range(10_000):
+                go_on.release()
+        assert {status for one in crowds for status in one.result()} == {401, 503}
+    monkeypatch.setattr(bcrypt, "checkpw", lambda _password, _hashed: pytest.fail("it was checked already"))
+    wrong = next(number for number, one in enumerate(crowds) if one.result()[0] == 401)
+    assert get(guarded.address, headers=basic(f"ann:{wrong}"))[0] == 401
 
 
 def test_changed_password_invalidates_the_cache(guarded, get, tmp_path, monkeypatch):

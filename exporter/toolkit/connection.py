@@ -20,11 +20,12 @@ from exporter.toolkit.web_config import WebConfigFile
 EXTENSION = "vendorwatch.connection"
 """The key under which an ASGI scope holds its connection."""
 HANDSHAKE = 10.0
-State = Literal["closing", "new", "head", "idle", "busy"]
-PATIENCE: dict[State, float] = {"closing": 10.0, "new": 30.0, "head": 10.0, "idle": 90.0, "busy": inf}
+State = Literal["closing", "new", "head", "idle", "body", "busy"]
+PATIENCE: dict[State, float] = {"closing": 10.0, "new": 30.0, "head": 10.0, "idle": 90.0, "body": inf, "busy": inf}
 """Seconds for the end, until a first request, for a head, until another request (more than most scrape intervals).
 
-Where there are too many connections, the first in this order is evicted: a Prometheus keeps its own.
+Where there are too many connections, the first in this order is evicted: a Prometheus keeps its own. For a body and a
+response the front has timeouts, but a client that sends a byte now and then may take forever.
 """
 HEAD_LIMIT = 64 * 1024
 """Bytes of a request's head, and of chunk extensions or trailers between two pieces of a body."""
@@ -43,11 +44,13 @@ class Connections:
         return sum(map(len, self.groups.values()))
 
     def add(self, connection: "Connection") -> bool:
-        """Add a connection, evicting another one if there is no room. False: every connection is busy."""
+        """Add a connection, evicting another one if there is no room. False: every request is being answered."""
         if len(self) >= self._limit:
             first = next(chain(*self.groups.values()))
             if first.state == "busy":
                 return False
+            if first.state == "body":
+                self.refusals.note(Refusal(503, "too many connections", first.peer))
             first.abort()
         self.move(connection, "new")
         return True
@@ -161,7 +164,8 @@ class Connection(HttpToolsProtocol):
         if len(self.pipeline) >= PIPELINED:
             raise ValueError("too many requests at once")  # answered with 400: the parser treats it as its own error
         super().on_headers_complete()
-        self.registry.move(self, "busy")
+        if self.state != "busy":
+            self.registry.move(self, "body")
 
     def on_body(self, body: bytes) -> None:
         """Add a piece of the body."""
@@ -171,6 +175,7 @@ class Connection(HttpToolsProtocol):
     def on_message_complete(self) -> None:
         """Mark the request as complete."""
         self.in_body, self._whole = False, self.cycle
+        self.registry.move(self, "busy")
         super().on_message_complete()
 
     def on_response_complete(self) -> None:
@@ -180,8 +185,10 @@ class Connection(HttpToolsProtocol):
             self.registry.move(self, "closing")
         elif self._is_deaf and self._last_to_answer() is None:
             self._end_with_refusal()
-        elif self.cycle.response_complete:  # otherwise the next pipelined request is being answered
+        elif self.cycle.response_complete:
             self.registry.move(self, "head" if self.in_head else "idle")
+        elif self.in_body and not self.pipeline:  # otherwise the next pipelined request is being answered
+            self.registry.move(self, "body")
 
     def send_400_response(self, msg: str) -> None:
         """Reject data that is not HTTP."""

@@ -500,21 +500,48 @@ def test_connection_that_the_client_resets_leaves_nothing(serve):
     eventually(lambda: gc.collect() >= 0 and connection() is None)
 
 
+HALF = b"POST /echo HTTP/1.1\r\nHost: x\r\nContent-Length: 4\r\n\r\nha"
+
+
 def test_connection_beyond_the_limit_is_rejected(serve, get, monkeypatch):
-    """If all are in use; it is counted, and there is room again once one ends."""
+    """If the requests of all are being answered; it is counted, and there is room again once one ends."""
     monkeypatch.setattr("exporter.toolkit.server.limit", lambda _descriptors: 2)
-    served = serve()
-    half = b"POST /echo HTTP/1.1\r\nHost: x\r\nContent-Length: 4\r\n\r\nha"
+    go_on = threading.Event()
+
+    def waiting(_environ, start_response):
+        go_on.wait(60)
+        start_response("200 OK", [("Content-Length", "5")])
+        return [b"hello"]
+
+    served = serve(application=waiting)
     with contextlib.ExitStack() as stack:
         working = [stack.enter_context(socket.create_connection(served.address, 30)) for _ in range(2)]
         for one in working:
-            one.sendall(half)
+            one.sendall(b"GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
         eventually(lambda: len(served.server._connections.groups["busy"]) == 2)
         with socket.create_connection(served.address, 30) as another:
             assert ended(another) == b""
-        working[0].close()
-        eventually(lambda: len(served.connections) == 1)
+        go_on.set()
+        assert all(ended(one).endswith(b"hello") for one in working)
+        eventually(lambda: not served.connections)
         assert get(served.address) == (200, b"hello")
+    assert served.reasons == ["overloaded"]
+
+
+@pytest.mark.parametrize("begun", [HALF, b"GET / HTTP/1.1\r\nHost: x\r\n\r\n" + HALF])
+def test_incomplete_bodies_do_not_keep_others_out(serve, get, monkeypatch, begun):
+    """Though they take every connection, and are pipelined: the oldest makes room, and is counted."""
+    monkeypatch.setattr("exporter.toolkit.server.limit", lambda _descriptors: 4)
+    served = serve()
+    with contextlib.ExitStack() as stack:
+        clients = [stack.enter_context(socket.create_connection(served.address, 30)) for _ in range(4)]
+        for number, client in enumerate(clients, 1):
+            client.sendall(begun)
+            eventually(lambda: len(served.server._connections.groups["body"]) == number)  # noqa: B023  it is called now
+        assert get(served.address) == (200, b"hello")
+        assert ended(clients[0]).count(b"hello") == begun.count(b"GET")
+        clients[1].sendall(b"lf")
+        assert received(clients[1], b"half")
     assert served.reasons == ["overloaded"]
 
 

@@ -10,7 +10,7 @@ from bridge.domain.alert_state import Kind
 from bridge.domain.event import EventMapping, Status, draft, status_of
 from bridge.outbox.database import Repository
 from bridge.outbox.pages import Page, PageRequest, columns, page_of
-from bridge.outbox.rows import PRIORITY, alert_of
+from bridge.outbox.rows import OTHER_PRIORITY, PRIORITY, alert_of
 from bridge.outbox.schema import alert_states, dead, events
 
 
@@ -95,7 +95,7 @@ def _requeue(connection: Connection, row: Row[Any], mapping: EventMapping | None
         reason="requeued",
         status=status,
         app_key=mapping.app_key,
-        priority=PRIORITY.get(status, 2),
+        priority=PRIORITY.get(status, OTHER_PRIORITY),
         body=event.freeze(row.timestamp),
         content=event.content_hash,
         attempts=0,

@@ -18,7 +18,7 @@ from bridge.domain.notification import Notification, Outcome
 from bridge.outbox.database import Database
 from bridge.outbox.incidents import IncidentMerge
 from bridge.outbox.quarantine import put
-from bridge.outbox.rows import PRIORITY, alert_json, alert_of, state_of, state_row
+from bridge.outbox.rows import OTHER_PRIORITY, PRIORITY, alert_json, alert_of, state_of, state_row
 from bridge.outbox.statements import BLANK, Statements
 
 _log = logging.getLogger(__name__)
@@ -191,7 +191,7 @@ class Batch:
             "app_key": app_key,
             "kind": pending.kind.value,
             "status": decision.status.value,
-            "priority": PRIORITY.get(decision.status, 2),
+            "priority": PRIORITY.get(decision.status, OTHER_PRIORITY),
             "timestamp": pending.timestamp,
             "body": event.freeze(pending.timestamp),
             "content": event.content_hash,
@@ -214,6 +214,10 @@ class Batch:
             self._connection.execute(self._statements.supersede, these)
         if self._events:
             self._connection.execute(self._statements.queue, list(self._events.values()))
+            # Behind its queued warning, which is among the last to be sent, a critical event would be too.
+            urgent = {key for (key, seq), row in self._events.items() if row["status"] == Status.CRITICAL and seq > 1}
+            if urgent:
+                self._connection.execute(self._statements.hurry, self._database.names(sorted(urgent)))
         firing = {member: (key, found) for key, group in self._members.items() for member, found in group.items()}
         if left := self._stored.keys() - firing.keys():
             self._connection.execute(self._statements.leave, self._database.names(sorted(left)))

@@ -13,8 +13,8 @@ from bridge.domain.alert_state import AlertState, Member
 from bridge.domain.event import Status
 from bridge.outbox.schema import alert_states
 
-PRIORITY = {Status.CRITICAL: 0, Status.OK: 1}
-"""Priority across alerts; 2 for every other status."""
+PRIORITY, OTHER_PRIORITY = {Status.CRITICAL: 0, Status.OK: 1}, 2
+"""Priority across alerts, and that of every other status."""
 _PLAIN = [one.key for one in alert_states.c if one.key not in ("key", "receiver", "source", "alert", "status")]
 _json = msgspec.json.Encoder(enc_hook=dict).encode
 

@@ -3,8 +3,10 @@
 from sqlalchemy import bindparam, delete, insert, literal_column, select, update
 
 from bridge.domain.alert_state import PendingEvent
+from bridge.domain.event import Status
 from bridge.outbox.database import Database
 from bridge.outbox.pages import columns
+from bridge.outbox.rows import OTHER_PRIORITY, PRIORITY
 from bridge.outbox.schema import alert_states, events, last_heard, members, senders, waiting, watchdog_heartbeats
 
 BLANK = {column.key: None if column.nullable else column.type.python_type() for column in alert_states.c}
@@ -29,6 +31,9 @@ class Statements:
         superseded = (events.c.key == bindparam("of"), events.c.seq == bindparam("number"), waiting)
         self.supersede = update(events).where(*superseded).values(state="superseded", closed_at=bindparam("at"))
         self.queue = insert(events)
+        held_up = select(events.c.key).where(waiting, events.c.priority == OTHER_PRIORITY, database.among(events.c.key))
+        theirs = (waiting, events.c.lease_token == "", events.c.key.in_(held_up))
+        self.hurry = update(events).where(*theirs).values(priority=PRIORITY[Status.CRITICAL])
         self.owners = select(members.c.key).where(database.among(members.c.member) | database.among(members.c.key))
         self.members = select(members).where(database.among(members.c.key))
         self.leave = delete(members).where(database.among(members.c.member))

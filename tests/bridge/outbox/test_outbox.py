@@ -178,6 +178,21 @@ def test_critical_goes_first_then_resolutions_then_the_rest(outbox):
     assert [name for name, _ in deliver(outbox, T0 + 4)] == ["c", "r", "w1", "w2"]
 
 
+def test_critical_does_not_wait_behind_its_own_warning(outbox):
+    """What BigPanda must get before it goes as early; an alert that was critical at first hurries nothing."""
+    accept(outbox, alert("w", severity="warning"))
+    for step, (severity, firing) in enumerate((("warning", True), ("warning", False), ("critical", True))):
+        accept(outbox, alert("a", severity=severity, firing=firing, at=T0 + step), now=T0 + step)
+    for step, firing in enumerate((True, False, True)):
+        accept(outbox, alert("b", firing=firing, at=T0 + step), now=T0 + step)
+    accept(outbox, alert("c"), now=T0 + 3)
+    sent = ""
+    while claimed := claim(outbox, T0 + 9, limit=1):
+        sent += claimed[0].key.removeprefix("prod:")
+        outbox.queue.record(claimed, "accepted", now=T0 + 9)
+    assert sent == "abaacbbw"
+
+
 def test_claim_has_one_app_key(outbox):
     """BigPanda accepts one app key per request."""
     other = replace(MAPPING, app_key="other")

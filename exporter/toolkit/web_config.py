@@ -238,7 +238,10 @@ class WebConfigFile:
         """Read the file, and those it names. Each one's stamp is from before: a change meanwhile is then read next."""
         seen = _stamps(file, WebConfig())
         try:
-            config = WebConfig.model_validate(load_yaml(file) or {})
+            content = load_yaml(file)
+            if content is None and self._seen:  # a shell empties a file before a command writes to it
+                raise ConfigError(["the file is empty; write {} for neither TLS nor users"])
+            config = WebConfig.model_validate(content or {})
             self._latest, self._seen = config, seen + _stamps(file, config)[1:]
             tls = config.tls_server_config
             return config, tls.context(file.parent) if tls else None

@@ -167,6 +167,18 @@ def test_changed_file_is_used_and_an_invalid_one_is_not(web_config, caplog):
     assert found.context is None
 
 
+def test_file_that_becomes_empty_lets_nobody_in(web_config, monkeypatch, caplog):
+    """It may be about to be written; `{}` removes all users, and a program may start with an empty file."""
+    monkeypatch.setattr("exporter.toolkit.web_config._LOOK_AGAIN", 0)
+    found = WebConfigFile(web_config(f"basic_auth_users: {{ann: {HASH}}}"))
+    for text, users in (("", ["ann"]), ("# soon\n", ["ann"]), ("{}", [])):
+        web_config(text)
+        found.refresh()
+        assert list(found.config.basic_auth_users) == users
+    assert caplog.text.count("the file is empty") == 2
+    assert WebConfigFile(web_config("")).config.basic_auth_users == {}
+
+
 def test_change_while_the_file_is_read_is_read_next(web_config, monkeypatch):
     """At the start as well as later. An unchanged file is not read again."""
     monkeypatch.setattr("exporter.toolkit.web_config._LOOK_AGAIN", 0)

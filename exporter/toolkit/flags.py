@@ -66,6 +66,7 @@ def address(text: str) -> Address:
         or (":" in host and not bracketed)
     ):
         raise argparse.ArgumentTypeError(f"{text}: write it like 127.0.0.1:9100, [::1]:9100 or :9100")
+    host.encode("idna")  # as the resolver would: the ValueError of an impossible name is argparse's to report
     everywhere = "::" if socket.has_dualstack_ipv6() else "0.0.0.0"  # noqa: S104  the operator wants every interface
     return (host[1:-1] if bracketed else host) or everywhere, int(port)
 

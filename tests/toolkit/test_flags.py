@@ -43,7 +43,13 @@ def test_a_bad_address_ends_with_status_2_and_one_line(parser, capsys, text):
     )
 
 
-@pytest.mark.parametrize("flag", ["--nonsense", "--log.level=loud", "--log.format=xml", "--config.fil=x", "stray"])
+@pytest.mark.parametrize(
+    "flag",
+    [
+        *("--nonsense", "--log.level=loud", "--log.format=xml", "--config.fil=x", "stray"),
+        *(f"--web.listen-address={host}:0" for host in ("a..b", "a" * 64, "\udcff")),
+    ],
+)
 def test_a_bad_flag_ends_with_status_2_and_one_line(parser, capsys, flag):
     """No usage text, no traceback; abbreviations are not accepted."""
     with pytest.raises(SystemExit) as ended:

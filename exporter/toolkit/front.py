@@ -116,7 +116,8 @@ class Front:
         except Full:
             answer = plain(503, "too many requests at once; try again")
         except Disconnected:
-            _log.info("Client %s disconnected while sending a request for %s", connection.peer, route.receiver or "us")
+            level = logging.INFO if route.receiver else logging.DEBUG  # strangers must not fill the log
+            _log.log(level, "Client %s disconnected while sending to %s", connection.peer, route.receiver or route.path)
             return
         except Exception:  # noqa: BLE001  the client must get a 503 whatever went wrong
             _log.exception("Request failed unexpectedly: %s", route.receiver or scope["method"])

@@ -10,6 +10,7 @@ import pytest
 from exporter.toolkit.front import Lane, Route
 from exporter.toolkit.refusals import Refusal, Refusals
 from exporter.toolkit.web_config import WebConfigFile
+from tests.waiting import eventually
 
 
 def talk(address, said):
@@ -65,6 +66,18 @@ def test_trailers_are_not_headers(serve):
     assert talk(served.address, head + b"X-Token: t\r\n" + body).startswith(b"HTTP/1.1 200 ")
     (environ,) = seen
     assert "HTTP_X_MORE" not in environ
+
+
+@pytest.mark.parametrize(("receiver", "level"), [("alertmanager/prod", "INFO"), ("", "DEBUG")])
+def test_incomplete_request_is_logged(serve, caplog, receiver, level):
+    """At info if it is a receiver's webhook; anybody can send another one, again and again."""
+    caplog.set_level("DEBUG", "exporter.toolkit")
+    served = serve(route=lambda path: Route(path=path, receiver=receiver))
+    assert talk(served.address, b"POST /a HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\nhalf") == b""
+    eventually(lambda: caplog.records)
+    (record,) = caplog.records
+    assert record.getMessage() == f"Client 127.0.0.1 disconnected while sending to {receiver or '/a'}"
+    assert record.levelname == level
 
 
 def test_failing_application_is_a_bare_503(serve, get, caplog):

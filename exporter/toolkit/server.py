@@ -26,7 +26,8 @@ MOST = 10_000
 """Most connections, if the file descriptor limit allows that many."""
 RESERVE = 100
 """File descriptors kept free for everything else: the database, delivery, polls, files."""
-BACKLOG = 128
+BACKLOG = 4096
+"""Clients that may wait to be accepted, if the system allows as many: one too many tries again after a whole second."""
 _log = logging.getLogger(__name__)
 
 

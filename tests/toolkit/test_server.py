@@ -13,6 +13,7 @@ import threading
 import time
 import weakref
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from functools import partial
 
 import pytest
 import trustme
@@ -22,11 +23,11 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from exporter.toolkit import connection as connection_module
 from exporter.toolkit import server as server_module
 from exporter.toolkit.connection import PATIENCE
-from exporter.toolkit.front import Lane, Route
-from exporter.toolkit.server import RESERVE, limit
+from exporter.toolkit.front import Front, Lane, Route
+from exporter.toolkit.server import RESERVE, HttpServer, limit
 from exporter.toolkit.web_config import WebConfigFile
-from exporter.toolkit.wsgi import LATER
-from tests.toolkit.conftest import LARGE
+from exporter.toolkit.wsgi import LATER, call
+from tests.toolkit.conftest import LARGE, application
 from tests.waiting import eventually
 
 
@@ -71,6 +72,20 @@ def test_an_address_in_use_is_an_error_and_nothing_stays_open(serve, get):
         serve(addresses=[free, taken])
     with socket.create_server(free):
         pass
+
+
+def test_many_clients_may_come_at_once(get):
+    """Before any of them is accepted."""
+    config = WebConfigFile(None)
+    front = Front(partial(call, application), config, lambda path: Route(path=path))
+    server = HttpServer(front, [("127.0.0.1", 0)], config)
+    server.open()
+    with contextlib.ExitStack() as stack:
+        for _ in range(500):
+            stack.enter_context(socket.create_connection(server.addresses[0], 30))
+        server.start()
+        assert get(server.addresses[0]) == (200, b"hello")
+        server.stop()
 
 
 def test_large_page_is_sent_completely(serve, get):

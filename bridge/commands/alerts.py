@@ -68,7 +68,7 @@ def resend(arguments: Namespace, config: Config, database: Database) -> int:
 def _act(act: Callable[..., dict[str, list[str]]], arguments: Namespace, config: Config, database: Database) -> int:
     everything, alerts = getattr(arguments, "all", False), Alerts(database)
     states = alerts.page([], _ALL).rows if everything else alerts.states(arguments.keys).values()
-    done = act(states, config.by_source, Ingest(database).accept_one, time.time())
+    done = act(states, config.by_source, Ingest(database).accept, time.time())
     return output.results(arguments, "alert", arguments.keys, done, "no open alerts" if everything else "")
 
 

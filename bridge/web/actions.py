@@ -69,7 +69,8 @@ class Actions:
 
     def _on_alert(self, act: Callable[..., Mapping[str, Sequence[str]]]) -> Response:
         key = request.form.get("key", "")
-        done = act(self._alerts.states([key]).values(), self._receivers(), self._accept, self._clock())
+        accept = lambda batch, now: [self._accept(one, now) for one in batch]  # noqa: E731  there is one
+        done = act(self._alerts.states([key]).values(), self._receivers(), accept, self._clock())
         return _back("../alerts", done, key)
 
     def requeue(self) -> Response:

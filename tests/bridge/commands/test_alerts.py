@@ -4,6 +4,7 @@ import json
 
 import pytest
 
+from bridge.outbox.ingest import Ingest
 from bridge.web import operations
 
 
@@ -74,7 +75,7 @@ def test_alert_of_a_removed_receiver_is_closed(filled):
     filled.ingest("a", "b")
     queue, now = filled.store.queue, 1_700_000_000.0
     queue.record(queue.claim(1, now, 10), "accepted", now=now)
-    states, accept = filled.store.alerts.open_alerts("prod"), lambda one, at: filled.store.ingest.accept([one], at)[0]
+    states, accept = filled.store.alerts.open_alerts("prod"), filled.store.ingest.accept
     taken, other = sorted(states, key=lambda state: not state.app_key)
     found = operations.close(states, {}, accept, now + 60)
     assert found == {"closed": [taken.key], "unchanged": [], "unknown": [other.key]}
@@ -93,6 +94,22 @@ def test_open_alerts_are_resent(run, filled):
     assert json.loads(run("alerts", "resend", "--all", "--format=json").out) == {
         "resent": ["prod:b"], "unchanged": ["prod:a"], "unknown": [],
     }  # fmt: skip
+
+
+def test_many_alerts_are_changed_in_few_transactions(run, filled, monkeypatch):
+    """Otherwise webhooks would wait behind one for each of them."""
+    filled.ingest(*(f"a{number}" for number in range(1100)))
+    filled.store.queue.record(filled.store.queue.claim(2000, 1_700_000_000.0, 10), "accepted", now=1_700_000_001.0)
+    sizes, accept = [], Ingest.accept
+    monkeypatch.setattr(
+        Ingest, "accept", lambda self, batch, now: (sizes.append(len(batch)), accept(self, batch, now))[1]
+    )
+    done = json.loads(run("alerts", "resend", "--all", "--format=json").out)
+    assert {outcome: len(keys) for outcome, keys in done.items()} == {"resent": 1100, "unchanged": 0, "unknown": 0}
+    assert sizes == [500, 500, 100]
+    closed = [key for key in done["resent"] if key.endswith("9")]
+    assert run("alerts", "close", *closed).out.count(": closed: BigPanda receives a resolution") == len(closed) == 110
+    assert sizes[3:] == [110]
 
 
 def test_nothing_to_resend_is_reported(run):

@@ -162,7 +162,7 @@ class Knowledge(Protocol):
 
     @property
     def truncated(self) -> bool:
-        """Whether a page cap cut the last complete round."""
+        """Whether something is missing: a page cap cut the last complete round, or a part of it keeps failing."""
 
 
 K = TypeVar("K", bound=Knowledge)

@@ -39,7 +39,7 @@ _OF_TARGETS: tuple[tuple[Metric, Callable[[Health], float | None]], ...] = tuple
         ("poll_success", "Whether the whole target is polled successfully.", "success"),
         ("poll_last_success_timestamp_seconds", "Time as of which the target's series are valid.", "last_success"),
         ("poll_duration_seconds", "Duration of the last complete round of polls.", "duration"),
-        ("poll_truncated", "1 if a page cap or the series limit cut the data.", "truncated"),
+        ("poll_truncated", "1 if a page cap or the series limit cut the data, or a part keeps failing.", "truncated"),
         (
             "api_rate_limit_remaining",
             "Requests left in the vendor's rate limit window, as the vendor reports it.",

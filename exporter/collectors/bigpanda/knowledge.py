@@ -103,8 +103,9 @@ class Knowledge:
 
     @property
     def truncated(self) -> bool:
-        """Whether an environment's active incidents were cut by the page cap or the vendor's limit on results."""
-        return any(folder.truncated for each in self.environments.values() for folder in each.folders.values())
+        """Whether incidents are missing: by the page cap, the vendor's limit, or an environment that is left behind."""
+        is_cut = any(folder.truncated for each in self.environments.values() for folder in each.folders.values())
+        return is_cut or len(keeping_up(self.environments)) < len(self.environments)
 
 
 def with_environments(

@@ -75,8 +75,8 @@ class Knowledge:
 
     @property
     def truncated(self) -> bool:
-        """Whether a listing had more pages than `max_pages`."""
-        return any(group.truncated for group in self.groups.values())
+        """Whether alerts are missing: by `max_pages`, or of a group that is left behind."""
+        return any(each.truncated for each in self.groups.values()) or len(keeping_up(self.groups)) < len(self.groups)
 
 
 def with_page(group: Group, params: Mapping[str, str], page: AlertPage, at: float, max_pages: int) -> Group:

@@ -151,15 +151,15 @@ def test_changed_environments_are_listed_at_once():
 
 
 def test_a_failing_environment_does_not_stop_the_others():
-    """It is polled last, and does not count for the target's age."""
+    """It is polled last, and does not count for the target's age. The target is incomplete meanwhile."""
     collector = Collector(settings())
     knowledge = knowing(collector, "a", "ill")
     for rounds in range(2):
-        assert knowledge.round_at is None
+        assert (knowledge.round_at, knowledge.truncated) == (None, False)
         assert ask_for(collector, knowledge, "ill", "active").reason is Reason.STATUS
         knowledge = after_round(collector, knowledge, "a", START + 60 * rounds, [incident(1)])
 
-    assert knowledge.as_of == START + 60
+    assert (knowledge.as_of, knowledge.truncated) == (START + 60, True)
     assert ask_for(collector, knowledge, "ill", "active").reason is Reason.OLDEST
     assert ask_for(collector, knowledge, "a", "active").reason is Reason.STATUS
     assert samples(collector, knowledge, "bigpanda_active_incidents") == {("a", "critical", "critical"): 1.0}
@@ -173,7 +173,7 @@ def test_an_environment_that_recovers_counts_again():
         knowledge = after_round(collector, knowledge, "a", START + 60 * rounds)
     knowledge = after_round(collector, knowledge, "ill", START + 250)
 
-    assert ask_for(collector, knowledge, "ill", "active").reason is Reason.STATUS
+    assert (ask_for(collector, knowledge, "ill", "active").reason, knowledge.truncated) == (Reason.STATUS, False)
     assert after_round(collector, knowledge, "a", START + 300).as_of == START + 250
 
 

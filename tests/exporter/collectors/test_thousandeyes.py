@@ -204,18 +204,18 @@ def test_each_group_is_published_at_once_and_the_last_one_ends_the_round():
 
 
 def test_a_failing_group_does_not_stop_the_others():
-    """It is polled last, does not count for the age, and is equal again once it answers."""
+    """It is polled last, does not count for the age, the target is incomplete, and all is well once it answers."""
     collector = Collector(settings(account_groups=["1", "2"]))
     knowledge = collector.start()
     for at in (START, START + 60):
-        assert knowledge.round_at is None
+        assert (knowledge.round_at, knowledge.truncated) == (None, False)
         assert ask_for(collector, knowledge, ALERTS, at, "2").reason is Reason.STATUS
         knowledge = polled(collector, knowledge, ALERTS, page(alert("a")), at=at, aid="1")
-    assert knowledge.as_of == START + 60
+    assert (knowledge.as_of, knowledge.truncated) == (START + 60, True)
     assert ask_for(collector, knowledge, ALERTS, START + 60, "2").reason is Reason.OLDEST
 
     knowledge = polled(collector, knowledge, ALERTS, page(), at=START + 70, aid="2")
-    assert knowledge.as_of == START + 60
+    assert (knowledge.as_of, knowledge.truncated) == (START + 60, False)
     assert ask_for(collector, knowledge, ALERTS, START + 70, "2").reason is Reason.STATUS
     assert polled(collector, knowledge, ALERTS, page(alert("a")), at=START + 120, aid="1").as_of == START + 70
 

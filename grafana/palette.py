@@ -108,7 +108,7 @@ REASON: Final = words(
         "client_certificate": ("▲ client certificate", WARN),
     }
 )
-TRUNCATED: Final = words({"0": ("✓ complete", GOOD), "1": ("▲ truncated", WARN)})
+TRUNCATED: Final = words({"0": ("✓ complete", GOOD), "1": ("▲ incomplete", WARN)})
 QUIET_OR_NOT: Final = words({"0": ("✓ none", GOOD), "1": ("▲ NEW", BAD)})
 WATCHDOG: Final = words({"0": ("✓ received", GOOD), "1": ("✗ SILENT", BAD)})
 ACTIVE: Final = words({"1": ("✓ checked", GOOD), "0": ("⏸ paused", QUIET)})

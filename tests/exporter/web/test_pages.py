@@ -151,7 +151,7 @@ def test_status_page_shows_each_target():
     assert "default-src 'none'" in headers["Content-Security-Policy"]
     for shown in ("demo prod", "up to date", "1m 40s", "in 10s", "25%", "failing", "timeout: no answer", "10s ago"):
         assert shown in page
-    for shown in ("paused", "rate_limited", "(cut)", "not yet polled", "unknown"):
+    for shown in ("paused", "rate_limited", "(incomplete)", "not yet polled", "unknown"):
         assert shown in page
     for shown in ("3 down: &lt;b&gt;shop", "/a: auth: 401", "/4: server_error: 503", "and 2 more"):
         assert shown in page

@@ -15,6 +15,7 @@ from enum import Enum, auto
 from functools import partial
 from queue import Full
 from typing import Any
+from wsgiref.types import WSGIApplication
 
 from exporter.toolkit.connection import EXTENSION, Connection
 from exporter.toolkit.passwords import Passwords
@@ -169,12 +170,13 @@ class Front:
             body.getvalue()  # frees the over-allocation; otherwise reading would copy it
             body.seek(0)
             environ = environment(scope, route.path, body, held, user)
-            postponed: list[tuple[Future[Any], Callable[[], Answer]]] = []
-            environ[LATER] = lambda event, response: postponed.append((event, lambda: call(response(), environ)))
             if route.lane is Lane.LOOP:
                 return self._application(environ)
             lane = Lane.LARGE if route.lane is Lane.BRIEF and held > LARGE else route.lane
-            return await self._pools[lane].run(partial(self._application, environ), postponed)
+            postponed: list[tuple[Future[Any], Callable[[], Answer | WSGIApplication]]] = []
+            environ[LATER] = lambda event, response: postponed.append((event, response))
+            answer = await self._pools[lane].run(partial(self._application, environ), postponed)
+            return answer if isinstance(answer, Answer) else call(answer, environ)
         finally:
             self._held -= held
 

@@ -3,7 +3,7 @@
 import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
-from typing import Final
+from typing import Any, Final
 
 from bridge.domain.alert_state import AlertState
 from bridge.domain.notification import Notification, Outcome
@@ -15,6 +15,8 @@ from bridge.receivers.settings import ReceiverSettings
 Accept = Callable[[Notification, float], Outcome]
 AcceptAll = Callable[[Sequence[Notification], float], Sequence[Outcome]]
 Receivers = Mapping[tuple[str, str], ReceiverSettings]
+_Wanted = tuple[AlertState, ReceiverSettings | None, Mapping[str, Any]]
+"""An alert, its receiver (None: not configured), and what its notification says."""
 _TOGETHER: Final = 500
 """Alerts changed in one transaction. With one each, 100,000 kept webhooks waiting until the database was busy."""
 
@@ -25,45 +27,41 @@ def close(states: Iterable[AlertState], receivers: Receivers, accept: AcceptAll,
     `unchanged`: it is no longer open, or its sender reported something meanwhile, which takes precedence.
     `unknown`: its receiver is no longer configured, and BigPanda has not accepted it, so its app key is unknown.
     """
-
-    def ended(state: AlertState) -> Notification | None:
+    wanted: list[_Wanted] = []
+    for state in states:
         alert = state.alert
         settings = receivers.get((alert.receiver, alert.source))
         if settings is None and state.app_key:
             # No receiver can report its end any more; a resolution only needs to know where it was opened.
             settings = ReceiverSettings(receiver=alert.receiver, source=alert.source, app_key=state.app_key)
-        if settings is None:
-            return None
-        ending = replace(alert, firing=False, ends_at=now, at=None, ordered=False)
-        return settings.notification(if_unmodified={state.key: state.updated_at}, alerts=(ending,))
-
-    return _queue("closed", [(state, ended(state)) for state in states], accept, now)
+        ended = replace(alert, firing=False, ends_at=now, at=None, ordered=False)
+        wanted.append((state, settings, {"alerts": (ended,)}))
+    return _queue("closed", wanted, accept, now)
 
 
 def resend(states: Iterable[AlertState], receivers: Receivers, accept: AcceptAll, now: float) -> dict[str, list[str]]:
     """Queue each open alert again, unchanged; return the keys by outcome, as `close` does."""
-
-    def again(state: AlertState) -> Notification | None:
-        settings = receivers.get((state.alert.receiver, state.alert.source))
-        if settings is None:
-            return None
-        unmodified = {state.key: state.updated_at}
-        return settings.notification(if_unmodified=unmodified, alerts=(state.alert,), resend=True)
-
-    return _queue("resent", [(state, again(state)) for state in states], accept, now)
+    wanted: list[_Wanted] = [
+        (state, receivers.get((state.alert.receiver, state.alert.source)), {"alerts": (state.alert,), "resend": True})
+        for state in states
+    ]
+    return _queue("resent", wanted, accept, now)
 
 
-def _queue(
-    done: str, wanted: Sequence[tuple[AlertState, Notification | None]], accept: AcceptAll, now: float
-) -> dict[str, list[str]]:
-    """Accept the notifications of open alerts, many in one transaction; return the keys by outcome."""
+def _queue(done: str, wanted: Sequence[_Wanted], accept: AcceptAll, now: float) -> dict[str, list[str]]:
+    """Accept a notification of each open alert that has not changed since it was read; return the keys by outcome."""
     results: dict[str, list[str]] = {done: [], "unchanged": [], "unknown": []}
     for at in range(0, len(wanted), _TOGETHER):
-        some = [(state, given) for state, given in wanted[at : at + _TOGETHER] if given and state.open]
-        outcomes = accept([given for _, given in some], now) if some else []
-        queued = {state.key for (state, _), outcome in zip(some, outcomes, strict=True) if outcome.queued}
-        for state, given in wanted[at : at + _TOGETHER]:
-            results["unknown" if given is None else done if state.key in queued else "unchanged"].append(state.key)
+        notifications = {
+            state.key: settings.notification(if_unmodified={state.key: state.updated_at}, **parts)
+            for state, settings, parts in wanted[at : at + _TOGETHER]
+            if settings and state.open
+        }
+        outcomes = accept(list(notifications.values()), now) if notifications else []
+        queued = {key for key, each in zip(notifications, outcomes, strict=True) if each.queued}
+        for state, settings, _ in wanted[at : at + _TOGETHER]:
+            outcome = "unknown" if settings is None else done if state.key in queued else "unchanged"
+            results[outcome].append(state.key)
     return results
 
 

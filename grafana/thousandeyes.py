@@ -271,8 +271,9 @@ def _agents() -> Panel:
     ]
     return table_of(
         Text(
-            "Enterprise agents",
-            "Results of an agent that is offline, overloaded or has local problems are unreliable.",
+            "Agents",
+            "Results of an agent that is offline, overloaded or has local problems are unreliable. The vendor's cloud "
+            "agents are listed only while they have local problems.",
             "No agents are polled: see agents in exporter.yml.",
         ),
         {

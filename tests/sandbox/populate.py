@@ -76,7 +76,9 @@ def _thousandeyes(world: "World", tests: int, alerts: int) -> None:
         ids.append(world.thousandeyes.add_test(name, type=kind, target=target, certificate_days=days))
     for place, site in enumerate(_AGENTS if tests else ()):
         state = "offline" if place == 1 else "online"
-        world.thousandeyes.add_agent(site, state=state, utilization=20 + 37 * place, problems=place // 2)
+        world.thousandeyes.add_agent(site, state=state, utilization=20 + 37 * place)
+    if tests:
+        world.thousandeyes.add_agent("Dallas, TX", type="cloud", location="Texas, US", problems=1)
     for place in range(alerts):
         test = ids[place % len(ids)] if ids and place % 5 != 3 else None
         alert = world.thousandeyes.trigger(rules[place % len(rules)], test, age=1800 * (place + 1))

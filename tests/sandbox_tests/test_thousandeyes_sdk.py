@@ -79,7 +79,7 @@ def test_refusals_become_the_sdks_errors(sandbox, sdk):
 
 
 def test_agents_and_their_local_problems(sandbox, sdk, clock):
-    """The SDK reads enterprise agents with their state, and which of them has a problem of its own."""
+    """The SDK reads enterprise agents with their state, and which cloud agent has a problem of its own."""
     from thousandeyes_sdk.agents.api.cloud_and_enterprise_agents_api import CloudAndEnterpriseAgentsApi
     from thousandeyes_sdk.agents.api.local_problems_api import LocalProblemsApi
     from thousandeyes_sdk.agents.models.cloud_enterprise_agent_type import CloudEnterpriseAgentType
@@ -89,6 +89,7 @@ def test_agents_and_their_local_problems(sandbox, sdk, clock):
     state.agents.clear()
     agent = state.add_agent("Prague", state="offline", silent_for=3600, problems=1, errors=1)
     state.add_agent("Oslo")
+    cloud = state.add_agent("Dallas", type="cloud", problems=1)
     kinds = [CloudEnterpriseAgentType.ENTERPRISE, CloudEnterpriseAgentType.ENTERPRISE_MINUS_CLUSTER]
     api = CloudAndEnterpriseAgentsApi(sdk)
     assert [each.actual_instance.agent_name for each in api.get_agents(agent_types=kinds).agents] == ["Prague", "Oslo"]
@@ -98,7 +99,7 @@ def test_agents_and_their_local_problems(sandbox, sdk, clock):
     assert (first.agent_id, first.agent_state.value, len(first.error_details)) == (agent, "offline", 1)
     assert clock.now - first.last_seen.timestamp() == pytest.approx(3600, abs=1)
     (problem,) = LocalProblemsApi(sdk).get_agents_local_problems().local_problems
-    assert (problem.agent.agent_id, problem.active) == (agent, True)
+    assert (problem.agent.agent_id, problem.active) == (cloud, True)
 
 
 def test_results_of_every_kind_we_read(sandbox, sdk):

@@ -106,7 +106,7 @@ class Collector:
         failing = sum(1 for _, ratio in values["test_availability_ratio"] if ratio < 1)
         if tests:
             yield Figure(f"{counted(tests, 'test')} measured, {failing} with errors", bad=failing > 0)
-        agents = {labels[:2]: labels[2] or labels[1] for labels, _ in values["agent_info"]}
+        agents = {labels[:2]: labels[2] or labels[1] for labels, _ in values["agent_info"] if labels[3] != "cloud"}
         offline = [agents[labels] for labels, online in values["agent_online"] if not online]
         if agents:
             summary = f"{counted(len(agents), 'enterprise agent')}, {len(offline)} offline"

@@ -45,7 +45,7 @@ _OF_AGENTS = {
     "agent_online": "Whether the enterprise agent is online; absent while it is disabled.",
     "agent_last_seen_timestamp_seconds": "When ThousandEyes last heard from the agent, in seconds since the epoch.",
     "agent_utilization_ratio": "Utilization of the agent, 0 to 1; a high one makes its measurements unreliable.",
-    "agent_local_problems": "Active local problems of the agent: in its own network, not at the target.",
+    "agent_local_problems": "Active local problems of a cloud agent, at its own site; absent without any.",
     "agent_errors": "Errors that ThousandEyes reports for the agent.",
 }
 READINGS = (
@@ -97,11 +97,6 @@ def readings(shown: Readings, now: float) -> Iterator[Family]:
     values = samples(shown)
     ends = values["certificate_expiry_timestamp_seconds"]
     values["certificate_expiry_days"] = [(labels, (expires - now) / DAY) for labels, expires in ends]
-    # The list of local problems names only agents that have some; the others have none.
-    problems = dict(values["agent_local_problems"])
-    asked = {aid for aid, readings in shown.items() if "local_problems" in readings}
-    agents = [labels[:2] for labels, _ in values["agent_info"] if labels[0] in asked]
-    values["agent_local_problems"] = [(agent, problems.get(agent, 0.0)) for agent in agents]
     for metric in READINGS:
         yield Family(metric, values[metric.name.removeprefix(PREFIX)])
     oldest: dict[tuple[str, ...], float] = {}

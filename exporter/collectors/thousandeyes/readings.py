@@ -87,13 +87,16 @@ def read_agents(body: bytes) -> Iterator[Value]:
 
 
 def read_local_problems(body: bytes) -> Iterator[Value]:
-    """Read `/agents/local-problems` as the number of active ones of each agent that has any."""
+    """Read `/agents/local-problems` as the cloud agents that have active ones, and the number of each."""
     active: Counter[str] = Counter()
+    about: dict[str, tuple[str, ...]] = {}
     for row in read_rows(read_object(body), "localProblems"):
         agent = row.get("agent")
         if flag_of(row.get("active")) and isinstance(agent, dict) and (name := text_of(agent.get("agentId"))):
             active[name] += 1
-    return (("agent_local_problems", (agent,), float(count)) for agent, count in active.items())
+            about[name] = (text_of(agent.get("agentName")), "cloud", text_of(agent.get("location")))
+    yield from (("agent_local_problems", (agent,), float(count)) for agent, count in active.items())
+    yield from (("agent_info", (agent, *labels), 1.0) for agent, labels in about.items())
 
 
 def read_usage(body: bytes) -> Iterator[Value]:

@@ -501,18 +501,14 @@ def test_agents_have_names_and_are_withdrawn_when_old():
     """Cloud agents are left out; a disabled agent is neither online nor offline."""
     collector = Collector(settings(agents=True))
     knowledge = polled(collector, collector.start(), "/agents", AGENTS)
-    problems = {"localProblems": [{"agent": {"agentId": "2"}, "active": True}, {"agent": {"agentId": "1"}}]}
-    knowledge = polled(collector, knowledge, "/agents/local-problems", problems)
 
     assert samples(collector, knowledge, "thousandeyes_agent_online") == {("", "1"): 1.0, ("", "2"): 0.0}
     assert samples(collector, knowledge, "thousandeyes_agent_utilization_ratio") == {("", "1"): 0.42}
     assert samples(collector, knowledge, "thousandeyes_agent_last_seen_timestamp_seconds") == {("", "1"): START - 60}
-    assert samples(collector, knowledge, "thousandeyes_agent_local_problems")[("", "2")] == 1.0
     assert ("", "2", "Oslo", "enterprise-cluster", "") in samples(collector, knowledge, "thousandeyes_agent_info")
     assert samples(collector, knowledge, "thousandeyes_agent_online", START + 1801) == {}
     later = polled(collector, knowledge, "/agents", AGENTS, at=START + 1801)
     assert samples(collector, later, "thousandeyes_agent_online", START + 1801) != {}
-    assert set(samples(collector, later, "thousandeyes_agent_local_problems", START + 1801).values()) <= {0.0}
 
 
 @pytest.mark.parametrize(("given", "refusal"), [({}, {403, 404}), ({"agents": True, "usage": True}, set())])
@@ -579,10 +575,19 @@ def test_tests_have_names():
     assert samples(collector, knowledge, "thousandeyes_test_info") == {("", "1", "checkout", "http-server"): 1.0}
 
 
-def test_local_problems_that_may_not_be_seen_are_absent_not_zero():
-    """The agents are exported; whether they have local problems is unknown."""
+def test_local_problems_are_those_of_cloud_agents():
+    """The vendor lists no others, so for an enterprise agent they are unknown. They have names, but no state."""
     collector = Collector(settings())
     knowledge = polled(collector, collector.start(), "/agents", AGENTS)
+    dallas = {"agentId": "4", "agentName": "Dallas", "location": None}
+    problems = [{"agent": dallas, "active": True}, {"agent": dallas, "active": True}]
+    ended = [{"agent": {"agentId": "5"}, "active": False}, {"agent": {"agentId": "6"}}]
+    found = polled(collector, knowledge, "/agents/local-problems", {"localProblems": problems + ended})
+    assert samples(collector, found, "thousandeyes_agent_local_problems") == {("", "4"): 2.0}
+    assert ("", "4", "Dallas", "cloud", "") in samples(collector, found, "thousandeyes_agent_info")
+    found = polled(collector, found, ALERTS, page())
+    assert [each.text for each in collector.figures(found, START)][1:] == ["3 enterprise agents, 1 offline: Oslo"]
+
     request = ask_for(collector, knowledge, "/agents/local-problems", START)
     denied = collector.update(knowledge, request, Response(START, 403, b"{}"))
     assert samples(collector, denied, "thousandeyes_agent_online") != {}

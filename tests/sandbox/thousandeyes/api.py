@@ -157,7 +157,8 @@ class ThousandEyesApi:
 
     def _local_problems(self, request: Request) -> Reply:
         of_group = [each for each in self._state.agents.values() if each.aid == self._aid(request)]
-        found = [views.local_problem(each, self._clock()) for each in of_group for _ in range(each.problems)]
+        of_vendor = [each for each in of_group if each.type == "cloud"]
+        found = [views.local_problem(each, self._clock()) for each in of_vendor for _ in range(each.problems)]
         return _hal({"localProblems": found, "_links": {"self": _itself(request)}})
 
     def _usage(self, request: Request) -> Reply:

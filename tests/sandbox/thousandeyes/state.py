@@ -30,7 +30,7 @@ class VendorTest:
 
 @dataclass(slots=True)
 class Agent:
-    """An enterprise agent; `silent_for`: seconds since it was last seen, `problems`: local problems that are active."""
+    """An agent; `silent_for`: seconds since it was last seen, `problems`: local problems of a cloud agent."""
 
     id: str
     name: str
@@ -113,14 +113,14 @@ class ThousandEyesState:
             return str(number)
 
     def add_agent(self, name: str, **members: Any) -> str:
-        """Add an enterprise agent and get its id; members as in `Agent`."""
+        """Add an agent and get its id; members as in `Agent`."""
         with self.lock:
             number = members.pop("id", str(62000 + len(self.agents)))
             self.agents[number] = Agent(number, name, **members)
             return str(number)
 
     def change_agent(self, id: str, **members: Any) -> None:  # noqa: A002  the vendor's name for it
-        """Set members of an agent: take it offline, make it busy, give it local problems."""
+        """Set members of an agent: take it offline, make it busy, give a cloud agent local problems."""
         with self.lock:
             for name, value in members.items():
                 if name not in Agent.__slots__:

@@ -159,13 +159,12 @@ def dns_results(of: VendorTest, now: float) -> list[dict[str, Any]]:
 
 
 def agent(of: Agent, now: float) -> dict[str, Any]:
-    """Write an enterprise agent as the list has it."""
+    """Write an agent as the list has it; of a cloud agent it says little."""
+    said = {"agentId": of.id, "agentName": of.name, "agentType": of.type, "location": of.location, "countryId": "CZ"}
+    if of.type == "cloud":
+        return said
     return {
-        "agentId": of.id,
-        "agentName": of.name,
-        "agentType": of.type,
-        "location": of.location,
-        "countryId": "CZ",
+        **said,
         "enabled": of.state != "disabled",
         "ipAddresses": ["192.0.2.20"],
         "publicIpAddresses": ["198.51.100.20"],

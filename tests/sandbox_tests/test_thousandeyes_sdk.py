@@ -102,6 +102,27 @@ def test_agents_and_their_local_problems(sandbox, sdk, clock):
     assert (problem.agent.agent_id, problem.active) == (cloud, True)
 
 
+def test_members_of_a_cluster_have_a_state(sandbox, sdk):
+    """The cluster has none, and its members are listed only if asked for."""
+    from thousandeyes_sdk.agents.api.cloud_and_enterprise_agents_api import CloudAndEnterpriseAgentsApi
+    from thousandeyes_sdk.agents.models.agent_list_expand import AgentListExpand
+    from thousandeyes_sdk.agents.models.cloud_enterprise_agent_type import CloudEnterpriseAgentType
+    from thousandeyes_sdk.agents.models.enterprise_agent import EnterpriseAgent
+
+    sandbox.world.thousandeyes.agents.clear()
+    sandbox.world.thousandeyes.add_agent("Oslo", type="enterprise-cluster", members=["online", "offline"])
+    listed = {"agent_types": [CloudEnterpriseAgentType.ENTERPRISE_MINUS_CLUSTER]}
+    asked = listed | {"expand": [AgentListExpand.CLUSTER_MINUS_MEMBER]}
+    bare, full = (
+        EnterpriseAgent.from_dict(
+            json.loads(CloudAndEnterpriseAgentsApi(sdk).get_agents_without_preload_content(**given).data)["agents"][0]
+        )
+        for given in (listed, asked)
+    )
+    assert (bare.agent_state, bare.cluster_members, full.agent_state) == (None, None, None)
+    assert [member.agent_state.value for member in full.cluster_members] == ["online", "offline"]
+
+
 def test_results_of_every_kind_we_read(sandbox, sdk):
     """The SDK reads network, BGP and DNS results as it does those of http-server tests."""
     from thousandeyes_sdk.test_results.api.dns_server_test_results_api import DNSServerTestResultsApi

@@ -8,7 +8,16 @@ from collections.abc import Callable, Iterator, Mapping
 from statistics import fmean
 from typing import Final
 
-from exporter.collectors.lenient_json import amount_of, flag_of, number_of, percent_of, read_object, text_of, time_of
+from exporter.collectors.lenient_json import (
+    amount_of,
+    flag_of,
+    number_of,
+    objects,
+    percent_of,
+    read_object,
+    text_of,
+    time_of,
+)
 
 from .answers import UNKNOWN, read_rows
 
@@ -70,8 +79,13 @@ def read_results(test: str, kind: str, body: bytes, oldest: float = 0.0) -> Iter
 
 
 def read_agents(body: bytes) -> Iterator[Value]:
-    """Read `/agents`, leaving out cloud agents, which the vendor runs, and agents without an id."""
+    """Read `/agents` and the members of clusters, without the vendor's own cloud agents and any agent without an id."""
     rows = [row for row in read_rows(read_object(body), "agents") if row.get("agentType") != "cloud"]
+    for row in rows[:]:
+        for member in objects(row.get("clusterMembers") or [], "clusterMembers"):
+            name = f"{text_of(row.get('agentName'))}/{text_of(member.get('name'))}"
+            of_cluster = {"agentType": "cluster-member", "location": row.get("location")}
+            rows.append({**member, **of_cluster, "agentId": member.get("memberId"), "agentName": name})
     for agent, row in {text_of(row.get("agentId")): row for row in rows}.items():
         load, errors = amount_of(row.get("utilization")), row.get("errorDetails")
         values = {

@@ -25,8 +25,8 @@ LONGEST_ROUND = 3600.0
 CLEARED_EVERY = 300.0
 USAGE_EVERY = 3600.0
 OUTAGES_EVERY = 300.0
-ENTERPRISE_ONLY = ("agentTypes", "enterprise,enterprise-cluster")
-"""Leaves out cloud agents: there are hundreds, run by the vendor."""
+OF_AGENTS = (("agentTypes", "enterprise,enterprise-cluster"), ("expand", "cluster-member"))
+"""Leaves out cloud agents: there are hundreds, run by the vendor. Of a cluster only the members have a state."""
 STALLED = 2.0
 """Turns after which a listing whose next page keeps failing is restarted, while the last one may still be shown."""
 ALERTS_SHARE = 0.9
@@ -83,7 +83,7 @@ def _readings(settings: Settings, aid: str, group: Group, now: float) -> Iterato
             window = ("window", f"{settings.cleared_window:.0f}s")
             yield _get(ALERTS, aid, Reason.LISTING, due, every, ("state", "clear"), window, *cursor)
         else:
-            filters = (ENTERPRISE_ONLY,) if kind == "agents" else ()
+            filters = OF_AGENTS if kind == "agents" else ()
             request = _get(LISTS[kind][0], aid, Reason.LISTING, due, every, *filters)
             if kind == "outages":
                 yield replace(request, content=b'{"window": "1h", "outageScope": "with-affected-test"}')

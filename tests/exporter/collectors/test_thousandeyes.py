@@ -511,6 +511,22 @@ def test_agents_have_names_and_are_withdrawn_when_old():
     assert samples(collector, later, "thousandeyes_agent_online", START + 1801) != {}
 
 
+def test_members_of_a_cluster_are_agents():
+    """The vendor gives no state to a cluster, only to its members, and lists them only if asked to."""
+    collector = Collector(settings(agents=True))
+    members = [
+        {"memberId": 8, "name": "a", "agentState": "online"},
+        {"memberId": "9", "name": "b", "agentState": "offline"},
+    ]
+    cluster = {"agentId": "7", "agentName": "Oslo", "agentType": "enterprise-cluster", "location": "NO"}
+    listed = {"agents": [cluster | {"clusterMembers": members}, {"agentId": "6", "clusterMembers": None}]}
+    knowledge = polled(collector, collector.start(), "/agents", listed)
+
+    assert ("expand", "cluster-member") in ask_for(collector, knowledge, "/agents", START).params
+    assert samples(collector, knowledge, "thousandeyes_agent_online") == {("", "8"): 1.0, ("", "9"): 0.0}
+    assert ("", "9", "Oslo/b", "cluster-member", "NO") in samples(collector, knowledge, "thousandeyes_agent_info")
+
+
 @pytest.mark.parametrize(("given", "refusal"), [({}, {403, 404}), ({"agents": True, "usage": True}, set())])
 def test_forbidden_agents_are_an_error_only_if_configured(given, refusal):
     """By default they are absent, and everything else continues."""

@@ -146,9 +146,10 @@ class ThousandEyesApi:
         return _hal({**said, "_links": {"self": _itself(request)}})
 
     def _agents(self, request: Request) -> Reply:
+        expand = "cluster-member" in request.query.get("expand", "").split(",")
         kinds = request.query.get("agentTypes", "cloud,enterprise,enterprise-cluster").split(",")
         of_group = [each for each in self._state.agents.values() if each.aid == self._aid(request)]
-        agents = [views.agent(each, self._clock()) for each in of_group if each.type in kinds]
+        agents = [views.agent(each, self._clock(), expand=expand) for each in of_group if each.type in kinds]
         if "cloud" in kinds:
             agents.append(
                 {"agentId": "3379", "agentName": "Bucharest, Romania", "agentType": "cloud", "countryId": "RO"}

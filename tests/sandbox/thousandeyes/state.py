@@ -42,6 +42,8 @@ class Agent:
     silent_for: float = 30
     problems: int = 0
     errors: int = 0
+    members: list[str] = field(default_factory=list)
+    """Of an `enterprise-cluster` the state of each member; the cluster itself has none."""
 
 
 @dataclass(slots=True)

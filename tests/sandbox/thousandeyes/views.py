@@ -158,26 +158,38 @@ def dns_results(of: VendorTest, now: float) -> list[dict[str, Any]]:
     ]
 
 
-def agent(of: Agent, now: float) -> dict[str, Any]:
-    """Write an agent as the list has it; of a cloud agent it says little."""
-    said = {"agentId": of.id, "agentName": of.name, "agentType": of.type, "location": of.location, "countryId": "CZ"}
+def agent(of: Agent, now: float, *, expand: bool = False) -> dict[str, Any]:
+    """Write an agent as the list has it; of a cloud agent it says little, of a cluster its members only if asked."""
+    said: dict[str, Any] = {"agentId": of.id, "agentName": of.name, "agentType": of.type, "location": of.location}
+    said["countryId"] = "CZ"
     if of.type == "cloud":
         return said
-    return {
-        **said,
+    said |= {
         "enabled": of.state != "disabled",
-        "ipAddresses": ["192.0.2.20"],
-        "publicIpAddresses": ["198.51.100.20"],
-        "network": "Example Net (AS 64500)",
-        "prefix": "198.51.100.0/24",
-        "hostname": of.name.lower(),
-        "agentState": of.state,
-        "lastSeen": zulu(now - of.silent_for),
         "createdDate": "2025-01-10T09:00:00Z",
         "utilization": of.utilization,
         "keepBrowserCache": False,
         "verifySslCertificates": True,
         "ipv6Policy": "force-ipv4",
+    }
+    if of.type != "enterprise-cluster":
+        return {**said, "hostname": of.name.lower(), **_host(of, now, of.state)}
+    members = [
+        {"memberId": f"{of.id}{place}", "name": f"{of.name.lower()}-{place}", **_host(of, now, state)}
+        for place, state in enumerate(of.members)
+    ]
+    return {**said, "clusterMembers": members} if expand else said
+
+
+def _host(of: Agent, now: float, state: str) -> dict[str, Any]:
+    return {
+        "ipAddresses": ["192.0.2.20"],
+        "publicIpAddresses": ["198.51.100.20"],
+        "network": "Example Net (AS 64500)",
+        "prefix": "198.51.100.0/24",
+        "agentState": state,
+        "lastSeen": zulu(now - of.silent_for),
+        "utilization": of.utilization,
         "errorDetails": [{"code": "agent-version-outdated", "description": "Old version"}] * of.errors,
     }
 

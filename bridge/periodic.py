@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable
 from typing import Final
 
 from bridge.errors import Unavailable
+from exporter.toolkit.logs import Conditions
 
 RETRY: Final = 1.0
 """Seconds until the next tick after a failed one."""
@@ -91,19 +92,3 @@ def stop_all(loops: Iterable[PeriodicThread], patience: float) -> None:
     end = time.monotonic() + patience
     for loop in stopping:
         loop.stop(max(0.0, end - time.monotonic()))
-
-
-class Conditions:
-    """Logs a condition when it is new or its message changes, not at every tick."""
-
-    def __init__(self, log: logging.Logger) -> None:
-        self._log = log
-        self._reported: dict[str, str] = {}
-
-    def report(self, about: str, message: str, level: int = logging.WARNING) -> bool:
-        """Log the message unless it is unchanged; "": the condition is over. Return whether it changed."""
-        changed = self._reported.get(about, "") != message
-        if message and changed:
-            self._log.log(level, "%s", message)
-        self._reported[about] = message
-        return changed

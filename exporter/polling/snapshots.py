@@ -18,6 +18,7 @@ from exporter.polling.rate_budget import Budget
 from exporter.polling.snapshot_document import decode, encode, fingerprint, name
 from exporter.polling.snapshot_files import Directory
 from exporter.polling.target_state import Target, drop_future_state
+from exporter.toolkit.logs import Conditions
 
 if TYPE_CHECKING:
     from exporter.polling.postgresql import Database  # its driver is an extra
@@ -48,7 +49,7 @@ class Snapshot:
         self._stamp: Hashable = None
         self._saved: Target[Any] | None = None
         self._saved_at = 0.0
-        self._problems: dict[str, str] = {}
+        self._conditions = Conditions(_log)
 
     @property
     def rest(self) -> float:
@@ -90,15 +91,9 @@ class Snapshot:
             self._saved = drop_future_state(self._collector, found, now)
             if self._saved is not found:
                 problem = "not used: it is from the future, by the clock of this machine"
-        self._report("read", problem, level)
+        self._conditions.report("read", problem and f"Snapshot {self._name} {problem}", level)
         self._took = time.monotonic() - began
         return None if stored is None else self._saved
-
-    def _report(self, action: str, problem: str, level: int = logging.WARNING) -> None:
-        """Log the problem of an action, "" for none, once for as long as it is the same."""
-        if problem not in {"", self._problems.get(action)}:
-            _log.log(level, "Snapshot %s %s", self._name, problem)
-        self._problems[action] = problem
 
     def resumed(self, target: Target[Any], now: float) -> Target[Any]:
         """Return the target as this exporter polls it from now on. That is stored before the first request."""
@@ -125,7 +120,7 @@ class Snapshot:
             self._place.write(self._name, encode(fingerprint(self._settings), parts))
         except (OSError, ValueError, TypeError) as error:
             problem = f"cannot be written ({error.strerror if isinstance(error, OSError) else type(error).__name__})"
-        self._report("write", problem)
+        self._conditions.report("write", problem and f"Snapshot {self._name} {problem}")
         self._stamp = self._place.stamp(self._name)  # our own write is no news
         self._saved, self._saved_at, self._took = target, now, time.monotonic() - began
 

@@ -20,6 +20,7 @@ from pydantic import (
 )
 from pydantic_core import CoreSchema, core_schema
 
+from exporter.toolkit.logs import Conditions
 from exporter.toolkit.text import escaped
 
 _DURATION = re.compile(r"(?:(\d+)d)?(?:(\d+)h)?(?:(\d+)m)?(?:(\d+(?:\.\d+)?)s)?(?:(\d+)ms)?")
@@ -86,7 +87,7 @@ class Secret:
         self._value = value
         self._origin = (file, value)
         self._seen: Stamp | None = None
-        self._is_kept = False
+        self._conditions = Conditions(_log)
         self._lock = threading.Lock()
 
     def read(self) -> str:
@@ -99,12 +100,10 @@ class Secret:
             except (OSError, ValueError) as error:
                 if self._seen is None:
                     raise
-                if not self._is_kept:
-                    why = error.strerror if isinstance(error, OSError) else "empty, or not UTF-8 text"
-                    _log.warning("Cannot read %s, keeping the previous value: %s", self.file, why)
-                self._is_kept = True
+                why = error.strerror if isinstance(error, OSError) else "empty, or not UTF-8 text"
+                self._conditions.report("file", f"Cannot read {self.file}, keeping the previous value: {why}")
             else:
-                self._is_kept = False
+                self._conditions.report("file", "")
             return self._value
 
     def _refresh(self, file: Path) -> None:

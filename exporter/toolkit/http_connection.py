@@ -27,6 +27,7 @@ from urllib3.connection import HTTPConnection, HTTPSConnection
 
 from exporter.toolkit.config_types import stamp
 from exporter.toolkit.http_errors import ConnectFailed, HttpError, TlsFailed, translated
+from exporter.toolkit.logs import Conditions
 
 KEEP_IDLE: Final = 50.0
 """Seconds for which an idle connection is reused: load balancers and NATs silently drop one after a minute or more.
@@ -221,7 +222,7 @@ class Adapter(HTTPAdapter):
     def __init__(self, ca_file: str | None) -> None:
         """Load the roots. Raises TlsFailed if `ca_file` cannot be read."""
         self._file = Path(ca_file) if ca_file else None
-        self._is_kept = False
+        self._conditions = Conditions(_log)
         self._context = (_FileContext if ca_file else _SystemContext)(ssl.PROTOCOL_TLS_CLIENT)
         try:
             if self._file:
@@ -241,9 +242,7 @@ class Adapter(HTTPAdapter):
         try:
             found = Adapter(str(self._file))
         except TlsFailed as error:
-            if not self._is_kept:
-                _log.warning("Keeping the roots that %s held before: %s", self._file, error)
-            self._is_kept = True
+            self._conditions.report("roots", f"Keeping the roots that {self._file} held before: {error}")
             return self
         self.close()
         return found

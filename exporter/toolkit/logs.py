@@ -48,6 +48,22 @@ class Logfmt(logging.Formatter):
         return " ".join(pairs)
 
 
+class Conditions:
+    """Logs a condition when it is new or its message changes, not each time."""
+
+    def __init__(self, log: logging.Logger) -> None:
+        self._log = log
+        self._reported: dict[str, str] = {}
+
+    def report(self, about: str, message: str, level: int = logging.WARNING) -> bool:
+        """Log the message unless it is unchanged; "": the condition is over. Return whether it changed."""
+        changed = self._reported.get(about, "") != message
+        if message and changed:
+            self._log.log(level, "%s", message)
+        self._reported[about] = message
+        return changed
+
+
 def _fields(record: logging.LogRecord) -> dict[str, str]:
     at = datetime.fromtimestamp(record.created, UTC)
     fields = {

@@ -1,11 +1,10 @@
 """The loop that everything uses that runs every so often."""
 
-import logging
 import threading
 
 from bridge import periodic
 from bridge.errors import Unavailable
-from bridge.periodic import Conditions, PeriodicThread, stop_all
+from bridge.periodic import PeriodicThread, stop_all
 
 
 def failing(*errors):
@@ -39,19 +38,6 @@ def test_errors_while_stopping_are_not_logged(caplog):
     loop.guarded(failing(RuntimeError("closed")))
 
     assert caplog.records == []
-
-
-def test_a_condition_is_logged_when_it_is_new(caplog):
-    """By its subject, at its level; after it was over it is new again."""
-    conditions = Conditions(logging.getLogger("looking"))
-    reports = [("a", "x"), ("a", "x"), ("b", "x"), ("a", ""), ("a", "x")]
-    assert [conditions.report(*one) for one in reports] == [True, False, True, True, True]
-    conditions.report("c", "worse", logging.ERROR)
-
-    assert [(record.levelno, record.message) for record in caplog.records] == [
-        *[(logging.WARNING, "x")] * 3,
-        (logging.ERROR, "worse"),
-    ]
 
 
 def test_wake_ends_the_pause():

@@ -88,3 +88,16 @@ def test_libraries_log_warnings_and_urllib3_nothing(quiet, capsys):
     error = capsys.readouterr().err
     assert "msg=ours" in error
     assert error.count("\n") == 1
+
+
+def test_a_condition_is_logged_when_it_is_new(caplog):
+    """By its subject, at its level; after it was over it is new again."""
+    conditions = logs.Conditions(logging.getLogger("looking"))
+    reports = [("a", "x"), ("a", "x"), ("b", "x"), ("a", ""), ("a", "x")]
+    assert [conditions.report(*one) for one in reports] == [True, False, True, True, True]
+    conditions.report("c", "worse", logging.ERROR)
+
+    assert [(record.levelno, record.message) for record in caplog.records] == [
+        *[(logging.WARNING, "x")] * 3,
+        (logging.ERROR, "worse"),
+    ]

@@ -11,6 +11,7 @@ from pydantic import ValidationInfo
 
 from exporter.collectors.contract import StartTls
 from exporter.toolkit.config_types import Stamp, located, stamp
+from exporter.toolkit.logs import Conditions
 
 _ENDPOINT = re.compile(
     rf"(?:({'|'.join(get_args(StartTls))})://)?(?:([^@:/\[\]\s]+)@)?(?:\[([^@/\[\]\s]+)\]|([^@:/\[\]\s]+)):([0-9]+)"
@@ -66,7 +67,7 @@ class EndpointsFile:
     """One for each invalid line, as last read."""
     _endpoints: tuple[Endpoint, ...] = field(default=(), init=False, compare=False)
     _seen: Stamp | None = field(default=None, init=False, compare=False)
-    _unreadable: str = field(default="", init=False, compare=False)
+    _conditions: Conditions = field(default_factory=lambda: Conditions(_log), init=False, compare=False)
 
     def read(self) -> tuple[Endpoint, ...]:
         """Return the endpoints now; the last ones while the file cannot be read."""
@@ -75,10 +76,10 @@ class EndpointsFile:
                 for problem in self.problems:
                     _log.warning("Skipped a line of %s: %s", self.file, problem)
         except (OSError, ValueError) as error:
-            reason = _why(error)
-            if reason != self._unreadable:
-                _log.warning("Cannot read %s, keeping its %d endpoints: %s", self.file, len(self._endpoints), reason)
-                self._unreadable = reason
+            kept = f"Cannot read {self.file}, keeping its {len(self._endpoints)} endpoints: {_why(error)}"
+            self._conditions.report("file", kept)
+        else:
+            self._conditions.report("file", "")
         return self._endpoints
 
     def refresh(self) -> bool:
@@ -103,7 +104,7 @@ class EndpointsFile:
             if found.setdefault(read.place, read) is not read:
                 problems.append(f"line {number}: listed more than once: {read.written}")
         self._endpoints, self.problems = tuple(found.values()), tuple(problems)
-        self._seen, self._unreadable = seen, ""
+        self._seen = seen
         return True
 
 

@@ -113,11 +113,14 @@ def with_environments(
 ) -> Knowledge:
     """Return the knowledge after the list of environments, names by id. If there are none, it completes the round.
 
-    A configured one is found by its id or name; one that is not in the list is requested as configured.
+    A configured one is found by its id or name, all that have the name; one not in the list is requested as configured.
     """
     if wanted is not None:
-        ids = {name: identity for identity, name in places.items()} | {identity: identity for identity in places}
-        places = {(identity := ids.get(each, each)): places.get(identity, each) for each in wanted}
+        places = {
+            identity: places.get(identity, each)
+            for each in wanted
+            for identity in [one for one, name in places.items() if each in {one, name}] or [each]
+        }
     if len(places) > MOST_ENVIRONMENTS:
         raise Malformed(f"more than {MOST_ENVIRONMENTS:,} environments: list those that matter in `environments`")
     if knowledge.environments and not places and knowledge.emptied_at is None:

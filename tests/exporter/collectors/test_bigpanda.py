@@ -283,6 +283,7 @@ def test_environments_are_added_and_removed():
         ("all", ["Prod (1)", "Prod (2)", "Lab", "Prod (1) (4)"]),
         (["2", "Lab", "77"], ["Prod", "Lab", "77"]),
         (["Lab", "3"], ["Lab"]),
+        (["Prod"], ["Prod (1)", "Prod (2)"]),
     ],
 )
 def test_environment_labels_are_unique(wanted, labels):

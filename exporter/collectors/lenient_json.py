@@ -15,7 +15,7 @@ _LATEST: Final = 1e11
 """Seconds: the years 1973 and 5138. A larger number is in milliseconds."""
 _ROUNDING: Final = 0.001
 """Percent by which a computed percentage may go beyond 0 or 100."""
-_FLAGS: Final = {"true": True, "1": True, "false": False, "0": False}
+_FLAGS: Final = {"true": True, "1": True, "1.0": True, "false": False, "0": False, "0.0": False}
 _LONGEST: Final = 4300
 """Most digits of a number: Python reads no longer ones."""
 
@@ -85,7 +85,7 @@ def count_of(value: Any) -> int | None:
 
 def flag_of(value: Any) -> bool | None:
     """Return a boolean, also one given as 0 or 1 or as text; None for anything else."""
-    return _FLAGS.get(str(value).strip().lower()) if isinstance(value, bool | int | str) else None
+    return _FLAGS.get(str(value).strip().lower()) if isinstance(value, bool | int | float | str) else None
 
 
 def time_of(value: Any) -> float | None:

@@ -40,7 +40,7 @@ def with_page(known: Known, number: int, at: float, page: Page, most: int) -> Kn
         return replace(known, listing=Listing(at, at, rereads=listing.rereads + 1))
     if not page.monitors or page.monitors[0].id in listing.firsts:
         short = page.total is not None and listing.told < page.total
-        return _whole(known, listing, alone=number == 1 and not short, truncated=bool(page.monitors) and short)
+        return _whole(known, listing, alone=number == 1 and not short, truncated=short)
     known, listing = _read(known, listing, at, page)
     ended = _is_last(listing, page)
     if not ended and number < most and listing.told < MOST_ROWS:

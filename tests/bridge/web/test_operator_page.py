@@ -183,7 +183,14 @@ def test_open_alerts_are_shown_and_found(world):
     world.ingest("a")
     world.ingest("b", severity="warning")
     page = world.page("/")
-    for text in ("prod: 1 critical, 1 warning", "prod:a", "host=web-a", "alertmanager / prod", "1m 40s ago", "2023-11-14 22:11:40Z"):
+    for text in (
+        "prod: 1 critical, 1 warning",
+        "prod:a",
+        "host=web-a",
+        "alertmanager / prod",
+        "1m 40s ago",
+        "2023-11-14 22:11:40Z",
+    ):
         assert text in page
     found = world.page("/alerts?q=host=WEB-B")
     assert "prod:b" in found

@@ -81,7 +81,18 @@ def test_a_number_may_be_text(value, expected):
 
 @pytest.mark.parametrize(
     ("value", "expected"),
-    [(True, True), (0, False), ("1", True), (" False ", False), ("no", None), (2, None), (1.0, True), (0.0, False), (0.5, None), (None, None)],
+    [
+        (True, True),
+        (0, False),
+        ("1", True),
+        (" False ", False),
+        ("no", None),
+        (2, None),
+        (1.0, True),
+        (0.0, False),
+        (0.5, None),
+        (None, None),
+    ],
 )
 def test_a_boolean_may_be_a_number_or_text(value, expected):
     """As PHP and MySQL write them; anything else counts as missing."""

@@ -43,7 +43,7 @@ def judge(response: HttpResponse, now: float, *, who: str = "BigPanda", secrets:
     reason = why if accepted else words(text) or _page(text)
     message = f"{who} answered {status}{', but did not accept' if accepted else ''}{f': {reason}' if reason else ''}"
     wait, retry_after = response.headers.get("retry-after", "").strip(), None
-    with suppress(ValueError):  # ignore an unreadable Retry-After
+    with suppress(ValueError, OverflowError):  # ignore an unreadable Retry-After
         retry_after = float(wait) if wait.isdecimal() else max(0.0, parsedate_to_datetime(wait).timestamp() - now)
     raise kind(masked(message, secrets), status=status, retry_after=retry_after)
 

@@ -117,6 +117,7 @@ def test_unknown_status_has_the_pages_title():
         ("-5", None),
         ("Thu, 01 Jan 1970 00:20:00 GMT", 200.0),  # 1200 - 1000
         ("Thu, 01 Jan 1970 00:00:00 GMT", 0.0),  # past: at once
+        ("Thu, 01 Jan 99999999999999999999 00:00:00 GMT", None),
     ],
 )
 def test_retry_after_is_seconds_or_a_date(header, wanted):

@@ -40,6 +40,14 @@ class Alert:
     primary: str = ""
     secondary: str = ""
 
+    def precedes(self, starts_at: float, now: float) -> bool:
+        """Return whether it ends an earlier episode than the one that began at `starts_at`: a late copy.
+
+        Its own start decides too, because a clock may have stepped back between start and end. A start in the future
+        is by a clock that was ahead, and says nothing.
+        """
+        return not self.ordered and self.ends_at is not None and max(self.starts_at, self.ends_at) < starts_at <= now
+
 
 @dataclass(frozen=True, slots=True)
 class UnreadableAlert:

@@ -85,6 +85,12 @@ class AlertState:
             return {key: member.alert for key, member in self.members.items()}
         return {self.key: self.alert} if self.open else {}
 
+    def is_newer_than(self, alert: Alert, now: float) -> bool:
+        """Return whether an alert is a late copy of an earlier state, as far as its sender's times tell."""
+        if alert.ordered:
+            return alert.at is not None and self.at is not None and alert.at < self.at
+        return self.open and alert.precedes(self.starts_at, now)
+
     @property
     def labels(self) -> Mapping[str, str]:
         """Return the labels common to all of its firing alerts."""

@@ -67,8 +67,8 @@ def decide(  # noqa: PLR0911, PLR0913  one return for each outcome; six independ
     `status` None: its severity is not sent. `content_hash`: of the event's content, including its status.
     `update_interval`: seconds between two events that differ only in content.
     """
-    if state and alert.ordered and alert.at is not None and state.at is not None and alert.at < state.at:
-        # A late or repeated webhook of a sender whose times order its states: keep the newer state.
+    if state and state.is_newer_than(alert, now):
+        # A late or repeated webhook: keep the newer state.
         return Decision(reason=Reason.OLDER)
     if status is None:
         if state is None or not state.open:

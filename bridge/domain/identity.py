@@ -11,8 +11,10 @@ from bridge.domain.event import Status
 _WORST_FIRST: Final = (Status.CRITICAL, Status.WARNING, Status.UNKNOWN, Status.ACKNOWLEDGED)
 
 
-def with_member(members: Mapping[str, Member], alert: Alert, status: Status | None) -> dict[str, Member]:
+def with_member(members: Mapping[str, Member], alert: Alert, status: Status | None, now: float) -> dict[str, Member]:
     """Return the firing members of an identity after one of them changed to `status`; None: it is not sent."""
+    if alert.key in members and alert.precedes(members[alert.key].alert.starts_at, now):
+        return dict(members)
     others = {key: member for key, member in members.items() if key != alert.key}
     return others if status in (None, Status.OK) else others | {alert.key: Member(alert, status or Status.OK)}
 

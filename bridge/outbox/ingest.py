@@ -144,9 +144,9 @@ class Batch:
             after: dict[str, Member] = {}  # the whole identity is resolved, by expiry or manually
         elif state and state.open and not known:
             # It was opened before its sender's alerts shared identities.
-            after = with_member({state.key: Member(state.alert, state.status)}, alert, status)
+            after = with_member({state.key: Member(state.alert, state.status)}, alert, status, self._now)
         else:
-            after = with_member(known, alert, status)
+            after = with_member(known, alert, status, self._now)
         for left in known.keys() - after.keys():
             self._owners.pop(left, None)
         self._owners |= dict.fromkeys(after, key)

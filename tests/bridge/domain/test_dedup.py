@@ -63,6 +63,22 @@ def test_decision_for_a_key_without_pending_events(before, received, status, con
 
 
 @pytest.mark.parametrize(
+    ("starts_at", "ends_at", "began_at", "reason"),
+    [
+        (8_000.0, 8_500.0, 9_000.0, Reason.OLDER),
+        (8_000.0, 9_000.0, 9_000.0, Reason.RESOLVED),
+        (9_000.0, 8_500.0, 9_000.0, Reason.RESOLVED),  # the sender's clock stepped back
+        (8_000.0, None, 9_000.0, Reason.RESOLVED),
+        (8_000.0, 8_500.0, 11_000.0, Reason.RESOLVED),  # the sender's clock was ahead
+    ],
+)
+def test_late_resolution_of_an_earlier_episode_ends_nothing(starts_at, ends_at, began_at, reason):
+    """Peers of a cluster retry independently, so a resolution may arrive after the alert fires again."""
+    received = alert(firing=False, starts_at=starts_at, ends_at=ends_at)
+    assert decided(known(starts_at=began_at), received, OK).reason is reason
+
+
+@pytest.mark.parametrize(
     ("tail", "received", "status", "content", "reason", "supersede", "keeps_position"),
     [
         (waiting(Kind.OPEN), alert(), WARNING, "new", Reason.STATUS, True, True),

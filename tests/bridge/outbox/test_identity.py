@@ -73,6 +73,15 @@ def test_member_that_is_no_worse_changes_nothing(outbox):
     assert send(outbox, entry("critical", replica="a", firing=False), now=T0 + 10).queued == 1
 
 
+def test_late_end_of_a_members_earlier_episode_ends_nothing(outbox):
+    """Peers of a cluster retry independently."""
+    send(outbox, entry("warning"), now=T0 + 10)
+    late = entry("warning", firing=False) | {"startsAt": "2026-11-19T00:00:00Z", "endsAt": "2026-11-19T00:05:00Z"}
+    assert send(outbox, late, now=T0 + 20).unchanged == 1
+    assert len(outbox.state(IDENTITY).members) == 1
+    assert outbox.state(IDENTITY).open
+
+
 def test_end_and_start_in_one_webhook_are_one_change(outbox):
     """Alertmanager lists the resolved critical alert before the firing warning: no ok in between."""
     send(outbox, entry("critical"))

@@ -26,11 +26,12 @@ class Listing:
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """The values read by one request, as of `at`. `denied`: the token may not see them."""
+    """The values of one response, as of `at`. `denied`: the token may not see them. `truncated`: some are missing."""
 
     at: float
     values: tuple[Value, ...] = ()
     denied: bool = False
+    truncated: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +77,8 @@ class Knowledge:
     @property
     def truncated(self) -> bool:
         """Whether alerts are missing: by `max_pages`, or of a group that is left behind."""
-        return any(each.truncated for each in self.groups.values()) or len(keeping_up(self.groups)) < len(self.groups)
+        listings = (each for group in self.groups.values() for each in (group, *group.readings.values()))
+        return any(each.truncated for each in listings) or len(keeping_up(self.groups)) < len(self.groups)
 
 
 def with_page(group: Group, params: Mapping[str, str], page: AlertPage, at: float, max_pages: int) -> Group:
@@ -99,18 +101,20 @@ def with_page(group: Group, params: Mapping[str, str], page: AlertPage, at: floa
     # One that moved between pages counts once, as last listed.
     distinct = {alert.id or f"unnamed {place}": alert for place, alert in enumerate(grown.alerts)}
     alerts = tuple(alert for alert in distinct.values() if alert.active is (state == "trigger"))
+    # A link back to a page already read means that the rest cannot be reached.
+    truncated = page.cursor is not None or page.broken
     if state == "clear":
         counts = Counter((alert.type, alert.severity) for alert in alerts)
         values = tuple(("cleared_alerts", kind, float(count)) for kind, count in sorted(counts.items()))
-        return replace(group, readings={**group.readings, "cleared_alerts": Reading(grown.began, values)})
+        reading = Reading(grown.began, values, truncated=truncated)
+        return replace(group, readings={**group.readings, "cleared_alerts": reading})
     if group.alerts and not grown.alerts and group.emptied_at is None:
         # A listing that is suddenly empty must be confirmed: one bad response would end every alert.
         return replace(group, emptied_at=grown.began)
     return replace(
         group,
         as_of=grown.began,
-        # A link back to a page already read means that the rest cannot be reached.
-        truncated=page.cursor is not None or page.broken,
+        truncated=truncated,
         pages=len(grown.cursors) + 1,
         alerts=alerts,
         types=tuple(sorted({*group.types, *(alert.type for alert in alerts)})),

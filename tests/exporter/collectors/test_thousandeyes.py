@@ -549,10 +549,8 @@ def test_cleared_alerts_are_counted_separately():
     ended = [
         alert(name, alertState="clear", alertSeverity=severity) for name, severity in (("x", "major"), ("y", "info"))
     ]
-    request = next(r for r in collector.requests(knowledge, START) if ("state", "clear") in r.params)
-    knowledge = collector.update(
-        knowledge, request, Response(START, 200, json.dumps(page(*ended, cursor="c")).encode())
-    )
+    first = next(r for r in collector.requests(knowledge, START) if ("state", "clear") in r.params)
+    knowledge = collector.update(knowledge, first, Response(START, 200, json.dumps(page(*ended, cursor="c")).encode()))
     assert samples(collector, knowledge, "thousandeyes_cleared_alerts") == {}
 
     request = next(r for r in collector.requests(knowledge, START) if ("state", "clear") in r.params)
@@ -562,6 +560,9 @@ def test_cleared_alerts_are_counted_separately():
 
     expected = {("", "bgp", "major"): 1.0, ("", "bgp", "info"): 1.0}
     assert samples(collector, knowledge, "thousandeyes_cleared_alerts") == expected
+    assert not knowledge.truncated
+    endless = {"alerts": [], "_links": {"next": {"href": None}}}
+    assert collector.update(knowledge, first, Response(START + 2, 200, json.dumps(endless).encode())).truncated
     assert samples(collector, knowledge, "thousandeyes_cleared_alerts", START + 86400) == {}
     assert knowledge.as_of == START
 

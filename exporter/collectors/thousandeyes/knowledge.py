@@ -77,8 +77,9 @@ class Knowledge:
     @property
     def truncated(self) -> bool:
         """Whether alerts are missing: by `max_pages`, or of a group that is left behind."""
-        listings = (each for group in self.groups.values() for each in (group, *group.readings.values()))
-        return any(each.truncated for each in listings) or len(keeping_up(self.groups)) < len(self.groups)
+        groups = self.groups.values()
+        is_cut = any(group.truncated or any(each.truncated for each in group.readings.values()) for group in groups)
+        return is_cut or len(keeping_up(self.groups)) < len(groups)
 
 
 def with_page(group: Group, params: Mapping[str, str], page: AlertPage, at: float, max_pages: int) -> Group:

@@ -22,12 +22,12 @@ class FixedWindow:
         self._limit, self._seconds = limit, seconds
         self._started, self._used = float("-inf"), 0
 
-    def take(self, now: float) -> Verdict:
-        """Spend one request at epoch second `now`."""
+    def take(self, now: float, *, spend: bool = True) -> Verdict:
+        """Spend one request at epoch second `now`, or only look."""
         if now >= self._started + self._seconds:
             self._started, self._used = now, 0
         allowed = self._used < self._limit
-        self._used += allowed
+        self._used += allowed and spend
         return Verdict(allowed, self._limit, self._limit - self._used, self._started + self._seconds)
 
 
@@ -38,12 +38,12 @@ class SlidingWindow:
         self._limit, self._seconds = limit, seconds
         self._taken: deque[float] = deque()
 
-    def take(self, now: float) -> Verdict:
-        """Spend one request at epoch second `now`."""
+    def take(self, now: float, *, spend: bool = True) -> Verdict:
+        """Spend one request at epoch second `now`, or only look."""
         while self._taken and self._taken[0] <= now - self._seconds:
             self._taken.popleft()
         allowed = len(self._taken) < self._limit
-        if allowed:
+        if allowed and spend:
             self._taken.append(now)
         reset = (self._taken[0] if self._taken else now) + self._seconds
         return Verdict(allowed, self._limit, self._limit - len(self._taken), reset)
@@ -59,15 +59,17 @@ class Limits:
         self._lock = threading.Lock()
         self._windows: dict[tuple[str, str, int, float], FixedWindow | SlidingWindow] = {}
 
-    def take(self, name: str, now: float, limit: int, seconds: float = 60, kind: str = "fixed") -> Verdict:
-        """Spend one request of `name`; `limit` 0 means unlimited. A changed limit starts a new window."""
+    def take(  # noqa: PLR0913  a keyword for each property of the limit
+        self, name: str, now: float, limit: int, seconds: float = 60, kind: str = "fixed", *, spend: bool = True
+    ) -> Verdict:
+        """Spend one request of `name`, or only look; `limit` 0 means unlimited. A changed limit starts a new window."""
         if not limit:
             return Verdict(allowed=True, limit=0, remaining=0, reset=now)
         key = (name, kind, limit, seconds)
         with self._lock:
             if key not in self._windows:
                 self._windows[key] = _KINDS[kind](limit, seconds)
-            return self._windows[key].take(now)
+            return self._windows[key].take(now, spend=spend)
 
     def forget(self) -> None:
         """Restart every window."""

@@ -96,12 +96,16 @@ def test_errors_are_problem_documents(thousandeyes, path, status):
     assert ("errors" in answer.json()) == (status == 400)
 
 
-def test_a_bad_token(client):
-    """401 has OAuth's body; a hundred of them in a minute make the address wait."""
+def test_a_bad_token(client, clock):
+    """401 has OAuth's body; after a hundred of them in a minute the address has to wait, with the right token too."""
     wrong = client("/thousandeyes/v7", "wrong")
     refusals = [wrong.get("/alerts") for _ in range(101)]
     assert refusals[0].json() == {"error": "invalid_token", "error_description": "Invalid access token"}
     assert [refusals[place].status_code for place in (0, 99, 100)] == [401, 401, 429]
+    right = client("/thousandeyes/v7", "te-sandbox-token")
+    assert right.get("/alerts").status_code == 429
+    clock.now += 60
+    assert right.get("/alerts").status_code == 200
 
 
 def test_the_organization_has_240_a_minute(thousandeyes, clock):

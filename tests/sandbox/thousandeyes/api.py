@@ -61,8 +61,12 @@ class ThousandEyesApi:
     def answer(self, request: Request) -> Reply:
         """Token, limit, version, account group, route."""
         now = self._clock()
-        if request.bearer != self._settings.token:
-            return self._refuse(request, now)
+        most, is_known = self._settings.unauthorized_per_minute, request.bearer == self._settings.token
+        # After so many refusals in a minute the address gets 429, with the right token too.
+        if not self._limits.take(f"401 {request.peer}", now, most, kind="sliding", spend=not is_known).allowed:
+            return problem(429, "Too many unauthorized requests", request)
+        if not is_known:
+            return self.unauthorized()
         limit = self._limits.take("thousandeyes", now, self._settings.per_minute)
         if not limit.allowed:
             refusal = problem(429, "Rate limit exhausted for the organization", request)
@@ -70,11 +74,6 @@ class ThousandEyesApi:
             return refusal.adding(_rate(limit)).adding(wait)
         with self._state.lock:
             return self._route(request).adding(_rate(limit))
-
-    def _refuse(self, request: Request, now: float) -> Reply:
-        """Refuse; after a hundred refusals a minute to one address with 429."""
-        limit = self._limits.take(f"401 {request.peer}", now, self._settings.unauthorized_per_minute, kind="sliding")
-        return self.unauthorized() if limit.allowed else problem(429, "Too many unauthorized requests", request)
 
     def _route(self, request: Request) -> Reply:
         version = request.path.split("/")[1]

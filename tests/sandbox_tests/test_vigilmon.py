@@ -51,6 +51,17 @@ def test_statuses(sandbox, vigilmon, change, status, active, checked):  # noqa: 
     assert (shown["last_checked_at"] is not None) == checked
 
 
+def test_paused_monitor_is_not_checked(sandbox, vigilmon, clock):
+    """Its last check stays that before the pause, until it is resumed."""
+    number = sandbox.world.vigilmon.add("svc1", "https://svc1.example.com")
+    sandbox.world.vigilmon.pause(number)
+    before = vigilmon.get("/monitors").json()["data"][0]["last_checked_at"]
+    clock.now += 3600
+    assert vigilmon.get("/monitors").json()["data"][0]["last_checked_at"] == before
+    sandbox.world.vigilmon.up(number)
+    assert vigilmon.get("/monitors").json()["data"][0]["last_checked_at"] > before
+
+
 def test_incidents_are_newest_first_in_pages_of_thirty(sandbox, vigilmon, clock):
     """An ongoing incident has neither end nor duration; a resolved one has both."""
     number = sandbox.world.vigilmon.add("svc1", "https://svc1.example.com")

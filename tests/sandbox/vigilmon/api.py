@@ -78,7 +78,7 @@ class VigilmonApi:
 
     def _listed(self, monitor: Monitor) -> dict[str, Any]:
         interval = monitor.check_interval_seconds
-        last = self._clock() // interval * interval
+        last = (self._clock() if monitor.paused_at is None else monitor.paused_at) // interval * interval
         checked = monitor.current_status not in (None, "pending")
         return {
             "id": monitor.id,

@@ -24,6 +24,8 @@ class Monitor:
     current_status: str | None = "up"
     uptime: dict[str, float | None] = field(default_factory=lambda: {"24h": 100.0, "7d": 99.98, "30d": 99.95})
     theirs: bool = False
+    paused_at: float | None = None
+    """No check since then; None: it is checked."""
 
 
 @dataclass(slots=True)
@@ -79,11 +81,11 @@ class VigilmonState:
 
     def pause(self, id: int) -> None:  # noqa: A002  the vendor's name for it
         """No more checks."""
-        self.change(id, is_active=False, current_status="paused")
+        self.change(id, is_active=False, current_status="paused", paused_at=self._clock())
 
     def resume(self, id: int) -> None:  # noqa: A002  the vendor's name for it
         """Check again; it is not known to be up until then."""
-        self.change(id, is_active=True, current_status="pending")
+        self.change(id, is_active=True, current_status="pending", paused_at=None)
 
     def down(
         self,
@@ -94,7 +96,7 @@ class VigilmonState:
         """Open an incident and get its id; a monitor that is down already keeps its incident."""
         with self.lock:
             monitor = self.monitors[id]
-            monitor.current_status, monitor.is_active = "down", True
+            monitor.current_status, monitor.is_active, monitor.paused_at = "down", True, None
             incident = self._ongoing(id)
             if incident is None:
                 where = regions if regions is not None else ["za-vps", "eu-west"]
@@ -107,7 +109,7 @@ class VigilmonState:
         """Close the incident."""
         with self.lock:
             monitor = self.monitors[id]
-            monitor.current_status, monitor.is_active = "up", True
+            monitor.current_status, monitor.is_active, monitor.paused_at = "up", True, None
             incident = self._ongoing(id)
             if incident:
                 incident.resolved_at = self._clock()

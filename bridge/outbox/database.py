@@ -50,6 +50,12 @@ _POSTGRESQL_WORDS = {
 }  # fmt: skip
 _CONNECTION = ("", "08", "53", "57")
 """Classes of PostgreSQL errors that mean it is unreachable or has no free connection."""
+_SESSION = "-c synchronous_commit=on -c lock_timeout=5s -c statement_timeout=30s"
+_CLIENT = {
+    "connect_timeout": 5,
+    # A server that vanishes with a statement under way would be waited for for two hours.
+    "tcp_user_timeout": 10_000, "keepalives_idle": 5, "keepalives_interval": 2, "keepalives_count": 3,
+}  # fmt: skip
 
 
 class Database:
@@ -145,7 +151,7 @@ class Database:
             raise Unavailable("database: busy") from error
         except (DBAPIError, driver.Error) as error:
             cause = error.orig if isinstance(error, DBAPIError) else error
-            state = getattr(cause, "sqlstate", None) or ""
+            state = getattr(cause, "sqlstate", None) or ("25006" if "is read-only" in str(cause) else "")
             if isinstance(cause, tuple(wrong_again)) and state not in _POSTGRESQL_WORDS:
                 raise
             if isinstance(cause, sqlite_engine.sqlite3.Error):
@@ -194,7 +200,7 @@ def location(url: str) -> URL:
         found = make_url(url)
     except (ArgumentError, ValueError):
         raise ConfigError(["database: not a URL: write it like sqlite:////var/lib/vendorwatch/bridge.db"]) from None
-    if found.drivername in ("postgresql", "postgresql+psycopg"):
+    if found.drivername in ("postgres", "postgresql", "postgresql+psycopg"):
         return found.set(drivername="postgresql+psycopg")
     if found.drivername != "sqlite":
         raise ConfigError([f"database: {found.drivername} is not supported: use sqlite or postgresql"])
@@ -211,7 +217,9 @@ def check(url: str) -> None:
 
 
 def _postgresql(url: URL) -> Engine:
-    settings = "-c synchronous_commit=on -c lock_timeout=5s -c statement_timeout=30s"
+    _, given = url.get_dialect()().create_connect_args(url)
+    if "," in str(given.get("host")):  # of several servers use the one that accepts writes
+        given = {"target_session_attrs": "read-write", **given}
     try:
         engine = create_engine(
             url,
@@ -219,7 +227,7 @@ def _postgresql(url: URL) -> Engine:
             pool_pre_ping=True,
             pool_timeout=BUSY_TIMEOUT,
             isolation_level="READ COMMITTED",
-            connect_args={"connect_timeout": 5, "options": settings, "tcp_user_timeout": 10_000},
+            connect_args={**_CLIENT, **given, "options": f"{given.get('options', '')} {_SESSION}"},
         )
     except ImportError:
         raise ConfigError(["database: PostgreSQL needs the extra: pip install 'vendorwatch[postgresql]'"]) from None

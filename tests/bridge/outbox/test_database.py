@@ -1,7 +1,9 @@
 """The way into the database: where it may be, what makes it durable, what its errors mean."""
 
+import os
+import socket
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from pathlib import Path
 
 import pytest
@@ -15,6 +17,7 @@ from bridge.outbox.database import Database, location
 from bridge.outbox.schema import VERSION, touch
 from bridge.outbox.sqlite_engine import filesystem, journal_mode, sqlite3
 from exporter.toolkit.config_types import ConfigError
+from tests.postgresql import Cluster
 from tests.store import Store
 
 MOUNTS = """\
@@ -96,7 +99,7 @@ def test_invalid_port_is_an_error_that_does_not_repeat_it():
 
 def test_postgresql_urls_use_psycopg():
     """Whichever way the operator writes them."""
-    assert location("postgresql://h/d").drivername == location("postgresql+psycopg://h/d").drivername
+    assert len({location(f"{form}://h/d") for form in ("postgres", "postgresql", "postgresql+psycopg")}) == 1
 
 
 def test_missing_folder_is_named(tmp_path):
@@ -239,6 +242,38 @@ def test_postgresql_errors_have_a_reason(postgresql_url, state, word):
         connection.exec_driver_sql(failing)
     _write(database)
     database.close()
+
+
+@pytest.mark.system
+def test_vanished_postgresql_is_noticed_while_it_owes_an_answer(postgresql_url):
+    """By default a kernel begins to ask after two hours, and no webhook is answered for as long."""
+    with closing(Database(postgresql_url)) as database, database.read() as connection:
+        found = socket.socket(fileno=os.dup(connection.connection.dbapi_connection.fileno()))
+        assert found.getsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE) <= 10
+        found.close()
+
+
+@pytest.mark.system
+def test_options_of_a_postgresql_url_are_added_to_ours(postgresql_url):
+    """A search path in the URL decides where the tables are; what keeps a commit durable stays."""
+    url = f"{postgresql_url}?options=-csearch_path%3Dpublic%20-csynchronous_commit%3Doff"
+    with closing(Database(url)) as database, database.read() as connection:
+        assert connection.exec_driver_sql("SHOW search_path").scalar() == "public"
+        assert connection.exec_driver_sql("SHOW synchronous_commit").scalar() == "on"
+
+
+@pytest.mark.system
+def test_of_several_postgresql_servers_the_writable_one_is_used(postgresql_cluster):
+    """After a failover the first of the URL is the standby; if none is writable, that is the reason."""
+    with Cluster() as standby:
+        standby.execute("ALTER SYSTEM SET default_transaction_read_only = on")
+        standby.execute("SELECT pg_reload_conf()")
+        hosts = [f"host={one.url.rpartition('@')[2].partition('/')[0]}" for one in (standby, postgresql_cluster)]
+        name = postgresql_cluster.url.rpartition("/")[2]
+        with closing(Database(f"postgresql://vendorwatch@/{name}?{'&'.join(hosts)}")) as database:
+            _write(database)
+        with pytest.raises(Unavailable, match=r"^database: read-only$"):
+            Database(f"postgresql://vendorwatch@/{name}?{'&'.join(hosts[:1] * 2)}")
 
 
 @pytest.mark.system

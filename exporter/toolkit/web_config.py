@@ -29,6 +29,7 @@ _LIMITED = {"x-frame-options": ("deny", "sameorigin"), "x-content-type-options":
 _CIPHER = re.compile(r"TLS_(ECDHE_(RSA|ECDSA)|RSA)_WITH_(AES_(128|256)_(GCM_SHA(256|384)|CBC_SHA)|CHACHA20_.*)")
 _TLS13 = frozenset({"TLS_AES_128_GCM_SHA256", "TLS_AES_256_GCM_SHA384", "TLS_CHACHA20_POLY1305_SHA256"})
 _CURVES = {"CurveP256": "prime256v1", "CurveP384": "secp384r1", "CurveP521": "secp521r1", "X25519": "X25519"}
+_NAMES = frozenset({"DNS", "email", "IP Address", "URI"})
 _VERIFY = {"VerifyClientCertIfGiven": ssl.CERT_OPTIONAL, "RequireAndVerifyClientCert": ssl.CERT_REQUIRED}
 _VERSIONS = {
     "TLS10": ssl.TLSVersion.TLSv1,
@@ -122,8 +123,9 @@ class TlsServer(Section):
 
     def admits(self, connection: ssl.SSLObject) -> bool:
         """Return whether the client's certificate has an allowed name, if only some are allowed."""
-        names: Any = (connection.getpeercert() or {}).get("subjectAltName", ())
-        return not self.client_allowed_sans or any(_san(value) in self.client_allowed_sans for _, value in names)
+        found: Any = (connection.getpeercert() or {}).get("subjectAltName", ())
+        names = {_san(value) for kind, value in found if kind in _NAMES}
+        return not self.client_allowed_sans or not names.isdisjoint(self.client_allowed_sans)
 
     def context(self, folder: Path) -> ssl.SSLContext:
         """Return the TLS context for connections. Raises OSError (ssl.SSLError is one) if a file cannot be used."""

@@ -1,6 +1,7 @@
 """Prometheus's web config file: each key of its format is honoured or refused in one line; changes are followed."""
 
 import contextlib
+import datetime as dt
 import http.client
 import ssl
 import time
@@ -8,6 +9,9 @@ import time
 import bcrypt
 import pytest
 import trustme
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
 
 from exporter.toolkit.config_types import ConfigError
 from exporter.toolkit.web_config import WebConfigFile
@@ -285,6 +289,30 @@ def test_client_allowed_sans_are_checked(web_config, certificate, serve):
         found.append(status(served.address, context))
     assert found == [200, 200, 200, None, None]
     assert served.reasons == ["unauthorized", "unauthorized"]
+
+
+def test_other_kinds_of_names_are_skipped(web_config, certificate, tmp_path, serve, caplog):
+    """A directory name is never allowed, and does not hide the name that is."""
+    key, nobody, now = ec.generate_private_key(ec.SECP256R1()), x509.Name([]), dt.datetime.now(dt.UTC)
+    text = (
+        f"tls_server_config: {{{PAIR}, client_auth_type: RequireAndVerifyClientCert, client_ca_file: client.pem, "
+        "client_allowed_sans: [prometheus.example]}"
+    )
+    found = []
+    for more in ([], [x509.DNSName("prometheus.example")]):
+        names = x509.SubjectAlternativeName([x509.DirectoryName(nobody), *more])
+        builder = x509.CertificateBuilder().subject_name(nobody).issuer_name(nobody).public_key(key.public_key())
+        builder = builder.serial_number(1).not_valid_before(now).not_valid_after(now + dt.timedelta(days=1))
+        issued = builder.add_extension(names, critical=True).sign(key, hashes.SHA256())
+        private = key.private_bytes(
+            serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+        )
+        (tmp_path / "client.pem").write_bytes(issued.public_bytes(serialization.Encoding.PEM) + private)
+        context = trusting(certificate)
+        context.load_cert_chain(tmp_path / "client.pem")
+        found.append(status(serve(WebConfigFile(web_config(text))).address, context))
+    assert found == [None, 200]
+    assert "Traceback" not in caplog.text
 
 
 def test_a_certificate_is_rotated_without_a_restart(web_config, certificate, tmp_path, serve):

@@ -17,6 +17,7 @@ from typing import Any, Final, TypeVar
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 from OpenSSL import SSL
+from OpenSSL.crypto import X509StoreFlags
 
 from exporter.collectors.contract import Probe
 from exporter.fetch.name_resolution import to_ascii
@@ -97,6 +98,8 @@ def _context(request: Probe, ca_file: str | None, shown: Handshake, *, old: bool
     if ca_file:
         try:
             context.load_verify_locations(ca_file)
+            if store := context.get_cert_store():  # an intermediate authority may be named without its root
+                store.set_flags(X509StoreFlags.PARTIAL_CHAIN)
         except SSL.Error:
             shown.unreadable.append("ca_file")
     elif system.cafile or system.capath:

@@ -228,6 +228,8 @@ class Adapter(HTTPAdapter):
             if self._file:
                 self._loaded = stamp(self._file)
                 self._context.load_verify_locations(self._file)
+                # As in curl and Prometheus: an intermediate authority may be named without its root.
+                self._context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
         except ssl.SSLError:
             raise TlsFailed("ca_file holds no certificate in PEM form") from None
         except OSError as error:

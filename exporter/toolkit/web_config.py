@@ -138,6 +138,7 @@ class TlsServer(Section):
                 context.load_verify_locations(authorities)
         elif self.client_auth_type in _VERIFY:
             context.load_default_certs(ssl.Purpose.CLIENT_AUTH)
+        context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN  # as in Go, an intermediate authority may be named alone
         context.verify_mode = _VERIFY.get(self.client_auth_type, ssl.CERT_NONE)
         ciphers = list(filter(None, self.cipher_suites))
         if self.min_version < "TLS12":  # OpenSSL has them at this level only, and Python no ciphers for them

@@ -439,6 +439,17 @@ def test_only_ca_file_is_trusted(authority, ca_file):
     assert len(server.requests) == 1
 
 
+def test_intermediate_authority_in_ca_file_is_trusted(authority, tmp_path):
+    """Without its root, as by curl and Prometheus; the server sends it or not."""
+    part = authority.create_child_ca()
+    part.cert_pem.write_to_path(tmp_path / "part.pem")
+    with client(ca_file=str(tmp_path / "part.pem")) as one:
+        with serving(answering(answer()), context=tls(part, "127.0.0.1")) as server:
+            assert one.request("GET", server.url.replace("http:", "https:")).body == b"ok"
+        with serving(answering(answer()), context=tls(authority, "127.0.0.1")) as server:
+            assert isinstance(failure(one, server.url.replace("http:", "https:")), TlsFailed)
+
+
 def test_without_ca_file_the_systems_roots_are_trusted(authority, ca_file, monkeypatch):
     """OpenSSL's trust store on this machine, not a list in a package."""
     monkeypatch.setenv("SSL_CERT_FILE", str(ca_file))

@@ -315,6 +315,20 @@ def test_other_kinds_of_names_are_skipped(web_config, certificate, tmp_path, ser
     assert "Traceback" not in caplog.text
 
 
+def test_intermediate_authority_admits_its_own_clients(web_config, certificate, tmp_path, serve):
+    """As in Go: not those of the root above it, nor of its other authorities."""
+    root = trustme.CA()
+    part, other = root.create_child_ca(), root.create_child_ca()
+    part.cert_pem.write_to_path(tmp_path / "part.pem")
+    text = f"tls_server_config: {{{PAIR}, client_auth_type: RequireAndVerifyClientCert, client_ca_file: part.pem}}"
+    address, found = serve(WebConfigFile(web_config(text))).address, []
+    for issuer in (part, other, root):
+        context = trusting(certificate)
+        issuer.issue_cert("client").configure_cert(context)
+        found.append(status(address, context))
+    assert found == [200, None, None]
+
+
 def test_a_certificate_is_rotated_without_a_restart(web_config, certificate, tmp_path, serve):
     """New connections get the new certificate; open ones continue."""
     address = serve(WebConfigFile(web_config(f"tls_server_config: {{{PAIR}}}"))).address

@@ -127,6 +127,17 @@ def test_dates_are_read_from_valid_and_invalid_certificates(roots, leaf, valid, 
     assert seen.not_before < seen.not_after
 
 
+def test_intermediate_authority_in_ca_file_is_trusted(tmp_path):
+    """Without its root, as by clients with that `ca_file`."""
+    part = AUTHORITY.create_child_ca()
+    part.cert_pem.write_to_path(tmp_path / "part.pem")
+    found = []
+    for issuer in (part, AUTHORITY):
+        with serving(showing(issued(by=issuer))) as port:
+            found.append(probe(asked(port), NOW, 30.0, str(tmp_path / "part.pem")).reason)
+    assert found == ["", "untrusted"]
+
+
 def test_self_signed_certificate_has_its_own_reason(sandbox, sandbox_roots):
     """Appliances ship with them."""
     endpoint = sandbox.open("self_signed")

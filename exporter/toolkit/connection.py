@@ -29,6 +29,8 @@ response the front has timeouts, but a client that sends a byte now and then may
 """
 HEAD_LIMIT = 64 * 1024
 """Bytes of a request's head, and of chunk extensions or trailers between two pieces of a body."""
+HEADERS = 100
+"""Headers of a request, as most servers allow: short ones take ten times their size in memory."""
 PIPELINED = 100
 """Pipelined requests that may wait for an earlier one's response: each takes a hundred times its size in memory."""
 
@@ -154,6 +156,8 @@ class Connection(HttpToolsProtocol):
     def on_header(self, name: bytes, value: bytes) -> None:
         """Add a header to the head. A trailer is not one, and is dropped."""
         if self.in_head:
+            if len(self.headers) >= HEADERS:
+                raise ValueError("too many headers")  # answered with 400, as below
             super().on_header(name, value)
 
     def on_headers_complete(self) -> None:

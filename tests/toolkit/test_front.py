@@ -160,13 +160,12 @@ def test_requests_beyond_the_rate_limit_are_rejected(serve, get, tmp_path):
 
 
 def test_too_large_head_is_431(serve):
-    """After 64 kB, in one header or many; trailers and chunk extensions are limited too."""
+    """After 64 kB; trailers and chunk extensions are limited too."""
     served = serve()
     begun = b"GET / HTTP/1.1\r\nHost: x\r\n"
     chunks = begun + b"Transfer-Encoding: chunked\r\n\r\n1"
     for said, more in (
         (begun + b"X: ", b"x" * 1000),
-        (begun, b"X: y\r\n" * 200),
         (chunks + b";", b"x" * 1000),
         (chunks + b"\r\na\r\n0\r\n", b"X: y\r\n" * 200),
         (chunks + b"\r\na\r\n0\r\nX: ", b"x" * 1000),
@@ -182,6 +181,15 @@ def test_too_large_head_is_431(serve):
                     break
             assert got.startswith(b"HTTP/1.1 431 "), said
     assert set(served.reasons) == {"too_large"}
+
+
+def test_too_many_headers_are_rejected(serve):
+    """Whether the head is complete or not; a hundred are accepted, and as many trailers as fit."""
+    address = serve().address
+    head = b"POST /echo HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n"
+    body = b"\r\n1\r\na\r\n0\r\n" + b"X: y\r\n" * 200 + b"\r\n"
+    for count, end, status in ((98, body, b"200"), (99, body, b"400"), (100, b"", b"400"), (9000, b"", b"400")):
+        assert talk(address, head + b"X: y\r\n" * count + end).startswith(b"HTTP/1.1 " + status), (count, end)
 
 
 def test_rejections_are_logged_once_a_minute(caplog):

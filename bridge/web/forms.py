@@ -3,7 +3,6 @@
 import hmac
 import logging
 from collections.abc import Callable, Mapping
-from typing import Final
 from urllib.parse import urlencode, urlsplit
 
 from flask import abort, request
@@ -11,8 +10,6 @@ from flask import abort, request
 from bridge.web.application import plain
 from bridge.web.formatting import OUTCOMES
 
-_LARGEST: Final = 100_000
-"""Largest form in bytes."""
 PasswordHash = Callable[[str], str | None]
 """The hash of a web user's password; None for an unknown user."""
 _log = logging.getLogger(__name__)
@@ -45,7 +42,6 @@ def authorize(password_hash: PasswordHash) -> None:
     # Browsers state whether this site sent the form, older ones only its origin; other clients send neither.
     if not (same_origin if site is None else site in {"same-origin", "none"}):
         raise Forbidden("the form was submitted from another site")
-    request.max_content_length = _LARGEST
     if not hmac.compare_digest(request.form.get("token", "").encode("utf-8", "replace"), expected.encode()):
         raise Forbidden("the form has expired: reload the page")
     if any("\0" in words for words in request.form.values()):

@@ -28,9 +28,9 @@ STALLED = 10.0
 WHOLE, PIECE = 1_000_000, 128_000
 """Bytes of a response that is written at once, and of the pieces of a larger one."""
 ROOM = 64_000_000
-"""Bytes of all bodies in memory, queued ones included; more if a single one may be larger."""
+"""Bytes of all larger bodies in memory, queued ones included; more if a single one may be larger."""
 SMALL = 64_000
-"""Bytes of a body that is always accepted."""
+"""Bytes of a body that is always accepted. Only a webhook may have a larger one."""
 LARGE = 4_000_000
 """Bytes from which bodies are handled one at a time."""
 THREADS, QUEUED = 16, 512
@@ -67,7 +67,7 @@ class Route:
     found: bool = True
     methods: tuple[str, ...] = ()
     admits: Callable[[Headers], bool] | None = None
-    max_body: int = 100_000
+    max_body: int = SMALL
     receiver: str = ""
 
 
@@ -157,15 +157,16 @@ class Front:
         user = await self._user(route, headers)
         if not route.found:
             raise Rejected(404, "not found")
-        body, held = io.BytesIO(), 0
+        body, held, counted = io.BytesIO(), 0, 0
         try:
             async for piece in self._body(route, headers, receive):
                 held += len(piece)
-                self._held += len(piece)
                 if held > route.max_body:
                     raise Rejected(413, f"larger than {route.max_body} bytes")
-                if held > SMALL and self._held > max(ROOM, route.max_body):
-                    raise Rejected(503, "too many large bodies at once; try again")
+                if held > SMALL:
+                    self._held, counted = self._held + held - counted, held
+                    if self._held > max(ROOM, route.max_body):
+                        raise Rejected(503, "too many large bodies at once; try again")
                 body.write(piece)
             body.getvalue()  # frees the over-allocation; otherwise reading would copy it
             body.seek(0)
@@ -178,7 +179,7 @@ class Front:
             answer = await self._pools[lane].run(partial(self._application, environ), postponed)
             return answer if isinstance(answer, Answer) else call(answer, environ)
         finally:
-            self._held -= held
+            self._held -= counted
 
     async def _user(self, route: Route, headers: Headers) -> str | None:
         """Return the authenticated user of the web config, or None if no authentication applies. Raises Rejected."""

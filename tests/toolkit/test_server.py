@@ -438,6 +438,22 @@ def test_incomplete_large_bodies_share_a_limit(serve, get, monkeypatch):
     assert set(served.reasons) == {"overloaded"}
 
 
+def test_small_bodies_leave_room_for_large_ones(serve, get, monkeypatch):
+    """Though they are incomplete and many: anything but a webhook may send no more."""
+    monkeypatch.setattr("exporter.toolkit.front.ROOM", 300_000)
+    served = serve(route=lambda path: Route(path=path, max_body=300_000) if path == "/echo" else Route(path=path))
+    begun = b"POST /page HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n"
+    with contextlib.ExitStack() as slow:
+        for _ in range(10):
+            client = slow.enter_context(socket.create_connection(served.address, 30))
+            client.sendall(begun % 64_000 + bytes(63_999))
+        eventually(lambda: [one.state for one in served.connections] == ["body"] * 10)
+        assert get(served.address, "/echo", method="POST", body=bytes(250_000)) == (200, bytes(250_000))
+        client = slow.enter_context(socket.create_connection(served.address, 30))
+        client.sendall(begun % 64_001)
+        assert client.recv(12) == b"HTTP/1.1 413"
+
+
 def stalled_reader(stack, address):
     """Return a client that has asked for a large page and reads the beginning of it only."""
     client = stack.enter_context(socket.socket())

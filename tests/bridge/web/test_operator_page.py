@@ -474,6 +474,7 @@ ACTS = (
         ("ann", "ann's", {"Sec-Fetch-Site": "same-site"}),
         ("ann", "ann's", {"Origin": "http://evil.example.com"}),
         ("ann", "ann's", {"Origin": "null"}),
+        ("ann", "ann's", {"Origin": "http://["}),
     ],
 )
 def test_unauthorized_actions_are_403(world, user, token, headers):

@@ -26,6 +26,8 @@ def read_json(body: bytes) -> Any:
         document = json.loads(body, parse_int=lambda digits: int(digits) if len(digits) <= _LONGEST else math.inf)
     except (ValueError, RecursionError):
         raise Malformed("body: not JSON") from None
+    if document is None:
+        raise Malformed("body: null")
     if isinstance(document, dict) and (document.get("errors") or document.get("error")):
         raise Malformed("body: reports errors")
     return document
@@ -41,6 +43,9 @@ def read_object(body: bytes) -> dict[str, Any]:
 
 def objects(rows: Any, where: str) -> list[dict[str, Any]]:
     """Return `rows`, found at `where`, as a list of objects; [] for null. Raises Malformed for anything else."""
+    if isinstance(rows, dict) and rows and all(key.isdecimal() for key in rows):
+        rows = list(rows.values())  # PHP writes a list with gaps as a map
+    rows = [] if rows is None else rows
     if not isinstance(rows, list):
         raise Malformed(f"{where}: not a list")
     for place, row in enumerate(rows):
@@ -51,6 +56,8 @@ def objects(rows: Any, where: str) -> list[dict[str, Any]]:
 
 def text_of(value: Any) -> str:
     """Return a string or a whole number as text; "" for anything else."""
+    if isinstance(value, float) and value.is_integer():
+        value = int(value)
     return str(value) if isinstance(value, str | int) and not isinstance(value, bool) else ""
 
 

@@ -5,6 +5,7 @@ list, `{item}` or `{items}` alone. The case of statuses differs too; all are low
 """
 
 from dataclasses import dataclass
+from typing import Any
 
 from exporter.collectors.lenient_json import count_of, flag_of, objects, read_json, text_of, time_of
 from exporter.errors import Malformed
@@ -53,9 +54,9 @@ def read_search(body: bytes) -> Found:
         raise Malformed("body: neither an object nor a list")
     total, item = count_of(document.get("total")), document.get("item")
     if item is not None:
-        rows = item if isinstance(item, list) else [item]
+        rows: Any = item if isinstance(item, list) else [item]
     elif "items" in document or total is not None:
-        rows = [] if total is not None and document.get("items") is None else document["items"]
+        rows = document.get("items")
     else:
         raise Malformed("items: missing")
     incidents = tuple(

@@ -54,9 +54,10 @@ def read_report(body: bytes, status: int = 200) -> Report:
     places = (inner, document) if isinstance(inner, dict) else (document,)
     found = {}
     for name in ("warning", "notifications"):
-        found[name] = next((place[name] for place in places if place.get(name) is not None), None)
-        if found[name] is None:
+        values = [place[name] for place in places if name in place]
+        if not values:
             raise Malformed(f"data.{name}: missing")
+        found[name] = values[0]
     warning = flag_of(found["warning"])
     if warning is None:
         raise Malformed("data.warning: not a boolean")

@@ -111,7 +111,7 @@ def read_rows(document: dict[str, Any], name: str) -> list[dict[str, Any]]:
     """Return a list's rows; null counts as an empty list. Raises Malformed if there is no list."""
     if name not in document:
         raise Malformed(f"{name}: missing")
-    return objects([] if document[name] is None else document[name], name)
+    return objects(document[name], name)
 
 
 def _alert(row: dict[str, Any]) -> Alert:

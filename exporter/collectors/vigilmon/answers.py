@@ -102,7 +102,7 @@ def read_monitors(body: bytes) -> Page:
         identity = text_of(row.get("id"))
         if not identity:
             raise Malformed(f"data[{place}].id: not an id")
-        url = _USERINFO.sub(r"\1", re.split(r"[?#]", _text(row.get("url")), maxsplit=1)[0])
+        url = _USERINFO.sub(r"\1", re.split(r"[?#]", text_of(row.get("url")), maxsplit=1)[0])
         host, port = "", 0
         with suppress(ValueError):  # no URL, or an invalid port: the monitor is shown, but has no certificate to probe
             parts = urlsplit(url)
@@ -110,11 +110,11 @@ def read_monitors(body: bytes) -> Page:
                 host, port = parts.hostname, parts.port or _HTTPS_PORT
         one = Monitor(
             id=identity,
-            name=_text(row.get("name")),
+            name=text_of(row.get("name")),
             url=url,
-            method=_text(row.get("method")),
+            method=text_of(row.get("method")),
             active=flag_of(row.get("is_active")),
-            status=_text(row.get("current_status")).lower(),
+            status=text_of(row.get("current_status")).strip().lower(),
             checked_at=time_of(row.get("last_checked_at")),
             host=host,
             port=port,
@@ -132,15 +132,10 @@ def read_uptime(body: bytes) -> dict[str, float]:
     uptime = {} if detail["uptime"] in (None, []) else detail["uptime"]  # PHP writes an empty map as an empty list
     if not isinstance(uptime, dict):
         raise Malformed("data.uptime: not an object")
-    windows = {}
-    for window in ("24h", "7d", "30d"):
-        value = uptime.get(window)
-        if value is None or value == "":
-            continue
-        percent = percent_of(value)
-        if percent is None:
-            raise Malformed(f"data.uptime.{window}: not a percentage")
-        windows[window] = percent
+    told = {window: value for window in ("24h", "7d", "30d") if (value := uptime.get(window)) not in (None, "", [])}
+    windows = {window: percent for window, value in told.items() if (percent := percent_of(value)) is not None}
+    if told and not windows:
+        raise Malformed(f"data.uptime.{next(iter(told))}: not a percentage")
     return windows
 
 
@@ -148,16 +143,17 @@ def read_incidents(body: bytes, at: float = 0.0) -> History:
     """Read `GET /monitors/{id}/incidents`, requested at `at`; only its first page is ever requested."""
     rows, meta = _listed(body)
     ongoing, newest, last_duration = 0, None, None
-    for row in rows:
-        status, resolved_at = _text(row.get("status")).lower(), row.get("resolved_at")
+    for row in {text_of(row.get("id")) or place: row for place, row in enumerate(rows)}.values():
+        status, resolved_at = text_of(row.get("status")).strip().lower(), row.get("resolved_at")
         started, ended = time_of(row.get("started_at")), time_of(resolved_at)
         # The status decides; without a documented one, an incident without a resolution is ongoing.
         if {"ongoing": True, "resolved": False}.get(status, not resolved_at):
             ongoing += 1
             if started is not None and (newest is None or started > newest.started):
                 regions = row.get("confirmed_regions")
-                listed = filter(None, map(_text, regions if isinstance(regions, list) else [regions]))
-                newest = Incident(text_of(row.get("id")), started, _text(row.get("cause")), ",".join(listed))
+                regions = list(regions.values()) if isinstance(regions, dict) else regions
+                listed = filter(None, map(text_of, regions if isinstance(regions, list) else [regions]))
+                newest = Incident(text_of(row.get("id")), started, text_of(row.get("cause")), ",".join(listed))
         elif last_duration is None:
             last_duration = amount_of(row.get("duration_seconds"))
             if last_duration is None and started is not None and ended is not None:
@@ -166,16 +162,9 @@ def read_incidents(body: bytes, at: float = 0.0) -> History:
 
 
 def _listed(body: bytes) -> tuple[list[dict[str, Any]], dict[str, Any]]:
-    """Return the rows under `data`, and `meta`, which describes all pages. PHP writes a list with gaps as a map."""
+    """Return the rows under `data`, and `meta`, which describes all pages."""
     document = read_object(body)
     if "data" not in document:
         raise Malformed("data: missing")
-    rows = document["data"]
-    if isinstance(rows, dict) and rows and all(key.isdecimal() for key in rows):
-        rows = list(rows.values())
     meta = document.get("meta")
-    return objects(rows, "data"), meta if isinstance(meta, dict) else {}
-
-
-def _text(value: Any) -> str:
-    return value if isinstance(value, str) else ""
+    return objects(document["data"], "data"), meta if isinstance(meta, dict) else {}

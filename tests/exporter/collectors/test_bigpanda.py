@@ -350,6 +350,7 @@ def test_repeated_page_ends_the_listing():
     [
         (b"<html>", "body: not JSON"),
         (b"5", "body: neither an object nor a list"),
+        (b"null", "body: null"),
         (b'{"items": 5}', "items: not a list"),
         (b'{"items": [5]}', "items[0]: not an object"),
         (b'{"total": -1}', "items: missing"),

@@ -35,8 +35,14 @@ def test_huge_number_does_not_affect_other_members():
 
 
 def test_null_in_a_list_is_skipped():
-    """A null among rows is ignored."""
+    """A null among rows is ignored, and a null instead of them is an empty list."""
     assert objects([None, {"a": 1}, None], "items") == [{"a": 1}]
+    assert objects(None, "items") == []
+
+
+def test_list_with_gaps_may_be_a_map():
+    """As PHP writes it, with the indices as keys."""
+    assert objects({"0": {"a": 1}, "3": {"a": 2}}, "items") == [{"a": 1}, {"a": 2}]
 
 
 def test_list_instead_of_an_object_is_malformed():
@@ -47,7 +53,8 @@ def test_list_instead_of_an_object_is_malformed():
 
 
 @pytest.mark.parametrize(
-    ("rows", "message"), [({}, "^items: not a list$"), (None, "^items: not a list$"), ([{}, 5], r"^items\[1\]: not an")]
+    ("rows", "message"),
+    [({}, "^items: not a list$"), ({"a": {}}, "^items: not a list$"), ([{}, 5], r"^items\[1\]: not an")],
 )
 def test_malformed_list_is_named_with_its_row(rows, message):
     """The message names the member and the row."""
@@ -55,7 +62,9 @@ def test_malformed_list_is_named_with_its_row(rows, message):
         objects(rows, "items")
 
 
-@pytest.mark.parametrize(("value", "expected"), [("a", "a"), (5, "5"), (True, ""), (None, ""), (1.5, ""), ([], "")])
+@pytest.mark.parametrize(
+    ("value", "expected"), [("a", "a"), (5, "5"), (5.0, "5"), (True, ""), (None, ""), (1.5, ""), ([], "")]
+)
 def test_an_id_may_be_a_number(value, expected):
     """Vendors use both; anything but text or a whole number counts as missing."""
     assert text_of(value) == expected

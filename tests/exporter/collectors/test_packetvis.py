@@ -59,11 +59,18 @@ def test_warning_is_read_leniently(value, status, warning):
     assert read_report(body(warning=value), status).warning is warning
 
 
-@pytest.mark.parametrize("value", [2, -1, 0.5, "yes", [], {}])
+@pytest.mark.parametrize("value", [2, -1, 0.5, "yes", [], {}, None])
 def test_invalid_warning_is_malformed(value):
     """The error names the member; it is never read as 0."""
     with pytest.raises(Malformed, match=r"^data\.warning: not a boolean$"):
         read_report(body(warning=value))
+
+
+def test_null_list_is_an_empty_one():
+    """It lists nothing; a missing list is an error."""
+    assert read_report(b'{"data": {"warning": false, "notifications": null}}').notifications == ()
+    with pytest.raises(Malformed, match=r"^data\.notifications: missing$"):
+        read_report(b'{"data": {"warning": false}}')
 
 
 def test_each_id_is_counted_once():

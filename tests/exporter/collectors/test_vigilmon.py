@@ -9,6 +9,7 @@ from exporter.collectors.vigilmon.collector import Collector
 from exporter.collectors.vigilmon.config import Settings
 from exporter.collectors.vigilmon.knowledge import Known
 from exporter.collectors.vigilmon.rotation import MOST
+from exporter.errors import Malformed
 from exporter.toolkit.config_types import problems
 
 
@@ -68,8 +69,10 @@ def test_secrets_in_urls_are_dropped(url, shown):
         ({"is_active": 0}, {"active": False}),
         ({"is_active": "0", "current_status": "up"}, {"active": False, "up": None}),
         ({"is_active": "no"}, {"active": None}),
-        ({"current_status": 5}, {"status": "", "up": None}),
-        ({"name": ["a"], "url": 7, "method": {}}, {"name": "", "url": "", "method": ""}),
+        ({"current_status": 5}, {"status": "5", "up": None}),
+        ({"current_status": " UP "}, {"up": True}),
+        ({"name": ["a"], "url": {}, "method": {}}, {"name": "", "url": "", "method": ""}),
+        ({"name": 7}, {"name": "7"}),
         ({"check_interval_seconds": "60"}, {"check_interval": 60.0}),
         ({"check_interval_seconds": 0}, {"check_interval": None}),
         ({"check_interval_seconds": {}}, {"check_interval": None}),
@@ -334,3 +337,30 @@ def test_ongoing_incident_is_exported_only_for_a_monitor_that_is_down():
     assert samples(collector, known, 160.0, name) == {}
     known = polled(collector, known, 161.0, {"data": [{**ongoing, "resolved_at": "1970-01-01T00:02:40Z"}]})
     assert samples(collector, known, 162.0, "vigilmon_monitor_last_incident_duration_seconds") == {("1",): 100.0}
+
+
+@pytest.mark.parametrize(
+    ("uptime", "windows"),
+    [
+        ({"24h": "N/A", "7d": 99.9, "30d": "99.5"}, {"7d": 99.9, "30d": 99.5}),
+        ({"24h": 250, "7d": [], "30d": 99}, {"30d": 99.0}),
+        ({"24h": None, "7d": "", "30d": None}, {}),
+    ],
+)
+def test_unreadable_uptime_leaves_the_other_windows(uptime, windows):
+    """It counts as missing."""
+    assert read_uptime(json.dumps({"data": {"uptime": uptime}}).encode()) == windows
+
+
+def test_uptime_without_any_percentage_is_malformed():
+    """The vendor has changed something."""
+    with pytest.raises(Malformed, match=r"^data\.uptime\.24h: not a percentage$"):
+        read_uptime(b'{"data": {"uptime": {"24h": {"value": 100}, "7d": "99 %"}}}')
+
+
+def test_incident_listed_twice_counts_once():
+    """As last listed. Regions with gaps are a map in PHP."""
+    incident = {"id": 7, "started_at": "2026-01-01T00:00:00Z", "resolved_at": None, "status": " Ongoing"}
+    rows = [incident, {**incident, "confirmed_regions": {"0": "eu", "2": "us"}}, {**incident, "id": None}]
+    history = read_incidents(json.dumps({"data": rows, "meta": {"total": 2}}).encode())
+    assert (history.ongoing, history.newest.regions) == (2, "eu,us")

@@ -38,14 +38,15 @@ def with_page(known: Known, number: int, at: float, page: Page, most: int) -> Kn
     shifted = known.round_at is None and None not in {listing.total, page.total} and listing.total != page.total
     if shifted and listing.rereads < REREADS:
         return replace(known, listing=Listing(at, at, rereads=listing.rereads + 1))
-    if not page.monitors or page.monitors[0].id in listing.firsts:
-        short = page.total is not None and listing.told < page.total
-        return _whole(known, listing, alone=number == 1 and not short, truncated=short)
-    known, listing = _read(known, listing, at, page)
-    ended = _is_last(listing, page)
+    is_new = bool(page.monitors) and page.monitors[0].id not in listing.firsts
+    if is_new:
+        known, listing = _read(known, listing, at, page)
+    ended = not is_new or _is_last(listing, page)
     if not ended and number < most and listing.told < MOST_ROWS:
         return known
-    return _whole(known, listing, alone=number == 1, truncated=shifted or not ended)
+    short = page.total is not None and listing.told < page.total
+    truncated = shifted or short or not ended
+    return _whole(known, listing, alone=number == 1 and (is_new or not short), truncated=truncated)
 
 
 def without(known: Known, identities: Iterable[str]) -> Known:

@@ -62,12 +62,16 @@ def next_get(known, now, **others):
         (page(1, total=2, per_page=1), page(2, total=2, per_page=1), (2, False)),
         (page(1, last_page=2), page(2, last_page=2), (2, False)),
         (page(1, 2, total=4), page(total=4), (2, True)),
+        (page(1, 2, total=4, last_page=2), page(3, total=4, last_page=2), (3, True)),
         (page(1, 2), page(), (2, False)),
         (page(1, 2, total=4), page(1, 2, total=4), (2, True)),
         (page(1), page(1), (1, False)),
         (page(1, 2, total=4), page(2, 3, total=4), (3, False)),
     ],
-    ids=["total", "per_page", "last_page", "short", "no meta", "pages ignored", "pages ignored, no meta", "shifted"],
+    ids=[
+        *("total", "per_page", "last_page", "short", "short last page", "no meta"),
+        *("pages ignored", "pages ignored, no meta", "shifted"),
+    ],
 )
 def test_a_round_ends_with_its_last_page(first, second, found):
     """The end is taken from `meta`, or is an empty or repeated page; a list without an end, or short, is truncated."""

@@ -44,7 +44,7 @@ def fingerprint(settings: TargetSettings) -> str:
             url = url.read().partition("://")[2].partition("/")[0].rpartition("@")[2].partition("?")[0]
         except (OSError, ValueError):
             url = ""
-    place = [settings.collector, settings.account, url]
+    place = [settings.collector, settings.account, url.rstrip("/")]
     return hashlib.sha256(json.dumps(place).encode()).hexdigest()[:32]
 
 

@@ -85,6 +85,7 @@ def test_targets_have_distinct_names():
         ({}, False),
         ({"token": "rotated"}, False),
         ({"poll_interval": "90s", "max_age": "1h", "requests_per_minute": 5, "proxy_url": "http://p"}, False),
+        ({"base_url": "http://v/1/"}, False),
         ({"base_url": "http://v/2"}, True),
         ({"groups": ["1"], "series_limit": 7}, False),
         ({"account": "other"}, True),

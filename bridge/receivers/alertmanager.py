@@ -43,7 +43,8 @@ class Reconcile(AlertmanagerClientSettings):
     waits for its group is found before the group is sent, and counted as a correction.
     `receiver`: Alertmanager's name of the receiver that sends to us; by default learned from its webhooks.
     `min_uptime`: seconds until a restarted Alertmanager can be expected to know all alerts.
-    `open_missed`: set to false for Alertmanager before 0.28, which does not show alerts muted by time intervals.
+    `open_missed`: set to false to only resolve. Nothing is opened either while an Alertmanager before 0.28, which does
+    not show alerts muted by time intervals, has a route with some.
     """
 
     urls: tuple[str, ...] = Field(min_length=1)

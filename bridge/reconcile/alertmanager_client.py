@@ -5,6 +5,7 @@ that still fires, so a response counts as a whole or not at all.
 """
 
 import json
+import math
 import re
 import time
 from collections.abc import Callable, Collection, Iterator, Mapping
@@ -31,6 +32,8 @@ _MUTES: Final = ("silencedBy", "inhibitedBy", "mutedBy")
 _VERSION: Final = re.compile(r"v?(\d{1,9})\.(\d{1,9})")
 _SHOWS_MUTES: Final = (0, 35)
 """The first version that shows time interval mutes at once; earlier ones only after the group's next flush."""
+_GROUPS_SHOW_MUTES: Final = (0, 28)
+"""The first version that shows them at all."""
 _GROUP_INTERVAL: Final = 300.0
 """Alertmanager's default."""
 _MOST_VALUES: Final = 5_000_000
@@ -73,7 +76,7 @@ class Peer:
     """The response of one Alertmanager.
 
     `started`: its start in epoch seconds, or our first request if it does not report one. `settling`: its cluster has
-    not settled yet. `mutes_lag`: seconds until it shows that a time interval mutes an alert.
+    not settled yet. `mutes_lag`: seconds until it shows that a time interval mutes an alert; inf: never.
     """
 
     started: float
@@ -173,10 +176,15 @@ def status(answer: Any) -> tuple[float | None, bool, float]:
     cluster, about, config = (answer.get(member) for member in ("cluster", "versionInfo", "config"))
     settling = isinstance(cluster, dict) and cluster.get("status") == "settling"
     version = _VERSION.match(str(about.get("version"))) if isinstance(about, dict) else None
-    if version and (int(version[1]), int(version[2])) >= _SHOWS_MUTES:
-        return started, settling, 0.0
+    release = (int(version[1]), int(version[2])) if version else _GROUPS_SHOW_MUTES
     original = config.get("original") if isinstance(config, dict) else None
-    lag = _longest_group_interval(original) if isinstance(original, str) else _GROUP_INTERVAL
+    original = original if isinstance(original, str) else ""
+    if release >= _SHOWS_MUTES:
+        lag = 0.0
+    elif release < _GROUPS_SHOW_MUTES and "_time_intervals:" in original:
+        lag = math.inf
+    else:
+        lag = _longest_group_interval(original)
     return started, settling, lag
 
 

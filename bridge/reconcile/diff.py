@@ -39,7 +39,7 @@ class Poll:
     `listed`: every key known to any of them, suppressed or not. `unsuppressed`: alerts that fire and that none
     suppresses; `active`: those of them routed to us. `since`: when each of these became active, as far as known.
     `emptied`: nothing is listed although the last complete poll listed something. `mutes_lag`: seconds until an
-    Alertmanager shows its mutes.
+    Alertmanager shows its mutes; inf: never, so nothing is opened.
     """
 
     at: float

@@ -6,6 +6,7 @@ first of the two polls takes precedence.
 """
 
 import logging
+import math
 import re
 import time
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
@@ -39,6 +40,7 @@ _LATE: Final = 5.0
 _QUOTED: Final = re.compile(r"\\(.)", re.DOTALL)
 _CUT_OFF: Final = "active in Alertmanager, left out of a truncated webhook"
 _MISSED: Final = "active in Alertmanager in two consecutive polls, but never reported"
+_HIDDEN: Final = "Alertmanager before 0.28 does not show which of them a time interval mutes"
 _REASONS: Final = {Action.CLOSED: "unknown to every Alertmanager in two consecutive polls", Action.OPENED: _MISSED}
 _log = logging.getLogger(__name__)
 
@@ -123,6 +125,9 @@ class Reconciler(PeriodicThread):
         blocker = result.blocker
         unclosed = f"Not closing unlisted alerts of {self._settings.source}: {blocker}" if blocker else ""
         self.conditions.report("blocker", unclosed)
+        hidden = math.isinf(latest.mutes_lag) and self._reconcile.open_missed
+        unopened = f"Not opening missed alerts of {self._settings.source}: {_HIDDEN}" if hidden else ""
+        self.conditions.report("mutes", unopened)
         corrections, now = self._without_muted(result.corrections), self._clock()
         # A corrected alert that was held has ended now; an active one is firing.
         ended = {key: replace(state.alert, firing=False, ends_at=now, silence={}) for key, state in held.items()}

@@ -167,6 +167,27 @@ def test_alerts_truncated_by_max_alerts_are_fetched(alerting):
     site.stays(Cut=site.statuses_at_bigpanda("Cut"))
 
 
+def test_alert_muted_by_a_time_interval_is_sent_when_that_ends(alerting):
+    """The reconciler does not open it meanwhile, whatever the version; one that ends muted is resolved."""
+    site, times = alerting(), [{"times": [{"start_time": "00:00", "end_time": "24:00"}]}]
+    site.push("Ends")
+    site.arrives(Ends=OPEN)
+    quick = {"group_wait": "0s", "group_interval": "1s"}
+    muted = {"receiver": RECEIVER, "matchers": ["alertname!=other"], "mute_time_intervals": ["always"], **quick}
+    site.config["time_intervals"] = [{"name": "always", "time_intervals": times}]
+    site.configure(routes=[muted])
+    site.reload()
+    site.push("Muted")
+    site.resolve("Ends")
+    site.arrives(Ends=CLOSED)
+    site.polled()
+    site.stays(Ends=CLOSED, Muted=[])
+    del muted["mute_time_intervals"]
+    site.configure(routes=[muted])
+    site.reload()
+    site.arrives(Muted=OPEN)
+
+
 def test_change_of_group_by(alerting):
     """New groups lose resolutions and repeat firing alerts: the reconciler resolves, and nothing is duplicated."""
     site = alerting(route={"group_interval": "1m"})

@@ -1,6 +1,7 @@
 """An Alertmanager's answer counts as a whole or not at all, and its credentials go nowhere else."""
 
 import base64
+import math
 
 import pytest
 import requests
@@ -155,6 +156,10 @@ route:
         ("0.35.0-rc.0", CONFIG, 0.0),
         ("1.0.0", CONFIG, 0.0),
         ("0.34.2", CONFIG, 9000.0),
+        ("0.27.0", "route: {receiver: x, routes: [{mute_time_intervals: [night]}]}", math.inf),
+        ("0.25.0", "route: {receiver: x, routes: [{active_time_intervals: [day]}]}", math.inf),
+        ("0.25.0", "route: {receiver: x}\ntime_intervals: [{name: unused}]", 300.0),
+        ("0.28.0", "route: {receiver: x, routes: [{mute_time_intervals: [night]}]}", 300.0),
         ("0.28.1", "route: {receiver: x}", 300.0),
         ("0.28.1", "route: {receiver: x, group_interval: soon}", 300.0),
         ("0.28.1", "route: [", 300.0),
@@ -165,7 +170,7 @@ route:
     ],
 )
 def test_muting_delay_depends_on_version_and_routes(version, config, lag):
-    """Before 0.35 the longest group interval of its routes; the default if unreadable."""
+    """Before 0.35 the longest group interval of its routes, the default if unreadable; before 0.28 there is no end."""
     answer = STATUS | {"versionInfo": {"version": version}, "config": {"original": config}}
     assert status(answer)[2] == lag
 

@@ -303,6 +303,16 @@ def test_alert_muted_by_a_time_interval_is_not_opened(bench, caplog):
     assert bench.open() == ["prod:x"]
 
 
+def test_nothing_is_opened_while_mutes_stay_hidden(bench, caplog):
+    """Alertmanager before 0.28 with time intervals: an alert muted by night would be opened by night."""
+    bench.webhook(alert("gone"))
+    bench.alertmanagers.says = [peer(listed("x"), mutes_lag=float("inf"))]
+    bench.turn(3)
+    bench.reconciler.fetch()
+    assert (bench.open(), bench.counted("closed")) == ([], 1)
+    assert caplog.text.count("Not opening missed alerts of prod: Alertmanager before 0.28 does not show") == 1
+
+
 def test_open_missed_false_never_opens(bench):
     """It still resolves."""
     bench.reconciler = bench.make(settings(open_missed=False))

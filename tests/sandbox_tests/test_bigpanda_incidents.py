@@ -168,6 +168,14 @@ def test_batch_resolve(sandbox, state, panda):
     assert panda.get("/environments/all/incidents?folder=active").json()["total"] == 0
 
 
+def test_maintenance_plans_come_in_pages(state, panda):
+    """Of a hundred unless asked for fewer, the newest first, in a list without a total."""
+    made = [state.add_plan(f"plan {number}") for number in range(101)]
+    pages = [panda.get(f"/ordered-maintenance-plans?status=running&page={page}").json() for page in (1, 2, 3)]
+    assert [len(page) for page in pages] == [100, 1, 0]
+    assert (pages[0][0]["id"], pages[1][0]["id"]) == (made[-1], made[0])
+
+
 def test_five_requests_a_second_per_endpoint(sandbox, panda):
     """The sixth in a second is refused; another endpoint is not."""
     assert [panda.get("/environments").status_code for _ in range(6)] == [200] * 5 + [429]

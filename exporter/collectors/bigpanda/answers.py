@@ -73,12 +73,12 @@ def read_search(body: bytes) -> Found:
     return Found(total if total is not None and total >= len(incidents) else None, incidents)
 
 
-def read_plans(body: bytes) -> int:
-    """Read the number of maintenance plans, from `total` or else from the list, whatever its name."""
+def read_plans(body: bytes) -> tuple[int, int | None]:
+    """Read a page of maintenance plans: the length of its list, however named, and the total of all pages, if any."""
     document = read_json(body)
     members = {"items": document} if isinstance(document, list) else document if isinstance(document, dict) else {}
     total = count_of(members.get("total"))
     listed = next((value for value in members.values() if isinstance(value, list)), None)
     if total is None and listed is None:
         raise Malformed("body: no list of maintenance plans")
-    return len(listed or ()) if total is None else total
+    return len(listed or ()), total

@@ -72,13 +72,14 @@ class Collector:
         for status in PLAN_STATUSES if knowledge.as_of is not None and knowledge.environments else ():
             known = knowledge.plans.get(status)
             every = LIST_EVERY if known is not None and known.count is None else PLANS_EVERY
+            listed = known.listed if known else 0
             yield Get(
                 endpoint=MAINTENANCE,
                 reason=Reason.OLDEST,
-                due=0.0 if known is None else known.at + every,
+                due=0.0 if known is None or listed else known.at + every,
                 every=every,
                 path=MAINTENANCE,
-                params=(("status", status),),
+                params=(("status", status), ("per_page", str(PAGE_SIZE)), ("page", str(listed // PAGE_SIZE + 1))),
                 expected_statuses=UNSEEN,
             )
 
@@ -121,8 +122,14 @@ class Collector:
         if request.endpoint == ENVIRONMENTS:
             return with_environments(knowledge, read_environments(response.body), at, self.settings.environments)
         if request.endpoint == MAINTENANCE:
-            count = None if response.status in UNSEEN else read_plans(response.body)
-            return replace(knowledge, plans={**knowledge.plans, params["status"]: Plans(at, count)})
+            status, page = params["status"], int(params["page"])
+            before = (page - 1) * PAGE_SIZE
+            rows, total = (0, None) if response.status in UNSEEN else read_plans(response.body)
+            count = before + rows if total is None else total
+            plans = Plans(at, None if response.status in UNSEEN and not before else count)
+            if total is None and rows == PAGE_SIZE and page < self.settings.max_pages:  # others may follow
+                plans = replace(knowledge.plans.get(status, Plans(at, None)), listed=count)
+            return replace(knowledge, plans={**knowledge.plans, status: plans})
         identity = unquote(request.path.split("/")[4])
         environment = knowledge.environments.get(identity)
         if environment is None:

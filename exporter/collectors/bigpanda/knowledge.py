@@ -80,10 +80,14 @@ class Environment(Part):
 
 @dataclass(frozen=True, slots=True)
 class Plans:
-    """The number of maintenance plans, as of `at`; None if the API key may not see them."""
+    """The number of maintenance plans, as of `at`; None if the API key may not see them.
+
+    `listed`: those on the pages read so far, while further ones are to be read; else 0.
+    """
 
     at: float
     count: int | None
+    listed: int = 0
 
 
 @dataclass(frozen=True, slots=True)

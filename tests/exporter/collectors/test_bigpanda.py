@@ -461,11 +461,30 @@ def plans_request(collector, knowledge, status):
     [([], 0), ([{}, {}], 2), ({"total": "3"}, 3), ({"items": [{}]}, 1), ({"maintenance_plans": [{}, {}]}, 2)],
 )
 def test_maintenance_plans_are_counted_in_any_wrapping(document, count):
-    """The response is not documented: a list, or an object with a total or a list."""
+    """A list is documented; an object with a total or a list is read too."""
     collector = Collector(settings())
     knowledge = after_round(collector, knowing(collector, "a"), "a", START)
     knowledge = collector.update(knowledge, plans_request(collector, knowledge, "running"), response(document))
     assert samples(collector, knowledge, "bigpanda_maintenance_plans") == {("running",): float(count)}
+
+
+def test_every_page_of_maintenance_plans_is_counted():
+    """A full page is followed by the next, at once; until the last one the count stays as it was."""
+    collector = Collector(settings())
+    knowledge = after_round(collector, knowing(collector, "a"), "a", START)
+    for page, rows in enumerate((100, 100, 7), 1):
+        request = plans_request(collector, knowledge, "running")
+        assert (request.due, dict(request.params)["page"]) == (0.0, str(page))
+        assert samples(collector, knowledge, "bigpanda_maintenance_plans") == {}
+        knowledge = collector.update(knowledge, request, response([{}] * rows))
+    assert samples(collector, knowledge, "bigpanda_maintenance_plans") == {("running",): 207.0}
+
+    again = plans_request(collector, knowledge, "running")
+    full = collector.update(knowledge, again, response([{}] * 100))
+    assert samples(collector, full, "bigpanda_maintenance_plans") == {("running",): 207.0}
+    request = plans_request(collector, full, "running")
+    ended = collector.update(full, request, Response(START, 404, b"{}"))
+    assert samples(collector, ended, "bigpanda_maintenance_plans") == {("running",): 100.0}
 
 
 def test_searches_leave_budget_for_maintenance_plans():

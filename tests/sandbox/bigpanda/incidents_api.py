@@ -158,8 +158,10 @@ class IncidentsApi:
         status = request.query.get("status", "running")
         if status not in ("planned", "running", "done"):
             raise ValueError("status must be planned, running or done")
+        page, size = int(request.query.get("page", "1")), int(request.query.get("per_page", "100"))
         found = [plan for plan in self._state.plans if _status(plan, self._clock()) == status]
-        return answer(200, [{"status": status, **plan} for plan in found])
+        newest_first = found[::-1][(page - 1) * size : page * size]
+        return answer(200, [{"status": status, **plan} for plan in newest_first])
 
     def _callback(self, request: Request) -> Reply:
         body = request.json()

@@ -166,8 +166,10 @@ def _foreign(found: Sequence[Any]) -> Iterator[ForeignAlert]:
         tags, number = _tags(alert.get("tags"), "name"), text(alert.get("id"))
         if KEY_TAG in tags or not number:
             continue
-        properties = [alert.get("primaryProperty", alert.get("primary_property")), alert.get("secondaryProperty")]
-        subject = " ".join(tags[name] for name in properties if isinstance(name, str) and name in tags)
+        named = ("primaryProperty", "primary_property"), ("secondaryProperty", "secondary_property")
+        # Of each either the tag that has it, or the value itself.
+        properties = [next(filter(None, map(text, map(alert.get, names))), "") for names in named]
+        subject = " ".join(tags.get(name, name) for name in properties if name)
         description = text(alert.get("description")) or ""
         yield ForeignAlert(
             id=number,

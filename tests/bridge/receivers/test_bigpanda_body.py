@@ -81,6 +81,23 @@ def test_bigpandas_own_sample_is_read():
     assert {one.source for one in found.foreign} == {"nagios.est"}
 
 
+@pytest.mark.parametrize(
+    ("alert", "shown"),
+    [
+        ({"primary_property": "host", "secondary_property": "check"}, "web-3 CPU: slow"),
+        ({"primary_property": "web-3", "secondary_property": "Disk"}, "web-3 Disk: slow"),
+        ({"primaryProperty": "host", "secondaryProperty": None}, "web-3: slow"),
+        ({"primaryProperty": 5, "secondary_property": ["check"]}, "5: slow"),
+        ({}, "slow"),
+    ],
+)
+def test_subject_of_a_foreign_alert_in_any_spelling(alert, shown):
+    """The properties are the names of its tags, or their values."""
+    tags = [{"name": "host", "value": "web-3"}, {"name": "check", "value": "CPU"}]
+    (found,) = read({"alerts": [{"id": "1", "description": "slow", "tags": tags, **alert}]}).foreign
+    assert found.description == shown
+
+
 @pytest.mark.parametrize("where", ["metadata", "body", "incident"])
 def test_sender_of_a_share_is_never_shown_as_snoozer(where):
     """It is the user who pressed Share, or AutoShare."""

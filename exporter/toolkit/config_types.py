@@ -41,8 +41,9 @@ class ConfigError(Exception):
 
 def seconds(value: object) -> float:
     """Read a duration such as `30s`, `5m` or `1h30m`."""
-    match = _DURATION.fullmatch(value) if isinstance(value, str) else None
-    if not value or match is None:
+    written = "0s" if str(value) == "0" else value  # Prometheus's durations need no unit only there
+    match = _DURATION.fullmatch(written) if isinstance(written, str) else None
+    if not written or match is None:
         raise ValueError("not a duration: write it like 30s, 5m or 1h30m")
     found = sum(float(count) * unit for count, unit in zip(match.groups(), _SECONDS, strict=True) if count)
     if found > _LONGEST:

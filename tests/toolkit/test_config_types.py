@@ -27,14 +27,15 @@ def problems_of(**values: object) -> list[str]:
 
 @pytest.mark.parametrize(
     ("written", "expected"),
-    [("30s", 30.0), ("5m", 300.0), ("1h30m", 5400.0), ("30d", 2_592_000.0), ("0s", 0.0), ("1.5s", 1.5), ("200ms", 0.2)],
-)
+    [("30s", 30.0), ("5m", 300.0), ("1h30m", 5400.0), ("30d", 2_592_000.0), ("0s", 0.0), (0, 0.0), ("0", 0.0),
+     ("1.5s", 1.5), ("200ms", 0.2)],
+)  # fmt: skip
 def test_durations_are_read_in_seconds(written, expected):
     """Every unit, alone and combined."""
     assert Example(token="t", wait=written).wait == expected
 
 
-@pytest.mark.parametrize("written", ["", "5 minutes", "30", 30, None, "m", "-5s", "s5", True])
+@pytest.mark.parametrize("written", ["", "5 minutes", "30", 30, None, "m", "-5s", "s5", True, False, "00"])
 def test_invalid_duration_is_an_error_with_the_format(written):
     """A bare number has no unit, so it is an error rather than a guess."""
     assert problems_of(token="t", wait=written) == ["wait: not a duration: write it like 30s, 5m or 1h30m"]

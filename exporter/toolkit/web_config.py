@@ -156,6 +156,7 @@ class TlsServer(Section):
 def _pem(inline: str | None, file: Path | None, folder: Path) -> Iterator[str]:
     """Write an inline value to a temporary file: ssl reads certificates and keys only from files."""
     if file is not None:
+        (folder / file).open("rb").close()  # raises an error that names the file, unlike those of ssl
         yield str(folder / file)
         return
     descriptor = os.memfd_create("pem")
@@ -251,7 +252,8 @@ class WebConfigFile:
         except ValidationError as error:
             raise ConfigError(problems(error)) from error
         except OSError as error:
-            raise ConfigError([f"tls_server_config: {error.strerror or error}"]) from error
+            unread = f"cannot read {error.filename}: " if error.filename else ""
+            raise ConfigError([f"tls_server_config: {unread}{error.strerror or error}"]) from error
         except ValueError as error:
             raise ConfigError([str(error)]) from error
 

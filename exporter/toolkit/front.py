@@ -13,6 +13,7 @@ from concurrent.futures import Future
 from dataclasses import dataclass
 from enum import Enum, auto
 from functools import partial
+from http import HTTPStatus
 from queue import Full
 from typing import Any
 from wsgiref.types import WSGIApplication
@@ -127,8 +128,9 @@ class Front:
         status, reads = answer.status, scope["method"] in {"GET", "HEAD"}
         is_refusal = ERROR <= status < FAILURE or (status == UNAVAILABLE and not reads)
         if is_refusal or (status >= ERROR and not by_application):
-            message = answer.body[0][:200].decode("utf-8", "replace").partition("\n")[0] if answer.body else "no body"
-            self.refusals.note(Refusal(answer.status, message, connection.peer, route.receiver, by_application))
+            line = answer.body[0][:200].decode("utf-8", "replace").partition("\n")[0] if answer.body else ""
+            message = HTTPStatus(status).phrase if line[:1] in {"", "<"} else line  # of a page it is no message
+            self.refusals.note(Refusal(status, message, connection.peer, route.receiver, by_application))
         await self._send(scope, send, answer, connection)
 
     def stop(self, patience: float) -> None:

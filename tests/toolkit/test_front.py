@@ -96,6 +96,21 @@ def test_failing_application_is_a_bare_503(serve, get, caplog):
     assert caplog.text.count("Request failed unexpectedly") == len(Lane)
 
 
+@pytest.mark.parametrize(
+    ("body", "message"), [(b"odd key\nand more", "odd key"), (b"<!doctype html>\n", "Not Found"), (b"", "Not Found")]
+)
+def test_logged_reason_of_an_applications_rejection(serve, get, body, message):
+    """The first line of what it answers; the status if that is a page, or nothing, as to a HEAD."""
+
+    def missing(_environ, start_response):
+        start_response("404 Not Found", [("Content-Length", str(len(body)))])
+        return [body] if body else []
+
+    served = serve(application=missing)
+    assert get(served.address) == (404, body)
+    assert [refusal.message for refusal in served.refusals] == [message]
+
+
 def test_response_iterables_are_closed(serve, get):
     """As in WSGI; generators too, which start late."""
     closed = threading.Event()

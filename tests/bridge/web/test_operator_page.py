@@ -496,6 +496,12 @@ def test_unauthorized_actions_are_403(world, user, token, headers):
     assert not world.panda.calls
 
 
+def test_error_pages_lead_back_to_the_overview(world):
+    """With a relative link: a proxy may serve the page below a path of its own."""
+    for answer, link in ((world.get("/alert?key=gone"), "./"), (world.press("/alerts/close", token="old"), "../")):
+        assert f'<a href="{link}">To the overview</a>' in answer.text
+
+
 @pytest.mark.parametrize("path", ACTS)
 def test_get_of_an_action_is_405(world, path):
     """A link that someone follows is 405."""

@@ -166,7 +166,8 @@ class Budget:
         a minute.
         """
         prefix = next((name for name in _FAMILIES if f"{name}remaining" in headers), None)
-        if prefix is None:  # what an earlier response said may long be over
+        # What an earlier response said may long be over; a limit of 0 is none, because this request was counted too.
+        if prefix is None or _number(headers.get(f"{prefix}limit", "")) == 0:
             return replace(self, limit=None, remaining=None, reset=None)
         text = headers.get(f"{prefix}reset", "")
         number, vendors_now = _number(text), http_date(headers.get("date", ""))

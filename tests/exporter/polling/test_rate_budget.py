@@ -247,6 +247,7 @@ def test_clean_stop_leaves_no_unreported_requests():
         ({"x-rate-limit-remaining": "0", "x-rate-limit-reset": str(int(NOW + 8) * 1000)}, 0, None, 8),
         ({"x-rate-limit-remaining": "0", "x-rate-limit-reset": "Fri, 15 Jan 2027 08:00:09 GMT"}, 0, None, 9),
         ({"x-ratelimit-remaining": "many", "x-ratelimit-limit": ""}, None, None, None),
+        ({"x-ratelimit-limit": "0", "x-ratelimit-remaining": "0", "x-ratelimit-reset": "0"}, None, None, None),
         ({"x-ratelimit-remaining": "0", "x-ratelimit-reset": "soon"}, 0, None, 60),
         ({"x-ratelimit-remaining": "-1"}, None, None, None),
     ],

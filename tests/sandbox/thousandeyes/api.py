@@ -200,7 +200,7 @@ def _moved(version: str, request: Request) -> Reply:
 
 def _rate(limit: Verdict) -> dict[str, str]:
     prefix = "X-Organization-Rate-Limit-"
-    headers = {"Limit": limit.limit, "Remaining": limit.remaining, "Reset": int(limit.reset)}
+    headers = {"Limit": limit.limit, "Remaining": limit.remaining, "Reset": int(limit.reset)} if limit.limit else {}
     return {prefix + name: str(value) for name, value in headers.items()}
 
 

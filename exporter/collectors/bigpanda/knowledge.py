@@ -10,6 +10,7 @@ from dataclasses import dataclass, field, replace
 
 from exporter.collectors.parts import Part, furthest, keeping_up
 from exporter.errors import Malformed
+from exporter.toolkit.text import LABEL_BYTES, cut_label
 
 from .answers import Found, Incident
 
@@ -130,6 +131,8 @@ def with_environments(
     if knowledge.environments and not places and knowledge.emptied_at is None:
         # A list that is suddenly empty must be confirmed by a second one.
         return replace(knowledge, emptied_at=at)
+    # Cut before they are compared: two long names that begin alike must not become one label value.
+    places = {identity: cut_label(place, LABEL_BYTES // 2) for identity, place in places.items()}
     names = Counter(name for identity, place in places.items() for name in (place, f"{place} ({identity})"))
     rounds, environments = furthest(knowledge.environments), {}
     for identity, place in places.items():

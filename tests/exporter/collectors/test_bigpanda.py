@@ -297,6 +297,16 @@ def test_environment_labels_are_unique(wanted, labels):
     assert [each.name for each in knowledge.environments.values()] == labels
 
 
+def test_long_environment_names_that_begin_alike_are_distinct():
+    """Also once their labels are cut: a series that is there twice makes a page invalid."""
+    collector = Collector(settings())
+    rows = [{"id": str(end), "name": "x" * 3000 + str(end)} for end in range(2)]
+    (request,) = collector.requests(collector.start(), START)
+    knowledge = collector.update(collector.start(), request, response(rows))
+    assert [each.name[-5:] for each in knowledge.environments.values()] == ["… (0)", "… (1)"]
+    assert all(len(each.name) < 512 for each in knowledge.environments.values())
+
+
 @pytest.mark.parametrize(
     "document",
     [

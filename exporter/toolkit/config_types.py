@@ -196,15 +196,22 @@ def _is_secret(annotation: Any) -> bool:
     return annotation is Secret or (optional and any(_is_secret(part) for part in get_args(annotation)))
 
 
+_PLAIN = {
+    "extra_forbidden": "unknown key",
+    "tuple_type": "must be a list",
+    "dict_type": "must be a mapping",
+    "model_type": "must be a mapping",
+}
+"""What pydantic calls by the names of Python's types."""
+
+
 def problems(error: ValidationError, secrets: frozenset[str] = frozenset()) -> list[str]:
     """Return one line for each problem: its path in the file, then the reason."""
     lines = []
     for item in error.errors(include_input=False, include_url=False):
         steps = [f"[{step}]" if isinstance(step, int) else f".{step}" for step in item["loc"]]
-        problem = item["msg"].removeprefix("Value error, ")
-        if item["type"] == "extra_forbidden":
-            problem = "unknown key"
-        elif item["type"] == "missing":
+        problem = _PLAIN.get(item["type"], item["msg"].removeprefix("Value error, "))
+        if item["type"] == "missing":
             name = str(item["loc"][-1])
             problem = f"missing: give {name} or {name}_file" if name in secrets else "missing"
         lines.append(f"{''.join(steps).lstrip('.') or 'file'}: {problem}")

@@ -100,7 +100,7 @@ class Bridge:
     def __init__(self, start: Start, config: Config, clock: Callable[[], float] = time.time) -> None:
         """Wire the parts. Raises ConfigError or Unavailable if the database cannot be used."""
         self._start, self._clock, self._reloading = start, clock, threading.Lock()
-        self._database = database = Database(config.database.read())
+        self._database = database = Database(config.database.read(), config.database.read)
         self._status, self._retention = OutboxStatus(database), Retention(database)
         self._incidents, self._metrics = Incidents(database), Metrics()
         self._metrics.registry.register(QueueStatsCollector(self._queue_stats))
@@ -156,7 +156,7 @@ class Bridge:
                 self._metrics.reloaded(successful=False, now=self._clock())
                 _log.error("Reload failed, keeping the current configuration: %s", "; ".join(error.problems))
                 raise
-            if config.database.read() != self._now.config.database.read():
+            if config.database != self._now.config.database or not self._database.leads_to(config.database.read()):
                 _log.warning("Changes to database take effect after a restart")
             sources = {one.source for one in config.receivers}
             if gone := {one.source for one in self._now.config.receivers} - sources:

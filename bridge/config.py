@@ -22,7 +22,7 @@ from exporter.toolkit.flags import Address
 from exporter.toolkit.http_settings import HttpClientSettings, HttpUrl
 
 _HERE = Path()
-_FORMS = ("sqlite:///", "postgresql://", "postgresql+psycopg://")
+_FORMS = ("sqlite:///", "postgresql://", "postgres://", "postgresql+psycopg://")
 
 
 class Confirm(HttpClientSettings):

@@ -1,9 +1,10 @@
 """Database access: engines, the settings that make a commit durable, and the mapping of errors."""
 
 import threading
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from copy import copy
+from operator import attrgetter
 from pathlib import Path
 from typing import Any, Self
 
@@ -12,11 +13,13 @@ from sqlalchemy import (
     URL,
     ColumnElement,
     Connection,
+    Dialect,
     Engine,
     Text,
     any_,
     bindparam,
     create_engine,
+    event,
     func,
     make_url,
     select,
@@ -48,6 +51,16 @@ _POSTGRESQL_WORDS = {
     "53100": "disk full", "55P03": "busy", "40P01": "busy", "40001": "busy", "57014": "busy", "25006": "read-only",
     "42501": "permission denied", "42P01": "gone", "42703": "of another version, which a restart migrates",
 }  # fmt: skip
+_LIBPQ_WORDS = (
+    ("is read-only", "read-only"),
+    ("authentication failed", "refused: user or password"),
+    ("no password supplied", "refused: no password"),
+    ("does not exist", "no such database or user"),
+    ("too many", "no free connection"),
+    ("remaining connection slots", "no free connection"),
+    ("startup parameter", "behind a pooler that does not ignore options"),
+)
+"""libpq's messages → ours: a connection that fails has no code, and the message may contain parts of the URL."""
 _CONNECTION = ("", "08", "53", "57")
 """Classes of PostgreSQL errors that mean it is unreachable or has no free connection."""
 _SESSION = "-c synchronous_commit=on -c lock_timeout=5s -c statement_timeout=30s"
@@ -61,8 +74,10 @@ _CLIENT = {
 class Database:
     """One database and its connections. SQLite has one writer at a time, which never starts as a reader."""
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, current: Callable[[], str] | None = None) -> None:
+        """Open it. `current`: returns the URL as it is now; new connections use its user and password."""
         self._url = found = location(url)
+        self._current = current or (lambda: url)
         self.postgresql = found.get_backend_name() == "postgresql"
         self._files = sqlite_engine.Files(Path(found.database or "").absolute())
         self._engines: list[Engine] = []
@@ -81,10 +96,23 @@ class Database:
     def _open(self, *, writes: bool) -> Engine:
         if self.postgresql:
             made = _postgresql(self._url)
+            event.listen(made, "do_connect", self._renew)
         else:
             made = sqlite_engine.engine(self._url, self._files, writes=writes, patience=BUSY_TIMEOUT)
         self._engines.append(made)
         return made
+
+    def leads_to(self, url: str) -> bool:
+        """Return whether this is the database of `url`, whatever the user."""
+        with suppress(ConfigError):
+            place = attrgetter("drivername", "host", "port", "database", "query")
+            return bool(place(location(url)) == place(self._url))
+        return False
+
+    def _renew(self, _dialect: Dialect, _record: object, _arguments: object, given: dict[str, Any]) -> None:
+        if self.leads_to(current := self._current()):  # otherwise two databases would be mixed
+            now = location(current)
+            given.update(user=now.username, password=now.password)
 
     def close(self) -> None:
         """Close every connection."""
@@ -151,13 +179,15 @@ class Database:
             raise Unavailable("database: busy") from error
         except (DBAPIError, driver.Error) as error:
             cause = error.orig if isinstance(error, DBAPIError) else error
-            state = getattr(cause, "sqlstate", None) or ("25006" if "is read-only" in str(cause) else "")
+            state = getattr(cause, "sqlstate", None) or ""
             if isinstance(cause, tuple(wrong_again)) and state not in _POSTGRESQL_WORDS:
                 raise
             if isinstance(cause, sqlite_engine.sqlite3.Error):
                 word = next((word for part, word in _SQLITE_WORDS if part in str(cause)), "failed")
             else:
-                word = _POSTGRESQL_WORDS.get(state, "not reached" if state[:2] in _CONNECTION else "failed")
+                said = "" if state else str(cause)
+                otherwise = "not reached" if state[:2] in _CONNECTION else "failed"
+                word = _POSTGRESQL_WORDS.get(state) or next((w for part, w in _LIBPQ_WORDS if part in said), otherwise)
             raise Unavailable(f"database: {word}") from error
 
     def clock(self, connection: Connection, now: float) -> float:

@@ -164,6 +164,20 @@ def test_reload_starts_and_stops_reconcilers(start, file, alertmanager, tmp_path
     outbox.close()
 
 
+def test_reload_after_the_database_file_names_another_is_logged(start, file, tmp_path, caplog):
+    """The same text, read again, is no change; a literal that differs, or a file that leads elsewhere, is one."""
+    url, at = tmp_path / "database.url", f"sqlite:///{tmp_path}"
+    file.write_text(file.read_text().replace(f"database: {at}/bridge.db", f"database_file: {url}"))
+    url.write_text(f"{at}/bridge.db")
+    bridge = Bridge(start, load(file))
+    bridge.reload()
+    assert "Changes to database" not in caplog.text
+    url.write_text(f"{at}/another.db")
+    bridge.reload()
+    assert "Changes to database take effect after a restart" in caplog.text
+    bridge.stop()
+
+
 def test_reload_removes_the_webhook_counters_of_a_removed_receiver(start, file):
     """With them, a bridge without any Alertmanager would alert that it hears nothing."""
     bridge = Bridge(start, load(file))

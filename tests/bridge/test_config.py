@@ -77,6 +77,12 @@ def test_valid_file_is_read_with_its_defaults(file):
     assert (lab.update_interval, lab.primary_property, lab.reconcile) == (0.0, ("host",), None)
 
 
+def test_database_may_be_written_as_for_the_exporter(file):
+    """Both read the same file, which often has the provider's form."""
+    file.write_text(file.read_text().replace("postgresql://", "postgres://"))
+    assert config.load(file).database.read().startswith("postgres://")
+
+
 def test_repr_of_the_config_has_no_secret(file):
     """Neither the tokens nor the database's password."""
     found = config.load(file)

@@ -263,6 +263,27 @@ def test_options_of_a_postgresql_url_are_added_to_ours(postgresql_url):
 
 
 @pytest.mark.system
+def test_new_connections_use_the_current_user(postgresql_cluster, postgresql_url):
+    """User and password are changed while the bridge runs; a URL that leads to another database is not followed."""
+    urls = [postgresql_cluster.schema().replace("/postgres", f"/{postgresql_url.rpartition('/')[2]}") for _ in range(2)]
+    current = [urls[0]]
+    with closing(Database(urls[0], lambda: current[0])) as database:
+        for current[0], expected in ((urls[1], urls[1]), (postgresql_cluster.url, urls[0]), ("", urls[0])):
+            with pytest.raises(Unavailable), database.write() as connection:
+                connection.exec_driver_sql("SELECT pg_terminate_backend(pg_backend_pid())")
+            with database.write() as connection:
+                user = connection.exec_driver_sql("SELECT current_user").scalar()
+            assert f"//{user}@" in expected
+
+
+@pytest.mark.system
+def test_a_refused_connection_has_a_reason(postgresql_cluster):
+    """Not "not reached": the network is not to blame."""
+    with pytest.raises(Unavailable, match=r"^database: no such database or user$"):
+        Database(postgresql_cluster.url.replace("vendorwatch@", "stranger@"))
+
+
+@pytest.mark.system
 def test_of_several_postgresql_servers_the_writable_one_is_used(postgresql_cluster):
     """After a failover the first of the URL is the standby; if none is writable, that is the reason."""
     with Cluster() as standby:

@@ -2,9 +2,10 @@
 
 import hmac
 from collections.abc import Mapping
+from urllib.parse import parse_qs
 
 from bridge.receivers.settings import ReceiverSettings
-from exporter.toolkit.front import Lane, Route, only
+from exporter.toolkit.front import QUERY, Lane, Route, only
 from exporter.toolkit.wsgi import Headers
 
 _LANES = {"/-/healthy": Lane.LOOP, "/metrics": Lane.SIDE, "/-/ready": Lane.SIDE}
@@ -37,6 +38,10 @@ def route(path: str, receivers: Mapping[tuple[str, str], ReceiverSettings], max_
 
 def authenticated(settings: ReceiverSettings, headers: Headers) -> bool:
     """Return whether the headers contain one of the receiver's credentials, or all of them if it needs all."""
+    query = parse_qs((only(headers, QUERY) or b"").decode("latin-1"))
+    if settings.receiver == "alerts_api" and "access_token" in query and only(headers, b"authorization") is None:
+        # BigPanda takes the token there too, from clients that cannot set headers.
+        headers = [*headers, (b"authorization", b"Bearer " + query["access_token"][0].encode("utf-8", "replace"))]
     matches = []
     for name, value in settings.credentials():
         given, wanted = only(headers, name.lower().encode()) or b"", value.encode()

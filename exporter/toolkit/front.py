@@ -15,7 +15,7 @@ from enum import Enum, auto
 from functools import partial
 from http import HTTPStatus
 from queue import Full
-from typing import Any
+from typing import Any, Final
 from wsgiref.types import WSGIApplication
 
 from exporter.toolkit.connection import EXTENSION, Connection
@@ -38,6 +38,8 @@ THREADS, QUEUED = 16, 512
 ERROR, FAILURE, UNAVAILABLE = 400, 500, 503
 _HOST = re.compile(rb"[A-Za-z0-9._~!$&'()*+;=%:\[\]-]*")
 _LENGTH = re.compile(rb"\d{1,18}")
+QUERY: Final = b":query"
+"""The query as a header that no client can send: a path's own credentials may be there."""
 _log = logging.getLogger(__name__)
 
 
@@ -156,7 +158,7 @@ class Front:
             raise Rejected(503 if route.admits else 429, "too many requests")
         if route.methods and scope["method"] not in route.methods:
             raise Rejected(405, "Method not allowed", (b"allow", ", ".join(route.methods).encode()))
-        user = await self._user(route, headers)
+        user = await self._user(route, [*headers, (QUERY, scope["query_string"])])
         if not route.found:
             raise Rejected(404, "not found")
         body, held, counted = io.BytesIO(), 0, 0

@@ -53,6 +53,25 @@ def api(tmp_path):
     store.close()
 
 
+@pytest.mark.parametrize(
+    ("query", "headers", "status"),
+    [
+        (f"access_token={TOKEN}", {}, 201),
+        (f"x=%FF&access_token={TOKEN}", {}, 201),
+        ("access_token=wrong", {}, 401),
+        ("access_token=%FF", {}, 401),
+        ("access_token=", {}, 401),
+        ("", {"query": f"access_token={TOKEN}"}, 401),
+        (f"access_token={TOKEN}", {"Authorization": "Bearer wrong"}, 401),
+        ("access_token=wrong", {"Authorization": f"Bearer {TOKEN}"}, 201),
+    ],
+)
+def test_token_in_the_query(api, query, headers, status):
+    """As BigPanda takes it from clients that cannot set headers; a header counts first."""
+    answer = requests.post(f"{api.base}/data/v2/alerts?{query}", json=EVENT, headers=headers, timeout=60)
+    assert answer.status_code == status
+
+
 def test_an_event_is_created_and_an_exact_duplicate_is_not(api):
     """201, then 204 with an empty body; a later time is a new event; the end resolves it."""
     assert api.post(EVENT).status_code == 201

@@ -4,7 +4,7 @@ import base64
 
 import pytest
 
-from bridge.receivers import alertmanager, bigpanda, vigilmon
+from bridge.receivers import alertmanager, alerts_api, bigpanda, vigilmon
 from bridge.web.routes import authenticated, route
 from exporter.toolkit.front import Lane
 
@@ -45,6 +45,12 @@ PAIR = base64.b64encode(b"am:p w")
 def test_credentials_must_match_exactly(found, headers, admitted):
     """Except for the case of the scheme; from a single header of that name."""
     assert authenticated(found, headers) is admitted
+
+
+def test_token_in_the_query_is_for_the_alerts_api_alone():
+    """Others would have their secrets in a proxy's log for nothing."""
+    assert not authenticated(BEARER, [(b":query", b"access_token=Tok%201")])
+    assert authenticated(settings(alerts_api, bearer_token="Tok 1"), [(b":query", b"a&access_token=Tok+1")])
 
 
 def test_path_determines_limits_and_credentials():

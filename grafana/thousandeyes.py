@@ -30,7 +30,7 @@ def dashboard() -> Dashboard:
             Section("Active alerts", [_active(), _by_rule(), _by_test()]),
             Section("Over time", [_by_severity(), _by_type()]),
             Section("Tests", [_availability(), _certificates(), *_network(), _bgp(), _dns()]),
-            Section("Agents", [_agents()]),
+            Section("Agents", _agents()),
             Section("Plan and Internet", [_units(), _outages(), _cleared(), _ages()]),
         ],
     ).build()
@@ -253,40 +253,51 @@ def _dns() -> Panel:
     )
 
 
-def _agents() -> Panel:
+def _agents() -> list[Panel]:
     by = "account, account_group, agent_id"
     named = (
         f"* on ({by}) group_left (agent, location, agent_type) "
         f"max by ({by}, agent, location, agent_type) ({ACCOUNT('thousandeyes_agent_info')})"
     )
     seen = f"time() - max by ({by}) ({ACCOUNT('thousandeyes_agent_last_seen_timestamp_seconds')})"
+    name, place = Column("agent", "Agent"), Column("location", "Location")
     columns = [
-        Column("agent", "Agent"),
-        Column("location", "Location"),
+        name,
+        place,
         Column("Value #A", "Online", Look("none", words=palette.ONLINE), 110),
         Column("Value #B", "Last seen", Look("s", decimals=0), 110),
         Column("Value #C", "Busy", Look("percentunit", ((0.8, palette.WARN), (0.9, palette.BAD)), decimals=0), 90),
-        Column("Value #D", "Local problems", Look("none", ((1, palette.WARN),)), 130),
-        Column("Value #E", "Errors", Look("none", ((1, palette.WARN),)), 90),
+        Column("Value #D", "Errors", Look("none", ((1, palette.WARN),)), 90),
     ]
-    return table_of(
+    enterprise = table_of(
         Text(
-            "Agents",
-            "Results of an agent that is offline, overloaded or has local problems are unreliable. The vendor's cloud "
-            "agents are listed only while they have local problems.",
+            "Enterprise agents",
+            "Results of an agent that is offline or overloaded are unreliable.",
             "No agents are polled: see agents in exporter.yml.",
         ),
         {
             "A": f"max by ({by}) ({ACCOUNT('thousandeyes_agent_online')}) {named}",
             "B": f"({seen}) {named}",
             "C": f"max by ({by}) ({ACCOUNT('thousandeyes_agent_utilization_ratio')}) {named}",
-            "D": f"max by ({by}) ({ACCOUNT('thousandeyes_agent_local_problems')}) {named}",
-            "E": f"max by ({by}) ({ACCOUNT('thousandeyes_agent_errors')}) {named}",
+            "D": f"max by ({by}) ({ACCOUNT('thousandeyes_agent_errors')}) {named}",
         },
         columns,
-        Size(24, 8),
+        Size(15, 8),
         "Online",
     )
+    problems = f"max by ({by}) ({ACCOUNT('thousandeyes_agent_local_problems')}) {named}"
+    cloud = table_of(
+        Text(
+            "Cloud agents with local problems",
+            "Problems at the site of the vendor's agent, not at the targets: bad results of these agents mean little.",
+            "✓ No local problems.",
+        ),
+        {"A": problems},
+        [name, place, Column("Value", "Local problems", Look("none", ((1, palette.WARN),)), 130)],
+        Size(9, 8),
+        "-Local problems",
+    )
+    return [enterprise, cloud]
 
 
 def _units() -> Panel:

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
+from bridge.delivery.answers import parsed
 from bridge.errors import Unreadable
 from bridge.metrics import DIAGNOSTICS
 from bridge.outbox.confirmations import SentEvent
@@ -97,7 +98,9 @@ def entries(answer: Any) -> list[Mapping[str, Any]]:
     """Return the objects of one page, whichever member lists them. Raises Unreadable if none does."""
     found = answer
     if isinstance(answer, dict):
-        found = next((answer[name] for name in _LISTS if isinstance(answer.get(name), list)), None)
+        inner = answer["data"] if isinstance(answer.get("data"), dict) else answer
+        others = (value for name, value in inner.items() if name != "errors")
+        found = next((one for one in (*map(inner.get, _LISTS), *others) if isinstance(one, list)), None)
     if not isinstance(found, list):
         raise Unreadable("the response contains no list")
     return [entry for entry in found if isinstance(entry, dict)]
@@ -107,6 +110,8 @@ def _members(entry: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
     yield entry
     for name in _INSIDE:
         inside = entry.get(name)
+        # The alert as sent may be its JSON as text.
+        inside = parsed(inside) if isinstance(inside, str) else inside
         if isinstance(inside, dict):
             yield from _members(inside)
         elif isinstance(inside, list):

@@ -8,6 +8,7 @@ from urllib.parse import urlencode
 
 from bridge.config import BigPanda, Confirm
 from bridge.delivery.answers import masked, parsed
+from bridge.delivery.confirmation_diff import entries
 from bridge.delivery.http_api import HttpApi
 from bridge.errors import Transient
 
@@ -57,9 +58,7 @@ class IntegrationApi(HttpApi):
             if answer is None:
                 raise Transient("BigPanda's response is not JSON")
             yield answer
-            # An empty page, or one without a list, is the last.
-            members = answer.values() if isinstance(answer, dict) else [answer]
-            if not any(isinstance(found, list) and found for found in members):
+            if not entries(answer):  # an empty page is the last
                 return
             self._rest(_SPACING)
         raise Transient(f"more than {_MOST_PAGES * PAGE} entries since the last check")

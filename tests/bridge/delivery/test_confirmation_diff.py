@@ -1,5 +1,7 @@
 """BigPanda's listing, and the consequences for events that are missing in it."""
 
+import json
+
 import pytest
 
 from bridge.delivery.confirmation_diff import RESENDS, Diagnostic, ListedAlert, compare, read_alerts, read_diagnostics
@@ -57,8 +59,11 @@ LISTED = ListedAlert("prod:a", 1000, "critical")
         [ALERT | {"timestamp": "1000"}],
         [ALERT | {"timestamp": 1_700_000_000_000}, {"host": "of someone else"}, None, 5],
         [{"vendorwatch_key": "prod:a", "timestamp": 1000, "status": "critical"}],
+        {"status": 200, "errors": [], "raw_alerts": [ALERT]},
+        {"status": 200, "data": {"total": 1, "alerts": [ALERT]}},
+        {"alerts": [{"id": "7", "raw": json.dumps(ALERT), "tags": "not JSON"}]},
     ],
-    ids=["bare", "alerts", "payload", "raw", "text", "others", "tag"],
+    ids=["bare", "alerts", "payload", "raw", "text", "others", "tag", "another name", "enveloped", "JSON as text"],
 )
 def test_a_listing_is_read_leniently(answer):
     """The shape is not documented: alerts may be wrapped, and times text or milliseconds."""
@@ -78,7 +83,7 @@ def test_invalid_time_counts_as_missing(timestamp):
     assert read_alerts([ALERT | {"timestamp": timestamp}]) == [ListedAlert("prod:a", None, "critical")]
 
 
-@pytest.mark.parametrize("answer", [None, 5, "x", {}, {"alerts": {}}, {"total": 0}])
+@pytest.mark.parametrize("answer", [None, 5, "x", {}, {"alerts": {}}, {"total": 0}, {"errors": []}, {"data": {}}])
 def test_invalid_listing_is_an_error(answer):
     """As an empty one it would make every event count as missing."""
     with pytest.raises(Unreadable):

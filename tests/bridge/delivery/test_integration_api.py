@@ -49,6 +49,14 @@ def test_pages_are_read_until_one_is_empty(api, rests):
 
 
 @responses.activate
+def test_list_within_an_envelope_has_pages_too(api):
+    """Of an incomplete listing the events on later pages would count as missing."""
+    for number in (2, 1, 0):
+        responses.get(ALERTS, json={"status": 200, "data": {"alerts": [{"id": number}] * number}})
+    assert [len(page["data"]["alerts"]) for page in api.alerts("app", 1000.0)] == [2, 1, 0]
+
+
+@responses.activate
 def test_repeated_page_is_the_last(api):
     """If BigPanda ignores the page number, the first page would repeat forever."""
     responses.get(LOGS, json={"logs": [{"log_id": "1"}]})

@@ -61,7 +61,8 @@ class Session:
                 headers["Authorization"] = f"Bearer {bearer.read()}"
         except (OSError, ValueError) as error:
             raise Refused("the file that holds the token cannot be read") from error
-        found = self._client.request(method, url, headers=headers, body=request.content)
+        # A POST may be repeated too: it only reads.
+        found = self._client.request(method, url, headers=headers, body=request.content, retry_dead_connection=True)
         if found.body.count(b"{") + found.body.count(b"[") > MOST_OBJECTS:
             raise Malformed(f"response with more than {MOST_OBJECTS:,} objects")
         return Response(at, found.status, valid_json(found.body), found.headers)

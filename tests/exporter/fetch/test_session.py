@@ -20,7 +20,7 @@ from exporter.fetch.session import Session, located
 from exporter.toolkit import http_errors
 from exporter.toolkit.config_types import Secret
 from exporter.toolkit.http_errors import HttpError
-from tests.toolkit.talking import serving
+from tests.toolkit.talking import answer, serving
 
 TOKEN = "s3cret-token"
 VENDOR = "https://vendor.example"
@@ -94,6 +94,22 @@ def test_a_request_with_content_is_a_post_of_json(vendor):
     ]
     vendor.post(f"{VENDOR}/x", match=sent)
     assert opened().get(request(content=b'{"window": "1h"}')).status == 200
+
+
+def test_a_post_on_a_dead_connection_is_repeated():
+    """It only reads; a NAT or the server may have dropped the connection since the last request."""
+
+    def once(connection, server):
+        heads = server.heads(connection)
+        next(heads)
+        connection.sendall(answer())
+        next(heads, None)  # the next request on this connection gets no answer
+
+    with serving(once) as server:
+        session = opened(server.url)
+        for _ in range(3):
+            assert session.get(request(content=b"{}")).status == 200
+        session.close()
 
 
 def test_a_redirect_is_an_error(vendor):

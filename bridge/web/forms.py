@@ -41,7 +41,7 @@ def authorize(password_hash: PasswordHash) -> None:
     same_origin = origin is None or origin.partition("://")[2] == request.host
     # Browsers state whether this site sent the form, older ones only its origin; other clients send neither.
     if not (same_origin if site is None else site in {"same-origin", "none"}):
-        raise Forbidden("the form was submitted from another site")
+        raise Forbidden("the form was submitted from another site, or a proxy does not pass on the Host header")
     if not hmac.compare_digest(request.form.get("token", "").encode("utf-8", "replace"), expected.encode()):
         raise Forbidden("the form has expired: reload the page")
     if any("\0" in words for words in request.form.values()):

@@ -496,6 +496,13 @@ def test_unauthorized_actions_are_403(world, user, token, headers):
     assert not world.panda.calls
 
 
+def test_proxy_that_replaces_the_host_is_suspected(world):
+    """As nginx does by default: over plain HTTP its users seem to come from another site."""
+    world.bury("a")
+    answer = world.press("/alerts/close", headers={"Origin": "http://bridge.example"}, token=world.token())
+    assert (answer.status_code, "or a proxy does not pass on the Host header" in answer.text) == (403, True)
+
+
 def test_error_pages_lead_back_to_the_overview(world):
     """With a relative link: a proxy may serve the page below a path of its own."""
     for answer, link in ((world.get("/alert?key=gone"), "./"), (world.press("/alerts/close", token="old"), "../")):

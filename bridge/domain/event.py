@@ -106,7 +106,8 @@ def draft(alert: Alert, status: Status, mapping: EventMapping) -> Draft:
 def _members(alert: Alert, status: Status, mapping: EventMapping) -> dict[str, str]:
     """Return the members that BigPanda shows."""
     present = (name for name in mapping.primary_property if alert.labels.get(name, "").strip())
-    primary = alert.primary if alert.primary in alert.labels else next(present, "")
+    # A hostile label's name may be "", which stands for no property.
+    primary = (alert.primary if alert.primary in alert.labels else "") or next(present, "")
     named = (tuple(alert.labels), tuple(alert.annotations))
     cached = _tag_names if sum(map(len, (*alert.labels, *alert.annotations))) < _REMEMBERED else _tag_names.__wrapped__
     tags = cached(*named, MEMBERS if primary else MEMBERS | {"service"})
@@ -120,7 +121,7 @@ def _members(alert: Alert, status: Status, mapping: EventMapping) -> dict[str, s
     members["primary_property"] = tags[primary, "label_"] if primary else "service"
     if not primary:
         members["service"] = alert.source
-    if alert.secondary in alert.labels:
+    if alert.secondary and alert.secondary in alert.labels:
         members["secondary_property"] = tags[alert.secondary, "label_"]
     elif alert.name:
         members["secondary_property"], members["check"] = "check", _value(alert.name)

@@ -53,11 +53,13 @@ def test_event_has_bigpandas_members():
         ({"host": "  ", "job": "j"}, "job", "j"),
         ({"team": "t"}, "service", "prod"),
         ({"service": "s"}, "service", "s"),
+        ({"": "x", "host": "h"}, "host", "h"),
     ],
 )
 def test_the_first_configured_label_that_is_present_is_the_primary_property(labels, name, value):
-    """Without such a label it is the source, as a service."""
+    """Without such a label it is the source, as a service. The secondary one stays the alert's name."""
     event = made(labels)
+    assert event["secondary_property"] == "check"
     assert (event["primary_property"], event[name]) == (name, value)
 
 

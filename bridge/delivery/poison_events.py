@@ -17,7 +17,8 @@ _MOST_ALIKE: Final = 10
 """Events rejected with the same message, none accepted in between, after which the destination is blamed."""
 _MOST_BAD: Final = 100
 """The same if that message was seen for bad events before: one rule may produce many of them."""
-_PARTICULARS: Final = re.compile(r"""\d+|"[^"]*"|'[^']*'""")
+_PARTICULARS: Final = re.compile(r"""[\w-]*\d[\w-]*|"[^"]*"|'[^']*'""")
+"""Quoted parts, and words with a digit: numbers, ids of requests."""
 
 
 @dataclass(frozen=True, slots=True)

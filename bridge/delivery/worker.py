@@ -144,7 +144,9 @@ class Delivery(PeriodicThread):
         lease = self._settings.timeout * _LEASES
         allowance = self._limiter.allowance()
         wanted = self._isolation.wanted(allowance, probe=probe)
-        claimed = {one.id: one for one in self._queue.claim(wanted, now, lease)}
+        # One receiver's wrong app key must not hold the events of all others.
+        unlike = self._refusals.alone if probe else ()
+        claimed = {one.id: one for one in self._queue.claim(wanted, now, lease, unlike)}
         requests, left = self._isolation.arrange(list(claimed), allowance, probe=probe)
         if left:
             self._queue.release([claimed[one] for one in left])

@@ -5,7 +5,7 @@ the alert. A claim is a lease that ends by itself, so that nothing is lost with 
 keeps a late result of that process from counting.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Any
 from uuid import uuid4
@@ -33,7 +33,7 @@ class ClaimedEvent:
     token: str
 
 
-_earlier = events.alias()
+_earlier, _rejected = events.alias(), events.alias()
 first = ~exists().where(
     _earlier.c.key == events.c.key, _earlier.c.state == waiting.right, _earlier.c.seq < events.c.seq
 )
@@ -51,6 +51,8 @@ _free = (events.c.lease_until <= _clock) | (events.c.lease_until > _clock + _LON
 _due = (waiting, (events.c.not_before <= _now) | _set_back, _free, first)
 _ANY_DUE = select(events.c.id).where(*_due).limit(1)
 _APP_KEY = select(events.c.app_key).where(*_due).order_by(*sending_order).limit(1)
+_UNLIKE = select(_rejected.c.app_key).where(_rejected.c.id.in_(bindparam("unlike", expanding=True)))
+_OTHER_APP_KEY = _APP_KEY.where(events.c.app_key.not_in(_UNLIKE))
 _CLAIMED = (
     select(*columns(events, ClaimedEvent))
     .join(alert_states, alert_states.c.key == events.c.key)
@@ -68,15 +70,17 @@ _EARLIEST = select(func.min(case((events.c.not_before >= _LEASED, events.c.not_b
 class Queue(Repository):
     """Queued events. Every method is one transaction, and raises Unavailable if the database cannot be used now."""
 
-    def claim(self, limit: int, now: float, lease: float) -> list[ClaimedEvent]:
+    def claim(self, limit: int, now: float, lease: float, unlike: Collection[int] = ()) -> list[ClaimedEvent]:
         """Claim up to `limit` due events, each the first of its alert, all of one app_key, for `lease` seconds.
 
-        Critical first, then resolutions, then the rest, the oldest first within each.
+        Critical first, then resolutions, then the rest, the oldest first within each. `unlike`: events whose app_key is
+        avoided if any other is due.
         """
         with self._database.write() as connection:
             clock = self._database.clock(connection, now)
             times = {"now": now, "clock": clock}
-            app_key = connection.execute(_APP_KEY, times).scalar()
+            other = connection.execute(_OTHER_APP_KEY, {**times, "unlike": list(unlike)}).scalar() if unlike else None
+            app_key = other or connection.execute(_APP_KEY, times).scalar()
             if app_key is None:
                 return []
             rows = connection.execute(_CLAIMED, {**times, "of": app_key, "most": limit}).all()

@@ -1,3 +1,5 @@
+import pytest
+
 from bridge.delivery.poison_events import Isolation, Refusals
 
 
@@ -60,9 +62,17 @@ def test_one_rejected_event_is_no_rejected_destination():
     assert not refusals.refused(9, "b", "no status").blame_destination(9, others=False)
 
 
-def test_messages_are_compared_without_their_particulars():
-    """BigPanda may number the alerts of a request and quote the rejected one."""
-    refusals = Refusals().refused(7, "a", "alert 1: 'x' is no app key").refused(8, "b", "alert 2: 'y' is no app key")
+@pytest.mark.parametrize(
+    "message",
+    [
+        "alert {}: '{}' is no app key",
+        "no app key (request 4f9c{}1e7a-5efa-{}fbf-aa40-30dcab717d89)",
+        "no app key [req_b{}d]",
+    ],
+)
+def test_messages_are_compared_without_their_particulars(message):
+    """BigPanda may number the alerts of a request, quote the rejected one, and name each request."""
+    refusals = Refusals().refused(7, "a", message.format(1, "b2")).refused(8, "b", message.format(3, "4cd"))
     assert refusals.blame_destination(8, others=False)
 
 

@@ -338,6 +338,19 @@ def test_bad_events_of_one_rule_do_not_stop_the_destination(scene):
     assert scene.count("destination_down") == 0
 
 
+def test_wrong_app_key_of_one_receiver_delays_the_others_by_one_probe(scene):
+    """The probe has another app key; then only the receiver's own events become dead letters."""
+    error = Rejected("BigPanda answered 400: app_key unknown", status=400)
+    scene.panda.mood = refuse(error, lambda events: any("wrong" in event["incident_identifier"] for event in events))
+    wrong = [f"wrong{number}" for number in range(15)]
+    scene.accept(*wrong, severity="critical", app_key="wrong")
+    scene.accept("a", "b")
+    scene.live(100)
+    assert sorted(scene.panda.names()) == ["prod:a", "prod:b"]
+    assert scene.up() == 1
+    assert {letter.key for letter in scene.outbox.dead_letters.oldest()} == {f"prod:{name}" for name in wrong}
+
+
 def test_bad_events_at_the_head_of_the_queue_delay_the_others_by_one_probe(scene):
     """Before an acceptance the probe is an event that was not rejected yet."""
     bad = {f"prod:{number}" for number in range(50)}

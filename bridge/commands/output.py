@@ -78,12 +78,12 @@ def in_full(
 
 
 def results(
-    arguments: Namespace, kind: str, wanted: Iterable[Any], done: Mapping[str, Sequence[Any]], nothing: str = ""
+    arguments: Namespace, kind: str, wanted: Collection[Any], done: Mapping[str, Sequence[Any]], nothing: str = ""
 ) -> int:
     """Print the items by outcome, or `nothing`, and report those that do not exist; return the exit status."""
     if arguments.format == "json":
         as_json(done)
-    elif not any(done.values()) and nothing:
+    elif nothing and not wanted and not any(done.values()):
         line(nothing)
     else:
         for outcome, items in done.items():

@@ -93,7 +93,8 @@ def read(one: Quarantined, settings: ReceiverSettings, now: float) -> Notificati
         body = json.loads(one.body)
     except (ValueError, RecursionError):
         return None
-    for whole in (body, {"alerts": [body]}):
+    # Only Alertmanager's are quarantined by the alert. As another sender's this is an unknown event, which is ignored.
+    for whole in (body, {"alerts": [body]}) if one.receiver == "alertmanager" else (body,):
         try:
             notification = translate(whole, settings, now)
         except Unreadable:

@@ -45,7 +45,17 @@ def test_readable_quarantine_is_replayed(run, filled):
     rest = run("quarantine", "replay", "--all")
     assert (rest.status, rest.out) == (1, "3: kept: still unreadable\n")
     assert [one.id for one in filled.store.quarantine.oldest()] == [3]
-    assert run("quarantine", "replay", "1").err == "1: no such quarantined webhook\n"
+    again = run("quarantine", "replay", "1")
+    assert (again.status, again.out, again.err) == (1, "", "1: no such quarantined webhook\n")
+
+
+def test_unreadable_webhook_of_another_sender_is_kept(run, filled, config):
+    """It is not taken for one alert of a webhook, which would be an unknown event: ignored, and deleted."""
+    config.write_text(config.read_text() + "  - {receiver: vigilmon, source: prod}\n")
+    body = json.dumps({"event": "monitor_down", "monitor": {"name": "web"}})
+    filled.store.set_aside("vigilmon", "prod", "monitor.id: missing", body, 1_700_000_000.0)
+    assert run("quarantine", "replay", "--all").out == "1: kept: still unreadable\n"
+    assert [one.body for one in filled.store.quarantine.oldest()] == [body]
 
 
 def test_quarantine_of_a_removed_receiver_is_kept(run, filled):

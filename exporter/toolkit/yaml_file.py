@@ -13,7 +13,8 @@ from exporter.toolkit.text import valid
 
 T = TypeVar("T")
 
-_VARIABLE: Final = re.compile(r"\$(\$\{)|\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
+_VARIABLE: Final = re.compile(r"\$(\$\{)|\$\{(?:([A-Za-z_][A-Za-z0-9_]*)\})?")
+_MALFORMED: Final = "not a variable: write ${NAME}, or $${ for ${"
 _STRING: Final = "tag:yaml.org,2002:str"
 
 
@@ -88,11 +89,13 @@ def _substituted(node: yaml.Node, path: str, seen: set[int]) -> Iterator[str]:
         for index, item in enumerate(node.value):
             yield from _substituted(item, f"{path}[{index}]", seen)
     elif node.tag == _STRING:
-        missing = [name for _, name in _VARIABLE.findall(node.value) if name and not os.environ.get(name, "").strip()]
-        yield from (f"{path or 'file'}: environment variable {name} is not set" for name in missing)
+        found = _VARIABLE.findall(node.value)
+        missing = [name for literal, name in found if not (literal or os.environ.get(name, "").strip())]
+        unset = (f"environment variable {name} is not set" if name else _MALFORMED for name in missing)
+        yield from (f"{path or 'file'}: {problem}" for problem in unset)
         # Stripped like the content of a secret file; `$${` is a literal `${`.
         node.value = _VARIABLE.sub(
-            lambda found: found[1] or os.environ.get(found[2], "").strip() or found[0], node.value
+            lambda found: found[1] or os.environ.get(found[2] or "", "").strip() or found[0], node.value
         )
         if node.value != valid(node.value):
             yield f"{path or 'file'}: contains NUL or a lone surrogate, which cannot be sent or stored"

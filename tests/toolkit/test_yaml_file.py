@@ -65,7 +65,7 @@ def test_environment_variables_are_expanded_in_any_string(file, monkeypatch):
     """In parts of strings, lists and quotes, several times, without surrounding space; not in keys."""
     monkeypatch.setenv("ONE", "1")
     monkeypatch.setenv("HOST", " h${ONE}\n")
-    file.write_text("${ONE}: ${ONE}\nb: ['http://${HOST}:${ONE}/']\nc: &x \"a${ONE}b\"\nd: *x\ne: $${ONE} $ONE ${1}\n")
+    file.write_text("${ONE}: ${ONE}\nb: ['http://${HOST}:${ONE}/']\nc: &x \"a${ONE}b\"\nd: *x\ne: $${ONE} $ONE $${1}\n")
     assert load_yaml(file) == {
         "${ONE}": "1",
         "b": ["http://h${ONE}:1/"],
@@ -82,6 +82,15 @@ def test_missing_variable_is_an_error_with_its_place(file, monkeypatch):
         "a[1]: environment variable NOT_THERE is not set",
         "b.c: environment variable EMPTY is not set",
         "b.c: environment variable NOT_THERE is not set",
+    ]
+
+
+@pytest.mark.parametrize("reference", ["${A:-x}", "${A", "${}", "${ A }", "${1}"])
+def test_malformed_reference_is_an_error_with_its_place(file, monkeypatch, reference):
+    """It would be sent literally. The value may be a secret, so it is not repeated."""
+    monkeypatch.setenv("A", "x")
+    assert problems_of(file, f"a: {{b: 'secret{reference}'}}") == [
+        "a.b: not a variable: write ${NAME}, or $${ for ${",
     ]
 
 

@@ -174,9 +174,13 @@ def next_state(
             queued_at=superseded.queued_at if superseded and decision.keeps_position else now,
         )
     resolved_at = now if alert.ends_at is None else alert.ends_at
+    at = before.at if alert.at is None else alert.at
+    if before.at is not None and at is not None and at < before.at:
+        at = math.nextafter(before.at, math.inf)  # an escalation replaces the report that it escalates
     return replace(
         before,
-        alert=alert,
+        # A repeat does not undo an escalation: its own repeat would be another one.
+        alert=replace(alert, level=max(alert.level, before.alert.level)) if before.open and alert.firing else alert,
         status=decision.status,
         content_hash=content_hash,
         timestamp=decision.timestamp if event else before.timestamp,
@@ -184,7 +188,7 @@ def next_state(
         queued_at=now if event and not decision.keeps_position else before.queued_at,
         starts_at=alert.starts_at,
         ended_at=resolved_at if decision.status is Status.OK else before.ended_at,
-        at=before.at if alert.at is None else alert.at,
+        at=at,
         possibly_stale=decision.possibly_stale,
         updated_at=now,
         pending=event,

@@ -84,6 +84,17 @@ def test_newest_state_of_a_monitor_wins(outbox, states, skew):
     assert [sender.send(message) for message in messages] == [0] * len(messages)
 
 
+def test_escalation_of_an_incident_that_began_before_the_check_is_sent(outbox):
+    """At once, and only once; not if that incident has ended."""
+    sender, number = Sender(outbox, "vigilmon"), next(NUMBERS)
+    first, again = monitor_webhook(number, "down", 5, 0), monitor_webhook(number, "down", 9, 0)
+    late, escalation = monitor_webhook(number, "escalation", 2, 0), monitor_webhook(number, "escalation", 4, 0)
+    assert [sender.send(body) for body in (first, escalation, escalation, first)] == [1, 1, 0, 0]
+    assert sender.shown()["down_minutes"] == "30"
+    assert sender.send(monitor_webhook(number, "up", 6, 0)) == 1
+    assert [sender.send(body) for body in (escalation, again, escalation, late)] == [0, 1, 0, 0]
+
+
 @patient
 @given(states=states, tries=st.integers(2, 4))
 def test_vendors_retries_make_no_event(outbox, states, tries):

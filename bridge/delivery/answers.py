@@ -50,11 +50,10 @@ def judge(response: HttpResponse, now: float, *, who: str = "BigPanda", secrets:
 
 def _unbelievable(status: int, text: str) -> str | None:
     """Return why a 2xx is not an acceptance, or None if it is. An unreadable body counts as an acceptance."""
-    if status == _MULTI_STATUS:
-        return words(text)
     if page := _page(text):
         return page
-    return next((words(json.dumps(one)) or json.dumps(one) for one in _refusals(parsed(text))), None)
+    found = (words(json.dumps(one)) or json.dumps(one) for one in _refusals(parsed(text)))
+    return next(found, words(text) if status == _MULTI_STATUS else None)
 
 
 def _page(text: str) -> str:

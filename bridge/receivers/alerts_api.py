@@ -5,6 +5,7 @@ with its messages, so that a batch never succeeds partially. Tags are passed on 
 """
 
 import hashlib
+import math
 from collections.abc import Mapping
 from typing import Any, ClassVar, Final
 
@@ -115,7 +116,7 @@ def _alert(entry: Mapping[str, Any], settings: Settings, now: float) -> Alert:
         starts_at=now if at is None else at,
         ends_at=at if status == Status.OK else None,
         # A clock that is ahead must not let its event outlast the resolution by one that is right.
-        at=None if at is None else min(at, now),
+        at=None if at is None else min(at, math.floor(now)),
         ordered=at is not None,
         primary=primary,
         secondary="" if secondary == "check" else secondary,

@@ -18,7 +18,7 @@ from bridge.receivers.settings import BigPandaStatus, HttpAuthSettings
 
 SCHEMA = "te-alert/1"
 _TEMPLATE_EVENTS = {"1": "ALERT_NOTIFICATION_CLEAR", "2": "ALERT_NOTIFICATION_TRIGGER"}
-_ENDED = frozenset({"0", "2"})
+_ENDED = frozenset({"0", "2", "false"})
 """`active`: 0 is cleared, 2 means that its rule or test was deleted."""
 _CLEAR_AFTER = 0.5
 """Seconds: a trigger with the same second as a clear came before it."""

@@ -59,7 +59,7 @@ def test_2xx_is_an_acceptance_by_default(status, text):
         (200, '{"status": "done", "status_code": "500"}', ': {"status": "done", "status_code": "500"}'),
         (200, '{"response": {"errors": ["bad"]}}', ": bad"),
         (200, '[{"status": 201}, {"status": 400, "errors": ["bad"]}]', ": bad"),
-        (207, '{"results": [{"status": 400}]}', ""),
+        (207, '{"results": [{"status": 201}, {"status": 400, "errors": ["bad"]}]}', ": bad"),
         (207, '{"errors": ["one of two"]}', ": one of two"),
         (207, "", ""),
     ],

@@ -107,7 +107,9 @@ def test_clock_that_was_ahead_does_not_outlast_the_resolution(tmp_path):
         store.ingest.accept([translate(DISK | more, SETTINGS, now)], now)
         return store.alerts.states(["scripts:web-1:disk"])["scripts:web-1:disk"].status
 
-    assert shown(NOW, timestamp=int(NOW) + 3600) == "critical"
+    assert shown(NOW + 0.5, timestamp=int(NOW) + 3600) == "critical"
+    assert shown(NOW + 0.7, timestamp=int(NOW), status="ok") == "ok"
+    assert shown(NOW + 1.5, timestamp=int(NOW) + 3600) == "critical"
     assert shown(NOW + 60, timestamp=int(NOW) - 60, status="ok") == "critical"
     assert shown(NOW + 60, timestamp=int(NOW) + 60, status="ok") == "ok"
     store.close()

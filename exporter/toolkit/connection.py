@@ -25,7 +25,8 @@ PATIENCE: dict[State, float] = {"closing": 10.0, "new": 30.0, "head": 10.0, "idl
 """Seconds for the end, until a first request, for a head, until another request (more than most scrape intervals).
 
 Where there are too many connections, the first in this order is evicted: a Prometheus keeps its own. For a body and a
-response the front has timeouts, but a client that sends a byte now and then may take forever.
+response the front has timeouts, but a client that sends a byte now and then may take forever. Of those being answered
+only one that does not read its response is evicted.
 """
 HEAD_LIMIT = 64 * 1024
 """Bytes of a request's head, and of chunk extensions or trailers between two pieces of a body."""
@@ -48,10 +49,11 @@ class Connections:
     def add(self, connection: "Connection") -> bool:
         """Add a connection, evicting another one if there is no room. False: every request is being answered."""
         if len(self) >= self._limit:
-            first = next(chain(*self.groups.values()))
-            if first.state == "busy":
+            every = chain(*self.groups.values())
+            first = next((one for one in every if one.state != "busy" or one.flow.write_paused), None)
+            if first is None:
                 return False
-            if first.state == "body":
+            if first.state in {"body", "busy"}:
                 self.refusals.note(Refusal(503, "too many connections", first.peer))
             first.abort()
         self.move(connection, "new")

@@ -576,6 +576,19 @@ def test_incomplete_bodies_do_not_keep_others_out(serve, get, monkeypatch, begun
     assert served.reasons == ["overloaded"]
 
 
+def test_clients_that_do_not_read_do_not_keep_others_out(serve, get, monkeypatch):
+    """Though they take every connection: one makes room for each client, and is counted."""
+    monkeypatch.setattr("exporter.toolkit.server.limit", lambda _descriptors: 4)
+    served = serve()
+    with contextlib.ExitStack() as stack:
+        for _ in range(4):
+            stalled_reader(stack, served.address)
+        busy = served.server._connections.groups["busy"]
+        eventually(lambda: [one.flow.write_paused for one in busy] == [True] * 4)
+        assert get(served.address) == (200, b"hello")
+    assert served.reasons == ["overloaded"]
+
+
 def test_connection_evicted_as_it_begins_leaves_nothing(serve, monkeypatch):
     """While a client is being accepted, the next one may already take its place."""
     monkeypatch.setattr("exporter.toolkit.server.limit", lambda _descriptors: 1)

@@ -24,6 +24,8 @@ _SESSION: Final = (
     # A crash loses the last second's commits, which `loss_window` allows for.
     "-c synchronous_commit=off -c idle_in_transaction_session_timeout=10s"
 )
+_RELEASE: Final = "SELECT set_config(name, '10s', false) FROM pg_settings WHERE name = 'idle_session_timeout'"
+"""Ends the session, and so the lock, of a leader that hangs and no longer confirms it; PostgreSQL 13 cannot do that."""
 _CLIENT: Final = {
     "connect_timeout": 2,
     "keepalives_idle": 2,
@@ -42,7 +44,7 @@ _TABLES: Final = """
 """
 _STATES: Final = {
     "28": "refused: user or password", "3D": "no such database", "42501": "permission denied", "53100": "disk full",
-    "25006": "read-only", "57014": "busy",
+    "25006": "read-only", "57014": "busy", "57P05": "idle for too long",
 }  # fmt: skip
 _WORDS: Final = (
     ("authentication failed", "refused: user or password"),
@@ -112,6 +114,7 @@ class Database:
         """
         if not connection.execute("SELECT pg_try_advisory_lock(%s)", [key(self._shard)]).fetchone():
             return None
+        connection.execute(_RELEASE)
         begin = """INSERT INTO vendorwatch_exporter_terms AS known VALUES (%s, 1)
                    ON CONFLICT (shard) DO UPDATE SET term = known.term + 1 RETURNING term"""
         return connection.execute(begin, [self._shard]).fetchone()

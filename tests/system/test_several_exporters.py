@@ -1,5 +1,6 @@
 """Several exporters on the same accounts: shards that divide them, and a pair of which one polls."""
 
+import signal
 import time
 from collections.abc import Callable, Iterator
 from itertools import chain
@@ -140,6 +141,19 @@ def test_follower_takes_over_when_the_leader_stops(pair, postgresql_cluster, exp
     assert not leads(again)
     assert known(again) == monitors
     assert not any("s3cret" in each.log.read_text() for each in (leader, follower, again))
+
+
+def test_follower_takes_over_when_the_leader_hangs(pair, postgresql_cluster, sandbox):
+    """PostgreSQL ends the session of a frozen leader. When it wakes up, it follows."""
+    leader, follower = pair(postgresql_cluster)
+    monitors, before = known(follower), asked(sandbox)["count"]
+    leader.send(signal.SIGSTOP)
+    until("the follower leads and asks", lambda: leads(follower) and asked(sandbox)["count"] > before + 2)
+    assert known(follower) == monitors
+    leader.send(signal.SIGCONT)
+    until("the former leader follows", lambda: "following" in leader.get("/").text)
+    assert (leads(leader), leads(follower), known(leader)) == (False, True, monitors)
+    nothing_was_refused_or_lost(sandbox)
 
 
 def test_pair_stops_polling_while_postgresql_is_unavailable(pair, sandbox):

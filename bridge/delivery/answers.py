@@ -40,7 +40,7 @@ def judge(response: HttpResponse, now: float, *, who: str = "BigPanda", secrets:
     kind: type[DeliveryError] = Rejected if status in _REJECTED else Stopped
     if status in _LATER or status >= 500:  # noqa: PLR2004  5xx
         kind = Transient
-    reason = why if accepted else words(text) or _page(text)
+    reason = why if accepted else words(text) or _page(text) or " ".join(text.split())
     message = f"{who} answered {status}{', but did not accept' if accepted else ''}{f': {reason}' if reason else ''}"
     wait, retry_after = response.headers.get("retry-after", "").strip(), None
     with suppress(ValueError, OverflowError):  # ignore an unreadable Retry-After

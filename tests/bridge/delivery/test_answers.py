@@ -73,6 +73,22 @@ def test_2xx_with_an_error_body_is_no_acceptance(status, text, said):
 
 
 @pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("exceeded maximum\n silences\n", ": exceeded maximum silences"),
+        ('{"detail": "no such key"}', ': {"detail": "no such key"}'),
+        (LOGIN, ": a web page (Single sign-on)"),
+        ("", ""),
+    ],
+)
+def test_message_is_the_body_if_nothing_in_it_is_known(text, said):
+    """Plain text, as proxies and Alertmanager answer, or JSON of another form."""
+    with pytest.raises(Rejected) as raised:
+        judge(400, None, text, NOW)
+    assert str(raised.value) == f"BigPanda answered 400{said}"
+
+
+@pytest.mark.parametrize(
     ("text", "shown"),
     [
         ("the token s3cret is wrong", "the token <secret> is wrong"),

@@ -128,15 +128,20 @@ class TlsServer(Section):
         return not self.client_allowed_sans or not names.isdisjoint(self.client_allowed_sans)
 
     def context(self, folder: Path) -> ssl.SSLContext:
-        """Return the TLS context for connections. Raises OSError (ssl.SSLError is one) if a file cannot be used."""
+        """Return the TLS context for connections. Raises OSError or ValueError if a file cannot be used."""
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         context.minimum_version, context.maximum_version = _VERSIONS[self.min_version], _VERSIONS[self.max_version]
-        with _pem(self.cert, self.cert_file, folder) as cert, _pem(self.key, self.key_file, folder) as key:
-            context.load_cert_chain(cert, key, password=_no_password)
-        if self.client_ca or self.client_ca_file:
-            with _pem(self.client_ca, self.client_ca_file, folder) as authorities:
-                context.load_verify_locations(authorities)
-        elif self.client_auth_type in _VERIFY:
+        problem = "cert_file and key_file do not hold a certificate and its unencrypted key in PEM form"
+        try:
+            with _pem(self.cert, self.cert_file, folder) as cert, _pem(self.key, self.key_file, folder) as key:
+                context.load_cert_chain(cert, key, password="")  # without one OpenSSL would prompt on the terminal
+            problem = "client_ca_file holds no certificate in PEM form"
+            if self.client_ca or self.client_ca_file:
+                with _pem(self.client_ca, self.client_ca_file, folder) as authorities:
+                    context.load_verify_locations(authorities)
+        except ssl.SSLError:
+            raise ValueError(f"tls_server_config: {problem}") from None
+        if self.client_auth_type in _VERIFY and not (self.client_ca or self.client_ca_file):
             context.load_default_certs(ssl.Purpose.CLIENT_AUTH)
         context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN  # as in Go, an intermediate authority may be named alone
         context.verify_mode = _VERIFY.get(self.client_auth_type, ssl.CERT_NONE)
@@ -164,10 +169,6 @@ def _pem(inline: str | None, file: Path | None, folder: Path) -> Iterator[str]:
         memory.write(inline or "")
         memory.flush()
         yield f"/proc/self/fd/{descriptor}"
-
-
-def _no_password() -> str:
-    raise ssl.SSLError("the key is encrypted")
 
 
 def _headers(headers: dict[str, str]) -> dict[str, str]:

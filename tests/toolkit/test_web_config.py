@@ -71,7 +71,7 @@ def certificate(tmp_path):
         ),
         (
             f"tls_server_config: {{{PAIR}, client_auth_type: VerifyClientCertIfGiven, client_ca: \u00e9}}",
-            "tls_server_config: [X509: NO_CERTIFICATE_OR_CRL_FOUND] no certificate or crl found",
+            "tls_server_config: client_ca_file holds no certificate in PEM form",
         ),
         (
             f"tls_server_config: {{{PAIR}, client_ca_file: ca.pem}}",
@@ -118,8 +118,24 @@ def certificate(tmp_path):
                 f"tls_server_config: {{{PAIR}, client_auth_type: VerifyClientCertIfGiven, client_ca_file: gone}}",
             )
         ),
-        ("tls_server_config: {cert_file: web.yml, key_file: web.yml}", "tls_server_config: [SSL] PEM lib"),
-        ("tls_server_config: {cert: hidden, key: hidden}", "tls_server_config: [SSL] PEM lib"),
+        *(
+            (
+                f"tls_server_config: {{{pair}}}",
+                (
+                    "tls_server_config: "
+                    "cert_file and key_file do not hold a certificate and its unencrypted key in PEM form"
+                ),
+            )
+            for pair in (
+                "cert_file: web.yml, key_file: both.pem",
+                "cert_file: both.pem, key_file: web.yml",
+                "cert: hidden, key: hidden",
+            )
+        ),
+        (
+            f"tls_server_config: {{{PAIR}, client_auth_type: VerifyClientCertIfGiven, client_ca_file: web.yml}}",
+            "tls_server_config: client_ca_file holds no certificate in PEM form",
+        ),
         ('http_server_config: {headers: {X-A: "a\\r\\nb"}}', "http_server_config.headers: X-A: printable ASCII only"),
         ("http_server_config: {headers: {'X A': b}}", "http_server_config.headers: 'X A' cannot be set"),
         (

@@ -15,7 +15,7 @@ _BARE = re.compile(r"[^\s\"=\\]+")
 def start(program: str, level: str, form: Literal["logfmt", "json"]) -> None:
     """Log to standard error from now on: `program` and the toolkit from `level` up, libraries from warnings up.
 
-    urllib3 is silenced: it logs URLs, and a URL can hold a secret.
+    urllib3 is silenced: it logs URLs, and a URL can hold a secret. So is psycopg: it repeats errors that we log.
     """
     handler = logging.StreamHandler()
     handler.setFormatter(Json() if form == "json" else Logfmt())
@@ -24,7 +24,8 @@ def start(program: str, level: str, form: Literal["logfmt", "json"]) -> None:
     root.setLevel(logging.WARNING)
     for own in (program, "exporter.toolkit"):
         logging.getLogger(own).setLevel(level.upper())
-    logging.getLogger("urllib3").setLevel(logging.CRITICAL + 1)
+    for library in ("urllib3", "psycopg"):
+        logging.getLogger(library).setLevel(logging.CRITICAL + 1)
     logging.captureWarnings(capture=True)
 
 

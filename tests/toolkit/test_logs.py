@@ -18,12 +18,12 @@ def record(message, *arguments, level=logging.INFO, exc_info=None):
 @pytest.fixture
 def quiet():
     """Put the process's logging back as it was."""
-    root, ours, theirs = logging.getLogger(), logging.getLogger("exporter"), logging.getLogger("urllib3")
-    before = root.handlers[:], root.level, ours.level, theirs.level
+    loggers = [logging.getLogger(name) for name in ("", "exporter", "urllib3", "psycopg")]
+    handlers, levels = loggers[0].handlers[:], [logger.level for logger in loggers]
     yield
     logging.captureWarnings(capture=False)
-    root.handlers[:] = before[0]
-    for logger, level in zip((root, ours, theirs), before[1:], strict=True):
+    loggers[0].handlers[:] = handlers
+    for logger, level in zip(loggers, levels, strict=True):
         logger.setLevel(level)
 
 
@@ -80,11 +80,12 @@ def test_traceback_is_a_member_of_the_line(formatter):
 
 
 def test_libraries_log_warnings_and_urllib3_nothing(quiet, capsys):
-    """Even at debug: urllib3 would log URLs, and a URL can be a secret."""
+    """Even at debug: urllib3 would log URLs, and a URL can be a secret; psycopg errors that are logged anyway."""
     logs.start("exporter", "debug", "logfmt")
     logging.getLogger("exporter.polling.poller").debug("ours")
     logging.getLogger("uvicorn.error").info("theirs")
     logging.getLogger("urllib3.connectionpool").error("/data?token=s3cr3t")
+    logging.getLogger("psycopg").warning("error ignored terminating <psycopg.Pipeline>")
     error = capsys.readouterr().err
     assert "msg=ours" in error
     assert error.count("\n") == 1

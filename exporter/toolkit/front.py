@@ -136,9 +136,10 @@ class Front:
         await self._send(scope, send, answer, connection)
 
     def stop(self, patience: float) -> None:
-        """End all threads, waiting at most `patience` seconds for each."""
+        """End all threads, waiting at most `patience` seconds for them together."""
+        until = time.monotonic() + patience
         for pool in (*self._passwords.pools, *self._pools.values()):
-            pool.stop(patience)
+            pool.stop(max(0.0, until - time.monotonic()))
 
     def _has_token(self, limit: RateLimit) -> bool:
         """Take a token from the bucket of `rate_limit`; return False if there is none."""

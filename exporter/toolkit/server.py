@@ -22,8 +22,8 @@ from exporter.toolkit.web_config import WebConfigFile
 
 GRACE = 2.0
 """Seconds that requests in flight may take when the program stops."""
-MOST = 10_000
-"""Most connections, if the file descriptor limit allows that many."""
+MOST = 4000
+"""Most connections, if the file descriptor limit allows that many: each may hold 70 kB of an unfinished request."""
 RESERVE = 100
 """File descriptors kept free for everything else: the database, delivery, polls, files."""
 BACKLOG = 4096

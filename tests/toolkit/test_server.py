@@ -607,7 +607,7 @@ def test_connection_evicted_as_it_begins_leaves_nothing(serve, monkeypatch):
 def test_there_are_fewer_connections_than_descriptors():
     """Some are left for the database, delivery and polls."""
     assert limit(256) == 256 - RESERVE
-    assert limit(20_000) == limit(1_000_000) == limit(-1) == 10_000
+    assert limit(20_000) == limit(1_000_000) == limit(-1) == 4000
     assert limit(64) == 16
 
 

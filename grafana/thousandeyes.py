@@ -255,10 +255,9 @@ def _dns() -> Panel:
 
 def _agents() -> list[Panel]:
     by = "account, account_group, agent_id"
-    named = (
-        f"* on ({by}) group_left (agent, location, agent_type) "
-        f"max by ({by}, agent, location, agent_type) ({ACCOUNT('thousandeyes_agent_info')})"
-    )
+    labels = "agent, location, agent_type"
+    one = f"topk by ({by}) (1, max by ({by}, {labels}) ({ACCOUNT('thousandeyes_agent_info')}))"  # even after a renaming
+    named = f"* on ({by}) group_left ({labels}) {one}"
     seen = f"time() - max by ({by}) ({ACCOUNT('thousandeyes_agent_last_seen_timestamp_seconds')})"
     name, place = Column("agent", "Agent"), Column("location", "Location")
     columns = [
@@ -286,13 +285,14 @@ def _agents() -> list[Panel]:
         "Online",
     )
     problems = f"max by ({by}) ({ACCOUNT('thousandeyes_agent_local_problems')}) {named}"
+    of_vendor = f"max by (account, agent_id, agent, location) ({problems})"  # each account group sees the same agents
     cloud = table_of(
         Text(
             "Cloud agents with local problems",
             "Problems at the site of the vendor's agent, not at the targets: bad results of these agents mean little.",
             "✓ No local problems.",
         ),
-        {"A": problems},
+        {"A": of_vendor},
         [name, place, Column("Value", "Local problems", Look("none", ((1, palette.WARN),)), 130)],
         Size(9, 8),
         "-Local problems",

@@ -3,7 +3,7 @@ import re
 from exporter.collectors.contract import PROBE_FAILURES
 from grafana import palette
 from tests.grafana.boards import LABEL_VALUES, PANELS, every, every_board, every_panel, every_query, filled, variables
-from tests.grafana.promql import SHARD, labels, matchers, names, parse, selectors, served, used_labels
+from tests.grafana.promql import SHARD, labels, matchers, names, nodes, parse, selectors, served, used_labels
 
 VALUE = re.compile(r"Value(?: #(?P<query>.+))?")
 TABLES = [(place, panel) for place, panel in PANELS if panel["type"] == "table"]
@@ -28,6 +28,15 @@ def test_poll_metrics_are_grouped_by_shard(query):
         if OF_POLLS & set(names(selector)):
             grouped = next(node.modifier for node in above if getattr(node, "modifier", None))
             assert set(grouped.labels) >= SHARD
+
+
+@every_query
+def test_names_are_joined_once_for_each_subject(query):
+    """While one of two exporters still has an old name there are two: with both, Prometheus rejects the whole query."""
+    for node, _ in nodes(parse(query.filled)):
+        if getattr(getattr(node, "modifier", None), "group_labels", None):
+            assert str(node.rhs.op) == "topk"
+            assert node.rhs.modifier.labels == node.modifier.matching.labels
 
 
 @every_query

@@ -88,7 +88,7 @@ class Relocation:
         rekeyed = (state for state in self._rekeyed(config) if state.open)
         states = [*self._alerts.opened_elsewhere(config.destination), *rekeyed]
         batch = [
-            settings.notification(alerts=(state.alert,), resend=True, if_unmodified={state.key: state.updated_at})
+            settings.correction(state.alert, state.updated_at, resend=True)
             for state in states
             if (settings := receivers.get((state.alert.receiver, state.alert.source)))
         ]

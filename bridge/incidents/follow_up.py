@@ -142,10 +142,8 @@ class FollowUp(PeriodicThread):
             receiver = self._receivers.get((state.alert.receiver, state.alert.source))
             if receiver is None or not state.open or state.updated_at != due[key]:
                 continue
-            unmodified = {key: state.updated_at}
-            notification = receiver.notification(alerts=(state.alert,), resend=True, if_unmodified=unmodified)
-            outcome = self._ingest.accept_one(notification, now)
-            if outcome.queued:
+            correction = receiver.correction(state.alert, state.updated_at, resend=True)
+            if self._ingest.accept_one(correction, now).queued:
                 self._metrics.sent_anew.labels(self._source).inc()
                 _log.warning("Resent %s: still firing although its incident was closed", key)
                 self._wake_delivery()

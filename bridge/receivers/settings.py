@@ -66,7 +66,7 @@ class ReceiverSettings(Section):
         return EventMapping(app_key=self.app_key or "", statuses=statuses, primary_property=self.primary_property)
 
     def notification(self, **parts: Any) -> Notification:
-        """Return a notification of this receiver: a translated webhook, or a correction of our own."""
+        """Return a notification of this receiver."""
         return Notification(
             receiver=self.receiver,
             source=self.source,
@@ -75,6 +75,10 @@ class ReceiverSettings(Section):
             note_heard=self.resolve_after > 0,
             **parts,
         )
+
+    def correction(self, alert: Alert, updated_at: float | None, *, resend: bool = False) -> Notification:
+        """Return a correction of our own, void unless the state is still that of `updated_at` (None: unknown alert)."""
+        return self.notification(alerts=(alert,), if_unmodified={alert.key: updated_at}, resend=resend)
 
     def alert(self, key: str, **parts: Any) -> Alert:
         """Return an alert of this receiver. `key`: the sender's key, without the source."""

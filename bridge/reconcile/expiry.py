@@ -97,11 +97,8 @@ class Expiry(PeriodicThread):
             ends = list(expired(states, one, now, heard, deaf))
             if not ends:
                 continue
-            notification = one.notification(
-                alerts=[alert for alert, _ in ends], if_unmodified={alert.key: at for alert, at in ends}
-            )
-            outcome = self._ingest.accept_one(notification, now)
-            if outcome.queued:
-                _log.info("Resolved %d alerts of %s: no longer reported by their sender", outcome.queued, one.source)
+            outcomes = self._ingest.accept([one.correction(alert, updated_at) for alert, updated_at in ends], now)
+            if queued := sum(outcome.queued for outcome in outcomes):
+                _log.info("Resolved %d alerts of %s: no longer reported by their sender", queued, one.source)
                 self._wake_delivery()
         return interval

@@ -216,7 +216,7 @@ class Reconciler(PeriodicThread):
         """Ingest corrections, over which any webhook takes precedence; yield those with a queued event."""
         for start in range(0, len(corrected), _BATCH):
             part = corrected[start : start + _BATCH]
-            batch = [self._settings.notification(alerts=(alert,), if_unmodified={alert.key: at}) for alert, at in part]
+            batch = [self._settings.correction(alert, updated_at) for alert, updated_at in part]
             outcomes = self._ingest.accept(batch, self._clock())
             queued = [alert for (alert, _), outcome in zip(part, outcomes, strict=True) if outcome.queued]
             if queued:

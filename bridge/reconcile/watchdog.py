@@ -154,7 +154,7 @@ class Watchdog(PeriodicThread):
 
     def _queue(self, receiver: Settings, alert: Alert, updated_at: float | None) -> bool:
         """Queue an alarm, or its end; return whether it was news."""
-        notification = receiver.notification(alerts=(alert,), if_unmodified={alert.key: updated_at})
+        notification = receiver.correction(alert, updated_at)
         # Critical, whatever the receiver's severity mapping.
         mapping = replace(receiver.mapping, statuses={"critical": Status.CRITICAL})
         outcome = self._ingest.accept_one(replace(notification, mapping=mapping), self._clock())

@@ -3,8 +3,9 @@
 import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
-from typing import Any, Final
+from typing import Final
 
+from bridge.domain.alert import Alert
 from bridge.domain.alert_state import AlertState
 from bridge.domain.notification import Notification, Outcome
 from bridge.errors import Unreadable
@@ -15,8 +16,8 @@ from bridge.receivers.settings import ReceiverSettings
 Accept = Callable[[Notification, float], Outcome]
 AcceptAll = Callable[[Sequence[Notification], float], Sequence[Outcome]]
 Receivers = Mapping[tuple[str, str], ReceiverSettings]
-_Wanted = tuple[AlertState, ReceiverSettings | None, Mapping[str, Any]]
-"""An alert, its receiver (None: not configured), and what its notification says."""
+_Wanted = tuple[AlertState, ReceiverSettings | None, Alert]
+"""An alert, its receiver (None: not configured), and what to queue."""
 _TOGETHER: Final = 500
 """Alerts changed in one transaction. With one each, 100,000 kept webhooks waiting until the database was busy."""
 
@@ -35,15 +36,14 @@ def close(states: Iterable[AlertState], receivers: Receivers, accept: AcceptAll,
             # No receiver can report its end any more; a resolution only needs to know where it was opened.
             settings = ReceiverSettings(receiver=alert.receiver, source=alert.source, app_key=state.app_key)
         ended = replace(alert, firing=False, ends_at=now, at=None, ordered=False)
-        wanted.append((state, settings, {"alerts": (ended,)}))
+        wanted.append((state, settings, ended))
     return _queue("closed", wanted, accept, now)
 
 
 def resend(states: Iterable[AlertState], receivers: Receivers, accept: AcceptAll, now: float) -> dict[str, list[str]]:
     """Queue each open alert again, unchanged; return the keys by outcome, as `close` does."""
     wanted: list[_Wanted] = [
-        (state, receivers.get((state.alert.receiver, state.alert.source)), {"alerts": (state.alert,), "resend": True})
-        for state in states
+        (state, receivers.get((state.alert.receiver, state.alert.source)), state.alert) for state in states
     ]
     return _queue("resent", wanted, accept, now)
 
@@ -53,8 +53,8 @@ def _queue(done: str, wanted: Sequence[_Wanted], accept: AcceptAll, now: float) 
     results: dict[str, list[str]] = {done: [], "unchanged": [], "unknown": []}
     for at in range(0, len(wanted), _TOGETHER):
         notifications = {
-            state.key: settings.notification(if_unmodified={state.key: state.updated_at}, **parts)
-            for state, settings, parts in wanted[at : at + _TOGETHER]
+            state.key: settings.correction(alert, state.updated_at, resend=done == "resent")
+            for state, settings, alert in wanted[at : at + _TOGETHER]
             if settings and state.open
         }
         outcomes = accept(list(notifications.values()), now) if notifications else []

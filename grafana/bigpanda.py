@@ -68,14 +68,15 @@ def _now() -> list[Panel]:
         *stats,
         stat_of(
             Text(
-                "Running plans", "Maintenance plans that run now: they mute the incidents that they cover.", "not known"
+                "Running plans",
+                "Maintenance plans that run now: they mute the incidents that they cover.",
             ),
             f"sum(max by (account) ({running}))",
             Look(above=palette.HIGH_IS_ODD, words=NONE),
             size,
         ),
         stat_of(
-            Text("Planned plans", "Maintenance plans that have not started yet.", "not known"),
+            Text("Planned plans", "Maintenance plans that have not started yet."),
             f"sum(max by (account) ({planned}))",
             Look(lowest=palette.QUIET),
             size,

@@ -82,7 +82,11 @@ def _now() -> list[Panel]:
             Look(above=odd, words=NONE),
         ),
         stat_of(
-            Text("Watchdog", "Whether the bridge receives the watchdog alert of every source.", "not configured"),
+            Text(
+                "Watchdog",
+                "Whether the bridge receives the watchdog alert of every source.",
+                "not configured, or unknown",
+            ),
             f"max({SOURCE(PREFIX + 'watchdog_silent')})",
             Look(words=palette.WATCHDOG, lowest=palette.QUIET),
         ),

@@ -84,12 +84,12 @@ def _counts() -> list[Panel]:
             Look(above=bad, words=NONE, link="exporter"),
         ),
         stat_of(
-            Text("Oldest queued", "Age of the oldest event queued in the bridge.", "no bridge"),
+            Text("Oldest queued", "Age of the oldest event queued in the bridge.", "unknown, or no bridge"),
             f"{queued} or 0 * max({ALL(PREFIX + 'destination_up')})",
             Look("s", ((300, palette.WARN), (1800, palette.BAD)), words=NONE, decimals=0, link="bridge"),
         ),
         stat_of(
-            Text("Dead letters", "Events that BigPanda rejected.", "no bridge"),
+            Text("Dead letters", "Events that BigPanda rejected.", "unknown, or no bridge"),
             f"max({ALL(PREFIX + 'dead_letters')})",
             Look(above=bad, words=NONE, link="bridge"),
         ),
@@ -123,7 +123,7 @@ def _problems() -> Panel:
     text = Text(
         "Current problems",
         "One row for each problem, from the exporter's last polls: see their age below.",
-        "✓ No problems, as of the last polls: see their age below.",
+        "✓ No problems.",
     )
     return table_of(text, PROBLEMS, columns, Size(24, 13), "Level")
 
@@ -137,7 +137,10 @@ def _by_source() -> Panel:
         ("Certificates", ("expired", "expiring", "expiring later", "chain", "rejected", "unreadable")),
         (
             "vendorwatch",
-            ("failing", "stale", "programs", "destination", "queue", "dead letters", "quarantine", "watchdog"),
+            (
+                *("failing", "stale", "exporter", "bridge", "destination", "queue"),
+                *("dead resolutions", "dead letters", "quarantine", "watchdog"),
+            ),
         ),
     )
     queries = [
@@ -152,7 +155,7 @@ def _by_source() -> Panel:
 
 def _deliveries() -> Panel:
     rate = f"60 * sum by (outcome) (rate({ALL(PREFIX + 'deliveries_total')}[$__rate_interval]))"
-    text = Text("Sent to BigPanda", "Events per minute, by outcome.", "no bridge")
+    text = Text("Sent to BigPanda", "Events per minute, by outcome.", "unknown, or no bridge")
     return lines(text, [query(rate, "{{outcome}}")], Look("epm", named=DELIVERIES), Size(12, 9), stacked=True)
 
 

@@ -49,7 +49,7 @@ def _now() -> list[Panel]:
             Text(
                 "Latest notification",
                 "Age of the newest listed notification.",
-                "✓ none listed",
+                "none listed, or unknown",
             ),
             f"time() - max({latest})",
             Look("s", lowest=palette.CALM, decimals=0),

@@ -27,6 +27,7 @@ from grafana.variables import PROMETHEUS
 
 Panel = Builder[dashboard.Panel]
 UNKNOWN: Final = "unknown: no data"
+AS_ABOVE: Final = "While the numbers at the top are unknown, so is this."
 NOTHING: Final = "-"
 LEAST_TOP: Final = {**dict.fromkeys(("short", "cpm", "epm", "reqpm"), 1), "percentunit": 0.05, "s": 0.01}
 """By unit, the least upper end of an axis: with only zeroes it would otherwise be 100, or 10,000 %."""
@@ -183,7 +184,8 @@ def table_of(text: Text, queries: Mapping[str, str], columns: Sequence[Column], 
 
 def _dress(panel: Kind, text: Text, queries: Sequence[Dataquery], size: Size, unit: str) -> Kind:
     panel.title(text.title).description(text.description).datasource(PROMETHEUS).span(size.width).height(size.height)
-    panel.unit(unit).no_value(text.empty)
+    empty = text.empty if text.empty == UNKNOWN or isinstance(panel, stat.Panel) else f"{text.empty} {AS_ABOVE}"
+    panel.unit(unit).no_value(empty)
     for target in queries:
         panel.with_target(target)
     return panel

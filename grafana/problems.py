@@ -91,14 +91,11 @@ def _bridge(level: str, expr: str, problem: str, section: str) -> str:
     return _row(expr, level=level, account="", subject="bridge", problem=problem, **_ours("bridge", section))
 
 
-def _programs_down() -> str:
-    """Return the programs that served one of our metrics within a day and cannot be scraped now."""
-    ours = " or ".join(f"last_over_time({ALL(metric)}[1d])" for metric in (EXPORTER, BRIDGE))
-    down = f"({ALL('up')} == 0 and on (job, instance) ({ours})) + 1"
-    described = _ours("exporter", "vendorwatchexporterdown")
-    return _row(
-        down, level="critical", account="", subject="$instance", problem="Prometheus cannot scrape it", **described
-    )
+def _down(board: str, metric: str) -> str:
+    """Return the programs that served this metric within a day and cannot be scraped now."""
+    down = f"({ALL('up')} == 0 and on (job, instance) last_over_time({ALL(metric)}[1d])) + 1"
+    found = {"subject": f"{board} $instance", "problem": "Prometheus cannot scrape it"}
+    return _row(down, level="critical", account="", **found, **_ours(board, f"vendorwatch{board}down"))
 
 
 PROBLEMS: Final[dict[str, str]] = {
@@ -140,7 +137,8 @@ PROBLEMS: Final[dict[str, str]] = {
         "no new data for half an hour",
         "vendorwatchtargetstale",
     ),
-    "programs": _programs_down(),
+    "exporter": _down("exporter", EXPORTER),
+    "bridge": _down("bridge", BRIDGE),
     "destination": _bridge(
         "critical",
         f"({ALL('vendorwatch_bridge_destination_up')} == 0) + 1",

@@ -27,6 +27,7 @@ KINDS = (
 SITES = ("www", "shop", "api", "login", "mail", "docs")
 OLD = """\
 vendorwatch_config_last_reload_successful 1
+vendorwatch_bridge_config_last_reload_successful 1
 vendorwatch_poll_success{{collector="thousandeyes",account="old"}} 0
 vendorwatch_poll_last_success_timestamp_seconds{{collector="thousandeyes",account="old"}} {then}
 vendorwatch_bridge_outbox_oldest_event_timestamp_seconds {then}

@@ -159,7 +159,7 @@ PROBLEMS: Final[dict[str, str]] = {
     ),
     "dead letters": _bridge(
         "warning",
-        f"max({ALL('vendorwatch_bridge_dead_letters')}) > 0",
+        f"max({ALL('vendorwatch_bridge_dead_letters')}) - max({ALL('vendorwatch_bridge_dead_letter_resolutions')}) > 0",
         "dead letters",
         "vendorwatchbridgedeadletters",
     ),
@@ -172,7 +172,7 @@ PROBLEMS: Final[dict[str, str]] = {
     "watchdog": _bridge(
         "critical",
         f"{ALL('vendorwatch_bridge_watchdog_silent')} == 1",
-        "the watchdog is silent",
+        "the watchdog of $source is silent",
         "vendorwatchbridgewatchdogsilent",
     ),
 }

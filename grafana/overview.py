@@ -132,7 +132,7 @@ def _by_source() -> Panel:
     counted = (
         ("Vigilmon", ("monitors",)),
         ("PacketVis", ("routes",)),
-        ("ThousandEyes", ("tests", "lesser tests", "agents")),
+        ("ThousandEyes", ("tests", "lesser tests", "prefixes", "availability", "loss", "names", "agents")),
         ("BigPanda", ("incidents",)),
         ("Certificates", ("expired", "expiring", "expiring later", "chain", "rejected", "unreadable")),
         (

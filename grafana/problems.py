@@ -6,7 +6,7 @@ details) and runbook (its page and section). A query without rows means no such 
 
 from typing import Final
 
-from grafana.queries import ALL, BRIDGE, EXPORTER, certificates, labelled, monitors, per_target
+from grafana.queries import ALL, BRIDGE, EXPORTER, certificates, labelled, monitors, named_tests, per_target
 
 LABELS: Final = ("level", "source", "account", "subject", "problem", "board", "runbook")
 DAYS: Final = 14
@@ -56,6 +56,12 @@ def _agents_offline() -> str:
     return _row(named, level="warning", subject="agent $agent", problem="agent is offline", **described)
 
 
+def _results(level: str, metric: str, condition: str, problem: str, section: str) -> str:
+    found = f"max by (account, account_group, test_id) ({metric} {condition})"
+    described = _vendor("ThousandEyes", section)
+    return _row(named_tests(ALL, found), level=level, subject="$test", problem=problem, **described)
+
+
 def _bigpanda() -> str:
     folder = ALL("bigpanda_incidents", 'folder="unhandled"')
     described = _vendor("BigPanda", "bigpandaincidentsunhandled")
@@ -103,6 +109,34 @@ PROBLEMS: Final[dict[str, str]] = {
     "routes": _packetvis(),
     "tests": _thousandeyes("critical", '=~"critical|major"'),
     "lesser tests": _thousandeyes("warning", '!~"critical|major"'),
+    "prefixes": _results(
+        "critical",
+        ALL("thousandeyes_test_bgp_reachability_ratio"),
+        "< 0.9",
+        "a tenth of the BGP monitors have no route",
+        "thousandeyesprefixunreachable",
+    ),
+    "availability": _results(
+        "warning",
+        ALL("thousandeyes_test_availability_ratio"),
+        "< 0.9",
+        "a tenth of the agents do not reach the target",
+        "thousandeyesavailabilitylow",
+    ),
+    "loss": _results(
+        "warning",
+        ALL("thousandeyes_test_loss_ratio", 'stat="mean"'),
+        "> 0.05",
+        "more than 5 % of the packets are lost",
+        "thousandeyespacketloss",
+    ),
+    "names": _results(
+        "warning",
+        ALL("thousandeyes_test_dns_availability_ratio"),
+        "< 0.9",
+        "a tenth of the agents get no answer from the name server",
+        "thousandeyesdnsfailing",
+    ),
     "agents": _agents_offline(),
     "incidents": _bigpanda(),
     "expired": _certificates("critical", "<= 0", "certificate has expired", "certificateexpired"),

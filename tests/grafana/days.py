@@ -142,6 +142,9 @@ def outage(folder: Path, old: OldPage) -> Day:
     day = Day(folder, kinds=KINDS, also=[old.address], receiver_settings={"watchdog": {"max_silence": "3s"}})
     day.prepare()
     day.change("populate", monitors=30, endpoints=[host["url"] for host in day.hosts])
+    for kind in ("http-server", "dns-server"):
+        failing = {"failing_agents": 1, "loss": 40.0, "reachability": 50.0}
+        day.change("thousandeyes/add_test", name=f"failing-{kind}", type=kind, **failing)
     day.start()
     try:
         until("every vendor is known", lambda: day.query("packetvis_notifications") and day.query("bigpanda_incidents"))

@@ -26,6 +26,7 @@ class VendorTest:
     failing_agents: int = 0
     certificate_days: float | None = None
     loss: float = 0.0
+    reachability: float = 99.8
 
 
 @dataclass(slots=True)

@@ -144,7 +144,13 @@ def network_results(of: VendorTest, now: float) -> list[dict[str, Any]]:
 def bgp_results(of: VendorTest, now: float) -> list[dict[str, Any]]:
     """One result per BGP monitor."""
     monitor = {"monitorId": "53", "monitorName": "Helsinki, Finland", "countryId": "FI"}
-    seen = {"prefix": "192.0.2.0/24", "prefixId": "610088", "reachability": 99.8, "pathChanges": 1, "updates": 4}
+    seen = {
+        "prefix": "192.0.2.0/24",
+        "prefixId": "610088",
+        "reachability": of.reachability,
+        "pathChanges": 1,
+        "updates": 4,
+    }
     return [{**_round(of, now), "monitor": monitor, **seen}]
 
 

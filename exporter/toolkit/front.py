@@ -79,7 +79,7 @@ class Rejected(Exception):
 
     def __init__(self, status: int, message: str, *headers: tuple[bytes, bytes]) -> None:
         super().__init__(message)
-        self.answer = plain(status, message, *SAFE, *headers)
+        self.answer = plain(status, message, *headers)
 
 
 class Disconnected(Exception):
@@ -228,9 +228,9 @@ class Front:
         headers, size = list(answer.headers), sum(map(len, answer.body))
         if b"content-length" not in names and answer.status not in {204, 304}:
             headers.append((b"content-length", b"%d" % size))
-        for name, value in self._web_config.config.http_server_config.headers.items():
-            if name.lower().encode() not in names:
-                headers.append((name.encode(), value.encode()))
+        configured = self._web_config.config.http_server_config.headers.items()
+        always = dict(SAFE) | {name.lower().encode(): value.encode() for name, value in configured}
+        headers += [header for header in always.items() if header[0] not in names]
         unread = connection.in_body and connection.scope is scope  # otherwise it is a later request's body
         last = unread or b"connection" in names or any(name == b"upgrade" for name, _ in scope["headers"])
         if last and b"connection" not in names:

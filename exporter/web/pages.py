@@ -11,7 +11,7 @@ from exporter.metrics.page_cache import PageCache
 from exporter.toolkit.config_types import ConfigError
 from exporter.toolkit.exposition import negotiated
 from exporter.toolkit.front import Lane, Route
-from exporter.toolkit.wsgi import SAFE, Answer, plain
+from exporter.toolkit.wsgi import Answer, plain
 from exporter.web import discovery
 from exporter.web.status_page import CONTENT_POLICY
 from exporter.web.status_page import page as landing_page
@@ -56,8 +56,7 @@ class Web:
 
     def __call__(self, environ: WSGIEnvironment) -> Answer:
         """Answer a request that has a route."""
-        answer = self._views.get(environ["PATH_INFO"], self._discovery)(environ)
-        return Answer(answer.status, [*answer.headers, *SAFE], answer.body)
+        return self._views.get(environ["PATH_INFO"], self._discovery)(environ)
 
     def _metrics(self, environ: WSGIEnvironment) -> Answer:
         accepted = environ.get("HTTP_ACCEPT", ""), environ.get("HTTP_ACCEPT_ENCODING", "")

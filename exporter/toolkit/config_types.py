@@ -176,7 +176,8 @@ def fold_files(values: Mapping[str, Any], names: frozenset[str], info: Validatio
         if folded.get(name) is not None:
             raise ValueError(f"give {name} or {name}_file, not both")
         folded[name] = Secret(file=located(path, info)) if isinstance(path, str) else path
-    return folded
+    # An optional secret without its value would be none: a receiver that lets everybody in.
+    return folded | {name: "" for name in names if folded.get(name, "") is None}
 
 
 def located(path: str, info: ValidationInfo) -> Path:

@@ -75,6 +75,13 @@ def test_secret_is_stripped(tmp_path):
     assert Example.model_validate({"token_file": str(tmp_path / "token")}).token.read() == "hidden"
 
 
+def test_a_secret_without_its_value_is_an_error():
+    """Whoever wrote `password:` wanted one; without the key there is none."""
+    for written in ({"password": None}, {"password_file": None}):
+        assert problems_of(token="t", inner=written) == ["inner.password: is empty"]
+    assert Example.model_validate({"token": "t", "inner": {}}).inner == Inner()
+
+
 def test_a_path_is_relative_to_the_file_that_names_it(tmp_path, monkeypatch):
     """As in Prometheus, whatever the working directory; an absolute path is kept."""
     (tmp_path / "token").write_text("hidden")

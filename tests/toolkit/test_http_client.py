@@ -602,7 +602,7 @@ def test_errors_contain_no_secret():
     """Neither the error nor a cause that a traceback would show."""
     with serving(lambda connection, server: next(server.heads(connection)) and connection.close()) as server:
         for base in (server.url, "http://127.0.0.1:1", "http://nowhere.invalid"):
-            with client(2.0, proxy_url=None) as one:
+            with client(2.0) as one:
                 error = failure(one, f"{base}/{SECRET}?key={SECRET}", headers={"Authorization": SECRET})
                 chain = itertools.takewhile(bool, (error, error.__cause__, error.__context__))
                 assert not any(SECRET in repr(link) for link in chain)

@@ -39,7 +39,7 @@ class BigPanda(HttpClientSettings):
     url: HttpUrl = "https://api.bigpanda.io/data/v2/alerts"
     app_key: str = Field(min_length=1)
     token: HeaderSecret
-    events_per_minute: float = Field(300.0, gt=0)
+    events_per_minute: float = Field(300.0, gt=0, allow_inf_nan=False)
     batch_size: int = Field(100, gt=0, le=1000)
     timeout: Duration = Field(10.0, gt=0)
     confirm: Confirm | None = None

@@ -1,7 +1,6 @@
 """The value types of a configuration file (durations, sizes, secrets, paths), and how its problems are reported."""
 
 import logging
-import math
 import re
 import threading
 from collections.abc import Mapping, Sequence
@@ -60,7 +59,7 @@ def size(value: object) -> int:
 
 
 Duration = Annotated[
-    float, BeforeValidator(lambda value: value if isinstance(value, float) and math.isfinite(value) else seconds(value))
+    float, BeforeValidator(lambda value: value if isinstance(value, float) and value <= _LONGEST else seconds(value))
 ]
 """Seconds. A float passes unchanged, so that defaults can be written as numbers."""
 Size = Annotated[int, BeforeValidator(size)]

@@ -46,6 +46,7 @@ def test_a_duration_that_no_clock_can_measure_is_an_error(written):
     """It would pass the check and fail every request."""
     assert Example(token="t", wait="36525d").wait == 36_525 * 86_400.0
     assert problems_of(token="t", wait=written) == ["wait: longer than a hundred years"]
+    assert problems_of(token="t", wait=1e20) == ["wait: not a duration: write it like 30s, 5m or 1h30m"]
 
 
 @pytest.mark.parametrize(("written", "expected"), [("64MB", 64_000_000), ("1 kB", 1000), (12, 12), ("3GB", 3 * 10**9)])

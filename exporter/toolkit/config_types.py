@@ -201,6 +201,8 @@ _PLAIN = {
     "tuple_type": "must be a list",
     "dict_type": "must be a mapping",
     "model_type": "must be a mapping",
+    "string_type": "must be a string: put a number, a date, yes or no in quotes",
+    "too_short": "must have at least one entry",
 }
 """What pydantic calls by the names of Python's types."""
 

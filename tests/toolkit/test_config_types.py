@@ -16,6 +16,7 @@ class Example(Section):
 
 class Inner(Section):
     headers: list[str] = Field(default_factory=list)
+    names: tuple[str, ...] = Field(("one",), min_length=1)
     password: Secret | None = None
 
 
@@ -63,10 +64,15 @@ def test_all_problems_are_reported_at_once_with_their_places():
         "token: missing: give token or token_file",
         "wait: not a duration: write it like 30s, 5m or 1h30m",
         "body: not a size: write it like 64MB",
-        "inner.headers[0]: Input should be a valid string",
+        "inner.headers[0]: must be a string: put a number, a date, yes or no in quotes",
         "inner.password: must be a string",
         "colour: unknown key",
     ]
+
+
+def test_an_empty_list_is_an_error_where_one_entry_is_needed():
+    """In the words of YAML, not of Python."""
+    assert problems_of(token="t", inner={"names": []}) == ["inner.names: must have at least one entry"]
 
 
 def test_secret_is_stripped(tmp_path):

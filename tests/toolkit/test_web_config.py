@@ -140,7 +140,7 @@ def certificate(tmp_path):
         ("http_server_config: {headers: {'X A': b}}", "http_server_config.headers: 'X A' cannot be set"),
         (
             "http_server_config: {headers: {Content-Length: 1}}",
-            "http_server_config.headers.Content-Length: Input should be a valid string",
+            "http_server_config.headers.Content-Length: must be a string: put a number, a date, yes or no in quotes",
         ),
         (
             "http_server_config: {headers: {Connection: close}}",

@@ -34,6 +34,10 @@ def main(words: Sequence[str] | None = None) -> int:
         try:
             web_config = WebConfigFile(arguments.web_config)
         except ConfigError as error:
+            try:  # the problems of both files at once
+                load_for(arguments.config_file, addresses)
+            except ConfigError as other:
+                _report(arguments.config_file, other)
             return _report(arguments.web_config, error)
     try:
         if arguments.config_check:
@@ -67,7 +71,7 @@ def _serve(arguments: argparse.Namespace, addresses: tuple[flags.Address, ...], 
         bridge.stop()  # otherwise the open sockets would go on accepting connections
         if not isinstance(error, OSError):
             raise
-        sys.stderr.write(f"cannot listen: {error.strerror or error}\n")
+        sys.stderr.write(f"vendorwatch-bridge: {error}\n")
         return 1
     while signal.sigwait(_SIGNALS) == signal.SIGHUP:
         try:

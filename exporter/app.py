@@ -7,6 +7,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from exporter.collectors.figures import counted
 from exporter.collectors.sharding import Shard
 from exporter.config import Config, load
 from exporter.metrics.exporter_metrics import Running
@@ -50,7 +51,7 @@ class App:
         try:
             self._server.open()
         except OSError as error:
-            raise ConfigError([f"cannot listen: {error}"]) from error
+            raise ConfigError([str(error)]) from error
 
     def start(self) -> None:
         """Start polling, rendering and serving; returns at once. The first page has the stored data."""
@@ -94,7 +95,7 @@ class App:
 
 def summary(config: Config, shard: Shard) -> str:
     """Return the number of targets, and how many of them this exporter polls."""
-    targets = f"{len(config.targets)} targets"
+    targets = counted(len(config.targets), "target")
     return targets if shard.count == 1 else f"{targets}, {len(config.part(shard))} of them on shard {shard}"
 
 

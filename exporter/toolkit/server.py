@@ -50,14 +50,15 @@ class HttpServer:
         self._thread = threading.Thread(target=self._run, name="http")
 
     def open(self) -> None:
-        """Open every socket; clients wait until `start`. Raises OSError if one cannot be opened; then none is."""
-        try:
-            for address in self.addresses:
+        """Open every socket; clients wait until `start`. Raises OSError, which names it, if one fails; then none is."""
+        for address in self.addresses:
+            try:
                 self._sockets.append(_listening(address))
-            self.addresses = [sock.getsockname()[:2] for sock in self._sockets]
-        except OSError:
-            self._close()
-            raise
+            except OSError as error:
+                self._close()
+                reason = str(error.strerror or error).partition(" (while")[0]
+                raise OSError(f"cannot listen on {address[0]} port {address[1]}: {reason}") from error
+        self.addresses = [sock.getsockname()[:2] for sock in self._sockets]
 
     def start(self) -> None:
         """Start serving. Calls `open` first if needed, and raises OSError as it does."""

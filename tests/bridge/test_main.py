@@ -248,11 +248,17 @@ def test_config_check_reports_an_unusable_database_url(config, capsys, url, prob
 
 
 def test_invalid_web_config_is_named(config, tmp_path, capsys):
-    """The problem has the name of the file of --web.config.file."""
+    """The problem has the name of the file of --web.config.file; those of bridge.yml are listed as well."""
     web = tmp_path / "web.yml"
     web.write_text("tls_server_config: {cert_file: x}\n")
     assert main([f"--config.file={config}", f"--web.config.file={web}", "--config.check"]) == 1
-    assert capsys.readouterr().err == f"{web}: tls_server_config: missing: give key or key_file\n"
+    problem = f"{web}: tls_server_config: missing: give key or key_file\n"
+    assert capsys.readouterr().err == problem
+    config.write_text("database: here\n")
+    assert main([f"--config.file={config}", f"--web.config.file={web}", "--config.check"]) == 1
+    *others, last = capsys.readouterr().err.splitlines(keepends=True)
+    assert last == problem
+    assert [line for line in others if line.startswith(f"{config}: database: ")]
 
 
 @pytest.mark.parametrize("command", [[], ["serve"], ["check"], ["send-test"], ["dead-letters", "list"]])
@@ -286,7 +292,9 @@ def test_address_in_use_is_one_line(start, config, tmp_path):
         capture_output=True, text=True, check=False, env=os.environ, timeout=60,
     )  # fmt: skip
     assert ended.returncode == 1
-    assert "cannot listen: " in ended.stderr
+    host, _, port = address.partition(":")
+    (line,) = ended.stderr.splitlines()[-1:]
+    assert line == f"vendorwatch-bridge: cannot listen on {host} port {port}: Address already in use"
     assert "Traceback" not in ended.stderr
 
 

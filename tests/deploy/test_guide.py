@@ -111,7 +111,7 @@ def test_guide_commands_install_both_programs(machine, ports, vendors):
 
 def reloaded(machine: Bare) -> bool:
     logs = machine.logs()
-    return logs.count("1 targets") == 2 and "Reloaded" in logs
+    return logs.count("1 target") == 2 and "Reloaded" in logs
 
 
 def backed_up(machine: Bare) -> None:

@@ -58,8 +58,9 @@ def _read(path: Path) -> tuple[Any, list[str]]:
         return (loader.construct_document(root) if root else None), found
     except OSError as error:
         raise ConfigError([f"cannot read: {error.strerror}"]) from None
-    except UnicodeDecodeError:
-        raise ConfigError(["not UTF-8 text"]) from None
+    except UnicodeDecodeError as error:
+        line = error.object.count(b"\n", 0, error.start) + 1
+        raise ConfigError([f"line {line}: not UTF-8 text"]) from None
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         place = f"line {mark.line + 1}, column {mark.column + 1}: " if mark else ""

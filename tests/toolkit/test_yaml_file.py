@@ -25,7 +25,7 @@ def problems_of(file, content):
     ("content", "expected"),
     [
         (b"a: [1", "line 1, column 6: not YAML: expected ',' or ']', but got '<stream end>'"),
-        (b"a: \xff\xfe", "not UTF-8 text"),
+        (b"a: b\nc: d\xe9", "line 2: not UTF-8 text"),
         (b"token: !!python/object:os.system x", "line 1, column 8: not YAML: could not determine a constructor"),
         (b"token: 2024-13-45", "not YAML: impossible date or number; put it in quotes"),
         (b"[" * 5000, "not YAML: nested too deeply"),

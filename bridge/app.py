@@ -19,11 +19,8 @@ from bridge.incidents.incidents_client import IncidentsClient
 from bridge.metrics import Metrics, Numbers, QueueStatsCollector
 from bridge.outbox.database import Database
 from bridge.outbox.group_commit import GroupCommit
-from bridge.outbox.incidents import Incidents
 from bridge.outbox.ingest import Ingest
-from bridge.outbox.queue import Queue
-from bridge.outbox.retention import Retention
-from bridge.outbox.status import OutboxStatus
+from bridge.outbox.outbox import Outbox
 from bridge.periodic import PeriodicThread, stop_all
 from bridge.receivers.bigpanda import Settings as BigPandaSettings
 from bridge.reconcile.alertmanager_client import Silence
@@ -101,17 +98,16 @@ class Bridge:
         """Wire the parts. Raises ConfigError or Unavailable if the database cannot be used."""
         self._start, self._clock, self._reloading = start, clock, threading.Lock()
         self._database = database = Database(config.database.read(), config.database.read)
-        self._status, self._retention = OutboxStatus(database), Retention(database)
-        self._incidents, self._metrics = Incidents(database), Metrics()
+        self._metrics, self._last_webhook = Metrics(), dict[tuple[str, str], float]()
         self._metrics.registry.register(QueueStatsCollector(self._queue_stats))
-        self._last_webhook: dict[tuple[str, str], float] = {}
 
         # Parts that live as long as the process.
-        self._delivery = Delivery(database.reserved(), config, self._metrics)
-        wake = self._delivery.wake
-        self._commits = GroupCommit(Ingest(database).accept, queued=wake)
-        self._watchdog = Watchdog(database, config.alertmanagers, self._metrics, wake=wake)
-        self._expiry = Expiry(database, config.receivers, wake=wake)
+        self._delivery = Delivery(Outbox(database.reserved()), config, self._metrics)
+        self._outbox = Outbox(database, self._delivery.wake)
+        # An Ingest of its own, which does not wake: senders are answered first.
+        self._commits = GroupCommit(Ingest(database).accept, queued=self._outbox.wake)
+        self._watchdog = Watchdog(self._outbox, config.alertmanagers, self._metrics)
+        self._expiry = Expiry(self._outbox, config.receivers)
         self._pruning = PeriodicThread("retention", "Deleting old history", self._prune)
 
         # Parts that a reload replaces.
@@ -128,7 +124,7 @@ class Bridge:
     def start(self) -> None:
         """Open the sockets and start. Raises OSError for an unusable address, Unavailable for an unusable database."""
         self._server.start()
-        if requeued := Queue(self._database).reclaim():
+        if requeued := self._outbox.queue.reclaim():
             _log.info("Requeued %d events left in flight by the previous run", requeued)
         for loop in (self._commits, self._delivery, self._watchdog, self._expiry, self._pruning, *self._now.loops):
             loop.start()
@@ -177,24 +173,20 @@ class Bridge:
 
     def _configure(self, config: Config) -> _Configured:
         """Create the parts that this configuration needs."""
-        database, metrics, wake = self._database, self._metrics, self._delivery.wake
+        outbox, metrics = self._outbox, self._metrics
         for one in config.receivers:
             metrics.expect(one.receiver, one.source)
         made = _Configured(
             config,
-            reconcilers={
-                one.source: Reconciler(database, one, metrics, wake=wake)
-                for one in config.alertmanagers
-                if one.reconcile
-            },
+            reconcilers={one.source: Reconciler(outbox, one, metrics) for one in config.alertmanagers if one.reconcile},
             follow_ups={
-                one.source: FollowUp(database, one, config.by_source, metrics, wake=wake)
+                one.source: FollowUp(outbox, one, config.by_source, metrics)
                 for one in config.receivers
                 if isinstance(one, BigPandaSettings) and (one.callback or one.silences or one.reopen_after)
             },
         )
         if config.bigpanda.confirm is not None:
-            made.confirmation = Confirmation(database, config, metrics, wake=wake)
+            made.confirmation = Confirmation(outbox, config, metrics)
         metrics.reloaded(successful=True, now=self._clock())
         return made
 
@@ -214,9 +206,9 @@ class Bridge:
             clock=self._clock,
         )
         page = OperatorPage(
-            self._database,
+            self._outbox,
             destination=lambda: self._now.config.destination,
-            receivers=lambda: statuses(self._now.config, self._last_webhook, self._now.reconcilers, self._database),
+            receivers=lambda: statuses(self._now.config, self._last_webhook, self._now.reconcilers, self._outbox),
             silences=lambda: self._now.silences,
             refused_silences=lambda: self._now.refused_silences,
             confirmation=lambda: self._now.confirmation.status if self._now.confirmation else None,
@@ -225,16 +217,15 @@ class Bridge:
             clock=self._clock,
         )
         actions = Actions(
-            self._database,
+            self._outbox,
             receivers=lambda: self._now.config.by_source,
             accept=self._commits.accept,
-            wake=self._delivery.wake,
             incidents_client=lambda: self._now.incidents_client(),  # noqa: PLW0108  a reload replaces it
             password_hash=self._password_hash,
             clock=self._clock,
         )
         reload = self.reload if self._start.lifecycle else None
-        routes = health(self._metrics.registry, self._status.writable, reload)
+        routes = health(self._metrics.registry, self._outbox.status.writable, reload)
         app = create_app([routes, webhooks.blueprint(), page.blueprint(), actions.blueprint()])
         return partial(call, app)
 
@@ -255,7 +246,7 @@ class Bridge:
 
     def _queue_stats(self) -> Mapping[str, Numbers]:
         """Return the database's numbers for a scrape, by family."""
-        counts, confirmation = self._status.counts(self._clock()), self._now.confirmation
+        counts, confirmation = self._outbox.status.counts(self._clock()), self._now.confirmation
         return {
             "outbox_events": {"waiting": counts.waiting, "held": counts.held},
             "outbox_oldest_event_timestamp_seconds": counts.oldest,
@@ -263,12 +254,12 @@ class Bridge:
             "dead_letter_resolutions": counts.dead_resolutions,
             "quarantined_bodies": counts.quarantined,
             "open_alerts": counts.open_alerts,
-            "incidents": self._incidents.counts(),
-            "share_quota_available": self._incidents.share_quotas(self._now.config.by_source),
+            "incidents": self._outbox.incidents.counts(),
+            "share_quota_available": self._outbox.incidents.share_quotas(self._now.config.by_source),
             "unconfirmed_events": confirmation.status.unconfirmed if confirmation else None,
         }
 
     def _prune(self) -> float:
         """Delete old history in small batches; return the seconds until the next."""
-        deleted = self._retention.prune(self._clock() - self._now.config.retention, _PRUNE_ROWS)
+        deleted = self._outbox.retention.prune(self._clock() - self._now.config.retention, _PRUNE_ROWS)
         return _PRUNE_PAUSE if deleted >= _PRUNE_ROWS else _PRUNE_INTERVAL

@@ -3,27 +3,15 @@
 from bridge.domain.alert import UnreadableAlert
 from bridge.domain.event import EventMapping
 from bridge.domain.notification import Notification
-from bridge.outbox.alerts import Alerts
 from bridge.outbox.database import Database
-from bridge.outbox.dead_letters import DeadLetters
-from bridge.outbox.event_log import EventLog
-from bridge.outbox.incidents import Incidents
-from bridge.outbox.ingest import Ingest
-from bridge.outbox.quarantine import Quarantine
-from bridge.outbox.queue import Queue
-from bridge.outbox.retention import Retention
-from bridge.outbox.status import OutboxStatus
+from bridge.outbox.outbox import Outbox
 
 
-class Store:
-    """Every repository of the database at `url`."""
+class Store(Outbox):
+    """The outbox in the database at `url`."""
 
     def __init__(self, url):
-        self.database = Database(url)
-        self.alerts, self.events, self.ingest = Alerts(self.database), EventLog(self.database), Ingest(self.database)
-        self.queue, self.dead_letters = Queue(self.database), DeadLetters(self.database)
-        self.quarantine, self.retention = Quarantine(self.database), Retention(self.database)
-        self.incidents, self.status = Incidents(self.database), OutboxStatus(self.database)
+        super().__init__(Database(url))
 
     def state(self, key):
         """Return the state of one alert, None when it is not known."""

@@ -9,12 +9,8 @@ from typing import Any
 from bridge.commands import output
 from bridge.config import Config
 from bridge.domain.alert_state import AlertState
-from bridge.outbox.alerts import Alerts
-from bridge.outbox.database import Database
-from bridge.outbox.event_log import EventLog
-from bridge.outbox.ingest import Ingest
+from bridge.outbox.outbox import Outbox
 from bridge.outbox.pages import PageRequest
-from bridge.outbox.status import OutboxStatus
 from bridge.web import operations
 from bridge.web.formatting import cause, host, moment, outcome, queue_reason
 from exporter.toolkit.text import span
@@ -22,9 +18,9 @@ from exporter.toolkit.text import span
 _ALL = PageRequest(1_000_000)
 
 
-def show_list(arguments: Namespace, _: Config, database: Database) -> int:
+def show_list(arguments: Namespace, _: Config, outbox: Outbox) -> int:
     """List open alerts, the most urgent first."""
-    states, now = Alerts(database).page([], _ALL).rows, time.time()
+    states, now = outbox.alerts.page([], _ALL).rows, time.time()
     rows = (
         (state.status, state.alert.name, host(state.alert), span(now - state.starts_at), _receiver(state), state.key)
         for state in states
@@ -33,11 +29,11 @@ def show_list(arguments: Namespace, _: Config, database: Database) -> int:
     return output.listed(arguments, map(_record, states), names, rows, "no open alerts")
 
 
-def show(arguments: Namespace, config: Config, database: Database) -> int:
+def show(arguments: Namespace, config: Config, outbox: Outbox) -> int:
     """Show one alert, open or not, and its events, the newest first."""
     now = time.time()
-    state = Alerts(database).states([arguments.key]).get(arguments.key)
-    events = EventLog(database).of_alert(arguments.key, now).rows
+    state = outbox.alerts.states([arguments.key]).get(arguments.key)
+    events = outbox.events.of_alert(arguments.key, now).rows
     if state is None and not events:
         return output.missing("alert", [arguments.key], [])
     if arguments.format == "json":
@@ -46,7 +42,7 @@ def show(arguments: Namespace, config: Config, database: Database) -> int:
         return 0
     if state is not None:
         output.facts(_described(state, now))
-    circuit, rows = OutboxStatus(database).circuit(config.destination), []
+    circuit, rows = outbox.status.circuit(config.destination), []
     for event in events:
         queued = event.state == "waiting"
         words = f"queued: {queue_reason(event, circuit, now).why} {cause(event)}" if queued else outcome(event)
@@ -55,20 +51,20 @@ def show(arguments: Namespace, config: Config, database: Database) -> int:
     return 0
 
 
-def close(arguments: Namespace, config: Config, database: Database) -> int:
+def close(arguments: Namespace, config: Config, outbox: Outbox) -> int:
     """Resolve alerts in BigPanda, whatever their senders report."""
-    return _act(operations.close, arguments, config, database)
+    return _act(operations.close, arguments, config, outbox)
 
 
-def resend(arguments: Namespace, config: Config, database: Database) -> int:
+def resend(arguments: Namespace, config: Config, outbox: Outbox) -> int:
     """Send open alerts to BigPanda again, with a later time, which reopens alerts that were closed there."""
-    return _act(operations.resend, arguments, config, database)
+    return _act(operations.resend, arguments, config, outbox)
 
 
-def _act(act: Callable[..., dict[str, list[str]]], arguments: Namespace, config: Config, database: Database) -> int:
-    everything, alerts = getattr(arguments, "all", False), Alerts(database)
+def _act(act: Callable[..., dict[str, list[str]]], arguments: Namespace, config: Config, outbox: Outbox) -> int:
+    everything, alerts = getattr(arguments, "all", False), outbox.alerts
     states = alerts.page([], _ALL).rows if everything else alerts.states(arguments.keys).values()
-    done = act(states, config.by_source, Ingest(database).accept, time.time())
+    done = act(states, config.by_source, outbox.ingest.accept, time.time())
     return output.results(arguments, "alert", arguments.keys, done, "no open alerts" if everything else "")
 
 

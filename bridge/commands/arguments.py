@@ -12,6 +12,7 @@ from bridge.commands import alerts, check, dead_letters, incidents, quarantine, 
 from bridge.config import Config, load
 from bridge.domain.alert import clean
 from bridge.outbox.database import Database
+from bridge.outbox.outbox import Outbox
 from bridge.receivers.contract import senders
 from exporter.toolkit import flags
 
@@ -81,7 +82,7 @@ def _group(commands: Any, name: str, summary: str) -> Any:
 
 
 def _stored(
-    commands: Any, name: str, summary: str, run: Callable[[argparse.Namespace, Config, Database], int]
+    commands: Any, name: str, summary: str, run: Callable[[argparse.Namespace, Config, Outbox], int]
 ) -> argparse.ArgumentParser:
     """Add a command that works on the database of bridge.yml."""
 
@@ -89,7 +90,7 @@ def _stored(
     def opened(arguments: argparse.Namespace) -> int:
         config = load(arguments.config_file)
         with closing(Database(config.database.read())) as database:
-            return run(arguments, config, database)
+            return run(arguments, config, Outbox(database))
 
     parser = _command(commands, name, summary, opened)
     parser.add_argument("--format", choices=["text", "json"], default="text", help="output format")

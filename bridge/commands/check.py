@@ -16,7 +16,7 @@ from bridge.incidents.callback import CallbackService
 from bridge.incidents.incidents_client import IncidentsClient
 from bridge.incidents.silence_client import SilenceApi
 from bridge.outbox.database import Database
-from bridge.outbox.status import OutboxStatus
+from bridge.outbox.outbox import Outbox
 from bridge.receivers.alertmanager import Settings as AlertmanagerSettings
 from bridge.receivers.bigpanda import Settings as BigPandaSettings
 from bridge.receivers.settings import ReceiverSettings
@@ -43,7 +43,7 @@ def check(arguments: Namespace) -> int:
 
 def _checks(config: Config) -> Iterator[Result]:
     with closing(Database(config.database.read())) as database:
-        status = OutboxStatus(database)
+        status = Outbox(database).status
         writable, counts = status.writable(), status.counts(time.time())
     found = f"{counts.waiting} events queued, {counts.dead} dead letters, {counts.quarantined} in quarantine"
     yield "database", writable, found if writable else "cannot be written"

@@ -8,15 +8,15 @@ from typing import Any
 
 from bridge.commands import output
 from bridge.config import Config
-from bridge.outbox.database import Database
-from bridge.outbox.dead_letters import DeadLetter, DeadLetters
+from bridge.outbox.dead_letters import DeadLetter
+from bridge.outbox.outbox import Outbox
 from bridge.web.formatting import body_text, moment, subject
 from exporter.toolkit.text import span
 
 
-def show_list(arguments: Namespace, _: Config, database: Database) -> int:
+def show_list(arguments: Namespace, _: Config, outbox: Outbox) -> int:
     """List dead letters, the oldest first."""
-    letters, now = DeadLetters(database).oldest(), time.time()
+    letters, now = outbox.dead_letters.oldest(), time.time()
     rows = (
         (letter.id, letter.status, *subject(letter.body), span(now - letter.closed_at), letter.key, letter.reason)
         for letter in letters
@@ -25,7 +25,7 @@ def show_list(arguments: Namespace, _: Config, database: Database) -> int:
     return output.listed(arguments, map(_record, letters), names, rows, "no dead letters")
 
 
-def show(arguments: Namespace, _: Config, database: Database) -> int:
+def show(arguments: Namespace, _: Config, outbox: Outbox) -> int:
     """Show dead letters in full: the rejected event, and the reason."""
 
     def described(letter: DeadLetter) -> tuple[dict[str, object], str]:
@@ -44,21 +44,21 @@ def show(arguments: Namespace, _: Config, database: Database) -> int:
         }
         return facts, body_text(letter.body, len(letter.body) + 1)
 
-    found = DeadLetters(database).oldest(arguments.ids)
+    found = outbox.dead_letters.oldest(arguments.ids)
     return output.in_full(arguments, "dead letter", found, _record, described)
 
 
-def requeue(arguments: Namespace, config: Config, database: Database) -> int:
+def requeue(arguments: Namespace, config: Config, outbox: Outbox) -> int:
     """Queue dead letters again, rebuilt from their alerts, so that a corrected mapping takes effect."""
     mappings = {path: one.mapping for path, one in config.by_source.items()}
     ids = None if arguments.all else arguments.ids
-    done = DeadLetters(database).requeue(ids, mappings, time.time())
+    done = outbox.dead_letters.requeue(ids, mappings, time.time())
     return output.results(arguments, "dead letter", arguments.ids, done, "no dead letters to requeue")
 
 
-def discard(arguments: Namespace, _: Config, database: Database) -> int:
+def discard(arguments: Namespace, _: Config, outbox: Outbox) -> int:
     """Discard dead letters."""
-    letters = DeadLetters(database)
+    letters = outbox.dead_letters
     there = [letter.id for letter in letters.oldest(arguments.ids)]
     letters.discard(there, time.time())
     return output.results(arguments, "dead letter", arguments.ids, {"discarded": there})

@@ -11,9 +11,7 @@ from bridge.config import Config
 from bridge.domain.incident import IncidentRecord
 from bridge.errors import DeliveryError
 from bridge.incidents.incidents_client import IncidentsClient
-from bridge.outbox.alerts import Alerts
-from bridge.outbox.database import Database
-from bridge.outbox.incidents import Incidents
+from bridge.outbox.outbox import Outbox
 from bridge.outbox.pages import PageRequest
 from bridge.web.formatting import host
 from exporter.toolkit.text import span
@@ -21,10 +19,10 @@ from exporter.toolkit.text import span
 _ALL = PageRequest(1_000_000)
 
 
-def show_list(arguments: Namespace, _: Config, database: Database) -> int:
+def show_list(arguments: Namespace, _: Config, outbox: Outbox) -> int:
     """List incidents as BigPanda last reported them, open ones first."""
-    records, now = Incidents(database).page(_ALL).rows, time.time()
-    states = Alerts(database).states(sorted({key for one in records for key in one.keys}))
+    records, now = outbox.incidents.page(_ALL).rows, time.time()
+    states = outbox.alerts.states(sorted({key for one in records for key in one.keys}))
     rows = []
     for one in records:
         alerts = [states[key].alert for key in one.keys if key in states]
@@ -40,16 +38,16 @@ def show_list(arguments: Namespace, _: Config, database: Database) -> int:
     return output.listed(arguments, public, columns, rows, nothing)
 
 
-def resolve(arguments: Namespace, config: Config, database: Database) -> int:
+def resolve(arguments: Namespace, config: Config, outbox: Outbox) -> int:
     """Resolve an incident in BigPanda."""
     comment = arguments.comment or "Resolved with vendorwatch-bridge"
-    return _act("resolved", lambda client, one: client.resolve(one, comment), arguments, config, database)
+    return _act("resolved", lambda client, one: client.resolve(one, comment), arguments, config, outbox)
 
 
-def comment(arguments: Namespace, config: Config, database: Database) -> int:
+def comment(arguments: Namespace, config: Config, outbox: Outbox) -> int:
     """Comment on an incident in BigPanda."""
     text = arguments.text
-    return _act("commented", lambda client, one: client.comment(one, text), arguments, config, database)
+    return _act("commented", lambda client, one: client.comment(one, text), arguments, config, outbox)
 
 
 def _act(
@@ -57,12 +55,12 @@ def _act(
     act: Callable[[IncidentsClient, IncidentRecord], None],
     arguments: Namespace,
     config: Config,
-    database: Database,
+    outbox: Outbox,
 ) -> int:
     if config.incidents is None:
         output.problem("incidents: not configured: bridge.yml needs incidents: {api_key_file: …}")
         return 1
-    found = next((one for one in Incidents(database).records() if one.id == arguments.id), None)
+    found = next((one for one in outbox.incidents.records() if one.id == arguments.id), None)
     # An incident that was never shared with us can be acted on too: BigPanda knows it.
     incident = found or IncidentRecord(source="", id=arguments.id, first_heard_at=0.0, heard_at=0.0)
     with closing(IncidentsClient(config.incidents)) as client:

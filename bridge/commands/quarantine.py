@@ -6,17 +6,16 @@ from dataclasses import asdict
 
 from bridge.commands import output
 from bridge.config import Config
-from bridge.outbox.database import Database
-from bridge.outbox.ingest import Ingest
-from bridge.outbox.quarantine import Quarantine, Quarantined
+from bridge.outbox.outbox import Outbox
+from bridge.outbox.quarantine import Quarantined
 from bridge.web import operations
 from bridge.web.formatting import body_text, moment, webhook_subject
 from exporter.toolkit.text import span
 
 
-def show_list(arguments: Namespace, _: Config, database: Database) -> int:
+def show_list(arguments: Namespace, _: Config, outbox: Outbox) -> int:
     """List the quarantine, the oldest first."""
-    kept, now = Quarantine(database).oldest(), time.time()
+    kept, now = outbox.quarantine.oldest(), time.time()
     rows = (
         (one.id, f"{one.receiver}/{one.source}", *webhook_subject(one.body), span(now - one.received_at), one.reason)
         for one in kept
@@ -25,7 +24,7 @@ def show_list(arguments: Namespace, _: Config, database: Database) -> int:
     return output.listed(arguments, map(asdict, kept), names, rows, "nothing in quarantine")
 
 
-def show(arguments: Namespace, _: Config, database: Database) -> int:
+def show(arguments: Namespace, _: Config, outbox: Outbox) -> int:
     """Show quarantined bodies in full, and why they could not be read."""
 
     def described(one: Quarantined) -> tuple[dict[str, object], str]:
@@ -33,20 +32,20 @@ def show(arguments: Namespace, _: Config, database: Database) -> int:
         facts = {"id": one.id, "receiver": receiver, "reason": one.reason, "received": received}
         return facts, body_text(one.body, len(one.body) + 1)
 
-    found = Quarantine(database).oldest(arguments.ids)
+    found = outbox.quarantine.oldest(arguments.ids)
     return output.in_full(arguments, "quarantined webhook", found, asdict, described)
 
 
-def replay(arguments: Namespace, config: Config, database: Database) -> int:
+def replay(arguments: Namespace, config: Config, outbox: Outbox) -> int:
     """Process quarantined bodies again as if they had just arrived; those still unreadable are kept."""
-    ids, accept = None if arguments.all else arguments.ids, Ingest(database).accept_one
-    done = operations.replay(Quarantine(database), ids, config.by_source, accept, time.time())
+    ids, accept = None if arguments.all else arguments.ids, outbox.ingest.accept_one
+    done = operations.replay(outbox.quarantine, ids, config.by_source, accept, time.time())
     return output.results(arguments, "quarantined webhook", arguments.ids, done, "nothing in quarantine to replay")
 
 
-def discard(arguments: Namespace, _: Config, database: Database) -> int:
+def discard(arguments: Namespace, _: Config, outbox: Outbox) -> int:
     """Delete quarantined bodies."""
-    quarantine = Quarantine(database)
+    quarantine = outbox.quarantine
     there = [one.id for one in quarantine.oldest(arguments.ids)]
     quarantine.discard(there)
     return output.results(arguments, "quarantined webhook", arguments.ids, {"discarded": there})

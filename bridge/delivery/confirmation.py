@@ -18,8 +18,7 @@ from bridge.delivery.integration_api import IntegrationApi
 from bridge.errors import DeliveryError, Unreadable
 from bridge.metrics import Metrics
 from bridge.outbox.confirmations import Confirmations
-from bridge.outbox.database import Database
-from bridge.outbox.status import OutboxStatus
+from bridge.outbox.outbox import Outbox
 from bridge.periodic import PeriodicThread
 
 _ROLE: Final = "confirmation"
@@ -48,22 +47,21 @@ class ConfirmationStatus:
 class Confirmation(PeriodicThread):
     """Checks every `interval` seconds which events BigPanda has processed: `start`, `stop`."""
 
-    def __init__(  # noqa: PLR0913  its dependencies; tests replace each separately
+    def __init__(
         self,
-        database: Database,
+        outbox: Outbox,
         config: Config,
         metrics: Metrics,
         *,
-        wake: Callable[[], object] = lambda: None,
         api: IntegrationApi | None = None,
         clock: Callable[[], float] = time.time,
     ) -> None:
-        """Take a configuration, which must have `bigpanda.confirm`. `wake`: called when events were queued again."""
+        """Take a configuration, which must have `bigpanda.confirm`."""
         if (confirm := config.bigpanda.confirm) is None:
             raise ValueError("bigpanda has no confirm section")
-        self._confirmations, self._status = Confirmations(database, config.destination), OutboxStatus(database)
+        self._outbox, self._confirmations = outbox, Confirmations(outbox.database, config.destination)
         self._api, self._metrics = api or IntegrationApi(config.bigpanda, confirm), metrics
-        self._interval, self._wake_delivery, self._clock, self._owner = confirm.interval, wake, clock, uuid4().hex
+        self._interval, self._clock, self._owner = confirm.interval, clock, uuid4().hex
         # By these we recognize BigPanda's diagnostics about our events.
         self._app_keys = {config.bigpanda.app_key, *(one.app_key for one in config.receivers if one.app_key)}
         self._sources = {one.source for one in config.receivers}
@@ -81,7 +79,7 @@ class Confirmation(PeriodicThread):
 
     def tick(self) -> float:
         """Check once; return the seconds until the next check. A no-op if another replica has the role."""
-        if not self._status.lead(_ROLE, self._owner, self._clock(), 2 * self._interval + _LATE):
+        if not self._outbox.status.lead(_ROLE, self._owner, self._clock(), 2 * self._interval + _LATE):
             return min(self._interval, _LONGEST_TICK)
         try:
             self._look(self._clock())
@@ -120,7 +118,7 @@ class Confirmation(PeriodicThread):
             if event.looks + 1 == LOOKS:
                 _log.error("%s event of %s not processed by BigPanda although resent", event.status, event.key)
         if found.resend:
-            self._wake_delivery()
+            self._outbox.wake()
 
     def _diagnose(self) -> None:
         began = self._clock()
@@ -137,5 +135,5 @@ class Confirmation(PeriodicThread):
 
     def close(self) -> None:
         """Let another replica take over; close all connections."""
-        self._status.yield_role(_ROLE, self._owner)
+        self._outbox.status.yield_role(_ROLE, self._owner)
         self._api.close()

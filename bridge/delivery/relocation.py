@@ -21,11 +21,8 @@ from bridge.delivery.bigpanda_client import BigPanda
 from bridge.domain.alert_state import AlertState
 from bridge.domain.event import Status, draft
 from bridge.errors import DeliveryError
-from bridge.outbox.alerts import Alerts
-from bridge.outbox.database import Database
-from bridge.outbox.ingest import Ingest
-from bridge.outbox.queue import Queue
-from bridge.outbox.status import Address, OutboxStatus
+from bridge.outbox.outbox import Outbox
+from bridge.outbox.status import Address
 from exporter.toolkit.config_types import Secret
 
 _WORK: Final = {"n": 2**14, "r": 8, "p": 1, "dklen": 16}
@@ -38,9 +35,8 @@ _log = logging.getLogger(__name__)
 class Relocation:
     """Both sides of a change of destination. `connect` returns the client of one."""
 
-    def __init__(self, database: Database, connect: Callable[[Settings], BigPanda]) -> None:
-        self._alerts, self._ingest, self._status = Alerts(database), Ingest(database), OutboxStatus(database)
-        self._queue, self._connect = Queue(database), connect
+    def __init__(self, outbox: Outbox, connect: Callable[[Settings], BigPanda]) -> None:
+        self._outbox, self._connect = outbox, connect
 
     def leave_others(self, config: Config, now: float, reached: Mapping[str, BigPanda]) -> None:
         """Resolve alerts that are open at other destinations, and record the address of this one.
@@ -49,11 +45,11 @@ class Relocation:
         """
         # A URL with a query may contain a secret.
         url = "" if urlsplit(config.bigpanda.url).query else config.bigpanda.url
-        here = Address(url, _proof(config.bigpanda.token, self._status.database_id()))
-        for name, address in self._status.addresses().items():
+        here = Address(url, _proof(config.bigpanda.token, self._outbox.status.database_id()))
+        for name, address in self._outbox.status.addresses().items():
             if name == config.destination:
                 continue
-            if not (states := [state for state in self._alerts.opened_at(name) if state.app_key]):
+            if not (states := [state for state in self._outbox.alerts.opened_at(name) if state.app_key]):
                 continue
             if name in reached:
                 _close(states, reached[name], config, now)
@@ -62,7 +58,7 @@ class Relocation:
                     _close(states, client, config, now)
             else:
                 _log.warning("%d alerts stay open at the previous destination: %s", len(states), _UNREACHED)
-        self._status.set_address(config.destination, here)
+        self._outbox.status.set_address(config.destination, here)
 
     def rekey(self, config: Config, client: BigPanda, now: float) -> None:
         """Resolve alerts open here under another app key, which is another identity, and queue events under this one.
@@ -71,13 +67,13 @@ class Relocation:
         """
         _close(self._rekeyed(config), client, config, now)
         for (receiver, source), settings in config.by_source.items():
-            self._queue.set_app_key(receiver, source, settings.mapping.app_key, config.destination)
+            self._outbox.queue.set_app_key(receiver, source, settings.mapping.app_key, config.destination)
 
     def _rekeyed(self, config: Config) -> list[AlertState]:
         receivers = config.by_source
         return [
             state
-            for state in self._alerts.opened_at(config.destination)
+            for state in self._outbox.alerts.opened_at(config.destination)
             if (settings := receivers.get((state.alert.receiver, state.alert.source)))
             and state.app_key not in ("", settings.mapping.app_key)
         ]
@@ -86,7 +82,7 @@ class Relocation:
         """Queue the alerts that are open at another destination, or under another app key."""
         receivers = config.by_source
         rekeyed = (state for state in self._rekeyed(config) if state.open)
-        states = [*self._alerts.opened_elsewhere(config.destination), *rekeyed]
+        states = [*self._outbox.alerts.opened_elsewhere(config.destination), *rekeyed]
         batch = [
             settings.correction(state.alert, state.updated_at, resend=True)
             for state in states
@@ -94,7 +90,7 @@ class Relocation:
         ]
         queued = 0
         for start in range(0, len(batch), _BATCH):
-            queued += sum(outcome.queued for outcome in self._ingest.accept(batch[start : start + _BATCH], now))
+            queued += sum(outcome.queued for outcome in self._outbox.ingest.accept(batch[start : start + _BATCH], now))
         if queued:
             _log.info("Resending %d open alerts to the new destination", queued)
 

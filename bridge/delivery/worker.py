@@ -22,9 +22,9 @@ from bridge.delivery.relocation import Relocation
 from bridge.delivery.retry_policy import LONGEST_RETRY_AFTER, retry_at
 from bridge.errors import DeliveryError, Rejected, Stopped, Transient, Unavailable
 from bridge.metrics import Metrics
-from bridge.outbox.database import Database
-from bridge.outbox.queue import ClaimedEvent, Queue
-from bridge.outbox.status import Circuit, OutboxStatus
+from bridge.outbox.outbox import Outbox
+from bridge.outbox.queue import ClaimedEvent
+from bridge.outbox.status import Circuit
 from bridge.periodic import PeriodicThread
 
 _IDLE: Final = 1.0
@@ -49,7 +49,7 @@ class Delivery(PeriodicThread):
 
     def __init__(  # noqa: PLR0913  its dependencies; tests replace each separately
         self,
-        database: Database,
+        outbox: Outbox,
         config: Config,
         metrics: Metrics,
         *,
@@ -58,8 +58,7 @@ class Delivery(PeriodicThread):
         steady: Callable[[], float] = time.monotonic,
         chance: Callable[[], float] = random.random,
     ) -> None:
-        self._queue, self._status = Queue(database), OutboxStatus(database)
-        self._relocation, self._connect = Relocation(database, connect), connect
+        self._outbox, self._relocation, self._connect = outbox, Relocation(outbox, connect), connect
         self._begun = False
         self._restate_at: float | None = None
         self._metrics, self._clock, self._steady, self._chance = metrics, clock, steady, chance
@@ -108,7 +107,7 @@ class Delivery(PeriodicThread):
 
     def _begin(self) -> None:
         """Continue from the state of an earlier run, which may have had another configuration."""
-        for one, key, reason in self._queue.refused():
+        for one, key, reason in self._outbox.queue.refused():
             self._refusals = self._refusals.refused(one, key, reason)
         self._relocation.leave_others(self._config, self._clock(), {})
         if self._changed is None:  # otherwise webhooks may be queued already under the app keys of the newer one
@@ -122,7 +121,7 @@ class Delivery(PeriodicThread):
             _log.warning("System clock stepped %s by %.0f seconds", "back" if step < 0 else "ahead", abs(step))
         if rest := self._limiter.wait(steady, len(self._requests[0]) if self._requests else None):
             return rest
-        circuit = self._status.circuit(self._name)
+        circuit = self._outbox.status.circuit(self._name)
         if circuit.up:
             self._up(circuit)  # also for a replica that has had no event since another one found BigPanda available
         if rest := closed_for(circuit, now):
@@ -138,7 +137,7 @@ class Delivery(PeriodicThread):
 
     def _claim(self, now: float, steady: float, *, probe: bool) -> float:
         """Claim the next requests; without any, return the seconds to rest."""
-        due = self._queue.next_due(now)
+        due = self._outbox.queue.next_due(now)
         if due is None or due > now:
             return _IDLE if due is None else min(_IDLE, due - now)
         lease = self._settings.timeout * _LEASES
@@ -146,10 +145,10 @@ class Delivery(PeriodicThread):
         wanted = self._isolation.wanted(allowance, probe=probe)
         # One receiver's wrong app key must not hold the events of all others.
         unlike = self._refusals.alone if probe else ()
-        claimed = {one.id: one for one in self._queue.claim(wanted, now, lease, unlike)}
+        claimed = {one.id: one for one in self._outbox.queue.claim(wanted, now, lease, unlike)}
         requests, left = self._isolation.arrange(list(claimed), allowance, probe=probe)
         if left:
-            self._queue.release([claimed[one] for one in left])
+            self._outbox.queue.release([claimed[one] for one in left])
         self._lease_ends = steady + lease
         for request in requests:
             self._requests.extend(packed([claimed[one] for one in request]))
@@ -163,7 +162,7 @@ class Delivery(PeriodicThread):
             self._refused(request, error, circuit)
         else:
             now, name, ids = self._clock(), self._name, [one.id for one in request]
-            self._pending_writes.append(lambda: self._queue.record(request, answer, destination=name, now=now))
+            self._pending_writes.append(lambda: self._outbox.queue.record(request, answer, destination=name, now=now))
             self._metrics.deliveries.labels(answer).inc(len(request))
             for one in request:
                 self._metrics.latency.observe(max(0.0, now - one.accepted_at))
@@ -206,7 +205,7 @@ class Delivery(PeriodicThread):
         self._refusals = self._refusals.refused(claimed.id, claimed.key, reason)
         if self._refusals.blame_destination(claimed.id, others=bool(self._requests)):
             alike = [one for one in self._refusals.alone if one != claimed.id]
-            self._pending_writes.append(lambda: self._queue.revive(alike))
+            self._pending_writes.append(lambda: self._outbox.queue.revive(alike))
             # Skipped by the next probe: an event that was not rejected yet says more.
             for one in self._refusals.alone:
                 self._isolation = self._isolation.failed([one])
@@ -215,34 +214,34 @@ class Delivery(PeriodicThread):
             self._down(failures, now, retry_at(stopped, failures, now, self._chance()), str(stopped), logging.ERROR)
             return
         _log.warning("Dead letter: %s event of %s: %s", claimed.status, claimed.key, reason)
-        self._pending_writes.append(lambda: self._queue.bury(claimed, reason, now))
+        self._pending_writes.append(lambda: self._outbox.queue.bury(claimed, reason, now))
         self._metrics.deliveries.labels("rejected").inc()
         self._isolation = self._isolation.passed([claimed.id])
         self._refusals = self._refusals.settled(claimed.id)
         self._up(circuit)
 
     def _postpone(self, request: list[ClaimedEvent], not_before: float, error: DeliveryError, outcome: str) -> None:
-        self._pending_writes.append(lambda: self._queue.postpone(request, not_before, str(error)))
+        self._pending_writes.append(lambda: self._outbox.queue.postpone(request, not_before, str(error)))
         self._metrics.deliveries.labels(outcome).inc(len(request))
 
     def _down(self, failures: int, now: float, until: float, reason: str, level: int) -> None:
         circuit = Circuit(up=False, failures=failures, opened_at=now, not_before=until, reason=reason)
         self._metrics.destination_up.set(0)
         self.conditions.report("destination", f"BigPanda unavailable, queueing events: {reason}", level)
-        self._pending_writes.append(lambda: self._status.set_circuit(self._name, circuit))
+        self._pending_writes.append(lambda: self._outbox.status.set_circuit(self._name, circuit))
         self._pending_writes.append(self._give_back)
 
     def _up(self, circuit: Circuit) -> None:
         self._metrics.destination_up.set(1)
         if not circuit.up:
-            self._pending_writes.append(lambda: self._status.set_circuit(self._name, Circuit()))
+            self._pending_writes.append(lambda: self._outbox.status.set_circuit(self._name, Circuit()))
         if self.conditions.report("destination", ""):
             _log.info("BigPanda available again, delivering events")
 
     def _give_back(self) -> None:
         """Release events that were claimed but not tried."""
         while self._requests:
-            self._queue.release(self._requests[0])
+            self._outbox.queue.release(self._requests[0])
             self._requests.popleft()
 
     def _flush(self) -> None:
@@ -254,7 +253,7 @@ class Delivery(PeriodicThread):
     def _reroute(self, config: Config) -> None:
         self._give_back()
         self._relocation.leave_others(config, self._clock(), {self._name: self._destination})
-        self._status.set_circuit(config.destination, Circuit())
+        self._outbox.status.set_circuit(config.destination, Circuit())
         # If both names lead to the same BigPanda, a resent event must have a later second.
         self._restate_at = self._steady() + _APART
         self._destination.close()

@@ -18,11 +18,8 @@ from bridge.incidents.callback import CallbackService
 from bridge.incidents.silence_client import SilenceApi
 from bridge.incidents.silence_sync import SilenceSync
 from bridge.metrics import Metrics
-from bridge.outbox.alerts import Alerts
-from bridge.outbox.database import Database
-from bridge.outbox.incidents import DueCallback, Incidents
-from bridge.outbox.ingest import Ingest
-from bridge.outbox.status import OutboxStatus
+from bridge.outbox.incidents import DueCallback
+from bridge.outbox.outbox import Outbox
 from bridge.periodic import PeriodicThread
 from bridge.receivers.bigpanda import Settings, Silences
 from bridge.receivers.settings import ReceiverSettings
@@ -41,22 +38,19 @@ class FollowUp(PeriodicThread):
 
     def __init__(  # noqa: PLR0913  its dependencies; tests replace each separately
         self,
-        database: Database,
+        outbox: Outbox,
         settings: Settings,
         receivers: Mapping[tuple[str, str], ReceiverSettings],
         metrics: Metrics,
         *,
-        wake: Callable[[], object] = lambda: None,
         callbacks: CallbackService | None = None,
         silences: Callable[[Silences, str], SilenceApi] = SilenceApi,
         clock: Callable[[], float] = time.time,
         steady: Callable[[], float] = time.monotonic,
         chance: Callable[[], float] = random.random,
     ) -> None:
-        """`receivers`: all, by (receiver, source). `wake`: called when something was queued."""
-        self._incidents, self._alerts, self._ingest = Incidents(database), Alerts(database), Ingest(database)
-        self._status, self._settings, self._receivers = OutboxStatus(database), settings, receivers
-        self._metrics, self._wake_delivery = metrics, wake
+        """`receivers`: all, by (receiver, source)."""
+        self._outbox, self._settings, self._receivers, self._metrics = outbox, settings, receivers, metrics
         self._clock, self._steady, self._chance = clock, steady, chance
         self._callbacks = callbacks or (CallbackService(settings.callback) if settings.callback else None)
         self._make_silences = silences
@@ -73,19 +67,19 @@ class FollowUp(PeriodicThread):
 
     def tick(self) -> float:
         """Do the work that is due; return the seconds until the next check. A no-op if another replica has the role."""
-        if not self._status.lead(self._role, self._owner, self._clock(), _LEASE):
+        if not self._outbox.status.lead(self._role, self._owner, self._clock(), _LEASE):
             if self._silences:
                 self._silences.close()
                 self._silences = None
             return _TICK
-        incidents = self._incidents.records(self._source)
+        incidents = self._outbox.incidents.records(self._source)
         if (silences := self._settings.silences) is not None:
             if self._silences is None:
                 # Our owner tag is in the database, which may be unavailable at first.
-                owner = f"{self._status.database_id()}/{self._source}"
+                owner = f"{self._outbox.status.database_id()}/{self._source}"
                 self._silences = SilenceSync(
                     self._make_silences(silences, owner),
-                    self._alerts.states,
+                    self._outbox.alerts.states,
                     self._metrics,
                     owner=owner,
                     source=self._source,
@@ -95,7 +89,7 @@ class FollowUp(PeriodicThread):
                 )
             self._silences.turn(incidents, self._clock(), lambda: self.stopping)
         if self._callbacks:
-            for due in self._incidents.due_callbacks(self._source, self._clock()):
+            for due in self._outbox.incidents.due_callbacks(self._source, self._clock()):
                 if self.stopping or not self._confirm(self._callbacks, due):
                     break
         if self._settings.reopen_after:
@@ -125,7 +119,7 @@ class FollowUp(PeriodicThread):
 
     def _settle(self, due: DueCallback, state: str, reason: str, outcome: str, not_before: float = 0.0) -> None:
         self._metrics.callbacks.labels(self._source, outcome).inc()
-        self._incidents.settle_callback(due, state, reason, now=self._clock(), not_before=not_before)
+        self._outbox.incidents.settle_callback(due, state, reason, now=self._clock(), not_before=not_before)
 
     def _resend(self, incidents: Sequence[IncidentRecord]) -> None:
         """Resend alerts that have kept firing since their incident was closed manually, long enough ago."""
@@ -138,19 +132,18 @@ class FollowUp(PeriodicThread):
             for key, updated_at in record.closed_manually.items()
             if key not in elsewhere
         }
-        for key, state in self._alerts.states(sorted(due)).items():
+        for key, state in self._outbox.alerts.states(sorted(due)).items():
             receiver = self._receivers.get((state.alert.receiver, state.alert.source))
             if receiver is None or not state.open or state.updated_at != due[key]:
                 continue
             correction = receiver.correction(state.alert, state.updated_at, resend=True)
-            if self._ingest.accept_one(correction, now).queued:
+            if self._outbox.ingest.accept_one(correction, now).queued:
                 self._metrics.sent_anew.labels(self._source).inc()
                 _log.warning("Resent %s: still firing although its incident was closed", key)
-                self._wake_delivery()
 
     def close(self) -> None:
         """Let another replica take over; close all connections."""
-        self._status.yield_role(self._role, self._owner)
+        self._outbox.status.yield_role(self._role, self._owner)
         for client in (self._callbacks, self._silences):
             if client is not None:
                 client.close()

@@ -2,7 +2,7 @@
 
 import json
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -25,10 +25,10 @@ _log = logging.getLogger(__name__)
 
 
 class Ingest:
-    """Stores notifications, which are durable once `accept` returns."""
+    """Stores notifications, which are durable once `accept` returns. `queued`: called when an event was queued."""
 
-    def __init__(self, database: Database) -> None:
-        self._database, self._statements = database, Statements(database)
+    def __init__(self, database: Database, queued: Callable[[], object] = lambda: None) -> None:
+        self._database, self._statements, self._queued = database, Statements(database), queued
         self._named: set[tuple[str, str, str]] = set()
 
     def accept(self, batch: Sequence[Notification], now: float) -> list[Outcome]:
@@ -41,6 +41,8 @@ class Ingest:
                 rows = [{"receiver": receiver, "source": source, "name": name} for receiver, source, name in new]
                 connection.execute(self._statements.sender, rows)
         self._named |= named
+        if any(outcome.queued for outcome in outcomes):
+            self._queued()
         return outcomes
 
     def accept_one(self, notification: Notification, now: float) -> Outcome:

@@ -13,10 +13,7 @@ from typing import Final
 
 from bridge.domain.alert import Alert
 from bridge.domain.alert_state import AlertState
-from bridge.outbox.alerts import Alerts
-from bridge.outbox.database import Database
-from bridge.outbox.ingest import Ingest
-from bridge.outbox.status import OutboxStatus
+from bridge.outbox.outbox import Outbox
 from bridge.periodic import PeriodicThread
 from bridge.receivers.settings import ReceiverSettings
 
@@ -58,15 +55,13 @@ class Expiry(PeriodicThread):
 
     def __init__(
         self,
-        database: Database,
+        outbox: Outbox,
         receivers: Iterable[ReceiverSettings],
         *,
-        wake: Callable[[], object] = lambda: None,
         clock: Callable[[], float] = time.time,
     ) -> None:
-        """`receivers`: all of them. `wake`: called when something was queued."""
-        self._alerts, self._ingest, self._status = Alerts(database), Ingest(database), OutboxStatus(database)
-        self._wake_delivery, self._clock = wake, clock
+        """`receivers`: all of them."""
+        self._outbox, self._clock = outbox, clock
         super().__init__("expiry", "Resolving expired alerts", self.tick)
         self.change(receivers)
 
@@ -85,20 +80,19 @@ class Expiry(PeriodicThread):
         """Check once; return the seconds until the next check. Raises Unavailable if the database cannot be used."""
         now, interval = self._clock(), self.interval
         if interval is not None and any(one.resolve_after for one in self._expiring):
-            before = self._status.watermark(_MARK)
+            before = self._outbox.status.watermark(_MARK)
             if before is not None and now - before > _MISSED * interval:
-                self._status.note_deaf(before, now)
-            self._status.set_watermark(_MARK, now)
-        deaf = self._status.deaf() if self._expiring else []
+                self._outbox.status.note_deaf(before, now)
+            self._outbox.status.set_watermark(_MARK, now)
+        deaf = self._outbox.status.deaf() if self._expiring else []
         for one in self._expiring:
-            states = self._alerts.open_alerts(one.source)
+            states = self._outbox.alerts.open_alerts(one.source)
             keys = [key for state in states for key in (state.key, *state.firing)]
-            heard = self._alerts.heard_at(keys) if one.resolve_after else {}
+            heard = self._outbox.alerts.heard_at(keys) if one.resolve_after else {}
             ends = list(expired(states, one, now, heard, deaf))
             if not ends:
                 continue
-            outcomes = self._ingest.accept([one.correction(alert, updated_at) for alert, updated_at in ends], now)
+            outcomes = self._outbox.ingest.accept([one.correction(alert, at) for alert, at in ends], now)
             if queued := sum(outcome.queued for outcome in outcomes):
                 _log.info("Resolved %d alerts of %s: no longer reported by their sender", queued, one.source)
-                self._wake_delivery()
         return interval

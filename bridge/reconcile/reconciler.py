@@ -19,10 +19,7 @@ from bridge.domain.alert_state import AlertState
 from bridge.domain.event import status_of
 from bridge.errors import Unanswered
 from bridge.metrics import Metrics
-from bridge.outbox.alerts import Alerts
-from bridge.outbox.database import Database
-from bridge.outbox.ingest import Ingest
-from bridge.outbox.status import OutboxStatus
+from bridge.outbox.outbox import Outbox
 from bridge.periodic import PeriodicThread
 from bridge.receivers.alertmanager import Settings
 from bridge.reconcile.alertmanager_client import AlertmanagerApi, Peer, Silence, origin
@@ -64,21 +61,19 @@ class Reconciler(PeriodicThread):
 
     def __init__(  # noqa: PLR0913  its dependencies; tests replace each separately
         self,
-        database: Database,
+        outbox: Outbox,
         settings: Settings,
         metrics: Metrics,
         *,
-        wake: Callable[[], object] = lambda: None,
         api: AlertmanagerApi | None = None,
         clock: Callable[[], float] = time.time,
         steady: Callable[[], float] = time.monotonic,
     ) -> None:
-        """Take a receiver's settings, which must have `reconcile`. `wake`: called when something was queued."""
+        """Take a receiver's settings, which must have `reconcile`."""
         if settings.reconcile is None:
             raise ValueError("this receiver has no reconcile section")
-        self._alerts, self._ingest, self._status = Alerts(database), Ingest(database), OutboxStatus(database)
-        self._settings, self._reconcile = settings, settings.reconcile
-        self._metrics, self._wake_delivery, self._clock, self._steady = metrics, wake, clock, steady
+        self._outbox, self._settings, self._reconcile = outbox, settings, settings.reconcile
+        self._metrics, self._clock, self._steady = metrics, clock, steady
         self._api = api or AlertmanagerApi(settings)
         self._role, self._owner = f"reconciler {settings.source}", uuid4().hex
         self._lease = 2 * self._reconcile.interval + _LATE
@@ -112,7 +107,7 @@ class Reconciler(PeriodicThread):
     def turn(self) -> None:
         """Poll once and apply the corrections of this and the last poll. A no-op if another replica has the role."""
         before, self._before = self._before, None
-        if not self._status.lead(self._role, self._owner, self._clock(), self._lease):
+        if not self._outbox.status.lead(self._role, self._owner, self._clock(), self._lease):
             self._had_alerts, self.silenced = False, {}
             return
         held = self._held()
@@ -120,7 +115,7 @@ class Reconciler(PeriodicThread):
         self._before = latest
         if self._settings.resolve_after:
             # A listed alert does not expire, whatever its repeat_interval.
-            self._alerts.note_heard([key for key in held if key in latest.listed], self._clock())
+            self._outbox.alerts.note_heard([key for key in held if key in latest.listed], self._clock())
         result = diff(before, latest, min_uptime=self._reconcile.min_uptime)
         blocker = result.blocker
         unclosed = f"Not closing unlisted alerts of {self._settings.source}: {blocker}" if blocker else ""
@@ -151,7 +146,7 @@ class Reconciler(PeriodicThread):
         watchdogs = f"{watchdog_key(source)}:"
         return {
             key: replace(state, alert=alert, members={})
-            for state in self._alerts.open_alerts(source)
+            for state in self._outbox.alerts.open_alerts(source)
             for key, alert in state.firing.items()
             if state.alert.receiver == receiver and not f"{state.key}:".startswith(watchdogs)
         }
@@ -162,7 +157,7 @@ class Reconciler(PeriodicThread):
             return frozenset()
         if self._reconcile.receiver is not None:
             return frozenset({self._reconcile.receiver})
-        return frozenset(unquoted(name) for name in self._status.receiver_names(self._settings.source))
+        return frozenset(unquoted(name) for name in self._outbox.status.receiver_names(self._settings.source))
 
     def _poll(self, held: Mapping[str, AlertState], since: Mapping[str, float]) -> tuple[Poll, list[Peer]]:
         at, wanted = self._clock(), self._names()
@@ -177,7 +172,7 @@ class Reconciler(PeriodicThread):
             return sent and not names.isdisjoint(wanted)
 
         poll = read_poll(at, peers, len(answers), ours, since)
-        known = self._alerts.of_alerts([alert for key, alert in poll.active.items() if key not in held])
+        known = self._outbox.alerts.of_alerts([alert for key, alert in poll.active.items() if key not in held])
         poll = replace(
             poll,
             emptied=poll.whole and not poll.listed and self._had_alerts,
@@ -217,11 +212,8 @@ class Reconciler(PeriodicThread):
         for start in range(0, len(corrected), _BATCH):
             part = corrected[start : start + _BATCH]
             batch = [self._settings.correction(alert, updated_at) for alert, updated_at in part]
-            outcomes = self._ingest.accept(batch, self._clock())
-            queued = [alert for (alert, _), outcome in zip(part, outcomes, strict=True) if outcome.queued]
-            if queued:
-                self._wake_delivery()
-            yield from queued
+            outcomes = self._outbox.ingest.accept(batch, self._clock())
+            yield from (alert for (alert, _), outcome in zip(part, outcomes, strict=True) if outcome.queued)
 
     def _follow_silences(self, held: Mapping[str, AlertState], latest: Poll, peers: Iterable[Peer]) -> None:
         """Find the open alerts that are silenced, and report that to BigPanda if configured."""
@@ -264,7 +256,7 @@ class Reconciler(PeriodicThread):
 
     def close(self) -> None:
         """Let another replica take over; close all connections."""
-        self._status.yield_role(self._role, self._owner)
+        self._outbox.status.yield_role(self._role, self._owner)
         for metric in (self._metrics.reconcile_success, self._metrics.silenced_alerts):
             metric.remove(self._settings.source)
         self._api.close()

@@ -17,10 +17,8 @@ from uuid import uuid4
 from bridge.domain.alert import Alert
 from bridge.domain.event import Status
 from bridge.metrics import Metrics
-from bridge.outbox.alerts import Alerts
-from bridge.outbox.database import Database
-from bridge.outbox.ingest import Ingest
-from bridge.outbox.status import Heartbeat, OutboxStatus
+from bridge.outbox.outbox import Outbox
+from bridge.outbox.status import Heartbeat
 from bridge.periodic import PeriodicThread
 from bridge.receivers.alertmanager import Settings
 from bridge.receivers.alertmanager import Watchdog as WatchdogSettings
@@ -74,20 +72,18 @@ def judge(  # noqa: PLR0913  six independent facts decide
 class Watchdog(PeriodicThread):
     """Checks every watchdog, in one thread: `start`, `change` with new settings, `stop`."""
 
-    def __init__(  # noqa: PLR0913  its dependencies; tests replace each separately
+    def __init__(
         self,
-        database: Database,
+        outbox: Outbox,
         watched: Iterable[Settings],
         metrics: Metrics,
         *,
-        wake: Callable[[], object] = lambda: None,
         clock: Callable[[], float] = time.time,
         steady: Callable[[], float] = time.monotonic,
     ) -> None:
         """`watched`: all Alertmanager receivers, to end the alarm of one whose watchdog is gone."""
-        self._alerts, self._ingest, self._status = Alerts(database), Ingest(database), OutboxStatus(database)
-        self._metrics, self._wake_delivery = metrics, wake
-        self._clock, self._steady, self._owner = clock, steady, uuid4().hex
+        self._outbox, self._metrics, self._owner = outbox, metrics, uuid4().hex
+        self._clock, self._steady = clock, steady
         self._watched: dict[str, Settings] = {}
         self._since: dict[str, float] = {}
         self._looked_at, self._offset = steady(), clock() - steady()
@@ -109,7 +105,7 @@ class Watchdog(PeriodicThread):
 
     def close(self) -> None:
         """Let another replica take over."""
-        self._status.yield_role(_ROLE, self._owner)
+        self._outbox.status.yield_role(_ROLE, self._owner)
 
     def tick(self) -> float:
         """Check once; return the seconds until the next check. Raises Unavailable if the database cannot be used."""
@@ -118,7 +114,7 @@ class Watchdog(PeriodicThread):
         if max(steady - self._looked_at, abs(self._offset - offset)) > _MISSED * self.interval:
             # We were down, or the clock was set: heartbeats may have been missed, or have wrong times.
             self._since.clear()
-        heartbeats = self._status.heartbeats() if self._watched else []
+        heartbeats = self._outbox.status.heartbeats() if self._watched else []
         for source, settings in self._watched.items():
             awake = steady - self._since.setdefault(source, steady)
             self._look(settings, heartbeats_of(settings, heartbeats), now, awake)
@@ -130,7 +126,7 @@ class Watchdog(PeriodicThread):
         # End alarms reported under another name, from when there were more or fewer label sets.
         other_names = [alone, *(f"{alone}:{_fingerprint(beat)}" for beat in heartbeats.values())]
         watched: dict[str, Heartbeat | None] = {**dict.fromkeys(other_names), **heartbeats}
-        states, silent = self._alerts.states(list(watched)), False
+        states, silent = self._outbox.alerts.states(list(watched)), False
         for key, heartbeat in watched.items():
             state = states.get(key)
             alarmed = state is not None and state.open
@@ -139,7 +135,7 @@ class Watchdog(PeriodicThread):
             else:
                 change = judge(heartbeat, settings, now=now, awake=awake, alarmed=alarmed, others=bool(heartbeats))
             silent |= change is Change.ALARM or (alarmed and change is None)
-            if change is None or not self._status.lead(_ROLE, self._owner, now, _LEASE):
+            if change is None or not self._outbox.status.lead(_ROLE, self._owner, now, _LEASE):
                 continue
             if change is Change.ALARM or alarmed:
                 firing = alarm(receiver, key, heartbeat, now)
@@ -148,7 +144,7 @@ class Watchdog(PeriodicThread):
                     which = heartbeat.distinction if heartbeat else ""
                     _log.warning("Watchdog %s of %s%s %s", alert.name, receiver.source, which, change)
             if change is Change.FORGOTTEN and heartbeat is not None:
-                self._status.forget_heartbeat(heartbeat)
+                self._outbox.status.forget_heartbeat(heartbeat)
         if settings is not None:
             self._metrics.watchdog_silent.labels(receiver.source).set(silent)
 
@@ -157,10 +153,7 @@ class Watchdog(PeriodicThread):
         notification = receiver.correction(alert, updated_at)
         # Critical, whatever the receiver's severity mapping.
         mapping = replace(receiver.mapping, statuses={"critical": Status.CRITICAL})
-        outcome = self._ingest.accept_one(replace(notification, mapping=mapping), self._clock())
-        if outcome.queued:
-            self._wake_delivery()
-        return outcome.queued > 0
+        return self._outbox.ingest.accept_one(replace(notification, mapping=mapping), self._clock()).queued > 0
 
 
 def heartbeats_of(receiver: Settings, heartbeats: Iterable[Heartbeat]) -> dict[str, Heartbeat]:

@@ -9,11 +9,7 @@ from flask import Blueprint, Response, request
 from bridge.domain.incident import IncidentRecord
 from bridge.errors import DeliveryError, Unavailable
 from bridge.incidents.incidents_client import IncidentsClient
-from bridge.outbox.alerts import Alerts
-from bridge.outbox.database import Database
-from bridge.outbox.dead_letters import DeadLetters
-from bridge.outbox.incidents import Incidents
-from bridge.outbox.quarantine import Quarantine
+from bridge.outbox.outbox import Outbox
 from bridge.web import forms
 from bridge.web.operations import Accept, Receivers, close, replay, resend
 from bridge.web.operator_page import HEADERS, respond
@@ -26,18 +22,15 @@ class Actions:
 
     def __init__(  # noqa: PLR0913  the parts it acts on
         self,
-        database: Database,
+        outbox: Outbox,
         *,
         receivers: Callable[[], Receivers],
         accept: Accept,
-        wake: Callable[[], object],
         incidents_client: Callable[[], IncidentsClient | None],
         password_hash: forms.PasswordHash,
         clock: Callable[[], float],
     ) -> None:
-        self._alerts, self._dead_letters = Alerts(database), DeadLetters(database)
-        self._quarantine, self._incidents = Quarantine(database), Incidents(database)
-        self._receivers, self._accept, self._wake = receivers, accept, wake
+        self._outbox, self._receivers, self._accept = outbox, receivers, accept
         self._incidents_client, self._password_hash, self._clock = incidents_client, password_hash, clock
 
     def blueprint(self) -> Blueprint:
@@ -70,36 +63,37 @@ class Actions:
     def _on_alert(self, act: Callable[..., Mapping[str, Sequence[str]]]) -> Response:
         key = request.form.get("key", "")
         accept = lambda batch, now: [self._accept(one, now) for one in batch]  # noqa: E731  there is one
-        done = act(self._alerts.states([key]).values(), self._receivers(), accept, self._clock())
+        done = act(self._outbox.alerts.states([key]).values(), self._receivers(), accept, self._clock())
         return _back("../alerts", done, key)
 
     def requeue(self) -> Response:
         """Queue dead letters again."""
         mappings = {path: found.mapping for path, found in self._receivers().items()}
-        done = self._dead_letters.requeue(None if forms.up_to() else forms.ids(), mappings, self._clock())
-        self._wake()
+        done = self._outbox.dead_letters.requeue(None if forms.up_to() else forms.ids(), mappings, self._clock())
+        self._outbox.wake()
         return _back("../dead-letters", done)
 
     def discard(self) -> Response:
         """Discard dead letters."""
-        count = self._dead_letters.discard(forms.ids(), self._clock(), up_to=forms.up_to())
+        count = self._outbox.dead_letters.discard(forms.ids(), self._clock(), up_to=forms.up_to())
         return _back("../dead-letters", {"discarded": range(count)})
 
     def replay(self) -> Response:
         """Process quarantined webhooks again."""
         ids = None if forms.up_to() else forms.ids()
-        return _back("../quarantine", replay(self._quarantine, ids, self._receivers(), self._accept, self._clock()))
+        done = replay(self._outbox.quarantine, ids, self._receivers(), self._accept, self._clock())
+        return _back("../quarantine", done)
 
     def discard_quarantined(self) -> Response:
         """Delete quarantined webhooks."""
-        count = self._quarantine.discard(forms.ids(), up_to=forms.up_to())
+        count = self._outbox.quarantine.discard(forms.ids(), up_to=forms.up_to())
         return _back("../quarantine", {"discarded": range(count)})
 
     def _on_incident(
         self, done: str, action: Callable[[IncidentsClient], Callable[[IncidentRecord, str], None]]
     ) -> Response:
         user, number, client = forms.user(), request.form.get("id", ""), self._incidents_client()
-        found = self._incidents.record(request.form.get("source", ""), number)
+        found = self._outbox.incidents.record(request.form.get("source", ""), number)
         if client is None or found is None:
             raise forms.Forbidden("incidents is not configured in bridge.yml" if found else "no such incident")
         # BigPanda shows only the owner of the API key, so the comment names the user.

@@ -16,14 +16,8 @@ from markupsafe import Markup
 
 from bridge.delivery.confirmation import ConfirmationStatus
 from bridge.errors import Unavailable
-from bridge.outbox.alerts import Alerts
-from bridge.outbox.database import Database
-from bridge.outbox.dead_letters import DeadLetters
-from bridge.outbox.event_log import EventLog
-from bridge.outbox.incidents import Incidents
+from bridge.outbox.outbox import Outbox
 from bridge.outbox.pages import PageRequest
-from bridge.outbox.quarantine import Quarantine
-from bridge.outbox.status import OutboxStatus
 from bridge.reconcile.alertmanager_client import Silence
 from bridge.web import formatting, forms
 from bridge.web.attention import attention
@@ -60,7 +54,7 @@ class OperatorPage:
 
     def __init__(  # noqa: PLR0913  the parts it shows
         self,
-        database: Database,
+        outbox: Outbox,
         *,
         destination: Callable[[], str],
         receivers: Callable[[], Sequence[ReceiverStatus]],
@@ -76,9 +70,7 @@ class OperatorPage:
         `destination`: its name in the outbox. `silences`: of open alerts, by key; `refused_silences`: why a wanted one
         is not created. `confirmation`: None if not configured. `manageable`: whether incidents can be resolved here.
         """
-        self._alerts, self._events = Alerts(database), EventLog(database)
-        self._dead_letters, self._quarantine = DeadLetters(database), Quarantine(database)
-        self._incidents, self._status = Incidents(database), OutboxStatus(database)
+        self._outbox = outbox
         self._destination, self._receivers, self._manageable = destination, receivers, manageable
         self._silences, self._refused_silences, self._confirmation = silences, refused_silences, confirmation
         self._password_hash, self._clock = password_hash, clock
@@ -86,16 +78,17 @@ class OperatorPage:
     def blueprint(self) -> Blueprint:
         """Return the routes."""
         page = Blueprint("operator_page", __name__, template_folder="templates")
+        outbox, clock = self._outbox, self._clock
         for path, view in (
             ("/", self.overview),
-            ("/alerts", lambda: self._page("alerts", rows=self._alerts.page(_words(), _requested()))),
+            ("/alerts", lambda: self._page("alerts", rows=outbox.alerts.page(_words(), _requested()))),
             ("/alert", self.alert),
             ("/incidents", self.incident_list),
             ("/incident", self.incident),
-            ("/waiting", lambda: self._page("waiting", rows=self._events.queued(_requested(), self._clock()))),
-            ("/dead-letters", lambda: self._page("dead-letters", rows=self._dead_letters.page(_requested()))),
-            ("/quarantine", lambda: self._page("quarantine", rows=self._quarantine.page(_requested()))),
-            ("/deliveries", lambda: self._page("deliveries", rows=self._events.closed(_requested(), self._clock()))),
+            ("/waiting", lambda: self._page("waiting", rows=outbox.events.queued(_requested(), clock()))),
+            ("/dead-letters", lambda: self._page("dead-letters", rows=outbox.dead_letters.page(_requested()))),
+            ("/quarantine", lambda: self._page("quarantine", rows=outbox.quarantine.page(_requested()))),
+            ("/deliveries", lambda: self._page("deliveries", rows=outbox.events.closed(_requested(), clock()))),
         ):
             page.add_url_rule(path, path, view)
 
@@ -108,11 +101,11 @@ class OperatorPage:
     def overview(self) -> Response:
         """Show the notices and the beginning of every list."""
         now = self._clock()
-        receivers, incidents, confirmation = self._receivers(), self._incidents.page(_FEW), self._confirmation()
-        quotas = self._incidents.share_quotas((one.receiver, one.source) for one in receivers)
+        receivers, incidents, confirmation = self._receivers(), self._outbox.incidents.page(_FEW), self._confirmation()
+        quotas = self._outbox.incidents.share_quotas((one.receiver, one.source) for one in receivers)
         notices = attention(
-            self._status.circuit(self._destination()),
-            self._status.counts(now),
+            self._outbox.status.circuit(self._destination()),
+            self._outbox.status.counts(now),
             receivers,
             unconfirmed=confirmation.unconfirmed if confirmation else 0,
             refused_silences=self._refused_silences(),
@@ -123,45 +116,45 @@ class OperatorPage:
             "overview",
             attention=list(notices),
             receivers=receivers,
-            alerts=self._alerts.page(_words(), _FEW),
+            alerts=self._outbox.alerts.page(_words(), _FEW),
             incidents=incidents,
             firing=self._firing(incidents.rows),
-            queue=self._events.queued(_FEW, now),
-            dead_letters=self._dead_letters.page(_FEWER),
-            quarantine=self._quarantine.page(_FEWER),
+            queue=self._outbox.events.queued(_FEW, now),
+            dead_letters=self._outbox.dead_letters.page(_FEWER),
+            quarantine=self._outbox.quarantine.page(_FEWER),
             confirmation=confirmation,
-            unconfirmed=self._events.unconfirmed(_FEW.limit, now) if confirmation else [],
-            noisiest=self._events.noisiest(now - _DAY, _NOISIEST),
-            deliveries=self._events.closed(_FEW, now),
+            unconfirmed=self._outbox.events.unconfirmed(_FEW.limit, now) if confirmation else [],
+            noisiest=self._outbox.events.noisiest(now - _DAY, _NOISIEST),
+            deliveries=self._outbox.events.closed(_FEW, now),
         )
 
     def alert(self) -> Response:
         """Show one alert and its events."""
         key = request.args.get("key", "")
-        state, events = self._alerts.states([key]).get(key), self._events.of_alert(key, self._clock())
+        state, events = self._outbox.alerts.states([key]).get(key), self._outbox.events.of_alert(key, self._clock())
         if state is None and not events.rows:
             return respond("error.html", 404, title="No such alert", text=f"Unknown alert: {key or 'no key'}.")
         return self._page("alert", key=key, state=state, events=events)
 
     def incident_list(self) -> Response:
         """Show BigPanda's incidents."""
-        rows = self._incidents.page(_requested())
+        rows = self._outbox.incidents.page(_requested())
         return self._page("incidents", rows=rows, firing=self._firing(rows.rows))
 
     def incident(self) -> Response:
         """Show one incident in full."""
         source, number = request.args.get("source", ""), request.args.get("id", "")
-        found = self._incidents.record(source, number)
+        found = self._outbox.incidents.record(source, number)
         if found is None:
             text = f"Unknown incident: {number or 'no id'}."
             return respond("error.html", 404, title="No such incident", text=text)
-        states, firing = self._alerts.states(list(found.keys)), self._firing([found])
+        states, firing = self._outbox.alerts.states(list(found.keys)), self._firing([found])
         return self._page("incident", one=found, states=states, firing=firing, manageable=self._manageable())
 
     def _firing(self, incidents: Sequence[Any]) -> set[str]:
         """Return the alerts that still fire of those that did when one of these incidents was closed manually."""
         keys = sorted({key for one in incidents for key in one.closed_manually})
-        return {key for key, state in self._alerts.states(keys).items() if state.open}
+        return {key for key, state in self._outbox.alerts.states(keys).items() if state.open}
 
     def _page(self, name: str, **content: Any) -> Response:
         """Render a page with the content common to all: the counts of each kind, and the user."""
@@ -171,8 +164,8 @@ class OperatorPage:
             200,
             here=name,
             now=now,
-            counts=self._status.counts(now),
-            circuit=self._status.circuit(self._destination()),
+            counts=self._outbox.status.counts(now),
+            circuit=self._outbox.status.circuit(self._destination()),
             silences=self._silences(),
             refused_silences=self._refused_silences(),
             user=user,

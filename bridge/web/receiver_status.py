@@ -4,9 +4,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from bridge.config import Config
-from bridge.outbox.alerts import Alerts
-from bridge.outbox.database import Database
-from bridge.outbox.status import Heartbeat, OutboxStatus
+from bridge.outbox.outbox import Outbox
+from bridge.outbox.status import Heartbeat
 from bridge.receivers.alertmanager import Settings
 from bridge.reconcile.reconciler import Reconciler, ReconcilerStatus
 from bridge.reconcile.watchdog import heartbeats_of, watchdog_key
@@ -36,29 +35,29 @@ def statuses(
     config: Config,
     last: Mapping[tuple[str, str], float],
     reconcilers: Mapping[str, Reconciler],
-    database: Database,
+    outbox: Outbox,
 ) -> list[ReceiverStatus]:
     """Return every configured receiver, in the order of the file. `last`: last webhooks, by receiver and source."""
-    beats, alerts = OutboxStatus(database).heartbeats(), Alerts(database)
+    beats = outbox.status.heartbeats()
     return [
         ReceiverStatus(
             receiver=one.receiver,
             source=one.source,
             last=last.get((one.receiver, one.source)),
             reconciler=found.status if isinstance(one, Settings) and (found := reconcilers.get(one.source)) else None,
-            watchdogs=_watchdogs(one, beats, alerts) if isinstance(one, Settings) else (),
+            watchdogs=_watchdogs(one, beats, outbox) if isinstance(one, Settings) else (),
         )
         for one in config.receivers
     ]
 
 
-def _watchdogs(settings: Settings, heartbeats: Sequence[Heartbeat], alerts: Alerts) -> Sequence[WatchdogStatus]:
+def _watchdogs(settings: Settings, heartbeats: Sequence[Heartbeat], outbox: Outbox) -> Sequence[WatchdogStatus]:
     """Return every heartbeat of a receiver; one that was never received counts as one."""
     if settings.watchdog is None:
         return ()
     name, ours = settings.watchdog.alertname, heartbeats_of(settings, heartbeats)
     keys = list(ours) or [watchdog_key(settings.source)]
-    silent = {key for key, state in alerts.states(keys).items() if state.open}
+    silent = {key for key, state in outbox.alerts.states(keys).items() if state.open}
     if not ours:
         return (WatchdogStatus(name=name, heard_at=None, silent=bool(silent)),)
     return [

@@ -12,6 +12,7 @@ from bridge.domain.event import EventMapping
 from bridge.domain.notification import Notification
 from bridge.errors import Stopped, Transient
 from bridge.metrics import Metrics
+from bridge.outbox.outbox import Outbox
 from bridge.receivers.alertmanager import Settings
 from tests.bridge.alerts import alert_at
 
@@ -66,7 +67,7 @@ class Bench:
             bigpanda=bigpanda, receivers=(Settings(receiver="alertmanager", source="prod"),)
         )
         return Confirmation(
-            self.outbox.database, config, self.metrics, wake=self.wake, api=self.panda, clock=lambda: self.now
+            Outbox(self.outbox.database, self.wake), config, self.metrics, api=self.panda, clock=lambda: self.now
         )
 
     def wake(self):

@@ -92,7 +92,7 @@ class Scene:
 
     def restarted(self):
         return Delivery(
-            self.outbox.database,
+            self.outbox,
             self.config,
             self.metrics,
             connect=self.connect,

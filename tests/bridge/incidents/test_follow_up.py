@@ -14,6 +14,7 @@ from bridge.errors import Rejected, Stopped, Transient, Unavailable
 from bridge.incidents.follow_up import FollowUp
 from bridge.incidents.silence_plan import Silence, Verb, tagged_key
 from bridge.metrics import Metrics
+from bridge.outbox.outbox import Outbox
 from bridge.outbox.status import OutboxStatus
 from bridge.receivers.alertmanager import Settings as AlertmanagerSettings
 from bridge.receivers.bigpanda import Settings
@@ -105,11 +106,10 @@ class Bench:
 
     def make(self, **more):
         return FollowUp(
-            self.outbox.database,
+            Outbox(self.outbox.database, self.wake),
             settings(**more),
             {("alertmanager", "prod"): RECEIVER},
             self.metrics,
-            wake=self.wake,
             callbacks=self.panda,
             silences=self.alertmanager,
             clock=lambda: self.now,

@@ -13,6 +13,7 @@ from bridge.domain.notification import Notification
 from bridge.errors import Unanswered, Unavailable
 from bridge.metrics import Metrics
 from bridge.outbox.alerts import Alerts
+from bridge.outbox.outbox import Outbox
 from bridge.receivers.alertmanager import Settings
 from bridge.reconcile.alertmanager_client import Listed, Peer, Silence
 from bridge.reconcile.reconciler import Reconciler, unquoted
@@ -105,10 +106,9 @@ class Bench:
 
     def make(self, with_settings):
         return Reconciler(
-            self.outbox.database,
+            Outbox(self.outbox.database, self.wake),
             with_settings,
             self.metrics,
-            wake=self.wake,
             api=self.alertmanagers,
             clock=lambda: self.now,
             steady=lambda: self.now,

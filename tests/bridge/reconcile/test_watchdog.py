@@ -10,6 +10,7 @@ from bridge.domain.alert import Alert
 from bridge.domain.notification import Notification
 from bridge.errors import Unavailable
 from bridge.metrics import Metrics
+from bridge.outbox.outbox import Outbox
 from bridge.outbox.status import Heartbeat, OutboxStatus
 from bridge.receivers.alertmanager import Settings
 from bridge.receivers.alertmanager import Watchdog as WatchdogSettings
@@ -94,10 +95,9 @@ class Bench:
 
     def make(self, settings=SETTINGS):
         return Watchdog(
-            self.outbox.database,
+            Outbox(self.outbox.database, self.wake),
             [settings],
             self.metrics,
-            wake=self.wake,
             clock=lambda: self.now - self.set_back,
             steady=lambda: self.now,
         )
@@ -392,7 +392,7 @@ def test_loop_survives_unexpected_errors_and_stops(tmp_path, caplog, monkeypatch
 
     monkeypatch.setattr(OutboxStatus, "heartbeats", shaky)
     watched = [settings]
-    watchdog = Watchdog(outbox.database, watched, Metrics(), wake=lambda: found.append(1))
+    watchdog = Watchdog(Outbox(outbox.database, lambda: found.append(1)), watched, Metrics())
     watchdog.start()
     end = time.monotonic() + 30
     while not found and time.monotonic() < end:

@@ -99,7 +99,7 @@ class Desk:
         self.store = store = Store(self.url)
         webhooks = webhooks_at(NOW, store, lambda: self.receivers)
         page = OperatorPage(
-            store.database,
+            store,
             destination=lambda: "bp",
             receivers=list,
             silences=dict,

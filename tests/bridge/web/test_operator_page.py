@@ -12,6 +12,7 @@ from bridge.domain.incident import Incident
 from bridge.domain.incident_details import ForeignAlert, RelatedChange
 from bridge.domain.notification import Notification
 from bridge.errors import Rejected, Unavailable
+from bridge.outbox.outbox import Outbox
 from bridge.outbox.pages import Page, PageRequest
 from bridge.outbox.status import Circuit, OutboxStatus
 from bridge.reconcile.alertmanager_client import Silence
@@ -75,7 +76,7 @@ class World:
         self.panda = None
         shared = {"password_hash": self.passwords.get, "clock": lambda: NOW}
         page = OperatorPage(
-            self.outbox.database,
+            self.outbox,
             destination=lambda: "bp",
             receivers=lambda: self.statuses,
             silences=lambda: self.silences,
@@ -85,10 +86,9 @@ class World:
             **shared,
         )
         actions = Actions(
-            self.outbox.database,
+            Outbox(self.outbox.database, lambda: self.woken.append(1)),
             receivers=lambda: self.receivers,
             accept=self.accept,
-            wake=lambda: self.woken.append(1),
             incidents_client=lambda: self.panda,
             **shared,
         )

@@ -3,7 +3,7 @@
 import logging
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 from functools import partial
@@ -94,9 +94,9 @@ class _Configured:
 class Bridge:
     """The running bridge. Creating it opens the database, starting it opens the sockets."""
 
-    def __init__(self, start: Start, config: Config, clock: Callable[[], float] = time.time) -> None:
+    def __init__(self, start: Start, config: Config) -> None:
         """Wire the parts. Raises ConfigError or Unavailable if the database cannot be used."""
-        self._start, self._clock, self._reloading = start, clock, threading.Lock()
+        self._start, self._reloading = start, threading.Lock()
         self._database = database = Database(config.database.read(), config.database.read)
         self._metrics, self._last_webhook = Metrics(), dict[tuple[str, str], float]()
         self._metrics.registry.register(QueueStatsCollector(self._queue_stats))
@@ -149,7 +149,7 @@ class Bridge:
             try:
                 config = load_for(self._start.config_file, self._start.addresses)
             except ConfigError as error:
-                self._metrics.reloaded(successful=False, now=self._clock())
+                self._metrics.reloaded(successful=False, now=time.time())
                 _log.error("Reload failed, keeping the current configuration: %s", "; ".join(error.problems))
                 raise
             if config.database != self._now.config.database or not self._database.leads_to(config.database.read()):
@@ -187,7 +187,7 @@ class Bridge:
         )
         if config.bigpanda.confirm is not None:
             made.confirmation = Confirmation(outbox, config, metrics)
-        metrics.reloaded(successful=True, now=self._clock())
+        metrics.reloaded(successful=True, now=time.time())
         return made
 
     def _application(self) -> Application:
@@ -203,7 +203,6 @@ class Bridge:
             accept=accept,
             quarantine=self._commits.submit,
             metrics=self._metrics,
-            clock=self._clock,
         )
         page = OperatorPage(
             self._outbox,
@@ -214,7 +213,6 @@ class Bridge:
             confirmation=lambda: self._now.confirmation.status if self._now.confirmation else None,
             manageable=lambda: self._now.config.incidents is not None,
             password_hash=self._password_hash,
-            clock=self._clock,
         )
         actions = Actions(
             self._outbox,
@@ -222,7 +220,6 @@ class Bridge:
             accept=self._commits.accept,
             incidents_client=lambda: self._now.incidents_client(),  # noqa: PLW0108  a reload replaces it
             password_hash=self._password_hash,
-            clock=self._clock,
         )
         reload = self.reload if self._start.lifecycle else None
         routes = health(self._metrics.registry, self._outbox.status.writable, reload)
@@ -246,7 +243,7 @@ class Bridge:
 
     def _queue_stats(self) -> Mapping[str, Numbers]:
         """Return the database's numbers for a scrape, by family."""
-        counts, confirmation = self._outbox.status.counts(self._clock()), self._now.confirmation
+        counts, confirmation = self._outbox.status.counts(time.time()), self._now.confirmation
         return {
             "outbox_events": {"waiting": counts.waiting, "held": counts.held},
             "outbox_oldest_event_timestamp_seconds": counts.oldest,
@@ -261,5 +258,5 @@ class Bridge:
 
     def _prune(self) -> float:
         """Delete old history in small batches; return the seconds until the next."""
-        deleted = self._outbox.retention.prune(self._clock() - self._now.config.retention, _PRUNE_ROWS)
+        deleted = self._outbox.retention.prune(time.time() - self._now.config.retention, _PRUNE_ROWS)
         return _PRUNE_PAUSE if deleted >= _PRUNE_ROWS else _PRUNE_INTERVAL

@@ -4,9 +4,11 @@ It survives any exception of a tick, rests until the next tick or a wake, and lo
 """
 
 import logging
+import random
 import threading
 import time
 from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 from typing import Final
 
 from bridge.errors import Unavailable
@@ -15,6 +17,18 @@ from exporter.toolkit.logs import Conditions
 RETRY: Final = 1.0
 """Seconds until the next tick after a failed one."""
 _log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Clock:
+    """The sources of time and chance. `wall`: epoch seconds; `steady`: monotonic seconds; `chance`: 0 to 1."""
+
+    wall: Callable[[], float] = time.time
+    steady: Callable[[], float] = time.monotonic
+    chance: Callable[[], float] = random.random
+
+
+CLOCK: Final = Clock()
 
 
 class PeriodicThread:

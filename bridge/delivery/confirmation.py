@@ -5,9 +5,7 @@ neither forgets nor resends twice. If BigPanda rejects these calls, that is logg
 """
 
 import logging
-import time
 from collections import deque
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Final
 from uuid import uuid4
@@ -19,7 +17,7 @@ from bridge.errors import DeliveryError, Unreadable
 from bridge.metrics import Metrics
 from bridge.outbox.confirmations import Confirmations
 from bridge.outbox.outbox import Outbox
-from bridge.periodic import PeriodicThread
+from bridge.periodic import CLOCK, Clock, PeriodicThread
 
 _ROLE: Final = "confirmation"
 _LATE: Final = 60.0
@@ -54,7 +52,7 @@ class Confirmation(PeriodicThread):
         metrics: Metrics,
         *,
         api: IntegrationApi | None = None,
-        clock: Callable[[], float] = time.time,
+        clock: Clock = CLOCK,
     ) -> None:
         """Take a configuration, which must have `bigpanda.confirm`."""
         if (confirm := config.bigpanda.confirm) is None:
@@ -65,7 +63,7 @@ class Confirmation(PeriodicThread):
         # By these we recognize BigPanda's diagnostics about our events.
         self._app_keys = {config.bigpanda.app_key, *(one.app_key for one in config.receivers if one.app_key)}
         self._sources = {one.source for one in config.receivers}
-        self._began = self._since = clock()
+        self._began = self._since = clock.wall()
         self._known: deque[str] = deque(maxlen=_MOST_KNOWN)
         self._shown: deque[Diagnostic] = deque(maxlen=_MOST_SHOWN)
         self._last = ConfirmationStatus()
@@ -79,16 +77,16 @@ class Confirmation(PeriodicThread):
 
     def tick(self) -> float:
         """Check once; return the seconds until the next check. A no-op if another replica has the role."""
-        if not self._outbox.status.lead(_ROLE, self._owner, self._clock(), 2 * self._interval + _LATE):
+        if not self._outbox.status.lead(_ROLE, self._owner, self._clock.wall(), 2 * self._interval + _LATE):
             return min(self._interval, _LONGEST_TICK)
         try:
-            self._look(self._clock())
+            self._look(self._clock.wall())
             self._diagnose()
         except (DeliveryError, Unreadable) as error:
             self._last = replace(self._last, problem=str(error))
             self.conditions.report("bigpanda", f"BigPanda does not confirm events, still sending: {error}")
         else:
-            self._last = ConfirmationStatus(looked_at=self._clock())
+            self._last = ConfirmationStatus(looked_at=self._clock.wall())
             self.conditions.report("bigpanda", "")
         return self._interval
 
@@ -121,7 +119,7 @@ class Confirmation(PeriodicThread):
             self._outbox.wake()
 
     def _diagnose(self) -> None:
-        began = self._clock()
+        began = self._clock.wall()
         for page in self._api.diagnostics(self._since - _SKEW):
             for found in read_diagnostics(page, self._app_keys, self._sources):
                 if found.id not in self._known:

@@ -6,8 +6,6 @@ bytes.
 """
 
 import logging
-import random
-import time
 from collections import deque
 from collections.abc import Callable
 from dataclasses import replace
@@ -25,7 +23,7 @@ from bridge.metrics import Metrics
 from bridge.outbox.outbox import Outbox
 from bridge.outbox.queue import ClaimedEvent
 from bridge.outbox.status import Circuit
-from bridge.periodic import PeriodicThread
+from bridge.periodic import CLOCK, Clock, PeriodicThread
 
 _IDLE: Final = 1.0
 """Seconds between checks of an empty queue: a webhook at another replica does not wake this one."""
@@ -47,22 +45,21 @@ _log = logging.getLogger(__name__)
 class Delivery(PeriodicThread):
     """Sends queued events, in one thread: `start`, `wake` when something was queued, `stop`."""
 
-    def __init__(  # noqa: PLR0913  its dependencies; tests replace each separately
+    def __init__(
         self,
         outbox: Outbox,
         config: Config,
         metrics: Metrics,
         *,
         connect: Callable[[Settings], BigPanda] = BigPanda,
-        clock: Callable[[], float] = time.time,
-        steady: Callable[[], float] = time.monotonic,
-        chance: Callable[[], float] = random.random,
+        clock: Clock = CLOCK,
     ) -> None:
         self._outbox, self._relocation, self._connect = outbox, Relocation(outbox, connect), connect
         self._begun = False
         self._restate_at: float | None = None
-        self._metrics, self._clock, self._steady, self._chance = metrics, clock, steady, chance
-        self._limiter, self._offset = RateLimiter(config.bigpanda.events_per_minute, steady()), clock() - steady()
+        self._metrics, self._clock = metrics, clock
+        self._limiter = RateLimiter(config.bigpanda.events_per_minute, clock.steady())
+        self._offset = clock.wall() - clock.steady()
         self._isolation, self._refusals = Isolation(most=1, width=1), Refusals()
         self._use(config)
         self._changed: Config | None = None
@@ -78,7 +75,7 @@ class Delivery(PeriodicThread):
 
     def tick(self) -> float:
         """Do one thing; return the seconds to rest before the next. Raises Unavailable."""
-        changed, due = None, self._restate_at is not None and self._steady() >= self._restate_at
+        changed, due = None, self._restate_at is not None and self._clock.steady() >= self._restate_at
         try:
             self._flush()
             if not self._begun:
@@ -87,7 +84,7 @@ class Delivery(PeriodicThread):
             if changed is not None:
                 self._reroute(changed)
             elif due:
-                self._relocation.restate(self._config, self._clock())
+                self._relocation.restate(self._config, self._clock.wall())
                 self._restate_at = None
             return self._deliver()
         except Unavailable:
@@ -109,13 +106,13 @@ class Delivery(PeriodicThread):
         """Continue from the state of an earlier run, which may have had another configuration."""
         for one, key, reason in self._outbox.queue.refused():
             self._refusals = self._refusals.refused(one, key, reason)
-        self._relocation.leave_others(self._config, self._clock(), {})
+        self._relocation.leave_others(self._config, self._clock.wall(), {})
         if self._changed is None:  # otherwise webhooks may be queued already under the app keys of the newer one
-            self._relocation.rekey(self._config, self._destination, self._clock())
-        self._begun, self._restate_at = True, self._steady() + _APART
+            self._relocation.rekey(self._config, self._destination, self._clock.wall())
+        self._begun, self._restate_at = True, self._clock.steady() + _APART
 
     def _deliver(self) -> float:
-        now, steady = self._clock(), self._steady()
+        now, steady = self._clock.wall(), self._clock.steady()
         step, self._offset = now - steady - self._offset, now - steady
         if abs(step) > _CLOCK_STEP:
             _log.warning("System clock stepped %s by %.0f seconds", "back" if step < 0 else "ahead", abs(step))
@@ -155,13 +152,13 @@ class Delivery(PeriodicThread):
         return 0.0 if self._requests else _IDLE
 
     def _attempt(self, request: list[ClaimedEvent], circuit: Circuit) -> None:
-        began = self._steady()
+        began = self._clock.steady()
         try:
             answer = self._destination.send([one.body for one in request], request[0].app_key)
         except DeliveryError as error:
             self._refused(request, error, circuit)
         else:
-            now, name, ids = self._clock(), self._name, [one.id for one in request]
+            now, name, ids = self._clock.wall(), self._name, [one.id for one in request]
             self._pending_writes.append(lambda: self._outbox.queue.record(request, answer, destination=name, now=now))
             self._metrics.deliveries.labels(answer).inc(len(request))
             for one in request:
@@ -169,14 +166,14 @@ class Delivery(PeriodicThread):
             self._isolation, self._refusals = self._isolation.passed(ids), self._refusals.accepted(ids)
             self._up(circuit)
         finally:
-            self._limiter.sent(len(request), began, self._steady())
+            self._limiter.sent(len(request), began, self._clock.steady())
         self._flush()
 
     def _refused(self, request: list[ClaimedEvent], error: DeliveryError, circuit: Circuit) -> None:
-        now, first, ids = self._clock(), request[0], [one.id for one in request]
+        now, first, ids = self._clock.wall(), request[0], [one.id for one in request]
         poison = len(request) == 1 and self._isolation.is_poison(first.id)
         failures = first.attempts if poison else circuit.failures + 1
-        at = retry_at(error, failures, now, self._chance())
+        at = retry_at(error, failures, now, self._clock.chance())
         match error:
             case Rejected() if len(request) > 1:
                 # One of them spoils the request: send its halves separately.
@@ -201,7 +198,7 @@ class Delivery(PeriodicThread):
 
     def _refused_alone(self, claimed: ClaimedEvent, error: DeliveryError, circuit: Circuit) -> None:
         """Make an event a dead letter, unless the destination is at fault: then requeue it and probe."""
-        now, reason = self._clock(), str(error)
+        now, reason = self._clock.wall(), str(error)
         self._refusals = self._refusals.refused(claimed.id, claimed.key, reason)
         if self._refusals.blame_destination(claimed.id, others=bool(self._requests)):
             alike = [one for one in self._refusals.alone if one != claimed.id]
@@ -211,7 +208,8 @@ class Delivery(PeriodicThread):
                 self._isolation = self._isolation.failed([one])
             self._postpone([claimed], now, error, "destination_down")
             failures, stopped = circuit.failures + 1, Stopped(f"every event is rejected: {reason}")
-            self._down(failures, now, retry_at(stopped, failures, now, self._chance()), str(stopped), logging.ERROR)
+            until = retry_at(stopped, failures, now, self._clock.chance())
+            self._down(failures, now, until, str(stopped), logging.ERROR)
             return
         _log.warning("Dead letter: %s event of %s: %s", claimed.status, claimed.key, reason)
         self._pending_writes.append(lambda: self._outbox.queue.bury(claimed, reason, now))
@@ -252,13 +250,13 @@ class Delivery(PeriodicThread):
 
     def _reroute(self, config: Config) -> None:
         self._give_back()
-        self._relocation.leave_others(config, self._clock(), {self._name: self._destination})
+        self._relocation.leave_others(config, self._clock.wall(), {self._name: self._destination})
         self._outbox.status.set_circuit(config.destination, Circuit())
         # If both names lead to the same BigPanda, a resent event must have a later second.
-        self._restate_at = self._steady() + _APART
+        self._restate_at = self._clock.steady() + _APART
         self._destination.close()
         self._use(config)
-        self._relocation.rekey(config, self._destination, self._clock())
+        self._relocation.rekey(config, self._destination, self._clock.wall())
         if self._changed is config:
             self._changed = None
 
@@ -266,7 +264,7 @@ class Delivery(PeriodicThread):
         self._config, self._settings, self._name = config, config.bigpanda, config.destination
         self._destination = self._connect(self._settings)
         if self._limiter.per_minute != self._settings.events_per_minute:
-            self._limiter = RateLimiter(self._settings.events_per_minute, self._steady())
+            self._limiter = RateLimiter(self._settings.events_per_minute, self._clock.steady())
         self._isolation = Isolation(most=self._settings.batch_size, width=self._settings.batch_size)
         self._refusals = Refusals()
 

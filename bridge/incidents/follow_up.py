@@ -5,8 +5,6 @@ Alertmanager, so the next process continues wherever one died.
 """
 
 import logging
-import random
-import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Final
 from uuid import uuid4
@@ -20,7 +18,7 @@ from bridge.incidents.silence_sync import SilenceSync
 from bridge.metrics import Metrics
 from bridge.outbox.incidents import DueCallback
 from bridge.outbox.outbox import Outbox
-from bridge.periodic import PeriodicThread
+from bridge.periodic import CLOCK, Clock, PeriodicThread
 from bridge.receivers.bigpanda import Settings, Silences
 from bridge.receivers.settings import ReceiverSettings
 
@@ -45,15 +43,12 @@ class FollowUp(PeriodicThread):
         *,
         callbacks: CallbackService | None = None,
         silences: Callable[[Silences, str], SilenceApi] = SilenceApi,
-        clock: Callable[[], float] = time.time,
-        steady: Callable[[], float] = time.monotonic,
-        chance: Callable[[], float] = random.random,
+        clock: Clock = CLOCK,
     ) -> None:
         """`receivers`: all, by (receiver, source)."""
         self._outbox, self._settings, self._receivers, self._metrics = outbox, settings, receivers, metrics
-        self._clock, self._steady, self._chance = clock, steady, chance
         self._callbacks = callbacks or (CallbackService(settings.callback) if settings.callback else None)
-        self._make_silences = silences
+        self._clock, self._make_silences = clock, silences
         self._silences: SilenceSync | None = None
         self._source = settings.source
         self._role, self._owner = f"incidents {settings.source}", uuid4().hex
@@ -67,7 +62,7 @@ class FollowUp(PeriodicThread):
 
     def tick(self) -> float:
         """Do the work that is due; return the seconds until the next check. A no-op if another replica has the role."""
-        if not self._outbox.status.lead(self._role, self._owner, self._clock(), _LEASE):
+        if not self._outbox.status.lead(self._role, self._owner, self._clock.wall(), _LEASE):
             if self._silences:
                 self._silences.close()
                 self._silences = None
@@ -84,12 +79,11 @@ class FollowUp(PeriodicThread):
                     owner=owner,
                     source=self._source,
                     sources=silences.sources,
-                    chance=self._chance,
-                    steady=self._steady,
+                    clock=self._clock,
                 )
-            self._silences.turn(incidents, self._clock(), lambda: self.stopping)
+            self._silences.turn(incidents, self._clock.wall(), lambda: self.stopping)
         if self._callbacks:
-            for due in self._outbox.incidents.due_callbacks(self._source, self._clock()):
+            for due in self._outbox.incidents.due_callbacks(self._source, self._clock.wall()):
                 if self.stopping or not self._confirm(self._callbacks, due):
                     break
         if self._settings.reopen_after:
@@ -98,7 +92,7 @@ class FollowUp(PeriodicThread):
 
     def _confirm(self, callbacks: CallbackService, due: DueCallback) -> bool:
         """Confirm one share; return whether the next may be tried now."""
-        now = self._clock()
+        now = self._clock.wall()
         if now - due.asked_at > _POINTLESS:
             self._settle(due, "dead", "BigPanda no longer waits for it", "rejected")
             return True
@@ -109,7 +103,8 @@ class FollowUp(PeriodicThread):
                 self._settle(due, "dead", str(error), "rejected")
                 _log.warning("Callback for incident %s rejected: %s", due.incident, error)
                 return True
-            self._settle(due, "waiting", str(error), "retry", retry_at(error, due.attempts + 1, now, self._chance()))
+            again_at = retry_at(error, due.attempts + 1, now, self._clock.chance())
+            self._settle(due, "waiting", str(error), "retry", again_at)
             waiting = f"BigPanda's callback service unavailable, shares of {self._source} are queued: {error}"
             self.conditions.report("callback", waiting)
             return False
@@ -119,11 +114,11 @@ class FollowUp(PeriodicThread):
 
     def _settle(self, due: DueCallback, state: str, reason: str, outcome: str, not_before: float = 0.0) -> None:
         self._metrics.callbacks.labels(self._source, outcome).inc()
-        self._outbox.incidents.settle_callback(due, state, reason, now=self._clock(), not_before=not_before)
+        self._outbox.incidents.settle_callback(due, state, reason, now=self._clock.wall(), not_before=not_before)
 
     def _resend(self, incidents: Sequence[IncidentRecord]) -> None:
         """Resend alerts that have kept firing since their incident was closed manually, long enough ago."""
-        now = self._clock()
+        now = self._clock.wall()
         elsewhere = {key for record in incidents if record.active for key in record.keys}
         due = {
             key: updated_at

@@ -1,7 +1,6 @@
 """The silence sync: brings Alertmanager's silences in line with BigPanda's snoozes when either may have changed."""
 
 import logging
-import time
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
@@ -13,6 +12,7 @@ from bridge.errors import DeliveryError, Rejected, Transient
 from bridge.incidents.silence_client import SilenceApi
 from bridge.incidents.silence_plan import Step, Wanted, plan, wanted
 from bridge.metrics import Metrics
+from bridge.periodic import CLOCK, Clock
 from exporter.toolkit.logs import Conditions
 
 _LOOK: Final = 15.0
@@ -46,15 +46,13 @@ class SilenceSync:
         owner: str,
         source: str,
         sources: Collection[str] | None,
-        chance: Callable[[], float],
-        steady: Callable[[], float] = time.monotonic,
+        clock: Clock = CLOCK,
     ) -> None:
         self._alertmanager, self._states, self._metrics = alertmanager, states, metrics
         self._owner, self._source, self._sources = owner, source, sources
-        self._chance, self._steady = chance, steady
         self._synced: Mapping[str, Wanted] | None = None
         self._refused: dict[str, Refusal] = {}
-        self._look_at, self._failures = steady(), 0
+        self._clock, self._look_at, self._failures = clock, clock.steady(), 0
         self._conditions = Conditions(_log)
 
     @property
@@ -74,7 +72,7 @@ class SilenceSync:
         keys = sorted({key for record in incidents if record.snoozed for key in record.keys})
         alerts = {key: replace(state.alert, labels=state.labels) for key, state in self._states(keys).items()}
         should = wanted(incidents, alerts, now, self._owner, self._sources)
-        if self._steady() < self._look_at and (self._failures or should == self._synced):
+        if self._clock.steady() < self._look_at and (self._failures or should == self._synced):
             return
         try:
             ours = self._alertmanager.ours()
@@ -85,13 +83,14 @@ class SilenceSync:
         except DeliveryError as error:
             self._failures += 1
             self._metrics.silence_failures.labels(self._source).inc()
-            pause = retry_at(error, self._failures, 0.0, self._chance()) if isinstance(error, Transient) else _LOOK
-            self._look_at = self._steady() + pause
+            chance = self._clock.chance()
+            pause = retry_at(error, self._failures, 0.0, chance) if isinstance(error, Transient) else _LOOK
+            self._look_at = self._clock.steady() + pause
             unavailable = f"Alertmanager unavailable, not silencing snoozes of {self._source}: {error}"
             self._conditions.report("alertmanager", unavailable)
         else:
             self._synced, self._failures = should, 0
-            self._look_at = self._steady() + (_LOOK if should or ours else _IDLE)
+            self._look_at = self._clock.steady() + (_LOOK if should or ours else _IDLE)
             self._conditions.report("alertmanager", "")
         self._metrics.silence_refusals.labels(self._source).set(len(self._refused))
 
@@ -105,7 +104,7 @@ class SilenceSync:
             refusal = self._refused.get(step.key)
             if refusal is not None and refusal.wanted != step.wanted:
                 self._forget(step.key)
-            elif refusal is not None and self._steady() < refusal.retry_at:
+            elif refusal is not None and self._clock.steady() < refusal.retry_at:
                 continue
             yield step
 
@@ -118,7 +117,7 @@ class SilenceSync:
             self._metrics.silence_failures.labels(self._source).inc()
             before = self._refused.get(step.key)
             failures = before.failures + 1 if before else 1
-            retry = self._steady() + _FIRST_RETRY * ceiling(failures)
+            retry = self._clock.steady() + _FIRST_RETRY * ceiling(failures)
             self._refused[step.key] = Refusal(step.wanted, str(error), failures, retry)
             self._conditions.report(step.key, f"Silence for {step.key} rejected, not {step.verb}: {error}")
         else:

@@ -6,15 +6,14 @@ outbox, for the next process and for other replicas.
 """
 
 import logging
-import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Final
 
 from bridge.domain.alert import Alert
 from bridge.domain.alert_state import AlertState
 from bridge.outbox.outbox import Outbox
-from bridge.periodic import PeriodicThread
+from bridge.periodic import CLOCK, Clock, PeriodicThread
 from bridge.receivers.settings import ReceiverSettings
 
 _LONGEST_TICK: Final = 60.0
@@ -58,7 +57,7 @@ class Expiry(PeriodicThread):
         outbox: Outbox,
         receivers: Iterable[ReceiverSettings],
         *,
-        clock: Callable[[], float] = time.time,
+        clock: Clock = CLOCK,
     ) -> None:
         """`receivers`: all of them."""
         self._outbox, self._clock = outbox, clock
@@ -78,7 +77,7 @@ class Expiry(PeriodicThread):
 
     def tick(self) -> float | None:
         """Check once; return the seconds until the next check. Raises Unavailable if the database cannot be used."""
-        now, interval = self._clock(), self.interval
+        now, interval = self._clock.wall(), self.interval
         if interval is not None and any(one.resolve_after for one in self._expiring):
             before = self._outbox.status.watermark(_MARK)
             if before is not None and now - before > _MISSED * interval:

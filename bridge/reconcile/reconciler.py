@@ -8,8 +8,7 @@ first of the two polls takes precedence.
 import logging
 import math
 import re
-import time
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 from uuid import uuid4
@@ -20,7 +19,7 @@ from bridge.domain.event import status_of
 from bridge.errors import Unanswered
 from bridge.metrics import Metrics
 from bridge.outbox.outbox import Outbox
-from bridge.periodic import PeriodicThread
+from bridge.periodic import CLOCK, Clock, PeriodicThread
 from bridge.receivers.alertmanager import Settings
 from bridge.reconcile.alertmanager_client import AlertmanagerApi, Peer, Silence, origin
 from bridge.reconcile.diff import Action, Correction, Poll, diff, read_poll, silence_changes
@@ -59,21 +58,20 @@ class ReconcilerStatus:
 class Reconciler(PeriodicThread):
     """The loop of one receiver: `start`, `wake` after a truncated webhook, `stop`."""
 
-    def __init__(  # noqa: PLR0913  its dependencies; tests replace each separately
+    def __init__(
         self,
         outbox: Outbox,
         settings: Settings,
         metrics: Metrics,
         *,
         api: AlertmanagerApi | None = None,
-        clock: Callable[[], float] = time.time,
-        steady: Callable[[], float] = time.monotonic,
+        clock: Clock = CLOCK,
     ) -> None:
         """Take a receiver's settings, which must have `reconcile`."""
         if settings.reconcile is None:
             raise ValueError("this receiver has no reconcile section")
         self._outbox, self._settings, self._reconcile = outbox, settings, settings.reconcile
-        self._metrics, self._clock, self._steady = metrics, clock, steady
+        self._metrics, self._clock = metrics, clock
         self._api = api or AlertmanagerApi(settings)
         self._role, self._owner = f"reconciler {settings.source}", uuid4().hex
         self._lease = 2 * self._reconcile.interval + _LATE
@@ -83,7 +81,7 @@ class Reconciler(PeriodicThread):
         """The silence of each open alert that is silenced in Alertmanager, by alert key, as last seen."""
         self._truncated = False
         self.status = ReconcilerStatus(interval=self._reconcile.interval)
-        self._next_turn = self._next_fetch = steady()
+        self._next_turn = self._next_fetch = clock.steady()
         super().__init__(self._role, f"Reconciling {settings.source}", self.tick, at_end=self.close)
         metrics.expect_reconciled(settings.source)
 
@@ -94,20 +92,20 @@ class Reconciler(PeriodicThread):
 
     def tick(self) -> float:
         """Poll if due, fetch alerts left out of webhooks in between; return the seconds until the next of either."""
-        if self._steady() >= self._next_turn:
-            self._next_turn = self._steady() + self._reconcile.interval
+        if self._clock.steady() >= self._next_turn:
+            self._next_turn = self._clock.steady() + self._reconcile.interval
             self.turn()
-        elif self._truncated and self._steady() >= self._next_fetch:
-            self._next_fetch = self._steady() + min(_BREATH, self._reconcile.interval)
+        elif self._truncated and self._clock.steady() >= self._next_fetch:
+            self._next_fetch = self._clock.steady() + min(_BREATH, self._reconcile.interval)
             self.fetch()
             self._truncated = False
         due = min(self._next_turn, self._next_fetch) if self._truncated else self._next_turn
-        return max(0.0, due - self._steady())
+        return max(0.0, due - self._clock.steady())
 
     def turn(self) -> None:
         """Poll once and apply the corrections of this and the last poll. A no-op if another replica has the role."""
         before, self._before = self._before, None
-        if not self._outbox.status.lead(self._role, self._owner, self._clock(), self._lease):
+        if not self._outbox.status.lead(self._role, self._owner, self._clock.wall(), self._lease):
             self._had_alerts, self.silenced = False, {}
             return
         held = self._held()
@@ -115,7 +113,7 @@ class Reconciler(PeriodicThread):
         self._before = latest
         if self._settings.resolve_after:
             # A listed alert does not expire, whatever its repeat_interval.
-            self._outbox.alerts.note_heard([key for key in held if key in latest.listed], self._clock())
+            self._outbox.alerts.note_heard([key for key in held if key in latest.listed], self._clock.wall())
         result = diff(before, latest, min_uptime=self._reconcile.min_uptime)
         blocker = result.blocker
         unclosed = f"Not closing unlisted alerts of {self._settings.source}: {blocker}" if blocker else ""
@@ -123,7 +121,7 @@ class Reconciler(PeriodicThread):
         hidden = math.isinf(latest.mutes_lag) and self._reconcile.open_missed
         unopened = f"Not opening missed alerts of {self._settings.source}: {_HIDDEN}" if hidden else ""
         self.conditions.report("mutes", unopened)
-        corrections, now = self._without_muted(result.corrections), self._clock()
+        corrections, now = self._without_muted(result.corrections), self._clock.wall()
         # A corrected alert that was held has ended now; an active one is firing.
         ended = {key: replace(state.alert, firing=False, ends_at=now, silence={}) for key, state in held.items()}
         self._apply(corrections, {**ended, **latest.active}, _REASONS)
@@ -160,7 +158,7 @@ class Reconciler(PeriodicThread):
         return frozenset(unquoted(name) for name in self._outbox.status.receiver_names(self._settings.source))
 
     def _poll(self, held: Mapping[str, AlertState], since: Mapping[str, float]) -> tuple[Poll, list[Peer]]:
-        at, wanted = self._clock(), self._names()
+        at, wanted = self._clock.wall(), self._names()
         answers = self._api.ask(at)
         self._report_health(answers)
         peers = [answer for answer in answers if isinstance(answer, Peer)]
@@ -188,7 +186,7 @@ class Reconciler(PeriodicThread):
         if not any(found.action is Action.OPENED for found in corrections):
             return corrections
         try:
-            muted: Collection[str] = self._api.muted(self._names(), self._clock())
+            muted: Collection[str] = self._api.muted(self._names(), self._clock.wall())
         except Unanswered as error:
             unopened = f"Not opening missed alerts of {self._settings.source}: Alertmanager {error.url}: {error}"
             self.conditions.report("groups", unopened)
@@ -212,7 +210,7 @@ class Reconciler(PeriodicThread):
         for start in range(0, len(corrected), _BATCH):
             part = corrected[start : start + _BATCH]
             batch = [self._settings.correction(alert, updated_at) for alert, updated_at in part]
-            outcomes = self._outbox.ingest.accept(batch, self._clock())
+            outcomes = self._outbox.ingest.accept(batch, self._clock.wall())
             yield from (alert for (alert, _), outcome in zip(part, outcomes, strict=True) if outcome.queued)
 
     def _follow_silences(self, held: Mapping[str, AlertState], latest: Poll, peers: Iterable[Peer]) -> None:
@@ -248,8 +246,8 @@ class Reconciler(PeriodicThread):
             self._metrics.reconcile_failures.labels(source).inc(len(failed))
             self.status = replace(self.status, failures=self.status.failures + len(failed))
         else:
-            self._metrics.reconcile_success.labels(source).set(self._clock())
-            self.status = replace(self.status, last_success=self._clock())
+            self._metrics.reconcile_success.labels(source).set(self._clock.wall())
+            self.status = replace(self.status, last_success=self._clock.wall())
         for url in map(origin, self._reconcile.urls):
             down = f"Alertmanager {url} is unavailable for reconciling {source}: {failed[url]}" if url in failed else ""
             self.conditions.report(url, down)

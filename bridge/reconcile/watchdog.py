@@ -7,8 +7,7 @@ receivers; the time of each last heartbeat is in the outbox, so a restart neithe
 
 import logging
 import math
-import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from enum import StrEnum
 from typing import Final
@@ -19,7 +18,7 @@ from bridge.domain.event import Status
 from bridge.metrics import Metrics
 from bridge.outbox.outbox import Outbox
 from bridge.outbox.status import Heartbeat
-from bridge.periodic import PeriodicThread
+from bridge.periodic import CLOCK, Clock, PeriodicThread
 from bridge.receivers.alertmanager import Settings
 from bridge.receivers.alertmanager import Watchdog as WatchdogSettings
 
@@ -78,15 +77,13 @@ class Watchdog(PeriodicThread):
         watched: Iterable[Settings],
         metrics: Metrics,
         *,
-        clock: Callable[[], float] = time.time,
-        steady: Callable[[], float] = time.monotonic,
+        clock: Clock = CLOCK,
     ) -> None:
         """`watched`: all Alertmanager receivers, to end the alarm of one whose watchdog is gone."""
-        self._outbox, self._metrics, self._owner = outbox, metrics, uuid4().hex
-        self._clock, self._steady = clock, steady
+        self._outbox, self._metrics, self._clock, self._owner = outbox, metrics, clock, uuid4().hex
         self._watched: dict[str, Settings] = {}
         self._since: dict[str, float] = {}
-        self._looked_at, self._offset = steady(), clock() - steady()
+        self._looked_at, self._offset = clock.steady(), clock.wall() - clock.steady()
         super().__init__("watchdog", "Watching heartbeats", self.tick, at_end=self.close)
         self.change(watched)
 
@@ -109,7 +106,7 @@ class Watchdog(PeriodicThread):
 
     def tick(self) -> float:
         """Check once; return the seconds until the next check. Raises Unavailable if the database cannot be used."""
-        now, steady = self._clock(), self._steady()
+        now, steady = self._clock.wall(), self._clock.steady()
         offset, self._offset = self._offset, now - steady
         if max(steady - self._looked_at, abs(self._offset - offset)) > _MISSED * self.interval:
             # We were down, or the clock was set: heartbeats may have been missed, or have wrong times.
@@ -153,7 +150,7 @@ class Watchdog(PeriodicThread):
         notification = receiver.correction(alert, updated_at)
         # Critical, whatever the receiver's severity mapping.
         mapping = replace(receiver.mapping, statuses={"critical": Status.CRITICAL})
-        return self._outbox.ingest.accept_one(replace(notification, mapping=mapping), self._clock()).queued > 0
+        return self._outbox.ingest.accept_one(replace(notification, mapping=mapping), self._clock.wall()).queued > 0
 
 
 def heartbeats_of(receiver: Settings, heartbeats: Iterable[Heartbeat]) -> dict[str, Heartbeat]:

@@ -1,6 +1,7 @@
 """The buttons of the operator's page: close, resend, requeue, replay, discard, resolve, comment."""
 
 import logging
+import time
 from collections.abc import Callable, Mapping, Sequence
 from urllib.parse import urlencode
 
@@ -28,7 +29,7 @@ class Actions:
         accept: Accept,
         incidents_client: Callable[[], IncidentsClient | None],
         password_hash: forms.PasswordHash,
-        clock: Callable[[], float],
+        clock: Callable[[], float] = time.time,
     ) -> None:
         self._outbox, self._receivers, self._accept = outbox, receivers, accept
         self._incidents_client, self._password_hash, self._clock = incidents_client, password_hash, clock

@@ -7,6 +7,7 @@ so that no other site can make a browser press a button. Text from outside is es
 import base64
 import hashlib
 import logging
+import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
@@ -63,7 +64,7 @@ class OperatorPage:
         confirmation: Callable[[], ConfirmationStatus | None],
         manageable: Callable[[], bool],
         password_hash: forms.PasswordHash,
-        clock: Callable[[], float],
+        clock: Callable[[], float] = time.time,
     ) -> None:
         """Parts that may change are given as functions.
 

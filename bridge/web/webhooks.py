@@ -8,6 +8,7 @@ The front has already rejected unauthorized and oversized requests.
 import json
 import logging
 import re
+import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future
 from contextlib import suppress
@@ -61,7 +62,7 @@ class Webhooks:
         accept: Accept,
         quarantine: Accept,
         metrics: Metrics,
-        clock: Callable[[], float],
+        clock: Callable[[], float] = time.time,
     ) -> None:
         """`quarantine`: accepts a body that is unreadable as a whole."""
         self._receivers, self._accept, self._quarantine, self._metrics = receivers, accept, quarantine, metrics

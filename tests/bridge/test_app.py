@@ -120,7 +120,7 @@ def test_retention_deletes_history_and_keeps_queued_events(start, file, monkeypa
     outbox.ingest.accept([Notification(receiver="alertmanager", source="prod", alerts=alerts, mapping=mapping)], 1000.0)
     outbox.queue.record(outbox.queue.claim(20, 1001.0, 60.0), "accepted", now=1002.0)
     monkeypatch.setattr("bridge.app._PRUNE_ROWS", 7)
-    bridge = Bridge(start, load(file), clock=lambda: 10_000.0)
+    bridge = Bridge(start, load(file))
     pauses = [bridge._prune() for _ in range(4)]
     assert pauses[-1] > pauses[0]
     assert outbox.events.closed(PageRequest(100), 0.0).rows == []

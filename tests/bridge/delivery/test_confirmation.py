@@ -13,6 +13,7 @@ from bridge.domain.notification import Notification
 from bridge.errors import Stopped, Transient
 from bridge.metrics import Metrics
 from bridge.outbox.outbox import Outbox
+from bridge.periodic import Clock
 from bridge.receivers.alertmanager import Settings
 from tests.bridge.alerts import alert_at
 
@@ -67,7 +68,7 @@ class Bench:
             bigpanda=bigpanda, receivers=(Settings(receiver="alertmanager", source="prod"),)
         )
         return Confirmation(
-            Outbox(self.outbox.database, self.wake), config, self.metrics, api=self.panda, clock=lambda: self.now
+            Outbox(self.outbox.database, self.wake), config, self.metrics, api=self.panda, clock=Clock(lambda: self.now)
         )
 
     def wake(self):

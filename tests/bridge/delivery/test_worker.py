@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import pytest
 
+from bridge import periodic
 from bridge.config import BigPanda, Config
 from bridge.delivery.bigpanda_client import packed
 from bridge.delivery.relocation import Relocation
@@ -96,9 +97,7 @@ class Scene:
             self.config,
             self.metrics,
             connect=self.connect,
-            clock=self.clock,
-            steady=self.clock.steady,
-            chance=lambda: 0.5,
+            clock=periodic.Clock(self.clock, self.clock.steady, chance=lambda: 0.5),
         )
 
     def accept(self, *names, firing=True, severity="warning", app_key="app"):

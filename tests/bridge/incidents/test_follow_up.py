@@ -16,6 +16,7 @@ from bridge.incidents.silence_plan import Silence, Verb, tagged_key
 from bridge.metrics import Metrics
 from bridge.outbox.outbox import Outbox
 from bridge.outbox.status import OutboxStatus
+from bridge.periodic import Clock
 from bridge.receivers.alertmanager import Settings as AlertmanagerSettings
 from bridge.receivers.bigpanda import Settings
 from exporter.toolkit.web_config import WebConfigFile
@@ -112,9 +113,7 @@ class Bench:
             self.metrics,
             callbacks=self.panda,
             silences=self.alertmanager,
-            clock=lambda: self.now,
-            steady=lambda: self.now,
-            chance=lambda: 0.5,
+            clock=Clock(lambda: self.now, lambda: self.now, chance=lambda: 0.5),
         )
 
     def wake(self):

@@ -9,6 +9,7 @@ from bridge.domain.incident import IncidentRecord
 from bridge.errors import Rejected, Transient
 from bridge.incidents.silence_sync import SilenceSync
 from bridge.metrics import Metrics
+from bridge.periodic import Clock
 
 T0 = 1_795_200_000.0
 
@@ -69,8 +70,7 @@ class Sync:
             owner="o/panda",
             source="panda",
             sources=sources,
-            chance=lambda: 0.5,
-            steady=lambda: self.now,
+            clock=Clock(steady=lambda: self.now, chance=lambda: 0.5),
         )
 
     def turn(self, incidents, now=0.0, stopping=lambda: False):

@@ -10,6 +10,7 @@ from bridge.domain.notification import Notification
 from bridge.errors import Unavailable
 from bridge.outbox.alerts import Alerts
 from bridge.outbox.outbox import Outbox
+from bridge.periodic import Clock
 from bridge.receivers.alertmanager import Settings as AlertmanagerSettings
 from bridge.receivers.vigilmon import Settings, translate
 from bridge.reconcile.expiry import Expiry
@@ -33,7 +34,7 @@ class Bench:
         self.settings = Settings(receiver="vigilmon", source="s", certificate_resolve_after=after)
         self.mapping = self.settings.mapping
         falling = [self.settings]
-        self.expiry = Expiry(Outbox(outbox.database, self.wake), falling, clock=lambda: self.now)
+        self.expiry = Expiry(Outbox(outbox.database, self.wake), falling, clock=Clock(lambda: self.now))
 
     def wake(self):
         self.woken += 1
@@ -114,7 +115,7 @@ def test_loop_survives_errors_and_uses_new_settings(outbox, caplog, monkeypatch)
         return open_alerts(alerts, source)
 
     monkeypatch.setattr(Alerts, "open_alerts", shaky)
-    expiry = Expiry(outbox, [], clock=lambda: T0 + 3 * DAY)
+    expiry = Expiry(outbox, [], clock=Clock(lambda: T0 + 3 * DAY))
     expiry.start()
     deadline = time.monotonic() + 30
     while bench.open() and time.monotonic() < deadline:
@@ -135,7 +136,7 @@ class Repeating:
         self.expiry = self.make()
 
     def make(self):
-        return Expiry(self.outbox, [self.settings], clock=lambda: self.now)
+        return Expiry(self.outbox, [self.settings], clock=Clock(lambda: self.now))
 
     def fire(self):
         alert = Alert(

@@ -14,6 +14,7 @@ from bridge.errors import Unanswered, Unavailable
 from bridge.metrics import Metrics
 from bridge.outbox.alerts import Alerts
 from bridge.outbox.outbox import Outbox
+from bridge.periodic import Clock
 from bridge.receivers.alertmanager import Settings
 from bridge.reconcile.alertmanager_client import Listed, Peer, Silence
 from bridge.reconcile.reconciler import Reconciler, unquoted
@@ -110,8 +111,7 @@ class Bench:
             with_settings,
             self.metrics,
             api=self.alertmanagers,
-            clock=lambda: self.now,
-            steady=lambda: self.now,
+            clock=Clock(lambda: self.now, lambda: self.now),
         )
 
     def wake(self):

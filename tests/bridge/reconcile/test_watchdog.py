@@ -12,6 +12,7 @@ from bridge.errors import Unavailable
 from bridge.metrics import Metrics
 from bridge.outbox.outbox import Outbox
 from bridge.outbox.status import Heartbeat, OutboxStatus
+from bridge.periodic import Clock
 from bridge.receivers.alertmanager import Settings
 from bridge.receivers.alertmanager import Watchdog as WatchdogSettings
 from bridge.reconcile.watchdog import Change, Watchdog, judge
@@ -98,8 +99,7 @@ class Bench:
             Outbox(self.outbox.database, self.wake),
             [settings],
             self.metrics,
-            clock=lambda: self.now - self.set_back,
-            steady=lambda: self.now,
+            clock=Clock(lambda: self.now - self.set_back, lambda: self.now),
         )
 
     def wake(self):

@@ -13,6 +13,7 @@ from typing import Self
 from pydantic import Field, ValidationError, field_validator, model_validator
 
 from bridge.receivers.alertmanager import Settings as AlertmanagerSettings
+from bridge.receivers.bigpanda import Settings as BigPandaSettings
 from bridge.receivers.contract import sender, senders
 from bridge.receivers.settings import HeaderSecret, ReceiverSettings
 from exporter.toolkit import yaml_file
@@ -121,6 +122,14 @@ def read(content: object, folder: Path = _HERE) -> Config:
     except ValidationError as error:
         secrets = frozenset().union(*(secret_keys(one) for one in (Config, BigPanda, Confirm, Incidents)))
         raise ConfigError([*problems(error, secrets), *found]) from None
+    known = {one.source for one in receivers if isinstance(one, AlertmanagerSettings)}
+    found += [
+        f"receivers: bigpanda {one.source}: silences.sources: no alertmanager receiver has the source {source}"
+        for one in receivers
+        if isinstance(one, BigPandaSettings) and one.silences
+        for source in one.silences.sources or ()
+        if source not in known
+    ]
     if found:
         raise ConfigError(found)
     default = {"app_key": checked.bigpanda.app_key}

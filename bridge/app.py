@@ -3,9 +3,8 @@
 import logging
 import threading
 import time
-from collections.abc import Iterator, Mapping
-from concurrent.futures import Future
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Final
@@ -13,9 +12,7 @@ from typing import Final
 from bridge.config import Config, load_for
 from bridge.delivery.confirmation import Confirmation
 from bridge.delivery.worker import Delivery
-from bridge.domain.notification import Notification, Outcome
 from bridge.incidents.follow_up import FollowUp
-from bridge.incidents.incidents_client import IncidentsClient
 from bridge.metrics import Metrics, Numbers, QueueStatsCollector
 from bridge.outbox.database import Database
 from bridge.outbox.group_commit import GroupCommit
@@ -23,15 +20,14 @@ from bridge.outbox.ingest import Ingest
 from bridge.outbox.outbox import Outbox
 from bridge.periodic import PeriodicThread, stop_all
 from bridge.receivers.bigpanda import Settings as BigPandaSettings
-from bridge.reconcile.alertmanager_client import Silence
 from bridge.reconcile.expiry import Expiry
 from bridge.reconcile.reconciler import Reconciler
 from bridge.reconcile.watchdog import Watchdog
 from bridge.web.actions import Actions
 from bridge.web.application import create_app
+from bridge.web.current import Current
 from bridge.web.health import health
 from bridge.web.operator_page import OperatorPage
-from bridge.web.receiver_status import statuses
 from bridge.web.routes import route
 from bridge.web.webhooks import Webhooks
 from exporter.toolkit.config_types import ConfigError
@@ -59,38 +55,6 @@ class Start:
     lifecycle: bool = False
 
 
-@dataclass(slots=True)
-class _Configured:
-    """The parts that a reload replaces: the configuration and its loops."""
-
-    config: Config
-    reconcilers: Mapping[str, Reconciler] = field(default_factory=dict)
-    follow_ups: Mapping[str, FollowUp] = field(default_factory=dict)
-    confirmation: Confirmation | None = None
-
-    @property
-    def loops(self) -> Iterator[Reconciler | FollowUp | Confirmation]:
-        """Yield every loop."""
-        yield from self.reconcilers.values()
-        yield from self.follow_ups.values()
-        if self.confirmation is not None:
-            yield self.confirmation
-
-    @property
-    def silences(self) -> Mapping[str, Silence]:
-        """Return the silences of open alerts, by key."""
-        return {key: found for one in self.reconcilers.values() for key, found in one.silenced.items()}
-
-    @property
-    def refused_silences(self) -> Mapping[str, str]:
-        """Return why wanted silences are not created, by alert key."""
-        return {key: why for one in self.follow_ups.values() for key, why in one.refused_silences.items()}
-
-    def incidents_client(self) -> IncidentsClient | None:
-        """Return the client for acting on incidents, or None if it is not configured."""
-        return IncidentsClient(self.config.incidents) if self.config.incidents else None
-
-
 class Bridge:
     """The running bridge. Creating it opens the database, starting it opens the sockets."""
 
@@ -111,8 +75,8 @@ class Bridge:
         self._pruning = PeriodicThread("retention", "Deleting old history", self._prune)
 
         # Parts that a reload replaces.
-        self._now = self._configure(config)
-        way = lambda path: route(path, self._now.config.by_source, self._now.config.max_body)  # noqa: E731  read each time
+        self._current = self._configure(config)
+        way = lambda path: route(path, self._current.config.by_source, self._current.config.max_body)  # noqa: E731  read each time
         front = Front(self._application(), start.web_config, way, self._metrics.refused)
         self._server = HttpServer(front, start.addresses, start.web_config)
 
@@ -126,21 +90,21 @@ class Bridge:
         self._server.start()
         if requeued := self._outbox.queue.reclaim():
             _log.info("Requeued %d events left in flight by the previous run", requeued)
-        for loop in (self._commits, self._delivery, self._watchdog, self._expiry, self._pruning, *self._now.loops):
+        for loop in (self._commits, self._delivery, self._watchdog, self._expiry, self._pruning, *self._current.loops):
             loop.start()
         for host, port in self.addresses:
             _log.info("Listening on %s:%d", host, port)
 
     def stop(self) -> None:
         """Stop accepting, answer requests in flight, and stop, without waiting for a BigPanda that hangs."""
-        for loop in self._now.loops:
+        for loop in self._current.loops:
             loop.stop(0.0)
         delivery = threading.Thread(target=self._delivery.stop, args=(2 * _GRACE,), daemon=True)
         delivery.start()
         self._server.stop(_GRACE)
         self._commits.stop(_GRACE)
         delivery.join(_GRACE)
-        stop_all((self._watchdog, self._expiry, self._pruning, *self._now.loops), _GRACE)
+        stop_all((self._watchdog, self._expiry, self._pruning, *self._current.loops), _GRACE)
         self._database.close()
 
     def reload(self) -> None:
@@ -152,32 +116,33 @@ class Bridge:
                 self._metrics.reloaded(successful=False, now=time.time())
                 _log.error("Reload failed, keeping the current configuration: %s", "; ".join(error.problems))
                 raise
-            if config.database != self._now.config.database or not self._database.leads_to(config.database.read()):
+            if config.database != self._current.config.database or not self._database.leads_to(config.database.read()):
                 _log.warning("Changes to database take effect after a restart")
             sources = {one.source for one in config.receivers}
-            if gone := {one.source for one in self._now.config.receivers} - sources:
+            if gone := {one.source for one in self._current.config.receivers} - sources:
                 left = "Open alerts of %s stay open until closed manually: their receiver is no longer configured"
                 _log.warning(left, ", ".join(sorted(gone)))
             # Two reconcilers of one receiver would undo each other's corrections.
-            stop_all(self._now.loops, _GRACE)
-            removed = self._now.config.by_source.keys() - config.by_source.keys()
-            self._now = self._configure(config)
+            stop_all(self._current.loops, _GRACE)
+            removed = self._current.config.by_source.keys() - config.by_source.keys()
+            self._current = self._configure(config)
             for receiver, source in removed:
                 self._metrics.forget(receiver, source)
             self._delivery.change(config)
             self._watchdog.change(config.alertmanagers)
             self._expiry.change(config.receivers)
-            for loop in self._now.loops:
+            for loop in self._current.loops:
                 loop.start()
             _log.info("Reloaded %s", self._start.config_file)
 
-    def _configure(self, config: Config) -> _Configured:
+    def _configure(self, config: Config) -> Current:
         """Create the parts that this configuration needs."""
         outbox, metrics = self._outbox, self._metrics
         for one in config.receivers:
             metrics.expect(one.receiver, one.source)
-        made = _Configured(
+        made = Current(
             config,
+            self._last_webhook,
             reconcilers={one.source: Reconciler(outbox, one, metrics) for one in config.alertmanagers if one.reconcile},
             follow_ups={
                 one.source: FollowUp(outbox, one, config.by_source, metrics)
@@ -192,50 +157,14 @@ class Bridge:
 
     def _application(self) -> Application:
         """Return the web application: webhooks, the operator's page, metrics and health."""
-
-        def accept(notification: Notification, now: float) -> Future[Outcome]:
-            settled = self._commits.submit(notification, now)
-            settled.add_done_callback(partial(self._follow_up, notification, now))
-            return settled
-
-        webhooks = Webhooks(
-            receivers=lambda: self._now.config.by_source,
-            accept=accept,
-            quarantine=self._commits.submit,
-            metrics=self._metrics,
-        )
-        page = OperatorPage(
-            self._outbox,
-            destination=lambda: self._now.config.destination,
-            receivers=lambda: statuses(self._now.config, self._last_webhook, self._now.reconcilers, self._outbox),
-            silences=lambda: self._now.silences,
-            refused_silences=lambda: self._now.refused_silences,
-            confirmation=lambda: self._now.confirmation.status if self._now.confirmation else None,
-            manageable=lambda: self._now.config.incidents is not None,
-            password_hash=self._password_hash,
-        )
-        actions = Actions(
-            self._outbox,
-            receivers=lambda: self._now.config.by_source,
-            accept=self._commits.accept,
-            incidents_client=lambda: self._now.incidents_client(),  # noqa: PLW0108  a reload replaces it
-            password_hash=self._password_hash,
-        )
+        current = lambda: self._current  # noqa: E731  a reload replaces it
+        webhooks = Webhooks(current, self._commits.submit, self._metrics)
+        page = OperatorPage(self._outbox, current, self._password_hash)
+        actions = Actions(self._outbox, current, self._commits.accept, self._password_hash)
         reload = self.reload if self._start.lifecycle else None
         routes = health(self._metrics.registry, self._outbox.status.writable, reload)
         app = create_app([routes, webhooks.blueprint(), page.blueprint(), actions.blueprint()])
         return partial(call, app)
-
-    def _follow_up(self, notification: Notification, now: float, settled: Future[Outcome]) -> None:
-        """Fetch at once what is missing from a durable webhook, and follow up what it says of incidents."""
-        if settled.exception():
-            return
-        source = notification.source
-        self._last_webhook[notification.receiver, source] = now
-        if notification.truncated and (reconciler := self._now.reconcilers.get(source)):
-            reconciler.wake()
-        if notification.incidents and (follow_up := self._now.follow_ups.get(source)):
-            follow_up.wake()
 
     def _password_hash(self, user: str) -> str | None:
         hashed = self._start.web_config.config.basic_auth_users.get(user)
@@ -243,7 +172,7 @@ class Bridge:
 
     def _queue_stats(self) -> Mapping[str, Numbers]:
         """Return the database's numbers for a scrape, by family."""
-        counts, confirmation = self._outbox.status.counts(time.time()), self._now.confirmation
+        counts, confirmation = self._outbox.status.counts(time.time()), self._current.confirmation
         return {
             "outbox_events": {"waiting": counts.waiting, "held": counts.held},
             "outbox_oldest_event_timestamp_seconds": counts.oldest,
@@ -252,11 +181,11 @@ class Bridge:
             "quarantined_bodies": counts.quarantined,
             "open_alerts": counts.open_alerts,
             "incidents": self._outbox.incidents.counts(),
-            "share_quota_available": self._outbox.incidents.share_quotas(self._now.config.by_source),
+            "share_quota_available": self._outbox.incidents.share_quotas(self._current.config.by_source),
             "unconfirmed_events": confirmation.status.unconfirmed if confirmation else None,
         }
 
     def _prune(self) -> float:
         """Delete old history in small batches; return the seconds until the next."""
-        deleted = self._outbox.retention.prune(time.time() - self._now.config.retention, _PRUNE_ROWS)
+        deleted = self._outbox.retention.prune(time.time() - self._current.config.retention, _PRUNE_ROWS)
         return _PRUNE_PAUSE if deleted >= _PRUNE_ROWS else _PRUNE_INTERVAL

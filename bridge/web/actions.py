@@ -12,7 +12,8 @@ from bridge.errors import DeliveryError, Unavailable
 from bridge.incidents.incidents_client import IncidentsClient
 from bridge.outbox.outbox import Outbox
 from bridge.web import forms
-from bridge.web.operations import Accept, Receivers, close, replay, resend
+from bridge.web.current import Current
+from bridge.web.operations import Accept, close, replay, resend
 from bridge.web.operator_page import HEADERS, respond
 
 _log = logging.getLogger(__name__)
@@ -21,18 +22,17 @@ _log = logging.getLogger(__name__)
 class Actions:
     """The views that change something. Anything a reload may change is read at each request."""
 
-    def __init__(  # noqa: PLR0913  the parts it acts on
+    def __init__(
         self,
         outbox: Outbox,
-        *,
-        receivers: Callable[[], Receivers],
+        current: Callable[[], Current],
         accept: Accept,
-        incidents_client: Callable[[], IncidentsClient | None],
         password_hash: forms.PasswordHash,
+        *,
         clock: Callable[[], float] = time.time,
     ) -> None:
-        self._outbox, self._receivers, self._accept = outbox, receivers, accept
-        self._incidents_client, self._password_hash, self._clock = incidents_client, password_hash, clock
+        self._outbox, self._current, self._accept = outbox, current, accept
+        self._password_hash, self._clock = password_hash, clock
 
     def blueprint(self) -> Blueprint:
         """Return the routes, each only for a user who may change something."""
@@ -64,12 +64,12 @@ class Actions:
     def _on_alert(self, act: Callable[..., Mapping[str, Sequence[str]]]) -> Response:
         key = request.form.get("key", "")
         accept = lambda batch, now: [self._accept(one, now) for one in batch]  # noqa: E731  there is one
-        done = act(self._outbox.alerts.states([key]).values(), self._receivers(), accept, self._clock())
+        done = act(self._outbox.alerts.states([key]).values(), self._current().config.by_source, accept, self._clock())
         return _back("../alerts", done, key)
 
     def requeue(self) -> Response:
         """Queue dead letters again."""
-        mappings = {path: found.mapping for path, found in self._receivers().items()}
+        mappings = {path: found.mapping for path, found in self._current().config.by_source.items()}
         done = self._outbox.dead_letters.requeue(None if forms.up_to() else forms.ids(), mappings, self._clock())
         self._outbox.wake()
         return _back("../dead-letters", done)
@@ -82,7 +82,7 @@ class Actions:
     def replay(self) -> Response:
         """Process quarantined webhooks again."""
         ids = None if forms.up_to() else forms.ids()
-        done = replay(self._outbox.quarantine, ids, self._receivers(), self._accept, self._clock())
+        done = replay(self._outbox.quarantine, ids, self._current().config.by_source, self._accept, self._clock())
         return _back("../quarantine", done)
 
     def discard_quarantined(self) -> Response:
@@ -93,7 +93,7 @@ class Actions:
     def _on_incident(
         self, done: str, action: Callable[[IncidentsClient], Callable[[IncidentRecord, str], None]]
     ) -> Response:
-        user, number, client = forms.user(), request.form.get("id", ""), self._incidents_client()
+        user, number, client = forms.user(), request.form.get("id", ""), self._current().incidents_client()
         found = self._outbox.incidents.record(request.form.get("source", ""), number)
         if client is None or found is None:
             raise forms.Forbidden("incidents is not configured in bridge.yml" if found else "no such incident")

@@ -6,8 +6,8 @@ from typing import Final
 from urllib.parse import urlencode
 
 from bridge.outbox.status import Circuit, Counts
+from bridge.web.current import ReceiverStatus
 from bridge.web.formatting import times
-from bridge.web.receiver_status import ReceiverStatus
 from exporter.toolkit.text import span
 
 _LATE: Final = 300.0

@@ -8,21 +8,19 @@ import base64
 import hashlib
 import logging
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Final
 
 from flask import Blueprint, Response, render_template, request
 from markupsafe import Markup
 
-from bridge.delivery.confirmation import ConfirmationStatus
 from bridge.errors import Unavailable
 from bridge.outbox.outbox import Outbox
 from bridge.outbox.pages import PageRequest
-from bridge.reconcile.alertmanager_client import Silence
 from bridge.web import formatting, forms
 from bridge.web.attention import attention
-from bridge.web.receiver_status import ReceiverStatus
+from bridge.web.current import Current
 from exporter.toolkit.flags import release
 from exporter.toolkit.text import span
 
@@ -53,28 +51,15 @@ _log = logging.getLogger(__name__)
 class OperatorPage:
     """The read-only views. Anything a reload may change is read at each request."""
 
-    def __init__(  # noqa: PLR0913  the parts it shows
+    def __init__(
         self,
         outbox: Outbox,
-        *,
-        destination: Callable[[], str],
-        receivers: Callable[[], Sequence[ReceiverStatus]],
-        silences: Callable[[], Mapping[str, Silence]],
-        refused_silences: Callable[[], Mapping[str, str]],
-        confirmation: Callable[[], ConfirmationStatus | None],
-        manageable: Callable[[], bool],
+        current: Callable[[], Current],
         password_hash: forms.PasswordHash,
+        *,
         clock: Callable[[], float] = time.time,
     ) -> None:
-        """Parts that may change are given as functions.
-
-        `destination`: its name in the outbox. `silences`: of open alerts, by key; `refused_silences`: why a wanted one
-        is not created. `confirmation`: None if not configured. `manageable`: whether incidents can be resolved here.
-        """
-        self._outbox = outbox
-        self._destination, self._receivers, self._manageable = destination, receivers, manageable
-        self._silences, self._refused_silences, self._confirmation = silences, refused_silences, confirmation
-        self._password_hash, self._clock = password_hash, clock
+        self._outbox, self._current, self._password_hash, self._clock = outbox, current, password_hash, clock
 
     def blueprint(self) -> Blueprint:
         """Return the routes."""
@@ -101,15 +86,16 @@ class OperatorPage:
 
     def overview(self) -> Response:
         """Show the notices and the beginning of every list."""
-        now = self._clock()
-        receivers, incidents, confirmation = self._receivers(), self._outbox.incidents.page(_FEW), self._confirmation()
+        now, current = self._clock(), self._current()
+        receivers, incidents = current.receivers(self._outbox), self._outbox.incidents.page(_FEW)
+        confirmation = current.confirmation.status if current.confirmation else None
         quotas = self._outbox.incidents.share_quotas((one.receiver, one.source) for one in receivers)
         notices = attention(
-            self._outbox.status.circuit(self._destination()),
+            self._outbox.status.circuit(current.config.destination),
             self._outbox.status.counts(now),
             receivers,
             unconfirmed=confirmation.unconfirmed if confirmation else 0,
-            refused_silences=self._refused_silences(),
+            refused_silences=current.refused_silences,
             exhausted_quotas=[source for source, left in quotas.items() if left <= 0],
             now=now,
         )
@@ -150,7 +136,8 @@ class OperatorPage:
             text = f"Unknown incident: {number or 'no id'}."
             return respond("error.html", 404, title="No such incident", text=text)
         states, firing = self._outbox.alerts.states(list(found.keys)), self._firing([found])
-        return self._page("incident", one=found, states=states, firing=firing, manageable=self._manageable())
+        manageable = self._current().config.incidents is not None
+        return self._page("incident", one=found, states=states, firing=firing, manageable=manageable)
 
     def _firing(self, incidents: Sequence[Any]) -> set[str]:
         """Return the alerts that still fire of those that did when one of these incidents was closed manually."""
@@ -159,16 +146,17 @@ class OperatorPage:
 
     def _page(self, name: str, **content: Any) -> Response:
         """Render a page with the content common to all: the counts of each kind, and the user."""
-        now, user, following = self._clock(), forms.user(), request.args.get("follow") == "1"
+        now, current = self._clock(), self._current()
+        user, following = forms.user(), request.args.get("follow") == "1"
         answer = respond(
             f"{name}.html",
             200,
             here=name,
             now=now,
             counts=self._outbox.status.counts(now),
-            circuit=self._outbox.status.circuit(self._destination()),
-            silences=self._silences(),
-            refused_silences=self._refused_silences(),
+            circuit=self._outbox.status.circuit(current.config.destination),
+            silences=current.silences,
+            refused_silences=current.refused_silences,
             user=user,
             token=forms.token(self._password_hash, user) if user else None,
             number=_number(),

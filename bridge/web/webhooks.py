@@ -9,9 +9,10 @@ import json
 import logging
 import re
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from concurrent.futures import Future
 from contextlib import suppress
+from functools import partial
 from typing import Any, Final
 
 import msgspec
@@ -24,6 +25,7 @@ from bridge.metrics import Metrics
 from bridge.receivers.contract import translate
 from bridge.receivers.settings import ReceiverSettings
 from bridge.web.application import plain
+from bridge.web.current import Current
 from exporter.toolkit.front import LARGE
 from exporter.toolkit.text import is_utf8, valid_json
 from exporter.toolkit.wsgi import LATER
@@ -38,8 +40,6 @@ An Alertmanager alert has three objects and some thirty values in about two kilo
 """
 _STRING: Final = re.compile(rb'"[^"]*"?')
 _log = logging.getLogger(__name__)
-Accept = Callable[[Notification, float], Future[Outcome]]
-"""Returns a future that is done once a notification is durable."""
 Form = Callable[[int, str], Response]
 """Makes the response of a message and a status: 201 if accepted, 204 if it was a duplicate, an error."""
 
@@ -57,16 +57,14 @@ class Webhooks:
 
     def __init__(
         self,
-        *,
-        receivers: Callable[[], Mapping[tuple[str, str], ReceiverSettings]],
-        accept: Accept,
-        quarantine: Accept,
+        current: Callable[[], Current],
+        submit: Callable[[Notification, float], Future[Outcome]],
         metrics: Metrics,
+        *,
         clock: Callable[[], float] = time.time,
     ) -> None:
-        """`quarantine`: accepts a body that is unreadable as a whole."""
-        self._receivers, self._accept, self._quarantine, self._metrics = receivers, accept, quarantine, metrics
-        self._clock = clock
+        """`submit` returns a future that is done once a notification is durable."""
+        self._current, self._submit, self._metrics, self._clock = current, submit, metrics, clock
 
     def blueprint(self) -> Blueprint:
         """Return the routes."""
@@ -82,11 +80,13 @@ class Webhooks:
 
     def webhook(self, receiver: str, source: str, form: Form) -> Response:
         """Accept one webhook."""
-        settings, now = self._receivers().get((receiver, source)), self._clock()
+        settings, now = self._current().config.by_source.get((receiver, source)), self._clock()
         if settings is None:
             raise HttpError(404, "not_found", "no such receiver")
         notification, problem = self._read(settings, now)
-        settled = (self._quarantine if problem else self._accept)(notification, now)
+        settled = self._submit(notification, now)
+        if not problem:
+            settled.add_done_callback(partial(self._follow_up, notification, now))
 
         def response() -> Response:
             try:
@@ -124,6 +124,17 @@ class Webhooks:
         except Unreadable as error:
             body = beginning.decode("utf-8", "replace")
             return settings.notification(unreadable=[UnreadableAlert(str(error), body)]), str(error)
+
+    def _follow_up(self, notification: Notification, now: float, settled: Future[Outcome]) -> None:
+        """Fetch at once what is missing from a durable webhook, and follow up what it says of incidents."""
+        if settled.exception():
+            return
+        source, current = notification.source, self._current()
+        current.last_webhook[notification.receiver, source] = now
+        if notification.truncated and (reconciler := current.reconcilers.get(source)):
+            reconciler.wake()
+        if notification.incidents and (follow_up := current.follow_ups.get(source)):
+            follow_up.wake()
 
     def _failed(self, error: Exception, receiver: str, source: str, form: Form) -> Response:
         """Count what went wrong with a webhook, and answer in the form that its sender expects."""

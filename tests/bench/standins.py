@@ -24,7 +24,7 @@ from exporter.toolkit.front import Front, Lane, Route
 from exporter.toolkit.server import HttpServer
 from exporter.toolkit.web_config import WebConfigFile
 from exporter.toolkit.wsgi import call
-from tests.bridge.serving import settled
+from tests.bridge.serving import current_of, settled
 
 
 def serve(port: str, application: WSGIApplication, lane: Lane = Lane.POOL) -> None:
@@ -51,13 +51,8 @@ def unstored(port: str) -> None:
     """Serve the receiver routes themselves, as `bridge.app` wires them, with a store that forgets."""
     settings = alertmanager.Settings.model_validate({"receiver": "alertmanager", "source": "prod"})
     accept = lambda notification, now: settled(lambda: Outcome(queued=len(notification.alerts)))  # noqa: E731
-    webhooks = Webhooks(
-        receivers=lambda: {("alertmanager", "prod"): settings},
-        accept=accept,
-        quarantine=accept,
-        metrics=Metrics(),
-        clock=time.time,
-    )
+    current = current_of(settings)
+    webhooks = Webhooks(lambda: current, accept, Metrics())
     serve(port, create_app([webhooks.blueprint()]), Lane.BRIEF)
 
 

@@ -5,8 +5,10 @@ from concurrent.futures import Future
 from contextlib import contextmanager
 from functools import partial
 
+from bridge.config import Config
 from bridge.errors import Unavailable
 from bridge.metrics import Metrics
+from bridge.web.current import Current
 from bridge.web.routes import route
 from bridge.web.webhooks import Webhooks
 from exporter.toolkit.front import Front
@@ -25,16 +27,15 @@ def settled(accept):
     return future
 
 
+def current_of(*receivers):
+    """Return these receivers as what is configured, without any loop."""
+    return Current(Config.model_construct(receivers=receivers))
+
+
 def webhooks_at(now, store, receivers, metrics=None):
     """Return webhook views before a store; for them it is always `now`. `receivers` is asked at each request."""
     accept = lambda notification, now: settled(lambda: store.ingest.accept_one(notification, now))  # noqa: E731
-    return Webhooks(
-        receivers=receivers,
-        accept=accept,
-        quarantine=accept,
-        metrics=metrics or Metrics(),
-        clock=lambda: now,
-    )
+    return Webhooks(lambda: current_of(*receivers().values()), accept, metrics or Metrics(), clock=lambda: now)
 
 
 @contextmanager

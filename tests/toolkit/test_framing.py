@@ -17,7 +17,7 @@ from bridge.web.webhooks import Webhooks
 from exporter.metrics.exporter_metrics import Running
 from exporter.metrics.page_cache import PageCache
 from exporter.web import pages
-from tests.bridge.serving import settled
+from tests.bridge.serving import current_of, settled
 
 HOST = b"Host: x\r\n"
 GET = b"GET /-/healthy HTTP/1.1\r\n" + HOST + b"\r\n"
@@ -146,18 +146,11 @@ def exporter(reload):
 
 def bridge(reload):
     settings = alertmanager.Settings.model_validate({"receiver": "alertmanager", "source": "prod"})
-    receivers = {("alertmanager", "prod"): settings}
-    metrics = Metrics()
+    current, metrics = current_of(settings), Metrics()
     accept = lambda notification, now: settled(lambda: Outcome(queued=len(notification.alerts)))  # noqa: E731
-    webhooks = Webhooks(
-        receivers=lambda: receivers,
-        accept=accept,
-        quarantine=accept,
-        metrics=metrics,
-        clock=time.time,
-    )
+    webhooks = Webhooks(lambda: current, accept, metrics)
     application = create_app([health(metrics.registry, lambda: True, reload), webhooks.blueprint()])
-    return {"application": application, "route": lambda path: routes.route(path, receivers, 1_000_000)}
+    return {"application": application, "route": lambda path: routes.route(path, current.config.by_source, 1_000_000)}
 
 
 @pytest.fixture(params=[exporter, bridge], ids=["exporter", "bridge"])

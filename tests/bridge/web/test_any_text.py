@@ -10,10 +10,12 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from bridge.config import read
 from bridge.outbox import schema
 from bridge.outbox.pages import PageRequest
 from bridge.receivers.contract import sender, senders
 from bridge.web.application import create_app
+from bridge.web.current import Current
 from bridge.web.operator_page import OperatorPage
 from exporter.toolkit.text import valid
 from tests.bridge.serving import webhooks_at
@@ -98,17 +100,8 @@ class Desk:
     def open(self):
         self.store = store = Store(self.url)
         webhooks = webhooks_at(NOW, store, lambda: self.receivers)
-        page = OperatorPage(
-            store,
-            destination=lambda: "bp",
-            receivers=list,
-            silences=dict,
-            refused_silences=dict,
-            confirmation=lambda: None,
-            manageable=lambda: False,
-            password_hash=lambda _user: None,
-            clock=lambda: NOW,
-        )
+        current = Current(read({"database": self.url, "bigpanda": {"app_key": "app", "token": "t"}}))
+        page = OperatorPage(store, lambda: current, lambda _user: None, clock=lambda: NOW)
         self.client = create_app([webhooks.blueprint(), page.blueprint()]).test_client()
 
     def restart(self):

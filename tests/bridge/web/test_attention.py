@@ -5,7 +5,7 @@ import pytest
 from bridge.outbox.status import Circuit, Counts
 from bridge.reconcile.reconciler import ReconcilerStatus
 from bridge.web.attention import attention
-from bridge.web.receiver_status import ReceiverStatus, WatchdogStatus
+from bridge.web.current import ReceiverStatus, WatchdogStatus
 
 NOW = 1_700_000_000.0
 WELL = ReceiverStatus(

@@ -19,8 +19,8 @@ from bridge.reconcile.alertmanager_client import Silence
 from bridge.reconcile.reconciler import ReconcilerStatus
 from bridge.web.actions import Actions
 from bridge.web.application import create_app
+from bridge.web.current import ReceiverStatus, WatchdogStatus
 from bridge.web.operator_page import OperatorPage
-from bridge.web.receiver_status import ReceiverStatus, WatchdogStatus
 from tests.bridge.alerts import alert_at
 from tests.store import Store
 
@@ -65,35 +65,28 @@ class Panda:
 
 
 class World:
-    """A store, what the page shows of it, and who has which password."""
+    """A store, what is configured, what the page shows of both, and who has which password."""
 
     def __init__(self, folder):
         self.outbox = Store(f"sqlite:///{folder}/bridge.db")
-        self.config = read(CONFIG)
-        self.receivers = self.config.by_source
         self.statuses, self.silences, self.refused_silences, self.confirmation = [], {}, {}, None
         self.passwords, self.woken = {"ann": "hash-of-ann", "bob": "hash-of-bob"}, []
         self.panda = None
-        shared = {"password_hash": self.passwords.get, "clock": lambda: NOW}
-        page = OperatorPage(
-            self.outbox,
-            destination=lambda: "bp",
-            receivers=lambda: self.statuses,
-            silences=lambda: self.silences,
-            refused_silences=lambda: self.refused_silences,
-            confirmation=lambda: self.confirmation,
-            manageable=lambda: self.panda is not None,
-            **shared,
-        )
-        actions = Actions(
-            Outbox(self.outbox.database, lambda: self.woken.append(1)),
-            receivers=lambda: self.receivers,
-            accept=self.accept,
-            incidents_client=lambda: self.panda,
-            **shared,
-        )
+        current, waking = lambda: self, Outbox(self.outbox.database, lambda: self.woken.append(1))
+        page = OperatorPage(self.outbox, current, self.passwords.get, clock=lambda: NOW)
+        actions = Actions(waking, current, self.accept, self.passwords.get, clock=lambda: NOW)
         self.client = create_app([page.blueprint(), actions.blueprint()]).test_client()
         self.mapping = self.config.receivers[0].mapping
+
+    @property
+    def config(self):
+        return read(CONFIG | ({"incidents": {"api_key": "incidents-key-1"}} if self.panda else {}))
+
+    def receivers(self, _outbox):
+        return self.statuses
+
+    def incidents_client(self):
+        return self.panda
 
     def accept(self, notification, now):
         return self.outbox.ingest.accept([notification], now)[0]
@@ -310,7 +303,8 @@ def test_queued_events_have_a_reason(world):
 def test_outage_is_shown_first(world):
     """The reason and the next attempt; each queued event refers to it."""
     world.ingest("a")
-    world.outbox.status.set_circuit("bp", Circuit(up=False, failures=3, not_before=NOW + 75, reason="401: <who>"))
+    circuit = Circuit(up=False, failures=3, not_before=NOW + 75, reason="401: <who>")
+    world.outbox.status.set_circuit(world.config.destination, circuit)
     page = world.page("/")
     assert "Needs attention" in page
     assert "BigPanda unavailable:" in page

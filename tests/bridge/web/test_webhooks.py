@@ -17,7 +17,7 @@ from bridge.receivers import alertmanager
 from bridge.web import webhooks
 from bridge.web.application import create_app
 from bridge.web.webhooks import Webhooks
-from tests.bridge.serving import serving
+from tests.bridge.serving import current_of, serving
 from tests.waiting import eventually
 
 PATH = "/webhooks/alertmanager/prod"
@@ -54,36 +54,26 @@ class Front:
         )
         self.receiver = settings
         self.receivers = lambda: {("alertmanager", "prod"): self.receiver}
-        webhooks = Webhooks(
-            receivers=self.receivers,
-            accept=self._accept,
-            quarantine=self._quarantine,
-            metrics=self.metrics,
-            clock=lambda: 1_800_000_000.0,
-        )
+        current, now = lambda: current_of(self.receiver), 1_800_000_000.0
+        webhooks = Webhooks(current, self._submit, self.metrics, clock=lambda: now)
         self.app = create_app([webhooks.blueprint()])
         self.client = self.app.test_client()
 
-    def _accept(self, notification, now):
+    def _submit(self, notification, now):
         settled = Future()
-        if self.failure:
-            settled.set_exception(self.failure)
-        else:
-            self.accepted.append(notification)
-            firing, unreadable = len(notification.alerts), len(notification.unreadable)
-            settled.set_result(Outcome(queued=firing, quarantined=unreadable, unmapped=1))
-        return settled
-
-    def _quarantine(self, notification, now):
-        settled = Future()
-        if self.held is not None:
+        unreadable = bool(notification.unreadable) and not notification.alerts
+        if unreadable and self.held is not None:
             self.held.append(settled)
         elif self.failure:
             settled.set_exception(self.failure)
-        else:
+        elif unreadable:
             [kept] = notification.unreadable
             self.quarantined.append((notification.receiver, notification.source, kept.reason, kept.body, now))
             settled.set_result(Outcome(quarantined=1))
+        else:
+            self.accepted.append(notification)
+            firing, odd = len(notification.alerts), len(notification.unreadable)
+            settled.set_result(Outcome(queued=firing, quarantined=odd, unmapped=1))
         return settled
 
     def post(self, body, headers=BEARER, kind="application/json", path=PATH):

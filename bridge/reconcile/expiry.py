@@ -52,13 +52,7 @@ def expired(
 class Expiry(PeriodicThread):
     """Expires the alerts of every receiver, in one thread: `start`, `change`, `stop`."""
 
-    def __init__(
-        self,
-        outbox: Outbox,
-        receivers: Iterable[ReceiverSettings],
-        *,
-        clock: Clock = CLOCK,
-    ) -> None:
+    def __init__(self, outbox: Outbox, receivers: Iterable[ReceiverSettings], *, clock: Clock = CLOCK) -> None:
         """`receivers`: all of them."""
         self._outbox, self._clock = outbox, clock
         super().__init__("expiry", "Resolving expired alerts", self.tick)

@@ -71,14 +71,7 @@ def judge(  # noqa: PLR0913  six independent facts decide
 class Watchdog(PeriodicThread):
     """Checks every watchdog, in one thread: `start`, `change` with new settings, `stop`."""
 
-    def __init__(
-        self,
-        outbox: Outbox,
-        watched: Iterable[Settings],
-        metrics: Metrics,
-        *,
-        clock: Clock = CLOCK,
-    ) -> None:
+    def __init__(self, outbox: Outbox, watched: Iterable[Settings], metrics: Metrics, *, clock: Clock = CLOCK) -> None:
         """`watched`: all Alertmanager receivers, to end the alarm of one whose watchdog is gone."""
         self._outbox, self._metrics, self._clock, self._owner = outbox, metrics, clock, uuid4().hex
         self._watched: dict[str, Settings] = {}

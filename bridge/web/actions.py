@@ -1,7 +1,6 @@
 """The buttons of the operator's page: close, resend, requeue, replay, discard, resolve, comment."""
 
 import logging
-import time
 from collections.abc import Callable, Mapping, Sequence
 from urllib.parse import urlencode
 
@@ -11,6 +10,7 @@ from bridge.domain.incident import IncidentRecord
 from bridge.errors import DeliveryError, Unavailable
 from bridge.incidents.incidents_client import IncidentsClient
 from bridge.outbox.outbox import Outbox
+from bridge.periodic import CLOCK, Clock
 from bridge.web import forms
 from bridge.web.current import Current
 from bridge.web.operations import Accept, close, replay, resend
@@ -29,7 +29,7 @@ class Actions:
         accept: Accept,
         password_hash: forms.PasswordHash,
         *,
-        clock: Callable[[], float] = time.time,
+        clock: Clock = CLOCK,
     ) -> None:
         self._outbox, self._current, self._accept = outbox, current, accept
         self._password_hash, self._clock = password_hash, clock
@@ -62,27 +62,27 @@ class Actions:
         return actions
 
     def _on_alert(self, act: Callable[..., Mapping[str, Sequence[str]]]) -> Response:
-        key = request.form.get("key", "")
+        key, receivers = request.form.get("key", ""), self._current().config.by_source
         accept = lambda batch, now: [self._accept(one, now) for one in batch]  # noqa: E731  there is one
-        done = act(self._outbox.alerts.states([key]).values(), self._current().config.by_source, accept, self._clock())
+        done = act(self._outbox.alerts.states([key]).values(), receivers, accept, self._clock.wall())
         return _back("../alerts", done, key)
 
     def requeue(self) -> Response:
         """Queue dead letters again."""
         mappings = {path: found.mapping for path, found in self._current().config.by_source.items()}
-        done = self._outbox.dead_letters.requeue(None if forms.up_to() else forms.ids(), mappings, self._clock())
+        done = self._outbox.dead_letters.requeue(None if forms.up_to() else forms.ids(), mappings, self._clock.wall())
         self._outbox.wake()
         return _back("../dead-letters", done)
 
     def discard(self) -> Response:
         """Discard dead letters."""
-        count = self._outbox.dead_letters.discard(forms.ids(), self._clock(), up_to=forms.up_to())
+        count = self._outbox.dead_letters.discard(forms.ids(), self._clock.wall(), up_to=forms.up_to())
         return _back("../dead-letters", {"discarded": range(count)})
 
     def replay(self) -> Response:
         """Process quarantined webhooks again."""
         ids = None if forms.up_to() else forms.ids()
-        done = replay(self._outbox.quarantine, ids, self._current().config.by_source, self._accept, self._clock())
+        done = replay(self._outbox.quarantine, ids, self._current().config.by_source, self._accept, self._clock.wall())
         return _back("../quarantine", done)
 
     def discard_quarantined(self) -> Response:

@@ -7,7 +7,6 @@ so that no other site can make a browser press a button. Text from outside is es
 import base64
 import hashlib
 import logging
-import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Final
@@ -18,6 +17,7 @@ from markupsafe import Markup
 from bridge.errors import Unavailable
 from bridge.outbox.outbox import Outbox
 from bridge.outbox.pages import PageRequest
+from bridge.periodic import CLOCK, Clock
 from bridge.web import formatting, forms
 from bridge.web.attention import attention
 from bridge.web.current import Current
@@ -52,12 +52,7 @@ class OperatorPage:
     """The read-only views. Anything a reload may change is read at each request."""
 
     def __init__(
-        self,
-        outbox: Outbox,
-        current: Callable[[], Current],
-        password_hash: forms.PasswordHash,
-        *,
-        clock: Callable[[], float] = time.time,
+        self, outbox: Outbox, current: Callable[[], Current], password_hash: forms.PasswordHash, *, clock: Clock = CLOCK
     ) -> None:
         self._outbox, self._current, self._password_hash, self._clock = outbox, current, password_hash, clock
 
@@ -71,10 +66,10 @@ class OperatorPage:
             ("/alert", self.alert),
             ("/incidents", self.incident_list),
             ("/incident", self.incident),
-            ("/waiting", lambda: self._page("waiting", rows=outbox.events.queued(_requested(), clock()))),
+            ("/waiting", lambda: self._page("waiting", rows=outbox.events.queued(_requested(), clock.wall()))),
             ("/dead-letters", lambda: self._page("dead-letters", rows=outbox.dead_letters.page(_requested()))),
             ("/quarantine", lambda: self._page("quarantine", rows=outbox.quarantine.page(_requested()))),
-            ("/deliveries", lambda: self._page("deliveries", rows=outbox.events.closed(_requested(), clock()))),
+            ("/deliveries", lambda: self._page("deliveries", rows=outbox.events.closed(_requested(), clock.wall()))),
         ):
             page.add_url_rule(path, path, view)
 
@@ -86,7 +81,7 @@ class OperatorPage:
 
     def overview(self) -> Response:
         """Show the notices and the beginning of every list."""
-        now, current = self._clock(), self._current()
+        now, current = self._clock.wall(), self._current()
         receivers, incidents = current.receivers(self._outbox), self._outbox.incidents.page(_FEW)
         confirmation = current.confirmation.status if current.confirmation else None
         quotas = self._outbox.incidents.share_quotas((one.receiver, one.source) for one in receivers)
@@ -118,7 +113,8 @@ class OperatorPage:
     def alert(self) -> Response:
         """Show one alert and its events."""
         key = request.args.get("key", "")
-        state, events = self._outbox.alerts.states([key]).get(key), self._outbox.events.of_alert(key, self._clock())
+        state = self._outbox.alerts.states([key]).get(key)
+        events = self._outbox.events.of_alert(key, self._clock.wall())
         if state is None and not events.rows:
             return respond("error.html", 404, title="No such alert", text=f"Unknown alert: {key or 'no key'}.")
         return self._page("alert", key=key, state=state, events=events)
@@ -146,7 +142,7 @@ class OperatorPage:
 
     def _page(self, name: str, **content: Any) -> Response:
         """Render a page with the content common to all: the counts of each kind, and the user."""
-        now, current = self._clock(), self._current()
+        now, current = self._clock.wall(), self._current()
         user, following = forms.user(), request.args.get("follow") == "1"
         answer = respond(
             f"{name}.html",

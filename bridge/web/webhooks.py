@@ -8,7 +8,6 @@ The front has already rejected unauthorized and oversized requests.
 import json
 import logging
 import re
-import time
 from collections.abc import Callable
 from concurrent.futures import Future
 from contextlib import suppress
@@ -22,6 +21,7 @@ from bridge.domain.alert import UnreadableAlert
 from bridge.domain.notification import Notification, Outcome
 from bridge.errors import Unavailable, Unreadable
 from bridge.metrics import Metrics
+from bridge.periodic import CLOCK, Clock
 from bridge.receivers.contract import translate
 from bridge.receivers.settings import ReceiverSettings
 from bridge.web.application import plain
@@ -61,7 +61,7 @@ class Webhooks:
         submit: Callable[[Notification, float], Future[Outcome]],
         metrics: Metrics,
         *,
-        clock: Callable[[], float] = time.time,
+        clock: Clock = CLOCK,
     ) -> None:
         """`submit` returns a future that is done once a notification is durable."""
         self._current, self._submit, self._metrics, self._clock = current, submit, metrics, clock
@@ -80,7 +80,7 @@ class Webhooks:
 
     def webhook(self, receiver: str, source: str, form: Form) -> Response:
         """Accept one webhook."""
-        settings, now = self._current().config.by_source.get((receiver, source)), self._clock()
+        settings, now = self._current().config.by_source.get((receiver, source)), self._clock.wall()
         if settings is None:
             raise HttpError(404, "not_found", "no such receiver")
         notification, problem = self._read(settings, now)

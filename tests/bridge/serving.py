@@ -8,6 +8,7 @@ from functools import partial
 from bridge.config import Config
 from bridge.errors import Unavailable
 from bridge.metrics import Metrics
+from bridge.periodic import Clock
 from bridge.web.current import Current
 from bridge.web.routes import route
 from bridge.web.webhooks import Webhooks
@@ -35,7 +36,7 @@ def current_of(*receivers):
 def webhooks_at(now, store, receivers, metrics=None):
     """Return webhook views before a store; for them it is always `now`. `receivers` is asked at each request."""
     accept = lambda notification, now: settled(lambda: store.ingest.accept_one(notification, now))  # noqa: E731
-    return Webhooks(lambda: current_of(*receivers().values()), accept, metrics or Metrics(), clock=lambda: now)
+    return Webhooks(lambda: current_of(*receivers().values()), accept, metrics or Metrics(), clock=Clock(lambda: now))
 
 
 @contextmanager

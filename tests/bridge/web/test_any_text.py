@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from bridge.config import read
 from bridge.outbox import schema
 from bridge.outbox.pages import PageRequest
+from bridge.periodic import Clock
 from bridge.receivers.contract import sender, senders
 from bridge.web.application import create_app
 from bridge.web.current import Current
@@ -101,7 +102,7 @@ class Desk:
         self.store = store = Store(self.url)
         webhooks = webhooks_at(NOW, store, lambda: self.receivers)
         current = Current(read({"database": self.url, "bigpanda": {"app_key": "app", "token": "t"}}))
-        page = OperatorPage(store, lambda: current, lambda _user: None, clock=lambda: NOW)
+        page = OperatorPage(store, lambda: current, lambda _user: None, clock=Clock(lambda: NOW))
         self.client = create_app([webhooks.blueprint(), page.blueprint()]).test_client()
 
     def restart(self):

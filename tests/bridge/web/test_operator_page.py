@@ -15,6 +15,7 @@ from bridge.errors import Rejected, Unavailable
 from bridge.outbox.outbox import Outbox
 from bridge.outbox.pages import Page, PageRequest
 from bridge.outbox.status import Circuit, OutboxStatus
+from bridge.periodic import Clock
 from bridge.reconcile.alertmanager_client import Silence
 from bridge.reconcile.reconciler import ReconcilerStatus
 from bridge.web.actions import Actions
@@ -73,8 +74,8 @@ class World:
         self.passwords, self.woken = {"ann": "hash-of-ann", "bob": "hash-of-bob"}, []
         self.panda = None
         current, waking = lambda: self, Outbox(self.outbox.database, lambda: self.woken.append(1))
-        page = OperatorPage(self.outbox, current, self.passwords.get, clock=lambda: NOW)
-        actions = Actions(waking, current, self.accept, self.passwords.get, clock=lambda: NOW)
+        page = OperatorPage(self.outbox, current, self.passwords.get, clock=Clock(lambda: NOW))
+        actions = Actions(waking, current, self.accept, self.passwords.get, clock=Clock(lambda: NOW))
         self.client = create_app([page.blueprint(), actions.blueprint()]).test_client()
         self.mapping = self.config.receivers[0].mapping
 

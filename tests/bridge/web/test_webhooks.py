@@ -13,6 +13,7 @@ import requests
 from bridge.domain.notification import Outcome
 from bridge.errors import Unavailable, Unreadable
 from bridge.metrics import Metrics
+from bridge.periodic import Clock
 from bridge.receivers import alertmanager
 from bridge.web import webhooks
 from bridge.web.application import create_app
@@ -55,7 +56,7 @@ class Front:
         self.receiver = settings
         self.receivers = lambda: {("alertmanager", "prod"): self.receiver}
         current, now = lambda: current_of(self.receiver), 1_800_000_000.0
-        webhooks = Webhooks(current, self._submit, self.metrics, clock=lambda: now)
+        webhooks = Webhooks(current, self._submit, self.metrics, clock=Clock(lambda: now))
         self.app = create_app([webhooks.blueprint()])
         self.client = self.app.test_client()
 

@@ -26,16 +26,16 @@ from bridge.reconcile.watchdog import Watchdog
 from bridge.web.actions import Actions
 from bridge.web.application import create_app
 from bridge.web.current import Current
-from bridge.web.health import health
 from bridge.web.operator_page import OperatorPage
 from bridge.web.routes import route
 from bridge.web.webhooks import Webhooks
 from exporter.toolkit.config_types import ConfigError
 from exporter.toolkit.flags import Address
 from exporter.toolkit.front import Front
+from exporter.toolkit.management import Management
 from exporter.toolkit.server import HttpServer
 from exporter.toolkit.web_config import WebConfigFile
-from exporter.toolkit.wsgi import Application, call
+from exporter.toolkit.wsgi import call
 
 _PRUNE_INTERVAL: Final = 60.0
 _PRUNE_ROWS: Final = 500
@@ -155,16 +155,16 @@ class Bridge:
         metrics.reloaded(successful=True, now=time.time())
         return made
 
-    def _application(self) -> Application:
+    def _application(self) -> Management:
         """Return the web application: webhooks, the operator's page, metrics and health."""
         current = lambda: self._current  # noqa: E731  a reload replaces it
         webhooks = Webhooks(current, self._commits.submit, self._metrics)
         page = OperatorPage(self._outbox, current, self._password_hash)
         actions = Actions(self._outbox, current, self._commits.accept, self._password_hash)
+        own = partial(call, create_app([webhooks.blueprint(), page.blueprint(), actions.blueprint()]))
+        waiting = lambda: "" if self._outbox.status.writable() else "the database cannot be written"  # noqa: E731  in words
         reload = self.reload if self._start.lifecycle else None
-        routes = health(self._metrics.registry, self._outbox.status.writable, reload)
-        app = create_app([routes, webhooks.blueprint(), page.blueprint(), actions.blueprint()])
-        return partial(call, app)
+        return Management("vendorwatch-bridge", own, self._metrics.page, waiting, reload)
 
     def _password_hash(self, user: str) -> str | None:
         hashed = self._start.web_config.config.basic_auth_users.get(user)

@@ -19,7 +19,7 @@ from exporter.toolkit.config_types import ConfigError, Secret
 from exporter.toolkit.front import Front
 from exporter.toolkit.server import HttpServer
 from exporter.toolkit.web_config import WebConfigFile
-from exporter.web.pages import Web, route
+from exporter.web.pages import application, route
 
 if TYPE_CHECKING:
     from exporter.polling.leadership import Leadership
@@ -45,7 +45,7 @@ class App:
             self._targets = Targets(self._page_cache, self._leadership.database, self._leadership.leads)
         else:
             self._targets = Targets(self._page_cache, _directory(options) if options.storage else None)
-        web = Web(self._page_cache, self.reload if options.lifecycle else None, roles=self._running.roles)
+        web = application(self._page_cache, self.reload if options.lifecycle else None, roles=self._running.roles)
         front = Front(web, web_config, route, self._running.refused)
         self._server = HttpServer(front, flags.addresses(options.listen, DEFAULT), web_config)
         try:

@@ -119,7 +119,7 @@ def test_a_collector_opens_no_socket(path):
 def test_flask_stays_at_the_bridges_edge():
     """Only the views know how a request looks."""
     users = {named(path) for path in SOURCES if any(module.split(".")[0] == "flask" for module in imported(path))}
-    names = ("actions", "application", "forms", "health", "operator_page", "webhooks")
+    names = ("actions", "application", "forms", "operator_page", "webhooks")
     assert users <= {f"bridge/web/{name}.py" for name in names}
 
 

@@ -5,15 +5,14 @@ from collections.abc import Mapping
 from urllib.parse import parse_qs
 
 from bridge.receivers.settings import ReceiverSettings
+from exporter.toolkit import management
 from exporter.toolkit.front import QUERY, Lane, Route, only
 from exporter.toolkit.wsgi import Headers
 
-_LANES = {"/-/healthy": Lane.LOOP, "/metrics": Lane.SIDE, "/-/ready": Lane.SIDE}
-
 
 def route(path: str, receivers: Mapping[tuple[str, str], ReceiverSettings], max_body: int) -> Route:
-    """Return how a path is served. Some senders' webhook paths have a slash too many."""
-    match [part for part in path.split("/") if part]:
+    """Return how a path is served. Some senders' paths have a slash too many."""
+    match parts := [part for part in path.split("/") if part]:
         case ["webhooks", receiver, source]:
             rest = ""
         case ["webhooks", "alerts_api" as receiver, source, "data", "v2", "alerts"]:
@@ -21,7 +20,7 @@ def route(path: str, receivers: Mapping[tuple[str, str], ReceiverSettings], max_
         case ["webhooks", *_]:
             return Route(path=path, found=False)
         case _:
-            return Route(path=path, lane=_LANES.get(path, Lane.POOL))
+            return management.route(f"/{'/'.join(parts)}", Lane.SIDE) or Route(path=path)
     settings = receivers.get((receiver, source))
     if settings is None:
         return Route(path=path, found=False)

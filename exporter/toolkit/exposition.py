@@ -25,15 +25,12 @@ def unit_of(name: str) -> str:
     return ending if ending in UNITS else ""
 
 
-def text(collector: Collector) -> bytes:
-    """Return the page in text 0.0.4, without `_created` series, which would be metrics of their own there."""
-    return exposition.generate_latest(_WithoutCreated(collector))
-
-
-def openmetrics(collector: Collector) -> bytes:
-    """Return the page in OpenMetrics 1.0.0."""
-    page: bytes = openmetrics_exposition.generate_latest(_WithUnits(collector))  # type: ignore[no-untyped-call]
-    return page
+def page(collector: Collector, *, openmetrics: bool) -> bytes:
+    """Return the page in OpenMetrics 1.0.0, or in text 0.0.4: there `_created` series would be metrics of their own."""
+    if not openmetrics:
+        return exposition.generate_latest(_WithoutCreated(collector))
+    found: bytes = openmetrics_exposition.generate_latest(_WithUnits(collector))  # type: ignore[no-untyped-call]
+    return found
 
 
 @lru_cache(maxsize=16)

@@ -3,6 +3,7 @@
 import contextlib
 import socket
 import time
+from functools import partial
 
 import h11
 import pytest
@@ -12,10 +13,11 @@ from bridge.metrics import Metrics
 from bridge.receivers import alertmanager
 from bridge.web import routes
 from bridge.web.application import create_app
-from bridge.web.health import health
 from bridge.web.webhooks import Webhooks
 from exporter.metrics.exporter_metrics import Running
 from exporter.metrics.page_cache import PageCache
+from exporter.toolkit.management import Management
+from exporter.toolkit.wsgi import call
 from exporter.web import pages
 from tests.bridge.serving import current_of, settled
 
@@ -140,7 +142,7 @@ BROKEN = {
 
 
 def exporter(reload):
-    web = pages.Web(PageCache(time.time, Running("1.2.3")), reload)
+    web = pages.application(PageCache(time.time, Running("1.2.3")), reload)
     return {"answering": web, "route": pages.route}
 
 
@@ -149,8 +151,9 @@ def bridge(reload):
     current, metrics = current_of(settings), Metrics()
     accept = lambda notification, now: settled(lambda: Outcome(queued=len(notification.alerts)))  # noqa: E731
     webhooks = Webhooks(lambda: current, accept, metrics)
-    application = create_app([health(metrics.registry, lambda: True, reload), webhooks.blueprint()])
-    return {"application": application, "route": lambda path: routes.route(path, current.config.by_source, 1_000_000)}
+    application = partial(call, create_app([webhooks.blueprint()]))
+    managed = Management("vendorwatch-bridge", application, metrics.page, str, reload)
+    return {"answering": managed, "route": lambda path: routes.route(path, current.config.by_source, 1_000_000)}
 
 
 @pytest.fixture(params=[exporter, bridge], ids=["exporter", "bridge"])

@@ -63,11 +63,13 @@ def test_path_determines_limits_and_credentials():
     assert found.admits([(b"authorization", b"Bearer Tok 1")])
     assert not found.admits([])
     assert route("/webhooks/alertmanager/bare", receivers, 7).admits is None
-    assert [route(path, receivers, 7).lane for path in ("/-/healthy", "/metrics", "/-/ready", "/")] == [
-        Lane.LOOP,
-        Lane.SIDE,
-        Lane.SIDE,
-        Lane.POOL,
+    served = [route(path, receivers, 7) for path in ("/-/healthy", "/metrics/", "/-/ready", "//-/reload", "/")]
+    assert [(each.path, each.methods, each.lane) for each in served] == [
+        ("/-/healthy", ("GET", "HEAD"), Lane.LOOP),
+        ("/metrics", ("GET", "HEAD"), Lane.SIDE),
+        ("/-/ready", ("GET", "HEAD"), Lane.SIDE),
+        ("/-/reload", ("POST", "PUT"), Lane.POOL),
+        ("/", (), Lane.POOL),
     ]
     for path in ("/webhooks", "/webhooks/alertmanager", "/webhooks/alertmanager/other", "/webhooks/a/b/c"):
         assert not route(path, receivers, 7).found

@@ -9,7 +9,7 @@ import pytest
 from exporter.metrics.exporter_metrics import Running
 from exporter.metrics.health import Endpoint
 from exporter.metrics.page_cache import PageCache
-from exporter.web.pages import Web
+from exporter.web.pages import application
 from tests.exporter.web import serving
 
 SHOP = Endpoint("https://shop.example.com/health", (("monitor_id", "42"), ("monitor", "shop"), ("status", "up")))
@@ -38,7 +38,7 @@ class Served(PageCache):
 
 def asked(path, *targets, method="GET"):
     """Return the status, the headers and the body of an answer."""
-    return serving.asked(Web(Served(*targets), None), quote(path), method)
+    return serving.asked(application(Served(*targets), None), quote(path), method)
 
 
 def test_each_endpoint_is_a_group_with_labels():

@@ -10,7 +10,7 @@ from exporter.metrics.health import Figure
 from exporter.metrics.page_cache import PageCache
 from exporter.toolkit.config_types import ConfigError
 from exporter.toolkit.exposition import OPENMETRICS, TEXT
-from exporter.web.pages import Web
+from exporter.web.pages import application
 from tests.exporter.health import HEALTH
 from tests.exporter.web.serving import asked
 from tests.toolkit.test_exposition import PROMETHEUS
@@ -43,7 +43,7 @@ def request(web, path="/metrics", method="GET", **headers):
 @pytest.mark.parametrize(("accept", "content_type"), [("", TEXT), (PROMETHEUS, OPENMETRICS)])
 def test_page_has_the_requested_format_and_encoding(accept, content_type):
     """With content type, length and Vary."""
-    web = Web(Served(HEALTH), None)
+    web = application(Served(HEALTH), None)
     status, headers, plain = request(web, accept=accept)
     assert (status, headers["Content-Type"], headers["Content-Length"]) == ("200 OK", content_type, str(len(plain)))
     assert headers["Vary"] == "Accept, Accept-Encoding"
@@ -56,7 +56,7 @@ def test_page_has_the_requested_format_and_encoding(accept, content_type):
 @pytest.mark.parametrize("path", ["/metrics", "/", "/-/healthy", "/-/ready"])
 def test_head_has_the_headers_of_get(path):
     """And no body."""
-    web = Web(Served(HEALTH), None)
+    web = application(Served(HEALTH), None)
     status, headers, body = request(web, path, "GET")
     assert int(headers["Content-Length"]) == len(body) > 0
     without_body = request(web, path, "HEAD")
@@ -80,7 +80,7 @@ def test_head_has_the_headers_of_get(path):
 )
 def test_anything_else_is_404_or_405(method, path, status, allow):
     """405 lists the allowed methods. Neither is stored on its way or taken for a page."""
-    got, headers, _ = request(Web(Served(HEALTH), None), path, method)
+    got, headers, _ = request(application(Served(HEALTH), None), path, method)
     assert (got, headers.get("Allow")) == (status, allow)
     assert (headers["Cache-Control"], headers["X-Content-Type-Options"]) == ("no-store", "nosniff")
 
@@ -99,7 +99,7 @@ def test_anything_else_is_404_or_405(method, path, status, allow):
 )
 def test_ready_once_every_first_poll_has_ended(healths, status, expected):
     """Before that, it names the awaited targets; the exporter is healthy throughout."""
-    web = Web(Served(*healths), None)
+    web = application(Served(*healths), None)
     assert request(web, "/-/ready")[::2] == (status, expected)
     assert request(web, "/-/healthy")[0] == "200 OK"
 
@@ -108,7 +108,7 @@ def test_ready_once_every_first_poll_has_ended(healths, status, expected):
 def test_reload_answers_when_it_is_done(method):
     """200 once the new configuration is used."""
     reloaded = []
-    assert request(Web(Served(), lambda: reloaded.append(1)), "/-/reload", method)[0] == "200 OK"
+    assert request(application(Served(), lambda: reloaded.append(1)), "/-/reload", method)[0] == "200 OK"
     assert reloaded == [1]
 
 
@@ -118,17 +118,17 @@ def test_reload_of_an_invalid_file_is_500():
     def reload():
         raise ConfigError(["targets: missing", "a: unknown key"])
 
-    status, _, body = request(Web(Served(), reload), "/-/reload", "POST")
+    status, _, body = request(application(Served(), reload), "/-/reload", "POST")
     assert (status, body) == (
         "500 Internal Server Error",
-        b"failed to reload config: targets: missing\na: unknown key\n",
+        b"Reload failed, keeping the current configuration:\ntargets: missing\na: unknown key\n",
     )
 
 
 def test_reload_is_forbidden_unless_it_is_enabled():
     """As in Prometheus."""
-    status, _, body = request(Web(Served(), None), "/-/reload", "POST")
-    assert (status, body) == ("403 Forbidden", b"Lifecycle API is not enabled.\n")
+    status, _, body = request(application(Served(), None), "/-/reload", "POST")
+    assert (status, body) == ("403 Forbidden", b"Lifecycle API is not enabled: needs --web.enable-lifecycle\n")
 
 
 def test_status_page_shows_each_target():
@@ -144,7 +144,7 @@ def test_status_page_shows_each_target():
     )
     paused = replace(HEALTH, account="edge", paused_until=1060.0, paused_reason="rate_limited", truncated=True)
     fresh = replace(HEALTH, account="new", success=None, last_success=None, next_poll=None)
-    web = Web(Served(HEALTH, failing, paused, fresh), None, clock=lambda: 1000.0)
+    web = application(Served(HEALTH, failing, paused, fresh), None, clock=lambda: 1000.0)
     _, headers, body = request(web, "/")
     page = body.decode()
     assert headers["Content-Type"] == "text/html; charset=utf-8"
@@ -162,7 +162,7 @@ def test_status_page_shows_each_target():
 def test_status_page_escapes_untrusted_text():
     """An account or an error is text, whatever it contains."""
     hostile = replace(HEALTH, account="<script>alert(1)</script>", last_error='<img src="x">&', last_error_at=1.0)
-    page = request(Web(Served(hostile), None), "/")[2].decode()
+    page = request(application(Served(hostile), None), "/")[2].decode()
     assert "<script" not in page
     assert "<img" not in page
     assert "&lt;script&gt;" in page

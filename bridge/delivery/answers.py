@@ -7,12 +7,11 @@ may echo our request, so secrets are masked in the words that are kept.
 import json
 import re
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import suppress
-from email.utils import parsedate_to_datetime
 from typing import Any, Final
 
 from bridge.errors import DeliveryError, Rejected, Stopped, Transient
 from exporter.toolkit.http_connection import HttpResponse
+from exporter.toolkit.lenient import retry_after
 
 MASK: Final = "<secret>"
 _MOST_WORDS: Final = 500
@@ -42,10 +41,7 @@ def judge(response: HttpResponse, now: float, *, who: str = "BigPanda", secrets:
         kind = Transient
     reason = why if accepted else words(text) or _page(text) or " ".join(text.split())
     message = f"{who} answered {status}{', but did not accept' if accepted else ''}{f': {reason}' if reason else ''}"
-    wait, retry_after = response.headers.get("retry-after", "").strip(), None
-    with suppress(ValueError, OverflowError):  # ignore an unreadable Retry-After
-        retry_after = float(wait) if wait.isdecimal() else max(0.0, parsedate_to_datetime(wait).timestamp() - now)
-    raise kind(masked(message, secrets), status=status, retry_after=retry_after)
+    raise kind(masked(message, secrets), status=status, retry_after=retry_after(response.headers, now))
 
 
 def _unbelievable(status: int, text: str) -> str | None:

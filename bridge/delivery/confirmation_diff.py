@@ -12,7 +12,7 @@ from bridge.delivery.answers import parsed
 from bridge.errors import Unreadable
 from bridge.metrics import DIAGNOSTICS
 from bridge.outbox.confirmations import SentEvent
-from bridge.receivers.lenient import time_of
+from exporter.toolkit.lenient import time_of
 
 LOOKS: Final = 2
 """Checks in which an event is missing after which it counts as not processed."""

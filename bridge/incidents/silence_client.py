@@ -11,7 +11,7 @@ from bridge.delivery.http_api import HttpApi
 from bridge.errors import Stopped, Unreadable
 from bridge.incidents.silence_plan import CREATED_BY, Silence, Step, Wanted, tagged_key
 from bridge.receivers.bigpanda import Silences as Settings
-from bridge.receivers.lenient import time_of
+from exporter.toolkit.lenient import time_of
 
 _EARLIER: Final = 3600.0
 """Seconds by which a new silence is backdated, so that Alertmanager starts it at once, whatever its clock."""

@@ -14,10 +14,11 @@ from pydantic import Field, field_validator, model_validator
 from bridge.domain.alert import Alert, UnreadableAlert
 from bridge.domain.notification import Notification
 from bridge.errors import Unreadable
-from bridge.receivers.lenient import beginning_of, identifier_of, short_text_of, strings_of, text_of, time_of, whole_of
+from bridge.receivers.lenient import beginning_of, identifier_of, short_text_of, strings_of, text_of, whole_of
 from bridge.receivers.settings import AlertmanagerClientSettings, HttpAuthSettings
 from exporter.toolkit.config_types import Duration, Section
 from exporter.toolkit.http_settings import http_url
+from exporter.toolkit.lenient import time_of
 
 _ANNOTATED_LINKS = ("runbook_url", "dashboard_url")
 _LINKS = {

@@ -15,9 +15,10 @@ from bridge.domain.alert import Alert
 from bridge.domain.event import Status
 from bridge.domain.notification import Notification
 from bridge.errors import Unreadable
-from bridge.receivers.lenient import MILLISECONDS, date_of, strings_of, text_of
+from bridge.receivers.lenient import strings_of, text_of
 from bridge.receivers.settings import BigPandaStatus, HttpAuthSettings
 from exporter.toolkit.config_types import Duration
+from exporter.toolkit.lenient import LATEST, time_of
 
 _STATUSES: Final = tuple(status.value for status in Status)
 _PRIMARY: Final = ("host", "service", "application", "device")
@@ -83,10 +84,10 @@ def _property(entry: Mapping[str, Any], member: str, default: tuple[str, ...]) -
 def _time(value: Any) -> float | None:
     """Return epoch seconds; stricter than for other receivers, because BigPanda does not guess either."""
     written = value.strip() if isinstance(value, str) else ""
-    if "T" in written:
-        return date_of(written)  # Kapacitor's handler writes RFC 3339.
+    if written[10:11] == "T":
+        return time_of(written)  # Kapacitor's handler writes RFC 3339.
     number = int(written[:20]) if written.isascii() and written.isdigit() else value
-    if isinstance(number, bool) or not isinstance(number, int | float) or not 0 < number < MILLISECONDS:
+    if isinstance(number, bool) or not isinstance(number, int | float) or not 0 < number < LATEST:
         return None
     return float(number)
 

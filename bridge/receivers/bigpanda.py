@@ -18,7 +18,6 @@ from bridge.receivers.bigpanda_body import (
     KEY_TAG,
     details,
     first_time,
-    flag,
     object_of,
     person,
     places,
@@ -31,6 +30,7 @@ from bridge.receivers.bigpanda_body import (
 from bridge.receivers.settings import AlertmanagerClientSettings, HeaderSecret, ReceiverSettings
 from exporter.toolkit.config_types import Duration, Secret, fold_files
 from exporter.toolkit.http_settings import HEADER_NAME, HttpClientSettings, HttpUrl
+from exporter.toolkit.lenient import flag_of
 
 STATUSES: Final = frozenset({"critical", "warning", "unknown", "ok", "acknowledged"})
 _TRIGGERS: Final = {"incident#closed": False, "incident#reopen": True}
@@ -115,11 +115,11 @@ def _incident(number: str, reported: Mapping[str, Any], body: Mapping[str, Any])
     where = places(body, reported)
     metadata = {**object_of(body.get("metadata")), **object_of(reported.get("metadata"))}
     event = text(body.get("event")) or text(reported.get("event")) or ""
-    active = flag(reported.get("active"))
+    active = flag_of(reported.get("active"))
     status = word(reported.get("status"))
     # Only an object has the end of the snooze: an older body has just a flag.
     snooze = reported.get("snooze")
-    snoozed = flag(snooze.get("snoozed") if isinstance(snooze, dict) else snooze)
+    snoozed = flag_of(snooze.get("snoozed") if isinstance(snooze, dict) else snooze)
     links = [place.get("links") for place in where]
     pages = [one.get("landingPage") or one.get("landing_page") if isinstance(one, dict) else one for one in links]
     # Never the sender of the share, who may be anyone, or AutoShare.

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
 
 from bridge.domain.incident_details import ForeignAlert, RelatedChange
-from bridge.receivers.lenient import time_of
+from exporter.toolkit.lenient import flag_of, time_of
 
 KEY_TAG: Final = "vendorwatch_key"
 _ANY: Final = "default"
@@ -19,7 +19,6 @@ _LARGEST: Final = 1e14
 _LONGEST: Final = 512
 _PLACEHOLDER: Final = "{{"
 _NOTHING: Final = frozenset({"", "null", "none", "undefined"})
-_BOOLEANS: Final = {"true": True, "false": False, "1": True, "0": False}
 
 Places = Sequence[Mapping[str, Any]]
 """The objects in which a webhook may have a member."""
@@ -65,13 +64,6 @@ def word(value: Any) -> str | None:
     return found.lower() if found else None
 
 
-def flag(value: Any) -> bool | None:
-    """Return a boolean, also one written as a string."""
-    if isinstance(value, bool):
-        return value
-    return _BOOLEANS.get(value.strip().lower()) if isinstance(value, str) else None
-
-
 def first_time(found: Mapping[str, Any], *names: str) -> float | None:
     """Return the first of these members that is a time."""
     return next((time for name in names if (time := time_of(found.get(name))) is not None), None)
@@ -108,7 +100,7 @@ def details(body: Mapping[str, Any], incident: Mapping[str, Any], now: float) ->
         found["snoozed_by"] = snoozer
     if environment := text(_first(where, "environment_id")):
         found["environment_id"] = environment
-    if (flapping := flag(incident.get("flapping"))) is not None:
+    if (flapping := flag_of(incident.get("flapping"))) is not None:
         found["flapping"] = flapping
     if (tags := _first(where, "incidentTags", "incident_tags")) is not None:
         found["tags"] = dict(list(_tags(tags, "id", "tag_id", "name").items())[:_MOST])

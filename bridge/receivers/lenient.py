@@ -4,7 +4,6 @@ import json
 import math
 from collections.abc import Mapping
 from contextlib import suppress
-from datetime import UTC, datetime
 from itertools import islice
 from typing import Any, Final
 
@@ -17,8 +16,6 @@ _MOST_NAMES: Final = 1000
 _MOST_TOGETHER: Final = 1_000_000
 """Most characters kept of an object's names and texts: they are stored more than once, and BigPanda accepts few."""
 _LONGEST_IDENTIFIER: Final = 128
-MILLISECONDS: Final = 1e11
-"""A number from here on is not a date in seconds: that would be in the year 5138."""
 _LATEST: Final = 1e14
 
 
@@ -83,32 +80,3 @@ def whole_of(value: Any) -> int | None:
     if isinstance(value, bool) or not isinstance(value, int | float) or not abs(value) < _LATEST:
         return None
     return math.floor(value)
-
-
-def time_of(value: Any) -> float | None:
-    """Return epoch seconds from a number, a number as text, or a date; milliseconds are recognized.
-
-    None for anything else, and for Go's zero time, which means "not yet".
-    """
-    if isinstance(value, bool) or not isinstance(value, int | float | str):
-        return None
-    try:
-        found = float(value)
-    except OverflowError:
-        return None
-    except ValueError:
-        return date_of(str(value))
-    if not 0 < found < _LATEST:
-        return None
-    return found / 1000 if found >= MILLISECONDS else found
-
-
-def date_of(text: str) -> float | None:
-    """Return epoch seconds from an ISO 8601 date, in UTC if it has no zone; None for anything else."""
-    try:
-        moment = datetime.fromisoformat(text)
-        moment = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
-        # In UTC a moment near either end of the calendar lies outside it, where no date can be written.
-        return None if moment.year == 1 else moment.astimezone(UTC).timestamp()
-    except (ValueError, OverflowError):
-        return None

@@ -15,9 +15,10 @@ from pydantic import Field
 from bridge.domain.alert import Alert
 from bridge.domain.notification import Notification
 from bridge.errors import Unreadable
-from bridge.receivers.lenient import identifier_of, short_text_of, time_of, whole_of
+from bridge.receivers.lenient import identifier_of, short_text_of, whole_of
 from bridge.receivers.settings import HeaderSecret, ReceiverSettings
 from exporter.toolkit.config_types import Duration
+from exporter.toolkit.lenient import time_of
 
 _DAY = 86400.0
 _UP_AFTER = 0.5

@@ -2,20 +2,13 @@
 
 import json
 import math
-from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
 from typing import Any, Final
 
 from exporter.errors import Malformed
+from exporter.toolkit.lenient import number_of
 
-LARGEST: Final = 1e15
-"""Largest plausible count, time or duration."""
-_EARLIEST: Final = 1e8
-_LATEST: Final = 1e11
-"""Seconds: the years 1973 and 5138. A larger number is in milliseconds."""
 _ROUNDING: Final = 0.001
 """Percent by which a computed percentage may go beyond 0 or 100."""
-_FLAGS: Final = {"true": True, "1": True, "1.0": True, "false": False, "0": False, "0.0": False}
 _LONGEST: Final = 4300
 """Most digits of a number: Python reads no longer ones."""
 
@@ -61,15 +54,6 @@ def text_of(value: Any) -> str:
     return str(value) if isinstance(value, str | int) and not isinstance(value, bool) else ""
 
 
-def number_of(value: Any) -> float | None:
-    """Return a number, also one given as a string, as some databases do; None beyond `LARGEST`."""
-    try:
-        found = float(value) if isinstance(value, int | float | str) and not isinstance(value, bool) else math.nan
-    except (ValueError, OverflowError):
-        return None
-    return found if abs(found) <= LARGEST else None  # false for NaN too
-
-
 def amount_of(value: Any) -> float | None:
     """Return a number if it is not negative."""
     found = number_of(value)
@@ -88,24 +72,3 @@ def count_of(value: Any) -> int | None:
     """Return a whole number if it is not negative."""
     found = amount_of(value)
     return int(found) if found is not None and found.is_integer() else None
-
-
-def flag_of(value: Any) -> bool | None:
-    """Return a boolean, also one given as 0 or 1 or as text; None for anything else."""
-    return _FLAGS.get(str(value).strip().lower()) if isinstance(value, bool | int | float | str) else None
-
-
-def time_of(value: Any) -> float | None:
-    """Return a time in epoch seconds, from ISO 8601, an HTTP date or a number; UTC if no zone is given."""
-    number = number_of(value)
-    if number is not None:
-        seconds = number / 1000 if number > _LATEST else number
-        return seconds if _EARLIEST <= seconds <= _LATEST else None
-    if not isinstance(value, str):
-        return None
-    try:
-        moment = parsedate_to_datetime(value) if value[:3].isalpha() else datetime.fromisoformat(value)
-        moment = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
-        return moment.astimezone(UTC).timestamp()  # a time outside the years of UTC could not be shown either
-    except (ValueError, OverflowError):
-        return None

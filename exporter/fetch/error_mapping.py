@@ -1,14 +1,8 @@
 """Map HTTP statuses to PollErrors. Pure."""
 
-import contextlib
-from email.utils import parsedate_to_datetime
-from typing import Final
-
 from exporter.collectors.contract import Get, Response
 from exporter.errors import ClientError, Malformed, RateLimited, Refused, ServerError
-
-UNCERTAIN: Final = 60.0
-"""Longest wait, in seconds, for a date that cannot be compared with the vendor's own clock."""
+from exporter.toolkit.lenient import retry_after
 
 
 def check(request: Get, response: Response) -> None:
@@ -19,7 +13,7 @@ def check(request: Get, response: Response) -> None:
     if status in (401, 403):
         raise Refused(f"{status}: the vendor rejects the credentials")
     if status == 429:  # noqa: PLR2004  see above
-        raise RateLimited("429: too many requests", _retry_after(response))
+        raise RateLimited("429: too many requests", retry_after(response.headers, response.at))
     match status // 100:
         case 3:
             raise ClientError(f"{status}: redirects are not followed")
@@ -28,26 +22,3 @@ def check(request: Get, response: Response) -> None:
         case 5:
             raise ServerError(f"{status}")
     raise Malformed(f"status {status}")
-
-
-def _retry_after(response: Response) -> float | None:
-    """Return the seconds that the vendor asks to wait. A date is compared with the vendor's own `Date` header."""
-    text = response.headers.get("retry-after", "").strip()
-    if text[:1].isdigit():
-        with contextlib.suppress(ValueError):
-            return float(text)
-    moment, vendors_now = http_date(text), http_date(response.headers.get("date", ""))
-    if moment is None:
-        return None
-    if vendors_now is None:
-        # Without a Date header only our own clock is left: cap the wait in case either clock is wrong.
-        return min(max(0.0, moment - response.at), UNCERTAIN)
-    return max(0.0, moment - vendors_now)
-
-
-def http_date(text: str) -> float | None:
-    """Parse a header's date to epoch seconds; return None for anything else."""
-    try:
-        return parsedate_to_datetime(text).timestamp()
-    except (ValueError, OverflowError):
-        return None

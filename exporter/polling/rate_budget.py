@@ -13,7 +13,7 @@ from math import ceil
 from typing import Final
 
 from exporter.errors import ConnectFailed, PollError, RateLimited, Refused, ServerError, TimedOut, TlsFailed
-from exporter.fetch.error_mapping import http_date
+from exporter.toolkit.lenient import time_of
 
 MINUTE: Final = 60.0
 SECOND: Final = 1.0
@@ -36,7 +36,6 @@ ROUNDING: Final = 1e-9
 _FAMILIES = ("x-organization-rate-limit-", "x-ratelimit-", "x-rate-limit-", "ratelimit-")
 _NUMBER = re.compile(r"\s*(\d+(?:\.\d+)?)")
 _EPOCH = 1e9  # a reset above is an epoch second, one below is seconds from now
-_EPOCH_MS = 1e12
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,11 +169,11 @@ class Budget:
         if prefix is None or _number(headers.get(f"{prefix}limit", "")) == 0:
             return replace(self, limit=None, remaining=None, reset=None)
         text = headers.get(f"{prefix}reset", "")
-        number, vendors_now = _number(text), http_date(headers.get("date", ""))
+        number, vendors_now = _number(text), time_of(headers.get("date", ""))
         if number is not None and number < _EPOCH:
             ahead = min(number, LONGEST)
         else:
-            moment = http_date(text) if number is None else number / 1000 if number >= _EPOCH_MS else number
+            moment = time_of(text if number is None else number)
             ahead = min((moment or 0.0) - (now if vendors_now is None else vendors_now), MINUTE)
         return replace(
             self,

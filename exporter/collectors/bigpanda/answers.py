@@ -7,8 +7,9 @@ list, `{item}` or `{items}` alone. The case of statuses differs too; all are low
 from dataclasses import dataclass
 from typing import Any
 
-from exporter.collectors.lenient_json import count_of, flag_of, objects, read_json, text_of, time_of
+from exporter.collectors.lenient_json import count_of, objects, read_json, text_of
 from exporter.errors import Malformed
+from exporter.toolkit.lenient import flag_of, time_of
 
 UNKNOWN = "unknown"
 

@@ -8,8 +8,9 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
-from exporter.collectors.lenient_json import flag_of, number_of, objects, read_object, text_of, time_of
+from exporter.collectors.lenient_json import objects, read_object, text_of
 from exporter.errors import Malformed
+from exporter.toolkit.lenient import flag_of, number_of, time_of
 
 SEVERITIES = ("critical", "major", "minor", "info")
 """Gravest first."""

@@ -122,15 +122,16 @@ def test_template_can_have_the_snoozer():
 
 def test_missing_members_keep_their_values():
     """Comments and events are added once; an assignee of null is an unassignment."""
-    known = read({"id": "1", "updated_at": 100, "metadata": {"assignee": {"name": "Ann"}, "comment": {"comment": "a"}},
-                  "event_types": [{"event": "incident#new", "time": 90}]})  # fmt: skip
-    said = {"id": "1", "updated_at": 200, "metadata": {"comment": {"comment": "b"}},
-            "event_types": [{"event": "incident#new", "time": 90}, {"event": "incident#commented", "time": 200}],
-            }  # fmt: skip
+    said = {"assignee": {"name": "Ann"}, "comment": {"comment": "a"}}
+    known = read({"id": "1", "updated_at": NOW + 100, "metadata": said,
+                  "event_types": [{"event": "incident#new", "time": NOW + 90}]})  # fmt: skip
+    said = {"id": "1", "updated_at": NOW + 200, "metadata": {"comment": {"comment": "b"}},
+            "event_types": [{"event": "incident#new", "time": NOW + 90},
+                            {"event": "incident#commented", "time": NOW + 200}]}  # fmt: skip
     after = merge_details(known, details(said, said, NOW))
     assert after.assignee == "Ann"
-    assert after.comments == ((100.0, "a"), (200.0, "b"))
-    assert after.events == ((90.0, "incident#new"), (200.0, "incident#commented"))
+    assert after.comments == ((NOW + 100.0, "a"), (NOW + 200.0, "b"))
+    assert after.events == ((NOW + 90.0, "incident#new"), (NOW + 200.0, "incident#commented"))
     gone = {"id": "1", "metadata": {"assignee": None}}
     assert merge_details(after, details(gone, gone, NOW)).assignee == ""
 

@@ -6,7 +6,7 @@ import pytest
 
 from bridge.domain.event import draft, status_of
 from bridge.receivers.alertmanager import Settings, translate
-from bridge.receivers.lenient import identifier_of, strings_of, time_of, whole_of
+from bridge.receivers.lenient import identifier_of, strings_of, whole_of
 from tests.bridge.alerts import build
 
 NOW = 1_795_200_000.0
@@ -140,26 +140,6 @@ def test_identity_omits_configured_labels():
     assert len({one.key for one in found}) == 3
     assert found[2].identity == found[2].key
     assert translated(alert()).alerts[0].identity == ""
-
-
-@pytest.mark.parametrize(
-    ("value", "time"),
-    [
-        (1_795_199_000, 1_795_199_000.0),
-        (1_795_199_000_500, 1_795_199_000.5),
-        ("1795199000", 1_795_199_000.0),
-        ("2026-11-20T18:23:20", 1_795_199_000.0),
-        ("2026-11-20 19:23:20+01:00", 1_795_199_000.0),
-        (True, None),
-        (1e14, None),
-        ("2026-11-20 06:30:00 EST", None),
-        ("9999-12-31T23:59:59Z", 253_402_300_799.0),
-        ("9999-12-31T23:59:59-10:00", None),
-    ],
-)
-def test_a_time_is_read_in_every_form_that_senders_write(value, time):
-    """Seconds, milliseconds, either as text, and dates, in UTC without a zone; none that cannot be written in UTC."""
-    assert time_of(value) == time
 
 
 @pytest.mark.parametrize(

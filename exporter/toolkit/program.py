@@ -1,0 +1,69 @@
+"""The life of a program: its configuration's problems on standard error, and its signals."""
+
+import logging
+import os
+import signal
+import sys
+import threading
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Final, Protocol, TypeVar
+
+from exporter.toolkit.config_types import ConfigError
+
+SIGNALS: Final = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
+"""Blocked in every thread and awaited in the main one: a handler might run late while the main thread sleeps."""
+LAST_MOMENT: Final = 4.5
+"""Seconds after a signal until the process exits in any case."""
+T = TypeVar("T")
+_log = logging.getLogger(__name__)
+
+
+class Program(Protocol):
+    """What `run` runs. `reload` logs the problems of an invalid configuration before it raises ConfigError."""
+
+    def start(self) -> None: ...  # noqa: D102  see the class
+    def reload(self) -> None: ...  # noqa: D102
+    def stop(self) -> None: ...  # noqa: D102
+
+
+def report(about: object, lines: Iterable[object]) -> int:
+    """Print problems of a file or the program, one a line, and return the exit status for them."""
+    sys.stderr.writelines(f"{about}: {line}\n" for line in lines)
+    return 1
+
+
+def read(how: Callable[[Path], T], file: Path) -> T | None:
+    """Return the content of a file, or None after reporting its problems."""
+    try:
+        return how(file)
+    except ConfigError as error:
+        report(file, error.problems)
+        return None
+
+
+def run(program: Program) -> None:
+    """Run until SIGTERM or SIGINT; SIGHUP reloads. Raises what `start` raises, once what it began has stopped."""
+    signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
+    try:
+        program.start()
+    except BaseException:
+        program.stop()  # otherwise the open sockets would go on accepting connections
+        raise
+    while signal.sigwait(SIGNALS) == signal.SIGHUP:
+        try:
+            program.reload()
+        except ConfigError:
+            pass
+        except Exception:  # noqa: BLE001  the loop must go on, to receive SIGTERM
+            _log.exception("Reload failed unexpectedly, keeping the current configuration")
+    _log.info("Stopping")
+    end = threading.Timer(LAST_MOMENT, os._exit, [0])
+    end.daemon = True
+    end.start()
+    program.stop()
+    if any(thread is not threading.current_thread() and not thread.daemon for thread in threading.enumerate()):
+        # A thread that hangs in a library would keep the interpreter from exiting.
+        logging.shutdown()
+        sys.stdout.flush()
+        os._exit(0)

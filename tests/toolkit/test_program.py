@@ -1,0 +1,65 @@
+"""A program's signals, in a process of its own."""
+
+import signal
+import subprocess
+import sys
+
+import pytest
+
+DEMO = """
+import threading, time
+from exporter.toolkit import program
+from exporter.toolkit.config_types import ConfigError
+
+class Demo:
+    def start(self):
+        print("started", flush=True)
+        {start}
+
+    def reload(self):
+        print("reloaded", flush=True)
+        {reload}
+
+    def stop(self):
+        print("stopped", flush=True)
+
+program.run(Demo())
+"""
+
+
+def ended(*signals, start="pass", reload="pass"):
+    """Run a program, send it signals once it has started; return its status and what it wrote."""
+    command = [sys.executable, "-c", DEMO.format(start=start, reload=reload)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as process:
+        assert process.stdout.readline() == "started\n"
+        for number in signals:
+            process.send_signal(number)
+        written = process.stdout.read()
+        return process.wait(60), [word for word in written.splitlines() if word in {"reloaded", "stopped"}], written
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize(
+    ("reload", "logged"),
+    [("pass", False), ("raise ConfigError(['a: unknown key'])", False), ("raise OSError", True), ("1 / 0", True)],
+)
+def test_a_failed_reload_does_not_end_it(number, reload, logged):
+    """An error that nobody expected is logged; then a signal still stops it cleanly."""
+    status, said, log = ended(signal.SIGHUP, number, reload=reload)
+    assert (status, said) == (0, ["reloaded", "stopped"])
+    assert ("Reload failed unexpectedly" in log) == logged
+
+
+def test_a_thread_that_hangs_does_not_keep_it():
+    """It exits once it has stopped."""
+    assert ended(signal.SIGTERM, start="threading.Thread(target=time.sleep, args=(600,)).start()")[:2] == (
+        0,
+        ["stopped"],
+    )
+
+
+def test_what_has_started_is_stopped_if_the_rest_cannot_start():
+    """Open sockets would go on accepting connections."""
+    status, said, log = ended(start="raise OSError('cannot listen')")
+    assert (status, said) == (1, ["stopped"])
+    assert "OSError: cannot listen\n" in log

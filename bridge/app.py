@@ -29,6 +29,7 @@ from bridge.web.current import Current
 from bridge.web.operator_page import OperatorPage
 from bridge.web.routes import route
 from bridge.web.webhooks import Webhooks
+from exporter.toolkit import exposition
 from exporter.toolkit.config_types import ConfigError
 from exporter.toolkit.flags import Address
 from exporter.toolkit.front import Front
@@ -164,7 +165,7 @@ class Bridge:
         own = partial(call, create_app([webhooks.blueprint(), page.blueprint(), actions.blueprint()]))
         waiting = lambda: "" if self._outbox.status.writable() else "the database cannot be written"  # noqa: E731  in words
         reload = self.reload if self._start.lifecycle else None
-        return Management("vendorwatch-bridge", own, self._metrics.page, waiting, reload)
+        return Management("vendorwatch-bridge", own, partial(exposition.page, self._metrics.registry), waiting, reload)
 
     def _password_hash(self, user: str) -> str | None:
         hashed = self._start.web_config.config.basic_auth_users.get(user)

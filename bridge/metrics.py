@@ -1,6 +1,5 @@
 """The bridge's own metrics: every family of `/metrics`, in a registry of its own."""
 
-import gzip
 import math
 import platform
 import threading
@@ -17,7 +16,6 @@ from prometheus_client.process_collector import ProcessCollector
 from prometheus_client.registry import Collector
 
 from bridge.domain.notification import Notification, Outcome
-from exporter.toolkit import exposition
 from exporter.toolkit.flags import release
 from exporter.toolkit.refusals import REASONS, Refusal
 
@@ -236,11 +234,6 @@ class Metrics:
         if refusal.receiver and not refusal.by_application and outcome in NOTIFICATIONS:
             receiver, _, source = refusal.receiver.partition("/")
             self.notifications.labels(receiver, source, outcome).inc()
-
-    def page(self, *, openmetrics: bool, packed: bool) -> list[bytes]:
-        """Return every family in one form, gzipped if `packed`."""
-        page = exposition.page(self.registry, openmetrics=openmetrics)
-        return [gzip.compress(page, 1) if packed else page]
 
     def reloaded(self, *, successful: bool, now: float) -> None:
         """Record the result of loading the configuration; `now` in epoch seconds."""

@@ -20,9 +20,6 @@ def init(arguments: argparse.Namespace) -> int:
 def starter_for(names: Sequence[str]) -> str:
     """Return a first bridge.yml for these senders. Raises ConfigError for an unknown one."""
     chosen = starter.chosen("receiver", names, senders())
-    sections = [_text("bridge.receivers", "starter", f"{name}.yml") for name in chosen]
-    return _text("bridge", "starter.yml") + "\n" + starter.listed("receivers", sections)
-
-
-def _text(package: str, *path: str) -> str:
-    return resources.files(package).joinpath(*path).read_text(encoding="utf-8")
+    paths = "starter.yml", *(f"receivers/starter/{name}.yml" for name in chosen)
+    head, *sections = (resources.files("bridge").joinpath(path).read_text(encoding="utf-8") for path in paths)
+    return head + "\n" + starter.listed("receivers", sections)

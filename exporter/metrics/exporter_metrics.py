@@ -138,4 +138,4 @@ GCCollector(registry=_PROCESS)
 
 def python_lines(*, openmetrics: bool) -> bytes:
     """Return `process_*` and `python_*` as lines, the last of the page: in OpenMetrics with the end marker."""
-    return exposition.page(_PROCESS, openmetrics=openmetrics)
+    return exposition.page(_PROCESS, openmetrics=openmetrics)[0]

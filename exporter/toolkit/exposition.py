@@ -1,5 +1,6 @@
 """A registry of prometheus_client in both text formats. Only OpenMetrics has units and counters' creation times."""
 
+import gzip
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
@@ -25,12 +26,13 @@ def unit_of(name: str) -> str:
     return ending if ending in UNITS else ""
 
 
-def page(collector: Collector, *, openmetrics: bool) -> bytes:
-    """Return the page in OpenMetrics 1.0.0, or in text 0.0.4: there `_created` series would be metrics of their own."""
-    if not openmetrics:
-        return exposition.generate_latest(_WithoutCreated(collector))
-    found: bytes = openmetrics_exposition.generate_latest(_WithUnits(collector))  # type: ignore[no-untyped-call]
-    return found
+def page(collector: Collector, *, openmetrics: bool, packed: bool = False) -> list[bytes]:
+    """Return the page in OpenMetrics 1.0.0 or text 0.0.4, gzipped if `packed`, in one piece."""
+    if openmetrics:
+        found: bytes = openmetrics_exposition.generate_latest(_WithUnits(collector))  # type: ignore[no-untyped-call]
+    else:  # `_created` series would be metrics of their own there
+        found = exposition.generate_latest(_WithoutCreated(collector))
+    return [gzip.compress(found, 1) if packed else found]
 
 
 @lru_cache(maxsize=16)

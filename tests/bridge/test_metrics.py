@@ -11,6 +11,7 @@ from bridge.domain.alert import Alert
 from bridge.domain.event import EventMapping
 from bridge.domain.notification import Notification, Outcome
 from bridge.metrics import EVENTS, Metrics, QueueStatsCollector
+from exporter.toolkit import exposition
 from exporter.toolkit.refusals import Refusal
 
 STATS = {
@@ -27,7 +28,7 @@ STATS = {
 
 
 def page(metrics):
-    return metrics.page(openmetrics=False, packed=False)[0].decode()
+    return exposition.page(metrics.registry, openmetrics=False)[0].decode()
 
 
 def test_every_family_of_the_interface_is_served():
@@ -73,7 +74,7 @@ def test_openmetrics_has_units_and_created_timestamps():
     before = time.time()
     metrics = Metrics()
     metrics.expect("alertmanager", "prod")
-    page = gzip.decompress(metrics.page(openmetrics=True, packed=True)[0]).decode()
+    page = gzip.decompress(exposition.page(metrics.registry, openmetrics=True, packed=True)[0]).decode()
     families = {each.name: each for each in text_string_to_metric_families(page)}
     created = [each for each in families["vendorwatch_bridge_events"].samples if each.name.endswith("_created")]
     assert len(created) == len(EVENTS)

@@ -16,6 +16,7 @@ from bridge.web.application import create_app
 from bridge.web.webhooks import Webhooks
 from exporter.metrics.exporter_metrics import Running
 from exporter.metrics.page_cache import PageCache
+from exporter.toolkit import exposition
 from exporter.toolkit.management import Management
 from exporter.toolkit.wsgi import call
 from exporter.web import pages
@@ -152,7 +153,7 @@ def bridge(reload):
     accept = lambda notification, now: settled(lambda: Outcome(queued=len(notification.alerts)))  # noqa: E731
     webhooks = Webhooks(lambda: current, accept, metrics)
     application = partial(call, create_app([webhooks.blueprint()]))
-    managed = Management("vendorwatch-bridge", application, metrics.page, str, reload)
+    managed = Management("vendorwatch-bridge", application, partial(exposition.page, metrics.registry), str, reload)
     return {"answering": managed, "route": lambda path: routes.route(path, current.config.by_source, 1_000_000)}
 
 

@@ -63,7 +63,8 @@ class Bridge:
         """Wire the parts. Raises ConfigError or Unavailable if the database cannot be used."""
         self._start, self._reloading = start, threading.Lock()
         self._database = database = Database(config.database.read(), config.database.read)
-        self._metrics, self._last_webhook = Metrics(), dict[tuple[str, str], float]()
+        self._last_webhook: dict[tuple[str, str], float] = {}
+        self._metrics = Metrics()
         self._metrics.registry.register(QueueStatsCollector(self._queue_stats))
 
         # Parts that live as long as the process.

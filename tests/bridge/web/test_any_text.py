@@ -10,7 +10,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from bridge.config import read
+from bridge.config import BigPanda, Config
 from bridge.outbox import schema
 from bridge.outbox.pages import PageRequest
 from bridge.periodic import Clock
@@ -101,7 +101,7 @@ class Desk:
     def open(self):
         self.store = store = Store(self.url)
         webhooks = webhooks_at(NOW, store, lambda: self.receivers)
-        current = Current(read({"database": self.url, "bigpanda": {"app_key": "app", "token": "t"}}))
+        current = Current(Config.model_construct(bigpanda=BigPanda(app_key="app", token="t")))
         page = OperatorPage(store, lambda: current, lambda _user: None, clock=Clock(lambda: NOW))
         self.client = create_app([webhooks.blueprint(), page.blueprint()]).test_client()
 

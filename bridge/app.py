@@ -164,7 +164,7 @@ class Bridge:
         page = OperatorPage(self._outbox, current, self._password_hash)
         actions = Actions(self._outbox, current, self._commits.accept, self._password_hash)
         own = partial(call, create_app([webhooks.blueprint(), page.blueprint(), actions.blueprint()]))
-        waiting = lambda: "" if self._outbox.status.writable() else "the database cannot be written"  # noqa: E731  in words
+        waiting = self._outbox.status.unwritable
         reload = self.reload if self._start.lifecycle else None
         return Management("vendorwatch-bridge", own, partial(exposition.page, self._metrics.registry), waiting, reload)
 

@@ -44,9 +44,9 @@ def check(arguments: Namespace) -> int:
 def _checks(config: Config) -> Iterator[Result]:
     with closing(Database(config.database.read())) as database:
         status = Outbox(database).status
-        writable, counts = status.writable(), status.counts(time.time())
+        problem, counts = status.unwritable(), status.counts(time.time())
     found = f"{counts.waiting} events queued, {counts.dead} dead letters, {counts.quarantined} in quarantine"
-    yield "database", writable, found if writable else "cannot be written"
+    yield "database", not problem, problem.removeprefix("database: ") or found
     with closing(BigPanda(config.bigpanda)) as bigpanda:
         empty = partial(bigpanda.send, [], config.bigpanda.app_key)
         # What it rejects is the batch, or the app key.

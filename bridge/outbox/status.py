@@ -111,14 +111,15 @@ class OutboxStatus(Repository):
                 open_alerts={(source, status): number for source, status, number in open_alerts},
             )
 
-    def writable(self) -> bool:
-        """Return whether the database is writable now, by writing."""
+    def unwritable(self) -> str:
+        """Return why no webhook can be stored now, by writing; "" if it can."""
         try:
+            self._database.refuse_when_full()
             with self._database.write() as connection:
                 schema.touch(connection)
-        except Unavailable:
-            return False
-        return True
+        except Unavailable as error:
+            return str(error)
+        return ""
 
     def database_id(self) -> str:
         """Return the id of this database, created when first needed."""

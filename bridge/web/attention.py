@@ -32,12 +32,16 @@ def attention(  # noqa: PLR0913  everything that can go wrong
     counts: Counts,
     receivers: Sequence[ReceiverStatus],
     *,
+    unwritable: str,
     unconfirmed: int,
     refused_silences: Mapping[str, str],
     exhausted_quotas: Sequence[str],
     now: float,
 ) -> Iterator[Notice]:
     """Yield the notices, urgent ones first; none while all is well."""
+    if unwritable:
+        words = f"{unwritable}. Their senders retry, but until this is fixed BigPanda receives nothing new."
+        yield Notice("Webhooks are rejected:", words, urgent=True)
     yield from _urgent(circuit, counts, receivers, now)
     sources = {one.source for one in receivers}
     if left := sum(number for (source, _), number in counts.open_alerts.items() if source not in sources):

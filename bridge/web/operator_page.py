@@ -89,6 +89,7 @@ class OperatorPage:
             self._outbox.status.circuit(current.config.destination),
             self._outbox.status.counts(now),
             receivers,
+            unwritable=self._outbox.status.unwritable(),
             unconfirmed=confirmation.unconfirmed if confirmation else 0,
             refused_silences=current.refused_silences,
             exhausted_quotas=[source for source, left in quotas.items() if left <= 0],

@@ -354,6 +354,7 @@ def test_reserve_of_a_full_disk_is_for_delivery(tmp_path, monkeypatch):
         store.ingest.accept([notification], 3.0)
     with pytest.raises(Unavailable, match="disk full"):
         store.set_aside("alertmanager", "prod", "odd", "{", 3.0)
+    assert store.status.unwritable() == "database: disk full"
     assert store.queue.record(store.queue.claim(1, 4.0, 60.0), "accepted", now=5.0) == 1
     store.close()
 

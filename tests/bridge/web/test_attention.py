@@ -22,11 +22,12 @@ DOWN = Circuit(up=False, failures=3, not_before=NOW + 75, reason="503: busy")
 LATE = ReconcilerStatus(last_success=NOW - 211, interval=60.0)
 
 
-def notices(*, circuit=UP, counts=EMPTY, receivers=(WELL,), unconfirmed=0, quotas=(), refused=()):  # noqa: PLR0913
+def notices(*, circuit=UP, counts=EMPTY, receivers=(WELL,), unwritable="", unconfirmed=0, quotas=(), refused=()):  # noqa: PLR0913
     found = attention(
         circuit,
         counts,
         receivers,
+        unwritable=unwritable,
         unconfirmed=unconfirmed,
         refused_silences=dict.fromkeys(refused, "Alertmanager answered 400"),
         exhausted_quotas=quotas,
@@ -43,6 +44,7 @@ def test_no_notices_without_problems():
 @pytest.mark.parametrize(
     ("found", "subject", "urgent"),
     [
+        (notices(unwritable="database: disk full"), "Webhooks are rejected:", True),
         (notices(circuit=DOWN), "BigPanda unavailable:", True),
         (notices(counts=Counts(waiting=1, oldest=NOW - 301)), "The queue is slow:", True),
         (notices(counts=Counts(dead=2, dead_resolutions=2)), "2 alerts", True),

@@ -43,16 +43,23 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReconcilerStatus:
-    """The status of a reconciler. `last_success`: when all Alertmanagers last answered this process, None: not yet."""
+    """The status of a reconciler. `last_success`: when all Alertmanagers last answered this process, None: not yet.
 
+    `since`: when this process began to poll them, None while another replica does. `unanswered`: the Alertmanagers that
+    did not answer the last poll, each with its error.
+    """
+
+    since: float | None = None
     last_success: float | None = None
+    unanswered: str = ""
     failures: int = 0
     corrections: int = 0
     interval: float
 
     def late(self, now: float) -> bool:
         """Return whether no poll has succeeded for much longer than the interval."""
-        return self.last_success is not None and now - self.last_success > 3 * self.interval + _GRACE
+        last = self.since if self.last_success is None else self.last_success
+        return last is not None and now - last > 3 * self.interval + _GRACE
 
 
 class Reconciler(PeriodicThread):
@@ -107,7 +114,10 @@ class Reconciler(PeriodicThread):
         before, self._before = self._before, None
         if not self._outbox.status.lead(self._role, self._owner, self._clock.wall(), self._lease):
             self._had_alerts, self.silenced = False, {}
+            self.status = replace(self.status, since=None, last_success=None, unanswered="")
             return
+        if self.status.since is None:
+            self.status = replace(self.status, since=self._clock.wall())
         held = self._held()
         latest, peers = self._poll(held, before.since if before else {})
         self._before = latest
@@ -242,6 +252,7 @@ class Reconciler(PeriodicThread):
     def _report_health(self, answers: Iterable[Peer | Unanswered]) -> None:
         source = self._settings.source
         failed = {answer.url: str(answer) for answer in answers if isinstance(answer, Unanswered)}
+        self.status = replace(self.status, unanswered="; ".join(f"{url}: {why}" for url, why in failed.items()))
         if failed:
             self._metrics.reconcile_failures.labels(source).inc(len(failed))
             self.status = replace(self.status, failures=self.status.failures + len(failed))

@@ -51,7 +51,7 @@ def attention(  # noqa: PLR0913  everything that can go wrong
         yield Notice(f"{_counted(left, 'open alert')} without a receiver:", words, "alerts", "Alerts")
     for one in receivers:
         if one.reconciler is not None and one.reconciler.late(now):
-            words = "not every Alertmanager answers; alerts whose resolution was missed stay open."
+            words = f"{one.reconciler.unanswered or 'no answer'}. Alerts whose resolution was missed stay open."
             yield Notice(f"Reconciling {one.receiver}/{one.source} is late:", words, "#receivers", "Receivers")
     if others := counts.dead - counts.dead_resolutions:
         words = "rejected by BigPanda. Fix the cause and requeue, or discard."

@@ -540,8 +540,10 @@ def test_only_one_replica_polls(bench):
     second.turn()
     assert (bench.alertmanagers.questions, bench.open()) == (1, ["prod:a"])
     bench.outbox.status.yield_role("reconciler prod", first._owner)
+    assert (first.status.since, second.status.since) == (bench.now, None)
     second.turn()
     first.turn()
+    assert (first.status.since, first.status.last_success, second.status.since) == (None, None, bench.now)
     assert bench.open() == ["prod:a"]
     second.turn()
     assert bench.open() == []
@@ -562,6 +564,7 @@ def test_reconciler_health_is_exported(bench):
     bench.alertmanagers.says = [Unanswered("http://am-1", "answered 503"), Unanswered("http://am-2", "answered 503")]
     bench.turn(2)
     assert value("vendorwatch_bridge_reconcile_failures_total", {"source": "prod"}) == 4
+    assert bench.reconciler.status.unanswered == "http://am-1: answered 503; http://am-2: answered 503"
     assert value("vendorwatch_bridge_reconcile_last_success_timestamp_seconds", {"source": "prod"}) == asked_at
 
 

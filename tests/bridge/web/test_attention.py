@@ -19,7 +19,7 @@ WELL = ReceiverStatus(
 
 UP, EMPTY = Circuit(), Counts()
 DOWN = Circuit(up=False, failures=3, not_before=NOW + 75, reason="503: busy")
-LATE = ReconcilerStatus(last_success=NOW - 211, interval=60.0)
+LATE = ReconcilerStatus(since=NOW - 211, unanswered="http://am-2:9093: connection refused", interval=60.0)
 
 
 def notices(*, circuit=UP, counts=EMPTY, receivers=(WELL,), unwritable="", unconfirmed=0, quotas=(), refused=()):  # noqa: PLR0913
@@ -90,8 +90,21 @@ def test_urgent_notices_come_first():
 
 
 @pytest.mark.parametrize(
-    ("success", "late"), [(None, False), (NOW - 100, False), (NOW - 210, False), (NOW - 211, True)]
+    ("since", "success", "late"),
+    [
+        (None, None, False),
+        (NOW - 210, None, False),
+        (NOW - 211, None, True),
+        (NOW - 900, NOW - 210, False),
+        (NOW - 900, NOW - 211, True),
+    ],
 )
-def test_reconciler_is_late_after_three_intervals(success, late):
-    """Plus a grace period; one that has just started is not late."""
-    assert ReconcilerStatus(last_success=success, failures=0, corrections=0, interval=60.0).late(NOW) == late
+def test_reconciler_is_late_after_three_intervals(since, success, late):
+    """Plus a grace period; also one that never had an answer since it started, unless another replica polls."""
+    assert ReconcilerStatus(since=since, last_success=success, interval=60.0).late(NOW) == late
+
+
+def test_late_reconciler_names_the_alertmanager():
+    """And its error, as its runbook says."""
+    (found,) = notices(receivers=[ReceiverStatus(receiver="alertmanager", source="prod", last=None, reconciler=LATE)])
+    assert found.text.startswith("http://am-2:9093: connection refused. ")

@@ -357,12 +357,12 @@ def test_alert_page_shows_its_history(world):
 
 def test_receivers_show_last_webhook_reconciler_and_watchdogs(world):
     """Unknown values are not shown as fine."""
-    reconciler = ReconcilerStatus(last_success=None, failures=0, corrections=0, interval=60.0)
+    reconciler = ReconcilerStatus(since=NOW - 5, unanswered="http://am-2:9093: timeout", interval=60.0)
     silent = WatchdogStatus(name="Watchdog", heard_at=None, silent=False)
     prod = ReceiverStatus(receiver="alertmanager", source="prod", last=None, reconciler=reconciler, watchdogs=(silent,))
     world.statuses = [prod, ReceiverStatus(receiver="vigilmon", source="uptime", last=None)]
     page = world.page("/")
-    for text in ("none yet", "no answer yet", "Watchdog was never received"):
+    for text in ("none yet", "no answer yet", "http://am-2:9093: timeout", "Watchdog was never received"):
         assert text in page
     assert ">ok<" not in page
     world.statuses = [

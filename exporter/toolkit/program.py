@@ -42,6 +42,19 @@ def read(how: Callable[[Path], T], file: Path) -> T | None:
         return None
 
 
+def command(run: Callable[[], int]) -> int:
+    """Run a command and return its exit status; 130 if it is interrupted, 1 if its reader closes the pipe."""
+    status = 1
+    try:
+        status = run()
+        sys.stdout.flush()
+    except BrokenPipeError:  # as with `| head`: nobody reads the rest, which Python would write when it exits
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except KeyboardInterrupt:
+        status = 128 + signal.SIGINT
+    return status
+
+
 def run(program: Program) -> None:
     """Run until SIGTERM or SIGINT; SIGHUP reloads. Raises what `start` raises, once what it began has stopped."""
     signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)

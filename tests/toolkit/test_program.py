@@ -6,6 +6,8 @@ import sys
 
 import pytest
 
+from exporter.toolkit import program
+
 DEMO = """
 import threading, time
 from exporter.toolkit import program
@@ -63,3 +65,13 @@ def test_what_has_started_is_stopped_if_the_rest_cannot_start():
     status, said, log = ended(start="raise OSError('cannot listen')")
     assert (status, said) == (1, ["stopped"])
     assert "OSError: cannot listen\n" in log
+
+
+def test_interrupted_command_has_the_status_of_a_signal():
+    """As in a shell, and without a traceback."""
+
+    def interrupted():
+        raise KeyboardInterrupt
+
+    assert program.command(interrupted) == 130
+    assert program.command(lambda: 1) == 1

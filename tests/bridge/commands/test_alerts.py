@@ -1,6 +1,8 @@
 """`alerts`: what is open, closed and resent at a terminal."""
 
 import json
+import subprocess
+import sys
 
 import pytest
 
@@ -43,6 +45,16 @@ def test_one_alert_is_shown_with_its_events(run, filled):
     ]
     nobody = run("alerts", "show", "prod:nobody")
     assert (nobody.status, nobody.err) == (1, "prod:nobody: no such alert\n")
+
+
+def test_output_to_head_is_cut_in_silence(config, filled):
+    """Whoever reads only the first lines, as `head` does, sees no traceback."""
+    filled.ingest(*(f"n{number:04}" for number in range(2000)))
+    command = [sys.executable, "-m", "bridge", "alerts", "list", f"--config.file={config}"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as listing:
+        assert listing.stdout.readline().startswith(b"STATUS")
+        listing.stdout.close()
+        assert (listing.stderr.read(), listing.wait()) == (b"", 1)
 
 
 @pytest.mark.parametrize("action", ["show", "close", "resend"])

@@ -44,8 +44,10 @@ def show(arguments: Namespace, config: Config, outbox: Outbox) -> int:
         output.facts(_described(state, now))
     circuit, rows = outbox.status.circuit(config.destination), []
     for event in events:
-        queued = event.state == "waiting"
-        words = f"queued: {queue_reason(event, circuit, now).why} {cause(event)}" if queued else outcome(event)
+        reason, because = queue_reason(event, circuit, now), cause(event)
+        again = f"; next try in {span(reason.until - now)}" if reason.until and reason.until > now else ""
+        queued = f"queued{because and f' because {because}'}: {reason.why}{again}"
+        words = queued if event.state == "waiting" else outcome(event)
         rows.append((event.id, event.kind, event.status, span(now - event.accepted_at), event.attempts, words))
     output.table(("EVENT", "KIND", "STATUS", "AGE", "TRIED", "OUTCOME"), rows, "no events within the retention")
     return 0
@@ -75,7 +77,7 @@ def _described(state: AlertState, now: float) -> dict[str, object]:
         "key": state.key,
         "receiver": _receiver(state),
         "status": state.status,
-        "since": f"{moment(state.starts_at)} ({span(now - state.starts_at)})",
+        "since": f"{moment(state.since)} ({span(now - state.since)})",
         **{f"label {name}": value for name, value in state.alert.labels.items()},
         **{f"annotation {name}": value for name, value in state.alert.annotations.items()},
         **state.alert.links,

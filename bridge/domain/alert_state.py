@@ -79,6 +79,12 @@ class AlertState:
         return self.status is not Status.OK
 
     @property
+    def since(self) -> float:
+        """Return when its status began: when it began to fire, or ended."""
+        ended = self.updated_at if self.alert.ends_at is None else self.alert.ends_at
+        return self.starts_at if self.open else ended
+
+    @property
     def firing(self) -> Mapping[str, Alert]:
         """Return the sender's firing alerts, by their own keys."""
         if self.members:

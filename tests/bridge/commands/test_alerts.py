@@ -8,6 +8,7 @@ import pytest
 
 from bridge.outbox.ingest import Ingest
 from bridge.web import operations
+from tests.bridge.commands.conftest import NOW
 
 
 def test_open_alerts_are_listed_with_host_and_age(run, filled):
@@ -37,12 +38,14 @@ def test_one_alert_is_shown_with_its_events(run, filled):
         "label alertname:",
         "annotation summary:",
         "\\u202edown",
-        "queued: due the alert is new",
+        "queued because the alert is new: due\n",
     ):
         assert line in shown.out
     assert [one["status"] for one in json.loads(run("alerts", "show", "prod:a", "--format=json").out)["events"]] == [
         "critical"
     ]
+    filled.ingest("a", now=NOW + 50, firing=False, ends_at=NOW + 40)
+    assert " 2023-11-14 22:14:00Z (" in run("alerts", "show", "prod:a").out
     nobody = run("alerts", "show", "prod:nobody")
     assert (nobody.status, nobody.err) == (1, "prod:nobody: no such alert\n")
 

@@ -59,7 +59,7 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     _set_aside(group, quarantine)
 
     group = _group(commands, "incidents", "BigPanda's incidents: list, resolve, comment")
-    _stored(group, "list", "list them, open ones first", incidents.show_list)
+    _stored(group, "list", "list them, the most urgent first", incidents.show_list)
     one = _stored(group, "resolve", "resolve one in BigPanda", incidents.resolve)
     one.add_argument("id", type=clean, metavar="ID")
     one.add_argument("--comment", metavar="TEXT", type=clean, default="", help="comment to show in BigPanda")

@@ -20,7 +20,7 @@ _ALL = PageRequest(1_000_000)
 
 
 def show_list(arguments: Namespace, _: Config, outbox: Outbox) -> int:
-    """List incidents as BigPanda last reported them, open ones first."""
+    """List incidents as BigPanda last reported them, the most urgent first."""
     records, now = outbox.incidents.page(_ALL).rows, time.time()
     states = outbox.alerts.states(sorted({key for one in records for key in one.keys}))
     rows = []

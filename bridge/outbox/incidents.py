@@ -51,9 +51,11 @@ class Incidents(Repository):
             return [_record(row) for row in connection.execute(query)]
 
     def page(self, request: PageRequest) -> Page[IncidentRecord]:
-        """Return a page of incidents: open ones first, then the latest."""
+        """Return a page of incidents: the most urgent of the open ones first, then closed ones; of each the latest."""
         reported = incidents.c.heard_at > 0
-        order = (incidents.c.active.desc(), incidents.c.heard_at.desc(), incidents.c.source, incidents.c.id)
+        levels = ((incidents.c.status == Status.CRITICAL, 1), (incidents.c.status == Status.WARNING, 2))
+        urgency = case((~incidents.c.active, 4), *levels, else_=3)
+        order = (urgency, incidents.c.heard_at.desc(), incidents.c.source, incidents.c.id)
         with self._database.read() as connection:
             return page_of(connection, select(incidents).where(reported).order_by(*order), request, _record)
 

@@ -255,6 +255,15 @@ def test_incident_resolved_while_its_alert_fires_is_marked(world):
     assert "resolved manually before its alerts were resolved" in page
 
 
+def test_critical_incidents_come_first(world):
+    """Then the other open ones, and those that are closed last, however recently."""
+    world.share("late-warning", status="warning")
+    world.share("old-critical", now=NOW - 900)
+    world.share("closed-critical", active=False)
+    page = world.page("/incidents")
+    assert page.index(">old-critical<") < page.index(">late-warning<") < page.index(">closed-critical<")
+
+
 def test_incidents_are_paged(world):
     """A hundred per page."""
     for number in range(105):

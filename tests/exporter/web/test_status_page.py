@@ -34,6 +34,15 @@ def test_status_page_is_readable_by_screen_readers():
     assert "As of 1970-01-01 00:16:40Z" in shown
 
 
+def test_target_without_data_is_failing_also_while_it_is_paused():
+    """As in `vendorwatch_poll_success`; a pause with valid data, as after one 429, is no failure yet."""
+    paused = replace(VIGILMON, paused_until=1294.0, paused_reason="auth")
+    assert ">paused</span>" in page([(paused, [])], 1000.0)
+    failing = page([(replace(paused, success=False), [])], 1000.0)
+    assert '<span class="state bad">failing</span>' in failing
+    assert "<small>paused: auth, for 4m 54s</small>" in failing
+
+
 def test_page_without_targets_has_a_text():
     """There is no empty table."""
     shown = page([], 1000.0)

@@ -15,12 +15,12 @@ from pydantic import Field, ValidationError, field_validator, model_validator
 from bridge.receivers.alertmanager import Settings as AlertmanagerSettings
 from bridge.receivers.bigpanda import Settings as BigPandaSettings
 from bridge.receivers.contract import sender, senders
-from bridge.receivers.settings import HeaderSecret, ReceiverSettings
+from bridge.receivers.settings import ReceiverSettings
 from exporter.toolkit import yaml_file
 from exporter.toolkit.config_sections import SectionList
 from exporter.toolkit.config_types import ConfigError, Duration, Secret, Section, Size, problems, secret_keys
 from exporter.toolkit.flags import Address
-from exporter.toolkit.http_settings import HttpClientSettings, HttpUrl
+from exporter.toolkit.http_settings import HeaderSecret, HttpClientSettings, HttpUrl
 
 _HERE = Path()
 _FORMS = ("sqlite:///", "postgresql://", "postgres://", "postgresql+psycopg://")

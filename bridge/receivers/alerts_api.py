@@ -15,7 +15,7 @@ from bridge.domain.alert import Alert
 from bridge.domain.event import Status
 from bridge.domain.notification import Notification
 from bridge.errors import Unreadable
-from bridge.receivers.lenient import strings_of, text_of
+from bridge.receivers.lenient import short_text_of, strings_of, text_of
 from bridge.receivers.settings import BigPandaStatus, HttpAuthSettings
 from exporter.toolkit.config_types import Duration
 from exporter.toolkit.lenient import LATEST, time_of
@@ -57,7 +57,7 @@ def translate(body: dict[str, Any], settings: Settings, now: float) -> Notificat
         if not isinstance(entry, dict):
             errors.append(f"alert {number}: not an object")
             continue
-        if _status(entry) not in _STATUSES:
+        if short_text_of(entry.get("status")).lower() not in _STATUSES:
             errors.append(f"alert {number}: 'status' must exist and be one of {', '.join(_STATUSES)}")
         if entry.get("timestamp") is not None and _time(entry["timestamp"]) is None:
             errors.append(f"alert {number}: 'timestamp' must be a time in Unix format")
@@ -69,10 +69,6 @@ def translate(body: dict[str, Any], settings: Settings, now: float) -> Notificat
     if errors:
         raise Unreadable("; ".join(errors))
     return settings.notification(alerts=tuple(_alert(entry, settings, now) for entry in entries))
-
-
-def _status(entry: Mapping[str, Any]) -> str:
-    return text_of(entry.get("status")).strip().lower()
 
 
 def _property(entry: Mapping[str, Any], member: str, default: tuple[str, ...]) -> str:
@@ -104,7 +100,7 @@ def _alert(entry: Mapping[str, Any], settings: Settings, now: float) -> Alert:
     identity = own or f"{tags[primary]}:{name}"
     if len(identity) > _LONGEST_IDENTITY or not identity.isprintable():
         identity = hashlib.blake2b(identity.encode("utf-8", "replace"), digest_size=16).hexdigest()
-    status, at = _status(entry), _time(entry.get("timestamp"))
+    status, at = short_text_of(entry.get("status")).lower(), _time(entry.get("timestamp"))
     description = text_of(entry.get("description"))
     return settings.alert(
         identity,

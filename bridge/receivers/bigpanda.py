@@ -27,9 +27,9 @@ from bridge.receivers.bigpanda_body import (
     texts,
     word,
 )  # fmt: skip
-from bridge.receivers.settings import AlertmanagerClientSettings, HeaderSecret, ReceiverSettings
+from bridge.receivers.settings import AlertmanagerClientSettings, ReceiverSettings
 from exporter.toolkit.config_types import Duration, Secret, fold_files
-from exporter.toolkit.http_settings import HEADER_NAME, HttpClientSettings, HttpUrl
+from exporter.toolkit.http_settings import HEADER_NAME, HeaderSecret, HttpClientSettings, HttpUrl
 from exporter.toolkit.lenient import flag_of
 
 STATUSES: Final = frozenset({"critical", "warning", "unknown", "ok", "acknowledged"})

@@ -2,32 +2,18 @@
 
 import base64
 from collections.abc import Mapping
-from typing import Annotated, Any, ClassVar, Literal, Self
+from typing import Any, ClassVar, Literal, Self
 
-from pydantic import AfterValidator, Field, field_validator, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from bridge.domain.alert import Alert
 from bridge.domain.event import DEFAULT_STATUSES, EventMapping
 from bridge.domain.notification import Notification
 from exporter.toolkit.config_types import Duration, Secret, Section, Size
-from exporter.toolkit.http_settings import HttpClientSettings
+from exporter.toolkit.http_settings import HeaderSecret, HttpClientSettings
 
 BigPandaStatus = Literal["critical", "warning", "unknown", "acknowledged", "none"]
 """The possible mappings of a severity; `none`: not sent."""
-
-
-def header_value(secret: Secret) -> Secret:
-    """Check that a secret can be sent in a header."""
-    value = secret.read()
-    if not value:
-        raise ValueError("is empty")
-    if not (value.isascii() and value.isprintable()):
-        raise ValueError("cannot be sent in a header: printable ASCII only")
-    return secret
-
-
-HeaderSecret = Annotated[Secret, AfterValidator(header_value)]
-"""A secret sent in a header."""
 
 
 class ReceiverSettings(Section):

@@ -16,8 +16,9 @@ from bridge.domain.alert import Alert
 from bridge.domain.notification import Notification
 from bridge.errors import Unreadable
 from bridge.receivers.lenient import identifier_of, short_text_of, whole_of
-from bridge.receivers.settings import HeaderSecret, ReceiverSettings
+from bridge.receivers.settings import ReceiverSettings
 from exporter.toolkit.config_types import Duration
+from exporter.toolkit.http_settings import HeaderSecret
 from exporter.toolkit.lenient import time_of
 
 _DAY = 86400.0

@@ -7,7 +7,7 @@ from typing import Any, ClassVar, Final
 from pydantic import BeforeValidator, Field, ValidationInfo, field_validator
 
 from exporter.toolkit.config_types import Duration, Secret
-from exporter.toolkit.http_settings import HttpClientSettings, HttpUrl
+from exporter.toolkit.http_settings import HeaderSecret, HttpClientSettings, HttpUrl
 
 MINUTE: Final = 60.0
 POLLS_MISSED: Final = 3
@@ -115,14 +115,7 @@ class ApiSettings(TargetSettings):
     """A target with a base URL and a bearer token."""
 
     base_url: HttpUrl
-    token: Secret
-
-    @field_validator("token")
-    @classmethod
-    def _fits_into_a_header(cls, value: Secret) -> Secret:
-        if not value.read().isascii() or not value.read().isprintable():
-            raise ValueError("contains an invalid character: ASCII letters, digits and punctuation only")
-        return value
+    token: HeaderSecret
 
     def url(self) -> str:
         """Return the configured base URL."""

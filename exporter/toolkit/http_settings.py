@@ -38,6 +38,12 @@ def _proxy(secret: Secret) -> Secret:
     return secret
 
 
+def _header_value(secret: Secret) -> Secret:
+    if not (secret.read().isascii() and secret.read().isprintable()):
+        raise ValueError("cannot be sent in a header: printable ASCII only")
+    return secret
+
+
 def _authorities(file: str, info: ValidationInfo) -> str:
     path = located(file, info)
     try:
@@ -53,6 +59,8 @@ HttpUrl = Annotated[str, AfterValidator(http_url)]
 """An http or https URL without user name and password, which requests would send in place of the token."""
 ProxyUrl = Annotated[Secret, AfterValidator(_proxy)]
 """An http or https proxy. It may contain a user name and password, so all of it is secret."""
+HeaderSecret = Annotated[Secret, AfterValidator(_header_value)]
+"""A secret sent in a header."""
 CaFile = Annotated[str, AfterValidator(_authorities)]
 """A file of the certificates to trust, in PEM form."""
 

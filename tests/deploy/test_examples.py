@@ -18,6 +18,7 @@ import exporter.config
 import exporter.toolkit.config_types
 from bridge.receivers.contract import sender, senders
 from bridge.receivers.settings import ReceiverSettings
+from exporter.toolkit.config_types import secret_keys
 from exporter.toolkit.web_config import WebConfig
 
 EXAMPLES = Path(__file__).parents[2] / "deploy/examples"
@@ -149,6 +150,8 @@ def taken(model: type[BaseModel], name: str, value: Any, used: dict[str, Any]) -
     # Keys that are only valid together are set as in the example.
     beside = {key: used[key] for key in ("cert_file", "key_file") if key in used}
     bare = model.model_construct(**beside)
+    # Unlike a secret that is not there, one without its value is invalid, and an assignment cannot tell them apart.
+    bare.__dict__ |= {key: "x" for key in [*secret_keys(model), "username"] if key in model.model_fields}
     return getattr(model.__pydantic_validator__.validate_assignment(bare, name, value), name)
 
 

@@ -11,7 +11,7 @@ from bridge.commands import output
 from bridge.config import Config, load
 from bridge.delivery.bigpanda_client import BigPanda
 from bridge.delivery.integration_api import IntegrationApi
-from bridge.errors import DeliveryError, Rejected, Stopped, Unanswered
+from bridge.errors import DeliveryError, Rejected, Stopped, Unanswered, Unavailable
 from bridge.incidents.callback import CallbackService
 from bridge.incidents.incidents_client import IncidentsClient
 from bridge.incidents.silence_client import SilenceApi
@@ -42,11 +42,16 @@ def check(arguments: Namespace) -> int:
 
 
 def _checks(config: Config) -> Iterator[Result]:
-    with closing(Database(config.database.read())) as database:
-        status = Outbox(database).status
-        problem, counts = status.unwritable(), status.counts(time.time())
-    found = f"{counts.waiting} events queued, {counts.dead} dead letters, {counts.quarantined} in quarantine"
-    yield "database", not problem, problem.removeprefix("database: ") or found
+    def stored() -> str:
+        """Write to the database, and count what is in it."""
+        with closing(Database(config.database.read())) as database:
+            status = Outbox(database).status
+            if problem := status.unwritable():
+                raise Unavailable(problem)
+            counts = status.counts(time.time())
+        return f"{counts.waiting} events queued, {counts.dead} dead letters, {counts.quarantined} in quarantine"
+
+    yield _attempted("database", stored)
     with closing(BigPanda(config.bigpanda)) as bigpanda:
         empty = partial(bigpanda.send, [], config.bigpanda.app_key)
         # What it rejects is the batch, or the app key.
@@ -105,5 +110,5 @@ def _credentials(name: str, ask: Callable[[], object], about: str, harmless: Cal
 def _attempted(name: str, ask: Callable[[], str]) -> Result:
     try:
         return name, True, ask()
-    except DeliveryError as error:
-        return name, False, str(error)
+    except (DeliveryError, Unavailable) as error:
+        return name, False, str(error).removeprefix(f"{name}: ")

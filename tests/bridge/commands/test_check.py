@@ -1,5 +1,7 @@
 """`check` and `send-test`: what is configured is asked, without an event; a test alert goes the whole way."""
 
+import re
+
 import pytest
 
 from tests.bridge.alertmanagers import alertmanager_with
@@ -29,6 +31,14 @@ def test_check_sends_no_event(run, panda, token, answer, line):
     assert "database: ok, 0 events queued" in done.out
     assert f"bigpanda: {line}" in done.out
     assert [request["alerts"] for request in panda.requests] == [[]]
+
+
+def test_check_of_an_unavailable_database_goes_on(run, config, panda):
+    """With PostgreSQL down too: the operator sees in one run whether BigPanda accepts the credentials."""
+    config.write_text(re.sub("sqlite:.*", "postgresql://nobody@127.0.0.1:1/none", config.read_text()))
+    done = run("check")
+    assert (done.status, done.err) == (1, "")
+    assert "\ndatabase: not reached\nbigpanda: ok" in done.out
 
 
 @pytest.fixture

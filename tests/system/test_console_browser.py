@@ -25,7 +25,7 @@ browsing = pytest.importorskip("tests.system.browsing", reason="selenium is not 
 pytestmark = pytest.mark.system
 
 HOSTILE = "</td><script>document.title='taken'</script><img src=x onerror=\"document.title='taken'\">"
-LOOKS = [(width, dark) for width in (browsing.WIDE, browsing.NARROW) for dark in (False, True)]
+LOOKS = [*product((browsing.WIDE, browsing.NARROW), (False, True)), (1024, False), (740, False)]
 PANDA = {"receiver": "bigpanda", "source": "panda", "headers": {"x-api-key": "header-of-the-page"}}
 READABLE = json.dumps(
     {"version": "4", "alerts": [{"status": "firing", "labels": {"alertname": "Lost"}, "fingerprint": "lost"}]}

@@ -204,7 +204,7 @@ _PLAIN = {
     "string_type": "must be a string: put a number, a date, yes or no in quotes",
     "too_short": "must have at least one entry",
 }
-"""What pydantic calls by the names of Python's types."""
+"""Problems in the words of YAML, by pydantic's type of error: its own messages name Python's types."""
 
 
 def problems(error: ValidationError, secrets: frozenset[str] = frozenset()) -> list[str]:

@@ -131,7 +131,7 @@ class Front:
         is_refusal = ERROR <= status < FAILURE or (status == UNAVAILABLE and not reads)
         if is_refusal or (status >= ERROR and not by_application):
             line = answer.body[0][:200].decode("utf-8", "replace").partition("\n")[0] if answer.body else ""
-            message = HTTPStatus(status).phrase if line[:1] in {"", "<"} else line  # of a page it is no message
+            message = HTTPStatus(status).phrase if line[:1] in {"", "<"} else line  # a web page begins with markup
             self.refusals.note(Refusal(status, message, connection.peer, route.receiver, by_application))
         await self._send(scope, send, answer, connection)
 

@@ -1,4 +1,4 @@
-"""What Prometheus and probes request of any program: `/metrics`, health, readiness; and the reload."""
+"""The endpoints that both programs have: `/metrics`, health, readiness and reload."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass

@@ -56,6 +56,7 @@ class HttpServer:
                 self._sockets.append(_listening(address))
             except OSError as error:
                 self._close()
+                # Python appends the address as a tuple: "… (while attempting to bind on …)".
                 reason = str(error.strerror or error).partition(" (while")[0]
                 raise OSError(f"cannot listen on {address[0]} port {address[1]}: {reason}") from error
         self.addresses = [sock.getsockname()[:2] for sock in self._sockets]

@@ -39,7 +39,7 @@ SAFE: Headers = ((b"x-content-type-options", b"nosniff"), (b"cache-control", b"n
 
 
 def plain(status: int, text: str, *headers: tuple[bytes, bytes]) -> Answer:
-    """Return a plain-text response of one line."""
+    """Return a plain-text response."""
     return Answer(status, [(b"content-type", b"text/plain; charset=utf-8"), *headers], [f"{text}\n".encode()])
 
 

@@ -126,6 +126,7 @@ class Collector:
             before = (page - 1) * PAGE_SIZE
             rows, total = (0, None) if response.status in UNSEEN else read_plans(response.body)
             count = before + rows if total is None else total
+            # 404: the previous page was the last one; of the first page, that the key may not see them.
             plans = Plans(at, None if response.status in UNSEEN and not before else count)
             if total is None and rows == PAGE_SIZE and page < self.settings.max_pages:  # others may follow
                 plans = replace(knowledge.plans.get(status, Plans(at, None)), listed=count)

@@ -124,10 +124,10 @@ def read_uptime(body: bytes) -> dict[str, float]:
     uptime = {} if detail["uptime"] in (None, []) else detail["uptime"]  # PHP writes an empty map as an empty list
     if not isinstance(uptime, dict):
         raise Malformed("data.uptime: not an object")
-    told = {window: value for window in ("24h", "7d", "30d") if (value := uptime.get(window)) not in (None, "", [])}
-    windows = {window: percent for window, value in told.items() if (percent := percent_of(value)) is not None}
-    if told and not windows:
-        raise Malformed(f"data.uptime.{next(iter(told))}: not a percentage")
+    given = {window: value for window in ("24h", "7d", "30d") if (value := uptime.get(window)) not in (None, "", [])}
+    windows = {window: percent for window, value in given.items() if (percent := percent_of(value)) is not None}
+    if given and not windows:
+        raise Malformed(f"data.uptime.{next(iter(given))}: not a percentage")
     return windows
 
 

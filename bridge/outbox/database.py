@@ -117,8 +117,9 @@ class Database:
 
     def _renew(self, _dialect: Dialect, _record: object, _arguments: object, given: dict[str, Any]) -> None:
         if self.leads_to(current := self._current()):  # otherwise two databases would be mixed
-            now = location(current)
-            given.update(user=now.username, password=now.password)
+            url = location(current)
+            now = {"user": url.username, "password": url.password}
+            given.update({name: value for name, value in now.items() if value is not None})  # its query may have them
 
     def close(self) -> None:
         """Close every connection."""

@@ -277,6 +277,16 @@ def test_new_connections_use_the_current_user(postgresql_cluster, postgresql_url
 
 
 @pytest.mark.system
+def test_user_in_the_query_of_a_postgresql_url_is_kept(postgresql_cluster):
+    """As libpq allows, for instance for a Unix socket: postgresql:///database?host=/run/postgresql&user=vendorwatch."""
+    url = postgresql_cluster.schema()
+    credentials, _, rest = url.removeprefix("postgresql://").partition("@")
+    user, _, password = credentials.partition(":")
+    with closing(Database(f"postgresql://{rest}?user={user}&password={password}")) as database, database.read() as one:
+        assert one.exec_driver_sql("SELECT current_user").scalar() == user
+
+
+@pytest.mark.system
 def test_a_refused_connection_has_a_reason(postgresql_cluster):
     """Not "not reached": the network is not to blame."""
     with pytest.raises(Unavailable, match=r"^database: no such database or user$"):

@@ -16,7 +16,7 @@ _MOST_NAMES: Final = 1000
 _MOST_TOGETHER: Final = 1_000_000
 """Most characters kept of an object's names and texts: they are stored more than once, and BigPanda accepts few."""
 _LONGEST_IDENTIFIER: Final = 128
-_LATEST: Final = 1e14
+_LARGEST: Final = 1e14
 
 
 def beginning_of(value: Any) -> str:
@@ -77,6 +77,6 @@ def identifier_of(value: Any) -> str:
 
 def whole_of(value: Any) -> int | None:
     """Return a number without its fraction; None for anything else, or beyond any count."""
-    if isinstance(value, bool) or not isinstance(value, int | float) or not abs(value) < _LATEST:
+    if isinstance(value, bool) or not isinstance(value, int | float) or not abs(value) < _LARGEST:
         return None
     return math.floor(value)

@@ -76,6 +76,7 @@ class Bare:
             stderr=subprocess.STDOUT,
             text=True,
             check=False,
+            umask=0o027,  # root's, on hardened machines
         )
         assert done.returncode == 0, f"{commands}\n{done.stdout}\n{self.logs()}"
         return done.stdout

@@ -99,6 +99,8 @@ def test_guide_commands_install_both_programs(machine, ports, vendors):
     for name, port in (("exporter", ports["9788"]), ("bridge", ports["9789"])):
         (settings / f"{name}.env").write_text(f"VENDORWATCH_FLAGS=--web.listen-address=127.0.0.1:{port}\n")
     machine.run(configuration)
+    for path in ("opt/vendorwatch/bin", "opt/vendorwatch/bin/vendorwatch-bridge", "etc/vendorwatch/bridge.yml"):
+        assert (machine.root / path).stat().st_mode & 0o004, f"not readable by the programs' users: {path}"
     output = machine.run(start)
     assert "credentials accepted" in output
     assert output.count("accepted by BigPanda") == 2

@@ -66,6 +66,12 @@ def test_unit_restarts_always_and_checks_before_a_reload(unit):
     assert signal == "/bin/kill -HUP $MAINPID"
 
 
+def test_guides_credentials_leave_out_the_check_before_a_reload():
+    """A control process cannot read credentials in systemd 252: the guide's drop-in keeps only the signal."""
+    (drop_in,) = re.findall(r"(?ms)^```ini\n(.*?)^```$", (SYSTEMD.parent / "README.md").read_text())
+    assert re.findall(r"(?m)^ExecReload=(.*)$", drop_in) == ["", assigned(UNITS[1])["ExecReload"][-1]]
+
+
 @units
 def test_state_is_in_the_state_directory(unit):
     """The exporter's snapshots and the bridge's database are in the directory that the unit may write."""

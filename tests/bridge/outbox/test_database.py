@@ -294,13 +294,14 @@ def test_a_refused_connection_has_a_reason(postgresql_cluster):
 
 
 @pytest.mark.system
-def test_of_several_postgresql_servers_the_writable_one_is_used(postgresql_cluster):
+def test_of_several_postgresql_servers_the_writable_one_is_used(postgresql_cluster, postgresql_url):
     """After a failover the first of the URL is the standby; if none is writable, that is the reason."""
+    name = postgresql_url.rpartition("/")[2]
     with Cluster() as standby:
+        standby.execute(f"CREATE DATABASE {name}")
         standby.execute("ALTER SYSTEM SET default_transaction_read_only = on")
         standby.execute("SELECT pg_reload_conf()")
         hosts = [f"host={one.url.rpartition('@')[2].partition('/')[0]}" for one in (standby, postgresql_cluster)]
-        name = postgresql_cluster.url.rpartition("/")[2]
         with closing(Database(f"postgresql://vendorwatch@/{name}?{'&'.join(hosts)}")) as database:
             _write(database)
         with pytest.raises(Unavailable, match=r"^database: read-only$"):

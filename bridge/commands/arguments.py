@@ -89,7 +89,7 @@ def _stored(
     @wraps(run)
     def opened(arguments: argparse.Namespace) -> int:
         config = load(arguments.config_file)
-        with closing(Database(config.database.read(), create=False)) as database:
+        with closing(Database(config.database.read())) as database:
             return run(arguments, config, Outbox(database))
 
     parser = _command(commands, name, summary, opened)

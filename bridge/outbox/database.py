@@ -74,11 +74,8 @@ _CLIENT = {
 class Database:
     """One database and its connections. SQLite has one writer at a time, which never starts as a reader."""
 
-    def __init__(self, url: str, current: Callable[[], str] | None = None, *, create: bool = True) -> None:
-        """Open it. `current`: returns the URL as it is now; new connections use its user and password.
-
-        `create`: also if there is no such file yet; otherwise that raises ConfigError.
-        """
+    def __init__(self, url: str, current: Callable[[], str] | None = None) -> None:
+        """Open it. `current`: returns the URL as it is now; new connections use its user and password."""
         self._url = found = location(url)
         self._current = current or (lambda: url)
         self.postgresql = found.get_backend_name() == "postgresql"
@@ -86,9 +83,6 @@ class Database:
         self._engines: list[Engine] = []
         self._turn = threading.Lock()
         if not self.postgresql:
-            file = self._files.path
-            if not create and file.parent.is_dir() and not file.exists():
-                raise ConfigError([f"database: {file} does not exist: the bridge creates it when it starts"])
             self._files.check()
         self._writer = self._open(writes=True)
         self._reader = self._writer if self.postgresql else self._open(writes=False)

@@ -50,14 +50,6 @@ def test_one_alert_is_shown_with_its_events(run, filled):
     assert (nobody.status, nobody.err) == (1, "prod:nobody: no such alert\n")
 
 
-def test_commands_create_no_database(run, tmp_path):
-    """An empty one says that nothing is open, and belongs to whoever ran the command, not to the bridge's user."""
-    listed = run("alerts", "list")
-    assert (listed.status, listed.out) == (1, "")
-    assert f"database: {tmp_path}/bridge.db does not exist: the bridge creates it when it starts" in listed.err
-    assert not (tmp_path / "bridge.db").exists()
-
-
 def test_output_to_head_is_cut_in_silence(config, filled):
     """Whoever reads only the first lines, as `head` does, sees no traceback."""
     filled.ingest(*(f"n{number:04}" for number in range(2000)))
@@ -135,6 +127,6 @@ def test_many_alerts_are_changed_in_few_transactions(run, filled, monkeypatch):
     assert sizes[3:] == [110]
 
 
-def test_nothing_to_resend_is_reported(run, filled):
+def test_nothing_to_resend_is_reported(run):
     """As with every other --all."""
     assert (run("alerts", "resend", "--all").status, run("alerts", "resend", "--all").out) == (0, "no open alerts\n")

@@ -23,7 +23,7 @@ def test_dead_letters_are_listed_with_alert_host_and_age(run, filled):
     assert records[0]["body"]["incident_identifier"] == "prod:a"
 
 
-def test_empty_list_of_dead_letters_is_reported(run, filled):
+def test_empty_list_of_dead_letters_is_reported(run):
     """In both forms; also by requeue --all."""
     assert run("dead-letters", "list").out == "no dead letters\n"
     assert json.loads(run("dead-letters", "list", "--format", "json").out) == []

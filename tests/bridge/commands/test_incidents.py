@@ -43,7 +43,7 @@ def test_incidents_are_listed_with_their_alerts_hosts_and_age(run, filled):
     assert (record["id"], record["details"]["assignee"]) == ("i-1", "Ann")
 
 
-def test_an_incident_is_resolved_and_commented(run, filled, sandbox):
+def test_an_incident_is_resolved_and_commented(run, sandbox):
     """Also one that was never shared with the bridge."""
     (number,) = sandbox.world.bigpanda.incidents
     found = sandbox.world.bigpanda.incidents[number]
@@ -59,7 +59,7 @@ def test_an_incident_is_resolved_and_commented(run, filled, sandbox):
     assert "already resolved" in again.err
 
 
-def test_incidents_without_a_key_are_an_error(run, filled):
+def test_incidents_without_a_key_are_an_error(run):
     """Status 1, with the key that bridge.yml needs."""
     done = run("incidents", "resolve", "i-1")
     assert (done.status, done.out) == (1, "")

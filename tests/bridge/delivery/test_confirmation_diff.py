@@ -9,7 +9,7 @@ from bridge.errors import Unreadable
 from bridge.outbox.confirmations import SentEvent
 
 
-def sent(number, key="prod:a", timestamp=1000, **more):
+def sent(number, key="prod:a", timestamp=1_700_000_000, **more):
     return SentEvent(id=number, key=key, app_key="app", status="critical", timestamp=timestamp, sent_at=1001.0, **more)
 
 
@@ -22,13 +22,13 @@ def outcome(event, *listed):
 @pytest.mark.parametrize(
     ("listed", "expected"),
     [
-        (ListedAlert("prod:a", 1000, "critical"), "confirmed"),
-        (ListedAlert("prod:a", 1000, None), "confirmed"),
+        (ListedAlert("prod:a", 1_700_000_000, "critical"), "confirmed"),
+        (ListedAlert("prod:a", 1_700_000_000, None), "confirmed"),
         (ListedAlert("prod:a", None, "critical"), "confirmed"),
         (ListedAlert("prod:a", None, None), "confirmed"),
-        (ListedAlert("prod:a", 1001, "critical"), "missed"),  # a later event of the same alert
+        (ListedAlert("prod:a", 1_700_000_001, "critical"), "missed"),  # a later event of the same alert
         (ListedAlert("prod:a", None, "ok"), "missed"),
-        (ListedAlert("prod:b", 1000, "critical"), "missed"),
+        (ListedAlert("prod:b", 1_700_000_000, "critical"), "missed"),
     ],
 )
 def test_event_is_identified_by_key_and_time(listed, expected):
@@ -42,11 +42,11 @@ def test_event_is_resent_after_two_polls():
     assert outcome(sent(1, looks=1)) == "resend"
     assert outcome(sent(1, looks=0, resends=1)) == "missed"
     assert outcome(sent(1, looks=1, resends=RESENDS)) == "lost"
-    assert outcome(sent(1, looks=5, resends=RESENDS), ListedAlert("prod:a", 1000, None)) == "confirmed"
+    assert outcome(sent(1, looks=5, resends=RESENDS), ListedAlert("prod:a", 1_700_000_000, None)) == "confirmed"
 
 
-ALERT = {"incident_identifier": "prod:a", "timestamp": 1000, "status": "Critical", "host": "h"}
-LISTED = ListedAlert("prod:a", 1000, "critical")
+ALERT = {"incident_identifier": "prod:a", "timestamp": 1_700_000_000, "status": "Critical", "host": "h"}
+LISTED = ListedAlert("prod:a", 1_700_000_000, "critical")
 
 
 @pytest.mark.parametrize(
@@ -56,9 +56,9 @@ LISTED = ListedAlert("prod:a", 1000, "critical")
         {"alerts": [ALERT], "total": 1},
         {"items": [{"id": "7", "payload": ALERT, "status": "processed", "timestamp": 5}]},
         {"data": [{"alert": {"raw": ALERT}}]},
-        [ALERT | {"timestamp": "1000"}],
+        [ALERT | {"timestamp": "1700000000"}],
         [ALERT | {"timestamp": 1_700_000_000_000}, {"host": "of someone else"}, None, 5],
-        [{"vendorwatch_key": "prod:a", "timestamp": 1000, "status": "critical"}],
+        [{"vendorwatch_key": "prod:a", "timestamp": 1_700_000_000, "status": "critical"}],
         {"status": 200, "errors": [], "raw_alerts": [ALERT]},
         {"status": 200, "data": {"total": 1, "alerts": [ALERT]}},
         {"alerts": [{"id": "7", "raw": json.dumps(ALERT), "tags": "not JSON"}]},

@@ -243,7 +243,7 @@ def test_excessive_pipelining_is_cut_off(program):
     address, _ = program
     found = answers(address, GET * 5000)
     assert 50 < len(found) < 1000
-    assert set(found) == {200}
+    assert set(found[:-1]) == {200}  # the last is the rejection, if the client reads it before the connection breaks
 
 
 def test_broken_request_does_not_affect_the_one_before(program):

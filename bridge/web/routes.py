@@ -2,11 +2,12 @@
 
 import hmac
 from collections.abc import Mapping
+from functools import partial
 from urllib.parse import parse_qs
 
 from bridge.receivers.settings import ReceiverSettings
 from exporter.toolkit import management
-from exporter.toolkit.front import QUERY, Lane, Route, only
+from exporter.toolkit.front import Lane, Route, only
 from exporter.toolkit.wsgi import Headers
 
 
@@ -29,18 +30,18 @@ def route(path: str, receivers: Mapping[tuple[str, str], ReceiverSettings], max_
         lane=Lane.BRIEF,
         methods=("POST",),
         # a path without credentials of its own is subject to the web config's users, if any
-        admits=(lambda headers: authenticated(settings, headers)) if settings.credentials() else None,
+        admits=partial(authenticated, settings) if settings.credentials() else None,
         max_body=max_body,
         receiver=f"{receiver}/{source}",
     )
 
 
-def authenticated(settings: ReceiverSettings, headers: Headers) -> bool:
-    """Return whether the headers contain one of the receiver's credentials, or all of them if it needs all."""
-    query = parse_qs((only(headers, QUERY) or b"").decode("latin-1"))
-    if settings.receiver == "alerts_api" and "access_token" in query and only(headers, b"authorization") is None:
-        # BigPanda takes the token there too, from clients that cannot set headers.
-        headers = [*headers, (b"authorization", b"Bearer " + query["access_token"][0].encode("utf-8", "replace"))]
+def authenticated(settings: ReceiverSettings, headers: Headers, query: bytes = b"") -> bool:
+    """Return whether a request has one of the receiver's credentials, or all of them if it needs all."""
+    if settings.receiver == "alerts_api" and only(headers, b"authorization") is None:
+        # BigPanda takes the token in the query too, from clients that cannot set headers.
+        tokens = parse_qs(query.decode("latin-1")).get("access_token", [])
+        headers = [*headers, *((b"authorization", b"Bearer " + one.encode("utf-8", "replace")) for one in tokens[:1])]
     matches = []
     for name, value in settings.credentials():
         given, wanted = only(headers, name.lower().encode()) or b"", value.encode()

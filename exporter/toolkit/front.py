@@ -15,7 +15,7 @@ from enum import Enum, auto
 from functools import partial
 from http import HTTPStatus
 from queue import Full
-from typing import Any, Final
+from typing import Any
 from wsgiref.types import WSGIApplication
 
 from exporter.toolkit.connection import EXTENSION, Connection
@@ -38,8 +38,6 @@ THREADS, QUEUED = 16, 512
 ERROR, FAILURE, UNAVAILABLE = 400, 500, 503
 _HOST = re.compile(rb"[A-Za-z0-9._~!$&'()*+;=%:\[\]-]*")
 _LENGTH = re.compile(rb"\d{1,18}")
-QUERY: Final = b":query"
-"""The query as a header that no client can send: a path's own credentials may be there."""
 _log = logging.getLogger(__name__)
 
 
@@ -61,15 +59,15 @@ class Lane(Enum):
 class Route:
     """How a request is handled, decided by its path before the body is read. `path`: the application's path for it.
 
-    `methods`: those allowed; if empty, the application decides. `admits`: whether the headers hold the path's own
-    credentials; None: the web config's users apply. `receiver`: the receiver's name in the log.
+    `methods`: those allowed; if empty, the application decides. `admits`: whether the headers or the query hold the
+    path's own credentials; None: the web config's users apply. `receiver`: the receiver's name in the log.
     """
 
     path: str
     lane: Lane = Lane.POOL
     found: bool = True
     methods: tuple[str, ...] = ()
-    admits: Callable[[Headers], bool] | None = None
+    admits: Callable[[Headers, bytes], bool] | None = None
     max_body: int = SMALL
     receiver: str = ""
 
@@ -159,7 +157,7 @@ class Front:
             raise Rejected(503 if route.admits else 429, "too many requests")
         if route.methods and scope["method"] not in route.methods:
             raise Rejected(405, "Method not allowed", (b"allow", ", ".join(route.methods).encode()))
-        user = await self._user(route, [*headers, (QUERY, scope["query_string"])])
+        user = await self._user(route, headers, scope["query_string"])
         if not route.found:
             raise Rejected(404, "not found")
         body, held, counted = io.BytesIO(), 0, 0
@@ -186,10 +184,10 @@ class Front:
         finally:
             self._held -= counted
 
-    async def _user(self, route: Route, headers: Headers) -> str | None:
+    async def _user(self, route: Route, headers: Headers, query: bytes) -> str | None:
         """Return the authenticated user of the web config, or None if no authentication applies. Raises Rejected."""
         if route.admits:
-            if not route.admits(headers):
+            if not route.admits(headers, query):
                 challenges = [(b"www-authenticate", scheme + b' realm="webhooks"') for scheme in (b"Bearer", b"Basic")]
                 raise Rejected(401, "missing or wrong credentials", *challenges)
             return None

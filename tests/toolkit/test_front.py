@@ -58,7 +58,7 @@ def test_wsgi_environment_is_complete(serve):
 def test_trailers_are_not_headers(serve):
     """Credentials, and everything else, are decided by the head."""
     seen = []
-    admits = lambda headers: (b"x-token", b"t") in headers  # noqa: E731
+    admits = lambda headers, _query: (b"x-token", b"t") in headers  # noqa: E731
     served = serve(application=environs(seen), route=lambda path: Route(path=path, admits=admits))
     head = b"POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n"
     body = b"\r\n1\r\na\r\n0\r\nX-Token: t\r\nX-More: y\r\n\r\n"
@@ -131,7 +131,7 @@ def test_response_iterables_are_closed(serve, get):
 @pytest.mark.parametrize("size", [1000, 20_000_000])
 def test_rejected_sender_gets_its_response(serve, size, chunked):
     """Even if it is still sending, and reads only at the end."""
-    served = serve(route=lambda path: Route(path=path, admits=lambda _headers: False))
+    served = serve(route=lambda path: Route(path=path, admits=lambda _headers, _query: False))
     body = iter([bytes(size // 10)] * 10) if chunked else bytes(size)
     client = http.client.HTTPConnection(*served.address, timeout=30)
     with contextlib.closing(client):
@@ -143,7 +143,7 @@ def test_rejected_sender_gets_its_response(serve, size, chunked):
 
 def test_rejected_request_without_a_body_keeps_its_connection(serve):
     """A browser asks for a password and tries again."""
-    served = serve(route=lambda path: Route(path=path, admits=lambda headers: (b"x-token", b"t") in headers))
+    served = serve(route=lambda path: Route(path=path, admits=lambda headers, _query: (b"x-token", b"t") in headers))
     client = http.client.HTTPConnection(*served.address, timeout=30)
     with contextlib.closing(client):
         for headers, status in (({}, 401), ({"X-Token": "t"}, 200), ({}, 401)):
@@ -156,7 +156,7 @@ def test_rejected_request_without_a_body_keeps_its_connection(serve):
 
 def test_100_continue_is_not_sent_without_credentials(serve):
     """The final response comes at once, and the body is never sent."""
-    served = serve(route=lambda path: Route(path=path, admits=lambda _headers: False))
+    served = serve(route=lambda path: Route(path=path, admits=lambda _headers, _query: False))
     with socket.create_connection(served.address, 30) as sock:
         sock.sendall(b"POST / HTTP/1.1\r\nHost: x\r\nExpect: 100-continue\r\nContent-Length: 9000000\r\n\r\n")
         assert sock.recv(12) == b"HTTP/1.1 401"
@@ -167,7 +167,7 @@ def test_requests_beyond_the_rate_limit_are_rejected(serve, get, tmp_path):
     (tmp_path / "web.yml").write_text("rate_limit: {interval: 1h, burst: 2}")
 
     def route(path):
-        return Route(path=path, admits=(lambda _headers: True) if path == "/own" else None)
+        return Route(path=path, admits=(lambda _headers, _query: True) if path == "/own" else None)
 
     served = serve(WebConfigFile(tmp_path / "web.yml"), route=route)
     assert [get(served.address, path)[0] for path in ("/", "/", "/", "/own")] == [200, 200, 429, 503]

@@ -32,7 +32,7 @@ def guarded(tmp_path, serve):
     (tmp_path / "web.yml").write_text(USERS)
 
     def route(path):
-        admits = (lambda headers: (b"x-own", b"yes") in headers) if path == "/own" else None
+        admits = (lambda headers, _query: (b"x-own", b"yes") in headers) if path == "/own" else None
         return Route(path=path, lane=Lane.LOOP, admits=admits)
 
     return serve(WebConfigFile(tmp_path / "web.yml"), application=whose, route=route)

@@ -138,8 +138,8 @@ def _by_source() -> Panel:
         (
             "vendorwatch",
             (
-                *("failing", "stale", "exporter", "bridge", "destination", "queue"),
-                *("dead resolutions", "dead letters", "quarantine", "watchdog"),
+                *("failing", "stale", "storage", "exporter", "bridge", "destination", "queue"),
+                *("dead resolutions", "dead letters", "quarantine", "locked out", "silence", "watchdog"),
             ),
         ),
     )

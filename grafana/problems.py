@@ -9,6 +9,7 @@ from typing import Final
 from grafana.queries import ALL, BRIDGE, EXPORTER, certificates, labelled, monitors, named_tests, per_target
 
 LABELS: Final = ("level", "source", "account", "subject", "problem", "board", "runbook")
+FROM_ALERTMANAGER: Final = 'receiver="alertmanager"'
 DAYS: Final = 14
 """A certificate with fewer days left is a problem; with fewer than three it is critical. As in the rules."""
 
@@ -97,6 +98,12 @@ def _bridge(level: str, expr: str, problem: str, section: str) -> str:
     return _row(expr, level=level, account="", subject="bridge", problem=problem, **_ours("bridge", section))
 
 
+def _webhooks(outcome: str, window: str, *more: str) -> str:
+    """Return how many webhooks of each source had this outcome."""
+    sent = ALL("vendorwatch_bridge_notifications_total", f'outcome="{outcome}"', *more)
+    return f"sum by (job, receiver, source) (increase({sent}[{window}]))"
+
+
 def _down(board: str, metric: str) -> str:
     """Return the programs that served this metric within a day and cannot be scraped now."""
     down = f"({ALL('up')} == 0 and on (job, instance) last_over_time({ALL(metric)}[1d])) + 1"
@@ -171,6 +178,14 @@ PROBLEMS: Final[dict[str, str]] = {
         "no new data for half an hour",
         "vendorwatchtargetstale",
     ),
+    "storage": _row(
+        f"(max by (shard) ({ALL('vendorwatch_storage_up')}) == 0) + 1",
+        level="critical",
+        account="",
+        subject="exporter",
+        problem="nothing is polled: PostgreSQL is unavailable",
+        **_ours("exporter", "vendorwatchstoragedown"),
+    ),
     "exporter": _down("exporter", EXPORTER),
     "bridge": _down("bridge", BRIDGE),
     "destination": _bridge(
@@ -202,6 +217,18 @@ PROBLEMS: Final[dict[str, str]] = {
         f"max({ALL('vendorwatch_bridge_quarantined_bodies')}) > 0",
         "unreadable webhooks in quarantine",
         "vendorwatchbridgequarantine",
+    ),
+    "locked out": _bridge(
+        "critical",
+        f"{_webhooks('unauthorized', '10m')} > 0 unless {_webhooks('accepted', '10m')} > 0",
+        "the credentials of $source are rejected",
+        "vendorwatchbridgelockedout",
+    ),
+    "silence": _bridge(
+        "critical",
+        f"(sum by (job) ({_webhooks('accepted', '15m', FROM_ALERTMANAGER)}) == 0) + 1",
+        "nothing accepted from Alertmanager for 15 minutes",
+        "vendorwatchbridgehearsnothing",
     ),
     "watchdog": _bridge(
         "critical",

@@ -31,6 +31,8 @@ vendorwatch_bridge_config_last_reload_successful 1
 vendorwatch_poll_success{{collector="thousandeyes",account="old"}} 0
 vendorwatch_poll_last_success_timestamp_seconds{{collector="thousandeyes",account="old"}} {then}
 vendorwatch_bridge_outbox_oldest_event_timestamp_seconds {then}
+vendorwatch_bridge_notifications_total{{receiver="alertmanager",source="old",outcome="accepted"}} 1
+vendorwatch_storage_up 0
 """
 """The page of a fake program, for problems that would take half an hour to occur."""
 
@@ -102,6 +104,7 @@ class Day(Way):
         reconcile = {"urls": [self.alertmanager.url], "interval": "2s", "min_uptime": "0s"}
         prod = {**alertmanager, "source": "prod", "reconcile": reconcile, "watchdog": {"max_silence": "5m"}}
         self.bridge_settings = {"receivers": [prod, {**alertmanager, "source": "dark", **self.receiver_settings}]}
+        self.bridge_settings["receivers"].append({**alertmanager, "source": "locked"})
         super().configure()
         path = self.folder / "prometheus.yml"
         content = yaml.safe_load(path.read_text())
@@ -111,9 +114,9 @@ class Day(Way):
             )
         path.write_text(yaml.safe_dump(content))
 
-    def post(self, body: bytes | dict[str, Any], source: str = "dark") -> int:
+    def post(self, body: bytes | dict[str, Any], source: str = "dark", token: str = TOKEN) -> int:
         """Send the bridge a webhook as Alertmanager does; return the status code."""
-        headers = {"Authorization": f"Bearer {TOKEN}", "Content-Type": "application/json"}
+        headers = {"Authorization": f"Bearer {token}", "Content-Type": "application/json"}
         content = {"data": body} if isinstance(body, bytes) else {"json": body}
         url = f"{self.bridge.url}/webhooks/alertmanager/{source}"
         return requests.post(url, headers=headers, timeout=10, **content).status_code
@@ -188,9 +191,10 @@ def webhook(*alerts: dict[str, Any], truncated: int = 0) -> dict[str, Any]:
 
 
 def _send_bad_webhooks(day: Day) -> None:
-    """Send an unreadable body, an unmapped severity and truncated alerts."""
+    """Send an unreadable body, an unmapped severity and truncated alerts, and webhooks with a wrong token."""
     assert day.post(b"not json") == 400
     assert day.post(webhook(alert("Odd", severity="odd"), truncated=3)) == 200
+    assert day.post(b"", source="locked", token="wrong") == 401
 
 
 def _fail_deliveries(day: Day) -> None:

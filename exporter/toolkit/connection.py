@@ -159,7 +159,8 @@ class Connection(HttpToolsProtocol):
         """Add a header to the head. A trailer is not one, and is dropped."""
         if self.in_head:
             if len(self.headers) >= HEADERS:
-                raise ValueError("too many headers")  # answered with 400, as below
+                self.refuse(431, f"more than {HEADERS} headers")
+                raise ValueError  # the parser stops, and uvicorn responds as to its own errors
             super().on_header(name, value)
 
     def on_headers_complete(self) -> None:
@@ -168,7 +169,8 @@ class Connection(HttpToolsProtocol):
         if self.parser.get_http_version() != "1.1":
             self.expect_100_continue = False
         if len(self.pipeline) >= PIPELINED:
-            raise ValueError("too many requests at once")  # answered with 400: the parser treats it as its own error
+            self.refuse(503, f"more than {PIPELINED} pipelined requests")
+            raise ValueError  # as above
         super().on_headers_complete()
         if self.state != "busy":
             self.registry.move(self, "body")
@@ -197,8 +199,9 @@ class Connection(HttpToolsProtocol):
             self.registry.move(self, "body")
 
     def send_400_response(self, msg: str) -> None:
-        """Reject data that is not HTTP."""
-        self.refuse(400, msg)
+        """Reject data that is not HTTP, unless it is already rejected for another reason."""
+        if not self._is_deaf:
+            self.refuse(400, msg)
 
     def refuse(self, status: int, message: str) -> None:
         """Reject what the client sends, and close, once the complete requests before it have been answered."""

@@ -200,11 +200,23 @@ def test_too_large_head_is_431(serve):
 
 def test_too_many_headers_are_rejected(serve):
     """Whether the head is complete or not; a hundred are accepted, and as many trailers as fit."""
-    address = serve().address
+    served = serve()
     head = b"POST /echo HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n"
     body = b"\r\n1\r\na\r\n0\r\n" + b"X: y\r\n" * 200 + b"\r\n"
-    for count, end, status in ((98, body, b"200"), (99, body, b"400"), (100, b"", b"400"), (9000, b"", b"400")):
-        assert talk(address, head + b"X: y\r\n" * count + end).startswith(b"HTTP/1.1 " + status), (count, end)
+    for count, end, status in ((98, body, b"200"), (99, body, b"431"), (100, b"", b"431"), (9000, b"", b"431")):
+        assert talk(served.address, head + b"X: y\r\n" * count + end).startswith(b"HTTP/1.1 " + status), (count, end)
+    assert [(refusal.reason, refusal.message) for refusal in served.refusals] == [
+        ("too_large", "more than 100 headers")
+    ] * 3
+
+
+def test_too_many_pipelined_requests_are_overload(serve):
+    """The log and the counter say so; the first ones are answered."""
+    served = serve()
+    assert talk(served.address, b"GET / HTTP/1.1\r\nHost: x\r\n\r\n" * 1000).count(b"HTTP/1.1 200") > 50
+    assert [(refusal.reason, refusal.message) for refusal in served.refusals] == [
+        ("overloaded", "more than 100 pipelined requests")
+    ]
 
 
 def test_rejections_are_logged_once_a_minute(caplog):

@@ -5,12 +5,13 @@ stream. The two formats share the samples. They differ in HELP, TYPE and UNIT, a
 `_created` sample beside each.
 """
 
-import math
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import cache
 from itertools import chain
 from types import MappingProxyType
+
+from prometheus_client.utils import floatToGoString
 
 from exporter.metrics.families import Family, Metric, Sample
 from exporter.metrics.gzip_stream import Block, block, blocks
@@ -19,23 +20,11 @@ from exporter.toolkit.text import LABEL_BYTES, cut_label
 
 SAMPLES = 1500
 """Samples formatted in one call: about a millisecond, during which no other thread runs."""
-_GO_EXPONENT_FROM = 6
-
+number: Callable[[float], str] = floatToGoString
+"""Formats a value as Go does."""
 
 Rendered = Mapping[str, tuple[Metric, Sequence[Block], Sequence[Block]]]
 """A target's families by name, in text 0.0.4 and in OpenMetrics: the same blocks, unless the family has `created`."""
-
-
-def number(value: float) -> str:
-    """Format a value as Go does, like prometheus_client's floatToGoString."""
-    text = repr(float(value))
-    dot = text.find(".")
-    if dot > _GO_EXPONENT_FROM and value > 0:
-        mantissa = f"{text[0]}.{text[1:dot]}{text[dot + 1 :]}".rstrip("0.")
-        return f"{mantissa}e+{dot - 1:02d}"
-    if dot < 0 and not math.isfinite(value):
-        return "NaN" if math.isnan(value) else ("+Inf" if value > 0 else "-Inf")
-    return text
 
 
 def escaped(value: str) -> str:

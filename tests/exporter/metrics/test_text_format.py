@@ -16,7 +16,7 @@ from prometheus_client.utils import floatToGoString
 
 from exporter.metrics.families import Family, Metric
 from exporter.metrics.gzip_stream import begin, block, end
-from exporter.metrics.text_format import SAMPLES, compose, head, number, render
+from exporter.metrics.text_format import SAMPLES, compose, head, render
 
 UP = Metric("demo_up", "gauge", "Whether it is up.", ("host", "path"))
 AGE = Metric("demo_age_seconds", "gauge", "Its age.")
@@ -33,21 +33,6 @@ def whole(*targets, openmetrics=False, packed=False):
 
 def samples(text, parse):
     return {(s.name, tuple(sorted(s.labels.items()))): s.value for family in parse(text) for s in family.samples}
-
-
-@pytest.mark.parametrize(
-    "value",
-    [0, 1, True, -0.0, 0.1, 1e5, 1e6, 1763679586.123, 2**53, 1e15, 1e16, 1e-7, -1e6, math.nan, math.inf, -math.inf],
-)
-def test_value_is_written_as_prometheus_client_writes_it(value):
-    """In Go's float format, as Prometheus' own libraries do."""
-    assert number(value) == floatToGoString(value)
-
-
-@given(st.floats())
-def test_any_float_is_written_as_prometheus_client_writes_it(value):
-    """The same for every float."""
-    assert number(value) == floatToGoString(value)
 
 
 def test_equal_values_keep_their_spelling():

@@ -102,6 +102,8 @@ class HttpServer:
                     await asyncio.sleep(0.02)
         self._connections.abort()
         await asyncio.sleep(0.05)  # for the sockets to close
+        # uvicorn responds to a pipelined request that is cancelled now, on a connection that is gone.
+        asyncio.get_running_loop().set_exception_handler(lambda _loop, _context: None)
 
     def _listen(self, listening: socket.socket) -> None:
         if listening in self._sockets:

@@ -653,6 +653,26 @@ def test_stop_finishes_requests_and_drops_stalled_clients(serve, get):
         get(listener.addresses[0])
 
 
+def test_stop_during_pipelined_requests_is_not_an_error(serve, caplog):
+    """Neither the one that is being answered nor those that wait for it are logged."""
+    begun, go_on = threading.Semaphore(0), threading.Event()
+
+    def waiting(_environ, start_response):
+        begun.release()
+        go_on.wait(60)
+        start_response("200 OK", [])
+        return []
+
+    served = serve(application=waiting)
+    with socket.create_connection(served.address, 30) as client:
+        client.sendall(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n" * 3)
+        assert begun.acquire(timeout=60)
+        served.stop(0.0)
+        go_on.set()
+        assert ended(client) == b""
+    assert caplog.text == ""
+
+
 def test_no_private_attribute_of_uvicorn_is_used():
     """Undocumented attributes may change in its next release."""
     sources = [inspect.getsource(module) for module in (connection_module, server_module)]

@@ -98,7 +98,7 @@ class TlsServer(Section):
     client_ca: str | None = None
     client_ca_file: Path | None = None
     client_auth_type: Annotated[str, AfterValidator(_client_auth)] = "NoClientCert"
-    client_allowed_sans: tuple[Annotated[str, AfterValidator(_san)], ...] = ()
+    client_allowed_sans: tuple[Annotated[str, AfterValidator(_san)], ...] | None = None
     min_version: Version = "TLS12"
     max_version: Version = "TLS13"
     cipher_suites: tuple[Annotated[str, AfterValidator(_cipher)], ...] = ()
@@ -122,10 +122,13 @@ class TlsServer(Section):
         return self
 
     def admits(self, connection: ssl.SSLObject) -> bool:
-        """Return whether the client's certificate has an allowed name, if only some are allowed."""
+        """Return whether the client's certificate has an allowed name, if one is required. An empty list allows none."""
+        allowed = self.client_allowed_sans
+        if allowed is None or self.client_auth_type != "RequireAndVerifyClientCert":
+            return True
         found: Any = (connection.getpeercert() or {}).get("subjectAltName", ())
         names = {_san(value) for kind, value in found if kind in _NAMES}
-        return not self.client_allowed_sans or not names.isdisjoint(self.client_allowed_sans)
+        return not names.isdisjoint(allowed)
 
     def context(self, folder: Path) -> ssl.SSLContext:
         """Return the TLS context for connections. Raises OSError or ValueError if a file cannot be used."""

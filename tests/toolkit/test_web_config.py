@@ -316,6 +316,18 @@ def test_client_allowed_sans_are_checked(web_config, certificate, serve):
     assert served.reasons == ["unauthorized", "unauthorized"]
 
 
+@pytest.mark.parametrize(("sans", "wanted"), [("[]", None), ("null", 200)])
+def test_empty_list_of_allowed_sans_admits_nobody(web_config, certificate, serve, sans, wanted):
+    """As in exporter-toolkit; without the list every certificate of the authority is allowed."""
+    text = (
+        f"tls_server_config: {{{PAIR}, client_auth_type: RequireAndVerifyClientCert, client_ca_file: ca.pem, "
+        f"client_allowed_sans: {sans}}}"
+    )
+    context = trusting(certificate)
+    certificate.issue_cert("prometheus.example").configure_cert(context)
+    assert status(serve(WebConfigFile(web_config(text))).address, context) == wanted
+
+
 def test_other_kinds_of_names_are_skipped(web_config, certificate, tmp_path, serve, caplog):
     """A directory name is never allowed, and does not hide the name that is."""
     key, nobody, now = ec.generate_private_key(ec.SECP256R1()), x509.Name([]), dt.datetime.now(dt.UTC)

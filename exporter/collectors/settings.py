@@ -1,7 +1,6 @@
 """The settings common to every target in exporter.yml."""
 
 import math
-import ssl
 from typing import Any, ClassVar, Final
 
 from pydantic import BeforeValidator, Field, ValidationInfo, field_validator
@@ -12,19 +11,6 @@ from exporter.toolkit.http_settings import HeaderSecret, HttpClientSettings, Htt
 MINUTE: Final = 60.0
 POLLS_MISSED: Final = 3
 """Consecutive polls that may fail before series are withdrawn, unless `max_age` allows more."""
-
-
-def check_key_pair(cert_file: str, key_file: str) -> None:
-    """Raise ValueError unless the files hold a certificate and its key, in PEM form and unencrypted."""
-    try:
-        # Without a password OpenSSL would prompt on the terminal.
-        ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_cert_chain(cert_file, key_file, password="")
-    except ssl.SSLError as error:
-        raise ValueError(
-            f"{cert_file} and {key_file} do not hold a certificate and its unencrypted key in PEM form"
-        ) from error
-    except OSError as error:
-        raise ValueError(f"cannot read {cert_file} or {key_file}: {error.strerror}") from error
 
 
 def all_or_listed(what: str) -> BeforeValidator:

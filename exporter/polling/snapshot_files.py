@@ -55,10 +55,7 @@ class Directory:
 
     def stamp(self, name: str) -> Stamp | None:
         """Return a value that changes whenever `name` is written; None if it does not exist."""
-        try:
-            return stamp(self._file(name))
-        except OSError:
-            return None
+        return stamp(self._file(name))
 
     def read(self, name: str) -> bytes | None:
         """Return the content of `name`, None if it does not exist. Raises OSError if it cannot be read."""

@@ -69,9 +69,12 @@ Size = Annotated[int, BeforeValidator(size)]
 Stamp = tuple[int, int, int]
 
 
-def stamp(file: Path) -> Stamp:
-    """Return a file's modification time, inode and size, which change with its content. Raises OSError."""
-    stat = file.stat()
+def stamp(file: Path) -> Stamp | None:
+    """Return a file's modification time, inode and size, which change with its content; None if it is not there."""
+    try:
+        stat = file.stat()
+    except OSError:
+        return None
     return stat.st_mtime_ns, stat.st_ino, stat.st_size
 
 
@@ -108,7 +111,7 @@ class Secret:
 
     def _refresh(self, file: Path) -> None:
         seen = stamp(file)
-        if seen == self._seen:
+        if seen and seen == self._seen:
             return
         value = file.read_text(encoding="utf-8-sig").strip()
         if not value:

@@ -27,6 +27,7 @@ from urllib3.connection import HTTPConnection, HTTPSConnection
 
 from exporter.toolkit.config_types import stamp
 from exporter.toolkit.http_errors import ConnectFailed, HttpError, TlsFailed, translated
+from exporter.toolkit.http_settings import load_authorities
 from exporter.toolkit.logs import Conditions
 
 KEEP_IDLE: Final = 50.0
@@ -224,23 +225,18 @@ class Adapter(HTTPAdapter):
         self._file = Path(ca_file) if ca_file else None
         self._conditions = Conditions(_log)
         self._context = (_FileContext if ca_file else _SystemContext)(ssl.PROTOCOL_TLS_CLIENT)
-        try:
-            if self._file:
-                self._loaded = stamp(self._file)
-                self._context.load_verify_locations(self._file)
-                # As in curl and Prometheus: an intermediate authority may be named without its root.
-                self._context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
-        except ssl.SSLError:
-            raise TlsFailed("ca_file holds no certificate in PEM form") from None
-        except OSError as error:
-            raise TlsFailed(f"ca_file cannot be read: {error.strerror}") from None
+        if self._file:
+            self._loaded = stamp(self._file)
+            try:
+                load_authorities(self._context, self._file)
+            except ValueError as error:
+                raise TlsFailed(f"ca_file: {error}") from None
         super().__init__(max_retries=0)
 
     def renewed(self) -> "Adapter":
         """Return an adapter with the roots that `ca_file` has now, itself while they are the same or cannot be read."""
-        with contextlib.suppress(OSError):
-            if self._file is None or stamp(self._file) == self._loaded:
-                return self
+        if self._file is None or stamp(self._file) == self._loaded:
+            return self
         try:
             found = Adapter(str(self._file))
         except TlsFailed as error:

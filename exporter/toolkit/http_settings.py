@@ -2,6 +2,7 @@
 
 import re
 import ssl
+from pathlib import Path
 from typing import Annotated, Final
 from urllib.parse import urlsplit
 
@@ -46,13 +47,33 @@ def _header_value(secret: Secret) -> Secret:
 
 def _authorities(file: str, info: ValidationInfo) -> str:
     path = located(file, info)
-    try:
-        ssl.create_default_context(cafile=path)
-    except ssl.SSLError as error:
-        raise ValueError(f"cannot use {path}: no certificates in PEM form") from error
-    except OSError as error:
-        raise ValueError(f"cannot use {path}: {error.strerror}") from error
+    load_authorities(ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT), path)
     return str(path)
+
+
+def load_authorities(context: ssl.SSLContext, file: Path) -> None:
+    """Trust the certificates of a file. Raises ValueError with the reason if it cannot be used."""
+    try:
+        context.load_verify_locations(file)
+    except ssl.SSLError:
+        raise ValueError("no certificate authority in PEM form") from None
+    except OSError as error:
+        raise ValueError(f"cannot read {file}: {error.strerror}") from None
+    # As in curl and Prometheus: an intermediate authority may be named without its root.
+    context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
+
+
+def load_key_pair(cert_file: Path, key_file: Path, context: ssl.SSLContext | None = None) -> None:
+    """Load a certificate and its key, or only check them. Raises ValueError with the reason if they cannot be used."""
+    context = context or ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    try:
+        for file in (cert_file, key_file):
+            file.open("rb").close()  # raises an error that names the file, unlike those of ssl
+        context.load_cert_chain(cert_file, key_file, password="")  # without one OpenSSL would prompt on the terminal
+    except ssl.SSLError:
+        raise ValueError("not a certificate and its unencrypted key in PEM form") from None
+    except OSError as error:
+        raise ValueError(f"cannot read {error.filename}: {error.strerror}") from None
 
 
 HttpUrl = Annotated[str, AfterValidator(http_url)]

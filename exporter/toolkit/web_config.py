@@ -18,6 +18,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import AfterValidator, Field, ValidationError, model_validator
 
 from exporter.toolkit.config_types import ConfigError, Duration, Secret, Section, Stamp, problems, stamp
+from exporter.toolkit.http_settings import load_authorities, load_key_pair
 from exporter.toolkit.yaml_file import load_yaml
 
 _LOOK_AGAIN = 1.0
@@ -122,7 +123,7 @@ class TlsServer(Section):
         return self
 
     def admits(self, connection: ssl.SSLObject) -> bool:
-        """Return whether the client's certificate has an allowed name, if one is required. An empty list allows none."""
+        """Return whether the client's certificate has an allowed name, if one is required. An empty list has none."""
         allowed = self.client_allowed_sans
         if allowed is None or self.client_auth_type != "RequireAndVerifyClientCert":
             return True
@@ -134,19 +135,13 @@ class TlsServer(Section):
         """Return the TLS context for connections. Raises OSError or ValueError if a file cannot be used."""
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         context.minimum_version, context.maximum_version = _VERSIONS[self.min_version], _VERSIONS[self.max_version]
-        problem = "cert_file and key_file do not hold a certificate and its unencrypted key in PEM form"
-        try:
-            with _pem(self.cert, self.cert_file, folder) as cert, _pem(self.key, self.key_file, folder) as key:
-                context.load_cert_chain(cert, key, password="")  # without one OpenSSL would prompt on the terminal
-            problem = "client_ca_file holds no certificate in PEM form"
-            if self.client_ca or self.client_ca_file:
-                with _pem(self.client_ca, self.client_ca_file, folder) as authorities:
-                    context.load_verify_locations(authorities)
-        except ssl.SSLError:
-            raise ValueError(f"tls_server_config: {problem}") from None
-        if self.client_auth_type in _VERIFY and not (self.client_ca or self.client_ca_file):
+        with _pem(self.cert, self.cert_file, folder) as cert, _pem(self.key, self.key_file, folder) as key:
+            load_key_pair(cert, key, context)
+        if self.client_ca or self.client_ca_file:
+            with _pem(self.client_ca, self.client_ca_file, folder) as authorities:
+                load_authorities(context, authorities)
+        elif self.client_auth_type in _VERIFY:
             context.load_default_certs(ssl.Purpose.CLIENT_AUTH)
-        context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN  # as in Go, an intermediate authority may be named alone
         context.verify_mode = _VERIFY.get(self.client_auth_type, ssl.CERT_NONE)
         ciphers = list(filter(None, self.cipher_suites))
         if self.min_version < "TLS12":  # OpenSSL has them at this level only, and Python no ciphers for them
@@ -161,17 +156,16 @@ class TlsServer(Section):
 
 
 @contextlib.contextmanager
-def _pem(inline: str | None, file: Path | None, folder: Path) -> Iterator[str]:
+def _pem(inline: str | None, file: Path | None, folder: Path) -> Iterator[Path]:
     """Write an inline value to a temporary file: ssl reads certificates and keys only from files."""
     if file is not None:
-        (folder / file).open("rb").close()  # raises an error that names the file, unlike those of ssl
-        yield str(folder / file)
+        yield folder / file
         return
     descriptor = os.memfd_create("pem")
     with os.fdopen(descriptor, "w") as memory:
         memory.write(inline or "")
         memory.flush()
-        yield f"/proc/self/fd/{descriptor}"
+        yield Path(f"/proc/self/fd/{descriptor}")
 
 
 def _headers(headers: dict[str, str]) -> dict[str, str]:
@@ -255,21 +249,12 @@ class WebConfigFile:
             return config, tls.context(file.parent) if tls else None
         except ValidationError as error:
             raise ConfigError(problems(error)) from error
-        except OSError as error:
-            unread = f"cannot read {error.filename}: " if error.filename else ""
-            raise ConfigError([f"tls_server_config: {unread}{error.strerror or error}"]) from error
-        except ValueError as error:
-            raise ConfigError([str(error)]) from error
+        except (OSError, ValueError) as error:
+            raise ConfigError([f"tls_server_config: {error}"]) from error
 
 
 def _stamps(file: Path, config: WebConfig) -> list[Stamp | None]:
-    """Return the stamp of each file, None for one that is not there."""
+    """Return the stamp of each file."""
     tls = config.tls_server_config
     named = (tls.cert_file, tls.key_file, tls.client_ca_file) if tls else ()
-    found: list[Stamp | None] = []
-    for path in (file, *(file.parent / each for each in named if each)):
-        try:
-            found.append(stamp(path))
-        except OSError:
-            found.append(None)
-    return found
+    return [stamp(path) for path in (file, *(file.parent / each for each in named if each))]

@@ -486,8 +486,8 @@ def test_a_replaced_ca_file_is_trusted_from_then_on(authority, ca_file, caplog):
         for _ in range(2):
             assert one.request("GET", before).body == b"ok"
         assert [record.getMessage().partition(" held before: ")[2] for record in caplog.records] == [
-            "ca_file cannot be read: No such file or directory",
-            "ca_file holds no certificate in PEM form",
+            f"ca_file: cannot read {ca_file}: No such file or directory",
+            "ca_file: no certificate authority in PEM form",
         ]
         renewed.cert_pem.write_to_path(ca_file)
         assert one.request("GET", after).body == b"ok"
@@ -499,7 +499,7 @@ def test_missing_ca_file_is_named(ca_file):
     gone = Path(shutil.copy(ca_file, ca_file.with_name("gone.pem")))
     with client(ca_file=str(gone)) as one:
         gone.unlink()
-        assert str(failure(one, "https://vendor.example")) == "ca_file cannot be read: No such file or directory"
+        assert str(failure(one, "https://vendor.example")) == f"ca_file: cannot read {gone}: No such file or directory"
 
 
 def proxy(act):

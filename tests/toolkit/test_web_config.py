@@ -71,7 +71,7 @@ def certificate(tmp_path):
         ),
         (
             f"tls_server_config: {{{PAIR}, client_auth_type: VerifyClientCertIfGiven, client_ca: \u00e9}}",
-            "tls_server_config: client_ca_file holds no certificate in PEM form",
+            "tls_server_config: no certificate authority in PEM form",
         ),
         (
             f"tls_server_config: {{{PAIR}, client_ca_file: ca.pem}}",
@@ -121,10 +121,7 @@ def certificate(tmp_path):
         *(
             (
                 f"tls_server_config: {{{pair}}}",
-                (
-                    "tls_server_config: "
-                    "cert_file and key_file do not hold a certificate and its unencrypted key in PEM form"
-                ),
+                "tls_server_config: not a certificate and its unencrypted key in PEM form",
             )
             for pair in (
                 "cert_file: web.yml, key_file: both.pem",
@@ -134,7 +131,7 @@ def certificate(tmp_path):
         ),
         (
             f"tls_server_config: {{{PAIR}, client_auth_type: VerifyClientCertIfGiven, client_ca_file: web.yml}}",
-            "tls_server_config: client_ca_file holds no certificate in PEM form",
+            "tls_server_config: no certificate authority in PEM form",
         ),
         ('http_server_config: {headers: {X-A: "a\\r\\nb"}}', "http_server_config.headers: X-A: printable ASCII only"),
         ("http_server_config: {headers: {'X A': b}}", "http_server_config.headers: 'X A' cannot be set"),

@@ -7,8 +7,9 @@ from typing import Annotated, ClassVar
 from pydantic import BeforeValidator, Field, PlainValidator, ValidationInfo, field_validator
 
 from exporter.collectors.contract import StartTls
-from exporter.collectors.settings import TargetSettings, check_key_pair
+from exporter.collectors.settings import TargetSettings
 from exporter.toolkit.config_types import Duration, FilePath, Secret
+from exporter.toolkit.http_settings import load_key_pair
 
 from .endpoints import Endpoint, EndpointsFile, endpoint, opened
 
@@ -63,7 +64,7 @@ class Settings(TargetSettings):
         if value and not certificate:
             raise ValueError("give client_cert_file too")
         if certificate:
-            check_key_pair(str(certificate), str(value or certificate))
+            load_key_pair(certificate, value or certificate)
         return value
 
     @property

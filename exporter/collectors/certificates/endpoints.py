@@ -85,7 +85,7 @@ class EndpointsFile:
     def refresh(self) -> bool:
         """Read the file if it has changed, and return whether it had. Raises OSError, ValueError."""
         seen = stamp(self.file)
-        if seen == self._seen:
+        if seen and seen == self._seen:
             return False
         found: dict[tuple[str, str, int], Endpoint] = {}
         problems = []

@@ -230,7 +230,7 @@ def test_every_configured_header_is_required(tmp_path):
         ({"callback": {"api_key": "k", "app_key": "a", "url": "ftp://x"}}, "callback.url"),
         ({"silences": {}}, "silences.alertmanager: missing"),
         ({"silences": {"alertmanager": "http://u:s3cret@am"}}, "must not contain credentials"),
-        ({"silences": {"alertmanager": "http://am", "ca_file": "/nowhere"}}, "cannot use /nowhere"),
+        ({"silences": {"alertmanager": "http://am", "ca_file": "/nowhere"}}, "cannot read /nowhere"),
         (
             {"silences": {"alertmanager": "http://am", "bearer_token": "t", "username": "u", "password": "p"}},
             "not both",

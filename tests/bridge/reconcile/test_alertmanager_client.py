@@ -334,8 +334,8 @@ def test_muting_is_taken_from_one_alertmanager(first, second, expected):
         ({"urls": ["http://u:p@am:9093"]}, "must not contain credentials"),
         ({"username": "u"}, "username and password belong together"),
         ({"bearer_token": "t", "username": "u", "password": "p"}, "not both"),
-        ({"ca_file": "/nowhere.pem"}, "cannot use /nowhere.pem: No such file"),
-        ({"ca_file": __file__}, "not PEM|cannot use"),
+        ({"ca_file": "/nowhere.pem"}, "cannot read /nowhere.pem: No such file"),
+        ({"ca_file": __file__}, "no certificate authority in PEM form"),
     ],
 )
 def test_invalid_settings_are_errors(wrong, message):

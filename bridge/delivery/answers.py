@@ -22,6 +22,7 @@ _MULTI_STATUS: Final = 207
 _FAILED: Final = frozenset({"error", "errors", "fail", "failed", "failure", "unauthorized", "forbidden"})
 _STATUSES: Final = ("status", "statusCode", "status_code", "code")
 _TRUTHS: Final = ("success", "ok")
+_MESSAGES: Final = ("errors", "error", "message", "details")
 _INSIDE: Final = ("response", "responses", "result", "results")
 """Members that hold a response of their own. Not `alerts`, which only echoes our request."""
 _BEARER: Final = re.compile(r"\b(Bearer|Basic)\s+[^\s\"',;<>]+", re.IGNORECASE)
@@ -80,11 +81,13 @@ def _failed(status: Any) -> bool:
 def words(text: str) -> str:
     """Return the error message in a JSON body."""
     answer = parsed(text)
+    if isinstance(answer, dict) and isinstance(answer.get("response"), dict):  # BigPanda's own form
+        answer = answer["response"]
     if isinstance(answer, str):  # Alertmanager's own form
         return answer
     if not isinstance(answer, dict):
         return ""
-    found = answer.get("errors") or answer.get("error") or answer.get("message") or ""
+    found = next(filter(None, map(answer.get, _MESSAGES)), "")
     parts = found if isinstance(found, list) else [found]
     return "; ".join(part if isinstance(part, str) else json.dumps(part) for part in parts if part)
 

@@ -88,6 +88,15 @@ def test_message_is_the_body_if_nothing_in_it_is_known(text, said):
     assert str(raised.value) == f"BigPanda answered 400{said}"
 
 
+def test_message_is_found_in_the_form_in_which_bigpanda_rejects():
+    """Among its status and an id, two different reasons would look alike, and so like a destination at fault."""
+    details = ["alert 1: 'status' must exist and be one of: ok,warning,critical", "alert 2: no host"]
+    answer = {"response": {"status": "invalid payload", "details": details, "error_id": "1942-8d0e-11ec"}}
+    with pytest.raises(Rejected) as raised:
+        judge(400, None, json.dumps(answer, indent=2), NOW)
+    assert str(raised.value) == f"BigPanda answered 400: {details[0]}; {details[1]}"
+
+
 @pytest.mark.parametrize(
     ("text", "shown"),
     [

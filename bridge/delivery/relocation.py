@@ -10,8 +10,8 @@ import logging
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
 from dataclasses import replace
-from itertools import groupby
-from operator import attrgetter
+from itertools import groupby, islice
+from operator import itemgetter
 from typing import Final
 from urllib.parse import urlsplit
 
@@ -23,12 +23,15 @@ from bridge.domain.event import Status, draft
 from bridge.errors import DeliveryError
 from bridge.outbox.outbox import Outbox
 from bridge.outbox.status import Address
+from bridge.receivers.settings import ReceiverSettings
 from exporter.toolkit.config_types import Secret
 
 _WORK: Final = {"n": 2**14, "r": 8, "p": 1, "dklen": 16}
 """Cost of the hash, so that a token cannot be guessed from its stored proof."""
 _BATCH: Final = 100
 _UNREACHED: Final = "its URL was not stored, or the token in bridge.yml has changed; resolve them there"
+_Opened = Sequence[tuple[AlertState, ReceiverSettings | None]]
+"""Alerts that a destination accepted as open, each with its receiver, None if that is no longer configured."""
 _log = logging.getLogger(__name__)
 
 
@@ -46,18 +49,18 @@ class Relocation:
         # A URL with a query may contain a secret.
         url = "" if urlsplit(config.bigpanda.url).query else config.bigpanda.url
         here = Address(url, _proof(config.bigpanda.token, self._outbox.status.database_id()))
+        opened = self._opened(config)
         for name, address in self._outbox.status.addresses().items():
-            if name == config.destination:
-                continue
-            if not (states := [state for state in self._outbox.alerts.opened_at(name) if state.app_key]):
+            there = [(state, settings) for state, settings in opened if state.destination == name]
+            if name == config.destination or not there:
                 continue
             if name in reached:
-                _close(states, reached[name], config, now)
+                _close(there, reached[name], now)
             elif address.url and address.token_proof == here.token_proof:
                 with closing(self._connect(config.bigpanda.model_copy(update={"url": address.url}))) as client:
-                    _close(states, client, config, now)
+                    _close(there, client, now)
             else:
-                _log.warning("%d alerts stay open at the previous destination: %s", len(states), _UNREACHED)
+                _log.warning("%d alerts stay open at the previous destination: %s", len(there), _UNREACHED)
         self._outbox.status.set_address(config.destination, here)
 
     def rekey(self, config: Config, client: BigPanda, now: float) -> None:
@@ -65,34 +68,33 @@ class Relocation:
 
         To be done before anything is sent: afterwards it would no longer be known under which key an alert is open.
         """
-        _close(self._rekeyed(config), client, config, now)
+        opened = [
+            (state, settings)
+            for state, settings in self._opened(config)
+            if settings and state.destination == config.destination and state.app_key != settings.mapping.app_key
+        ]
+        _close(opened, client, now)
         for (receiver, source), settings in config.by_source.items():
             self._outbox.queue.set_app_key(receiver, source, settings.mapping.app_key, config.destination)
 
-    def _rekeyed(self, config: Config) -> list[AlertState]:
-        receivers = config.by_source
-        return [
-            state
-            for state in self._outbox.alerts.opened_at(config.destination)
-            if (settings := receivers.get((state.alert.receiver, state.alert.source)))
-            and state.app_key not in ("", settings.mapping.app_key)
-        ]
-
     def restate(self, config: Config, now: float) -> None:
         """Queue the alerts that are open at another destination, or under another app key."""
-        receivers = config.by_source
-        rekeyed = (state for state in self._rekeyed(config) if state.open)
-        states = [*self._outbox.alerts.opened_elsewhere(config.destination), *rekeyed]
         batch = [
             settings.correction(state.alert, state.updated_at, resend=True)
-            for state in states
-            if (settings := receivers.get((state.alert.receiver, state.alert.source)))
+            for state, settings in self._opened(config)
+            if settings
+            and state.open
+            and (state.destination, state.app_key) != (config.destination, settings.mapping.app_key)
         ]
         queued = 0
         for start in range(0, len(batch), _BATCH):
             queued += sum(outcome.queued for outcome in self._outbox.ingest.accept(batch[start : start + _BATCH], now))
         if queued:
             _log.info("Resending %d open alerts to the new destination", queued)
+
+    def _opened(self, config: Config) -> _Opened:
+        receivers, accepted = config.by_source, self._outbox.alerts.accepted()
+        return [(state, receivers.get((state.alert.receiver, state.alert.source))) for state in accepted]
 
 
 def _proof(token: Secret, salt: str) -> str:
@@ -104,24 +106,22 @@ def _proof(token: Secret, salt: str) -> str:
     return hashlib.scrypt(text.encode(), salt=salt.encode(), **_WORK).hex() if text else ""
 
 
-def _close(open_states: Sequence[AlertState], client: BigPanda, config: Config, now: float) -> None:
-    receivers, done, by_app_key = config.by_source, 0, attrgetter("app_key")
-    closing = [state for state in open_states if (state.alert.receiver, state.alert.source) in receivers]
-    if left := len(open_states) - len(closing):
+def _close(opened: _Opened, client: BigPanda, now: float) -> None:
+    ends = []
+    for state, settings in opened:
+        if settings:
+            ended = draft(replace(state.alert, firing=False, ends_at=now), Status.OK, settings.mapping)
+            # Later than its last event, and earlier than those sent to the new destination.
+            ends.append((state.app_key, ended.freeze(state.timestamp + 1)))
+    if left := len(opened) - len(ends):
         _log.warning("%d alerts stay open at the previous destination: their receivers are no longer configured", left)
+    done = 0
     try:
-        for app_key, group in groupby(sorted(closing, key=by_app_key), by_app_key):
-            states = list(group)
-            for start in range(0, len(states), _BATCH):
-                events = []
-                for state in states[start : start + _BATCH]:
-                    mapping = receivers[state.alert.receiver, state.alert.source].mapping
-                    ended = draft(replace(state.alert, firing=False, ends_at=now), Status.OK, mapping)
-                    # Later than its last event, and earlier than those sent to the new destination.
-                    events.append(ended.freeze(state.timestamp + 1))
+        for app_key, group in groupby(sorted(ends), itemgetter(0)):
+            while events := [event for _, event in islice(group, _BATCH)]:
                 client.send(events, app_key)
                 done += len(events)
     except DeliveryError as error:
-        _log.warning("%d alerts stay open at the previous destination: %s", len(closing) - done, error)
+        _log.warning("%d alerts stay open at the previous destination: %s", len(ends) - done, error)
     if done:
         _log.info("Closed %d alerts at the previous destination", done)

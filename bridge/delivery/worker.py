@@ -55,61 +55,56 @@ class Delivery(PeriodicThread):
         clock: Clock = CLOCK,
     ) -> None:
         self._outbox, self._relocation, self._connect = outbox, Relocation(outbox, connect), connect
-        self._begun = False
         self._restate_at: float | None = None
         self._metrics, self._clock = metrics, clock
         self._limiter = RateLimiter(config.bigpanda.events_per_minute, clock.steady())
         self._offset = clock.wall() - clock.steady()
-        self._isolation, self._refusals = Isolation(most=1, width=1), Refusals()
         self._use(config)
-        self._changed: Config | None = None
+        # The start is a change too: an earlier run may have had another configuration.
+        self._changes = deque([config])
         self._requests: deque[list[ClaimedEvent]] = deque()
         self._lease_ends = 0.0
         self._pending_writes: deque[Callable[[], object]] = deque()
         super().__init__("delivery", "Delivery", self.tick, at_end=self.close, retry=_IDLE)
 
+    def _use(self, config: Config) -> None:
+        self._config, self._settings, self._name = config, config.bigpanda, config.destination
+        self._destination = self._connect(self._settings)
+        if self._limiter.per_minute != self._settings.events_per_minute:
+            self._limiter = RateLimiter(self._settings.events_per_minute, self._clock.steady())
+        self._isolation = Isolation(most=self._settings.batch_size, width=self._settings.batch_size)
+        self._refusals = Refusals()
+
     def change(self, config: Config) -> None:
         """Use another configuration from the next request on, with a closed circuit breaker."""
-        self._changed = config
+        self._changes.append(config)
         self.wake()
 
     def tick(self) -> float:
         """Do one thing; return the seconds to rest before the next. Raises Unavailable."""
-        changed, due = None, self._restate_at is not None and self._clock.steady() >= self._restate_at
+        rerouting = restating = False
         try:
             self._flush()
-            if not self._begun:
-                self._begin()
-            changed = self._changed
-            if changed is not None:
-                self._reroute(changed)
-            elif due:
+            if rerouting := bool(self._changes):
+                self._reroute(self._changes[0])
+                self._changes.popleft()
+                rerouting = False
+            elif restating := self._restate_at is not None and self._clock.steady() >= self._restate_at:
                 self._relocation.restate(self._config, self._clock.wall())
                 self._restate_at = None
-            return self._deliver()
+            return 0.0 if self._changes else self._deliver()
         except Unavailable:
             raise
         except Exception:
             # The step that failed is given up, and only that: delivery goes on, also by a configuration read meanwhile.
-            if not self._begun:
-                self._begun = True
-            elif changed is None:
-                self._restate_at = None if due else self._restate_at
-            elif self._changed is changed:
-                self._changed = None
+            if rerouting:
+                self._changes.popleft()
+            if restating:
+                self._restate_at = None
             # The outcome of events in flight is unknown: they are due again when their lease ends.
             self._pending_writes.clear()
             self._requests.clear()
             raise
-
-    def _begin(self) -> None:
-        """Continue from the state of an earlier run, which may have had another configuration."""
-        for one, key, reason in self._outbox.queue.refused():
-            self._refusals = self._refusals.refused(one, key, reason)
-        self._relocation.leave_others(self._config, self._clock.wall(), {})
-        if self._changed is None:  # otherwise webhooks may be queued already under the app keys of the newer one
-            self._relocation.rekey(self._config, self._destination, self._clock.wall())
-        self._begun, self._restate_at = True, self._clock.steady() + _APART
 
     def _deliver(self) -> float:
         now, steady = self._clock.wall(), self._clock.steady()
@@ -249,24 +244,19 @@ class Delivery(PeriodicThread):
             self._pending_writes.popleft()
 
     def _reroute(self, config: Config) -> None:
+        """Use a configuration from now on. What is open by the former one, perhaps of an earlier run, moves."""
         self._give_back()
         self._relocation.leave_others(config, self._clock.wall(), {self._name: self._destination})
-        self._outbox.status.set_circuit(config.destination, Circuit())
+        if config is not self._config:
+            self._outbox.status.set_circuit(config.destination, Circuit())
+            self._destination.close()
+            self._use(config)
+        for one, key, reason in self._outbox.queue.refused():
+            self._refusals = self._refusals.refused(one, key, reason)
         # If both names lead to the same BigPanda, a resent event must have a later second.
         self._restate_at = self._clock.steady() + _APART
-        self._destination.close()
-        self._use(config)
-        self._relocation.rekey(config, self._destination, self._clock.wall())
-        if self._changed is config:
-            self._changed = None
-
-    def _use(self, config: Config) -> None:
-        self._config, self._settings, self._name = config, config.bigpanda, config.destination
-        self._destination = self._connect(self._settings)
-        if self._limiter.per_minute != self._settings.events_per_minute:
-            self._limiter = RateLimiter(self._settings.events_per_minute, self._clock.steady())
-        self._isolation = Isolation(most=self._settings.batch_size, width=self._settings.batch_size)
-        self._refusals = Refusals()
+        if len(self._changes) == 1:  # otherwise webhooks may be queued already under the app keys of a newer one
+            self._relocation.rekey(config, self._destination, self._clock.wall())
 
     def close(self) -> None:
         """Close all connections and release claimed events that were not tried."""

@@ -33,19 +33,13 @@ class Alerts(Repository):
 
     def open_alerts(self, source: str) -> list[AlertState]:
         """Return a source's alerts that are open in BigPanda, or will be, by key."""
-        return self._where(opened, alert_states.c.source == source)
-
-    def opened_at(self, destination: str) -> list[AlertState]:
-        """Return the alerts that a destination accepted as open and whose resolution it was not sent."""
-        return self._where(alert_states.c.destination == destination)
-
-    def opened_elsewhere(self, destination: str) -> list[AlertState]:
-        """Return the open alerts that another destination accepted, as far as known."""
-        return self._where(opened, alert_states.c.destination.not_in(["", destination]))
-
-    def _where(self, *conditions: ColumnElement[bool]) -> list[AlertState]:
         with self._database.read() as connection:
-            return states(connection, *conditions)
+            return states(connection, opened, alert_states.c.source == source)
+
+    def accepted(self) -> list[AlertState]:
+        """Return the alerts that a destination accepted as open and whose resolution it was not sent, by key."""
+        with self._database.read() as connection:
+            return states(connection, alert_states.c.destination != "")
 
     def states(self, keys: Sequence[str]) -> dict[str, AlertState]:
         """Return the states of these keys, as far as known."""

@@ -94,8 +94,6 @@ class Bridge:
             _log.info("Requeued %d events left in flight by the previous run", requeued)
         for loop in (self._commits, self._delivery, self._watchdog, self._expiry, self._pruning, *self._current.loops):
             loop.start()
-        for host, port in self.addresses:
-            _log.info("Listening on %s:%d", host, port)
 
     def stop(self) -> None:
         """Stop accepting, answer requests in flight, and stop, without waiting for a BigPanda that hangs."""

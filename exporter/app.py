@@ -60,8 +60,6 @@ class App:
         self._follow(self._config)
         self._page_cache.start()
         self._server.start()
-        for host, port in self._server.addresses:
-            _log.info("listening on %s port %d", host, port)
 
     def reload(self) -> None:
         """Reload the configuration. Raises ConfigError with all its problems and keeps the current one."""

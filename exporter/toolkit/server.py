@@ -67,6 +67,8 @@ class HttpServer:
             self.open()
         self._runner.get_loop().set_exception_handler(_note)
         self._thread.start()
+        for host, port in self.addresses:
+            _log.info("Listening on %s:%d", f"[{host}]" if ":" in host else host, port)
 
     def stop(self, grace: float = GRACE) -> None:
         """Stop accepting, let requests in flight finish for `grace` seconds, then abort the rest."""

@@ -55,7 +55,7 @@ class Running:
 
     def _port(self):
         messages = [json.loads(line)["msg"] for line in self.log.read_text().splitlines()]
-        return next((line.rpartition(" ")[2] for line in messages if line.startswith("listening on")), None)
+        return next((line.rpartition(":")[2] for line in messages if line.startswith("Listening on")), None)
 
     def eventually(self, condition):
         deadline = time.monotonic() + 60

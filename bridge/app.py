@@ -29,8 +29,7 @@ from bridge.web.current import Current
 from bridge.web.operator_page import OperatorPage
 from bridge.web.routes import route
 from bridge.web.webhooks import Webhooks
-from exporter.toolkit import exposition
-from exporter.toolkit.config_types import ConfigError
+from exporter.toolkit import exposition, program
 from exporter.toolkit.flags import Address
 from exporter.toolkit.front import Front
 from exporter.toolkit.management import Management
@@ -78,6 +77,7 @@ class Bridge:
 
         # Parts that a reload replaces.
         self._current = self._configure(config)
+        self._metrics.reloaded(time.time())
         way = lambda path: route(path, self._current.config.by_source, self._current.config.max_body)  # noqa: E731  read each time
         front = Front(self._application(), start.web_config, way, self._metrics.refused)
         self._server = HttpServer(front, start.addresses, start.web_config)
@@ -109,13 +109,8 @@ class Bridge:
 
     def reload(self) -> None:
         """Reload bridge.yml. Raises ConfigError if it is invalid, keeping the current configuration."""
-        with self._reloading:
-            try:
-                config = load_for(self._start.config_file, self._start.addresses)
-            except ConfigError as error:
-                self._metrics.reloaded(successful=False, now=time.time())
-                _log.error("Reload failed, keeping the current configuration: %s", "; ".join(error.problems))
-                raise
+        with self._reloading, program.reloading(self._start.config_file, self._metrics.reload_failed):
+            config = load_for(self._start.config_file, self._start.addresses)
             if config.database != self._current.config.database or not self._database.leads_to(config.database.read()):
                 _log.warning("Changes to database take effect after a restart")
             sources = {one.source for one in config.receivers}
@@ -133,6 +128,7 @@ class Bridge:
             self._expiry.change(config.receivers)
             for loop in self._current.loops:
                 loop.start()
+            self._metrics.reloaded(time.time())
             _log.info("Reloaded %s", self._start.config_file)
 
     def _configure(self, config: Config) -> Current:
@@ -152,7 +148,6 @@ class Bridge:
         )
         if config.bigpanda.confirm is not None:
             made.confirmation = Confirmation(outbox, config, metrics)
-        metrics.reloaded(successful=True, now=time.time())
         return made
 
     def _application(self) -> Management:

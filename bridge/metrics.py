@@ -235,8 +235,11 @@ class Metrics:
             receiver, _, source = refusal.receiver.partition("/")
             self.notifications.labels(receiver, source, outcome).inc()
 
-    def reloaded(self, *, successful: bool, now: float) -> None:
-        """Record the result of loading the configuration; `now` in epoch seconds."""
-        self.reload_successful.set(successful)
-        if successful:
-            self.reload_time.set(now)
+    def reloaded(self, now: float) -> None:
+        """Record that the configuration was loaded; `now` in epoch seconds."""
+        self.reload_successful.set(1)
+        self.reload_time.set(now)
+
+    def reload_failed(self) -> None:
+        """Record that a reload failed: the previous configuration stays in force."""
+        self.reload_successful.set(0)

@@ -14,7 +14,7 @@ from exporter.metrics.exporter_metrics import Running
 from exporter.metrics.page_cache import PageCache
 from exporter.polling.snapshot_files import Directory
 from exporter.polling.targets import PATIENCE, Targets
-from exporter.toolkit import flags
+from exporter.toolkit import flags, program
 from exporter.toolkit.config_types import ConfigError, Secret
 from exporter.toolkit.front import Front
 from exporter.toolkit.server import HttpServer
@@ -63,15 +63,8 @@ class App:
 
     def reload(self) -> None:
         """Reload the configuration. Raises ConfigError with all its problems and keeps the current one."""
-        with self._one_at_a_time:
-            try:
-                config = load(self._file)
-            except ConfigError as error:
-                self._running.failed()
-                for problem in error.problems:
-                    _log.error("Reload failed, keeping the current configuration: %s: %s", self._file, problem)
-                raise
-            self._follow(config)
+        with self._one_at_a_time, program.reloading(self._file, self._running.failed):
+            self._follow(load(self._file))
 
     def _follow(self, config: Config) -> None:
         for warning in config.warnings():

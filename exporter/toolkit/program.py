@@ -5,7 +5,8 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Final, Protocol, TypeVar
 
@@ -20,7 +21,7 @@ _log = logging.getLogger(__name__)
 
 
 class Program(Protocol):
-    """What `run` runs. `reload` logs the problems of an invalid configuration before it raises ConfigError."""
+    """What `run` runs. `reload` raises ConfigError, as `reloading` does."""
 
     def start(self) -> None: ...  # noqa: D102  see the class
     def reload(self) -> None: ...  # noqa: D102
@@ -55,6 +56,22 @@ def command(run: Callable[[], int]) -> int:
     return status
 
 
+@contextmanager
+def reloading(file: Path, failed: Callable[[], None]) -> Iterator[None]:
+    """Log whatever goes wrong in a reload and call `failed`. Raises ConfigError instead of an unexpected error."""
+    try:
+        yield
+    except ConfigError as error:
+        failed()
+        for problem in error.problems:
+            _log.error("Reload failed, keeping the current configuration: %s: %s", file, problem)
+        raise
+    except Exception as error:
+        failed()
+        _log.exception("Reload failed unexpectedly, keeping the current configuration")
+        raise ConfigError([f"unexpected {type(error).__name__}: see the log"]) from error
+
+
 def run(program: Program) -> None:
     """Run until SIGTERM or SIGINT; SIGHUP reloads. Raises what `start` raises, once what it began has stopped."""
     signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
@@ -64,12 +81,8 @@ def run(program: Program) -> None:
         program.stop()  # otherwise the open sockets would go on accepting connections
         raise
     while signal.sigwait(SIGNALS) == signal.SIGHUP:
-        try:
+        with suppress(ConfigError):
             program.reload()
-        except ConfigError:
-            pass
-        except Exception:  # noqa: BLE001  the loop must go on, to receive SIGTERM
-            _log.exception("Reload failed unexpectedly, keeping the current configuration")
     _log.info("Stopping")
     end = threading.Timer(LAST_MOMENT, os._exit, [0])
     end.daemon = True

@@ -319,10 +319,11 @@ def test_unexpected_error_at_start_ends_the_bridge(config):
 
 
 def test_unexpected_error_at_reload_keeps_it_running(start, config):
-    """With its old configuration; the error is logged, and SIGTERM still works."""
-    flawed = FLAWED.format(module="bridge.app", name="Bridge", method="reload")
+    """The error is logged, the metric is 0, and SIGTERM still works."""
+    flawed = FLAWED.format(module="bridge.delivery.worker", name="Delivery", method="change")
     bridge = start(command=[sys.executable, "-c", flawed])
     bridge.process.send_signal(signal.SIGHUP)
     eventually(lambda: "failed unexpectedly" in bridge.log.read_text())
+    assert bridge.metric("config_last_reload_successful") == 0
     bridge.post("a")
     assert bridge.stop() == 0

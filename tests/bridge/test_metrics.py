@@ -134,8 +134,8 @@ def test_an_empty_outbox_has_no_oldest_event():
 def test_failed_reload_keeps_the_time_of_the_last_successful_one():
     """And success is 0."""
     metrics = Metrics()
-    metrics.reloaded(successful=True, now=5.0)
-    metrics.reloaded(successful=False, now=9.0)
+    metrics.reloaded(5.0)
+    metrics.reload_failed()
     assert metrics.registry.get_sample_value("vendorwatch_bridge_config_last_reload_successful") == 0
     name = "vendorwatch_bridge_config_last_reload_success_timestamp_seconds"
     assert metrics.registry.get_sample_value(name) == 5.0

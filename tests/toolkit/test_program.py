@@ -10,6 +10,7 @@ from exporter.toolkit import program
 
 DEMO = """
 import threading, time
+from pathlib import Path
 from exporter.toolkit import program
 from exporter.toolkit.config_types import ConfigError
 
@@ -20,7 +21,8 @@ class Demo:
 
     def reload(self):
         print("reloaded", flush=True)
-        {reload}
+        with program.reloading(Path("demo.yml"), lambda: print("failed", flush=True)):
+            {reload}
 
     def stop(self):
         print("stopped", flush=True)
@@ -37,7 +39,8 @@ def ended(*signals, start="pass", reload="pass"):
         for number in signals:
             process.send_signal(number)
         written = process.stdout.read()
-        return process.wait(60), [word for word in written.splitlines() if word in {"reloaded", "stopped"}], written
+        words = [word for word in written.splitlines() if word in {"reloaded", "failed", "stopped"}]
+        return process.wait(60), words, written
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
@@ -46,9 +49,9 @@ def ended(*signals, start="pass", reload="pass"):
     [("pass", False), ("raise ConfigError(['a: unknown key'])", False), ("raise OSError", True), ("1 / 0", True)],
 )
 def test_a_failed_reload_does_not_end_it(number, reload, logged):
-    """An error that nobody expected is logged; then a signal still stops it cleanly."""
+    """An error that nobody expected is logged and counts as failed; then a signal still stops it cleanly."""
     status, said, log = ended(signal.SIGHUP, number, reload=reload)
-    assert (status, said) == (0, ["reloaded", "stopped"])
+    assert (status, said) == (0, ["reloaded", *(["failed"] if reload != "pass" else []), "stopped"])
     assert ("Reload failed unexpectedly" in log) == logged
 
 

@@ -6,6 +6,7 @@ with its messages, so that a batch never succeeds partially. Tags are passed on 
 
 import hashlib
 import math
+import re
 from collections.abc import Mapping
 from typing import Any, ClassVar, Final
 
@@ -21,6 +22,8 @@ from exporter.toolkit.config_types import Duration
 from exporter.toolkit.lenient import LATEST, time_of
 
 _STATUSES: Final = tuple(status.value for status in Status)
+_SUSPECT: Final = re.compile(r"[ _-]?suspect$")
+"""BigPanda's addition to a status that is not certain, which it also accepts: `critical-suspect`, `ok suspect`."""
 _PRIMARY: Final = ("host", "service", "application", "device")
 _SECONDARY: Final = ("check", "sensor")
 _IDENTITIES: Final = ("incident_identifier", "incident_key")
@@ -57,7 +60,7 @@ def translate(body: dict[str, Any], settings: Settings, now: float) -> Notificat
         if not isinstance(entry, dict):
             errors.append(f"alert {number}: not an object")
             continue
-        if short_text_of(entry.get("status")).lower() not in _STATUSES:
+        if _status(entry) not in _STATUSES:
             errors.append(f"alert {number}: 'status' must exist and be one of {', '.join(_STATUSES)}")
         if entry.get("timestamp") is not None and _time(entry["timestamp"]) is None:
             errors.append(f"alert {number}: 'timestamp' must be a time in Unix format")
@@ -75,6 +78,10 @@ def _property(entry: Mapping[str, Any], member: str, default: tuple[str, ...]) -
     """Return the name of a property that is present: the one named by `member`, else the first of the defaults."""
     named = text_of(entry.get(member))
     return next((name for name in (named, *default) if name not in _OURS and text_of(entry.get(name)).strip()), "")
+
+
+def _status(entry: Mapping[str, Any]) -> str:
+    return _SUSPECT.sub("", short_text_of(entry.get("status")).lower())
 
 
 def _time(value: Any) -> float | None:
@@ -100,7 +107,7 @@ def _alert(entry: Mapping[str, Any], settings: Settings, now: float) -> Alert:
     identity = own or f"{tags[primary]}:{name}"
     if len(identity) > _LONGEST_IDENTITY or not identity.isprintable():
         identity = hashlib.blake2b(identity.encode("utf-8", "replace"), digest_size=16).hexdigest()
-    status, at = short_text_of(entry.get("status")).lower(), _time(entry.get("timestamp"))
+    status, at = _status(entry), _time(entry.get("timestamp"))
     description = text_of(entry.get("description"))
     return settings.alert(
         identity,

@@ -39,6 +39,13 @@ def test_every_status_of_bigpanda_is_forwarded(status):
     assert event(DISK | {"status": status})["status"] == status.lower()
 
 
+@pytest.mark.parametrize(("status", "sent"), [("ok suspect", "ok"), ("Critical-suspect", "critical"),
+                                              ("warning_suspect", "warning"), ("oksuspect", "ok")])  # fmt: skip
+def test_suspect_status_is_forwarded_as_its_status(status, sent):
+    """BigPanda's clients may send it, and its message about a wrong status lists it, though its documents do not."""
+    assert event(DISK | {"status": status})["status"] == sent
+
+
 def test_senders_properties_are_kept():
     """As bigpanda-python-module names them; the identifier too, if there is one."""
     body = {"status": "warning", "primary_property": "rack", "secondary_property": "sensor", "rack": "r7",

@@ -42,7 +42,8 @@ class Reconcile(AlertmanagerClientSettings):
 
     `interval`: seconds. Two of them should not be shorter than Alertmanager's group_interval: otherwise an alert that
     waits for its group is found before the group is sent, and counted as a correction.
-    `receiver`: Alertmanager's name of the receiver that sends to us; by default learned from its webhooks.
+    `receiver`: Alertmanager's name of the receiver that sends to us; by default learned from its webhooks, and counted
+    while Alertmanager's configuration has a webhook for it.
     `min_uptime`: seconds until a restarted Alertmanager can be expected to know all alerts.
     `open_missed`: set to false to only resolve. Nothing is opened either while an Alertmanager before 0.28, which does
     not show alerts muted by time intervals, has a route with some.

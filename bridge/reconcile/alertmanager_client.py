@@ -77,11 +77,13 @@ class Peer:
 
     `started`: its start in epoch seconds, or our first request if it does not report one. `settling`: its cluster has
     not settled yet. `mutes_lag`: seconds until it shows that a time interval mutes an alert; inf: never.
+    `without_webhook`: its receivers that send none.
     """
 
     started: float
     settling: bool
     mutes_lag: float = 0.0
+    without_webhook: frozenset[str] = frozenset()
     listed: tuple[Listed, ...] = ()
 
 
@@ -101,7 +103,7 @@ class AlertmanagerApi(HttpApi):
         answers: list[Peer | Unanswered] = []
         for url in self._urls:
             try:
-                started, settling, lag = status(self._get(url, "/api/v2/status", {}))
+                started, settling, lag, others = status(self._get(url, "/api/v2/status", {}))
                 found = tuple(listed(self._get(url, "/api/v2/alerts", _EVERYTHING), self._settings, now))
             except _FAILURES as error:
                 # It may have restarted meanwhile: without a reported start time, count it as young again.
@@ -115,7 +117,8 @@ class AlertmanagerApi(HttpApi):
             # It has run for at least as long as we know it, whatever happens to its clock or ours.
             known = now - (self._steady() - since)
             started = known if started is None else min(started, known)
-            answers.append(Peer(started=started, settling=settling, mutes_lag=lag, listed=found))
+            peer = Peer(started=started, settling=settling, mutes_lag=lag, without_webhook=others, listed=found)
+            answers.append(peer)
         return answers
 
     def muted(self, names: Collection[str], now: float) -> frozenset[str]:
@@ -168,8 +171,11 @@ def origin(url: str) -> str:
     return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}"
 
 
-def status(answer: Any) -> tuple[float | None, bool, float]:
-    """Return its start (None: not reported), whether its cluster is settling, and its mutes' lag. Raises Unreadable."""
+def status(answer: Any) -> tuple[float | None, bool, float, frozenset[str]]:
+    """Return its start (None: not reported), and the other members of a Peer that come before its alerts.
+
+    Raises Unreadable.
+    """
     if not isinstance(answer, dict):
         raise Unreadable("status: not an object")
     started = time_of(answer["uptime"]) if isinstance(answer.get("uptime"), str) else None
@@ -179,22 +185,27 @@ def status(answer: Any) -> tuple[float | None, bool, float]:
     release = (int(version[1]), int(version[2])) if version else _GROUPS_SHOW_MUTES
     original = config.get("original") if isinstance(config, dict) else None
     original = original if isinstance(original, str) else ""
+    lag, others = _routing(original)
     if release >= _SHOWS_MUTES:
         lag = 0.0
     elif release < _GROUPS_SHOW_MUTES and "_time_intervals:" in original:
         lag = math.inf
-    else:
-        lag = _longest_group_interval(original)
-    return started, settling, lag
+    return started, settling, lag, others
 
 
 @lru_cache(maxsize=8)
-def _longest_group_interval(config: str) -> float:
-    """Return the longest group interval of a configuration's routes; cached, because parsing the YAML is slow."""
-    parsed = None
+def _routing(config: str) -> tuple[float, frozenset[str]]:
+    """Return the longest group interval of a configuration's routes, and its receivers without a webhook.
+
+    Cached, because parsing the YAML is slow.
+    """
+    parsed: Any = None
     with suppress(ValueError):
         parsed = parse_foreign(config)
-    return max(_group_intervals(parsed.get("route") if isinstance(parsed, dict) else None, _GROUP_INTERVAL))
+    parsed = parsed if isinstance(parsed, dict) else {}
+    receivers = parsed["receivers"] if isinstance(parsed.get("receivers"), list) else []
+    others = [one for one in receivers if isinstance(one, dict) and not one.get("webhook_configs")]
+    return max(_group_intervals(parsed.get("route"), _GROUP_INTERVAL)), frozenset(_names(others))
 
 
 def _group_intervals(route: Any, inherited: float) -> Iterator[float]:

@@ -87,6 +87,7 @@ class Reconciler(PeriodicThread):
         self.silenced: Mapping[str, Silence] = {}
         """The silence of each open alert that is silenced in Alertmanager, by alert key, as last seen."""
         self._truncated = False
+        self._without_webhook: frozenset[str] = frozenset()
         self.status = ReconcilerStatus(interval=self._reconcile.interval)
         self._next_turn = self._next_fetch = clock.steady()
         super().__init__(self._role, f"Reconciling {settings.source}", self.tick, at_end=self.close)
@@ -165,13 +166,18 @@ class Reconciler(PeriodicThread):
             return frozenset()
         if self._reconcile.receiver is not None:
             return frozenset({self._reconcile.receiver})
-        return frozenset(unquoted(name) for name in self._outbox.status.receiver_names(self._settings.source))
+        learned = self._outbox.status.receiver_names(self._settings.source)
+        # One that sent to us once may have no webhook any more: its alerts are no longer meant for us.
+        return frozenset(map(unquoted, learned)) - self._without_webhook
 
     def _poll(self, held: Mapping[str, AlertState], since: Mapping[str, float]) -> tuple[Poll, list[Peer]]:
-        at, wanted = self._clock.wall(), self._names()
+        at = self._clock.wall()
         answers = self._api.ask(at)
         self._report_health(answers)
         peers = [answer for answer in answers if isinstance(answer, Peer)]
+        if peers:
+            self._without_webhook = frozenset.intersection(*(peer.without_webhook for peer in peers))
+        wanted = self._names()
         watchdog = self._settings.watchdog.alertname if self._settings.watchdog else None
 
         def ours(alert: Alert, names: frozenset[str]) -> bool:

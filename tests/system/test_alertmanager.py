@@ -188,6 +188,22 @@ def test_alert_muted_by_a_time_interval_is_sent_when_that_ends(alerting):
     site.arrives(Muted=OPEN)
 
 
+def test_alert_that_is_no_longer_routed_to_the_bridge_is_not_opened(alerting):
+    """The receiver that sent everything during a trial has no webhook any more; another sends only what is critical."""
+    site = alerting()
+    site.push("Trial")
+    site.arrives(Trial=OPEN)
+    webhooks = site.config["receivers"][0].pop("webhook_configs")
+    site.config["receivers"].append({"name": "critical", "webhook_configs": webhooks})
+    site.configure(routes=[{"receiver": "critical", "matchers": ["severity=critical"]}])
+    site.reload()
+    site.push("Minor", severity="warning")
+    site.push("Major")
+    site.arrives(Major=OPEN)
+    site.polled()
+    site.stays(Trial=OPEN, Minor=[], Major=OPEN)
+
+
 def test_change_of_group_by(alerting):
     """New groups lose resolutions and repeat firing alerts: the reconciler resolves, and nothing is duplicated."""
     site = alerting(route={"group_interval": "1m"})

@@ -181,6 +181,22 @@ def test_unreadable_version_counts_as_old(strange):
     assert status(STATUS | strange)[2] == 300.0
 
 
+@pytest.mark.parametrize(
+    ("config", "names"),
+    [
+        ("receivers: [{name: x, webhook_configs: [{url: <secret>}]}, {name: y, slack_configs: [{}]}, {name: z}]", "yz"),
+        ("receivers: [{name: x, webhook_configs: []}, {webhook_configs: 5}, {name: 7}, null]", "x"),
+        ("receivers: {name: x}", ""),
+        ("route: {receiver: x}", ""),
+        ("receivers: [", ""),
+        (None, ""),
+    ],
+)
+def test_receivers_without_a_webhook_are_known_from_the_configuration(config, names):
+    """A configuration that is not shown, as by some services, says nothing about any receiver."""
+    assert status(STATUS | {"config": {"original": config}})[3] == set(names)
+
+
 SILENCE = {"id": "s1", "createdBy": "jo", "comment": "deploy", "endsAt": "2033-11-14T22:00:00.123Z"}
 
 

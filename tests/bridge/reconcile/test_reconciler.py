@@ -342,6 +342,19 @@ def test_receiver_name_is_learned_from_webhooks(bench, name, opened):
     assert bench.open() == opened
 
 
+def test_receiver_that_lost_its_webhook_opens_nothing(bench):
+    """The route that once sent everything to us now leads to a chat; a peer with the former configuration counts."""
+    bench.reconciler = bench.make(settings(receiver=None))
+    bench.webhook(alert("a"), name="default")
+    found, others = listed("chat", receivers=["default"]), frozenset({"default", "other"})
+    bench.alertmanagers.says = [peer(found, listed("a"), without_webhook=others), peer(without_webhook=others)]
+    bench.turn(3)
+    assert bench.open() == ["prod:a"]
+    bench.alertmanagers.says[1] = peer()
+    bench.turn(2)
+    assert bench.open() == ["prod:a", "prod:chat"]
+
+
 def test_a_quoted_name_is_read_as_it_was_written():
     r"""Go's regexp.QuoteMeta puts a backslash before each of \.+*?()|[]{}^$."""
     assert unquoted(r"a\.b\\c\+\(d\)") == r"a.b\c+(d)"

@@ -11,7 +11,7 @@ from typing import Any, Final
 
 from bridge.errors import DeliveryError, Rejected, Stopped, Transient
 from exporter.toolkit.http_connection import HttpResponse
-from exporter.toolkit.lenient import retry_after
+from exporter.toolkit.lenient import reports_failure, retry_after
 
 MASK: Final = "<secret>"
 _MOST_WORDS: Final = 500
@@ -19,9 +19,6 @@ _MOST_TITLE: Final = 100
 _REJECTED: Final = frozenset({400, 409, 413, 422})
 _LATER: Final = frozenset({408, 425, 429})
 _MULTI_STATUS: Final = 207
-_FAILED: Final = frozenset({"error", "errors", "fail", "failed", "failure", "unauthorized", "forbidden"})
-_STATUSES: Final = ("status", "statusCode", "status_code", "code")
-_TRUTHS: Final = ("success", "ok")
 _MESSAGES: Final = ("errors", "error", "message", "details")
 _INSIDE: Final = ("response", "responses", "result", "results")
 """Members that hold a response of their own. Not `alerts`, which only echoes our request."""
@@ -65,17 +62,10 @@ def _refusals(answer: Any) -> Iterator[Mapping[str, Any]]:
     """Yield the responses in this one that report a failure, itself included."""
     for one in answer if isinstance(answer, list) else [answer]:
         if isinstance(one, dict):
-            denied = any(str(one.get(name)).lower() == "false" for name in _TRUTHS)
-            if denied or one.get("errors") or one.get("error") or any(_failed(one.get(name)) for name in _STATUSES):
+            if reports_failure(one):
                 yield one
             for name in _INSIDE:
                 yield from _refusals(one.get(name))
-
-
-def _failed(status: Any) -> bool:
-    if isinstance(status, str):
-        return status.lower() in _FAILED or (len(status) == 3 and status.isdecimal() and status >= "400")  # noqa: PLR2004
-    return isinstance(status, int | float) and status >= 400  # noqa: PLR2004  4xx, 5xx
 
 
 def words(text: str) -> str:

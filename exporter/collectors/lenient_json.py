@@ -5,7 +5,7 @@ import math
 from typing import Any, Final
 
 from exporter.errors import Malformed
-from exporter.toolkit.lenient import number_of
+from exporter.toolkit.lenient import number_of, reports_failure
 
 _ROUNDING: Final = 0.001
 """Percent by which a computed percentage may go beyond 0 or 100."""
@@ -21,7 +21,7 @@ def read_json(body: bytes) -> Any:
         raise Malformed("body: not JSON") from None
     if document is None:
         raise Malformed("body: null")
-    if isinstance(document, dict) and (document.get("errors") or document.get("error")):
+    if isinstance(document, dict) and reports_failure(document):
         raise Malformed("body: reports errors")
     return document
 

@@ -15,6 +15,7 @@ LATEST: Final = 1e11
 UNCERTAIN: Final = 60.0
 """Longest wait, in seconds, for a date that cannot be compared with the server's own clock."""
 _LONGEST_DATE: Final = 64
+_FAILED: Final = frozenset({"error", "errors", "fail", "failed", "failure", "unauthorized", "forbidden"})
 _FLAGS: Final = {"true": True, "1": True, "1.0": True, "false": False, "0": False, "0.0": False}
 
 
@@ -30,6 +31,19 @@ def number_of(value: Any) -> float | None:
 def flag_of(value: Any) -> bool | None:
     """Return a boolean, also one given as 0 or 1 or as text; None for anything else."""
     return _FLAGS.get(str(value).strip().lower()) if isinstance(value, bool | int | float | str) else None
+
+
+def reports_failure(answer: Mapping[str, Any]) -> bool:
+    """Return whether a JSON object reports that its request failed: some APIs do so with a 200."""
+    statuses = (answer.get(name) for name in ("status", "statusCode", "status_code", "code"))
+    denied = any(flag_of(answer.get(name)) is False for name in ("success", "ok"))
+    return denied or bool(answer.get("errors") or answer.get("error")) or any(map(_failed, statuses))
+
+
+def _failed(status: Any) -> bool:
+    if isinstance(status, str):
+        return status.lower() in _FAILED or (len(status) == 3 and status.isdecimal() and status >= "400")  # noqa: PLR2004
+    return isinstance(status, int | float) and status >= 400  # noqa: PLR2004  4xx, 5xx
 
 
 def time_of(value: Any) -> float | None:

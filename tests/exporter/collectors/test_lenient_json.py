@@ -12,12 +12,19 @@ def test_invalid_json_is_malformed(body):
         read_json(body)
 
 
-@pytest.mark.parametrize("member", ['"errors": ["x"]', '"error": "x"', '"errors": {"code": 5}'])
+@pytest.mark.parametrize(
+    "member",
+    [
+        *('"errors": ["x"]', '"error": "x"', '"errors": {"code": 5}'),
+        *('"success": false', '"ok": "false"', '"status": "error"', '"statusCode": 503', '"code": "403"'),
+    ],
+)
 def test_response_with_errors_is_malformed(member):
     """Even with a 200 and an empty list beside the errors. An empty error list is none."""
     with pytest.raises(Malformed, match=r"^body: reports errors$"):
         read_json(f'{{"data": [], {member}}}'.encode())
     assert read_object(b'{"errors": [], "error": null}') == {"errors": [], "error": None}
+    assert read_object(b'{"success": true, "status": "ok", "code": 200}')["code"] == 200
 
 
 def test_huge_number_does_not_affect_other_members():

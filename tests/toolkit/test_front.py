@@ -71,8 +71,8 @@ def test_trailers_are_not_headers(serve):
 @pytest.mark.parametrize(("receiver", "level"), [("alertmanager/prod", "INFO"), ("", "DEBUG")])
 def test_incomplete_request_is_logged(serve, caplog, receiver, level):
     """At info if it is a receiver's webhook; anybody can send another one, again and again."""
-    caplog.set_level("DEBUG", "exporter.toolkit")
     served = serve(route=lambda path: Route(path=path, receiver=receiver))
+    caplog.set_level("DEBUG", "exporter.toolkit")
     assert talk(served.address, b"POST /a HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\nhalf") == b""
     eventually(lambda: caplog.records)
     (record,) = caplog.records

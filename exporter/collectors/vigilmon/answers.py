@@ -79,12 +79,16 @@ class History:
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """One page of the listing, with the vendor's totals over all pages, if given."""
+    """One page of the listing, with the vendor's totals over all pages, if given.
+
+    `goes_on`: the vendor names a next page.
+    """
 
     monitors: tuple[Monitor, ...]
     total: int | None
     per_page: int | None
     last_page: int | None
+    goes_on: bool = False
 
 
 def read_monitors(body: bytes) -> Page:
@@ -113,7 +117,8 @@ def read_monitors(body: bytes) -> Page:
             check_interval=amount_of(row.get("check_interval_seconds")) or None,
         )
         monitors.append(one)
-    return Page(tuple(monitors), *(count_of(meta.get(name)) for name in ("total", "per_page", "last_page")))
+    total, per_page, last_page = (count_of(meta.get(name)) for name in ("total", "per_page", "last_page"))
+    return Page(tuple(monitors), total, per_page, last_page, goes_on=bool(meta["next"]))
 
 
 def read_uptime(body: bytes) -> dict[str, float]:
@@ -154,9 +159,9 @@ def read_incidents(body: bytes, at: float = 0.0) -> History:
 
 
 def _listed(body: bytes) -> tuple[list[dict[str, Any]], dict[str, Any]]:
-    """Return the rows under `data`, and `meta`, which describes all pages."""
+    """Return the rows under `data`, and `meta`, which describes all pages, with the link to the `next` one."""
     document = read_object(body)
     if "data" not in document:
         raise Malformed("data: missing")
-    meta = document.get("meta")
-    return objects(document["data"], "data"), meta if isinstance(meta, dict) else {}
+    meta, links = (each if isinstance(each := document.get(name), dict) else {} for name in ("meta", "links"))
+    return objects(document["data"], "data"), {**meta, "next": links.get("next") or meta.get("next_cursor")}

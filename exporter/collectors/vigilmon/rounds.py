@@ -45,7 +45,8 @@ def with_page(known: Known, number: int, at: float, page: Page, most: int) -> Kn
     if not ended and number < most and listing.told < MOST_ROWS:
         return known
     short = page.total is not None and listing.told < page.total
-    truncated = shifted or short or not ended
+    # Also if the vendor names a next page that our page parameter does not reach.
+    truncated = shifted or short or page.goes_on or not ended
     return _whole(known, listing, alone=number == 1 and (is_new or not short), truncated=truncated)
 
 

@@ -20,9 +20,9 @@ def monitor(identity, status="up", host=""):
     return Monitor(str(identity), "", "", "", active=True, status=status, checked_at=None, host=host, port=443)
 
 
-def page(*rows, total=None, per_page=None, last_page=None):
+def page(*rows, total=None, per_page=None, last_page=None, goes_on=False):
     monitors = tuple(one if isinstance(one, Monitor) else monitor(one) for one in rows)
-    return Page(monitors, total, per_page, last_page)
+    return Page(monitors, total, per_page, last_page, goes_on)
 
 
 def read(known, at, *pages):
@@ -66,11 +66,13 @@ def next_get(known, now, **others):
         (page(1, 2), page(), (2, False)),
         (page(1, 2, total=4), page(1, 2, total=4), (2, True)),
         (page(1), page(1), (1, False)),
+        (page(1, goes_on=True), page(1, goes_on=True), (1, True)),
+        (page(1, last_page=2, goes_on=True), page(2, last_page=2), (2, False)),
         (page(1, 2, total=4), page(2, 3, total=4), (3, False)),
     ],
     ids=[
         *("total", "per_page", "last_page", "short", "short last page", "no meta"),
-        *("pages ignored", "pages ignored, no meta", "shifted"),
+        *("pages ignored", "pages ignored, no meta", "pages ignored, next link", "next link", "shifted"),
     ],
 )
 def test_a_round_ends_with_its_last_page(first, second, found):

@@ -3,9 +3,9 @@ import pytest
 from bridge.delivery.rate_limiter import RateLimiter
 
 
-def run(limiter, seconds, batch, took=0.0):
-    """Send as fast as the limiter allows for `seconds`; return each request's time and size."""
-    now, sent = 0.0, []
+def run(limiter, seconds, batch, took=0.0, now=0.0):
+    """Send as fast as the limiter allows until `seconds`; return each request's time and size."""
+    sent = []
     while now < seconds:
         wait = limiter.wait(now)
         if wait > 0:
@@ -49,3 +49,13 @@ def test_slow_response_allows_a_larger_request():
     limiter.sent(25, 0.0, 2.0)
     assert limiter.wait(2.0) == 0
     assert limiter.allowance() == 199  # 2 s * (6000 - 25) / 60
+
+
+def test_no_minute_after_a_slow_response_has_more_events_than_allowed():
+    """What half a minute has accumulated is not sent on top of the next minute's."""
+    limiter = RateLimiter(6000, 0.0)
+    limiter.sent(25, 0.0, 30.0)
+    sent = run(limiter, 150.0, 1000, now=30.0)
+    assert sent[0] == (30.0, 1000)
+    for start, _ in sent:
+        assert sum(count for at, count in sent if start <= at < start + 60) <= 6000

@@ -3,6 +3,7 @@ import threading
 from dataclasses import replace
 
 import pytest
+from sqlalchemy import func, select
 
 from bridge import periodic
 from bridge.config import BigPanda, Config
@@ -13,6 +14,7 @@ from bridge.domain.event import EventMapping
 from bridge.domain.notification import Notification
 from bridge.errors import Rejected, Stopped, Transient, Unavailable
 from bridge.metrics import Metrics
+from bridge.outbox import schema
 from bridge.outbox.alerts import Alerts
 from bridge.outbox.queue import Queue
 from bridge.outbox.status import Circuit, OutboxStatus
@@ -400,6 +402,37 @@ def test_event_that_fails_every_request_is_isolated(scene, error, seconds):
     assert "prod:bad" in scene.panda.names()
 
 
+def test_too_high_a_rate_blames_no_event(scene):
+    """After any number of 429s all of them are sent together again."""
+    scene.panda.mood = refuse(Transient("429", status=429))
+    scene.accept("a", "b", "c")
+    scene.live(600)
+    scene.panda.mood = lambda events: "accepted"
+    scene.panda.requests.clear()
+    scene.live(60)
+    assert [names for _, names in scene.panda.requests] == [["prod:a", "prod:b", "prod:c"]]
+
+
+def test_no_request_may_outlast_its_lease(scene):
+    """Otherwise another replica might send the same event meanwhile."""
+    left = []
+
+    def names(events):
+        return [event["incident_identifier"] for event in events]
+
+    def mood(events):
+        with scene.outbox.database.read() as connection:
+            left.append(connection.execute(select(func.max(schema.events.c.lease_until))).scalar() - scene.clock.now)
+        return refuse(Rejected("400"), lambda events: "prod:bad" in names(events))(events)
+
+    scene.panda.mood, scene.panda.took = mood, 9.5
+    scene.accept("bad", *range(31))
+    scene.live(180)
+    assert len(scene.panda.requests) >= 7  # halves of halves: more than fit into the first lease
+    assert min(left) > 0
+    assert len(set(scene.panda.names())) == 31
+
+
 @pytest.mark.slow
 def test_storm_stays_within_the_rate(tmp_path):
     """3,000 alerts at 6,000 a minute: critical ones within 2 seconds, no minute above the limit."""
@@ -492,13 +525,15 @@ def test_open_alerts_move_to_a_new_destination(scene):
     scene.live(3)
     scene.accept("b", firing=False)
     scene.live(3)
+    scene.accept("c", severity="critical")  # in the same second as the move
+    scene.live(0.1)
     old, new = scene.panda, Panda(scene.clock)
     scene.pandas[OTHER] = new
     old.accepted.clear()
     scene.delivery.change(config(OTHER))
     scene.live(10)
     assert [(key, status) for _, key, status in old.accepted] == [("prod:a", "ok"), ("prod:c", "ok")]
-    assert sorted((key, status) for _, key, status in new.accepted) == [("prod:a", "warning"), ("prod:c", "warning")]
+    assert sorted((key, status) for _, key, status in new.accepted) == [("prod:a", "warning"), ("prod:c", "critical")]
     assert min(new.times) > max(old.times)
     scene.accept("a", firing=False)
     scene.live(5)

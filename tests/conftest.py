@@ -5,6 +5,7 @@ import subprocess
 
 import pytest
 from _pytest.nodeid import NodeId
+from hypothesis import HealthCheck, settings
 
 from tests import postgresql
 from tests.postgresql import Cluster
@@ -20,6 +21,10 @@ TOGETHER = {
     "half_hour": "thousandeyes",
 }
 """Fixtures that take seconds to start, import or simulate: the tests of each go to one worker."""
+
+# On a busy machine an example may take any time.
+settings.register_profile("patient", settings(), deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("patient")
 
 
 @pytest.hookimpl(tryfirst=True)

@@ -4,7 +4,7 @@ import shutil
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 import bridge.receivers
@@ -142,7 +142,6 @@ ANYTHING = st.recursive(
 )
 
 
-@settings(deadline=None)
 @given(st.sampled_from(senders()), st.data())
 def test_any_value_is_one_line_per_problem(name, data):
     """For any value under any key: no traceback and no control characters."""

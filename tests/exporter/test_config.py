@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 import trustme
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 import exporter.collectors
@@ -131,7 +131,6 @@ ANYTHING = st.recursive(
 )
 
 
-@settings(deadline=None)
 @given(st.sampled_from(config.known()), st.data())
 def test_any_value_is_one_line_per_problem(vendor, data):
     """For any value under any key: no traceback and no control characters."""

@@ -148,7 +148,7 @@ def responses_to(address, stream, cuts):
     return got
 
 
-@settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=200, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(stream=said, cuts=st.lists(st.integers(0, 10_000), max_size=6))
 def test_framing_agrees_with_another_parser(recorder, stream, cuts):
     """Each request is answered or rejected as a whole; a rejection ends the connection."""

@@ -3,7 +3,7 @@
 import json
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from exporter.toolkit.text import cut_label, escaped, span, valid, valid_json
@@ -28,7 +28,6 @@ def test_text_is_valid_without_nul_and_lone_surrogates(text, expected):
     assert valid(text) == expected
 
 
-@settings(deadline=None)
 @given(ANY)
 def test_valid_text_can_be_stored_by_anything(text):
     """It is UTF-8 without NUL, and unchanged from then on."""
@@ -36,7 +35,6 @@ def test_valid_text_can_be_stored_by_anything(text):
     assert valid(valid(text)) == valid(text)
 
 
-@settings(deadline=None)
 @given(st.recursive(ANY, lambda inner: st.lists(inner) | st.dictionaries(ANY, inner), max_leaves=8))
 def test_each_string_of_valid_json_is_valid(value):
     """As if each string had been made valid by itself, member names included."""
@@ -67,7 +65,6 @@ def test_json_keeps_escaped_backslashes(body, expected):
     assert valid_json(body) == expected
 
 
-@settings(deadline=None)
 @given(ANY)
 def test_escaped_text_has_no_control_characters(text):
     """Printable text is unchanged, the rest is escaped as in JSON."""

@@ -197,7 +197,12 @@ def test_severity_change_is_sent_at_once(more, held):
     for before in (known(), known(pending=waiting(Kind.UPDATE, not_before=10_800.0))):
         decision = decided(before, alert(**more), CRITICAL)
         assert (decision.kind, decision.not_before > NOW) == (Kind.UPDATE, held)
-    assert decided(known(alert=alert(level=2.0)), alert(level=1.0), CRITICAL).not_before > NOW
+    escalated, repeated = known(alert=alert(level=2.0)), alert(level=1.0)
+    decision = decided(escalated, repeated, CRITICAL)
+    assert decision.not_before > NOW
+    # Its own repeat is no other escalation.
+    after = next_state(escalated, repeated, decision, "new", NOW)
+    assert decided(after, alert(level=2.0), CRITICAL, "newer").not_before > NOW
 
 
 def test_the_next_state_follows_from_the_decision():

@@ -2,6 +2,7 @@
 
 import json
 import re
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
@@ -103,6 +104,15 @@ def test_equal_normalised_names_stay_distinct():
     assert {value for name, value in one.items() if name.startswith("team")} == {"a", "b", "c"}
     long = made({"x" * 100: "1", "x" * 101: "2"})
     assert sorted(value for name, value in long.items() if name.startswith("xx")) == ["1", "2"]
+    assert all(NAME.fullmatch(name) for name in long)
+
+
+def test_label_that_is_called_as_the_substitute_for_a_property_is_renamed():
+    """With other properties configured `service` is an ordinary label: without them the member is the source."""
+    mapping = replace(MAPPING, primary_property=("host",))
+    event = build(alert({"service": "web"}), Status.CRITICAL, 1_700_000_000, mapping)
+    assert (event["primary_property"], event["service"]) == ("service", "prod")
+    assert "web" in event.values()
 
 
 def test_annotation_with_a_labels_name_is_renamed():

@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from bridge.domain.incident_details import ForeignAlert, IncidentDetails, RelatedChange, merge_details
@@ -167,7 +167,6 @@ NAMES = (
 )  # fmt: skip
 
 
-@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(st.dictionaries(st.sampled_from(NAMES), _json), st.dictionaries(st.sampled_from(NAMES), _json))
 def test_any_json_in_any_member_is_read(body, incident):
     """As far as possible, and the result can be stored."""

@@ -110,7 +110,7 @@ def test_strange_values_are_read_leniently(name):
 
 
 @pytest.mark.parametrize("name", senders())
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(data=st.data(), text=st.text(st.characters(exclude_categories=())))
 def test_any_text_is_read_or_unreadable(name, data, text):
     """In any member, lone surrogates and NUL included."""

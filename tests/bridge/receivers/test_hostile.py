@@ -80,7 +80,7 @@ def test_any_member_may_have_any_value(receiver, body, path):
 
 
 @pytest.mark.slow
-@settings(deadline=None, max_examples=200)
+@settings(max_examples=200)
 @given(data=st.data(), place=st.sampled_from(PLACES))
 def test_any_two_members_may_have_any_value(data, place):
     """Of the same alert."""
@@ -96,7 +96,6 @@ def test_any_two_members_may_have_any_value(data, place):
 
 @pytest.mark.parametrize("receiver", ["vigilmon", "thousandeyes"])
 @given(body=values)
-@settings(deadline=None)
 def test_any_body_is_read_or_unreadable(receiver, body):
     """It makes no event, and no other error."""
     assert understood(receiver, body) == []

@@ -113,7 +113,7 @@ def alert(key):
 
 
 @pytest.mark.slow
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(st.lists(STEPS, min_size=20, max_size=60))
 def test_every_correction_is_right_and_states_converge(steps):
     """Without faults, open alerts are the firing ones in the end, except silenced ones."""

@@ -169,7 +169,7 @@ def survives(desk):
 def test_any_text_is_stored_shown_and_sent(desk, name):
     """In any place, of any length, as escapes or raw bytes; across a restart, on both databases."""
 
-    @settings(max_examples=6, deadline=None, suppress_health_check=list(HealthCheck))
+    @settings(max_examples=6, suppress_health_check=list(HealthCheck))
     @given(piece=pieces, times=st.sampled_from([1, 20_000]), raw=st.booleans(), place=st.sampled_from(PLACES[name]))
     def holds(piece, times, raw, place):
         desk.empty()

@@ -3,7 +3,7 @@
 import json
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from exporter.collectors.contract import Get, Reason, Response
@@ -346,7 +346,6 @@ def answered(known, present, at):
 
 
 @given(st.integers(0, 14), st.lists(EDITS, min_size=1, max_size=4))
-@settings(deadline=None)
 def test_shifting_list_hides_no_monitor(count, rounds):
     """Existing monitors never disappear; after the next stable round exactly the existing ones are known."""
     fresh = iter(range(count, 10_000))

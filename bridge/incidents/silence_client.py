@@ -9,7 +9,8 @@ from urllib.parse import quote
 from bridge.delivery.answers import parsed
 from bridge.delivery.http_api import HttpApi
 from bridge.errors import Stopped, Unreadable
-from bridge.incidents.silence_plan import CREATED_BY, Silence, Step, Wanted, tagged_key
+from bridge.incidents.silence_plan import Silence, Step, Wanted, tagged_key
+from bridge.receivers.bigpanda import CREATED_BY
 from bridge.receivers.bigpanda import Silences as Settings
 from exporter.toolkit.lenient import time_of
 

@@ -13,8 +13,8 @@ from typing import Final
 
 from bridge.domain.alert import Alert
 from bridge.domain.incident import IncidentRecord
+from bridge.receivers.bigpanda import CREATED_BY
 
-CREATED_BY: Final = "vendorwatch-bridge"
 _OWNER_TAG: Final = re.compile(r"\[vendorwatch (\S+) (.+)\]$")
 _HOUR: Final = 3600.0
 _SAME: Final = 1.0

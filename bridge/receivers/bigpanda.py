@@ -33,6 +33,8 @@ from exporter.toolkit.http_settings import HEADER_NAME, HeaderSecret, HttpClient
 from exporter.toolkit.lenient import flag_of
 
 STATUSES: Final = frozenset({"critical", "warning", "unknown", "ok", "acknowledged"})
+CREATED_BY: Final = "vendorwatch-bridge"
+"""The creator of our silences for snoozes."""
 _TRIGGERS: Final = {"incident#closed": False, "incident#reopen": True}
 
 

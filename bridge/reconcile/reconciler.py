@@ -21,6 +21,7 @@ from bridge.metrics import Metrics
 from bridge.outbox.outbox import Outbox
 from bridge.periodic import CLOCK, Clock, PeriodicThread
 from bridge.receivers.alertmanager import Settings
+from bridge.receivers.bigpanda import CREATED_BY
 from bridge.reconcile.alertmanager_client import AlertmanagerApi, Peer, Silence, origin
 from bridge.reconcile.diff import Action, Correction, Poll, diff, read_poll, silence_changes
 from bridge.reconcile.watchdog import watchdog_key
@@ -243,10 +244,12 @@ class Reconciler(PeriodicThread):
         self.conditions.report("silences", "")
         known = [(one.alert.key, silences[name]) for one in listed for name in one.silenced_by if name in silences]
         # Of several, the one that ends last counts.
-        self.silenced = dict(sorted(known, key=lambda pair: pair[1].ends_at))
+        known.sort(key=lambda pair: pair[1].ends_at)
+        self.silenced = dict(known)
         self._metrics.silenced_alerts.labels(source).set(len(self.silenced))
         acknowledges = self._settings.silenced == "acknowledge"
-        wished = self.silenced if acknowledges else {}
+        # BigPanda knows of its own snoozes: an event about one would come back as a change of the snoozed incident.
+        wished = {key: silence for key, silence in known if silence.by != CREATED_BY} if acknowledges else {}
         # With `keep`, alerts acknowledged earlier get their status back.
         active = latest.unsuppressed if acknowledges else latest.listed
         news = list(silence_changes(held, active, wished, whole=latest.whole))

@@ -9,8 +9,8 @@ import responses
 
 from bridge.errors import Rejected, Stopped, Transient
 from bridge.incidents.silence_client import SilenceApi
-from bridge.incidents.silence_plan import CREATED_BY, Silence, Step, Verb, Wanted, owner_tag
-from bridge.receivers.bigpanda import Silences
+from bridge.incidents.silence_plan import Silence, Step, Verb, Wanted, owner_tag
+from bridge.receivers.bigpanda import CREATED_BY, Silences
 
 URL = "http://am:9093/prefix"
 T0 = 1_795_200_000.0

@@ -8,7 +8,8 @@ from hypothesis import strategies as st
 
 from bridge.domain.alert import Alert
 from bridge.domain.incident import IncidentRecord
-from bridge.incidents.silence_plan import CREATED_BY, Silence, Verb, owner_tag, plan, tagged_key, wanted
+from bridge.incidents.silence_plan import Silence, Verb, owner_tag, plan, tagged_key, wanted
+from bridge.receivers.bigpanda import CREATED_BY
 
 T0 = 1_795_200_000.0
 OWNER = "0a1b/panda"

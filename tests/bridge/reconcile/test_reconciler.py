@@ -513,6 +513,18 @@ def test_unknown_silences_change_nothing(bench, caplog):
     assert caplog.text.count("Silences of prod unknown: Alertmanager http://am-1: answered 403") == 1
 
 
+def test_snooze_of_bigpanda_is_not_reported_back(bench):
+    """Its silence is shown; beside an operator's own, the operator's is reported, although the snooze ends later."""
+    acknowledging(bench)
+    snooze = replace(SILENCE, by="vendorwatch-bridge", ends_at=SILENCE.ends_at + 60)
+    bench.alertmanagers.silenced = {"s1": SILENCE, "s2": snooze}
+    for ids, news in ((["s2"], []), (["s1", "s2"], [("acknowledged", TAGS)])):
+        silenced = listed("x", "suppressed", silenced_by=ids)
+        bench.alertmanagers.says = [peer(silenced), peer(silenced)]
+        bench.turn(2)
+        assert (sent(bench), bench.reconciler.silenced) == (news, {"prod:x": snooze})
+
+
 def test_silenced_keep_only_shows_silences(bench):
     """On the page and in the metric; an acknowledged alert gets its status back."""
     acknowledging(bench)

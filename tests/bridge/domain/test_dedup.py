@@ -232,6 +232,14 @@ def test_time_given_by_the_sender_outlives_reports_without_one(given, kept):
     assert next_state(before, received, decided(before, received, WARNING), "new", NOW).at == kept
 
 
+def test_escalation_from_before_the_last_report_makes_its_copy_a_late_one():
+    """It has the time at which its incident began; a repeat of that report must not undo it."""
+    report, escalation = alert(at=50.0, ordered=True), alert(at=49.0, ordered=True, level=1.0)
+    before = known(at=50.0)
+    after = next_state(before, escalation, decided(before, escalation, CRITICAL), "new", NOW)
+    assert decided(after, report, CRITICAL, "old").reason is Reason.OLDER
+
+
 def test_firing_event_does_not_take_the_position_of_a_superseded_update():
     """It is queued as of now."""
     before = known(pending=waiting(Kind.UPDATE, queued_at=7.0))

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Final, TypeVar
+from typing import Any, Final, Literal, TypeVar
 
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
@@ -27,12 +27,24 @@ MOST_BYTES: Final = 1_000_000
 """Most bytes of a handshake."""
 VERDICT: Final = 1.0
 """Seconds to wait, with TLS 1.3, for the server's alert about our client certificate, or our lack of one."""
+Hello = Literal["current", "short", "old"]
+"""The client's first message: that of current clients, one without the keys of TLS 1.3, or one for old servers."""
+ATTEMPTS: Final[tuple[tuple[Hello, float], ...]] = (("current", 0.7), ("short", 1.0), ("old", 1.0))
+"""The attempts at a handshake, each with the share of the timeout by which it must have ended.
+
+With post-quantum keys the first message is longer than a packet: some servers and firewalls then drop the connection,
+or never answer. Others have no protocol or cipher in common with current clients, but dates too.
+"""
 T = TypeVar("T")
 
 
 @dataclass(slots=True)
 class Handshake:
-    """The result of a handshake. `chain`: as the server sent it, its own certificate first; () if it sent none."""
+    """The result of a handshake.
+
+    `chain`: as the server sent it, its own certificate first; () if it sent none. If it is trusted, without what it
+    does not need, such as a cross-signed root.
+    """
 
     chain: tuple[x509.Certificate, ...] = ()
     verify_code: int = 0
@@ -45,14 +57,13 @@ class Handshake:
     """Our own files that could not be used."""
 
 
-def shake_hands(plain: socket.socket, request: Probe, ca_file: str | None, deadline: float, *, old: bool) -> Handshake:
-    """Do a handshake on `plain` by `deadline`. `old`: also allow protocols and ciphers that today's clients reject.
+def shake_hands(plain: socket.socket, request: Probe, ca_file: str | None, deadline: float, hello: Hello) -> Handshake:
+    """Do a handshake on `plain` by `deadline`. Raises UnicodeError for an impossible name.
 
-    Without `ca_file` the system's roots are trusted. Raises TimeoutError if it is not complete by then, UnicodeError
-    for an impossible name.
+    Without `ca_file` the system's roots are trusted.
     """
     shown = Handshake()
-    context = _context(request, ca_file, shown, old=old)
+    context = _context(request, ca_file, shown, hello)
 
     def object_to(_connection: SSL.Connection, _certificate: Any, code: int, _depth: int, ok: int) -> bool:
         if not ok and not shown.verify_code:
@@ -81,16 +92,18 @@ def shake_hands(plain: socket.socket, request: Probe, ca_file: str | None, deadl
     except (SSL.Error, OSError, EOFError) as error:
         shown.error = error
     shown.chain = tuple(connection.get_peer_cert_chain(as_cryptography=True) or ())
-    if isinstance(shown.error, TimeoutError) and not shown.chain:
-        raise shown.error
+    if not shown.verify_code and (needed := connection.get_verified_chain(as_cryptography=True)):
+        shown.chain = tuple(sent for sent in shown.chain if sent in needed)
     return shown
 
 
-def _context(request: Probe, ca_file: str | None, shown: Handshake, *, old: bool) -> SSL.Context:
+def _context(request: Probe, ca_file: str | None, shown: Handshake, hello: Hello) -> SSL.Context:
     """Return the TLS context; `shown` records which of our files cannot be used."""
     context = SSL.Context(SSL.TLS_METHOD)
-    context.set_min_proto_version(SSL.TLS1_VERSION if old else SSL.TLS1_2_VERSION)
-    if old:
+    context.set_min_proto_version(SSL.TLS1_VERSION if hello == "old" else SSL.TLS1_2_VERSION)
+    if hello != "current":
+        context.set_max_proto_version(SSL.TLS1_2_VERSION)
+    if hello == "old":
         context.set_cipher_list(b"ALL:@SECLEVEL=0")
         context.set_options(ssl.OP_LEGACY_SERVER_CONNECT if hasattr(ssl, "OP_LEGACY_SERVER_CONNECT") else 0x4)
     # The roots that truststore uses, so that a probe trusts the same as the API client; SSL_CERT_FILE is honoured.

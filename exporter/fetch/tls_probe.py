@@ -5,6 +5,7 @@ pyOpenSSL and cryptography take 12 MB that an exporter without endpoints does no
 """
 
 import contextlib
+import errno
 import socket
 import ssl
 import time
@@ -17,29 +18,27 @@ from exporter.fetch.starttls import remaining, start_tls
 
 def probe(request: Probe, now: float, timeout: float, ca_file: str | None) -> Certificate:
     """Probe `request.address:port` for `request.server_name` within `timeout` seconds. Never raises."""
-    from exporter.fetch.tls_handshake import shake_hands  # noqa: PLC0415  see above
+    from exporter.fetch.tls_handshake import ATTEMPTS, shake_hands  # noqa: PLC0415  see above
     from exporter.fetch.tls_verdict import judge, unreached  # noqa: PLC0415  see above
 
     deadline = time.monotonic() + timeout
+    failures: list[Exception] = []
     try:
-        with _connected(request, deadline) as plain:
-            shown = shake_hands(plain, request, ca_file, deadline, old=False)
-        if shown.chain:
-            return judge(shown, request.server_name, now)
-        # No protocol or cipher in common with today's clients: retry with older ones, to read the dates.
-        with contextlib.suppress(Exception), _connected(request, deadline) as plain:
-            older = shake_hands(plain, request, ca_file, deadline, old=True)
-            if older.chain:
-                return judge(older, request.server_name, now, old=True)
-        return unreached(now, shown.error or ssl.SSLError("no certificate was sent"))
+        for hello, share in ATTEMPTS:
+            with _connected(request, deadline) as plain:
+                shown = shake_hands(plain, request, ca_file, deadline - timeout * (1.0 - share), hello)
+            if shown.chain:
+                return judge(shown, request.server_name, now, old=hello == "old")
+            failures.append(shown.error or ssl.SSLError("no certificate was sent"))
     except Exception as error:  # noqa: BLE001  any error is a result of the probe
-        return unreached(now, error)
+        failures.append(error)
+    return unreached(now, failures[0])
 
 
 @contextlib.contextmanager
 def _connected(request: Probe, deadline: float) -> Iterator[socket.socket]:
     """Yield a connection ready for TLS, to the first address that answers, all of them within the deadline."""
-    last: OSError = socket.gaierror("no address")
+    failure: OSError = socket.gaierror("no address")
     addresses = resolve(request.address, request.port, deadline)
     for position, (family, kind, protocol, _, address) in enumerate(addresses):
         plain = socket.socket(family, kind, protocol)
@@ -48,11 +47,13 @@ def _connected(request: Probe, deadline: float) -> Iterator[socket.socket]:
             plain.connect(address)
         except OSError as error:
             plain.close()
-            last = error
+            # An address that cannot be reached from here, often the IPv6 one, says less than the others.
+            if isinstance(failure, socket.gaierror) or error.errno not in {errno.ENETUNREACH, errno.EHOSTUNREACH}:
+                failure = error
             continue
         with plain:
             if request.starttls:
                 start_tls(request.starttls, plain, request.server_name, deadline)
             yield plain
         return
-    raise last
+    raise failure

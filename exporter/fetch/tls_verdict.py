@@ -16,6 +16,19 @@ from exporter.toolkit.text import cut_label, valid
 
 OBJECTIONS: Final = {9: "not_yet_valid", 10: "expired", 18: "self_signed"}
 """OpenSSL's verification codes (X509_V_ERR_…) → our reason. Any other code is `untrusted`."""
+UNFIT: Final = {
+    7: "its signature, or one in its chain, is wrong",
+    25: "too many authorities in its chain",
+    26: "not for a TLS server",
+    34: "unknown critical extension",
+    47: "its issuer may not sign for this name",
+    48: "its issuer may not sign for this name",
+    66: "its key is too short",
+    67: "a key in its chain is too short",
+    68: "a digest in its chain is too weak",
+    79: "an issuer in its chain is no authority",
+}
+"""Verification codes that are `untrusted` for another reason than the root."""
 BROKEN: Final = frozenset({"timeout", "tls", "connect"})
 """Reasons that are about the connection, not about the certificate."""
 LONGEST: Final = 200
@@ -69,7 +82,8 @@ def _objections(shown: Handshake, server_name: str, *, old: bool) -> Iterator[tu
         yield "untrusted", "cannot read ca_file"
     if shown.verify_code:
         reason = OBJECTIONS.get(shown.verify_code, "untrusted")
-        untrusted = f"not signed by a trusted root: issuer {_issuer(shown.chain[-1])}, OpenSSL {shown.verify_code}"
+        why = UNFIT.get(shown.verify_code, "not signed by a trusted root")
+        untrusted = f"{why}: issuer {_issuer(shown.chain[-1])}, OpenSSL {shown.verify_code}"
         yield reason, TEXTS.get(reason, untrusted)
     names = names_of(shown.chain[0])
     if not covers(names, server_name):

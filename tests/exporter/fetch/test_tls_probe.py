@@ -1,4 +1,6 @@
 import datetime as dt
+import errno
+import os
 import re
 import socket
 import ssl
@@ -6,7 +8,7 @@ import subprocess
 import sys
 import threading
 import time
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
@@ -17,6 +19,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
 from exporter.collectors.contract import PROBE_FAILURES, Certificate, Probe, Reason
+from exporter.fetch import tls_handshake
 from exporter.fetch.tls_handshake import Handshake
 from exporter.fetch.tls_probe import probe
 from exporter.fetch.tls_verdict import BROKEN, KINDS, OBJECTIONS, TEXTS, covers, judge, names_of
@@ -316,8 +319,9 @@ def test_slow_server_ends_at_the_deadline(roots):
 
     def drip(connection, over):
         connection.sendall(b"\x16\x03\x03\x40\x00")
-        while not over.wait(0.02):
-            connection.sendall(b"\x02")
+        with suppress(OSError):  # the client has given up
+            while not over.wait(0.02):
+                connection.sendall(b"\x02")
 
     with serving(drip) as port:
         assert probe(asked(port), NOW, 0.3, roots).reason == "timeout"
@@ -338,6 +342,59 @@ def test_date_is_read_from_an_incomplete_handshake(error, asks, valid, reason):
     leaf = x509.load_pem_x509_certificate(issued().cert_chain_pems[0].bytes())
     seen = judge(Handshake(chain=(leaf,), asks_for_certificate=asks, error=error), "www.example.com", NOW)
     assert (seen.valid, seen.reason, seen.seen) == (valid, reason, True)
+
+
+def test_unneeded_certificates_do_not_shorten_the_chain(roots):
+    """A cross-signed root that expires beside one that clients trust breaks nothing."""
+    leaf, old = (issued(ends=at(days)) for days in (60, 2))
+    pems = [pem.bytes() for pem in (leaf.private_key_pem, leaf.cert_chain_pems[0], old.cert_chain_pems[0])]
+    with serving(showing(trustme.LeafCert(*pems[:2], pems[2:]))) as port:
+        seen = probe(asked(port), NOW, 30.0, roots)
+    assert (seen.valid, seen.chain_not_after) == (True, seen.not_after)
+
+
+def test_objection_to_a_trusted_issuer_is_named():
+    """That its root is not trusted would send an operator the wrong way."""
+    leaf = x509.load_pem_x509_certificate(issued().cert_chain_pems[0].bytes())
+    found = [judge(Handshake(chain=(leaf,), verify_code=code), "www.example.com", NOW).detail for code in (20, 26)]
+    assert [detail.partition(":")[0] for detail in found] == ["not signed by a trusted root", "not for a TLS server"]
+
+
+@pytest.mark.parametrize("silent", [True, False])
+def test_certificate_is_read_from_a_server_that_drops_long_messages(roots, monkeypatch, silent):
+    """Post-quantum keys make a client's first message longer than a packet, too long for some servers and firewalls."""
+    monkeypatch.setattr(tls_handshake, "ATTEMPTS", (("current", 0.01), ("short", 1.0)))
+    show = showing(issued())
+
+    def act(connection, over):
+        while len(head := connection.recv(5, socket.MSG_PEEK)) < 5:
+            pass
+        if int.from_bytes(head[3:]) < 1400:
+            show(connection, over)
+        elif silent:
+            while connection.recv(65536):
+                pass
+
+    with serving(act) as port:
+        seen = probe(asked(port), NOW, 30.0, roots)
+    assert (seen.valid, seen.reason) == (True, "")
+
+
+def test_unreachable_address_does_not_hide_the_failure_of_another(roots, monkeypatch):
+    """Most names have IPv6 addresses, which many networks cannot reach."""
+
+    def connect(_socket, address):
+        failure = errno.ENETUNREACH if ":" in address[0] else errno.ECONNREFUSED
+        raise OSError(failure, os.strerror(failure))
+
+    found = [
+        (socket.AF_INET, socket.SOCK_STREAM, 6, "", ("192.0.2.1", 443)),
+        (socket.AF_INET6, socket.SOCK_STREAM, 6, "", ("2001:db8::1", 443, 0, 0)),
+    ]
+    for addresses in (found, found[::-1]):
+        monkeypatch.setattr(socket, "getaddrinfo", lambda *_args, some=addresses, **_kwargs: some)
+        monkeypatch.setattr(socket.socket, "connect", connect)
+        assert probe(asked(443, address="www.example.com"), NOW, 30.0, roots).detail == "Connection refused"
 
 
 def test_every_reason_is_documented():

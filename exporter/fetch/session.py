@@ -10,7 +10,7 @@ from urllib.parse import unquote_plus, urlencode, urlsplit, urlunsplit
 
 from exporter.collectors.contract import Get, Response
 from exporter.collectors.settings import TargetSettings
-from exporter.errors import ClientError, Malformed, Refused
+from exporter.errors import ClientError, Malformed
 from exporter.toolkit.config_types import Secret
 from exporter.toolkit.http_client import HttpClient
 from exporter.toolkit.text import valid_json
@@ -49,18 +49,13 @@ class Session:
         base, bearer = self._settings.url(), self._settings.bearer()
         try:
             url = located(base.read() if isinstance(base, Secret) else base or "", request)
-        except OSError as error:
-            raise Refused("the file that holds the URL cannot be read") from error
         except ValueError as error:
             raise ClientError("the URL cannot be used") from error
         method, headers = "GET", {"Accept": request.accept}
         if request.content:
             method, headers["Content-Type"] = "POST", "application/json"
-        try:
-            if bearer:
-                headers["Authorization"] = f"Bearer {bearer.read()}"
-        except (OSError, ValueError) as error:
-            raise Refused("the file that holds the token cannot be read") from error
+        if bearer:
+            headers["Authorization"] = f"Bearer {bearer.read()}"
         # A POST may be repeated too: it only reads.
         found = self._client.request(method, url, headers=headers, body=request.content, retry_dead_connection=True)
         if found.body.count(b"{") + found.body.count(b"[") > MOST_OBJECTS:
@@ -70,10 +65,7 @@ class Session:
     def credentials(self) -> str:
         """Return a value that changes with the credentials but reveals nothing of them."""
         secrets = (self._settings.bearer(), self._settings.url())
-        try:
-            read = [secret.read() for secret in secrets if isinstance(secret, Secret)]
-        except (OSError, ValueError):
-            return ""
+        read = [secret.read() for secret in secrets if isinstance(secret, Secret)]
         return hashlib.sha256("\0".join(read).encode()).hexdigest()
 
     def close(self) -> None:

@@ -40,10 +40,7 @@ def fingerprint(settings: TargetSettings) -> str:
     """
     url = settings.url() or ""
     if isinstance(url, Secret):  # only the host of a URL that is secret
-        try:
-            url = url.read().partition("://")[2].partition("/")[0].rpartition("@")[2].partition("?")[0]
-        except (OSError, ValueError):
-            url = ""
+        url = url.read().partition("://")[2].partition("/")[0].rpartition("@")[2].partition("?")[0]
     place = [settings.collector, settings.account, url.rstrip("/")]
     return hashlib.sha256(json.dumps(place).encode()).hexdigest()[:32]
 

@@ -148,20 +148,6 @@ def test_unusable_url_is_a_client_error(address):
     assert (type(error), str(error)) == (ClientError, "the URL cannot be used")
 
 
-@pytest.mark.parametrize(
-    ("secret", "failing"), [({"token": "gone"}, "token"), ({"address": "gone"}, "URL")]
-)  # fmt: skip
-def test_unreadable_secret_counts_as_rejected_credentials(tmp_path, secret, failing):
-    """The target waits for the file as for better credentials."""
-    (name,) = secret
-    values = {"address": VENDOR, "token": None, name: Secret(file=tmp_path / "gone")}
-    session = Session(Settings.model_construct(collector="c", account="a", **values), lambda: 0.0)
-    error = failure(session, request())
-    assert isinstance(error, Refused)
-    assert failing in str(error)
-    assert session.credentials() == ""
-
-
 def test_errors_contain_no_secret():
     """Neither a secret URL nor a token, nor in the chain of causes."""
     for base in ("http://127.0.0.1:1/?key=qs3cret", "nonsense://x?key=qs3cret", "http://[qs3cret", "http://qs3cret@v"):

@@ -43,8 +43,8 @@ class Reason(IntEnum):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Request:
-    """A request that a collector wants sent.
+class Wanted:
+    """What a collector says of each request that it wants sent.
 
     `endpoint` is the template shown in metrics, such as `/monitors/{id}`. `due` is the epoch second from which it is
     wanted, `every` its interval in seconds: among requests with the same reason, the one overdue by the most of its
@@ -58,7 +58,7 @@ class Request:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Get(Request):
+class Get(Wanted):
     """A GET below the target's base URL. `params` replace parameters of the same name in the base URL."""
 
     path: str = ""
@@ -76,9 +76,11 @@ class Get(Request):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Probe(Request):
+class Probe(Wanted):
     """A TLS connection to `address:port` for `server_name`. It costs nothing of the vendor's budget."""
 
+    written: str
+    """The endpoint as the operator knows it, such as `smtp://name@address:port`; unique in a target."""
     server_name: str
     address: str
     port: int
@@ -90,15 +92,10 @@ class Probe(Request):
     @property
     def identity(self) -> tuple[str, ...]:
         """The identity of a probe."""
-        return (self.server_name, self.address, str(self.port), self.starttls or "")
+        return (self.written,)
 
-    @property
-    def place(self) -> str:
-        """The endpoint as written in the configuration: `smtp://name@address:port`."""
-        name = "" if self.server_name == self.address else f"{self.server_name}@"
-        address = f"[{self.address}]" if ":" in self.address else self.address
-        protocol = f"{self.starttls}://" if self.starttls else ""
-        return f"{protocol}{name}{address}:{self.port}"
+
+Request = Get | Probe
 
 
 def confirmed(emptied_at: float | None, every: float, due: float) -> float:

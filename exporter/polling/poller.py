@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import replace
 from typing import Any, Final, TypeVar
 
-from exporter.collectors.contract import Certificate, Collector, Discovering, Get, Probe, Response
+from exporter.collectors.contract import Certificate, Collector, Discovering, Get, Probe, Request, Response
 from exporter.collectors.settings import TargetSettings
 from exporter.errors import PollError
 from exporter.fetch import tls_probe
@@ -231,7 +231,7 @@ class Poller:
         except RuntimeError:  # the system allows no more threads: one that waited for one would be in flight for ever
             self._carry_out(first)
 
-    def _carry_out(self, request: Get | Probe) -> None:
+    def _carry_out(self, request: Request) -> None:
         result: Response | Certificate | PollError
         try:
             if isinstance(request, Get):

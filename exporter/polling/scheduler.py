@@ -4,16 +4,15 @@ A failed request backs off by itself, longer each time, so that a deleted monito
 """
 
 from collections.abc import Iterable, Mapping
-from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from typing import Final, TypeVar
 
-from exporter.collectors.contract import Get, Probe, Reason
+from exporter.collectors.contract import Get, Probe, Reason, Request
 from exporter.errors import ClientError, Malformed, PollError, RateLimited, Refused
 from exporter.polling.rate_budget import FIRST_REFUSAL, REFUSED, doubled
 
 Identity = tuple[str, ...]
-Wanted = TypeVar("Wanted", Get, Probe)
+R = TypeVar("R", Get, Probe)
 
 FIRST: Final = 5.0
 """Backoff in seconds after a request's first failure."""
@@ -38,26 +37,19 @@ class Backoff:
     message: str = ""
 
 
-def choose(
-    requests: Iterable[Wanted], now: float, in_flight: AbstractSet[Identity], backoffs: Mapping[Identity, Backoff]
-) -> tuple[Wanted | None, float | None]:
-    """Return the most urgent request that is due, neither in flight nor backing off, and when it or the next is due.
+def choose(requests: Iterable[R], now: float, backoffs: Mapping[Identity, Backoff]) -> tuple[R | None, float | None]:
+    """Return the most urgent request that is due and not backing off, and when it or the next is due.
 
     That is in epoch seconds; None if nothing is wanted.
     """
-    best: Wanted | None = None
+    best: R | None = None
     best_urgency: tuple[int, float] = (len(Reason), 0.0)
     next_due: float | None = None
     for request in requests:
         start = request.due
-        if in_flight or backoffs:
-            identity = request.identity
-            if identity in in_flight:
-                continue
-            backoff = backoffs.get(identity)
-            if backoff:
-                # Count it as overdue only from then on: otherwise one that always fails would come first every time.
-                start = max(start, backoff.not_before)
+        if backoffs and (backoff := backoffs.get(request.identity)):
+            # Count it as overdue only from then on: otherwise one that always fails would come first every time.
+            start = max(start, backoff.not_before)
         if start > now:
             next_due = start if next_due is None else min(next_due, start)
             continue
@@ -68,7 +60,7 @@ def choose(
     return best, now if best else next_due
 
 
-def back_off(earlier: Backoff | None, request: Get | Probe, error: PollError, now: float) -> Backoff:
+def back_off(earlier: Backoff | None, request: Request, error: PollError, now: float) -> Backoff:
     """Return the backoff of `request` after `error`, given its earlier backoff."""
     failures = earlier.failures + 1 if earlier else 1
     if isinstance(error, RateLimited):

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from traceback import walk_tb
 from typing import Final, Generic, TypeVar
 
-from exporter.collectors.contract import Certificate, Collector, Get, Knowledge, Probe, Reason, Response
+from exporter.collectors.contract import Certificate, Collector, Get, Knowledge, Probe, Reason, Request, Response
 from exporter.errors import Malformed, PollError, Refused
 from exporter.fetch.error_mapping import check
 from exporter.polling.rate_budget import Budget
@@ -116,15 +116,14 @@ def next_action(collector: Collector[K], target: Target[K], now: float, *, getti
         return NextAction(None, None, pause, now + pause, None)
     requests = list(collector.requests(target.knowledge, now, len(target.backoffs)))
     gets = [each for each in requests if isinstance(each, Get)]
-    probes = [each for each in requests if isinstance(each, Probe)]
-    get, get_due = choose(gets, now, frozenset(), target.backoffs)
-    probe, probe_due = choose(probes, now, target.probing, target.backoffs)
+    probes = [each for each in requests if isinstance(each, Probe) and each.identity not in target.probing]
+    get, get_due = choose(gets, now, target.backoffs)
+    probe, probe_due = choose(probes, now, target.backoffs)
     can_probe = len(target.probing) < PROBES_AT_ONCE
     next_get = None if get_due is None else max(get_due, now + pause)
     # Time as of which the oldest value, of statuses and rotation, is valid.
     as_of = target.knowledge.as_of
-    wanted: list[Get | Probe] = [*gets, *probes]
-    rotating = [each.identity for each in wanted if each.reason >= Reason.LISTING]
+    rotating = [each.identity for each in requests if each.reason >= Reason.LISTING]
     oldest = None if as_of is None else min([as_of, *(target.answered_at.get(each, as_of) for each in rotating)])
     due = [moment for moment in (next_get, probe_due if can_probe else None) if moment is not None]
     return NextAction(
@@ -136,7 +135,7 @@ def next_action(collector: Collector[K], target: Target[K], now: float, *, getti
     )
 
 
-def begin(target: Target[K], request: Get | Probe, now: float) -> Target[K]:
+def begin(target: Target[K], request: Request, now: float) -> Target[K]:
     """Return the target after `request` was sent."""
     is_get = isinstance(request, Get)
     begins_round = request.reason is Reason.STATUS and target.round_began is None
@@ -152,7 +151,7 @@ def begin(target: Target[K], request: Get | Probe, now: float) -> Target[K]:
 def update(
     collector: Collector[K],
     target: Target[K],
-    request: Get | Probe,
+    request: Request,
     result: Response | Certificate | PollError,
     now: float,
 ) -> Update[K]:
@@ -198,7 +197,7 @@ def collector_failed(target: Target[K], where: str, message: str, now: float) ->
 
 
 def _succeeded(
-    target: Target[K], request: Get | Probe, result: Response | Certificate, knowledge: K, now: float
+    target: Target[K], request: Request, result: Response | Certificate, knowledge: K, now: float
 ) -> Update[K]:
     left = {identity: each for identity, each in target.backoffs.items() if identity != request.identity}
     recovered = len(left) < len(target.backoffs) and all(each.endpoint != request.endpoint for each in left.values())
@@ -210,9 +209,9 @@ def _succeeded(
     if isinstance(request, Probe) and isinstance(result, Certificate) and result.reason != known:
         failures = {**failures, request.identity: result.reason}
         if result.reason:
-            warning = f"probe of {request.place} failed: {result.reason}: {result.detail}"
+            warning = f"probe of {request.written} failed: {result.reason}: {result.detail}"
         else:
-            notice = f"probe of {request.place} succeeds again"
+            notice = f"probe of {request.written} succeeds again"
     after = replace(
         target,
         knowledge=knowledge,
@@ -233,7 +232,7 @@ def _succeeded(
 
 
 def _failed(
-    target: Target[K], request: Get | Probe, error: PollError, now: float, result: Response | Certificate | None
+    target: Target[K], request: Request, error: PollError, now: float, result: Response | Certificate | None
 ) -> Update[K]:
     alike = any(
         (known.endpoint, known.reason) == (request.endpoint, error.reason) for known in target.backoffs.values()

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-from exporter.collectors.contract import Certificate, Collector, Get, Probe, Request, Response
+from exporter.collectors.contract import Certificate, Collector, Request, Response
 from exporter.collectors.settings import TargetSettings
 from exporter.errors import PollError
 from exporter.polling.rate_budget import Budget
@@ -65,7 +65,7 @@ def step(collector: Collector[Any], run: Run, vendor: Vendor, latency: float) ->
         run.now += max(action.wait, 0.001)
 
 
-def _carry_out(collector: Collector[Any], run: Run, vendor: Vendor, request: Get | Probe, latency: float) -> None:
+def _carry_out(collector: Collector[Any], run: Run, vendor: Vendor, request: Request, latency: float) -> None:
     run.sent.append((run.now, request))
     run.target = begin(run.target, request, run.now)
     response = vendor(request, run.now)

@@ -46,13 +46,14 @@ class Collector:
         """Yield one probe for each endpoint; one that was never probed is most overdue."""
         settings = self.settings
         every, retry = settings.poll_interval, min(settings.retry_interval, settings.poll_interval)
-        for endpoint in settings.listed().values():
+        for endpoint in settings.listed():
             known = knowledge.observations.get(endpoint.written)
             yield Probe(
                 endpoint="tls",
                 reason=Reason.STATUS,
                 due=known.due(every, retry) if known else 0.0,
                 every=every,
+                written=endpoint.written,
                 server_name=endpoint.server_name,
                 address=endpoint.address,
                 port=endpoint.port,
@@ -65,10 +66,9 @@ class Collector:
         if not isinstance(request, Probe) or not isinstance(response, Certificate):
             raise TypeError("expected a probe and its certificate")
         listed = self.settings.listed()
-        known = {one.written: knowledge.observations.get(one.written) for one in listed.values()}
-        probed = listed.get((request.server_name, request.address, request.port))
-        if probed:
-            known[probed.written] = observe(known[probed.written], response)
+        known = {one.written: knowledge.observations.get(one.written) for one in listed}
+        if request.written in known:
+            known[request.written] = observe(known[request.written], response)
         observations = {written: observation for written, observation in known.items() if observation}
         fresh = response.at - self.settings.max_age
         file = self.settings.endpoints_file
@@ -82,13 +82,12 @@ class Collector:
 
     def families(self, knowledge: Known, now: float) -> Iterator[Family]:
         """Yield the dates and validity of every endpoint seen within `max_age`, and the result of its last probe."""
-        written = [endpoint.written for endpoint in self.settings.listed().values()]
-        found = (((each,), knowledge.observations.get(each)) for each in written)
+        found = (((one.written,), knowledge.observations.get(one.written)) for one in self.settings.listed())
         yield from certificate_families(METRICS, shown(found, self.settings.max_age, now), now)
 
     def figures(self, knowledge: Known, now: float) -> Iterator[Figure]:
         """Yield the number of endpoints, and those whose certificate is not accepted, missing or about to expire."""
-        listed = self.settings.listed().values()
+        listed = self.settings.listed()
         yield Figure(counted(len(listed), "endpoint"))
         seen = [(one.written, known) for one in listed if (known := knowledge.observations.get(one.written))]
         yield from certificate_figures(seen, now)

@@ -73,10 +73,10 @@ class Settings(TargetSettings):
         certificate = self.client_cert_file
         return (str(certificate), str(self.client_key_file or certificate)) if certificate else None
 
-    def listed(self) -> dict[tuple[str, str, int], Endpoint]:
-        """Return the current endpoints by place, including those of `endpoints_file` as it is now."""
+    def listed(self) -> tuple[Endpoint, ...]:
+        """Return the current endpoints, each place once, including those of `endpoints_file` as it is now."""
         found = self.endpoints_file.read() if self.endpoints_file else ()
-        return {one.place: one for one in (*self.endpoints, *found)}
+        return tuple({one.place: one for one in (*self.endpoints, *found)}.values())
 
 
 def _repeated(endpoints: Iterable[Endpoint]) -> str:

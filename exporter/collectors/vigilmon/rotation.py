@@ -87,7 +87,14 @@ def probes(settings: Settings, known: Known) -> Iterator[Probe]:
     for due, place in (*islice(unprobed, MOST), *nsmallest(MOST, again)):
         host, _, port = place.rpartition(":")
         yield Probe(
-            endpoint="tls", reason=Reason.OLDEST, due=due, every=every, server_name=host, address=host, port=int(port)
+            endpoint="tls",
+            reason=Reason.OLDEST,
+            due=due,
+            every=every,
+            written=place,
+            server_name=host,
+            address=host,
+            port=int(port),
         )
 
 

@@ -503,7 +503,7 @@ def test_searches_leave_budget_for_maintenance_plans():
     knowledge = knowing(collector, *(f"place{number}" for number in range(20)))
     times = []
     for now in (START + second for second in range(900)):
-        request, _ = choose(collector.requests(knowledge, now), now, frozenset(), {})
+        request, _ = choose(collector.requests(knowledge, now), now, {})
         if request is None:
             continue
         if request.endpoint == MAINTENANCE:

@@ -311,7 +311,7 @@ def test_paths_are_relative_to_the_file_that_names_them(tmp_path):
     }
     (tmp_path / "exporter.yml").write_text(yaml.safe_dump({"targets": [target]}))
     (read,) = config.load(tmp_path / "exporter.yml").targets
-    assert list(read.listed()) == [("a.example", "a.example", 443)]
+    assert [one.place for one in read.listed()] == [("a.example", "a.example", 443)]
     assert read.client_certificate == (str(tmp_path / "both.pem"), str(tmp_path / "both.pem"))
 
 

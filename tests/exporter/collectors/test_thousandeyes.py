@@ -68,7 +68,7 @@ def test_alerts_leave_budget_for_names_and_results():
         "usage": {},
     }
     for now in (START + 4 * number for number in range(15 * 60)):
-        request, _ = choose(collector.requests(knowledge, now), now, frozenset(), {})
+        request, _ = choose(collector.requests(knowledge, now), now, {})
         if request is None:
             continue
         asked.append(request.endpoint)

@@ -53,7 +53,7 @@ class Account:
 
     def step(self):
         wanted = self.collector.requests(self.known, self.now, len(self.backoffs))
-        request, due = choose(wanted, self.now, frozenset(), self.backoffs)
+        request, due = choose(wanted, self.now, self.backoffs)
         if request is None:
             self.now = max(due, self.now)
             return

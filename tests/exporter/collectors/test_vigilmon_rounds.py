@@ -145,7 +145,7 @@ def test_page_is_published_as_soon_as_it_is_read():
     known = with_page(known, 2, 131.0, page(3, monitor(7, host="new.example.com"), total=7), MOST)
     assert hurried(known) == []
     wanted = [(request.identity[0], request.due) for request in requests(known, 131.0)]
-    assert {("/monitors/7", 131.0), ("/monitors/7/incidents", 131.0), ("new.example.com", 131.0)} <= set(wanted)
+    assert {("/monitors/7", 131.0), ("/monitors/7/incidents", 131.0), ("new.example.com:443", 131.0)} <= set(wanted)
 
 
 def test_age_is_that_of_the_oldest_status():
@@ -284,7 +284,7 @@ def test_deleted_monitor_is_dropped_everywhere():
     known = read(Known(), 100.0, page(monitor(1, "down", "a.example.com"), total=1))
     wanted = [request.identity[0] for request in requests(known, 100.0)]
     assert (known.troubled, list(known.changed)) == (("1",), ["1"])
-    assert {"/monitors/1", "/monitors/1/incidents", "a.example.com"} <= set(wanted)
+    assert {"/monitors/1", "/monitors/1/incidents", "a.example.com:443"} <= set(wanted)
     known = read(known, 130.0, page(2, total=1))
     assert (known.troubled, known.changed) == ((), {})
     assert {request.identity[0] for request in requests(known, 130.0)} == {

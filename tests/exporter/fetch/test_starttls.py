@@ -45,6 +45,7 @@ def probed(port, starttls, timeout=30.0, ca_file=None):
         reason=Reason.STATUS,
         due=0.0,
         every=60.0,
+        written=f"localhost@127.0.0.1:{port}",
         server_name="localhost",
         address="127.0.0.1",
         port=port,

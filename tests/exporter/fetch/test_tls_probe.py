@@ -86,6 +86,7 @@ def asked(port, name="www.example.com", address="127.0.0.1", **others):
         reason=Reason.STATUS,
         due=0.0,
         every=60.0,
+        written=f"{name}@{address}:{port}",
         server_name=name,
         address=address,
         port=port,

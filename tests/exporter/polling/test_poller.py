@@ -57,6 +57,7 @@ class Collector:
                     reason=Reason.OLDEST,
                     due=0.0,
                     every=60.0,
+                    written=name,
                     server_name=name,
                     address=name,
                     port=443,

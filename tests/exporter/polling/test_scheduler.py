@@ -33,15 +33,15 @@ def request(name, reason=Reason.OLDEST, due=NOW - 10, every=60.0):
 )
 def test_most_urgent_request_is_chosen(requests, chosen):
     """By reason, then by overdue intervals, then in the given order."""
-    request, _ = choose(requests, NOW, frozenset(), {})
+    request, _ = choose(requests, NOW, {})
     assert (request.path if request else None) == chosen
 
 
-def test_requests_in_flight_or_in_backoff_are_skipped():
+def test_requests_in_backoff_are_skipped():
     """The rotation continues with the others."""
-    requests = [request("flying"), request("failed"), request("well", due=NOW)]
+    requests = [request("failed"), request("well", due=NOW)]
     put_off = {("failed",): Backoff(NOW + 30, 1, "/x", "timeout")}
-    assert choose(requests, NOW, {("flying",)}, put_off)[0].path == "well"
+    assert choose(requests, NOW, put_off)[0].path == "well"
 
 
 def test_failed_request_is_overdue_from_the_end_of_its_backoff():
@@ -52,8 +52,8 @@ def test_failed_request_is_overdue_from_the_end_of_its_backoff():
         request("well", Reason.STATUS),
     ]
     put_off = {("fails",): Backoff(NOW - 5, 3, "/x", "server_error")}
-    assert choose(requests, NOW, frozenset(), put_off)[0].path == "never"
-    assert choose([requests[0], requests[2]], NOW, frozenset(), put_off)[0].path == "well"
+    assert choose(requests, NOW, put_off)[0].path == "never"
+    assert choose([requests[0], requests[2]], NOW, put_off)[0].path == "well"
 
 
 @pytest.mark.parametrize(
@@ -62,14 +62,13 @@ def test_failed_request_is_overdue_from_the_end_of_its_backoff():
         ([], None),
         ([request("a", due=NOW + 5), request("b", due=NOW + 3)], NOW + 3),
         ([request("failed"), request("b", due=NOW + 99)], NOW + 30),
-        ([request("flying")], None),
         ([request("a", due=NOW + 5), request("now")], NOW),
     ],
 )
 def test_next_due_time(requests, next_due):
-    """Backoff counts; requests in flight do not, because their end is an event of its own."""
+    """Backoff counts."""
     put_off = {("failed",): Backoff(NOW + 30, 1, "/x", "timeout")}
-    assert choose(requests, NOW, {("flying",)}, put_off)[1] == next_due
+    assert choose(requests, NOW, put_off)[1] == next_due
 
 
 @pytest.mark.parametrize(

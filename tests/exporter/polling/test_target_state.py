@@ -35,7 +35,8 @@ def get(path, reason=Reason.OLDEST, due=NOW - 1):
 
 
 def probe(name, due=NOW - 1):
-    return Probe(endpoint="tls", reason=Reason.OLDEST, due=due, every=60.0, server_name=name, address=name, port=443)
+    seen = {"written": name, "server_name": name, "address": name, "port": 443}
+    return Probe(endpoint="tls", reason=Reason.OLDEST, due=due, every=60.0, **seen)
 
 
 STATUS = get("status", Reason.STATUS)
@@ -229,10 +230,10 @@ def test_probe_failures_are_logged_once_per_change():
         before = outcome.target
         response.append(outcome.warning or outcome.notice)
     assert response == [
-        "probe of a.example:443 failed: expired: since May",
+        "probe of a.example failed: expired: since May",
         "",
-        "probe of a.example:443 failed: timeout: no answer in time",
-        "probe of a.example:443 succeeds again",
+        "probe of a.example failed: timeout: no answer in time",
+        "probe of a.example succeeds again",
         "",
     ]
 

@@ -71,6 +71,10 @@ class TargetSettings(HttpClientSettings):
         """Return how many seconds old data may become that is polled every `every` seconds."""
         return max(self.max_age, POLLS_MISSED * every)
 
+    def shows(self, at: float | None, now: float, every: float = 0.0) -> bool:
+        """Return whether data as of `at` that is polled every `every` seconds may still be shown."""
+        return at is not None and now - at <= self.max_age_of(every)
+
     def url(self) -> str | Secret | None:
         """Return the base URL of the vendor's API: a `Secret` if it is one, None if there are no requests."""
         return None

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from math import ceil
 from urllib.parse import quote, unquote
 
-from exporter.collectors.contract import UNSEEN, Certificate, Get, Reason, Request, Response, confirmed
+from exporter.collectors.contract import UNSEEN, Get, Reason, Request, Response, confirmed
 from exporter.collectors.figures import counted
 from exporter.collectors.parts import keeping_up
 from exporter.errors import Malformed
@@ -114,10 +114,8 @@ class Collector:
                     expected_statuses=frozenset({404} if page > 1 else ()),
                 )
 
-    def update(self, knowledge: Knowledge, request: Request, response: Response | Certificate) -> Knowledge:
+    def update(self, knowledge: Knowledge, request: Get, response: Response) -> Knowledge:
         """Return the knowledge after a response. Raises Malformed if it has neither a total nor incidents."""
-        if isinstance(response, Certificate) or not isinstance(request, Get):
-            raise Malformed("unexpected certificate")
         at, params = response.at, dict(request.params)
         if request.endpoint == ENVIRONMENTS:
             return with_environments(knowledge, read_environments(response.body), at, self.settings.environments)
@@ -153,27 +151,28 @@ class Collector:
 
     def families(self, knowledge: Knowledge, now: float) -> Iterator[Family]:
         """Yield totals first, then counts and ages of the active incidents, each folder while it is fresh."""
-        oldest_shown = now - self.settings.max_age
         folders = [
             (environment.name, name, folder)
             for environment in knowledge.environments.values()
             for name in FOLDERS
-            if (folder := environment.folders.get(name)) and folder.at >= oldest_shown
+            if (folder := environment.folders.get(name)) and self.settings.shows(folder.at, now)
         ]
         totals = [((place, name), float(each.total)) for place, name, each in folders if each.total is not None]
         counts = [((place, *labels), float(count)) for place, _, each in folders for *labels, count in each.counts]
         yield Family(INCIDENTS, totals)
         yield Family(BY_SEVERITY, counts)
         yield Family(OLDEST, [((place,), each.oldest) for place, _, each in folders if each.oldest is not None])
-        oldest_plans = now - self.settings.max_age_of(PLANS_EVERY)
-        fresh = [(status, plans) for status, plans in knowledge.plans.items() if plans.at >= oldest_plans]
-        yield Family(PLANS, [((status,), float(plans.count)) for status, plans in fresh if plans.count is not None])
+        fresh = {
+            status: each for status, each in knowledge.plans.items() if self.settings.shows(each.at, now, PLANS_EVERY)
+        }
+        yield Family(
+            PLANS, [((status,), float(each.count)) for status, each in fresh.items() if each.count is not None]
+        )
 
     def figures(self, knowledge: Knowledge, now: float) -> Iterator[Figure]:
         """Yield the active incidents by status, the number of environments, and the oldest incident."""
-        fresh = now - self.settings.max_age
         listings = (each.folders.get(ACTIVE) for each in knowledge.environments.values())
-        active = [each for each in listings if each and each.at >= fresh]
+        active = [each for each in listings if each and self.settings.shows(each.at, now)]
         statuses = Counter[str]()
         for listing in active:
             for status, _, count in listing.counts:

@@ -10,7 +10,7 @@ from exporter.collectors.certificate_observations import (
     observe,
     shown,
 )
-from exporter.collectors.contract import Certificate, Probe, Reason, Request, Response
+from exporter.collectors.contract import Certificate, Probe, Reason, Request
 from exporter.collectors.figures import certificate_figures, counted
 from exporter.metrics.families import Family
 from exporter.metrics.health import Figure
@@ -61,10 +61,8 @@ class Collector:
                 client_certificate=settings.client_certificate,
             )
 
-    def update(self, knowledge: Known, request: Request, response: Response | Certificate) -> Known:
+    def update(self, knowledge: Known, request: Probe, response: Certificate) -> Known:
         """Return the knowledge after a probe; endpoints that are no longer configured are dropped."""
-        if not isinstance(request, Probe) or not isinstance(response, Certificate):
-            raise TypeError("expected a probe and its certificate")
         listed = self.settings.listed()
         known = {one.written: knowledge.observations.get(one.written) for one in listed}
         if request.written in known:

@@ -6,9 +6,8 @@ from dataclasses import dataclass, replace
 from textwrap import shorten
 from typing import ClassVar
 
-from exporter.collectors.contract import Certificate, Get, Reason, Request, Response, confirmed
+from exporter.collectors.contract import Get, Reason, Request, Response, confirmed
 from exporter.collectors.figures import counted
-from exporter.errors import Malformed
 from exporter.metrics.families import Family, counter, gauge
 from exporter.metrics.health import Figure
 
@@ -96,10 +95,8 @@ class Collector:
             expected_statuses=frozenset({418}),
         )
 
-    def update(self, knowledge: Knowledge, request: Request, response: Response | Certificate) -> Knowledge:  # noqa: ARG002  there is one request
+    def update(self, knowledge: Knowledge, request: Get, response: Response) -> Knowledge:  # noqa: ARG002  there is one request
         """Return the knowledge after a response. Raises Malformed if the warning or the list is missing."""
-        if isinstance(response, Certificate):
-            raise Malformed("unexpected certificate")
         report = read_report(response.body, response.status)
         distinct = self._labelled(knowledge, report.notifications)
         filters = self.settings.params()

@@ -5,10 +5,9 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from urllib.parse import unquote
 
-from exporter.collectors.contract import UNSEEN, Certificate, Get, Request, Response
+from exporter.collectors.contract import UNSEEN, Get, Request, Response
 from exporter.collectors.figures import counted, named
 from exporter.collectors.parts import ROUNDS_BEHIND, furthest
-from exporter.errors import Malformed
 from exporter.metrics.families import Family
 from exporter.metrics.health import Figure
 
@@ -39,10 +38,8 @@ class Collector:
         new = Group(rounds=furthest(knowledge.groups) - ROUNDS_BEHIND)
         return {aid: knowledge.groups.get(aid, new) for aid in self.settings.groups()}
 
-    def update(self, knowledge: Knowledge, request: Request, response: Response | Certificate) -> Knowledge:
+    def update(self, knowledge: Knowledge, request: Get, response: Response) -> Knowledge:
         """Return the knowledge after a response. Raises Malformed if the requested list is missing."""
-        if isinstance(response, Certificate) or not isinstance(request, Get):
-            raise Malformed("unexpected certificate")
         aid = dict(request.params).get("aid", "")
         groups = self._groups(knowledge)
         if aid not in groups:
@@ -80,15 +77,11 @@ class Collector:
     def families(self, knowledge: Knowledge, now: float) -> Iterator[Family]:
         """Yield counts first, then results and inventory that are not too old, then one series per alert."""
         groups = self._groups(knowledge)
-        oldest_shown = now - self.settings.max_age
-        shown = {aid: each for aid, each in groups.items() if each.as_of is not None and each.as_of >= oldest_shown}
+        shown = {aid: each for aid, each in groups.items() if self.settings.shows(each.as_of, now)}
         yield from pages.alert_counts(shown)
         yield from pages.readings(self._shown_readings(groups, now), now)
-        oldest = now - self.settings.max_age_of(LOOKUP_EVERY)
-        looked_up = (
-            (aid, each) for aid, each in groups.items() if each.tests_at is not None and each.tests_at >= oldest
-        )
-        tests = [(aid, test) for aid, group in looked_up for test in group.tests.values()]
+        looked_up = {aid: each for aid, each in groups.items() if self.settings.shows(each.tests_at, now, LOOKUP_EVERY)}
+        tests = [(aid, test) for aid, group in looked_up.items() for test in group.tests.values()]
         yield Family(pages.TEST_INFO, [((aid, each.id, each.name, each.type), 1.0) for aid, each in tests])
         yield from pages.single_alerts(shown)
 
@@ -121,7 +114,7 @@ class Collector:
                 key: known
                 for key, every in intervals[aid].items()
                 if (known := group.readings.get(key)) and not known.denied
-                if now - known.at <= self.settings.max_age_of(max(every, turn) if "/" in key else every)
+                if self.settings.shows(known.at, now, max(every, turn) if "/" in key else every)
             }
             for aid, group in groups.items()
         }

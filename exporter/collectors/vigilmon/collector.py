@@ -100,9 +100,9 @@ class Collector:
         yield Family(STARTED, [((one.id, last.id, last.cause, last.regions), last.started) for one, last in begun])
         yield Family(INFO, [((one.id, one.name, one.url, one.method), 1.0) for one in monitors])
         yield from certificate_families(CERTIFICATE, self._certificates(knowledge, now), now)
-        oldest = self.settings.max_age_of(rotation(self.settings, knowledge))
+        every = rotation(self.settings, knowledge)
         uptimes = ((one, knowledge.uptimes.get(one)) for one in knowledge.monitors)
-        fresh = ((one, known.windows) for one, known in uptimes if known and now - known.at <= oldest)
+        fresh = ((one, known.windows) for one, known in uptimes if known and self.settings.shows(known.at, now, every))
         yield Family(UPTIME, [((one, window), percent) for one, each in fresh for window, percent in each.items()])
         yield Family(RECORDED, [((one.id,), float(each.recorded)) for one, each in valid if each.recorded is not None])
         yield Family(LASTED, [((one.id,), each.last_duration) for one, each in valid if each.last_duration is not None])
@@ -110,8 +110,7 @@ class Collector:
         yield Family(INTERVAL, [((one.id,), one.check_interval) for one in monitors if one.check_interval is not None])
 
     def _fresh_monitors(self, knowledge: Known, now: float) -> list[Monitor]:
-        fresh = knowledge.as_of is not None and now - knowledge.as_of <= self.settings.max_age
-        return list(knowledge.monitors.values()) if fresh else []
+        return list(knowledge.monitors.values()) if self.settings.shows(knowledge.as_of, now) else []
 
     def _valid(self, knowledge: Known, monitor: Monitor, now: float) -> History | None:
         """Return the incidents of a monitor while its status confirms them; those of one that is down expire."""
@@ -121,7 +120,7 @@ class Collector:
         if monitor.up is not False and not incidents.ongoing:
             return incidents
         every = trouble_every(self.settings, knowledge, len(knowledge.troubled))
-        return incidents if now - incidents.at <= self.settings.max_age_of(every) else None
+        return incidents if self.settings.shows(incidents.at, now, every) else None
 
     def _certificates(self, knowledge: Known, now: float) -> list[tuple[tuple[str, ...], CertificateObservation]]:
         """Return the certificate observations by monitor; none if certificates are disabled."""

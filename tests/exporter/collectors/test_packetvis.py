@@ -3,7 +3,7 @@ import json
 import pytest
 from pydantic import TypeAdapter, ValidationError
 
-from exporter.collectors.contract import Certificate, Response
+from exporter.collectors.contract import Response
 from exporter.collectors.packetvis import collector as under_test
 from exporter.collectors.packetvis.answers import read_report
 from exporter.collectors.packetvis.collector import Collector, Knowledge
@@ -118,14 +118,6 @@ def test_label_values_are_printable_and_short():
     report = read_report(body(notification(1, "a\tb\x00c\u2028d"), notification(2, "x" * 1000), notification(3, " ")))
 
     assert [each.type for each in report.notifications] == ["a-b-c-d", "x" * 64, "unknown"]
-
-
-def test_certificate_observation_is_rejected():
-    """There are no probes."""
-    collector = Collector(settings())
-    (request,) = collector.requests(collector.start(), 0.0)
-    with pytest.raises(Malformed):
-        collector.update(collector.start(), request, Certificate(0.0, None, None, None))
 
 
 def test_only_configured_parameters_are_sent():

@@ -62,6 +62,8 @@ class Get(Wanted):
     """A GET below the target's base URL. `params` replace parameters of the same name in the base URL."""
 
     path: str = ""
+    item: str = ""
+    """What it is about, such as a monitor's id, for the collector that gets the response."""
     params: tuple[tuple[str, str], ...] = ()
     accept: str = "application/json"
     expected_statuses: frozenset[int] = frozenset()

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from math import ceil
-from urllib.parse import quote, unquote
+from urllib.parse import quote
 
 from exporter.collectors.contract import UNSEEN, Get, Reason, Request, Response, confirmed
 from exporter.collectors.figures import counted
@@ -110,6 +110,7 @@ class Collector:
                     due=confirmed(known.emptied_at if known else None, self.settings.poll_interval, due),
                     every=every,
                     path=f"{ENVIRONMENTS}/{quote(identity, safe='')}/incidents",
+                    item=identity,
                     params=tuple(params.items()),
                     expected_statuses=frozenset({404} if page > 1 else ()),
                 )
@@ -129,8 +130,7 @@ class Collector:
             if total is None and rows == PAGE_SIZE and page < self.settings.max_pages:  # others may follow
                 plans = replace(knowledge.plans.get(status, Plans(at, None)), listed=count)
             return replace(knowledge, plans={**knowledge.plans, status: plans})
-        identity = unquote(request.path.split("/")[4])
-        environment = knowledge.environments.get(identity)
+        environment = knowledge.environments.get(request.item)
         if environment is None:
             return knowledge
         if params["folder"] == ACTIVE:
@@ -147,7 +147,7 @@ class Collector:
             changed = replace(environment, listed=True)
             if total is not None:
                 changed = environment.with_folder(params["folder"], Folder(at, total, total))
-        return with_environment(knowledge, identity, changed, at)
+        return with_environment(knowledge, request.item, changed, at)
 
     def families(self, knowledge: Knowledge, now: float) -> Iterator[Family]:
         """Yield totals first, then counts and ages of the active incidents, each folder while it is fresh."""

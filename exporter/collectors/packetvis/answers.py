@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from exporter.collectors.lenient_json import objects, read_object, text_of
+from exporter.collectors.lenient_json import object_of, objects, read_object, text_of
 from exporter.errors import Malformed
 from exporter.toolkit.lenient import flag_of, number_of, time_of
 
@@ -51,20 +51,15 @@ class Report:
 def read_report(body: bytes, status: int = 200) -> Report:
     """Read a response. The vendor's 418 means that the warning is on. Raises Malformed if the body is unreadable."""
     document = read_object(body)
-    inner = document.get("data")
-    places = (inner, document) if isinstance(inner, dict) else (document,)
-    found = {}
+    found = document | object_of(document.get("data"))
     for name in ("warning", "notifications"):
-        values = [place[name] for place in places if name in place]
-        if not values:
+        if name not in found:
             raise Malformed(f"data.{name}: missing")
-        found[name] = values[0]
     warning = flag_of(found["warning"])
     if warning is None:
         raise Malformed("data.warning: not a boolean")
     rows = objects(found["notifications"], "data.notifications")
-    metadata = document.get("metadata")
-    minutes = number_of(metadata.get("warningMinutes")) if isinstance(metadata, dict) else None
+    minutes = number_of(object_of(document.get("metadata")).get("warningMinutes"))
     return Report(
         warning or status == 418,  # noqa: PLR2004  the vendor's teapot
         tuple(_notification(row) for row in rows),

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
-from exporter.collectors.lenient_json import objects, read_object, text_of
+from exporter.collectors.lenient_json import object_of, objects, read_object, text_of
 from exporter.errors import Malformed
 from exporter.toolkit.lenient import flag_of, number_of, time_of
 
@@ -92,10 +92,9 @@ def read_tests(body: bytes) -> tuple[Test, ...]:
     """Read `/tests`, leaving out tests without an id."""
     tests = []
     for row in read_rows(read_object(body), "tests"):
-        links, kind = row.get("_links"), text_of(row.get("type"))
-        listed = links.get("testResults") if isinstance(links, dict) else None
-        results = [each for each in listed if isinstance(each, dict)] if isinstance(listed, list) else []
-        kinds = {last_segment(text_of(each.get("href"))) for each in results} or _KINDS.get(kind, set())
+        kind, listed = text_of(row.get("type")), object_of(row.get("_links")).get("testResults")
+        results = (object_of(each).get("href") for each in (listed if isinstance(listed, list) else ()))
+        kinds = {last_segment(text_of(href)) for href in results if href} or _KINDS.get(kind, set())
         test = Test(
             id=text_of(row.get("testId")),
             name=text_of(row.get("testName")),
@@ -132,8 +131,7 @@ def _alert(row: dict[str, Any]) -> Alert:
 
 
 def _href(row: dict[str, Any], name: str) -> str:
-    links = row.get("_links")
-    link = links.get(name) if isinstance(links, dict) else None
+    link = object_of(row.get("_links")).get(name)
     if isinstance(link, list) and link:
         link = link[0]  # HAL allows a relation to have several links
     return text_of(link.get("href") if isinstance(link, dict) else link)

@@ -3,7 +3,6 @@
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
-from urllib.parse import unquote
 
 from exporter.collectors.contract import UNSEEN, Get, Request, Response
 from exporter.collectors.figures import counted, named
@@ -59,20 +58,17 @@ class Collector:
             learned = replace(group, tests_at=at, tests={test.id: test for test in read_tests(body)})
             keys = wanted(self.settings, aid, learned)  # the others are dropped
             return replace(learned, readings={key: group.readings[key] for key in keys if key in group.readings})
-        key = next((kind for kind, (endpoint, _) in LISTS.items() if endpoint == request.endpoint), "")
+        kind, _, test = request.item.partition("/")
         if response.status in UNSEEN:
             reading = Reading(at, denied=True)
-        elif key:
-            reading = Reading(at, tuple(LISTS[key][1](body)))
+        elif kind in LISTS:
+            reading = Reading(at, tuple(LISTS[kind][1](body)))
         else:
-            *_, quoted, name = request.path.split("/")
-            test = unquote(quoted)
-            key = next(f"{kind}/{test}" for kind, of_vendor in RESULTS.items() if of_vendor == name)
             # BGP's rounds take 15 minutes, all others their test's interval, which is known if it is listed.
-            is_known = name != RESULTS["bgp"] and test in group.tests
+            is_known = kind != "bgp" and test in group.tests
             oldest = at - self.settings.max_age_of(request.every if is_known else LONGEST_ROUND)
-            reading = Reading(at, tuple(read_results(test, name, body, oldest)))
-        return replace(group, readings={**group.readings, key: reading})
+            reading = Reading(at, tuple(read_results(test, RESULTS[kind], body, oldest)))
+        return replace(group, readings={**group.readings, request.item: reading})
 
     def families(self, knowledge: Knowledge, now: float) -> Iterator[Family]:
         """Yield counts first, then results and inventory that are not too old, then one series per alert."""

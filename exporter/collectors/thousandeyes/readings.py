@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Mapping
 from statistics import fmean
 from typing import Final
 
-from exporter.collectors.lenient_json import amount_of, objects, percent_of, read_object, text_of
+from exporter.collectors.lenient_json import amount_of, object_of, objects, percent_of, read_object, text_of
 from exporter.toolkit.lenient import flag_of, number_of, time_of
 
 from .answers import UNKNOWN, read_rows
@@ -61,7 +61,7 @@ def read_results(test: str, kind: str, body: bytes, oldest: float = 0.0) -> Iter
             yield "test_availability_ratio", (test,), errors.count("none") / len(errors)
         # The server's own certificate comes first in the chain; the vendor calls its expiry `validBefore`.
         chains = [chain for row in rows if isinstance(chain := row.get("sslCertificates"), list)]
-        ends = [time_of(chain[0].get("validBefore")) for chain in chains if chain and isinstance(chain[0], dict)]
+        ends = [time_of(object_of(chain[0]).get("validBefore")) for chain in chains if chain]
         if expiries := [end for end in ends if end is not None]:
             yield "certificate_expiry_timestamp_seconds", (test,), min(expiries)
     if kind == "dns-server" and rows:
@@ -97,8 +97,8 @@ def read_local_problems(body: bytes) -> Iterator[Value]:
     active: Counter[str] = Counter()
     about: dict[str, tuple[str, ...]] = {}
     for row in read_rows(read_object(body), "localProblems"):
-        agent = row.get("agent")
-        if flag_of(row.get("active")) and isinstance(agent, dict) and (name := text_of(agent.get("agentId"))):
+        agent = object_of(row.get("agent"))
+        if flag_of(row.get("active")) and (name := text_of(agent.get("agentId"))):
             active[name] += 1
             about[name] = (text_of(agent.get("agentName")), "cloud", text_of(agent.get("location")))
     yield from (("agent_local_problems", (agent,), float(count)) for agent, count in active.items())
@@ -110,13 +110,11 @@ def read_usage(body: bytes) -> Iterator[Value]:
 
     A plan without metered billing has no enterprise units: the cloud's are then the total.
     """
-    found = read_object(body).get("usage")
-    usage = found if isinstance(found, dict) else {}
+    usage = object_of(read_object(body).get("usage"))
     units = [amount_of(usage.get(name)) for name in ("cloudUnitsUsed", "enterpriseUnitsUsed")]
     if known := [each for each in units if each is not None]:
         yield "units_used", (), sum(known)
-    quota = usage.get("quota")
-    included = amount_of(quota.get("cloudUnitsIncluded")) if isinstance(quota, dict) else None
+    included = amount_of(object_of(usage.get("quota")).get("cloudUnitsIncluded"))
     if included is not None:
         yield "units_included", (), included
 

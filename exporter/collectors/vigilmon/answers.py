@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
 
-from exporter.collectors.lenient_json import amount_of, count_of, objects, percent_of, read_object, text_of
+from exporter.collectors.lenient_json import amount_of, count_of, object_of, objects, percent_of, read_object, text_of
 from exporter.errors import Malformed
 from exporter.toolkit.lenient import flag_of, time_of
 
@@ -123,8 +123,8 @@ def read_monitors(body: bytes) -> Page:
 
 def read_uptime(body: bytes) -> dict[str, float]:
     """Read `GET /monitors/{id}` as percent by window, without windows not yet known."""
-    detail = read_object(body).get("data")
-    if not isinstance(detail, dict) or "uptime" not in detail:
+    detail = object_of(read_object(body).get("data"))
+    if "uptime" not in detail:
         raise Malformed("data.uptime: missing")
     uptime = {} if detail["uptime"] in (None, []) else detail["uptime"]  # PHP writes an empty map as an empty list
     if not isinstance(uptime, dict):
@@ -163,5 +163,5 @@ def _listed(body: bytes) -> tuple[list[dict[str, Any]], dict[str, Any]]:
     document = read_object(body)
     if "data" not in document:
         raise Malformed("data: missing")
-    meta, links = (each if isinstance(each := document.get(name), dict) else {} for name in ("meta", "links"))
+    meta, links = object_of(document.get("meta")), object_of(document.get("links"))
     return objects(document["data"], "data"), {**meta, "next": links.get("next") or meta.get("next_cursor")}

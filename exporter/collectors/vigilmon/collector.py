@@ -3,7 +3,6 @@
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Final
-from urllib.parse import unquote
 
 from exporter.collectors.certificate_observations import (
     CertificateObservation,
@@ -81,7 +80,7 @@ class Collector:
             if gone and listing and (listing.total or 0) > listing.told:
                 raise Malformed("404, though there are more monitors")
             return with_page(knowledge, number, response.at, page, self.settings.max_pages)
-        identity = unquote(request.path.split("/")[2])
+        identity = request.item
         if gone and identity in knowledge.missing:
             return without(knowledge, (identity,))
         if request.endpoint == DETAIL:

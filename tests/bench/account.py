@@ -13,8 +13,7 @@ from exporter.collectors.contract import Certificate, Probe, Request, Response
 from exporter.collectors.vigilmon.answers import History, read_monitors
 from exporter.collectors.vigilmon.collector import Collector
 from exporter.collectors.vigilmon.config import Settings
-from exporter.collectors.vigilmon.knowledge import Known, Uptime
-from exporter.collectors.vigilmon.rounds import with_page
+from exporter.collectors.vigilmon.knowledge import Known, Uptime, with_page
 from exporter.metrics.families import Family
 from exporter.polling.rate_budget import Budget
 from exporter.polling.snapshot_files import Directory

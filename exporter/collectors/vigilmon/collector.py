@@ -20,9 +20,8 @@ from exporter.toolkit.text import cut_label
 
 from .answers import History, Monitor, Page, read_incidents, read_monitors, read_uptime
 from .config import Settings
-from .knowledge import Known, less, unsettled, with_uptime
+from .knowledge import Known, less, unsettled, with_page, with_uptime, without
 from .rotation import DETAIL, LISTING, MOST, gets, probes, rotation, trouble_every
-from .rounds import with_page, without
 
 
 def _gauge(name: str, text: str, *labels: str) -> Metric:

@@ -10,8 +10,7 @@ from exporter.collectors.contract import Get, Reason, Response
 from exporter.collectors.vigilmon.answers import Monitor, Page
 from exporter.collectors.vigilmon.collector import Collector
 from exporter.collectors.vigilmon.config import Settings
-from exporter.collectors.vigilmon.knowledge import Known, unasked, with_uptime
-from exporter.collectors.vigilmon.rounds import with_page, without
+from exporter.collectors.vigilmon.knowledge import Known, unasked, with_page, with_uptime, without
 
 MOST = 500
 

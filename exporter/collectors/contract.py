@@ -77,24 +77,30 @@ class Get(Wanted):
         return (self.path, *(f"{name}={value}" for name, value in self.params))
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Probe(Wanted):
-    """A TLS connection to `address:port` for `server_name`. It costs nothing of the vendor's budget."""
+@dataclass(frozen=True, slots=True)
+class TlsEndpoint:
+    """The address to connect to and the name to expect there. `written`: as configured, unique in a target."""
 
     written: str
-    """The endpoint as the operator knows it, such as `smtp://name@address:port`; unique in a target."""
     server_name: str
     address: str
     port: int
     starttls: StartTls | None = None
     """The STARTTLS protocol, if any."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Probe(Wanted):
+    """A TLS connection. It costs nothing of the vendor's budget."""
+
+    to: TlsEndpoint
     client_certificate: tuple[str, str] | None = None
     """Paths of the certificate and the key to present."""
 
     @property
     def identity(self) -> tuple[str, ...]:
         """The identity of a probe."""
-        return (self.written,)
+        return (self.to.written,)
 
 
 Request = Get | Probe

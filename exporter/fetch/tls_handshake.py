@@ -78,10 +78,10 @@ def shake_hands(plain: socket.socket, request: Probe, ca_file: str | None, deadl
     context.set_info_callback(follow)
     connection = SSL.Connection(context)
     try:
-        ipaddress.ip_address(request.server_name)  # no SNI for an address
+        ipaddress.ip_address(request.to.server_name)  # no SNI for an address
     except ValueError:
         # RFC 6066: without the trailing dot
-        connection.set_tlsext_host_name(to_ascii(request.server_name).removesuffix(".").encode())
+        connection.set_tlsext_host_name(to_ascii(request.to.server_name).removesuffix(".").encode())
     connection.set_connect_state()
     try:
         _carry(connection.do_handshake, connection, plain, deadline)

@@ -17,7 +17,7 @@ from exporter.fetch.starttls import remaining, start_tls
 
 
 def probe(request: Probe, now: float, timeout: float, ca_file: str | None) -> Certificate:
-    """Probe `request.address:port` for `request.server_name` within `timeout` seconds. Never raises."""
+    """Probe `request.to` within `timeout` seconds. Never raises."""
     from exporter.fetch.tls_handshake import ATTEMPTS, shake_hands  # noqa: PLC0415  see above
     from exporter.fetch.tls_verdict import judge, unreached  # noqa: PLC0415  see above
 
@@ -28,7 +28,7 @@ def probe(request: Probe, now: float, timeout: float, ca_file: str | None) -> Ce
             with _connected(request, deadline) as plain:
                 shown = shake_hands(plain, request, ca_file, deadline - timeout * (1.0 - share), hello)
             if shown.chain:
-                return judge(shown, request.server_name, now, old=hello == "old")
+                return judge(shown, request.to.server_name, now, old=hello == "old")
             failures.append(shown.error or ssl.SSLError("no certificate was sent"))
     except Exception as error:  # noqa: BLE001  any error is a result of the probe
         failures.append(error)
@@ -39,7 +39,7 @@ def probe(request: Probe, now: float, timeout: float, ca_file: str | None) -> Ce
 def _connected(request: Probe, deadline: float) -> Iterator[socket.socket]:
     """Yield a connection ready for TLS, to the first address that answers, all of them within the deadline."""
     failure: OSError = socket.gaierror("no address")
-    addresses = resolve(request.address, request.port, deadline)
+    addresses = resolve(request.to.address, request.to.port, deadline)
     for position, (family, kind, protocol, _, address) in enumerate(addresses):
         plain = socket.socket(family, kind, protocol)
         try:
@@ -52,8 +52,8 @@ def _connected(request: Probe, deadline: float) -> Iterator[socket.socket]:
                 failure = error
             continue
         with plain:
-            if request.starttls:
-                start_tls(request.starttls, plain, request.server_name, deadline)
+            if request.to.starttls:
+                start_tls(request.to.starttls, plain, request.to.server_name, deadline)
             yield plain
         return
     raise failure

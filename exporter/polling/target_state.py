@@ -209,9 +209,9 @@ def _succeeded(
     if isinstance(request, Probe) and isinstance(result, Certificate) and result.reason != known:
         failures = {**failures, request.identity: result.reason}
         if result.reason:
-            warning = f"probe of {request.written} failed: {result.reason}: {result.detail}"
+            warning = f"probe of {request.to.written} failed: {result.reason}: {result.detail}"
         else:
-            notice = f"probe of {request.written} succeeds again"
+            notice = f"probe of {request.to.written} succeeds again"
     after = replace(
         target,
         knowledge=knowledge,

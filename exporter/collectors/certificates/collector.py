@@ -1,7 +1,7 @@
 """Probes each endpoint on its own schedule and shows it at once; a round is complete once all have been probed."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from exporter.collectors.certificate_observations import (
     CertificateObservation,
@@ -53,11 +53,7 @@ class Collector:
                 reason=Reason.STATUS,
                 due=known.due(every, retry) if known else 0.0,
                 every=every,
-                written=endpoint.written,
-                server_name=endpoint.server_name,
-                address=endpoint.address,
-                port=endpoint.port,
-                starttls=endpoint.starttls or settings.starttls,
+                to=replace(endpoint, starttls=endpoint.starttls or settings.starttls),
                 client_certificate=settings.client_certificate,
             )
 
@@ -65,8 +61,8 @@ class Collector:
         """Return the knowledge after a probe; endpoints that are no longer configured are dropped."""
         listed = self.settings.listed()
         known = {one.written: knowledge.observations.get(one.written) for one in listed}
-        if request.written in known:
-            known[request.written] = observe(known[request.written], response)
+        if request.to.written in known:
+            known[request.to.written] = observe(known[request.to.written], response)
         observations = {written: observation for written, observation in known.items() if observation}
         fresh = response.at - self.settings.max_age
         file = self.settings.endpoints_file

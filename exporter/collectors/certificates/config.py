@@ -6,12 +6,12 @@ from typing import Annotated, ClassVar
 
 from pydantic import BeforeValidator, Field, PlainValidator, ValidationInfo, field_validator
 
-from exporter.collectors.contract import StartTls
+from exporter.collectors.contract import StartTls, TlsEndpoint
 from exporter.collectors.settings import TargetSettings
 from exporter.toolkit.config_types import Duration, FilePath, Secret
 from exporter.toolkit.http_settings import load_key_pair
 
-from .endpoints import Endpoint, EndpointsFile, endpoint, opened
+from .endpoints import EndpointsFile, endpoint, opened, place
 
 
 class Settings(TargetSettings):
@@ -23,7 +23,7 @@ class Settings(TargetSettings):
 
     shortest_max_age: ClassVar[float] = 1800.0
 
-    endpoints: tuple[Annotated[Endpoint, BeforeValidator(endpoint)], ...] = ()
+    endpoints: tuple[Annotated[TlsEndpoint, BeforeValidator(endpoint)], ...] = ()
     endpoints_file: Annotated[EndpointsFile, PlainValidator(opened)] | None = Field(None, validate_default=True)
     starttls: StartTls | None = None
     client_cert_file: FilePath | None = None
@@ -40,7 +40,7 @@ class Settings(TargetSettings):
 
     @field_validator("endpoints")
     @classmethod
-    def _are_distinct(cls, value: tuple[Endpoint, ...]) -> tuple[Endpoint, ...]:
+    def _are_distinct(cls, value: tuple[TlsEndpoint, ...]) -> tuple[TlsEndpoint, ...]:
         if twice := _repeated(value):
             raise ValueError(f"listed more than once: {twice}")
         return value
@@ -73,12 +73,12 @@ class Settings(TargetSettings):
         certificate = self.client_cert_file
         return (str(certificate), str(self.client_key_file or certificate)) if certificate else None
 
-    def listed(self) -> tuple[Endpoint, ...]:
+    def listed(self) -> tuple[TlsEndpoint, ...]:
         """Return the current endpoints, each place once, including those of `endpoints_file` as it is now."""
         found = self.endpoints_file.read() if self.endpoints_file else ()
-        return tuple({one.place: one for one in (*self.endpoints, *found)}.values())
+        return tuple({place(one): one for one in (*self.endpoints, *found)}.values())
 
 
-def _repeated(endpoints: Iterable[Endpoint]) -> str:
-    first: dict[tuple[str, str, int], Endpoint] = {}
-    return ", ".join(sorted({one.written for one in endpoints if first.setdefault(one.place, one) is not one}))
+def _repeated(endpoints: Iterable[TlsEndpoint]) -> str:
+    first: dict[tuple[str, str, int], TlsEndpoint] = {}
+    return ", ".join(sorted({one.written for one in endpoints if first.setdefault(place(one), one) is not one}))

@@ -9,7 +9,7 @@ from typing import cast, get_args
 
 from pydantic import ValidationInfo
 
-from exporter.collectors.contract import StartTls
+from exporter.collectors.contract import StartTls, TlsEndpoint
 from exporter.toolkit.config_types import Stamp, located, stamp
 from exporter.toolkit.logs import Conditions
 
@@ -20,24 +20,12 @@ _EXAMPLES = "www.example.com:443, www.example.com@192.0.2.1:443, [2001:db8::1]:4
 _log = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True, slots=True)
-class Endpoint:
-    """The address to connect to and the name to expect there. `written` is the label value."""
-
-    written: str
-    server_name: str
-    address: str
-    port: int
-    starttls: StartTls | None = None
-    """The STARTTLS protocol, if given with the endpoint."""
-
-    @property
-    def place(self) -> tuple[str, str, int]:
-        """The identity of an endpoint."""
-        return (self.server_name, self.address, self.port)
+def place(endpoint: TlsEndpoint) -> tuple[str, str, int]:
+    """Return what makes two endpoints the same, however they are written."""
+    return (endpoint.server_name, endpoint.address, endpoint.port)
 
 
-def endpoint(text: object) -> Endpoint:
+def endpoint(text: object) -> TlsEndpoint:
     """Parse `host:port`, `name@address:port` or `smtp://host:port`, with an IPv6 address in brackets.
 
     Raises ValueError with examples.
@@ -52,7 +40,7 @@ def endpoint(text: object) -> Endpoint:
         address = host or str(IPv6Address(bracketed))
     except ValueError as error:
         raise ValueError("no IPv6 address between the brackets") from error
-    return Endpoint(match[0], name or address, address, int(port), cast(StartTls | None, starttls))
+    return TlsEndpoint(match[0], name or address, address, int(port), cast(StartTls | None, starttls))
 
 
 @dataclass(unsafe_hash=True)
@@ -65,11 +53,11 @@ class EndpointsFile:
     file: Path
     problems: tuple[str, ...] = field(default=(), init=False, compare=False)
     """One for each invalid line, as last read."""
-    _endpoints: tuple[Endpoint, ...] = field(default=(), init=False, compare=False)
+    _endpoints: tuple[TlsEndpoint, ...] = field(default=(), init=False, compare=False)
     _seen: Stamp | None = field(default=None, init=False, compare=False)
     _conditions: Conditions = field(default_factory=lambda: Conditions(_log), init=False, compare=False)
 
-    def read(self) -> tuple[Endpoint, ...]:
+    def read(self) -> tuple[TlsEndpoint, ...]:
         """Return the endpoints now; the last ones while the file cannot be read."""
         try:
             if self.refresh():
@@ -87,7 +75,7 @@ class EndpointsFile:
         seen = stamp(self.file)
         if seen and seen == self._seen:
             return False
-        found: dict[tuple[str, str, int], Endpoint] = {}
+        found: dict[tuple[str, str, int], TlsEndpoint] = {}
         problems = []
         text = self.file.read_text(encoding="utf-8-sig")
         if self._seen and not text.strip():
@@ -101,7 +89,7 @@ class EndpointsFile:
             except ValueError as error:
                 problems.append(f"line {number}: {error}")
                 continue
-            if found.setdefault(read.place, read) is not read:
+            if found.setdefault(place(read), read) is not read:
                 problems.append(f"line {number}: listed more than once: {read.written}")
         self._endpoints, self.problems = tuple(found.values()), tuple(problems)
         self._seen = seen

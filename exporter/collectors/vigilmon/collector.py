@@ -68,7 +68,7 @@ class Collector:
     def update(self, knowledge: Known, request: Request, response: Response | Certificate) -> Known:
         """Return the knowledge after a response."""
         if isinstance(request, Probe) and isinstance(response, Certificate):
-            where, seen = request.written, knowledge.observations
+            where, seen = request.to.written, knowledge.observations
             return replace(knowledge, observations=seen | {where: observe(seen.get(where), response)})
         if not isinstance(request, Get) or not isinstance(response, Response):
             raise TypeError("a Get is answered by a Response, a Probe by a Certificate")

@@ -5,7 +5,7 @@ from heapq import nsmallest
 from itertools import islice
 from urllib.parse import quote
 
-from exporter.collectors.contract import UNSEEN, Get, Probe, Reason, confirmed
+from exporter.collectors.contract import UNSEEN, Get, Probe, Reason, TlsEndpoint, confirmed
 
 from .answers import History
 from .config import Settings
@@ -86,16 +86,8 @@ def probes(settings: Settings, known: Known) -> Iterator[Probe]:
     again = ((seen.due(every, min(retry, every)), place) for place, seen in known.observations.items())
     for due, place in (*islice(unprobed, MOST), *nsmallest(MOST, again)):
         host, _, port = place.rpartition(":")
-        yield Probe(
-            endpoint="tls",
-            reason=Reason.OLDEST,
-            due=due,
-            every=every,
-            written=place,
-            server_name=host,
-            address=host,
-            port=int(port),
-        )
+        to = TlsEndpoint(place, host, host, int(port))
+        yield Probe(endpoint="tls", reason=Reason.OLDEST, due=due, every=every, to=to)
 
 
 def _page(settings: Settings, known: Known, now: float) -> Get:

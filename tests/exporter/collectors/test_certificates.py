@@ -7,8 +7,8 @@ from exporter import config
 from exporter.collectors.certificate_observations import observe
 from exporter.collectors.certificates.collector import Collector, Known
 from exporter.collectors.certificates.config import Settings
-from exporter.collectors.certificates.endpoints import Endpoint, endpoint
-from exporter.collectors.contract import Certificate
+from exporter.collectors.certificates.endpoints import endpoint, place
+from exporter.collectors.contract import Certificate, TlsEndpoint
 from exporter.toolkit.config_types import problems
 
 HOW = (
@@ -39,17 +39,17 @@ def refused(endpoints):
 )
 def test_endpoint_is_parsed(text, server_name, address, port):
     """The part before @ is the expected name, the rest the address; the label is as written."""
-    assert endpoint(text) == Endpoint(text, server_name, address, port)
+    assert endpoint(text) == TlsEndpoint(text, server_name, address, port)
 
 
 def test_starttls_protocol_is_parsed():
     """An endpoint may name its protocol; the target's `starttls` applies to the others."""
-    assert endpoint("smtp://mail.example.com:25") == Endpoint(
+    assert endpoint("smtp://mail.example.com:25") == TlsEndpoint(
         "smtp://mail.example.com:25", "mail.example.com", "mail.example.com", 25, "smtp"
     )
     chosen = settings("a.example:389", "postgres://b.example@192.0.2.1:5432", starttls="ldap")
     collector = Collector(chosen)
-    assert [request.starttls for request in collector.requests(collector.start(), 0.0)] == ["ldap", "postgres"]
+    assert [request.to.starttls for request in collector.requests(collector.start(), 0.0)] == ["ldap", "postgres"]
 
 
 @pytest.mark.parametrize(
@@ -200,7 +200,7 @@ def test_knowledge_survives_json():
 
 
 def listed(collector, knowledge, now=0.0):
-    return [f"{request.server_name}:{request.port}" for request in collector.requests(knowledge, now)]
+    return [f"{request.to.server_name}:{request.to.port}" for request in collector.requests(knowledge, now)]
 
 
 def test_observation_without_its_certificate_is_no_observation():
@@ -311,7 +311,7 @@ def test_paths_are_relative_to_the_file_that_names_them(tmp_path):
     }
     (tmp_path / "exporter.yml").write_text(yaml.safe_dump({"targets": [target]}))
     (read,) = config.load(tmp_path / "exporter.yml").targets
-    assert [one.place for one in read.listed()] == [("a.example", "a.example", 443)]
+    assert [place(one) for one in read.listed()] == [("a.example", "a.example", 443)]
     assert read.client_certificate == (str(tmp_path / "both.pem"), str(tmp_path / "both.pem"))
 
 

@@ -79,7 +79,7 @@ def spelled(request: Request | None) -> str:
         query = "&".join(f"{name}={value}" for name, value in request.params)
         return f"{request.path}?{query}" if query else request.path
     if isinstance(request, Probe):
-        return request.written
+        return request.to.written
     return "nothing"
 
 

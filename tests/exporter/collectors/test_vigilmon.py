@@ -216,7 +216,7 @@ def test_one_probe_serves_all_monitors_of_a_host():
     document = listed(*(monitor(n, url=url) for n, url in enumerate(urls)), total=3)
     known = polled(collector, collector.start(), 100.0, document)
     (probe,) = [request for request in collector.requests(known, 100.0) if isinstance(request, Probe)]
-    assert (probe.server_name, probe.address, probe.port, probe.due) == (
+    assert (probe.to.server_name, probe.to.address, probe.to.port, probe.due) == (
         "shop.example.com",
         "shop.example.com",
         443,

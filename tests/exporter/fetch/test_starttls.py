@@ -5,7 +5,7 @@ from typing import get_args
 
 import pytest
 
-from exporter.collectors.contract import Probe, Reason, StartTls
+from exporter.collectors.contract import Probe, Reason, StartTls, TlsEndpoint
 from exporter.fetch.starttls import MOST_BYTES
 from exporter.fetch.tls_probe import probe
 from tests.sandbox.starttls import GREETINGS
@@ -40,17 +40,8 @@ def saying(*words):
 
 
 def probed(port, starttls, timeout=30.0, ca_file=None):
-    ask = Probe(
-        endpoint="tls",
-        reason=Reason.STATUS,
-        due=0.0,
-        every=60.0,
-        written=f"localhost@127.0.0.1:{port}",
-        server_name="localhost",
-        address="127.0.0.1",
-        port=port,
-        starttls=starttls,
-    )
+    to = TlsEndpoint(f"localhost@127.0.0.1:{port}", "localhost", "127.0.0.1", port, starttls)
+    ask = Probe(endpoint="tls", reason=Reason.STATUS, due=0.0, every=60.0, to=to)
     return probe(ask, NOW, timeout, ca_file)
 
 

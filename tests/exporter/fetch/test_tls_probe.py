@@ -18,7 +18,7 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
-from exporter.collectors.contract import PROBE_FAILURES, Certificate, Probe, Reason
+from exporter.collectors.contract import PROBE_FAILURES, Certificate, Probe, Reason, TlsEndpoint
 from exporter.fetch import tls_handshake
 from exporter.fetch.tls_handshake import Handshake
 from exporter.fetch.tls_probe import probe
@@ -81,17 +81,8 @@ def showing(leaf, names=None):
 
 
 def asked(port, name="www.example.com", address="127.0.0.1", **others):
-    return Probe(
-        endpoint="tls",
-        reason=Reason.STATUS,
-        due=0.0,
-        every=60.0,
-        written=f"{name}@{address}:{port}",
-        server_name=name,
-        address=address,
-        port=port,
-        **others,
-    )
+    to = TlsEndpoint(f"{name}@{address}:{port}", name, address, port)
+    return Probe(endpoint="tls", reason=Reason.STATUS, due=0.0, every=60.0, to=to, **others)
 
 
 @pytest.fixture(scope="module")

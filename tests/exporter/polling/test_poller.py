@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, replace
 
 import pytest
 
-from exporter.collectors.contract import Certificate, Get, Probe, Reason, Response
+from exporter.collectors.contract import Certificate, Get, Probe, Reason, Response, TlsEndpoint
 from exporter.collectors.settings import ApiSettings
 from exporter.errors import ConnectFailed, Malformed, TimedOut
 from exporter.metrics.families import Family, Limited, gauge
@@ -57,16 +57,13 @@ class Collector:
                     reason=Reason.OLDEST,
                     due=0.0,
                     every=60.0,
-                    written=name,
-                    server_name=name,
-                    address=name,
-                    port=443,
+                    to=TlsEndpoint(name, name, name, 443),
                 )
 
     def update(self, knowledge, request, response):
         self.fail("update")
         if isinstance(response, Certificate):
-            return replace(knowledge, probed={**knowledge.probed, request.server_name: response.at})
+            return replace(knowledge, probed={**knowledge.probed, request.to.server_name: response.at})
         if response.body == b"broken":
             raise Malformed("data: missing")
         if request.reason is Reason.STATUS:
@@ -272,7 +269,7 @@ def test_probes_do_not_delay_requests(started):
         most.append(len(running))
         release.wait(30)
         running.remove(request)
-        return Certificate(now, None, None, None, "timeout" if request.server_name == "h0" else "refused")
+        return Certificate(now, None, None, None, "timeout" if request.to.server_name == "h0" else "refused")
 
     names = tuple(f"h{number}" for number in range(PROBES_AT_ONCE + 12))
     poller = started(Collector(endpoints=names), probe=hanging)

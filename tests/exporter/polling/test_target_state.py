@@ -2,7 +2,7 @@ from dataclasses import dataclass, field, replace
 
 import pytest
 
-from exporter.collectors.contract import Certificate, Get, Probe, Reason, Response
+from exporter.collectors.contract import Certificate, Get, Probe, Reason, Response, TlsEndpoint
 from exporter.errors import RateLimited, TimedOut
 from exporter.polling.rate_budget import Budget
 from exporter.polling.scheduler import Backoff
@@ -35,8 +35,8 @@ def get(path, reason=Reason.OLDEST, due=NOW - 1):
 
 
 def probe(name, due=NOW - 1):
-    seen = {"written": name, "server_name": name, "address": name, "port": 443}
-    return Probe(endpoint="tls", reason=Reason.OLDEST, due=due, every=60.0, **seen)
+    to = TlsEndpoint(name, name, name, 443)
+    return Probe(endpoint="tls", reason=Reason.OLDEST, due=due, every=60.0, to=to)
 
 
 STATUS = get("status", Reason.STATUS)

@@ -44,10 +44,12 @@ def requests(settings: Settings, groups: Mapping[str, Group], now: float) -> Ite
         reason = Reason.STATUS if aid in first else Reason.OLDEST
         yield _get(ALERTS, aid, reason, due, every, ("state", "trigger"), *cursor)
     for aid, group in groups.items():
-        rules = {alert.rule_id for alert in group.alerts if alert.rule_id}
-        tests = {alert.test_id for alert in group.alerts if alert.test_id}
-        yield _names_request(RULES, aid, group.rules_at, is_short=bool(rules - group.rules.keys()))
-        yield _names_request(TESTS, aid, group.tests_at, is_short=bool(tests - group.tests.keys()))
+        missing_rules = {alert.rule_id for alert in group.alerts} - group.rules.keys() - {""}
+        missing_tests = {alert.test_id for alert in group.alerts} - group.tests.keys() - {""}
+        for endpoint, at, missing in ((RULES, group.rules_at, missing_rules), (TESTS, group.tests_at, missing_tests)):
+            every = LOOKUP_AGAIN if missing else LOOKUP_EVERY
+            reason = Reason.CHANGED if missing or at is None else Reason.LISTING
+            yield _get(endpoint, aid, reason, 0.0 if at is None else at + every, every)
     for aid, group in groups.items():
         yield from _readings(settings, aid, group, now)
 
@@ -138,10 +140,3 @@ def _get(endpoint: str, aid: str, reason: Reason, due: float, every: float, *par
         params=(*group, *params),
         accept=ACCEPT,
     )
-
-
-def _names_request(endpoint: str, aid: str, at: float | None, *, is_short: bool) -> Get:
-    """Return a lookup of names, due again soon if an active alert has an id that the last one lacked."""
-    every = LOOKUP_AGAIN if is_short else LOOKUP_EVERY
-    reason = Reason.CHANGED if is_short or at is None else Reason.LISTING
-    return _get(endpoint, aid, reason, 0.0 if at is None else at + every, every)

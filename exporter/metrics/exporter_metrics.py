@@ -8,7 +8,7 @@ from typing import Literal
 
 from prometheus_client import CollectorRegistry, GCCollector, PlatformCollector, ProcessCollector
 
-from exporter.metrics.families import Family, Metric, Sample
+from exporter.metrics.families import Family, Metric
 from exporter.metrics.health import Health
 from exporter.toolkit import exposition
 from exporter.toolkit.refusals import REASONS, Refusal
@@ -90,14 +90,13 @@ class Running:
         """Return the metric families."""
         number, count = self._shard
         role = self._role() if self._role else None
-        at: list[Sample] = [] if self._at is None else [((), self._at)]
         return [
             self._build,
             Family(SHARD, [((str(number), str(count)), 1.0)] if count > 1 else []),
             Family(LEADER, [((), float(role == "leading"))] if role else []),
             Family(STORAGE, [((), float(role != "unavailable"))] if role else []),
             Family(RELOADED, [((), float(self._successful))]),
-            Family(RELOADED_AT, at),
+            Family.of(RELOADED_AT, [((), self._at)]),
             Family(
                 REFUSALS,
                 [((reason,), float(count)) for reason, count in self._refusals.items()],
@@ -115,10 +114,7 @@ class Running:
 def own_families(healths: Sequence[Health], more: Iterable[Family]) -> list[Family]:
     """Return the exporter's own families and `more`. An unknown value has no sample."""
     families = [
-        Family(
-            metric,
-            [((each.collector, each.account), value) for each in healths if (value := value_of(each)) is not None],
-        )
+        Family.of(metric, (((each.collector, each.account), value_of(each)) for each in healths))
         for metric, value_of in _OF_TARGETS
     ]
     requests = [

@@ -34,6 +34,11 @@ class Family:
     created: Sequence[float] = ()
     """For a counter: when each sample started counting, in epoch seconds."""
 
+    @classmethod
+    def of(cls, metric: Metric, values: Iterable[tuple[tuple[str, ...], float | None]]) -> "Family":
+        """Return the family of all values that are known; None is not."""
+        return cls(metric, [(labels, float(value)) for labels, value in values if value is not None])
+
 
 def gauge(name: str, text: str, *labels: str) -> Metric:
     """Define a gauge whose HELP says that it is cached."""

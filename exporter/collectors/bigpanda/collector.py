@@ -157,17 +157,13 @@ class Collector:
             for name in FOLDERS
             if (folder := environment.folders.get(name)) and self.settings.shows(folder.at, now)
         ]
-        totals = [((place, name), float(each.total)) for place, name, each in folders if each.total is not None]
-        counts = [((place, *labels), float(count)) for place, _, each in folders for *labels, count in each.counts]
-        yield Family(INCIDENTS, totals)
-        yield Family(BY_SEVERITY, counts)
-        yield Family(OLDEST, [((place,), each.oldest) for place, _, each in folders if each.oldest is not None])
-        fresh = {
-            status: each for status, each in knowledge.plans.items() if self.settings.shows(each.at, now, PLANS_EVERY)
-        }
-        yield Family(
-            PLANS, [((status,), float(each.count)) for status, each in fresh.items() if each.count is not None]
-        )
+        counts = (((place, *labels), count) for place, _, each in folders for *labels, count in each.counts)
+        yield Family.of(INCIDENTS, (((place, name), each.total) for place, name, each in folders))
+        yield Family.of(BY_SEVERITY, counts)
+        yield Family.of(OLDEST, (((place,), each.oldest) for place, _, each in folders))
+        plans = knowledge.plans.items()
+        fresh = (((status,), each.count) for status, each in plans if self.settings.shows(each.at, now, PLANS_EVERY))
+        yield Family.of(PLANS, fresh)
 
     def figures(self, knowledge: Knowledge, now: float) -> Iterator[Figure]:
         """Yield the active incidents by status, the number of environments, and the oldest incident."""

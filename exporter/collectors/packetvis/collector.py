@@ -142,8 +142,7 @@ class Collector:
         if knowledge.as_of is None:
             return
         yield Family(WARNING, [((), float(knowledge.warning))])
-        if knowledge.latest is not None:
-            yield Family(LATEST, [((), knowledge.latest)])
+        yield Family.of(LATEST, [((), knowledge.latest)])
         oldest_shown = now - knowledge.window
         yield Family(RECENT, [(labels, created) for created, labels in knowledge.recent if created >= oldest_shown])
         seen = [((kind, severity), float(count)) for kind, severity, count in knowledge.seen]

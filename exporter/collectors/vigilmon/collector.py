@@ -90,10 +90,10 @@ class Collector:
     def families(self, knowledge: Known, now: float) -> Iterator[Family]:
         """Yield the knowledge that is not too old, statuses first."""
         monitors = self._fresh_monitors(knowledge, now)
-        yield Family(UP, [((one.id,), float(one.up)) for one in monitors if one.up is not None])
-        yield Family(ACTIVE, [((one.id,), float(one.active)) for one in monitors if one.active is not None])
+        yield Family.of(UP, (((one.id,), one.up) for one in monitors))
+        yield Family.of(ACTIVE, (((one.id,), one.active) for one in monitors))
         valid = [(one, found) for one in monitors if (found := self._valid(knowledge, one, now))]
-        yield Family(ONGOING, [((one.id,), float(each.ongoing)) for one, each in valid if each.ongoing is not None])
+        yield Family.of(ONGOING, (((one.id,), each.ongoing) for one, each in valid))
         begun = [(one, each.newest) for one, each in valid if one.up is False and each.newest]
         yield Family(STARTED, [((one.id, last.id, last.cause, last.regions), last.started) for one, last in begun])
         yield Family(INFO, [((one.id, one.name, one.url, one.method), 1.0) for one in monitors])
@@ -102,10 +102,10 @@ class Collector:
         uptimes = ((one, knowledge.uptimes.get(one)) for one in knowledge.monitors)
         fresh = ((one, known.windows) for one, known in uptimes if known and self.settings.shows(known.at, now, every))
         yield Family(UPTIME, [((one, window), percent) for one, each in fresh for window, percent in each.items()])
-        yield Family(RECORDED, [((one.id,), float(each.recorded)) for one, each in valid if each.recorded is not None])
-        yield Family(LASTED, [((one.id,), each.last_duration) for one, each in valid if each.last_duration is not None])
-        yield Family(CHECKED, [((one.id,), one.checked_at) for one in monitors if one.checked_at is not None])
-        yield Family(INTERVAL, [((one.id,), one.check_interval) for one in monitors if one.check_interval is not None])
+        yield Family.of(RECORDED, (((one.id,), each.recorded) for one, each in valid))
+        yield Family.of(LASTED, (((one.id,), each.last_duration) for one, each in valid))
+        yield Family.of(CHECKED, (((one.id,), one.checked_at) for one in monitors))
+        yield Family.of(INTERVAL, (((one.id,), one.check_interval) for one in monitors))
 
     def _fresh_monitors(self, knowledge: Known, now: float) -> list[Monitor]:
         return list(knowledge.monitors.values()) if self.settings.shows(knowledge.as_of, now) else []

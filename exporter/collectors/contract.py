@@ -131,7 +131,6 @@ class Certificate:
     """
 
     at: float
-    not_before: float | None
     not_after: float | None
     valid: bool | None
     reason: str = ""

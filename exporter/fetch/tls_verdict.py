@@ -63,7 +63,6 @@ def judge(shown: Handshake, server_name: str, now: float, *, old: bool = False) 
     is_open = reason in BROKEN or ("ca_file" in shown.unreadable and not old)
     return Certificate(
         now,
-        leaf.not_valid_before_utc.timestamp(),
         leaf.not_valid_after_utc.timestamp(),
         valid=None if is_open else reason in {"", "client_certificate"},
         reason=reason,
@@ -126,7 +125,7 @@ def covers(names: tuple[tuple[str, str], ...], server_name: str) -> bool:
 def unreached(now: float, error: Exception) -> Certificate:
     """Return the observation of an endpoint that sent no certificate."""
     reason, detail = reason_of(error)
-    return Certificate(now, None, None, None, reason, detail)
+    return Certificate(now, None, None, reason, detail)
 
 
 def reason_of(error: Exception) -> tuple[str, str]:

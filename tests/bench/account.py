@@ -74,7 +74,7 @@ class Account:
     def __call__(self, request: Request, now: float) -> Response | Certificate:
         """Response a Request of the simulation."""
         if isinstance(request, Probe):
-            return Certificate(now, now - 1e6, now + 5e6, valid=True)
+            return Certificate(now, now + 5e6, valid=True)
         return Response(now, 200, self.body(request.path, int(dict(request.params).get("page", "1"))))
 
     def _monitor(self, number: int) -> dict[str, object]:
@@ -116,7 +116,7 @@ def knowledge(count: int, now: float) -> Known:
         known.uptimes[identity] = Uptime(moment, uptime(int(identity)))
         known.incidents[identity] = History(moment, ongoing=0, recorded=3)
         ends = now + Random(identity).randrange(86_400, 90 * 86_400)
-        known.observations[one.place] = observe(None, Certificate(moment, moment, ends, valid=True))
+        known.observations[one.place] = observe(None, Certificate(moment, ends, valid=True))
     return known
 
 

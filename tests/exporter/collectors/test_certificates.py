@@ -88,12 +88,12 @@ def test_each_endpoint_is_published_after_its_probe():
     knowledge = collector.start()
     first, second = collector.requests(knowledge, 100.0)
 
-    knowledge = collector.update(knowledge, first, Certificate(100.0, 0.0, 9e9, valid=True))
+    knowledge = collector.update(knowledge, first, Certificate(100.0, 9e9, valid=True))
     assert (knowledge.as_of, knowledge.round_at) == (100.0, None)
     assert next(collector.families(knowledge, 101.0)).samples == [(("a.example:443",), (9e9 - 101.0) / 86400)]
-    knowledge = collector.update(knowledge, second, Certificate(130.0, None, None, valid=None, reason="connect"))
+    knowledge = collector.update(knowledge, second, Certificate(130.0, None, valid=None, reason="connect"))
     assert (knowledge.as_of, knowledge.round_at) == (100.0, 100.0)
-    knowledge = collector.update(knowledge, first, Certificate(400.0, 0.0, 9e9, valid=True))
+    knowledge = collector.update(knowledge, first, Certificate(400.0, 9e9, valid=True))
     assert (knowledge.as_of, knowledge.round_at) == (130.0, 130.0)
 
 
@@ -102,8 +102,8 @@ def test_old_snapshot_does_not_delay_new_probes():
     collector = Collector(settings("a.example:443", "b.example:443", max_age=1000.0))
     knowledge = collector.start()
     for request in collector.requests(knowledge, 0.0):
-        knowledge = collector.update(knowledge, request, Certificate(1.0, 0.0, 9e9, valid=True))
-    knowledge = collector.update(knowledge, request, Certificate(5000.0, 0.0, 9e9, valid=True))
+        knowledge = collector.update(knowledge, request, Certificate(1.0, 9e9, valid=True))
+    knowledge = collector.update(knowledge, request, Certificate(5000.0, 9e9, valid=True))
     assert knowledge.as_of == 5000.0
 
 
@@ -116,7 +116,7 @@ def test_failure_reason_chain_expiry_and_issuer_are_exported():
     collector = Collector(settings("a.example:443", max_age=1000.0))
     (request,) = collector.requests(collector.start(), 0.0)
     seen = Certificate(
-        0.0, 0.0, 9e9, valid=False, reason="name", chain_not_after=8e9, issuer="CN=An Authority", serial="1A2B"
+        0.0, 9e9, valid=False, reason="name", chain_not_after=8e9, issuer="CN=An Authority", serial="1A2B"
     )
     knowledge = collector.update(collector.start(), request, seen)
     exported = samples(collector, knowledge, 1.0)
@@ -124,7 +124,7 @@ def test_failure_reason_chain_expiry_and_issuer_are_exported():
     assert exported["tls_certificate_chain_expiry_timestamp_seconds"] == [(("a.example:443",), 8e9)]
     assert exported["tls_certificate_info"] == [(("a.example:443", "CN=An Authority", "1A2B"), 1.0)]
 
-    knowledge = collector.update(knowledge, request, Certificate(900.0, None, None, valid=None, reason="timeout"))
+    knowledge = collector.update(knowledge, request, Certificate(900.0, None, valid=None, reason="timeout"))
     exported = samples(collector, knowledge, 950.0)
     assert exported["tls_probe_failure"] == [(("a.example:443", "timeout"), 1.0)]
     assert exported["tls_certificate_info"] == [(("a.example:443", "CN=An Authority", "1A2B"), 1.0)]
@@ -132,7 +132,7 @@ def test_failure_reason_chain_expiry_and_issuer_are_exported():
     assert exported["tls_probe_failure"] == [(("a.example:443", "timeout"), 1.0)]
     assert exported["tls_certificate_info"] == exported["tls_certificate_chain_expiry_timestamp_seconds"] == []
 
-    knowledge = collector.update(knowledge, request, Certificate(1000.0, 0.0, 9e9, valid=True))
+    knowledge = collector.update(knowledge, request, Certificate(1000.0, 9e9, valid=True))
     assert samples(collector, knowledge, 1001.0)["tls_probe_failure"] == []
 
 
@@ -140,13 +140,13 @@ def test_removed_endpoints_have_no_series():
     """Knowledge of endpoints that are no longer configured is dropped."""
     old = Known(
         as_of=50.0,
-        observations={"old.example:443": observe(None, Certificate(50.0, 0.0, 9e9, valid=True))},
+        observations={"old.example:443": observe(None, Certificate(50.0, 9e9, valid=True))},
     )
     collector = Collector(settings("new.example:443"))
 
     assert not any(family.samples for family in collector.families(old, 60.0))
     (request,) = collector.requests(old, 60.0)
-    learned = collector.update(old, request, Certificate(60.0, 0.0, 9e9, valid=True))
+    learned = collector.update(old, request, Certificate(60.0, 9e9, valid=True))
     assert set(learned.observations) == {"new.example:443"}
     assert learned.as_of == 60.0
 
@@ -156,7 +156,7 @@ def test_failed_endpoint_is_retried_sooner():
     for every, retry, expected in [(300.0, 60.0, 160.0), (30.0, 60.0, 130.0)]:
         collector = Collector(settings("a.example:443", poll_interval=every, retry_interval=retry))
         (request,) = collector.requests(collector.start(), 100.0)
-        knowledge = collector.update(collector.start(), request, Certificate(100.0, None, None, valid=None))
+        knowledge = collector.update(collector.start(), request, Certificate(100.0, None, valid=None))
         (again,) = collector.requests(knowledge, 100.0)
         assert again.due == expected
 
@@ -165,7 +165,7 @@ def test_days_are_counted_at_rendering():
     """Not at the probe."""
     collector = Collector(settings("a.example:443", max_age=10 * 86400.0))
     (request,) = collector.requests(collector.start(), 0.0)
-    knowledge = collector.update(collector.start(), request, Certificate(0.0, -1.0, 10 * 86400.0, valid=True))
+    knowledge = collector.update(collector.start(), request, Certificate(0.0, 10 * 86400.0, valid=True))
 
     for now, days in [(0.0, 10.0), (86400.0, 9.0), (9.5 * 86400, 0.5)]:
         assert next(collector.families(knowledge, now)).samples == [(("a.example:443",), days)]
@@ -175,7 +175,7 @@ def test_certificate_that_expires_between_two_probes_is_invalid_at_once():
     """A client would no longer accept it."""
     collector = Collector(settings("a.example:443"))
     (request,) = collector.requests(collector.start(), 0.0)
-    knowledge = collector.update(collector.start(), request, Certificate(0.0, -1.0, 100.0, valid=True))
+    knowledge = collector.update(collector.start(), request, Certificate(0.0, 100.0, valid=True))
 
     for now, valid in [(99.0, 1.0), (100.0, 0.0)]:
         found = {family.metric.name: family.samples for family in collector.families(knowledge, now)}
@@ -186,7 +186,7 @@ def test_stale_probes_are_withdrawn():
     """After `max_age` without a probe even the failure is withdrawn."""
     collector = Collector(settings("a.example:443", poll_interval=30.0, max_age=100.0))
     (request,) = collector.requests(collector.start(), 0.0)
-    knowledge = collector.update(collector.start(), request, Certificate(0.0, 0.0, 9e9, valid=True))
+    knowledge = collector.update(collector.start(), request, Certificate(0.0, 9e9, valid=True))
 
     assert any(family.samples for family in collector.families(knowledge, 100.0))
     assert not any(family.samples for family in collector.families(knowledge, 100.5))
@@ -194,7 +194,7 @@ def test_stale_probes_are_withdrawn():
 
 def test_knowledge_survives_json():
     """Stored knowledge is equal when it is loaded again."""
-    known = Known(as_of=1.5, observations={"[::1]:443": observe(None, Certificate(1.5, None, None, valid=None))})
+    known = Known(as_of=1.5, observations={"[::1]:443": observe(None, Certificate(1.5, None, valid=None))})
     adapter = TypeAdapter(Known)
     assert adapter.validate_json(adapter.dump_json(known)) == known
 
@@ -220,7 +220,7 @@ def test_changed_endpoints_file_is_read_without_a_reload(tmp_path, caplog):
 
     knowledge = collector.start()
     for request in collector.requests(knowledge, 0.0):
-        knowledge = collector.update(knowledge, request, Certificate(1.0, 0.0, 9e9, valid=True))
+        knowledge = collector.update(knowledge, request, Certificate(1.0, 9e9, valid=True))
     assert (knowledge.round_at, knowledge.truncated) == (1.0, False)
 
     file.write_text("b.example:443\na.example:443\n")
@@ -239,7 +239,7 @@ def test_invalid_line_in_a_changed_file_is_skipped(tmp_path, caplog):
     collector = Collector(settings(endpoints_file=str(file)))
     file.write_text("a.example:443\nno port\nb.example:443\na.example@a.example:443\n")
     (first, _second) = collector.requests(collector.start(), 0.0)
-    knowledge = collector.update(collector.start(), first, Certificate(1.0, 0.0, 9e9, valid=True))
+    knowledge = collector.update(collector.start(), first, Certificate(1.0, 9e9, valid=True))
     assert knowledge.truncated
     assert listed(collector, knowledge) == ["a.example:443", "b.example:443"]
     assert [record.getMessage() for record in caplog.records] == [
@@ -248,7 +248,7 @@ def test_invalid_line_in_a_changed_file_is_skipped(tmp_path, caplog):
     ]
 
     file.write_text("a.example:443\n")
-    assert not collector.update(knowledge, first, Certificate(2.0, 0.0, 9e9, valid=True)).truncated
+    assert not collector.update(knowledge, first, Certificate(2.0, 9e9, valid=True)).truncated
 
 
 def test_unreadable_endpoints_file_keeps_the_last_endpoints(tmp_path, caplog):

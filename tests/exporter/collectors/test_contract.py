@@ -11,7 +11,7 @@
                         malformed: "data: missing"      instead of learning: the message this answer must raise
                       - at: 2026-11-20T12:00:01Z
                         probe: www.example.com@192.0.2.1:443   the most urgent probe: server name, address and port
-                        certificate: {not_before: …, not_after: …, valid: true, reason: "", chain_not_after: …,
+                        certificate: {not_after: …, valid: true, reason: "", chain_not_after: …,
                                       issuer: "", serial: ""}    all optional
     page.prom       the page that must come out: text format 0.0.4, with the label `account`
 
@@ -89,8 +89,7 @@ def answer_of(step: dict[str, Any], case: Path) -> Response | Certificate:
         return Response(epoch(step["at"]), step.get("status", 200), body, step.get("headers", {}))
     recorded = step["certificate"]
     moments = {
-        name: None if recorded.get(name) is None else epoch(recorded[name])
-        for name in ("not_before", "not_after", "chain_not_after")
+        name: None if recorded.get(name) is None else epoch(recorded[name]) for name in ("not_after", "chain_not_after")
     }
     words = {name: recorded.get(name, "") for name in ("reason", "issuer", "serial")}
     return Certificate(at=epoch(step["at"]), valid=recorded.get("valid"), **moments, **words)

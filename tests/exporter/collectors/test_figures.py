@@ -9,7 +9,7 @@ NOW = 1_800_000_000.0
 
 
 def seen(days, *, valid=True, reason=""):
-    return observe(None, Certificate(NOW, None, NOW + days * DAY, valid, reason))
+    return observe(None, Certificate(NOW, NOW + days * DAY, valid, reason))
 
 
 def test_long_list_of_names_is_shortened():

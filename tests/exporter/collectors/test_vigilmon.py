@@ -223,10 +223,10 @@ def test_one_probe_serves_all_monitors_of_a_host():
         100.0,
     )
 
-    known = collector.update(known, probe, Certificate(101.0, None, None, valid=None, reason="timeout"))
+    known = collector.update(known, probe, Certificate(101.0, None, valid=None, reason="timeout"))
     (probe,) = [request for request in collector.requests(known, 101.0) if isinstance(request, Probe)]
     assert probe.due == 401.0
-    known = collector.update(known, probe, Certificate(401.0, 0.0, 401.0 + 86400, valid=True))
+    known = collector.update(known, probe, Certificate(401.0, 401.0 + 86400, valid=True))
     (probe,) = [request for request in collector.requests(known, 401.0) if isinstance(request, Probe)]
     assert probe.due == 4001.0
     assert samples(collector, known, 401.0, "vigilmon_certificate_expiry_days") == {("0",): 1.0, ("1",): 1.0}

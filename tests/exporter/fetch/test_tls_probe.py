@@ -118,8 +118,6 @@ def test_dates_are_read_from_valid_and_invalid_certificates(roots, leaf, valid, 
     assert bool(seen.detail) is not valid
     if "ends" in leaf:
         assert abs(seen.not_after - leaf["ends"].timestamp()) < 2
-        assert abs(seen.not_before - leaf["begins"].timestamp()) < 2
-    assert seen.not_before < seen.not_after
 
 
 def test_intermediate_authority_in_ca_file_is_trusted(tmp_path):
@@ -245,7 +243,7 @@ def test_unreachable_endpoint_has_a_reason(roots):
         (asked(443, address="ü" * 70 + ".invalid"), "dns", "the name does not resolve: .+"),
     ]:
         seen = probe(ask, NOW, 30.0, roots)
-        assert seen == Certificate(NOW, None, None, None, reason, seen.detail)
+        assert seen == Certificate(NOW, None, None, reason, seen.detail)
         assert re.fullmatch(detail, seen.detail)
 
 

@@ -117,7 +117,7 @@ def settings(**more):
 
 
 def probe_result(request, now, _timeout, _ca_file):
-    return Certificate(now, now, now, valid=True)
+    return Certificate(now, now, valid=True)
 
 
 @pytest.fixture
@@ -269,7 +269,7 @@ def test_probes_do_not_delay_requests(started):
         most.append(len(running))
         release.wait(30)
         running.remove(request)
-        return Certificate(now, None, None, None, "timeout" if request.to.server_name == "h0" else "refused")
+        return Certificate(now, None, None, "timeout" if request.to.server_name == "h0" else "refused")
 
     names = tuple(f"h{number}" for number in range(PROBES_AT_ONCE + 12))
     poller = started(Collector(endpoints=names), probe=hanging)

@@ -153,7 +153,7 @@ def test_round_succeeds_when_it_is_complete():
         (DETAIL, ok(status=403), True, ""),
         (DETAIL, ok(status=404), True, ""),
         (DETAIL, TimedOut("late"), True, ""),
-        (probe("p"), Certificate(NOW, None, None, None, "refused"), True, ""),
+        (probe("p"), Certificate(NOW, None, None, "refused"), True, ""),
     ],
 )
 def test_failure_affects_only_its_subject(wanted, response, success, paused):
@@ -180,13 +180,13 @@ def test_forbidden_request_waits_for_new_credentials():
 @pytest.mark.parametrize(
     ("response", "outcome"),
     [
-        (Certificate(NOW, NOW, NOW, valid=True), "ok"),
-        (Certificate(NOW, NOW, NOW, valid=False, reason="expired"), "ok"),
-        (Certificate(NOW, None, None, None, "timeout"), "timeout"),
-        (Certificate(NOW, None, None, None, "tls"), "tls"),
-        (Certificate(NOW, None, None, None, "connect"), "connect"),
-        (Certificate(NOW, None, None, None, "dns"), "connect"),
-        (Certificate(NOW, NOW, NOW, None, "untrusted"), "ok"),
+        (Certificate(NOW, NOW, valid=True), "ok"),
+        (Certificate(NOW, NOW, valid=False, reason="expired"), "ok"),
+        (Certificate(NOW, None, None, "timeout"), "timeout"),
+        (Certificate(NOW, None, None, "tls"), "tls"),
+        (Certificate(NOW, None, None, "connect"), "connect"),
+        (Certificate(NOW, None, None, "dns"), "connect"),
+        (Certificate(NOW, NOW, None, "untrusted"), "ok"),
     ],
 )
 def test_probe_is_counted_by_its_outcome(response, outcome):
@@ -226,7 +226,7 @@ def test_probe_failures_are_logged_once_per_change():
     found = [("expired", "since May"), ("expired", "since June"), ("timeout", "no answer in time"), ("", ""), ("", "")]
     before, response = target(), []
     for reason, detail in found:
-        outcome = after_response(before, probe("a.example"), Certificate(NOW, None, None, None, reason, detail))
+        outcome = after_response(before, probe("a.example"), Certificate(NOW, None, None, reason, detail))
         before = outcome.target
         response.append(outcome.warning or outcome.notice)
     assert response == [
@@ -283,7 +283,7 @@ def test_clock_set_back_forgets_when_endpoints_answered():
 def test_clock_set_back_during_a_request_does_not_date_its_response_ahead():
     """It would look fresh, and not be due again, until that time has come."""
     begun = drop_future_state(Collector(), begin(target(), probe("p"), NOW + 3600), NOW)
-    seen = Certificate(NOW + 3600, NOW, NOW, valid=True)
+    seen = Certificate(NOW + 3600, NOW, valid=True)
     assert update(Collector(), begun, probe("p"), seen, NOW).target.answered_at == {probe("p").identity: NOW}
 
 

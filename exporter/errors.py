@@ -15,7 +15,7 @@ PollError = HttpError
 
 
 class Refused(PollError):
-    """401 or 403: the vendor rejects the credentials."""
+    """401 or 403: the vendor rejects the credentials, or denies access."""
 
     reason = "auth"
 

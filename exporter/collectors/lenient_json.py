@@ -6,6 +6,7 @@ from typing import Any, Final
 
 from exporter.errors import Malformed
 from exporter.toolkit.lenient import number_of, reports_failure
+from exporter.toolkit.text import is_page
 
 _ROUNDING: Final = 0.001
 """Percent by which a computed percentage may go beyond 0 or 100."""
@@ -18,7 +19,8 @@ def read_json(body: bytes) -> Any:
     try:
         document = json.loads(body, parse_int=lambda digits: int(digits) if len(digits) <= _LONGEST else math.inf)
     except (ValueError, RecursionError):
-        raise Malformed("body: not JSON") from None
+        what = "a web page, not JSON" if is_page(body) else "not JSON" if body.strip() else "empty"
+        raise Malformed(f"body: {what}") from None
     if document is None:
         raise Malformed("body: null")
     if isinstance(document, dict) and reports_failure(document):

@@ -3,6 +3,7 @@
 from exporter.collectors.contract import Get, Response
 from exporter.errors import ClientError, Malformed, RateLimited, Refused, ServerError
 from exporter.toolkit.lenient import retry_after
+from exporter.toolkit.text import is_page
 
 
 def check(request: Get, response: Response) -> None:
@@ -10,8 +11,12 @@ def check(request: Get, response: Response) -> None:
     status = response.status
     if status == 200 or status in request.expected_statuses:  # noqa: PLR2004  the status everybody knows
         return
-    if status in (401, 403):
-        raise Refused(f"{status}: the vendor rejects the credentials")
+    if status == 401:  # noqa: PLR2004  see above
+        raise Refused("401: the vendor rejects the credentials")
+    if status == 403:  # noqa: PLR2004  see above
+        by_vendor = "the credentials lack a permission, or this host's address is not allowed"
+        denied = "a firewall or proxy denies access, with a web page" if is_page(response.body) else by_vendor
+        raise Refused(f"403: {denied}")
     if status == 429:  # noqa: PLR2004  see above
         raise RateLimited("429: too many requests", retry_after(response.headers, response.at))
     match status // 100:

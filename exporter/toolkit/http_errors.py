@@ -1,5 +1,7 @@
 """The errors of an outgoing HTTP request, by kind. No message contains a URL, a header's value or a body: secrets."""
 
+import errno
+import os
 import re
 import socket
 import ssl
@@ -65,6 +67,7 @@ _KINDS: Final[tuple[tuple[type[Exception] | tuple[type[Exception], ...], type[Ht
 )
 """What an adapter of requests raises → ours, with the message, unless a cause says more. The first match wins."""
 
+_UNREACHED: Final = frozenset({errno.ECONNREFUSED, errno.ENETUNREACH, errno.EHOSTUNREACH})
 _TUNNEL: Final = re.compile(r"Tunnel connection failed: (\d{3})")
 
 
@@ -79,8 +82,8 @@ def translated(error: Exception) -> HttpError:  # noqa: PLR0911  one for each ca
             return TlsFailed(f"TLS handshake failed: {cause.reason.replace('_', ' ').lower()}")
         if isinstance(cause, socket.gaierror):
             return ConnectFailed("the name does not resolve")
-        if isinstance(cause, ConnectionRefusedError):
-            return ConnectFailed("connection refused")
+        if isinstance(cause, OSError) and cause.errno in _UNREACHED:
+            return ConnectFailed(os.strerror(cause.errno).lower())
         if isinstance(cause, HTTPException) and not isinstance(cause, ConnectionError | IncompleteRead):
             return Malformed("the response is not HTTP, or its head is too large")
         if isinstance(cause, OSError) and (refusal := _TUNNEL.match(str(cause))):

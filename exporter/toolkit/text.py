@@ -56,6 +56,11 @@ def is_utf8(body: bytes) -> bool:
     return True
 
 
+def is_page(body: bytes) -> bool:
+    """Return whether a body is a web page, or other markup."""
+    return body.lstrip().startswith(b"<")
+
+
 def escaped(text: str) -> str:
     r"""Return the text with control, bidi and invisible characters as \uXXXX, safe to show on a terminal."""
     if text.isprintable():

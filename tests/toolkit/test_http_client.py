@@ -1,7 +1,9 @@
 import base64
 import contextlib
+import errno
 import gzip
 import itertools
+import os
 import re
 import shutil
 import socket
@@ -573,6 +575,18 @@ def test_connection_errors_have_a_plain_reason():
         with client(**settings) as one:
             error = failure(one, url)
             assert (type(error), str(error)) == (ConnectFailed, message)
+
+
+@pytest.mark.parametrize("failed", [errno.ENETUNREACH, errno.EHOSTUNREACH])
+def test_unreachable_address_is_named_as_such(monkeypatch, failed):
+    """By the system's own words: it is the route or a firewall, not the vendor."""
+
+    def connect(_socket, _address):
+        raise OSError(failed, os.strerror(failed))
+
+    monkeypatch.setattr(socket.socket, "connect", connect)
+    with client() as one:
+        assert str(failure(one, "http://192.0.2.1/")) == os.strerror(failed).lower()
 
 
 @pytest.mark.parametrize(

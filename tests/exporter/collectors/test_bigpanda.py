@@ -358,7 +358,7 @@ def test_repeated_page_ends_the_listing():
 @pytest.mark.parametrize(
     ("body", "message"),
     [
-        (b"<html>", "body: not JSON"),
+        (b"<html>", "body: a web page, not JSON"),
         (b"5", "body: neither an object nor a list"),
         (b"null", "body: null"),
         (b'{"items": 5}', "items: not a list"),

@@ -5,10 +5,16 @@ from exporter.errors import Malformed
 from exporter.toolkit.lenient import number_of
 
 
-@pytest.mark.parametrize("body", [b"", b"{", b"\xff", b"[" * 100_000])
-def test_invalid_json_is_malformed(body):
+@pytest.mark.parametrize(
+    ("body", "message"),
+    [
+        *((b"{", "not JSON"), (b"\xff", "not JSON"), (b"[" * 100_000, "not JSON")),
+        *((b" \r\n", "empty"), (b"\n<html>a login</html>", "a web page, not JSON")),
+    ],
+)
+def test_invalid_json_is_malformed(body, message):
     """HTML, a truncated body and deep nesting are malformed, and the message quotes nothing of them."""
-    with pytest.raises(Malformed, match=r"^body: not JSON$"):
+    with pytest.raises(Malformed, match=f"^body: {message}$"):
         read_json(body)
 
 

@@ -228,6 +228,20 @@ def test_each_status_is_one_kind_of_error(status, headers, kind, retry_after):
     assert getattr(caught.value, "retry_after", None) == retry_after
 
 
+@pytest.mark.parametrize(
+    ("status", "body", "message"),
+    [
+        (401, b"", "401: the vendor rejects the credentials"),
+        (403, b"{}", "403: the credentials lack a permission, or this host's address is not allowed"),
+        (403, b"\n<!doctype html>", "403: a firewall or proxy denies access, with a web page"),
+    ],
+)
+def test_denied_access_names_who_denies_it(status, body, message):
+    """A new token would not help against a firewall in front of the API."""
+    with pytest.raises(Refused, match=f"^{message}$"):
+        check(request(), Response(0.0, status, body))
+
+
 @pytest.mark.parametrize("status", [200, 418])
 def test_200_and_the_requests_own_statuses_are_responses(status):
     """PacketVis answers 418 with a body."""

@@ -14,6 +14,7 @@ from exporter.toolkit.http_connection import HttpResponse
 from exporter.toolkit.lenient import reports_failure, retry_after
 
 MASK: Final = "<secret>"
+_SHORTEST: Final = 4
 _MOST_WORDS: Final = 500
 _MOST_TITLE: Final = 100
 _REJECTED: Final = frozenset({400, 409, 413, 422})
@@ -38,7 +39,8 @@ def judge(response: HttpResponse, now: float, *, who: str = "BigPanda", secrets:
     if status in _LATER or status >= 500:  # noqa: PLR2004  5xx
         kind = Transient
     reason = why if accepted else words(text) or _page(text) or " ".join(text.split())
-    message = f"{who} answered {status}{', but did not accept' if accepted else ''}{f': {reason}' if reason else ''}"
+    what = f"{who} answered {status}".lstrip()
+    message = f"{what}{', but did not accept' if accepted else ''}{f': {reason}' if reason else ''}"
     raise kind(masked(message, secrets), status=status, retry_after=retry_after(response.headers, now))
 
 
@@ -92,7 +94,8 @@ def parsed(text: str | bytes) -> Any:
 
 def masked(text: str, secrets: Iterable[str]) -> str:
     """Mask secrets in the text, then cut it to the length of a log line: half a secret would not be found."""
-    for secret in sorted(filter(None, secrets), key=len, reverse=True):
+    # A header of a few characters, such as a tenant's number, is no secret, and would mask parts of other words.
+    for secret in sorted((one for one in secrets if len(one) >= _SHORTEST), key=len, reverse=True):
         for form in (secret, json.dumps(secret)[1:-1]):
             text = text.replace(form, MASK)
     text = _TOKEN_QUERY.sub(rf"\1={MASK}", _BEARER.sub(rf"\1 {MASK}", text))

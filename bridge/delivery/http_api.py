@@ -35,7 +35,7 @@ class HttpApi:
         """Return the response, whatever its status. `repeatable`: see HttpClient's `retry_dead_connection`."""
         try:
             headers = dict(self._auth.credentials())
-            self._sent = [value.partition(" ")[2] for value in headers.values()]
+            self._sent = [value.partition(" ")[2] or value for value in headers.values()]
             self._sent += [self._auth.password.read()] if self._auth.password else []
         except OSError as error:
             raise Transient(f"the credentials cannot be read: {error.strerror}") from None

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Annotated, Any, ClassVar, Final
 
-from pydantic import AfterValidator, Field, ValidationInfo, field_validator
+from pydantic import AfterValidator, Field
 
 from bridge.domain.incident import Incident
 from bridge.domain.notification import Notification
@@ -27,9 +27,9 @@ from bridge.receivers.bigpanda_body import (
     texts,
     word,
 )  # fmt: skip
-from bridge.receivers.settings import AlertmanagerClientSettings, ReceiverSettings
-from exporter.toolkit.config_types import Duration, Secret, fold_files
-from exporter.toolkit.http_settings import HEADER_NAME, HeaderSecret, HttpClientSettings, HttpUrl
+from bridge.receivers.settings import AlertmanagerClientSettings, HeaderCredentials, ReceiverSettings
+from exporter.toolkit.config_types import Duration
+from exporter.toolkit.http_settings import HeaderSecret, HttpClientSettings, HttpUrl
 from exporter.toolkit.lenient import flag_of
 
 STATUSES: Final = frozenset({"critical", "warning", "unknown", "ok", "acknowledged"})
@@ -61,40 +61,17 @@ class Silences(AlertmanagerClientSettings):
     timeout: Duration = Field(10.0, gt=0)
 
 
-class Settings(ReceiverSettings):
-    """One outbound integration of BigPanda. A request must have all of `headers`; `NAME_file: PATH` reads one.
+class Settings(HeaderCredentials, ReceiverSettings):
+    """One outbound integration of BigPanda. A request must have all of `headers`.
 
     `reopen_after`: seconds after which a still firing alert is resent if its incident was closed manually; 0: never.
     """
 
     needs_all: ClassVar[bool] = True
 
-    headers: dict[str, HeaderSecret] = Field(default_factory=dict)
     callback: Callback | None = None
     silences: Silences | None = None
     reopen_after: Duration = Field(0.0, ge=0)
-
-    @field_validator("headers", mode="before")
-    @classmethod
-    def _read_files(cls, headers: Any, info: ValidationInfo) -> Any:
-        if not isinstance(headers, Mapping):
-            return headers
-        return fold_files(headers, frozenset(str(name).removesuffix("_file") for name in headers), info)
-
-    @field_validator("headers")
-    @classmethod
-    def _arrives(cls, headers: dict[str, Secret]) -> dict[str, Secret]:
-        """Check that a request can carry all of them."""
-        for name in headers:
-            if not HEADER_NAME.fullmatch(name):
-                raise ValueError(f"{name!r} is not a valid header name")
-        if len({name.lower() for name in headers}) < len(headers):
-            raise ValueError("duplicate header: upper and lower case are the same")
-        return headers
-
-    def credentials(self) -> tuple[tuple[str, str], ...]:
-        """Return the configured headers with their values."""
-        return tuple((name, secret.read()) for name, secret in self.headers.items())
 
 
 def translate(body: dict[str, Any], settings: Settings, now: float) -> Notification:

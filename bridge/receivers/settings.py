@@ -4,13 +4,13 @@ import base64
 from collections.abc import Mapping
 from typing import Any, ClassVar, Literal, Self
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import Field, ValidationInfo, field_validator, model_validator
 
 from bridge.domain.alert import Alert
 from bridge.domain.event import DEFAULT_STATUSES, EventMapping
 from bridge.domain.notification import Notification
-from exporter.toolkit.config_types import Duration, Secret, Section, Size
-from exporter.toolkit.http_settings import HeaderSecret, HttpClientSettings
+from exporter.toolkit.config_types import Duration, Secret, Section, Size, fold_files
+from exporter.toolkit.http_settings import HEADER_NAME, HeaderSecret, HttpClientSettings
 
 BigPandaStatus = Literal["critical", "warning", "unknown", "acknowledged", "none"]
 """The possible mappings of a severity; `none`: not sent."""
@@ -107,8 +107,39 @@ class HttpCredentials(Section):
         return tuple(found)
 
 
-class AlertmanagerClientSettings(HttpCredentials, HttpClientSettings):
-    """Connection settings of an Alertmanager. `max_response`: largest response in bytes."""
+class HeaderCredentials(Section):
+    """Headers of any name; `NAME_file: PATH` reads one."""
+
+    headers: dict[str, HeaderSecret] = Field(default_factory=dict)
+
+    @field_validator("headers", mode="before")
+    @classmethod
+    def _read_files(cls, headers: Any, info: ValidationInfo) -> Any:
+        if not isinstance(headers, Mapping):
+            return headers
+        return fold_files(headers, frozenset(str(name).removesuffix("_file") for name in headers), info)
+
+    @field_validator("headers")
+    @classmethod
+    def _arrives(cls, headers: dict[str, Secret]) -> dict[str, Secret]:
+        """Check that a request can carry all of them."""
+        for name in headers:
+            if not HEADER_NAME.fullmatch(name):
+                raise ValueError(f"{name!r} is not a valid header name")
+        if len({name.lower() for name in headers}) < len(headers):
+            raise ValueError("duplicate header: upper and lower case are the same")
+        return headers
+
+    def credentials(self) -> tuple[tuple[str, str], ...]:
+        """Return the headers with their values."""
+        return tuple((name, secret.read()) for name, secret in self.headers.items())
+
+
+class AlertmanagerClientSettings(HttpCredentials, HeaderCredentials, HttpClientSettings):
+    """Connection settings of an Alertmanager. `max_response`: largest response in bytes.
+
+    `headers`: sent with every request, such as the tenant of Mimir, or the token of a proxy.
+    """
 
     max_response: Size = Field(64_000_000, gt=0)
 
@@ -117,6 +148,10 @@ class AlertmanagerClientSettings(HttpCredentials, HttpClientSettings):
         if len(self.model_fields_set & {"bearer_token", "username"}) > 1:
             raise ValueError("give bearer_token or username and password, not both")
         return self
+
+    def credentials(self) -> tuple[tuple[str, str], ...]:
+        """Return the headers of every request."""
+        return (*HttpCredentials.credentials(self), *HeaderCredentials.credentials(self))
 
 
 class HttpAuthSettings(HttpCredentials, ReceiverSettings):

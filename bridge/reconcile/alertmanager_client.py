@@ -17,6 +17,7 @@ from http import HTTPStatus
 from typing import Any, Final, TypeVar
 from urllib.parse import urlencode, urlsplit
 
+from bridge.delivery.answers import judge
 from bridge.delivery.http_api import HttpApi
 from bridge.domain.alert import Alert, clean
 from bridge.errors import DeliveryError, Unanswered, Unreadable
@@ -153,6 +154,7 @@ class AlertmanagerApi(HttpApi):
         if answer.status == HTTPStatus.NOT_FOUND and missing is not None:
             return missing
         if answer.status != HTTPStatus.OK:
+            judge(answer, time.time(), who="", secrets=self._sent)
             raise Unreadable(f"answered {answer.status}")
         if sum(map(answer.body.count, (b"{", b"[", b","))) > _MOST_VALUES:
             raise Unreadable(f"the response has more than {_MOST_VALUES:,} values")

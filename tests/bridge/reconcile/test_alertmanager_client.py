@@ -297,6 +297,26 @@ def test_credentials_are_sent(ask, credentials, header):
     assert [call.request.headers.get("Authorization") for call in responses.calls] == [header] * 2
 
 
+@responses.activate
+def test_headers_are_sent_beside_the_credentials(ask):
+    """Mimir and Cortex want the tenant, some proxies two headers of their own."""
+    given()
+    ask(bearer_token="tok-9", headers={"X-Scope-OrgID": "prod", "CF-Access-Client-Secret": "sesame"})
+    for call in responses.calls:
+        sent = {
+            name: call.request.headers[name] for name in ("Authorization", "x-scope-orgid", "cf-access-client-secret")
+        }
+        assert list(sent.values()) == ["Bearer tok-9", "prod", "sesame"]
+
+
+@responses.activate
+def test_reason_of_a_refusal_is_named_without_secrets(ask):
+    """Mimir's for a request without a tenant is in its body alone. A short header is no secret, but part of words."""
+    responses.get(f"{URL}/api/v2/status", status=401, body="no org id\nfor 'sesame' at 401")
+    (answer,) = ask(headers={"X-Key": "sesame", "X-Scope-OrgID": "1"})
+    assert str(answer) == "answered 401: no org id for '<secret>' at 401"
+
+
 MUTED = ENTRY | {"status": {"state": "suppressed", "mutedBy": ["nights"]}}
 OURS, OTHERS = {"receiver": {"name": "big.panda"}}, {"receiver": {"name": "other"}}
 
@@ -350,6 +370,7 @@ def test_muting_is_taken_from_one_alertmanager(first, second, expected):
         ({"urls": ["http://u:p@am:9093"]}, "must not contain credentials"),
         ({"username": "u"}, "username and password belong together"),
         ({"bearer_token": "t", "username": "u", "password": "p"}, "not both"),
+        ({"headers": {"X Scope": "t"}}, "not a valid header name"),
         ({"ca_file": "/nowhere.pem"}, "cannot read /nowhere.pem: No such file"),
         ({"ca_file": __file__}, "no certificate authority in PEM form"),
     ],

@@ -84,7 +84,7 @@ class Incidents(Repository):
             rows = connection.execute(query.group_by(incidents.c.environment, status))
             return {(environment, found): number for environment, found, number in rows}
 
-    def due_callbacks(self, source: str, now: float, limit: int = 50) -> list[DueCallback]:
+    def due_callbacks(self, source: str, now: float, limit: int = 30) -> list[DueCallback]:
         """Return the new shares whose callback BigPanda waits for, the oldest first."""
         # A share from the future means that the clock was set back since.
         now_or_before = (callbacks.c.not_before <= now) | (callbacks.c.asked_at > now)

@@ -14,9 +14,15 @@ URL = "https://api.bigpanda.io/resources/v2.1/outbound/callback"
 
 
 @pytest.fixture
-def service(tmp_path):
+def rests():
+    """Collect the pauses."""
+    return []
+
+
+@pytest.fixture
+def service(tmp_path, rests):
     (tmp_path / "key").write_text("us3r-key\n")
-    made = CallbackService(Callback(api_key_file=f"{tmp_path}/key", app_key="out"))
+    made = CallbackService(Callback(api_key_file=f"{tmp_path}/key", app_key="out"), rests.append)
     yield made
     made.close()
 
@@ -30,6 +36,16 @@ def test_a_share_is_confirmed(service, status):
     request = call.calls[0].request
     assert json.loads(request.body) == {"event_type": "incident#new", "incident_id": "i1", "app_key": "out"}
     assert request.headers["Authorization"] == "Bearer us3r-key"
+
+
+@responses.activate
+def test_confirmations_keep_to_bigpandas_limit(service, rests):
+    """Five requests a second: the shares of a storm are confirmed one after the other."""
+    responses.post(URL, status=400, json={"errors": ["no such incident"]})
+    for _ in range(3):
+        with pytest.raises(Rejected):
+            service.confirm("i1")
+    assert rests == [0.25, 0.25, 0.25]
 
 
 @responses.activate

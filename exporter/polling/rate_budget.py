@@ -27,8 +27,8 @@ LIMITED: Final = (60.0, 900.0)
 """Seconds to wait after a 429 without Retry-After, growing."""
 VENDOR_DOWN: Final = (1.0, 30.0)
 """Seconds to wait while consecutive requests find the vendor down, growing from the third on."""
-LONGEST: Final = 86400.0
-"""Longest wait in seconds, whatever Retry-After says: a day."""
+LONGEST: Final = 3600.0
+"""Longest wait in seconds, whatever Retry-After says: some servers write milliseconds."""
 SET_BACK: Final = 1.0
 """Seconds by which the clock may step back before recorded times count as wrong."""
 ROUNDING: Final = 1e-9
@@ -116,6 +116,8 @@ class Budget:
         # The rest is for other users of the token: wait for the vendor's reset, or until our oldest request ages out.
         oldest = after.sent[0] if after.sent else now
         until = after.reset if after.reset is not None else max(now + 1.0, oldest + MINUTE)
+        # With some left of a longer window, such as an hour's, ask now and then: the data would be withdrawn meanwhile.
+        until = min(until, now + MINUTE) if after.remaining >= 1.0 else until
         return replace(after, pause=Pause(until, "reserve"))
 
     def failed(self, error: PollError, now: float, headers: Mapping[str, str] | None = None) -> "Budget":

@@ -50,11 +50,11 @@ class IntegrationApi(HttpApi):
     def _pages(self, path: str, size: str, **query: str | int) -> Iterator[Any]:
         before: bytes | None = None
         for page in range(1, _MOST_PAGES + 1):
-            body = self.request("GET", f"{self._url}{path}?{urlencode(query | {size: PAGE, 'page': page})}").body
-            # If BigPanda ignores the page parameter, the first page comes again and again.
-            if body == before:
+            listed = self.request("GET", f"{self._url}{path}?{urlencode(query | {size: PAGE, 'page': page})}")
+            # 204: none. If BigPanda ignores the page parameter, the first page comes again and again.
+            if listed.status == 204 or listed.body == before:  # noqa: PLR2004  No Content
                 return
-            before, answer = body, parsed(body)
+            before, answer = listed.body, parsed(listed.body)
             if answer is None:
                 raise Transient("BigPanda's response is not JSON")
             yield answer

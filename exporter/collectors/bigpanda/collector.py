@@ -80,7 +80,7 @@ class Collector:
                 every=every,
                 path=MAINTENANCE,
                 params=(("status", status), ("per_page", str(PAGE_SIZE)), ("page", str(listed // PAGE_SIZE + 1))),
-                expected_statuses=UNSEEN,
+                expected_statuses=UNSEEN | {204},
             )
 
     def _searches(self, knowledge: Knowledge, now: float) -> Iterator[Get]:
@@ -123,7 +123,8 @@ class Collector:
         if request.endpoint == MAINTENANCE:
             status, page = params["status"], int(params["page"])
             before = (page - 1) * PAGE_SIZE
-            rows, total = (0, None) if response.status in UNSEEN else read_plans(response.body)
+            # 204: there are none.
+            rows, total = read_plans(response.body) if response.status == 200 else (0, None)  # noqa: PLR2004
             count = before + rows if total is None else total
             # 404: the previous page was the last one; of the first page, that the key may not see them.
             plans = Plans(at, None if response.status in UNSEEN and not before else count)

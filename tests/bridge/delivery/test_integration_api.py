@@ -57,6 +57,14 @@ def test_list_within_an_envelope_has_pages_too(api):
 
 
 @responses.activate
+def test_no_content_is_an_empty_page(api):
+    """BigPanda lists nothing with 204; that is not a response that cannot be read."""
+    responses.get(ALERTS, json={"alerts": [{"id": 1}]})
+    responses.get(ALERTS, status=204)
+    assert [page["alerts"] for page in api.alerts("app", 1000.0)] == [[{"id": 1}]]
+
+
+@responses.activate
 def test_repeated_page_is_the_last(api):
     """If BigPanda ignores the page number, the first page would repeat forever."""
     responses.get(LOGS, json={"logs": [{"log_id": "1"}]})

@@ -521,3 +521,14 @@ def test_forbidden_maintenance_plans_are_absent(status):
     knowledge = collector.update(knowledge, request, Response(START, status, b"<html>"))
     assert samples(collector, knowledge, "bigpanda_maintenance_plans") == {}
     assert plans_request(collector, knowledge, "planned").due == START + 3600
+
+
+def test_no_content_means_no_maintenance_plans():
+    """So BigPanda answers a key that may see them; as a failure it would hide that everything else is well."""
+    collector = Collector(settings())
+    knowledge = after_round(collector, knowing(collector, "a"), "a", START)
+    request = plans_request(collector, knowledge, "planned")
+    assert 204 in request.expected_statuses
+    knowledge = collector.update(knowledge, request, Response(START, 204, b""))
+    assert samples(collector, knowledge, "bigpanda_maintenance_plans") == {("planned",): 0}
+    assert plans_request(collector, knowledge, "planned").due == START + 300

@@ -38,8 +38,8 @@ class Target(Generic[K]):
     probing: frozenset[Identity] = frozenset()
     """The probes in flight. Of other requests there is one at a time."""
     backoffs: Mapping[Identity, Backoff] = field(default_factory=dict)
-    probe_failures: Mapping[Identity, str] = field(default_factory=dict)
-    """The reason of each endpoint whose last probe failed; "" once it succeeds again."""
+    probe_failures: Mapping[Identity, tuple[str, float]] = field(default_factory=dict)
+    """The reason of each endpoint whose last probe failed, and when that was."""
     requests: Mapping[tuple[str, str], int] = field(default_factory=dict)
     """By endpoint and outcome."""
     counting_since: float = 0.0
@@ -205,12 +205,15 @@ def _succeeded(
     outcome = "ok"
     if isinstance(result, Certificate) and not result.seen:
         outcome = result.reason if result.reason in {"timeout", "tls"} else "connect"
-    failures, known = target.probe_failures, target.probe_failures.get(request.identity, "")
-    if isinstance(request, Probe) and isinstance(result, Certificate) and result.reason != known:
-        failures = {**failures, request.identity: result.reason}
+    # Endpoints not probed for days are no longer wanted.
+    failures = {each: failed for each, failed in target.probe_failures.items() if failed[1] >= now - FORGOTTEN}
+    if isinstance(request, Probe) and isinstance(result, Certificate):
+        known, _ = failures.pop(request.identity, ("", now))
         if result.reason:
+            failures[request.identity] = result.reason, now
+        if result.reason not in {"", known}:
             warning = f"probe of {request.to.written} failed: {result.reason}: {result.detail}"
-        else:
+        elif known and not result.reason:
             notice = f"probe of {request.to.written} succeeds again"
     after = replace(
         target,

@@ -238,6 +238,17 @@ def test_probe_failures_are_logged_once_per_change():
     ]
 
 
+def test_probe_failures_of_endpoints_that_are_gone_are_forgotten():
+    """Two days after their last probe, and at once when a probe succeeds: endpoints may come and go for years."""
+    state = target()
+    for name, reason, later in (("gone", "dns", 0), ("mended", "dns", 0), ("mended", "", 1), ("down", "dns", 86400)):
+        certificate = Certificate(NOW + later, None, None, reason)
+        state = update(Collector(), state, probe(name), certificate, NOW + later).target
+    assert set(state.probe_failures) == {probe("gone").identity, probe("down").identity}
+    again = update(Collector(), state, probe("down"), Certificate(NOW, None, None, "dns"), NOW + 172801)
+    assert (set(again.target.probe_failures), again.warning) == ({probe("down").identity}, "")
+
+
 def test_backoffs_of_what_is_wanted_no_more_are_forgotten():
     """An hour after it might have been requested again, with the next failure."""
     kept, gone = Backoff(NOW - 10, 1, "/x", "timeout"), Backoff(NOW - 3601, 1, "/x", "timeout")

@@ -1,7 +1,7 @@
 """Probes each endpoint on its own schedule and shows it at once; a round is complete once all have been probed."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 from exporter.collectors.certificate_observations import (
     CertificateObservation,
@@ -53,7 +53,7 @@ class Collector:
                 reason=Reason.STATUS,
                 due=known.due(every, retry) if known else 0.0,
                 every=every,
-                to=replace(endpoint, starttls=endpoint.starttls or settings.starttls),
+                to=endpoint,
                 client_certificate=settings.client_certificate,
             )
 

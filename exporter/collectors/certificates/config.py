@@ -1,6 +1,7 @@
 """The settings of a `collector: certificates` target in exporter.yml."""
 
 from collections.abc import Iterable
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, ClassVar
 
@@ -75,8 +76,10 @@ class Settings(TargetSettings):
 
     def listed(self) -> tuple[TlsEndpoint, ...]:
         """Return the current endpoints, each place once, including those of `endpoints_file` as it is now."""
-        found = self.endpoints_file.read() if self.endpoints_file else ()
-        return tuple({place(one): one for one in (*self.endpoints, *found)}.values())
+        found = (*self.endpoints, *(self.endpoints_file.read() if self.endpoints_file else ()))
+        if self.starttls:
+            found = tuple(one if one.starttls else replace(one, starttls=self.starttls) for one in found)
+        return tuple({place(one): one for one in found}.values())
 
 
 def _repeated(endpoints: Iterable[TlsEndpoint]) -> str:

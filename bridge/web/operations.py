@@ -90,7 +90,7 @@ def replay(
 def read(one: Quarantined, settings: ReceiverSettings, now: float) -> Notification | None:
     """Translate a quarantined body, which may be a single alert of a webhook; None if it cannot be read."""
     try:
-        body = json.loads(one.body)
+        body = json.loads(one.body, strict=False)
     except (ValueError, RecursionError):
         return None
     # Only Alertmanager's are quarantined by the alert. As another sender's this is an unknown event, which is ignored.

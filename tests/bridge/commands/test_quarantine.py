@@ -49,6 +49,12 @@ def test_readable_quarantine_is_replayed(run, filled):
     assert (again.status, again.out, again.err) == (1, "", "1: no such quarantined webhook\n")
 
 
+def test_line_breaks_in_text_are_replayed(run, filled):
+    """Earlier versions quarantined them."""
+    keep(filled, READABLE.replace("Down", "Do\nwn"))
+    assert run("quarantine", "replay", "1").out == "1: replayed\n"
+
+
 def test_unreadable_webhook_of_another_sender_is_kept(run, filled, config):
     """It is not taken for one alert of a webhook, which would be an unknown event: ignored, and deleted."""
     config.write_text(config.read_text() + "  - {receiver: vigilmon, source: prod}\n")

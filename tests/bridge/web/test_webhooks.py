@@ -180,6 +180,7 @@ def test_compressed_body_is_415(front, encoding, status):
         (b"", "the body is not JSON: Expecting value at character 0"),
         (b'{"alerts": [', "the body is not JSON: Expecting value at character 12"),
         (b"\xff\xfe\xfa", "the body is not JSON: Expecting value at character 0"),
+        (b'{"alerts": "x', "the body is not JSON: Unterminated string starting at character 11"),
         (b"[" * 50_000, "the body is not readable JSON"),
         (b'{"alerts": ' + b"9" * 5000 + b"}", "the body is not readable JSON"),
         (b"[1, 2]", "the body is not an object"),
@@ -229,6 +230,15 @@ def test_text_is_made_valid_as_it_enters():
     found = parsed(body)
     assert (found["a"], found["b"], found["c"], found["d"]) == ("\ufffd", "\ufffd", "\ufffd", "\U0001f600")
     assert "\ufffd" in found
+
+
+def test_line_breaks_in_text_need_no_escape():
+    """Scripts and templates put the output of a check, with its lines and tabs, into JSON as it is."""
+    assert parsed(b'{"description": "DISK CRITICAL\n/var\t99 %\r\n\x1b[0m"}') == {
+        "description": "DISK CRITICAL\n/var\t99 %\r\n\x1b[0m"
+    }
+    with pytest.raises(Unreadable, match="Invalid control character at character 7"):  # no database stores NUL
+        parsed(b'{"a": "\0"}')
 
 
 def test_body_with_too_many_objects_is_rejected_unparsed(front):

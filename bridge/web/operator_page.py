@@ -8,15 +8,17 @@ import base64
 import hashlib
 import logging
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
 from flask import Blueprint, Response, render_template, request
 from markupsafe import Markup
 
+from bridge.domain.incident import IncidentRecord
 from bridge.errors import Unavailable
 from bridge.outbox.outbox import Outbox
-from bridge.outbox.pages import PageRequest
+from bridge.outbox.pages import Page, PageRequest
 from bridge.periodic import CLOCK, Clock
 from bridge.web import formatting, forms
 from bridge.web.attention import attention
@@ -33,6 +35,15 @@ _MANY: Final = 100
 _LAST_PAGE: Final = 1000
 _REFRESH: Final = 15
 """Seconds between reloads of a page that follows."""
+_PAGES: Final = {
+    "overview": "Overview",
+    "alerts": "Open alerts",
+    "incidents": "Incidents",
+    "waiting": "Queue",
+    "dead-letters": "Dead letters",
+    "quarantine": "Quarantine",
+    "deliveries": "Deliveries",
+}
 _STYLE: Final = Path(__file__).with_name("templates").joinpath("console.css").read_text(encoding="utf-8")
 _STYLE_HASH: Final = base64.b64encode(hashlib.sha256(_STYLE.encode()).digest()).decode()
 HEADERS: Final = {
@@ -60,18 +71,17 @@ class OperatorPage:
         """Return the routes."""
         page = Blueprint("operator_page", __name__, template_folder="templates")
         outbox, clock = self._outbox, self._clock
-        for path, view in (
-            ("/", self.overview),
-            ("/alerts", lambda: self._page("alerts", rows=outbox.alerts.page(_words(), _requested()))),
-            ("/alert", self.alert),
-            ("/incidents", self.incident_list),
-            ("/incident", self.incident),
-            ("/waiting", lambda: self._page("waiting", rows=outbox.events.queued(_requested(), clock.wall()))),
-            ("/dead-letters", lambda: self._page("dead-letters", rows=outbox.dead_letters.page(_requested()))),
-            ("/quarantine", lambda: self._page("quarantine", rows=outbox.quarantine.page(_requested()))),
-            ("/deliveries", lambda: self._page("deliveries", rows=outbox.events.closed(_requested(), clock.wall()))),
-        ):
+        for path, view in (("/", self.overview), ("/alert", self.alert), ("/incident", self.incident)):
             page.add_url_rule(path, path, view)
+        for name, rows in (
+            ("alerts", lambda request: outbox.alerts.page(_words(), request)),
+            ("incidents", outbox.incidents.page),
+            ("waiting", lambda request: outbox.events.queued(request, clock.wall())),
+            ("dead-letters", outbox.dead_letters.page),
+            ("quarantine", outbox.quarantine.page),
+            ("deliveries", lambda request: outbox.events.closed(request, clock.wall())),
+        ):
+            page.add_url_rule(f"/{name}", name, partial(self.listing, name, rows))
 
         @page.errorhandler(Unavailable)
         def unavailable(error: Unavailable) -> Response:
@@ -82,7 +92,7 @@ class OperatorPage:
     def overview(self) -> Response:
         """Show the notices and the beginning of every list."""
         now, current = self._clock.wall(), self._current()
-        receivers, incidents = current.receivers(self._outbox), self._outbox.incidents.page(_FEW)
+        receivers = current.receivers(self._outbox)
         confirmation = current.confirmation.status if current.confirmation else None
         quotas = self._outbox.incidents.share_quotas((one.receiver, one.source) for one in receivers)
         notices = attention(
@@ -100,8 +110,7 @@ class OperatorPage:
             attention=list(notices),
             receivers=receivers,
             alerts=self._outbox.alerts.page(_words(), _FEW),
-            incidents=incidents,
-            firing=self._firing(incidents.rows),
+            incidents=self._outbox.incidents.page(_FEW),
             queue=self._outbox.events.queued(_FEW, now),
             dead_letters=self._outbox.dead_letters.page(_FEWER),
             quarantine=self._outbox.quarantine.page(_FEWER),
@@ -120,10 +129,9 @@ class OperatorPage:
             return respond("error.html", 404, title="No such alert", text=f"Unknown alert: {key or 'no key'}.")
         return self._page("alert", key=key, state=state, events=events)
 
-    def incident_list(self) -> Response:
-        """Show BigPanda's incidents."""
-        rows = self._outbox.incidents.page(_requested())
-        return self._page("incidents", rows=rows, firing=self._firing(rows.rows))
+    def listing(self, name: str, rows: Callable[[PageRequest], Page[Any]]) -> Response:
+        """Show a page of a list."""
+        return self._page(name, "list", rows=rows(PageRequest(_MANY, (_number() - 1) * _MANY)))
 
     def incident(self) -> Response:
         """Show one incident in full."""
@@ -132,28 +140,29 @@ class OperatorPage:
         if found is None:
             text = f"Unknown incident: {number or 'no id'}."
             return respond("error.html", 404, title="No such incident", text=text)
-        states, firing = self._outbox.alerts.states(list(found.keys)), self._firing([found])
-        manageable = self._current().config.incidents is not None
-        return self._page("incident", one=found, states=states, firing=firing, manageable=manageable)
+        states, manageable = self._outbox.alerts.states(list(found.keys)), self._current().config.incidents is not None
+        return self._page("incident", one=found, states=states, manageable=manageable)
 
-    def _firing(self, incidents: Sequence[Any]) -> set[str]:
+    def _still_firing(self, incidents: Sequence[IncidentRecord]) -> set[str]:
         """Return the alerts that still fire of those that did when one of these incidents was closed manually."""
         keys = sorted({key for one in incidents for key in one.closed_manually})
         return {key for key, state in self._outbox.alerts.states(keys).items() if state.open}
 
-    def _page(self, name: str, **content: Any) -> Response:
+    def _page(self, name: str, template: str = "", **content: Any) -> Response:
         """Render a page with the content common to all: the counts of each kind, and the user."""
         now, current = self._clock.wall(), self._current()
         user, following = forms.user(), request.args.get("follow") == "1"
         answer = respond(
-            f"{name}.html",
+            f"{template or name}.html",
             200,
             here=name,
+            pages=_PAGES,
             now=now,
             counts=self._outbox.status.counts(now),
             circuit=self._outbox.status.circuit(current.config.destination),
             silences=current.silences,
             refused_silences=current.refused_silences,
+            still_firing=self._still_firing,
             user=user,
             token=forms.token(self._password_hash, user) if user else None,
             number=_number(),
@@ -183,9 +192,4 @@ def _words() -> Sequence[str]:
 
 
 def _number() -> int:
-    number = request.args.get("page", "1")
-    return min(max(int(number), 1), _LAST_PAGE) if number.isascii() and number.isdecimal() and len(number) < 10 else 1  # noqa: PLR2004
-
-
-def _requested() -> PageRequest:
-    return PageRequest(_MANY, (_number() - 1) * _MANY)
+    return min(max(request.args.get("page", 1, type=int), 1), _LAST_PAGE)

@@ -155,7 +155,7 @@ class Bridge:
         current = lambda: self._current  # noqa: E731  a reload replaces it
         webhooks = Webhooks(current, self._commits.submit, self._metrics)
         page = OperatorPage(self._outbox, current, self._password_hash)
-        actions = Actions(self._outbox, current, self._commits.accept, self._password_hash)
+        actions = Actions(self._outbox, current, self._password_hash)
         own = partial(call, create_app([webhooks.blueprint(), page.blueprint(), actions.blueprint()]))
         waiting = self._outbox.status.unwritable
         reload = self.reload if self._start.lifecycle else None

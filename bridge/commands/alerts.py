@@ -66,7 +66,7 @@ def resend(arguments: Namespace, config: Config, outbox: Outbox) -> int:
 def _act(act: Callable[..., dict[str, list[str]]], arguments: Namespace, config: Config, outbox: Outbox) -> int:
     everything, alerts = getattr(arguments, "all", False), outbox.alerts
     states = alerts.page([], _ALL).rows if everything else alerts.states(arguments.keys).values()
-    done = act(states, config.by_source, outbox.ingest.accept, time.time())
+    done = act(outbox, states, config.by_source, time.time())
     return output.results(arguments, "alert", arguments.keys, done, "no open alerts" if everything else "")
 
 

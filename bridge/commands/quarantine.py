@@ -38,8 +38,8 @@ def show(arguments: Namespace, _: Config, outbox: Outbox) -> int:
 
 def replay(arguments: Namespace, config: Config, outbox: Outbox) -> int:
     """Process quarantined bodies again as if they had just arrived; those still unreadable are kept."""
-    ids, accept = None if arguments.all else arguments.ids, outbox.ingest.accept_one
-    done = operations.replay(outbox.quarantine, ids, config.by_source, accept, time.time())
+    ids = None if arguments.all else arguments.ids
+    done = operations.replay(outbox, ids, config.by_source, time.time())
     return output.results(arguments, "quarantined webhook", arguments.ids, done, "nothing in quarantine to replay")
 
 

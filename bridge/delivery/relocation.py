@@ -79,17 +79,14 @@ class Relocation:
 
     def restate(self, config: Config, now: float) -> None:
         """Queue the alerts that are open at another destination, or under another app key."""
-        batch = [
+        corrections = (
             settings.correction(state.alert, state.updated_at, resend=True)
             for state, settings in self._opened(config)
             if settings
             and state.open
             and (state.destination, state.app_key) != (config.destination, settings.mapping.app_key)
-        ]
-        queued = 0
-        for start in range(0, len(batch), _BATCH):
-            queued += sum(outcome.queued for outcome in self._outbox.ingest.accept(batch[start : start + _BATCH], now))
-        if queued:
+        )
+        if queued := len(list(self._outbox.correct(corrections, now))):
             _log.info("Resending %d open alerts to the new destination", queued)
 
     def _opened(self, config: Config) -> _Opened:

@@ -47,10 +47,6 @@ class GroupCommit(PeriodicThread):
             self.wake()
         return settled
 
-    def accept(self, notification: Notification, now: float) -> Outcome:
-        """Return once the notification is durable. Raises Unavailable if that is impossible."""
-        return self.submit(notification, now).result()
-
     def _commit_waiting(self) -> None:
         while self._waiting:
             batch: list[_Pending] = []

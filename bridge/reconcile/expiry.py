@@ -82,10 +82,7 @@ class Expiry(PeriodicThread):
             states = self._outbox.alerts.open_alerts(one.source)
             keys = [key for state in states for key in (state.key, *state.firing)]
             heard = self._outbox.alerts.heard_at(keys) if one.resolve_after else {}
-            ends = list(expired(states, one, now, heard, deaf))
-            if not ends:
-                continue
-            outcomes = self._outbox.ingest.accept([one.correction(alert, at) for alert, at in ends], now)
-            if queued := sum(outcome.queued for outcome in outcomes):
+            ends = (one.correction(alert, at) for alert, at in expired(states, one, now, heard, deaf))
+            if queued := len(list(self._outbox.correct(ends, now))):
                 _log.info("Resolved %d alerts of %s: no longer reported by their sender", queued, one.source)
         return interval

@@ -8,7 +8,7 @@ first of the two polls takes precedence.
 import logging
 import math
 import re
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 from uuid import uuid4
@@ -26,8 +26,6 @@ from bridge.reconcile.alertmanager_client import AlertmanagerApi, Peer, Silence,
 from bridge.reconcile.diff import Action, Correction, Poll, diff, read_poll, silence_changes
 from bridge.reconcile.watchdog import watchdog_key
 
-_BATCH: Final = 500
-"""Most corrections in one transaction."""
 _BREATH: Final = 1.0
 """Seconds between two fetches of truncated alerts, however many webhooks were truncated."""
 _GRACE: Final = 30.0
@@ -216,19 +214,12 @@ class Reconciler(PeriodicThread):
         self, corrections: Sequence[Correction], alerts: Mapping[str, Alert], reasons: Mapping[Action, str]
     ) -> None:
         actions = {found.key: found.action for found in corrections}
-        for alert in self._accept([(alerts[found.key], found.updated_at) for found in corrections]):
+        wanted = (self._settings.correction(alerts[found.key], found.updated_at) for found in corrections)
+        for alert in self._outbox.correct(wanted, self._clock.wall()):
             action = actions[alert.key]
             self._metrics.reconciled.labels(self._settings.source, action).inc()
             self.status = replace(self.status, corrections=self.status.corrections + 1)
             _log.warning("Reconciled: %s %s (%s): %s", action, alert.key, alert.name, reasons[action])
-
-    def _accept(self, corrected: Sequence[tuple[Alert, float | None]]) -> Iterator[Alert]:
-        """Ingest corrections, over which any webhook takes precedence; yield those with a queued event."""
-        for start in range(0, len(corrected), _BATCH):
-            part = corrected[start : start + _BATCH]
-            batch = [self._settings.correction(alert, updated_at) for alert, updated_at in part]
-            outcomes = self._outbox.ingest.accept(batch, self._clock.wall())
-            yield from (alert for (alert, _), outcome in zip(part, outcomes, strict=True) if outcome.queued)
 
     def _follow_silences(self, held: Mapping[str, AlertState], latest: Poll, peers: Iterable[Peer]) -> None:
         """Find the open alerts that are silenced, and report that to BigPanda if configured."""
@@ -252,8 +243,8 @@ class Reconciler(PeriodicThread):
         wished = {key: silence for key, silence in known if silence.by != CREATED_BY} if acknowledges else {}
         # With `keep`, alerts acknowledged earlier get their status back.
         active = latest.unsuppressed if acknowledges else latest.listed
-        news = list(silence_changes(held, active, wished, whole=latest.whole))
-        for alert in self._accept(news):
+        changes = silence_changes(held, active, wished, whole=latest.whole)
+        for alert in self._outbox.correct((self._settings.correction(*one) for one in changes), self._clock.wall()):
             silence = wished.get(alert.key)
             state = f"silenced until {silence.until} by {silence.by}" if silence else "no longer silenced"
             _log.info("%s is %s", alert.key, state)

@@ -114,7 +114,7 @@ class Watchdog(PeriodicThread):
     def _look(self, receiver: Settings, heartbeats: Mapping[str, Heartbeat], now: float, awake: float) -> None:
         alone, settings = watchdog_key(receiver.source), receiver.watchdog
         # End alarms reported under another name, from when there were more or fewer label sets.
-        other_names = [alone, *(f"{alone}:{_fingerprint(beat)}" for beat in heartbeats.values())]
+        other_names = [alone, *(alone + beat.key.removeprefix(receiver.source) for beat in heartbeats.values())]
         watched: dict[str, Heartbeat | None] = {**dict.fromkeys(other_names), **heartbeats}
         states, silent = self._outbox.alerts.states(list(watched)), False
         for key, heartbeat in watched.items():
@@ -151,16 +151,12 @@ def heartbeats_of(receiver: Settings, heartbeats: Iterable[Heartbeat]) -> dict[s
     alone = watchdog_key(receiver.source)
     ours = [beat for beat in heartbeats if (beat.receiver, beat.source) == (receiver.receiver, receiver.source)]
     # A single label set needs no name of its own.
-    return {alone if len(ours) == 1 else f"{alone}:{_fingerprint(beat)}": beat for beat in ours}
+    return {alone if len(ours) == 1 else alone + beat.key.removeprefix(receiver.source): beat for beat in ours}
 
 
 def watchdog_key(source: str) -> str:
     """Return the identity of our alert about a watchdog; with several label sets, the prefix of theirs."""
     return f"{source}:watchdog"
-
-
-def _fingerprint(heartbeat: Heartbeat) -> str:
-    return heartbeat.key.rpartition(":")[2]
 
 
 def alarm(receiver: Settings, key: str, heartbeat: Heartbeat | None, now: float) -> Alert:

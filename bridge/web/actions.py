@@ -13,7 +13,7 @@ from bridge.outbox.outbox import Outbox
 from bridge.periodic import CLOCK, Clock
 from bridge.web import forms
 from bridge.web.current import Current
-from bridge.web.operations import Accept, close, replay, resend
+from bridge.web.operations import close, replay, resend
 from bridge.web.operator_page import HEADERS, respond
 
 _log = logging.getLogger(__name__)
@@ -23,16 +23,9 @@ class Actions:
     """The views that change something. Anything a reload may change is read at each request."""
 
     def __init__(
-        self,
-        outbox: Outbox,
-        current: Callable[[], Current],
-        accept: Accept,
-        password_hash: forms.PasswordHash,
-        *,
-        clock: Clock = CLOCK,
+        self, outbox: Outbox, current: Callable[[], Current], password_hash: forms.PasswordHash, *, clock: Clock = CLOCK
     ) -> None:
-        self._outbox, self._current, self._accept = outbox, current, accept
-        self._password_hash, self._clock = password_hash, clock
+        self._outbox, self._current, self._password_hash, self._clock = outbox, current, password_hash, clock
 
     def blueprint(self) -> Blueprint:
         """Return the routes, each only for a user who may change something."""
@@ -63,8 +56,7 @@ class Actions:
 
     def _on_alert(self, act: Callable[..., Mapping[str, Sequence[str]]]) -> Response:
         key, receivers = request.form.get("key", ""), self._current().config.by_source
-        accept = lambda batch, now: [self._accept(one, now) for one in batch]  # noqa: E731  there is one
-        done = act(self._outbox.alerts.states([key]).values(), receivers, accept, self._clock.wall())
+        done = act(self._outbox, self._outbox.alerts.states([key]).values(), receivers, self._clock.wall())
         return _back("../alerts", done, key)
 
     def requeue(self) -> Response:
@@ -82,7 +74,7 @@ class Actions:
     def replay(self) -> Response:
         """Process quarantined webhooks again."""
         ids = None if forms.up_to() else forms.ids()
-        done = replay(self._outbox.quarantine, ids, self._current().config.by_source, self._accept, self._clock.wall())
+        done = replay(self._outbox, ids, self._current().config.by_source, self._clock.wall())
         return _back("../quarantine", done)
 
     def discard_quarantined(self) -> Response:

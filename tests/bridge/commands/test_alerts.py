@@ -90,14 +90,14 @@ def test_alert_of_a_removed_receiver_is_closed(filled):
     filled.ingest("a", "b")
     queue, now = filled.store.queue, 1_700_000_000.0
     queue.record(queue.claim(1, now, 10), "accepted", now=now)
-    states, accept = filled.store.alerts.open_alerts("prod"), filled.store.ingest.accept
+    states = filled.store.alerts.open_alerts("prod")
     taken, other = sorted(states, key=lambda state: not state.app_key)
-    found = operations.close(states, {}, accept, now + 60)
+    found = operations.close(filled.store, states, {}, now + 60)
     assert found == {"closed": [taken.key], "unchanged": [], "unknown": [other.key]}
     (ended,) = [one for one in queue.claim(9, now + 90, 10) if one.status == "ok"]
     identity = json.loads(ended.body)["incident_identifier"]
     assert (ended.key, ended.app_key, identity) == (taken.key, taken.app_key, taken.key)
-    assert operations.resend(states, {}, accept, now)["unknown"] == [state.key for state in states]
+    assert operations.resend(filled.store, states, {}, now)["unknown"] == [state.key for state in states]
 
 
 def test_open_alerts_are_resent(run, filled):

@@ -53,6 +53,11 @@ def running():
         commits.stop(30.0)
 
 
+def accepted(commits, incoming):
+    """Wait until it is durable; return the outcome."""
+    return commits.submit(incoming, 0.0).result()
+
+
 def waiting_for(commits, count):
     """Poll until so many wait."""
     pause = threading.Event()
@@ -65,9 +70,9 @@ def test_waiting_webhooks_share_a_transaction(running):
     commits = running(store, queued=woken.set)
     store.open.clear()
     with ThreadPoolExecutor(6) as pool:
-        first = pool.submit(commits.accept, notification("first"), 0.0)
+        first = pool.submit(accepted, commits, notification("first"))
         assert store.entered.wait(30)
-        rest = {name: pool.submit(commits.accept, notification(name), 0.0) for name in "abcde"}
+        rest = {name: pool.submit(accepted, commits, notification(name)) for name in "abcde"}
         assert waiting_for(commits, 5)
         assert not first.done()
         store.open.set()
@@ -92,7 +97,7 @@ def test_busy_senders_go_on_sharing_transactions(running):
     store.accept = slow
     commits = running(store)
     with ThreadPoolExecutor(32) as pool:
-        list(pool.map(lambda _: [commits.accept(notification(), 0.0) for _ in range(25)], range(32)))
+        list(pool.map(lambda _: [accepted(commits, notification()) for _ in range(25)], range(32)))
     assert sum(transactions) == 32 * 25
     assert len(transactions) < 200
 
@@ -102,9 +107,9 @@ def test_unavailable_database_fails_the_whole_group(running):
     store = Store(Unavailable("database: busy"))
     commits = running(store)
     with pytest.raises(Unavailable, match=r"^database: busy$"):
-        commits.accept(notification(), 0.0)
+        accepted(commits, notification())
     store.error = None
-    assert commits.accept(notification(), 0.0).queued == 1
+    assert accepted(commits, notification()).queued == 1
 
 
 def test_unwritable_webhook_fails_alone(running):
@@ -113,9 +118,9 @@ def test_unwritable_webhook_fails_alone(running):
     commits = running(store)
     store.open.clear()
     with ThreadPoolExecutor(4) as pool:
-        first = pool.submit(commits.accept, notification("first"), 0.0)
+        first = pool.submit(accepted, commits, notification("first"))
         assert store.entered.wait(30)
-        rest = [pool.submit(commits.accept, notification(name), 0.0) for name in ("a", "poison", "b")]
+        rest = [pool.submit(accepted, commits, notification(name)) for name in ("a", "poison", "b")]
         assert waiting_for(commits, 3)
         store.open.set()
         assert first.result(30).queued == 1
@@ -130,8 +135,8 @@ def test_unexpected_error_does_not_block_senders(running, error):
     store = Store(error)
     commits = running(store)
     with pytest.raises(Unavailable, match="cannot be stored"):
-        commits.accept(notification("poison"), 0.0)
-    assert commits.accept(notification("prod"), 0.0).queued == 1
+        accepted(commits, notification("poison"))
+    assert accepted(commits, notification("prod")).queued == 1
 
 
 def test_failing_wake_affects_no_sender(running):
@@ -143,7 +148,7 @@ def test_failing_wake_affects_no_sender(running):
             raise failing.pop()
 
     commits = running(store, queued=wake)
-    assert [commits.accept(notification(name), 0.0).queued for name in "abc"] == [1, 1, 1]
+    assert [accepted(commits, notification(name)).queued for name in "abc"] == [1, 1, 1]
     assert failing == []
 
 
@@ -166,7 +171,7 @@ def test_batch_size_is_bounded(running):
     commits = running(store, most_alerts=0)
     store.open.clear()
     with ThreadPoolExecutor(3) as pool:
-        futures = [pool.submit(commits.accept, notification(), 0.0) for _ in range(3)]
+        futures = [pool.submit(accepted, commits, notification()) for _ in range(3)]
         store.open.set()
         assert [one.result(30).queued for one in futures] == [1, 1, 1]
     assert [len(batch) for batch in store.batches] == [1, 1, 1]
@@ -186,7 +191,7 @@ def test_stop_writes_waiting_webhooks(running):
         stopping.result(30)
     assert first.result(30).queued == second.result(30).queued == 1
     with pytest.raises(Unavailable, match="shutting down"):
-        commits.accept(notification(), 0.0)
+        accepted(commits, notification())
 
 
 def test_stop_is_bounded(running):

@@ -75,7 +75,7 @@ class World:
         self.panda = None
         current, waking = lambda: self, Outbox(self.outbox.database, lambda: self.woken.append(1))
         page = OperatorPage(self.outbox, current, self.passwords.get, clock=Clock(lambda: NOW))
-        actions = Actions(waking, current, self.accept, self.passwords.get, clock=Clock(lambda: NOW))
+        actions = Actions(waking, current, self.passwords.get, clock=Clock(lambda: NOW))
         self.client = create_app([page.blueprint(), actions.blueprint()]).test_client()
         self.mapping = self.config.receivers[0].mapping
 
@@ -88,9 +88,6 @@ class World:
 
     def incidents_client(self):
         return self.panda
-
-    def accept(self, notification, now):
-        return self.outbox.ingest.accept([notification], now)[0]
 
     def ingest(self, name="a", /, *, now=NOW - 100, interval=0.0, source="prod", **more):
         found = {"alerts": (alert_at(now, name, source=source, **more),), "update_interval": interval}

@@ -23,7 +23,6 @@ NAMESPACE: Final = "vendorwatch_bridge"
 NOTIFICATIONS: Final = ("accepted", "unreadable", "unauthorized", "too_large", "unsupported", "unavailable")
 EVENTS: Final = ("queued", "unchanged", "superseded", "skipped", "quarantined")
 DELIVERIES: Final = ("accepted", "duplicate", "rejected", "retry", "destination_down")
-CORRECTIONS: Final = ("closed", "opened")
 _LATENCIES: Final = (0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0, 900.0, 3600.0, 21600.0, 86400.0)
 _ATTENDED: Final = (60.0, 300.0, 900.0, 1800.0, 3600.0, 7200.0, 14400.0, 28800.0, 86400.0, 259200.0, 604800.0)
 """People take minutes to days."""
@@ -196,12 +195,6 @@ class Metrics:
         self.silence_refusals.labels(source)
         self.sent_anew.labels(source)
 
-    def expect_reconciled(self, source: str) -> None:
-        """Initialize the counters of one source's reconciler to 0."""
-        for action in CORRECTIONS:
-            self.reconciled.labels(source, action)
-        self.reconcile_failures.labels(source)
-
     def ingested(self, notification: Notification, outcome: Outcome) -> None:
         """Count one accepted webhook and its outcome."""
         receiver, source = notification.receiver, notification.source
@@ -220,11 +213,6 @@ class Metrics:
             self.time_to_resolve.labels(environment).observe(seconds)
         for of, count in outcome.closed_manually.items():
             self.resolved_by_hand.labels(of).inc(count)
-
-    def expect_confirmation(self) -> None:
-        """Initialize the counters of the confirmation to 0."""
-        for level in DIAGNOSTICS:
-            self.diagnostics.labels(level)
 
     def refused(self, refusal: Refusal) -> None:
         """Count a rejected request; if it is a webhook rejected before the application, also by its receiver."""

@@ -14,7 +14,7 @@ from bridge.config import Config
 from bridge.delivery.confirmation_diff import LOOKS, Diagnostic, ListedAlert, compare, read_alerts, read_diagnostics
 from bridge.delivery.integration_api import IntegrationApi
 from bridge.errors import DeliveryError, Unreadable
-from bridge.metrics import Metrics
+from bridge.metrics import DIAGNOSTICS, Metrics
 from bridge.outbox.confirmations import Confirmations
 from bridge.outbox.outbox import Outbox
 from bridge.periodic import CLOCK, Clock, PeriodicThread
@@ -68,7 +68,8 @@ class Confirmation(PeriodicThread):
         self._shown: deque[Diagnostic] = deque(maxlen=_MOST_SHOWN)
         self._last = ConfirmationStatus()
         super().__init__(_ROLE, "Confirming events", self.tick, at_end=self.close, retry=_LONGEST_TICK)
-        metrics.expect_confirmation()
+        for level in DIAGNOSTICS:
+            metrics.diagnostics.labels(level)
 
     @property
     def status(self) -> ConfirmationStatus:

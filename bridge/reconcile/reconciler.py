@@ -90,7 +90,9 @@ class Reconciler(PeriodicThread):
         self.status = ReconcilerStatus(interval=self._reconcile.interval)
         self._next_turn = self._next_fetch = clock.steady()
         super().__init__(self._role, f"Reconciling {settings.source}", self.tick, at_end=self.close)
-        metrics.expect_reconciled(settings.source)
+        for action in Action:
+            metrics.reconciled.labels(settings.source, action)
+        metrics.reconcile_failures.labels(settings.source)
 
     def wake(self) -> None:
         """Fetch alerts left out of a truncated webhook at once."""

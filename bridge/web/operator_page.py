@@ -131,7 +131,9 @@ class OperatorPage:
 
     def listing(self, name: str, rows: Callable[[PageRequest], Page[Any]]) -> Response:
         """Show a page of a list."""
-        return self._page(name, "list", rows=rows(PageRequest(_MANY, (_number() - 1) * _MANY)))
+        number = min(max(request.args.get("page", 1, type=int), 1), _LAST_PAGE)
+        found = rows(PageRequest(_MANY, (number - 1) * _MANY))
+        return self._page(name, "list", rows=found, number=number, many=_MANY)
 
     def incident(self) -> Response:
         """Show one incident in full."""
@@ -165,8 +167,6 @@ class OperatorPage:
             still_firing=self._still_firing,
             user=user,
             token=forms.token(self._password_hash, user) if user else None,
-            number=_number(),
-            many=_MANY,
             q=request.args.get("q", ""),
             query={key: value for key, value in request.args.items() if key in {"q", "page", "key", "source", "id"}},
             following=following,
@@ -189,7 +189,3 @@ def respond(template: str, status: int, **content: Any) -> Response:
 
 def _words() -> Sequence[str]:
     return request.args.get("q", "")[:200].split()
-
-
-def _number() -> int:
-    return min(max(request.args.get("page", 1, type=int), 1), _LAST_PAGE)

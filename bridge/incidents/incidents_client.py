@@ -13,6 +13,7 @@ from bridge.delivery.answers import parsed
 from bridge.delivery.http_api import HttpApi
 from bridge.domain.incident import IncidentRecord
 from bridge.errors import DeliveryError, Rejected, Stopped
+from bridge.receivers.lenient import objects_of
 
 _NOT_FOUND: Final = 404
 _MOST_ENVIRONMENTS: Final = 50
@@ -33,13 +34,12 @@ class IncidentsClient(HttpApi):
         """Add a comment to an incident."""
         self._act(incident, "comments", {"comment": comment})
 
-    def environments(self) -> list[Mapping[str, Any]]:
+    def environments(self) -> list[dict[str, Any]]:
         """Return the environments visible to the key's owner."""
         found = parsed(self.request("GET", self._base).body)
         if found is None:
             raise Stopped("BigPanda's response is not JSON: check the URL")
-        listed = found.get("items", []) if isinstance(found, dict) else found
-        return [one for one in listed if isinstance(one, dict)] if isinstance(listed, list) else []
+        return objects_of(found.get("items") if isinstance(found, dict) else found)
 
     def _act(self, incident: IncidentRecord, action: str, body: Mapping[str, str]) -> None:
         problem: DeliveryError = Rejected("no environment is visible to the owner of this API key")

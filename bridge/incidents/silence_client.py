@@ -12,6 +12,7 @@ from bridge.errors import Stopped, Unreadable
 from bridge.incidents.silence_plan import Silence, Step, Wanted, tagged_key
 from bridge.receivers.bigpanda import CREATED_BY
 from bridge.receivers.bigpanda import Silences as Settings
+from bridge.receivers.lenient import object_of, objects_of
 from exporter.toolkit.lenient import time_of
 
 _EARLIER: Final = 3600.0
@@ -72,23 +73,12 @@ def ours(answer: Any, owner: str) -> Iterator[Silence]:
             raise Unreadable("one is not an object")
         comment = entry.get("comment")
         key = tagged_key(str(entry.get("createdBy")), comment, owner) if isinstance(comment, str) else None
-        state = entry.get("status")
-        if key is None or (isinstance(state, dict) and state.get("state") == "expired"):
+        if key is None or object_of(entry.get("status")).get("state") == "expired":
             continue
         number, starts_at, ends_at = entry.get("id"), entry.get("startsAt"), time_of(entry.get("endsAt"))
         if not isinstance(number, str) or not isinstance(starts_at, str) or ends_at is None:
             raise Unreadable("one of ours has no id, start or end")
-        matchers = _matchers(entry.get("matchers"))
+        found = objects_of(entry.get("matchers"))
+        ours = all(not one.get("isRegex") and one.get("isEqual") is not False for one in found)
+        matchers = tuple(sorted((str(one.get("name")), str(one.get("value"))) for one in found)) if ours else None
         yield Silence(id=number, key=key, matchers=matchers, starts_at=starts_at, ends_at=ends_at, comment=str(comment))
-
-
-def _matchers(found: Any) -> tuple[tuple[str, str], ...] | None:
-    """Return names and values, None if a matcher is not an equality."""
-    if not isinstance(found, list):
-        return None
-    read = []
-    for one in found:
-        if not isinstance(one, dict) or one.get("isRegex") or one.get("isEqual") is False:
-            return None
-        read.append((str(one.get("name")), str(one.get("value"))))
-    return tuple(sorted(read))

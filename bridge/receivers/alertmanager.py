@@ -14,11 +14,11 @@ from pydantic import Field, field_validator, model_validator
 from bridge.domain.alert import Alert, UnreadableAlert
 from bridge.domain.notification import Notification
 from bridge.errors import Unreadable
-from bridge.receivers.lenient import beginning_of, identifier_of, short_text_of, strings_of, text_of, whole_of
+from bridge.receivers.lenient import beginning_of, identifier_of, short_text_of, strings_of, text_of
 from bridge.receivers.settings import AlertmanagerClientSettings, HttpAuthSettings
 from exporter.toolkit.config_types import Duration, Section
 from exporter.toolkit.http_settings import http_url
-from exporter.toolkit.lenient import time_of
+from exporter.toolkit.lenient import number_of, time_of
 
 _ANNOTATED_LINKS = ("runbook_url", "dashboard_url")
 _LINKS = {
@@ -139,7 +139,7 @@ def translate(body: dict[str, Any], settings: Settings, now: float) -> Notificat
     return settings.notification(
         alerts=tuple(alerts),
         unreadable=tuple(unreadable),
-        truncated=max(0, whole_of(body.get("truncatedAlerts")) or 0),
+        truncated=max(0, int(number_of(body.get("truncatedAlerts")) or 0)),
         receiver_name=text_of(body.get("receiver"))[:_LONGEST_NAME],
         heartbeats=tuple(heartbeats),
         ignored=ignored,

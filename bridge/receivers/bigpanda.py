@@ -18,7 +18,6 @@ from bridge.receivers.bigpanda_body import (
     KEY_TAG,
     details,
     first_time,
-    object_of,
     person,
     places,
     quota_available,
@@ -27,6 +26,7 @@ from bridge.receivers.bigpanda_body import (
     texts,
     word,
 )  # fmt: skip
+from bridge.receivers.lenient import object_of
 from bridge.receivers.settings import AlertmanagerClientSettings, HeaderCredentials, ReceiverSettings
 from exporter.toolkit.config_types import Duration
 from exporter.toolkit.http_settings import HeaderSecret, HttpClientSettings, HttpUrl

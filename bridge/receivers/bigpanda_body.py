@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
 
 from bridge.domain.incident_details import ForeignAlert, RelatedChange
+from bridge.receivers.lenient import object_of, objects_of
 from exporter.toolkit.lenient import flag_of, time_of
 
 KEY_TAG: Final = "vendorwatch_key"
@@ -22,11 +23,6 @@ _NOTHING: Final = frozenset({"", "null", "none", "undefined"})
 
 Places = Sequence[Mapping[str, Any]]
 """The objects in which a webhook may have a member."""
-
-
-def object_of(value: Any) -> dict[str, Any]:
-    """Return an object; {} for anything else."""
-    return value if isinstance(value, dict) else {}
 
 
 def list_of(value: Any) -> list[Any]:
@@ -82,9 +78,8 @@ def tags_of(found: Any, *naming: str) -> Iterator[tuple[Any, Any]]:
     """Yield names and values of tags: an object's members, or a list of objects, named by the first of `naming`."""
     if isinstance(found, dict):
         yield from found.items()
-    for tag in found if isinstance(found, list) else ():
-        if isinstance(tag, dict):
-            yield next((tag[name] for name in naming if tag.get(name)), None), tag.get("value", tag.get("tag_value"))
+    for tag in objects_of(found):
+        yield next((tag[name] for name in naming if tag.get(name)), None), tag.get("value", tag.get("tag_value"))
 
 
 def details(body: Mapping[str, Any], incident: Mapping[str, Any], now: float) -> dict[str, Any]:

@@ -16,7 +16,16 @@ _MOST_NAMES: Final = 1000
 _MOST_TOGETHER: Final = 1_000_000
 """Most characters kept of an object's names and texts: they are stored more than once, and BigPanda accepts few."""
 _LONGEST_IDENTIFIER: Final = 128
-_LARGEST: Final = 1e14
+
+
+def object_of(value: Any) -> dict[str, Any]:
+    """Return an object; {} for anything else."""
+    return value if isinstance(value, dict) else {}
+
+
+def objects_of(value: Any) -> list[dict[str, Any]]:
+    """Return the objects in a list; [] for anything else."""
+    return [one for one in value if isinstance(one, dict)] if isinstance(value, list) else []
 
 
 def beginning_of(value: Any) -> str:
@@ -73,10 +82,3 @@ def identifier_of(value: Any) -> str:
     """Return an identifier, a whole number or one line of ASCII; "" for anything else."""
     text = "" if isinstance(value, bool | float) else text_of(value)
     return text.strip() if len(text) <= _LONGEST_IDENTIFIER and text.isascii() and text.isprintable() else ""
-
-
-def whole_of(value: Any) -> int | None:
-    """Return a number without its fraction; None for anything else, or beyond any count."""
-    if isinstance(value, bool) or not isinstance(value, int | float) or not abs(value) < _LARGEST:
-        return None
-    return math.floor(value)

@@ -13,7 +13,7 @@ from typing import Any, ClassVar
 from bridge.domain.alert import Alert
 from bridge.domain.notification import Notification
 from bridge.errors import Unreadable
-from bridge.receivers.lenient import identifier_of, short_text_of
+from bridge.receivers.lenient import identifier_of, object_of, short_text_of
 from bridge.receivers.settings import BigPandaStatus, HttpAuthSettings
 from exporter.toolkit.lenient import time_of
 
@@ -101,7 +101,7 @@ def _with_recovered(entry: Mapping[str, Any]) -> dict[str, Any]:
     for member, recovered in (("agents", "recoveredAgents"), ("monitors", "recoveredMonitors")):
         each = entry.get(member)
         if isinstance(each, list):
-            ended = [isinstance(one, dict) and short_text_of(one.get("active")) in _ENDED for one in each]
+            ended = [short_text_of(object_of(one).get("active")) in _ENDED for one in each]
             found[member] = [one for one, over in zip(each, ended, strict=True) if not over]
             found[recovered] = [one for one, over in zip(each, ended, strict=True) if over]
     return found
@@ -173,8 +173,7 @@ def _described(entry: Mapping[str, Any], tags: Mapping[str, str]) -> str:
 def _each(entries: Any, part: str) -> Iterator[str]:
     """Yield one member of each entry of a list, or each entry itself if `part` is ""."""
     for entry in entries if isinstance(entries, list) else []:
-        text = short_text_of(entry.get(part) if isinstance(entry, dict) else entry if not part else None)
-        if text:
+        if text := short_text_of(object_of(entry).get(part) if part else entry):
             yield text
 
 

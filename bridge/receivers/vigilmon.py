@@ -6,6 +6,7 @@ messages are ordered by expiry: a later date is newer, and so are fewer days lef
 The documentation leaves out much (test messages, nullable values), so only identifying members are required.
 """
 
+import math
 from collections.abc import Mapping
 from typing import Any
 from urllib.parse import SplitResult, urlsplit
@@ -15,11 +16,11 @@ from pydantic import Field
 from bridge.domain.alert import Alert
 from bridge.domain.notification import Notification
 from bridge.errors import Unreadable
-from bridge.receivers.lenient import identifier_of, short_text_of, whole_of
+from bridge.receivers.lenient import identifier_of, short_text_of
 from bridge.receivers.settings import ReceiverSettings
 from exporter.toolkit.config_types import Duration
 from exporter.toolkit.http_settings import HeaderSecret
-from exporter.toolkit.lenient import time_of
+from exporter.toolkit.lenient import number_of, time_of
 
 _DAY = 86400.0
 _UP_AFTER = 0.5
@@ -144,8 +145,8 @@ def _expiring(body: Mapping[str, Any], settings: Settings, now: float) -> Alert:
 
 
 def _whole(value: Any) -> int | None:
-    count = whole_of(value)
-    return None if count is None else max(-_MOST, min(count, _MOST))
+    count = number_of(value)
+    return None if count is None else math.floor(max(-_MOST, min(count, _MOST)))
 
 
 def _split(value: Any) -> SplitResult | None:

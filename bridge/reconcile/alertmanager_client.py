@@ -22,6 +22,7 @@ from bridge.delivery.http_api import HttpApi
 from bridge.domain.alert import Alert, clean
 from bridge.errors import DeliveryError, Unanswered, Unreadable
 from bridge.receivers.alertmanager import Settings, read
+from bridge.receivers.lenient import object_of, objects_of
 from exporter.toolkit.config_types import seconds
 from exporter.toolkit.lenient import time_of
 from exporter.toolkit.yaml_file import parse_foreign
@@ -181,12 +182,11 @@ def status(answer: Any) -> tuple[float | None, bool, float, frozenset[str]]:
     if not isinstance(answer, dict):
         raise Unreadable("status: not an object")
     started = time_of(answer["uptime"]) if isinstance(answer.get("uptime"), str) else None
-    cluster, about, config = (answer.get(member) for member in ("cluster", "versionInfo", "config"))
-    settling = isinstance(cluster, dict) and cluster.get("status") == "settling"
-    version = _VERSION.match(str(about.get("version"))) if isinstance(about, dict) else None
+    cluster, about, config = (object_of(answer.get(member)) for member in ("cluster", "versionInfo", "config"))
+    settling = cluster.get("status") == "settling"
+    version = _VERSION.match(str(about.get("version")))
     release = (int(version[1]), int(version[2])) if version else _GROUPS_SHOW_MUTES
-    original = config.get("original") if isinstance(config, dict) else None
-    original = original if isinstance(original, str) else ""
+    original = str(config.get("original"))
     lag, others = _routing(original)
     if release >= _SHOWS_MUTES:
         lag = 0.0
@@ -201,24 +201,18 @@ def _routing(config: str) -> tuple[float, frozenset[str]]:
 
     Cached, because parsing the YAML is slow.
     """
-    parsed: Any = None
+    parsed = {}
     with suppress(ValueError):
-        parsed = parse_foreign(config)
-    parsed = parsed if isinstance(parsed, dict) else {}
-    receivers = parsed["receivers"] if isinstance(parsed.get("receivers"), list) else []
-    others = [one for one in receivers if isinstance(one, dict) and not one.get("webhook_configs")]
-    return max(_group_intervals(parsed.get("route"), _GROUP_INTERVAL)), frozenset(_names(others))
+        parsed = object_of(parse_foreign(config))
+    others = [one for one in objects_of(parsed.get("receivers")) if not one.get("webhook_configs")]
+    return max(_group_intervals(object_of(parsed.get("route")), _GROUP_INTERVAL)), frozenset(_names(others))
 
 
-def _group_intervals(route: Any, inherited: float) -> Iterator[float]:
-    written = route.get("group_interval") if isinstance(route, dict) else None
-    try:
-        interval = inherited if written is None else seconds(written)
-    except ValueError:
-        interval = inherited
+def _group_intervals(route: Mapping[str, Any], interval: float) -> Iterator[float]:
+    with suppress(KeyError, ValueError):
+        interval = seconds(route["group_interval"])
     yield interval
-    children = route.get("routes") if isinstance(route, dict) else None
-    for child in children if isinstance(children, list) else ():
+    for child in objects_of(route.get("routes")):
         yield from _group_intervals(child, interval)
 
 
@@ -235,7 +229,7 @@ def listed(answer: Any, settings: Settings, now: float) -> Iterator[Listed]:
             raise Unreadable("labels: not text")
         if time_of(entry.get("startsAt")) is None:
             raise Unreadable("startsAt: not a time")
-        state: Mapping[str, Any] = entry["status"] if isinstance(entry.get("status"), dict) else {}
+        state = object_of(entry.get("status"))
         suppressed = state.get("state") == "suppressed" or any(state.get(name) for name in _MUTES)
         silenced_by = state.get("silencedBy")
         yield Listed(
@@ -250,8 +244,8 @@ def listed(answer: Any, settings: Settings, now: float) -> Iterator[Listed]:
 def muted(answer: Any, names: Collection[str], settings: Settings, now: float) -> set[str]:
     """Return the keys muted in all groups of these receivers. Raises Unreadable if an alert cannot be read."""
     by_muting: dict[bool, set[str]] = {True: set(), False: set()}
-    for group in answer if isinstance(answer, list) else ():
-        if isinstance(group, dict) and not set(_names([group.get("receiver")])).isdisjoint(names):
+    for group in objects_of(answer):
+        if not set(_names([group.get("receiver")])).isdisjoint(names):
             for found in listed(group.get("alerts"), settings, now):
                 by_muting[found.suppressed].add(found.alert.key)
     return by_muting[True] - by_muting[False]
@@ -260,8 +254,8 @@ def muted(answer: Any, names: Collection[str], settings: Settings, now: float) -
 def silences(answer: Any) -> dict[str, Silence]:
     """Return the silences of a list, by id, leaving out incomplete ones."""
     found = {}
-    for entry in answer if isinstance(answer, list) else ():
-        ends_at = time_of(entry.get("endsAt")) if isinstance(entry, dict) else None
+    for entry in objects_of(answer):
+        ends_at = time_of(entry.get("endsAt"))
         if ends_at is not None and isinstance(entry.get("id"), str):
             by, comment = (clean(str(entry.get(name) or "")) for name in ("createdBy", "comment"))
             until = datetime.fromtimestamp(ends_at, UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
@@ -270,5 +264,4 @@ def silences(answer: Any) -> dict[str, Silence]:
 
 
 def _names(receivers: Any) -> list[str]:
-    found = [one.get("name") for one in receivers if isinstance(one, dict)] if isinstance(receivers, list) else []
-    return [name for name in found if isinstance(name, str)]
+    return [name for one in objects_of(receivers) if isinstance(name := one.get("name"), str)]

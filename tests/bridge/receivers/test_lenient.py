@@ -6,7 +6,7 @@ import pytest
 
 from bridge.domain.event import draft, status_of
 from bridge.receivers.alertmanager import Settings, translate
-from bridge.receivers.lenient import identifier_of, strings_of, whole_of
+from bridge.receivers.lenient import identifier_of, strings_of
 from tests.bridge.alerts import build
 
 NOW = 1_795_200_000.0
@@ -151,9 +151,7 @@ def test_an_identifier_is_a_whole_number_or_a_line_of_ascii(value, identifier):
     assert identifier_of(value) == identifier
 
 
-@pytest.mark.parametrize(
-    ("value", "count"), [(3, 3), (2.9, 2), (-1, -1), (True, None), ("3", None), (10**400, None), (1e300, None)]
-)
+@pytest.mark.parametrize(("value", "count"), [(3, 3), (2.9, 2), (-1, 0), (True, 0), ("3", 3), (10**400, 0), (1e300, 0)])
 def test_count_is_bounded(value, count):
     """A larger one would fail after the webhook is durable, and its sender would retry forever."""
-    assert whole_of(value) == count
+    assert translated(alert(), truncatedAlerts=value).truncated == count

@@ -31,6 +31,7 @@ _PER_DAY = 1e-4
 _MOST = 10_000
 _LONGEST_HOST = 253
 _TLS_PORT = 443
+_SCHEMES = ("http", "https")
 _MONITORED = ("monitor_down", "monitor_up", "monitor_escalation")
 _CERTIFICATE = "ssl.expiring"
 _ABOUT = frozenset({"monitor", "monitor_url"})
@@ -103,7 +104,7 @@ def _monitored(body: Mapping[str, Any], event: str, settings: Settings, now: flo
         severity="critical",
         labels={tag: value for tag, value in tags.items() if value},
         annotations={"description": down if firing else f"{name} is up"},
-        links={"url": _page(url)} if url else {},
+        links={"url": url.geturl()} if url else {},
         starts_at=now if time is None else time,
         ends_at=None if firing else time,
         at=None if time is None else time + (_PER_MINUTE * (minutes or 0) if firing else _UP_AFTER),
@@ -116,7 +117,7 @@ def _expiring(body: Mapping[str, Any], settings: Settings, now: float) -> Alert:
     url = _split(body.get("monitor_url"))
     if url is None:
         raise Unreadable("monitor_url: not a URL" if body.get("monitor_url") is not None else "monitor_url: missing")
-    host, port = _host(url), url.port or _TLS_PORT
+    host, port = url.netloc.removesuffix(f":{url.port}"), url.port or _TLS_PORT
     date = short_text_of(body.get("expires_at"))
     expires_at, days = time_of(body.get("expires_at")), _whole(body.get("days_remaining"))
     if days is None and expires_at is not None:
@@ -137,7 +138,7 @@ def _expiring(body: Mapping[str, Any], settings: Settings, now: float) -> Alert:
         severity=tags["severity"],
         labels={tag: value for tag, value in tags.items() if value},
         annotations={"description": f"The certificate of {host}:{port} {when}" + (f": {date}" if date else "")},
-        links={"url": _page(url._replace(path=""))},
+        links={"url": url._replace(path="").geturl()},
         starts_at=now,
         at=None if expires_at is None else expires_at - _PER_DAY * (days or 0),
         ordered=expires_at is not None,
@@ -150,24 +151,16 @@ def _whole(value: Any) -> int | None:
 
 
 def _split(value: Any) -> SplitResult | None:
-    """Return the parts of a URL, which may lack its scheme; None for anything else."""
+    """Return the parts of a URL, which may lack its scheme; None for anything else.
+
+    Without its user, query and fragment, which may contain secrets.
+    """
     text = short_text_of(value)
     try:
         url = urlsplit(text if "://" in text else f"https://{text}")
-        _ = url.port
+        host, port = url.hostname or "", "" if url.port is None else f":{url.port}"
     except ValueError:
         return None
-    host = url.hostname or ""
-    named = 0 < len(host) <= _LONGEST_HOST and host.isprintable() and " " not in host
-    return url if named and url.scheme in {"http", "https"} else None
-
-
-def _host(url: SplitResult) -> str:
-    host = url.hostname or ""
-    return f"[{host}]" if ":" in host else host
-
-
-def _page(url: SplitResult) -> str:
-    """Return a URL without its user, query and fragment, which may contain secrets."""
-    port = "" if url.port is None else f":{url.port}"
-    return f"{url.scheme}://{_host(url)}{port}{url.path}"
+    if not (0 < len(host) <= _LONGEST_HOST and host.isprintable() and " " not in host and url.scheme in _SCHEMES):
+        return None
+    return url._replace(netloc=(f"[{host}]" if ":" in host else host) + port, query="", fragment="")

@@ -24,7 +24,6 @@ from bridge.receivers.bigpanda_body import (
     tags_of,
     text,
     texts,
-    word,
 )  # fmt: skip
 from bridge.receivers.lenient import object_of
 from bridge.receivers.settings import AlertmanagerClientSettings, HeaderCredentials, ReceiverSettings
@@ -80,7 +79,7 @@ def translate(body: dict[str, Any], settings: Settings, now: float) -> Notificat
     if not isinstance(reported, dict):
         raise Unreadable("incident: not an object")
     number = text(reported.get("id")) or text(reported.get("incident_id"))
-    if number is None:
+    if not number:
         raise Unreadable("incident: id: missing")
     try:
         digest = hashlib.blake2b(json.dumps(body, sort_keys=True).encode(), digest_size=12).hexdigest()
@@ -93,9 +92,9 @@ def translate(body: dict[str, Any], settings: Settings, now: float) -> Notificat
 def _incident(number: str, reported: Mapping[str, Any], body: Mapping[str, Any]) -> Incident:
     where = places(body, reported)
     metadata = {**object_of(body.get("metadata")), **object_of(reported.get("metadata"))}
-    event = text(body.get("event")) or text(reported.get("event")) or ""
+    event = text(body.get("event")) or text(reported.get("event"))
     active = flag_of(reported.get("active"))
-    status = word(reported.get("status"))
+    status = text(reported.get("status")).lower()
     # Only an object has the end of the snooze: an older body has just a flag.
     snooze = reported.get("snooze")
     snoozed = flag_of(snooze.get("snoozed") if isinstance(snooze, dict) else snooze)
@@ -107,16 +106,16 @@ def _incident(number: str, reported: Mapping[str, Any], body: Mapping[str, Any])
     return Incident(
         id=number,
         status=status if status in STATUSES else None,
-        severity=word(reported.get("severity")),
+        severity=text(reported.get("severity")).lower() or None,
         active=_TRIGGERS.get(event) if active is None else active,
-        environment=text(metadata.get("environment")) or text(reported.get("environment")),
+        environment=text(metadata.get("environment")) or text(reported.get("environment")) or None,
         started_at=first_time(reported, "startedOn", "started_at", "start"),
         updated_at=first_time(reported, "updatedOn", "updated_at"),
         ended_at=first_time(reported, "endedOn", "ended_at", "end"),
         snoozed=snoozed,
         snoozed_until=first_time(object_of(snooze), "end_time", "endTime", "wake"),
         keys=_keys(reported),
-        acknowledged=status == "acknowledged" or person(where, "assignee") is not None,
+        acknowledged=status == "acknowledged" or bool(person(where, "assignee")),
         who=next(filter(None, names), None),
         link=next((page for page in texts(pages) if page.startswith(("http://", "https://"))), None),
         event=event,

@@ -5,11 +5,12 @@ malformed, count as absent.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
+from itertools import chain
 from typing import Any, Final
 
 from bridge.domain.incident_details import ForeignAlert, RelatedChange
 from bridge.receivers.lenient import object_of, objects_of
-from exporter.toolkit.lenient import flag_of, time_of
+from exporter.toolkit.lenient import flag_of, number_of, time_of
 
 KEY_TAG: Final = "vendorwatch_key"
 _ANY: Final = "default"
@@ -38,14 +39,14 @@ def places(body: Mapping[str, Any], incident: Mapping[str, Any]) -> Places:
     return incident, object_of(incident.get("metadata")), object_of(body.get("metadata")), body
 
 
-def text(value: Any) -> str | None:
-    """Return text; None for an empty value or placeholder."""
+def text(value: Any) -> str:
+    """Return text; "" for an empty value or placeholder."""
     if isinstance(value, float) and value.is_integer():
         value = int(value)
     if isinstance(value, int) and not isinstance(value, bool):
-        value = str(value)[:_LONGEST] if abs(value) < _LARGEST else None
+        value = str(value)[:_LONGEST] if abs(value) < _LARGEST else ""
     if not isinstance(value, str) or _PLACEHOLDER in value or value.strip().lower() in _NOTHING:
-        return None
+        return ""
     return value.strip()[:_LONGEST]
 
 
@@ -54,24 +55,16 @@ def texts(value: Any) -> list[str]:
     return [found for one in list_of(value) if (found := text(one))]
 
 
-def word(value: Any) -> str | None:
-    """Return text in lower case."""
-    found = text(value)
-    return found.lower() if found else None
-
-
 def first_time(found: Mapping[str, Any], *names: str) -> float | None:
     """Return the first of these members that is a time."""
     return next((time for name in names if (time := time_of(found.get(name))) is not None), None)
 
 
-def person(where: Places, role: str) -> str | None:
-    """Return the name of the person with a role, or another identification."""
-    for found in (place.get(role) for place in where):
-        names = [found.get(member) for member in ("name", "username", "email")] if isinstance(found, dict) else [found]
-        if who := next(filter(None, map(text, names)), None):
-            return who
-    return None
+def person(where: Places, role: str) -> str:
+    """Return the name of the person with a role, or another identification; "" for none."""
+    people = (place.get(role) for place in where)
+    known = (map(one.get, ("name", "username", "email")) if isinstance(one, dict) else (one,) for one in people)
+    return next(filter(None, map(text, chain.from_iterable(known))), "")
 
 
 def tags_of(found: Any, *naming: str) -> Iterator[tuple[Any, Any]]:
@@ -90,7 +83,7 @@ def details(body: Mapping[str, Any], incident: Mapping[str, Any], now: float) ->
         who = person(where, role)
         # An assignee of null means that it is no longer assigned; an unfilled placeholder means nothing.
         if who or any(role in place and place[role] is None for place in where):
-            found[role] = who or ""
+            found[role] = who
     if snoozer := person([object_of(incident.get("snooze"))], "snoozed_by"):
         found["snoozed_by"] = snoozer
     if environment := text(_first(where, "environment_id")):
@@ -120,8 +113,7 @@ def details(body: Mapping[str, Any], incident: Mapping[str, Any], now: float) ->
 def quota_available(body: Mapping[str, Any], incident: Mapping[str, Any]) -> float | None:
     """Return the integration's remaining shares until the next reset; None if the webhook does not have it."""
     quotas = (object_of(place.get("quota")).get("available") for place in places(body, incident))
-    available = next(filter(None, map(text, quotas)), "")
-    return float(available) if available.removeprefix("-").isdecimal() else None
+    return number_of(next(filter(None, map(text, quotas)), None))
 
 
 def _first(where: Places, *names: str) -> Any:
@@ -140,11 +132,11 @@ def _changes(found: Sequence[Any]) -> Iterator[RelatedChange]:
         if number := text(change.get("identifier")) or text(change.get("id")) or text(related.get("id")):
             yield RelatedChange(
                 id=number,
-                summary=text(change.get("summary")) or "",
-                status=text(change.get("status")) or "",
-                link=text(change.get("ticket_url")) or "",
-                certainty=text(related.get("match_certainty")) or "",
-                comment=text(related.get("comment")) or "",
+                summary=text(change.get("summary")),
+                status=text(change.get("status")),
+                link=text(change.get("ticket_url")),
+                certainty=text(related.get("match_certainty")),
+                comment=text(related.get("comment")),
             )
 
 
@@ -157,10 +149,9 @@ def _foreign(found: Sequence[Any]) -> Iterator[ForeignAlert]:
         # Of each either the tag that has it, or the value itself.
         properties = [next(filter(None, map(text, map(alert.get, names))), "") for names in named]
         subject = " ".join(tags.get(name, name) for name in properties if name)
-        description = text(alert.get("description")) or ""
         yield ForeignAlert(
             id=number,
-            status=word(alert.get("status")) or "",
-            source=text(alert.get("sourceSystem")) or text(alert.get("source_system")) or "",
-            description=": ".join(part for part in (subject, description) if part),
+            status=text(alert.get("status")).lower(),
+            source=text(alert.get("sourceSystem")) or text(alert.get("source_system")),
+            description=": ".join(filter(None, (subject, text(alert.get("description"))))),
         )

@@ -40,7 +40,7 @@ _REASONS: Final = {Action.CLOSED: "unknown to every Alertmanager in two consecut
 _log = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True)
 class ReconcilerStatus:
     """The status of a reconciler. `last_success`: when all Alertmanagers last answered this process, None: not yet.
 
@@ -116,10 +116,10 @@ class Reconciler(PeriodicThread):
         before, self._before = self._before, None
         if not self._outbox.status.lead(self._role, self._owner, self._clock.wall(), self._lease):
             self._had_alerts, self.silenced = False, {}
-            self.status = replace(self.status, since=None, last_success=None, unanswered="")
+            self.status.since, self.status.last_success, self.status.unanswered = None, None, ""
             return
         if self.status.since is None:
-            self.status = replace(self.status, since=self._clock.wall())
+            self.status.since = self._clock.wall()
         held = self._held()
         latest, peers = self._poll(held, before.since if before else {})
         self._before = latest
@@ -220,7 +220,7 @@ class Reconciler(PeriodicThread):
         for alert in self._outbox.correct(wanted, self._clock.wall()):
             action = actions[alert.key]
             self._metrics.reconciled.labels(self._settings.source, action).inc()
-            self.status = replace(self.status, corrections=self.status.corrections + 1)
+            self.status.corrections += 1
             _log.warning("Reconciled: %s %s (%s): %s", action, alert.key, alert.name, reasons[action])
 
     def _follow_silences(self, held: Mapping[str, AlertState], latest: Poll, peers: Iterable[Peer]) -> None:
@@ -254,13 +254,12 @@ class Reconciler(PeriodicThread):
     def _report_health(self, answers: Iterable[Peer | Unanswered]) -> None:
         source = self._settings.source
         failed = {answer.url: str(answer) for answer in answers if isinstance(answer, Unanswered)}
-        self.status = replace(self.status, unanswered="; ".join(f"{url}: {why}" for url, why in failed.items()))
-        if failed:
-            self._metrics.reconcile_failures.labels(source).inc(len(failed))
-            self.status = replace(self.status, failures=self.status.failures + len(failed))
-        else:
-            self._metrics.reconcile_success.labels(source).set(self._clock.wall())
-            self.status = replace(self.status, last_success=self._clock.wall())
+        self.status.unanswered = "; ".join(f"{url}: {why}" for url, why in failed.items())
+        self.status.failures += len(failed)
+        self._metrics.reconcile_failures.labels(source).inc(len(failed))
+        if not failed:
+            self.status.last_success = self._clock.wall()
+            self._metrics.reconcile_success.labels(source).set(self.status.last_success)
         for url in map(origin, self._reconcile.urls):
             down = f"Alertmanager {url} is unavailable for reconciling {source}: {failed[url]}" if url in failed else ""
             self.conditions.report(url, down)

@@ -105,6 +105,7 @@ class Metrics:
         counter = partial(Counter, namespace=NAMESPACE, registry=self.registry)
         gauge = partial(Gauge, namespace=NAMESPACE, registry=self.registry)
         histogram = partial(Histogram, namespace=NAMESPACE, registry=self.registry)
+        counter_of, gauge_of = partial(counter, labelnames=["source"]), partial(gauge, labelnames=["source"])
         self.notifications = counter("notifications", "Webhooks, by response.", ["receiver", "source", "outcome"])
         self.refusals = counter("http_refusals", "HTTP requests rejected, by reason.", ["reason"])
         for reason in REASONS:
@@ -114,53 +115,35 @@ class Metrics:
         self.deliveries = counter("deliveries", "Events sent, by outcome.", ["outcome"])
         for outcome in DELIVERIES:
             self.deliveries.labels(outcome)
-        self.unmapped = counter("unmapped_severities", "Alerts with an unknown severity.", ["source"])
-        self.truncated = counter("truncated_alerts", "Alerts left out of webhooks by max_alerts.", ["source"])
+        self.unmapped = counter_of("unmapped_severities", "Alerts with an unknown severity.")
+        self.truncated = counter_of("truncated_alerts", "Alerts left out of webhooks by max_alerts.")
         self.reconciled = counter("reconciled_alerts", "Corrections by the reconciler.", ["source", "action"])
-        self.reconcile_success = gauge(
-            "reconcile_last_success_timestamp_seconds",
-            "When all Alertmanagers last answered the reconciler.",
-            ["source"],
-        )
-        self.reconcile_failures = counter(
-            "reconcile_failures", "Failed requests of the reconciler to an Alertmanager.", ["source"]
-        )
-        self.watchdog_silent = gauge(
-            "watchdog_silent",
-            "1 if the watchdog's alert has been silent for longer than max_silence, else 0.",
-            ["source"],
-        )
-        self.latency = histogram(
-            "delivery_latency_seconds",
-            "Seconds from accepting a webhook to BigPanda accepting its event.",
-            buckets=_LATENCIES,
-        )
+        answered = "When all Alertmanagers last answered the reconciler."
+        self.reconcile_success = gauge_of("reconcile_last_success_timestamp_seconds", answered)
+        failed = "Failed requests of the reconciler to an Alertmanager."
+        self.reconcile_failures = counter_of("reconcile_failures", failed)
+        silent = "1 if the watchdog's alert has been silent for longer than max_silence, else 0."
+        self.watchdog_silent = gauge_of("watchdog_silent", silent)
+        accepted = "Seconds from accepting a webhook to BigPanda accepting its event."
+        self.latency = histogram("delivery_latency_seconds", accepted, buckets=_LATENCIES)
         attended = partial(histogram, labelnames=["bigpanda_environment"], buckets=_ATTENDED)
         since = "Seconds from the start of an incident to {}, as reported by BigPanda's webhooks."
         until = since.format("its assignment, acknowledgement or snooze")
         self.time_to_acknowledge = attended("incident_time_to_acknowledge_seconds", until)
         self.time_to_resolve = attended("incident_time_to_resolve_seconds", since.format("its end"))
-        self.resolved_by_hand = counter(
-            "resolved_by_hand", "Alerts that still fired when their incident was closed in BigPanda.", ["source"]
-        )
+        by_hand = "Alerts that still fired when their incident was closed in BigPanda."
+        self.resolved_by_hand = counter_of("resolved_by_hand", by_hand)
         self.callbacks = counter("callbacks", "Calls of BigPanda's callback service.", ["source", "outcome"])
         self.silences = counter("silences", "Silences in Alertmanager for snoozed incidents.", ["source", "action"])
-        self.silence_failures = counter(
-            "silence_failures", "Failed requests to Alertmanager about silences.", ["source"]
-        )
-        self.silence_refusals = gauge(
-            "silence_refusals", "Wanted silences that Alertmanager currently rejects.", ["source"]
-        )
-        self.silenced_alerts = gauge(
-            "silenced_alerts", "Open alerts silenced in Alertmanager, as last seen by the reconciler.", ["source"]
-        )
+        self.silence_failures = counter_of("silence_failures", "Failed requests to Alertmanager about silences.")
+        self.silence_refusals = gauge_of("silence_refusals", "Wanted silences that Alertmanager currently rejects.")
+        silenced = "Open alerts silenced in Alertmanager, as last seen by the reconciler."
+        self.silenced_alerts = gauge_of("silenced_alerts", silenced)
         self.confirmed_events = counter("confirmed_events", "Events that BigPanda was seen to have processed.")
-        self.diagnostics = counter(
-            "diagnostics", "Entries of BigPanda's diagnostics about our app keys, by level.", ["level"]
-        )
-        self.sent_anew = counter(
-            "sent_anew", "Alerts resent because they were still firing after their incident was closed.", ["source"]
-        )
+        diagnostics = "Entries of BigPanda's diagnostics about our app keys, by level."
+        self.diagnostics = counter("diagnostics", diagnostics, ["level"])
+        anew = "Alerts resent because they were still firing after their incident was closed."
+        self.sent_anew = counter_of("sent_anew", anew)
         self.destination_up = gauge("destination_up", "1 if BigPanda accepted the last request, else 0.")
         self.destination_up.set(1)
         self.reload_successful = gauge("config_last_reload_successful", "Whether the last reload succeeded.")

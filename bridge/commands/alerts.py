@@ -21,10 +21,10 @@ _ALL = PageRequest(1_000_000)
 def show_list(arguments: Namespace, _: Config, outbox: Outbox) -> int:
     """List open alerts, the most urgent first."""
     states, now = outbox.alerts.page([], _ALL).rows, time.time()
-    rows = (
-        (state.status, state.alert.name, host(state.alert), span(now - state.starts_at), _receiver(state), state.key)
-        for state in states
-    )
+    rows = []
+    for state in states:
+        alert, age = state.alert, span(now - state.starts_at)
+        rows.append((state.status, alert.name, host(alert), age, f"{alert.receiver}/{alert.source}", state.key))
     names = ("STATUS", "ALERT", "HOST", "AGE", "RECEIVER", "KEY")
     return output.listed(arguments, map(_record, states), names, rows, "no open alerts")
 
@@ -71,21 +71,18 @@ def _act(act: Callable[..., dict[str, list[str]]], arguments: Namespace, config:
 
 
 def _described(state: AlertState, now: float) -> dict[str, object]:
+    alert = state.alert
     return {
-        "alert": state.alert.name,
-        "host": host(state.alert),
+        "alert": alert.name,
+        "host": host(alert),
         "key": state.key,
-        "receiver": _receiver(state),
+        "receiver": f"{alert.receiver}/{alert.source}",
         "status": state.status,
         "since": f"{moment(state.since)} ({span(now - state.since)})",
-        **{f"label {name}": value for name, value in state.alert.labels.items()},
-        **{f"annotation {name}": value for name, value in state.alert.annotations.items()},
-        **state.alert.links,
+        **{f"label {name}": value for name, value in alert.labels.items()},
+        **{f"annotation {name}": value for name, value in alert.annotations.items()},
+        **alert.links,
     }
-
-
-def _receiver(state: AlertState) -> str:
-    return f"{state.alert.receiver}/{state.alert.source}"
 
 
 def _record(state: AlertState) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from urllib.parse import urlencode
 
 from flask import Blueprint, Response, request
@@ -30,13 +31,14 @@ class Actions:
     def blueprint(self) -> Blueprint:
         """Return the routes, each only for a user who may change something."""
         actions = Blueprint("actions", __name__, template_folder="templates")
+        letters, quarantine, clock = self._outbox.dead_letters, self._outbox.quarantine, self._clock
         for path, view in (
             ("/alerts/close", lambda: self._on_alert(close)),
             ("/alerts/resend", lambda: self._on_alert(resend)),
             ("/dead-letters/requeue", self.requeue),
-            ("/dead-letters/discard", self.discard),
+            ("/dead-letters/discard", lambda: _discard("../dead-letters", partial(letters.discard, now=clock.wall()))),
             ("/quarantine/replay", self.replay),
-            ("/quarantine/discard", self.discard_quarantined),
+            ("/quarantine/discard", lambda: _discard("../quarantine", quarantine.discard)),
             ("/incidents/resolve", lambda: self._on_incident("resolved", lambda client: client.resolve)),
             ("/incidents/comment", lambda: self._on_incident("commented", lambda client: client.comment)),
         ):
@@ -66,21 +68,11 @@ class Actions:
         self._outbox.wake()
         return _back("../dead-letters", done)
 
-    def discard(self) -> Response:
-        """Discard dead letters."""
-        count = self._outbox.dead_letters.discard(forms.ids(), self._clock.wall(), up_to=forms.up_to())
-        return _back("../dead-letters", {"discarded": range(count)})
-
     def replay(self) -> Response:
         """Process quarantined webhooks again."""
         ids = None if forms.up_to() else forms.ids()
         done = replay(self._outbox, ids, self._current().config.by_source, self._clock.wall())
         return _back("../quarantine", done)
-
-    def discard_quarantined(self) -> Response:
-        """Delete quarantined webhooks."""
-        count = self._outbox.quarantine.discard(forms.ids(), up_to=forms.up_to())
-        return _back("../quarantine", {"discarded": range(count)})
 
     def _on_incident(
         self, done: str, action: Callable[[IncidentsClient], Callable[[IncidentRecord, str], None]]
@@ -99,6 +91,10 @@ class Actions:
         finally:
             client.close()
         return _back(f"../incident?{urlencode({'source': found.source, 'id': found.id})}", {done: [number]}, number)
+
+
+def _discard(where: str, discard: Callable[..., int]) -> Response:
+    return _back(where, {"discarded": range(discard(forms.ids(), up_to=forms.up_to()))})
 
 
 def _back(where: str, done: Mapping[str, Sequence[object]], about: str = "") -> Response:

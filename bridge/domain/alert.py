@@ -10,8 +10,8 @@ class Alert:
 
     `key`: its identity across time and BigPanda's `incident_identifier`, always the same on firing and resolved.
     `severity`: the sender's word, "" if missing. Times are epoch seconds; `ends_at` is None while firing. `at`: the
-    sender's own time of this state, if the sender's times order its states (`ordered`): then an older state never
-    replaces a newer one. Alertmanager's do not: a stale peer and a genuine re-fire look alike. `level`: the urgency
+    sender's own time of this state, if the sender's times order its states: then an older state never replaces a newer
+    one. Alertmanager's do not: a stale peer and a genuine re-fire look alike. `level`: the urgency
     within its status; an escalation raises it. `volatile`: members of the event whose change alone is no update: a
     measured value, a rendered image.
 
@@ -33,7 +33,6 @@ class Alert:
     starts_at: float
     ends_at: float | None = None
     at: float | None = None
-    ordered: bool = False
     level: float = 0.0
     volatile: Mapping[str, str] = field(default_factory=dict)
     identity: str = ""
@@ -46,7 +45,7 @@ class Alert:
         Its own start decides too, because a clock may have stepped back between start and end. A start in the future
         is by a clock that was ahead, and says nothing.
         """
-        return not self.ordered and self.ends_at is not None and max(self.starts_at, self.ends_at) < starts_at <= now
+        return self.at is None and self.ends_at is not None and max(self.starts_at, self.ends_at) < starts_at <= now
 
 
 @dataclass(frozen=True, slots=True)

@@ -93,8 +93,8 @@ class AlertState:
 
     def is_newer_than(self, alert: Alert, now: float) -> bool:
         """Return whether an alert is a late copy of an earlier state, as far as its sender's times tell."""
-        if alert.ordered:
-            older = alert.at is not None and self.at is not None and alert.at < self.at
+        if alert.at is not None:
+            older = self.at is not None and alert.at < self.at
             # An escalation has the time at which its incident began, which may precede the check that reported it.
             escalated = self.open and alert.level > self.alert.level and alert.starts_at > (self.ended_at or 0.0)
             return older and not escalated

@@ -202,6 +202,6 @@ def _moved_times(state: AlertState, alert: Alert) -> dict[str, Any]:
         times["starts_at"] = alert.starts_at
     if not alert.firing and alert.ends_at not in (None, state.ended_at):
         times["ended_at"] = alert.ends_at
-    if alert.ordered and alert.at is not None and (state.at is None or alert.at > state.at):
+    if alert.at is not None and (state.at is None or alert.at > state.at):
         times["at"] = alert.at
     return times

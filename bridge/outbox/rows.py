@@ -29,7 +29,9 @@ def alert_json(alert: Alert) -> str:
 
 def alert_of(text: str) -> Alert:
     """Return the alert written by `alert_json`."""
-    return Alert(**json.loads(text))
+    members = json.loads(text)
+    members.pop("ordered", None)  # of a version in which it repeated whether `at` was known
+    return Alert(**members)
 
 
 def state_of(row: Row[Any], members: Mapping[str, Member] | None = None) -> AlertState:

@@ -121,7 +121,6 @@ def _alert(entry: Mapping[str, Any], settings: Settings, now: float) -> Alert:
         ends_at=at if status == Status.OK else None,
         # A clock that is ahead must not let its event outlast the resolution by one that is right.
         at=None if at is None else min(at, math.floor(now)),
-        ordered=at is not None,
         primary=primary,
         secondary="" if secondary == "check" else secondary,
     )

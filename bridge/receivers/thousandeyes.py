@@ -141,7 +141,6 @@ def _alert(entry: Mapping[str, Any], settings: Settings, now: float, *, firing: 
         starts_at=next((time for time in (started, ended) if time is not None), now),
         ends_at=None if firing else ended,
         at=None if order is None else order + (0.0 if firing else _CLEAR_AFTER),
-        ordered=order is not None,
     )
 
 

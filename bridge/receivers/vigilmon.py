@@ -108,7 +108,6 @@ def _monitored(body: Mapping[str, Any], event: str, settings: Settings, now: flo
         starts_at=now if time is None else time,
         ends_at=None if firing else time,
         at=None if time is None else time + (_PER_MINUTE * (minutes or 0) if firing else _UP_AFTER),
-        ordered=time is not None,
         level=max(1, minutes or 0) if escalation else 0,
     )
 
@@ -141,7 +140,6 @@ def _expiring(body: Mapping[str, Any], settings: Settings, now: float) -> Alert:
         links={"url": url._replace(path="").geturl()},
         starts_at=now,
         at=None if expires_at is None else expires_at - _PER_DAY * (days or 0),
-        ordered=expires_at is not None,
     )
 
 

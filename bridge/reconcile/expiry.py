@@ -46,7 +46,7 @@ def expired(
         lapses = settings.lapses.get(state.alert.name)
         ended = lapses is not None and now - state.updated_at >= lapses
         if ended or (settings.resolve_after and quiet >= settings.resolve_after):
-            yield replace(state.alert, firing=False, ends_at=now, at=None, ordered=False), state.updated_at
+            yield replace(state.alert, firing=False, ends_at=now, at=None), state.updated_at
 
 
 class Expiry(PeriodicThread):

@@ -31,7 +31,7 @@ def close(outbox: Outbox, states: Iterable[AlertState], receivers: Receivers, no
         if settings is None and state.app_key:
             # No receiver can report its end any more; a resolution only needs to know where it was opened.
             settings = ReceiverSettings(receiver=alert.receiver, source=alert.source, app_key=state.app_key)
-        ended = replace(alert, firing=False, ends_at=now, at=None, ordered=False)
+        ended = replace(alert, firing=False, ends_at=now, at=None)
         wanted.append((state, settings, ended))
     return _queue(outbox, "closed", wanted, now)
 

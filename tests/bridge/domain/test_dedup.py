@@ -50,9 +50,8 @@ def decided(before, received, status, content="new", *, now=NOW, update_interval
         (known(OK), RESOLVED, OK, "new", Reason.REPEAT, None, False),
         (known(OK), alert(), CRITICAL, "old", Reason.FIRED_AGAIN, Kind.OPEN, False),
         (known(OK), alert(), None, "new", Reason.SEVERITY_NONE, None, False),
-        (known(at=50.0), alert(at=49.0, ordered=True), WARNING, "new", Reason.OLDER, None, False),
-        (known(at=50.0), alert(at=49.0), WARNING, "new", Reason.STATUS, Kind.OPEN, False),
-        (known(at=50.0), alert(at=50.0, ordered=True), WARNING, "new", Reason.STATUS, Kind.OPEN, False),
+        (known(at=50.0), alert(at=49.0), WARNING, "new", Reason.OLDER, None, False),
+        (known(at=50.0), alert(at=50.0), WARNING, "new", Reason.STATUS, Kind.OPEN, False),
     ],
 )
 def test_decision_for_a_key_without_pending_events(before, received, status, content, reason, kind, held):  # noqa: PLR0913, PLR0917  a table
@@ -234,7 +233,7 @@ def test_time_given_by_the_sender_outlives_reports_without_one(given, kept):
 
 def test_escalation_from_before_the_last_report_makes_its_copy_a_late_one():
     """It has the time at which its incident began; a repeat of that report must not undo it."""
-    report, escalation = alert(at=50.0, ordered=True), alert(at=49.0, ordered=True, level=1.0)
+    report, escalation = alert(at=50.0), alert(at=49.0, level=1.0)
     before = known(at=50.0)
     after = next_state(before, escalation, decided(before, escalation, CRITICAL), "new", NOW)
     assert decided(after, report, CRITICAL, "old").reason is Reason.OLDER

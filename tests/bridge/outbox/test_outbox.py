@@ -89,7 +89,7 @@ def test_repeat_advances_the_time_of_an_ordered_state(outbox, firing):
     """An older state comes too late, in the same batch and in another."""
 
     def state(at, *, firing):
-        return replace(alert(firing=firing, at=T0), at=at, ordered=True)
+        return replace(alert(firing=firing, at=T0), at=at)
 
     accept(outbox, state(10.0, firing=firing))
     assert accept(outbox, state(30.0, firing=firing), state(20.0, firing=not firing)).unchanged == 2

@@ -3,8 +3,10 @@
 import pytest
 from sqlalchemy import inspect, text
 
+from bridge.outbox.rows import alert_json, alert_of
 from bridge.outbox.schema import VERSION
 from exporter.toolkit.config_types import ConfigError
+from tests.bridge.alerts import alert_at
 from tests.database import engine_of
 from tests.store import Store
 
@@ -54,6 +56,12 @@ def test_migrations_lead_to_the_current_schema(database_url, outbox):
         assert connection.execute(text("SELECT version FROM schema_version")).scalars().all() == [VERSION]
         assert connection.execute(text("SELECT size FROM quarantine")).scalars().all() == [4]
     engine.dispose()
+
+
+def test_alert_of_an_earlier_version_is_read():
+    """It has a member that repeated whether the sender's time is known."""
+    alert = alert_at(1.0, at=1.0)
+    assert alert_of(alert_json(alert).replace("{", '{"ordered":true,', 1)) == alert
 
 
 @pytest.mark.parametrize(("version", "words"), [(2, "from before the first release"), (VERSION + 1, "use a newer one")])

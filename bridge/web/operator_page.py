@@ -52,9 +52,7 @@ HEADERS: Final = {
         "frame-ancestors 'none'"
     ),
     "X-Frame-Options": "DENY",
-    "X-Content-Type-Options": "nosniff",
     "Referrer-Policy": "same-origin",
-    "Cache-Control": "no-store",
 }
 _log = logging.getLogger(__name__)
 

@@ -44,9 +44,9 @@ def show(arguments: Namespace, config: Config, outbox: Outbox) -> int:
         output.facts(_described(state, now))
     circuit, rows = outbox.status.circuit(config.destination), []
     for event in events:
-        reason, because = queue_reason(event, circuit, now), cause(event)
-        again = f"; next try in {span(reason.until - now)}" if reason.until and reason.until > now else ""
-        queued = f"queued{because and f' because {because}'}: {reason.why}{again}"
+        (why, until), because = queue_reason(event, circuit, now), cause(event)
+        again = f"; next try in {span(until - now)}" if until else ""
+        queued = f"queued{because and f' because {because}'}: {why}{again}"
         words = queued if event.state == "waiting" else outcome(event)
         rows.append((event.id, event.kind, event.status, span(now - event.accepted_at), event.attempts, words))
     output.table(("EVENT", "KIND", "STATUS", "AGE", "TRIED", "OUTCOME"), rows, "no events within the retention")

@@ -2,7 +2,6 @@
 
 import json
 import re
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Final
 
@@ -54,14 +53,6 @@ _NAMED: Final = re.compile(r'"(?:alertname|ruleName|check|event)"\s*:\s*"([^"\\]
 _ABOUT: Final = re.compile(r'"(?:host|instance|monitor|monitor_name|testName|service)"\s*:\s*"([^"\\]{1,120})"')
 
 
-@dataclass(frozen=True, slots=True)
-class QueueReason:
-    """Why an event is queued, and until when in epoch seconds; None: unknown."""
-
-    why: str
-    until: float | None = None
-
-
 def moment(epoch: float) -> str:
     """Format a time in UTC, to the second; one outside the calendar as a number."""
     try:
@@ -70,20 +61,18 @@ def moment(epoch: float) -> str:
         return f"{epoch:g}"
 
 
-def queue_reason(event: EventRow, circuit: Circuit, now: float) -> QueueReason:
-    """Return why an event is still queued; `circuit`: the state of BigPanda."""
+def queue_reason(event: EventRow, circuit: Circuit, now: float) -> tuple[str, float | None]:
+    """Return why an event is still queued, and when it is tried next, None if unknown. `circuit`: of BigPanda."""
     if event.in_flight:
-        return QueueReason("being sent now")
+        return "being sent now", None
     if event.behind:
-        return QueueReason("waiting for an earlier event of the same alert")
-    if event.not_before > now and event.held:
-        return QueueReason("held by the receiver's update_interval", event.not_before)
+        return "waiting for an earlier event of the same alert", None
     if event.not_before > now:
-        return QueueReason(f"tried {times(event.attempts)}: {event.reason}", event.not_before)
+        tried = f"tried {times(event.attempts)}: {event.reason}"
+        return "held by the receiver's update_interval" if event.held else tried, event.not_before
     if not circuit.up:
-        return QueueReason("BigPanda is unavailable", circuit.not_before)
-    tried = f", tried {times(event.attempts)}" if event.attempts else ""
-    return QueueReason(f"due{tried}")
+        return "BigPanda is unavailable", circuit.not_before if circuit.not_before > now else None
+    return f"due, tried {times(event.attempts)}" if event.attempts else "due", None
 
 
 def outcome(event: EventRow) -> str:

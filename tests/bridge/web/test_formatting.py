@@ -56,9 +56,7 @@ def test_time_is_shown_in_utc(epoch, text):
 )
 def test_reason_for_a_queued_event(queued, circuit, why, until):
     """The nearest reason, with its end if known."""
-    found = queue_reason(queued, circuit, NOW)
-    assert found.why == why
-    assert found.until == (None if until is None else NOW + until)
+    assert queue_reason(queued, circuit, NOW) == (why, None if until is None else NOW + until)
 
 
 @pytest.mark.parametrize(

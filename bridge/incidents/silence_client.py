@@ -79,6 +79,6 @@ def ours(answer: Any, owner: str) -> Iterator[Silence]:
         if not isinstance(number, str) or not isinstance(starts_at, str) or ends_at is None:
             raise Unreadable("one of ours has no id, start or end")
         found = objects_of(entry.get("matchers"))
-        ours = all(not one.get("isRegex") and one.get("isEqual") is not False for one in found)
-        matchers = tuple(sorted((str(one.get("name")), str(one.get("value"))) for one in found)) if ours else None
+        exact = all(not one.get("isRegex") and one.get("isEqual") is not False for one in found)
+        matchers = tuple(sorted((str(one.get("name")), str(one.get("value"))) for one in found if exact))
         yield Silence(id=number, key=key, matchers=matchers, starts_at=starts_at, ends_at=ends_at, comment=str(comment))

@@ -41,18 +41,14 @@ class Wanted:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Silence:
+class Silence(Wanted):
     """One of our silences in Alertmanager, active or pending. `starts_at`: as Alertmanager writes it.
 
-    `matchers` None: not of the kind that we create.
+    `matchers` empty: not of the kind that we create.
     """
 
     id: str
-    key: str
-    matchers: tuple[tuple[str, str], ...] | None
     starts_at: str
-    ends_at: float
-    comment: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

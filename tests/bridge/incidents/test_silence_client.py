@@ -76,7 +76,7 @@ def test_own_silences_have_our_tag_and_are_active(api):
 def test_widened_silence_is_detected(api, matchers):
     """It differs from the wanted one, so it is corrected."""
     responses.get(f"{URL}/api/v2/silences", json=[{**ENTRY, "matchers": matchers}])
-    assert api.ours()[0].matchers is None
+    assert api.ours()[0].matchers == ()
 
 
 @pytest.mark.parametrize("answer", [{}, [None], [{**ENTRY, "id": 7}], [{**ENTRY, "endsAt": "soon"}], None, "x"])

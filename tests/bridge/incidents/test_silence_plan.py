@@ -133,7 +133,7 @@ def test_correct_silence_is_not_changed():
 
 @pytest.mark.parametrize(
     "other",
-    [{"ends_at": T0 + 60}, {"matchers": None}, {"matchers": (("alertname", "Down"),)}, {"comment": "another incident"}],
+    [{"ends_at": T0 + 60}, {"matchers": ()}, {"matchers": (("alertname", "Down"),)}, {"comment": "another incident"}],
 )
 def test_different_silence_is_updated(other):
     """A later end, changed matchers, another incident."""

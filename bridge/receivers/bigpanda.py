@@ -14,17 +14,7 @@ from pydantic import AfterValidator, Field
 from bridge.domain.incident import Incident
 from bridge.domain.notification import Notification
 from bridge.errors import Unreadable
-from bridge.receivers.bigpanda_body import (
-    KEY_TAG,
-    details,
-    first_time,
-    person,
-    places,
-    quota_available,
-    tags_of,
-    text,
-    texts,
-)  # fmt: skip
+from bridge.receivers import bigpanda_body as read
 from bridge.receivers.lenient import object_of
 from bridge.receivers.settings import AlertmanagerClientSettings, HeaderCredentials, ReceiverSettings
 from exporter.toolkit.config_types import Duration
@@ -78,23 +68,23 @@ def translate(body: dict[str, Any], settings: Settings, now: float) -> Notificat
     reported = body.get("incident", body)
     if not isinstance(reported, dict):
         raise Unreadable("incident: not an object")
-    number = text(reported.get("id")) or text(reported.get("incident_id"))
+    number = read.text(reported.get("id")) or read.text(reported.get("incident_id"))
     if not number:
         raise Unreadable("incident: id: missing")
     try:
         digest = hashlib.blake2b(json.dumps(body, sort_keys=True).encode(), digest_size=12).hexdigest()
     except RecursionError:
         raise Unreadable("the body is nested too deeply") from None
-    incident = replace(_incident(number, reported, body), digest=digest, details=details(body, reported, now))
+    incident = replace(_incident(number, reported, body), digest=digest, details=read.details(body, reported, now))
     return settings.notification(incidents=(incident,), confirm=settings.callback is not None)
 
 
 def _incident(number: str, reported: Mapping[str, Any], body: Mapping[str, Any]) -> Incident:
-    where = places(body, reported)
+    where = read.places(body, reported)
     metadata = {**object_of(body.get("metadata")), **object_of(reported.get("metadata"))}
-    event = text(body.get("event")) or text(reported.get("event"))
+    event = read.text(body.get("event")) or read.text(reported.get("event"))
     active = flag_of(reported.get("active"))
-    status = text(reported.get("status")).lower()
+    status = read.text(reported.get("status")).lower()
     # Only an object has the end of the snooze: an older body has just a flag.
     snooze = reported.get("snooze")
     snoozed = flag_of(snooze.get("snoozed") if isinstance(snooze, dict) else snooze)
@@ -102,24 +92,24 @@ def _incident(number: str, reported: Mapping[str, Any], body: Mapping[str, Any])
     pages = [one.get("landingPage") or one.get("landing_page") if isinstance(one, dict) else one for one in links]
     # Never the sender of the share, who may be anyone, or AutoShare.
     roles = (([object_of(snooze)], "snoozed_by"), (where, "snoozed_by"), (where, "assigner"), (where, "assignee"))
-    names = (person(place, role) for place, role in roles)
+    names = (read.person(place, role) for place, role in roles)
     return Incident(
         id=number,
         status=status if status in STATUSES else None,
-        severity=text(reported.get("severity")).lower() or None,
+        severity=read.text(reported.get("severity")).lower() or None,
         active=_TRIGGERS.get(event) if active is None else active,
-        environment=text(metadata.get("environment")) or text(reported.get("environment")) or None,
-        started_at=first_time(reported, "startedOn", "started_at", "start"),
-        updated_at=first_time(reported, "updatedOn", "updated_at"),
-        ended_at=first_time(reported, "endedOn", "ended_at", "end"),
+        environment=read.text(metadata.get("environment")) or read.text(reported.get("environment")) or None,
+        started_at=read.first_time(reported, "startedOn", "started_at", "start"),
+        updated_at=read.first_time(reported, "updatedOn", "updated_at"),
+        ended_at=read.first_time(reported, "endedOn", "ended_at", "end"),
         snoozed=snoozed,
-        snoozed_until=first_time(object_of(snooze), "end_time", "endTime", "wake"),
+        snoozed_until=read.first_time(object_of(snooze), "end_time", "endTime", "wake"),
         keys=_keys(reported),
-        acknowledged=status == "acknowledged" or bool(person(where, "assignee")),
+        acknowledged=status == "acknowledged" or bool(read.person(where, "assignee")),
         who=next(filter(None, names), None),
-        link=next((page for page in texts(pages) if page.startswith(("http://", "https://"))), None),
+        link=next((page for page in read.texts(pages) if page.startswith(("http://", "https://"))), None),
         event=event,
-        quota=quota_available(body, reported),
+        quota=read.quota_available(body, reported),
     )
 
 
@@ -128,6 +118,6 @@ def _keys(reported: Mapping[str, Any]) -> tuple[str, ...] | None:
     alerts = reported.get("alerts")
     if not isinstance(alerts, list):
         # A template may contain only the tag.
-        return tuple(dict.fromkeys(texts(reported.get(KEY_TAG)))) or None
-    tags = [tag for alert in alerts for tag in tags_of(object_of(alert).get("tags"), "name")]
-    return tuple(dict.fromkeys(key for name, value in tags if name == KEY_TAG for key in texts(value)))
+        return tuple(dict.fromkeys(read.texts(reported.get(read.KEY_TAG)))) or None
+    tags = [tag for alert in alerts for tag in read.tags_of(object_of(alert).get("tags"), "name")]
+    return tuple(dict.fromkeys(key for name, value in tags if name == read.KEY_TAG for key in read.texts(value)))

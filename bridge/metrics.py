@@ -26,8 +26,6 @@ DELIVERIES: Final = ("accepted", "duplicate", "rejected", "retry", "destination_
 _LATENCIES: Final = (0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0, 900.0, 3600.0, 21600.0, 86400.0)
 _ATTENDED: Final = (60.0, 300.0, 900.0, 1800.0, 3600.0, 7200.0, 14400.0, 28800.0, 86400.0, 259200.0, 604800.0)
 """People take minutes to days."""
-CALLBACKS: Final = ("accepted", "rejected", "retry")
-SILENCES: Final = ("created", "updated", "expired")
 DIAGNOSTICS: Final = ("error", "warning", "info", "other")
 _FRESH: Final = 1.0
 """Seconds for which counts from the database are cached, so that a scrape costs next to nothing."""
@@ -170,9 +168,9 @@ class Metrics:
 
     def expect_incidents(self, source: str) -> None:
         """Initialize the counters of one source's incidents to 0."""
-        for outcome in CALLBACKS:
+        for outcome in ("accepted", "rejected", "retry"):
             self.callbacks.labels(source, outcome)
-        for action in SILENCES:
+        for action in ("created", "updated", "expired"):
             self.silences.labels(source, action)
         self.silence_failures.labels(source)
         self.silence_refusals.labels(source)

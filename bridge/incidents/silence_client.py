@@ -51,17 +51,15 @@ class SilenceApi(HttpApi):
 def body(one: Wanted, before: Silence | None, now: float) -> dict[str, Any]:
     """Return the request that creates a silence, or changes the one `before`, keeping its start."""
     matchers = [{"name": name, "value": value, "isRegex": False, "isEqual": True} for name, value in one.matchers]
+    span = (datetime.fromtimestamp(at, UTC).isoformat(timespec="milliseconds") for at in (now - _EARLIER, one.ends_at))
+    starts_at, ends_at = (at.replace("+00:00", "Z") for at in span)
     return {
         "matchers": matchers,
-        "startsAt": before.starts_at if before else _written(now - _EARLIER),
-        "endsAt": _written(one.ends_at),
+        "startsAt": before.starts_at if before else starts_at,
+        "endsAt": ends_at,
         "createdBy": CREATED_BY,
         "comment": one.comment,
     } | ({"id": before.id} if before else {})
-
-
-def _written(moment: float) -> str:
-    return datetime.fromtimestamp(moment, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 def ours(answer: Any, owner: str) -> Iterator[Silence]:

@@ -45,6 +45,8 @@ ENVIRONMENTS = "/resources/v2.0/environments"
 SEARCH = "/resources/v2.0/environments/{id}/incidents"
 LIST_EVERY = 3600.0
 """Seconds between two requests for the list of environments."""
+LIST_AGAIN = 300.0
+"""The same while an environment fails: it may have been deleted."""
 MAINTENANCE = "/resources/v2.0/ordered-maintenance-plans"
 PLAN_STATUSES = ("running", "planned")
 PLANS_EVERY = 300.0
@@ -63,7 +65,9 @@ class Collector:
 
     def requests(self, knowledge: Knowledge, now: float, failing: int = 0) -> Iterator[Request]:  # noqa: ARG002  all are yielded
         """Yield the list of environments and the searches of each; an environment left behind goes last."""
-        every = LIST_EVERY if knowledge.environments else self.settings.poll_interval
+        one_fails = len(keeping_up(knowledge.environments)) < len(knowledge.environments)
+        regular = LIST_EVERY if knowledge.environments else self.settings.poll_interval
+        every = LIST_AGAIN if one_fails else regular
         at, wanted = knowledge.listed_at, self.settings.environments
         due = 0.0 if at is None or knowledge.wanted != wanted else at + every  # at once when others are configured
         due = confirmed(knowledge.emptied_at, every, due)

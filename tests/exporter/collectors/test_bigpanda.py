@@ -165,6 +165,17 @@ def test_a_failing_environment_does_not_stop_the_others():
     assert samples(collector, knowledge, "bigpanda_active_incidents") == {("a", "critical", "critical"): 1.0}
 
 
+def test_environments_are_listed_again_soon_while_one_fails():
+    """It may have been deleted: until then the target would be incomplete."""
+    collector = Collector(settings())
+    knowledge, due = knowing(collector, "a", "deleted"), []
+    for rounds in range(2):
+        due.append(next(iter(collector.requests(knowledge, START))).due)
+        knowledge = after_round(collector, knowledge, "a", START + 60 * rounds)
+    due.append(next(iter(collector.requests(knowledge, START))).due)
+    assert due == [START + 3600, START + 3600, START + 300]
+
+
 def test_an_environment_that_recovers_counts_again():
     """After its next complete round it is polled in order with the others."""
     collector = Collector(settings())

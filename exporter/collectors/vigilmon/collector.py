@@ -128,7 +128,7 @@ class Collector:
         return shown(found, self.settings.max_age_of(self.settings.certificate_interval), now)
 
     def figures(self, knowledge: Known, now: float) -> Iterator[Figure]:
-        """Yield the number of monitors, those that are down and why, the paused ones, and the certificates."""
+        """Yield the number of monitors, those that are down and why, paused or unknown, and the certificates."""
         monitors = self._fresh_monitors(knowledge, now)
         down = []
         for one in monitors:
@@ -142,6 +142,9 @@ class Collector:
             yield Figure(f"{len(down)} down: {named(down)}", bad=True)
         if paused:
             yield Figure(f"{paused} paused")
+        unclear = [one for one in monitors if one.up is None and one.active is not False]
+        if unknown := [cut_label(f"{one.name or one.id} ({one.status or 'none'})", 2 * SHORT) for one in unclear]:
+            yield Figure(f"{len(unknown)} in an unknown state: {named(unknown)}", bad=True)
         names = {one.id: one.name or one.id for one in monitors}
         seen = [(names.get(key, key), each) for (key,), each in self._certificates(knowledge, now)]
         yield from certificate_figures(seen, now)

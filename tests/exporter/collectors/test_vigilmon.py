@@ -323,6 +323,14 @@ def test_unreadable_totals_count_as_missing(meta, read):
     assert (page.total, page.per_page) == read
 
 
+def test_a_state_that_is_not_known_is_on_the_page():
+    """The metric is absent then, as while a monitor is paused."""
+    collector = Collector(settings())
+    document = listed(monitor(1, "Degraded", name="shop"), monitor(2, is_active=False), monitor(3, None), total=3)
+    figures = collector.figures(polled(collector, collector.start(), 100.0, document), 100.0)
+    assert [figure.text for figure in figures][1:] == ["1 paused", "2 in an unknown state: shop (degraded), 3 (none)"]
+
+
 def test_ongoing_incident_is_exported_only_for_a_monitor_that_is_down():
     """With cause and regions; once it is up, the duration of the incident."""
     collector = Collector(settings())

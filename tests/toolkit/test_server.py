@@ -14,6 +14,8 @@ import time
 import weakref
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from functools import partial
+from types import SimpleNamespace
+from unittest.mock import Mock
 
 import pytest
 import trustme
@@ -22,8 +24,9 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from exporter.toolkit import connection as connection_module
 from exporter.toolkit import server as server_module
-from exporter.toolkit.connection import PATIENCE
+from exporter.toolkit.connection import PATIENCE, Connections
 from exporter.toolkit.front import Front, Lane, Route
+from exporter.toolkit.refusals import Refusals
 from exporter.toolkit.server import RESERVE, HttpServer, limit
 from exporter.toolkit.web_config import WebConfigFile
 from exporter.toolkit.wsgi import LATER, call
@@ -400,6 +403,19 @@ def test_idle_connection_is_closed(serve, monkeypatch, state, said):
     assert served.reasons == []
 
 
+@pytest.mark.parametrize(("state", "seconds"), [("new", 30), ("head", 10), ("idle", 90)])
+def test_each_state_has_its_own_patience(monkeypatch, state, seconds):
+    """Half a minute for a first request, ten seconds for its head, more than most scrape intervals for another one."""
+    now, expired = [0.0], []
+    monkeypatch.setattr(connection_module, "time", SimpleNamespace(monotonic=lambda: now[0]))
+    registry = Connections(1, Refusals(lambda _refusal: None))
+    connection = Mock(state=state, expire=lambda: expired.append(now[0]))
+    registry.move(connection, state)
+    for now[0] in (seconds, seconds + 1.0):
+        registry.expire()
+    assert expired == [seconds + 1.0]
+
+
 @pytest.mark.parametrize("framing", [b"Content-Length: 9\r\n\r\n", b"Transfer-Encoding: chunked\r\n\r\n9\r\n"])
 def test_stalled_body_is_a_timeout(serve, monkeypatch, framing):
     """A slow but steady one is not: each byte is progress."""
@@ -491,6 +507,21 @@ def test_client_that_does_not_read_is_disconnected(serve, monkeypatch, drips):
                     client.recv(1)
         with contextlib.suppress(ConnectionError):
             assert sum(map(len, iter(lambda: client.recv(1 << 20), b""))) < sum(map(len, LARGE))
+
+
+@pytest.mark.slow
+def test_client_that_reads_slowly_but_steadily_gets_everything(serve, monkeypatch):
+    """However long the whole takes."""
+    monkeypatch.setattr("exporter.toolkit.front.STALLED", 2.0)
+    with contextlib.closing(http.client.HTTPConnection(*serve().address, timeout=30)) as client:
+        client.connect()
+        client.sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, len(LARGE[0]))
+        client.request("GET", "/large")
+        response, began = client.getresponse(), time.monotonic()
+        for piece in LARGE:
+            time.sleep(0.06)
+            assert response.read(len(piece)) == piece
+        assert time.monotonic() - began > 2.0
 
 
 def test_idle_connections_are_closed_when_descriptors_are_scarce(serve, get, monkeypatch):

@@ -248,13 +248,15 @@ def test_incomplete_listing_is_truncated(cap, pages, total, truncated):
     assert samples(collector, knowledge, "bigpanda_incidents") == {("a", "active"): float(total)}
 
 
-def test_truncated_folder_without_a_total_has_no_value():
+@pytest.mark.parametrize(("pages", "value"), [([100], {}), ([100, 7], {("a", "active"): 107.0})])
+def test_active_incidents_without_a_total_are_counted(pages, value):
     """A truncated listing does not count the folder."""
-    collector = Collector(settings(max_pages=1))
-    knowledge = listed(collector, [[incident(number) for number in range(100)]])
+    collector = Collector(settings(max_pages=len(pages)))
+    rows = [[incident(100 * page + number) for number in range(size)] for page, size in enumerate(pages)]
+    knowledge = listed(collector, rows)
 
-    assert knowledge.truncated
-    assert samples(collector, knowledge, "bigpanda_incidents") == {}
+    assert knowledge.truncated is not bool(value)
+    assert samples(collector, knowledge, "bigpanda_incidents") == value
 
 
 def test_slow_listing_starts_again():

@@ -88,8 +88,8 @@ def test_next_due_time(requests, next_due):
 def test_backoff_grows_with_each_failure(reason, every, error, seconds):
     """Up to a minute for statuses, minutes for rejected ones, and an hour for requests that are wrong."""
     backoff, waits = None, []
-    for _ in seconds:
-        backoff = back_off(backoff, request("a", reason, every=every), error, NOW)
-        waits.append(backoff.not_before - NOW)
+    for at in range(len(seconds)):
+        backoff = back_off(backoff, request("a", reason, every=every), error, NOW + at)
+        waits.append(backoff.not_before - NOW - at)
     assert waits == seconds
-    assert (backoff.failures, backoff.reason) == (len(seconds), error.reason)
+    assert (backoff.failures, backoff.reason, backoff.failing_since) == (len(seconds), error.reason, NOW)

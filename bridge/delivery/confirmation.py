@@ -15,7 +15,7 @@ from bridge.delivery.confirmation_diff import LOOKS, Diagnostic, ListedAlert, co
 from bridge.delivery.integration_api import IntegrationApi
 from bridge.errors import DeliveryError, Unreadable
 from bridge.metrics import DIAGNOSTICS, Metrics
-from bridge.outbox.confirmations import Confirmations
+from bridge.outbox.confirmations import LONGEST, Confirmations
 from bridge.outbox.outbox import Outbox
 from bridge.periodic import CLOCK, Clock, PeriodicThread
 
@@ -97,7 +97,8 @@ class Confirmation(PeriodicThread):
         sent = self._confirmations.to_confirm(until, self._began)
         listings: dict[str, list[ListedAlert]] = {}
         for app_key in sorted({event.app_key for event in sent}):
-            since = min(event.sent_at for event in sent if event.app_key == app_key) - _SKEW
+            queued = min(event.queued_at for event in sent if event.app_key == app_key)
+            since = max(queued, until - LONGEST) - _SKEW
             listings[app_key] = []
             # Only a complete listing shows what is missing; an incomplete one raises.
             for page in self._api.alerts(app_key, since):

@@ -10,20 +10,23 @@ from bridge.outbox.database import Database
 from bridge.outbox.pages import columns
 from bridge.outbox.schema import events, unconfirmed, watermarks
 
-_LONGEST: Final = 86400.0
+LONGEST: Final = 86400.0
 """Seconds after which an unprocessed event is no longer looked for."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SentEvent:
-    """An event that BigPanda accepted. `looks`: the checks that missed it since; `resends`: how often it was resent."""
+    """An event that BigPanda accepted. `looks`: the checks that missed it since; `resends`: how often it was resent.
+
+    BigPanda processed it after `queued_at`, but perhaps long before it was accepted, if answers were lost.
+    """
 
     id: int
     key: str
     app_key: str
     status: str
     timestamp: int
-    sent_at: float
+    queued_at: float
     looks: int = 0
     resends: int = 0
 
@@ -42,15 +45,14 @@ class Confirmations:
             if looked is None or looked > until:
                 later = events.c.closed_at >= since
             else:
-                later = events.c.closed_at > max(looked, until - _LONGEST)
+                later = events.c.closed_at > max(looked, until - LONGEST)
             new = later & unconfirmed.c.event.is_(None)
-            missed = unconfirmed.c.event.is_not(None) & (events.c.closed_at > until - _LONGEST)
+            missed = unconfirmed.c.event.is_not(None) & (events.c.closed_at > until - LONGEST)
             looks, resends = func.coalesce(unconfirmed.c.looks, 0), func.coalesce(unconfirmed.c.resends, 0)
             wanted = new if looked is None else new | missed
             query = (
                 select(
                     *columns(events, SentEvent),
-                    events.c.closed_at.label("sent_at"),
                     looks.label("looks"),
                     resends.label("resends"),
                 )
@@ -81,7 +83,7 @@ class Confirmations:
                 connection.execute(update(events).where(sent).values(again))
             # Pruned or too old events are no longer looked for.
             kept = (events.c.id == unconfirmed.c.event) & (
-                events.c.closed_at.is_(None) | (events.c.closed_at > until - _LONGEST)
+                events.c.closed_at.is_(None) | (events.c.closed_at > until - LONGEST)
             )
             connection.execute(delete(unconfirmed).where(~exists().where(kept)))
             mark = self._database.upsert(watermarks, "name").values(name=self._name, at=until)

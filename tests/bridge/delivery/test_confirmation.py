@@ -75,10 +75,13 @@ class Bench:
         self.woken += 1
 
     def fire(self, *names):
+        self.queue(*names)
+        self.deliver()
+
+    def queue(self, *names):
         alerts = [alert_at(self.now, name) for name in names]
         found = Notification(receiver="alertmanager", source="prod", alerts=alerts, mapping=MAPPING)
         self.outbox.ingest.accept([found], self.now)
-        self.deliver()
 
     def deliver(self):
         while claimed := self.outbox.queue.claim(100, self.now, 60):
@@ -171,6 +174,17 @@ def test_events_older_than_a_day_are_not_looked_up(bench):
     bench.look()
     assert bench.panda.asked[-1] == ("app", sent - 120)
     assert bench.counted("confirmed_events_total") == 1
+
+
+def test_events_are_looked_up_from_when_they_were_queued(bench):
+    """BigPanda may have processed one hours before it was accepted, if its answers were lost; at most a day."""
+    for waited, since in ((3600.0, T0 - 120), (3 * 86400.0, T0 + 3 * 86400.0 + INTERVAL - 30 - 86400 - 120)):
+        bench.now = T0
+        bench.queue(f"waits {waited}")
+        bench.now += waited
+        bench.deliver()
+        bench.look()
+        assert bench.panda.asked[-1] == ("app", since)
 
 
 def test_a_restart_neither_forgets_nor_resends_twice(bench):

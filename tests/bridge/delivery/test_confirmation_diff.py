@@ -10,7 +10,9 @@ from bridge.outbox.confirmations import SentEvent
 
 
 def sent(number, key="prod:a", timestamp=1_700_000_000, **more):
-    return SentEvent(id=number, key=key, app_key="app", status="critical", timestamp=timestamp, sent_at=1001.0, **more)
+    return SentEvent(
+        id=number, key=key, app_key="app", status="critical", timestamp=timestamp, queued_at=1001.0, **more
+    )
 
 
 def outcome(event, *listed):

@@ -1,6 +1,5 @@
 """What an operator does to alerts and quarantined webhooks, on the page or the command line: close, resend, replay."""
 
-import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 
@@ -12,6 +11,7 @@ from bridge.outbox.outbox import Outbox
 from bridge.outbox.quarantine import Quarantined
 from bridge.receivers.contract import translate
 from bridge.receivers.settings import ReceiverSettings
+from bridge.web.webhooks import parsed
 
 Receivers = Mapping[tuple[str, str], ReceiverSettings]
 _Wanted = tuple[AlertState, ReceiverSettings | None, Alert]
@@ -82,8 +82,8 @@ def replay(outbox: Outbox, ids: Sequence[int] | None, receivers: Receivers, now:
 def read(one: Quarantined, settings: ReceiverSettings, now: float) -> Notification | None:
     """Translate a quarantined body, which may be a single alert of a webhook; None if it cannot be read."""
     try:
-        body = json.loads(one.body, strict=False)
-    except (ValueError, RecursionError):
+        body = parsed(one.body.encode())
+    except Unreadable:
         return None
     # Only Alertmanager's are quarantined by the alert. As another sender's this is an unknown event, which is ignored.
     for whole in (body, {"alerts": [body]}) if one.receiver == "alertmanager" else (body,):

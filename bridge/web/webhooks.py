@@ -39,6 +39,10 @@ An Alertmanager alert has three objects and some thirty values in about two kilo
 64 MB.
 """
 _STRING: Final = re.compile(rb'"[^"]*"?')
+_ESCAPE: Final = re.compile(rb'(\\(?:["\\/bfnrt]|u[0-9a-fA-F]{4}))|\\')
+"""An escape in JSON, or a backslash that begins none."""
+_MOST_ESCAPES: Final = 100_000
+"""Most of them in a body that is corrected: a hostile one has millions."""
 _log = logging.getLogger(__name__)
 Form = Callable[[int, str], Response]
 """Makes the response of a message and a status: 201 if accepted, 204 if it was a duplicate, an error."""
@@ -175,8 +179,10 @@ def parsed(body: bytes) -> Any:
             raise Unreadable(f"the body has more than {most} {what}")
     with suppress(ValueError, RecursionError):  # json accepts some input that this parser does not, such as NaN
         return msgspec.json.decode(body)
+    # Scripts and templates write backslashes and line breaks into strings as they are. NUL, no database stores.
+    if body.count(b"\\") <= _MOST_ESCAPES:
+        body = _ESCAPE.sub(lambda found: found[1] or rb"\\", body)
     try:
-        # Scripts and templates write line breaks into strings as they are; no database stores NUL.
         return json.loads(body, strict=b"\0" in body)
     except json.JSONDecodeError as error:
         raise Unreadable(f"the body is not JSON: {error.msg.removesuffix(' at')} at character {error.pos}") from None

@@ -49,9 +49,9 @@ def test_readable_quarantine_is_replayed(run, filled):
     assert (again.status, again.out, again.err) == (1, "", "1: no such quarantined webhook\n")
 
 
-def test_line_breaks_in_text_are_replayed(run, filled):
+def test_line_breaks_and_backslashes_in_text_are_replayed(run, filled):
     """Earlier versions quarantined them."""
-    keep(filled, READABLE.replace("Down", "Do\nwn"))
+    keep(filled, READABLE.replace("Down", "Do\nwn C:\\(D:"))
     assert run("quarantine", "replay", "1").out == "1: replayed\n"
 
 

@@ -232,13 +232,33 @@ def test_text_is_made_valid_as_it_enters():
     assert "\ufffd" in found
 
 
-def test_line_breaks_in_text_need_no_escape():
-    """Scripts and templates put the output of a check, with its lines and tabs, into JSON as it is."""
-    assert parsed(b'{"description": "DISK CRITICAL\n/var\t99 %\r\n\x1b[0m"}') == {
-        "description": "DISK CRITICAL\n/var\t99 %\r\n\x1b[0m"
-    }
-    with pytest.raises(Unreadable, match="Invalid control character at character 7"):  # no database stores NUL
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        (b"DISK CRITICAL\n/var\t99 %\r\n\x1b[0m", "DISK CRITICAL\n/var\t99 %\r\n\x1b[0m"),
+        (rb"C:\Windows \u00e9 \user \(D:\) \\srv\\\d \"q\"", 'C:\\Windows \xe9 \\user \\(D:\\) \\srv\\\\d "q"'),
+    ],
+)
+def test_line_breaks_and_backslashes_need_no_escape(text, expected):
+    """Scripts and templates put names, and the output of a check, into JSON as they are."""
+    assert parsed(b'{"description": "' + text + b'"}') == {"description": expected}
+
+
+def test_unescaped_nul_is_rejected():
+    """No database stores it."""
+    with pytest.raises(Unreadable, match="Invalid control character at character 7"):
         parsed(b'{"a": "\0"}')
+
+
+def test_millions_of_unescaped_backslashes_are_rejected():
+    """To correct them takes too much memory."""
+    body = b'{"a": "' + rb"\d" * 4_000_000 + b'"}'
+    tracemalloc.start()
+    with pytest.raises(Unreadable, match=r"Invalid .escape at character 7"):
+        parsed(body)
+    _now, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 10 * len(body)
 
 
 def test_body_with_too_many_objects_is_rejected_unparsed(front):

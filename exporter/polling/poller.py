@@ -186,7 +186,7 @@ class Poller:
             return
         if target_state.refused(self.target, self._clock()) and self._session.credentials() != self._credentials:
             with self._updating:
-                self.target = target_state.credentials_changed(self.target)
+                self.target = target_state.credentials_changed(self.target, self._clock())
         action = self._next()
         if action.probe:
             self._probe_beside(action.probe)

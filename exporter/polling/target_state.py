@@ -184,9 +184,12 @@ def refused(target: Target[K], now: float) -> bool:
     return any(cause is not None and cause.reason == Refused.reason for cause in causes)
 
 
-def credentials_changed(target: Target[K]) -> Target[K]:
-    """Return the target after its credentials changed: rejections of the old ones no longer count."""
-    backoffs = {identity: each for identity, each in target.backoffs.items() if each.reason != Refused.reason}
+def credentials_changed(target: Target[K], now: float) -> Target[K]:
+    """Return the target after its credentials changed: requests rejected with the old ones are retried at once."""
+    backoffs = {
+        identity: replace(each, not_before=now, reason="") if each.reason == Refused.reason else each
+        for identity, each in target.backoffs.items()
+    }
     return replace(target, budget=target.budget.credentials_changed(), backoffs=backoffs)
 
 

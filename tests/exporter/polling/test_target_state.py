@@ -172,9 +172,16 @@ def test_forbidden_request_waits_for_new_credentials():
     assert next_action(both, after, NOW + 20).get == DETAIL
     assert refused(after, NOW + 20)
 
-    changed = credentials_changed(after)
+    changed = credentials_changed(after, NOW + 20)
     assert not refused(changed, NOW + 20)
     assert next_action(both, changed, NOW + 20).get == STATUS
+
+
+def test_log_says_what_became_of_new_credentials():
+    """That they are accepted, or rejected too."""
+    changed = credentials_changed(after_response(target(), STATUS, ok(status=401)).target, NOW)
+    assert after_response(changed, STATUS, ok()).notice == "/{status}: answered again"
+    assert after_response(changed, STATUS, ok(status=401)).warning.startswith("/{status}: auth: ")
 
 
 @pytest.mark.parametrize(

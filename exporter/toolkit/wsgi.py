@@ -4,13 +4,12 @@ import asyncio
 import io
 import sys
 import threading
-import time
 from collections.abc import Callable, Iterable, Sequence
-from concurrent.futures import Future
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import lru_cache
-from queue import Full, SimpleQueue
+from queue import Full
 from typing import Any, TypeVar
 from wsgiref.types import WSGIApplication, WSGIEnvironment
 
@@ -108,16 +107,14 @@ def call(application: WSGIApplication, environ: WSGIEnvironment) -> Answer:
 
 
 class Pool:
-    """A thread pool that starts threads only when needed: each one that has worked keeps some memory.
+    """A thread pool with a limited queue. It starts threads only when needed: each that has worked keeps some memory.
 
     All methods are called from the event loop, which waiting for a thread does not block.
     """
 
     def __init__(self, name: str, threads: int, queued: int) -> None:
-        self._name, self._most, self._queued = name, threads, queued
-        self._queue: SimpleQueue[tuple[Callable[[], Any], Future[Any]] | None] = SimpleQueue()
-        self._threads: list[threading.Thread] = []
-        self._unfinished = 0
+        self._executor = ThreadPoolExecutor(threads, name)
+        self._most, self._unfinished = threads + queued, 0
 
     async def run(self, work: Callable[[], T], later: list[tuple[Future[Any], Callable[[], T]]] | None = None) -> T:
         """Run `work` in a thread and return its result. Raises queue.Full if too much work is waiting.
@@ -125,16 +122,11 @@ class Pool:
         `later`: where `work` puts what must happen first, and what returns the result then. No thread waits for that,
         but the work counts until then.
         """
-        if self._unfinished >= self._most + self._queued:
+        if self._unfinished >= self._most:
             raise Full
-        if self._unfinished >= len(self._threads) < self._most:
-            self._threads.append(threading.Thread(target=self._work, name=self._name, daemon=True))
-            self._threads[-1].start()
-        future: Future[T] = Future()
         self._unfinished += 1
-        self._queue.put((work, future))
         try:
-            result = await asyncio.wrap_future(future)
+            result = await asyncio.get_running_loop().run_in_executor(self._executor, work)
             while later:
                 event, decide = later.pop()  # a request may be part of a cycle: what it holds stays in memory for long
                 with suppress(Exception):  # it is for `decide` to tell
@@ -146,18 +138,6 @@ class Pool:
 
     def stop(self, patience: float) -> None:
         """End the threads, waiting at most `patience` seconds for their work."""
-        for _ in self._threads:
-            self._queue.put(None)
-        until = time.monotonic() + patience
-        for thread in self._threads:
-            thread.join(max(0.0, until - time.monotonic()))
-
-    def _work(self) -> None:
-        while job := self._queue.get():
-            work, future = job
-            if future.set_running_or_notify_cancel():
-                try:
-                    future.set_result(work())
-                except Exception as error:  # noqa: BLE001  it is raised where the result is waited for
-                    future.set_exception(error)
-            del job, work, future  # a body must not stay in memory until the next one
+        ending = threading.Thread(target=self._executor.shutdown, daemon=True)
+        ending.start()
+        ending.join(patience)

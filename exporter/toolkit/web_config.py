@@ -80,7 +80,7 @@ def _san(name: Any) -> Any:
 
 
 class TlsServer(Section):
-    """`tls_server_config`. Paths are relative to the file that names them."""
+    """`tls_server_config`. Paths are relative to the file that names them. As in Go, `prefer_server…` has no effect."""
 
     cert: str | None = None
     cert_file: Path | None = None
@@ -138,8 +138,6 @@ class TlsServer(Section):
             ciphers = [*(ciphers or ["DEFAULT"]), "@SECLEVEL=0"]
         if ciphers:
             context.set_ciphers(":".join(ciphers))
-        if not self.prefer_server_cipher_suites:
-            context.options &= ~ssl.OP_CIPHER_SERVER_PREFERENCE
         for curve in self.curve_preferences:
             context.set_ecdh_curve(_CURVES[curve])
         return context

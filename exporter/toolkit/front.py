@@ -22,7 +22,7 @@ from exporter.toolkit.connection import EXTENSION, Connection
 from exporter.toolkit.passwords import Passwords
 from exporter.toolkit.refusals import Refusal, Refusals
 from exporter.toolkit.web_config import RateLimit, WebConfigFile
-from exporter.toolkit.wsgi import LATER, SAFE, Answer, Application, Headers, Pool, call, environment, plain
+from exporter.toolkit.wsgi import LATER, Answer, Application, Headers, Pool, call, environment, plain
 
 STALLED = 10.0
 """Seconds after which a client is dropped that has sent no byte of its body, or not read a piece of its response."""
@@ -226,9 +226,8 @@ class Front:
         headers, size = list(answer.headers), sum(map(len, answer.body))
         if b"content-length" not in names and answer.status not in {204, 304}:
             headers.append((b"content-length", b"%d" % size))
-        configured = self._web_config.config.http_server_config.headers.items()
-        always = dict(SAFE) | {name.lower().encode(): value.encode() for name, value in configured}
-        headers += [header for header in always.items() if header[0] not in names]
+        always = self._web_config.config.http_server_config.always
+        headers += [header for header in always if header[0] not in names]
         unread = connection.in_body and connection.scope is scope  # otherwise it is a later request's body
         last = unread or b"connection" in names or any(name == b"upgrade" for name, _ in scope["headers"])
         if last and b"connection" not in names:

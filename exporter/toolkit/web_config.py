@@ -12,6 +12,7 @@ import re
 import ssl
 import time
 from collections.abc import Iterator
+from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
@@ -19,6 +20,7 @@ from pydantic import AfterValidator, Field, ValidationError, model_validator
 
 from exporter.toolkit.config_types import ConfigError, Duration, Secret, Section, Stamp, problems, stamp
 from exporter.toolkit.http_settings import load_authorities, load_key_pair
+from exporter.toolkit.wsgi import Headers
 from exporter.toolkit.yaml_file import load_yaml
 
 _LOOK_AGAIN = 1.0
@@ -26,6 +28,8 @@ _BCRYPT = re.compile(r"\$2[abxy]\$(0[4-9]|[12]\d|3[01])\$[./A-Za-z0-9]{21}[.Oeu]
 _TOKEN = re.compile(r"[!#$%&'*+.^`|~0-9A-Za-z-]+")
 _VALUE = re.compile(r"[\t\x20-\x7e]*")
 _OURS = frozenset({"connection", "content-encoding", "content-length", "content-type", "date", "transfer-encoding"})
+_SAFE = {b"x-content-type-options": b"nosniff", b"cache-control": b"no-store"}
+"""Headers of every response: it is neither stored nor taken for something else than its content type says."""
 _LIMITED = {"x-frame-options": ("deny", "sameorigin"), "x-content-type-options": ("nosniff",)}
 _CIPHER = re.compile(r"TLS_(ECDHE_(RSA|ECDSA)|RSA)_WITH_(AES_(128|256)_(GCM_SHA(256|384)|CBC_SHA)|CHACHA20_.*)")
 _TLS13 = frozenset({"TLS_AES_128_GCM_SHA256", "TLS_AES_256_GCM_SHA384", "TLS_CHACHA20_POLY1305_SHA256"})
@@ -168,10 +172,16 @@ def _headers(headers: dict[str, str]) -> dict[str, str]:
 
 
 class HttpServer(Section):
-    """`http_server_config`: `http2` is accepted but has no effect, the headers are added to every response."""
+    """`http_server_config`: `http2` is accepted but has no effect."""
 
     http2: bool = True
     headers: Annotated[dict[str, str], AfterValidator(_headers)] = Field(default_factory=dict)
+
+    @cached_property
+    def always(self) -> Headers:
+        """The headers of every response that does not set them itself."""
+        configured = {name.lower().encode(): value.encode() for name, value in self.headers.items()}
+        return tuple((_SAFE | configured).items())
 
 
 class RateLimit(Section):

@@ -33,8 +33,6 @@ LATER = "vendorwatch.later"
 
 It takes the future to wait for, and what returns the response then, in place of the one returned now.
 """
-SAFE: Headers = ((b"x-content-type-options", b"nosniff"), (b"cache-control", b"no-store"))
-"""Headers of every response: it is neither stored nor taken for something else than its content type says."""
 
 
 def plain(status: int, text: str, *headers: tuple[bytes, bytes]) -> Answer:

@@ -28,10 +28,8 @@ def unit_of(name: str) -> str:
 
 def page(collector: Collector, *, openmetrics: bool, packed: bool = False) -> list[bytes]:
     """Return the page in OpenMetrics 1.0.0 or text 0.0.4, gzipped if `packed`, in one piece."""
-    if openmetrics:
-        found: bytes = openmetrics_exposition.generate_latest(_WithUnits(collector))  # type: ignore[no-untyped-call]
-    else:  # `_created` series would be metrics of their own there
-        found = exposition.generate_latest(_WithoutCreated(collector))
+    generate = openmetrics_exposition.generate_latest if openmetrics else exposition.generate_latest
+    found: bytes = generate(_Suited(collector, openmetrics=openmetrics))
     return [gzip.compress(found, 1) if packed else found]
 
 
@@ -63,20 +61,14 @@ def wants_gzip(accept_encoding: str) -> bool:
 
 
 @dataclass(frozen=True)
-class _WithoutCreated(Collector):
+class _Suited(Collector):
     collector: Collector
+    openmetrics: bool
 
     def collect(self) -> Iterator[Metric]:
         for metric in self.collector.collect():
-            metric.samples = [sample for sample in metric.samples if sample.name != f"{metric.name}_created"]
-            yield metric
-
-
-@dataclass(frozen=True)
-class _WithUnits(Collector):
-    collector: Collector
-
-    def collect(self) -> Iterator[Metric]:
-        for metric in self.collector.collect():
-            metric.unit = unit_of(metric.name)
+            if self.openmetrics:
+                metric.unit = unit_of(metric.name)
+            else:  # in text a `_created` series would be a metric of its own
+                metric.samples = [sample for sample in metric.samples if sample.name != f"{metric.name}_created"]
             yield metric

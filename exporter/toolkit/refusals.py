@@ -5,17 +5,11 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
-_STATUSES = {
-    "unauthorized": (401, 403),
-    "not_found": (404,),
-    "method": (405,),
-    "too_large": (413, 431),
-    "unsupported": (415, 417),
-    "malformed": (400, 505),
-    "timeout": (408,),
-    "overloaded": (429, 503),
-}
-REASONS = tuple(_STATUSES)
+_BY_STATUS = {
+    401: "unauthorized", 403: "unauthorized", 404: "not_found", 405: "method", 413: "too_large", 431: "too_large",
+    415: "unsupported", 417: "unsupported", 400: "malformed", 408: "timeout", 429: "overloaded", 503: "overloaded",
+}  # fmt: skip
+REASONS = tuple(dict.fromkeys(_BY_STATUS.values()))
 _EVERY = 60.0
 _log = logging.getLogger(__name__)
 
@@ -33,7 +27,7 @@ class Refusal:
     @property
     def reason(self) -> str:
         """The metric's label."""
-        return next((reason for reason, statuses in _STATUSES.items() if self.status in statuses), "malformed")
+        return _BY_STATUS.get(self.status, "malformed")
 
 
 class Refusals:

@@ -10,7 +10,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Self
 
-from pydantic import Field, ValidationError, field_validator, model_validator
+from pydantic import ByteSize, Field, ValidationError, field_validator, model_validator
 
 from bridge.receivers.alertmanager import Settings as AlertmanagerSettings
 from bridge.receivers.bigpanda import Settings as BigPandaSettings
@@ -18,7 +18,7 @@ from bridge.receivers.contract import sender, senders
 from bridge.receivers.settings import ReceiverSettings
 from exporter.toolkit import yaml_file
 from exporter.toolkit.config_sections import SectionList
-from exporter.toolkit.config_types import ConfigError, Duration, Secret, Section, Size, problems, secret_keys
+from exporter.toolkit.config_types import ConfigError, Duration, Secret, Section, problems, secret_keys
 from exporter.toolkit.flags import Address
 from exporter.toolkit.http_settings import HeaderSecret, HttpClientSettings, HttpUrl
 
@@ -65,7 +65,7 @@ class Config(Section):
 
     database: Secret
     retention: Duration = Field(30 * 86400.0, gt=0)
-    max_body: Size = Field(64_000_000, gt=0)
+    max_body: ByteSize = Field(ByteSize(64_000_000), gt=0)
     bigpanda: BigPanda
     incidents: Incidents | None = None
     receivers: tuple[ReceiverSettings, ...] = ()

@@ -4,12 +4,12 @@ import base64
 from collections.abc import Mapping
 from typing import Any, ClassVar, Literal, Self
 
-from pydantic import Field, ValidationInfo, field_validator, model_validator
+from pydantic import ByteSize, Field, ValidationInfo, field_validator, model_validator
 
 from bridge.domain.alert import Alert
 from bridge.domain.event import DEFAULT_STATUSES, EventMapping
 from bridge.domain.notification import Notification
-from exporter.toolkit.config_types import Duration, Secret, Section, Size, fold_files
+from exporter.toolkit.config_types import Duration, Secret, Section, fold_files
 from exporter.toolkit.http_settings import HEADER_NAME, HeaderSecret, HttpClientSettings
 
 BigPandaStatus = Literal["critical", "warning", "unknown", "acknowledged", "none"]
@@ -141,7 +141,7 @@ class AlertmanagerClientSettings(HttpCredentials, HeaderCredentials, HttpClientS
     `headers`: sent with every request, such as the tenant of Mimir, or the token of a proxy.
     """
 
-    max_response: Size = Field(64_000_000, gt=0)
+    max_response: ByteSize = Field(ByteSize(64_000_000), gt=0)
 
     @model_validator(mode="after")
     def _one(self) -> Self:

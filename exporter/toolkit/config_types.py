@@ -25,8 +25,6 @@ from exporter.toolkit.text import escaped
 _DURATION = re.compile(r"(?:(\d+)d)?(?:(\d+)h)?(?:(\d+)m)?(?:(\d+(?:\.\d+)?)s)?(?:(\d+)ms)?")
 _SECONDS = (86400.0, 3600.0, 60.0, 1.0, 0.001)
 _LONGEST = 36_525 * 86_400.0
-_SIZE = re.compile(r"(\d+)\s*(B|kB|KB|MB|GB)?")
-_BYTES = {None: 1, "B": 1, "kB": 1000, "KB": 1000, "MB": 1000**2, "GB": 1000**3}
 _log = logging.getLogger(__name__)
 
 
@@ -50,22 +48,10 @@ def seconds(value: object) -> float:
     return found
 
 
-def size(value: object) -> int:
-    """Read a size in bytes such as `64MB`."""
-    match = _SIZE.fullmatch(str(value)) if isinstance(value, str | int) else None
-    if match is None:
-        raise ValueError("not a size: write it like 64MB")
-    return int(match[1]) * _BYTES[match[2]]
-
-
 Duration = Annotated[
     float, BeforeValidator(lambda value: value if isinstance(value, float) and value <= _LONGEST else seconds(value))
 ]
 """Seconds. A float passes unchanged, so that defaults can be written as numbers."""
-Size = Annotated[int, BeforeValidator(size)]
-"""Bytes."""
-
-
 Stamp = tuple[int, int, int]
 
 
@@ -199,7 +185,10 @@ def _is_secret(annotation: Any) -> bool:
     return annotation is Secret or (optional and any(_is_secret(part) for part in get_args(annotation)))
 
 
+_NO_SIZE = "not a size: write it like 64MB"
 _PLAIN = {
+    "byte_size": _NO_SIZE,
+    "byte_size_unit": _NO_SIZE,
     "extra_forbidden": "unknown key",
     "tuple_type": "must be a list",
     "dict_type": "must be a mapping",

@@ -6,9 +6,9 @@ from pathlib import Path
 from typing import Annotated, Final
 from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, Field, ValidationInfo
+from pydantic import AfterValidator, ByteSize, Field, ValidationInfo
 
-from exporter.toolkit.config_types import Secret, Section, Size, located
+from exporter.toolkit.config_types import Secret, Section, located
 
 HEADER_NAME: Final = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _HTTP: Final = re.compile(r"https?://[^\s\x00-\x20\x7f]+", re.IGNORECASE)
@@ -94,4 +94,4 @@ class HttpClientSettings(Section):
 
     ca_file: CaFile | None = None
     proxy_url: ProxyUrl | None = None
-    max_response: Size = Field(8_000_000, gt=0)
+    max_response: ByteSize = Field(ByteSize(8_000_000), gt=0)

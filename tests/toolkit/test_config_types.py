@@ -1,15 +1,15 @@
 """Durations, sizes, secrets, and how problems are problems_of."""
 
 import pytest
-from pydantic import Field, ValidationError
+from pydantic import ByteSize, Field, ValidationError
 
-from exporter.toolkit.config_types import Duration, FilePath, Secret, Section, Size, problems
+from exporter.toolkit.config_types import Duration, FilePath, Secret, Section, problems
 
 
 class Example(Section):
     token: Secret
     wait: Duration = 30.0
-    body: Size = 64
+    body: ByteSize = 64
     place: FilePath | None = None
     inner: "Inner | None" = None
 

@@ -4,7 +4,7 @@ import asyncio
 import io
 import sys
 import threading
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
@@ -12,6 +12,8 @@ from functools import lru_cache
 from queue import Full
 from typing import Any, TypeVar
 from wsgiref.types import WSGIApplication, WSGIEnvironment
+
+from werkzeug.wrappers import Response
 
 Headers = Sequence[tuple[bytes, bytes]]
 """Headers with lower-case names, in the order received."""
@@ -88,20 +90,8 @@ def _header(header: tuple[str, str]) -> tuple[bytes, bytes]:
 
 def call(application: WSGIApplication, environ: WSGIEnvironment) -> Answer:
     """Call a WSGI application and return its response."""
-    begun: list[tuple[str, list[tuple[str, str]]]] = []
-
-    def start_response(status: str, headers: list[tuple[str, str]], _exc_info: object = None) -> Callable[..., object]:
-        begun[:] = [(status, headers)]
-        return lambda _piece: None
-
-    blobs: Iterable[bytes] = application(environ, start_response)
-    try:
-        body = list(blobs)
-    finally:
-        if close := getattr(blobs, "close", None):
-            close()
-    status, headers = begun[0]
-    return Answer(int(status[:3]), [_header(header) for header in headers], body)
+    response = Response.from_app(application, environ, buffered=True)
+    return Answer(response.status_code, [_header(header) for header in response.headers], list(response.iter_encoded()))
 
 
 class Pool:

@@ -80,7 +80,7 @@ class Bridge:
         self._metrics.reloaded(time.time())
         way = lambda path: route(path, self._current.config.by_source, self._current.config.max_body)  # noqa: E731  read each time
         front = Front(self._application(), start.web_config, way, self._metrics.refused)
-        self._server = HttpServer(front, start.addresses, start.web_config)
+        self._server = HttpServer(front, start.addresses)
 
     @property
     def addresses(self) -> list[Address]:

@@ -47,7 +47,7 @@ class App:
             self._targets = Targets(self._page_cache, _directory(options) if options.storage else None)
         web = application(self._page_cache, self.reload if options.lifecycle else None, roles=self._running.roles)
         front = Front(web, web_config, route, self._running.refused)
-        self._server = HttpServer(front, flags.addresses(options.listen, DEFAULT), web_config)
+        self._server = HttpServer(front, flags.addresses(options.listen, DEFAULT))
         try:
             self._server.open()
         except OSError as error:

@@ -95,7 +95,7 @@ class Front:
         count: Callable[[Refusal], None] = lambda _refusal: None,
     ) -> None:
         """`route` is called for each request, because a reload changes its result."""
-        self._application, self._web_config, self._route = application, web_config, route
+        self._application, self.web_config, self._route = application, web_config, route
         self.refusals = Refusals(count)
         self._passwords = Passwords()
         sizes = {Lane.SIDE: (2, 64), Lane.BRIEF: (2, QUEUED), Lane.LARGE: (1, QUEUED), Lane.POOL: (THREADS, QUEUED)}
@@ -107,7 +107,7 @@ class Front:
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         """Answer one request."""
         connection: Connection = scope["extensions"][EXTENSION]["connection"]
-        self._web_config.refresh()
+        self.web_config.refresh()
         route, by_application = Route(path=scope["path"]), False
         try:
             route = self._route(scope["path"])
@@ -152,7 +152,7 @@ class Front:
         headers: Headers = scope["headers"]
         if problem := problem_of(scope["http_version"], headers):
             raise Rejected(400, problem, (b"connection", b"close"))  # the end of this request is ambiguous
-        if not self._has_token(self._web_config.config.rate_limit):
+        if not self._has_token(self.web_config.config.rate_limit):
             # A webhook's sender must retry, and some do so only after a 5xx.
             raise Rejected(503 if route.admits else 429, "too many requests")
         if route.methods and scope["method"] not in route.methods:
@@ -191,7 +191,7 @@ class Front:
                 challenges = [(b"www-authenticate", scheme + b' realm="webhooks"') for scheme in (b"Bearer", b"Basic")]
                 raise Rejected(401, "missing or wrong credentials", *challenges)
             return None
-        users = self._web_config.config.basic_auth_users
+        users = self.web_config.config.basic_auth_users
         if not users:
             return None
         user = None
@@ -226,7 +226,7 @@ class Front:
         headers, size = list(answer.headers), sum(map(len, answer.body))
         if b"content-length" not in names and answer.status not in {204, 304}:
             headers.append((b"content-length", b"%d" % size))
-        always = self._web_config.config.http_server_config.always
+        always = self.web_config.config.http_server_config.always
         headers += [header for header in always if header[0] not in names]
         unread = connection.in_body and connection.scope is scope  # otherwise it is a later request's body
         last = unread or b"connection" in names or any(name == b"upgrade" for name, _ in scope["headers"])

@@ -18,7 +18,6 @@ from uvicorn.server import ServerState
 from exporter.toolkit.connection import Connection, Connections
 from exporter.toolkit.flags import Address
 from exporter.toolkit.front import Front
-from exporter.toolkit.web_config import WebConfigFile
 
 GRACE = 2.0
 """Seconds that requests in flight may take when the program stops."""
@@ -34,8 +33,8 @@ _log = logging.getLogger(__name__)
 class HttpServer:
     """Serves a front on one or more addresses."""
 
-    def __init__(self, front: Front, addresses: Sequence[Address], web_config: WebConfigFile) -> None:
-        self._front, self._web_config = front, web_config
+    def __init__(self, front: Front, addresses: Sequence[Address]) -> None:
+        self._front = front
         self.addresses = list(addresses)
         """The addresses it listens on; once opened, with the ports that the system chose."""
         self._sockets: list[socket.socket] = []
@@ -126,8 +125,8 @@ class HttpServer:
             return
         sock.settimeout(0.0)
         connection = Connection(self._connections, self._config, self._state)
-        self._web_config.refresh()
-        connection.beginning = loop.create_task(connection.begin(sock, str(address[0]), self._web_config))
+        self._front.web_config.refresh()
+        connection.beginning = loop.create_task(connection.begin(sock, str(address[0]), self._front.web_config))
 
     def _close(self) -> None:
         for sock in self._sockets:

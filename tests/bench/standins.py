@@ -31,7 +31,7 @@ def serve(port: str, application: WSGIApplication, lane: Lane = Lane.POOL) -> No
     """Serve an application as both programs do."""
     config = WebConfigFile(None)
     front = Front(partial(call, application), config, lambda path: Route(path=path, lane=lane, max_body=64_000_000))
-    HttpServer(front, [("127.0.0.1", int(port))], config).start()
+    HttpServer(front, [("127.0.0.1", int(port))]).start()
 
 
 def destination(port: str, seconds: str) -> None:

@@ -48,7 +48,7 @@ def serving(application, receivers, metrics, max_body=64_000_000) -> Iterator[tu
         lambda path: route(path, receivers(), max_body),
         metrics.refused,
     )
-    server = HttpServer(front, [("127.0.0.1", 0)], WebConfigFile(None))
+    server = HttpServer(front, [("127.0.0.1", 0)])
     server.start()
     try:
         yield server.addresses[0]

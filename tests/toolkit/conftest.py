@@ -68,7 +68,7 @@ def serve():
         refusals = []
         route = route or (lambda path: Route(path=path, max_body=10_000_000, lane=lane))
         front = Front(answering or partial(call, application), config, route, refusals.append)
-        server = HttpServer(front, list(addresses), config)
+        server = HttpServer(front, list(addresses))
         server.start()
         started.append(Served(server, front, refusals))
         return started[-1]

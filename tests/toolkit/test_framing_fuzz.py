@@ -98,7 +98,7 @@ def recorder():
     """Return a recorder, and where it is served."""
     application, config = Recorder(), WebConfigFile(None)
     front = Front(application, config, lambda path: Route(path=path, lane=Lane.LOOP))
-    server = HttpServer(front, [("127.0.0.1", 0)], config)
+    server = HttpServer(front, [("127.0.0.1", 0)])
     server.start()
     yield application, server.addresses[0]
     server.stop()

@@ -81,7 +81,7 @@ def test_many_clients_may_come_at_once(get):
     """Before any of them is accepted."""
     config = WebConfigFile(None)
     front = Front(partial(call, application), config, lambda path: Route(path=path))
-    server = HttpServer(front, [("127.0.0.1", 0)], config)
+    server = HttpServer(front, [("127.0.0.1", 0)])
     server.open()
     with contextlib.ExitStack() as stack:
         for _ in range(500):

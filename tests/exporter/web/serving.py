@@ -12,7 +12,7 @@ from exporter.web.pages import route
 def asked(web, path, method="GET", **headers):
     """Return the status, the headers and the body of an answer."""
     config = WebConfigFile(None)
-    server = HttpServer(Front(web, config, route), [("127.0.0.1", 0)], config)
+    server = HttpServer(Front(web, config, route), [("127.0.0.1", 0)])
     server.start()
     try:
         with closing(http.client.HTTPConnection(*server.addresses[0], timeout=30)) as client:

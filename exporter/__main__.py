@@ -39,7 +39,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         sys.setswitchinterval(SWITCH)
         app = App(options, config, web_config)
     except ConfigError as error:
-        return program.report(PROGRAM, [error])
+        return program.report(PROGRAM, error.problems)
     program.run(app)
     return 0
 

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Final, Protocol, TypeVar
 
 from exporter.toolkit.config_types import ConfigError
+from exporter.toolkit.text import escaped
 
 SIGNALS: Final = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 """Blocked in every thread and awaited in the main one: a handler might run late while the main thread sleeps."""
@@ -30,7 +31,7 @@ class Program(Protocol):
 
 def report(about: object, lines: Iterable[object]) -> int:
     """Print problems of a file or the program, one a line, and return the exit status for them."""
-    sys.stderr.writelines(f"{about}: {line}\n" for line in lines)
+    sys.stderr.writelines(f"{about}: {escaped(str(line))}\n" for line in lines)
     return 1
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Final
 
 from exporter.toolkit.config_types import ConfigError
-from exporter.toolkit.text import escaped
+from exporter.toolkit.program import report
 
 _SECRET: Final = re.compile(r"^[ -]*\w[\w-]*_file: (\S+)(?: # (.*))?$", re.MULTILINE)
 
@@ -42,8 +42,7 @@ def run(program: str, path: Path | None, text: Callable[[], str]) -> int:
         problems = (f"cannot write {path}: {error.strerror}",)
     else:
         return 0
-    sys.stderr.write("".join(f"{program}: {escaped(problem)}\n" for problem in problems))
-    return 1
+    return report(program, problems)
 
 
 def next_steps(program: str, path: Path, text: str) -> str:

@@ -59,8 +59,6 @@ _KINDS: Final[tuple[tuple[type[Exception] | tuple[type[Exception], ...], type[Ht
     ((exceptions.InvalidURL, exceptions.InvalidSchema), ClientError, "the URL cannot be used"),
     (urllib3.LocationValueError, ClientError, "the URL cannot be used"),
     (exceptions.InvalidHeader, Malformed, "the response's head contradicts itself"),
-    (exceptions.ConnectionError, ConnectFailed, "no connection"),
-    (exceptions.RequestException, ConnectFailed, "no usable response"),
     ((urllib3.HTTPError, ConnectionError), ConnectFailed, "the connection broke"),
     (UnicodeError, ClientError, "the URL or the credentials cannot be sent"),
     (OSError, ConnectFailed, "no connection"),

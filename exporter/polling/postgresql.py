@@ -80,9 +80,8 @@ class Database:
         """The term in which this exporter leads."""
         try:
             parameters(url)
-        except (OSError, ValueError) as error:
-            reason = error.strerror if isinstance(error, OSError) else error
-            raise ConfigError([f"cannot use --storage.url: {reason}"]) from None
+        except ValueError as error:
+            raise ConfigError([f"cannot use --storage.url: {error}"]) from None
 
     def connect(self, patience: int) -> psycopg.Connection[Any]:
         """Open a connection with a statement timeout of `patience` seconds; all our statements return one value."""

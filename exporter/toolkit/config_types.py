@@ -80,17 +80,16 @@ class Secret:
         self._lock = threading.Lock()
 
     def read(self) -> str:
-        """Return the current value. Raises OSError if the file was never readable, ValueError if it is empty."""
+        """Return the current value. Raises ValueError if the file was never readable."""
         if self.file is None:
             return self._value
         with self._lock:
             try:
                 self._refresh(self.file)
-            except (OSError, ValueError) as error:
-                if self._seen is None:
+            except ValueError as error:
+                if not self._value:
                     raise
-                why = error.strerror if isinstance(error, OSError) else "empty, or not UTF-8 text"
-                self._conditions.report("file", f"Cannot read {self.file}, keeping the previous value: {why}")
+                self._conditions.report("file", f"Keeping the previous value of a secret: {error}")
             else:
                 self._conditions.report("file", "")
             return self._value
@@ -99,7 +98,12 @@ class Secret:
         seen = stamp(file)
         if seen and seen == self._seen:
             return
-        value = file.read_text(encoding="utf-8-sig").strip()
+        try:
+            value = file.read_text(encoding="utf-8-sig").strip()
+        except UnicodeDecodeError:
+            raise ValueError(f"cannot read {file}: not UTF-8 text") from None
+        except OSError as error:
+            raise ValueError(f"cannot read {file}: {error.strerror}") from None
         if not value:
             raise ValueError(f"{file} is empty")
         self._value, self._seen = value, seen
@@ -120,12 +124,7 @@ class Secret:
 
 def _secret(value: object) -> Secret:
     if isinstance(value, Secret):
-        try:
-            value.read()
-        except UnicodeDecodeError as error:
-            raise ValueError(f"cannot read {value.file}: not UTF-8 text") from error
-        except OSError as error:
-            raise ValueError(f"cannot read {value.file}: {error.strerror}") from error
+        value.read()
         return value
     if not isinstance(value, str):
         raise ValueError("must be a string")  # noqa: TRY004  pydantic turns only ValueError into a problem

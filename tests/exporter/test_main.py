@@ -197,7 +197,7 @@ def test_storage_path_and_url_exclude_each_other(config_file, capsys):
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        (None, "cannot use --storage.url: No such file or directory\n"),
+        (None, "cannot use --storage.url: cannot read {path}: No such file or directory\n"),
         ("", "cannot use --storage.url: {path} is empty\n"),
         ("mysql://v:s3cret@h/d", "cannot use --storage.url: write it like postgresql://"),
     ],

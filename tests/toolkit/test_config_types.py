@@ -114,8 +114,8 @@ def test_changed_secret_file_is_re_read(tmp_path, caplog):
     file.write_text("  \n", encoding="utf-8")
     assert [token.read(), token.read()] == ["second one"] * 2
     assert [record.getMessage() for record in caplog.records] == [
-        f"Cannot read {file}, keeping the previous value: {why}"
-        for why in ("No such file or directory", "empty, or not UTF-8 text")
+        f"Keeping the previous value of a secret: {why}"
+        for why in (f"cannot read {file}: No such file or directory", f"{file} is empty")
     ]
 
 

@@ -33,14 +33,9 @@ class HttpApi:
 
     def fetch(self, method: str, url: str, content: Any = None, *, repeatable: bool | None = None) -> HttpResponse:
         """Return the response, whatever its status. `repeatable`: see HttpClient's `retry_dead_connection`."""
-        try:
-            headers = dict(self._auth.credentials())
-            self._sent = [value.partition(" ")[2] or value for value in headers.values()]
-            self._sent += [self._auth.password.read()] if self._auth.password else []
-        except OSError as error:
-            raise Transient(f"the credentials cannot be read: {error.strerror}") from None
-        except ValueError:
-            raise Transient("the credentials cannot be read") from None
+        headers = dict(self._auth.credentials())
+        self._sent = [value.partition(" ")[2] or value for value in headers.values()]
+        self._sent += [self._auth.password.read()] if self._auth.password else []
         headers["Accept"], body = "application/json", content
         if content is not None:
             headers["Content-Type"] = "application/json"

@@ -142,14 +142,6 @@ def test_a_new_token_is_used_at_once(tmp_path):
     assert [one.request.headers["Authorization"] for one in call.calls] == ["Bearer old", "Bearer newer"]
 
 
-def test_unreadable_token_is_logged(tmp_path):
-    """The event stays queued."""
-    client = BigPanda(settings(token=Secret(file=tmp_path / "none")))
-    with pytest.raises(Transient, match="the credentials cannot be read: No such file"):
-        client.send(EVENTS, "a")
-    client.close()
-
-
 @responses.activate
 def test_the_body_of_a_redirect_is_not_read(bigpanda):
     """However long it is."""

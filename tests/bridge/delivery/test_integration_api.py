@@ -1,7 +1,5 @@
 """BigPanda's two listings, page by page."""
 
-from pathlib import Path
-
 import pytest
 import responses
 
@@ -18,9 +16,9 @@ LOGS = f"{URL}/resources/v2.0/troubleshooting/logs"
 KEY = Secret("us3r-key")
 
 
-def listings(api_key=KEY, **more):
+def listings(**more):
     bigpanda = BigPanda(url=f"{URL}/data/v2/alerts", app_key="app", token=Secret("t0ken"))
-    return IntegrationApi(bigpanda, Confirm.model_construct(api_key=api_key), **more)
+    return IntegrationApi(bigpanda, Confirm.model_construct(api_key=KEY), **more)
 
 
 @pytest.fixture
@@ -94,7 +92,4 @@ def test_secrets_are_masked_in_bigpandas_messages():
     """The key of the request and the token for events."""
     made = listings()
     assert made.masked("us3r-key and t0ken are wrong") == "<secret> and <secret> are wrong"
-    gone = listings(Secret(file=Path("/nowhere/key")))
-    assert gone.masked("words") == "words"
     made.close()
-    gone.close()

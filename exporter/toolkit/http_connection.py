@@ -48,14 +48,14 @@ class HttpResponse:
 class Attempt:
     """One attempt at a request, in a thread of its own; the caller that waits for it can cut it.
 
-    `kept`: it was sent on a connection kept from an earlier request; `answered`: the response's head has arrived.
+    `connected`: its connection is new, not kept from an earlier request; `answered`: the response's head has arrived.
     """
 
     def __init__(self, deadline: float) -> None:
         self.deadline = deadline
         self.outcome: Future[HttpResponse] = Future()
         self.stage = "waiting for the response"
-        self.connected = self.kept = self.answered = False
+        self.connected = self.answered = False
         self._lock = threading.Lock()
         self._socket: socket.socket | None = None
         self._is_cut = False
@@ -83,7 +83,7 @@ class Attempt:
             broken = isinstance(self.outcome.exception(patience), ConnectFailed | TlsFailed)
         except NotInTime:
             broken = True
-        return broken and self.kept and not self.answered
+        return broken and not self.connected and not self.answered
 
     def left(self) -> float:
         """Return the seconds until the deadline, never 0, which sockets take to mean "non-blocking"."""
@@ -168,9 +168,7 @@ class _Plain(HTTPConnection):
 
     def request(self, *args: Any, **kwargs: Any) -> None:
         """Send a request, and hold its socket so that the deadline can cut it."""
-        attempt = CURRENT.get()
-        attempt.kept = not (attempt.connected or self.is_closed)
-        attempt.hold(self.sock)
+        CURRENT.get().hold(self.sock)
         super().request(*args, **kwargs)
 
     def getresponse(self) -> Any:

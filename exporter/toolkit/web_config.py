@@ -19,13 +19,12 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import AfterValidator, Field, ValidationError, model_validator
 
 from exporter.toolkit.config_types import ConfigError, Duration, Secret, Section, Stamp, problems, stamp
-from exporter.toolkit.http_settings import load_authorities, load_key_pair
+from exporter.toolkit.http_settings import HEADER_NAME, load_authorities, load_key_pair
 from exporter.toolkit.wsgi import Headers
 from exporter.toolkit.yaml_file import load_yaml
 
 _LOOK_AGAIN = 1.0
 _BCRYPT = re.compile(r"\$2[abxy]\$(0[4-9]|[12]\d|3[01])\$[./A-Za-z0-9]{21}[.Oeu][./A-Za-z0-9]{31}")
-_TOKEN = re.compile(r"[!#$%&'*+.^`|~0-9A-Za-z-]+")
 _VALUE = re.compile(r"[\t\x20-\x7e]*")
 _OURS = frozenset({"connection", "content-encoding", "content-length", "content-type", "date", "transfer-encoding"})
 _SAFE = {b"x-content-type-options": b"nosniff", b"cache-control": b"no-store"}
@@ -162,7 +161,7 @@ def _pem(inline: str | None, file: Path | None, folder: Path) -> Iterator[Path]:
 
 def _headers(headers: dict[str, str]) -> dict[str, str]:
     for name, value in headers.items():
-        if not _TOKEN.fullmatch(name) or name.lower() in _OURS:
+        if not HEADER_NAME.fullmatch(name) or name.lower() in _OURS:
             raise ValueError(f"{name!r} cannot be set")
         if not _VALUE.fullmatch(value):
             raise ValueError(f"{name}: printable ASCII only")

@@ -72,7 +72,7 @@ def _attempt(
     """Return why it was not accepted ("" once it is durable), and whether a retry may help."""
     with closing(HttpClient(settings, max(patience, 0.1))) as client:
         try:
-            answer = client.request("POST", url, headers=headers, body=body, retry_dead_connection=True)
+            answer = client.request("POST", url, headers=headers, body=body, repeatable=True)
         except ClientError as error:
             return str(error), False
         except HttpError as error:

@@ -25,14 +25,14 @@ class HttpApi:
         self._auth = HttpCredentials.model_construct(bearer_token=auth) if isinstance(auth, Secret) else auth
         self._sent: list[str] = []
 
-    def request(self, method: str, url: str, content: Any = None, *, repeatable: bool | None = None) -> HttpResponse:
+    def request(self, method: str, url: str, content: Any = None, *, repeatable: bool = False) -> HttpResponse:
         """Return an acceptance of `content`: bytes, or anything else as JSON."""
         answer = self.fetch(method, url, content, repeatable=repeatable)
         judge(answer, time.time(), who=self._who, secrets=self._sent)
         return answer
 
-    def fetch(self, method: str, url: str, content: Any = None, *, repeatable: bool | None = None) -> HttpResponse:
-        """Return the response, whatever its status. `repeatable`: see HttpClient's `retry_dead_connection`."""
+    def fetch(self, method: str, url: str, content: Any = None, *, repeatable: bool = False) -> HttpResponse:
+        """Return the response, whatever its status. `repeatable`: see HttpClient."""
         headers = dict(self._auth.credentials())
         self._sent = [value.partition(" ")[2] or value for value in headers.values()]
         self._sent += [self._auth.password.read()] if self._auth.password else []
@@ -41,7 +41,7 @@ class HttpApi:
             headers["Content-Type"] = "application/json"
             body = content if isinstance(content, bytes) else json.dumps(content).encode()
         try:
-            return self._client.request(method, url, headers=headers, body=body, retry_dead_connection=repeatable)
+            return self._client.request(method, url, headers=headers, body=body, repeatable=repeatable)
         except HttpError as error:
             raise Transient(str(error)) from None
 

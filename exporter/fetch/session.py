@@ -57,7 +57,7 @@ class Session:
         if bearer:
             headers["Authorization"] = f"Bearer {bearer.read()}"
         # A POST may be repeated too: it only reads.
-        found = self._client.request(method, url, headers=headers, body=request.content, retry_dead_connection=True)
+        found = self._client.request(method, url, headers=headers, body=request.content, repeatable=True)
         if found.body.count(b"{") + found.body.count(b"[") > MOST_OBJECTS:
             raise Malformed(f"response with more than {MOST_OBJECTS:,} objects")
         return Response(at, found.status, valid_json(found.body), found.headers)

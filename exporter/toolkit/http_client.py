@@ -46,23 +46,22 @@ class HttpClient:
         *,
         headers: Mapping[str, str] | None = None,
         body: bytes | None = None,
-        retry_dead_connection: bool | None = None,
+        repeatable: bool = False,
     ) -> HttpResponse:
         """Return the response, whatever its status, or raise an HttpError.
 
-        `retry_dead_connection`: if a kept connection turns out to be dead, send once more on a new one, within the
-        same deadline. For requests that are safe to repeat; by default those that HTTP calls idempotent.
+        If a kept connection turns out to be dead, a request that is safe to repeat is sent once more on a new one,
+        within the same deadline: one whose method HTTP calls idempotent, or that is `repeatable`.
         """
         if self._closed.is_set():
             raise ConnectFailed("the client is closed")
         prepared = _prepared(method, url, headers or {}, body)
         adapter = self._adapter = self._adapter.renewed() if self._adapter else Adapter(self._settings.ca_file)
-        retry = method in _IDEMPOTENT if retry_dead_connection is None else retry_dead_connection
         first = Attempt(time.monotonic() + self._timeout)
         self._attempts = [first]
         try:
             first.start(partial(self._exchange, adapter, prepared))
-            if retry and first.is_dead(self._timeout / 2) and not self._closed.is_set():
+            if (repeatable or method in _IDEMPOTENT) and first.is_dead(self._timeout / 2) and not self._closed.is_set():
                 adapter.close()  # other kept connections may be dead too
                 # The first attempt goes on: a server that is merely slow may still answer on the kept connection.
                 self._attempts.append(Attempt(first.deadline))

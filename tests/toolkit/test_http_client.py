@@ -149,7 +149,7 @@ def test_post_is_retried_only_if_repeatable():
         with pytest.raises(ConnectFailed):
             one.request("POST", server.url, body=b"2")
         one.request("POST", server.url, body=b"3")
-        assert one.request("POST", server.url, body=b"4", retry_dead_connection=True).status == 200
+        assert one.request("POST", server.url, body=b"4", repeatable=True).status == 200
     assert [request[-1:] for request in server.requests] == [b"1", b"2", b"3", b"4", b"4"]
 
 

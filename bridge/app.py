@@ -109,7 +109,7 @@ class Bridge:
 
     def reload(self) -> None:
         """Reload bridge.yml. Raises ConfigError if it is invalid, keeping the current configuration."""
-        with self._reloading, program.reloading(self._start.config_file, self._metrics.reload_failed):
+        with self._reloading, program.reloading(self._start.config_file, partial(self._metrics.reloaded, None)):
             config = load_for(self._start.config_file, self._start.addresses)
             if config.database != self._current.config.database or not self._database.leads_to(config.database.read()):
                 _log.warning("Changes to database take effect after a restart")

@@ -204,11 +204,8 @@ class Metrics:
             receiver, _, source = refusal.receiver.partition("/")
             self.notifications.labels(receiver, source, outcome).inc()
 
-    def reloaded(self, now: float) -> None:
-        """Record that the configuration was loaded; `now` in epoch seconds."""
-        self.reload_successful.set(1)
-        self.reload_time.set(now)
-
-    def reload_failed(self) -> None:
-        """Record that a reload failed: the previous configuration stays in force."""
-        self.reload_successful.set(0)
+    def reloaded(self, now: float | None) -> None:
+        """Record when the configuration was loaded, in epoch seconds; None: that failed, and the last one stays."""
+        self.reload_successful.set(now is not None)
+        if now is not None:
+            self.reload_time.set(now)

@@ -135,7 +135,7 @@ def test_failed_reload_keeps_the_time_of_the_last_successful_one():
     """And success is 0."""
     metrics = Metrics()
     metrics.reloaded(5.0)
-    metrics.reload_failed()
+    metrics.reloaded(None)
     assert metrics.registry.get_sample_value("vendorwatch_bridge_config_last_reload_successful") == 0
     name = "vendorwatch_bridge_config_last_reload_success_timestamp_seconds"
     assert metrics.registry.get_sample_value(name) == 5.0

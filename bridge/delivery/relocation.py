@@ -24,7 +24,6 @@ from bridge.errors import DeliveryError
 from bridge.outbox.outbox import Outbox
 from bridge.outbox.status import Address
 from bridge.receivers.settings import ReceiverSettings
-from exporter.toolkit.config_types import Secret
 
 _WORK: Final = {"n": 2**14, "r": 8, "p": 1, "dklen": 16}
 """Cost of the hash, so that a token cannot be guessed from its stored proof."""
@@ -48,7 +47,9 @@ class Relocation:
         """
         # A URL with a query may contain a secret.
         url = "" if urlsplit(config.bigpanda.url).query else config.bigpanda.url
-        here = Address(url, _proof(config.bigpanda.token, self._outbox.status.database_id()))
+        token, salt = config.bigpanda.token.read(), self._outbox.status.database_id()
+        # A proof by which the token is recognized without revealing it.
+        here = Address(url, hashlib.scrypt(token.encode(), salt=salt.encode(), **_WORK).hex())
         opened = self._opened(config)
         for name, address in self._outbox.status.addresses().items():
             there = [(state, settings) for state, settings in opened if state.destination == name]
@@ -92,11 +93,6 @@ class Relocation:
     def _opened(self, config: Config) -> _Opened:
         receivers, accepted = config.by_source, self._outbox.alerts.accepted()
         return [(state, receivers.get((state.alert.receiver, state.alert.source))) for state in accepted]
-
-
-def _proof(token: Secret, salt: str) -> str:
-    """Return a proof by which a token is recognized without revealing it."""
-    return hashlib.scrypt(token.read().encode(), salt=salt.encode(), **_WORK).hex()
 
 
 def _close(opened: _Opened, client: BigPanda, now: float) -> None:

@@ -28,6 +28,8 @@ _LEASE: Final = 20.0
 """Lease in seconds of the replica that acts."""
 _POINTLESS: Final = 86400.0
 """Seconds after which a share is no longer confirmed: BigPanda has stopped waiting long before."""
+_OUTCOMES: Final = {"done": "accepted", "dead": "rejected", "waiting": "retry"}
+"""The metric's label, by the state of a callback in the outbox."""
 _log = logging.getLogger(__name__)
 
 
@@ -92,29 +94,24 @@ class FollowUp(PeriodicThread):
 
     def _confirm(self, callbacks: CallbackService, due: DueCallback) -> bool:
         """Confirm one share; return whether the next may be tried now."""
-        now = self._clock.wall()
-        if now - due.asked_at > _POINTLESS:
-            self._settle(due, "dead", "BigPanda no longer waits for it", "rejected")
-            return True
-        try:
-            callbacks.confirm(due.incident)
-        except DeliveryError as error:
-            if isinstance(error, Rejected):
-                self._settle(due, "dead", str(error), "rejected")
+        now, not_before = self._clock.wall(), 0.0
+        state, reason = "dead", "BigPanda no longer waits for it"
+        if now - due.asked_at <= _POINTLESS:
+            try:
+                callbacks.confirm(due.incident)
+                state, reason = "done", "accepted"
+            except Rejected as error:
+                reason = str(error)
                 _log.warning("Callback for incident %s rejected: %s", due.incident, error)
-                return True
-            again_at = retry_at(error, due.attempts + 1, now, self._clock.chance())
-            self._settle(due, "waiting", str(error), "retry", again_at)
-            waiting = f"BigPanda's callback service unavailable, shares of {self._source} are queued: {error}"
-            self.conditions.report("callback", waiting)
-            return False
-        self._settle(due, "done", "accepted", "accepted")
-        self.conditions.report("callback", "")
-        return True
-
-    def _settle(self, due: DueCallback, state: str, reason: str, outcome: str, not_before: float = 0.0) -> None:
-        self._metrics.callbacks.labels(self._source, outcome).inc()
+            except DeliveryError as error:
+                state, reason = "waiting", str(error)
+                not_before = retry_at(error, due.attempts + 1, now, self._clock.chance())
+        if state != "dead":
+            waiting = f"BigPanda's callback service unavailable, shares of {self._source} are queued: {reason}"
+            self.conditions.report("callback", waiting if state == "waiting" else "")
+        self._metrics.callbacks.labels(self._source, _OUTCOMES[state]).inc()
         self._outbox.incidents.settle_callback(due, state, reason, now=self._clock.wall(), not_before=not_before)
+        return state != "waiting"
 
     def _resend(self, incidents: Sequence[IncidentRecord]) -> None:
         """Resend alerts that have kept firing since their incident was closed manually, long enough ago."""
@@ -127,14 +124,16 @@ class FollowUp(PeriodicThread):
             for key, updated_at in record.closed_manually.items()
             if key not in elsewhere
         }
-        for key, state in self._outbox.alerts.states(sorted(due)).items():
-            receiver = self._receivers.get((state.alert.receiver, state.alert.source))
-            if receiver is None or not state.open or state.updated_at != due[key]:
-                continue
-            correction = receiver.correction(state.alert, state.updated_at, resend=True)
-            if self._outbox.ingest.accept_one(correction, now).queued:
-                self._metrics.sent_anew.labels(self._source).inc()
-                _log.warning("Resent %s: still firing although its incident was closed", key)
+        resent = (
+            receiver.correction(state.alert, state.updated_at, resend=True)
+            for key, state in self._outbox.alerts.states(sorted(due)).items()
+            if (receiver := self._receivers.get((state.alert.receiver, state.alert.source)))
+            and state.open
+            and state.updated_at == due[key]
+        )
+        for alert in self._outbox.correct(resent, now):
+            self._metrics.sent_anew.labels(self._source).inc()
+            _log.warning("Resent %s: still firing although its incident was closed", alert.key)
 
     def close(self) -> None:
         """Let another replica take over; close all connections."""

@@ -136,7 +136,7 @@ class Bridge:
         outbox, metrics = self._outbox, self._metrics
         for one in config.receivers:
             metrics.expect(one.receiver, one.source)
-        made = Current(
+        return Current(
             config,
             self._last_webhook,
             reconcilers={one.source: Reconciler(outbox, one, metrics) for one in config.alertmanagers if one.reconcile},
@@ -145,10 +145,8 @@ class Bridge:
                 for one in config.receivers
                 if isinstance(one, BigPandaSettings) and (one.callback or one.silences or one.reopen_after)
             },
+            confirmation=Confirmation(outbox, config, metrics) if config.bigpanda.confirm else None,
         )
-        if config.bigpanda.confirm is not None:
-            made.confirmation = Confirmation(outbox, config, metrics)
-        return made
 
     def _application(self) -> Management:
         """Return the web application: webhooks, the operator's page, metrics and health."""

@@ -35,7 +35,7 @@ class ReceiverStatus:
     watchdogs: Sequence[WatchdogStatus] = ()
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
 class Current:
     """The parts that a reload replaces: the configuration and its loops.
 
@@ -89,12 +89,13 @@ def _watchdogs(settings: Settings, heartbeats: Sequence[Heartbeat], outbox: Outb
     """Return every heartbeat of a receiver; one that was never received counts as one."""
     if settings.watchdog is None:
         return ()
-    name, ours = settings.watchdog.alertname, heartbeats_of(settings, heartbeats)
-    keys = list(ours) or [watchdog_key(settings.source)]
-    silent = {key for key, state in outbox.alerts.states(keys).items() if state.open}
-    if not ours:
-        return (WatchdogStatus(name=name, heard_at=None, silent=bool(silent)),)
+    ours: Mapping[str, Heartbeat | None] = heartbeats_of(settings, heartbeats) or {watchdog_key(settings.source): None}
+    states = outbox.alerts.states(list(ours))
     return [
-        WatchdogStatus(name=name + beat.distinction, heard_at=beat.heard_at, silent=key in silent)
+        WatchdogStatus(
+            name=settings.watchdog.alertname + (beat.distinction if beat else ""),
+            heard_at=beat.heard_at if beat else None,
+            silent=key in states and states[key].open,
+        )
         for key, beat in ours.items()
     ]

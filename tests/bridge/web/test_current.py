@@ -1,0 +1,38 @@
+"""What the page shows of the receivers that are configured."""
+
+from bridge.receivers.alertmanager import Settings
+from bridge.receivers.settings import ReceiverSettings
+from bridge.web.current import WatchdogStatus
+from tests.bridge.alerts import alert_at
+from tests.bridge.serving import current_of
+from tests.store import Store
+
+NOW = 1_700_000_000.0
+PROD = Settings(receiver="alertmanager", source="prod", app_key="app", watchdog={"alertname": "Heartbeat"})
+LAB = Settings(receiver="alertmanager", source="lab", app_key="app")
+OTHER = ReceiverSettings(receiver="vigilmon", source="prod", app_key="app")
+
+
+def heartbeat(name):
+    labels = {"alertname": "Heartbeat", "cluster": name}
+    return alert_at(NOW, name, labels=labels, links={}, annotations={})
+
+
+def test_each_heartbeat_has_a_status_and_one_never_received_counts_as_one(tmp_path):
+    """Silent is one whose own alarm is open."""
+    store, current = Store(f"sqlite:///{tmp_path}/bridge.db"), current_of(PROD, LAB, OTHER)
+
+    def shown():
+        return [list(one.watchdogs) for one in current.receivers(store)]
+
+    assert shown() == [[WatchdogStatus(name="Heartbeat", heard_at=None, silent=False)], [], []]
+    store.ingest.accept_one(PROD.notification(alerts=[alert_at(NOW, "watchdog")]), NOW)
+    assert shown()[0] == [WatchdogStatus(name="Heartbeat", heard_at=None, silent=True)]
+    store.ingest.accept_one(PROD.notification(heartbeats=[heartbeat("a")]), NOW + 1)
+    assert shown()[0] == [WatchdogStatus(name="Heartbeat (cluster=a)", heard_at=NOW + 1, silent=True)]
+    store.ingest.accept_one(PROD.notification(heartbeats=[heartbeat("b")]), NOW + 2)
+    assert shown()[0] == [
+        WatchdogStatus(name="Heartbeat (cluster=a)", heard_at=NOW + 1, silent=False),
+        WatchdogStatus(name="Heartbeat (cluster=b)", heard_at=NOW + 2, silent=False),
+    ]
+    store.close()

@@ -44,16 +44,14 @@ class Change(StrEnum):
     FORGOTTEN = "is forgotten"
 
 
-def judge(  # noqa: PLR0913  six independent facts decide
-    heartbeat: Heartbeat | None, settings: WatchdogSettings, *, now: float, awake: float, alarmed: bool, others: bool
+def judge(
+    heartbeat: Heartbeat | None, settings: WatchdogSettings, *, now: float, awake: float, alarmed: bool
 ) -> Change | None:
-    """Decide about one heartbeat; None: one never received under this name.
+    """Decide about one heartbeat; None: one never received.
 
     `awake`: for how many seconds we could have received it: downtime of our own is not a silence. A time far ahead of
-    the clock is ignored. `others`: one was received under another name.
+    the clock is ignored.
     """
-    if heartbeat is None and others:
-        return Change.RECOVERED if alarmed else None
     if heartbeat is None:
         return Change.ALARM if awake > settings.max_silence and not alarmed else None
     believed = heartbeat.heard_at <= now + settings.max_silence
@@ -111,10 +109,9 @@ class Watchdog(PeriodicThread):
         self._looked_at = steady
         return self.interval
 
-    def _look(self, receiver: Settings, heartbeats: Mapping[str, Heartbeat], now: float, awake: float) -> None:
+    def _look(self, receiver: Settings, heartbeats: Mapping[str, Heartbeat | None], now: float, awake: float) -> None:
         alone, settings = watchdog_key(receiver.source), receiver.watchdog
-        # End alarms reported under another name, from when there were more or fewer label sets.
-        other_names = [alone, *(alone + beat.key.removeprefix(receiver.source) for beat in heartbeats.values())]
+        other_names = [alone, *(alone + beat.key.removeprefix(receiver.source) for beat in heartbeats.values() if beat)]
         watched: dict[str, Heartbeat | None] = {**dict.fromkeys(other_names), **heartbeats}
         states, silent = self._outbox.alerts.states(list(watched)), False
         for key, heartbeat in watched.items():
@@ -122,8 +119,11 @@ class Watchdog(PeriodicThread):
             alarmed = state is not None and state.open
             if settings is None:
                 change = Change.UNWATCHED if alarmed else None
+            elif key not in heartbeats:
+                # End alarms reported under another name, from when there were more or fewer label sets.
+                change = Change.RECOVERED if alarmed else None
             else:
-                change = judge(heartbeat, settings, now=now, awake=awake, alarmed=alarmed, others=bool(heartbeats))
+                change = judge(heartbeat, settings, now=now, awake=awake, alarmed=alarmed)
             silent |= change is Change.ALARM or (alarmed and change is None)
             if change is None or not self._outbox.status.lead(_ROLE, self._owner, now, _LEASE):
                 continue
@@ -146,12 +146,13 @@ class Watchdog(PeriodicThread):
         return self._outbox.ingest.accept_one(replace(notification, mapping=mapping), self._clock.wall()).queued > 0
 
 
-def heartbeats_of(receiver: Settings, heartbeats: Iterable[Heartbeat]) -> dict[str, Heartbeat]:
-    """Return the heartbeats of a receiver by the identities of our alerts about them."""
+def heartbeats_of(receiver: Settings, heartbeats: Iterable[Heartbeat]) -> Mapping[str, Heartbeat | None]:
+    """Return the heartbeats of a receiver by the identities of our alerts about them; one is None until received."""
     alone = watchdog_key(receiver.source)
     ours = [beat for beat in heartbeats if (beat.receiver, beat.source) == (receiver.receiver, receiver.source)]
     # A single label set needs no name of its own.
-    return {alone if len(ours) == 1 else alone + beat.key.removeprefix(receiver.source): beat for beat in ours}
+    named = {alone if len(ours) == 1 else alone + beat.key.removeprefix(receiver.source): beat for beat in ours}
+    return named or {alone: None}
 
 
 def watchdog_key(source: str) -> str:

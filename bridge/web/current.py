@@ -12,7 +12,7 @@ from bridge.outbox.status import Heartbeat
 from bridge.receivers.alertmanager import Settings
 from bridge.reconcile.alertmanager_client import Silence
 from bridge.reconcile.reconciler import Reconciler, ReconcilerStatus
-from bridge.reconcile.watchdog import heartbeats_of, watchdog_key
+from bridge.reconcile.watchdog import heartbeats_of
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -89,7 +89,7 @@ def _watchdogs(settings: Settings, heartbeats: Sequence[Heartbeat], outbox: Outb
     """Return every heartbeat of a receiver; one that was never received counts as one."""
     if settings.watchdog is None:
         return ()
-    ours: Mapping[str, Heartbeat | None] = heartbeats_of(settings, heartbeats) or {watchdog_key(settings.source): None}
+    ours = heartbeats_of(settings, heartbeats)
     states = outbox.alerts.states(list(ours))
     return [
         WatchdogStatus(

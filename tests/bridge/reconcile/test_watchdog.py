@@ -58,30 +58,28 @@ def test_heartbeat_is_silent_after_max_silence(heard_ago, awake, alarmed, change
     """Since it was received, and since the bridge could receive it; a time far in the future is ignored."""
     heartbeat = None if heard_ago is None else heartbeat_at(T0 - heard_ago)
     settings = WatchdogSettings(max_silence=300.0)
-    assert judge(heartbeat, settings, now=T0, awake=awake, alarmed=alarmed, others=False) == change
+    assert judge(heartbeat, settings, now=T0, awake=awake, alarmed=alarmed) == change
 
 
 @pytest.mark.parametrize(
-    ("heartbeat", "alarmed", "others", "change"),
+    ("heartbeat", "alarmed", "change"),
     [
-        (Heartbeat(**BEAT, firing=False, heard_at=T0), False, False, Change.ALARM),
-        (Heartbeat(**BEAT, firing=False, heard_at=T0), True, False, None),
-        (Heartbeat(**BEAT, firing=True, heard_at=T0 - 7 * 86400 - 1), True, True, Change.FORGOTTEN),
-        (Heartbeat(**BEAT, firing=True, heard_at=T0 - 7 * 86400), True, True, None),
-        (None, True, True, Change.RECOVERED),
-        (None, False, True, None),
+        (Heartbeat(**BEAT, firing=False, heard_at=T0), False, Change.ALARM),
+        (Heartbeat(**BEAT, firing=False, heard_at=T0), True, None),
+        (Heartbeat(**BEAT, firing=True, heard_at=T0 - 7 * 86400 - 1), True, Change.FORGOTTEN),
+        (Heartbeat(**BEAT, firing=True, heard_at=T0 - 7 * 86400), True, None),
     ],
 )
-def test_resolved_heartbeat_is_silent_and_an_old_one_is_dropped(heartbeat, alarmed, others, change):
+def test_resolved_heartbeat_is_silent_and_an_old_one_is_dropped(heartbeat, alarmed, change):
     """However lately it was resolved; heartbeats of another alert name do not count."""
     settings = WatchdogSettings(max_silence=300.0)
-    assert judge(heartbeat, settings, now=T0, awake=3600, alarmed=alarmed, others=others) == change
+    assert judge(heartbeat, settings, now=T0, awake=3600, alarmed=alarmed) == change
 
 
 def test_heartbeat_is_not_dropped_before_it_could_arrive():
     """After a week without the bridge."""
     heartbeat, settings = heartbeat_at(T0 - 8 * 86400), WatchdogSettings(max_silence=300.0)
-    assert judge(heartbeat, settings, now=T0, awake=299, alarmed=True, others=False) is None
+    assert judge(heartbeat, settings, now=T0, awake=299, alarmed=True) is None
 
 
 class Bench:

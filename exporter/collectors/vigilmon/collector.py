@@ -108,7 +108,8 @@ class Collector:
         yield Family.of(INTERVAL, (((one.id,), one.check_interval) for one in monitors))
 
     def _fresh_monitors(self, knowledge: Known, now: float) -> list[Monitor]:
-        return list(knowledge.monitors.values()) if self.settings.shows(knowledge.as_of, now) else []
+        found = () if knowledge.as_of is None else knowledge.monitors.values()
+        return [one for one in found if self.settings.shows(knowledge.seen[one.id], now)]
 
     def _valid(self, knowledge: Known, monitor: Monitor, now: float) -> History | None:
         """Return the incidents of a monitor while its status confirms them; those of one that is down expire."""
@@ -150,8 +151,8 @@ class Collector:
         yield from certificate_figures(seen, now)
 
     def endpoints(self, knowledge: Known, now: float) -> Iterator[Endpoint]:
-        """Yield the URL of each monitor that is not paused."""
-        for one in self._fresh_monitors(knowledge, now):
+        """Yield the URL of each monitor that is not paused, also of those whose status cannot be polled."""
+        for one in knowledge.monitors.values() if self.settings.shows(knowledge.as_of, now) else ():
             if one.active is not False and one.url:
                 labels = (("monitor_id", one.id), ("monitor", one.name), ("status", one.status))
                 yield Endpoint(one.url, labels)

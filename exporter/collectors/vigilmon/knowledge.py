@@ -78,11 +78,17 @@ class Known:
     observations: dict[str, CertificateObservation] = field(default_factory=dict)
     emptied_at: float | None = None
     """When the listing suddenly became empty, until that is confirmed."""
+    since: float | None = None
+    """When the round before this one began, complete or not: older statuses are of pages that keep failing."""
 
     @property
     def as_of(self) -> float | None:
-        """Time as of which the oldest status is valid; None in the first round: half a list looks like a whole one."""
-        return None if self.round_at is None else next(iter(self.seen.values()), self.round_at)
+        """Time as of which the oldest status is valid, without those of pages that keep failing.
+
+        None in the first round: half a list looks like a whole one.
+        """
+        since = self.round_at if self.since is None else self.since
+        return None if since is None else next((at for at in self.seen.values() if at >= since), self.round_at)
 
 
 def with_uptime(known: Known, identity: str, at: float, windows: dict[str, float]) -> Known:
@@ -126,6 +132,10 @@ def with_page(known: Known, number: int, at: float, page: Page, most: int) -> Kn
     if known.emptied_at is not None:
         known = replace(known, emptied_at=None)
     before = known.listing
+    if number == 1:
+        # A page kept failing if the last round was not read to its end: the others are still good.
+        given_up = before.at if before and before.firsts else None
+        known = replace(known, since=given_up or known.round_at, truncated=known.truncated or given_up is not None)
     rereads = before.rereads if before and not before.firsts else 0
     listing = Listing(at, at, total=page.total, rereads=rereads) if number == 1 else before
     if listing is None or number != len(listing.firsts) + 1:

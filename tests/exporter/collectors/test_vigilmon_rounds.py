@@ -215,13 +215,34 @@ def test_stalled_round_starts_again(others, now, page_asked):
     assert next_get(known, now, **others).params == page_asked
 
 
-def test_failing_page_stops_the_age_from_advancing():
-    """The pages before it are polled; its own monitors get old, until `max_age` withdraws everything."""
-    known = listed()
-    for at in (130.0, 500.0, 900.0):
+def shown(known, now, name="vigilmon_monitor_up"):
+    chosen = Settings(collector="vigilmon", account="prod", token="vtk_secret", max_age="5m")
+    (family,) = [one for one in Collector(chosen).families(known, now) if one.metric.name == name]
+    return [labels[0] for labels, _ in family.samples]
+
+
+def test_failing_page_withdraws_only_its_own_monitors():
+    """Once its round was restarted, the age is that of the other pages, and the list is incomplete."""
+    known, moments = listed(), []
+    for at in (130.0, 230.0, 330.0, 430.0):
         known = read(known, at, page(1, 2, total=6), page(3, 4, total=6))
-    assert known.as_of == 102.0
-    assert list(known.monitors) == list("123456")
+        moments.append((known.as_of, known.truncated, len(shown(known, at + 1.0)), known.round_at))
+    assert moments == [
+        (102.0, False, 6, 100.0),
+        (230.0, True, 6, 100.0),
+        (330.0, True, 6, 100.0),
+        (430.0, True, 4, 100.0),
+    ]
+    known = read(known, 530.0, page(1, 2, total=6), page(3, 4, total=6), page(5, 6, total=6))
+    assert (known.as_of, known.truncated, len(shown(known, 532.0))) == (530.0, False, 6)
+
+
+def test_failing_page_in_the_first_round_does_not_hide_the_others():
+    """They are shown once the round has failed, as an incomplete list."""
+    known = read(Known(), 100.0, page(1, 2, total=6), page(3, 4, total=6))
+    assert shown(known, 101.0) == []
+    known = with_page(known, 1, 200.0, page(1, 2, total=6), MOST)
+    assert (shown(known, 200.0), known.as_of, known.truncated, known.round_at) == (list("1234"), 101.0, True, None)
 
 
 @pytest.mark.parametrize("number", [1, 3, 4])

@@ -131,7 +131,7 @@ class OperatorPage:
         """Show a page of a list."""
         number = min(max(request.args.get("page", 1, type=int), 1), _LAST_PAGE)
         found = rows(PageRequest(_MANY, (number - 1) * _MANY))
-        return self._page(name, "list", rows=found, number=number, many=_MANY)
+        return self._page(name, "listing", rows=found, number=number, many=_MANY)
 
     def incident(self) -> Response:
         """Show one incident in full."""

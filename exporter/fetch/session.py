@@ -13,7 +13,8 @@ from exporter.collectors.settings import TargetSettings
 from exporter.errors import ClientError, Malformed
 from exporter.toolkit.config_types import Secret
 from exporter.toolkit.http_client import HttpClient
-from exporter.toolkit.text import valid_json
+from exporter.toolkit.lenient import number_of
+from exporter.toolkit.text import span, valid_json
 
 MOST_OBJECTS: Final = 40_000
 """JSON objects and lists in one response: each may take some kilobytes once it is known, rendered and stored.
@@ -51,7 +52,7 @@ class Session:
             url = located(base.read() if isinstance(base, Secret) else base or "", request)
         except ValueError as error:
             raise ClientError("the URL cannot be used") from error
-        method, headers = "GET", {"Accept": request.accept}
+        method, headers = "GET", {"Accept": request.accept, "Cache-Control": "no-cache"}
         if request.content:
             method, headers["Content-Type"] = "POST", "application/json"
         if bearer:
@@ -60,6 +61,9 @@ class Session:
         found = self._client.request(method, url, headers=headers, body=request.content, repeatable=True)
         if found.body.count(b"{") + found.body.count(b"[") > MOST_OBJECTS:
             raise Malformed(f"response with more than {MOST_OBJECTS:,} objects")
+        age = number_of(found.headers.get("age")) or 0.0
+        if age > self._settings.max_age:
+            raise Malformed(f"response from a cache, {span(age)} old: longer than max_age")
         return Response(at, found.status, valid_json(found.body), found.headers)
 
     def credentials(self) -> str:

@@ -141,6 +141,21 @@ def test_response_with_too_many_objects_is_malformed(vendor):
     assert (type(error), str(error)) == (Malformed, "response with more than 40,000 objects")
 
 
+@pytest.mark.parametrize("age", ["0", "299", "x"])
+def test_a_cached_response_is_used_while_it_may_be_shown(vendor, age):
+    """Caches are asked for a fresh one."""
+    vendor.get(f"{VENDOR}/x", body=b"{}", headers={"Age": age})
+    assert opened().get(request()).status == 200
+    assert vendor.calls[0].request.headers["Cache-Control"] == "no-cache"
+
+
+def test_an_older_response_of_a_cache_is_malformed(vendor):
+    """It would be shown as data of now."""
+    vendor.get(f"{VENDOR}/x", body=b"{}", headers={"Age": "301"})
+    error = failure(opened(), request())
+    assert (type(error), str(error)) == (Malformed, "response from a cache, 5m 1s old: longer than max_age")
+
+
 @pytest.mark.parametrize("address", ["", "http://[::1", "nonsense://x"])
 def test_unusable_url_is_a_client_error(address):
     """It is not counted as the vendor's fault."""

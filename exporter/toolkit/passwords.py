@@ -39,8 +39,7 @@ class Passwords:
             return None
         hashes = {user: secret.read().encode() for user, secret in users.items()}
         known = hashes.get(name, b"")
-        parts = b"".join(hashlib.sha256(part).digest() for part in (name.encode(), known, password))
-        pair = hashlib.sha256(parts).digest()
+        pair = hashlib.sha256(repr((name, known, password)).encode()).digest()
         if pair not in self._right and pair not in self._wrong:
             dearest = max(int(hashed[4:6]) for hashed in hashes.values())
             try:

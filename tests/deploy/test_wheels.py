@@ -26,10 +26,10 @@ def package(*files):
         ("cp312-cp312-manylinux_2_28_x86_64", "aarch64", "glibc", []),
         ("cp312-cp312-manylinux_2_28_x86_64", "x86_64", "musl", []),
         ("cp312-cp312-manylinux_2_39_x86_64", "x86_64", "glibc", []),  # newer than Debian 12
-        ("cp39-abi3-manylinux2014_aarch64.manylinux_2_17_aarch64", "aarch64", "glibc", [11, 12, 13, 14]),
-        ("cp313-abi3-musllinux_1_2_aarch64", "aarch64", "musl", [13, 14]),
+        ("cp39-abi3-manylinux2014_aarch64.manylinux_2_17_aarch64", "aarch64", "glibc", [11, 12, 13, 14, 15]),
+        ("cp313-abi3-musllinux_1_2_aarch64", "aarch64", "musl", [13, 14, 15]),
         ("cp313-cp313t-musllinux_1_2_x86_64", "x86_64", "musl", []),  # free-threaded
-        ("py3-none-any", "aarch64", "musl", [11, 12, 13, 14]),
+        ("py3-none-any", "aarch64", "musl", [11, 12, 13, 14, 15]),
         ("cp312-cp312-macosx_11_0_arm64", "aarch64", "glibc", []),
     ],
 )

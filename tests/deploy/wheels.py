@@ -15,14 +15,14 @@ from packaging.utils import parse_wheel_filename
 
 ROOT = Path(__file__).parents[2]
 LOCK, PAGE = ROOT / "requirements.lock", ROOT / "deploy/wheels.md"
-PYTHONS = (11, 12, 13, 14)
+PYTHONS = (11, 12, 13, 14, 15)
 """Minor versions of Python 3."""
 GLIBC, MUSL = 36, 2
 """Debian 12 has glibc 2.36; Alpine 3.18 and newer accept wheels for musl 1.2."""
 MACHINES = {"x86-64": "x86_64", "arm64": "aarch64"}
 HEAD = """# Wheels
 
-Which dependency of `requirements.lock` can be installed without a compiler: Python 3.11 to 3.14, x86-64 and arm64,
+Which dependency of `requirements.lock` can be installed without a compiler: Python 3.11 to 3.15, x86-64 and arm64,
 glibc (Debian, Ubuntu, Red Hat) and musl (Alpine). This page is written by `python -m tests.deploy.wheels`.
 Every test runs on 3.11; the unit tests pass on 3.12.1 and 3.13.0 as well, with what is locked.
 

@@ -31,25 +31,21 @@ _TITLE: Final = re.compile(r"<title[^>]*>(.*?)</title>", re.IGNORECASE | re.DOTA
 def judge(response: HttpResponse, now: float, *, who: str = "BigPanda", secrets: Iterable[str] = ()) -> None:
     """Raise the DeliveryError in a response that is not an acceptance, with `secrets` masked."""
     status, text = response.status, response.body.decode(json.detect_encoding(response.body), "replace")
-    accepted = 200 <= status < 300  # noqa: PLR2004  2xx
-    if accepted and (why := _unbelievable(status, text)) is None:
-        return
+    if accepted := 200 <= status < 300:  # noqa: PLR2004  2xx
+        # An unreadable body counts as an acceptance.
+        failed = (words(json.dumps(one)) or json.dumps(one) for one in _refusals(parsed(text)))
+        reason = _page(text) or next(failed, words(text) if status == _MULTI_STATUS else None)
+        if reason is None:
+            return
+    else:
+        reason = words(text) or _page(text) or " ".join(text.split())
     # A status unknown to the API stops delivery, so that nothing is lost.
     kind: type[DeliveryError] = Rejected if status in _REJECTED else Stopped
     if status in _LATER or status >= 500:  # noqa: PLR2004  5xx
         kind = Transient
-    reason = why if accepted else words(text) or _page(text) or " ".join(text.split())
     what = f"{who} answered {status}".lstrip()
     message = f"{what}{', but did not accept' if accepted else ''}{f': {reason}' if reason else ''}"
     raise kind(masked(message, secrets), status=status, retry_after=retry_after(response.headers, now))
-
-
-def _unbelievable(status: int, text: str) -> str | None:
-    """Return why a 2xx is not an acceptance, or None if it is. An unreadable body counts as an acceptance."""
-    if page := _page(text):
-        return page
-    found = (words(json.dumps(one)) or json.dumps(one) for one in _refusals(parsed(text)))
-    return next(found, words(text) if status == _MULTI_STATUS else None)
 
 
 def _page(text: str) -> str:

@@ -115,11 +115,16 @@ def _queued(decision: Decision, state: AlertState | None, wanted: float, now: fl
     """
     pending = state.pending if state else None
     inherits = pending is not None and pending.kind is decision.kind
-    timestamp = pending.timestamp if pending and inherits else timestamp_of(state, wanted, now)
+    if pending and inherits:
+        timestamp = pending.timestamp
+    else:
+        # As close to `wanted` as the last event and the present allow.
+        timestamp = max(math.floor(wanted if 0 < wanted <= now else now), state.timestamp + 1 if state else 0)
     return replace(
         decision,
         timestamp=timestamp,
-        not_before=hold_until(timestamp, now),
+        # Held until then, or sent at once if the clock must have stepped back.
+        not_before=float(timestamp) if now < timestamp <= now + LONGEST_HOLD else 0.0,
         supersede=inherits or (pending is not None and pending.kind is Kind.UPDATE),
         keeps_position=inherits,
     )
@@ -138,17 +143,6 @@ def _update(state: AlertState, alert: Alert, now: float, update_interval: float)
         wait = state.queued_at + update_interval
     # Never longer than the interval: the clock may have stepped back since the last event.
     return replace(decision, not_before=max(decision.not_before, min(wait, now + update_interval)))
-
-
-def timestamp_of(state: AlertState | None, wanted: float, now: float) -> int:
-    """Return whole seconds as close to `wanted` as the last event and the present allow."""
-    timestamp = math.floor(wanted) if 0 < wanted <= now else math.floor(now)
-    return timestamp if state is None else max(timestamp, state.timestamp + 1)
-
-
-def hold_until(timestamp: int, now: float) -> float:
-    """Return when to send an event with this timestamp: then, or at once if the clock must have stepped back."""
-    return float(timestamp) if now < timestamp <= now + LONGEST_HOLD else 0.0
 
 
 def next_state(

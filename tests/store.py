@@ -1,10 +1,13 @@
 """The bridge's store for tests: one database, opened, and every repository of it."""
 
+from sqlalchemy import update
+
 from bridge.domain.alert import UnreadableAlert
 from bridge.domain.event import EventMapping
 from bridge.domain.notification import Notification
 from bridge.outbox.database import Database
 from bridge.outbox.outbox import Outbox
+from bridge.outbox.schema import versions
 
 
 class Store(Outbox):
@@ -21,9 +24,14 @@ class Store(Outbox):
         """Put a body into quarantine."""
         mapping = EventMapping(app_key="", statuses={}, primary_property=())
         unreadable = [UnreadableAlert(reason, body)]
-        self.ingest.accept_one(
-            Notification(receiver=receiver, source=source, mapping=mapping, unreadable=unreadable), now
-        )
+        body = Notification(receiver=receiver, source=source, mapping=mapping, unreadable=unreadable)
+        self.ingest.accept([body], now)
 
     def close(self):
         self.database.close()
+
+
+def touch(connection):
+    """Write a value that differs, and the former one again."""
+    for change in (1, -1):
+        connection.execute(update(versions).values(version=versions.c.version + change))

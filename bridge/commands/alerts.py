@@ -10,7 +10,7 @@ from bridge.commands import output
 from bridge.config import Config
 from bridge.domain.alert_state import AlertState
 from bridge.outbox.outbox import Outbox
-from bridge.outbox.pages import PageRequest
+from bridge.outbox.repository import PageRequest
 from bridge.web import operations
 from bridge.web.formatting import cause, host, moment, outcome, queue_reason
 from exporter.toolkit.text import span

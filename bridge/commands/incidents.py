@@ -12,7 +12,7 @@ from bridge.domain.incident import IncidentRecord
 from bridge.errors import DeliveryError
 from bridge.incidents.incidents_client import IncidentsClient
 from bridge.outbox.outbox import Outbox
-from bridge.outbox.pages import PageRequest
+from bridge.outbox.repository import PageRequest
 from bridge.web.formatting import host
 from exporter.toolkit.text import span
 

@@ -62,7 +62,7 @@ class Relocation:
                     _close(there, client, now)
             else:
                 _log.warning("%d alerts stay open at the previous destination: %s", len(there), _UNREACHED)
-        self._outbox.status.set_address(config.destination, here)
+        self._outbox.status.set_destination(config.destination, here)
 
     def rekey(self, config: Config, client: BigPanda, now: float) -> None:
         """Resolve alerts open here under another app key, which is another identity, and queue events under this one.

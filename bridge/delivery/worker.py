@@ -221,13 +221,13 @@ class Delivery(PeriodicThread):
         circuit = Circuit(up=False, failures=failures, opened_at=now, not_before=until, reason=reason)
         self._metrics.destination_up.set(0)
         self.conditions.report("destination", f"BigPanda unavailable, queueing events: {reason}", level)
-        self._pending_writes.append(lambda: self._outbox.status.set_circuit(self._name, circuit))
+        self._pending_writes.append(lambda: self._outbox.status.set_destination(self._name, circuit))
         self._pending_writes.append(self._give_back)
 
     def _up(self, circuit: Circuit) -> None:
         self._metrics.destination_up.set(1)
         if not circuit.up:
-            self._pending_writes.append(lambda: self._outbox.status.set_circuit(self._name, Circuit()))
+            self._pending_writes.append(lambda: self._outbox.status.set_destination(self._name, Circuit()))
         if self.conditions.report("destination", ""):
             _log.info("BigPanda available again, delivering events")
 
@@ -248,7 +248,7 @@ class Delivery(PeriodicThread):
         self._give_back()
         self._relocation.leave_others(config, self._clock.wall(), {self._name: self._destination})
         if config is not self._config:
-            self._outbox.status.set_circuit(config.destination, Circuit())
+            self._outbox.status.set_destination(config.destination, Circuit())
             self._destination.close()
             self._use(config)
         for one, key, reason in self._outbox.queue.refused():

@@ -3,6 +3,7 @@
 import re
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any, Final
 
 from sqlalchemy import ColumnElement, Connection, Select, case, func, select
@@ -11,8 +12,7 @@ from bridge.domain.alert import Alert
 from bridge.domain.alert_state import AlertState, Member
 from bridge.domain.event import Status
 from bridge.domain.identity import identity_key
-from bridge.outbox.database import Repository
-from bridge.outbox.pages import Page, PageRequest, page_of
+from bridge.outbox.repository import Page, PageRequest, Repository, columns
 from bridge.outbox.rows import alert_of, state_of
 from bridge.outbox.schema import alert_states, last_heard, members, opened
 
@@ -43,56 +43,55 @@ class Alerts(Repository):
 
     def states(self, keys: Sequence[str]) -> dict[str, AlertState]:
         """Return the states of these keys, as far as known."""
+        these, names = self._database.among(alert_states.c.key), self._database.names(keys)
         with self._database.read() as connection:
-            return self._known(connection, keys)
+            return {state.key: state for state in states(connection, these, **names)}
 
     def of_alerts(self, alerts: Sequence[Alert]) -> dict[str, AlertState]:
         """Return the states that these alerts of a sender belong to, by the alert's key, as far as known."""
-        own = self._database.names([alert.key for alert in alerts])
+        own, these = self._database.names([alert.key for alert in alerts]), self._database.among(alert_states.c.key)
         shared = select(members.c.member, members.c.key).where(self._database.among(members.c.member))
         with self._database.read() as connection:
             owners = {row.member: row.key for row in connection.execute(shared, own)}
             wanted = {one for alert in alerts for one in (alert.key, alert.identity, owners.get(alert.key, "")) if one}
-            found = self._known(connection, sorted(wanted))
+            names = self._database.names(sorted(wanted))
+            found = {state.key: state for state in states(connection, these, **names)}
         return {alert.key: found[key] for alert in alerts if (key := identity_key(alert, owners, found)) in found}
-
-    def _known(self, connection: Connection, keys: Sequence[str]) -> dict[str, AlertState]:
-        these = self._database.among(alert_states.c.key)
-        return {state.key: state for state in states(connection, these, **self._database.names(keys))}
 
     def heard_at(self, keys: Sequence[str]) -> dict[str, float]:
         """Return when each of these keys was last repeated, if that is recorded."""
         query = select(last_heard).where(self._database.among(last_heard.c.key))
-        with self._database.read() as connection:
-            return {row.key: row.at for row in connection.execute(query, self._database.names(keys))}
+        return {row.key: row.at for row in self._rows(query, **self._database.names(keys))}
 
     def note_heard(self, keys: Sequence[str], now: float) -> None:
         """Record these keys as still firing, without a webhook."""
         if keys:
-            with self._database.write() as connection:
-                rows = [{"key": key, "at": now} for key in sorted(keys)]
-                connection.execute(self._database.upsert(last_heard, "key"), rows)
+            self._change(self._database.upsert(last_heard, "key"), [{"key": key, "at": now} for key in sorted(keys)])
 
     def page(self, words: Sequence[str], request: PageRequest) -> Page[AlertState]:
-        """Return open alerts that have each of `words` in key, name or labels; most urgent, then youngest first."""
-        query = select(alert_states).where(opened)
+        """Return open alerts that have each of `words` in key, name or labels; most urgent, then youngest first.
+
+        A label is searched as `name=value`, everything regardless of case.
+        """
+        query = select(*columns(alert_states, AlertState)).where(opened)
         query = query.order_by(_URGENCY, alert_states.c.starts_at.desc(), alert_states.c.key)
+        if not words:
+            return self._page(query, request, state_of)
         with self._database.read() as connection:
-            if words:
-                return _search(connection, query, [word.casefold() for word in words[:MOST_WORDS]], request)
-            return page_of(connection, query, request, state_of)
+            return _search(connection, query, [word.casefold() for word in words[:MOST_WORDS]], request)
 
 
 def states(connection: Connection, *conditions: ColumnElement[bool], **bound: object) -> list[AlertState]:
     """Return the known states that meet all conditions, by key, with their members."""
-    query = select(alert_states).where(alert_states.c.status != "", *conditions).order_by(alert_states.c.key)
+    known = select(*columns(alert_states, AlertState)).where(alert_states.c.status != "")
+    query = known.where(*conditions).order_by(alert_states.c.key)
     # Before their members: if another replica changes both in between, the old `updated_at` shows that it did.
-    rows = connection.execute(query, bound).all()
+    found = [state_of(**row._asdict()) for row in connection.execute(query, bound)]
     shared: dict[str, dict[str, Member]] = {}
     keys = query.with_only_columns(alert_states.c.key).order_by(None)
     for row in connection.execute(select(members).where(members.c.key.in_(keys)), bound):
         shared.setdefault(row.key, {})[row.member] = Member(alert_of(row.alert), Status(row.status))
-    return [state_of(row, shared.get(row.key)) for row in rows]
+    return [replace(state, members=shared[state.key]) if state.key in shared else state for state in found]
 
 
 def _search(
@@ -107,18 +106,12 @@ def _search(
         for row in rows:
             if time.monotonic() > until:
                 return Page(found, total, partial=True)
-            state = state_of(row)
-            if not matches(state, words):
+            state = state_of(**row._asdict())
+            labels = (f"{name}={value}" for name, value in state.alert.labels.items())
+            text = "\n".join((state.key, state.alert.name, *labels)).casefold()
+            if not all(word in text for word in words):
                 continue
             if request.offset <= total < request.offset + request.limit:
                 found.append(state)
             total += 1
     return Page(found, total)
-
-
-def matches(state: AlertState, words: Sequence[str]) -> bool:
-    """Return whether each of the words, case-folded, is in the key, the name, or a label written `name=value`."""
-    alert = state.alert
-    labels = (f"{name}={value}" for name, value in alert.labels.items())
-    text = "\n".join((state.key, alert.name, *labels)).casefold()
-    return all(word in text for word in words)

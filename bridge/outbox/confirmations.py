@@ -7,7 +7,7 @@ from typing import Final
 from sqlalchemy import delete, exists, func, select, update
 
 from bridge.outbox.database import Database
-from bridge.outbox.pages import columns
+from bridge.outbox.repository import columns
 from bridge.outbox.schema import events, unconfirmed, watermarks
 
 LONGEST: Final = 86400.0

@@ -1,5 +1,6 @@
 """Database access: engines, the settings that make a commit durable, and the mapping of errors."""
 
+import os
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -14,13 +15,17 @@ from sqlalchemy import (
     ColumnElement,
     Connection,
     Dialect,
+    Double,
     Engine,
     Text,
     any_,
     bindparam,
+    cast,
     create_engine,
     event,
+    extract,
     func,
+    literal,
     make_url,
     select,
 )
@@ -33,6 +38,8 @@ from bridge.errors import Unavailable
 from bridge.outbox import schema, sqlite_engine
 from exporter.toolkit.config_types import ConfigError
 
+LARGEST_RESERVE = 64_000_000
+"""Bytes of disk, or a tenth of a small one, that webhooks leave free, so that delivery can still record results."""
 BUSY_TIMEOUT = 5.0
 """Seconds to wait for another writer."""
 _FOR_READERS = 1.0
@@ -153,7 +160,10 @@ class Database:
 
     def refuse_when_full(self) -> None:
         """Raise Unavailable if only the space reserved for delivery is left: a full queue must still drain."""
-        if not self.postgresql and sqlite_engine.room(self._files.path) <= 0:
+        if self.postgresql:
+            return
+        disk = os.statvfs(self._files.path.parent)
+        if disk.f_bavail * disk.f_frsize <= min(LARGEST_RESERVE, disk.f_blocks * disk.f_frsize // 10):
             raise Unavailable("database: disk full")
 
     @contextmanager
@@ -191,11 +201,9 @@ class Database:
                 word = _POSTGRESQL_WORDS.get(state) or next((w for part, w in _LIBPQ_WORDS if part in said), otherwise)
             raise Unavailable(f"database: {word}") from error
 
-    def clock(self, connection: Connection, now: float) -> float:
+    def clock(self, now: float) -> ColumnElement[float]:
         """Return the time for leases: the database's own if several machines share it."""
-        if not self.postgresql:
-            return now
-        return float(connection.exec_driver_sql("SELECT extract(epoch FROM clock_timestamp())").scalar_one())
+        return cast(extract("epoch", func.statement_timestamp()), Double) if self.postgresql else literal(now)
 
     def insert(self, table: Any) -> Any:
         """Return an INSERT that supports `on_conflict_do_update`."""
@@ -216,13 +224,6 @@ class Database:
     def names(self, names: Sequence[str]) -> dict[str, object]:
         """Return the parameters of a statement with `among`."""
         return {"names": list(names) if self.postgresql else msgspec.json.encode(names).decode()}
-
-
-class Repository:
-    """Base of the classes that read and write one database. Methods raise Unavailable if it cannot be used now."""
-
-    def __init__(self, database: Database) -> None:
-        self._database = database
 
 
 def location(url: str) -> URL:

@@ -8,8 +8,7 @@ from sqlalchemy import Connection, Row, select, update
 
 from bridge.domain.alert_state import Kind
 from bridge.domain.event import EventMapping, Status, draft, status_of
-from bridge.outbox.database import Repository
-from bridge.outbox.pages import Page, PageRequest, columns, page_of
+from bridge.outbox.repository import Page, PageRequest, Repository, columns
 from bridge.outbox.rows import OTHER_PRIORITY, PRIORITY, alert_of
 from bridge.outbox.schema import alert_states, dead, events
 
@@ -37,15 +36,12 @@ class DeadLetters(Repository):
     def oldest(self, ids: Sequence[int] | None = None) -> list[DeadLetter]:
         """Return dead letters (None: all), the oldest first."""
         chosen = dead if ids is None else dead & events.c.id.in_(ids)
-        query = select(*columns(events, DeadLetter)).where(chosen).order_by(events.c.id)
-        with self._database.read() as connection:
-            return [DeadLetter(**row._asdict()) for row in connection.execute(query)]
+        return self._all(select(*columns(events, DeadLetter)).where(chosen).order_by(events.c.id), DeadLetter)
 
     def page(self, request: PageRequest) -> Page[DeadLetter]:
         """Return a page of dead letters, the oldest first, their bodies cut."""
         query = select(*columns(events, DeadLetter, cut=True)).where(dead).order_by(events.c.id)
-        with self._database.read() as connection:
-            return page_of(connection, query, request, lambda row: DeadLetter(**row._asdict()))
+        return self._page(query, request, DeadLetter)
 
     def requeue(
         self, ids: Sequence[int] | None, mappings: Mapping[tuple[str, str], EventMapping], now: float
@@ -76,8 +72,7 @@ class DeadLetters(Repository):
         They stay in the history.
         """
         chosen = update(events).where(dead, events.c.id.in_(ids) | (events.c.id <= up_to))
-        with self._database.write() as connection:
-            return connection.execute(chosen.values(state="discarded", closed_at=now)).rowcount
+        return self._change(chosen.values(state="discarded", closed_at=now))
 
 
 def _requeue(connection: Connection, row: Row[Any], mapping: EventMapping | None, now: float) -> str:

@@ -3,13 +3,12 @@
 from dataclasses import dataclass
 from typing import Any, Final
 
-from sqlalchemy import Connection, Select, func, select
+from sqlalchemy import Select, func, select
 
 from bridge.domain.alert import Alert
 from bridge.domain.alert_state import Kind
-from bridge.outbox.database import Repository
-from bridge.outbox.pages import Page, PageRequest, columns, page_of
 from bridge.outbox.queue import first, sending_order
+from bridge.outbox.repository import Page, PageRequest, Repository, columns
 from bridge.outbox.rows import alert_of
 from bridge.outbox.schema import alert_states, closed, events, unconfirmed, waiting
 
@@ -55,23 +54,18 @@ class EventLog(Repository):
 
     def queued(self, request: PageRequest, now: float) -> Page[EventRow]:
         """Return queued events, in the order in which they are sent."""
-        with self._database.read() as connection:
-            query = self._events(connection, now).where(waiting).order_by(*sending_order)
-            return page_of(connection, query, request, lambda row: EventRow(**row._asdict()))
+        return self._page(self._events(now).where(waiting).order_by(*sending_order), request, EventRow)
 
     def closed(self, request: PageRequest, now: float) -> Page[EventRow]:
         """Return events sent, superseded or discarded, the newest first; the total shows only whether more follow."""
-        with self._database.read() as connection:
-            newest = self._events(connection, now).where(closed).order_by(events.c.closed_at.desc())
-            found = connection.execute(newest.limit(request.limit + 1).offset(request.offset))
-            rows = [EventRow(**row._asdict()) for row in found]
-            return Page(rows[: request.limit], request.offset + len(rows))
+        newest = self._events(now).where(closed).order_by(events.c.closed_at.desc())
+        found = self._all(newest.limit(request.limit + 1).offset(request.offset), EventRow)
+        return Page(found[: request.limit], request.offset + len(found))
 
     def of_alert(self, key: str, now: float) -> Page[EventRow]:
         """Return the newest events of one alert, the newest first."""
-        with self._database.read() as connection:
-            query = self._events(connection, now).where(events.c.key == key).order_by(events.c.seq.desc())
-            return page_of(connection, query, PageRequest(_NEWEST), lambda row: EventRow(**row._asdict()))
+        query = self._events(now).where(events.c.key == key).order_by(events.c.seq.desc())
+        return self._page(query, PageRequest(_NEWEST), EventRow)
 
     def noisiest(self, since: float, limit: int) -> list[NoisyAlert]:
         """Return the alerts with the most events accepted after `since`, the most first."""
@@ -80,19 +74,16 @@ class EventLog(Repository):
         counted = counted.having(func.count() > 1)  # a single event is not noise
         most = counted.order_by(number.desc(), last.desc(), events.c.key).limit(limit).subquery()
         query = select(alert_states.c.alert, most.c.number, most.c.last_at).join(most, alert_states.c.key == most.c.key)
-        with self._database.read() as connection:
-            rows = connection.execute(query.order_by(most.c.number.desc(), most.c.last_at.desc(), most.c.key))
-            return [NoisyAlert(alert_of(row.alert), row.number, row.last_at) for row in rows]
+        rows = self._rows(query.order_by(most.c.number.desc(), most.c.last_at.desc(), most.c.key))
+        return [NoisyAlert(alert_of(row.alert), row.number, row.last_at) for row in rows]
 
     def unconfirmed(self, limit: int, now: float) -> list[EventRow]:
         """Return events that BigPanda accepted but did not process, the newest first."""
-        with self._database.read() as connection:
-            query = self._events(connection, now)
-            missing = query.join(unconfirmed, unconfirmed.c.event == events.c.id).where(unconfirmed.c.resends > 0)
-            rows = connection.execute(missing.order_by(events.c.id.desc()).limit(limit))
-            return [EventRow(**row._asdict()) for row in rows]
+        missing = self._events(now).join(unconfirmed, unconfirmed.c.event == events.c.id)
+        newest = missing.where(unconfirmed.c.resends > 0).order_by(events.c.id.desc())
+        return self._all(newest.limit(limit), EventRow)
 
-    def _events(self, connection: Connection, now: float) -> Select[Any]:
-        leased = waiting & (events.c.lease_until > self._database.clock(connection, now))
+    def _events(self, now: float) -> Select[Any]:
+        leased = waiting & (events.c.lease_until > self._database.clock(now))
         shown = columns(events, EventRow, cut=True)
         return select(*shown, (waiting & ~first).label("behind"), leased.label("in_flight"))

@@ -5,19 +5,19 @@ An incident and its callback are written in the same transaction as its webhook.
 
 import json
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import msgspec
-from sqlalchemy import ColumnElement, Connection, Row, case, func, literal, select, update
+from sqlalchemy import ColumnElement, Connection, case, func, literal, select, update
 
 from bridge.domain.event import Status
 from bridge.domain.incident import NEW, IncidentRecord, fires_still, lasted, merge
 from bridge.domain.incident_details import IncidentDetails
 from bridge.domain.notification import Notification, Outcome
 from bridge.outbox.alerts import states
-from bridge.outbox.database import Database, Repository
-from bridge.outbox.pages import Page, PageRequest, columns, page_of
+from bridge.outbox.database import Database
+from bridge.outbox.repository import Page, PageRequest, Repository, columns
 from bridge.outbox.schema import alert_states, callbacks, incidents, share_quotas
 
 _AS_JSON = {
@@ -26,7 +26,10 @@ _AS_JSON = {
     "seen": tuple[str, ...],
     "details": IncidentDetails,
 }
-_MEMBERS = tuple(member.name for member in fields(IncidentRecord))
+
+
+_REPORTED = select(*columns(incidents, IncidentRecord)).where(incidents.c.heard_at > 0)
+"""Without rows that are only reserved."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,27 +47,20 @@ class Incidents(Repository):
 
     def records(self, source: str | None = None) -> list[IncidentRecord]:
         """Return the incidents of one source, or of all, the newest first."""
-        query = select(incidents).where(incidents.c.heard_at > 0).order_by(incidents.c.heard_at.desc(), incidents.c.id)
-        if source is not None:
-            query = query.where(incidents.c.source == source)
-        with self._database.read() as connection:
-            return [_record(row) for row in connection.execute(query)]
+        query = _REPORTED.order_by(incidents.c.heard_at.desc(), incidents.c.id)
+        return self._all(query if source is None else query.where(incidents.c.source == source), _record)
 
     def page(self, request: PageRequest) -> Page[IncidentRecord]:
         """Return a page of incidents: the most urgent of the open ones first, then closed ones; of each the latest."""
-        reported = incidents.c.heard_at > 0
         levels = ((incidents.c.status == Status.CRITICAL, 1), (incidents.c.status == Status.WARNING, 2))
         urgency = case((~incidents.c.active, 4), *levels, else_=3)
         order = (urgency, incidents.c.heard_at.desc(), incidents.c.source, incidents.c.id)
-        with self._database.read() as connection:
-            return page_of(connection, select(incidents).where(reported).order_by(*order), request, _record)
+        return self._page(_REPORTED.order_by(*order), request, _record)
 
     def record(self, source: str, number: str) -> IncidentRecord | None:
         """Return one incident; None if no webhook has reported it."""
-        here = (incidents.c.source == source, incidents.c.id == number, incidents.c.heard_at > 0)
-        with self._database.read() as connection:
-            row = connection.execute(select(incidents).where(*here)).one_or_none()
-            return None if row is None else _record(row)
+        here = (incidents.c.source == source, incidents.c.id == number)
+        return next(iter(self._all(_REPORTED.where(*here), _record)), None)
 
     def share_quotas(self, receivers: Iterable[tuple[str, str]]) -> dict[str, float]:
         """Return each source's remaining shares until BigPanda resets the count, if its webhooks report them.
@@ -72,17 +68,15 @@ class Incidents(Repository):
         `receivers`: (receiver, source) of those that are configured; the quota of a removed one never changes again.
         """
         sources = [source for receiver, source in receivers if receiver == "bigpanda"]
-        with self._database.read() as connection:
-            rows = connection.execute(select(share_quotas).where(share_quotas.c.source.in_(sources)))
-            return {row.source: row.available for row in rows}
+        rows = self._rows(select(share_quotas).where(share_quotas.c.source.in_(sources)))
+        return {row.source: row.available for row in rows}
 
     def counts(self) -> dict[tuple[str, str], int]:
         """Count by environment and status; a closed incident counts as ok, whatever its alerts."""
         status: ColumnElement[str] = case((incidents.c.active, incidents.c.status), else_=literal(Status.OK.value))
         query = select(incidents.c.environment, status, func.count()).where(incidents.c.heard_at > 0)
-        with self._database.read() as connection:
-            rows = connection.execute(query.group_by(incidents.c.environment, status))
-            return {(environment, found): number for environment, found, number in rows}
+        rows = self._rows(query.group_by(incidents.c.environment, status))
+        return {(environment, found): number for environment, found, number in rows}
 
     def due_callbacks(self, source: str, now: float, limit: int = 30) -> list[DueCallback]:
         """Return the new shares whose callback BigPanda waits for, the oldest first."""
@@ -90,9 +84,7 @@ class Incidents(Repository):
         now_or_before = (callbacks.c.not_before <= now) | (callbacks.c.asked_at > now)
         due = (callbacks.c.source == source, callbacks.c.state == "waiting", now_or_before)
         query = select(*columns(callbacks, DueCallback)).where(*due)
-        with self._database.read() as connection:
-            rows = connection.execute(query.order_by(callbacks.c.asked_at, callbacks.c.incident).limit(limit))
-            return [DueCallback(*row) for row in rows]
+        return self._all(query.order_by(callbacks.c.asked_at, callbacks.c.incident).limit(limit), DueCallback)
 
     def settle_callback(self, callback: DueCallback, state: str, reason: str, *, now: float, not_before: float) -> None:
         """Record the outcome of a callback (`done`, `dead`, or `waiting` until `not_before`), unless superseded."""
@@ -103,8 +95,7 @@ class Incidents(Repository):
         )
         changes = {"state": state, "reason": reason, "attempts": callback.attempts + 1, "not_before": not_before}
         closed_at = None if state == "waiting" else now
-        with self._database.write() as connection:
-            connection.execute(update(callbacks).where(same).values(**changes, closed_at=closed_at))
+        self._change(update(callbacks).where(same).values(**changes, closed_at=closed_at))
 
 
 class IncidentMerge:
@@ -145,8 +136,9 @@ class IncidentMerge:
             blank = _row(IncidentRecord(source=source, id=number, first_heard_at=self._now, heard_at=0.0))
             self._connection.execute(self._database.insert(incidents).values(blank).on_conflict_do_nothing())
             here = (incidents.c.source == source) & (incidents.c.id == number)
-            row = self._connection.execute(select(incidents).where(here).with_for_update()).one()
-            found[source, number] = _record(row) if row.heard_at else None
+            this = select(*columns(incidents, IncidentRecord)).where(here).with_for_update()
+            row = self._connection.execute(this).one()
+            found[source, number] = _record(**row._asdict()) if row.heard_at else None
         return found
 
     def _judged(self, before: IncidentRecord | None, after: IncidentRecord, outcome: Outcome) -> IncidentRecord:
@@ -178,11 +170,11 @@ class IncidentMerge:
         """
         mine = set(by.keys)
         others = (incidents.c.source == by.source) & (incidents.c.id != by.id) & incidents.c.active
-        older = others & (incidents.c.heard_at > 0) & (incidents.c.updated_at <= by.updated_at)
-        rows = self._connection.execute(select(incidents).where(older).with_for_update(skip_locked=True))
+        older = others & (incidents.c.updated_at <= by.updated_at)
+        rows = self._connection.execute(_REPORTED.where(older).with_for_update(skip_locked=True))
         merged = [
             replace(one, active=False, snoozed=False, snoozed_until=None, closed_at=self._now)
-            for one in map(_record, rows)
+            for one in (_record(**row._asdict()) for row in rows)
             if one.keys and mine.issuperset(one.keys)
         ]
         for one in merged:
@@ -194,13 +186,12 @@ class IncidentMerge:
         self._connection.execute(update(incidents).where(here).values(_row(record)))
 
 
-def _record(row: Row[Any]) -> IncidentRecord:
-    found = {name: getattr(row, name) for name in _MEMBERS}
-    return IncidentRecord(
-        **found | {name: msgspec.json.decode(found[name], type=kind) for name, kind in _AS_JSON.items()}
-    )
+def _record(**columns: Any) -> IncidentRecord:
+    for name, kind in _AS_JSON.items():
+        columns[name] = msgspec.json.decode(columns[name], type=kind)
+    return IncidentRecord(**columns)
 
 
 def _row(record: IncidentRecord) -> dict[str, Any]:
-    found = {name: getattr(record, name) for name in _MEMBERS}
+    found = {column.key: getattr(record, column.key) for column in incidents.c}
     return found | {name: msgspec.json.encode(found[name]).decode() for name in _AS_JSON}

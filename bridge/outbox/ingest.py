@@ -90,7 +90,8 @@ class Batch:
                 execute(self._statements.reserve, [BLANK | {"key": key} for key in new])
         for row in execute(self._statements.known, names(keys)):
             if row.status:
-                self._states[row.key] = state_of(row)
+                state = state_of(**row._asdict())
+                self._states[state.key] = state
         if not self._states:
             return
         # Only after locking the rows: an event that another replica has claimed meanwhile is no longer pending.

@@ -7,8 +7,7 @@ from typing import Final
 from sqlalchemy import Connection, delete, func, insert, select
 
 from bridge.domain.alert import UnreadableAlert, clean
-from bridge.outbox.database import Repository
-from bridge.outbox.pages import Page, PageRequest, columns, page_of
+from bridge.outbox.repository import Page, PageRequest, Repository, columns
 from bridge.outbox.schema import quarantine
 
 LARGEST_BODY: Final = 1_000_000
@@ -38,22 +37,16 @@ class Quarantine(Repository):
     def oldest(self, ids: Sequence[int] | None = None) -> list[Quarantined]:
         """Return quarantined bodies (None: all), the oldest first."""
         query = select(*columns(quarantine, Quarantined)).order_by(quarantine.c.id)
-        if ids is not None:
-            query = query.where(quarantine.c.id.in_(ids))
-        with self._database.read() as connection:
-            return [Quarantined(**row._asdict()) for row in connection.execute(query)]
+        return self._all(query if ids is None else query.where(quarantine.c.id.in_(ids)), Quarantined)
 
     def page(self, request: PageRequest) -> Page[Quarantined]:
         """Return a page of quarantined bodies, the oldest first, cut."""
         query = select(*columns(quarantine, Quarantined, cut=True)).order_by(quarantine.c.id)
-        with self._database.read() as connection:
-            return page_of(connection, query, request, lambda row: Quarantined(**row._asdict()))
+        return self._page(query, request, Quarantined)
 
     def discard(self, ids: Sequence[int], *, up_to: int = 0) -> int:
         """Delete these bodies, and all up to an id, the last one that the user saw; return the number deleted."""
-        chosen = quarantine.c.id.in_(ids) | (quarantine.c.id <= up_to)
-        with self._database.write() as connection:
-            return connection.execute(delete(quarantine).where(chosen)).rowcount
+        return self._change(delete(quarantine).where(quarantine.c.id.in_(ids) | (quarantine.c.id <= up_to)))
 
 
 def put(connection: Connection, receiver: str, source: str, found: Sequence[UnreadableAlert], now: float) -> None:

@@ -10,11 +10,10 @@ from dataclasses import dataclass
 from typing import Any
 from uuid import uuid4
 
-from sqlalchemy import BindParameter, Connection, Float, bindparam, case, exists, func, select, update
+from sqlalchemy import ColumnElement, Update, case, exists, func, select, update
 
 from bridge.domain.alert_state import Kind
-from bridge.outbox.database import Repository
-from bridge.outbox.pages import columns
+from bridge.outbox.repository import Repository, columns
 from bridge.outbox.schema import alert_states, dead, events, roles, waiting
 
 
@@ -33,7 +32,7 @@ class ClaimedEvent:
     token: str
 
 
-_earlier, _rejected = events.alias(), events.alias()
+_earlier = events.alias()
 first = ~exists().where(
     _earlier.c.key == events.c.key, _earlier.c.state == waiting.right, _earlier.c.seq < events.c.seq
 )
@@ -43,28 +42,6 @@ _LONGEST_PAUSE = 3600.0
 """Longest delay of an attempt in seconds."""
 _LONGEST_LEASE = 7200.0
 _MOST_REFUSED = 1000
-_now: BindParameter[float] = bindparam("now", type_=Float)
-_clock: BindParameter[float] = bindparam("clock", type_=Float)
-# An impossible time of acceptance or retry means that the clock was set back since.
-_set_back = (events.c.accepted_at > _now) | ((events.c.attempts > 0) & (events.c.not_before > _now + _LONGEST_PAUSE))
-_free = (events.c.lease_until <= _clock) | (events.c.lease_until > _clock + _LONGEST_LEASE)
-_due = (waiting, (events.c.not_before <= _now) | _set_back, _free, first)
-_ANY_DUE = select(events.c.id).where(*_due).limit(1)
-_APP_KEY = select(events.c.app_key).where(*_due).order_by(*sending_order).limit(1)
-_UNLIKE = select(_rejected.c.app_key).where(_rejected.c.id.in_(bindparam("unlike", expanding=True)))
-_OTHER_APP_KEY = _APP_KEY.where(events.c.app_key.not_in(_UNLIKE))
-_CLAIMED = (
-    select(*columns(events, ClaimedEvent))
-    .join(alert_states, alert_states.c.key == events.c.key)
-    .where(*_due, events.c.app_key == bindparam("of"))
-    .order_by(*sending_order)
-    .limit(bindparam("most"))
-    .with_for_update(of=[alert_states, events], skip_locked=True)
-)
-_LEASED = events.c.lease_until - _clock + _now
-_EARLIEST = select(func.min(case((events.c.not_before >= _LEASED, events.c.not_before), else_=_LEASED))).where(
-    waiting, first
-)
 
 
 class Queue(Repository):
@@ -76,20 +53,23 @@ class Queue(Repository):
         Critical first, then resolutions, then the rest, the oldest first within each. `unlike`: events whose app_key is
         avoided if any other is due.
         """
+        other, due = events.alias(), self._due(now)
+        alike = events.c.app_key.in_(select(other.c.app_key).where(other.c.id.in_(unlike)))
+        order = (alike, *sending_order)
         with self._database.write() as connection:
-            clock = self._database.clock(connection, now)
-            times = {"now": now, "clock": clock}
-            other = connection.execute(_OTHER_APP_KEY, {**times, "unlike": list(unlike)}).scalar() if unlike else None
-            app_key = other or connection.execute(_APP_KEY, times).scalar()
-            if app_key is None:
-                return []
-            rows = connection.execute(_CLAIMED, {**times, "of": app_key, "most": limit}).all()
-            token = uuid4().hex
-            connection.execute(
-                update(events)
-                .where(events.c.id.in_([row.id for row in rows]))
-                .values(attempts=events.c.attempts + 1, lease_token=token, lease_until=clock + lease)
+            app_key = connection.execute(select(events.c.app_key).where(*due).order_by(*order).limit(1)).scalar()
+            claimed = (
+                select(*columns(events, ClaimedEvent))
+                .join(alert_states, alert_states.c.key == events.c.key)
+                .where(*due, events.c.app_key == app_key)
+                .order_by(*sending_order)
+                .limit(limit)
+                .with_for_update(of=[alert_states, events], skip_locked=True)
             )
+            rows, token = connection.execute(claimed).all(), uuid4().hex
+            taken = {"lease_token": token, "lease_until": self._database.clock(now) + lease}
+            ours = update(events).where(events.c.id.in_([row.id for row in rows]))
+            connection.execute(ours.values(attempts=events.c.attempts + 1, **taken))
         return [ClaimedEvent(**(row._asdict() | {"attempts": row.attempts + 1}), token=token) for row in rows]
 
     def record(self, claimed: Sequence[ClaimedEvent], outcome: str, *, destination: str = "", now: float) -> int:
@@ -105,45 +85,39 @@ class Queue(Repository):
                 of = alert_states.c
                 moved = (of.destination != place["destination"]) | (of.app_key != place["app_key"])
                 connection.execute(update(alert_states).where(of.key == event.key, moved).values(place))
-            return _settle(connection, claimed, state="sent", reason=outcome, closed_at=now)
+            return connection.execute(_settled(claimed, state="sent", reason=outcome, closed_at=now)).rowcount
 
     def postpone(self, claimed: Sequence[ClaimedEvent], not_before: float, reason: str) -> None:
         """Release events that were tried but not accepted, to be retried at `not_before`."""
-        with self._database.write() as connection:
-            _settle(connection, claimed, not_before=not_before, reason=reason)
+        self._change(_settled(claimed, not_before=not_before, reason=reason))
 
     def release(self, claimed: Sequence[ClaimedEvent]) -> None:
         """Release events that were not tried at all, without counting an attempt."""
-        with self._database.write() as connection:
-            _settle(connection, claimed, attempts=events.c.attempts - 1)
+        self._change(_settled(claimed, attempts=events.c.attempts - 1))
 
     def bury(self, claimed: ClaimedEvent, reason: str, now: float) -> None:
         """Make an event that will never be accepted a dead letter, unblocking its alert."""
-        with self._database.write() as connection:
-            _settle(connection, [claimed], state="dead", reason=reason, closed_at=now)
+        self._change(_settled([claimed], state="dead", reason=reason, closed_at=now))
 
     def revive(self, ids: Sequence[int]) -> int:
         """Queue dead letters again unchanged, because the destination was at fault. Returns their number."""
-        with self._database.write() as connection:
-            buried = update(events).where(events.c.id.in_(ids), events.c.state == "dead")
-            return connection.execute(buried.values(state="waiting", closed_at=None)).rowcount
+        buried = update(events).where(events.c.id.in_(ids), events.c.state == "dead")
+        return self._change(buried.values(state="waiting", closed_at=None))
 
     def set_app_key(self, receiver: str, source: str, app_key: str, destination: str) -> None:
         """Queue a receiver's events under another app key, but not resolutions of alerts open under the former one."""
         of = alert_states.c
         opened = exists().where(of.key == events.c.key, of.app_key == events.c.app_key, of.destination == destination)
         theirs = (events.c.receiver == receiver, events.c.source == source, events.c.app_key != app_key)
-        with self._database.write() as connection:
-            queued = update(events).where(waiting, *theirs, (events.c.kind != Kind.RESOLVE) | ~opened)
-            connection.execute(queued.values(app_key=app_key))
+        queued = update(events).where(waiting, *theirs, (events.c.kind != Kind.RESOLVE) | ~opened)
+        self._change(queued.values(app_key=app_key))
 
     def refused(self) -> list[tuple[int, str, str]]:
         """Return id, key and reason of the dead letters since a destination last accepted anything, in order."""
         taken = select(func.max(events.c.closed_at)).where(events.c.state == "sent").scalar_subquery()
         since = (dead, events.c.closed_at > func.coalesce(taken, 0.0))
         query = select(events.c.id, events.c.key, events.c.reason).where(*since).order_by(events.c.closed_at)
-        with self._database.read() as connection:
-            return [(row.id, row.key, row.reason) for row in connection.execute(query.limit(_MOST_REFUSED))]
+        return [(row.id, row.key, row.reason) for row in self._rows(query.limit(_MOST_REFUSED))]
 
     def reclaim(self) -> int:
         """Release the claims of a process that is gone, if no other can be running; return the number of events."""
@@ -156,17 +130,25 @@ class Queue(Repository):
 
     def next_due(self, now: float) -> float | None:
         """Return when the next event may be claimed: now, at its due time or its lease's end; None: queue empty."""
+        leased = events.c.lease_until - self._database.clock(now) + now
+        ends = case((events.c.not_before >= leased, events.c.not_before), else_=leased)
         with self._database.read() as connection:
-            times = {"now": now, "clock": self._database.clock(connection, now)}
-            if connection.execute(_ANY_DUE, times).first():
+            if connection.execute(select(events.c.id).where(*self._due(now)).limit(1)).first():
                 return now
-            found = connection.execute(_EARLIEST, times).scalar()
+            found = connection.execute(select(func.min(ends)).where(waiting, first)).scalar()
             return None if found is None else float(found)
 
+    def _due(self, now: float) -> tuple[ColumnElement[bool], ...]:
+        """Return the conditions that an event may be claimed."""
+        clock, tried = self._database.clock(now), events.c.attempts > 0
+        # An impossible time of acceptance or retry means that the clock was set back since.
+        set_back = (events.c.accepted_at > now) | (tried & (events.c.not_before > now + _LONGEST_PAUSE))
+        free = (events.c.lease_until <= clock) | (events.c.lease_until > clock + _LONGEST_LEASE)
+        return waiting, (events.c.not_before <= now) | set_back, free, first
 
-def _settle(connection: Connection, claimed: Sequence[ClaimedEvent], **changes: Any) -> int:
-    """Change events that are still ours and end their lease; return their number."""
+
+def _settled(claimed: Sequence[ClaimedEvent], **changes: Any) -> Update:
+    """Return the change of events that are still ours, which ends their lease."""
     ids, tokens = [one.id for one in claimed], {one.token for one in claimed}
     ours = (events.c.id.in_(ids), events.c.lease_token.in_(tokens), waiting)
-    statement = update(events).where(*ours).values(lease_token="", lease_until=0.0, **changes)
-    return connection.execute(statement).rowcount
+    return update(events).where(*ours).values(lease_token="", lease_until=0.0, **changes)

@@ -2,7 +2,7 @@
 
 from sqlalchemy import ColumnElement, Connection, Table, delete, select, tuple_
 
-from bridge.outbox.database import Repository
+from bridge.outbox.repository import Repository
 from bridge.outbox.schema import (
     alert_states,
     callbacks,

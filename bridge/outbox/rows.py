@@ -1,15 +1,13 @@
 """Conversion between domain objects and rows."""
 
 import json
-from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any
 
 import msgspec
-from sqlalchemy import Row
 
 from bridge.domain.alert import Alert
-from bridge.domain.alert_state import AlertState, Member
+from bridge.domain.alert_state import AlertState
 from bridge.domain.event import Status
 from bridge.outbox.schema import alert_states
 
@@ -34,10 +32,9 @@ def alert_of(text: str) -> Alert:
     return Alert(**members)
 
 
-def state_of(row: Row[Any], members: Mapping[str, Member] | None = None) -> AlertState:
-    """Return the state in a row of `alert_states`."""
-    plain = {name: getattr(row, name) for name in _PLAIN}
-    return AlertState(alert=alert_of(row.alert), status=Status(row.status), members=members or {}, **plain)
+def state_of(*, alert: str, status: str, **columns: Any) -> AlertState:
+    """Return the state in the columns of a row of `alert_states`, without its members."""
+    return AlertState(alert=alert_of(alert), status=Status(status), **columns)
 
 
 def state_row(state: AlertState) -> dict[str, Any]:

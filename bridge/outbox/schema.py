@@ -277,9 +277,3 @@ def migrate(connection: Connection) -> None:
         connection.execute(text(statement))
     if found < VERSION:
         connection.execute(update(versions).values(version=VERSION))
-
-
-def touch(connection: Connection) -> None:
-    """Test that the database is writable by changing a value and back: SQLite writes no page for an unchanged value."""
-    for change in (1, -1):
-        connection.execute(update(versions).values(version=versions.c.version + change))

@@ -21,8 +21,6 @@ write-ahead log that is reset while another connection writes, so only a rollbac
 flushes per commit instead of one."""
 LONGEST_LOG = 32_000_000
 """Bytes; some eight times its size without readers in the way."""
-LARGEST_RESERVE = 64_000_000
-"""Bytes of disk, or a tenth of a small one, that webhooks leave free, so that delivery can still record results."""
 _NETWORK = frozenset(
     {"9p", "afs", "ceph", "cifs", "fuse.glusterfs", "fuse.s3fs", "fuse.sshfs", "glusterfs", "lustre", "ncpfs", "nfs",
      "nfs4", "smb3", "smbfs", "vboxsf"}
@@ -143,12 +141,6 @@ def engine(url: URL, files: Files, *, writes: bool, patience: float) -> Engine:
         driver.execute("BEGIN IMMEDIATE" if writes else "BEGIN")
 
     return made
-
-
-def room(path: Path) -> int:
-    """Return the free bytes beyond those reserved for draining the queue."""
-    disk = os.statvfs(path.parent)
-    return disk.f_bavail * disk.f_frsize - min(LARGEST_RESERVE, disk.f_blocks * disk.f_frsize // 10)
 
 
 def _set_pragmas(connection: sqlite3.Connection, *, writes: bool) -> None:

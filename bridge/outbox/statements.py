@@ -2,10 +2,10 @@
 
 from sqlalchemy import bindparam, delete, insert, literal_column, select, update
 
-from bridge.domain.alert_state import PendingEvent
+from bridge.domain.alert_state import AlertState, PendingEvent
 from bridge.domain.event import Status
 from bridge.outbox.database import Database
-from bridge.outbox.pages import columns
+from bridge.outbox.repository import columns
 from bridge.outbox.rows import OTHER_PRIORITY, PRIORITY
 from bridge.outbox.schema import alert_states, events, last_heard, members, senders, waiting, watchdog_heartbeats
 
@@ -18,7 +18,7 @@ class Statements:
 
     def __init__(self, database: Database) -> None:
         this_alert = database.among(alert_states.c.key)
-        known = select(alert_states).where(this_alert)
+        known = select(*columns(alert_states, AlertState)).where(this_alert)
         in_one_order = known.order_by(alert_states.c.key.collate("C")).with_for_update()  # same order everywhere
         self.known = in_one_order if database.postgresql else known
         self.names = select(alert_states.c.key).where(this_alert)

@@ -3,15 +3,14 @@
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
-from typing import Any, Final
+from typing import Final
 from uuid import uuid4
 
 from sqlalchemy import and_, case, delete, func, select, update
 
 from bridge.domain.alert_state import Kind
 from bridge.errors import Unavailable
-from bridge.outbox import schema
-from bridge.outbox.database import Repository
+from bridge.outbox.repository import Repository, columns
 from bridge.outbox.schema import (
     alert_states,
     dead,
@@ -21,6 +20,7 @@ from bridge.outbox.schema import (
     quarantine,
     roles,
     senders,
+    versions,
     waiting,
     watchdog_heartbeats,
     watermarks,
@@ -29,6 +29,8 @@ from bridge.outbox.schema import identity as identities
 
 DEAF: Final = "deaf since "
 """Prefix of the watermarks of periods during which nothing could be received; `at` is the end of one."""
+_RECEIVING: Final = "expiry"
+"""The watermark of the time until which webhooks could be received."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -116,7 +118,8 @@ class OutboxStatus(Repository):
         try:
             self._database.refuse_when_full()
             with self._database.write() as connection:
-                schema.touch(connection)
+                for change in (1, -1):  # a value and back: SQLite writes no page for an unchanged one
+                    connection.execute(update(versions).values(version=versions.c.version + change))
         except Unavailable as error:
             return str(error)
         return ""
@@ -130,82 +133,57 @@ class OutboxStatus(Repository):
 
     def circuit(self, destination: str) -> Circuit:
         """Return a destination's circuit breaker; an unknown destination is up."""
-        with self._database.read() as connection:
-            row = connection.execute(select(destinations).where(destinations.c.name == destination)).one_or_none()
-        if row is None:
-            return Circuit()
-        return Circuit(**{name: getattr(row, name) for name in Circuit.__slots__})
-
-    def set_circuit(self, destination: str, circuit: Circuit) -> None:
-        """Store a destination's circuit breaker."""
-        self._change(destination, asdict(circuit))
+        query = select(*columns(destinations, Circuit)).where(destinations.c.name == destination)
+        return next(iter(self._all(query, Circuit)), Circuit())
 
     def addresses(self) -> dict[str, Address]:
         """Return the address of each destination, by name."""
-        with self._database.read() as connection:
-            rows = connection.execute(select(destinations)).all()
-        return {row.name: Address(row.url, row.token_proof) for row in rows}
+        return {row.name: Address(row.url, row.token_proof) for row in self._rows(select(destinations))}
 
-    def set_address(self, destination: str, address: Address) -> None:
-        """Store the address of a destination."""
-        self._change(destination, asdict(address))
-
-    def _change(self, destination: str, values: dict[str, Any]) -> None:
-        statement = self._database.insert(destinations).values(name=destination, **(asdict(Circuit()) | values))
-        with self._database.write() as connection:
-            connection.execute(statement.on_conflict_do_update(index_elements=["name"], set_=values))
+    def set_destination(self, name: str, known: Circuit | Address) -> None:
+        """Store the circuit breaker or the address of a destination."""
+        statement = self._database.insert(destinations).values(name=name, **(asdict(Circuit()) | asdict(known)))
+        self._change(statement.on_conflict_do_update(index_elements=["name"], set_=asdict(known)))
 
     def receiver_names(self, source: str) -> frozenset[str]:
         """Return the names of the Alertmanager receivers that have sent to this source."""
-        with self._database.read() as connection:
-            return frozenset(connection.execute(select(senders.c.name).where(senders.c.source == source)).scalars())
+        return frozenset(row.name for row in self._rows(select(senders.c.name).where(senders.c.source == source)))
 
     def heartbeats(self) -> list[Heartbeat]:
         """Return every label set of every watchdog's alert."""
-        with self._database.read() as connection:
-            rows = connection.execute(select(watchdog_heartbeats)).all()
+        rows = self._rows(select(watchdog_heartbeats))
         return [Heartbeat(**(row._asdict() | {"labels": json.loads(row.labels)})) for row in rows]
 
     def forget_heartbeat(self, heartbeat: Heartbeat) -> None:
         """Forget a label set, unless it was received meanwhile."""
         of = watchdog_heartbeats.c
         same = (of.receiver == heartbeat.receiver, of.source == heartbeat.source, of.key == heartbeat.key)
+        self._change(delete(watchdog_heartbeats).where(*same, of.heard_at == heartbeat.heard_at))
+
+    def note_receiving(self, now: float, longest: float) -> None:
+        """Record that webhooks can be received; they could not before if the last call is longer ago than `longest`."""
+        last = select(watermarks.c.at).where(watermarks.c.name == _RECEIVING)
         with self._database.write() as connection:
-            connection.execute(delete(watchdog_heartbeats).where(*same, of.heard_at == heartbeat.heard_at))
-
-    def watermark(self, name: str) -> float | None:
-        """Return the time up to which something was checked, None: never."""
-        with self._database.read() as connection:
-            at = connection.execute(select(watermarks.c.at).where(watermarks.c.name == name)).scalar()
-            return None if at is None else float(at)
-
-    def set_watermark(self, name: str, at: float) -> None:
-        """Store the time up to which something was checked."""
-        with self._database.write() as connection:
-            connection.execute(self._database.upsert(watermarks, "name").values(name=name, at=at))
-
-    def note_deaf(self, begin: float, end: float) -> None:
-        """Record a period during which nothing could be received."""
-        self.set_watermark(f"{DEAF}{begin!r}", end)
+            before, marks = connection.execute(last).scalar(), [{"name": _RECEIVING, "at": now}]
+            if before is not None and now - before > longest:
+                marks.append({"name": f"{DEAF}{before!r}", "at": now})
+            connection.execute(self._database.upsert(watermarks, "name"), marks)
 
     def deaf(self) -> list[tuple[float, float]]:
         """Return the recorded periods during which nothing could be received."""
-        with self._database.read() as connection:
-            rows = connection.execute(select(watermarks).where(watermarks.c.name.startswith(DEAF))).all()
-        return [(float(row.name.removeprefix(DEAF)), row.at) for row in rows]
+        periods = self._rows(select(watermarks).where(watermarks.c.name.startswith(DEAF)))
+        return [(float(row.name.removeprefix(DEAF)), row.at) for row in periods]
 
     def lead(self, role: str, owner: str, now: float, lease: float) -> bool:
         """Take or keep a role that only one replica may have, for `lease` seconds; return whether it is ours."""
+        clock = self._database.clock(now)
+        values = {"owner": owner, "until": clock + lease}
+        statement = self._database.insert(roles).values(role=role, **values)
+        free = (roles.c.owner == owner) | (roles.c.until <= clock)
         with self._database.write() as connection:
-            clock = self._database.clock(connection, now)
-            values = {"owner": owner, "until": clock + lease}
-            statement = self._database.insert(roles).values(role=role, **values)
-            free = (roles.c.owner == owner) | (roles.c.until <= clock)
             connection.execute(statement.on_conflict_do_update(index_elements=["role"], set_=values, where=free))
             return connection.execute(select(roles.c.owner).where(roles.c.role == role)).scalar() == owner
 
     def yield_role(self, role: str, owner: str) -> None:
         """Give up a role, so that another replica need not wait for the lease to end."""
-        ours = (roles.c.role == role, roles.c.owner == owner)
-        with self._database.write() as connection:
-            connection.execute(update(roles).where(*ours).values(until=0.0))
+        self._change(update(roles).where(roles.c.role == role, roles.c.owner == owner).values(until=0.0))

@@ -23,7 +23,6 @@ _LOOKS: Final = 8
 """Checks within the shortest silence."""
 _MISSED: Final = 4
 """Missed checks in a row after which webhooks may have been missed too."""
-_MARK: Final = "expiry"
 _log = logging.getLogger(__name__)
 
 
@@ -73,10 +72,7 @@ class Expiry(PeriodicThread):
         """Check once; return the seconds until the next check. Raises Unavailable if the database cannot be used."""
         now, interval = self._clock.wall(), self.interval
         if interval is not None and any(one.resolve_after for one in self._expiring):
-            before = self._outbox.status.watermark(_MARK)
-            if before is not None and now - before > _MISSED * interval:
-                self._outbox.status.note_deaf(before, now)
-            self._outbox.status.set_watermark(_MARK, now)
+            self._outbox.status.note_receiving(now, _MISSED * interval)
         deaf = self._outbox.status.deaf() if self._expiring else []
         for one in self._expiring:
             states = self._outbox.alerts.open_alerts(one.source)

@@ -10,7 +10,7 @@ from markupsafe import Markup
 from bridge.domain.alert import Alert
 from bridge.domain.dedup import Reason
 from bridge.outbox.event_log import EventRow
-from bridge.outbox.pages import SHOWN
+from bridge.outbox.repository import SHOWN
 from bridge.outbox.status import Circuit
 from exporter.toolkit.text import escaped
 

@@ -18,7 +18,7 @@ from markupsafe import Markup
 from bridge.domain.incident import IncidentRecord
 from bridge.errors import Unavailable
 from bridge.outbox.outbox import Outbox
-from bridge.outbox.pages import Page, PageRequest
+from bridge.outbox.repository import Page, PageRequest
 from bridge.periodic import CLOCK, Clock
 from bridge.web import formatting, forms
 from bridge.web.attention import attention

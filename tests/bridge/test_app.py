@@ -16,7 +16,7 @@ from bridge.domain.event import EventMapping
 from bridge.domain.notification import Notification
 from bridge.errors import Unavailable
 from bridge.incidents.follow_up import FollowUp
-from bridge.outbox.pages import PageRequest
+from bridge.outbox.repository import PageRequest
 from bridge.reconcile.reconciler import Reconciler
 from exporter.toolkit.config_types import ConfigError
 from exporter.toolkit.web_config import WebConfigFile

@@ -592,7 +592,7 @@ def test_restart_with_another_destination_moves_open_alerts(scene, caplog, url, 
     assert all("s3cret" not in str(address) for address in scene.outbox.status.addresses().values())
 
 
-@pytest.mark.parametrize(("owner", "method"), [(OutboxStatus, "set_address"), (Alerts, "accepted")])
+@pytest.mark.parametrize(("owner", "method"), [(OutboxStatus, "set_destination"), (Alerts, "accepted")])
 def test_move_waits_for_an_unavailable_database(scene, monkeypatch, owner, method):
     """A reload during the outage is carried out later."""
     scene.accept("a")

@@ -5,6 +5,7 @@ import socket
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, closing
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from sqlalchemy.exc import IntegrityError
@@ -14,11 +15,11 @@ from bridge.domain.event import EventMapping
 from bridge.domain.notification import Notification
 from bridge.errors import Unavailable
 from bridge.outbox.database import Database, location
-from bridge.outbox.schema import VERSION, touch
+from bridge.outbox.schema import VERSION
 from bridge.outbox.sqlite_engine import filesystem, journal_mode, sqlite3
 from exporter.toolkit.config_types import ConfigError
 from tests.postgresql import Cluster
-from tests.store import Store
+from tests.store import Store, touch
 
 MOUNTS = """\
 /dev/vda / ext4 rw 0 0
@@ -359,8 +360,8 @@ def test_reserve_of_a_full_disk_is_for_delivery(tmp_path, monkeypatch):
     mapping = EventMapping(app_key="app", statuses={}, primary_property=())
     notification = Notification(receiver="alertmanager", source="prod", alerts=(alert,), mapping=mapping)
     store.ingest.accept([notification], 2.0)
-    monkeypatch.setattr("bridge.outbox.sqlite_engine.LARGEST_RESERVE", 10**18)
-    monkeypatch.setattr("bridge.outbox.sqlite_engine.room", lambda _path: 0)
+    full = SimpleNamespace(f_bavail=99, f_blocks=1000, f_frsize=1)
+    monkeypatch.setattr("bridge.outbox.database.os.statvfs", lambda _folder: full)
     with pytest.raises(Unavailable, match="disk full"):
         store.ingest.accept([notification], 3.0)
     with pytest.raises(Unavailable, match="disk full"):

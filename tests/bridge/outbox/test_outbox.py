@@ -365,8 +365,8 @@ def test_destination_is_up_by_default(outbox):
     """Its state survives a restart."""
     assert outbox.status.circuit("bigpanda") == Circuit()
     down = Circuit(up=False, failures=3, not_before=T0 + 60, reason="401")
-    outbox.status.set_circuit("bigpanda", down)
-    outbox.status.set_circuit("bigpanda", down)
+    outbox.status.set_destination("bigpanda", down)
+    outbox.status.set_destination("bigpanda", down)
     assert outbox.status.circuit("bigpanda") == down
 
 

@@ -10,8 +10,8 @@ import pytest
 
 from bridge.errors import Unavailable
 from bridge.outbox.database import Database
-from bridge.outbox.schema import touch
 from bridge.outbox.sqlite_engine import journal_mode, sqlite3
+from tests.store import touch
 
 ROOT = Path(__file__).parents[3]
 WITHOUT_OURS = """

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from bridge.config import BigPanda, Config
 from bridge.outbox import schema
-from bridge.outbox.pages import PageRequest
+from bridge.outbox.repository import PageRequest
 from bridge.periodic import Clock
 from bridge.receivers.contract import sender, senders
 from bridge.web.application import create_app

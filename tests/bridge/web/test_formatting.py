@@ -5,7 +5,7 @@ from markupsafe import Markup
 
 from bridge.domain.alert import Alert
 from bridge.outbox.event_log import EventRow
-from bridge.outbox.pages import SHOWN
+from bridge.outbox.repository import SHOWN
 from bridge.outbox.status import Circuit
 from bridge.web.formatting import (
     body_text,

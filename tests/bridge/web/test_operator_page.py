@@ -13,7 +13,7 @@ from bridge.domain.incident_details import ForeignAlert, RelatedChange
 from bridge.domain.notification import Notification
 from bridge.errors import Rejected, Unavailable
 from bridge.outbox.outbox import Outbox
-from bridge.outbox.pages import Page, PageRequest
+from bridge.outbox.repository import Page, PageRequest
 from bridge.outbox.status import Circuit, OutboxStatus
 from bridge.periodic import Clock
 from bridge.reconcile.alertmanager_client import Silence
@@ -313,7 +313,7 @@ def test_outage_is_shown_first(world):
     """The reason and the next attempt; each queued event refers to it."""
     world.ingest("a")
     circuit = Circuit(up=False, failures=3, not_before=NOW + 75, reason="401: <who>")
-    world.outbox.status.set_circuit(world.config.destination, circuit)
+    world.outbox.status.set_destination(world.config.destination, circuit)
     page = world.page("/")
     assert "Needs attention" in page
     assert "BigPanda unavailable:" in page

@@ -47,29 +47,9 @@ class Isolation:
             failures.pop(one, None)
         return Isolation(self.most, min(self.most, 2 * max(self.width, len(ids))), failures=failures)
 
-    def wanted(self, allowance: int, *, probe: bool = False) -> int:
-        """Return how many events to claim if `allowance` may go: more while some of them are to be skipped."""
-        return self.most if probe else min(self.most, min(self.width, allowance) + len(self.failed_alone))
-
     def is_poison(self, one: int) -> bool:
         """Return whether this event fails by itself while others pass."""
         return self.failures.get(one, 0) >= _PROOF
-
-    def arrange(self, ids: Sequence[int], allowance: int, *, probe: bool = False) -> tuple[list[list[int]], list[int]]:
-        """Return the batches to send of the claimed `ids`, in order, and the ids to leave for now.
-
-        `probe`: only one batch, of an event as different as possible from the rejected ones before it in the queue.
-        """
-        healthy = [one for one in ids if not self.is_poison(one)]
-        # Leave events that failed alone since anything passed, unless there is nothing else to try.
-        fresh = [one for one in healthy if one not in self.failed_alone] or healthy
-        if probe and fresh:
-            return [fresh[-1:]], [one for one in ids if one != fresh[-1]]
-        together = fresh[: min(self.width, allowance)]
-        requests = [together] if together else []
-        requests += [[one] for one in ids if self.is_poison(one)]
-        chosen = {one for request in requests for one in request}
-        return requests, [one for one in ids if one not in chosen]
 
 
 @dataclass(frozen=True, slots=True)

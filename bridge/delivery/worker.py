@@ -35,6 +35,7 @@ _STUMBLED: Final = 500
 """BigPanda's status if an event makes it fail; other failures look like an outage at first."""
 _PATIENCE: Final = 6
 """Failures in a row, about half a minute, after which those too are blamed on the events."""
+_MOST_AVOIDED: Final = 10_000
 _APART: Final = 2.0
 """Seconds between resolving at an old destination and resending to the new one."""
 _CLOCK_STEP: Final = 2.0
@@ -133,17 +134,14 @@ class Delivery(PeriodicThread):
         if due is None or due > now:
             return _IDLE if due is None else min(_IDLE, due - now)
         lease = self._settings.timeout * _LEASES
-        allowance = self._limiter.allowance()
-        wanted = self._isolation.wanted(allowance, probe=probe)
-        # One receiver's wrong app key must not hold the events of all others.
-        unlike = self._refusals.alone if probe else ()
-        claimed = {one.id: one for one in self._outbox.queue.claim(wanted, now, lease, unlike)}
-        requests, left = self._isolation.arrange(list(claimed), allowance, probe=probe)
-        if left:
-            self._outbox.queue.release([claimed[one] for one in left])
+        most = min(self._isolation.width, self._limiter.allowance())
+        # Events that failed or were rejected by themselves say less than others. Bounded, as each is an SQL variable.
+        avoid = [*self._isolation.failed_alone, *self._refusals.alone][-_MOST_AVOIDED:]
+        claimed = self._outbox.queue.claim(most, now, lease, avoid=avoid, probe=probe)
         self._lease_ends = steady + lease
-        for request in requests:
-            self._requests.extend(packed([claimed[one] for one in request]))
+        poison = [one for one in claimed if self._isolation.is_poison(one.id)]
+        self._requests.extend(packed(one for one in claimed if one not in poison))
+        self._requests.extend([one] for one in poison)
         return 0.0 if self._requests else _IDLE
 
     def _attempt(self, request: list[ClaimedEvent], circuit: Circuit) -> None:
@@ -198,13 +196,7 @@ class Delivery(PeriodicThread):
         if self._refusals.blame_destination(claimed.id, others=bool(self._requests)):
             alike = [one for one in self._refusals.alone if one != claimed.id]
             self._pending_writes.append(lambda: self._outbox.queue.revive(alike))
-            # Skipped by the next probe: an event that was not rejected yet says more.
-            for one in self._refusals.alone:
-                self._isolation = self._isolation.failed([one])
-            self._postpone([claimed], now, error, "destination_down")
-            failures, stopped = circuit.failures + 1, Stopped(f"every event is rejected: {reason}")
-            until = retry_at(stopped, failures, now, self._clock.chance())
-            self._down(failures, now, until, str(stopped), logging.ERROR)
+            self._refused([claimed], Stopped(f"every event is rejected: {reason}"), circuit)
             return
         _log.warning("Dead letter: %s event of %s: %s", claimed.status, claimed.key, reason)
         self._pending_writes.append(lambda: self._outbox.queue.bury(claimed, reason, now))

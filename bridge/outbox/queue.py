@@ -47,22 +47,28 @@ _MOST_REFUSED = 1000
 class Queue(Repository):
     """Queued events. Every method is one transaction, and raises Unavailable if the database cannot be used now."""
 
-    def claim(self, limit: int, now: float, lease: float, unlike: Collection[int] = ()) -> list[ClaimedEvent]:
+    def claim(
+        self, limit: int, now: float, lease: float, *, avoid: Collection[int] = (), probe: bool = False
+    ) -> list[ClaimedEvent]:
         """Claim up to `limit` due events, each the first of its alert, all of one app_key, for `lease` seconds.
 
-        Critical first, then resolutions, then the rest, the oldest first within each. `unlike`: events whose app_key is
-        avoided if any other is due.
+        Critical first, then resolutions, then the rest, the oldest first within each. `avoid`: events to claim only if
+        no other is due. `probe`: claim those that differ most from these, with another app_key if there is one.
         """
-        other, due = events.alias(), self._due(now)
-        alike = events.c.app_key.in_(select(other.c.app_key).where(other.c.id.in_(unlike)))
-        order = (alike, *sending_order)
+        other, avoided, due = events.alias(), events.c.id.in_(avoid), self._due(now)
+        order: tuple[ColumnElement[Any], ...] = sending_order
+        if avoid:  # otherwise an index has the order
+            order = (avoided, *sending_order)
+        if probe:
+            alike = events.c.app_key.in_(select(other.c.app_key).where(other.c.id.in_(avoid)))
+            order = (alike, avoided, *(column.desc() for column in sending_order))
         with self._database.write() as connection:
             app_key = connection.execute(select(events.c.app_key).where(*due).order_by(*order).limit(1)).scalar()
             claimed = (
                 select(*columns(events, ClaimedEvent))
                 .join(alert_states, alert_states.c.key == events.c.key)
                 .where(*due, events.c.app_key == app_key)
-                .order_by(*sending_order)
+                .order_by(*order)
                 .limit(limit)
                 .with_for_update(of=[alert_states, events], skip_locked=True)
             )

@@ -14,22 +14,12 @@ def test_requests_are_halved_while_they_fail_and_doubled_while_they_pass():
     assert isolation.width == 50
 
 
-def test_event_that_failed_alone_is_skipped():
-    """Another one is tried; when all have failed, it is its turn again."""
-    isolation = Isolation(most=10, width=1).failed([7])
-    assert isolation.wanted(1) == 2
-    assert isolation.arrange([7, 8, 9], 1) == ([[8]], [7, 9])
-    assert isolation.failed([8]).arrange([7, 8], 1) == ([[7]], [8])
-
-
 def test_event_that_fails_twice_while_others_pass_is_isolated():
     """Once may be the end of an outage; after twice it is not sent with others."""
     isolation = Isolation(most=10, width=1).failed([7]).passed([8])
     assert not isolation.is_poison(7)
-    assert isolation.arrange([7, 9], 10) == ([[7, 9]], [])
     isolation = isolation.failed([7, 9]).failed([7]).passed([9])
     assert isolation.is_poison(7)
-    assert isolation.arrange([7, 10, 11], 10) == ([[10, 11], [7]], [])
 
 
 def test_outage_isolates_no_event():
@@ -50,8 +40,7 @@ def test_accepted_event_is_no_longer_suspected():
 def test_outage_only_shrinks_requests():
     """The most urgent event is still tried first."""
     isolation = Isolation(most=10, width=4).failed([7, 8], blamed=False).failed([7], blamed=False)
-    assert isolation.width == 1
-    assert isolation.arrange([7, 8], 1) == ([[7]], [8])
+    assert (isolation.width, isolation.failed_alone) == (1, frozenset())
 
 
 def test_one_rejected_event_is_no_rejected_destination():
@@ -108,12 +97,3 @@ def test_message_for_events_accepted_later_means_the_destination():
     """After a fix, the second equal rejection is enough again."""
     refusals = Refusals().refused(1, "a", "no key").refused(2, "b", "no key").accepted([3]).accepted([1])
     assert refusals.refused(4, "d", "no key").refused(5, "e", "no key").blame_destination(5, others=False)
-
-
-def test_probe_is_an_event_that_was_not_rejected():
-    """The last in the queue, alone; a rejected one only if there is no other."""
-    isolation = Isolation(most=10, width=1).failed([7])
-    assert isolation.wanted(1, probe=True) == 10
-    assert isolation.arrange([7, 8, 9], 5, probe=True) == ([[9]], [7, 8])
-    assert isolation.arrange([7], 5, probe=True) == ([[7]], [])
-    assert isolation.arrange([], 5, probe=True) == ([], [])

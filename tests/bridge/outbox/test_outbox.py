@@ -135,6 +135,26 @@ def test_released_event_may_be_superseded(outbox):
     assert accept(outbox, alert(severity="critical"), now=T0 + 5).superseded == 1
 
 
+def test_avoided_event_is_claimed_only_if_no_other_is_due(outbox):
+    """However urgent it is."""
+    accept(outbox, alert("a"), alert("b", severity="warning"))
+    (avoided,) = claim(outbox, limit=1)
+    outbox.queue.release([avoided])
+    (other,) = outbox.queue.claim(1, T0, 60.0, avoid=[avoided.id])
+    assert (avoided.key, other.key) == ("prod:a", "prod:b")
+    assert [one.key for one in outbox.queue.claim(1, T0, 60.0, avoid=[avoided.id])] == ["prod:a"]
+
+
+def test_probe_differs_most_from_the_avoided_events(outbox):
+    """The last in the queue, but rather one of another app key; one of the avoided only if there is no other."""
+    accept(outbox, *(alert(name) for name in "abc"))
+    accept(outbox, alert("other"), mapping=replace(MAPPING, app_key="other"), now=T0 - 1)
+    others, claimed = claim(outbox), claim(outbox)
+    outbox.queue.release([*others, *claimed])
+    probes = [outbox.queue.claim(1, T0, 60.0, avoid=[claimed[0].id], probe=True)[0].key for _ in range(4)]
+    assert probes == ["prod:other", "prod:c", "prod:b", "prod:a"]
+
+
 def test_a_change_of_annotations_is_held_for_its_interval(outbox):
     """At most one update per update_interval, with the newest content."""
     accept(outbox, alert(note="1 %"))

@@ -25,7 +25,6 @@ class PendingEvent:
     """
 
     kind: Kind
-    timestamp: int
     not_before: float
     replaces: str
     queued_at: float = 0.0

@@ -115,8 +115,8 @@ def _queued(decision: Decision, state: AlertState | None, wanted: float, now: fl
     """
     pending = state.pending if state else None
     inherits = pending is not None and pending.kind is decision.kind
-    if pending and inherits:
-        timestamp = pending.timestamp
+    if state and inherits:
+        timestamp = state.timestamp
     else:
         # As close to `wanted` as the last event and the present allow.
         timestamp = max(math.floor(wanted if 0 < wanted <= now else now), state.timestamp + 1 if state else 0)
@@ -162,7 +162,6 @@ def next_state(
         shown = before.content_hash if before.open else ""
         event = PendingEvent(
             kind=decision.kind,
-            timestamp=decision.timestamp,
             not_before=decision.not_before,
             replaces=superseded.replaces if superseded else shown,
             queued_at=superseded.queued_at if superseded and decision.keeps_position else now,

@@ -9,7 +9,7 @@ from sqlalchemy import Connection, Row, select, update
 from bridge.domain.alert_state import Kind
 from bridge.domain.event import EventMapping, Status, draft, status_of
 from bridge.outbox.repository import Page, PageRequest, Repository, columns
-from bridge.outbox.rows import OTHER_PRIORITY, PRIORITY, alert_of
+from bridge.outbox.rows import alert_of, untried
 from bridge.outbox.schema import alert_states, dead, events
 
 
@@ -85,20 +85,8 @@ def _requeue(connection: Connection, row: Row[Any], mapping: EventMapping | None
         connection.execute(this.values(state="superseded", closed_at=now))
         return "superseded"
     event = draft(alert, status, mapping)
-    queued = this.values(
-        state="waiting",
-        reason="requeued",
-        status=status,
-        app_key=mapping.app_key,
-        priority=PRIORITY.get(status, OTHER_PRIORITY),
-        body=event.freeze(row.timestamp),
-        content=event.content_hash,
-        attempts=0,
-        queued_at=now,
-        not_before=0.0,
-        closed_at=None,
-    )
-    connection.execute(queued)
+    queued = untried(event, status, row.timestamp, mapping.app_key)
+    connection.execute(this.values(**queued, reason="requeued", queued_at=now, not_before=0.0))
     state = {"status": status, "content_hash": event.content_hash, "queued_at": now, "updated_at": now}
     connection.execute(update(alert_states).where(alert_states.c.key == row.key).values(state))
     return "queued"

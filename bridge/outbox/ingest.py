@@ -18,7 +18,7 @@ from bridge.domain.notification import Notification, Outcome
 from bridge.outbox.database import Database
 from bridge.outbox.incidents import IncidentMerge
 from bridge.outbox.quarantine import put
-from bridge.outbox.rows import OTHER_PRIORITY, PRIORITY, alert_json, alert_of, state_of, state_row
+from bridge.outbox.rows import alert_json, alert_of, state_of, state_row, untried
 from bridge.outbox.statements import BLANK, Statements
 
 _log = logging.getLogger(__name__)
@@ -191,24 +191,16 @@ class Batch:
             "seq": state.seq,
             "receiver": state.alert.receiver,
             "source": state.alert.source,
-            "app_key": app_key,
             "kind": pending.kind.value,
-            "status": decision.status.value,
-            "priority": PRIORITY.get(decision.status, OTHER_PRIORITY),
-            "timestamp": pending.timestamp,
-            "body": event.freeze(pending.timestamp),
-            "content": event.content_hash,
             "replaces": pending.replaces,
             "alert": alert_json(state.alert),
-            "state": "waiting",
             "reason": decision.reason.value,
-            "attempts": 0,
             "accepted_at": self._now,
             "queued_at": pending.queued_at,
             "not_before": pending.not_before,
-            "closed_at": None,
             "lease_token": "",
             "lease_until": 0.0,
+            **untried(event, decision.status, state.timestamp, app_key),
         }
 
     def _write(self) -> None:

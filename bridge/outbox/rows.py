@@ -8,7 +8,7 @@ import msgspec
 
 from bridge.domain.alert import Alert
 from bridge.domain.alert_state import AlertState
-from bridge.domain.event import Status
+from bridge.domain.event import Draft, Status
 from bridge.outbox.schema import alert_states
 
 PRIORITY, OTHER_PRIORITY = {Status.CRITICAL: 0, Status.OK: 1}, 2
@@ -30,6 +30,21 @@ def alert_of(text: str) -> Alert:
     members = json.loads(text)
     members.pop("ordered", None)  # of a version in which it repeated whether `at` was known
     return Alert(**members)
+
+
+def untried(event: Draft, status: Status, timestamp: int, app_key: str) -> dict[str, Any]:
+    """Return the columns of a queued event that follow from its content. Drivers require plain strings for enums."""
+    return {
+        "app_key": app_key,
+        "status": status.value,
+        "priority": PRIORITY.get(status, OTHER_PRIORITY),
+        "timestamp": timestamp,
+        "body": event.freeze(timestamp),
+        "content": event.content_hash,
+        "state": "waiting",
+        "attempts": 0,
+        "closed_at": None,
+    }
 
 
 def state_of(*, alert: str, status: str, **columns: Any) -> AlertState:

@@ -24,7 +24,7 @@ def known(status=CRITICAL, **more):
 
 
 def waiting(kind, **more):
-    return PendingEvent(**{"kind": kind, "timestamp": 9_500, "not_before": 0.0, "replaces": ""} | more)
+    return PendingEvent(**{"kind": kind, "not_before": 0.0, "replaces": ""} | more)
 
 
 RESOLVED = alert(firing=False, ends_at=9_900.7)
@@ -129,7 +129,7 @@ def test_update_is_due_one_interval_after_the_last_event():
     """One that replaces a held one keeps its time and its queue position."""
     held = decided(known(), alert(), CRITICAL)
     assert (held.kind, held.not_before, held.timestamp) == (Kind.UPDATE, 10_400.0, 10_000)
-    tail = waiting(Kind.UPDATE, not_before=10_400.0, timestamp=10_000)
+    tail = waiting(Kind.UPDATE, not_before=10_400.0)
     after = decided(known(pending=tail, timestamp=10_000), alert(), CRITICAL, "newer", now=10_300.0)
     assert (after.kind, after.not_before, after.timestamp) == (Kind.UPDATE, 10_400.0, 10_000)
 

@@ -29,18 +29,12 @@ class Ingest:
 
     def __init__(self, database: Database, queued: Callable[[], object] = lambda: None) -> None:
         self._database, self._statements, self._queued = database, Statements(database), queued
-        self._named: set[tuple[str, str, str]] = set()
 
     def accept(self, batch: Sequence[Notification], now: float) -> list[Outcome]:
         """Commit several notifications, all or nothing. Raises Unavailable if the database cannot be used now."""
         self._database.refuse_when_full()
         with self._database.write() as connection:
             outcomes = Batch(self._database, self._statements, connection, now).accept(batch)
-            named = {(one.receiver, one.source, one.receiver_name) for one in batch if one.receiver_name}
-            if new := sorted(named - self._named):  # every webhook has the same few names
-                rows = [{"receiver": receiver, "source": source, "name": name} for receiver, source, name in new]
-                connection.execute(self._statements.sender, rows)
-        self._named |= named
         if any(outcome.queued for outcome in outcomes):
             self._queued()
         return outcomes
@@ -71,7 +65,7 @@ class Batch:
         for one in batch:
             if one.unreadable:
                 put(self._connection, one.receiver, one.source, one.unreadable, self._now)
-        self._write_heard(batch)
+        self._write_senders(batch)
         IncidentMerge(self._database, self._connection, self._now).merge(batch, outcomes)
         return outcomes
 
@@ -226,7 +220,11 @@ class Batch:
             rows = [state_row(self._states[key]) for key in sorted(self._changed)]
             self._connection.execute(self._statements.keep, rows)
 
-    def _write_heard(self, batch: Sequence[Notification]) -> None:
+    def _write_senders(self, batch: Sequence[Notification]) -> None:
+        """Record what reconciler, watchdog and expiry need: the senders' names, heartbeats and repeated alerts."""
+        if named := sorted({(one.receiver, one.source, one.receiver_name) for one in batch if one.receiver_name}):
+            names = [{"receiver": receiver, "source": source, "name": name} for receiver, source, name in named]
+            self._connection.execute(self._statements.sender, names)
         if beats := {(one.receiver, one.source, alert.key): alert for one in batch for alert in one.heartbeats}:
             rows = []
             for receiver, source, key in sorted(beats):

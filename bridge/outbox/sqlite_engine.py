@@ -126,13 +126,22 @@ def engine(url: URL, files: Files, *, writes: bool, patience: float) -> Engine:
 
     @event.listens_for(made, "connect")
     def _prepare(connection: sqlite3.Connection, _record: object) -> None:
+        """Make commits wait for the disk, and check that SQLite applied the settings."""
         connection.isolation_level = None
-        _set_pragmas(connection, writes=writes)
-        if writes:
-            connection.execute("PRAGMA user_version").fetchone()  # the log exists once something was read
-            if not os.access(files.path, os.W_OK):  # SQLite would open it read-only, and stay so
-                raise sqlite3.OperationalError("attempt to write a readonly database")
-            files.opened()
+        if not writes:
+            connection.execute("PRAGMA query_only=ON")
+            return
+        mode = journal_mode(sqlite3.sqlite_version_info)
+        (found,) = connection.execute(f"PRAGMA journal_mode={mode}").fetchone()
+        connection.execute("PRAGMA synchronous=FULL")
+        connection.execute(f"PRAGMA journal_size_limit={LONGEST_LOG}").fetchone()
+        (level,) = connection.execute("PRAGMA synchronous").fetchone()
+        if (found.upper(), level) != (mode, 2):
+            raise sqlite3.OperationalError(f"unable to open with journal_mode={mode}, synchronous=FULL")
+        connection.execute("PRAGMA user_version").fetchone()  # the log exists once something was read
+        if not os.access(files.path, os.W_OK):  # SQLite would open it read-only, and stay so
+            raise sqlite3.OperationalError("attempt to write a readonly database")
+        files.opened()
 
     @event.listens_for(made, "begin")
     def _begin(connection: Connection) -> None:
@@ -141,17 +150,3 @@ def engine(url: URL, files: Files, *, writes: bool, patience: float) -> Engine:
         driver.execute("BEGIN IMMEDIATE" if writes else "BEGIN")
 
     return made
-
-
-def _set_pragmas(connection: sqlite3.Connection, *, writes: bool) -> None:
-    """Make commits wait for the disk, and check that SQLite applied the settings."""
-    if not writes:
-        connection.execute("PRAGMA query_only=ON")
-        return
-    mode = journal_mode(sqlite3.sqlite_version_info)
-    (found,) = connection.execute(f"PRAGMA journal_mode={mode}").fetchone()
-    connection.execute("PRAGMA synchronous=FULL")
-    connection.execute(f"PRAGMA journal_size_limit={LONGEST_LOG}").fetchone()
-    (level,) = connection.execute("PRAGMA synchronous").fetchone()
-    if (found.upper(), level) != (mode, 2):
-        raise sqlite3.OperationalError(f"unable to open with journal_mode={mode}, synchronous=FULL")

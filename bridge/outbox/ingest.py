@@ -39,10 +39,6 @@ class Ingest:
             self._queued()
         return outcomes
 
-    def accept_one(self, notification: Notification, now: float) -> Outcome:
-        """Commit one notification, as `accept` does."""
-        return self.accept([notification], now)[0]
-
 
 class Batch:
     """One batch of notifications, stored in one transaction."""

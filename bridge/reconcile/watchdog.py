@@ -143,7 +143,7 @@ class Watchdog(PeriodicThread):
         notification = receiver.correction(alert, updated_at)
         # Critical, whatever the receiver's severity mapping.
         mapping = replace(receiver.mapping, statuses={"critical": Status.CRITICAL})
-        return self._outbox.ingest.accept_one(replace(notification, mapping=mapping), self._clock.wall()).queued > 0
+        return any(self._outbox.correct([replace(notification, mapping=mapping)], self._clock.wall()))
 
 
 def heartbeats_of(receiver: Settings, heartbeats: Iterable[Heartbeat]) -> Mapping[str, Heartbeat | None]:

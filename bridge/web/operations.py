@@ -73,7 +73,7 @@ def replay(outbox: Outbox, ids: Sequence[int] | None, receivers: Receivers, now:
             results["unreadable"].append(one.id)
         else:
             # Accept before deleting: if killed in between, the body is replayed twice, which dedup absorbs.
-            outbox.ingest.accept_one(notification, now)
+            outbox.ingest.accept([notification], now)
             outbox.quarantine.discard([one.id])
             results["replayed"].append(one.id)
     return results

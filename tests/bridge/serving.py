@@ -35,7 +35,7 @@ def current_of(*receivers):
 
 def webhooks_at(now, store, receivers, metrics=None):
     """Return webhook views before a store; for them it is always `now`. `receivers` is asked at each request."""
-    accept = lambda notification, now: settled(lambda: store.ingest.accept_one(notification, now))  # noqa: E731
+    accept = lambda notification, now: settled(lambda: store.ingest.accept([notification], now)[0])  # noqa: E731
     return Webhooks(lambda: current_of(*receivers().values()), accept, metrics or Metrics(), clock=Clock(lambda: now))
 
 

@@ -98,7 +98,7 @@ def test_exact_duplicate_of_a_clock_that_is_ahead(tmp_path, status):
 
     def duplicates(now, timestamp):
         event = translate(DISK | {"status": status, "timestamp": timestamp}, SETTINGS, now)
-        return store.ingest.accept_one(event, now).duplicates
+        return store.ingest.accept([event], now)[0].duplicates
 
     ahead = int(NOW) + 60
     assert [duplicates(NOW, ahead), duplicates(NOW + 5, ahead), duplicates(NOW + 90, ahead)] == [0, 1, 1]

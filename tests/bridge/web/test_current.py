@@ -26,11 +26,11 @@ def test_each_heartbeat_has_a_status_and_one_never_received_counts_as_one(tmp_pa
         return [list(one.watchdogs) for one in current.receivers(store)]
 
     assert shown() == [[WatchdogStatus(name="Heartbeat", heard_at=None, silent=False)], [], []]
-    store.ingest.accept_one(PROD.notification(alerts=[alert_at(NOW, "watchdog")]), NOW)
+    store.ingest.accept([PROD.notification(alerts=[alert_at(NOW, "watchdog")])], NOW)
     assert shown()[0] == [WatchdogStatus(name="Heartbeat", heard_at=None, silent=True)]
-    store.ingest.accept_one(PROD.notification(heartbeats=[heartbeat("a")]), NOW + 1)
+    store.ingest.accept([PROD.notification(heartbeats=[heartbeat("a")])], NOW + 1)
     assert shown()[0] == [WatchdogStatus(name="Heartbeat (cluster=a)", heard_at=NOW + 1, silent=True)]
-    store.ingest.accept_one(PROD.notification(heartbeats=[heartbeat("b")]), NOW + 2)
+    store.ingest.accept([PROD.notification(heartbeats=[heartbeat("b")])], NOW + 2)
     assert shown()[0] == [
         WatchdogStatus(name="Heartbeat (cluster=a)", heard_at=NOW + 1, silent=False),
         WatchdogStatus(name="Heartbeat (cluster=b)", heard_at=NOW + 2, silent=False),

@@ -7,7 +7,7 @@ from typing import Final
 from sqlalchemy import delete, exists, func, select, update
 
 from bridge.outbox.database import Database
-from bridge.outbox.repository import columns
+from bridge.outbox.repository import Repository, columns
 from bridge.outbox.schema import events, unconfirmed, watermarks
 
 LONGEST: Final = 86400.0
@@ -31,44 +31,36 @@ class SentEvent:
     resends: int = 0
 
 
-class Confirmations:
+class Confirmations(Repository):
     """The events sent to one destination that are to be confirmed there."""
 
     def __init__(self, database: Database, destination: str) -> None:
-        self._database, self._name = database, f"confirmation {destination}"
+        super().__init__(database)
+        self._name = f"confirmation {destination}"
+        self._looked = select(watermarks.c.at).where(watermarks.c.name == self._name)
 
     def to_confirm(self, until: float, since: float) -> list[SentEvent]:
         """Return the events sent after the last check (before the first: after `since`), and those missed so far."""
-        with self._database.read() as connection:
-            looked = connection.execute(select(watermarks.c.at).where(watermarks.c.name == self._name)).scalar()
-            # A watermark in the future means that the clock was set back since.
-            if looked is None or looked > until:
-                later = events.c.closed_at >= since
-            else:
-                later = events.c.closed_at > max(looked, until - LONGEST)
-            new = later & unconfirmed.c.event.is_(None)
-            missed = unconfirmed.c.event.is_not(None) & (events.c.closed_at > until - LONGEST)
-            looks, resends = func.coalesce(unconfirmed.c.looks, 0), func.coalesce(unconfirmed.c.resends, 0)
-            wanted = new if looked is None else new | missed
-            query = (
-                select(
-                    *columns(events, SentEvent),
-                    looks.label("looks"),
-                    resends.label("resends"),
-                )
-                .outerjoin(unconfirmed, unconfirmed.c.event == events.c.id)
-                .where(events.c.state == "sent", events.c.closed_at <= until, wanted)
-                .order_by(events.c.id)
-            )
-            return [SentEvent(**row._asdict()) for row in connection.execute(query)]
+        looked = next((row.at for row in self._rows(self._looked)), None)
+        # A watermark in the future means that the clock was set back since.
+        if looked is None or looked > until:
+            later = events.c.closed_at >= since
+        else:
+            later = events.c.closed_at > max(looked, until - LONGEST)
+        new = later & unconfirmed.c.event.is_(None)
+        missed = unconfirmed.c.event.is_not(None) & (events.c.closed_at > until - LONGEST)
+        counts = (func.coalesce(count, 0).label(count.key) for count in (unconfirmed.c.looks, unconfirmed.c.resends))
+        sent = select(*columns(events, SentEvent), *counts)
+        query = sent.outerjoin(unconfirmed, unconfirmed.c.event == events.c.id).order_by(events.c.id)
+        wanted = new if looked is None else new | missed
+        return self._all(query.where(events.c.state == "sent", events.c.closed_at <= until, wanted), SentEvent)
 
     def record(
         self, *, confirmed: Sequence[SentEvent], missed: Sequence[SentEvent], resend: Sequence[SentEvent], until: float
     ) -> None:
         """Record the result of a check of the events sent `until` then, and queue those to resend, unchanged."""
         with self._database.write() as connection:
-            looked = connection.execute(select(watermarks.c.at).where(watermarks.c.name == self._name)).scalar()
-            if looked is None:
+            if connection.execute(self._looked).scalar() is None:
                 # Events missed before were sent to another destination.
                 connection.execute(delete(unconfirmed))
             for event in confirmed:
@@ -82,15 +74,13 @@ class Confirmations:
                 sent = (events.c.id == event.id) & (events.c.state == "sent")
                 connection.execute(update(events).where(sent).values(again))
             # Pruned or too old events are no longer looked for.
-            kept = (events.c.id == unconfirmed.c.event) & (
-                events.c.closed_at.is_(None) | (events.c.closed_at > until - LONGEST)
-            )
-            connection.execute(delete(unconfirmed).where(~exists().where(kept)))
-            mark = self._database.upsert(watermarks, "name").values(name=self._name, at=until)
-            connection.execute(mark)
+            recent = events.c.closed_at.is_(None) | (events.c.closed_at > until - LONGEST)
+            kept = exists().where(events.c.id == unconfirmed.c.event, recent)
+            connection.execute(delete(unconfirmed).where(~kept))
+            connection.execute(self._database.upsert(watermarks, "name").values(name=self._name, at=until))
 
     def unconfirmed(self) -> int:
         """Return the number of events missed in two or more checks and not processed since."""
-        with self._database.read() as connection:
-            missing = (unconfirmed.c.resends > 0) | (unconfirmed.c.looks > 1)
-            return connection.execute(select(func.count()).select_from(unconfirmed).where(missing)).scalar_one()
+        missing = (unconfirmed.c.resends > 0) | (unconfirmed.c.looks > 1)
+        [(number,)] = self._rows(select(func.count()).select_from(unconfirmed).where(missing))
+        return int(number)

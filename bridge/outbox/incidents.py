@@ -88,14 +88,11 @@ class Incidents(Repository):
 
     def settle_callback(self, callback: DueCallback, state: str, reason: str, *, now: float, not_before: float) -> None:
         """Record the outcome of a callback (`done`, `dead`, or `waiting` until `not_before`), unless superseded."""
-        same = (
-            (callbacks.c.source == callback.source)
-            & (callbacks.c.incident == callback.incident)
-            & (callbacks.c.asked_at == callback.asked_at)
-        )
+        of = callbacks.c
+        same = (of.source == callback.source, of.incident == callback.incident, of.asked_at == callback.asked_at)
         changes = {"state": state, "reason": reason, "attempts": callback.attempts + 1, "not_before": not_before}
         closed_at = None if state == "waiting" else now
-        self._change(update(callbacks).where(same).values(**changes, closed_at=closed_at))
+        self._change(update(callbacks).where(*same).values(**changes, closed_at=closed_at))
 
 
 class IncidentMerge:

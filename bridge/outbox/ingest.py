@@ -97,6 +97,7 @@ class Batch:
 
     def _ingest(self, notification: Notification) -> Outcome:
         outcome = Outcome(quarantined=len(notification.unreadable))
+        now, interval = self._now, notification.update_interval
         for alert in notification.alerts:
             key = identity_key(alert, self._owners, self._states)
             state = self._states.get(key)
@@ -112,16 +113,9 @@ class Batch:
                 state = self._states.get(key)
             event = draft(alert, status or Status.OK, notification.mapping)
             if notification.resend:
-                decision = resend(state, now=self._now)
+                decision = resend(state, now=now)
             else:
-                decision = decide(
-                    state,
-                    alert,
-                    status,
-                    event.content_hash,
-                    now=self._now,
-                    update_interval=notification.update_interval,
-                )
+                decision = decide(state, alert, status, event.content_hash, now=now, update_interval=interval)
             if decision.reason is Reason.REPEAT and state and alert.at is not None:
                 # By the sender's own times: one that is ahead of our clock counts as of its arrival.
                 times = (alert.starts_at, state.starts_at) if alert.firing else (alert.ends_at, state.ended_at)

@@ -18,7 +18,7 @@ def record(message, *arguments, level=logging.INFO, exc_info=None):
 @pytest.fixture
 def quiet():
     """Put the process's logging back as it was."""
-    loggers = [logging.getLogger(name) for name in ("", "exporter", "urllib3", "psycopg")]
+    loggers = [logging.getLogger(name) for name in ("", "exporter", "exporter.toolkit", "urllib3", "psycopg")]
     handlers, levels = loggers[0].handlers[:], [logger.level for logger in loggers]
     yield
     logging.captureWarnings(capture=False)

@@ -24,7 +24,7 @@ HEAD = """# Wheels
 
 Which dependency of `requirements.lock` can be installed without a compiler: Python 3.11 to 3.15, x86-64 and arm64,
 glibc (Debian, Ubuntu, Red Hat) and musl (Alpine). This page is written by `python -m tests.deploy.wheels`.
-Every test runs on 3.11; the unit tests pass on 3.12.1 and 3.13.0 as well, with what is locked.
+[README](../README.md#tested-with) says which tests ran on which Python.
 
 """
 

@@ -179,7 +179,8 @@ class OutboxStatus(Repository):
         clock = self._database.clock(now)
         values = {"owner": owner, "until": clock + lease}
         statement = self._database.insert(roles).values(role=role, **values)
-        free = (roles.c.owner == owner) | (roles.c.until <= clock)
+        # A lease much longer than ours means that the clock was set back since.
+        free = (roles.c.owner == owner) | (roles.c.until <= clock) | (roles.c.until > clock + 2 * lease)
         with self._database.write() as connection:
             connection.execute(statement.on_conflict_do_update(index_elements=["role"], set_=values, where=free))
             return connection.execute(select(roles.c.owner).where(roles.c.role == role)).scalar() == owner

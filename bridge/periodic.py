@@ -1,6 +1,6 @@
 """The periodic thread: one loop for everything that runs at intervals.
 
-It survives any exception of a tick, rests until the next tick or a wake, and logs a condition once while it lasts.
+It survives any exception of a tick, rests until the next tick or a wake, and logs when a condition begins and ends.
 """
 
 import logging

@@ -220,8 +220,7 @@ class Delivery(PeriodicThread):
         self._metrics.destination_up.set(1)
         if not circuit.up:
             self._pending_writes.append(lambda: self._outbox.status.set_destination(self._name, Circuit()))
-        if self.conditions.report("destination", ""):
-            _log.info("BigPanda available again, delivering events")
+        self.conditions.report("destination", "")
 
     def _give_back(self) -> None:
         """Release events that were claimed but not tried."""

@@ -50,19 +50,19 @@ class Logfmt(logging.Formatter):
 
 
 class Conditions:
-    """Logs a condition when it is new or its message changes, not each time."""
+    """Logs a condition when it is new, when its message changes and when it is over, not each time."""
 
     def __init__(self, log: logging.Logger) -> None:
         self._log = log
         self._reported: dict[str, str] = {}
 
-    def report(self, about: str, message: str, level: int = logging.WARNING) -> bool:
-        """Log the message unless it is unchanged; "": the condition is over. Return whether it changed."""
-        changed = self._reported.get(about, "") != message
-        if message and changed:
-            self._log.log(level, "%s", message)
-        self._reported[about] = message
-        return changed
+    def report(self, about: str, message: str, level: int = logging.WARNING) -> None:
+        """Log the message unless it is unchanged; "": the condition is over."""
+        before = self._reported.pop(about, "")
+        if message:
+            self._reported[about] = message
+        if message != before:
+            self._log.log(level if message else logging.INFO, "%s", message or f"Cleared: {before}")
 
 
 def _fields(record: logging.LogRecord) -> dict[str, str]:

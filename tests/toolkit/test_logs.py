@@ -91,14 +91,18 @@ def test_libraries_log_warnings_and_urllib3_nothing(quiet, capsys):
     assert error.count("\n") == 1
 
 
-def test_a_condition_is_logged_when_it_is_new(caplog):
+def test_a_condition_is_logged_when_it_begins_and_ends(caplog):
     """By its subject, at its level; after it was over it is new again."""
+    caplog.set_level("INFO")
     conditions = logs.Conditions(logging.getLogger("looking"))
-    reports = [("a", "x"), ("a", "x"), ("b", "x"), ("a", ""), ("a", "x")]
-    assert [conditions.report(*one) for one in reports] == [True, False, True, True, True]
+    for about, message in (("a", ""), ("a", "x"), ("a", "x"), ("b", "x"), ("a", ""), ("a", ""), ("a", "y"), ("a", "z")):
+        conditions.report(about, message)
     conditions.report("c", "worse", logging.ERROR)
 
     assert [(record.levelno, record.message) for record in caplog.records] == [
-        *[(logging.WARNING, "x")] * 3,
+        *[(logging.WARNING, "x")] * 2,
+        (logging.INFO, "Cleared: x"),
+        (logging.WARNING, "y"),
+        (logging.WARNING, "z"),
         (logging.ERROR, "worse"),
     ]

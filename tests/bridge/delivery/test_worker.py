@@ -241,7 +241,7 @@ def test_destination_is_up_for_a_replica_without_events_once_another_has_deliver
     caplog.clear()
     scene.live(2)
     assert scene.up() == 1
-    assert "BigPanda available again" in caplog.text
+    assert "Cleared: BigPanda unavailable, queueing events: BigPanda answered 403" in caplog.text
 
 
 def test_retry_after_is_obeyed(scene):

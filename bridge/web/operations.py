@@ -11,7 +11,7 @@ from bridge.outbox.outbox import Outbox
 from bridge.outbox.quarantine import Quarantined
 from bridge.receivers.contract import translate
 from bridge.receivers.settings import ReceiverSettings
-from bridge.web.webhooks import parsed
+from bridge.web.webhooks import parsed, readable
 
 Receivers = Mapping[tuple[str, str], ReceiverSettings]
 _Wanted = tuple[AlertState, ReceiverSettings | None, Alert]
@@ -82,7 +82,7 @@ def replay(outbox: Outbox, ids: Sequence[int] | None, receivers: Receivers, now:
 def read(one: Quarantined, settings: ReceiverSettings, now: float) -> Notification | None:
     """Translate a quarantined body, which may be a single alert of a webhook; None if it cannot be read."""
     try:
-        body = parsed(one.body.encode())
+        body = parsed(readable(one.body.encode()))
     except Unreadable:
         return None
     # Only Alertmanager's are quarantined by the alert. As another sender's this is an unknown event, which is ignored.

@@ -55,6 +55,13 @@ def test_line_breaks_and_backslashes_in_text_are_replayed(run, filled):
     assert run("quarantine", "replay", "1").out == "1: replayed\n"
 
 
+def test_nul_in_text_is_replaced_in_a_replay_as_in_a_webhook(run, filled):
+    """No database stores it."""
+    keep(filled, READABLE.replace('"w"', '"\\u0000w"'))
+    assert run("quarantine", "replay", "1").out == "1: replayed\n"
+    assert filled.store.state("prod:f1").alert.labels["host"] == "\N{REPLACEMENT CHARACTER}w"
+
+
 def test_unreadable_webhook_of_another_sender_is_kept(run, filled, config):
     """It is not taken for one alert of a webhook, which would be an unknown event: ignored, and deleted."""
     config.write_text(config.read_text() + "  - {receiver: vigilmon, source: prod}\n")

@@ -400,6 +400,17 @@ def test_a_role_has_one_owner_at_a_time(outbox):
     assert outbox.status.lead("reconciler", "two", T0 + 3, 60.0)
 
 
+def test_what_a_process_that_is_gone_held_is_free_at_once(outbox):
+    """Its events and its roles, unless it may be another replica's."""
+    accept(outbox, alert())
+    assert claim(outbox)
+    assert outbox.status.lead("reconciler", "gone", T0, 60.0)
+    alone = not outbox.database.postgresql
+    assert outbox.queue.reclaim() == alone
+    assert bool(claim(outbox)) is alone
+    assert outbox.status.lead("reconciler", "new", T0, 60.0) is alone
+
+
 def test_retention_deletes_only_history_in_batches(outbox):
     """Queued events, dead letters and open alerts stay, however old."""
     for name in "abc":

@@ -28,10 +28,11 @@ from tests.bridge.serving import current_of, settled
 
 
 def serve(port: str, application: WSGIApplication, lane: Lane = Lane.POOL) -> None:
-    """Serve an application as both programs do."""
+    """Serve an application as both programs do, until the process is ended."""
     config = WebConfigFile(None)
     front = Front(partial(call, application), config, lambda path: Route(path=path, lane=lane, max_body=64_000_000))
     HttpServer(front, [("127.0.0.1", int(port))]).start()
+    threading.Event().wait()  # a thread pool takes nothing more once the main thread has ended
 
 
 def destination(port: str, seconds: str) -> None:

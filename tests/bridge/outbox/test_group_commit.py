@@ -84,6 +84,18 @@ def test_waiting_webhooks_share_a_transaction(running):
     assert woken.wait(30)
 
 
+def test_webhooks_of_one_transaction_have_the_time_of_the_last(running):
+    """None of them is stored as if it came before one that is stored already."""
+    store, times = Store(), []
+    store.accept = lambda batch, now: times.append(now) or [Outcome() for _ in batch]
+    commits = GroupCommit(store.accept)
+    waiting = [commits.submit(notification(), now) for now in (5.0, 7.0, 6.0)]
+    commits.start()
+    assert [one.result(30) for one in waiting] == [Outcome()] * 3
+    commits.stop(30.0)
+    assert times == [7.0]
+
+
 def test_busy_senders_go_on_sharing_transactions(running):
     """One whose webhook is durable is answered at once, not behind the transactions of those who came later."""
     transactions = []

@@ -63,6 +63,20 @@ def test_batch_size_is_bounded(outbox):
     assert [outbox.retention.prune(LATER, 5) for _ in range(4)] == [5, 5, 2, 0]
 
 
+def test_alert_with_a_dead_letter_is_kept_and_discarded_events_are_not(outbox):
+    """Its resolution may still be requeued."""
+    accept(outbox, alert())
+    deliver(outbox, T0)
+    accept(outbox, alert(firing=False, at=T0 + 5), now=T0 + 5)
+    (resolution,) = outbox.queue.claim(9, T0 + 5, 60.0)
+    outbox.queue.bury(resolution, "no", T0 + 5)
+    assert outbox.retention.prune(LATER, 100) == 1
+    assert outbox.state("prod:a") is not None
+    outbox.dead_letters.discard([resolution.id], T0 + 6)
+    assert outbox.retention.prune(LATER, 100) == 2
+    assert outbox.state("prod:a") is None
+
+
 def test_snoozed_incident_is_kept(outbox):
     """BigPanda sends nothing meanwhile, and without the incident its silence would end."""
     share(outbox, "plain")

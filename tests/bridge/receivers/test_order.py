@@ -14,7 +14,7 @@ from tests.store import Store
 
 NOW = 1_795_200_000.0
 NUMBERS = count(1)
-patient = settings(deadline=None, max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
+patient = settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
 skews = st.sampled_from([0, -10_800, 10_800, -86_400, 86_400])
 
 
@@ -95,6 +95,13 @@ def test_escalation_of_an_incident_that_began_before_the_check_is_sent(outbox):
     assert [sender.send(body) for body in (escalation, again, escalation, late)] == [0, 1, 0, 0]
 
 
+def test_escalation_without_its_minutes_is_one(outbox):
+    """It is more urgent than the outage, and does not wait as a changed text does."""
+    settings, escalation = Sender(outbox, "vigilmon").settings, monitor_webhook(1, "escalation", 6, 0)
+    (alert,) = translate(escalation | {"down_minutes": None}, settings, NOW).alerts
+    assert alert.level == 1
+
+
 @patient
 @given(states=states, tries=st.integers(2, 4))
 def test_vendors_retries_make_no_event(outbox, states, tries):
@@ -150,3 +157,11 @@ def test_newest_state_of_an_occurrence_wins(outbox, states, skew):
     last = max((minute, not firing) for firing, minute in states)
     assert sender.shown()["status"] == ("ok" if last[1] else "warning")
     assert [sender.send(message) for message in messages] == [0] * len(messages)
+
+
+def test_repeat_of_a_trigger_with_the_second_of_its_clear_opens_nothing(outbox):
+    """It came before: the vendor repeats a webhook until it is answered."""
+    sender, number = Sender(outbox, "thousandeyes"), next(NUMBERS)
+    trigger, clear = (occurrence(number, firing=firing, minute=0, skew=0) for firing in (True, False))
+    clear["alert"]["dateEnd"] = clear["alert"]["dateStart"]
+    assert [sender.send(body) for body in (trigger, clear, trigger)] == [1, 1, 0]

@@ -13,7 +13,7 @@ from bridge.outbox.outbox import Outbox
 from bridge.periodic import Clock
 from bridge.receivers.alertmanager import Settings as AlertmanagerSettings
 from bridge.receivers.vigilmon import Settings, translate
-from bridge.reconcile.expiry import Expiry
+from bridge.reconcile.expiry import Expiry, expired
 from tests.store import Store
 
 T0 = 1_795_200_000.0
@@ -188,6 +188,16 @@ def test_downtime_of_the_bridge_does_not_count(outbox, gap):
     assert world.open
     world.wait(240 if gap > 0 else 4 * HOUR)
     assert not world.open
+
+
+def test_downtime_before_the_last_repeat_does_not_count(outbox):
+    """Another replica may have heard it while this one was down."""
+    world = Repeating(outbox)
+    world.fire()
+    states, heard = outbox.alerts.open_alerts("am"), {"am:1": T0 + HOUR}
+    for quiet, ended in ((HOUR, 0), (HOUR + 1800, 1)):
+        found = expired(states, world.settings, T0 + HOUR + quiet, heard, [(T0, T0 + 1.5 * HOUR)])
+        assert len(list(found)) == ended
 
 
 def test_every_process_knows_the_downtime(outbox):

@@ -84,6 +84,26 @@ def test_each_id_is_counted_once():
     assert adapter.validate_json(adapter.dump_json(knowledge)) == knowledge
 
 
+def test_suddenly_empty_list_is_polled_again():
+    """Soon, and only a second one counts: PacketVis lists old notifications too."""
+    collector, once = learned([[notification(1)], []])
+    assert samples(collector, once, "packetvis_notifications") == {("bgp", "hijack", "critical"): 1.0}
+    (request,) = collector.requests(once, 1.0)
+    assert 1.0 < request.due < 1.0 + request.every
+    collector, twice = learned([[notification(1)], [], []])
+    assert samples(collector, twice, "packetvis_notifications") == {("bgp", "hijack", "critical"): 0.0}
+
+
+def test_changed_filters_are_polled_at_once():
+    """What is known is of the former ones; a list that is empty by the new ones is not suddenly so."""
+    _, knowledge = learned([[notification(1)]])
+    collector = Collector(settings(severity=4))
+    (request,) = collector.requests(knowledge, 1.0)
+    assert request.due == 0.0
+    knowledge = collector.update(knowledge, request, Response(1.0, 200, body()))
+    assert samples(collector, knowledge, "packetvis_notifications") == {("bgp", "hijack", "critical"): 0.0}
+
+
 def test_number_of_remembered_ids_is_bounded(monkeypatch):
     """Ids no longer listed are dropped, the oldest first; listed ones never."""
     monkeypatch.setattr(under_test, "REMEMBERED_IDS", 2)

@@ -232,13 +232,14 @@ def test_the_alerts_of_a_failing_group_are_withdrawn():
 
 
 def test_unknown_names_are_looked_up_at_most_every_five_minutes():
-    """An alert with an unknown rule moves the lookup forward."""
+    """An alert with an unknown rule moves the lookup forward, one without a rule does not."""
     collector = Collector(settings())
     knowledge = polled(collector, collector.start(), RULES, {"alertRules": [{"ruleId": "7", "ruleName": "seven"}]})
     hourly = ask_for(collector, polled(collector, knowledge, ALERTS, page(alert("a"))), RULES, START)
     soon = ask_for(collector, polled(collector, knowledge, ALERTS, page(alert("a", alertRuleId="8"))), RULES, START)
+    no_rule = ask_for(collector, polled(collector, knowledge, ALERTS, page(alert("a", alertRuleId=None))), RULES, START)
 
-    assert (hourly.reason, hourly.due) == (Reason.LISTING, START + 3600.0)
+    assert (hourly.reason, hourly.due) == (no_rule.reason, no_rule.due) == (Reason.LISTING, START + 3600.0)
     assert (soon.reason, soon.due) == (Reason.CHANGED, START + 300.0)
 
 

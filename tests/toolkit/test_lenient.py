@@ -1,6 +1,6 @@
 import pytest
 
-from exporter.toolkit.lenient import flag_of, number_of, retry_after, time_of
+from exporter.toolkit.lenient import flag_of, number_of, reports_failure, retry_after, time_of
 
 DAY = "Thu, 01 Jan 1970"
 
@@ -98,3 +98,23 @@ def test_a_time_is_read_in_every_form_that_is_written(value, expected):
 def test_retry_after_is_seconds_or_a_date_by_the_servers_clock(headers, wanted):
     """Without that clock at most a minute; any other value counts as missing."""
     assert retry_after(headers, 1000.0) == wanted
+
+
+@pytest.mark.parametrize(
+    ("answer", "failed"),
+    [
+        ({}, False),
+        ({"success": True, "errors": [], "error": None, "status": "ok", "code": 200}, False),
+        ({"success": False}, True),
+        ({"ok": "false"}, True),
+        ({"errors": ["no"]}, True),
+        ({"error": "no"}, True),
+        ({"status": "error"}, True),
+        ({"status": 400}, True),
+        ({"statusCode": "503"}, True),
+        ({"code": None, "status_code": 399}, False),
+    ],
+)
+def test_an_answer_may_deny_its_success(answer, failed):
+    """By a flag, by errors or by a status, any of them."""
+    assert reports_failure(answer) is failed

@@ -4,7 +4,15 @@ import json
 
 import pytest
 
-from bridge.delivery.confirmation_diff import RESENDS, Diagnostic, ListedAlert, compare, read_alerts, read_diagnostics
+from bridge.delivery.confirmation_diff import (
+    MANY,
+    RESENDS,
+    Diagnostic,
+    ListedAlert,
+    compare,
+    read_alerts,
+    read_diagnostics,
+)
 from bridge.errors import Unreadable
 from bridge.outbox.confirmations import SentEvent
 
@@ -45,6 +53,19 @@ def test_event_is_resent_after_two_polls():
     assert outcome(sent(1, looks=0, resends=1)) == "missed"
     assert outcome(sent(1, looks=1, resends=RESENDS)) == "lost"
     assert outcome(sent(1, looks=5, resends=RESENDS), ListedAlert("prod:a", 1_700_000_000, None)) == "confirmed"
+
+
+@pytest.mark.parametrize(
+    ("number", "listed", "expected"),
+    [(MANY, [], "missed"), (MANY - 1, [], "resend"), (MANY, [ListedAlert("prod:other", 1, "ok")], "resend")],
+    ids=["blind", "few", "others are listed"],
+)
+def test_nothing_is_resent_if_the_listing_shows_none_of_many(number, listed, expected):
+    """It is then the listing that is wrong."""
+    events = [sent(one, key=f"prod:{one}", looks=1) for one in range(number)]
+    result = compare(events, {"app": listed})
+    assert getattr(result, expected) == events
+    assert result.blind == ({"app"} if expected == "missed" else set())
 
 
 ALERT = {"incident_identifier": "prod:a", "timestamp": 1_700_000_000, "status": "Critical", "host": "h"}

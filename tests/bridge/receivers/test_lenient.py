@@ -118,6 +118,9 @@ def test_grafanas_test_alert_is_counted_and_not_sent():
     """It has no end, and would stay open forever."""
     found = translated(alert(labels={"alertname": "TestAlert", "instance": "Grafana"}))
     assert (found.alerts, found.ignored) == ((), 1)
+    for ours in ({"alertname": "TestAlert"}, {"alertname": "Down", "instance": "Grafana"}):
+        found = translated(alert(), alerts=[alert(labels=ours), "no alert"])
+        assert (len(found.alerts), len(found.unreadable), found.ignored) == (1, 1, 0)
 
 
 def test_the_routes_labels_are_tags():

@@ -208,6 +208,20 @@ def listed(collector, pages, **document):
     return knowledge
 
 
+def test_oldest_active_incident_is_the_one_that_started_first():
+    """On whichever page; one that has ended or has no start does not count."""
+    collector = Collector(settings())
+    rows = [
+        incident(1),
+        incident(2, start=START - 90),
+        incident(3, start=None),
+        incident(4, start=1) | {"active": False},
+    ]
+    knowledge = listed(collector, [rows, [incident(5, start=START - 80)]], total=5)
+    found = samples(collector, knowledge, "bigpanda_oldest_active_incident_timestamp_seconds")
+    assert found == {("a",): START - 90}
+
+
 @pytest.mark.parametrize(
     ("total", "page", "more"),
     [

@@ -116,24 +116,24 @@ def test_failure_reason_chain_expiry_and_issuer_are_exported():
     collector = Collector(settings("a.example:443", max_age=1000.0))
     (request,) = collector.requests(collector.start(), 0.0)
     seen = Certificate(
-        0.0, 9e9, valid=False, reason="name", chain_not_after=8e9, issuer="CN=An Authority", serial="1A2B"
+        500.0, 9e9, valid=False, reason="name", chain_not_after=8e9, issuer="CN=An Authority", serial="1A2B"
     )
     knowledge = collector.update(collector.start(), request, seen)
-    exported = samples(collector, knowledge, 1.0)
+    exported = samples(collector, knowledge, 501.0)
     assert exported["tls_probe_failure"] == [(("a.example:443", "name"), 1.0)]
     assert exported["tls_certificate_chain_expiry_timestamp_seconds"] == [(("a.example:443",), 8e9)]
     assert exported["tls_certificate_info"] == [(("a.example:443", "CN=An Authority", "1A2B"), 1.0)]
 
-    knowledge = collector.update(knowledge, request, Certificate(900.0, None, valid=None, reason="timeout"))
-    exported = samples(collector, knowledge, 950.0)
+    knowledge = collector.update(knowledge, request, Certificate(1400.0, None, valid=None, reason="timeout"))
+    exported = samples(collector, knowledge, 1500.0)
     assert exported["tls_probe_failure"] == [(("a.example:443", "timeout"), 1.0)]
     assert exported["tls_certificate_info"] == [(("a.example:443", "CN=An Authority", "1A2B"), 1.0)]
-    exported = samples(collector, knowledge, 1001.0)
+    exported = samples(collector, knowledge, 1501.0)
     assert exported["tls_probe_failure"] == [(("a.example:443", "timeout"), 1.0)]
     assert exported["tls_certificate_info"] == exported["tls_certificate_chain_expiry_timestamp_seconds"] == []
 
-    knowledge = collector.update(knowledge, request, Certificate(1000.0, 9e9, valid=True))
-    assert samples(collector, knowledge, 1001.0)["tls_probe_failure"] == []
+    knowledge = collector.update(knowledge, request, Certificate(1500.0, 9e9, valid=True))
+    assert samples(collector, knowledge, 1501.0)["tls_probe_failure"] == []
 
 
 def test_removed_endpoints_have_no_series():

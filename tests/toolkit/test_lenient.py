@@ -112,6 +112,7 @@ def test_retry_after_is_seconds_or_a_date_by_the_servers_clock(headers, wanted):
         ({"status": "error"}, True),
         ({"status": 400}, True),
         ({"statusCode": "503"}, True),
+        ({"code": "400"}, True),
         ({"code": None, "status_code": 399}, False),
     ],
 )

@@ -12,6 +12,7 @@ def test_requests_are_halved_while_they_fail_and_doubled_while_they_pass():
     assert isolation.width == 25
     isolation = isolation.passed(range(25))
     assert isolation.width == 50
+    assert isolation.passed([1]).width == 100  # few were due: that says nothing against more
 
 
 def test_event_that_fails_twice_while_others_pass_is_isolated():

@@ -323,6 +323,20 @@ def test_unreadable_totals_count_as_missing(meta, read):
     assert (page.total, page.per_page) == read
 
 
+@pytest.mark.parametrize(
+    ("more", "goes_on"),
+    [
+        ({}, False),
+        ({"links": {"next": None}, "meta": {"next_cursor": None}}, False),
+        ({"links": {"next": "https://elsewhere.example.com/?page=2"}}, True),
+        ({"meta": {"next_cursor": "abc"}}, True),
+    ],
+)
+def test_next_page_may_be_named_by_a_link_or_a_cursor(more, goes_on):
+    """Either means that the page is not the last one."""
+    assert read_monitors(json.dumps({"data": [monitor(1)], **more}).encode()).goes_on is goes_on
+
+
 def test_a_state_that_is_not_known_is_on_the_page():
     """The metric is absent then, as while a monitor is paused."""
     collector = Collector(settings())

@@ -80,6 +80,8 @@ def test_each_id_is_counted_once():
 
     assert samples(collector, knowledge, "packetvis_notifications_seen_total") == {("hijack", "critical"): 3.0}
     assert samples(collector, knowledge, "packetvis_notifications") == {("bgp", "hijack", "critical"): 2.0}
+    (seen,) = [one for one in collector.families(knowledge, 0.0) if one.metric is under_test.SEEN]
+    assert list(seen.created) == [knowledge.counting_since]
     adapter = TypeAdapter(Knowledge)
     assert adapter.validate_json(adapter.dump_json(knowledge)) == knowledge
 

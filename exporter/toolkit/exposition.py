@@ -3,6 +3,7 @@
 import gzip
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Final
 
 from prometheus_client import exposition
@@ -32,6 +33,7 @@ def page(collector: Collector, *, openmetrics: bool, packed: bool = False) -> li
     return [gzip.compress(found, 1) if packed else found]
 
 
+@lru_cache(maxsize=16)
 def negotiated(accept: str, accept_encoding: str) -> tuple[bool, bool, Headers]:
     """Return whether to send OpenMetrics, whether to send gzip, and the response headers that say so."""
     openmetrics, packed = wants_openmetrics(accept), wants_gzip(accept_encoding)

@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import lru_cache
 from queue import Full
 from typing import Any, TypeVar
 from wsgiref.types import WSGIApplication, WSGIEnvironment
@@ -72,6 +73,7 @@ def environment(scope: Any, path: str, body: io.BytesIO, length: int, user: str 
     return found
 
 
+@lru_cache(maxsize=256)
 def _key(name: bytes) -> str:
     """Return a header's WSGI name; "" for one that is left out."""
     if b"_" in name or name in {b"content-length", b"transfer-encoding"}:
@@ -80,11 +82,16 @@ def _key(name: bytes) -> str:
     return key if key == "CONTENT_TYPE" else f"HTTP_{key}"
 
 
+@lru_cache(maxsize=256)
+def _header(header: tuple[str, str]) -> tuple[bytes, bytes]:
+    name, value = header
+    return name.lower().encode("latin-1"), value.encode("latin-1")
+
+
 def call(application: WSGIApplication, environ: WSGIEnvironment) -> Answer:
     """Call a WSGI application and return its response."""
     response = Response.from_app(application, environ, buffered=True)
-    headers = [(name.lower().encode("latin-1"), value.encode("latin-1")) for name, value in response.headers]
-    return Answer(response.status_code, headers, list(response.iter_encoded()))
+    return Answer(response.status_code, [_header(header) for header in response.headers], list(response.iter_encoded()))
 
 
 class Pool:

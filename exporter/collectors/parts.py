@@ -31,3 +31,8 @@ def keeping_up(parts: Mapping[str, P]) -> dict[str, P]:
     """Return the parts without those that the others went on without, which happens only while they fail."""
     ahead = furthest(parts)
     return {key: part for key, part in parts.items() if ahead - part.rounds < ROUNDS_BEHIND}
+
+
+def any_behind(parts: Mapping[str, Part]) -> bool:
+    """Return whether the others went on without a part."""
+    return len(keeping_up(parts)) < len(parts)

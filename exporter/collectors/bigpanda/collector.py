@@ -9,7 +9,7 @@ from urllib.parse import quote
 
 from exporter.collectors.contract import UNSEEN, Get, Reason, Request, Response, confirmed
 from exporter.collectors.figures import counted
-from exporter.collectors.parts import keeping_up
+from exporter.collectors.parts import any_behind, keeping_up
 from exporter.errors import Malformed
 from exporter.metrics.families import Family, gauge
 from exporter.metrics.health import Figure
@@ -65,9 +65,8 @@ class Collector:
 
     def requests(self, knowledge: Knowledge, now: float, failing: int = 0) -> Iterator[Request]:  # noqa: ARG002  all are yielded
         """Yield the list of environments and the searches of each; an environment left behind goes last."""
-        one_fails = len(keeping_up(knowledge.environments)) < len(knowledge.environments)
         regular = LIST_EVERY if knowledge.environments else self.settings.poll_interval
-        every = LIST_AGAIN if one_fails else regular
+        every = LIST_AGAIN if any_behind(knowledge.environments) else regular
         at, wanted = knowledge.listed_at, self.settings.environments
         due = 0.0 if at is None or knowledge.wanted != wanted else at + every  # at once when others are configured
         due = confirmed(knowledge.emptied_at, every, due)

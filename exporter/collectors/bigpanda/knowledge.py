@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
-from exporter.collectors.parts import Part, furthest, keeping_up
+from exporter.collectors.parts import Part, any_behind, furthest, keeping_up
 from exporter.errors import Malformed
 from exporter.toolkit.text import LABEL_BYTES, cut_label
 
@@ -110,7 +110,7 @@ class Knowledge:
     def truncated(self) -> bool:
         """Whether incidents are missing: by the page cap, the vendor's limit, or an environment that is left behind."""
         is_cut = any(folder.truncated for each in self.environments.values() for folder in each.folders.values())
-        return is_cut or len(keeping_up(self.environments)) < len(self.environments)
+        return is_cut or any_behind(self.environments)
 
 
 def with_environments(

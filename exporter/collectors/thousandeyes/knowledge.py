@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
 from exporter.collectors.contract import MOST_ROWS
-from exporter.collectors.parts import Part, keeping_up
+from exporter.collectors.parts import Part, any_behind, keeping_up
 
 from .answers import Alert, AlertPage, Test
 from .readings import Value
@@ -79,7 +79,7 @@ class Knowledge:
         """Whether alerts are missing: by `max_pages`, or of a group that is left behind."""
         groups = self.groups.values()
         is_cut = any(group.truncated or any(each.truncated for each in group.readings.values()) for group in groups)
-        return is_cut or len(keeping_up(self.groups)) < len(groups)
+        return is_cut or any_behind(self.groups)
 
 
 def with_page(group: Group, params: Mapping[str, str], page: AlertPage, at: float, max_pages: int) -> Group:

@@ -13,7 +13,7 @@ from bridge.delivery.answers import parsed
 from bridge.delivery.http_api import HttpApi
 from bridge.domain.incident import IncidentRecord
 from bridge.errors import DeliveryError, Rejected, Stopped
-from bridge.receivers.lenient import objects_of
+from exporter.toolkit.lenient import objects_of
 
 _NOT_FOUND: Final = 404
 _MOST_ENVIRONMENTS: Final = 50

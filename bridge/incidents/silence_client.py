@@ -12,8 +12,7 @@ from bridge.errors import Stopped, Unreadable
 from bridge.incidents.silence_plan import Silence, Step, Wanted, tagged_key
 from bridge.receivers.bigpanda import CREATED_BY
 from bridge.receivers.bigpanda import Silences as Settings
-from bridge.receivers.lenient import object_of, objects_of
-from exporter.toolkit.lenient import time_of
+from exporter.toolkit.lenient import object_of, objects_of, time_of
 
 _EARLIER: Final = 3600.0
 """Seconds by which a new silence is backdated, so that Alertmanager starts it at once, whatever its clock."""

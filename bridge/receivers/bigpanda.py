@@ -15,11 +15,10 @@ from bridge.domain.incident import Incident
 from bridge.domain.notification import Notification
 from bridge.errors import Unreadable
 from bridge.receivers import bigpanda_body as read
-from bridge.receivers.lenient import object_of
 from bridge.receivers.settings import AlertmanagerClientSettings, HeaderCredentials, ReceiverSettings
 from exporter.toolkit.config_types import Duration
 from exporter.toolkit.http_settings import HeaderSecret, HttpClientSettings, HttpUrl
-from exporter.toolkit.lenient import flag_of
+from exporter.toolkit.lenient import flag_of, object_of
 
 STATUSES: Final = frozenset({"critical", "warning", "unknown", "ok", "acknowledged"})
 CREATED_BY: Final = "vendorwatch-bridge"

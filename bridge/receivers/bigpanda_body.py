@@ -9,8 +9,7 @@ from itertools import chain
 from typing import Any, Final
 
 from bridge.domain.incident_details import ForeignAlert, RelatedChange
-from bridge.receivers.lenient import object_of, objects_of
-from exporter.toolkit.lenient import flag_of, number_of, time_of
+from exporter.toolkit.lenient import flag_of, number_of, object_of, objects_of, time_of
 
 KEY_TAG: Final = "vendorwatch_key"
 _ANY: Final = "default"

@@ -18,16 +18,6 @@ _MOST_TOGETHER: Final = 1_000_000
 _LONGEST_IDENTIFIER: Final = 128
 
 
-def object_of(value: Any) -> dict[str, Any]:
-    """Return an object; {} for anything else."""
-    return value if isinstance(value, dict) else {}
-
-
-def objects_of(value: Any) -> list[dict[str, Any]]:
-    """Return the objects in a list; [] for anything else."""
-    return [one for one in value if isinstance(one, dict)] if isinstance(value, list) else []
-
-
 def beginning_of(value: Any) -> str:
     """Return the beginning of a value's JSON; that of a whole hostile value would take several times its size."""
     kept = ""

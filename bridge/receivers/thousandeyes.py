@@ -13,9 +13,9 @@ from typing import Any, ClassVar
 from bridge.domain.alert import Alert
 from bridge.domain.notification import Notification
 from bridge.errors import Unreadable
-from bridge.receivers.lenient import identifier_of, object_of, short_text_of
+from bridge.receivers.lenient import identifier_of, short_text_of
 from bridge.receivers.settings import BigPandaStatus, HttpAuthSettings
-from exporter.toolkit.lenient import time_of
+from exporter.toolkit.lenient import object_of, time_of
 
 SCHEMA = "te-alert/1"
 _TEMPLATE_EVENTS = {"1": "ALERT_NOTIFICATION_CLEAR", "2": "ALERT_NOTIFICATION_TRIGGER"}

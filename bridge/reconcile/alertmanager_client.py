@@ -22,9 +22,8 @@ from bridge.delivery.http_api import HttpApi
 from bridge.domain.alert import Alert, clean
 from bridge.errors import DeliveryError, Unanswered, Unreadable
 from bridge.receivers.alertmanager import Settings, read
-from bridge.receivers.lenient import object_of, objects_of
 from exporter.toolkit.config_types import seconds
-from exporter.toolkit.lenient import time_of
+from exporter.toolkit.lenient import object_of, objects_of, time_of
 from exporter.toolkit.yaml_file import parse_foreign
 
 TIMEOUT: Final = 10.0

@@ -49,11 +49,6 @@ def objects(rows: Any, where: str) -> list[dict[str, Any]]:
     return [row for row in rows if row is not None]
 
 
-def object_of(value: Any) -> dict[str, Any]:
-    """Return an object; {} for anything else."""
-    return value if isinstance(value, dict) else {}
-
-
 def text_of(value: Any) -> str:
     """Return a string or a whole number as text; "" for anything else."""
     if isinstance(value, float) and value.is_integer():

@@ -33,6 +33,16 @@ def flag_of(value: Any) -> bool | None:
     return _FLAGS.get(str(value).strip().lower()) if isinstance(value, bool | int | float | str) else None
 
 
+def object_of(value: Any) -> dict[str, Any]:
+    """Return an object; {} for anything else."""
+    return value if isinstance(value, dict) else {}
+
+
+def objects_of(value: Any) -> list[dict[str, Any]]:
+    """Return the objects in a list; [] for anything else."""
+    return [one for one in value if isinstance(one, dict)] if isinstance(value, list) else []
+
+
 def reports_failure(answer: Mapping[str, Any]) -> bool:
     """Return whether a JSON object reports that its request failed: some APIs do so with a 200."""
     statuses = (answer.get(name) for name in ("status", "statusCode", "status_code", "code"))

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
-from exporter.collectors.lenient_json import object_of, objects, read_object, text_of
+from exporter.collectors.lenient_json import objects, read_object, text_of
 from exporter.errors import Malformed
-from exporter.toolkit.lenient import flag_of, number_of, time_of
+from exporter.toolkit.lenient import flag_of, number_of, object_of, objects_of, time_of
 
 SEVERITIES = ("critical", "major", "minor", "info")
 """Gravest first."""
@@ -93,7 +93,7 @@ def read_tests(body: bytes) -> tuple[Test, ...]:
     tests = []
     for row in read_rows(read_object(body), "tests"):
         kind, listed = text_of(row.get("type")), object_of(row.get("_links")).get("testResults")
-        results = (object_of(each).get("href") for each in (listed if isinstance(listed, list) else ()))
+        results = (each.get("href") for each in objects_of(listed))
         kinds = {last_segment(text_of(href)) for href in results if href} or _KINDS.get(kind, set())
         test = Test(
             id=text_of(row.get("testId")),

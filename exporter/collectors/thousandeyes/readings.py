@@ -8,8 +8,8 @@ from collections.abc import Callable, Iterator, Mapping
 from statistics import fmean
 from typing import Final
 
-from exporter.collectors.lenient_json import amount_of, object_of, objects, percent_of, read_object, text_of
-from exporter.toolkit.lenient import flag_of, number_of, time_of
+from exporter.collectors.lenient_json import amount_of, objects, percent_of, read_object, text_of
+from exporter.toolkit.lenient import flag_of, number_of, object_of, time_of
 
 from .answers import UNKNOWN, read_rows
 

@@ -58,7 +58,7 @@ class EventLog(Repository):
 
     def closed(self, request: PageRequest, now: float) -> Page[EventRow]:
         """Return events sent, superseded or discarded, the newest first; the total shows only whether more follow."""
-        newest = self._events(now).where(closed).order_by(events.c.closed_at.desc())
+        newest = self._events(now).where(closed).order_by(events.c.closed_at.desc(), events.c.id.desc())
         found = self._all(newest.limit(request.limit + 1).offset(request.offset), EventRow)
         return Page(found[: request.limit], request.offset + len(found))
 

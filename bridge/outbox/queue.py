@@ -122,8 +122,9 @@ class Queue(Repository):
         """Return id, key and reason of the dead letters since a destination last accepted anything, in order."""
         taken = select(func.max(events.c.closed_at)).where(events.c.state == "sent").scalar_subquery()
         since = (dead, events.c.closed_at > func.coalesce(taken, 0.0))
-        query = select(events.c.id, events.c.key, events.c.reason).where(*since).order_by(events.c.closed_at)
-        return [(row.id, row.key, row.reason) for row in self._rows(query.limit(_MOST_REFUSED))]
+        query = select(events.c.id, events.c.key, events.c.reason).where(*since)
+        in_order = query.order_by(events.c.closed_at, events.c.id)
+        return [(row.id, row.key, row.reason) for row in self._rows(in_order.limit(_MOST_REFUSED))]
 
     def reclaim(self) -> int:
         """Release the claims of a process that is gone, if no other can be running; return the number of events."""

@@ -1,11 +1,13 @@
 """Queries of the operator's page: paged, ordered, searched, truncated, and by key."""
 
 import pytest
+from sqlalchemy import text, update
 
 from bridge.domain.alert import UnreadableAlert
 from bridge.domain.event import EventMapping, Status
 from bridge.domain.notification import Notification
 from bridge.outbox.repository import SHOWN, PageRequest
+from bridge.outbox.schema import events
 from tests.bridge.alerts import alert_at
 
 T0 = 1_700_000_000.0
@@ -133,6 +135,20 @@ def test_finished_events_are_listed_newest_first(outbox):
     assert (keys_of(page), page.total) == (["n2", "n1"], 3)
     assert keys_of(outbox.events.closed(PageRequest(2, 2), T0)) == ["n0"]
     assert {row.reason for row in page.rows} == {"accepted"}
+
+
+def test_events_finished_at_once_are_each_listed_once(outbox):
+    """Page by page, in one order, though rows move in the table and PostgreSQL plans anew."""
+    accept(outbox, *(alert(f"n{number}") for number in range(5)))
+    claimed = outbox.queue.claim(5, T0, 10)
+    outbox.queue.record([claimed[number] for number in (3, 0, 4, 1, 2)], "accepted", now=T0)
+    seen = [outbox.events.closed(PageRequest(1, 0), T0)]
+    for offset in range(1, 5):
+        with outbox.database.write() as connection:
+            connection.execute(update(events).where(events.c.id == claimed[offset].id).values(attempts=offset))
+            connection.execute(text("ANALYZE"))
+        seen.append(outbox.events.closed(PageRequest(1, offset), T0))
+    assert [key for page in seen for key in keys_of(page)] == ["n4", "n3", "n2", "n1", "n0"]
 
 
 def test_dead_letters_are_paged_and_discarded_up_to_the_seen_ones(outbox):

@@ -77,14 +77,14 @@ class Peer:
     """The response of one Alertmanager.
 
     `started`: its start in epoch seconds, or our first request if it does not report one. `settling`: its cluster has
-    not settled yet. `mutes_lag`: seconds until it shows that a time interval mutes an alert; inf: never.
-    `without_webhook`: its receivers that send none.
+    not settled yet. `mutes_lag`: seconds until it shows that a time interval mutes an alert; inf: never. `senders`: its
+    receivers with a webhook, None if it does not show its configuration.
     """
 
     started: float
     settling: bool
     mutes_lag: float = 0.0
-    without_webhook: frozenset[str] = frozenset()
+    senders: frozenset[str] | None = None
     listed: tuple[Listed, ...] = ()
 
 
@@ -99,12 +99,19 @@ class AlertmanagerApi(HttpApi):
         self._settings, self._urls, self._steady = settings, settings.reconcile.urls, steady
         self._runs: dict[str, tuple[float | None, float]] = {}
 
-    def ask(self, now: float) -> list[Peer | Unanswered]:
-        """Return each one's response, or why it is unusable; `now` stands in for a missing time."""
+    def ask(self, now: float, names: Collection[str] = ()) -> list[Peer | Unanswered]:
+        """Return each one's response, or why it is unusable; `now` stands in for a missing time.
+
+        `names`: the receivers that have sent to us. One whose configuration has a webhook for none of them is another
+        Alertmanager, which says nothing about our alerts.
+        """
         answers: list[Peer | Unanswered] = []
         for url in self._urls:
             try:
-                started, settling, lag, others = status(self._get(url, "/api/v2/status", {}))
+                started, settling, lag, senders = status(self._get(url, "/api/v2/status", {}))
+                if names and senders is not None and senders.isdisjoint(names):
+                    ours = " or ".join(sorted(names))
+                    raise Unreadable(f"another Alertmanager: its configuration has no webhook for receiver {ours}")
                 found = tuple(listed(self._get(url, "/api/v2/alerts", _EVERYTHING), self._settings, now))
             except _FAILURES as error:
                 # It may have restarted meanwhile: without a reported start time, count it as young again.
@@ -118,7 +125,7 @@ class AlertmanagerApi(HttpApi):
             # It has run for at least as long as we know it, whatever happens to its clock or ours.
             known = now - (self._steady() - since)
             started = known if started is None else min(started, known)
-            peer = Peer(started=started, settling=settling, mutes_lag=lag, without_webhook=others, listed=found)
+            peer = Peer(started=started, settling=settling, mutes_lag=lag, senders=senders, listed=found)
             answers.append(peer)
         return answers
 
@@ -173,7 +180,7 @@ def origin(url: str) -> str:
     return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}"
 
 
-def status(answer: Any) -> tuple[float | None, bool, float, frozenset[str]]:
+def status(answer: Any) -> tuple[float | None, bool, float, frozenset[str] | None]:
     """Return its start (None: not reported), and the other members of a Peer that come before its alerts.
 
     Raises Unreadable.
@@ -186,25 +193,26 @@ def status(answer: Any) -> tuple[float | None, bool, float, frozenset[str]]:
     version = _VERSION.match(str(about.get("version")))
     release = (int(version[1]), int(version[2])) if version else _GROUPS_SHOW_MUTES
     original = str(config.get("original"))
-    lag, others = _routing(original)
+    lag, senders = _routing(original)
     if release >= _SHOWS_MUTES:
         lag = 0.0
     elif release < _GROUPS_SHOW_MUTES and "_time_intervals:" in original:
         lag = math.inf
-    return started, settling, lag, others
+    return started, settling, lag, senders
 
 
 @lru_cache(maxsize=8)
-def _routing(config: str) -> tuple[float, frozenset[str]]:
-    """Return the longest group interval of a configuration's routes, and its receivers without a webhook.
+def _routing(config: str) -> tuple[float, frozenset[str] | None]:
+    """Return the longest group interval of a configuration's routes, and its receivers with a webhook.
 
     Cached, because parsing the YAML is slow.
     """
     parsed = {}
     with suppress(ValueError):
         parsed = object_of(parse_foreign(config))
-    others = [one for one in objects_of(parsed.get("receivers")) if not one.get("webhook_configs")]
-    return max(_group_intervals(object_of(parsed.get("route")), _GROUP_INTERVAL)), frozenset(_names(others))
+    senders = [one for one in objects_of(parsed.get("receivers")) if one.get("webhook_configs")]
+    names = frozenset(_names(senders)) if "receivers" in parsed else None
+    return max(_group_intervals(object_of(parsed.get("route")), _GROUP_INTERVAL)), names
 
 
 def _group_intervals(route: Mapping[str, Any], interval: float) -> Iterator[float]:

@@ -1,8 +1,9 @@
 """The reconcile diff: (two polls of the Alertmanagers, the alerts open here as each began) → corrections. Pure.
 
 An unlisted alert is closed only if the Alertmanagers must know it: all of them answered in two consecutive polls, none
-has started so recently that alerts may be missing, no cluster is settling, and the list is not suddenly empty. Opening
-needs less: an alert that one of them shows as active in two consecutive polls is firing.
+has started so recently that alerts may be missing, no cluster is settling, the watchdog that arrives is listed, and the
+list is not suddenly empty. Opening needs less: an alert that one of them shows as active in two consecutive polls is
+firing.
 """
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
@@ -27,6 +28,7 @@ class Blocker(StrEnum):
     UNANSWERED = "not every Alertmanager answered"
     YOUNG = "an Alertmanager started too recently"
     SETTLING = "a cluster is settling"
+    UNRELATED = "no Alertmanager lists the watchdog that arrives"
     EMPTIED = "the list is suddenly empty"
 
 
@@ -38,14 +40,15 @@ class Poll:
     `active` that were not held. `started`: the latest start of an Alertmanager. `whole`: all of them answered.
     `listed`: every key known to any of them, suppressed or not. `unsuppressed`: alerts that fire and that none
     suppresses; `active`: those of them routed to us. `since`: when each of these became active, as far as known.
-    `emptied`: nothing is listed although the last complete poll listed something. `mutes_lag`: seconds until an
-    Alertmanager shows its mutes; inf: never, so nothing is opened.
+    `unrelated`: the watchdog arrives here, and none lists it. `emptied`: nothing is listed although the last complete
+    poll listed something. `mutes_lag`: seconds until an Alertmanager shows its mutes; inf: never, so nothing is opened.
     """
 
     at: float
     whole: bool = True
     started: float = 0.0
     settling: bool = False
+    unrelated: bool = False
     emptied: bool = False
     mutes_lag: float = 0.0
     listed: Collection[str] = frozenset()
@@ -106,6 +109,8 @@ def _blocked(poll: Poll, min_uptime: float) -> Blocker | None:
         return Blocker.YOUNG
     if poll.settling:
         return Blocker.SETTLING
+    if poll.unrelated:
+        return Blocker.UNRELATED
     return Blocker.EMPTIED if poll.emptied else None
 
 

@@ -86,7 +86,8 @@ class Reconciler(PeriodicThread):
         self.silenced: Mapping[str, Silence] = {}
         """The silence of each open alert that is silenced in Alertmanager, by alert key, as last seen."""
         self._truncated = False
-        self._without_webhook: frozenset[str] = frozenset()
+        self._opens: frozenset[str] = frozenset()
+        """Alertmanager's names for this receiver, as of the last poll; none if nothing is opened."""
         self.status = ReconcilerStatus(interval=self._reconcile.interval)
         self._next_turn = self._next_fetch = clock.steady()
         super().__init__(self._role, f"Reconciling {settings.source}", self.tick, at_end=self.close)
@@ -161,35 +162,31 @@ class Reconciler(PeriodicThread):
             if state.alert.receiver == receiver and not f"{state.key}:".startswith(watchdogs)
         }
 
-    def _names(self) -> frozenset[str]:
-        """Return Alertmanager's names for this receiver; none if it opens nothing."""
-        if not self._reconcile.open_missed:
-            return frozenset()
-        if self._reconcile.receiver is not None:
-            return frozenset({self._reconcile.receiver})
-        learned = self._outbox.status.receiver_names(self._settings.source)
-        # One that sent to us once may have no webhook any more: its alerts are no longer meant for us.
-        return frozenset(map(unquoted, learned)) - self._without_webhook
-
     def _poll(self, held: Mapping[str, AlertState], since: Mapping[str, float]) -> tuple[Poll, list[Peer]]:
-        at = self._clock.wall()
-        answers = self._api.ask(at)
+        at, given = self._clock.wall(), self._reconcile.receiver
+        names = {given} if given else set(map(unquoted, self._outbox.status.receiver_names(self._settings.source)))
+        answers = self._api.ask(at, names)
         self._report_health(answers)
         peers = [answer for answer in answers if isinstance(answer, Peer)]
-        if peers:
-            self._without_webhook = frozenset.intersection(*(peer.without_webhook for peer in peers))
-        wanted = self._names()
-        watchdog = self._settings.watchdog.alertname if self._settings.watchdog else None
+        # One that sent to us once may have no webhook any more: its alerts are no longer meant for us.
+        sending = (names if peer.senders is None else names & peer.senders for peer in peers)
+        self._opens = frozenset().union(*sending) if self._reconcile.open_missed else frozenset()
+        watchdog = self._settings.watchdog
+        beats = [one for one in self._outbox.status.heartbeats() if one.source == self._settings.source and one.firing]
+        silence = watchdog.max_silence if watchdog else 0.0
+        arriving = {one.key for one in beats if 0 <= at - one.heard_at < silence}
 
         def ours(alert: Alert, names: frozenset[str]) -> bool:
             """Return whether an alert is routed to us and of a kind that is sent on."""
-            sent = alert.name != watchdog and status_of(alert, self._settings.mapping)[0] is not None
-            return sent and not names.isdisjoint(wanted)
+            is_watchdog = watchdog is not None and alert.name == watchdog.alertname
+            sent = not is_watchdog and status_of(alert, self._settings.mapping)[0] is not None
+            return sent and not names.isdisjoint(self._opens)
 
         poll = read_poll(at, peers, len(answers), ours, since)
         known = self._outbox.alerts.of_alerts([alert for key, alert in poll.active.items() if key not in held])
         poll = replace(
             poll,
+            unrelated=bool(arriving) and arriving.isdisjoint(poll.listed),
             emptied=poll.whole and not poll.listed and self._had_alerts,
             held={key: state.updated_at for key, state in held.items()},
             known={key: state.updated_at for key, state in known.items()},
@@ -203,7 +200,7 @@ class Reconciler(PeriodicThread):
         if not any(found.action is Action.OPENED for found in corrections):
             return corrections
         try:
-            muted: Collection[str] = self._api.muted(self._names(), self._clock.wall())
+            muted: Collection[str] = self._api.muted(self._opens, self._clock.wall())
         except Unanswered as error:
             unopened = f"Not opening missed alerts of {self._settings.source}: Alertmanager {error.url}: {error}"
             self.conditions.report("groups", unopened)

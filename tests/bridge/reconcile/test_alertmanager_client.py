@@ -181,20 +181,30 @@ def test_unreadable_version_counts_as_old(strange):
     assert status(STATUS | strange)[2] == 300.0
 
 
+@responses.activate
 @pytest.mark.parametrize(
-    ("config", "names"),
+    ("config", "senders"),
     [
-        ("receivers: [{name: x, webhook_configs: [{url: <secret>}]}, {name: y, slack_configs: [{}]}, {name: z}]", "yz"),
-        ("receivers: [{name: x, webhook_configs: []}, {webhook_configs: 5}, {name: 7}, null]", "x"),
+        ("receivers: [{name: x, webhook_configs: [{url: <secret>}]}, {name: y, slack_configs: [{}]}, {name: z}]", "x"),
+        ("receivers: [{name: y, webhook_configs: []}, {webhook_configs: 5}, {name: 7}, null]", ""),
         ("receivers: {name: x}", ""),
-        ("route: {receiver: x}", ""),
-        ("receivers: [", ""),
-        (None, ""),
+        ("route: {receiver: x}", None),
+        ("receivers: [", None),
+        (None, None),
     ],
 )
-def test_receivers_without_a_webhook_are_known_from_the_configuration(config, names):
+def test_alertmanager_without_a_webhook_for_our_receiver_is_another_one(config, senders):
     """A configuration that is not shown, as by some services, says nothing about any receiver."""
-    assert status(STATUS | {"config": {"original": config}})[3] == set(names)
+    given(STATUS | {"config": {"original": config}})
+    api = AlertmanagerApi(settings())
+    unknown, learned, other = (api.ask(NOW, names)[0] for names in ((), {"x", "old"}, {"y", "old"}))
+    api.close()
+    assert isinstance(unknown, Peer)
+    assert unknown.senders == (senders if senders is None else set(senders))
+    assert isinstance(learned, Unanswered) is (senders == "")
+    assert isinstance(other, Unanswered) is (senders is not None)
+    if isinstance(other, Unanswered):
+        assert str(other) == "another Alertmanager: its configuration has no webhook for receiver old or y"
 
 
 SILENCE = {"id": "s1", "createdBy": "jo", "comment": "deploy", "endsAt": "2033-11-14T22:00:00.123Z"}

@@ -78,8 +78,9 @@ class Alertmanagers:
             raise self.silenced
         return self.silenced
 
-    def ask(self, now):
+    def ask(self, now, names):
         del now
+        self.names = names
         self.questions += 1
         self.asked()
         return self.says
@@ -346,13 +347,32 @@ def test_receiver_that_lost_its_webhook_opens_nothing(bench):
     """The route that once sent everything to us now leads to a chat; a peer with the former configuration counts."""
     bench.reconciler = bench.make(settings(receiver=None))
     bench.webhook(alert("a"), name="default")
-    found, others = listed("chat", receivers=["default"]), frozenset({"default", "other"})
-    bench.alertmanagers.says = [peer(found, listed("a"), without_webhook=others), peer(without_webhook=others)]
+    found, senders = listed("chat", receivers=["default"]), frozenset({"critical"})
+    bench.alertmanagers.says = [peer(found, listed("a"), senders=senders), peer(senders=senders)]
     bench.turn(3)
     assert bench.open() == ["prod:a"]
+    assert bench.alertmanagers.names == {"default"}
     bench.alertmanagers.says[1] = peer()
     bench.turn(2)
     assert bench.open() == ["prod:a", "prod:chat"]
+
+
+@pytest.mark.parametrize(("changes", "closes"), [({}, False), ({"firing": False}, True), ({"heard": 400}, True)])
+def test_alertmanagers_without_the_watchdog_that_arrives_close_nothing(bench, caplog, changes, closes):
+    """It reaches us through another Alertmanager, such as the one of which this is a copy."""
+    bench.webhook(alert("gone"))
+    bench.now += 120 - changes.get("heard", 0)
+    beat = replace(alert("Watchdog"), firing=changes.get("firing", True))
+    bench.outbox.ingest.accept([SETTINGS.notification(heartbeats=(beat,))], bench.now)
+    bench.now += changes.get("heard", 0)
+    bench.alertmanagers.says = [peer(listed("other")), peer()]
+    bench.turn(2)
+    assert bench.open() == (["prod:other"] if closes else ["prod:gone", "prod:other"])
+    unclosed = "Not closing unlisted alerts of prod: no Alertmanager lists the watchdog that arrives"
+    assert (unclosed in caplog.text) is not closes
+    bench.alertmanagers.says = [peer(listed("other")), peer(listed("Watchdog"))]
+    bench.turn(2)
+    assert bench.open() == ["prod:other"]
 
 
 def test_a_quoted_name_is_read_as_it_was_written():

@@ -35,7 +35,6 @@ _STUMBLED: Final = 500
 """BigPanda's status if an event makes it fail; other failures look like an outage at first."""
 _PATIENCE: Final = 6
 """Failures in a row, about half a minute, after which those too are blamed on the events."""
-_MOST_AVOIDED: Final = 10_000
 _APART: Final = 2.0
 """Seconds between resolving at an old destination and resending to the new one."""
 _CLOCK_STEP: Final = 2.0
@@ -135,8 +134,8 @@ class Delivery(PeriodicThread):
             return _IDLE if due is None else min(_IDLE, due - now)
         lease = self._settings.timeout * _LEASES
         most = min(self._isolation.width, self._limiter.allowance())
-        # Events that failed or were rejected by themselves say less than others. Bounded, as each is an SQL variable.
-        avoid = [*self._isolation.failed_alone, *self._refusals.alone][-_MOST_AVOIDED:]
+        # Events that failed or were rejected by themselves say less than others.
+        avoid = self._isolation.failed_alone.union(self._refusals.alone)
         claimed = self._outbox.queue.claim(most, now, lease, avoid=avoid, probe=probe)
         self._lease_ends = steady + lease
         poison = [one for one in claimed if self._isolation.is_poison(one.id)]

@@ -43,25 +43,25 @@ class Alerts(Repository):
 
     def states(self, keys: Sequence[str]) -> dict[str, AlertState]:
         """Return the states of these keys, as far as known."""
-        these, names = self._database.among(alert_states.c.key), self._database.names(keys)
+        these = self._database.among(alert_states.c.key, keys)
         with self._database.read() as connection:
-            return {state.key: state for state in states(connection, these, **names)}
+            return {state.key: state for state in states(connection, these)}
 
     def of_alerts(self, alerts: Sequence[Alert]) -> dict[str, AlertState]:
         """Return the states that these alerts of a sender belong to, by the alert's key, as far as known."""
-        own, these = self._database.names([alert.key for alert in alerts]), self._database.among(alert_states.c.key)
-        shared = select(members.c.member, members.c.key).where(self._database.among(members.c.member))
+        own = self._database.among(members.c.member, [alert.key for alert in alerts])
         with self._database.read() as connection:
-            owners = {row.member: row.key for row in connection.execute(shared, own)}
+            shared = connection.execute(select(members.c.member, members.c.key).where(own))
+            owners = {row.member: row.key for row in shared}
             wanted = {one for alert in alerts for one in (alert.key, alert.identity, owners.get(alert.key, "")) if one}
-            names = self._database.names(sorted(wanted))
-            found = {state.key: state for state in states(connection, these, **names)}
+            these = self._database.among(alert_states.c.key, wanted)
+            found = {state.key: state for state in states(connection, these)}
         return {alert.key: found[key] for alert in alerts if (key := identity_key(alert, owners, found)) in found}
 
     def heard_at(self, keys: Sequence[str]) -> dict[str, float]:
         """Return when each of these keys was last repeated, if that is recorded."""
-        query = select(last_heard).where(self._database.among(last_heard.c.key))
-        return {row.key: row.at for row in self._rows(query, **self._database.names(keys))}
+        query = select(last_heard).where(self._database.among(last_heard.c.key, keys))
+        return {row.key: row.at for row in self._rows(query)}
 
     def note_heard(self, keys: Sequence[str], now: float) -> None:
         """Record these keys as still firing, without a webhook."""
@@ -81,15 +81,15 @@ class Alerts(Repository):
             return _search(connection, query, [word.casefold() for word in words[:MOST_WORDS]], request)
 
 
-def states(connection: Connection, *conditions: ColumnElement[bool], **bound: object) -> list[AlertState]:
+def states(connection: Connection, *conditions: ColumnElement[bool]) -> list[AlertState]:
     """Return the known states that meet all conditions, by key, with their members."""
     known = select(*columns(alert_states, AlertState)).where(alert_states.c.status != "")
     query = known.where(*conditions).order_by(alert_states.c.key)
     # Before their members: if another replica changes both in between, the old `updated_at` shows that it did.
-    found = [state_of(**row._asdict()) for row in connection.execute(query, bound)]
+    found = [state_of(**row._asdict()) for row in connection.execute(query)]
     shared: dict[str, dict[str, Member]] = {}
     keys = query.with_only_columns(alert_states.c.key).order_by(None)
-    for row in connection.execute(select(members).where(members.c.key.in_(keys)), bound):
+    for row in connection.execute(select(members).where(members.c.key.in_(keys))):
         shared.setdefault(row.key, {})[row.member] = Member(alert_of(row.alert), Status(row.status))
     return [replace(state, members=shared[state.key]) if state.key in shared else state for state in found]
 

@@ -2,12 +2,12 @@
 
 import os
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager, suppress
 from copy import copy
 from operator import attrgetter
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Self, TypeVar
 
 import msgspec
 from sqlalchemy import (
@@ -17,7 +17,6 @@ from sqlalchemy import (
     Dialect,
     Double,
     Engine,
-    Text,
     any_,
     bindparam,
     cast,
@@ -76,6 +75,9 @@ _CLIENT = {
     # A server that vanishes with a statement under way would be waited for for two hours.
     "tcp_user_timeout": 10_000, "keepalives_idle": 5, "keepalives_interval": 2, "keepalives_count": 3,
 }  # fmt: skip
+
+
+T = TypeVar("T")
 
 
 class Database:
@@ -215,15 +217,16 @@ class Database:
         replaced = {column.key: made.excluded[column.key] for column in table.c if column.key not in index}
         return made.on_conflict_do_update(index_elements=index, set_=replaced)
 
-    def among(self, column: ColumnElement[str]) -> ColumnElement[bool]:
-        """Return the condition that a column is one of the bound `names`: one parameter for any number of them."""
+    def among(self, column: ColumnElement[T], values: Collection[T] | None = None) -> ColumnElement[bool]:
+        """Return the condition that a column has one of these values, or of the bound `names`: always one parameter."""
+        given = {} if values is None else {"value": self.names(values)["names"], "unique": True}
         if self.postgresql:
-            return column == any_(bindparam("names", type_=ARRAY(Text)))
-        return column.in_(select(func.json_each(bindparam("names")).table_valued("value").c.value))
+            return column == any_(bindparam("names", type_=ARRAY(column.type), **given))
+        return column.in_(select(func.json_each(bindparam("names", **given)).table_valued("value").c.value))
 
-    def names(self, names: Sequence[str]) -> dict[str, object]:
-        """Return the parameters of a statement with `among`."""
-        return {"names": list(names) if self.postgresql else msgspec.json.encode(names).decode()}
+    def names(self, names: Collection[object]) -> dict[str, Any]:
+        """Return the parameters of a statement with `among` that was built without values."""
+        return {"names": list(names) if self.postgresql else msgspec.json.encode(list(names)).decode()}
 
 
 def location(url: str) -> URL:

@@ -35,7 +35,7 @@ class DeadLetters(Repository):
 
     def oldest(self, ids: Sequence[int] | None = None) -> list[DeadLetter]:
         """Return dead letters (None: all), the oldest first."""
-        chosen = dead if ids is None else dead & events.c.id.in_(ids)
+        chosen = dead if ids is None else dead & self._database.among(events.c.id, ids)
         return self._all(select(*columns(events, DeadLetter)).where(chosen).order_by(events.c.id), DeadLetter)
 
     def page(self, request: PageRequest) -> Page[DeadLetter]:
@@ -52,7 +52,7 @@ class DeadLetters(Repository):
         pointless by a newer event of their alert, or by a mapping that no longer sends them; `unknown`: kept, because
         their receiver is no longer configured.
         """
-        chosen = dead if ids is None else dead & events.c.id.in_(ids)
+        chosen = dead if ids is None else dead & self._database.among(events.c.id, ids)
         query = (
             select(events, alert_states.c.seq.label("newest"))
             .join(alert_states, alert_states.c.key == events.c.key)
@@ -71,7 +71,7 @@ class DeadLetters(Repository):
 
         They stay in the history.
         """
-        chosen = update(events).where(dead, events.c.id.in_(ids) | (events.c.id <= up_to))
+        chosen = update(events).where(dead, self._database.among(events.c.id, ids) | (events.c.id <= up_to))
         return self._change(chosen.values(state="discarded", closed_at=now))
 
 

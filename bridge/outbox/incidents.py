@@ -151,10 +151,10 @@ class IncidentMerge:
         others = (incidents.c.source == after.source) & (incidents.c.id != after.id) & incidents.c.active
         listed = self._connection.execute(select(incidents.c["keys"]).where(others, incidents.c.heard_at > 0)).scalars()
         elsewhere = {key for keys in listed for key in json.loads(keys)}
-        these, names = self._database.among(alert_states.c.key), self._database.names(after.keys)
+        these = self._database.among(alert_states.c.key, after.keys)
         still = {
             one.key: one
-            for one in states(self._connection, these, **names)
+            for one in states(self._connection, these)
             if one.open and one.key not in elsewhere and fires_still(one.queued_at, one.ended_at, after, self._now)
         }
         outcome.closed_manually.update(one.alert.source for one in still.values())

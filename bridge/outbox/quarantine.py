@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from sqlalchemy import Connection, delete, func, insert, select
+from sqlalchemy import Connection, delete, func, insert, select, true
 
 from bridge.domain.alert import UnreadableAlert, clean
 from bridge.outbox.repository import Page, PageRequest, Repository, columns
@@ -36,8 +36,8 @@ class Quarantine(Repository):
 
     def oldest(self, ids: Sequence[int] | None = None) -> list[Quarantined]:
         """Return quarantined bodies (None: all), the oldest first."""
-        query = select(*columns(quarantine, Quarantined)).order_by(quarantine.c.id)
-        return self._all(query if ids is None else query.where(quarantine.c.id.in_(ids)), Quarantined)
+        chosen = true() if ids is None else self._database.among(quarantine.c.id, ids)
+        return self._all(select(*columns(quarantine, Quarantined)).where(chosen).order_by(quarantine.c.id), Quarantined)
 
     def page(self, request: PageRequest) -> Page[Quarantined]:
         """Return a page of quarantined bodies, the oldest first, cut."""
@@ -46,7 +46,8 @@ class Quarantine(Repository):
 
     def discard(self, ids: Sequence[int], *, up_to: int = 0) -> int:
         """Delete these bodies, and all up to an id, the last one that the user saw; return the number deleted."""
-        return self._change(delete(quarantine).where(quarantine.c.id.in_(ids) | (quarantine.c.id <= up_to)))
+        chosen = self._database.among(quarantine.c.id, ids) | (quarantine.c.id <= up_to)
+        return self._change(delete(quarantine).where(chosen))
 
 
 def put(connection: Connection, receiver: str, source: str, found: Sequence[UnreadableAlert], now: float) -> None:

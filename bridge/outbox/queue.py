@@ -55,12 +55,12 @@ class Queue(Repository):
         Critical first, then resolutions, then the rest, the oldest first within each. `avoid`: events to claim only if
         no other is due. `probe`: claim those that differ most from these, with another app_key if there is one.
         """
-        other, avoided, due = events.alias(), events.c.id.in_(avoid), self._due(now)
+        other, avoided, due = events.alias(), self._database.among(events.c.id, avoid), self._due(now)
         order: tuple[ColumnElement[Any], ...] = sending_order
         if avoid:  # otherwise an index has the order
             order = (avoided, *sending_order)
         if probe:
-            alike = events.c.app_key.in_(select(other.c.app_key).where(other.c.id.in_(avoid)))
+            alike = events.c.app_key.in_(select(other.c.app_key).where(self._database.among(other.c.id, avoid)))
             order = (alike, avoided, *(column.desc() for column in sending_order))
         with self._database.write() as connection:
             app_key = connection.execute(select(events.c.app_key).where(*due).order_by(*order).limit(1)).scalar()
@@ -107,7 +107,7 @@ class Queue(Repository):
 
     def revive(self, ids: Sequence[int]) -> int:
         """Queue dead letters again unchanged, because the destination was at fault. Returns their number."""
-        buried = update(events).where(events.c.id.in_(ids), events.c.state == "dead")
+        buried = update(events).where(self._database.among(events.c.id, ids), events.c.state == "dead")
         return self._change(buried.values(state="waiting", closed_at=None))
 
     def set_app_key(self, receiver: str, source: str, app_key: str, destination: str) -> None:

@@ -40,10 +40,10 @@ class Repository:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    def _rows(self, query: Select[Any], **bound: object) -> Sequence[Any]:
+    def _rows(self, query: Select[Any]) -> Sequence[Any]:
         """Return all rows of a query."""
         with self._database.read() as connection:
-            return connection.execute(query, bound).all()
+            return connection.execute(query).all()
 
     def _all(self, query: Select[Any], made: Callable[..., T]) -> list[T]:
         """Return what is `made` of the columns of each row of a query."""

@@ -277,6 +277,21 @@ def test_dead_letter_is_discarded(outbox):
     ) == (1, 0, [])
 
 
+def test_more_ids_than_a_statement_has_variables(outbox):
+    """A command line holds a hundred thousand of them, PostgreSQL's protocol 65,535 variables."""
+    accept(outbox, alert())
+    (claimed,) = claim(outbox)
+    outbox.queue.bury(claimed, "no", T0)
+    outbox.set_aside("alertmanager", "prod", "not JSON", "{", T0)
+    ids = range(70_000)
+    assert outbox.queue.revive(ids) == 1
+    (claimed,) = outbox.queue.claim(9, T0, 60, avoid=ids, probe=True)
+    outbox.queue.bury(claimed, "no", T0)
+    letters, quarantine = outbox.dead_letters, outbox.quarantine
+    assert letters.requeue(ids, {}, T0)["unknown"] == [one.id for one in letters.oldest(ids)] == [claimed.id]
+    assert (letters.discard(ids, T0), len(quarantine.oldest(ids)), quarantine.discard(ids)) == (1, 1, 1)
+
+
 def test_unreadable_body_or_alert_is_quarantined_with_its_reason(outbox):
     """Up to a maximal size."""
     outbox.set_aside("alertmanager", "prod", "not JSON", "\0\ud800" + "x" * 2_000_000, T0)

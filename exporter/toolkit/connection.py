@@ -161,7 +161,7 @@ class Connection(HttpToolsProtocol):
             if len(self.headers) >= HEADERS:
                 self.refuse(431, f"more than {HEADERS} headers")
                 raise ValueError  # the parser stops, and uvicorn responds as to its own errors
-            super().on_header(name, value)
+            super().on_header(name, value.rstrip(b" \t"))  # the parser leaves white space at the end
 
     def on_headers_complete(self) -> None:
         """Start handling the request."""
@@ -170,6 +170,9 @@ class Connection(HttpToolsProtocol):
             self.expect_100_continue = False
         if len(self.pipeline) >= PIPELINED:
             self.refuse(503, f"more than {PIPELINED} pipelined requests")
+            raise ValueError  # as above
+        if b"#" in self.url:
+            self.refuse(400, "fragment in the request target")
             raise ValueError  # as above
         super().on_headers_complete()
         if self.state != "busy":
@@ -183,6 +186,7 @@ class Connection(HttpToolsProtocol):
     def on_message_complete(self) -> None:
         """Mark the request as complete."""
         self.in_body, self._whole = False, self.cycle
+        self.cycle.keep_alive &= self.parser.should_keep_alive()  # the parser obeys a trailer and drops what follows
         self.registry.move(self, "busy")
         super().on_message_complete()
 

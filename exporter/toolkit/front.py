@@ -36,7 +36,7 @@ LARGE = 4_000_000
 """Bytes from which bodies are handled one at a time."""
 THREADS, QUEUED = 16, 512
 ERROR, FAILURE, UNAVAILABLE = 400, 500, 503
-_HOST = re.compile(rb"[A-Za-z0-9._~!$&'()*+;=%:\[\]-]*")
+_HOST = re.compile(rb"(\[[A-Za-z0-9._~%:-]+\]|[A-Za-z0-9._~!$&'()*+;=%-]*)(:\d{0,5})?")
 _LENGTH = re.compile(rb"\d{1,18}")
 _log = logging.getLogger(__name__)
 
@@ -259,7 +259,7 @@ def problem_of(version: str, headers: Headers) -> str:
     if version not in {"1.0", "1.1"}:
         return "not HTTP/1.1"
     hosts, lengths, codings = (
-        [value.strip(b" \t") for name, value in headers if name == wanted]
+        [value for name, value in headers if name == wanted]
         for wanted in (b"host", b"content-length", b"transfer-encoding")
     )
     if len(hosts) > 1 or (not hosts and version == "1.1"):

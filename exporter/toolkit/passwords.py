@@ -65,7 +65,7 @@ def credentials(authorization: bytes) -> tuple[str, bytes | None]:
     if scheme.lower() != b"basic":
         return "", None
     try:
-        name, colon, password = base64.b64decode(encoded, validate=True).partition(b":")
+        name, colon, password = base64.b64decode(encoded.lstrip(b" "), validate=True).partition(b":")
     except binascii.Error:
         return "", None
     return name.decode("utf-8", "replace"), password if colon and b"\0" not in password else None

@@ -53,6 +53,7 @@ LEGAL = {
     "an extension of the last chunk": (CHUNKED + b"3\r\nabc\r\n0;last\r\n\r\n", 1),
     "trailers": (CHUNKED + b"3\r\nabc\r\n0\r\nX: y\r\nZ: 0\r\n\r\n", 1),
     "trailers that are headers": (CHUNKED + b"3\r\nabc\r\n0\r\nHost: y\r\nExpect: x\r\n\r\n" + GET, 2),
+    "white space after a value": (BEGUN + b"Content-Length: 3 \t\r\n\r\nabc" + GET, 2),
     "zeros before the size": (CHUNKED + b"0003\r\nabc\r\n000\r\n\r\n", 1),
     "upper case": (
         BEGUN + b"TRANSFER-ENCODING:\t Chunked \r\n\r\n" + chunk(b"x" * 26, b"%X") + b"0\r\n\r\n",
@@ -61,6 +62,8 @@ LEGAL = {
     "two at once": (GET + GET, 2),
     "chunks, and the next request": (CHUNKED + chunk(b"abc") + b"0\r\n\r\n" + GET, 2),
     "leave to send": (BEGUN + b"Expect: 100-continue\r\nContent-Length: 3\r\n\r\nabc", 1),
+    "an IPv6 address as Host": (b"GET /-/healthy HTTP/1.1\r\nHost: [::1]:80\r\n\r\n", 1),
+    "a Host without its port": (b"GET /-/healthy HTTP/1.1\r\nHost: x:\r\n\r\n", 1),
     "an absolute form": (b"GET http://x/-/healthy HTTP/1.1\r\n" + HOST + b"\r\n", 1),
     "blank lines before": (b"\r\n\r\n" + GET, 1),
     "a value of other letters": (BEGUN + b"X: \xe9\xff\r\nY:\r\n\r\n", 1),
@@ -112,6 +115,12 @@ BROKEN = {
     "no Host": b"GET /-/healthy HTTP/1.1\r\n\r\n",
     "a Host of two words": b"GET /-/healthy HTTP/1.1\r\nHost: x y\r\n\r\n",
     "a Host with a path": b"GET /-/healthy HTTP/1.1\r\nHost: x/y\r\n\r\n",
+    **{
+        f"a Host of {host!r}": b"GET /-/healthy HTTP/1.1\r\nHost: " + host + b"\r\n\r\n"
+        for host in (b"x:y", b"::1", b"[::1", b"]x[", b"x:1:2", b"[::1]x")
+    },
+    "a fragment": GET.replace(b"healthy", b"healthy#x"),
+    "a fragment of the query": GET.replace(b"healthy", b"healthy?a=b#x") + RELOAD,
     "bare LFs": GET.replace(b"\r\n", b"\n"),
     "HTTP/1.2": GET.replace(b"1.1", b"1.2"),
     "HTTP/2.0": GET.replace(b"1.1", b"2.0"),
@@ -218,23 +227,27 @@ def test_same_bytes_as_a_real_request_are_answered(program):
 
 
 def test_100_continue_is_not_sent_to_http_1_0(program):
-    """Only HTTP/1.1 knows it."""
+    """Only HTTP/1.1 knows it, whatever white space follows it."""
     address, _ = program
     for version, expected in ((b"1.1", b"HTTP/1.1 100"), (b"1.0", b"HTTP/1.1 200")):
         with socket.create_connection(address, 30) as sock:
-            head = (
-                b"GET /-/healthy HTTP/" + version + b"\r\nHost: x\r\nExpect: 100-continue\r\nContent-Length: 3\r\n\r\n"
-            )
+            head = b"GET /-/healthy HTTP/%b\r\nHost: x\r\nExpect: 100-continue \r\nContent-Length: 3\r\n\r\n" % version
             sock.sendall(head)
             if version == b"1.0":
                 sock.sendall(b"abc")
             assert sock.recv(12) == expected
 
 
-def test_connection_close_ends_the_connection(program):
-    """`Connection: Close`, in any case."""
+@pytest.mark.parametrize("closing", [BEGUN + b"Connection: Close\r\n\r\n", CHUNKED + b"0\r\nConnection: close\r\n\r\n"])
+def test_connection_close_ends_the_connection(program, closing):
+    """`Close` in any case, also as a trailer: the parser reads nothing after it."""
     address, reloads = program
-    assert answers(address, BEGUN + b"Connection: Close\r\n\r\n" + RELOAD) == [200]
+    with socket.create_connection(address, 30) as sock:
+        sock.sendall(closing)
+        head = b"".join(iter(partial(sock.recv, 65536), b""))
+    assert head.startswith(b"HTTP/1.1 200 ")
+    assert b"connection: close" in head
+    assert answers(address, closing + RELOAD) == [200]
     assert reloads == []
 
 

@@ -178,5 +178,5 @@ def test_repeated_authorization_headers_are_rejected(guarded):
 
 
 def test_user_name_may_contain_anything_but_a_colon():
-    """A password may contain colons too."""
-    assert credentials(b"Basic " + base64.b64encode("ä b:c:d".encode())) == ("ä b", b"c:d")
+    """A password may contain colons too; several spaces may follow the scheme."""
+    assert credentials(b"Basic  " + base64.b64encode("ä b:c:d".encode())) == ("ä b", b"c:d")

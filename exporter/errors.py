@@ -20,17 +20,21 @@ class Refused(PollError):
     reason = "auth"
 
 
-class RateLimited(PollError):
-    """429; `retry_after` holds the seconds that the vendor asked for, or None."""
-
-    reason = "rate_limited"
+class Unavailable(PollError):
+    """The vendor may say when it takes requests again: `retry_after` holds the seconds, or None."""
 
     def __init__(self, message: str, retry_after: float | None = None) -> None:
         super().__init__(message)
         self.retry_after = retry_after
 
 
-class ServerError(PollError):
+class RateLimited(Unavailable):
+    """429."""
+
+    reason = "rate_limited"
+
+
+class ServerError(Unavailable):
     """5xx: the vendor is having problems."""
 
     reason = "server_error"

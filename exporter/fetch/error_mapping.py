@@ -25,5 +25,5 @@ def check(request: Get, response: Response) -> None:
         case 4:
             raise ClientError(f"{status}")
         case 5:
-            raise ServerError(f"{status}")
+            raise ServerError(f"{status}", retry_after(response.headers, response.at))
     raise Malformed(f"status {status}")

@@ -231,6 +231,7 @@ DAY = "Thu, 01 Jan 1970"
         (429, {"retry-after": "1x"}, RateLimited, None),
         (500, {}, ServerError, None),
         (599, {}, ServerError, None),
+        (503, {"retry-after": "30"}, ServerError, 30),
         (204, {}, Malformed, None),
         (999, {}, Malformed, None),
     ],

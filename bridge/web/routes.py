@@ -19,12 +19,12 @@ def route(path: str, receivers: Mapping[tuple[str, str], ReceiverSettings], max_
         case ["webhooks", "alerts_api" as receiver, source, "data", "v2", "alerts"]:
             rest = "/data/v2/alerts"
         case ["webhooks", *_]:
-            return Route(path=path, found=False)
+            return Route(path=path, missing="not found")
         case _:
             return management.route(f"/{'/'.join(parts)}", Lane.SIDE) or Route(path=path)
     settings = receivers.get((receiver, source))
     if settings is None:
-        return Route(path=path, found=False)
+        return Route(path=path, missing=f"no such receiver: {receiver}/{source}")
     return Route(
         path=f"/webhooks/{receiver}/{source}{rest}",
         lane=Lane.BRIEF,

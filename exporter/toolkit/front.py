@@ -59,13 +59,14 @@ class Lane(Enum):
 class Route:
     """How a request is handled, decided by its path before the body is read. `path`: the application's path for it.
 
-    `methods`: those allowed; if empty, the application decides. `admits`: whether the headers or the query hold the
-    path's own credentials; None: the web config's users apply. `receiver`: the receiver's name in the log.
+    `missing`: the message of a 404, "" if the path is served. `methods`: those allowed; if empty, the application
+    decides. `admits`: whether the headers or the query hold the path's own credentials; None: the web config's users
+    apply. `receiver`: the receiver's name in the log.
     """
 
     path: str
     lane: Lane = Lane.POOL
-    found: bool = True
+    missing: str = ""
     methods: tuple[str, ...] = ()
     admits: Callable[[Headers, bytes], bool] | None = None
     max_body: int = SMALL
@@ -158,8 +159,8 @@ class Front:
         if route.methods and scope["method"] not in route.methods:
             raise Rejected(405, "Method not allowed", (b"allow", ", ".join(route.methods).encode()))
         user = await self._user(route, headers, scope["query_string"])
-        if not route.found:
-            raise Rejected(404, "not found")
+        if route.missing:
+            raise Rejected(404, route.missing)
         body, held, counted = io.BytesIO(), 0, 0
         try:
             async for piece in self._body(route, headers, receive):

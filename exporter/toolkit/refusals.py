@@ -1,4 +1,4 @@
-"""Rejected requests: each is counted, and logged at most once a minute per reason and receiver."""
+"""Rejected requests: each is counted, and logged at most once a minute per reason, receiver and who rejected it."""
 
 import logging
 import time
@@ -35,13 +35,14 @@ class Refusals:
 
     def __init__(self, count: Callable[[Refusal], None], clock: Callable[[], float] = time.monotonic) -> None:
         self._count, self._clock = count, clock
-        self._logged: dict[tuple[str, str], tuple[float, int]] = {}
-        """By reason and receiver: when one was logged, and how many were not since."""
+        self._logged: dict[tuple[str, str, bool], tuple[float, int]] = {}
+        """By reason, receiver and who rejected it: when one was logged, and how many were not since."""
 
     def note(self, refusal: Refusal) -> None:
         """Count a refusal, and log it unless one like it was logged within the last minute."""
         self._count(refusal)
-        kind, now = (refusal.reason, refusal.receiver), self._clock()
+        # Webhooks for a receiver that is not configured are no page that strangers look for.
+        kind, now = (refusal.reason, refusal.receiver, refusal.by_application), self._clock()
         at, more = self._logged.get(kind, (-_EVERY, 0))
         if now - at < _EVERY:
             self._logged[kind] = at, more + 1

@@ -27,7 +27,7 @@ def route(path: str) -> Route:
     """Return how a path is served: those that Prometheus and probes request in the event loop."""
     if path == "/" or path.startswith(discovery.BELOW):
         return Route(path=path, methods=READ)
-    return management.route(path, Lane.LOOP) or Route(path=path, found=False)
+    return management.route(path, Lane.LOOP) or Route(path=path, missing="not found")
 
 
 def application(

@@ -59,7 +59,7 @@ def test_path_determines_limits_and_credentials():
     receivers = {("alertmanager", "prod"): BEARER, ("alertmanager", "bare"): bare}
     found = route("//webhooks/alertmanager//prod/", receivers, 7)
     assert (found.path, found.max_body, found.receiver) == ("/webhooks/alertmanager/prod", 7, "alertmanager/prod")
-    assert (found.methods, found.found, found.lane) == (("POST",), True, Lane.BRIEF)
+    assert (found.methods, found.missing, found.lane) == (("POST",), "", Lane.BRIEF)
     assert found.admits([(b"authorization", b"Bearer Tok 1")], b"")
     assert not found.admits([], b"")
     assert route("/webhooks/alertmanager/bare", receivers, 7).admits is None
@@ -72,4 +72,4 @@ def test_path_determines_limits_and_credentials():
         ("/", (), Lane.POOL),
     ]
     for path in ("/webhooks", "/webhooks/alertmanager", "/webhooks/alertmanager/other", "/webhooks/a/b/c"):
-        assert not route(path, receivers, 7).found
+        assert route(path, receivers, 7).missing

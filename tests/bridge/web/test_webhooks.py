@@ -405,14 +405,17 @@ def test_rejections_of_the_views_are_counted_and_logged(served, caplog):
         )
     assert requests.get(url, headers=BEARER, timeout=30).status_code == 405
     assert requests.get(url.removesuffix(PATH) + "/am-token", timeout=30).status_code == 404
+    unknown = requests.post(f"{url}uction", data=b"{}", timeout=30)
+    assert (unknown.status_code, unknown.text) == (404, "no such receiver: alertmanager/production\n")
     assert [
         served.front.value("http_refusals_total", reason=reason) for reason in ("unsupported", "method", "not_found")
-    ] == [3, 1, 1]
+    ] == [3, 1, 2]
     lines = [record.getMessage() for record in caplog.records]
     assert lines == [
         "Request for alertmanager/prod from 127.0.0.1 rejected (415): not application/json",
         "Request for alertmanager/prod from 127.0.0.1 rejected (405): Method not allowed",
         "Request from 127.0.0.1 rejected (404): Not Found",
+        "Request from 127.0.0.1 rejected (404): no such receiver: alertmanager/production",
     ]
 
 

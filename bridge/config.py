@@ -10,7 +10,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Self
 
-from pydantic import ByteSize, Field, ValidationError, field_validator, model_validator
+from pydantic import ByteSize, Field, ValidationError, ValidationInfo, field_validator, model_validator
 
 from bridge.receivers.alertmanager import Settings as AlertmanagerSettings
 from bridge.receivers.bigpanda import Settings as BigPandaSettings
@@ -18,7 +18,7 @@ from bridge.receivers.contract import sender, senders
 from bridge.receivers.settings import ReceiverSettings
 from exporter.toolkit import yaml_file
 from exporter.toolkit.config_sections import SectionList
-from exporter.toolkit.config_types import ConfigError, Duration, Secret, Section, problems, secret_keys
+from exporter.toolkit.config_types import ConfigError, Duration, Secret, Section, located, problems, secret_keys
 from exporter.toolkit.flags import Address
 from exporter.toolkit.http_settings import HeaderSecret, HttpClientSettings, HttpUrl
 
@@ -72,13 +72,16 @@ class Config(Section):
 
     @field_validator("database")
     @classmethod
-    def _known(cls, secret: Secret) -> Secret:
+    def _known(cls, secret: Secret, info: ValidationInfo) -> Secret:
         """Check that it is a supported URL. It is a secret, because it may contain a password."""
         url = secret.read()
         if not url.startswith(_FORMS):
             raise ValueError("not a supported database: write sqlite:////path/to/bridge.db or postgresql://…")
         if url.startswith(_FORMS[0]) and url.removeprefix(_FORMS[0]) in ("", ":memory:"):
             raise ValueError("must name a file: an in-memory database is lost with the process")
+        if url.startswith(_FORMS[0]) and not url.startswith("sqlite:////"):
+            # A command run in another directory would create an empty database there.
+            return Secret(f"{_FORMS[0]}{located(url.removeprefix(_FORMS[0]), info).absolute()}")
         return secret
 
     @property

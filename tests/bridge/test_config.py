@@ -162,7 +162,7 @@ def test_paths_are_relative_to_bridge_yml(tmp_path, monkeypatch):
     """At the top, in a receiver, among its headers and below, in any working directory."""
     (tmp_path / "s3cret").write_text("k3y\n")
     (tmp_path / "bridge.yml").write_text(
-        "database: sqlite:////var/lib/vendorwatch/bridge.db\n"
+        "database: sqlite:///bridge.db\n"
         "bigpanda: {app_key: app, token_file: s3cret}\n"
         "receivers:\n"
         "  - receiver: bigpanda\n"
@@ -172,6 +172,7 @@ def test_paths_are_relative_to_bridge_yml(tmp_path, monkeypatch):
     )
     monkeypatch.chdir("/")
     found = config.load(tmp_path / "bridge.yml")
+    assert found.database.read() == f"sqlite:///{tmp_path}/bridge.db"
     (panda,) = found.receivers
     secrets = [found.bigpanda.token, panda.headers["x-api-key"], panda.callback.api_key]
     assert [secret.read() for secret in secrets] == ["k3y"] * 3

@@ -8,7 +8,10 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any, Final
 
+from pydantic import ValidationError
+
 from bridge.commands import output
+from exporter.toolkit.config_types import Secret, problems
 from exporter.toolkit.http_client import HttpClient
 from exporter.toolkit.http_errors import ClientError, HttpError
 from exporter.toolkit.http_settings import HttpClientSettings, is_url
@@ -28,13 +31,13 @@ def send(arguments: Namespace) -> int:
         output.problem(f"send: --timeout: {arguments.timeout:g}: not a number of seconds that a clock can measure")
         return 1
     try:
-        token = Path(arguments.token_file).read_text(encoding="utf-8").strip()
+        token = Secret(file=Path(arguments.token_file)).read()
         settings = HttpClientSettings.model_validate({"ca_file": arguments.ca_file})
-    except (OSError, UnicodeDecodeError):
-        output.problem(f"send: --token-file: cannot read {arguments.token_file}")
+    except ValidationError as error:
+        output.problem(f"send: --ca-file: {problems(error)[0].removeprefix('ca_file: ')}")
         return 1
-    except ValueError:
-        output.problem(f"send: --ca-file: cannot use {arguments.ca_file}: not PEM certificates")
+    except ValueError as error:
+        output.problem(f"send: --token-file: {error}")
         return 1
     url = arguments.url.rstrip("/").removesuffix(_PATH) + _PATH
     headers = {"Authorization": f"Bearer {token}", "Content-Type": "application/json"}

@@ -50,11 +50,12 @@ class Files:
         if (kind := filesystem(self.path.resolve(), mounts)) in _NETWORK:
             where = f"{self.path} is on a network file system ({kind})"
             raise ConfigError([f"database: {where}, where SQLite loses data"])
-        if os.statvfs(folder).f_flag & os.ST_RDONLY:
-            raise Unavailable("database: read-only")
-        # SQLite gives its log the same permissions, and reports problems with the file more clearly.
-        with suppress(OSError):
+        # SQLite gives its log the same permissions. Its own errors name neither the file nor the reason.
+        try:
             os.close(os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
+        except OSError as error:
+            raise Unavailable(f"database: cannot open {self.path}: {error.strerror}") from None
+        with suppress(OSError):
             if self.path.stat().st_mode & 0o077:
                 self.path.chmod(0o600)
 

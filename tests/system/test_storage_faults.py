@@ -192,4 +192,6 @@ def test_read_only_file_system_is_one_line_at_start(station, tmp_path):
     tool(station, "dead-letters", "list")
     prepare = 'mount --bind "$0" "$0" && mount -o remount,bind,ro "$0"'
     needs_mounts(folder, prepare)
-    assert "database: read-only" in refuses_to_start(station, alone(prepare, folder, *python("bridge")))
+    assert f"database: cannot open {folder}/bridge.db: Read-only file system" in refuses_to_start(
+        station, alone(prepare, folder, *python("bridge"))
+    )

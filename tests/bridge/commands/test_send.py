@@ -121,12 +121,14 @@ def test_unreachable_bridge_fails_after_the_timeout(send):
     ("url", "more", "output"),
     [
         ("nowhere", (), "send: --url: not a URL"),
-        ("http://127.0.0.1:1", ("--token-file=/nowhere",), "send: --token-file: cannot read /nowhere"),
+        ("http://127.0.0.1:1", ("--token-file=/nowhere",), "send: --token-file: cannot read /nowhere: No such file"),
+        ("http://127.0.0.1:1", ("--token-file=/dev/null",), "send: --token-file: /dev/null is empty"),
         *(
             ("http://127.0.0.1:1", (f"--timeout={odd}",), f"send: --timeout: {odd}: not a number of seconds")
             for odd in ("nan", "inf", "1e+10", "0", "-1")
         ),
-        ("http://127.0.0.1:1", ("--ca-file=/nowhere",), "send: --ca-file: cannot use /nowhere"),
+        ("http://127.0.0.1:1", ("--ca-file=/nowhere",), "send: --ca-file: cannot read /nowhere: No such file"),
+        ("http://127.0.0.1:1", ("--ca-file=/dev/null",), "send: --ca-file: no certificate authority in PEM form"),
     ],
 )
 def test_invalid_arguments_are_one_line(send, url, more, output):

@@ -109,6 +109,12 @@ def test_missing_folder_is_named(tmp_path):
         Database(f"sqlite:///{tmp_path}/nowhere/bridge.db")
 
 
+def test_file_that_cannot_be_opened_is_named(tmp_path):
+    """With the reason, which SQLite would not say."""
+    with pytest.raises(Unavailable, match=f"^database: cannot open {tmp_path}: Is a directory$"):
+        Database(f"sqlite:///{tmp_path}")
+
+
 def test_network_file_system_is_an_error(tmp_path, monkeypatch):
     """SQLite's locks are not reliable there."""
     monkeypatch.setattr("bridge.outbox.sqlite_engine.filesystem", lambda *_: "nfs4")

@@ -35,6 +35,7 @@ from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
 from bridge.errors import Unavailable
 from bridge.outbox import schema, sqlite_engine
+from exporter.toolkit import postgresql_errors
 from exporter.toolkit.config_types import ConfigError
 
 LARGEST_RESERVE = 64_000_000
@@ -53,22 +54,6 @@ _SQLITE_WORDS = (
     ("malformed", "damaged"),
     ("not a database", "damaged"),
 )
-_POSTGRESQL_WORDS = {
-    "53100": "disk full", "55P03": "busy", "40P01": "busy", "40001": "busy", "57014": "busy", "25006": "read-only",
-    "42501": "permission denied", "42P01": "gone", "42703": "of another version, which a restart migrates",
-}  # fmt: skip
-_LIBPQ_WORDS = (
-    ("is read-only", "read-only"),
-    ("authentication failed", "refused: user or password"),
-    ("no password supplied", "refused: no password"),
-    ("does not exist", "no such database or user"),
-    ("too many", "no free connection"),
-    ("remaining connection slots", "no free connection"),
-    ("startup parameter", "behind a pooler that does not ignore options"),
-)
-"""libpq's messages → ours: a connection that fails has no code, and the message may contain parts of the URL."""
-_CONNECTION = ("", "08", "53", "57")
-"""Classes of PostgreSQL errors that mean it is unreachable or has no free connection."""
 _SESSION = "-c synchronous_commit=on -c lock_timeout=5s -c statement_timeout=30s"
 _CLIENT = {
     "connect_timeout": 5,
@@ -192,15 +177,10 @@ class Database:
             raise Unavailable("database: busy") from error
         except (DBAPIError, driver.Error) as error:
             cause = error.orig if isinstance(error, DBAPIError) else error
-            state = getattr(cause, "sqlstate", None) or ""
-            if isinstance(cause, tuple(wrong_again)) and state not in _POSTGRESQL_WORDS:
+            if isinstance(cause, tuple(wrong_again)) and not postgresql_errors.known(cause):
                 raise
-            if isinstance(cause, sqlite_engine.sqlite3.Error):
-                word = next((word for part, word in _SQLITE_WORDS if part in str(cause)), "failed")
-            else:
-                said = "" if state else str(cause)
-                otherwise = "not reached" if state[:2] in _CONNECTION else "failed"
-                word = _POSTGRESQL_WORDS.get(state) or next((w for part, w in _LIBPQ_WORDS if part in said), otherwise)
+            sqlite_word = next((word for part, word in _SQLITE_WORDS if part in str(cause)), "failed")
+            word = postgresql_errors.reason(cause) if self.postgresql else sqlite_word
             raise Unavailable(f"database: {word}") from error
 
     def clock(self, now: float) -> ColumnElement[float]:

@@ -11,6 +11,7 @@ from psycopg.conninfo import conninfo_to_dict
 from psycopg.rows import scalar_row
 
 from exporter.toolkit.config_types import ConfigError, Secret
+from exporter.toolkit.postgresql_errors import reason
 
 EVERY: Final = 1.0
 """Seconds between two writes of one snapshot, and so the delay of a follower."""
@@ -42,23 +43,6 @@ _TABLES: Final = """
     );
     ALTER TABLE vendorwatch_exporter_snapshots ALTER document SET STORAGE EXTERNAL
 """
-_STATES: Final = {
-    "28": "refused: user or password", "3D": "no such database", "42501": "permission denied", "53100": "disk full",
-    "25006": "read-only", "57014": "busy", "57P05": "idle for too long",
-}  # fmt: skip
-_WORDS: Final = (
-    ("authentication failed", "refused: user or password"),
-    ("no password supplied", "refused: no password"),
-    ("does not exist", "no such database or user"),
-    ("read-only", "read-only"),
-    ("certificate", "TLS: certificate"),
-    ("SSL", "TLS"),
-    ("timeout", "timeout"),
-    ("refused", "connection refused"),
-    ("resolve", "name not found"),
-    ("starting up", "starting up"),
-)
-"""libpq's messages → ours. Its own may contain parts of a mistyped URL, and so of the password."""
 AWAY: Final = frozenset({"timeout", "connection refused", "name not found", "starting up", "not reached"})
 """Reasons that alternate while a database is unavailable."""
 
@@ -193,6 +177,4 @@ def word(error: Exception) -> str:
     """Return the reason of an error, in words that reveal nothing of the URL."""
     if not isinstance(error, psycopg.Error):
         return error.strerror or "cannot be read" if isinstance(error, OSError) else str(error)
-    state = error.sqlstate or ""
-    known = _STATES.get(state) or _STATES.get(state[:2])
-    return known or next((reason for part, reason in _WORDS if part in str(error)), "not reached")
+    return reason(error)

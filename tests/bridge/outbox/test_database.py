@@ -234,7 +234,7 @@ def test_postgresql_restart_is_unavailable_once(postgresql_url):
         ("42501", "permission denied"),
         ("42P01", "gone"),
         ("42703", "of another version, which a restart migrates"),
-        ("53300", "not reached"),
+        ("53300", "no free connection"),
         ("57P01", "not reached"),
         ("XX001", "failed"),
     ],
@@ -318,7 +318,7 @@ def test_of_several_postgresql_servers_the_writable_one_is_used(postgresql_clust
 @pytest.mark.system
 def test_unreachable_postgresql_is_unavailable():
     """At the start as later."""
-    with pytest.raises(Unavailable, match=r"^database: not reached$"):
+    with pytest.raises(Unavailable, match=r"^database: connection refused$"):
         Database("postgresql://nobody@127.0.0.1:1/nothing")
 
 

@@ -10,11 +10,11 @@ from typing import Any, Final
 from bridge import starter
 from bridge.commands import alerts, check, dead_letters, incidents, quarantine, send, send_test
 from bridge.config import Config, load
-from bridge.domain.alert import clean
 from bridge.outbox.database import Database
 from bridge.outbox.outbox import Outbox
 from bridge.receivers.contract import senders
 from exporter.toolkit import flags
+from exporter.toolkit.text import valid
 
 DEFAULT_ADDRESS: Final = ("127.0.0.1", 9789)
 Run = Callable[[argparse.Namespace], int]
@@ -44,11 +44,11 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     group = _group(commands, "alerts", "open alerts: list, show, close, resend")
     _stored(group, "list", "list open alerts, the most urgent first", alerts.show_list)
     _stored(group, "show", "show one alert and its events", alerts.show).add_argument(
-        "key", type=clean, metavar="KEY", help=_KEY
+        "key", type=valid, metavar="KEY", help=_KEY
     )
     one = _stored(group, "close", "resolve alerts in BigPanda", alerts.close)
-    one.add_argument("keys", nargs="+", type=clean, metavar="KEY", help=_KEY)
-    _some_or_all(_stored(group, "resend", "send open alerts to BigPanda again", alerts.resend), "keys", "KEY", clean)
+    one.add_argument("keys", nargs="+", type=valid, metavar="KEY", help=_KEY)
+    _some_or_all(_stored(group, "resend", "send open alerts to BigPanda again", alerts.resend), "keys", "KEY", valid)
 
     group = _group(commands, "dead-letters", "events that BigPanda rejected: list, show, requeue, discard")
     _some_or_all(_stored(group, "requeue", "send them again", dead_letters.requeue), "ids", "ID", _id)
@@ -61,11 +61,11 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     group = _group(commands, "incidents", "BigPanda's incidents: list, resolve, comment")
     _stored(group, "list", "list them, the most urgent first", incidents.show_list)
     one = _stored(group, "resolve", "resolve one in BigPanda", incidents.resolve)
-    one.add_argument("id", type=clean, metavar="ID")
-    one.add_argument("--comment", metavar="TEXT", type=clean, default="", help="comment to show in BigPanda")
+    one.add_argument("id", type=valid, metavar="ID")
+    one.add_argument("--comment", metavar="TEXT", type=valid, default="", help="comment to show in BigPanda")
     one = _stored(group, "comment", "comment on one in BigPanda", incidents.comment)
-    one.add_argument("id", type=clean, metavar="ID")
-    one.add_argument("text", type=clean, metavar="TEXT")
+    one.add_argument("id", type=valid, metavar="ID")
+    one.add_argument("text", type=valid, metavar="TEXT")
     return parser.parse_args(arguments)
 
 

@@ -54,10 +54,3 @@ class UnreadableAlert:
 
     reason: str
     body: str
-
-
-def clean(text: str) -> str:
-    """Return the text without NUL and lone surrogates, which databases and strict JSON reject."""
-    if text.isascii() and "\0" not in text:
-        return text
-    return text.replace("\0", "\N{REPLACEMENT CHARACTER}").encode("utf-8", "replace").decode()

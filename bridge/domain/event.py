@@ -13,7 +13,8 @@ from functools import lru_cache
 
 import msgspec
 
-from bridge.domain.alert import Alert, clean
+from bridge.domain.alert import Alert
+from exporter.toolkit.text import valid
 
 LONGEST_NAME = 64
 LONGEST_VALUE = 512
@@ -117,7 +118,7 @@ def _members(alert: Alert, status: Status, mapping: EventMapping) -> dict[str, s
     members |= {name: _value(value) for name, value in alert.silence.items()}
     members |= {"incident_identifier": alert.key, "vendorwatch_key": alert.key[:LONGEST_VALUE], "status": status.value}
     described = (text for name in _DESCRIBING if (text := alert.annotations.get(name, "")).strip())
-    members["description"] = clean(next(described, alert.name or alert.key))[:LONGEST_DESCRIPTION]
+    members["description"] = valid(next(described, alert.name or alert.key))[:LONGEST_DESCRIPTION]
     members["primary_property"] = tags[primary, "label_"] if primary else "service"
     if not primary:
         members["service"] = alert.source
@@ -175,4 +176,4 @@ def _hashed(folded: str, name: str) -> str:
 
 
 def _value(text: str) -> str:
-    return clean(text)[:LONGEST_VALUE]
+    return valid(text)[:LONGEST_VALUE]

@@ -6,9 +6,10 @@ from typing import Final
 
 from sqlalchemy import Connection, delete, func, insert, select, true
 
-from bridge.domain.alert import UnreadableAlert, clean
+from bridge.domain.alert import UnreadableAlert
 from bridge.outbox.repository import Page, PageRequest, Repository, columns
 from bridge.outbox.schema import quarantine
+from exporter.toolkit.text import valid
 
 LARGEST_BODY: Final = 1_000_000
 """Most characters kept of a body."""
@@ -53,7 +54,7 @@ class Quarantine(Repository):
 def put(connection: Connection, receiver: str, source: str, found: Sequence[UnreadableAlert], now: float) -> None:
     """Put what is unreadable in a webhook into quarantine, deleting the oldest beyond its limit."""
     origin = {"receiver": receiver, "source": source, "received_at": now}
-    bodies = [(one.reason, clean(one.body[:LARGEST_BODY])) for one in found[:MOST_OF_ONE]]
+    bodies = [(one.reason, valid(one.body[:LARGEST_BODY])) for one in found[:MOST_OF_ONE]]
     if more := len(found) - len(bodies):
         reason, body = bodies[-1]
         bodies[-1] = f"{reason}, and {more} more in this webhook that are not kept", body

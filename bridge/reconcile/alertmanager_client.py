@@ -19,11 +19,12 @@ from urllib.parse import urlencode, urlsplit
 
 from bridge.delivery.answers import judge
 from bridge.delivery.http_api import HttpApi
-from bridge.domain.alert import Alert, clean
+from bridge.domain.alert import Alert
 from bridge.errors import DeliveryError, Unanswered, Unreadable
 from bridge.receivers.alertmanager import Settings, read
 from exporter.toolkit.config_types import seconds
 from exporter.toolkit.lenient import object_of, objects_of, time_of
+from exporter.toolkit.text import valid
 from exporter.toolkit.yaml_file import parse_foreign
 
 TIMEOUT: Final = 10.0
@@ -264,7 +265,7 @@ def silences(answer: Any) -> dict[str, Silence]:
     for entry in objects_of(answer):
         ends_at = time_of(entry.get("endsAt"))
         if ends_at is not None and isinstance(entry.get("id"), str):
-            by, comment = (clean(str(entry.get(name) or "")) for name in ("createdBy", "comment"))
+            by, comment = (valid(str(entry.get(name) or "")) for name in ("createdBy", "comment"))
             until = datetime.fromtimestamp(ends_at, UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
             found[entry["id"]] = Silence(by=by, until=until, comment=comment, ends_at=ends_at)
     return found

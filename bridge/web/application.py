@@ -33,7 +33,7 @@ def create_app(blueprints: Iterable[Blueprint]) -> Flask:
     @app.errorhandler(Exception)
     def unexpected(error: Exception) -> Response:
         _log.error("Request failed unexpectedly: %s %s", request.method, request.path, exc_info=error)
-        return plain(503, "not now; try again")
+        return plain(500, f"unexpected {type(error).__name__}: see the log")
 
     for blueprint in blueprints:
         app.register_blueprint(blueprint)

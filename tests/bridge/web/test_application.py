@@ -25,7 +25,7 @@ def client():
         ("post", "/fine", 405),
         ("get", "/fine/", 200),
         ("delete", "/fine", 405),
-        ("get", "/broken", 503),
+        ("get", "/broken", 500),
     ],
 )
 def test_errors_are_one_line_of_text(client, method, path, status):
@@ -33,6 +33,7 @@ def test_errors_are_one_line_of_text(client, method, path, status):
     answer = getattr(client, method)(path)
     assert answer.status_code == status
     assert b"tok-1" not in answer.data
+    assert (answer.data == b"unexpected RuntimeError: see the log\n") is (path == "/broken")
     if status != 200:
         assert answer.mimetype == "text/plain"
     if status == 405:

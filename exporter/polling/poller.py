@@ -150,10 +150,10 @@ class Poller:
         while not self._stopped:
             try:
                 self._step() if self._leading else self._follow()
-                # Log why the target as a whole fails, once per change, unless a request's failure was logged for it.
+                # Log why the target as a whole fails, once per change, unless a failure was logged for it already.
                 reason = target_health.failing(self.target, self.settings.max_age, self._clock())
-                logged = {"", self._failing, *(each.message for each in self.target.backoffs.values())}
-                if reason not in logged:
+                messages = (each.message for each in self.target.backoffs.values())
+                if reason not in {"", self._failing, self.target.last_error, *messages}:
                     _log.warning("%s: %s", self._name, reason)
                 self._failing = reason
             except Exception as error:  # noqa: BLE001  the loop must go on until the program stops

@@ -171,7 +171,7 @@ def test_before_the_first_round_there_are_no_series():
 def test_a_target_is_polled_and_its_metrics_served(started):
     """Status and details arrive, requests are counted by endpoint and outcome, and each change is published."""
     changes = []
-    poller = started(Collector(details=("d",)), on_change=changes.append)
+    poller = started(Collector(details=("d",)), on_change=changes.append, requests_per_minute=1200.0)
     eventually(lambda: {"status", "d"} <= set(value(poller)))
     eventually(lambda: poller.health().requests.get(("/status", "ok"), 0) >= 3)
     health = poller.health()
@@ -303,19 +303,37 @@ def test_probes_go_on_when_the_system_allows_no_more_threads(started, monkeypatc
 
 @pytest.mark.parametrize("where", ["requests", "update", "families", "the second family"])
 def test_exception_in_a_collector_does_not_stop_polling(started, caplog, monkeypatch, where):
-    """It is counted as malformed and logged with its place, without its message."""
+    """It is counted as malformed each time, and logged once with its place, without its message."""
     monkeypatch.setattr("exporter.polling.poller.AFTER_MISTAKE", 0.01)
     monkeypatch.setattr("exporter.polling.scheduler.FIRST", 0.01)
     collector = Collector()
     poller = started(collector)
     eventually(lambda: value(poller))
     collector.broken = where
-    eventually(lambda: poller.rendered(time.time(), list) == [] or "famil" not in where)
-    eventually(lambda: "malformed" in {outcome for _, outcome in poller.health().requests})
+
+    def failures():
+        assert poller.rendered(time.time(), list) == [] or "famil" not in where
+        return sum(count for (_, outcome), count in poller.health().requests.items() if outcome == "malformed")
+
+    eventually(lambda: failures() >= 3)
     collector.broken = ""
     eventually(lambda: value(poller) and poller.health().success)
+    assert len(caplog.records) == 1
     assert "unforeseen KeyError" in caplog.text
     assert "s3cret" not in caplog.text
+
+
+def test_a_collector_that_fails_is_left_alone_for_seconds(started, monkeypatch):
+    """A tight loop would fill the log and a core."""
+    rests, wait = [], threading.Event.wait
+    monkeypatch.setattr(
+        threading.Event, "wait", lambda self, timeout=None: rests.append(timeout) or wait(self, timeout)
+    )
+    collector = Collector()
+    collector.broken = "requests"
+    poller = started(collector)
+    eventually(lambda: 5.0 in rests)
+    assert poller.health().requests == {("requests", "malformed"): 1}
 
 
 def test_changed_credentials_end_the_pause_at_once(started, monkeypatch):
@@ -394,6 +412,16 @@ def test_the_state_survives_a_restart_with_its_age(started, tmp_path):
     later = Poller(settings(), Collector(), vendor, lambda: time.time() + 3600, lambda _poller: None, storage)
     assert later.rendered(time.time() + 3600, list) == []
     assert later.health().first_poll_ended is False
+
+
+@pytest.mark.parametrize(("settled", "assumed"), [(False, 20), (True, 0)])
+def test_a_killed_exporter_may_have_sent_more_than_it_stored(tmp_path, settled, assumed):
+    """So much counts as sent, the burst that it had saved; after a clean stop nothing does."""
+    place, collector = Directory(tmp_path), Collector()
+    budget = replace(Budget.start(400.0, 990.0), tokens=20.0, settled=settled)
+    Snapshot(place, settings(), collector).write(Target(knowledge=Known(), budget=budget), 990.0)
+    again = Poller(settings(requests_per_minute=400.0), collector, Vendor(), lambda: 990.0, lambda _poller: None, place)
+    assert again.health().budget_used_ratio == pytest.approx(assumed / 400)
 
 
 def test_snapshots_are_stored_while_running(started, tmp_path):

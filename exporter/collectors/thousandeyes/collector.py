@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 
 from exporter.collectors.contract import UNSEEN, Get, Request, Response
 from exporter.collectors.figures import counted, named
-from exporter.collectors.parts import ROUNDS_BEHIND, furthest
+from exporter.collectors.parts import furthest
 from exporter.metrics.families import Family
 from exporter.metrics.health import Figure
 
@@ -34,8 +34,7 @@ class Collector:
 
     def _groups(self, knowledge: Knowledge) -> dict[str, Group]:
         """Return the configured groups; one added to others that already have listings starts behind them."""
-        new = Group(rounds=furthest(knowledge.groups) - ROUNDS_BEHIND)
-        return {aid: knowledge.groups.get(aid, new) for aid in self.settings.groups()}
+        return {aid: knowledge.groups.get(aid, Group()) for aid in self.settings.groups()}
 
     def update(self, knowledge: Knowledge, request: Get, response: Response) -> Knowledge:
         """Return the knowledge after a response. Raises Malformed if the requested list is missing."""

@@ -13,7 +13,7 @@ from exporter.polling.postgresql import key
 from exporter.polling.rate_budget import Budget
 from exporter.polling.snapshots import Snapshot
 from exporter.polling.target_state import Target
-from exporter.toolkit.config_types import ConfigError, Secret
+from exporter.toolkit.config_types import Secret
 from tests.bench.account import knowledge, settings
 from tests.postgresql import Cluster, needed
 from tests.waiting import eventually
@@ -202,33 +202,3 @@ def test_user_without_create_rights_uses_existing_tables(url, member, postgresql
     with psycopg.connect(url, autocommit=True) as connection:
         connection.execute("DROP OWNED BY reader")
         connection.execute("DROP ROLE reader")
-
-
-@pytest.mark.parametrize(
-    "wrong",
-    [
-        "s3cret",
-        "sqlite:///s3cret",
-        "postgresql://v:s3cret%zz@h/d",
-        "postgresql://v:s3@cret@h/d",
-        "postgresql://v:s3/cret@h/d",
-        "postgresql://h/d?s3cret=1",
-    ],
-)
-def test_invalid_url_is_an_error_that_does_not_repeat_it(wrong):
-    """It shows the format instead."""
-    with pytest.raises(ConfigError, match="write it like postgresql://") as raised:
-        Leadership(Secret(wrong), "1/1")
-    message = str(raised.value)
-    assert "s3" not in message
-    assert "cret" not in message.replace("secret", "")
-
-
-def test_libpq_errors_are_replaced_with_our_own(caplog):
-    """Their text may contain parts of a URL."""
-    leadership = Leadership(Secret("postgresql://v:s3cret@127.0.0.1:1/s3cret"), "1/1")
-    leadership.start(lambda: None)
-    assert not leadership.leads()
-    leadership.stop()
-    assert "PostgreSQL unavailable (connection refused)" in caplog.text
-    assert "s3cret" not in caplog.text

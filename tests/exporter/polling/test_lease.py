@@ -1,0 +1,206 @@
+"""Who polls, and when, by the lease: with stand-ins for PostgreSQL and the clock, so that no server is needed."""
+
+import threading
+from types import SimpleNamespace
+
+import psycopg
+import pytest
+
+from exporter.polling import leadership
+from exporter.polling.leadership import Leadership
+from exporter.toolkit.config_types import ConfigError, Secret
+
+
+class Server:
+    """Has one lock, and counts the terms."""
+
+    holder = None
+    terms = 0
+
+
+class Database:
+    """One exporter's connection; `reply` is called for each statement and may hang or raise. `looked`: each check."""
+
+    term = None
+
+    def __init__(self, server):
+        self.server, self.reply, self.looked = server, lambda: None, threading.Semaphore(0)
+
+    def connect(self, _patience):
+        self.looked.release()
+        self.reply()
+        return self
+
+    def prepare(self, _connection):
+        """Nothing is missing."""
+
+    look = prepare
+
+    def lead(self, _connection):
+        self.looked.release()
+        if self.server.holder not in {None, self}:
+            return None
+        self.server.holder = self
+        self.server.terms += 1
+        return self.server.terms
+
+    def execute(self, _question):
+        self.looked.release()
+        self.reply()
+        return self
+
+    def fetchone(self):
+        return self.server.holder is self
+
+    def close(self):
+        if self.server.holder is self:
+            self.server.holder = None
+
+
+class Exporter(Leadership):
+    """Checks many times a second, and tells of each change."""
+
+    def __init__(self, server):
+        super().__init__(Secret("postgresql://h/d"), "1/1")
+        self.database, self.changes = Database(server), []
+        self.start(lambda: self.changes.append(self.leads()))
+
+    def settle(self):
+        """Wait until a check that began after now has ended."""
+        while self.database.looked.acquire(blocking=False):
+            pass
+        for _ in range(4):
+            assert self.database.looked.acquire(timeout=5)
+
+
+@pytest.fixture
+def clock(monkeypatch):
+    """Give the time, to be changed, as `clock.now`."""
+    found = SimpleNamespace(now=1000.0)
+    monkeypatch.setattr(leadership, "time", SimpleNamespace(monotonic=lambda: found.now))
+    monkeypatch.setattr(leadership, "LOOK_EVERY", 0.001)
+    return found
+
+
+@pytest.fixture
+def exporter(clock):
+    made = []
+
+    def begin(server):
+        made.append(Exporter(server))
+        return made[-1]
+
+    yield begin
+    for each in made:
+        each.database.reply = lambda: None
+        each.stop()
+
+
+def broken():
+    raise psycopg.OperationalError("timeout expired")
+
+
+def test_first_exporter_leads_at_once_and_a_second_follows(exporter, caplog):
+    """There is no earlier leader to wait for."""
+    caplog.set_level("INFO")
+    server = Server()
+    first, second = exporter(server), exporter(server)
+    second.settle()
+    assert (first.role(), second.role(), first.changes, second.changes) == ("leading", "following", [], [])
+    assert [record.message.partition(":")[0] for record in caplog.records] == ["leading", "following"]
+
+
+def test_a_leader_that_hangs_has_stopped_before_the_next_one_begins(exporter, clock, caplog):
+    """Its lease is seconds: for as long, and no longer, nobody polls."""
+    caplog.set_level("INFO")
+    server, goes_on = Server(), threading.Event()
+    first = exporter(server)
+    first.database.reply = goes_on.wait
+    assert first.database.looked.acquire(timeout=5)
+    server.holder = None
+    second = exporter(server)
+    assert (first.leads(), second.role()) == (True, "following")
+    seen = []
+    for _ in range(20):
+        clock.now += 0.25
+        second.settle()
+        seen.append((first.leads(), second.leads()))
+    goes_on.set()
+    assert (True, True) not in seen
+    assert seen[0] == (True, False)
+    assert seen[-1] == (False, True)
+    assert second.changes == [True]
+    assert "taking over" in caplog.text
+    first.settle()
+    assert (first.leads(), second.leads()) == (False, True)
+
+
+def test_a_leader_without_postgresql_stops_at_once_and_leads_again_later(exporter, clock, caplog):
+    """Another exporter may reach it. It says so once, and does not lead at once: another may have led meanwhile."""
+    server = Server()
+    only = exporter(server)
+    only.database.reply = broken
+    only.settle()
+    assert (only.role(), only.database.term, server.holder) == ("unavailable", None, None)
+    assert only.changes == [False]
+    assert [record.message for record in caplog.records] == [
+        "PostgreSQL unavailable (timeout): serving the last known data, not polling"
+    ]
+    only.database.reply = lambda: None
+    only.settle()
+    assert only.role() == "following"
+    clock.now += 5.0
+    only.settle()
+    assert (only.leads(), only.changes) == (True, [False, True])
+
+
+def test_a_lock_that_is_gone_ends_the_lead(exporter, caplog):
+    """A pooler gives each statement another session, and none keeps a lock."""
+    server = Server()
+    only = exporter(server)
+    server.holder = object()
+    only.settle()
+    assert not only.leads()
+    assert "the lock is gone: connect without a pooler" in caplog.text
+
+
+def test_a_slow_reply_confirms_the_lock_as_of_its_question(exporter, clock):
+    """When it arrives, the lock may be lost already."""
+    only = exporter(Server())
+
+    def late():
+        clock.now += 4.0
+
+    only.database.reply = late
+    only.settle()
+    assert not only.leads()
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        "s3cret",
+        "sqlite:///s3cret",
+        "postgresql://v:s3cret%zz@h/d",
+        "postgresql://v:s3@cret@h/d",
+        "postgresql://v:s3/cret@h/d",
+        "postgresql://h/d?s3cret=1",
+    ],
+)
+def test_invalid_url_is_an_error_that_does_not_repeat_it(wrong):
+    """It shows the format instead."""
+    with pytest.raises(ConfigError, match="write it like postgresql://") as raised:
+        Leadership(Secret(wrong), "1/1")
+    message = str(raised.value)
+    assert "s3" not in message
+    assert "cret" not in message.replace("secret", "")
+
+
+def test_libpq_errors_are_replaced_with_our_own(caplog):
+    """Their text may contain parts of a URL."""
+    leadership = Leadership(Secret("postgresql://v:s3cret@127.0.0.1:1/s3cret"), "1/1")
+    leadership.start(lambda: None)
+    assert not leadership.leads()
+    leadership.stop()
+    assert "PostgreSQL unavailable (connection refused)" in caplog.text
+    assert "s3cret" not in caplog.text

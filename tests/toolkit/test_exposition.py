@@ -2,7 +2,7 @@
 
 import pytest
 
-from exporter.toolkit.exposition import wants_gzip, wants_openmetrics
+from exporter.toolkit.exposition import unit_of, wants_gzip, wants_openmetrics
 
 PROMETHEUS = (
     "application/openmetrics-text;version=1.0.0;escaping=allow-utf-8;q=0.6,"
@@ -68,3 +68,18 @@ def test_format_follows_the_accept_header(accept, openmetrics):
 def test_gzip_follows_accept_encoding(accept_encoding, packed):
     """Unless the client prefers the uncompressed page."""
     assert wants_gzip(accept_encoding) is packed
+
+
+@pytest.mark.parametrize(
+    ("name", "unit"),
+    [
+        ("vendorwatch_poll_duration_seconds", "seconds"),
+        ("thousandeyes_test_loss_ratio", "ratio"),
+        ("vigilmon_certificate_expiry_days", "days"),
+        ("vigilmon_monitor_up", ""),
+        ("seconds", "seconds"),
+    ],
+)
+def test_unit_is_the_end_of_the_name(name, unit):
+    """Of those that our metrics have; any other last word is no unit."""
+    assert unit_of(name) == unit

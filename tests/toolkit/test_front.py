@@ -162,15 +162,17 @@ def test_100_continue_is_not_sent_without_credentials(serve):
         assert sock.recv(12) == b"HTTP/1.1 401"
 
 
-def test_requests_beyond_the_rate_limit_are_rejected(serve, get, tmp_path):
+@pytest.mark.parametrize("burst", [1, 2])
+def test_requests_beyond_the_rate_limit_are_rejected(serve, get, tmp_path, burst):
     """`rate_limit`: after a burst 429, or 503 for senders that must retry."""
-    (tmp_path / "web.yml").write_text("rate_limit: {interval: 1h, burst: 2}")
+    (tmp_path / "web.yml").write_text(f"rate_limit: {{interval: 1h, burst: {burst}}}")
 
     def route(path):
         return Route(path=path, admits=(lambda _headers, _query: True) if path == "/own" else None)
 
     served = serve(WebConfigFile(tmp_path / "web.yml"), route=route)
-    assert [get(served.address, path)[0] for path in ("/", "/", "/", "/own")] == [200, 200, 429, 503]
+    found = [get(served.address, path)[0] for path in (*["/"] * (burst + 1), "/own")]
+    assert found == [*[200] * burst, 429, 503]
     assert served.reasons == ["overloaded", "overloaded"]
 
 

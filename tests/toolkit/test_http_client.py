@@ -295,7 +295,8 @@ def test_close_cancels_requests():
         while len(server.requests) < 2:
             time.sleep(0.01)
         one.close()
-        waiting.join(30)
+        waiting.join(20)
+        assert not waiting.is_alive()
         caught.append(failure(one, server.url))
     assert [type(error) for error in caught] == [ConnectFailed] * 2
     assert len(server.requests) == 2

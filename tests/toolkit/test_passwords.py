@@ -16,7 +16,8 @@ from tests.waiting import eventually
 
 HASH = bcrypt.hashpw(b"open sesame", bcrypt.gensalt(4)).decode()
 OTHER = bcrypt.hashpw(b"other", bcrypt.gensalt(6)).decode()
-USERS = f"basic_auth_users: {{ann: {HASH}, bob: {OTHER}}}"
+LONG = bcrypt.hashpw(b"x" * 72, bcrypt.gensalt(4)).decode()
+USERS = f"basic_auth_users: {{ann: {HASH}, bob: {OTHER}, eve: {LONG}}}"
 
 
 def whose(environ, start_response):
@@ -53,6 +54,9 @@ def basic(pair):
         (":", 401),
         ("bob:other", 200),
         ("bob:open sesame", 401),
+        ("eve:" + "x" * 72, 200),
+        ("eve:" + "x" * 73, 200),  # htpasswd cuts a password there too
+        ("eve:" + "x" * 71, 401),
         ("ann:" + "x" * 100, 401),
         ("ann:open sesame\0", 401),
     ],

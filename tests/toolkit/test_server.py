@@ -684,6 +684,18 @@ def test_stop_finishes_requests_and_drops_stalled_clients(serve, get):
         get(listener.addresses[0])
 
 
+def test_idle_clients_do_not_delay_a_stop(serve):
+    """Neither one that has sent nothing nor one between two requests."""
+    served = serve()
+    with socket.create_connection(served.address, 30) as new, socket.create_connection(served.address, 30) as kept:
+        kept.sendall(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+        assert kept.recv(12) == b"HTTP/1.1 200"
+        began = time.monotonic()
+        served.stop(grace=20.0)
+        assert time.monotonic() - began < 10
+        assert ended(new) == b""
+
+
 def test_stop_during_pipelined_requests_is_not_an_error(serve, caplog):
     """Neither the one that is being answered nor those that wait for it are logged."""
     begun, go_on = threading.Semaphore(0), threading.Event()

@@ -50,6 +50,10 @@ def certificate(tmp_path):
             "basic_auth_users.ann: not a bcrypt hash: make one with htpasswd -nBC 10 NAME",
         ),
         (
+            f"basic_auth_users: {{ann: $2b$04${'a' * 21}.{'a' * 32}}}",  # a letter too many
+            "basic_auth_users.ann: not a bcrypt hash: make one with htpasswd -nBC 10 NAME",
+        ),
+        (
             f"basic_auth_users: {{ann: $2b$99${'a' * 53}}}",
             "basic_auth_users.ann: not a bcrypt hash: make one with htpasswd -nBC 10 NAME",
         ),

@@ -215,7 +215,7 @@ def test_oldest_active_incident_is_the_one_that_started_first():
         incident(1),
         incident(2, start=START - 90),
         incident(3, start=None),
-        incident(4, start=1) | {"active": False},
+        incident(4, start=START - 200) | {"active": False},
     ]
     knowledge = listed(collector, [rows, [incident(5, start=START - 80)]], total=5)
     found = samples(collector, knowledge, "bigpanda_oldest_active_incident_timestamp_seconds")

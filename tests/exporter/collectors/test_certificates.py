@@ -288,10 +288,12 @@ def test_invalid_endpoints_file_is_an_error_at_start(tmp_path):
     gone = tmp_path / "gone"
     (refusal,) = refused_target(endpoints_file=str(gone))
     assert refusal == f"endpoints_file: cannot read {gone}: No such file or directory"
-    file.write_text("# none yet\n")
-    assert refused_target(endpoints_file=str(file)) == [
-        "endpoints_file: give endpoints or endpoints_file, with at least one endpoint"
-    ]
+    for none_yet in ("", "# none yet\n"):
+        file.write_text(none_yet)
+        assert settings("own.example:443", endpoints_file=str(file))
+        assert refused_target(endpoints_file=str(file)) == [
+            "endpoints_file: give endpoints or endpoints_file, with at least one endpoint"
+        ]
     file.write_text("a.example:443\n")
     assert refused_target(endpoints_file=str(file), endpoints=["a.example:443"]) == [
         "endpoints_file: in endpoints already: a.example:443"

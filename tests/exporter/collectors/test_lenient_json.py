@@ -1,6 +1,6 @@
 import pytest
 
-from exporter.collectors.lenient_json import amount_of, count_of, objects, read_json, read_object, text_of
+from exporter.collectors.lenient_json import amount_of, count_of, objects, percent_of, read_json, read_object, text_of
 from exporter.errors import Malformed
 from exporter.toolkit.lenient import number_of
 
@@ -72,6 +72,15 @@ def test_malformed_list_is_named_with_its_row(rows, message):
 def test_an_id_may_be_a_number(value, expected):
     """Vendors use both; anything but text or a whole number counts as missing."""
     assert text_of(value) == expected
+
+
+@pytest.mark.parametrize(
+    ("value", "percentage"),
+    [(99.5, 99.5), ("99.5", 99.5), (100.0005, 100.0), (-0.0005, 0.0), (100.01, None), (-0.01, None), (True, None)],
+)
+def test_a_percentage_is_between_0_and_100(value, percentage):
+    """But for rounding, which is corrected: an availability above 1 would look like an error of ours."""
+    assert percent_of(value) == percentage
 
 
 @pytest.mark.parametrize(

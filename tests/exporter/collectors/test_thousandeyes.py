@@ -269,6 +269,24 @@ def test_worst_alerts_come_first():
     assert order == ["critical", "minor", "info", "unknown"]
 
 
+@pytest.mark.parametrize(("severity", "bad"), [("critical", True), ("major", True), ("minor", False), ("x", False)])
+def test_alerts_are_on_the_page_and_the_severe_ones_marked(severity, bad):
+    """Those of an unknown severity are named so."""
+    collector = Collector(settings())
+    known = polled(collector, collector.start(), ALERTS, page(alert("a", alertSeverity=severity)))
+    figures = [(each.text, each.bad) for each in collector.figures(known, START)]
+    assert figures == [(f"1 active alert: 1 {severity if severity != 'x' else 'unknown'}", bad)]
+
+
+def test_suppressed_alerts_are_active_too():
+    """Only those that the vendor says are suppressed."""
+    collector = Collector(settings())
+    alerts = [alert(name, suppressed=value) for name, value in zip("abcd", [True, False, None, "x"], strict=True)]
+    known = polled(collector, collector.start(), ALERTS, page(*alerts))
+    both = [samples(collector, known, f"thousandeyes_{name}_alerts") for name in ("active", "suppressed")]
+    assert [found["", "bgp", "major"] for found in both] == [4.0, 1.0]
+
+
 @pytest.mark.parametrize(
     ("wanted", "asked"),
     [
@@ -300,7 +318,9 @@ def test_results_of_the_configured_tests_are_requested(wanted, asked):
 def test_old_results_are_withdrawn():
     """Results stay while they are polled as planned, and go after three missed polls."""
     collector = Collector(settings(test_results=["1"]))
-    knowledge = polled(collector, collector.start(), RESULTS, {"results": [{"errorType": "None"}]})
+    row = {"errorType": "None", "sslCertificates": [{"validBefore": START + 36 * 3600}]}
+    knowledge = polled(collector, collector.start(), RESULTS, {"results": [row]})
+    assert samples(collector, knowledge, "thousandeyes_certificate_expiry_days") == {("", "1"): 1.5}
 
     name = "thousandeyes_test_availability_ratio"
     assert samples(collector, knowledge, name, START + 900) == {("", "1"): 1.0}

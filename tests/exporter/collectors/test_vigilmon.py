@@ -4,10 +4,10 @@ import pytest
 from pydantic import TypeAdapter, ValidationError
 
 from exporter.collectors.contract import Certificate, Get, Probe, Reason, Response
-from exporter.collectors.vigilmon.answers import read_incidents, read_monitors, read_uptime
+from exporter.collectors.vigilmon.answers import History, Monitor, read_incidents, read_monitors, read_uptime
 from exporter.collectors.vigilmon.collector import Collector
 from exporter.collectors.vigilmon.config import Settings
-from exporter.collectors.vigilmon.knowledge import Known
+from exporter.collectors.vigilmon.knowledge import Known, with_uptime
 from exporter.collectors.vigilmon.rotation import MOST
 from exporter.errors import Malformed
 from exporter.toolkit.config_types import problems
@@ -199,6 +199,24 @@ def test_incident_of_a_recovered_monitor_is_polled_again():
     assert (request.path, request.reason) == ("/monitors/1/incidents", Reason.CHANGED)
 
 
+@pytest.mark.parametrize(("status", "polled_again"), [("up", True), ("down", False)])
+def test_uptime_that_falls_reveals_an_outage_of_a_monitor_that_is_up(status, polled_again):
+    """Of one that is down it falls all the time: its incident stays on the page."""
+    one = Monitor("1", "", "", "", active=True, status=status, checked_at=None, host="", port=443)
+    known = Known(round_at=0.0, monitors={"1": one}, seen={"1": 0.0}, incidents={"1": History(at=5.0, ongoing=1)})
+    for at, percent in ((1.0, 99.9), (10.0, 99.8)):
+        known = with_uptime(known, "1", at, {"24h": percent})
+    shown = samples(Collector(settings()), known, 11.0, "vigilmon_monitor_ongoing_incidents")
+    assert shown == ({} if polled_again else {("1",): 1.0})
+
+
+def test_an_id_is_one_step_of_a_path():
+    """Whatever it contains: another monitor's, or no monitor at all, would be read instead."""
+    collector = Collector(settings())
+    known = polled(collector, collector.start(), 0.0, listed(monitor("a/b?c"), total=1))
+    assert next_get(collector, known, 1.0).path == "/monitors/a%2Fb%3Fc"
+
+
 def test_old_uptimes_are_withdrawn():
     """After three missed turns of the rotation, while statuses continue."""
     collector = Collector(settings(uptime_interval=300.0, max_age=60.0))
@@ -230,6 +248,8 @@ def test_one_probe_serves_all_monitors_of_a_host():
     (probe,) = [request for request in collector.requests(known, 401.0) if isinstance(request, Probe)]
     assert probe.due == 4001.0
     assert samples(collector, known, 401.0, "vigilmon_certificate_expiry_days") == {("0",): 1.0, ("1",): 1.0}
+    name = "vigilmon_certificate_expiry_timestamp_seconds"
+    assert samples(collector, known, 401.0 + 3 * 3600, name) == {("0",): 86801.0, ("1",): 86801.0}
     assert samples(collector, known, 401.0 + 3 * 3600 + 1, "vigilmon_certificate_expiry_days") == {}
 
 
@@ -378,6 +398,18 @@ def test_uptime_without_any_percentage_is_malformed():
     """The vendor has changed something."""
     with pytest.raises(Malformed, match=r"^data\.uptime\.24h: not a percentage$"):
         read_uptime(b'{"data": {"uptime": {"24h": {"value": 100}, "7d": "99 %"}}}')
+
+
+@pytest.mark.parametrize("order", [1, -1])
+def test_the_newest_of_several_ongoing_incidents_is_named(order):
+    """In whichever order they are listed; one without a start is only counted."""
+    rows = [
+        {"id": 1, "status": "ongoing", "started_at": 1_800_000_000, "cause": "old"},
+        {"id": 2, "status": "ongoing", "started_at": 1_800_000_060, "cause": "new"},
+        {"id": 3, "status": "ongoing", "cause": "whenever"},
+    ]
+    found = read_incidents(json.dumps({"data": rows[::order]}).encode())
+    assert (found.ongoing, found.newest.cause) == (3, "new")
 
 
 def test_incident_listed_twice_counts_once():

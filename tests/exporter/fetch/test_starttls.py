@@ -14,9 +14,11 @@ NOW = 1_800_000_000.0
 
 
 @contextmanager
-def saying(*words):
-    """Serve one connection after the other: say each of `words`, a bytes or a function of the connection."""
-    with socket.create_server(("127.0.0.1", 0)) as listening:
+def saying(*words, host="127.0.0.1", heard=None):
+    """Serve one connection after the other: say each of `words`, and append what follows it to `heard`."""
+    heard = [] if heard is None else heard
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    with socket.create_server((host, 0), family=family) as listening:
 
         def serve():
             while True:
@@ -28,7 +30,7 @@ def saying(*words):
                     try:
                         for word in words:
                             connection.sendall(word)
-                            connection.recv(4096)
+                            heard.append(connection.recv(4096))
                     except OSError:
                         pass
 
@@ -39,8 +41,8 @@ def saying(*words):
         thread.join(30)
 
 
-def probed(port, starttls, timeout=30.0, ca_file=None):
-    to = TlsEndpoint(f"localhost@127.0.0.1:{port}", "localhost", "127.0.0.1", port, starttls)
+def probed(port, starttls, timeout=30.0, ca_file=None, host="127.0.0.1"):
+    to = TlsEndpoint(f"localhost@{host}:{port}", "localhost", host, port, starttls)
     ask = Probe(endpoint="tls", reason=Reason.STATUS, due=0.0, every=60.0, to=to)
     return probe(ask, NOW, timeout, ca_file)
 
@@ -95,6 +97,15 @@ def test_server_that_rejects_starttls(protocol, words, detail):
         seen = probed(port, protocol)
     assert (seen.reason, seen.not_after, seen.valid) == ("tls", None, None)
     assert seen.detail == detail or (detail.endswith(".+") and seen.detail.startswith(detail[:-2]))
+
+
+@pytest.mark.parametrize(("host", "literal"), [("127.0.0.1", b"[127.0.0.1]"), ("::1", b"[IPv6:::1]")])
+def test_smtp_client_introduces_itself_with_its_address(host, literal):
+    """As RFC 5321 writes it (4.1.3): strict servers reject anything else."""
+    heard = []
+    with saying(b"220 ready\r\n", b"250 STARTTLS\r\n", b"454 not now\r\n", host=host, heard=heard) as port:
+        assert probed(port, "smtp", host=host).reason == "tls"
+    assert heard[:2] == [b"EHLO " + literal + b"\r\n", b"STARTTLS\r\n"]
 
 
 @pytest.mark.parametrize("protocol", ["smtp", "imap", "pop3", "ftp", "ldap", "xmpp"])

@@ -17,12 +17,13 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
+from OpenSSL import SSL
 
 from exporter.collectors.contract import PROBE_FAILURES, Certificate, Probe, Reason, TlsEndpoint
 from exporter.fetch import tls_handshake
 from exporter.fetch.tls_handshake import Handshake
 from exporter.fetch.tls_probe import probe
-from exporter.fetch.tls_verdict import BROKEN, KINDS, OBJECTIONS, TEXTS, covers, judge, names_of
+from exporter.fetch.tls_verdict import BROKEN, KINDS, OBJECTIONS, TEXTS, covers, judge, names_of, reason_of
 
 NOW = 1_800_000_000.0
 AUTHORITY = trustme.CA()
@@ -387,6 +388,19 @@ def test_unreachable_address_does_not_hide_the_failure_of_another(roots, monkeyp
         assert probe(asked(443, address="www.example.com"), NOW, 30.0, roots).detail == "Connection refused"
 
 
+@pytest.mark.parametrize(
+    ("error", "reason"),
+    [
+        (SSL.Error([("", "", "the cause"), ("", "", "what failed")]), ("tls", "the handshake failed: what failed")),
+        (SSL.Error(), ("tls", "the handshake failed: Error")),
+        (OSError(errno.ECONNREFUSED, "Connection refused"), ("connect", "Connection refused")),
+    ],
+)
+def test_reason_has_the_systems_explanation(error, reason):
+    """The last of OpenSSL's, which is about the connection; at least the kind of error."""
+    assert reason_of(error) == reason
+
+
 def test_every_reason_is_documented():
     """Rules and dashboards have a text for each."""
     reasons = {*OBJECTIONS.values(), *(reason for _, reason, _ in KINDS), *BROKEN, *TEXTS}
@@ -412,6 +426,8 @@ def test_deadline_covers_name_resolution(roots, monkeypatch):
         hanging.set()
         lookups[0].join(30)
     assert not lookups[0].is_alive()
+    assert probe(asked(443, address="slow.example.test"), NOW, 30.0, roots).detail == "the name does not resolve: late"
+    assert len(lookups) == 2  # an answer is not kept: addresses change
 
 
 def test_lookup_that_cannot_start_does_not_block_later_ones(roots, monkeypatch):
@@ -444,6 +460,21 @@ def test_deadline_is_shared_among_the_addresses(roots, monkeypatch):
         assert probe(asked(port, address="www.example.com"), NOW, 6.0, roots).valid is True
         for one in full:
             one.close()
+
+
+def test_the_last_address_has_all_of_the_time_that_is_left(roots, monkeypatch):
+    """Each earlier one has an equal share."""
+    found = [(socket.AF_INET, socket.SOCK_STREAM, 6, "", (f"192.0.2.{number}", 443)) for number in range(3)]
+    waited = []
+
+    def connect(plain, _address):
+        waited.append(plain.gettimeout())
+        raise TimeoutError
+
+    monkeypatch.setattr(socket, "getaddrinfo", lambda *_args, **_kwargs: found)
+    monkeypatch.setattr(socket.socket, "connect", connect)
+    probe(asked(443, address="www.example.com"), NOW, 30.0, roots)
+    assert waited == pytest.approx([10.0, 15.0, 30.0], abs=2.0)
 
 
 def test_exporter_without_probes_does_not_load_cryptography():

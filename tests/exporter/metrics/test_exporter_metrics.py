@@ -1,8 +1,10 @@
 """The exporter's own families."""
 
+import time
 from dataclasses import replace
 
 from exporter.metrics.exporter_metrics import Running, own_families, python_lines
+from exporter.toolkit.refusals import Refusal
 from tests.exporter.health import HEALTH
 
 TRUNCATED = replace(
@@ -50,6 +52,18 @@ def test_failed_reload_keeps_the_time_of_the_last_successful_one():
     assert families["vendorwatch_config_last_reload_successful"] == {(): 0.0}
     assert families["vendorwatch_config_last_reload_success_timestamp_seconds"] == {(): 1000.0}
     assert [labels[0] for labels in families["vendorwatch_build_info"]] == ["1.2.3"]
+
+
+def test_rejected_requests_are_counted_by_reason_since_the_start():
+    """A reason without any is 0, so that the first one is seen as an increase."""
+    before = time.time()
+    running = Running("1.2.3")
+    for status in (401, 401, 408):
+        running.refused(Refusal(status, "of some kind", "10.0.0.7"))
+    (found,) = (family for family in running.families() if family.metric.name == "vendorwatch_http_refusals_total")
+    assert {labels[0]: count for labels, count in found.samples if count} == {"unauthorized": 2.0, "timeout": 1.0}
+    assert len(found.samples) == len(found.created) > 2
+    assert before <= min(found.created) <= time.time()
 
 
 def test_shard_info_is_exported():

@@ -3,6 +3,8 @@
 import gzip
 import threading
 import time
+from itertools import count
+from types import SimpleNamespace
 
 import pytest
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as openmetrics_families
@@ -97,13 +99,25 @@ def test_targets_families_are_on_the_page_in_both_formats(page_cache):
 
 def test_a_target_is_rendered_once_per_change(page_cache):
     """Scrapes only join the rendered parts."""
-    poller = FakePoller()
-    page_cache.serve([poller])
+    poller, unchanged = FakePoller(), FakePoller("unchanged")
+    page_cache.serve([poller, unchanged])
     publish(page_cache, poller, Family(UP, [((f"{i:05}" * 20,), 1.0) for i in range(5000)]))
     eventually(lambda: "demo_up{" in text(page_cache))
     asked = poller.asked
     assert [text(page_cache).count("demo_up{") for _ in range(5)] == [5000] * 5
-    assert poller.asked == asked
+    assert (poller.asked, unchanged.asked) == (asked, 1)
+
+
+def test_process_metrics_are_those_of_the_last_second(page_cache, monkeypatch):
+    """Many scrapes at once read them once."""
+    clock, reads = SimpleNamespace(now=1000.0), count()
+    monkeypatch.setattr("exporter.metrics.page_cache.time", SimpleNamespace(monotonic=lambda: clock.now))
+    monkeypatch.setattr("exporter.metrics.page_cache.python_lines", lambda **_form: f"read {next(reads)}\n".encode())
+    found = []
+    for later in (0.0, 0.9, 1.1):
+        clock.now = 1000.0 + later
+        found.append(text(page_cache).splitlines()[-1])
+    assert found == ["read 0", "read 0", "read 1"]
 
 
 def test_stored_data_is_on_the_first_page(page_cache):

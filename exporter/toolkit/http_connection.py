@@ -164,7 +164,12 @@ class _Plain(HTTPConnection):
         self.timeout = attempt.left() / len(addresses)
         super().connect()
         attempt.stage = "waiting for the response"
-        attempt.hold(self.sock)
+
+    def _new_conn(self) -> socket.socket:
+        """Hold the socket before a proxy or a TLS handshake is waited for."""
+        sock = super()._new_conn()
+        CURRENT.get().hold(sock)
+        return sock
 
     def request(self, *args: Any, **kwargs: Any) -> None:
         """Send a request, and hold its socket so that the deadline can cut it."""

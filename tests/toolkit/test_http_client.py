@@ -209,6 +209,17 @@ def test_endless_response_ends_at_the_deadline(act):
     ended(before)
 
 
+def test_endless_answer_of_a_proxy_ends_at_the_deadline():
+    """So does the thread that reads it."""
+    with (
+        serving(dripping(b"", b"H")) as server,
+        client(0.5, proxy_url=Secret(server.url)) as one,
+    ):
+        before = threading.active_count()
+        assert_timed_out(failure(one, "https://vendor.invalid"), "connecting", reached=server.requests)
+        ended(before)
+
+
 def assert_timed_out(error, stage, *, reached):
     """Assert that the error names the stage; a busy machine may not have come so far."""
     assert isinstance(error, TimedOut)

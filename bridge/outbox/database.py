@@ -17,6 +17,7 @@ from sqlalchemy import (
     Dialect,
     Double,
     Engine,
+    ExceptionContext,
     any_,
     bindparam,
     cast,
@@ -251,4 +252,11 @@ def _postgresql(url: URL) -> Engine:
         driver.conninfo.make_conninfo(**url.query)
     except driver.Error as error:
         raise ConfigError([f"database: {str(error).splitlines()[0]}"]) from None
+
+    @event.listens_for(engine, "handle_error")
+    def _leave_standby(context: ExceptionContext) -> None:
+        """Replace all connections if one is read-only: it may lead to the former primary, which answers for ever."""
+        if getattr(context.original_exception, "sqlstate", None) == "25006":
+            context.is_disconnect = True
+
     return engine

@@ -222,6 +222,17 @@ def test_postgresql_restart_is_unavailable_once(postgresql_url):
 
 
 @pytest.mark.system
+def test_connections_to_a_demoted_postgresql_are_replaced(postgresql_url):
+    """After a failover an address may lead to the former primary for a moment, which answers reads for ever."""
+    with closing(Database(postgresql_url)) as database:
+        with database.write() as connection:
+            connection.exec_driver_sql("SET default_transaction_read_only = on")
+        with pytest.raises(Unavailable, match=r"^database: read-only$"):
+            _write(database)
+        _write(database)
+
+
+@pytest.mark.system
 @pytest.mark.parametrize(
     ("state", "word"),
     [

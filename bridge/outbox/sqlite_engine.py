@@ -50,6 +50,9 @@ class Files:
         if (kind := filesystem(self.path.resolve(), mounts)) in _NETWORK:
             where = f"{self.path} is on a network file system ({kind})"
             raise ConfigError([f"database: {where}, where SQLite loses data"])
+        if os.path.ismount(self.path.resolve()):  # pathlib's knows only folders before Python 3.12
+            own = f"{self.path} is a mount of its own: mount its folder"
+            raise ConfigError([f"database: {own}, or the log beside it is lost with the container"])
         # SQLite gives its log the same permissions. Its own errors name neither the file nor the reason.
         try:
             os.close(os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))

@@ -122,6 +122,16 @@ def test_network_file_system_is_an_error(tmp_path, monkeypatch):
         Database(f"sqlite:///{tmp_path}/bridge.db")
 
 
+def test_file_that_is_a_mount_of_its_own_is_an_error(tmp_path, monkeypatch):
+    """As with `docker run -v bridge.db:/…/bridge.db`: the write-ahead log would be in the container's own layer."""
+    (tmp_path / "link.db").symlink_to(tmp_path / "bridge.db")
+    monkeypatch.setattr("os.path.ismount", (tmp_path / "bridge.db").samefile)
+    (tmp_path / "bridge.db").touch()
+    for name in ("bridge.db", "link.db"):
+        with pytest.raises(ConfigError, match=rf"{name} is a mount of its own: mount its folder"):
+            Database(f"sqlite:///{tmp_path}/{name}")
+
+
 def test_damaged_file_is_unavailable(tmp_path):
     """The file may be put back."""
     (tmp_path / "bridge.db").write_text("not a database, but long enough to be read as one" * 30)

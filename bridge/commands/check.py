@@ -21,6 +21,7 @@ from bridge.receivers.alertmanager import Settings as AlertmanagerSettings
 from bridge.receivers.bigpanda import Settings as BigPandaSettings
 from bridge.receivers.settings import ReceiverSettings
 from bridge.reconcile.alertmanager_client import AlertmanagerApi, origin
+from bridge.reconcile.reconciler import names_of
 
 Result = tuple[str, bool, str]
 """The name of a check, whether it passed, and its finding."""
@@ -42,13 +43,16 @@ def check(arguments: Namespace) -> int:
 
 
 def _checks(config: Config) -> Iterator[Result]:
+    names: dict[str, set[str]] = {}
+
     def stored() -> str:
         """Write to the database, and count what is in it."""
         with closing(Database(config.database.read())) as database:
-            status = Outbox(database).status
-            if problem := status.unwritable():
+            outbox = Outbox(database)
+            if problem := outbox.status.unwritable():
                 raise Unavailable(problem)
-            counts = status.counts(time.time())
+            counts = outbox.status.counts(time.time())
+            names.update((one.source, names_of(outbox, one)) for one in config.alertmanagers)
         return f"{counts.waiting} events queued, {counts.dead} dead letters, {counts.quarantined} in quarantine"
 
     yield _attempted("database", stored)
@@ -72,13 +76,14 @@ def _checks(config: Config) -> Iterator[Result]:
         with closing(IncidentsClient(config.incidents)) as client:
             yield _attempted("incidents", lambda: f"{len(client.environments())} environments visible")
     for one in config.receivers:
-        yield from _receiver_checks(one)
+        yield from _receiver_checks(one, names.get(one.source, set()))
 
 
-def _receiver_checks(one: ReceiverSettings) -> Iterator[Result]:
+def _receiver_checks(one: ReceiverSettings, names: set[str]) -> Iterator[Result]:
+    """Check what a receiver asks. `names`: Alertmanager's for it, if known."""
     if isinstance(one, AlertmanagerSettings) and one.reconcile is not None:
         with closing(AlertmanagerApi(one)) as alertmanagers:
-            for url, answer in zip(one.reconcile.urls, alertmanagers.ask(time.time()), strict=True):
+            for url, answer in zip(one.reconcile.urls, alertmanagers.ask(time.time(), names), strict=True):
                 well = not isinstance(answer, Unanswered)
                 found = str(answer) if isinstance(answer, Unanswered) else f"{len(answer.listed)} alerts listed"
                 yield f"reconcile {one.source} {origin(url)}", well, found

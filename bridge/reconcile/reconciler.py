@@ -163,8 +163,7 @@ class Reconciler(PeriodicThread):
         }
 
     def _poll(self, held: Mapping[str, AlertState], since: Mapping[str, float]) -> tuple[Poll, list[Peer]]:
-        at, given = self._clock.wall(), self._reconcile.receiver
-        names = {given} if given else set(map(unquoted, self._outbox.status.receiver_names(self._settings.source)))
+        at, names = self._clock.wall(), names_of(self._outbox, self._settings)
         answers = self._api.ask(at, names)
         self._report_health(answers)
         peers = [answer for answer in answers if isinstance(answer, Peer)]
@@ -267,6 +266,13 @@ class Reconciler(PeriodicThread):
         for metric in (self._metrics.reconcile_success, self._metrics.silenced_alerts):
             metric.remove(self._settings.source)
         self._api.close()
+
+
+def names_of(outbox: Outbox, settings: Settings) -> set[str]:
+    """Return Alertmanager's names for a receiver: the configured one, or those that have sent to us."""
+    if settings.reconcile and settings.reconcile.receiver:
+        return {settings.reconcile.receiver}
+    return set(map(unquoted, outbox.status.receiver_names(settings.source)))
 
 
 def unquoted(name: str) -> str:

@@ -15,7 +15,7 @@ def alertmanager_with(**known):
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self):
             path = self.path.partition("?")[0].removeprefix("/api/v2/")
-            content = json.dumps(STATUS if path == "status" else known.get(path, [])).encode()
+            content = json.dumps({"status": STATUS, **known}.get(path, [])).encode()
             self.send_response(200)
             self.send_header("Content-Length", str(len(content)))
             self.end_headers()

@@ -4,7 +4,7 @@ import re
 
 import pytest
 
-from tests.bridge.alertmanagers import alertmanager_with
+from tests.bridge.alertmanagers import STATUS, alertmanager_with
 from tests.sandbox.server import Sandbox
 
 
@@ -38,7 +38,7 @@ def test_check_of_an_unavailable_database_goes_on(run, config, panda):
     config.write_text(re.sub("sqlite:.*", "postgresql://nobody@127.0.0.1:1/none", config.read_text()))
     done = run("check")
     assert (done.status, done.err) == (1, "")
-    assert "\ndatabase: not reached\nbigpanda: ok" in done.out
+    assert "\ndatabase: connection refused\nbigpanda: ok" in done.out
 
 
 @pytest.fixture
@@ -97,6 +97,23 @@ def test_unreachable_url_fails_the_check(run, config, alertmanager, sandbox, dea
     failed = [line for line in done.out.splitlines() if ": ok, " not in line and not line.startswith("configuration")]
     assert len(failed) == 1
     assert failed[0].startswith(dead)
+
+
+@pytest.mark.parametrize(("name", "status"), [("big\\.panda", 0), ("old", 1), ("", 0)])
+def test_another_alertmanager_fails_the_check(run, config, filled, name, status):
+    """One without a webhook for a receiver that has sent to this source."""
+    settings = next(one for one in filled.config.receivers if one.source == "prod")
+    filled.store.ingest.accept([settings.notification(receiver_name=name, alerts=())], 0.0)
+    original = "receivers: [{name: big.panda, webhook_configs: [{url: <secret>}]}]"
+    with alertmanager_with(status=STATUS | {"config": {"original": original}}) as url:
+        reconcile = f"source: prod, reconcile: {{urls: ['{url}']}}, "
+        config.write_text(config.read_text().replace("source: prod, ", reconcile))
+        done = run("check")
+    assert done.status == status
+    found = (
+        "another Alertmanager: its configuration has no webhook for receiver old" if status else "ok, 0 alerts listed"
+    )
+    assert f"reconcile prod {url}: {found}" in done.out
 
 
 def test_rejected_key_fails_the_check(run, config, alertmanager, sandbox):

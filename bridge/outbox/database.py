@@ -55,7 +55,11 @@ _SQLITE_WORDS = (
     ("malformed", "damaged"),
     ("not a database", "damaged"),
 )
-_SESSION = "-c synchronous_commit=on -c lock_timeout=5s -c statement_timeout=30s"
+_SESSION = (
+    "-c synchronous_commit=on -c lock_timeout=5s -c statement_timeout=30s "
+    # A replica that freezes, or whose machine is gone, must not lock its alerts for hours.
+    "-c idle_in_transaction_session_timeout=30s"
+)
 _CLIENT = {
     "connect_timeout": 5,
     # A server that vanishes with a statement under way would be waited for for two hours.

@@ -5,8 +5,8 @@ from typing import Final
 _STATES: Final = {
     "28": "refused: user or password", "3D": "no such database", "42501": "permission denied", "53100": "disk full",
     "53300": "no free connection", "55P03": "busy", "40P01": "busy", "40001": "busy", "57014": "busy",
-    "57P03": "starting up", "57P05": "idle for too long", "25006": "read-only", "42P01": "gone",
-    "42703": "of another version, which a restart migrates",
+    "57P03": "starting up", "57P05": "idle for too long", "25P03": "idle for too long", "25006": "read-only",
+    "42P01": "gone", "42703": "of another version, which a restart migrates",
 }  # fmt: skip
 """By code, or its class."""
 _WORDS: Final = (

@@ -140,11 +140,12 @@ def test_damaged_file_is_unavailable(tmp_path):
 
 
 def test_every_commit_waits_for_the_disk(database_url):
-    """synchronous=FULL, and PostgreSQL's synchronous_commit=on."""
+    """synchronous=FULL, and PostgreSQL's synchronous_commit=on; a replica that hangs holds no lock for long."""
     database = Database(database_url)
     with database.write() as connection:
         if database.postgresql:
             assert connection.exec_driver_sql("SHOW synchronous_commit").scalar() == "on"
+            assert connection.exec_driver_sql("SHOW idle_in_transaction_session_timeout").scalar() == "30s"
         else:
             assert connection.exec_driver_sql("PRAGMA synchronous").scalar() == 2
     database.close()

@@ -4,8 +4,6 @@ The page needs no script. A change needs one of the web config's users and a tok
 so that no other site can make a browser press a button. Text from outside is escaped and cut.
 """
 
-import base64
-import hashlib
 import logging
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -13,7 +11,6 @@ from pathlib import Path
 from typing import Any, Final
 
 from flask import Blueprint, Response, render_template, request
-from markupsafe import Markup
 
 from bridge.domain.incident import IncidentRecord
 from bridge.errors import Unavailable
@@ -24,6 +21,7 @@ from bridge.web import formatting, forms
 from bridge.web.attention import attention
 from bridge.web.current import Current
 from exporter.toolkit.flags import release
+from exporter.toolkit.page_style import styled
 from exporter.toolkit.text import span
 
 _FEW: Final = PageRequest(10)
@@ -44,13 +42,9 @@ _PAGES: Final = {
     "quarantine": "Quarantine",
     "deliveries": "Deliveries",
 }
-_STYLE: Final = Path(__file__).with_name("templates").joinpath("console.css").read_text(encoding="utf-8")
-_STYLE_HASH: Final = base64.b64encode(hashlib.sha256(_STYLE.encode()).digest()).decode()
+_STYLE, _POLICY = styled(Path(__file__).with_name("templates") / "console.css")
 HEADERS: Final = {
-    "Content-Security-Policy": (
-        f"default-src 'none'; style-src 'sha256-{_STYLE_HASH}'; form-action 'self'; base-uri 'none'; "
-        "frame-ancestors 'none'"
-    ),
+    "Content-Security-Policy": f"{_POLICY}; form-action 'self'",
     "X-Frame-Options": "DENY",
     "Referrer-Policy": "same-origin",
 }
@@ -180,8 +174,7 @@ class OperatorPage:
 
 def respond(template: str, status: int, **content: Any) -> Response:
     """Render a template with the headers of every page."""
-    style = Markup(_STYLE)  # noqa: S704  our own file
-    html = render_template(template, style=style, fmt=formatting, span=span, **content)
+    html = render_template(template, style=_STYLE, fmt=formatting, span=span, **content)
     return Response(html, status, mimetype="text/html", headers=HEADERS)
 
 

@@ -1,25 +1,21 @@
 """The landing page: each target's state, vendor summary, age, next poll and problems. Pure; no script."""
 
-import base64
-import hashlib
 from collections.abc import Sequence
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Final
 
 from jinja2 import Environment, PackageLoader
-from markupsafe import Markup
 
 from exporter.metrics.health import Figure, Health
+from exporter.toolkit.page_style import styled
 from exporter.toolkit.text import span
 
 _SHOWN_PROBLEMS: Final = 5
 _COLUMNS: Final = ("Target", "State", "Vendor says", "Age", "Next poll", "Series", "Budget used", "Problems")
 _TEMPLATES = Environment(loader=PackageLoader(__package__), autoescape=True, trim_blocks=True, auto_reload=False)
 _TEMPLATES.filters["span"] = span
-_STYLE = Markup(_TEMPLATES.get_template("style.css").render())  # noqa: S704  our own file
-_STYLE_HASH = base64.b64encode(hashlib.sha256(_STYLE.encode()).digest()).decode()
-CONTENT_POLICY: Final = f"default-src 'none'; style-src 'sha256-{_STYLE_HASH}'; base-uri 'none'; frame-ancestors 'none'"
-"""The page's Content-Security-Policy: nothing but its own style sheet."""
+_STYLE, CONTENT_POLICY = styled(Path(__file__).with_name("templates") / "style.css")
 
 
 def page(targets: Sequence[tuple[Health, Sequence[Figure]]], now: float, roles: Sequence[str] = ()) -> str:

@@ -4,6 +4,7 @@ import contextlib
 import http.client
 import socket
 import threading
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
@@ -174,6 +175,23 @@ def test_requests_beyond_the_rate_limit_are_rejected(serve, get, tmp_path, burst
     found = [get(served.address, path)[0] for path in (*["/"] * (burst + 1), "/own")]
     assert found == [*[200] * burst, 429, 503]
     assert served.reasons == ["overloaded", "overloaded"]
+
+
+def test_many_may_wait_for_a_lane_of_few_threads(serve, get):
+    """A crowd at one page is served late, not turned away."""
+    go_on = threading.Event()
+
+    def waiting(_environ, start_response):
+        go_on.wait(60)
+        start_response("200 OK", [])
+        return []
+
+    served = serve(application=waiting, lane=Lane.SIDE)
+    with ThreadPoolExecutor(40) as clients:
+        found = [clients.submit(get, served.address) for _ in range(40)]
+        eventually(lambda: len(served.connections) == 40 or served.reasons)
+        go_on.set()
+        assert {one.result()[0] for one in found} == {200}
 
 
 def test_too_large_head_is_431(serve):

@@ -279,6 +279,14 @@ def swallowing():
         yield listening.getsockname()
 
 
+def test_interim_responses_are_skipped_but_a_switch_of_protocols_is_final():
+    """Nothing that is HTTP follows 101."""
+    with serving(answering(b"HTTP/1.1 103 Early Hints\r\n\r\n" + answer())) as server, client() as one:
+        assert one.request("GET", server.url).status == 200
+    with serving(answering(b"HTTP/1.1 101 Switching Protocols\r\n\r\n")) as server, client(5.0) as one:
+        assert one.request("GET", server.url).status == 101
+
+
 @pytest.mark.slow
 def test_the_deadline_is_shared_among_the_addresses_of_a_name(monkeypatch):
     """The first does not answer, the second does."""
@@ -573,6 +581,8 @@ def test_a_proxy_may_speak_tls_itself(authority, ca_file):
             assert one.request("GET", "http://vendor.invalid/x").body == b"forwarded"
         with client(proxy_url=Secret(address)) as one:
             assert isinstance(failure(one, "http://vendor.invalid/x"), TlsFailed)
+        with client(proxy_url=Secret(address.replace(SECRET, "no")), ca_file=str(ca_file)) as one:
+            assert str(failure(one, "https://vendor.invalid/x")) == "the proxy refuses to connect (407)"
 
 
 def test_connection_errors_have_a_plain_reason():

@@ -190,6 +190,18 @@ def test_changed_file_is_used_and_an_invalid_one_is_not(web_config, caplog):
     assert found.context is None
 
 
+def test_certificate_that_cannot_be_used_is_logged_once(web_config, certificate, tmp_path, monkeypatch, caplog):
+    """Not each second until it is replaced; the last one stays in force."""
+    monkeypatch.setattr("exporter.toolkit.web_config._LOOK_AGAIN", 0)
+    found = WebConfigFile(web_config(f"tls_server_config: {{{PAIR}}}"))
+    before = found.context
+    (tmp_path / "both.pem").write_text("half")
+    for _ in range(3):
+        found.refresh()
+    assert found.context is before
+    assert caplog.text.count("keeping the current one") == 1
+
+
 def test_file_that_becomes_empty_lets_nobody_in(web_config, monkeypatch, caplog):
     """It may be about to be written; `{}` removes all users, and a program may start with an empty file."""
     monkeypatch.setattr("exporter.toolkit.web_config._LOOK_AGAIN", 0)

@@ -370,6 +370,23 @@ def test_full_list_without_a_total_has_no_value():
         collector.update(knowledge, ask_for(collector, knowledge, "a", "shared"), response(rows))
 
 
+def test_only_a_further_page_may_be_missing():
+    """A 404 of the first one is a failure: read as the end of the list, it would end every incident."""
+    collector = Collector(settings())
+    first = ask_for(collector, knowing(collector, "a"), "a", "active")
+    rows = [incident(number) for number in range(100)]
+    second = ask_for(collector, listed(collector, [rows], total=101), "a", "active", START + 1)
+    assert (first.expected_statuses, second.expected_statuses) == (frozenset(), {404})
+
+
+def test_states_are_in_lower_case():
+    """BigPanda writes them in either: two series of one state would split its count."""
+    collector = Collector(settings())
+    known = listed(collector, [[incident(1, "Critical", "CRITICAL"), incident(2, None, None)]], total=2)
+    found = samples(collector, known, "bigpanda_active_incidents")
+    assert found == {("a", "critical", "critical"): 1, ("a", "unknown", "unknown"): 1}
+
+
 def test_repeated_page_ends_the_listing():
     """A vendor that ignores the page number does not cause endless requests."""
     collector = Collector(settings())

@@ -265,6 +265,10 @@ def test_unreadable_endpoints_file_keeps_the_last_endpoints(tmp_path, caplog):
         f"Cannot read {file}, keeping its 1 endpoints: not UTF-8 text",
         f"Cannot read {file}, keeping its 1 endpoints: empty",
     ]
+    for again in ("a.example:443\n", ""):  # readable for a while: the next failure is another one
+        file.write_text(again)
+        assert listed(collector, collector.start()) == ["a.example:443"]
+    assert [record.getMessage() for record in caplog.records[3:]] == [caplog.records[2].getMessage()]
     file.write_text("# none for now\n")
     assert listed(collector, collector.start()) == []
 

@@ -257,6 +257,17 @@ def test_names_follow_a_lookup():
     assert after[2:4] == ("seven", "99")
 
 
+def test_first_of_several_links_is_followed():
+    """HAL allows a list, as well as a bare address."""
+    collector = Collector(settings())
+    for links in ([{"href": "/rules/8"}, {"href": "/rules/9"}], "/rules/8", {"href": "/rules/8"}):
+        listed = polled(
+            collector, collector.start(), ALERTS, page(alert("a", alertRuleId=None, _links={"rule": links}))
+        )
+        ((labels, _),) = samples(collector, listed, "thousandeyes_alert_active").items()
+        assert labels[2] == "8"
+
+
 def test_worst_alerts_come_first():
     """A series limit drops info alerts before critical ones."""
     collector = Collector(settings())

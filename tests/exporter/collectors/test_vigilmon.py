@@ -4,7 +4,7 @@ import pytest
 from pydantic import TypeAdapter, ValidationError
 
 from exporter.collectors.contract import Certificate, Get, Probe, Reason, Response
-from exporter.collectors.vigilmon.answers import History, Monitor, read_incidents, read_monitors, read_uptime
+from exporter.collectors.vigilmon.answers import History, Incident, Monitor, read_incidents, read_monitors, read_uptime
 from exporter.collectors.vigilmon.collector import Collector
 from exporter.collectors.vigilmon.config import Settings
 from exporter.collectors.vigilmon.knowledge import Known, with_uptime
@@ -210,6 +210,15 @@ def test_uptime_that_falls_reveals_an_outage_of_a_monitor_that_is_up(status, pol
     assert shown == ({} if polled_again else {("1",): 1.0})
 
 
+def test_ongoing_incident_of_a_monitor_that_is_up_is_only_counted():
+    """Vigilmon closes it a little later: an alert by its start would outlive the outage."""
+    one = Monitor("1", "", "", "", active=True, status="up", checked_at=None, host="", port=443)
+    history = History(at=5.0, ongoing=1, newest=Incident("7", 1.0, "HTTP 503", ""))
+    known = Known(round_at=0.0, monitors={"1": one}, seen={"1": 0.0}, incidents={"1": history})
+    assert samples(Collector(settings()), known, 6.0, "vigilmon_monitor_ongoing_incidents") == {("1",): 1.0}
+    assert samples(Collector(settings()), known, 6.0, "vigilmon_ongoing_incident_start_timestamp_seconds") == {}
+
+
 def test_an_id_is_one_step_of_a_path():
     """Whatever it contains: another monitor's, or no monitor at all, would be read instead."""
     collector = Collector(settings())
@@ -267,6 +276,8 @@ def test_wanted_requests_are_few_and_include_the_next_due_one():
     requests = list(collector.requests(known, 0.0))
     assert len(requests) <= 4 * MOST + 1
     assert min(request.due for request in requests if isinstance(request, Get)) == 0.0
+    uptimes = [each for each in collector.requests(known, 0.0, failing=7) if each.endpoint == "/monitors/{id}"]
+    assert len(uptimes) == MOST + 7  # others take the place of those that wait for another try
 
 
 def test_knowledge_survives_json_in_the_middle_of_a_round():

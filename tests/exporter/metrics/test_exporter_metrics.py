@@ -82,6 +82,7 @@ def test_leader_and_storage_up_are_exported():
     role = ["following"]
     running = Running("1.2.3", (1, 2), lambda: role[0])
     assert stated(running.families())["vendorwatch_leader"] == {(): 0.0}
+    assert stated(running.families())["vendorwatch_storage_up"] == {(): 1.0}
     assert running.roles() == ["shard 1 of 2", "following: serving the data of the leading exporter"]
     role[0] = "leading"
     assert stated(running.families())["vendorwatch_leader"] == {(): 1.0}

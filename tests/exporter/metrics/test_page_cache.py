@@ -108,6 +108,14 @@ def test_a_target_is_rendered_once_per_change(page_cache):
     assert (poller.asked, unchanged.asked) == (asked, 1)
 
 
+def test_own_metrics_are_those_of_the_scrape(page_cache):
+    """Also a moment after the last one: an alert on a failed reload must not wait."""
+    reloaded = "vendorwatch_config_last_reload_successful"
+    assert f"{reloaded} 0.0\n" in text(page_cache)
+    page_cache._running.succeeded(1000.0)
+    assert f"{reloaded} 1.0\n" in text(page_cache)
+
+
 def test_process_metrics_are_those_of_the_last_second(page_cache, monkeypatch):
     """Many scrapes at once read them once."""
     clock, reads = SimpleNamespace(now=1000.0), count()

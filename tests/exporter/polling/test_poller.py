@@ -323,16 +323,28 @@ def test_exception_in_a_collector_does_not_stop_polling(started, caplog, monkeyp
     assert "s3cret" not in caplog.text
 
 
-def test_a_collector_that_fails_is_left_alone_for_seconds(started, monkeypatch):
-    """A tight loop would fill the log and a core."""
-    rests, wait = [], threading.Event.wait
+@pytest.fixture
+def waits(monkeypatch):
+    """Return the timeouts of all waits for an event, growing."""
+    found, wait = [], threading.Event.wait
     monkeypatch.setattr(
-        threading.Event, "wait", lambda self, timeout=None: rests.append(timeout) or wait(self, timeout)
+        threading.Event, "wait", lambda self, timeout=None: found.append(timeout) or wait(self, timeout)
     )
+    return found
+
+
+def test_follower_looks_for_snapshots_as_often_as_they_are_written(started, tmp_path, waits):
+    """Its data is that much older than the leader's."""
+    started(storage=Directory(tmp_path, every=7.0), leads=lambda: False)
+    eventually(lambda: 7.0 in waits)
+
+
+def test_a_collector_that_fails_is_left_alone_for_seconds(started, waits):
+    """A tight loop would fill the log and a core."""
     collector = Collector()
     collector.broken = "requests"
     poller = started(collector)
-    eventually(lambda: 5.0 in rests)
+    eventually(lambda: 5.0 in waits)
     assert poller.health().requests == {("requests", "malformed"): 1}
 
 
@@ -422,6 +434,32 @@ def test_a_killed_exporter_may_have_sent_more_than_it_stored(tmp_path, settled, 
     Snapshot(place, settings(), collector).write(Target(knowledge=Known(), budget=budget), 990.0)
     again = Poller(settings(requests_per_minute=400.0), collector, Vendor(), lambda: 990.0, lambda _poller: None, place)
     assert again.health().budget_used_ratio == pytest.approx(assumed / 400)
+
+
+def test_leader_after_one_that_was_killed_waits_for_its_unstored_requests(started, tmp_path):
+    """They count as sent, and so the first request has to wait."""
+    place, leading, vendor = Directory(tmp_path, every=0.02), [], Vendor()
+    chosen = settings(requests_per_minute=1.0, max_age=300.0)
+    budget = replace(Budget.start(1.0, time.time()), settled=False)
+    Snapshot(place, chosen, Collector()).write(Target(knowledge=Known(), budget=budget), time.time())
+    follower = started(
+        vendor=vendor, storage=place, leads=lambda: bool(leading), requests_per_minute=1.0, max_age=300.0
+    )
+    leading.append(True)
+    eventually(lambda: follower.health().next_poll)
+    assert follower.health().next_poll > time.time() + 20
+    assert vendor.asked == []
+
+
+def test_a_pause_that_withdraws_the_series_is_logged_once(started, caplog):
+    """Whatever wakes the loop meanwhile."""
+    vendor = Vendor()
+    vendor.script.extend([200, 429])
+    poller = started(Collector(every=20.0, details=("d",)), vendor, max_age=30.0)
+    eventually(lambda: "longer than max_age" in caplog.text)
+    wakes = iter(range(5))
+    eventually(lambda: poller.wake() or next(wakes, None) is None)
+    assert caplog.text.count("requests are paused (rate_limited) for longer than max_age") == 1
 
 
 def test_snapshots_are_stored_while_running(started, tmp_path):

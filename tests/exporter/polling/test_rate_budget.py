@@ -18,7 +18,7 @@ from exporter.errors import (
     TimedOut,
     TlsFailed,
 )
-from exporter.polling.rate_budget import LONGEST, Budget
+from exporter.polling.rate_budget import LONGEST, Budget, doubled
 
 NOW = 1_800_000_000.0
 
@@ -177,6 +177,11 @@ def test_pause_after_rejected_credentials_grows_only_by_rejections():
     assert paused_until(budget.failed(Refused("401"), NOW), NOW) == NOW + 30
     again = budget.failed(Refused("401"), NOW).answered({}, NOW).failed(Refused("401"), NOW)
     assert paused_until(again, NOW) == NOW + 30
+
+
+def test_hours_of_failures_do_not_overflow():
+    """A vendor that is down for a weekend is asked again all the time."""
+    assert [doubled((1.0, 30.0), times) for times in (-1, 0, 1, 4, 5, 100_000)] == [1.0, 1.0, 2.0, 16.0, 30.0, 30.0]
 
 
 def test_successful_response_resets_the_pause():

@@ -228,6 +228,13 @@ def test_the_oldest_value_is_that_of_the_rotation():
     assert next_action(Collector(STATUS), replace(after, budget=Budget.start(60, NOW)), NOW).oldest == NOW - 5
 
 
+def test_duration_of_a_round_begins_after_the_last_failure():
+    """Otherwise the first round after an outage would have taken as long as the outage."""
+    failed = after_response(target(), STATUS, TimedOut("late")).target
+    half = after_response(failed, STATUS, ok(NOW + 100), NOW + 100).target
+    assert after_response(half, STATUS, ok(NOW + 102), NOW + 102).target.duration == 2.0
+
+
 def test_probe_failures_are_logged_once_per_change():
     """By endpoint and reason, and again when they are over (E6)."""
     found = [("expired", "since May"), ("expired", "since June"), ("timeout", "no answer in time"), ("", ""), ("", "")]

@@ -9,6 +9,7 @@ import pytest
 from exporter import config
 from exporter.metrics.exporter_metrics import Running
 from exporter.metrics.page_cache import PageCache
+from exporter.polling.snapshot_files import Directory
 from exporter.polling.targets import Targets
 from tests.waiting import eventually
 
@@ -103,3 +104,28 @@ def test_renamed_account_keeps_its_budget(page_cache, targets, closed_ports):
     assert renamed.health().budget_used_ratio == 1.0
     eventually(lambda: other.health().requests)
     assert not renamed.health().requests
+
+
+def test_another_place_is_another_account_with_the_same_budget(page_cache, targets, closed_ports):
+    """Its data would be that of the old `base_url`; the token's requests may count there too."""
+    target = {"collector": "vigilmon", "account": "a", "token": "t", "requests_per_minute": 1}
+    targets.follow(read(target | {"base_url": f"http://127.0.0.1:{closed_ports[0]}"}))
+    eventually(lambda: page_cache.sources()[0].health().requests)
+    targets.follow(read(target | {"base_url": f"http://127.0.0.1:{closed_ports[1]}"}))
+    health = page_cache.sources()[0].health()
+    assert (dict(health.requests), health.budget_used_ratio) == ({}, 1.0)
+
+
+def test_a_new_leader_polls_as_soon_as_it_is_woken(page_cache, closed_ports, tmp_path):
+    """Not only when it would have looked for the next snapshot."""
+    leading, looks = [], []
+    place = Directory(tmp_path, every=1000.0)
+    following = Targets(page_cache, place, lambda: looks.append("one") or bool(leading))
+    try:
+        following.follow(read(edge(*closed_ports, poll_interval="10ms")))
+        eventually(lambda: len(looks) >= 2)  # as it was made, and in its loop
+        leading.append(True)
+        following.wake()
+        eventually(lambda: probed(page_cache, *closed_ports), patience=20)
+    finally:
+        following.stop()

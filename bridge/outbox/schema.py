@@ -113,6 +113,7 @@ quarantine = Table(
     Column("size", Integer, nullable=False, comment="characters of the body"),
     Column("body", Text, nullable=False),
     Column("received_at", Double, nullable=False),
+    sqlite_autoincrement=True,  # no id twice: a page that was loaded before would discard what nobody has seen
 )
 
 watchdog_heartbeats = Table(

@@ -307,6 +307,16 @@ def test_unreadable_body_or_alert_is_quarantined_with_its_reason(outbox):
     assert outbox.quarantine.discard([first.id, second.id]) == 2
 
 
+def test_id_in_quarantine_is_never_used_again(outbox):
+    """A page that was loaded before, or a command that is repeated, would discard what nobody has seen."""
+    outbox.set_aside("alertmanager", "prod", "not JSON", "{", T0)
+    (first,) = outbox.quarantine.oldest()
+    assert outbox.quarantine.discard([], up_to=first.id) == 1
+    outbox.set_aside("alertmanager", "prod", "not JSON", "[", T0)
+    assert outbox.quarantine.discard([first.id], up_to=first.id) == 0
+    assert [one.body for one in outbox.quarantine.oldest()] == ["["]
+
+
 def test_open_keys_have_firing_alerts_with_labels(outbox):
     """For the reconciler's comparison with Alertmanager."""
     accept(outbox, alert("a"), alert("b"), receiver_name="hook")

@@ -41,7 +41,7 @@ def packed(events: Iterable[ClaimedEvent], most: int = MOST_BYTES) -> list[list[
     room = 0
     for event in events:
         weight = len(event.body.encode()) + 1
-        if not requests or weight > room:
+        if weight > room:
             requests.append([])
             room = most
         requests[-1].append(event)

@@ -222,10 +222,9 @@ class Batch:
                 heard = {"labels": json.dumps(dict(alert.labels)), "firing": alert.firing, "heard_at": self._now}
                 rows.append({"receiver": receiver, "source": source, "key": key} | heard)
             self._connection.execute(self._statements.heartbeat, rows)
-        # If repeats are recorded, record every firing alert under its key in BigPanda.
-        firing = [alert for one in batch if one.note_heard for alert in one.alerts if alert.firing]
-        if repeated := sorted({identity_key(alert, self._owners, self._states) for alert in firing}):
-            self._connection.execute(self._statements.heard, [{"key": key, "at": self._now} for key in repeated])
+        firing = {alert.key for one in batch if one.note_heard for alert in one.alerts if alert.firing}
+        if repeated := [{"key": key, "at": self._now} for key in sorted(firing)]:
+            self._connection.execute(self._statements.heard, repeated)
 
 
 def _count(outcome: Outcome, decision: Decision, *, mapped: bool) -> None:

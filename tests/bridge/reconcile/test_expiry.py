@@ -2,10 +2,12 @@
 
 import threading
 import time
+from dataclasses import replace
 
 import pytest
 
 from bridge.domain.alert import Alert
+from bridge.domain.alert_state import Member
 from bridge.domain.notification import Notification
 from bridge.errors import Unavailable
 from bridge.outbox.alerts import Alerts
@@ -147,6 +149,7 @@ class Repeating:
             firing=True,
             severity="critical",
             starts_at=T0,
+            at=self.now,
         )
         return self.outbox.ingest.accept([self.settings.notification(alerts=(alert,))], self.now)[0].queued
 
@@ -175,7 +178,7 @@ def test_resolve_after_resolves_an_unrepeated_alert(outbox):
     assert world.fire() == 1
 
 
-@pytest.mark.parametrize("gap", [3 * HOUR, -3 * HOUR], ids=["ahead", "back"])
+@pytest.mark.parametrize("gap", [3 * HOUR, 600.0, -3 * HOUR], ids=["ahead", "a little", "back"])
 def test_downtime_of_the_bridge_does_not_count(outbox, gap):
     """After a stop, or a clock change, the sender has the rest of its time."""
     world = Repeating(outbox)
@@ -198,6 +201,16 @@ def test_downtime_before_the_last_repeat_does_not_count(outbox):
     for quiet, ended in ((HOUR, 0), (HOUR + 1800, 1)):
         found = expired(states, world.settings, T0 + HOUR + quiet, heard, [(T0, T0 + 1.5 * HOUR)])
         assert len(list(found)) == ended
+
+
+def test_repeat_of_any_alert_of_an_identity_counts(outbox):
+    """Each is recorded by its own key."""
+    world = Repeating(outbox)
+    world.fire()
+    (state,) = outbox.alerts.open_alerts("am")
+    shared = replace(state, members={"am:own": Member(replace(state.alert, key="am:own"), state.status)})
+    for heard, ended in ((T0 + 1, 0), (T0, 1)):
+        assert len(list(expired([shared], world.settings, T0 + HOUR, {"am:own": heard}, []))) == ended
 
 
 def test_every_process_knows_the_downtime(outbox):

@@ -27,7 +27,7 @@ class Panda:
 
     def __init__(self):
         self.taken, self.drops, self.problem = [], {}, None
-        self.asked, self.logs = [], []
+        self.asked, self.asked_logs, self.logs = [], [], []
 
     def take(self, event):
         if self.drops.get(event.key, 0) > 0:
@@ -43,7 +43,7 @@ class Panda:
         yield {"alerts": self.taken[1:]}
 
     def diagnostics(self, since):
-        del since
+        self.asked_logs.append(since)
         yield {"logs": self.logs}
 
     def masked(self, text):
@@ -126,8 +126,10 @@ def test_dropped_event_is_resent_after_two_polls(bench, caplog):
     bench.fire("a", "b", "c")
     bench.look()
     assert (bench.woken, bench.unconfirmed, len(bench.bodies)) == (0, 0, 3)
+    assert bench.outbox.events.unconfirmed(9, bench.now) == []
     bench.look()
     assert (bench.woken, bench.unconfirmed, len(bench.bodies)) == (1, 1, 4)
+    assert [one.key for one in bench.outbox.events.unconfirmed(9, bench.now)] == ["prod:b"]
     assert bench.bodies[3] in bench.bodies[:3]
     assert "Resent critical event of prod:b: BigPanda accepted but did not process it" in caplog.text
     bench.look()
@@ -140,13 +142,16 @@ def test_repeatedly_dropped_event_is_logged_as_lost(bench, caplog):
     """After some resends, once; it stays unconfirmed for a day."""
     bench.panda.drops = {"prod:b": 99}
     bench.fire("a", "b")
-    bench.look(2 + 2 * RESENDS + 10)
-    assert (len(bench.bodies), bench.unconfirmed) == (2 + RESENDS, 1)
+    for times, sent in ((2, 3), (1, 3), (1, 4), (2 * RESENDS + 8, 2 + RESENDS)):
+        bench.look(times)
+        assert (len(bench.bodies), bench.unconfirmed) == (sent, 1)
     lost = [record.message for record in caplog.records if record.levelno == logging.ERROR]
     assert lost == ["critical event of prod:b not processed by BigPanda although resent"]
-    bench.look(300)
-    assert bench.unconfirmed == 0
-    assert len(bench.bodies) == 2 + RESENDS
+    sent_at = T0 + 2 * RESENDS * INTERVAL
+    for now, unconfirmed in ((sent_at + 86_400, 1), (sent_at + 86_400 + INTERVAL, 0)):
+        bench.now = now - INTERVAL
+        bench.look()
+        assert (bench.unconfirmed, len(bench.bodies)) == (unconfirmed, 2 + RESENDS)
 
 
 def test_listing_without_our_events_resends_nothing(bench, caplog):
@@ -182,6 +187,7 @@ def test_events_are_looked_up_from_when_they_were_queued(bench):
         bench.now = T0
         bench.queue(f"waits {waited}")
         bench.now += waited
+        bench.queue(f"is new after {waited}")
         bench.deliver()
         bench.look()
         assert bench.panda.asked[-1] == ("app", since)
@@ -202,6 +208,17 @@ def test_a_restart_neither_forgets_nor_resends_twice(bench):
     assert (len(bench.bodies), bench.unconfirmed) == (3, 0)
 
 
+def test_events_after_a_clock_change_and_a_restart_are_confirmed(bench):
+    """The last check seems to be in the future."""
+    bench.look()
+    bench.confirmation.close()
+    bench.now -= 7200
+    bench.confirmation = bench.make()
+    bench.fire("a")
+    bench.look()
+    assert bench.counted("confirmed_events_total") == 1
+
+
 def test_incomplete_listing_is_not_used(bench):
     """Only a complete one shows which events are missing."""
     bench.fire("a")
@@ -213,16 +230,23 @@ def test_incomplete_listing_is_not_used(bench):
     bench.panda.problem = None
     bench.look(2)
     assert len(bench.bodies) == 2
+    looked_at, bench.panda.problem = bench.now, Transient("no connection")
+    bench.look()
+    assert (bench.confirmation.status.looked_at, bench.confirmation.status.problem) == (looked_at, "no connection")
 
 
 def test_rejected_confirmation_is_logged_once(bench, caplog):
-    """Delivery continues, and no event counts as missing."""
+    """Delivery continues, and no event counts as missing; so is its end."""
+    caplog.set_level(logging.INFO)
     bench.panda.problem = Stopped("BigPanda answered 403: forbidden", status=403)
     bench.fire("a")
     bench.look(5)
     expected = "BigPanda does not confirm events, still sending: BigPanda answered 403: forbidden"
     assert [record.message for record in caplog.records] == [expected]
     assert (bench.unconfirmed, len(bench.bodies), bench.confirmation.status.looked_at) == (0, 1, None)
+    bench.panda.problem = None
+    bench.look()
+    assert caplog.records[-1].message == f"Cleared: {expected}"
 
 
 def test_diagnostics_about_us_are_counted_once(bench, caplog):
@@ -233,6 +257,7 @@ def test_diagnostics_about_us_are_counted_once(bench, caplog):
     assert [bench.counted("diagnostics_total", level=level) for level in ("error", "warning", "info")] == [1, 0, 1]
     assert caplog.text.count("BigPanda's diagnostics report an error: alert 1: <secret>") == 1
     assert bench.confirmation.status.diagnostics[0] == Diagnostic(id="1", level="error", message="alert 1: <secret>")
+    assert bench.panda.asked_logs == [T0 - 120, T0 + INTERVAL - 120, T0 + 2 * INTERVAL - 120]
 
 
 def test_events_of_another_destination_are_not_looked_up(bench):
@@ -255,6 +280,7 @@ def test_only_one_replica_polls(bench, outbox):
     second = bench.make()
     bench.fire("a")
     bench.look()
+    assert second.tick() == 60
     began = bench.now
     while len(bench.panda.asked) == 1:
         bench.now += 20

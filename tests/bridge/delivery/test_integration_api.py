@@ -71,6 +71,16 @@ def test_repeated_page_is_the_last(api):
 
 
 @responses.activate
+def test_listing_without_an_end_is_an_error(api, monkeypatch):
+    """Events on its further pages would count as missing."""
+    monkeypatch.setattr("bridge.delivery.integration_api._MOST_PAGES", 2)
+    for number in (1, 2):
+        responses.get(ALERTS, json={"alerts": [{"id": number}]})
+    with pytest.raises(Transient, match="more than 200 entries since the last check"):
+        list(api.alerts("app", 1000.0))
+
+
+@responses.activate
 @pytest.mark.parametrize(
     ("answer", "error", "words"),
     [

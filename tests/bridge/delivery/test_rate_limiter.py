@@ -43,6 +43,13 @@ def test_at_least_one_event_is_allowed():
     assert limiter.allowance() == 1
 
 
+def test_asking_twice_earns_nothing():
+    """A loop that is woken often sends no faster."""
+    limiter = RateLimiter(6000, 0.0)
+    limiter.sent(25, 0.0, 0.0)
+    assert limiter.wait(0.1) == limiter.wait(0.1) > 0
+
+
 def test_slow_response_allows_a_larger_request():
     """While a request takes 2 seconds, 2 seconds' worth accumulates."""
     limiter = RateLimiter(6000, 0.0)
@@ -55,7 +62,7 @@ def test_no_minute_after_a_slow_response_has_more_events_than_allowed():
     """What half a minute has accumulated is not sent on top of the next minute's."""
     limiter = RateLimiter(6000, 0.0)
     limiter.sent(25, 0.0, 30.0)
-    sent = run(limiter, 150.0, 1000, now=30.0)
-    assert sent[0] == (30.0, 1000)
+    sent = [(30.0, 25), *run(limiter, 150.0, 1000, now=30.0)]
+    assert sent[1] == (30.0, 1000)
     for start, _ in sent:
         assert sum(count for at, count in sent if start <= at < start + 60) <= 6000

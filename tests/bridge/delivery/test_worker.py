@@ -212,11 +212,12 @@ def test_rejected_credentials_lose_nothing(scene):
 
 
 def test_open_circuit_survives_a_restart(scene):
-    """A restart during an outage does not start sending again."""
+    """A restart during an outage does not start sending again, nor does it export that BigPanda is available."""
     scene.panda.mood = refuse(Stopped("BigPanda answered 403", status=403))
     scene.accept("a")
     scene.live(2)
     assert len(scene.panda.requests) == 1
+    scene.metrics = Metrics()
     scene.delivery = scene.restarted()
     scene.live(30)
     assert len(scene.panda.requests) == 1
@@ -244,6 +245,15 @@ def test_destination_is_up_for_a_replica_without_events_once_another_has_deliver
     assert "Cleared: BigPanda unavailable, queueing events: BigPanda answered 403" in caplog.text
 
 
+@pytest.mark.parametrize(("lease", "rest"), [(60.0, 1.0), (0.5, 0.5)])
+def test_queue_is_checked_every_second(scene, lease, rest):
+    """A webhook at another replica does not wake this one; the end of the other's lease may be nearer."""
+    scene.live(3)
+    scene.accept("a")
+    scene.outbox.queue.claim(1, scene.clock(), lease)
+    assert scene.delivery.tick() == pytest.approx(rest)
+
+
 def test_retry_after_is_obeyed(scene):
     """BigPanda asks for 40 seconds, which also holds for events accepted meanwhile."""
     scene.panda.mood = refuse(Transient("429", status=429, retry_after=40.0))
@@ -255,15 +265,16 @@ def test_retry_after_is_obeyed(scene):
     scene.live(60)
     assert scene.panda.accepted[0][0] >= began + 40
     assert scene.panda.names() == ["prod:b", "prod:a"]
+    assert scene.metrics.registry.get_sample_value("vendorwatch_bridge_delivery_latency_seconds_sum") >= 40 + 39
 
 
 def test_one_bad_event_of_eighty_becomes_a_dead_letter(scene):
-    """A rejected batch is halved until the bad event is alone; its dead letter has BigPanda's message."""
+    """A rejected batch is halved in order until it is alone; its dead letter has BigPanda's message."""
     bad = Rejected("BigPanda answered 400: alert 1: no status", status=400)
     scene.panda.mood = refuse(bad, lambda events: any(event["incident_identifier"] == "prod:37" for event in events))
     scene.accept(*range(80))
     scene.live(60)
-    assert len(scene.panda.accepted) == 79
+    assert scene.panda.names() == [f"prod:{number}" for number in range(80) if number != 37]
     [letter] = scene.outbox.dead_letters.oldest()
     assert (letter.key, letter.reason) == ("prod:37", "BigPanda answered 400: alert 1: no status")
     assert scene.count("rejected") == 1
@@ -337,6 +348,22 @@ def test_bad_events_of_one_rule_do_not_stop_the_destination(scene):
     assert len(scene.panda.accepted) == 68
     assert {letter.key for letter in scene.outbox.dead_letters.oldest()} == bad
     assert scene.count("destination_down") == 0
+
+
+def test_rejections_of_bad_events_do_not_change_the_order(tmp_path):
+    """Only a destination that may be at fault is probed with the least urgent event."""
+    scene = Scene(tmp_path, batch_size=1)
+    bad = Rejected("BigPanda answered 400: no host", status=400)
+    scene.panda.mood = refuse(bad, lambda events: "bad" in events[0]["incident_identifier"])
+    scene.accept("bad1", "good1")
+    scene.live(5)
+    scene.accept("bad2", "bad3")
+    scene.live(5)
+    scene.accept("good2", "good3", "good4")
+    scene.live(5)
+    assert scene.panda.names() == ["prod:good1", "prod:good2", "prod:good3", "prod:good4"]
+    assert scene.outbox.status.counts(scene.clock.now).dead == 3
+    scene.outbox.close()
 
 
 def test_wrong_app_key_of_one_receiver_delays_the_others_by_one_probe(scene):
@@ -449,6 +476,16 @@ def test_storm_stays_within_the_rate(tmp_path):
     scene.outbox.close()
 
 
+def test_request_has_no_more_events_than_the_rate_allows(tmp_path):
+    """However large a batch may be: with one a second, one goes at once."""
+    scene = Scene(tmp_path, per_minute=60)
+    scene.accept(*range(20))
+    scene.live(4)
+    assert {len(keys) for _, keys in scene.panda.requests} == {1}
+    assert 4 <= len(scene.panda.requests) <= 5
+    scene.outbox.close()
+
+
 def test_accepted_event_is_recorded_later_if_the_database_fails(scene, monkeypatch):
     """It is not sent again."""
     scene.accept("a")
@@ -463,6 +500,23 @@ def test_accepted_event_is_recorded_later_if_the_database_fails(scene, monkeypat
     scene.live(10)
     assert len(scene.panda.requests) == 1
     assert scene.outbox.status.counts(scene.clock.now).waiting == 0
+
+
+def test_result_that_cannot_be_recorded_is_given_up(scene, monkeypatch):
+    """Otherwise nothing else would ever be sent; it is sent again when its lease ends."""
+    record = Queue.record
+
+    def failing(queue, events, *arguments, **more):
+        if events[0].key == "prod:bad":
+            raise ZeroDivisionError
+        return record(queue, events, *arguments, **more)
+
+    monkeypatch.setattr(Queue, "record", failing)
+    scene.accept("bad")
+    scene.live(2)
+    scene.accept("good")
+    scene.live(2)
+    assert scene.panda.names() == ["prod:bad", "prod:good"]
 
 
 def test_a_crash_between_send_and_record_repeats_the_same_bytes(scene):
@@ -494,15 +548,17 @@ def test_loop_survives_unexpected_errors(scene, caplog):
     assert "unexpectedly" in caplog.text
 
 
-def test_changed_credentials_are_used_for_the_next_request(scene):
-    """After a reload, whatever the state of the old ones."""
+def test_changed_credentials_are_used_for_the_next_request(scene, monkeypatch):
+    """After a reload, whatever the state of the old ones, and at once: their pause takes a minute."""
+    woken = []
+    monkeypatch.setattr(scene.delivery, "wake", lambda: woken.append(1))
     scene.panda.mood = refuse(Stopped("401", status=401))
     scene.accept("a")
     scene.live(2)
     other = scene.pandas[MAIN] = Panda(scene.clock)
     scene.delivery.change(config(MAIN, events_per_minute=60, batch_size=1, timeout=1.0))
     scene.live(2)
-    assert other.names() == ["prod:a"]
+    assert (other.names(), woken) == (["prod:a"], [1])
 
 
 def test_reload_during_a_request_that_fails_unexpectedly_is_carried_out(scene):
@@ -688,6 +744,8 @@ def test_requests_stay_under_a_megabyte(scene):
     weight = len(claimed[0].body) + 1
     assert [len(request) for request in packed(claimed, weight * 2)] == [2, 1]
     assert [len(request) for request in packed(claimed, 10)] == [1, 1, 1]
+    accented = [replace(one, body=one.body + "é" * 10) for one in claimed]
+    assert [len(request) for request in packed(accented, (weight + 15) * 2)] == [1, 1, 1]
 
 
 def test_another_app_key_is_another_identity(scene):
@@ -710,6 +768,7 @@ def test_queued_events_follow_a_corrected_app_key(scene, restart):
     """Those that were rejected for a wrong one, after a reload or a restart."""
     scene.panda.mood = refuse(Rejected("BigPanda answered 400: 'app_key' is not known", status=400))
     scene.accept("a", "b", "c")
+    scene.accept("c", firing=False)
     scene.live(5)
     scene.panda.mood = lambda events: "accepted"
     scene.config = config(MAIN, receivers=[NEW_KEY])
@@ -718,7 +777,7 @@ def test_queued_events_follow_a_corrected_app_key(scene, restart):
     else:
         scene.delivery.change(scene.config)
     scene.live(70)
-    assert sorted(scene.panda.names()) == ["prod:a", "prod:b", "prod:c"]
+    assert sorted(scene.panda.names()) == ["prod:a", "prod:b", "prod:c", "prod:c"]
     assert set(scene.panda.app_keys) == {"new-key"}
 
 

@@ -87,10 +87,12 @@ def test_an_event_is_created_and_an_exact_duplicate_is_not(api):
 def test_batch_is_accepted_or_rejected_as_a_whole(api):
     """One event that BigPanda would reject, named by its number, rejects the batch."""
     alerts = [{"status": "warning", "host": f"h{number}", "check": "c"} for number in range(3)]
-    answer = api.post({"app_key": "k", "alerts": [*alerts, {"status": "odd", "host": "h9"}]})
+    answer = api.post({"app_key": "k", "alerts": [*alerts, {"status": "odd"}]})
     assert answer.status_code == 400
     assert answer.json()["status"] == 400
-    assert answer.json()["errors"][0].startswith("alert 4: 'status' must exist and be one of")
+    wrong_status, no_host = answer.json()["errors"]
+    assert wrong_status.startswith("alert 4: 'status' must exist and be one of")
+    assert no_host.startswith("alert 4: a primary property must exist: host")
     assert api.open() == {}
     assert api.post({"app_key": "k", "alerts": alerts}).status_code == 201
     assert api.open() == dict.fromkeys(("h0", "h1", "h2"), "warning")

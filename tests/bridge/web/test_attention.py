@@ -81,6 +81,8 @@ def test_outage_has_reason_and_next_attempt():
     assert found.text == (
         "BigPanda answered 503. Failed 3 times in a row. Next try in 1m 15s. Nothing is lost: events are queued."
     )
+    (due,) = notices(circuit=Circuit(up=False, failures=1, not_before=NOW - 1, reason="BigPanda answered 503"))
+    assert due.text == "BigPanda answered 503. Failed once in a row. Nothing is lost: events are queued."
 
 
 def test_urgent_notices_come_first():

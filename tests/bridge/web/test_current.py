@@ -1,7 +1,11 @@
 """What the page shows of the receivers that are configured."""
 
+from dataclasses import replace
+from types import SimpleNamespace
+
 from bridge.receivers.alertmanager import Settings
 from bridge.receivers.settings import ReceiverSettings
+from bridge.reconcile.reconciler import ReconcilerStatus
 from bridge.web.current import WatchdogStatus
 from tests.bridge.alerts import alert_at
 from tests.bridge.serving import current_of
@@ -13,14 +17,16 @@ LAB = Settings(receiver="alertmanager", source="lab", app_key="app")
 OTHER = ReceiverSettings(receiver="vigilmon", source="prod", app_key="app")
 
 
-def heartbeat(name):
+def heartbeat(name, *, firing=True):
     labels = {"alertname": "Heartbeat", "cluster": name}
-    return alert_at(NOW, name, labels=labels, links={}, annotations={})
+    return alert_at(NOW, name, firing=firing, labels=labels, links={}, annotations={})
 
 
 def test_each_heartbeat_has_a_status_and_one_never_received_counts_as_one(tmp_path):
-    """Silent is one whose own alarm is open."""
-    store, current = Store(f"sqlite:///{tmp_path}/bridge.db"), current_of(PROD, LAB, OTHER)
+    """Silent is one whose own alarm is open. Another receiver of the same source has neither them nor a reconciler."""
+    store, status = Store(f"sqlite:///{tmp_path}/bridge.db"), ReconcilerStatus(interval=60.0)
+    current = replace(current_of(PROD, LAB, OTHER), reconcilers={"prod": SimpleNamespace(status=status)})
+    assert [one.reconciler for one in current.receivers(store)] == [status, None, None]
 
     def shown():
         return [list(one.watchdogs) for one in current.receivers(store)]
@@ -30,7 +36,9 @@ def test_each_heartbeat_has_a_status_and_one_never_received_counts_as_one(tmp_pa
     assert shown()[0] == [WatchdogStatus(name="Heartbeat", heard_at=None, silent=True)]
     store.ingest.accept([PROD.notification(heartbeats=[heartbeat("a")])], NOW + 1)
     assert shown()[0] == [WatchdogStatus(name="Heartbeat (cluster=a)", heard_at=NOW + 1, silent=True)]
-    store.ingest.accept([PROD.notification(heartbeats=[heartbeat("b")])], NOW + 2)
+    store.ingest.accept([PROD.notification(alerts=[alert_at(NOW + 2, "watchdog", firing=False)])], NOW + 2)
+    assert shown()[0] == [WatchdogStatus(name="Heartbeat (cluster=a)", heard_at=NOW + 1, silent=False)]
+    store.ingest.accept([PROD.notification(heartbeats=[heartbeat("b", firing=False)])], NOW + 2)
     assert shown()[0] == [
         WatchdogStatus(name="Heartbeat (cluster=a)", heard_at=NOW + 1, silent=False),
         WatchdogStatus(name="Heartbeat (cluster=b)", heard_at=NOW + 2, silent=False),

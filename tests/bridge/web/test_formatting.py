@@ -18,6 +18,7 @@ from bridge.web.formatting import (
     subject,
     times,
     visible,
+    webhook_subject,
 )
 
 NOW = 1_700_000_000.0
@@ -34,7 +35,8 @@ def event(**changes):
 
 
 @pytest.mark.parametrize(
-    ("epoch", "text"), [(NOW, "2023-11-14 22:13:20Z"), (0.0, "1970-01-01 00:00:00Z"), (1e18, "1e+18")]
+    ("epoch", "text"),
+    [(NOW, "2023-11-14 22:13:20Z"), (0.0, "1970-01-01 00:00:00Z"), (1e18, "1e+18"), (1e300, "1e+300")],
 )
 def test_time_is_shown_in_utc(epoch, text):
     """A time beyond any calendar does not break the page."""
@@ -48,7 +50,9 @@ def test_time_is_shown_in_utc(epoch, text):
         (event(behind=True), DOWN, "waiting for an earlier event of the same alert", None),
         (event(kind="update", not_before=NOW + 9), UP, "held by the receiver's update_interval", 9),
         (event(attempts=2, reason="429", not_before=NOW + 9), UP, "tried twice: 429", 9),
+        (event(kind="update", attempts=2, reason="429", not_before=NOW + 9), DOWN, "tried twice: 429", 9),
         (event(), DOWN, "BigPanda is unavailable", 60),
+        (event(), Circuit(up=False, not_before=NOW - 1), "BigPanda is unavailable", None),
         (event(), UP, "due", None),
         (event(attempts=3, not_before=NOW - 1), UP, "due, tried 3 times", None),
         (event(kind="update", not_before=NOW - 1), UP, "due", None),
@@ -148,3 +152,18 @@ def test_host_of_an_alert(labels, found):
 def test_alert_and_host_of_an_event(body, found):
     """As BigPanda shows it; empty if cut."""
     assert subject(body) == found
+
+
+@pytest.mark.parametrize(
+    ("body", "found"),
+    [
+        ('{"labels": {"alertname": "Down", "instance": "web-1"', ("Down", "web-1")),
+        ('{"alert": {"ruleName": "Slow", "testName" : "shop"}}}', ("Slow", "shop")),
+        ('{"event": "monitor_down", "monitor_name": "api"', ("monitor_down", "api")),
+        ('{"check": "disk", "host": "db-1"]', ("disk", "db-1")),
+        ('{"check": 7', ("", "")),
+    ],
+)
+def test_alert_and_host_of_an_unreadable_webhook(body, found):
+    """As far as each sender's names for them are in it."""
+    assert webhook_subject(body) == found

@@ -5,11 +5,14 @@ import socket
 import threading
 import tracemalloc
 from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import replace
+from functools import partial
 from types import SimpleNamespace
 
 import pytest
 import requests
 
+from bridge.domain.incident import Incident
 from bridge.domain.notification import Outcome
 from bridge.errors import Unavailable, Unreadable
 from bridge.metrics import Metrics
@@ -55,7 +58,8 @@ class Front:
         )
         self.receiver = settings
         self.receivers = lambda: {("alertmanager", "prod"): self.receiver}
-        current, now = lambda: current_of(self.receiver), 1_800_000_000.0
+        self.loops = {}
+        current, now = lambda: replace(current_of(self.receiver), **self.loops), 1_800_000_000.0
         webhooks = Webhooks(current, self._submit, self.metrics, clock=Clock(lambda: now))
         self.app = create_app([webhooks.blueprint()])
         self.client = self.app.test_client()
@@ -105,6 +109,26 @@ def test_200_follows_the_commit(front):
     assert front.value("unmapped_severities_total", source="prod") == 1
 
 
+@pytest.mark.parametrize(
+    ("found", "failure", "woken"),
+    [
+        ({}, None, []),
+        ({"truncated": 1}, None, ["reconciler"]),
+        ({"incidents": [Incident(id="i")]}, None, ["follow-up"]),
+        ({"truncated": 1, "incidents": [Incident(id="i")]}, Unavailable("busy"), []),
+    ],
+)
+def test_durable_webhook_is_followed_up_at_once(front, monkeypatch, found, failure, woken):
+    """What it left out is fetched, and what it says of incidents is acted upon; the page shows when it came."""
+    done, last = [], {}
+    reconciler, follow_up = (SimpleNamespace(wake=partial(done.append, name)) for name in ("reconciler", "follow-up"))
+    front.loops = {"last_webhook": last, "reconcilers": {"prod": reconciler}, "follow_ups": {"prod": follow_up}}
+    monkeypatch.setattr(alertmanager, "translate", lambda _body, settings, _now: settings.notification(**found))
+    front.failure = failure
+    front.post({})
+    assert (done, last) == (woken, {} if failure else {("alertmanager", "prod"): 1_800_000_000.0})
+
+
 def test_skipped_messages_are_counted(front, monkeypatch):
     """A watchdog's alert, a test message, an unknown event: 200, not sent, counted as skipped."""
     monkeypatch.setattr(alertmanager, "translate", lambda _body, settings, _now: settings.notification(ignored=3))
@@ -131,8 +155,10 @@ def test_one_bad_alert_is_quarantined_alone(front, caplog):
     ],
 )
 def test_an_unknown_source_is_not_found(front, path, status):
-    """Only configured sources have a path."""
+    """Only configured sources have a path, and only they are counted: strangers may name any number of others."""
     assert front.post(GOOD, path=path).status_code == status
+    (counted,) = (one for one in front.metrics.registry.collect() if one.name == "vendorwatch_bridge_notifications")
+    assert not counted.samples
 
 
 @pytest.mark.parametrize("method", ["get", "put", "delete", "patch"])
@@ -297,6 +323,12 @@ def test_brackets_in_text_are_no_objects(piece):
     """However many and however escaped: an alert's text may be code."""
     text = piece * 1_000_001
     assert parsed(json.dumps({"[": text, text: ["{"]}).encode()) == {"[": text, text: ["{"]}
+
+
+def test_text_ends_after_an_escaped_backslash():
+    """Otherwise the text after it would seem to be none."""
+    body = {"path": "C:\\", "text": "[" * 100_001}
+    assert parsed(json.dumps(body).encode()) == body
 
 
 @pytest.fixture

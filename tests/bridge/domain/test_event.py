@@ -138,8 +138,8 @@ def test_description_is_the_first_non_empty_annotation(annotations, description)
 
 def test_values_are_truncated_to_bigpandas_limits():
     """512 characters for a tag, 2048 for the description."""
-    event = made({"v": "é" * 5000}, {"description": "d" * 5000})
-    assert (len(event["v"]), len(event["description"])) == (512, 2048)
+    event = made({"v": "é" * 5000}, {"description": "d" * 5000}, name="n" * 5000)
+    assert (len(event["v"]), len(event["description"]), len(event["check"])) == (512, 2048, 512)
 
 
 @pytest.mark.parametrize(
@@ -166,6 +166,15 @@ def test_a_resolved_alert_is_ok_whatever_its_severity():
     assert status_of(alert(severity="none", firing=False), MAPPING) == (None, True)
 
 
+@pytest.mark.parametrize(
+    ("severity", "expected"),
+    [("critical", (Status.ACKNOWLEDGED, True)), ("odd", (Status.ACKNOWLEDGED, True)), ("none", (None, True))],
+)
+def test_a_silenced_alert_is_acknowledged_whatever_its_severity(severity, expected):
+    """Unless that is not sent."""
+    assert status_of(alert(severity=severity, silence={"silenced_by": "jo"}), MAPPING) == expected
+
+
 def test_configured_statuses_are_added_to_the_defaults():
     """In any case, and they override the defaults."""
     settings = ReceiverSettings(receiver="x", source="s", app_key="own", statuses={"P1": "critical", "info": "none"})
@@ -185,6 +194,13 @@ def test_links_that_differ_between_replicas_are_no_change():
     three = draft(alert(links={"alertmanager_url": "http://b", "runbook_url": "http://x"}), Status.OK, MAPPING)
     assert one.content_hash == two.content_hash != three.content_hash
     assert json.loads(two.freeze(1))["alertmanager_url"] == "http://b"
+
+
+def test_measured_values_replace_no_other_member():
+    """Whatever they are called."""
+    links, values = {"generator_url": "http://prom/g"}, {"host": "9", "generator_url": "8", "Value A": "7"}
+    event = made({"host": "web-1"}, links=links, volatile=values)
+    assert (event["host"], event["generator_url"], event["value_a"]) == ("web-1", "http://prom/g", "7")
 
 
 def test_the_frozen_bytes_do_not_depend_on_the_senders_order():

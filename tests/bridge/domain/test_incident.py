@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bridge.domain.incident import Incident, IncidentRecord, fires_still, lasted, merge
+from bridge.domain.incident_details import IncidentDetails, merge_details
 
 T0 = 1_795_200_000.0
 
@@ -124,14 +125,31 @@ def test_reopened_incident_starts_again():
         (T0 + 99, None, True),
         (T0 + 99, T0 - 50, True),
         (T0 + 99, T0 + 50, False),
+        (T0 + 99, T0 + 2, False),
         (T0 + 30, T0 + 20, True),
     ],
-    ids=["all the while", "even if new", "an episode before", "it may have closed the incident", "long since"],
+    ids=[
+        "all the while",
+        "even if new",
+        "an episode before",
+        "it may have closed the incident",
+        "before its webhook",
+        "long since",
+    ],
 )
 def test_only_alerts_open_throughout_count_as_outlasting_the_incident(told_at, ended_at, fires):
     """An alert that ended, closed the incident and fired again was not closed manually."""
     kept = IncidentRecord(source="panda", id="i", started_at=T0, first_heard_at=T0 + 5, heard_at=T0 + 100)
     assert fires_still(told_at, ended_at, kept, T0 + 100) is fires
+
+
+def test_history_is_in_order_and_the_newest_part_of_it_is_kept():
+    """However the webhooks arrive."""
+    known = IncidentDetails(events=tuple((float(second), "odd") for second in range(1, 121, 2)))
+    merged = merge_details(known, {"events": tuple((float(second), "even") for second in range(0, 120, 2))})
+    assert [second for second, _ in merged.events] == list(range(20, 120))
+    known = IncidentDetails(comments=tuple((float(second), "") for second in range(50)))
+    assert merge_details(known, {"comments": ((99.0, "new"),)}).comments[-2:] == ((49.0, ""), (99.0, "new"))
 
 
 def test_durations_are_never_negative():

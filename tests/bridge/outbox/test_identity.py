@@ -114,6 +114,7 @@ def test_changed_identity_setting_keeps_open_alerts(outbox):
     send(outbox, entry("critical", firing=False), entry("warning"), now=T0 + 20, receiver=PLAIN)
     assert {state.key for state in outbox.alerts.open_alerts("prod")} == {alone}
     send(outbox, entry("warning", firing=False), entry("critical"), now=T0 + 30)
+    send(outbox, entry("warning"), now=T0 + 40)
     assert {state.key for state in outbox.alerts.open_alerts("prod")} == {IDENTITY}
 
 

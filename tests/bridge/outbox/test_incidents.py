@@ -103,6 +103,8 @@ def test_a_new_share_is_confirmed_once(outbox):
     outbox.incidents.settle_callback(due[0], "done", "accepted", now=T0 + 2, not_before=0.0)
     outbox.incidents.settle_callback(due[1], "waiting", "answered 503", now=T0 + 2, not_before=T0 + 9)
     assert outbox.incidents.due_callbacks("panda", T0 + 8) == []
+    set_back = T0 - 3600
+    assert [one.incident for one in outbox.incidents.due_callbacks("panda", set_back)] == ["j"]
     assert [(one.incident, one.attempts) for one in outbox.incidents.due_callbacks("panda", T0 + 9)] == [("j", 1)]
     accept_webhook(outbox, incident(T0 + 20, event=NEW), now=T0 + 20)
     assert [one.incident for one in outbox.incidents.due_callbacks("panda", T0 + 20)] == ["j", "i"]
@@ -149,21 +151,31 @@ def test_incident_of_more_alerts_than_a_statement_has_parameters_is_closed(outbo
 def test_alert_in_another_incident_was_not_closed(outbox):
     """Incidents are merged, and the emptied one is closed."""
     webhook(outbox, alert())
-    accept_webhook(outbox, incident(), incident(number="target"))
+    accept_webhook(outbox, incident(number="target", keys=("prod:a", "prod:b")), incident(T0 + 1))
+    assert all(one.active for one in outbox.incidents.records())
     assert not accept_webhook(outbox, closed(), now=T0 + 50).closed_manually
 
 
 def test_merged_incident_is_closed(outbox):
     """BigPanda does not report it: all its alerts are in another incident that changed later."""
-    accept_webhook(outbox, incident(keys=("prod:a",), snoozed=True), incident(number="j", keys=("prod:b", "prod:c")))
+    others = incident(number="j", keys=("prod:b", "prod:c")), incident(number="bare", keys=())
+    accept_webhook(outbox, incident(keys=("prod:a",), snoozed=True), *others)
     outcome = accept_webhook(outbox, incident(T0 + 5, number="target", keys=("prod:a", "prod:b")), now=T0 + 5)
     kept = {one.id: (one.active, one.snoozed, one.closed_at) for one in outbox.incidents.records()}
-    assert kept == {"i": (False, False, T0 + 5), "j": (True, False, None), "target": (True, False, None)}
+    open_still = dict.fromkeys(("j", "bare", "target"), (True, False, None))
+    assert kept == {"i": (False, False, T0 + 5)} | open_still
     assert (outcome.resolved, outcome.closed_manually) == ([], {})
     accept_webhook(outbox, incident(T0 + 9, keys=("prod:a",)), now=T0 + 9)
-    assert {one.id: one.active for one in outbox.incidents.records()} == {"i": True, "j": True, "target": True}
+    assert all(one.active for one in outbox.incidents.records())
     accept_webhook(outbox, incident(T0 + 1, number="late", keys=("prod:a",)), now=T0 + 10)
-    assert {one.id for one in outbox.incidents.records() if one.active} == {"i", "j", "target", "late"}
+    assert {one.id for one in outbox.incidents.records() if one.active} == {"i", "j", "bare", "target", "late"}
+    accept_webhook(outbox, incident(T0 + 9, number="same second", keys=("prod:a",)), now=T0 + 11)
+    assert {one.id for one in outbox.incidents.records() if one.active} == {"j", "bare", "target", "same second"}
+
+
+def test_incident_merged_earlier_in_its_commit_was_not_resolved(outbox):
+    """Its own end, in a webhook of the same commit, is that of a closed one."""
+    assert accept_webhook(outbox, incident(), incident(T0 + 5, number="target"), closed(T0 + 6)).resolved == []
 
 
 def test_alert_is_resent_once(outbox):

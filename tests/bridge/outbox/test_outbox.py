@@ -10,9 +10,10 @@ import pytest
 from sqlalchemy import text
 
 from bridge.domain.alert import Alert, UnreadableAlert
-from bridge.domain.event import EventMapping
 from bridge.domain.notification import Notification
 from bridge.errors import Unavailable
+from bridge.outbox.outbox import Outbox
+from bridge.outbox.repository import PageRequest
 from bridge.outbox.schema import VERSION
 from bridge.outbox.status import Circuit
 from bridge.receivers.alertmanager import Settings
@@ -84,6 +85,15 @@ def test_repeat_changes_nothing(outbox):
     assert deliver(outbox, T0 + 120) == []
 
 
+def test_delivery_is_woken_if_anything_was_queued(outbox):
+    """By the first of two alike, and not by a repeat alone."""
+    woken = []
+    waking = Outbox(outbox.database, lambda: woken.append(1))
+    for batch in ([notification(alert()), notification(alert())], [notification(alert())]):
+        waking.ingest.accept(batch, T0)
+        assert woken == [1]
+
+
 @pytest.mark.parametrize("firing", [True, False])
 def test_repeat_advances_the_time_of_an_ordered_state(outbox, firing):
     """An older state comes too late, in the same batch and in another."""
@@ -108,6 +118,8 @@ def test_batch_may_have_several_states_of_a_key(outbox):
         T0 + 5,
     )
     assert [(one.queued, one.superseded) for one in outcomes] == [(1, 0), (1, 1), (1, 0)]
+    (gone,) = outbox.events.closed(PageRequest(9), T0 + 5).rows
+    assert (gone.status, gone.state, gone.closed_at) == ("warning", "superseded", T0 + 5)
     assert deliver(outbox, T0 + 5) == [("a", "critical"), ("a", "ok")]
 
 
@@ -161,11 +173,15 @@ def test_a_change_of_annotations_is_held_for_its_interval(outbox):
     deliver(outbox)
     accept(outbox, alert(note="2 %"), now=T0 + 60)
     assert accept(outbox, alert(note="3 %"), now=T0 + 120).superseded == 1
-    assert (outbox.status.counts(T0 + 120).waiting, outbox.status.counts(T0 + 120).held) == (0, 1)
+    counts = outbox.status.counts(T0 + 120)
+    assert (counts.waiting, counts.held, counts.oldest) == (0, 1, None)
     assert claim(outbox, T0 + 120) == []
     assert outbox.queue.next_due(T0 + 120) == T0 + 900
     (claimed,) = claim(outbox, T0 + 900)
     assert json.loads(claimed.body)["summary"] == "3 %"
+    outbox.queue.postpone([claimed], T0 + 960, "503")
+    counts = outbox.status.counts(T0 + 900)
+    assert (counts.waiting, counts.held, counts.oldest) == (1, 0, T0 + 120)
 
 
 def test_reverted_update_is_not_sent(outbox):
@@ -262,6 +278,9 @@ def test_requeued_dead_letter_is_mapped_again(outbox):
     assert (again.status, again.app_key) == ("critical", "mended")
     assert json.loads(again.body)["timestamp"] == json.loads(claimed.body)["timestamp"]
     assert outbox.status.counts(T0).open_alerts == {("prod", "critical"): 1}
+    outbox.queue.bury(again, "no", T0 + 9)
+    muted = {("alertmanager", "prod"): replace(MAPPING, statuses={"odd": "none"})}
+    assert outbox.dead_letters.requeue(None, muted, T0 + 10)["superseded"] == [claimed.id]
 
 
 def test_dead_letter_is_discarded(outbox):
@@ -373,6 +392,7 @@ def test_dead_letters_are_revived_unchanged(outbox):
     outbox.queue.bury(claimed, "BigPanda answered 400", T0)
     accept(outbox, alert(firing=False), now=T0 + 5)
     assert outbox.queue.revive([claimed.id, claimed.id + 1]) == 1
+    assert outbox.events.closed(PageRequest(9), T0 + 9).rows == []
     (again,) = outbox.queue.claim(9, T0 + 9, 60)
     assert (again.id, again.body) == (claimed.id, claimed.body)
 
@@ -420,6 +440,7 @@ def test_a_role_has_one_owner_at_a_time(outbox):
     """The owner may renew; another must wait for the end of the lease, or its release."""
     assert outbox.status.lead("reconciler", "one", T0, 60.0)
     assert outbox.status.lead("reconciler", "one", T0 + 1, 60.0)
+    outbox.status.yield_role("reconciler", "two")
     assert not outbox.status.lead("reconciler", "two", T0 + 2, 60.0)
     outbox.status.yield_role("reconciler", "one")
     assert outbox.status.lead("reconciler", "two", T0 + 3, 60.0)
@@ -546,11 +567,6 @@ def test_busy_database_is_unavailable(tmp_path, monkeypatch):
     engine.dispose()
     assert accept(outbox, alert()).queued == 1
     outbox.close()
-
-
-def test_mapping_is_immutable():
-    """It can be compared, and copied with changes."""
-    assert EventMapping(app_key="a", statuses={}, primary_property=()) != MAPPING
 
 
 @pytest.mark.parametrize(

@@ -190,10 +190,11 @@ def test_blocker_keeps_alerts_open_and_is_logged_once(bench, says, caplog):
 
 
 def test_suddenly_empty_list_must_be_confirmed(bench):
-    """The first empty list after a non-empty one does not count; the next two do."""
+    """The first empty list after a non-empty one does not count; the next two do. An incomplete one is none."""
     bench.webhook(alert("a"))
-    bench.alertmanagers.says = [peer(listed("a")), peer()]
-    bench.turn()
+    for says in ([peer(listed("a")), peer()], [peer(), Unanswered("http://am-2", "answered 503")]):
+        bench.alertmanagers.says = says
+        bench.turn()
     bench.alertmanagers.says = [peer(), peer()]
     bench.turn(2)
     assert bench.open() == ["prod:a"]
@@ -213,16 +214,17 @@ def test_failed_poll_restarts_the_count(bench):
     assert bench.open() == []
 
 
-def test_failed_database_restarts_the_count(bench, monkeypatch):
+@pytest.mark.parametrize("read", ["open_alerts", "of_alerts"])
+def test_failed_database_restarts_the_count(bench, monkeypatch, read):
     """The poll before it is forgotten."""
     bench.webhook(alert("a"))
     bench.turn()
 
-    def busy(_alerts, _source):
+    def busy(_alerts, _wanted):
         raise Unavailable("database: busy")
 
     with monkeypatch.context() as patched:
-        patched.setattr(Alerts, "open_alerts", busy)
+        patched.setattr(Alerts, read, busy)
         with pytest.raises(Unavailable):
             bench.turn()
     bench.turn()
@@ -393,10 +395,35 @@ def test_truncated_alerts_are_fetched_at_once(bench, caplog):
     assert (bench.counted("opened"), bench.counted("closed")) == (2, 0)
 
 
-def test_possibly_muted_alert_is_opened_later(bench):
-    """Before 0.35 Alertmanager shows muting only after the group was flushed again."""
+def test_truncated_webhooks_are_followed_by_one_fetch_a_second(bench):
+    """Of two requests each, the first at once; the polls go on at their interval."""
+    assert (bench.reconciler.tick(), bench.alertmanagers.questions) == (60.0, 1)
+    bench.reconciler.wake()
+    assert (bench.reconciler.tick(), bench.alertmanagers.questions) == (60.0, 3)
+    bench.reconciler.wake()
+    assert (bench.reconciler.tick(), bench.alertmanagers.questions) == (1.0, 3)
+    bench.now += 1
+    assert (bench.reconciler.tick(), bench.alertmanagers.questions) == (59.0, 5)
+    bench.now += 1
+    assert (bench.reconciler.tick(), bench.alertmanagers.questions) == (58.0, 5)
+
+
+def test_listed_alert_does_not_expire(bench):
+    """However rarely Alertmanager repeats it."""
+    bench.reconciler = bench.make(SETTINGS.model_copy(update={"resolve_after": 3600.0}))
+    bench.webhook(alert("a"), alert("gone"))
+    bench.alertmanagers.says = [peer(listed("a")), peer()]
+    bench.turn()
+    assert bench.outbox.alerts.heard_at(["prod:a", "prod:gone"]) == {"prod:a": bench.now}
+
+
+@pytest.mark.parametrize(("set_back", "turns"), [(0.0, 6), (86_400.0, 7)])
+def test_possibly_muted_alert_is_opened_later(bench, set_back, turns):
+    """Before 0.35 Alertmanager shows muting only after the group was flushed again; a clock set back starts anew."""
     bench.alertmanagers.says = [peer(listed("x"), mutes_lag=300.0), peer(listed("x"))]
-    bench.turn(5)
+    bench.turn()
+    bench.now -= set_back
+    bench.turn(turns - 2)
     assert bench.open() == []
     bench.turn()
     assert bench.open() == ["prod:x"]
@@ -538,7 +565,7 @@ def test_snooze_of_bigpanda_is_not_reported_back(bench):
     acknowledging(bench)
     snooze = replace(SILENCE, by="vendorwatch-bridge", ends_at=SILENCE.ends_at + 60)
     bench.alertmanagers.silenced = {"s1": SILENCE, "s2": snooze}
-    for ids, news in ((["s2"], []), (["s1", "s2"], [("acknowledged", TAGS)])):
+    for ids, news in ((["s2"], []), (["s1", "s2"], [("acknowledged", TAGS)]), (["s2", "s1"], [])):
         silenced = listed("x", "suppressed", silenced_by=ids)
         bench.alertmanagers.says = [peer(silenced), peer(silenced)]
         bench.turn(2)
@@ -594,6 +621,19 @@ def test_only_one_replica_polls(bench):
     assert bench.open() == []
 
 
+def test_only_the_replica_that_polls_shows_silences(bench):
+    """The other one's would be those of long ago."""
+    first, second = bench.reconciler, bench.make(SETTINGS)
+    bench.webhook(alert("x"))
+    bench.alertmanagers.silenced = {"s1": SILENCE}
+    bench.alertmanagers.says = [peer(listed("x", "suppressed", silenced_by=("s1",)))]
+    first.turn()
+    bench.outbox.status.yield_role("reconciler prod", first._owner)
+    second.turn()
+    first.turn()
+    assert (first.silenced, second.silenced) == ({}, {"prod:x": SILENCE})
+
+
 def test_many_corrections_are_made_in_batches(bench):
     """A whole lost storm is corrected in one tick."""
     bench.alertmanagers.says = [peer(*(listed(f"x{number}") for number in range(1203))), peer()]
@@ -610,6 +650,7 @@ def test_reconciler_health_is_exported(bench):
     bench.turn(2)
     assert value("vendorwatch_bridge_reconcile_failures_total", {"source": "prod"}) == 4
     assert bench.reconciler.status.unanswered == "http://am-1: answered 503; http://am-2: answered 503"
+    assert bench.reconciler.status.failures == 4
     assert value("vendorwatch_bridge_reconcile_last_success_timestamp_seconds", {"source": "prod"}) == asked_at
 
 

@@ -97,6 +97,19 @@ def test_failing_application_is_a_bare_503(serve, get, caplog):
     assert caplog.text.count("Request failed unexpectedly") == len(Lane)
 
 
+@pytest.mark.parametrize(("method", "reasons"), [("GET", []), ("HEAD", []), ("POST", ["overloaded"])])
+def test_an_applications_503_is_a_rejection_only_of_what_is_sent(serve, get, method, reasons):
+    """A probe that asks whether it is ready is answered, not turned away."""
+
+    def unready(_environ, start_response):
+        start_response("503 Service Unavailable", [("Content-Length", "0")])
+        return []
+
+    served = serve(application=unready)
+    assert get(served.address, method=method)[0] == 503
+    assert served.reasons == reasons
+
+
 @pytest.mark.parametrize(
     ("body", "message"), [(b"odd key\nand more", "odd key"), (b"<!doctype html>\n", "Not Found"), (b"", "Not Found")]
 )

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from exporter.toolkit.text import cut_label, escaped, span, valid, valid_json
+from exporter.toolkit.text import cut_label, escaped, is_utf8, span, valid, valid_json
 
 ANY = st.text(st.characters(exclude_categories=[]))
 """Lone surrogates and NUL among them."""
@@ -99,3 +99,19 @@ def test_label_is_truncated_at_whole_characters():
 def test_time_span_has_two_units(seconds, expected):
     """The two largest; a time in the future is 0."""
     assert span(seconds) == expected
+
+
+@pytest.mark.parametrize(
+    ("body", "expected"),
+    [
+        (b"", True),
+        ("é€😀".encode(), True),
+        (b"x" * 65_535 + "€".encode(), True),  # across two pieces
+        (b"\xff", False),
+        (b"caf\xc3", False),
+        ("é".encode("latin-1") + b"x", False),
+    ],
+)
+def test_body_is_utf8_to_its_last_byte(body, expected):
+    """One that ends within a letter is not, nor one in another encoding."""
+    assert is_utf8(body) is expected

@@ -379,6 +379,12 @@ def test_only_a_further_page_may_be_missing():
     assert (first.expected_statuses, second.expected_statuses) == (frozenset(), {404})
 
 
+def test_environment_without_a_name_or_an_id_has_the_other():
+    """One without both is left out."""
+    rows = [{"id": 5}, {"name": " a "}, {"id": "6", "name": "b"}, {}]
+    assert read_environments(json.dumps(rows).encode()) == {"5": "5", "a": "a", "6": "b"}
+
+
 def test_states_are_in_lower_case():
     """BigPanda writes them in either: two series of one state would split its count."""
     collector = Collector(settings())

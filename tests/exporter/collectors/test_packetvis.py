@@ -166,6 +166,7 @@ def test_the_url_is_a_secret(tmp_path):
     ("given", "place", "message"),
     [
         ({"url": "api.packetvis.com?key=tell-nobody"}, ("url",), "must be the whole URL of the API wizard"),
+        ({"url": "https://me:tell-nobody@api.packetvis.com"}, ("url",), "must be the whole URL of the API wizard"),
         ({"severity": 5}, ("severity",), "less than or equal to 4"),
         ({"types": ["a,b"]}, ("types", 0), "match pattern"),
         ({"warning_minutes": 0}, ("warning_minutes",), "greater than 0"),

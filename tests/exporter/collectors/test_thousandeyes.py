@@ -338,6 +338,17 @@ def test_old_results_are_withdrawn():
     assert samples(collector, knowledge, name, START + 901) == {}
 
 
+def test_results_stay_as_long_as_the_rotation_takes():
+    """Forty tests at two requests a minute take twenty minutes, whatever their interval."""
+    collector = Collector(settings(test_results=list(map(str, range(40))), requests_per_minute=2, max_age="10m"))
+    known = collector.start()
+    request = next(each for each in collector.requests(known, START) if each.path == "/test-results/7/http-server")
+    known = collector.update(known, request, Response(START, 200, b'{"results": [{"errorType": "None"}]}'))
+    name = "thousandeyes_test_availability_ratio"
+    assert samples(collector, known, name, START + 3600) == {("", "7"): 1.0}
+    assert samples(collector, known, name, START + 3601) == {}
+
+
 @pytest.mark.parametrize(
     ("listed", "kind", "oldest"),
     [(True, "http", 900), (True, "bgp", 10_800), (False, "http", 10_800)],

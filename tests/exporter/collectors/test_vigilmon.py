@@ -219,6 +219,15 @@ def test_ongoing_incident_of_a_monitor_that_is_up_is_only_counted():
     assert samples(Collector(settings()), known, 6.0, "vigilmon_ongoing_incident_start_timestamp_seconds") == {}
 
 
+@pytest.mark.parametrize(("now", "page"), [(130.0, "2"), (40.0, "2"), (39.0, None), (161.0, None)])
+def test_round_goes_on_while_its_last_page_is_of_this_minute(now, page):
+    """Also if the clock was set back a little; after a stall, or by a larger step, it begins anew."""
+    collector = Collector(settings())
+    known = polled(collector, collector.start(), 100.0, listed(monitor(1), total=2))
+    request = next(each for each in collector.requests(known, now) if each.endpoint == "/monitors")
+    assert dict(request.params).get("page") == page
+
+
 def test_an_id_is_one_step_of_a_path():
     """Whatever it contains: another monitor's, or no monitor at all, would be read instead."""
     collector = Collector(settings())

@@ -16,6 +16,7 @@ import trustme
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509.oid import NameOID
 from OpenSSL import SSL
 
@@ -353,6 +354,22 @@ def test_date_is_read_from_an_incomplete_handshake(error, asks, valid, reason):
     leaf = x509.load_pem_x509_certificate(issued().cert_chain_pems[0].bytes())
     seen = judge(Handshake(chain=(leaf,), asks_for_certificate=asks, error=error), "www.example.com", NOW)
     assert (seen.valid, seen.reason, seen.seen) == (valid, reason, True)
+
+
+def test_malformed_issuer_does_not_hide_the_date():
+    """Its name is not UTF-8."""
+    sent = x509.load_pem_x509_certificate(issued().cert_chain_pems[0].bytes())
+    leaf = x509.load_der_x509_certificate(sent.public_bytes(Encoding.DER).replace(b"Testing CA", b"\xff\xfesting CA"))
+    seen = judge(Handshake(chain=(leaf,)), "www.example.com", NOW)
+    assert (seen.issuer, seen.not_after) == ("unreadable", sent.not_valid_after_utc.timestamp())
+
+
+def test_old_protocol_is_invalid_whatever_is_trusted():
+    """No client would connect."""
+    leaf = x509.load_pem_x509_certificate(issued().cert_chain_pems[0].bytes())
+    shown = Handshake(chain=(leaf,), unreadable=["ca_file"])
+    found = [judge(shown, "www.example.com", NOW, old=old) for old in (True, False)]
+    assert [(seen.valid, seen.reason) for seen in found] == [(False, "protocol"), (None, "untrusted")]
 
 
 def test_unneeded_certificates_do_not_shorten_the_chain(roots):

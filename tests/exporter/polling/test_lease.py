@@ -29,7 +29,7 @@ class Database:
     def connect(self, _patience):
         self.looked.release()
         self.reply()
-        return self
+        return SimpleNamespace(execute=self.execute, close=self.release)
 
     def prepare(self, _connection):
         """Nothing is missing."""
@@ -52,9 +52,12 @@ class Database:
     def fetchone(self):
         return self.server.holder is self
 
-    def close(self):
+    def release(self):
         if self.server.holder is self:
             self.server.holder = None
+
+    def close(self):
+        """Close the other connection, which has no lock."""
 
 
 class Exporter(Leadership):
@@ -152,6 +155,18 @@ def test_a_leader_without_postgresql_stops_at_once_and_leads_again_later(exporte
     clock.now += 5.0
     only.settle()
     assert (only.leads(), only.changes) == (True, [False, True])
+
+
+def test_a_leader_that_stops_lets_another_lead(exporter, clock):
+    """That one waits all the same: it cannot know that the leader has stopped."""
+    server = Server()
+    first, second = exporter(server), exporter(server)
+    first.stop()
+    second.settle()
+    assert (first.role(), second.role()) == ("unavailable", "following")
+    clock.now += 5.0
+    second.settle()
+    assert second.leads()
 
 
 def test_a_lock_that_is_gone_ends_the_lead(exporter, caplog):

@@ -38,6 +38,10 @@ def backoff(reason, since, message="/x: it fails"):
         (target(), ""),
         (target(success=None, knowledge=Known(None, None)), ""),
         (target(success=False, backoffs=[backoff("timeout", NOW - 5)]), "/x: it fails"),
+        (
+            target(success=False, backoffs=[backoff("timeout", NOW - 5, "/y"), backoff("timeout", NOW - 9)]),
+            "/x: it fails",
+        ),
         (target(success=False, last_error="families: unforeseen KeyError"), "families: unforeseen KeyError"),
         (target(backoffs=[backoff("auth", NOW - 1)]), "/x: it fails"),
         (target(backoffs=[backoff("server_error", NOW - 299)]), ""),
@@ -60,6 +64,7 @@ def backoff(reason, since, message="/x: it fails"):
         "well",
         "not polled yet",
         "a status fails",
+        "two fail, one of them for longer",
         "the collector fails",
         "refused for one thing",
         "the rotation fails for a while",

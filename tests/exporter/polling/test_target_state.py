@@ -12,6 +12,7 @@ from exporter.polling.target_state import (
     Target,
     begin,
     carried_over,
+    collector_failed,
     credentials_changed,
     drop_future_state,
     next_action,
@@ -233,6 +234,13 @@ def test_duration_of_a_round_begins_after_the_last_failure():
     failed = after_response(target(), STATUS, TimedOut("late")).target
     half = after_response(failed, STATUS, ok(NOW + 100), NOW + 100).target
     assert after_response(half, STATUS, ok(NOW + 102), NOW + 102).target.duration == 2.0
+
+
+def test_a_collectors_own_failure_fails_the_target():
+    """Until its next round: what it cannot show is missing."""
+    after = collector_failed(target(success=True), "families", "families: unforeseen KeyError", NOW)
+    assert (after.success, after.last_error, after.last_error_at) == (False, "families: unforeseen KeyError", NOW)
+    assert after.requests == {("families", "malformed"): 1}
 
 
 def test_probe_failures_are_logged_once_per_change():

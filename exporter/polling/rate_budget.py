@@ -29,8 +29,6 @@ VENDOR_DOWN: Final = (1.0, 30.0)
 """Seconds to wait while consecutive requests find the vendor down, growing from the third on."""
 LONGEST: Final = 3600.0
 """Longest wait in seconds, whatever a 429's Retry-After says: some servers write milliseconds."""
-LONGEST_DOWN: Final = 120.0
-"""Longest wait in seconds for a 5xx's, less than any default `max_age`: maintenance may end earlier."""
 SET_BACK: Final = 1.0
 """Seconds by which the clock may step back before recorded times count as wrong."""
 ROUNDING: Final = 1e-9
@@ -136,8 +134,6 @@ class Budget:
             seconds = doubled(LIMITED, self.streak) if wait is None else max(wait, doubled(VENDOR_DOWN, self.streak))
         elif isinstance(error, TimedOut | ConnectFailed | TlsFailed | ServerError):
             seconds = doubled(VENDOR_DOWN, self.streak - 2) if self.streak >= 2 else 0.0  # noqa: PLR2004  two may be chance
-            if isinstance(error, ServerError):
-                seconds = max(seconds, min(error.retry_after or 0.0, LONGEST_DOWN))
         else:
             return after
         pause = Pause(now + min(seconds, LONGEST), error.reason) if seconds > 0 else None

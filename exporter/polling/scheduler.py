@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Final, TypeVar
 
 from exporter.collectors.contract import Get, Probe, Reason, Request
-from exporter.errors import ClientError, Malformed, PollError, RateLimited, Refused
+from exporter.errors import ClientError, Malformed, PollError, RateLimited, Refused, ServerError
 from exporter.polling.rate_budget import FIRST_REFUSAL, REFUSED, doubled
 
 Identity = tuple[str, ...]
@@ -20,6 +20,8 @@ STATUS: Final = 60.0
 """Longest backoff in seconds of a status request, which is how a recovery is noticed."""
 VENDOR_DOWN: Final = 300.0
 """Longest backoff in seconds of other requests while the vendor is down, so that all data is fresh soon after."""
+MAINTENANCE: Final = 120.0
+"""Longest backoff in seconds for a 5xx with Retry-After, less than any default `max_age`: it may end earlier."""
 BAD_REQUEST: Final = 3600.0
 """Longest backoff in seconds of a request that itself is at fault."""
 
@@ -74,6 +76,8 @@ def back_off(earlier: Backoff | None, request: Request, error: PollError, now: f
         seconds = doubled((FIRST, BAD_REQUEST), failures - 1)
     else:
         seconds = doubled((FIRST, min(request.every, VENDOR_DOWN)), failures - 1)
+    if isinstance(error, ServerError):  # of this request alone: an endpoint may fail by itself
+        seconds = max(seconds, min(error.retry_after or 0.0, MAINTENANCE))
     return Backoff(
         not_before=now + seconds,
         failures=failures,

@@ -80,6 +80,8 @@ def test_next_due_time(requests, next_due):
         (Reason.OLDEST, 30, ServerError("503"), [5, 10, 20, 30, 30]),
         (Reason.OLDEST, 9000, TimedOut("late"), [5, 10, 20, 40, 80, 160, 300, 300]),
         (Reason.STATUS, 300, ServerError("503"), [5, 10, 20, 40, 60, 60]),
+        (Reason.STATUS, 300, ServerError("503", 30), [30, 30, 30, 40]),
+        (Reason.OLDEST, 300, ServerError("503", 3600), [120, 120]),  # the data would be withdrawn
         (Reason.STATUS, 1, ClientError("404"), [5, 5, 5]),
         (Reason.STATUS, 60, Refused("403"), [30, 300, 600, 900, 900]),  # one environment that the token may not see
         (Reason.OLDEST, 60, RateLimited("429"), [0, 0]),  # the whole target is paused instead

@@ -106,12 +106,13 @@ def test_message_is_found_in_the_form_in_which_bigpanda_rejects():
         ("POST /alerts?access_token=abc&x=1", "POST /alerts?access_token=<secret>&x=1"),
         (r"quo\"ted", "<secret>"),
         ('quo"ted', "<secret>"),
+        ("neither s3cret nor s3cret-too", "neither <secret> nor <secret>"),
         ("nothing to hide", "nothing to hide"),
     ],
 )
 def test_secrets_are_masked(text, shown):
     """Our own secrets, in any form in which JSON writes them, and anything that looks like credentials."""
-    assert masked(text, ["s3cret", "", 'quo"ted']) == shown
+    assert masked(text, ["s3cret", "", 'quo"ted', "s3cret-too"]) == shown
 
 
 def test_secret_is_masked_before_truncation():

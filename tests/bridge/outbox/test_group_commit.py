@@ -2,6 +2,7 @@
 
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 
 import pytest
 
@@ -9,6 +10,7 @@ from bridge.domain.event import EventMapping
 from bridge.domain.notification import Notification, Outcome
 from bridge.errors import Unavailable
 from bridge.outbox.group_commit import GroupCommit
+from tests.bridge.alerts import alert_at
 
 MAPPING = EventMapping(app_key="app", statuses={}, primary_property=())
 
@@ -177,16 +179,16 @@ def test_sender_that_is_gone_does_not_harm_the_others(running):
     assert [one.result(30).queued for one in (first, gone, second)] == [1, 1, 1]
 
 
-def test_batch_size_is_bounded(running):
-    """No webhook waits for an endless transaction."""
+@pytest.mark.parametrize(("most", "batches"), [(0, [1, 1, 1]), (3, [2, 1])])
+def test_batch_size_is_bounded(most, batches):
+    """No webhook waits for an endless transaction, however many alerts those before it have."""
     store = Store()
-    commits = running(store, most_alerts=0)
-    store.open.clear()
-    with ThreadPoolExecutor(3) as pool:
-        futures = [pool.submit(accepted, commits, notification()) for _ in range(3)]
-        store.open.set()
-        assert [one.result(30).queued for one in futures] == [1, 1, 1]
-    assert [len(batch) for batch in store.batches] == [1, 1, 1]
+    commits = GroupCommit(store.accept, most_alerts=most)
+    waiting = [commits.submit(replace(notification(), alerts=(alert_at(0.0),) * 2), 0.0) for _ in range(3)]
+    commits.start()
+    assert [one.result(30).queued for one in waiting] == [1, 1, 1]
+    commits.stop(30.0)
+    assert [len(batch) for batch in store.batches] == batches
 
 
 def test_stop_writes_waiting_webhooks(running):
@@ -204,6 +206,15 @@ def test_stop_writes_waiting_webhooks(running):
     assert first.result(30).queued == second.result(30).queued == 1
     with pytest.raises(Unavailable, match="shutting down"):
         accepted(commits, notification())
+
+
+def test_webhook_that_came_as_the_loop_ended_is_written():
+    """Its sender was not told to retry."""
+    commits = GroupCommit(Store().accept)
+    late = commits.submit(notification(), 0.0)
+    commits.stop()
+    commits.run()
+    assert late.result(0).queued == 1
 
 
 def test_stop_is_bounded(running):

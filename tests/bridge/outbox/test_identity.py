@@ -116,6 +116,10 @@ def test_changed_identity_setting_keeps_open_alerts(outbox):
     send(outbox, entry("warning", firing=False), entry("critical"), now=T0 + 30)
     send(outbox, entry("warning"), now=T0 + 40)
     assert {state.key for state in outbox.alerts.open_alerts("prod")} == {IDENTITY}
+    ended, again = entry("warning", firing=False, at=T0 + 50), entry("warning", at=T0 + 50)
+    both = translate({"alerts": [ended]}, SHARED, T0 + 50), translate({"alerts": [again]}, PLAIN, T0 + 50)
+    outbox.ingest.accept(both, T0 + 50)
+    assert {state.key for state in outbox.alerts.open_alerts("prod")} == {IDENTITY, alone}
 
 
 def test_reconciler_finds_the_state_of_each_member(outbox):
@@ -123,7 +127,7 @@ def test_reconciler_finds_the_state_of_each_member(outbox):
     send(outbox, entry("warning"))
     (alert,) = translate({"alerts": [entry("warning")]}, PLAIN, T0).alerts
     (other,) = translate({"alerts": [entry("critical")]}, SHARED, T0).alerts
-    found = outbox.alerts.of_alerts([alert, other])
+    found = outbox.alerts.of_alerts([alert]) | outbox.alerts.of_alerts([other])
     assert {key: state.key for key, state in found.items()} == {alert.key: IDENTITY, other.key: IDENTITY}
 
 

@@ -221,12 +221,14 @@ def test_critical_does_not_wait_behind_its_own_warning(outbox):
         accept(outbox, alert("a", severity=severity, firing=firing, at=T0 + step), now=T0 + step)
     for step, firing in enumerate((True, False, True)):
         accept(outbox, alert("b", firing=firing, at=T0 + step), now=T0 + step)
+    for step, firing in enumerate((True, False)):
+        accept(outbox, alert("d", severity="warning", firing=firing, at=T0 + step), now=T0 + step)
     accept(outbox, alert("c"), now=T0 + 3)
     sent = ""
     while claimed := claim(outbox, T0 + 9, limit=1):
         sent += claimed[0].key.removeprefix("prod:")
         outbox.queue.record(claimed, "accepted", now=T0 + 9)
-    assert sent == "abaacbbw"
+    assert sent == "abaacbbwdd"
 
 
 def test_claim_has_one_app_key(outbox):
@@ -266,14 +268,16 @@ def test_dead_letter_does_not_block_its_key(outbox):
 
 
 def test_requeued_dead_letter_is_mapped_again(outbox):
-    """With the corrected mapping."""
+    """With the corrected mapping; what was judged of the alert before does not count any more."""
     accept(outbox, alert(severity="odd"))
     (claimed,) = claim(outbox)
     outbox.queue.bury(claimed, "no", T0)
     mended = replace(MAPPING, app_key="mended", statuses={"odd": "critical"})
+    judged = {"prod:a": outbox.state("prod:a").updated_at}
     assert outbox.dead_letters.requeue(None, {}, T0 + 9)["unknown"] == [claimed.id]
     done = outbox.dead_letters.requeue([claimed.id], {("alertmanager", "prod"): mended}, T0 + 9)
     assert done == {"queued": [claimed.id], "superseded": [], "unknown": []}
+    assert accept(outbox, alert(firing=False), now=T0 + 9, if_unmodified=judged).unchanged == 1
     (again,) = claim(outbox, T0 + 9)
     assert (again.status, again.app_key) == ("critical", "mended")
     assert json.loads(again.body)["timestamp"] == json.loads(claimed.body)["timestamp"]
@@ -407,6 +411,25 @@ def test_clock_set_back_holds_no_event(outbox):
     set_back = T0 - 7200
     assert outbox.queue.next_due(set_back) == set_back
     assert [one.id for one in outbox.queue.claim(9, set_back, 60)] == [claimed.id]
+
+
+def test_clock_that_was_set_back_is_logged_with_the_event(outbox, caplog):
+    """But not an event that waits for its own second."""
+    accept(outbox, alert())
+    accept(outbox, alert(firing=False))
+    assert not caplog.records
+    accept(outbox, alert(), now=T0 - 3600)
+    expected = "Clock stepped back: event of prod:a sent with a timestamp 3602 seconds ahead, after its last one"
+    assert [record.message for record in caplog.records] == [expected]
+
+
+def test_rejections_are_remembered_in_their_order(outbox):
+    """The last ones tell whether every event is rejected alike."""
+    accept(outbox, alert("a"), alert("b"))
+    first, second = claim(outbox)
+    outbox.queue.bury(second, "no host", T0)
+    outbox.queue.bury(first, "no app key", T0 + 1)
+    assert [reason for *_, reason in outbox.queue.refused()] == ["no host", "no app key"]
 
 
 @pytest.mark.parametrize("leads", ["claim", "role"])

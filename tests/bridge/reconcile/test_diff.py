@@ -9,7 +9,7 @@ from bridge.reconcile.diff import Action, Blocker, Correction, Poll, Result, dif
 
 NOW = 1_700_000_000.0
 KEY = "prod:a"
-OLD = NOW - 3600
+OLD = NOW - 300
 
 
 def firing(key=KEY):

@@ -52,6 +52,7 @@ def heartbeat_at(at):
         (-100, 3600, True, Change.RECOVERED),
         (-86400, 3600, False, Change.ALARM),
         (-86400, 3600, True, None),
+        (-86400, 60, True, None),
     ],
 )
 def test_heartbeat_is_silent_after_max_silence(heard_ago, awake, alarmed, change):

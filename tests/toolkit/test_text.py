@@ -106,7 +106,7 @@ def test_time_span_has_two_units(seconds, expected):
     [
         (b"", True),
         ("é€😀".encode(), True),
-        (b"x" * 65_535 + "€".encode(), True),  # across two pieces
+        pytest.param(b"x" * 999_999 + "€".encode(), True, id="a letter in two pieces"),
         (b"\xff", False),
         (b"caf\xc3", False),
         ("é".encode("latin-1") + b"x", False),

@@ -97,6 +97,37 @@ def test_failing_application_is_a_bare_503(serve, get, caplog):
     assert caplog.text.count("Request failed unexpectedly") == len(Lane)
 
 
+def test_an_applications_own_header_replaces_the_usual_one(serve):
+    """Two of a name would contradict each other."""
+
+    def cached(_environ, start_response):
+        start_response("200 OK", [("Cache-Control", "max-age=60"), ("Content-Length", "0")])
+        return []
+
+    found = talk(serve(application=cached).address, b"GET / HTTP/1.1\r\nHost: x\r\n\r\n").lower()
+    assert found.count(b"cache-control:") == found.count(b"cache-control: max-age=60\r\n") == 1
+    assert b"x-content-type-options: nosniff\r\n" in found
+
+
+def test_response_without_a_body_has_no_length(serve):
+    """RFC 9110, 8.6: after 204 a length would announce a body."""
+
+    def nothing(_environ, start_response):
+        start_response("204 No Content", [])
+        return []
+
+    found = talk(serve(application=nothing).address, b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+    assert found.startswith(b"HTTP/1.1 204 ")
+    assert b"content-length" not in found.lower()
+
+
+def test_sender_whose_body_is_not_read_is_told_that_the_connection_closes(serve):
+    """Otherwise it would send its next request on it."""
+    served = serve(route=lambda path: Route(path=path, admits=lambda _headers, _query: False))
+    found = talk(served.address, b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\n")
+    assert b"\r\nconnection: close\r\n" in found.lower()
+
+
 @pytest.mark.parametrize(("method", "reasons"), [("GET", []), ("HEAD", []), ("POST", ["overloaded"])])
 def test_an_applications_503_is_a_rejection_only_of_what_is_sent(serve, get, method, reasons):
     """A probe that asks whether it is ready is answered, not turned away."""

@@ -684,6 +684,15 @@ def test_stop_finishes_requests_and_drops_stalled_clients(serve, get):
         get(listener.addresses[0])
 
 
+def test_errors_of_the_network_are_no_errors_of_ours(serve, caplog):
+    """What asyncio reports of a client is logged for debugging only."""
+    caplog.set_level("DEBUG", "exporter.toolkit.server")
+    loop = serve().server._runner.get_loop()
+    for error in (BrokenPipeError(), ValueError()):
+        loop.call_soon_threadsafe(loop.call_exception_handler, {"message": "odd", "exception": error})
+    eventually(lambda: [one.levelname for one in caplog.records if one.message == "odd"] == ["DEBUG", "ERROR"])
+
+
 def test_idle_clients_do_not_delay_a_stop(serve):
     """Neither one that has sent nothing nor one between two requests."""
     served = serve()

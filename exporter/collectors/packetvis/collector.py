@@ -152,7 +152,7 @@ class Collector:
     def figures(self, knowledge: Knowledge, now: float) -> Iterator[Figure]:
         """Yield the warning and its cause, and the listed notifications by kind."""
         oldest_new = now - knowledge.window
-        new = [labels[4] for created, labels in knowledge.recent if created >= oldest_new and knowledge.warning]
+        new = [labels[4] for created, labels in knowledge.recent if created >= oldest_new]
         warning = f"warning: {shorten(new[0], 200, placeholder='…')}" if new else "warning"
         yield Figure(warning if knowledge.warning else "no warning", bad=knowledge.warning)
         kinds = Counter[str]()

@@ -385,6 +385,22 @@ def test_environment_without_a_name_or_an_id_has_the_other():
     assert read_environments(json.dumps(rows).encode()) == {"5": "5", "a": "a", "6": "b"}
 
 
+def test_critical_incidents_and_the_oldest_are_on_the_page():
+    """Of all environments."""
+    collector = Collector(settings())
+    known = knowing(collector, "a", "b")
+    known = after_round(collector, known, "a", START, [incident(1, "warning", start=1_800_000_000)])
+    assert [(each.text, each.bad) for each in collector.figures(known, START + 9)] == [
+        ("1 active incident in 2 environments: 1 warning", False),
+        ("oldest active incident: since 2027-01-15 08:00Z", False),
+    ]
+    known = after_round(collector, known, "b", START, [incident(2, start=1_700_000_000), incident(3)])
+    assert [(each.text, each.bad) for each in collector.figures(known, START + 9)] == [
+        ("3 active incidents in 2 environments: 2 critical, 1 warning", True),
+        ("oldest active incident: since 2023-11-14 22:13Z", False),
+    ]
+
+
 def test_states_are_in_lower_case():
     """BigPanda writes them in either: two series of one state would split its count."""
     collector = Collector(settings())
@@ -575,10 +591,11 @@ def test_forbidden_maintenance_plans_are_absent(status):
 
 def test_no_content_means_no_maintenance_plans():
     """So BigPanda answers a key that may see them; as a failure it would hide that everything else is well."""
-    collector = Collector(settings())
+    collector = Collector(settings(max_age="5m"))
     knowledge = after_round(collector, knowing(collector, "a"), "a", START)
     request = plans_request(collector, knowledge, "planned")
     assert 204 in request.expected_statuses
     knowledge = collector.update(knowledge, request, Response(START, 204, b""))
-    assert samples(collector, knowledge, "bigpanda_maintenance_plans") == {("planned",): 0}
+    for age, shown in ((900, {("planned",): 0}), (901, {})):  # three times their interval, if `max_age` is shorter
+        assert samples(collector, knowledge, "bigpanda_maintenance_plans", START + age) == shown
     assert plans_request(collector, knowledge, "planned").due == START + 300

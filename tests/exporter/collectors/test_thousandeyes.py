@@ -170,6 +170,13 @@ def test_slow_listing_starts_again():
     assert collector.update(fresh, late, Response(START + 302, 200, json.dumps(page(alert("c"))).encode())) == fresh
 
 
+def test_first_listing_is_not_restarted_before_it_is_too_old():
+    """Nothing is on the page that it could hold up."""
+    collector = Collector(settings(max_age="5m"))
+    half = polled(collector, collector.start(), ALERTS, page(alert("a"), cursor="x"))
+    assert dict(ask_for(collector, half, ALERTS, START + 299).params)["cursor"] == "x"
+
+
 def test_forgotten_cursor_does_not_withdraw_the_alerts():
     """A listing whose next page keeps failing is restarted while the last one may still be shown."""
     collector = Collector(settings(max_age="5m"))
@@ -464,6 +471,7 @@ def test_rate_above_the_organisations_limit_is_a_warning():
             {("test_bgp_reachability_ratio",): 0.75, ("test_bgp_updates",): 7.0, ("test_bgp_path_changes",): 1.0},
         ),
         ("dns-server", [{"resolutionTime": 12}, {"errorDetails": "timeout"}], {("test_dns_availability_ratio",): 0.5}),
+        ("dns-server", [{"resolutionTime": 12, "errorDetails": "lame"}], {("test_dns_availability_ratio",): 0.0}),
         ("dns-server", [], {}),
         (
             "network",

@@ -21,6 +21,10 @@ def monitor(identity, status="up", **others):
     return {"id": identity, "current_status": status, **others}
 
 
+def kept(identity, status="up"):
+    return Monitor(identity, "", "", "", active=True, status=status, checked_at=None, host="", port=443)
+
+
 def listed(*monitors, **meta):
     return {"data": list(monitors), "meta": meta}
 
@@ -202,8 +206,9 @@ def test_incident_of_a_recovered_monitor_is_polled_again():
 @pytest.mark.parametrize(("status", "polled_again"), [("up", True), ("down", False)])
 def test_uptime_that_falls_reveals_an_outage_of_a_monitor_that_is_up(status, polled_again):
     """Of one that is down it falls all the time: its incident stays on the page."""
-    one = Monitor("1", "", "", "", active=True, status=status, checked_at=None, host="", port=443)
-    known = Known(round_at=0.0, monitors={"1": one}, seen={"1": 0.0}, incidents={"1": History(at=5.0, ongoing=1)})
+    known = Known(
+        round_at=0.0, monitors={"1": kept("1", status)}, seen={"1": 0.0}, incidents={"1": History(at=5.0, ongoing=1)}
+    )
     for at, percent in ((1.0, 99.9), (10.0, 99.8)):
         known = with_uptime(known, "1", at, {"24h": percent})
     shown = samples(Collector(settings()), known, 11.0, "vigilmon_monitor_ongoing_incidents")
@@ -212,9 +217,8 @@ def test_uptime_that_falls_reveals_an_outage_of_a_monitor_that_is_up(status, pol
 
 def test_ongoing_incident_of_a_monitor_that_is_up_is_only_counted():
     """Vigilmon closes it a little later: an alert by its start would outlive the outage."""
-    one = Monitor("1", "", "", "", active=True, status="up", checked_at=None, host="", port=443)
     history = History(at=5.0, ongoing=1, newest=Incident("7", 1.0, "HTTP 503", ""))
-    known = Known(round_at=0.0, monitors={"1": one}, seen={"1": 0.0}, incidents={"1": history})
+    known = Known(round_at=0.0, monitors={"1": kept("1")}, seen={"1": 0.0}, incidents={"1": history})
     assert samples(Collector(settings()), known, 6.0, "vigilmon_monitor_ongoing_incidents") == {("1",): 1.0}
     assert samples(Collector(settings()), known, 6.0, "vigilmon_ongoing_incident_start_timestamp_seconds") == {}
 
@@ -226,6 +230,27 @@ def test_round_goes_on_while_its_last_page_is_of_this_minute(now, page):
     known = polled(collector, collector.start(), 100.0, listed(monitor(1), total=2))
     request = next(each for each in collector.requests(known, now) if each.endpoint == "/monitors")
     assert dict(request.params).get("page") == page
+
+
+def test_a_monitor_that_has_just_changed_goes_before_those_that_are_down():
+    """Why it is down is not known yet; of the others only whether they still are."""
+    known = Known(
+        round_at=100.0,
+        monitors={name: kept(name, "down") for name in "12"},
+        incidents={"2": History(at=100.0 - 200.0, ongoing=1)},
+        changed={"1": 100.0},
+        troubled=("2",),
+    )
+    assert next_get(Collector(settings()), known, 100.0).path == "/monitors/1/incidents"
+
+
+def test_incidents_are_read_again_after_their_own_interval():
+    """They change rarely, and the status shows when."""
+    known = Known(round_at=0.0, monitors={"1": kept("1")}, seen={"1": 0.0}, incidents={"1": History(at=5.0, ongoing=0)})
+    chosen = settings(incidents_interval="2h", uptime_interval="10m")
+    due = {each.endpoint: (each.due, each.every) for each in Collector(chosen).requests(known, 6.0)}
+    assert due["/monitors/{id}/incidents"] == (7205.0, 7200.0)
+    assert due["/monitors/{id}"] == (0.0, 600.0)
 
 
 def test_an_id_is_one_step_of_a_path():

@@ -262,6 +262,13 @@ def test_clock_set_back_during_a_round_loses_no_monitor():
     assert (known.missing, known.as_of) == ({}, 130.0)
 
 
+def test_a_page_that_is_not_full_does_not_end_the_list_before_its_total():
+    """Three monitors of five on two pages of two: another page follows."""
+    known = read(Known(), 100.0, page(1, 2, total=5, per_page=2), page(3, total=5, per_page=2))
+    assert known.round_at is None
+    assert dict(next_get(known, 102.0).params) == {"page": "3"}
+
+
 def test_single_page_list_drops_missing_monitors_at_once():
     """One response cannot miss a monitor."""
     known = read(Known(), 100.0, page(1, 2, 3, total=3))

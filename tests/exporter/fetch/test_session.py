@@ -183,6 +183,7 @@ def test_errors_contain_no_secret():
         ("http://v/status?key=k&severity=1", "", (), "http://v/status?key=k&severity=1"),
         ("http://v/status?key=k&severity=1", "", (("severity", "3"),), "http://v/status?key=k&severity=3"),
         ("http://v/status?a=%2B+x&b", "", (("c", "a b&c"),), "http://v/status?a=%2B+x&b&c=a+b%26c"),
+        ("http://v/s?sever%69ty=1", "", (("severity", "3"),), "http://v/s?severity=3"),
         ("http://v/s?t=1&t=2&u", "", (("t", "3"), ("t", "4")), "http://v/s?u&t=3&t=4"),
         ("http://v/s#part", "/x", (), "http://v/s/x"),
     ],

@@ -356,6 +356,16 @@ def test_date_is_read_from_an_incomplete_handshake(error, asks, valid, reason):
     assert (seen.valid, seen.reason, seen.seen) == (valid, reason, True)
 
 
+def test_untrusted_issuer_is_that_of_the_last_certificate():
+    """The missing root, or what should be added to `ca_file`."""
+    chain = [
+        x509.load_pem_x509_certificate(each.bytes()) for each in issued(by=AUTHORITY.create_child_ca()).cert_chain_pems
+    ]
+    detail = judge(Handshake(chain=tuple(chain), verify_code=20), "www.example.com", NOW).detail
+    assert chain[0].issuer != chain[-1].issuer
+    assert detail == f"not signed by a trusted root: issuer {chain[-1].issuer.rfc4514_string()}, OpenSSL 20"
+
+
 def test_malformed_issuer_does_not_hide_the_date():
     """Its name is not UTF-8."""
     sent = x509.load_pem_x509_certificate(issued().cert_chain_pems[0].bytes())

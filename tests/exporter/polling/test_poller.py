@@ -5,6 +5,7 @@ from collections import deque
 from dataclasses import dataclass, field, replace
 
 import pytest
+import trustme
 
 from exporter.collectors.contract import Certificate, Get, Probe, Reason, Response, TlsEndpoint
 from exporter.collectors.settings import ApiSettings
@@ -281,6 +282,40 @@ def test_probes_do_not_delay_requests(started):
     eventually(lambda: outcomes.items() <= poller.health().requests.items())
     eventually(lambda: not [thread for thread in threading.enumerate() if thread.name.startswith("probe ")])
     assert max(most) == PROBES_AT_ONCE
+
+
+def test_a_probe_has_the_targets_timeout_and_roots(started, tmp_path):
+    """As its requests have."""
+    given, roots = [], tmp_path / "ca.pem"
+    trustme.CA().cert_pem.write_to_path(roots)
+
+    def recorded(request, now, timeout, ca_file):
+        given.append((timeout, ca_file))
+        return probe_result(request, now, timeout, ca_file)
+
+    started(Collector(endpoints=("a",)), probe=recorded, timeout="7s", ca_file=str(roots))
+    eventually(lambda: given)
+    assert given == [(7.0, str(roots))]
+
+
+def test_what_a_probe_finds_is_acted_on_at_once(started):
+    """Though the loop waits for a status that is due much later."""
+
+    class Chained(Collector):
+        def requests(self, knowledge, now, failing):
+            self.details = tuple(knowledge.probed)
+            yield from super().requests(knowledge, now, failing)
+
+    asleep, vendor = threading.Event(), Vendor()
+
+    def slow(request, now, timeout, ca_file):
+        asleep.wait(30)
+        return probe_result(request, now, timeout, ca_file)
+
+    poller = started(Chained(every=60.0, endpoints=("a",)), vendor, probe=slow)
+    eventually(lambda: poller.target.knowledge.as_of and poller.target.probing)
+    asleep.set()
+    eventually(lambda: "a" in vendor.asked, patience=20)
 
 
 def test_probes_go_on_when_the_system_allows_no_more_threads(started, monkeypatch):

@@ -195,6 +195,7 @@ def test_changed_credentials_and_a_restart_end_the_pause(again):
     refused = Budget.start(60, NOW).failed(Refused("401"), NOW)
     limited = Budget.start(60, NOW).failed(RateLimited("429"), NOW)
     assert paused_until(again(refused), NOW) is None
+    assert paused_until(again(refused).failed(Refused("401"), NOW), NOW) == NOW + 30  # the new ones' first
     assert paused_until(again(limited), NOW) == NOW + 60
 
 

@@ -106,6 +106,7 @@ def test_follower_reads_each_new_snapshot_once(tmp_path):
     for success in (None, False, True):
         target = replace(polled(first, 1001.0), success=success)
         leader.write(target, 1002.0)
+        assert leader.news(1002.0) is None
         read = follower.news(1002.0)
         assert (read.knowledge, read.budget, read.success) == (target.knowledge, target.budget, success)
         assert follower.news(1002.0) is None

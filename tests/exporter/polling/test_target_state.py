@@ -289,10 +289,10 @@ def test_knowledge_survives_a_change_of_settings():
 
 def test_clock_set_back_drops_future_times():
     """Even if the oldest value is older: otherwise the others would not be due for as long."""
-    later = begin(target(knowledge=Known(as_of=NOW - 30)), STATUS, NOW + 3600)
+    later = begin(target(knowledge=Known(as_of=NOW - 30), success=True), STATUS, NOW + 3600)
     assert drop_future_state(Collector(), later, NOW + 3590) is later
     dropped = drop_future_state(Collector(), later, NOW)
-    assert dropped.knowledge == Known()
+    assert (dropped.knowledge, dropped.success) == (Known(), None)
     assert drop_future_state(Collector(), dropped, NOW) is dropped
 
 

@@ -620,6 +620,7 @@ def test_usage_and_outages_are_polled_once_per_organisation():
     usage = {"usage": {"cloudUnitsUsed": 90, "enterpriseUnitsUsed": 5, "quota": {"cloudUnitsIncluded": 100}}}
     knowledge = polled(collector, collector.start(), "/usage", usage, aid="1")
     outages = {"outages": [{"type": "app"}, {"type": "app", "endDate": "2026-11-20T11:00:00Z"}, {"type": "net"}]}
+    outages["outages"].append({"type": "net", "endRoundId": 1_763_636_400})
     knowledge = polled(collector, knowledge, "/internet-insights/outages/filter", outages, aid="1")
 
     endpoints = [request.endpoint for request in collector.requests(collector.start(), START)]
@@ -636,7 +637,21 @@ def test_tests_have_names():
     collector = Collector(settings())
     tests = {"tests": [{"testId": "1", "testName": "checkout", "type": "http-server"}]}
     knowledge = polled(collector, collector.start(), TESTS, tests)
-    assert samples(collector, knowledge, "thousandeyes_test_info") == {("", "1", "checkout", "http-server"): 1.0}
+    for age, shown in ((10_800, {("", "1", "checkout", "http-server"): 1.0}), (10_801, {})):  # three hourly lookups
+        assert samples(collector, knowledge, "thousandeyes_test_info", START + age) == shown
+
+
+def test_results_of_a_test_that_is_gone_are_forgotten():
+    """Otherwise those of tests that come and go would fill the memory."""
+    collector = Collector(settings(test_results="all"))
+    tests = {"tests": [{"testId": "1", "type": "http-server"}, {"testId": "2", "type": "http-server"}]}
+    known = polled(collector, collector.start(), TESTS, tests)
+    for _ in tests["tests"]:
+        asked, _ = choose([each for each in collector.requests(known, START) if each.endpoint == RESULTS], START, {})
+        known = collector.update(known, asked, Response(START, 200, b'{"results": []}'))
+    assert set(known.groups[""].readings) == {"http/1", "http/2"}
+    known = polled(collector, known, TESTS, {"tests": tests["tests"][:1]}, at=START + 3600)
+    assert set(known.groups[""].readings) == {"http/1"}
 
 
 def test_local_problems_are_those_of_cloud_agents():

@@ -262,6 +262,23 @@ def test_clock_set_back_during_a_round_loses_no_monitor():
     assert (known.missing, known.as_of) == ({}, 130.0)
 
 
+def test_nothing_is_kept_of_a_monitor_that_is_gone():
+    """With monitors that come and go it would fill the memory."""
+    named = {"1": 1.0, "2": 2.0}
+    known = Known(
+        monitors={name: monitor(name) for name in named},
+        seen=named,
+        missing=named,
+        uptimes=named,
+        incidents=named,
+        changed=named,
+        troubled=("1", "2"),
+    )
+    after = without(known, ("1",))
+    parts = (after.monitors, after.seen, after.missing, after.uptimes, after.incidents, after.changed, after.troubled)
+    assert [list(each) for each in parts] == [["2"]] * 7
+
+
 def test_a_page_that_is_not_full_does_not_end_the_list_before_its_total():
     """Three monitors of five on two pages of two: another page follows."""
     known = read(Known(), 100.0, page(1, 2, total=5, per_page=2), page(3, total=5, per_page=2))

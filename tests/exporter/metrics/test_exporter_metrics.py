@@ -35,6 +35,14 @@ def test_each_target_has_its_health_on_the_page():
     }
 
 
+def test_each_count_of_requests_has_its_own_beginning():
+    """In OpenMetrics, so that a count that began anew is not taken for a fall."""
+    other = replace(HEALTH, account="lab", counting_since=950.0, requests={("/monitors", "ok"): 1})
+    requests = own_families([replace(TRUNCATED, counting_since=900.0), other], [])[-1]
+    assert [labels[1] for labels, _ in requests.samples] == ["prod", "prod", "lab"]
+    assert requests.created == [900.0, 900.0, 950.0]
+
+
 def test_unknown_values_are_absent():
     """Before the first poll there is no success, no age and no duration, not even 0."""
     families = stated(own_families([replace(TRUNCATED, success=None, last_success=None, duration=None)], []))

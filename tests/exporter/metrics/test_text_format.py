@@ -184,7 +184,7 @@ def _took(work):
     return time.thread_time() - began
 
 
-@pytest.mark.parametrize("name", ["x" * 3000, "é" * 3000, "\U0001f600" * 3000, '"' * 3000])
+@pytest.mark.parametrize("name", ["€" * 200, "x" * 3000, "é" * 3000, "\U0001f600" * 3000, '"' * 3000])
 def test_label_is_truncated_at_512_bytes(name):
     """Prometheus rejects a whole scrape because of one longer value; shorter ones are unchanged."""
     text = whole(render([Family(UP, [((name, "/"), 1.0), (("short", "/"), 1.0)])], "a"))

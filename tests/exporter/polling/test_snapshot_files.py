@@ -51,6 +51,20 @@ def test_written_snapshot_is_read_and_private(tmp_path):
     assert stat.S_IMODE(path.stat().st_mode) == 0o700
 
 
+def test_snapshot_is_on_the_disk_before_it_replaces_the_last_one(tmp_path, monkeypatch):
+    """After a power failure the name would otherwise belong to an empty file."""
+    synced, sync = [], os.fsync
+    monkeypatch.setattr(os, "fsync", lambda file: (sync(file), synced.append((os.fstat(file).st_size, written()))))
+
+    def written():
+        return directory.read("x")
+
+    directory = Directory(tmp_path)
+    directory.write("x", [b"one"])
+    directory.write("x", [b"second"])
+    assert synced == [(3, None), (6, b"one")]
+
+
 def test_leftovers_of_killed_writes_are_removed(tmp_path):
     """A crash loop would fill the disk; current writes and other targets' files stay."""
     directory = Directory(tmp_path)

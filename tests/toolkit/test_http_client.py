@@ -279,14 +279,6 @@ def swallowing():
         yield listening.getsockname()
 
 
-def test_interim_responses_are_skipped_but_a_switch_of_protocols_is_final():
-    """Nothing that is HTTP follows 101."""
-    with serving(answering(b"HTTP/1.1 103 Early Hints\r\n\r\n" + answer())) as server, client() as one:
-        assert one.request("GET", server.url).status == 200
-    with serving(answering(b"HTTP/1.1 101 Switching Protocols\r\n\r\n")) as server, client(5.0) as one:
-        assert one.request("GET", server.url).status == 101
-
-
 @pytest.mark.slow
 def test_the_deadline_is_shared_among_the_addresses_of_a_name(monkeypatch):
     """The first does not answer, the second does."""
@@ -386,6 +378,27 @@ def test_interim_responses_are_skipped(early):
             assert (got.status, got.body) == (200, b"ok")
             assert "link" not in got.headers
     assert server.connections == 1
+
+
+def test_switch_of_protocols_is_a_final_response():
+    """Nothing that is HTTP follows 101."""
+    with serving(answering(b"HTTP/1.1 101 Switching Protocols\r\n\r\n")) as server, client(5.0) as one:
+        assert one.request("GET", server.url).status == 101
+
+
+def test_response_that_breaks_off_is_not_asked_for_again():
+    """The kept connection was alive: that the answer is incomplete is the caller's to count and to repeat."""
+
+    def act(connection, server):
+        for count, _ in enumerate(server.heads(connection)):
+            connection.sendall(answer() if count == 0 else answer()[:-1])
+            if count:
+                return
+
+    with serving(act) as server, client() as one:
+        assert one.request("GET", server.url).body == b"ok"
+        assert isinstance(failure(one, server.url), ConnectFailed)
+        assert len(server.requests) == 2
 
 
 BROKE = "the connection broke before the response was complete"

@@ -14,6 +14,12 @@ from exporter.polling.targets import Targets
 from tests.waiting import eventually
 
 
+@pytest.fixture(autouse=True)
+def at_once(monkeypatch):
+    """Let no target wait for its turn."""
+    monkeypatch.setattr("exporter.polling.poller.START_WITHIN", 0.0)
+
+
 @pytest.fixture
 def closed_ports():
     """Return ports at which nobody listens: a refused probe is an answer."""

@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from exporter.collectors.certificate_observations import CertificateObservation
 from exporter.collectors.contract import Get, Reason, Response
 from exporter.collectors.vigilmon.answers import Monitor, Page
 from exporter.collectors.vigilmon.collector import Collector
@@ -277,6 +278,13 @@ def test_nothing_is_kept_of_a_monitor_that_is_gone():
     after = without(known, ("1",))
     parts = (after.monitors, after.seen, after.missing, after.uptimes, after.incidents, after.changed, after.troubled)
     assert [list(each) for each in parts] == [["2"]] * 7
+
+
+def test_certificates_of_hosts_that_are_gone_are_forgotten():
+    """At the end of the round in which their last monitor is missing."""
+    seen = {place: CertificateObservation(90.0, "dns", None) for place in ("here.example:443", "gone.example:443")}
+    known = read(Known(observations=seen), 100.0, page(monitor(1, host="here.example"), total=1))
+    assert list(known.observations) == ["here.example:443"]
 
 
 def test_a_page_that_is_not_full_does_not_end_the_list_before_its_total():

@@ -67,7 +67,9 @@ def test_repeated_page_is_the_last(api):
     """If BigPanda ignores the page number, the first page would repeat forever."""
     responses.get(LOGS, json={"logs": [{"log_id": "1"}]})
     assert len(list(api.diagnostics(1000.0))) == 1
-    assert len(responses.calls) == 2
+    assert [call.request.params for call in responses.calls] == [
+        {"start": "1000", "per_page": "100", "page": page} for page in "12"
+    ]
 
 
 @responses.activate

@@ -599,6 +599,21 @@ def test_open_alerts_move_to_a_new_destination(scene):
     assert len(new.accepted) == 3
 
 
+def test_move_with_another_app_key_resolves_only_at_the_old_destination(scene, caplog):
+    """A hundred alerts in a request; their number is logged."""
+    caplog.set_level("INFO")
+    scene.accept(*range(101))
+    scene.live(5)
+    scene.panda.requests.clear()
+    new = scene.pandas[OTHER] = Panda(scene.clock)
+    scene.delivery.change(config(OTHER, receivers=[NEW_KEY]))
+    scene.live(10)
+    assert [len(keys) for _, keys in scene.panda.requests] == [100, 1]
+    assert {status for *_, status in new.accepted} == {"warning"}
+    assert new.app_keys == ["new-key"] * 101
+    assert "Closed 101 alerts at the previous destination" in caplog.text
+
+
 def test_alerts_of_a_removed_receiver_stay_open_at_the_old_destination(scene, caplog):
     """That is logged, and no empty request is sent."""
     scene.accept("a")

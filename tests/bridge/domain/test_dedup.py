@@ -209,6 +209,8 @@ def test_the_next_state_follows_from_the_decision():
     before = known(seq=3, ended_at=5.0, starts_at=9_000.9, alert=alert())
     repeat = decided(before, alert(), CRITICAL, "old")
     assert next_state(before, alert(), repeat, "old", NOW) is before
+    over = known(OK, ended_at=9_900.7)
+    assert next_state(over, RESOLVED, decided(over, RESOLVED, OK), "new", NOW) is over
     later = alert(starts_at=9_100.0)
     moved = next_state(before, later, decided(before, later, CRITICAL, "old"), "old", NOW)
     assert (moved.starts_at, moved.updated_at, moved.content_hash, moved.seq) == (9_100.0, NOW, "old", 3)

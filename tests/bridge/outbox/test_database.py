@@ -376,9 +376,10 @@ def test_database_file_is_private(tmp_path):
     file = tmp_path / "bridge.db"
     Database(f"sqlite:///{file}").close()
     assert file.stat().st_mode & 0o777 == 0o600
-    file.chmod(0o644)
-    Database(f"sqlite:///{file}").close()
-    assert file.stat().st_mode & 0o777 == 0o600
+    for mode in (0o640, 0o604):
+        file.chmod(mode)
+        Database(f"sqlite:///{file}").close()
+        assert file.stat().st_mode & 0o777 == 0o600
 
 
 def test_reserve_of_a_full_disk_is_for_delivery(tmp_path, monkeypatch):
@@ -395,6 +396,10 @@ def test_reserve_of_a_full_disk_is_for_delivery(tmp_path, monkeypatch):
     with pytest.raises(Unavailable, match="disk full"):
         store.set_aside("alertmanager", "prod", "odd", "{", 3.0)
     assert store.status.unwritable() == "database: disk full"
+    large = SimpleNamespace(f_bavail=64_000_001, f_blocks=10**12, f_frsize=1)
+    monkeypatch.setattr("bridge.outbox.database.os.statvfs", lambda _folder: large)
+    assert store.status.unwritable() == ""
+    monkeypatch.setattr("bridge.outbox.database.os.statvfs", lambda _folder: full)
     assert store.queue.record(store.queue.claim(1, 4.0, 60.0), "accepted", now=5.0) == 1
     store.close()
 

@@ -73,6 +73,14 @@ def test_member_that_is_no_worse_changes_nothing(outbox):
     assert send(outbox, entry("critical", replica="a", firing=False), now=T0 + 10).queued == 1
 
 
+def test_member_is_remembered_as_it_was_last_reported(outbox):
+    """It represents all of them again once the worst has ended."""
+    for number, text in enumerate(("old", "new")):
+        send(outbox, entry("warning", text=text), entry("critical"), now=T0 + number)
+    send(outbox, entry("critical", firing=False, at=T0 + 20), now=T0 + 20)
+    assert deliver(outbox, T0 + 21)[-1] == (IDENTITY, "warning", "warning new")
+
+
 def test_late_end_of_a_members_earlier_episode_ends_nothing(outbox):
     """Peers of a cluster retry independently."""
     send(outbox, entry("warning"), now=T0 + 10)

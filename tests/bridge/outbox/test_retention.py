@@ -83,8 +83,9 @@ def test_snoozed_incident_is_kept(outbox):
     share(outbox, "over", snoozed=True, snoozed_until=T0 + 60)
     share(outbox, "long", snoozed=True, snoozed_until=LATER + 60)
     share(outbox, "endless", snoozed=True)
+    share(outbox, "just heard of", now=LATER, updated_at=T0)
     outbox.retention.prune(LATER, 100)
-    assert {one.id for one in outbox.incidents.records()} == {"long", "endless"}
+    assert {one.id for one in outbox.incidents.records()} == {"long", "endless", "just heard of"}
     outbox.retention.prune(LATER + 90, 100)
     assert {one.id for one in outbox.incidents.records()} == {"endless"}
 

@@ -332,13 +332,17 @@ def test_another_replica_takes_over_when_the_lease_ends(bench):
 
 
 def test_only_one_replica_alerts(bench):
-    """Both detect the silence, BigPanda gets one event."""
+    """Both detect the silence, BigPanda gets one event; one that stops lets another take over at once."""
     first, second = bench.watchdog, bench.make()
     for _ in range(100):
         bench.now += 5
         first.tick()
         second.tick()
     assert len(bench.events()) == 1
+    bench.beat()
+    first.tick()
+    first.close()
+    assert bench.outbox.status.lead("watchdog", "another", bench.now, 15.0)
 
 
 def test_removed_watchdog_resolves_its_alert(bench):

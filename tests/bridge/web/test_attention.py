@@ -72,6 +72,11 @@ def test_each_problem_is_one_notice(found, subject, urgent):
     assert [(notice.subject, notice.urgent) for notice in found] == [(subject, urgent)]
 
 
+def test_only_the_first_rejected_silences_are_notices():
+    """Each of them is shown at its alert too."""
+    assert [notice.link for notice in notices(refused=["f", "e", "d", "c", "b", "a"])] == list("abcde")
+
+
 def test_outage_has_reason_and_next_attempt():
     """And there is no notice about the queue that follows from it."""
     (found,) = notices(

@@ -44,3 +44,10 @@ def test_each_heartbeat_has_a_status_and_one_never_received_counts_as_one(tmp_pa
         WatchdogStatus(name="Heartbeat (cluster=b)", heard_at=NOW + 2, silent=False),
     ]
     store.close()
+
+
+def test_rejected_silences_of_all_sources_are_shown():
+    """By alert."""
+    follow_ups = {name: SimpleNamespace(refused_silences={f"{name}:a": "answered 400"}) for name in ("prod", "lab")}
+    current = replace(current_of(PROD, LAB), follow_ups=follow_ups)
+    assert current.refused_silences == {"prod:a": "answered 400", "lab:a": "answered 400"}

@@ -697,6 +697,7 @@ def test_incident_is_shown_completely(world):
         'href="https://t.example.com/7"', "incident#new", "nagios.est", "web-3 CPU", "edge",
         'href="alert?key=prod%3Aa"',
         'href="https://bigpanda.example/i-1"',
+        'href="?source=panda&amp;id=i-1&amp;follow=1"',
     ):  # fmt: skip
         assert text in page
     assert world.get("/incident?source=panda&id=nothing").status_code == 404

@@ -24,7 +24,8 @@ def ask(serve):
 
     def asked(method, path, *, waiting="", reload=None, **headers):
         managed = Management("demo", lambda _environ: plain(200, "own"), page, lambda: waiting, reload)
-        way = lambda path: management.route(path, Lane.SIDE) or Route(path=path, found=path == "/")  # noqa: E731
+        missing = {"/nothing": "not found"}
+        way = lambda path: management.route(path, Lane.SIDE) or Route(path=path, missing=missing.get(path, ""))  # noqa: E731
         address = serve(answering=managed, route=way).address
         given = {"Accept": None, "Accept-Encoding": None} | {name.replace("_", "-"): headers[name] for name in headers}
         return requests.request(method, "http://{}:{}".format(*address) + path, headers=given, timeout=30)

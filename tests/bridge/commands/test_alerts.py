@@ -64,7 +64,7 @@ def test_output_to_head_is_cut_in_silence(config, filled):
 def test_key_that_is_not_utf8_is_unknown(run, filled, action):
     """Python reads such an argument as lone surrogates, which no database takes."""
     done = run("alerts", action, "prod:\udcff")
-    assert (done.status, done.out, done.err) == (1, "", "prod:?: no such alert\n")
+    assert (done.status, done.out, done.err) == (1, "", "prod:\N{REPLACEMENT CHARACTER}: no such alert\n")
 
 
 def test_alerts_are_closed(run, filled):

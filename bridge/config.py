@@ -133,12 +133,6 @@ def read(content: object, folder: Path = _HERE) -> Config:
         for source in one.silences.sources or ()
         if source not in known
     ]
-    found += [
-        f"receivers: {one.receiver} {one.source}: resolve_after: must not be longer than retention, after which "
-        "repeats are forgotten"
-        for one in receivers
-        if one.resolve_after > checked.retention
-    ]
     if found:
         raise ConfigError(found)
     default = {"app_key": checked.bigpanda.app_key}

@@ -11,6 +11,8 @@ from bridge.outbox.schema import (
     events,
     incidents,
     last_heard,
+    members,
+    opened,
     quarantine,
     waiting,
     watermarks,
@@ -30,8 +32,10 @@ class Retention(Repository):
 
 
 def prune_rows(connection: Connection, before: float, limit: int) -> int:
-    """Delete closed events, long resolved alerts without events, old quarantine, incidents, callbacks."""
+    """Delete closed events, long resolved alerts and when they were repeated, old quarantine, incidents, callbacks."""
     left = select(events.c.id).where(events.c.key == alert_states.c.key, waiting | dead).exists()
+    firing = select(alert_states.c.key).where(alert_states.c.key == last_heard.c.key, opened).exists()
+    shared = select(members.c.key).where(members.c.member == last_heard.c.key).exists()
     resolved = alert_states.c.status.in_(("ok", "")) & ~left
     # BigPanda reports nothing about an incident while it is snoozed, and its silence must stay.
     snoozed = incidents.c.snoozed & (incidents.c.snoozed_until.is_(None) | (incidents.c.snoozed_until >= before))
@@ -40,7 +44,7 @@ def prune_rows(connection: Connection, before: float, limit: int) -> int:
         (alert_states, resolved & (alert_states.c.updated_at < before)),
         (quarantine, quarantine.c.received_at < before),
         (incidents, (incidents.c.heard_at < before) & ~snoozed),
-        (last_heard, last_heard.c.at < before),
+        (last_heard, (last_heard.c.at < before) & ~firing & ~shared),
         (watermarks, watermarks.c.name.startswith(DEAF) & (watermarks.c.at < before)),
         (callbacks, (callbacks.c.closed_at < before) | (callbacks.c.asked_at < before)),
     )

@@ -1,5 +1,7 @@
 """Old rows are deleted without blocking anybody; rows that are still needed stay."""
 
+from dataclasses import replace
+
 import pytest
 from sqlalchemy import text
 
@@ -75,6 +77,18 @@ def test_alert_with_a_dead_letter_is_kept_and_discarded_events_are_not(outbox):
     outbox.dead_letters.discard([resolution.id], T0 + 6)
     assert outbox.retention.prune(LATER, 100) == 2
     assert outbox.state("prod:a") is None
+
+
+@pytest.mark.parametrize("identity", ["", "prod:shared"])
+def test_last_repeat_of_an_open_alert_is_kept(outbox, identity):
+    """`resolve_after` counts from it, and may be longer than the retention."""
+    accept(outbox, replace(alert(), identity=identity))
+    outbox.alerts.note_heard(["prod:a"], T0 + 5)
+    outbox.retention.prune(LATER, 100)
+    assert outbox.alerts.heard_at(["prod:a"]) == {"prod:a": T0 + 5}
+    accept(outbox, replace(alert(firing=False, at=T0 + 9), identity=identity), now=T0 + 9)
+    outbox.retention.prune(LATER, 100)
+    assert outbox.alerts.heard_at(["prod:a"]) == {}
 
 
 def test_snoozed_incident_is_kept(outbox):

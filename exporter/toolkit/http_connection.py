@@ -147,6 +147,18 @@ class _FinalResponse(http.client.HTTPResponse):
 class _Plain(HTTPConnection):
     response_class = _FinalResponse
     _used_at = 0.0
+    _held: Any = None
+
+    @property
+    def sock(self) -> Any:
+        """The socket, held as soon as there is one: before a proxy or a TLS handshake is waited for."""
+        return self._held
+
+    @sock.setter
+    def sock(self, sock: Any) -> None:
+        self._held = sock
+        if sock is not None:
+            CURRENT.get().hold(sock)
 
     @property
     def is_connected(self) -> bool:
@@ -164,12 +176,6 @@ class _Plain(HTTPConnection):
         self.timeout = attempt.left() / len(addresses)
         super().connect()
         attempt.stage = "waiting for the response"
-
-    def _new_conn(self) -> socket.socket:
-        """Hold the socket before a proxy or a TLS handshake is waited for."""
-        sock = super()._new_conn()
-        CURRENT.get().hold(sock)
-        return sock
 
     def request(self, *args: Any, **kwargs: Any) -> None:
         """Send a request, and hold its socket so that the deadline can cut it."""

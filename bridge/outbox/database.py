@@ -184,8 +184,8 @@ class Database:
             cause = error.orig if isinstance(error, DBAPIError) else error
             if isinstance(cause, tuple(wrong_again)) and not postgresql_errors.known(cause):
                 raise
-            sqlite_word = next((word for part, word in _SQLITE_WORDS if part in str(cause)), "failed")
-            word = postgresql_errors.reason(cause) if self.postgresql else sqlite_word
+            ours = (word for part, word in _SQLITE_WORDS if part in str(cause))
+            word = postgresql_errors.reason(cause) if self.postgresql else next(ours, "failed")
             raise Unavailable(f"database: {word}") from error
 
     def clock(self, now: float) -> ColumnElement[float]:

@@ -24,7 +24,7 @@ from bridge.receivers.alertmanager import Settings
 from bridge.receivers.bigpanda import CREATED_BY
 from bridge.reconcile.alertmanager_client import AlertmanagerApi, Peer, Silence, origin
 from bridge.reconcile.diff import Action, Correction, Poll, diff, read_poll, silence_changes
-from bridge.reconcile.watchdog import watchdog_key
+from bridge.reconcile.watchdog import arriving, watchdog_key
 
 _BREATH: Final = 1.0
 """Seconds between two fetches of truncated alerts, however many webhooks were truncated."""
@@ -170,22 +170,19 @@ class Reconciler(PeriodicThread):
         # One that sent to us once may have no webhook any more: its alerts are no longer meant for us.
         sending = (names if peer.senders is None else names & peer.senders for peer in peers)
         self._opens = frozenset().union(*sending) if self._reconcile.open_missed else frozenset()
-        watchdog = self._settings.watchdog
-        beats = [one for one in self._outbox.status.heartbeats() if one.source == self._settings.source and one.firing]
-        silence = watchdog.max_silence if watchdog else 0.0
-        arriving = {one.key for one in beats if 0 <= at - one.heard_at < silence}
+        watchdog = self._settings.watchdog.alertname if self._settings.watchdog else None
+        heartbeats = arriving(self._settings, self._outbox.status.heartbeats() if watchdog else (), at)
 
         def ours(alert: Alert, names: frozenset[str]) -> bool:
             """Return whether an alert is routed to us and of a kind that is sent on."""
-            is_watchdog = watchdog is not None and alert.name == watchdog.alertname
-            sent = not is_watchdog and status_of(alert, self._settings.mapping)[0] is not None
+            sent = alert.name != watchdog and status_of(alert, self._settings.mapping)[0] is not None
             return sent and not names.isdisjoint(self._opens)
 
         poll = read_poll(at, peers, len(answers), ours, since)
         known = self._outbox.alerts.of_alerts([alert for key, alert in poll.active.items() if key not in held])
         poll = replace(
             poll,
-            unrelated=bool(arriving) and arriving.isdisjoint(poll.listed),
+            unrelated=bool(heartbeats) and heartbeats.isdisjoint(poll.listed),
             emptied=poll.whole and not poll.listed and self._had_alerts,
             held={key: state.updated_at for key, state in held.items()},
             known={key: state.updated_at for key, state in known.items()},

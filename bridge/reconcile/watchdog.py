@@ -155,6 +155,13 @@ def heartbeats_of(receiver: Settings, heartbeats: Iterable[Heartbeat]) -> Mappin
     return named or {alone: None}
 
 
+def arriving(receiver: Settings, heartbeats: Iterable[Heartbeat], now: float) -> set[str]:
+    """Return Alertmanager's keys of the receiver's heartbeats that fire and are not silent; none without a watchdog."""
+    longest = receiver.watchdog.max_silence if receiver.watchdog else 0.0
+    ours = (beat for beat in heartbeats_of(receiver, heartbeats).values() if beat and beat.firing)
+    return {beat.key for beat in ours if 0 <= now - beat.heard_at < longest}
+
+
 def watchdog_key(source: str) -> str:
     """Return the identity of our alert about a watchdog; with several label sets, the prefix of theirs."""
     return f"{source}:watchdog"

@@ -34,6 +34,7 @@ from exporter.toolkit.flags import Address
 from exporter.toolkit.front import Front
 from exporter.toolkit.management import Management
 from exporter.toolkit.server import HttpServer
+from exporter.toolkit.text import counted
 from exporter.toolkit.web_config import WebConfigFile
 from exporter.toolkit.wsgi import call
 
@@ -91,7 +92,7 @@ class Bridge:
         """Open the sockets and start. Raises OSError for an unusable address, Unavailable for an unusable database."""
         self._server.start()
         if requeued := self._outbox.queue.reclaim():
-            _log.info("Requeued %d events left in flight by the previous run", requeued)
+            _log.info("Requeued %s left in flight by the previous run", counted(requeued, "event"))
         for loop in (self._commits, self._delivery, self._watchdog, self._expiry, self._pruning, *self._current.loops):
             loop.start()
 

@@ -7,7 +7,6 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from exporter.collectors.figures import counted
 from exporter.collectors.sharding import Shard
 from exporter.config import Config, load
 from exporter.metrics.exporter_metrics import Running
@@ -18,6 +17,7 @@ from exporter.toolkit import flags, program
 from exporter.toolkit.config_types import ConfigError, Secret
 from exporter.toolkit.front import Front
 from exporter.toolkit.server import HttpServer
+from exporter.toolkit.text import counted
 from exporter.toolkit.web_config import WebConfigFile
 from exporter.web.pages import application, route
 

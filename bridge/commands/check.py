@@ -22,6 +22,7 @@ from bridge.receivers.bigpanda import Settings as BigPandaSettings
 from bridge.receivers.settings import ReceiverSettings
 from bridge.reconcile.alertmanager_client import AlertmanagerApi, origin
 from bridge.reconcile.reconciler import names_of
+from exporter.toolkit.text import counted
 
 Result = tuple[str, bool, str]
 """The name of a check, whether it passed, and its finding."""
@@ -34,7 +35,7 @@ _UNKNOWN_INCIDENT: Final = frozenset({400, 404, 409, 422})
 def check(arguments: Namespace) -> int:
     """Check everything that is configured; return 1 if a check fails."""
     config = load(arguments.config_file)
-    output.line(f"configuration: ok, {len(config.receivers)} receivers")
+    output.line(f"configuration: ok, {counted(len(config.receivers), 'receiver')}")
     failed = False
     for name, well, found in _checks(config):
         output.line(f"{name}: {'ok, ' if well else ''}{found}")
@@ -53,7 +54,8 @@ def _checks(config: Config) -> Iterator[Result]:
                 raise Unavailable(problem)
             counts = outbox.status.counts(time.time())
             names.update((one.source, names_of(outbox, one)) for one in config.alertmanagers)
-        return f"{counts.waiting} events queued, {counts.dead} dead letters, {counts.quarantined} in quarantine"
+        queued, dead = counted(counts.waiting, "event"), counted(counts.dead, "dead letter")
+        return f"{queued} queued, {dead}, {counts.quarantined} in quarantine"
 
     yield _attempted("database", stored)
     with closing(BigPanda(config.bigpanda)) as bigpanda:
@@ -69,12 +71,12 @@ def _checks(config: Config) -> Iterator[Result]:
                 for app_key in sorted(app_keys):
                     next(api.alerts(app_key, since))
                 next(api.diagnostics(since))
-                return f"BigPanda lists the alerts of {len(app_keys)} integrations"
+                return f"BigPanda lists the alerts of {counted(len(app_keys), 'integration')}"
 
             yield _attempted("bigpanda.confirm", confirmed)
     if config.incidents is not None:
         with closing(IncidentsClient(config.incidents)) as client:
-            yield _attempted("incidents", lambda: f"{len(client.environments())} environments visible")
+            yield _attempted("incidents", lambda: f"{counted(len(client.environments()), 'environment')} visible")
     for one in config.receivers:
         yield from _receiver_checks(one, names.get(one.source, set()))
 
@@ -84,9 +86,11 @@ def _receiver_checks(one: ReceiverSettings, names: set[str]) -> Iterator[Result]
     if isinstance(one, AlertmanagerSettings) and one.reconcile is not None:
         with closing(AlertmanagerApi(one)) as alertmanagers:
             for url, answer in zip(one.reconcile.urls, alertmanagers.ask(time.time(), names), strict=True):
-                well = not isinstance(answer, Unanswered)
-                found = str(answer) if isinstance(answer, Unanswered) else f"{len(answer.listed)} alerts listed"
-                yield f"reconcile {one.source} {origin(url)}", well, found
+                name = f"reconcile {one.source} {origin(url)}"
+                if isinstance(answer, Unanswered):
+                    yield name, False, str(answer)
+                else:
+                    yield name, True, f"{counted(len(answer.listed), 'alert')} listed"
     if isinstance(one, BigPandaSettings) and one.silences is not None:
         with closing(SilenceApi(one.silences, "check")) as silences:
             yield _attempted(f"silences {one.source}", lambda: f"{len(silences.ours())} of ours")

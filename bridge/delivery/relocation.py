@@ -24,6 +24,7 @@ from bridge.errors import DeliveryError
 from bridge.outbox.outbox import Outbox
 from bridge.outbox.status import Address
 from bridge.receivers.settings import ReceiverSettings
+from exporter.toolkit.text import counted
 
 _WORK: Final = {"n": 2**14, "r": 8, "p": 1, "dklen": 16}
 """Cost of the hash, so that a token cannot be guessed from its stored proof."""
@@ -61,7 +62,7 @@ class Relocation:
                 with closing(self._connect(config.bigpanda.model_copy(update={"url": address.url}))) as client:
                     _close(there, client, now)
             else:
-                _log.warning("%d alerts stay open at the previous destination: %s", len(there), _UNREACHED)
+                _log.warning("Left %s open at the previous destination: %s", counted(len(there), "alert"), _UNREACHED)
         self._outbox.status.set_destination(config.destination, here)
 
     def rekey(self, config: Config, client: BigPanda, now: float) -> None:
@@ -88,7 +89,7 @@ class Relocation:
             and (state.destination, state.app_key) != (config.destination, settings.mapping.app_key)
         )
         if queued := len(list(self._outbox.correct(corrections, now))):
-            _log.info("Resending %d open alerts to the new destination", queued)
+            _log.info("Resending %s to the new destination", counted(queued, "open alert"))
 
     def _opened(self, config: Config) -> _Opened:
         receivers, accepted = config.by_source, self._outbox.alerts.accepted()
@@ -103,7 +104,8 @@ def _close(opened: _Opened, client: BigPanda, now: float) -> None:
             # Later than its last event, and earlier than those sent to the new destination.
             ends.append((state.app_key, ended.freeze(state.timestamp + 1)))
     if left := len(opened) - len(ends):
-        _log.warning("%d alerts stay open at the previous destination: their receivers are no longer configured", left)
+        why = "without a configured receiver"
+        _log.warning("Left %s open at the previous destination: %s", counted(left, "alert"), why)
     done = 0
     try:
         for app_key, group in groupby(sorted(ends), itemgetter(0)):
@@ -111,6 +113,6 @@ def _close(opened: _Opened, client: BigPanda, now: float) -> None:
                 client.send(events, app_key)
                 done += len(events)
     except DeliveryError as error:
-        _log.warning("%d alerts stay open at the previous destination: %s", len(ends) - done, error)
+        _log.warning("Left %s open at the previous destination: %s", counted(len(ends) - done, "alert"), error)
     if done:
-        _log.info("Closed %d alerts at the previous destination", done)
+        _log.info("Closed %s at the previous destination", counted(done, "alert"))

@@ -21,6 +21,7 @@ from bridge.receivers.settings import ReceiverSettings
 from exporter.toolkit.config_types import Duration
 from exporter.toolkit.http_settings import HeaderSecret
 from exporter.toolkit.lenient import number_of, time_of
+from exporter.toolkit.text import counted
 
 _DAY = 86400.0
 _UP_AFTER = 0.5
@@ -95,7 +96,7 @@ def _monitored(body: Mapping[str, Any], event: str, settings: Settings, now: flo
         "error": error,
         "down_minutes": "" if minutes is None else str(minutes),
     }
-    lasting = "is down" if minutes is None else f"has been down for {minutes} minutes"
+    lasting = "is down" if minutes is None else f"has been down for {counted(minutes, 'minute')}"
     down = f"{name} {lasting}: {error}" if error else f"{name} {lasting}"
     return settings.alert(
         f"monitor:{number}",
@@ -122,7 +123,7 @@ def _expiring(body: Mapping[str, Any], settings: Settings, now: float) -> Alert:
     if days is None and expires_at is not None:
         days = _whole((expires_at - now) / _DAY)
     critical = days is not None and days <= settings.certificate_critical_days
-    when = "expires soon" if days is None else f"expires in {days} days" if days >= 0 else "has expired"
+    when = "expires soon" if days is None else f"expires in {counted(days, 'day')}" if days >= 0 else "has expired"
     tags = {
         "host": host,
         "port": str(port),

@@ -15,6 +15,7 @@ from bridge.domain.alert_state import AlertState
 from bridge.outbox.outbox import Outbox
 from bridge.periodic import CLOCK, Clock, PeriodicThread
 from bridge.receivers.settings import ReceiverSettings
+from exporter.toolkit.text import counted
 
 _LONGEST_TICK: Final = 60.0
 """Seconds between two checks."""
@@ -80,5 +81,5 @@ class Expiry(PeriodicThread):
             heard = self._outbox.alerts.heard_at(keys) if one.resolve_after else {}
             ends = (one.correction(alert, at) for alert, at in expired(states, one, now, heard, deaf))
             if queued := len(list(self._outbox.correct(ends, now))):
-                _log.info("Resolved %d alerts of %s: no longer reported by their sender", queued, one.source)
+                _log.info("Resolved %s of %s: no longer reported by its sender", counted(queued, "alert"), one.source)
         return interval

@@ -8,7 +8,7 @@ from urllib.parse import urlencode
 from bridge.outbox.status import Circuit, Counts
 from bridge.web.current import ReceiverStatus
 from bridge.web.formatting import times
-from exporter.toolkit.text import span
+from exporter.toolkit.text import counted, span
 
 _LATE: Final = 300.0
 """Seconds that an event may be queued before it is mentioned: when the rule VendorwatchBridgeOutboxOld fires."""
@@ -48,19 +48,19 @@ def attention(  # noqa: PLR0913  everything that can go wrong
         words = (
             "their receiver is no longer configured, so their end is never reported. Close them, or configure it again."
         )
-        yield Notice(f"{_counted(left, 'open alert')} without a receiver:", words, "alerts", "Alerts")
+        yield Notice(f"{counted(left, 'open alert')} without a receiver:", words, "alerts", "Alerts")
     for one in receivers:
         if one.reconciler is not None and one.reconciler.late(now):
             words = f"{one.reconciler.unanswered or 'no answer'}. Alerts whose resolution was missed stay open."
             yield Notice(f"Reconciling {one.receiver}/{one.source} is late:", words, "#receivers", "Receivers")
     if others := counts.dead - counts.dead_resolutions:
         words = "rejected by BigPanda. Fix the cause and requeue, or discard."
-        yield Notice(_counted(others, "dead letter"), words, "dead-letters", "Dead letters")
+        yield Notice(counted(others, "dead letter"), words, "dead-letters", "Dead letters")
     if counts.quarantined:
         yield Notice(f"{counts.quarantined} in quarantine:", "unreadable, not sent.", "quarantine", "Quarantine")
     if unconfirmed:
         words = "accepted by BigPanda, but not processed. Each is resent."
-        yield Notice(_counted(unconfirmed, "unconfirmed event"), words, "#confirmation", "Confirmation")
+        yield Notice(counted(unconfirmed, "unconfirmed event"), words, "#confirmation", "Confirmation")
     for key, reason in sorted(refused_silences.items())[:_FEW]:
         path = f"alert?{urlencode({'key': key})}"
         yield Notice("Snoozed, but not silenced:", f"Alertmanager rejects the silence: {reason}", path, key)
@@ -82,13 +82,9 @@ def _urgent(circuit: Circuit, counts: Counts, receivers: Iterable[ReceiverStatus
         yield Notice("The queue is slow:", words, "waiting", "Queue", urgent=True)
     if counts.dead_resolutions:
         words = "resolved, but BigPanda rejected the resolution: still open there."
-        yield Notice(_counted(counts.dead_resolutions, "alert"), words, "dead-letters", "Dead letters", urgent=True)
+        yield Notice(counted(counts.dead_resolutions, "alert"), words, "dead-letters", "Dead letters", urgent=True)
     for one in receivers:
         for watchdog in (found for found in one.watchdogs if found.silent):
             subject = f"{watchdog.name} of {one.receiver}/{one.source} is silent:"
             words = "alerts from Prometheus may not arrive this way."
             yield Notice(subject, words, "#receivers", "Receivers", urgent=True)
-
-
-def _counted(number: int, noun: str) -> str:
-    return f"{number} {noun}{'' if number == 1 else 's'}"

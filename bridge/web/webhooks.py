@@ -27,7 +27,7 @@ from bridge.receivers.settings import ReceiverSettings
 from bridge.web.application import plain
 from bridge.web.current import Current
 from exporter.toolkit.front import LARGE
-from exporter.toolkit.text import is_utf8, valid_json
+from exporter.toolkit.text import counted, is_utf8, valid_json
 from exporter.toolkit.wsgi import LATER
 
 _KEPT: Final = 1_000_000
@@ -102,8 +102,8 @@ class Webhooks:
                 return self._failed(HttpError(400, "unreadable", problem), receiver, source, form)
             self._metrics.ingested(notification, outcome)
             if odd := notification.unreadable:
-                what = "Quarantined %d unreadable alerts of a webhook for %s/%s: %s"
-                _log.warning(what, len(odd), receiver, source, odd[0].reason)
+                what = "Quarantined %s of a webhook for %s/%s: %s"
+                _log.warning(what, counted(len(odd), "unreadable alert"), receiver, source, odd[0].reason)
             return form(204 if outcome.duplicates == len(notification.alerts) else 201, "accepted")
 
         if later := request.environ.get(LATER):

@@ -5,6 +5,7 @@ from typing import Final
 
 from exporter.collectors.certificate_observations import CertificateObservation
 from exporter.metrics.health import Figure
+from exporter.toolkit.text import counted
 
 SOON: Final = 14 * 86400.0
 """Seconds before expiry from which a certificate is mentioned."""
@@ -15,11 +16,6 @@ def named(names: Sequence[str]) -> str:
     """Return the first names, and the number of further ones."""
     more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
     return ", ".join(names[:_NAMED]) + more
-
-
-def counted(count: int, what: str) -> str:
-    """Return `1 alert`, `2 alerts`."""
-    return f"{count} {what}{'' if count == 1 else 's'}"
 
 
 def certificate_figures(observations: Sequence[tuple[str, CertificateObservation]], now: float) -> Iterator[Figure]:
@@ -42,4 +38,5 @@ def certificate_figures(observations: Sequence[tuple[str, CertificateObservation
             yield Figure(f"{counted(len(names), 'certificate')} {what}: {named(names)}", bad=True)
     if ends:
         days = (ends[0][0] - now) / 86400
-        yield Figure(f"first certificate to expire: {ends[0][1]}, {f'in {days:.0f} days' if days >= 0 else 'expired'}")
+        when = f"in {counted(round(days), 'day')}" if days >= 0 else "expired"
+        yield Figure(f"first certificate to expire: {ends[0][1]}, {when}")

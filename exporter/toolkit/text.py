@@ -1,4 +1,4 @@
-"""Text from outside, made valid once where it enters and harmless where people read it; human-readable time spans."""
+"""Text from outside, valid from where it enters and harmless where people read it; numbers and time spans in words."""
 
 import codecs
 import io
@@ -77,6 +77,11 @@ def cut_label(text: str, most: int = LABEL_BYTES) -> str:
     if len(text) * 4 <= most or len(encoded := text.encode("utf-8", "replace")) <= most:
         return text
     return encoded[: most - 3].decode("utf-8", "ignore") + "…"
+
+
+def counted(count: int, what: str) -> str:
+    """Return `1 alert`, `2 alerts`."""
+    return f"{count} {what}{'' if count == 1 else 's'}"
 
 
 def span(seconds: float) -> str:

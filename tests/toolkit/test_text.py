@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from exporter.toolkit.text import cut_label, escaped, is_utf8, span, valid, valid_json
+from exporter.toolkit.text import counted, cut_label, escaped, is_utf8, span, valid, valid_json
 
 ANY = st.text(st.characters(exclude_categories=[]))
 """Lone surrogates and NUL among them."""
@@ -115,3 +115,8 @@ def test_time_span_has_two_units(seconds, expected):
 def test_body_is_utf8_to_its_last_byte(body, expected):
     """One that ends within a letter is not, nor one in another encoding."""
     assert is_utf8(body) is expected
+
+
+def test_one_of_a_thing_is_singular():
+    """None and several are plural."""
+    assert [counted(count, "alert") for count in (0, 1, 2)] == ["0 alerts", "1 alert", "2 alerts"]

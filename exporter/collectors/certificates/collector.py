@@ -11,9 +11,10 @@ from exporter.collectors.certificate_observations import (
     shown,
 )
 from exporter.collectors.contract import Certificate, Probe, Reason, Request
-from exporter.collectors.figures import certificate_figures, counted
+from exporter.collectors.figures import certificate_figures
 from exporter.metrics.families import Family
 from exporter.metrics.health import Figure
+from exporter.toolkit.text import counted
 
 from .config import Settings
 

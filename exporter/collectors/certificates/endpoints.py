@@ -12,6 +12,7 @@ from pydantic import ValidationInfo
 from exporter.collectors.contract import StartTls, TlsEndpoint
 from exporter.toolkit.config_types import Stamp, located, stamp
 from exporter.toolkit.logs import Conditions
+from exporter.toolkit.text import counted
 
 _ENDPOINT = re.compile(
     rf"(?:({'|'.join(get_args(StartTls))})://)?(?:([^@:/\[\]\s]+)@)?(?:\[([^@/\[\]\s]+)\]|([^@:/\[\]\s]+)):([0-9]+)"
@@ -64,7 +65,7 @@ class EndpointsFile:
                 for problem in self.problems:
                     _log.warning("Skipped a line of %s: %s", self.file, problem)
         except (OSError, ValueError) as error:
-            kept = f"Cannot read {self.file}, keeping its {len(self._endpoints)} endpoints: {_why(error)}"
+            kept = f"Cannot read {self.file}, keeping its {counted(len(self._endpoints), 'endpoint')}: {_why(error)}"
             self._conditions.report("file", kept)
         else:
             self._conditions.report("file", "")

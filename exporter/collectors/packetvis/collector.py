@@ -7,9 +7,9 @@ from textwrap import shorten
 from typing import ClassVar
 
 from exporter.collectors.contract import Get, Reason, Request, Response, confirmed
-from exporter.collectors.figures import counted
 from exporter.metrics.families import Family, counter, gauge
 from exporter.metrics.health import Figure
+from exporter.toolkit.text import counted
 
 from .answers import Notification, read_report
 from .config import DEFAULT_WARNING_MINUTES, DOCUMENTED_TYPES, Settings

@@ -5,10 +5,11 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 
 from exporter.collectors.contract import UNSEEN, Get, Request, Response
-from exporter.collectors.figures import counted, named
+from exporter.collectors.figures import named
 from exporter.collectors.parts import furthest
 from exporter.metrics.families import Family
 from exporter.metrics.health import Figure
+from exporter.toolkit.text import counted
 
 from . import pages, rotation
 from .answers import SEVERITIES, read_alerts, read_rules, read_tests

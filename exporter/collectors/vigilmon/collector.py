@@ -12,11 +12,11 @@ from exporter.collectors.certificate_observations import (
     shown,
 )
 from exporter.collectors.contract import Certificate, Get, Probe, Request, Response
-from exporter.collectors.figures import certificate_figures, counted, named
+from exporter.collectors.figures import certificate_figures, named
 from exporter.errors import Malformed
 from exporter.metrics.families import Family, Metric, gauge
 from exporter.metrics.health import Endpoint, Figure
-from exporter.toolkit.text import cut_label
+from exporter.toolkit.text import counted, cut_label
 
 from .answers import History, Monitor, Page, read_incidents, read_monitors, read_uptime
 from .config import Settings

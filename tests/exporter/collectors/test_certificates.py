@@ -261,9 +261,9 @@ def test_unreadable_endpoints_file_keeps_the_last_endpoints(tmp_path, caplog):
         for _ in range(2):
             assert listed(collector, collector.start()) == ["a.example:443"]
     assert [record.getMessage() for record in caplog.records] == [
-        f"Cannot read {file}, keeping its 1 endpoints: No such file or directory",
-        f"Cannot read {file}, keeping its 1 endpoints: not UTF-8 text",
-        f"Cannot read {file}, keeping its 1 endpoints: empty",
+        f"Cannot read {file}, keeping its 1 endpoint: No such file or directory",
+        f"Cannot read {file}, keeping its 1 endpoint: not UTF-8 text",
+        f"Cannot read {file}, keeping its 1 endpoint: empty",
     ]
     for again in ("a.example:443\n", ""):  # readable for a while: the next failure is another one
         file.write_text(again)

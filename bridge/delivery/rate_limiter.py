@@ -19,12 +19,12 @@ class RateLimiter:
     requests, not fewer events; the sum of the last minute enforces the limit even then.
     """
 
-    def __init__(self, per_minute: float, now: float) -> None:
+    def __init__(self, per_minute: float) -> None:
         self.per_minute = per_minute
         self._burst = max(1.0, per_minute / _WINDOW * _BURST)
         self._rate = max(per_minute - self._burst, per_minute / 2) / _WINDOW
         self._tokens = self._burst
-        self._at = now
+        self._at = 0.0
         self._sent: deque[tuple[float, int]] = deque()
 
     def wait(self, now: float, events: int | None = None) -> float:

@@ -29,8 +29,8 @@ _IDLE: Final = 1.0
 """Seconds between checks of an empty queue: a webhook at another replica does not wake this one."""
 _LEASES: Final = 6
 """A claim lasts as long as this many request timeouts."""
-_TOO_MUCH: Final = frozenset({425, 429})
-"""Statuses that blame the rate, not the events."""
+_TOO_MUCH: Final = 429
+"""The status that blames the rate, not the events."""
 _STUMBLED: Final = 500
 """BigPanda's status if an event makes it fail; other failures look like an outage at first."""
 _PATIENCE: Final = 6
@@ -57,7 +57,7 @@ class Delivery(PeriodicThread):
         self._outbox, self._relocation, self._connect = outbox, Relocation(outbox, connect), connect
         self._restate_at: float | None = None
         self._metrics, self._clock = metrics, clock
-        self._limiter = RateLimiter(config.bigpanda.events_per_minute, clock.steady())
+        self._limiter = RateLimiter(config.bigpanda.events_per_minute)
         self._offset = clock.wall() - clock.steady()
         self._use(config)
         # The start is a change too: an earlier run may have had another configuration.
@@ -71,7 +71,7 @@ class Delivery(PeriodicThread):
         self._config, self._settings, self._name = config, config.bigpanda, config.destination
         self._destination = self._connect(self._settings)
         if self._limiter.per_minute != self._settings.events_per_minute:
-            self._limiter = RateLimiter(self._settings.events_per_minute, self._clock.steady())
+            self._limiter = RateLimiter(self._settings.events_per_minute)
         self._isolation = Isolation(most=self._settings.batch_size, width=self._settings.batch_size)
         self._refusals = Refusals()
 
@@ -163,7 +163,7 @@ class Delivery(PeriodicThread):
 
     def _refused(self, request: list[ClaimedEvent], error: DeliveryError, circuit: Circuit) -> None:
         now, first, ids = self._clock.wall(), request[0], [one.id for one in request]
-        poison = len(request) == 1 and self._isolation.is_poison(first.id)
+        poison = self._isolation.is_poison(first.id)
         failures = first.attempts if poison else circuit.failures + 1
         at = retry_at(error, failures, now, self._clock.chance())
         match error:
@@ -178,7 +178,7 @@ class Delivery(PeriodicThread):
                 self._postpone(request, at, error, "retry")
             case Transient():
                 # Too high a rate, or an outage, says nothing about the events that happened to be in flight.
-                if error.status not in _TOO_MUCH:
+                if error.status != _TOO_MUCH:
                     blamed = error.status == _STUMBLED or failures > _PATIENCE
                     self._isolation = self._isolation.failed(ids, blamed=blamed)
                 self._postpone(request, now, error, "retry")
@@ -193,7 +193,7 @@ class Delivery(PeriodicThread):
         now, reason = self._clock.wall(), str(error)
         self._refusals = self._refusals.refused(claimed.id, claimed.key, reason)
         if self._refusals.blame_destination(claimed.id, others=bool(self._requests)):
-            alike = [one for one in self._refusals.alone if one != claimed.id]
+            alike = list(self._refusals.alone)
             self._pending_writes.append(lambda: self._outbox.queue.revive(alike))
             self._refused([claimed], Stopped(f"every event is rejected: {reason}"), circuit)
             return

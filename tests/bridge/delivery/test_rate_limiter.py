@@ -22,7 +22,7 @@ def run(limiter, seconds, batch, took=0.0, now=0.0):
 @pytest.mark.parametrize("took", [0.0, 0.02, 1.7])
 def test_no_minute_has_more_events_than_allowed(per_minute, took):
     """In an alert storm any 60 seconds have at most the allowed number, and nearly that many."""
-    sent = run(RateLimiter(per_minute, 0.0), 300.0, 1000, took)
+    sent = run(RateLimiter(per_minute), 300.0, 1000, took)
     for start, _ in sent:
         assert sum(count for at, count in sent if start <= at < start + 60) <= per_minute
     burst = max(1, per_minute / 240)
@@ -31,28 +31,39 @@ def test_no_minute_has_more_events_than_allowed(per_minute, took):
 
 def test_idle_limiter_allows_a_small_burst():
     """After an hour, a quarter of a second's worth is sent at once, not more."""
-    limiter = RateLimiter(6000, 0.0)
+    limiter = RateLimiter(6000)
     assert limiter.wait(3600.0) == 0
     assert limiter.allowance() == 25  # 6000 / 60 * 0.25
 
 
 def test_at_least_one_event_is_allowed():
     """However low the limit is."""
-    limiter = RateLimiter(10, 0.0)
+    limiter = RateLimiter(10)
     assert limiter.wait(0.0) == 0
     assert limiter.allowance() == 1
 
 
+def test_request_waits_for_as_many_events_as_it_has_but_for_no_more_than_a_burst():
+    """Parts of a claim may be smaller or, after a slow response, larger; or larger than a limit lowered since."""
+    limiter = RateLimiter(6000)
+    limiter.sent(25, 0.0, 0.0)
+    assert limiter.wait(0.02, 1) == 0 < limiter.wait(0.02, 25)
+    assert limiter.wait(0.3, 1000) == 0
+    lowered = RateLimiter(10)
+    lowered.sent(1, 0.0, 0.0)
+    assert lowered.wait(59.0, 50) == 1
+
+
 def test_asking_twice_earns_nothing():
     """A loop that is woken often sends no faster."""
-    limiter = RateLimiter(6000, 0.0)
+    limiter = RateLimiter(6000)
     limiter.sent(25, 0.0, 0.0)
     assert limiter.wait(0.1) == limiter.wait(0.1) > 0
 
 
 def test_slow_response_allows_a_larger_request():
     """While a request takes 2 seconds, 2 seconds' worth accumulates."""
-    limiter = RateLimiter(6000, 0.0)
+    limiter = RateLimiter(6000)
     limiter.sent(25, 0.0, 2.0)
     assert limiter.wait(2.0) == 0
     assert limiter.allowance() == 199  # 2 s * (6000 - 25) / 60
@@ -60,7 +71,7 @@ def test_slow_response_allows_a_larger_request():
 
 def test_no_minute_after_a_slow_response_has_more_events_than_allowed():
     """What half a minute has accumulated is not sent on top of the next minute's."""
-    limiter = RateLimiter(6000, 0.0)
+    limiter = RateLimiter(6000)
     limiter.sent(25, 0.0, 30.0)
     sent = [(30.0, 25), *run(limiter, 150.0, 1000, now=30.0)]
     assert sent[1] == (30.0, 1000)

@@ -74,3 +74,16 @@ def answering(*answers):
             connection.sendall(answers[min(count, len(answers) - 1)])
 
     return act
+
+
+def dying_when_reused(end):
+    """Return what answers the first request of each connection and ends at the second."""
+
+    def act(connection, server):
+        for count, _ in enumerate(server.heads(connection)):
+            if count:
+                end(connection, server)
+                return
+            connection.sendall(answer())
+
+    return act

@@ -33,7 +33,7 @@ from exporter.toolkit.http_errors import (
     translated,
 )
 from exporter.toolkit.http_settings import HttpClientSettings
-from tests.toolkit.talking import answer, answering, serving
+from tests.toolkit.talking import answer, answering, dying_when_reused, serving
 
 SECRET = "s3cret"
 LONG = 60.0
@@ -98,19 +98,6 @@ def test_an_idle_connection_is_not_kept_for_long(monkeypatch):
         for _ in range(2):
             one.request("GET", server.url)
     assert server.connections == 2
-
-
-def dying_when_reused(end):
-    """Return what answers the first request of each connection and ends at the second."""
-
-    def act(connection, server):
-        for count, _ in enumerate(server.heads(connection)):
-            if count:
-                end(connection, server)
-                return
-            connection.sendall(answer())
-
-    return act
 
 
 @pytest.mark.parametrize(

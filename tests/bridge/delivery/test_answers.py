@@ -45,6 +45,7 @@ def test_2xx_is_an_acceptance_by_default(status, text):
     [
         (200, LOGIN, ": a web page (Single sign-on)"),
         (201, "\ufeff\n <html>no title", ": a web page"),
+        (200, f"<title>{'x' * 101}</title>", f": a web page ({'x' * 100})"),
         (204, LOGIN, ": a web page (Single sign-on)"),
         (200, '<?xml version="1.0"?><error/>', ": a web page"),
         (200, '{"errors": ["app_key is not known", "no host"]}', ": app_key is not known; no host"),
@@ -107,12 +108,12 @@ def test_message_is_found_in_the_form_in_which_bigpanda_rejects():
         (r"quo\"ted", "<secret>"),
         ('quo"ted', "<secret>"),
         ("neither s3cret nor s3cret-too", "neither <secret> nor <secret>"),
-        ("nothing to hide", "nothing to hide"),
+        ("tenant 123 has pin 1234", "tenant 123 has pin <secret>"),
     ],
 )
 def test_secrets_are_masked(text, shown):
     """Our own secrets, in any form in which JSON writes them, and anything that looks like credentials."""
-    assert masked(text, ["s3cret", "", 'quo"ted', "s3cret-too"]) == shown
+    assert masked(text, ["s3cret", "", "123", "1234", 'quo"ted', "s3cret-too"]) == shown
 
 
 def test_secret_is_masked_before_truncation():

@@ -11,6 +11,7 @@ from bridge.config import BigPanda as Settings
 from bridge.delivery.bigpanda_client import BigPanda, body
 from bridge.errors import DeliveryError, Rejected, Stopped, Transient
 from exporter.toolkit.config_types import Secret
+from tests.toolkit.talking import dying_when_reused, serving
 
 URL = "https://api.bigpanda.test/data/v2/alerts"
 EVENTS = ['{"timestamp":20, "incident_identifier":"prod:ü"}', '{"timestamp":10,"incident_identifier":"prod:1"}']
@@ -193,6 +194,15 @@ def test_slow_response_ends_at_the_deadline(dripping, at_once):
         client.send(EVENTS, "a")
     client.close()
     assert time.monotonic() - began < 30  # 45 bytes of head would take 4.5 s, the body 50 s
+
+
+def test_kept_connection_that_broke_off_is_no_failure():
+    """Or every rest of BigPanda's or of a load balancer's would open the circuit; the same bytes are a duplicate."""
+    with serving(dying_when_reused(lambda connection, _: connection.close())) as server:
+        client = BigPanda(settings(url=server.url, timeout=60.0))
+        assert [client.send(EVENTS, "a") for _ in range(2)] == ["accepted"] * 2
+        client.close()
+    assert len(set(server.requests)) == 1
 
 
 def test_a_refused_connection_is_transient():

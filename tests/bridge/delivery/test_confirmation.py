@@ -158,13 +158,17 @@ def test_listing_without_our_events_resends_nothing(bench, caplog):
     """A wrong region or a key without access: counted and logged, until the listing has our events."""
     bench.fire(*map(str, range(20)))
     taken, bench.panda.taken = bench.panda.taken, []
-    bench.look(6)
+    caplog.set_level(logging.INFO)
+    bench.look()
+    assert not caplog.records
+    bench.look(5)
     assert (len(bench.bodies), bench.unconfirmed) == (20, 20)
     expected = "BigPanda lists no event of app, not resending any"
     assert [record.message for record in caplog.records] == [expected]
     bench.panda.taken = taken[1:]
     bench.look()
     assert (bench.counted("confirmed_events_total"), len(bench.bodies), bench.unconfirmed) == (19, 21, 1)
+    assert f"Cleared: {expected}" in caplog.text
 
 
 def test_events_older_than_a_day_are_not_looked_up(bench):
@@ -258,6 +262,9 @@ def test_diagnostics_about_us_are_counted_once(bench, caplog):
     assert caplog.text.count("BigPanda's diagnostics report an error: alert 1: <secret>") == 1
     assert bench.confirmation.status.diagnostics[0] == Diagnostic(id="1", level="error", message="alert 1: <secret>")
     assert bench.panda.asked_logs == [T0 - 120, T0 + INTERVAL - 120, T0 + 2 * INTERVAL - 120]
+    bench.panda.logs = [entry | {"log_id": str(number)} for number in (*range(10_000), 1)]
+    bench.look()
+    assert [one.id for one in bench.confirmation.status.diagnostics] == [str(number) for number in range(9980, 10_000)]
 
 
 def test_events_of_another_destination_are_not_looked_up(bench):

@@ -171,8 +171,9 @@ def test_resend_only_alerts_that_still_fire(before, sent, supersede):
 def test_clock_set_back_delays_nothing(ahead, not_before):
     """If the last event's time lies far ahead, the next one is a second later, and is sent at once."""
     for received, status in ((alert(), CRITICAL), (RESOLVED, OK)):
-        decision = decided(known(WARNING, timestamp=10_000 + ahead), received, status)
-        assert (decision.timestamp, decision.not_before) == (10_001 + ahead, not_before)
+        for now in (10_000.0, NOW):
+            decision = decided(known(WARNING, timestamp=10_000 + ahead), received, status, now=now)
+            assert (decision.timestamp, decision.not_before) == (10_001 + ahead, not_before)
 
 
 def test_update_is_never_held_longer_than_the_interval():
@@ -202,6 +203,8 @@ def test_severity_change_is_sent_at_once(more, held):
     # Its own repeat is no other escalation.
     after = next_state(escalated, repeated, decision, "new", NOW)
     assert decided(after, alert(level=2.0), CRITICAL, "newer").not_before > NOW
+    over = known(OK, alert=alert(level=2.0))
+    assert next_state(over, alert(), decided(over, alert(), CRITICAL), "new", NOW).alert.level == 0
 
 
 def test_the_next_state_follows_from_the_decision():

@@ -58,8 +58,8 @@ def test_event_has_bigpandas_members():
     ],
 )
 def test_the_first_configured_label_that_is_present_is_the_primary_property(labels, name, value):
-    """Without such a label it is the source, as a service. The secondary one stays the alert's name."""
-    event = made(labels)
+    """Without such a label it is the source, as a service. The secondary one is the alert's name then too."""
+    event = made(labels, secondary="gone")
     assert event["secondary_property"] == "check"
     assert (event["primary_property"], event[name]) == (name, value)
 

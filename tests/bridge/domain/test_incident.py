@@ -127,7 +127,9 @@ def test_reopened_incident_starts_again():
         (T0 + 99, T0 - 50, True),
         (T0 + 99, T0 + 50, False),
         (T0 + 99, T0 + 2, False),
-        (T0 + 30, T0 + 20, True),
+        (T0 + 99, T0, False),
+        (T0 + 40, T0 + 20, False),
+        (T0 + 39, T0 + 20, True),
     ],
     ids=[
         "all the while",
@@ -135,6 +137,8 @@ def test_reopened_incident_starts_again():
         "an episode before",
         "it may have closed the incident",
         "before its webhook",
+        "when it began",
+        "a minute ago",
         "long since",
     ],
 )
@@ -144,13 +148,37 @@ def test_only_alerts_open_throughout_count_as_outlasting_the_incident(told_at, e
     assert fires_still(told_at, ended_at, kept, T0 + 100) is fires
 
 
+@pytest.mark.parametrize(("started_at", "fires"), [(None, True), (T0 - 7, False), (T0 + 7, True)])
+def test_incident_began_by_its_first_webhook_at_the_latest(started_at, fires):
+    """BigPanda's clock may be ahead, or its time be missing."""
+    kept = IncidentRecord(source="panda", id="i", started_at=started_at, first_heard_at=T0, heard_at=T0 + 100)
+    assert fires_still(T0 + 99, T0 - 1, kept, T0 + 100) is fires
+    assert not fires_still(T0 + 99, T0 + 1, kept, T0 + 100)
+
+
+def test_first_acknowledgement_is_kept():
+    """When it was first heard of too, whatever follows."""
+    shared, snoozed = update(status="critical"), update(T0 + 1, snoozed=True)
+    for first, more in ((update(acknowledged=True), {}), (snoozed, {"acknowledged": True})):
+        kept = after(shared, first, update(T0 + 2, **more), update(T0 + 3, status="ok"))
+        assert (kept.first_heard_at, kept.acknowledged_at, kept.heard_at) == (T0 + 100, T0 + 101, T0 + 103)
+    assert after(shared).acknowledged_at is None
+
+
+def test_replays_of_the_last_twenty_bodies_of_a_second_are_recognized():
+    """More are not remembered."""
+    webhooks = [update(status="critical", link=f"http://{number}") for number in range(21)]
+    kept = after(*webhooks)
+    assert [merge(kept, webhook, "panda", T0 + 200) is None for webhook in webhooks] == [False, *[True] * 20]
+
+
 def test_history_is_in_order_and_the_newest_part_of_it_is_kept():
     """However the webhooks arrive."""
     known = IncidentDetails(events=tuple((float(second), "odd") for second in range(1, 121, 2)))
     merged = merge_details(known, {"events": tuple((float(second), "even") for second in range(0, 120, 2))})
     assert [second for second, _ in merged.events] == list(range(20, 120))
     known = IncidentDetails(comments=tuple((float(second), "") for second in range(50)))
-    assert merge_details(known, {"comments": ((99.0, "new"),)}).comments[-2:] == ((49.0, ""), (99.0, "new"))
+    assert merge_details(known, {"comments": ((99.0, "new"),)}).comments == (*known.comments[1:], (99.0, "new"))
 
 
 def test_durations_are_never_negative():
